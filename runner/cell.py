@@ -1,0 +1,55 @@
+"""The cell: what is measured, every field resolved, and the key that names it for ever."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+# One constant per field, frozen when the field was added. A field equal to its key default is left out of the key, so
+# that fields added later leave committed keys as they are. Never change an entry; kernel, dtype, cache and attention
+# have none: they are always written in.
+KEY_DEFAULTS: dict[str, Any] = {"quant": "bf16", "runtime": "eager", "weights_id": "synthetic-v1", "options": {}}
+KEY_LENGTH = 12
+
+
+@dataclass(frozen=True)
+class Cell:
+    """gpu, model, quant, ... are catalogue and registry names; ctx is in tokens; options are name → value."""
+
+    gpu: str
+    model: str
+    ctx: int
+    quant: str
+    kernel: str
+    runtime: str
+    attention: str
+    cache: str
+    dtype: str
+    weights_id: str
+    options: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Cell:
+        return cls(**data)
+
+    @property
+    def key(self) -> str:
+        """Short hash of the resolved cell."""
+        named = {name: value for name, value in self.to_json().items() if KEY_DEFAULTS.get(name) != value}
+        return short_hash(named, KEY_LENGTH)
+
+    @property
+    def title(self) -> str:
+        """What differs first: the name of a run in a table that cuts it at about 22 characters."""
+        return f"{self.model} {self.ctx} {self.quant} {self.runtime} {self.cache} {self.gpu}"
+
+
+def short_hash(value: Any, length: int) -> str:
+    """First hexadecimal digits of the SHA-256 of a JSON value, keys sorted."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -1,0 +1,154 @@
+"""One family of errors: each is one line for the person at the terminal, with an exit code of its own.
+
+`docs/exit-codes.md` lists them; a test keeps the list and this module equal.
+"""
+
+from __future__ import annotations
+
+
+class DecodeFloorError(Exception):
+    """A failure the user can act on. The message says what was wrong, what is allowed and what to do."""
+
+    exit_code = 1
+    reason = "error"
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().split())
+
+
+class UnknownName(DecodeFloorError):
+    """A gpu, model, quant, kernel, runtime, ... that no catalogue or registry knows."""
+
+    exit_code = 10
+    reason = "unknown-name"
+
+
+class BadValue(DecodeFloorError):
+    """A value out of range, of the wrong type, or with characters that a plain token may not have."""
+
+    exit_code = 11
+    reason = "bad-value"
+
+
+class NotAvailable(DecodeFloorError):
+    """A word of the project that this version does not build yet."""
+
+    exit_code = 12
+    reason = "not-available"
+
+
+class BadPair(DecodeFloorError):
+    """Two fields that are each known but do not exist together."""
+
+    exit_code = 13
+    reason = "bad-pair"
+
+
+class GpuNotFound(DecodeFloorError):
+    """The asked-for GPU is not in this machine."""
+
+    exit_code = 14
+    reason = "gpu-not-found"
+
+
+class GpuAmbiguous(DecodeFloorError):
+    """Several GPUs answer the request."""
+
+    exit_code = 15
+    reason = "gpu-ambiguous"
+
+
+class BadCheckpoint(DecodeFloorError):
+    """A checkpoint that is missing, truncated, pickled or of another shape."""
+
+    exit_code = 16
+    reason = "bad-checkpoint"
+
+
+class Infeasible(DecodeFloorError):
+    """The cell cannot fit, predicted from bytes before anything is loaded."""
+
+    exit_code = 17
+    reason = "infeasible"
+
+
+class OutOfMemory(DecodeFloorError):
+    """The device ran out of memory during the session."""
+
+    exit_code = 18
+    reason = "oom"
+
+
+class WorkerFailed(DecodeFloorError):
+    """The worker crashed or was killed."""
+
+    exit_code = 19
+    reason = "worker-failed"
+
+
+class WorkerTimeout(DecodeFloorError):
+    """The worker did not finish in time and was stopped."""
+
+    exit_code = 20
+    reason = "worker-timeout"
+
+
+class StoreUnreachable(DecodeFloorError):
+    """The MLflow store did not take the record; the record is safe in the spool."""
+
+    exit_code = 21
+    reason = "store-unreachable"
+
+
+class DiskFull(DecodeFloorError):
+    """No space left for the record or the store."""
+
+    exit_code = 22
+    reason = "disk-full"
+
+
+class InvalidSession(DecodeFloorError):
+    """The session ran to its end but its answer is not to be believed; the record says why."""
+
+    exit_code = 23
+    reason = "invalid-session"
+
+
+class BadRecord(DecodeFloorError):
+    """A record that is damaged, of another schema, or whose numbers do not follow from its raw values."""
+
+    exit_code = 24
+    reason = "bad-record"
+
+
+class MissingPackage(DecodeFloorError):
+    """A package this command needs is not installed in this interpreter."""
+
+    exit_code = 25
+    reason = "missing-package"
+
+
+class Mismatch(DecodeFloorError):
+    """What ran is not what was asked for (kernel, runtime, accounting): nothing falls back silently."""
+
+    exit_code = 26
+    reason = "mismatch"
+
+
+class Interrupted(DecodeFloorError):
+    """Ctrl-C."""
+
+    exit_code = 130
+    reason = "interrupted"
+
+
+class Terminated(DecodeFloorError):
+    """SIGTERM, or the death of the process that started us."""
+
+    exit_code = 143
+    reason = "terminated"
+
+
+def family() -> tuple[type[DecodeFloorError], ...]:
+    """All errors of the family, in order of their exit codes."""
+    return tuple(sorted(DecodeFloorError.__subclasses__(), key=lambda error: error.exit_code))

@@ -1,0 +1,49 @@
+"""Byte accounting and the analytic memory floor of one decode step (docs/methodology.md, "Bytes and floors").
+
+`W` = bytes of all weights as stored, `E` = bytes of the input embedding when it is not tied to the head, `K` = bytes of
+the KV cache at ctx. A step must read `W - E + K`; the paper (arXiv 2605.30571) counts `W + K`.
+"""
+
+from __future__ import annotations
+
+from runner.shape import ModelShape
+
+DTYPE_BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
+KV_ALLOC_GRANULE = 64
+GATE_SHORT_CTX = 17
+GATE_STEPS = 8
+
+
+def embedding_bytes(shape: ModelShape, dtype_bytes: int) -> int:
+    """`E`: the untied input embedding, of which a step reads one row; 0 when the head shares it."""
+    return 0 if shape.tied_embedding else shape.embedding_parameters * dtype_bytes
+
+
+def kv_bytes_per_token(shape: ModelShape, kv_dtype_bytes: int) -> int:
+    """Bytes of keys and values that one position occupies: 2 · layers · kv_heads · head_dim · bytes."""
+    return 2 * shape.layers * shape.kv_width * kv_dtype_bytes
+
+
+def sequence_tokens(ctx: int, warmup: int, steps: int) -> int:
+    """Length of prompt and trace: what the timed passes read, and at least what the gate's positions need."""
+    return max(ctx + max(warmup + steps, GATE_STEPS), GATE_SHORT_CTX + GATE_STEPS)
+
+
+def kv_alloc_tokens(ctx: int, warmup: int, steps: int) -> int:
+    """Positions a static cache allocates: prompt and trace, rounded up to a multiple of 64."""
+    return -(-sequence_tokens(ctx, warmup, steps) // KV_ALLOC_GRANULE) * KV_ALLOC_GRANULE
+
+
+def bytes_paper(weight_bytes: int, kv_bytes: int) -> int:
+    """The paper's `W + K`."""
+    return weight_bytes + kv_bytes
+
+
+def bytes_streamed(weight_bytes: int, embedding_bytes: int, kv_bytes: int) -> int:
+    """What a step must really read: `W - E + K`."""
+    return weight_bytes - embedding_bytes + kv_bytes
+
+
+def floor_ms(step_bytes: float, bandwidth_gbs: float) -> float:
+    """Milliseconds to stream `step_bytes` at `bandwidth_gbs` (decimal GB/s)."""
+    return step_bytes / (bandwidth_gbs * 1e9) * 1e3

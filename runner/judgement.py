@@ -1,0 +1,93 @@
+"""Is the session valid, and is it suspect? A pure function of the record, so that anyone can judge it again.
+
+Reasons make a session invalid (it is kept, and never enters a table); flags mark a right but suspect one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from runner.metrics import lookup
+
+R_FLOOR_LIMIT = 1.02
+DRIFT_LIMIT = 0.05
+BUSY_HOST_CORES = 0.5
+VERIFY_LIMIT_BYTES = 10**9
+
+Record = Mapping[str, Any]
+
+
+def _gate_reasons(record: Record) -> Iterator[str]:
+    gate = record["gate"]
+    if not gate["trusted_error"] <= gate["cap"]:
+        yield f"trusted eager's error {gate['trusted_error']:.3g} exceeds the cap {gate['cap']:.3g}"
+    for check in gate["checks"]:
+        worst = max(check["errors"])
+        if not worst <= gate["bound"]:
+            yield f"gate {check['name']}: logit error {worst:.3g} exceeds the bound {gate['bound']:.3g}"
+
+
+def _window_reasons(record: Record) -> Iterator[str]:
+    for name, window in record["passes"].items():
+        if window["compiled"]:
+            yield f"{window['compiled']} compilations inside the {name} window"
+        if window["segments"] and record["cell"]["cache"] != "dynamic":
+            yield f"{window['segments']} driver allocations inside the {name} window"
+
+
+def _fits_in_cache(record: Record) -> bool:
+    cache = lookup(record, "gpu.last_level_cache_bytes")
+    return bool(cache) and record["bytes"]["weights"] <= cache
+
+
+def reasons(record: Record) -> list[str]:
+    """Why a measured session is not valid; empty when it is."""
+    found = [*_gate_reasons(record), *_window_reasons(record)]
+    r_floor = lookup(record, "floor.r_floor")
+    if r_floor is not None and r_floor > R_FLOOR_LIMIT and not _fits_in_cache(record):
+        found.append(f"r_floor {r_floor:.3f} is impossible (above {R_FLOOR_LIMIT})")
+    if record["bytes"]["weights"] != record["bytes"]["weights_measured"]:
+        found.append(
+            f"weights are {record['bytes']['weights_measured']} bytes on the device, accounted {record['bytes']['weights']}"
+        )
+    extra = lookup(record, "memory.verify_extra_bytes")
+    if extra is not None and extra > VERIFY_LIMIT_BYTES:
+        found.append(f"verify took {extra} bytes over weights and KV, limit {VERIFY_LIMIT_BYTES}")
+    return found
+
+
+def _throttled(record: Record) -> bool:
+    reasons_seen = set()
+    for moment in ("before", "after"):
+        reasons_seen |= set(lookup(record, f"snapshots.{moment}.throttle_reasons") or ())
+    return bool(reasons_seen - {"gpu_idle", "applications_clocks_setting", "display_clock_setting"})
+
+
+def _shared_card(record: Record) -> bool:
+    return any(lookup(record, f"snapshots.{moment}.other_processes") for moment in ("before", "after"))
+
+
+def flags(record: Record) -> list[str]:
+    """Marks of a right but suspect session, in alphabetical order; `given_flags` are those the measurement set itself."""
+    found = set(record.get("given_flags", ()))
+    wall = record["passes"]["wall"]
+    conditions = {
+        "driver-allocations": record["cell"]["cache"] == "dynamic"
+        and any(window["segments"] for window in record["passes"].values()),
+        "drifting": abs(record["latency"]["drift"]) > DRIFT_LIMIT,
+        "host-busy": (wall.get("other_cpu_cores") or 0) > BUSY_HOST_CORES,
+        "in-cache": _fits_in_cache(record),
+        "probe-low": (lookup(record, "floor.r_floor_achievable") or 0) > R_FLOOR_LIMIT,
+        "shared-card": _shared_card(record),
+        "throttled": _throttled(record),
+    }
+    found |= {flag for flag, holds in conditions.items() if holds}
+    return sorted(found)
+
+
+def judge(record: dict[str, Any]) -> None:
+    """Set `valid`, `reasons` and `flags` of a measured record, in place."""
+    record["reasons"] = reasons(record)
+    record["valid"] = not record["reasons"]
+    record["flags"] = flags(record)

@@ -1,0 +1,14 @@
+"""Unquantised linear layers as torch runs them on a GPU: cuBLAS, cuBLASLt and the GEMV kernels they dispatch to."""
+
+from __future__ import annotations
+
+from runner.registry import KernelDeclaration
+
+DECLARATION = KernelDeclaration(
+    name="cublas",
+    quants=("bf16",),
+    dtypes=("bf16", "fp16", "fp32"),
+    devices=("cuda",),
+    stacks=("modern", "paper"),
+    signatures=("gemv", "gemm", "cublas", "cutlass", "nvjet", "dot_kernel", "splitKreduce"),
+)

@@ -1,0 +1,14 @@
+"""Unquantised linear layers as torch runs them on a CPU: oneDNN or MKL, whichever torch picks for the dtype."""
+
+from __future__ import annotations
+
+from runner.registry import KernelDeclaration
+
+DECLARATION = KernelDeclaration(
+    name="torch-cpu",
+    quants=("bf16",),
+    dtypes=("bf16", "fp16", "fp32"),
+    devices=("cpu",),
+    stacks=("modern", "paper"),
+    signatures=("aten::addmm", "aten::mm", "aten::mkldnn_linear", "mkldnn::_linear_pointwise"),
+)

@@ -1,0 +1,102 @@
+"""The record: the complete result of a session as one JSON file, and the durable truth that MLflow only views."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from runner.errors import BadRecord, DiskFull
+
+SCHEMA_VERSION = 1
+MEASURED = "measured"
+STATUSES = (MEASURED, "infeasible", "oom", "failed", "timeout", "interrupted")
+ALWAYS_PRESENT = ("session", "request", "cell", "keys", "protocol", "outcome", "valid", "reasons", "flags", "model", "gpu")
+MEASURED_ONLY = ("passes", "latency", "floor", "bytes", "gate", "probes", "environment", "snapshots", "cost_s", "actual")
+
+
+def write_text_durably(path: Path, text: str) -> None:
+    """Write to a temporary name, fsync, rename, fsync the folder: a reader sees the whole text or no file.
+
+    Raises DiskFull when there is no space; nothing half-written is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"no space left to write {path}: free some, then run the command again") from error
+        raise
+
+
+def dump(record: Mapping[str, Any]) -> str:
+    """The record as JSON text: one line per top-level section, so that diffs and eyes find their way."""
+    lines = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in record.items())
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def write(record: Mapping[str, Any], path: Path) -> None:
+    """Write the record durably at `path`."""
+    write_text_durably(path, dump(record))
+
+
+def parse(text: str, name: str) -> dict[str, Any]:
+    """A record from its JSON text; raises BadRecord, naming `name`, when it is damaged or of another schema."""
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise BadRecord(f"{name}: not a complete JSON file ({error})") from error
+    if not isinstance(data, dict) or "schema_version" not in data:
+        raise BadRecord(f"{name}: not a record of this project (no schema_version)")
+    if data["schema_version"] != SCHEMA_VERSION:
+        raise BadRecord(
+            f"{name}: schema_version {data['schema_version']!r}, this version reads {SCHEMA_VERSION}: "
+            "use the version of the project that wrote it, or a newer one"
+        )
+    _check_sections(data, name)
+    return data
+
+
+def _check_sections(data: dict[str, Any], name: str) -> None:
+    missing = [section for section in ALWAYS_PRESENT if section not in data]
+    if data.get("outcome", {}).get("status") == MEASURED:
+        missing += [section for section in MEASURED_ONLY if section not in data]
+    if missing:
+        raise BadRecord(f"{name}: damaged record, without {', '.join(missing)}")
+    if data["outcome"].get("status") not in STATUSES:
+        raise BadRecord(f"{name}: unknown outcome {data['outcome'].get('status')!r}")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read one record; raises BadRecord when it cannot be read, is damaged or of another schema."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRecord(f"{path}: cannot be read ({error})") from error
+    return parse(text, str(path))
+
+
+def is_measured(record: Mapping[str, Any]) -> bool:
+    """Did the session run to its end (valid or not)?"""
+    return bool(record["outcome"]["status"] == MEASURED)
+
+
+def file_name(record: Mapping[str, Any]) -> str:
+    """`<model>-<ctx>-<quant>-<runtime>-<cache>-<index>-<session id>.json`: what it is, readable in a folder listing."""
+    cell, session = record["cell"], record["session"]
+    parts = (cell["model"], cell["ctx"], cell["quant"], cell["runtime"], cell["cache"], session["index"], session["id"])
+    return "-".join(str(part) for part in parts) + ".json"

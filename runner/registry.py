@@ -1,0 +1,118 @@
+"""The three registries: formats, kernels, runtimes. Each entry is one module; adding one touches no other file.
+
+A module is named after its entry with `-` written `_`. It can be imported without torch: what needs torch imports it
+inside its functions, so that the parent can ask what exists before any worker starts.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from runner import formats, kernels, runtimes
+from runner.shape import ModelShape
+
+if TYPE_CHECKING:
+    import torch
+
+    from runner.worker.job import Job
+    from runner.worker.tokens import Tokens
+
+
+@dataclass(frozen=True)
+class KernelDeclaration:
+    """What a kernel multiplies and where; `signatures` are parts of the names under which it shows in a profile."""
+
+    name: str
+    quants: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    devices: tuple[str, ...]
+    stacks: tuple[str, ...]
+    signatures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RuntimeDeclaration:
+    """What a runtime can execute. The first cache and attention named are its defaults; `options` maps each option
+    it takes to the values allowed."""
+
+    name: str
+    caches: tuple[str, ...]
+    attentions: tuple[str, ...]
+    quants: tuple[str, ...]
+    graph_mode: str
+    options: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class Step(Protocol):
+    """One decode step, the unit being measured: reads a token, leaves logits, chooses the next token, advances."""
+
+    logits: torch.Tensor
+    """[vocab], left by the last call."""
+
+    def prefill(self, tokens: int) -> torch.Tensor:
+        """Empty the cache, fill it with the first `tokens` of the sequence, return the chosen token, shape [1]."""
+        ...
+
+    def restart(self, position: int) -> None:
+        """Go back to `position`: the next call consumes the sequence's token there, over the cache rows before it."""
+        ...
+
+    def __call__(self) -> torch.Tensor:
+        """Run one step on the device without waiting for it; returns the chosen token, shape [1]."""
+        ...
+
+
+class WeightFormat(Protocol):
+    def weight_bytes(self, shape: ModelShape, dtype_bytes: int) -> int: ...
+
+
+class Kernel(Protocol):
+    DECLARATION: KernelDeclaration
+
+
+class Runtime(Protocol):
+    DECLARATION: RuntimeDeclaration
+
+    def build(self, model: Any, tokens: Tokens, job: Job) -> Step: ...
+
+
+def _names(package: ModuleType) -> tuple[str, ...]:
+    return tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(package.__path__)))
+
+
+def _load(package: ModuleType, name: str) -> Any:
+    return importlib.import_module(f"{package.__name__}.{name.replace('-', '_')}")
+
+
+def format_names() -> tuple[str, ...]:
+    """Quants this version can build."""
+    return _names(formats)
+
+
+def kernel_names() -> tuple[str, ...]:
+    """Kernels this version can run."""
+    return _names(kernels)
+
+
+def runtime_names() -> tuple[str, ...]:
+    """Runtimes this version can run."""
+    return _names(runtimes)
+
+
+def weight_format(quant: str) -> WeightFormat:
+    """The module of a format; `quant` must be one of `format_names()`."""
+    return cast(WeightFormat, _load(formats, quant))
+
+
+def kernel(name: str) -> Kernel:
+    """The module of a kernel; `name` must be one of `kernel_names()`."""
+    return cast(Kernel, _load(kernels, name))
+
+
+def runtime(name: str) -> Runtime:
+    """The module of a runtime; `name` must be one of `runtime_names()`."""
+    return cast(Runtime, _load(runtimes, name))

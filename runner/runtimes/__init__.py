@@ -1,0 +1,1 @@
+"""Runtimes, one module each: how a decode step is executed."""
