@@ -1,0 +1,1 @@
+"""The worker: a program of its own that reads one job, measures one cell and writes one record. No MLflow, no Click."""

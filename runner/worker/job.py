@@ -1,0 +1,101 @@
+"""The job: all that the worker is told. It crosses the process boundary as one JSON file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.cell import Cell
+from runner.protocol import Protocol
+from runner.record import SCHEMA_VERSION
+from runner.shape import ModelShape
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """Which session this is; `started_ms` is when the command began, in milliseconds since the epoch."""
+
+    id: str
+    study: str
+    index: int
+    seed: int
+    started_ms: int
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where to measure. `uuid` is NVML's, None for the CPU; `bandwidth_gbs` is the datasheet peak, None if unknown."""
+
+    kind: str  # "cuda" or "cpu"
+    uuid: str | None
+    gpu: str
+    name: str
+    bandwidth_gbs: float | None
+    catalogued: bool
+    driver: str | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One session of one resolved cell. `checkpoint` is a folder of safetensors, None for synthetic weights;
+    `given_flags` are those the parent already knows of (`unpinned`, `shared-host`)."""
+
+    session: SessionInfo
+    request: dict[str, str]
+    cell: Cell
+    protocol: Protocol
+    model_name: str
+    shape: ModelShape
+    checkpoint: str | None
+    device: Device
+    given_flags: tuple[str, ...]
+    record_path: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Job:
+        return cls(
+            **{
+                **data,
+                "session": SessionInfo(**data["session"]),
+                "cell": Cell.from_json(data["cell"]),
+                "protocol": Protocol(**data["protocol"]),
+                "shape": ModelShape.from_json(data["shape"]),
+                "device": Device(**data["device"]),
+                "given_flags": tuple(data["given_flags"]),
+            }
+        )
+
+
+def read(path: Path) -> Job:
+    """The job from its file."""
+    return Job.from_json(json.loads(path.read_text(encoding="utf-8")))
+
+
+def record_head(job: Job) -> dict[str, Any]:
+    """The sections every record of this job begins with, whatever becomes of the session."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "session": asdict(job.session),
+        "request": job.request,
+        "cell": job.cell.to_json(),
+        "keys": {"cell_key": job.cell.key},
+        "protocol": asdict(job.protocol),
+        "outcome": {},
+        "valid": False,
+        "reasons": [],
+        "flags": [],
+        "given_flags": list(job.given_flags),
+        "model": {"name": job.model_name, "shape": job.shape.to_json()},
+        "gpu": {
+            "key": job.device.gpu,
+            "name": job.device.name,
+            "bandwidth_gbs": job.device.bandwidth_gbs,
+            "catalogued": job.device.catalogued,
+            "driver": job.device.driver,
+        },
+    }

@@ -1,0 +1,37 @@
+"""What the worker tells the parent while it runs: lines on standard output that begin with a mark.
+
+Everything else the process prints is kept by the parent as its last output. Nothing is written inside a timed window.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PHASE_MARK = "@phase "
+ERROR_MARK = "@error "
+
+
+class Clock:
+    """Announces phases and keeps how many seconds each took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str, announce: str | None = None) -> Iterator[None]:
+        """Time a phase under `name`; `announce` is what the person at the terminal reads."""
+        if announce is not None:
+            print(PHASE_MARK + announce, flush=True)
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+
+def report_error(reason: str, exit_code: int, message: str) -> None:
+    """Tell the parent why no record will come; it writes the record of the failure."""
+    print(ERROR_MARK + json.dumps({"reason": reason, "exit_code": exit_code, "message": message}), flush=True)
