@@ -14,6 +14,12 @@ R_FLOOR_LIMIT = 1.02
 DRIFT_LIMIT = 0.05
 BUSY_HOST_CORES = 0.5
 VERIFY_LIMIT_BYTES = 10**9
+LIMITS = {  # as the record states them
+    "r_floor": R_FLOOR_LIMIT,
+    "drift": DRIFT_LIMIT,
+    "other_cpu_cores": BUSY_HOST_CORES,
+    "verify_extra_bytes": VERIFY_LIMIT_BYTES,
+}
 
 Record = Mapping[str, Any]
 
@@ -48,9 +54,8 @@ def reasons(record: Record) -> list[str]:
     if r_floor is not None and r_floor > R_FLOOR_LIMIT and not _fits_in_cache(record):
         found.append(f"r_floor {r_floor:.3f} is impossible (above {R_FLOOR_LIMIT})")
     if record["bytes"]["weights"] != record["bytes"]["weights_measured"]:
-        found.append(
-            f"weights are {record['bytes']['weights_measured']} bytes on the device, accounted {record['bytes']['weights']}"
-        )
+        counted = record["bytes"]
+        found.append(f"weights take {counted['weights_measured']} bytes on the device, accounted {counted['weights']}")
     extra = lookup(record, "memory.verify_extra_bytes")
     if extra is not None and extra > VERIFY_LIMIT_BYTES:
         found.append(f"verify took {extra} bytes over weights and KV, limit {VERIFY_LIMIT_BYTES}")
@@ -69,7 +74,7 @@ def _shared_card(record: Record) -> bool:
 
 
 def flags(record: Record) -> list[str]:
-    """Marks of a right but suspect session, in alphabetical order; `given_flags` are those the measurement set itself."""
+    """Marks of a right but suspect session, in alphabetical order; `given_flags` are those known before it began."""
     found = set(record.get("given_flags", ()))
     wall = record["passes"]["wall"]
     conditions = {

@@ -85,7 +85,7 @@ def _shape(record: Record) -> ModelShape:
 
 
 def _dtype_bytes(record: Record) -> int:
-    return floors.DTYPE_BYTES[record["cell"]["dtype"]]
+    return int(floors.DTYPE_BYTES[record["cell"]["dtype"]])
 
 
 def _embedding_bytes(record: Record) -> float:
@@ -97,7 +97,7 @@ def _kv_per_token(record: Record) -> float:
 
 
 def _kv_bytes(record: Record) -> float:
-    return _kv_per_token(record) * record["cell"]["ctx"]
+    return float(_kv_per_token(record) * record["cell"]["ctx"])
 
 
 def _kv_alloc_tokens(record: Record) -> float:
@@ -164,11 +164,9 @@ def _bound(record: Record) -> float | None:
 
 
 def _fixed_cost(record: Record) -> float | None:
-    """Seconds from the command to the record, all but the two prefills, the gate's and the passes' decode steps."""
+    """Seconds from the command to the record, all but prefill and the timed passes; the gate is included."""
     costs = lookup(record, "cost_s")
-    if not costs:
-        return None
-    return float(sum(seconds for phase, seconds in costs.items() if phase not in ("prefill", "steps", "fixed")))
+    return costs["total"] - costs["prefill"] - costs["steps"] if costs else None
 
 
 METRICS: tuple[Metric, ...] = (
@@ -183,6 +181,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("probes.read_gbs", "probe/read_gbs", "GB/s", _best_read),
     Metric("probes.launch_us", "probe/launch_us", "us", _launch),
     Metric("latency.step_wall_ms", "latency/step_wall_ms", "ms", _median("wall")),
+    Metric("latency.step_wall_revisit_ms", "latency/step_wall_revisit_ms", "ms", _median("revisit")),
     Metric("latency.step_span_ms", "latency/step_span_ms", "ms", _median("span")),
     Metric("latency.step_rate_ms", "latency/step_rate_ms", "ms", _rate),
     Metric("latency.step_busy_ms", "latency/step_busy_ms", "ms", _median("busy")),
@@ -196,11 +195,11 @@ METRICS: tuple[Metric, ...] = (
     Metric("prefill.ms", "latency/prefill_ms", "ms"),
     Metric("floor.floor_ms", "floor/floor_ms", "ms", _floor("bytes.streamed", "gpu.bandwidth_gbs")),
     Metric("floor.floor_paper_ms", "floor/floor_paper_ms", "ms", _floor("bytes.paper", "gpu.bandwidth_gbs")),
-    Metric(
-        "floor.floor_achievable_ms", "floor/floor_achievable_ms", "ms", _floor("bytes.streamed", "probes.read_gbs")
-    ),
+    Metric("floor.floor_achievable_ms", "floor/floor_achievable_ms", "ms", _floor("bytes.streamed", "probes.read_gbs")),
     Metric("floor.r_floor", "floor/r_floor", "1", _quotient("floor.floor_ms", "latency.step_wall_ms")),
-    Metric("floor.r_floor_paper", "floor/r_floor_paper", "1", _quotient("floor.floor_paper_ms", "latency.step_wall_ms")),
+    Metric(
+        "floor.r_floor_paper", "floor/r_floor_paper", "1", _quotient("floor.floor_paper_ms", "latency.step_wall_ms")
+    ),
     Metric(
         "floor.r_floor_achievable",
         "floor/r_floor_achievable",

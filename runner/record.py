@@ -14,8 +14,31 @@ from runner.errors import BadRecord, DiskFull
 SCHEMA_VERSION = 1
 MEASURED = "measured"
 STATUSES = (MEASURED, "infeasible", "oom", "failed", "timeout", "interrupted")
-ALWAYS_PRESENT = ("session", "request", "cell", "keys", "protocol", "outcome", "valid", "reasons", "flags", "model", "gpu")
-MEASURED_ONLY = ("passes", "latency", "floor", "bytes", "gate", "probes", "environment", "snapshots", "cost_s", "actual")
+ALWAYS_PRESENT = (
+    "session",
+    "request",
+    "cell",
+    "keys",
+    "protocol",
+    "outcome",
+    "valid",
+    "reasons",
+    "flags",
+    "model",
+    "gpu",
+)
+MEASURED_ONLY = (
+    "passes",
+    "latency",
+    "floor",
+    "bytes",
+    "gate",
+    "probes",
+    "environment",
+    "snapshots",
+    "cost_s",
+    "actual",
+)
 
 
 def write_text_durably(path: Path, text: str) -> None:

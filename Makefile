@@ -1,0 +1,55 @@
+# Each target that needs Python makes .venv/ first; requirements/env.sh returns at once when it is up to date.
+#   STACK=cpu|modern  which pins; left out: modern where nvidia-smi lists a GPU
+#   PYTHON=…          left out: the first of python3, python3.12, python3.11 that is 3.11 or 3.12
+#   ARGS="…"          more options for the command that the target runs
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+STACK ?=
+PYTHON ?=
+ARGS ?=
+PORT ?= 5000
+
+# On PATH, so that programs started by a program (mlflow, uv) come from .venv as well.
+venv := PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+.PHONY: help env cell test lint types check ui bench-overhead floor verify lock clean
+
+help: ## List the targets
+	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@sed -n -E 's/^#   ([A-Z]+=)/       \1/p' $(firstword $(MAKEFILE_LIST))
+
+env: ## Set up .venv/ (the other targets do it themselves)
+	@requirements/env.sh "$(STACK)" "$(PYTHON)"
+
+cell: env ## Measure one decode cell on what this machine has (ARGS="--ctx 512 …")
+	@$(venv) python -m runner cell $(ARGS)
+
+test: env ## Run the tests
+	@$(venv) python -m pytest -q $(ARGS)
+
+lint: env ## Check style and formatting
+	@$(venv) ruff check . && $(venv) ruff format --check .
+
+types: env ## Check types
+	@$(venv) mypy --strict runner analysis
+
+check: lint types test ## lint, types and test
+
+ui: env ## Open the measurements in MLflow's UI on 127.0.0.1 (PORT=5000)
+	@$(venv) mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT) $(ARGS)
+
+bench-overhead: env ## Compare steps timed by the harness with bare ones
+	@$(venv) python -m runner.worker.bench $(ARGS)
+
+floor: env ## Print the table of the committed records against their memory floor
+	@$(venv) python -m analysis floor --records experiments/records --format md $(ARGS)
+
+verify: env ## Recompute every derived number of the committed records
+	@find experiments -path 'experiments/records/*.json' -print0 | sort -z | $(venv) xargs -0 -r python -m runner verify
+
+lock: env ## Resolve the pins anew, keeping those that still fit (ARGS=--upgrade: the newest)
+	@requirements/lock.sh "$(CURDIR)/.venv/bin/uv" $(ARGS)
+
+clean: ## Delete .venv/ and caches; measurements stay
+	@rm -rf .venv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,245 @@
+"""The catalogue: GPUs and models as data with sources (`experiments/*.yaml`), validated when read."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from runner.errors import BadValue
+from runner.shape import ModelShape
+
+FOLDER_VARIABLE = "DECODE_FLOOR_EXPERIMENTS"
+IMAGES = ("ampere", "ada", "hopper", "blackwell", "cpu")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number and where it was read; `value` is None where no source could be read: `note` says so."""
+
+    value: float | None
+    source: str | None
+    note: str | None = None
+    date: str | None = None
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU of the catalogue. `nvml` must match NVML's name from end to end; None for the CPU, which NVML
+    does not list. Bandwidth is the datasheet peak in decimal GB/s, memory in decimal GB, L2 in MiB."""
+
+    key: str
+    name: str
+    nvml: str | None
+    compute_capability: str | None
+    image: str | None
+    image_reason: str | None
+    bandwidth_gbs: Figure
+    memory_gb: Figure
+    l2_mib: Figure
+    price_usd_per_hour: Figure
+
+
+@dataclass(frozen=True)
+class HubCheckpoint:
+    """Where a model's weights lie on the hub; `revision` None is resolved once and flagged."""
+
+    hub: str
+    revision: str | None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of the catalogue: its shape and, for each quant, a checkpoint."""
+
+    key: str
+    name: str
+    shape: ModelShape
+    source: str
+    checkpoints: dict[str, HubCheckpoint]
+
+
+FIGURES = ("bandwidth_gbs", "memory_gb", "l2_mib", "price_usd_per_hour")
+GPU_FIELDS = {field.name: field.type for field in fields(Gpu) if field.name != "key"}
+SHAPE_FIELDS = {field.name: field.type for field in fields(ModelShape)}
+MODEL_FIELDS = {"name": "str", **SHAPE_FIELDS, "source": "str", "checkpoints": "dict[str, Any]"}
+FIGURE_FIELDS = {"value": "float | None", "source": "str | None"}
+FIGURE_EXTRAS = {"note": "str | None", "date": "str | None"}
+CHECKPOINT_FIELDS = {"hub": "str", "revision": "str | None"}
+KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "bool": (bool,),
+    "float": (int, float),
+    "dict[str, Any]": (dict,),
+    "Figure": (dict,),
+    "None": (type(None),),
+}
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in which file we are, for the one line of an error."""
+
+    file: str
+    path: str
+
+    def at(self, name: str) -> _Place:
+        return _Place(self.file, f"{self.path}.{name}" if self.path else name)
+
+    def error(self, problem: str) -> BadValue:
+        return BadValue(f"{self.file}: {self.path}: {problem}" if self.path else f"{self.file}: {problem}")
+
+
+def folder() -> Path:
+    """The experiments folder beside the package, or the one DECODE_FLOOR_EXPERIMENTS names."""
+    return Path(os.environ.get(FOLDER_VARIABLE) or Path(__file__).resolve().parent.parent / "experiments")
+
+
+def gpus() -> Mapping[str, Gpu]:
+    """Key → GPU, in the file's order. Raises BadValue naming file, entry and field of what is wrong."""
+    return _gpus(folder() / "gpus.yaml")
+
+
+def models() -> Mapping[str, Model]:
+    """Key → model, in the file's order. Raises BadValue naming file, entry and field of what is wrong."""
+    return _models(folder() / "models.yaml")
+
+
+def gpu_for(nvml_name: str) -> Gpu | None:
+    """The one entry whose pattern matches NVML's name from end to end, None when there is none.
+
+    Raises BadValue when several match: a card measured under two names would be two cards.
+    """
+    found = [gpu for gpu in gpus().values() if gpu.nvml is not None and re.fullmatch(gpu.nvml, nvml_name)]
+    if len(found) > 1:
+        raise BadValue(f"gpus.yaml: {' and '.join(gpu.key for gpu in found)} both match the NVML name {nvml_name!r}")
+    return found[0] if found else None
+
+
+def entry_to_add(key: str, nvml_name: str, compute_capability: str | None) -> str:
+    """The YAML entry for a card that the catalogue lacks, its figures still to be looked up."""
+    blank = {"value": None, "source": None, "note": "to be looked up"}
+    entry = {
+        "name": nvml_name,
+        "nvml": re.escape(nvml_name).replace("\\ ", " ").replace("\\-", "-"),
+        "compute_capability": compute_capability,
+        "image": None,
+        "image_reason": "not assigned yet",
+        **{name: dict(blank) for name in FIGURES},
+    }
+    return yaml.safe_dump({key: entry}, sort_keys=False, width=200)
+
+
+@cache
+def _gpus(path: Path) -> dict[str, Gpu]:
+    return {key: _gpu(key, entry, _Place(path.name, key)) for key, entry in _read(path).items()}
+
+
+@cache
+def _models(path: Path) -> dict[str, Model]:
+    return {key: _model(key, entry, _Place(path.name, key)) for key, entry in _read(path).items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadValue(f"{path}: cannot be read ({error.strerror})") from error
+    except yaml.YAMLError as error:
+        raise BadValue(f"{path}: not YAML ({error})") from error
+    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
+        raise BadValue(f"{path.name}: must be a mapping of names to entries")
+    return data
+
+
+def _gpu(key: str, entry: Any, place: _Place) -> Gpu:
+    data = _checked(entry, GPU_FIELDS, {}, place)
+    figures = {name: _figure(data[name], place.at(name)) for name in FIGURES}
+    _check_pattern(data["nvml"], place.at("nvml"))
+    _check_image(data["image"], data["image_reason"], place.at("image"))
+    return Gpu(**{**data, **figures, "key": key})
+
+
+def _check_pattern(pattern: str | None, place: _Place) -> None:
+    try:
+        re.compile(pattern or "")
+    except re.error as error:
+        raise place.error(f"not a regular expression ({error})") from error
+
+
+def _check_image(image: str | None, reason: str | None, place: _Place) -> None:
+    if image is None and not reason:
+        raise place.error("null needs its image_reason")
+    if image is not None and image not in IMAGES:
+        raise place.error(f"{image!r} is not one of {', '.join(IMAGES)}")
+
+
+def _figure(entry: Any, place: _Place) -> Figure:
+    data = _checked(entry, FIGURE_FIELDS, FIGURE_EXTRAS, place)
+    if data["value"] is None:
+        if not data.get("note"):
+            raise place.error("a null value needs a note that says why")
+    elif not data["source"]:
+        raise place.error("a value needs its source")
+    elif data["value"] <= 0:
+        raise place.error(f"{data['value']} is not a positive number")
+    return Figure(**data)
+
+
+def _model(key: str, entry: Any, place: _Place) -> Model:
+    data = _checked(entry, MODEL_FIELDS, {}, place)
+    for name in (
+        "layers",
+        "hidden",
+        "heads",
+        "kv_heads",
+        "head_dim",
+        "intermediate",
+        "vocab",
+        "max_positions",
+    ):
+        if data[name] < 1:
+            raise place.at(name).error(f"{data[name]} is not a positive number")
+    if data["heads"] % data["kv_heads"]:
+        raise place.at("kv_heads").error(f"{data['heads']} heads cannot share {data['kv_heads']} KV heads evenly")
+    shape = ModelShape(**{name: data[name] for name in SHAPE_FIELDS})
+    checkpoints = _checkpoints(data["checkpoints"], place.at("checkpoints"))
+    return Model(key, data["name"], shape, data["source"], checkpoints)
+
+
+def _checkpoints(data: dict[str, Any], place: _Place) -> dict[str, HubCheckpoint]:
+    note = {"note": "str | None"}
+    return {
+        quant: HubCheckpoint(**_checked(entry, CHECKPOINT_FIELDS, note, place.at(quant)))
+        for quant, entry in data.items()
+    }
+
+
+def _checked(entry: Any, needed: Mapping[str, Any], extras: Mapping[str, Any], place: _Place) -> dict[str, Any]:
+    """The entry, when it has every needed field, no unknown one, and each of its kind."""
+    if not isinstance(entry, dict):
+        raise place.error(f"must be a mapping with the fields {', '.join(needed)}")
+    for name in needed:
+        if name not in entry:
+            raise place.at(name).error("missing")
+    allowed = {**needed, **extras}
+    for name, value in entry.items():
+        if name not in allowed:
+            raise place.at(str(name)).error(f"unknown field (allowed: {', '.join(allowed)})")
+        _check_kind(value, str(allowed[name]), place.at(name))
+    return entry
+
+
+def _check_kind(value: Any, kind: str, place: _Place) -> None:
+    kinds = tuple(single for part in kind.split(" | ") for single in KINDS[part])
+    # YAML's true is a Python int: only a field that asks for a truth value may hold one
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise place.error(f"{value!r} is not of the kind {kind.replace('None', 'null')}")

@@ -1,0 +1,219 @@
+"""The command line: it parses, calls and prints. `__main__` turns what it raises into one line."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from runner import __version__, catalogue, launch, nvml, recompute, record, resolve, store, summary
+from runner.errors import BadRecord, BadValue, InvalidSession, MissingPackage, StoreUnreachable
+from runner.request import Request
+from runner.session import Commit, Finished, Settings, run_session
+from runner.store.view import run_name
+from runner.vocabulary import AUTO
+
+RUN_VARIABLE = "MLFLOW_RUN_ID"
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+DEFAULT_SPOOL = Path("spool")
+REQUEST_HELP = {
+    "gpu": "catalogue name of the GPU (see `gpus`), or cpu",
+    "model": "catalogue name of the model (see `models`)",
+    "ctx": "tokens in the context",
+    "quant": "weight format: bf16, bnb-nf4, awq, gptq",
+    "kernel": "kernel that multiplies the weights",
+    "runtime": "how a step is executed: eager, graph, compile, …",
+    "cache": "KV cache: dynamic, static",
+    "dtype": "bf16, fp16, fp32",
+    "attention": "sdpa, flash-attn",
+    "weights": "synthetic, hub, or a folder of safetensors",
+    "protocol": "paper (30 steps) or tail (300)",
+    "steps": "timed steps instead of the protocol's",
+    "warmup": "warm-up steps instead of the protocol's",
+    "seed": "seed of the random prompt",
+    "where": "here, container",
+    "device": "which of several GPUs: index or UUID",
+    "study": "name of the study this session belongs to",
+    "options": "options of the runtime: name:value,name:value",
+    "stack": "modern, paper",
+}
+
+
+class Usage(BadValue):
+    """A command line that cannot be parsed; 2 is every command's exit code for it."""
+
+    exit_code = 2
+    reason = "usage"
+
+
+def run(arguments: Sequence[str], started_ms: int) -> None:
+    """Run one command. Raises the errors of the family, and SystemExit with the exit code otherwise."""
+    try:
+        code = program.main(list(arguments), "python -m runner", standalone_mode=False, obj=started_ms)
+    except click.ClickException as error:
+        raise Usage(f"{error.format_message()} (see `python -m runner --help`)") from error
+    raise SystemExit(code or 0)
+
+
+@click.group(context_settings={"max_content_width": 110})
+@click.version_option(__version__, prog_name="decode-floor")
+def program() -> None:
+    """Measure batch-1 LLM decode against its memory floor."""
+
+
+def _request_options(function: Function) -> Function:
+    """One option for each field of the request, in its order."""
+    for field in reversed(fields(Request)):
+        option = click.option(f"--{field.name}", default=AUTO, show_default=True, help=REQUEST_HELP[field.name])
+        function = option(function)
+    return function
+
+
+@program.command()
+@_request_options
+@click.option("--spool", type=click.Path(path_type=Path, file_okay=False), help="only leave the records here")
+@click.option("--sessions", type=click.IntRange(min=1), default=1, show_default=True, help="fresh processes")
+@click.option("--share-host", is_flag=True, help="do not wait for other sessions on this host; flags the record")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=launch.DEFAULT_TIMEOUT_S,
+    show_default=True,
+    help="seconds until a worker is stopped",
+)
+@click.pass_obj
+def cell(
+    started_ms: int, /, spool: Path | None, sessions: int, share_host: bool, timeout: float, **request: str
+) -> None:
+    """Measure one cell: a GPU, a model, a context, a weight format and a way to run it."""
+    settings = _settings(spool, share_host, timeout)
+    errors = [error for error in _sessions(Request(**request), sessions, started_ms, settings) if error]
+    if errors:
+        raise errors[0]
+
+
+def _settings(spool: Path | None, share_host: bool, timeout_s: float) -> Settings:
+    run_id = os.environ.get(RUN_VARIABLE) or None
+    commit = None if spool is not None and run_id is None else _commit()
+    return Settings(spool or DEFAULT_SPOOL, commit, run_id, share_host, timeout_s, _show_progress)
+
+
+def _commit() -> Commit:
+    """MLflow's commit. Its absence is noticed before anything is measured; it is imported after that."""
+    if importlib.util.find_spec("mlflow") is None:
+        raise MissingPackage(
+            f"{sys.executable} has no MLflow to store the session in: use --spool DIR, and where MLflow is, "
+            "python -m runner import DIR"
+        )
+    return store.commit
+
+
+def _sessions(
+    request: Request, count: int, started_ms: int, settings: Settings
+) -> Iterator[InvalidSession | StoreUnreachable | None]:
+    """Of each session what went wrong but does not keep the next from being measured; the rest is raised."""
+    for index in range(count):
+        of_run = settings if index == 0 else replace(settings, run_id=None)
+        began_ms = started_ms if index == 0 else int(time.time() * 1000)
+        finished = run_session(request, index, began_ms, of_run)
+        _show(finished)
+        error = finished.error
+        if error is not None and not isinstance(error, InvalidSession | StoreUnreachable):
+            raise error
+        yield error
+
+
+def _show_progress(text: str, elapsed_s: float) -> None:
+    click.echo(f"[{elapsed_s:6.1f} s] {text}", err=True)
+
+
+def _show(finished: Finished) -> None:
+    for line in summary.lines(finished.record):
+        click.echo(line)
+    if not finished.record["gpu"]["catalogued"]:
+        click.echo(_entry_to_add(finished.record["gpu"]))
+    click.echo(f"  record    {finished.path}")
+    if finished.run is not None:
+        click.echo(f"  MLflow    run {run_name(finished.record)} ({finished.run}); look at it with `make ui`")
+
+
+def _entry_to_add(gpu: Mapping[str, Any]) -> str:
+    entry = catalogue.entry_to_add(gpu["key"], gpu["name"], gpu.get("compute_capability"))
+    return f"This GPU is not in the catalogue. To have r_floor, add to experiments/gpus.yaml:\n\n{entry}"
+
+
+@program.command("import")
+@click.argument("folder", type=click.Path(path_type=Path))
+def import_command(folder: Path) -> None:
+    """Put the records below FOLDER into MLflow, each once, and close runs that killed commands left open."""
+    report = store.import_folder(folder)
+    click.echo(f"{len(report.imported)} imported, {len(report.present)} already there")
+    if report.closed:
+        click.echo(f"{len(report.closed)} abandoned runs closed: {', '.join(report.closed)}")
+    for refused in report.refused:
+        click.echo(f"refused {refused.path}: {refused.reason}", err=True)
+    if report.refused:
+        raise BadRecord(f"{len(report.refused)} files were not imported")
+
+
+@program.command()
+@click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+def verify(paths: tuple[Path, ...]) -> None:
+    """Derive every number of the records again from their raw values; folders are searched for *.json."""
+    files = [file for path in paths for file in (sorted(path.rglob("*.json")) if path.is_dir() else [path])]
+    bad = [file for file in files if not _is_right(file)]
+    if bad:
+        raise BadRecord(f"{len(bad)} of {len(files)} records differ from what their raw values say")
+    click.echo(f"ok {len(files)} records")
+
+
+def _is_right(file: Path) -> bool:
+    try:
+        lines = recompute.differences(record.read(file))
+    except BadRecord as error:
+        lines = [str(error)]
+    for line in lines:
+        click.echo(f"{file}: {line}")
+    return not lines
+
+
+@program.command("gpus")
+def list_gpus() -> None:
+    """List the GPUs of the catalogue; `*` marks those in this machine."""
+    installed = {resolve.gpu_key(card): card for card in nvml.list_gpus()}
+    for entry in catalogue.gpus().values():
+        figures = (
+            _figure(entry.bandwidth_gbs, "GB/s"),
+            _figure(entry.memory_gb, "GB"),
+            entry.image or "no image",
+        )
+        mark = "*" if entry.key in installed or entry.key == resolve.CPU else " "
+        click.echo(f"{mark} {entry.key:14} {entry.name:48} {figures[0]:>10} {figures[1]:>8}  {figures[2]}")
+    for key, card in installed.items():
+        if key not in catalogue.gpus():
+            click.echo(f"* {key:14} {card.name}: not in the catalogue, measured without r_floor")
+
+
+def _figure(figure: catalogue.Figure, unit: str) -> str:
+    return "?" if figure.value is None else f"{figure.value:g} {unit}"
+
+
+@program.command("models")
+def list_models() -> None:
+    """List the models of the catalogue; `*` marks what `auto` measures on this machine."""
+    chosen = resolve.DEFAULT_MODEL[resolve.CUDA if nvml.list_gpus() else resolve.CPU]
+    for key, model in catalogue.models().items():
+        shape, mark = model.shape, "*" if key == chosen else " "
+        checkpoints = ", ".join(model.checkpoints) or "none"
+        click.echo(
+            f"{mark} {key:14} {shape.layers} layers x {shape.hidden}, {shape.heads}/{shape.kv_heads} heads, "
+            f"ctx up to {shape.max_positions}; hub checkpoints: {checkpoints}"
+        )

@@ -1,0 +1,305 @@
+"""Start the worker in a fresh process, wait for it without waking up, and come back with a record in every
+case.
+
+While a window is timed this process sleeps in one `select` on the worker's output and its end, with the
+deadline as the timeout: no polling. The worker leads a process group of its own, which never outlives this
+call.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runner import record, signals
+from runner.errors import (
+    DecodeFloorError,
+    Infeasible,
+    Interrupted,
+    OutOfMemory,
+    Terminated,
+    WorkerFailed,
+    WorkerTimeout,
+)
+from runner.parentwatch import PARENT_PID_VARIABLE, process_descriptor
+from runner.redact import redact
+from runner.worker.job import Job, record_head
+from runner.worker.progress import ERROR_MARK, PHASE_MARK
+
+DEFAULT_TIMEOUT_S = 1800.0
+GRACE_S = 5.0
+LAST_LINES = 40
+LINE_LIMIT = 400  # characters kept of one line: a record stays small whatever a library prints
+READ_BYTES = 65536
+WORKER_COMMAND = (sys.executable, "-m", "runner.worker")
+
+OnPhase = Callable[[str, float], None]
+"""Called with what the worker does now and the seconds since it started."""
+
+
+@dataclass
+class _Output:
+    """What the worker has said so far."""
+
+    on_phase: OnPhase
+    started: float = field(default_factory=time.monotonic)
+    pending: bytes = b""
+    last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
+    error: dict[str, Any] | None = None
+
+    def feed(self, data: bytes) -> None:
+        *lines, self.pending = (self.pending + data).split(b"\n")
+        for line in lines:
+            self._line(line.decode("utf-8", "replace"))
+
+    def end(self) -> None:
+        """The worker is gone: what stands in an unfinished line is its last word."""
+        if self.pending:
+            self.feed(b"\n")
+
+    def _line(self, line: str) -> None:
+        if line.startswith(PHASE_MARK):
+            self.on_phase(line.removeprefix(PHASE_MARK), time.monotonic() - self.started)
+        elif line.startswith(ERROR_MARK) and (error := _parsed_error(line.removeprefix(ERROR_MARK))):
+            self.error = error
+        else:
+            self.last_lines.append(redact(line)[:LINE_LIMIT])
+
+
+def _parsed_error(text: str) -> dict[str, Any] | None:
+    try:
+        error = json.loads(text)
+        return {name: error[name] for name in ("reason", "exit_code", "message")}
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def run_worker(
+    job: Job, timeout_s: float, on_phase: OnPhase, command: Sequence[str] = WORKER_COMMAND
+) -> dict[str, Any]:
+    """The record of this job: the worker's own, or one of its failure, written at `job.record_path` all the
+    same.
+
+    A record of status `interrupted` says that this process was told to stop. Raises DiskFull when no record
+    can be written.
+    """
+    output = _Output(on_phase)
+    with _job_file(job) as path:
+        stopped, process = _run([*command, str(path)], job, output, timeout_s)
+    output.end()
+    written = _written(job)
+    if written is not None:
+        if isinstance(stopped, Interrupted | Terminated):
+            raise type(stopped)(f"{stopped}; the record was already complete: {job.record_path}")
+        return written
+    code = None if process is None else process.returncode
+    return failure_record(job, _outcome(_cause(stopped, code, output), code, output.last_lines))
+
+
+@contextmanager
+def _job_file(job: Job) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="decode-floor-") as folder:
+        path = Path(folder) / "job.json"
+        path.write_text(json.dumps(job.to_json()), encoding="utf-8")
+        yield path
+
+
+def _run(
+    command: Sequence[str], job: Job, output: _Output, timeout_s: float
+) -> tuple[DecodeFloorError | None, subprocess.Popen[bytes] | None]:
+    """Run to the end, the deadline or a stopping signal; the process is gone when this returns.
+
+    Signals are held but while we wait: one between the fork and the assignment would leave a process that
+    nobody knows of, one while stopping it an orphan.
+    """
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        with signals.held():
+            try:
+                process = _start(command, job)
+                with signals.wakeup() as wake, signals.let_through():
+                    _follow(process, output, timeout_s, wake)
+            finally:
+                _stop(process, output)
+    except DecodeFloorError as error:
+        return error, process
+    return None, process
+
+
+def _start(command: Sequence[str], job: Job) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=_environment(job),
+            cwd=_project_root(),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise WorkerFailed(f"the worker cannot be started: {error}") from error
+
+
+def _project_root() -> Path:
+    return Path(__file__).resolve().parent.parent
+
+
+def _environment(job: Job) -> dict[str, str]:
+    paths = [str(_project_root()), os.environ.get("PYTHONPATH", "")]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        # without a buffer the last words of a process that is killed are not lost
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONFAULTHANDLER": "1",
+        "CUDA_VISIBLE_DEVICES": job.device.uuid or "",
+        # all files are here before the worker starts: it has no business on the network
+        "HF_HUB_OFFLINE": "1",
+        PARENT_PID_VARIABLE: str(os.getpid()),
+    }
+
+
+def _follow(process: subprocess.Popen[bytes], output: _Output, timeout_s: float, wake: int) -> None:
+    """Read what the worker says until it ends; `wake` is readable after a signal. Raises WorkerTimeout."""
+    assert process.stdout is not None
+    pipe, ended = process.stdout.fileno(), process_descriptor(process.pid)
+    watched = [pipe] if ended is None else [pipe, ended]
+    deadline = time.monotonic() + timeout_s
+    try:
+        # a process that the worker left behind may hold the pipe open: the worker's own end counts
+        while watched and ended not in (ready := _ready([wake, *watched], deadline, timeout_s)):
+            if wake in ready:
+                os.read(wake, READ_BYTES)
+            if pipe in ready and not _read(pipe, output):
+                watched.remove(pipe)
+        if not _ends_within(process, deadline - time.monotonic()):
+            raise WorkerTimeout(_too_late(timeout_s))
+    finally:
+        if ended is not None:
+            os.close(ended)
+
+
+def _ready(watched: list[int], deadline: float, timeout_s: float) -> list[int]:
+    ready, _, _ = select.select(watched, [], [], max(0.0, deadline - time.monotonic()))
+    if not ready:
+        raise WorkerTimeout(_too_late(timeout_s))
+    return ready
+
+
+def _too_late(timeout_s: float) -> str:
+    return f"the worker did not finish within {timeout_s:g} s and was stopped; --timeout gives it more"
+
+
+def _read(pipe: int, output: _Output) -> bool:
+    data = os.read(pipe, READ_BYTES)
+    output.feed(data)
+    return bool(data)
+
+
+def _stop(process: subprocess.Popen[bytes] | None, output: _Output) -> None:
+    """End the whole process group: SIGTERM, SIGKILL after a grace, and collect its last words."""
+    if process is None:
+        return
+    if not _ends_within(process, 0.0):
+        _signal_group(process, signal.SIGTERM)
+        _ends_within(process, GRACE_S)
+    # also what the worker left behind; its pid is not free for another process before `wait`
+    _signal_group(process, signal.SIGKILL)
+    _drain(process, output)
+    process.wait()
+
+
+def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Has the group's leader ended? It is not reaped: its pid must stay its own until the group is gone."""
+    deadline = time.monotonic() + seconds
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def _drain(process: subprocess.Popen[bytes], output: _Output) -> None:
+    assert process.stdout is not None
+    pipe = process.stdout.fileno()
+    while select.select([pipe], [], [], 0.0)[0] and _read(pipe, output):
+        pass
+    process.stdout.close()
+
+
+def _written(job: Job) -> dict[str, Any] | None:
+    """The worker's own record. It is written whole or not at all, so it counts even when the process crashed
+    on its way out."""
+    path = Path(job.record_path)
+    return record.read(path) if path.exists() else None
+
+
+def outcome(error: DecodeFloorError) -> dict[str, Any]:
+    """The outcome of a session that no worker was started for."""
+    return _outcome({"reason": error.reason, "message": str(error)}, None, ())
+
+
+def _outcome(error: dict[str, Any], code: int | None, last_output: Iterable[str]) -> dict[str, Any]:
+    """`exit_code` and `signal` are the worker's own; `reason` is an error's of the family."""
+    return {
+        "status": _status(error["reason"]),
+        "reason": error["reason"],
+        "message": redact(str(error["message"])),
+        "exit_code": code if code is not None and code >= 0 else None,
+        "signal": signal.Signals(-code).name if code is not None and code < 0 else None,
+        "last_output": list(last_output),
+    }
+
+
+def _cause(stopped: DecodeFloorError | None, code: int | None, output: _Output) -> dict[str, Any]:
+    if stopped is not None:
+        return {"reason": stopped.reason, "message": str(stopped)}
+    if output.error is not None:
+        return output.error
+    return {"reason": WorkerFailed.reason, "message": _crash(code, output)}
+
+
+def _crash(code: int | None, output: _Output) -> str:
+    if code is not None and code < 0:
+        name = signal.Signals(-code).name
+        hint = " (the kernel does that when memory runs out)" if name == "SIGKILL" else ""
+        return f"the worker was killed by {name}{hint}"
+    last = f"; its last words: {output.last_lines[-1]}" if output.last_lines else ""
+    return f"the worker ended with exit code {code} and without a record{last}"
+
+
+def _status(reason: str) -> str:
+    statuses = {
+        Infeasible.reason: "infeasible",
+        OutOfMemory.reason: "oom",
+        WorkerTimeout.reason: "timeout",
+        Interrupted.reason: "interrupted",
+        Terminated.reason: "interrupted",
+    }
+    return statuses.get(reason, "failed")
+
+
+def failure_record(job: Job, outcome: dict[str, Any]) -> dict[str, Any]:
+    """A record of a session without a measurement, written durably at `job.record_path`. Raises DiskFull."""
+    failed = {**record_head(job), "outcome": outcome, "reasons": [outcome["message"]]}
+    with signals.held():
+        record.write(failed, Path(job.record_path))
+    return failed

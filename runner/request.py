@@ -1,0 +1,77 @@
+"""The request: what the user typed, each field one plain token, before anything is resolved."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from runner.errors import BadValue
+from runner.vocabulary import AUTO, plain_token
+
+SYNTHETIC = "synthetic"
+HUB = "hub"
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Request:
+    """Each field is `auto` or a value. Raises BadValue for a value that is not one plain token: everything
+    here may end up in a shell, a file name or a tag."""
+
+    gpu: str = AUTO
+    model: str = AUTO
+    ctx: str = AUTO
+    quant: str = AUTO
+    kernel: str = AUTO
+    runtime: str = AUTO
+    cache: str = AUTO
+    dtype: str = AUTO
+    attention: str = AUTO
+    weights: str = AUTO
+    protocol: str = AUTO
+    steps: str = AUTO
+    warmup: str = AUTO
+    seed: str = AUTO
+    where: str = AUTO
+    device: str = AUTO
+    study: str = AUTO
+    options: str = AUTO
+    stack: str = AUTO
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            plain_token(name, value)
+
+    @property
+    def weights_are_local(self) -> bool:
+        """Is `weights` the path of a folder?"""
+        return self.weights not in (AUTO, SYNTHETIC, HUB)
+
+    def published(self) -> dict[str, str]:
+        """The request as it may stand in a record that everyone reads: no path, no UUID of a card."""
+        fields: dict[str, str] = asdict(self)
+        if self.weights_are_local:
+            fields["weights"] = "local"
+        if self.device != AUTO and not self.device.isdecimal():
+            fields["device"] = "by-uuid"
+        return fields
+
+
+def whole_number(field: str, value: str, minimum: int) -> int:
+    """The value as an integer of at least `minimum`; raises BadValue otherwise."""
+    digits = value.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal() and len(digits) < 19):
+        raise BadValue(f"{field}={value}: must be a whole number of at least {minimum}")
+    if int(value) < minimum:
+        raise BadValue(f"{field}={value}: must be at least {minimum}")
+    return int(value)
+
+
+def option_map(text: str) -> dict[str, str]:
+    """`name:value,name:value` as a map, empty for `none` and `auto`; raises BadValue for anything else."""
+    if text in (AUTO, NONE):
+        return {}
+    pairs = [part.partition(":") for part in text.split(",")]
+    names = [name for name, _, _ in pairs]
+    if not all(name and value for name, _, value in pairs) or len(set(names)) < len(names):
+        raise BadValue(f"options={text}: must be name:value,name:value with each name once, or none")
+    return {name: value for name, _, value in pairs}

@@ -1,0 +1,302 @@
+"""From a request to a plan: every `auto` replaced, every pair checked, before any weight is touched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from runner import catalogue, checkpoint, host, protocol, registry, vocabulary
+from runner.catalogue import Gpu, Model
+from runner.cell import Cell
+from runner.checkpoint import Checkpoint
+from runner.errors import BadCheckpoint, BadPair, BadValue, GpuAmbiguous, GpuNotFound, NotAvailable
+from runner.floors import GATE_STEPS, sequence_tokens
+from runner.protocol import Protocol
+from runner.registry import KernelDeclaration, RuntimeDeclaration
+from runner.request import HUB, SYNTHETIC, Request, option_map, whole_number
+from runner.vocabulary import AUTO
+from runner.worker.job import Device
+
+if TYPE_CHECKING:
+    from runner.nvml import InstalledGpu
+
+CPU = "cpu"
+CUDA = "cuda"
+DEFAULT_STUDY = "adhoc"
+SYNTHETIC_ID = "synthetic-v1"
+DEFAULT_MODEL = {CPU: "qwen2.5-0.5b", CUDA: "qwen2.5-7b"}
+DEFAULT_CTX = {CPU: "256", CUDA: "2048"}
+BUILT_STACKS = ("modern",)
+BUILT_PLACES = ("here",)
+Installed: TypeAlias = "Sequence[InstalledGpu]"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A resolved request. `checkpoint` is None for synthetic weights; `memory_bytes` is the card's total
+    memory, None for the CPU; `flags` are what the record is marked with whatever the measurement says."""
+
+    cell: Cell
+    protocol: Protocol
+    device: Device
+    memory_bytes: int | None
+    model: Model
+    checkpoint: Checkpoint | None
+    seed: int
+    study: str
+    flags: tuple[str, ...]
+
+
+def resolve(request: Request, installed: Installed) -> Plan:
+    """The plan for a request on a machine with these GPUs. The GPU is checked before anything else.
+
+    Raises UnknownName, BadValue, NotAvailable, BadPair, GpuNotFound, GpuAmbiguous, BadCheckpoint.
+    """
+    card = choose_card(request.gpu, request.device, installed)
+    device = _device(card)
+    _check_place(request)
+    model = _model(request.model, device.kind)
+    chosen = _protocol(request)
+    ctx = _ctx(request.ctx, device.kind, model, chosen)
+    quant = _quant(request.quant)
+    kernel = _kernel(quant, request.kernel, device.kind)
+    runtime = _runtime(request.runtime, quant)
+    weights = _checkpoint(request, model, quant)
+    cell = Cell(
+        gpu=device.gpu,
+        model=model.key,
+        ctx=ctx,
+        quant=quant,
+        kernel=kernel.name,
+        runtime=runtime.name,
+        attention=_of_runtime("attention", request.attention, runtime, vocabulary.ATTENTIONS),
+        cache=_of_runtime("cache", request.cache, runtime, vocabulary.CACHES),
+        dtype=_dtype(request.dtype, kernel),
+        weights_id=SYNTHETIC_ID if weights is None else weights.weights_id,
+        options=_options(request.options, runtime),
+    )
+    return Plan(
+        cell=cell,
+        protocol=chosen,
+        device=device,
+        memory_bytes=card.memory_bytes if card else None,
+        model=model,
+        checkpoint=weights,
+        seed=0 if request.seed == AUTO else whole_number("seed", request.seed, 0),
+        study=DEFAULT_STUDY if request.study == AUTO else request.study,
+        flags=() if weights is None or weights.pinned else ("unpinned",),
+    )
+
+
+def gpu_key(card: InstalledGpu) -> str:
+    """The catalogue's name of an installed card, or a slug of NVML's name where the catalogue has none."""
+    entry = catalogue.gpu_for(card.name)
+    return entry.key if entry else re.sub(r"[^a-z0-9]+", "-", card.name.lower()).strip("-")
+
+
+def choose_card(gpu: str, device: str, installed: Installed) -> InstalledGpu | None:
+    """The card to measure on, None for the CPU. Raises GpuNotFound, GpuAmbiguous, UnknownName, BadPair."""
+    keys = {card.index: gpu_key(card) for card in installed}
+    if gpu != AUTO:
+        vocabulary.known("gpu", gpu, dict.fromkeys((*catalogue.gpus(), *keys.values())))
+    if gpu == CPU or (gpu == AUTO and device == AUTO and not installed):
+        _check_no_card(device)
+        return None
+    fitting = [card for card in installed if gpu in (AUTO, keys[card.index])]
+    if not fitting:
+        raise GpuNotFound(_not_found(gpu, device, installed, keys))
+    return _not_sliced(_only(_by_device(device, fitting, installed, keys)))
+
+
+def _check_no_card(device: str) -> None:
+    if device != AUTO:
+        raise BadPair(f"device={device} does not go with gpu=cpu: leave device=auto")
+
+
+def _by_device(device: str, fitting: Installed, installed: Installed, keys: dict[int, str]) -> Installed:
+    named = [card for card in installed if device == AUTO or _is_named(card, device)]
+    if not named:
+        raise GpuNotFound(f"no GPU answers device={device}: found {_listing(installed)}")
+    both = [card for card in named if card in fitting]
+    if not both:
+        card = named[0]
+        raise GpuNotFound(f"gpu {card.index} is {card.name} ({keys[card.index]}), not {keys[fitting[0].index]}")
+    return both
+
+
+def _is_named(card: InstalledGpu, device: str) -> bool:
+    return device == str(card.index) if device.isdecimal() else card.uuid.lower().startswith(device.lower())
+
+
+def _only(cards: Installed) -> InstalledGpu:
+    if len(cards) > 1:
+        listed = ", ".join(f"{card.index}: {card.name} {card.uuid}" for card in cards)
+        first = cards[0]
+        raise GpuAmbiguous(
+            f"{len(cards)} GPUs answer the request ({listed}): choose with device={first.index} or device={first.uuid}"
+        )
+    return cards[0]
+
+
+def _not_sliced(card: InstalledGpu) -> InstalledGpu:
+    if card.mig:
+        raise NotAvailable(
+            f"gpu {card.index} ({card.name}) is in MIG mode, and a slice has no floor of its own in "
+            "this version: choose another with device=, or switch MIG off"
+        )
+    return card
+
+
+def _not_found(gpu: str, device: str, installed: Installed, keys: dict[int, str]) -> str:
+    choices = list(dict.fromkeys(("auto", *keys.values()) if installed else ("auto", CPU)))
+    advice = f"choose {' or '.join(f'gpu={choice}' for choice in choices)}"
+    if gpu == AUTO:
+        return f"device={device}: found no GPU; choose device=auto or gpu=cpu"
+    entry = catalogue.gpus().get(gpu)
+    name = entry.name.removeprefix("NVIDIA ") if entry else gpu
+    return f"this machine has no {name}: found {_listing(installed)}; {advice}"
+
+
+def _listing(installed: Installed) -> str:
+    return ", ".join(f"{card.name} (gpu {card.index})" for card in installed) or "no GPU"
+
+
+def _device(card: InstalledGpu | None) -> Device:
+    if card is None:
+        return _describe(CPU, None, catalogue.gpus()[CPU], CPU)
+    return _describe(CUDA, card, catalogue.gpu_for(card.name), gpu_key(card))
+
+
+def _describe(kind: str, card: InstalledGpu | None, entry: Gpu | None, key: str) -> Device:
+    return Device(
+        kind=kind,
+        uuid=card.uuid if card else None,
+        gpu=key,
+        name=card.name if card else host.cpu_name(),
+        bandwidth_gbs=entry.bandwidth_gbs.value if entry else None,
+        catalogued=entry is not None,
+        driver=card.driver if card else None,
+    )
+
+
+def _check_place(request: Request) -> None:
+    if request.where != AUTO:
+        vocabulary.available("where", request.where, vocabulary.PLACES, BUILT_PLACES)
+    if request.stack != AUTO:
+        vocabulary.available("stack", request.stack, vocabulary.STACKS, BUILT_STACKS)
+
+
+def _model(name: str, kind: str) -> Model:
+    models = catalogue.models()
+    return models[vocabulary.known("model", DEFAULT_MODEL[kind] if name == AUTO else name, models)]
+
+
+def _protocol(request: Request) -> Protocol:
+    name = "paper" if request.protocol == AUTO else request.protocol
+    vocabulary.known("protocol", name, vocabulary.PROTOCOLS)
+    warmup = None if request.warmup == AUTO else whole_number("warmup", request.warmup, 1)
+    steps = None if request.steps == AUTO else whole_number("steps", request.steps, 1)
+    return protocol.choose(name, warmup, steps)
+
+
+def _ctx(text: str, kind: str, model: Model, chosen: Protocol) -> int:
+    ctx = whole_number("ctx", DEFAULT_CTX[kind] if text == AUTO else text, 1)
+    limit = model.shape.max_positions
+    if sequence_tokens(ctx, chosen.warmup, chosen.steps) <= limit:
+        return ctx
+    largest = limit - max(chosen.warmup + chosen.steps, GATE_STEPS)
+    hint = f"the largest ctx is {largest}" if largest > 0 else "choose fewer steps"
+    raise BadValue(
+        f"ctx={ctx} with {chosen.warmup} warm-up and {chosen.steps} timed steps goes beyond the {limit} "
+        f"positions of {model.key}: {hint}"
+    )
+
+
+def _quant(name: str) -> str:
+    chosen = "bf16" if name == AUTO else name
+    return vocabulary.available("quant", chosen, vocabulary.QUANTS, registry.format_names())
+
+
+def _kernel(quant: str, name: str, kind: str) -> KernelDeclaration:
+    if name == AUTO:
+        return _first_kernel(quant, kind)
+    built = registry.kernel_names()
+    kernel = registry.kernel(vocabulary.available("kernel", name, vocabulary.KERNELS, built)).DECLARATION
+    _check_pair(f"kernel={name}", "quant", quant, kernel.quants)
+    _check_pair(f"kernel={name}", "device", kind, kernel.devices)
+    return kernel
+
+
+def _first_kernel(quant: str, kind: str) -> KernelDeclaration:
+    declared = [registry.kernel(name).DECLARATION for name in registry.kernel_names()]
+    for kernel in declared:
+        if quant in kernel.quants and kind in kernel.devices:
+            return kernel
+    devices = sorted({device for kernel in declared if quant in kernel.quants for device in kernel.devices})
+    raise BadPair(f"quant={quant} has no kernel on device {kind} (it has: {', '.join(devices) or 'none'})")
+
+
+def _dtype(name: str, kernel: KernelDeclaration) -> str:
+    if name == AUTO:
+        return kernel.dtypes[0]
+    _check_pair(f"kernel={kernel.name}", "dtype", vocabulary.known("dtype", name, vocabulary.DTYPES), kernel.dtypes)
+    return name
+
+
+def _runtime(name: str, quant: str) -> RuntimeDeclaration:
+    chosen = "eager" if name == AUTO else name
+    vocabulary.available("runtime", chosen, vocabulary.RUNTIMES, registry.runtime_names())
+    runtime = registry.runtime(chosen).DECLARATION
+    _check_pair(f"runtime={chosen}", "quant", quant, runtime.quants)
+    return runtime
+
+
+def _of_runtime(field: str, value: str, runtime: RuntimeDeclaration, words: Iterable[str]) -> str:
+    """A cache or attention: the runtime's first, or the asked-for one where this runtime has it."""
+    plural = {"cache": "caches", "attention": "attentions"}[field]
+    here: tuple[str, ...] = getattr(runtime, plural)
+    if value == AUTO:
+        return here[0]
+    declared = [registry.runtime(name).DECLARATION for name in registry.runtime_names()]
+    vocabulary.available(field, value, words, dict.fromkeys(v for one in declared for v in getattr(one, plural)))
+    _check_pair(f"runtime={runtime.name}", field, value, here)
+    return value
+
+
+def _check_pair(owner: str, field: str, value: str, allowed: Iterable[str]) -> None:
+    present = tuple(allowed)
+    if value not in present:
+        raise BadPair(f"{field}={value} does not go with {owner} (it goes with: {', '.join(present)})")
+
+
+def _options(text: str, runtime: RuntimeDeclaration) -> dict[str, str]:
+    options = option_map(text)
+    for name, value in options.items():
+        if not runtime.options:
+            raise BadPair(f"options={text}: runtime={runtime.name} takes no options")
+        vocabulary.known(f"option of runtime={runtime.name}", name, runtime.options)
+        vocabulary.known(f"option {name}", value, runtime.options[name])
+    return options
+
+
+def _checkpoint(request: Request, model: Model, quant: str) -> Checkpoint | None:
+    if request.weights in (AUTO, SYNTHETIC):
+        return None
+    if request.weights != HUB:
+        return _local(request.weights, model)
+    entry = model.checkpoints.get(quant)
+    if entry is None:
+        known = ", ".join(model.checkpoints) or "none"
+        raise BadCheckpoint(f"the catalogue has no hub checkpoint of {model.key} in {quant} (it has: {known})")
+    return checkpoint.on_hub(entry, model.shape)
+
+
+def _local(path: str, model: Model) -> Checkpoint:
+    try:
+        return checkpoint.local(path, model.shape)
+    except BadCheckpoint as error:
+        # a plain word is rather a mistyped `synthetic` or `hub` than a folder
+        near = "" if "/" in path else vocabulary.suggestion(path, (SYNTHETIC, HUB))
+        raise BadCheckpoint(f"{error}{near} (weights is synthetic, hub or a folder)") from error

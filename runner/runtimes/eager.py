@@ -1,0 +1,69 @@
+"""`eager`: the transformers module called step by step from Python, one kernel launch at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runner.floors import kv_alloc_tokens
+from runner.registry import RuntimeDeclaration
+
+if TYPE_CHECKING:
+    import torch
+
+    from runner.worker.caches import Cache
+    from runner.worker.job import Job
+    from runner.worker.tokens import Tokens
+
+DECLARATION = RuntimeDeclaration(
+    name="eager", caches=("dynamic", "static"), attentions=("sdpa",), quants=("bf16",), graph_mode="none"
+)
+PREFILL_CHUNK_TOKENS = 2048
+
+
+class EagerStep:
+    """See `runner.registry.Step`. All state a step advances lives on the device."""
+
+    def __init__(self, model: Any, cache: Cache, tokens: Tokens) -> None:
+        self.model = model
+        self.cache = cache
+        self.tokens = tokens
+        self.position = tokens.sequence.new_zeros(1)
+        self.chosen = tokens.sequence.new_zeros(1)
+        self.logits: torch.Tensor = tokens.sequence.new_zeros(0)
+
+    def prefill(self, tokens: int) -> torch.Tensor:
+        self.cache.clear()
+        for start in range(0, tokens, PREFILL_CHUNK_TOKENS):
+            chunk = self.tokens.sequence[start : min(start + PREFILL_CHUNK_TOKENS, tokens)]
+            self._forward(chunk, self.tokens.sequence.new_tensor(range(start, start + len(chunk))))
+        self.position.fill_(tokens)
+        return self.chosen
+
+    def restart(self, position: int) -> None:
+        self.cache.restart(position)
+        self.position.fill_(position)
+
+    def __call__(self) -> torch.Tensor:
+        self._forward(self.tokens.next(self.position, self.chosen), self.position)
+        self.position += 1
+        return self.chosen
+
+    def _forward(self, tokens: torch.Tensor, positions: torch.Tensor) -> None:
+        """tokens, positions [n] → logits [vocab] of the last one, and the token chosen from them [1]."""
+        output = self.model(
+            input_ids=tokens[None],
+            position_ids=positions[None],
+            past_key_values=self.cache.rows,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        self.logits = output.logits[0, -1]
+        self.chosen = self.logits.argmax(dim=-1, keepdim=True)
+
+
+def build(model: Any, tokens: Tokens, job: Job) -> EagerStep:
+    """The step of this job's cell over a cache of its kind."""
+    from runner.worker import caches
+
+    allocation = kv_alloc_tokens(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
+    return EagerStep(model, caches.make(job.cell.cache, model.config, allocation), tokens)

@@ -1,0 +1,102 @@
+"""Ctrl-C, SIGTERM and SIGHUP as errors of the family, from the first moment on, and a way to hold them back
+for a moment.
+
+A signal raises `Interrupted` or `Terminated` in the main thread. While held it waits until the hold ends:
+between the start of a process and the variable that remembers it, an exception would leave an orphan.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from runner.errors import DecodeFloorError, Interrupted, Terminated
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _State:
+    """`holds` is the depth of nested holds, `cause` explains a SIGTERM that this process sent itself."""
+
+    holds = 0
+    pending: DecodeFloorError | None = None
+    cause: str | None = None
+
+
+def install() -> None:
+    """Handle the stopping signals from now on. A signal that was ignored (nohup) stays ignored."""
+    for number in STOPPING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _handle)
+
+
+def ignore() -> None:
+    """The work is done and closed: nothing may interrupt the exit any more."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def explain(cause: str) -> None:
+    """Say why a SIGTERM that is about to come was sent; it becomes the message."""
+    _State.cause = cause
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Hold signals back; one that came meanwhile is raised when the outermost hold ends."""
+    _State.holds += 1
+    try:
+        yield
+    finally:
+        _State.holds -= 1
+        if not _State.holds:
+            _raise_pending()
+
+
+@contextmanager
+def let_through() -> Iterator[None]:
+    """Within `held`: raise at once what was held back, and what comes while this lasts."""
+    depth, _State.holds = _State.holds, 0
+    try:
+        _raise_pending()
+        yield
+    finally:
+        _State.holds = depth
+
+
+@contextmanager
+def wakeup() -> Iterator[int]:
+    """A descriptor that becomes readable when a signal comes. Only a `select` that watches it cannot sleep
+    through one that came just before it, or to another thread."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    try:
+        yield reader
+    finally:
+        signal.set_wakeup_fd(previous)
+        os.close(reader)
+        os.close(writer)
+
+
+def _raise_pending() -> None:
+    if _State.pending is not None:
+        error, _State.pending = _State.pending, None
+        raise error
+
+
+def _handle(number: int, _frame: FrameType | None) -> None:
+    error = _error(number)
+    if _State.holds:
+        _State.pending = error
+    else:
+        raise error
+
+
+def _error(number: int) -> DecodeFloorError:
+    if number == signal.SIGINT:
+        return Interrupted("stopped by Ctrl-C")
+    return Terminated(_State.cause or f"stopped by {signal.Signals(number).name}")

@@ -1,0 +1,143 @@
+"""Commit: one session's record becomes one MLflow run. Replaying changes nothing; the run is closed last."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import BadRecord
+from runner.store import connection, experiment
+from runner.store.view import COMMITTED_TAG, SESSION_TAG, View, view
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Run
+
+BATCH_ENTITIES = 1000  # MLflow's limit for metrics, params and tags together
+
+
+@dataclass(frozen=True)
+class Committed:
+    """`already` says that the store held this session before."""
+
+    run_id: str
+    already: bool
+
+
+def commit(record: dict[str, Any], run_id: str | None, spooled: Path | None = None) -> str:
+    """Put one session's record into MLflow; returns the id of its run.
+
+    `run_id` is the run that `mlflow run` made (MLFLOW_RUN_ID), None otherwise; `spooled` is the record's file,
+    for the message when the store is away. Raises BadRecord, StoreUnreachable, DiskFull, MissingPackage.
+    """
+    shown = view(record)
+    with connection.opened(spooled) as client:
+        return store_view(client, shown, run_id).run_id
+
+
+def store_view(client: MlflowClient, shown: View, run_id: str | None) -> Committed:
+    """Find or create the run and fill it. BadRecord where the store has other content for the session."""
+    home = experiment.experiment_id(client)
+    run = _session_run(client, home, shown.session) or _made_by_mlflow(client, run_id, shown.session)
+    if run is None:
+        run = client.create_run(home, shown.started_ms, {SESSION_TAG: shown.session}, shown.name)
+    filled = COMMITTED_TAG in run.data.tags
+    if filled:
+        _check_same(run, shown)
+    else:
+        _fill(client, run, shown)
+    if (
+        not filled or run.info.status != shown.status
+    ):  # killed in between, or closed by `mlflow run` as failed
+        terminate(client, run.info.run_id, shown.status, shown.finished_ms)
+    return Committed(run.info.run_id, already=filled)
+
+
+def _check_same(run: Run, shown: View) -> None:
+    if run.data.tags[COMMITTED_TAG] != shown.digest:
+        raise BadRecord(
+            f"session {shown.session} is already in the store (run {run.info.run_id}) with other content: "
+            "a record never changes once it is committed; compare the two files"
+        )
+
+
+def _session_run(client: MlflowClient, home: str, session: str) -> Run | None:
+    found = client.search_runs(experiment.places(home), f"tags.{SESSION_TAG} = '{session}'", max_results=1)
+    return found[0] if found else None
+
+
+def _made_by_mlflow(client: MlflowClient, run_id: str | None, session: str) -> Run | None:
+    """The run `mlflow run` made; None where this store does not know it or another session took it."""
+    from mlflow.exceptions import MlflowException
+
+    if run_id is None:
+        return None
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    taken = run.info.lifecycle_stage != "active" or run.data.tags.get(SESSION_TAG, session) != session
+    return None if taken else run
+
+
+def _fill(client: MlflowClient, run: Run, shown: View) -> None:
+    """All of the run, the mark last: a run without it is filled again, whoever closed it."""
+    run_id = run.info.run_id
+    if run.info.run_name != shown.name:
+        client.update_run(run_id, name=shown.name)
+    _log_numbers(client, run_id, shown)
+    _log_dataset(client, run_id, shown)
+    _log_files(client, run_id, shown.files)
+    client.set_tag(run_id, COMMITTED_TAG, shown.digest)
+
+
+def terminate(client: MlflowClient, run_id: str, status: str, finished_ms: int | None = None) -> None:
+    """Close a run; MLflow's lines about where to view it would land in the command's own output."""
+    with redirect_stdout(StringIO()):
+        client.set_terminated(run_id, status, finished_ms)
+
+
+def _log_numbers(client: MlflowClient, run_id: str, shown: View) -> None:
+    """One call, or more where the step series is longer than a call may be."""
+    from mlflow.entities import Param, RunTag
+
+    params = [Param(name, value) for name, value in shown.params.items()]
+    tags = [RunTag(name, value) for name, value in shown.tags.items()]
+    points = list(_points(shown))
+    first = BATCH_ENTITIES - len(params) - len(tags)
+    client.log_batch(run_id, points[:first], params, tags, synchronous=True)
+    for start in range(first, len(points), BATCH_ENTITIES):
+        client.log_batch(run_id, points[start : start + BATCH_ENTITIES], synchronous=True)
+
+
+def _points(shown: View) -> Iterator[Metric]:
+    from mlflow.entities import Metric
+
+    for name, value in shown.metrics.items():
+        yield Metric(name, value, shown.finished_ms, 0)
+    for step, value in enumerate(shown.series):
+        yield Metric(shown.series_name, value, shown.finished_ms, step)
+
+
+def _log_dataset(client: MlflowClient, run_id: str, shown: View) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    model = shown.dataset
+    dataset = Dataset(model.name, model.digest, source_type="weights", source=model.source)
+    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "model")])])
+
+
+def _log_files(client: MlflowClient, run_id: str, files: dict[str, str]) -> None:
+    with tempfile.TemporaryDirectory(prefix="decode-floor-") as folder:
+        for name, text in files.items():
+            path = Path(folder, name)
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        client.log_artifacts(run_id, folder)

@@ -1,0 +1,107 @@
+"""The Markdown that MLflow shows on the page of a run: cell, verdict, numbers, costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from runner import metrics
+from runner import record as records
+
+Record = Mapping[str, Any]
+
+HEADLINES = (
+    ("latency.step_wall_ms", "one step, host clock (`step_wall_ms`)"),
+    ("latency.tokens_per_s", "tokens per second"),
+    ("floor.floor_ms", "floor of a step at the datasheet peak (`floor_ms`)"),
+    ("floor.r_floor", "fraction of that floor reached (`r_floor`)"),
+    ("floor.r_floor_achievable", "… of the floor at this device's own read bandwidth (`r_floor_achievable`)"),
+    ("floor.r_floor_paper", "… as the paper counts bytes (`r_floor_paper`)"),
+    ("latency.step_busy_ms", "of a step, kernels running (`step_busy_ms`)"),
+    ("prefill.ms", "prefill to ctx"),
+    ("gate.error", "logit error against the reference"),
+    ("gate.bound", "… which may be at most"),
+    ("memory.peak_bytes", "peak memory"),
+)
+FLAG_MEANINGS = {
+    "driver-allocations": "memory was taken from the driver inside a timed window",
+    "drifting": "the last third of the steps differs from the first by more than 5 %",
+    "host-busy": "other processes used more than half a core while steps were timed",
+    "in-cache": "the weights fit in the last-level cache, so memory bandwidth is not the limit",
+    "probe-low": "faster than the bandwidth probe says is possible: the probe read too low",
+    "shared-card": "another process was on the card",
+    "shared-host": "another session was measured on this host at the same time",
+    "throttled": "the card named a throttle reason",
+    "unpinned": "the checkpoint's revision is not pinned in the catalogue",
+}
+
+
+def run_description(record: Record) -> str:
+    """What was measured, the verdict, the headline numbers with units, the flags, and where the time went."""
+    parts = [_what(record), _verdict(record)]
+    if records.is_measured(record):
+        parts.append(_table(("", "value", "unit"), _headlines(record)))
+    parts += [_flags(record), _costs(record)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _what(record: Record) -> str:
+    cell, protocol, session = record["cell"], record["protocol"], record["session"]
+    fields = ("quant", "kernel", "runtime", "cache", "attention", "dtype", "weights_id")
+    return (
+        f"**{record['model']['name']}** at ctx **{cell['ctx']}** on **{record['gpu']['name']}**\n\n"
+        f"{' · '.join(f'{field} `{cell[field]}`' for field in fields)}\n\n"
+        f"protocol `{protocol['name']}`: {protocol['warmup']} warm-up and {protocol['steps']} timed steps · "
+        f"study `{session['study']}`, session {session['index']}, seed {session['seed']}"
+    )
+
+
+def _verdict(record: Record) -> str:
+    outcome = record["outcome"]
+    if not records.is_measured(record):
+        return f"### Not measured: {outcome['status']}\n\n{outcome.get('message') or ''}"
+    if record["valid"]:
+        return "### Valid: every gate passed"
+    return "### Not valid\n\n" + "\n".join(f"- {reason}" for reason in record["reasons"])
+
+
+def _headlines(record: Record) -> Iterator[tuple[str, str, str]]:
+    units = {metric.path: metric.unit for metric in metrics.METRICS}
+    for path, words in HEADLINES:
+        value = metrics.lookup(record, path)
+        if value is not None:
+            yield words, *_with_unit(value, units[path])
+
+
+def _with_unit(value: float, unit: str) -> tuple[str, str]:
+    if unit == "B":
+        return _number(value / 1e9), "GB"
+    return _number(value), "" if unit == "1" else unit
+
+
+def _flags(record: Record) -> str:
+    if not record["flags"]:
+        return ""
+    rows = [f"- `{flag}`: {FLAG_MEANINGS.get(flag, 'see docs/')}" for flag in record["flags"]]
+    return "### Flags: right, but suspect\n\n" + "\n".join(rows)
+
+
+def _costs(record: Record) -> str:
+    """Phases, longest first, and what no phase claims."""
+    costs = dict(record.get("cost_s") or {})
+    total = costs.pop("total", None)
+    costs.pop("fixed", None)  # derived: a sum of phases
+    if total is None:
+        return ""
+    costs["other"] = max(0.0, total - sum(costs.values()))
+    rows = [(phase, f"{seconds:.2f}") for phase, seconds in sorted(costs.items(), key=lambda item: -item[1])]
+    return f"### Where {total:.1f} s went, from command to record\n\n" + _table(("phase", "s"), rows)
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"

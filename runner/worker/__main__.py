@@ -1,0 +1,40 @@
+"""`python -m runner.worker JOB.json`: measure one job. Started by the parent; not meant to be typed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from runner.errors import DecodeFloorError
+from runner.parentwatch import die_with_parent
+from runner.worker import job as jobs
+from runner.worker.progress import Clock, report_error
+
+
+def main(path: str) -> int:
+    """Exit code 0 when the record is written (valid or not), the error's own otherwise."""
+    die_with_parent()
+    clock = Clock()
+    job = jobs.read(Path(path))
+    clock.seconds["start"] = max(0.0, time.time() - job.session.started_ms / 1e3)
+    try:
+        with clock.phase("import", "import"):
+            _prepare_import()
+            from runner.worker import session
+        session.run(job, clock)
+    except DecodeFloorError as error:
+        report_error(error.reason, error.exit_code, str(error))
+        return error.exit_code
+    return 0
+
+
+def _prepare_import() -> None:
+    """torch is imported once, here; transformers must not ask the hub for anything behind our back."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

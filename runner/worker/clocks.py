@@ -1,0 +1,107 @@
+"""The four clocks, each in a pass of its own that restarts at ctx after the same warm-up.
+
+A pass drives the step over the same positions and tokens as every other pass, so that the logits it leaves behind can
+be checked. `warm_up` comes before each pass function. Opening the window collects garbage first, so that the parent has
+long printed its progress line when the first step is timed. Times are in milliseconds, rounded to a nanosecond.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from runner import host
+from runner.protocol import Protocol
+from runner.registry import Step
+from runner.worker import profiling, windows
+
+Pass = dict[str, Any]
+
+
+def _rounded(milliseconds: float) -> float:
+    return round(milliseconds, 6)
+
+
+def warm_up(step: Step, ctx: int, warmup: int) -> None:
+    """Back to ctx, then `warmup` steps with a read-back each; the device is idle when it returns."""
+    step.restart(ctx)
+    for _ in range(warmup):
+        step().item()
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done all it was given; a CPU always has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _cores_used_by_others(before: tuple[float, float] | None, seconds: float) -> float | None:
+    after = host.busy_seconds()
+    if before is None or after is None or seconds <= 0:
+        return None
+    others = (after[0] - before[0]) - (after[1] - before[1])
+    return round(max(0.0, others) / seconds, 2)
+
+
+def wall(step: Step, protocol: Protocol) -> Pass:
+    """`step_wall_ms`: host clock around one step and the read-back of its token; what the robot waits for."""
+    stamps = []
+    busy, began = host.busy_seconds(), time.perf_counter()
+    with windows.watch() as window:
+        for _ in range(protocol.steps):
+            started = time.perf_counter_ns()
+            step().item()
+            stamps.append(time.perf_counter_ns() - started)
+    others = _cores_used_by_others(busy, time.perf_counter() - began)
+    return {"steps_ms": [_rounded(stamp / 1e6) for stamp in stamps], "other_cpu_cores": others, **asdict(window)}
+
+
+def span(step: Step, protocol: Protocol, device: torch.device) -> Pass:
+    """`step_span_ms`: device time between two events around one step; the read-back lies outside them."""
+    events = [
+        (torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(protocol.steps)
+    ]
+    with windows.watch() as window:
+        for before, after in events:
+            before.record()
+            token = step()
+            after.record()
+            token.item()
+            torch.cuda.synchronize(device)
+    return {"steps_ms": [_rounded(before.elapsed_time(after)) for before, after in events], **asdict(window)}
+
+
+def rate(step: Step, protocol: Protocol, device: torch.device) -> Pass:
+    """`step_rate_ms`: all steps back to back, one synchronise at the end, no read-back."""
+    with windows.watch() as window:
+        started = time.perf_counter_ns()
+        for _ in range(protocol.steps):
+            step()
+        wait(device)
+        elapsed = time.perf_counter_ns() - started
+    return {"total_ms": _rounded(elapsed / 1e6), **asdict(window)}
+
+
+def busy(step: Step, protocol: Protocol, device: torch.device, keep: Callable[[profiling.Profile], None]) -> Pass:
+    """`step_busy_ms`: union of kernel intervals per step in a profiled pass, whose own span is recorded beside it.
+
+    `keep` is handed the profile that the intervals come from.
+    """
+    with windows.watch() as window, profiling.recorder() as recorder:
+        for _ in range(protocol.steps):
+            profiling.mark_step()
+            step().item()
+        profiling.mark_step()
+        wait(device)
+    profile = profiling.cut_at_marks(profiling.kernels_of(recorder))
+    series = {
+        "steps_ms": [_rounded(step.busy_us / 1e3) for step in profile.steps],
+        "span_ms": [_rounded(step.span_us / 1e3) for step in profile.steps],
+        "kernels": [step.kernels for step in profile.steps],
+    }
+    keep(profile)
+    return {**series, **asdict(window)}

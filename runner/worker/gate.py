@@ -1,0 +1,140 @@
+"""The correctness gate: a fast wrong answer is not a result.
+
+The very step object that is timed is driven over teacher-forced positions and its logits are held against an
+independent reference. How much a right answer may differ is measured too: `trusted eager`, one cache-free forward of
+the transformers module in the cell's dtype, errs by so much at the same positions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from runner.floors import GATE_SHORT_CTX, GATE_STEPS
+from runner.protocol import Protocol
+from runner.registry import Step
+from runner.shape import ModelShape
+from runner.worker.codekey import read_data
+from runner.worker.reference import Reference, plain_weights
+from runner.worker.tokens import Tokens
+
+NOT_FINITE = 1e9  # stands for an error that is NaN or infinite: JSON has neither
+TRUSTED_TOKEN_BLOCK = 2048
+SIGNIFICANT_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Check:
+    """Errors of the path under test and of trusted eager at the same positions."""
+
+    name: str
+    positions: tuple[int, ...]
+    errors: tuple[float, ...]
+    trusted: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What every path must say: reference logits [p, vocab] at sorted positions, and trusted eager's errors there."""
+
+    positions: tuple[int, ...]
+    logits: torch.Tensor
+    trusted: tuple[float, ...]
+
+    def error(self, logits: torch.Tensor, position: int) -> float:
+        """Error of logits [vocab] left by the step that consumed the token at `position`."""
+        return relative_error(logits, self.logits[self.positions.index(position)])
+
+    def trusted_error(self, position: int) -> float:
+        return self.trusted[self.positions.index(position)]
+
+
+def relative_error(logits: torch.Tensor, reference: torch.Tensor) -> float:
+    """‖logits − reference‖ / ‖reference‖ in the reference's dtype; NOT_FINITE where that is no finite number."""
+    error = ((logits.to(reference.dtype) - reference).norm() / reference.norm()).item()
+    return float(f"{error:.{SIGNIFICANT_DIGITS}g}") if math.isfinite(error) else NOT_FINITE
+
+
+def checked_positions(ctx: int, protocol: Protocol) -> tuple[int, ...]:
+    """Eight positions from 17, eight from ctx, and the last one of every timed pass."""
+    short = range(GATE_SHORT_CTX, GATE_SHORT_CTX + GATE_STEPS)
+    own = range(ctx, ctx + GATE_STEPS)
+    return tuple(sorted({*short, *own, last_position(ctx, protocol)}))
+
+
+def last_position(ctx: int, protocol: Protocol) -> int:
+    """Where every timed pass ends."""
+    return ctx + protocol.warmup + protocol.steps - 1
+
+
+def reference_dtype(dtype: torch.dtype) -> torch.dtype:
+    """float32, and float64 for cells that are float32 themselves."""
+    return torch.float64 if dtype == torch.float32 else torch.float32
+
+
+def expect(model: Any, shape: ModelShape, tokens: Tokens, ctx: int, protocol: Protocol) -> Expectation:
+    """One reference pass and one trusted pass over prompt and trace."""
+    positions = checked_positions(ctx, protocol)
+    sequence = tokens.sequence[: positions[-1] + 1]
+    wanted = torch.tensor(positions, device=sequence.device)
+    reference = Reference(plain_weights(model), shape, reference_dtype(model.dtype)).logits(sequence, wanted)
+    trusted = trusted_logits(model, sequence, wanted)
+    errors = tuple(relative_error(own, right) for own, right in zip(trusted, reference, strict=True))
+    return Expectation(positions, reference, errors)
+
+
+def trusted_logits(model: Any, sequence: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Trusted eager: sequence [n], positions [p] → [p, vocab] by the transformers module itself, without a cache."""
+    with _mlp_in_token_blocks(model):
+        output = model(input_ids=sequence[None], use_cache=False, logits_to_keep=positions)
+    logits: torch.Tensor = output.logits[0]
+    return logits
+
+
+@contextmanager
+def _mlp_in_token_blocks(model: Any) -> Iterator[None]:
+    """Hand each MLP its tokens in blocks, so that a 16k prompt's activations stay within the gate's memory limit. An
+    MLP sees one token at a time anyhow; its own forward still does all the arithmetic."""
+    modules = [layer.mlp for layer in model.model.layers]
+    for module in modules:
+        module.forward = _blocked(module.forward)
+    try:
+        yield
+    finally:
+        for module in modules:
+            del module.forward
+
+
+def _blocked(forward: Any) -> Any:
+    def blocked(x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([forward(block) for block in x.split(TRUSTED_TOKEN_BLOCK, dim=1)], dim=1)
+
+    return blocked
+
+
+def drive(name: str, step: Step, start: int, expectation: Expectation) -> Check:
+    """Eight teacher-forced steps from `start` (the cache holds the rows before it), each compared."""
+    step.restart(start)
+    positions = tuple(range(start, start + GATE_STEPS))
+    errors = []
+    for position in positions:
+        step()
+        errors.append(expectation.error(step.logits, position))
+    return Check(name, positions, tuple(errors), tuple(map(expectation.trusted_error, positions)))
+
+
+def last_logits(name: str, step: Step, position: int, expectation: Expectation) -> Check:
+    """Compare the logits that a timed pass left behind."""
+    error = expectation.error(step.logits, position)
+    return Check(name, (position,), (error,), (expectation.trusted_error(position),))
+
+
+def bounds(dtype: str) -> dict[str, float]:
+    """The committed cap and noise of a dtype."""
+    found: dict[str, float] = read_data("bounds.yaml")[dtype]
+    return found

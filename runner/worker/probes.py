@@ -1,0 +1,69 @@
+"""Two probes of the machine itself: what a launch costs, and how fast its memory is read."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from runner import host
+
+LAUNCHES = 1000
+REPEATS = 5
+LARGEST_READ_BYTES = 4 * 2**30
+CACHE_MULTIPLE = 16
+
+
+def last_level_cache_bytes(device: torch.device) -> int | None:
+    """The cache between the device's cores and its memory: L2 of a GPU, the last level of a CPU."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).L2_cache_size)
+    return host.last_level_cache_bytes()
+
+
+def launch_samples_us(device: torch.device) -> list[float]:
+    """Microseconds of host time per null launch, five batches of a thousand; empty on a CPU."""
+    if device.type != "cuda":
+        return []
+    return [_launch_batch_us(device) for _ in range(REPEATS)]
+
+
+def _launch_batch_us(device: torch.device) -> float:
+    torch.cuda.synchronize(device)
+    started = time.perf_counter_ns()
+    for _ in range(LAUNCHES):
+        torch.cuda._sleep(0)
+    elapsed = time.perf_counter_ns() - started
+    torch.cuda.synchronize(device)
+    return round(elapsed / LAUNCHES / 1e3, 3)
+
+
+def read_bytes(device: torch.device) -> int:
+    """How much the read probe reads: at least 16 times the last-level cache, 4 GiB where the memory is large."""
+    at_least = CACHE_MULTIPLE * (last_level_cache_bytes(device) or 2**25)
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+        return max(at_least, min(LARGEST_READ_BYTES, total // 8))
+    return at_least
+
+
+def read_samples_gbs(device: torch.device, size: int) -> list[float]:
+    """GB/s of a read-only reduction over `size` bytes, five times; the best is the bandwidth this device achieves."""
+    buffer = torch.ones(size // 4, dtype=torch.float32, device=device)
+    buffer.sum().item()
+    return [_read_gbs(buffer) for _ in range(REPEATS)]
+
+
+def _read_gbs(buffer: torch.Tensor) -> float:
+    if buffer.is_cuda:
+        before, after = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        before.record()
+        buffer.sum()
+        after.record()
+        torch.cuda.synchronize(buffer.device)
+        seconds = before.elapsed_time(after) / 1e3
+    else:
+        started = time.perf_counter_ns()
+        buffer.sum()
+        seconds = (time.perf_counter_ns() - started) / 1e9
+    return float(round(buffer.nbytes / seconds / 1e9, 3))

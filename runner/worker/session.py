@@ -1,0 +1,245 @@
+"""One session in this process: load, verify, warm up, measure, and one record of it all."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from runner import floors, host, judgement, metrics, nvml, record, registry
+from runner.errors import Mismatch, OutOfMemory
+from runner.registry import Step
+from runner.worker import clocks, codekey, environment, gate, model, probes, profiling, tokens
+from runner.worker.job import Job, record_head
+from runner.worker.progress import Clock
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What the phases after loading work on."""
+
+    job: Job
+    device: torch.device
+    model: Any
+    tokens: tokens.Tokens
+    weight_bytes: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a session's phases found, before it becomes a record."""
+
+    checks: tuple[gate.Check, ...]
+    passes: dict[str, clocks.Pass]
+    kernels: list[dict[str, Any]]
+    actual: dict[str, Any]
+
+
+def run(job: Job, clock: Clock) -> dict[str, Any]:
+    """Measure the job's cell and write its record; returns the record.
+
+    Raises OutOfMemory when the device ran out, Mismatch when what ran is not what was asked for.
+    """
+    device = torch.device(job.device.kind)
+    sections = record_head(job)
+    with _memory_errors(), torch.inference_mode():
+        sections["snapshots"] = {"before": nvml.snapshot(job.device.uuid)}
+        with clock.phase("probe", "probe"):
+            sections["probes"] = _probe(device)
+        with clock.phase("build", "load"):
+            loaded = _load(job, device)
+        with clock.phase("reference", "verify: reference"):
+            expectation, verify_extra = _expect(loaded)
+        step = registry.runtime(job.cell.runtime).build(loaded.model, loaded.tokens, job)
+        checks = [_drive_short(step, expectation, clock)]
+        sections["prefill"] = _prefill(step, loaded, clock)
+        measured = _measure(step, expectation, loaded, checks, clock)
+    sections |= _results(loaded, measured, verify_extra)
+    sections["snapshots"]["after"] = nvml.snapshot(job.device.uuid)
+    return _finish(job, sections, clock)
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise OutOfMemory(f"out of memory: {str(error).splitlines()[0] if str(error) else 'host memory'}") from error
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):
+            raise
+        raise OutOfMemory(f"out of memory: {str(error).splitlines()[0]}") from error
+
+
+def _probe(device: torch.device) -> dict[str, Any]:
+    size = probes.read_bytes(device)
+    found = {
+        "read_bytes": size,
+        "read_samples_gbs": probes.read_samples_gbs(device, size),
+        "launch_samples_us": probes.launch_samples_us(device),
+    }
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return found
+
+
+def _load(job: Job, device: torch.device) -> Loaded:
+    dtype = model.DTYPES[job.cell.dtype]
+    if job.checkpoint is None:
+        built = model.build_synthetic(job.shape, dtype, device)
+    else:
+        built = model.load_checkpoint(Path(job.checkpoint), dtype, device)
+    count = floors.sequence_tokens(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
+    drawn = tokens.draw(job.shape.vocab, count, job.session.seed, device)
+    clocks.wait(device)
+    return Loaded(job, device, built, drawn, model.weight_bytes(built))
+
+
+def _expect(loaded: Loaded) -> tuple[gate.Expectation, int | None]:
+    """The expectation, and the memory it took over weights and KV (None on a CPU, which does not count)."""
+    job = loaded.job
+    if loaded.device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    expectation = gate.expect(loaded.model, job.shape, loaded.tokens, job.cell.ctx, job.protocol)
+    if loaded.device.type != "cuda":
+        return expectation, None
+    kv_bytes = floors.kv_bytes_per_token(job.shape, floors.DTYPE_BYTES[job.cell.dtype]) * job.cell.ctx
+    extra = torch.cuda.max_memory_allocated() - loaded.weight_bytes - kv_bytes
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    return expectation, max(0, extra)
+
+
+def _drive_short(step: Step, expectation: gate.Expectation, clock: Clock) -> gate.Check:
+    with clock.phase("verify", "verify: short context"):
+        step.prefill(floors.GATE_SHORT_CTX)
+        return gate.drive("short", step, floors.GATE_SHORT_CTX, expectation)
+
+
+def _prefill(step: Step, loaded: Loaded, clock: Clock) -> dict[str, Any]:
+    """Prefill twice: the first warms up, the second is timed until its token is on the host (TTFT)."""
+    times_ms = []
+    with clock.phase("prefill", "prefill"):
+        for _ in range(2):
+            clocks.wait(loaded.device)
+            started = time.perf_counter_ns()
+            step.prefill(loaded.job.cell.ctx).item()
+            times_ms.append(round((time.perf_counter_ns() - started) / 1e6, 3))
+    return {"cold_ms": times_ms[0], "ms": times_ms[1]}
+
+
+def _drive_ctx(step: Step, expectation: gate.Expectation, loaded: Loaded, clock: Clock) -> gate.Check:
+    with clock.phase("verify", "verify"):
+        return gate.drive("ctx", step, loaded.job.cell.ctx, expectation)
+
+
+def _measure(
+    step: Step, expectation: gate.Expectation, loaded: Loaded, checks: list[gate.Check], clock: Clock
+) -> Measured:
+    """The passes, each checked by the logits it leaves. The wall pass comes before the gate's steps at ctx: a growing
+    cache has a length at every step that no step had before, and what its first visit costs belongs to the headline."""
+    job, device = loaded.job, loaded.device
+    ctx, protocol = job.cell.ctx, job.protocol
+    passes: dict[str, clocks.Pass] = {}
+
+    def run_pass(name: str, timed: Callable[[], clocks.Pass]) -> None:
+        with clock.phase("steps", "warm up"):
+            clocks.warm_up(step, ctx, protocol.warmup)
+        with clock.phase("steps", f"measure: {name}"):
+            passes[name] = timed()
+        checks.append(gate.last_logits(name, step, gate.last_position(ctx, protocol), expectation))
+
+    run_pass("wall", lambda: clocks.wall(step, protocol))
+    checks.append(_drive_ctx(step, expectation, loaded, clock))
+    if job.cell.cache == "dynamic":
+        run_pass("revisit", lambda: clocks.wall(step, protocol))
+    if device.type == "cpu":
+        return Measured(tuple(checks), passes, [], _actual(job, profiling.operator_names(step, ctx)))
+    run_pass("span", lambda: clocks.span(step, protocol, device))
+    run_pass("rate", lambda: clocks.rate(step, protocol, device))
+    profiles: list[profiling.Profile] = []
+    run_pass("busy", lambda: clocks.busy(step, protocol, device, profiles.append))
+    return Measured(tuple(checks), passes, profiles[0].summary(), _actual(job, profiles[0].names))
+
+
+def _actual(job: Job, names: frozenset[str]) -> dict[str, Any]:
+    """What really ran, read off the profile; raises Mismatch when it is not the kernel asked for."""
+    signatures = registry.kernel(job.cell.kernel).DECLARATION.signatures
+    seen = sorted(name for name in names if any(part in name for part in signatures))
+    if not seen:
+        raise Mismatch(
+            f"kernel {job.cell.kernel} was asked for, but the profile shows none of its names: {sorted(names)}"
+        )
+    return {
+        "runtime": job.cell.runtime,
+        "graph_mode": registry.runtime(job.cell.runtime).DECLARATION.graph_mode,
+        "kernel": job.cell.kernel,
+        "kernel_names": [name[: profiling.NAME_LENGTH] for name in seen[:4]],
+        "attention_backend": profiling.attention_backend(names),
+        "cache": job.cell.cache,
+    }
+
+
+def _results(loaded: Loaded, measured: Measured, verify_extra: int | None) -> dict[str, Any]:
+    job, device = loaded.job, loaded.device
+    accounted = registry.weight_format(job.cell.quant).weight_bytes(job.shape, floors.DTYPE_BYTES[job.cell.dtype])
+    peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else _peak_resident_bytes()
+    return {
+        "actual": measured.actual,
+        "bytes": {"weights": accounted, "weights_measured": loaded.weight_bytes},
+        "passes": measured.passes,
+        "kernels": measured.kernels,
+        "gate": {**gate.bounds(job.cell.dtype), "checks": [asdict(check) for check in measured.checks]},
+        "memory": {"peak_bytes": peak, "verify_extra_bytes": verify_extra},
+        "limits": judgement.LIMITS,
+        "environment": environment.environment(job),
+        "host": environment.host_facts(),
+    }
+
+
+def _peak_resident_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _device_facts(device: torch.device) -> dict[str, Any]:
+    facts: dict[str, Any] = {"last_level_cache_bytes": probes.last_level_cache_bytes(device)}
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        facts |= {
+            "memory_bytes": properties.total_memory,
+            "compute_capability": f"{properties.major}.{properties.minor}",
+        }
+    return facts
+
+
+def _finish(job: Job, sections: dict[str, Any], clock: Clock) -> dict[str, Any]:
+    """Derive, judge, time-stamp and write the record."""
+    sections["gpu"] |= _device_facts(torch.device(job.device.kind))
+    sections["keys"] |= {
+        "code_key": codekey.code_key(),
+        "tree_key": codekey.tree_key(),
+        "env_key": environment.env_key(job),
+        "host_id": host.host_id(job.device.uuid),
+    }
+    sections["outcome"] = {
+        "status": record.MEASURED,
+        "reason": None,
+        "message": None,
+        "exit_code": 0,
+        "signal": None,
+        "last_output": [],
+    }
+    sections["session"]["finished_ms"] = int(time.time() * 1e3)
+    total = time.time() - job.session.started_ms / 1e3
+    sections["cost_s"] = {phase: round(seconds, 3) for phase, seconds in (clock.seconds | {"total": total}).items()}
+    metrics.derive(sections)
+    judgement.judge(sections)
+    record.write(sections, Path(job.record_path))
+    return sections

@@ -1,0 +1,57 @@
+"""`synthetic-v1` weights: the exact shapes, made on the device, with values that let the correctness gate see.
+
+Latency does not depend on the values; the gate does. So every layer is distinct, norms are 1 + 0.3·N(0,1), biases
+N(0, 0.5), and attention is peaked: each query head is correlated with its key head, from not at all to strongly over
+the heads of a layer, so that at every context some heads weigh the newest row and others a few distant ones. A dropped
+row, a rotated position or a swapped head then changes the logits by far more than rounding does.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+NORM_SPREAD = 0.3
+BIAS_STD = 0.5
+SCORE_STD = 2.5  # standard deviation of q·k/sqrt(head_dim) between unrelated positions
+STRONGEST_CORRELATION = 0.6
+
+
+def fill(model: nn.Module, head_dim: int, seed: int) -> None:
+    """Overwrite every parameter of a Llama-like transformers model in place. The same seed gives the same values on
+    the same kind of device."""
+    device = next(model.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            _fill_parameter(name, parameter, generator)
+        parameters = dict(model.named_parameters())
+        for name in parameters:
+            if name.endswith("q_proj.weight"):
+                _peak_attention(parameters[name], parameters[name.replace("q_proj", "k_proj")], head_dim)
+
+
+def _fill_parameter(name: str, parameter: torch.Tensor, generator: torch.Generator) -> None:
+    if parameter.ndim == 1 and name.endswith("bias"):
+        parameter.normal_(0.0, BIAS_STD, generator=generator)
+    elif parameter.ndim == 1:
+        parameter.normal_(1.0, NORM_SPREAD, generator=generator)
+    elif "embed" in name:
+        parameter.normal_(0.0, 1.0, generator=generator)
+    else:
+        parameter.normal_(0.0, 1.0 / math.sqrt(parameter.shape[1]), generator=generator)
+
+
+def _peak_attention(query: torch.Tensor, key: torch.Tensor, head_dim: int) -> None:
+    """Scale q [heads·d, in] and k [kv_heads·d, in] to scores of std SCORE_STD and correlate each head pair."""
+    heads, kv_heads = query.shape[0] // head_dim, key.shape[0] // head_dim
+    scale = math.sqrt(SCORE_STD)
+    key.mul_(scale)
+    for head in range(heads):
+        correlation = STRONGEST_CORRELATION * head / max(1, heads - 1)
+        kv_head = head * kv_heads // heads
+        own = query[head * head_dim : (head + 1) * head_dim]
+        shared = key[kv_head * head_dim : (kv_head + 1) * head_dim]
+        own.mul_(scale * math.sqrt(1 - correlation**2)).add_(shared, alpha=correlation)

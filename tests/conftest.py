@@ -1,0 +1,109 @@
+"""What all tests share: a clean environment, small jobs, and skips that may only be hardware's fault."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runner import catalogue, nvml
+from runner.cell import Cell
+from runner.errors import DecodeFloorError
+from runner.nvml import InstalledGpu
+from runner.protocol import Protocol
+from runner.worker.job import Device, Job, SessionInfo
+
+try:
+    import hypothesis
+except ImportError:  # some tests need no property testing
+    pass
+else:
+    # a deadline on a busy machine fails tests at random
+    hypothesis.settings.register_profile("decode-floor", deadline=None)
+    hypothesis.settings.load_profile("decode-floor")
+
+STRICT_VARIABLE = "DECODE_FLOOR_STRICT_SKIPS"
+HARDWARE = "hardware:"
+OURS = ("DECODE_FLOOR_", "MLFLOW_")
+_unexcused: list[str] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked `gpu` where there is none."""
+    if any(item.get_closest_marker("gpu") for item in items) and not _has_gpu():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason=f"{HARDWARE} needs a CUDA GPU"))
+
+
+def _has_gpu() -> bool:
+    try:
+        return bool(nvml.list_gpus())
+    except DecodeFloorError:
+        return False
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _note_skip(report)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    _note_skip(report)
+
+
+def _note_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if not report.skipped or hasattr(report, "wasxfail") or not isinstance(report.longrepr, tuple):
+        return
+    reason = str(report.longrepr[2]).removeprefix("Skipped: ")
+    if not reason.startswith(HARDWARE):
+        _unexcused.append(f"{report.nodeid}: {reason}")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if os.environ.get(STRICT_VARIABLE) == "1" and _unexcused:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if os.environ.get(STRICT_VARIABLE) == "1" and _unexcused:
+        terminalreporter.section("skips that no missing hardware excuses")
+        terminalreporter.line("\n".join(_unexcused))
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No setting of the person who runs the tests, and a host lock of each test's own."""
+    for name in [name for name in os.environ if name.startswith(OURS) and name != STRICT_VARIABLE]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("DECODE_FLOOR_LOCK_DIR", str(tmp_path_factory.mktemp("lock")))
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+@pytest.fixture
+def card() -> Callable[..., InstalledGpu]:
+    """A function that makes an installed GPU: `card("NVIDIA L4", index=1)`."""
+
+    def make(name: str, index: int = 0, mig: bool = False, memory_bytes: int = 24 * 10**9) -> InstalledGpu:
+        uuid = f"GPU-{index:08x}-aaaa-bbbb-cccc-dddddddddddd"
+        return InstalledGpu(index, uuid, name, memory_bytes, "8.9", "580.65.06", mig)
+
+    return make
+
+
+@pytest.fixture
+def tiny_job(tmp_path: Path) -> Job:
+    """The job of a small CPU cell, its record to be written into the test's folder."""
+    return Job(
+        session=SessionInfo(id="0123456789abcdef", study="adhoc", index=0, seed=0, started_ms=1_000),
+        request={"gpu": "cpu"},
+        cell=Cell("cpu", "tiny", 64, "bf16", "torch-cpu", "eager", "sdpa", "dynamic", "bf16", "synthetic-v1"),
+        protocol=Protocol("paper", 5, 30),
+        model_name="tiny",
+        shape=catalogue.models()["tiny"].shape,
+        checkpoint=None,
+        device=Device("cpu", None, "cpu", "a CPU", None, True, None),
+        given_flags=(),
+        record_path=str(tmp_path / "spool" / "record.json"),
+    )

@@ -1,0 +1,160 @@
+"""A stand-in for `pynvml` without a GPU: the real bindings' errors and constants over pretended cards.
+
+As the real one, it refuses every question outside nvmlInit ... nvmlShutdown, hands out fresh handles, and
+raises the real NVMLError subclasses. `Card.unsupported` names the functions that a card does not support.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pynvml as real
+
+BORROWED = ("NVMLError", "NVML_TEMPERATURE_GPU", "NVML_CLOCK_SM", "NVML_CLOCK_MEM", "NVML_VOLATILE_ECC")
+MEMORY_ERRORS = ("NVML_MEMORY_ERROR_TYPE_CORRECTED", "NVML_MEMORY_ERROR_TYPE_UNCORRECTED")
+
+
+@dataclass
+class Card:
+    """What NVML answers for one card; the defaults are those of an idle H100 SXM5."""
+
+    uuid: str
+    name: str = "NVIDIA H100 80GB HBM3"
+    capability: tuple[int, int] = (9, 0)
+    memory: tuple[int, int] = (85_520_809_984, 612_368_384)  # total, used
+    mig: tuple[int, int] = (0, 0)
+    slices: tuple[str, ...] = ()
+    clocks: tuple[int, int] = (1980, 2619)  # SM, memory
+    clocks_max: tuple[int, int] = (1980, 2619)
+    temperature_c: int = 31
+    power_mw: int = 71_250
+    power_limit_mw: int = 700_000
+    utilisation: tuple[int, int] = (3, 1)  # GPU, memory
+    performance_state: int = 0
+    throttle_mask: int = 0x1
+    ecc: tuple[int, int] = (1, 1)
+    ecc_errors: tuple[int, int] = (0, 0)  # corrected, uncorrected
+    processes: tuple[int, ...] = ()
+    unsupported: tuple[str, ...] = ()
+
+
+@dataclass
+class Driver:
+    """The driver behind the fake: `init_error` is the NVML code that nvmlInit fails with, 0 for success."""
+
+    cards: list[Card] = field(default_factory=list)
+    version: str = "580.159.04"
+    init_error: int = 0
+    open_sessions: int = 0
+    inits: int = 0
+
+    def init(self) -> None:
+        if self.init_error:
+            raise real.NVMLError(self.init_error)
+        self.open_sessions += 1
+        self.inits += 1
+
+    def shutdown(self) -> None:
+        self.check_open()
+        self.open_sessions -= 1
+
+    def check_open(self) -> None:
+        if not self.open_sessions:
+            raise real.NVMLError(real.NVML_ERROR_UNINITIALIZED)
+
+
+def _by_index(driver: Driver, index: int) -> Any:
+    if index >= len(driver.cards):
+        raise real.NVMLError(real.NVML_ERROR_INVALID_ARGUMENT)
+    return SimpleNamespace(card=driver.cards[index])
+
+
+def _by_uuid(driver: Driver, uuid: str) -> Any:
+    for card in driver.cards:
+        if uuid == card.uuid or uuid in card.slices:
+            return SimpleNamespace(card=card)
+    raise real.NVMLError(real.NVML_ERROR_NOT_FOUND)
+
+
+def _temperature(card: Card, sensor: int) -> int:
+    assert sensor == real.NVML_TEMPERATURE_GPU
+    return card.temperature_c
+
+
+def _ecc_errors(card: Card, kind: int, counter: int) -> int:
+    assert counter == real.NVML_VOLATILE_ECC
+    return card.ecc_errors[kind]
+
+
+def _utilisation(card: Card) -> Any:
+    return SimpleNamespace(gpu=card.utilisation[0], memory=card.utilisation[1])
+
+
+def _processes(card: Card) -> list[Any]:
+    return [SimpleNamespace(pid=pid, usedGpuMemory=2**20) for pid in card.processes]
+
+
+# what each function answers for a card; further arguments are those of the real function
+QUESTIONS: dict[str, Callable[..., Any]] = {
+    "nvmlDeviceGetUUID": lambda card: card.uuid,
+    "nvmlDeviceGetName": lambda card: card.name,
+    "nvmlDeviceGetCudaComputeCapability": lambda card: card.capability,
+    "nvmlDeviceGetMemoryInfo": lambda card: SimpleNamespace(total=card.memory[0], used=card.memory[1]),
+    "nvmlDeviceGetMigMode": lambda card: list(card.mig),
+    "nvmlDeviceGetDeviceHandleFromMigDeviceHandle": lambda card: SimpleNamespace(card=card),
+    "nvmlDeviceGetTemperature": _temperature,
+    "nvmlDeviceGetTemperatureV": _temperature,
+    "nvmlDeviceGetPowerUsage": lambda card: card.power_mw,
+    "nvmlDeviceGetEnforcedPowerLimit": lambda card: card.power_limit_mw,
+    "nvmlDeviceGetClockInfo": lambda card, clock: card.clocks[clock == real.NVML_CLOCK_MEM],
+    "nvmlDeviceGetMaxClockInfo": lambda card, clock: card.clocks_max[clock == real.NVML_CLOCK_MEM],
+    "nvmlDeviceGetUtilizationRates": _utilisation,
+    "nvmlDeviceGetCurrentClocksEventReasons": lambda card: card.throttle_mask,
+    "nvmlDeviceGetCurrentClocksThrottleReasons": lambda card: card.throttle_mask,
+    "nvmlDeviceGetEccMode": lambda card: list(card.ecc),
+    "nvmlDeviceGetTotalEccErrors": _ecc_errors,
+    "nvmlDeviceGetPerformanceState": lambda card: card.performance_state,
+    "nvmlDeviceGetComputeRunningProcesses_v2": _processes,
+    "nvmlDeviceGetComputeRunningProcesses_v3": _processes,
+}
+
+
+def _question(driver: Driver, name: str) -> Callable[..., Any]:
+    def ask(handle: Any, *arguments: Any) -> Any:
+        driver.check_open()
+        if name in handle.card.unsupported:
+            raise real.NVMLError(real.NVML_ERROR_NOT_SUPPORTED)
+        return QUESTIONS[name](handle.card, *arguments)
+
+    return ask
+
+
+def _opened(driver: Driver, function: Callable[..., Any]) -> Callable[..., Any]:
+    def ask(*arguments: Any) -> Any:
+        driver.check_open()
+        return function(*arguments)
+
+    return ask
+
+
+def module(driver: Driver, without: tuple[str, ...] = ()) -> ModuleType:
+    """The fake module over a driver; `without` are functions that these bindings do not have at all."""
+    fake: Any = ModuleType("pynvml")
+    errors = tuple(name for name in dir(real) if name.startswith("NVMLError_"))
+    for name in (*BORROWED, *MEMORY_ERRORS, *errors):
+        setattr(fake, name, getattr(real, name))
+    for name in QUESTIONS:
+        setattr(fake, name, _question(driver, name))
+    fake.nvmlInit = driver.init
+    fake.nvmlShutdown = driver.shutdown
+    fake.nvmlSystemGetDriverVersion = _opened(driver, lambda: driver.version)
+    fake.nvmlDeviceGetCount = _opened(driver, lambda: len(driver.cards))
+    fake.nvmlDeviceGetHandleByIndex = _opened(driver, lambda index: _by_index(driver, index))
+    fake.nvmlDeviceGetHandleByUUID = _opened(driver, lambda uuid: _by_uuid(driver, uuid))
+    for name in without:
+        delattr(fake, name)
+    module_: ModuleType = fake
+    return module_

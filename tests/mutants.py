@@ -1,0 +1,129 @@
+"""Planted mutants of the decode path: each breaks one thing that a fast wrong implementation would break.
+
+They are injected into the step under test from outside the worker's sources, after the expectation was computed, and
+taken out again. `docs/mutants.md` has the errors that each one showed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import torch
+
+from runner.runtimes.eager import EagerStep
+
+Mutant = Callable[[EagerStep], AbstractContextManager[None]]
+
+
+@contextmanager
+def newest_kv_row_dropped(step: EagerStep) -> Iterator[None]:
+    """The row of the token being decoded never reaches the cache: zeros stand in its place."""
+    with _decode_update(step, lambda keys, values: (torch.zeros_like(keys), torch.zeros_like(values))):
+        yield
+
+
+@contextmanager
+def kv_head_swapped(step: EagerStep) -> Iterator[None]:
+    """The newest row's first two KV heads change places."""
+
+    def swapped(keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        order = [1, 0, *range(2, keys.shape[1])]
+        return keys[:, order], values[:, order]
+
+    with _decode_update(step, swapped):
+        yield
+
+
+@contextmanager
+def rope_off_by_one(step: EagerStep) -> Iterator[None]:
+    """Decode rotates by position + 1; prefill is right."""
+    forward = step._forward
+
+    def shifted(tokens: torch.Tensor, positions: torch.Tensor) -> None:
+        forward(tokens, positions + 1 if len(positions) == 1 else positions)
+
+    with _replaced(step, "_forward", shifted):
+        yield
+
+
+@contextmanager
+def no_bias(step: EagerStep) -> Iterator[None]:
+    """Biases are ignored in prefill and decode."""
+    with _parameters_set(step.model, lambda name: name.endswith("bias"), 0.0):
+        yield
+
+
+@contextmanager
+def norms_ignored(step: EagerStep) -> Iterator[None]:
+    """RMSNorm weights are taken for ones in prefill and decode."""
+    with _parameters_set(step.model, lambda name: "norm" in name and name.endswith("weight"), 1.0):
+        yield
+
+
+@contextmanager
+def stale_input(step: EagerStep) -> Iterator[None]:
+    """Each step consumes the token before the one it should."""
+    tokens = step.tokens
+
+    class Stale:
+        sequence = tokens.sequence
+
+        def next(self, position: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+            return tokens.next(position - 1, chosen)
+
+    with _replaced(step, "tokens", Stale()):
+        yield
+
+
+MUTANTS: dict[str, Mutant] = {
+    "newest-kv-row-dropped": newest_kv_row_dropped,
+    "rope-off-by-one": rope_off_by_one,
+    "kv-head-swapped": kv_head_swapped,
+    "no-bias": no_bias,
+    "norms-ignored": norms_ignored,
+    "stale-input": stale_input,
+}
+
+
+@contextmanager
+def _replaced(target: Any, name: str, value: Any) -> Iterator[None]:
+    original = getattr(target, name)
+    setattr(target, name, value)
+    try:
+        yield
+    finally:
+        setattr(target, name, original)
+
+
+@contextmanager
+def _decode_update(
+    step: EagerStep,
+    change: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
+) -> Iterator[None]:
+    """Change the keys and values [1, kv_heads, 1, head_dim] that a decode step writes into the cache."""
+    from transformers.cache_utils import Cache
+
+    update = Cache.update
+
+    def changed(self: Any, keys: torch.Tensor, values: torch.Tensor, *rest: Any, **named: Any) -> Any:
+        if keys.shape[-2] == 1:
+            keys, values = change(keys, values)
+        return update(self, keys, values, *rest, **named)
+
+    with _replaced(Cache, "update", changed):
+        yield
+
+
+@contextmanager
+def _parameters_set(model: Any, chosen: Callable[[str], bool], value: float) -> Iterator[None]:
+    saved = {name: parameter.clone() for name, parameter in model.named_parameters() if chosen(name)}
+    parameters = dict(model.named_parameters())
+    for name in saved:
+        parameters[name].fill_(value)
+    try:
+        yield
+    finally:
+        for name, original in saved.items():
+            parameters[name].copy_(original)

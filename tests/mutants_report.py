@@ -1,0 +1,109 @@
+"""Plant every mutant in a model at full size on this machine's GPU and write what the gate measured, as JSON.
+
+    python tests/mutants_report.py --models qwen2.5-7b --ctx 2048 --out docs/mutants/h200.json
+    python tests/mutants_report.py --render docs/mutants/h200.json       # the Markdown table of docs/mutants.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+
+from mutants import MUTANTS
+
+from runner import catalogue, floors, protocol
+from runner.runtimes.eager import EagerStep
+from runner.worker import caches, gate, model, tokens
+
+PROTOCOL = protocol.NAMED["paper"]
+
+
+def worst_errors(step: EagerStep, ctx: int, expectation: gate.Expectation) -> dict[str, float]:
+    """The gate's two teacher-forced checks on a step: the worst error at the short context and at ctx."""
+    step.prefill(floors.GATE_SHORT_CTX)
+    short = gate.drive("short", step, floors.GATE_SHORT_CTX, expectation)
+    step.prefill(ctx)
+    own = gate.drive("ctx", step, ctx, expectation)
+    return {"short": max(short.errors), "ctx_error": max(own.errors)}
+
+
+def rows(name: str, ctx: int, dtype: str, device: torch.device) -> list[dict[str, Any]]:
+    """The right path and each mutant that the model can have, over both caches."""
+    shape = catalogue.models()[name].shape
+    built = model.build_synthetic(shape, model.DTYPES[dtype], device)
+    count = floors.sequence_tokens(ctx, PROTOCOL.warmup, PROTOCOL.steps)
+    drawn = tokens.draw(shape.vocab, count, 0, device)
+    expectation = gate.expect(built, shape, drawn, ctx, PROTOCOL)
+    trusted, limits = max(expectation.trusted), gate.bounds(dtype)
+    bound = max(min(3 * trusted, limits["cap"]), limits["noise"])
+    common = {"model": name, "ctx": ctx, "dtype": dtype, "trusted": trusted, "bound": bound, "cap": limits["cap"]}
+    found = []
+    for cache in ("dynamic", "static"):
+        allocation = floors.kv_alloc_tokens(ctx, PROTOCOL.warmup, PROTOCOL.steps)
+        step = EagerStep(built, caches.make(cache, built.config, allocation), drawn)
+        found.append({**common, "cache": cache, "mutant": None, **worst_errors(step, ctx, expectation)})
+        for mutant, planted in MUTANTS.items():
+            if mutant == "no-bias" and not shape.qkv_bias:
+                continue
+            with planted(step):
+                found.append({**common, "cache": cache, "mutant": mutant, **worst_errors(step, ctx, expectation)})
+    for row in found:
+        row["rejected"] = not max(row["short"], row["ctx_error"]) <= bound
+    return found
+
+
+def render(report: dict[str, Any]) -> str:
+    """A Markdown table of a report."""
+    lines = [
+        f"Measured on {report['gpu']} with torch {report['torch']}, transformers {report['transformers']}.",
+        "",
+        "| model | ctx | cache | mutant | error at ctx 17 | error at ctx | bound | verdict |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in report["rows"]:
+        verdict = "rejected" if row["rejected"] else "accepted"
+        lines.append(
+            f"| {row['model']} | {row['ctx']} | {row['cache']} | {row['mutant'] or '(none: the right path)'} "
+            f"| {row['short']:.3g} | {row['ctx_error']:.3g} | {row['bound']:.3g} | {verdict} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", default="qwen2.5-7b")
+    parser.add_argument("--ctx", default="2048")
+    parser.add_argument("--dtype", default="bf16")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--render", type=Path)
+    arguments = parser.parse_args()
+    if arguments.render:
+        print(render(json.loads(arguments.render.read_text())), end="")
+        return 0
+    import transformers
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    gpu = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+    report: dict[str, Any] = {"gpu": gpu, "torch": torch.__version__, "transformers": transformers.__version__, "rows": []}
+    with torch.inference_mode():
+        for name in arguments.models.split(","):
+            for ctx in arguments.ctx.split(","):
+                report["rows"] += rows(name, int(ctx), arguments.dtype, device)
+    text = json.dumps(report, indent=1) + "\n"
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(text)
+    print(render(report), end="")
+    wrong = [row for row in report["rows"] if row["rejected"] == (row["mutant"] is None)]
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,289 @@
+"""Example records, complete and self-consistent: raw steps → metrics.derive → judgement.judge, as the worker does it.
+
+The shapes are Qwen2.5-7B's, the device is an H200, the steps are made up and the same in every run.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from runner import judgement, metrics
+from runner.cell import Cell, short_hash
+from runner.formats import bf16
+from runner.shape import ModelShape
+
+QWEN_7B = {
+    "model_type": "qwen2",
+    "layers": 28,
+    "hidden": 3584,
+    "heads": 28,
+    "kv_heads": 4,
+    "head_dim": 128,
+    "intermediate": 18944,
+    "vocab": 152064,
+    "tied_embedding": False,
+    "qkv_bias": True,
+    "rope_theta": 1e6,
+    "rope_scaling": None,
+    "rms_norm_eps": 1e-6,
+    "max_positions": 32768,
+}
+STARTED_MS = 1_760_000_000_000
+SESSION_MS = 21_000
+H200 = {
+    "key": "h200",
+    "name": "NVIDIA H200",
+    "bandwidth_gbs": 4800.0,
+    "catalogued": True,
+    "driver": "580.95.05",
+    "last_level_cache_bytes": 62_914_560,
+    "memory_bytes": 150_109_880_320,
+    "compute_capability": "9.0",
+}
+CPU = {"key": "cpu", "name": "CPU", "bandwidth_gbs": None, "catalogued": True, "driver": None}
+
+
+def example_record(*, step_ms: float = 36.0, **changes: Any) -> dict[str, Any]:
+    """A measured session whose wall steps are about `step_ms` long, judged and valid unless `changes` break it.
+
+    Each change replaces a section, or, where both are objects, is merged into it: `cell={"ctx": 4096}`. Steps, gate
+    positions, byte counts and keys follow from the changed cell and protocol; everything derived is derived again.
+    """
+    record = _merged(_head(), changes)
+    record = _merged(record | _measured(record, step_ms), changes)
+    metrics.derive(record)
+    judgement.judge(record)
+    return record
+
+
+def cpu_record(**changes: Any) -> dict[str, Any]:
+    """A measured session on a CPU: only the wall clock exists, and no datasheet peak."""
+    on_cpu = {"gpu": CPU, "cell": {"gpu": "cpu", "kernel": "torch-cpu"}, "request": {"gpu": "cpu"}}
+    record = _merged(_merged(_head(), on_cpu) | {"gpu": dict(CPU)}, changes)
+    measured = _measured(record, step_ms=400.0)
+    measured["passes"] = {"wall": measured["passes"]["wall"]}
+    measured["gate"]["checks"] = [
+        each for each in measured["gate"]["checks"] if each["name"] in ("short", "ctx", "wall")
+    ]
+    measured["probes"] |= {
+        "read_bytes": 536_870_912,
+        "read_samples_gbs": [40.1, 41.2, 41.5],
+        "launch_samples_us": [],
+    }
+    measured["snapshots"] = {moment: _no_snapshot(moment) for moment in ("before", "after")}
+    measured["memory"]["verify_extra_bytes"] = None
+    measured["kernels"] = []
+    record = _merged(record | measured, changes)
+    metrics.derive(record)
+    judgement.judge(record)
+    return record
+
+
+def failed_record(status: str = "failed", **changes: Any) -> dict[str, Any]:
+    """A session that was not measured, as the parent writes it when the worker leaves no record."""
+    reasons = {
+        "oom": "oom",
+        "timeout": "worker-timeout",
+        "interrupted": "interrupted",
+        "infeasible": "infeasible",
+    }
+    message = "the worker was killed by SIGSEGV; its last words: Fatal Python error"
+    outcome = {
+        "status": status,
+        "reason": reasons.get(status, "worker-failed"),
+        "message": message,
+        "exit_code": None,
+        "signal": "SIGSEGV",
+        "last_output": ["loading", "Fatal Python error: Segmentation fault"],
+    }
+    record = _merged(_head() | {"outcome": outcome, "reasons": [message]}, changes)
+    record["keys"] = {"cell_key": record["keys"]["cell_key"]}
+    return record
+
+
+def _merged(record: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = copy.deepcopy(record)
+    for name, change in changes.items():
+        own = merged.get(name)
+        merged[name] = {**own, **change} if isinstance(own, dict) and isinstance(change, dict) else change
+    merged["keys"]["cell_key"] = Cell.from_json(merged["cell"]).key
+    return merged
+
+
+def _head() -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        "session": {"id": "0f3c9a52b7d1", "study": "adhoc", "index": 0, "seed": 0, "started_ms": STARTED_MS},
+        "request": {
+            "gpu": "h200",
+            "model": "qwen2.5-7b",
+            "ctx": "2048",
+            "quant": "bf16",
+            "weights": "synthetic",
+        },
+        "cell": {
+            "gpu": "h200",
+            "model": "qwen2.5-7b",
+            "ctx": 2048,
+            "quant": "bf16",
+            "kernel": "cublas",
+            "runtime": "eager",
+            "attention": "sdpa",
+            "cache": "static",
+            "dtype": "bf16",
+            "weights_id": "synthetic-v1",
+            "options": {},
+        },
+        "keys": {
+            "cell_key": "",
+            "code_key": short_hash("code", 12),
+            "tree_key": short_hash("tree", 12),
+            "env_key": short_hash("environment", 12),
+            "host_id": short_hash("host", 12),
+        },
+        "protocol": {"name": "paper", "warmup": 5, "steps": 30},
+        "outcome": {},
+        "valid": False,
+        "reasons": [],
+        "flags": [],
+        "given_flags": [],
+        "model": {"name": "Qwen2.5-7B", "shape": dict(QWEN_7B)},
+        "gpu": dict(H200),
+    }
+
+
+def _measured(record: dict[str, Any], step_ms: float) -> dict[str, Any]:
+    weights = bf16.weight_bytes(ModelShape.from_json(record["model"]["shape"]), 2)
+    return {
+        "session": {**record["session"], "finished_ms": record["session"]["started_ms"] + SESSION_MS},
+        "outcome": {"status": "measured", "exit_code": 0, "message": None},
+        "snapshots": {"before": _snapshot("before", 34), "after": _snapshot("after", 41)},
+        "probes": {
+            "read_bytes": 4_294_967_296,
+            "read_samples_gbs": [4448.2, 4450.9, 4451.3, 4449.7, 4450.1],
+            "launch_samples_us": [4.31, 4.28, 4.30, 4.35, 4.29],
+        },
+        "prefill": {"cold_ms": 412.5, "ms": 61.25},
+        "actual": {
+            "runtime": record["cell"]["runtime"],
+            "graph_mode": "none",
+            "kernel": record["cell"]["kernel"],
+            "kernel_names": ["nvjet_tst_128x8_64x8_1x2_h_bz_TNT"],
+            "attention_backend": "flash",
+            "cache": record["cell"]["cache"],
+        },
+        "bytes": {"weights": weights, "weights_measured": weights},
+        "passes": _passes(record["protocol"]["steps"], step_ms),
+        "kernels": [
+            {"name": "nvjet_tst_128x8_64x8_1x2_h_bz_TNT", "count": 113.0, "us": 3512.6},
+            {"name": "flash_fwd_splitkv_kernel", "count": 28.0, "us": 148.91},
+            {"name": "(others)", "count": 700.0, "us": 1208.4},
+        ],
+        "gate": {"cap": 0.1, "noise": 0.01, "checks": _checks(record["cell"]["ctx"], record["protocol"])},
+        "memory": {"peak_bytes": 18_250_000_000, "verify_extra_bytes": 812_000_000},
+        "environment": _environment(),
+        "host": {
+            "cpu": "Intel(R) Xeon(R) Platinum 8480+",
+            "cores": 16,
+            "memory_bytes": 137_438_953_472,
+            "os": "Debian GNU/Linux 12 (bookworm), Linux 6.1.0-18-amd64",
+        },
+        "cost_s": {
+            "start": 0.21,
+            "import": 4.8,
+            "probe": 0.35,
+            "build": 1.9,
+            "reference": 1.7,
+            "verify": 0.72,
+            "prefill": 0.474,
+            "steps": 6.2,
+            "total": SESSION_MS / 1e3,
+        },
+    }
+
+
+def _series(steps: int, middle: float) -> list[float]:
+    """Steps around `middle` with a period of 7: ±0.6 %, without drift."""
+    return [round(middle * (1 + 0.002 * ((step * 3) % 7 - 3)), 6) for step in range(steps)]
+
+
+def _passes(steps: int, step_ms: float) -> dict[str, Any]:
+    quiet = {"segments": 0, "compiled": 0}
+    return {
+        "wall": {"steps_ms": _series(steps, step_ms), "other_cpu_cores": 0.03, **quiet},
+        "span": {"steps_ms": _series(steps, step_ms - 0.02), **quiet},
+        "rate": {"total_ms": round(steps * (step_ms - 0.05), 6), **quiet},
+        "busy": {
+            "steps_ms": _series(steps, 4.87),
+            "span_ms": _series(steps, step_ms + 1.0),
+            "kernels": [841] * steps,
+            **quiet,
+        },
+    }
+
+
+def _checks(ctx: int, protocol: dict[str, Any]) -> list[dict[str, Any]]:
+    """Eight steps from 17, eight from ctx, and the position where every timed pass ends."""
+    last = ctx + protocol["warmup"] + protocol["steps"] - 1
+    positions = {"short": list(range(17, 25)), "ctx": list(range(ctx, ctx + 8))}
+    positions |= {name: [last] for name in ("wall", "span", "rate", "busy")}
+    return [
+        {"name": name, "positions": where, "errors": [0.0121] * len(where), "trusted": [0.0118] * len(where)}
+        for name, where in positions.items()
+    ]
+
+
+def _snapshot(moment: str, temperature_c: int) -> dict[str, Any]:
+    return {
+        **_no_snapshot(moment),
+        "available": True,
+        "why": None,
+        "temperature_c": temperature_c,
+        "power_w": 121.4,
+        "power_limit_w": 700.0,
+        "sm_clock_mhz": 1980,
+        "sm_clock_max_mhz": 1980,
+        "memory_clock_mhz": 3201,
+        "memory_clock_max_mhz": 3201,
+        "memory_used_bytes": 612_368_384,
+        "memory_total_bytes": 150_754_820_096,
+        "utilisation_percent": 0,
+        "memory_utilisation_percent": 0,
+        "throttle_reasons": ["gpu_idle"] if moment == "before" else [],
+        "ecc": {"enabled": True, "corrected": 0, "uncorrected": 0},
+        "performance_state": 0,
+        "other_processes": 0,
+        "process_ids_visible": True,
+    }
+
+
+def _no_snapshot(moment: str) -> dict[str, Any]:
+    from runner.nvml import SNAPSHOT_FIELDS
+
+    taken_ms = STARTED_MS + (1_000 if moment == "before" else SESSION_MS - 500)
+    return {
+        "available": False,
+        "why": "no NVIDIA GPU",
+        "taken_ms": taken_ms,
+        **dict.fromkeys(SNAPSHOT_FIELDS),
+    }
+
+
+def _environment() -> dict[str, Any]:
+    return {
+        "python": "3.11.7",
+        "torch": "2.11.0+cu130",
+        "cuda": "13.0",
+        "transformers": "5.17.0",
+        "triton": "3.6.0",
+        "kernel_package": None,
+        "driver_major": "580",
+        "driver": "580.95.05",
+        "accelerate": "1.15.0",
+        "threads": 16,
+        "interop_threads": 16,
+        "synchronise": "auto",
+        "matmul_tf32": False,
+        "garbage_collector": "off in windows",
+    }

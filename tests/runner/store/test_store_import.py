@@ -1,0 +1,140 @@
+"""A folder of records goes into the store exactly once, whatever happened before."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from runner import record, store
+from runner.errors import BadValue
+from runner.store.view import COMMITTED_TAG
+from tests.records import example_record, failed_record
+from tests.runner.store import contents
+
+KILLS = 25
+KILLED_WITHIN_S = 0.08  # a commit takes about half as long
+
+
+def _spool(folder: Path, count: int) -> list[Path]:
+    paths = []
+    for index in range(count):
+        measured = example_record(session={"id": f"session-{index}", "index": index})
+        paths.append(folder / "h200" / record.file_name(measured))
+        record.write(measured, paths[-1])
+    return paths
+
+
+def test_every_record_of_the_folder_and_below_becomes_a_run(any_uri: str, tmp_path: Path) -> None:
+    _spool(tmp_path / "spool", 3)
+    report = store.import_folder(tmp_path / "spool")
+    assert (len(report.imported), report.present, report.refused, report.closed) == (3, (), (), ())
+
+
+def test_importing_twice_adds_nothing(any_uri: str, tmp_path: Path) -> None:
+    _spool(tmp_path / "spool", 2)
+    first = store.import_folder(tmp_path / "spool")
+    before = [contents.everything(any_uri, run_id) for run_id in first.imported]
+    count = len(contents.runs(any_uri))
+    second = store.import_folder(tmp_path / "spool")
+    assert (second.imported, second.present) == ((), first.imported)
+    assert [contents.everything(any_uri, run_id) for run_id in first.imported] == before
+    assert len(contents.runs(any_uri)) == count
+
+
+def test_damaged_records_are_named_and_the_others_imported(sqlite_uri: str, tmp_path: Path) -> None:
+    whole, cut, alien, lacking, newer = _spool(tmp_path / "spool", 5)
+    cut.write_text(cut.read_text()[:700])
+    alien.write_text('{"name": "not ours"}')
+    lacking.write_text(lacking.read_text().replace('"started_ms"', '"began_ms"'))
+    newer.write_text(newer.read_text().replace('"schema_version": 1', '"schema_version": 99'))
+    report = store.import_folder(tmp_path / "spool")
+    assert [refused.path for refused in report.refused] == [cut, alien, lacking, newer]
+    reasons = ["not a complete JSON file", "not a record of this project", "damaged record", "schema_version 99"]
+    assert all(words in refused.reason for words, refused in zip(reasons, report.refused, strict=True))
+    assert all(str(refused.path) in refused.reason for refused in report.refused)
+    assert [run.info.run_id for run in contents.runs(sqlite_uri)] == list(report.imported)
+    assert whole.exists()
+
+
+def test_a_folder_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BadValue, match="no such folder"):
+        store.import_folder(tmp_path / "nowhere")
+
+
+def test_a_record_goes_into_the_run_that_mlflow_made_for_it(any_uri: str, tmp_path: Path) -> None:
+    # measured under `mlflow run` while the server was away: the sidecar names the run
+    client = MlflowClient(tracking_uri=any_uri)
+    made = client.create_run(client.create_experiment(f"of-mlflow-{time.time_ns()}"))
+    client.set_terminated(made.info.run_id, "FAILED")  # as `mlflow run` does when its command fails
+    (path,) = _spool(tmp_path / "spool", 1)
+    store.remember_run(path, made.info.run_id)
+    assert store.import_folder(tmp_path / "spool").imported == (made.info.run_id,)
+    assert client.get_run(made.info.run_id).info.status == "FINISHED"
+    assert store.import_folder(tmp_path / "spool").present == (made.info.run_id,)
+
+
+def test_a_sidecar_that_is_no_run_id_is_passed_over(sqlite_uri: str, tmp_path: Path) -> None:
+    (path,) = _spool(tmp_path / "spool", 1)
+    path.with_name(f"{path.name}.run-id").write_text("' OR 1=1 --\n")
+    assert store.remembered_run(path) is None
+    assert len(store.import_folder(tmp_path / "spool").imported) == 1
+
+
+def test_a_failed_session_is_imported_as_failed(sqlite_uri: str, tmp_path: Path) -> None:
+    record.write(failed_record("oom"), tmp_path / "spool" / "oom.json")
+    store.import_folder(tmp_path / "spool")
+    assert [run.info.status for run in contents.runs(sqlite_uri)] == ["FAILED"]
+
+
+def test_killed_at_any_moment_of_a_commit_the_import_leaves_one_complete_run(
+    tmp_path: Path, empty_sqlite: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path,) = _spool(tmp_path / "spool", 1)
+    measured = record.read(path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", _copy(empty_sqlite, tmp_path / "whole"))
+    whole = contents.everything(os.environ["MLFLOW_TRACKING_URI"], store.commit(measured, None))
+    left_behind = set()
+    moments = random.Random(1)
+    for attempt in range(KILLS):
+        uri = _copy(empty_sqlite, tmp_path / str(attempt))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        _commit_and_kill(measured, moments.uniform(0, KILLED_WITHIN_S))
+        left_behind.add(_state(uri))
+        store.import_folder(tmp_path / "spool")
+        found = contents.session_run(uri, measured["session"]["id"])
+        assert contents.everything(uri, found.info.run_id) == whole
+        assert len(contents.runs(uri)) == 1
+    # the kills did hit different moments
+    assert {"nothing", "part"} <= left_behind
+
+
+def _copy(empty_sqlite: Path, folder: Path) -> str:
+    folder.mkdir()
+    shutil.copy(empty_sqlite, folder / "mlflow.db")
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+def _commit_and_kill(measured: dict[str, object], after_s: float) -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            store.commit(measured, None)
+        finally:
+            os._exit(0)
+    time.sleep(after_s)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def _state(uri: str) -> str:
+    found = contents.runs(uri)
+    if not found:
+        return "nothing"
+    return "all" if COMMITTED_TAG in found[0].data.tags and found[0].info.status == "FINISHED" else "part"

@@ -1,0 +1,156 @@
+"""The catalogue: what is committed is right, and what is wrong is named by file, entry and field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from runner import catalogue
+from runner.errors import BadValue
+
+NAMED = ("h100", "a100", "l40s", "l4", "h200", "b200", "rtx-4090", "rtx-5090", "rtx-pro-6000", "gb10")
+
+
+def figure(value: float | None = 300.0) -> dict[str, Any]:
+    return {"value": value, "source": "a page"}
+
+
+def gpu_entry(**changes: Any) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "name": "NVIDIA L4",
+        "nvml": "NVIDIA L4",
+        "compute_capability": "8.9",
+        "image": "ada",
+        "image_reason": None,
+        **{name: figure() for name in catalogue.FIGURES},
+    }
+    return {**entry, **changes}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(catalogue.FOLDER_VARIABLE, str(tmp_path))
+    return tmp_path
+
+
+def write(folder: Path, name: str, data: Any) -> None:
+    (folder / name).write_text(yaml.safe_dump(data))
+
+
+def test_the_committed_catalogue_has_every_gpu_and_model_of_the_project() -> None:
+    assert set(catalogue.gpus()) == {*NAMED, "jetson-orin", "jetson-thor", "cpu"}
+    assert set(catalogue.models()) == {"qwen2.5-7b", "mistral-7b", "llama-3.1-8b", "qwen2.5-0.5b", "tiny"}
+
+
+@pytest.mark.parametrize(
+    ("nvml_name", "key"),
+    [
+        ("NVIDIA H100 80GB HBM3", "h100"),
+        ("NVIDIA H100 PCIe", None),
+        ("NVIDIA H100 NVL", None),
+        ("NVIDIA A100-SXM4-80GB", "a100"),
+        ("NVIDIA A100-SXM4-40GB", None),
+        ("NVIDIA A100 80GB PCIe", None),
+        ("NVIDIA L40S", "l40s"),
+        ("NVIDIA L40", None),
+        ("NVIDIA L4", "l4"),
+        ("NVIDIA H200", "h200"),
+        ("NVIDIA H200 NVL", None),
+        ("NVIDIA GeForce RTX 4090", "rtx-4090"),
+        ("NVIDIA GeForce RTX 4090 D", None),
+        ("NVIDIA GeForce RTX 4090 Laptop GPU", None),
+    ],
+)
+def test_a_variant_is_not_taken_for_the_card(nvml_name: str, key: str | None) -> None:
+    found = catalogue.gpu_for(nvml_name)
+    assert (found.key if found else None) == key
+
+
+def test_datasheet_bandwidths_are_the_papers() -> None:
+    found = {key: catalogue.gpus()[key].bandwidth_gbs.value for key in ("h100", "a100", "l40s", "l4", "h200")}
+    assert found == {"h100": 3350, "a100": 2039, "l40s": 864, "l4": 300, "h200": 4800}
+
+
+def test_two_entries_for_one_card_are_refused(folder: Path) -> None:
+    write(folder, "gpus.yaml", {"l4": gpu_entry(), "l-any": gpu_entry(nvml="NVIDIA L.*")})
+    with pytest.raises(BadValue, match="l4 and l-any both match the NVML name 'NVIDIA L4'"):
+        catalogue.gpu_for("NVIDIA L4")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"nvml": "NVIDIA ("}, r"gpus.yaml: l4.nvml: not a regular expression"),
+        ({"image": "turing"}, r"gpus.yaml: l4.image: 'turing' is not one of ampere, ada"),
+        ({"image": None}, r"gpus.yaml: l4.image: null needs its image_reason"),
+        ({"colour": "green"}, r"gpus.yaml: l4.colour: unknown field"),
+        ({"compute_capability": 8.9}, r"gpus.yaml: l4.compute_capability: 8.9 is not of the kind str | null"),
+        ({"bandwidth_gbs": {"value": 1.0, "source": None}}, r"l4.bandwidth_gbs: a value needs its source"),
+        ({"bandwidth_gbs": {"value": None, "source": None}}, r"l4.bandwidth_gbs: a null value needs a note"),
+        ({"bandwidth_gbs": figure(-1)}, r"l4.bandwidth_gbs: -1 is not a positive number"),
+        ({"bandwidth_gbs": {"value": 1.0}}, r"l4.bandwidth_gbs.source: missing"),
+        ({"bandwidth_gbs": 300}, r"l4.bandwidth_gbs: 300 is not of the kind Figure"),
+        ({"memory_gb": {"value": True, "source": "x"}}, r"l4.memory_gb.value: True is not of the kind"),
+    ],
+)
+def test_a_wrong_gpu_entry_is_named(folder: Path, changes: dict[str, Any], message: str) -> None:
+    write(folder, "gpus.yaml", {"l4": gpu_entry(**changes)})
+    with pytest.raises(BadValue, match=message):
+        catalogue.gpus()
+
+
+def test_a_missing_field_is_named(folder: Path) -> None:
+    entry = gpu_entry()
+    del entry["l2_mib"]
+    write(folder, "gpus.yaml", {"l4": entry})
+    with pytest.raises(BadValue, match=r"gpus.yaml: l4.l2_mib: missing"):
+        catalogue.gpus()
+
+
+def model_entry(**changes: Any) -> dict[str, Any]:
+    shape = catalogue.models()["tiny"].shape.to_json()
+    return {"name": "m", **shape, "source": "here", "checkpoints": {}, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"layers": 0}, "models.yaml: m.layers: 0 is not a positive number"),
+        ({"layers": "2"}, "models.yaml: m.layers: '2' is not of the kind int"),
+        ({"kv_heads": 3}, "models.yaml: m.kv_heads: 4 heads cannot share 3 KV heads evenly"),
+        ({"tied_embedding": 1}, "models.yaml: m.tied_embedding: 1 is not of the kind bool"),
+        ({"checkpoints": {"bf16": {"hub": "a/b"}}}, "models.yaml: m.checkpoints.bf16.revision: missing"),
+    ],
+)
+def test_a_wrong_model_entry_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
+) -> None:
+    entry = model_entry(**changes)
+    monkeypatch.setenv(catalogue.FOLDER_VARIABLE, str(tmp_path))
+    write(tmp_path, "models.yaml", {"m": entry})
+    with pytest.raises(BadValue, match=message):
+        catalogue.models()
+
+
+@pytest.mark.parametrize("text", ["- a list\n", "a: [\n", "1: {}\n", ""])
+def test_a_file_that_is_no_mapping_is_one_line(folder: Path, text: str) -> None:
+    (folder / "gpus.yaml").write_text(text)
+    with pytest.raises(BadValue, match=r"gpus\.yaml: (not YAML|must be a mapping)") as caught:
+        catalogue.gpus()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    with pytest.raises(BadValue, match=f"{folder}/gpus.yaml: cannot be read"):
+        catalogue.gpus()
+
+
+def test_the_entry_to_add_for_an_unknown_card_is_a_valid_entry_that_matches_it(folder: Path) -> None:
+    name = "NVIDIA A100-SXM4-40GB (test)"
+    (folder / "gpus.yaml").write_text(catalogue.entry_to_add("nvidia-a100-sxm4-40gb", name, "8.0"))
+    found = catalogue.gpu_for(name)
+    assert found is not None
+    assert found.key == "nvidia-a100-sxm4-40gb"

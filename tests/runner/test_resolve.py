@@ -1,0 +1,284 @@
+"""Resolution: every `auto`, every refusal, and the order in which they come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from runner import registry
+from runner.errors import (
+    BadCheckpoint,
+    BadPair,
+    BadValue,
+    GpuAmbiguous,
+    GpuNotFound,
+    NotAvailable,
+    UnknownName,
+)
+from runner.nvml import InstalledGpu
+from runner.registry import KernelDeclaration, RuntimeDeclaration
+from runner.request import Request
+from runner.resolve import resolve
+
+MakeCard = Callable[..., InstalledGpu]
+
+
+def test_auto_without_a_gpu_is_the_small_model_on_the_cpu() -> None:
+    plan = resolve(Request(), ())
+    cell = plan.cell
+    assert (cell.gpu, cell.model, cell.ctx, cell.quant, cell.kernel) == (
+        "cpu",
+        "qwen2.5-0.5b",
+        256,
+        "bf16",
+        "torch-cpu",
+    )
+    assert (cell.runtime, cell.cache, cell.attention, cell.dtype) == ("eager", "dynamic", "sdpa", "bf16")
+    assert (cell.weights_id, cell.options) == ("synthetic-v1", {})
+    assert (plan.protocol.name, plan.seed, plan.study, plan.flags) == ("paper", 0, "adhoc", ())
+    assert (plan.device.kind, plan.device.uuid, plan.memory_bytes, plan.checkpoint) == ("cpu", None, None, None)
+
+
+def test_auto_with_one_gpu_is_the_7b_on_it(card: MakeCard) -> None:
+    l4 = card("NVIDIA L4")
+    plan = resolve(Request(), (l4,))
+    assert (plan.cell.gpu, plan.cell.model, plan.cell.ctx, plan.cell.kernel) == (
+        "l4",
+        "qwen2.5-7b",
+        2048,
+        "cublas",
+    )
+    assert (plan.device.kind, plan.device.uuid, plan.device.bandwidth_gbs) == ("cuda", l4.uuid, 300)
+    assert plan.memory_bytes == l4.memory_bytes
+
+
+def test_the_cpu_can_be_asked_for_beside_a_gpu(card: MakeCard) -> None:
+    assert resolve(Request(gpu="cpu"), (card("NVIDIA L4"),)).device.kind == "cpu"
+
+
+def test_every_field_can_be_given() -> None:
+    plan = resolve(
+        Request(
+            gpu="cpu",
+            model="tiny",
+            ctx="64",
+            quant="bf16",
+            kernel="torch-cpu",
+            runtime="eager",
+            cache="static",
+            dtype="fp32",
+            attention="sdpa",
+            weights="synthetic",
+            protocol="tail",
+            steps="100",
+            warmup="7",
+            seed="3",
+            where="here",
+            device="auto",
+            study="s",
+            options="none",
+            stack="modern",
+        ),
+        (),
+    )
+    assert (plan.cell.model, plan.cell.cache, plan.cell.dtype) == ("tiny", "static", "fp32")
+    assert (plan.protocol.name, plan.protocol.warmup, plan.protocol.steps) == ("custom", 7, 100)
+    assert (plan.seed, plan.study) == (3, "s")
+
+
+def test_a_missing_gpu_is_one_clear_line(card: MakeCard) -> None:
+    with pytest.raises(GpuNotFound) as caught:
+        resolve(Request(gpu="l4"), (card("NVIDIA H200"),))
+    assert str(caught.value) == (
+        "this machine has no L4: found NVIDIA H200 (gpu 0); choose gpu=auto or gpu=h200"
+    )
+
+
+def test_a_missing_gpu_on_a_machine_without_any() -> None:
+    with pytest.raises(GpuNotFound) as caught:
+        resolve(Request(gpu="l4"), ())
+    assert str(caught.value) == "this machine has no L4: found no GPU; choose gpu=auto or gpu=cpu"
+
+
+def test_the_gpu_is_checked_before_anything_else() -> None:
+    with pytest.raises(GpuNotFound):
+        resolve(Request(gpu="l4", model="nonsense", ctx="-1", quant="gptq", stack="paper"), ())
+
+
+def test_several_gpus_are_listed_with_index_name_and_uuid(card: MakeCard) -> None:
+    cards = (card("NVIDIA L4"), card("NVIDIA L4", 1))
+    with pytest.raises(GpuAmbiguous, match="choose with device=0 or device=GPU-0") as caught:
+        resolve(Request(), cards)
+    for one in cards:
+        assert f"{one.index}: {one.name} {one.uuid}" in str(caught.value)
+
+
+def test_the_gpus_name_can_settle_it(card: MakeCard) -> None:
+    cards = (card("NVIDIA L4"), card("NVIDIA H200", 1))
+    assert resolve(Request(gpu="h200"), cards).device.uuid == cards[1].uuid
+
+
+@pytest.mark.parametrize("device", ["1", "GPU-00000001", "gpu-00000001-AAAA", "GPU-00000001-aaaa-bbbb-cccc-dddddddddddd"])
+def test_a_gpu_is_chosen_by_index_or_uuid(card: MakeCard, device: str) -> None:
+    cards = (card("NVIDIA L4"), card("NVIDIA L4", 1))
+    assert resolve(Request(device=device), cards).device.uuid == cards[1].uuid
+
+
+def test_a_uuid_prefix_of_several_is_ambiguous(card: MakeCard) -> None:
+    with pytest.raises(GpuAmbiguous):
+        resolve(Request(device="GPU-0000"), (card("NVIDIA L4"), card("NVIDIA L4", 1)))
+
+
+@pytest.mark.parametrize("device", ["2", "GPU-ffff"])
+def test_a_device_that_is_not_there(card: MakeCard, device: str) -> None:
+    with pytest.raises(GpuNotFound, match=rf"no GPU answers device={device}: found NVIDIA L4 \(gpu 0\)"):
+        resolve(Request(device=device), (card("NVIDIA L4"),))
+
+
+def test_a_device_without_any_gpu() -> None:
+    with pytest.raises(GpuNotFound, match="device=0: found no GPU; choose device=auto or gpu=cpu"):
+        resolve(Request(device="0"), ())
+
+
+def test_a_device_that_is_another_gpu_than_asked_for(card: MakeCard) -> None:
+    with pytest.raises(GpuNotFound, match=r"gpu 0 is NVIDIA L4 \(l4\), not h200"):
+        resolve(Request(gpu="h200", device="0"), (card("NVIDIA L4"), card("NVIDIA H200", 1)))
+
+
+def test_the_cpu_takes_no_device() -> None:
+    with pytest.raises(BadPair, match="device=0 does not go with gpu=cpu"):
+        resolve(Request(gpu="cpu", device="0"), ())
+
+
+def test_a_sliced_card_is_refused(card: MakeCard) -> None:
+    with pytest.raises(NotAvailable, match="MIG mode"):
+        resolve(Request(), (card("NVIDIA H200", mig=True),))
+
+
+@pytest.mark.parametrize("gpu", ["auto", "nvidia-h100-pcie"])
+def test_a_card_that_the_catalogue_lacks_is_measured_under_its_own_name(card: MakeCard, gpu: str) -> None:
+    plan = resolve(Request(gpu=gpu), (card("NVIDIA H100 PCIe", memory_bytes=80 * 10**9),))
+    assert (plan.cell.gpu, plan.device.bandwidth_gbs, plan.device.catalogued) == ("nvidia-h100-pcie", None, False)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "near"),
+    [
+        ("gpu", "h10", "h100"),
+        ("model", "qwen2.5-7", "qwen2.5-7b"),
+        ("quant", "gtpq", "gptq"),
+        ("runtime", "egaer", "eager"),
+        ("kernel", "cublass", "cublas"),
+        ("cache", "statik", "static"),
+        ("dtype", "bf61", "bf16"),
+        ("attention", "spda", "sdpa"),
+        ("protocol", "papre", "paper"),
+        ("where", "her", "here"),
+        ("stack", "moden", "modern"),
+    ],
+)
+def test_an_unknown_word_gets_the_nearest_one(field: str, value: str, near: str) -> None:
+    with pytest.raises(UnknownName, match=f"did you mean {near}"):
+        resolve(Request(**{field: value}), ())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("where", "container"), ("stack", "paper"), ("quant", "gptq"), ("runtime", "fused"), ("kernel", "marlin")],
+)
+def test_a_word_that_is_not_built_yet_is_not_available(field: str, value: str) -> None:
+    with pytest.raises(NotAvailable, match="not available in this version"):
+        resolve(Request(**{field: value}), ())
+
+
+def test_a_kernel_of_another_device_is_no_pair() -> None:
+    with pytest.raises(BadPair, match=r"device=cpu does not go with kernel=cublas \(it goes with: cuda\)"):
+        resolve(Request(kernel="cublas"), ())
+
+
+class FakeModule:
+    def __init__(self, declaration: KernelDeclaration | RuntimeDeclaration) -> None:
+        self.DECLARATION = declaration
+
+
+@pytest.fixture
+def another_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel that multiplies gptq in fp16 on a GPU, as a later version may have."""
+    kernel = KernelDeclaration("marlin", ("gptq",), ("fp16",), ("cuda",), ("modern",), ("marlin",))
+    original = registry.kernel
+    monkeypatch.setattr(registry, "kernel_names", lambda: ("cublas", "marlin", "torch-cpu"))
+    monkeypatch.setattr(registry, "format_names", lambda: ("bf16", "gptq"))
+    monkeypatch.setattr(registry, "kernel", lambda name: FakeModule(kernel) if name == "marlin" else original(name))
+
+
+@pytest.mark.usefixtures("another_kernel")
+def test_pairs_that_do_not_exist(card: MakeCard) -> None:
+    cards = (card("NVIDIA L4"),)
+    with pytest.raises(BadPair, match=r"quant=bf16 does not go with kernel=marlin \(it goes with: gptq\)"):
+        resolve(Request(kernel="marlin"), cards)
+    with pytest.raises(BadPair, match="quant=gptq has no kernel on device cpu"):
+        resolve(Request(quant="gptq"), ())
+    with pytest.raises(BadPair, match=r"quant=gptq does not go with runtime=eager \(it goes with: bf16\)"):
+        resolve(Request(quant="gptq"), cards)
+
+
+def test_a_cache_that_only_another_runtime_has_is_no_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = RuntimeDeclaration("exllamav2", ("engine",), ("engine",), ("bf16",), "none")
+    original = registry.runtime
+    monkeypatch.setattr(registry, "runtime_names", lambda: ("eager", "exllamav2"))
+    monkeypatch.setattr(registry, "runtime", lambda name: FakeModule(engine) if name == "exllamav2" else original(name))
+    with pytest.raises(BadPair, match="cache=engine does not go with runtime=eager"):
+        resolve(Request(cache="engine"), ())
+    assert resolve(Request(runtime="exllamav2"), ()).cell.cache == "engine"
+
+
+def test_an_option_that_the_runtime_does_not_take() -> None:
+    with pytest.raises(BadPair, match="runtime=eager takes no options"):
+        resolve(Request(options="mode:x"), ())
+
+
+def test_options_are_checked_against_the_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = RuntimeDeclaration("eager", ("dynamic",), ("sdpa",), ("bf16",), "none", {"mode": ("slow", "fast")})
+    monkeypatch.setattr(registry, "runtime", lambda _name: FakeModule(runtime))
+    assert resolve(Request(options="mode:fast"), ()).cell.options == {"mode": "fast"}
+    with pytest.raises(UnknownName, match="did you mean mode"):
+        resolve(Request(options="mod:fast"), ())
+    with pytest.raises(UnknownName, match="did you mean fast"):
+        resolve(Request(options="mode:fats"), ())
+
+
+def test_the_largest_ctx_is_named() -> None:
+    # tiny has 4096 positions: 4096 - 5 - 30 = 4061
+    with pytest.raises(BadValue, match="the largest ctx is 4061"):
+        resolve(Request(model="tiny", ctx="4062"), ())
+    assert resolve(Request(model="tiny", ctx="4061"), ()).cell.ctx == 4061
+
+
+def test_too_many_steps_for_any_ctx() -> None:
+    with pytest.raises(BadValue, match="choose fewer steps"):
+        resolve(Request(model="tiny", ctx="1", steps="5000"), ())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("ctx", "0"), ("ctx", "-5"), ("ctx", "2k"), ("steps", "0"), ("steps", "2"), ("warmup", "0"), ("seed", "-1")],
+)
+def test_numbers_out_of_range(field: str, value: str) -> None:
+    with pytest.raises(BadValue, match=f"^{field}="):
+        resolve(Request(**{field: value}), ())
+
+
+def test_too_few_steps_for_a_tail() -> None:
+    with pytest.raises(BadValue, match="p90 needs 29"):
+        resolve(Request(protocol="tail", steps="28"), ())
+
+
+def test_a_model_without_a_hub_checkpoint() -> None:
+    with pytest.raises(BadCheckpoint, match=r"no hub checkpoint of tiny in bf16 \(it has: none\)"):
+        resolve(Request(model="tiny", weights="hub"), ())
+
+
+def test_a_mistyped_word_for_weights() -> None:
+    with pytest.raises(BadCheckpoint, match="no such folder; did you mean synthetic"):
+        resolve(Request(weights="syntetic"), ())
