@@ -10,5 +10,5 @@ DECLARATION = KernelDeclaration(
     dtypes=("bf16", "fp16", "fp32"),
     devices=("cuda",),
     stacks=("modern", "paper"),
-    signatures=("gemv", "gemm", "cublas", "cutlass", "nvjet", "dot_kernel", "splitKreduce"),
+    signatures=("gemv", "gemm", "cublas", "cutlass_", "nvjet", "dot_kernel", "splitKreduce"),
 )
