@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -9,10 +10,11 @@ import traceback
 from collections.abc import Sequence
 
 from runner import parentwatch, signals
-from runner.errors import DecodeFloorError, Interrupted, MissingPackage, Terminated
+from runner.errors import DecodeFloorError, DiskFull, Interrupted, MissingPackage, Terminated
 
 RUN_VARIABLE = "MLFLOW_RUN_ID"
 TRACEBACK_VARIABLE = "DECODE_FLOOR_TRACEBACK"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -53,6 +55,8 @@ def _told(error: BaseException) -> DecodeFloorError:
         traceback.print_exception(error)
     if isinstance(error, DecodeFloorError):
         return error
+    if isinstance(error, OSError) and error.errno in FULL:
+        return DiskFull(f"no space left ({error}): free some, then run the command again")
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("stopped by Ctrl-C")
     return DecodeFloorError(

@@ -141,6 +141,9 @@ def _show(finished: Finished) -> None:
     if not finished.record["gpu"]["catalogued"]:
         click.echo(_entry_to_add(finished.record["gpu"]))
     click.echo(f"  record    {finished.path}")
+    if finished.store_error is not None and not finished.record["valid"]:
+        # the command ends with the session's own failure: this one would go unsaid
+        click.echo(f"warning: {finished.store_error}", err=True)
     if finished.run is not None:
         click.echo(f"  MLflow    run {run_name(finished.record)} ({finished.run}); look at it with `make ui`")
 

@@ -251,7 +251,9 @@ def snapshot(uuid: str | None) -> dict[str, Any]:
         fields |= _state(uuid)
     except _NoGpu:
         return taken | {"why": NO_GPU} | fields
-    except (MissingPackage, GpuNotFound) as error:
+    except MissingPackage:  # its message names a folder of this machine
+        return taken | {"why": "the Python package nvidia-ml-py is missing"} | fields
+    except GpuNotFound as error:
         return taken | {"why": str(error)} | fields
     return taken | {"available": True} | fields
 

@@ -87,7 +87,7 @@ HOMES = (
 FOUR_NUMBERS = r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w+]|\.\d|-(?:py|cp)\d|\.dist-info)"
 VERSION_BEFORE = re.compile(
     r"(?i)(?:[=<>~!]=\s*|\bver(?:sion)?s?[\s:=\"'(]*"
-    r"|\b(?:nvidia|cuda|cu\d+|cudnn|cublas|nccl|cufft|cufile|triton|driver|torch|nvml|vbios|firmware)"
+    r"|(?<![\w+])(?:nvidia|cuda|cu\d+|cudnn|cublas|nccl|cufft|cufile|triton|driver|torch|nvml|vbios|firmware)"
     r"[\w.-]*[\s:=\"'-]*)$"
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import time
 import uuid
@@ -95,6 +96,8 @@ def _prepare_spool(spool: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"no space left in the spool {spool}: free some or choose another with --spool") from error
         raise BadValue(f"the spool {spool} cannot be written ({error.strerror}): choose with --spool") from error
     if free < SPOOL_MINIMUM_BYTES:
         raise DiskFull(f"only {free} bytes free in the spool {spool}: free some or choose another with --spool")

@@ -1,4 +1,4 @@
-"""Example records, complete and self-consistent: raw steps → metrics.derive → judgement.judge, as the worker does it.
+"""Example records, complete and self-consistent: raw steps → metrics.derive → judgement.judge, as in the worker.
 
 The shapes are Qwen2.5-7B's, the device is an H200, the steps are made up and the same in every run.
 """
@@ -11,6 +11,7 @@ from typing import Any
 from runner import judgement, metrics
 from runner.cell import Cell, short_hash
 from runner.formats import bf16
+from runner.nvml import SNAPSHOT_FIELDS
 from runner.shape import ModelShape
 
 QWEN_7B = {
@@ -41,40 +42,28 @@ H200 = {
     "memory_bytes": 150_109_880_320,
     "compute_capability": "9.0",
 }
-CPU = {"key": "cpu", "name": "CPU", "bandwidth_gbs": None, "catalogued": True, "driver": None}
+CPU = {"key": "cpu", "name": "AMD EPYC", "bandwidth_gbs": None, "catalogued": True, "driver": None}
 
 
 def example_record(*, step_ms: float = 36.0, **changes: Any) -> dict[str, Any]:
-    """A measured session whose wall steps are about `step_ms` long, judged and valid unless `changes` break it.
+    """A measured session on an H200 whose steps take about `step_ms`, valid unless `changes` break it.
 
-    Each change replaces a section, or, where both are objects, is merged into it: `cell={"ctx": 4096}`. Steps, gate
-    positions, byte counts and keys follow from the changed cell and protocol; everything derived is derived again.
+    A change replaces a section or, where both are objects, is merged into it: `cell={"ctx": 4096}`. Steps, gate
+    positions, byte counts and keys follow from the changed cell and protocol; what is derived is derived again.
     """
-    record = _merged(_head(), changes)
-    record = _merged(record | _measured(record, step_ms), changes)
-    metrics.derive(record)
-    judgement.judge(record)
-    return record
+    head = _merged(_head(), changes)
+    return _finished(head | _measured(head, step_ms), changes)
 
 
 def cpu_record(**changes: Any) -> dict[str, Any]:
     """A measured session on a CPU: only the wall clock exists, and no datasheet peak."""
-    on_cpu = {"gpu": CPU, "cell": {"gpu": "cpu", "kernel": "torch-cpu"}, "request": {"gpu": "cpu"}}
-    record = _merged(_merged(_head(), on_cpu) | {"gpu": dict(CPU)}, changes)
-    measured = _measured(record, step_ms=400.0)
-    measured["passes"] = {"wall": measured["passes"]["wall"]}
-    measured["gate"]["checks"] = [
-        each for each in measured["gate"]["checks"] if each["name"] in ("short", "ctx", "wall")
-    ]
-    measured["probes"] |= {
-        "read_bytes": 536_870_912,
-        "read_samples_gbs": [40.1, 41.2, 41.5],
-        "launch_samples_us": [],
-    }
-    measured["snapshots"] = {moment: _no_snapshot(moment) for moment in ("before", "after")}
-    measured["memory"]["verify_extra_bytes"] = None
-    measured["kernels"] = []
-    record = _merged(record | measured, changes)
+    head = _merged(_head() | {"gpu": dict(CPU)}, {"cell": {"gpu": "cpu", "kernel": "torch-cpu"}})
+    head = _merged(head, changes)
+    return _finished(head | _on_cpu(_measured(head, step_ms=400.0)), changes)
+
+
+def _finished(record: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    record = _merged(record, changes)
     metrics.derive(record)
     judgement.judge(record)
     return record
@@ -89,14 +78,13 @@ def failed_record(status: str = "failed", **changes: Any) -> dict[str, Any]:
         "infeasible": "infeasible",
     }
     message = "the worker was killed by SIGSEGV; its last words: Fatal Python error"
-    outcome = {
-        "status": status,
-        "reason": reasons.get(status, "worker-failed"),
-        "message": message,
-        "exit_code": None,
-        "signal": "SIGSEGV",
-        "last_output": ["loading", "Fatal Python error: Segmentation fault"],
-    }
+    outcome = _outcome(
+        status,
+        reason=reasons.get(status, "worker-failed"),
+        message=message,
+        signal="SIGSEGV",
+        last_output=["loading", "Fatal Python error: Segmentation fault"],
+    )
     record = _merged(_head() | {"outcome": outcome, "reasons": [message]}, changes)
     record["keys"] = {"cell_key": record["keys"]["cell_key"]}
     return record
@@ -114,7 +102,7 @@ def _merged(record: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def _head() -> dict[str, Any]:
     return {
         "schema_version": 1,
-        "session": {"id": "0f3c9a52b7d1", "study": "adhoc", "index": 0, "seed": 0, "started_ms": STARTED_MS},
+        "session": {"id": "0f3c9a52b7d1e846", "study": "adhoc", "index": 0, "seed": 0, "started_ms": STARTED_MS},
         "request": {
             "gpu": "h200",
             "model": "qwen2.5-7b",
@@ -148,7 +136,7 @@ def _head() -> dict[str, Any]:
         "reasons": [],
         "flags": [],
         "given_flags": [],
-        "model": {"name": "Qwen2.5-7B", "shape": dict(QWEN_7B)},
+        "model": {"name": "qwen2.5-7b", "shape": dict(QWEN_7B)},
         "gpu": dict(H200),
     }
 
@@ -157,7 +145,7 @@ def _measured(record: dict[str, Any], step_ms: float) -> dict[str, Any]:
     weights = bf16.weight_bytes(ModelShape.from_json(record["model"]["shape"]), 2)
     return {
         "session": {**record["session"], "finished_ms": record["session"]["started_ms"] + SESSION_MS},
-        "outcome": {"status": "measured", "exit_code": 0, "message": None},
+        "outcome": _outcome("measured", exit_code=0),
         "snapshots": {"before": _snapshot("before", 34), "after": _snapshot("after", 41)},
         "probes": {
             "read_bytes": 4_294_967_296,
@@ -182,6 +170,7 @@ def _measured(record: dict[str, Any], step_ms: float) -> dict[str, Any]:
         ],
         "gate": {"cap": 0.1, "noise": 0.01, "checks": _checks(record["cell"]["ctx"], record["protocol"])},
         "memory": {"peak_bytes": 18_250_000_000, "verify_extra_bytes": 812_000_000},
+        "limits": dict(judgement.LIMITS),
         "environment": _environment(),
         "host": {
             "cpu": "Intel(R) Xeon(R) Platinum 8480+",
@@ -203,6 +192,26 @@ def _measured(record: dict[str, Any], step_ms: float) -> dict[str, Any]:
     }
 
 
+def _on_cpu(measured: dict[str, Any]) -> dict[str, Any]:
+    """What is left of a GPU's session where there is no GPU."""
+    passes = {name: measured["passes"][name] for name in ("wall", "revisit")}
+    checks = [check for check in measured["gate"]["checks"] if check["name"] in ("short", "ctx", *passes)]
+    probes = {"read_bytes": 536_870_912, "read_samples_gbs": [40.1, 41.2, 41.5], "launch_samples_us": []}
+    return measured | {
+        "passes": passes,
+        "gate": {**measured["gate"], "checks": checks},
+        "probes": probes,
+        "snapshots": {moment: _no_snapshot(moment) for moment in ("before", "after")},
+        "memory": {"peak_bytes": 4_100_000_000, "verify_extra_bytes": None},
+        "kernels": [],
+    }
+
+
+def _outcome(status: str, **changes: Any) -> dict[str, Any]:
+    fields: dict[str, Any] = {"reason": None, "message": None, "exit_code": None, "signal": None, "last_output": []}
+    return {"status": status, **fields, **changes}
+
+
 def _series(steps: int, middle: float) -> list[float]:
     """Steps around `middle` with a period of 7: ±0.6 %, without drift."""
     return [round(middle * (1 + 0.002 * ((step * 3) % 7 - 3)), 6) for step in range(steps)]
@@ -212,6 +221,7 @@ def _passes(steps: int, step_ms: float) -> dict[str, Any]:
     quiet = {"segments": 0, "compiled": 0}
     return {
         "wall": {"steps_ms": _series(steps, step_ms), "other_cpu_cores": 0.03, **quiet},
+        "revisit": {"steps_ms": _series(steps, step_ms + 0.01), "other_cpu_cores": 0.02, **quiet},
         "span": {"steps_ms": _series(steps, step_ms - 0.02), **quiet},
         "rate": {"total_ms": round(steps * (step_ms - 0.05), 6), **quiet},
         "busy": {
@@ -227,7 +237,7 @@ def _checks(ctx: int, protocol: dict[str, Any]) -> list[dict[str, Any]]:
     """Eight steps from 17, eight from ctx, and the position where every timed pass ends."""
     last = ctx + protocol["warmup"] + protocol["steps"] - 1
     positions = {"short": list(range(17, 25)), "ctx": list(range(ctx, ctx + 8))}
-    positions |= {name: [last] for name in ("wall", "span", "rate", "busy")}
+    positions |= {name: [last] for name in ("wall", "revisit", "span", "rate", "busy")}
     return [
         {"name": name, "positions": where, "errors": [0.0121] * len(where), "trusted": [0.0118] * len(where)}
         for name, where in positions.items()
@@ -259,8 +269,6 @@ def _snapshot(moment: str, temperature_c: int) -> dict[str, Any]:
 
 
 def _no_snapshot(moment: str) -> dict[str, Any]:
-    from runner.nvml import SNAPSHOT_FIELDS
-
     taken_ms = STARTED_MS + (1_000 if moment == "before" else SESSION_MS - 500)
     return {
         "available": False,

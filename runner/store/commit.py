@@ -51,9 +51,7 @@ def store_view(client: MlflowClient, shown: View, run_id: str | None) -> Committ
         _check_same(run, shown)
     else:
         _fill(client, run, shown)
-    if (
-        not filled or run.info.status != shown.status
-    ):  # killed in between, or closed by `mlflow run` as failed
+    if not filled or run.info.status != shown.status:  # killed in between, or closed by `mlflow run` as failed
         terminate(client, run.info.run_id, shown.status, shown.finished_ms)
     return Committed(run.info.run_id, already=filled)
 

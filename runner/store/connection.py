@@ -80,9 +80,7 @@ def _one_line_errors(uri: str, spooled: Path | None) -> Iterator[None]:
 
 def _store_error(error: Exception, uri: str, spooled: Path | None) -> DecodeFloorError:
     if _is_full_disk(error):
-        return DiskFull(
-            f"no space left for the MLflow store {address.shown(uri)}: free some, {_then(spooled)}"
-        )
+        return DiskFull(f"no space left for the MLflow store {address.shown(uri)}: free some, {_then(spooled)}")
     cause = address.without_secrets(_cause(error), uri)
     return StoreUnreachable(
         f"the MLflow store {address.shown(uri)} did not take it ({cause}): start that store or set "

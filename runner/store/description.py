@@ -37,12 +37,24 @@ FLAG_MEANINGS = {
 
 
 def run_description(record: Record) -> str:
-    """What was measured, the verdict, the headline numbers with units, the flags, and where the time went."""
-    parts = [_what(record), _verdict(record)]
+    """Result, cell, verdict, headline numbers with units, flags, and where the time went.
+
+    MLflow shows the first three lines and hides the rest behind "Show more": the result comes first.
+    """
+    parts = [_result(record), _what(record), _verdict(record)]
     if records.is_measured(record):
         parts.append(_table(("", "value", "unit"), _headlines(record)))
     parts += [_flags(record), _costs(record)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _result(record: Record) -> str:
+    if not records.is_measured(record):
+        return f"**not measured**: {record['outcome']['status']}"
+    step_ms, r_floor = record["latency"]["step_wall_ms"], metrics.lookup(record, "floor.r_floor")
+    marks = ", ".join(("valid" if record["valid"] else "**not valid**", *record["flags"]))
+    reached = "" if r_floor is None else f" · `r_floor` **{_number(r_floor)}**"
+    return f"**{_number(step_ms)} ms** per step{reached} · {marks}"
 
 
 def _what(record: Record) -> str:

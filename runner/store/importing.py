@@ -46,7 +46,7 @@ def import_folder(folder: Path) -> ImportReport:
         try:
             run_id, already = _import_file(path)
         except BadRecord as error:
-            refused.append(Refused(path, str(error)))
+            refused.append(Refused(path, str(error).removeprefix(f"{path}: ")))
         else:
             done[already].append(run_id)
     return ImportReport(tuple(done[False]), tuple(done[True]), tuple(refused), tuple(close_abandoned()))

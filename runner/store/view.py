@@ -13,6 +13,7 @@ from runner import errors, metrics
 from runner import record as records
 from runner.cell import Cell, short_hash
 from runner.errors import BadRecord
+from runner.store import views
 from runner.store.description import run_description
 
 Record = Mapping[str, Any]
@@ -73,7 +74,7 @@ def _view(record: Record) -> View:
         started_ms=started,
         finished_ms=int(session.get("finished_ms") or started),
         params={name: value[:PARAM_LENGTH] for name, value in _params(record).items()},
-        metrics=metrics.values(record),
+        metrics=_metrics(record),
         series_name=series_name,
         series=tuple(float(value) for value in metrics.lookup(record, series_path) or ()),
         tags={name: value[:TAG_LENGTH] for name, value in _tags(record).items()},
@@ -101,6 +102,13 @@ def _word(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
+def _metrics(record: Record) -> dict[str, float]:
+    """In the order of the views' sections: the run's page lists them as they were logged."""
+    rank = {name: place for place, name in enumerate((*views.OPEN_SECTIONS, *views.CLOSED_SECTIONS))}
+    found = metrics.values(record)
+    return {name: found[name] for name in sorted(found, key=lambda name: rank.get(name.partition("/")[0], len(rank)))}
+
+
 def _params(record: Record) -> dict[str, str]:
     """Resolved fields under dotted names: MLflow logs bare `-P` names itself and refuses a second text."""
     session = {name: record["session"][name] for name in ("study", "index", "seed")}
@@ -112,11 +120,7 @@ def _params(record: Record) -> dict[str, str]:
         "actual": record.get("actual", {}),
         "host": record.get("host", {}),
     }
-    return {
-        f"{name}.{field}": _word(value)
-        for name, fields in sections.items()
-        for field, value in fields.items()
-    }
+    return {f"{name}.{field}": _word(value) for name, fields in sections.items() for field, value in fields.items()}
 
 
 def _reason(record: Record) -> str:
@@ -135,6 +139,7 @@ def _exit_code(record: Record) -> str:
 def _tags(record: Record) -> dict[str, str]:
     session, cell, outcome = record["session"], record["cell"], record["outcome"]
     return {
+        "cell": Cell.from_json(dict(cell)).title,
         **{name: str(cell[name]) for name in CELL_TAGS},
         **{name: str(key) for name, key in record["keys"].items()},
         "study": session["study"],

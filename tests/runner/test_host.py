@@ -120,6 +120,8 @@ def test_the_last_level_cache_is_the_highest_one_with_data(root: Path) -> None:
     assert host.last_level_cache_bytes() == 2 * 1024 * 1024
     cache(root, 3, 3, "Unified", "32768K")
     assert host.last_level_cache_bytes() == 32 * 1024 * 1024
+    cache(root, 2, 2, "Unified", "1G")  # larger, but nearer to the core
+    assert host.last_level_cache_bytes() == 32 * 1024 * 1024
 
 
 def test_a_cache_of_unknown_size_is_passed_over(root: Path) -> None:

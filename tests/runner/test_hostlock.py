@@ -50,9 +50,7 @@ def start() -> Iterator[Start]:
 
     def run(script: str) -> subprocess.Popen[str]:
         pipe = subprocess.PIPE
-        process = subprocess.Popen(
-            [sys.executable, "-c", script], stdin=pipe, stdout=pipe, text=True, cwd=REPOSITORY
-        )
+        process = subprocess.Popen([sys.executable, "-c", script], stdin=pipe, stdout=pipe, text=True, cwd=REPOSITORY)
         started.append(process)
         return process
 
@@ -249,9 +247,7 @@ def test_a_pipe_in_the_way_is_refused_and_does_not_block(folder: Path) -> None:
         pass
 
 
-def test_a_folder_that_cannot_be_is_one_line_with_the_way_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_cannot_be_is_one_line_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv(hostlock.FOLDER_VARIABLE, str(tmp_path / "file" / "lock"))
     with pytest.raises(BadValue, match="DECODE_FLOOR_LOCK_DIR") as caught, hostlock.hold(False, pytest.fail):

@@ -168,22 +168,21 @@ def no_bindings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_bindings")
-def test_missing_bindings_matter_only_where_there_is_a_driver(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_missing_bindings_matter_only_where_there_is_a_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "nvidiactl").touch()  # no card of that name
     assert nvml.list_gpus() == ()
     (tmp_path / "nvidia0").touch()
     with pytest.raises(MissingPackage, match="pip install nvidia-ml-py") as caught:
         nvml.list_gpus()
     assert "\n" not in str(caught.value)
-    assert "nvidia-ml-py" in nvml.snapshot(FIRST)["why"]
+    assert nvml.snapshot(FIRST)["why"] == "the Python package nvidia-ml-py is missing"
     (tmp_path / "nvidia0").unlink()
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/nvidia-smi")
     with pytest.raises(MissingPackage):
         nvml.list_gpus()
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert nvml.list_gpus() == ()  # nobody asked for a GPU
+    for nothing in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", nothing)
+        assert nvml.list_gpus() == ()  # nobody asked for a GPU
 
 
 def test_a_snapshot_has_every_field_in_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,9 +263,7 @@ def test_older_and_newer_names_of_functions_are_tried(monkeypatch: pytest.Monkey
         (0x4000, ["unknown_0x4000"]),
     ],
 )
-def test_throttle_reasons_are_named_and_sorted(
-    monkeypatch: pytest.MonkeyPatch, mask: int, names: list[str]
-) -> None:
+def test_throttle_reasons_are_named_and_sorted(monkeypatch: pytest.MonkeyPatch, mask: int, names: list[str]) -> None:
     use(monkeypatch, Driver(cards=[Card(FIRST, throttle_mask=mask)]))
     assert nvml.snapshot(FIRST)["throttle_reasons"] == names
 
@@ -329,9 +326,7 @@ def test_nothing_is_said_of_others_when_our_own_process_is_not_listed(
     assert others(monkeypatch, *listed) == (None, False)
 
 
-def test_a_program_name_with_brackets_does_not_hide_its_parent(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_program_name_with_brackets_does_not_hide_its_parent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "77").mkdir()
     (tmp_path / "77" / "stat").write_text(f"77 (a) R 1 (b) S {os.getpid()} 77 77 0 -1\n")
     monkeypatch.setattr(host, "PROC", tmp_path)

@@ -15,7 +15,7 @@ SHELL = ("a;b", "$(x)", "`x`", "a b", "a|b", "a&b", "a>b", "'a'", '"a"', "a\nb",
 @pytest.mark.parametrize("value", SHELL)
 @pytest.mark.parametrize("name", [field.name for field in fields(Request)])
 def test_shell_characters_are_refused_in_every_field(name: str, value: str) -> None:
-    with pytest.raises(BadValue, match=f"^{name}="):
+    with pytest.raises(BadValue, match=rf"^{name}="):
         Request(**{name: value})
 
 
@@ -36,7 +36,7 @@ def test_whole_numbers(text: str, minimum: int, value: int) -> None:
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "1e3", "1_000", "abc", "+5", "9" * 5000, "--1", "-"])
 def test_what_is_not_a_positive_whole_number_is_refused(text: str) -> None:
-    with pytest.raises(BadValue, match="^ctx="):
+    with pytest.raises(BadValue, match=r"^ctx="):
         whole_number("ctx", text, 1)
 
 

@@ -90,9 +90,7 @@ def test_every_field_can_be_given() -> None:
 def test_a_missing_gpu_is_one_clear_line(card: MakeCard) -> None:
     with pytest.raises(GpuNotFound) as caught:
         resolve(Request(gpu="l4"), (card("NVIDIA H200"),))
-    assert str(caught.value) == (
-        "this machine has no L4: found NVIDIA H200 (gpu 0); choose gpu=auto or gpu=h200"
-    )
+    assert str(caught.value) == ("this machine has no L4: found NVIDIA H200 (gpu 0); choose gpu=auto or gpu=h200")
 
 
 def test_a_missing_gpu_on_a_machine_without_any() -> None:
@@ -119,7 +117,9 @@ def test_the_gpus_name_can_settle_it(card: MakeCard) -> None:
     assert resolve(Request(gpu="h200"), cards).device.uuid == cards[1].uuid
 
 
-@pytest.mark.parametrize("device", ["1", "GPU-00000001", "gpu-00000001-AAAA", "GPU-00000001-aaaa-bbbb-cccc-dddddddddddd"])
+@pytest.mark.parametrize(
+    "device", ["1", "GPU-00000001", "gpu-00000001-AAAA", "GPU-00000001-aaaa-bbbb-cccc-dddddddddddd"]
+)
 def test_a_gpu_is_chosen_by_index_or_uuid(card: MakeCard, device: str) -> None:
     cards = (card("NVIDIA L4"), card("NVIDIA L4", 1))
     assert resolve(Request(device=device), cards).device.uuid == cards[1].uuid

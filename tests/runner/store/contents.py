@@ -40,6 +40,7 @@ def everything(uri: str, run_id: str) -> dict[str, Any]:
     """Status, times, params, tags, every metric row, inputs and files of one run."""
     client = MlflowClient(tracking_uri=uri)
     run = client.get_run(run_id)
+    assert run.inputs is not None
     return {
         "info": (run.info.run_name, run.info.status, run.info.start_time, run.info.end_time),
         "params": run.data.params,

@@ -101,8 +101,8 @@ def full_database() -> Iterator[None]:
     sqlalchemy.event.remove(sqlalchemy.Engine, "connect", forbid_growth)
 
 
-@pytest.mark.usefixtures("full_database")
-def test_a_database_on_a_full_disk_is_disk_full(sqlite_uri: str, spooled: Path) -> None:
+@pytest.mark.usefixtures("sqlite_uri", "full_database")
+def test_a_database_on_a_full_disk_is_disk_full(spooled: Path) -> None:
     error, seconds = _refusal(spooled)
     assert isinstance(error, DiskFull)
     assert f"python -m runner import {spooled.parent}" in str(error)
@@ -119,14 +119,13 @@ def test_artifacts_on_a_full_disk_are_disk_full_and_imported_later(
         patch.setattr(MlflowClient, "log_artifacts", full)
         error, _ = _refusal(spooled)
     assert isinstance(error, DiskFull)
-    assert contents.session_run(sqlite_uri, "0f3c9a52b7d1").info.status == "RUNNING"
+    assert contents.session_run(sqlite_uri, "0f3c9a52b7d1e846").info.status == "RUNNING"
     store.import_folder(spooled.parent)
-    assert contents.session_run(sqlite_uri, "0f3c9a52b7d1").info.status == "FINISHED"
+    assert contents.session_run(sqlite_uri, "0f3c9a52b7d1e846").info.status == "FINISHED"
 
 
-def test_an_import_stops_at_a_dead_server_and_goes_on_later(
-    spooled: Path, sqlite_uri: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("sqlite_uri")
+def test_an_import_stops_at_a_dead_server_and_goes_on_later(spooled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
         with pytest.raises(StoreUnreachable, match="runner import"):

@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 
 from runner import metrics, record, store
 from runner.errors import BadRecord
+from runner.store import views
 from tests.records import cpu_record, example_record, failed_record
 from tests.runner.store import contents
 
@@ -37,7 +38,7 @@ def test_the_run_holds_params_metrics_series_tags_dataset_and_files(any_uri: str
     assert found["tags"]["cell_key"] == measured["keys"]["cell_key"]
     assert found["tags"]["valid"] == "true"
     assert found["tags"]["flags"] == ""
-    assert found["inputs"] == [("Qwen2.5-7B", "synthetic-v1")]
+    assert found["inputs"] == [("qwen2.5-7b", "synthetic-v1")]
     assert found["files"] == ["kernels.csv", "record.json", "snapshots/after.json", "snapshots/before.json"]
     assert json.loads(contents.artifact_text(any_uri, run_id, "record.json", tmp_path)) == measured
 
@@ -84,7 +85,7 @@ def test_another_record_of_a_committed_session_is_refused(sqlite_uri: str) -> No
     with pytest.raises(BadRecord, match="with other content"):
         store.commit(example_record(step_ms=18.0), None)
     # 36.0 ms, untouched by the second record
-    assert contents.session_run(sqlite_uri, "0f3c9a52b7d1").data.metrics["latency/step_wall_ms"] == 36.0
+    assert contents.session_run(sqlite_uri, "0f3c9a52b7d1e846").data.metrics["latency/step_wall_ms"] == 36.0
 
 
 @pytest.mark.parametrize("steps", [300, 1000])
@@ -102,8 +103,8 @@ def test_an_invalid_session_is_kept_as_failed_with_its_reasons(sqlite_uri: str) 
     assert run.data.tags["valid"] == "false"
     assert run.data.tags["reason"] == "invalid-session"
     assert run.data.tags["exit_code"] == "23"
-    assert "weights are 1 bytes on the device" in run.data.tags["reasons"]
-    assert "weights are 1 bytes on the device" in run.data.tags["mlflow.note.content"]
+    assert "1 bytes on the device, accounted 15231233024" in run.data.tags["reasons"]
+    assert "1 bytes on the device, accounted 15231233024" in run.data.tags["mlflow.note.content"]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,9 @@ def test_a_cpu_session_has_only_the_wall_clock(sqlite_uri: str) -> None:
 def test_the_description_says_what_was_measured_how_well_and_where_the_time_went(sqlite_uri: str) -> None:
     run = MlflowClient(tracking_uri=sqlite_uri).get_run(store.commit(example_record(), None))
     text = run.data.tags["mlflow.note.content"]
-    assert "**Qwen2.5-7B** at ctx **2048** on **NVIDIA H200**" in text
+    assert "**qwen2.5-7b** at ctx **2048** on **NVIDIA H200**" in text
+    # MLflow's page shows the first lines only
+    assert text.startswith("**36 ms** per step · `r_floor` **0.08252** · valid\n")
     assert "### Valid" in text
     assert "| one step, host clock (`step_wall_ms`) | 36 | ms |" in text
     # (14.141 + 0.117) GB / 4800 GB/s = 2.971 ms;  2.971 / 36 = 0.0825
@@ -165,20 +168,21 @@ def test_a_damaged_record_is_refused_before_the_store_is_touched(tmp_path: Path)
 
 
 def test_the_embedded_store_is_made_in_the_working_folder_and_described(tmp_path: Path) -> None:
+    views_prefix = "mlflow.sharedViewState."
     store.commit(example_record(), None)
     assert (tmp_path / "mlflow.db").exists()
     experiment = MlflowClient(tracking_uri="sqlite:///mlflow.db").get_experiment_by_name("decode-floor")
     assert experiment is not None
-    assert "cell_key" in experiment.tags["mlflow.note.content"]
+    assert "To compare cells" in experiment.tags["mlflow.note.content"]
+    saved = {name: json.loads(text) for name, text in experiment.tags.items() if name.startswith(views_prefix)}
+    assert sorted(view["name"] for view in saved.values()) == ["Cells", "Sessions"]
 
 
 def test_the_experiment_is_that_of_the_environment(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = MlflowClient(tracking_uri=sqlite_uri)
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", client.create_experiment("given"))
+    given = MlflowClient(tracking_uri=sqlite_uri).create_experiment("given")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", given)
     store.commit(example_record(), None)
-    assert [run.info.experiment_id for run in contents.runs(sqlite_uri)] == [
-        client.get_experiment_by_name("given").experiment_id
-    ]
+    assert [run.info.experiment_id for run in contents.runs(sqlite_uri)] == [given]
 
 
 @pytest.mark.slow
@@ -207,3 +211,19 @@ def test_the_store_calls_of_one_session_take_at_most_300_ms(sqlite_uri: str) -> 
     print(f"store calls of one session on {sqlite_uri}: {', '.join(f'{1e3 * each:.0f}' for each in seconds)} ms")
     # the best of six: a busy machine makes some of them slow, never all of them fast
     assert min(seconds) <= 0.3
+
+
+def test_what_someone_wrote_about_the_experiment_stays(sqlite_uri: str) -> None:
+    client = MlflowClient(tracking_uri=sqlite_uri)
+    made = client.create_experiment("decode-floor", tags={"mlflow.note.content": "mine"})
+    store.commit(example_record(), None)
+    tags = client.get_experiment(made).tags
+    assert tags["mlflow.note.content"] == "mine"
+    assert "mlflow.sharedViewState.cells" in tags
+
+
+def test_the_views_name_only_metrics_and_tags_that_runs_have(sqlite_uri: str) -> None:
+    run = MlflowClient(tracking_uri=sqlite_uri).get_run(store.commit(example_record(), None))
+    assert {*views.NUMBERS} <= {*run.data.metrics}
+    assert {*views.WORDS, "cell"} <= {*run.data.tags}
+    assert {name.partition("/")[0] for name in run.data.metrics} == {*views.OPEN_SECTIONS, *views.CLOSED_SECTIONS}

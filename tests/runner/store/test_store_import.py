@@ -31,7 +31,8 @@ def _spool(folder: Path, count: int) -> list[Path]:
     return paths
 
 
-def test_every_record_of_the_folder_and_below_becomes_a_run(any_uri: str, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("any_uri")
+def test_every_record_of_the_folder_and_below_becomes_a_run(tmp_path: Path) -> None:
     _spool(tmp_path / "spool", 3)
     report = store.import_folder(tmp_path / "spool")
     assert (len(report.imported), report.present, report.refused, report.closed) == (3, (), (), ())
@@ -58,7 +59,7 @@ def test_damaged_records_are_named_and_the_others_imported(sqlite_uri: str, tmp_
     assert [refused.path for refused in report.refused] == [cut, alien, lacking, newer]
     reasons = ["not a complete JSON file", "not a record of this project", "damaged record", "schema_version 99"]
     assert all(words in refused.reason for words, refused in zip(reasons, report.refused, strict=True))
-    assert all(str(refused.path) in refused.reason for refused in report.refused)
+    assert not any(str(refused.path) in refused.reason for refused in report.refused)
     assert [run.info.run_id for run in contents.runs(sqlite_uri)] == list(report.imported)
     assert whole.exists()
 
@@ -80,7 +81,8 @@ def test_a_record_goes_into_the_run_that_mlflow_made_for_it(any_uri: str, tmp_pa
     assert store.import_folder(tmp_path / "spool").present == (made.info.run_id,)
 
 
-def test_a_sidecar_that_is_no_run_id_is_passed_over(sqlite_uri: str, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("sqlite_uri")
+def test_a_sidecar_that_is_no_run_id_is_passed_over(tmp_path: Path) -> None:
     (path,) = _spool(tmp_path / "spool", 1)
     path.with_name(f"{path.name}.run-id").write_text("' OR 1=1 --\n")
     assert store.remembered_run(path) is None

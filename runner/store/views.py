@@ -1,0 +1,64 @@
+"""Two views preset in MLflow's UI (its menu "Views"): every session, and one row and bar per cell.
+
+MLflow keeps a saved view as a tag of the experiment (`mlflow.sharedViewState.<id>`, read off MLflow 3.17's own UI; a
+UI that does not know the tag shows its usual table). The address that opens one:
+`/#/experiments/<experiment id>/runs?viewStateShareKey=cells&workflowType=machine_learning`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+TAG_PREFIX = "mlflow.sharedViewState."
+CREATED_MS = 1_760_000_000_000  # the menu sorts by it; a fixed one keeps the tags equal in every store
+NUMBERS = ("cell/ctx", "latency/step_wall_ms", "floor/r_floor", "floor/r_floor_achievable")
+WORDS = ("gpu", "model", "quant", "runtime", "cache", "valid", "flags", "study")
+OPEN_SECTIONS = ("floor", "latency")
+CLOSED_SECTIONS = ("gate", "probe", "bytes", "memory", "gpu", "cost", "cell")
+CELLS, SESSIONS = "cells", "sessions"
+
+
+def view_tags() -> dict[str, str]:
+    """Tags of the experiment that make up the views."""
+    return {
+        f"{TAG_PREFIX}{CELLS}": _saved("Cells", _cells()),
+        f"{TAG_PREFIX}{SESSIONS}": _saved("Sessions", _sessions()),
+    }
+
+
+def _saved(name: str, state: dict[str, Any]) -> str:
+    return json.dumps({"name": name, "createdAt": CREATED_MS, "updatedAt": CREATED_MS, "state": json.dumps(state)})
+
+
+def _sessions() -> dict[str, Any]:
+    return {**_charts(), "selectedColumns": [*_numbers(), *_words()]}
+
+
+def _cells() -> dict[str, Any]:
+    """Valid sessions only: the row of a group is their mean."""
+    return {
+        **_charts(),
+        "selectedColumns": _numbers(),
+        "searchFilter": 'attributes.status = "FINISHED"',
+        "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "cell"}]},
+    }
+
+
+def _numbers() -> list[str]:
+    return [f"metrics.`{name}`" for name in NUMBERS]
+
+
+def _words() -> list[str]:
+    return [f"tags.`{name}`" for name in WORDS]
+
+
+def _charts() -> dict[str, Any]:
+    """What matters most first; MLflow fills each section with the metrics of that prefix."""
+    sections = [_section(name, open_=True) for name in OPEN_SECTIONS]
+    sections += [_section(name, open_=False) for name in CLOSED_SECTIONS]
+    return {"compareRunSections": sections, "compareRunCharts": [], "isAccordionReordered": True}
+
+
+def _section(name: str, open_: bool) -> dict[str, Any]:
+    return {"uuid": name, "name": name, "display": open_, "isReordered": False}

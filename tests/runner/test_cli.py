@@ -1,0 +1,324 @@
+"""The command line as a user meets it: one line, an exit code of its own, never a traceback."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from runner import __main__, cli, errors, nvml, session, signals
+from runner.cli import program
+from runner.nvml import InstalledGpu
+
+ROOT = Path(__file__).resolve().parents[2]
+Main = Callable[..., tuple[int, str, str]]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), **changes}
+
+
+def runner(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, in `folder`."""
+    command = [sys.executable, "-m", "runner", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environment(**variables), capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.fixture
+def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Main:
+    """The command in this process, on a machine without a GPU: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(nvml, "list_gpus", lambda: ())
+    monkeypatch.setattr(signals, "install", lambda: None)
+    monkeypatch.setattr(signals, "ignore", lambda: None)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = __main__.main(arguments)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+def test_help_answers_at_once_and_lists_the_commands(tmp_path: Path) -> None:
+    started = time.monotonic()
+    found = runner(tmp_path, "--help")
+    # 0.15 s on an idle machine; the limit that matters to a user is 0.5 s, doubled for a busy one
+    assert time.monotonic() - started < 1.0
+    assert found.returncode == 0
+    assert {"cell", "import", "verify", "gpus", "models"} <= set(re.findall(r"^  (\w+) ", found.stdout, re.MULTILINE))
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    code = "import sys; from runner import cli; print([m for m in ('torch', 'mlflow', 'numpy') if m in sys.modules])"
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "[]\n"
+
+
+def test_every_field_of_the_request_is_an_option_that_is_auto() -> None:
+    text = " ".join(CliRunner().invoke(program, ["cell", "--help"]).output.split())
+    for name in cli.REQUEST_HELP:
+        assert re.search(rf"--{name} TEXT", text), name
+    assert text.count("[default: auto]") == len(cli.REQUEST_HELP)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("cell", "--gpu", "l4"), 14, "this machine has no L4: found no GPU; choose gpu=auto or gpu=cpu"),
+        (("cell", "--gpu", "l44"), 10, "did you mean l4?"),
+        (("cell", "--model", "qwen"), 10, "unknown model 'qwen'"),
+        (("cell", "--ctx", "-5"), 11, "ctx=-5: must be at least 1"),
+        (("cell", "--ctx", "1000000"), 11, "the largest ctx is 32733"),
+        (("cell", "--gpu", "$(touch x)"), 11, "are allowed in a value"),
+        (("cell", "--stack", "paper"), 12, "stack=paper is not available in this version"),
+        (("cell", "--quant", "gptq"), 12, "quant=gptq is not available in this version"),
+        (("cell", "--kernel", "cublas"), 13, "does not go with kernel=cublas"),
+        (("cell", "--weights", "/nonexistent"), 16, "no such folder"),
+        (("cell", "--nonsense", "1"), 2, "No such option"),
+        (("nonsense",), 2, "No such command"),
+        (("cell", "--sessions", "0"), 2, "--sessions"),
+        (("verify", "/nonexistent.json"), 24, "1 of 1 records differ"),
+        (("import", "/nonexistent"), 11, "no such folder"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_own_exit_code(
+    main: Main, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    found, _, err = main(*arguments)
+    assert (found, len(err.splitlines())) == (code, 1)
+    assert err.startswith("error: ")
+    assert said in err
+
+
+def test_an_unexpected_failure_is_one_line_too(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("x")
+
+    monkeypatch.setattr(cli, "run_session", broken)
+    code, _, err = main("cell", "--spool", "s")
+    assert (code, err) == (
+        1,
+        "error: unexpected KeyError: 'x' (a bug; set DECODE_FLOOR_TRACEBACK=1 to see where)\n",
+    )
+    monkeypatch.setenv("DECODE_FLOOR_TRACEBACK", "1")
+    assert "Traceback (most recent call last)" in main("cell", "--spool", "s")[2]
+
+
+def test_a_full_disk_has_a_code_of_its_own(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
+
+    monkeypatch.setattr(cli, "run_session", full)
+    code, _, err = main("cell", "--spool", "s")
+    assert code == 22
+    assert err.startswith("error: no space left ([Errno 28]")
+
+
+def test_without_click_the_way_to_the_environment_is_said(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise ModuleNotFoundError('No module named click', name='click')")
+    found = runner(tmp_path, "--help", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    assert found.returncode == 25
+    assert "lacks the package click: use `make cell`" in found.stderr
+    assert sys.executable in found.stderr
+    assert len(found.stderr.splitlines()) == 1
+
+
+def test_without_mlflow_the_spool_is_offered_before_anything_is_measured(
+    main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr(cli, "run_session", lambda *_: pytest.fail("measured"))
+    code, _, err = main("cell")
+    assert code == 25
+    assert "use --spool DIR" in err
+
+
+def fake_session(monkeypatch: pytest.MonkeyPatch, *records: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Sessions that end with these records, one after the other; collects the calls."""
+    calls: list[tuple[Any, ...]] = []
+    waiting = list(records)
+
+    def run_session(*arguments: Any) -> session.Finished:
+        calls.append(arguments)
+        return session.Finished(waiting.pop(0), Path("/spool/r.json"))
+
+    monkeypatch.setattr(cli, "run_session", run_session)
+    return calls
+
+
+def measured(valid: bool = True, **changes: Any) -> dict[str, Any]:
+    cell = {
+        "gpu": "cpu", "model": "tiny", "ctx": 64, "quant": "bf16", "kernel": "torch-cpu", "runtime": "eager",
+        "attention": "sdpa", "cache": "dynamic", "dtype": "bf16", "weights_id": "synthetic-v1", "options": {},
+    }  # fmt: skip
+    return {
+        "session": {"id": "0123", "index": 0},
+        "cell": cell,
+        "outcome": {"status": "measured"},
+        "valid": valid,
+        "reasons": [] if valid else ["gate ctx: logit error 1 exceeds the bound 0.03"],
+        "flags": ["drifting"],
+        "gpu": {"key": "cpu", "name": "a CPU", "catalogued": True},
+        "latency": {"step_wall_ms": 2.0, "tokens_per_s": 500.0},
+        "floor": {"floor_ms": None, "r_floor": None, "floor_achievable_ms": 1.0, "r_floor_achievable": 0.5},
+        "gate": {"error": 0.01, "bound": 0.03},
+        **changes,
+    }
+
+
+def test_the_summary_says_what_was_found(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_session(monkeypatch, measured())
+    code, out, _ = main("cell", "--spool", "s")
+    assert code == 0
+    for part in (
+        "tiny 64 bf16 eager dynamic cpu (session 0123)",
+        "2.000 ms, 500.0 tokens/s",
+        "1.000 ms of the bandwidth read here (r_floor_achievable 0.500)",
+        "error 1.00e-02, bound 3.00e-02",
+        "valid     yes",
+        "drifting",
+        "/spool/r.json",
+    ):
+        assert part in out
+
+
+def test_a_card_that_the_catalogue_lacks_gets_its_entry_printed(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = {"key": "nvidia-x1", "name": "NVIDIA X1", "catalogued": False, "compute_capability": "13.0"}
+    fake_session(monkeypatch, measured(gpu=gpu))
+    out = main("cell", "--spool", "s")[1]
+    assert "nvidia-x1:\n  name: NVIDIA X1\n  nvml: NVIDIA X1\n  compute_capability: '13.0'" in out
+
+
+def test_an_invalid_session_keeps_the_rest_from_nothing_and_ends_with_23(
+    main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = fake_session(monkeypatch, measured(valid=False), measured())
+    code, _, err = main("cell", "--spool", "s", "--sessions", "2")
+    assert (code, len(calls)) == (23, 2)
+    assert "logit error 1 exceeds the bound" in err
+    assert [call[1] for call in calls] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [("oom", 18), ("infeasible", 17), ("worker-failed", 19), ("worker-timeout", 20), ("mismatch", 26)],
+)
+def test_a_failed_session_ends_with_its_own_code_and_stops_the_rest(
+    main: Main, monkeypatch: pytest.MonkeyPatch, reason: str, code: int
+) -> None:
+    failed = measured(valid=False, outcome={"status": "failed", "reason": reason, "message": "what was"})
+    calls = fake_session(monkeypatch, failed, measured())
+    found, out, err = main("cell", "--spool", "s", "--sessions", "2")
+    assert (found, len(calls), err) == (code, 1, "error: what was\n")
+    assert "failed: what was" in out
+
+
+def test_gpus_marks_what_is_here(
+    main: Main, monkeypatch: pytest.MonkeyPatch, card: Callable[..., InstalledGpu]
+) -> None:
+    monkeypatch.setattr(nvml, "list_gpus", lambda: (card("NVIDIA L4"), card("NVIDIA X1", 1)))
+    code, out, _ = main("gpus")
+    marked = [line.split()[1] for line in out.splitlines() if line.startswith("*")]
+    assert (code, marked) == (0, ["l4", "cpu", "nvidia-x1"])
+    assert re.search(r"l4 +NVIDIA L4 +300 GB/s +24 GB +ada", out)
+
+
+def test_models_are_listed(main: Main) -> None:
+    code, out, _ = main("models")
+    assert code == 0
+    assert re.search(r"^\* qwen2.5-0.5b", out, re.MULTILINE)
+    assert re.search(r"^  llama-3.1-8b +32 layers x 4096", out, re.MULTILINE)
+
+
+def test_verify_takes_files_and_folders(main: Main, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert main("verify", str(tmp_path / "empty")) == (0, "ok 0 records\n", "")
+    (tmp_path / "empty" / "sub").mkdir()
+    (tmp_path / "empty" / "sub" / "x.json").write_text("{}")
+    code, out, err = main("verify", str(tmp_path / "empty"))
+    assert code == 24
+    assert "x.json: " in out
+    assert "1 of 1 records" in err
+
+
+@pytest.mark.parametrize("name", ["interrupted", "terminated"])
+def test_under_mlflow_run_a_stopped_command_kills_the_run(
+    main: Main, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    kind = {error.reason: error for error in errors.family()}[name]
+    closed = _stopped_under_mlflow(main, monkeypatch, kind("stopped"))
+    assert closed == [("run-1", name, kind.exit_code, "stopped", True)]
+
+
+def test_under_mlflow_run_an_error_fails_the_run(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = _stopped_under_mlflow(main, monkeypatch, errors.GpuNotFound("no L4"))
+    assert closed == [("run-1", "gpu-not-found", 14, "no L4", False)]
+
+
+def _stopped_under_mlflow(main: Main, monkeypatch: pytest.MonkeyPatch, error: Exception) -> list[tuple[Any, ...]]:
+    closed: list[tuple[Any, ...]] = []
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setenv("MLFLOW_RUN_ID", "run-1")
+    monkeypatch.setattr("runner.parentwatch.watch_ancestors", lambda _: ())
+    monkeypatch.setattr("runner.store.fail_run", lambda *arguments: closed.append(arguments))
+    monkeypatch.setattr(cli, "run_session", fail)
+    main("cell")
+    return closed
+
+
+SLOW_WORKER = """
+    import os, sys, time
+    from pathlib import Path
+    Path(os.environ["PID_FILE"]).write_text(str(os.getpid()))
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
+def test_a_signal_ends_the_command_with_its_code_and_leaves_a_record(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    # the real command line, with a slow program in the place of the worker
+    (tmp_path / "worker.py").write_text(textwrap.dedent(SLOW_WORKER))
+    slow = [sys.executable, str(tmp_path / "worker.py")]
+    start = f"from runner import launch; launch.run_worker.__defaults__ = ({slow!r},)"
+    command = f"{start}; import sys; from runner.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, "cell", "--gpu", "cpu", "--model", "tiny", "--ctx", "64", "--spool", "spool"],
+        cwd=tmp_path,
+        env=environment(PID_FILE=str(tmp_path / "pid")),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "pid").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert err.splitlines()[-1].startswith("error: stopped by ")
+    assert "Traceback" not in err
+    (file,) = (tmp_path / "spool").glob("*.json")
+    assert json.loads(file.read_text())["outcome"]["status"] == "interrupted"
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()

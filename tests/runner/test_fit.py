@@ -1,0 +1,57 @@
+"""The prediction of what a cell needs, by hand, and against the cards of the paper."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from runner import catalogue, fit
+from runner.cell import Cell
+from runner.errors import Infeasible
+from runner.protocol import NAMED
+
+PAPER = NAMED["paper"]
+L4_BYTES = 23034 * 2**20  # NVML's total of an L4: 23034 MiB
+
+
+def cell(model: str, ctx: int, dtype: str = "bf16") -> Cell:
+    return Cell("l4", model, ctx, "bf16", "cublas", "eager", "sdpa", "dynamic", dtype, "synthetic-v1")
+
+
+def test_prefill_by_hand() -> None:
+    shape = catalogue.models()["tiny"].shape
+    # chunk = 64; rows = 4·128 + 2·(4·32 + 2·32) + 3·256 = 512 + 384 + 768 = 1664
+    # 64·1664 = 106496; repeated K and V 2·128·64 = 16384; mask 64·64 = 4096; logits 512; in bf16 2 bytes each
+    assert fit.prefill_bytes(shape, ctx=64, dtype_bytes=2) == (106496 + 16384 + 4096 + 512) * 2
+
+
+def test_the_prediction_by_hand() -> None:
+    shape = catalogue.models()["tiny"].shape
+    # a layer: q 128·128 + k, v 2·64·128 + o 128·128 + gate, up, down 3·256·128 + biases 128+2·64 = 147712
+    # W = 2·147712 + norms 5·128 + embedding and head 2·512·128 = 427136 parameters, 2 bytes each
+    # KV: 64 + 5 + 30 = 99 positions → 128 allocated, 2·2·64·2 = 512 bytes each
+    weights, kv = 427136 * 2, 128 * 512
+    expected = weights + kv + 10**9 + fit.prefill_bytes(shape, 64, 2) + 5 * 10**8
+    assert fit.predicted_bytes(cell("tiny", 64), shape, PAPER, "cpu") == expected
+
+
+@pytest.mark.parametrize("model", ["qwen2.5-7b", "mistral-7b", "llama-3.1-8b"])
+@pytest.mark.parametrize("ctx", [2048, 4096, 8192, 16384])
+def test_all_cells_of_the_paper_fit_an_l4(model: str, ctx: int) -> None:
+    fit.check(cell(model, ctx), catalogue.models()[model].shape, PAPER, "cuda", L4_BYTES)
+
+
+def test_what_cannot_fit_is_refused_with_both_numbers() -> None:
+    shape = catalogue.models()["llama-3.1-8b"].shape
+    with pytest.raises(Infeasible, match=r"needs about \d+\.\d GB .* has 24\.2 GB: choose a smaller"):
+        fit.check(cell("llama-3.1-8b", 65536), shape, PAPER, "cuda", L4_BYTES)
+
+
+def test_float32_doubles_the_weights() -> None:
+    shape = catalogue.models()["qwen2.5-7b"].shape
+    half = cell("qwen2.5-7b", 2048)
+    single = replace(half, dtype="fp32")
+    more = fit.predicted_bytes(single, shape, PAPER, "cuda") - fit.predicted_bytes(half, shape, PAPER, "cuda")
+    # 7 615 616 512 parameters, 2 bytes more each; the rest is KV and activations
+    assert more > 15_231_233_024

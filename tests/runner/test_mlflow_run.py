@@ -1,0 +1,107 @@
+"""`mlflow run` itself: the run it makes is closed with the reason, whatever becomes of the command."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NEEDED = ("runner", "experiments", "MLproject", "python_env.yaml")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the project, so that spool and store lie in the test's folder."""
+    for name in NEEDED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def start(project: Path, *parameters: str) -> subprocess.Popen[str]:
+    arguments = [part for parameter in parameters for part in ("-P", parameter)]
+    command = [sys.executable, "-m", "mlflow", "run", ".", "-e", "cell", "--env-manager", "local", *arguments]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": f"sqlite:///{project}/mlflow.db"}
+    return subprocess.Popen(
+        command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def the_run(project: Path) -> Any:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
+    (run,) = client.search_runs([found.experiment_id for found in client.search_experiments()])
+    return run
+
+
+@pytest.mark.slow
+def test_a_gpu_that_is_not_here_fails_the_run_with_the_reason(project: Path) -> None:
+    process = start(project, "gpu=jetson-thor")
+    said, _ = process.communicate(timeout=120)
+    run = the_run(project)
+    assert process.returncode != 0
+    assert "error: this machine has no Jetson AGX Thor (T5000): found" in said
+    assert run.info.status == "FAILED"
+    assert (run.data.tags["reason"], run.data.tags["exit_code"]) == ("gpu-not-found", "14")
+
+
+@pytest.mark.slow
+def test_the_death_of_mlflow_stops_the_worker_and_closes_the_run(project: Path) -> None:
+    process = start(project, "gpu=cpu", "model=tiny", "ctx=64", "steps=4000")
+    assert process.stdout is not None
+    # the pipe ends when the last process that was started holds it no more
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "] import" in line:
+            process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert "error: the process that started us died\n" in lines
+    assert _left_behind(project) == []
+    run = the_run(project)
+    assert run.info.status == "KILLED"
+    assert run.data.tags["message"] == "the process that started us died"
+    assert len(list((project / "spool").glob("*.json"))) == 1
+
+
+@pytest.mark.slow
+def test_a_killed_command_takes_its_worker_along(project: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "runner", "cell", "--gpu", "cpu", "--model", "tiny", "--ctx", "64", "--spool", "s"],
+        cwd=project,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert "import" in process.stderr.readline()
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 5
+    while _left_behind(project) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert _left_behind(project) == []
+
+
+def _left_behind(project: Path) -> list[int]:
+    """Processes whose working folder is the project's copy."""
+    return [
+        int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal() and _works_in(entry, project)
+    ]
+
+
+def _works_in(process: Path, folder: Path) -> bool:
+    try:
+        return Path(os.readlink(process / "cwd")) == folder.resolve()
+    except OSError:
+        return False

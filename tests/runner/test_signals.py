@@ -1,0 +1,111 @@
+"""Signals as errors: raised at once, held back, let through, and never slept through."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from runner import signals
+from runner.errors import DecodeFloorError, Interrupted, Terminated
+
+
+@pytest.fixture(autouse=True)
+def _installed() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in signals.STOPPING}
+    signals.install()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def send(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "message"),
+    [
+        (signal.SIGINT, Interrupted, "stopped by Ctrl-C"),
+        (signal.SIGTERM, Terminated, "stopped by SIGTERM"),
+        (signal.SIGHUP, Terminated, "stopped by SIGHUP"),
+    ],
+)
+def test_a_signal_is_an_error(number: signal.Signals, kind: type[DecodeFloorError], message: str) -> None:
+    with pytest.raises(kind, match=f"^{message}$"):
+        send(number)
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signals.install()
+    send(signal.SIGHUP)
+
+
+def test_a_held_signal_comes_when_the_outermost_hold_ends() -> None:
+    done = []
+
+    def work() -> None:
+        with signals.held():
+            with signals.held():
+                send(signal.SIGTERM)
+                done.append("inner")
+            done.append("outer")
+
+    with pytest.raises(Terminated):
+        work()
+    assert done == ["inner", "outer"]
+
+
+def test_nothing_is_left_over_after_a_hold() -> None:
+    with pytest.raises(Terminated), signals.held():
+        send(signal.SIGTERM)
+    with signals.held():
+        pass
+
+
+def test_a_held_signal_is_let_through_at_once() -> None:
+    with signals.held():
+        send(signal.SIGTERM)
+        with pytest.raises(Terminated), signals.let_through():
+            pytest.fail("ran on")
+
+
+def test_after_letting_through_signals_are_held_again() -> None:
+    done = []
+
+    def work() -> None:
+        with signals.held():
+            with pytest.raises(Interrupted), signals.let_through():
+                send(signal.SIGINT)
+            send(signal.SIGTERM)
+            done.append("held")
+
+    with pytest.raises(Terminated):
+        work()
+    assert done == ["held"]
+
+
+def test_a_signal_that_another_thread_sends_wakes_the_select() -> None:
+    threading.Timer(0.1, send, (signal.SIGTERM,)).start()
+    started = time.monotonic()
+    with pytest.raises(Terminated), signals.wakeup() as wake:
+        select.select([wake], [], [], 10)
+    assert time.monotonic() - started < 5
+
+
+def test_a_signal_before_the_select_is_not_slept_through() -> None:
+    def work() -> None:
+        with signals.held(), signals.wakeup() as wake:
+            send(signal.SIGTERM)
+            woken.append(select.select([wake], [], [], 10)[0] == [wake])
+
+    woken: list[bool] = []
+    with pytest.raises(Terminated):
+        work()
+    assert woken == [True]
