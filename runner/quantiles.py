@@ -23,7 +23,9 @@ def tail_bound(values: Sequence[float], percent: int) -> float | None:
         return None
     below = 0.0
     for k in range(n):
-        below += math.comb(n, k) * p**k * (1 - p) ** (n - k)
+        # in logarithms: the binomial coefficient alone outgrows a float at about a thousand steps
+        log_coefficient = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+        below += math.exp(log_coefficient + k * math.log(p) + (n - k) * math.log1p(-p))
         if below >= CONFIDENCE:
             return sorted(values)[k]
     return None

@@ -18,21 +18,21 @@ Mutant = Callable[[EagerStep], AbstractContextManager[None]]
 
 
 @contextmanager
-def newest_kv_row_dropped(step: EagerStep) -> Iterator[None]:
+def newest_kv_row_dropped(_step: EagerStep) -> Iterator[None]:
     """The row of the token being decoded never reaches the cache: zeros stand in its place."""
-    with _decode_update(step, lambda keys, values: (torch.zeros_like(keys), torch.zeros_like(values))):
+    with _decode_update(lambda keys, values: (torch.zeros_like(keys), torch.zeros_like(values))):
         yield
 
 
 @contextmanager
-def kv_head_swapped(step: EagerStep) -> Iterator[None]:
+def kv_head_swapped(_step: EagerStep) -> Iterator[None]:
     """The newest row's first two KV heads change places."""
 
     def swapped(keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         order = [1, 0, *range(2, keys.shape[1])]
         return keys[:, order], values[:, order]
 
-    with _decode_update(step, swapped):
+    with _decode_update(swapped):
         yield
 
 
@@ -99,7 +99,6 @@ def _replaced(target: Any, name: str, value: Any) -> Iterator[None]:
 
 @contextmanager
 def _decode_update(
-    step: EagerStep,
     change: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
 ) -> Iterator[None]:
     """Change the keys and values [1, kv_heads, 1, head_dim] that a decode step writes into the cache."""

@@ -1,7 +1,7 @@
 """Plant every mutant in a model at full size on this machine's GPU and write what the gate measured, as JSON.
 
-    python tests/mutants_report.py --models qwen2.5-7b --ctx 2048 --out docs/mutants/h200.json
-    python tests/mutants_report.py --render docs/mutants/h200.json       # the Markdown table of docs/mutants.md
+python -m tests.mutants_report --models qwen2.5-7b --ctx 2048 --out docs/mutants/h200.json
+python -m tests.mutants_report --render docs/mutants/h200.json       # the Markdown table of docs/mutants.md
 """
 
 from __future__ import annotations
@@ -14,13 +14,10 @@ from typing import Any
 
 import torch
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-
-from mutants import MUTANTS
-
 from runner import catalogue, floors, protocol
 from runner.runtimes.eager import EagerStep
 from runner.worker import caches, gate, model, tokens
+from tests.mutants import MUTANTS
 
 PROTOCOL = protocol.NAMED["paper"]
 
@@ -91,7 +88,12 @@ def main() -> int:
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     gpu = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
-    report: dict[str, Any] = {"gpu": gpu, "torch": torch.__version__, "transformers": transformers.__version__, "rows": []}
+    report: dict[str, Any] = {
+        "gpu": gpu,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "rows": [],
+    }
     with torch.inference_mode():
         for name in arguments.models.split(","):
             for ctx in arguments.ctx.split(","):

@@ -1,0 +1,41 @@
+"""Keys name a cell for ever."""
+
+import json
+from pathlib import Path
+
+from runner.cell import KEY_DEFAULTS, Cell
+
+RECORDS = Path(__file__).parents[2] / "experiments" / "records"
+
+
+def cell(**changes):
+    named = {
+        "gpu": "h200", "model": "qwen2.5-7b", "ctx": 2048, "quant": "bf16", "kernel": "cublas", "runtime": "eager",
+        "attention": "sdpa", "cache": "dynamic", "dtype": "bf16", "weights_id": "synthetic-v1",
+    }  # fmt: skip
+    return Cell(**(named | changes))
+
+
+def test_committed_keys_stay():
+    for path in RECORDS.rglob("*.json"):
+        found = json.loads(path.read_text())
+        assert Cell.from_json(found["cell"]).key == found["keys"]["cell_key"], path.name
+
+
+def test_the_key_of_one_cell_is_pinned():
+    committed = {json.loads(path.read_text())["keys"]["cell_key"] for path in RECORDS.rglob("qwen2.5-7b-2048-*.json")}
+    assert committed == {cell().key}
+
+
+def test_every_field_changes_the_key():
+    changes = {name: "other" for name in cell().to_json() if name not in ("ctx", "options")}
+    keys = {cell(**{name: value}).key for name, value in changes.items()}
+    keys |= {cell(ctx=4096).key, cell(options={"a": "b"}).key}
+        cell(ctx=4096).key,
+        cell(options={"a": "b"}).key,
+    }
+    assert len(keys | {cell().key}) == len(changes) + 3
+
+
+def test_key_defaults_are_frozen():
+    assert KEY_DEFAULTS == {"quant": "bf16", "runtime": "eager", "weights_id": "synthetic-v1", "options": {}}

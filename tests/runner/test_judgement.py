@@ -1,0 +1,65 @@
+"""What makes a session invalid, and what only marks it."""
+
+import pytest
+
+from runner import judgement
+from tests.records import example_record
+
+
+def judged(found):
+    judgement.judge(found)
+    return found
+
+
+def test_an_error_above_the_bound_is_invalid():
+    found = example_record()
+    found["gate"]["checks"][-1]["errors"] = [found["gate"]["bound"] * 1.01]
+    assert not judged(found)["valid"]
+
+
+def test_a_trusted_error_above_the_cap_is_invalid():
+    found = example_record()
+    found["gate"]["trusted_error"] = found["gate"]["cap"] * 1.01
+    assert not judged(found)["valid"]
+
+
+@pytest.mark.parametrize(("cache", "valid"), [("static", False), ("dynamic", True)])
+def test_a_driver_allocation_invalidates_static_and_flags_dynamic(cache, valid):
+    found = example_record(cell={"cache": cache})
+    found["passes"]["wall"]["segments"] = 1
+    assert judged(found)["valid"] is valid
+    assert ("driver-allocations" in found["flags"]) is valid
+
+
+def test_faster_than_memory_is_impossible_unless_the_weights_fit_in_cache():
+    found = example_record()
+    found["floor"]["r_floor"] = 1.03
+    assert not judged(found)["valid"]
+    found["gpu"]["last_level_cache_bytes"] = found["bytes"]["weights"]
+    assert judged(found)["valid"]
+    assert "in-cache" in found["flags"]
+
+
+def test_weights_of_another_size_than_accounted_are_invalid():
+    found = example_record()
+    found["bytes"]["weights_measured"] += 2
+    assert not judged(found)["valid"]
+
+
+@pytest.mark.parametrize(
+    ("change", "flag"),
+    [
+        (lambda r: r["snapshots"]["after"].update(throttle_reasons=["sw_power_cap"]), "throttled"),
+        (lambda r: r["snapshots"]["before"].update(other_processes=1), "shared-card"),
+        (lambda r: r["latency"].update(drift=0.06), "drifting"),
+        (lambda r: r["passes"]["wall"].update(other_cpu_cores=0.6), "host-busy"),
+        (lambda r: r["floor"].update(r_floor_achievable=1.03), "probe-low"),
+        (lambda r: r.update(given_flags=["unpinned"]), "unpinned"),
+    ],
+)
+def test_flags_mark_and_do_not_invalidate(change, flag):
+    found = example_record()
+    assert flag not in judged(found)["flags"]
+    change(found)
+    assert flag in judged(found)["flags"]
+    assert found["valid"]

@@ -1,0 +1,52 @@
+"""The worker as a program: a real tiny session in a fresh process, its record checked number by number."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from runner import recompute
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module", params=["dynamic", "static"])
+def measured(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("spool")
+    options = ["--gpu", "cpu", "--model", "tiny", "--ctx", "64", "--cache", request.param, "--spool", str(folder)]
+    finished = subprocess.run(
+        [sys.executable, "-m", "runner", "cell", *options],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    (path,) = folder.glob("*.json")
+    return json.loads(path.read_text()), path, finished.stderr
+
+
+def test_the_record_follows_from_its_raw_values_and_the_schema(measured):
+    found, path, _ = measured
+    assert recompute.differences(found) == []
+    jsonschema.validate(found, json.loads((ROOT / "docs" / "record.schema.json").read_text()))
+    assert path.stat().st_size <= 32 * 1024
+
+
+def test_the_gate_checked_the_timed_path(measured):
+    found, _, _ = measured
+    names = [check["name"] for check in found["gate"]["checks"]]
+    assert names[:3] == ["short", "wall", "ctx"]
+    assert found["valid"]
+    assert found["actual"]["kernel"] == "torch-cpu"
+    assert found["gate"]["checks"][1]["positions"] == [64 + 5 + 30 - 1]
+
+
+def test_phases_are_shown(measured):
+    for phase in ("load", "prefill", "verify", "warm up", "measure"):
+        assert phase in measured[2]
+
+
+def test_keys_name_code_environment_and_host(measured):
+    assert {"cell_key", "code_key", "tree_key", "env_key", "host_id"} <= measured[0]["keys"].keys()

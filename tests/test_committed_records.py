@@ -1,0 +1,37 @@
+"""Every committed record: small, recomputable, of the schema; and the committed mutants all rejected."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+
+from runner import recompute, record
+
+ROOT = Path(__file__).parents[1]
+PATHS = sorted((ROOT / "experiments" / "records").rglob("*.json"))
+SCHEMA = json.loads((ROOT / "docs" / "record.schema.json").read_text())
+
+
+def test_records_recompute_and_fit_the_schema():
+    assert len(PATHS) >= 36
+    for path in PATHS:
+        assert path.stat().st_size <= 32 * 1024
+        found = record.read(path)
+        assert recompute.differences(found) == [], path.name
+        jsonschema.validate(found, SCHEMA)
+
+
+def test_on_the_h200_every_mutant_was_rejected_and_the_right_path_accepted():
+    rows = json.loads((ROOT / "docs" / "mutants" / "h200.json").read_text())["rows"]
+    assert {row["model"] for row in rows} == {"qwen2.5-7b", "mistral-7b", "llama-3.1-8b"}
+    for row in rows:
+        assert row["rejected"] is (row["mutant"] is not None)
+        if row["mutant"]:
+            assert max(row["short"], row["ctx_error"]) >= 2 * row["cap"]
+
+
+def test_the_mutants_page_is_rendered_from_its_data():
+    from tests.mutants_report import render
+
+    report = json.loads((ROOT / "docs" / "mutants" / "h200.json").read_text())
+    assert render(report) in (ROOT / "docs" / "mutants.md").read_text()
