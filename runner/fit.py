@@ -6,12 +6,12 @@ from runner import floors, registry
 from runner.cell import Cell
 from runner.errors import Infeasible
 from runner.protocol import Protocol
+from runner.runtimes.eager import PREFILL_CHUNK_TOKENS
 from runner.shape import ModelShape
 
 VERIFY_BYTES = 10**9  # what the reference pass may take over weights and KV
 # CUDA context, module code and the libraries' workspaces; on a CPU the interpreter with torch loaded
 LIBRARY_BYTES = {"cuda": 10**9, "cpu": 5 * 10**8}
-PREFILL_CHUNK_TOKENS = 2048
 
 
 def prefill_bytes(shape: ModelShape, ctx: int, dtype_bytes: int) -> int:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.initialization import no_init_weights
 
+from runner.errors import BadCheckpoint
 from runner.shape import ModelShape
 from runner.worker import synthetic
 
@@ -50,16 +52,29 @@ def build_synthetic(shape: ModelShape, dtype: torch.dtype, device: torch.device)
 
 
 def load_checkpoint(folder: Path, dtype: torch.dtype, device: torch.device) -> nn.Module:
-    """The checkpoint in `folder`, from safetensors alone; no code of the checkpoint is ever run."""
-    model = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=dtype,
-        device_map={"": device},
-        attn_implementation="sdpa",
-        use_safetensors=True,
-        trust_remote_code=False,
-        local_files_only=True,
-    )
+    """The checkpoint in `folder`, from safetensors alone; no code of the checkpoint is ever run.
+
+    Raises BadCheckpoint when a tensor of the model is missing or of another shape: transformers would make it up, and
+    a gate that compares with the same weights could not see it.
+    """
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            device_map={"": device},
+            attn_implementation="sdpa",
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise BadCheckpoint(f"the checkpoint cannot be loaded: {str(error).splitlines()[0]}") from error
+    model, report = loaded
+    wrong = {kind: sorted(map(str, report[kind])) for kind in ("missing_keys", "mismatched_keys") if report[kind]}
+    if wrong:
+        listed = "; ".join(f"{kind.replace('_', ' ')}: {', '.join(names[:3])}" for kind, names in wrong.items())
+        raise BadCheckpoint(f"the checkpoint does not fill the model ({listed}): take a complete one of this shape")
     return _ready(model)
 
 
