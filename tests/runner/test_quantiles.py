@@ -15,10 +15,8 @@ def test_a_tail_needs_its_sample(percent, fewest):
 
 
 def test_p90_of_a_hundred_is_not_the_maximum():
-    # P[Binomial(100, 0.9) < 95] = 0.942, P[< 96] = 0.976: the 96th smallest, index 95... found by the sum itself
-    bound = quantiles.tail_bound([float(i) for i in range(100)], 90)
-    assert bound is not None
-    assert 93 <= bound < 99
+    # P[Binomial(100, 0.9) <= 94] = 0.942, P[<= 95] = 0.976: the 96th smallest, which is index 95
+    assert quantiles.tail_bound([float(i) for i in range(100)], 90) == 95.0
 
 
 def test_long_samples_do_not_overflow():
