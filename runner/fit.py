@@ -5,11 +5,11 @@ from __future__ import annotations
 from runner import floors, registry
 from runner.cell import Cell
 from runner.errors import Infeasible
+from runner.judgement import VERIFY_LIMIT_BYTES
 from runner.protocol import Protocol
 from runner.runtimes.eager import PREFILL_CHUNK_TOKENS
 from runner.shape import ModelShape
 
-VERIFY_BYTES = 10**9  # what the reference pass may take over weights and KV
 # CUDA context, module code and the libraries' workspaces; on a CPU the interpreter with torch loaded
 LIBRARY_BYTES = {"cuda": 10**9, "cpu": 5 * 10**8}
 
@@ -35,7 +35,7 @@ def predicted_bytes(cell: Cell, shape: ModelShape, protocol: Protocol, device_ki
     weights = registry.weight_format(cell.quant).weight_bytes(shape, dtype_bytes)
     positions = floors.kv_alloc_tokens(cell.ctx, protocol.warmup, protocol.steps)
     kv = positions * floors.kv_bytes_per_token(shape, dtype_bytes)
-    transient = VERIFY_BYTES + prefill_bytes(shape, cell.ctx, dtype_bytes)
+    transient = VERIFY_LIMIT_BYTES + prefill_bytes(shape, cell.ctx, dtype_bytes)
     return weights + kv + transient + LIBRARY_BYTES[device_kind]
 
 

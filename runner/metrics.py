@@ -155,12 +155,16 @@ def _worst(field: str) -> Formula:
     return formula
 
 
-def _bound(record: Record) -> float | None:
+def error_bound(trusted: float, cap: float, noise: float) -> float:
     """min(3 × trusted eager's worst error, cap), never below noise (docs/methodology.md, "The gate")."""
+    return max(min(3 * trusted, cap), noise)
+
+
+def _bound(record: Record) -> float | None:
     trusted = lookup(record, "gate.trusted_error")
     if trusted is None:
         return None
-    return float(max(min(3 * trusted, record["gate"]["cap"]), record["gate"]["noise"]))
+    return error_bound(trusted, record["gate"]["cap"], record["gate"]["noise"])
 
 
 def _fixed_cost(record: Record) -> float | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from runner import catalogue, floors, protocol
+from runner import catalogue, floors, metrics, protocol
 from runner.runtimes.eager import EagerStep
 from runner.worker import caches, gate, model, tokens
 from tests.mutants import MUTANTS
@@ -39,7 +39,7 @@ def rows(name: str, ctx: int, dtype: str, device: torch.device) -> list[dict[str
     drawn = tokens.draw(shape.vocab, count, 0, device)
     expectation = gate.expect(built, shape, drawn, ctx, PROTOCOL)
     trusted, limits = max(expectation.trusted), gate.bounds(dtype)
-    bound = max(min(3 * trusted, limits["cap"]), limits["noise"])
+    bound = metrics.error_bound(trusted, limits["cap"], limits["noise"])
     common = {"model": name, "ctx": ctx, "dtype": dtype, "trusted": trusted, "bound": bound, "cap": limits["cap"]}
     found = []
     for cache in ("dynamic", "static"):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from runner import catalogue, floors
+from runner import catalogue, floors, metrics
 from runner.protocol import NAMED
 from runner.runtimes.eager import EagerStep
 from runner.worker import caches, gate, model, reference, tokens
@@ -28,7 +28,7 @@ def prepared(request):
         drawn = tokens.draw(shape.vocab, floors.sequence_tokens(CTX, 5, 30), 0, torch.device("cpu"))
         expectation = gate.expect(built, shape, drawn, CTX, PROTOCOL)
     limits = gate.bounds(request.param)
-    bound = max(min(3 * max(expectation.trusted), limits["cap"]), limits["noise"])
+    bound = metrics.error_bound(max(expectation.trusted), limits["cap"], limits["noise"])
     return built, drawn, expectation, bound, limits["cap"]
 
 
@@ -52,6 +52,12 @@ def test_each_mutant_is_rejected_by_twice_the_cap(prepared, cache, name):
     assert worst > prepared[3]
     assert worst >= 2 * prepared[4]
     assert max(worst_errors(step, CTX, prepared[2]).values()) <= prepared[3]  # the mutant is out again
+
+
+def test_the_bound_is_three_times_trusted_within_cap_and_noise():
+    assert metrics.error_bound(0.02, cap=0.1, noise=0.01) == 3 * 0.02
+    assert metrics.error_bound(0.05, cap=0.1, noise=0.01) == 0.1  # 0.15 is over the cap
+    assert metrics.error_bound(0.001, cap=0.1, noise=0.01) == 0.01  # 0.003 is under the noise
 
 
 def test_a_nan_is_an_error_not_a_pass():
