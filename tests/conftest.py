@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,10 @@ else:
     # a deadline on a busy machine fails tests at random
     hypothesis.settings.register_profile("decode-floor", deadline=None)
     hypothesis.settings.load_profile("decode-floor")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # a shell starts its background jobs with SIGINT ignored, and every process of the tests would inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 STRICT_VARIABLE = "DECODE_FLOOR_STRICT_SKIPS"
 HARDWARE = "hardware:"
