@@ -1,85 +1,138 @@
 """`make bench-overhead`: does the harness disturb what it measures?
 
-One process, one model: blocks of steps in a bare hand-written loop and blocks through the harness's wall pass take
-turns over the same positions. Prints both medians, their ratio, and how much the bare blocks differ among themselves.
+One process, one model, two caches: a step of a bare hand-written loop and a step timed as the wall pass times it take
+turns over the same positions, so that whatever the host does meanwhile meets both alike. Prints both medians, their
+ratio, and the same ratio between two halves of the bare steps alone: what the host's noise makes of no difference.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import time
-from statistics import median
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median, quantiles
 from typing import Any
 
 import torch
 
 from runner import catalogue, floors
 from runner.cell import Cell
-from runner.protocol import Protocol
 from runner.runtimes.eager import EagerStep
-from runner.worker import caches, clocks, model, tokens
+from runner.worker import caches, clocks, model, tokens, windows
 
 WARMUP = 5
-BLOCK_STEPS = 30
+ROUND_STEPS = 30  # steps each way before both go back to ctx
+RESAMPLES = 2000
+INTERVAL = (0.025, 0.975)
+
+TimedStep = Callable[[], int]
+"""Runs one step; returns its nanoseconds."""
 
 
-def bare_block(step: EagerStep, ctx: int) -> list[float]:
-    """Milliseconds of each step of a plain decode loop: model call, argmax, read-back, and two clock readings."""
-    step.cache.restart(ctx)
-    token, position = step.tokens.sequence[ctx : ctx + 1], torch.tensor([ctx], device=step.position.device)
-    times_ms = []
-    for _ in range(WARMUP + BLOCK_STEPS):
+class BareLoop:
+    """A plain decode loop, one iteration a call: model call, argmax, read-back, and two clock readings."""
+
+    def __init__(self, built: Any, cache: caches.Cache, drawn: tokens.Tokens) -> None:
+        self._model, self._cache, self._tokens = built, cache, drawn
+
+    def restart(self, ctx: int) -> None:
+        self._cache.restart(ctx)
+        self._token = self._tokens.sequence[ctx : ctx + 1]
+        self._position = self._token.new_tensor([ctx])
+
+    def timed(self) -> int:
         started = time.perf_counter_ns()
-        output = step.model(
-            input_ids=token[None],
-            position_ids=position[None],
-            past_key_values=step.cache.rows,
+        output = self._model(
+            input_ids=self._token[None],
+            position_ids=self._position[None],
+            past_key_values=self._cache.rows,
             use_cache=True,
             logits_to_keep=1,
         )
-        token = output.logits[0, -1].argmax(dim=-1, keepdim=True)
-        position = position + 1
-        token.item()
-        times_ms.append((time.perf_counter_ns() - started) / 1e6)
-    return times_ms[WARMUP:]
+        self._token = output.logits[0, -1].argmax(dim=-1, keepdim=True)
+        self._position = self._position + 1
+        self._token.item()
+        return time.perf_counter_ns() - started
 
 
-def harness_block(step: EagerStep, ctx: int) -> list[float]:
-    """Milliseconds of each step as the wall pass of a session measures them."""
-    clocks.warm_up(step, ctx, WARMUP)
-    times_ms: list[float] = clocks.wall(step, Protocol("custom", WARMUP, BLOCK_STEPS))["steps_ms"]
-    return times_ms
+@dataclass(frozen=True)
+class Found:
+    """Milliseconds of every step, in the order of time."""
+
+    bare: list[float]
+    harness: list[float]
+
+    def lines(self) -> list[str]:
+        low, _, _, _, _, _, _, _, high = quantiles(self.bare, n=10)
+        middle = median(self.bare)
+        ratio, noise = (
+            _ratio(self.harness, self.bare),
+            _ratio(self.bare[::2], self.bare[1::2]),
+        )
+        pairs = [one / other for one, other in zip(self.harness, self.bare, strict=True)]
+        return [
+            f"bare     {middle:.4f} ms/step (p10 {low:.4f}, p90 {high:.4f})",
+            f"harness  {median(self.harness):.4f} ms/step",
+            f"ratio    {ratio}",
+            f"pairs    {median(pairs):.4f}, the median of harness / bare over pairs of neighbouring steps",
+            f"noise    {noise}: every second bare step against the others",
+        ]
 
 
-def compare(step: EagerStep, ctx: int, blocks: int) -> dict[str, Any]:
-    """Both ways in turns, the order changing every time; the ratio is harness over bare, of medians over all steps."""
-    times: dict[str, list[list[float]]] = {"bare": [], "harness": []}
-    ways = [("bare", bare_block), ("harness", harness_block)]
-    step.prefill(ctx)
-    for _, way in ways:  # lengths and allocations that no timed block should be the first to see
-        way(step, ctx)
-    for block in range(blocks):
-        for name, way in ways if block % 2 == 0 else reversed(ways):
-            times[name].append(way(step, ctx))
-    medians = {name: median(itertools.chain.from_iterable(found)) for name, found in times.items()}
-    bare = sorted(median(found) for found in times["bare"])
-    return {
-        **medians,
-        "ratio": medians["harness"] / medians["bare"],
-        "bare_blocks_spread": (bare[-1] - bare[0]) / medians["bare"],
-    }
+def _ratio(over: list[float], under: list[float]) -> str:
+    low, high = _interval(over, under)
+    return f"{median(over) / median(under):.4f}, 95 % interval over steps {low:.4f} to {high:.4f}"
 
 
-def build(cell: Cell, device: torch.device) -> EagerStep:
-    """The cell's step with synthetic weights."""
+def _interval(over: list[float], under: list[float]) -> tuple[float, float]:
+    """Percentile bootstrap of the ratio of medians over the steps of this process."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = [_medians(sample, generator) for sample in (over, under)]
+    low, high = torch.quantile(drawn[0] / drawn[1], torch.tensor(INTERVAL)).tolist()
+    return low, high
+
+
+def _medians(sample: list[float], generator: torch.Generator) -> torch.Tensor:
+    """Medians [resamples] of the sample drawn with replacement."""
+    values = torch.tensor(sample)
+    return values[torch.randint(len(sample), (RESAMPLES, len(sample)), generator=generator)].median(dim=1).values
+
+
+def compare(bare: BareLoop, step: EagerStep, ctx: int, rounds: int) -> Found:
+    """Both in turns, step by step, the order changing every time. Both are prefilled to ctx."""
+    times: tuple[list[int], list[int]] = ([], [])
+    ways: tuple[TimedStep, TimedStep] = (bare.timed, lambda: clocks.timed_step(step))
+    _round(bare, step, ctx, ways, ([], []))  # lengths and allocations that no timed step should be the first to see
+    for _ in range(rounds):
+        _round(bare, step, ctx, ways, times)
+    return Found(*([nanoseconds / 1e6 for nanoseconds in found] for found in times))
+
+
+def _round(
+    bare: BareLoop, step: EagerStep, ctx: int, ways: tuple[TimedStep, TimedStep], times: tuple[list[int], list[int]]
+) -> None:
+    bare.restart(ctx)
+    step.restart(ctx)
+    for _ in range(WARMUP):
+        for way in ways:
+            way()
+    with windows.watch():
+        for index in range(ROUND_STEPS):
+            for way in (0, 1) if index % 2 == 0 else (1, 0):
+                times[way].append(ways[way]())
+
+
+def build(cell: Cell, device: torch.device) -> tuple[BareLoop, EagerStep]:
+    """Both loops over one model with synthetic weights, each with its own cache, prefilled to the cell's ctx."""
     shape = catalogue.models()[cell.model].shape
     built = model.build_synthetic(shape, model.DTYPES[cell.dtype], device)
-    count = floors.sequence_tokens(cell.ctx, WARMUP, BLOCK_STEPS)
-    drawn = tokens.draw(shape.vocab, count, 0, device)
-    return EagerStep(
-        built, caches.make(cell.cache, built.config, floors.kv_alloc_tokens(cell.ctx, WARMUP, BLOCK_STEPS)), drawn
-    )
+    drawn = tokens.draw(shape.vocab, floors.sequence_tokens(cell.ctx, WARMUP, ROUND_STEPS), 0, device)
+    rows = floors.kv_alloc_tokens(cell.ctx, WARMUP, ROUND_STEPS)
+    steps = [EagerStep(built, caches.make(cell.cache, built.config, rows), drawn) for _ in range(2)]
+    for step in steps:
+        step.prefill(cell.ctx)
+    return BareLoop(built, steps[0].cache, drawn), steps[1]
 
 
 def main() -> None:
@@ -88,18 +141,17 @@ def main() -> None:
     parser.add_argument("--model", default="qwen2.5-7b" if on_gpu else "qwen2.5-0.5b")
     parser.add_argument("--ctx", type=int, default=2048 if on_gpu else 256)
     parser.add_argument("--cache", choices=("dynamic", "static"), default="static")
-    parser.add_argument("--blocks", type=int, default=10, help=f"blocks of {BLOCK_STEPS} steps each way (default 10)")
+    rounds = 50 if on_gpu else 10
+    parser.add_argument("--rounds", type=int, default=rounds, help=f"of {ROUND_STEPS} steps each way (default {rounds})")
     arguments = parser.parse_args()
     device = torch.device("cuda" if on_gpu else "cpu")
     cell = Cell(
         "", arguments.model, arguments.ctx, "bf16", "", "eager", "sdpa", arguments.cache, "bf16", "synthetic-v1"
     )
     with torch.inference_mode():
-        found = compare(build(cell, device), arguments.ctx, arguments.blocks)
-    print(f"{arguments.model} ctx {arguments.ctx} {arguments.cache}: {arguments.blocks * BLOCK_STEPS} steps each way")
-    print(f"bare     {found['bare']:.4f} ms/step (block medians differ by up to {found['bare_blocks_spread']:.1%})")
-    print(f"harness  {found['harness']:.4f} ms/step")
-    print(f"ratio    {found['ratio']:.4f}")
+        found = compare(*build(cell, device), arguments.ctx, arguments.rounds)
+    print(f"{arguments.model} ctx {arguments.ctx} {arguments.cache}: {arguments.rounds * ROUND_STEPS} steps each way")
+    print("\n".join(found.lines()))
 
 
 if __name__ == "__main__":

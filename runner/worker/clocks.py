@@ -47,15 +47,18 @@ def _cores_used_by_others(before: tuple[float, float] | None, seconds: float) ->
     return round(max(0.0, others) / seconds, 2)
 
 
+def timed_step(step: Step) -> int:
+    """Nanoseconds of host clock from the call of one step to its token on the host; what the robot waits for."""
+    started = time.perf_counter_ns()
+    step().item()
+    return time.perf_counter_ns() - started
+
+
 def wall(step: Step, protocol: Protocol) -> Pass:
-    """`step_wall_ms`: host clock around one step and the read-back of its token; what the robot waits for."""
-    stamps = []
+    """`step_wall_ms`: each step timed by `timed_step`."""
     busy, began = host.busy_seconds(), time.perf_counter()
     with windows.watch() as window:
-        for _ in range(protocol.steps):
-            started = time.perf_counter_ns()
-            step().item()
-            stamps.append(time.perf_counter_ns() - started)
+        stamps = [timed_step(step) for _ in range(protocol.steps)]
     others = _cores_used_by_others(busy, time.perf_counter() - began)
     return {"steps_ms": [_rounded(stamp / 1e6) for stamp in stamps], "other_cpu_cores": others, **asdict(window)}
 
