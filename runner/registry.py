@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class KernelDeclaration:
-    """What a kernel multiplies and where; `signatures` are parts of the names under which it shows in a profile."""
+    """What a kernel multiplies and where. `signatures` are parts of the names under which its matrix products show in
+    a profile; `package` is the distribution it comes in, None for torch itself."""
 
     name: str
     quants: tuple[str, ...]
     dtypes: tuple[str, ...]
     devices: tuple[str, ...]
-    stacks: tuple[str, ...]
     signatures: tuple[str, ...]
+    package: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class Step(Protocol):
 
     logits: torch.Tensor
     """[vocab], left by the last call."""
+
+    @property
+    def cache_seen(self) -> str:
+        """`dynamic`, `static` or `engine`: what the live cache shows itself to be, whatever was asked for."""
+        ...
 
     def prefill(self, tokens: int) -> torch.Tensor:
         """Empty the cache, fill it with the first `tokens` of the sequence, return the chosen token, shape [1]."""

@@ -9,6 +9,5 @@ DECLARATION = KernelDeclaration(
     quants=("bf16",),
     dtypes=("bf16", "fp16", "fp32"),
     devices=("cuda",),
-    stacks=("modern", "paper"),
-    signatures=("gemv", "gemm", "cublas", "cutlass_", "nvjet", "dot_kernel", "splitKreduce"),
+    signatures=("gemv", "gemm", "nvjet", "dot_kernel"),
 )

@@ -9,6 +9,5 @@ DECLARATION = KernelDeclaration(
     quants=("bf16",),
     dtypes=("bf16", "fp16", "fp32"),
     devices=("cpu",),
-    stacks=("modern", "paper"),
     signatures=("aten::addmm", "aten::mm", "aten::mkldnn_linear", "mkldnn::_linear_pointwise"),
 )

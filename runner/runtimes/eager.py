@@ -14,8 +14,15 @@ if TYPE_CHECKING:
     from runner.worker.job import Job
     from runner.worker.tokens import Tokens
 
+SDPA = "sdpa"
+BACKENDS = ("flash", "efficient", "cudnn", "math")
 DECLARATION = RuntimeDeclaration(
-    name="eager", caches=("dynamic", "static"), attentions=("sdpa",), quants=("bf16",), graph_mode="none"
+    name="eager",
+    caches=("dynamic", "static"),
+    attentions=("sdpa",),
+    quants=("bf16",),
+    graph_mode="none",
+    options={SDPA: BACKENDS},
 )
 PREFILL_CHUNK_TOKENS = 2048
 
@@ -30,6 +37,12 @@ class EagerStep:
         self.position = tokens.sequence.new_zeros(1)
         self.chosen = tokens.sequence.new_zeros(1)
         self.logits: torch.Tensor = tokens.sequence.new_zeros(0)
+
+    @property
+    def cache_seen(self) -> str:
+        from runner.worker import caches
+
+        return caches.seen(self.cache.rows, int(self.position))
 
     def prefill(self, tokens: int) -> torch.Tensor:
         self.cache.clear()
@@ -62,8 +75,24 @@ class EagerStep:
 
 
 def build(model: Any, tokens: Tokens, job: Job) -> EagerStep:
-    """The step of this job's cell over a cache of its kind."""
+    """The step of this job's cell over a cache of its kind. The option `sdpa` leaves scaled_dot_product_attention one
+    backend to choose from."""
     from runner.worker import caches
 
+    if backend := job.cell.options.get(SDPA):
+        _allow_only(backend)
     allocation = kv_alloc_tokens(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
     return EagerStep(model, caches.make(job.cell.cache, model.config, allocation), tokens)
+
+
+def _allow_only(backend: str) -> None:
+    import torch
+
+    switches = {
+        "flash": torch.backends.cuda.enable_flash_sdp,
+        "efficient": torch.backends.cuda.enable_mem_efficient_sdp,
+        "cudnn": torch.backends.cuda.enable_cudnn_sdp,
+        "math": torch.backends.cuda.enable_math_sdp,
+    }
+    for name, switch in switches.items():
+        switch(name == backend)

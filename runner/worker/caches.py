@@ -56,6 +56,12 @@ class StaticCache:
                 layer.cumulative_length.fill_(position)
 
 
+def seen(rows: Any, position: int) -> str:
+    """What a cache of transformers shows itself to be when its next row is `position`: one that holds no more than the
+    rows before it grows; a longer one was allocated beforehand."""
+    return "dynamic" if rows.layers[0].keys.shape[-2] == position else "static"
+
+
 def make(kind: str, config: Any, tokens: int) -> Cache:
     """The cache of a cell: `kind` is `dynamic` or `static`, `tokens` its allocation where it has one."""
     return DynamicCache(config) if kind == "dynamic" else StaticCache(config, tokens)

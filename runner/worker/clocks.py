@@ -8,7 +8,6 @@ long printed its progress line when the first step is timed. Times are in millis
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -89,11 +88,9 @@ def rate(step: Step, protocol: Protocol, device: torch.device) -> Pass:
     return {"total_ms": _rounded(elapsed / 1e6), **asdict(window)}
 
 
-def busy(step: Step, protocol: Protocol, device: torch.device, keep: Callable[[profiling.Profile], None]) -> Pass:
-    """`step_busy_ms`: union of kernel intervals per step in a profiled pass, whose own span is recorded beside it.
-
-    `keep` is handed the profile that the intervals come from.
-    """
+def busy(step: Step, protocol: Protocol, device: torch.device) -> tuple[Pass, profiling.Profile, profiling.Seen]:
+    """`step_busy_ms`: union of kernel intervals per step in a profiled pass, whose own span is recorded beside it; the
+    profile they come from, and what was seen to run."""
     with windows.watch() as window, profiling.recorder() as recorder:
         for _ in range(protocol.steps):
             profiling.mark_step()
@@ -106,5 +103,4 @@ def busy(step: Step, protocol: Protocol, device: torch.device, keep: Callable[[p
         "span_ms": [_rounded(step.span_us / 1e3) for step in profile.steps],
         "kernels": [step.kernels for step in profile.steps],
     }
-    keep(profile)
-    return {**series, **asdict(window)}
+    return {**series, **asdict(window)}, profile, profile.seen(profiling.graph_launches_of(recorder))

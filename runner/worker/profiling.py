@@ -6,8 +6,8 @@ host clock.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +17,17 @@ from torch._C._autograd import DeviceType
 
 from runner.registry import Step
 
+BACKENDS = {  # parts of names, most telling first: the others' kernels may contain a softmax, too
+    "cudnn": ("cudnn_generated", "cudnn::fusion", "sdpa_sm"),
+    "flash": ("flash_fwd", "pytorch_flash", "_flash_attention"),
+    "efficient": ("fmha_cutlass", "fmha_"),
+    "math": ("softmax",),
+}
 MARKER = "spin_kernel"  # what torch.cuda._sleep launches; no model uses it
 NOT_KERNELS = ("Memcpy", "Memset")
 SUMMARY_ROWS = 24
-NAME_LENGTH = 100
+NAME_LENGTH = 200
+GRAPH_LAUNCHES = ("cudaGraphLaunch", "cuGraphLaunch")
 
 
 @dataclass(frozen=True)
@@ -42,15 +49,44 @@ class ProfiledStep:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a step was seen to run: kernels (on a CPU, operators) by name, and launches of CUDA graphs, per step."""
+
+    counts: Mapping[str, float]
+    graph_launches: float = 0.0
+
+    def matching(self, signatures: Sequence[str]) -> dict[str, float]:
+        """Those whose name holds one of the signatures."""
+        return {name: count for name, count in self.counts.items() if any(part in name for part in signatures)}
+
+    @property
+    def attention_backend(self) -> str:
+        """Which backend of scaled_dot_product_attention the names betray; `unknown` where none is recognised."""
+        for backend, parts in BACKENDS.items():
+            if self.matching(parts):
+                return backend
+        return "unknown"
+
+    @property
+    def graph_mode(self) -> str:
+        """How steps were launched: `none` kernel by kernel, `whole-step` by one graph each, or `partial`."""
+        if self.graph_launches == 0:
+            return "none"
+        return "whole-step" if self.graph_launches == 1 else "partial"
+
+
+@dataclass(frozen=True)
 class Profile:
     """All profiled steps, and what ran in them."""
 
     steps: tuple[ProfiledStep, ...]
     runs: tuple[KernelRun, ...]
 
-    @property
-    def names(self) -> frozenset[str]:
-        return frozenset(run.name for run in self.runs)
+    def seen(self, graph_launches: int) -> Seen:
+        """What ran per step; `graph_launches` counts those of the whole recording."""
+        counts = Counter(run.name for run in self.runs)
+        steps = len(self.steps)
+        return Seen({name: count / steps for name, count in counts.items()}, graph_launches / steps)
 
     def summary(self) -> list[dict[str, Any]]:
         """Mean count and microseconds per step of the kernels that take longest, the rest as one row."""
@@ -116,26 +152,16 @@ def union_ns(runs: Sequence[KernelRun]) -> int:
     return total
 
 
-def operator_names(step: Step, ctx: int) -> frozenset[str]:
-    """Names of the operators that a step at ctx runs on a CPU, where there are no kernels to name."""
+def graph_launches_of(recorder: Any) -> int:
+    """How often a finished recording saw a CUDA graph launched."""
+    return sum(event.name().startswith(GRAPH_LAUNCHES) for event in recorder.profiler.kineto_results.events())
+
+
+def operators_of(step: Step, ctx: int) -> Seen:
+    """The operators that a step at ctx runs on a CPU, where there are no kernels to name."""
     from torch.profiler import ProfilerActivity, profile
 
     step.restart(ctx)
     with profile(activities=[ProfilerActivity.CPU], acc_events=True) as running:
         step().item()
-    return frozenset(event.name() for event in running.profiler.kineto_results.events())
-
-
-def attention_backend(names: frozenset[str]) -> str:
-    """Which backend of scaled_dot_product_attention the names betray: flash, cudnn, efficient or math."""
-    for backend, parts in BACKENDS.items():
-        if any(part in name for part in parts for name in names):
-            return backend
-    return "math"
-
-
-BACKENDS = {
-    "cudnn": ("cudnn_generated", "cudnn::fusion", "sdpa_sm"),
-    "flash": ("flash_fwd", "pytorch_flash", "_flash_attention"),
-    "efficient": ("fmha_cutlass", "fmha_"),
-}
+    return Seen(Counter(event.name() for event in running.profiler.kineto_results.events()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,9 +15,11 @@ import torch
 from runner import floors, host, judgement, metrics, nvml, record, registry
 from runner.errors import Mismatch, OutOfMemory
 from runner.registry import Step
-from runner.worker import clocks, codekey, environment, gate, model, probes, profiling, tokens
+from runner.worker import actual, clocks, codekey, environment, gate, model, probes, profiling, tokens
 from runner.worker.job import Job, record_head
 from runner.worker.progress import Clock
+
+NO_BACKEND = ("No viable backend for scaled_dot_product_attention", "No available kernel")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def run(job: Job, clock: Clock) -> dict[str, Any]:
     """
     device = torch.device(job.device.kind)
     sections = record_head(job)
-    with _memory_errors(), torch.inference_mode():
+    with _torch_errors(), torch.inference_mode():
         sections["snapshots"] = {"before": nvml.snapshot(job.device.uuid)}
         with clock.phase("probe", "probe"):
             sections["probes"] = _probe(device)
@@ -66,15 +68,19 @@ def run(job: Job, clock: Clock) -> dict[str, Any]:
 
 
 @contextmanager
-def _memory_errors() -> Iterator[None]:
+def _torch_errors() -> Iterator[None]:
+    """What torch says when memory runs out, or when no attention backend takes the call, as errors of the family."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise OutOfMemory(f"out of memory: {str(error).splitlines()[0] if str(error) else 'host memory'}") from error
     except RuntimeError as error:
-        if "can't allocate memory" not in str(error):
-            raise
-        raise OutOfMemory(f"out of memory: {str(error).splitlines()[0]}") from error
+        said = str(error).splitlines()[0] if str(error) else ""
+        if "can't allocate memory" in str(error):
+            raise OutOfMemory(f"out of memory: {said}") from error
+        if any(text in said for text in NO_BACKEND):
+            raise Mismatch(f"no attention backend that this cell allows can run here: {said}") from error
+        raise
 
 
 def _probe(device: torch.device) -> dict[str, Any]:
@@ -149,42 +155,32 @@ def _measure(
     ctx, protocol = job.cell.ctx, job.protocol
     passes: dict[str, clocks.Pass] = {}
 
-    def run_pass(name: str, timed: Callable[[], clocks.Pass]) -> None:
+    @contextmanager
+    def pass_of(name: str) -> Iterator[None]:
         with clock.phase("steps", "warm up"):
             clocks.warm_up(step, ctx, protocol.warmup)
         with clock.phase("steps", f"measure: {name}"):
-            passes[name] = timed()
+            yield
         checks.append(gate.last_logits(name, step, gate.last_position(ctx, protocol), expectation))
 
-    run_pass("wall", lambda: clocks.wall(step, protocol))
+    with pass_of("wall"):
+        passes["wall"] = clocks.wall(step, protocol)
     checks.append(_drive_ctx(step, expectation, loaded, clock))
     if job.cell.cache == "dynamic":
-        run_pass("revisit", lambda: clocks.wall(step, protocol))
+        with pass_of("revisit"):
+            passes["revisit"] = clocks.wall(step, protocol)
     if device.type == "cpu":
-        return Measured(tuple(checks), passes, [], _actual(job, profiling.operator_names(step, ctx)))
-    run_pass("span", lambda: clocks.span(step, protocol, device))
-    run_pass("rate", lambda: clocks.rate(step, protocol, device))
-    profiles: list[profiling.Profile] = []
-    run_pass("busy", lambda: clocks.busy(step, protocol, device, profiles.append))
-    return Measured(tuple(checks), passes, profiles[0].summary(), _actual(job, profiles[0].names))
-
-
-def _actual(job: Job, names: frozenset[str]) -> dict[str, Any]:
-    """What really ran, read off the profile; raises Mismatch when it is not the kernel asked for."""
-    signatures = registry.kernel(job.cell.kernel).DECLARATION.signatures
-    seen = sorted(name for name in names if any(part in name for part in signatures))
-    if not seen:
-        raise Mismatch(
-            f"kernel {job.cell.kernel} was asked for, but the profile shows none of its names: {sorted(names)}"
-        )
-    return {
-        "runtime": job.cell.runtime,
-        "graph_mode": registry.runtime(job.cell.runtime).DECLARATION.graph_mode,
-        "kernel": job.cell.kernel,
-        "kernel_names": [name[: profiling.NAME_LENGTH] for name in seen[:4]],
-        "attention_backend": profiling.attention_backend(names),
-        "cache": job.cell.cache,
-    }
+        seen, kernels = profiling.operators_of(step, ctx), []
+    else:
+        with pass_of("span"):
+            passes["span"] = clocks.span(step, protocol, device)
+        with pass_of("rate"):
+            passes["rate"] = clocks.rate(step, protocol, device)
+        with pass_of("busy"):
+            passes["busy"], profile, seen = clocks.busy(step, protocol, device)
+        kernels = profile.summary()
+    step.restart(ctx)
+    return Measured(tuple(checks), passes, kernels, actual.of(job, seen, step.cache_seen))
 
 
 def _results(loaded: Loaded, measured: Measured, verify_extra: int | None) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Cutting and uniting kernel intervals, by hand."""
 
-from runner.worker.profiling import KernelRun, attention_backend, cut_at_marks, union_ns
+from runner.worker.profiling import KernelRun, Seen, cut_at_marks, union_ns
 
 
 def run(name, start, end):
@@ -26,13 +26,14 @@ def test_steps_are_cut_at_markers_and_ends_dropped():
     ]
     profile = cut_at_marks(runs)
     assert [(step.busy_us, step.span_us, step.kernels) for step in profile.steps] == [(3.0, 4.0, 2), (0.5, 0.5, 1)]
-    assert profile.names == {"gemm", "soft"}
+    assert profile.seen(2).counts == {"gemm": 1.0, "soft": 0.5}  # 2 and 1 over two steps
+    assert profile.seen(2).graph_mode == "whole-step"
     # two gemms over two steps: 1 a step, (2000 + 1000) ns / 2 = 1.5 us
     assert profile.summary()[0] == {"name": "gemm", "count": 1.0, "us": 1.5}
 
 
 def test_attention_backends_by_name():
-    assert attention_backend(frozenset({"cudnn_generated_fort_native_sdpa_sm90_flash_fprop"})) == "cudnn"
-    assert attention_backend(frozenset({"pytorch_flash::flash_fwd_splitkv_kernel"})) == "flash"
-    assert attention_backend(frozenset({"fmha_cutlassF_bf16_aligned_64x64_rf_sm80"})) == "efficient"
-    assert attention_backend(frozenset({"softmax_warp_forward"})) == "math"
+    assert Seen({"cudnn_generated_fort_native_sdpa_sm90_flash_fprop": 1.0}).attention_backend == "cudnn"
+    assert Seen({"pytorch_flash::flash_fwd_splitkv_kernel": 1.0}).attention_backend == "flash"
+    assert Seen({"fmha_cutlassF_bf16_aligned_64x64_rf_sm80": 1.0}).attention_backend == "efficient"
+    assert Seen({"softmax_warp_forward": 1.0}).attention_backend == "math"
