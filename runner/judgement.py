@@ -36,6 +36,8 @@ def _gate_reasons(record: Record) -> Iterator[str]:
 
 def _window_reasons(record: Record) -> Iterator[str]:
     for name, window in record["passes"].items():
+        if window.get("collected"):  # records of before it was counted lack it
+            yield f"{window['collected']} garbage collections inside the {name} window"
         if window["compiled"]:
             yield f"{window['compiled']} compilations inside the {name} window"
         if window["segments"] and record["cell"]["cache"] != "dynamic":

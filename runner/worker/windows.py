@@ -1,4 +1,4 @@
-"""What must not happen inside a timed window, counted: driver allocations and compilations. GC is off there."""
+"""What must not happen inside a timed window, counted: driver allocations, compilations, garbage collections."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class Window:
 
     segments: int = 0
     compiled: int = 0
+    collected: int = 0
 
 
 def _segments() -> int:
@@ -33,16 +34,22 @@ def _compiled() -> int:
     return int(dynamo.counters["frames"]["total"]) if dynamo is not None else 0
 
 
+def _collected() -> int:
+    """Garbage collections since the process began."""
+    return sum(generation["collections"] for generation in gc.get_stats())
+
+
 @contextmanager
 def watch() -> Iterator[Window]:
     """Count over the body; the garbage collector rests meanwhile."""
     window = Window()
     gc.collect()
     gc.disable()
-    segments, compiled = _segments(), _compiled()
+    segments, compiled, collected = _segments(), _compiled(), _collected()
     try:
         yield window
     finally:
         window.segments = _segments() - segments
         window.compiled = _compiled() - compiled
+        window.collected = _collected() - collected
         gc.enable()

@@ -1,0 +1,107 @@
+"""A whole session in this process: a planted mutant makes its record invalid, a false kernel ends it."""
+
+import json
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from runner import judgement, recompute, registry
+from runner.errors import Mismatch
+from runner.runtimes import eager
+from runner.worker import gate, probes, session
+from runner.worker.progress import Clock
+from tests.mutants import MUTANTS
+
+CTX = 64
+
+
+@pytest.fixture
+def measure(tiny_job, monkeypatch):
+    """A function that runs the tiny session with a mutant planted in the step that is timed."""
+    monkeypatch.setattr(probes, "AWAKE_S", 0.0)
+    Path(tiny_job.record_path).parent.mkdir()
+
+    def run(mutant=None, **cell):
+        job = replace(tiny_job, cell=replace(tiny_job.cell, **cell))
+        with ExitStack() as planted:
+            build = eager.build
+
+            def build_broken(*arguments):
+                step = build(*arguments)
+                if mutant is not None:
+                    planted.enter_context(mutant(step))
+                return step
+
+            monkeypatch.setattr(eager, "build", build_broken)
+            planted.enter_context(torch.inference_mode())  # where a mutant is taken out again
+            return session.run(job, Clock())
+
+    return run
+
+
+@contextmanager
+def late(step):
+    """Right for as long as the gate's own steps last, wrong at the end of every timed pass."""
+    forward = step._forward
+    first_wrong = CTX + gate.GATE_STEPS
+
+    def shifted(tokens, positions):
+        forward(tokens, positions + (1 if len(positions) == 1 and int(positions) >= first_wrong else 0))
+
+    step._forward = shifted
+    yield
+
+
+@pytest.mark.parametrize("cache", ["dynamic", "static"])
+def test_the_right_path_is_valid_and_its_record_follows_from_its_raw_values(measure, cache, tiny_job):
+    found = measure(cache=cache)
+    assert found["valid"], found["reasons"]
+    assert recompute.differences(json.loads(Path(tiny_job.record_path).read_text())) == []
+
+
+@pytest.mark.parametrize("cache", ["dynamic", "static"])
+@pytest.mark.parametrize("name", MUTANTS)
+def test_every_mutant_makes_the_record_invalid(measure, name, cache):
+    found = measure(MUTANTS[name], cache=cache)
+    assert not found["valid"]
+    assert any(reason.startswith("gate ") for reason in found["reasons"])
+
+
+def test_what_only_the_end_of_a_timed_pass_shows_is_seen_there(measure):
+    found = measure(late)
+    failed = {reason.split(":")[0] for reason in found["reasons"]}
+    assert failed == {"gate wall", "gate revisit"}
+
+
+def test_a_kernel_whose_name_is_not_in_the_profile_ends_the_session(measure, monkeypatch):
+    module = registry.kernel("torch-cpu")
+    monkeypatch.setattr(module, "DECLARATION", replace(module.DECLARATION, signatures=("marlin",)))
+    with pytest.raises(Mismatch, match="kernel torch-cpu was asked for"):
+        measure()
+
+
+def test_another_cache_than_asked_for_ends_the_session(measure, monkeypatch):
+    from runner.worker import caches
+
+    make = caches.make
+    monkeypatch.setattr(caches, "make", lambda _kind, config, tokens: make("static", config, tokens))
+    with pytest.raises(Mismatch, match="cache dynamic was asked for, but static ran"):
+        measure()
+
+
+def test_the_option_sdpa_leaves_one_backend(measure):
+    found = measure(options={"sdpa": "math"})
+    assert found["actual"]["attention_backend"] == "math"
+    assert found["valid"]
+    with pytest.raises(Mismatch, match="no attention backend that this cell allows"):
+        measure(options={"sdpa": "cudnn"})
+
+
+def test_a_garbage_collection_in_a_window_makes_it_invalid(measure):
+    found = measure()
+    found["passes"]["wall"]["collected"] = 1
+    judgement.judge(found)
+    assert found["reasons"] == ["1 garbage collections inside the wall window"]
