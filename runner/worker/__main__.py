@@ -31,7 +31,9 @@ def main(path: str) -> int:
 
 
 def _prepare_import() -> None:
-    """torch is imported once, here; transformers must not ask the hub for anything behind our back."""
+    """torch is imported once, here; transformers must not ask the hub for anything behind our back, and no setting of
+    the caller's may turn TF32 on in a reference that has to be float32."""
+    os.environ["NVIDIA_TF32_OVERRIDE"] = os.environ["TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"] = "0"
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import platform
 from typing import Any
 
 import torch
 
-from runner import host
+from runner import host, registry
 from runner.cell import short_hash
 from runner.worker.job import Job
 
 KEY_LENGTH = 12
+SYNCHRONISE = {0: "auto", 1: "spin", 2: "yield", 4: "blocking"}  # CUctx_flags of the CUDA driver API
+SYNCHRONISE_MASK = 7
 
 
 def _version(package: str) -> str | None:
@@ -23,15 +26,15 @@ def _version(package: str) -> str | None:
 
 
 def versions(job: Job) -> dict[str, str | None]:
-    """What env_key is made of. The kernel's package is torch itself for the kernels that live in it."""
-    driver = job.device.driver
+    """What env_key is made of. The kernel's package is None for the kernels that live in torch itself."""
+    driver, package = job.device.driver, registry.kernel(job.cell.kernel).DECLARATION.package
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "transformers": _version("transformers"),
         "triton": _version("triton"),
-        "kernel_package": None,
+        "kernel_package": _version(package) if package else None,
         "driver_major": driver.split(".")[0] if driver else None,
     }
 
@@ -39,6 +42,17 @@ def versions(job: Job) -> dict[str, str | None]:
 def env_key(job: Job) -> str:
     """Hash of `versions`."""
     return short_hash(versions(job), KEY_LENGTH)
+
+
+def synchronise_mode() -> str | None:
+    """How the host waits for the GPU in this process: a flag of its CUDA context; None without one."""
+    if not torch.cuda.is_initialized():
+        return None
+    flags, active = ctypes.c_uint(), ctypes.c_int()
+    driver = ctypes.CDLL("libcuda.so.1")
+    if driver.cuDevicePrimaryCtxGetState(torch.cuda.current_device(), ctypes.byref(flags), ctypes.byref(active)):
+        return None
+    return SYNCHRONISE.get(flags.value & SYNCHRONISE_MASK, "unknown")
 
 
 def environment(job: Job) -> dict[str, Any]:
@@ -49,9 +63,8 @@ def environment(job: Job) -> dict[str, Any]:
         "accelerate": _version("accelerate"),
         "threads": torch.get_num_threads(),
         "interop_threads": torch.get_num_interop_threads(),
-        "synchronise": "auto" if job.device.kind == "cuda" else None,
+        "synchronise": synchronise_mode(),
         "matmul_tf32": torch.backends.cuda.matmul.allow_tf32,
-        "garbage_collector": "off in windows",
     }
 
 

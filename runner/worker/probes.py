@@ -8,6 +8,7 @@ import torch
 
 from runner import host
 
+AWAKE_S = 0.5  # of reading before the first sample: an idle card's clocks need that long to rise
 LAUNCHES = 1000
 REPEATS = 5
 LARGEST_READ_BYTES = 4 * 2**30
@@ -50,7 +51,9 @@ def read_bytes(device: torch.device) -> int:
 def read_samples_gbs(device: torch.device, size: int) -> list[float]:
     """GB/s of a read-only reduction over `size` bytes, five times; the best is the bandwidth this device achieves."""
     buffer = torch.ones(size // 4, dtype=torch.float32, device=device)
-    buffer.sum().item()
+    began = time.perf_counter()
+    while time.perf_counter() - began < AWAKE_S:
+        buffer.sum().item()
     return [_read_gbs(buffer) for _ in range(REPEATS)]
 
 
