@@ -16,13 +16,14 @@ from typing import Any
 
 import torch
 
-from runner import catalogue, floors
+from runner import catalogue, floors, hostlock
 from runner.cell import Cell
 from runner.runtimes.eager import EagerStep
 from runner.worker import caches, clocks, model, tokens, windows
 
 WARMUP = 5
 ROUND_STEPS = 30  # steps each way before both go back to ctx
+MINIMUM_ROUNDS = 10
 RESAMPLES = 2000
 INTERVAL = (0.025, 0.975)
 
@@ -119,8 +120,8 @@ def _round(
             way()
     with windows.watch():
         for index in range(ROUND_STEPS):
-            for way in (0, 1) if index % 2 == 0 else (1, 0):
-                times[way].append(ways[way]())
+            for turn in (0, 1) if index % 2 == 0 else (1, 0):
+                times[turn].append(ways[turn]())
 
 
 def build(cell: Cell, device: torch.device) -> tuple[BareLoop, EagerStep]:
@@ -141,14 +142,18 @@ def main() -> None:
     parser.add_argument("--model", default="qwen2.5-7b" if on_gpu else "qwen2.5-0.5b")
     parser.add_argument("--ctx", type=int, default=2048 if on_gpu else 256)
     parser.add_argument("--cache", choices=("dynamic", "static"), default="static")
-    rounds = 50 if on_gpu else 10
-    parser.add_argument("--rounds", type=int, default=rounds, help=f"of {ROUND_STEPS} steps each way (default {rounds})")
+    rounds = 50 if on_gpu else MINIMUM_ROUNDS
+    parser.add_argument("--rounds", type=int, default=rounds, help=f"{ROUND_STEPS} steps each (default {rounds})")
     arguments = parser.parse_args()
+    if arguments.model not in catalogue.models():
+        parser.error(f"unknown model {arguments.model} (known: {', '.join(catalogue.models())})")
+    if arguments.ctx < 1 or arguments.rounds < MINIMUM_ROUNDS:
+        parser.error(f"--ctx must be at least 1 and --rounds at least {MINIMUM_ROUNDS}")
     device = torch.device("cuda" if on_gpu else "cpu")
     cell = Cell(
         "", arguments.model, arguments.ctx, "bf16", "", "eager", "sdpa", arguments.cache, "bf16", "synthetic-v1"
     )
-    with torch.inference_mode():
+    with hostlock.hold(share=False, on_wait=print), torch.inference_mode():
         found = compare(*build(cell, device), arguments.ctx, arguments.rounds)
     print(f"{arguments.model} ctx {arguments.ctx} {arguments.cache}: {arguments.rounds * ROUND_STEPS} steps each way")
     print("\n".join(found.lines()))

@@ -1,0 +1,34 @@
+"""bench-overhead times the two loops in turns, over the same positions."""
+
+import pytest
+import torch
+
+from runner.cell import Cell
+from runner.worker import bench
+
+
+@pytest.mark.parametrize("cache", ["dynamic", "static"])
+def test_both_ways_take_as_many_steps_and_end_with_the_same_logits(cache, monkeypatch):
+    monkeypatch.setattr(bench, "ROUND_STEPS", 4)
+    cell = Cell("cpu", "tiny", 64, "bf16", "torch-cpu", "eager", "sdpa", cache, "bf16", "synthetic-v1")
+    with torch.inference_mode():
+        bare, step = bench.build(cell, torch.device("cpu"))
+        found = bench.compare(bare, step, 64, rounds=3)
+    assert len(found.bare) == len(found.harness) == 12
+    assert min(found.bare + found.harness) > 0
+    assert int(step.position) == 64 + bench.WARMUP + 4 == int(bare._position)
+
+
+def test_the_ratio_is_harness_over_bare():
+    lines = bench.Found(bare=[10.0] * 40, harness=[11.0] * 40).lines()
+    assert "ratio    1.1000, 95 % interval over steps 1.1000 to 1.1000" in lines
+    assert any(line.startswith("pairs    1.1000") for line in lines)
+    assert any(line.startswith("noise    1.0000") for line in lines)
+
+
+@pytest.mark.parametrize("arguments", [["--model", "nope"], ["--rounds", "1"], ["--ctx", "0"]])
+def test_bad_arguments_end_with_a_usage_line(arguments, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["bench", *arguments])
+    with pytest.raises(SystemExit):
+        bench.main()
+    assert "bench" in capsys.readouterr().err

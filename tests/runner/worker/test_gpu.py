@@ -1,0 +1,83 @@
+"""What only a GPU can show, on the tiny model: the four passes, the counters, the settings."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from runner import nvml, recompute
+from runner.worker import environment, probes, profiling, session, windows
+from runner.worker.job import Device
+from runner.worker.progress import Clock
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture
+def gpu_job(tiny_job):
+    card = nvml.list_gpus()[0]
+    cell = replace(tiny_job.cell, gpu="gpu", kernel="cublas", ctx=2048)
+    device = Device("cuda", card.uuid, "gpu", card.name, None, False, card.driver)
+    Path(tiny_job.record_path).parent.mkdir()
+    return replace(tiny_job, cell=cell, device=device)
+
+
+@pytest.mark.parametrize("cache", ["dynamic", "static"])
+def test_a_session_has_every_pass_and_they_agree(gpu_job, cache):
+    found = session.run(replace(gpu_job, cell=replace(gpu_job.cell, cache=cache)), Clock())
+    assert found["valid"], found["reasons"]
+    assert recompute.differences(json.loads(Path(gpu_job.record_path).read_text())) == []
+    assert {"wall", "span", "rate", "busy"} <= found["passes"].keys()
+    busy = found["passes"]["busy"]
+    assert all(0 < one <= whole for one, whole in zip(busy["steps_ms"], busy["span_ms"], strict=True))
+    assert all(count == busy["kernels"][0] for count in busy["kernels"][1:])
+    assert found["actual"]["graph_mode"] == "none"
+    assert found["actual"]["attention_backend"] != "unknown"
+    assert found["environment"]["synchronise"] in environment.SYNCHRONISE.values()
+    assert found["environment"]["matmul_tf32"] is False
+
+
+def test_an_allocation_from_the_driver_is_counted():
+    with windows.watch() as window:
+        held = torch.empty(2**28, dtype=torch.uint8, device="cuda")
+    assert held.nbytes == 2**28
+    assert window.segments >= 1
+
+
+def test_launches_of_a_graph_are_seen():
+    x = torch.ones(1024, device="cuda")
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        x.mul_(2)
+    with profiling.recorder() as recorder:
+        for _ in range(3):
+            profiling.mark_step()
+            graph.replay()
+        profiling.mark_step()
+        torch.cuda.synchronize()
+    profile = profiling.cut_at_marks(profiling.kernels_of(recorder))
+    seen = profile.seen(profiling.graph_launches_of(recorder))
+    assert seen.graph_mode == "whole-step"
+    assert [step.kernels for step in profile.steps] == [1, 1, 1]
+
+
+def test_the_read_probe_stays_below_a_hundred_terabytes_and_is_steady():
+    device = torch.device("cuda")
+    samples = probes.read_samples_gbs(device, probes.read_bytes(device))
+    assert min(samples) > 10
+    assert max(samples) < 100_000
+    assert max(samples) / min(samples) < 1.2
+
+
+def test_a_launch_costs_microseconds():
+    assert all(0.1 < sample < 1000 for sample in probes.launch_samples_us(torch.device("cuda")))
+
+
+@pytest.mark.parametrize("backend", ["flash", "efficient", "cudnn", "math"])
+def test_the_option_sdpa_is_obeyed(gpu_job, backend):
+    found = session.run(replace(gpu_job, cell=replace(gpu_job.cell, options={"sdpa": backend})), Clock())
+    assert found["actual"]["attention_backend"] == backend
+    assert found["valid"], found["reasons"]
