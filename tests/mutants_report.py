@@ -1,12 +1,13 @@
 """Plant every mutant in a model at full size on this machine's GPU and write what the gate measured, as JSON.
 
-python -m tests.mutants_report --models qwen2.5-7b --ctx 2048 --out docs/mutants/h200.json
-python -m tests.mutants_report --render docs/mutants/h200.json       # the Markdown table of docs/mutants.md
+python -m tests.mutants_report --models qwen2.5-7b --ctx 2048 --dtypes bf16,fp16 --out docs/mutants/h200.json
+python -m tests.mutants_report --render docs/mutants/*.json          # the Markdown tables of docs/mutants.md
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -61,13 +62,13 @@ def render(report: dict[str, Any]) -> str:
     lines = [
         f"Measured on {report['gpu']} with torch {report['torch']}, transformers {report['transformers']}.",
         "",
-        "| model | ctx | cache | mutant | error at ctx 17 | error at ctx | bound | verdict |",
-        "|---|---|---|---|---|---|---|---|",
+        "| model | dtype | ctx | cache | mutant | error at ctx 17 | error at ctx | bound | verdict |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in report["rows"]:
         verdict = "rejected" if row["rejected"] else "accepted"
         lines.append(
-            f"| {row['model']} | {row['ctx']} | {row['cache']} | {row['mutant'] or '(none: the right path)'} "
+            f"| {row['model']} | {row['dtype']} | {row['ctx']} | {row['cache']} | {row['mutant'] or '(none: the right path)'} "
             f"| {row['short']:.3g} | {row['ctx_error']:.3g} | {row['bound']:.3g} | {verdict} |"
         )
     return "\n".join(lines) + "\n"
@@ -77,12 +78,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", default="qwen2.5-7b")
     parser.add_argument("--ctx", default="2048")
-    parser.add_argument("--dtype", default="bf16")
+    parser.add_argument("--dtypes", default="bf16")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--render", type=Path)
+    parser.add_argument("--render", type=Path, nargs="+")
     arguments = parser.parse_args()
     if arguments.render:
-        print(render(json.loads(arguments.render.read_text())), end="")
+        print("\n".join(render(json.loads(path.read_text())) for path in arguments.render), end="")
         return 0
     import transformers
 
@@ -94,10 +95,10 @@ def main() -> int:
         "transformers": transformers.__version__,
         "rows": [],
     }
+    asked = (arguments.models.split(","), arguments.ctx.split(","), arguments.dtypes.split(","))
     with torch.inference_mode():
-        for name in arguments.models.split(","):
-            for ctx in arguments.ctx.split(","):
-                report["rows"] += rows(name, int(ctx), arguments.dtype, device)
+        for name, ctx, dtype in itertools.product(*asked):
+            report["rows"] += rows(name, int(ctx), dtype, device)
     text = json.dumps(report, indent=1) + "\n"
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
