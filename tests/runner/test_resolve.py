@@ -233,8 +233,15 @@ def test_a_cache_that_only_another_runtime_has_is_no_pair(monkeypatch: pytest.Mo
     assert resolve(Request(runtime="exllamav2"), ()).cell.cache == "engine"
 
 
-def test_an_option_that_the_runtime_does_not_take() -> None:
+def test_a_runtime_that_takes_no_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime = RuntimeDeclaration("eager", ("dynamic",), ("sdpa",), ("bf16",), "none")
+    monkeypatch.setattr(registry, "runtime", lambda _name: FakeModule(runtime))
     with pytest.raises(BadPair, match="runtime=eager takes no options"):
+        resolve(Request(options="mode:x"), ())
+
+
+def test_an_option_that_the_runtime_does_not_take() -> None:
+    with pytest.raises(UnknownName, match="unknown option of runtime=eager 'mode'"):
         resolve(Request(options="mode:x"), ())
 
 
