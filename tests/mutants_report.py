@@ -68,8 +68,8 @@ def render(report: dict[str, Any]) -> str:
     for row in report["rows"]:
         verdict = "rejected" if row["rejected"] else "accepted"
         lines.append(
-            f"| {row['model']} | {row['dtype']} | {row['ctx']} | {row['cache']} | {row['mutant'] or '(none: the right path)'} "
-            f"| {row['short']:.3g} | {row['ctx_error']:.3g} | {row['bound']:.3g} | {verdict} |"
+            f"| {row['model']} | {row['dtype']} | {row['ctx']} | {row['cache']} "
+            f"| {row['mutant'] or '(none: the right path)'} | {row['short']:.3g} | {row['ctx_error']:.3g} | {row['bound']:.3g} | {verdict} |"
         )
     return "\n".join(lines) + "\n"
 

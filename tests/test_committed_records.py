@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 import jsonschema
+import pytest
 
 from runner import recompute, record
+from tests.mutants_report import render
 
 ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "experiments" / "records").rglob("*.json"))
+MUTANT_REPORTS = sorted((ROOT / "docs" / "mutants").glob("*.json"))
 SCHEMA = json.loads((ROOT / "docs" / "record.schema.json").read_text())
 
 
@@ -21,17 +24,19 @@ def test_records_recompute_and_fit_the_schema():
         jsonschema.validate(found, SCHEMA)
 
 
-def test_on_the_h200_every_mutant_was_rejected_and_the_right_path_accepted():
+def test_the_mutants_were_planted_in_all_three_models_on_the_h200():
     rows = json.loads((ROOT / "docs" / "mutants" / "h200.json").read_text())["rows"]
     assert {row["model"] for row in rows} == {"qwen2.5-7b", "mistral-7b", "llama-3.1-8b"}
-    for row in rows:
+
+
+@pytest.mark.parametrize("path", MUTANT_REPORTS, ids=lambda path: path.name)
+def test_every_mutant_was_rejected_by_twice_the_cap_and_the_right_path_accepted(path):
+    for row in json.loads(path.read_text())["rows"]:
         assert row["rejected"] is (row["mutant"] is not None)
         if row["mutant"]:
             assert max(row["short"], row["ctx_error"]) >= 2 * row["cap"]
 
 
-def test_the_mutants_page_is_rendered_from_its_data():
-    from tests.mutants_report import render
-
-    report = json.loads((ROOT / "docs" / "mutants" / "h200.json").read_text())
-    assert render(report) in (ROOT / "docs" / "mutants.md").read_text()
+@pytest.mark.parametrize("path", MUTANT_REPORTS, ids=lambda path: path.name)
+def test_the_mutants_page_is_rendered_from_its_data(path):
+    assert render(json.loads(path.read_text())) in (ROOT / "docs" / "mutants.md").read_text()
