@@ -66,11 +66,9 @@ def render(report: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in report["rows"]:
-        verdict = "rejected" if row["rejected"] else "accepted"
-        lines.append(
-            f"| {row['model']} | {row['dtype']} | {row['ctx']} | {row['cache']} "
-            f"| {row['mutant'] or '(none: the right path)'} | {row['short']:.3g} | {row['ctx_error']:.3g} | {row['bound']:.3g} | {verdict} |"
-        )
+        words = [row["model"], row["dtype"], str(row["ctx"]), row["cache"], row["mutant"] or "(none: the right path)"]
+        figures = [f"{row[name]:.3g}" for name in ("short", "ctx_error", "bound")]
+        lines.append(f"| {' | '.join([*words, *figures])} | {'rejected' if row['rejected'] else 'accepted'} |")
     return "\n".join(lines) + "\n"
 
 
