@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from runner.worker.tokens import Tokens
 
 DECLARATION = RuntimeDeclaration(
-    name="eager", caches=("dynamic", "static"), attentions=("sdpa",), quants=("bf16",), graph_mode="none"
+    name="eager",
+    caches=("dynamic", "static"),
+    attentions=("sdpa",),
+    quants=("bf16",),
+    graph_mode="none",
+    prefill_chunk_tokens=2048,
 )
-PREFILL_CHUNK_TOKENS = 2048
 
 
 class EagerStep:
@@ -33,8 +37,9 @@ class EagerStep:
 
     def prefill(self, tokens: int) -> torch.Tensor:
         self.cache.clear()
-        for start in range(0, tokens, PREFILL_CHUNK_TOKENS):
-            chunk = self.tokens.sequence[start : min(start + PREFILL_CHUNK_TOKENS, tokens)]
+        size = DECLARATION.prefill_chunk_tokens
+        for start in range(0, tokens, size):
+            chunk = self.tokens.sequence[start : min(start + size, tokens)]
             self._forward(chunk, self.tokens.sequence.new_tensor(range(start, start + len(chunk))))
         self.position.fill_(tokens)
         return self.chosen
