@@ -19,7 +19,7 @@ ENTRY = """
     import signal, sys, time
     from pathlib import Path
     from runner import parentwatch, signals
-    from runner.errors import DecodeFloorError
+    from runner.errors import Stopped
     here = Path(sys.argv[1])
     signals.install()
     watched = parentwatch.watch_ancestors(lambda: signals.explain(parentwatch.DEATH_MESSAGE))
@@ -27,7 +27,7 @@ ENTRY = """
     (here / "watched.tmp").rename(here / "watched")
     try:
         time.sleep(600)
-    except DecodeFloorError as error:
+    except Stopped as error:
         (here / "end").write_text(f"{error.reason}: {error}")
 """
 # like `mlflow run`: a Python that runs `bash -c COMMAND`; the `true` keeps bash from becoming the command
