@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from runner import __main__, cli, errors, nvml, session, signals
+from runner import __main__, cli, errors, nvml, session, signals, store
 from runner.cli import program
 from runner.nvml import InstalledGpu
 
@@ -251,6 +251,28 @@ def test_models_are_listed(main: Main) -> None:
     assert code == 0
     assert re.search(r"^\* qwen2.5-0.5b", out, re.MULTILINE)
     assert re.search(r"^  llama-3.1-8b +32 layers x 4096", out, re.MULTILINE)
+
+
+def test_ui_names_the_prepared_view_and_becomes_mlflows_ui(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(store, "cells_addresses", lambda server: [("decode-floor", f"{server}/#/experiments/1")])
+    monkeypatch.setattr(os, "execv", lambda _, command: commands.append(command))
+    monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "sqlite:///another.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@db/mlflow")
+    code, out, _ = main("ui", "--port", "5001", "--workers", "1")
+    assert (code, out) == (0, "decode-floor: http://127.0.0.1:5001/#/experiments/1\n")
+    assert [command[2:] for command in commands] == [
+        ["mlflow", "ui", "--host", "127.0.0.1", "--port", "5001", "--workers", "1"]
+    ]
+    # not on the command line, which everybody on the host can read
+    assert os.environ["MLFLOW_BACKEND_STORE_URI"] == "postgresql://me:secret@db/mlflow"
+
+
+def test_ui_of_a_server_starts_no_second_one(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "cells_addresses", lambda server: [("decode-floor", f"{server}/#/experiments/1")])
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("started a server"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@tracking:5000/")
+    assert main("ui")[:2] == (0, "decode-floor: http://me:***@tracking:5000/#/experiments/1\n")
 
 
 def test_verify_takes_files_and_folders(main: Main, tmp_path: Path) -> None:
