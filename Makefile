@@ -35,9 +35,8 @@ types: env ## Check types
 
 check: lint types test ## lint, types and test
 
-ui: env ## Open the measurements in MLflow's UI on 127.0.0.1 (PORT=5000)
-	@echo "In the experiment decode-floor choose Runs, then Views > Cells: valid sessions grouped by cell"
-	@$(venv) mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port $(PORT) $(ARGS)
+ui: env ## Print where to compare cells, and open MLflow's UI there (PORT=5000)
+	@$(venv) python -m runner ui --port $(PORT) $(ARGS)
 
 bench-overhead: env ## Compare steps timed by the harness with bare ones
 	@$(venv) python -m runner.worker.bench $(ARGS)

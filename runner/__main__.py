@@ -8,11 +8,14 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from runner import parentwatch, signals
-from runner.errors import DecodeFloorError, DiskFull, Interrupted, MissingPackage, Terminated
+from runner import signals
+from runner.errors import DecodeFloorError, DiskFull, Failure, Interrupted, MissingPackage
 
-RUN_VARIABLE = "MLFLOW_RUN_ID"
+if TYPE_CHECKING:
+    from runner.store import EntryRun
+
 TRACEBACK_VARIABLE = "DECODE_FLOOR_TRACEBACK"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -20,40 +23,52 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; returns the exit code. Under `mlflow run` a failure also closes MLflow's run."""
     started_ms = int(time.time() * 1000)
+    run = None
     signals.install()
-    run_id = os.environ.get(RUN_VARIABLE)
     try:
-        if run_id:
-            # MLflow's telemetry thread would wake up, and use the network, inside timed windows
-            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-            parentwatch.watch_ancestors(lambda: signals.explain(parentwatch.DEATH_MESSAGE))
-        _command_line(arguments, started_ms)
+        # a module that a signal cuts off in the middle of its import could not be used to close the run
+        with signals.held():
+            run = _entry_run()
+        _command_line(arguments, started_ms, run)
         code = 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BaseException as error:
         signals.ignore()
-        code = _fail(_told(error), run_id)
+        code = _fail(_told(error), run)
     signals.ignore()
     return code
 
 
-def _command_line(arguments: Sequence[str], started_ms: int) -> None:
-    try:
-        from runner import cli
-    except ImportError as error:
-        raise MissingPackage(
-            f"{sys.executable} lacks the package {error.name}: use `make cell`, or activate the environment "
-            "with `source .venv/bin/activate` (`make env` makes it)"
-        ) from error
-    cli.run(arguments, started_ms)
+def _entry_run() -> EntryRun | None:
+    """The run that MLflow made for this command, whose death is watched for; None where MLflow did not start us."""
+    from runner import parentwatch, store
+
+    run = store.entry_run()
+    if run is not None:
+        # MLflow's telemetry thread would wake up, and use the network, inside timed windows
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        parentwatch.watch_ancestors(lambda: signals.explain(parentwatch.DEATH_MESSAGE))
+    return run
 
 
-def _told(error: BaseException) -> DecodeFloorError:
+def _command_line(arguments: Sequence[str], started_ms: int, run: EntryRun | None) -> None:
+    with signals.held():
+        try:
+            from runner import cli
+        except ImportError as error:
+            raise MissingPackage(
+                f"{sys.executable} lacks the package {error.name}: use `make cell`, or activate the environment "
+                "with `source .venv/bin/activate` (`make env` makes it)"
+            ) from error
+    cli.run(arguments, cli.Start(started_ms, run))
+
+
+def _told(error: BaseException) -> Failure:
     """Any failure as one of the family. An unexpected one is a bug: its type, and how to see more."""
     if os.environ.get(TRACEBACK_VARIABLE):
         traceback.print_exception(error)
-    if isinstance(error, DecodeFloorError):
+    if isinstance(error, Failure):
         return error
     if isinstance(error, OSError) and error.errno in FULL:
         return DiskFull(f"no space left ({error}): free some, then run the command again")
@@ -64,18 +79,11 @@ def _told(error: BaseException) -> DecodeFloorError:
     )
 
 
-def _fail(error: DecodeFloorError, run_id: str | None) -> int:
+def _fail(error: Failure, run: EntryRun | None) -> int:
     print(f"error: {error}", file=sys.stderr, flush=True)
-    if run_id:
-        _close_run(run_id, error)
+    if run is not None:
+        run.fail(error)
     return error.exit_code
-
-
-def _close_run(run_id: str, error: DecodeFloorError) -> None:
-    from runner import store
-
-    killed = isinstance(error, Interrupted | Terminated)
-    store.fail_run(run_id, error.reason, error.exit_code, str(error), killed)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from typing import Any
 # have none: they are always written in.
 KEY_DEFAULTS: dict[str, Any] = {"quant": "bf16", "runtime": "eager", "weights_id": "synthetic-v1", "options": {}}
 KEY_LENGTH = 12
+PLAIN_KERNELS = ("cublas", "torch-cpu")  # of unquantised weights, one per kind of device: they go without saying
+WEIGHTS_ID_LENGTH = 8
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,27 @@ class Cell:
         return short_hash(named, KEY_LENGTH)
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """The cell without its gpu in a few words, what differs first; what goes without saying is left out."""
+        unquantised = self.quant == KEY_DEFAULTS["quant"]  # such weights are stored in the cell's dtype
+        parts = (
+            (self.model, True),
+            (str(self.ctx), True),
+            (self.dtype if unquantised else self.quant, True),
+            (self.dtype, not unquantised and self.dtype != "bf16"),
+            (self.kernel, self.kernel not in PLAIN_KERNELS),
+            (self.runtime, True),
+            (self.cache, True),
+            (self.attention, self.attention != "sdpa"),
+            (self.weights_id[:WEIGHTS_ID_LENGTH], self.weights_id != KEY_DEFAULTS["weights_id"]),
+            *((f"{name}:{value}", True) for name, value in sorted(self.options.items())),
+        )
+        return tuple(word for word, is_said in parts if is_said)
+
+    @property
     def title(self) -> str:
-        """What differs first: the name of a run in a table that cuts it at about 22 characters."""
-        return f"{self.model} {self.ctx} {self.quant} {self.runtime} {self.cache} {self.gpu}"
+        """The name of a run, in a table that cuts it at about 22 characters."""
+        return " ".join((*self.words, self.gpu))
 
 
 def short_hash(value: Any, length: int) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,10 +19,10 @@ from runner.session import Commit, Finished, Settings, run_session
 from runner.store.view import run_name
 from runner.vocabulary import AUTO
 
-RUN_VARIABLE = "MLFLOW_RUN_ID"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 DEFAULT_SPOOL = Path("spool")
+LONGEST_TIMEOUT_S = 7 * 24 * 3600
 REQUEST_HELP = {
     "gpu": "catalogue name of the GPU (see `gpus`), or cpu",
     "model": "catalogue name of the model (see `models`)",
@@ -47,6 +46,14 @@ REQUEST_HELP = {
 }
 
 
+@dataclass(frozen=True)
+class Start:
+    """How the command began: when, in milliseconds since the epoch, and for which run of MLflow's, if any."""
+
+    ms: int
+    run: store.EntryRun | None
+
+
 class Usage(BadValue):
     """A command line that cannot be parsed; 2 is every command's exit code for it."""
 
@@ -54,10 +61,10 @@ class Usage(BadValue):
     reason = "usage"
 
 
-def run(arguments: Sequence[str], started_ms: int) -> None:
+def run(arguments: Sequence[str], start: Start) -> None:
     """Run one command. Raises the errors of the family, and SystemExit with the exit code otherwise."""
     try:
-        code = program.main(list(arguments), "python -m runner", standalone_mode=False, obj=started_ms)
+        code = program.main(list(arguments), "python -m runner", standalone_mode=False, obj=start)
     except click.ClickException as error:
         raise Usage(f"{error.format_message()} (see `python -m runner --help`)") from error
     raise SystemExit(code or 0)
@@ -77,6 +84,13 @@ def _request_options(function: Function) -> Function:
     return function
 
 
+def _timeout(_context: click.Context, _option: click.Parameter, seconds: float) -> float:
+    """Within the limits that a wait of the operating system has; not a number is within none."""
+    if not 0 < seconds <= LONGEST_TIMEOUT_S:
+        raise click.BadParameter(f"{seconds:g} is not more than 0 and at most {LONGEST_TIMEOUT_S} seconds (7 days)")
+    return seconds
+
+
 @program.command()
 @_request_options
 @click.option("--spool", type=click.Path(path_type=Path, file_okay=False), help="only leave the records here")
@@ -84,26 +98,26 @@ def _request_options(function: Function) -> Function:
 @click.option("--share-host", is_flag=True, help="do not wait for other sessions on this host; flags the record")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=float,
+    callback=_timeout,
     default=launch.DEFAULT_TIMEOUT_S,
     show_default=True,
     help="seconds until a worker is stopped",
 )
 @click.pass_obj
-def cell(
-    started_ms: int, /, spool: Path | None, sessions: int, share_host: bool, timeout: float, **request: str
-) -> None:
+def cell(start: Start, /, spool: Path | None, sessions: int, share_host: bool, timeout: float, **request: str) -> None:
     """Measure one cell: a GPU, a model, a context, a weight format and a way to run it."""
-    settings = _settings(spool, share_host, timeout)
-    errors = [error for error in _sessions(Request(**request), sessions, started_ms, settings) if error]
+    if start.run is not None:
+        start.run.mark(spool or DEFAULT_SPOOL)
+    settings = _settings(start.run, spool, share_host, timeout)
+    errors = [error for error in _sessions(Request(**request), sessions, start.ms, settings) if error]
     if errors:
         raise errors[0]
 
 
-def _settings(spool: Path | None, share_host: bool, timeout_s: float) -> Settings:
-    run_id = os.environ.get(RUN_VARIABLE) or None
-    commit = None if spool is not None and run_id is None else _commit()
-    return Settings(spool or DEFAULT_SPOOL, commit, run_id, share_host, timeout_s, _show_progress)
+def _settings(run: store.EntryRun | None, spool: Path | None, share_host: bool, timeout_s: float) -> Settings:
+    commit = None if spool is not None and run is None else _commit()
+    return Settings(spool or DEFAULT_SPOOL, commit, run, share_host, timeout_s, _show_progress)
 
 
 def _commit() -> Commit:
@@ -121,7 +135,7 @@ def _sessions(
 ) -> Iterator[InvalidSession | StoreUnreachable | None]:
     """Of each session what went wrong but does not keep the next from being measured; the rest is raised."""
     for index in range(count):
-        of_run = settings if index == 0 else replace(settings, run_id=None)
+        of_run = settings if index == 0 else replace(settings, run=None)
         began_ms = started_ms if index == 0 else int(time.time() * 1000)
         finished = run_session(request, index, began_ms, of_run)
         _show(finished)
@@ -165,6 +179,18 @@ def import_command(folder: Path) -> None:
         click.echo(f"refused {refused.path}: {refused.reason}", err=True)
     if report.refused:
         raise BadRecord(f"{len(report.refused)} files were not imported")
+
+
+@program.command(context_settings={"ignore_unknown_options": True})
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF mlflow ui]")
+def ui(port: int, options: tuple[str, ...]) -> None:
+    """Open the measurements in MLflow's UI on 127.0.0.1, or say where the server is that holds them."""
+    served = store.served_at()
+    for name, address in store.cells_addresses(served or f"http://127.0.0.1:{port}"):
+        click.echo(f"{name}: {address}")
+    if served is None:
+        store.serve(port, options)
 
 
 @program.command()

@@ -6,14 +6,25 @@
 from __future__ import annotations
 
 
-class DecodeFloorError(Exception):
-    """A failure the user can act on. The message says what was wrong, what is allowed and what to do."""
+class _OneLine(BaseException):
+    """What every error of the family has."""
 
     exit_code = 1
     reason = "error"
 
     def __str__(self) -> str:
         return " ".join(super().__str__().split())
+
+
+class DecodeFloorError(_OneLine, Exception):
+    """A failure the user can act on. The message says what was wrong, what is allowed and what to do."""
+
+
+class Stopped(_OneLine):
+    """Somebody told us to stop. No `Exception`, so that nothing which copes with failures copes with it."""
+
+
+Failure = DecodeFloorError | Stopped
 
 
 class UnknownName(DecodeFloorError):
@@ -135,20 +146,21 @@ class Mismatch(DecodeFloorError):
     reason = "mismatch"
 
 
-class Interrupted(DecodeFloorError):
+class Interrupted(Stopped):
     """Ctrl-C."""
 
     exit_code = 130
     reason = "interrupted"
 
 
-class Terminated(DecodeFloorError):
+class Terminated(Stopped):
     """SIGTERM, or the death of the process that started us."""
 
     exit_code = 143
     reason = "terminated"
 
 
-def family() -> tuple[type[DecodeFloorError], ...]:
+def family() -> tuple[type[Failure], ...]:
     """All errors of the family, in order of their exit codes."""
-    return tuple(sorted(DecodeFloorError.__subclasses__(), key=lambda error: error.exit_code))
+    kinds: list[type[Failure]] = [*DecodeFloorError.__subclasses__(), *Stopped.__subclasses__()]
+    return tuple(sorted(kinds, key=lambda kind: kind.exit_code))

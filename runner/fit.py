@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from runner import floors, registry
+from runner import catalogue, floors, host, registry
 from runner.cell import Cell
 from runner.errors import Infeasible
 from runner.judgement import VERIFY_LIMIT_BYTES
 from runner.protocol import Protocol
-from runner.runtimes.eager import PREFILL_CHUNK_TOKENS
+from runner.resolve import CPU
 from runner.shape import ModelShape
 
 # CUDA context, module code and the libraries' workspaces; on a CPU the interpreter with torch loaded
 LIBRARY_BYTES = {"cuda": 10**9, "cpu": 5 * 10**8}
+PROBE_BYTES = 4 * 2**30
+PROBE_CACHE_MULTIPLE = 16
+UNKNOWN_CACHE_BYTES = 2**25
+
+MODEL_NEED = ("weights, KV cache, verification, workspace", "choose a smaller model, ctx or quant")
+PROBE_NEED = ("the bandwidth probe reads 16 times the last-level cache", "free some of it")
 
 
-def prefill_bytes(shape: ModelShape, ctx: int, dtype_bytes: int) -> int:
+def prefill_bytes(shape: ModelShape, ctx: int, dtype_bytes: int, chunk_tokens: int) -> int:
     """Activations alive at once while a chunk of the prompt passes through one layer; an upper estimate.
 
     Per token of the chunk: residual, normed copy and the products of q, k, v, o (4 hidden-sized and 2
@@ -22,28 +28,50 @@ def prefill_bytes(shape: ModelShape, ctx: int, dtype_bytes: int) -> int:
     the whole context: keys and values repeated for every query head, and one attention mask of chunk x ctx.
     Only the last token has logits.
     """
-    chunk = min(ctx, PREFILL_CHUNK_TOKENS)
+    chunk = min(ctx, chunk_tokens)
     rows = 4 * shape.hidden + 2 * (shape.q_width + shape.kv_width) + 3 * shape.intermediate
     repeated = 2 * shape.q_width * ctx
     mask = chunk * ctx
     return (chunk * rows + repeated + mask + shape.vocab) * dtype_bytes
 
 
-def predicted_bytes(cell: Cell, shape: ModelShape, protocol: Protocol, device_kind: str) -> int:
-    """Weights, allocated KV, verify, prefill's activations, libraries, all at once: an upper estimate."""
+def probe_bytes(device_kind: str, cache_bytes: int | None, memory_bytes: int) -> int:
+    """What the read probe reads: 16 times the last-level cache, on a card at least 4 GiB or an eighth of its memory."""
+    at_least = PROBE_CACHE_MULTIPLE * (cache_bytes or UNKNOWN_CACHE_BYTES)
+    return max(at_least, min(PROBE_BYTES, memory_bytes // 8)) if device_kind == "cuda" else at_least
+
+
+def model_bytes(cell: Cell, shape: ModelShape, protocol: Protocol) -> int:
+    """Weights, allocated KV, verify and prefill's activations, all at once."""
     dtype_bytes = floors.DTYPE_BYTES[cell.dtype]
     weights = registry.weight_format(cell.quant).weight_bytes(shape, dtype_bytes)
     positions = floors.kv_alloc_tokens(cell.ctx, protocol.warmup, protocol.steps)
     kv = positions * floors.kv_bytes_per_token(shape, dtype_bytes)
-    transient = VERIFY_LIMIT_BYTES + prefill_bytes(shape, cell.ctx, dtype_bytes)
-    return weights + kv + transient + LIBRARY_BYTES[device_kind]
+    chunk_tokens = registry.runtime(cell.runtime).DECLARATION.prefill_chunk_tokens
+    return weights + kv + VERIFY_LIMIT_BYTES + prefill_bytes(shape, cell.ctx, dtype_bytes, chunk_tokens)
+
+
+def predicted_bytes(cell: Cell, shape: ModelShape, protocol: Protocol, device_kind: str, probe: int) -> int:
+    """Libraries, and the probe's buffer or the model: the first is freed before the second is built."""
+    return LIBRARY_BYTES[device_kind] + max(probe, model_bytes(cell, shape, protocol))
 
 
 def check(cell: Cell, shape: ModelShape, protocol: Protocol, device_kind: str, available_bytes: int) -> None:
     """Raises Infeasible when the prediction exceeds what the device has (a CPU: what is available now)."""
-    needed = predicted_bytes(cell, shape, protocol, device_kind)
+    probe = probe_bytes(device_kind, _cache_bytes(cell.gpu), available_bytes)
+    needed = predicted_bytes(cell, shape, protocol, device_kind, probe)
     if needed > available_bytes:
+        what, remedy = PROBE_NEED if probe > model_bytes(cell, shape, protocol) else MODEL_NEED
         raise Infeasible(
-            f"{cell.title} needs about {needed / 1e9:.1f} GB (weights, KV cache, verification, workspace); "
-            f"this device has {available_bytes / 1e9:.1f} GB: choose a smaller model, ctx or quant"
+            f"{cell.title} needs about {needed / 1e9:.1f} GB ({what}); "
+            f"this device has {available_bytes / 1e9:.1f} GB: {remedy}"
         )
+
+
+def _cache_bytes(gpu: str) -> int | None:
+    """Of the last level; the card itself is asked by the worker only."""
+    if gpu == CPU:
+        return host.last_level_cache_bytes()
+    entry = catalogue.gpus().get(gpu)
+    mebibytes = entry.l2_mib.value if entry else None
+    return None if mebibytes is None else int(mebibytes * 2**20)

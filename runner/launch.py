@@ -26,9 +26,11 @@ from typing import Any
 from runner import record, signals
 from runner.errors import (
     DecodeFloorError,
+    Failure,
     Infeasible,
     Interrupted,
     OutOfMemory,
+    Stopped,
     Terminated,
     WorkerFailed,
     WorkerTimeout,
@@ -101,7 +103,7 @@ def run_worker(
     output.end()
     written = _written(job)
     if written is not None:
-        if isinstance(stopped, Interrupted | Terminated):
+        if isinstance(stopped, Stopped):
             raise type(stopped)(f"{stopped}; the record was already complete: {job.record_path}")
         return written
     code = None if process is None else process.returncode
@@ -118,7 +120,7 @@ def _job_file(job: Job) -> Iterator[Path]:
 
 def _run(
     command: Sequence[str], job: Job, output: _Output, timeout_s: float
-) -> tuple[DecodeFloorError | None, subprocess.Popen[bytes] | None]:
+) -> tuple[Failure | None, subprocess.Popen[bytes] | None]:
     """Run to the end, the deadline or a stopping signal; the process is gone when this returns.
 
     Signals are held but while we wait: one between the fork and the assignment would leave a process that
@@ -133,7 +135,7 @@ def _run(
                     _follow(process, output, timeout_s, wake)
             finally:
                 _stop(process, output)
-    except DecodeFloorError as error:
+    except (DecodeFloorError, Stopped) as error:
         return error, process
     return None, process
 
@@ -269,7 +271,7 @@ def _outcome(error: dict[str, Any], code: int | None, last_output: Iterable[str]
     }
 
 
-def _cause(stopped: DecodeFloorError | None, code: int | None, output: _Output) -> dict[str, Any]:
+def _cause(stopped: Failure | None, code: int | None, output: _Output) -> dict[str, Any]:
     if stopped is not None:
         return {"reason": stopped.reason, "message": str(stopped)}
     if output.error is not None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import host
+from runner import host, process
 from runner.errors import GpuNotFound, MissingPackage
 
 DEV = Path("/dev")
@@ -345,7 +345,7 @@ def _processes(nvml: Any, handle: Any) -> dict[str, Any]:
     running = _ask_first(nvml, PROCESSES, handle)
     if running is None:
         return {"other_processes": None, "process_ids_visible": None}
-    ids = {process.pid for process in running}
+    ids = {each.pid for each in running}
     visible = True if os.getpid() in ids else (False if _uses_cuda() else None)
     others = None if visible is False else sum(not _is_family(pid) for pid in ids)
     return {"other_processes": others, "process_ids_visible": visible}
@@ -359,21 +359,5 @@ def _uses_cuda() -> bool:
 
 def _is_family(pid: int) -> bool:
     """Is it this process, one that started it, or one that it started?"""
-    return pid in _lineage(os.getpid()) or os.getpid() in _lineage(pid)
-
-
-def _lineage(pid: int) -> list[int]:
-    """A process and its ancestors, as far as /proc tells."""
-    line = [pid]
-    while (parent := _parent(line[-1])) and parent not in line:
-        line.append(parent)
-    return line
-
-
-def _parent(pid: int) -> int | None:
-    try:
-        # the second field, the program's name in brackets, can hold blanks and brackets itself
-        fields = (host.PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
-        return int(fields[1])
-    except (OSError, ValueError, IndexError):
-        return None
+    own = os.getpid()
+    return pid in (own, *process.ancestors(own)) or own in process.ancestors(pid)

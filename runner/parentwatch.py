@@ -1,4 +1,8 @@
-"""Nothing is left behind: the worker dies with its parent; the entry notices the death of `mlflow run`."""
+"""Nothing is left behind: the worker dies with its parent; the entry notices the death of `mlflow run`.
+
+Who starts a process may be gone before that process looks. So it says who it is beforehand, in the variable
+DECODE_FLOOR_PARENT_PID: the parent to its worker, and the shell of the entry point (`$PPID`) to the entry.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +11,22 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+
+from runner import process
 
 PARENT_PID_VARIABLE = "DECODE_FLOOR_PARENT_PID"
 PR_SET_PDEATHSIG = 1
 SHELLS = ("bash", "sh", "dash")
 DEATH_MESSAGE = "the process that started us died"
+INIT = 1
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent dies; exits at once when that has already happened.
-
-    The parent says who it is in DECODE_FLOOR_PARENT_PID: between its fork and this call it may have died, and
-    its death would then send no signal.
-    """
+    """Have the kernel kill this process when its parent dies; exits at once when that has already happened."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    expected = os.environ.get(PARENT_PID_VARIABLE)
-    if expected is not None and os.getppid() != int(expected):
+    if _expected() not in (None, os.getppid()):
         os._exit(128 + signal.SIGKILL)
 
 
@@ -36,7 +38,9 @@ def starters() -> tuple[int, ...]:
     somebody's terminal, whose end (think of nohup) is not ours.
     """
     found = []
-    for pid in _ancestors(os.getpid()):
+    for pid in process.ancestors(os.getpid()):
+        if pid == INIT:
+            break
         shell, command = _is_shell(pid), _arguments(pid)
         if shell and "-c" not in command[1:2]:
             break
@@ -49,14 +53,29 @@ def starters() -> tuple[int, ...]:
 def watch_ancestors(on_death: Callable[[], None] | None = None) -> tuple[int, ...]:
     """Watch those who started us from a thread that sleeps in the kernel; returns the pids watched.
 
-    When one dies, `on_death` is called and this process gets SIGTERM, so that the ordinary path stops the
-    worker and closes the run. Where the kernel has no pidfd (before Linux 5.3) nothing is watched.
+    When one dies, or is dead already, `on_death` is called and this process gets SIGTERM, so that the ordinary path
+    stops the worker and closes the run. Where the kernel has no pidfd (before Linux 5.3) nothing is watched.
     """
-    watched = {pid: descriptor for pid in starters() if (descriptor := process_descriptor(pid)) is not None}
-    if watched:
+    pids = starters()
+    watched = {pid: descriptor for pid in pids if (descriptor := process_descriptor(pid)) is not None}
+    if _is_orphan(pids):
+        _tell_death(on_death)
+    elif watched:
         arguments = (tuple(watched.values()), on_death)
         threading.Thread(target=_await_death, args=arguments, daemon=True, name="parentwatch").start()
     return tuple(watched)
+
+
+def _is_orphan(pids: tuple[int, ...]) -> bool:
+    """Has one of them died before it was watched, or before it was seen at all? Asked when all are watched."""
+    gone = _expected() not in (None, INIT, *process.ancestors(os.getpid()))
+    return gone or starters() != pids
+
+
+def _expected() -> int | None:
+    """Who started us, by their own account."""
+    text = os.environ.get(PARENT_PID_VARIABLE, "")
+    return int(text) if text.isdecimal() else None
 
 
 def process_descriptor(pid: int) -> int | None:
@@ -72,24 +91,13 @@ def _await_death(descriptors: tuple[int, ...], on_death: Callable[[], None] | No
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
     poll.poll()
+    _tell_death(on_death)
+
+
+def _tell_death(on_death: Callable[[], None] | None) -> None:
     if on_death is not None:
         on_death()
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _ancestors(pid: int) -> Iterator[int]:
-    """Parent, grandparent, ... without init."""
-    while (pid := _parent(pid)) > 1:
-        yield pid
-
-
-def _parent(pid: int) -> int:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return 0
-    # the command's name stands in parentheses and may itself hold spaces and parentheses
-    return int(stat.rpartition(")")[2].split()[1])
 
 
 def _is_shell(pid: int) -> bool:

@@ -6,10 +6,13 @@ import errno
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from runner.cell import Cell
 from runner.errors import BadRecord, DiskFull
+from runner.spool import reserve_path
 
 SCHEMA_VERSION = 1
 MEASURED = "measured"
@@ -44,13 +47,17 @@ MEASURED_ONLY = (
 def write_text_durably(path: Path, text: str) -> None:
     """Write to a temporary name, fsync, rename, fsync the folder: a reader sees the whole text or no file.
 
-    Raises DiskFull when there is no space; nothing half-written is left behind.
+    Uses up the space reserved for `path`, if any. Raises DiskFull when there is none; nothing half-written is left.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "w", encoding="utf-8") as file:
+        with suppress(FileNotFoundError):
+            os.replace(reserve_path(path), temporary)
+        # without O_TRUNC, which would give the reserved blocks away
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o666), "w", encoding="utf-8") as file:
             file.write(text)
+            file.truncate()
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -119,7 +126,6 @@ def is_measured(record: Mapping[str, Any]) -> bool:
 
 
 def file_name(record: Mapping[str, Any]) -> str:
-    """`<model>-<ctx>-<quant>-<runtime>-<cache>-<index>-<session id>.json`: what it is, readable in a folder listing."""
-    cell, session = record["cell"], record["session"]
-    parts = (cell["model"], cell["ctx"], cell["quant"], cell["runtime"], cell["cache"], session["index"], session["id"])
-    return "-".join(str(part) for part in parts) + ".json"
+    """`<words of the cell>-<index>-<session id>.json`: what it is, readable in a folder listing."""
+    cell, session = Cell.from_json(record["cell"]), record["session"]
+    return "-".join((*cell.words, str(session["index"]), str(session["id"]))).replace(":", "=") + ".json"

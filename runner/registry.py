@@ -37,14 +37,15 @@ class KernelDeclaration:
 
 @dataclass(frozen=True)
 class RuntimeDeclaration:
-    """What a runtime can execute. The first cache and attention named are its defaults; `options` maps each option
-    it takes to the values allowed."""
+    """What a runtime can execute. The first cache and attention named are its defaults; prefill passes at most
+    `prefill_chunk_tokens` of the prompt at once; `options` maps each option it takes to the values allowed."""
 
     name: str
     caches: tuple[str, ...]
     attentions: tuple[str, ...]
     quants: tuple[str, ...]
     graph_mode: str
+    prefill_chunk_tokens: int
     options: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 

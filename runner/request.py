@@ -10,6 +10,7 @@ from runner.vocabulary import AUTO, plain_token
 SYNTHETIC = "synthetic"
 HUB = "hub"
 NONE = "none"
+LARGEST_NUMBER = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,17 @@ class Request:
 
 
 def whole_number(field: str, value: str, minimum: int) -> int:
-    """The value as an integer of at least `minimum`; raises BadValue otherwise."""
+    """The value as an integer from `minimum` to LARGEST_NUMBER; raises BadValue otherwise."""
     digits = value.removeprefix("-")
-    if not (digits.isascii() and digits.isdecimal() and len(digits) < 19):
+    if not (digits.isascii() and digits.isdecimal()):
         raise BadValue(f"{field}={value}: must be a whole number of at least {minimum}")
-    if int(value) < minimum:
+    # Python refuses to read a number of thousands of digits
+    number = int(value[: len(str(LARGEST_NUMBER)) + 1])
+    if number < minimum:
         raise BadValue(f"{field}={value}: must be at least {minimum}")
-    return int(value)
+    if number > LARGEST_NUMBER:
+        raise BadValue(f"{field}={value}: must be at most {LARGEST_NUMBER}")
+    return number
 
 
 def option_map(text: str) -> dict[str, str]:

@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-import errno
-import shutil
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from runner import checkpoint, errors, fit, host, hostlock, launch, nvml, record, store
-from runner.errors import (
-    BadValue,
-    DecodeFloorError,
-    DiskFull,
-    Infeasible,
-    InvalidSession,
-    WorkerFailed,
-)
+from runner import checkpoint, errors, fit, host, hostlock, launch, nvml, record, spool, store
+from runner.errors import DecodeFloorError, Failure, Infeasible, InvalidSession, Stopped, WorkerFailed
+from runner.protocol import Protocol
 from runner.request import Request
 from runner.resolve import CPU, Plan, resolve
 from runner.worker.job import Job, SessionInfo, record_head
 
 SESSION_ID_LENGTH = 16
-SPOOL_MINIMUM_BYTES = 1 << 20  # a record takes at most 32 KiB; less than this is a disk about to be full
+RECORD_BYTES, RECORD_BYTES_PER_STEP = 1 << 16, 128
 SHARED_HOST = "shared-host"
 
 Commit = Callable[[dict[str, Any], str | None, Path], str]
 """(record, the run `mlflow run` made or None, the record's file) → the id of the run in the store."""
 OnProgress = Callable[[str, float], None]
 """Told what happens now and the seconds since the session began."""
+Kind = TypeVar("Kind", DecodeFloorError, Stopped)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How sessions are run. `commit` None leaves records in the spool; `run_id` is the run MLflow made."""
+    """How sessions are run. `commit` None leaves records in the spool; `run` is the one MLflow made."""
 
     spool: Path
     commit: Commit | None
-    run_id: str | None
+    run: store.EntryRun | None
     share_host: bool
     timeout_s: float
     on_progress: OnProgress
@@ -56,7 +50,7 @@ class Finished:
     store_error: DecodeFloorError | None = None
 
     @property
-    def error(self) -> DecodeFloorError | None:
+    def error(self) -> Failure | None:
         """What the command must fail with; a failed session goes before a store that was away."""
         return failure(self.record) or self.store_error
 
@@ -68,15 +62,30 @@ def run_session(request: Request, index: int, started_ms: int, settings: Setting
     be resolved, DiskFull, and Interrupted or Terminated outside of the measurement.
     """
     plan = resolve(request, () if request.gpu == CPU else nvml.list_gpus())
-    _prepare_spool(settings.spool)
     job = _job(request, plan, index, started_ms, settings)
-    if settings.run_id is not None:
-        store.open_run(settings.run_id)
-        store.remember_run(Path(job.record_path), settings.run_id)
-    return _committed(_measured(job, plan, settings), Path(job.record_path), settings)
+    path = Path(job.record_path)
+    with spool.reserved(path, _reserve_bytes(plan.protocol)), _host(job, settings) as ready:
+        if settings.run is not None:
+            store.remember_run(path, settings.run.id)
+        return _committed(_measured(ready, plan, settings), path, settings)
 
 
-def failure(found: dict[str, Any]) -> DecodeFloorError | None:
+def _reserve_bytes(protocol: Protocol) -> int:
+    """More than a record takes: sections of at most 64 KiB, and of each step a time in every pass."""
+    return RECORD_BYTES + protocol.steps * RECORD_BYTES_PER_STEP
+
+
+@contextmanager
+def _host(job: Job, settings: Settings) -> Iterator[Job]:
+    """Hold the host while loading, measuring and storing, for each would fall into another session's windows."""
+    asked = time.monotonic()
+    with hostlock.hold(settings.share_host, lambda text: settings.on_progress(text, 0.0)):
+        # waiting for others is no cost of this session
+        waited_ms = int((time.monotonic() - asked) * 1000)
+        yield replace(job, session=replace(job.session, started_ms=job.session.started_ms + waited_ms))
+
+
+def failure(found: dict[str, Any]) -> Failure | None:
     """The error that a record tells of, None for a valid session."""
     if found["valid"]:
         return None
@@ -85,22 +94,6 @@ def failure(found: dict[str, Any]) -> DecodeFloorError | None:
     outcome = found["outcome"]
     kinds = {kind.reason: kind for kind in errors.family()}
     return kinds.get(outcome.get("reason", ""), WorkerFailed)(outcome["message"])
-
-
-def _prepare_spool(spool: Path) -> None:
-    """Raises DiskFull or BadValue now rather than after the measurement."""
-    try:
-        spool.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(spool).free
-        probe = spool / f".{uuid.uuid4().hex}.tmp"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"no space left in the spool {spool}: free some or choose another with --spool") from error
-        raise BadValue(f"the spool {spool} cannot be written ({error.strerror}): choose with --spool") from error
-    if free < SPOOL_MINIMUM_BYTES:
-        raise DiskFull(f"only {free} bytes free in the spool {spool}: free some or choose another with --spool")
 
 
 def _job(request: Request, plan: Plan, index: int, started_ms: int, settings: Settings) -> Job:
@@ -127,25 +120,24 @@ def _measured(job: Job, plan: Plan, settings: Settings) -> dict[str, Any]:
     except Infeasible as error:
         return launch.failure_record(job, launch.outcome(error))
     folder = None if plan.checkpoint is None else str(checkpoint.fetch(plan.checkpoint))
-    asked = time.monotonic()
-    with hostlock.hold(settings.share_host, lambda text: settings.on_progress(text, 0.0)):
-        # waiting for others is no cost of this session
-        waited_ms = int((time.monotonic() - asked) * 1000)
-        session = replace(job.session, started_ms=job.session.started_ms + waited_ms)
-        ready = replace(job, session=session, checkpoint=folder)
-        return launch.run_worker(ready, settings.timeout_s, settings.on_progress)
+    return launch.run_worker(replace(job, checkpoint=folder), settings.timeout_s, settings.on_progress)
 
 
 def _committed(found: dict[str, Any], path: Path, settings: Settings) -> Finished:
     if settings.commit is None:
         return Finished(found, path)
     try:
-        return Finished(found, path, run=settings.commit(found, settings.run_id, path))
+        committed = settings.commit(found, settings.run.id if settings.run else None, path)
     except DecodeFloorError as error:
         return Finished(found, path, store_error=_kept(error, path))
+    except Stopped as error:
+        raise _kept(error, path) from error
+    if settings.run is not None:
+        settings.run.closed()
+    return Finished(found, path, run=committed)
 
 
-def _kept(error: DecodeFloorError, path: Path) -> DecodeFloorError:
+def _kept(error: Kind, path: Path) -> Kind:
     """The same error, saying where the record is and what to do with it."""
     text = str(error)
     if str(path.parent) not in text:

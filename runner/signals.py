@@ -2,7 +2,9 @@
 for a moment.
 
 A signal raises `Interrupted` or `Terminated` in the main thread. While held it waits until the hold ends:
-between the start of a process and the variable that remembers it, an exception would leave an orphan.
+between the start of a process and the variable that remembers it, an exception would leave an orphan. The first
+signal decides; those after it (a second Ctrl-C, the SIGTERM with which MLflow follows up the first) change nothing,
+for the way out that it began stops the worker and closes the run, and takes a bounded time.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from runner.errors import DecodeFloorError, Interrupted, Terminated
+from runner.errors import Interrupted, Stopped, Terminated
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -21,8 +23,9 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class _State:
     """`holds` is the depth of nested holds, `cause` explains a SIGTERM that this process sent itself."""
 
+    stopped = False
     holds = 0
-    pending: DecodeFloorError | None = None
+    pending: Stopped | None = None
     cause: str | None = None
 
 
@@ -89,14 +92,15 @@ def _raise_pending() -> None:
 
 
 def _handle(number: int, _frame: FrameType | None) -> None:
-    error = _error(number)
-    if _State.holds:
-        _State.pending = error
-    else:
-        raise error
+    if _State.stopped:
+        return
+    _State.stopped = True
+    _State.pending = _error(number)
+    if not _State.holds:
+        _raise_pending()
 
 
-def _error(number: int) -> DecodeFloorError:
+def _error(number: int) -> Stopped:
     if number == signal.SIGINT:
         return Interrupted("stopped by Ctrl-C")
     return Terminated(_State.cause or f"stopped by {signal.Signals(number).name}")

@@ -23,8 +23,8 @@ DECLARATION = RuntimeDeclaration(
     quants=("bf16",),
     graph_mode="none",
     options={SDPA: BACKENDS},
+    prefill_chunk_tokens=2048,
 )
-PREFILL_CHUNK_TOKENS = 2048
 
 
 class EagerStep:
@@ -46,8 +46,9 @@ class EagerStep:
 
     def prefill(self, tokens: int) -> torch.Tensor:
         self.cache.clear()
-        for start in range(0, tokens, PREFILL_CHUNK_TOKENS):
-            chunk = self.tokens.sequence[start : min(start + PREFILL_CHUNK_TOKENS, tokens)]
+        size = DECLARATION.prefill_chunk_tokens
+        for start in range(0, tokens, size):
+            chunk = self.tokens.sequence[start : min(start + size, tokens)]
             self._forward(chunk, self.tokens.sequence.new_tensor(range(start, start + len(chunk))))
         self.position.fill_(tokens)
         return self.chosen

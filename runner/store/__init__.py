@@ -6,18 +6,21 @@ Importing this package is cheap; MLflow itself is imported by the first call tha
 from __future__ import annotations
 
 from runner.store.commit import commit
-from runner.store.entry import close_abandoned, fail_run, open_run
+from runner.store.entry import EntryRun, entry_run
 from runner.store.importing import ImportReport, Refused, import_folder
 from runner.store.sidecar import remember_run, remembered_run
+from runner.store.ui import cells_addresses, serve, served_at
 
 __all__ = [
+    "EntryRun",
     "ImportReport",
     "Refused",
-    "close_abandoned",
+    "cells_addresses",
     "commit",
-    "fail_run",
+    "entry_run",
     "import_folder",
-    "open_run",
     "remember_run",
     "remembered_run",
+    "serve",
+    "served_at",
 ]

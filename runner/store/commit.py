@@ -42,14 +42,15 @@ def commit(record: dict[str, Any], run_id: str | None, spooled: Path | None = No
 
 def store_view(client: MlflowClient, shown: View, run_id: str | None) -> Committed:
     """Find or create the run and fill it. BadRecord where the store has other content for the session."""
-    home = experiment.experiment_id(client)
-    run = _session_run(client, home, shown.session) or _made_by_mlflow(client, run_id, shown.session)
+    run = _session_run(client, shown.session) or _made_by_mlflow(client, run_id, shown.session)
     if run is None:
+        home = experiment.home(client)
         run = client.create_run(home, shown.started_ms, {SESSION_TAG: shown.session}, shown.name)
     filled = COMMITTED_TAG in run.data.tags
     if filled:
         _check_same(run, shown)
     else:
+        experiment.describe(client, run.info.experiment_id)
         _fill(client, run, shown)
     if not filled or run.info.status != shown.status:  # killed in between, or closed by `mlflow run` as failed
         terminate(client, run.info.run_id, shown.status, shown.finished_ms)
@@ -64,25 +65,29 @@ def _check_same(run: Run, shown: View) -> None:
         )
 
 
-def _session_run(client: MlflowClient, home: str, session: str) -> Run | None:
-    found = client.search_runs(experiment.places(home), f"tags.{SESSION_TAG} = '{session}'", max_results=1)
+def _session_run(client: MlflowClient, session: str) -> Run | None:
+    found = client.search_runs(experiment.places(client), f"tags.{SESSION_TAG} = '{session}'", max_results=1)
     return found[0] if found else None
 
 
 def _made_by_mlflow(client: MlflowClient, run_id: str | None, session: str) -> Run | None:
     """The run `mlflow run` made; None where this store does not know it or another session took it."""
+    run = None if run_id is None else known_run(client, run_id)
+    if run is None or run.info.lifecycle_stage != "active":
+        return None
+    return run if run.data.tags.get(SESSION_TAG, session) == session else None
+
+
+def known_run(client: MlflowClient, run_id: str) -> Run | None:
+    """The run of that id, None where this store has none."""
     from mlflow.exceptions import MlflowException
 
-    if run_id is None:
-        return None
     try:
-        run = client.get_run(run_id)
+        return client.get_run(run_id)
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return None
         raise
-    taken = run.info.lifecycle_stage != "active" or run.data.tags.get(SESSION_TAG, session) != session
-    return None if taken else run
 
 
 def _fill(client: MlflowClient, run: Run, shown: View) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner import signals
 from runner.errors import DecodeFloorError, DiskFull, MissingPackage, StoreUnreachable
 from runner.store import address
 
@@ -38,7 +39,10 @@ def opened(spooled: Path | None = None) -> Iterator[MlflowClient]:
     """
     uri = address.tracking_uri()
     with _one_line_errors(uri, spooled), address.locked(uri):
-        yield _client(uri)
+        # MLflow cut off by a signal in the middle of its import could not be used to close the run
+        with signals.held():
+            client = _client(uri)
+        yield client
 
 
 def _client(uri: str) -> MlflowClient:

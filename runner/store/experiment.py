@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runner.store import address
 from runner.store.view import NOTE_TAG
-from runner.store.views import view_tags
+from runner.store.views import CELLS, TAG_PREFIX, view_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,8 +22,9 @@ DESCRIPTION = """\
 
 One run is one **session**: one cell (gpu, model, ctx, quant, kernel, runtime, cache) measured in one fresh process.
 
-**To compare cells** choose *Cells* from the menu *Views* (top right): valid sessions, grouped by the tag `cell`, each
-row the mean of its sessions. *Sessions* shows every session by itself.
+**To compare cells** choose *Cells* from the menu *Views* (top right): valid sessions, grouped by the tag `group`, each
+row the mean of its sessions. A group has one cell, protocol, code and environment: what may be averaged.
+*Sessions* shows every session by itself.
 
 - *Chart view*: one section per group of metrics. `floor` how close to the floor, `latency` the clocks and (as a line)
   every timed step, `gpu` temperature, power and clocks before and after, `gate` whether the answer is right, `cost`
@@ -36,31 +37,39 @@ and `exit_code` say why. **KILLED** was interrupted. **flags** mark a right but 
 """
 
 
-def experiment_id(client: MlflowClient) -> str:
-    """The experiment to write to; made, and described, where it does not exist."""
+def home(client: MlflowClient) -> str:
+    """Id of the experiment for runs that MLflow has not put anywhere yet; made where it does not exist."""
+    return _home(client) or str(client.create_experiment(address.experiment_name()))
+
+
+def _home(client: MlflowClient) -> str | None:
     given = os.environ.get("MLFLOW_EXPERIMENT_ID")
     if given:
         return given
-    name = address.experiment_name()
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        return str(client.create_experiment(name, tags=_tags()))
-    if name == address.DEFAULT_EXPERIMENT:
-        _describe(client, found)
-    return str(found.experiment_id)
+    found = client.get_experiment_by_name(address.experiment_name())
+    return None if found is None else str(found.experiment_id)
+
+
+def places(client: MlflowClient) -> list[str]:
+    """Ids of the experiments where our runs may be: the one written to, and MLflow's own."""
+    return list(dict.fromkeys(filter(None, (_home(client), MLFLOWS_OWN))))
+
+
+def describe(client: MlflowClient, experiment_id: str) -> None:
+    """Add description and views where the experiment of one of our runs lacks them; what someone wrote there stays.
+
+    Also in MLflow's own experiment, where a plain `mlflow run .` puts its run and no MLproject can say otherwise.
+    """
+    has = client.get_experiment(experiment_id).tags
+    for name, value in _tags().items():
+        if name not in has:
+            client.set_experiment_tag(experiment_id, name, value)
+
+
+def with_views(client: MlflowClient) -> list[Experiment]:
+    """The experiments that have our views."""
+    return [found for found in client.search_experiments() if f"{TAG_PREFIX}{CELLS}" in found.tags]
 
 
 def _tags() -> dict[str, str]:
     return {NOTE_TAG: DESCRIPTION, KIND_TAG: MODEL_TRAINING, **view_tags()}
-
-
-def _describe(client: MlflowClient, found: Experiment) -> None:
-    """Add what an experiment made by `mlflow run --experiment-name` lacks; what someone wrote there stays."""
-    for name, value in _tags().items():
-        if name not in found.tags:
-            client.set_experiment_tag(found.experiment_id, name, value)
-
-
-def places(home: str) -> list[str]:
-    """Ids of the experiments where our runs may be: the one written to, and MLflow's own."""
-    return list(dict.fromkeys((home, MLFLOWS_OWN)))

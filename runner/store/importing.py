@@ -49,7 +49,7 @@ def import_folder(folder: Path) -> ImportReport:
             refused.append(Refused(path, str(error).removeprefix(f"{path}: ")))
         else:
             done[already].append(run_id)
-    return ImportReport(tuple(done[False]), tuple(done[True]), tuple(refused), tuple(close_abandoned()))
+    return ImportReport(tuple(done[False]), tuple(done[True]), tuple(refused), tuple(close_abandoned(folder)))
 
 
 def _import_file(path: Path) -> tuple[str, bool]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runner.record import write_text_durably
 
-_RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}")
+RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}")
 
 
 def sidecar_path(record_path: Path) -> Path:
@@ -29,4 +29,4 @@ def remembered_run(record_path: Path) -> str | None:
         text = sidecar_path(record_path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return None
-    return text if _RUN_ID.fullmatch(text) else None
+    return text if RUN_ID.fullmatch(text) else None

@@ -21,6 +21,8 @@ CELL_TAGS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtyp
 NOTE_TAG = "mlflow.note.content"
 SESSION_TAG = "session"
 COMMITTED_TAG = "decode_floor.committed"
+DEFAULT_PROTOCOL = "paper"
+GROUP_HASH_LENGTH = 6
 PARAM_LENGTH, TAG_LENGTH = 6000, 8000  # MLflow's limits; longer params are cut without a word
 
 
@@ -89,6 +91,16 @@ def run_name(record: Record) -> str:
     return f"{Cell.from_json(dict(record['cell'])).title} #{record['session']['index']}"
 
 
+def group(record: Record) -> str:
+    """What is alike in the sessions that may be averaged, for the eye, and a short hash of all of it."""
+    protocol, keys = record["protocol"], record["keys"]
+    alike = [protocol, *(keys.get(name) for name in ("cell_key", "code_key", "env_key"))]
+    words = [Cell.from_json(dict(record["cell"])).title]
+    if protocol["name"] != DEFAULT_PROTOCOL:
+        words.append(str(protocol["name"]))
+    return " ".join((*words, short_hash(alike, GROUP_HASH_LENGTH)))
+
+
 def run_status(record: Record) -> str:
     """FINISHED for a valid session, KILLED for an interrupted one, FAILED for every other."""
     if record["outcome"]["status"] == "interrupted":
@@ -140,6 +152,7 @@ def _tags(record: Record) -> dict[str, str]:
     session, cell, outcome = record["session"], record["cell"], record["outcome"]
     return {
         "cell": Cell.from_json(dict(cell)).title,
+        views.GROUP_TAG: group(record),
         **{name: str(cell[name]) for name in CELL_TAGS},
         **{name: str(key) for name, key in record["keys"].items()},
         "study": session["study"],

@@ -1,8 +1,7 @@
 """Two views preset in MLflow's UI (its menu "Views"): every session, and one row and bar per cell.
 
 MLflow keeps a saved view as a tag of the experiment (`mlflow.sharedViewState.<id>`, read off MLflow 3.17's own UI; a
-UI that does not know the tag shows its usual table). The address that opens one:
-`/#/experiments/<experiment id>/runs?viewStateShareKey=cells&workflowType=machine_learning`.
+UI that does not know the tag shows its usual table).
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ WORDS = ("gpu", "model", "quant", "runtime", "cache", "valid", "flags", "study")
 OPEN_SECTIONS = ("floor", "latency")
 CLOSED_SECTIONS = ("gate", "probe", "bytes", "memory", "gpu", "cost", "cell")
 CELLS, SESSIONS = "cells", "sessions"
+GROUP_TAG = "group"
 
 
 def view_tags() -> dict[str, str]:
@@ -25,6 +25,11 @@ def view_tags() -> dict[str, str]:
         f"{TAG_PREFIX}{CELLS}": _saved("Cells", _cells()),
         f"{TAG_PREFIX}{SESSIONS}": _saved("Sessions", _sessions()),
     }
+
+
+def cells_address(server: str, experiment_id: str) -> str:
+    """Where the UI of an MLflow server shows the cells of an experiment."""
+    return f"{server}/#/experiments/{experiment_id}/runs?viewStateShareKey={CELLS}&workflowType=machine_learning"
 
 
 def _saved(name: str, state: dict[str, Any]) -> str:
@@ -41,7 +46,7 @@ def _cells() -> dict[str, Any]:
         **_charts(),
         "selectedColumns": _numbers(),
         "searchFilter": 'attributes.status = "FINISHED"',
-        "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "cell"}]},
+        "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": GROUP_TAG}]},
     }
 
 

@@ -36,3 +36,21 @@ def test_every_field_changes_the_key():
 
 def test_key_defaults_are_frozen():
     assert KEY_DEFAULTS == {"quant": "bf16", "runtime": "eager", "weights_id": "synthetic-v1", "options": {}}
+
+
+def test_a_title_says_what_differs_from_the_plain_cell():
+    assert cell().title == "qwen2.5-7b 2048 bf16 eager dynamic h200"
+    assert cell(dtype="fp32").title == "qwen2.5-7b 2048 fp32 eager dynamic h200"
+    assert cell(quant="awq", kernel="marlin").title == "qwen2.5-7b 2048 awq marlin eager dynamic h200"
+    assert cell(quant="awq", kernel="marlin", dtype="fp16").title == (
+        "qwen2.5-7b 2048 awq fp16 marlin eager dynamic h200"
+    )
+    changed = cell(attention="flash-attn", weights_id="a09a35458c702b33", options={"mode": "max", "a": "1"})
+    assert changed.title == "qwen2.5-7b 2048 bf16 eager dynamic flash-attn a09a3545 a:1 mode:max h200"
+
+
+def test_every_field_changes_the_title():
+    names = [name for name in cell().to_json() if name not in ("ctx", "options")]
+    titles = {cell(**{name: name}).title for name in names}
+    titles |= {cell().title, cell(ctx=4096).title, cell(options={"a": "b"}).title}
+    assert len(titles) == len(names) + 3

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from runner import __main__, cli, errors, nvml, session, signals
+from runner import __main__, cli, errors, nvml, session, signals, store
 from runner.cli import program
 from runner.nvml import InstalledGpu
 
@@ -60,7 +60,9 @@ def test_help_answers_at_once_and_lists_the_commands(tmp_path: Path) -> None:
     # 0.15 s on an idle machine; the limit that matters to a user is 0.5 s, doubled for a busy one
     assert time.monotonic() - started < 1.0
     assert found.returncode == 0
-    assert {"cell", "import", "verify", "gpus", "models"} <= set(re.findall(r"^  (\w+) ", found.stdout, re.MULTILINE))
+    assert {"cell", "import", "verify", "gpus", "models", "ui"} <= set(
+        re.findall(r"^  (\w+) ", found.stdout, re.MULTILINE)
+    )
 
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
@@ -94,6 +96,10 @@ def test_every_field_of_the_request_is_an_option_that_is_auto() -> None:
         (("cell", "--nonsense", "1"), 2, "No such option"),
         (("nonsense",), 2, "No such command"),
         (("cell", "--sessions", "0"), 2, "--sessions"),
+        (("cell", "--timeout", "nan"), 2, "nan is not more than 0 and at most 604800 seconds"),
+        (("cell", "--timeout", "1e12"), 2, "at most 604800 seconds (7 days)"),
+        (("cell", "--timeout", "0"), 2, "0 is not more than 0"),
+        (("cell", "--ctx", "9" * 21), 11, "must be at most 9223372036854775807"),
         (("verify", "/nonexistent.json"), 24, "1 of 1 records differ"),
         (("import", "/nonexistent"), 11, "no such folder"),
     ],
@@ -247,6 +253,28 @@ def test_models_are_listed(main: Main) -> None:
     assert re.search(r"^  llama-3.1-8b +32 layers x 4096", out, re.MULTILINE)
 
 
+def test_ui_names_the_prepared_view_and_becomes_mlflows_ui(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(store, "cells_addresses", lambda server: [("decode-floor", f"{server}/#/experiments/1")])
+    monkeypatch.setattr(os, "execv", lambda _, command: commands.append(command))
+    monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "sqlite:///another.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@db/mlflow")
+    code, out, _ = main("ui", "--port", "5001", "--workers", "1")
+    assert (code, out) == (0, "decode-floor: http://127.0.0.1:5001/#/experiments/1\n")
+    assert [command[2:] for command in commands] == [
+        ["mlflow", "ui", "--host", "127.0.0.1", "--port", "5001", "--workers", "1"]
+    ]
+    # not on the command line, which everybody on the host can read
+    assert os.environ["MLFLOW_BACKEND_STORE_URI"] == "postgresql://me:secret@db/mlflow"
+
+
+def test_ui_of_a_server_starts_no_second_one(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "cells_addresses", lambda server: [("decode-floor", f"{server}/#/experiments/1")])
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("started a server"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@tracking:5000/")
+    assert main("ui")[:2] == (0, "decode-floor: http://me:***@tracking:5000/#/experiments/1\n")
+
+
 def test_verify_takes_files_and_folders(main: Main, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert main("verify", str(tmp_path / "empty")) == (0, "ok 0 records\n", "")
@@ -263,16 +291,16 @@ def test_under_mlflow_run_a_stopped_command_kills_the_run(
     main: Main, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     kind = {error.reason: error for error in errors.family()}[name]
-    closed = _stopped_under_mlflow(main, monkeypatch, kind("stopped"))
-    assert closed == [("run-1", name, kind.exit_code, "stopped", True)]
+    error = kind("stopped")
+    assert _stopped_under_mlflow(main, monkeypatch, error) == [("run-1", error)]
 
 
 def test_under_mlflow_run_an_error_fails_the_run(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
-    closed = _stopped_under_mlflow(main, monkeypatch, errors.GpuNotFound("no L4"))
-    assert closed == [("run-1", "gpu-not-found", 14, "no L4", False)]
+    error = errors.GpuNotFound("no L4")
+    assert _stopped_under_mlflow(main, monkeypatch, error) == [("run-1", error)]
 
 
-def _stopped_under_mlflow(main: Main, monkeypatch: pytest.MonkeyPatch, error: Exception) -> list[tuple[Any, ...]]:
+def _stopped_under_mlflow(main: Main, monkeypatch: pytest.MonkeyPatch, error: errors.Failure) -> list[tuple[Any, ...]]:
     closed: list[tuple[Any, ...]] = []
 
     def fail(*_: object) -> None:
@@ -280,7 +308,7 @@ def _stopped_under_mlflow(main: Main, monkeypatch: pytest.MonkeyPatch, error: Ex
 
     monkeypatch.setenv("MLFLOW_RUN_ID", "run-1")
     monkeypatch.setattr("runner.parentwatch.watch_ancestors", lambda _: ())
-    monkeypatch.setattr("runner.store.fail_run", lambda *arguments: closed.append(arguments))
+    monkeypatch.setattr("runner.store.entry._close", lambda *arguments: closed.append(arguments))
     monkeypatch.setattr(cli, "run_session", fail)
     main("cell")
     return closed

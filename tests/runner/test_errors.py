@@ -31,5 +31,11 @@ def test_exit_codes_and_reasons_are_distinct() -> None:
     assert len({kind.exit_code for kind in family}) == len({kind.reason for kind in family}) == len(family)
 
 
+def test_being_stopped_is_no_failure_that_something_could_cope_with() -> None:
+    assert not issubclass(errors.Stopped, Exception)
+    assert {errors.Interrupted, errors.Terminated} <= {*errors.family()}
+    assert str(errors.Interrupted("two\nlines")) == "two lines"
+
+
 def test_a_message_is_one_line() -> None:
     assert str(errors.BadValue("two\nlines   and spaces")) == "two lines and spaces"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
-from runner import catalogue, fit
+from runner import catalogue, fit, host
 from runner.cell import Cell
 from runner.errors import Infeasible
 from runner.protocol import NAMED
+from runner.worker import probes
 
 PAPER = NAMED["paper"]
 L4_BYTES = 23034 * 2**20  # NVML's total of an L4: 23034 MiB
@@ -23,7 +25,7 @@ def test_prefill_by_hand() -> None:
     shape = catalogue.models()["tiny"].shape
     # chunk = 64; rows = 4·128 + 2·(4·32 + 2·32) + 3·256 = 512 + 384 + 768 = 1664
     # 64·1664 = 106496; repeated K and V 2·128·64 = 16384; mask 64·64 = 4096; logits 512; in bf16 2 bytes each
-    assert fit.prefill_bytes(shape, ctx=64, dtype_bytes=2) == (106496 + 16384 + 4096 + 512) * 2
+    assert fit.prefill_bytes(shape, ctx=64, dtype_bytes=2, chunk_tokens=2048) == (106496 + 16384 + 4096 + 512) * 2
 
 
 def test_the_prediction_by_hand() -> None:
@@ -32,8 +34,38 @@ def test_the_prediction_by_hand() -> None:
     # W = 2·147712 + norms 5·128 + embedding and head 2·512·128 = 427136 parameters, 2 bytes each
     # KV: 64 + 5 + 30 = 99 positions → 128 allocated, 2·2·64·2 = 512 bytes each
     weights, kv = 427136 * 2, 128 * 512
-    expected = weights + kv + 10**9 + fit.prefill_bytes(shape, 64, 2) + 5 * 10**8
-    assert fit.predicted_bytes(cell("tiny", 64), shape, PAPER, "cpu") == expected
+    expected = weights + kv + 10**9 + fit.prefill_bytes(shape, 64, 2, 2048)
+    assert fit.model_bytes(cell("tiny", 64), shape, PAPER) == expected
+    # the probe's buffer is gone when the model comes: the larger of the two counts
+    assert fit.predicted_bytes(cell("tiny", 64), shape, PAPER, "cpu", probe=10**8) == expected + 5 * 10**8
+    assert fit.predicted_bytes(cell("tiny", 64), shape, PAPER, "cpu", probe=10**10) == 10**10 + 5 * 10**8
+
+
+def test_the_probe_by_hand() -> None:
+    # 16 · 512 MiB on a processor with a very large cache; an unknown cache counts as 32 MiB
+    assert fit.probe_bytes("cpu", 2**29, 2**40) == 2**33
+    assert fit.probe_bytes("cpu", None, 2**40) == 2**29
+    # a card: 4 GiB of 80, an eighth of 16 GiB
+    assert fit.probe_bytes("cuda", 50 * 2**20, 80 * 2**30) == 2**32
+    assert fit.probe_bytes("cuda", 50 * 2**20, 16 * 2**30) == 2**31
+
+
+def test_the_probe_of_this_machine_is_the_worker_s() -> None:
+    cache_bytes = host.last_level_cache_bytes()
+    assert fit.probe_bytes("cpu", cache_bytes, 2**40) == probes.read_bytes(torch.device("cpu"))
+
+
+def test_a_probe_that_does_not_fit_is_said_to_be_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "last_level_cache_bytes", lambda: 2**29)
+    small = replace(cell("tiny", 64), gpu="cpu")
+    with pytest.raises(Infeasible, match=r"16 times the last-level cache.*free some"):
+        fit.check(small, catalogue.models()["tiny"].shape, PAPER, "cpu", 4 * 10**9)
+
+
+def test_a_cell_that_is_not_bf16_is_not_called_so() -> None:
+    shape = catalogue.models()["llama-3.1-8b"].shape
+    with pytest.raises(Infeasible, match=r"^llama-3.1-8b 16384 fp32 eager dynamic l4 needs"):
+        fit.check(cell("llama-3.1-8b", 16384, "fp32"), shape, PAPER, "cuda", L4_BYTES)
 
 
 @pytest.mark.parametrize("model", ["qwen2.5-7b", "mistral-7b", "llama-3.1-8b"])
@@ -52,6 +84,6 @@ def test_float32_doubles_the_weights() -> None:
     shape = catalogue.models()["qwen2.5-7b"].shape
     half = cell("qwen2.5-7b", 2048)
     single = replace(half, dtype="fp32")
-    more = fit.predicted_bytes(single, shape, PAPER, "cuda") - fit.predicted_bytes(half, shape, PAPER, "cuda")
+    more = fit.model_bytes(single, shape, PAPER) - fit.model_bytes(half, shape, PAPER)
     # 7 615 616 512 parameters, 2 bytes more each; the rest is KV and activations
     assert more > 15_231_233_024

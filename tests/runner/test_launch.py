@@ -246,14 +246,14 @@ PARENT = """
     import json, sys
     from pathlib import Path
     from runner import launch, signals
-    from runner.errors import DecodeFloorError
+    from runner.errors import Stopped
     from runner.worker import job as jobs
     signals.install()
     print("ready", flush=True)
     try:
         found = launch.run_worker(jobs.read(Path(sys.argv[1])), 60.0, lambda *_: None, sys.argv[2:])
         print(json.dumps(found["outcome"]), flush=True)
-    except DecodeFloorError as error:
+    except Stopped as error:
         print(json.dumps({"status": "raised", "reason": error.reason}), flush=True)
 """
 SLEEPER = """

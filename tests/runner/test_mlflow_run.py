@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -32,7 +33,13 @@ def start(project: Path, *parameters: str) -> subprocess.Popen[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": f"sqlite:///{project}/mlflow.db"}
     return subprocess.Popen(
-        command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=project,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
 
 
@@ -53,6 +60,56 @@ def test_a_gpu_that_is_not_here_fails_the_run_with_the_reason(project: Path) -> 
     assert "error: this machine has no Jetson AGX Thor (T5000): found" in said
     assert run.info.status == "FAILED"
     assert (run.data.tags["reason"], run.data.tags["exit_code"]) == ("gpu-not-found", "14")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("whom", "number", "within_s", "reason", "exit_code"),
+    [
+        ("mlflow", signal.SIGTERM, (0.0, 0.3), "terminated", "143"),
+        ("entry", signal.SIGTERM, (0.1, 3.0), "terminated", "143"),
+        ("group", signal.SIGINT, (0.1, 3.0), "interrupted", "130"),
+    ],
+)
+def test_a_signal_at_any_moment_leaves_a_closed_run_with_the_reason_and_no_process(
+    project: Path, whom: str, number: signal.Signals, within_s: tuple[float, float], reason: str, exit_code: str
+) -> None:
+    process = start(project, "gpu=cpu", "model=tiny", "ctx=64", "steps=4000")
+    entry = _entry(project)
+    time.sleep(random.Random(whom).uniform(*within_s))
+    if whom == "group":
+        os.killpg(process.pid, number)  # as a terminal does on Ctrl-C, and once more for the impatient
+        time.sleep(0.3)
+        os.killpg(process.pid, number)
+    else:
+        os.kill(entry if whom == "entry" else process.pid, number)
+    # the pipe ends when the last process that was started holds it no more
+    said, _ = process.communicate(timeout=120)
+    assert _left_behind(project) == []
+    run = the_run(project)
+    # MLflow, where it is still there, marks the run of a command that did not end with 0 as FAILED
+    assert run.info.status in ("KILLED", "FAILED")
+    assert (run.data.tags["reason"], run.data.tags["exit_code"]) == (reason, exit_code)
+    assert "warning:" not in said
+    assert list((project / "spool").glob(".runs/*")) == []
+
+
+def _entry(project: Path) -> int:
+    """The process of `python -m runner`, as soon as it is there."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for pid in _left_behind(project):
+            if b"\0runner\0cell\0" in _command_line(pid):
+                return pid
+        time.sleep(0.005)
+    raise AssertionError("the entry did not start")
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 @pytest.mark.slow

@@ -19,15 +19,15 @@ ENTRY = """
     import signal, sys, time
     from pathlib import Path
     from runner import parentwatch, signals
-    from runner.errors import DecodeFloorError
+    from runner.errors import Stopped
     here = Path(sys.argv[1])
     signals.install()
-    watched = parentwatch.watch_ancestors(lambda: signals.explain(parentwatch.DEATH_MESSAGE))
-    (here / "watched.tmp").write_text(" ".join(map(str, watched)))
-    (here / "watched.tmp").rename(here / "watched")
     try:
-        time.sleep(600)
-    except DecodeFloorError as error:
+        watched = parentwatch.watch_ancestors(lambda: signals.explain(parentwatch.DEATH_MESSAGE))
+        (here / "watched.tmp").write_text(" ".join(map(str, watched)))
+        (here / "watched.tmp").rename(here / "watched")
+        time.sleep(30)
+    except Stopped as error:
         (here / "end").write_text(f"{error.reason}: {error}")
 """
 # like `mlflow run`: a Python that runs `bash -c COMMAND`; the `true` keeps bash from becoming the command
@@ -66,6 +66,27 @@ def test_the_entry_notices_the_death_of_the_process_above_the_shell(tmp_path: Pa
     starter.send_signal(number)
     starter.wait(10)
     assert text_of(tmp_path / "end") == "terminated: the process that started us died"
+
+
+def test_a_starter_that_died_before_the_entry_looked_is_noticed(tmp_path: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    entry = script(tmp_path, "entry.py", ENTRY)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), parentwatch.PARENT_PID_VARIABLE: str(gone.pid)}
+    subprocess.run([sys.executable, entry, str(tmp_path)], env=environment, timeout=20, check=False)
+    assert text_of(tmp_path / "end") == "terminated: the process that started us died"
+
+
+def test_a_starter_that_is_alive_is_no_reason_to_stop(tmp_path: Path) -> None:
+    entry = script(tmp_path, "entry.py", ENTRY)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), parentwatch.PARENT_PID_VARIABLE: str(os.getpid())}
+    process = subprocess.Popen([sys.executable, entry, str(tmp_path)], env=environment)
+    assert str(os.getpid()) in text_of(tmp_path / "watched").split()
+    time.sleep(0.2)
+    assert process.poll() is None
+    process.terminate()
+    process.wait(10)
+    assert text_of(tmp_path / "end") == "terminated: stopped by SIGTERM"
 
 
 def test_the_entry_notices_the_death_of_the_shell(tmp_path: Path) -> None:

@@ -224,7 +224,7 @@ def test_pairs_that_do_not_exist(card: MakeCard) -> None:
 
 
 def test_a_cache_that_only_another_runtime_has_is_no_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = RuntimeDeclaration("exllamav2", ("engine",), ("engine",), ("bf16",), "none")
+    engine = RuntimeDeclaration("exllamav2", ("engine",), ("engine",), ("bf16",), "none", 2048)
     original = registry.runtime
     monkeypatch.setattr(registry, "runtime_names", lambda: ("eager", "exllamav2"))
     monkeypatch.setattr(registry, "runtime", lambda name: FakeModule(engine) if name == "exllamav2" else original(name))
@@ -246,7 +246,7 @@ def test_an_option_that_the_runtime_does_not_take() -> None:
 
 
 def test_options_are_checked_against_the_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime = RuntimeDeclaration("eager", ("dynamic",), ("sdpa",), ("bf16",), "none", {"mode": ("slow", "fast")})
+    runtime = RuntimeDeclaration("eager", ("dynamic",), ("sdpa",), ("bf16",), "none", 2048, {"mode": ("slow", "fast")})
     monkeypatch.setattr(registry, "runtime", lambda _name: FakeModule(runtime))
     assert resolve(Request(options="mode:fast"), ()).cell.options == {"mode": "fast"}
     with pytest.raises(UnknownName, match="did you mean mode"):

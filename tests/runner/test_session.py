@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runner import checkpoint, host, hostlock, launch, nvml, record, session, store
+from runner import checkpoint, host, hostlock, launch, nvml, record, session, spool, store
 from runner.errors import BadValue, DiskFull, GpuNotFound, Interrupted, InvalidSession, OutOfMemory, StoreUnreachable
 from runner.nvml import InstalledGpu
 from runner.request import Request
 from runner.session import Finished, Settings
+from runner.store import EntryRun
 from runner.worker.job import Job, record_head
 
 TINY = Request(gpu="cpu", model="tiny", ctx="64")
@@ -25,7 +27,7 @@ MakeSettings = Callable[..., Settings]
 @pytest.fixture
 def settings(tmp_path: Path) -> MakeSettings:
     def make(**changes: Any) -> Settings:
-        quiet = {"on_progress": lambda *_: None, "timeout_s": 60.0, "share_host": False, "run_id": None}
+        quiet = {"on_progress": lambda *_: None, "timeout_s": 60.0, "share_host": False, "run": None}
         return Settings(**{"spool": tmp_path / "spool", "commit": None, **quiet, **changes})
 
     return make
@@ -77,15 +79,15 @@ def test_without_a_store_the_record_only_lies_in_the_spool(settings: MakeSetting
     assert finished.path.is_file()
 
 
-def test_the_run_that_mlflow_made_is_marked_and_remembered(
-    settings: MakeSettings, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+def test_the_run_that_mlflow_made_is_remembered_and_closed_by_the_commit(
+    settings: MakeSettings, jobs: list[Job], tmp_path: Path
 ) -> None:
-    opened: list[str] = []
-    monkeypatch.setattr(store, "open_run", opened.append)
-    finished = run(settings(run_id="abc123", commit=lambda _found, run_id, _path: str(run_id)))
-    assert opened == ["abc123"]
+    run_of_mlflow = EntryRun("abc123")
+    run_of_mlflow.mark(tmp_path / "spool")
+    finished = run(settings(run=run_of_mlflow, commit=lambda _found, run_id, _path: str(run_id)))
     assert finished.run == "abc123"
     assert store.remembered_run(finished.path) == "abc123"
+    assert list((tmp_path / "spool" / ".runs").iterdir()) == []
     assert jobs
 
 
@@ -104,13 +106,14 @@ def test_a_store_that_is_away_loses_nothing(settings: MakeSettings, jobs: list[J
     assert jobs
 
 
-def test_ctrl_c_while_committing_says_where_the_record_is(settings: MakeSettings, jobs: list[Job]) -> None:
+def test_ctrl_c_while_committing_ends_the_command_and_says_where_the_record_is(
+    settings: MakeSettings, jobs: list[Job]
+) -> None:
     def commit(*_: object) -> str:
         raise Interrupted("stopped by Ctrl-C")
 
-    error = run(settings(commit=commit)).store_error
-    assert isinstance(error, Interrupted)
-    assert "the record is kept at" in str(error)
+    with pytest.raises(Interrupted, match=r"stopped by Ctrl-C; the record is kept at .*: python -m runner import"):
+        run(settings(commit=commit))
     assert jobs
 
 
@@ -147,21 +150,36 @@ def test_waiting_for_the_host_is_no_cost_of_the_session(
     assert jobs[0].session.started_ms == 1_000 + 2_500
 
 
-def test_the_lock_is_taken_for_the_worker_only_and_not_when_shared(
+def test_the_host_is_held_while_measuring_and_storing_and_not_when_shared(
     settings: MakeSettings, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shares: list[bool] = []
-    original = hostlock.hold
+    happened: list[str] = []
 
-    def hold(share: bool, on_wait: Callable[[str], None]) -> AbstractContextManager[None]:
-        shares.append(share)
-        return original(share, on_wait)
+    @contextmanager
+    def hold(share: bool, _on_wait: Callable[[str], None]) -> Iterator[None]:
+        happened.append(f"hold, share {share}")
+        yield
+        happened.append("free")
+
+    def commit(*_: object) -> str:
+        happened.append(f"commit of session {len(jobs)}")
+        return "run-1"
 
     monkeypatch.setattr(hostlock, "hold", hold)
-    run(settings())
-    run(settings(share_host=True))
-    assert shares == [False, True]
-    assert len(jobs) == 2
+    run(settings(commit=commit))
+    run(settings(commit=commit, share_host=True))
+    assert happened == [
+        *("hold, share False", "commit of session 1", "free"),
+        *("hold, share True", "commit of session 2", "free"),
+    ]
+
+
+def test_what_cannot_be_resolved_is_said_without_waiting_for_the_host(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hostlock, "hold", lambda *_: pytest.fail("waited"))
+    with pytest.raises(BadValue):
+        run(settings(), Request(gpu="cpu", ctx="0"))
 
 
 def test_the_cpu_needs_no_nvml(settings: MakeSettings, jobs: list[Job], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,34 +194,33 @@ def test_a_request_that_cannot_be_resolved_writes_nothing(settings: MakeSettings
     assert not (tmp_path / "spool").exists()
 
 
-def test_a_spool_that_cannot_be_written_is_said_before_measuring(
-    settings: MakeSettings, jobs: list[Job], tmp_path: Path
-) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(BadValue, match=r"the spool .* cannot be written"):
-        run(settings(spool=tmp_path / "file"))
-    assert jobs == []
-
-
-def test_a_spool_on_a_full_disk_is_no_wrong_spool(
+def test_a_full_disk_is_said_before_measuring(
     settings: MakeSettings, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def touch(*_: object) -> None:
+    def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "touch", touch)
+    monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(DiskFull, match="no space left in the spool"):
         run(settings())
     assert jobs == []
 
 
-def test_a_full_disk_is_said_before_measuring(
+def test_space_is_kept_for_the_record_while_it_is_measured(
     settings: MakeSettings, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runner.session.shutil.disk_usage", lambda _: type("Usage", (), {"free": 100}))
-    with pytest.raises(DiskFull, match="only 100 bytes free"):
-        run(settings())
-    assert jobs == []
+    sizes: list[int] = []
+    original = launch.run_worker
+
+    def run_worker(job: Job, *arguments: Any) -> dict[str, Any]:
+        sizes.append(spool.reserve_path(Path(job.record_path)).stat().st_size)
+        return original(job, *arguments)
+
+    monkeypatch.setattr(launch, "run_worker", run_worker)
+    finished = run(settings(), Request(gpu="cpu", model="tiny", ctx="64", steps="300"))
+    # 64 KiB and 128 bytes for each of 300 steps
+    assert (sizes, len(jobs)) == ([65536 + 38400], 1)
+    assert {entry.name for entry in finished.path.parent.iterdir()} == {finished.path.name}
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 import pytest
 
 from runner import signals
-from runner.errors import DecodeFloorError, Interrupted, Terminated
+from runner.errors import Interrupted, Stopped, Terminated
 
 
 @pytest.fixture(autouse=True)
-def _installed() -> Iterator[None]:
+def _installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(signals._State, "stopped", False)
     before = {number: signal.getsignal(number) for number in signals.STOPPING}
     signals.install()
     yield
@@ -36,7 +37,7 @@ def send(number: signal.Signals) -> None:
         (signal.SIGHUP, Terminated, "stopped by SIGHUP"),
     ],
 )
-def test_a_signal_is_an_error(number: signal.Signals, kind: type[DecodeFloorError], message: str) -> None:
+def test_a_signal_is_an_error(number: signal.Signals, kind: type[Stopped], message: str) -> None:
     with pytest.raises(kind, match=f"^{message}$"):
         send(number)
 
@@ -81,14 +82,40 @@ def test_after_letting_through_signals_are_held_again() -> None:
 
     def work() -> None:
         with signals.held():
-            with pytest.raises(Interrupted), signals.let_through():
-                send(signal.SIGINT)
+            with signals.let_through():
+                done.append("let through")
             send(signal.SIGTERM)
             done.append("held")
 
     with pytest.raises(Terminated):
         work()
-    assert done == ["held"]
+    assert done == ["let through", "held"]
+
+
+def test_the_first_signal_decides_and_the_others_change_nothing() -> None:
+    done = []
+
+    def work() -> None:
+        try:
+            send(signal.SIGINT)
+        finally:
+            send(signal.SIGINT)
+            send(signal.SIGTERM)
+            done.append("cleaned up")
+
+    with pytest.raises(Interrupted):
+        work()
+    assert done == ["cleaned up"]
+
+
+def test_of_two_held_signals_the_first_is_raised() -> None:
+    def work() -> None:
+        with signals.held():
+            send(signal.SIGINT)
+            send(signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        work()
 
 
 def test_a_signal_that_another_thread_sends_wakes_the_select() -> None:

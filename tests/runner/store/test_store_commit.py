@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from mlflow import MlflowClient
 
 from runner import metrics, record, store
 from runner.errors import BadRecord
-from runner.store import views
+from runner.store import view, views
 from tests.records import cpu_record, example_record, failed_record
 from tests.runner.store import contents
 
@@ -222,8 +223,32 @@ def test_what_someone_wrote_about_the_experiment_stays(sqlite_uri: str) -> None:
     assert "mlflow.sharedViewState.cells" in tags
 
 
+def test_the_experiment_where_mlflow_put_its_run_gets_the_views_too(sqlite_uri: str) -> None:
+    # a plain `mlflow run .` puts it into MLflow's own, called Default
+    client = MlflowClient(tracking_uri=sqlite_uri)
+    run_id = client.create_run("0").info.run_id
+    assert store.commit(example_record(), run_id) == run_id
+    assert "mlflow.sharedViewState.cells" in client.get_experiment("0").tags
+    assert "To compare cells" in client.get_experiment("0").tags["mlflow.note.content"]
+    # and no other experiment was made beside it
+    assert [each.name for each in client.search_experiments()] == ["Default"]
+    address = "http://127.0.0.1:5000/#/experiments/0/runs?viewStateShareKey=cells&workflowType=machine_learning"
+    assert store.cells_addresses("http://127.0.0.1:5000") == [("Default", address)]
+
+
+def test_only_sessions_that_may_be_averaged_are_in_one_group() -> None:
+    plain = example_record()
+    assert re.fullmatch(r"qwen2\.5-7b 2048 bf16 eager static h200 [0-9a-f]{6}", view.group(plain))
+    assert view.group(example_record(session={"id": "another", "index": 1})) == view.group(plain)
+    keys = ("cell_key", "code_key", "env_key")
+    others = [view.group({**plain, "keys": {**plain["keys"], name: "other"}}) for name in keys]
+    tail = view.group(example_record(protocol={"name": "tail", "steps": 300}))
+    assert len({view.group(plain), tail, *others}) == 5
+    assert " tail " in tail
+
+
 def test_the_views_name_only_metrics_and_tags_that_runs_have(sqlite_uri: str) -> None:
     run = MlflowClient(tracking_uri=sqlite_uri).get_run(store.commit(example_record(), None))
     assert {*views.NUMBERS} <= {*run.data.metrics}
-    assert {*views.WORDS, "cell"} <= {*run.data.tags}
+    assert {*views.WORDS, views.GROUP_TAG} <= {*run.data.tags}
     assert {name.partition("/")[0] for name in run.data.metrics} == {*views.OPEN_SECTIONS, *views.CLOSED_SECTIONS}

@@ -7,22 +7,25 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
-from runner import store
-from runner.store import entry
+from runner import process, record, store
+from runner.errors import GpuNotFound, Interrupted, OutOfMemory, Terminated
+from runner.store import EntryRun, address
+from tests.records import example_record
 from tests.runner.store import contents
 from tests.runner.store.conftest import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def _made_run(uri: str) -> str:
-    return str(MlflowClient(tracking_uri=uri).create_run("0").info.run_id)
+def _made_run(uri: str, experiment: str = "0") -> str:
+    return str(MlflowClient(tracking_uri=uri).create_run(experiment).info.run_id)
 
 
 def _status(uri: str, run_id: str) -> str:
@@ -31,7 +34,7 @@ def _status(uri: str, run_id: str) -> str:
 
 def test_a_failed_entry_leaves_reason_exit_code_and_message(any_uri: str) -> None:
     run_id = _made_run(any_uri)
-    store.fail_run(run_id, "gpu-not-found", 14, "this machine has no L4: found none", killed=False)
+    EntryRun(run_id).fail(GpuNotFound("this machine has no L4: found none"))
     run = MlflowClient(tracking_uri=any_uri).get_run(run_id)
     assert run.info.status == "FAILED"
     assert run.data.tags["reason"] == "gpu-not-found"
@@ -41,23 +44,54 @@ def test_a_failed_entry_leaves_reason_exit_code_and_message(any_uri: str) -> Non
 
 def test_an_interrupted_entry_leaves_a_killed_run(sqlite_uri: str) -> None:
     run_id = _made_run(sqlite_uri)
-    store.fail_run(run_id, "interrupted", 130, "stopped by Ctrl-C", killed=True)
+    EntryRun(run_id).fail(Interrupted("stopped by Ctrl-C"))
     assert _status(sqlite_uri, run_id) == "KILLED"
 
 
+def test_a_run_that_its_record_has_closed_stays_as_it_is(sqlite_uri: str) -> None:
+    run = EntryRun(store.commit(example_record(), _made_run(sqlite_uri)))
+    run.closed()
+    run.fail(Terminated("stopped by SIGTERM"))
+    assert _status(sqlite_uri, run.id) == "FINISHED"
+
+
 def test_a_store_that_is_away_is_a_warning_and_not_an_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
-    store.open_run("0" * 32)
-    store.fail_run("0" * 32, "oom", 18, "out of memory", killed=False)
-    lines = capsys.readouterr().err.splitlines()
-    assert [line.startswith("warning: run 000") for line in lines] == [True, True]
+    run = EntryRun("0" * 32)
+    run.mark(tmp_path)
+    run.fail(OutOfMemory("out of memory"))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: run 000")
+    # still open: an import has to close it
+    assert (tmp_path / ".runs" / run.id).exists()
 
 
-def test_the_run_of_a_killed_entry_is_closed_by_the_import(sqlite_uri: str, tmp_path: Path) -> None:
-    run_id = _made_run(sqlite_uri)
-    killed = _entry_process(run_id)
+def test_the_marker_is_there_while_the_run_is_open(sqlite_uri: str, tmp_path: Path) -> None:
+    run = EntryRun(_made_run(sqlite_uri))
+    run.mark(tmp_path)
+    assert [file.name for file in (tmp_path / ".runs").iterdir()] == [run.id]
+    run.fail(OutOfMemory("out of memory"))
+    assert list((tmp_path / ".runs").iterdir()) == []
+
+
+def test_a_spool_that_cannot_be_written_keeps_no_marker_and_is_no_failure(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    EntryRun("0" * 32).mark(tmp_path / "file")
+
+
+def test_a_name_that_is_no_run_id_is_no_file_name(tmp_path: Path) -> None:
+    EntryRun("../../outside").mark(tmp_path / "spool")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_run_of_a_killed_entry_is_closed_by_the_import_in_whatever_experiment(
+    sqlite_uri: str, tmp_path: Path
+) -> None:
+    elsewhere = MlflowClient(tracking_uri=sqlite_uri).create_experiment("chosen with mlflow run --experiment-name")
+    run_id = _made_run(sqlite_uri, elsewhere)
+    killed = _entry_process(run_id, tmp_path)
     try:
         # while it lives its run is its own
         assert store.import_folder(tmp_path).closed == ()
@@ -69,44 +103,75 @@ def test_the_run_of_a_killed_entry_is_closed_by_the_import(sqlite_uri: str, tmp_
     run = MlflowClient(tracking_uri=sqlite_uri).get_run(run_id)
     assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "abandoned")
     assert store.import_folder(tmp_path).closed == ()
+    assert list((tmp_path / "spool" / ".runs").iterdir()) == []
 
 
-def _entry_process(run_id: str) -> subprocess.Popen[str]:
-    """A real process that has opened the run and then waits."""
-    program = f"from runner import store; store.open_run({run_id!r}); print('open', flush=True); input()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+def _entry_process(run_id: str, folder: Path) -> subprocess.Popen[str]:
+    """A real command that waits for the host, held by another session: long before it needs MLflow."""
+    lock = folder / "lock"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DECODE_FLOOR_LOCK_DIR": str(lock)}
+    held = "from runner import hostlock; h = hostlock.hold(False, print); h.__enter__(); print('held', flush=True)"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", f"{held}; input()"],
+        env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "open\n"
-    return process
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    command = ["-m", "runner", "cell", "--gpu", "cpu", "--model", "tiny", "--ctx", "64"]
+    entry = subprocess.Popen(
+        [sys.executable, *command],
+        env={**environment, "MLFLOW_RUN_ID": run_id},
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert entry.stderr is not None
+    assert "waiting for another session" in entry.stderr.readline()
+    holder.kill()
+    return entry
+
+
+def test_a_killed_entry_whose_record_is_there_has_it_imported(sqlite_uri: str, tmp_path: Path) -> None:
+    run_id = _made_run(sqlite_uri)
+    _leave_marker(tmp_path, run_id)
+    record.write(example_record(), tmp_path / "session.json")
+    store.remember_run(tmp_path / "session.json", run_id)
+    report = store.import_folder(tmp_path)
+    assert (report.imported, report.closed, report.refused) == ((run_id,), (), ())
+    assert _status(sqlite_uri, run_id) == "FINISHED"
+    assert list((tmp_path / ".runs").iterdir()) == []
+
+
+def _leave_marker(spool: Path, run_id: str, **changes: str | int) -> None:
+    """The marker of a process that has ended, unless `changes` say otherwise."""
+    owner = replace(process.this_process(), **{"started": "1", **changes})  # type: ignore[arg-type]  # mixed fields
+    (spool / ".runs").mkdir(exist_ok=True)
+    (spool / ".runs" / run_id).write_text(json.dumps(asdict(owner)))
 
 
 def test_runs_of_others_that_are_running_are_left_alone(sqlite_uri: str, tmp_path: Path) -> None:
-    client = MlflowClient(tracking_uri=sqlite_uri)
-    here = entry.this_process()
-    not_ours = _made_run(sqlite_uri)
-    for other in (replace(here, host="another"), replace(here, namespace="pid:[1]", pid=1), here):
-        client.set_tag(_made_run(sqlite_uri), entry.ENTRY_TAG, json.dumps(asdict(other)))
-    client.set_tag(_made_run(sqlite_uri), entry.ENTRY_TAG, f"not JSON, but names {here.host}")
+    unmarked = _made_run(sqlite_uri)
+    _leave_marker(tmp_path, _made_run(sqlite_uri), host="another")
+    _leave_marker(tmp_path, _made_run(sqlite_uri), namespace="pid:[1]", pid=1)
+    EntryRun(_made_run(sqlite_uri)).mark(tmp_path)
+    (tmp_path / ".runs" / _made_run(sqlite_uri)).write_text("not JSON")
     assert store.import_folder(tmp_path).closed == ()
     assert {run.info.status for run in contents.runs(sqlite_uri)} == {"RUNNING"}
-    assert _status(sqlite_uri, not_ours) == "RUNNING"
+    assert _status(sqlite_uri, unmarked) == "RUNNING"
 
 
-@pytest.mark.parametrize("change", [{"boot": "an earlier one"}, {"started": "1"}])
-def test_a_reboot_or_a_reused_pid_means_that_the_entry_has_ended(change: dict[str, str]) -> None:
-    here = entry.this_process()
-    assert not entry.has_ended(here)
-    assert entry.has_ended(replace(here, **change))  # type: ignore[arg-type]  # one str field at a time
+def test_a_marker_of_a_run_in_another_store_is_kept_for_that_one(sqlite_uri: str, tmp_path: Path) -> None:
+    assert address.tracking_uri() == sqlite_uri
+    _leave_marker(tmp_path, "0" * 32)
+    assert store.import_folder(tmp_path).closed == ()
+    assert [file.name for file in (tmp_path / ".runs").iterdir()] == ["0" * 32]
 
 
-def test_a_zombie_has_ended() -> None:
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert entry.has_ended(replace(entry.this_process(), pid=child.pid, started="1"))
-    child.wait()
+def test_an_import_without_markers_and_records_needs_no_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+    started = time.monotonic()
+    assert store.import_folder(tmp_path).closed == ()
+    assert time.monotonic() - started < 1

@@ -1,0 +1,31 @@
+"""MLflow's UI over the store, and the addresses in it that show the cells."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from runner.store import address, connection, experiment
+from runner.store.views import cells_address
+
+
+def served_at() -> str | None:
+    """The address of the MLflow server that is the store; None where the store has to be served first."""
+    uri = address.tracking_uri()
+    return address.shown(uri).rstrip("/") if uri.startswith(("http://", "https://")) else None
+
+
+def cells_addresses(server: str) -> list[tuple[str, str]]:
+    """Name and address of every experiment that has our views. Raises StoreUnreachable."""
+    with connection.opened() as client:
+        found = experiment.with_views(client)
+    return [(each.name, cells_address(server, each.experiment_id)) for each in found]
+
+
+def serve(port: int, options: Sequence[str]) -> None:
+    """Become MLflow's UI over the store, on the loopback interface. Does not return."""
+    # a URI on the command line would show its password to everybody on this host
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = address.tracking_uri()
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), *options]
+    os.execv(sys.executable, command)

@@ -1,0 +1,62 @@
+"""Space that is set aside for a record, and used by it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from runner import record, spool
+from runner.errors import BadValue, DiskFull
+
+SIZE = 1 << 16
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "spool" / "record.json"
+
+
+def test_the_record_is_written_into_the_space_that_was_reserved(path: Path) -> None:
+    with spool.reserved(path, SIZE):
+        reserve = os.stat(spool.reserve_path(path))
+        assert reserve.st_size == SIZE
+        assert reserve.st_blocks * 512 >= SIZE
+        record.write_text_durably(path, "{}\n")
+    # the same file: on a full disk, too, its blocks were its own all the time
+    assert os.stat(path).st_ino == reserve.st_ino
+    assert path.read_text() == "{}\n"
+    assert [entry.name for entry in path.parent.iterdir()] == ["record.json"]
+
+
+def test_a_record_may_be_larger_than_expected(path: Path) -> None:
+    with spool.reserved(path, 4096):
+        record.write_text_durably(path, "x" * 10_000)
+    assert path.read_text() == "x" * 10_000
+
+
+def test_nothing_is_left_where_no_record_was_written(path: Path) -> None:
+    with pytest.raises(KeyError), spool.reserved(path, SIZE):
+        raise KeyError
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_said_before_anything_is_measured(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(number, "full")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DiskFull, match="no space left in the spool"), spool.reserved(path, SIZE):
+        pytest.fail("went on")
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_spool_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadValue, match=r"the spool .* cannot be written"), spool.reserved(tmp_path / "file/r.json", 1):
+        pytest.fail("went on")
