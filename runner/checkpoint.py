@@ -113,7 +113,7 @@ def _download(hub: str, revision: str | None, patterns: list[str]) -> Path:
 
 def _refusal(error: Exception, hub: str, revision: str | None) -> DecodeFloorError:
     """What a failed download means, and what to do; the more special errors first."""
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"no space left to download {hub}: free some or let HF_HOME name another disk")
@@ -121,11 +121,12 @@ def _refusal(error: Exception, hub: str, revision: str | None) -> DecodeFloorErr
         (errors.GatedRepoError, "is gated: accept its terms on its page on the hub, and give that account's HF_TOKEN"),
         (errors.RevisionNotFoundError, f"has no revision {revision} on the hub: correct it in models.yaml"),
         (errors.RepositoryNotFoundError, "is not on the hub, or private: check its name in models.yaml, or HF_TOKEN"),
-        (errors.LocalEntryNotFoundError, "is not whole in the cache, and the hub cannot be asked: go online once"),
-        (errors.OfflineModeIsEnabled, "is not whole in the cache: unset HF_HUB_OFFLINE to download it"),
+        (errors.HfHubHTTPError, "cannot be fetched, the hub refused: try again later"),
     )
-    unknown = "cannot be fetched: check the network and HF_TOKEN"
-    meaning = next((text for kind, text in meanings if isinstance(error, kind)), unknown)
+    away = "is not whole in the cache and the hub does not answer: check the network"
+    if constants.is_offline_mode():
+        away = "is not whole in the cache: unset HF_HUB_OFFLINE to download it"
+    meaning = next((text for kind, text in meanings if isinstance(error, kind)), away)
     return BadCheckpoint(
         f"{hub} {meaning}, or give a local folder with weights=PATH ({type(error).__name__}: {_first_line(error)})"
     )
