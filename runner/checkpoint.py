@@ -107,7 +107,7 @@ def _download(hub: str, revision: str | None, patterns: list[str]) -> Path:
             # a commit never changes, so a copy in the cache will do; the library asks the hub for the list of its
             # files even when it is told to stay offline
             return snapshot(cached=True)
-        except huggingface_hub.errors.LocalEntryNotFoundError:
+        except (OSError, ValueError):
             raise _refusal(error, hub, revision) from error
 
 
@@ -118,6 +118,7 @@ def _refusal(error: Exception, hub: str, revision: str | None) -> DecodeFloorErr
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"no space left to download {hub}: free some or let HF_HOME name another disk")
     meanings: tuple[tuple[type[Exception], str], ...] = (
+        (errors.HFValidationError, "is no name of a repository: correct it in models.yaml"),
         (errors.GatedRepoError, "is gated: accept its terms on its page on the hub, and give that account's HF_TOKEN"),
         (errors.RevisionNotFoundError, f"has no revision {revision} on the hub: correct it in models.yaml"),
         (errors.RepositoryNotFoundError, "is not on the hub, or private: check its name in models.yaml, or HF_TOKEN"),

@@ -149,6 +149,10 @@ def test_a_missing_repository(cell: Cell, token: str | None, revision: str | Non
     assert line.startswith("org/nothing is not on the hub, or private: check its name in models.yaml, or HF_TOKEN")
 
 
+def test_a_name_that_no_repository_can_have(cell: Cell) -> None:
+    assert refusal(cell(repository="a/b/c")).startswith("a/b/c is no name of a repository: correct it in models.yaml")
+
+
 def test_a_missing_revision(cell: Cell) -> None:
     line = refusal(cell(40 * "1"))
     assert line.startswith(f"{REPOSITORY} has no revision {40 * '1'} on the hub: correct it in models.yaml")
