@@ -38,6 +38,7 @@ class Gpu:
     name: str
     nvml: str | None
     compute_capability: str | None
+    compute_capability_source: str | None
     image: str | None
     image_reason: str | None
     bandwidth_gbs: Figure
@@ -131,6 +132,7 @@ def entry_to_add(key: str, nvml_name: str, compute_capability: str | None) -> st
         "name": nvml_name,
         "nvml": re.escape(nvml_name).replace("\\ ", " ").replace("\\-", "-"),
         "compute_capability": compute_capability,
+        "compute_capability_source": compute_capability and "the device itself",
         "image": None,
         "image_reason": "not assigned yet",
         **{name: dict(blank) for name in FIGURES},
@@ -163,7 +165,11 @@ def _read(path: Path) -> dict[str, Any]:
 def _gpu(key: str, entry: Any, place: _Place) -> Gpu:
     data = _checked(entry, GPU_FIELDS, {}, place)
     figures = {name: _figure(data[name], place.at(name)) for name in FIGURES}
+    price = figures["price_usd_per_hour"]
+    if price.value is not None and not price.date:
+        raise place.at("price_usd_per_hour").error("a price needs its date")
     _check_pattern(data["nvml"], place.at("nvml"))
+    _check_capability(data["compute_capability"], data["compute_capability_source"], place.at("compute_capability"))
     _check_image(data["image"], data["image_reason"], place.at("image"))
     return Gpu(**{**data, **figures, "key": key})
 
@@ -173,6 +179,15 @@ def _check_pattern(pattern: str | None, place: _Place) -> None:
         re.compile(pattern or "")
     except re.error as error:
         raise place.error(f"not a regular expression ({error})") from error
+
+
+def _check_capability(capability: str | None, source: str | None, place: _Place) -> None:
+    if capability is None:
+        return
+    if not re.fullmatch(r"\d+\.\d", capability):
+        raise place.error(f"{capability!r} is not of the form major.minor")
+    if not source:
+        raise place.error("needs its compute_capability_source")
 
 
 def _check_image(image: str | None, reason: str | None, place: _Place) -> None:
@@ -216,11 +231,15 @@ def _model(key: str, entry: Any, place: _Place) -> Model:
 
 
 def _checkpoints(data: dict[str, Any], place: _Place) -> dict[str, HubCheckpoint]:
-    note = {"note": "str | None"}
-    return {
-        quant: HubCheckpoint(**_checked(entry, CHECKPOINT_FIELDS, note, place.at(quant)))
-        for quant, entry in data.items()
-    }
+    return {quant: _checkpoint(entry, place.at(quant)) for quant, entry in data.items()}
+
+
+def _checkpoint(entry: Any, place: _Place) -> HubCheckpoint:
+    checkpoint = HubCheckpoint(**_checked(entry, CHECKPOINT_FIELDS, {"note": "str | None"}, place))
+    revision = checkpoint.revision
+    if revision is not None and not re.fullmatch(r"[0-9a-f]{40}", revision):
+        raise place.at("revision").error(f"{revision!r} is not a commit (40 hexadecimal digits): a branch moves")
+    return checkpoint
 
 
 def _checked(entry: Any, needed: Mapping[str, Any], extras: Mapping[str, Any], place: _Place) -> dict[str, Any]:

@@ -6,24 +6,22 @@ safetensors headers and file sizes; never a path.
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runner import weightfiles
 from runner.catalogue import HubCheckpoint
 from runner.cell import short_hash
-from runner.errors import BadCheckpoint, DecodeFloorError, MissingPackage
+from runner.errors import BadCheckpoint, DecodeFloorError, DiskFull, MissingPackage
 from runner.shape import ModelShape
 
-INDEX_NAME = "model.safetensors.index.json"
-SINGLE_NAME = "model.safetensors"
-PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 WANTED = ["*.safetensors", "*.json"]
 # Mistral's repositories hold every weight a second time under this name, Llama's the original release
 UNWANTED = ["consolidated*", "original/*"]
-HEADER_LIMIT_BYTES = 100_000_000  # the safetensors library's own limit
 ID_LENGTH = 16
 CONFIG_FIELDS = {
     "model_type": "model_type",
@@ -36,36 +34,42 @@ CONFIG_FIELDS = {
     "tie_word_embeddings": "tied_embedding",
     "rms_norm_eps": "rms_norm_eps",
 }
+# What transformers takes where config.json says nothing: Mistral's window is on, Qwen2's is off.
+DEFAULT_WINDOW = {"mistral": 4096}
+WINDOW_OFF_BY_DEFAULT = ("qwen2",)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights to load: `folder` is None while they are only known on the hub, as `hub` at `weights_id`."""
+    """Weights to load: `folder` is None while they are only known on the hub, as `hub` at `weights_id`, where they
+    must turn out to be of `shape`."""
 
     weights_id: str
     folder: Path | None
     hub: str | None = None
     pinned: bool = True
+    shape: ModelShape | None = None
 
 
 def local(path: str, shape: ModelShape) -> Checkpoint:
-    """The checkpoint in a local folder. Raises BadCheckpoint when it is missing, truncated, pickled or of
-    another shape."""
-    folder = Path(path).expanduser().resolve()
-    _check_config(folder, path, shape)
-    return Checkpoint(_headers_id(weight_files(folder)), folder)
+    """The checkpoint in a local folder. Raises BadCheckpoint when it is missing, truncated, pickled, quantised or
+    not exactly the model."""
+    folder, name = Path(path).expanduser().resolve(), f"weights={path}"
+    _check_config(folder, name, shape)
+    weightfiles.check(folder, name, shape)
+    return Checkpoint(_headers_id(weightfiles.weight_files(folder, name)), folder)
 
 
 def on_hub(entry: HubCheckpoint, shape: ModelShape) -> Checkpoint:
     """The hub's checkpoint at its pinned revision, or at the one the hub (or the offline cache) has now.
 
     Fetches config.json only, so that a cell that cannot fit is refused before gigabytes are downloaded.
-    Raises BadCheckpoint when it cannot be had or has another shape, MissingPackage without huggingface_hub.
+    Raises BadCheckpoint when it cannot be had or is another model, MissingPackage without huggingface_hub.
     """
     folder = _download(entry.hub, entry.revision, ["config.json"])
     _check_config(folder, entry.hub, shape)
     # the snapshot's folder is named after the commit that a missing revision was resolved to
-    return Checkpoint(entry.revision or folder.name, None, entry.hub, pinned=entry.revision is not None)
+    return Checkpoint(entry.revision or folder.name, None, entry.hub, entry.revision is not None, shape)
 
 
 def fetch(checkpoint: Checkpoint) -> Path:
@@ -73,55 +77,60 @@ def fetch(checkpoint: Checkpoint) -> Path:
     if checkpoint.folder is not None:
         return checkpoint.folder
     assert checkpoint.hub is not None
+    assert checkpoint.shape is not None
     folder = _download(checkpoint.hub, checkpoint.weights_id, WANTED)
-    for file in weight_files(folder):
-        read_header(file)
+    weightfiles.check(folder, checkpoint.hub, checkpoint.shape)
     return folder
 
 
-def weight_files(folder: Path) -> tuple[Path, ...]:
-    """The safetensors files of the checkpoint, by name. Raises BadCheckpoint where one is missing."""
-    names = _shard_names(folder)
-    missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
-        raise BadCheckpoint(f"checkpoint {folder}: {len(missing)} of {len(names)} shards missing ({missing[0]}, …)")
-    return tuple(folder / name for name in names)
-
-
-def read_header(file: Path) -> bytes:
-    """The JSON header of a safetensors file: 8 bytes of little-endian length, then as many of JSON.
-
-    Raises BadCheckpoint when the header is damaged or the file is shorter or longer than its tensors.
-    """
-    size = file.stat().st_size
-    with open(file, "rb") as opened:
-        length = int.from_bytes(opened.read(8), "little")
-        if size < 8 or length > min(HEADER_LIMIT_BYTES, size - 8):
-            raise BadCheckpoint(f"checkpoint file {file} is truncated or not safetensors ({size} bytes)")
-        header = opened.read(length)
-    expected = 8 + length + _data_end(header, file)
-    if expected != size:
-        raise BadCheckpoint(f"checkpoint file {file} is truncated: {size} bytes, its header says {expected}")
-    return header
-
-
 def _download(hub: str, revision: str | None, patterns: list[str]) -> Path:
+    """The snapshot's folder in the hub's cache. Raises BadCheckpoint, DiskFull, MissingPackage."""
     try:
         import huggingface_hub
     except ImportError as error:
         raise MissingPackage("weights=hub needs the package huggingface_hub in this interpreter") from error
-    try:
+
+    def snapshot(cached: bool) -> Path:
         return Path(
-            huggingface_hub.snapshot_download(hub, revision=revision, allow_patterns=patterns, ignore_patterns=UNWANTED)
+            huggingface_hub.snapshot_download(
+                hub, revision=revision, allow_patterns=patterns, ignore_patterns=UNWANTED, local_files_only=cached
+            )
         )
+
+    try:
+        return snapshot(cached=False)
     except DecodeFloorError:  # Ctrl-C while downloading
         raise
     # the library raises its own, httpx's and the operating system's errors; each means "cannot be had"
     except Exception as error:
-        raise BadCheckpoint(
-            f"{hub} cannot be fetched ({type(error).__name__}: {_first_line(error)}): check the network, "
-            "HF_TOKEN for a gated model, or give a local folder with weights=PATH"
-        ) from error
+        try:
+            # a commit never changes, so a copy in the cache will do; the library asks the hub for the list of its
+            # files even when it is told to stay offline
+            return snapshot(cached=True)
+        except (OSError, ValueError):
+            raise _refusal(error, hub, revision) from error
+
+
+def _refusal(error: Exception, hub: str, revision: str | None) -> DecodeFloorError:
+    """What a failed download means, and what to do; the more special errors first."""
+    from huggingface_hub import constants, errors
+
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"no space left to download {hub}: free some or let HF_HOME name another disk")
+    meanings: tuple[tuple[type[Exception], str], ...] = (
+        (errors.HFValidationError, "is no name of a repository: correct it in models.yaml"),
+        (errors.GatedRepoError, "is gated: accept its terms on its page on the hub, and give that account's HF_TOKEN"),
+        (errors.RevisionNotFoundError, f"has no revision {revision} on the hub: correct it in models.yaml"),
+        (errors.RepositoryNotFoundError, "is not on the hub, or private: check its name in models.yaml, or HF_TOKEN"),
+        (errors.HfHubHTTPError, "cannot be fetched, the hub refused: try again later"),
+    )
+    away = "is not whole in the cache and the hub does not answer: check the network"
+    if constants.is_offline_mode():
+        away = "is not whole in the cache: unset HF_HUB_OFFLINE to download it"
+    meaning = next((text for kind, text in meanings if isinstance(error, kind)), away)
+    return BadCheckpoint(
+        f"{hub} {meaning}, or give a local folder with weights=PATH ({type(error).__name__}: {_first_line(error)})"
+    )
 
 
 def _first_line(error: Exception) -> str:
@@ -130,22 +139,39 @@ def _first_line(error: Exception) -> str:
 
 def _check_config(folder: Path, name: str, shape: ModelShape) -> None:
     if not folder.is_dir():
-        raise BadCheckpoint(f"weights={name}: no such folder")
+        raise BadCheckpoint(f"{name}: no such folder")
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise BadCheckpoint(f"weights={name}: no config.json in that folder") from error
+        raise BadCheckpoint(f"{name}: no config.json in that folder") from error
     except (OSError, ValueError) as error:
-        raise BadCheckpoint(f"weights={name}: config.json cannot be read ({error})") from error
+        raise BadCheckpoint(f"{name}: config.json cannot be read ({error})") from error
     if not isinstance(config, dict):
-        raise BadCheckpoint(f"weights={name}: config.json is not a JSON object")
-    different = list(shape_differences(config, shape))
+        raise BadCheckpoint(f"{name}: config.json is not a JSON object")
+    _check_unquantised(config, name)
+    try:
+        different = list(differences(config, shape))
+    except (TypeError, ValueError) as error:
+        raise BadCheckpoint(f"{name}: config.json holds a value of another kind than expected ({error})") from error
     if different:
-        raise BadCheckpoint(f"weights={name}: another shape than the model's: {'; '.join(different)}")
+        raise BadCheckpoint(f"{name}: another model in config.json: {'; '.join(different)}: choose that model's own")
 
 
-def shape_differences(config: Mapping[str, Any], shape: ModelShape) -> Iterator[str]:
-    """One clause for each field in which a config.json and the model differ."""
+def _check_unquantised(config: Mapping[str, Any], name: str) -> None:
+    quantised = config.get("quantization_config")
+    if not quantised:
+        return
+    described = dict(quantised) if isinstance(quantised, dict) else {}
+    kind = described.get("bnb_4bit_quant_type") if described.get("load_in_4bit") else described.get("bits")
+    method = " ".join(str(part) for part in (described.get("quant_method", "unknown"), kind) if part is not None)
+    raise BadCheckpoint(
+        f"{name}: config.json has a quantization_config ({method}), quant=bf16 reads unquantised weights only: "
+        "take the checkpoint it was made from"
+    )
+
+
+def differences(config: Mapping[str, Any], shape: ModelShape) -> Iterator[str]:
+    """One clause for each field in which the model of a config.json computes something else than the shape's."""
     expected = shape.to_json()
     found = {ours: config.get(theirs) for theirs, ours in CONFIG_FIELDS.items()}
     found["tied_embedding"] = bool(found["tied_embedding"])
@@ -155,6 +181,8 @@ def shape_differences(config: Mapping[str, Any], shape: ModelShape) -> Iterator[
     if (config.get("head_dim") or shape.head_dim) != shape.head_dim:
         yield f"head_dim is {config['head_dim']}, expected {shape.head_dim}"
     yield from _rope_differences(config, shape)
+    yield from _layer_differences(config, shape)
+    yield from _position_differences(config, shape)
 
 
 def _rope_differences(config: Mapping[str, Any], shape: ModelShape) -> Iterator[str]:
@@ -170,39 +198,28 @@ def _rope_differences(config: Mapping[str, Any], shape: ModelShape) -> Iterator[
         yield f"rope_scaling is {scaling}, expected {shape.rope_scaling}"
 
 
-def _shard_names(folder: Path) -> tuple[str, ...]:
-    index = folder / INDEX_NAME
-    if index.is_file():
-        return _indexed_names(index)
-    if (folder / SINGLE_NAME).is_file():
-        return (SINGLE_NAME,)
-    pickled = next((file.name for pattern in PICKLED for file in sorted(folder.glob(pattern))), None)
-    if pickled:
-        raise BadCheckpoint(
-            f"checkpoint {folder}: only {pickled}: pickled weights are never loaded: convert to safetensors"
-        )
-    raise BadCheckpoint(f"checkpoint {folder}: neither {SINGLE_NAME} nor {INDEX_NAME} in that folder")
+def _layer_differences(config: Mapping[str, Any], shape: ModelShape) -> Iterator[str]:
+    """What the shape does not hold because all models of the catalogue have it in common."""
+    heads = config.get("architectures") or []
+    if heads and not any(str(head).endswith("ForCausalLM") for head in heads):
+        yield f"architectures is {heads}, expected a …ForCausalLM"
+    expected = {"hidden_act": "silu", "attention_bias": shape.qkv_bias, "mlp_bias": False}
+    for name, value in expected.items():
+        if config.get(name, value) != value:
+            yield f"{name} is {config[name]}, expected {value}"
 
 
-def _indexed_names(index: Path) -> tuple[str, ...]:
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise BadCheckpoint(f"checkpoint index {index} is damaged ({error})") from error
-    if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
-        raise BadCheckpoint(f"checkpoint index {index} is damaged: it must name files of its own folder")
-    return tuple(names)
-
-
-def _data_end(header: bytes, file: Path) -> int:
-    try:
-        tensors = {name: entry for name, entry in json.loads(header).items() if name != "__metadata__"}
-        return max((int(entry["data_offsets"][1]) for entry in tensors.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise BadCheckpoint(f"checkpoint file {file}: its header is damaged ({error})") from error
+def _position_differences(config: Mapping[str, Any], shape: ModelShape) -> Iterator[str]:
+    positions = config.get("max_position_embeddings", shape.max_positions)
+    if positions < shape.max_positions:
+        yield f"max_position_embeddings is {positions}, expected at least {shape.max_positions}"
+    window = config.get("sliding_window", DEFAULT_WINDOW.get(shape.model_type))
+    used = config.get("use_sliding_window", shape.model_type not in WINDOW_OFF_BY_DEFAULT)
+    if window is not None and used and window < shape.max_positions:
+        yield f"sliding_window is {window}, expected none below {shape.max_positions} positions"
 
 
 def _headers_id(files: tuple[Path, ...]) -> str:
     """Equal for equal layouts: only sizes count of the values, so that 16 GB need no minute of hashing."""
-    headers = [[file.name, file.stat().st_size, read_header(file).decode("utf-8")] for file in files]
+    headers = [[file.name, file.stat().st_size, weightfiles.read_header(file).decode("utf-8")] for file in files]
     return f"headers-{short_hash(headers, ID_LENGTH)}"

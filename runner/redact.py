@@ -11,10 +11,9 @@ import ipaddress
 import os
 import platform
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from runner import host
 
@@ -117,48 +116,20 @@ ADDRESSES = (
     _rule(rf"(?<![\w:.]){HEX}{{0,4}}(?::{HEX}{{0,4}}){{2,7}}(?:%\w+)?(?![\w:])", _ipv6),
     _rule(FOUR_NUMBERS, _ipv4),
 )
-# What stands under such a name in a JSON object is private even where the value alone does not look it.
-PRIVATE_NAME = re.compile(
-    r"(?i)(?:^|[_-])(?:serial(?:[_-]?number)?|host[_-]?name|user[_-]?name|"
-    rf"(?:hf|access|auth|api|bearer)[_-]?token|{SECRET_NAME})$"
-)
 SECRET_VARIABLE = re.compile(r"(?i)(?:^|_)(?:token|key|password|passwd|secret)$")
 
 
-def redact(text: str, secrets: Iterable[str] = ()) -> str:
+def redact(text: str) -> str:
     """The text with all that identifies a machine, card, person or secret replaced by markers.
 
-    `secrets` are replaced wherever they stand, and so are the values of this process's variables whose names
-    end in TOKEN, KEY, PASSWORD or SECRET. Redacting twice changes nothing.
+    The values of this process's variables whose names end in TOKEN, KEY, PASSWORD or SECRET are replaced wherever
+    they stand. Redacting twice changes nothing.
     """
-    for secret in sorted({*secrets, *_environment_secrets()} - {""}, key=len, reverse=True):
+    for secret in sorted(_environment_secrets(), key=len, reverse=True):
         text = text.replace(secret, "<secret>")
     for pattern, replacement in _rules():
         text = pattern.sub(replacement, text)
     return text
-
-
-def redact_json(value: Any, secrets: Iterable[str] = ()) -> Any:
-    """A JSON value with its strings, and the names in its objects, redacted; numbers stay as they are."""
-    known = tuple(secrets)
-    if isinstance(value, str):
-        return redact(value, known)
-    if isinstance(value, list | tuple):
-        return [redact_json(item, known) for item in value]
-    if isinstance(value, dict):
-        return _redact_object(value, known)
-    return value
-
-
-def _redact_object(value: dict[str, Any], secrets: tuple[str, ...]) -> dict[str, Any]:
-    clean: dict[str, Any] = {}
-    for name, item in value.items():
-        safe = redact(name, secrets)
-        while safe in clean:  # two names became one marker: both values are kept
-            safe += "'"
-        private = isinstance(item, str) and PRIVATE_NAME.search(name)
-        clean[safe] = "<removed>" if private else redact_json(item, secrets)
-    return clean
 
 
 def _environment_secrets() -> set[str]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.initialization import no_init_weights
 
+from runner import weightfiles
 from runner.errors import BadCheckpoint
 from runner.shape import ModelShape
 from runner.worker import synthetic
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 SYNTHETIC_SEED = 0
+READING_ERRORS = (OSError, RuntimeError, ValueError, KeyError, ImportError, SafetensorError)
 
 
 def config_of(shape: ModelShape) -> Any:
@@ -44,38 +47,44 @@ def config_of(shape: ModelShape) -> Any:
 
 def build_synthetic(shape: ModelShape, dtype: torch.dtype, device: torch.device) -> nn.Module:
     """A model of this shape on the device, `synthetic-v1` weights in it."""
-    with device, no_init_weights():
-        model = AutoModelForCausalLM.from_config(config_of(shape), dtype=dtype, attn_implementation="sdpa")
-    model.tie_weights()
+    model = _empty(shape, dtype, device)
     synthetic.fill(model, shape.head_dim, SYNTHETIC_SEED)
     return _ready(model)
 
 
-def load_checkpoint(folder: Path, dtype: torch.dtype, device: torch.device) -> nn.Module:
-    """The checkpoint in `folder`, from safetensors alone; no code of the checkpoint is ever run.
+def load_checkpoint(folder: Path, shape: ModelShape, dtype: torch.dtype, device: torch.device) -> nn.Module:
+    """A model of this shape on the device, the checkpoint's weights in it, converted to `dtype`.
 
-    Raises BadCheckpoint when a tensor of the model is missing or of another shape: transformers would make it up, and
-    a gate that compares with the same weights could not see it.
+    Only safetensors are read, and of the folder's config.json nothing: the parent has compared it with the shape.
+    Raises BadCheckpoint when the files are not exactly the shape's tensors or cannot be read.
     """
+    model = _empty(shape, dtype, device)
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=dtype,
-            device_map={"": device},
-            attn_implementation="sdpa",
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise BadCheckpoint(f"the checkpoint cannot be loaded: {str(error).splitlines()[0]}") from error
-    model, report = loaded
-    wrong = {kind: sorted(map(str, report[kind])) for kind in ("missing_keys", "mismatched_keys") if report[kind]}
-    if wrong:
-        listed = "; ".join(f"{kind.replace('_', ' ')}: {', '.join(names[:3])}" for kind, names in wrong.items())
-        raise BadCheckpoint(f"the checkpoint does not fill the model ({listed}): take a complete one of this shape")
+        _copy_weights(model, weightfiles.check(folder, "the checkpoint", shape))
+    except torch.OutOfMemoryError:
+        raise
+    except READING_ERRORS as error:
+        # an operating system's error names the file by its whole path, which is nobody's business
+        text = str(error).replace(f"{folder}/", "")
+        raise BadCheckpoint(f"the checkpoint cannot be loaded: {text}: fetch it again") from error
     return _ready(model)
+
+
+def _empty(shape: ModelShape, dtype: torch.dtype, device: torch.device) -> Any:
+    """The model's modules and its memory on the device, its weights still to be written."""
+    with device, no_init_weights():
+        model = AutoModelForCausalLM.from_config(config_of(shape), dtype=dtype, attn_implementation="sdpa")
+    model.tie_weights()
+    return model
+
+
+@torch.no_grad()
+def _copy_weights(model: nn.Module, tensors: Mapping[str, weightfiles.Tensor]) -> None:
+    """Fill each parameter from its file: the device never holds a weight twice."""
+    for name, parameter in model.named_parameters():
+        # opened anew for each: as long as a file is open, all of it that was read counts as this process's memory
+        with safe_open(tensors[name].file, framework="pt") as file:
+            parameter.copy_(file.get_tensor(name))
 
 
 def _ready(model: Any) -> nn.Module:

@@ -100,7 +100,7 @@ def _load(job: Job, device: torch.device) -> Loaded:
     if job.checkpoint is None:
         built = model.build_synthetic(job.shape, dtype, device)
     else:
-        built = model.load_checkpoint(Path(job.checkpoint), dtype, device)
+        built = model.load_checkpoint(Path(job.checkpoint), job.shape, dtype, device)
     count = floors.sequence_tokens(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
     drawn = tokens.draw(job.shape.vocab, count, job.session.seed, device)
     clocks.wait(device)

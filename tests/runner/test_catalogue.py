@@ -23,9 +23,11 @@ def gpu_entry(**changes: Any) -> dict[str, Any]:
         "name": "NVIDIA L4",
         "nvml": "NVIDIA L4",
         "compute_capability": "8.9",
+        "compute_capability_source": "a page",
         "image": "ada",
         "image_reason": None,
         **{name: figure() for name in catalogue.FIGURES},
+        "price_usd_per_hour": {**figure(), "date": "2026-11"},
     }
     return {**entry, **changes}
 
@@ -88,6 +90,9 @@ def test_two_entries_for_one_card_are_refused(folder: Path) -> None:
         ({"image": None}, r"gpus.yaml: l4.image: null needs its image_reason"),
         ({"colour": "green"}, r"gpus.yaml: l4.colour: unknown field"),
         ({"compute_capability": 8.9}, r"gpus.yaml: l4.compute_capability: 8.9 is not of the kind str | null"),
+        ({"compute_capability": "89"}, r"l4.compute_capability: '89' is not of the form major.minor"),
+        ({"compute_capability_source": None}, r"l4.compute_capability: needs its compute_capability_source"),
+        ({"price_usd_per_hour": figure()}, r"l4.price_usd_per_hour: a price needs its date"),
         ({"bandwidth_gbs": {"value": 1.0, "source": None}}, r"l4.bandwidth_gbs: a value needs its source"),
         ({"bandwidth_gbs": {"value": None, "source": None}}, r"l4.bandwidth_gbs: a null value needs a note"),
         ({"bandwidth_gbs": figure(-1)}, r"l4.bandwidth_gbs: -1 is not a positive number"),
@@ -123,6 +128,10 @@ def model_entry(**changes: Any) -> dict[str, Any]:
         ({"kv_heads": 3}, "models.yaml: m.kv_heads: 4 heads cannot share 3 KV heads evenly"),
         ({"tied_embedding": 1}, "models.yaml: m.tied_embedding: 1 is not of the kind bool"),
         ({"checkpoints": {"bf16": {"hub": "a/b"}}}, "models.yaml: m.checkpoints.bf16.revision: missing"),
+        (
+            {"checkpoints": {"bf16": {"hub": "a/b", "revision": "main"}}},
+            "models.yaml: m.checkpoints.bf16.revision: 'main' is not a commit",
+        ),
     ],
 )
 def test_a_wrong_model_entry_is_named(
@@ -133,6 +142,14 @@ def test_a_wrong_model_entry_is_named(
     write(tmp_path, "models.yaml", {"m": entry})
     with pytest.raises(BadValue, match=message):
         catalogue.models()
+
+
+def test_a_commit_or_none_is_a_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = {quant: {"hub": "a/b", "revision": revision} for quant, revision in (("bf16", 40 * "a"), ("awq", None))}
+    write(tmp_path, "models.yaml", {"m": model_entry(checkpoints=entries)})
+    monkeypatch.setenv(catalogue.FOLDER_VARIABLE, str(tmp_path))
+    found = catalogue.models()["m"].checkpoints
+    assert (found["bf16"].revision, found["awq"].revision) == (40 * "a", None)
 
 
 @pytest.mark.parametrize("text", ["- a list\n", "a: [\n", "1: {}\n", ""])

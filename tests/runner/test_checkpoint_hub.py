@@ -1,0 +1,214 @@
+"""Weights from the hub: the real huggingface_hub against a server of ours, in the real command."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pytest
+import yaml
+from huggingface_hub.errors import LocalEntryNotFoundError
+
+from runner import catalogue, checkpoint
+from runner.catalogue import HubCheckpoint
+from runner.errors import BadCheckpoint, DiskFull, Interrupted
+from tests import checkpoints
+from tests.fakes.hub import CDN, COMMIT, REPOSITORY, Hub, serving
+
+ROOT = Path(__file__).parents[2]
+LARGE = [f"{CDN}model.safetensors"]
+Finished = subprocess.CompletedProcess[str]
+Cell = Callable[..., Finished]
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    folder = checkpoints.write(tmp_path / "repository")
+    files = {file.name: file.read_bytes() for file in folder.iterdir()}
+    others = {"README.md": b"# hi", "consolidated.safetensors": b"twice", "pytorch_model.bin": b"\x80", "x.py": b"1/0"}
+    with serving(Hub({**files, **others})) as served:
+        yield served
+
+
+@pytest.fixture
+def cell(tmp_path: Path, hub: Hub) -> Cell:
+    """A function that runs the command over the hub's weights, as a user without any setting of the hub."""
+
+    def run(revision: str | None = COMMIT, repository: str = REPOSITORY, **settings: str) -> Finished:
+        write_catalogue(tmp_path / "experiments", repository, revision)
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+        given = {
+            "PYTHONPATH": str(ROOT),
+            "DECODE_FLOOR_EXPERIMENTS": str(tmp_path / "experiments"),
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_HOME": str(tmp_path / "cache"),
+            "NO_PROXY": "127.0.0.1,localhost",
+        }
+        options = ["--gpu", "cpu", "--model", "tiny", "--ctx", "32", "--weights", "hub"]
+        return subprocess.run(
+            [sys.executable, "-m", "runner", "cell", *options, "--spool", str(tmp_path / "spool")],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**clean, **given, **settings},
+        )
+
+    return run
+
+
+def write_catalogue(folder: Path, repository: str, revision: str | None) -> None:
+    """The committed catalogue, with weights of `tiny` on our hub."""
+    folder.mkdir(exist_ok=True)
+    shutil.copy(catalogue.folder() / "gpus.yaml", folder)
+    models = yaml.safe_load((catalogue.folder() / "models.yaml").read_text())
+    models["tiny"]["checkpoints"] = {"bf16": {"hub": repository, "revision": revision}}
+    (folder / "models.yaml").write_text(yaml.safe_dump(models))
+
+
+def measured(finished: Finished, spool: Path) -> dict[str, Any]:
+    assert finished.returncode in (0, 23), finished.stderr  # zeros are weights that the gate need not believe
+    (path,) = spool.glob("*.json")
+    record: dict[str, Any] = json.loads(path.read_text())
+    return record
+
+
+def refusal(finished: Finished) -> str:
+    """The one line of the error."""
+    assert finished.returncode == BadCheckpoint.exit_code, finished.stderr
+    assert "Traceback" not in finished.stderr
+    (line,) = [line for line in finished.stderr.splitlines() if line.startswith("error: ")]
+    return line.removeprefix("error: ")
+
+
+@pytest.mark.slow
+def test_a_pinned_revision_is_downloaded_once_and_then_measured_offline(hub: Hub, cell: Cell, tmp_path: Path) -> None:
+    record = measured(cell(), tmp_path / "spool")
+    assert record["cell"]["weights_id"] == COMMIT
+    assert "unpinned" not in record["flags"]
+    fetched = [path for path in hub.paths() if "/resolve/" in path or path.startswith(CDN)]
+    assert {path.rpartition("/")[2] for path in fetched} == {"config.json", "model.safetensors"}
+    assert all(f"/resolve/{COMMIT}/" in path for path in fetched if "/resolve/" in path)
+    assert hub.paths().count(LARGE[0]) == 1
+    hub.asked.clear()
+    shutil.rmtree(tmp_path / "spool")
+    # programs that fetch single files leave no list of the repository's files in the cache
+    shutil.rmtree(tmp_path / "cache" / "hub" / "models--org--tiny" / "trees")
+    measured(cell(HF_HUB_OFFLINE="1"), tmp_path / "spool")
+    assert hub.asked == []
+
+
+@pytest.mark.slow
+def test_an_unpinned_one_is_resolved_to_its_commit_and_flagged(cell: Cell, tmp_path: Path) -> None:
+    record = measured(cell(revision=None), tmp_path / "spool")
+    assert record["cell"]["weights_id"] == COMMIT
+    assert "unpinned" in record["given_flags"]
+
+
+def test_a_token_is_sent(hub: Hub, cell: Cell) -> None:
+    hub.token = "hf_right"
+    hub.files["config.json"] = b"{}"  # what comes after the token is not this test's
+    assert "another model in config.json" in refusal(cell(HF_TOKEN="hf_right"))
+    assert {authorization for _, path, authorization in hub.asked if "tiny" in path} == {"Bearer hf_right"}
+
+
+GATED = (
+    f"{REPOSITORY} is gated: accept its terms on its page on the hub, and give that account's HF_TOKEN, or give a "
+    "local folder with weights=PATH (GatedRepoError: "
+)
+
+
+@pytest.mark.parametrize("revision", [COMMIT, None])
+def test_a_gated_model_without_a_token(hub: Hub, cell: Cell, revision: str | None) -> None:
+    hub.token = "hf_right"
+    line = refusal(cell(revision))
+    assert line.startswith(GATED)
+    assert "401" in line
+
+
+def test_a_gated_model_for_an_account_that_was_not_let_in(hub: Hub, cell: Cell) -> None:
+    hub.token, hub.granted = "hf_right", False
+    line = refusal(cell(HF_TOKEN="hf_right"))
+    assert line.startswith(GATED)
+    assert "403" in line
+    assert "hf_right" not in line
+
+
+@pytest.mark.parametrize("token", [None, "hf_any"])
+@pytest.mark.parametrize("revision", [COMMIT, None])
+def test_a_missing_repository(cell: Cell, token: str | None, revision: str | None) -> None:
+    line = refusal(cell(revision, "org/nothing", **({"HF_TOKEN": token} if token else {})))
+    assert line.startswith("org/nothing is not on the hub, or private: check its name in models.yaml, or HF_TOKEN")
+
+
+def test_a_name_that_no_repository_can_have(cell: Cell) -> None:
+    assert refusal(cell(repository="a/b/c")).startswith("a/b/c is no name of a repository: correct it in models.yaml")
+
+
+def test_a_missing_revision(cell: Cell) -> None:
+    line = refusal(cell(40 * "1"))
+    assert line.startswith(f"{REPOSITORY} has no revision {40 * '1'} on the hub: correct it in models.yaml")
+
+
+def test_offline_with_an_empty_cache(hub: Hub, cell: Cell) -> None:
+    for revision in (COMMIT, None):
+        line = refusal(cell(revision, HF_HUB_OFFLINE="1"))
+        assert line.startswith(f"{REPOSITORY} is not whole in the cache: unset HF_HUB_OFFLINE to download it, or give")
+    assert hub.asked == []
+
+
+def test_offline_with_half_a_cache(hub: Hub, cell: Cell) -> None:
+    weights = hub.files.pop("model.safetensors")
+    assert f"{REPOSITORY}: neither model.safetensors nor" in refusal(cell())
+    hub.files["model.safetensors"] = weights
+    assert f"{REPOSITORY}: neither model.safetensors nor" in refusal(cell(HF_HUB_OFFLINE="1"))
+
+
+@pytest.mark.parametrize("revision", [COMMIT, None])
+def test_no_network(cell: Cell, revision: str | None) -> None:
+    line = refusal(cell(revision, HF_ENDPOINT="http://127.0.0.1:9"))
+    assert line.startswith(f"{REPOSITORY} is not whole in the cache and the hub does not answer: check the network")
+    assert "refused" in line
+
+
+def test_a_hub_out_of_order(hub: Hub, cell: Cell) -> None:
+    hub.status = 500
+    assert refusal(cell()).startswith(f"{REPOSITORY} cannot be fetched, the hub refused: try again later")
+
+
+def test_wrong_weights_are_refused_before_the_worker_starts(hub: Hub, cell: Cell, tmp_path: Path) -> None:
+    tensors = checkpoints.tensors()
+    del tensors["model.norm.weight"]
+    hub.files["model.safetensors"] = checkpoints.safetensors(tensors)
+    said = f"{REPOSITORY}: 1 tensor missing (model.norm.weight): take a complete, unquantised checkpoint of this model"
+    assert refusal(cell()) == said
+    assert not list((tmp_path / "spool").glob("*.json"))
+
+
+def test_a_wrong_config_is_refused_before_the_weights_are_downloaded(hub: Hub, cell: Cell) -> None:
+    hub.files["config.json"] = json.dumps({**checkpoints.CONFIG, "hidden_act": "gelu"}).encode()
+    assert refusal(cell()).startswith(f"{REPOSITORY}: another model in config.json: hidden_act is gelu, expected silu")
+    assert LARGE[0] not in hub.paths()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(Interrupted("stopped by Ctrl-C"), Interrupted), (OSError(errno.ENOSPC, "No space left on device"), DiskFull)],
+)
+def test_what_stops_a_download_stays_what_it_is(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[Exception]
+) -> None:
+    def stop(*_: object, local_files_only: bool, **__: object) -> str:
+        raise LocalEntryNotFoundError("not here") if local_files_only else error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", stop)
+    with pytest.raises(kind):
+        checkpoint.on_hub(HubCheckpoint(REPOSITORY, COMMIT), checkpoints.SHAPE)

@@ -1,0 +1,180 @@
+"""Safetensors headers: whatever is wrong with a checkpoint's tensors is said by name before a weight is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runner import catalogue, weightfiles
+from runner.errors import BadCheckpoint
+from tests import checkpoints
+from tests.checkpoints import Tensors
+
+Q_NORM = "model.layers.0.self_attn.q_norm.weight"
+UP = "model.layers.1.mlp.up_proj.weight"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return checkpoints.write(tmp_path / "tiny")
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(BadCheckpoint) as caught:
+        weightfiles.check(folder, "weights=x", checkpoints.SHAPE)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def change(folder: Path, edit: Callable[[Tensors], object]) -> None:
+    tensors = checkpoints.tensors()
+    edit(tensors)
+    (folder / "model.safetensors").write_bytes(checkpoints.safetensors(tensors))
+
+
+@pytest.mark.parametrize("key", ["tiny", "qwen2.5-0.5b", "qwen2.5-7b", "mistral-7b", "llama-3.1-8b"])
+def test_the_tensors_of_a_shape_are_those_of_transformers_own_model(key: str) -> None:
+    torch = pytest.importorskip("torch")
+    from transformers import AutoModelForCausalLM
+
+    from runner.worker.model import config_of
+
+    shape = replace(catalogue.models()[key].shape, layers=2)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config_of(shape))
+    model.tie_weights()
+    theirs = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    assert weightfiles.expected_tensors(shape) == theirs
+
+
+def test_a_right_folder_gives_every_tensor_its_file(folder: Path) -> None:
+    found = weightfiles.check(folder, "weights=x", checkpoints.SHAPE)
+    assert found.keys() == checkpoints.tensors().keys()
+    assert found[UP] == weightfiles.Tensor(folder / "model.safetensors", "BF16", (256, 128))
+
+
+@pytest.mark.parametrize("dtype", ["F16", "F32"])
+def test_other_float_formats_are_right_too(folder: Path, dtype: str) -> None:
+    (folder / "model.safetensors").write_bytes(checkpoints.safetensors(checkpoints.tensors(dtype)))
+    assert weightfiles.check(folder, "weights=x", checkpoints.SHAPE)[UP].dtype == dtype
+
+
+def test_a_real_safetensors_file_is_read(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    save_file = pytest.importorskip("safetensors.torch").save_file
+    file = tmp_path / "model.safetensors"
+    save_file({"a": torch.zeros(3, 5), "b": torch.ones(7)}, file, {"format": "pt"})
+    assert weightfiles.tensors([file])["a"] == weightfiles.Tensor(file, "F32", (3, 5))
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda found: found.pop(UP), f"1 tensor missing ({UP})"),
+        (lambda found: found.pop("lm_head.weight"), "1 tensor missing (lm_head.weight)"),
+        (lambda found: found.update({Q_NORM: ("BF16", (32,))}), f"1 tensor more than the model has ({Q_NORM})"),
+        (
+            lambda found: found.update({UP: ("BF16", (128, 128))}),
+            f"1 tensor of another shape ({UP} is [128, 128], expected [256, 128])",
+        ),
+        (
+            lambda found: found.update({UP: ("F8_E4M3", (256, 128))}),
+            f"1 tensor not in BF16, F16, F32 ({UP} is F8_E4M3)",
+        ),
+    ],
+)
+def test_a_wrong_tensor_is_named(folder: Path, edit: Callable[[Tensors], object], said: str) -> None:
+    change(folder, edit)
+    assert refusal(folder) == f"weights=x: {said}: take a complete, unquantised checkpoint of this model"
+
+
+def test_of_many_wrong_tensors_a_few_are_named(folder: Path) -> None:
+    change(folder, lambda found: [found.pop(name) for name in list(found) if "layers.1" in name])
+    assert "12 tensors missing (model.layers.1.self_attn.q_proj.weight, " in refusal(folder)
+    assert ", …): take" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "consolidated.00.pth"])
+def test_pickled_weights_are_never_loaded(folder: Path, name: str) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / name).write_bytes(b"\x80\x04.")
+    said = f"weights=x: only {name}: pickled weights are never loaded: convert to safetensors"
+    assert refusal(folder) == said
+
+
+def test_no_weights_at_all(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    assert "neither model.safetensors nor model.safetensors.index.json there" in refusal(folder)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 20, -1])
+def test_a_truncated_file(folder: Path, keep: int) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:keep])
+    assert refusal(folder).startswith("weights=x: model.safetensors is truncated")
+    assert refusal(folder).endswith("fetch it again")
+
+
+def test_a_file_with_a_tail(folder: Path) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes() + b"x")
+    assert "its header says" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[]",
+        b"{not json",
+        b'{"w": {}}',
+        b'{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0]}}',
+        b'{"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}',
+        b"\xff\xfe",
+    ],
+)
+def test_a_damaged_header(folder: Path, header: bytes) -> None:
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    assert "weights=x: model.safetensors: its header is damaged" in refusal(folder)
+
+
+def test_an_absurd_header_length_is_not_read(folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes((2**63).to_bytes(8, "little") + bytes(16))
+    assert "truncated or not safetensors (24 bytes)" in refusal(folder)
+
+
+def test_shards(folder: Path) -> None:
+    names = checkpoints.shard(folder)
+    found = weightfiles.check(folder, "weights=x", checkpoints.SHAPE)
+    assert {tensor.file.name for tensor in found.values()} == set(names)
+
+
+def test_a_missing_shard(folder: Path) -> None:
+    _, second = checkpoints.shard(folder)
+    (folder / second).unlink()
+    assert refusal(folder) == f"weights=x: 1 of 2 shards missing ({second}): fetch the folder again"
+
+
+def test_a_tensor_in_two_shards(folder: Path) -> None:
+    first, second = checkpoints.shard(folder)
+    (folder / second).write_bytes((folder / first).read_bytes())
+    said = f"weights=x: tensor model.embed_tokens.weight lies in {first} and in {second}: remove one"
+    assert refusal(folder) == said
+
+
+@pytest.mark.parametrize("index", ["{", "{}", '{"weight_map": {}}', '{"weight_map": {"w": "../outside"}}'])
+def test_a_damaged_index(folder: Path, index: str) -> None:
+    checkpoints.shard(folder)
+    (folder / "model.safetensors.index.json").write_text(index)
+    assert "weights=x: model.safetensors.index.json is damaged" in refusal(folder)
+
+
+def test_one_whole_file_goes_before_the_shards_of_an_older_save(folder: Path) -> None:
+    whole = (folder / "model.safetensors").read_bytes()
+    checkpoints.shard(folder)
+    (folder / "model.safetensors").write_bytes(whole)
+    assert json.loads((folder / "model.safetensors.index.json").read_text())
+    assert [file.name for file in weightfiles.weight_files(folder, "x")] == ["model.safetensors"]
