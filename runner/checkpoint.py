@@ -23,6 +23,8 @@ WANTED = ["*.safetensors", "*.json"]
 # Mistral's repositories hold every weight a second time under this name, Llama's the original release
 UNWANTED = ["consolidated*", "original/*"]
 ID_LENGTH = 16
+HUB_DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}  # transformers' words
+MIXED = "mixed"
 CONFIG_FIELDS = {
     "model_type": "model_type",
     "hidden_size": "hidden",
@@ -42,13 +44,19 @@ WINDOW_OFF_BY_DEFAULT = ("qwen2",)
 @dataclass(frozen=True)
 class Checkpoint:
     """Weights to load: `folder` is None while they are only known on the hub, as `hub` at `weights_id`, where they
-    must turn out to be of `shape`."""
+    must turn out to be of `shape`. `dtype` is what they are stored in, as far as that is known without them."""
 
     weights_id: str
     folder: Path | None
     hub: str | None = None
     pinned: bool = True
     shape: ModelShape | None = None
+    dtype: str | None = None
+
+    def flags(self, dtype: str) -> tuple[str, ...]:
+        """What a session that runs these weights in `dtype` is marked with."""
+        conditions = {"converted": self.dtype not in (None, dtype), "unpinned": not self.pinned}
+        return tuple(flag for flag, holds in conditions.items() if holds)
 
 
 def local(path: str, shape: ModelShape) -> Checkpoint:
@@ -56,8 +64,9 @@ def local(path: str, shape: ModelShape) -> Checkpoint:
     not exactly the model."""
     folder, name = Path(path).expanduser().resolve(), f"weights={path}"
     _check_config(folder, name, shape)
-    weightfiles.check(folder, name, shape)
-    return Checkpoint(_headers_id(weightfiles.weight_files(folder, name)), folder)
+    stored = {weightfiles.DTYPES[tensor.dtype] for tensor in weightfiles.check(folder, name, shape).values()}
+    weights_id = _headers_id(weightfiles.weight_files(folder, name))
+    return Checkpoint(weights_id, folder, dtype=stored.pop() if len(stored) == 1 else MIXED)
 
 
 def on_hub(entry: HubCheckpoint, shape: ModelShape) -> Checkpoint:
@@ -67,9 +76,10 @@ def on_hub(entry: HubCheckpoint, shape: ModelShape) -> Checkpoint:
     Raises BadCheckpoint when it cannot be had or is another model, MissingPackage without huggingface_hub.
     """
     folder = _download(entry.hub, entry.revision, ["config.json"])
-    _check_config(folder, entry.hub, shape)
+    config = _check_config(folder, entry.hub, shape)
+    dtype = HUB_DTYPES.get(str(config.get("dtype") or config.get("torch_dtype")))
     # the snapshot's folder is named after the commit that a missing revision was resolved to
-    return Checkpoint(entry.revision or folder.name, None, entry.hub, entry.revision is not None, shape)
+    return Checkpoint(entry.revision or folder.name, None, entry.hub, entry.revision is not None, shape, dtype)
 
 
 def fetch(checkpoint: Checkpoint) -> Path:
@@ -137,7 +147,8 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), "")
 
 
-def _check_config(folder: Path, name: str, shape: ModelShape) -> None:
+def _check_config(folder: Path, name: str, shape: ModelShape) -> Mapping[str, Any]:
+    """The config.json, when it is this unquantised model's."""
     if not folder.is_dir():
         raise BadCheckpoint(f"{name}: no such folder")
     try:
@@ -155,6 +166,7 @@ def _check_config(folder: Path, name: str, shape: ModelShape) -> None:
         raise BadCheckpoint(f"{name}: config.json holds a value of another kind than expected ({error})") from error
     if different:
         raise BadCheckpoint(f"{name}: another model in config.json: {'; '.join(different)}: choose that model's own")
+    return config
 
 
 def _check_unquantised(config: Mapping[str, Any], name: str) -> None:

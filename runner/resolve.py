@@ -64,6 +64,7 @@ def resolve(request: Request, installed: Installed) -> Plan:
     kernel = _kernel(quant, request.kernel, device.kind)
     runtime = _runtime(request.runtime, quant)
     weights = _checkpoint(request, model, quant)
+    dtype = _dtype(request.dtype, kernel)
     cell = Cell(
         gpu=device.gpu,
         model=model.key,
@@ -73,7 +74,7 @@ def resolve(request: Request, installed: Installed) -> Plan:
         runtime=runtime.name,
         attention=_of_runtime("attention", request.attention, runtime, vocabulary.ATTENTIONS),
         cache=_of_runtime("cache", request.cache, runtime, vocabulary.CACHES),
-        dtype=_dtype(request.dtype, kernel),
+        dtype=dtype,
         weights_id=SYNTHETIC_ID if weights is None else weights.weights_id,
         options=_options(request.options, runtime),
     )
@@ -86,7 +87,7 @@ def resolve(request: Request, installed: Installed) -> Plan:
         checkpoint=weights,
         seed=0 if request.seed == AUTO else whole_number("seed", request.seed, 0),
         study=DEFAULT_STUDY if request.study == AUTO else request.study,
-        flags=() if weights is None or weights.pinned else ("unpinned",),
+        flags=() if weights is None else weights.flags(dtype),
     )
 
 

@@ -20,6 +20,7 @@ SINGLE_NAME = "model.safetensors"
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 HEADER_LIMIT_BYTES = 100_000_000  # the safetensors library's own limit
 FLOAT_BYTES = {"BF16": 2, "F16": 2, "F32": 4}
+DTYPES = {"BF16": "bf16", "F16": "fp16", "F32": "fp32"}
 NAMED_IN_A_LINE = 3
 # in the order of ModelShape.linear_shapes; the first three have a bias in the models that have one
 LINEARS = (

@@ -24,6 +24,7 @@ HEADLINES = (
     ("memory.peak_bytes", "peak memory"),
 )
 FLAG_MEANINGS = {
+    "converted": "the checkpoint stores its weights in another dtype than the cell's",
     "driver-allocations": "memory was taken from the driver inside a timed window",
     "drifting": "the last third of the steps differs from the first by more than 5 %",
     "host-busy": "other processes used more than half a core while steps were timed",

@@ -40,7 +40,7 @@ class Device:
 @dataclass(frozen=True)
 class Job:
     """One session of one resolved cell. `checkpoint` is a folder of safetensors, None for synthetic weights;
-    `given_flags` are those the parent already knows of (`unpinned`, `shared-host`)."""
+    `given_flags` are those the parent already knows of (`converted`, `unpinned`, `shared-host`)."""
 
     session: SessionInfo
     request: dict[str, str]

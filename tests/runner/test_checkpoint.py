@@ -76,6 +76,20 @@ def test_the_id_names_the_weights_and_not_the_place(folder: Path, tmp_path: Path
     assert checkpoint.local(str(elsewhere), SHAPE).weights_id != first
 
 
+@pytest.mark.parametrize(
+    ("stored", "dtype", "flags"), [("BF16", "bf16", ()), ("BF16", "fp16", ("converted",)), ("F32", "fp32", ())]
+)
+def test_weights_of_another_dtype_are_flagged(folder: Path, stored: str, dtype: str, flags: tuple[str, ...]) -> None:
+    (folder / "model.safetensors").write_bytes(checkpoints.safetensors(checkpoints.tensors(stored)))
+    assert checkpoint.local(str(folder), SHAPE).flags(dtype) == flags
+
+
+def test_weights_of_several_dtypes_are_flagged_in_each(folder: Path) -> None:
+    tensors = checkpoints.tensors() | {"model.norm.weight": ("F32", (128,))}
+    (folder / "model.safetensors").write_bytes(checkpoints.safetensors(tensors))
+    assert checkpoint.local(str(folder), SHAPE).flags("bf16") == ("converted",)
+
+
 def test_a_home_folder_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder.parent))
     assert checkpoint.local(f"~/{folder.name}", SHAPE).folder == folder.resolve()

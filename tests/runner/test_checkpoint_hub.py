@@ -107,10 +107,11 @@ def test_a_pinned_revision_is_downloaded_once_and_then_measured_offline(hub: Hub
 
 
 @pytest.mark.slow
-def test_an_unpinned_one_is_resolved_to_its_commit_and_flagged(cell: Cell, tmp_path: Path) -> None:
+def test_an_unpinned_one_is_resolved_to_its_commit_and_flagged(hub: Hub, cell: Cell, tmp_path: Path) -> None:
+    hub.files["config.json"] = json.dumps({**checkpoints.CONFIG, "torch_dtype": "float32"}).encode()
     record = measured(cell(revision=None), tmp_path / "spool")
     assert record["cell"]["weights_id"] == COMMIT
-    assert "unpinned" in record["given_flags"]
+    assert record["given_flags"] == ["converted", "unpinned"]
 
 
 def test_a_token_is_sent(hub: Hub, cell: Cell) -> None:
