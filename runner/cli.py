@@ -181,7 +181,7 @@ def verify(paths: tuple[Path, ...]) -> None:
 
 def _record_files(path: Path) -> list[Path]:
     """Raises BadRecord for a path with nothing to verify: a check of nothing must not pass."""
-    if not path.exists():
+    if not os.path.exists(path):  # unlike Path's, it copes with a name that no file can have
         raise BadRecord(f"{path}: no such file or folder")
     files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
     if not files:

@@ -4,7 +4,7 @@ dictate, and every number in it follows again from its raw steps and bytes."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +144,16 @@ def _gate_differences(found: Record) -> Iterator[str]:
             yield from _check_differences(check, missing.pop(name))
     for name in missing:
         yield f"gate.checks: {name} is missing"
+    yield from _trusted_differences(found["gate"]["checks"])
+
+
+def _trusted_differences(checks: Iterable[Record]) -> Iterator[str]:
+    """Trusted eager is one forward pass: checks that meet at a position have one error of it there."""
+    errors: dict[int, float] = {}
+    for check in checks:
+        for position, error in zip(check["positions"], check["trusted"], strict=False):
+            if errors.setdefault(position, error) != error:
+                yield f"gate.checks {check['name']}: trusted {error} at {position}, {errors[position]} in another check"
 
 
 def _checked_positions(found: Record) -> dict[str, list[int]]:

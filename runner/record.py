@@ -124,8 +124,8 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _text(path: Path) -> str:
-    if not path.is_file():
-        raise BadRecord(f"{path}: {'not a file' if path.exists() else 'no such file'}")
+    if not os.path.isfile(path):  # unlike Path's, it copes with a name that no file can have
+        raise BadRecord(f"{path}: {'not a file' if os.path.exists(path) else 'no such file'}")
     try:
         with open(path, "rb") as file:
             data = file.read(MAXIMUM_BYTES + 1)

@@ -64,7 +64,7 @@ def _faults(value: Any, schema: Schema, place: str) -> Iterator[str]:
     wanted = schema.get("type", [])
     names = [wanted] if isinstance(wanted, str) else wanted
     if names and not any(TYPES[name](value) for name in names):
-        yield f"{place or 'the record'}: {shown(value)} is not {' or '.join(names)}"
+        yield f"{place or 'the record'}: {shown(value)} is no {' or '.join(names)}"
         return
     yield from _word_faults(value, schema, place)
     if isinstance(value, dict):

@@ -75,7 +75,7 @@ def test_a_number_is_finite(value):
     found["prefill"]["ms"] = value
     (fault,) = structure.faults(found)
     assert fault.startswith("prefill.ms: ")
-    assert fault.endswith(" is not number")
+    assert fault.endswith(" is no number")
 
 
 def test_a_long_value_is_cut_and_control_characters_are_escaped():
