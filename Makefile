@@ -45,7 +45,7 @@ floor: env ## Print the table of the committed records against their memory floo
 	@$(venv) python -m analysis floor --records experiments/records --format md $(ARGS)
 
 verify: env ## Recompute every derived number of the committed records
-	@find experiments -path 'experiments/records/*.json' -print0 | sort -z | $(venv) xargs -0 -r python -m runner verify
+	@$(venv) python -m runner verify experiments/records
 
 lock: env ## Resolve the pins anew, keeping those that still fit (ARGS=--upgrade: the newest)
 	@requirements/lock.sh "$(CURDIR)/.venv/bin/uv" $(ARGS)

@@ -10,7 +10,7 @@ import click
 
 from analysis import floor as floor_table
 from analysis import sessions
-from runner.errors import DecodeFloorError
+from runner.errors import BadRecord, DecodeFloorError
 
 
 @click.group()
@@ -21,10 +21,16 @@ def main() -> None:
 @main.command()
 @click.option("--records", type=click.Path(path_type=Path), default=Path("experiments/records"), show_default=True)
 @click.option("--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True)
-def floor(records: Path, form: str) -> None:
-    """How far each cell is from its memory floor."""
-    table = floor_table.rows(sessions.read_folder(records))
+@click.option("--all", "every_code", is_flag=True, help="also the sessions of older code, in rows of their own")
+def floor(records: Path, form: str, every_code: bool) -> None:
+    """How far each cell is from its memory floor. Records that `runner verify` rejects are named and left out."""
+    found, rejected = sessions.read_folder(records)
+    table = floor_table.rows(found, every_code)
     click.echo(json.dumps(table, indent=1) if form == "json" else floor_table.markdown(table), nl=form == "json")
+    for line in rejected:
+        click.echo(f"left out {line}", err=True)
+    if rejected:
+        raise BadRecord(f"{len(rejected)} of {len(found) + len(rejected)} records are left out of the table")
 
 
 if __name__ == "__main__":

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from analysis import intervals
-from analysis.sessions import Record, group, measured
+from analysis.sessions import Group, Record, group, measured, protocol_title
 from runner.metrics import lookup
 
 CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache")
+# Shown, in this order, only where rows would look alike without.
+TELLING_FIELDS = (
+    "quant",
+    "kernel",
+    "dtype",
+    "attention",
+    "weights_id",
+    "options",
+    "protocol",
+    "env_key",
+    "code_key",
+)
 MEDIANS = {
     "floor_ms": "floor.floor_ms",
     "r_floor": "floor.r_floor",
@@ -22,20 +35,33 @@ MEDIANS = {
 }
 
 
-def rows(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """One row per group of valid sessions, and one (`valid` false) per group of invalid ones: never mixed."""
+def rows(records: Iterable[Record], every_code: bool = False) -> list[dict[str, Any]]:
+    """One row per group of valid sessions, and one (`valid` false) per group of invalid ones: never mixed.
+
+    `every_code` shows the sessions of older code too, each code in a row of its own.
+    """
     found = measured(records)
-    valid = [_row(sessions, True) for sessions in group(r for r in found if r["valid"])]
-    return valid + [_row(sessions, False) for sessions in group(r for r in found if not r["valid"])]
+    return [_row(each, valid) for valid in (True, False) for each in _groups(found, valid, every_code)]
 
 
-def _row(sessions: list[Record], valid: bool) -> dict[str, Any]:
-    cell = sessions[0]["cell"]
+def _groups(found: list[Record], valid: bool, every_code: bool) -> list[Group]:
+    return group((record for record in found if record["valid"] is valid), every_code)
+
+
+def _row(found: Group, valid: bool) -> dict[str, Any]:
+    sessions, first = found.sessions, found.sessions[0]
+    cell, keys = first["cell"], first["keys"]
     steps = [session["latency"]["step_wall_ms"] for session in sessions]
     low, high, kind = intervals.of_sessions(steps)
     return {
         **{name: cell[name] for name in CELL_FIELDS},
+        **{name: cell[name] for name in ("dtype", "attention", "weights_id")},
+        "options": ",".join(f"{name}:{value}" for name, value in sorted(cell["options"].items())),
+        "protocol": protocol_title(first),
+        "env_key": keys["env_key"],
+        "code_key": keys["code_key"],
         "sessions": len(sessions),
+        "superseded": found.superseded,
         "hosts": len({session["keys"]["host_id"] for session in sessions}),
         "step_wall_ms": intervals.centre(steps),
         "step_wall_ms_low": low,
@@ -56,13 +82,17 @@ def _flags(sessions: list[Record]) -> list[str]:
     return sorted(flags)
 
 
-COLUMNS = (
+Column = tuple[str, str, str]
+NAME_COLUMNS: tuple[Column, ...] = (
     ("gpu", "gpu", "s"),
     ("model", "model", "s"),
     ("ctx", "ctx", "d"),
     ("runtime", "runtime", "s"),
     ("cache", "cache", "s"),
-    ("n", "sessions", "d"),
+)
+COUNT_COLUMNS: tuple[Column, ...] = (("n", "sessions", "d"), ("hosts", "hosts", "d"))
+SUPERSEDED: Column = ("superseded", "superseded", "d")
+VALUE_COLUMNS: tuple[Column, ...] = (
     ("ms/step", "step_wall_ms", ".2f"),
     ("low", "step_wall_ms_low", ".2f"),
     ("high", "step_wall_ms_high", ".2f"),
@@ -77,16 +107,37 @@ COLUMNS = (
 
 def markdown(table: list[dict[str, Any]]) -> str:
     """The rows as a Markdown table; invalid groups follow it with their reasons."""
-    header = [title for title, _, _ in COLUMNS] + ["flags"]
+    valid, invalid = ([row for row in table if row["valid"] is wanted] for wanted in (True, False))
+    columns = _columns(valid)
+    header = [*(title for title, _, _ in columns), "flags"]
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    lines += [_line(row) for row in table if row["valid"]]
-    for row in table:
-        if not row["valid"]:
-            name = " ".join(str(row[field]) for field in CELL_FIELDS)
-            lines += ["", f"Invalid, {row['sessions']} sessions: {name}: {'; '.join(row['reasons'])}"]
+    lines += [_line(row, columns) for row in valid]
+    fields = (*CELL_FIELDS, *_telling(invalid, CELL_FIELDS))
+    for row in invalid:
+        older = f" ({row['superseded']} more of older code)" if row["superseded"] else ""
+        name = " ".join(str(row[field]) for field in fields)
+        lines += ["", f"Invalid, {row['sessions']} sessions{older}: {name}: {'; '.join(row['reasons'])}"]
     return "\n".join(lines) + "\n"
 
 
-def _line(row: dict[str, Any]) -> str:
-    cells = ["–" if row[key] is None else format(row[key], spec) for _, key, spec in COLUMNS]
+def _columns(table: list[dict[str, Any]]) -> list[Column]:
+    telling = _telling(table, [field for _, field, _ in NAME_COLUMNS])
+    counts = [*COUNT_COLUMNS, *([SUPERSEDED] if any(row["superseded"] for row in table) else [])]
+    return [*NAME_COLUMNS, *((field, field, "s") for field in telling), *counts, *VALUE_COLUMNS]
+
+
+def _telling(table: list[dict[str, Any]], named: Sequence[str]) -> list[str]:
+    """The fields that tell rows apart which are alike in those already named."""
+    added: list[str] = []
+    for field in TELLING_FIELDS:
+        values = defaultdict(set)
+        for row in table:
+            values[tuple(row[name] for name in (*named, *added))].add(row[field])
+        if field not in named and any(len(different) > 1 for different in values.values()):
+            added.append(field)
+    return added
+
+
+def _line(row: dict[str, Any], columns: list[Column]) -> str:
+    cells = ["–" if row[key] is None else format(row[key], spec) for _, key, spec in columns]
     return "| " + " | ".join([*cells, ", ".join(row["flags"])]) + " |"

@@ -4,22 +4,42 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import record
+from runner import recompute, record
 from runner.errors import BadRecord
 
 Record = dict[str, Any]
 GroupKey = tuple[str, str, str, str]
 
 
-def read_folder(folder: Path) -> list[Record]:
-    """Every record below the folder, by path. Raises BadRecord for a folder without any, or a damaged record."""
+@dataclass(frozen=True)
+class Group:
+    """Sessions that may stand in one row; `superseded` sessions of the same cell, protocol and environment are left out
+    because older code measured them."""
+
+    sessions: list[Record]
+    superseded: int
+
+
+def read_folder(folder: Path) -> tuple[list[Record], list[str]]:
+    """Every record below the folder, by path, and a line for each that `runner verify` rejects: a table of many
+    sessions need not wait for one damaged file. Raises BadRecord for a folder without any record."""
+    if not folder.exists():
+        raise BadRecord(f"{folder}: no such folder of records")
     paths = sorted(folder.rglob("*.json"))
     if not paths:
         raise BadRecord(f"{folder}: no records there")
-    return [record.read(path) for path in paths]
+    found: list[Record] = []
+    rejected: list[str] = []
+    for path in paths:
+        try:
+            found.append(recompute.read_verified(path))
+        except BadRecord as error:
+            rejected.append(str(error))
+    return found, rejected
 
 
 def measured(records: Iterable[Record]) -> list[Record]:
@@ -27,32 +47,41 @@ def measured(records: Iterable[Record]) -> list[Record]:
     return [found for found in records if record.is_measured(found)]
 
 
-def group(records: Iterable[Record]) -> list[list[Record]]:
-    """Sessions with equal cell_key, protocol, code_key and env_key; of several codes of a cell only the newest.
+def group(records: Iterable[Record], every_code: bool = False) -> list[Group]:
+    """Sessions with equal cell_key, protocol, code_key and env_key; of several codes only the newest, or each.
 
-    The newest code is the one whose last session began last. Groups come in the order of model, ctx and the cell's
-    other fields.
+    The newest code is the one whose last session began last. Groups come in the order of the cell's fields.
     """
     groups: dict[GroupKey, list[Record]] = defaultdict(list)
     for found in records:
         groups[_group_key(found)].append(found)
-    newest: dict[tuple[str, str, str], list[Record]] = {}
+    codes: dict[tuple[str, str, str], list[list[Record]]] = defaultdict(list)
     for sessions in sorted(groups.values(), key=_last_start):
         cell_key, protocol, _, env_key = _group_key(sessions[0])
-        newest[(cell_key, protocol, env_key)] = sessions
-    return sorted(newest.values(), key=_cell_order)
+        codes[(cell_key, protocol, env_key)].append(sessions)
+    shown: list[Group] = []
+    for *older, newest in codes.values():
+        shown += [Group(sessions, 0) for sessions in older if every_code]
+        shown.append(Group(newest, 0 if every_code else sum(map(len, older))))
+    return sorted(shown, key=_cell_order)
+
+
+def protocol_title(found: Record) -> str:
+    """Such as `paper-5-30`: name, warm-up steps, timed steps."""
+    protocol = found["protocol"]
+    return f"{protocol['name']}-{protocol['warmup']}-{protocol['steps']}"
 
 
 def _group_key(found: Record) -> GroupKey:
-    keys, protocol = found["keys"], found["protocol"]
-    name = f"{protocol['name']}-{protocol['warmup']}-{protocol['steps']}"
-    return keys["cell_key"], name, keys["code_key"], keys["env_key"]
+    keys = found["keys"]
+    return keys["cell_key"], protocol_title(found), keys["code_key"], keys["env_key"]
 
 
 def _last_start(sessions: list[Record]) -> int:
     return max(int(found["session"]["started_ms"]) for found in sessions)
 
 
-def _cell_order(sessions: list[Record]) -> tuple[Any, ...]:
-    cell = sessions[0]["cell"]
-    return cell["gpu"], cell["model"], cell["ctx"], cell["quant"], cell["kernel"], cell["runtime"], cell["cache"]
+def _cell_order(group: Group) -> tuple[Any, ...]:
+    cell = group.sessions[0]["cell"]
+    fields = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache")
+    return (*(cell[field] for field in fields), _last_start(group.sessions))

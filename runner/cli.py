@@ -23,6 +23,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 DEFAULT_SPOOL = Path("spool")
 LONGEST_TIMEOUT_S = 7 * 24 * 3600
+VERIFY_LINES = 20  # shown of one file
 REQUEST_HELP = {
     "gpu": "catalogue name of the GPU (see `gpus`), or cpu",
     "model": "catalogue name of the model (see `models`)",
@@ -197,20 +198,32 @@ def ui(port: int, options: tuple[str, ...]) -> None:
 @click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
 def verify(paths: tuple[Path, ...]) -> None:
     """Derive every number of the records again from their raw values; folders are searched for *.json."""
-    files = [file for path in paths for file in (sorted(path.rglob("*.json")) if path.is_dir() else [path])]
+    files = [file for path in paths for file in _record_files(path)]
     bad = [file for file in files if not _is_right(file)]
     if bad:
-        raise BadRecord(f"{len(bad)} of {len(files)} records differ from what their raw values say")
+        raise BadRecord(f"{len(bad)} of {len(files)} records are damaged or differ from what their raw values say")
     click.echo(f"ok {len(files)} records")
+
+
+def _record_files(path: Path) -> list[Path]:
+    """Raises BadRecord for a path with nothing to verify: a check of nothing must not pass."""
+    if not os.path.exists(path):  # unlike Path's, it copes with a name that no file can have
+        raise BadRecord(f"{path}: no such file or folder")
+    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    if not files:
+        raise BadRecord(f"{path}: no records (*.json) there")
+    return files
 
 
 def _is_right(file: Path) -> bool:
     try:
-        lines = recompute.differences(record.read(file))
+        lines = [f"{file}: {line}" for line in recompute.differences(record.read(file))]
     except BadRecord as error:
         lines = [str(error)]
-    for line in lines:
-        click.echo(f"{file}: {line}")
+    for line in lines[:VERIFY_LINES]:
+        click.echo(line)
+    if len(lines) > VERIFY_LINES:
+        click.echo(f"{file}: {len(lines) - VERIFY_LINES} more")
     return not lines
 
 

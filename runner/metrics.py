@@ -184,6 +184,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("bytes.touched", "bytes/touched", "B", _bytes_touched),
     Metric("probes.read_gbs", "probe/read_gbs", "GB/s", _best_read),
     Metric("probes.launch_us", "probe/launch_us", "us", _launch),
+    # Of a dynamic-cache cell only step_wall_ms and what follows from it is over context lengths that the process meets
+    # for the first time: revisit, span, rate and busy run over the same lengths again (docs/methodology.md, "Clocks").
     Metric("latency.step_wall_ms", "latency/step_wall_ms", "ms", _median("wall")),
     Metric("latency.step_wall_revisit_ms", "latency/step_wall_revisit_ms", "ms", _median("revisit")),
     Metric("latency.step_span_ms", "latency/step_span_ms", "ms", _median("span")),

@@ -1,33 +1,200 @@
-"""`runner verify`: derive every number of a record again from its raw steps and bytes, and say what differs."""
+"""`runner verify`: does a record hold together? Its structure is the schema's, it has all that its cell and protocol
+dictate, and every number in it follows again from its raw steps and bytes."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from runner import judgement, metrics, record, registry
+from runner import floors, judgement, metrics, protocol, record, registry
 from runner.cell import Cell
-from runner.floors import DTYPE_BYTES
+from runner.errors import BadRecord
+from runner.resolve import CPU, CUDA
 from runner.shape import ModelShape
+from runner.structure import faults, shown
+from runner.worker import codekey
 
 RELATIVE_TOLERANCE = 1e-9
+PASSES = {CPU: ("wall",), CUDA: ("wall", "span", "rate", "busy")}
+CUT_NAME_LENGTH = 100  # no worker cut a kernel's name to less
+
+Record = Mapping[str, Any]
+
+
+def read_verified(path: Path) -> dict[str, Any]:
+    """The record of a file in which `verify` finds nothing wrong. Raises BadRecord with the first thing it finds."""
+    found = record.read(path)
+    lines = differences(found)
+    if lines:
+        more = f" (and {len(lines) - 1} more: `runner verify` lists them)" if len(lines) > 1 else ""
+        raise BadRecord(f"{path}: {lines[0]}{more}")
+    return found
 
 
 def differences(found: dict[str, Any]) -> list[str]:
-    """One line for each stored value that does not follow from the raw values; empty when all do."""
-    lines = [] if Cell.from_json(found["cell"]).key == found["keys"]["cell_key"] else ["keys.cell_key: not this cell's"]
+    """One line for each thing that is damaged, missing, or does not follow from the raw values; empty for none."""
+    if damage := faults(found):
+        return [f"damaged record: {fault}" for fault in damage]
+    if unknown := list(_unknown_words(found["cell"])):
+        return unknown
+    lines = list(_head_differences(found))
     if record.is_measured(found):
-        lines += _measured_differences(found)
+        lines += _content_differences(found)
+        try:
+            lines += _derived_differences(found)
+        except ArithmeticError as error:
+            lines.append(f"its numbers cannot be derived ({type(error).__name__}: {error})")
     return lines
 
 
-def _measured_differences(found: dict[str, Any]) -> Iterator[str]:
+def _unknown_words(cell: Record) -> Iterator[str]:
+    built = {
+        "quant": registry.format_names(),
+        "kernel": registry.kernel_names(),
+        "runtime": registry.runtime_names(),
+    }
+    for field, names in built.items():
+        if cell[field] not in names:
+            yield f"cell.{field}: {shown(cell[field])} is unknown to this version (it has {', '.join(names)})"
+
+
+def _head_differences(found: Record) -> Iterator[str]:
+    cell, counts = found["cell"], found["protocol"]
+    if Cell.from_json(cell).key != found["keys"]["cell_key"]:
+        yield "keys.cell_key: not this cell's"
+    for field, place in (("gpu", "gpu.key"), ("model", "model.name")):
+        yield from _unequal(place, metrics.lookup(found, place), f"cell.{field}", cell[field])
+    named = protocol.NAMED.get(counts["name"])
+    if named is not None and named != protocol.Protocol(**counts):
+        yield f"protocol: {counts['name']} has {named.warmup} warm-up and {named.steps} timed steps"
+    yield from _pair_differences(cell)
+
+
+def _unequal(place: str, stored: Any, other_place: str, other: Any) -> Iterator[str]:
+    if stored != other:
+        yield f"{place}: {shown(stored)}, but {other_place} is {shown(other)}"
+
+
+def _pair_differences(cell: Record) -> Iterator[str]:
+    """Pairs that no request can ask for."""
+    kernel = registry.kernel(cell["kernel"]).DECLARATION
+    runtime = registry.runtime(cell["runtime"]).DECLARATION
+    allowed = (
+        ("quant", cell["quant"], kernel.name, kernel.quants),
+        ("dtype", cell["dtype"], kernel.name, kernel.dtypes),
+        ("gpu", _device(cell), kernel.name, kernel.devices),
+        ("quant", cell["quant"], runtime.name, runtime.quants),
+        ("cache", cell["cache"], runtime.name, runtime.caches),
+        ("attention", cell["attention"], runtime.name, runtime.attentions),
+    )
+    for field, value, owner, values in allowed:
+        if value not in values:
+            yield f"cell.{field}: {shown(value)} does not go with {owner} (it has {', '.join(values)})"
+
+
+def _device(cell: Record) -> str:
+    return CPU if cell["gpu"] == CPU else CUDA
+
+
+def _content_differences(found: Record) -> Iterator[str]:
+    """What a measured session of this cell and protocol must hold, and what it states about itself."""
+    yield from _pass_differences(found)
+    yield from _gate_differences(found)
+    yield from _actual_differences(found)
+    for name, stated in found["limits"].items():
+        if stated > judgement.LIMITS[name]:
+            yield f"limits.{name}: {stated} stated, looser than {judgement.LIMITS[name]}"
+    if found["keys"]["env_key"] != record.env_key(found["environment"]):
+        yield "keys.env_key: not this environment's"
+
+
+def pass_names(cell: Record) -> tuple[str, ...]:
+    """The timed passes of a cell's session: only a growing cache has lengths to visit again."""
+    return (*PASSES[_device(cell)], *(("revisit",) if cell["cache"] == "dynamic" else ()))
+
+
+def _pass_differences(found: Record) -> Iterator[str]:
+    expected, steps = pass_names(found["cell"]), found["protocol"]["steps"]
+    for name in expected:
+        if name not in found["passes"]:
+            yield f"passes.{name}: missing"
+    for name, window in found["passes"].items():
+        if name not in expected:
+            yield f"passes.{name}: a session of this cell has no such pass"
+        for series, values in window.items():
+            if isinstance(values, list | tuple) and len(values) != steps:
+                yield f"passes.{name}.{series}: {len(values)} steps, the protocol says {steps}"
+    if bool(found["kernels"]) != ("busy" in expected):
+        yield f"kernels: {len(found['kernels'])} rows; a profiled pass leaves some, a CPU none"
+
+
+def _gate_differences(found: Record) -> Iterator[str]:
+    committed = codekey.read_data("bounds.yaml")[found["cell"]["dtype"]]
+    for name in ("cap", "noise"):
+        if found["gate"][name] != committed[name]:
+            yield f"gate.{name}: {found['gate'][name]} stored, {committed[name]} is committed for this dtype"
+    missing = _checked_positions(found)
+    for check in found["gate"]["checks"]:
+        name = check["name"]
+        if name not in missing:
+            yield f"gate.checks: {shown(name)} is there twice, or is no check of this cell"
+        else:
+            yield from _check_differences(check, missing.pop(name))
+    for name in missing:
+        yield f"gate.checks: {name} is missing"
+    yield from _trusted_differences(found["gate"]["checks"])
+
+
+def _trusted_differences(checks: Iterable[Record]) -> Iterator[str]:
+    """Trusted eager is one forward pass: checks that meet at a position have one error of it there."""
+    errors: dict[int, float] = {}
+    for check in checks:
+        for position, error in zip(check["positions"], check["trusted"], strict=False):
+            if errors.setdefault(position, error) != error:
+                yield f"gate.checks {check['name']}: trusted {error} at {position}, {errors[position]} in another check"
+
+
+def _checked_positions(found: Record) -> dict[str, list[int]]:
+    """Name → positions of every comparison that the cell and protocol dictate."""
+    ctx, counts = found["cell"]["ctx"], found["protocol"]
+    starts = {"short": floors.GATE_SHORT_CTX, "ctx": ctx}
+    last = ctx + counts["warmup"] + counts["steps"] - 1
+    driven = {name: list(range(start, start + floors.GATE_STEPS)) for name, start in starts.items()}
+    return driven | {name: [last] for name in pass_names(found["cell"])}
+
+
+def _check_differences(check: Record, positions: list[int]) -> Iterator[str]:
+    place = f"gate.checks {check['name']}"
+    if list(check["positions"]) != positions:
+        yield f"{place}: positions {shown(list(check['positions']))}, not {shown(positions)}"
+    for series in ("errors", "trusted"):
+        if len(check[series]) != len(positions):
+            yield f"{place}: {len(check[series])} {series} for {len(positions)} positions"
+
+
+def _actual_differences(found: Record) -> Iterator[str]:
+    cell, actual = found["cell"], found["actual"]
+    for field in ("runtime", "kernel", "cache"):
+        yield from _unequal(f"actual.{field}", actual[field], f"cell.{field}", cell[field])
+    mode = registry.runtime(cell["runtime"]).DECLARATION.graph_mode
+    yield from _unequal("actual.graph_mode", actual["graph_mode"], f"that of {cell['runtime']}", mode)
+    signatures = registry.kernel(cell["kernel"]).DECLARATION.signatures
+    if not any(_bears(name, signatures) for name in actual["kernel_names"]):
+        yield f"actual.kernel_names: {shown(list(actual['kernel_names']))}, none of them is {cell['kernel']}'s"
+
+
+def _bears(name: str, signatures: tuple[str, ...]) -> bool:
+    """Does a kernel's name bear a signature, or may what was cut off it have borne one?"""
+    return len(name) >= CUT_NAME_LENGTH or any(part in name for part in signatures)
+
+
+def _derived_differences(found: dict[str, Any]) -> Iterator[str]:
     again = copy.deepcopy(found)
     accounted = _weight_bytes(found)
     if found["bytes"]["weights"] != accounted:
         yield f"bytes.weights: {found['bytes']['weights']} stored, {accounted} from the shape"
-    yield from _sample_differences(found)
     metrics.derive(again)
     for metric, _ in metrics.derived():
         stored, derived = metrics.lookup(found, metric.path), metrics.lookup(again, metric.path)
@@ -36,20 +203,12 @@ def _measured_differences(found: dict[str, Any]) -> Iterator[str]:
     judgement.judge(again)
     for name in ("valid", "reasons", "flags"):
         if found[name] != again[name]:
-            yield f"{name}: {found[name]} stored, {again[name]} derived"
+            yield f"{name}: {shown(found[name])} stored, {shown(again[name])} derived"
 
 
-def _sample_differences(found: dict[str, Any]) -> Iterator[str]:
-    steps = found["protocol"]["steps"]
-    for name in ("wall", "span", "busy"):
-        series = metrics.lookup(found, f"passes.{name}.steps_ms")
-        if series is not None and len(series) != steps:
-            yield f"passes.{name}.steps_ms: {len(series)} steps, the protocol says {steps}"
-
-
-def _weight_bytes(found: dict[str, Any]) -> int:
-    shape = ModelShape.from_json(found["model"]["shape"])
-    return registry.weight_format(found["cell"]["quant"]).weight_bytes(shape, DTYPE_BYTES[found["cell"]["dtype"]])
+def _weight_bytes(found: Record) -> int:
+    cell, shape = found["cell"], ModelShape.from_json(found["model"]["shape"])
+    return registry.weight_format(cell["quant"]).weight_bytes(shape, floors.DTYPE_BYTES[cell["dtype"]])
 
 
 def _same(stored: Any, derived: Any) -> bool:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import errno
 import json
 import os
+import reprlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from runner.cell import Cell
+from runner.cell import Cell, short_hash
 from runner.errors import BadRecord, DiskFull
 from runner.spool import reserve_path
 
 SCHEMA_VERSION = 1
+# Five series of 131072 steps, the longest context of the catalogue, take 9 MB.
+MAXIMUM_BYTES = 32 * 2**20
+# What env_key is made of, as it stands in the section `environment`.
+ENV_KEY_VERSIONS = ("python", "torch", "cuda", "transformers", "triton", "kernel_package", "driver_major")
+ENV_KEY_LENGTH = 12
 MEASURED = "measured"
 STATUSES = (MEASURED, "infeasible", "oom", "failed", "timeout", "interrupted")
 ALWAYS_PRESENT = (
@@ -85,39 +91,60 @@ def write(record: Mapping[str, Any], path: Path) -> None:
 
 
 def parse(text: str, name: str) -> dict[str, Any]:
-    """A record from its JSON text; raises BadRecord, naming `name`, when it is damaged or of another schema."""
+    """A record from its JSON text; raises BadRecord, naming `name`, when it is cut, of another schema, or lacks a
+    section. Whether the sections hold what they should is for `recompute.differences` to say."""
     try:
-        data = json.loads(text)
-    except ValueError as error:
+        data = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
         raise BadRecord(f"{name}: not a complete JSON file ({error})") from error
     if not isinstance(data, dict) or "schema_version" not in data:
         raise BadRecord(f"{name}: not a record of this project (no schema_version)")
     if data["schema_version"] != SCHEMA_VERSION:
         raise BadRecord(
-            f"{name}: schema_version {data['schema_version']!r}, this version reads {SCHEMA_VERSION}: "
+            f"{name}: schema_version {reprlib.repr(data['schema_version'])}, this version reads {SCHEMA_VERSION}: "
             "use the version of the project that wrote it, or a newer one"
         )
     _check_sections(data, name)
     return data
 
 
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"{word} is no number in JSON")
+
+
 def _check_sections(data: dict[str, Any], name: str) -> None:
+    outcome = data.get("outcome")
+    status = outcome.get("status") if isinstance(outcome, dict) else None
     missing = [section for section in ALWAYS_PRESENT if section not in data]
-    if data.get("outcome", {}).get("status") == MEASURED:
+    if status == MEASURED:
         missing += [section for section in MEASURED_ONLY if section not in data]
     if missing:
         raise BadRecord(f"{name}: damaged record, without {', '.join(missing)}")
-    if data["outcome"].get("status") not in STATUSES:
-        raise BadRecord(f"{name}: unknown outcome {data['outcome'].get('status')!r}")
+    if status not in STATUSES:
+        raise BadRecord(f"{name}: damaged record, unknown outcome {reprlib.repr(outcome)}")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read one record; raises BadRecord when it cannot be read, is damaged or of another schema."""
+    """Read one record; raises BadRecord when it cannot be read, is cut, of another schema, or lacks a section."""
+    return parse(_text(path), str(path))
+
+
+def _text(path: Path) -> str:
+    if not os.path.isfile(path):  # unlike Path's, it copes with a name that no file can have
+        raise BadRecord(f"{path}: {'not a file' if os.path.exists(path) else 'no such file'}")
     try:
-        text = path.read_text(encoding="utf-8")
+        with open(path, "rb") as file:
+            data = file.read(MAXIMUM_BYTES + 1)
+        if len(data) > MAXIMUM_BYTES:
+            raise BadRecord(f"{path}: larger than any record ({MAXIMUM_BYTES >> 20} MiB)")
+        return data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadRecord(f"{path}: cannot be read ({error})") from error
-    return parse(text, str(path))
+
+
+def env_key(environment: Mapping[str, Any]) -> str:
+    """The key of the versions that a number depends on."""
+    return short_hash({name: environment.get(name) for name in ENV_KEY_VERSIONS}, ENV_KEY_LENGTH)
 
 
 def is_measured(record: Mapping[str, Any]) -> bool:

@@ -6,12 +6,14 @@ The shapes are Qwen2.5-7B's, the device is an H200, the steps are made up and th
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import Any
 
 from runner import judgement, metrics
 from runner.cell import Cell, short_hash
 from runner.formats import bf16
 from runner.nvml import SNAPSHOT_FIELDS
+from runner.record import env_key
 from runner.shape import ModelShape
 
 QWEN_7B = {
@@ -127,7 +129,7 @@ def _head() -> dict[str, Any]:
             "cell_key": "",
             "code_key": short_hash("code", 12),
             "tree_key": short_hash("tree", 12),
-            "env_key": short_hash("environment", 12),
+            "env_key": env_key(_environment()),
             "host_id": short_hash("host", 12),
         },
         "protocol": {"name": "paper", "warmup": 5, "steps": 30},
@@ -142,7 +144,9 @@ def _head() -> dict[str, Any]:
 
 
 def _measured(record: dict[str, Any], step_ms: float) -> dict[str, Any]:
+    cell, protocol = record["cell"], record["protocol"]
     weights = bf16.weight_bytes(ModelShape.from_json(record["model"]["shape"]), 2)
+    passes = _passes(cell, protocol["steps"], step_ms)
     return {
         "session": {**record["session"], "finished_ms": record["session"]["started_ms"] + SESSION_MS},
         "outcome": _outcome("measured", exit_code=0),
@@ -154,23 +158,23 @@ def _measured(record: dict[str, Any], step_ms: float) -> dict[str, Any]:
         },
         "prefill": {"cold_ms": 412.5, "ms": 61.25},
         "actual": {
-            "runtime": record["cell"]["runtime"],
+            "runtime": cell["runtime"],
             "graph_mode": "none",
             "graph_launches_per_step": 0.0,
             "products_per_step": 197.0,
-            "kernel": record["cell"]["kernel"],
+            "kernel": cell["kernel"],
             "kernel_names": ["nvjet_tst_128x8_64x8_1x2_h_bz_TNT"],
             "attention_backend": "flash",
-            "cache": record["cell"]["cache"],
+            "cache": cell["cache"],
         },
         "bytes": {"weights": weights, "weights_measured": weights},
-        "passes": _passes(record["protocol"]["steps"], step_ms),
+        "passes": passes,
         "kernels": [
             {"name": "nvjet_tst_128x8_64x8_1x2_h_bz_TNT", "count": 113.0, "us": 3512.6},
             {"name": "flash_fwd_splitkv_kernel", "count": 28.0, "us": 148.91},
             {"name": "(others)", "count": 700.0, "us": 1208.4},
         ],
-        "gate": {"cap": 0.1, "noise": 0.01, "checks": _checks(record["cell"]["ctx"], record["protocol"])},
+        "gate": {"cap": 0.1, "noise": 0.01, "checks": _checks(cell["ctx"], protocol, passes)},
         "memory": {"peak_bytes": 18_250_000_000, "verify_extra_bytes": 812_000_000},
         "limits": dict(judgement.LIMITS),
         "environment": _environment(),
@@ -196,7 +200,7 @@ def _measured(record: dict[str, Any], step_ms: float) -> dict[str, Any]:
 
 def _on_cpu(measured: dict[str, Any]) -> dict[str, Any]:
     """What is left of a GPU's session where there is no GPU."""
-    passes = {name: measured["passes"][name] for name in ("wall", "revisit")}
+    passes = {name: window for name, window in measured["passes"].items() if name in ("wall", "revisit")}
     checks = [check for check in measured["gate"]["checks"] if check["name"] in ("short", "ctx", *passes)]
     probes = {"read_bytes": 536_870_912, "read_samples_gbs": [40.1, 41.2, 41.5], "launch_samples_us": []}
     return measured | {
@@ -206,6 +210,7 @@ def _on_cpu(measured: dict[str, Any]) -> dict[str, Any]:
         "snapshots": {moment: _no_snapshot(moment) for moment in ("before", "after")},
         "memory": {"peak_bytes": 4_100_000_000, "verify_extra_bytes": None},
         "kernels": [],
+        "actual": {**measured["actual"], "kernel_names": ["aten::addmm", "aten::mm"]},
     }
 
 
@@ -219,9 +224,10 @@ def _series(steps: int, middle: float) -> list[float]:
     return [round(middle * (1 + 0.002 * ((step * 3) % 7 - 3)), 6) for step in range(steps)]
 
 
-def _passes(steps: int, step_ms: float) -> dict[str, Any]:
+def _passes(cell: dict[str, Any], steps: int, step_ms: float) -> dict[str, Any]:
+    """Only a growing cache has lengths to visit again."""
     quiet = {"segments": 0, "compiled": 0, "collected": 0}
-    return {
+    passes = {
         "wall": {"steps_ms": _series(steps, step_ms), "other_cpu_cores": 0.03, **quiet},
         "revisit": {"steps_ms": _series(steps, step_ms + 0.01), "other_cpu_cores": 0.02, **quiet},
         "span": {"steps_ms": _series(steps, step_ms - 0.02), **quiet},
@@ -233,13 +239,14 @@ def _passes(steps: int, step_ms: float) -> dict[str, Any]:
             **quiet,
         },
     }
+    return {name: window for name, window in passes.items() if name != "revisit" or cell["cache"] == "dynamic"}
 
 
-def _checks(ctx: int, protocol: dict[str, Any]) -> list[dict[str, Any]]:
+def _checks(ctx: int, protocol: dict[str, Any], passes: Iterable[str]) -> list[dict[str, Any]]:
     """Eight steps from 17, eight from ctx, and the position where every timed pass ends."""
     last = ctx + protocol["warmup"] + protocol["steps"] - 1
     positions = {"short": list(range(17, 25)), "ctx": list(range(ctx, ctx + 8))}
-    positions |= {name: [last] for name in ("wall", "revisit", "span", "rate", "busy")}
+    positions |= {name: [last] for name in passes}
     return [
         {"name": name, "positions": where, "errors": [0.0121] * len(where), "trusted": [0.0118] * len(where)}
         for name, where in positions.items()

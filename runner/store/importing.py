@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner import record as records
+from runner import recompute
 from runner.errors import BadRecord, BadValue
 from runner.store import connection
 from runner.store.commit import store_view
@@ -35,8 +35,10 @@ class ImportReport:
 def import_folder(folder: Path) -> ImportReport:
     """Commit every `*.json` record below `folder`, then close the runs that killed entries left open.
 
-    A damaged record is named in the report and stops nothing. Raises BadValue where there is no such folder,
-    StoreUnreachable or DiskFull where the store takes no more: what is in it stays, the rest can follow.
+    A record that is damaged, or in which `runner verify` finds anything else wrong, is named in the report, stays where
+    it is and stops nothing: in the store nobody could tell its run from a right one. Raises BadValue where there is
+    no such folder, StoreUnreachable or DiskFull where the store takes no more: what is in it stays, the rest can
+    follow.
     """
     if not folder.is_dir():
         raise BadValue(f"{folder}: no such folder of records")
@@ -53,7 +55,7 @@ def import_folder(folder: Path) -> ImportReport:
 
 
 def _import_file(path: Path) -> tuple[str, bool]:
-    shown = view(records.read(path))
+    shown = view(recompute.read_verified(path))
     with connection.opened(path) as client:
         committed = store_view(client, shown, remembered_run(path))
     return committed.run_id, committed.already

@@ -5,8 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from analysis import floor, intervals, sessions
-from tests.records import example_record
+import pytest
+
+from analysis import floor, intervals
+from runner import record
+from tests import damaged
+from tests.records import STARTED_MS, example_record
 
 ROOT = Path(__file__).parents[2]
 ROW_FIELDS = {
@@ -14,6 +18,11 @@ ROW_FIELDS = {
     *("step_wall_ms", "step_wall_ms_low", "step_wall_ms_high"),
     *("floor_ms", "r_floor", "r_floor_paper", "r_floor_achievable"),
 }
+
+
+def command(*arguments):
+    whole = [sys.executable, "-m", "analysis", "floor", *arguments]
+    return subprocess.run(whole, cwd=ROOT, capture_output=True, text=True)
 
 
 def test_three_sessions_show_their_range():
@@ -43,28 +52,104 @@ def test_invalid_sessions_never_enter_a_valid_row():
     assert "Invalid, 1 sessions" in floor.markdown(table)
 
 
-def test_of_two_codes_the_newest_is_shown():
-    old, new = example_record(step_ms=50.0), example_record(step_ms=40.0)
-    new["keys"]["code_key"] = "f" * 12
-    new["session"]["started_ms"] += 1
-    (group,) = sessions.group([new, old])
-    assert group == [new]
+def of_code(code, later_ms=0, **changes):
+    """A session measured by that code, begun so much later."""
+    found = example_record(session={"started_ms": STARTED_MS + later_ms}, **changes)
+    found["keys"]["code_key"] = code * 12
+    return found
+
+
+def test_of_two_codes_the_newest_is_shown_and_the_others_are_counted():
+    # two sessions of code a, one of b, then one of c
+    records = [of_code("c", 3), of_code("a", 0), of_code("b", 2), of_code("a", 1)]
+    (row,) = floor.rows(records)
+    assert (row["code_key"], row["sessions"], row["superseded"]) == ("c" * 12, 1, 3)
+    assert header(floor.rows(records))[:8] == ["gpu", "model", "ctx", "runtime", "cache", "n", "hosts", "superseded"]
+
+
+def test_asked_for_all_each_code_has_a_row_of_its_own():
+    records = [of_code("c", 3), of_code("a", 0), of_code("b", 2), of_code("a", 1)]
+    table = floor.rows(records, every_code=True)
+    assert [(row["code_key"][0], row["sessions"], row["superseded"]) for row in table] == [
+        ("a", 2, 0),
+        ("b", 1, 0),
+        ("c", 1, 0),
+    ]
+    assert header(table)[5:8] == ["code_key", "n", "hosts"]
+
+
+def header(table):
+    return [title.strip() for title in floor.markdown(table).splitlines()[0].strip("| ").split("|")]
+
+
+def test_rows_that_look_alike_are_told_apart_by_what_differs():
+    usual, other = example_record(), example_record()
+    other["keys"]["env_key"] = "f" * 12
+    assert "env_key" not in header(floor.rows([usual]))
+    table = floor.rows([usual, other])
+    assert header(table)[5:7] == ["env_key", "n"]
+    assert sorted(row["env_key"] for row in table) == sorted([usual["keys"]["env_key"], "f" * 12])
+    # another dtype is told by its name: the keys of these rows are equal
+    assert header(floor.rows([usual, example_record(cell={"dtype": "fp16"})]))[5:7] == ["dtype", "n"]
+    # what differs between rows that differ in the shown columns anyhow is not needed
+    assert header(floor.rows([usual, example_record(cell={"dtype": "fp16", "ctx": 4096})]))[5] == "n"
+    tail = example_record(protocol={"name": "tail", "steps": 300})
+    assert [row["protocol"] for row in floor.rows([usual, tail])] == ["paper-5-30", "tail-5-300"]
+    assert header(floor.rows([usual, tail]))[5:7] == ["protocol", "n"]
+
+
+def test_a_group_over_several_hosts_is_flagged():
+    here, there = example_record(), example_record()
+    there["keys"]["host_id"] = "f" * 12
+    (row,) = floor.rows([here, there])
+    assert (row["sessions"], row["hosts"], row["flags"]) == (2, 2, ["mixed-host"])
+    (row,) = floor.rows([here, here])
+    assert (row["sessions"], row["hosts"], row["flags"]) == (2, 1, [])
+
+
+def test_invalid_groups_that_look_alike_are_told_apart_too():
+    bad, other = example_record(bytes={"weights_measured": 1}), example_record(bytes={"weights_measured": 1})
+    other["keys"]["env_key"] = "f" * 12
+    said = floor.markdown(floor.rows([bad, other])).splitlines()
+    lines = [line for line in said if line.startswith("Invalid, 1 sessions: h200 qwen2.5-7b")]
+    assert len(lines) == 2
+    assert sum("f" * 12 in line for line in lines) == 1
 
 
 def test_the_readmes_table_is_what_the_command_prints():
-    command = [sys.executable, "-m", "analysis", "floor", "--records", "experiments/records", "--format", "md"]
-    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert printed in (ROOT / "README.md").read_text()
+    finished = command("--records", "experiments/records", "--format", "md")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.stdout in (ROOT / "README.md").read_text()
 
 
 def test_all_twelve_cells_have_three_sessions():
-    command = [sys.executable, "-m", "analysis", "floor", "--format", "json"]
-    rows = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    rows = json.loads(command("--format", "json").stdout)
     assert [(row["sessions"], row["valid"]) for row in rows] == [(3, True)] * 12
 
 
-def test_a_folder_without_records_is_one_line(tmp_path):
-    command = [sys.executable, "-m", "analysis", "floor", "--records", str(tmp_path)]
-    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+@pytest.mark.parametrize("folder", ["", "nowhere"])
+def test_a_folder_without_records_is_one_line(tmp_path, folder):
+    finished = command("--records", str(tmp_path / folder))
     assert finished.returncode == 24
     assert finished.stderr.count("\n") == 1
+
+
+def test_what_verify_rejects_is_named_and_left_out_and_the_command_fails(tmp_path):
+    record.write(example_record(), tmp_path / "z.json")
+    wrong = damaged.write(tmp_path / "a")
+    finished = command("--records", str(tmp_path), "--format", "json")
+    (row,) = json.loads(finished.stdout)
+    assert row["sessions"] == 1
+    assert finished.returncode == 24
+    *left_out, last = finished.stderr.splitlines()
+    assert [line.split(": ")[0] for line in left_out] == [f"left out {path}" for path in wrong]
+    assert last == f"error: {len(wrong)} of {len(wrong) + 1} records are left out of the table"
+
+
+def test_all_shows_older_code(tmp_path):
+    for index, found in enumerate((of_code("a"), of_code("b", 1))):
+        record.write(found, tmp_path / f"{index}.json")
+    (row,) = json.loads(command("--records", str(tmp_path), "--format", "json").stdout)
+    assert (row["code_key"][0], row["superseded"]) == ("b", 1)
+    rows = json.loads(command("--records", str(tmp_path), "--format", "json", "--all").stdout)
+    assert [row["code_key"][0] for row in rows] == ["a", "b"]

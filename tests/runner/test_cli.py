@@ -18,9 +18,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from runner import __main__, cli, errors, nvml, session, signals, store
+from runner import __main__, cli, errors, nvml, record, session, signals, store
 from runner.cli import program
 from runner.nvml import InstalledGpu
+from tests import damaged
+from tests.records import example_record
 
 ROOT = Path(__file__).resolve().parents[2]
 Main = Callable[..., tuple[int, str, str]]
@@ -100,7 +102,7 @@ def test_every_field_of_the_request_is_an_option_that_is_auto() -> None:
         (("cell", "--timeout", "1e12"), 2, "at most 604800 seconds (7 days)"),
         (("cell", "--timeout", "0"), 2, "0 is not more than 0"),
         (("cell", "--ctx", "9" * 21), 11, "must be at most 9223372036854775807"),
-        (("verify", "/nonexistent.json"), 24, "1 of 1 records differ"),
+        (("verify", "/nonexistent.json"), 24, "/nonexistent.json: no such file or folder"),
         (("import", "/nonexistent"), 11, "no such folder"),
     ],
 )
@@ -276,14 +278,43 @@ def test_ui_of_a_server_starts_no_second_one(main: Main, monkeypatch: pytest.Mon
 
 
 def test_verify_takes_files_and_folders(main: Main, tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    assert main("verify", str(tmp_path / "empty")) == (0, "ok 0 records\n", "")
-    (tmp_path / "empty" / "sub").mkdir()
-    (tmp_path / "empty" / "sub" / "x.json").write_text("{}")
-    code, out, err = main("verify", str(tmp_path / "empty"))
+    record.write(example_record(), tmp_path / "right" / "sub" / "r.json")
+    assert main("verify", str(tmp_path / "right"), str(tmp_path / "right" / "sub" / "r.json"))[:2] == (
+        0,
+        "ok 2 records\n",
+    )
+    (tmp_path / "right" / "x.json").write_text("{}")
+    code, out, err = main("verify", str(tmp_path / "right"))
     assert code == 24
-    assert "x.json: " in out
-    assert "1 of 1 records" in err
+    assert out == f"{tmp_path}/right/x.json: not a record of this project (no schema_version)\n"
+    assert "error: 1 of 2 records are damaged or differ" in err
+
+
+def test_verifying_nothing_does_not_pass(main: Main, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    code, out, err = main("verify", str(tmp_path / "empty"))
+    assert (code, out) == (24, "")
+    assert err == f"error: {tmp_path}/empty: no records (*.json) there\n"
+
+
+@pytest.mark.parametrize("name", damaged.FILES)
+def test_verify_says_in_a_line_what_is_wrong_with_a_damaged_file(main: Main, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "x.json"
+    file.write_bytes(damaged.FILES[name])
+    code, out, err = main("verify", str(file))
+    assert code == 24
+    assert err == "error: 1 of 1 records are damaged or differ from what their raw values say\n"
+    assert out.splitlines()
+    assert all(line.startswith(f"{file}: ") and line.count(str(file)) == 1 for line in out.splitlines())
+
+
+def test_verify_shows_the_first_lines_of_a_file_and_counts_the_rest(main: Main, tmp_path: Path) -> None:
+    found = example_record()
+    found["cell"] |= dict.fromkeys(map(str, range(100)))
+    record.write(found, tmp_path / "r.json")
+    code, out, _ = main("verify", str(tmp_path / "r.json"))
+    assert (code, len(out.splitlines())) == (24, cli.VERIFY_LINES + 1)
+    assert out.endswith(f"r.json: {100 - cli.VERIFY_LINES} more\n")
 
 
 @pytest.mark.parametrize("name", ["interrupted", "terminated"])

@@ -1,13 +1,18 @@
-"""`runner verify` finds every number that does not follow from the raw values."""
+"""`runner verify` finds whatever is damaged, missing or false in a record."""
 
 import copy
 import json
+import math
+from pathlib import Path
 
 import pytest
 
-from runner import metrics, recompute, record
+from runner import judgement, metrics, recompute, record
+from runner.cell import Cell
 from runner.errors import BadRecord
-from tests.records import example_record
+from tests.records import cpu_record, example_record, failed_record
+
+COMMITTED = min((Path(__file__).parents[2] / "experiments" / "records").rglob("*.json"))
 
 
 def test_an_untouched_record_has_no_differences():
@@ -37,22 +42,308 @@ def test_a_changed_raw_step_a_verdict_and_a_key_are_noticed():
     assert any("cell_key" in line for line in recompute.differences(moved))
 
 
-def test_missing_steps_are_noticed():
+def dynamic():
+    return example_record(cell={"cache": "dynamic"})
+
+
+def on_cpu():
+    return cpu_record(cell={"cache": "dynamic"})
+
+
+def committed():
+    return record.read(COMMITTED)
+
+
+def put(path, value):
+    """A falsification: `value` at a dotted path; a number in the path is an index, a function changes what is there."""
+
+    def falsify(found):
+        *parents, leaf = [int(part) if part.lstrip("-").isdigit() else part for part in path.split(".")]
+        for parent in parents:
+            found = found[parent]
+        found[leaf] = value(found[leaf]) if callable(value) else value
+
+    return falsify
+
+
+def drop(path):
+    def falsify(found):
+        *parents, leaf = path.split(".")
+        for parent in parents:
+            found = found[parent]
+        del found[leaf]
+
+    return falsify
+
+
+def without_pass(name):
+    """Take a pass out with all that points to it."""
+
+    def falsify(found):
+        del found["passes"][name]
+        found["gate"]["checks"] = [check for check in found["gate"]["checks"] if check["name"] != name]
+
+    return falsify
+
+
+def copy_pass(name, source):
+    def falsify(found):
+        counts = ("steps_ms", "segments", "compiled", *(("other_cpu_cores",) if name == "revisit" else ()))
+        found["passes"][name] = {field: found["passes"][source][field] for field in counts}
+        found["gate"]["checks"].append({**found["gate"]["checks"][-1], "name": name})
+
+    return falsify
+
+
+def only_checks(*names):
+    return put("gate.checks", lambda checks: [check for check in checks if check["name"] in names])
+
+
+def change_check(which, **series):
+    def falsify(found):
+        (check,) = [check for check in found["gate"]["checks"] if check["name"] == which]
+        check |= {field: change(check[field]) for field, change in series.items()}
+
+    return falsify
+
+
+def rename_cell(**fields):
+    """Another cell, with the key that it has."""
+
+    def falsify(found):
+        found["cell"] |= fields
+        found["keys"]["cell_key"] = Cell.from_json(found["cell"]).key
+
+    return falsify
+
+
+def shorten(values):
+    return values[:-1]
+
+
+def shift(values):
+    return [value + 1 for value in values]
+
+
+# what is falsified in which record, and how the line begins that names it
+LIES = [
+    (dynamic, only_checks("short"), "gate.checks: ctx is missing"),
+    (dynamic, only_checks("short"), "gate.checks: wall is missing"),
+    (dynamic, only_checks("ctx", "wall", "revisit", "span", "rate", "busy"), "gate.checks: short is missing"),
+    (on_cpu, only_checks("short", "ctx", "wall"), "gate.checks: revisit is missing"),
+    (example_record, put("gate.checks", lambda checks: [*checks, checks[0]]), "gate.checks: 'short' is there twice"),
+    (
+        example_record,
+        change_check("rate", name=lambda _: "rated"),
+        "gate.checks: 'rated' is there twice, or is no check",
+    ),
+    (example_record, change_check("short", positions=shift), "gate.checks short: positions [18, 19,"),
+    (example_record, change_check("ctx", positions=shift), "gate.checks ctx: positions [2049, 2050,"),
+    (
+        example_record,
+        change_check("ctx", positions=shorten, errors=shorten, trusted=shorten),
+        "gate.checks ctx: positions [2048, 2049,",
+    ),
+    # the last of 5 warm-up and 30 timed steps from 2048 is at 2048 + 5 + 30 - 1 = 2082
+    (
+        example_record,
+        change_check("wall", positions=lambda _: [2081]),
+        "gate.checks wall: positions [2081], not [2082]",
+    ),
+    (
+        example_record,
+        change_check("busy", positions=lambda _: [2048]),
+        "gate.checks busy: positions [2048], not [2082]",
+    ),
+    (example_record, change_check("short", errors=shorten), "gate.checks short: 7 errors for 8 positions"),
+    (example_record, change_check("ctx", trusted=shorten), "gate.checks ctx: 7 trusted for 8 positions"),
+    (committed, change_check("rate", trusted=lambda _: [0.09]), "gate.checks rate: trusted 0.09 at 16418"),
+    *((dynamic, without_pass(name), f"passes.{name}: missing") for name in ("revisit", "span", "rate", "busy")),
+    (example_record, without_pass("span"), "passes.span: missing"),
+    (on_cpu, without_pass("revisit"), "passes.revisit: missing"),
+    (example_record, copy_pass("revisit", "wall"), "passes.revisit: a session of this cell has no such pass"),
+    (on_cpu, copy_pass("span", "wall"), "passes.span: a session of this cell has no such pass"),
+    *(
+        (dynamic, put(f"passes.{series}", shorten), f"passes.{series}: 29 steps, the protocol says 30")
+        for series in (
+            *("wall.steps_ms", "revisit.steps_ms", "span.steps_ms"),
+            *("busy.steps_ms", "busy.span_ms", "busy.kernels"),
+        )
+    ),
+    (on_cpu, put("passes.wall.steps_ms", lambda steps: [*steps, 1.0]), "passes.wall.steps_ms: 31 steps"),
+    (example_record, put("protocol.steps", 31), "protocol: paper has 5 warm-up and 30 timed steps"),
+    (example_record, put("kernels", []), "kernels: 0 rows"),
+    (example_record, put("gate.cap", 0.2), "gate.cap: 0.2 stored, 0.1 is committed"),
+    (example_record, put("gate.cap", 0.05), "gate.cap: 0.05 stored, 0.1 is committed"),
+    (example_record, put("gate.noise", 0.1), "gate.noise: 0.1 stored, 0.01 is committed"),
+    (committed, put("gate.cap", 0.101), "gate.cap: 0.101 stored, 0.1 is committed"),
+    *(
+        (example_record, put(f"limits.{name}", lambda limit: limit * 2), f"limits.{name}: ")
+        for name in judgement.LIMITS
+    ),
+    (example_record, put("actual.kernel", "torch-cpu"), "actual.kernel: 'torch-cpu', but cell.kernel is 'cublas'"),
+    (example_record, put("actual.runtime", "graph"), "actual.runtime: 'graph', but cell.runtime is 'eager'"),
+    (example_record, put("actual.cache", "dynamic"), "actual.cache: 'dynamic', but cell.cache is 'static'"),
+    (example_record, put("actual.graph_mode", "whole-step"), "actual.graph_mode: 'whole-step'"),
+    (
+        example_record,
+        put("actual.kernel_names", ["memset"]),
+        "actual.kernel_names: ['memset'], none of them is cublas's",
+    ),
+    (example_record, put("environment.torch", "2.12.0"), "keys.env_key: not this environment's"),
+    (example_record, put("keys.env_key", "0" * 12), "keys.env_key: not this environment's"),
+    (committed, put("environment.driver_major", "999"), "keys.env_key: not this environment's"),
+    (example_record, put("keys.cell_key", "0" * 12), "keys.cell_key: not this cell's"),
+    (committed, put("cell.ctx", 4096), "keys.cell_key: not this cell's"),
+    (example_record, rename_cell(gpu="h100"), "gpu.key: 'h200', but cell.gpu is 'h100'"),
+    (example_record, rename_cell(model="mistral-7b"), "model.name: 'qwen2.5-7b', but cell.model is 'mistral-7b'"),
+    (example_record, rename_cell(cache="engine"), "cell.cache: 'engine' does not go with eager"),
+    (example_record, rename_cell(kernel="torch-cpu"), "cell.gpu: 'cuda' does not go with torch-cpu"),
+    (example_record, rename_cell(quant="awq"), "cell.quant: 'awq' is unknown to this version (it has bf16)"),
+    (failed_record, rename_cell(runtime="warp"), "cell.runtime: 'warp' is unknown to this version"),
+    (failed_record, put("keys.cell_key", "0" * 12), "keys.cell_key: not this cell's"),
+]
+
+
+@pytest.mark.parametrize(("make", "falsify", "line"), LIES, ids=[line for _, _, line in LIES])
+def test_a_falsified_record_is_named_even_when_all_that_follows_was_derived_again(make, falsify, line):
+    found = make()
+    assert recompute.differences(found) == []
+    falsify(found)
+    if record.is_measured(found):
+        metrics.derive(found)
+        judgement.judge(found)
+    assert any(said.startswith(line) for said in recompute.differences(found)), recompute.differences(found)
+
+
+DAMAGES = [
+    *(
+        (put(f"passes.{place}", value), f"passes.{place}: ")
+        for place in ("wall.steps_ms.0", "span.steps_ms.3", "busy.steps_ms.-1", "busy.span_ms.0", "rate.total_ms")
+        for value in (-1.0, math.nan, math.inf, "5.0", None, True)
+    ),
+    (put("passes.busy.kernels.0", -1), "passes.busy.kernels[0]: -1 is below 0"),
+    (put("passes.wall.steps_ms.0", 0.0), "passes.wall.steps_ms[0]: 0.0 is not above 0"),
+    (put("passes.wall.steps_ms.0", 10**400), "passes.wall.steps_ms[0]: "),
+    (put("gate.checks", []), "gate.checks: 0 items, at least 1 belong there"),
+    (put("gate.checks.0.errors.0", -0.01), "gate.checks[0].errors[0]: -0.01 is below 0"),
+    (put("gate.checks.0.errors.0", math.nan), "gate.checks[0].errors[0]: nan is no number"),
+    (put("gate.checks.0.positions.0", "17"), "gate.checks[0].positions[0]: '17' is no integer"),
+    (put("actual.kernel_names", []), "actual.kernel_names: 0 items, at least 1 belong there"),
+    (put("prefill.ms", -3), "prefill.ms: -3 is below 0"),
+    (put("cost_s.total", "21"), "cost_s.total: '21' is no number"),
+    (put("probes.read_samples_gbs.1", 0), "probes.read_samples_gbs[1]: 0 is not above 0"),
+    (put("session.started_ms", "now"), "session.started_ms: 'now' is no integer"),
+    (put("session.id", "it's"), 'session.id: "it\'s" does not match'),
+    (put("cell.surprise", 1), "cell.surprise: a record has no such field"),
+    (put("cell.two\nlines", 1), "cell.'two\\nlines': a record has no such field"),
+    (put("cell.ctx", "2048"), "cell.ctx: '2048' is no integer"),
+    (put("cell.ctx", 2048.0), "cell.ctx: 2048.0 is no integer"),
+    (put("cell.dtype", "fp7"), "cell.dtype: 'fp7' is not bf16 or fp16 or fp32"),
+    (drop("model.shape"), "model.shape is missing"),
+    (put("passes", None), "passes: None is no object"),
+    (drop("passes.wall"), "passes.wall is missing"),
+    (drop("limits"), "limits is missing"),
+    (drop("keys.env_key"), "keys.env_key is missing"),
+    (put("keys.env_key", "xyz"), "keys.env_key: 'xyz' does not match"),
+    (put("outcome", []), "outcome: [] is no object"),
+    (put("valid", "yes"), "valid: 'yes' is no boolean"),
+    (put("flags", ["a", "a"]), "flags: ['a', 'a'] has an item twice"),
+    (put("snapshots.before.ecc", {"enabled": 1}), "snapshots.before.ecc"),
+]
+
+
+def place_of(path):
+    """`wall.steps_ms.0` as the line writes it: `wall.steps_ms[0]`."""
+    head, _, last = path.partition(": ")
+    *parents, leaf = head.split(".")
+    return f"{'.'.join(parents)}[{29 if leaf == '-1' else leaf}]: {last}" if leaf.lstrip("-").isdigit() else path
+
+
+@pytest.mark.parametrize(("falsify", "line"), DAMAGES, ids=[f"{at}-{line}" for at, (_, line) in enumerate(DAMAGES)])
+def test_a_value_that_no_record_can_hold_is_named_with_its_place(falsify, line):
+    found = example_record()
+    assert recompute.differences(found) == []
+    falsify(found)
+    lines = recompute.differences(found)
+    assert any(said.startswith(f"damaged record: {place_of(line)}") for said in lines), lines
+    assert not any("\n" in said for said in lines)
+
+
+def test_numbers_too_large_to_derive_from_are_named():
+    found = example_record()
+    found["model"]["shape"]["layers"] = 10**300
+    found["cell"]["ctx"] = 10**300
+    assert any("its numbers cannot be derived (OverflowError" in line for line in recompute.differences(found))
+
+
+def test_the_key_of_the_environment_is_the_workers(tiny_job):
+    from runner.worker import environment
+
+    assert record.env_key(environment.environment(tiny_job)) == environment.env_key(tiny_job)
+
+
+def test_a_name_that_the_worker_cut_may_have_borne_a_signature():
+    from runner.worker import profiling
+
+    assert profiling.NAME_LENGTH >= recompute.CUT_NAME_LENGTH
+    found = example_record()
+    found["actual"]["kernel_names"] = ["x" * profiling.NAME_LENGTH]
+    assert recompute.differences(found) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "not a complete JSON file"),
+        (b"{", "not a complete JSON file"),
+        (b"\x00\xff\xfe\x80", "cannot be read ('utf-8' codec"),
+        (b"[]", "not a record of this project"),
+        (b"3", "not a record of this project"),
+        (b'{"schema_version": 99}', "schema_version 99, this version reads 1"),
+        (b'{"schema_version": 1}', "damaged record, without session, request"),
+        (b'{"schema_version": 1, "outcome": []}', "damaged record, without session, request"),
+        (b'{"schema_version": 1, "valid": NaN}', "NaN is no number in JSON"),
+        (b"[" * 100_000, "not a complete JSON file"),
+        (b'{"schema_version": 1' + b"0" * 5000, "not a complete JSON file"),
+        (b" " * (record.MAXIMUM_BYTES + 1), "larger than any record"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_a_file_that_is_no_record_is_refused_in_one_line(content, reason, tmp_path):
+    (tmp_path / "x.json").write_bytes(content)
+    for read in (record.read, recompute.read_verified):
+        with pytest.raises(BadRecord) as caught:
+            read(tmp_path / "x.json")
+        assert str(caught.value).startswith(f"{tmp_path}/x.json: {reason}"[: len(str(tmp_path)) + 8])
+        assert reason in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("outcome", [[], None, {}, {"status": ["measured"]}, {"status": "done"}])
+def test_an_outcome_that_is_none_is_refused_in_one_line(outcome):
+    with pytest.raises(BadRecord, match=r"x.json: damaged record, unknown outcome"):
+        record.parse(json.dumps({**failed_record(), "outcome": outcome}), "x.json")
+
+
+def test_what_is_not_there_or_no_file_is_said(tmp_path):
+    with pytest.raises(BadRecord, match="no such file"):
+        record.read(tmp_path / "x.json")
+    with pytest.raises(BadRecord, match="not a file"):
+        record.read(tmp_path)
+
+
+def test_reading_for_others_names_the_first_difference_and_how_to_see_the_rest(tmp_path):
     found = example_record()
     found["passes"]["wall"]["steps_ms"].pop()
-    assert any("29 steps" in line for line in recompute.differences(found))
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema_version": 99}', '{"schema_version": 1}'])
-def test_damaged_records_are_refused_in_one_line(text):
-    with pytest.raises(BadRecord) as caught:
-        record.parse(text, "x.json")
-    assert "\n" not in str(caught.value)
-    assert "x.json" in str(caught.value)
+    found["keys"]["env_key"] = "0" * 12
+    record.write(found, tmp_path / "r.json")
+    with pytest.raises(BadRecord, match=r"29 steps, the protocol says 30 \(and 1 more: `runner verify` lists them\)"):
+        recompute.read_verified(tmp_path / "r.json")
 
 
 def test_a_record_survives_its_file(tmp_path):
     found = example_record()
     record.write(found, tmp_path / "r.json")
-    assert record.read(tmp_path / "r.json") == json.loads(json.dumps(found))
+    assert recompute.read_verified(tmp_path / "r.json") == json.loads(json.dumps(found))
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"]

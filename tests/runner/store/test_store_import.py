@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from runner import record, store
 from runner.errors import BadValue
 from runner.store.view import COMMITTED_TAG
+from tests import damaged
 from tests.records import example_record, failed_record
 from tests.runner.store import contents
 
@@ -62,6 +63,17 @@ def test_damaged_records_are_named_and_the_others_imported(sqlite_uri: str, tmp_
     assert not any(str(refused.path) in refused.reason for refused in report.refused)
     assert [run.info.run_id for run in contents.runs(sqlite_uri)] == list(report.imported)
     assert whole.exists()
+
+
+def test_whatever_verify_rejects_stays_in_the_spool_and_stops_nothing(sqlite_uri: str, tmp_path: Path) -> None:
+    (right,) = _spool(tmp_path / "spool", 1)
+    wrong = damaged.write(tmp_path / "spool" / "a")
+    report = store.import_folder(tmp_path / "spool")
+    assert [refused.path for refused in report.refused] == wrong
+    assert all(refused.reason and "\n" not in refused.reason for refused in report.refused)
+    assert [run.info.run_id for run in contents.runs(sqlite_uri)] == list(report.imported)
+    assert len(report.imported) == 1
+    assert all(path.exists() for path in (right, *wrong))
 
 
 def test_a_folder_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
