@@ -109,8 +109,6 @@ def _download(hub: str, revision: str | None, patterns: list[str]) -> Path:
 
     try:
         return snapshot(cached=False)
-    except DecodeFloorError:  # Ctrl-C while downloading
-        raise
     # the library raises its own, httpx's and the operating system's errors; each means "cannot be had"
     except Exception as error:
         try:

@@ -12,9 +12,6 @@ from runner.shape import ModelShape
 
 # CUDA context, module code and the libraries' workspaces; on a CPU the interpreter with torch loaded
 LIBRARY_BYTES = {"cuda": 10**9, "cpu": 5 * 10**8}
-PROBE_BYTES = 4 * 2**30
-PROBE_CACHE_MULTIPLE = 16
-UNKNOWN_CACHE_BYTES = 2**25
 
 MODEL_NEED = ("weights, KV cache, verification, workspace", "choose a smaller model, ctx or quant")
 PROBE_NEED = ("the bandwidth probe reads 16 times the last-level cache", "free some of it")
@@ -35,12 +32,6 @@ def prefill_bytes(shape: ModelShape, ctx: int, dtype_bytes: int, chunk_tokens: i
     return (chunk * rows + repeated + mask + shape.vocab) * dtype_bytes
 
 
-def probe_bytes(device_kind: str, cache_bytes: int | None, memory_bytes: int) -> int:
-    """What the read probe reads: 16 times the last-level cache, on a card at least 4 GiB or an eighth of its memory."""
-    at_least = PROBE_CACHE_MULTIPLE * (cache_bytes or UNKNOWN_CACHE_BYTES)
-    return max(at_least, min(PROBE_BYTES, memory_bytes // 8)) if device_kind == "cuda" else at_least
-
-
 def model_bytes(cell: Cell, shape: ModelShape, protocol: Protocol) -> int:
     """Weights, allocated KV, verify and prefill's activations, all at once."""
     dtype_bytes = floors.DTYPE_BYTES[cell.dtype]
@@ -58,7 +49,7 @@ def predicted_bytes(cell: Cell, shape: ModelShape, protocol: Protocol, device_ki
 
 def check(cell: Cell, shape: ModelShape, protocol: Protocol, device_kind: str, available_bytes: int) -> None:
     """Raises Infeasible when the prediction exceeds what the device has (a CPU: what is available now)."""
-    probe = probe_bytes(device_kind, _cache_bytes(cell.gpu), available_bytes)
+    probe = floors.read_probe_bytes(device_kind, _cache_bytes(cell.gpu), available_bytes)
     needed = predicted_bytes(cell, shape, protocol, device_kind, probe)
     if needed > available_bytes:
         what, remedy = PROBE_NEED if probe > model_bytes(cell, shape, protocol) else MODEL_NEED

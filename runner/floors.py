@@ -12,6 +12,9 @@ DTYPE_BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
 KV_ALLOC_GRANULE = 64
 GATE_SHORT_CTX = 17
 GATE_STEPS = 8
+PROBE_CACHES = 16
+PROBE_BYTES = 4 * 2**30
+UNKNOWN_CACHE_BYTES = 2**25
 
 
 def embedding_bytes(shape: ModelShape, dtype_bytes: int) -> int:
@@ -29,6 +32,11 @@ def sequence_tokens(ctx: int, warmup: int, steps: int) -> int:
     return max(ctx + max(warmup + steps, GATE_STEPS), GATE_SHORT_CTX + GATE_STEPS)
 
 
+def last_position(ctx: int, warmup: int, steps: int) -> int:
+    """Where every timed pass ends."""
+    return ctx + warmup + steps - 1
+
+
 def kv_alloc_tokens(ctx: int, warmup: int, steps: int) -> int:
     """Positions a static cache allocates: prompt and trace, rounded up to a multiple of 64."""
     return -(-sequence_tokens(ctx, warmup, steps) // KV_ALLOC_GRANULE) * KV_ALLOC_GRANULE
@@ -42,6 +50,12 @@ def bytes_paper(weight_bytes: int, kv_bytes: int) -> int:
 def bytes_streamed(weight_bytes: int, embedding_bytes: int, kv_bytes: int) -> int:
     """What a step must really read: `W - E + K`."""
     return weight_bytes - embedding_bytes + kv_bytes
+
+
+def read_probe_bytes(device_kind: str, cache_bytes: int | None, memory_bytes: int) -> int:
+    """What the read probe reads: 16 times the last-level cache, on a card at least 4 GiB or an eighth of its memory."""
+    at_least = PROBE_CACHES * (cache_bytes or UNKNOWN_CACHE_BYTES)
+    return max(at_least, min(PROBE_BYTES, memory_bytes // 8)) if device_kind == "cuda" else at_least
 
 
 def floor_ms(step_bytes: float, bandwidth_gbs: float) -> float:

@@ -160,7 +160,7 @@ def _checked_positions(found: Record) -> dict[str, list[int]]:
     """Name → positions of every comparison that the cell and protocol dictate."""
     ctx, counts = found["cell"]["ctx"], found["protocol"]
     starts = {"short": floors.GATE_SHORT_CTX, "ctx": ctx}
-    last = ctx + counts["warmup"] + counts["steps"] - 1
+    last = floors.last_position(ctx, counts["warmup"], counts["steps"])
     driven = {name: list(range(start, start + floors.GATE_STEPS)) for name, start in starts.items()}
     return driven | {name: [last] for name in pass_names(found["cell"])}
 

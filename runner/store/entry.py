@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import DecodeFloorError, Failure, Stopped
+from runner.redact import redact
 from runner.store import connection, marker
 from runner.store.commit import known_run, terminate
 from runner.store.view import TAG_LENGTH
@@ -66,7 +67,7 @@ def _close(run_id: str, error: Failure) -> None:
     tags = {
         "reason": error.reason,
         "exit_code": str(error.exit_code),
-        "message": str(error)[:TAG_LENGTH],
+        "message": redact(str(error))[:TAG_LENGTH],
         "valid": "false",
     }
     with connection.opened() as client:

@@ -1,4 +1,4 @@
-"""Versions and settings that a number depends on, and the env_key that stands for them."""
+"""Versions and settings that a number depends on."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 import torch
 
 from runner import host, registry
-from runner.cell import short_hash
+from runner.redact import redact
 from runner.worker.job import Job
 
-KEY_LENGTH = 12
 SYNCHRONISE = {0: "auto", 1: "spin", 2: "yield", 4: "blocking"}  # CUctx_flags of the CUDA driver API
 SYNCHRONISE_MASK = 7
 
@@ -26,7 +25,7 @@ def _version(package: str) -> str | None:
 
 
 def versions(job: Job) -> dict[str, str | None]:
-    """What env_key is made of. The kernel's package is None for the kernels that live in torch itself."""
+    """What `record.env_key` is made of. The kernel's package is None for the kernels that live in torch itself."""
     driver, package = job.device.driver, registry.kernel(job.cell.kernel).DECLARATION.package
     return {
         "python": platform.python_version(),
@@ -37,11 +36,6 @@ def versions(job: Job) -> dict[str, str | None]:
         "kernel_package": _version(package) if package else None,
         "driver_major": driver.split(".")[0] if driver else None,
     }
-
-
-def env_key(job: Job) -> str:
-    """Hash of `versions`."""
-    return short_hash(versions(job), KEY_LENGTH)
 
 
 def synchronise_mode() -> str | None:
@@ -74,5 +68,5 @@ def host_facts() -> dict[str, Any]:
         "cpu": host.cpu_name(),
         "cores": host.cores(),
         "memory_bytes": host.memory_bytes(),
-        "os": host.operating_system(),
+        "os": redact(host.operating_system()),  # a kernel of one's own may be named after its machine
     }

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from runner.floors import GATE_SHORT_CTX, GATE_STEPS
+from runner.floors import GATE_SHORT_CTX, GATE_STEPS, last_position
 from runner.protocol import Protocol
 from runner.registry import Step
 from runner.shape import ModelShape
@@ -64,12 +64,7 @@ def checked_positions(ctx: int, protocol: Protocol) -> tuple[int, ...]:
     """Eight positions from 17, eight from ctx, and the last one of every timed pass."""
     short = range(GATE_SHORT_CTX, GATE_SHORT_CTX + GATE_STEPS)
     own = range(ctx, ctx + GATE_STEPS)
-    return tuple(sorted({*short, *own, last_position(ctx, protocol)}))
-
-
-def last_position(ctx: int, protocol: Protocol) -> int:
-    """Where every timed pass ends."""
-    return ctx + protocol.warmup + protocol.steps - 1
+    return tuple(sorted({*short, *own, last_position(ctx, protocol.warmup, protocol.steps)}))
 
 
 def reference_dtype(dtype: torch.dtype) -> torch.dtype:

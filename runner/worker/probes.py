@@ -6,13 +6,11 @@ import time
 
 import torch
 
-from runner import host
+from runner import floors, host
 
 AWAKE_S = 0.5  # of reading before the first sample: an idle card's clocks need that long to rise
 LAUNCHES = 1000
 REPEATS = 5
-LARGEST_READ_BYTES = 4 * 2**30
-CACHE_MULTIPLE = 16
 
 
 def last_level_cache_bytes(device: torch.device) -> int | None:
@@ -40,12 +38,10 @@ def _launch_batch_us(device: torch.device) -> float:
 
 
 def read_bytes(device: torch.device) -> int:
-    """How much the read probe reads: at least 16 times the last-level cache, 4 GiB where the memory is large."""
-    at_least = CACHE_MULTIPLE * (last_level_cache_bytes(device) or 2**25)
-    if device.type == "cuda":
-        total = torch.cuda.get_device_properties(device).total_memory
-        return max(at_least, min(LARGEST_READ_BYTES, total // 8))
-    return at_least
+    """How much the read probe reads."""
+    on_gpu = device.type == "cuda"
+    memory = torch.cuda.get_device_properties(device).total_memory if on_gpu else 0
+    return floors.read_probe_bytes(device.type, last_level_cache_bytes(device), memory)
 
 
 def read_samples_gbs(device: torch.device, size: int) -> list[float]:

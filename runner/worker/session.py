@@ -154,6 +154,7 @@ def _measure(
     job, device = loaded.job, loaded.device
     ctx, protocol = job.cell.ctx, job.protocol
     passes: dict[str, clocks.Pass] = {}
+    last = floors.last_position(ctx, protocol.warmup, protocol.steps)
 
     @contextmanager
     def pass_of(name: str) -> Iterator[None]:
@@ -161,7 +162,7 @@ def _measure(
             clocks.warm_up(step, ctx, protocol.warmup)
         with clock.phase("steps", f"measure: {name}"):
             yield
-        checks.append(gate.last_logits(name, step, gate.last_position(ctx, protocol), expectation))
+        checks.append(gate.last_logits(name, step, last, expectation))
 
     with pass_of("wall"):
         passes["wall"] = clocks.wall(step, protocol)
@@ -221,7 +222,7 @@ def _finish(job: Job, sections: dict[str, Any], clock: Clock) -> dict[str, Any]:
     sections["keys"] |= {
         "code_key": codekey.code_key(),
         "tree_key": codekey.tree_key(),
-        "env_key": environment.env_key(job),
+        "env_key": record.env_key(sections["environment"]),
         "host_id": host.host_id(job.device.uuid),
     }
     sections["outcome"] = {

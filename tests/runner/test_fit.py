@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import torch
 
 from runner import catalogue, fit, host
 from runner.cell import Cell
 from runner.errors import Infeasible
 from runner.protocol import NAMED
-from runner.worker import probes
 
 PAPER = NAMED["paper"]
 L4_BYTES = 23034 * 2**20  # NVML's total of an L4: 23034 MiB
@@ -39,20 +37,6 @@ def test_the_prediction_by_hand() -> None:
     # the probe's buffer is gone when the model comes: the larger of the two counts
     assert fit.predicted_bytes(cell("tiny", 64), shape, PAPER, "cpu", probe=10**8) == expected + 5 * 10**8
     assert fit.predicted_bytes(cell("tiny", 64), shape, PAPER, "cpu", probe=10**10) == 10**10 + 5 * 10**8
-
-
-def test_the_probe_by_hand() -> None:
-    # 16 · 512 MiB on a processor with a very large cache; an unknown cache counts as 32 MiB
-    assert fit.probe_bytes("cpu", 2**29, 2**40) == 2**33
-    assert fit.probe_bytes("cpu", None, 2**40) == 2**29
-    # a card: 4 GiB of 80, an eighth of 16 GiB
-    assert fit.probe_bytes("cuda", 50 * 2**20, 80 * 2**30) == 2**32
-    assert fit.probe_bytes("cuda", 50 * 2**20, 16 * 2**30) == 2**31
-
-
-def test_the_probe_of_this_machine_is_the_worker_s() -> None:
-    cache_bytes = host.last_level_cache_bytes()
-    assert fit.probe_bytes("cpu", cache_bytes, 2**40) == probes.read_bytes(torch.device("cpu"))
 
 
 def test_a_probe_that_does_not_fit_is_said_to_be_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,3 +53,12 @@ def test_static_allocation_is_a_fixed_formula():
     assert floors.kv_alloc_tokens(2048, 5, 30) == 2112  # 2083 rounded up to a multiple of 64
     assert floors.kv_alloc_tokens(1, 1, 3) == 64  # the gate at 17 needs 25
     assert floors.sequence_tokens(2048, 5, 30) == 2083
+
+
+def test_the_probe_by_hand() -> None:
+    # 16 · 512 MiB on a processor with a very large cache; an unknown cache counts as 32 MiB
+    assert floors.read_probe_bytes("cpu", 2**29, 2**40) == 2**33
+    assert floors.read_probe_bytes("cpu", None, 2**40) == 2**29
+    # a card: 4 GiB of 80, an eighth of 16 GiB
+    assert floors.read_probe_bytes("cuda", 50 * 2**20, 80 * 2**30) == 2**32
+    assert floors.read_probe_bytes("cuda", 50 * 2**20, 16 * 2**30) == 2**31
