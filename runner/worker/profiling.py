@@ -21,7 +21,7 @@ BACKENDS = {  # parts of names, most telling first: the others' kernels may cont
     "cudnn": ("cudnn_generated", "cudnn::fusion", "sdpa_sm"),
     "flash": ("flash_fwd", "pytorch_flash", "_flash_attention"),
     "efficient": ("fmha_cutlass", "fmha_"),
-    "math": ("softmax",),
+    "math": ("softmax", "SoftMax"),  # softmax_warp_forward, and cunn_SoftMaxForward for long rows
 }
 MARKER = "spin_kernel"  # what torch.cuda._sleep launches; no model uses it
 NOT_KERNELS = ("Memcpy", "Memset")

@@ -234,7 +234,7 @@ def test_a_cache_that_only_another_runtime_has_is_no_pair(monkeypatch: pytest.Mo
 
 
 def test_a_runtime_that_takes_no_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime = RuntimeDeclaration("eager", ("dynamic",), ("sdpa",), ("bf16",), "none")
+    runtime = RuntimeDeclaration("eager", ("dynamic",), ("sdpa",), ("bf16",), "none", 2048)
     monkeypatch.setattr(registry, "runtime", lambda _name: FakeModule(runtime))
     with pytest.raises(BadPair, match="runtime=eager takes no options"):
         resolve(Request(options="mode:x"), ())

@@ -37,3 +37,4 @@ def test_attention_backends_by_name():
     assert Seen({"pytorch_flash::flash_fwd_splitkv_kernel": 1.0}).attention_backend == "flash"
     assert Seen({"fmha_cutlassF_bf16_aligned_64x64_rf_sm80": 1.0}).attention_backend == "efficient"
     assert Seen({"softmax_warp_forward": 1.0}).attention_backend == "math"
+    assert Seen({"at::native::cunn_SoftMaxForward<4, float>": 1.0}).attention_backend == "math"
