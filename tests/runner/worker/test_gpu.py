@@ -80,11 +80,14 @@ def test_a_launch_costs_microseconds():
 @pytest.mark.parametrize("backend", ["flash", "efficient", "cudnn", "math"])
 def test_the_option_sdpa_is_obeyed_or_refused(gpu_job, backend):
     """Never another backend in its place; which ones take grouped queries depends on the card and on torch."""
+    job, refusal = replace(gpu_job, cell=replace(gpu_job.cell, options={"sdpa": backend})), None
     try:
-        found = session.run(replace(gpu_job, cell=replace(gpu_job.cell, options={"sdpa": backend})), Clock())
+        found = session.run(job, Clock())
     except Mismatch as error:
-        assert "no attention backend that this cell allows" in str(error)
-        assert backend != "math"
-        return
-    assert found["actual"]["attention_backend"] == backend
-    assert found["valid"], found["reasons"]
+        refusal = str(error)
+    if refusal is not None:
+        assert "no attention backend that this cell allows" in refusal
+        assert backend != "math"  # it takes everything
+    else:
+        assert found["actual"]["attention_backend"] == backend
+        assert found["valid"], found["reasons"]
