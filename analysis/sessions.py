@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import recompute, record
+from runner import recompute
 from runner.errors import BadRecord
+from runner.records import record
 
 Record = dict[str, Any]
 GroupKey = tuple[str, str, str, str]

@@ -10,8 +10,8 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from runner import signals
 from runner.errors import DecodeFloorError, DiskFull, Failure, Interrupted, MissingPackage
+from runner.machine import signals
 
 if TYPE_CHECKING:
     from runner.store import EntryRun
@@ -42,7 +42,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _entry_run() -> EntryRun | None:
     """The run that MLflow made for this command, whose death is watched for; None where MLflow did not start us."""
-    from runner import parentwatch, store
+    from runner import store
+    from runner.machine import parentwatch
 
     run = store.entry_run()
     if run is not None:

@@ -13,8 +13,10 @@ from typing import Any, TypeVar
 
 import click
 
-from runner import __version__, catalogue, launch, nvml, recompute, record, resolve, store, summary
+from runner import __version__, catalogue, launch, recompute, resolve, store, summary
 from runner.errors import BadRecord, BadValue, InvalidSession, MissingPackage, StoreUnreachable
+from runner.machine import nvml
+from runner.records import record
 from runner.request import Request
 from runner.session import Commit, Finished, Settings, run_session
 from runner.store.view import run_name

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from runner import catalogue, floors, host, registry
+from runner import catalogue, floors, registry
 from runner.cell import Cell
 from runner.errors import Infeasible
 from runner.judgement import VERIFY_LIMIT_BYTES
+from runner.machine import host
 from runner.protocol import Protocol
 from runner.resolve import CPU
 from runner.shape import ModelShape

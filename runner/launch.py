@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runner import record, signals
 from runner.errors import (
     DecodeFloorError,
     Failure,
@@ -35,8 +34,10 @@ from runner.errors import (
     WorkerFailed,
     WorkerTimeout,
 )
-from runner.parentwatch import PARENT_PID_VARIABLE, process_descriptor
-from runner.redact import redact
+from runner.machine import signals
+from runner.machine.parentwatch import PARENT_PID_VARIABLE, process_descriptor
+from runner.machine.redact import redact
+from runner.records import record
 from runner.worker.job import Job, record_head
 from runner.worker.progress import ERROR_MARK, PHASE_MARK
 

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from runner import floors, judgement, metrics, protocol, record, registry
+from runner import floors, judgement, metrics, protocol, registry
 from runner.cell import Cell
 from runner.errors import BadRecord
+from runner.records import record
+from runner.records.structure import faults, shown
 from runner.resolve import CPU, CUDA
 from runner.shape import ModelShape
-from runner.structure import faults, shown
 from runner.worker import codekey
 
 RELATIVE_TOLERANCE = 1e-9

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from runner import catalogue, checkpoint, host, protocol, registry, vocabulary
+from runner import catalogue, protocol, registry, vocabulary
 from runner.catalogue import Gpu, Model
 from runner.cell import Cell
-from runner.checkpoint import Checkpoint
+from runner.checkpoints import checkpoint
+from runner.checkpoints.checkpoint import Checkpoint
 from runner.errors import BadCheckpoint, BadPair, BadValue, GpuAmbiguous, GpuNotFound, NotAvailable
 from runner.floors import GATE_STEPS, sequence_tokens
+from runner.machine import host
 from runner.protocol import Protocol
 from runner.registry import KernelDeclaration, RuntimeDeclaration
 from runner.request import HUB, SYNTHETIC, Request, option_map, whole_number
@@ -20,7 +22,7 @@ from runner.vocabulary import AUTO
 from runner.worker.job import Device
 
 if TYPE_CHECKING:
-    from runner.nvml import InstalledGpu
+    from runner.machine.nvml import InstalledGpu
 
 CPU = "cpu"
 CUDA = "cuda"

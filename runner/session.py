@@ -10,9 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from runner import checkpoint, errors, fit, host, hostlock, launch, nvml, record, spool, store
+from runner import errors, fit, launch, store
+from runner.checkpoints import checkpoint
 from runner.errors import DecodeFloorError, Failure, Infeasible, InvalidSession, Stopped, WorkerFailed
+from runner.machine import host, hostlock, nvml
 from runner.protocol import Protocol
+from runner.records import record, spool
 from runner.request import Request
 from runner.resolve import CPU, Plan, resolve
 from runner.worker.job import Job, SessionInfo, record_head

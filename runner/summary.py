@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runner import record
 from runner.cell import Cell
 from runner.metrics import lookup
+from runner.records import record
 
 Record = Mapping[str, Any]
 

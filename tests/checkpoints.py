@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runner import catalogue, weightfiles
+from runner import catalogue
+from runner.checkpoints import weightfiles
 
 SHAPE = catalogue.models()["tiny"].shape
 CONFIG: dict[str, Any] = {

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from runner import catalogue, nvml
+from runner import catalogue
 from runner.cell import Cell
 from runner.errors import DecodeFloorError
-from runner.nvml import InstalledGpu
+from runner.machine import nvml
+from runner.machine.nvml import InstalledGpu
 from runner.protocol import Protocol
 from runner.worker.job import Device, Job, SessionInfo
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from runner import judgement, metrics, record
+from runner import judgement, metrics
+from runner.records import record
 from tests.records import example_record
 
 Change = Callable[[dict[str, Any]], None]

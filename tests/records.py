@@ -12,8 +12,8 @@ from typing import Any
 from runner import judgement, metrics
 from runner.cell import Cell, short_hash
 from runner.formats import bf16
-from runner.nvml import SNAPSHOT_FIELDS
-from runner.record import env_key
+from runner.machine.nvml import SNAPSHOT_FIELDS
+from runner.records.record import env_key
 from runner.shape import ModelShape
 
 QWEN_7B = {

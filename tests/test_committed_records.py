@@ -6,7 +6,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from runner import recompute, record
+from runner import recompute
+from runner.records import record
 from tests.mutants_report import render
 
 ROOT = Path(__file__).parents[1]

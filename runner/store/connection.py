@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner import signals
 from runner.errors import DecodeFloorError, DiskFull, MissingPackage, StoreUnreachable
+from runner.machine import signals
 from runner.store import address
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from runner import metrics
-from runner import record as records
+from runner.records import record as records
 
 Record = Mapping[str, Any]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import DecodeFloorError, Failure, Stopped
-from runner.redact import redact
+from runner.machine.redact import redact
 from runner.store import connection, marker
 from runner.store.commit import known_run, terminate
 from runner.store.view import TAG_LENGTH

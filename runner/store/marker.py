@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from runner import signals
 from runner.errors import DiskFull
-from runner.process import Process, has_ended, this_process
-from runner.record import write_text_durably
+from runner.machine import signals
+from runner.machine.process import Process, has_ended, this_process
+from runner.records.record import write_text_durably
 from runner.store.sidecar import RUN_ID
 
 FOLDER = ".runs"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from runner.record import write_text_durably
+from runner.records.record import write_text_durably
 
 RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}")
 

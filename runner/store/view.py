@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner import errors, metrics
-from runner import record as records
 from runner.cell import Cell, short_hash
 from runner.errors import BadRecord
+from runner.records import record as records
 from runner.store import views
 from runner.store.description import run_description
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from runner.errors import DecodeFloorError
-from runner.parentwatch import die_with_parent
+from runner.machine.parentwatch import die_with_parent
 from runner.worker import job as jobs
 from runner.worker.progress import Clock, report_error
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 
-from runner import catalogue, floors, hostlock
+from runner import catalogue, floors
 from runner.cell import Cell
+from runner.machine import hostlock
 from runner.runtimes.eager import EagerStep
 from runner.worker import caches, clocks, model, tokens, windows
 

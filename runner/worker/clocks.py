@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from runner import host
+from runner.machine import host
 from runner.protocol import Protocol
 from runner.registry import Step
 from runner.worker import profiling, windows

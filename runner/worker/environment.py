@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from runner import host, registry
-from runner.redact import redact
+from runner import registry
+from runner.machine import host
+from runner.machine.redact import redact
 from runner.worker.job import Job
 
 SYNCHRONISE = {0: "auto", 1: "spin", 2: "yield", 4: "blocking"}  # CUctx_flags of the CUDA driver API

@@ -9,7 +9,7 @@ from typing import Any
 
 from runner.cell import Cell
 from runner.protocol import Protocol
-from runner.record import SCHEMA_VERSION
+from runner.records.record import SCHEMA_VERSION
 from runner.shape import ModelShape
 
 

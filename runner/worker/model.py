@@ -12,7 +12,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.initialization import no_init_weights
 
-from runner import weightfiles
+from runner.checkpoints import weightfiles
 from runner.errors import BadCheckpoint
 from runner.shape import ModelShape
 from runner.worker import synthetic

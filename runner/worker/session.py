@@ -12,8 +12,10 @@ from typing import Any
 
 import torch
 
-from runner import floors, host, judgement, metrics, nvml, record, registry
+from runner import floors, judgement, metrics, registry
 from runner.errors import Mismatch, OutOfMemory
+from runner.machine import host, nvml
+from runner.records import record
 from runner.registry import Step
 from runner.worker import actual, clocks, codekey, environment, gate, model, probes, profiling, tokens
 from runner.worker.job import Job, record_head

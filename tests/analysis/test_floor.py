@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis import floor, intervals
-from runner import record
+from runner.records import record
 from tests import damaged
 from tests.records import STARTED_MS, example_record
 

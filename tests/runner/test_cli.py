@@ -18,9 +18,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from runner import __main__, cli, errors, nvml, record, session, signals, store
+from runner import __main__, cli, errors, session, store
 from runner.cli import program
-from runner.nvml import InstalledGpu
+from runner.machine import nvml, signals
+from runner.machine.nvml import InstalledGpu
+from runner.records import record
 from tests import damaged
 from tests.records import example_record
 
@@ -338,7 +340,7 @@ def _stopped_under_mlflow(main: Main, monkeypatch: pytest.MonkeyPatch, error: er
         raise error
 
     monkeypatch.setenv("MLFLOW_RUN_ID", "run-1")
-    monkeypatch.setattr("runner.parentwatch.watch_ancestors", lambda _: ())
+    monkeypatch.setattr("runner.machine.parentwatch.watch_ancestors", lambda _: ())
     monkeypatch.setattr("runner.store.entry._close", lambda *arguments: closed.append(arguments))
     monkeypatch.setattr(cli, "run_session", fail)
     main("cell")

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from runner import catalogue, fit, host
+from runner import catalogue, fit
 from runner.cell import Cell
 from runner.errors import Infeasible
+from runner.machine import host
 from runner.protocol import NAMED
 
 PAPER = NAMED["paper"]

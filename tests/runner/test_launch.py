@@ -20,8 +20,9 @@ from typing import Any
 
 import pytest
 
-from runner import launch, record
+from runner import launch
 from runner.errors import DiskFull
+from runner.records import record
 from runner.worker.job import Job
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,7 +71,7 @@ def wait_until_dead(pid: int, seconds: float = 10.0) -> bool:
 WRITES_A_RECORD = """
     import json, sys
     from pathlib import Path
-    from runner import record
+    from runner.records import record
     from runner.worker import job as jobs
     job = jobs.read(Path(sys.argv[1]))
     print("@phase load", flush=True)
@@ -245,7 +246,8 @@ def _voluntary_switches() -> int:
 PARENT = """
     import json, sys
     from pathlib import Path
-    from runner import launch, signals
+    from runner import launch
+    from runner.machine import signals
     from runner.errors import Stopped
     from runner.worker import job as jobs
     signals.install()

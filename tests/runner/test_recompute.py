@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from runner import judgement, metrics, recompute, record
+from runner import judgement, metrics, recompute
 from runner.cell import Cell, short_hash
 from runner.errors import BadRecord
+from runner.records import record
 from tests.records import cpu_record, example_record, failed_record
 
 COMMITTED = min((Path(__file__).parents[2] / "experiments" / "records").rglob("*.json"))

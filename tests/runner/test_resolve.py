@@ -16,7 +16,7 @@ from runner.errors import (
     NotAvailable,
     UnknownName,
 )
-from runner.nvml import InstalledGpu
+from runner.machine.nvml import InstalledGpu
 from runner.registry import KernelDeclaration, RuntimeDeclaration
 from runner.request import Request
 from runner.resolve import resolve

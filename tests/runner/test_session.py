@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 
-from runner import checkpoint, host, hostlock, launch, nvml, record, session, spool, store
+from runner import launch, session, store
+from runner.checkpoints import checkpoint
 from runner.errors import BadValue, DiskFull, GpuNotFound, Interrupted, InvalidSession, OutOfMemory, StoreUnreachable
-from runner.nvml import InstalledGpu
+from runner.machine import host, hostlock, nvml
+from runner.machine.nvml import InstalledGpu
+from runner.records import record, spool
 from runner.request import Request
 from runner.session import Finished, Settings
 from runner.store import EntryRun

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from runner import judgement, metrics, record
+from runner import judgement, metrics
+from runner.records import record
 from tests.records import cpu_record, example_record, failed_record
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -13,8 +13,9 @@ import pytest
 import sqlalchemy
 from mlflow import MlflowClient
 
-from runner import record, store
+from runner import store
 from runner.errors import DecodeFloorError, DiskFull, MissingPackage, StoreUnreachable
+from runner.records import record
 from runner.store import address
 from tests.records import example_record
 from tests.runner.store import contents

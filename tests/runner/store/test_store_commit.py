@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from runner import metrics, record, store
+from runner import metrics, store
 from runner.errors import BadRecord
+from runner.records import record
 from runner.store import view, views
 from tests.records import cpu_record, example_record, failed_record
 from tests.runner.store import contents
@@ -190,8 +191,8 @@ def test_the_experiment_is_that_of_the_environment(sqlite_uri: str, monkeypatch:
 def test_eight_processes_make_one_store_and_none_fails(tmp_path: Path) -> None:
     for index in range(8):
         record.write(example_record(session={"id": f"session-{index}", "index": index}), tmp_path / f"{index}.json")
-    reads = "import sys, pathlib; from runner import record, store; found = record.read(pathlib.Path(sys.argv[1]))"
-    command = (sys.executable, "-c", f"{reads}; store.commit(found, None)")
+    imports = "import sys, pathlib; from runner import store; from runner.records import record"
+    command = (sys.executable, "-c", f"{imports}; store.commit(record.read(pathlib.Path(sys.argv[1])), None)")
     started = [
         subprocess.Popen([*command, f"{index}.json"], env={"PYTHONPATH": str(ROOT), "PATH": ""}, cwd=tmp_path)
         for index in range(8)

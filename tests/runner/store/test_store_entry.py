@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from runner import process, record, store
+from runner import store
 from runner.errors import GpuNotFound, Interrupted, OutOfMemory, Terminated
+from runner.machine import process
+from runner.records import record
 from runner.store import EntryRun, address
 from tests.records import example_record
 from tests.runner.store import contents
@@ -110,9 +112,11 @@ def _entry_process(run_id: str, folder: Path) -> subprocess.Popen[str]:
     """A real command that waits for the host, held by another session: long before it needs MLflow."""
     lock = folder / "lock"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DECODE_FLOOR_LOCK_DIR": str(lock)}
-    held = "from runner import hostlock; h = hostlock.hold(False, print); h.__enter__(); print('held', flush=True)"
+    held = (
+        "from runner.machine import hostlock; h = hostlock.hold(False, print); h.__enter__(); print('held', flush=True)"
+    )
     holder = subprocess.Popen(
-        [sys.executable, "-c", f"{held}; input()"],
+        [sys.executable, "-c", f"{held}; print('held', flush=True); input()"],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

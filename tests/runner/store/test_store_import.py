@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from runner import record, store
+from runner import store
 from runner.errors import BadValue
+from runner.records import record
 from runner.store.view import COMMITTED_TAG
 from tests import damaged
 from tests.records import example_record, failed_record

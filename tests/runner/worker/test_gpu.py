@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from runner import nvml, recompute
+from runner import recompute
 from runner.errors import Mismatch
+from runner.machine import nvml
 from runner.worker import environment, probes, profiling, session, windows
 from runner.worker.job import Device
 from runner.worker.progress import Clock

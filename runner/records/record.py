@@ -13,7 +13,7 @@ from typing import Any
 
 from runner.cell import Cell, short_hash
 from runner.errors import BadRecord, DiskFull
-from runner.spool import reserve_path
+from runner.records.spool import reserve_path
 
 SCHEMA_VERSION = 1
 # Five series of 131072 steps, the longest context of the catalogue, take 9 MB.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from runner import record, spool
 from runner.errors import BadValue, DiskFull
+from runner.records import record, spool
 
 SIZE = 1 << 16
 

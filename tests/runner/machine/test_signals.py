@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from runner import signals
 from runner.errors import Interrupted, Stopped, Terminated
+from runner.machine import signals
 
 
 @pytest.fixture(autouse=True)

@@ -17,13 +17,14 @@ import pytest
 import yaml
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from runner import catalogue, checkpoint
+from runner import catalogue
 from runner.catalogue import HubCheckpoint
+from runner.checkpoints import checkpoint
 from runner.errors import BadCheckpoint, DiskFull, Interrupted
 from tests import checkpoints
 from tests.fakes.hub import CDN, COMMIT, REPOSITORY, Hub, serving
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LARGE = [f"{CDN}model.safetensors"]
 Finished = subprocess.CompletedProcess[str]
 Cell = Callable[..., Finished]

@@ -14,20 +14,20 @@ from pathlib import Path
 
 import pytest
 
-from runner import hostlock
 from runner.errors import BadValue
+from runner.machine import hostlock
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 HOLDER = """
 import sys, time
-from runner import hostlock
+from runner.machine import hostlock
 with hostlock.hold(False, lambda text: print("waits:", text, flush=True)):
     print("holds", flush=True)
     sys.stdin.read()
 """
 WAITER_WITH_HANDLER = """
 import signal, sys
-from runner import hostlock
+from runner.machine import hostlock
 def stop(number, frame):
     raise SystemExit(99)
 signal.signal(signal.SIGTERM, stop)

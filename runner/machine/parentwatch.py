@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from runner import process
+from runner.machine import process
 
 PARENT_PID_VARIABLE = "DECODE_FLOOR_PARENT_PID"
 PR_SET_PDEATHSIG = 1

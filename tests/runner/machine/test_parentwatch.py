@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from runner import parentwatch
+from runner.machine import parentwatch
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ENTRY = """
     import signal, sys, time
     from pathlib import Path
-    from runner import parentwatch, signals
+    from runner.machine import parentwatch, signals
     from runner.errors import Stopped
     here = Path(sys.argv[1])
     signals.install()
@@ -103,7 +103,7 @@ def test_without_a_shell_the_parent_itself_is_watched() -> None:
 
 
 def test_a_terminal_is_not_watched(tmp_path: Path) -> None:
-    entry = script(tmp_path, "print.py", "from runner import parentwatch; print(parentwatch.starters())")
+    entry = script(tmp_path, "print.py", "from runner.machine import parentwatch; print(parentwatch.starters())")
     shell = script(tmp_path, "session.sh", f"'{sys.executable}' '{entry}'\ntrue\n")
     found = subprocess.run(
         ["bash", shell], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True
@@ -114,7 +114,7 @@ def test_a_terminal_is_not_watched(tmp_path: Path) -> None:
 CHILD = """
     import os, sys, time
     from pathlib import Path
-    from runner import parentwatch
+    from runner.machine import parentwatch
     parentwatch.die_with_parent()
     Path(sys.argv[1]).write_text(str(os.getpid()))
     time.sleep(600)

@@ -7,8 +7,8 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from runner import host
 from runner.cell import short_hash
+from runner.machine import host
 
 # fields of /proc/<pid>/stat after the command's name
 STATE, PARENT, START_TIME = 0, 1, 19  # the last in ticks from boot to the process's start

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from runner import structure
 from runner.errors import MissingPackage
+from runner.records import structure
 from tests.records import cpu_record, example_record, failed_record
 
 VALIDATOR = Draft202012Validator(json.loads(structure.SCHEMA_PATH.read_text(encoding="utf-8")))

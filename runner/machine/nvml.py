@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import host, process
 from runner.errors import GpuNotFound, MissingPackage
+from runner.machine import host, process
 
 DEV = Path("/dev")
 NO_GPU = "no NVIDIA GPU"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runner import host
+from runner.machine import host
 
 UUID = "GPU-11111111-aaaa-bbbb-cccc-000000000001"
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from runner import catalogue, weightfiles
+from runner import catalogue
+from runner.checkpoints import weightfiles
 from runner.errors import BadCheckpoint
 from tests import checkpoints
 from tests.checkpoints import Tensors

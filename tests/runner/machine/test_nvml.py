@@ -15,8 +15,8 @@ from typing import Any
 import pynvml as real
 import pytest
 
-from runner import host, nvml
 from runner.errors import GpuNotFound, MissingPackage
+from runner.machine import host, nvml
 from tests.fakes.pynvml_fake import QUESTIONS, Card, Driver, module
 
 FIRST = "GPU-11111111-aaaa-bbbb-cccc-000000000001"

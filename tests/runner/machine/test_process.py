@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runner import host, process
+from runner.machine import host, process
 
 
 def test_ancestors_lead_from_the_parent_to_init() -> None:

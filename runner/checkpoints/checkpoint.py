@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import weightfiles
 from runner.catalogue import HubCheckpoint
 from runner.cell import short_hash
+from runner.checkpoints import weightfiles
 from runner.errors import BadCheckpoint, DecodeFloorError, DiskFull, MissingPackage
 from runner.shape import ModelShape
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from runner.errors import MissingPackage
 
-SCHEMA_PATH = Path(__file__).resolve().parent.parent / "docs" / "record.schema.json"
+SCHEMA_PATH = Path(__file__).resolve().parents[2] / "docs" / "record.schema.json"
 Schema = Mapping[str, Any]
 PLAIN_NAME = re.compile(r"[\w.-]{1,60}")
 

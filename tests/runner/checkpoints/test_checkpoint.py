@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from runner import catalogue, checkpoint
+from runner import catalogue
 from runner.catalogue import HubCheckpoint
+from runner.checkpoints import checkpoint
 from runner.errors import BadCheckpoint, MissingPackage
 from tests import checkpoints
 from tests.checkpoints import CONFIG, SHAPE

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner import host, redact
+from runner.machine import host, redact
 
 UUID = "8f6b2c1a-03d4-4e5f-9a7b-0c1d2e3f4a5b"
 NVIDIA_SMI = """\

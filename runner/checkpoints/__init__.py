@@ -1,0 +1,1 @@
+"""Checkpoints: found in a folder or on the hub, and checked before anything is loaded."""
