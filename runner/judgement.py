@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from runner import registry
 from runner.metrics import lookup
 
 R_FLOOR_LIMIT = 1.02
 DRIFT_LIMIT = 0.05
 BUSY_HOST_CORES = 0.5
 VERIFY_LIMIT_BYTES = 10**9
+# cuDNN adds up the parts of a long context in the order in which they finish (docs/methodology.md, "A captured step")
+DETERMINISTIC_ATTENTION = ("flash", "efficient", "math")
 LIMITS = {  # as the record states them
     "r_floor": R_FLOOR_LIMIT,
     "drift": DRIFT_LIMIT,
@@ -34,12 +37,36 @@ def _gate_reasons(record: Record) -> Iterator[str]:
             yield f"gate {check['name']}: logit error {worst:.3g} exceeds the bound {gate['bound']:.3g}"
 
 
+def _likeness_reasons(record: Record) -> Iterator[str]:
+    """A runtime that replays eager's kernels must leave eager's bits where those are deterministic, else keep within
+    the bound; one with kernels of its own may choose another token only where the reference is undecided."""
+    cell, bound = record["cell"], record["gate"]["bound"]
+    replays = registry.runtime(cell["runtime"]).DECLARATION.replays_eager
+    backend = record["actual"]["attention_backend"]
+    deterministic = registry.kernel(cell["kernel"]).DECLARATION.deterministic and backend in DETERMINISTIC_ATTENTION
+    for likeness in record["gate"].get("eager", ()):
+        name, different = likeness["name"], likeness["equal"].count(False)
+        worst, steps = max(likeness["differences"]), len(likeness["equal"])
+        undecided = [margin < 2 * bound for margin in likeness["margins"]]
+        if replays and deterministic and not all((*likeness["equal"], *likeness["same_token"])):
+            yield (
+                f"eager {name}: {different} of {steps} steps have other logits than eager's (by {worst:.3g}), though "
+                f"{cell['kernel']} and {backend} attention are deterministic"
+            )
+        elif replays and not worst <= bound:
+            yield f"eager {name}: logits differ from eager's by {worst:.3g}, bound {bound:.3g}"
+        elif not all(same or open_ for same, open_ in zip(likeness["same_token"], undecided, strict=True)):
+            yield f"eager {name}: another token than eager's, though the reference's margin is twice the bound"
+
+
 def _window_reasons(record: Record) -> Iterator[str]:
     for name, window in record["passes"].items():
         if window.get("collected"):  # records of before it was counted lack it
             yield f"{window['collected']} garbage collections inside the {name} window"
         if window["compiled"]:
             yield f"{window['compiled']} compilations inside the {name} window"
+        if window.get("captured"):
+            yield f"{window['captured']} captures of CUDA graphs inside the {name} window"
         if window["segments"] and record["cell"]["cache"] != "dynamic":
             yield f"{window['segments']} driver allocations inside the {name} window"
 
@@ -51,7 +78,7 @@ def _fits_in_cache(record: Record) -> bool:
 
 def reasons(record: Record) -> list[str]:
     """Why a measured session is not valid; empty when it is."""
-    found = [*_gate_reasons(record), *_window_reasons(record)]
+    found = [*_gate_reasons(record), *_likeness_reasons(record), *_window_reasons(record)]
     r_floor = lookup(record, "floor.r_floor")
     if r_floor is not None and r_floor > R_FLOOR_LIMIT and not _fits_in_cache(record):
         found.append(f"r_floor {r_floor:.3f} is impossible (above {R_FLOOR_LIMIT})")

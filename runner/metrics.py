@@ -168,9 +168,10 @@ def _bound(record: Record) -> float | None:
 
 
 def _fixed_cost(record: Record) -> float | None:
-    """Seconds from the command to the record, all but prefill and the timed passes; the gate is included."""
+    """Seconds from the command to the record, all but prefill, the timed passes and torch.compile's own time; the gate
+    is included."""
     costs = lookup(record, "cost_s")
-    return costs["total"] - costs["prefill"] - costs["steps"] if costs else None
+    return costs["total"] - costs["prefill"] - costs["steps"] - costs.get("compile", 0.0) if costs else None
 
 
 METRICS: tuple[Metric, ...] = (
@@ -218,6 +219,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("memory.peak_bytes", "memory/peak", "B"),
     Metric("memory.verify_extra_bytes", "memory/verify_extra", "B"),
     Metric("cost_s.fixed", "cost/fixed_s", "s", _fixed_cost),
+    Metric("cost_s.compile", "cost/compile_s", "s"),
     Metric("cost_s.prefill", "cost/prefill_s", "s"),
     Metric("cost_s.steps", "cost/steps_s", "s"),
     Metric("snapshots.before.temperature_c", "gpu/temperature_before_c", "C"),

@@ -86,6 +86,7 @@ def _pair_differences(cell: Record) -> Iterator[str]:
         ("quant", cell["quant"], kernel.name, kernel.quants),
         ("dtype", cell["dtype"], kernel.name, kernel.dtypes),
         ("gpu", _device(cell), kernel.name, kernel.devices),
+        ("gpu", _device(cell), runtime.name, runtime.devices),
         ("quant", cell["quant"], runtime.name, runtime.quants),
         ("cache", cell["cache"], runtime.name, runtime.caches),
         ("attention", cell["attention"], runtime.name, runtime.attentions),
@@ -146,6 +147,7 @@ def _gate_differences(found: Record) -> Iterator[str]:
     for name in missing:
         yield f"gate.checks: {name} is missing"
     yield from _trusted_differences(found["gate"]["checks"])
+    yield from _likeness_differences(found)
 
 
 def _trusted_differences(checks: Iterable[Record]) -> Iterator[str]:
@@ -157,13 +159,34 @@ def _trusted_differences(checks: Iterable[Record]) -> Iterator[str]:
                 yield f"gate.checks {check['name']}: trusted {error} at {position}, {errors[position]} in another check"
 
 
+def _likeness_differences(found: Record) -> Iterator[str]:
+    """A step made of the eager one is held against it wherever it is driven; eager itself is not."""
+    runtime = registry.runtime(found["cell"]["runtime"]).DECLARATION
+    expected = _driven_positions(found) if runtime.made_of_eager else {}
+    likenesses = found["gate"].get("eager", [])
+    yield from _unequal("gate.eager", [each["name"] for each in likenesses], "what is driven", list(expected))
+    for each in likenesses:
+        positions = expected.get(each["name"], [])
+        for series, values in each.items():
+            if series != "name" and len(values) != len(positions):
+                yield f"gate.eager {each['name']}.{series}: {len(values)} for {len(positions)} positions"
+        if list(each["positions"]) != positions:
+            yield f"gate.eager {each['name']}: positions {shown(list(each['positions']))}, not {shown(positions)}"
+        for equal, difference, same in zip(each["equal"], each["differences"], each["same_token"], strict=False):
+            if equal and (difference or not same):
+                yield f"gate.eager {each['name']}: equal, and yet different by {difference}"
+
+
+def _driven_positions(found: Record) -> dict[str, list[int]]:
+    starts = {"short": floors.GATE_SHORT_CTX, "ctx": found["cell"]["ctx"]}
+    return {name: list(range(start, start + floors.GATE_STEPS)) for name, start in starts.items()}
+
+
 def _checked_positions(found: Record) -> dict[str, list[int]]:
     """Name → positions of every comparison that the cell and protocol dictate."""
-    ctx, counts = found["cell"]["ctx"], found["protocol"]
-    starts = {"short": floors.GATE_SHORT_CTX, "ctx": ctx}
-    last = floors.last_position(ctx, counts["warmup"], counts["steps"])
-    driven = {name: list(range(start, start + floors.GATE_STEPS)) for name, start in starts.items()}
-    return driven | {name: [last] for name in pass_names(found["cell"])}
+    counts = found["protocol"]
+    last = floors.last_position(found["cell"]["ctx"], counts["warmup"], counts["steps"])
+    return _driven_positions(found) | {name: [last] for name in pass_names(found["cell"])}
 
 
 def _check_differences(check: Record, positions: list[int]) -> Iterator[str]:
@@ -179,7 +202,7 @@ def _actual_differences(found: Record) -> Iterator[str]:
     cell, actual = found["cell"], found["actual"]
     for field in ("runtime", "kernel", "cache"):
         yield from _unequal(f"actual.{field}", actual[field], f"cell.{field}", cell[field])
-    mode = registry.runtime(cell["runtime"]).DECLARATION.graph_mode
+    mode = registry.runtime(cell["runtime"]).DECLARATION.graph_mode_with(cell["options"])
     yield from _unequal("actual.graph_mode", actual["graph_mode"], f"that of {cell['runtime']}", mode)
     signatures = registry.kernel(cell["kernel"]).DECLARATION.signatures
     if not any(_bears(name, signatures) for name in actual["kernel_names"]):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -21,39 +22,69 @@ if TYPE_CHECKING:
     from runner.worker.job import Job
     from runner.worker.tokens import Tokens
 
+MODE = "mode"
+
 
 @dataclass(frozen=True)
 class KernelDeclaration:
     """What a kernel multiplies and where. `signatures` are parts of the names under which its matrix products show in
-    a profile; `package` is the distribution it comes in, None for torch itself."""
+    a profile; `deterministic` says that the same input gives the same bits again; `capturable`, that a CUDA graph can
+    hold it; `package` is the distribution it comes in, None for torch itself."""
 
     name: str
     quants: tuple[str, ...]
     dtypes: tuple[str, ...]
     devices: tuple[str, ...]
     signatures: tuple[str, ...]
+    deterministic: bool
+    capturable: bool
     package: str | None = None
 
 
 @dataclass(frozen=True)
 class RuntimeDeclaration:
-    """What a runtime can execute. The first cache and attention named are its defaults; prefill passes at most
-    `prefill_chunk_tokens` of the prompt at once; `options` maps each option it takes to the values allowed."""
+    """What a runtime can execute, and where. The first cache and attention named are its defaults; prefill passes at
+    most `prefill_chunk_tokens` of the prompt at once; `options` maps each option it takes to the values allowed, and
+    `defaults` those that are always written into the cell to their values.
+
+    `graph_mode` is how its steps are launched (`none` kernel by kernel, `whole-step` by one CUDA graph each), unless
+    the option `mode` says otherwise by `graph_modes`. `made_of_eager`: its step is made of an eager one, and is held
+    against it. `replays_eager`: it runs that one's very kernels. `compiles`: it makes kernels of its own, which takes
+    time that no other runtime needs.
+    """
 
     name: str
+    devices: tuple[str, ...]
     caches: tuple[str, ...]
     attentions: tuple[str, ...]
     quants: tuple[str, ...]
     graph_mode: str
     prefill_chunk_tokens: int
     options: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    defaults: dict[str, str] = field(default_factory=dict)
+    graph_modes: dict[str, str] = field(default_factory=dict)
+    made_of_eager: bool = False
+    replays_eager: bool = False
+    compiles: bool = False
+
+    def graph_mode_with(self, options: Mapping[str, str]) -> str:
+        """How a cell's steps are launched, given its options."""
+        return self.graph_modes.get(options.get(MODE, ""), self.graph_mode)
 
 
 class Step(Protocol):
     """One decode step, the unit being measured: reads a token, leaves logits, chooses the next token, advances."""
 
+    runtime: str
+    """The word for what this object is, whatever was asked for."""
+
     logits: torch.Tensor
     """[vocab], left by the last call."""
+
+    @property
+    def eager(self) -> Step | None:
+        """The same step launched kernel by kernel, over the same buffers; None where the step is that itself."""
+        ...
 
     @property
     def cache_seen(self) -> str:

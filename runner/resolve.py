@@ -64,7 +64,7 @@ def resolve(request: Request, installed: Installed) -> Plan:
     ctx = _ctx(request.ctx, device.kind, model, chosen)
     quant = _quant(request.quant)
     kernel = _kernel(quant, request.kernel, device.kind)
-    runtime = _runtime(request.runtime, quant)
+    runtime = _runtime(request.runtime, quant, kernel, device.kind)
     weights = _checkpoint(request, model, quant)
     dtype = _dtype(request.dtype, kernel)
     cell = Cell(
@@ -248,11 +248,17 @@ def _dtype(name: str, kernel: KernelDeclaration) -> str:
     return name
 
 
-def _runtime(name: str, quant: str) -> RuntimeDeclaration:
+def _runtime(name: str, quant: str, kernel: KernelDeclaration, kind: str) -> RuntimeDeclaration:
     chosen = "eager" if name == AUTO else name
     vocabulary.available("runtime", chosen, vocabulary.RUNTIMES, registry.runtime_names())
     runtime = registry.runtime(chosen).DECLARATION
+    if kind not in runtime.devices:
+        raise BadPair(
+            f"runtime={chosen} needs a CUDA GPU, and this cell is on the {kind.upper()}: choose runtime=eager"
+        )
     _check_pair(f"runtime={chosen}", "quant", quant, runtime.quants)
+    if runtime.replays_eager and not kernel.capturable:
+        raise BadPair(f"kernel={kernel.name} cannot be captured in a CUDA graph, which runtime={chosen} needs")
     return runtime
 
 
@@ -275,7 +281,7 @@ def _check_pair(owner: str, field: str, value: str, allowed: Iterable[str]) -> N
 
 
 def _options(text: str, runtime: RuntimeDeclaration) -> dict[str, str]:
-    options = option_map(text)
+    options = {**runtime.defaults, **option_map(text)}
     for name, value in options.items():
         if not runtime.options:
             raise BadPair(f"options={text}: runtime={runtime.name} takes no options")

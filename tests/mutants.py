@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from runner.runtimes.eager import EagerStep
+from runner.runtimes.graph import GraphStep
 
 Mutant = Callable[[EagerStep], AbstractContextManager[None]]
 
@@ -39,12 +40,12 @@ def kv_head_swapped(_step: EagerStep) -> Iterator[None]:
 @contextmanager
 def rope_off_by_one(step: EagerStep) -> Iterator[None]:
     """Decode rotates by position + 1; prefill is right."""
-    forward = step._forward
+    forward = step.forward
 
-    def shifted(tokens: torch.Tensor, positions: torch.Tensor) -> None:
-        forward(tokens, positions + 1 if len(positions) == 1 else positions)
+    def shifted(tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        return forward(tokens, positions + 1 if len(positions) == 1 else positions)
 
-    with _replaced(step, "_forward", shifted):
+    with _replaced(step, "forward", shifted):
         yield
 
 
@@ -68,12 +69,37 @@ def stale_input(step: EagerStep) -> Iterator[None]:
     tokens = step.tokens
 
     class Stale:
-        sequence = tokens.sequence
+        sequence, forced = tokens.sequence, tokens.forced
 
         def next(self, position: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
             return tokens.next(position - 1, chosen)
 
     with _replaced(step, "tokens", Stale()):
+        yield
+
+
+@contextmanager
+def kernel_on_another_stream(step: EagerStep) -> Iterator[None]:
+    """The head's product goes to the legacy default stream, of which a capture on another stream holds nothing."""
+    head = step.model.lm_head
+    forward = head.forward
+
+    def astray(x: torch.Tensor) -> torch.Tensor:
+        with torch.cuda.stream(torch.cuda.default_stream()):
+            product: torch.Tensor = forward(x)
+        return product
+
+    with _replaced(head, "forward", astray):
+        yield
+
+
+@contextmanager
+def empty_graph(step: GraphStep) -> Iterator[None]:
+    """Each replay runs nothing at all."""
+    nothing = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(nothing):
+        pass
+    with _replaced(step, "graph", nothing):
         yield
 
 
@@ -85,6 +111,9 @@ MUTANTS: dict[str, Mutant] = {
     "norms-ignored": norms_ignored,
     "stale-input": stale_input,
 }
+# What only a captured step can do wrong: the first is planted before it is captured, the second after.
+CAPTURE_MUTANTS: dict[str, Mutant] = {"kernel-on-another-stream": kernel_on_another_stream}
+REPLAY_MUTANTS: dict[str, Callable[[GraphStep], AbstractContextManager[None]]] = {"empty-graph": empty_graph}
 
 
 @contextmanager

@@ -10,20 +10,25 @@ import argparse
 import itertools
 import json
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from runner import catalogue, floors, metrics, protocol
+from runner.registry import Step
 from runner.runtimes.eager import EagerStep
+from runner.runtimes.graph import GraphStep
 from runner.worker import caches, gate, model, tokens
-from tests.mutants import MUTANTS
+from tests.mutants import CAPTURE_MUTANTS, MUTANTS, REPLAY_MUTANTS
 
 PROTOCOL = protocol.NAMED["paper"]
+WAYS = (("eager", "dynamic"), ("eager", "static"), ("graph", "static"))
 
 
-def worst_errors(step: EagerStep, ctx: int, expectation: gate.Expectation) -> dict[str, float]:
+def worst_errors(step: Step, ctx: int, expectation: gate.Expectation) -> dict[str, float]:
     """The gate's two teacher-forced checks on a step: the worst error at the short context and at ctx."""
     step.prefill(floors.GATE_SHORT_CTX)
     short = gate.drive("short", step, floors.GATE_SHORT_CTX, expectation)
@@ -32,8 +37,8 @@ def worst_errors(step: EagerStep, ctx: int, expectation: gate.Expectation) -> di
     return {"short": max(short.errors), "ctx_error": max(own.errors)}
 
 
-def rows(name: str, ctx: int, dtype: str, device: torch.device) -> list[dict[str, Any]]:
-    """The right path and each mutant that the model can have, over both caches."""
+def rows(name: str, ctx: int, dtype: str, runtimes: Sequence[str], device: torch.device) -> list[dict[str, Any]]:
+    """The right path and each mutant that the model can have, over both caches, and in each runtime made of eager."""
     shape = catalogue.models()[name].shape
     built = model.build_synthetic(shape, model.DTYPES[dtype], device)
     count = floors.sequence_tokens(ctx, PROTOCOL.warmup, PROTOCOL.steps)
@@ -43,18 +48,40 @@ def rows(name: str, ctx: int, dtype: str, device: torch.device) -> list[dict[str
     bound = metrics.error_bound(trusted, limits["cap"], limits["noise"])
     common = {"model": name, "ctx": ctx, "dtype": dtype, "trusted": trusted, "bound": bound, "cap": limits["cap"]}
     found = []
-    for cache in ("dynamic", "static"):
+    for runtime, cache in WAYS:
+        if runtime not in runtimes:
+            continue
         allocation = floors.kv_alloc_tokens(ctx, PROTOCOL.warmup, PROTOCOL.steps)
         step = EagerStep(built, caches.make(cache, built.config, allocation), drawn)
-        found.append({**common, "cache": cache, "mutant": None, **worst_errors(step, ctx, expectation)})
-        for mutant, planted in MUTANTS.items():
-            if mutant == "no-bias" and not shape.qkv_bias:
-                continue
-            with planted(step):
-                found.append({**common, "cache": cache, "mutant": mutant, **worst_errors(step, ctx, expectation)})
+        for mutant, broken in _broken(step, runtime, shape.qkv_bias):
+            with broken as path:
+                errors = worst_errors(path, ctx, expectation)
+            found.append({**common, "runtime": runtime, "cache": cache, "mutant": mutant, **errors})
     for row in found:
         row["rejected"] = not max(row["short"], row["ctx_error"]) <= bound
     return found
+
+
+def _broken(step: EagerStep, runtime: str, has_bias: bool) -> Iterator[tuple[str | None, AbstractContextManager[Step]]]:
+    """Each mutant's name, None for the right path, and the broken step, planted while it is entered."""
+    yield None, _path(step, runtime)
+    captured = CAPTURE_MUTANTS if runtime == "graph" else {}
+    for name, planted in (MUTANTS | captured).items():
+        if name != "no-bias" or has_bias:
+            yield name, _path(step, runtime, before=planted)
+    if runtime == "graph":
+        for name, planted in REPLAY_MUTANTS.items():
+            yield name, _path(step, runtime, after=planted)
+
+
+@contextmanager
+def _path(step: EagerStep, runtime: str, before: Any = nullcontext, after: Any = nullcontext) -> Iterator[Step]:
+    """The step in its runtime, one mutant planted before it was captured, another after."""
+    with before(step):
+        step.prefill(floors.GATE_SHORT_CTX)
+        path = GraphStep(step) if runtime == "graph" else step
+        with after(path):
+            yield path
 
 
 def render(report: dict[str, Any]) -> str:
@@ -62,11 +89,12 @@ def render(report: dict[str, Any]) -> str:
     lines = [
         f"Measured on {report['gpu']} with torch {report['torch']}, transformers {report['transformers']}.",
         "",
-        "| model | dtype | ctx | cache | mutant | error at ctx 17 | error at ctx | bound | verdict |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| model | dtype | ctx | runtime | cache | mutant | error at ctx 17 | error at ctx | bound | verdict |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in report["rows"]:
-        words = [row["model"], row["dtype"], str(row["ctx"]), row["cache"], row["mutant"] or "(none: the right path)"]
+        names = (str(row[name]) for name in ("model", "dtype", "ctx", "runtime", "cache"))
+        words = [*names, row["mutant"] or "(none: the right path)"]
         figures = [f"{row[name]:.3g}" for name in ("short", "ctx_error", "bound")]
         lines.append(f"| {' | '.join([*words, *figures])} | {'rejected' if row['rejected'] else 'accepted'} |")
     return "\n".join(lines) + "\n"
@@ -77,6 +105,7 @@ def main() -> int:
     parser.add_argument("--models", default="qwen2.5-7b")
     parser.add_argument("--ctx", default="2048")
     parser.add_argument("--dtypes", default="bf16")
+    parser.add_argument("--runtimes", default="eager", help="eager, graph")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--render", type=Path, nargs="+")
     arguments = parser.parse_args()
@@ -96,7 +125,7 @@ def main() -> int:
     asked = (arguments.models.split(","), arguments.ctx.split(","), arguments.dtypes.split(","))
     with torch.inference_mode():
         for name, ctx, dtype in itertools.product(*asked):
-            report["rows"] += rows(name, int(ctx), dtype, device)
+            report["rows"] += rows(name, int(ctx), dtype, arguments.runtimes.split(","), device)
     text = json.dumps(report, indent=1) + "\n"
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -10,4 +10,6 @@ DECLARATION = KernelDeclaration(
     dtypes=("bf16", "fp16", "fp32"),
     devices=("cuda",),
     signatures=("gemv", "gemm", "nvjet", "dot_kernel"),
+    deterministic=True,
+    capturable=True,
 )

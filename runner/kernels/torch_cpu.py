@@ -10,4 +10,6 @@ DECLARATION = KernelDeclaration(
     dtypes=("bf16", "fp16", "fp32"),
     devices=("cpu",),
     signatures=("aten::addmm", "aten::mm", "aten::mkldnn_linear", "mkldnn::_linear_pointwise"),
+    deterministic=True,
+    capturable=False,
 )

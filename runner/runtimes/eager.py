@@ -18,6 +18,7 @@ SDPA = "sdpa"
 BACKENDS = ("flash", "efficient", "cudnn", "math")
 DECLARATION = RuntimeDeclaration(
     name="eager",
+    devices=("cuda", "cpu"),
     caches=("dynamic", "static"),
     attentions=("sdpa",),
     quants=("bf16",),
@@ -28,7 +29,11 @@ DECLARATION = RuntimeDeclaration(
 
 
 class EagerStep:
-    """See `runner.registry.Step`. All state a step advances lives on the device."""
+    """See `runner.registry.Step`. All state a step advances lives on the device, in buffers that stay where they are:
+    the other runtimes capture or compile `decode_one_token` as it is."""
+
+    runtime = "eager"
+    eager = None
 
     def __init__(self, model: Any, cache: Cache, tokens: Tokens) -> None:
         self.model = model
@@ -49,7 +54,7 @@ class EagerStep:
         size = DECLARATION.prefill_chunk_tokens
         for start in range(0, tokens, size):
             chunk = self.tokens.sequence[start : min(start + size, tokens)]
-            self._forward(chunk, self.tokens.sequence.new_tensor(range(start, start + len(chunk))))
+            self.logits = self.forward(chunk, self.tokens.sequence.new_tensor(range(start, start + len(chunk))))
         self.position.fill_(tokens)
         return self.chosen
 
@@ -58,12 +63,17 @@ class EagerStep:
         self.position.fill_(position)
 
     def __call__(self) -> torch.Tensor:
-        self._forward(self.tokens.next(self.position, self.chosen), self.position)
-        self.position += 1
+        self.logits = self.decode_one_token()
         return self.chosen
 
-    def _forward(self, tokens: torch.Tensor, positions: torch.Tensor) -> None:
-        """tokens, positions [n] → logits [vocab] of the last one, and the token chosen from them [1]."""
+    def decode_one_token(self) -> torch.Tensor:
+        """The whole step: consume the token at `position`, choose the next one, advance. Returns its logits [vocab]."""
+        logits = self.forward(self.tokens.next(self.position, self.chosen), self.position)
+        self.position.add_(1)
+        return logits
+
+    def forward(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """tokens, positions [n] → logits [vocab] of the last one; the token chosen from them goes to `chosen`."""
         output = self.model(
             input_ids=tokens[None],
             position_ids=positions[None],
@@ -71,8 +81,9 @@ class EagerStep:
             use_cache=True,
             logits_to_keep=1,
         )
-        self.logits = output.logits[0, -1]
-        self.chosen = self.logits.argmax(dim=-1, keepdim=True)
+        logits: torch.Tensor = output.logits[0, -1]
+        self.chosen.copy_(logits.argmax(dim=-1, keepdim=True))
+        return logits
 
 
 def build(model: Any, tokens: Tokens, job: Job) -> EagerStep:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from runner.errors import DecodeFloorError
 from runner.machine.parentwatch import die_with_parent
+from runner.worker import compilecache
 from runner.worker import job as jobs
 from runner.worker.progress import Clock, report_error
 
@@ -22,6 +23,7 @@ def main(path: str) -> int:
     try:
         with clock.phase("import", "import"):
             _prepare_import()
+            compilecache.use(job, Path(path).resolve().parent)
             from runner.worker import session
         session.run(job, clock)
     except DecodeFloorError as error:
@@ -33,6 +35,8 @@ def main(path: str) -> int:
 def _prepare_import() -> None:
     """torch is imported once, here; transformers must not ask the hub for anything behind our back, and no setting of
     the caller's may turn TF32 on in a reference that has to be float32."""
+    # transformers imports scikit-learn, 2 s, for a way of sampling that no step here takes
+    sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type]  # how Python marks a module that is not to be found
     os.environ["NVIDIA_TF32_OVERRIDE"] = os.environ["TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"] = "0"
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -6,39 +6,46 @@ from typing import Any
 
 from runner import registry
 from runner.errors import Mismatch
+from runner.registry import Step
 from runner.worker import profiling
 from runner.worker.job import Job
 
 NAMES_KEPT = 4
 
 
-def of(job: Job, seen: profiling.Seen, cache_seen: str) -> dict[str, Any]:
+def of(job: Job, seen: profiling.Seen, step: Step) -> dict[str, Any]:
     """The record's section `actual`. Raises Mismatch where it is not what the cell says."""
     products = seen.matching(registry.kernel(job.cell.kernel).DECLARATION.signatures)
+    _check_products(job, sum(products.values()), sorted(seen.counts))
     found = {
-        "runtime": job.cell.runtime,
+        "runtime": step.runtime,
         "graph_mode": seen.graph_mode,
         "graph_launches_per_step": seen.graph_launches,
-        "kernel": job.cell.kernel,
+        "kernel": job.cell.kernel,  # all of the layers' products bear its names
         "kernel_names": [name[: profiling.NAME_LENGTH] for name in sorted(products)[:NAMES_KEPT]],
         "products_per_step": round(sum(products.values()), 2),
         "attention_backend": seen.attention_backend,
-        "cache": cache_seen,
+        "cache": step.cache_seen,
     }
-    _check(job, found, sorted(seen.counts))
+    _check(job, found)
     return found
 
 
-def _check(job: Job, found: dict[str, Any], names: list[str]) -> None:
+def _check_products(job: Job, count: float, names: list[str]) -> None:
     expected = job.shape.layers * len(job.shape.linear_shapes)
-    if found["products_per_step"] < expected:
+    if count < expected:
         raise Mismatch(
-            f"kernel {job.cell.kernel} was asked for, but the profile shows {found['products_per_step']:g} of its "
-            f"matrix products a step where the layers have {expected}; it shows {names}"
+            f"kernel {job.cell.kernel} was asked for, but the profile shows {count:g} of its matrix products a step "
+            f"where the layers have {expected}; it shows {names}"
         )
-    _same("graph mode", registry.runtime(job.cell.runtime).DECLARATION.graph_mode, found["graph_mode"])
-    _same("cache", job.cell.cache, found["cache"])
-    if backend := job.cell.options.get("sdpa"):
+
+
+def _check(job: Job, found: dict[str, Any]) -> None:
+    cell = job.cell
+    _same("runtime", cell.runtime, found["runtime"])
+    _same("graph mode", registry.runtime(cell.runtime).DECLARATION.graph_mode_with(cell.options), found["graph_mode"])
+    _same("cache", cell.cache, found["cache"])
+    if backend := cell.options.get("sdpa"):
         _same("sdpa backend", backend, found["attention_backend"])
 
 

@@ -50,8 +50,8 @@ def synchronise_mode() -> str | None:
     return SYNCHRONISE.get(flags.value & SYNCHRONISE_MASK, "unknown")
 
 
-def environment(job: Job) -> dict[str, Any]:
-    """Versions, and the settings under which the step ran."""
+def environment(job: Job, compile_cache_files: int) -> dict[str, Any]:
+    """Versions, and the settings under which the step ran; `compile_cache_files` were there when the session began."""
     return {
         **versions(job),
         "driver": job.device.driver,
@@ -60,6 +60,7 @@ def environment(job: Job) -> dict[str, Any]:
         "interop_threads": torch.get_num_interop_threads(),
         "synchronise": synchronise_mode(),
         "matmul_tf32": torch.backends.cuda.matmul.allow_tf32,
+        "compile_cache_files": compile_cache_files,
     }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -39,6 +39,21 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Likeness:
+    """How a step differs from the eager step it was made of, over positions driven by both. `repeats` is how eager
+    differs from itself; `margins` is how far the reference's best two logits are apart, in root mean squares of its
+    logits at the position."""
+
+    name: str
+    positions: tuple[int, ...]
+    equal: tuple[bool, ...]
+    differences: tuple[float, ...]
+    repeats: tuple[float, ...]
+    same_token: tuple[bool, ...]
+    margins: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Expectation:
     """What every path must say: reference logits [p, vocab] at sorted positions, and trusted eager's errors there."""
 
@@ -53,11 +68,21 @@ class Expectation:
     def trusted_error(self, position: int) -> float:
         return self.trusted[self.positions.index(position)]
 
+    def margin(self, position: int) -> float:
+        """How far the best logit is above the second, in root mean squares of all logits at the position."""
+        logits = self.logits[self.positions.index(position)]
+        best, second = logits.topk(2).values.tolist()
+        return _significant((best - second) / logits.square().mean().sqrt().item())
+
 
 def relative_error(logits: torch.Tensor, reference: torch.Tensor) -> float:
     """‖logits − reference‖ / ‖reference‖ in the reference's dtype; NOT_FINITE where that is no finite number."""
     error = ((logits.to(reference.dtype) - reference).norm() / reference.norm()).item()
-    return float(f"{error:.{SIGNIFICANT_DIGITS}g}") if math.isfinite(error) else NOT_FINITE
+    return _significant(error) if math.isfinite(error) else NOT_FINITE
+
+
+def _significant(value: float) -> float:
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
 
 
 def checked_positions(ctx: int, protocol: Protocol) -> tuple[int, ...]:
@@ -112,6 +137,30 @@ def _blocked(forward: Any) -> Any:
     return blocked
 
 
+class Gatekeeper:
+    """Holds one step against the expectation, and keeps what it found."""
+
+    def __init__(self, step: Step, expectation: Expectation) -> None:
+        self._step, self._expectation = step, expectation
+        self.checks: list[Check] = []
+        self.likenesses: list[Likeness] = []
+
+    def drive(self, name: str, start: int) -> None:
+        """Eight steps from `start` against the reference, and against eager where the step is made of it."""
+        self.checks.append(drive(name, self._step, start, self._expectation))
+        if likeness := liken(name, self._step, start, self._expectation):
+            self.likenesses.append(likeness)
+
+    def last(self, name: str, position: int) -> None:
+        """The logits that a timed pass left behind at `position`."""
+        self.checks.append(last_logits(name, self._step, position, self._expectation))
+
+    def found(self, dtype: str) -> dict[str, Any]:
+        """The record's section `gate`, without what is derived."""
+        section = {**bounds(dtype), "checks": [asdict(check) for check in self.checks]}
+        return section | ({"eager": [asdict(each) for each in self.likenesses]} if self.likenesses else {})
+
+
 def drive(name: str, step: Step, start: int, expectation: Expectation) -> Check:
     """Eight teacher-forced steps from `start` (the cache holds the rows before it), each compared."""
     step.restart(start)
@@ -121,6 +170,39 @@ def drive(name: str, step: Step, start: int, expectation: Expectation) -> Check:
         step()
         errors.append(expectation.error(step.logits, position))
     return Check(name, positions, tuple(errors), tuple(map(expectation.trusted_error, positions)))
+
+
+def liken(name: str, step: Step, start: int, expectation: Expectation) -> Likeness | None:
+    """Drive eager, eager again, and the step made of it over the same eight positions from `start`: every replay has
+    another input. None for a step that is eager itself."""
+    if step.eager is None:
+        return None
+    (first, tokens), (again, _), (own, own_tokens) = (_driven(each, start) for each in (step.eager, step.eager, step))
+    positions = tuple(range(start, start + GATE_STEPS))
+    return Likeness(
+        name,
+        positions,
+        equal=tuple(torch.equal(*pair) for pair in zip(own, first, strict=True)),
+        differences=_differences(own, first),
+        repeats=_differences(again, first),
+        same_token=tuple(ours == theirs for ours, theirs in zip(own_tokens, tokens, strict=True)),
+        margins=tuple(map(expectation.margin, positions)),
+    )
+
+
+def _driven(step: Step, start: int) -> tuple[list[torch.Tensor], list[int]]:
+    """The logits [vocab] that eight steps from `start` leave, and the tokens they choose."""
+    step.restart(start)
+    logits, tokens = [], []
+    for _ in range(GATE_STEPS):
+        tokens.append(int(step()))
+        logits.append(step.logits.clone())
+    return logits, tokens
+
+
+def _differences(ours: list[torch.Tensor], theirs: list[torch.Tensor]) -> tuple[float, ...]:
+    """‖ours − theirs‖ / ‖theirs‖ at each position, in float64."""
+    return tuple(relative_error(own, other.double()) for own, other in zip(ours, theirs, strict=True))
 
 
 def last_logits(name: str, step: Step, position: int, expectation: Expectation) -> Check:

@@ -6,7 +6,7 @@ import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,26 @@ from runner.errors import Mismatch, OutOfMemory
 from runner.machine import host, nvml
 from runner.records import record
 from runner.registry import Step
-from runner.worker import actual, clocks, codekey, environment, gate, model, probes, profiling, tokens
+from runner.worker import (
+    actual,
+    clocks,
+    codekey,
+    compilecache,
+    environment,
+    gate,
+    model,
+    probes,
+    profiling,
+    tokens,
+)
 from runner.worker.job import Job, record_head
 from runner.worker.progress import Clock
 
-NO_BACKEND = ("No viable backend for scaled_dot_product_attention", "No available kernel")
+NO_BACKEND = (
+    "No viable backend for scaled_dot_product_attention",
+    "No available kernel",
+    "Invalid backend",
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +54,7 @@ class Loaded:
 class Measured:
     """What a session's phases found, before it becomes a record."""
 
-    checks: tuple[gate.Check, ...]
+    gate: dict[str, Any]
     passes: dict[str, clocks.Pass]
     kernels: list[dict[str, Any]]
     actual: dict[str, Any]
@@ -52,6 +67,7 @@ def run(job: Job, clock: Clock) -> dict[str, Any]:
     """
     device = torch.device(job.device.kind)
     sections = record_head(job)
+    cached = compilecache.files()
     with _torch_errors(), torch.inference_mode():
         sections["snapshots"] = {"before": nvml.snapshot(job.device.uuid)}
         with clock.phase("probe", "probe"):
@@ -60,11 +76,14 @@ def run(job: Job, clock: Clock) -> dict[str, Any]:
             loaded = _load(job, device)
         with clock.phase("reference", "verify: reference"):
             expectation, verify_extra = _expect(loaded)
-        step = registry.runtime(job.cell.runtime).build(loaded.model, loaded.tokens, job)
-        checks = [_drive_short(step, expectation, clock)]
+        step = _build(loaded, clock)
+        keeper = gate.Gatekeeper(step, expectation)
+        with clock.phase("verify", "verify: short context"):
+            step.prefill(floors.GATE_SHORT_CTX)
+            keeper.drive("short", floors.GATE_SHORT_CTX)
         sections["prefill"] = _prefill(step, loaded, clock)
-        measured = _measure(step, expectation, loaded, checks, clock)
-    sections |= _results(loaded, measured, verify_extra)
+        measured = _measure(step, keeper, loaded, clock)
+    sections |= _results(loaded, measured, verify_extra, cached)
     sections["snapshots"]["after"] = nvml.snapshot(job.device.uuid)
     return _finish(job, sections, clock)
 
@@ -125,10 +144,14 @@ def _expect(loaded: Loaded) -> tuple[gate.Expectation, int | None]:
     return expectation, max(0, extra)
 
 
-def _drive_short(step: Step, expectation: gate.Expectation, clock: Clock) -> gate.Check:
-    with clock.phase("verify", "verify: short context"):
-        step.prefill(floors.GATE_SHORT_CTX)
-        return gate.drive("short", step, floors.GATE_SHORT_CTX, expectation)
+def _build(loaded: Loaded, clock: Clock) -> Step:
+    """The step of the cell's runtime; compiling it is a phase of its own, for no other runtime has such a cost."""
+    runtime = registry.runtime(loaded.job.cell.runtime)
+    phase, announce = ("compile", "compile") if runtime.DECLARATION.compiles else ("build", "prepare the step")
+    with clock.phase(phase, announce):
+        step = runtime.build(loaded.model, loaded.tokens, loaded.job)
+        clocks.wait(loaded.device)
+    return step
 
 
 def _prefill(step: Step, loaded: Loaded, clock: Clock) -> dict[str, Any]:
@@ -143,14 +166,7 @@ def _prefill(step: Step, loaded: Loaded, clock: Clock) -> dict[str, Any]:
     return {"cold_ms": times_ms[0], "ms": times_ms[1]}
 
 
-def _drive_ctx(step: Step, expectation: gate.Expectation, loaded: Loaded, clock: Clock) -> gate.Check:
-    with clock.phase("verify", "verify"):
-        return gate.drive("ctx", step, loaded.job.cell.ctx, expectation)
-
-
-def _measure(
-    step: Step, expectation: gate.Expectation, loaded: Loaded, checks: list[gate.Check], clock: Clock
-) -> Measured:
+def _measure(step: Step, keeper: gate.Gatekeeper, loaded: Loaded, clock: Clock) -> Measured:
     """The passes, each checked by the logits it leaves. The wall pass comes before the gate's steps at ctx: a growing
     cache has a length at every step that no step had before, and what its first visit costs belongs to the headline."""
     job, device = loaded.job, loaded.device
@@ -164,11 +180,12 @@ def _measure(
             clocks.warm_up(step, ctx, protocol.warmup)
         with clock.phase("steps", f"measure: {name}"):
             yield
-        checks.append(gate.last_logits(name, step, last, expectation))
+        keeper.last(name, last)
 
     with pass_of("wall"):
         passes["wall"] = clocks.wall(step, protocol)
-    checks.append(_drive_ctx(step, expectation, loaded, clock))
+    with clock.phase("verify", "verify"):
+        keeper.drive("ctx", ctx)
     if job.cell.cache == "dynamic":
         with pass_of("revisit"):
             passes["revisit"] = clocks.wall(step, protocol)
@@ -183,10 +200,10 @@ def _measure(
             passes["busy"], profile, seen = clocks.busy(step, protocol, device)
         kernels = profile.summary()
     step.restart(ctx)
-    return Measured(tuple(checks), passes, kernels, actual.of(job, seen, step.cache_seen))
+    return Measured(keeper.found(job.cell.dtype), passes, kernels, actual.of(job, seen, step))
 
 
-def _results(loaded: Loaded, measured: Measured, verify_extra: int | None) -> dict[str, Any]:
+def _results(loaded: Loaded, measured: Measured, verify_extra: int | None, cached_files: int) -> dict[str, Any]:
     job, device = loaded.job, loaded.device
     accounted = registry.weight_format(job.cell.quant).weight_bytes(job.shape, floors.DTYPE_BYTES[job.cell.dtype])
     peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else _peak_resident_bytes()
@@ -195,10 +212,10 @@ def _results(loaded: Loaded, measured: Measured, verify_extra: int | None) -> di
         "bytes": {"weights": accounted, "weights_measured": loaded.weight_bytes},
         "passes": measured.passes,
         "kernels": measured.kernels,
-        "gate": {**gate.bounds(job.cell.dtype), "checks": [asdict(check) for check in measured.checks]},
+        "gate": measured.gate,
         "memory": {"peak_bytes": peak, "verify_extra_bytes": verify_extra},
         "limits": judgement.LIMITS,
-        "environment": environment.environment(job),
+        "environment": environment.environment(job, cached_files),
         "host": environment.host_facts(),
     }
 

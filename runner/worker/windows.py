@@ -1,4 +1,4 @@
-"""What must not happen inside a timed window, counted: driver allocations, compilations, garbage collections."""
+"""What must not happen inside a timed window, counted: allocations, compilations, graph captures, collections."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -17,6 +18,7 @@ class Window:
 
     segments: int = 0
     compiled: int = 0
+    captured: int = 0
     collected: int = 0
 
 
@@ -29,9 +31,29 @@ def _segments() -> int:
 
 
 def _compiled() -> int:
-    """Frames that torch.compile has compiled since the process began; 0 when it was never imported."""
+    """Graphs that torch.compile has compiled since the process began; 0 when it was never imported."""
     dynamo = sys.modules.get("torch._dynamo.utils")
-    return int(dynamo.counters["frames"]["total"]) if dynamo is not None else 0
+    return int(dynamo.counters["stats"]["unique_graphs"]) if dynamo is not None else 0
+
+
+class _Captures:
+    """Captures of CUDA graphs begun since `count_captures`."""
+
+    begun = 0
+
+
+def count_captures(graph_class: type[Any]) -> None:
+    """From now on count the captures that begin through this class."""
+    begin = graph_class.capture_begin
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        _Captures.begun += 1
+        return begin(*arguments, **named)
+
+    graph_class.capture_begin = counted
+
+
+count_captures(torch.cuda.CUDAGraph)  # once for all: inductor captures through it, too
 
 
 def _collected() -> int:
@@ -45,11 +67,12 @@ def watch() -> Iterator[Window]:
     window = Window()
     gc.collect()
     gc.disable()
-    segments, compiled, collected = _segments(), _compiled(), _collected()
+    segments, compiled, captured, collected = _segments(), _compiled(), _Captures.begun, _collected()
     try:
         yield window
     finally:
         window.segments = _segments() - segments
         window.compiled = _compiled() - compiled
+        window.captured = _Captures.begun - captured
         window.collected = _collected() - collected
         gc.enable()

@@ -281,7 +281,7 @@ def test_numbers_too_large_to_derive_from_are_named():
 def test_the_key_of_the_environment_is_the_workers(tiny_job):
     from runner.worker import environment
 
-    assert record.env_key(environment.environment(tiny_job)) == short_hash(environment.versions(tiny_job), 12)
+    assert record.env_key(environment.environment(tiny_job, 0)) == short_hash(environment.versions(tiny_job), 12)
 
 
 def test_a_name_that_the_worker_cut_may_have_borne_a_signature():

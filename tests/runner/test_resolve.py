@@ -205,7 +205,7 @@ class FakeModule:
 @pytest.fixture
 def another_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel that multiplies gptq in fp16 on a GPU, as a later version may have."""
-    kernel = KernelDeclaration("marlin", ("gptq",), ("fp16",), ("cuda",), ("modern",), ("marlin",))
+    kernel = KernelDeclaration("marlin", ("gptq",), ("fp16",), ("cuda",), ("marlin",), True, True)
     original = registry.kernel
     monkeypatch.setattr(registry, "kernel_names", lambda: ("cublas", "marlin", "torch-cpu"))
     monkeypatch.setattr(registry, "format_names", lambda: ("bf16", "gptq"))
@@ -224,7 +224,7 @@ def test_pairs_that_do_not_exist(card: MakeCard) -> None:
 
 
 def test_a_cache_that_only_another_runtime_has_is_no_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = RuntimeDeclaration("exllamav2", ("engine",), ("engine",), ("bf16",), "none", 2048)
+    engine = RuntimeDeclaration("exllamav2", ("cuda", "cpu"), ("engine",), ("engine",), ("bf16",), "none", 2048)
     original = registry.runtime
     monkeypatch.setattr(registry, "runtime_names", lambda: ("eager", "exllamav2"))
     monkeypatch.setattr(registry, "runtime", lambda name: FakeModule(engine) if name == "exllamav2" else original(name))
@@ -234,7 +234,7 @@ def test_a_cache_that_only_another_runtime_has_is_no_pair(monkeypatch: pytest.Mo
 
 
 def test_a_runtime_that_takes_no_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime = RuntimeDeclaration("eager", ("dynamic",), ("sdpa",), ("bf16",), "none", 2048)
+    runtime = RuntimeDeclaration("eager", ("cuda", "cpu"), ("dynamic",), ("sdpa",), ("bf16",), "none", 2048)
     monkeypatch.setattr(registry, "runtime", lambda _name: FakeModule(runtime))
     with pytest.raises(BadPair, match="runtime=eager takes no options"):
         resolve(Request(options="mode:x"), ())
@@ -246,7 +246,9 @@ def test_an_option_that_the_runtime_does_not_take() -> None:
 
 
 def test_options_are_checked_against_the_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime = RuntimeDeclaration("eager", ("dynamic",), ("sdpa",), ("bf16",), "none", 2048, {"mode": ("slow", "fast")})
+    runtime = RuntimeDeclaration(
+        "eager", ("cuda", "cpu"), ("dynamic",), ("sdpa",), ("bf16",), "none", 2048, {"mode": ("slow", "fast")}
+    )
     monkeypatch.setattr(registry, "runtime", lambda _name: FakeModule(runtime))
     assert resolve(Request(options="mode:fast"), ()).cell.options == {"mode": "fast"}
     with pytest.raises(UnknownName, match="did you mean mode"):

@@ -1,6 +1,7 @@
 """What ran is read off the profile and the live cache; anything else than what was asked for is an error."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -8,13 +9,18 @@ from runner.errors import Mismatch
 from runner.worker import actual
 from runner.worker.profiling import Seen
 
+
+def step(cache, runtime="eager"):
+    return SimpleNamespace(runtime=runtime, cache_seen=cache)
+
+
 # tiny: 2 layers of 7 products, and the head
 RIGHT = Seen({"aten::addmm": 6.0, "aten::mm": 9.0, "aten::_scaled_dot_product_flash_attention_for_cpu": 2.0})
 
 
 def test_what_was_seen_is_written_down(tiny_job):
     assert tiny_job.shape.layers * 7 + 1 == 15
-    assert actual.of(tiny_job, RIGHT, "dynamic") == {
+    assert actual.of(tiny_job, RIGHT, step("dynamic")) == {
         "runtime": "eager",
         "graph_mode": "none",
         "graph_launches_per_step": 0.0,
@@ -28,24 +34,37 @@ def test_what_was_seen_is_written_down(tiny_job):
 
 def test_a_kernel_that_does_only_some_of_the_products_is_not_the_one_asked_for(tiny_job):
     with pytest.raises(Mismatch, match=r"shows 1 of its matrix products a step where the layers have 14"):
-        actual.of(tiny_job, Seen({"marlin::Marlin": 14.0, "aten::mm": 1.0}), "dynamic")
+        actual.of(tiny_job, Seen({"marlin::Marlin": 14.0, "aten::mm": 1.0}), step("dynamic"))
 
 
 def test_another_cache_is_an_error(tiny_job):
     with pytest.raises(Mismatch, match="cache dynamic was asked for, but static ran"):
-        actual.of(tiny_job, RIGHT, "static")
+        actual.of(tiny_job, RIGHT, step("static"))
 
 
 def test_a_graph_where_none_was_asked_for_is_an_error(tiny_job):
     with pytest.raises(Mismatch, match="graph mode none was asked for, but whole-step ran"):
-        actual.of(tiny_job, replace(RIGHT, graph_launches=1.0), "dynamic")
+        actual.of(tiny_job, replace(RIGHT, graph_launches=1.0), step("dynamic"))
     assert replace(RIGHT, graph_launches=3.0).graph_mode == "partial"
+
+
+def test_another_runtime_is_an_error(tiny_job):
+    with pytest.raises(Mismatch, match="runtime eager was asked for, but graph ran"):
+        actual.of(tiny_job, RIGHT, step("dynamic", "graph"))
+
+
+def test_the_mode_of_a_compiled_cell_says_how_it_is_launched(tiny_job):
+    cell = replace(tiny_job.cell, runtime="compile", cache="static", options={"mode": "reduce-overhead"})
+    job = replace(tiny_job, cell=cell)
+    assert actual.of(job, replace(RIGHT, graph_launches=1.0), step("static", "compile"))["graph_mode"] == "whole-step"
+    with pytest.raises(Mismatch, match="graph mode whole-step was asked for, but none ran"):
+        actual.of(job, RIGHT, step("static", "compile"))
 
 
 def test_another_attention_backend_than_the_option_is_an_error(tiny_job):
     job = replace(tiny_job, cell=replace(tiny_job.cell, options={"sdpa": "cudnn"}))
     with pytest.raises(Mismatch, match="sdpa backend cudnn was asked for, but flash ran"):
-        actual.of(job, RIGHT, "dynamic")
+        actual.of(job, RIGHT, step("dynamic"))
 
 
 def test_an_unrecognised_attention_is_called_unknown():

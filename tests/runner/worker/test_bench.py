@@ -20,7 +20,8 @@ def test_both_ways_take_as_many_steps_and_end_with_the_same_logits(cache, monkey
 
 
 def test_the_ratio_is_harness_over_bare():
-    lines = bench.Found(bare=[10.0] * 40, harness=[11.0] * 40).lines()
+    figures = bench.Found(bare=[10.0] * 40, harness=[11.0] * 40).figures()
+    lines = bench.lines({"model": "m", "ctx": 64, "cache": "static", "runtime": "eager", **figures})
     assert "ratio    1.1000, 95 % interval over steps 1.1000 to 1.1000" in lines
     assert any(line.startswith("pairs    1.1000") for line in lines)
     assert any(line.startswith("noise    1.0000") for line in lines)

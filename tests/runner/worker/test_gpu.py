@@ -1,18 +1,22 @@
 """What only a GPU can show, on the tiny model: the four passes, the counters, the settings."""
 
 import json
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from runner import recompute
+from runner import judgement, recompute, registry
 from runner.errors import Mismatch
 from runner.machine import nvml
+from runner.runtimes import graph
 from runner.worker import environment, probes, profiling, session, windows
 from runner.worker.job import Device
 from runner.worker.progress import Clock
+from tests.mutants import empty_graph, kernel_on_another_stream
 
 pytestmark = pytest.mark.gpu
 
@@ -39,6 +43,68 @@ def test_a_session_has_every_pass_and_they_agree(gpu_job, cache):
     assert found["actual"]["attention_backend"] != "unknown"
     assert found["environment"]["synchronise"] in environment.SYNCHRONISE.values()
     assert found["environment"]["matmul_tf32"] is False
+
+
+def graph_cell(job, **changes):
+    return replace(job, cell=replace(job.cell, cache="static", runtime="graph", **changes))
+
+
+@pytest.mark.parametrize("options", [{}, {"sdpa": "efficient"}, {"sdpa": "math"}])
+def test_a_graph_is_one_launch_that_says_what_eager_says(gpu_job, options):
+    found = session.run(graph_cell(gpu_job, options=options), Clock())
+    assert found["valid"], found["reasons"]
+    assert recompute.differences(json.loads(Path(gpu_job.record_path).read_text())) == []
+    assert found["actual"]["graph_mode"] == "whole-step"
+    assert found["actual"]["runtime"] == "graph"
+    assert all(window["captured"] == 0 for window in found["passes"].values())
+
+
+@pytest.mark.parametrize("backend", ["efficient", "math"])
+def test_what_is_declared_deterministic_repeats_itself_and_is_repeated_by_the_graph_bit_by_bit(gpu_job, backend):
+    found = session.run(graph_cell(gpu_job, options={"sdpa": backend}), Clock())
+    assert backend in judgement.DETERMINISTIC_ATTENTION
+    assert registry.kernel(found["cell"]["kernel"]).DECLARATION.deterministic
+    for likeness in found["gate"]["eager"]:
+        assert not any(likeness["repeats"])
+        assert all(likeness["equal"])
+
+
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
+def test_a_compiled_session_is_valid_in_each_mode(gpu_job, mode):
+    cell = replace(gpu_job.cell, cache="static", runtime="compile", options={"mode": mode})
+    found = session.run(replace(gpu_job, cell=cell), Clock())
+    assert found["valid"], found["reasons"]
+    assert recompute.differences(json.loads(Path(gpu_job.record_path).read_text())) == []
+    assert found["cost_s"]["compile"] > 0
+    assert all(window["compiled"] == window["captured"] == 0 for window in found["passes"].values())
+
+
+def test_a_kernel_that_the_graph_did_not_capture_makes_the_session_invalid(gpu_job, monkeypatch):
+    build = graph.build
+    with ExitStack() as planted, torch.inference_mode():
+
+        def build_broken(model, tokens, job):
+            planted.enter_context(kernel_on_another_stream(SimpleNamespace(model=model)))
+            return build(model, tokens, job)
+
+        monkeypatch.setattr(graph, "build", build_broken)
+        found = session.run(graph_cell(gpu_job), Clock())
+    assert any(reason.startswith("gate ") for reason in found["reasons"])
+    assert any(reason.startswith("eager ") for reason in found["reasons"])
+
+
+def test_an_empty_graph_ends_the_session(gpu_job, monkeypatch):
+    build = graph.build
+    with ExitStack() as planted, torch.inference_mode():
+
+        def build_broken(*arguments):
+            step = build(*arguments)
+            planted.enter_context(empty_graph(step))
+            return step
+
+        monkeypatch.setattr(graph, "build", build_broken)
+        with pytest.raises(Mismatch, match="the profile shows 0 of its matrix products"):
+            session.run(graph_cell(gpu_job), Clock())
 
 
 def test_an_allocation_from_the_driver_is_counted():

@@ -42,3 +42,25 @@ def test_a_compilation_inside_is_counted_and_one_before_is_not():
     with windows.watch() as window:
         doubled(torch.ones(3))  # a new shape
     assert (quiet.compiled, window.compiled) == (0, 1)
+
+
+def test_a_compilation_without_graph_breaks_is_counted_too():
+    @torch.compile(backend="eager", dynamic=False, fullgraph=True)
+    def tripled(x: torch.Tensor) -> torch.Tensor:
+        return x * 3
+
+    tripled(torch.ones(2))
+    with windows.watch() as window:
+        tripled(torch.ones(3))
+    assert window.compiled == 1
+
+
+def test_a_capture_inside_is_counted():
+    class Graph:
+        def capture_begin(self, mode: str) -> str:
+            return mode
+
+    windows.count_captures(Graph)
+    with windows.watch() as window:
+        assert Graph().capture_begin("global") == "global"
+    assert window.captured == 1

@@ -1,0 +1,69 @@
+"""`compile`: the whole eager step through torch.compile, in one graph without breaks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from runner.floors import GATE_SHORT_CTX
+from runner.registry import MODE
+from runner.runtimes import eager
+
+if TYPE_CHECKING:
+    import torch
+
+    from runner.registry import Step
+    from runner.worker.job import Job
+    from runner.worker.tokens import Tokens
+
+GRAPH_MODES = {"default": "none", "reduce-overhead": "whole-step"}
+CALLS_UNTIL_STEADY = 4  # compile, run once more in the graph's memory, record the graph, replay it
+DECLARATION = replace(
+    eager.DECLARATION,
+    name="compile",
+    devices=("cuda",),
+    caches=("static",),
+    options={**eager.DECLARATION.options, MODE: tuple(GRAPH_MODES), "compile-cache": ("warm",)},
+    defaults={MODE: "reduce-overhead"},
+    graph_modes=GRAPH_MODES,
+    made_of_eager=True,
+    compiles=True,
+)
+
+
+class CompiledStep:
+    """See `runner.registry.Step`. It runs what torch.compile made of the eager step; both share their buffers."""
+
+    runtime = "compile"
+
+    def __init__(self, step: eager.EagerStep, mode: str) -> None:
+        import torch
+        from torch._inductor.async_compile import shutdown_compile_workers
+
+        self._step, self._chosen = step, step.chosen
+        self.prefill, self.restart = step.prefill, step.restart
+        for buffer in (step.position, step.chosen, step.tokens.sequence, step.tokens.forced):
+            torch._dynamo.mark_static_address(buffer)  # else a graph of inductor's copies it at every replay
+        self._compiled = torch.compile(step.decode_one_token, fullgraph=True, dynamic=False, mode=mode)
+        for _ in range(CALLS_UNTIL_STEADY):
+            self()
+        shutdown_compile_workers()
+
+    @property
+    def eager(self) -> Step:
+        return self._step
+
+    @property
+    def cache_seen(self) -> str:
+        return self._step.cache_seen
+
+    def __call__(self) -> torch.Tensor:
+        self.logits: torch.Tensor = self._compiled()
+        return self._chosen
+
+
+def build(model: Any, tokens: Tokens, job: Job) -> CompiledStep:
+    """The eager step of this job's cell, compiled at a short context."""
+    step = eager.build(model, tokens, job)
+    step.prefill(GATE_SHORT_CTX)
+    return CompiledStep(step, job.cell.options[MODE])

@@ -1,0 +1,74 @@
+"""`graph`: the whole eager step (model, choice of the next token, advance of the position) in one CUDA graph."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from runner.floors import GATE_SHORT_CTX
+from runner.runtimes import eager
+
+if TYPE_CHECKING:
+    import torch
+
+    from runner.registry import Step
+    from runner.worker.job import Job
+    from runner.worker.tokens import Tokens
+
+CAPTURE_WARMUP = 3  # libraries choose their algorithms and take their workspaces in the first calls
+DECLARATION = replace(
+    eager.DECLARATION,
+    name="graph",
+    devices=("cuda",),
+    caches=("static",),
+    graph_mode="whole-step",
+    made_of_eager=True,
+    replays_eager=True,
+)
+
+
+class GraphStep:
+    """See `runner.registry.Step`. One launch replays what was captured of the eager step; both share their buffers."""
+
+    runtime = "graph"
+
+    def __init__(self, step: eager.EagerStep) -> None:
+        self._step, self._chosen = step, step.chosen
+        self.graph, self.logits = capture(step)
+        self.prefill, self.restart = step.prefill, step.restart
+
+    @property
+    def eager(self) -> Step:
+        return self._step
+
+    @property
+    def cache_seen(self) -> str:
+        return self._step.cache_seen
+
+    def __call__(self) -> torch.Tensor:
+        self.graph.replay()
+        return self._chosen
+
+
+def capture(step: eager.EagerStep) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
+    """One step as a CUDA graph, and the logits [vocab] that each replay leaves. The cache must have been filled once,
+    for it takes its memory then. Capturing runs nothing: cache and position are as the warm-up left them."""
+    import torch
+
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(CAPTURE_WARMUP):
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=stream):
+        logits = step.decode_one_token()
+    return graph, logits
+
+
+def build(model: Any, tokens: Tokens, job: Job) -> GraphStep:
+    """The eager step of this job's cell, captured at a short context."""
+    step = eager.build(model, tokens, job)
+    step.prefill(GATE_SHORT_CTX)
+    return GraphStep(step)

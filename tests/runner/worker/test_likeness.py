@@ -1,0 +1,167 @@
+"""A step made of the eager one is held against it, bit by bit or token by token."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from runner import judgement, recompute
+from runner.runtimes import eager
+from runner.runtimes.compile import CompiledStep
+from runner.worker import probes, session
+from runner.worker.job import Job
+from runner.worker.progress import Clock
+from tests.records import example_record
+
+BOUND = 0.1
+
+
+class Replayed:
+    """Eager's step in other clothes, as a graph's replay would be; `spoil` changes its logits."""
+
+    runtime = "eager"
+
+    def __init__(self, step, spoil):
+        self.eager, self._spoil = step, spoil
+        self.prefill, self.restart = step.prefill, step.restart
+
+    @property
+    def cache_seen(self):
+        return self.eager.cache_seen
+
+    def __call__(self):
+        chosen = self.eager()
+        self.logits = self._spoil(self.eager.logits)
+        return chosen
+
+
+class Compiled(CompiledStep):
+    """The real one, in a cell of the CPU, where no request can ask for it."""
+
+    runtime = "eager"
+
+
+@pytest.fixture
+def measure(tiny_job, monkeypatch):
+    """A function that runs a static session whose eager step is made into another."""
+    monkeypatch.setattr(probes, "AWAKE_S", 0.0)
+    Path(tiny_job.record_path).parent.mkdir()
+    build = eager.build
+
+    def run(made, **cell) -> dict:
+        job: Job = replace(tiny_job, cell=replace(tiny_job.cell, cache="static", **cell))
+        monkeypatch.setattr(eager, "build", lambda *arguments: made(build(*arguments)))
+        return session.run(job, Clock())
+
+    return run
+
+
+def test_a_replay_leaves_eagers_bits(measure):
+    found = measure(lambda step: Replayed(step, lambda logits: logits))
+    assert [each["name"] for each in found["gate"]["eager"]] == ["short", "ctx"]
+    for each in found["gate"]["eager"]:
+        assert all(each["equal"])
+        assert all(each["same_token"])
+        assert set(each["differences"]) == set(each["repeats"]) == {0.0}
+        assert len(each["margins"]) == 8
+
+
+def test_another_bit_is_seen(measure):
+    found = measure(lambda step: Replayed(step, lambda logits: logits * (1 + 2**-7)))
+    assert not any(found["gate"]["eager"][0]["equal"])
+    assert found["gate"]["eager"][0]["differences"][0] == pytest.approx(2**-7, rel=0.2)
+
+
+def graph_record(attention="flash", **likeness):
+    """A graph session's record, its likeness at ctx changed."""
+    ones = {"equal": [True] * 8, "differences": [0.0] * 8, "repeats": [0.0] * 8, "same_token": [True] * 8}
+    each = [
+        {"name": name, "positions": list(range(start, start + 8)), **ones, "margins": [0.5] * 8}
+        for name, start in (("short", 17), ("ctx", 2048))
+    ]
+    each[1] |= likeness
+    found = example_record(cell={"runtime": "graph", "cache": "static"})
+    found["gate"]["eager"] = each
+    found["actual"] |= {"runtime": "graph", "graph_mode": "whole-step", "graph_launches_per_step": 1.0}
+    found["actual"]["attention_backend"] = attention
+    judgement.judge(found)
+    return found
+
+
+def test_a_graph_whose_bits_are_eagers_is_valid():
+    found = graph_record()
+    assert found["valid"], found["reasons"]
+    assert recompute.differences(json.loads(json.dumps(found))) == []
+
+
+def test_a_graph_with_other_bits_is_not_where_the_kernel_is_deterministic():
+    found = graph_record(equal=[True] * 7 + [False], differences=[0.0] * 7 + [1e-3])
+    assert found["reasons"] == [
+        "eager ctx: 1 of 8 steps have other logits than eager's (by 0.001), though cublas and flash attention are "
+        "deterministic"
+    ]
+
+
+def test_a_graph_over_a_kernel_that_is_not_deterministic_keeps_within_the_bound(monkeypatch):
+    from runner.kernels import cublas
+
+    monkeypatch.setattr(cublas, "DECLARATION", replace(cublas.DECLARATION, deterministic=False))
+    other = {"equal": [False] * 8}
+    bound = graph_record()["gate"]["bound"]
+    assert graph_record(**other, differences=[bound] * 8)["valid"]
+    assert not graph_record(**other, differences=[bound * 1.01] * 8)["valid"]
+
+
+def test_nor_must_it_leave_eagers_bits_over_an_attention_that_is_not_deterministic():
+    other = {"equal": [False] * 8, "differences": [1e-3] * 8}
+    assert graph_record("cudnn", **other)["valid"]
+    assert not graph_record("efficient", **other)["valid"]
+
+
+def compiled_record(**likeness):
+    found = graph_record(**likeness)
+    found["cell"] |= {"runtime": "compile", "options": {"mode": "reduce-overhead"}}
+    judgement.judge(found)
+    return found
+
+
+def test_a_compiled_step_may_choose_another_token_only_where_the_reference_is_undecided():
+    bound = graph_record()["gate"]["bound"]
+    other = {"equal": [False] * 8, "differences": [bound] * 8, "same_token": [False, *[True] * 7]}
+    assert compiled_record(**other, margins=[1.99 * bound, *[9.0] * 7])["valid"]
+    assert compiled_record(**other, margins=[2.01 * bound, *[9.0] * 7])["reasons"] == [
+        "eager ctx: another token than eager's, though the reference's margin is twice the bound"
+    ]
+
+
+def test_a_record_without_the_comparison_is_refused():
+    found = graph_record()
+    del found["gate"]["eager"]
+    judgement.judge(found)
+    assert any("gate.eager" in line for line in recompute.differences(found))
+
+
+def test_an_eager_record_with_one_is_refused():
+    found = graph_record()
+    found["cell"]["runtime"] = "eager"
+    assert any("gate.eager" in line for line in recompute.differences(found))
+
+
+def test_a_compiled_step_says_what_eager_says_and_compiles_once(measure):
+    """The real torch.compile, on the CPU: kernels of its own, without a CUDA graph."""
+    found = measure(lambda step: Compiled(step, "default"))
+    likeness = found["gate"]["eager"][1]
+    assert max(likeness["differences"]) < BOUND
+    assert max(check["errors"][0] for check in found["gate"]["checks"]) < BOUND
+    assert found["passes"]["wall"]["compiled"] == 0
+
+
+def test_a_compiled_step_shows_its_last_logits(measure):
+    with torch.inference_mode():
+        steps = []
+        measure(lambda step: steps.append(Compiled(step, "default")) or steps[0])
+        steps[0].restart(17)
+        steps[0]()
+        assert int(steps[0].logits.argmax()) == int(steps[0].eager.chosen)
