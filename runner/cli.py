@@ -13,11 +13,15 @@ from typing import Any, TypeVar
 
 import click
 
-from runner import __version__, catalogue, launch, recompute, resolve, store, summary
+from runner import __version__, catalogue, launch, metrics, recompute, resolve, store, summary
+from runner.ab import arms, check
+from runner.ab.measure import Progress
+from runner.ab.measure import measure as measure_ab
 from runner.errors import BadRecord, BadValue, InvalidSession, MissingPackage, StoreUnreachable
 from runner.machine import nvml
 from runner.records import record
-from runner.request import Request
+from runner.records import spool as spools
+from runner.request import NONE, Request
 from runner.session import Commit, Finished, Settings, run_session
 from runner.store.view import run_name
 from runner.vocabulary import AUTO
@@ -25,6 +29,7 @@ from runner.vocabulary import AUTO
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 DEFAULT_SPOOL = Path("spool")
+SESSIONS = click.IntRange(min=1)
 LONGEST_TIMEOUT_S = 7 * 24 * 3600
 VERIFY_LINES = 20  # shown of one file
 REQUEST_HELP = {
@@ -95,19 +100,31 @@ def _timeout(_context: click.Context, _option: click.Parameter, seconds: float) 
     return seconds
 
 
+def _session_options(function: Function) -> Function:
+    """How sessions are run, whatever they measure."""
+    options = (
+        click.option("--spool", type=click.Path(path_type=Path, file_okay=False), help="only leave the records here"),
+        click.option(
+            "--share-host", is_flag=True, help="do not wait for other sessions on this host; flags the record"
+        ),
+        click.option(
+            "--timeout",
+            type=float,
+            callback=_timeout,
+            default=launch.DEFAULT_TIMEOUT_S,
+            show_default=True,
+            help="seconds until a worker is stopped",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 @program.command()
 @_request_options
-@click.option("--spool", type=click.Path(path_type=Path, file_okay=False), help="only leave the records here")
-@click.option("--sessions", type=click.IntRange(min=1), default=1, show_default=True, help="fresh processes")
-@click.option("--share-host", is_flag=True, help="do not wait for other sessions on this host; flags the record")
-@click.option(
-    "--timeout",
-    type=float,
-    callback=_timeout,
-    default=launch.DEFAULT_TIMEOUT_S,
-    show_default=True,
-    help="seconds until a worker is stopped",
-)
+@click.option("--sessions", type=SESSIONS, default=1, show_default=True, help="fresh processes")
+@_session_options
 @click.pass_obj
 def cell(start: Start, /, spool: Path | None, sessions: int, share_host: bool, timeout: float, **request: str) -> None:
     """Measure one cell: a GPU, a model, a context, a weight format and a way to run it."""
@@ -117,6 +134,60 @@ def cell(start: Start, /, spool: Path | None, sessions: int, share_host: bool, t
     errors = [error for error in _sessions(Request(**request), sessions, start.ms, settings) if error]
     if errors:
         raise errors[0]
+
+
+@program.command()
+@click.option("--field", default=NONE, show_default=True, help="what the arms differ in; none is an A/A")
+@click.option("--a", "value_a", default=AUTO, help="the field's value in arm a, such as eager")
+@click.option("--b", "value_b", default=AUTO, help="the field's value in arm b, such as graph")
+@click.option("--sessions", type=SESSIONS, default=10, show_default=True, help="valid sessions of each arm")
+@click.option(
+    "--extension",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="by how many sessions it may grow if the interval is wide, declared before the first",
+)
+@_request_options
+@_session_options
+@click.pass_obj
+def ab(
+    start: Start,
+    /,
+    field: str,
+    value_a: str,
+    value_b: str,
+    sessions: int,
+    extension: int,
+    spool: Path | None,
+    share_host: bool,
+    timeout: float,
+    **request: str,
+) -> None:
+    """Measure two cells that differ in one field, in turns; the same command again goes on where it stopped."""
+    if start.run is not None:
+        start.run.mark(spool or DEFAULT_SPOOL)
+    settings = _settings(start.run, spool, share_host, timeout)
+    wanted = Request(**request)
+    pair = arms.pair(wanted, field, value_a, value_b, () if wanted.gpu == resolve.CPU else nvml.list_gpus())
+    for name, (in_a, in_b) in pair.implied.items():
+        click.echo(f"{field} implies {name}: {in_a} in a, {in_b} in b")
+    folder = measure_ab(pair, sessions, extension, settings, _show_ab)
+    if start.run is not None:
+        store.remember_run(folder / spools.MANIFEST_NAME, start.run.id)
+        start.run.handed_over()
+    click.echo(
+        f"{folder / spools.MANIFEST_NAME}: {sessions} sessions of each arm; python -m analysis ab {folder} compares them"
+    )
+
+
+def _show_ab(progress: Progress) -> None:
+    found, arm = progress.finished.record, progress.arm
+    step_ms = metrics.lookup(found, "latency.step_wall_ms")
+    what = "not measured" if step_ms is None else f"{step_ms:.3f} ms"
+    marks = ", ".join(found["flags"]) if found["valid"] else "NOT VALID"
+    left = f"{progress.left} sessions left, about {progress.left_s / 60:.0f} min" if progress.left else "done"
+    click.echo(f"{arm.name} {progress.number}/{progress.of}  {arm.value}  {what}  {left}  {marks}".rstrip())
 
 
 def _settings(run: store.EntryRun | None, spool: Path | None, share_host: bool, timeout_s: float) -> Settings:
@@ -177,6 +248,8 @@ def import_command(folder: Path) -> None:
     """Put the records below FOLDER into MLflow, each once, and close runs that killed commands left open."""
     report = store.import_folder(folder)
     click.echo(f"{len(report.imported)} imported, {len(report.present)} already there")
+    if report.comparisons:
+        click.echo(f"{len(report.comparisons)} A/Bs: {', '.join(report.comparisons)}")
     if report.closed:
         click.echo(f"{len(report.closed)} abandoned runs closed: {', '.join(report.closed)}")
     for refused in report.refused:
@@ -212,15 +285,23 @@ def _record_files(path: Path) -> list[Path]:
     """Raises BadRecord for a path with nothing to verify: a check of nothing must not pass."""
     if not os.path.exists(path):  # unlike Path's, it copes with a name that no file can have
         raise BadRecord(f"{path}: no such file or folder")
-    files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    files = [*spools.record_files(path), *spools.manifest_files(path)] if path.is_dir() else [path]
     if not files:
         raise BadRecord(f"{path}: no records (*.json) there")
     return files
 
 
+def _differences(file: Path) -> Iterator[str]:
+    """Of a record, or of a manifest with the records it names."""
+    if file.name == spools.MANIFEST_NAME:
+        check.read_checked(file)
+    else:
+        yield from recompute.differences(record.read(file))
+
+
 def _is_right(file: Path) -> bool:
     try:
-        lines = [f"{file}: {line}" for line in recompute.differences(record.read(file))]
+        lines = [f"{file}: {line}" for line in _differences(file)]
     except BadRecord as error:
         lines = [str(error)]
     for line in lines[:VERIFY_LINES]:

@@ -10,12 +10,23 @@ from pathlib import Path
 
 from runner.errors import BadValue, DiskFull
 
+MANIFEST_NAME = "ab.json"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def reserve_path(record_path: Path) -> Path:
     """The file that keeps space for a record which is not written yet; the record is written into it."""
     return record_path.with_name(f".{record_path.name}.reserve")
+
+
+def record_files(folder: Path) -> list[Path]:
+    """The record files in a folder and below it, by path; the manifests of A/Bs are not among them."""
+    return sorted(path for path in folder.rglob("*.json") if path.name != MANIFEST_NAME)
+
+
+def manifest_files(folder: Path) -> list[Path]:
+    """The manifests of A/Bs in a folder and below it, by path."""
+    return sorted(folder.rglob(MANIFEST_NAME))
 
 
 @contextmanager

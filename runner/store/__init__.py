@@ -6,6 +6,7 @@ Importing this package is cheap; MLflow itself is imported by the first call tha
 from __future__ import annotations
 
 from runner.store.commit import commit
+from runner.store.comparison import Summary, commit_comparison
 from runner.store.entry import EntryRun, entry_run
 from runner.store.importing import ImportReport, Refused, import_folder
 from runner.store.sidecar import remember_run, remembered_run
@@ -15,8 +16,10 @@ __all__ = [
     "EntryRun",
     "ImportReport",
     "Refused",
+    "Summary",
     "cells_addresses",
     "commit",
+    "commit_comparison",
     "entry_run",
     "import_folder",
     "remember_run",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -97,7 +97,7 @@ def _fill(client: MlflowClient, run: Run, shown: View) -> None:
         client.update_run(run_id, name=shown.name)
     _log_numbers(client, run_id, shown)
     _log_dataset(client, run_id, shown)
-    _log_files(client, run_id, shown.files)
+    log_files(client, run_id, shown.files)
     client.set_tag(run_id, COMMITTED_TAG, shown.digest)
 
 
@@ -137,10 +137,11 @@ def _log_dataset(client: MlflowClient, run_id: str, shown: View) -> None:
     client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "model")])])
 
 
-def _log_files(client: MlflowClient, run_id: str, files: dict[str, str]) -> None:
+def log_files(client: MlflowClient, run_id: str, files: Mapping[str, str | bytes]) -> None:
+    """Artifacts of a run, by their paths."""
     with tempfile.TemporaryDirectory(prefix="decode-floor-") as folder:
         for name, text in files.items():
             path = Path(folder, name)
             path.parent.mkdir(exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(text if isinstance(text, bytes) else text.encode())
         client.log_artifacts(run_id, folder)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from runner import recompute
+from runner.ab import check
 from runner.errors import BadRecord, BadValue
+from runner.records import spool
 from runner.store import connection
 from runner.store.commit import store_view
+from runner.store.comparison import commit_comparison
 from runner.store.entry import close_abandoned
 from runner.store.sidecar import remembered_run
 from runner.store.view import view
@@ -24,16 +29,18 @@ class Refused:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """Run ids: `imported`, `present` (in the store before), `closed` (abandoned runs, now FAILED)."""
+    """Run ids: `imported`, `present` (in the store before), `comparisons` (of A/Bs, which have no session of their
+    own), `closed` (abandoned runs, now FAILED)."""
 
     imported: tuple[str, ...]
     present: tuple[str, ...]
+    comparisons: tuple[str, ...]
     refused: tuple[Refused, ...]
     closed: tuple[str, ...]
 
 
 def import_folder(folder: Path) -> ImportReport:
-    """Commit every `*.json` record below `folder`, then close the runs that killed entries left open.
+    """Commit every record below `folder`, then the manifests of A/Bs, and close the runs that killed entries left open.
 
     A record that is damaged, or in which `runner verify` finds anything else wrong, is named in the report, stays where
     it is and stops nothing: in the store nobody could tell its run from a right one. Raises BadValue where there is
@@ -44,14 +51,29 @@ def import_folder(folder: Path) -> ImportReport:
         raise BadValue(f"{folder}: no such folder of records")
     done: dict[bool, list[str]] = {False: [], True: []}
     refused: list[Refused] = []
-    for path in sorted(folder.rglob("*.json")):
-        try:
+    comparisons: list[str] = []
+    for path in spool.record_files(folder):
+        with _named(path, refused):
             run_id, already = _import_file(path)
-        except BadRecord as error:
-            refused.append(Refused(path, str(error).removeprefix(f"{path}: ")))
-        else:
             done[already].append(run_id)
-    return ImportReport(tuple(done[False]), tuple(done[True]), tuple(refused), tuple(close_abandoned(folder)))
+    for path in spool.manifest_files(folder):
+        with _named(path, refused):
+            comparisons.append(_import_manifest(path))
+    closed = close_abandoned(folder)
+    return ImportReport(tuple(done[False]), tuple(done[True]), tuple(comparisons), tuple(refused), tuple(closed))
+
+
+@contextmanager
+def _named(path: Path, refused: list[Refused]) -> Iterator[None]:
+    try:
+        yield
+    except BadRecord as error:
+        refused.append(Refused(path, str(error).removeprefix(f"{path}: ")))
+
+
+def _import_manifest(path: Path) -> str:
+    manifest, records = check.read_checked(path)
+    return commit_comparison(manifest, check.ended_ms(records), None, remembered_run(path))
 
 
 def _import_file(path: Path) -> tuple[str, bool]:

@@ -1,0 +1,216 @@
+"""The manifest of an A/B: `ab.json` beside its records. What was declared, and every session that was measured."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from runner.ab.arms import Pair
+from runner.cell import Cell, short_hash
+from runner.errors import BadRecord, BadValue
+from runner.records.record import write_text_durably
+from runner.records.spool import MANIFEST_NAME
+
+SCHEMA_VERSION = 1
+ID_LENGTH = 12
+LONGEST_BLOCK = 2  # sessions of each arm
+ORDERS = {1: ("ab", "ba"), 2: ("abba", "baab")}
+
+
+@dataclass(frozen=True)
+class ArmEntry:
+    """An arm as declared: its value of the field and its resolved cell."""
+
+    value: str
+    cell: dict[str, Any]
+    cell_key: str
+
+
+@dataclass(frozen=True)
+class SessionEntry:
+    """One session, in the order of measuring: `file` is its record's name in the manifest's folder; `cooled_s` seconds
+    were waited before it for a hot card."""
+
+    index: int
+    arm: str
+    session: str
+    file: str
+    valid: bool
+    cooled_s: float
+
+
+@dataclass(frozen=True)
+class Block:
+    """Sessions of both arms on one host. `order` is what was to be measured; complete when all of it is, and valid."""
+
+    host_id: str
+    order: str
+    sessions: tuple[SessionEntry, ...]
+
+    @property
+    def is_complete(self) -> bool:
+        return len(self.sessions) == len(self.order) and self.is_sound
+
+    @property
+    def is_sound(self) -> bool:
+        return all(each.valid for each in self.sessions)
+
+    @property
+    def next_arm(self) -> str:
+        return self.order[len(self.sessions)]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What was said before the first session: sessions of each arm, and by how many they may grow if the interval at
+    that size is wider than wanted."""
+
+    sessions: int
+    extension: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`implied` maps what differs beside the field to (a's, b's); `asked` is every number of sessions of each arm that
+    was ever asked for, in order. Whatever was measured stays in `blocks`."""
+
+    id: str
+    field: str
+    arms: dict[str, ArmEntry]
+    implied: dict[str, tuple[Any, Any]]
+    protocol: dict[str, Any]
+    seed: int
+    study: str
+    declared: Declared
+    asked: tuple[int, ...]
+    blocks: tuple[Block, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def own_id(self) -> str:
+        """Hash of what is compared and how."""
+        compared = {
+            "field": self.field,
+            "arms": {name: arm.cell_key for name, arm in self.arms.items()},
+            "protocol": self.protocol,
+            "seed": self.seed,
+            "study": self.study,
+        }
+        return short_hash(compared, ID_LENGTH)
+
+    @property
+    def title(self) -> str:
+        """Such as `eager/graph qwen2.5-7b 2048 h200`."""
+        a, b = self.arms["a"], self.arms["b"]
+        what = "A/A" if self.field == "none" else f"{a.value}/{b.value}"
+        return f"{what} {Cell.from_json(a.cell).title}"
+
+    @property
+    def complete(self) -> tuple[Block, ...]:
+        """The blocks that count."""
+        return tuple(block for block in self.blocks if block.is_complete)
+
+    @property
+    def done(self) -> int:
+        """Sessions of each arm in complete blocks."""
+        return sum(len(block.order) for block in self.complete) // 2
+
+    @property
+    def sessions(self) -> tuple[SessionEntry, ...]:
+        """All of them, used or not."""
+        return tuple(entry for block in self.blocks for entry in block.sessions)
+
+    @property
+    def as_declared(self) -> bool:
+        """Was never more asked for than was declared?"""
+        return max(self.asked) in (self.declared.sessions, self.declared.sessions + self.declared.extension)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def declare(pair: Pair, sessions: int, extension: int) -> Manifest:
+    """A new manifest. Its id is a hash of what is compared and how, not of how often: more sessions continue it."""
+    plan = pair.a.plan
+    unnamed = Manifest(
+        id="",
+        field=pair.field,
+        arms={arm.name: ArmEntry(arm.value, arm.plan.cell.to_json(), arm.plan.cell.key) for arm in pair.arms},
+        implied=pair.implied,
+        protocol=asdict(plan.protocol),
+        seed=plan.seed,
+        study=plan.study,
+        declared=Declared(sessions, extension),
+        asked=(sessions,),
+    )
+    return replace(unnamed, id=unnamed.own_id)
+
+
+def folder_of(spool: Path, manifest: Manifest) -> Path:
+    """Where its manifest and records lie: `<spool>/ab-<model>-<ctx>-<what>-<id>`."""
+    a, b = manifest.arms["a"], manifest.arms["b"]
+    what = "aa" if manifest.field == "none" else f"{a.value}-{b.value}"
+    words = (str(a.cell["model"]), str(a.cell["ctx"]), what, manifest.id)
+    return spool / ("ab-" + "-".join(words).replace("/", "_").replace(":", "="))
+
+
+def write(manifest: Manifest, folder: Path) -> None:
+    """Write it durably: after a crash the folder has the manifest of before or of after the last session."""
+    write_text_durably(folder / MANIFEST_NAME, json.dumps(manifest.to_json(), indent=1) + "\n")
+
+
+def read(path: Path) -> Manifest:
+    """The manifest of a file. Raises BadRecord where it is damaged or of another version."""
+    try:
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRecord(f"{path}: cannot be read ({error})") from error
+
+
+def parse(text: str, name: str) -> Manifest:
+    """A manifest from its JSON text. Raises BadRecord, naming `name`, where it is none."""
+    try:
+        data = json.loads(text)
+        version = data["schema_version"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise BadRecord(f"{name}: not a manifest of an A/B ({type(error).__name__}: {error})") from error
+    if version != SCHEMA_VERSION:
+        raise BadRecord(f"{name}: a manifest of version {version!r}, this version reads {SCHEMA_VERSION}")
+    try:
+        return _from_json(data)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BadRecord(f"{name}: damaged manifest ({type(error).__name__}: {error})") from error
+
+
+def _from_json(data: dict[str, Any]) -> Manifest:
+    blocks = [
+        Block(block["host_id"], block["order"], tuple(SessionEntry(**entry) for entry in block["sessions"]))
+        for block in data["blocks"]
+    ]
+    return Manifest(
+        **{
+            **data,
+            "arms": {name: ArmEntry(**data["arms"][name]) for name in ("a", "b")},
+            "implied": {name: (a, b) for name, (a, b) in data["implied"].items()},
+            "declared": Declared(**data["declared"]),
+            "asked": tuple(data["asked"]),
+            "blocks": tuple(blocks),
+        }
+    )
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Measure this A/B alone. Raises BadValue while another process does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BadValue(f"{folder}: another process is measuring this A/B: wait for it to end") from error
+        yield

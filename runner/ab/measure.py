@@ -1,0 +1,159 @@
+"""Measure an A/B: session by session, block by block, and again from where it stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from runner.ab import blocks, cooling, manifest
+from runner.ab.arms import Arm, Pair
+from runner.ab.manifest import Manifest, SessionEntry
+from runner.errors import BadPair, BadRecord, StoreUnreachable
+from runner.machine import host
+from runner.records import record
+from runner.records.spool import MANIFEST_NAME
+from runner.session import Finished, Settings, run_session
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """After a session: which one it was, how many are left of both arms, and the seconds they will about take."""
+
+    arm: Arm
+    number: int
+    of: int
+    left: int
+    left_s: float
+    finished: Finished
+
+
+OnSession = Callable[[Progress], None]
+
+
+def measure(pair: Pair, sessions: int, extension: int, settings: Settings, on_session: OnSession) -> Path:
+    """Measure until both arms have `sessions` valid sessions in complete blocks; returns the folder of the manifest.
+
+    What is there already is not measured again. A session that fails or is not valid ends it with its own error; so
+    does one of another environment or code than those before (BadPair). Raises StoreUnreachable at the end where the
+    store was away: the records are safe. `settings.spool` is where the folder is made or found.
+    """
+    declared = manifest.declare(pair, sessions, extension)
+    folder = manifest.folder_of(settings.spool, declared)
+    with manifest.alone(folder):
+        run = _Run(pair, sessions, replace(settings, spool=folder, run=None), folder, on_session)
+        run.start(declared)
+        run.to_the_end()
+    return folder
+
+
+class _Run:
+    """One command's part of an A/B: the manifest as it grows, and the records behind it."""
+
+    def __init__(self, pair: Pair, sessions: int, settings: Settings, folder: Path, on_session: OnSession) -> None:
+        self._arms = {arm.name: arm for arm in pair.arms}
+        self._sessions, self._settings, self._folder, self._on_session = sessions, settings, folder, on_session
+        self._device = pair.a.plan.device
+        self._host_id = host.host_id(self._device.uuid)
+        self._records: dict[str, list[Record]] = {"a": [], "b": []}
+        self._store_error: StoreUnreachable | None = None
+        self._manifest: Manifest
+
+    def start(self, declared: Manifest) -> None:
+        """Take up the manifest of the folder, or leave the new one there."""
+        path = self._folder / MANIFEST_NAME
+        found = manifest.read(path) if path.exists() else declared
+        if self._sessions not in found.asked:
+            found = replace(found, asked=(*found.asked, self._sessions))
+        for entry in found.sessions:
+            self._records[entry.arm].append(record.read(self._folder / entry.file))
+        self._keep(found)
+        self._adopt()
+
+    def _keep(self, grown: Manifest) -> None:
+        self._manifest = grown
+        manifest.write(grown, self._folder)
+
+    def _adopt(self) -> None:
+        """A session whose record was written just before we were killed belongs to the block that waits for it."""
+        if not blocks.is_open(self._manifest, self._host_id):
+            return
+        index, wanted = len(self._manifest.sessions), self._arms[self._manifest.blocks[-1].next_arm]
+        for path in sorted(self._folder.glob(f"*-{index}-*.json")):
+            found = _readable(path)
+            if found and found["session"]["index"] == index and found["keys"]["cell_key"] == wanted.plan.cell.key:
+                self._add(wanted, found, path, cooled_s=0.0)
+                return
+
+    def to_the_end(self) -> None:
+        while (grown := blocks.opened(self._manifest, self._host_id, self._sessions)).done < self._sessions:
+            self._keep(grown)
+            self._one(self._arms[grown.blocks[-1].next_arm])
+        if self._store_error is not None:
+            raise self._store_error
+
+    def _one(self, arm: Arm) -> None:
+        cooled_s = cooling.cool_down(self._device.uuid, self._settings.on_progress)
+        began_ms = int(time.time() * 1000)
+        finished = run_session(arm.request, len(self._manifest.sessions), began_ms, self._settings)
+        if record.is_measured(finished.record):
+            self._add(arm, finished.record, finished.path, cooled_s)
+        self._on_session(self._progress(arm, finished))
+        if isinstance(finished.error, StoreUnreachable):
+            self._store_error = finished.error
+        elif finished.error is not None:
+            raise finished.error
+
+    def _add(self, arm: Arm, found: Record, path: Path, cooled_s: float) -> None:
+        """Put a measured session into the block. Raises BadPair when it may not be compared with those before."""
+        difference = self._difference(arm, found)
+        session = found["session"]
+        valid = bool(found["valid"]) and difference is None
+        entry = SessionEntry(session["index"], arm.name, session["id"], path.name, valid, cooled_s)
+        self._keep(blocks.with_session(self._manifest, entry))
+        self._records[arm.name].append(found)
+        if difference is not None:
+            raise BadPair(f"session {session['id']} of arm {arm.name} cannot be compared: {difference}")
+
+    def _difference(self, arm: Arm, found: Record) -> str | None:
+        if found["keys"]["cell_key"] != arm.plan.cell.key:
+            return "it resolved to another cell than declared (a hub revision that is not pinned?)"
+        same_arm, any_arm = self._records[arm.name][:1], [*self._records["a"][:1], *self._records["b"][:1]]
+        for earlier in any_arm:
+            if text := self._other_environment(earlier, found):
+                return text
+        for earlier in same_arm:
+            if earlier["keys"]["code_key"] != found["keys"]["code_key"]:
+                return "the project's code has changed since: name another study= to begin anew"
+        return None
+
+    def _other_environment(self, earlier: Record, found: Record) -> str | None:
+        """The first version that differs; a kernel's package may, where the arms have different kernels."""
+        kernels = {arm.plan.cell.kernel for arm in self._arms.values()}
+        names = [name for name in record.ENV_KEY_VERSIONS if name != "kernel_package" or len(kernels) == 1]
+        for name in names:
+            before, now = (each["environment"].get(name) for each in (earlier, found))
+            if before != now:
+                return f"{name} is {now}, and was {before}: go back to it, or name another study= to begin anew"
+        return None
+
+    def _progress(self, arm: Arm, finished: Finished) -> Progress:
+        left = blocks.remaining(self._manifest, self._host_id, self._sessions)
+        seconds = {name: [found["cost_s"]["total"] for found in found_] for name, found_ in self._records.items()}
+        every = [second for each in seconds.values() for second in each]
+        left_s = sum(count * mean(seconds[name] or every) for name, count in left.items()) if every else 0.0
+        number = self._sessions - left[arm.name]
+        return Progress(arm, number, self._sessions, sum(left.values()), left_s, finished)
+
+
+def _readable(path: Path) -> Record | None:
+    try:
+        found = record.read(path)
+    except BadRecord:
+        return None
+    return found if record.is_measured(found) else None

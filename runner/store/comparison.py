@@ -1,0 +1,99 @@
+"""The run of an A/B: its manifest, and what analysis makes of it. Sessions stay runs of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runner.ab.manifest import Manifest
+from runner.cell import short_hash
+from runner.records.spool import MANIFEST_NAME
+from runner.store import connection, experiment
+from runner.store.commit import known_run, log_files, terminate
+from runner.store.view import NOTE_TAG, TAG_LENGTH
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+AB_TAG = "ab"
+MANIFEST_TAG, SUMMARY_TAG = "decode_floor.ab_manifest", "decode_floor.ab_summary"
+FINISHED = "FINISHED"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What analysis makes of an A/B: numbers, words, the page's text, and `files` (artifact path → content)."""
+
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    note: str
+    files: Mapping[str, str | bytes]
+
+
+def commit_comparison(manifest: Manifest, at_ms: int, summary: Summary | None, run_id: str | None) -> str:
+    """Find or make the A/B's run, fill it and close it; returns its id. The same again changes nothing.
+
+    `at_ms` is when its last session ended, the time of all its points; `run_id` the run that MLflow made for the
+    command, None otherwise. Metrics go to the step of so many sessions: an extended A/B shows how it grew. Without a
+    summary only the manifest is put there. Raises StoreUnreachable, DiskFull, MissingPackage.
+    """
+    with connection.opened() as client:
+        run = _run(client, manifest, run_id, at_ms)
+        _once(client, run, MANIFEST_TAG, manifest.to_json(), lambda: _log_manifest(client, run, manifest))
+        if summary is not None:
+            content = [manifest.done, dict(summary.metrics), dict(summary.tags), summary.note]
+            _once(client, run, SUMMARY_TAG, content, lambda: _log_summary(client, run, manifest.done, at_ms, summary))
+        if run.info.status != FINISHED:
+            terminate(client, run.info.run_id, FINISHED, at_ms)
+        return str(run.info.run_id)
+
+
+def _run(client: MlflowClient, manifest: Manifest, run_id: str | None, at_ms: int) -> Run:
+    made = None if run_id is None else known_run(client, run_id)
+    found = [made] if made else client.search_runs(experiment.places(client), f"tags.{AB_TAG} = '{manifest.id}'")
+    run = found[0] if found else client.create_run(experiment.home(client), at_ms, {AB_TAG: manifest.id})
+    experiment.describe(client, run.info.experiment_id)
+    return run
+
+
+def _once(client: MlflowClient, run: Run, tag: str, content: Any, log: Callable[[], None]) -> None:
+    """Log what the run has not got yet; the tag with its hash comes last."""
+    digest = short_hash(content, 16)
+    if run.data.tags.get(tag) != digest:
+        log()
+        client.set_tag(run.info.run_id, tag, digest)
+
+
+def _log_manifest(client: MlflowClient, run: Run, manifest: Manifest) -> None:
+    from mlflow.entities import Param, RunTag
+
+    a, b = manifest.arms["a"], manifest.arms["b"]
+    shared = {name: _word(value) for name, value in a.cell.items() if b.cell[name] == value}
+    params = {"ab.field": manifest.field, "ab.a": a.value, "ab.b": b.value}
+    params |= {f"cell.{name}": value for name, value in shared.items()}
+    tags = {AB_TAG: manifest.id, "study": manifest.study, "cell": manifest.title}
+    tags |= {name: shared[name] for name in ("gpu", "model", "ctx") if name in shared}
+    run_id = run.info.run_id
+    client.update_run(run_id, name=manifest.title)
+    client.log_batch(run_id, (), _entities(Param, params), _entities(RunTag, tags), synchronous=True)
+    log_files(client, run_id, {MANIFEST_NAME: json.dumps(manifest.to_json(), indent=1) + "\n"})
+
+
+def _log_summary(client: MlflowClient, run: Run, sessions: int, at_ms: int, summary: Summary) -> None:
+    from mlflow.entities import Metric, RunTag
+
+    metrics = [Metric(name, value, at_ms, sessions) for name, value in summary.metrics.items()]
+    tags = _entities(RunTag, {**summary.tags, NOTE_TAG: summary.note})
+    client.log_batch(run.info.run_id, metrics, (), tags, synchronous=True)
+    log_files(client, run.info.run_id, summary.files)
+
+
+def _entities(kind: Callable[[str, str], Any], values: Mapping[str, str]) -> list[Any]:
+    return [kind(name, value[:TAG_LENGTH]) for name, value in values.items()]
+
+
+def _word(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, dict) else str(value)
