@@ -58,7 +58,10 @@ class Cell:
             (self.runtime, True),
             (self.cache, True),
             (self.attention, self.attention != "sdpa"),
-            (self.weights_id[:WEIGHTS_ID_LENGTH], self.weights_id != KEY_DEFAULTS["weights_id"]),
+            (
+                self.weights_id.removeprefix("headers-")[:WEIGHTS_ID_LENGTH],
+                self.weights_id != KEY_DEFAULTS["weights_id"],
+            ),
             *((f"{name}:{value}", True) for name, value in sorted(self.options.items())),
         )
         return tuple(word for word, is_said in parts if is_said)

@@ -67,6 +67,7 @@ def run_session(request: Request, index: int, started_ms: int, settings: Setting
     plan = resolve(request, () if request.gpu == CPU else nvml.list_gpus())
     job = _job(request, plan, index, started_ms, settings)
     path = Path(job.record_path)
+    store.forget_runs(spool.clear_abandoned(path.parent))
     with spool.reserved(path, _reserve_bytes(plan.protocol)), _host(job, settings) as ready:
         if settings.run is not None:
             store.remember_run(path, settings.run.id)

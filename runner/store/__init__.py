@@ -9,7 +9,7 @@ from runner.store.commit import commit
 from runner.store.comparison import Summary, commit_comparison
 from runner.store.entry import EntryRun, entry_run
 from runner.store.importing import ImportReport, Refused, import_folder
-from runner.store.sidecar import remember_run, remembered_run
+from runner.store.sidecar import forget_runs, remember_run, remembered_run
 from runner.store.ui import cells_addresses, serve, served_at
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "commit",
     "commit_comparison",
     "entry_run",
+    "forget_runs",
     "import_folder",
     "remember_run",
     "remembered_run",

@@ -15,7 +15,7 @@ from runner.store import connection
 from runner.store.commit import store_view
 from runner.store.comparison import commit_comparison
 from runner.store.entry import close_abandoned
-from runner.store.sidecar import remembered_run
+from runner.store.sidecar import forget_runs, remembered_run
 from runner.store.view import view
 
 
@@ -60,6 +60,7 @@ def import_folder(folder: Path) -> ImportReport:
         with _named(path, refused):
             comparisons.append(_import_manifest(path))
     closed = close_abandoned(folder)
+    forget_runs(spool.clear_abandoned(folder))
     return ImportReport(tuple(done[False]), tuple(done[True]), tuple(comparisons), tuple(refused), tuple(closed))
 
 

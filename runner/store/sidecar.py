@@ -6,6 +6,7 @@ A record measured under `mlflow run` while the server was away is later imported
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from runner.records.record import write_text_durably
@@ -21,6 +22,12 @@ def sidecar_path(record_path: Path) -> Path:
 def remember_run(record_path: Path, run_id: str) -> None:
     """Write the run's id beside the record (before or after the record itself). Raises DiskFull."""
     write_text_durably(sidecar_path(record_path), f"{run_id}\n")
+
+
+def forget_runs(record_paths: Iterable[Path]) -> None:
+    """Remove what was written beside records that never came."""
+    for path in record_paths:
+        sidecar_path(path).unlink(missing_ok=True)
 
 
 def remembered_run(record_path: Path) -> str | None:

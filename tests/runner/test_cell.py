@@ -54,3 +54,8 @@ def test_every_field_changes_the_title():
     titles = {cell(**{name: name}).title for name in names}
     titles |= {cell().title, cell(ctx=4096).title, cell(options={"a": "b"}).title}
     assert len(titles) == len(names) + 3
+
+
+def test_a_local_checkpoint_is_told_by_its_hash() -> None:
+    cell = replace(CELL, weights_id="headers-0123456789ab")
+    assert "01234567" in cell.words

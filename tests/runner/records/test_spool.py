@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,25 @@ def test_a_spool_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadValue, match=r"the spool .* cannot be written"), spool.reserved(tmp_path / "file/r.json", 1):
         pytest.fail("went on")
+
+
+def test_what_a_killed_process_reserved_is_given_back_and_what_a_living_one_holds_is_kept(path: Path) -> None:
+    code = "import sys, time; from pathlib import Path; from runner.records import spool\n"
+    code += "with spool.reserved(Path(sys.argv[1]), 4096): print(flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    assert spool.clear_abandoned(path.parent) == []
+    process.kill()
+    process.wait()
+    assert spool.reserve_path(path).exists()
+    assert spool.clear_abandoned(path.parent) == [path]
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_record_that_came_is_not_named_when_its_space_is_given_back(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("{}")
+    spool.reserve_path(path).write_text("")
+    assert spool.clear_abandoned(path.parent) == []
+    assert not spool.reserve_path(path).exists()
