@@ -176,9 +176,7 @@ def ab(
     if start.run is not None:
         store.remember_run(folder / spools.MANIFEST_NAME, start.run.id)
         start.run.handed_over()
-    click.echo(
-        f"{folder / spools.MANIFEST_NAME}: {sessions} sessions of each arm; python -m analysis ab {folder} compares them"
-    )
+    click.echo(f"{sessions} sessions of each arm in {folder}; compare them with: python -m analysis ab {folder}")
 
 
 def _show_ab(progress: Progress) -> None:

@@ -57,5 +57,4 @@ def test_every_field_changes_the_title():
 
 
 def test_a_local_checkpoint_is_told_by_its_hash() -> None:
-    cell = replace(CELL, weights_id="headers-0123456789ab")
-    assert "01234567" in cell.words
+    assert "01234567" in cell(weights_id="headers-0123456789ab").words
