@@ -10,7 +10,7 @@ from typing import Any
 
 from runner import recompute
 from runner.errors import BadRecord
-from runner.records import record
+from runner.records import record, spool
 
 Record = dict[str, Any]
 GroupKey = tuple[str, str, str, str]
@@ -30,17 +30,20 @@ def read_folder(folder: Path) -> tuple[list[Record], list[str]]:
     sessions need not wait for one damaged file. Raises BadRecord for a folder without any record."""
     if not folder.exists():
         raise BadRecord(f"{folder}: no such folder of records")
-    paths = sorted(folder.rglob("*.json"))
+    paths = spool.record_files(folder)
     if not paths:
         raise BadRecord(f"{folder}: no records there")
-    found: list[Record] = []
+    found: dict[str, Record] = {}
     rejected: list[str] = []
     for path in paths:
         try:
-            found.append(recompute.read_verified(path))
+            one = recompute.read_verified(path)
         except BadRecord as error:
             rejected.append(str(error))
-    return found, rejected
+            continue
+        if found.setdefault(one["session"]["id"], one) is not one:
+            rejected.append(f"{path}: session {one['session']['id']} is in another file as well")
+    return list(found.values()), rejected
 
 
 def measured(records: Iterable[Record]) -> list[Record]:

@@ -11,7 +11,7 @@ from runner.records import record
 from tests.mutants_report import render
 
 ROOT = Path(__file__).parents[1]
-PATHS = sorted((ROOT / "experiments" / "records").rglob("*.json"))
+PATHS = spool.record_files(ROOT / "experiments" / "records")
 MUTANT_REPORTS = sorted((ROOT / "docs" / "mutants").glob("*.json"))
 SCHEMA = json.loads((ROOT / "docs" / "record.schema.json").read_text())
 

@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from runner import judgement, metrics
-from runner.records import record
+from runner.records import record, spool
 from tests.records import cpu_record, example_record, failed_record
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -39,7 +39,7 @@ def test_sessions_without_a_measurement_are_valid(status: str) -> None:
 
 
 def test_committed_records_are_valid() -> None:
-    for path in sorted((ROOT / "experiments" / "records").rglob("*.json")):
+    for path in spool.record_files(ROOT / "experiments" / "records"):
         assert _faults(json.loads(path.read_text(encoding="utf-8"))) == [], path
 
 
