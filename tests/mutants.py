@@ -30,8 +30,8 @@ def kv_head_swapped(_step: EagerStep) -> Iterator[None]:
     """The newest row's first two KV heads change places."""
 
     def swapped(keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        order = [1, 0, *range(2, keys.shape[1])]
-        return keys[:, order], values[:, order]
+        first, second = ((rows[:, 1:2], rows[:, :1], rows[:, 2:]) for rows in (keys, values))
+        return torch.cat(first, dim=1), torch.cat(second, dim=1)
 
     with _decode_update(swapped):
         yield

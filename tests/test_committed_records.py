@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from runner import recompute
-from runner.records import record
+from runner.records import record, spool
 from tests.mutants_report import render
 
 ROOT = Path(__file__).parents[1]
