@@ -1,10 +1,12 @@
-"""`python -m analysis floor --records DIR --format md|json`."""
+"""`python -m analysis floor|graphs|ab|coverage`: tables from records."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -12,25 +14,102 @@ from analysis import floor as floor_table
 from analysis import sessions
 from runner.errors import BadRecord, DecodeFloorError
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
 
 @click.group()
 def main() -> None:
     """Tables from records."""
 
 
+def _of_records(function: Function) -> Function:
+    """Where the records are, and in which form the table is printed."""
+    folder = click.Path(path_type=Path)
+    function = click.option("--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True)(
+        function
+    )
+    return click.option("--records", type=folder, default=Path("experiments/records"), show_default=True)(function)
+
+
+def _print(table: Any, words: Callable[[Any], str], form: str) -> None:
+    click.echo(json.dumps(table, indent=1) if form == "json" else words(table), nl=form == "json")
+
+
+def _name_rejected(rejected: Sequence[str], of: int) -> None:
+    """Raises BadRecord when anything was left out."""
+    for line in rejected:
+        click.echo(f"left out {line}", err=True)
+    if rejected:
+        raise BadRecord(f"{len(rejected)} of {of} files are left out of the table")
+
+
 @main.command()
-@click.option("--records", type=click.Path(path_type=Path), default=Path("experiments/records"), show_default=True)
-@click.option("--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True)
+@_of_records
 @click.option("--all", "every_code", is_flag=True, help="also the sessions of older code, in rows of their own")
 def floor(records: Path, form: str, every_code: bool) -> None:
     """How far each cell is from its memory floor. Records that `runner verify` rejects are named and left out."""
     found, rejected = sessions.read_folder(records)
-    table = floor_table.rows(found, every_code)
-    click.echo(json.dumps(table, indent=1) if form == "json" else floor_table.markdown(table), nl=form == "json")
-    for line in rejected:
-        click.echo(f"left out {line}", err=True)
-    if rejected:
-        raise BadRecord(f"{len(rejected)} of {len(found) + len(rejected)} records are left out of the table")
+    _print(floor_table.rows(found, every_code), floor_table.markdown, form)
+    _name_rejected(rejected, len(found) + len(rejected))
+
+
+@main.command()
+@_of_records
+@click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="also draw it, as a PNG file")
+def graphs(records: Path, form: str, figure: Path | None) -> None:
+    """What a CUDA graph is worth: every A/B between runtimes, with interval and verdict."""
+    from analysis import graphs as table
+
+    found, rejected = table.read_folder(records)
+    rows = table.rows(found)
+    _print(rows, table.markdown_with_paper, form)
+    if figure is not None:
+        _draw(found, rows, figure)
+    _name_rejected(rejected, len(found) + len(rejected))
+
+
+def _draw(found: Sequence[Any], rows: Sequence[Any], path: Path) -> None:
+    from analysis import figures
+    from analysis import graphs as table
+
+    by_id = {each.manifest.id: each for each in found}
+    drawn = figures.graphs_figure([by_id[row["ab"]] for row in rows], rows, table.paper_rows())
+    path.write_bytes(figures.png(drawn))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True)
+@click.option("--commit", is_flag=True, help="also write it into the A/B's run in MLflow")
+@click.option("--run", "run_id", default=None, help="only the A/B measured under this run of MLflow's")
+def ab(folder: Path, form: str, commit: bool, run_id: str | None) -> None:
+    """Compare the arms of the A/Bs in FOLDER (and below it), whatever they differ in."""
+    from analysis import graphs as table
+    from analysis import publish
+    from runner import store
+    from runner.records import spool
+
+    found, rejected = table.read_folder(folder)
+    paths = {table.read(path).manifest.id: path for path in spool.manifest_files(folder)} if run_id else {}
+    chosen = [one for one in found if not run_id or store.remembered_run(paths[one.manifest.id]) == run_id]
+    if not chosen:
+        raise BadRecord(f"{folder}: no A/B of run {run_id} there")
+    _print([table.summary(one) for one in chosen], table.markdown, form)
+    for one in chosen if commit else ():
+        click.echo(f"MLflow run {one.manifest.title} ({publish.commit(one, run_id)})", err=True)
+    _name_rejected(rejected, len(found) + len(rejected))
+
+
+@main.command()
+@_of_records
+def coverage(records: Path, form: str) -> None:
+    """What interval and verdict are worth, in simulated A/Bs with the noise of the records' sessions."""
+    from analysis import coverage as simulated
+    from analysis import noise
+
+    found, rejected = sessions.read_folder(records)
+    _print(simulated.report(noise.groups_of(found)), simulated.markdown, form)
+    _name_rejected(rejected, len(found) + len(rejected))
 
 
 if __name__ == "__main__":

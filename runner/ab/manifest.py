@@ -105,10 +105,11 @@ class Manifest:
 
     @property
     def title(self) -> str:
-        """Such as `eager/graph qwen2.5-7b 2048 h200`."""
+        """Such as `eager/graph qwen2.5-7b 2048 bf16 static h200`: the arms, and what they share."""
         a, b = self.arms["a"], self.arms["b"]
         what = "A/A" if self.field == "none" else f"{a.value}/{b.value}"
-        return f"{what} {Cell.from_json(a.cell).title}"
+        shared = [word for word in Cell.from_json(a.cell).words if word in Cell.from_json(b.cell).words]
+        return " ".join((what, *shared, str(a.cell["gpu"])))
 
     @property
     def complete(self) -> tuple[Block, ...]:

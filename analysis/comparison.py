@@ -1,0 +1,256 @@
+"""The statistics of an A/B: by how much is one arm faster, how sure is that, and what is the verdict.
+
+Everything is estimated on the logarithm of the sessions' medians, within each host, and put together over hosts
+(docs/statistics.md says why each choice was made, and what was measured of it).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.intervals import FEWEST_FOR_AN_INTERVAL, RESAMPLES
+from runner.errors import BadValue
+
+CONFIDENCE = 0.95
+THRESHOLD = 0.01
+WANTED_HALF_WIDTH = 0.005
+FASTER, SLOWER, SAME, AMBIGUOUS = "FASTER", "SLOWER", "SAME", "AMBIGUOUS"
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class HostSessions:
+    """The sessions' medians of both arms, in ms, on one host; equally many of each."""
+
+    host_id: str
+    a: tuple[float, ...]
+    b: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`ratio` is a / b, the ratio of the arms' median session: above 1, b is faster.
+
+    `low` and `high` are the 95 % interval (`interval` is `ci95`), the smallest and largest ratio of two sessions of one
+    host below five sessions (`range`), or the ratio itself (`none`). `bootstrap` is scipy's BCa interval as the paper
+    has it, None where it has no value. `sessions` counts those of each arm that are used, `unused` those on hosts with
+    too few; `cv_a` and `cv_b` are coefficients of variation over sessions, within hosts. `sessions_needed` of each arm
+    would bring the interval to ±0.5 %, None without one.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    interval: str
+    bootstrap: tuple[float, float] | None
+    sessions: int
+    unused: int
+    hosts: int
+    cv_a: float
+    cv_b: float
+    sessions_needed: int | None
+    verdict: str | None
+    reason: str
+
+
+def compare(hosts: Sequence[HostSessions], threshold: float = THRESHOLD) -> Comparison:
+    """Compare two arms. Raises BadValue for no sessions, unequal counts, or a median that is no positive number."""
+    _check(hosts)
+    used = [host for host in hosts if len(host.a) >= FEWEST_FOR_AN_INTERVAL] or list(hosts)
+    count = sum(len(host.a) for host in used)
+    enough = all(len(host.a) >= FEWEST_FOR_AN_INTERVAL for host in used)
+    logs = [(np.log(host.a)[None], np.log(host.b)[None]) for host in used]
+    middle = float(log_ratio(logs)[0])
+    low, high, kind = _interval(used, logs, enough)
+    needed = _sessions_needed(count, low, high) if enough else None
+    verdict, reason = _verdict(low, high, threshold, needed) if enough else (None, _too_few(hosts))
+    return Comparison(
+        ratio=math.exp(middle),
+        low=low,
+        high=high,
+        interval=kind,
+        bootstrap=_bootstrap(used) if enough else None,
+        sessions=count,
+        unused=sum(len(host.a) for host in hosts) - count,
+        hosts=len(used),
+        cv_a=_variation([host.a for host in used]),
+        cv_b=_variation([host.b for host in used]),
+        sessions_needed=needed,
+        verdict=verdict,
+        reason=reason,
+    )
+
+
+def _check(hosts: Sequence[HostSessions]) -> None:
+    if not hosts or not all(host.a for host in hosts):
+        raise BadValue("a comparison needs sessions of both arms")
+    for host in hosts:
+        if len(host.a) != len(host.b):
+            raise BadValue(f"{len(host.a)} sessions of a and {len(host.b)} of b on one host: they must be as many")
+        for value in (*host.a, *host.b):
+            if not (math.isfinite(value) and value > 0):
+                raise BadValue(f"a session's median of {value} ms is no duration")
+
+
+def log_ratio(logs: Sequence[tuple[Floats, Floats]]) -> Floats:
+    """Log of the ratio a / b, weighted over hosts by their sessions. Each arm of a host is [simulations, sessions]."""
+    weights = _weights(logs)
+    each = (np.median(a, axis=1) - np.median(b, axis=1) for a, b in logs)
+    total: Floats = np.sum([weight * one for weight, one in zip(weights, each, strict=True)], axis=0)
+    return total
+
+
+def _weights(logs: Sequence[tuple[Floats, Floats]]) -> list[float]:
+    counts = [a.shape[1] for a, _ in logs]
+    return [count / sum(counts) for count in counts]
+
+
+def log_interval(logs: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+    """Ends of the 95 % interval of `log_ratio`, from at least five sessions of each arm and host.
+
+    Each arm's median has its distribution-free interval (Hettmansperger and Sheather 1986). MOVER puts them together
+    (Zou and Donner 2008): a difference's distance to its lower end is the root of the summed squares of a's to its
+    lower and b's to its upper. An interval of few sessions is wide to make up for its own uncertain width; where
+    several of like width are put together that uncertainty averages out, and the ratio of Student's t at the degrees of
+    freedom of the whole (Welch and Satterthwaite) to that of one arm takes it back.
+    """
+    lower: list[Floats] = []
+    upper: list[Floats] = []
+    freedoms: list[int] = []
+    for weight, (a, b) in zip(_weights(logs), logs, strict=True):
+        (down_a, up_a), (down_b, up_b) = _distances(a), _distances(b)
+        lower += [weight * down_a, weight * up_b]
+        upper += [weight * up_a, weight * down_b]
+        freedoms += [a.shape[1] - 1, b.shape[1] - 1]
+    middle = log_ratio(logs)
+    shrink = _satterthwaite([low + high for low, high in zip(lower, upper, strict=True)], freedoms)
+    return middle - shrink * _root_of_squares(lower), middle + shrink * _root_of_squares(upper)
+
+
+def _root_of_squares(parts: Sequence[Floats]) -> Floats:
+    root: Floats = np.sqrt(np.sum(np.square(parts), axis=0))
+    return root
+
+
+def _distances(logs: Floats) -> tuple[Floats, Floats]:
+    """From the median [simulations] down and up to the ends of its interval."""
+    middle, (low, high) = np.median(logs, axis=1), median_interval(logs)
+    return middle - low, high - middle
+
+
+def median_interval(values: Floats) -> tuple[Floats, Floats]:
+    """The 95 % interval of the median of each row [simulations, sessions]: between two order statistics, interpolated
+    (Hettmansperger and Sheather 1986). Below six sessions none reaches 95 %: the whole range, 93.75 % at five."""
+    from scipy.stats import binom
+
+    count = values.shape[1]
+    ordered = np.sort(values, axis=1)
+
+    def coverage(depth: int) -> float:
+        return float(1 - 2 * binom.cdf(depth - 1, count, 0.5))
+
+    depth = max((d for d in range(1, count // 2) if coverage(d) >= CONFIDENCE), default=1)
+    surplus = max(0.0, coverage(depth) - CONFIDENCE)
+    share = surplus / (coverage(depth) - coverage(depth + 1))
+    inwards = (count - depth) * share / (depth + (count - 2 * depth) * share)
+    outer, inner = (ordered[:, depth - 1], ordered[:, -depth]), (ordered[:, depth], ordered[:, -depth - 1])
+    low, high = ((1 - inwards) * out + inwards * in_ for out, in_ in zip(outer, inner, strict=True))
+    return low, high
+
+
+def _satterthwaite(widths: Sequence[Floats], freedoms: Sequence[int]) -> Floats:
+    """Student's t at the degrees of freedom of all arms together, over that of the arms by themselves."""
+    from scipy.stats import t as student
+
+    squares = np.square(widths)
+    total = np.sum(squares, axis=0)
+    shares = squares / np.where(total > 0, total, 1.0)
+    own = np.asarray(freedoms)[:, None]
+    together = 1 / np.maximum(np.sum(shares**2 / own, axis=0), 1e-12)
+    quantile = 0.5 + CONFIDENCE / 2
+    alone = np.sum(shares * student.ppf(quantile, own), axis=0)
+    return np.where(total > 0, student.ppf(quantile, together) / np.where(alone > 0, alone, 1.0), 1.0)
+
+
+def _interval(
+    used: Sequence[HostSessions], logs: Sequence[tuple[Floats, Floats]], enough: bool
+) -> tuple[float, float, str]:
+    if enough:
+        low, high = log_interval(logs)
+        return math.exp(float(low[0])), math.exp(float(high[0])), "ci95"
+    ratios = [min(host.a) / max(host.b) for host in used] + [max(host.a) / min(host.b) for host in used]
+    return min(ratios), max(ratios), "range" if sum(len(host.a) for host in used) > 1 else "none"
+
+
+def _bootstrap(used: Sequence[HostSessions]) -> tuple[float, float] | None:
+    """The paper's way: scipy's bootstrap (BCa, seed fixed) of the ratio over the sessions of each arm and host."""
+    from scipy.stats import bootstrap
+
+    def ratio(*samples: Floats, axis: int) -> Any:
+        weights = [sample.shape[axis] for sample in samples[::2]]
+        each = [
+            np.log(np.median(a, axis=axis) / np.median(b, axis=axis)) for a, b in zip(*[iter(samples)] * 2, strict=True)
+        ]
+        return np.exp(sum(weight * one for weight, one in zip(weights, each, strict=True)) / sum(weights))
+
+    samples = [np.asarray(arm) for host in used for arm in (host.a, host.b)]
+    if all(np.ptp(sample) == 0 for sample in samples):
+        return None
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = bootstrap(samples, ratio, n_resamples=RESAMPLES, rng=0, vectorized=True).confidence_interval
+    return (float(found.low), float(found.high)) if math.isfinite(found.low + found.high) else None
+
+
+def _variation(groups: Sequence[Sequence[float]]) -> float:
+    """Standard deviation within hosts over the mean; 0 where every host has one session."""
+    freedom = sum(len(group) - 1 for group in groups)
+    if not freedom:
+        return 0.0
+    squares = sum((value / (sum(group) / len(group)) - 1) ** 2 for group in groups for value in group)
+    return math.sqrt(squares / freedom)
+
+
+def half_width(ratio: float, low: float, high: float) -> float:
+    """Half of an interval, relative to its ratio: 0.005 is ±0.5 %."""
+    return (high - low) / 2 / ratio
+
+
+def _sessions_needed(count: int, low: float, high: float) -> int:
+    """Of each arm for ±0.5 %: an interval narrows with the root of the sessions."""
+    now = half_width(math.sqrt(low * high), low, high)
+    return max(FEWEST_FOR_AN_INTERVAL, math.ceil(count * (now / WANTED_HALF_WIDTH) ** 2 - 1e-9))
+
+
+def _verdict(low: float, high: float, threshold: float, needed: int | None) -> tuple[str, str]:
+    """By the whole interval: beyond the threshold on one side, within it, or neither."""
+    above, below = 1 + threshold, 1 / (1 + threshold)
+    percent = f"{threshold:.1%}".replace(".0%", " %")
+    if low > above:
+        return FASTER, f"b is faster than a by more than {percent}: the whole interval says so"
+    if high < below:
+        return SLOWER, f"b is slower than a by more than {percent}: the whole interval says so"
+    if below <= low and high <= above:
+        return SAME, f"the whole interval lies within {percent} of no difference"
+    if low > 1 or high < 1:
+        word = "faster" if low > 1 else "slower"
+        return AMBIGUOUS, f"b is {word}, but whether by more than {percent} is open: {needed} sessions for ±0.5 %"
+    return AMBIGUOUS, f"the interval reaches beyond {percent} and holds no difference: {needed} sessions for ±0.5 %"
+
+
+def _too_few(hosts: Sequence[HostSessions]) -> str:
+    most = max(len(host.a) for host in hosts)
+    where = "" if len(hosts) == 1 else f" on any of {len(hosts)} hosts"
+    return f"{most} sessions of each arm{where}: no interval and no verdict below {FEWEST_FOR_AN_INTERVAL}"
+
+
+def centre_ms(hosts: Sequence[HostSessions], arm: str) -> float:
+    """The median session of an arm, ms."""
+    return float(median(value for host in hosts for value in getattr(host, arm)))

@@ -1,0 +1,206 @@
+"""What the interval and the verdict are worth: simulated A/Bs whose ratio is known (docs/statistics.md)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis import comparison, noise
+from analysis.noise import NORMAL, Noise
+
+Floats = NDArray[np.float64]
+Arms = list[tuple[Floats, Floats]]
+
+SIMULATIONS = 20_000
+BOOTSTRAP_SIMULATIONS = 1_000
+BOOTSTRAP_RESAMPLES = 999
+SESSIONS = (5, 10, 20)
+RATIO = 1.25
+VARIATIONS = ((0.005, 0.005), (0.005, 0.0025), (0.05, 0.005), (0.2, 0.0015))
+POWER_SESSIONS, POWER_VARIATION, EFFECT = 10, 0.005, 0.03
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One kind of A/B: the noise of its sessions, the arms' coefficients of variation, sessions of each arm, the hosts
+    they are on, and by how many of arm a's variations the host slows down from first to last session."""
+
+    noise: str
+    cv_a: float
+    cv_b: float
+    sessions: int
+    hosts: int = 1
+    drift: float = 0.0
+
+
+def settings(name: str) -> Iterator[Setting]:
+    """Those that are simulated under one noise."""
+    for cv_a, cv_b in VARIATIONS:
+        yield from (Setting(name, cv_a, cv_b, count) for count in SESSIONS)
+    for cv_a, cv_b in (VARIATIONS[0], VARIATIONS[-1]):
+        yield from (Setting(name, cv_a, cv_b, count, hosts=2) for count in SESSIONS[1:])
+        yield from (Setting(name, cv_a, cv_b, count, drift=1.0) for count in SESSIONS)
+
+
+def simulate(setting: Setting, source: Noise, ratio: float, simulations: int, seed: int = 0) -> Arms:
+    """Log session medians of both arms, [simulations, sessions of the host], one pair for each host."""
+    generator = np.random.default_rng(seed)
+    count = setting.sessions // setting.hosts
+    size = (simulations, count)
+    late_a, late_b = _drifts(count, setting.drift * setting.cv_a)
+    return [
+        (
+            math.log(ratio) + source.draw(generator, size, setting.cv_a) + late_a,
+            source.draw(generator, size, setting.cv_b) + late_b,
+        )
+        for _ in range(setting.hosts)
+    ]
+
+
+def _drifts(count: int, whole: float) -> tuple[Floats, Floats]:
+    """What a host that slows down evenly adds to the sessions of a and b, in the order abba baab …, centred."""
+    orders = ("abba", "baab")
+    arms = "".join(orders[block % 2] for block in range(count))[: 2 * count]
+    added = whole * np.linspace(-0.5, 0.5, len(arms))
+    letters = np.array(list(arms))
+    first, second = added[letters == "a"], added[letters == "b"]
+    if len(first) != len(second):  # an odd count ends with a pair
+        arms = arms[: 2 * count - 2] + "ab"
+        letters = np.array(list(arms))
+        first, second = added[letters == "a"], added[letters == "b"]
+    return first, second
+
+
+def share_covered(arms: Arms, ratio: float) -> float:
+    """Of simulations whose interval holds the ratio."""
+    low, high = comparison.log_interval(arms)
+    return _share(low, high, ratio)
+
+
+def _share(low: Floats, high: Floats, ratio: float) -> float:
+    return float(np.mean((low <= math.log(ratio)) & (math.log(ratio) <= high)))
+
+
+def share_covered_by_welch(arms: Arms, ratio: float) -> float:
+    """The same of Welch's t interval on the logs, for comparison; `ratio` is that of the arms' geometric means."""
+    from scipy.stats import t
+
+    (a, b), count = arms[0], arms[0][0].shape[1]
+    errors = [np.var(arm, axis=1, ddof=1) / count for arm in (a, b)]
+    total = errors[0] + errors[1]
+    freedom = total**2 * (count - 1) / (errors[0] ** 2 + errors[1] ** 2)
+    middle, half = a.mean(axis=1) - b.mean(axis=1), t.ppf(0.975, freedom) * np.sqrt(total)
+    return _share(middle - half, middle + half, ratio)
+
+
+def share_covered_by_bca(arms: Arms, ratio: float) -> float:
+    """The same of scipy's BCa bootstrap of the ratio of medians, as the paper has it; for comparison."""
+    from scipy.stats import bootstrap
+
+    def difference(a: Floats, b: Floats, axis: int) -> Any:
+        return np.median(a, axis=axis) - np.median(b, axis=axis)
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = bootstrap(
+            arms[0], difference, axis=1, n_resamples=BOOTSTRAP_RESAMPLES, batch=100, rng=0, vectorized=True
+        ).confidence_interval
+    return _share(found.low, found.high, ratio)
+
+
+@dataclass(frozen=True)
+class Power:
+    """Shares of simulated A/Bs that end in each verdict when the true ratio is `ratio`."""
+
+    noise: str
+    ratio: float
+    faster: float
+    slower: float
+    same: float
+    ambiguous: float
+
+
+def power(name: str, source: Noise, ratio: float, simulations: int) -> Power:
+    """At ten sessions of each arm, 0.5 % between sessions, a threshold of 1 %."""
+    setting = Setting(name, POWER_VARIATION, POWER_VARIATION, POWER_SESSIONS)
+    low, high = comparison.log_interval(simulate(setting, source, ratio, simulations))
+    band = math.log1p(comparison.THRESHOLD)
+    faster, slower = float(np.mean(low > band)), float(np.mean(high < -band))
+    same = float(np.mean((-band <= low) & (high <= band)))
+    return Power(name, ratio, faster, slower, same, 1 - faster - slower - same)
+
+
+def report(groups: Sequence[Floats]) -> dict[str, Any]:
+    """Everything that docs/statistics.md shows: the fitted noise, coverage by setting, power."""
+    fitted = noise.fit(groups)
+    sources = {"normal": noise.of_shape(NORMAL), "fitted": noise.of_shape(fitted)}
+    likelihoods = [noise.log_likelihood(shape, groups) for shape in (fitted, NORMAL)]
+    return {
+        "noise": {
+            "skew": fitted.skew,
+            "freedom": fitted.freedom if math.isfinite(fitted.freedom) else None,
+            "groups": len(groups),
+            "sessions": sum(map(len, groups)),
+            "log_likelihood_over_normal": round(likelihoods[0] - likelihoods[1], 2),
+        },
+        "simulations": SIMULATIONS,
+        "bootstrap_simulations": BOOTSTRAP_SIMULATIONS,
+        "coverage": [_coverage_row(setting, sources[name]) for name in sources for setting in settings(name)],
+        "power": [asdict(power(name, sources[name], ratio, SIMULATIONS)) for name in sources for ratio in _ratios()],
+    }
+
+
+def _ratios() -> tuple[float, ...]:
+    return 1.0, 1 + EFFECT, 1 / (1 + EFFECT)
+
+
+def _coverage_row(setting: Setting, source: Noise) -> dict[str, Any]:
+    arms = simulate(setting, source, RATIO, SIMULATIONS)
+    few = [(a[:BOOTSTRAP_SIMULATIONS], b[:BOOTSTRAP_SIMULATIONS]) for a, b in arms]
+    one_host = setting.hosts == 1
+    of_means = RATIO * math.exp(source.mean * (setting.cv_a - setting.cv_b))
+    return {
+        **asdict(setting),
+        "covered": round(share_covered(arms, RATIO), 4),
+        "covered_by_bca": round(share_covered_by_bca(few, RATIO), 3) if one_host else None,
+        "covered_by_welch": round(share_covered_by_welch(arms, of_means), 4) if one_host else None,
+    }
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """The report's tables."""
+    shape = found["noise"]
+    freedom = "∞" if shape["freedom"] is None else f"{shape['freedom']:g}"
+    lines = [
+        f"Noise fitted to {shape['sessions']} sessions in {shape['groups']} groups: skew {shape['skew']:g}, "
+        f"{freedom} degrees of freedom; log likelihood {shape['log_likelihood_over_normal']:g} above a normal one.",
+        "",
+        f"Share of {found['simulations']} simulated A/Bs whose interval holds the true ratio "
+        f"(of {found['bootstrap_simulations']} for BCa):",
+        "",
+        "| noise | CV a | CV b | N | hosts | drift | ours | BCa | Welch |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in found["coverage"]:
+        names = [row["noise"], f"{row['cv_a']:.2%}", f"{row['cv_b']:.2%}", row["sessions"], row["hosts"]]
+        shares = [_percent(row[name]) for name in ("covered", "covered_by_bca", "covered_by_welch")]
+        lines.append("| " + " | ".join(map(str, [*names, f"{row['drift']:g}", *shares])) + " |")
+    lines += [
+        "",
+        f"Verdicts at N = {POWER_SESSIONS}, CV {POWER_VARIATION:.1%}, threshold {comparison.THRESHOLD:.0%}:",
+        "",
+        "| noise | true ratio | FASTER | SLOWER | SAME | AMBIGUOUS |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in found["power"]:
+        shares = [_percent(row[name]) for name in ("faster", "slower", "same", "ambiguous")]
+        lines.append(f"| {row['noise']} | {row['ratio']:.3f} | {' | '.join(shares)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.1%}"

@@ -1,0 +1,111 @@
+"""How sessions of one cell scatter: a shape of noise fitted to the committed sessions, drawn for simulations.
+
+Sessions scatter to the right: most lie close together, some are much slower. The shape is a Student t with its halves
+stretched (Fernández and Steel 1998): `skew` times to the right, divided by as much to the left.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.sessions import Record, group, measured
+
+Floats = NDArray[np.float64]
+
+SKEWS = (1.0, 1.3, 1.7, 2.2, 2.8, 3.5, 4.5)
+FREEDOMS = (1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0, math.inf)
+PLACES = np.linspace(-8, 8, 121)  # of the shape's middle, in half ranges of the group
+LOG_SCALES = np.linspace(-5, 4, 73)
+FEWEST = 3
+SCALE_SESSIONS = 10
+SCALE_DRAWS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Shape:
+    """`freedom` of the t, infinite for a normal one; `skew` 1 is symmetric."""
+
+    skew: float
+    freedom: float
+
+    def draw(self, generator: np.random.Generator, size: tuple[int, ...]) -> Floats:
+        """Values of the shape as it stands: mode 0, scale 1."""
+        normal = math.isinf(self.freedom)
+        distance = np.abs(generator.standard_normal(size) if normal else generator.standard_t(self.freedom, size))
+        right = generator.random(size) < self.skew**2 / (1 + self.skew**2)
+        drawn: Floats = np.where(right, distance * self.skew, -distance / self.skew)
+        return drawn
+
+    def log_density(self, values: Floats) -> Floats:
+        """Of the values, at mode 0 and scale 1."""
+        from scipy.stats import norm, t
+
+        unstretched = np.where(values >= 0, values / self.skew, values * self.skew)
+        base = norm.logpdf(unstretched) if math.isinf(self.freedom) else t.logpdf(unstretched, self.freedom)
+        density: Floats = math.log(2 / (self.skew + 1 / self.skew)) + base
+        return density
+
+
+NORMAL = Shape(1.0, math.inf)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A shape with its median at 0, and its scale such that ten sessions show a standard deviation of 1, as a rule (in
+    the median over groups of ten; a heavy tail has no other scale that a group shows). `mean` is off the median."""
+
+    shape: Shape
+    middle: float
+    scale: float
+    mean: float
+
+    def draw(self, generator: np.random.Generator, size: tuple[int, ...], variation: float) -> Floats:
+        """Deviations of log session medians, for a coefficient of variation of `variation`."""
+        return (self.shape.draw(generator, size) - self.middle) / self.scale * variation
+
+
+def of_shape(shape: Shape) -> Noise:
+    """The shape, brought to median 0 and the scale that ten sessions show."""
+    drawn = shape.draw(np.random.default_rng(0), (SCALE_DRAWS // SCALE_SESSIONS, SCALE_SESSIONS))
+    middle, scale = float(np.median(drawn)), float(np.median(drawn.std(axis=1, ddof=1)))
+    return Noise(shape, middle, scale, float(drawn.mean() - middle) / scale)
+
+
+def groups_of(records: Iterable[Record]) -> list[Floats]:
+    """Logs of the session medians of every group of at least three valid sessions, of each code and host by itself."""
+    valid = [found for found in measured(records) if found["valid"]]
+    found: list[Floats] = []
+    for each in group(valid, every_code=True):
+        by_host = itertools.groupby(sorted(each.sessions, key=_host), key=_host)
+        found += [np.log([one["latency"]["step_wall_ms"] for one in sessions]) for _, sessions in by_host]
+    return [values for values in found if len(values) >= FEWEST and np.ptp(values) > 0]
+
+
+def _host(found: Record) -> str:
+    return str(found["keys"]["host_id"])
+
+
+def fit(groups: Sequence[Floats]) -> Shape:
+    """The likeliest shape. Each group's place and scale are integrated out (under the invariant measure), so that a
+    group of three tells as much about the shape as it holds, and its own mean and deviation launder no tail."""
+    return max(
+        itertools.starmap(Shape, itertools.product(SKEWS, FREEDOMS)), key=lambda one: log_likelihood(one, groups)
+    )
+
+
+def log_likelihood(shape: Shape, groups: Sequence[Floats]) -> float:
+    """Of the groups, up to a constant that is the same for every shape."""
+    from scipy.special import logsumexp
+
+    total = 0.0
+    for values in groups:
+        centred = (values - np.median(values)) / (np.ptp(values) / 2)
+        scaled = (centred[:, None, None] - PLACES[None, :, None]) / np.exp(LOG_SCALES)
+        total += float(logsumexp(shape.log_density(scaled).sum(axis=0) - len(values) * LOG_SCALES))
+    return total

@@ -1,0 +1,75 @@
+"""The summary run of an A/B in MLflow: what analysis makes of it, beside the manifest.
+
+Of the runner's rooms this is the one that knows MLflow, imported only here: to find or make a run under the store's
+lock, and to say in one line why a store is away, is what it does for sessions already.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from analysis import figures, graphs
+from analysis.graphs import Measured
+from runner import store
+
+METRICS = (
+    "a_ms",
+    "b_ms",
+    "ratio",
+    "ratio_low",
+    "ratio_high",
+    "bootstrap_low",
+    "bootstrap_high",
+    "sessions",
+    "unused",
+    "hosts",
+    "cv_a",
+    "cv_b",
+    "sessions_needed",
+    "kernels_a",
+    "kernels_b",
+    "busy_a_ms",
+    "busy_b_ms",
+    "launch_us",
+)
+
+
+def commit(measured: Measured, run_id: str | None) -> str:
+    """Write the summary into the A/B's run, which is closed then; returns its id. Raises StoreUnreachable."""
+    found = graphs.summary(measured)
+    summary = store.Summary(
+        metrics={f"ab/{name}": float(found[name]) for name in METRICS if found[name] is not None},
+        tags=_tags(found),
+        note=_note(found),
+        files=_files(measured, found),
+    )
+    return store.commit_comparison(measured.manifest, measured.ended_ms, summary, run_id)
+
+
+def _tags(found: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "verdict": found["verdict"] or "none",
+        "verdict_reason": found["reason"],
+        "interval": found["interval"],
+        "flags": ",".join(found["flags"]),
+        "valid": "true",
+    }
+
+
+def _note(found: Mapping[str, Any]) -> str:
+    verdict, low, high = found["verdict"] or "no verdict", found["ratio_low"], found["ratio_high"]
+    return (
+        f"**{verdict}**: {found['arm_a']} / {found['arm_b']} = **{found['ratio']:.3f}** ({low:.3f} to {high:.3f}, "
+        f"{found['interval']})\n\n{found['reason']}\n\n{graphs.markdown([dict(found)])}"
+    )
+
+
+def _files(measured: Measured, found: dict[str, Any]) -> dict[str, str | bytes]:
+    figure = figures.graphs_figure([measured], [found], graphs.paper_rows())
+    return {
+        "summary.json": json.dumps(found, indent=1) + "\n",
+        "summary.md": graphs.markdown([found]),
+        "sessions.png": figures.png(figure),
+    }
