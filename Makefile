@@ -12,7 +12,7 @@ PORT ?= 5000
 # On PATH, so that programs started by a program (mlflow, uv) come from .venv as well.
 venv := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help env cell test lint types check ui bench-overhead floor verify lock clean
+.PHONY: help env cell test lint types check ui bench-overhead floor graphs coverage verify lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +43,12 @@ bench-overhead: env ## Compare steps timed by the harness with bare ones
 
 floor: env ## Print the table of the committed records against their memory floor
 	@$(venv) python -m analysis floor --records experiments/records --format md $(ARGS)
+
+graphs: env ## Print what a CUDA graph is worth, from the committed records, and draw docs/graphs.png
+	@$(venv) python -m analysis graphs --figure docs/graphs.png $(ARGS)
+
+coverage: env ## Simulate how often interval and verdict of an A/B are right
+	@$(venv) python -m analysis coverage $(ARGS)
 
 verify: env ## Recompute every derived number of the committed records
 	@$(venv) python -m runner verify experiments/records

@@ -40,7 +40,7 @@ def _name_rejected(rejected: Sequence[str], of: int) -> None:
     for line in rejected:
         click.echo(f"left out {line}", err=True)
     if rejected:
-        raise BadRecord(f"{len(rejected)} of {of} files are left out of the table")
+        raise BadRecord(f"{len(rejected)} of {of} records are left out of the table")
 
 
 @main.command()

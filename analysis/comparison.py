@@ -7,6 +7,7 @@ Everything is estimated on the logarithm of the sessions' medians, within each h
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -103,9 +104,15 @@ def _check(hosts: Sequence[HostSessions]) -> None:
 def log_ratio(logs: Sequence[tuple[Floats, Floats]]) -> Floats:
     """Log of the ratio a / b, weighted over hosts by their sessions. Each arm of a host is [simulations, sessions]."""
     weights = _weights(logs)
-    each = (np.median(a, axis=1) - np.median(b, axis=1) for a, b in logs)
+    each = (_log_median(a) - _log_median(b) for a, b in logs)
     total: Floats = np.sum([weight * one for weight, one in zip(weights, each, strict=True)], axis=0)
     return total
+
+
+def _log_median(logs: Floats) -> Floats:
+    """Of the medians in ms, as a table shows them: of an even number the logs' own median is another."""
+    middle: Floats = np.log(np.median(np.exp(logs), axis=1))
+    return middle
 
 
 def _weights(logs: Sequence[tuple[Floats, Floats]]) -> list[float]:
@@ -142,7 +149,7 @@ def _root_of_squares(parts: Sequence[Floats]) -> Floats:
 
 def _distances(logs: Floats) -> tuple[Floats, Floats]:
     """From the median [simulations] down and up to the ends of its interval."""
-    middle, (low, high) = np.median(logs, axis=1), median_interval(logs)
+    middle, (low, high) = _log_median(logs), median_interval(logs)
     return middle - low, high - middle
 
 
@@ -204,7 +211,8 @@ def _bootstrap(used: Sequence[HostSessions]) -> tuple[float, float] | None:
     samples = [np.asarray(arm) for host in used for arm in (host.a, host.b)]
     if all(np.ptp(sample) == 0 for sample in samples):
         return None
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of degenerate samples, whose interval is no number and left out below
         found = bootstrap(samples, ratio, n_resamples=RESAMPLES, rng=0, vectorized=True).confidence_interval
     return (float(found.low), float(found.high)) if math.isfinite(found.low + found.high) else None
 

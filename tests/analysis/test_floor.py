@@ -123,8 +123,18 @@ def test_the_readmes_table_is_what_the_command_prints():
 
 
 def test_all_twelve_cells_have_three_sessions():
-    rows = json.loads(command("--format", "json").stdout)
+    rows = [row for row in json.loads(command("--format", "json").stdout) if row["cache"] == "dynamic"]
     assert [(row["sessions"], row["valid"]) for row in rows] == [(3, True)] * 12
+
+
+def test_a_copied_record_is_no_further_session(tmp_path):
+    record.write(example_record(), tmp_path / "a.json")
+    record.write(example_record(), tmp_path / "copy.json")
+    finished = command("--records", str(tmp_path), "--format", "json")
+    (row,) = json.loads(finished.stdout)
+    assert row["sessions"] == 1
+    assert "copy.json: session 0f3c9a52b7d1e846 is in another file as well" in finished.stderr
+    assert finished.returncode == 24
 
 
 @pytest.mark.parametrize("folder", ["", "nowhere"])
@@ -148,6 +158,7 @@ def test_what_verify_rejects_is_named_and_left_out_and_the_command_fails(tmp_pat
 
 def test_all_shows_older_code(tmp_path):
     for index, found in enumerate((of_code("a"), of_code("b", 1))):
+        found["session"]["id"] = f"{index:016}"
         record.write(found, tmp_path / f"{index}.json")
     (row,) = json.loads(command("--records", str(tmp_path), "--format", "json").stdout)
     assert (row["code_key"][0], row["superseded"]) == ("b", 1)

@@ -1,0 +1,170 @@
+"""The statistics of an A/B: arithmetic that can be followed by hand, and what must hold for any sessions."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analysis import comparison
+from analysis.comparison import AMBIGUOUS, FASTER, SAME, SLOWER, HostSessions, compare
+from runner.errors import BadValue
+
+SECONDS = st.floats(min_value=0.1, max_value=1e3, allow_nan=False)
+MIRRORED = {FASTER: SLOWER, SLOWER: FASTER, SAME: SAME, AMBIGUOUS: AMBIGUOUS, None: None}
+
+
+def one_host(a, b):
+    return [HostSessions("host", tuple(a), tuple(b))]
+
+
+@st.composite
+def arms(draw):
+    count = draw(st.integers(5, 12))
+    return tuple(tuple(draw(st.lists(SECONDS, min_size=count, max_size=count))) for _ in range(2))
+
+
+def test_the_ratio_is_that_of_the_median_sessions():
+    a, b = (20.0, 30.0, 22.0, 21.0, 40.0), (8.0, 8.2, 8.1, 8.4, 7.9)
+    assert compare(one_host(a, b)).ratio == pytest.approx(22.0 / 8.1)
+
+
+def test_an_interval_of_five_sessions_is_put_together_from_both_ranges():
+    # median and range of a: 22, 20..40; of b: 8.1, 7.9..8.4. MOVER on logs, a being so much wider that Student's t is
+    # that of its own 4 degrees of freedom (all but):
+    # lower distance: sqrt(ln(22/20)^2 + ln(8.4/8.1)^2), upper: sqrt(ln(40/22)^2 + ln(8.1/7.9)^2)
+    found = compare(one_host((20.0, 30.0, 22.0, 21.0, 40.0), (8.0, 8.2, 8.1, 8.4, 7.9)))
+    down = math.hypot(math.log(22 / 20), math.log(8.4 / 8.1))
+    up = math.hypot(math.log(40 / 22), math.log(8.1 / 7.9))
+    assert math.log(found.ratio / found.low) == pytest.approx(down, rel=0.02)
+    assert math.log(found.high / found.ratio) == pytest.approx(up, rel=0.02)
+
+
+def test_the_interval_of_a_median_of_ten_lies_between_the_second_and_third_from_either_end():
+    # from the 2nd to the 9th of 10: 97.85 %; from the 3rd to the 8th: 89.06 %; 95 % lies between
+    low, high = comparison.median_interval(np.arange(10.0)[None])
+    assert 1 < low[0] < 2
+    assert 7 < high[0] < 8
+    # below six not even the range reaches 95 %
+    assert [float(end[0]) for end in comparison.median_interval(np.arange(5.0)[None])] == [0.0, 4.0]
+
+
+def test_equal_arms_of_like_width_have_the_t_of_all_their_sessions():
+    # widths equal: 2 x 9 = 18 degrees of freedom, t 2.101 instead of 2.262 at 9
+    width = [np.ones(1), np.ones(1)]
+    assert comparison._satterthwaite(width, [9, 9])[0] == pytest.approx(2.101 / 2.262, rel=1e-3)
+    assert comparison._satterthwaite([np.ones(1), np.zeros(1)], [9, 9])[0] == pytest.approx(1.0)
+
+
+def test_cv_is_the_standard_deviation_over_the_mean():
+    # 9, 10, 11, 10, 10: mean 10, squares 1 + 1, sd = sqrt(2 / 4) = 0.7071
+    found = compare(one_host((9.0, 10.0, 11.0, 10.0, 10.0), (5.0,) * 5))
+    assert found.cv_a == pytest.approx(0.07071, rel=1e-3)
+    assert found.cv_b == 0
+
+
+def test_four_times_the_sessions_halve_the_interval():
+    found = compare(one_host((9.9, 10.0, 10.1, 9.95, 10.05), (5.0,) * 5))
+    now = comparison.half_width(math.sqrt(found.low * found.high), found.low, found.high)
+    assert found.sessions_needed == math.ceil(5 * (now / 0.005) ** 2)
+
+
+@given(arms())
+def test_swapped_arms_invert_ratio_interval_and_verdict(both):
+    a, b = both
+    found, swapped = compare(one_host(a, b)), compare(one_host(b, a))
+    assert swapped.ratio == pytest.approx(1 / found.ratio)
+    assert (swapped.low, swapped.high) == pytest.approx((1 / found.high, 1 / found.low))
+    assert swapped.verdict == MIRRORED[found.verdict]
+
+
+@given(arms(), st.floats(0.01, 100))
+def test_a_slower_clock_changes_nothing(both, factor):
+    a, b = both
+    found = compare(one_host(a, b))
+    scaled = compare(one_host([factor * value for value in a], [factor * value for value in b]))
+    assert (scaled.ratio, scaled.low, scaled.high) == pytest.approx((found.ratio, found.low, found.high))
+
+
+@given(arms(), st.randoms(use_true_random=False))
+def test_the_order_of_sessions_does_not_matter(both, random):
+    a, b = map(list, both)
+    found = compare(one_host(a, b))
+    random.shuffle(a)
+    random.shuffle(b)
+    again = compare(one_host(a, b))
+    assert (again.ratio, again.low, again.high) == pytest.approx((found.ratio, found.low, found.high))
+
+
+@given(arms())
+def test_the_interval_holds_the_ratio(both):
+    found = compare(one_host(*both))
+    assert found.low <= found.ratio * (1 + 1e-12)
+    assert found.ratio <= found.high * (1 + 1e-12)
+
+
+def test_the_same_sessions_twice_are_the_same():
+    found = compare(one_host((10.0,) * 5, (10.0,) * 5))
+    assert (found.verdict, found.low, found.high, found.bootstrap) == (SAME, 1.0, 1.0, None)
+
+
+@pytest.mark.parametrize(
+    ("a_ms", "verdict"), [(10.3, FASTER), (9.7, SLOWER), (10.0, SAME), (10.05, SAME), (10.1, AMBIGUOUS)]
+)
+def test_the_verdict_is_by_the_whole_interval(a_ms, verdict):
+    spread = (-0.01, -0.005, 0.0, 0.005, 0.01)  # the interval is about ±0.1 %
+    found = compare(one_host([a_ms + each for each in spread], [10 + each for each in spread]))
+    assert found.verdict == verdict
+    assert found.reason
+
+
+def test_what_is_open_is_told_with_the_sessions_that_would_settle_it():
+    found = compare(one_host((10.0, 10.2, 10.4, 10.1, 10.3), (10.0, 10.2, 10.1, 9.9, 10.3)))
+    assert found.verdict == AMBIGUOUS
+    assert f"{found.sessions_needed} sessions for ±0.5 %" in found.reason
+
+
+def test_below_five_sessions_there_is_a_range_and_no_verdict():
+    found = compare(one_host((20.0, 22.0, 30.0), (8.0, 8.1, 8.2)))
+    assert (found.verdict, found.interval, found.sessions_needed, found.bootstrap) == (None, "range", None, None)
+    assert (found.low, found.high) == (20.0 / 8.2, 30.0 / 8.0)
+    assert "no verdict below 5" in found.reason
+    assert compare(one_host((20.0,), (8.0,))).interval == "none"
+
+
+def test_the_ratio_is_taken_within_hosts():
+    # one host is twice as slow in everything: pooled medians would mix 20 with 20, each host says 2
+    slow = HostSessions("slow", (40.0,) * 5, (20.0,) * 5)
+    fast = HostSessions("fast", (20.0,) * 5, (10.0,) * 5)
+    found = compare([slow, fast])
+    assert (found.ratio, found.hosts, found.sessions) == (pytest.approx(2.0), 2, 10)
+
+
+def test_a_host_with_fewer_than_five_sessions_is_told_and_not_used():
+    whole, few = HostSessions("one", (20.0,) * 5, (10.0,) * 5), HostSessions("two", (90.0,) * 2, (10.0,) * 2)
+    found = compare([whole, few])
+    assert (found.ratio, found.sessions, found.unused, found.hosts) == (pytest.approx(2.0), 5, 2, 1)
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        [],
+        one_host((), ()),
+        one_host((1.0, 2.0), (1.0,)),
+        one_host((0.0,), (1.0,)),
+        one_host((math.nan,), (1.0,)),
+        one_host((-1.0,), (1.0,)),
+        one_host((math.inf,), (1.0,)),
+    ],
+)
+def test_what_is_no_comparison_is_refused_in_one_line(hosts):
+    with pytest.raises(BadValue):
+        compare(hosts)
+
+
+def test_scipys_bootstrap_is_beside_it():
+    found = compare(one_host((9.9, 10.0, 10.1, 9.95, 10.05, 10.2), (5.0, 5.01, 5.02, 4.99, 5.03, 5.0)))
+    low, high = found.bootstrap
+    assert low < found.ratio < high
