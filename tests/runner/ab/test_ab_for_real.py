@@ -1,0 +1,111 @@
+"""Whole A/Bs on this machine's CPU, as a user runs them: killed, gone on with, compared, imported."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+TINY = ("--gpu", "cpu", "--model", "tiny", "--ctx", "64")
+
+
+def environment(folder: Path) -> dict[str, str]:
+    uri = f"sqlite:///{folder}/mlflow.db"
+    return {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": uri}
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def runs(folder: Path) -> list[Any]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    return list(client.search_runs([each.experiment_id for each in client.search_experiments()]))
+
+
+@pytest.mark.slow
+def test_dynamic_against_static_is_measured_killed_gone_on_with_compared_and_imported(tmp_path: Path) -> None:
+    ab = ("runner", "ab", "--field", "cache", "--a", "dynamic", "--b", "static", *TINY, "--spool", "spool")
+    command = [sys.executable, "-m", *ab, "--sessions", "5"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("a 1/5  dynamic")
+    time.sleep(1.5)  # inside the second session
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = run(tmp_path, *ab, "--sessions", "5")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.splitlines()[0].startswith("b 1/5  static")
+    assert "left, about" in finished.stdout
+    (folder,) = (tmp_path / "spool").glob("ab-*")
+    found = json.loads((folder / "ab.json").read_text())
+    assert [block["order"] for block in found["blocks"]] == ["abba", "baab", "ab"]
+    assert run(tmp_path, "runner", "verify", "spool").stdout == "ok 11 records\n"
+
+    compared = run(tmp_path, "analysis", "ab", "spool", "--format", "json")
+    (row,) = json.loads(compared.stdout)
+    assert (row["arm_a"], row["arm_b"], row["sessions"], row["interval"]) == ("dynamic", "static", 5, "ci95")
+    assert row["verdict"] in ("FASTER", "SLOWER", "SAME", "AMBIGUOUS")
+    assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
+
+    imported = run(tmp_path, "runner", "import", "spool")
+    assert imported.stdout.startswith("10 imported, 0 already there\n1 A/Bs: ")
+    assert run(tmp_path, "analysis", "ab", "spool", "--commit").returncode == 0
+    again = run(tmp_path, "runner", "import", "spool")
+    assert again.stdout.startswith("0 imported, 10 already there\n1 A/Bs: ")
+    stored = runs(tmp_path)
+    assert len(stored) == 11
+    (summary,) = [each for each in stored if "ab" in each.data.tags]
+    assert summary.info.status == "FINISHED"
+    assert summary.data.metrics["ab/ratio"] == pytest.approx(row["ratio"])
+    assert summary.data.tags["verdict"] == row["verdict"]
+
+
+@pytest.mark.slow
+def test_an_a_a_under_mlflow_run_ends_in_its_summary_run(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    NEEDED = ("runner", "experiments", "MLproject", "python_env.yaml")
+
+    for name in (*NEEDED, "analysis", "docs"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    parameters = ("gpu=cpu", "model=tiny", "ctx=64", "sessions=5", "cache=static")
+    chosen = [part for parameter in parameters for part in ("-P", parameter)]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    finished = subprocess.run(
+        [sys.executable, "-m", "mlflow", "run", ".", "-e", "ab", "--env-manager", "local", *chosen],
+        cwd=tmp_path,
+        env={**environment(tmp_path), "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    stored = runs(tmp_path)
+    assert [each.info.status for each in stored] == ["FINISHED"] * 11
+    (summary,) = [each for each in stored if "ab" in each.data.tags]
+    assert summary.info.run_name.startswith("A/A tiny 64")
+    assert summary.data.tags["verdict"] in ("FASTER", "SLOWER", "SAME", "AMBIGUOUS")
+    assert summary.data.tags["verdict_reason"]
+    assert summary.data.metrics["ab/sessions"] == 5
+    assert 0.5 < summary.data.metrics["ab/ratio"] < 2
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    names = {each.path for each in client.list_artifacts(summary.info.run_id)}
+    assert names == {"ab.json", "summary.json", "summary.md", "sessions.png"}
+    assert list((tmp_path / "spool").glob(".runs/*")) == []

@@ -1,0 +1,273 @@
+"""An A/B's sessions: their order, what is measured again and what not, and what may not be compared."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner.ab import arms, blocks, check, cooling, manifest, measure
+from runner.ab.manifest import Manifest, SessionEntry
+from runner.errors import BadPair, BadValue, Interrupted, InvalidSession, StoreUnreachable
+from runner.machine import host
+from runner.records import record
+from runner.request import Request
+from runner.session import Finished, Settings
+from tests.records import cpu_record
+
+REQUEST = Request(gpu="cpu", model="tiny", ctx="64")
+Run = Callable[..., Path]
+
+
+class Worker:
+    """Stands in for `run_session`: leaves the record that a session of that cell would leave. `fate` of a session is an
+    exception to raise, or a change to make to its record."""
+
+    def __init__(self) -> None:
+        self.fates: dict[int, Any] = {}
+        self.count = 0
+
+    def __call__(self, request: Request, index: int, _started_ms: int, settings: Settings) -> Finished:
+        number, self.count = self.count, self.count + 1
+        fate = self.fates.get(number)
+        if isinstance(fate, BaseException):
+            raise fate
+        found = self._record(request, index, number)
+        error = fate(found) if fate else None
+        settings.spool.mkdir(parents=True, exist_ok=True)
+        path = settings.spool / record.file_name(found)
+        record.write(found, path)
+        return Finished(found, path, store_error=error)
+
+    def _record(self, request: Request, index: int, number: int) -> dict[str, Any]:
+        from runner.resolve import resolve
+
+        plan = resolve(request, ())
+        found = cpu_record(
+            cell=plan.cell.to_json(),
+            model={"name": plan.cell.model, "shape": plan.model.shape.to_json()},
+            session={
+                "id": f"{number:016x}",
+                "index": index,
+                "study": plan.study,
+                "seed": plan.seed,
+                "started_ms": 1_760_000_000_000 + 30_000 * number,
+                "finished_ms": 1_760_000_000_000 + 30_000 * number + 20_000,
+            },
+        )
+        found["keys"] |= {"host_id": host.host_id(None), "code_key": plan.cell.key}
+        return found
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
+    stand_in = Worker()
+    monkeypatch.setattr(measure, "run_session", stand_in)
+    return stand_in
+
+
+@pytest.fixture
+def run(tmp_path: Path, worker: Worker) -> Run:  # noqa: ARG001 (the worker has to stand in for the real one)
+    settings = Settings(tmp_path, None, None, False, 60.0, lambda _text, _seconds: None)
+
+    def call(sessions: int = 3, field: str = "cache", **changes: Any) -> Path:
+        values = ("dynamic", "static") if field == "cache" else ("auto", "auto")
+        pair = arms.pair(replace(REQUEST, **changes), field, *values, ())
+        return measure.measure(pair, sessions, 0, settings, lambda _progress: None)
+
+    return call
+
+
+def read(folder: Path) -> Manifest:
+    return manifest.read(folder / "ab.json")
+
+
+def order(folder: Path) -> list[str]:
+    return ["".join(entry.arm for entry in block.sessions) for block in read(folder).blocks]
+
+
+def test_both_arms_take_turns_in_balanced_blocks(worker: Worker, run: Run) -> None:
+    folder = run(sessions=5)
+    assert order(folder) == ["abba", "baab", "ab"]
+    assert Counter("".join(order(folder))) == {"a": 5, "b": 5}
+    assert worker.count == 10
+    assert [entry.index for entry in read(folder).sessions] == list(range(10))
+
+
+def test_what_is_measured_is_not_measured_again_and_more_go_on(worker: Worker, run: Run) -> None:
+    folder = run(sessions=2)
+    run(sessions=2)
+    assert worker.count == 4
+    run(sessions=3)
+    assert (worker.count, order(folder), read(folder).asked) == (6, ["abba", "ba"], (2, 3))
+    assert not read(folder).as_declared
+
+
+def test_an_a_a_runs_one_cell_in_both_arms(run: Run) -> None:
+    folder = run(sessions=2, field="none")
+    found = read(folder)
+    assert found.arms["a"].cell_key == found.arms["b"].cell_key
+    assert order(folder) == ["abba"]
+
+
+def test_an_interrupted_ab_goes_on_in_its_block(worker: Worker, run: Run, tmp_path: Path) -> None:
+    worker.fates[2] = Interrupted("stopped by Ctrl-C")
+    with pytest.raises(Interrupted):
+        run(sessions=2)
+    (folder,) = tmp_path.glob("ab-*")
+    assert order(folder) == ["ab"]
+    run(sessions=2)
+    assert (order(folder), worker.count) == (["abba"], 5)
+
+
+def test_a_session_written_just_before_a_kill_is_taken_up(
+    worker: Worker, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        add, left = measure._Run._add, 2
+
+        def killed(self: Any, *arguments: Any, **named: Any) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            add(self, *arguments, **named)
+
+        patched.setattr(measure._Run, "_add", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(sessions=2)
+    (folder,) = tmp_path.glob("ab-*")
+    assert (order(folder), worker.count) == (["ab"], 3)
+    run(sessions=2)
+    assert (order(folder), worker.count) == (["abba"], 4)
+
+
+def test_another_host_begins_a_new_block_and_the_incomplete_one_is_kept(
+    worker: Worker, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.fates[1] = Interrupted("stopped")
+    with pytest.raises(Interrupted):
+        run(sessions=2)
+    here = host.host_id(None)
+    monkeypatch.setattr(host, "host_id", lambda _uuid: "f" * 12)
+    run(sessions=2)
+    (folder,) = tmp_path.glob("ab-*")
+    found = read(folder)
+    assert [(block.host_id, block.is_complete) for block in found.blocks] == [(here, False), ("f" * 12, True)]
+    assert order(folder) == ["a", "baab"]
+    assert found.done == 2
+
+
+def test_a_session_that_is_not_valid_ends_it_and_its_block_is_not_used(
+    worker: Worker, run: Run, tmp_path: Path
+) -> None:
+    def spoil(found: dict[str, Any]) -> None:
+        found["valid"], found["reasons"] = False, ["gate ctx: logit error 1 exceeds the bound 0.1"]
+
+    worker.fates[1] = spoil
+    with pytest.raises(InvalidSession, match="gate ctx"):
+        run(sessions=2)
+    (folder,) = tmp_path.glob("ab-*")
+    run(sessions=2)
+    assert order(folder) == ["ab", "baab"]
+    assert [block.is_complete for block in read(folder).blocks] == [False, True]
+    assert len(list(folder.glob("tiny-*.json"))) == 6  # all are kept
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda found: found["environment"].update(torch="9.9"), "torch is 9.9, and was"),
+        (lambda found: found["keys"].update(code_key="0" * 12), "code has changed"),
+        (lambda found: found["keys"].update(cell_key="0" * 12), "another cell than declared"),
+    ],
+)
+def test_what_may_not_be_compared_ends_it(worker: Worker, run: Run, change: Any, said: str) -> None:
+    worker.fates[3] = lambda found: change(found)
+    with pytest.raises(BadPair, match=said):
+        run(sessions=2)
+
+
+def test_a_store_that_is_away_keeps_nothing_from_being_measured(worker: Worker, run: Run) -> None:
+    worker.fates[0] = lambda _found: StoreUnreachable("the store is away")
+    with pytest.raises(StoreUnreachable):
+        run(sessions=2)
+    assert worker.count == 4
+
+
+def test_two_processes_do_not_measure_one_ab(run: Run) -> None:
+    folder = run(sessions=1)
+    with manifest.alone(folder), pytest.raises(BadValue, match="another process is measuring this A/B"):
+        run(sessions=2)
+
+
+def test_another_seed_study_or_protocol_is_another_ab(run: Run) -> None:
+    folders = {run(sessions=1), run(sessions=1, seed="1"), run(sessions=1, study="x"), run(sessions=1, steps="40")}
+    assert len(folders) == 4
+
+
+def test_the_manifest_of_a_complete_ab_fits_its_records(run: Run) -> None:
+    folder = run(sessions=3)
+    records = {path.stem[-16:]: json.loads(path.read_text()) for path in folder.glob("tiny-*.json")}
+    assert list(check.differences(read(folder), records)) == []
+    other = copy.deepcopy(records)
+    next(iter(other.values()))["protocol"]["steps"] = 31
+    assert len(list(check.differences(read(folder), other))) == 1
+
+
+@given(st.integers(1, 12), st.lists(st.sampled_from(["ok", "other host", "invalid"]), max_size=12))
+def test_whatever_happens_complete_blocks_are_balanced_and_on_one_host(wanted: int, events: list[str]) -> None:
+    pair = arms.pair(REQUEST, "cache", "dynamic", "static", ())
+    grown, host_id, index = manifest.declare(pair, wanted, 0), "one", 0
+    for _ in range(200):
+        grown = blocks.opened(grown, host_id, wanted)
+        if grown.done >= wanted:
+            break
+        event = events.pop() if events else "ok"
+        if event == "other host":
+            host_id += "'"
+            continue
+        arm = grown.blocks[-1].next_arm
+        grown = blocks.with_session(grown, SessionEntry(index, arm, str(index), "f", event == "ok", 0.0))
+        index += 1
+    assert grown.done >= wanted
+    for block in grown.complete:
+        arms_of = [entry.arm for entry in block.sessions]
+        assert arms_of.count("a") == arms_of.count("b")
+    assert blocks.remaining(grown, host_id, wanted) == {"a": 0, "b": 0}
+
+
+def test_what_is_left_is_counted_for_each_arm() -> None:
+    pair = arms.pair(REQUEST, "cache", "dynamic", "static", ())
+    grown = blocks.opened(manifest.declare(pair, 5, 0), "one", 5)
+    assert blocks.remaining(grown, "one", 5) == {"a": 5, "b": 5}
+    grown = blocks.with_session(grown, SessionEntry(0, "a", "0", "f", True, 0.0))
+    assert blocks.remaining(grown, "one", 5) == {"a": 4, "b": 5}
+    assert blocks.remaining(grown, "another", 5) == {"a": 5, "b": 5}
+
+
+@pytest.mark.parametrize(("temperatures", "polls"), [([60], 0), ([80, 70, 64], 2), ([None], 0)])
+def test_a_hot_card_is_waited_for(temperatures: list[Any], polls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    left, slept = list(temperatures), []
+    monkeypatch.setattr(cooling.nvml, "snapshot", lambda _uuid: {"temperature_c": left.pop(0)})
+    monkeypatch.setattr(cooling.time, "sleep", slept.append)
+    said: list[str] = []
+    cooling.cool_down("GPU-1", lambda text, _seconds: said.append(text))
+    assert (len(slept), len(said)) == (polls, polls)
+
+
+def test_a_card_that_does_not_cool_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10_000, 100))
+    monkeypatch.setattr(cooling.nvml, "snapshot", lambda _uuid: {"temperature_c": 90})
+    monkeypatch.setattr(cooling.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(cooling.time, "monotonic", lambda: next(clock))
+    assert cooling.cool_down("GPU-1", lambda _text, _seconds: None) >= cooling.LONGEST_WAIT_S
+    assert cooling.cool_down(None, lambda _text, _seconds: None) == 0.0
