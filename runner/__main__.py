@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import sys
 import time
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import DecodeFloorError, DiskFull, Failure, Interrupted, MissingPackage
 from runner.machine import signals
+from runner.request import DEFAULT_SPOOL
 
 if TYPE_CHECKING:
     from runner.store import EntryRun
 
+SPOOL_OPTION = "--spool"
 TRACEBACK_VARIABLE = "DECODE_FLOOR_TRACEBACK"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -28,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         # a module that a signal cuts off in the middle of its import could not be used to close the run
         with signals.held():
-            run = _entry_run()
+            run = _entry_run(arguments)
         _command_line(arguments, started_ms, run)
         code = 0
     except SystemExit as ended:
@@ -40,17 +44,28 @@ def main(arguments: Sequence[str]) -> int:
     return code
 
 
-def _entry_run() -> EntryRun | None:
-    """The run that MLflow made for this command, whose death is watched for; None where MLflow did not start us."""
+def _entry_run(arguments: Sequence[str]) -> EntryRun | None:
+    """The run that MLflow made for this command, whose death is watched for; None where MLflow did not start us.
+
+    It is marked in the spool before anything slow is imported: from then on an import finds it, should we be killed.
+    """
     from runner import store
     from runner.machine import parentwatch
 
     run = store.entry_run()
     if run is not None:
+        run.mark(_spool(arguments))
         # MLflow's telemetry thread would wake up, and use the network, inside timed windows
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         parentwatch.watch_ancestors(lambda: signals.explain(parentwatch.DEATH_MESSAGE))
     return run
+
+
+def _spool(arguments: Sequence[str]) -> Path:
+    """Where the command line will look for the spool, read without its parser."""
+    given = [after for before, after in itertools.pairwise(arguments) if before == SPOOL_OPTION]
+    given += [each.partition("=")[2] for each in arguments if each.startswith(f"{SPOOL_OPTION}=")]
+    return Path(given[0]) if given else DEFAULT_SPOOL
 
 
 def _command_line(arguments: Sequence[str], started_ms: int, run: EntryRun | None) -> None:

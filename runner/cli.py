@@ -21,14 +21,13 @@ from runner.errors import BadRecord, BadValue, InvalidSession, MissingPackage, S
 from runner.machine import nvml
 from runner.records import record
 from runner.records import spool as spools
-from runner.request import NONE, Request
+from runner.request import DEFAULT_SPOOL, NONE, Request
 from runner.session import Commit, Finished, Settings, run_session
 from runner.store.view import run_name
 from runner.vocabulary import AUTO
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-DEFAULT_SPOOL = Path("spool")
 SESSIONS = click.IntRange(min=1)
 LONGEST_TIMEOUT_S = 7 * 24 * 3600
 VERIFY_LINES = 20  # shown of one file
@@ -128,8 +127,6 @@ def _session_options(function: Function) -> Function:
 @click.pass_obj
 def cell(start: Start, /, spool: Path | None, sessions: int, share_host: bool, timeout: float, **request: str) -> None:
     """Measure one cell: a GPU, a model, a context, a weight format and a way to run it."""
-    if start.run is not None:
-        start.run.mark(spool or DEFAULT_SPOOL)
     settings = _settings(start.run, spool, share_host, timeout)
     errors = [error for error in _sessions(Request(**request), sessions, start.ms, settings) if error]
     if errors:
@@ -165,8 +162,6 @@ def ab(
     **request: str,
 ) -> None:
     """Measure two cells that differ in one field, in turns; the same command again goes on where it stopped."""
-    if start.run is not None:
-        start.run.mark(spool or DEFAULT_SPOOL)
     settings = _settings(start.run, spool, share_host, timeout)
     wanted = Request(**request)
     pair = arms.pair(wanted, field, value_a, value_b, () if wanted.gpu == resolve.CPU else nvml.list_gpus())

@@ -6,9 +6,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
-from runner import floors, judgement, metrics, protocol, registry
+from runner import catalogue, floors, judgement, metrics, protocol, registry
 from runner.cell import Cell
 from runner.errors import BadRecord
 from runner.records import record
@@ -19,6 +20,11 @@ from runner.worker import codekey
 
 RELATIVE_TOLERANCE = 1e-9
 PASSES = {CPU: ("wall",), CUDA: ("wall", "span", "rate", "busy")}
+REQUESTED = ("gpu", "model", "ctx", "quant", "weights")
+PHASES = ("start", "import", "probe", "build", "reference", "verify", "prefill", "steps", "total")
+ATTENTION_BACKENDS = (*judgement.DETERMINISTIC_ATTENTION, "cudnn", "unknown")
+OTHERS, SUMMED_ROWS = "(others)", 24  # the last row of a long profile, and how many a short one has at most
+COUNT_ROUNDING = 0.005
 CUT_NAME_LENGTH = 100  # no worker cut a kernel's name to less
 
 Record = Mapping[str, Any]
@@ -71,6 +77,11 @@ def _head_differences(found: Record) -> Iterator[str]:
     if named is not None and named != protocol.Protocol(**counts):
         yield f"protocol: {counts['name']} has {named.warmup} warm-up and {named.steps} timed steps"
     yield from _pair_differences(cell)
+    if missing := [name for name in REQUESTED if name not in found["request"]]:
+        yield f"request: without {', '.join(missing)}"
+    known = catalogue.models().get(cell["model"])
+    if known is not None and known.shape.to_json() != found["model"]["shape"]:
+        yield f"model.shape: not that of {cell['model']}"
 
 
 def _unequal(place: str, stored: Any, other_place: str, other: Any) -> Iterator[str]:
@@ -105,6 +116,7 @@ def _content_differences(found: Record) -> Iterator[str]:
     yield from _pass_differences(found)
     yield from _gate_differences(found)
     yield from _actual_differences(found)
+    yield from _witness_differences(found)
     for name, stated in found["limits"].items():
         if stated > judgement.LIMITS[name]:
             yield f"limits.{name}: {stated} stated, looser than {judgement.LIMITS[name]}"
@@ -198,10 +210,30 @@ def _check_differences(check: Record, positions: list[int]) -> Iterator[str]:
             yield f"{place}: {len(check[series])} {series} for {len(positions)} positions"
 
 
+def _witness_differences(found: Record) -> Iterator[str]:
+    """What nothing else is derived from, and yet cannot be anything."""
+    if missing := [phase for phase in PHASES if phase not in found["cost_s"]]:
+        yield f"cost_s: without {', '.join(missing)}"
+    if found["session"].get("finished_ms", 0) < found["session"]["started_ms"]:
+        yield "session.finished_ms: before it began"
+    at_least = floors.PROBE_CACHES * (metrics.lookup(found, "gpu.last_level_cache_bytes") or 0)
+    if found["probes"].get("read_bytes", at_least) < at_least:
+        yield f"probes.read_bytes: {found['probes']['read_bytes']}, at least {at_least} are read past the cache"
+    kernels, rows = metrics.lookup(found, "latency.kernels_per_step"), found["kernels"]
+    complete = bool(rows) and (rows[-1]["name"] == OTHERS or len(rows) <= SUMMED_ROWS)
+    counted = sum(row["count"] for row in rows)
+    steps = metrics.lookup(found, "passes.busy.kernels")
+    if complete and steps and abs(counted - mean(steps)) > COUNT_ROUNDING * (len(rows) + 1):
+        yield f"kernels: {counted:g} a step in all rows, {kernels:g} in passes.busy"
+
+
 def _actual_differences(found: Record) -> Iterator[str]:
     cell, actual = found["cell"], found["actual"]
     for field in ("runtime", "kernel", "cache"):
         yield from _unequal(f"actual.{field}", actual[field], f"cell.{field}", cell[field])
+    if actual["attention_backend"] not in ATTENTION_BACKENDS:
+        backend = shown(actual["attention_backend"])
+        yield f"actual.attention_backend: {backend} is none of {', '.join(ATTENTION_BACKENDS)}"
     mode = registry.runtime(cell["runtime"]).DECLARATION.graph_mode_with(cell["options"])
     yield from _unequal("actual.graph_mode", actual["graph_mode"], f"that of {cell['runtime']}", mode)
     signatures = registry.kernel(cell["kernel"]).DECLARATION.signatures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from runner.errors import BadValue
 from runner.vocabulary import AUTO, plain_token
@@ -10,6 +11,7 @@ from runner.vocabulary import AUTO, plain_token
 SYNTHETIC = "synthetic"
 HUB = "hub"
 NONE = "none"
+DEFAULT_SPOOL = Path("spool")
 LARGEST_NUMBER = 2**63 - 1
 
 

@@ -68,10 +68,14 @@ def run_session(request: Request, index: int, started_ms: int, settings: Setting
     job = _job(request, plan, index, started_ms, settings)
     path = Path(job.record_path)
     store.forget_runs(spool.clear_abandoned(path.parent))
-    with spool.reserved(path, _reserve_bytes(plan.protocol)), _host(job, settings) as ready:
+    with spool.reserved(path, _reserve_bytes(plan.protocol)):
         if settings.run is not None:
             store.remember_run(path, settings.run.id)
-        return _committed(_measured(ready, plan, settings), path, settings)
+        # what can never fit need not wait for the host
+        if refused := _refused(job, plan, plan.memory_bytes or host.memory_bytes()):
+            return _committed(refused, path, settings)
+        with _host(job, settings) as ready:
+            return _committed(_measured(ready, plan, settings), path, settings)
 
 
 def _reserve_bytes(protocol: Protocol) -> int:
@@ -116,13 +120,19 @@ def _job(request: Request, plan: Plan, index: int, started_ms: int, settings: Se
     return replace(job, record_path=str((settings.spool / record.file_name(record_head(job))).resolve()))
 
 
-def _measured(job: Job, plan: Plan, settings: Settings) -> dict[str, Any]:
-    """The record of the session, whatever became of it."""
+def _refused(job: Job, plan: Plan, memory_bytes: int) -> dict[str, Any] | None:
+    """The record of a session that cannot fit into so much memory; None where it can."""
     try:
-        available = plan.memory_bytes or host.available_memory_bytes()
-        fit.check(plan.cell, plan.model.shape, plan.protocol, plan.device.kind, available)
+        fit.check(plan.cell, plan.model.shape, plan.protocol, plan.device.kind, memory_bytes)
     except Infeasible as error:
         return launch.failure_record(job, launch.outcome(error))
+    return None
+
+
+def _measured(job: Job, plan: Plan, settings: Settings) -> dict[str, Any]:
+    """The record of the session, whatever became of it."""
+    if refused := _refused(job, plan, plan.memory_bytes or host.available_memory_bytes()):
+        return refused
     folder = None if plan.checkpoint is None else str(checkpoint.fetch(plan.checkpoint))
     return launch.run_worker(replace(job, checkpoint=folder), settings.timeout_s, settings.on_progress)
 

@@ -8,6 +8,7 @@ import pytest
 
 from runner import recompute
 from runner.records import record, spool
+from runner.worker import bench
 from tests.mutants_report import render
 
 ROOT = Path(__file__).parents[1]
@@ -41,3 +42,15 @@ def test_every_mutant_was_rejected_by_twice_the_cap_and_the_right_path_accepted(
 @pytest.mark.parametrize("path", MUTANT_REPORTS, ids=lambda path: path.name)
 def test_the_mutants_page_is_rendered_from_its_data(path):
     assert render(json.loads(path.read_text())) in (ROOT / "docs" / "mutants.md").read_text()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "overhead").glob("*.json")), ids=lambda path: path.name)
+def test_what_the_harness_costs_is_rendered_from_its_figures(path):
+    lines = bench.lines(json.loads(path.read_text()))
+    assert "\n".join(f"    {line}" for line in lines) in (ROOT / "docs" / "methodology.md").read_text()
+
+
+def test_the_harness_costs_a_captured_step_on_the_h200_at_most_half_a_percent():
+    report = json.loads((ROOT / "docs" / "overhead" / "h200-graph.json").read_text())
+    assert report["runtime"] == "graph"
+    assert report["ratio"][0] <= 1.005

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from runner.errors import BadRecord
 from runner.store import connection, experiment
 from runner.store.view import COMMITTED_TAG, SESSION_TAG, View, view
+from runner.store.views import GROUP_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,6 +50,7 @@ def store_view(client: MlflowClient, shown: View, run_id: str | None) -> Committ
     filled = COMMITTED_TAG in run.data.tags
     if filled:
         _check_same(run, shown)
+        _add_group(client, run, shown)
     else:
         experiment.describe(client, run.info.experiment_id)
         _fill(client, run, shown)
@@ -63,6 +65,12 @@ def _check_same(run: Run, shown: View) -> None:
             f"session {shown.session} is already in the store (run {run.info.run_id}) with other content: "
             "a record never changes once it is committed; compare the two files"
         )
+
+
+def _add_group(client: MlflowClient, run: Run, shown: View) -> None:
+    """A run of before there were groups gets its own: without one the view leaves it out."""
+    if GROUP_TAG not in run.data.tags:
+        client.set_tag(run.info.run_id, GROUP_TAG, shown.tags[GROUP_TAG])
 
 
 def _session_run(client: MlflowClient, session: str) -> Run | None:

@@ -103,8 +103,11 @@ def _close_abandoned(client: MlflowClient, left: Path) -> bool:
     if run is None:
         return False
     is_open = run.info.lifecycle_stage == "active" and run.info.status in OPEN
-    if is_open:
+    # MLflow, where it outlived us, has closed the run, but could not know why
+    unexplained = run.info.status == "FAILED" and "reason" not in run.data.tags
+    if is_open or unexplained:
         _log_tags(client, left.name, ABANDONED)
+    if is_open:
         terminate(client, left.name, "FAILED")
     left.unlink(missing_ok=True)
-    return is_open
+    return is_open or unexplained

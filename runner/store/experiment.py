@@ -56,13 +56,14 @@ def places(client: MlflowClient) -> list[str]:
 
 
 def describe(client: MlflowClient, experiment_id: str) -> None:
-    """Add description and views where the experiment of one of our runs lacks them; what someone wrote there stays.
+    """Give the experiment of one of our runs its description, unless someone wrote one, and our views as they are now.
 
     Also in MLflow's own experiment, where a plain `mlflow run .` puts its run and no MLproject can say otherwise.
     """
     has = client.get_experiment(experiment_id).tags
     for name, value in _tags().items():
-        if name not in has:
+        is_ours = name.startswith(TAG_PREFIX)
+        if name not in has or (is_ours and has[name] != value):
             client.set_experiment_tag(experiment_id, name, value)
 
 

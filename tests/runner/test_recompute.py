@@ -182,6 +182,17 @@ LIES = [
         (example_record, put(f"limits.{name}", lambda limit: limit * 2), f"limits.{name}: ")
         for name in judgement.LIMITS
     ),
+    (example_record, put("request", {}), "request: without gpu, model, ctx, quant, weights"),
+    (example_record, put("cost_s", {"prefill": 0.4, "steps": 6.2, "total": 21.0}), "cost_s: without start, import"),
+    (example_record, put("session.finished_ms", 1), "session.finished_ms: before it began"),
+    (example_record, put("probes.read_bytes", 1), "probes.read_bytes: 1, at least"),
+    (
+        example_record,
+        put("kernels", lambda rows: [*rows[:-1], {"name": "invented", "count": 1.0, "us": 1.0}, rows[-1]]),
+        "kernels: 842 a step in all rows, 841 in passes.busy",
+    ),
+    (example_record, put("model.shape", lambda shape: {**shape, "layers": 27}), "model.shape: not that of qwen2.5-7b"),
+    (example_record, put("actual.attention_backend", "foo"), "actual.attention_backend: 'foo' is none of"),
     (example_record, put("actual.kernel", "torch-cpu"), "actual.kernel: 'torch-cpu', but cell.kernel is 'cublas'"),
     (example_record, put("actual.runtime", "graph"), "actual.runtime: 'graph', but cell.runtime is 'eager'"),
     (example_record, put("actual.cache", "dynamic"), "actual.cache: 'dynamic', but cell.cache is 'static'"),

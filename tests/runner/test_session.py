@@ -131,6 +131,15 @@ def test_what_cannot_fit_leaves_a_record_and_starts_nothing(
     assert "needs about" in outcome["message"]
 
 
+def test_what_can_never_fit_does_not_wait_for_the_host(
+    settings: MakeSettings, card: Callable[..., InstalledGpu], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nvml, "list_gpus", lambda: (card("NVIDIA L4", memory_bytes=24 * 10**9),))
+    monkeypatch.setattr(hostlock, "hold", lambda *_: pytest.fail("waited"))
+    finished = run(settings(), Request(gpu="l4", model="llama-3.1-8b", ctx="100000"))
+    assert finished.record["outcome"]["status"] == "infeasible"
+
+
 def test_what_cannot_fit_is_refused_before_it_is_downloaded(
     settings: MakeSettings, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:

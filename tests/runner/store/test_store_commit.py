@@ -237,6 +237,23 @@ def test_the_experiment_where_mlflow_put_its_run_gets_the_views_too(sqlite_uri: 
     assert store.cells_addresses("http://127.0.0.1:5000") == [("Default", address)]
 
 
+def test_views_of_an_older_version_are_replaced(sqlite_uri: str) -> None:
+    client = MlflowClient(tracking_uri=sqlite_uri)
+    made = client.create_experiment("decode-floor", tags={"mlflow.sharedViewState.cells": "older"})
+    store.commit(example_record(), None)
+    saved = json.loads(json.loads(client.get_experiment(made).tags["mlflow.sharedViewState.cells"])["state"])
+    assert saved["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "group"}]
+
+
+def test_a_run_of_before_there_were_groups_gets_its_own_when_it_is_imported_again(sqlite_uri: str) -> None:
+    client = MlflowClient(tracking_uri=sqlite_uri)
+    run_id = store.commit(example_record(), None)
+    group = client.get_run(run_id).data.tags["group"]
+    client.delete_tag(run_id, "group")
+    assert store.commit(example_record(), None) == run_id
+    assert client.get_run(run_id).data.tags["group"] == group
+
+
 def test_only_sessions_that_may_be_averaged_are_in_one_group() -> None:
     plain = example_record()
     assert re.fullmatch(r"qwen2\.5-7b 2048 bf16 eager static h200 [0-9a-f]{6}", view.group(plain))

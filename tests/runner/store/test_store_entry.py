@@ -108,6 +108,33 @@ def test_the_run_of_a_killed_entry_is_closed_by_the_import_in_whatever_experimen
     assert list((tmp_path / "spool" / ".runs").iterdir()) == []
 
 
+def test_a_run_that_mlflow_closed_after_a_kill_is_told_why_by_the_import(sqlite_uri: str, tmp_path: Path) -> None:
+    run_id = _made_run(sqlite_uri)
+    killed = _entry_process(run_id, tmp_path)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    client = MlflowClient(tracking_uri=sqlite_uri)
+    client.set_terminated(run_id, "FAILED")  # as `mlflow run` does, which does not know why
+    assert store.import_folder(tmp_path).closed == (run_id,)
+    assert client.get_run(run_id).data.tags["reason"] == "abandoned"
+
+
+def test_the_marker_is_left_before_the_command_line_is_imported(sqlite_uri: str, tmp_path: Path) -> None:
+    code = "import sys; from runner import __main__ as m; m._command_line = lambda *_: sys.exit(len(sys.modules)); "
+    code += "m._entry_run(['cell', '--spool', 'there']); print('runner.cli' in sys.modules, 'mlflow' in sys.modules)"
+    run_id = _made_run(sqlite_uri)
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_RUN_ID": run_id},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert said == "False False\n"
+    assert (tmp_path / "there" / ".runs" / run_id).exists()
+
+
 def _entry_process(run_id: str, folder: Path) -> subprocess.Popen[str]:
     """A real command that waits for the host, held by another session: long before it needs MLflow."""
     lock = folder / "lock"

@@ -22,7 +22,7 @@ def test_a_cache_of_unknown_size_is_taken_for_32_mib(monkeypatch):
 def test_five_samples_after_half_a_second_of_reading():
     began = time.perf_counter()
     samples = probes.read_samples_gbs(CPU, 2**24)
-    assert time.perf_counter() - began >= probes.AWAKE_S
+    assert time.perf_counter() - began >= 0.5
     assert len(samples) == 5
     assert 0.1 < min(samples) < 10_000  # GB/s
 
