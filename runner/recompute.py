@@ -21,7 +21,7 @@ from runner.worker import codekey
 RELATIVE_TOLERANCE = 1e-9
 PASSES = {CPU: ("wall",), CUDA: ("wall", "span", "rate", "busy")}
 REQUESTED = ("gpu", "model", "ctx", "quant", "weights")
-PHASES = ("start", "import", "probe", "build", "reference", "verify", "prefill", "steps", "total")
+PHASES = ("probe", "build", "reference", "verify", "prefill", "steps", "total")
 ATTENTION_BACKENDS = (*judgement.DETERMINISTIC_ATTENTION, "cudnn", "unknown")
 OTHERS, SUMMED_ROWS = "(others)", 24  # the last row of a long profile, and how many a short one has at most
 COUNT_ROUNDING = 0.005

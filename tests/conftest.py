@@ -103,7 +103,7 @@ def tiny_job(tmp_path: Path) -> Job:
     """The job of a small CPU cell, its record to be written into the test's folder."""
     return Job(
         session=SessionInfo(id="0123456789abcdef", study="adhoc", index=0, seed=0, started_ms=1_000),
-        request={"gpu": "cpu"},
+        request={"gpu": "cpu", "model": "tiny", "ctx": "64", "quant": "bf16", "weights": "synthetic"},
         cell=Cell("cpu", "tiny", 64, "bf16", "torch-cpu", "eager", "sdpa", "dynamic", "bf16", "synthetic-v1"),
         protocol=Protocol("paper", 5, 30),
         model_name="tiny",

@@ -183,7 +183,7 @@ LIES = [
         for name in judgement.LIMITS
     ),
     (example_record, put("request", {}), "request: without gpu, model, ctx, quant, weights"),
-    (example_record, put("cost_s", {"prefill": 0.4, "steps": 6.2, "total": 21.0}), "cost_s: without start, import"),
+    (example_record, put("cost_s", {"prefill": 0.4, "steps": 6.2, "total": 21.0}), "cost_s: without probe, build"),
     (example_record, put("session.finished_ms", 1), "session.finished_ms: before it began"),
     (example_record, put("probes.read_bytes", 1), "probes.read_bytes: 1, at least"),
     (
