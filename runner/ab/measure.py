@@ -88,7 +88,13 @@ class _Run:
             found = _readable(path)
             if found and found["session"]["index"] == index and found["keys"]["cell_key"] == wanted.plan.cell.key:
                 self._add(wanted, found, path, cooled_s=0.0)
+                self._commit(found, path)
                 return
+
+    def _commit(self, found: Record, path: Path) -> None:
+        """Whoever wrote that record had no time to. Raises StoreUnreachable."""
+        if self._settings.commit is not None:
+            self._settings.commit(dict(found), None, path)
 
     def to_the_end(self) -> None:
         while (grown := blocks.opened(self._manifest, self._host_id, self._sessions)).done < self._sessions:

@@ -24,7 +24,7 @@ One run is one **session**: one cell (gpu, model, ctx, quant, kernel, runtime, c
 
 **To compare cells** choose *Cells* from the menu *Views* (top right): valid sessions, grouped by the tag `group`, each
 row the mean of its sessions. A group has one cell, protocol, code and environment: what may be averaged.
-*Sessions* shows every session by itself.
+*Sessions* shows every session by itself, *A/B* the ratio and verdict of every comparison.
 
 - *Chart view*: one section per group of metrics. `floor` how close to the floor, `latency` the clocks and (as a line)
   every timed step, `gpu` temperature, power and clocks before and after, `gate` whether the answer is right, `cost`

@@ -58,7 +58,7 @@ def import_folder(folder: Path) -> ImportReport:
             done[already].append(run_id)
     for path in spool.manifest_files(folder):
         with _named(path, refused):
-            comparisons.append(_import_manifest(path))
+            comparisons += _import_manifest(path)
     closed = close_abandoned(folder)
     forget_runs(spool.clear_abandoned(folder))
     return ImportReport(tuple(done[False]), tuple(done[True]), tuple(comparisons), tuple(refused), tuple(closed))
@@ -72,9 +72,12 @@ def _named(path: Path, refused: list[Refused]) -> Iterator[None]:
         refused.append(Refused(path, str(error).removeprefix(f"{path}: ")))
 
 
-def _import_manifest(path: Path) -> str:
+def _import_manifest(path: Path) -> list[str]:
+    """The A/B's run; none as long as it has no complete block."""
     manifest, records = check.read_checked(path)
-    return commit_comparison(manifest, check.ended_ms(records), None, remembered_run(path))
+    if not manifest.complete:
+        return []
+    return [commit_comparison(manifest, check.ended_ms(records), None, remembered_run(path))]
 
 
 def _import_file(path: Path) -> tuple[str, bool]:

@@ -1,4 +1,4 @@
-"""Two views preset in MLflow's UI (its menu "Views"): every session, and one row and bar per cell.
+"""Three views preset in MLflow's UI (its menu "Views"): every session, one row and bar per cell, and every A/B.
 
 MLflow keeps a saved view as a tag of the experiment (`mlflow.sharedViewState.<id>`, read off MLflow 3.17's own UI; a
 UI that does not know the tag shows its usual table).
@@ -7,6 +7,7 @@ UI that does not know the tag shows its usual table).
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 TAG_PREFIX = "mlflow.sharedViewState."
@@ -15,7 +16,10 @@ NUMBERS = ("cell/ctx", "latency/step_wall_ms", "floor/r_floor", "floor/r_floor_a
 WORDS = ("gpu", "model", "quant", "runtime", "cache", "valid", "flags", "study")
 OPEN_SECTIONS = ("floor", "latency")
 CLOSED_SECTIONS = ("gate", "probe", "bytes", "memory", "gpu", "cost", "cell")
-CELLS, SESSIONS = "cells", "sessions"
+CELLS, SESSIONS, COMPARISONS = "cells", "sessions", "comparisons"
+AB_NUMBERS = ("ab/ratio", "ab/ratio_low", "ab/ratio_high", "ab/a_ms", "ab/b_ms", "ab/sessions")
+AB_WORDS = ("verdict", "gpu", "model", "ctx", "study")
+IS_SESSION, IS_COMPARISON = "tags.session LIKE '%'", "tags.ab LIKE '%'"
 GROUP_TAG = "group"
 
 
@@ -24,6 +28,7 @@ def view_tags() -> dict[str, str]:
     return {
         f"{TAG_PREFIX}{CELLS}": _saved("Cells", _cells()),
         f"{TAG_PREFIX}{SESSIONS}": _saved("Sessions", _sessions()),
+        f"{TAG_PREFIX}{COMPARISONS}": _saved("A/B", _comparisons()),
     }
 
 
@@ -37,25 +42,29 @@ def _saved(name: str, state: dict[str, Any]) -> str:
 
 
 def _sessions() -> dict[str, Any]:
-    return {**_charts(), "selectedColumns": [*_numbers(), *_words()]}
+    return {**_charts(), "selectedColumns": [*_metrics(NUMBERS), *_tags(WORDS)], "searchFilter": IS_SESSION}
+
+
+def _comparisons() -> dict[str, Any]:
+    return {"selectedColumns": [*_metrics(AB_NUMBERS), *_tags(AB_WORDS)], "searchFilter": IS_COMPARISON}
 
 
 def _cells() -> dict[str, Any]:
     """Valid sessions only: the row of a group is their mean."""
     return {
         **_charts(),
-        "selectedColumns": _numbers(),
-        "searchFilter": 'attributes.status = "FINISHED"',
+        "selectedColumns": _metrics(NUMBERS),
+        "searchFilter": f"attributes.status = 'FINISHED' AND {IS_SESSION}",
         "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": GROUP_TAG}]},
     }
 
 
-def _numbers() -> list[str]:
-    return [f"metrics.`{name}`" for name in NUMBERS]
+def _metrics(names: Iterable[str]) -> list[str]:
+    return [f"metrics.`{name}`" for name in names]
 
 
-def _words() -> list[str]:
-    return [f"tags.`{name}`" for name in WORDS]
+def _tags(names: Iterable[str]) -> list[str]:
+    return [f"tags.`{name}`" for name in names]
 
 
 def _charts() -> dict[str, Any]:

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from runner.store import views
+
 ROOT = Path(__file__).resolve().parents[3]
 TINY = ("--gpu", "cpu", "--model", "tiny", "--ctx", "64")
 
@@ -29,11 +31,11 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def runs(folder: Path) -> list[Any]:
+def runs(folder: Path, chosen: str = "") -> list[Any]:
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
-    return list(client.search_runs([each.experiment_id for each in client.search_experiments()]))
+    return list(client.search_runs([each.experiment_id for each in client.search_experiments()], chosen))
 
 
 @pytest.mark.slow
@@ -74,6 +76,10 @@ def test_dynamic_against_static_is_measured_killed_gone_on_with_compared_and_imp
     assert summary.info.status == "FINISHED"
     assert summary.data.metrics["ab/ratio"] == pytest.approx(row["ratio"])
     assert summary.data.tags["verdict"] == row["verdict"]
+    assert {*views.AB_NUMBERS} <= {*summary.data.metrics}
+    assert {*views.AB_WORDS} <= {*summary.data.tags}
+    assert [each.info.run_id for each in runs(tmp_path, views.IS_COMPARISON)] == [summary.info.run_id]
+    assert len(runs(tmp_path, views.IS_SESSION)) == 10
 
 
 @pytest.mark.slow

@@ -146,8 +146,11 @@ def test_a_session_written_just_before_a_kill_is_taken_up(
             run(sessions=2)
     (folder,) = tmp_path.glob("ab-*")
     assert (order(folder), worker.count) == (["ab"], 3)
+    committed: list[str] = []
+    monkeypatch.setattr(measure._Run, "_commit", lambda _self, found, _path: committed.append(found["session"]["id"]))
     run(sessions=2)
     assert (order(folder), worker.count) == (["abba"], 4)
+    assert committed == [f"{2:016x}"]  # the one whose record the killed command had not stored
 
 
 def test_another_host_begins_a_new_block_and_the_incomplete_one_is_kept(

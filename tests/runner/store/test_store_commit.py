@@ -177,7 +177,7 @@ def test_the_embedded_store_is_made_in_the_working_folder_and_described(tmp_path
     assert experiment is not None
     assert "To compare cells" in experiment.tags["mlflow.note.content"]
     saved = {name: json.loads(text) for name, text in experiment.tags.items() if name.startswith(views_prefix)}
-    assert sorted(view["name"] for view in saved.values()) == ["Cells", "Sessions"]
+    assert sorted(view["name"] for view in saved.values()) == ["A/B", "Cells", "Sessions"]
 
 
 def test_the_experiment_is_that_of_the_environment(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
