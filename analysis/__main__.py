@@ -58,9 +58,10 @@ def floor(records: Path, form: str, every_code: bool) -> None:
 @click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="also draw it, as a PNG file")
 def graphs(records: Path, form: str, figure: Path | None) -> None:
     """What a CUDA graph is worth: every A/B between runtimes, with interval and verdict."""
+    from analysis import ab as comparisons
     from analysis import graphs as table
 
-    found, rejected = table.read_folder(records)
+    found, rejected = comparisons.read_folder(records)
     rows = table.rows(found)
     _print(rows, table.markdown_with_paper, form)
     if figure is not None:
@@ -69,11 +70,10 @@ def graphs(records: Path, form: str, figure: Path | None) -> None:
 
 
 def _draw(found: Sequence[Any], rows: Sequence[Any], path: Path) -> None:
-    from analysis import figures
-    from analysis import graphs as table
+    from analysis import figures, paper
 
     by_id = {each.manifest.id: each for each in found}
-    drawn = figures.graphs_figure([by_id[row["ab"]] for row in rows], rows, table.paper_rows())
+    drawn = figures.graphs_figure([by_id[row["ab"]] for row in rows], rows, paper.graphs_rows())
     path.write_bytes(figures.png(drawn))
 
 
@@ -84,17 +84,18 @@ def _draw(found: Sequence[Any], rows: Sequence[Any], path: Path) -> None:
 @click.option("--run", "run_id", default=None, help="only the A/B measured under this run of MLflow's")
 def ab(folder: Path, form: str, commit: bool, run_id: str | None) -> None:
     """Compare the arms of the A/Bs in FOLDER (and below it), whatever they differ in."""
+    from analysis import ab as comparisons
     from analysis import graphs as table
     from analysis import publish
     from runner import store
     from runner.records import spool
 
-    found, rejected = table.read_folder(folder)
-    paths = {table.read(path).manifest.id: path for path in spool.manifest_files(folder)} if run_id else {}
+    found, rejected = comparisons.read_folder(folder)
+    paths = {comparisons.read(path).manifest.id: path for path in spool.manifest_files(folder)} if run_id else {}
     chosen = [one for one in found if not run_id or store.remembered_run(paths[one.manifest.id]) == run_id]
     if not chosen:
         raise BadRecord(f"{folder}: no A/B of run {run_id} there")
-    _print([table.summary(one) for one in chosen], table.markdown, form)
+    _print([comparisons.summary(one) for one in chosen], table.markdown, form)
     for one in chosen if commit else ():
         click.echo(f"MLflow run {one.manifest.title} ({publish.commit(one, run_id)})", err=True)
     _name_rejected(rejected, len(found) + len(rejected))

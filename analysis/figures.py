@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from analysis.graphs import Measured, Row
+from analysis.ab import Measured, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

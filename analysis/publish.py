@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from analysis import figures, graphs
-from analysis.graphs import Measured
+from analysis import ab, figures, graphs, paper
+from analysis.ab import Measured
 from runner import store
 
 METRICS = (
@@ -38,14 +38,14 @@ METRICS = (
 
 def commit(measured: Measured, run_id: str | None) -> str:
     """Write the summary into the A/B's run, which is closed then; returns its id. Raises StoreUnreachable."""
-    found = graphs.summary(measured)
+    found = ab.summary(measured)
     summary = store.Summary(
         metrics={f"ab/{name}": float(found[name]) for name in METRICS if found[name] is not None},
         tags=_tags(found),
         note=_note(found),
         files=_files(measured, found),
     )
-    return store.commit_comparison(measured.manifest, measured.ended_ms, summary, run_id)
+    return store.commit_comparison(measured.manifest, measured.period_ms, summary, run_id)
 
 
 def _tags(found: Mapping[str, Any]) -> dict[str, str]:
@@ -67,7 +67,7 @@ def _note(found: Mapping[str, Any]) -> str:
 
 
 def _files(measured: Measured, found: dict[str, Any]) -> dict[str, str | bytes]:
-    figure = figures.graphs_figure([measured], [found], graphs.paper_rows())
+    figure = figures.graphs_figure([measured], [found], paper.graphs_rows())
     return {
         "summary.json": json.dumps(found, indent=1) + "\n",
         "summary.md": graphs.markdown([found]),

@@ -30,9 +30,10 @@ def read_checked(path: Path) -> tuple[Manifest, dict[str, Record]]:
     return found, records
 
 
-def ended_ms(records: Mapping[str, Record]) -> int:
-    """When the last session ended, milliseconds since the epoch; 0 before there is a complete block."""
-    return max((int(found["session"]["finished_ms"]) for found in records.values()), default=0)
+def period_ms(records: Mapping[str, Record]) -> tuple[int, int]:
+    """When the first session began and the last one ended, milliseconds since the epoch."""
+    sessions = [found["session"] for found in records.values()]
+    return min(int(each["started_ms"]) for each in sessions), max(int(each["finished_ms"]) for each in sessions)
 
 
 def differences(manifest: Manifest, records: Mapping[str, Record]) -> Iterator[str]:

@@ -33,15 +33,18 @@ class Summary:
     files: Mapping[str, str | bytes]
 
 
-def commit_comparison(manifest: Manifest, at_ms: int, summary: Summary | None, run_id: str | None) -> str:
+def commit_comparison(
+    manifest: Manifest, period_ms: tuple[int, int], summary: Summary | None, run_id: str | None
+) -> str:
     """Find or make the A/B's run, fill it and close it; returns its id. The same again changes nothing.
 
-    `at_ms` is when its last session ended, the time of all its points; `run_id` the run that MLflow made for the
-    command, None otherwise. Metrics go to the step of so many sessions: an extended A/B shows how it grew. Without a
-    summary only the manifest is put there. Raises StoreUnreachable, DiskFull, MissingPackage.
+    `period_ms` is when its first session began and its last one ended, the time of all its points; `run_id` the run
+    that MLflow made for the command, None otherwise. Metrics go to the step of so many sessions: an extended A/B shows
+    how it grew. Without a summary only the manifest is put there. Raises StoreUnreachable, DiskFull, MissingPackage.
     """
+    began_ms, at_ms = period_ms
     with connection.opened() as client:
-        run = _run(client, manifest, run_id, at_ms)
+        run = _run(client, manifest, run_id, began_ms)
         _once(client, run, MANIFEST_TAG, manifest.to_json(), lambda: _log_manifest(client, run, manifest))
         if summary is not None:
             content = [manifest.done, dict(summary.metrics), dict(summary.tags), summary.note]
@@ -51,10 +54,10 @@ def commit_comparison(manifest: Manifest, at_ms: int, summary: Summary | None, r
         return str(run.info.run_id)
 
 
-def _run(client: MlflowClient, manifest: Manifest, run_id: str | None, at_ms: int) -> Run:
+def _run(client: MlflowClient, manifest: Manifest, run_id: str | None, began_ms: int) -> Run:
     made = None if run_id is None else known_run(client, run_id)
     found = [made] if made else client.search_runs(experiment.places(client), f"tags.{AB_TAG} = '{manifest.id}'")
-    run = found[0] if found else client.create_run(experiment.home(client), at_ms, {AB_TAG: manifest.id})
+    run = found[0] if found else client.create_run(experiment.home(client), began_ms, {AB_TAG: manifest.id})
     experiment.describe(client, run.info.experiment_id)
     return run
 

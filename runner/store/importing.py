@@ -77,7 +77,7 @@ def _import_manifest(path: Path) -> list[str]:
     manifest, records = check.read_checked(path)
     if not manifest.complete:
         return []
-    return [commit_comparison(manifest, check.ended_ms(records), None, remembered_run(path))]
+    return [commit_comparison(manifest, check.period_ms(records), None, remembered_run(path))]
 
 
 def _import_file(path: Path) -> tuple[str, bool]:

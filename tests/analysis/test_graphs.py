@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import figures, graphs
+from analysis import ab, figures, graphs, paper
 from runner.errors import BadRecord
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ def command(*arguments):
 
 @pytest.fixture(scope="module")
 def table():
-    return graphs.rows(graphs.read_folder(RECORDS)[0])
+    return graphs.rows(ab.read_folder(RECORDS)[0])
 
 
 @pytest.fixture
@@ -57,14 +57,14 @@ def test_the_readme_has_what_the_command_prints():
 
 
 def test_the_paper_stands_beside_what_it_measured():
-    assert graphs.paper_row("h100", "qwen2.5-7b", 2048)["ratio"] == 1.259
-    assert graphs.paper_row("h200", "qwen2.5-7b", 2048) is None
+    assert paper.graphs_row("h100", "qwen2.5-7b", 2048)["ratio"] == 1.259
+    assert paper.graphs_row("h200", "qwen2.5-7b", 2048) is None
     finished = command("graphs").stdout
     assert "The paper, h100 qwen2.5-7b 2048: 14.828 → 11.776 ms, 1.259× [1.253, 1.267]" in finished
 
 
 def test_a_row_of_the_papers_own_cell_has_it_in_a_column(table):
-    ours = {**table[0], "gpu": "h100", "paper": graphs.paper_row("h100", "qwen2.5-7b", 2048)}
+    ours = {**table[0], "gpu": "h100", "paper": paper.graphs_row("h100", "qwen2.5-7b", 2048)}
     text = graphs.markdown_with_paper([ours])
     assert "14.828 → 11.776 ms, 1.259× [1.253, 1.267]" in text.splitlines()[2]
     assert "The paper, h100" not in text
@@ -77,12 +77,12 @@ def test_a_declared_extension_that_is_due_is_told(copied):
     manifest["asked"] = [10]
     manifest["blocks"] = manifest["blocks"][:5]
     path.write_text(json.dumps(manifest))
-    row = graphs.row(graphs.read(path))
+    row = ab.row(ab.read(path))
     assert row["extension_due"] == 10
     assert "the declared 10 more are due" in graphs.markdown([row])
     manifest["asked"] = [10, 13]
     path.write_text(json.dumps(manifest))
-    row = graphs.row(graphs.read(path))
+    row = ab.row(ab.read(path))
     assert (row["extension_due"], row["as_declared"]) == (0, False)
     assert "more sessions were asked for than had been declared" in graphs.markdown([row])
 
@@ -93,7 +93,7 @@ def test_a_block_that_is_not_complete_is_counted_and_not_used(copied):
     manifest["blocks"] = manifest["blocks"][:5]
     manifest["blocks"][-1]["sessions"].pop()
     path.write_text(json.dumps(manifest))
-    row = graphs.row(graphs.read(path))
+    row = ab.row(ab.read(path))
     assert (row["sessions"], row["unused"]) == (8, 1)
 
 
@@ -118,7 +118,7 @@ def test_a_manifest_that_does_not_fit_its_records_is_refused(copied, damage, sai
     damage(manifest)
     path.write_text(json.dumps(manifest))
     with pytest.raises(BadRecord, match=said):
-        graphs.read(path)
+        ab.read(path)
     finished = command("graphs", "--records", str(copied))
     assert finished.returncode == 24
     assert "left out" in finished.stderr
@@ -127,7 +127,7 @@ def test_a_manifest_that_does_not_fit_its_records_is_refused(copied, damage, sai
 def test_a_record_that_is_gone_is_told(copied):
     next(copied.glob("qwen*-0-*.json")).unlink()
     with pytest.raises(BadRecord, match="no such file"):
-        graphs.read(copied / "ab.json")
+        ab.read(copied / "ab.json")
 
 
 def test_a_falsified_record_of_it_is_refused(copied):
@@ -136,7 +136,7 @@ def test_a_falsified_record_of_it_is_refused(copied):
     found["latency"]["step_wall_ms"] /= 2
     path.write_text(json.dumps(found))
     with pytest.raises(BadRecord, match="step_wall_ms"):
-        graphs.read(copied / "ab.json")
+        ab.read(copied / "ab.json")
 
 
 def test_a_folder_without_an_ab_is_one_line(tmp_path):
@@ -147,8 +147,8 @@ def test_a_folder_without_an_ab_is_one_line(tmp_path):
 
 
 def test_the_figure_is_a_png_and_the_same_each_time(table):
-    measured, _ = graphs.read_folder(RECORDS)
+    measured, _ = ab.read_folder(RECORDS)
     by_id = {each.manifest.id: each for each in measured}
-    draw = [figures.png(figures.graphs_figure([by_id[row["ab"]] for row in table], table, graphs.paper_rows()))] * 2
+    draw = [figures.png(figures.graphs_figure([by_id[row["ab"]] for row in table], table, paper.graphs_rows()))] * 2
     assert draw[0].startswith(b"\x89PNG")
     assert draw[0] == draw[1]
