@@ -268,7 +268,8 @@ def ui(port: int, options: tuple[str, ...]) -> None:
 def verify(paths: tuple[Path, ...]) -> None:
     """Derive every number of the records again from their raw values; folders are searched for *.json."""
     files = [file for path in paths for file in _record_files(path)]
-    bad = [file for file in files if not _is_right(file)]
+    seen: dict[str, Path] = {}
+    bad = [file for file in files if not _is_right(file, seen)]
     if bad:
         raise BadRecord(f"{len(bad)} of {len(files)} records are damaged or differ from what their raw values say")
     click.echo(f"ok {len(files)} records")
@@ -284,17 +285,21 @@ def _record_files(path: Path) -> list[Path]:
     return files
 
 
-def _differences(file: Path) -> Iterator[str]:
-    """Of a record, or of a manifest with the records it names."""
+def _differences(file: Path, seen: dict[str, Path]) -> Iterator[str]:
+    """Of a record, or of a manifest with the records it names; `seen` maps sessions to the files they were in."""
     if file.name == spools.MANIFEST_NAME:
         check.read_checked(file)
-    else:
-        yield from recompute.differences(record.read(file))
+        return
+    found = record.read(file)
+    yield from recompute.differences(found)
+    session = metrics.lookup(found, "session.id")
+    if isinstance(session, str) and seen.setdefault(session, file) != file:
+        yield f"session {session} is in {seen[session]} as well"
 
 
-def _is_right(file: Path) -> bool:
+def _is_right(file: Path, seen: dict[str, Path]) -> bool:
     try:
-        lines = [f"{file}: {line}" for line in _differences(file)]
+        lines = [f"{file}: {line}" for line in _differences(file, seen)]
     except BadRecord as error:
         lines = [str(error)]
     for line in lines[:VERIFY_LINES]:

@@ -292,6 +292,14 @@ def test_verify_takes_files_and_folders(main: Main, tmp_path: Path) -> None:
     assert "error: 1 of 2 records are damaged or differ" in err
 
 
+def test_a_copy_of_a_record_is_told(main: Main, tmp_path: Path) -> None:
+    for name in ("a.json", "copy.json"):
+        record.write(example_record(), tmp_path / name)
+    code, out, _ = main("verify", str(tmp_path))
+    assert code == 24
+    assert out == f"{tmp_path}/copy.json: session 0f3c9a52b7d1e846 is in {tmp_path}/a.json as well\n"
+
+
 def test_verifying_nothing_does_not_pass(main: Main, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     code, out, err = main("verify", str(tmp_path / "empty"))

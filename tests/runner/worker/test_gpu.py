@@ -13,7 +13,7 @@ from runner import judgement, recompute, registry
 from runner.errors import Mismatch
 from runner.machine import nvml
 from runner.runtimes import graph
-from runner.worker import environment, probes, profiling, session, windows
+from runner.worker import bench, environment, probes, profiling, session, windows
 from runner.worker.job import Device
 from runner.worker.progress import Clock
 from tests.mutants import empty_graph, kernel_on_another_stream
@@ -111,6 +111,19 @@ def test_an_allocation_from_the_driver_is_counted():
         held = torch.empty(2**28, dtype=torch.uint8, device="cuda")
     assert held.nbytes == 2**28
     assert window.segments >= 1
+
+
+def test_a_capture_inside_a_window_is_counted():
+    x = torch.ones(1024, device="cuda")
+    with windows.watch() as window, torch.cuda.graph(torch.cuda.CUDAGraph()):
+        x.mul_(2)
+    assert window.captured == 1
+
+
+def test_a_captured_step_and_a_bare_one_are_compared():
+    report = bench.measure("tiny", 64, "static", "graph", rounds=bench.MINIMUM_ROUNDS)
+    assert report["steps"] == bench.MINIMUM_ROUNDS * bench.ROUND_STEPS
+    assert 0.5 < report["ratio"][0] < 2
 
 
 def test_launches_of_a_graph_are_seen():
