@@ -16,12 +16,14 @@ from analysis.noise import NORMAL, Noise
 Floats = NDArray[np.float64]
 Arms = list[tuple[Floats, Floats]]
 
+TAIL, SPEEDS = "long tail", "two speeds"
 SIMULATIONS = 20_000
 BOOTSTRAP_SIMULATIONS = 1_000
 BOOTSTRAP_RESAMPLES = 999
 SESSIONS = (5, 10, 20)
 RATIO = 1.25
 VARIATIONS = ((0.005, 0.005), (0.005, 0.0025), (0.05, 0.005), (0.2, 0.0015))
+HOSTS = ((10, 2), (20, 2), (20, 4))  # sessions of each arm, and the hosts they are on
 POWER_SESSIONS, POWER_VARIATION, EFFECT = 10, 0.005, 0.03
 
 
@@ -43,7 +45,7 @@ def settings(name: str) -> Iterator[Setting]:
     for cv_a, cv_b in VARIATIONS:
         yield from (Setting(name, cv_a, cv_b, count) for count in SESSIONS)
     for cv_a, cv_b in (VARIATIONS[0], VARIATIONS[-1]):
-        yield from (Setting(name, cv_a, cv_b, count, hosts=2) for count in SESSIONS[1:])
+        yield from (Setting(name, cv_a, cv_b, count, hosts) for count, hosts in HOSTS)
         yield from (Setting(name, cv_a, cv_b, count, drift=1.0) for count in SESSIONS)
 
 
@@ -136,16 +138,20 @@ def power(name: str, source: Noise, ratio: float, simulations: int) -> Power:
 
 def report(groups: Sequence[Floats]) -> dict[str, Any]:
     """Everything that docs/statistics.md shows: the fitted noise, coverage by setting, power."""
-    fitted = noise.fit(groups)
-    sources = {"normal": noise.of_shape(NORMAL), "fitted": noise.of_shape(fitted)}
-    likelihoods = [noise.log_likelihood(shape, groups) for shape in (fitted, NORMAL)]
+    fitted = {TAIL: noise.fit(groups, noise.TAILS), SPEEDS: noise.fit(groups, noise.SPEEDS)}
+    normal = noise.log_likelihood(NORMAL, groups)
+    sources = {name: noise.of_shape(shape) for name, shape in {"normal": NORMAL, **fitted}.items()}
     return {
         "noise": {
-            "skew": fitted.skew,
-            "freedom": fitted.freedom if math.isfinite(fitted.freedom) else None,
             "groups": len(groups),
             "sessions": sum(map(len, groups)),
-            "log_likelihood_over_normal": round(likelihoods[0] - likelihoods[1], 2),
+            "fitted": {
+                name: {
+                    **asdict(shape),
+                    "log_likelihood_over_normal": round(noise.log_likelihood(shape, groups) - normal, 2),
+                }
+                for name, shape in fitted.items()
+            },
         },
         "simulations": SIMULATIONS,
         "bootstrap_simulations": BOOTSTRAP_SIMULATIONS,
@@ -173,11 +179,16 @@ def _coverage_row(setting: Setting, source: Noise) -> dict[str, Any]:
 
 def markdown(found: Mapping[str, Any]) -> str:
     """The report's tables."""
-    shape = found["noise"]
-    freedom = "∞" if shape["freedom"] is None else f"{shape['freedom']:g}"
+    told = found["noise"]
+    tail, speeds = told["fitted"][TAIL], told["fitted"][SPEEDS]
     lines = [
-        f"Noise fitted to {shape['sessions']} sessions in {shape['groups']} groups: skew {shape['skew']:g}, "
-        f"{freedom} degrees of freedom; log likelihood {shape['log_likelihood_over_normal']:g} above a normal one.",
+        f"Noise fitted to {told['sessions']} sessions in {told['groups']} groups, "
+        "and its log likelihood above a normal one's:",
+        "",
+        f"- {TAIL}: skew {tail['skew']:g}, {tail['freedom']:g} degrees of freedom; "
+        f"{tail['log_likelihood_over_normal']:g}",
+        f"- {SPEEDS}: {speeds['share']:.0%} of the sessions slower by {speeds['distance']:g} standard deviations "
+        f"of the others; {speeds['log_likelihood_over_normal']:g}",
         "",
         f"Share of {found['simulations']} simulated A/Bs whose interval holds the true ratio "
         f"(of {found['bootstrap_simulations']} for BCa):",

@@ -50,11 +50,26 @@ def test_the_interval_of_a_median_of_ten_lies_between_the_second_and_third_from_
     assert [float(end[0]) for end in comparison.median_interval(np.arange(5.0)[None])] == [0.0, 4.0]
 
 
-def test_equal_arms_of_like_width_have_the_t_of_all_their_sessions():
-    # widths equal: 2 x 9 = 18 degrees of freedom, t 2.101 instead of 2.262 at 9
-    width = [np.ones(1), np.ones(1)]
-    assert comparison._satterthwaite(width, [9, 9])[0] == pytest.approx(2.101 / 2.262, rel=1e-3)
-    assert comparison._satterthwaite([np.ones(1), np.zeros(1)], [9, 9])[0] == pytest.approx(1.0)
+def test_equal_arms_of_like_width_have_the_t_of_both():
+    # widths equal: 2 x 4 = 8 degrees of freedom, t 2.306 instead of 2.776 at 4
+    one, none = np.ones(1), np.zeros(1)
+    assert comparison._satterthwaite(one, one, 4)[0] == pytest.approx(2.306 / 2.776, rel=1e-3)
+    assert comparison._satterthwaite(one, none, 4)[0] == pytest.approx(1.0)
+    assert comparison._satterthwaite(none, none, 4)[0] == pytest.approx(1.0)
+
+
+def test_an_arms_degrees_of_freedom_are_the_spacings_of_its_width():
+    assert comparison._freedom(5) == 4  # the range of five
+    # of ten from between the 2nd and 3rd to between the 8th and 9th: between 5 and 7
+    assert 5 < comparison._freedom(10) < 7
+
+
+def test_two_hosts_alike_narrow_the_interval_by_the_root_of_two():
+    a, b = (20.0, 30.0, 22.0, 21.0, 40.0), (8.0, 8.2, 8.1, 8.4, 7.9)
+    one, two = compare(one_host(a, b)), compare([HostSessions("one", a, b), HostSessions("two", a, b)])
+    assert two.ratio == pytest.approx(one.ratio)
+    assert math.log(two.high / two.ratio) == pytest.approx(math.log(one.high / one.ratio) / math.sqrt(2))
+    assert math.log(two.ratio / two.low) == pytest.approx(math.log(one.ratio / one.low) / math.sqrt(2))
 
 
 def test_cv_is_the_standard_deviation_over_the_mean():
@@ -139,12 +154,14 @@ def test_the_ratio_is_taken_within_hosts():
     fast = HostSessions("fast", (20.0,) * 5, (10.0,) * 5)
     found = compare([slow, fast])
     assert (found.ratio, found.hosts, found.sessions) == (pytest.approx(2.0), 2, 10)
+    assert (found.a_ms, found.b_ms) == pytest.approx((math.sqrt(40 * 20), math.sqrt(20 * 10)))
 
 
 def test_a_host_with_fewer_than_five_sessions_is_told_and_not_used():
     whole, few = HostSessions("one", (20.0,) * 5, (10.0,) * 5), HostSessions("two", (90.0,) * 2, (10.0,) * 2)
     found = compare([whole, few])
     assert (found.ratio, found.sessions, found.unused, found.hosts) == (pytest.approx(2.0), 5, 2, 1)
+    assert (found.a_ms, found.b_ms) == pytest.approx((20.0, 10.0))
 
 
 @pytest.mark.parametrize(

@@ -9,19 +9,20 @@ import pytest
 
 from analysis import coverage, noise, sessions
 from analysis.coverage import RATIO, Setting
-from analysis.noise import NORMAL, Shape
+from analysis.noise import NORMAL, SPEEDS, TAILS, SkewedT, TwoSpeeds
 
 ROOT = Path(__file__).parents[2]
 COMMITTED = json.loads((ROOT / "docs" / "coverage.json").read_text())
 SIMULATIONS = 10_000  # a standard error of 0.2 percent points
 
 
-def committed_shape():
-    shape = COMMITTED["noise"]
-    return Shape(shape["skew"], math.inf if shape["freedom"] is None else shape["freedom"])
+def committed(family, shape):
+    told = COMMITTED["noise"]["fitted"][family]
+    return shape(**{name: value for name, value in told.items() if name != "log_likelihood_over_normal"})
 
 
-SOURCES = {"normal": noise.of_shape(NORMAL), "fitted": noise.of_shape(committed_shape())}
+SHAPES = {coverage.TAIL: committed(coverage.TAIL, SkewedT), coverage.SPEEDS: committed(coverage.SPEEDS, TwoSpeeds)}
+SOURCES = {name: noise.of_shape(shape) for name, shape in {"normal": NORMAL, **SHAPES}.items()}
 
 
 @pytest.mark.parametrize("sessions_", coverage.SESSIONS)
@@ -29,20 +30,21 @@ SOURCES = {"normal": noise.of_shape(NORMAL), "fitted": noise.of_shape(committed_
 @pytest.mark.parametrize("name", SOURCES)
 def test_the_interval_holds_the_true_ratio_as_often_as_it_says(name, variations, sessions_):
     arms = coverage.simulate(Setting(name, *variations, sessions_), SOURCES[name], RATIO, SIMULATIONS, seed=1)
-    assert 0.93 <= coverage.share_covered(arms, RATIO) <= 0.972  # 97 %, and a standard error
+    assert 0.93 <= coverage.share_covered(arms, RATIO) <= 0.97
 
 
+@pytest.mark.parametrize(("sessions_", "hosts"), coverage.HOSTS)
 @pytest.mark.parametrize("name", SOURCES)
-def test_over_two_hosts_too(name):
-    arms = coverage.simulate(Setting(name, 0.2, 0.0015, 20, hosts=2), SOURCES[name], RATIO, SIMULATIONS)
-    assert len(arms) == 2
-    assert 0.93 <= coverage.share_covered(arms, RATIO) <= 0.972
+def test_over_several_hosts_it_is_at_least_as_sure(name, sessions_, hosts):
+    arms = coverage.simulate(Setting(name, 0.2, 0.0015, sessions_, hosts), SOURCES[name], RATIO, SIMULATIONS)
+    assert len(arms) == hosts
+    assert coverage.share_covered(arms, RATIO) >= 0.945
 
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_the_verdict_has_its_power(name):
     same, faster, slower = (coverage.power(name, SOURCES[name], r, SIMULATIONS) for r in (1.0, 1.03, 1 / 1.03))
-    assert same.same >= 0.8
+    assert same.same >= (0.77 if name == coverage.SPEEDS else 0.8)  # docs/statistics.md says which misses 80 %
     assert same.faster + same.slower <= 0.025
     assert faster.faster >= 0.9
     assert slower.slower >= 0.9
@@ -51,8 +53,8 @@ def test_the_verdict_has_its_power(name):
 
 def test_an_interval_that_is_too_narrow_would_be_found_out():
     """Welch's t, on sessions that scatter to the right in one arm only."""
-    source = SOURCES["fitted"]
-    arms = coverage.simulate(Setting("fitted", 0.2, 0.0015, 10), source, RATIO, SIMULATIONS)
+    source = SOURCES[coverage.TAIL]
+    arms = coverage.simulate(Setting(coverage.TAIL, 0.2, 0.0015, 10), source, RATIO, SIMULATIONS)
     of_means = RATIO * math.exp(source.mean * (0.2 - 0.0015))
     assert coverage.share_covered_by_welch(arms, of_means) < 0.9
 
@@ -68,13 +70,15 @@ def test_the_committed_figures_are_those_of_the_committed_records():
     assert rejected == []
     groups = noise.groups_of(records)
     assert COMMITTED["noise"]["sessions"] == sum(map(len, groups))
-    assert noise.fit(groups) == committed_shape()
+    assert noise.fit(groups, TAILS) == SHAPES[coverage.TAIL]
+    assert noise.fit(groups, SPEEDS) == SHAPES[coverage.SPEEDS]
 
 
-def test_every_committed_coverage_without_drift_is_within_the_limits():
+def test_every_committed_coverage_of_one_host_is_within_the_limits_and_none_below():
+    assert {row["noise"] for row in COMMITTED["coverage"]} == SOURCES.keys()
     for row in COMMITTED["coverage"]:
         assert row["covered"] >= 0.93
-        if not row["drift"]:
+        if not row["drift"] and row["hosts"] == 1:
             assert row["covered"] <= 0.97
 
 
@@ -84,8 +88,26 @@ def test_the_page_is_rendered_from_the_figures():
 
 def test_the_noise_that_is_fitted_is_found_again():
     generator = np.random.default_rng(0)
-    shape = Shape(2.8, 4.0)
+    shape = SkewedT(2.8, 4.0)
     groups = [1 + 0.1 * shape.draw(generator, (10,)) for _ in range(60)]
-    found = noise.fit(groups)
+    found = noise.fit(groups, TAILS)
     assert 1.7 <= found.skew <= 4.5
-    assert noise.fit([np.random.default_rng(1).standard_normal(10) for _ in range(60)]).skew <= 1.3
+    assert noise.fit([np.random.default_rng(1).standard_normal(10) for _ in range(60)], TAILS).skew <= 1.3
+
+
+def test_sessions_at_two_speeds_are_found_again():
+    generator = np.random.default_rng(0)
+    shape = TwoSpeeds(0.2, 7.0)
+    groups = [1 + 0.1 * shape.draw(generator, (10,)) for _ in range(60)]
+    assert noise.fit(groups, SPEEDS) == shape
+    assert noise.log_likelihood(shape, groups) > noise.log_likelihood(noise.fit(groups, TAILS), groups)
+
+
+@pytest.mark.parametrize("shape", [NORMAL, SkewedT(3.5, 2.0), TwoSpeeds(0.2, 5.0)])
+def test_a_density_is_one_and_that_of_what_is_drawn(shape):
+    places = np.linspace(-400, 400, 800_001)
+    density = np.exp(shape.log_density(places))
+    assert np.trapezoid(density, places) == pytest.approx(1, abs=2e-3)
+    drawn = shape.draw(np.random.default_rng(0), (100_000,))
+    below = np.trapezoid(density[places <= 1], places[places <= 1])
+    assert np.mean(drawn <= 1) == pytest.approx(below, abs=6e-3)
