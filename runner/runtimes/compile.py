@@ -12,11 +12,10 @@ from runner.runtimes import eager
 if TYPE_CHECKING:
     import torch
 
-    from runner.registry import Step
     from runner.worker.job import Job
     from runner.worker.tokens import Tokens
 
-GRAPH_MODES = {"default": "none", "reduce-overhead": "whole-step"}
+GRAPH_MODES = {"default": "none", "reduce-overhead": "whole-step", "max-autotune": "whole-step"}
 CALLS_UNTIL_STEADY = 4  # compile, run once more in the graph's memory, record the graph, replay it
 DECLARATION = replace(
     eager.DECLARATION,
@@ -31,7 +30,7 @@ DECLARATION = replace(
 )
 
 
-class CompiledStep:
+class CompiledStep(eager.StepOverEager):
     """See `runner.registry.Step`. It runs what torch.compile made of the eager step; both share their buffers."""
 
     runtime = "compile"
@@ -40,22 +39,13 @@ class CompiledStep:
         import torch
         from torch._inductor.async_compile import shutdown_compile_workers
 
-        self._step, self._chosen = step, step.chosen
-        self.prefill, self.restart = step.prefill, step.restart
+        super().__init__(step)
         for buffer in (step.position, step.chosen, step.tokens.sequence, step.tokens.forced):
             torch._dynamo.mark_static_address(buffer)  # else a graph of inductor's copies it at every replay
         self._compiled = torch.compile(step.decode_one_token, fullgraph=True, dynamic=False, mode=mode)
         for _ in range(CALLS_UNTIL_STEADY):
             self()
         shutdown_compile_workers()
-
-    @property
-    def eager(self) -> Step:
-        return self._step
-
-    @property
-    def cache_seen(self) -> str:
-        return self._step.cache_seen
 
     def __call__(self) -> torch.Tensor:
         self.logits: torch.Tensor = self._compiled()

@@ -10,6 +10,7 @@ from runner.registry import RuntimeDeclaration
 if TYPE_CHECKING:
     import torch
 
+    from runner.registry import Step
     from runner.worker.caches import Cache
     from runner.worker.job import Job
     from runner.worker.tokens import Tokens
@@ -84,6 +85,22 @@ class EagerStep:
         logits: torch.Tensor = output.logits[0, -1]
         self.chosen.copy_(logits.argmax(dim=-1, keepdim=True))
         return logits
+
+
+class StepOverEager:
+    """What a step that is made of an eager one shares with it: cache, buffers, prefill and restart."""
+
+    def __init__(self, step: EagerStep) -> None:
+        self._step, self._chosen = step, step.chosen
+        self.prefill, self.restart = step.prefill, step.restart
+
+    @property
+    def eager(self) -> Step:
+        return self._step
+
+    @property
+    def cache_seen(self) -> str:
+        return self._step.cache_seen
 
 
 def build(model: Any, tokens: Tokens, job: Job) -> EagerStep:

@@ -11,7 +11,6 @@ from runner.runtimes import eager
 if TYPE_CHECKING:
     import torch
 
-    from runner.registry import Step
     from runner.worker.job import Job
     from runner.worker.tokens import Tokens
 
@@ -27,23 +26,14 @@ DECLARATION = replace(
 )
 
 
-class GraphStep:
+class GraphStep(eager.StepOverEager):
     """See `runner.registry.Step`. One launch replays what was captured of the eager step; both share their buffers."""
 
     runtime = "graph"
 
     def __init__(self, step: eager.EagerStep) -> None:
-        self._step, self._chosen = step, step.chosen
+        super().__init__(step)
         self.graph, self.logits = capture(step)
-        self.prefill, self.restart = step.prefill, step.restart
-
-    @property
-    def eager(self) -> Step:
-        return self._step
-
-    @property
-    def cache_seen(self) -> str:
-        return self._step.cache_seen
 
     def __call__(self) -> torch.Tensor:
         self.graph.replay()
