@@ -93,9 +93,7 @@ def _pair_differences(cell: Record) -> Iterator[str]:
     """Pairs that no request can ask for."""
     kernel = registry.kernel(cell["kernel"]).DECLARATION
     runtime = registry.runtime(cell["runtime"]).DECLARATION
-    mode = cell["options"].get(registry.MODE)
     allowed = (
-        ("kernel", cell["kernel"], f"mode {mode}", registry.kernels_of_mode(mode)),
         ("quant", cell["quant"], kernel.name, kernel.quants),
         ("dtype", cell["dtype"], kernel.name, kernel.dtypes),
         ("gpu", _device(cell), kernel.name, kernel.devices),

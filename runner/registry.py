@@ -29,8 +29,7 @@ MODE = "mode"
 class KernelDeclaration:
     """What a kernel multiplies and where. `signatures` are parts of the names under which its matrix products show in
     a profile; `deterministic` says that the same input gives the same bits again; `capturable`, that a CUDA graph can
-    hold it; `package` is the distribution it comes in, None for torch itself. `mode` is the value of a runtime's option
-    `mode` that brings this kernel with it, None where any other goes with it."""
+    hold it; `package` is the distribution it comes in, None for torch itself."""
 
     name: str
     quants: tuple[str, ...]
@@ -40,7 +39,6 @@ class KernelDeclaration:
     deterministic: bool
     capturable: bool
     package: str | None = None
-    mode: str | None = None
 
 
 @dataclass(frozen=True)
@@ -136,13 +134,6 @@ def format_names() -> tuple[str, ...]:
 def kernel_names() -> tuple[str, ...]:
     """Kernels this version can run."""
     return _names(kernels)
-
-
-def kernels_of_mode(mode: str | None) -> tuple[str, ...]:
-    """Kernels that go with a runtime's option `mode` (None without one): the mode's own, or all that are of none."""
-    modes = {name: kernel(name).DECLARATION.mode for name in kernel_names()}
-    own = mode if mode in modes.values() else None
-    return tuple(name for name, each in modes.items() if each == own)
 
 
 def runtime_names() -> tuple[str, ...]:

@@ -63,10 +63,8 @@ def resolve(request: Request, installed: Installed) -> Plan:
     chosen = _protocol(request)
     ctx = _ctx(request.ctx, device.kind, model, chosen)
     quant = _quant(request.quant)
-    runtime = _runtime(request.runtime, device.kind)
-    options = _options(request.options, runtime)
-    kernel = _kernel(quant, request.kernel, device.kind, options.get(registry.MODE))
-    _check_runs(runtime, quant, kernel, options)
+    kernel = _kernel(quant, request.kernel, device.kind)
+    runtime = _runtime(request.runtime, quant, kernel, device.kind)
     weights = _checkpoint(request, model, quant)
     dtype = _dtype(request.dtype, kernel)
     cell = Cell(
@@ -80,7 +78,7 @@ def resolve(request: Request, installed: Installed) -> Plan:
         cache=_of_runtime("cache", request.cache, runtime, vocabulary.CACHES),
         dtype=dtype,
         weights_id=SYNTHETIC_ID if weights is None else weights.weights_id,
-        options=options,
+        options=_options(request.options, runtime),
     )
     return Plan(
         cell=cell,
@@ -224,9 +222,9 @@ def _quant(name: str) -> str:
     return vocabulary.available("quant", chosen, vocabulary.QUANTS, registry.format_names())
 
 
-def _kernel(quant: str, name: str, kind: str, mode: str | None) -> KernelDeclaration:
+def _kernel(quant: str, name: str, kind: str) -> KernelDeclaration:
     if name == AUTO:
-        return _first_kernel(quant, kind, mode)
+        return _first_kernel(quant, kind)
     built = registry.kernel_names()
     kernel = registry.kernel(vocabulary.available("kernel", name, vocabulary.KERNELS, built)).DECLARATION
     _check_pair(f"kernel={name}", "quant", quant, kernel.quants)
@@ -234,8 +232,8 @@ def _kernel(quant: str, name: str, kind: str, mode: str | None) -> KernelDeclara
     return kernel
 
 
-def _first_kernel(quant: str, kind: str, mode: str | None) -> KernelDeclaration:
-    declared = [registry.kernel(name).DECLARATION for name in registry.kernels_of_mode(mode)]
+def _first_kernel(quant: str, kind: str) -> KernelDeclaration:
+    declared = [registry.kernel(name).DECLARATION for name in registry.kernel_names()]
     for kernel in declared:
         if quant in kernel.quants and kind in kernel.devices:
             return kernel
@@ -250,7 +248,7 @@ def _dtype(name: str, kernel: KernelDeclaration) -> str:
     return name
 
 
-def _runtime(name: str, kind: str) -> RuntimeDeclaration:
+def _runtime(name: str, quant: str, kernel: KernelDeclaration, kind: str) -> RuntimeDeclaration:
     chosen = "eager" if name == AUTO else name
     vocabulary.available("runtime", chosen, vocabulary.RUNTIMES, registry.runtime_names())
     runtime = registry.runtime(chosen).DECLARATION
@@ -258,17 +256,10 @@ def _runtime(name: str, kind: str) -> RuntimeDeclaration:
         raise BadPair(
             f"runtime={chosen} needs a CUDA GPU, and this cell is on the {kind.upper()}: choose runtime=eager"
         )
-    return runtime
-
-
-def _check_runs(runtime: RuntimeDeclaration, quant: str, kernel: KernelDeclaration, options: dict[str, str]) -> None:
-    """The kernel in this runtime and its mode."""
-    mode = options.get(registry.MODE)
-    owner = f"runtime={runtime.name}" + (f" in mode {mode}" if mode else "")
-    _check_pair(owner, "kernel", kernel.name, registry.kernels_of_mode(mode))
-    _check_pair(f"runtime={runtime.name}", "quant", quant, runtime.quants)
+    _check_pair(f"runtime={chosen}", "quant", quant, runtime.quants)
     if runtime.replays_eager and not kernel.capturable:
-        raise BadPair(f"kernel={kernel.name} cannot be captured in a CUDA graph, which runtime={runtime.name} needs")
+        raise BadPair(f"kernel={kernel.name} cannot be captured in a CUDA graph, which runtime={chosen} needs")
+    return runtime
 
 
 def _of_runtime(field: str, value: str, runtime: RuntimeDeclaration, words: Iterable[str]) -> str:

@@ -25,13 +25,11 @@ FIELDS = {
     "weights": "weights_id",
     "options": "options",
 }
-# What may differ besides, because the field says so: a format has kernels and a dtype of its own, a runtime options,
-# and a mode of it a kernel.
+# What may differ besides, because the field says so: a format has kernels and a dtype of its own, a runtime options.
 IMPLIED = {
     "quant": ("kernel", "dtype", "weights_id"),
     "kernel": ("dtype",),
-    "runtime": ("options", "kernel"),
-    "options": ("kernel",),
+    "runtime": ("options",),
     "model": ("weights_id",),
 }
 SHARED = {"cache": "static", "attention": "sdpa"}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from runner.worker.job import Job
     from runner.worker.tokens import Tokens
 
-GRAPH_MODES = {"default": "none", "reduce-overhead": "whole-step", "max-autotune": "whole-step"}
+GRAPH_MODES = {"default": "none", "reduce-overhead": "whole-step"}
 CALLS_UNTIL_STEADY = 4  # compile, run once more in the graph's memory, record the graph, replay it
 DECLARATION = replace(
     eager.DECLARATION,

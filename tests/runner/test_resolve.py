@@ -202,17 +202,6 @@ class FakeModule:
         self.DECLARATION = declaration
 
 
-def test_a_mode_that_chooses_its_own_kernels_says_so(card: MakeCard) -> None:
-    h200 = (card("NVIDIA H200"),)
-    tuned = resolve(Request(runtime="compile", options="mode:max-autotune"), h200).cell
-    assert (tuned.kernel, tuned.options["mode"]) == ("inductor", "max-autotune")
-    assert resolve(Request(runtime="compile"), h200).cell.kernel == "cublas"
-    with pytest.raises(BadPair, match=r"kernel=cublas does not go with runtime=compile in mode max-autotune \(it goes"):
-        resolve(Request(runtime="compile", kernel="cublas", options="mode:max-autotune"), h200)
-    with pytest.raises(BadPair, match="kernel=inductor does not go with runtime=eager"):
-        resolve(Request(kernel="inductor"), h200)
-
-
 @pytest.fixture
 def another_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel that multiplies gptq in fp16 on a GPU, as a later version may have."""

@@ -39,12 +39,6 @@ def test_what_a_runtime_brings_is_implied_and_listed(card: MakeCard) -> None:
     assert pair.implied == {"options": ({}, {"mode": "reduce-overhead"})}
 
 
-def test_a_mode_with_kernels_of_its_own_implies_them(card: MakeCard) -> None:
-    modes = ("mode:reduce-overhead", "mode:max-autotune")
-    pair = arms.pair(Request(runtime="compile"), "options", *modes, (card("NVIDIA H200"),))
-    assert pair.implied == {"kernel": ("cublas", "inductor")}
-
-
 def test_an_option_goes_to_the_arm_whose_runtime_takes_it(card: MakeCard) -> None:
     pair = arms.pair(Request(options="mode:default"), "runtime", "eager", "compile", (card("NVIDIA H200"),))
     assert [arm.plan.cell.options for arm in pair.arms] == [{}, {"mode": "default"}]

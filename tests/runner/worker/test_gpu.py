@@ -68,10 +68,9 @@ def test_what_is_declared_deterministic_repeats_itself_and_is_repeated_by_the_gr
         assert all(likeness["equal"])
 
 
-@pytest.mark.parametrize("mode", ["default", "reduce-overhead", "max-autotune"])
+@pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
 def test_a_compiled_session_is_valid_in_each_mode(gpu_job, mode):
-    (kernel,) = {"inductor", "cublas"}.intersection(registry.kernels_of_mode(mode))
-    cell = replace(gpu_job.cell, cache="static", runtime="compile", kernel=kernel, options={"mode": mode})
+    cell = replace(gpu_job.cell, cache="static", runtime="compile", options={"mode": mode})
     found = session.run(replace(gpu_job, cell=cell), Clock())
     assert found["valid"], found["reasons"]
     assert recompute.differences(json.loads(Path(gpu_job.record_path).read_text())) == []
