@@ -179,7 +179,8 @@ def _show_ab(progress: Progress) -> None:
     step_ms = metrics.lookup(found, "latency.step_wall_ms")
     what = "not measured" if step_ms is None else f"{step_ms:.3f} ms"
     marks = ", ".join(found["flags"]) if found["valid"] else "NOT VALID"
-    left = f"{progress.left} sessions left, about {progress.left_s / 60:.0f} min" if progress.left else "done"
+    sessions = "session" if progress.left == 1 else "sessions"
+    left = f"{progress.left} {sessions} left, about {progress.left_s / 60:.0f} min" if progress.left else "done"
     click.echo(f"{arm.name} {progress.number}/{progress.of}  {arm.value}  {what}  {left}  {marks}".rstrip())
 
 

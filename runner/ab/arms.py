@@ -73,7 +73,7 @@ def pair(request: Request, field: str, a: str, b: str, installed: Installed) -> 
     requests = [_with_shared(each, field, plans) for each in requests]
     plans = [resolve(each, installed) for each in requests]
     first, second = (Arm(*each) for each in zip(NAMES, (a, b), requests, plans, strict=True))
-    return Pair(field, first, second, _implied(field, plans[0].cell, plans[1].cell))
+    return Pair(field, first, second, implied(field, plans[0].cell, plans[1].cell))
 
 
 def _check_values(request: Request, field: str, a: str, b: str) -> None:
@@ -131,7 +131,9 @@ def _with_shared(request: Request, field: str, plans: list[Plan]) -> Request:
     return replace(request, **chosen)
 
 
-def _implied(field: str, a: Cell, b: Cell) -> dict[str, tuple[Any, Any]]:
+def implied(field: str, a: Cell, b: Cell) -> dict[str, tuple[Any, Any]]:
+    """What the cells of an A/B differ in beside the field, (a's, b's). Raises BadPair where the field does not imply
+    it, and where they do not differ in the field itself."""
     first, second = a.to_json(), b.to_json()
     different = {name: (first[name], second[name]) for name in first if first[name] != second[name]}
     named = FIELDS.get(field)

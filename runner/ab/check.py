@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from runner import recompute
+from runner.ab import arms, comparable
 from runner.ab.manifest import ORDERS, Block, Manifest, SessionEntry, read
 from runner.cell import Cell
-from runner.errors import BadRecord
+from runner.errors import BadPair, BadRecord
+from runner.request import NONE
 
 Record = Mapping[str, Any]
 ALL_ORDERS = tuple(order for orders in ORDERS.values() for order in orders)
@@ -43,6 +45,7 @@ def differences(manifest: Manifest, records: Mapping[str, Record]) -> Iterator[s
     for name, arm in manifest.arms.items():
         if Cell.from_json(arm.cell).key != arm.cell_key:
             yield f"arms.{name}.cell_key: not this cell's"
+    yield from _field_differences(manifest)
     indexes = [entry.index for entry in manifest.sessions]
     if indexes != list(range(len(indexes))):
         yield f"sessions are numbered {indexes}"
@@ -50,6 +53,30 @@ def differences(manifest: Manifest, records: Mapping[str, Record]) -> Iterator[s
         yield "a session stands in it twice"
     for number, block in enumerate(manifest.blocks):
         yield from (f"block {number}: {line}" for line in _block_differences(manifest, block, records))
+    yield from _comparability_differences(manifest, records)
+
+
+def _field_differences(manifest: Manifest) -> Iterator[str]:
+    """Do the arms differ in what the manifest says, and in nothing else?"""
+    if manifest.field not in (*arms.FIELDS, NONE):
+        yield f"field {manifest.field} is none that arms can differ in"
+        return
+    a, b = (Cell.from_json(manifest.arms[name].cell) for name in arms.NAMES)
+    try:
+        if arms.implied(manifest.field, a, b) != manifest.implied:
+            yield f"implied: not what {manifest.field} brings with it in these arms"
+    except BadPair as error:
+        yield f"arms: {error}"
+
+
+def _comparability_differences(manifest: Manifest, records: Mapping[str, Record]) -> Iterator[str]:
+    before: dict[str, list[Record]] = {name: [] for name in arms.NAMES}
+    for block in manifest.complete:
+        for entry in block.sessions:
+            found, (same, other) = records[entry.session], (before[entry.arm], before["b" if entry.arm == "a" else "a"])
+            if text := comparable.difference(found, same, other):
+                yield f"session {entry.session} of arm {entry.arm}: {text}"
+            same.append(found)
 
 
 def _block_differences(manifest: Manifest, block: Block, records: Mapping[str, Record]) -> Iterator[str]:

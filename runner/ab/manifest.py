@@ -193,6 +193,9 @@ def _from_json(data: dict[str, Any]) -> Manifest:
         Block(block["host_id"], block["order"], tuple(SessionEntry(**entry) for entry in block["sessions"]))
         for block in data["blocks"]
     ]
+    for name in (entry.file for block in blocks for entry in block.sessions):
+        if Path(name).name != name:
+            raise ValueError(f"{name!r} is no file's plain name")
     return Manifest(
         **{
             **data,

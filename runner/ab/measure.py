@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from runner.ab import blocks, cooling, manifest
+from runner.ab import blocks, comparable, cooling, manifest
 from runner.ab.arms import Arm, Pair
 from runner.ab.manifest import Manifest, SessionEntry
 from runner.errors import BadPair, BadRecord, StoreUnreachable
@@ -92,9 +92,12 @@ class _Run:
                 return
 
     def _commit(self, found: Record, path: Path) -> None:
-        """Whoever wrote that record had no time to. Raises StoreUnreachable."""
+        """Whoever wrote that record had no time to. A store that is away is told at the end, as of any session."""
         if self._settings.commit is not None:
-            self._settings.commit(dict(found), None, path)
+            try:
+                self._settings.commit(dict(found), None, path)
+            except StoreUnreachable as error:
+                self._store_error = error
 
     def to_the_end(self) -> None:
         while (grown := blocks.opened(self._manifest, self._host_id, self._sessions)).done < self._sessions:
@@ -129,24 +132,9 @@ class _Run:
     def _difference(self, arm: Arm, found: Record) -> str | None:
         if found["keys"]["cell_key"] != arm.plan.cell.key:
             return "it resolved to another cell than declared (a hub revision that is not pinned?)"
-        same_arm, any_arm = self._records[arm.name][:1], [*self._records["a"][:1], *self._records["b"][:1]]
-        for earlier in any_arm:
-            if text := self._other_environment(earlier, found):
-                return text
-        for earlier in same_arm:
-            if earlier["keys"]["code_key"] != found["keys"]["code_key"]:
-                return "the project's code has changed since: name another study= to begin anew"
-        return None
-
-    def _other_environment(self, earlier: Record, found: Record) -> str | None:
-        """The first version that differs; a kernel's package may, where the arms have different kernels."""
-        kernels = {arm.plan.cell.kernel for arm in self._arms.values()}
-        names = [name for name in record.ENV_KEY_VERSIONS if name != "kernel_package" or len(kernels) == 1]
-        for name in names:
-            before, now = (each["environment"].get(name) for each in (earlier, found))
-            if before != now:
-                return f"{name} is {now}, and was {before}: go back to it, or name another study= to begin anew"
-        return None
+        same, other = self._records[arm.name], self._records["b" if arm.name == "a" else "a"]
+        text = comparable.difference(found, same, other)
+        return text and f"{text}: go back to it, or name another study= to begin anew"
 
     def _progress(self, arm: Arm, finished: Finished) -> Progress:
         left = blocks.remaining(self._manifest, self._host_id, self._sessions)

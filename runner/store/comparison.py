@@ -47,7 +47,8 @@ def commit_comparison(
         run = _run(client, manifest, run_id, began_ms)
         _once(client, run, MANIFEST_TAG, manifest.to_json(), lambda: _log_manifest(client, run, manifest))
         if summary is not None:
-            content = [manifest.done, dict(summary.metrics), dict(summary.tags), summary.note]
+            files = {name: short_hash(str(content), 16) for name, content in summary.files.items()}
+            content = [manifest.done, dict(summary.metrics), dict(summary.tags), summary.note, files]
             _once(client, run, SUMMARY_TAG, content, lambda: _log_summary(client, run, manifest.done, at_ms, summary))
         if run.info.status != FINISHED:
             terminate(client, run.info.run_id, FINISHED, at_ms)

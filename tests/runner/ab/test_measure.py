@@ -206,6 +206,23 @@ def test_a_store_that_is_away_keeps_nothing_from_being_measured(worker: Worker, 
     assert worker.count == 4
 
 
+def test_a_store_that_is_away_when_a_session_is_taken_up_is_told_at_the_end(worker: Worker, tmp_path: Path) -> None:
+    def away(*_: Any) -> str:
+        raise StoreUnreachable("the store is away")
+
+    pair = arms.pair(REQUEST, "cache", "dynamic", "static", ())
+    settings = Settings(tmp_path, None, None, False, 60.0, lambda _text, _seconds: None)
+    worker.fates[1] = Interrupted("stopped by Ctrl-C")
+    with pytest.raises(Interrupted):
+        measure.measure(pair, 1, 0, settings, lambda _progress: None)
+    (folder,) = tmp_path.glob("ab-*")
+    found = worker._record(pair.b.request, 1, 9)  # written, not yet in the manifest
+    record.write(found, folder / record.file_name(found))
+    with pytest.raises(StoreUnreachable):
+        measure.measure(pair, 1, 0, replace(settings, commit=away), lambda _progress: None)
+    assert order(folder) == ["ab"]
+
+
 def test_two_processes_do_not_measure_one_ab(run: Run) -> None:
     folder = run(sessions=1)
     with manifest.alone(folder), pytest.raises(BadValue, match="another process is measuring this A/B"):
@@ -224,6 +241,23 @@ def test_the_manifest_of_a_complete_ab_fits_its_records(run: Run) -> None:
     other = copy.deepcopy(records)
     next(iter(other.values()))["protocol"]["steps"] = 31
     assert len(list(check.differences(read(folder), other))) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda found: found["environment"].update(torch="9.9"), "torch is 9.9, and was"),
+        (lambda found: found["keys"].update(code_key="0" * 12), "code has changed"),
+    ],
+)
+def test_a_check_asks_what_measuring_asked(run: Run, change: Any, said: str) -> None:
+    folder = run(sessions=3)
+    records = {path.stem[-16:]: json.loads(path.read_text()) for path in folder.glob("tiny-*.json")}
+    last = read(folder).complete[-1].sessions[-1]
+    change(records[last.session])
+    (line,) = check.differences(read(folder), records)
+    assert line.startswith(f"session {last.session} of arm {last.arm}: ")
+    assert said in line
 
 
 @given(st.integers(1, 12), st.lists(st.sampled_from(["ok", "other host", "invalid"]), max_size=12))

@@ -1,0 +1,31 @@
+"""May two sessions stand in one A/B? In the same environment, and within an arm by the same code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from runner.records import record
+
+Record = Mapping[str, Any]
+
+
+def difference(found: Record, same_arm: Sequence[Record], other_arm: Sequence[Record]) -> str | None:
+    """What keeps a session from standing beside those before it (each arm's first is asked), or None."""
+    for earlier in (*same_arm[:1], *other_arm[:1]):
+        if text := _environment_difference(earlier, found):
+            return text
+    for earlier in same_arm[:1]:
+        if earlier["keys"]["code_key"] != found["keys"]["code_key"]:
+            return "the project's code has changed since"
+    return None
+
+
+def _environment_difference(earlier: Record, found: Record) -> str | None:
+    """The first version that differs; a kernel's package may, where the arms have different kernels."""
+    same_kernel = earlier["cell"]["kernel"] == found["cell"]["kernel"]
+    for name in record.ENV_KEY_VERSIONS:
+        before, now = (each["environment"].get(name) for each in (earlier, found))
+        if before != now and (same_kernel or name != "kernel_package"):
+            return f"{name} is {now}, and was {before}"
+    return None
