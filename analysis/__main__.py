@@ -12,7 +12,8 @@ import click
 
 from analysis import floor as floor_table
 from analysis import sessions
-from runner.errors import BadRecord, DecodeFloorError
+from runner.errors import BadRecord, DecodeFloorError, Stopped
+from runner.machine import signals
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -81,24 +82,20 @@ def _draw(found: Sequence[Any], rows: Sequence[Any], path: Path) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True)
 @click.option("--commit", is_flag=True, help="also write it into the A/B's run in MLflow")
-@click.option("--run", "run_id", default=None, help="only the A/B measured under this run of MLflow's")
+@click.option("--run", "run_id", default=None, help="only the A/B measured under this run of MLflow's, which is closed")
 def ab(folder: Path, form: str, commit: bool, run_id: str | None) -> None:
     """Compare the arms of the A/Bs in FOLDER (and below it), whatever they differ in."""
     from analysis import ab as comparisons
     from analysis import graphs as table
     from analysis import publish
-    from runner import store
-    from runner.records import spool
 
-    found, rejected = comparisons.read_folder(folder)
-    paths = {comparisons.read(path).manifest.id: path for path in spool.manifest_files(folder)} if run_id else {}
-    chosen = [one for one in found if not run_id or store.remembered_run(paths[one.manifest.id]) == run_id]
-    if not chosen:
-        raise BadRecord(f"{folder}: no A/B of run {run_id} there")
-    _print([comparisons.summary(one) for one in chosen], table.markdown, form)
-    for one in chosen if commit else ():
-        click.echo(f"MLflow run {one.manifest.title} ({publish.commit(one, run_id)})", err=True)
-    _name_rejected(rejected, len(found) + len(rejected))
+    with publish.closing(folder, run_id):
+        paths = publish.paths_of(comparisons.paths_in(folder), run_id)
+        found, rejected = comparisons.read_all(paths)
+        _print([comparisons.summary(one) for one in found], table.markdown, form)
+        for one in found if commit else ():
+            click.echo(f"MLflow run {one.manifest.title} ({publish.commit(one, run_id)})", err=True)
+        _name_rejected(rejected, len(paths))
 
 
 @main.command()
@@ -114,8 +111,9 @@ def coverage(records: Path, form: str) -> None:
 
 
 if __name__ == "__main__":
+    signals.install()
     try:
         main()
-    except DecodeFloorError as error:
+    except (DecodeFloorError, Stopped) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)

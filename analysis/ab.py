@@ -59,9 +59,19 @@ def _host(manifest: Manifest, records: Mapping[str, Record], host_id: str) -> Ho
 
 def read_folder(folder: Path) -> tuple[list[Measured], list[str]]:
     """Every A/B below the folder, and a line for each that cannot be read. Raises BadRecord where there is none."""
+    return read_all(paths_in(folder))
+
+
+def paths_in(folder: Path) -> list[Path]:
+    """The manifests below the folder. Raises BadRecord where there is none."""
     paths = spool.manifest_files(folder)
     if not paths:
         raise BadRecord(f"{folder}: no A/B there (no {spool.MANIFEST_NAME})")
+    return paths
+
+
+def read_all(paths: Sequence[Path]) -> tuple[list[Measured], list[str]]:
+    """The A/Bs of these manifests, and a line for each that cannot be read."""
     found: list[Measured] = []
     rejected: list[str] = []
     for path in paths:

@@ -7,12 +7,15 @@ lock, and to say in one line why a store is away, is what it does for sessions a
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from analysis import ab, figures, graphs, paper
 from analysis.ab import Measured
-from runner import store
+from runner import failures, store
+from runner.errors import BadRecord
 
 METRICS = (
     "a_ms",
@@ -36,6 +39,32 @@ METRICS = (
 )
 
 
+def paths_of(paths: Sequence[Path], run_id: str | None) -> list[Path]:
+    """Of the manifests those that were measured under this run of MLflow's; all without one. Raises BadRecord for none.
+    Others are not even read: whatever is wrong with them is not this run's."""
+    chosen = [path for path in paths if run_id is None or store.remembered_run(path) == run_id]
+    if not chosen:
+        raise BadRecord(f"no A/B there was measured under run {run_id}")
+    return chosen
+
+
+@contextmanager
+def closing(folder: Path, run_id: str | None) -> Iterator[None]:
+    """The run that measuring left open is this process's now: a failure closes it with the reason as tags, and of a
+    kill a marker tells the next import. Without a run nothing is done."""
+    if run_id is None:
+        yield
+        return
+    run = store.EntryRun(run_id)
+    run.mark(folder)
+    try:
+        yield
+    except BaseException as error:
+        run.fail(failures.told(error))
+        raise
+    run.closed()
+
+
 def commit(measured: Measured, run_id: str | None) -> str:
     """Write the summary into the A/B's run, which is closed then; returns its id. Raises StoreUnreachable."""
     found = ab.summary(measured)
@@ -55,6 +84,10 @@ def _tags(found: Mapping[str, Any]) -> dict[str, str]:
         "interval": found["interval"],
         "flags": ",".join(found["flags"]),
         "valid": "true",
+        # whatever an earlier attempt ended with is over
+        "reason": "",
+        "exit_code": "0",
+        "message": "",
     }
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import itertools
 import os
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.errors import DecodeFloorError, DiskFull, Failure, Interrupted, MissingPackage
+from runner import failures
+from runner.errors import Failure, MissingPackage
 from runner.machine import signals
 from runner.request import DEFAULT_SPOOL
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from runner.store import EntryRun
 
 SPOOL_OPTION = "--spool"
-TRACEBACK_VARIABLE = "DECODE_FLOOR_TRACEBACK"
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BaseException as error:
         signals.ignore()
-        code = _fail(_told(error), run)
+        code = _fail(failures.told(error), run)
     signals.ignore()
     return code
 
@@ -78,21 +75,6 @@ def _command_line(arguments: Sequence[str], started_ms: int, run: EntryRun | Non
                 "with `source .venv/bin/activate` (`make env` makes it)"
             ) from error
     cli.run(arguments, cli.Start(started_ms, run))
-
-
-def _told(error: BaseException) -> Failure:
-    """Any failure as one of the family. An unexpected one is a bug: its type, and how to see more."""
-    if os.environ.get(TRACEBACK_VARIABLE):
-        traceback.print_exception(error)
-    if isinstance(error, Failure):
-        return error
-    if isinstance(error, OSError) and error.errno in FULL:
-        return DiskFull(f"no space left ({error}): free some, then run the command again")
-    if isinstance(error, KeyboardInterrupt):
-        return Interrupted("stopped by Ctrl-C")
-    return DecodeFloorError(
-        f"unexpected {type(error).__name__}: {error} (a bug; set {TRACEBACK_VARIABLE}=1 to see where)"
-    )
 
 
 def _fail(error: Failure, run: EntryRun | None) -> int:

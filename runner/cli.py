@@ -169,8 +169,7 @@ def ab(
         click.echo(f"{field} implies {name}: {in_a} in a, {in_b} in b")
     folder = measure_ab(pair, sessions, extension, settings, _show_ab)
     if start.run is not None:
-        store.remember_run(folder / spools.MANIFEST_NAME, start.run.id)
-        start.run.handed_over()
+        store.remember_run(folder / spools.MANIFEST_NAME, start.run.id)  # open, and marked, until its summary is there
     click.echo(f"{sessions} sessions of each arm in {folder}; compare them with: python -m analysis ab {folder}")
 
 

@@ -37,13 +37,8 @@ class EntryRun:
         """From now on an import from the spool closes the run if this process is killed. Never raises."""
         self._marker = marker.leave(spool, self.id)
 
-    def handed_over(self) -> None:
-        """The run stays open for the command that follows this one, which closes it."""
-        if self._marker is not None:
-            self._marker.unlink(missing_ok=True)
-
     def closed(self) -> None:
-        """The run has got its record, and is closed."""
+        """The run has got what it was made for, and is closed."""
         self._is_closed = True
         if self._marker is not None:
             self._marker.unlink(missing_ok=True)

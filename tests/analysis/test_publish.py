@@ -1,0 +1,108 @@
+"""The summary run that MLflow made: only its own A/B is asked for, and whatever ends the command closes the run."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from runner.store import remember_run
+
+ROOT = Path(__file__).parents[2]
+AB = next((ROOT / "experiments" / "records" / "h200").glob("ab-qwen2.5-7b-16384-eager-graph-*"))
+
+
+@pytest.fixture
+def client(tmp_path, monkeypatch):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return MlflowClient(uri)
+
+
+@pytest.fixture
+def run_id(client):
+    return client.create_run("0").info.run_id
+
+
+@pytest.fixture
+def spool(tmp_path, run_id):
+    """With the committed A/B as measured under the run."""
+    folder = tmp_path / "spool"
+    shutil.copytree(AB, folder / AB.name)
+    remember_run(folder / AB.name / "ab.json", run_id)
+    return folder
+
+
+def started(spool, run_id, **options):
+    command = [sys.executable, "-m", "analysis", "ab", str(spool), "--run", run_id, "--commit"]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+
+def finished(spool, run_id):
+    process = started(spool, run_id)
+    _, errors = process.communicate(timeout=120)
+    return process.returncode, errors
+
+
+def damage(folder):
+    path = folder / "ab.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "seed": 7}))
+
+
+def test_another_damaged_ab_in_the_spool_is_not_this_runs_business(spool, client, run_id):
+    shutil.copytree(AB, spool / "another")
+    damage(spool / "another")
+    assert finished(spool, run_id)[0] == 0
+    run = client.get_run(run_id)
+    assert (run.info.status, run.data.tags["verdict"]) == ("FINISHED", "FASTER")
+    assert list(spool.glob(".runs/*")) == []
+
+
+def test_what_is_wrong_with_its_own_closes_the_run_with_the_reason_until_it_is_mended(spool, client, run_id):
+    manifest = spool / AB.name / "ab.json"
+    whole = manifest.read_text()
+    damage(manifest.parent)
+    code, errors = finished(spool, run_id)
+    assert (code, errors.splitlines()[-1]) == (24, "error: 1 of 1 records are left out of the table")
+    run = client.get_run(run_id)
+    assert run.info.status == "FAILED"
+    assert (run.data.tags["reason"], run.data.tags["exit_code"]) == ("bad-record", "24")
+    assert list(spool.glob(".runs/*")) == []
+
+    manifest.write_text(whole)
+    assert finished(spool, run_id)[0] == 0
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert (run.data.tags["reason"], run.data.tags["exit_code"], run.data.tags["valid"]) == ("", "0", "true")
+
+
+def test_a_run_under_which_nothing_was_measured_is_told(spool, client):
+    other = client.create_run("0").info.run_id
+    code, errors = finished(spool, other)
+    assert (code, errors) == (24, f"error: no A/B there was measured under run {other}\n")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, "KILLED"), (signal.SIGKILL, "RUNNING")])
+def test_a_killed_summary_leaves_a_closed_run_or_a_marker_for_the_import(spool, client, run_id, number, status):
+    process = started(spool, run_id)
+    until = time.monotonic() + 60
+    while not (spool / ".runs" / run_id).exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert client.get_run(run_id).info.status == status
+    assert bool(list(spool.glob(".runs/*"))) == (status == "RUNNING")
+    if status == "RUNNING":
+        command = [sys.executable, "-m", "runner", "import", str(spool)]
+        imported = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=120)
+        assert imported.returncode == 0, imported.stderr
+        assert client.get_run(run_id).info.status == "FINISHED"
+        assert client.get_run(run_id).data.tags["ab"]
+        assert list(spool.glob(".runs/*")) == []
