@@ -64,6 +64,13 @@ def test_an_arms_degrees_of_freedom_are_the_spacings_of_its_width():
     assert 5 < comparison._freedom(10) < 7
 
 
+@pytest.mark.parametrize(("count", "freedom"), [(5, 3.7), (10, 5.5), (20, 6.6)])
+def test_the_width_for_normal_sessions_varies_as_that_of_so_many_degrees_of_freedom(count, freedom):
+    low, high = comparison.median_interval(np.random.default_rng(0).standard_normal((100_000, count)))
+    width = high - low
+    assert 1 / (2 * (width.std() / width.mean()) ** 2) == pytest.approx(freedom, abs=0.15)
+
+
 def test_two_hosts_alike_narrow_the_interval_by_the_root_of_two():
     a, b = (20.0, 30.0, 22.0, 21.0, 40.0), (8.0, 8.2, 8.1, 8.4, 7.9)
     one, two = compare(one_host(a, b)), compare([HostSessions("one", a, b), HostSessions("two", a, b)])
