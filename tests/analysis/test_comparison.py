@@ -59,9 +59,9 @@ def test_equal_arms_of_like_width_have_the_t_of_both():
 
 
 def test_an_arms_degrees_of_freedom_are_the_spacings_of_its_width():
-    assert comparison._freedom(5) == 4  # the range of five
+    assert comparison._freedom(5) == 0.75 * 4  # the range of five
     # of ten from between the 2nd and 3rd to between the 8th and 9th: between 5 and 7
-    assert 5 < comparison._freedom(10) < 7
+    assert 0.75 * 5 < comparison._freedom(10) < 0.75 * 7
 
 
 @pytest.mark.parametrize(("count", "freedom"), [(5, 3.7), (10, 5.5), (20, 6.6)])

@@ -44,7 +44,7 @@ def test_over_several_hosts_it_is_at_least_as_sure(name, sessions_, hosts):
 @pytest.mark.parametrize("name", SOURCES)
 def test_the_verdict_has_its_power(name):
     same, faster, slower = (coverage.power(name, SOURCES[name], r, SIMULATIONS) for r in (1.0, 1.03, 1 / 1.03))
-    assert same.same >= (0.77 if name == coverage.SPEEDS else 0.8)  # docs/statistics.md says which misses 80 %
+    assert same.same >= 0.79  # 80 % in the committed 20000; a standard error is 0.4 points
     assert same.faster + same.slower <= 0.025
     assert faster.faster >= 0.9
     assert slower.slower >= 0.9
