@@ -186,9 +186,9 @@ def _depth(count: int) -> tuple[int, float]:
 
 
 def _freedom(count: int) -> float:
-    """Degrees of freedom of the width of `median_interval`: by the spacings between sessions that it adds up, each worth
-    less than one, for they vary more than a normal sample's squares do. Of normal sessions the width varies as that of
-    3.7, 5.5 and 6.6 degrees at 5, 10 and 20, of skewed ones as that of fewer; this gives 3, 4.3 and 6.4."""
+    """Degrees of freedom of the width of `median_interval`: by the spacings between sessions that it adds up, each
+    worth less than one. Of normal sessions the width varies as that of 3.7, 5.5 and 6.6 degrees at 5, 10 and 20, of
+    skewed ones as that of fewer; this gives 3, 4.3 and 6.4."""
     depth, inwards = _depth(count)
     return FREEDOM_OF_A_SPACING * (count + 1 - 2 * (depth + inwards))
 
