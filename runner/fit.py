@@ -9,6 +9,7 @@ from runner.judgement import VERIFY_LIMIT_BYTES
 from runner.machine import host
 from runner.protocol import Protocol
 from runner.resolve import CPU
+from runner.scheme import Scheme
 from runner.shape import ModelShape
 
 # CUDA context, module code and the libraries' workspaces; on a CPU the interpreter with torch loaded
@@ -33,27 +34,39 @@ def prefill_bytes(shape: ModelShape, ctx: int, dtype_bytes: int, chunk_tokens: i
     return (chunk * rows + repeated + mask + shape.vocab) * dtype_bytes
 
 
-def model_bytes(cell: Cell, shape: ModelShape, protocol: Protocol) -> int:
-    """Weights, allocated KV, verify and prefill's activations, all at once."""
+def model_bytes(cell: Cell, shape: ModelShape, scheme: Scheme | None, protocol: Protocol) -> int:
+    """Weights, allocated KV, verify and prefill's activations, all at once; of packed weights also one layer that is
+    not: before it is packed, and where a kernel dequantises a matrix for the prompt."""
     dtype_bytes = floors.DTYPE_BYTES[cell.dtype]
-    weights = registry.weight_format(cell.quant).weight_bytes(shape, dtype_bytes)
+    weights = registry.weight_bytes(cell.quant, scheme, shape, dtype_bytes)
+    if scheme is not None:
+        weights += sum(rows * columns for rows, columns in shape.linear_shapes) * dtype_bytes
     positions = floors.kv_alloc_tokens(cell.ctx, protocol.warmup, protocol.steps)
     kv = positions * floors.kv_bytes_per_token(shape, dtype_bytes)
     chunk_tokens = registry.runtime(cell.runtime).DECLARATION.prefill_chunk_tokens
     return weights + kv + VERIFY_LIMIT_BYTES + prefill_bytes(shape, cell.ctx, dtype_bytes, chunk_tokens)
 
 
-def predicted_bytes(cell: Cell, shape: ModelShape, protocol: Protocol, device_kind: str, probe: int) -> int:
+def predicted_bytes(
+    cell: Cell, shape: ModelShape, scheme: Scheme | None, protocol: Protocol, device_kind: str, probe: int
+) -> int:
     """Libraries, and the probe's buffer or the model: the first is freed before the second is built."""
-    return LIBRARY_BYTES[device_kind] + max(probe, model_bytes(cell, shape, protocol))
+    return LIBRARY_BYTES[device_kind] + max(probe, model_bytes(cell, shape, scheme, protocol))
 
 
-def check(cell: Cell, shape: ModelShape, protocol: Protocol, device_kind: str, available_bytes: int) -> None:
+def check(
+    cell: Cell,
+    shape: ModelShape,
+    scheme: Scheme | None,
+    protocol: Protocol,
+    device_kind: str,
+    available_bytes: int,
+) -> None:
     """Raises Infeasible when the prediction exceeds what the device has (a CPU: what is available now)."""
     probe = floors.read_probe_bytes(device_kind, _cache_bytes(cell.gpu), available_bytes)
-    needed = predicted_bytes(cell, shape, protocol, device_kind, probe)
+    needed = predicted_bytes(cell, shape, scheme, protocol, device_kind, probe)
     if needed > available_bytes:
-        what, remedy = PROBE_NEED if probe > model_bytes(cell, shape, protocol) else MODEL_NEED
+        what, remedy = PROBE_NEED if probe > model_bytes(cell, shape, scheme, protocol) else MODEL_NEED
         raise Infeasible(
             f"{cell.title} needs about {needed / 1e9:.1f} GB ({what}); "
             f"this device has {available_bytes / 1e9:.1f} GB: {remedy}"

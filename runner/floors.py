@@ -6,6 +6,8 @@ the KV cache at ctx. A step must read `W - E + K`; the paper (arXiv 2605.30571) 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from runner.shape import ModelShape
 
 DTYPE_BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
@@ -15,6 +17,15 @@ GATE_STEPS = 8
 PROBE_CACHES = 16
 PROBE_BYTES = 4 * 2**30
 UNKNOWN_CACHE_BYTES = 2**25
+
+
+def weight_bytes(shape: ModelShape, dtype_bytes: int, linear_bytes: Callable[[int, int], int]) -> int:
+    """`W`: the layers' linear weights, of which `linear_bytes` gives one's by its rows and columns, and biases, norms,
+    embedding and head of `dtype_bytes` each; a tied embedding counts once."""
+    linears = sum(linear_bytes(rows, columns) for rows, columns in shape.linear_shapes)
+    embeddings = shape.embedding_parameters * (1 if shape.tied_embedding else 2)
+    others = shape.layers * shape.bias_parameters + shape.norm_parameters + embeddings
+    return shape.layers * linears + others * dtype_bytes
 
 
 def embedding_bytes(shape: ModelShape, dtype_bytes: int) -> int:

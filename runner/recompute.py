@@ -14,7 +14,8 @@ from runner.cell import Cell
 from runner.errors import BadRecord
 from runner.records import record
 from runner.records.structure import faults, shown
-from runner.resolve import CPU, CUDA
+from runner.resolve import CPU, CUDA, SYNTHETIC_ID
+from runner.scheme import Scheme
 from runner.shape import ModelShape
 from runner.worker import codekey
 
@@ -77,6 +78,7 @@ def _head_differences(found: Record) -> Iterator[str]:
     if named is not None and named != protocol.Protocol(**counts):
         yield f"protocol: {counts['name']} has {named.warmup} warm-up and {named.steps} timed steps"
     yield from _pair_differences(cell)
+    yield from _scheme_differences(found)
     if missing := [name for name in REQUESTED if name not in found["request"]]:
         yield f"request: without {', '.join(missing)}"
     known = catalogue.models().get(cell["model"])
@@ -98,7 +100,8 @@ def _pair_differences(cell: Record) -> Iterator[str]:
         ("dtype", cell["dtype"], kernel.name, kernel.dtypes),
         ("gpu", _device(cell), kernel.name, kernel.devices),
         ("gpu", _device(cell), runtime.name, runtime.devices),
-        ("quant", cell["quant"], runtime.name, runtime.quants),
+        ("quant", cell["quant"], runtime.name, runtime.quants or (cell["quant"],)),
+        ("kernel", cell["kernel"], runtime.name, runtime.kernels or (cell["kernel"],)),
         ("cache", cell["cache"], runtime.name, runtime.caches),
         ("attention", cell["attention"], runtime.name, runtime.attentions),
     )
@@ -264,7 +267,34 @@ def _derived_differences(found: dict[str, Any]) -> Iterator[str]:
 
 def _weight_bytes(found: Record) -> int:
     cell, shape = found["cell"], ModelShape.from_json(found["model"]["shape"])
-    return registry.weight_format(cell["quant"]).weight_bytes(shape, floors.DTYPE_BYTES[cell["dtype"]])
+    return registry.weight_bytes(cell["quant"], _scheme(found), shape, floors.DTYPE_BYTES[cell["dtype"]])
+
+
+def _scheme(found: Record) -> Scheme | None:
+    stated = found["model"].get("scheme")
+    return Scheme.from_json(stated) if stated else None
+
+
+def _scheme_differences(found: Record) -> Iterator[str]:
+    """Packed weights have a scheme that their kernel takes; that of synthetic ones follows from the options."""
+    cell, scheme = found["cell"], _scheme(found)
+    packed = registry.weight_format(cell["quant"]).DECLARATION.packed
+    if packed != (scheme is not None):
+        yield f"model.scheme: {'missing' if packed else 'there'}, though the weights are {cell['quant']}"
+    elif scheme is not None:
+        if reason := registry.kernel(cell["kernel"]).DECLARATION.refuses(scheme, cell["quant"]):
+            yield f"model.scheme: {cell['kernel']} cannot have multiplied it: {reason}"
+        if cell["weights_id"] == SYNTHETIC_ID:
+            yield from _synthetic_differences(cell, scheme)
+
+
+def _synthetic_differences(cell: Record, scheme: Scheme) -> Iterator[str]:
+    chosen = registry.packed_format(cell["quant"])
+    missing = [name for name in chosen.DECLARATION.options if name not in cell["options"]]
+    if missing:
+        yield f"cell.options: without {', '.join(missing)}"
+    elif scheme != chosen.scheme(cell["options"]):
+        yield f"model.scheme: {shown(scheme.to_json())} is not what the options say"
 
 
 def _same(stored: Any, derived: Any) -> bool:

@@ -1,35 +1,60 @@
 """The three registries: formats, kernels, runtimes. Each entry is one module; adding one touches no other file.
 
-A module is named after its entry with `-` written `_`. It can be imported without torch: what needs torch imports it
-inside its functions, so that the parent can ask what exists before any worker starts.
+A module is named after its entry with `-` written `_`; one whose name begins with `_` is no entry. An entry can be
+imported without torch: what needs torch imports it inside its functions, so that the parent can ask what exists before
+any worker starts.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from runner import formats, kernels, runtimes
+from runner import floors, formats, kernels, runtimes
+from runner.scheme import Part, Scheme
 from runner.shape import ModelShape
 
 if TYPE_CHECKING:
     import torch
 
     from runner.worker.job import Job
+    from runner.worker.plainlinear import PlainLinear
     from runner.worker.tokens import Tokens
 
 MODE = "mode"
 
 
 @dataclass(frozen=True)
+class FormatDeclaration:
+    """A way of storing weights. `packed`: the layers' linear weights are quantised and the module says how (see
+    `PackedFormat`); otherwise they are of the cell's dtype like all others. `methods` are the words by which a
+    checkpoint's quantization_config calls it; `options` maps each choice that synthetic weights leave to its values,
+    the default first."""
+
+    name: str
+    packed: bool = True
+    methods: tuple[str, ...] = ()
+    options: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def _refuses_none(_scheme: Scheme, _quant: str) -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
 class KernelDeclaration:
     """What a kernel multiplies and where. `signatures` are parts of the names under which its matrix products show in
     a profile; `deterministic` says that the same input gives the same bits again; `capturable`, that a CUDA graph can
-    hold it; `package` is the distribution it comes in, None for torch itself."""
+    hold it; `package` is the distribution it comes in, None for torch itself, `module` what is imported of it, and
+    `remedy` how one gets it.
+
+    The first dtype is its default; it is the default kernel of the quants in `default_of`; `refuses` says why it cannot
+    multiply a quant's weights packed by a scheme, None where it can.
+    """
 
     name: str
     quants: tuple[str, ...]
@@ -39,33 +64,41 @@ class KernelDeclaration:
     deterministic: bool
     capturable: bool
     package: str | None = None
+    module: str | None = None
+    remedy: str | None = None
+    default_of: tuple[str, ...] = ()
+    refuses: Callable[[Scheme, str], str | None] = _refuses_none
 
 
 @dataclass(frozen=True)
 class RuntimeDeclaration:
     """What a runtime can execute, and where. The first cache and attention named are its defaults; prefill passes at
-    most `prefill_chunk_tokens` of the prompt at once; `options` maps each option it takes to the values allowed, and
-    `defaults` those that are always written into the cell to their values.
+    most `prefill_chunk_tokens` of the prompt at once; `quants` and `kernels` are None where any goes; `options` maps
+    each option it takes to the values allowed, and `defaults` those that are always written into the cell to their
+    values.
 
     `graph_mode` is how its steps are launched (`none` kernel by kernel, `whole-step` by one CUDA graph each), unless
     the option `mode` says otherwise by `graph_modes`. `made_of_eager`: its step is made of an eager one, and is held
     against it. `replays_eager`: it runs that one's very kernels. `compiles`: it makes kernels of its own, which takes
-    time that no other runtime needs.
+    time that no other runtime needs. `owns_model`: its linear layers are its own, not the kernel's of a transformers
+    model.
     """
 
     name: str
     devices: tuple[str, ...]
     caches: tuple[str, ...]
     attentions: tuple[str, ...]
-    quants: tuple[str, ...]
     graph_mode: str
     prefill_chunk_tokens: int
+    quants: tuple[str, ...] | None = None
+    kernels: tuple[str, ...] | None = None
     options: dict[str, tuple[str, ...]] = field(default_factory=dict)
     defaults: dict[str, str] = field(default_factory=dict)
     graph_modes: dict[str, str] = field(default_factory=dict)
     made_of_eager: bool = False
     replays_eager: bool = False
     compiles: bool = False
+    owns_model: bool = False
 
     def graph_mode_with(self, options: Mapping[str, str]) -> str:
         """How a cell's steps are launched, given its options."""
@@ -91,6 +124,11 @@ class Step(Protocol):
         """`dynamic`, `static` or `engine`: what the live cache shows itself to be, whatever was asked for."""
         ...
 
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """What an engine of its own chose on this machine; empty for the transformers model."""
+        ...
+
     def prefill(self, tokens: int) -> torch.Tensor:
         """Empty the cache, fill it with the first `tokens` of the sequence, return the chosen token, shape [1]."""
         ...
@@ -105,11 +143,57 @@ class Step(Protocol):
 
 
 class WeightFormat(Protocol):
-    def weight_bytes(self, shape: ModelShape, dtype_bytes: int) -> int: ...
+    DECLARATION: FormatDeclaration
+
+
+class PackedFormat(WeightFormat, Protocol):
+    """Packing and plain arithmetic of a quantised format, one linear layer [rows, columns] = [out, in] at a time."""
+
+    def scheme(self, options: Mapping[str, str]) -> Scheme:
+        """The scheme of synthetic weights."""
+        ...
+
+    def read_config(self, config: Mapping[str, Any]) -> Scheme:
+        """The scheme of a checkpoint's quantization_config. Raises BadCheckpoint for one that is not read."""
+        ...
+
+    def parts(self, rows: int, columns: int, how: Scheme) -> dict[str, Part]:
+        """The tensors that a step needs, by name."""
+        ...
+
+    def stored(self, rows: int, columns: int, how: Scheme) -> dict[str, Part]:
+        """The tensors that a checkpoint holds; a dimension of -1 is any."""
+        ...
+
+    def from_stored(self, tensors: Mapping[str, torch.Tensor], how: Scheme) -> dict[str, torch.Tensor]:
+        """Of the stored tensors those that a step needs. Raises BadCheckpoint where they contradict the scheme."""
+        ...
+
+    def to_stored(self, tensors: Mapping[str, torch.Tensor], how: Scheme, columns: int) -> dict[str, torch.Tensor]:
+        """The inverse of `from_stored`, of formats that an engine reads from a folder."""
+        ...
+
+    def config_of(self, how: Scheme) -> dict[str, Any]:
+        """The inverse of `read_config`, of the same formats."""
+        ...
+
+    def quantise(self, weight: torch.Tensor, how: Scheme) -> dict[str, torch.Tensor]:
+        """The packed tensors of weight [out, in], each value rounded to the nearest."""
+        ...
+
+    def dequantise(self, tensors: Mapping[str, torch.Tensor], how: Scheme, columns: int, rows: slice) -> torch.Tensor:
+        """The rows (in multiples of eight) of the matrix by plain arithmetic, [rows, in] float32."""
+        ...
 
 
 class Kernel(Protocol):
     DECLARATION: KernelDeclaration
+
+
+class PackedKernel(Kernel, Protocol):
+    def linears(self, plains: Sequence[PlainLinear]) -> Iterator[torch.nn.Module]:
+        """The kernel's own layer for each of the model's, made when it is asked for; it takes over the tensors."""
+        ...
 
 
 class Runtime(Protocol):
@@ -119,7 +203,8 @@ class Runtime(Protocol):
 
 
 def _names(package: ModuleType) -> tuple[str, ...]:
-    return tuple(sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(package.__path__)))
+    found = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return tuple(sorted(name.replace("_", "-") for name in found if not name.startswith("_")))
 
 
 def _load(package: ModuleType, name: str) -> Any:
@@ -146,9 +231,30 @@ def weight_format(quant: str) -> WeightFormat:
     return cast(WeightFormat, _load(formats, quant))
 
 
+def packed_format(quant: str) -> PackedFormat:
+    """The module of a format whose declaration says `packed`."""
+    return cast(PackedFormat, _load(formats, quant))
+
+
+def weight_bytes(quant: str, scheme: Scheme | None, shape: ModelShape, dtype_bytes: int) -> int:
+    """`W`: bytes of all weights as the format stores them; what is not packed is of the cell's dtype."""
+
+    def linear_bytes(rows: int, columns: int) -> int:
+        if scheme is None:
+            return rows * columns * dtype_bytes
+        return sum(part.bytes for part in packed_format(quant).parts(rows, columns, scheme).values())
+
+    return floors.weight_bytes(shape, dtype_bytes, linear_bytes)
+
+
 def kernel(name: str) -> Kernel:
     """The module of a kernel; `name` must be one of `kernel_names()`."""
     return cast(Kernel, _load(kernels, name))
+
+
+def packed_kernel(name: str) -> PackedKernel:
+    """The module of a kernel that multiplies packed weights."""
+    return cast(PackedKernel, _load(kernels, name))
 
 
 def runtime(name: str) -> Runtime:

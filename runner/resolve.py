@@ -18,6 +18,7 @@ from runner.machine import host
 from runner.protocol import Protocol
 from runner.registry import KernelDeclaration, RuntimeDeclaration
 from runner.request import HUB, SYNTHETIC, Request, option_map, whole_number
+from runner.scheme import Scheme
 from runner.vocabulary import AUTO
 from runner.worker.job import Device
 
@@ -37,7 +38,8 @@ Installed: TypeAlias = "Sequence[InstalledGpu]"
 
 @dataclass(frozen=True)
 class Plan:
-    """A resolved request. `checkpoint` is None for synthetic weights; `memory_bytes` is the card's total
+    """A resolved request. `scheme` is how the weights are packed, None where they are not; `checkpoint` is None for
+    synthetic weights; `memory_bytes` is the card's total
     memory, None for the CPU; `flags` are what the record is marked with whatever the measurement says."""
 
     cell: Cell
@@ -45,6 +47,7 @@ class Plan:
     device: Device
     memory_bytes: int | None
     model: Model
+    scheme: Scheme | None
     checkpoint: Checkpoint | None
     seed: int
     study: str
@@ -66,6 +69,10 @@ def resolve(request: Request, installed: Installed) -> Plan:
     kernel = _kernel(quant, request.kernel, device.kind)
     runtime = _runtime(request.runtime, quant, kernel, device.kind)
     weights = _checkpoint(request, model, quant)
+    options = _options(request.options, runtime, quant, synthetic=weights is None)
+    scheme = _scheme(quant, options) if weights is None else weights.scheme
+    if scheme is not None and (reason := kernel.refuses(scheme, quant)):
+        raise BadPair(f"kernel={kernel.name} cannot multiply these weights: {reason}")
     dtype = _dtype(request.dtype, kernel)
     cell = Cell(
         gpu=device.gpu,
@@ -78,7 +85,7 @@ def resolve(request: Request, installed: Installed) -> Plan:
         cache=_of_runtime("cache", request.cache, runtime, vocabulary.CACHES),
         dtype=dtype,
         weights_id=SYNTHETIC_ID if weights is None else weights.weights_id,
-        options=_options(request.options, runtime),
+        options=options,
     )
     return Plan(
         cell=cell,
@@ -86,6 +93,7 @@ def resolve(request: Request, installed: Installed) -> Plan:
         device=device,
         memory_bytes=card.memory_bytes if card else None,
         model=model,
+        scheme=scheme,
         checkpoint=weights,
         seed=0 if request.seed == AUTO else whole_number("seed", request.seed, 0),
         study=DEFAULT_STUDY if request.study == AUTO else request.study,
@@ -228,17 +236,22 @@ def _kernel(quant: str, name: str, kind: str) -> KernelDeclaration:
     built = registry.kernel_names()
     kernel = registry.kernel(vocabulary.available("kernel", name, vocabulary.KERNELS, built)).DECLARATION
     _check_pair(f"kernel={name}", "quant", quant, kernel.quants)
-    _check_pair(f"kernel={name}", "device", kind, kernel.devices)
+    if kind not in kernel.devices:
+        needed = "a CUDA GPU" if CUDA in kernel.devices else "the CPU, gpu=cpu"
+        raise BadPair(f"kernel={name} needs {needed}, and this cell is on the {kind.upper()}")
     return kernel
 
 
 def _first_kernel(quant: str, kind: str) -> KernelDeclaration:
     declared = [registry.kernel(name).DECLARATION for name in registry.kernel_names()]
-    for kernel in declared:
-        if quant in kernel.quants and kind in kernel.devices:
-            return kernel
-    devices = sorted({device for kernel in declared if quant in kernel.quants for device in kernel.devices})
-    raise BadPair(f"quant={quant} has no kernel on device {kind} (it has: {', '.join(devices) or 'none'})")
+    fitting = [kernel for kernel in declared if quant in kernel.quants]
+    here = [kernel for kernel in fitting if kind in kernel.devices]
+    if not here:
+        raise BadPair(
+            f"quant={quant} needs a CUDA GPU, for that is where {', '.join(kernel.name for kernel in fitting)} run; "
+            f"quant=bnb-nf4 runs on a {kind.upper()}, too"
+        )
+    return next((kernel for kernel in here if quant in kernel.default_of), here[0])
 
 
 def _dtype(name: str, kernel: KernelDeclaration) -> str:
@@ -256,7 +269,10 @@ def _runtime(name: str, quant: str, kernel: KernelDeclaration, kind: str) -> Run
         raise BadPair(
             f"runtime={chosen} needs a CUDA GPU, and this cell is on the {kind.upper()}: choose runtime=eager"
         )
-    _check_pair(f"runtime={chosen}", "quant", quant, runtime.quants)
+    if runtime.quants is not None:
+        _check_pair(f"runtime={chosen}", "quant", quant, runtime.quants)
+    if runtime.kernels is not None:
+        _check_pair(f"runtime={chosen}", "kernel", kernel.name, runtime.kernels)
     if runtime.replays_eager and not kernel.capturable:
         raise BadPair(f"kernel={kernel.name} cannot be captured in a CUDA graph, which runtime={chosen} needs")
     return runtime
@@ -280,31 +296,46 @@ def _check_pair(owner: str, field: str, value: str, allowed: Iterable[str]) -> N
         raise BadPair(f"{field}={value} does not go with {owner} (it goes with: {', '.join(present)})")
 
 
-def _options(text: str, runtime: RuntimeDeclaration) -> dict[str, str]:
-    options = {**runtime.defaults, **option_map(text)}
+def _options(text: str, runtime: RuntimeDeclaration, quant: str, synthetic: bool) -> dict[str, str]:
+    """Those of the runtime, and the choices that a format leaves to synthetic weights (a checkpoint has made them)."""
+    choices = registry.weight_format(quant).DECLARATION.options
+    asked = option_map(text)
+    if not synthetic and (made := [name for name in asked if name in choices]):
+        raise BadPair(f"options={text}: {', '.join(made)} is for synthetic weights, a checkpoint has its own")
+    own = choices if synthetic else {}
+    allowed = {**runtime.options, **own}
+    options = {**runtime.defaults, **{name: values[0] for name, values in own.items()}, **asked}
+    owner = f"runtime={runtime.name}" + (f", quant={quant}" if own else "")
     for name, value in options.items():
-        if not runtime.options:
-            raise BadPair(f"options={text}: runtime={runtime.name} takes no options")
-        vocabulary.known(f"option of runtime={runtime.name}", name, runtime.options)
-        vocabulary.known(f"option {name}", value, runtime.options[name])
+        if not allowed:
+            raise BadPair(f"options={text}: {owner} takes no options")
+        vocabulary.known(f"option of {owner}", name, allowed)
+        vocabulary.known(f"option {name}", value, allowed[name])
     return options
+
+
+def _scheme(quant: str, options: dict[str, str]) -> Scheme | None:
+    """Of synthetic weights."""
+    if not registry.weight_format(quant).DECLARATION.packed:
+        return None
+    return registry.packed_format(quant).scheme(options)
 
 
 def _checkpoint(request: Request, model: Model, quant: str) -> Checkpoint | None:
     if request.weights in (AUTO, SYNTHETIC):
         return None
     if request.weights != HUB:
-        return _local(request.weights, model)
+        return _local(request.weights, model, quant)
     entry = model.checkpoints.get(quant)
     if entry is None:
         known = ", ".join(model.checkpoints) or "none"
         raise BadCheckpoint(f"the catalogue has no hub checkpoint of {model.key} in {quant} (it has: {known})")
-    return checkpoint.on_hub(entry, model.shape)
+    return checkpoint.on_hub(entry, model.shape, quant)
 
 
-def _local(path: str, model: Model) -> Checkpoint:
+def _local(path: str, model: Model, quant: str) -> Checkpoint:
     try:
-        return checkpoint.local(path, model.shape)
+        return checkpoint.local(path, model.shape, quant)
     except BadCheckpoint as error:
         # a plain word is rather a mistyped `synthetic` or `hub` than a folder
         near = "" if "/" in path else vocabulary.suggestion(path, (SYNTHETIC, HUB))

@@ -112,6 +112,7 @@ def _job(request: Request, plan: Plan, index: int, started_ms: int, settings: Se
         protocol=plan.protocol,
         model_name=plan.model.key,
         shape=plan.model.shape,
+        scheme=plan.scheme,
         checkpoint=None,
         device=plan.device,
         given_flags=(*plan.flags, *([SHARED_HOST] if settings.share_host else [])),
@@ -123,7 +124,7 @@ def _job(request: Request, plan: Plan, index: int, started_ms: int, settings: Se
 def _refused(job: Job, plan: Plan, memory_bytes: int) -> dict[str, Any] | None:
     """The record of a session that cannot fit into so much memory; None where it can."""
     try:
-        fit.check(plan.cell, plan.model.shape, plan.protocol, plan.device.kind, memory_bytes)
+        fit.check(plan.cell, plan.model.shape, plan.scheme, plan.protocol, plan.device.kind, memory_bytes)
     except Infeasible as error:
         return launch.failure_record(job, launch.outcome(error))
     return None

@@ -10,6 +10,7 @@ from typing import Any
 
 from runner import catalogue
 from runner.checkpoints import weightfiles
+from runner.scheme import DTYPE_BYTES
 
 SHAPE = catalogue.models()["tiny"].shape
 CONFIG: dict[str, Any] = {
@@ -29,13 +30,14 @@ CONFIG: dict[str, Any] = {
     "max_position_embeddings": 4096,
     "torch_dtype": "bfloat16",
 }
+WANTED = weightfiles.expected(SHAPE, "bf16", None)
 Tensors = dict[str, tuple[str, tuple[int, ...]]]
 """Name → safetensors dtype and shape."""
 
 
 def tensors(dtype: str = "BF16") -> Tensors:
     """What a checkpoint of the model `tiny` holds."""
-    return {name: (dtype, size) for name, size in weightfiles.expected_tensors(SHAPE).items()}
+    return {name: (dtype, part.shape) for name, part in WANTED.items()}
 
 
 def safetensors(tensors: Tensors) -> bytes:
@@ -43,7 +45,7 @@ def safetensors(tensors: Tensors) -> bytes:
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, (dtype, size) in tensors.items():
-        begin, end = end, end + math.prod(size) * weightfiles.FLOAT_BYTES.get(dtype, 1)
+        begin, end = end, end + math.prod(size) * DTYPE_BYTES.get(dtype, 1)
         header[name] = {"dtype": dtype, "shape": list(size), "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + bytes(end)

@@ -108,6 +108,7 @@ def tiny_job(tmp_path: Path) -> Job:
         protocol=Protocol("paper", 5, 30),
         model_name="tiny",
         shape=catalogue.models()["tiny"].shape,
+        scheme=None,
         checkpoint=None,
         device=Device("cpu", None, "cpu", "a CPU", None, True, None),
         given_flags=(),

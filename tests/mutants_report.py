@@ -40,7 +40,7 @@ def worst_errors(step: Step, ctx: int, expectation: gate.Expectation) -> dict[st
 def rows(name: str, ctx: int, dtype: str, runtimes: Sequence[str], device: torch.device) -> list[dict[str, Any]]:
     """The right path and each mutant that the model can have, over both caches, and in each runtime made of eager."""
     shape = catalogue.models()[name].shape
-    built = model.build_synthetic(shape, model.DTYPES[dtype], device)
+    built = model.build_synthetic(model.Build(shape, "bf16", None, model.DTYPES[dtype], device))
     count = floors.sequence_tokens(ctx, PROTOCOL.warmup, PROTOCOL.steps)
     drawn = tokens.draw(shape.vocab, count, 0, device)
     expectation = gate.expect(built, shape, drawn, ctx, PROTOCOL)

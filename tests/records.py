@@ -9,9 +9,8 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from runner import judgement, metrics
+from runner import judgement, metrics, registry
 from runner.cell import Cell, short_hash
-from runner.formats import bf16
 from runner.machine.nvml import SNAPSHOT_FIELDS
 from runner.records.record import env_key
 from runner.shape import ModelShape
@@ -145,7 +144,7 @@ def _head() -> dict[str, Any]:
 
 def _measured(record: dict[str, Any], step_ms: float) -> dict[str, Any]:
     cell, protocol = record["cell"], record["protocol"]
-    weights = bf16.weight_bytes(ModelShape.from_json(record["model"]["shape"]), 2)
+    weights = registry.weight_bytes("bf16", None, ModelShape.from_json(record["model"]["shape"]), 2)
     passes = _passes(cell, protocol["steps"], step_ms)
     return {
         "session": {**record["session"], "finished_ms": record["session"]["started_ms"] + SESSION_MS},

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runner import registry
 from runner.catalogue import HubCheckpoint
 from runner.cell import short_hash
 from runner.checkpoints import weightfiles
 from runner.errors import BadCheckpoint, DecodeFloorError, DiskFull, MissingPackage
+from runner.scheme import Scheme
 from runner.shape import ModelShape
 
 WANTED = ["*.safetensors", "*.json"]
@@ -44,7 +46,8 @@ WINDOW_OFF_BY_DEFAULT = ("qwen2",)
 @dataclass(frozen=True)
 class Checkpoint:
     """Weights to load: `folder` is None while they are only known on the hub, as `hub` at `weights_id`, where they
-    must turn out to be of `shape`. `dtype` is what they are stored in, as far as that is known without them."""
+    must turn out to be of `shape`. `scheme` is how they are packed, None where they are not; `dtype` is what they (of
+    packed ones, the others) are stored in, as far as that is known without them."""
 
     weights_id: str
     folder: Path | None
@@ -52,6 +55,8 @@ class Checkpoint:
     pinned: bool = True
     shape: ModelShape | None = None
     dtype: str | None = None
+    quant: str = "bf16"
+    scheme: Scheme | None = None
 
     def flags(self, dtype: str) -> tuple[str, ...]:
         """What a session that runs these weights in `dtype` is marked with."""
@@ -59,17 +64,21 @@ class Checkpoint:
         return tuple(flag for flag, holds in conditions.items() if holds)
 
 
-def local(path: str, shape: ModelShape) -> Checkpoint:
-    """The checkpoint in a local folder. Raises BadCheckpoint when it is missing, truncated, pickled, quantised or
-    not exactly the model."""
+def local(path: str, shape: ModelShape, quant: str) -> Checkpoint:
+    """The checkpoint in a local folder. Raises BadCheckpoint when it is missing, truncated, pickled, of another quant
+    or not exactly the model."""
     folder, name = Path(path).expanduser().resolve(), f"weights={path}"
-    _check_config(folder, name, shape)
-    stored = {weightfiles.DTYPES[tensor.dtype] for tensor in weightfiles.check(folder, name, shape).values()}
+    scheme = _scheme(_check_config(folder, name, shape), name, quant)
+    wanted = weightfiles.expected(shape, quant, scheme)
+    found = weightfiles.check(folder, name, wanted)
+    plain = [own for own, part in wanted.items() if part.dtype == weightfiles.ANY_FLOAT]
+    stored = {weightfiles.DTYPES[found[own].dtype] for own in plain}
     weights_id = _headers_id(weightfiles.weight_files(folder, name))
-    return Checkpoint(weights_id, folder, dtype=stored.pop() if len(stored) == 1 else MIXED)
+    dtype = stored.pop() if len(stored) == 1 else MIXED
+    return Checkpoint(weights_id, folder, dtype=dtype, quant=quant, scheme=scheme)
 
 
-def on_hub(entry: HubCheckpoint, shape: ModelShape) -> Checkpoint:
+def on_hub(entry: HubCheckpoint, shape: ModelShape, quant: str) -> Checkpoint:
     """The hub's checkpoint at its pinned revision, or at the one the hub (or the offline cache) has now.
 
     Fetches config.json only, so that a cell that cannot fit is refused before gigabytes are downloaded.
@@ -79,7 +88,9 @@ def on_hub(entry: HubCheckpoint, shape: ModelShape) -> Checkpoint:
     config = _check_config(folder, entry.hub, shape)
     dtype = HUB_DTYPES.get(str(config.get("dtype") or config.get("torch_dtype")))
     # the snapshot's folder is named after the commit that a missing revision was resolved to
-    return Checkpoint(entry.revision or folder.name, None, entry.hub, entry.revision is not None, shape, dtype)
+    scheme = _scheme(config, entry.hub, quant)
+    revision, pinned = entry.revision or folder.name, entry.revision is not None
+    return Checkpoint(revision, None, entry.hub, pinned, shape, dtype, quant, scheme)
 
 
 def fetch(checkpoint: Checkpoint) -> Path:
@@ -89,7 +100,8 @@ def fetch(checkpoint: Checkpoint) -> Path:
     assert checkpoint.hub is not None
     assert checkpoint.shape is not None
     folder = _download(checkpoint.hub, checkpoint.weights_id, WANTED)
-    weightfiles.check(folder, checkpoint.hub, checkpoint.shape)
+    wanted = weightfiles.expected(checkpoint.shape, checkpoint.quant, checkpoint.scheme)
+    weightfiles.check(folder, checkpoint.hub, wanted)
     return folder
 
 
@@ -146,7 +158,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _check_config(folder: Path, name: str, shape: ModelShape) -> Mapping[str, Any]:
-    """The config.json, when it is this unquantised model's."""
+    """The config.json, when it is this model's."""
     if not folder.is_dir():
         raise BadCheckpoint(f"{name}: no such folder")
     try:
@@ -157,7 +169,6 @@ def _check_config(folder: Path, name: str, shape: ModelShape) -> Mapping[str, An
         raise BadCheckpoint(f"{name}: config.json cannot be read ({error})") from error
     if not isinstance(config, dict):
         raise BadCheckpoint(f"{name}: config.json is not a JSON object")
-    _check_unquantised(config, name)
     try:
         different = list(differences(config, shape))
     except (TypeError, ValueError) as error:
@@ -167,17 +178,56 @@ def _check_config(folder: Path, name: str, shape: ModelShape) -> Mapping[str, An
     return config
 
 
-def _check_unquantised(config: Mapping[str, Any], name: str) -> None:
+def _scheme(config: Mapping[str, Any], name: str, quant: str) -> Scheme | None:
+    """How the weights are packed, None for unquantised ones. Raises BadCheckpoint when they are not of this quant."""
     quantised = config.get("quantization_config")
+    declared = registry.weight_format(quant).DECLARATION
     if not quantised:
-        return
+        if not declared.packed:
+            return None
+        raise BadCheckpoint(
+            f"{name}: its weights are not quantised (config.json has no quantization_config): choose "
+            f"quant=bf16, or a {quant} checkpoint"
+        )
     described = dict(quantised) if isinstance(quantised, dict) else {}
+    if described.get("quant_method") not in declared.methods:
+        raise BadCheckpoint(
+            f"{name}: config.json has a quantization_config ({_method(described)}), which is not "
+            f"quant={quant}: {_other(described)}"
+        )
+    try:
+        return registry.packed_format(quant).read_config(described)
+    except BadCheckpoint as error:
+        raise BadCheckpoint(f"{name}: {error}") from error
+
+
+def _method(described: Mapping[str, Any]) -> str:
     kind = described.get("bnb_4bit_quant_type") if described.get("load_in_4bit") else described.get("bits")
-    method = " ".join(str(part) for part in (described.get("quant_method", "unknown"), kind) if part is not None)
-    raise BadCheckpoint(
-        f"{name}: config.json has a quantization_config ({method}), quant=bf16 reads unquantised weights only: "
-        "take the checkpoint it was made from"
-    )
+    return " ".join(str(part) for part in (described.get("quant_method", "unknown"), kind) if part is not None)
+
+
+def _other(described: Mapping[str, Any]) -> str:
+    """What to do about a checkpoint of another method."""
+    names = registry.format_names()
+    fitting = [
+        name for name in names if described.get("quant_method") in registry.weight_format(name).DECLARATION.methods
+    ]
+    return f"choose quant={fitting[0]}" if fitting else "take the checkpoint it was made from"
+
+
+def config_of(shape: ModelShape) -> dict[str, Any]:
+    """A config.json of this model, as transformers before version 5 wrote it: every reader knows that form."""
+    values = shape.to_json()
+    return {
+        **{theirs: values[ours] for theirs, ours in CONFIG_FIELDS.items()},
+        "architectures": [f"{shape.model_type.capitalize()}ForCausalLM"],
+        "head_dim": shape.head_dim,
+        "hidden_act": "silu",
+        "max_position_embeddings": shape.max_positions,
+        "rope_theta": shape.rope_theta,
+        "rope_scaling": shape.rope_scaling,
+        "torch_dtype": "float16",
+    }
 
 
 def differences(config: Mapping[str, Any], shape: ModelShape) -> Iterator[str]:

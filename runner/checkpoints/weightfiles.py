@@ -12,15 +12,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner import registry
 from runner.errors import BadCheckpoint
+from runner.scheme import DTYPE_BYTES, Part, Scheme
 from runner.shape import ModelShape
 
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 HEADER_LIMIT_BYTES = 100_000_000  # the safetensors library's own limit
-FLOAT_BYTES = {"BF16": 2, "F16": 2, "F32": 4}
+FLOATS = ("BF16", "F16", "F32")
 DTYPES = {"BF16": "bf16", "F16": "fp16", "F32": "fp32"}
+ANY_FLOAT = "float"
 NAMED_IN_A_LINE = 3
 # in the order of ModelShape.linear_shapes; the first three have a bias in the models that have one
 LINEARS = (
@@ -82,26 +85,38 @@ def tensors(files: Iterable[Path]) -> dict[str, Tensor]:
     return found
 
 
-def expected_tensors(shape: ModelShape) -> dict[str, tuple[int, ...]]:
-    """Name → shape of every tensor a checkpoint of this shape holds, a tied head being the embedding itself."""
-    found: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (shape.vocab, shape.hidden)}
+def expected(shape: ModelShape, quant: str, scheme: Scheme | None) -> dict[str, Part]:
+    """Every tensor that a checkpoint of this shape holds, a tied head being the embedding itself; the dtype is
+    packed tensors' own, and ANY_FLOAT for all others."""
+    found = {"model.embed_tokens.weight": Part(ANY_FLOAT, (shape.vocab, shape.hidden))}
     for layer in range(shape.layers):
-        found |= {f"model.layers.{layer}.{name}": size for name, size in _layer_tensors(shape).items()}
-    found["model.norm.weight"] = (shape.hidden,)
+        found |= {f"model.layers.{layer}.{name}": part for name, part in _layer(shape, quant, scheme).items()}
+    found["model.norm.weight"] = Part(ANY_FLOAT, (shape.hidden,))
     if not shape.tied_embedding:
-        found["lm_head.weight"] = (shape.vocab, shape.hidden)
+        found["lm_head.weight"] = Part(ANY_FLOAT, (shape.vocab, shape.hidden))
     return found
 
 
-def _layer_tensors(shape: ModelShape) -> dict[str, tuple[int, ...]]:
+def _layer(shape: ModelShape, quant: str, scheme: Scheme | None) -> dict[str, Part]:
     linears = dict(zip(LINEARS, shape.linear_shapes, strict=True))
-    biases = {f"{name}.bias": linears[name][:1] for name in BIASED if shape.qkv_bias}
-    norms = {f"{name}.weight": (shape.hidden,) for name in NORMS}
-    return {**{f"{name}.weight": size for name, size in linears.items()}, **biases, **norms}
+    found: dict[str, Part] = {}
+    for name, size in linears.items():
+        parts = {"weight": Part(ANY_FLOAT, size)}
+        if scheme is not None:
+            parts = registry.packed_format(quant).stored(*size, scheme)
+        found |= {f"{name}.{part}": tensor for part, tensor in parts.items()}
+    found |= {f"{name}.bias": Part(ANY_FLOAT, linears[name][:1]) for name in BIASED if shape.qkv_bias}
+    return found | {f"{name}.weight": Part(ANY_FLOAT, (shape.hidden,)) for name in NORMS}
 
 
-def check(folder: Path, name: str, shape: ModelShape) -> dict[str, Tensor]:
-    """The tensors of the checkpoint, when they are exactly those of an unquantised model of this shape.
+def zero_biases(found: Iterable[str], wanted: Mapping[str, Part]) -> list[str]:
+    """Biases that AutoGPTQ writes for every layer, though the model has none there: they must turn out to be zeros."""
+    layers = {name.rpartition(".")[0] for name in wanted if name.endswith(".qweight")}
+    return [name for name in found if name.endswith(".bias") and name not in wanted and name[: -len(".bias")] in layers]
+
+
+def check(folder: Path, name: str, wanted: Mapping[str, Part]) -> dict[str, Tensor]:
+    """The tensors of the checkpoint, when they are exactly those `expected`.
 
     Raises BadCheckpoint, which calls the checkpoint `name` and names the tensors that are wrong.
     """
@@ -110,28 +125,38 @@ def check(folder: Path, name: str, shape: ModelShape) -> dict[str, Tensor]:
         found = tensors(files)
     except BadCheckpoint as error:
         raise BadCheckpoint(f"{name}: {error}") from error
-    problems = list(_problems(found, expected_tensors(shape)))
+    problems = list(_problems(found, wanted))
     if problems:
-        raise BadCheckpoint(f"{name}: {'; '.join(problems)}: take a complete, unquantised checkpoint of this model")
+        raise BadCheckpoint(f"{name}: {'; '.join(problems)}: take a complete checkpoint of this model in this quant")
     return found
 
 
-def _problems(found: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
+def _problems(found: Mapping[str, Tensor], expected: Mapping[str, Part]) -> Iterator[str]:
     missing = [name for name in expected if name not in found]
     if missing:
         yield f"{_tensors(missing)} missing ({listed(missing)})"
-    extra = [name for name in found if name not in expected]
+    allowed = {*expected, *zero_biases(found, expected)}
+    extra = [name for name in found if name not in allowed]
     if extra:
         yield f"{_tensors(extra)} more than the model has ({listed(extra)})"
     common = [name for name in found if name in expected]
-    other = [name for name in common if found[name].shape != expected[name]]
+    other = [name for name in common if not _same_shape(found[name].shape, expected[name].shape)]
     if other:
         name = other[0]
-        yield f"{_tensors(other)} of another shape ({name} is {[*found[name].shape]}, expected {[*expected[name]]})"
-    packed = [name for name in common if found[name].dtype not in FLOAT_BYTES]
-    if packed:
-        name = packed[0]
-        yield f"{_tensors(packed)} not in {', '.join(FLOAT_BYTES)} ({name} is {found[name].dtype})"
+        sizes = f"{name} is {[*found[name].shape]}, expected {[*expected[name].shape]}"
+        yield f"{_tensors(other)} of another shape ({sizes})"
+    strange = [name for name in common if found[name].dtype not in _dtypes(expected[name])]
+    if strange:
+        name = strange[0]
+        yield f"{_tensors(strange)} not in {', '.join(_dtypes(expected[name]))} ({name} is {found[name].dtype})"
+
+
+def _same_shape(found: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    return len(found) == len(wanted) and all(size in (-1, own) for own, size in zip(found, wanted, strict=True))
+
+
+def _dtypes(part: Part) -> tuple[str, ...]:
+    return FLOATS if part.dtype == ANY_FLOAT else (part.dtype,)
 
 
 def _tensors(names: list[str]) -> str:
@@ -162,7 +187,7 @@ def _tensors_of(file: Path) -> dict[str, Tensor]:
 
 
 def _check_span(name: str, tensor: Tensor, span: int) -> None:
-    needed = math.prod(tensor.shape) * FLOAT_BYTES.get(tensor.dtype, 0)
+    needed = math.prod(tensor.shape) * DTYPE_BYTES.get(tensor.dtype, 0)
     if needed and span != needed:
         raise ValueError(f"{name} has {span} bytes for {[*tensor.shape]} of {tensor.dtype}")
 

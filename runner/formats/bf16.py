@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from runner.shape import ModelShape
+from runner.registry import FormatDeclaration
 
-
-def weight_bytes(shape: ModelShape, dtype_bytes: int) -> int:
-    """Bytes of all weights `W`, a tied embedding counted once."""
-    linears = sum(rows * columns for rows, columns in shape.linear_shapes) + shape.bias_parameters
-    embeddings = shape.embedding_parameters * (1 if shape.tied_embedding else 2)
-    return (shape.layers * linears + shape.norm_parameters + embeddings) * dtype_bytes
+DECLARATION = FormatDeclaration(name="bf16", packed=False)

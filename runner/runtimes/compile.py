@@ -22,6 +22,7 @@ DECLARATION = replace(
     name="compile",
     devices=("cuda",),
     caches=("static",),
+    quants=("bf16",),  # not tried with the packages' own operators
     options={**eager.DECLARATION.options, MODE: tuple(GRAPH_MODES), "compile-cache": ("warm",)},
     defaults={MODE: "reduce-overhead"},
     graph_modes=GRAPH_MODES,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from runner.floors import kv_alloc_tokens
@@ -22,7 +24,6 @@ DECLARATION = RuntimeDeclaration(
     devices=("cuda", "cpu"),
     caches=("dynamic", "static"),
     attentions=("sdpa",),
-    quants=("bf16",),
     graph_mode="none",
     options={SDPA: BACKENDS},
     prefill_chunk_tokens=2048,
@@ -35,6 +36,7 @@ class EagerStep:
 
     runtime = "eager"
     eager = None
+    settings: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, model: Any, cache: Cache, tokens: Tokens) -> None:
         self.model = model
@@ -102,6 +104,10 @@ class StepOverEager:
     def cache_seen(self) -> str:
         return self._step.cache_seen
 
+    @property
+    def settings(self) -> Mapping[str, str]:
+        return self._step.settings
+
 
 def build(model: Any, tokens: Tokens, job: Job) -> EagerStep:
     """The step of this job's cell over a cache of its kind. The option `sdpa` leaves scaled_dot_product_attention one
@@ -109,12 +115,13 @@ def build(model: Any, tokens: Tokens, job: Job) -> EagerStep:
     from runner.worker import caches
 
     if backend := job.cell.options.get(SDPA):
-        _allow_only(backend)
+        allow_only(backend)
     allocation = kv_alloc_tokens(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
     return EagerStep(model, caches.make(job.cell.cache, model.config, allocation), tokens)
 
 
-def _allow_only(backend: str) -> None:
+def allow_only(backend: str) -> None:
+    """Leave scaled_dot_product_attention this backend to choose from."""
     import torch
 
     switches = {

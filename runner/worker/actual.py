@@ -17,7 +17,7 @@ def of(job: Job, seen: profiling.Seen, step: Step) -> dict[str, Any]:
     """The record's section `actual`. Raises Mismatch where it is not what the cell says."""
     products = seen.matching(registry.kernel(job.cell.kernel).DECLARATION.signatures)
     _check_products(job, sum(products.values()), sorted(seen.counts))
-    found = {
+    found: dict[str, Any] = {
         "runtime": step.runtime,
         "graph_mode": seen.graph_mode,
         "graph_launches_per_step": seen.graph_launches,
@@ -28,7 +28,7 @@ def of(job: Job, seen: profiling.Seen, step: Step) -> dict[str, Any]:
         "cache": step.cache_seen,
     }
     _check(job, found)
-    return found
+    return found | ({"settings": dict(step.settings)} if step.settings else {})
 
 
 def _check_products(job: Job, count: float, names: list[str]) -> None:

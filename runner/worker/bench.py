@@ -179,7 +179,7 @@ def _round(
 def build(cell: Cell, device: torch.device) -> tuple[BareLoop, Step]:
     """Both loops over one model with synthetic weights, each with its own cache, prefilled to the cell's ctx."""
     shape = catalogue.models()[cell.model].shape
-    built = model.build_synthetic(shape, model.DTYPES[cell.dtype], device)
+    built = model.build_synthetic(model.Build(shape, cell.quant, None, model.DTYPES[cell.dtype], device))
     drawn = tokens.draw(shape.vocab, floors.sequence_tokens(cell.ctx, WARMUP, ROUND_STEPS), 0, device)
     rows = floors.kv_alloc_tokens(cell.ctx, WARMUP, ROUND_STEPS)
     bare, step = (EagerStep(built, caches.make(cell.cache, built.config, rows), drawn) for _ in range(2))

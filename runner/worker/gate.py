@@ -19,8 +19,8 @@ from runner.floors import GATE_SHORT_CTX, GATE_STEPS, last_position
 from runner.protocol import Protocol
 from runner.registry import Step
 from runner.shape import ModelShape
+from runner.worker import reference as references
 from runner.worker.codekey import read_data
-from runner.worker.reference import Reference, plain_weights
 from runner.worker.tokens import Tokens
 
 NOT_FINITE = 1e9  # stands for an error that is NaN or infinite: JSON has neither
@@ -102,7 +102,7 @@ def expect(model: Any, shape: ModelShape, tokens: Tokens, ctx: int, protocol: Pr
     positions = checked_positions(ctx, protocol)
     sequence = tokens.sequence[: positions[-1] + 1]
     wanted = torch.tensor(positions, device=sequence.device)
-    reference = Reference(plain_weights(model), shape, reference_dtype(model.dtype)).logits(sequence, wanted)
+    reference = references.of(model, shape, reference_dtype(model.dtype)).logits(sequence, wanted)
     trusted = trusted_logits(model, sequence, wanted)
     errors = tuple(relative_error(own, right) for own, right in zip(trusted, reference, strict=True))
     return Expectation(positions, reference, errors)

@@ -10,6 +10,7 @@ from typing import Any
 from runner.cell import Cell
 from runner.protocol import Protocol
 from runner.records.record import SCHEMA_VERSION
+from runner.scheme import Scheme
 from runner.shape import ModelShape
 
 
@@ -39,8 +40,9 @@ class Device:
 
 @dataclass(frozen=True)
 class Job:
-    """One session of one resolved cell. `checkpoint` is a folder of safetensors, None for synthetic weights;
-    `given_flags` are those the parent already knows of (`converted`, `unpinned`, `shared-host`)."""
+    """One session of one resolved cell. `scheme` is how its weights are packed, None where they are not; `checkpoint`
+    is a folder of safetensors, None for synthetic weights; `given_flags` are those the
+    parent already knows of (`converted`, `unpinned`, `shared-host`)."""
 
     session: SessionInfo
     request: dict[str, str]
@@ -48,6 +50,7 @@ class Job:
     protocol: Protocol
     model_name: str
     shape: ModelShape
+    scheme: Scheme | None
     checkpoint: str | None
     device: Device
     given_flags: tuple[str, ...]
@@ -65,6 +68,7 @@ class Job:
                 "cell": Cell.from_json(data["cell"]),
                 "protocol": Protocol(**data["protocol"]),
                 "shape": ModelShape.from_json(data["shape"]),
+                "scheme": data["scheme"] and Scheme.from_json(data["scheme"]),
                 "device": Device(**data["device"]),
                 "given_flags": tuple(data["given_flags"]),
             }
@@ -74,6 +78,11 @@ class Job:
 def read(path: Path) -> Job:
     """The job from its file."""
     return Job.from_json(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _model(job: Job) -> dict[str, Any]:
+    described = {"name": job.model_name, "shape": job.shape.to_json()}
+    return described | ({"scheme": job.scheme.to_json()} if job.scheme else {})
 
 
 def record_head(job: Job) -> dict[str, Any]:
@@ -90,7 +99,7 @@ def record_head(job: Job) -> dict[str, Any]:
         "reasons": [],
         "flags": [],
         "given_flags": list(job.given_flags),
-        "model": {"name": job.model_name, "shape": job.shape.to_json()},
+        "model": _model(job),
         "gpu": {
             "key": job.device.gpu,
             "name": job.device.name,

@@ -1,8 +1,13 @@
-"""The transformers model of a cell, built on the device: synthetic weights of its shape, or a checkpoint's."""
+"""The transformers model of a cell, built on the device: synthetic weights of its shape, or a checkpoint's.
+
+The linear layers of a quantised one are first plain ones (`plainlinear`), which reference and trusted eager read, and
+then the kernel's own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +17,12 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.initialization import no_init_weights
 
+from runner import registry
 from runner.checkpoints import weightfiles
 from runner.errors import BadCheckpoint
+from runner.scheme import Scheme
 from runner.shape import ModelShape
-from runner.worker import synthetic
+from runner.worker import plainlinear, synthetic
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 SYNTHETIC_SEED = 0
@@ -45,22 +52,48 @@ def config_of(shape: ModelShape) -> Any:
     )
 
 
-def build_synthetic(shape: ModelShape, dtype: torch.dtype, device: torch.device) -> nn.Module:
-    """A model of this shape on the device, `synthetic-v1` weights in it."""
-    model = _empty(shape, dtype, device)
-    synthetic.fill(model, shape.head_dim, SYNTHETIC_SEED)
+@dataclass(frozen=True)
+class Build:
+    """What to build: `scheme` is None for weights that are all of `dtype`."""
+
+    shape: ModelShape
+    quant: str
+    scheme: Scheme | None
+    dtype: torch.dtype
+    device: torch.device
+
+
+def build_synthetic(build: Build) -> nn.Module:
+    """A model on the device, `synthetic-v1` weights in it; those of a quantised one are the same, rounded layer by
+    layer to its format: never more than one layer is there unpacked."""
+    model = _empty(build)
+    generator = torch.Generator(build.device).manual_seed(SYNTHETIC_SEED)
+    for name, block in _blocks(model):
+        linears = _packed_in(block, build)
+        for linear in linears.values():
+            linear.to_empty(device=build.device, recurse=False)
+        parameters = {f"{name}.{own}": parameter for own, parameter in block.named_parameters()}
+        synthetic.fill(parameters, build.shape.head_dim, generator)
+        for own, linear in linears.items():
+            block.set_submodule(own, plainlinear.of(linear, build.quant, _scheme(build)))
     return _ready(model)
 
 
-def load_checkpoint(folder: Path, shape: ModelShape, dtype: torch.dtype, device: torch.device) -> nn.Module:
-    """A model of this shape on the device, the checkpoint's weights in it, converted to `dtype`.
+def load_checkpoint(folder: Path, build: Build) -> nn.Module:
+    """A model on the device, the checkpoint's weights in it; what is not packed is converted to `dtype`.
 
     Only safetensors are read, and of the folder's config.json nothing: the parent has compared it with the shape.
     Raises BadCheckpoint when the files are not exactly the shape's tensors or cannot be read.
     """
-    model = _empty(shape, dtype, device)
+    model = _empty(build)
     try:
-        _copy_weights(model, weightfiles.check(folder, "the checkpoint", shape))
+        wanted = weightfiles.expected(build.shape, build.quant, build.scheme)
+        tensors = weightfiles.check(folder, "the checkpoint", wanted)
+        for name, block in _blocks(model):
+            for own, linear in _packed_in(block, build).items():
+                block.set_submodule(own, _read_packed(f"{name}.{own}", linear, tensors, build))
+        _copy_weights(model, tensors)
+        _check_zero(weightfiles.zero_biases(tensors, wanted), tensors)
     except torch.OutOfMemoryError:
         raise
     except READING_ERRORS as error:
@@ -70,21 +103,89 @@ def load_checkpoint(folder: Path, shape: ModelShape, dtype: torch.dtype, device:
     return _ready(model)
 
 
-def _empty(shape: ModelShape, dtype: torch.dtype, device: torch.device) -> Any:
-    """The model's modules and its memory on the device, its weights still to be written."""
-    with device, no_init_weights():
-        model = AutoModelForCausalLM.from_config(config_of(shape), dtype=dtype, attn_implementation="sdpa")
+def _empty(build: Build) -> Any:
+    """The model's modules and its memory on the device, its weights still to be written; linear layers that will be
+    packed have no memory."""
+    with torch.device("meta"), no_init_weights():
+        model = AutoModelForCausalLM.from_config(config_of(build.shape), dtype=build.dtype, attn_implementation="sdpa")
+    packed = {linear for _, block in _blocks(model) for linear in _packed_in(block, build).values()}
+    for module in model.modules():
+        if module not in packed:
+            module.to_empty(device=build.device, recurse=False)
+    with build.device:  # of its values none is a weight: it computes them
+        model.model.rotary_emb = type(model.model.rotary_emb)(model.config)
     model.tie_weights()
     return model
+
+
+def _blocks(model: Any) -> Iterator[tuple[str, nn.Module]]:
+    """Name and module of what a model is made of, in the order of its parameters; a tied head is the embedding."""
+    yield "model.embed_tokens", model.model.embed_tokens
+    for index, layer in enumerate(model.model.layers):
+        yield f"model.layers.{index}", layer
+    yield "model.norm", model.model.norm
+    if not model.config.tie_word_embeddings:
+        yield "lm_head", model.lm_head
+
+
+def _packed_in(block: nn.Module, build: Build) -> dict[str, nn.Linear]:
+    """The linear layers of a block that will be packed, by name: all of a decoder layer's, none of a plain model's."""
+    if build.scheme is None or isinstance(block, nn.Linear):
+        return {}
+    return {name: module for name, module in block.named_modules() if isinstance(module, nn.Linear)}
+
+
+def _scheme(build: Build) -> Scheme:
+    assert build.scheme is not None
+    return build.scheme
+
+
+def _read_packed(
+    name: str, linear: nn.Linear, tensors: Mapping[str, weightfiles.Tensor], build: Build
+) -> plainlinear.PlainLinear:
+    """A linear layer of the checkpoint; its bias is read with all others."""
+    scheme, size = _scheme(build), (linear.out_features, linear.in_features)
+    chosen = registry.packed_format(build.quant)
+    stored = {part: _read(tensors[f"{name}.{part}"], f"{name}.{part}") for part in chosen.stored(*size, scheme)}
+    try:
+        found = chosen.from_stored({part: tensor.to(build.device) for part, tensor in stored.items()}, scheme)
+    except BadCheckpoint as error:
+        raise BadCheckpoint(f"{name}: {error}") from error
+    bias = linear.bias
+    if bias is not None:
+        bias = nn.Parameter(torch.empty_like(bias, device=build.device), requires_grad=False)
+    return plainlinear.PlainLinear(build.quant, scheme, size, found, bias, build.dtype)
+
+
+def _read(tensor: weightfiles.Tensor, name: str) -> torch.Tensor:
+    # opened anew for each: as long as a file is open, all of it that was read counts as this process's memory
+    with safe_open(tensor.file, framework="pt") as file:
+        found: torch.Tensor = file.get_tensor(name)
+    return found
+
+
+def _check_zero(names: Iterable[str], tensors: Mapping[str, weightfiles.Tensor]) -> None:
+    for name in names:
+        if _read(tensors[name], name).any():
+            raise BadCheckpoint(f"{name} is not zero, and the model has no such bias: take a checkpoint of this model")
 
 
 @torch.no_grad()
 def _copy_weights(model: nn.Module, tensors: Mapping[str, weightfiles.Tensor]) -> None:
     """Fill each parameter from its file: the device never holds a weight twice."""
     for name, parameter in model.named_parameters():
-        # opened anew for each: as long as a file is open, all of it that was read counts as this process's memory
-        with safe_open(tensors[name].file, framework="pt") as file:
-            parameter.copy_(file.get_tensor(name))
+        parameter.copy_(_read(tensors[name], name))
+
+
+def use_kernel(model: nn.Module, kernel: str) -> None:
+    """Replace the plain linear layers, one after the other, by the kernel's own. Nothing to do where none is packed."""
+    plains = plainlinear.plain_linears(model)
+    if not plains:
+        return
+    made = registry.packed_kernel(kernel).linears(list(plains.values()))
+    for name, linear in zip(plains, made, strict=True):
+        model.set_submodule(name, linear.eval().requires_grad_(False))
+        plains[name].tensors.clear()  # what the kernel's layer does not hold is free now
 
 
 def _ready(model: Any) -> nn.Module:
@@ -93,5 +194,6 @@ def _ready(model: Any) -> nn.Module:
 
 
 def weight_bytes(model: nn.Module) -> int:
-    """Bytes of all parameters on the device, a tied one counted once."""
-    return sum(parameter.nbytes for parameter in model.parameters())
+    """Bytes of all parameters and packed weights on the device, a tied one counted once."""
+    packed = sum(plain.bytes for plain in plainlinear.plain_linears(model).values())
+    return packed + sum(parameter.nbytes for parameter in model.parameters())

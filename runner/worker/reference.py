@@ -15,20 +15,25 @@ from typing import Any
 import torch
 
 from runner.shape import ModelShape
+from runner.worker.plainlinear import PlainLinear, plain_linears
 
 TOKEN_BLOCK = 1024
 QUERY_BLOCK = 256
 ROW_BLOCK = 8192
+PACKED_ROW_BLOCK = 512  # dequantising takes several times the block's own memory
 
 Weights = Mapping[str, torch.Tensor]
 
 
 class Reference:
-    """Logits of a model by arithmetic independent of its modules. `weights` maps state-dict names to parameters;
-    `dtype` is the arithmetic's."""
+    """Logits of a model by arithmetic independent of its modules. `weights` maps state-dict names to parameters,
+    `packed` names of linear layers to those whose matrix has to be dequantised; `dtype` is the arithmetic's."""
 
-    def __init__(self, weights: Weights, shape: ModelShape, dtype: torch.dtype) -> None:
+    def __init__(
+        self, weights: Weights, shape: ModelShape, dtype: torch.dtype, packed: Mapping[str, PlainLinear] | None = None
+    ) -> None:
         self.weights = weights
+        self.packed = packed or {}
         self.shape = shape
         self.dtype = dtype
 
@@ -99,9 +104,10 @@ class Reference:
 
     def _linear(self, name: str, x: torch.Tensor) -> torch.Tensor:
         """x [t, in] times the transposed weight [out, in], its rows upcast a block at a time, plus the bias."""
-        weight = self.weights[f"{name}.weight"]
+        packed = self.packed.get(name)
+        weight = self.weights[f"{name}.weight"] if packed is None else packed
         out = x.new_empty(len(x), weight.shape[0])
-        for rows in _blocks(weight.shape[0], ROW_BLOCK):
+        for rows in _blocks(weight.shape[0], ROW_BLOCK if packed is None else PACKED_ROW_BLOCK):
             out[:, rows] = x @ weight[rows].to(self.dtype).T
         bias = self.weights.get(f"{name}.bias")
         return out if bias is None else out + bias.to(self.dtype)
@@ -156,6 +162,6 @@ def _blocks(count: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, count))
 
 
-def plain_weights(model: torch.nn.Module) -> Weights:
-    """An unquantised model's parameters by name (its modules are not used)."""
-    return dict(model.named_parameters())
+def of(model: torch.nn.Module, shape: ModelShape, dtype: torch.dtype) -> Reference:
+    """The reference for a model's parameters and packed matrices; what its modules compute is not used."""
+    return Reference(dict(model.named_parameters()), shape, dtype, plain_linears(model))

@@ -117,11 +117,11 @@ def _probe(device: torch.device) -> dict[str, Any]:
 
 
 def _load(job: Job, device: torch.device) -> Loaded:
-    dtype = model.DTYPES[job.cell.dtype]
+    build = model.Build(job.shape, job.cell.quant, job.scheme, model.DTYPES[job.cell.dtype], device)
     if job.checkpoint is None:
-        built = model.build_synthetic(job.shape, dtype, device)
+        built = model.build_synthetic(build)
     else:
-        built = model.load_checkpoint(Path(job.checkpoint), job.shape, dtype, device)
+        built = model.load_checkpoint(Path(job.checkpoint), build)
     count = floors.sequence_tokens(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
     drawn = tokens.draw(job.shape.vocab, count, job.session.seed, device)
     clocks.wait(device)
@@ -149,6 +149,8 @@ def _build(loaded: Loaded, clock: Clock) -> Step:
     runtime = registry.runtime(loaded.job.cell.runtime)
     phase, announce = ("compile", "compile") if runtime.DECLARATION.compiles else ("build", "prepare the step")
     with clock.phase(phase, announce):
+        if not runtime.DECLARATION.owns_model:
+            model.use_kernel(loaded.model, loaded.job.cell.kernel)
         step = runtime.build(loaded.model, loaded.tokens, loaded.job)
         clocks.wait(loaded.device)
     return step
@@ -205,7 +207,7 @@ def _measure(step: Step, keeper: gate.Gatekeeper, loaded: Loaded, clock: Clock) 
 
 def _results(loaded: Loaded, measured: Measured, verify_extra: int | None, cached_files: int) -> dict[str, Any]:
     job, device = loaded.job, loaded.device
-    accounted = registry.weight_format(job.cell.quant).weight_bytes(job.shape, floors.DTYPE_BYTES[job.cell.dtype])
+    accounted = registry.weight_bytes(job.cell.quant, job.scheme, job.shape, floors.DTYPE_BYTES[job.cell.dtype])
     peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else _peak_resident_bytes()
     return {
         "actual": measured.actual,

@@ -9,9 +9,9 @@ row, a rotated position or a swapped head then changes the logits by far more th
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
-from torch import nn
 
 NORM_SPREAD = 0.3
 BIAS_STD = 0.5
@@ -19,15 +19,12 @@ SCORE_STD = 2.5  # standard deviation of q·k/sqrt(head_dim) between unrelated p
 STRONGEST_CORRELATION = 0.6
 
 
-def fill(model: nn.Module, head_dim: int, seed: int) -> None:
-    """Overwrite every parameter of a Llama-like transformers model in place. The same seed gives the same values on
-    the same kind of device."""
-    device = next(model.parameters()).device
-    generator = torch.Generator(device).manual_seed(seed)
+def fill(parameters: Mapping[str, torch.Tensor], head_dim: int, generator: torch.Generator) -> None:
+    """Overwrite parameters of a Llama-like transformers model in place: all, or block after block in the model's order,
+    q and k of a layer in one. The same seed gives the same values on the same kind of device."""
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
+        for name, parameter in parameters.items():
             _fill_parameter(name, parameter, generator)
-        parameters = dict(model.named_parameters())
         for name in parameters:
             if name.endswith("q_proj.weight"):
                 _peak_attention(parameters[name], parameters[name.replace("q_proj", "k_proj")], head_dim)

@@ -34,41 +34,41 @@ def test_the_prediction_by_hand() -> None:
     # KV: 64 + 5 + 30 = 99 positions → 128 allocated, 2·2·64·2 = 512 bytes each
     weights, kv = 427136 * 2, 128 * 512
     expected = weights + kv + 10**9 + fit.prefill_bytes(shape, 64, 2, 2048)
-    assert fit.model_bytes(cell("tiny", 64), shape, PAPER) == expected
+    assert fit.model_bytes(cell("tiny", 64), shape, None, PAPER) == expected
     # the probe's buffer is gone when the model comes: the larger of the two counts
-    assert fit.predicted_bytes(cell("tiny", 64), shape, PAPER, "cpu", probe=10**8) == expected + 5 * 10**8
-    assert fit.predicted_bytes(cell("tiny", 64), shape, PAPER, "cpu", probe=10**10) == 10**10 + 5 * 10**8
+    assert fit.predicted_bytes(cell("tiny", 64), shape, None, PAPER, "cpu", probe=10**8) == expected + 5 * 10**8
+    assert fit.predicted_bytes(cell("tiny", 64), shape, None, PAPER, "cpu", probe=10**10) == 10**10 + 5 * 10**8
 
 
 def test_a_probe_that_does_not_fit_is_said_to_be_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "last_level_cache_bytes", lambda: 2**29)
     small = replace(cell("tiny", 64), gpu="cpu")
     with pytest.raises(Infeasible, match=r"16 times the last-level cache.*free some"):
-        fit.check(small, catalogue.models()["tiny"].shape, PAPER, "cpu", 4 * 10**9)
+        fit.check(small, catalogue.models()["tiny"].shape, None, PAPER, "cpu", 4 * 10**9)
 
 
 def test_a_cell_that_is_not_bf16_is_not_called_so() -> None:
     shape = catalogue.models()["llama-3.1-8b"].shape
     with pytest.raises(Infeasible, match=r"^llama-3.1-8b 16384 fp32 eager dynamic l4 needs"):
-        fit.check(cell("llama-3.1-8b", 16384, "fp32"), shape, PAPER, "cuda", L4_BYTES)
+        fit.check(cell("llama-3.1-8b", 16384, "fp32"), shape, None, PAPER, "cuda", L4_BYTES)
 
 
 @pytest.mark.parametrize("model", ["qwen2.5-7b", "mistral-7b", "llama-3.1-8b"])
 @pytest.mark.parametrize("ctx", [2048, 4096, 8192, 16384])
 def test_all_cells_of_the_paper_fit_an_l4(model: str, ctx: int) -> None:
-    fit.check(cell(model, ctx), catalogue.models()[model].shape, PAPER, "cuda", L4_BYTES)
+    fit.check(cell(model, ctx), catalogue.models()[model].shape, None, PAPER, "cuda", L4_BYTES)
 
 
 def test_what_cannot_fit_is_refused_with_both_numbers() -> None:
     shape = catalogue.models()["llama-3.1-8b"].shape
     with pytest.raises(Infeasible, match=r"needs about \d+\.\d GB .* has 24\.2 GB: choose a smaller"):
-        fit.check(cell("llama-3.1-8b", 65536), shape, PAPER, "cuda", L4_BYTES)
+        fit.check(cell("llama-3.1-8b", 65536), shape, None, PAPER, "cuda", L4_BYTES)
 
 
 def test_float32_doubles_the_weights() -> None:
     shape = catalogue.models()["qwen2.5-7b"].shape
     half = cell("qwen2.5-7b", 2048)
     single = replace(half, dtype="fp32")
-    more = fit.model_bytes(single, shape, PAPER) - fit.model_bytes(half, shape, PAPER)
+    more = fit.model_bytes(single, shape, None, PAPER) - fit.model_bytes(half, shape, None, PAPER)
     # 7 615 616 512 parameters, 2 bytes more each; the rest is KV and activations
     assert more > 15_231_233_024

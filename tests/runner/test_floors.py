@@ -2,8 +2,7 @@
 
 import pytest
 
-from runner import catalogue, floors
-from runner.formats import bf16
+from runner import catalogue, floors, registry
 
 GB = 1e9
 
@@ -13,7 +12,7 @@ def test_weight_bytes_of_qwen_by_hand():
     layer = 3584 * 3584 + 3584 + 2 * (512 * 3584 + 512) + 3584 * 3584 + 3 * 3584 * 18944 + 2 * 3584
     total = 28 * layer + 3584 + 2 * 152064 * 3584
     shape = catalogue.models()["qwen2.5-7b"].shape
-    assert bf16.weight_bytes(shape, 2) == 2 * total == 15_231_233_024
+    assert registry.weight_bytes("bf16", None, shape, 2) == 2 * total == 15_231_233_024
     assert floors.embedding_bytes(shape, 2) == 152064 * 3584 * 2
 
 
@@ -27,7 +26,7 @@ def test_weight_bytes_of_qwen_by_hand():
 )
 def test_the_designs_table(name, weights_gb, streamed_gb, kv_bytes):
     shape = catalogue.models()[name].shape
-    weights = bf16.weight_bytes(shape, 2)
+    weights = registry.weight_bytes("bf16", None, shape, 2)
     assert weights / GB == pytest.approx(weights_gb, abs=0.0006)
     assert (weights - floors.embedding_bytes(shape, 2)) / GB == pytest.approx(streamed_gb, abs=0.0006)
     assert floors.kv_bytes_per_token(shape, 2) == kv_bytes
@@ -43,7 +42,7 @@ def test_a_tied_embedding_is_counted_once_and_streamed():
 def test_floors_of_qwen_at_2048(bandwidth, floor):
     # (14.1413e9 + 2048 * 57344) / bandwidth, e.g. 14.2587e9 B / 4800e9 B/s = 2.9706 ms
     shape = catalogue.models()["qwen2.5-7b"].shape
-    weights = bf16.weight_bytes(shape, 2)
+    weights = registry.weight_bytes("bf16", None, shape, 2)
     streamed = floors.bytes_streamed(weights, floors.embedding_bytes(shape, 2), 2048 * 57_344)
     assert floors.floor_ms(streamed, bandwidth) == pytest.approx(floor, rel=0.002)
     assert floors.bytes_paper(weights, 2048 * 57_344) == weights + 117_440_512

@@ -211,7 +211,11 @@ LIES = [
     (example_record, rename_cell(model="mistral-7b"), "model.name: 'qwen2.5-7b', but cell.model is 'mistral-7b'"),
     (example_record, rename_cell(cache="engine"), "cell.cache: 'engine' does not go with eager"),
     (example_record, rename_cell(kernel="torch-cpu"), "cell.gpu: 'cuda' does not go with torch-cpu"),
-    (example_record, rename_cell(quant="awq"), "cell.quant: 'awq' is unknown to this version (it has bf16)"),
+    (
+        example_record,
+        rename_cell(quant="fp8"),
+        "cell.quant: 'fp8' is unknown to this version (it has awq, bf16, bnb-nf4, gptq)",
+    ),
     (failed_record, rename_cell(runtime="warp"), "cell.runtime: 'warp' is unknown to this version"),
     (failed_record, put("keys.cell_key", "0" * 12), "keys.cell_key: not this cell's"),
 ]

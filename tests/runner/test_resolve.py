@@ -17,7 +17,7 @@ from runner.errors import (
     UnknownName,
 )
 from runner.machine.nvml import InstalledGpu
-from runner.registry import KernelDeclaration, RuntimeDeclaration
+from runner.registry import RuntimeDeclaration
 from runner.request import Request
 from runner.resolve import resolve
 
@@ -185,7 +185,7 @@ def test_an_unknown_word_gets_the_nearest_one(field: str, value: str, near: str)
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("where", "container"), ("stack", "paper"), ("quant", "gptq"), ("runtime", "fused"), ("kernel", "marlin")],
+    [("where", "container"), ("stack", "paper"), ("runtime", "fused"), ("kernel", "fused")],
 )
 def test_a_word_that_is_not_built_yet_is_not_available(field: str, value: str) -> None:
     with pytest.raises(NotAvailable, match="not available in this version"):
@@ -193,38 +193,27 @@ def test_a_word_that_is_not_built_yet_is_not_available(field: str, value: str) -
 
 
 def test_a_kernel_of_another_device_is_no_pair() -> None:
-    with pytest.raises(BadPair, match=r"device=cpu does not go with kernel=cublas \(it goes with: cuda\)"):
+    with pytest.raises(BadPair, match="kernel=cublas needs a CUDA GPU, and this cell is on the CPU"):
         resolve(Request(kernel="cublas"), ())
 
 
 class FakeModule:
-    def __init__(self, declaration: KernelDeclaration | RuntimeDeclaration) -> None:
+    def __init__(self, declaration: RuntimeDeclaration) -> None:
         self.DECLARATION = declaration
 
 
-@pytest.fixture
-def another_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kernel that multiplies gptq in fp16 on a GPU, as a later version may have."""
-    kernel = KernelDeclaration("marlin", ("gptq",), ("fp16",), ("cuda",), ("marlin",), True, True)
-    original = registry.kernel
-    monkeypatch.setattr(registry, "kernel_names", lambda: ("cublas", "marlin", "torch-cpu"))
-    monkeypatch.setattr(registry, "format_names", lambda: ("bf16", "gptq"))
-    monkeypatch.setattr(registry, "kernel", lambda name: FakeModule(kernel) if name == "marlin" else original(name))
-
-
-@pytest.mark.usefixtures("another_kernel")
 def test_pairs_that_do_not_exist(card: MakeCard) -> None:
     cards = (card("NVIDIA L4"),)
-    with pytest.raises(BadPair, match=r"quant=bf16 does not go with kernel=marlin \(it goes with: gptq\)"):
+    with pytest.raises(BadPair, match=r"quant=bf16 does not go with kernel=marlin \(it goes with: awq, gptq\)"):
         resolve(Request(kernel="marlin"), cards)
-    with pytest.raises(BadPair, match="quant=gptq has no kernel on device cpu"):
+    with pytest.raises(BadPair, match="quant=gptq needs a CUDA GPU, for that is where exllamav2, marlin run"):
         resolve(Request(quant="gptq"), ())
-    with pytest.raises(BadPair, match=r"quant=gptq does not go with runtime=eager \(it goes with: bf16\)"):
-        resolve(Request(quant="gptq"), cards)
+    with pytest.raises(BadPair, match=r"quant=gptq does not go with runtime=compile \(it goes with: bf16\)"):
+        resolve(Request(quant="gptq", runtime="compile"), cards)
 
 
 def test_a_cache_that_only_another_runtime_has_is_no_pair(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = RuntimeDeclaration("exllamav2", ("cuda", "cpu"), ("engine",), ("engine",), ("bf16",), "none", 2048)
+    engine = RuntimeDeclaration("exllamav2", ("cuda", "cpu"), ("engine",), ("engine",), "none", 2048)
     original = registry.runtime
     monkeypatch.setattr(registry, "runtime_names", lambda: ("eager", "exllamav2"))
     monkeypatch.setattr(registry, "runtime", lambda name: FakeModule(engine) if name == "exllamav2" else original(name))
@@ -234,7 +223,7 @@ def test_a_cache_that_only_another_runtime_has_is_no_pair(monkeypatch: pytest.Mo
 
 
 def test_a_runtime_that_takes_no_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime = RuntimeDeclaration("eager", ("cuda", "cpu"), ("dynamic",), ("sdpa",), ("bf16",), "none", 2048)
+    runtime = RuntimeDeclaration("eager", ("cuda", "cpu"), ("dynamic",), ("sdpa",), "none", 2048)
     monkeypatch.setattr(registry, "runtime", lambda _name: FakeModule(runtime))
     with pytest.raises(BadPair, match="runtime=eager takes no options"):
         resolve(Request(options="mode:x"), ())
@@ -247,7 +236,7 @@ def test_an_option_that_the_runtime_does_not_take() -> None:
 
 def test_options_are_checked_against_the_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = RuntimeDeclaration(
-        "eager", ("cuda", "cpu"), ("dynamic",), ("sdpa",), ("bf16",), "none", 2048, {"mode": ("slow", "fast")}
+        "eager", ("cuda", "cpu"), ("dynamic",), ("sdpa",), "none", 2048, options={"mode": ("slow", "fast")}
     )
     monkeypatch.setattr(registry, "runtime", lambda _name: FakeModule(runtime))
     assert resolve(Request(options="mode:fast"), ()).cell.options == {"mode": "fast"}

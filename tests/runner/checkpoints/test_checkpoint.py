@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
 
 def refusal(folder: Path) -> str:
     with pytest.raises(BadCheckpoint) as caught:
-        checkpoint.local(str(folder), SHAPE)
+        checkpoint.local(str(folder), SHAPE, "bf16")
     assert str(caught.value).startswith(f"weights={folder}: ")
     return str(caught.value)
 
@@ -63,18 +63,18 @@ def configure(folder: Path, **changes: Any) -> None:
 
 
 def test_a_right_folder_is_taken(folder: Path) -> None:
-    found = checkpoint.local(str(folder), SHAPE)
+    found = checkpoint.local(str(folder), SHAPE, "bf16")
     assert (found.folder, found.pinned) == (folder.resolve(), True)
     assert checkpoint.fetch(found) == folder.resolve()
 
 
 def test_the_id_names_the_weights_and_not_the_place(folder: Path, tmp_path: Path) -> None:
     elsewhere = checkpoints.write(tmp_path / "elsewhere")
-    first, second = (checkpoint.local(str(place), SHAPE).weights_id for place in (folder, elsewhere))
+    first, second = (checkpoint.local(str(place), SHAPE, "bf16").weights_id for place in (folder, elsewhere))
     assert first == second
     assert first.startswith("headers-")
     checkpoints.shard(elsewhere)
-    assert checkpoint.local(str(elsewhere), SHAPE).weights_id != first
+    assert checkpoint.local(str(elsewhere), SHAPE, "bf16").weights_id != first
 
 
 @pytest.mark.parametrize(
@@ -82,18 +82,18 @@ def test_the_id_names_the_weights_and_not_the_place(folder: Path, tmp_path: Path
 )
 def test_weights_of_another_dtype_are_flagged(folder: Path, stored: str, dtype: str, flags: tuple[str, ...]) -> None:
     (folder / "model.safetensors").write_bytes(checkpoints.safetensors(checkpoints.tensors(stored)))
-    assert checkpoint.local(str(folder), SHAPE).flags(dtype) == flags
+    assert checkpoint.local(str(folder), SHAPE, "bf16").flags(dtype) == flags
 
 
 def test_weights_of_several_dtypes_are_flagged_in_each(folder: Path) -> None:
     tensors = checkpoints.tensors() | {"model.norm.weight": ("F32", (128,))}
     (folder / "model.safetensors").write_bytes(checkpoints.safetensors(tensors))
-    assert checkpoint.local(str(folder), SHAPE).flags("bf16") == ("converted",)
+    assert checkpoint.local(str(folder), SHAPE, "bf16").flags("bf16") == ("converted",)
 
 
 def test_a_home_folder_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder.parent))
-    assert checkpoint.local(f"~/{folder.name}", SHAPE).folder == folder.resolve()
+    assert checkpoint.local(f"~/{folder.name}", SHAPE, "bf16").folder == folder.resolve()
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_field_of_another_kind_is_one_line(folder: Path, changes: dict[str, An
 )
 def test_what_changes_no_step_is_no_difference(folder: Path, changes: dict[str, Any]) -> None:
     configure(folder, **changes)
-    assert checkpoint.local(str(folder), SHAPE).folder == folder.resolve()
+    assert checkpoint.local(str(folder), SHAPE, "bf16").folder == folder.resolve()
 
 
 @pytest.mark.parametrize(("window", "said"), [(4096, "sliding_window is 4096"), (32768, None), (None, None)])
@@ -197,7 +197,7 @@ def test_a_mistral_that_says_nothing_of_a_window_has_transformers_default() -> N
 )
 def test_a_quantised_checkpoint_says_which_quant_it_is(folder: Path, quantised: Any, said: str) -> None:
     configure(folder, quantization_config=quantised)
-    assert f"config.json has a quantization_config ({said}), quant=bf16 reads unquantised weights" in refusal(folder)
+    assert f"config.json has a quantization_config ({said}), which is not quant=bf16" in refusal(folder)
 
 
 def test_a_config_of_transformers_5_names_rope_otherwise() -> None:
@@ -220,4 +220,4 @@ def test_rope_scaling_is_compared_under_both_of_its_names(key: str) -> None:
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MissingPackage, match="huggingface_hub"):
-        checkpoint.on_hub(HubCheckpoint("org/model", None), SHAPE)
+        checkpoint.on_hub(HubCheckpoint("org/model", None), SHAPE, "bf16")

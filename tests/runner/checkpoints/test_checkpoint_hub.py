@@ -190,7 +190,7 @@ def test_wrong_weights_are_refused_before_the_worker_starts(hub: Hub, cell: Cell
     tensors = checkpoints.tensors()
     del tensors["model.norm.weight"]
     hub.files["model.safetensors"] = checkpoints.safetensors(tensors)
-    said = f"{REPOSITORY}: 1 tensor missing (model.norm.weight): take a complete, unquantised checkpoint of this model"
+    said = f"{REPOSITORY}: 1 tensor missing (model.norm.weight): take a complete checkpoint of this model in this quant"
     assert refusal(cell()) == said
     assert not list((tmp_path / "spool").glob("*.json"))
 
@@ -213,4 +213,4 @@ def test_what_stops_a_download_stays_what_it_is(
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", stop)
     with pytest.raises(kind):
-        checkpoint.on_hub(HubCheckpoint(REPOSITORY, COMMIT), checkpoints.SHAPE)
+        checkpoint.on_hub(HubCheckpoint(REPOSITORY, COMMIT), checkpoints.SHAPE, "bf16")

@@ -11,7 +11,7 @@ from runner.worker.profiling import Seen
 
 
 def step(cache, runtime="eager"):
-    return SimpleNamespace(runtime=runtime, cache_seen=cache)
+    return SimpleNamespace(runtime=runtime, cache_seen=cache, settings={})
 
 
 # tiny: 2 layers of 7 products, and the head

@@ -24,7 +24,9 @@ def _inference():
 def prepared(request):
     shape = catalogue.models()["tiny"].shape
     with torch.inference_mode():
-        built = model.build_synthetic(shape, model.DTYPES[request.param], torch.device("cpu"))
+        built = model.build_synthetic(
+            model.Build(shape, "bf16", None, model.DTYPES[request.param], torch.device("cpu"))
+        )
         drawn = tokens.draw(shape.vocab, floors.sequence_tokens(CTX, 5, 30), 0, torch.device("cpu"))
         expectation = gate.expect(built, shape, drawn, CTX, PROTOCOL)
     limits = gate.bounds(request.param)

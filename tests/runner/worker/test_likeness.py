@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ class Replayed:
     """Eager's step in other clothes, as a graph's replay would be; `spoil` changes its logits."""
 
     runtime = "eager"
+    settings = MappingProxyType({})
 
     def __init__(self, step, spoil):
         self.eager, self._spoil = step, spoil

@@ -22,8 +22,12 @@ TINY = catalogue.models()["tiny"].shape
 HIDING = "import sys; sys.modules['accelerate'] = None"
 
 
+def plain(shape, dtype=torch.bfloat16):
+    return model.Build(shape, "bf16", None, dtype, CPU)
+
+
 def save(folder, shape=TINY, dtype=torch.bfloat16):
-    model.build_synthetic(shape, dtype, CPU).save_pretrained(folder)
+    model.build_synthetic(plain(shape, dtype)).save_pretrained(folder)
     return folder
 
 
@@ -42,7 +46,7 @@ def edit(folder, change):
 @pytest.mark.parametrize("tied", [False, True])
 def test_a_checkpoint_comes_back_bit_for_bit(tmp_path, tied):
     shape = replace(TINY, tied_embedding=tied)
-    loaded = model.load_checkpoint(save(tmp_path / "saved", shape), shape, torch.bfloat16, CPU)
+    loaded = model.load_checkpoint(save(tmp_path / "saved", shape), plain(shape))
     found = dict(loaded.named_parameters())
     saved = load_file(tmp_path / "saved" / "model.safetensors")
     assert found.keys() == saved.keys()
@@ -56,22 +60,22 @@ def test_it_computes_what_transformers_own_loading_computes(folder):
     tokens = torch.arange(20)[None]
     with torch.inference_mode():
         theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)(tokens).logits
-        ours = model.load_checkpoint(folder, TINY, torch.bfloat16, CPU)(tokens).logits
+        ours = model.load_checkpoint(folder, plain(TINY))(tokens).logits
     assert torch.equal(ours, theirs)
 
 
 def test_shards_are_put_together(tmp_path):
-    whole = model.build_synthetic(TINY, torch.bfloat16, CPU)
+    whole = model.build_synthetic(plain(TINY, torch.bfloat16))
     whole.save_pretrained(tmp_path, max_shard_size="200KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
-    found = dict(model.load_checkpoint(tmp_path, TINY, torch.bfloat16, CPU).named_parameters())
+    found = dict(model.load_checkpoint(tmp_path, plain(TINY)).named_parameters())
     assert all(torch.equal(found[name], parameter) for name, parameter in whole.named_parameters())
 
 
 def test_weights_of_another_dtype_are_converted(tmp_path):
     save(tmp_path, dtype=torch.float32)
     saved = load_file(tmp_path / "model.safetensors")
-    found = dict(model.load_checkpoint(tmp_path, TINY, torch.bfloat16, CPU).named_parameters())
+    found = dict(model.load_checkpoint(tmp_path, plain(TINY)).named_parameters())
     assert all(torch.equal(found[name], saved[name].bfloat16()) for name in saved)
 
 
@@ -79,7 +83,7 @@ def test_weights_of_another_dtype_are_converted(tmp_path):
 def test_a_missing_tensor_is_refused_by_name(folder, name):
     edit(folder, lambda tensors: tensors.pop(name))
     with pytest.raises(BadCheckpoint, match=name.replace(".", r"\.")):
-        model.load_checkpoint(folder, TINY, torch.bfloat16, CPU)
+        model.load_checkpoint(folder, plain(TINY))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +106,7 @@ def test_whatever_fails_while_reading_is_the_checkpoints_error(folder, monkeypat
 
     monkeypatch.setattr(model, "safe_open", fail)
     with pytest.raises(BadCheckpoint, match=r"the checkpoint cannot be loaded: .*: fetch it again") as caught:
-        model.load_checkpoint(folder, TINY, torch.bfloat16, CPU)
+        model.load_checkpoint(folder, plain(TINY))
     assert str(folder) not in str(caught.value)
 
 
@@ -112,7 +116,7 @@ def test_a_device_that_runs_out_is_not_the_checkpoints_fault(folder, monkeypatch
 
     monkeypatch.setattr(model, "safe_open", fail)
     with pytest.raises(torch.OutOfMemoryError):
-        model.load_checkpoint(folder, TINY, torch.bfloat16, CPU)
+        model.load_checkpoint(folder, plain(TINY))
 
 
 def cell(folder, spool, hide=None):
@@ -142,6 +146,6 @@ def test_a_session_over_a_broken_checkpoint_ends_before_the_worker_starts(folder
     finished = cell(folder, tmp_path / "spool")
     assert finished.returncode == BadCheckpoint.exit_code
     assert finished.stderr == (
-        f"error: weights={folder}: 1 tensor missing (lm_head.weight): take a complete, unquantised checkpoint of "
-        "this model (weights is synthetic, hub or a folder)\n"
+        f"error: weights={folder}: 1 tensor missing (lm_head.weight): take a complete checkpoint of this "
+        "model in this quant (weights is synthetic, hub or a folder)\n"
     )

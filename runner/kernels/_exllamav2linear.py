@@ -1,0 +1,49 @@
+"""The layer of kernel `exllamav2`; apart from its declaration because it is made of torch and of the extension."""
+
+from __future__ import annotations
+
+import exllamav2_ext
+import torch
+from torch import nn
+
+from runner.worker.plainlinear import PlainLinear
+
+NONE = torch.empty((1, 1), device="meta")  # how the extension is told that a tensor is not there
+
+
+class ExllamaV2Linear(nn.Module):
+    """The extension keeps pointers to all it is given, and shuffles the packed weights in place: this module holds the
+    tensors for as long as it holds the handle."""
+
+    def __init__(self, plain: PlainLinear, scratch: torch.Tensor) -> None:
+        super().__init__()
+        self.rows, self.scratch = plain.rows, scratch
+        self.tensors = dict(plain.tensors)
+        self.bias = plain.bias
+        order, inverse, groups = NONE, NONE, NONE
+        if plain.scheme.desc_act:
+            order = self.tensors["order"] = torch.empty(plain.columns, dtype=torch.short, device=plain.device)
+            inverse = self.tensors["inverse"] = torch.empty_like(order)
+            groups = self.tensors["g_idx"].cpu()
+        self.handle = exllamav2_ext.make_q_matrix(
+            self.tensors["qweight"],
+            order,
+            inverse,
+            *(NONE,) * 4,  # what only its own format has
+            self.tensors["qzeros"],
+            self.tensors["scales"],
+            groups,
+            NONE if self.bias is None else self.bias.data,
+            scratch,
+            scratch.numel() // plain.rows,  # inputs that fit there dequantised: a prompt then goes to cuBLAS
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        flat = x.reshape(-1, x.shape[-1])
+        out = torch.empty((len(flat), self.rows), dtype=torch.half, device=x.device)
+        exllamav2_ext.gemm_half_q_half(flat, self.handle, out, False)
+        return out.view(*x.shape[:-1], self.rows)
+
+    def __del__(self) -> None:
+        if (handle := getattr(self, "handle", None)) is not None:
+            exllamav2_ext.free_q_matrix(handle)

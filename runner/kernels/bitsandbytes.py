@@ -1,0 +1,74 @@
+"""bitsandbytes' 4-bit product: the package's own Linear4bit around the packed tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from runner.registry import KernelDeclaration
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from runner.worker.plainlinear import PlainLinear
+
+DECLARATION = KernelDeclaration(
+    name="bitsandbytes",
+    quants=("bnb-nf4",),
+    dtypes=("bf16", "fp16", "fp32"),
+    devices=("cuda", "cpu"),
+    signatures=("gemm_4bit", "gemv_4bit"),
+    deterministic=True,
+    capturable=True,
+    package="bitsandbytes",
+    module="bitsandbytes",
+    remedy="pip install bitsandbytes==0.50.2",
+    default_of=("bnb-nf4",),
+)
+
+
+def linears(plains: Sequence[PlainLinear]) -> Iterator[nn.Module]:
+    """See `runner.registry.PackedKernel`."""
+    return map(_linear, plains)
+
+
+def _linear(plain: PlainLinear) -> nn.Module:
+    import torch
+    from bitsandbytes.functional import QuantState
+    from bitsandbytes.nn import Linear4bit, Params4bit
+
+    from runner.formats.bnb_nf4 import NESTED_BLOCK
+
+    tensors, nested, dtype = plain.tensors, None, plain.dtype
+    if plain.scheme.double_quant:
+        nested = QuantState(
+            absmax=tensors["weight.nested_absmax"],
+            code=tensors["weight.nested_quant_map"],
+            blocksize=NESTED_BLOCK,
+            dtype=torch.float32,
+        )
+    state = QuantState(
+        absmax=tensors["weight.absmax"],
+        shape=torch.Size(plain.shape),
+        code=tensors["weight.quant_map"],
+        blocksize=plain.scheme.group_size,
+        quant_type="nf4",
+        dtype=dtype,
+        offset=tensors.get("weight.nested_offset"),
+        state2=nested,
+    )
+    linear = Linear4bit(plain.columns, plain.rows, bias=False, compute_dtype=dtype, quant_type="nf4", device="meta")
+    linear.weight = Params4bit(
+        tensors["weight"],
+        quant_state=state,
+        blocksize=plain.scheme.group_size,
+        compress_statistics=plain.scheme.double_quant,
+        quant_type="nf4",
+        module=linear,
+        bnb_quantized=True,
+    )
+    linear.quant_state = state
+    if plain.bias is not None:
+        linear.bias = plain.bias
+    made: nn.Module = linear
+    return made

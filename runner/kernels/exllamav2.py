@@ -1,0 +1,40 @@
+"""exllamav2's GPTQ product, called from its compiled extension without the package's own model around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from runner.registry import KernelDeclaration
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from runner.worker.plainlinear import PlainLinear
+
+DECLARATION = KernelDeclaration(
+    name="exllamav2",
+    quants=("gptq",),
+    dtypes=("fp16",),
+    devices=("cuda",),
+    signatures=("gemm_half_q_half",),
+    deterministic=False,  # its blocks add their shares of a sum atomically
+    capturable=True,
+    package="exllamav2",
+    module="exllamav2_ext",
+    remedy="build its extension: pip install --no-build-isolation exllamav2==0.3.2, where nvcc is",
+    default_of=("gptq",),
+)
+
+
+def linears(plains: Sequence[PlainLinear]) -> Iterator[nn.Module]:
+    """See `runner.registry.PackedKernel`. All layers share one scratch buffer, in which a prompt's product finds its
+    matrix dequantised."""
+    import torch
+
+    from runner.kernels import _exllamav2linear
+
+    scratch = torch.empty(
+        max(plain.rows * plain.columns for plain in plains), dtype=torch.half, device=plains[0].device
+    )
+    return (_exllamav2linear.ExllamaV2Linear(plain, scratch) for plain in plains)

@@ -1,0 +1,90 @@
+"""Marlin (arXiv 2408.11743) as GPTQModel builds it: its layers for AWQ with zero points and for symmetric GPTQ."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.registry import KernelDeclaration
+from runner.scheme import Scheme
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from runner.worker.plainlinear import PlainLinear
+
+AWQ, GPTQ = "awq", "gptq"
+PREBUILT = {"torch.float16": "gptqmodel_marlin_fp16_ops.so", "torch.bfloat16": "gptqmodel_marlin_bf16_ops.so"}
+GROUP_SIZES = (32, 64, 128)
+
+
+def _refuses(scheme: Scheme, quant: str) -> str | None:
+    if quant == GPTQ and not scheme.sym:
+        return "it has no zero points for gptq: sym:false needs kernel=exllamav2"
+    if scheme.group_size not in GROUP_SIZES:
+        return f"it takes groups of {', '.join(map(str, GROUP_SIZES))}, these are of {scheme.group_size}"
+    return None
+
+
+DECLARATION = KernelDeclaration(
+    name="marlin",
+    quants=(AWQ, GPTQ),
+    dtypes=("fp16", "bf16"),
+    devices=("cuda",),
+    signatures=("marlin::Marlin",),
+    deterministic=False,  # its AWQ layer adds up narrow matrices atomically
+    capturable=True,
+    package="gptqmodel",
+    module="gptqmodel",
+    remedy="pip install gptqmodel==7.3.6 torchvision (its kernels are compiled at first use, or put the compiled "
+    "gptqmodel_marlin_*_ops.so on PYTHONPATH)",
+    default_of=(AWQ,),
+    refuses=_refuses,
+)
+
+
+def linears(plains: Sequence[PlainLinear]) -> Iterator[nn.Module]:
+    """See `runner.registry.PackedKernel`."""
+    _load_prebuilt(plains[0].dtype)
+    return map(_linear, plains)
+
+
+def _load_prebuilt(dtype: torch.dtype) -> None:
+    """The compiled kernels, where a folder of the module path holds them: GPTQModel then compiles nothing."""
+    import torch
+
+    found = next((file for folder in sys.path if (file := Path(folder) / PREBUILT[str(dtype)]).is_file()), None)
+    if found:
+        torch.ops.load_library(str(found))
+
+
+def _linear(plain: PlainLinear) -> nn.Module:
+    import torch
+    from gptqmodel.nn_modules.qlinear.marlin import MarlinLinear
+    from gptqmodel.nn_modules.qlinear.marlin_awq import AwqMarlinLinear
+    from torch import nn
+
+    kind = AwqMarlinLinear if plain.quant == AWQ else MarlinLinear
+    with torch.device("meta"):
+        linear = kind(
+            bits=4,
+            group_size=plain.scheme.group_size,
+            desc_act=plain.scheme.desc_act,
+            sym=plain.scheme.sym,
+            in_features=plain.columns,
+            out_features=plain.rows,
+            bias=plain.bias is not None,
+            dtype=plain.dtype,
+            register_buffers=True,
+        )
+    for name, tensor in plain.tensors.items():
+        own = tensor.to(plain.dtype) if tensor.is_floating_point() else tensor
+        linear.register_parameter(name, nn.Parameter(own, requires_grad=False))
+    if plain.bias is not None:
+        linear.bias = plain.bias.data.clone()
+    linear.post_init()
+    made: nn.Module = linear
+    return made

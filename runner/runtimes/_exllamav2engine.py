@@ -1,0 +1,121 @@
+"""The step of runtime `exllamav2`; apart from its declaration because it is made of torch and of the package."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from exllamav2 import ExLlamaV2, ExLlamaV2Cache, ExLlamaV2Config, attn
+
+from runner.errors import Mismatch
+from runner.floors import GATE_SHORT_CTX, GATE_STEPS, kv_alloc_tokens
+from runner.runtimes import eager
+from runner.shape import ModelShape
+from runner.worker import packedfolder
+from runner.worker.job import Job
+from runner.worker.tokens import Tokens
+
+CALLS_UNTIL_GRAPHS = 205  # MIN_GRAPH_INSTANCES of its cuda/graph.cuh: a graph is captured at this call, not before
+
+
+class EngineStep:
+    """See `runner.registry.Step`. The engine counts positions on the host, and looks tokens up in an embedding that it
+    keeps in host memory: each step reads its token back before it can begin."""
+
+    runtime = "exllamav2"
+    eager = None
+    cache_seen = "engine"
+
+    def __init__(self, engine: Any, cache: Any, tokens: Tokens) -> None:
+        self._engine, self._cache, self._tokens = engine, cache, tokens
+        self._position = tokens.sequence.new_zeros(1)
+        self._chosen = tokens.sequence.new_zeros(1)
+        self.logits: torch.Tensor = tokens.sequence.new_zeros(0)
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        config = self._engine.config
+        return {
+            "attention": _attention(config),
+            "embedding": str(self._engine.modules[0].device()),
+            "graphs": "off" if config.no_graphs else "on",
+            "max_input_len": str(config.max_input_len),
+            "max_attention_size": str(config.max_attention_size),
+            "cache": f"{type(self._cache).__name__} of {self._cache.max_seq_len}",
+        }
+
+    def prefill(self, tokens: int) -> torch.Tensor:
+        self._cache.current_seq_len = 0
+        self._forward(self._tokens.sequence[:tokens])
+        self._position.fill_(tokens)
+        return self._chosen
+
+    def restart(self, position: int) -> None:
+        self._cache.current_seq_len = position
+        self._position.fill_(position)
+
+    def __call__(self) -> torch.Tensor:
+        self._forward(self._tokens.next(self._position, self._chosen))
+        self._position.add_(1)
+        return self._chosen
+
+    def _forward(self, tokens: torch.Tensor) -> None:
+        """Consume tokens [n]; leave the last one's logits [vocab] and the token chosen from them.
+
+        Without flash-attn the package (0.3.2) gives torch's SDPA no causal mask: harmless for one token, but a prompt's
+        tokens would see those after them. Its other way, plain products with a mask, is right, so a prompt takes that.
+        """
+        self._engine.config.no_sdpa = len(tokens) > 1
+        logits = self._engine.forward(tokens[None].cpu(), self._cache, last_id_only=True)[0, -1]
+        self.logits = logits[: self._engine.config.vocab_size]
+        self._chosen.copy_(self.logits.argmax(dim=-1, keepdim=True))
+
+
+def _attention(config: Any) -> str:
+    """Which attention the package picks on this machine, by its own rules."""
+    if attn.has_flash_attn and not config.no_flash_attn:
+        return "flash-attn"
+    if attn.has_xformers and not config.no_xformers:
+        return "xformers"
+    return "sdpa, a prompt by products with a mask"
+
+
+def _check_rope(config: Any, shape: ModelShape) -> None:
+    """The package looks for rope_theta by its old name, and goes on without it. Raises Mismatch."""
+    if config.rotary_embedding_base != shape.rope_theta:
+        raise Mismatch(
+            f"exllamav2 reads rope_theta {config.rotary_embedding_base:g} from this config.json, the model has "
+            f"{shape.rope_theta:g}: write rope_theta (and rope_scaling) beside rope_parameters there"
+        )
+
+
+def build(model: Any, tokens: Tokens, job: Job) -> EngineStep:
+    """See `runner.runtimes.exllamav2`."""
+    eager.allow_only(job.cell.options[eager.SDPA])
+    rows = kv_alloc_tokens(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
+    with tempfile.TemporaryDirectory(prefix="decode-floor-") as scratch:
+        folder = Path(scratch) if job.checkpoint is None else Path(job.checkpoint)
+        if job.checkpoint is None:
+            packedfolder.write(model, job.shape, folder)
+        packedfolder.release(model)
+        config = ExLlamaV2Config(str(folder))
+        _check_rope(config, job.shape)
+        config.max_seq_len = rows
+        engine = ExLlamaV2(config)
+        cache = ExLlamaV2Cache(engine, max_seq_len=rows, lazy=True)
+        engine.load_autosplit(cache)
+    step = EngineStep(engine, cache, tokens)
+    _settle(step)
+    return step
+
+
+def _settle(step: EngineStep) -> None:
+    """Run it until it has captured its graphs, which no timed window may do."""
+    step.prefill(GATE_SHORT_CTX)
+    for _ in range(0, CALLS_UNTIL_GRAPHS, GATE_STEPS):
+        step.restart(GATE_SHORT_CTX)
+        for _ in range(GATE_STEPS):
+            step()

@@ -1,0 +1,35 @@
+"""`exllamav2`: that package's own engine (model, cache, attention) on a GPTQ checkpoint, set up as its examples do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runner.registry import RuntimeDeclaration, Step
+from runner.runtimes import eager
+
+if TYPE_CHECKING:
+    from runner.worker.job import Job
+    from runner.worker.tokens import Tokens
+
+DECLARATION = RuntimeDeclaration(
+    name="exllamav2",
+    devices=("cuda",),
+    caches=("engine",),
+    attentions=("engine",),
+    quants=("gptq",),
+    kernels=("exllamav2",),
+    graph_mode="partial",  # it captures the kernels before and after attention, and those of each MLP
+    prefill_chunk_tokens=2048,
+    options={eager.SDPA: eager.BACKENDS},
+    # where flash-attn is missing, as near to it as torch comes: cuDNN, torch's own choice, plans anew at every length
+    defaults={eager.SDPA: "flash"},
+    owns_model=True,
+)
+
+
+def build(model: Any, tokens: Tokens, job: Job) -> Step:
+    """The engine's step over the job's checkpoint, or over one written of the model's synthetic weights, which leave
+    the device before the engine's are loaded."""
+    from runner.runtimes import _exllamav2engine
+
+    return _exllamav2engine.build(model, tokens, job)

@@ -1,0 +1,200 @@
+"""Packing and arithmetic of the formats, against what the packages themselves packed and dequantised (tests/golden)."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from runner import registry
+from runner.errors import BadCheckpoint
+from runner.formats import _int4, awq, bnb_nf4, gptq
+from runner.scheme import Scheme
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+ROWS, COLUMNS = 64, 384
+NF4, NF4_SINGLE = Scheme(64, double_quant=True), Scheme(64)
+CASES = {
+    "bnb-nf4-bf16": ("bnb-nf4", NF4),
+    "bnb-nf4-fp16": ("bnb-nf4", NF4),
+    "bnb-nf4-single": ("bnb-nf4", NF4_SINGLE),
+    "gptq-sym": ("gptq", Scheme(128, sym=True)),
+    "gptq-asym": ("gptq", Scheme(128)),
+    "gptq-desc-act": ("gptq", Scheme(128, sym=True, desc_act=True)),
+    "awq": ("awq", Scheme(128)),
+}
+SEEN = ("original", "dequantised", "by_kernel", "by_exllamav2", "by_triton")
+
+
+@pytest.fixture(params=CASES)
+def golden(request):
+    """Name, format, scheme, what the package packed, and what it made of that."""
+    quant, scheme = CASES[request.param]
+    tensors = load_file(GOLDEN / f"{request.param}.safetensors")
+    packed = {name: tensor for name, tensor in tensors.items() if name not in SEEN}
+    seen = {name: tensor for name, tensor in tensors.items() if name in SEEN}
+    return registry.packed_format(quant), scheme, packed, seen
+
+
+def same_bits(ours, theirs):
+    return ours.dtype == theirs.dtype and torch.equal(ours, theirs)
+
+
+def test_golden_tensors_name_the_packages_that_made_them():
+    for name in CASES:
+        with safe_open(GOLDEN / f"{name}.safetensors", framework="pt") as file:
+            made = file.metadata()
+        assert made["gpu"] == "NVIDIA H200"
+        assert {"bitsandbytes", "gptqmodel", "exllamav2", "autoawq", "torch"} <= set(made)
+
+
+def test_plain_arithmetic_gives_the_packages_bits(golden):
+    chosen, scheme, packed, seen = golden
+    own = chosen.from_stored(packed, scheme)
+    ours = chosen.dequantise(own, scheme, COLUMNS, slice(0, ROWS))
+    assert ours.dtype == torch.float32
+    assert same_bits(ours.to(seen["dequantised"].dtype), seen["dequantised"])
+
+
+def test_the_kernels_see_the_same_matrix(golden):
+    """exllamav2 and Triton were asked for their matrix; bitsandbytes multiplied it with each row of the identity, and
+    rounds code and scale before it multiplies them."""
+    chosen, scheme, packed, seen = golden
+    theirs = [tensor for name, tensor in seen.items() if name.startswith("by_")]
+    assert len(theirs) == 1
+    ours = chosen.dequantise(chosen.from_stored(packed, scheme), scheme, COLUMNS, slice(0, ROWS))
+    if "by_kernel" in seen:
+        rounding = torch.finfo(theirs[0].dtype).eps  # twice half a unit
+        assert ((ours - theirs[0].float()).abs() <= 1.5 * rounding * ours.abs()).all()
+    else:
+        assert same_bits(ours.to(theirs[0].dtype), theirs[0])
+
+
+def test_some_rows_are_rows_of_the_whole(golden):
+    chosen, scheme, packed, _ = golden
+    own = chosen.from_stored(packed, scheme)
+    whole = chosen.dequantise(own, scheme, COLUMNS, slice(0, ROWS))
+    for rows in (slice(0, 8), slice(24, 48), slice(56, 64)):
+        assert same_bits(chosen.dequantise(own, scheme, COLUMNS, rows), whole[rows])
+
+
+def test_the_stored_tensors_are_those_that_the_format_names(golden):
+    chosen, scheme, packed, _ = golden
+    dtypes = {torch.int32: "I32", torch.uint8: "U8", torch.float16: "F16", torch.float32: "F32"}
+    expected = chosen.stored(ROWS, COLUMNS, scheme)
+    assert {name: dtypes[tensor.dtype] for name, tensor in packed.items()} == {
+        name: part.dtype for name, part in expected.items()
+    }
+    for name, part in expected.items():
+        assert part.shape == (-1,) or part.shape == tuple(packed[name].shape)
+
+
+def test_a_step_needs_exactly_the_parts(golden):
+    chosen, scheme, packed, _ = golden
+    own = chosen.from_stored(packed, scheme)
+    parts = chosen.parts(ROWS, COLUMNS, scheme)
+    assert {name: (part.shape, part.bytes) for name, part in parts.items()} == {
+        name: (tuple(tensor.shape), tensor.nbytes) for name, tensor in own.items()
+    }
+
+
+@pytest.mark.parametrize("name", ["bnb-nf4-bf16", "bnb-nf4-fp16", "bnb-nf4-single"])
+def test_nf4_is_packed_as_bitsandbytes_packs_it(name):
+    tensors = load_file(GOLDEN / f"{name}.safetensors")
+    scheme = CASES[name][1]
+    theirs = bnb_nf4.from_stored({key: value for key, value in tensors.items() if key not in SEEN}, scheme)
+    ours = bnb_nf4.quantise(tensors["original"], scheme)
+    assert ours.keys() == theirs.keys()
+    for key in ours:
+        if key in ("weight.nested_offset", "weight.nested_absmax"):  # a mean over another order of sums
+            torch.testing.assert_close(ours[key], theirs[key], rtol=1e-6, atol=0)
+        else:
+            assert same_bits(ours[key], theirs[key]), key
+
+
+def test_codes_survive_packing_in_both_orders():
+    codes = torch.randint(16, (24, 64), generator=torch.Generator().manual_seed(1), dtype=torch.int32)
+    for order in (_int4.IN_ORDER, awq.ORDER):
+        words = _int4.pack(codes, order)
+        assert words.shape == (24, 8)
+        assert same_bits(_int4.unpack(words, order), codes)
+
+
+def test_a_word_by_hand():
+    # codes 0 … 7 of a word: GPTQ keeps them in order, nibble i holds code i: 0x76543210;
+    # AWQ's nibbles hold codes 0, 2, 4, 6, 1, 3, 5, 7: 0x75316420
+    codes = torch.arange(8, dtype=torch.int32)[None]
+    assert _int4.pack(codes).item() == 0x76543210
+    assert _int4.pack(codes, awq.ORDER).item() == 0x75316420
+
+
+def test_gptq_stores_zero_points_less_one():
+    packed = gptq.quantise(torch.randn(8, 128), Scheme(128, sym=True))
+    assert packed["qzeros"].item() == 0x77777777  # eight zero points of 8
+
+
+@pytest.mark.parametrize("name", ["gptq-sym", "gptq-asym", "awq"])
+def test_rounding_to_nearest_errs_by_half_a_step_at_most(name):
+    quant, scheme = CASES[name]
+    chosen = registry.packed_format(quant)
+    original = load_file(GOLDEN / f"{name}.safetensors")["original"].float()
+    packed = chosen.quantise(original, scheme)
+    back = chosen.dequantise(packed, scheme, COLUMNS, slice(0, ROWS))
+    steps = packed["scales"].float().repeat_interleave(128, dim=0).T
+    inside = (back - original).abs() / steps
+    # a scale is rounded to 11 bits, by up to 2⁻¹¹ of itself, and there are up to 8 steps from the zero point:
+    # 0.5 + 8 / 2048 = 0.504; a symmetric scheme's largest magnitude lies at 7.5 steps and is cut to 7
+    assert inside.max() <= 0.504
+
+
+def test_an_order_that_the_config_does_not_tell_of_is_refused():
+    tensors = load_file(GOLDEN / "gptq-desc-act.safetensors")
+    packed = {name: tensors[name] for name in ("qweight", "qzeros", "scales", "g_idx")}
+    with pytest.raises(BadCheckpoint, match="g_idx is not the natural order, though desc_act is false"):
+        gptq.from_stored(packed, Scheme(128, sym=True))
+
+
+def test_a_zero_point_of_zero_cannot_be_stored_less_one():
+    tensors = load_file(GOLDEN / "gptq-asym.safetensors")
+    packed = {name: tensors[name].clone() for name in ("qweight", "qzeros", "scales", "g_idx")}
+    packed["qzeros"][0, 0] |= 15
+    with pytest.raises(BadCheckpoint, match="a zero point of 0 is stored as 15"):
+        gptq.from_stored(packed, Scheme(128))
+
+
+@pytest.mark.parametrize(
+    ("quant", "config", "said"),
+    [
+        ("gptq", {"bits": 8, "group_size": 128}, "its weights have 8 bits, only 4 are read"),
+        ("gptq", {"bits": 4, "group_size": -1}, "its group_size is -1"),
+        ("gptq", {"bits": 4, "group_size": 128, "checkpoint_format": "gptq_v2"}, "its checkpoint_format is gptq_v2"),
+        ("gptq", {"bits": 4, "group_size": 128, "dynamic": {"-:lm_head": {}}}, "is dynamic"),
+        ("awq", {"bits": 4, "group_size": 128, "version": "gemv"}, "its AWQ version is gemv, only gemm is read"),
+        ("awq", {"bits": 4, "group_size": 128, "zero_point": False}, "its zero_point is false"),
+        ("bnb-nf4", {"load_in_8bit": True}, "it holds bitsandbytes int8, only nf4 is read"),
+        ("bnb-nf4", {"load_in_4bit": True, "bnb_4bit_quant_type": "fp4"}, "it holds bitsandbytes fp4"),
+    ],
+)
+def test_a_layout_that_is_not_read_is_refused(quant, config, said):
+    with pytest.raises(BadCheckpoint, match=said):
+        registry.packed_format(quant).read_config(config)
+
+
+def test_what_a_config_says_is_kept():
+    found = gptq.read_config({"bits": 4, "group_size": 64, "sym": False, "desc_act": True})
+    assert found == Scheme(64, sym=False, desc_act=True)
+    assert gptq.read_config(gptq.config_of(found)) == found
+    nested = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True}
+    assert bnb_nf4.read_config(nested) == NF4
+    assert awq.read_config({"bits": 4, "group_size": 128, "zero_point": True, "version": "gemm"}) == Scheme(128)
+
+
+def test_a_gptq_layer_goes_to_its_folder_and_back():
+    scheme = Scheme(128, sym=True)
+    packed = gptq.quantise(torch.randn(16, 256), scheme)
+    stored = gptq.to_stored(packed, scheme, 256)
+    assert stored["g_idx"].tolist() == [0] * 128 + [1] * 128
+    back = gptq.from_stored(stored, scheme)
+    assert back.keys() == packed.keys()
+    assert all(same_bits(back[name], packed[name]) for name in packed)
