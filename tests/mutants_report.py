@@ -17,15 +17,19 @@ from typing import Any
 
 import torch
 
-from runner import catalogue, floors, metrics, protocol
+from runner import catalogue, floors, metrics, protocol, registry
 from runner.registry import Step
 from runner.runtimes.eager import EagerStep
 from runner.runtimes.graph import GraphStep
+from runner.scheme import Scheme
 from runner.worker import caches, gate, model, tokens
+from tests import packed_mutants
 from tests.mutants import CAPTURE_MUTANTS, MUTANTS, REPLAY_MUTANTS
 
 PROTOCOL = protocol.NAMED["paper"]
 WAYS = (("eager", "dynamic"), ("eager", "static"), ("graph", "static"))
+KERNELS = ("bnb-nf4/bitsandbytes", "awq/marlin", "awq/autoawq-triton", "gptq/exllamav2", "gptq/marlin")
+ASYMMETRIC = ":asym"
 
 
 def worst_errors(step: Step, ctx: int, expectation: gate.Expectation) -> dict[str, float]:
@@ -62,6 +66,51 @@ def rows(name: str, ctx: int, dtype: str, runtimes: Sequence[str], device: torch
     return found
 
 
+def packed_rows(name: str, ctx: int, kernel: str, device: torch.device) -> list[dict[str, Any]]:
+    """The right path and each mutant of packed weights, in a graph; `kernel` is quant/kernel, for gptq with zero points
+    of their own followed by `:asym`."""
+    quant, _, chosen = kernel.removesuffix(ASYMMETRIC).partition("/")
+    sym = not kernel.endswith(ASYMMETRIC)
+    dtype = registry.kernel(chosen).DECLARATION.dtypes[0]
+    shape, scheme = catalogue.models()[name].shape, _scheme(quant, sym)
+    built = model.build_synthetic(model.Build(shape, quant, scheme, model.DTYPES[dtype], device))
+    drawn = tokens.draw(shape.vocab, floors.sequence_tokens(ctx, PROTOCOL.warmup, PROTOCOL.steps), 0, device)
+    expectation = gate.expect(built, shape, drawn, ctx, PROTOCOL)
+    trusted, limits = max(expectation.trusted), gate.bounds(dtype)
+    bound = metrics.error_bound(trusted, limits["cap"], limits["noise"])
+    common = {"model": name, "ctx": ctx, "dtype": dtype, "weights": kernel, "runtime": "graph", "cache": "static"}
+    limits_row = {"trusted": trusted, "bound": bound, "cap": limits["cap"]}
+    found = []
+
+    def graph_of(path: Any) -> GraphStep:
+        step = EagerStep(path, caches.make("static", path.config, floors.kv_alloc_tokens(ctx, 5, 30)), drawn)
+        step.prefill(floors.GATE_SHORT_CTX)
+        return GraphStep(step)
+
+    def note(mutant: str | None, step: Step) -> None:
+        errors = worst_errors(step, ctx, expectation)
+        found.append(
+            {**common, **limits_row, "mutant": mutant, **errors, "rejected": not max(errors.values()) <= bound}
+        )
+
+    with packed_mutants.kernel_in(built, chosen) as path:
+        step = graph_of(path)
+        note(None, step)
+        with REPLAY_MUTANTS["empty-graph"](step):
+            note("empty-graph", step)
+        packed_mutants.stale_buffers(path)
+        note("stale-buffers", step)
+    for mutant, change in packed_mutants.changes(quant, sym and quant == "gptq").items():
+        with packed_mutants.kernel_in(built, chosen, change) as path:
+            note(mutant, graph_of(path))
+    return found
+
+
+def _scheme(quant: str, sym: bool) -> Scheme:
+    options = {name: values[0] for name, values in registry.packed_format(quant).DECLARATION.options.items()}
+    return registry.packed_format(quant).scheme(options | ({} if sym else {"sym": "false"}))
+
+
 def _broken(step: EagerStep, runtime: str, has_bias: bool) -> Iterator[tuple[str | None, AbstractContextManager[Step]]]:
     """Each mutant's name, None for the right path, and the broken step, planted while it is entered."""
     yield None, _path(step, runtime)
@@ -86,14 +135,17 @@ def _path(step: EagerStep, runtime: str, before: Any = nullcontext, after: Any =
 
 def render(report: dict[str, Any]) -> str:
     """A Markdown table of a report."""
+    columns = ["model", "dtype", "ctx", "runtime", "cache"]
+    if any("weights" in row for row in report["rows"]):
+        columns.insert(1, "weights")
     lines = [
         f"Measured on {report['gpu']} with torch {report['torch']}, transformers {report['transformers']}.",
         "",
-        "| model | dtype | ctx | runtime | cache | mutant | error at ctx 17 | error at ctx | bound | verdict |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        f"| {' | '.join(columns)} | mutant | error at ctx 17 | error at ctx | bound | verdict |",
+        "|---" * (len(columns) + 5) + "|",
     ]
     for row in report["rows"]:
-        names = (str(row[name]) for name in ("model", "dtype", "ctx", "runtime", "cache"))
+        names = (str(row[name]) for name in columns)
         words = [*names, row["mutant"] or "(none: the right path)"]
         figures = [f"{row[name]:.3g}" for name in ("short", "ctx_error", "bound")]
         lines.append(f"| {' | '.join([*words, *figures])} | {'rejected' if row['rejected'] else 'accepted'} |")
@@ -106,6 +158,7 @@ def main() -> int:
     parser.add_argument("--ctx", default="2048")
     parser.add_argument("--dtypes", default="bf16")
     parser.add_argument("--runtimes", default="eager", help="eager, graph")
+    parser.add_argument("--kernels", default="", help=f"packed weights instead: {', '.join(KERNELS)}; gptq/…:asym")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--render", type=Path, nargs="+")
     arguments = parser.parse_args()
@@ -124,7 +177,9 @@ def main() -> int:
     }
     asked = (arguments.models.split(","), arguments.ctx.split(","), arguments.dtypes.split(","))
     with torch.inference_mode():
-        for name, ctx, dtype in itertools.product(*asked):
+        for name, ctx, kernel in itertools.product(*asked[:2], filter(None, arguments.kernels.split(","))):
+            report["rows"] += packed_rows(name, int(ctx), kernel, device)
+        for name, ctx, dtype in itertools.product(*asked) if not arguments.kernels else ():
             report["rows"] += rows(name, int(ctx), dtype, arguments.runtimes.split(","), device)
     text = json.dumps(report, indent=1) + "\n"
     if arguments.out:

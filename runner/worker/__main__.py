@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import time
 from pathlib import Path
 
-from runner.errors import DecodeFloorError
+from runner import registry
+from runner.errors import DecodeFloorError, MissingPackage
 from runner.machine.parentwatch import die_with_parent
 from runner.worker import compilecache
 from runner.worker import job as jobs
@@ -21,6 +23,7 @@ def main(path: str) -> int:
     job = jobs.read(Path(path))
     clock.seconds["start"] = max(0.0, time.time() - job.session.started_ms / 1e3)
     try:
+        _check_package(registry.kernel(job.cell.kernel).DECLARATION)
         with clock.phase("import", "import"):
             _prepare_import()
             compilecache.use(job, Path(path).resolve().parent)
@@ -30,6 +33,12 @@ def main(path: str) -> int:
         report_error(error.reason, error.exit_code, str(error))
         return error.exit_code
     return 0
+
+
+def _check_package(kernel: registry.KernelDeclaration) -> None:
+    """Raises MissingPackage before anything that takes long, where the kernel's package is not in this interpreter."""
+    if kernel.module is not None and importlib.util.find_spec(kernel.module) is None:
+        raise MissingPackage(f"kernel={kernel.name} needs the package {kernel.package} here: {kernel.remedy}")
 
 
 def _prepare_import() -> None:

@@ -1,0 +1,172 @@
+"""Quantised weights in the model, for real where a CPU has the kernel: built, loaded, multiplied, and seen through."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from runner import catalogue, floors, metrics, registry
+from runner.protocol import NAMED
+from runner.runtimes.eager import EagerStep
+from runner.scheme import Scheme
+from runner.worker import caches, gate, model, packedfolder, plainlinear, reference, tokens
+from tests.mutants_report import worst_errors
+from tests.packed_mutants import WRONG_GROUP, changes, kernel_in, stale_buffers
+
+CTX = 64
+CPU = torch.device("cpu")
+TINY = catalogue.models()["tiny"].shape
+SCHEMES = {
+    "bnb-nf4": Scheme(64, double_quant=True),
+    "gptq": Scheme(128, sym=True),
+    "awq": Scheme(128),
+}
+
+
+@pytest.fixture(autouse=True)
+def _inference():
+    with torch.inference_mode():
+        yield
+
+
+def build(quant, dtype=torch.float32):
+    return model.Build(TINY, quant, SCHEMES[quant], dtype, CPU)
+
+
+def expectation_of(built, drawn):
+    return gate.expect(built, TINY, drawn, CTX, NAMED["paper"])
+
+
+def step_of(built, drawn):
+    return EagerStep(built, caches.make("static", built.config, floors.kv_alloc_tokens(CTX, 5, 30)), drawn)
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    with torch.inference_mode():
+        built = model.build_synthetic(build("bnb-nf4", torch.bfloat16))
+        drawn = tokens.draw(TINY.vocab, floors.sequence_tokens(CTX, 5, 30), 0, CPU)
+        expectation = expectation_of(built, drawn)
+    limits = gate.bounds("bf16")
+    bound = metrics.error_bound(max(expectation.trusted), limits["cap"], limits["noise"])
+    return built, drawn, expectation, bound, limits["cap"]
+
+
+@pytest.mark.parametrize("quant", SCHEMES)
+def test_the_packed_model_is_the_plain_one_rounded(quant):
+    packed = model.build_synthetic(build(quant))
+    whole = model.build_synthetic(model.Build(TINY, "bf16", None, torch.float32, CPU))
+    plains = plainlinear.plain_linears(packed)
+    assert len(plains) == 7 * TINY.layers
+    for name, plain in plains.items():
+        original = whole.get_submodule(name).weight
+        error = (plain.matrix(torch.float32) - original).norm() / original.norm()
+        assert 0.02 < error < 0.15, name  # four bits: some 10 % of a normal weight's spread
+    others = dict(packed.named_parameters())
+    for name, parameter in whole.named_parameters():
+        if name.removesuffix(".weight") not in plains:
+            assert torch.equal(others[name], parameter), name
+
+
+@pytest.mark.parametrize("quant", SCHEMES)
+def test_bytes_on_the_device_are_those_accounted(quant):
+    built = model.build_synthetic(build(quant, torch.bfloat16))
+    assert model.weight_bytes(built) == registry.weight_bytes(quant, SCHEMES[quant], TINY, 2)
+
+
+def test_bytes_of_a_layer_by_hand():
+    # 256 × 128 weights in int4: 32768 / 2 = 16384 B of codes; one group of 128: 256 scales · 2 B = 512 B and
+    # 256 zero points / 2 = 128 B
+    for quant in ("gptq", "awq"):
+        parts = registry.packed_format(quant).parts(256, 128, SCHEMES[quant])
+        assert sum(part.bytes for part in parts.values()) == 16384 + 512 + 128
+    # nf4: the same codes; 32768 / 64 = 512 blocks with an 8-bit magnitude each, 512 / 256 = 2 of those blocks with a
+    # float; the tables of 16 and 256 floats, and the offset
+    parts = registry.packed_format("bnb-nf4").parts(256, 128, SCHEMES["bnb-nf4"])
+    assert sum(part.bytes for part in parts.values()) == 16384 + 512 + 2 * 4 + (16 + 256 + 1) * 4
+    # in the order of the activations: 128 int32 more
+    ordered = registry.packed_format("gptq").parts(256, 128, Scheme(128, sym=True, desc_act=True))
+    assert sum(part.bytes for part in ordered.values()) == 16384 + 512 + 128 + 128 * 4
+
+
+@pytest.mark.parametrize("quant", SCHEMES)
+def test_the_reference_reads_packed_weights_row_by_row(quant):
+    built = model.build_synthetic(build(quant))
+    drawn = tokens.draw(TINY.vocab, 40, 0, CPU)
+    positions = torch.tensor([5, 20, 39])
+    ours = reference.of(built, TINY, torch.float64).logits(drawn.sequence, positions)
+    theirs = built(input_ids=drawn.sequence[None], use_cache=False, logits_to_keep=positions).logits[0]
+    torch.testing.assert_close(ours.float(), theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_a_slice_over_blocks_is_whole(monkeypatch):
+    monkeypatch.setattr(plainlinear, "BLOCK_ELEMENTS", 128 * 24)
+    linear = torch.nn.Linear(128, 256, bias=False)
+    plain = plainlinear.of(linear, "gptq", SCHEMES["gptq"])
+    monkeypatch.undo()
+    whole = plain.matrix(torch.float32)
+    monkeypatch.setattr(plainlinear, "BLOCK_ELEMENTS", 128 * 24)
+    assert torch.equal(plain[8:248], whole[8:248])
+    assert torch.equal(plain.matrix(torch.float32), whole)
+
+
+def test_the_right_kernel_passes(prepared):
+    built, drawn, expectation, bound, _ = prepared
+    with kernel_in(built, "bitsandbytes") as path:
+        assert max(worst_errors(step_of(path, drawn), CTX, expectation).values()) <= bound
+
+
+@pytest.mark.parametrize("name", WRONG_GROUP)
+def test_a_kernel_that_reads_the_format_wrongly_is_rejected(prepared, name):
+    built, drawn, expectation, bound, cap = prepared
+    with kernel_in(built, "bitsandbytes", WRONG_GROUP[name]) as path:
+        worst = max(worst_errors(step_of(path, drawn), CTX, expectation).values())
+    assert worst > bound
+    assert worst >= 2 * cap
+
+
+def test_stale_buffers_are_rejected(prepared):
+    built, drawn, expectation, bound, cap = prepared
+    with kernel_in(built, "bitsandbytes") as path:
+        step = step_of(path, drawn)
+        assert max(worst_errors(step, CTX, expectation).values()) <= bound
+        stale_buffers(path)
+        worst = max(worst_errors(step, CTX, expectation).values())
+    assert worst > bound
+    assert worst >= 2 * cap
+
+
+@pytest.mark.parametrize("quant", ["gptq", "awq"])
+def test_wrong_integers_are_seen_by_plain_arithmetic_too(quant):
+    """These kernels need a GPU; that the gate's bounds see such mistakes holds for any arithmetic."""
+    built = model.build_synthetic(build(quant, torch.float16))
+    drawn = tokens.draw(TINY.vocab, floors.sequence_tokens(CTX, 5, 30), 0, CPU)
+    expectation, limits = expectation_of(built, drawn), gate.bounds("fp16")
+    assert max(worst_errors(step_of(built, drawn), CTX, expectation).values()) <= limits["cap"]
+    for change in changes(quant, sym=False).values():
+        kept = {plain: plain.tensors for plain in plainlinear.plain_linears(built).values()}
+        for plain in kept:
+            plain.tensors = change(plain)
+        assert max(worst_errors(step_of(built, drawn), CTX, expectation).values()) >= 2 * limits["cap"]
+        for plain, tensors in kept.items():
+            plain.tensors = tensors
+
+
+def test_a_written_folder_loads_again(tmp_path: Path):
+    built = model.build_synthetic(build("gptq", torch.float16))
+    packedfolder.write(built, TINY, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["quantization_config"]["quant_method"] == "gptq"
+    assert config["rope_theta"] == TINY.rope_theta
+    loaded = model.load_checkpoint(tmp_path, build("gptq", torch.float16))
+    sequence = tokens.draw(TINY.vocab, 20, 0, CPU).sequence[None]
+    assert torch.equal(loaded(input_ids=sequence).logits, built(input_ids=sequence).logits)
+
+
+def test_a_released_model_holds_nothing():
+    built = model.build_synthetic(build("gptq", torch.float16))
+    packedfolder.release(built)
+    assert model.weight_bytes(built) == sum(p.nbytes for p in built.parameters() if p.device.type == "meta")
+    assert all(parameter.device.type == "meta" for parameter in built.parameters())
+    assert all(not plain.tensors for plain in plainlinear.plain_linears(built).values())
