@@ -110,6 +110,8 @@ def flags(record: Record) -> list[str]:
         "driver-allocations": record["cell"]["cache"] == "dynamic"
         and any(window["segments"] for window in record["passes"].values()),
         "drifting": abs(record["latency"]["drift"]) > DRIFT_LIMIT,
+        "imprecise": record["gate"]["error"] > min(3 * record["gate"]["trusted_error"], record["gate"]["cap"])
+        and record["gate"]["noise"] > record["gate"]["cap"],
         "host-busy": (wall.get("other_cpu_cores") or 0) > BUSY_HOST_CORES,
         "in-cache": _fits_in_cache(record),
         "probe-low": (lookup(record, "floor.r_floor_achievable") or 0) > R_FLOOR_LIMIT,

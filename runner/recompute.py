@@ -17,7 +17,7 @@ from runner.records.structure import faults, shown
 from runner.resolve import CPU, CUDA, SYNTHETIC_ID
 from runner.scheme import Scheme
 from runner.shape import ModelShape
-from runner.worker import codekey
+from runner.worker import bounds
 
 RELATIVE_TOLERANCE = 1e-9
 PASSES = {CPU: ("wall",), CUDA: ("wall", "span", "rate", "busy")}
@@ -148,7 +148,7 @@ def _pass_differences(found: Record) -> Iterator[str]:
 
 
 def _gate_differences(found: Record) -> Iterator[str]:
-    committed = codekey.read_data("bounds.yaml")[found["cell"]["dtype"]]
+    committed = bounds.of(found["cell"]["dtype"], found["cell"]["runtime"])
     for name in ("cap", "noise"):
         if found["gate"][name] != committed[name]:
             yield f"gate.{name}: {found['gate'][name]} stored, {committed[name]} is committed for this dtype"

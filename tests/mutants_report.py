@@ -17,28 +17,17 @@ from typing import Any
 
 import torch
 
-from runner import catalogue, floors, metrics, protocol, registry
+from runner import catalogue, floors, metrics, protocol
 from runner.registry import Step
 from runner.runtimes.eager import EagerStep
 from runner.runtimes.graph import GraphStep
-from runner.scheme import Scheme
-from runner.worker import caches, gate, model, tokens
-from tests import packed_mutants
+from runner.worker import bounds, caches, gate, model, tokens
+from tests.gate_errors import worst_errors
 from tests.mutants import CAPTURE_MUTANTS, MUTANTS, REPLAY_MUTANTS
+from tests.packed_report import PATHS, packed_rows
 
 PROTOCOL = protocol.NAMED["paper"]
 WAYS = (("eager", "dynamic"), ("eager", "static"), ("graph", "static"))
-KERNELS = ("bnb-nf4/bitsandbytes", "awq/marlin", "awq/autoawq-triton", "gptq/exllamav2", "gptq/marlin")
-ASYMMETRIC = ":asym"
-
-
-def worst_errors(step: Step, ctx: int, expectation: gate.Expectation) -> dict[str, float]:
-    """The gate's two teacher-forced checks on a step: the worst error at the short context and at ctx."""
-    step.prefill(floors.GATE_SHORT_CTX)
-    short = gate.drive("short", step, floors.GATE_SHORT_CTX, expectation)
-    step.prefill(ctx)
-    own = gate.drive("ctx", step, ctx, expectation)
-    return {"short": max(short.errors), "ctx_error": max(own.errors)}
 
 
 def rows(name: str, ctx: int, dtype: str, runtimes: Sequence[str], device: torch.device) -> list[dict[str, Any]]:
@@ -48,7 +37,7 @@ def rows(name: str, ctx: int, dtype: str, runtimes: Sequence[str], device: torch
     count = floors.sequence_tokens(ctx, PROTOCOL.warmup, PROTOCOL.steps)
     drawn = tokens.draw(shape.vocab, count, 0, device)
     expectation = gate.expect(built, shape, drawn, ctx, PROTOCOL)
-    trusted, limits = max(expectation.trusted), gate.bounds(dtype)
+    trusted, limits = max(expectation.trusted), bounds.of(dtype, "eager")
     bound = metrics.error_bound(trusted, limits["cap"], limits["noise"])
     common = {"model": name, "ctx": ctx, "dtype": dtype, "trusted": trusted, "bound": bound, "cap": limits["cap"]}
     found = []
@@ -64,51 +53,6 @@ def rows(name: str, ctx: int, dtype: str, runtimes: Sequence[str], device: torch
     for row in found:
         row["rejected"] = not max(row["short"], row["ctx_error"]) <= bound
     return found
-
-
-def packed_rows(name: str, ctx: int, kernel: str, device: torch.device) -> list[dict[str, Any]]:
-    """The right path and each mutant of packed weights, in a graph; `kernel` is quant/kernel, for gptq with zero points
-    of their own followed by `:asym`."""
-    quant, _, chosen = kernel.removesuffix(ASYMMETRIC).partition("/")
-    sym = not kernel.endswith(ASYMMETRIC)
-    dtype = registry.kernel(chosen).DECLARATION.dtypes[0]
-    shape, scheme = catalogue.models()[name].shape, _scheme(quant, sym)
-    built = model.build_synthetic(model.Build(shape, quant, scheme, model.DTYPES[dtype], device))
-    drawn = tokens.draw(shape.vocab, floors.sequence_tokens(ctx, PROTOCOL.warmup, PROTOCOL.steps), 0, device)
-    expectation = gate.expect(built, shape, drawn, ctx, PROTOCOL)
-    trusted, limits = max(expectation.trusted), gate.bounds(dtype)
-    bound = metrics.error_bound(trusted, limits["cap"], limits["noise"])
-    common = {"model": name, "ctx": ctx, "dtype": dtype, "weights": kernel, "runtime": "graph", "cache": "static"}
-    limits_row = {"trusted": trusted, "bound": bound, "cap": limits["cap"]}
-    found = []
-
-    def graph_of(path: Any) -> GraphStep:
-        step = EagerStep(path, caches.make("static", path.config, floors.kv_alloc_tokens(ctx, 5, 30)), drawn)
-        step.prefill(floors.GATE_SHORT_CTX)
-        return GraphStep(step)
-
-    def note(mutant: str | None, step: Step) -> None:
-        errors = worst_errors(step, ctx, expectation)
-        found.append(
-            {**common, **limits_row, "mutant": mutant, **errors, "rejected": not max(errors.values()) <= bound}
-        )
-
-    with packed_mutants.kernel_in(built, chosen) as path:
-        step = graph_of(path)
-        note(None, step)
-        with REPLAY_MUTANTS["empty-graph"](step):
-            note("empty-graph", step)
-        packed_mutants.stale_buffers(path)
-        note("stale-buffers", step)
-    for mutant, change in packed_mutants.changes(quant, sym and quant == "gptq").items():
-        with packed_mutants.kernel_in(built, chosen, change) as path:
-            note(mutant, graph_of(path))
-    return found
-
-
-def _scheme(quant: str, sym: bool) -> Scheme:
-    options = {name: values[0] for name, values in registry.packed_format(quant).DECLARATION.options.items()}
-    return registry.packed_format(quant).scheme(options | ({} if sym else {"sym": "false"}))
 
 
 def _broken(step: EagerStep, runtime: str, has_bias: bool) -> Iterator[tuple[str | None, AbstractContextManager[Step]]]:
@@ -146,7 +90,8 @@ def render(report: dict[str, Any]) -> str:
     ]
     for row in report["rows"]:
         names = (str(row[name]) for name in columns)
-        words = [*names, row["mutant"] or "(none: the right path)"]
+        repeat = f", {row['run_to_run']:.2g} from run to run" if row.get("run_to_run") else ""
+        words = [*names, row["mutant"] or f"(none: the right path{repeat})"]
         figures = [f"{row[name]:.3g}" for name in ("short", "ctx_error", "bound")]
         lines.append(f"| {' | '.join([*words, *figures])} | {'rejected' if row['rejected'] else 'accepted'} |")
     return "\n".join(lines) + "\n"
@@ -158,7 +103,7 @@ def main() -> int:
     parser.add_argument("--ctx", default="2048")
     parser.add_argument("--dtypes", default="bf16")
     parser.add_argument("--runtimes", default="eager", help="eager, graph")
-    parser.add_argument("--kernels", default="", help=f"packed weights instead: {', '.join(KERNELS)}; gptq/…:asym")
+    parser.add_argument("--paths", default="", help=f"packed weights instead: {', '.join(PATHS)}")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--render", type=Path, nargs="+")
     arguments = parser.parse_args()
@@ -177,9 +122,9 @@ def main() -> int:
     }
     asked = (arguments.models.split(","), arguments.ctx.split(","), arguments.dtypes.split(","))
     with torch.inference_mode():
-        for name, ctx, kernel in itertools.product(*asked[:2], filter(None, arguments.kernels.split(","))):
-            report["rows"] += packed_rows(name, int(ctx), kernel, device)
-        for name, ctx, dtype in itertools.product(*asked) if not arguments.kernels else ():
+        for name, ctx, path in itertools.product(*asked[:2], filter(None, arguments.paths.split(","))):
+            report["rows"] += packed_rows(name, int(ctx), path, device)
+        for name, ctx, dtype in itertools.product(*asked) if not arguments.paths else ():
             report["rows"] += rows(name, int(ctx), dtype, arguments.runtimes.split(","), device)
     text = json.dumps(report, indent=1) + "\n"
     if arguments.out:

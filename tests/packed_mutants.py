@@ -43,13 +43,22 @@ def wrong_group(plain: PlainLinear) -> Tensors:
     return found
 
 
-def stale_buffers(built: nn.Module) -> None:
+@contextmanager
+def stale_buffers(built: nn.Module) -> Iterator[None]:
     """Every kernel layer's packed weights have been overwritten by another allocation: here, by themselves moved on."""
     for layer in built.model.layers:
         for module in chain(layer.self_attn.children(), layer.mlp.children()):
             if packed := [tensor for tensor in tensors_of(module) if not tensor.is_floating_point()]:
                 codes = max(packed, key=lambda tensor: tensor.nbytes)
                 codes.copy_(codes.roll(1, dims=0))
+    yield
+
+
+def stale_engine(step: Any) -> None:
+    """The same in the exllamav2 engine."""
+    for module in step._engine.modules_dict.values():
+        if packed := getattr(module, "q_tensors", None):
+            packed["qweight"].copy_(packed["qweight"].roll(1, dims=0))
 
 
 def tensors_of(module: nn.Module) -> list[torch.Tensor]:

@@ -19,8 +19,8 @@ from runner.floors import GATE_SHORT_CTX, GATE_STEPS, last_position
 from runner.protocol import Protocol
 from runner.registry import Step
 from runner.shape import ModelShape
+from runner.worker import bounds
 from runner.worker import reference as references
-from runner.worker.codekey import read_data
 from runner.worker.tokens import Tokens
 
 NOT_FINITE = 1e9  # stands for an error that is NaN or infinite: JSON has neither
@@ -157,7 +157,7 @@ class Gatekeeper:
 
     def found(self, dtype: str) -> dict[str, Any]:
         """The record's section `gate`, without what is derived."""
-        section = {**bounds(dtype), "checks": [asdict(check) for check in self.checks]}
+        section = {**bounds.of(dtype, self._step.runtime), "checks": [asdict(check) for check in self.checks]}
         return section | ({"eager": [asdict(each) for each in self.likenesses]} if self.likenesses else {})
 
 
@@ -209,9 +209,3 @@ def last_logits(name: str, step: Step, position: int, expectation: Expectation) 
     """Compare the logits that a timed pass left behind."""
     error = expectation.error(step.logits, position)
     return Check(name, (position,), (error,), (expectation.trusted_error(position),))
-
-
-def bounds(dtype: str) -> dict[str, float]:
-    """The committed cap and noise of a dtype."""
-    found: dict[str, float] = read_data("bounds.yaml")[dtype]
-    return found

@@ -6,9 +6,9 @@ import torch
 from runner import catalogue, floors, metrics
 from runner.protocol import NAMED
 from runner.runtimes.eager import EagerStep
-from runner.worker import caches, gate, model, reference, tokens
+from runner.worker import bounds, caches, gate, model, reference, tokens
+from tests.gate_errors import worst_errors
 from tests.mutants import MUTANTS
-from tests.mutants_report import worst_errors
 
 CTX = 64
 PROTOCOL = NAMED["paper"]
@@ -29,7 +29,7 @@ def prepared(request):
         )
         drawn = tokens.draw(shape.vocab, floors.sequence_tokens(CTX, 5, 30), 0, torch.device("cpu"))
         expectation = gate.expect(built, shape, drawn, CTX, PROTOCOL)
-    limits = gate.bounds(request.param)
+    limits = bounds.of(request.param, "eager")
     bound = metrics.error_bound(max(expectation.trusted), limits["cap"], limits["noise"])
     return built, drawn, expectation, bound, limits["cap"]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from runner import recompute, registry
 from runner.machine import nvml
@@ -18,6 +19,7 @@ from runner.worker.progress import Clock
 
 pytestmark = pytest.mark.gpu
 
+GOLDEN = Path(__file__).parents[2] / "golden"
 SYMMETRIC, ASYMMETRIC = Scheme(128, sym=True), Scheme(128)
 KERNELS = [
     ("bnb-nf4", "bitsandbytes", Scheme(64, double_quant=True), {"double-quant": "on"}),
@@ -28,6 +30,7 @@ KERNELS = [
     ("gptq", "exllamav2", ASYMMETRIC, {"sym": "false"}),
     ("gptq", "marlin", SYMMETRIC, {"sym": "true"}),
 ]
+LAYERS = [case[:3] for case in KERNELS]
 NAMES = [f"{quant}-{kernel}-{number}" for number, (quant, kernel, *_) in enumerate(KERNELS)]
 
 
@@ -82,8 +85,8 @@ def layer(quant, kernel, scheme, rows=512, columns=1024):
 
 
 @pytest.mark.parametrize("tokens", [1, 3, 40, 300, 1100])
-@pytest.mark.parametrize(("quant", "kernel", "scheme", "options"), KERNELS, ids=NAMES)
-def test_a_layer_multiplies_into_memory_that_was_not_clear(quant, kernel, scheme, options, tokens):
+@pytest.mark.parametrize(("quant", "kernel", "scheme"), LAYERS, ids=NAMES)
+def test_a_layer_multiplies_into_memory_that_was_not_clear(quant, kernel, scheme, tokens):
     """Its output comes from memory that is full of NaN, and it is read as soon as the kernel is done."""
     needs(kernel)
     with torch.inference_mode():
@@ -99,8 +102,8 @@ def test_a_layer_multiplies_into_memory_that_was_not_clear(quant, kernel, scheme
             assert error < 5e-3
 
 
-@pytest.mark.parametrize(("quant", "kernel", "scheme", "options"), KERNELS, ids=NAMES)
-def test_a_layer_keeps_alive_what_its_kernel_points_to(quant, kernel, scheme, options):
+@pytest.mark.parametrize(("quant", "kernel", "scheme"), LAYERS, ids=NAMES)
+def test_a_layer_keeps_alive_what_its_kernel_points_to(quant, kernel, scheme):
     needs(kernel)
     with torch.inference_mode():
         made, matrix, bias = layer(quant, kernel, scheme)
@@ -113,8 +116,8 @@ def test_a_layer_keeps_alive_what_its_kernel_points_to(quant, kernel, scheme, op
         assert garbage
 
 
-@pytest.mark.parametrize(("quant", "kernel", "scheme", "options"), KERNELS, ids=NAMES)
-def test_a_graph_holds_the_product(quant, kernel, scheme, options):
+@pytest.mark.parametrize(("quant", "kernel", "scheme"), LAYERS, ids=NAMES)
+def test_a_graph_holds_the_product(quant, kernel, scheme):
     """A kernel that launches on another stream leaves a graph without it, which is fast and changes nothing."""
     assert needs(kernel).capturable
     with torch.inference_mode():
@@ -130,6 +133,22 @@ def test_a_graph_holds_the_product(quant, kernel, scheme, options):
         captured.replay()
         expected = torch.nn.functional.linear(x.float(), matrix, bias)
         assert (out.float() - expected).norm() / expected.norm() < 5e-3
+
+
+@pytest.mark.parametrize("kernel", ["exllamav2", "marlin"])
+def test_inputs_in_the_order_of_their_activations_are_honoured(kernel):
+    """The matrix that GPTQModel packed with desc_act, multiplied by each kernel."""
+    needs(kernel)
+    tensors = load_file(GOLDEN / "gptq-desc-act.safetensors", device="cuda")
+    packed = {name: tensors[name] for name in ("qweight", "qzeros", "scales", "g_idx")}
+    size = tuple(tensors["dequantised"].shape)
+    scheme = Scheme(128, sym=True, desc_act=True)
+    plain = plainlinear.PlainLinear("gptq", scheme, size, packed, None, torch.half)
+    with torch.inference_mode():
+        made = next(iter(registry.packed_kernel(kernel).linears([plain])))
+        x = torch.randn(1, 1, size[1], dtype=torch.half, device="cuda")
+        expected = torch.nn.functional.linear(x.float(), tensors["dequantised"].float())
+        assert (made(x).float() - expected).norm() / expected.norm() < 5e-3
 
 
 @pytest.fixture

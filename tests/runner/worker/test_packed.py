@@ -10,8 +10,8 @@ from runner import catalogue, floors, metrics, registry
 from runner.protocol import NAMED
 from runner.runtimes.eager import EagerStep
 from runner.scheme import Scheme
-from runner.worker import caches, gate, model, packedfolder, plainlinear, reference, tokens
-from tests.mutants_report import worst_errors
+from runner.worker import bounds, caches, gate, model, packedfolder, plainlinear, reference, tokens
+from tests.gate_errors import worst_errors
 from tests.packed_mutants import WRONG_GROUP, changes, kernel_in, stale_buffers
 
 CTX = 64
@@ -48,7 +48,7 @@ def prepared():
         built = model.build_synthetic(build("bnb-nf4", torch.bfloat16))
         drawn = tokens.draw(TINY.vocab, floors.sequence_tokens(CTX, 5, 30), 0, CPU)
         expectation = expectation_of(built, drawn)
-    limits = gate.bounds("bf16")
+    limits = bounds.of("bf16", "eager")
     bound = metrics.error_bound(max(expectation.trusted), limits["cap"], limits["noise"])
     return built, drawn, expectation, bound, limits["cap"]
 
@@ -131,8 +131,8 @@ def test_stale_buffers_are_rejected(prepared):
     with kernel_in(built, "bitsandbytes") as path:
         step = step_of(path, drawn)
         assert max(worst_errors(step, CTX, expectation).values()) <= bound
-        stale_buffers(path)
-        worst = max(worst_errors(step, CTX, expectation).values())
+        with stale_buffers(path):
+            worst = max(worst_errors(step, CTX, expectation).values())
     assert worst > bound
     assert worst >= 2 * cap
 
@@ -142,7 +142,7 @@ def test_wrong_integers_are_seen_by_plain_arithmetic_too(quant):
     """These kernels need a GPU; that the gate's bounds see such mistakes holds for any arithmetic."""
     built = model.build_synthetic(build(quant, torch.float16))
     drawn = tokens.draw(TINY.vocab, floors.sequence_tokens(CTX, 5, 30), 0, CPU)
-    expectation, limits = expectation_of(built, drawn), gate.bounds("fp16")
+    expectation, limits = expectation_of(built, drawn), bounds.of("fp16", "eager")
     assert max(worst_errors(step_of(built, drawn), CTX, expectation).values()) <= limits["cap"]
     for change in changes(quant, sym=False).values():
         kept = {plain: plain.tensors for plain in plainlinear.plain_linears(built).values()}
