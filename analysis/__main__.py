@@ -1,4 +1,4 @@
-"""`python -m analysis floor|graphs|ab|coverage`: tables from records."""
+"""`python -m analysis floor|graphs|quant|ab|coverage`: tables from records."""
 
 from __future__ import annotations
 
@@ -67,6 +67,22 @@ def graphs(records: Path, form: str, figure: Path | None) -> None:
     _print(rows, table.markdown_with_paper, form)
     if figure is not None:
         _draw(found, rows, figure)
+    _name_rejected(rejected, len(found) + len(rejected))
+
+
+@main.command()
+@_of_records
+@click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="also draw it, as a PNG file")
+def quant(records: Path, form: str, figure: Path | None) -> None:
+    """What quantised weights save: by their bytes, and by the clock."""
+    from analysis import figures
+    from analysis import quant as table
+
+    found, rejected = sessions.read_folder(records)
+    rows = table.rows(found)
+    _print(rows, table.markdown, form)
+    if figure is not None:
+        figure.write_bytes(figures.png(figures.quant_figure(rows)))
     _name_rejected(rejected, len(found) + len(rejected))
 
 

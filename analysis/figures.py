@@ -88,6 +88,55 @@ def _sessions(axes: Axes, measured: Measured, row: Row) -> None:
     axes.tick_params(labelsize=8)
 
 
+def quant_figure(table: Sequence[Mapping[str, Any]]) -> Figure:
+    """Time saved against bytes saved, each as a share of the unquantised step's; on the line all of it is realised."""
+    from matplotlib.figure import Figure as Canvas
+
+    rows = [row for row in table if row["valid"] and row["quant"] != "bf16" and row.get("realised")]
+    rows.sort(key=lambda row: row["realised"])
+    figure = Canvas(figsize=(9.2, max(4.4, 0.22 * len(rows))), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--")
+    axes.text(0.3, 0.33, "all of it realised", color=GREY, fontsize=8, rotation=32, ha="center")
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    models = sorted({row["model"] for row in rows})
+    for row in rows:
+        paper = row["source"] == "paper"
+        axes.plot(
+            [1 - 1 / row["ideal"]],
+            [1 - 1 / row["realised"]],
+            MARKERS[models.index(row["model"]) % len(MARKERS)],
+            color=PAPER if paper else OURS,
+            markerfacecolor="none" if paper else None,
+        )
+    _labels(axes, rows)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("bytes saved (share of the unquantised step's)")
+    axes.set_ylabel("time saved (share of the unquantised step's)")
+    axes.set_title("What quantised weights save", loc="left", fontsize=10)
+    axes.tick_params(labelsize=8)
+    return figure
+
+
+def _labels(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A name for each point, beside the axes and evenly spaced, with a line that leads to it."""
+    low, high = axes.get_ylim()
+    for index, row in enumerate(rows):
+        paper = row["source"] == "paper"
+        own = row.get("runtime") or "the paper's"
+        axes.annotate(
+            f"{row['realised']:.2f}×  {row['gpu']} {row['model']} {row['quant']} {row['kernel']}, {own}",
+            xy=(1 - 1 / row["ideal"], 1 - 1 / row["realised"]),
+            xytext=(1.03, low + (high - low) * (index + 0.5) / len(rows)),
+            textcoords=("axes fraction", "data"),
+            va="center",
+            fontsize=7.5,
+            color=PAPER if paper else "black",
+            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkB": 4, "relpos": (0, 0.5)},
+            annotation_clip=False,
+        )
+
+
 def png(figure: Figure) -> bytes:
     """The figure as a PNG; the same figure gives the same bytes."""
     out = io.BytesIO()

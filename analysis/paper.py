@@ -30,3 +30,9 @@ def graphs_rows() -> list[Row]:
 def graphs_row(gpu: str, model: str, ctx: int) -> Row | None:
     """Its CUDA Graphs row for a cell, None where it has none."""
     return next((row for row in graphs_rows() if (row["gpu"], row["model"], row["ctx"]) == (gpu, model, ctx)), None)
+
+
+def quantised_rows() -> list[Row]:
+    """Those of its quantised decode, the unquantised baseline first, with the datasheet bandwidth of their GPUs."""
+    gpus = catalogue.gpus()
+    return [{**row, "bandwidth_gbs": gpus[row["gpu"]].bandwidth_gbs.value} for row in _paper()["quantised"]]
