@@ -12,7 +12,7 @@ PORT ?= 5000
 # On PATH, so that programs started by a program (mlflow, uv) come from .venv as well.
 venv := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help env cell test lint types check ui bench-overhead floor graphs coverage verify lock clean
+.PHONY: help env cell test lint types check ui bench-overhead floor graphs quant coverage verify lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,9 @@ floor: env ## Print the table of the committed records against their memory floo
 
 graphs: env ## Print what a CUDA graph is worth, from the committed records, and draw docs/graphs.png
 	@$(venv) python -m analysis graphs --figure docs/graphs.png $(ARGS)
+
+quant: env ## Print what quantised weights save, from the committed records, and draw docs/quant.png
+	@$(venv) python -m analysis quant --figure docs/quant.png $(ARGS)
 
 coverage: env ## Simulate how often interval and verdict of an A/B are right
 	@$(venv) python -m analysis coverage $(ARGS)

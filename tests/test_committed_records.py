@@ -31,12 +31,29 @@ def test_the_mutants_were_planted_in_all_three_models_on_the_h200():
     assert {row["model"] for row in rows} == {"qwen2.5-7b", "mistral-7b", "llama-3.1-8b"}
 
 
+def test_the_mutants_of_packed_weights_were_planted_on_every_kernel_on_the_h200():
+    reports = [
+        json.loads((ROOT / "docs" / "mutants" / f"h200-{name}.json").read_text()) for name in ("packed", "engine")
+    ]
+    rows = [row for report in reports for row in report["rows"]]
+    planted = {(row["weights"].replace(":asym", ""), row["runtime"], row["mutant"]) for row in rows}
+    kernels = ("bnb-nf4/bitsandbytes", "awq/marlin", "awq/autoawq-triton", "gptq/exllamav2", "gptq/marlin")
+    expected = {
+        (kernel, "graph", mutant) for kernel in kernels for mutant in ("wrong-group", "stale-buffers", "empty-graph")
+    }
+    with_zeros = ("awq/marlin", "awq/autoawq-triton", "gptq/exllamav2")
+    expected |= {(kernel, "graph", mutant) for kernel in with_zeros for mutant in ("zero-point+1", "zero-point-1")}
+    engine = ("wrong-group", "stale-buffers", "zero-point+1", "zero-point-1")
+    expected |= {("gptq/exllamav2", "exllamav2", mutant) for mutant in engine}
+    assert planted >= expected
+
+
 @pytest.mark.parametrize("path", MUTANT_REPORTS, ids=lambda path: path.name)
 def test_every_mutant_was_rejected_by_twice_the_cap_and_the_right_path_accepted(path):
     for row in json.loads(path.read_text())["rows"]:
         assert row["rejected"] is (row["mutant"] is not None)
         if row["mutant"]:
-            assert max(row["short"], row["ctx_error"]) >= 2 * row["cap"]
+            assert max(row["short"], row["ctx_error"]) >= 2 * max(row["cap"], row["bound"])
 
 
 @pytest.mark.parametrize("path", MUTANT_REPORTS, ids=lambda path: path.name)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from runner import judgement
+from runner import judgement, metrics
+from runner.worker import bounds
 from tests.records import example_record
 
 
@@ -63,3 +64,26 @@ def test_flags_mark_and_do_not_invalidate(change, flag):
     change(found)
     assert flag in judged(found)["flags"]
     assert found["valid"]
+
+
+def test_an_engine_coarser_than_its_dtype_is_flagged_within_its_own_noise():
+    found = example_record()
+    found["gate"] |= {"cap": 0.02, "noise": 0.04}
+    for check in found["gate"]["checks"]:
+        check["trusted"] = [0.003] * len(check["trusted"])
+        check["errors"] = [0.019] * len(check["errors"])
+    metrics.derive(found)
+    judgement.judge(found)
+    assert found["gate"]["bound"] == 0.04  # 3 · 0.003 = 0.009 is under the noise
+    assert found["valid"]
+    assert found["flags"] == ["imprecise"]
+    for check in found["gate"]["checks"]:
+        check["errors"] = [0.041] * len(check["errors"])
+    metrics.derive(found)
+    judgement.judge(found)
+    assert not found["valid"]
+
+
+def test_only_the_engine_has_noise_of_its_own():
+    assert bounds.of("fp16", "exllamav2") == {"cap": 0.02, "noise": 0.04}
+    assert bounds.of("fp16", "graph") == bounds.of("fp16", "eager") == {"cap": 0.02, "noise": 0.002}

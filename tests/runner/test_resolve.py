@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,7 @@ from runner.machine.nvml import InstalledGpu
 from runner.registry import RuntimeDeclaration
 from runner.request import Request
 from runner.resolve import resolve
+from runner.scheme import Scheme
 
 MakeCard = Callable[..., InstalledGpu]
 
@@ -280,3 +283,71 @@ def test_a_model_without_a_hub_checkpoint() -> None:
 def test_a_mistyped_word_for_weights() -> None:
     with pytest.raises(BadCheckpoint, match="no such folder; did you mean synthetic"):
         resolve(Request(weights="syntetic"), ())
+
+
+L4 = "NVIDIA L4"
+WRITTEN = Path(__file__).parents[1] / "written"
+
+
+@pytest.mark.parametrize(
+    ("quant", "kernel", "dtype", "options"),
+    [
+        ("bnb-nf4", "bitsandbytes", "bf16", {"double-quant": "on"}),
+        ("awq", "marlin", "fp16", {}),
+        ("gptq", "exllamav2", "fp16", {"sym": "true"}),
+    ],
+)
+def test_each_quant_has_its_kernel_and_dtype(
+    card: MakeCard, quant: str, kernel: str, dtype: str, options: dict[str, str]
+) -> None:
+    plan = resolve(Request(gpu="l4", quant=quant), (card(L4),))
+    assert (plan.cell.quant, plan.cell.kernel, plan.cell.dtype, plan.cell.options) == (quant, kernel, dtype, options)
+    assert plan.scheme == registry.packed_format(quant).scheme(options)
+
+
+def test_unquantised_weights_have_no_scheme(card: MakeCard) -> None:
+    plan = resolve(Request(gpu="l4", dtype="fp16"), (card(L4),))
+    assert (plan.cell.dtype, plan.scheme) == ("fp16", None)
+
+
+def test_the_choices_of_a_format_are_options_of_the_cell(card: MakeCard) -> None:
+    plan = resolve(Request(gpu="l4", quant="gptq", options="sym:false"), (card(L4),))
+    assert plan.scheme == Scheme(128, sym=False)
+    assert plan.cell.key != resolve(Request(gpu="l4", quant="gptq"), (card(L4),)).cell.key
+    single = resolve(Request(quant="bnb-nf4", options="double-quant:off"), ())
+    assert single.scheme == Scheme(64, double_quant=False)
+
+
+def test_marlin_has_no_zero_points_for_gptq(card: MakeCard) -> None:
+    said = (
+        "kernel=marlin cannot multiply these weights: it has no zero points for gptq: sym:false needs kernel=exllamav2"
+    )
+    with pytest.raises(BadPair, match=said):
+        resolve(Request(gpu="l4", quant="gptq", kernel="marlin", options="sym:false"), (card(L4),))
+
+
+def test_an_option_of_another_format_is_unknown() -> None:
+    with pytest.raises(UnknownName, match="unknown option of runtime=eager, quant=bnb-nf4 'sym'"):
+        resolve(Request(quant="bnb-nf4", options="sym:false"), ())
+
+
+def test_a_checkpoint_has_made_the_choices_itself(card: MakeCard) -> None:
+    weights = str(WRITTEN / "gptq-asym")
+    asked = Request(gpu="l4", model="tiny", ctx="64", quant="gptq", weights=weights)
+    plan = resolve(asked, (card(L4),))
+    assert plan.scheme == Scheme(128, sym=False)
+    assert plan.cell.options == {}
+    with pytest.raises(BadPair, match="sym is for synthetic weights, a checkpoint has its own"):
+        resolve(replace(asked, options="sym:true"), (card(L4),))
+    with pytest.raises(BadPair, match="kernel=marlin cannot multiply these weights"):
+        resolve(replace(asked, kernel="marlin"), (card(L4),))
+
+
+def test_the_engine_runs_gptq_on_its_own_kernel_cache_and_attention(card: MakeCard) -> None:
+    cell = resolve(Request(gpu="l4", quant="gptq", runtime="exllamav2"), (card(L4),)).cell
+    assert (cell.kernel, cell.cache, cell.attention, cell.dtype) == ("exllamav2", "engine", "engine", "fp16")
+    assert cell.options == {"sdpa": "flash", "sym": "true"}
+    with pytest.raises(BadPair, match=r"quant=awq does not go with runtime=exllamav2 \(it goes with: gptq\)"):
+        resolve(Request(gpu="l4", quant="awq", runtime="exllamav2"), (card(L4),))
+    with pytest.raises(BadPair, match=r"kernel=marlin does not go with runtime=exllamav2 \(it goes with: exllamav2\)"):
+        resolve(Request(gpu="l4", quant="gptq", kernel="marlin", runtime="exllamav2"), (card(L4),))

@@ -4,20 +4,34 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 from runner import recompute
+from runner.errors import MissingPackage
+from runner.scheme import Scheme
 
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(scope="module", params=["dynamic", "static"])
+WEIGHTS = {
+    "packed": ["--quant", "bnb-nf4"],
+    "checkpoint": ["--quant", "bnb-nf4", "--weights", str(ROOT / "tests" / "written" / "bnb-nf4-single")],
+}
+WAYS = {
+    "dynamic": ["--cache", "dynamic"],
+    "static": ["--cache", "static"],
+    **{name: ["--cache", "static", *options] for name, options in WEIGHTS.items()},
+}
+
+
+@pytest.fixture(scope="module", params=WAYS)
 def measured(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("spool")
-    options = ["--gpu", "cpu", "--model", "tiny", "--ctx", "64", "--cache", request.param, "--spool", str(folder)]
+    options = ["--gpu", "cpu", "--model", "tiny", "--ctx", "64", *WAYS[request.param], "--spool", str(folder)]
     finished = subprocess.run(
         [sys.executable, "-m", "runner", "cell", *options],
         cwd=ROOT, capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -39,7 +53,7 @@ def test_the_gate_checked_the_timed_path(measured):
     names = [check["name"] for check in found["gate"]["checks"]]
     assert names[:3] == ["short", "wall", "ctx"]
     assert found["valid"]
-    assert found["actual"]["kernel"] == "torch-cpu"
+    assert found["actual"]["kernel"] == found["cell"]["kernel"] in ("torch-cpu", "bitsandbytes")
     assert found["gate"]["checks"][1]["positions"] == [64 + 5 + 30 - 1]
 
 
@@ -50,3 +64,15 @@ def test_phases_are_shown(measured):
 
 def test_keys_name_code_environment_and_host(measured):
     assert {"cell_key", "code_key", "tree_key", "env_key", "host_id"} <= measured[0]["keys"].keys()
+
+
+def test_a_package_that_is_missing_is_one_line_with_how_to_get_it(tiny_job, tmp_path):
+    """The job of a GPU cell on a machine that has neither the package nor the GPU: the package is looked for first."""
+    cell = replace(tiny_job.cell, quant="gptq", kernel="marlin", dtype="fp16", options={"sym": "true"})
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps(replace(tiny_job, cell=cell, scheme=Scheme(128, sym=True)).to_json()))
+    finished = subprocess.run(
+        [sys.executable, "-m", "runner.worker", str(job)], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert finished.returncode == MissingPackage.exit_code
+    assert "kernel=marlin needs the package gptqmodel here: pip install gptqmodel==7.3.6" in finished.stdout
