@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import torch
 
     from runner.worker.job import Job
-    from runner.worker.plainlinear import PlainLinear
     from runner.worker.tokens import Tokens
 
 MODE = "mode"
@@ -186,12 +185,30 @@ class PackedFormat(WeightFormat, Protocol):
         ...
 
 
+class PackedLayer(Protocol):
+    """A linear layer [rows, columns] whose weight is packed in `tensors`; `dtype` and `device` are the cell's."""
+
+    quant: str
+    scheme: Scheme
+    tensors: dict[str, torch.Tensor]
+    rows: int
+    columns: int
+    bias: torch.nn.Parameter | None
+    dtype: torch.dtype
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+
 class Kernel(Protocol):
     DECLARATION: KernelDeclaration
 
 
 class PackedKernel(Kernel, Protocol):
-    def linears(self, plains: Sequence[PlainLinear]) -> Iterator[torch.nn.Module]:
+    def linears(self, layers: Sequence[PackedLayer]) -> Iterator[torch.nn.Module]:
         """The kernel's own layer for each of the model's, made when it is asked for; it takes over the tensors."""
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -27,7 +28,7 @@ FIELDS = {
 }
 # What may differ besides, because the field says so: a format has kernels and a dtype of its own, a runtime options.
 IMPLIED = {
-    "quant": ("kernel", "dtype", "weights_id"),
+    "quant": ("kernel", "dtype", "weights_id", "options"),
     "kernel": ("dtype",),
     "runtime": ("options",),
     "model": ("weights_id",),
@@ -97,24 +98,32 @@ def _of_each(request: Request, field: str, a: str, b: str) -> list[Request]:
     if field == NONE:
         return [request, request]
     requests = [replace(request, **{field: value}) for value in (a, b)]
-    if field != "runtime" or request.options in (AUTO, NONE):
+    if field not in DECLARED_OPTIONS or request.options in (AUTO, NONE):
         return requests
-    return [replace(each, options=_options_of(each.runtime, request.options, (a, b))) for each in requests]
+    taken = {value: DECLARED_OPTIONS[field](value) for value in (a, b)}
+    return [
+        replace(each, options=_options_of(value, request.options, taken))
+        for each, value in zip(requests, (a, b), strict=True)
+    ]
 
 
-def _options_of(runtime: str, text: str, runtimes: tuple[str, str]) -> str:
-    """Of the options given, those that this arm's runtime takes; one that neither takes is left in, to be refused."""
-    taken = {name: _declared_options(name) for name in runtimes}
-    own = {
-        name: value
-        for name, value in option_map(text).items()
-        if name in taken[runtime] or not any(name in names for names in taken.values())
-    }
-    return ",".join(f"{name}:{value}" for name, value in own.items()) or NONE
+def _options_of(value: str, text: str, taken: Mapping[str, tuple[str, ...]]) -> str:
+    """Of the options given, those that this arm takes; what only the other takes is left out, what neither declares
+    left in: both have it from elsewhere, or it is refused."""
+    others = {name for other, names in taken.items() if other != value for name in names} - {*taken[value]}
+    own = {name: chosen for name, chosen in option_map(text).items() if name not in others}
+    return ",".join(f"{name}:{chosen}" for name, chosen in own.items()) or NONE
 
 
-def _declared_options(runtime: str) -> tuple[str, ...]:
-    return tuple(registry.runtime(runtime).DECLARATION.options) if runtime in registry.runtime_names() else ()
+def _runtime_options(name: str) -> tuple[str, ...]:
+    return tuple(registry.runtime(name).DECLARATION.options) if name in registry.runtime_names() else ()
+
+
+def _format_options(name: str) -> tuple[str, ...]:
+    return tuple(registry.weight_format(name).DECLARATION.options) if name in registry.format_names() else ()
+
+
+DECLARED_OPTIONS = {"runtime": _runtime_options, "quant": _format_options}
 
 
 def _with_shared(request: Request, field: str, plans: list[Plan]) -> Request:

@@ -6,7 +6,7 @@ import exllamav2_ext
 import torch
 from torch import nn
 
-from runner.worker.plainlinear import PlainLinear
+from runner.registry import PackedLayer
 
 NONE = torch.empty((1, 1), device="meta")  # how the extension is told that a tensor is not there
 
@@ -15,14 +15,14 @@ class ExllamaV2Linear(nn.Module):
     """The extension keeps pointers to all it is given, and shuffles the packed weights in place: this module holds the
     tensors for as long as it holds the handle."""
 
-    def __init__(self, plain: PlainLinear, scratch: torch.Tensor) -> None:
+    def __init__(self, layer: PackedLayer, scratch: torch.Tensor) -> None:
         super().__init__()
-        self.rows, self.scratch = plain.rows, scratch
-        self.tensors = dict(plain.tensors)
-        self.bias = plain.bias
+        self.rows, self.scratch = layer.rows, scratch
+        self.tensors = dict(layer.tensors)
+        self.bias = layer.bias
         order, inverse, groups = NONE, NONE, NONE
-        if plain.scheme.desc_act:
-            order = self.tensors["order"] = torch.empty(plain.columns, dtype=torch.short, device=plain.device)
+        if layer.scheme.desc_act:
+            order = self.tensors["order"] = torch.empty(layer.columns, dtype=torch.short, device=layer.device)
             inverse = self.tensors["inverse"] = torch.empty_like(order)
             groups = self.tensors["g_idx"].cpu()
         self.handle = exllamav2_ext.make_q_matrix(
@@ -35,7 +35,7 @@ class ExllamaV2Linear(nn.Module):
             groups,
             NONE if self.bias is None else self.bias.data,
             scratch,
-            scratch.numel() // plain.rows,  # inputs that fit there dequantised: a prompt then goes to cuBLAS
+            scratch.numel() // layer.rows,  # inputs that fit there dequantised: a prompt then goes to cuBLAS
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ from runner.registry import KernelDeclaration
 if TYPE_CHECKING:
     from torch import nn
 
-    from runner.worker.plainlinear import PlainLinear
+    from runner.registry import PackedLayer
 
 DECLARATION = KernelDeclaration(
     name="autoawq-triton",
@@ -26,24 +26,24 @@ DECLARATION = KernelDeclaration(
 )
 
 
-def linears(plains: Sequence[PlainLinear]) -> Iterator[nn.Module]:
+def linears(layers: Sequence[PackedLayer]) -> Iterator[nn.Module]:
     """See `runner.registry.PackedKernel`."""
-    return map(_linear, plains)
+    return map(_linear, layers)
 
 
-def _linear(plain: PlainLinear) -> nn.Module:
+def _linear(layer: PackedLayer) -> nn.Module:
     from awq.modules.linear.gemm import WQLinear_GEMM
 
     linear: nn.Module = WQLinear_GEMM(
         w_bit=4,
-        group_size=plain.scheme.group_size,
-        in_features=plain.columns,
-        out_features=plain.rows,
-        bias=plain.bias is not None,
+        group_size=layer.scheme.group_size,
+        in_features=layer.columns,
+        out_features=layer.rows,
+        bias=layer.bias is not None,
         dev="meta",
     )
-    for name, tensor in plain.tensors.items():
+    for name, tensor in layer.tensors.items():
         linear.register_buffer(name, tensor)
-    if plain.bias is not None:
-        linear.register_buffer("bias", plain.bias.data)
+    if layer.bias is not None:
+        linear.register_buffer("bias", layer.bias.data)
     return linear

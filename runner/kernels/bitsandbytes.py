@@ -10,7 +10,7 @@ from runner.registry import KernelDeclaration
 if TYPE_CHECKING:
     from torch import nn
 
-    from runner.worker.plainlinear import PlainLinear
+    from runner.registry import PackedLayer
 
 DECLARATION = KernelDeclaration(
     name="bitsandbytes",
@@ -27,20 +27,20 @@ DECLARATION = KernelDeclaration(
 )
 
 
-def linears(plains: Sequence[PlainLinear]) -> Iterator[nn.Module]:
+def linears(layers: Sequence[PackedLayer]) -> Iterator[nn.Module]:
     """See `runner.registry.PackedKernel`."""
-    return map(_linear, plains)
+    return map(_linear, layers)
 
 
-def _linear(plain: PlainLinear) -> nn.Module:
+def _linear(layer: PackedLayer) -> nn.Module:
     import torch
     from bitsandbytes.functional import QuantState
     from bitsandbytes.nn import Linear4bit, Params4bit
 
     from runner.formats.bnb_nf4 import NESTED_BLOCK
 
-    tensors, nested, dtype = plain.tensors, None, plain.dtype
-    if plain.scheme.double_quant:
+    tensors, nested, dtype = layer.tensors, None, layer.dtype
+    if layer.scheme.double_quant:
         nested = QuantState(
             absmax=tensors["weight.nested_absmax"],
             code=tensors["weight.nested_quant_map"],
@@ -49,26 +49,26 @@ def _linear(plain: PlainLinear) -> nn.Module:
         )
     state = QuantState(
         absmax=tensors["weight.absmax"],
-        shape=torch.Size(plain.shape),
+        shape=torch.Size(layer.shape),
         code=tensors["weight.quant_map"],
-        blocksize=plain.scheme.group_size,
+        blocksize=layer.scheme.group_size,
         quant_type="nf4",
         dtype=dtype,
         offset=tensors.get("weight.nested_offset"),
         state2=nested,
     )
-    linear = Linear4bit(plain.columns, plain.rows, bias=False, compute_dtype=dtype, quant_type="nf4", device="meta")
+    linear = Linear4bit(layer.columns, layer.rows, bias=False, compute_dtype=dtype, quant_type="nf4", device="meta")
     linear.weight = Params4bit(
         tensors["weight"],
         quant_state=state,
-        blocksize=plain.scheme.group_size,
-        compress_statistics=plain.scheme.double_quant,
+        blocksize=layer.scheme.group_size,
+        compress_statistics=layer.scheme.double_quant,
         quant_type="nf4",
         module=linear,
         bnb_quantized=True,
     )
     linear.quant_state = state
-    if plain.bias is not None:
-        linear.bias = plain.bias
+    if layer.bias is not None:
+        linear.bias = layer.bias
     made: nn.Module = linear
     return made

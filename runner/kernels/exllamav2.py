@@ -10,7 +10,7 @@ from runner.registry import KernelDeclaration
 if TYPE_CHECKING:
     from torch import nn
 
-    from runner.worker.plainlinear import PlainLinear
+    from runner.registry import PackedLayer
 
 DECLARATION = KernelDeclaration(
     name="exllamav2",
@@ -27,7 +27,7 @@ DECLARATION = KernelDeclaration(
 )
 
 
-def linears(plains: Sequence[PlainLinear]) -> Iterator[nn.Module]:
+def linears(layers: Sequence[PackedLayer]) -> Iterator[nn.Module]:
     """See `runner.registry.PackedKernel`. All layers share one scratch buffer, in which a prompt's product finds its
     matrix dequantised."""
     import torch
@@ -35,6 +35,6 @@ def linears(plains: Sequence[PlainLinear]) -> Iterator[nn.Module]:
     from runner.kernels import _exllamav2linear
 
     scratch = torch.empty(
-        max(plain.rows * plain.columns for plain in plains), dtype=torch.half, device=plains[0].device
+        max(layer.rows * layer.columns for layer in layers), dtype=torch.half, device=layers[0].device
     )
-    return (_exllamav2linear.ExllamaV2Linear(plain, scratch) for plain in plains)
+    return (_exllamav2linear.ExllamaV2Linear(layer, scratch) for layer in layers)

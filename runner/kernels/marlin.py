@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from runner.worker.plainlinear import PlainLinear
+    from runner.registry import PackedLayer
 
 AWQ, GPTQ = "awq", "gptq"
 PREBUILT = {"torch.float16": "gptqmodel_marlin_fp16_ops.so", "torch.bfloat16": "gptqmodel_marlin_bf16_ops.so"}
@@ -46,10 +46,10 @@ DECLARATION = KernelDeclaration(
 )
 
 
-def linears(plains: Sequence[PlainLinear]) -> Iterator[nn.Module]:
+def linears(layers: Sequence[PackedLayer]) -> Iterator[nn.Module]:
     """See `runner.registry.PackedKernel`."""
-    _load_prebuilt(plains[0].dtype)
-    return map(_linear, plains)
+    _load_prebuilt(layers[0].dtype)
+    return map(_linear, layers)
 
 
 def _load_prebuilt(dtype: torch.dtype) -> None:
@@ -61,30 +61,30 @@ def _load_prebuilt(dtype: torch.dtype) -> None:
         torch.ops.load_library(str(found))
 
 
-def _linear(plain: PlainLinear) -> nn.Module:
+def _linear(layer: PackedLayer) -> nn.Module:
     import torch
     from gptqmodel.nn_modules.qlinear.marlin import MarlinLinear
     from gptqmodel.nn_modules.qlinear.marlin_awq import AwqMarlinLinear
     from torch import nn
 
-    kind = AwqMarlinLinear if plain.quant == AWQ else MarlinLinear
+    kind = AwqMarlinLinear if layer.quant == AWQ else MarlinLinear
     with torch.device("meta"):
         linear = kind(
             bits=4,
-            group_size=plain.scheme.group_size,
-            desc_act=plain.scheme.desc_act,
-            sym=plain.scheme.sym,
-            in_features=plain.columns,
-            out_features=plain.rows,
-            bias=plain.bias is not None,
-            dtype=plain.dtype,
+            group_size=layer.scheme.group_size,
+            desc_act=layer.scheme.desc_act,
+            sym=layer.scheme.sym,
+            in_features=layer.columns,
+            out_features=layer.rows,
+            bias=layer.bias is not None,
+            dtype=layer.dtype,
             register_buffers=True,
         )
-    for name, tensor in plain.tensors.items():
-        own = tensor.to(plain.dtype) if tensor.is_floating_point() else tensor
+    for name, tensor in layer.tensors.items():
+        own = tensor.to(layer.dtype) if tensor.is_floating_point() else tensor
         linear.register_parameter(name, nn.Parameter(own, requires_grad=False))
-    if plain.bias is not None:
-        linear.bias = plain.bias.data.clone()
+    if layer.bias is not None:
+        linear.bias = layer.bias.data.clone()
     linear.post_init()
     made: nn.Module = linear
     return made

@@ -46,21 +46,18 @@ def test_an_option_goes_to_the_arm_whose_runtime_takes_it(card: MakeCard) -> Non
         arms.pair(Request(options="speed:high"), "runtime", "eager", "compile", (card("NVIDIA H200"),))
 
 
-def test_a_format_brings_its_kernel_and_dtype(card: MakeCard, monkeypatch: pytest.MonkeyPatch) -> None:
-    cells = {}
-    resolve = arms.resolve
-
-    def with_gptq(request: Request, installed: object) -> object:
-        quant, plain = request.quant, replace(request, quant="bf16")
-        plan = resolve(plain, installed)  # type: ignore[arg-type]  # the fixture's cards
-        if quant == "gptq":
-            plan = replace(plan, cell=replace(plan.cell, quant="gptq", kernel="exllamav2", dtype="fp16"))
-        cells[quant] = plan.cell
-        return plan
-
-    monkeypatch.setattr(arms, "resolve", with_gptq)
+def test_a_format_brings_its_kernel_dtype_and_choices(card: MakeCard) -> None:
     pair = arms.pair(Request(), "quant", "bf16", "gptq", (card("NVIDIA H200"),))
-    assert pair.implied == {"kernel": ("cublas", "exllamav2"), "dtype": ("bf16", "fp16")}
+    assert pair.implied == {
+        "kernel": ("cublas", "exllamav2"),
+        "dtype": ("bf16", "fp16"),
+        "options": ({}, {"sym": "true"}),
+    }
+
+
+def test_an_option_goes_to_the_arm_whose_format_takes_it(card: MakeCard) -> None:
+    pair = arms.pair(Request(options="sym:false,sdpa:math"), "quant", "awq", "gptq", (card("NVIDIA H200"),))
+    assert [arm.plan.cell.options for arm in pair.arms] == [{"sdpa": "math"}, {"sym": "false", "sdpa": "math"}]
 
 
 def test_what_the_field_does_not_imply_is_refused_by_its_name(card: MakeCard, monkeypatch: pytest.MonkeyPatch) -> None:
