@@ -43,8 +43,10 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
 def cell(tmp_path: Path, hub: Hub) -> Cell:
     """A function that runs the command over the hub's weights, as a user without any setting of the hub."""
 
-    def run(revision: str | None = COMMIT, repository: str = REPOSITORY, **settings: str) -> Finished:
-        write_catalogue(tmp_path / "experiments", repository, revision)
+    def run(
+        revision: str | None = COMMIT, repository: str = REPOSITORY, quant: str = "bf16", **settings: str
+    ) -> Finished:
+        write_catalogue(tmp_path / "experiments", repository, revision, quant)
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
         given = {
             "PYTHONPATH": str(ROOT),
@@ -53,7 +55,7 @@ def cell(tmp_path: Path, hub: Hub) -> Cell:
             "HF_HOME": str(tmp_path / "cache"),
             "NO_PROXY": "127.0.0.1,localhost",
         }
-        options = ["--gpu", "cpu", "--model", "tiny", "--ctx", "32", "--weights", "hub"]
+        options = ["--gpu", "cpu", "--model", "tiny", "--ctx", "32", "--weights", "hub", "--quant", quant]
         return subprocess.run(
             [sys.executable, "-m", "runner", "cell", *options, "--spool", str(tmp_path / "spool")],
             cwd=ROOT,
@@ -66,12 +68,12 @@ def cell(tmp_path: Path, hub: Hub) -> Cell:
     return run
 
 
-def write_catalogue(folder: Path, repository: str, revision: str | None) -> None:
+def write_catalogue(folder: Path, repository: str, revision: str | None, quant: str) -> None:
     """The committed catalogue, with weights of `tiny` on our hub."""
     folder.mkdir(exist_ok=True)
     shutil.copy(catalogue.folder() / "gpus.yaml", folder)
     models = yaml.safe_load((catalogue.folder() / "models.yaml").read_text())
-    models["tiny"]["checkpoints"] = {"bf16": {"hub": repository, "revision": revision}}
+    models["tiny"]["checkpoints"] = {quant: {"hub": repository, "revision": revision}}
     (folder / "models.yaml").write_text(yaml.safe_dump(models))
 
 
@@ -172,6 +174,21 @@ def test_offline_with_half_a_cache(hub: Hub, cell: Cell) -> None:
     assert f"{REPOSITORY}: neither model.safetensors nor" in refusal(cell())
     hub.files["model.safetensors"] = weights
     assert f"{REPOSITORY}: neither model.safetensors nor" in refusal(cell(HF_HUB_OFFLINE="1"))
+
+
+def test_quantised_weights_come_from_the_hub_as_they_are(hub: Hub, cell: Cell, tmp_path: Path) -> None:
+    written = ROOT / "tests" / "written" / "bnb-nf4"
+    hub.files = {file.name: file.read_bytes() for file in written.iterdir()}
+    finished = cell(quant="bnb-nf4")
+    assert finished.returncode == 0, finished.stderr
+    found = measured(finished, tmp_path / "spool")
+    assert found["valid"]
+    assert found["model"]["scheme"] == {"group_size": 64, "sym": False, "desc_act": False, "double_quant": True}
+    assert (found["cell"]["weights_id"], found["cell"]["options"]) == (COMMIT, {})
+
+
+def test_unquantised_weights_are_not_taken_for_quantised_ones(cell: Cell) -> None:
+    assert "its weights are not quantised (config.json has no quantization_config)" in refusal(cell(quant="bnb-nf4"))
 
 
 @pytest.mark.parametrize("revision", [COMMIT, None])
