@@ -13,6 +13,7 @@ from runner import judgement, metrics, registry
 from runner.cell import Cell, short_hash
 from runner.machine.nvml import SNAPSHOT_FIELDS
 from runner.records.record import env_key
+from runner.scheme import Scheme
 from runner.shape import ModelShape
 
 QWEN_7B = {
@@ -43,6 +44,16 @@ H200 = {
     "memory_bytes": 150_109_880_320,
     "compute_capability": "9.0",
 }
+PACKED = {
+    "gptq": (Scheme(128, sym=True), {"sym": "true"}),
+    "awq": (Scheme(128), {}),
+    "bnb-nf4": (Scheme(64, double_quant=True), {"double-quant": "on"}),
+}
+PACKED_KERNELS = {
+    "exllamav2": "void gemm_half_q_half_gptq_kernel<4, false, false>",
+    "marlin": "void marlin::Marlin<__half>",
+    "bitsandbytes": "void gemm_4bit_simt<__nv_bfloat16, 1>",
+}
 CPU = {"key": "cpu", "name": "AMD EPYC", "bandwidth_gbs": None, "catalogued": True, "driver": None}
 
 
@@ -54,6 +65,48 @@ def example_record(*, step_ms: float = 36.0, **changes: Any) -> dict[str, Any]:
     """
     head = _merged(_head(), changes)
     return _finished(head | _measured(head, step_ms), changes)
+
+
+def packed_record(
+    chosen: str = "gptq",
+    kernel: str = "exllamav2",
+    dtype: str = "fp16",
+    step_ms: float = 18.0,
+    runtime: str = "eager",
+    **changes: Any,
+) -> dict[str, Any]:
+    """A measured session of quantised weights, in every other way the example; `runtime` is eager or exllamav2."""
+    shape = ModelShape.from_json(dict(QWEN_7B))
+    scheme, options = PACKED[chosen]
+    weights = registry.weight_bytes(chosen, scheme, shape, 2)
+    cell: dict[str, Any] = {"quant": chosen, "kernel": kernel, "dtype": dtype, "options": options}
+    actual: dict[str, Any] = {"kernel": kernel, "kernel_names": [PACKED_KERNELS[kernel]]}
+    gate: dict[str, Any] = {}
+    if dtype == "fp16":
+        gate = {"cap": 0.02, "noise": 0.002, "checks": precise_checks()}
+    if runtime == "exllamav2":
+        cell |= {"runtime": runtime, "cache": "engine", "attention": "engine", "options": {**options, "sdpa": "flash"}}
+        actual |= {"runtime": runtime, "cache": "engine", "graph_mode": "partial", "settings": {"embedding": "cpu"}}
+        gate["noise"] = 0.04
+    return example_record(
+        step_ms=step_ms,
+        request={"quant": chosen},
+        cell=cell,
+        model={"scheme": scheme.to_json()},
+        bytes={"weights": weights, "weights_measured": weights},
+        actual=actual,
+        gate=gate,
+        **changes,
+    )
+
+
+def precise_checks() -> list[dict[str, Any]]:
+    """The example's checks with a tenth of its errors, as float16 has them."""
+    checks: list[dict[str, Any]] = example_record()["gate"]["checks"]
+    for check in checks:
+        for series in ("errors", "trusted"):
+            check[series] = [error / 10 for error in check[series]]
+    return checks
 
 
 def cpu_record(**changes: Any) -> dict[str, Any]:

@@ -10,10 +10,8 @@ from typing import Any
 import torch
 from exllamav2 import ExLlamaV2, ExLlamaV2Cache, ExLlamaV2Config, attn
 
-from runner.errors import Mismatch
 from runner.floors import GATE_SHORT_CTX, GATE_STEPS, kv_alloc_tokens
 from runner.runtimes import eager
-from runner.shape import ModelShape
 from runner.worker import packedfolder
 from runner.worker.job import Job
 from runner.worker.tokens import Tokens
@@ -83,26 +81,18 @@ def _attention(config: Any) -> str:
     return "sdpa, a prompt by products with a mask"
 
 
-def _check_rope(config: Any, shape: ModelShape) -> None:
-    """The package looks for rope_theta by its old name, and goes on without it. Raises Mismatch."""
-    if config.rotary_embedding_base != shape.rope_theta:
-        raise Mismatch(
-            f"exllamav2 reads rope_theta {config.rotary_embedding_base:g} from this config.json, the model has "
-            f"{shape.rope_theta:g}: write rope_theta (and rope_scaling) beside rope_parameters there"
-        )
-
-
 def build(model: Any, tokens: Tokens, job: Job) -> EngineStep:
     """See `runner.runtimes.exllamav2`."""
     eager.allow_only(job.cell.options[eager.SDPA])
     rows = kv_alloc_tokens(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
     with tempfile.TemporaryDirectory(prefix="decode-floor-") as scratch:
-        folder = Path(scratch) if job.checkpoint is None else Path(job.checkpoint)
+        folder = Path(scratch)
         if job.checkpoint is None:
             packedfolder.write(model, job.shape, folder)
+        else:
+            packedfolder.link(model, job.shape, Path(job.checkpoint), folder)
         packedfolder.release(model)
         config = ExLlamaV2Config(str(folder))
-        _check_rope(config, job.shape)
         config.max_seq_len = rows
         engine = ExLlamaV2(config)
         cache = ExLlamaV2Cache(engine, max_seq_len=rows, lazy=True)

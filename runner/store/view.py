@@ -126,6 +126,7 @@ def _params(record: Record) -> dict[str, str]:
     session = {name: record["session"][name] for name in ("study", "index", "seed")}
     sections = {
         "cell": record["cell"],
+        "scheme": record["model"].get("scheme", {}),
         "protocol": record["protocol"],
         "session": session,
         "environment": record.get("environment", {}),

@@ -8,54 +8,10 @@ from pathlib import Path
 import pytest
 
 from analysis import figures, quant
-from runner import recompute, registry
-from runner.shape import ModelShape
-from tests.records import STARTED_MS, example_record
+from runner import recompute
+from tests.records import STARTED_MS, example_record, packed_record, precise_checks
 
 ROOT = Path(__file__).parents[2]
-SCHEMES = {
-    "gptq": {"group_size": 128, "sym": True, "desc_act": False, "double_quant": False},
-    "awq": {"group_size": 128, "sym": False, "desc_act": False, "double_quant": False},
-    "bnb-nf4": {"group_size": 64, "sym": False, "desc_act": False, "double_quant": True},
-}
-OPTIONS = {"gptq": {"sym": "true"}, "awq": {}, "bnb-nf4": {"double-quant": "on"}}
-NAMES = {
-    "exllamav2": "void gemm_half_q_half_gptq_kernel<4, false, false>",
-    "marlin": "void marlin::Marlin<__half>",
-    "bitsandbytes": "void gemm_4bit_simt<__nv_bfloat16, 1>",
-}
-
-
-def packed(chosen="gptq", kernel="exllamav2", dtype="fp16", step_ms=18.0, runtime=None, **changes):
-    """A session of quantised weights, in every other way the example."""
-    shape = example_record()["model"]["shape"]
-    from runner.scheme import Scheme
-
-    weights = registry.weight_bytes(chosen, Scheme(**SCHEMES[chosen]), ModelShape.from_json(shape), 2)
-    cell = {"quant": chosen, "kernel": kernel, "dtype": dtype, "options": OPTIONS[chosen]}
-    found = {
-        "request": {"quant": chosen},
-        "cell": cell,
-        "model": {"scheme": SCHEMES[chosen]},
-        "bytes": {"weights": weights, "weights_measured": weights},
-        "actual": {"kernel": kernel, "kernel_names": [NAMES[kernel]]},
-    }
-    if dtype == "fp16":
-        found["gate"] = {"cap": 0.02, "noise": 0.002, "checks": precise_checks()}
-    if runtime == "exllamav2":
-        cell |= {"runtime": runtime, "cache": "engine", "attention": "engine"}
-        cell["options"] = {**cell["options"], "sdpa": "flash"}
-        found["actual"] |= {"runtime": runtime, "cache": "engine", "graph_mode": "partial"}
-        found["gate"]["noise"] = 0.04
-    return example_record(step_ms=step_ms, **found, **changes)
-
-
-def precise_checks():
-    checks = example_record()["gate"]["checks"]
-    for check in checks:
-        check["errors"] = [error / 10 for error in check["errors"]]
-        check["trusted"] = [error / 10 for error in check["trusted"]]
-    return checks
 
 
 def fp16_baseline(step_ms=36.0, **changes):
@@ -68,12 +24,17 @@ def by_quant(table):
 
 
 def test_the_example_is_a_record_that_verify_accepts():
-    for found in (packed(), packed("bnb-nf4", "bitsandbytes", "bf16"), packed(runtime="exllamav2"), fp16_baseline()):
+    for found in (
+        packed_record(),
+        packed_record("bnb-nf4", "bitsandbytes", "bf16"),
+        packed_record(runtime="exllamav2"),
+        fp16_baseline(),
+    ):
         assert recompute.differences(found) == []
 
 
 def test_savings_are_against_the_unquantised_cell_that_differs_in_nothing_else():
-    table = by_quant(quant.rows([packed(), fp16_baseline(), example_record(step_ms=40.0)]))
+    table = by_quant(quant.rows([packed_record(), fp16_baseline(), example_record(step_ms=40.0)]))
     assert table.keys() == {("gptq", "fp16"), ("bf16", "fp16")}  # no bf16 row quantises, so its baseline is not shown
     row, baseline = table["gptq", "fp16"], table["bf16", "fp16"]
     # streamed: 15.231 − 1.090 + 0.117 = 14.258 GB unquantised; packed: the linears' 13.051 GB shrink to
@@ -87,13 +48,13 @@ def test_savings_are_against_the_unquantised_cell_that_differs_in_nothing_else()
 
 
 def test_nf4_is_held_against_bf16():
-    table = by_quant(quant.rows([packed("bnb-nf4", "bitsandbytes", "bf16"), fp16_baseline(), example_record()]))
+    table = by_quant(quant.rows([packed_record("bnb-nf4", "bitsandbytes", "bf16"), fp16_baseline(), example_record()]))
     assert table.keys() == {("bnb-nf4", "bf16"), ("bf16", "bf16")}
     assert table["bnb-nf4", "bf16"]["ideal"] == pytest.approx(3.12, abs=0.01)
 
 
 def test_without_a_baseline_there_is_no_saving():
-    (row,) = by_quant(quant.rows([packed(), example_record()])).values()
+    (row,) = by_quant(quant.rows([packed_record(), example_record()])).values()
     assert (row["against"], row["ideal"], row["realised"]) == (None, None, None)
     assert row["r_floor"] == pytest.approx(row["floor_ms"] / row["step_wall_ms"])
 
@@ -101,12 +62,12 @@ def test_without_a_baseline_there_is_no_saving():
 def test_another_runtime_is_no_baseline():
     graphed = fp16_baseline()
     graphed["cell"]["runtime"] = "graph"
-    (row,) = by_quant(quant.rows([packed(), graphed])).values()
+    (row,) = by_quant(quant.rows([packed_record(), graphed])).values()
     assert row["against"] is None
 
 
 def test_an_engine_is_held_against_eager():
-    table = by_quant(quant.rows([packed(runtime="exllamav2"), fp16_baseline()]))
+    table = by_quant(quant.rows([packed_record(runtime="exllamav2"), fp16_baseline()]))
     assert table["gptq", "fp16"]["against"] == "eager"
     assert table["gptq", "fp16"]["realised"] == pytest.approx(2.0, rel=0.01)
 
@@ -114,21 +75,21 @@ def test_an_engine_is_held_against_eager():
 def test_a_baseline_on_another_host_is_marked():
     elsewhere = fp16_baseline()
     elsewhere["keys"]["host_id"] = "f" * 12
-    table = by_quant(quant.rows([packed(), elsewhere]))
+    table = by_quant(quant.rows([packed_record(), elsewhere]))
     assert table["gptq", "fp16"]["flags"] == ["other-host"]
     assert table["bf16", "fp16"]["flags"] == []
 
 
 def test_invalid_sessions_stand_below_the_table():
-    bad = packed(session={"id": "b" * 16, "started_ms": STARTED_MS})
+    bad = packed_record(session={"id": "b" * 16, "started_ms": STARTED_MS})
     bad["valid"], bad["reasons"] = False, ["gate short: logit error 0.5 exceeds the bound 0.02"]
-    text = quant.markdown(quant.rows([packed(), bad, fp16_baseline()]))
+    text = quant.markdown(quant.rows([packed_record(), bad, fp16_baseline()]))
     assert "- Invalid, 1 sessions: h200 qwen2.5-7b 2048 gptq exllamav2 eager static fp16: gate short" in text
-    assert by_quant(quant.rows([packed(), fp16_baseline()]))["gptq", "fp16"]["sessions"] == 1
+    assert by_quant(quant.rows([packed_record(), fp16_baseline()]))["gptq", "fp16"]["sessions"] == 1
 
 
 def test_a_saving_beyond_the_ideal_says_why():
-    text = quant.markdown(quant.rows([packed(step_ms=6.0), fp16_baseline()]))
+    text = quant.markdown(quant.rows([packed_record(step_ms=6.0), fp16_baseline()]))
     assert "6.00× where the bytes allow 3.10×: its baseline is that far from its own floor" in text
 
 
@@ -147,7 +108,7 @@ def test_the_papers_rows_stand_beside_ours():
 
 
 def test_the_figure_has_a_point_and_a_name_for_each_row():
-    table = quant.rows([packed(), fp16_baseline()])
+    table = quant.rows([packed_record(), fp16_baseline()])
     (axes,) = figures.quant_figure(table).axes
     names = [text.get_text() for text in axes.texts]
     assert sum("gptq exllamav2, eager" in name for name in names) == 1
@@ -161,7 +122,7 @@ def test_the_figure_has_a_point_and_a_name_for_each_row():
 
 
 def test_the_command_prints_json_and_draws(tmp_path):
-    for number, found in enumerate((packed(), fp16_baseline())):
+    for number, found in enumerate((packed_record(), fp16_baseline())):
         found["session"]["id"] = f"{number:016x}"
         (tmp_path / f"{number}.json").write_text(json.dumps(found))
     whole = [sys.executable, "-m", "analysis", "quant", "--records", str(tmp_path), "--format", "json"]

@@ -16,7 +16,7 @@ from runner import metrics, store
 from runner.errors import BadRecord
 from runner.records import record
 from runner.store import view, views
-from tests.records import cpu_record, example_record, failed_record
+from tests.records import cpu_record, example_record, failed_record, packed_record
 from tests.runner.store import contents
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,6 +30,7 @@ def test_the_run_holds_params_metrics_series_tags_dataset_and_files(any_uri: str
     # 21 s after its start, by the session's own clock and not by that of the import
     assert found["info"][1:] == ("FINISHED", 1_760_000_000_000, 1_760_000_021_000)
     assert found["params"]["cell.ctx"] == "2048"
+    assert not any(name.startswith("scheme.") for name in found["params"])
     assert found["params"]["protocol.steps"] == "30"
     assert found["params"]["environment.torch"] == "2.11.0+cu130"
     assert {name: rows[0][2] for name, rows in found["rows"].items() if name != metrics.STEP_SERIES[1]} == (
@@ -270,3 +271,14 @@ def test_the_views_name_only_metrics_and_tags_that_runs_have(sqlite_uri: str) ->
     assert {*views.NUMBERS} <= {*run.data.metrics}
     assert {*views.WORDS, views.GROUP_TAG} <= {*run.data.tags}
     assert {name.partition("/")[0] for name in run.data.metrics} == {*views.OPEN_SECTIONS, *views.CLOSED_SECTIONS}
+
+
+def test_how_weights_are_packed_can_be_compared() -> None:
+    params = view.view(packed_record(runtime="exllamav2")).params
+    assert {name: value for name, value in params.items() if name.startswith("scheme.")} == {
+        "scheme.group_size": "128",
+        "scheme.sym": "True",
+        "scheme.desc_act": "False",
+        "scheme.double_quant": "False",
+    }
+    assert params["actual.settings"] == "embedding:cpu"

@@ -20,6 +20,7 @@ from runner.worker.progress import Clock
 pytestmark = pytest.mark.gpu
 
 GOLDEN = Path(__file__).parents[2] / "golden"
+WRITTEN = Path(__file__).parents[2] / "written"
 SYMMETRIC, ASYMMETRIC = Scheme(128, sym=True), Scheme(128)
 KERNELS = [
     ("bnb-nf4", "bitsandbytes", Scheme(64, double_quant=True), {"double-quant": "on"}),
@@ -73,6 +74,31 @@ def test_a_session_on_each_kernel_is_valid(job, quant, kernel, scheme, options, 
     assert found["valid"], found["reasons"]
     assert recompute.differences(json.loads(Path(asked.record_path).read_text())) == []
     assert found["actual"]["products_per_step"] >= 7 * asked.shape.layers
+
+
+@pytest.mark.parametrize(
+    ("name", "quant", "kernel", "scheme"),
+    [
+        ("bnb-nf4", "bnb-nf4", "bitsandbytes", Scheme(64, double_quant=True)),
+        ("awq", "awq", "marlin", ASYMMETRIC),
+        ("awq", "awq", "autoawq-triton", ASYMMETRIC),
+        ("gptq", "gptq", "marlin", SYMMETRIC),
+        ("gptq-asym", "gptq", "exllamav2", ASYMMETRIC),
+        ("gptq-desc-act", "gptq", "exllamav2", Scheme(128, sym=True, desc_act=True)),
+        ("gptq-desc-act", "gptq", "marlin", Scheme(128, sym=True, desc_act=True)),
+    ],
+)
+def test_a_session_over_a_written_checkpoint_is_valid(job, name, quant, kernel, scheme):
+    needs(kernel)
+    asked = of_checkpoint(job(quant, kernel, scheme, {}, "graph"), name)
+    found = session.run(asked, Clock())
+    assert found["valid"], found["reasons"]
+    assert recompute.differences(json.loads(Path(asked.record_path).read_text())) == []
+
+
+def of_checkpoint(job, name):
+    cell = replace(job.cell, weights_id="headers-0123456789abcdef")
+    return replace(job, cell=cell, checkpoint=str(WRITTEN / name))
 
 
 def layer(quant, kernel, scheme, rows=512, columns=1024):
@@ -165,6 +191,16 @@ def test_the_engine_says_what_the_reference_says(engine_job):
     assert recompute.differences(json.loads(Path(engine_job.record_path).read_text())) == []
     assert found["actual"]["settings"]["embedding"] == "cpu"
     assert found["actual"]["graph_mode"] == "partial"
+
+
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [("gptq", SYMMETRIC), ("gptq-asym", ASYMMETRIC), ("gptq-desc-act", Scheme(128, sym=True, desc_act=True))],
+)
+def test_the_engine_runs_a_written_checkpoint(engine_job, name, scheme):
+    cell = replace(engine_job.cell, options={"sdpa": "flash"})
+    found = session.run(of_checkpoint(replace(engine_job, cell=cell, scheme=scheme), name), Clock())
+    assert found["valid"], found["reasons"]
 
 
 def test_an_engine_whose_prompt_sees_what_comes_after_is_rejected(engine_job, monkeypatch):

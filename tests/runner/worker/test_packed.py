@@ -164,6 +164,18 @@ def test_a_written_folder_loads_again(tmp_path: Path):
     assert torch.equal(loaded(input_ids=sequence).logits, built(input_ids=sequence).logits)
 
 
+def test_a_linked_checkpoint_has_a_config_that_older_readers_know(tmp_path: Path):
+    written = Path(__file__).parents[2] / "written" / "gptq"
+    assert "rope_theta" not in json.loads((written / "config.json").read_text())
+    loaded = model.load_checkpoint(written, build("gptq", torch.float16))
+    packedfolder.link(loaded, TINY, written, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert (config["rope_theta"], config["quantization_config"]["sym"]) == (TINY.rope_theta, True)
+    again = model.load_checkpoint(tmp_path, build("gptq", torch.float16))
+    sequence = tokens.draw(TINY.vocab, 20, 0, CPU).sequence[None]
+    assert torch.equal(again(input_ids=sequence).logits, loaded(input_ids=sequence).logits)
+
+
 def test_a_released_model_holds_nothing():
     built = model.build_synthetic(build("gptq", torch.float16))
     packedfolder.release(built)
