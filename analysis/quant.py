@@ -1,7 +1,8 @@
 """The quantisation table: what smaller weights should save by their bytes, and what the kernel makes of it.
 
 A row's baseline is the unquantised cell that differs in nothing but the weights: same GPU, model, ctx, dtype, protocol,
-runtime and cache; an engine that runs no unquantised weights is held against eager. `ideal` is the baseline's streamed
+runtime and cache. Where that was not measured it is the one in the other 16-bit dtype, whose bytes are the same; an engine
+that runs no unquantised weights is held against eager. `against` says which it was. `ideal` is the baseline's streamed
 bytes over the row's, `realised` the baseline's time over the row's.
 """
 
@@ -18,7 +19,7 @@ from runner.metrics import lookup
 Row = dict[str, Any]
 UNQUANTISED = "bf16"
 OF_AN_ENGINE = ("eager", "static")
-PLACE = ("gpu", "model", "ctx", "dtype")
+PLACE = ("gpu", "model", "ctx")
 CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtype")
 PAPER_DTYPE_BYTES = 2
 
@@ -46,12 +47,13 @@ def _is_plain(each: Group) -> bool:
 
 
 def _baseline(each: Group, valid: Sequence[Group]) -> Group | None:
-    """The newest that fits, of the row's own runtime before that of an engine; None where none was measured."""
+    """The newest of those that fit best: the row's own runtime before that of an engine, its own dtype before another;
+    None where none was measured."""
     cell = _cell(each)
     for runtime, cache in ((cell["runtime"], cell["cache"]), OF_AN_ENGINE):
         fitting = [one for one in valid if _is_plain(one) and _fits(one, each, runtime, cache)]
         if fitting:
-            return max(fitting, key=lambda one: max(found["session"]["started_ms"] for found in one.sessions))
+            return max(fitting, key=lambda one: (_cell(one)["dtype"] == cell["dtype"], _last_start(one)))
     return None
 
 
@@ -59,9 +61,14 @@ def _fits(one: Group, each: Group, runtime: str, cache: str) -> bool:
     ours, theirs = _cell(one), _cell(each)
     return (
         all(ours[name] == theirs[name] for name in PLACE)
+        and floors.DTYPE_BYTES[ours["dtype"]] == floors.DTYPE_BYTES[theirs["dtype"]]
         and (ours["runtime"], ours["cache"], ours["options"]) == (runtime, cache, {})
         and protocol_title(one.sessions[0]) == protocol_title(each.sessions[0])
     )
+
+
+def _last_start(each: Group) -> int:
+    return max(int(found["session"]["started_ms"]) for found in each.sessions)
 
 
 def _order(row: Row) -> tuple[Any, ...]:
@@ -112,7 +119,7 @@ def _savings(streamed: float | None, step_ms: float | None, baseline: Group | No
         return {"against": None, "ideal": None, "realised": None}
     whole, time = _centre(baseline, "bytes.streamed"), _centre(baseline, "latency.step_wall_ms")
     return {
-        "against": _cell(baseline)["runtime"],
+        "against": f"{_cell(baseline)['runtime']} {_cell(baseline)['dtype']}",
         "ideal": None if whole is None else whole / streamed,
         "realised": None if time is None else time / step_ms,
     }
@@ -170,7 +177,7 @@ def _paper_row(row: dict[str, Any]) -> Row:
         "bytes_streamed": streamed,
         "floor_ms": floor_ms,
         "r_floor": floor_ms / row["step_ms"],
-        "against": "bf16",
+        "against": UNQUANTISED,
         "valid": True,
         "source": "paper",
     }

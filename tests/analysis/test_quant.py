@@ -53,8 +53,16 @@ def test_nf4_is_held_against_bf16():
     assert table["bnb-nf4", "bf16"]["ideal"] == pytest.approx(3.12, abs=0.01)
 
 
+def test_the_other_16_bit_dtype_is_a_baseline_where_there_is_none_of_its_own():
+    table = by_quant(quant.rows([packed_record(), example_record()]))
+    assert table["gptq", "fp16"]["against"] == "eager bf16"
+    assert table["gptq", "fp16"]["ideal"] == pytest.approx(3.10, abs=0.005)
+    table = by_quant(quant.rows([packed_record(), example_record(), fp16_baseline()]))
+    assert table["gptq", "fp16"]["against"] == "eager fp16"
+
+
 def test_without_a_baseline_there_is_no_saving():
-    (row,) = by_quant(quant.rows([packed_record(), example_record()])).values()
+    (row,) = by_quant(quant.rows([packed_record()])).values()
     assert (row["against"], row["ideal"], row["realised"]) == (None, None, None)
     assert row["r_floor"] == pytest.approx(row["floor_ms"] / row["step_wall_ms"])
 
@@ -68,7 +76,7 @@ def test_another_runtime_is_no_baseline():
 
 def test_an_engine_is_held_against_eager():
     table = by_quant(quant.rows([packed_record(runtime="exllamav2"), fp16_baseline()]))
-    assert table["gptq", "fp16"]["against"] == "eager"
+    assert table["gptq", "fp16"]["against"] == "eager fp16"
     assert table["gptq", "fp16"]["realised"] == pytest.approx(2.0, rel=0.01)
 
 
