@@ -1,9 +1,9 @@
 """The quantisation table: what smaller weights should save by their bytes, and what the kernel makes of it.
 
 A row's baseline is the unquantised cell that differs in nothing but the weights: same GPU, model, ctx, dtype, protocol,
-runtime and cache. Where that was not measured it is the one in the other 16-bit dtype, whose bytes are the same; an engine
-that runs no unquantised weights is held against eager. `against` says which it was. `ideal` is the baseline's streamed
-bytes over the row's, `realised` the baseline's time over the row's.
+runtime and cache. Where that was not measured it is the one in the other 16-bit dtype, whose bytes are the same; an
+engine that runs no unquantised weights is held against eager. `against` says which it was. `ideal` is the baseline's
+streamed bytes over the row's, `realised` the baseline's time over the row's.
 """
 
 from __future__ import annotations
