@@ -12,6 +12,7 @@ from runner.cell import short_hash
 from runner.records.spool import MANIFEST_NAME
 from runner.store import connection, experiment
 from runner.store.commit import known_run, log_files, terminate
+from runner.store.manifesttags import tags_of
 from runner.store.view import NOTE_TAG, TAG_LENGTH
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def commit_comparison(
     began_ms, at_ms = period_ms
     with connection.opened() as client:
         run = _run(client, manifest, run_id, began_ms)
-        _once(client, run, MANIFEST_TAG, manifest.to_json(), lambda: _log_manifest(client, run, manifest))
+        _once(client, run, MANIFEST_TAG, tags_of(manifest), lambda: _log_manifest(client, run, manifest))
         if summary is not None:
             files = {name: short_hash(str(content), 16) for name, content in summary.files.items()}
             content = [manifest.done, dict(summary.metrics), dict(summary.tags), summary.note, files]
@@ -79,7 +80,7 @@ def _log_manifest(client: MlflowClient, run: Run, manifest: Manifest) -> None:
     params = {"ab.field": manifest.field, "ab.a": a.value, "ab.b": b.value}
     params |= {f"cell.{name}": value for name, value in shared.items()}
     tags = {AB_TAG: manifest.id, "study": manifest.study, "cell": manifest.title}
-    tags |= {name: shared[name] for name in ("gpu", "model", "ctx") if name in shared}
+    tags |= {name: shared[name] for name in ("gpu", "model", "ctx") if name in shared} | tags_of(manifest)
     run_id = run.info.run_id
     client.update_run(run_id, name=manifest.title)
     client.log_batch(run_id, (), _entities(Param, params), _entities(RunTag, tags), synchronous=True)

@@ -1,0 +1,35 @@
+"""A manifest as tags of a run, and back."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from runner.ab import manifest
+from runner.errors import BadRecord
+from runner.store import manifesttags
+from runner.store.view import TAG_LENGTH
+
+ROOT = Path(__file__).parents[3]
+COMMITTED = sorted((ROOT / "experiments" / "records").rglob("ab.json"))
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.parent.name)
+def test_a_manifest_comes_back_from_among_other_tags(path):
+    whole = manifest.read(path)
+    tags = {"study": "cuda-graphs", "ab": whole.id, **manifesttags.tags_of(whole)}
+    assert manifesttags.manifest_of(tags, "run 1") == whole
+
+
+def test_one_longer_than_a_tag_may_be_takes_several():
+    whole = manifest.read(COMMITTED[0])
+    longer = replace(whole, blocks=whole.blocks * 20)
+    tags = manifesttags.tags_of(longer)
+    assert len(tags) > 1
+    assert max(map(len, tags.values())) == TAG_LENGTH
+    assert manifesttags.manifest_of(dict(reversed(tags.items())), "run 1") == longer
+
+
+def test_a_run_without_it_is_told():
+    with pytest.raises(BadRecord, match="run 1: not a manifest"):
+        manifesttags.manifest_of({"ab": "0123"}, "run 1")
