@@ -42,13 +42,13 @@ bench-overhead: env ## Compare steps timed by the harness with bare ones
 	@$(venv) python -m runner.worker.bench $(ARGS)
 
 floor: env ## Print the table of the committed records against their memory floor
-	@$(venv) python -m analysis floor --records experiments/records --format md $(ARGS)
+	@$(venv) python -m analysis floor --records experiments/records $(ARGS)
 
 graphs: env ## Print what a CUDA graph is worth, from the committed records, and draw docs/graphs.png
-	@$(venv) python -m analysis graphs --figure docs/graphs.png $(ARGS)
+	@$(venv) python -m analysis graphs --records experiments/records --figure docs/graphs.png $(ARGS)
 
 quant: env ## Print what quantised weights save, from the committed records, and draw docs/quant.png
-	@$(venv) python -m analysis quant --figure docs/quant.png $(ARGS)
+	@$(venv) python -m analysis quant --records experiments/records --figure docs/quant.png $(ARGS)
 
 coverage: env ## Simulate how often interval and verdict of an A/B are right
 	@$(venv) python -m analysis coverage $(ARGS)

@@ -1,8 +1,7 @@
-"""`python -m analysis floor|graphs|quant|ab|coverage`: tables from records."""
+"""`python -m analysis floor|graphs|quant|budget|paper|ab|coverage`: tables from an MLflow store or from records."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,84 +9,108 @@ from typing import Any, TypeVar
 
 import click
 
-from analysis import floor as floor_table
-from analysis import sessions
+from analysis.asked import Asked
+from analysis.tables import form
 from runner.errors import BadRecord, DecodeFloorError, Stopped
 from runner.machine import signals
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Rows = list[dict[str, Any]]
+
+FORMATS = ("md", "csv", "json")
+folder = click.Path(path_type=Path)
+file = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.group()
 def main() -> None:
-    """Tables from records."""
+    """Tables from an MLflow store (the embedded one, unless --store names another) or straight from record files."""
 
 
-def _of_records(function: Function) -> Function:
-    """Where the records are, and in which form the table is printed."""
-    folder = click.Path(path_type=Path)
-    function = click.option("--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True)(
-        function
+def _asks(function: Function) -> Function:
+    """Where the sessions are, and which of them."""
+    options = (
+        click.option(
+            "--store", default=None, help="MLflow tracking URI [default: MLFLOW_TRACKING_URI or sqlite:///mlflow.db]"
+        ),
+        click.option("--records", type=folder, default=None, help="a folder of record files, instead of a store"),
+        click.option("--gpu", default=None, help="only this GPU"),
+        click.option("--model", default=None, help="only this model"),
+        click.option("--study", default=None, help="only this study"),
     )
-    return click.option("--records", type=folder, default=Path("experiments/records"), show_default=True)(function)
+    for option in reversed(options):
+        function = option(function)
+    return function
 
 
-def _print(table: Any, words: Callable[[Any], str], form: str) -> None:
-    click.echo(json.dumps(table, indent=1) if form == "json" else words(table), nl=form == "json")
+def _asked(options: dict[str, Any]) -> Asked:
+    """Takes the options of `_asks` out of a command's."""
+    return Asked.of(*(options.pop(name) for name in ("store", "records", "gpu", "model", "study")))
 
 
-def _name_rejected(rejected: Sequence[str], of: int) -> None:
-    """Raises BadRecord when anything was left out."""
-    for line in rejected:
+def _formatted(function: Function) -> Function:
+    return click.option("--format", "form_", type=click.Choice(FORMATS), default="md", show_default=True)(function)
+
+
+def _every_code(function: Function) -> Function:
+    return click.option(
+        "--all", "every_code", is_flag=True, help="also the sessions of older code, in rows of their own"
+    )(function)
+
+
+def _print(rows: Rows, words: Callable[[Rows], str], form_: str) -> None:
+    texts: dict[str, Callable[[Rows], str]] = {"md": words, "csv": form.csv_text, "json": form.json_text}
+    click.echo(texts[form_](rows), nl=False)
+
+
+def _tell(notes: Sequence[str], left_out: Sequence[str]) -> None:
+    """Raises BadRecord when anything that should be in the table is not."""
+    for line in notes:
+        click.echo(f"note: {line}", err=True)
+    for line in left_out:
         click.echo(f"left out {line}", err=True)
-    if rejected:
-        raise BadRecord(f"{len(rejected)} of {of} records are left out of the table")
+    if left_out:
+        raise BadRecord(
+            f"{len(left_out)} files or runs are left out of the table: what is wrong with them stands above"
+        )
 
 
 @main.command()
-@_of_records
-@click.option("--all", "every_code", is_flag=True, help="also the sessions of older code, in rows of their own")
-def floor(records: Path, form: str, every_code: bool) -> None:
+@_asks
+@_formatted
+@_every_code
+def floor(form_: str, every_code: bool, **options: Any) -> None:
     """How far each cell is from its memory floor. Records that `runner verify` rejects are named and left out."""
-    found, rejected = sessions.read_folder(records)
-    _print(floor_table.rows(found, every_code), floor_table.markdown, form)
-    _name_rejected(rejected, len(found) + len(rejected))
+    from analysis.tables import floor as table
+
+    frame = _asked(options).frame(table.METRICS)
+    _print(table.rows(frame, every_code), table.markdown, form_)
+    _tell(frame.notes, frame.left_out)
 
 
 @main.command()
-@_of_records
-@click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="also draw it, as a PNG file")
-def graphs(records: Path, form: str, figure: Path | None) -> None:
+@_asks
+@_formatted
+@click.option("--figure", type=file, help="also draw it, as a PNG file")
+def graphs(form_: str, figure: Path | None, **options: Any) -> None:
     """What a CUDA graph is worth: every A/B between runtimes, with interval and verdict."""
     from analysis import ab as comparisons
-    from analysis import graphs as table
+    from analysis.tables import graphs as table
 
-    found, rejected = comparisons.read_folder(records)
+    frame = _asked(options).frame(comparisons.METRICS)
+    found, unusable = comparisons.of_frame(frame)
     rows = table.rows(found)
-    _print(rows, table.markdown_with_paper, form)
+    if not (rows or unusable or frame.left_out):
+        raise BadRecord("no A/B there between runtimes: measure one with `python -m runner ab --field runtime`")
+    _print(rows, table.markdown_with_paper, form_)
     if figure is not None:
         _draw(found, rows, figure)
-    _name_rejected(rejected, len(found) + len(rejected))
+    _tell(frame.notes, (*frame.left_out, *unusable))
 
 
-@main.command()
-@_of_records
-@click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="also draw it, as a PNG file")
-def quant(records: Path, form: str, figure: Path | None) -> None:
-    """What quantised weights save: by their bytes, and by the clock."""
+def _draw(found: Sequence[Any], rows: Rows, path: Path) -> None:
     from analysis import figures
-    from analysis import quant as table
-
-    found, rejected = sessions.read_folder(records)
-    rows = table.rows(found)
-    _print(rows, table.markdown, form)
-    if figure is not None:
-        figure.write_bytes(figures.png(figures.quant_figure(rows)))
-    _name_rejected(rejected, len(found) + len(rejected))
-
-
-def _draw(found: Sequence[Any], rows: Sequence[Any], path: Path) -> None:
-    from analysis import figures, paper
+    from analysis.tables import paper
 
     by_id = {each.manifest.id: each for each in found}
     drawn = figures.graphs_figure([by_id[row["ab"]] for row in rows], rows, paper.graphs_rows())
@@ -95,35 +118,83 @@ def _draw(found: Sequence[Any], rows: Sequence[Any], path: Path) -> None:
 
 
 @main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True)
+@_asks
+@_formatted
+@_every_code
+@click.option("--figure", type=file, help="also draw it, as a PNG file")
+def quant(form_: str, every_code: bool, figure: Path | None, **options: Any) -> None:
+    """What quantised weights save: by their bytes, and by the clock."""
+    from analysis.tables import quant as table
+
+    frame = _asked(options).frame(table.METRICS)
+    rows = table.rows(frame, every_code)
+    _print(rows, table.markdown, form_)
+    if figure is not None:
+        from analysis import figures
+
+        figure.write_bytes(figures.png(figures.quant_figure(rows)))
+    _tell(frame.notes, frame.left_out)
+
+
+@main.command()
+@_asks
+@_formatted
+@_every_code
+def budget(form_: str, every_code: bool, **options: Any) -> None:
+    """Where a step's time goes, in terms that add up to it, and what would remove the largest."""
+    from analysis.tables import budget as table
+
+    frame = _asked(options).frame(table.METRICS)
+    _print(table.rows(frame, every_code), table.markdown, form_)
+    _tell(frame.notes, frame.left_out)
+
+
+@main.command()
+@_asks
+@_formatted
+def paper(form_: str, **options: Any) -> None:
+    """Every figure of the paper beside ours: reproduced, different (and the likely reason) or not measured."""
+    from analysis.tables import papercheck as table
+
+    frame = _asked(options).frame(table.METRICS)
+    _print(table.rows(frame), table.markdown, form_)
+    _tell(frame.notes, frame.left_out)
+
+
+@main.command()
+@click.argument("folder", type=folder)
+@_formatted
 @click.option("--commit", is_flag=True, help="also write it into the A/B's run in MLflow")
 @click.option("--run", "run_id", default=None, help="only the A/B measured under this run of MLflow's, which is closed")
-def ab(folder: Path, form: str, commit: bool, run_id: str | None) -> None:
+def ab(folder: Path, form_: str, commit: bool, run_id: str | None) -> None:
     """Compare the arms of the A/Bs in FOLDER (and below it), whatever they differ in."""
     from analysis import ab as comparisons
-    from analysis import graphs as table
     from analysis import publish
+    from analysis.tables import graphs as table
 
     with publish.closing(folder, run_id):
         paths = publish.paths_of(comparisons.paths_in(folder), run_id)
         found, rejected = comparisons.read_all(paths)
-        _print([comparisons.summary(one) for one in found], table.markdown, form)
+        _print([comparisons.summary(one) for one in found], table.markdown, form_)
         for one in found if commit else ():
             click.echo(f"MLflow run {one.manifest.title} ({publish.commit(one, run_id)})", err=True)
-        _name_rejected(rejected, len(paths))
+        _tell((), rejected)
 
 
 @main.command()
-@_of_records
-def coverage(records: Path, form: str) -> None:
+@click.option("--records", type=folder, default=Path("experiments/records"), show_default=True)
+@click.option("--format", "form_", type=click.Choice(["md", "json"]), default="md", show_default=True)
+def coverage(records: Path, form_: str) -> None:
     """What interval and verdict are worth, in simulated A/Bs with the noise of the records' sessions."""
-    from analysis import coverage as simulated
-    from analysis import noise
+    from analysis import groups
+    from analysis.sources.records import Folder
+    from analysis.statistics import coverage as simulated
+    from analysis.statistics import noise
 
-    found, rejected = sessions.read_folder(records)
-    _print(simulated.report(noise.groups_of(found)), simulated.markdown, form)
-    _name_rejected(rejected, len(found) + len(rejected))
+    frame = Folder(records).frame([groups.WALL])
+    report = simulated.report(noise.groups_of(frame))
+    click.echo(form.json_text(report) if form_ == "json" else simulated.markdown(report), nl=False)
+    _tell(frame.notes, frame.left_out)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A/Bs read from their manifests and records, each as one row: arms, ratio, intervals, verdict."""
+"""A/Bs, each as one row: arms, ratio, intervals, verdict."""
 
 from __future__ import annotations
 
@@ -7,59 +7,88 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis import comparison, intervals, paper
-from analysis.comparison import Comparison, HostSessions
+import polars
+
+from analysis import groups
+from analysis.sources import records
+from analysis.sources.frame import Frame
+from analysis.statistics import comparison, intervals
+from analysis.statistics.comparison import Comparison, HostSessions
+from analysis.tables import paper
+from runner import catalogue
 from runner.ab import check
 from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
-from runner.metrics import lookup
 from runner.records import spool
+from runner.store.view import view
 
-Record = Mapping[str, Any]
 Row = dict[str, Any]
 
 CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "cache", "attention", "dtype", "weights_id")
+METRICS = (groups.WALL, "kernels_per_step", "step_busy_ms", "launch_us")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """An A/B with the records of its complete blocks, by session id, and what follows from them."""
+    """An A/B with the sessions of its complete blocks (rows of a frame, by session id), and what follows from them."""
 
     manifest: Manifest
-    records: Mapping[str, Record]
+    sessions: Mapping[str, Row]
     hosts: tuple[HostSessions, ...]
     comparison: Comparison
 
-    def arm(self, name: str) -> list[Record]:
-        """Records of an arm, in the order in which they were measured."""
+    def arm(self, name: str) -> list[Row]:
+        """Sessions of an arm, in the order in which they were measured."""
         blocks = self.manifest.complete
-        return [self.records[entry.session] for block in blocks for entry in block.sessions if entry.arm == name]
+        return [self.sessions[entry.session] for block in blocks for entry in block.sessions if entry.arm == name]
 
     @property
     def period_ms(self) -> tuple[int, int]:
         """When it was measured, milliseconds since the epoch."""
-        return check.period_ms(self.records)
+        found = self.sessions.values()
+        return min(each["started_ms"] for each in found), max(each["finished_ms"] for each in found)
+
+
+def of_frame(frame: Frame) -> tuple[list[Measured], list[str]]:
+    """Every A/B of a frame that has a complete block, and a line for each whose sessions are not all there."""
+    used = {entry.session for one in frame.manifests for block in one.complete for entry in block.sessions}
+    rows = frame.sessions.filter(polars.col("session").is_in(list(used)))
+    by_id = {row["session"]: row for row in rows.iter_rows(named=True)}
+    found: list[Measured] = []
+    left_out: list[str] = []
+    for manifest in frame.manifests:
+        try:
+            found += [_measured(manifest, by_id)] if manifest.complete else []
+        except BadRecord as error:
+            left_out.append(str(error))
+    return found, left_out
 
 
 def read(path: Path) -> Measured:
     """The A/B of a manifest. Raises BadRecord where it does not hold together or has no complete block."""
-    manifest, records = check.read_checked(path)
+    manifest, found = check.read_checked(path)
     if not manifest.complete:
         raise BadRecord(f"{path}: no block is complete yet: run the same `ab` command again")
-    hosts = tuple(_host(manifest, records, host_id) for host_id in dict.fromkeys(b.host_id for b in manifest.complete))
-    return Measured(manifest, records, hosts, comparison.compare(hosts))
+    frame = records.frame_of([view(one) for one in found.values()], METRICS)
+    return _measured(manifest, {row["session"]: row for row in frame.sessions.iter_rows(named=True)})
 
 
-def _host(manifest: Manifest, records: Mapping[str, Record], host_id: str) -> HostSessions:
+def _measured(manifest: Manifest, by_id: Mapping[str, Row]) -> Measured:
+    entries = [entry for block in manifest.complete for entry in block.sessions]
+    if missing := [entry.session for entry in entries if entry.session not in by_id]:
+        raise BadRecord(
+            f"A/B {manifest.title} ({manifest.id}): {len(missing)} of its sessions are not there ({missing[0]})"
+        )
+    sessions = {entry.session: by_id[entry.session] for entry in entries}
+    hosts = tuple(_host(manifest, sessions, host_id) for host_id in dict.fromkeys(b.host_id for b in manifest.complete))
+    return Measured(manifest, sessions, hosts, comparison.compare(hosts))
+
+
+def _host(manifest: Manifest, sessions: Mapping[str, Row], host_id: str) -> HostSessions:
     entries = [entry for block in manifest.complete if block.host_id == host_id for entry in block.sessions]
-    steps = {entry.session: float(records[entry.session]["latency"]["step_wall_ms"]) for entry in entries}
+    steps = {entry.session: float(sessions[entry.session][groups.WALL]) for entry in entries}
     a, b = (tuple(steps[entry.session] for entry in entries if entry.arm == name) for name in ("a", "b"))
     return HostSessions(host_id, a, b)
-
-
-def read_folder(folder: Path) -> tuple[list[Measured], list[str]]:
-    """Every A/B below the folder, and a line for each that cannot be read. Raises BadRecord where there is none."""
-    return read_all(paths_in(folder))
 
 
 def paths_in(folder: Path) -> list[Path]:
@@ -87,14 +116,17 @@ def row(measured: Measured) -> Row:
     manifest, compared = measured.manifest, measured.comparison
     cell = manifest.arms["a"].cell
     low, high = compared.bootstrap or (None, None)
-    both = [*measured.arm("a"), *measured.arm("b")]
+    arm_a, arm_b = measured.arm("a"), measured.arm("b")
+    both = [*arm_a, *arm_b]
+    known = catalogue.gpus().get(cell["gpu"])
     return {
         **{name: cell[name] for name in CELL_FIELDS},
         "field": manifest.field,
         "arm_a": manifest.arms["a"].value,
         "arm_b": manifest.arms["b"].value,
         "implied": manifest.implied,
-        "bandwidth_gbs": lookup(both[0], "gpu.bandwidth_gbs"),
+        "study": manifest.study,
+        "bandwidth_gbs": known.bandwidth_gbs.value if known else None,
         "sessions": compared.sessions,
         "unused": compared.unused + (len(manifest.sessions) - len(both)) // 2,
         "hosts": compared.hosts,
@@ -109,16 +141,16 @@ def row(measured: Measured) -> Row:
         "cv_a": compared.cv_a,
         "cv_b": compared.cv_b,
         "sessions_needed": compared.sessions_needed,
-        "kernels_a": _centre(measured.arm("a"), "latency.kernels_per_step"),
-        "kernels_b": _centre(measured.arm("b"), "latency.kernels_per_step"),
-        "busy_a_ms": _centre(measured.arm("a"), "latency.step_busy_ms"),
-        "busy_b_ms": _centre(measured.arm("b"), "latency.step_busy_ms"),
-        "launch_us": _centre(both, "probes.launch_us"),
+        "kernels_a": _centre(arm_a, "kernels_per_step"),
+        "kernels_b": _centre(arm_b, "kernels_per_step"),
+        "busy_a_ms": _centre(arm_a, "step_busy_ms"),
+        "busy_b_ms": _centre(arm_b, "step_busy_ms"),
+        "launch_us": _centre(both, "launch_us"),
         "verdict": compared.verdict,
         "reason": compared.reason,
         "as_declared": manifest.as_declared,
         "extension_due": _extension_due(manifest, compared),
-        "flags": sorted({flag for found in both for flag in found["flags"]}),
+        "flags": groups.flags([each["flags"] for each in both], []),
         "paper": paper.graphs_row(cell["gpu"], cell["model"], cell["ctx"]),
         "ab": manifest.id,
     }
@@ -134,8 +166,8 @@ def _extension_due(manifest: Manifest, compared: Comparison) -> int:
     return declared.extension if wide and not asked and manifest.done >= declared.sessions else 0
 
 
-def _centre(found: Sequence[Record], path: str) -> float | None:
-    return intervals.centre([lookup(one, path) for one in found])
+def _centre(found: Sequence[Row], name: str) -> float | None:
+    return intervals.centre([one[name] for one in found])
 
 
 def summary(measured: Measured) -> dict[str, Any]:

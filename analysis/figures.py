@@ -70,13 +70,13 @@ def _point(
 
 
 def _sessions(axes: Axes, measured: Measured, row: Row) -> None:
-    steps = {found["session"]["id"]: found["latency"]["step_wall_ms"] for found in measured.records.values()}
+    steps = {session: found["step_wall_ms"] for session, found in measured.sessions.items()}
     for block in measured.manifest.complete:
         for first, second in zip(block.sessions[::2], block.sessions[1::2], strict=True):
             pair = sorted((first, second), key=lambda entry: entry.arm)
             axes.plot([0, 1], [steps[entry.session] for entry in pair], color=GREY, linewidth=0.8, alpha=0.6, zorder=1)
     for place, (name, marker, colour) in enumerate((("a", "o", PAPER), ("b", "s", OURS))):
-        values = [found["latency"]["step_wall_ms"] for found in measured.arm(name)]
+        values = [found["step_wall_ms"] for found in measured.arm(name)]
         axes.plot([place] * len(values), values, marker, color=colour, markersize=5, zorder=2)
         axes.plot([place - 0.18, place + 0.18], [row[f"{name}_ms"]] * 2, color="black", linewidth=1.6, zorder=3)
     axes.set_xticks([0, 1], [row["arm_a"], row["arm_b"]])

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from analysis import ab, figures, graphs, paper
+from analysis import ab, figures
 from analysis.ab import Measured
+from analysis.tables import graphs, paper
 from runner import failures, store
 from runner.errors import BadRecord
 

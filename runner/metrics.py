@@ -20,12 +20,19 @@ Formula = Callable[[Record], float | None]
 
 @dataclass(frozen=True)
 class Metric:
-    """`path` is dotted into the record; `formula` is None for values that were measured, not derived."""
+    """`path` is dotted into the record; `formula` is None for values that were measured, not derived. One that is not
+    `stored` is no part of the record: whoever shows it derives it, so that records of before there was one have it."""
 
     path: str
     name: str
     unit: str
     formula: Formula | None = None
+    stored: bool = True
+
+    def value(self, record: Record) -> float | None:
+        """Of a record, None where it has none."""
+        shown = lookup(record, self.path) if self.stored or self.formula is None else self.formula(record)
+        return None if shown is None else float(shown)
 
 
 def lookup(record: Record, path: str) -> Any:
@@ -167,6 +174,12 @@ def _bound(record: Record) -> float | None:
     return error_bound(trusted, record["gate"]["cap"], record["gate"]["noise"])
 
 
+def _kernel_sum(record: Record) -> float | None:
+    """Of a profiled step, its kernels' durations added up; where kernels overlap it is longer than they are busy."""
+    kernels = lookup(record, "kernels")
+    return sum(kernel["us"] for kernel in kernels) / 1000 if kernels else None
+
+
 def _fixed_cost(record: Record) -> float | None:
     """Seconds from the command to the record, all but prefill, the timed passes and torch.compile's own time; the gate
     is included."""
@@ -199,6 +212,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("latency.drift", "latency/drift", "1", _drift),
     Metric("latency.tokens_per_s", "latency/tokens_per_s", "1/s", _tokens_per_s),
     Metric("latency.kernels_per_step", "latency/kernels_per_step", "1", _median("busy", "kernels")),
+    Metric("latency.kernel_sum_ms", "latency/kernel_sum_ms", "ms", _kernel_sum, stored=False),
     Metric("prefill.ms", "latency/prefill_ms", "ms"),
     Metric("floor.floor_ms", "floor/floor_ms", "ms", _floor("bytes.streamed", "gpu.bandwidth_gbs")),
     Metric("floor.floor_paper_ms", "floor/floor_paper_ms", "ms", _floor("bytes.paper", "gpu.bandwidth_gbs")),
@@ -240,9 +254,9 @@ STEP_SERIES = ("passes.wall.steps_ms", "latency/step_wall_series_ms")
 
 
 def derived() -> Iterator[tuple[Metric, Formula]]:
-    """The metrics with a formula, in an order in which each needs only earlier ones and raw values."""
+    """The stored metrics with a formula, in an order in which each needs only earlier ones and raw values."""
     for metric in METRICS:
-        if metric.formula is not None:
+        if metric.formula is not None and metric.stored:
             yield metric, metric.formula
 
 
@@ -258,5 +272,5 @@ def derive(record: dict[str, Any]) -> None:
 
 def values(record: Record) -> dict[str, float]:
     """MLflow name → value of every metric the record has; empty series and nulls are left out."""
-    found = ((metric.name, lookup(record, metric.path)) for metric in METRICS)
-    return {name: float(value) for name, value in found if value is not None}
+    found = ((metric.name, metric.value(record)) for metric in METRICS)
+    return {name: value for name, value in found if value is not None}

@@ -45,6 +45,30 @@ def opened(spooled: Path | None = None) -> Iterator[MlflowClient]:
         yield client
 
 
+@contextmanager
+def reading(uri: str) -> Iterator[MlflowClient]:
+    """A client of a store that is only read: it must exist, and no lock is taken. Raises as `one_line_read_errors`."""
+    with one_line_read_errors(uri):
+        yield _client(uri)
+
+
+@contextmanager
+def one_line_read_errors(uri: str) -> Iterator[None]:
+    """Whatever is wrong with a store that is read, in one line: StoreUnreachable or MissingPackage."""
+    try:
+        yield
+    except DecodeFloorError:
+        raise
+    except ModuleNotFoundError as error:
+        raise MissingPackage(_missing_text(error, uri, None)) from error
+    except Exception as error:
+        cause = address.without_secrets(_cause(error), uri)
+        raise StoreUnreachable(
+            f"the MLflow store {address.shown(uri)} cannot be read ({cause}): start it, or name another with --store "
+            "or MLFLOW_TRACKING_URI"
+        ) from error
+
+
 def _client(uri: str) -> MlflowClient:
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)

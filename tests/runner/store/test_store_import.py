@@ -21,7 +21,7 @@ from tests.records import example_record, failed_record
 from tests.runner.store import contents
 
 KILLS = 25
-KILLED_WITHIN_S = 0.08  # a commit takes about half as long
+LONGER_THAN_A_COMMIT = 1.5
 
 
 def _spool(folder: Path, count: int) -> list[Path]:
@@ -115,12 +115,14 @@ def test_killed_at_any_moment_of_a_commit_the_import_leaves_one_complete_run(
     measured = record.read(path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", _copy(empty_sqlite, tmp_path / "whole"))
     whole = contents.everything(os.environ["MLFLOW_TRACKING_URI"], store.commit(measured, None))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", _copy(empty_sqlite, tmp_path / "timed"))
+    within_s = LONGER_THAN_A_COMMIT * _commit_and_kill(measured, None)  # on this machine, as busy as it is
     left_behind = set()
     moments = random.Random(1)
     for attempt in range(KILLS):
         uri = _copy(empty_sqlite, tmp_path / str(attempt))
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        _commit_and_kill(measured, moments.uniform(0, KILLED_WITHIN_S))
+        _commit_and_kill(measured, moments.uniform(0, within_s))
         left_behind.add(_state(uri))
         store.import_folder(tmp_path / "spool")
         found = contents.session_run(uri, measured["session"]["id"])
@@ -136,16 +138,20 @@ def _copy(empty_sqlite: Path, folder: Path) -> str:
     return f"sqlite:///{folder}/mlflow.db"
 
 
-def _commit_and_kill(measured: dict[str, object], after_s: float) -> None:
+def _commit_and_kill(measured: dict[str, object], after_s: float | None) -> float:
+    """Commit in a child that is killed so much later, or never; how long that took, in seconds."""
+    begun = time.monotonic()
     child = os.fork()
     if child == 0:
         try:
             store.commit(measured, None)
         finally:
             os._exit(0)
-    time.sleep(after_s)
-    os.kill(child, signal.SIGKILL)
+    if after_s is not None:
+        time.sleep(after_s)
+        os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
+    return time.monotonic() - begun
 
 
 def _state(uri: str) -> str:

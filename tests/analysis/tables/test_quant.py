@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from analysis import figures, quant
+from analysis import figures
+from analysis.tables import quant
 from runner import recompute
+from tests.frames import frame_of
 from tests.records import STARTED_MS, example_record, packed_record, precise_checks
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
+
+
+def rows_of(records):
+    return quant.rows(frame_of(records))
 
 
 def fp16_baseline(step_ms=36.0, **changes):
@@ -34,7 +40,7 @@ def test_the_example_is_a_record_that_verify_accepts():
 
 
 def test_savings_are_against_the_unquantised_cell_that_differs_in_nothing_else():
-    table = by_quant(quant.rows([packed_record(), fp16_baseline(), example_record(step_ms=40.0)]))
+    table = by_quant(rows_of([packed_record(), fp16_baseline(), example_record(step_ms=40.0)]))
     assert table.keys() == {("gptq", "fp16"), ("bf16", "fp16")}  # no bf16 row quantises, so its baseline is not shown
     row, baseline = table["gptq", "fp16"], table["bf16", "fp16"]
     # streamed: 15.231 − 1.090 + 0.117 = 14.258 GB unquantised; packed: the linears' 13.051 GB shrink to
@@ -48,21 +54,21 @@ def test_savings_are_against_the_unquantised_cell_that_differs_in_nothing_else()
 
 
 def test_nf4_is_held_against_bf16():
-    table = by_quant(quant.rows([packed_record("bnb-nf4", "bitsandbytes", "bf16"), fp16_baseline(), example_record()]))
+    table = by_quant(rows_of([packed_record("bnb-nf4", "bitsandbytes", "bf16"), fp16_baseline(), example_record()]))
     assert table.keys() == {("bnb-nf4", "bf16"), ("bf16", "bf16")}
     assert table["bnb-nf4", "bf16"]["ideal"] == pytest.approx(3.12, abs=0.01)
 
 
 def test_the_other_16_bit_dtype_is_a_baseline_where_there_is_none_of_its_own():
-    table = by_quant(quant.rows([packed_record(), example_record()]))
+    table = by_quant(rows_of([packed_record(), example_record()]))
     assert table["gptq", "fp16"]["against"] == "eager bf16"
     assert table["gptq", "fp16"]["ideal"] == pytest.approx(3.10, abs=0.005)
-    table = by_quant(quant.rows([packed_record(), example_record(), fp16_baseline()]))
+    table = by_quant(rows_of([packed_record(), example_record(), fp16_baseline()]))
     assert table["gptq", "fp16"]["against"] == "eager fp16"
 
 
 def test_without_a_baseline_there_is_no_saving():
-    (row,) = by_quant(quant.rows([packed_record()])).values()
+    (row,) = by_quant(rows_of([packed_record()])).values()
     assert (row["against"], row["ideal"], row["realised"]) == (None, None, None)
     assert row["r_floor"] == pytest.approx(row["floor_ms"] / row["step_wall_ms"])
 
@@ -70,12 +76,12 @@ def test_without_a_baseline_there_is_no_saving():
 def test_another_runtime_is_no_baseline():
     graphed = fp16_baseline()
     graphed["cell"]["runtime"] = "graph"
-    (row,) = by_quant(quant.rows([packed_record(), graphed])).values()
+    (row,) = by_quant(rows_of([packed_record(), graphed])).values()
     assert row["against"] is None
 
 
 def test_an_engine_is_held_against_eager():
-    table = by_quant(quant.rows([packed_record(runtime="exllamav2"), fp16_baseline()]))
+    table = by_quant(rows_of([packed_record(runtime="exllamav2"), fp16_baseline()]))
     assert table["gptq", "fp16"]["against"] == "eager fp16"
     assert table["gptq", "fp16"]["realised"] == pytest.approx(2.0, rel=0.01)
 
@@ -83,7 +89,7 @@ def test_an_engine_is_held_against_eager():
 def test_a_baseline_on_another_host_is_marked():
     elsewhere = fp16_baseline()
     elsewhere["keys"]["host_id"] = "f" * 12
-    table = by_quant(quant.rows([packed_record(), elsewhere]))
+    table = by_quant(rows_of([packed_record(), elsewhere]))
     assert table["gptq", "fp16"]["flags"] == ["other-host"]
     assert table["bf16", "fp16"]["flags"] == []
 
@@ -91,13 +97,13 @@ def test_a_baseline_on_another_host_is_marked():
 def test_invalid_sessions_stand_below_the_table():
     bad = packed_record(session={"id": "b" * 16, "started_ms": STARTED_MS})
     bad["valid"], bad["reasons"] = False, ["gate short: logit error 0.5 exceeds the bound 0.02"]
-    text = quant.markdown(quant.rows([packed_record(), bad, fp16_baseline()]))
-    assert "- Invalid, 1 sessions: h200 qwen2.5-7b 2048 gptq exllamav2 eager static fp16: gate short" in text
-    assert by_quant(quant.rows([packed_record(), fp16_baseline()]))["gptq", "fp16"]["sessions"] == 1
+    text = quant.markdown(rows_of([packed_record(), bad, fp16_baseline()]))
+    assert "- Invalid, 1 sessions: h200 qwen2.5-7b 2048 gptq exllamav2 eager static fp16 sym:true: gate short" in text
+    assert by_quant(rows_of([packed_record(), fp16_baseline()]))["gptq", "fp16"]["sessions"] == 1
 
 
 def test_a_saving_beyond_the_ideal_says_why():
-    text = quant.markdown(quant.rows([packed_record(step_ms=6.0), fp16_baseline()]))
+    text = quant.markdown(rows_of([packed_record(step_ms=6.0), fp16_baseline()]))
     assert "6.00× where the bytes allow 3.10×: its baseline is that far from its own floor" in text
 
 
@@ -116,7 +122,7 @@ def test_the_papers_rows_stand_beside_ours():
 
 
 def test_the_figure_has_a_point_and_a_name_for_each_row():
-    table = quant.rows([packed_record(), fp16_baseline()])
+    table = rows_of([packed_record(), fp16_baseline()])
     (axes,) = figures.quant_figure(table).axes
     names = [text.get_text() for text in axes.texts]
     assert sum("gptq exllamav2, eager" in name for name in names) == 1

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import coverage, noise, sessions
-from analysis.coverage import RATIO, Setting
-from analysis.noise import NORMAL, SPEEDS, TAILS, SkewedT, TwoSpeeds
+from analysis import groups
+from analysis.sources.records import Folder
+from analysis.statistics import coverage, noise
+from analysis.statistics.coverage import RATIO, Setting
+from analysis.statistics.noise import NORMAL, SPEEDS, TAILS, SkewedT, TwoSpeeds
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMITTED = json.loads((ROOT / "docs" / "coverage.json").read_text())
 SIMULATIONS = 10_000  # a standard error of 0.2 percent points
 
@@ -66,12 +68,12 @@ def test_a_host_that_slows_down_evenly_slows_both_arms_alike_in_each_block_of_tw
 
 
 def test_the_committed_figures_are_those_of_the_committed_records():
-    records, rejected = sessions.read_folder(ROOT / "experiments" / "records")
-    assert rejected == []
-    groups = noise.groups_of(records)
-    assert COMMITTED["noise"]["sessions"] == sum(map(len, groups))
-    assert noise.fit(groups, TAILS) == SHAPES[coverage.TAIL]
-    assert noise.fit(groups, SPEEDS) == SHAPES[coverage.SPEEDS]
+    frame = Folder(ROOT / "experiments" / "records").frame([groups.WALL])
+    assert frame.left_out == ()
+    found = noise.groups_of(frame)
+    assert COMMITTED["noise"]["sessions"] == sum(map(len, found))
+    assert noise.fit(found, TAILS) == SHAPES[coverage.TAIL]
+    assert noise.fit(found, SPEEDS) == SHAPES[coverage.SPEEDS]
 
 
 def test_every_committed_coverage_of_one_host_is_within_the_limits_and_none_below():

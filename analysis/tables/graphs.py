@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from analysis import ab, paper
+from analysis import ab
 from analysis.ab import Measured, Row
+from analysis.tables import paper
 
 FIELD = "runtime"
 

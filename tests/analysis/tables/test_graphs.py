@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from analysis import ab, figures, graphs, paper
+from analysis import ab, figures
+from analysis.sources.records import Folder
+from analysis.tables import graphs, paper
 from runner.errors import BadRecord
+from runner.records import record
+from tests.records import example_record
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RECORDS = ROOT / "experiments" / "records"
 ROW_FIELDS = {
     *("gpu", "model", "ctx", "arm_a", "arm_b", "sessions", "ratio", "ratio_low", "ratio_high", "verdict"),
@@ -26,7 +30,7 @@ def command(*arguments):
 
 @pytest.fixture(scope="module")
 def table():
-    return graphs.rows(ab.read_folder(RECORDS)[0])
+    return graphs.rows(ab.of_frame(Folder(RECORDS).frame(ab.METRICS))[0])
 
 
 @pytest.fixture
@@ -51,7 +55,7 @@ def test_the_committed_ab_has_ten_sessions_an_arm_at_2048_and_five_at_16384(tabl
 
 
 def test_the_readme_has_what_the_command_prints():
-    finished = command("graphs")
+    finished = command("graphs", "--records", "experiments/records")
     assert (finished.returncode, finished.stderr) == (0, "")
     assert finished.stdout in (ROOT / "README.md").read_text()
 
@@ -59,7 +63,7 @@ def test_the_readme_has_what_the_command_prints():
 def test_the_paper_stands_beside_what_it_measured():
     assert paper.graphs_row("h100", "qwen2.5-7b", 2048)["ratio"] == 1.259
     assert paper.graphs_row("h200", "qwen2.5-7b", 2048) is None
-    finished = command("graphs").stdout
+    finished = command("graphs", "--records", "experiments/records").stdout
     assert "The paper, h100 qwen2.5-7b 2048: 14.828 → 11.776 ms, 1.259× [1.253, 1.267]" in finished
 
 
@@ -142,14 +146,17 @@ def test_a_falsified_record_of_it_is_refused(copied):
 
 
 def test_a_folder_without_an_ab_is_one_line(tmp_path):
-    for name in ("graphs", "ab"):
-        finished = command(name, *(["--records"] if name == "graphs" else []), str(tmp_path))
-        assert finished.returncode == 24
-        assert "no A/B there" in finished.stderr
+    finished = command("ab", str(tmp_path))
+    assert finished.returncode == 24
+    assert "no A/B there" in finished.stderr
+    record.write(example_record(), tmp_path / "one.json")
+    finished = command("graphs", "--records", str(tmp_path))
+    assert (finished.returncode, finished.stdout) == (24, "")
+    assert "no A/B there" in finished.stderr
 
 
 def test_the_figure_is_a_png_and_the_same_each_time(table):
-    measured, _ = ab.read_folder(RECORDS)
+    measured, _ = ab.of_frame(Folder(RECORDS).frame(ab.METRICS))
     by_id = {each.manifest.id: each for each in measured}
 
     def draw():

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.intervals import FEWEST_FOR_AN_INTERVAL, RESAMPLES
+from analysis.statistics.intervals import CONFIDENCE, FEWEST_FOR_AN_INTERVAL, interval_depth, median_interval
 from runner.errors import BadValue
 
-CONFIDENCE = 0.95
+RESAMPLES = 9999
 THRESHOLD = 0.01
 WANTED_HALF_WIDTH = 0.005
 FREEDOM_OF_A_SPACING = 0.75  # by simulation: coverage nearest 95 % under normal and fitted noise (docs/statistics.md)
@@ -162,34 +162,11 @@ def _distances(logs: Floats) -> tuple[Floats, Floats]:
     return middle - low, high - middle
 
 
-def median_interval(values: Floats) -> tuple[Floats, Floats]:
-    """The 95 % interval of the median of each row [simulations, sessions]: between two order statistics, interpolated
-    (Hettmansperger and Sheather 1986). Below six sessions none reaches 95 %: the whole range, 93.75 % at five."""
-    ordered = np.sort(values, axis=1)
-    depth, inwards = _depth(values.shape[1])
-    outer, inner = (ordered[:, depth - 1], ordered[:, -depth]), (ordered[:, depth], ordered[:, -depth - 1])
-    low, high = ((1 - inwards) * out + inwards * in_ for out, in_ in zip(outer, inner, strict=True))
-    return low, high
-
-
-def _depth(count: int) -> tuple[int, float]:
-    """How many sessions from either end the median's interval ends, and which part of the way to the next one."""
-    from scipy.stats import binom
-
-    def coverage(depth: int) -> float:
-        return float(1 - 2 * binom.cdf(depth - 1, count, 0.5))
-
-    depth = max((d for d in range(1, count // 2) if coverage(d) >= CONFIDENCE), default=1)
-    surplus = max(0.0, coverage(depth) - CONFIDENCE)
-    share = surplus / (coverage(depth) - coverage(depth + 1))
-    return depth, (count - depth) * share / (depth + (count - 2 * depth) * share)
-
-
 def _freedom(count: int) -> float:
     """Degrees of freedom of the width of `median_interval`: by the spacings between sessions that it adds up, each
     worth less than one. Of normal sessions the width varies as that of 3.7, 5.5 and 6.6 degrees at 5, 10 and 20, of
     skewed ones as that of fewer; this gives 3, 4.3 and 6.4."""
-    depth, inwards = _depth(count)
+    depth, inwards = interval_depth(count)
     return FREEDOM_OF_A_SPACING * (count + 1 - 2 * (depth + inwards))
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.sessions import Record, group, measured
+from analysis import groups
+from analysis.sources.frame import Frame
 
 Floats = NDArray[np.float64]
 
@@ -102,18 +103,12 @@ def of_shape(shape: Shape) -> Noise:
     return Noise(shape, middle, scale, float(drawn.mean() - middle) / scale)
 
 
-def groups_of(records: Iterable[Record]) -> list[Floats]:
+def groups_of(frame: Frame) -> list[Floats]:
     """Logs of the session medians of every group of at least three valid sessions, of each code and host by itself."""
-    valid = [found for found in measured(records) if found["valid"]]
-    found: list[Floats] = []
-    for each in group(valid, every_code=True):
-        by_host = itertools.groupby(sorted(each.sessions, key=_host), key=_host)
-        found += [np.log([one["latency"]["step_wall_ms"] for one in sessions]) for _, sessions in by_host]
+    valid = frame.sessions.filter("valid").sort("started_ms", "session")
+    hosts = valid.group_by(*groups.KEYS, "host_id", maintain_order=True).agg(groups.WALL)
+    found = [np.log(np.asarray(values, dtype=float)) for values in hosts[groups.WALL].to_list()]
     return [values for values in found if len(values) >= FEWEST and np.ptp(values) > 0]
-
-
-def _host(found: Record) -> str:
-    return str(found["keys"]["host_id"])
 
 
 def fit(groups: Sequence[Floats], shapes: Sequence[Shape]) -> Shape:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import comparison
-from analysis.comparison import AMBIGUOUS, FASTER, SAME, SLOWER, HostSessions, compare
+from analysis.statistics import comparison, intervals
+from analysis.statistics.comparison import AMBIGUOUS, FASTER, SAME, SLOWER, HostSessions, compare
 from runner.errors import BadValue
 
 SECONDS = st.floats(min_value=0.1, max_value=1e3, allow_nan=False)
@@ -43,11 +43,11 @@ def test_an_interval_of_five_sessions_is_put_together_from_both_ranges():
 
 def test_the_interval_of_a_median_of_ten_lies_between_the_second_and_third_from_either_end():
     # from the 2nd to the 9th of 10: 97.85 %; from the 3rd to the 8th: 89.06 %; 95 % lies between
-    low, high = comparison.median_interval(np.arange(10.0)[None])
+    low, high = intervals.median_interval(np.arange(10.0)[None])
     assert 1 < low[0] < 2
     assert 7 < high[0] < 8
     # below six not even the range reaches 95 %
-    assert [float(end[0]) for end in comparison.median_interval(np.arange(5.0)[None])] == [0.0, 4.0]
+    assert [float(end[0]) for end in intervals.median_interval(np.arange(5.0)[None])] == [0.0, 4.0]
 
 
 def test_equal_arms_of_like_width_have_the_t_of_both():
@@ -66,7 +66,7 @@ def test_an_arms_degrees_of_freedom_are_the_spacings_of_its_width():
 
 @pytest.mark.parametrize(("count", "freedom"), [(5, 3.7), (10, 5.5), (20, 6.6)])
 def test_the_width_for_normal_sessions_varies_as_that_of_so_many_degrees_of_freedom(count, freedom):
-    low, high = comparison.median_interval(np.random.default_rng(0).standard_normal((100_000, count)))
+    low, high = intervals.median_interval(np.random.default_rng(0).standard_normal((100_000, count)))
     width = high - low
     assert 1 / (2 * (width.std() / width.mean()) ** 2) == pytest.approx(freedom, abs=0.15)
 

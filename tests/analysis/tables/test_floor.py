@@ -7,17 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from analysis import floor, intervals
+from analysis.statistics import intervals
+from analysis.tables import floor
 from runner.records import record
 from tests import damaged
+from tests.frames import frame_of
 from tests.records import STARTED_MS, example_record
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ROW_FIELDS = {
     *("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "sessions", "valid", "flags"),
     *("step_wall_ms", "step_wall_ms_low", "step_wall_ms_high"),
     *("floor_ms", "r_floor", "r_floor_paper", "r_floor_achievable"),
 }
+
+
+def rows_of(records, every_code=False):
+    return floor.rows(frame_of(records), every_code)
 
 
 def command(*arguments):
@@ -26,7 +32,7 @@ def command(*arguments):
 
 
 def test_three_sessions_show_their_range():
-    (row,) = floor.rows([example_record(step_ms=ms) for ms in (30.0, 36.0, 33.0)])
+    (row,) = rows_of([example_record(step_ms=ms) for ms in (30.0, 36.0, 33.0)])
     steps = sorted(example_record(step_ms=ms)["latency"]["step_wall_ms"] for ms in (30.0, 33.0, 36.0))
     assert row["sessions"] == 3
     assert row["interval"] == "range"
@@ -46,7 +52,7 @@ def test_invalid_sessions_never_enter_a_valid_row():
     from runner import judgement
 
     judgement.judge(bad)
-    table = floor.rows([example_record(), bad])
+    table = rows_of([example_record(), bad])
     assert [row["valid"] for row in table] == [True, False]
     assert table[0]["sessions"] == 1
     assert "Invalid, 1 sessions" in floor.markdown(table)
@@ -62,14 +68,14 @@ def of_code(code, later_ms=0, **changes):
 def test_of_two_codes_the_newest_is_shown_and_the_others_are_counted():
     # two sessions of code a, one of b, then one of c
     records = [of_code("c", 3), of_code("a", 0), of_code("b", 2), of_code("a", 1)]
-    (row,) = floor.rows(records)
+    (row,) = rows_of(records)
     assert (row["code_key"], row["sessions"], row["superseded"]) == ("c" * 12, 1, 3)
-    assert header(floor.rows(records))[:8] == ["gpu", "model", "ctx", "runtime", "cache", "n", "hosts", "superseded"]
+    assert header(rows_of(records))[:8] == ["gpu", "model", "ctx", "runtime", "cache", "n", "hosts", "superseded"]
 
 
 def test_asked_for_all_each_code_has_a_row_of_its_own():
     records = [of_code("c", 3), of_code("a", 0), of_code("b", 2), of_code("a", 1)]
-    table = floor.rows(records, every_code=True)
+    table = rows_of(records, every_code=True)
     assert [(row["code_key"][0], row["sessions"], row["superseded"]) for row in table] == [
         ("a", 2, 0),
         ("b", 1, 0),
@@ -85,33 +91,33 @@ def header(table):
 def test_rows_that_look_alike_are_told_apart_by_what_differs():
     usual, other = example_record(), example_record()
     other["keys"]["env_key"] = "f" * 12
-    assert "env_key" not in header(floor.rows([usual]))
-    table = floor.rows([usual, other])
+    assert "env_key" not in header(rows_of([usual]))
+    table = rows_of([usual, other])
     assert header(table)[5:7] == ["env_key", "n"]
     assert sorted(row["env_key"] for row in table) == sorted([usual["keys"]["env_key"], "f" * 12])
     # another dtype is told by its name: the keys of these rows are equal
-    assert header(floor.rows([usual, example_record(cell={"dtype": "fp16"})]))[5:7] == ["dtype", "n"]
+    assert header(rows_of([usual, example_record(cell={"dtype": "fp16"})]))[5:7] == ["dtype", "n"]
     # what differs between rows that differ in the shown columns anyhow is not needed
-    assert header(floor.rows([usual, example_record(cell={"dtype": "fp16", "ctx": 4096})]))[5] == "n"
+    assert header(rows_of([usual, example_record(cell={"dtype": "fp16", "ctx": 4096})]))[5] == "n"
     tail = example_record(protocol={"name": "tail", "steps": 300})
-    assert [row["protocol"] for row in floor.rows([usual, tail])] == ["paper-5-30", "tail-5-300"]
-    assert header(floor.rows([usual, tail]))[5:7] == ["protocol", "n"]
+    assert [row["protocol"] for row in rows_of([usual, tail])] == ["paper-5-30", "tail-5-300"]
+    assert header(rows_of([usual, tail]))[5:7] == ["protocol", "n"]
 
 
 def test_a_group_over_several_hosts_is_flagged():
     here, there = example_record(), example_record()
     there["keys"]["host_id"] = "f" * 12
-    (row,) = floor.rows([here, there])
+    (row,) = rows_of([here, there])
     assert (row["sessions"], row["hosts"], row["flags"]) == (2, 2, ["mixed-host"])
-    (row,) = floor.rows([here, here])
+    (row,) = rows_of([here, here])
     assert (row["sessions"], row["hosts"], row["flags"]) == (2, 1, [])
 
 
 def test_invalid_groups_that_look_alike_are_told_apart_too():
     bad, other = example_record(bytes={"weights_measured": 1}), example_record(bytes={"weights_measured": 1})
     other["keys"]["env_key"] = "f" * 12
-    said = floor.markdown(floor.rows([bad, other])).splitlines()
-    lines = [line for line in said if line.startswith("Invalid, 1 sessions: h200 qwen2.5-7b")]
+    said = floor.markdown(rows_of([bad, other])).splitlines()
+    lines = [line for line in said if line.startswith("- Invalid, 1 sessions: h200 qwen2.5-7b")]
     assert len(lines) == 2
     assert sum("f" * 12 in line for line in lines) == 1
 
@@ -123,7 +129,11 @@ def test_the_readmes_table_is_what_the_command_prints():
 
 
 def test_all_twelve_cells_have_three_sessions():
-    rows = [row for row in json.loads(command("--format", "json").stdout) if row["cache"] == "dynamic"]
+    rows = [
+        row
+        for row in json.loads(command("--records", "experiments/records", "--format", "json").stdout)
+        if row["cache"] == "dynamic"
+    ]
     assert [(row["sessions"], row["valid"]) for row in rows] == [(3, True)] * 12
 
 
@@ -153,7 +163,7 @@ def test_what_verify_rejects_is_named_and_left_out_and_the_command_fails(tmp_pat
     assert finished.returncode == 24
     *left_out, last = finished.stderr.splitlines()
     assert [line.split(": ")[0] for line in left_out] == [f"left out {path}" for path in wrong]
-    assert last == f"error: {len(wrong)} of {len(wrong) + 1} records are left out of the table"
+    assert last.startswith(f"error: {len(wrong)} files or runs are left out of the table")
 
 
 def test_all_shows_older_code(tmp_path):

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis import comparison, noise
-from analysis.noise import NORMAL, Noise, TwoSpeeds
+from analysis.statistics import comparison, noise
+from analysis.statistics.noise import NORMAL, Noise, TwoSpeeds
 
 Floats = NDArray[np.float64]
 Arms = list[tuple[Floats, Floats]]

@@ -1,0 +1,63 @@
+"""What a command asks for: a source of sessions, and which of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.sources.frame import Frame, Source
+from runner.errors import BadValue
+from runner.store import address
+from runner.vocabulary import AUTO
+
+
+@dataclass(frozen=True)
+class Asked:
+    """`filters` maps gpu, model and study to the value wanted, None for any."""
+
+    source: Source
+    filters: dict[str, str | None]
+
+    @classmethod
+    def of(
+        cls, store: str | None, records: Path | None, gpu: str | None, model: str | None, study: str | None
+    ) -> Asked:
+        """From a command's options; `auto` is as good as none (MLproject has no other default).
+
+        Raises BadValue for two sources, BadRecord where there is no such folder or file.
+        """
+        store = None if store == AUTO else store
+        if store is not None and records is not None:
+            raise BadValue("--store and --records exclude each other: name one")
+        wanted = {"gpu": gpu, "model": model, "study": study}
+        filters = {name: None if value == AUTO else value for name, value in wanted.items()}
+        return cls(_source(store, records), filters)
+
+    def frame(self, metrics: Sequence[str]) -> Frame:
+        """The sessions with these metrics. Raises BadValue where a filter leaves none."""
+        whole = self.source.frame(metrics)
+        kept = whole.where(**self.filters)
+        if kept.sessions.is_empty():
+            raise BadValue(f"no session in {self.source.shown} has {_told(self.filters)}: it has {_values(whole)}")
+        return kept
+
+
+def _source(store: str | None, records: Path | None) -> Source:
+    if records is not None:
+        from analysis.sources.records import Folder
+
+        return Folder(records)
+    from analysis.sources.store import Store
+
+    return Store(store or address.tracking_uri())
+
+
+def _told(filters: dict[str, str | None]) -> str:
+    return " and ".join(f"{name} {value}" for name, value in filters.items() if value is not None)
+
+
+def _values(frame: Frame) -> str:
+    of_cells = {name: sorted({str(cell[name]) for cell in frame.cells.values()}) for name in ("gpu", "model")}
+    found = {**of_cells, "study": sorted(frame.sessions["study"].unique().drop_nulls().to_list())}
+    return "; ".join(f"{name} {', '.join(values)}" for name, values in found.items())

@@ -1,0 +1,94 @@
+"""Sessions that may stand in one row: equal cell, protocol, code and environment."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import polars
+
+from analysis.sources.frame import Frame
+from analysis.statistics import intervals
+
+Row = dict[str, Any]
+
+KEYS = ("cell_key", "protocol", "code_key", "env_key")
+SAME_BUT_CODE = ("cell_key", "protocol", "env_key", "status", "valid")
+CELL_ORDER = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtype", "weights_id", "options")
+WALL = "step_wall_ms"
+WORST = frozenset({"peak_bytes", "logit_error", "step_wall_p90_ms", "step_wall_p95_ms", "step_wall_p99_ms"})
+"""Of these a row has the worst session's, of every other metric the median session's."""
+MIXED_HOST = "mixed-host"
+
+
+def rows(frame: Frame, metrics: Sequence[str], every_code: bool = False) -> list[Row]:
+    """One row per group, in the order of the cell's fields; what is valid, invalid and not measured never mixes.
+
+    A row has the cell's fields, `cell_key`, `protocol`, `code_key`, `env_key`, `status`, `valid`, `sessions` (their
+    number), `hosts` (theirs), `flags`, `reasons`, the metrics, and of `step_wall_ms` its interval over sessions:
+    `step_wall_ms_low`, `step_wall_ms_high` and `interval` (see `intervals.of_sessions`). Of several codes only the
+    newest has a row, the one whose last session began last; `superseded` counts the sessions of the others. With
+    `every_code` each has its own.
+    """
+    found = [_row(frame, group) for group in _aggregated(frame, metrics).iter_rows(named=True)]
+    _add_intervals(found)
+    shown = found if every_code else _newest(found)
+    return sorted(shown, key=_order)
+
+
+def _aggregated(frame: Frame, metrics: Sequence[str]) -> polars.DataFrame:
+    column = polars.col
+    centres = [column(name).max() if name in WORST else column(name).median() for name in metrics]
+    return frame.sessions.group_by(*KEYS, "status", "valid").agg(
+        polars.len().alias("sessions"),
+        column("started_ms").max().alias("last_start_ms"),
+        column("session").min().alias("first_session"),
+        column("host_id").drop_nulls().unique().sort().alias("hosts"),
+        column("flags").unique().alias("flag_words"),
+        column("reasons").unique().sort().alias("reasons"),
+        column(WALL).sort().alias("walls"),
+        *centres,
+    )
+
+
+def _row(frame: Frame, group: Mapping[str, Any]) -> Row:
+    no_interval = {f"{WALL}_low": None, f"{WALL}_high": None, "interval": None}
+    row = {**frame.cells[group["cell_key"]], **group, **no_interval, "superseded": 0}
+    row["reasons"] = [text for text in group["reasons"] if text]
+    row["flags"] = flags(row.pop("flag_words"), group["hosts"])
+    return row
+
+
+def flags(words: Iterable[str], hosts: Sequence[str]) -> list[str]:
+    """Each flag that any session carries; `mixed-host` when they come from several."""
+    found = {flag for word in words for flag in word.split(",") if flag}
+    return sorted(found | ({MIXED_HOST} if len(hosts) > 1 else set()))
+
+
+def _add_intervals(found: list[Row]) -> None:
+    """Of all groups of as many sessions at once."""
+    of_size: dict[int, list[Row]] = defaultdict(list)
+    for row in found:
+        row["walls"] = [value for value in row["walls"] if value is not None]
+        of_size[len(row["walls"])].append(row)
+    for size, same in of_size.items():
+        if size:
+            ends = intervals.of_groups([row["walls"] for row in same])
+            for row, (low, high, kind) in zip(same, ends, strict=True):
+                row |= {f"{WALL}_low": low, f"{WALL}_high": high, "interval": kind}
+    for row in found:
+        del row["walls"]
+
+
+def _newest(found: list[Row]) -> list[Row]:
+    codes: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in sorted(found, key=lambda one: (one["last_start_ms"], one["first_session"])):
+        codes[tuple(row[key] for key in SAME_BUT_CODE)].append(row)
+    for *older, newest in codes.values():
+        newest["superseded"] = sum(row["sessions"] for row in older)
+    return [same[-1] for same in codes.values()]
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    return (*(row[field] for field in CELL_ORDER), row["protocol"], row["last_start_ms"], row["first_session"])

@@ -1,0 +1,1 @@
+"""Where sessions come from: record files or an MLflow store. Either way the same sessions give the same frame."""

@@ -1,0 +1,97 @@
+"""The columns of a frame, and under which of MLflow's names each stands in a run.
+
+A record is read through `runner.store.view`, which says what its run in MLflow looks like: so a frame of records and
+one of a store come from the same params, metrics and tags, and have the same values to the last bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runner import metrics
+from runner.store.view import COMMITTED_TAG, SESSION_TAG
+
+TAG, PARAM = "tag", "param"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A column of words. `usual` is the value that most sessions have, which a store need not send 100 000 times; None
+    where there is none such, and the column is empty where the run lacks it."""
+
+    name: str
+    kind: str
+    key: str
+    usual: str | None = None
+
+
+SESSION_COLUMNS = (
+    Text("session", TAG, SESSION_TAG),
+    Text("cell_key", TAG, "cell_key"),
+    Text("code_key", TAG, "code_key"),
+    Text("env_key", TAG, "env_key"),
+    Text("host_id", TAG, "host_id"),
+    Text("study", TAG, "study", "adhoc"),
+    Text("status", TAG, "status", "measured"),
+    Text("valid", TAG, "valid", "true"),
+    Text("flags", TAG, "flags", ""),
+    Text("reasons", TAG, "reasons", ""),
+    Text("protocol_name", PARAM, "protocol.name", "paper"),
+    Text("warmup", PARAM, "protocol.warmup", "5"),
+    Text("steps", PARAM, "protocol.steps", "30"),
+)
+"""What each session has of its own."""
+
+CELL_COLUMNS = (
+    Text("gpu", TAG, "gpu"),
+    Text("model", TAG, "model"),
+    Text("ctx", TAG, "ctx"),
+    Text("quant", TAG, "quant"),
+    Text("kernel", TAG, "kernel"),
+    Text("runtime", TAG, "runtime"),
+    Text("cache", TAG, "cache"),
+    Text("dtype", TAG, "dtype"),
+    Text("attention", PARAM, "cell.attention"),
+    Text("weights_id", PARAM, "cell.weights_id"),
+    Text("options", PARAM, "cell.options"),
+    Text("group_size", PARAM, "scheme.group_size"),
+    Text("sym", PARAM, "scheme.sym"),
+    Text("desc_act", PARAM, "scheme.desc_act"),
+    Text("double_quant", PARAM, "scheme.double_quant"),
+)
+"""What follows from the cell_key: read once per cell."""
+
+ENVIRONMENT_COLUMNS = tuple(
+    Text(name, PARAM, f"environment.{name}") for name in ("python", "torch", "cuda", "transformers", "driver")
+)
+"""What follows from the env_key (of the driver only its major version)."""
+
+METRIC_PATHS = {
+    "step_wall_ms": "latency.step_wall_ms",
+    "step_wall_revisit_ms": "latency.step_wall_revisit_ms",
+    "step_span_ms": "latency.step_span_ms",
+    "step_busy_ms": "latency.step_busy_ms",
+    "step_wall_p90_ms": "latency.step_wall_p90_ms",
+    "step_wall_p95_ms": "latency.step_wall_p95_ms",
+    "step_wall_p99_ms": "latency.step_wall_p99_ms",
+    "kernels_per_step": "latency.kernels_per_step",
+    "kernel_sum_ms": "latency.kernel_sum_ms",
+    "prefill_ms": "prefill.ms",
+    "floor_ms": "floor.floor_ms",
+    "floor_achievable_ms": "floor.floor_achievable_ms",
+    "r_floor": "floor.r_floor",
+    "r_floor_paper": "floor.r_floor_paper",
+    "r_floor_achievable": "floor.r_floor_achievable",
+    "bytes_streamed": "bytes.streamed",
+    "peak_bytes": "memory.peak_bytes",
+    "logit_error": "gate.error",
+    "read_gbs": "probes.read_gbs",
+    "launch_us": "probes.launch_us",
+}
+METRIC_NAMES = {
+    column: metric.name for column, path in METRIC_PATHS.items() for metric in metrics.METRICS if metric.path == path
+}
+"""Column → MLflow's name of the metric, through the one table that the writer of the store reads, too."""
+
+SERIES_NAME = metrics.STEP_SERIES[1]
+COMMITTED = COMMITTED_TAG

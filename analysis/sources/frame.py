@@ -1,0 +1,79 @@
+"""The frame: one row a session, the cells they measured, and the A/Bs that sessions belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import polars
+
+from runner.ab.manifest import Manifest
+
+Cell = Mapping[str, Any]
+Params = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """`sessions` has the text columns of `columns.SESSION_COLUMNS`, `valid` as a truth value, `protocol` (such as
+    `paper-5-30`), `started_ms`, `finished_ms`, `run_id` (None from records) and the metrics asked for, in the order of
+    (started_ms, session). `cells` maps a cell_key to the cell's fields, `environments` an env_key to the versions of
+    what is in it. `left_out` has a line for each thing that is
+    wrong and could not be used, `notes` for what a reader of the table should know of its source."""
+
+    sessions: polars.DataFrame
+    cells: Mapping[str, Cell]
+    environments: Mapping[str, Mapping[str, str | None]]
+    manifests: tuple[Manifest, ...] = ()
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def where(self, **wanted: str | None) -> Frame:
+        """What has these values of gpu, model and study; None is any."""
+        chosen = {name: value for name, value in wanted.items() if value is not None}
+        of_cell = {name: value for name, value in chosen.items() if name != "study"}
+
+        def fits(cell: Cell) -> bool:
+            return all(str(cell[name]) == value for name, value in of_cell.items())
+
+        cells = {key: cell for key, cell in self.cells.items() if fits(cell)}
+        kept = self.sessions.filter(polars.col("cell_key").is_in(list(cells)))
+        manifests = [one for one in self.manifests if all(fits(arm.cell) for arm in one.arms.values())]
+        if "study" in chosen:
+            kept = kept.filter(polars.col("study") == chosen["study"])
+            manifests = [one for one in manifests if one.study == chosen["study"]]
+        return replace(self, sessions=kept, cells=cells, manifests=tuple(manifests))
+
+
+@dataclass(frozen=True)
+class Details:
+    """What only a report shows of a session: params as in MLflow, and every timed step in ms."""
+
+    params: Params
+    steps_ms: tuple[float, ...]
+
+
+def in_order(manifests: Iterable[Manifest]) -> tuple[Manifest, ...]:
+    """A/Bs in an order that is the same from every source."""
+    return tuple(sorted(manifests, key=lambda one: (one.title, one.id)))
+
+
+class Source(Protocol):
+    """Record files or a store."""
+
+    @property
+    def shown(self) -> str:
+        """Its name for a person, without passwords."""
+        ...
+
+    def frame(self, metrics: Sequence[str]) -> Frame:
+        """All sessions with these metrics (names of `columns.METRIC_PATHS`).
+
+        Raises BadRecord where there is none, StoreUnreachable where the store does not answer.
+        """
+        ...
+
+    def details(self, sessions: Sequence[str]) -> dict[str, Details]:
+        """Of these sessions, by id."""
+        ...

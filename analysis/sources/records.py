@@ -1,0 +1,90 @@
+"""Sessions from record files, each held against what `runner verify` asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from analysis.sources import runs
+from analysis.sources.frame import Details, Frame, in_order
+from runner import recompute
+from runner.ab import check, manifest
+from runner.ab.manifest import Manifest
+from runner.errors import BadRecord
+from runner.records import spool
+from runner.store.view import View, view
+
+Record = dict[str, Any]
+
+
+class Folder:
+    """See `frame.Source`. A table of many sessions does not wait for one damaged file: what is wrong is left out and
+    named."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises BadRecord for a folder without any record."""
+        self.shown = str(folder)
+        self._records, rejected = read_folder(folder)
+        self._manifests, unusable = _manifests(folder, self._records)
+        self._left_out = (*rejected, *unusable)
+        self._views = [view(found) for found in self._records.values()]
+
+    def frame(self, metrics: Sequence[str]) -> Frame:
+        return frame_of(self._views, metrics, self._manifests, self._left_out)
+
+    def details(self, sessions: Sequence[str]) -> dict[str, Details]:
+        wanted = set(sessions)
+        return {one.session: runs.details_of(one) for one in self._views if one.session in wanted}
+
+
+def frame_of(
+    views: Iterable[View], metrics: Sequence[str], manifests: Iterable[Manifest] = (), left_out: Iterable[str] = ()
+) -> Frame:
+    """The frame of sessions as their runs in MLflow would look."""
+    found = map(runs.of_view, views)
+    return runs.frame(found, metrics, manifests=in_order(manifests), left_out=tuple(left_out))
+
+
+def read_folder(folder: Path) -> tuple[dict[str, Record], list[str]]:
+    """Every record below the folder by session id, and a line for each that `runner verify` rejects. Raises BadRecord
+    for a folder without any record."""
+    if not folder.exists():
+        raise BadRecord(f"{folder}: no such folder of records")
+    paths = spool.record_files(folder)
+    if not paths:
+        raise BadRecord(f"{folder}: no records there")
+    found: dict[str, Record] = {}
+    rejected: list[str] = []
+    for path in paths:
+        try:
+            one = recompute.read_verified(path)
+        except BadRecord as error:
+            rejected.append(str(error))
+            continue
+        if found.setdefault(one["session"]["id"], one) is not one:
+            rejected.append(f"{path}: session {one['session']['id']} is in another file as well")
+    return found, rejected
+
+
+def _manifests(folder: Path, records: dict[str, Record]) -> tuple[list[Manifest], list[str]]:
+    """The A/Bs below the folder that hold together with these records, and a line for each that does not."""
+    found: list[Manifest] = []
+    rejected: list[str] = []
+    for path in spool.manifest_files(folder):
+        try:
+            found.append(_checked(path, records))
+        except BadRecord as error:
+            rejected.append(str(error))
+    return found, rejected
+
+
+def _checked(path: Path, records: dict[str, Record]) -> Manifest:
+    one = manifest.read(path)
+    used = [entry for block in one.complete for entry in block.sessions]
+    for entry in used:
+        if entry.session not in records:
+            raise BadRecord(f"{path}: session {entry.session} ({entry.file}) is not among the records that can be used")
+    if lines := list(check.differences(one, {entry.session: records[entry.session] for entry in used})):
+        raise BadRecord(f"{path}: {lines[0]}")
+    return one

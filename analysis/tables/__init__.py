@@ -1,0 +1,1 @@
+"""Tables: each makes rows of a frame, and words of its rows."""

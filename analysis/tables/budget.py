@@ -1,0 +1,213 @@
+"""The gap budget: of each cell's step, where the time goes, as terms that add up to it.
+
+The terms are differences of neighbouring clocks, from the least that the bytes allow to what the robot waits for:
+
+    floor at the datasheet's peak → floor at the bandwidth this device achieves → kernels busy → span of the step on the
+    device → wall
+
+Each clock is the median session's, so neighbours telescope and the sum is the step to the last bit of rounding. The
+clocks come from passes of their own (docs/methodology.md, "Clocks"), so that a term may be negative: that is told with
+its reason, not clipped. Terms between which the record cannot tell are one: kernels and gaps where kernels overlap (by
+programmatic launch), everything but the floor on a CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from analysis import groups
+from analysis.sources.frame import Frame
+from analysis.tables.form import FLAGS, Column, markdown_table, sentences_of_invalid, telling
+
+Row = dict[str, Any]
+
+METRICS = (
+    "step_wall_ms",
+    "step_wall_revisit_ms",
+    "step_span_ms",
+    "step_busy_ms",
+    "kernel_sum_ms",
+    "kernels_per_step",
+    "launch_us",
+    "floor_ms",
+    "floor_achievable_ms",
+    "read_gbs",
+)
+CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtype", "options")
+NAMED_FIELDS = ("gpu", "model", "ctx", "quant", "runtime", "cache")
+TELLING_FIELDS = ("kernel", "dtype", "options", "attention", "weights_id", "protocol", "env_key", "code_key")
+OVERLAPPING = 1.01
+"""Kernels whose durations add up to more than this times the time in which any ran overlap; on an H200 without
+programmatic launch the two agreed within 0.2 %."""
+
+FLOOR, ACHIEVED, KERNELS, GAPS, HOST, FIRST_VISIT, REST = (
+    "floor",
+    "achieved",
+    "kernels",
+    "gaps",
+    "host",
+    "first visit",
+    "rest",
+)
+KERNELS_AND_GAPS = "kernels and gaps"
+TERMS = (FLOOR, ACHIEVED, KERNELS, GAPS, KERNELS_AND_GAPS, HOST, FIRST_VISIT, REST)
+
+NEGATIVE = {
+    ACHIEVED: "the probe read faster than the datasheet's peak",
+    KERNELS: "the kernels ran faster than the probe says is possible: the probe read too low",
+    GAPS: "the profiled pass, where busy comes from, was slower than the pass of span",
+    KERNELS_AND_GAPS: "the step ran faster than the probe says is possible: the probe read too low",
+    HOST: "wall and span are passes of their own, and the host was slower in that of span",
+    FIRST_VISIT: "the revisit was no faster than the first visit: the host's noise is larger than what it saved",
+    REST: "the step ran faster than the probe says is possible: the probe read too low",
+}
+
+ONE_GRAPH = "one CUDA graph a step (runtime=graph)"
+FEWER_KERNELS = "fewer kernels, by fusing them, or launching each before the last has ended"
+WORDS = {
+    ACHIEVED: ("bandwidth that even a plain read does not reach here", *("nothing that software can do",) * 2),
+    KERNELS: (
+        "kernels that take longer than reading their bytes would",
+        *("products and attention nearer to the memory's speed, and fusing what lies between them",) * 2,
+    ),
+    GAPS: ("device idle between kernels", ONE_GRAPH, FEWER_KERNELS),
+    KERNELS_AND_GAPS: ("kernels and the gaps between them, which overlap and are one term", ONE_GRAPH, FEWER_KERNELS),
+    HOST: (
+        "the host, reading the token back and synchronising",
+        f"{ONE_GRAPH}, or a faster host",
+        "a loop that stays on the device",
+    ),
+    FIRST_VISIT: (
+        "what a context length costs when the process meets it for the first time",
+        *("a static cache (cache=static), which has one length",) * 2,
+    ),
+    REST: ("all that is not reading the bytes", *("a CPU has no clock that would tell more",) * 2),
+}
+"""Term → what it is, what removes it from an eager step, and from one that is captured or an engine's."""
+LAUNCHES = (GAPS, KERNELS_AND_GAPS, HOST)
+
+
+@dataclass(frozen=True)
+class Term:
+    """Milliseconds of a step, and the passes (or the probe, or the bytes) whose clocks they lie between."""
+
+    name: str
+    ms: float
+    of: str
+
+    def to_json(self) -> Row:
+        return {"name": self.name, "ms": self.ms, "of": self.of, "note": NEGATIVE[self.name] if self.ms < 0 else None}
+
+
+def rows(frame: Frame, every_code: bool = False) -> list[Row]:
+    """One row per group of valid sessions with its `terms` (which add up to `step_wall_ms`), the `largest` beyond the
+    floor and a `sentence` on it; then the groups that are not valid."""
+    found = groups.rows(frame, METRICS, every_code)
+    return [_row(each) for each in found if each["valid"]] + [_named(each) for each in found if not each["valid"]]
+
+
+def _named(each: Row) -> Row:
+    names = (*CELL_FIELDS, *TELLING_FIELDS, "status", "valid", "sessions", "superseded", "flags", "reasons")
+    return {name: each[name] for name in names}
+
+
+def _row(each: Row) -> Row:
+    terms = list(terms_of(each))
+    largest = max((term for term in terms if term.name != FLOOR), key=lambda term: term.ms)
+    return {
+        **_named(each),
+        **{name: each[name] for name in METRICS},
+        "terms": [term.to_json() for term in terms],
+        "largest": largest.name,
+        "sentence": _sentence(each, largest),
+    }
+
+
+def terms_of(each: Row) -> Iterator[Term]:
+    """The terms of a group's row, in the order of the clocks."""
+    clocks = list(_clocks(each))
+    ms = 0.0
+    for name, clock_ms, of in clocks:
+        yield Term(name, clock_ms - ms, of)
+        ms = clock_ms
+
+
+def _clocks(each: Row) -> Iterator[tuple[str, float, str]]:
+    """(the term that ends there, the clock in ms, where both its ends come from), each clock after the one below it."""
+    if each["floor_ms"] is not None:
+        yield FLOOR, each["floor_ms"], "bytes and datasheet"
+    yield ACHIEVED if each["floor_ms"] is not None else FLOOR, each["floor_achievable_ms"], "bytes and read probe"
+    if each["step_span_ms"] is None:
+        yield REST, each["step_wall_ms"], "read probe, wall"
+        return
+    yield from _device_clocks(each)
+    if each["step_wall_revisit_ms"] is not None:
+        yield HOST, each["step_wall_revisit_ms"], "span, revisit"
+        yield FIRST_VISIT, each["step_wall_ms"], "revisit, wall"
+    else:
+        yield HOST, each["step_wall_ms"], "span, wall"
+
+
+def _device_clocks(each: Row) -> Iterator[tuple[str, float, str]]:
+    busy = each["step_busy_ms"]
+    if busy is None or overlap(each):
+        yield KERNELS_AND_GAPS, each["step_span_ms"], "read probe, span"
+    else:
+        yield KERNELS, busy, "read probe, busy"
+        yield GAPS, each["step_span_ms"], "busy, span"
+
+
+def overlap(each: Row) -> bool:
+    """Do the step's kernels run over one another?"""
+    added, busy = each["kernel_sum_ms"], each["step_busy_ms"]
+    return added is not None and busy is not None and added > OVERLAPPING * busy
+
+
+def _sentence(each: Row, largest: Term) -> str:
+    """What the largest term is, and what would remove it."""
+    what, of_eager, of_captured = WORDS[largest.name]
+    remedy = of_eager if each["runtime"] == "eager" else of_captured
+    launches = ""
+    if largest.name in LAUNCHES and each["kernels_per_step"] and each["launch_us"]:
+        launches = f" ({each['kernels_per_step']:.0f} kernels a step, {each['launch_us']:.1f} µs to launch one)"
+    share = f"{largest.ms:.2f} of {each['step_wall_ms']:.2f} ms ({largest.ms / each['step_wall_ms']:.0%})"
+    return f"{share} is {what}{launches}; what would remove it: {remedy}"
+
+
+def markdown(table: Sequence[Row]) -> str:
+    """A column of milliseconds for each term, a sentence for each row, and what is in neither with its reasons."""
+    valid = [row | _by_term(row) for row in table if row["valid"]]
+    names = [*NAMED_FIELDS, *telling(valid, NAMED_FIELDS, TELLING_FIELDS)]
+    lines = markdown_table(valid, [*(Column(name, name, "d" if name == "ctx" else "s") for name in names), *COLUMNS])
+    lines += [
+        "",
+        *(f"- {' '.join(str(row[name]) for name in names if row[name] != '')}: {row['sentence']}." for row in valid),
+    ]
+    lines += [f"- {title}: {note}." for title, note in _negatives(valid, names)]
+    others = [row for row in table if not row["valid"]]
+    lines += sentences_of_invalid(others, (*CELL_FIELDS, *telling(others, CELL_FIELDS, TELLING_FIELDS)))
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _by_term(row: Row) -> Row:
+    return {f"term {term['name']}": term["ms"] for term in row["terms"]}
+
+
+def _negatives(valid: Sequence[Row], names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for row in valid:
+        for term in row["terms"]:
+            if term["note"]:
+                title = " ".join(str(row[name]) for name in names if row[name] != "")
+                yield title, f"`{term['name']}` is {term['ms']:.2f} ms: {term['note']}"
+
+
+COLUMNS = (
+    Column("n", "sessions", "d"),
+    Column("ms/step", "step_wall_ms", ".2f"),
+    *(Column(name, f"term {name}", ".2f", optional=True) for name in TERMS),
+    Column("kernels", "kernels_per_step", ".0f", optional=True),
+    Column("launch µs", "launch_us", ".2f", optional=True),
+    FLAGS,
+)
