@@ -12,7 +12,7 @@ import polars
 from analysis import groups
 from analysis.sources import records
 from analysis.sources.frame import Frame
-from analysis.statistics import comparison, intervals
+from analysis.statistics import intervals, kept
 from analysis.statistics.comparison import Comparison, HostSessions
 from analysis.tables import paper
 from runner import catalogue
@@ -81,7 +81,7 @@ def _measured(manifest: Manifest, by_id: Mapping[str, Row]) -> Measured:
         )
     sessions = {entry.session: by_id[entry.session] for entry in entries}
     hosts = tuple(_host(manifest, sessions, host_id) for host_id in dict.fromkeys(b.host_id for b in manifest.complete))
-    return Measured(manifest, sessions, hosts, comparison.compare(hosts))
+    return Measured(manifest, sessions, hosts, kept.compare(hosts))
 
 
 def _host(manifest: Manifest, sessions: Mapping[str, Row], host_id: str) -> HostSessions:

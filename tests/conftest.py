@@ -16,6 +16,9 @@ from runner.machine import nvml
 from runner.machine.nvml import InstalledGpu
 from runner.protocol import Protocol
 from runner.worker.job import Device, Job, SessionInfo
+from tests.stores import empty_sqlite, http_uri, postgresql_uri
+
+__all__ = ["empty_sqlite", "http_uri", "postgresql_uri"]  # fixtures
 
 try:
     import hypothesis

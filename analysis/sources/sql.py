@@ -6,7 +6,7 @@ read this way. All queries of a frame see one state of the store.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from analysis.sources.columns import (
     COMMITTED,
     ENVIRONMENT_COLUMNS,
     METRIC_NAMES,
+    PARAM,
     SERIES_NAME,
     SESSION_COLUMNS,
     TAG,
@@ -30,13 +31,15 @@ from runner.errors import BadRecord
 from runner.store import address, connection
 from runner.store.comparison import AB_TAG
 from runner.store.manifesttags import PREFIX, manifest_of
+from runner.store.view import SESSION_TAG
 
 TESTED_REVISIONS = ("dc11669786a5",)  # MLflow 3.17
 SQLITE, POSTGRES = "sqlite", "postgresql"
 TEXT, WHOLE, NUMBER = polars.String, polars.Int64, polars.Float64
 RUNS_AT_ONCE = 1000
 KEYED = {"cell_key": CELL_COLUMNS, "env_key": ENVIRONMENT_COLUMNS}
-TABLES = {TAG: "tags", "param": "params"}
+TABLES = {TAG: "tags", PARAM: "params"}
+MARKS = (COMMITTED, AB_TAG, REPORT_TAG)
 ACTIVE_RUNS = """
 SELECT runs.run_uuid, runs.start_time, runs.end_time
 FROM runs JOIN experiments ON runs.experiment_id = experiments.experiment_id
@@ -53,16 +56,18 @@ def kind_of(uri: str) -> str | None:
 class Database:
     """An open connection that sees one state of the store, from its first query on."""
 
-    def __init__(self, link: Any) -> None:
+    def __init__(self, link: Any, kind: str) -> None:
         self._link = link
+        self.without_index = " NOT INDEXED" if kind == SQLITE else ""  # PostgreSQL's planner sees to it itself
 
     def query(self, text: str, **types: Any) -> polars.DataFrame:
         """The rows, with columns of these names and types (SQLite tells none where there is no row)."""
         with self._link.cursor() as cursor:
             cursor.execute(text)
             found = cursor.fetch_arrow_table()
-        columns = {name: polars.Series(found.column(place)) for place, name in enumerate(types)}
-        return polars.DataFrame(columns).cast(polars.Schema(types))
+        rows = polars.from_arrow(found.rename_columns(list(types)))
+        assert isinstance(rows, polars.DataFrame)
+        return rows.cast(polars.Schema(types))
 
     def execute(self, text: str) -> None:
         with self._link.cursor() as cursor:
@@ -91,7 +96,7 @@ def opened(uri: str) -> Iterator[Database]:
     with connection.one_line_read_errors(uri):
         link = _connect(uri)
         try:
-            yield Database(link)
+            yield Database(link, kind_of(uri) or SQLITE)
         finally:
             link.close()
 
@@ -101,7 +106,7 @@ def _connect(uri: str) -> Any:
         from adbc_driver_postgresql import dbapi
 
         link = dbapi.connect(f"postgresql:{uri.partition(':')[2]}")
-        Database(link).execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        Database(link, POSTGRES).execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         return link
     from adbc_driver_sqlite import dbapi as sqlite
 
@@ -114,35 +119,53 @@ def _connect(uri: str) -> Any:
 def frame(database: Database, shown: str, metrics: Sequence[str]) -> Frame:
     """See `frame.Source`."""
     active = database.query(ACTIVE_RUNS, run_id=TEXT, started_ms=WHOLE, finished_ms=WHOLE)
-    committed = active.join(_having(database, COMMITTED), on="run_id", how="semi")
+    tags = _scanned(database, "tags", TEXT, {**_usual(TAG), **dict.fromkeys(MARKS)})
+    committed = active.join(tags[COMMITTED], on="run_id", how="semi")
     others = active.join(committed, on="run_id", how="anti")
-    unfinished = others.join(_having(database, "session"), on="run_id", how="semi")
+    unfinished = others.join(tags[SESSION_TAG], on="run_id", how="semi")
     strangers = others.join(unfinished, on="run_id", how="anti")
     for ours in (AB_TAG, REPORT_TAG):
-        strangers = strangers.join(_having(database, ours), on="run_id", how="anti")
+        strangers = strangers.join(tags[ours], on="run_id", how="anti")
     check_found(shown, len(committed), len(strangers))
+    params = _scanned(database, "params", TEXT, _usual(PARAM))
     rows = committed
     for column in SESSION_COLUMNS:
-        rows = _with_text(database, rows, column)
-    for name in metrics:
-        query = f"SELECT run_uuid, value FROM latest_metrics WHERE key = '{METRIC_NAMES[name]}'"
-        rows = rows.join(database.query(query, run_id=TEXT, **{name: NUMBER}), on="run_id", how="left")
+        rows = _with_text(rows, column, (tags if column.kind == TAG else params)[column.key])
+    names = {METRIC_NAMES[name]: name for name in metrics}
+    for key, values in _scanned(database, "latest_metrics", NUMBER, dict.fromkeys(names)).items():
+        rows = rows.join(values.rename({"value": names[key]}), on="run_id", how="left")
     sessions = runs.finished(rows)
-    manifests, unusable = _manifests(database, others)
-    notes = told(len(strangers), len(unfinished))
     words = {key: _words_of(database, sessions, key, columns) for key, columns in KEYED.items()}
     cells = {key: runs.cell(of_cell) for key, of_cell in words["cell_key"].items()}
+    manifests, unusable = _manifests(database, others.join(tags[AB_TAG], on="run_id", how="semi"))
+    notes = told(len(strangers), len(unfinished))
     return Frame(sessions, cells, words["env_key"], in_order(manifests), tuple(unusable), notes)
 
 
-def _having(database: Database, tag: str) -> polars.DataFrame:
-    return database.query(f"SELECT run_uuid FROM tags WHERE key = '{tag}'", run_id=TEXT)
+def _usual(kind: str) -> dict[str, str | None]:
+    """Key → usual value of the session columns of a kind."""
+    return {column.key: column.usual for column in SESSION_COLUMNS if column.kind == kind}
 
 
-def _with_text(database: Database, rows: polars.DataFrame, column: Text) -> polars.DataFrame:
-    unusual = "" if column.usual is None else f" AND value <> '{column.usual}'"
-    query = f"SELECT run_uuid, value FROM {TABLES[column.kind]} WHERE key = '{column.key}'{unusual}"
-    joined = rows.join(database.query(query, run_id=TEXT, **{column.name: TEXT}), on="run_id", how="left")
+def _scanned(
+    database: Database, table: str, value: Any, wanted: Mapping[str, str | None]
+) -> dict[str, polars.DataFrame]:
+    """Key → its rows (run_id, value) but those with the key's usual value. One pass over the whole table: a run's rows
+    lie together, so that to look up one key by the index reads nearly every page, too, and two keys read them twice."""
+    dense = [key for key, usual in wanted.items() if usual is None]
+    sparse = {key: usual for key, usual in wanted.items() if usual is not None}
+    conditions = [f"key IN ({_listed(dense)})"] if dense else []
+    if sparse:
+        usual = " ".join(f"WHEN {_listed([key])} THEN {_listed([word])}" for key, word in sparse.items())
+        conditions.append(f"key IN ({_listed(sparse)}) AND value <> CASE key {usual} END")
+    query = f"SELECT run_uuid, key, value FROM {table}{database.without_index} WHERE {' OR '.join(conditions)}"
+    found = database.query(query, run_id=TEXT, key=TEXT, value=value)
+    parts = found.partition_by("key", as_dict=True, include_key=False)
+    return {key: parts.get((key,), found.clear().drop("key")) for key in wanted}
+
+
+def _with_text(rows: polars.DataFrame, column: Text, values: polars.DataFrame) -> polars.DataFrame:
+    joined = rows.join(values.rename({"value": column.name}), on="run_id", how="left")
     return joined if column.usual is None else joined.with_columns(polars.col(column.name).fill_null(column.usual))
 
 
@@ -161,6 +184,8 @@ def _words(database: Database, run_ids: Sequence[str], columns: Iterable[Text]) 
     found: dict[str, dict[str, str | None]] = {run_id: {each.name: each.usual for each in chosen} for run_id in run_ids}
     for kind, table in TABLES.items():
         names = {column.key: column.name for column in chosen if column.kind == kind}
+        if not names:
+            continue
         for run_id, key, value in _of_runs(database, table, run_ids, f"AND key IN ({_listed(names)})"):
             found[run_id][names[key]] = value
     return found
@@ -181,19 +206,20 @@ def _listed(words: Iterable[str]) -> str:
     return ", ".join("'" + word.replace("'", "''") + "'" for word in words)
 
 
-def _manifests(database: Database, others: polars.DataFrame) -> tuple[tuple[Manifest, ...], list[str]]:
-    query = f"SELECT run_uuid, key, value FROM tags WHERE key LIKE '{PREFIX}%'"
-    pieces = database.query(query, run_id=TEXT, key=TEXT, value=TEXT)
+def _manifests(database: Database, comparisons: polars.DataFrame) -> tuple[list[Manifest], list[str]]:
+    """Of these runs, and a line for each that cannot be read; a run that has none yet has nothing measured."""
+    tags: dict[str, dict[str, str]] = {}
+    condition = f"AND key LIKE '{PREFIX}%'"
+    for run_id, key, value in _of_runs(database, "tags", sorted(comparisons["run_id"]), condition):
+        tags.setdefault(run_id, {})[key] = value
     found: list[Manifest] = []
     unusable: list[str] = []
-    for (run_id,), tags in (
-        pieces.join(others, on="run_id", how="semi").sort("run_id").group_by("run_id", maintain_order=True)
-    ):
+    for run_id, pieces in tags.items():
         try:
-            found.append(manifest_of(dict(tags.select("key", "value").iter_rows()), f"run {run_id}"))
+            found.append(manifest_of(pieces, f"run {run_id}"))
         except BadRecord as error:
             unusable.append(str(error))
-    return tuple(found), unusable
+    return found, unusable
 
 
 def details(database: Database, run_ids: dict[str, str]) -> dict[str, Details]:

@@ -27,6 +27,7 @@ class Store:
                 "name another with --store"
             )
         self._client: ClientStore | None = None if sql.kind_of(uri) else ClientStore(uri)
+        self._notes: tuple[str, ...] = ()
         self._run_ids: dict[str, str] = {}
 
     def frame(self, metrics: Sequence[str]) -> Frame:
@@ -50,13 +51,13 @@ class Store:
 
     def _read(self, asked: Sequence[str]) -> Frame:
         if self._client is not None:
-            return self._client.frame(asked)
+            return replace(found := self._client.frame(asked), notes=(*found.notes, *self._notes))
         with sql.opened(self._uri) as database:
             revision = database.revision()
             if revision in sql.TESTED_REVISIONS:
                 return self._read_tables(database, asked)
-        self._client = ClientStore(self._uri)
-        return replace(found := self._client.frame(asked), notes=(*found.notes, _unknown(revision)))
+        self._client, self._notes = ClientStore(self._uri), (_unknown(revision),)
+        return self._read(asked)
 
     def _read_tables(self, database: sql.Database, asked: Sequence[str]) -> Frame:
         """Of a server the state shows only in an open transaction, whose first query is this one."""

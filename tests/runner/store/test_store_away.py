@@ -19,7 +19,7 @@ from runner.records import record
 from runner.store import address
 from tests.records import example_record
 from tests.runner.store import contents
-from tests.runner.store.conftest import free_port
+from tests.stores import free_port
 
 SOON_S = 20  # MLflow by itself takes four minutes
 

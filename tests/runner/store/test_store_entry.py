@@ -21,7 +21,7 @@ from runner.records import record
 from runner.store import EntryRun, address
 from tests.records import example_record
 from tests.runner.store import contents
-from tests.runner.store.conftest import free_port
+from tests.stores import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -1,0 +1,234 @@
+"""Sessions from records, from the tables of SQLite and PostgreSQL and through MLflow's client give the same."""
+
+import sqlite3
+
+import psycopg
+import pytest
+
+from analysis import ab
+from analysis.sources import sql
+from analysis.sources.client import ClientStore
+from analysis.sources.columns import METRIC_NAMES, METRIC_PATHS
+from analysis.sources.records import Folder
+from analysis.sources.store import Store
+from analysis.tables import budget, floor, form, graphs, papercheck, quant
+from runner.errors import BadRecord, StoreUnreachable
+from tests.stores import free_port
+
+TABLES = {
+    "floor": lambda source: floor.rows(source.frame(floor.METRICS), every_code=True),
+    "graphs": lambda source: graphs.rows(ab.of_frame(source.frame(ab.METRICS))[0]),
+    "quant": lambda source: quant.rows(source.frame(quant.METRICS)),
+    "budget": lambda source: budget.rows(source.frame(budget.METRICS)),
+    "paper": lambda source: papercheck.rows(source.frame(papercheck.METRICS)),
+}
+
+
+def texts(source):
+    """Every table as JSON, to the byte."""
+    return {name: form.json_text(rows(source)) for name, rows in TABLES.items()}
+
+
+@pytest.fixture(scope="module")
+def expected(folder):
+    return texts(Folder(folder))
+
+
+def test_every_metric_of_a_frame_has_its_name_in_mlflow():
+    assert METRIC_NAMES.keys() == METRIC_PATHS.keys()
+
+
+def test_the_examples_have_all_kinds_of_groups(expected):
+    for kind in ('"status": "oom"', '"status": "infeasible"', '"valid": false', "mixed-host", '"gpu": "cpu"', '"ci95"'):
+        assert kind in expected["floor"]
+    assert '"verdict"' in expected["graphs"]
+    assert '"quant": "gptq"' in expected["quant"]
+
+
+def test_an_sqlite_store_gives_the_records_json(expected, filled):
+    assert texts(Store(filled)) == expected  # from the tables
+    assert texts(Store(filled)) == expected  # from the cache
+
+
+def test_mlflows_client_gives_the_records_json(expected, filled):
+    assert texts(ClientStore(filled)) == expected
+
+
+def test_postgresql_gives_the_records_json(expected, postgresql):
+    assert texts(Store(postgresql)) == expected
+    assert texts(ClientStore(postgresql)) == expected
+
+
+def test_a_tracking_server_gives_the_records_json(expected, server):
+    source = Store(server)
+    assert {name: form.json_text(TABLES[name](source)) for name in ("floor", "graphs")}.items() <= expected.items()
+
+
+def test_details_are_the_same_by_every_way(folder, filled):
+    sources = [Folder(folder), Store(filled), ClientStore(filled)]
+    wanted = [f"{number:016x}" for number in (0, 10)]
+    for source in sources:
+        source.frame(("step_wall_ms",))
+    first, *others = [source.details(wanted) for source in sources]
+    assert first.keys() == set(wanted)
+    assert len(first[wanted[0]].steps_ms) == 30
+    assert first[wanted[0]].params["environment.torch"]
+    assert all(other == first for other in others)
+
+
+def test_a_schema_that_is_not_known_is_read_through_mlflow(expected, filled, monkeypatch):
+    monkeypatch.setattr(sql, "TESTED_REVISIONS", ("0123456789ab",))
+    source = Store(filled)
+    assert floor.rows(source.frame(floor.METRICS), every_code=True) == TABLES["floor"](ClientStore(filled))
+    assert "this version knows the tables of schema 0123456789ab" in source.frame(floor.METRICS).notes[-1]
+    assert texts(source) == expected
+
+
+def test_a_schema_that_mlflow_refuses_too_is_one_line(filled, tmp_path):
+    uri = copied(filled, tmp_path)
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '0123456789ab'")
+    with pytest.raises(StoreUnreachable, match=r"cannot be read.*schema") as caught:
+        Store(uri).frame(floor.METRICS)
+    assert "\n" not in str(caught.value)
+
+
+def copied(uri, folder):
+    """A copy of a store, to be changed."""
+    with sqlite3.connect(uri.removeprefix("sqlite:///")) as whole, sqlite3.connect(folder / "mlflow.db") as copy:
+        whole.backup(copy)
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+@pytest.fixture
+def database(filled, tmp_path):
+    """A copy of the filled store, and an open connection that changes it."""
+    uri = copied(filled, tmp_path)
+    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+        yield uri, connection
+
+
+def valid_sessions(uri):
+    return sum(row["sessions"] for row in floor.rows(Store(uri).frame(floor.METRICS), every_code=True) if row["valid"])
+
+
+CHANGES = {
+    "a deleted run": "UPDATE runs SET lifecycle_stage = 'deleted' WHERE run_uuid IN (SELECT run_uuid FROM tags "
+    "WHERE key = 'session' AND value = '0000000000000000')",
+    "a deleted experiment": "UPDATE experiments SET lifecycle_stage = 'deleted'",
+    "an edited tag": "UPDATE tags SET value = 'false' WHERE key = 'valid' AND run_uuid IN (SELECT run_uuid FROM tags "
+    "WHERE key = 'session' AND value = '0000000000000000')",
+    "a run not wholly there": "DELETE FROM tags WHERE key = 'decode_floor.committed' AND run_uuid IN (SELECT run_uuid "
+    "FROM tags WHERE key = 'session' AND value = '0000000000000000')",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+def test_a_changed_store_is_noticed(database, change, journal):
+    uri, connection = database
+    connection.execute(f"PRAGMA journal_mode = {journal}")
+    before = valid_sessions(uri)
+    assert valid_sessions(uri) == before
+    connection.execute(change)
+    connection.commit()
+    if "experiments" in change:
+        with pytest.raises(BadRecord, match="no runs"):
+            valid_sessions(uri)
+    else:
+        assert valid_sessions(uri) == before - 1
+
+
+def test_an_unchanged_store_is_not_read_again(filled, monkeypatch):
+    first = floor.rows(Store(filled).frame(floor.METRICS))
+
+    def refuse(uri):
+        raise AssertionError(f"{uri} was opened")
+
+    monkeypatch.setattr(sql, "opened", refuse)
+    assert floor.rows(Store(filled).frame(floor.METRICS)) == first
+    with pytest.raises(AssertionError):
+        Store(filled).frame(budget.METRICS)  # other columns were not kept
+
+
+def test_a_damaged_cache_is_none(filled, tmp_path):
+    first = floor.rows(Store(filled).frame(floor.METRICS))
+    kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert kept
+    for path in kept:
+        path.write_bytes(b"{")
+    assert floor.rows(Store(filled).frame(floor.METRICS)) == first
+
+
+def test_a_changed_postgresql_store_is_noticed(postgresql, monkeypatch):
+    before = valid_sessions(postgresql)
+    assert valid_sessions(postgresql) == before
+    with psycopg.connect(postgresql) as connection:
+        connection.execute(CHANGES["an edited tag"])
+        assert valid_sessions(postgresql) == before  # not committed yet
+        connection.commit()
+        assert valid_sessions(postgresql) == before - 1
+        connection.execute(CHANGES["an edited tag"].replace("'false'", "'true'"))
+    assert valid_sessions(postgresql) == before
+    monkeypatch.setattr(sql, "frame", None)  # an unchanged one is not read again
+    assert valid_sessions(postgresql) == before
+
+
+def test_other_runs_are_counted_and_not_shown(database):
+    uri, connection = database
+    connection.execute(
+        "DELETE FROM tags WHERE key IN ('session', 'decode_floor.committed') AND "
+        "run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'session' AND value = '0000000000000000')"
+    )
+    connection.execute(
+        "DELETE FROM tags WHERE key = 'decode_floor.committed' AND run_uuid IN (SELECT run_uuid FROM "
+        "tags WHERE key = 'session' AND value = '0000000000000001')"
+    )
+    connection.commit()
+    for source in (Store(uri), ClientStore(uri)):
+        frame = source.frame(floor.METRICS)
+        assert [note.split(" that ")[0] for note in frame.notes] == ["1 runs", "1 sessions"]
+        assert not {f"{0:016x}", f"{1:016x}"} & set(frame.sessions["session"])
+
+
+def test_an_ab_whose_session_is_gone_is_told(database):
+    uri, connection = database
+    frame = Store(uri).frame(ab.METRICS)
+    gone = frame.manifests[0].sessions[0].session
+    connection.execute(
+        f"UPDATE runs SET lifecycle_stage = 'deleted' WHERE run_uuid IN (SELECT run_uuid FROM tags "
+        f"WHERE key = 'session' AND value = '{gone}')"
+    )
+    connection.commit()
+    found, left_out = ab.of_frame(Store(uri).frame(ab.METRICS))
+    assert (found, len(left_out)) == ([], 1)
+    assert f"1 of its sessions are not there ({gone})" in left_out[0]
+
+
+@pytest.mark.parametrize("source", [Store, ClientStore])
+def test_a_store_without_a_session_of_ours_says_so(source, empty_sqlite, tmp_path):
+    uri = copied(f"sqlite:///{empty_sqlite}", tmp_path)
+    with pytest.raises(BadRecord, match="has no runs: measure with"):
+        source(uri).frame(floor.METRICS)
+    from mlflow import MlflowClient
+
+    MlflowClient(uri).create_run("0")
+    with pytest.raises(BadRecord, match="has 1 runs, none of them a session of this project"):
+        source(uri).frame(floor.METRICS)
+
+
+def test_a_store_that_is_not_there_or_none_says_so(tmp_path):
+    with pytest.raises(BadRecord, match="there is no MLflow store"):
+        Store(f"sqlite:///{tmp_path}/mlflow.db")
+    (tmp_path / "text.db").write_text("no database" * 100)
+    with pytest.raises(StoreUnreachable, match="cannot be read"):
+        Store(f"sqlite:///{tmp_path}/text.db").frame(floor.METRICS)
+
+
+@pytest.mark.parametrize("scheme", ["http", "postgresql"])
+def test_a_server_that_is_away_is_one_line_without_the_password(scheme):
+    uri = f"{scheme}://tester:se%40cret@127.0.0.1:{free_port()}/db"
+    with pytest.raises(StoreUnreachable, match="cannot be read") as caught:
+        Store(uri).frame(floor.METRICS)
+    assert "\n" not in str(caught.value)
+    assert "cret" not in str(caught.value)
