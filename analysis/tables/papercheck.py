@@ -16,7 +16,7 @@ from analysis.ab import Measured
 from analysis.sources.frame import Frame
 from analysis.tables import floor, graphs, paper
 from analysis.tables.form import Column, markdown_table
-from runner import catalogue, fit, floors, protocol
+from runner import catalogue, fit, floors, protocol, registry
 from runner.cell import Cell
 
 Row = dict[str, Any]
@@ -25,6 +25,8 @@ TOLERANCE = 0.05
 REPRODUCES, DIFFERS, NOT_MEASURED, FITS_HERE = "reproduces", "differs", "not measured", "fits here"
 KERNELS = {"AutoAWQ+Marlin": "marlin", "ExLlamaV2": "exllamav2", "bitsandbytes": "bitsandbytes", "": "cublas"}
 METRICS = floor.METRICS
+HEADLINE = (("h100", "qwen2.5-7b", 2048), ("l4", "qwen2.5-7b", 2048))
+DTYPE_BYTES = 2
 
 HOST_BOUND = 0.6
 SLOW_READ = 0.85
@@ -38,6 +40,7 @@ def rows(frame: Frame) -> list[Row]:
     compared, _ = ab.of_frame(frame)
     return [
         *_floor_checks(plain),
+        *_streamed_checks(plain),
         *_range_checks(plain),
         *_memory_checks(plain),
         *_graph_checks(compared, found),
@@ -54,6 +57,25 @@ def _floor_checks(plain: Sequence[Row]) -> Iterator[Row]:
         ours = _plain_cell(plain, figure)
         low, high = _ratio_interval(ours, "r_floor_paper")
         yield _check("r_floor_paper", figure, figure["r_floor_paper"], ours, "r_floor_paper", low, high)
+
+
+def _streamed_checks(plain: Sequence[Row]) -> Iterator[Row]:
+    """Its headline cells in the bytes that a step must read: without the input embedding, which the paper counts."""
+    for figure in paper.floor_rows():
+        if _place(figure) in HEADLINE:
+            ours = _plain_cell(plain, figure)
+            value = figure["r_floor_paper"] * _streamed_share(figure)
+            low, high = _ratio_interval(ours, "r_floor")
+            yield _check("r_floor (the paper's, in streamed bytes)", figure, value, ours, "r_floor", low, high)
+
+
+def _streamed_share(figure: Mapping[str, Any]) -> float:
+    """Streamed bytes over the paper's."""
+    shape = catalogue.models()[figure["model"]].shape
+    weights = registry.weight_bytes("bf16", None, shape, DTYPE_BYTES)
+    kv = floors.kv_bytes_per_token(shape, DTYPE_BYTES) * figure["ctx"]
+    streamed = floors.bytes_streamed(weights, floors.embedding_bytes(shape, DTYPE_BYTES), kv)
+    return streamed / floors.bytes_paper(weights, kv)
 
 
 def _ratio_interval(ours: Row | None, name: str) -> tuple[float | None, float | None]:
@@ -254,7 +276,7 @@ COLUMNS = (
     Column("gpu", "gpu"),
     Column("model", "model"),
     Column("ctx", "ctx", "d"),
-    Column("paper", "paper", "g"),
+    Column("paper", "paper", ".4g"),
     Column("ours", "ours", ".4g"),
     Column("low", "ours_low", ".4g", optional=True),
     Column("high", "ours_high", ".4g", optional=True),
