@@ -11,7 +11,8 @@ import click
 
 from analysis.asked import Asked
 from analysis.tables import form
-from runner.errors import BadRecord, DecodeFloorError, Stopped
+from runner import failures
+from runner.errors import BadRecord, Stopped
 from runner.machine import signals
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -97,7 +98,7 @@ def graphs(form_: str, figure: Path | None, **options: Any) -> None:
     from analysis import ab as comparisons
     from analysis.tables import graphs as table
 
-    frame = _asked(options).frame(comparisons.METRICS)
+    frame = _asked(options).compared(comparisons.ASKED)
     found, unusable = comparisons.of_frame(frame)
     rows = table.rows(found)
     if not (rows or unusable or frame.left_out):
@@ -154,10 +155,12 @@ def budget(form_: str, every_code: bool, **options: Any) -> None:
 @_formatted
 def paper(form_: str, **options: Any) -> None:
     """Every figure of the paper beside ours: reproduced, different (and the likely reason) or not measured."""
+    from analysis import ab as comparisons
     from analysis.tables import papercheck as table
 
-    frame = _asked(options).frame(table.METRICS)
-    _print(table.rows(frame), table.markdown, form_)
+    asked = _asked(options)
+    frame = asked.frame(table.METRICS)
+    _print(table.rows(frame, asked.compared(comparisons.ASKED)), table.markdown, form_)
     _tell(frame.notes, frame.left_out)
 
 
@@ -201,6 +204,7 @@ if __name__ == "__main__":
     signals.install()
     try:
         main()
-    except (DecodeFloorError, Stopped) as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+    except (Exception, Stopped) as error:
+        failure = failures.told(error)
+        click.echo(f"error: {failure}", err=True)
+        sys.exit(failure.exit_code)

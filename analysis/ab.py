@@ -11,6 +11,7 @@ import polars
 
 from analysis import groups
 from analysis.sources import records
+from analysis.sources.columns import SESSION
 from analysis.sources.frame import Frame
 from analysis.statistics import intervals, kept
 from analysis.statistics.comparison import Comparison, HostSessions
@@ -26,6 +27,8 @@ Row = dict[str, Any]
 
 CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "cache", "attention", "dtype", "weights_id")
 METRICS = (groups.WALL, "kernels_per_step", "step_busy_ms", "launch_us")
+ASKED = (*METRICS, SESSION)
+"""What a frame must have for them."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def read(path: Path) -> Measured:
     manifest, found = check.read_checked(path)
     if not manifest.complete:
         raise BadRecord(f"{path}: no block is complete yet: run the same `ab` command again")
-    frame = records.frame_of([view(one) for one in found.values()], METRICS)
+    frame = records.frame_of([view(one) for one in found.values()], ASKED)
     return _measured(manifest, {row["session"]: row for row in frame.sessions.iter_rows(named=True)})
 
 

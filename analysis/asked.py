@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.sources.columns import STUDY
 from analysis.sources.frame import Frame, Source
 from runner.errors import BadValue
 from runner.store import address
@@ -34,11 +35,19 @@ class Asked:
         filters = {name: None if value == AUTO else value for name, value in wanted.items()}
         return cls(_source(store, records), filters)
 
-    def frame(self, metrics: Sequence[str]) -> Frame:
-        """The sessions with these metrics. Raises BadValue where a filter leaves none."""
-        whole = self.source.frame(metrics)
+    def frame(self, asked: Sequence[str]) -> Frame:
+        """The sessions with these metrics and optional columns. Raises BadValue where a filter leaves none."""
+        return self._kept(self.source.frame, asked)
+
+    def compared(self, asked: Sequence[str]) -> Frame:
+        """The A/Bs with (at least) their sessions. Raises BadValue where a filter leaves none."""
+        return self._kept(self.source.compared, asked)
+
+    def _kept(self, read: Callable[[Sequence[str]], Frame], asked: Sequence[str]) -> Frame:
+        study = [STUDY] if self.filters["study"] is not None else []
+        whole = read([*dict.fromkeys(asked), *study])
         kept = whole.where(**self.filters)
-        if kept.sessions.is_empty():
+        if kept.sessions.is_empty() and any(value is not None for value in self.filters.values()):
             raise BadValue(f"no session in {self.source.shown} has {_told(self.filters)}: it has {_values(whole)}")
         return kept
 
@@ -59,5 +68,6 @@ def _told(filters: dict[str, str | None]) -> str:
 
 def _values(frame: Frame) -> str:
     of_cells = {name: sorted({str(cell[name]) for cell in frame.cells.values()}) for name in ("gpu", "model")}
-    found = {**of_cells, "study": sorted(frame.sessions["study"].unique().drop_nulls().to_list())}
+    studies = sorted(frame.sessions[STUDY].unique().drop_nulls().to_list()) if STUDY in frame.sessions.columns else []
+    found = {**of_cells, **({STUDY: studies} if studies else {})}
     return "; ".join(f"{name} {', '.join(values)}" for name, values in found.items())

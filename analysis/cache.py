@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache as once
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,9 @@ def keep(entry: Path, make: Callable[[Path], object], at_most: int) -> None:
         _forget_oldest(entry.parent, at_most)
 
 
+@once
 def _forget_oldest(folder: Path, at_most: int) -> None:
+    """Once a process: to look through a folder takes longer than to write into it."""
     entries = [one for one in folder.iterdir() if not one.name.startswith(".")]
     for old in sorted(entries, key=lambda one: one.stat().st_mtime_ns, reverse=True)[at_most:]:
         shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)

@@ -43,7 +43,6 @@ def _aggregated(frame: Frame, metrics: Sequence[str]) -> polars.DataFrame:
     return frame.sessions.group_by(*KEYS, "status", "valid").agg(
         polars.len().alias("sessions"),
         column("started_ms").max().alias("last_start_ms"),
-        column("session").min().alias("first_session"),
         column("host_id").drop_nulls().unique().sort().alias("hosts"),
         column("flags").unique().alias("flag_words"),
         column("reasons").unique().sort().alias("reasons"),
@@ -83,7 +82,7 @@ def _add_intervals(found: list[Row]) -> None:
 
 def _newest(found: list[Row]) -> list[Row]:
     codes: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
-    for row in sorted(found, key=lambda one: (one["last_start_ms"], one["first_session"])):
+    for row in sorted(found, key=lambda one: (one["last_start_ms"], one["code_key"] or "")):
         codes[tuple(row[key] for key in SAME_BUT_CODE)].append(row)
     for *older, newest in codes.values():
         newest["superseded"] = sum(row["sessions"] for row in older)
@@ -91,4 +90,5 @@ def _newest(found: list[Row]) -> list[Row]:
 
 
 def _order(row: Row) -> tuple[Any, ...]:
-    return (*(row[field] for field in CELL_ORDER), row["protocol"], row["last_start_ms"], row["first_session"])
+    keys = (row["code_key"] or "", row["env_key"] or "")
+    return (*(row[field] for field in CELL_ORDER), row["protocol"], row["last_start_ms"], *keys)

@@ -1,7 +1,6 @@
 """Frames of a store that has not changed since, kept on disk: the next command need not read it again.
 
-An entry is named by the store, by a token of its state and by what was read. Whatever commits anything to the store
-changes the token.
+An entry is named by the store, by a token of its state (see `database.state`) and by what was read.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +21,13 @@ from runner.cell import short_hash
 
 AT_MOST = 12  # of one store: a few tables of its newest states
 SESSIONS, REST = "sessions.arrow", "rest.json"
-CHANGE_COUNTER = slice(24, 28)
-"""Where an SQLite file counts its transactions (sqlite.org/fileformat.html, "File change counter")."""
 
 
-def sqlite_token(file: Path) -> str:
-    """Of an SQLite file's state: what its header counts, and when it and its logs were written."""
-    with open(file, "rb") as opened:
-        counter = opened.read(CHANGE_COUNTER.stop)[CHANGE_COUNTER].hex()
-    return json.dumps([counter, *(_written(file.with_name(f"{file.name}{end}")) for end in ("", "-wal", "-journal"))])
-
-
-def _written(file: Path) -> list[int] | None:
-    with suppress(FileNotFoundError):
-        found = file.stat()
-        return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns]
-    return None
-
-
-def entry(uri: str, token: str, asked: Sequence[str]) -> Path:
+def entry(uri: str, state: str, what: str, asked: Sequence[str]) -> Path:
     """The folder of a frame of that state of the store."""
     texts = [repr(one) for one in (columns.SESSION_COLUMNS, columns.CELL_COLUMNS, columns.ENVIRONMENT_COLUMNS)]
-    read = [texts, [(name, columns.METRIC_NAMES[name]) for name in asked]]
-    return cache.place("frames", short_hash(uri, 16), short_hash([token, read], 24))
+    read = [texts, what, sorted(asked), list(columns.metric_names(asked))]
+    return cache.place("frames", short_hash(uri, 16), short_hash([state, read], 24))
 
 
 def load(place: Path) -> Frame | None:

@@ -31,7 +31,7 @@ class ClientStore:
         self.shown = address.shown(uri)
         self._run_ids: dict[str, str] = {}
 
-    def frame(self, metrics: Sequence[str]) -> Frame:
+    def frame(self, asked: Sequence[str]) -> Frame:
         sessions: list[Run] = []
         manifests: list[Manifest] = []
         left_out: list[str] = []
@@ -50,7 +50,9 @@ class ClientStore:
         check_found(self.shown, len(sessions), strangers)
         self._run_ids = {run.tags["session"]: str(run.run_id) for run in sessions}
         notes = told(strangers, unfinished)
-        return runs.frame(sessions, metrics, manifests=in_order(manifests), left_out=tuple(left_out), notes=notes)
+        return runs.frame(sessions, asked, manifests=in_order(manifests), left_out=tuple(left_out), notes=notes)
+
+    compared = frame
 
     def details(self, sessions: Sequence[str]) -> dict[str, Details]:
         with connection.reading(self._uri) as client:

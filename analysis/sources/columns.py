@@ -6,6 +6,7 @@ one of a store come from the same params, metrics and tags, and have the same va
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from runner import metrics
@@ -25,22 +26,25 @@ class Text:
     usual: str | None = None
 
 
+SESSION, STUDY = "session", "study"
 SESSION_COLUMNS = (
-    Text("session", TAG, SESSION_TAG),
+    Text(SESSION, TAG, SESSION_TAG),
+    Text(STUDY, TAG, "study", "adhoc"),
     Text("cell_key", TAG, "cell_key"),
     Text("code_key", TAG, "code_key"),
     Text("env_key", TAG, "env_key"),
     Text("host_id", TAG, "host_id"),
-    Text("study", TAG, "study", "adhoc"),
     Text("status", TAG, "status", "measured"),
     Text("valid", TAG, "valid", "true"),
     Text("flags", TAG, "flags", ""),
     Text("reasons", TAG, "reasons", ""),
-    Text("protocol_name", PARAM, "protocol.name", "paper"),
-    Text("warmup", PARAM, "protocol.warmup", "5"),
-    Text("steps", PARAM, "protocol.steps", "30"),
+    Text("protocol_name", TAG, "protocol", "paper"),
 )
-"""What each session has of its own."""
+"""What each session has of its own. The first two are read where they are asked for: they differ in every session."""
+OPTIONAL = (SESSION, STUDY)
+
+COUNT_COLUMNS = (Text("warmup", PARAM, "protocol.warmup"), Text("steps", PARAM, "protocol.steps"))
+"""What tells custom protocols apart; a named one has the counts of its name."""
 
 CELL_COLUMNS = (
     Text("gpu", TAG, "gpu"),
@@ -92,6 +96,17 @@ METRIC_NAMES = {
     column: metric.name for column, path in METRIC_PATHS.items() for metric in metrics.METRICS if metric.path == path
 }
 """Column → MLflow's name of the metric, through the one table that the writer of the store reads, too."""
+
+
+def session_columns(asked: Collection[str]) -> tuple[Text, ...]:
+    """Those that are always read, and the optional ones asked for."""
+    return tuple(column for column in SESSION_COLUMNS if column.name not in OPTIONAL or column.name in asked)
+
+
+def metric_names(asked: Iterable[str]) -> dict[str, str]:
+    """MLflow's name of each metric asked for → its column."""
+    return {METRIC_NAMES[name]: name for name in asked if name not in OPTIONAL}
+
 
 SERIES_NAME = metrics.STEP_SERIES[1]
 COMMITTED = COMMITTED_TAG

@@ -16,11 +16,14 @@ Params = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Frame:
-    """`sessions` has the text columns of `columns.SESSION_COLUMNS`, `valid` as a truth value, `protocol` (such as
-    `paper-5-30`), `started_ms`, `finished_ms`, `run_id` (None from records) and the metrics asked for, in the order of
-    (started_ms, session). `cells` maps a cell_key to the cell's fields, `environments` an env_key to the versions of
-    what is in it. `left_out` has a line for each thing that is
-    wrong and could not be used, `notes` for what a reader of the table should know of its source."""
+    """`sessions` has the text columns of `columns.SESSION_COLUMNS` (of the optional ones those asked for), `valid` as a
+    truth value, `protocol` (such as `paper-5-30`), `started_ms`, `finished_ms`, `run_id` (None from records) and the
+    metrics asked for, in the order of time.
+
+    `cells` maps a cell_key to the cell's fields, `environments` an env_key to the versions of what is in it.
+    `left_out` has a line for each thing that is wrong and could not be used, `notes` for what a reader of the table
+    should know of its source.
+    """
 
     sessions: polars.DataFrame
     cells: Mapping[str, Cell]
@@ -67,13 +70,17 @@ class Source(Protocol):
         """Its name for a person, without passwords."""
         ...
 
-    def frame(self, metrics: Sequence[str]) -> Frame:
-        """All sessions with these metrics (names of `columns.METRIC_PATHS`).
+    def frame(self, asked: Sequence[str]) -> Frame:
+        """All sessions with these metrics (names of `columns.METRIC_PATHS`) and optional columns.
 
         Raises BadRecord where there is none, StoreUnreachable where the store does not answer.
         """
         ...
 
+    def compared(self, asked: Sequence[str]) -> Frame:
+        """The A/Bs and (at least) their sessions, in the same form. Raises as `frame`."""
+        ...
+
     def details(self, sessions: Sequence[str]) -> dict[str, Details]:
-        """Of these sessions, by id."""
+        """Of these sessions, by id; the last frame had them in its column `session`."""
         ...

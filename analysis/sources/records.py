@@ -30,8 +30,10 @@ class Folder:
         self._left_out = (*rejected, *unusable)
         self._views = [view(found) for found in self._records.values()]
 
-    def frame(self, metrics: Sequence[str]) -> Frame:
-        return frame_of(self._views, metrics, self._manifests, self._left_out)
+    def frame(self, asked: Sequence[str]) -> Frame:
+        return frame_of(self._views, asked, self._manifests, self._left_out)
+
+    compared = frame
 
     def details(self, sessions: Sequence[str]) -> dict[str, Details]:
         wanted = set(sessions)
@@ -39,11 +41,11 @@ class Folder:
 
 
 def frame_of(
-    views: Iterable[View], metrics: Sequence[str], manifests: Iterable[Manifest] = (), left_out: Iterable[str] = ()
+    views: Iterable[View], asked: Sequence[str], manifests: Iterable[Manifest] = (), left_out: Iterable[str] = ()
 ) -> Frame:
     """The frame of sessions as their runs in MLflow would look."""
     found = map(runs.of_view, views)
-    return runs.frame(found, metrics, manifests=in_order(manifests), left_out=tuple(left_out))
+    return runs.frame(found, asked, manifests=in_order(manifests), left_out=tuple(left_out))
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Record], list[str]]:

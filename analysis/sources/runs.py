@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars
 
-from analysis.sources.columns import CELL_COLUMNS, ENVIRONMENT_COLUMNS, METRIC_NAMES, SESSION_COLUMNS, TAG, Text
+from analysis.sources.columns import (
+    CELL_COLUMNS,
+    COUNT_COLUMNS,
+    ENVIRONMENT_COLUMNS,
+    SESSION,
+    TAG,
+    Text,
+    metric_names,
+    session_columns,
+)
 from analysis.sources.frame import Cell, Details, Frame
-from runner.store.view import SESSION_TAG, View
+from runner import protocol
+from runner.store.view import View
 
+ORDER = ("started_ms", "cell_key", "code_key", "env_key", "host_id", SESSION)
 SCHEME = ("group_size", "sym", "desc_act", "double_quant")
 
 
@@ -39,45 +50,41 @@ def details_of(view: View) -> Details:
     return Details(view.params, view.series)
 
 
-def frame(runs: Iterable[Run], metrics: Sequence[str], **told: Any) -> Frame:
+def frame(runs: Iterable[Run], asked: Sequence[str], **told: Any) -> Frame:
     """The frame of these sessions; `told` are its other fields."""
     found = list(runs)
-    rows = _sessions(found, metrics)
-    by_id = {run.tags[SESSION_TAG]: run for run in found}
+    rows = _sessions(found, asked)
 
     def words(key: str, columns: Sequence[Text]) -> dict[str, dict[str, str | None]]:
-        return {
-            value: {each.name: by_id[session].text(each) for each in columns} for value, session in first_of(rows, key)
-        }
+        first = {run.tags[key]: run for run in reversed(found) if key in run.tags}
+        return {value: {each.name: run.text(each) for each in columns} for value, run in first.items()}
 
     cells = {key: cell(of_cell) for key, of_cell in words("cell_key", CELL_COLUMNS).items()}
     return Frame(rows, cells, words("env_key", ENVIRONMENT_COLUMNS), **told)
 
 
-def first_of(rows: polars.DataFrame, key: str, told: str = "session") -> Iterator[tuple[str, str]]:
-    """(value, `told` of the first session that has it) for each value of a key column."""
-    yield from rows.drop_nulls(key).unique(key, keep="first", maintain_order=True).select(key, told).iter_rows()
-
-
-def _sessions(found: Sequence[Run], metrics: Sequence[str]) -> polars.DataFrame:
+def _sessions(found: Sequence[Run], asked: Sequence[str]) -> polars.DataFrame:
     columns: dict[str, Any] = {
         "run_id": polars.Series([run.run_id for run in found], dtype=polars.String),
         "started_ms": polars.Series([run.started_ms for run in found], dtype=polars.Int64),
         "finished_ms": polars.Series([run.finished_ms for run in found], dtype=polars.Int64),
     }
-    for column in SESSION_COLUMNS:
+    for column in (*session_columns(asked), *COUNT_COLUMNS):
         columns[column.name] = polars.Series([run.text(column) for run in found], dtype=polars.String)
-    for name in metrics:
-        values = [run.metrics.get(METRIC_NAMES[name]) for run in found]
-        columns[name] = polars.Series(values, dtype=polars.Float64)
+    for key, name in metric_names(asked).items():
+        columns[name] = polars.Series([run.metrics.get(key) for run in found], dtype=polars.Float64)
     return finished(polars.DataFrame(columns))
 
 
 def finished(rows: polars.DataFrame) -> polars.DataFrame:
-    """What the text columns say, in the form that tables use; in an order that is the same from every source."""
-    protocol = polars.concat_str("protocol_name", "warmup", "steps", separator="-").alias("protocol")
-    told = rows.with_columns(protocol, polars.col("valid") == "true")
-    return told.drop("protocol_name", "warmup", "steps").sort("started_ms", "session")
+    """What the text columns say, in the form that tables use; in an order that is the same from every source. The
+    counts of `columns.COUNT_COLUMNS` are needed of custom protocols only."""
+    named = {name: f"{name}-{counts.warmup}-{counts.steps}" for name, counts in protocol.NAMED.items()}
+    title = polars.col("protocol_name").replace_strict(named, default=None, return_dtype=polars.String)
+    custom = polars.concat_str("protocol_name", "warmup", "steps", separator="-")
+    told = rows.with_columns(title.fill_null(custom).alias("protocol"), polars.col("valid") == "true")
+    order = [name for name in ORDER if name in told.columns]
+    return told.drop("protocol_name", "warmup", "steps").sort(order, maintain_order=True)
 
 
 def cell(words: Mapping[str, str | None]) -> Cell:

@@ -105,7 +105,7 @@ def of_shape(shape: Shape) -> Noise:
 
 def groups_of(frame: Frame) -> list[Floats]:
     """Logs of the session medians of every group of at least three valid sessions, of each code and host by itself."""
-    valid = frame.sessions.filter("valid").sort("started_ms", "session")
+    valid = frame.sessions.filter("valid")
     hosts = valid.group_by(*groups.KEYS, "host_id", maintain_order=True).agg(groups.WALL)
     found = [np.log(np.asarray(values, dtype=float)) for values in hosts[groups.WALL].to_list()]
     return [values for values in found if len(values) >= FEWEST and np.ptp(values) > 0]

@@ -20,17 +20,13 @@ METRICS = (
     "step_wall_p95_ms",
     "step_wall_p99_ms",
     "step_wall_revisit_ms",
-    "step_span_ms",
     "step_busy_ms",
-    "kernels_per_step",
     "prefill_ms",
     "peak_bytes",
     "floor_ms",
     "r_floor",
     "r_floor_paper",
     "r_floor_achievable",
-    "read_gbs",
-    "launch_us",
 )
 CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache")
 MORE_FIELDS = ("dtype", "attention", "weights_id", "options", "protocol", "env_key", "code_key")

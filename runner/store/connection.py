@@ -26,6 +26,7 @@ DEFAULTS = {
     "PGCONNECT_TIMEOUT": "10",
 }
 NOISY_LOGGERS = ("alembic", "mlflow.store.db.utils", "mlflow.store.tracking")
+OUR_MISTAKES = (AssertionError, AttributeError, LookupError, NameError, TypeError)
 FULL_DISK_WORDS = ("database or disk is full", "no space left on device", "disk quota exceeded", "disk full")
 CAUSE_LENGTH = 300
 
@@ -54,10 +55,11 @@ def reading(uri: str) -> Iterator[MlflowClient]:
 
 @contextmanager
 def one_line_read_errors(uri: str) -> Iterator[None]:
-    """Whatever is wrong with a store that is read, in one line: StoreUnreachable or MissingPackage."""
+    """Whatever is wrong with a store that is read, in one line: StoreUnreachable or MissingPackage. What only a mistake
+    of ours can raise is no fault of the store."""
     try:
         yield
-    except DecodeFloorError:
+    except (DecodeFloorError, *OUR_MISTAKES):
         raise
     except ModuleNotFoundError as error:
         raise MissingPackage(_missing_text(error, uri, None)) from error

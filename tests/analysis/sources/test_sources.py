@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from analysis import ab
-from analysis.sources import sql
+from analysis.sources import database, sql
 from analysis.sources.client import ClientStore
 from analysis.sources.columns import METRIC_NAMES, METRIC_PATHS
 from analysis.sources.records import Folder
@@ -17,10 +17,10 @@ from tests.stores import free_port
 
 TABLES = {
     "floor": lambda source: floor.rows(source.frame(floor.METRICS), every_code=True),
-    "graphs": lambda source: graphs.rows(ab.of_frame(source.frame(ab.METRICS))[0]),
+    "graphs": lambda source: graphs.rows(ab.of_frame(source.compared(ab.ASKED))[0]),
     "quant": lambda source: quant.rows(source.frame(quant.METRICS)),
     "budget": lambda source: budget.rows(source.frame(budget.METRICS)),
-    "paper": lambda source: papercheck.rows(source.frame(papercheck.METRICS)),
+    "paper": lambda source: papercheck.rows(source.frame(papercheck.METRICS), source.compared(ab.ASKED)),
 }
 
 
@@ -68,7 +68,7 @@ def test_details_are_the_same_by_every_way(folder, filled):
     sources = [Folder(folder), Store(filled), ClientStore(filled)]
     wanted = [f"{number:016x}" for number in (0, 10)]
     for source in sources:
-        source.frame(("step_wall_ms",))
+        source.frame(("step_wall_ms", "session"))
     first, *others = [source.details(wanted) for source in sources]
     assert first.keys() == set(wanted)
     assert len(first[wanted[0]].steps_ms) == 30
@@ -86,8 +86,8 @@ def test_a_schema_that_is_not_known_is_read_through_mlflow(expected, filled, mon
 
 def test_a_schema_that_mlflow_refuses_too_is_one_line(filled, tmp_path):
     uri = copied(filled, tmp_path)
-    with sqlite3.connect(tmp_path / "mlflow.db") as database:
-        database.execute("UPDATE alembic_version SET version_num = '0123456789ab'")
+    with sqlite3.connect(tmp_path / "mlflow.db") as store:
+        store.execute("UPDATE alembic_version SET version_num = '0123456789ab'")
     with pytest.raises(StoreUnreachable, match=r"cannot be read.*schema") as caught:
         Store(uri).frame(floor.METRICS)
     assert "\n" not in str(caught.value)
@@ -101,7 +101,7 @@ def copied(uri, folder):
 
 
 @pytest.fixture
-def database(filled, tmp_path):
+def changeable(filled, tmp_path):
     """A copy of the filled store, and an open connection that changes it."""
     uri = copied(filled, tmp_path)
     with sqlite3.connect(tmp_path / "mlflow.db") as connection:
@@ -125,8 +125,8 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 @pytest.mark.parametrize("journal", ["delete", "wal"])
-def test_a_changed_store_is_noticed(database, change, journal):
-    uri, connection = database
+def test_a_changed_store_is_noticed(changeable, change, journal):
+    uri, connection = changeable
     connection.execute(f"PRAGMA journal_mode = {journal}")
     before = valid_sessions(uri)
     assert valid_sessions(uri) == before
@@ -145,7 +145,7 @@ def test_an_unchanged_store_is_not_read_again(filled, monkeypatch):
     def refuse(uri):
         raise AssertionError(f"{uri} was opened")
 
-    monkeypatch.setattr(sql, "opened", refuse)
+    monkeypatch.setattr(database, "opened", refuse)
     assert floor.rows(Store(filled).frame(floor.METRICS)) == first
     with pytest.raises(AssertionError):
         Store(filled).frame(budget.METRICS)  # other columns were not kept
@@ -174,8 +174,8 @@ def test_a_changed_postgresql_store_is_noticed(postgresql, monkeypatch):
     assert valid_sessions(postgresql) == before
 
 
-def test_other_runs_are_counted_and_not_shown(database):
-    uri, connection = database
+def test_other_runs_are_counted_and_not_shown(changeable):
+    uri, connection = changeable
     connection.execute(
         "DELETE FROM tags WHERE key IN ('session', 'decode_floor.committed') AND "
         "run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'session' AND value = '0000000000000000')"
@@ -186,21 +186,21 @@ def test_other_runs_are_counted_and_not_shown(database):
     )
     connection.commit()
     for source in (Store(uri), ClientStore(uri)):
-        frame = source.frame(floor.METRICS)
+        frame = source.frame((*floor.METRICS, "session"))
         assert [note.split(" that ")[0] for note in frame.notes] == ["1 runs", "1 sessions"]
         assert not {f"{0:016x}", f"{1:016x}"} & set(frame.sessions["session"])
 
 
-def test_an_ab_whose_session_is_gone_is_told(database):
-    uri, connection = database
-    frame = Store(uri).frame(ab.METRICS)
+def test_an_ab_whose_session_is_gone_is_told(changeable):
+    uri, connection = changeable
+    frame = Store(uri).compared(ab.ASKED)
     gone = frame.manifests[0].sessions[0].session
     connection.execute(
         f"UPDATE runs SET lifecycle_stage = 'deleted' WHERE run_uuid IN (SELECT run_uuid FROM tags "
         f"WHERE key = 'session' AND value = '{gone}')"
     )
     connection.commit()
-    found, left_out = ab.of_frame(Store(uri).frame(ab.METRICS))
+    found, left_out = ab.of_frame(Store(uri).compared(ab.ASKED))
     assert (found, len(left_out)) == ([], 1)
     assert f"1 of its sessions are not there ({gone})" in left_out[0]
 
@@ -219,7 +219,7 @@ def test_a_store_without_a_session_of_ours_says_so(source, empty_sqlite, tmp_pat
 
 def test_a_store_that_is_not_there_or_none_says_so(tmp_path):
     with pytest.raises(BadRecord, match="there is no MLflow store"):
-        Store(f"sqlite:///{tmp_path}/mlflow.db")
+        Store(f"sqlite:///{tmp_path}/mlflow.db").frame(floor.METRICS)
     (tmp_path / "text.db").write_text("no database" * 100)
     with pytest.raises(StoreUnreachable, match="cannot be read"):
         Store(f"sqlite:///{tmp_path}/text.db").frame(floor.METRICS)

@@ -30,7 +30,7 @@ def command(*arguments):
 
 @pytest.fixture(scope="module")
 def table():
-    return graphs.rows(ab.of_frame(Folder(RECORDS).frame(ab.METRICS))[0])
+    return graphs.rows(ab.of_frame(Folder(RECORDS).frame(ab.ASKED))[0])
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_a_folder_without_an_ab_is_one_line(tmp_path):
 
 
 def test_the_figure_is_a_png_and_the_same_each_time(table):
-    measured, _ = ab.of_frame(Folder(RECORDS).frame(ab.METRICS))
+    measured, _ = ab.of_frame(Folder(RECORDS).frame(ab.ASKED))
     by_id = {each.manifest.id: each for each in measured}
 
     def draw():

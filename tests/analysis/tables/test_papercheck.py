@@ -23,8 +23,13 @@ def on(gpu, step_ms, **changes):
     return example_record(step_ms=step_ms, gpu=gpu, cell={"gpu": gpu["key"], "cache": "dynamic"}, **changes)
 
 
+def rows_of(records):
+    frame = frame_of(records)
+    return papercheck.rows(frame, frame)
+
+
 def checks(records, **wanted):
-    found = papercheck.rows(frame_of(records))
+    found = rows_of(records)
     return [row for row in found if all(row[name] == value for name, value in wanted.items())]
 
 
@@ -34,7 +39,7 @@ def h100_check(records):
 
 
 def test_every_figure_that_the_project_quotes_is_checked():
-    found = papercheck.rows(frame_of([example_record()]))
+    found = rows_of([example_record()])
     # 13 of Qwen, 4 of Llama; two of them in streamed bytes; low, high, median of four GPUs; the cells that fit, the one
     # named; 3 + 1 of the A/Bs; 4 quants
     assert len(found) == 17 + 2 + 12 + 2 + 4 + 4

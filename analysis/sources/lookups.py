@@ -1,0 +1,136 @@
+"""Single runs of a store's tables, looked up by the index: A/Bs and their sessions, and what one run tells for many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import polars
+
+from analysis.sources import runs
+from analysis.sources.columns import (
+    CELL_COLUMNS,
+    COMMITTED,
+    COUNT_COLUMNS,
+    ENVIRONMENT_COLUMNS,
+    PARAM,
+    SERIES_NAME,
+    SESSION_COLUMNS,
+    TAG,
+    Text,
+    metric_names,
+)
+from analysis.sources.database import NUMBER, TEXT, WHOLE, Database
+from analysis.sources.frame import Details, Frame, in_order
+from analysis.sources.runs import Run
+from runner.ab.manifest import Manifest
+from runner.errors import BadRecord
+from runner.store.comparison import AB_TAG
+from runner.store.manifesttags import PREFIX, manifest_of
+from runner.store.view import SESSION_TAG
+
+RUNS_AT_ONCE = 1000
+TABLES = {TAG: "tags", PARAM: "params"}
+ACTIVE_RUNS = """
+SELECT runs.run_uuid, runs.start_time, runs.end_time
+FROM runs JOIN experiments ON runs.experiment_id = experiments.experiment_id
+WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'
+"""
+
+
+def active_runs(database: Database) -> polars.DataFrame:
+    """run_id, started_ms and finished_ms of every run that nobody deleted."""
+    return database.query(ACTIVE_RUNS, run_id=TEXT, started_ms=WHOLE, finished_ms=WHOLE)
+
+
+def compared(database: Database, asked: Sequence[str]) -> Frame:
+    """See `frame.Source`: of thousands of sessions only those of A/Bs are read."""
+    active = active_runs(database)
+    comparisons = database.query(f"SELECT run_uuid FROM tags WHERE key = '{AB_TAG}'", run_id=TEXT)
+    found, unusable = manifests(database, active.join(comparisons, on="run_id", how="semi")["run_id"])
+    used = [entry.session for one in found for block in one.complete for entry in block.sessions]
+    query = f"SELECT run_uuid, value FROM tags WHERE key = '{SESSION_TAG}'"
+    sessions = database.query(query, run_id=TEXT, session=TEXT).filter(polars.col("session").is_in(used))
+    wanted = active.join(sessions, on="run_id", how="semi")
+    read = [run for run in _runs(database, wanted, asked) if COMMITTED in run.tags]
+    return runs.frame(read, asked, manifests=in_order(found), left_out=tuple(unusable))
+
+
+def _runs(database: Database, wanted: polars.DataFrame, asked: Sequence[str]) -> Iterator[Run]:
+    """These runs (run_id, started_ms, finished_ms) with all that a frame has of them."""
+    run_ids = wanted["run_id"].to_list()
+    keys: dict[str, list[str]] = {TAG: [COMMITTED], PARAM: []}
+    for column in (*SESSION_COLUMNS, *COUNT_COLUMNS, *CELL_COLUMNS, *ENVIRONMENT_COLUMNS):
+        keys[column.kind].append(column.key)
+    tags, params = (_values(database, TABLES[kind], run_ids, keys[kind], TEXT) for kind in (TAG, PARAM))
+    metrics = _values(database, "latest_metrics", run_ids, list(metric_names(asked)), NUMBER)
+    for run_id, started_ms, finished_ms in wanted.iter_rows():
+        yield Run(run_id, started_ms, finished_ms, params[run_id], metrics[run_id], tags[run_id])
+
+
+def _values(
+    database: Database, table: str, run_ids: Sequence[str], keys: Sequence[str], value: Any
+) -> dict[str, dict[str, Any]]:
+    """Run → key → value."""
+    found: dict[str, dict[str, Any]] = {run_id: {} for run_id in run_ids}
+    for run_id, key, own in of_runs(database, table, run_ids, f"AND key IN ({listed(keys)})", value) if keys else ():
+        found[run_id][key] = own
+    return found
+
+
+def words(database: Database, run_ids: Sequence[str], columns: Iterable[Text]) -> dict[str, dict[str, str | None]]:
+    """Run → column → value."""
+    chosen = list(columns)
+    found: dict[str, dict[str, str | None]] = {run_id: {each.name: each.usual for each in chosen} for run_id in run_ids}
+    for kind, table in TABLES.items():
+        names = {column.key: column.name for column in chosen if column.kind == kind}
+        for run_id, values in _values(database, table, run_ids, list(names), TEXT).items():
+            found[run_id] |= {names[key]: value for key, value in values.items()}
+    return found
+
+
+def of_runs(
+    database: Database, table: str, run_ids: Sequence[str], condition: str = "", value: Any = TEXT
+) -> Iterator[tuple[str, str, Any]]:
+    """(run, key, value) of these runs."""
+    for start in range(0, len(run_ids), RUNS_AT_ONCE):
+        some = listed(run_ids[start : start + RUNS_AT_ONCE])
+        query = f"SELECT run_uuid, key, value FROM {table} WHERE run_uuid IN ({some}) {condition}"
+        yield from database.query(query, run_id=TEXT, key=TEXT, value=value).iter_rows()
+
+
+def listed(words: Iterable[str]) -> str:
+    """As the inside of an SQL list; the words are names of ours and ids of MLflow's."""
+    return ", ".join("'" + word.replace("'", "''") + "'" for word in words)
+
+
+def manifests(database: Database, run_ids: Iterable[str]) -> tuple[list[Manifest], list[str]]:
+    """Of these runs, and a line for each that cannot be read; a run that has none yet has nothing measured."""
+    tags: dict[str, dict[str, str]] = {}
+    for run_id, key, value in of_runs(database, "tags", sorted(run_ids), f"AND key LIKE '{PREFIX}%'"):
+        tags.setdefault(run_id, {})[key] = value
+    found: list[Manifest] = []
+    unusable: list[str] = []
+    for run_id, pieces in tags.items():
+        try:
+            found.append(manifest_of(pieces, f"run {run_id}"))
+        except BadRecord as error:
+            unusable.append(str(error))
+    return found, unusable
+
+
+def details(database: Database, run_ids: dict[str, str]) -> dict[str, Details]:
+    """Of sessions, by id → run."""
+    params: dict[str, dict[str, str]] = {run_id: {} for run_id in run_ids.values()}
+    steps: dict[str, dict[int, float]] = {run_id: {} for run_id in run_ids.values()}
+    for run_id, key, value in of_runs(database, "params", list(params)):
+        params[run_id][key] = value
+    for start in range(0, len(steps), RUNS_AT_ONCE):
+        some = listed(list(steps)[start : start + RUNS_AT_ONCE])
+        query = f"SELECT run_uuid, step, value FROM metrics WHERE key = '{SERIES_NAME}' AND run_uuid IN ({some})"
+        for run_id, step, value in database.query(query, run_id=TEXT, step=WHOLE, value=NUMBER).iter_rows():
+            steps[run_id][step] = value
+    return {
+        session: Details(params[run_id], tuple(value for _, value in sorted(steps[run_id].items())))
+        for session, run_id in run_ids.items()
+    }
