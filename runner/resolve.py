@@ -39,8 +39,8 @@ Installed: TypeAlias = "Sequence[InstalledGpu]"
 @dataclass(frozen=True)
 class Plan:
     """A resolved request. `scheme` is how the weights are packed, None where they are not; `checkpoint` is None for
-    synthetic weights; `memory_bytes` is the card's total
-    memory, None for the CPU; `flags` are what the record is marked with whatever the measurement says."""
+    synthetic weights; `memory_bytes` is the card's total memory, None for the CPU; `flags` are what the record is
+    marked with whatever the measurement says."""
 
     cell: Cell
     protocol: Protocol

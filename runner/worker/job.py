@@ -41,8 +41,8 @@ class Device:
 @dataclass(frozen=True)
 class Job:
     """One session of one resolved cell. `scheme` is how its weights are packed, None where they are not; `checkpoint`
-    is a folder of safetensors, None for synthetic weights; `given_flags` are those the
-    parent already knows of (`converted`, `unpinned`, `shared-host`)."""
+    is a folder of safetensors, None for synthetic weights; `given_flags` are those the parent already knows of
+    (`converted`, `unpinned`, `shared-host`)."""
 
     session: SessionInfo
     request: dict[str, str]
