@@ -11,7 +11,7 @@ import torch
 from exllamav2 import ExLlamaV2, ExLlamaV2Cache, ExLlamaV2Config, attn
 
 from runner.floors import GATE_SHORT_CTX, GATE_STEPS, kv_alloc_tokens
-from runner.runtimes import eager
+from runner.runtimes import _sdpa
 from runner.worker import packedfolder
 from runner.worker.job import Job
 from runner.worker.tokens import Tokens
@@ -83,7 +83,7 @@ def _attention(config: Any) -> str:
 
 def build(model: Any, tokens: Tokens, job: Job) -> EngineStep:
     """See `runner.runtimes.exllamav2`."""
-    eager.allow_only(job.cell.options[eager.SDPA])
+    _sdpa.allow_only(job.cell.options[_sdpa.OPTION])
     rows = kv_alloc_tokens(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
     with tempfile.TemporaryDirectory(prefix="decode-floor-") as scratch:
         folder = Path(scratch)

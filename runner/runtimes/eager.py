@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.floors import kv_alloc_tokens
 from runner.registry import RuntimeDeclaration
+from runner.runtimes import _sdpa
 
 if TYPE_CHECKING:
     import torch
@@ -17,15 +18,13 @@ if TYPE_CHECKING:
     from runner.worker.job import Job
     from runner.worker.tokens import Tokens
 
-SDPA = "sdpa"
-BACKENDS = ("flash", "efficient", "cudnn", "math")
 DECLARATION = RuntimeDeclaration(
     name="eager",
     devices=("cuda", "cpu"),
     caches=("dynamic", "static"),
     attentions=("sdpa",),
     graph_mode="none",
-    options={SDPA: BACKENDS},
+    options={_sdpa.OPTION: _sdpa.BACKENDS},
     prefill_chunk_tokens=2048,
 )
 
@@ -114,21 +113,7 @@ def build(model: Any, tokens: Tokens, job: Job) -> EagerStep:
     backend to choose from."""
     from runner.worker import caches
 
-    if backend := job.cell.options.get(SDPA):
-        allow_only(backend)
+    if backend := job.cell.options.get(_sdpa.OPTION):
+        _sdpa.allow_only(backend)
     allocation = kv_alloc_tokens(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
     return EagerStep(model, caches.make(job.cell.cache, model.config, allocation), tokens)
-
-
-def allow_only(backend: str) -> None:
-    """Leave scaled_dot_product_attention this backend to choose from."""
-    import torch
-
-    switches = {
-        "flash": torch.backends.cuda.enable_flash_sdp,
-        "efficient": torch.backends.cuda.enable_mem_efficient_sdp,
-        "cudnn": torch.backends.cuda.enable_cudnn_sdp,
-        "math": torch.backends.cuda.enable_math_sdp,
-    }
-    for name, switch in switches.items():
-        switch(name == backend)

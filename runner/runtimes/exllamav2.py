@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from runner.registry import RuntimeDeclaration, Step
-from runner.runtimes import eager
+from runner.runtimes import _sdpa
 
 if TYPE_CHECKING:
     from runner.worker.job import Job
@@ -20,9 +20,9 @@ DECLARATION = RuntimeDeclaration(
     kernels=("exllamav2",),
     graph_mode="partial",  # it captures the kernels before and after attention, and those of each MLP
     prefill_chunk_tokens=2048,
-    options={eager.SDPA: eager.BACKENDS},
+    options={_sdpa.OPTION: _sdpa.BACKENDS},
     # where flash-attn is missing, as near to it as torch comes: cuDNN, torch's own choice, plans anew at every length
-    defaults={eager.SDPA: "flash"},
+    defaults={_sdpa.OPTION: "flash"},
     owns_model=True,
 )
 
