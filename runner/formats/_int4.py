@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import BadCheckpoint
@@ -63,7 +63,7 @@ def dequantise(codes: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor, g
     return ((codes - zeros[groups]) * scales.float()[groups]).T
 
 
-def scheme_of(config: dict[str, Any], **fields: bool) -> Scheme:
+def scheme_of(config: Mapping[str, Any], **fields: bool) -> Scheme:
     """The scheme of a quantization_config with 4 bits and groups. Raises BadCheckpoint for other widths."""
     bits = config.get("bits", config.get("w_bit"))
     size = config.get("group_size", config.get("q_group_size"))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import BadCheckpoint
-from runner.formats import _int4
+from runner.formats import _config, _int4
 from runner.registry import FormatDeclaration
 from runner.scheme import Part, Scheme
 
@@ -28,9 +28,9 @@ def read_config(config: Mapping[str, Any]) -> Scheme:
     version = str(config.get("version", config.get("format", "gemm"))).lower()
     if version != "gemm":
         raise BadCheckpoint(f"its AWQ version is {version}, only gemm is read")
-    if not config.get("zero_point", True):
+    if not _config.truth(config, "zero_point", missing=True):
         raise BadCheckpoint("its zero_point is false, only AWQ with zero points is read")
-    return _int4.scheme_of(dict(config))
+    return _int4.scheme_of(config)
 
 
 def parts(rows: int, columns: int, how: Scheme) -> dict[str, Part]:

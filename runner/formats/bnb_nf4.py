@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import BadCheckpoint
+from runner.formats import _config
 from runner.registry import FormatDeclaration
 from runner.scheme import Part, Scheme
 
@@ -47,12 +48,12 @@ def scheme(options: Mapping[str, str]) -> Scheme:
 
 def read_config(config: Mapping[str, Any]) -> Scheme:
     """The scheme of a checkpoint's quantization_config. Raises BadCheckpoint for one that is not read."""
-    kind = config.get("bnb_4bit_quant_type", "fp4") if config.get("load_in_4bit") else "int8"
+    kind = config.get("bnb_4bit_quant_type", "fp4") if _config.truth(config, "load_in_4bit") else "int8"
     if kind != "nf4":
         raise BadCheckpoint(f"it holds bitsandbytes {kind}, only nf4 is read")
     if (storage := config.get("bnb_4bit_quant_storage", "uint8")) != "uint8":
         raise BadCheckpoint(f"its bnb_4bit_quant_storage is {storage}, only uint8 is read")
-    return Scheme(BLOCK, double_quant=bool(config.get("bnb_4bit_use_double_quant")))
+    return Scheme(BLOCK, double_quant=_config.truth(config, "bnb_4bit_use_double_quant"))
 
 
 def parts(rows: int, columns: int, how: Scheme) -> dict[str, Part]:

@@ -1,5 +1,5 @@
-"""GPTQ (arXiv 2210.17323) as AutoGPTQ and GPTQModel store it, `checkpoint_format: gptq`: codes packed along the
-inputs, eight to an int32, zero points stored *less one* (a zero of 8 as 7), scales in float16."""
+"""GPTQ (arXiv 2210.17323) as AutoGPTQ (`checkpoint_format: gptq`) and GPTQModel (`format`, too) store it: codes packed
+along the inputs, eight to an int32, zero points stored *less one* (a zero of 8 as 7), scales in float16."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import BadCheckpoint
-from runner.formats import _int4
+from runner.formats import _config, _int4
 from runner.registry import FormatDeclaration
 from runner.scheme import Part, Scheme
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DECLARATION = FormatDeclaration(name="gptq", methods=("gptq",), options={"sym": ("true", "false")})
 STORED_LESS = 1
+FORM, FORM_FIELDS = "gptq", ("checkpoint_format", "format")
 
 
 def scheme(options: Mapping[str, str]) -> Scheme:
@@ -25,12 +26,15 @@ def scheme(options: Mapping[str, str]) -> Scheme:
 
 def read_config(config: Mapping[str, Any]) -> Scheme:
     """The scheme of a checkpoint's quantization_config. Raises BadCheckpoint for one that is not read."""
-    stored = config.get("checkpoint_format", "gptq")
-    if stored != "gptq":
-        raise BadCheckpoint(f"its checkpoint_format is {stored}, only gptq is read (zero points stored less one)")
+    for field in FORM_FIELDS:
+        if (form := config.get(field) or FORM) != FORM:
+            raise BadCheckpoint(f"its {field} is {form}, only {FORM} is read (zero points stored less one)")
+    if _config.truth(config, "is_marlin_format"):
+        raise BadCheckpoint("its is_marlin_format is true: weights that were repacked for a kernel are not read")
     if config.get("dynamic"):
         raise BadCheckpoint("its quantization_config is dynamic: layers of different kinds are not read")
-    return _int4.scheme_of(dict(config), sym=bool(config.get("sym", True)), desc_act=bool(config.get("desc_act")))
+    sym, desc_act = _config.truth(config, "sym", missing=True), _config.truth(config, "desc_act")
+    return _int4.scheme_of(config, sym=sym, desc_act=desc_act)
 
 
 def config_of(how: Scheme) -> dict[str, Any]:
@@ -63,13 +67,19 @@ def stored(rows: int, columns: int, how: Scheme) -> dict[str, Part]:
 
 
 def from_stored(tensors: Mapping[str, torch.Tensor], how: Scheme) -> dict[str, torch.Tensor]:
-    """Of the stored tensors those that a step needs. Raises BadCheckpoint where g_idx is not what desc_act says, and
-    for zero points that packages read differently."""
+    """Of the stored tensors those that a step needs. Raises BadCheckpoint where g_idx or the zero points are not what
+    the scheme says, and for zero points that packages read differently."""
     import torch
 
     found = dict(tensors)
-    if (_int4.unpack(found["qzeros"]) == _int4.LARGEST).any():
+    zeros = _int4.unpack(found["qzeros"])
+    if (zeros == _int4.LARGEST).any():
         raise BadCheckpoint("a zero point of 0 is stored as 15, which some packages read as 16: quantise it anew")
+    if how.sym and (zeros != _int4.MIDDLE - STORED_LESS).any():
+        raise BadCheckpoint(
+            "sym is true but zero points are not 8, and some packages then read them, some do not: quantise it anew, "
+            "or set sym to false in its config.json"
+        )
     if not how.desc_act:
         order = found.pop("g_idx")
         if not torch.equal(order, torch.arange(len(order), dtype=order.dtype, device=order.device) // how.group_size):

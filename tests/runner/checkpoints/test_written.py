@@ -123,6 +123,13 @@ def test_an_order_that_the_config_hides_is_refused(copy):
         load(folder, "gptq")
 
 
+def test_zero_points_that_the_config_denies_are_refused(copy):
+    folder = copy("gptq-asym", config=lambda config: config.update(sym=True))
+    assert checkpoint.local(str(folder), TINY, "gptq").scheme == Scheme(128, sym=True)  # headers cannot tell
+    with pytest.raises(BadCheckpoint, match=r"q_proj: sym is true but zero points are not 8"):
+        load(folder, "gptq")
+
+
 def test_a_missing_scale_is_named(copy):
     folder = copy("awq", tensors=lambda found: found.pop("model.layers.1.mlp.up_proj.scales"))
     with pytest.raises(BadCheckpoint, match=r"1 tensor missing \(model.layers.1.mlp.up_proj.scales\)"):

@@ -24,6 +24,8 @@ CASES = {
     "gptq-desc-act": ("gptq", Scheme(128, sym=True, desc_act=True)),
     "awq": ("awq", Scheme(128)),
 }
+GPTQ: dict[str, object] = {"bits": 4, "group_size": 128}
+NF4_CONFIG: dict[str, object] = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
 SEEN = ("original", "dequantised", "by_kernel", "by_exllamav2", "by_triton")
 
 
@@ -169,6 +171,14 @@ def test_a_zero_point_of_zero_cannot_be_stored_less_one():
         ("gptq", {"bits": 8, "group_size": 128}, "its weights have 8 bits, only 4 are read"),
         ("gptq", {"bits": 4, "group_size": -1}, "its group_size is -1"),
         ("gptq", {"bits": 4, "group_size": 128, "checkpoint_format": "gptq_v2"}, "its checkpoint_format is gptq_v2"),
+        ("gptq", {**GPTQ, "format": "gptq_v2"}, "its format is gptq_v2, only gptq is read"),
+        ("gptq", {**GPTQ, "checkpoint_format": "gptq", "format": "marlin"}, "its format is marlin, only gptq is read"),
+        ("gptq", {**GPTQ, "is_marlin_format": True}, "its is_marlin_format is true"),
+        ("gptq", {**GPTQ, "sym": "false"}, "its sym is 'false', neither true nor false"),
+        ("gptq", {**GPTQ, "desc_act": 0}, "its desc_act is 0, neither true nor false"),
+        ("awq", {**GPTQ, "zero_point": "true"}, "its zero_point is 'true', neither true nor false"),
+        ("bnb-nf4", {**NF4_CONFIG, "bnb_4bit_use_double_quant": 0}, "its bnb_4bit_use_double_quant is 0, neither"),
+        ("bnb-nf4", {**NF4_CONFIG, "load_in_4bit": "yes"}, "its load_in_4bit is 'yes', neither true nor false"),
         ("gptq", {"bits": 4, "group_size": 128, "dynamic": {"-:lm_head": {}}}, "is dynamic"),
         ("awq", {"bits": 4, "group_size": 128, "version": "gemv"}, "its AWQ version is gemv, only gemm is read"),
         ("awq", {"bits": 4, "group_size": 128, "zero_point": False}, "its zero_point is false"),
@@ -185,9 +195,25 @@ def test_what_a_config_says_is_kept():
     found = gptq.read_config({"bits": 4, "group_size": 64, "sym": False, "desc_act": True})
     assert found == Scheme(64, sym=False, desc_act=True)
     assert gptq.read_config(gptq.config_of(found)) == found
-    nested = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True}
-    assert bnb_nf4.read_config(nested) == NF4
+    assert gptq.read_config({**GPTQ, "checkpoint_format": None, "is_marlin_format": False}) == Scheme(128, sym=True)
+    assert bnb_nf4.read_config({**NF4_CONFIG, "bnb_4bit_use_double_quant": True}) == NF4
+    assert bnb_nf4.read_config(NF4_CONFIG) == NF4_SINGLE
     assert awq.read_config({"bits": 4, "group_size": 128, "zero_point": True, "version": "gemm"}) == Scheme(128)
+
+
+@pytest.mark.parametrize("fields", [{"format": "gptq"}, {"checkpoint_format": "gptq", "format": "gptq"}, {}])
+def test_gptq_is_known_under_each_name_of_its_form_and_symmetric_where_it_does_not_say(fields):
+    assert gptq.read_config({**GPTQ, **fields}) == Scheme(128, sym=True, desc_act=False)
+
+
+def test_zero_points_that_a_symmetric_config_denies_are_refused():
+    """A kernel that takes sym at its word multiplies by 8, one that reads them by what is stored."""
+    tensors = load_file(GOLDEN / "gptq-sym.safetensors")
+    packed = {name: tensors[name].clone() for name in ("qweight", "qzeros", "scales", "g_idx")}
+    packed["qzeros"][-1, -1] += 1  # the lowest nibble: 7, a zero point of 8, becomes 8, one of 9
+    with pytest.raises(BadCheckpoint, match=r"sym is true but zero points are not 8.*set sym to false"):
+        gptq.from_stored(packed, Scheme(128, sym=True))
+    gptq.from_stored(packed, Scheme(128))
 
 
 def test_a_gptq_layer_goes_to_its_folder_and_back():
