@@ -1,7 +1,7 @@
 """Checkpoints: a folder of safetensors, found on disk or on the hub, checked without loading a single weight.
 
 Pickled weights are never opened. `weights_id` names the weights: the hub's revision, or a hash of the
-safetensors headers and file sizes; never a path.
+safetensors headers and file sizes, of packed ones also of how they are packed; never a path.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def local(path: str, shape: ModelShape, quant: str) -> Checkpoint:
     found = weightfiles.check(folder, name, wanted)
     plain = [own for own, part in wanted.items() if part.dtype == weightfiles.ANY_FLOAT]
     stored = {weightfiles.DTYPES[found[own].dtype] for own in plain}
-    weights_id = _headers_id(weightfiles.weight_files(folder, name))
+    weights_id = _headers_id(weightfiles.weight_files(folder, name), scheme)
     dtype = stored.pop() if len(stored) == 1 else MIXED
     return Checkpoint(weights_id, folder, dtype=dtype, quant=quant, scheme=scheme)
 
@@ -279,7 +279,8 @@ def _position_differences(config: Mapping[str, Any], shape: ModelShape) -> Itera
         yield f"sliding_window is {window}, expected none below {shape.max_positions} positions"
 
 
-def _headers_id(files: tuple[Path, ...]) -> str:
-    """Equal for equal layouts: only sizes count of the values, so that 16 GB need no minute of hashing."""
+def _headers_id(files: tuple[Path, ...], scheme: Scheme | None) -> str:
+    """Equal for equal layouts: only sizes count of the values, so that 16 GB need no minute of hashing. A header says
+    nothing of `sym` and `desc_act`, by which kernels differ."""
     headers = [[file.name, file.stat().st_size, weightfiles.read_header(file).decode("utf-8")] for file in files]
-    return f"headers-{short_hash(headers, ID_LENGTH)}"
+    return f"headers-{short_hash([*headers, scheme.to_json()] if scheme else headers, ID_LENGTH)}"

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from runner import catalogue, registry
-from runner.checkpoints import checkpoint
+from runner.checkpoints import checkpoint, weightfiles
 from runner.errors import BadCheckpoint
 from runner.scheme import Scheme
 from runner.worker import model, plainlinear
@@ -70,6 +70,13 @@ def test_a_folder_says_how_it_is_packed(name):
     assert (found.quant, found.scheme) == (quant, scheme)
     # GPTQModel writes the biases of packed layers in float16 and all else that is not packed in bfloat16
     assert found.dtype == {"bnb-nf4": "bf16", "awq": "fp16", "gptq": "mixed"}[quant]
+
+
+def test_folders_that_only_their_config_tells_apart_have_ids_of_their_own():
+    headers = {weightfiles.read_header(WRITTEN / name / "model.safetensors") for name in SCHEMES if "gptq" in name}
+    assert len(headers) == 1
+    ids = {checkpoint.local(str(WRITTEN / name), TINY, quant).weights_id for name, (quant, _) in SCHEMES.items()}
+    assert len(ids) == len(SCHEMES)
 
 
 @pytest.mark.parametrize("name", SCHEMES)
