@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from runner.shape import ModelShape
+
 DTYPE_BYTES = {"U8": 1, "I32": 4, "F16": 2, "BF16": 2, "F32": 4}  # safetensors' names
 
 
@@ -19,6 +21,10 @@ class Scheme:
     sym: bool = False
     desc_act: bool = False
     double_quant: bool = False
+
+    def undivided(self, shape: ModelShape) -> int | None:
+        """How many inputs some layer has that are no whole number of groups; None where all are."""
+        return next((inputs for _, inputs in shape.linear_shapes if inputs % self.group_size), None)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -68,7 +68,7 @@ def local(path: str, shape: ModelShape, quant: str) -> Checkpoint:
     """The checkpoint in a local folder. Raises BadCheckpoint when it is missing, truncated, pickled, of another quant
     or not exactly the model."""
     folder, name = Path(path).expanduser().resolve(), f"weights={path}"
-    scheme = _scheme(_check_config(folder, name, shape), name, quant)
+    scheme = _scheme(_check_config(folder, name, shape), name, quant, shape)
     wanted = weightfiles.expected(shape, quant, scheme)
     found = weightfiles.check(folder, name, wanted)
     plain = [own for own, part in wanted.items() if part.dtype == weightfiles.ANY_FLOAT]
@@ -88,7 +88,7 @@ def on_hub(entry: HubCheckpoint, shape: ModelShape, quant: str) -> Checkpoint:
     config = _check_config(folder, entry.hub, shape)
     dtype = HUB_DTYPES.get(str(config.get("dtype") or config.get("torch_dtype")))
     # the snapshot's folder is named after the commit that a missing revision was resolved to
-    scheme = _scheme(config, entry.hub, quant)
+    scheme = _scheme(config, entry.hub, quant, shape)
     revision, pinned = entry.revision or folder.name, entry.revision is not None
     return Checkpoint(revision, None, entry.hub, pinned, shape, dtype, quant, scheme)
 
@@ -178,8 +178,9 @@ def _check_config(folder: Path, name: str, shape: ModelShape) -> Mapping[str, An
     return config
 
 
-def _scheme(config: Mapping[str, Any], name: str, quant: str) -> Scheme | None:
-    """How the weights are packed, None for unquantised ones. Raises BadCheckpoint when they are not of this quant."""
+def _scheme(config: Mapping[str, Any], name: str, quant: str, shape: ModelShape) -> Scheme | None:
+    """How the weights are packed, None for unquantised ones. Raises BadCheckpoint when they are not of this quant, or
+    packed as no weights of this shape can be."""
     quantised = config.get("quantization_config")
     declared = registry.weight_format(quant).DECLARATION
     if not quantised:
@@ -196,9 +197,15 @@ def _scheme(config: Mapping[str, Any], name: str, quant: str) -> Scheme | None:
             f"quant={quant}: {_other(described)}"
         )
     try:
-        return registry.packed_format(quant).read_config(described)
+        scheme = registry.packed_format(quant).read_config(described)
     except BadCheckpoint as error:
         raise BadCheckpoint(f"{name}: {error}") from error
+    if inputs := scheme.undivided(shape):
+        raise BadCheckpoint(
+            f"{name}: its group_size is {scheme.group_size}, which does not divide a layer's {inputs} inputs: "
+            "take another checkpoint"
+        )
+    return scheme
 
 
 def _method(described: Mapping[str, Any]) -> str:

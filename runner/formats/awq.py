@@ -30,6 +30,7 @@ def read_config(config: Mapping[str, Any]) -> Scheme:
         raise BadCheckpoint(f"its AWQ version is {version}, only gemm is read")
     if not _config.truth(config, "zero_point", missing=True):
         raise BadCheckpoint("its zero_point is false, only AWQ with zero points is read")
+    _config.check_uniform(config)
     return _int4.scheme_of(config)
 
 

@@ -53,6 +53,7 @@ def read_config(config: Mapping[str, Any]) -> Scheme:
         raise BadCheckpoint(f"it holds bitsandbytes {kind}, only nf4 is read")
     if (storage := config.get("bnb_4bit_quant_storage", "uint8")) != "uint8":
         raise BadCheckpoint(f"its bnb_4bit_quant_storage is {storage}, only uint8 is read")
+    _config.check_uniform(config)
     return Scheme(BLOCK, double_quant=_config.truth(config, "bnb_4bit_use_double_quant"))
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from runner.checkpoints.weightfiles import LINEARS, listed
 from runner.errors import BadCheckpoint
 from runner.formats import _config, _int4
 from runner.registry import FormatDeclaration
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 DECLARATION = FormatDeclaration(name="gptq", methods=("gptq",), options={"sym": ("true", "false")})
 STORED_LESS = 1
+CHOSEN = "modules_in_block_to_quantize"
 FORM, FORM_FIELDS = "gptq", ("checkpoint_format", "format")
 
 
@@ -31,10 +33,21 @@ def read_config(config: Mapping[str, Any]) -> Scheme:
             raise BadCheckpoint(f"its {field} is {form}, only {FORM} is read (zero points stored less one)")
     if _config.truth(config, "is_marlin_format"):
         raise BadCheckpoint("its is_marlin_format is true: weights that were repacked for a kernel are not read")
-    if config.get("dynamic"):
-        raise BadCheckpoint("its quantization_config is dynamic: layers of different kinds are not read")
+    _check_uniform(config)
     sym, desc_act = _config.truth(config, "sym", missing=True), _config.truth(config, "desc_act")
     return _int4.scheme_of(config, sym=sym, desc_act=desc_act)
+
+
+def _check_uniform(config: Mapping[str, Any]) -> None:
+    """Raises BadCheckpoint where some layers are packed otherwise than others, or the head is packed, too."""
+    if config.get("dynamic"):
+        raise _config.mixed("its quantization_config is dynamic")
+    if _config.truth(config, "lm_head"):
+        raise BadCheckpoint("its lm_head is true: a quantised head is not read")
+    _config.check_uniform(config)
+    chosen = _config.module_names(config, CHOSEN) or LINEARS
+    if left := [name for name in LINEARS if name not in chosen]:
+        raise _config.mixed(f"its {CHOSEN} leave {listed(left)} in 16 bits")
 
 
 def config_of(how: Scheme) -> dict[str, Any]:

@@ -143,6 +143,13 @@ def test_a_missing_scale_is_named(copy):
         checkpoint.local(str(folder), TINY, "awq")
 
 
+def test_groups_that_do_not_divide_the_inputs_are_refused(copy):
+    # the layers of `tiny` have 128 and 256 inputs: 128 / 96 is no whole number
+    folder = copy("awq", config=lambda config: config.update(group_size=96))
+    with pytest.raises(BadCheckpoint, match="its group_size is 96, which does not divide a layer's 128 inputs"):
+        checkpoint.local(str(folder), TINY, "awq")
+
+
 def test_groups_of_another_size_than_the_config_says_are_refused(copy):
     folder = copy("awq", config=lambda config: config.update(group_size=64))
     with pytest.raises(BadCheckpoint, match="of another shape"):

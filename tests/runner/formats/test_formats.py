@@ -169,6 +169,8 @@ def test_a_zero_point_of_zero_cannot_be_stored_less_one():
     ("quant", "config", "said"),
     [
         ("gptq", {"bits": 8, "group_size": 128}, "its weights have 8 bits, only 4 are read"),
+        ("gptq", {"bits": "4", "group_size": 128}, "its bits are '4', which is no number: only 4 are read"),
+        ("awq", {"group_size": 128}, "its bits are None, which is no number"),
         ("gptq", {"bits": 4, "group_size": -1}, "its group_size is -1"),
         ("gptq", {"bits": 4, "group_size": 128, "checkpoint_format": "gptq_v2"}, "its checkpoint_format is gptq_v2"),
         ("gptq", {**GPTQ, "format": "gptq_v2"}, "its format is gptq_v2, only gptq is read"),
@@ -179,7 +181,7 @@ def test_a_zero_point_of_zero_cannot_be_stored_less_one():
         ("awq", {**GPTQ, "zero_point": "true"}, "its zero_point is 'true', neither true nor false"),
         ("bnb-nf4", {**NF4_CONFIG, "bnb_4bit_use_double_quant": 0}, "its bnb_4bit_use_double_quant is 0, neither"),
         ("bnb-nf4", {**NF4_CONFIG, "load_in_4bit": "yes"}, "its load_in_4bit is 'yes', neither true nor false"),
-        ("gptq", {"bits": 4, "group_size": 128, "dynamic": {"-:lm_head": {}}}, "is dynamic"),
+        ("gptq", {**GPTQ, "lm_head": True}, "its lm_head is true: a quantised head is not read"),
         ("awq", {"bits": 4, "group_size": 128, "version": "gemv"}, "its AWQ version is gemv, only gemm is read"),
         ("awq", {"bits": 4, "group_size": 128, "zero_point": False}, "its zero_point is false"),
         ("bnb-nf4", {"load_in_8bit": True}, "it holds bitsandbytes int8, only nf4 is read"),
@@ -189,6 +191,47 @@ def test_a_zero_point_of_zero_cannot_be_stored_less_one():
 def test_a_layout_that_is_not_read_is_refused(quant, config, said):
     with pytest.raises(BadCheckpoint, match=said):
         registry.packed_format(quant).read_config(config)
+
+
+@pytest.mark.parametrize(
+    ("quant", "config", "said"),
+    [
+        (
+            "bnb-nf4",
+            {**NF4_CONFIG, "llm_int8_skip_modules": ["lm_head", "model.layers.0.mlp", "model.layers.3"]},
+            "its llm_int8_skip_modules leave model.layers.0.mlp, model.layers.3 in 16 bits",
+        ),
+        ("bnb-nf4", {**NF4_CONFIG, "llm_int8_skip_modules": ["o_proj"]}, "leave o_proj in 16 bits"),
+        ("awq", {**GPTQ, "modules_to_not_convert": ["self_attn"]}, "its modules_to_not_convert leave self_attn in 16"),
+        ("gptq", {**GPTQ, "modules_to_not_convert": ["layers.1.mlp.up_proj"]}, "leave layers.1.mlp.up_proj in 16 bits"),
+        (
+            "gptq",
+            {**GPTQ, "modules_in_block_to_quantize": [["self_attn.q_proj", "self_attn.k_proj"], ["mlp.up_proj"]]},
+            "its modules_in_block_to_quantize leave self_attn.v_proj, self_attn.o_proj, mlp.gate_proj, … in 16 bits",
+        ),
+        ("gptq", {**GPTQ, "dynamic": {"-:lm_head": {}}}, "its quantization_config is dynamic"),
+    ],
+)
+def test_layers_that_were_left_unquantised_are_refused_by_name(quant, config, said):
+    with pytest.raises(BadCheckpoint) as caught:
+        registry.packed_format(quant).read_config(config)
+    assert said in str(caught.value)
+    assert str(caught.value).endswith(": layers of different kinds are not read")
+
+
+@pytest.mark.parametrize("names", [None, [], ["lm_head"], ["embed_tokens", "visual", "mlp.gate", "model.norm"]])
+def test_what_is_never_packed_or_not_in_the_model_may_be_left_out(names):
+    assert awq.read_config({**GPTQ, "modules_to_not_convert": names}) == Scheme(128)
+    assert bnb_nf4.read_config({**NF4_CONFIG, "llm_int8_skip_modules": names}) == NF4_SINGLE
+    every = [["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"], ["self_attn.o_proj"]]
+    every += [["mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"]]
+    gptq.read_config({**GPTQ, "modules_to_not_convert": names, "modules_in_block_to_quantize": every})
+
+
+@pytest.mark.parametrize("names", ["lm_head", {"lm_head": True}, [1]])
+def test_a_list_of_modules_that_is_none_is_refused(names):
+    with pytest.raises(BadCheckpoint, match="its modules_to_not_convert is no list of names"):
+        awq.read_config({**GPTQ, "modules_to_not_convert": names})
 
 
 def test_what_a_config_says_is_kept():
