@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runner.registry import KernelDeclaration
 
@@ -33,33 +33,14 @@ def linears(layers: Sequence[PackedLayer]) -> Iterator[nn.Module]:
 
 
 def _linear(layer: PackedLayer) -> nn.Module:
-    import torch
-    from bitsandbytes.functional import QuantState
     from bitsandbytes.nn import Linear4bit, Params4bit
 
-    from runner.formats.bnb_nf4 import NESTED_BLOCK
-
-    tensors, nested, dtype = layer.tensors, None, layer.dtype
-    if layer.scheme.double_quant:
-        nested = QuantState(
-            absmax=tensors["weight.nested_absmax"],
-            code=tensors["weight.nested_quant_map"],
-            blocksize=NESTED_BLOCK,
-            dtype=torch.float32,
-        )
-    state = QuantState(
-        absmax=tensors["weight.absmax"],
-        shape=torch.Size(layer.shape),
-        code=tensors["weight.quant_map"],
-        blocksize=layer.scheme.group_size,
-        quant_type="nf4",
-        dtype=dtype,
-        offset=tensors.get("weight.nested_offset"),
-        state2=nested,
+    state = _state(layer)
+    linear = Linear4bit(
+        layer.columns, layer.rows, bias=False, compute_dtype=layer.dtype, quant_type="nf4", device="meta"
     )
-    linear = Linear4bit(layer.columns, layer.rows, bias=False, compute_dtype=dtype, quant_type="nf4", device="meta")
     linear.weight = Params4bit(
-        tensors["weight"],
+        layer.tensors["weight"],
         quant_state=state,
         blocksize=layer.scheme.group_size,
         compress_statistics=layer.scheme.double_quant,
@@ -72,3 +53,30 @@ def _linear(layer: PackedLayer) -> nn.Module:
         linear.bias = layer.bias
     made: nn.Module = linear
     return made
+
+
+def _state(layer: PackedLayer) -> Any:
+    """The package's description of the packed tensors, which it multiplies by."""
+    import torch
+    from bitsandbytes.functional import QuantState
+
+    from runner.formats.bnb_nf4 import NESTED_BLOCK
+
+    tensors, nested = layer.tensors, None
+    if layer.scheme.double_quant:
+        nested = QuantState(
+            absmax=tensors["weight.nested_absmax"],
+            code=tensors["weight.nested_quant_map"],
+            blocksize=NESTED_BLOCK,
+            dtype=torch.float32,
+        )
+    return QuantState(
+        absmax=tensors["weight.absmax"],
+        shape=torch.Size(layer.shape),
+        code=tensors["weight.quant_map"],
+        blocksize=layer.scheme.group_size,
+        quant_type="nf4",
+        dtype=layer.dtype,
+        offset=tensors.get("weight.nested_offset"),
+        state2=nested,
+    )
