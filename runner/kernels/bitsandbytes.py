@@ -49,6 +49,9 @@ def _linear(layer: PackedLayer) -> nn.Module:
         bnb_quantized=True,
     )
     linear.quant_state = state
+    # on a CPU with AVX512-BF16 its first forward would repack the weights for a bfloat16 product, the magnitudes
+    # unpacked to bfloat16: another form than the one that is accounted, and the same for both kinds of quantisation
+    linear.support_avx512bf16_for_cpu = False
     if layer.bias is not None:
         linear.bias = layer.bias
     made: nn.Module = linear

@@ -117,6 +117,38 @@ def test_the_right_kernel_passes(prepared):
         assert max(worst_errors(step_of(path, drawn), CTX, expectation).values()) <= bound
 
 
+@pytest.mark.parametrize("dtype", ["fp16", "fp32"])
+def test_the_right_kernel_passes_in_every_dtype(dtype):
+    built = model.build_synthetic(build("bnb-nf4", model.DTYPES[dtype]))
+    drawn = tokens.draw(TINY.vocab, floors.sequence_tokens(CTX, 5, 30), 0, CPU)
+    expectation, limits = expectation_of(built, drawn), bounds.of(dtype, "eager")
+    bound = metrics.error_bound(max(expectation.trusted), limits["cap"], limits["noise"])
+    with kernel_in(built, "bitsandbytes") as path:
+        assert max(worst_errors(step_of(path, drawn), CTX, expectation).values()) <= bound
+
+
+@pytest.mark.parametrize("double", [True, False])
+def test_bitsandbytes_multiplies_the_stored_form(double, monkeypatch):
+    """Where a CPU has AVX512-BF16 the package repacks a layer at its first forward, unless it is told not to."""
+    import bitsandbytes
+
+    monkeypatch.setattr(bitsandbytes.nn.modules, "has_avx512bf16", lambda: True)
+    linear = torch.nn.Linear(128, 256, bias=False, dtype=torch.bfloat16)
+    plain = plainlinear.of(linear, "bnb-nf4", Scheme(64, double_quant=double))
+    stored = {name: tensor.clone() for name, tensor in plain.tensors.items()}
+    (made,) = registry.packed_kernel("bitsandbytes").linears([plain])
+    made.eval()(torch.randn(1, 1, 128, dtype=torch.bfloat16))
+    state = made.weight.quant_state
+    held = {"weight": made.weight.data, "weight.absmax": state.absmax, "weight.quant_map": state.code}
+    if double:
+        held |= {"weight.nested_absmax": state.state2.absmax, "weight.nested_quant_map": state.state2.code}
+        held["weight.nested_offset"] = state.offset
+    assert held.keys() == stored.keys()
+    for name, tensor in stored.items():
+        assert held[name].dtype == tensor.dtype, name
+        assert torch.equal(held[name], tensor), name
+
+
 @pytest.mark.parametrize("name", WRONG_GROUP)
 def test_a_kernel_that_reads_the_format_wrongly_is_rejected(prepared, name):
     built, drawn, expectation, bound, cap = prepared
