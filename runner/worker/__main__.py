@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import sys
 import time
@@ -14,6 +15,13 @@ from runner.machine.parentwatch import die_with_parent
 from runner.worker import compilecache
 from runner.worker import job as jobs
 from runner.worker.progress import Clock, report_error
+
+UNWANTED = (
+    "sklearn",  # transformers imports it, 2 s, for a way of sampling that no step here takes
+    "kernels",  # with it bitsandbytes fetches a compiled kernel from the hub when it is imported, and would run that
+)
+# what bitsandbytes says, and where, when it has not got that kernel
+HUB_KERNEL_LOGGER, HUB_KERNEL = "bitsandbytes.backends.cpu.ops", "gemm_4bit_forward from kernels-community"
 
 
 def main(path: str) -> int:
@@ -44,8 +52,9 @@ def _check_package(kernel: registry.KernelDeclaration) -> None:
 def _prepare_import() -> None:
     """torch is imported once, here; transformers must not ask the hub for anything behind our back, and no setting of
     the caller's may turn TF32 on in a reference that has to be float32."""
-    # transformers imports scikit-learn, 2 s, for a way of sampling that no step here takes
-    sys.modules.setdefault("sklearn", None)  # type: ignore[arg-type]  # how Python marks a module that is not to be found
+    for name in UNWANTED:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # how Python marks a module that is not to be found
+    logging.getLogger(HUB_KERNEL_LOGGER).addFilter(lambda record: HUB_KERNEL not in record.getMessage())
     os.environ["NVIDIA_TF32_OVERRIDE"] = os.environ["TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"] = "0"
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

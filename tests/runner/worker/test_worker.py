@@ -66,6 +66,30 @@ def test_keys_name_code_environment_and_host(measured):
     assert {"cell_key", "code_key", "tree_key", "env_key", "host_id"} <= measured[0]["keys"].keys()
 
 
+QUIET = """
+import logging, sys
+from runner.worker.__main__ import _prepare_import
+_prepare_import()
+import bitsandbytes
+for text in ("Failed to load CPU gemm_4bit_forward from kernels-community: no", "something else"):
+    logging.getLogger("bitsandbytes.backends.cpu.ops").warning(text)
+"""
+
+
+def test_bitsandbytes_fetches_no_kernel_and_says_nothing_of_it(tmp_path):
+    """It asks for one where the CPU has AVX512-BF16; whatever else it warns of is shown."""
+    (tmp_path / "kernels.py").write_text("import sys; print('imported', file=sys.stderr)")
+    finished = subprocess.run(
+        [sys.executable, "-c", QUIET],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))},
+    )
+    assert (finished.returncode, finished.stderr) == (0, "something else\n")
+
+
 def test_a_package_that_is_missing_is_one_line_with_how_to_get_it(tiny_job, tmp_path):
     """The job of a GPU cell on a machine that has neither the package nor the GPU: the package is looked for first."""
     cell = replace(tiny_job.cell, quant="gptq", kernel="marlin", dtype="fp16", options={"sym": "true"})
