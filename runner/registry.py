@@ -71,10 +71,10 @@ class KernelDeclaration:
 
 @dataclass(frozen=True)
 class RuntimeDeclaration:
-    """What a runtime can execute, and where. The first cache and attention named are its defaults; prefill passes at
-    most `prefill_chunk_tokens` of the prompt at once; `quants` and `kernels` are None where any goes; `options` maps
-    each option it takes to the values allowed, and `defaults` those that are always written into the cell to their
-    values.
+    """What a runtime can execute, and where; `package`, `module` and `remedy` as of a kernel. The first cache and
+    attention named are its defaults; prefill passes at most `prefill_chunk_tokens` of the prompt at once; `quants` and
+    `kernels` are None where any goes; `options` maps each option it takes to the values allowed, and `defaults` those
+    that are always written into the cell to their values.
 
     `graph_mode` is how its steps are launched (`none` kernel by kernel, `whole-step` by one CUDA graph each), unless
     the option `mode` says otherwise by `graph_modes`. `made_of_eager`: its step is made of an eager one, and is held
@@ -98,6 +98,9 @@ class RuntimeDeclaration:
     replays_eager: bool = False
     compiles: bool = False
     owns_model: bool = False
+    package: str | None = None
+    module: str | None = None
+    remedy: str | None = None
 
     def graph_mode_with(self, options: Mapping[str, str]) -> str:
         """How a cell's steps are launched, given its options."""

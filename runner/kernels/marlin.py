@@ -39,8 +39,8 @@ DECLARATION = KernelDeclaration(
     capturable=True,
     package="gptqmodel",
     module="gptqmodel",
-    remedy="pip install gptqmodel==7.3.6 torchvision (its kernels are compiled at first use, or put the compiled "
-    "gptqmodel_marlin_*_ops.so on PYTHONPATH)",
+    remedy="pip install gptqmodel==7.3.6 torchvision==0.26.0 (its kernels are compiled at first use, or put the "
+    "compiled gptqmodel_marlin_*_ops.so on PYTHONPATH)",
     default_of=(AWQ,),
     refuses=_refuses,
 )

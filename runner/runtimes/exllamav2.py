@@ -24,6 +24,9 @@ DECLARATION = RuntimeDeclaration(
     # where flash-attn is missing, as near to it as torch comes: cuDNN, torch's own choice, plans anew at every length
     defaults={_sdpa.OPTION: "flash"},
     owns_model=True,
+    package="exllamav2",
+    module="exllamav2",
+    remedy="pip install --no-build-isolation exllamav2==0.3.2, where nvcc is",
 )
 
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from runner import registry
+from runner.cell import Cell
 from runner.errors import DecodeFloorError, MissingPackage
 from runner.machine.parentwatch import die_with_parent
 from runner.worker import compilecache
@@ -31,7 +32,7 @@ def main(path: str) -> int:
     job = jobs.read(Path(path))
     clock.seconds["start"] = max(0.0, time.time() - job.session.started_ms / 1e3)
     try:
-        _check_package(registry.kernel(job.cell.kernel).DECLARATION)
+        _check_packages(job.cell)
         with clock.phase("import", "import"):
             _prepare_import()
             compilecache.use(job, Path(path).resolve().parent)
@@ -43,10 +44,13 @@ def main(path: str) -> int:
     return 0
 
 
-def _check_package(kernel: registry.KernelDeclaration) -> None:
-    """Raises MissingPackage before anything that takes long, where the kernel's package is not in this interpreter."""
-    if kernel.module is not None and importlib.util.find_spec(kernel.module) is None:
-        raise MissingPackage(f"kernel={kernel.name} needs the package {kernel.package} here: {kernel.remedy}")
+def _check_packages(cell: Cell) -> None:
+    """Raises MissingPackage before anything that takes long, where the kernel's or the runtime's package is not in this
+    interpreter. That it is whole shows only when it is used."""
+    kernel, runtime = registry.kernel(cell.kernel).DECLARATION, registry.runtime(cell.runtime).DECLARATION
+    for what, needed in ((f"kernel={kernel.name}", kernel), (f"runtime={runtime.name}", runtime)):
+        if needed.module is not None and importlib.util.find_spec(needed.module) is None:
+            raise MissingPackage(f"{what} needs the package {needed.package} here: {needed.remedy}")
 
 
 def _prepare_import() -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 
 from runner import floors, judgement, metrics, registry
-from runner.errors import Mismatch, OutOfMemory
+from runner.errors import Mismatch, MissingPackage, OutOfMemory
 from runner.machine import host, nvml
 from runner.records import record
-from runner.registry import Step
+from runner.registry import KernelDeclaration, RuntimeDeclaration, Step
 from runner.worker import (
     actual,
     clocks,
@@ -146,14 +146,29 @@ def _expect(loaded: Loaded) -> tuple[gate.Expectation, int | None]:
 
 def _build(loaded: Loaded, clock: Clock) -> Step:
     """The step of the cell's runtime; compiling it is a phase of its own, for no other runtime has such a cost."""
-    runtime = registry.runtime(loaded.job.cell.runtime)
+    runtime, kernel = registry.runtime(loaded.job.cell.runtime), registry.kernel(loaded.job.cell.kernel)
     phase, announce = ("compile", "compile") if runtime.DECLARATION.compiles else ("build", "prepare the step")
     with clock.phase(phase, announce):
         if not runtime.DECLARATION.owns_model:
-            model.use_kernel(loaded.model, loaded.job.cell.kernel)
-        step = runtime.build(loaded.model, loaded.tokens, loaded.job)
+            with _whole(kernel.DECLARATION):
+                model.use_kernel(loaded.model, loaded.job.cell.kernel)
+        with _whole(runtime.DECLARATION):
+            step = runtime.build(loaded.model, loaded.tokens, loaded.job)
         clocks.wait(loaded.device)
     return step
+
+
+@contextmanager
+def _whole(declared: KernelDeclaration | RuntimeDeclaration) -> Iterator[None]:
+    """What is missing of the package that a kernel or runtime is made of, as an error of the family."""
+    try:
+        yield
+    except ImportError as error:
+        if declared.package is None:
+            raise
+        raise MissingPackage(
+            f"the package {declared.package} of {declared.name} is not whole here ({error}): {declared.remedy}"
+        ) from error
 
 
 def _prefill(step: Step, loaded: Loaded, clock: Clock) -> dict[str, Any]:

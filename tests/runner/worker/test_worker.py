@@ -90,13 +90,58 @@ def test_bitsandbytes_fetches_no_kernel_and_says_nothing_of_it(tmp_path):
     assert (finished.returncode, finished.stderr) == (0, "something else\n")
 
 
-def test_a_package_that_is_missing_is_one_line_with_how_to_get_it(tiny_job, tmp_path):
-    """The job of a GPU cell on a machine that has neither the package nor the GPU: the package is looked for first."""
-    cell = replace(tiny_job.cell, quant="gptq", kernel="marlin", dtype="fp16", options={"sym": "true"})
-    job = tmp_path / "job.json"
-    job.write_text(json.dumps(replace(tiny_job, cell=cell, scheme=Scheme(128, sym=True)).to_json()))
-    finished = subprocess.run(
-        [sys.executable, "-m", "runner.worker", str(job)], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
-    assert finished.returncode == MissingPackage.exit_code
-    assert "kernel=marlin needs the package gptqmodel here: pip install gptqmodel==7.3.6" in finished.stdout
+@pytest.fixture
+def worker(tiny_job, tmp_path):
+    """A function that runs the worker on the job of a GPU cell, on a CPU, where these modules are all but empty."""
+
+    def run(modules, **fields):
+        for name in modules:
+            (tmp_path / f"{name}.py").touch()
+        cell = replace(tiny_job.cell, quant="gptq", dtype="fp16", options={"sym": "true", "sdpa": "flash"}, **fields)
+        job = tmp_path / "job.json"
+        job.write_text(json.dumps(replace(tiny_job, cell=cell, scheme=Scheme(128, sym=True)).to_json()))
+        return subprocess.run(
+            [sys.executable, "-m", "runner.worker", str(job)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))},
+        )
+
+    return run
+
+
+ENGINE = {"kernel": "exllamav2", "runtime": "exllamav2", "cache": "engine", "attention": "engine"}
+MARLIN = "pip install gptqmodel==7.3.6 torchvision==0.26.0 (its kernels are compiled"
+
+
+@pytest.mark.parametrize(
+    ("modules", "fields", "said"),
+    [
+        ((), {"kernel": "marlin"}, f"kernel=marlin needs the package gptqmodel here: {MARLIN}"),
+        ((), ENGINE, "kernel=exllamav2 needs the package exllamav2 here: build its extension"),
+        (("exllamav2_ext",), ENGINE, "runtime=exllamav2 needs the package exllamav2 here: pip install"),
+    ],
+)
+def test_a_package_that_is_missing_is_one_line_with_how_to_get_it(worker, modules, fields, said):
+    """It is looked for before anything is loaded: here there is no GPU either."""
+    finished = worker(modules, **fields)
+    assert finished.returncode == MissingPackage.exit_code, finished.stdout
+    assert said in finished.stdout
+    assert "@phase" not in finished.stdout
+    assert "Traceback" not in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("modules", "fields", "said"),
+    [
+        (("gptqmodel",), {"kernel": "marlin"}, "the package gptqmodel of marlin is not whole here (No module named "),
+        (("exllamav2_ext", "exllamav2"), ENGINE, "the package exllamav2 of exllamav2 is not whole here (cannot import"),
+    ],
+)
+def test_a_package_that_is_only_half_there_is_one_line_too(worker, modules, fields, said):
+    finished = worker(modules, **fields)
+    assert finished.returncode == MissingPackage.exit_code, finished.stdout + finished.stderr
+    assert said in finished.stdout
+    assert "Traceback" not in finished.stderr
