@@ -267,7 +267,9 @@ def _derived_differences(found: dict[str, Any]) -> Iterator[str]:
 
 def _weight_bytes(found: Record) -> int:
     cell, shape = found["cell"], ModelShape.from_json(found["model"]["shape"])
-    return registry.weight_bytes(cell["quant"], _scheme(found), shape, floors.DTYPE_BYTES[cell["dtype"]])
+    packed = registry.weight_format(cell["quant"]).DECLARATION.packed
+    scheme = _scheme(found) if packed else None
+    return registry.weight_bytes(cell["quant"], scheme, shape, floors.DTYPE_BYTES[cell["dtype"]])
 
 
 def _scheme(found: Record) -> Scheme | None:
@@ -276,12 +278,17 @@ def _scheme(found: Record) -> Scheme | None:
 
 
 def _scheme_differences(found: Record) -> Iterator[str]:
-    """Packed weights have a scheme that their kernel takes; that of synthetic ones follows from the options."""
+    """Packed weights have a scheme that their format may have, whose groups divide the inputs, and that their kernel
+    takes; that of synthetic ones follows from the options."""
     cell, scheme = found["cell"], _scheme(found)
-    packed = registry.weight_format(cell["quant"]).DECLARATION.packed
-    if packed != (scheme is not None):
-        yield f"model.scheme: {'missing' if packed else 'there'}, though the weights are {cell['quant']}"
+    declared = registry.weight_format(cell["quant"]).DECLARATION
+    if declared.packed != (scheme is not None):
+        yield f"model.scheme: {'missing' if declared.packed else 'there'}, though the weights are {cell['quant']}"
     elif scheme is not None:
+        if strange := declared.refuses(scheme):
+            yield f"model.scheme: {strange}"
+        if inputs := scheme.undivided(ModelShape.from_json(found["model"]["shape"])):
+            yield f"model.scheme.group_size: {scheme.group_size} does not divide {inputs} inputs"
         if reason := registry.kernel(cell["kernel"]).DECLARATION.refuses(scheme, cell["quant"]):
             yield f"model.scheme: {cell['kernel']} cannot have multiplied it: {reason}"
         if cell["weights_id"] == SYNTHETIC_ID:

@@ -32,12 +32,22 @@ class FormatDeclaration:
     """A way of storing weights. `packed`: the layers' linear weights are quantised and the module says how (see
     `PackedFormat`); otherwise they are of the cell's dtype like all others. `methods` are the words by which a
     checkpoint's quantization_config calls it; `options` maps each choice that synthetic weights leave to its values,
-    the default first."""
+    the default first. Of a scheme's fields that are true or false its weights may have those `may_be` names, and their
+    groups are of `group_sizes`, None where any goes."""
 
     name: str
     packed: bool = True
     methods: tuple[str, ...] = ()
     options: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    may_be: tuple[str, ...] = ()
+    group_sizes: tuple[int, ...] | None = None
+
+    def refuses(self, scheme: Scheme) -> str | None:
+        """Why its weights are never packed so, None where they may be."""
+        if self.group_sizes is not None and scheme.group_size not in self.group_sizes:
+            return f"{self.name} has groups of {', '.join(map(str, self.group_sizes))}, not of {scheme.group_size}"
+        strange = [name for name, value in scheme.to_json().items() if value is True and name not in self.may_be]
+        return f"{self.name} is never {', '.join(strange)}" if strange else None
 
 
 def _refuses_none(_scheme: Scheme, _quant: str) -> str | None:

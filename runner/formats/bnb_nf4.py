@@ -16,8 +16,14 @@ if TYPE_CHECKING:
     import torch
 
 DOUBLE = "double-quant"
-DECLARATION = FormatDeclaration(name="bnb-nf4", methods=("bitsandbytes",), options={DOUBLE: ("on", "off")})
 BLOCK = 64
+DECLARATION = FormatDeclaration(
+    name="bnb-nf4",
+    methods=("bitsandbytes",),
+    options={DOUBLE: ("on", "off")},
+    may_be=("double_quant",),
+    group_sizes=(BLOCK,),
+)
 NESTED_BLOCK = 256
 STATE = "weight.quant_state.bitsandbytes__nf4"
 # quantiles of the normal distribution, as bitsandbytes writes them out (functional.get_4bit_type)

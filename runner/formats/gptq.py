@@ -15,7 +15,9 @@ from runner.scheme import Part, Scheme
 if TYPE_CHECKING:
     import torch
 
-DECLARATION = FormatDeclaration(name="gptq", methods=("gptq",), options={"sym": ("true", "false")})
+DECLARATION = FormatDeclaration(
+    name="gptq", methods=("gptq",), options={"sym": ("true", "false")}, may_be=("sym", "desc_act")
+)
 STORED_LESS = 1
 CHOSEN = "modules_in_block_to_quantize"
 FORM, FORM_FIELDS = "gptq", ("checkpoint_format", "format")

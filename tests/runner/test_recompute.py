@@ -11,7 +11,8 @@ from runner import judgement, metrics, recompute
 from runner.cell import Cell, short_hash
 from runner.errors import BadRecord
 from runner.records import record
-from tests.records import cpu_record, example_record, failed_record
+from runner.scheme import Scheme
+from tests.records import cpu_record, example_record, failed_record, packed_record
 
 COMMITTED = min((Path(__file__).parents[2] / "experiments" / "records" / "h200").glob("*.json"))
 
@@ -126,6 +127,21 @@ def shift(values):
     return [value + 1 for value in values]
 
 
+def packed(*of):
+    """A maker of records of packed weights; `of` as packed_record takes it."""
+    return lambda: packed_record(*of)
+
+
+def of_checkpoint():
+    """A record whose weights are no synthetic ones: any scheme of their format may be theirs."""
+    found = packed_record()
+    rename_cell(options={}, weights_id="headers-0123456789abcdef")(found)
+    return found
+
+
+GPTQ, AWQ, NF4 = packed("gptq"), packed("awq", "marlin"), packed("bnb-nf4", "bitsandbytes", "bf16")
+
+
 # what is falsified in which record, and how the line begins that names it
 LIES = [
     (dynamic, only_checks("short"), "gate.checks: ctx is missing"),
@@ -217,6 +233,22 @@ LIES = [
         "cell.quant: 'fp8' is unknown to this version (it has awq, bf16, bnb-nf4, gptq)",
     ),
     (failed_record, rename_cell(runtime="warp"), "cell.runtime: 'warp' is unknown to this version"),
+    (GPTQ, drop("model.scheme"), "model.scheme: missing, though the weights are gptq"),
+    (
+        example_record,
+        put("model", lambda found: {**found, "scheme": Scheme(128).to_json()}),
+        "model.scheme: there, though the weights are bf16",
+    ),
+    (GPTQ, put("model.scheme.sym", False), "model.scheme: {'desc_act': False, 'double_quant'"),
+    (GPTQ, put("model.scheme.double_quant", True), "model.scheme: gptq is never double_quant"),
+    (AWQ, put("model.scheme.sym", True), "model.scheme: awq is never sym"),
+    (AWQ, put("model.scheme.desc_act", True), "model.scheme: awq is never desc_act"),
+    (AWQ, put("model.scheme.group_size", 256), "model.scheme: marlin cannot have multiplied it: it takes groups of 32"),
+    (NF4, put("model.scheme.group_size", 128), "model.scheme: bnb-nf4 has groups of 64, not of 128"),
+    (NF4, put("model.scheme.sym", True), "model.scheme: bnb-nf4 is never sym"),
+    # Qwen2.5-7B's 3584 inputs are 28 groups of 128, and no whole number of 96
+    (of_checkpoint, put("model.scheme.group_size", 96), "model.scheme.group_size: 96 does not divide 3584 inputs"),
+    (GPTQ, rename_cell(options={}), "cell.options: without sym"),
     (failed_record, put("keys.cell_key", "0" * 12), "keys.cell_key: not this cell's"),
 ]
 
