@@ -59,7 +59,8 @@ class KernelDeclaration:
     """What a kernel multiplies and where. `signatures` are parts of the names under which its matrix products show in
     a profile; `deterministic` says that the same input gives the same bits again; `capturable`, that a CUDA graph can
     hold it; `package` is the distribution it comes in, None for torch itself, `module` what is imported of it, and
-    `remedy` how one gets it.
+    `remedy` how one gets it, in the `stacks` that it lives in. `capability` is the least compute capability of a card
+    that it runs on, None where any will do on which torch runs.
 
     The first dtype is its default; it is the default kernel of the quants in `default_of`; `refuses` says why it cannot
     multiply a quant's weights packed by a scheme, None where it can.
@@ -75,6 +76,8 @@ class KernelDeclaration:
     package: str | None = None
     module: str | None = None
     remedy: str | None = None
+    capability: tuple[int, int] | None = None
+    stacks: tuple[str, ...] = ("modern",)
     default_of: tuple[str, ...] = ()
     refuses: Callable[[Scheme, str], str | None] = _refuses_none
 

@@ -67,6 +67,7 @@ def resolve(request: Request, installed: Installed) -> Plan:
     ctx = _ctx(request.ctx, device.kind, model, chosen)
     quant = _quant(request.quant)
     kernel = _kernel(quant, request.kernel, device.kind)
+    _check_home(kernel, request.stack, card)
     runtime = _runtime(request.runtime, quant, kernel, device.kind)
     weights = _checkpoint(request, model, quant)
     options = _options(request.options, runtime, quant, synthetic=weights is None)
@@ -252,6 +253,20 @@ def _first_kernel(quant: str, kind: str) -> KernelDeclaration:
             f"quant=bnb-nf4 runs on a {kind.upper()}, too"
         )
     return next((kernel for kernel in here if quant in kernel.default_of), here[0])
+
+
+def _check_home(kernel: KernelDeclaration, stack: str, card: InstalledGpu | None) -> None:
+    """Does the kernel's package live in this stack, and does it run on this card?"""
+    if stack != AUTO:
+        _check_pair(f"kernel={kernel.name}", "stack", stack, kernel.stacks)
+    if card is None or kernel.capability is None:
+        return
+    if tuple(map(int, card.compute_capability.split("."))) < kernel.capability:
+        needed = ".".join(map(str, kernel.capability))
+        raise BadPair(
+            f"kernel={kernel.name} needs compute capability {needed} or more, gpu {card.index} ({card.name}) has "
+            f"{card.compute_capability}: choose another kernel, quant or card"
+        )
 
 
 def _dtype(name: str, kernel: KernelDeclaration) -> str:

@@ -23,6 +23,7 @@ DECLARATION = KernelDeclaration(
     package="autoawq",
     module="awq",
     remedy="pip install --no-deps autoawq==0.2.9 && pip install zstandard datasets",
+    capability=(8, 0),  # Triton's; AutoAWQ itself would take 7.5
 )
 
 

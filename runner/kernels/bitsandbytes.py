@@ -23,6 +23,7 @@ DECLARATION = KernelDeclaration(
     package="bitsandbytes",
     module="bitsandbytes",
     remedy="pip install bitsandbytes==0.50.2",
+    capability=(6, 0),  # its installation guide, of nf4
     default_of=("bnb-nf4",),
 )
 

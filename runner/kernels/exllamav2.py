@@ -23,6 +23,7 @@ DECLARATION = KernelDeclaration(
     package="exllamav2",
     module="exllamav2_ext",
     remedy="build its extension: pip install --no-build-isolation exllamav2==0.3.2, where nvcc is",
+    capability=(6, 0),  # the least that its authors build it for
     default_of=("gptq",),
 )
 

@@ -41,6 +41,7 @@ DECLARATION = KernelDeclaration(
     module="gptqmodel",
     remedy="pip install gptqmodel==7.3.6 torchvision==0.26.0 (its kernels are compiled at first use, or put the "
     "compiled gptqmodel_marlin_*_ops.so on PYTHONPATH)",
+    capability=(8, 0),  # its AWQ layer says so; its GPTQ layer would take 7.5
     default_of=(AWQ,),
     refuses=_refuses,
 )

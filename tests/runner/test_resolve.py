@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner import registry
+from runner import resolve as resolution
 from runner.errors import (
     BadCheckpoint,
     BadPair,
@@ -19,7 +20,7 @@ from runner.errors import (
     UnknownName,
 )
 from runner.machine.nvml import InstalledGpu
-from runner.registry import RuntimeDeclaration
+from runner.registry import KernelDeclaration, RuntimeDeclaration
 from runner.request import Request
 from runner.resolve import resolve
 from runner.scheme import Scheme
@@ -201,7 +202,7 @@ def test_a_kernel_of_another_device_is_no_pair() -> None:
 
 
 class FakeModule:
-    def __init__(self, declaration: RuntimeDeclaration) -> None:
+    def __init__(self, declaration: RuntimeDeclaration | KernelDeclaration) -> None:
         self.DECLARATION = declaration
 
 
@@ -324,6 +325,47 @@ def test_marlin_has_no_zero_points_for_gptq(card: MakeCard) -> None:
     )
     with pytest.raises(BadPair, match=said):
         resolve(Request(gpu="l4", quant="gptq", kernel="marlin", options="sym:false"), (card(L4),))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "quant", "least"),
+    [("marlin", "awq", "8.0"), ("autoawq-triton", "awq", "8.0"), ("exllamav2", "gptq", "6.0")],
+)
+def test_a_card_below_what_a_kernel_needs_is_refused(card: MakeCard, kernel: str, quant: str, least: str) -> None:
+    asked = Request(quant=quant, kernel=kernel)
+    for capability in (least, f"{least[0]}.9", "10.0"):
+        resolve(asked, (replace(card("NVIDIA T4"), compute_capability=capability),))
+    below = f"{int(least[0]) - 1}.5"
+    with pytest.raises(BadPair) as caught:
+        resolve(asked, (replace(card("NVIDIA T4"), compute_capability=below),))
+    said = f"kernel={kernel} needs compute capability {least} or more, gpu 0 (NVIDIA T4) has {below}"
+    assert str(caught.value) == f"{said}: choose another kernel, quant or card"
+
+
+def test_a_kernel_is_refused_outside_its_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolution, "BUILT_STACKS", ("modern", "paper"))
+    assert resolve(Request(stack="modern"), ()).cell.kernel == "torch-cpu"
+    with pytest.raises(BadPair, match=r"stack=paper does not go with kernel=torch-cpu \(it goes with: modern\)"):
+        resolve(Request(stack="paper"), ())
+
+
+def test_a_kernel_that_no_graph_can_hold_is_refused_by_name(card: MakeCard, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = registry.kernel
+    fixed = replace(original("cublas").DECLARATION, capturable=False)
+    monkeypatch.setattr(registry, "kernel", lambda name: FakeModule(fixed) if name == "cublas" else original(name))
+    assert resolve(Request(kernel="cublas"), (card(L4),)).cell.runtime == "eager"
+    with pytest.raises(BadPair, match="kernel=cublas cannot be captured in a CUDA graph, which runtime=graph needs"):
+        resolve(Request(kernel="cublas", runtime="graph"), (card(L4),))
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_marlin_takes_the_groups_it_was_built_for(size: int) -> None:
+    refuses = registry.kernel("marlin").DECLARATION.refuses
+    assert refuses(Scheme(size), "awq") is None
+    assert refuses(Scheme(size, sym=True), "gptq") is None
+    for quant in ("awq", "gptq"):
+        said = refuses(Scheme(2 * size + 1, sym=True), quant)
+        assert said == f"it takes groups of 32, 64, 128, these are of {2 * size + 1}"
 
 
 def test_an_option_of_another_format_is_unknown() -> None:
