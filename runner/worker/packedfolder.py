@@ -3,29 +3,51 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from runner import registry
 from runner.checkpoints import checkpoint, weightfiles
+from runner.errors import DiskFull
 from runner.shape import ModelShape
 from runner.worker import plainlinear
 
 FILE = "model.safetensors"
+FULL = ("(os error 28)", "(os error 122)")  # ENOSPC and EDQUOT, as safetensors words them
 
 
 def write(model: Any, shape: ModelShape, folder: Path) -> None:
-    """The model's own weights: config.json and one file of safetensors, as the quantising packages lay them out."""
+    """The model's own weights: config.json and one file of safetensors, as the quantising packages lay them out.
+    Raises DiskFull, where that can be known before anything is written."""
     plains = plainlinear.plain_linears(model)
     tensors = {name: parameter.data for name, parameter in model.named_parameters()}
     for name, plain in plains.items():
         stored = plain.format.to_stored(plain.tensors, plain.scheme, plain.columns)
         tensors |= {f"{name}.{part}": tensor for part, tensor in stored.items()}
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / FILE, {"format": "pt"})
+    _save({name: tensor.contiguous() for name, tensor in tensors.items()}, folder)
     _write_config(next(iter(plains.values())), shape, folder)
+
+
+def _save(tensors: Mapping[str, torch.Tensor], folder: Path) -> None:
+    needed, disk = sum(tensor.nbytes for tensor in tensors.values()), shutil.disk_usage(folder)
+    full = DiskFull(
+        f"the weights, {needed / 1e9:.2f} GB, are written to a temporary folder for the engine to read, and its disk "
+        f"has {disk.free / 1e9:.2f} GB free: free some, or let TMPDIR name a folder on another"
+    )
+    if disk.total and disk.free < needed:  # some file systems do not tell, and say 0 of 0
+        raise full
+    try:
+        save_file(dict(tensors), folder / FILE, {"format": "pt"})
+    except SafetensorError as error:
+        if any(text in str(error) for text in FULL):
+            raise full from error
+        raise
 
 
 def link(model: Any, shape: ModelShape, checkpoint_folder: Path, folder: Path) -> None:

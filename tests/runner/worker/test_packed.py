@@ -1,12 +1,15 @@
 """Quantised weights in the model, for real where a CPU has the kernel: built, loaded, multiplied, and seen through."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from runner import catalogue, floors, metrics, registry
+from runner.errors import DiskFull
 from runner.protocol import NAMED
 from runner.runtimes.eager import EagerStep
 from runner.scheme import Scheme
@@ -194,6 +197,25 @@ def test_a_written_folder_loads_again(tmp_path: Path):
     loaded = model.load_checkpoint(tmp_path, build("gptq", torch.float16))
     sequence = tokens.draw(TINY.vocab, 20, 0, CPU).sequence[None]
     assert torch.equal(loaded(input_ids=sequence).logits, built(input_ids=sequence).logits)
+
+
+@pytest.mark.parametrize("known_before", [True, False])
+def test_a_disk_without_room_for_the_folder_is_one_line(tmp_path: Path, monkeypatch, known_before):
+    """The second: a quota, or somebody else who fills the disk meanwhile; the words are safetensors' own."""
+    built = model.build_synthetic(build("gptq", torch.float16))
+    if known_before:
+        # its embedding and head alone have 2 · 512 · 128 elements of 2 bytes: 262 144
+        usage = shutil.disk_usage(tmp_path)._replace(free=2 * 512 * 128 * 2)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+
+    def fill(*_):
+        assert not known_before
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(packedfolder, "save_file", fill)
+    with pytest.raises(DiskFull, match=r"the weights, 0\.\d\d GB, .* let TMPDIR name a folder on another"):
+        packedfolder.write(built, TINY, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_linked_checkpoint_has_a_config_that_older_readers_know(tmp_path: Path):
