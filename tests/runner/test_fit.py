@@ -11,6 +11,7 @@ from runner.cell import Cell
 from runner.errors import Infeasible
 from runner.machine import host
 from runner.protocol import NAMED
+from runner.scheme import Scheme
 
 PAPER = NAMED["paper"]
 L4_BYTES = 23034 * 2**20  # NVML's total of an L4: 23034 MiB
@@ -38,6 +39,18 @@ def test_the_prediction_by_hand() -> None:
     # the probe's buffer is gone when the model comes: the larger of the two counts
     assert fit.predicted_bytes(cell("tiny", 64), shape, None, PAPER, "cpu", probe=10**8) == expected + 5 * 10**8
     assert fit.predicted_bytes(cell("tiny", 64), shape, None, PAPER, "cpu", probe=10**10) == 10**10 + 5 * 10**8
+
+
+def test_of_packed_weights_one_layer_is_counted_unpacked_too() -> None:
+    shape, scheme = catalogue.models()["tiny"].shape, Scheme(128, sym=True)
+    packed = replace(cell("tiny", 64, "fp16"), quant="gptq", kernel="exllamav2")
+    # a layer's linears: q, o 2·128·128 + k, v 2·64·128 + gate, up, down 3·256·128 = 147456 weights
+    # packed: 147456 / 2 codes, and for each 128 of them a scale of 2 bytes and half a byte of zero point; g_idx: none
+    linears = 147456 // 2 + 147456 // 128 * 2 + 147456 // 128 // 2
+    # beside them, 2 bytes each: biases 128 + 2·64 and norms 2·128 a layer, a norm 128, embedding and head 2·512·128
+    others = (2 * (256 + 256) + 128 + 2 * 512 * 128) * 2
+    expected = 2 * linears + others + 147456 * 2 + 128 * 512 + 10**9 + fit.prefill_bytes(shape, 64, 2, 2048)
+    assert fit.model_bytes(packed, shape, scheme, PAPER) == expected
 
 
 def test_a_probe_that_does_not_fit_is_said_to_be_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Packing and arithmetic of the formats, against what the packages themselves packed and dequantised (tests/golden)."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,23 @@ def test_a_zero_point_of_zero_cannot_be_stored_less_one():
 
 
 @pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("bnb-nf4-bf16", {"blocksize": 128}, "its blocksize is 128, expected 64"),
+        ("bnb-nf4-single", {"quant_type": "fp4"}, "its quant_type is fp4, expected nf4"),
+        ("bnb-nf4-fp16", {"nested_blocksize": 128}, "its nested_blocksize is 128, expected 256"),
+    ],
+)
+def test_an_nf4_tensor_that_says_another_layout_is_refused(name, change, said):
+    tensors = load_file(GOLDEN / f"{name}.safetensors")
+    packed = {key: value for key, value in tensors.items() if key not in SEEN}
+    state = json.loads(bytes(packed[bnb_nf4.STATE].tolist())) | change
+    packed[bnb_nf4.STATE] = torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
+    with pytest.raises(BadCheckpoint, match=said):
+        bnb_nf4.from_stored(packed, CASES[name][1])
+
+
+@pytest.mark.parametrize(
     ("quant", "config", "said"),
     [
         ("gptq", {"bits": 8, "group_size": 128}, "its weights have 8 bits, only 4 are read"),
@@ -184,6 +202,7 @@ def test_a_zero_point_of_zero_cannot_be_stored_less_one():
         ("gptq", {**GPTQ, "lm_head": True}, "its lm_head is true: a quantised head is not read"),
         ("awq", {"bits": 4, "group_size": 128, "version": "gemv"}, "its AWQ version is gemv, only gemm is read"),
         ("awq", {"bits": 4, "group_size": 128, "zero_point": False}, "its zero_point is false"),
+        ("bnb-nf4", {**NF4_CONFIG, "bnb_4bit_quant_storage": "bfloat16"}, "its bnb_4bit_quant_storage is bfloat16"),
         ("bnb-nf4", {"load_in_8bit": True}, "it holds bitsandbytes int8, only nf4 is read"),
         ("bnb-nf4", {"load_in_4bit": True, "bnb_4bit_quant_type": "fp4"}, "it holds bitsandbytes fp4"),
     ],
@@ -241,7 +260,8 @@ def test_what_a_config_says_is_kept():
     assert gptq.read_config({**GPTQ, "checkpoint_format": None, "is_marlin_format": False}) == Scheme(128, sym=True)
     assert bnb_nf4.read_config({**NF4_CONFIG, "bnb_4bit_use_double_quant": True}) == NF4
     assert bnb_nf4.read_config(NF4_CONFIG) == NF4_SINGLE
-    assert awq.read_config({"bits": 4, "group_size": 128, "zero_point": True, "version": "gemm"}) == Scheme(128)
+    for version in ("gemm", "GEMM"):  # AutoAWQ writes the one and is asked for the other
+        assert awq.read_config({**GPTQ, "zero_point": True, "version": version}) == Scheme(128)
 
 
 @pytest.mark.parametrize("fields", [{"format": "gptq"}, {"checkpoint_format": "gptq", "format": "gptq"}, {}])

@@ -130,6 +130,16 @@ def test_the_right_kernel_passes_in_every_dtype(dtype):
         assert max(worst_errors(step_of(path, drawn), CTX, expectation).values()) <= bound
 
 
+def test_a_layer_that_the_kernel_has_taken_over_holds_nothing():
+    """A kernel that repacks would otherwise leave the device both forms."""
+    built = model.build_synthetic(build("bnb-nf4", torch.bfloat16))
+    plains = plainlinear.plain_linears(built)
+    model.use_kernel(built, "bitsandbytes")
+    assert len(plains) == 7 * TINY.layers
+    assert all(not plain.tensors for plain in plains.values())
+    assert plainlinear.plain_linears(built) == {}
+
+
 @pytest.mark.parametrize("double", [True, False])
 def test_bitsandbytes_multiplies_the_stored_form(double, monkeypatch):
     """Where a CPU has AVX512-BF16 the package repacks a layer at its first forward, unless it is told not to."""
