@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from runner import catalogue
+from runner import catalogue, registry
 from runner.errors import BadValue
 
 NAMED = ("h100", "a100", "l40s", "l4", "h200", "b200", "rtx-4090", "rtx-5090", "rtx-pro-6000", "gb10")
@@ -45,6 +45,11 @@ def write(folder: Path, name: str, data: Any) -> None:
 def test_the_committed_catalogue_has_every_gpu_and_model_of_the_project() -> None:
     assert set(catalogue.gpus()) == {*NAMED, "jetson-orin", "jetson-thor", "cpu"}
     assert set(catalogue.models()) == {"qwen2.5-7b", "mistral-7b", "llama-3.1-8b", "qwen2.5-0.5b", "tiny"}
+
+
+def test_the_hub_has_weights_of_every_model_in_every_quant() -> None:
+    for name, model in catalogue.models().items():
+        assert set(model.checkpoints) == (set(registry.format_names()) if name != "tiny" else set())
 
 
 @pytest.mark.parametrize(
