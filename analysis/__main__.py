@@ -155,12 +155,10 @@ def budget(form_: str, every_code: bool, **options: Any) -> None:
 @_formatted
 def paper(form_: str, **options: Any) -> None:
     """Every figure of the paper beside ours: reproduced, different (and the likely reason) or not measured."""
-    from analysis import ab as comparisons
     from analysis.tables import papercheck as table
 
-    asked = _asked(options)
-    frame = asked.frame(table.METRICS)
-    _print(table.rows(frame, asked.compared(comparisons.ASKED)), table.markdown, form_)
+    frame = _asked(options).frame(table.ASKED)
+    _print(table.rows(frame), table.markdown, form_)
     _tell(frame.notes, frame.left_out)
 
 

@@ -12,6 +12,7 @@ from analysis.sources.columns import (
     CELL_COLUMNS,
     COUNT_COLUMNS,
     ENVIRONMENT_COLUMNS,
+    QUOTIENTS,
     SESSION,
     TAG,
     Text,
@@ -83,6 +84,12 @@ def finished(rows: polars.DataFrame) -> polars.DataFrame:
     title = polars.col("protocol_name").replace_strict(named, default=None, return_dtype=polars.String)
     custom = polars.concat_str("protocol_name", "warmup", "steps", separator="-")
     told = rows.with_columns(title.fill_null(custom).alias("protocol"), polars.col("valid") == "true")
+    quotients = [
+        (polars.col(above) / polars.col(below)).alias(name)
+        for name, (above, below) in QUOTIENTS.items()
+        if {above, below} <= set(told.columns)
+    ]
+    told = told.with_columns(quotients)
     order = [name for name in ORDER if name in told.columns]
     return told.drop("protocol_name", "warmup", "steps").sort(order, maintain_order=True)
 

@@ -32,7 +32,6 @@ from runner.store.view import SESSION_TAG
 TESTED_REVISIONS = ("dc11669786a5",)  # MLflow 3.17
 Keyed = Mapping[str, polars.DataFrame]
 KEYED = {"cell_key": CELL_COLUMNS, "env_key": ENVIRONMENT_COLUMNS}
-MARKS = (COMMITTED, AB_TAG, REPORT_TAG)
 
 
 def frame(database: Database, shown: str, asked: Sequence[str]) -> Frame:
@@ -41,11 +40,11 @@ def frame(database: Database, shown: str, asked: Sequence[str]) -> Frame:
     with database.beside() as second, ThreadPoolExecutor(1) as pool:
         reading = pool.submit(_scanned, second, "latest_metrics", NUMBER, dict.fromkeys(names))
         active = lookups.active_runs(database)
+        committed, others = _sorted_out(active, _having(database, COMMITTED))
         usual = {column.key: column.usual for column in columns}
-        tags = _scanned(database, "tags", TEXT, {**usual, **dict.fromkeys(MARKS)})
+        tags = _scanned(database, "tags", TEXT, usual)
         values = reading.result()
-    marks = {mark: tags.filter(polars.col("key") == mark) for mark in MARKS}
-    committed, others = _sorted_out(active, marks[COMMITTED])
+    marks = {mark: _having(database, mark) for mark in (AB_TAG, REPORT_TAG)}
     notes = _told_of(database, others, marks, len(committed), shown)
     rows = committed.with_row_index("row")
     texts = _by_row(tags, rows, usual)
@@ -60,6 +59,11 @@ def frame(database: Database, shown: str, asked: Sequence[str]) -> Frame:
     return Frame(sessions, cells, words["env_key"], in_order(manifests), tuple(unusable), notes)
 
 
+def _having(database: Database, tag: str) -> polars.DataFrame:
+    """The runs that have a tag; the index alone tells."""
+    return database.query(f"SELECT run_uuid FROM tags WHERE key = '{tag}'", run_id=TEXT)
+
+
 def _sorted_out(active: polars.DataFrame, committed: polars.DataFrame) -> tuple[polars.DataFrame, polars.DataFrame]:
     """The runs of whole sessions, and the others."""
     return active.join(committed, on="run_id", how="semi"), active.join(committed, on="run_id", how="anti")
@@ -68,8 +72,8 @@ def _sorted_out(active: polars.DataFrame, committed: polars.DataFrame) -> tuple[
 def _told_of(database: Database, others: polars.DataFrame, marks: Keyed, sessions: int, shown: str) -> tuple[str, ...]:
     """What is to be told of runs that are no whole sessions. Raises BadRecord where there is no session."""
     rest = others
-    for ours in (AB_TAG, REPORT_TAG):
-        rest = rest.join(marks[ours], on="run_id", how="anti")
+    for marked in marks.values():
+        rest = rest.join(marked, on="run_id", how="anti")
     begun = len(list(lookups.of_runs(database, "tags", rest["run_id"].to_list(), f"AND key = '{SESSION_TAG}'")))
     check_found(shown, sessions, len(rest) - begun)
     return told(len(rest) - begun, begun)

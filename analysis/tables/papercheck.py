@@ -9,14 +9,17 @@ likely reason is chosen by `REASONS`: the first rule that fits what our sessions
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from analysis import ab, groups
 from analysis.ab import Measured
+from analysis.sources.columns import SESSION
 from analysis.sources.frame import Frame
 from analysis.tables import graphs, paper
 from analysis.tables.form import Column, markdown_table
 from runner import catalogue, fit, floors, protocol, registry
+from runner.ab.manifest import Manifest
 from runner.cell import Cell
 
 Row = dict[str, Any]
@@ -34,6 +37,7 @@ METRICS = (
     "r_floor",
     "r_floor_paper",
 )
+ASKED = (*METRICS, SESSION)
 HEADLINE = (("h100", "qwen2.5-7b", 2048), ("l4", "qwen2.5-7b", 2048))
 DTYPE_BYTES = 2
 
@@ -41,12 +45,12 @@ HOST_BOUND = 0.6
 SLOW_READ = 0.85
 
 
-def rows(frame: Frame, compared: Frame) -> list[Row]:
+def rows(frame: Frame) -> list[Row]:
     """One row per figure: what it is of (`quantity`, `gpu`, `model`, `ctx`), `paper`, `ours` with its interval, the
-    relative `difference`, a `verdict` and, where it differs, the likely `reason`. `compared` has the A/Bs."""
+    relative `difference`, a `verdict` and, where it differs, the likely `reason`."""
     found = [row | _environment(frame, row) for row in groups.rows(frame, METRICS) if row["valid"]]
     plain = [row for row in found if row["quant"] == "bf16"]
-    comparisons, _ = ab.of_frame(compared)
+    comparisons, _ = ab.of_frame(replace(frame, manifests=tuple(filter(_is_of_the_paper, frame.manifests))))
     return [
         *_floor_checks(plain),
         *_streamed_checks(plain),
@@ -55,6 +59,11 @@ def rows(frame: Frame, compared: Frame) -> list[Row]:
         *_graph_checks(comparisons, found),
         *_quantised_checks(found),
     ]
+
+
+def _is_of_the_paper(manifest: Manifest) -> bool:
+    """Is it one that has a row in the paper? No other needs a bootstrap here."""
+    return any(_is_place(arm.cell, figure) for arm in manifest.arms.values() for figure in paper.graphs_rows())
 
 
 def _environment(frame: Frame, row: Row) -> Row:

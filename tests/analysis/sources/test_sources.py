@@ -20,7 +20,7 @@ TABLES = {
     "graphs": lambda source: graphs.rows(ab.of_frame(source.compared(ab.ASKED))[0]),
     "quant": lambda source: quant.rows(source.frame(quant.METRICS)),
     "budget": lambda source: budget.rows(source.frame(budget.METRICS)),
-    "paper": lambda source: papercheck.rows(source.frame(papercheck.METRICS), source.compared(ab.ASKED)),
+    "paper": lambda source: papercheck.rows(source.frame(papercheck.ASKED)),
 }
 
 

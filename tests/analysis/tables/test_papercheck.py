@@ -24,8 +24,7 @@ def on(gpu, step_ms, **changes):
 
 
 def rows_of(records):
-    frame = frame_of(records)
-    return papercheck.rows(frame, frame)
+    return papercheck.rows(frame_of(records))
 
 
 def checks(records, **wanted):
