@@ -1,0 +1,130 @@
+"""The commands: where their sessions come from, filters, forms, and one line for whatever is wrong."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runner.records import record
+from tests.records import example_record
+from tests.stores import free_port
+
+ROOT = Path(__file__).parents[2]
+RECORDS = "experiments/records"
+COMMANDS = ("floor", "graphs", "quant", "budget", "paper")
+
+
+def run(*arguments, **environment):
+    command = [sys.executable, "-m", "analysis", *arguments]
+    own = {**os.environ, **environment}
+    return subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, timeout=120)
+
+
+def refused(*arguments, **environment):
+    """The one line of a command that fails."""
+    done = run(*arguments, **environment)
+    assert done.returncode not in (0, 1, 2), done.stderr
+    assert "Traceback" not in done.stderr
+    *_, last = done.stderr.splitlines()
+    assert last.startswith("error: ")
+    return last
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A record imported by the command into the embedded store of a folder; its URI."""
+    record.write(example_record(), tmp_path / "records" / "one.json")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "runner", "import", "records"]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    return f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def test_the_embedded_store_is_the_default_and_gives_what_the_records_give(store, tmp_path):
+    named = run("floor", "--store", store, "--format", "json", XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert json.loads(named.stdout)[0]["sessions"] == 1
+    default = run("floor", "--format", "json", MLFLOW_TRACKING_URI=store, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    records = run("floor", "--format", "json", "--records", str(tmp_path / "records"))
+    assert named.stdout == default.stdout == records.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_without_a_store_it_says_how_to_get_one(command, tmp_path):
+    said = refused(command, MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/mlflow.db")
+    assert "there is no MLflow store" in said
+    assert "runner import" in said
+
+
+def test_filters_choose_and_one_that_leaves_nothing_says_what_there_is():
+    rows = json.loads(run("floor", "--records", RECORDS, "--model", "qwen2.5-7b", "--format", "json").stdout)
+    assert {row["model"] for row in rows} == {"qwen2.5-7b"}
+    rows = json.loads(run("floor", "--records", RECORDS, "--study", "cuda-graphs", "--format", "json").stdout)
+    assert {row["runtime"] for row in rows} >= {"eager", "graph"}
+    assert {row["cache"] for row in rows} == {"static"}
+    assert "has gpu l4: it has gpu h200; model llama-3.1-8b, mistral-7b, qwen2.5-7b" in refused(
+        "floor", "--records", RECORDS, "--gpu", "l4"
+    )
+    assert "study nothing" in refused("graphs", "--records", RECORDS, "--study", "nothing")
+
+
+def test_auto_is_no_filter():
+    every = run("quant", "--records", RECORDS, "--format", "json").stdout
+    auto = ("--gpu", "auto", "--model", "auto", "--study", "auto")
+    assert run("quant", "--records", RECORDS, "--format", "json", *auto).stdout == every
+
+
+def test_two_sources_are_one_too_many():
+    assert "exclude each other" in refused("floor", "--records", RECORDS, "--store", "sqlite:///mlflow.db")
+
+
+@pytest.mark.parametrize("scheme", ["http", "postgresql"])
+def test_a_server_that_is_away_is_one_line(scheme):
+    said = refused("floor", "--store", f"{scheme}://tester:se%40cret@127.0.0.1:{free_port()}/db")
+    assert "cannot be read" in said
+    assert "cret" not in said
+
+
+def test_a_store_of_others_is_one_line(empty_sqlite, tmp_path):
+    shutil.copy(empty_sqlite, tmp_path / "mlflow.db")
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    assert "has no runs" in refused("budget", "--store", uri)
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        database.execute(
+            "INSERT INTO runs (run_uuid, name, source_type, entry_point_name, user_id, status, start_time, "
+            "lifecycle_stage, artifact_uri, experiment_id) "
+            "VALUES ('a', 'x', 'LOCAL', '', 'me', 'FINISHED', 1, 'active', '', 0)"
+        )
+    assert "has 1 runs, none of them a session of this project" in refused("budget", "--store", uri)
+
+
+def test_a_store_of_another_revision_is_one_line(store, tmp_path):
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '0123456789ab'")
+    assert "cannot be read" in refused("floor", "--store", store, XDG_CACHE_HOME=str(tmp_path / "other"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text.replace('"schema_version": 1', '"schema_version": 2'), "this version reads 1"),
+        (lambda text: text[: len(text) // 2], "not a complete JSON file"),
+        (lambda text: text.replace('"valid": true', '"valid": false'), "valid"),
+    ],
+)
+def test_a_record_that_is_newer_damaged_or_wrong_is_named(tmp_path, change, said):
+    record.write(example_record(), tmp_path / "good.json")
+    other = example_record(session={"id": "f" * 16})
+    record.write(other, tmp_path / "bad.json")
+    (tmp_path / "bad.json").write_text(change((tmp_path / "bad.json").read_text()))
+    done = run("floor", "--records", str(tmp_path), "--format", "json")
+    assert done.returncode == 24
+    assert json.loads(done.stdout)[0]["sessions"] == 1
+    named, last = done.stderr.splitlines()
+    assert named.startswith(f"left out {tmp_path}/bad.json")
+    assert said in named
+    assert last.startswith("error: 1 files or runs are left out")
