@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,6 +13,9 @@ from analysis.asked import Asked
 from analysis.tables import form
 from runner.errors import BadRecord, DecodeFloorError, Stopped
 from runner.machine import signals
+
+if TYPE_CHECKING:
+    from analysis.figures.style import Drawn
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Rows = list[dict[str, Any]]
@@ -109,12 +112,19 @@ def graphs(form_: str, figure: Path | None, **options: Any) -> None:
 
 
 def _draw(found: Sequence[Any], rows: Rows, path: Path) -> None:
-    from analysis import figures
+    from analysis.figures import graphs as figure
     from analysis.tables import paper
 
-    by_id = {each.manifest.id: each for each in found}
-    drawn = figures.graphs_figure([by_id[row["ab"]] for row in rows], rows, paper.graphs_rows())
-    path.write_bytes(figures.png(drawn))
+    _save(figure.draw(found, rows, paper.graphs_rows()), path)
+
+
+def _save(drawn: Drawn | None, path: Path) -> None:
+    """Raises BadRecord where there is nothing to draw."""
+    from analysis.figures import style
+
+    if drawn is None:
+        raise BadRecord(f"nothing to draw in {path}: no row of the table has what the figure shows")
+    path.write_bytes(style.png(drawn))
 
 
 @main.command()
@@ -130,9 +140,9 @@ def quant(form_: str, every_code: bool, figure: Path | None, **options: Any) -> 
     rows = table.rows(frame, every_code)
     _print(rows, table.markdown, form_)
     if figure is not None:
-        from analysis import figures
+        from analysis.figures import quant as drawing
 
-        figure.write_bytes(figures.png(figures.quant_figure(rows)))
+        _save(drawing.draw(rows), figure)
     _tell(frame.notes, frame.left_out)
 
 

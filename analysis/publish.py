@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from analysis import ab, figures
+from analysis import ab
 from analysis.ab import Measured
 from analysis.tables import graphs, paper
 from runner import failures, store
@@ -101,9 +101,12 @@ def _note(found: Mapping[str, Any]) -> str:
 
 
 def _files(measured: Measured, found: dict[str, Any]) -> dict[str, str | bytes]:
-    figure = figures.graphs_figure([measured], [found], paper.graphs_rows())
+    from analysis.figures import graphs as figure  # matplotlib is slow to import, and most A/Bs are only printed
+    from analysis.figures import style
+
+    drawn = figure.draw([measured], [found], paper.graphs_rows())
     return {
         "summary.json": json.dumps(found, indent=1) + "\n",
         "summary.md": graphs.markdown([found]),
-        "sessions.png": figures.png(figure),
+        **({} if drawn is None else {"sessions.png": style.png(drawn)}),
     }
