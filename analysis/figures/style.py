@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import matplotlib
 from matplotlib.figure import Figure
 
-from analysis.tables.form import telling
+from analysis.tables.form import titles
 
 Row = Mapping[str, Any]
 Item = TypeVar("Item")
@@ -98,9 +98,8 @@ def left_out(shown: int, total: int, what: str, how: str = "evenly spread over t
 
 
 def names(rows: Sequence[Row], fields: Sequence[str], candidates: Sequence[str]) -> list[str]:
-    """What to call each row: these fields, and of the candidates those that tell rows apart."""
-    all_fields = [*fields, *telling([dict(row) for row in rows], fields, candidates)]
-    return [short(" ".join(str(row[field]) for field in all_fields if row[field] not in (None, ""))) for row in rows]
+    """What an axis calls each row."""
+    return [short(title) for title in titles([dict(row) for row in rows], fields, candidates)]
 
 
 def short(name: str, longest: int = LONGEST_NAME) -> str:

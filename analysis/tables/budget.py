@@ -19,7 +19,7 @@ from typing import Any
 
 from analysis import groups
 from analysis.sources.frame import Frame
-from analysis.tables.form import FLAGS, Column, markdown_table, sentences_of_invalid, telling
+from analysis.tables.form import FLAGS, Column, markdown_table, sentences_of_invalid, telling, titles
 
 Row = dict[str, Any]
 
@@ -192,20 +192,16 @@ def by_terms(table: Sequence[Row]) -> list[Row]:
 
 def columns(valid: Sequence[Row]) -> list[Column]:
     """The columns for rows of `by_terms`."""
-    return [*(Column(name, name, "d" if name == "ctx" else "s") for name in _names(valid)), *COLUMNS]
-
-
-def _names(valid: Sequence[Row]) -> list[str]:
-    return [*NAMED_FIELDS, *telling(valid, NAMED_FIELDS, TELLING_FIELDS)]
+    names = [*NAMED_FIELDS, *telling(valid, NAMED_FIELDS, TELLING_FIELDS)]
+    return [*(Column(name, name, "d" if name == "ctx" else "s") for name in names), *COLUMNS]
 
 
 def sentences(valid: Sequence[Row]) -> list[str]:
     """What takes most time in each row and what would remove it, then why terms are negative."""
-    names = _names(valid)
-    titles = [" ".join(str(row[name]) for name in names if row[name] != "") for row in valid]
-    return [f"{title}: {row['sentence']}." for title, row in zip(titles, valid, strict=True)] + [
+    titled = list(zip(titles(valid, NAMED_FIELDS, TELLING_FIELDS), valid, strict=True))
+    return [f"{title}: {row['sentence']}." for title, row in titled] + [
         f"{title}: `{term['name']}` is {term['ms']:.2f} ms: {term['note']}."
-        for title, row in zip(titles, valid, strict=True)
+        for title, row in titled
         for term in row["terms"]
         if term["note"]
     ]
