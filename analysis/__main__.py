@@ -1,4 +1,5 @@
-"""`python -m analysis floor|graphs|quant|budget|paper|ab|coverage`: tables from an MLflow store or from records."""
+"""`python -m analysis floor|graphs|quant|budget|paper|report|ab|coverage`: tables, figures and a report from an MLflow
+store or from records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The summary run of an A/B in MLflow: what analysis makes of it, beside the manifest.
+"""What analysis makes of sessions as runs of MLflow: the summary of an A/B, beside its manifest, and reports.
 
 Of the runner's rooms this is the one that knows MLflow, imported only here: to find or make a run under the store's
 lock, and to say in one line why a store is away, is what it does for sessions already.
@@ -17,6 +17,8 @@ from analysis.ab import Measured
 from analysis.tables import graphs, paper
 from runner import failures, store
 from runner.errors import BadRecord
+from runner.machine import parentwatch, signals
+from runner.request import DEFAULT_SPOOL
 
 METRICS = (
     "a_ms",
@@ -64,6 +66,20 @@ def closing(folder: Path, run_id: str | None) -> Iterator[None]:
         run.fail(failures.told(error))
         raise
     run.closed()
+
+
+@contextmanager
+def entry(name: str) -> Iterator[str | None]:
+    """The id of the run that `mlflow run` made for this process, which is called a report's from now on; None where
+    MLflow did not start us. A failure closes it as `closing` does; the death of MLflow is noticed."""
+    run = store.entry_run()
+    if run is None:
+        yield None
+        return
+    parentwatch.watch_ancestors(lambda: signals.explain(parentwatch.DEATH_MESSAGE))
+    with closing(DEFAULT_SPOOL, run.id):
+        store.claim_report(run.id, name)
+        yield run.id
 
 
 def commit(measured: Measured, run_id: str | None) -> str:
