@@ -12,7 +12,7 @@ PORT ?= 5000
 # On PATH, so that programs started by a program (mlflow, uv) come from .venv as well.
 venv := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help env cell test lint types check ui bench-overhead floor graphs quant coverage verify lock clean
+.PHONY: help env cell test lint types check ui bench-overhead floor graphs quant report coverage verify lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,9 @@ graphs: env ## Print what a CUDA graph is worth, from the committed records, and
 
 quant: env ## Print what quantised weights save, from the committed records, and draw docs/quant.png
 	@$(venv) python -m analysis quant --records experiments/records --figure docs/quant.png $(ARGS)
+
+report: env ## Make report/report.html from the committed records
+	@$(venv) python -m analysis report --records experiments/records $(ARGS)
 
 coverage: env ## Simulate how often interval and verdict of an A/B are right
 	@$(venv) python -m analysis coverage $(ARGS)

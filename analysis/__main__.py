@@ -62,9 +62,19 @@ def _every_code(function: Function) -> Function:
     )(function)
 
 
+def _out(function: Function) -> Function:
+    return click.option("--out", type=folder, default=Path("report"), show_default=True, help="folder of its files")(
+        function
+    )
+
+
 def _print(rows: Rows, words: Callable[[Rows], str], form_: str) -> None:
+    click.echo(_text(rows, words, form_), nl=False)
+
+
+def _text(rows: Rows, words: Callable[[Rows], str], form_: str) -> str:
     texts: dict[str, Callable[[Rows], str]] = {"md": words, "csv": form.csv_text, "json": form.json_text}
-    click.echo(texts[form_](rows), nl=False)
+    return texts[form_](rows)
 
 
 def _tell(notes: Sequence[str], left_out: Sequence[str]) -> None:
@@ -170,6 +180,62 @@ def paper(form_: str, **options: Any) -> None:
     frame = _asked(options).frame(table.METRICS)
     _print(table.rows(frame), table.markdown, form_)
     _tell(frame.notes, frame.left_out)
+
+
+@main.command()
+@_asks
+@_out
+def report(out: Path, **options: Any) -> None:
+    """All of it as one page, which loads nothing: tables, figures, and where each number comes from. Of a store it is
+    kept in a run there, too."""
+    from analysis import publish
+
+    with publish.entry(publish.REPORT) as run_id:
+        _make_report(_asked(options), out, run_id)
+
+
+@main.command()
+@_asks
+@_formatted
+@_out
+@click.option("--table", default="report", show_default=True, help="one of the tables, or report")
+def tables(table: str, form_: str, out: Path, **options: Any) -> None:
+    """What `mlflow run . -e tables` runs: the report, or one table. Under MLflow it is kept in the run made for it."""
+    from analysis import publish
+
+    with publish.entry(table) as run_id:
+        if table == publish.REPORT:
+            _make_report(_asked(options), out, run_id)
+        else:
+            _make_table(_asked(options), table, form_, run_id)
+
+
+def _make_report(asked: Asked, out: Path, run_id: str | None) -> None:
+    from analysis import publish
+    from analysis.report import contents, files
+
+    found = contents.contents(asked)
+    made = files.files(found)
+    files.write(made, out)
+    click.echo((out / files.PAGE).resolve())
+    if asked.uri is not None:
+        run = publish.commit_report(found.answers, made, run_id, asked.uri)
+        click.echo(f"MLflow run {publish.REPORT} ({run})", err=True)
+    _tell(found.frame.notes, found.left_out)
+
+
+def _make_table(asked: Asked, name: str, form_: str, run_id: str | None) -> None:
+    from analysis import publish
+    from analysis.tables import named
+
+    table = named.named(name)
+    frame = asked.frame(table.metrics)
+    rows, unusable = table.rows(frame)
+    text = _text(rows, table.words, form_)
+    click.echo(text, nl=False)
+    if run_id is not None:
+        publish.commit_table(name, table.words(rows), {f"{name}.{form_}": text}, run_id)
+    _tell(frame.notes, (*frame.left_out, *unusable))
 
 
 @main.command()

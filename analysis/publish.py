@@ -20,6 +20,9 @@ from runner.errors import BadRecord
 from runner.machine import parentwatch, signals
 from runner.request import DEFAULT_SPOOL
 
+Files = Mapping[str, str | bytes]
+
+REPORT = "report"
 METRICS = (
     "a_ms",
     "b_ms",
@@ -94,6 +97,19 @@ def commit(measured: Measured, run_id: str | None) -> str:
     return store.commit_comparison(measured.manifest, measured.period_ms, summary, run_id)
 
 
+def commit_report(answers: Sequence[Mapping[str, str]], files: Files, run_id: str | None, uri: str) -> str:
+    """Write a report into a run of its own in the store, or into the one that MLflow made; returns its id. Raises
+    StoreUnreachable."""
+    note = "\n\n".join(f"**{each['question']}** {each['answer']}" for each in answers)
+    note += "\n\nThe artifact `report.html` has all tables and figures, `tables.md` the tables as Markdown.\n"
+    return store.commit_report(REPORT, store.Summary({}, {}, note, files), run_id, uri)
+
+
+def commit_table(name: str, note: str, files: Files, run_id: str) -> str:
+    """Write a table into the run that MLflow made; returns its id. Raises StoreUnreachable."""
+    return store.commit_report(name, store.Summary({}, {}, note, files), run_id)
+
+
 def _tags(found: Mapping[str, Any]) -> dict[str, str]:
     return {
         "verdict": found["verdict"] or "none",
@@ -116,7 +132,7 @@ def _note(found: Mapping[str, Any]) -> str:
     )
 
 
-def _files(measured: Measured, found: dict[str, Any]) -> dict[str, str | bytes]:
+def _files(measured: Measured, found: dict[str, Any]) -> Files:
     from analysis.figures import graphs as figure  # matplotlib is slow to import, and most A/Bs are only printed
     from analysis.figures import style
 

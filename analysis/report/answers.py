@@ -21,7 +21,9 @@ EAGER, GRAPH = "eager", "graph"
 TURNED = {"FASTER": "SLOWER", "SLOWER": "FASTER"}
 
 
-def answers(floors: Sequence[Row], budgets: Sequence[Row], graphs: Sequence[Row], quants: Sequence[Row]) -> list[Row]:
+def answers(
+    floors: Sequence[Row], budgets: Sequence[Row], graphs: Sequence[Row], quants: Sequence[Row]
+) -> list[dict[str, str]]:
     """`question` and `answer` of each."""
     return [
         {"question": FAR, "answer": f"{of_floor(floors)} {of_budget(budgets)}".strip()},

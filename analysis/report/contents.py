@@ -13,12 +13,15 @@ from analysis.figures import budget as budget_figure
 from analysis.figures import graphs as graphs_figure
 from analysis.figures import quant as quant_figure
 from analysis.figures.style import Drawn
+from analysis.report import answers
 from analysis.sources.frame import Frame
 from analysis.tables import budget, floor, graphs, paper, papercheck, quant
 
 Row = dict[str, Any]
 
 METRICS = tuple(sorted({*floor.METRICS, *quant.METRICS, *budget.METRICS, *papercheck.METRICS, *ab.METRICS}))
+FIGURES = ("floor-bandwidth", "floor-context", "graphs", "quant", "budget", "latency")
+"""Names of all that a report may have."""
 NO_GRAPHS = "No A/B between runtimes was measured: `python -m runner ab --field runtime` does it."
 
 
@@ -38,6 +41,11 @@ class Contents:
     compared: tuple[Measured, ...]
     figures: tuple[Drawn, ...]
     left_out: tuple[str, ...]
+
+    @property
+    def answers(self) -> list[dict[str, str]]:
+        """The three questions, answered."""
+        return answers.answers(self.floor, self.budget, self.graphs, self.quant)
 
     @property
     def valid(self) -> list[Row]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
+from analysis.publish import Files
 from analysis.report import page
-from analysis.report.contents import Contents, markdown
+from analysis.report.contents import FIGURES, Contents, markdown
 from runner import failures
 from runner.errors import BadValue, DiskFull
 
 PAGE, TABLES = "report.html", "tables.md"
-
-Files = Mapping[str, str | bytes]
 
 
 def files(found: Contents) -> Files:
@@ -23,9 +21,12 @@ def files(found: Contents) -> Files:
 
 
 def write(made: Files, folder: Path) -> None:
-    """Raises BadValue where the folder cannot be written, DiskFull."""
+    """Also takes away figures that an earlier report has and this one has not. Raises BadValue where the folder cannot
+    be written, DiskFull."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for figure in {f"{name}.png" for name in FIGURES} - made.keys():
+            (folder / figure).unlink(missing_ok=True)
         for name, content in made.items():
             (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     except OSError as error:

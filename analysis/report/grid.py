@@ -14,6 +14,7 @@ Row = dict[str, Any]
 
 COUNT = "sessions"
 WORDS = "s"
+HEADLINES, AFTER = ("floor_ms", "r_floor"), "step_wall_ms"
 INTERVALS = ("span", "bootstrap_span")
 
 
@@ -59,7 +60,13 @@ def _cell(row: Row, column: Column) -> Cell:
 
 
 def of_floor(valid: Sequence[Row]) -> Grid:
-    return grid("table-floor", "How far each cell is from what its bytes need", valid, floor.columns(valid))
+    """The ratio stands beside the step: a small screen shows no more than the first columns."""
+    columns = floor.columns(valid)
+    headlines = [one for one in columns if one.key in HEADLINES]
+    others = [one for one in columns if one.key not in HEADLINES]
+    place = next(number for number, one in enumerate(others) if one.key == AFTER) + 1
+    columns = [*others[:place], *headlines, *others[place:]]
+    return grid("table-floor", "How far each cell is from what its bytes need", valid, columns)
 
 
 def of_ranges(table: Sequence[Row]) -> Grid:

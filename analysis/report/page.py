@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 
 from analysis.figures import style
-from analysis.report import answers, grid, provenance, words
+from analysis.report import grid, provenance, words
 from analysis.report.contents import NO_GRAPHS, Contents
 from analysis.tables import budget, floor, graphs, quant
 from analysis.tables.form import titles
@@ -54,7 +54,7 @@ def _told(found: Contents) -> dict[str, Any]:
     return {
         "source": found.shown,
         "filters": found.told,
-        "answers": answers.answers(found.floor, found.budget, found.graphs, found.quant),
+        "answers": found.answers,
         "sessions": sessions.height,
         "cells": sessions["cell_key"].n_unique(),
         "gpus": sorted({row["gpu"] for row in found.floor}),
