@@ -40,6 +40,7 @@ def draw(table: Sequence[Row]) -> Drawn | None:
             style.PAPER_MARKER if is_paper else style.MARKERS[models.index(row["model"]) % len(style.MARKERS)],
             color=style.PAPER if is_paper else style.OURS,
             markerfacecolor="none" if is_paper else None,
+            zorder=3 if is_paper else 2,
         )
     named = _named(rows)
     _label(axes, named)

@@ -82,6 +82,7 @@ def png(drawn: Drawn) -> bytes:
     """The figure as a PNG; the same figure gives the same bytes."""
     out = io.BytesIO()
     drawn.figure.savefig(out, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    drawn.figure.set_layout_engine("none")  # laid out once more it would look a little different
     return out.getvalue()
 
 

@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 COUNT = "sessions"
 WORDS = "s"
-HEADLINES, AFTER = ("floor_ms", "r_floor"), "step_wall_ms"
+HEADLINES, AFTER = ("floor_ms", "r_floor"), "step_wall_ms_high"
 INTERVALS = ("span", "bootstrap_span")
 
 
@@ -60,7 +60,7 @@ def _cell(row: Row, column: Column) -> Cell:
 
 
 def of_floor(valid: Sequence[Row]) -> Grid:
-    """The ratio stands beside the step: a small screen shows no more than the first columns."""
+    """The ratio follows the step and its interval: a small screen shows no more than the first columns."""
     columns = floor.columns(valid)
     headlines = [one for one in columns if one.key in HEADLINES]
     others = [one for one in columns if one.key not in HEADLINES]

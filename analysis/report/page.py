@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from analysis.figures import style
 from analysis.report import grid, provenance, words
@@ -30,6 +31,7 @@ def html(found: Contents, pictures: dict[str, bytes]) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters["code"] = code
     script = (FOLDER / "page.js").read_text(encoding="utf-8")
     return environment.get_template("page.html").render(
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
@@ -41,6 +43,14 @@ def html(found: Contents, pictures: dict[str, bytes]) -> str:
         **_told(found),
         **_tables(found),
         **_origins(found),
+    )
+
+
+def code(text: str) -> Markup:
+    """Words between backticks as code; all of it escaped."""
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
     )
 
 
