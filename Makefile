@@ -12,7 +12,7 @@ PORT ?= 5000
 # On PATH, so that programs started by a program (mlflow, uv) come from .venv as well.
 venv := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help env cell test lint types check ui bench-overhead bench-tables floor graphs quant coverage verify lock clean
+.PHONY: help env cell test lint types check ui bench-overhead bench-tables floor graphs quant budget report demo coverage verify lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,18 @@ graphs: env ## Print what a CUDA graph is worth, from the committed records, and
 
 quant: env ## Print what quantised weights save, from the committed records, and draw docs/quant.png
 	@$(venv) python -m analysis quant --records experiments/records --figure docs/quant.png $(ARGS)
+
+budget: env ## Print where the steps of the committed records spend their time
+	@$(venv) python -m analysis budget --records experiments/records $(ARGS)
+
+report: env ## Make report/report.html from the committed records
+	@$(venv) python -m analysis report --records experiments/records $(ARGS)
+
+demo: env ## Put the committed records into the embedded store, and make (and open) their report: no GPU needed
+	@$(venv) python -m runner import experiments/records
+	@$(venv) python -m analysis report $(ARGS)
+	@test -z "$$DISPLAY$$WAYLAND_DISPLAY" || $(venv) python -m webbrowser "file://$(CURDIR)/report/report.html"
+	@echo "make ui shows the same sessions in MLflow"
 
 bench-tables: env ## Time the tables on stores of up to 100 000 runs, made in build/bench (minutes; 5 GB)
 	@$(venv) python -m tests.bench_tables build/bench $(ARGS)

@@ -1,11 +1,12 @@
-"""`python -m analysis floor|graphs|quant|budget|paper|ab|coverage`: tables from an MLflow store or from records."""
+"""`python -m analysis floor|graphs|quant|budget|paper|report|ab|coverage`: tables, figures and a report from an MLflow
+store or from records."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,6 +15,9 @@ from analysis.tables import form
 from runner import failures
 from runner.errors import BadRecord, Stopped
 from runner.machine import signals
+
+if TYPE_CHECKING:
+    from analysis.sources.frame import Frame
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Rows = list[dict[str, Any]]
@@ -59,9 +63,19 @@ def _every_code(function: Function) -> Function:
     )(function)
 
 
-def _print(rows: Rows, words: Callable[[Rows], str], form_: str) -> None:
+def _figure(function: Function) -> Function:
+    return click.option("--figure", type=file, help="also draw it, as a PNG file")(function)
+
+
+def _out(function: Function) -> Function:
+    return click.option("--out", type=folder, default=Path("report"), show_default=True, help="folder of its files")(
+        function
+    )
+
+
+def _text(rows: Rows, words: Callable[[Rows], str], form_: str) -> str:
     texts: dict[str, Callable[[Rows], str]] = {"md": words, "csv": form.csv_text, "json": form.json_text}
-    click.echo(texts[form_](rows), nl=False)
+    return texts[form_](rows)
 
 
 def _tell(notes: Sequence[str], left_out: Sequence[str]) -> None:
@@ -82,59 +96,26 @@ def _tell(notes: Sequence[str], left_out: Sequence[str]) -> None:
 @_every_code
 def floor(form_: str, every_code: bool, **options: Any) -> None:
     """How far each cell is from its memory floor. Records that `runner verify` rejects are named and left out."""
-    from analysis.tables import floor as table
-
-    frame = _asked(options).frame(table.METRICS)
-    _print(table.rows(frame, every_code), table.markdown, form_)
-    _tell(frame.notes, frame.left_out)
+    _make_table(_asked(options), "floor", form_, every_code)
 
 
 @main.command()
 @_asks
 @_formatted
-@click.option("--figure", type=file, help="also draw it, as a PNG file")
+@_figure
 def graphs(form_: str, figure: Path | None, **options: Any) -> None:
     """What a CUDA graph is worth: every A/B between runtimes, with interval and verdict."""
-    from analysis import ab as comparisons
-    from analysis.tables import graphs as table
-
-    frame = _asked(options).compared(comparisons.ASKED)
-    found, unusable = comparisons.of_frame(frame)
-    rows = table.rows(found)
-    if not (rows or unusable or frame.left_out):
-        raise BadRecord("no A/B there between runtimes: measure one with `python -m runner ab --field runtime`")
-    _print(rows, table.markdown_with_paper, form_)
-    if figure is not None:
-        _draw(found, rows, figure)
-    _tell(frame.notes, (*frame.left_out, *unusable))
-
-
-def _draw(found: Sequence[Any], rows: Rows, path: Path) -> None:
-    from analysis import figures
-    from analysis.tables import paper
-
-    by_id = {each.manifest.id: each for each in found}
-    drawn = figures.graphs_figure([by_id[row["ab"]] for row in rows], rows, paper.graphs_rows())
-    path.write_bytes(figures.png(drawn))
+    _make_table(_asked(options), "graphs", form_, figure=figure)
 
 
 @main.command()
 @_asks
 @_formatted
 @_every_code
-@click.option("--figure", type=file, help="also draw it, as a PNG file")
+@_figure
 def quant(form_: str, every_code: bool, figure: Path | None, **options: Any) -> None:
     """What quantised weights save: by their bytes, and by the clock."""
-    from analysis.tables import quant as table
-
-    frame = _asked(options).frame(table.METRICS)
-    rows = table.rows(frame, every_code)
-    _print(rows, table.markdown, form_)
-    if figure is not None:
-        from analysis import figures
-
-        figure.write_bytes(figures.png(figures.quant_figure(rows)))
-    _tell(frame.notes, frame.left_out)
+    _make_table(_asked(options), "quant", form_, every_code, figure=figure)
 
 
 @main.command()
@@ -143,11 +124,7 @@ def quant(form_: str, every_code: bool, figure: Path | None, **options: Any) -> 
 @_every_code
 def budget(form_: str, every_code: bool, **options: Any) -> None:
     """Where a step's time goes, in terms that add up to it, and what would remove the largest."""
-    from analysis.tables import budget as table
-
-    frame = _asked(options).frame(table.METRICS)
-    _print(table.rows(frame, every_code), table.markdown, form_)
-    _tell(frame.notes, frame.left_out)
+    _make_table(_asked(options), "budget", form_, every_code)
 
 
 @main.command()
@@ -155,11 +132,91 @@ def budget(form_: str, every_code: bool, **options: Any) -> None:
 @_formatted
 def paper(form_: str, **options: Any) -> None:
     """Every figure of the paper beside ours: reproduced, different (and the likely reason) or not measured."""
-    from analysis.tables import papercheck as table
+    _make_table(_asked(options), "paper", form_)
 
-    frame = _asked(options).frame(table.ASKED)
-    _print(table.rows(frame), table.markdown, form_)
-    _tell(frame.notes, frame.left_out)
+
+def _make_table(
+    asked: Asked,
+    name: str,
+    form_: str,
+    every_code: bool = False,
+    figure: Path | None = None,
+    run_id: str | None = None,
+) -> None:
+    """Print a table, draw it into `figure`, and log it into the run that MLflow made for it."""
+    from analysis.tables import named
+
+    table = named.named(name)
+    frame = asked.compared(table.asked) if table.only_compared else asked.frame(table.asked)
+    rows, unusable = table.rows(frame, every_code)
+    text = _text(rows, table.words, form_)
+    click.echo(text, nl=False)
+    if figure is not None:
+        _draw(name, frame, rows, figure)
+    if run_id is not None:
+        from analysis import publish
+
+        publish.commit_table(name, table.words(rows), {f"{name}.{form_}": text}, run_id)
+    _tell(frame.notes, (*frame.left_out, *unusable))
+
+
+def _draw(name: str, frame: Frame, rows: Rows, path: Path) -> None:
+    """Raises BadRecord where there is nothing to draw."""
+    from analysis import ab as comparisons
+    from analysis.figures import graphs as of_graphs
+    from analysis.figures import quant as of_quant
+    from analysis.figures import style
+    from analysis.tables import paper as of_paper
+
+    if name == "graphs":
+        drawn = of_graphs.draw(comparisons.of_frame(frame)[0], rows, of_paper.graphs_rows())
+    else:
+        drawn = of_quant.draw(rows)
+    if drawn is None:
+        raise BadRecord(f"nothing to draw in {path}: no row of the table has what the figure shows")
+    path.write_bytes(style.png(drawn))
+
+
+@main.command()
+@_asks
+@_out
+def report(out: Path, **options: Any) -> None:
+    """All of it as one page, which loads nothing: tables, figures, and where each number comes from. Of a store it is
+    kept in a run there, too."""
+    from analysis import publish
+
+    with publish.entry(publish.REPORT) as run_id:
+        _make_report(_asked(options), out, run_id)
+
+
+@main.command()
+@_asks
+@_formatted
+@_out
+@click.option("--table", default="report", show_default=True, help="one of the tables, or report")
+def tables(table: str, form_: str, out: Path, **options: Any) -> None:
+    """What `mlflow run . -e tables` runs: the report, or one table. Under MLflow it is kept in the run made for it."""
+    from analysis import publish
+
+    with publish.entry(table) as run_id:
+        if table == publish.REPORT:
+            _make_report(_asked(options), out, run_id)
+        else:
+            _make_table(_asked(options), table, form_, run_id=run_id)
+
+
+def _make_report(asked: Asked, out: Path, run_id: str | None) -> None:
+    from analysis import publish
+    from analysis.report import contents, files
+
+    found = contents.contents(asked)
+    made = files.files(found)
+    files.write(made, out)
+    click.echo((out / files.PAGE).resolve())
+    if asked.uri is not None:
+        run = publish.commit_report(found.answers, made, run_id, asked.uri)
+        click.echo(f"MLflow run {publish.REPORT} ({run})", err=True)
+    _tell(found.frame.notes, found.left_out)
 
 
 @main.command()
@@ -176,7 +233,7 @@ def ab(folder: Path, form_: str, commit: bool, run_id: str | None) -> None:
     with publish.closing(folder, run_id):
         paths = publish.paths_of(comparisons.paths_in(folder), run_id)
         found, rejected = comparisons.read_all(paths)
-        _print([comparisons.summary(one) for one in found], table.markdown, form_)
+        click.echo(_text([comparisons.summary(one) for one in found], table.markdown, form_), nl=False)
         for one in found if commit else ():
             click.echo(f"MLflow run {one.manifest.title} ({publish.commit(one, run_id)})", err=True)
         _tell((), rejected)

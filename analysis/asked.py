@@ -15,9 +15,10 @@ from runner.vocabulary import AUTO
 
 @dataclass(frozen=True)
 class Asked:
-    """`filters` maps gpu, model and study to the value wanted, None for any."""
+    """`uri` is the store's, None for records; `filters` maps gpu, model and study to the value wanted, None for any."""
 
     source: Source
+    uri: str | None
     filters: dict[str, str | None]
 
     @classmethod
@@ -33,7 +34,19 @@ class Asked:
             raise BadValue("--store and --records exclude each other: name one")
         wanted = {"gpu": gpu, "model": model, "study": study}
         filters = {name: None if value == AUTO else value for name, value in wanted.items()}
-        return cls(_source(store, records), filters)
+        if records is not None:
+            from analysis.sources.records import Folder
+
+            return cls(Folder(records), None, filters)
+        from analysis.sources.store import Store
+
+        uri = store or address.tracking_uri()
+        return cls(Store(uri), uri, filters)
+
+    @property
+    def told(self) -> str:
+        """The filters in words, empty without any."""
+        return " and ".join(f"{name} {value}" for name, value in self.filters.items() if value is not None)
 
     def frame(self, asked: Sequence[str]) -> Frame:
         """The sessions with these metrics and optional columns. Raises BadValue where a filter leaves none."""
@@ -48,22 +61,8 @@ class Asked:
         whole = read([*dict.fromkeys(asked), *study])
         kept = whole.where(**self.filters)
         if kept.sessions.is_empty() and any(value is not None for value in self.filters.values()):
-            raise BadValue(f"no session in {self.source.shown} has {_told(self.filters)}: it has {_values(whole)}")
+            raise BadValue(f"no session in {self.source.shown} has {self.told}: it has {_values(whole)}")
         return kept
-
-
-def _source(store: str | None, records: Path | None) -> Source:
-    if records is not None:
-        from analysis.sources.records import Folder
-
-        return Folder(records)
-    from analysis.sources.store import Store
-
-    return Store(store or address.tracking_uri())
-
-
-def _told(filters: dict[str, str | None]) -> str:
-    return " and ".join(f"{name} {value}" for name, value in filters.items() if value is not None)
 
 
 def _values(frame: Frame) -> str:

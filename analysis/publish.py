@@ -1,4 +1,4 @@
-"""The summary run of an A/B in MLflow: what analysis makes of it, beside the manifest.
+"""What analysis makes of sessions as runs of MLflow: the summary of an A/B, beside its manifest, and reports.
 
 Of the runner's rooms this is the one that knows MLflow, imported only here: to find or make a run under the store's
 lock, and to say in one line why a store is away, is what it does for sessions already.
@@ -12,12 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from analysis import ab, figures
+from analysis import ab
 from analysis.ab import Measured
 from analysis.tables import graphs, paper
 from runner import failures, store
 from runner.errors import BadRecord
+from runner.machine import parentwatch, signals
+from runner.request import DEFAULT_SPOOL
 
+Files = Mapping[str, str | bytes]
+
+REPORT = "report"
 METRICS = (
     "a_ms",
     "b_ms",
@@ -57,13 +62,27 @@ def closing(folder: Path, run_id: str | None) -> Iterator[None]:
         yield
         return
     run = store.EntryRun(run_id)
-    run.mark(folder)
     try:
+        run.mark(folder)
         yield
     except BaseException as error:
         run.fail(failures.told(error))
         raise
     run.closed()
+
+
+@contextmanager
+def entry(name: str) -> Iterator[str | None]:
+    """The id of the run that `mlflow run` made for this process, which is called a report's from now on; None where
+    MLflow did not start us. A failure closes it as `closing` does; the death of MLflow is noticed."""
+    run = store.entry_run()
+    if run is None:
+        yield None
+        return
+    parentwatch.watch_ancestors(lambda: signals.explain(parentwatch.DEATH_MESSAGE))
+    with closing(DEFAULT_SPOOL, run.id):
+        store.claim_report(run.id, name)
+        yield run.id
 
 
 def commit(measured: Measured, run_id: str | None) -> str:
@@ -76,6 +95,19 @@ def commit(measured: Measured, run_id: str | None) -> str:
         files=_files(measured, found),
     )
     return store.commit_comparison(measured.manifest, measured.period_ms, summary, run_id)
+
+
+def commit_report(answers: Sequence[Mapping[str, str]], files: Files, run_id: str | None, uri: str) -> str:
+    """Write a report into a run of its own in the store, or into the one that MLflow made; returns its id. Raises
+    StoreUnreachable."""
+    note = "\n\n".join(f"**{each['question']}** {each['answer']}" for each in answers)
+    note += "\n\nThe artifact `report.html` has all tables and figures, `tables.md` the tables as Markdown.\n"
+    return store.commit_report(REPORT, store.Summary({}, {}, note, files), run_id, uri)
+
+
+def commit_table(name: str, note: str, files: Files, run_id: str) -> str:
+    """Write a table into the run that MLflow made; returns its id. Raises StoreUnreachable."""
+    return store.commit_report(name, store.Summary({}, {}, note, files), run_id)
 
 
 def _tags(found: Mapping[str, Any]) -> dict[str, str]:
@@ -100,10 +132,13 @@ def _note(found: Mapping[str, Any]) -> str:
     )
 
 
-def _files(measured: Measured, found: dict[str, Any]) -> dict[str, str | bytes]:
-    figure = figures.graphs_figure([measured], [found], paper.graphs_rows())
+def _files(measured: Measured, found: dict[str, Any]) -> Files:
+    from analysis.figures import graphs as figure  # matplotlib is slow to import, and most A/Bs are only printed
+    from analysis.figures import style
+
+    drawn = figure.draw([measured], [found], paper.graphs_rows())
     return {
         "summary.json": json.dumps(found, indent=1) + "\n",
         "summary.md": graphs.markdown([found]),
-        "sessions.png": figures.png(figure),
+        **({} if drawn is None else {"sessions.png": style.png(drawn)}),
     }

@@ -9,12 +9,13 @@ from analysis.sources import runs
 from analysis.sources.columns import COMMITTED, SERIES_NAME
 from analysis.sources.frame import Details, Frame, in_order
 from analysis.sources.runs import Run
-from analysis.sources.stored import REPORT_TAG, check_found, told
+from analysis.sources.stored import check_found, told
 from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
 from runner.store import address, connection
 from runner.store.comparison import AB_TAG
 from runner.store.manifesttags import PREFIX, manifest_of
+from runner.store.report import REPORT_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

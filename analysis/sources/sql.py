@@ -24,9 +24,10 @@ from analysis.sources.columns import (
 )
 from analysis.sources.database import NUMBER, SQLITE, TEXT, Database
 from analysis.sources.frame import Frame, in_order
-from analysis.sources.stored import REPORT_TAG, check_found, told
+from analysis.sources.stored import check_found, told
 from runner import protocol
 from runner.store.comparison import AB_TAG
+from runner.store.report import REPORT_TAG
 from runner.store.view import SESSION_TAG
 
 TESTED_REVISIONS = ("dc11669786a5",)  # MLflow 3.17

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from runner.errors import BadRecord
 
-REPORT_TAG = "decode_floor.report"
-"""Marks the run of a report: no session, and no stranger either."""
-
 
 def check_found(store: str, sessions: int, strangers: int) -> None:
     """Raises BadRecord for a store without a session of ours."""

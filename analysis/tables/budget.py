@@ -19,7 +19,7 @@ from typing import Any
 
 from analysis import groups
 from analysis.sources.frame import Frame
-from analysis.tables.form import FLAGS, Column, markdown_table, sentences_of_invalid, telling
+from analysis.tables.form import FLAGS, Column, markdown_table, sentences_of_invalid, telling, titles
 
 Row = dict[str, Any]
 
@@ -109,8 +109,8 @@ def rows(frame: Frame, every_code: bool = False) -> list[Row]:
 
 
 def _named(each: Row) -> Row:
-    names = (*CELL_FIELDS, *TELLING_FIELDS, "status", "valid", "sessions", "superseded", "flags", "reasons")
-    return {name: each[name] for name in names}
+    names = ("cell_key", "status", "valid", "sessions", "superseded", "flags", "reasons")
+    return {name: each[name] for name in (*CELL_FIELDS, *TELLING_FIELDS, *names)}
 
 
 def _row(each: Row) -> Row:
@@ -178,29 +178,33 @@ def _sentence(each: Row, largest: Term) -> str:
 
 def markdown(table: Sequence[Row]) -> str:
     """A column of milliseconds for each term, a sentence for each row, and what is in neither with its reasons."""
-    valid = [row | _by_term(row) for row in table if row["valid"]]
-    names = [*NAMED_FIELDS, *telling(valid, NAMED_FIELDS, TELLING_FIELDS)]
-    lines = markdown_table(valid, [*(Column(name, name, "d" if name == "ctx" else "s") for name in names), *COLUMNS])
-    lines += [
-        "",
-        *(f"- {' '.join(str(row[name]) for name in names if row[name] != '')}: {row['sentence']}." for row in valid),
-    ]
-    lines += [f"- {title}: {note}." for title, note in _negatives(valid, names)]
+    valid = by_terms(table)
+    lines = [*markdown_table(valid, columns(valid)), "", *(f"- {sentence}" for sentence in sentences(valid))]
     others = [row for row in table if not row["valid"]]
     lines += sentences_of_invalid(others, (*CELL_FIELDS, *telling(others, CELL_FIELDS, TELLING_FIELDS)))
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _by_term(row: Row) -> Row:
-    return {f"term {term['name']}": term["ms"] for term in row["terms"]}
+def by_terms(table: Sequence[Row]) -> list[Row]:
+    """The valid rows, each term also under a name of its own for `columns`."""
+    return [row | {f"term {term['name']}": term["ms"] for term in row["terms"]} for row in table if row["valid"]]
 
 
-def _negatives(valid: Sequence[Row], names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for row in valid:
-        for term in row["terms"]:
-            if term["note"]:
-                title = " ".join(str(row[name]) for name in names if row[name] != "")
-                yield title, f"`{term['name']}` is {term['ms']:.2f} ms: {term['note']}"
+def columns(valid: Sequence[Row]) -> list[Column]:
+    """The columns for rows of `by_terms`."""
+    names = [*NAMED_FIELDS, *telling(valid, NAMED_FIELDS, TELLING_FIELDS)]
+    return [*(Column(name, name, "d" if name == "ctx" else "s") for name in names), *COLUMNS]
+
+
+def sentences(valid: Sequence[Row]) -> list[str]:
+    """What takes most time in each row and what would remove it, then why terms are negative."""
+    titled = list(zip(titles(valid, NAMED_FIELDS, TELLING_FIELDS), valid, strict=True))
+    return [f"{title}: {row['sentence']}." for title, row in titled] + [
+        f"{title}: `{term['name']}` is {term['ms']:.2f} ms: {term['note']}."
+        for title, row in titled
+        for term in row["terms"]
+        if term["note"]
+    ]
 
 
 COLUMNS = (

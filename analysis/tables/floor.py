@@ -52,7 +52,7 @@ def rows(frame: Frame, every_code: bool = False) -> list[Row]:
 def _row(group: Row) -> Row:
     step_ms = group["step_wall_ms"]
     return {
-        **{name: group[name] for name in (*CELL_FIELDS, *MORE_FIELDS, *COUNTS)},
+        **{name: group[name] for name in (*CELL_FIELDS, *MORE_FIELDS, "cell_key", *COUNTS)},
         "hosts": len(group["hosts"]),
         **{name: group[name] for name in (*METRICS, *OF_WALL)},
         "tokens_per_s": 1000 / step_ms if step_ms else None,

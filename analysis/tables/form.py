@@ -62,13 +62,19 @@ def telling(rows: Sequence[Row], named: Sequence[str], candidates: Sequence[str]
     return added
 
 
+def titles(rows: Sequence[Row], named: Sequence[str], candidates: Sequence[str]) -> list[str]:
+    """What to call each row: these fields, and of the candidates those that tell rows apart."""
+    fields = [*named, *telling(rows, named, candidates)]
+    return [" ".join(str(row[field]) for field in fields if row[field] not in (None, "")) for row in rows]
+
+
 def sentences_of_invalid(rows: Iterable[Row], fields: Sequence[str]) -> list[str]:
     """What is not in the table, and why: one line for each group that is invalid or was not measured."""
     lines = []
     for row in rows:
         what = "Invalid" if row["status"] == "measured" else f"Not measured ({row['status']})"
         older = f" ({row['superseded']} more of older code)" if row["superseded"] else ""
-        name = " ".join(str(row[field]) for field in fields if row[field] != "")
+        name = " ".join(str(row[field]) for field in fields if row[field] not in (None, ""))
         flags = f" [{', '.join(row['flags'])}]" if row["flags"] else ""
         lines.append(f"- {what}, {row['sessions']} sessions{older}: {name}{flags}: {' / '.join(row['reasons'])}")
     return lines

@@ -36,6 +36,7 @@ NAMED = (
     "weights_id",
     "scheme",
     "protocol",
+    "cell_key",
     "code_key",
     "env_key",
     "status",
@@ -185,13 +186,17 @@ COLUMNS = (
 def markdown(table: Sequence[Row]) -> str:
     """The rows as a Markdown table, the paper's among them; what needs saying follows it."""
     valid = [row for row in table if row["valid"]]
+    lines = markdown_table([row | {"flags": marks(row)} for row in valid], columns(valid))
+    others = [row for row in table if not row["valid"]]
+    lines += ["", *sentences_of_invalid(others, CELL_FIELDS), *(f"- {one}" for one in sentences(valid))]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def columns(valid: Sequence[Row]) -> list[Column]:
+    """The columns for these rows."""
     named = [column.key for column in COLUMNS]
     more = telling([row for row in valid if row["source"] == "measured"], named[:7], TELLING_FIELDS)
-    columns = [*COLUMNS[:7], *(Column(field, field) for field in more), *COLUMNS[7:]]
-    lines = markdown_table([row | {"flags": marks(row)} for row in valid], columns)
-    others = [row for row in table if not row["valid"]]
-    lines += ["", *sentences_of_invalid(others, CELL_FIELDS), *_beyond_sentences(valid)]
-    return "\n".join(lines).rstrip("\n") + "\n"
+    return [*COLUMNS[:7], *(Column(field, field) for field in more), *COLUMNS[7:]]
 
 
 def marks(row: Row) -> list[str]:
@@ -225,11 +230,11 @@ def _title(row: Row) -> str:
     return " ".join([*whose, *(str(row[field]) for field in CELL_FIELDS if row.get(field))])
 
 
-def _beyond_sentences(table: Sequence[Row]) -> list[str]:
+def sentences(valid: Sequence[Row]) -> list[str]:
     """A saving beyond the ideal is no wonder: the baseline itself was far from its floor."""
-    beyond = [row for row in table if (row.get("realised") or 0) > (row.get("ideal") or float("inf"))]
+    beyond = [row for row in valid if (row.get("realised") or 0) > (row.get("ideal") or float("inf"))]
     return [
-        f"- {_title(row)}: {row['realised']:.2f}× where the bytes allow {row['ideal']:.2f}×: its baseline is that far "
+        f"{_title(row)}: {row['realised']:.2f}× where the bytes allow {row['ideal']:.2f}×: its baseline is that far "
         "from its own floor"
         for row in beyond
     ]

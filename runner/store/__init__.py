@@ -6,10 +6,12 @@ Importing this package is cheap; MLflow itself is imported by the first call tha
 from __future__ import annotations
 
 from runner.store.commit import commit
-from runner.store.comparison import Summary, commit_comparison
+from runner.store.comparison import commit_comparison
 from runner.store.entry import EntryRun, entry_run
 from runner.store.importing import ImportReport, Refused, import_folder
+from runner.store.report import claim_report, commit_report
 from runner.store.sidecar import forget_runs, remember_run, remembered_run
+from runner.store.summary import Summary
 from runner.store.ui import cells_addresses, serve, served_at
 
 __all__ = [
@@ -18,8 +20,10 @@ __all__ = [
     "Refused",
     "Summary",
     "cells_addresses",
+    "claim_report",
     "commit",
     "commit_comparison",
+    "commit_report",
     "entry_run",
     "forget_runs",
     "import_folder",

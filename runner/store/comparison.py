@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from runner.ab.manifest import Manifest
@@ -13,7 +12,7 @@ from runner.records.spool import MANIFEST_NAME
 from runner.store import connection, experiment
 from runner.store.commit import known_run, log_files, terminate
 from runner.store.manifesttags import tags_of
-from runner.store.view import NOTE_TAG, TAG_LENGTH
+from runner.store.summary import FINISHED, Summary, entities, log_summary
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,17 +20,6 @@ if TYPE_CHECKING:
 
 AB_TAG = "ab"
 MANIFEST_TAG, SUMMARY_TAG = "decode_floor.ab_manifest", "decode_floor.ab_summary"
-FINISHED = "FINISHED"
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What analysis makes of an A/B: numbers, words, the page's text, and `files` (artifact path → content)."""
-
-    metrics: Mapping[str, float]
-    tags: Mapping[str, str]
-    note: str
-    files: Mapping[str, str | bytes]
 
 
 def commit_comparison(
@@ -50,7 +38,7 @@ def commit_comparison(
         if summary is not None:
             files = {name: short_hash(str(content), 16) for name, content in summary.files.items()}
             content = [manifest.done, dict(summary.metrics), dict(summary.tags), summary.note, files]
-            _once(client, run, SUMMARY_TAG, content, lambda: _log_summary(client, run, manifest.done, at_ms, summary))
+            _once(client, run, SUMMARY_TAG, content, lambda: log_summary(client, run, manifest.done, at_ms, summary))
         if run.info.status != FINISHED:
             terminate(client, run.info.run_id, FINISHED, at_ms)
         return str(run.info.run_id)
@@ -83,21 +71,8 @@ def _log_manifest(client: MlflowClient, run: Run, manifest: Manifest) -> None:
     tags |= {name: shared[name] for name in ("gpu", "model", "ctx") if name in shared} | tags_of(manifest)
     run_id = run.info.run_id
     client.update_run(run_id, name=manifest.title)
-    client.log_batch(run_id, (), _entities(Param, params), _entities(RunTag, tags), synchronous=True)
+    client.log_batch(run_id, (), entities(Param, params), entities(RunTag, tags), synchronous=True)
     log_files(client, run_id, {MANIFEST_NAME: json.dumps(manifest.to_json(), indent=1) + "\n"})
-
-
-def _log_summary(client: MlflowClient, run: Run, sessions: int, at_ms: int, summary: Summary) -> None:
-    from mlflow.entities import Metric, RunTag
-
-    metrics = [Metric(name, value, at_ms, sessions) for name, value in summary.metrics.items()]
-    tags = _entities(RunTag, {**summary.tags, NOTE_TAG: summary.note})
-    client.log_batch(run.info.run_id, metrics, (), tags, synchronous=True)
-    log_files(client, run.info.run_id, summary.files)
-
-
-def _entities(kind: Callable[[str, str], Any], values: Mapping[str, str]) -> list[Any]:
-    return [kind(name, value[:TAG_LENGTH]) for name, value in values.items()]
 
 
 def _word(value: Any) -> str:

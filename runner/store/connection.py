@@ -32,13 +32,14 @@ CAUSE_LENGTH = 300
 
 
 @contextmanager
-def opened(spooled: Path | None = None) -> Iterator[MlflowClient]:
-    """A client of the store, made if it does not exist yet and held under its lock.
+def opened(spooled: Path | None = None, uri: str | None = None) -> Iterator[MlflowClient]:
+    """A client of the store (of the environment's, unless `uri` names another), made if it does not exist yet and held
+    under its lock.
 
     `spooled` is the file of the record that is to be stored, for the message. Raises StoreUnreachable,
     DiskFull or MissingPackage, each in one line without passwords.
     """
-    uri = address.tracking_uri()
+    uri = uri or address.tracking_uri()
     with _one_line_errors(uri, spooled), address.locked(uri):
         # MLflow cut off by a signal in the middle of its import could not be used to close the run
         with signals.held():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import ab, figures
+from analysis import ab
 from analysis.sources.records import Folder
 from analysis.tables import graphs, paper
 from runner.errors import BadRecord
@@ -153,15 +153,3 @@ def test_a_folder_without_an_ab_is_one_line(tmp_path):
     finished = command("graphs", "--records", str(tmp_path))
     assert (finished.returncode, finished.stdout) == (24, "")
     assert "no A/B there" in finished.stderr
-
-
-def test_the_figure_is_a_png_and_the_same_each_time(table):
-    measured, _ = ab.of_frame(Folder(RECORDS).frame(ab.ASKED))
-    by_id = {each.manifest.id: each for each in measured}
-
-    def draw():
-        return figures.png(figures.graphs_figure([by_id[row["ab"]] for row in table], table, paper.graphs_rows()))
-
-    first = draw()
-    assert first.startswith(b"\x89PNG")
-    assert draw() == first

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from analysis import figures
 from analysis.tables import quant
 from runner import recompute
 from tests.frames import frame_of
@@ -119,20 +118,6 @@ def test_the_papers_rows_stand_beside_ours():
     assert rows[-1]["realised"] == pytest.approx(3.59, abs=0.005)
     assert rows[0]["floor_ms"] == pytest.approx(47.5, abs=0.05)
     assert all(row["valid"] and row["source"] == "paper" for row in rows)
-
-
-def test_the_figure_has_a_point_and_a_name_for_each_row():
-    table = rows_of([packed_record(), fp16_baseline()])
-    (axes,) = figures.quant_figure(table).axes
-    names = [text.get_text() for text in axes.texts]
-    assert sum("gptq exllamav2, eager" in name for name in names) == 1
-    assert sum("the paper's" in name for name in names) == 3
-    points = [line for line in axes.lines if len(line.get_xdata()) == 1]
-    assert sorted((round(line.get_xdata()[0], 3), round(line.get_ydata()[0], 3)) for line in points) == sorted(
-        (round(1 - 1 / row["ideal"], 3), round(1 - 1 / row["realised"], 3))
-        for row in table
-        if row["quant"] != "bf16" and row["realised"]
-    )
 
 
 def test_the_command_prints_json_and_draws(tmp_path):

@@ -1,0 +1,1 @@
+"""Figures of the tables' rows, one module each; all have the look of `style`."""

@@ -1,0 +1,102 @@
+"""Where a step's time goes: the gap budget, stacked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from analysis.figures import style
+from analysis.figures.style import Drawn
+from analysis.tables import budget
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Row = Mapping[str, Any]
+
+CELLS = 40
+TITLE = "Where a step's time goes"
+LOOKS = {
+    budget.FLOOR: (style.BLUE, ""),
+    budget.ACHIEVED: (style.SKY, "..."),
+    budget.KERNELS: (style.GREEN, "///"),
+    budget.GAPS: (style.YELLOW, "\\\\\\"),
+    budget.KERNELS_AND_GAPS: (style.GREEN, "xxx"),
+    budget.HOST: (style.VERMILION, "---"),
+    budget.FIRST_VISIT: (style.PURPLE, "|||"),
+    budget.REST: (style.PALE, "ooo"),
+}
+"""Term → colour and hatch."""
+
+
+@style.applied()
+def draw(table: Sequence[Row]) -> Drawn | None:
+    """A bar of the terms for each valid cell of the budget table, negative ones to the left of zero, the cells of each
+    GPU on a scale of their own; None without a cell."""
+    valid = [row for row in table if row["valid"]]
+    if not valid:
+        return None
+    rows = style.spread(valid, CELLS)
+    names = dict(zip(map(id, rows), style.names(rows, budget.NAMED_FIELDS, budget.TELLING_FIELDS), strict=True))
+    of_gpus = [list(own) for _, own in groupby(rows, key=lambda row: row["gpu"])]
+    figure = style.canvas(9.6, 0.9 + 0.25 * len(rows) + 0.6 * len(of_gpus))
+    panels = figure.subplots(len(of_gpus), squeeze=False, height_ratios=[len(own) + 1.5 for own in of_gpus])[:, 0]
+    for axes, own in zip(panels, of_gpus, strict=True):
+        _draw_gpu(axes, own, [names[id(row)] for row in own])
+    panels[0].set_title(TITLE)
+    panels[-1].set_xlabel("ms of a step (black line and number: the step)")
+    handles = {label: bar for axes in panels for bar, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    order = [term for term in budget.TERMS if term in handles]
+    figure.legend([handles[term] for term in order], order, loc="outside lower center", ncols=len(order))
+    return Drawn("budget", TITLE, _caption(len(rows), len(valid)), figure)
+
+
+def _draw_gpu(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
+    for place, row in enumerate(rows):
+        _draw_bar(axes, place, row)
+    axes.set_yticks(range(len(rows)), names)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.axvline(0, color=style.BLACK, linewidth=0.8)
+    axes.margins(x=0.06)
+
+
+def _draw_bar(axes: Axes, place: int, row: Row) -> None:
+    for start, term in zip(starts([term["ms"] for term in row["terms"]]), row["terms"], strict=True):
+        colour, hatch = LOOKS[term["name"]]
+        axes.barh(
+            place,
+            term["ms"],
+            0.72,
+            left=start,
+            color=colour,
+            hatch=hatch,
+            edgecolor=style.BLACK,
+            linewidth=0.4,
+            label=term["name"],
+        )
+    step = row["step_wall_ms"]
+    axes.plot([step, step], [place - 0.46, place + 0.46], color=style.BLACK, linewidth=1.8)
+    right = sum(term["ms"] for term in row["terms"] if term["ms"] > 0)
+    axes.annotate(
+        f"{step:.2f}", (max(step, right), place), (4, 0), textcoords="offset points", va="center", fontsize=7.5
+    )
+
+
+def starts(values: Sequence[float]) -> list[float]:
+    """Where each bar begins: what is positive goes on to the right of zero, what is negative to its left."""
+    ends = {True: 0.0, False: 0.0}
+    found = []
+    for value in values:
+        found.append(ends[value >= 0])
+        ends[value >= 0] += value
+    return found
+
+
+def _caption(shown: int, total: int) -> str:
+    return (
+        "The terms of a step add up to it, in the order of the legend; each GPU has a scale of its own. A term left of "
+        "zero is negative: two of the clocks came from passes that differed by more than lies between them (the table "
+        "says which); the step, the black line, is then shorter than what is drawn to the right of zero."
+        + style.left_out(shown, total, "cells")
+    )

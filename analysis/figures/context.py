@@ -1,0 +1,148 @@
+"""How the achieved fraction goes with the context length, a panel for each GPU and model."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from analysis.figures import style
+from analysis.figures.style import Drawn
+from analysis.tables import floor
+from analysis.tables.form import telling
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Row = Mapping[str, Any]
+Panel = tuple[str, str]
+
+PANELS, LINES, ACROSS = 9, 8, 3
+NAMED = ("gpu", "model", "ctx", "runtime", "cache")
+TITLE = "The achieved fraction over the context length"
+
+
+@style.applied()
+def draw(table: Sequence[Row]) -> Drawn | None:
+    """Of the floor table's valid rows a line per runtime, cache and whatever else tells rows apart, with the interval
+    of each point; None where no row has a ratio."""
+    rows = [row for row in table if row["valid"] and ratio_of(row) is not None]
+    if not rows:
+        return None
+    panels = _panels(rows)
+    series = _series(rows)
+    chosen = style.spread(sorted(panels), PANELS)
+    shown = _chosen_series(series, [row for panel in chosen for row in panels[panel]])
+    figure = style.canvas(9.6, 1.0 + 3.0 * -(-len(chosen) // ACROSS))
+    across = min(len(chosen), ACROSS)
+    alike = len({_ratio_name(panels[panel]) for panel in chosen}) == 1
+    grid = figure.subplots(-(-len(chosen) // across), across, sharey=alike, squeeze=False)
+    for axes, panel in zip(grid.flat, chosen, strict=False):
+        _draw_panel(axes, panel, panels[panel], series, shown)
+    for axes in grid.flat[len(chosen) :]:
+        axes.remove()
+    if alike:
+        for axes in figure.axes:
+            axes.label_outer(remove_inner_ticks=False)
+    handles = {label: handle for axes in figure.axes for handle, label in zip(*_legend(axes), strict=True)}
+    figure.legend(
+        [handles[label] for label in shown if label in handles],
+        [label for label in shown if label in handles],
+        loc="outside lower center",
+        ncols=3,
+    )
+    caption = _caption(len(chosen), len(panels), len(shown), len(set(series.values())))
+    return Drawn("floor-context", TITLE, caption, figure)
+
+
+def ratio_of(row: Row) -> float | None:
+    """r_floor, or r_floor_achievable where the GPU has no datasheet bandwidth."""
+    ratio: float | None = row["r_floor_achievable"] if row["r_floor"] is None else row["r_floor"]
+    return ratio
+
+
+def _ratio_name(rows: Sequence[Row]) -> str:
+    return "r_floor" if any(row["r_floor"] is not None for row in rows) else "r_floor_achievable"
+
+
+def interval_of(row: Row) -> tuple[float, float]:
+    """(low, high) of the ratio: floor / step, so the step's own turned round."""
+    floor_ms = (ratio_of(row) or 0.0) * row["step_wall_ms"]
+    return floor_ms / row["step_wall_ms_high"], floor_ms / row["step_wall_ms_low"]
+
+
+def _panels(rows: Sequence[Row]) -> dict[Panel, list[Row]]:
+    panels: dict[Panel, list[Row]] = defaultdict(list)
+    for row in rows:
+        panels[(row["gpu"], row["model"])].append(row)
+    return panels
+
+
+def _series(rows: Sequence[Row]) -> dict[int, str]:
+    """Row → the name of its line."""
+    plain = [dict(row) for row in rows]
+    fields = [*NAMED[3:], *telling(plain, NAMED, floor.TELLING_FIELDS)]
+    texts = (" ".join(str(row[field]) for field in fields if row[field] not in (None, "")) for row in rows)
+    return {id(row): style.short(text) for row, text in zip(rows, texts, strict=True)}
+
+
+def _chosen_series(series: Mapping[int, str], rows: Sequence[Row]) -> list[str]:
+    """The lines with most points."""
+    count: dict[str, int] = defaultdict(int)
+    for row in rows:
+        count[series[id(row)]] += 1
+    return sorted(sorted(count, key=lambda name: (-count[name], name))[:LINES])
+
+
+def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[Row], series: Mapping[int, str], shown: Sequence[str]) -> None:
+    for place, name in enumerate(shown):
+        points = sorted((row for row in rows if series[id(row)] == name), key=lambda row: row["ctx"])
+        if points:
+            _draw_line(axes, points, place, name)
+    ctxs = sorted({row["ctx"] for row in rows})
+    axes.set_xscale("log", base=2)
+    ticks = style.spread(ctxs, 5)
+    axes.set_xticks(ticks, [str(ctx) for ctx in ticks])
+    axes.set_xticks([], minor=True)
+    axes.set_xlim(ctxs[0] / 1.4, ctxs[-1] * 1.4)
+    axes.set_ylim(bottom=0)
+    axes.set_title(style.short(" ".join(panel)))
+    axes.set_xlabel("ctx (tokens)")
+    axes.set_ylabel(_ratio_name(rows))
+    axes.grid(axis="y", color=style.PALE, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _draw_line(axes: Axes, points: Sequence[Row], place: int, name: str) -> None:
+    ratios = [ratio_of(row) or 0.0 for row in points]
+    ends = [interval_of(row) for row in points]
+    axes.errorbar(
+        [row["ctx"] for row in points],
+        ratios,
+        yerr=[
+            [ratio - low for ratio, (low, _) in zip(ratios, ends, strict=True)],
+            [high - ratio for ratio, (_, high) in zip(ratios, ends, strict=True)],
+        ],
+        color=style.SERIES[place % len(style.SERIES)],
+        marker=style.MARKERS[place % len(style.MARKERS)],
+        linestyle=style.LINES[place % len(style.LINES)],
+        linewidth=1.2,
+        markersize=5,
+        capsize=2.5,
+        elinewidth=0.8,
+        label=name,
+    )
+
+
+def _legend(axes: Axes) -> tuple[list[Any], list[str]]:
+    handles, labels = axes.get_legend_handles_labels()
+    return list(handles), [str(label) for label in labels]
+
+
+def _caption(panels: int, all_panels: int, lines: int, all_lines: int) -> str:
+    return (
+        "Each point is the median session, its bar the interval or range of the sessions. A GPU without a datasheet "
+        "bandwidth has the fraction of what its own memory was seen to read."
+        + style.left_out(panels, all_panels, "pairs of GPU and model")
+        + style.left_out(lines, all_lines, "kinds of line", "those with most points in these panels")
+    )

@@ -1,0 +1,111 @@
+"""What a CUDA graph is worth: ratios with their intervals, and the sessions behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from analysis.ab import Measured
+from analysis.figures import style
+from analysis.figures.style import Drawn
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
+
+Row = Mapping[str, Any]
+
+RATIOS, SESSIONS = 30, 3
+TITLE = "What a CUDA graph is worth"
+
+
+@style.applied()
+def draw(found: Sequence[Measured], table: Sequence[Row], paper: Sequence[Row]) -> Drawn | None:
+    """Above each A/B's ratio with its interval, by the GPU's datasheet bandwidth, the paper's among them; below the
+    sessions of both arms, those next to each other in a block joined. None without an A/B."""
+    if not table:
+        return None
+    rows = style.spread(sorted(table, key=_bandwidth), RATIOS)
+    by_id = {each.manifest.id: each for each in found}
+    detailed = sorted(sorted(table, key=lambda row: -row["sessions"])[:SESSIONS], key=_bandwidth)
+    lines = len(rows) + len(paper)
+    figure = style.canvas(9.6, 1.2 + 0.27 * lines + 3.2)
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.2 + 0.27 * lines, 3.2]).flat
+    _draw_ratios(above, sorted([*rows, *paper], key=_bandwidth))
+    panels = below.subplots(1, max(len(detailed), 2), squeeze=False)[0]
+    for axes, row in zip(panels, detailed, strict=False):
+        _draw_sessions(axes, by_id[row["ab"]], row)
+    for axes in panels[len(detailed) :]:
+        axes.remove()
+    return Drawn("graphs", TITLE, _caption(len(rows), len(table), len(detailed)), figure)
+
+
+def _bandwidth(row: Row) -> tuple[Any, ...]:
+    return (row["bandwidth_gbs"] or 0.0, row["gpu"], row["model"], row["ctx"])
+
+
+def _draw_ratios(figure: SubFigure, rows: Sequence[Row]) -> None:
+    axes = figure.subplots()
+    for place, row in enumerate(rows):
+        is_ours = "ab" in row
+        low, high = row["ratio_low"], row["ratio_high"]
+        axes.errorbar(
+            [row["ratio"]],
+            [place],
+            xerr=None if low is None else [[row["ratio"] - low], [high - row["ratio"]]],
+            marker=style.MARKERS[0] if is_ours else style.PAPER_MARKER,
+            color=style.OURS if is_ours else style.PAPER,
+            markerfacecolor=style.OURS if is_ours else "none",
+            capsize=4,
+            linestyle="none",
+        )
+        axes.text(1.01, place, _told(row), transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+    axes.axvline(1, color=style.GREY, linewidth=0.8, linestyle="--")
+    axes.set_yticks(range(len(rows)), [_name(row) for row in rows])
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    axes.set_xlabel("step of the first arm / step of the second (right of the line: the second is faster)")
+    axes.set_title(f"{TITLE} (circle: here, cross: the paper)")
+    axes.grid(axis="x", color=style.PALE, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _name(row: Row) -> str:
+    peak = f" ({row['bandwidth_gbs']:g} GB/s)" if row["bandwidth_gbs"] else ""
+    arms = f", {row['arm_a']} / {row['arm_b']}" if "ab" in row else ", the paper"
+    return style.short(f"{row['gpu']}{peak} {row['model']} {row['ctx']}{arms}")
+
+
+def _told(row: Row) -> str:
+    low, high = row["ratio_low"], row["ratio_high"]
+    interval = "" if low is None else f" [{low:.3f}, {high:.3f}]"
+    ours = f"  n = {row['sessions']}, {row['verdict'] or 'no verdict'}" if "ab" in row else ""
+    return f"{row['ratio']:.3f}×{interval}{ours}"
+
+
+def _draw_sessions(axes: Axes, measured: Measured, row: Row) -> None:
+    steps = {session: found["step_wall_ms"] for session, found in measured.sessions.items()}
+    for block in measured.manifest.complete:
+        for first, second in zip(block.sessions[::2], block.sessions[1::2], strict=True):
+            pair = sorted((first, second), key=lambda entry: entry.arm)
+            ends = [steps[entry.session] for entry in pair]
+            axes.plot([0, 1], ends, color=style.GREY, linewidth=0.8, alpha=0.6, zorder=1)
+    for place, (name, marker, colour) in enumerate((("a", "^", style.ORANGE), ("b", "s", style.OURS))):
+        values = [found["step_wall_ms"] for found in measured.arm(name)]
+        axes.plot([place] * len(values), values, marker, color=colour, markersize=5, zorder=2)
+        axes.plot([place - 0.18, place + 0.18], [row[f"{name}_ms"]] * 2, color=style.BLACK, linewidth=1.6, zorder=3)
+    axes.set_xticks([0, 1], [style.short(row["arm_a"]), style.short(row["arm_b"])])
+    axes.set_xlim(-0.4, 1.4)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("median step of a session (ms)")
+    verdict = row["verdict"] or "no verdict"
+    axes.set_title(f"{row['gpu']} {row['model']} {row['ctx']}\n{row['ratio']:.2f}×, {verdict}", fontsize=9)
+
+
+def _caption(rows: int, all_rows: int, detailed: int) -> str:
+    return (
+        "Above: ratio and 95 % interval (the range below 5 sessions) of each A/B, the fastest memory on top. Below: "
+        "the median step of every session, sessions next to each other in a block joined, a black line for each arm's "
+        "centre."
+        + style.left_out(rows, all_rows, "A/Bs")
+        + style.left_out(detailed, all_rows, "A/Bs with their sessions", "those with most sessions")
+    )

@@ -1,0 +1,110 @@
+"""How the steps of a cell are distributed: every timed one of its sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars
+
+from analysis.figures import style
+from analysis.figures.style import Drawn
+from analysis.sources.frame import Frame, Source
+from analysis.tables import floor
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Row = Mapping[str, Any]
+
+CELLS, SESSIONS = 8, 20
+OF_A_GROUP = ("cell_key", "protocol", "code_key", "env_key", "status", "valid")
+TITLE = "How long single steps take"
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Of a cell: its name, how many sessions it has, and the timed steps of the newest of them in ms."""
+
+    name: str
+    sessions: int
+    steps_ms: tuple[tuple[float, ...], ...]
+
+
+def read(source: Source, frame: Frame, table: Sequence[Row]) -> tuple[list[Steps], int]:
+    """The steps of at most `CELLS` of the floor table's valid cells, those with most sessions; and how many there
+    are."""
+    valid = [row for row in table if row["valid"]]
+    order = sorted(range(len(valid)), key=lambda place: (-valid[place]["sessions"], place))[:CELLS]
+    rows = [valid[place] for place in sorted(order)]
+    of_rows = [_newest(frame, row) for row in rows]
+    details = source.details([session for own in of_rows for session in own])
+    names = style.names(rows, floor.NAMED_FIELDS, floor.TELLING_FIELDS)
+    found = [
+        Steps(name, row["sessions"], tuple(details[session].steps_ms for session in own))
+        for name, row, own in zip(names, rows, of_rows, strict=True)
+    ]
+    return found, len(valid)
+
+
+def _newest(frame: Frame, row: Row) -> list[str]:
+    same = [polars.col(name).eq_missing(polars.lit(row[name])) for name in OF_A_GROUP]
+    return [str(session) for session in frame.sessions.filter(*same)["session"].to_list()[-SESSIONS:]]
+
+
+@style.applied()
+def draw(cells: Sequence[Steps], total: int) -> Drawn | None:
+    """The share of steps that took no longer, of all sessions of a cell together and (pale) of each; None without
+    steps. `total` is how many cells there are."""
+    shown = [cell for cell in cells if any(cell.steps_ms)]
+    if not shown:
+        return None
+    figure = style.canvas(9.6, 4.8)
+    axes = figure.subplots()
+    for place, cell in enumerate(shown):
+        _draw_cell(axes, place, cell)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:g}"[0] in "235" else "")
+    axes.tick_params(which="both", labelsize=8)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("step, host clock (ms)")
+    axes.set_ylabel("share of the steps that took no longer")
+    axes.set_title(TITLE)
+    axes.grid(color=style.PALE, linewidth=0.6)
+    axes.set_axisbelow(True)
+    figure.legend(loc="outside lower center", ncols=2)
+    return Drawn("latency", TITLE, _caption(shown, total), figure)
+
+
+def ecdf(values: Sequence[float]) -> tuple[list[float], list[float]]:
+    """(each value in order, the share of all that are no larger)."""
+    return sorted(values), [(place + 1) / len(values) for place in range(len(values))]
+
+
+def _draw_cell(axes: Axes, place: int, cell: Steps) -> None:
+    colour = style.SERIES[place % len(style.SERIES)]
+    for steps in cell.steps_ms:
+        axes.step(*ecdf(steps), where="post", color=colour, linewidth=0.5, alpha=0.25)
+    xs, ys = ecdf([step for steps in cell.steps_ms for step in steps])
+    axes.step(
+        xs,
+        ys,
+        where="post",
+        color=colour,
+        linewidth=1.6,
+        linestyle=style.LINES[place % len(style.LINES)],
+        marker=style.MARKERS[place % len(style.MARKERS)],
+        markevery=(place / 40, 0.22),
+        markersize=5,
+        label=f"{cell.name}, {len(cell.steps_ms)} sessions",
+    )
+
+
+def _caption(cells: Sequence[Steps], total: int) -> str:
+    some = " Of a cell with more, the newest 20 sessions." if any(cell.sessions > SESSIONS for cell in cells) else ""
+    return (
+        "Every timed step: bold all sessions of a cell together, pale each session by itself. The horizontal axis is "
+        "logarithmic." + some + style.left_out(len(cells), total, "cells", "those with most sessions")
+    )

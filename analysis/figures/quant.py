@@ -1,0 +1,97 @@
+"""What quantised weights save: time against bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from analysis.figures import style
+from analysis.figures.style import Drawn
+from analysis.tables import quant
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Row = Mapping[str, Any]
+
+NAMED = 28
+LONGEST_NAME = 96
+TITLE = "What quantised weights save"
+
+
+@style.applied()
+def draw(table: Sequence[Row]) -> Drawn | None:
+    """Time saved against bytes saved, each as a share of the unquantised step's; on the line all of it is realised.
+    None where the table has no quantised row of our own with a baseline (the paper's alone say nothing here)."""
+    rows = [row for row in table if row["valid"] and row["quant"] != "bf16" and row.get("realised")]
+    if not any(row["source"] == "measured" for row in rows):
+        return None
+    rows.sort(key=lambda row: row["realised"])
+    figure = style.canvas(9.6, max(4.4, 0.9 + 0.24 * min(len(rows), NAMED)))
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=style.GREY, linewidth=0.8, linestyle="--")
+    axes.text(0.3, 0.33, "all of it realised", color=style.GREY, fontsize=8, rotation=32, ha="center")
+    axes.axhline(0, color=style.GREY, linewidth=0.8)
+    models = sorted({row["model"] for row in rows})
+    for row in rows:
+        is_paper = row["source"] == "paper"
+        axes.plot(
+            *([value] for value in place(row)),
+            style.PAPER_MARKER if is_paper else style.MARKERS[models.index(row["model"]) % len(style.MARKERS)],
+            color=style.PAPER if is_paper else style.OURS,
+            markerfacecolor="none" if is_paper else None,
+            zorder=3 if is_paper else 2,
+        )
+    named = _named(rows)
+    _label(axes, named)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("bytes saved (share of the unquantised step's)")
+    axes.set_ylabel("time saved (share of the unquantised step's)")
+    axes.set_title(TITLE)
+    return Drawn("quant", TITLE, _caption(models, len(named), len(rows)), figure)
+
+
+def place(row: Row) -> tuple[float, float]:
+    """(bytes saved, time saved) as shares."""
+    return 1 - 1 / row["ideal"], 1 - 1 / row["realised"]
+
+
+def _named(rows: Sequence[Row]) -> list[Row]:
+    """The paper's, and those of ours that save most time; in the order of the rows."""
+    best = [row for row in reversed(rows) if row["source"] == "measured"]
+    papers = [row for row in rows if row["source"] == "paper"]
+    chosen = {id(row) for row in [*papers, *best[: NAMED - len(papers)]]}
+    return [row for row in rows if id(row) in chosen]
+
+
+def _label(axes: Axes, rows: Sequence[Row]) -> None:
+    """A name for each point, beside the axes and evenly spaced, with a line that leads to it."""
+    low, high = axes.get_ylim()
+    for index, row in enumerate(rows):
+        axes.annotate(
+            name(row),
+            xy=place(row),
+            xytext=(1.03, low + (high - low) * (index + 0.5) / len(rows)),
+            textcoords=("axes fraction", "data"),
+            va="center",
+            fontsize=7.5,
+            color=style.PAPER if row["source"] == "paper" else style.BLACK,
+            arrowprops={"arrowstyle": "-", "color": style.GREY, "linewidth": 0.5, "shrinkB": 4, "relpos": (0, 0.5)},
+            annotation_clip=False,
+        )
+
+
+def name(row: Row) -> str:
+    """What the point is: the cell, and whatever marks it (another packing, a checkpoint, flags)."""
+    marks = ", ".join([row.get("runtime") or "", *quant.marks(dict(row))]).strip(", ")
+    cell = " ".join(str(row[field]) for field in ("gpu", "model", "ctx", "quant", "kernel"))
+    return style.short(f"{row['realised']:.2f}×  {cell}, {marks}", LONGEST_NAME)
+
+
+def _caption(models: Sequence[str], named: int, total: int) -> str:
+    markers = "" if len(models) < 2 else f" A marker for each of {len(models)} models."
+    some = "" if named == total else f" Named are {named} of {total} points, the paper's and those that save most time."
+    return (
+        "Below the dashed line the step saves less time than bytes; below 0 it is slower than unquantised. Above the "
+        f"line its baseline was itself far from the floor. Crosses are the paper's.{markers}{some}"
+    )

@@ -1,0 +1,145 @@
+"""The three questions, each answered in a sentence or two that follow from the tables' rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from analysis.tables import floor, paper, quant
+from analysis.tables.form import titles
+
+Row = dict[str, Any]
+
+FAR, GRAPHS, QUANT = (
+    "How far from the floor is a step?",
+    "What do CUDA Graphs buy?",
+    "Which quantisation pays?",
+)
+EAGER, GRAPH = "eager", "graph"
+TURNED = {"FASTER": "SLOWER", "SLOWER": "FASTER"}
+
+
+def answers(
+    floors: Sequence[Row], budgets: Sequence[Row], graphs: Sequence[Row], quants: Sequence[Row]
+) -> list[dict[str, str]]:
+    """`question` and `answer` of each."""
+    return [
+        {"question": FAR, "answer": f"{of_floor(floors)} {of_budget(budgets)}".strip()},
+        {"question": GRAPHS, "answer": of_graphs(graphs)},
+        {"question": QUANT, "answer": of_quant(quants)},
+    ]
+
+
+def of_floor(floors: Sequence[Row]) -> str:
+    """The nearest, the farthest and the middle cell, by r_floor; by r_floor_achievable where no GPU has a datasheet."""
+    valid = [row for row in floors if row["valid"]]
+    ratio = "r_floor" if any(row["r_floor"] is not None for row in valid) else "r_floor_achievable"
+    cells = sorted((row[ratio], name) for row, name in zip(valid, _names(valid), strict=True) if row[ratio] is not None)
+    if not cells:
+        return "No valid session says."
+    of_what = "its memory floor" if ratio == "r_floor" else "what its memory was seen to read"
+    (worst, farthest), (best, nearest) = cells[0], cells[-1]
+    if len(cells) == 1:
+        return f"The one cell here, {nearest}, reaches {percent(best)} of {of_what}: {_takes(best)}."
+    return (
+        f"{len(cells)} cells reach {percent(worst)} to {percent(best)} of {of_what.replace('its', 'their')}, "
+        f"{percent(median(value for value, _ in cells))} in the middle. Nearest is {nearest}, where {_takes(best)}; "
+        f"farthest {farthest}."
+    )
+
+
+def _names(rows: Sequence[Row]) -> list[str]:
+    return titles(rows, floor.NAMED_FIELDS, floor.TELLING_FIELDS)
+
+
+def _takes(ratio: float) -> str:
+    return f"a step takes {1 / ratio:.1f} times as long as reading its bytes would"
+
+
+def percent(ratio: float) -> str:
+    """Such as 3.3 % and 45 %."""
+    return f"{100 * ratio:.{0 if ratio >= 0.1 else 1}f} %"
+
+
+def of_budget(budgets: Sequence[Row]) -> str:
+    """Which terms beyond the floor are the largest, and of how many cells."""
+    count = Counter(row["largest"] for row in budgets if row["valid"])
+    if not count:
+        return ""
+    (first, cells), *others = sorted(count.items(), key=lambda each: (-each[1], each[0]))
+    rest = "".join(f", {name} in {number}" for name, number in others)
+    return f"Beyond the floor the largest part of a step is {first} in {cells} of {count.total()} cells{rest}."
+
+
+def of_graphs(graphs: Sequence[Row]) -> str:
+    """How many times as fast a step is with the graph, of every A/B of eager against graph."""
+    found = [one for row in graphs if (one := _gain(row)) is not None]
+    if not found:
+        return f"No A/B of eager against graph was measured here. {_of_papers_graphs()}"
+    least, most = (choose(found, key=lambda one: float(one["gain"])) for choose in (min, max))
+    verdicts = Counter(one["verdict"] for one in found)
+    counted = ", ".join(f"{number} {word}" for word, number in sorted(verdicts.items()))
+    if len(found) == 1:
+        return f"With the graph a step is {_told(most)} times as fast on {most['name']}: {most['verdict']}."
+    return (
+        f"In {len(found)} A/Bs of eager against graph a step is {_told(least)} (on {least['name']}) to {_told(most)} "
+        f"(on {most['name']}) times as fast with the graph. Verdicts: {counted}."
+    )
+
+
+def _gain(row: Row) -> Row | None:
+    """The A/B as eager over graph, whichever arm came first."""
+    arms = (row["arm_a"], row["arm_b"])
+    if set(arms) != {EAGER, GRAPH}:
+        return None
+    name = f"{row['gpu']} {row['model']} {row['ctx']}"
+    verdict = row["verdict"] or "no verdict"
+    low, high = row["ratio_low"], row["ratio_high"]
+    if arms == (EAGER, GRAPH):
+        return {"name": name, "verdict": verdict, "gain": row["ratio"], "low": low, "high": high}
+    ends = {"low": None if high is None else 1 / high, "high": None if low is None else 1 / low}
+    return {"name": name, "verdict": TURNED.get(verdict, verdict), "gain": 1 / row["ratio"], **ends}
+
+
+def _told(one: Row) -> str:
+    return f"{one['gain']:.2f}" + ("" if one["low"] is None else f" [{one['low']:.2f}, {one['high']:.2f}]")
+
+
+def _of_papers_graphs() -> str:
+    rows = ", ".join(f"{row['ratio']:.3f} on the {row['gpu']}" for row in paper.graphs_rows())
+    return f"The paper measured {rows}."
+
+
+def of_quant(quants: Sequence[Row]) -> str:
+    """Which quantised cell gains most over its unquantised baseline, which least, and how many gain at all."""
+    ours = [row for row in quants if row["valid"] and row["source"] == "measured"]
+    cells = [row for row in ours if row["quant"] != quant.UNQUANTISED and row["realised"]]
+    if not cells:
+        paper_best, paper_worst = _ends(quant.paper_rows()[1:])
+        return (
+            "No quantised cell with an unquantised baseline was measured here. In the paper most pays "
+            f"{_paid(paper_best)}; least {_paid(paper_worst)}."
+        )
+    best, worst = _ends(cells)
+    faster = sum(row["realised"] > 1 for row in cells)
+    if not faster:
+        return f"None of {len(cells)} quantised cells is faster than unquantised; nearest comes {_paid(best)}."
+    least = f"; least {_paid(worst)}" if len(cells) > 1 else ""
+    return (
+        f"{faster} of {len(cells)} quantised cells {'is' if faster == 1 else 'are'} faster than unquantised. Most pays "
+        f"{_paid(best)}{least}."
+    )
+
+
+def _ends(rows: Sequence[Row]) -> tuple[Row, Row]:
+    ordered = sorted(rows, key=lambda row: float(row["realised"]))
+    return ordered[-1], ordered[0]
+
+
+def _paid(row: Row) -> str:
+    where = " ".join(
+        str(row[field]) for field in ("gpu", "model", "ctx", "quant", "kernel", "runtime") if row.get(field)
+    )
+    return f"{where} ({row['realised']:.2f} times as fast, where its bytes allow {row['ideal']:.2f})"

@@ -1,0 +1,35 @@
+"""The files of a report: the page, the tables as Markdown and the figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from analysis.publish import Files
+from analysis.report import page
+from analysis.report.contents import FIGURES, Contents, markdown
+from runner import failures
+from runner.errors import BadValue, DiskFull
+
+PAGE, TABLES = "report.html", "tables.md"
+
+
+def files(found: Contents) -> Files:
+    """Name → content; the same sessions give the same bytes."""
+    drawn = page.pictures(found)
+    pictures = {f"{name}.png": content for name, content in drawn.items()}
+    return {PAGE: page.html(found, drawn), TABLES: markdown(found), **pictures}
+
+
+def write(made: Files, folder: Path) -> None:
+    """Also takes away figures that an earlier report has and this one has not. Raises BadValue where the folder cannot
+    be written, DiskFull."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for figure in {f"{name}.png" for name in FIGURES} - made.keys():
+            (folder / figure).unlink(missing_ok=True)
+        for name, content in made.items():
+            (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    except OSError as error:
+        if isinstance(full := failures.told(error), DiskFull):
+            raise full from error
+        raise BadValue(f"{folder} cannot be written ({error.strerror}): name another folder with --out") from error

@@ -1,0 +1,119 @@
+"""The page: one HTML file that loads nothing, with the figures in it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from analysis.figures import style
+from analysis.report import grid, provenance, words
+from analysis.report.contents import NO_GRAPHS, Contents
+from analysis.tables import budget, floor, graphs, quant
+from analysis.tables.form import titles
+
+FOLDER = Path(__file__).parent / "page"
+LONG_LIST = 30
+"""Lists of sentences with more lines than this are closed until somebody opens them."""
+
+
+def html(found: Contents, pictures: dict[str, bytes]) -> str:
+    """The page; `pictures` has the figures' PNGs by name."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER),
+        autoescape=True,  # whatever stands in a store may have been written by others
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["code"] = code
+    script = (FOLDER / "page.js").read_text(encoding="utf-8")
+    return environment.get_template("page.html").render(
+        style=(FOLDER / "page.css").read_text(encoding="utf-8"),
+        script=script,
+        script_hash=_digest(script),
+        long_list=LONG_LIST,
+        pictures={name: base64.b64encode(content).decode() for name, content in pictures.items()},
+        figures={one.name: one for one in found.figures},
+        **_told(found),
+        **_tables(found),
+        **_origins(found),
+    )
+
+
+def code(text: str) -> Markup:
+    """Words between backticks as code; all of it escaped."""
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
+    )
+
+
+def _digest(script: str) -> str:
+    """By which the page's policy knows its own script: no other runs, should one ever get into the page."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _told(found: Contents) -> dict[str, Any]:
+    sessions = found.frame.sessions
+    return {
+        "source": found.shown,
+        "filters": found.told,
+        "answers": found.answers,
+        "sessions": sessions.height,
+        "cells": sessions["cell_key"].n_unique(),
+        "gpus": sorted({row["gpu"] for row in found.floor}),
+        "began": provenance.day(min(sessions["started_ms"])),
+        "ended": provenance.day(max(sessions["finished_ms"])),
+        "superseded": sum(row["superseded"] for row in found.floor),
+        "notes": found.frame.notes,
+        "left_out": found.left_out,
+    }
+
+
+def _tables(found: Contents) -> dict[str, Any]:
+    return {
+        "floor": grid.of_floor(found.valid),
+        "ranges": grid.of_ranges(found.floor),
+        "graphs": grid.of_graphs(found.graphs) if found.graphs else None,
+        "no_graphs": NO_GRAPHS,
+        "graphs_sentences": [*map(graphs.sentence, found.graphs), *graphs.paper_sentences(found.graphs)],
+        "quant": grid.of_quant(found.quant),
+        "quant_sentences": quant.sentences([row for row in found.quant if row["valid"]]),
+        "budget": grid.of_budget(found.budget),
+        "budget_sentences": budget.sentences(budget.by_terms(found.budget)),
+        "paper": grid.of_paper(found.paper),
+        "verdicts": sorted(Counter(row["verdict"] for row in found.paper).items()),
+        "invalid": _invalid(found),
+        "columns": words.COLUMNS,
+        "flags": words.of_flags(flag for row in (*found.floor, *found.quant, *found.graphs) for flag in row["flags"]),
+    }
+
+
+def _invalid(found: Contents) -> list[dict[str, Any]]:
+    names = titles(found.others, floor.CELL_FIELDS, floor.MORE_FIELDS)
+    return [{**row, "name": name, "to": provenance.anchor(row)} for name, row in zip(names, found.others, strict=True)]
+
+
+def _origins(found: Contents) -> dict[str, Any]:
+    own = found.frame.sessions["env_key"].drop_nulls().value_counts()
+    counts = dict(own.iter_rows())
+    return {
+        "origins": [
+            *provenance.of_groups(found.frame, found.floor),
+            *provenance.of_comparisons(found.compared, found.graphs),
+        ],
+        "environments": {
+            key: {"sessions": counts[key], "versions": found.frame.environments[key]} for key in sorted(counts)
+        },
+    }
+
+
+def pictures(found: Contents) -> dict[str, bytes]:
+    """The figures as PNG, by name."""
+    return {one.name: style.png(one) for one in found.figures}

@@ -1,0 +1,103 @@
+"""The three answers follow from the rows: other rows, other words."""
+
+import pytest
+
+from analysis.report import answers
+from analysis.tables import floor, quant
+from tests.frames import frame_of
+from tests.records import cpu_record, example_record, failed_record, packed_record, precise_checks
+
+
+def floors_of(*records):
+    return floor.rows(frame_of(records))
+
+
+def ab_row(ratio, verdict, arms=("eager", "graph"), **changes):
+    ends = {"ratio_low": ratio * 0.9, "ratio_high": ratio * 1.1}
+    place = {"gpu": "h200", "model": "qwen2.5-7b", "ctx": 2048}
+    return {**place, "arm_a": arms[0], "arm_b": arms[1], "ratio": ratio, **ends, "verdict": verdict, **changes}
+
+
+def quant_rows(*records):
+    gate = {"cap": 0.02, "noise": 0.002, "checks": precise_checks()}
+    return quant.rows(frame_of([*records, example_record(cell={"dtype": "fp16"}, gate=gate), example_record()]))
+
+
+def test_the_nearest_and_the_farthest_cell_change_places_with_their_steps():
+    quick, slow = ({"ctx": 2048}, 30.0), ({"ctx": 4096}, 60.0)
+    said = answers.of_floor(floors_of(*(example_record(step_ms=ms, cell=cell) for cell, ms in (quick, slow))))
+    # floors of 2.97 and 3.00 ms: 2.97 / 30 = 9.9 %, 3.00 / 60 = 5.0 %, halfway 7.4 %; 30 / 2.97 = 10.1
+    assert said == (
+        "2 cells reach 5.0 % to 9.9 % of their memory floor, 7.4 % in the middle. Nearest is h200 qwen2.5-7b 2048 "
+        "eager static, where a step takes 10.1 times as long as reading its bytes would; farthest h200 qwen2.5-7b 4096 "
+        "eager static."
+    )
+    turned = answers.of_floor(floors_of(example_record(step_ms=60.0), example_record(step_ms=30.0, cell={"ctx": 4096})))
+    assert "Nearest is h200 qwen2.5-7b 4096" in turned
+    assert "farthest h200 qwen2.5-7b 2048" in turned
+
+
+def test_a_cpu_is_held_against_what_its_memory_was_seen_to_read():
+    said = answers.of_floor(floors_of(cpu_record()))
+    assert said.startswith("The one cell here, cpu qwen2.5-7b 2048 eager static, reaches 86 % of what its memory was")
+
+
+def test_without_a_valid_session_nothing_is_claimed():
+    assert answers.of_floor(floors_of(failed_record("oom"))) == "No valid session says."
+    assert answers.of_budget([]) == ""
+
+
+def test_the_largest_terms_are_counted():
+    rows = [{"valid": True, "largest": name} for name in ("gaps", "kernels", "kernels")]
+    said = answers.of_budget([*rows, {"valid": False}])
+    assert said == "Beyond the floor the largest part of a step is kernels in 2 of 3 cells, gaps in 1."
+
+
+def test_what_the_graph_buys_is_the_ratio_whichever_arm_came_first():
+    said = answers.of_graphs([ab_row(2.0, "FASTER")])
+    assert said == "With the graph a step is 2.00 [1.80, 2.20] times as fast on h200 qwen2.5-7b 2048: FASTER."
+    # graph over eager 0.5 is eager over graph 2; its ends 0.45 and 0.55 become 1 / 0.55 and 1 / 0.45
+    said = answers.of_graphs([ab_row(0.5, "SLOWER", ("graph", "eager"))])
+    assert said == "With the graph a step is 2.00 [1.82, 2.22] times as fast on h200 qwen2.5-7b 2048: FASTER."
+    said = answers.of_graphs([ab_row(0.8, "SLOWER")])
+    assert "0.80 [0.72, 0.88] times as fast on h200 qwen2.5-7b 2048: SLOWER" in said
+
+
+def test_of_several_abs_the_ends_and_the_verdicts_are_told():
+    rows = [ab_row(2.0, "FASTER"), ab_row(1.0, "SAME", ctx=4096), ab_row(1.5, None, ctx=8192, ratio_low=None)]
+    said = answers.of_graphs([*rows, ab_row(9.0, "FASTER", ("eager", "compile"))])
+    assert said == (
+        "In 3 A/Bs of eager against graph a step is 1.00 [0.90, 1.10] (on h200 qwen2.5-7b 4096) to 2.00 [1.80, 2.20] "
+        "(on h200 qwen2.5-7b 2048) times as fast with the graph. Verdicts: 1 FASTER, 1 SAME, 1 no verdict."
+    )
+
+
+def test_without_an_ab_the_papers_own_ratios_are_told():
+    said = answers.of_graphs([ab_row(9.0, "FASTER", ("eager", "compile"))])
+    assert said.startswith("No A/B of eager against graph was measured here.")
+    assert said.endswith("The paper measured 1.259 on the h100, 1.028 on the l4.")
+
+
+@pytest.mark.parametrize(
+    ("gptq_ms", "nf4_ms", "said"),
+    [
+        (18.0, 72.0, "1 of 2 quantised cells is faster than unquantised. Most pays h200 qwen2.5-7b 2048 gptq"),
+        (72.0, 18.0, "1 of 2 quantised cells is faster than unquantised. Most pays h200 qwen2.5-7b 2048 bnb-nf4"),
+        (72.0, 90.0, "None of 2 quantised cells is faster than unquantised; nearest comes h200 qwen2.5-7b 2048 gptq"),
+    ],
+)
+def test_which_quantisation_pays_turns_with_the_steps(gptq_ms, nf4_ms, said):
+    records = packed_record(step_ms=gptq_ms), packed_record("bnb-nf4", "bitsandbytes", "bf16", step_ms=nf4_ms)
+    assert answers.of_quant(quant_rows(*records)).startswith(said)
+
+
+def test_without_a_quantised_cell_the_papers_best_and_worst_are_told():
+    said = answers.of_quant(quant.rows(frame_of([example_record()])))
+    # 62.32 / 17.36 = 3.59, 62.32 / 59.36 = 1.05
+    assert "In the paper most pays l4 qwen2.5-7b 2048 gptq ExLlamaV2 (3.59 times" in said
+    assert "least l4 qwen2.5-7b 2048 bnb-nf4 bitsandbytes (1.05 times" in said
+
+
+@pytest.mark.parametrize(("ratio", "text"), [(0.0333, "3.3 %"), (0.0999, "10.0 %"), (0.1, "10 %"), (0.454, "45 %")])
+def test_small_percentages_have_a_decimal(ratio, text):
+    assert answers.percent(ratio) == text

@@ -1,0 +1,290 @@
+"""The page has all rows, loads nothing, believes nobody's names, and is the same each time."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from analysis.report import files, grid, page
+from analysis.report.contents import FIGURES
+from tests.browser import tab
+from tests.records import example_record, packed_record
+from tests.reports import contents_of, write_records
+
+PHONE, DESKTOP = 390, 1400
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the cells of each table."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.tables, self._table, self._cell = [], {}, None, None
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag == "table":
+            self._table = self.tables.setdefault(dict(attrs)["id"], [])
+        elif tag == "tr":
+            self._table.append([])
+        elif tag in ("td", "th"):
+            self._table[-1].append("")
+            self._cell = self._table[-1]
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self._cell = None
+
+    def handle_data(self, data):
+        if self._cell is not None:
+            self._cell[-1] += data.strip()
+
+
+def html_of(found):
+    return page.html(found, page.pictures(found))
+
+
+@pytest.fixture(scope="module")
+def html(kinds):
+    return html_of(kinds)
+
+
+@pytest.fixture(scope="module")
+def parsed(html):
+    return Page(html)
+
+
+@pytest.fixture(scope="module")
+def committed_page(committed, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    files.write(files.files(committed), folder)
+    return folder / files.PAGE
+
+
+def test_nothing_is_loaded_from_anywhere(html, parsed):
+    for tag, attributes in parsed.tags:
+        for name in ("src", "href", "action", "data", "poster", "srcset"):
+            target = attributes.get(name, "data:")
+            assert target.startswith(("data:", "#")), (tag, target)
+    assert not re.search(r"url\(|@import|https?://|fetch\(|XMLHttpRequest", html)
+    policy = next(found["content"] for tag, found in parsed.tags if "http-equiv" in found)
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert {"lang": "en"} in [found for tag, found in parsed.tags if tag == "html"]
+    assert any(found.get("name") == "viewport" for tag, found in parsed.tags if tag == "meta")
+
+
+def test_every_link_leads_somewhere_on_the_page(parsed):
+    ids = [found["id"] for _, found in parsed.tags if "id" in found]
+    assert len(set(ids)) == len(ids)
+    links = {found["href"][1:] for tag, found in parsed.tags if tag == "a"}
+    assert links <= set(ids)
+    assert any(link.startswith("group-") for link in links)
+
+
+def test_each_row_of_each_table_is_there_as_the_tables_word_it(committed):
+    tables = Page(html_of(committed)).tables
+    for made in (
+        grid.of_floor(committed.valid),
+        grid.of_ranges(committed.floor),
+        grid.of_graphs(committed.graphs),
+        grid.of_quant(committed.quant),
+        grid.of_budget(committed.budget),
+        grid.of_paper(committed.paper),
+    ):
+        titles, *rows = tables[made.name]
+        assert titles == [head.title for head in made.heads]
+        assert rows == [[cell.text for cell in row] for row in made.rows]
+        is_ours = made.name in ("table-floor", "table-graphs", "table-budget")
+        assert all(any(cell.to for cell in row) for row in made.rows) == is_ours
+    assert len(tables["table-floor"]) - 1 == len(committed.valid) == 21
+    assert len(tables["table-graphs"]) - 1 == len(committed.graphs) == 2
+    first = dict(zip(tables["table-floor"][0], tables["table-floor"][1], strict=True))
+    row = committed.valid[0]
+    assert (first["model"], first["ms/step"]) == (row["model"], f"{row['step_wall_ms']:.2f}")
+    assert first["r_floor"] == f"{row['r_floor']:.3f}"
+
+
+def test_what_is_invalid_or_was_not_measured_stands_there_with_its_reason(kinds, parsed):
+    _, *rows = parsed.tables["table-invalid"]
+    assert [row[0] for row in rows] == ["invalid", "not measured: oom"]
+    assert "is impossible (above 1.02)" in rows[0][3]
+    assert rows[1][2].startswith("h200 qwen2.5-7b 16384")
+    assert rows[1][3] == "the worker was killed by SIGSEGV; its last words: Fatal Python error"
+    assert len(parsed.tables["table-floor"]) - 1 == len(kinds.valid)
+
+
+def test_flags_are_explained_those_of_the_tables_too(html, made_of):
+    assert "faster than the bandwidth probe says is possible" in html  # the invalid session's flag
+    assert "<dt>drifting</dt>" not in html
+    elsewhere = example_record(cell={"dtype": "bf16"})
+    elsewhere["keys"]["host_id"] = "f" * 12
+    shown = html_of(made_of([packed_record(), elsewhere]))
+    assert "<dt>other-host</dt>" in shown
+
+
+def test_each_group_names_its_sessions_keys_and_environment(kinds, parsed):
+    title, *rows = parsed.tables["table-origins"]
+    assert title[:2] == ["row", "n"]
+    assert len(rows) == len(kinds.floor) + len(kinds.graphs)
+    bf16 = next(row for row in rows if row[1] == "6")
+    # six sessions on six days, of which five are named
+    assert bf16[2] == "2025-10-09 to 2025-10-14"
+    assert bf16[7] == " ".join(f"{number:016x}" for number in range(5)) + " and 1 more"
+    assert bf16[8] == "–"
+    group = next(row for row in kinds.floor if row["sessions"] == 6)
+    assert bf16[4:7] == [group["cell_key"], group["code_key"], group["env_key"]]
+    environments = parsed.tables["table-environments"]
+    assert environments[0][2:5] == ["python", "torch", "cuda"]
+    assert environments[1][:4] == [group["env_key"], "11", "3.11.7", "2.11.0+cu130"]
+
+
+def test_names_from_others_are_text(made_of):
+    found = made_of([example_record(), example_record(step_ms=1.0)])
+    for row in (*found.floor, *found.budget):
+        row |= {"model": EVIL, "flags": [EVIL]}
+    found.others[0]["reasons"] = [EVIL]
+    shown = html_of(replace(found, shown=EVIL, told=EVIL, left_out=(EVIL,)))
+    assert "<img src=x" not in shown
+    assert shown.count("&lt;img src=x onerror=alert(1)&gt;") > 10
+
+
+def test_code_in_sentences_is_marked_and_escaped():
+    assert page.code("`gaps` is <b>") == "<code>gaps</code> is &lt;b&gt;"
+
+
+def test_the_same_records_give_the_same_bytes(kinds, kinds_folder):
+    assert files.files(kinds) == files.files(contents_of(kinds_folder))
+
+
+def test_the_folder_has_page_tables_and_the_figures_of_this_report_only(tmp_path, kinds):
+    (tmp_path / "graphs.png").write_bytes(b"of an earlier report")
+    (tmp_path / "mine.png").write_bytes(b"somebody's")
+    made = files.files(kinds)
+    files.write(made, tmp_path)
+    drawn = {f"{name}.png" for name in FIGURES} - {"graphs.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {"report.html", "tables.md", "mine.png"} | drawn
+    text = (tmp_path / "tables.md").read_text()
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [
+        "## Floor: how far each cell is from what its bytes need",
+        "## Graphs: what a CUDA graph is worth",
+        "## Quant: what quantised weights save",
+        "## Budget: where a step's time goes",
+        "## Paper: every figure of arXiv 2605.30571 beside ours",
+    ]
+
+
+def test_records_without_anything_valid_make_a_page_that_says_so(made_of):
+    bad = example_record(step_ms=1.0)
+    shown = html_of(made_of([bad]))
+    assert "No session is valid." in shown
+    assert "No valid session says." in shown
+
+
+def test_a_thousand_groups_name_few_of_their_sessions_and_stay_small(tmp_path):
+    folder = write_records(tmp_path / "many", [example_record(step_ms=36 + n / 100) for n in range(100)])
+    found = contents_of(folder)
+    assert " and 95 more" in html_of(found)
+    for table in (found.floor, found.budget):
+        table.extend({**table[0], "model": f"model-{n}"} for n in range(1000))
+    assert len(page.html(found, {one.name: b"" for one in found.figures})) < 4_000_000
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with tab() as opened:
+        yield opened
+
+
+COLUMN = """
+const column = (table, title) => {
+  const heads = Array.from(document.querySelectorAll(`#${table} th`));
+  const head = heads.find((each) => each.textContent.trim() === title);
+  return { head, button: head.querySelector("button"), values: () => Array.from(
+    document.querySelectorAll(`#${table} tbody tr`), (row) => row.cells[head.cellIndex].textContent.trim()) };
+};
+"""
+
+
+def clicked(browser, table, title):
+    """The column from top to bottom after a click on its head."""
+    script = f"(() => {{ {COLUMN} const it = column('{table}', '{title}'); it.button.click(); return it.values(); }})()"
+    return browser.value(script)
+
+
+def sorting(browser, table, title):
+    return browser.value(f"(() => {{ {COLUMN} return column('{table}', '{title}').head.ariaSort; }})()")
+
+
+def test_a_click_on_a_head_sorts_by_value_and_a_second_one_the_other_way_round(browser, committed, committed_page):
+    browser.show(committed_page, DESKTOP)
+    steps = sorted(row["step_wall_ms"] for row in committed.valid)
+    shown = [f"{step:.2f}" for step in steps]
+    assert sorting(browser, "table-floor", "ms/step") is None
+    up = clicked(browser, "table-floor", "ms/step")
+    assert up == shown
+    assert up != sorted(shown)  # by value, not as text: 8.15 before 22.76
+    assert sorting(browser, "table-floor", "ms/step") == "ascending"
+    assert clicked(browser, "table-floor", "ms/step") == shown[::-1]
+    models = clicked(browser, "table-floor", "model")
+    assert models == sorted(models)
+    assert sorting(browser, "table-floor", "ms/step") is None
+    assert [text.split("–")[0] for text in clicked(browser, "table-graphs", "95 %")] == ["1.622", "2.563"]
+    negative = [float(text) for text in clicked(browser, "table-budget", "host")]
+    assert negative == sorted(negative)
+    assert negative[0] < 0
+
+
+def test_what_is_missing_stays_last_either_way(browser, committed_page):
+    browser.show(committed_page, DESKTOP)
+    for turned in (False, True):
+        found = clicked(browser, "table-floor", "revisit ms")
+        present = [float(text) for text in found if text != "–"]
+        assert present == sorted(present, reverse=turned)
+        assert 0 < len(present) < len(found)
+        assert found[len(present) :] == ["–"] * (len(found) - len(present))
+
+
+@pytest.mark.parametrize("key", ["Enter", " "])
+def test_a_table_is_sorted_by_keyboard(browser, committed_page, key):
+    browser.show(committed_page, DESKTOP)
+    browser.value(f"(() => {{ {COLUMN} column('table-floor', 'r_floor').button.focus(); }})()")
+    browser.press(key)
+    found = browser.value(f"(() => {{ {COLUMN} return column('table-floor', 'r_floor').values(); }})()")
+    assert [float(text) for text in found] == sorted(float(text) for text in found)
+    assert sorting(browser, "table-floor", "r_floor") == "ascending"
+
+
+WIDTHS = """(() => {
+  const table = document.querySelector("#table-floor");
+  return {
+    inner: innerWidth,
+    scroll: document.documentElement.scrollWidth,
+    boxes: Array.from(document.querySelectorAll(".scroll"), (box) => box.getBoundingClientRect().right),
+    hidden: table.scrollWidth - table.parentNode.clientWidth,
+    pictures: Array.from(document.images, (image) => image.naturalWidth),
+  };
+})()"""
+
+
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+def test_the_page_is_no_wider_than_its_window(browser, committed_page, width):
+    browser.show(committed_page, width)
+    found = browser.value(WIDTHS)
+    assert found["inner"] == width
+    assert found["scroll"] <= width
+    assert all(right <= width for right in found["boxes"])
+    assert width == DESKTOP or found["hidden"] > 0  # a wide table scrolls in a box of its own
+    assert len(found["pictures"]) == 5
+    assert all(found["pictures"])
+
+
+def test_no_script_but_the_pages_own_runs(browser, committed_page, tmp_path):
+    html = committed_page.read_text(encoding="utf-8")
+    odd = tmp_path / "odd.html"
+    odd.write_text(html.replace("</body>", f"<script>window.evil = 1</script>{EVIL}</body>"), encoding="utf-8")
+    browser.show(odd, DESKTOP)
+    assert browser.value("typeof window.evil") == "undefined"
+    assert clicked(browser, "table-graphs", "ctx") == ["2048", "16384"]

@@ -1,0 +1,188 @@
+"""The report's run in a real store: files, tags, an own run each time; and what MLflow's entry point makes of it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from runner import store
+from runner.store.report import REPORT_TAG
+from tests.records import example_record
+from tests.reports import every_kind, write_records
+
+ROOT = Path(__file__).parents[3]
+DRAWN = ["budget.png", "floor-bandwidth.png", "floor-context.png", "latency.png", "quant.png"]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """An SQLite store with sessions of every kind; to be copied, never used."""
+    folder = tmp_path_factory.mktemp("filled")
+    records = write_records(folder / "records", every_kind())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        patched.chdir(folder)
+        assert store.import_folder(records).refused == ()
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path, filled):
+    shutil.copy(filled / "mlflow.db", tmp_path / "mlflow.db")
+    return tmp_path
+
+
+@pytest.fixture
+def client(folder):
+    return MlflowClient(f"sqlite:///{folder}/mlflow.db")
+
+
+def command(folder, *arguments, **environment):
+    """From another working directory than the project's."""
+    return subprocess.run(
+        [sys.executable, "-m", "analysis", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache"), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def reports(client):
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    found = client.search_runs(experiments, order_by=["attributes.start_time"])
+    return [run for run in found if REPORT_TAG in run.data.tags]
+
+
+def files_of(client, run):
+    return [each.path for each in client.list_artifacts(run.info.run_id)]
+
+
+def test_each_report_is_a_run_with_the_files_of_the_folder_and_names_the_sessions_runs(folder, client):
+    for count in (1, 2):
+        done = command(folder, "report")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"{folder}/report/report.html\n"
+        assert "no sessions of this project" not in done.stderr
+        assert len(reports(client)) == count
+    run = reports(client)[-1]
+    assert f"MLflow run report ({run.info.run_id})" in done.stderr
+    assert (run.info.run_name, run.info.status, run.data.tags[REPORT_TAG]) == ("report", "FINISHED", "report")
+    assert "session" not in run.data.tags
+    assert "**Which quantisation pays?** 1 of 2 quantised cells is faster" in run.data.tags["mlflow.note.content"]
+    assert files_of(client, run) == [*DRAWN, "report.html", "tables.md"]
+    for name in files_of(client, run):
+        kept = Path(client.download_artifacts(run.info.run_id, name, str(folder)))
+        assert kept.read_bytes() == (folder / "report" / name).read_bytes()
+    html = (folder / "report" / "report.html").read_text()
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    (session,) = client.search_runs(experiments, "tags.session = '0000000000000000'")
+    assert session.info.run_id in html
+    assert "and 1 more" in html
+
+
+def test_of_records_it_makes_no_run_and_needs_no_store(tmp_path):
+    records = write_records(tmp_path / "records", [example_record()])
+    done = command(tmp_path, "report", "--records", str(records))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "mlflow.db").exists()
+    assert (tmp_path / "report" / "report.html").exists()
+
+
+def test_the_run_that_mlflow_made_is_the_reports(folder, client):
+    run_id = client.create_run("0").info.run_id
+    done = command(folder, "report", MLFLOW_RUN_ID=run_id)
+    assert done.returncode == 0, done.stderr
+    assert "no sessions of this project" not in (folder / "report" / "report.html").read_text()
+    (run,) = reports(client)
+    assert (run.info.run_id, run.info.status, run.info.run_name) == (run_id, "FINISHED", "report")
+    assert "report.html" in files_of(client, run)
+    assert list(folder.glob("spool/.runs/*")) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason", "exit_code"),
+    [
+        (("tables", "--table", "flor"), "unknown-name", "10"),
+        (("report", "--out", "/proc/nowhere"), "bad-value", "11"),
+    ],
+)
+def test_a_report_that_fails_closes_its_run_with_the_reason(folder, client, arguments, reason, exit_code):
+    run_id = client.create_run("0").info.run_id
+    done = command(folder, *arguments, MLFLOW_RUN_ID=run_id)
+    assert done.returncode == int(exit_code)
+    assert done.stderr.startswith("error: ")
+    run = client.get_run(run_id)
+    assert run.info.status == "FAILED"
+    assert (run.data.tags["reason"], run.data.tags["exit_code"]) == (reason, exit_code)
+    assert f"error: {run.data.tags['message']}\n" == done.stderr
+    assert REPORT_TAG in run.data.tags
+
+
+def test_what_is_damaged_stands_in_the_page_and_in_the_exit_code(tmp_path):
+    records = write_records(tmp_path / "records", [example_record(), example_record(cell={"ctx": 4096})])
+    found = json.loads((records / "1.json").read_text())
+    found["latency"]["step_wall_ms"] /= 2
+    (records / "1.json").write_text(json.dumps(found))
+    done = command(tmp_path, "report", "--records", str(records))
+    assert done.returncode == 24
+    assert "Left out because something is wrong" in (tmp_path / "report" / "report.html").read_text()
+
+
+@pytest.fixture
+def project(folder):
+    """A copy of the project over the store."""
+    for name in ("runner", "analysis"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "experiments", folder / "experiments", ignore=shutil.ignore_patterns("records"))
+    for name in ("MLproject", "python_env.yaml"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def mlflow_run(project, *parameters):
+    arguments = [part for parameter in parameters for part in ("-P", parameter)]
+    return subprocess.run(
+        [sys.executable, "-m", "mlflow", "run", ".", "-e", "tables", "--env-manager", "local", *arguments],
+        cwd=project,
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "MLFLOW_TRACKING_URI": f"sqlite:///{project}/mlflow.db",
+            "XDG_CACHE_HOME": str(project / "cache"),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+
+
+@pytest.mark.slow
+def test_mlflow_run_makes_the_report_prints_a_table_and_fails_with_the_reason(project, client):
+    done = mlflow_run(project)
+    assert done.returncode == 0, done.stdout
+    assert f"{project}/report/report.html\n" in done.stdout
+    done = mlflow_run(project, "table=floor", "format=json", "gpu=cpu")
+    assert done.returncode == 0, done.stdout
+    assert '"gpu": "cpu"' in done.stdout
+    assert '"gpu": "h200"' not in done.stdout
+    done = mlflow_run(project, "gpu=l4")
+    assert done.returncode != 0
+    assert "error: no session in" in done.stdout
+    made, table, failed = reports(client)
+    assert [run.info.status for run in (made, table, failed)] == ["FINISHED", "FINISHED", "FAILED"]
+    assert files_of(client, made) == [*DRAWN, "report.html", "tables.md"]
+    assert (table.info.run_name, files_of(client, table)) == ("floor", ["floor.json"])
+    kept = Path(client.download_artifacts(table.info.run_id, "floor.json", str(project)))
+    assert [row["gpu"] for row in json.loads(kept.read_text())] == ["cpu"]
+    assert (failed.data.tags["reason"], failed.data.tags["exit_code"]) == ("bad-value", "11")
+    assert list(project.glob("spool/.runs/*")) == []

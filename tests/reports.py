@@ -1,0 +1,42 @@
+"""Folders of records, and what a report has of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from analysis.asked import Asked
+from analysis.report import contents
+from analysis.report.contents import Contents
+from tests.records import STARTED_MS, cpu_record, example_record, failed_record, packed_record, precise_checks
+
+COMMITTED = Path(__file__).parents[1] / "experiments" / "records"
+DAY_MS = 86_400_000
+
+
+def write_records(folder: Path, records: Iterable[dict[str, Any]]) -> Path:
+    """Each with a session id of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, record in enumerate(records):
+        record["session"] |= {"id": f"{number:016x}", "index": number}
+        (folder / f"{number}.json").write_text(json.dumps(record))
+    return folder
+
+
+def every_kind() -> Iterable[dict[str, Any]]:
+    """Unquantised and quantised, on a GPU and a CPU, valid, invalid and not measured."""
+    gate = {"cap": 0.02, "noise": 0.002, "checks": precise_checks()}
+    for number in range(6):
+        yield example_record(step_ms=36.0 + number / 10, session={"started_ms": STARTED_MS + number * DAY_MS})
+    yield example_record(step_ms=36.0, cell={"dtype": "fp16"}, gate=gate)
+    yield packed_record(step_ms=18.0)
+    yield packed_record("bnb-nf4", "bitsandbytes", "bf16", step_ms=39.0)
+    yield cpu_record()
+    yield example_record(step_ms=1.0)  # impossibly fast, so invalid
+    yield failed_record("oom", cell={"ctx": 16384})
+
+
+def contents_of(folder: Path) -> Contents:
+    return contents.contents(Asked.of(None, folder, None, None, None))
