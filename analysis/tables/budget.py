@@ -211,7 +211,7 @@ COLUMNS = (
     Column("n", "sessions", "d"),
     Column("ms/step", "step_wall_ms", ".2f"),
     *(Column(name, f"term {name}", ".2f", optional=True) for name in TERMS),
-    Column("kernels", "kernels_per_step", ".0f", optional=True),
+    Column("kernels a step", "kernels_per_step", ".0f", optional=True),
     Column("launch µs", "launch_us", ".2f", optional=True),
     FLAGS,
 )
