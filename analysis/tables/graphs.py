@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from analysis import ab
 from analysis.ab import Measured, Row
 from analysis.tables import paper
-from analysis.tables.form import FLAGS, Column, markdown_table
+from analysis.tables.form import FLAGS, Column, markdown_table, telling, titles
 
 FIELD = "runtime"
+PLACE = 5
+"""After so many columns an A/B has its place and its arms."""
 
 
 def rows(found: Iterable[Measured]) -> list[Row]:
@@ -43,6 +45,20 @@ COLUMNS = (
 )
 
 
+TELLING_FIELDS = ("quant", "kernel", "cache", "dtype", "attention", "weights_id")
+
+
+def columns(table: Sequence[Row]) -> list[Column]:
+    """The columns for these rows."""
+    more = telling(table, [column.key for column in COLUMNS[:PLACE]], TELLING_FIELDS)
+    return [*COLUMNS[:PLACE], *(Column(field, field) for field in more), *COLUMNS[PLACE:]]
+
+
+def names(table: Sequence[Row]) -> list[str]:
+    """What to call the cell of each A/B."""
+    return titles(table, ("gpu", "model", "ctx"), TELLING_FIELDS)
+
+
 def worded(each: Row) -> Row:
     """The row with what `COLUMNS` shows of it as words."""
     return {
@@ -55,7 +71,7 @@ def worded(each: Row) -> Row:
 
 def markdown(table: Sequence[Row]) -> str:
     """The rows as a Markdown table, and the reason of each verdict below it."""
-    lines = [*markdown_table([worded(each) for each in table], COLUMNS), ""]
+    lines = [*markdown_table([worded(each) for each in table], columns(table)), ""]
     lines += [f"- {sentence(each)}" for each in table]
     return "\n".join(lines) + "\n"
 

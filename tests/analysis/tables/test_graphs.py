@@ -74,6 +74,13 @@ def test_a_row_of_the_papers_own_cell_has_it_in_a_column(table):
     assert "The paper, h100" not in text
 
 
+def test_rows_that_differ_in_the_weights_do_not_look_alike(table):
+    packed = {**table[0], "quant": "awq", "kernel": "marlin"}
+    header, _, *lines = graphs.markdown([table[0], packed]).splitlines()
+    assert header.startswith("| gpu | model | ctx | a | b | quant | n |")
+    assert [line.split(" | ")[5] for line in lines[:2]] == ["bf16", "awq"]
+
+
 def test_a_declared_extension_that_is_due_is_told(copied):
     path = copied / "ab.json"
     manifest = json.loads(path.read_text())
