@@ -21,7 +21,7 @@ NEIGHBOURS = 0.07
 """GPUs whose bandwidths differ by less (as logarithms) share a tick."""
 STEP_ASIDE = 0.012
 """How far, as a logarithm, one series stands beside the next over the same GPU."""
-TITLE = "The faster the memory, the less of it a step uses"
+TITLE = "The achieved fraction over the memory's bandwidth"
 
 
 @style.applied()

@@ -39,11 +39,12 @@ def draw(table: Sequence[Row]) -> Drawn | None:
     grid = figure.subplots(-(-len(chosen) // across), across, sharey=alike, squeeze=False)
     for axes, panel in zip(grid.flat, chosen, strict=False):
         _draw_panel(axes, panel, panels[panel], series, shown)
+        axes.set_ylabel("" if alike else _ratio_name(panels[panel]))
     for axes in grid.flat[len(chosen) :]:
         axes.remove()
     if alike:
-        for axes in figure.axes:
-            axes.label_outer(remove_inner_ticks=False)
+        for axes in figure.axes[::across]:
+            axes.set_ylabel(_ratio_name(rows))
     handles = {label: handle for axes in figure.axes for handle, label in zip(*_legend(axes), strict=True)}
     figure.legend(
         [handles[label] for label in shown if label in handles],
@@ -108,7 +109,6 @@ def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[Row], series: Mapping[i
     axes.set_ylim(bottom=0)
     axes.set_title(style.short(" ".join(panel)))
     axes.set_xlabel("ctx (tokens)")
-    axes.set_ylabel(_ratio_name(rows))
     axes.grid(axis="y", color=style.PALE, linewidth=0.6)
     axes.set_axisbelow(True)
 

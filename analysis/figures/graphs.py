@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.ab import Measured
 from analysis.figures import style
 from analysis.figures.style import Drawn
+from analysis.tables import graphs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,10 +32,11 @@ def draw(found: Sequence[Measured], table: Sequence[Row], paper: Sequence[Row]) 
     lines = len(rows) + len(paper)
     figure = style.canvas(9.6, 1.2 + 0.27 * lines + 3.2)
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.2 + 0.27 * lines, 3.2]).flat
-    _draw_ratios(above, sorted([*rows, *paper], key=_bandwidth))
+    names = dict(zip(map(id, table), graphs.names([dict(row) for row in table]), strict=True))
+    _draw_ratios(above, sorted([*rows, *paper], key=_bandwidth), names)
     panels = below.subplots(1, max(len(detailed), 2), squeeze=False)[0]
     for axes, row in zip(panels, detailed, strict=False):
-        _draw_sessions(axes, by_id[row["ab"]], row)
+        _draw_sessions(axes, by_id[row["ab"]], row, names[id(row)])
     for axes in panels[len(detailed) :]:
         axes.remove()
     return Drawn("graphs", TITLE, _caption(len(rows), len(table), len(detailed)), figure)
@@ -44,7 +46,8 @@ def _bandwidth(row: Row) -> tuple[Any, ...]:
     return (row["bandwidth_gbs"] or 0.0, row["gpu"], row["model"], row["ctx"])
 
 
-def _draw_ratios(figure: SubFigure, rows: Sequence[Row]) -> None:
+def _draw_ratios(figure: SubFigure, rows: Sequence[Row], names: Mapping[int, str]) -> None:
+    """`names` has what to call the cells of our own."""
     axes = figure.subplots()
     for place, row in enumerate(rows):
         is_ours = "ab" in row
@@ -61,7 +64,7 @@ def _draw_ratios(figure: SubFigure, rows: Sequence[Row]) -> None:
         )
         axes.text(1.01, place, _told(row), transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     axes.axvline(1, color=style.GREY, linewidth=0.8, linestyle="--")
-    axes.set_yticks(range(len(rows)), [_name(row) for row in rows])
+    axes.set_yticks(range(len(rows)), [_label(row, names.get(id(row))) for row in rows])
     axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.set_xlabel("step of the first arm / step of the second (right of the line: the second is faster)")
     axes.set_title(f"{TITLE} (circle: here, cross: the paper)")
@@ -69,10 +72,11 @@ def _draw_ratios(figure: SubFigure, rows: Sequence[Row]) -> None:
     axes.set_axisbelow(True)
 
 
-def _name(row: Row) -> str:
+def _label(row: Row, name: str | None) -> str:
     peak = f" ({row['bandwidth_gbs']:g} GB/s)" if row["bandwidth_gbs"] else ""
-    arms = f", {row['arm_a']} / {row['arm_b']}" if "ab" in row else ", the paper"
-    return style.short(f"{row['gpu']}{peak} {row['model']} {row['ctx']}{arms}")
+    if name is None:
+        return style.short(f"{row['gpu']} {row['model']} {row['ctx']}, the paper{peak}")
+    return style.short(f"{name}, {row['arm_a']} / {row['arm_b']}{peak}")
 
 
 def _told(row: Row) -> str:
@@ -82,23 +86,23 @@ def _told(row: Row) -> str:
     return f"{row['ratio']:.3f}×{interval}{ours}"
 
 
-def _draw_sessions(axes: Axes, measured: Measured, row: Row) -> None:
+def _draw_sessions(axes: Axes, measured: Measured, row: Row, name: str) -> None:
     steps = {session: found["step_wall_ms"] for session, found in measured.sessions.items()}
     for block in measured.manifest.complete:
         for first, second in zip(block.sessions[::2], block.sessions[1::2], strict=True):
             pair = sorted((first, second), key=lambda entry: entry.arm)
             ends = [steps[entry.session] for entry in pair]
             axes.plot([0, 1], ends, color=style.GREY, linewidth=0.8, alpha=0.6, zorder=1)
-    for place, (name, marker, colour) in enumerate((("a", "^", style.ORANGE), ("b", "s", style.OURS))):
-        values = [found["step_wall_ms"] for found in measured.arm(name)]
+    for place, (arm, marker, colour) in enumerate((("a", "^", style.ORANGE), ("b", "s", style.OURS))):
+        values = [found["step_wall_ms"] for found in measured.arm(arm)]
         axes.plot([place] * len(values), values, marker, color=colour, markersize=5, zorder=2)
-        axes.plot([place - 0.18, place + 0.18], [row[f"{name}_ms"]] * 2, color=style.BLACK, linewidth=1.6, zorder=3)
+        axes.plot([place - 0.18, place + 0.18], [row[f"{arm}_ms"]] * 2, color=style.BLACK, linewidth=1.6, zorder=3)
     axes.set_xticks([0, 1], [style.short(row["arm_a"]), style.short(row["arm_b"])])
     axes.set_xlim(-0.4, 1.4)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("median step of a session (ms)")
     verdict = row["verdict"] or "no verdict"
-    axes.set_title(f"{row['gpu']} {row['model']} {row['ctx']}\n{row['ratio']:.2f}×, {verdict}", fontsize=9)
+    axes.set_title(f"{style.short(name, 44)}\n{row['ratio']:.2f}×, {verdict}", fontsize=9)
 
 
 def _caption(rows: int, all_rows: int, detailed: int) -> str:

@@ -82,8 +82,9 @@ def _label(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def name(row: Row) -> str:
-    """What the point is: the cell, and whatever marks it (another packing, a checkpoint, flags)."""
-    marks = ", ".join([row.get("runtime") or "", *quant.marks(dict(row))]).strip(", ")
+    """What the point is: the cell, and whatever else is not usual (another packing, a checkpoint). Flags stand in the
+    table."""
+    marks = ", ".join([row.get("runtime") or "", *quant.marks({**row, "flags": []})]).strip(", ")
     cell = " ".join(str(row[field]) for field in ("gpu", "model", "ctx", "quant", "kernel"))
     return style.short(f"{row['realised']:.2f}×  {cell}, {marks}", LONGEST_NAME)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from analysis.tables import floor, paper, quant
 from analysis.tables.form import titles
+from analysis.tables.graphs import names as ab_names
 
 Row = dict[str, Any]
 
@@ -75,7 +76,7 @@ def of_budget(budgets: Sequence[Row]) -> str:
 
 def of_graphs(graphs: Sequence[Row]) -> str:
     """How many times as fast a step is with the graph, of every A/B of eager against graph."""
-    found = [one for row in graphs if (one := _gain(row)) is not None]
+    found = [one for row, name in zip(graphs, ab_names(graphs), strict=True) if (one := _gain(row, name)) is not None]
     if not found:
         return f"No A/B of eager against graph was measured here. {_of_papers_graphs()}"
     least, most = (choose(found, key=lambda one: float(one["gain"])) for choose in (min, max))
@@ -89,12 +90,11 @@ def of_graphs(graphs: Sequence[Row]) -> str:
     )
 
 
-def _gain(row: Row) -> Row | None:
+def _gain(row: Row, name: str) -> Row | None:
     """The A/B as eager over graph, whichever arm came first."""
     arms = (row["arm_a"], row["arm_b"])
     if set(arms) != {EAGER, GRAPH}:
         return None
-    name = f"{row['gpu']} {row['model']} {row['ctx']}"
     verdict = row["verdict"] or "no verdict"
     low, high = row["ratio_low"], row["ratio_high"]
     if arms == (EAGER, GRAPH):

@@ -76,7 +76,9 @@ def of_ranges(table: Sequence[Row]) -> Grid:
 
 def of_graphs(table: Sequence[Row]) -> Grid:
     rows = [graphs.worded(row) for row in table]
-    return grid("table-graphs", "A/Bs between runtimes: step of a over step of b", rows, graphs.COLUMNS, INTERVALS)
+    return grid(
+        "table-graphs", "A/Bs between runtimes: step of a over step of b", rows, graphs.columns(table), INTERVALS
+    )
 
 
 def of_quant(table: Sequence[Row]) -> Grid:

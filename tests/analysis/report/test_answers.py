@@ -4,6 +4,7 @@ import pytest
 
 from analysis.report import answers
 from analysis.tables import floor, quant
+from analysis.tables.graphs import TELLING_FIELDS
 from tests.frames import frame_of
 from tests.records import cpu_record, example_record, failed_record, packed_record, precise_checks
 
@@ -14,7 +15,7 @@ def floors_of(*records):
 
 def ab_row(ratio, verdict, arms=("eager", "graph"), **changes):
     ends = {"ratio_low": ratio * 0.9, "ratio_high": ratio * 1.1}
-    place = {"gpu": "h200", "model": "qwen2.5-7b", "ctx": 2048}
+    place = {"gpu": "h200", "model": "qwen2.5-7b", "ctx": 2048, **dict.fromkeys(TELLING_FIELDS, "same")}
     return {**place, "arm_a": arms[0], "arm_b": arms[1], "ratio": ratio, **ends, "verdict": verdict, **changes}
 
 
@@ -70,6 +71,11 @@ def test_of_several_abs_the_ends_and_the_verdicts_are_told():
         "In 3 A/Bs of eager against graph a step is 1.00 [0.90, 1.10] (on h200 qwen2.5-7b 4096) to 2.00 [1.80, 2.20] "
         "(on h200 qwen2.5-7b 2048) times as fast with the graph. Verdicts: 1 FASTER, 1 SAME, 1 no verdict."
     )
+
+
+def test_abs_that_differ_in_the_weights_are_told_apart():
+    said = answers.of_graphs([ab_row(2.0, "FASTER", quant="awq"), ab_row(3.0, "FASTER", quant="bf16")])
+    assert "(on h200 qwen2.5-7b 2048 awq) to 3.00 [2.70, 3.30] (on h200 qwen2.5-7b 2048 bf16)" in said
 
 
 def test_without_an_ab_the_papers_own_ratios_are_told():
