@@ -129,6 +129,12 @@ def test_what_was_not_measured_stands_below():
     assert "- Not measured (oom), 1 sessions: h200 qwen2.5-7b 2048" in text
 
 
+def test_the_readmes_budget_is_what_the_command_prints():
+    command = [sys.executable, "-m", "analysis", "budget", "--records", "experiments/records", "--model", "qwen2.5-7b"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout in (ROOT / "README.md").read_text()
+
+
 @pytest.mark.parametrize("form", ["md", "csv", "json"])
 def test_the_command_prints_each_form(form):
     command = [sys.executable, "-m", "analysis", "budget", "--records", "experiments/records", "--format", form]
