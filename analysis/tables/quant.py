@@ -65,14 +65,11 @@ def _is_plain(each: Row) -> bool:
 
 
 def _baseline(each: Row, valid: Sequence[Row]) -> Row | None:
-    """The newest of those that fit best: the row's own runtime before that of an engine, its own dtype before another;
-    None where none was measured."""
-    own = (each["runtime"], each["cache"], _options_of_runtime(each))
-    for how in (own, OF_AN_ENGINE):
-        fitting = [one for one in valid if _is_plain(one) and _fits(one, each, how)]
-        if fitting:
-            return max(fitting, key=lambda one: (one["dtype"] == each["dtype"], one["last_start_ms"]))
-    return None
+    """The newest of those that fit, its own dtype before another; None where none was measured."""
+    is_engine = registry.runtime(each["runtime"]).DECLARATION.owns_model
+    how = OF_AN_ENGINE if is_engine else (each["runtime"], each["cache"], _options_of_runtime(each))
+    fitting = [one for one in valid if _is_plain(one) and _fits(one, each, how)]
+    return max(fitting, key=lambda one: (one["dtype"] == each["dtype"], one["last_start_ms"]), default=None)
 
 
 def _options_of_runtime(each: Row) -> str:

@@ -79,6 +79,70 @@ def test_another_runtime_is_no_baseline():
     assert row["against"] is None
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        fp16_baseline(cache="dynamic"),
+        fp16_baseline(options={"sdpa": "math"}),
+        example_record(protocol={"name": "tail", "steps": 300}, cell={"dtype": "fp16"}),
+        example_record(cell={"dtype": "fp32"}),
+        fp16_baseline(ctx=4096),
+    ],
+    ids=["cache", "options", "protocol", "dtype", "ctx"],
+)
+def test_a_cell_that_differs_in_more_than_the_weights_is_no_baseline(other):
+    (row,) = by_quant(rows_of([packed_record(), other])).values()
+    assert (row["quant"], row["against"]) == ("gptq", None)
+
+
+def test_options_of_the_runtime_must_be_the_baselines_and_those_of_the_format_need_not():
+    ours = packed_record()
+    ours["cell"]["options"] = {"sdpa": "math", "sym": "true"}
+    table = by_quant(rows_of([ours, fp16_baseline(options={"sdpa": "math"}), fp16_baseline(step_ms=50.0)]))
+    assert table["gptq", "fp16"]["realised"] == pytest.approx(2.0, rel=0.01)
+    assert quant.marks(table["gptq", "fp16"]) == ["sdpa:math"]
+
+
+def test_of_two_baselines_the_newer_one_counts():
+    newer = fp16_baseline(step_ms=54.0)
+    newer["session"]["started_ms"] += 1000
+    newer["keys"]["env_key"] = "f" * 12
+    table = by_quant(rows_of([packed_record(), newer, fp16_baseline()]))
+    assert table["gptq", "fp16"]["realised"] == pytest.approx(3.0, rel=0.01)
+
+
+def test_a_baseline_of_other_versions_is_marked():
+    other = fp16_baseline()
+    other["environment"]["torch"] = "2.6.0"
+    other["keys"]["env_key"] = "f" * 12
+    table = by_quant(rows_of([packed_record(), other]))
+    assert table["gptq", "fp16"]["flags"] == ["other-env"]
+    kernels = packed_record()
+    kernels["environment"]["kernel_package"] = "exllamav2 0.3.2"
+    kernels["keys"]["env_key"] = "e" * 12
+    assert by_quant(rows_of([kernels, fp16_baseline()]))["gptq", "fp16"]["flags"] == []
+
+
+def test_memory_and_error_are_the_worst_sessions():
+    first, second = packed_record(), packed_record()
+    second["memory"]["peak_bytes"] = first["memory"]["peak_bytes"] + 1
+    second["gate"]["error"] = 2 * first["gate"]["error"]
+    for pair in ([first, second], [second, first]):
+        row = by_quant(rows_of(pair))["gptq", "fp16"]
+        assert row["peak_bytes"] == second["memory"]["peak_bytes"]
+        assert row["logit_error"] == second["gate"]["error"]
+
+
+def test_another_packing_and_a_checkpoint_are_told():
+    ours = packed_record()
+    ours["cell"]["weights_id"] = "headers-0123456789abcdef"
+    ours["model"]["scheme"] |= {"desc_act": True, "sym": False}
+    (row,) = by_quant(rows_of([ours])).values()
+    assert quant.marks(row) == ["sym:False", "desc_act:True", "headers-0123456789abcdef"]
+    (row,) = by_quant(rows_of([packed_record()])).values()
+    assert quant.marks(row) == []
+
+
 def test_an_engine_is_held_against_eager():
     table = by_quant(rows_of([packed_record(runtime="exllamav2"), fp16_baseline()]))
     assert table["gptq", "fp16"]["against"] == "eager fp16"
