@@ -13,6 +13,7 @@ from tests.records import example_record, packed_record
 from tests.reports import contents_of, write_records
 
 PHONE, DESKTOP = 390, 1400
+PAPER = 1032  # A4 across less its margins: 273 mm at 96 / 25.4 px a mm
 EVIL = "<img src=x onerror=alert(1)>"
 
 
@@ -279,6 +280,15 @@ def test_the_page_is_no_wider_than_its_window(browser, committed_page, width):
     assert width == DESKTOP or found["hidden"] > 0  # a wide table scrolls in a box of its own
     assert len(found["pictures"]) == 5
     assert all(found["pictures"])
+
+
+def test_what_is_printed_fits_on_the_paper(browser, committed_page):
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        browser.show(committed_page, PAPER)
+        assert browser.value("document.documentElement.scrollWidth") <= PAPER
+    finally:
+        browser.call("Emulation.setEmulatedMedia", media="screen")
 
 
 def test_no_script_but_the_pages_own_runs(browser, committed_page, tmp_path):
