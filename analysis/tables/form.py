@@ -47,7 +47,12 @@ def markdown_table(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
     """Lines of a Markdown table."""
     shown = shown_columns(rows, columns)
     lines = ["| " + " | ".join(column.title for column in shown) + " |", "|" + "---|" * len(shown)]
-    return lines + ["| " + " | ".join(column.text(row) for column in shown) + " |" for row in rows]
+    return lines + ["| " + " | ".join(_cell(column.text(row)) for column in shown) + " |" for row in rows]
+
+
+def _cell(text: str) -> str:
+    """As Markdown's tables take it: names come from other people's stores."""
+    return text.replace("|", "\\|")
 
 
 def telling(rows: Sequence[Row], named: Sequence[str], candidates: Sequence[str]) -> list[str]:

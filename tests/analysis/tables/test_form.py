@@ -30,3 +30,7 @@ def test_groups_that_were_not_measured_say_why():
     assert form.sentences_of_invalid([row], ("gpu", "options")) == [
         "- Not measured (oom), 2 sessions (1 more of older code): l4: r"
     ]
+
+
+def test_a_bar_in_a_name_ends_no_cell():
+    assert form.markdown_table([{"a": "x|y"}], [Column("a", "a")])[2] == "| x\\|y |"
