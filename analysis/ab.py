@@ -52,8 +52,9 @@ class Measured:
         return min(each["started_ms"] for each in found), max(each["finished_ms"] for each in found)
 
 
-def of_frame(frame: Frame) -> tuple[list[Measured], list[str]]:
-    """Every A/B of a frame that has a complete block, and a line for each whose sessions are not all there."""
+def of_frame(frame: Frame, bootstrapped: bool = True) -> tuple[list[Measured], list[str]]:
+    """Every A/B of a frame that has a complete block, and a line for each whose sessions are not all there. Where only
+    ratio and verdict are asked for, the bootstrap can be left out."""
     used = {entry.session for one in frame.manifests for block in one.complete for entry in block.sessions}
     rows = frame.sessions.filter(polars.col("session").is_in(list(used)))
     by_id = {row["session"]: row for row in rows.iter_rows(named=True)}
@@ -61,7 +62,7 @@ def of_frame(frame: Frame) -> tuple[list[Measured], list[str]]:
     left_out: list[str] = []
     for manifest in frame.manifests:
         try:
-            found += [_measured(manifest, by_id)] if manifest.complete else []
+            found += [_measured(manifest, by_id, bootstrapped)] if manifest.complete else []
         except BadRecord as error:
             left_out.append(str(error))
     return found, left_out
@@ -76,7 +77,7 @@ def read(path: Path) -> Measured:
     return _measured(manifest, {row["session"]: row for row in frame.sessions.iter_rows(named=True)})
 
 
-def _measured(manifest: Manifest, by_id: Mapping[str, Row]) -> Measured:
+def _measured(manifest: Manifest, by_id: Mapping[str, Row], bootstrapped: bool = True) -> Measured:
     entries = [entry for block in manifest.complete for entry in block.sessions]
     if missing := [entry.session for entry in entries if entry.session not in by_id]:
         raise BadRecord(
@@ -84,7 +85,7 @@ def _measured(manifest: Manifest, by_id: Mapping[str, Row]) -> Measured:
         )
     sessions = {entry.session: by_id[entry.session] for entry in entries}
     hosts = tuple(_host(manifest, sessions, host_id) for host_id in dict.fromkeys(b.host_id for b in manifest.complete))
-    return Measured(manifest, sessions, hosts, kept.compare(hosts))
+    return Measured(manifest, sessions, hosts, kept.compare(hosts, bootstrapped))
 
 
 def _host(manifest: Manifest, sessions: Mapping[str, Row], host_id: str) -> HostSessions:

@@ -74,40 +74,53 @@ def _postgres_uri(uri: str) -> str:
     return f"postgresql:{uri.partition(':')[2]}"
 
 
+def _driver(uri: str) -> Any:
+    if kind_of(uri) == POSTGRES:
+        import adbc_driver_postgresql
+
+        return adbc_driver_postgresql.connect(_postgres_uri(uri))
+    import adbc_driver_sqlite
+
+    return adbc_driver_sqlite.connect(f"file:{quote(str(_file(uri)))}?mode=ro")
+
+
 class Database:
-    """A connection that sees one state of the store, from its first query on."""
+    """A connection that sees one state of the store, from its first query on.
+
+    It is ADBC's own and not the package's DB-API, which imports pyarrow and pandas before it says a word; polars takes
+    the columns as they come.
+    """
 
     def __init__(self, uri: str, snapshot: str | None = None) -> None:
         """`snapshot` is one that another connection to PostgreSQL exported."""
         self._uri, self.kind = uri, kind_of(uri)
+        import adbc_driver_manager
+
+        self._database = _driver(uri)
+        self._link = adbc_driver_manager.AdbcConnection(self._database)
+        self._link.set_autocommit(False)
         if self.kind == POSTGRES:
-            from adbc_driver_postgresql import dbapi
-
-            self._link: Any = dbapi.connect(_postgres_uri(uri))
-            self._execute(ONE_STATE)
+            self.query(ONE_STATE)
             if snapshot:
-                self._execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-        else:
-            from adbc_driver_sqlite import dbapi as sqlite
-
-            self._link = sqlite.connect(f"file:{quote(str(_file(uri)))}?mode=ro")
+                self.query(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
 
     def close(self) -> None:
         self._link.close()
-
-    def _execute(self, text: str) -> None:
-        with self._link.cursor() as cursor:
-            cursor.execute(text)
-            cursor.fetch_arrow_table()
+        self._database.close()
 
     def query(self, text: str, **types: Any) -> polars.DataFrame:
         """The rows, with columns of these names and types (SQLite tells none where there is no row)."""
-        with self._link.cursor() as cursor:
-            cursor.execute(text)
-            found = cursor.fetch_arrow_table()
-        rows = polars.from_arrow(found.rename_columns(list(types)))
-        assert isinstance(rows, polars.DataFrame)
-        return rows.cast(polars.Schema(types))
+        from adbc_driver_manager import AdbcStatement
+
+        statement = AdbcStatement(self._link)
+        try:
+            statement.set_sql_query(text)
+            stream, _ = statement.execute_query()
+            found = polars.DataFrame(stream)
+        finally:
+            statement.close()
+        found.columns = list(types)
+        return found.cast(polars.Schema(types))
 
     def revision(self) -> str | None:
         """Of MLflow's schema; None where this is no store of MLflow's."""

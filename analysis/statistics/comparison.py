@@ -65,8 +65,9 @@ class Comparison:
     reason: str
 
 
-def compare(hosts: Sequence[HostSessions], threshold: float = THRESHOLD) -> Comparison:
-    """Compare two arms. Raises BadValue for no sessions, unequal counts, or a median that is no positive number."""
+def compare(hosts: Sequence[HostSessions], threshold: float = THRESHOLD, bootstrapped: bool = True) -> Comparison:
+    """Compare two arms; the bootstrap, which takes longest, may be left out. Raises BadValue for no sessions, unequal
+    counts, or a median that is no positive number."""
     _check(hosts)
     used = [host for host in hosts if len(host.a) >= FEWEST_FOR_AN_INTERVAL] or list(hosts)
     count = sum(len(host.a) for host in used)
@@ -83,7 +84,7 @@ def compare(hosts: Sequence[HostSessions], threshold: float = THRESHOLD) -> Comp
         low=low,
         high=high,
         interval=kind,
-        bootstrap=_bootstrap(used) if enough else None,
+        bootstrap=_bootstrap(used) if enough and bootstrapped else None,
         sessions=count,
         unused=sum(len(host.a) for host in hosts) - count,
         hosts=len(used),
@@ -176,13 +177,13 @@ def _satterthwaite(width_a: Floats, width_b: Floats, freedom: float) -> Floats:
     An interval of few sessions is wide to make up for its own uncertain width. Where two of like width are put together
     that uncertainty averages out; where one is much wider it does not.
     """
-    from scipy.stats import t as student
+    from scipy.special import stdtrit  # Student's quantile, as scipy.stats.t.ppf has it
 
     a, b = np.square(width_a), np.square(width_b)
     squares = a**2 + b**2
     gain = np.divide((a + b) ** 2, squares, out=np.ones_like(squares), where=squares > 0)
     quantile = 0.5 + CONFIDENCE / 2
-    ratio: Floats = student.ppf(quantile, freedom * gain) / student.ppf(quantile, freedom)
+    ratio: Floats = stdtrit(freedom * gain, quantile) / stdtrit(freedom, quantile)
     return ratio
 
 

@@ -17,12 +17,12 @@ from runner.cell import short_hash
 AT_MOST = 5000
 
 
-def compare(hosts: Sequence[HostSessions]) -> Comparison:
+def compare(hosts: Sequence[HostSessions], bootstrapped: bool = True) -> Comparison:
     """`comparison.compare`, from disk where the same sessions were compared by the same code."""
-    entry = cache.place("comparisons", short_hash([_code(), [asdict(host) for host in hosts]], 24))
+    entry = cache.place("comparisons", short_hash([_code(), bootstrapped, [asdict(host) for host in hosts]], 24))
     if (found := _parsed(cache.load_json(entry))) is not None:
         return found
-    made = comparison.compare(hosts)
+    made = comparison.compare(hosts, bootstrapped=bootstrapped)
     cache.keep_json(entry, asdict(made), AT_MOST)
     return made
 
