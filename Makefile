@@ -8,6 +8,7 @@ STACK ?=
 PYTHON ?=
 ARGS ?=
 PORT ?= 5000
+JOBS ?= 2
 
 # On PATH, so that programs started by a program (mlflow, uv) come from .venv as well.
 venv := PATH="$(CURDIR)/.venv/bin:$$PATH"
@@ -24,8 +25,8 @@ env: ## Set up .venv/ (the other targets do it themselves)
 cell: env ## Measure one decode cell on what this machine has (ARGS="--ctx 512 …")
 	@$(venv) python -m runner cell $(ARGS)
 
-test: env ## Run the tests
-	@$(venv) python -m pytest -q $(ARGS)
+test: env ## Run the tests, two files at a time (JOBS=0: in turns, as those of a GPU must be)
+	@$(venv) python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: env ## Check style and formatting
 	@$(venv) ruff check . && $(venv) ruff format --check .
