@@ -128,3 +128,10 @@ def test_a_record_that_is_newer_damaged_or_wrong_is_named(tmp_path, change, said
     assert named.startswith(f"left out {tmp_path}/bad.json")
     assert said in named
     assert last.startswith("error: 1 files or runs are left out")
+
+
+def test_a_python_without_the_packages_is_told_how_to_get_them(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['polars'] = None\n")
+    said = refused("floor", "--records", RECORDS, PYTHONPATH=str(tmp_path))
+    assert "lacks the package polars" in said
+    assert "source .venv/bin/activate" in said
