@@ -106,7 +106,7 @@ def _origins(found: Contents) -> dict[str, Any]:
     return {
         "origins": [
             *provenance.of_groups(found.frame, found.floor),
-            *provenance.of_comparisons(found.compared, found.graphs),
+            *provenance.of_comparisons(found.compared, found.graphs, found.frame.ab_runs),
         ],
         "environments": {
             key: {"sessions": counts[key], "versions": found.frame.environments[key]} for key in sorted(counts)

@@ -25,8 +25,8 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Origin:
-    """Of one row of the tables. `sessions` and `runs` are the first few of `count`, the first measured first; `runs` is
-    empty where they come from records."""
+    """Of one row of the tables. `sessions` and `runs` are the first few of `count`, the first measured first; `ab_run` is
+    the run of the A/B itself. There are no runs where the sessions come from records."""
 
     anchor: str
     name: str
@@ -39,6 +39,7 @@ class Origin:
     protocol: str
     began: str
     ended: str
+    ab_run: str | None = None
 
 
 def anchor(row: Mapping[str, Any]) -> str:
@@ -80,14 +81,14 @@ def _of_group(name: str, group: Row) -> Origin:
     )
 
 
-def of_comparisons(compared: Iterable[Measured], rows: Iterable[Row]) -> Iterator[Origin]:
-    """Of the A/Bs of these rows."""
+def of_comparisons(compared: Iterable[Measured], rows: Iterable[Row], ab_runs: Mapping[str, str]) -> Iterator[Origin]:
+    """Of the A/Bs of these rows; `ab_runs` as a frame has them."""
     by_id = {one.manifest.id: one for one in compared}
     for row in rows:
-        yield _of_comparison(by_id[row["ab"]], row)
+        yield _of_comparison(by_id[row["ab"]], row, ab_runs.get(row["ab"]))
 
 
-def _of_comparison(measured: Measured, row: Row) -> Origin:
+def _of_comparison(measured: Measured, row: Row, ab_run: str | None) -> Origin:
     sessions = list(measured.sessions.values())
     began_ms, ended_ms = measured.period_ms
     return Origin(
@@ -102,6 +103,7 @@ def _of_comparison(measured: Measured, row: Row) -> Origin:
         protocol=str(sessions[0]["protocol"]),
         began=day(began_ms),
         ended=day(ended_ms),
+        ab_run=ab_run,
     )
 
 

@@ -38,7 +38,7 @@ def load(place: Path) -> Frame | None:
         manifests = tuple(manifest.parse(text, str(place)) for text in rest["manifests"])
         told = (tuple(rest[name]) for name in ("left_out", "notes"))
         os.utime(place)
-        return Frame(sessions, rest["cells"], rest["environments"], manifests, *told)
+        return Frame(sessions, rest["cells"], rest["environments"], manifests, rest["ab_runs"], *told)
     except Exception:  # whatever is wrong with it, the store still has it all
         return None
 
@@ -49,6 +49,7 @@ def keep(place: Path, frame: Frame) -> None:
         "cells": dict(frame.cells),
         "environments": dict(frame.environments),
         "manifests": [json.dumps(one.to_json()) for one in frame.manifests],
+        "ab_runs": dict(frame.ab_runs),
         "left_out": frame.left_out,
         "notes": frame.notes,
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from analysis.sources import runs
 from analysis.sources.columns import COMMITTED, SERIES_NAME
-from analysis.sources.frame import Details, Frame, in_order
+from analysis.sources.frame import Details, Frame, in_order, runs_of
 from analysis.sources.runs import Run
 from analysis.sources.stored import check_found, told
 from runner.ab.manifest import Manifest
@@ -34,7 +34,7 @@ class ClientStore:
 
     def frame(self, asked: Sequence[str]) -> Frame:
         sessions: list[Run] = []
-        manifests: list[Manifest] = []
+        manifests: dict[str, Manifest] = {}
         left_out: list[str] = []
         strangers = unfinished = 0
         with connection.reading(self._uri) as client:
@@ -51,7 +51,8 @@ class ClientStore:
         check_found(self.shown, len(sessions), strangers)
         self._run_ids = {run.tags["session"]: str(run.run_id) for run in sessions}
         notes = told(strangers, unfinished)
-        return runs.frame(sessions, asked, manifests=in_order(manifests), left_out=tuple(left_out), notes=notes)
+        told_of_abs = {"manifests": in_order(manifests.values()), "ab_runs": runs_of(manifests)}
+        return runs.frame(sessions, asked, **told_of_abs, left_out=tuple(left_out), notes=notes)
 
     compared = frame
 
@@ -78,9 +79,9 @@ def _of_mlflow(run: MlflowRun) -> Run:
     )
 
 
-def _add_manifest(run: MlflowRun, manifests: list[Manifest], left_out: list[str]) -> None:
+def _add_manifest(run: MlflowRun, manifests: dict[str, Manifest], left_out: list[str]) -> None:
     try:
-        manifests.append(manifest_of(run.data.tags, f"run {run.info.run_id}"))
+        manifests[run.info.run_id] = manifest_of(run.data.tags, f"run {run.info.run_id}")
     except BadRecord as error:
         left_out.append(str(error))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import polars
@@ -21,6 +21,7 @@ class Frame:
     metrics asked for, in the order of time.
 
     `cells` maps a cell_key to the cell's fields, `environments` an env_key to the versions of what is in it.
+    `manifests` are the A/Bs', `ab_runs` maps an A/B's id to its run in MLflow (empty from records).
     `left_out` has a line for each thing that is wrong and could not be used, `notes` for what a reader of the table
     should know of its source.
     """
@@ -29,6 +30,7 @@ class Frame:
     cells: Mapping[str, Cell]
     environments: Mapping[str, Mapping[str, str | None]]
     manifests: tuple[Manifest, ...] = ()
+    ab_runs: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -60,6 +62,11 @@ class Details:
 def in_order(manifests: Iterable[Manifest]) -> tuple[Manifest, ...]:
     """A/Bs in an order that is the same from every source."""
     return tuple(sorted(manifests, key=lambda one: (one.title, one.id)))
+
+
+def runs_of(by_run: Mapping[str, Manifest]) -> dict[str, str]:
+    """A/B → its run, of manifests by run."""
+    return {one.id: run_id for run_id, one in by_run.items()}
 
 
 class Source(Protocol):

@@ -21,7 +21,7 @@ from analysis.sources.columns import (
     metric_names,
 )
 from analysis.sources.database import NUMBER, TEXT, WHOLE, Database
-from analysis.sources.frame import Details, Frame, in_order
+from analysis.sources.frame import Details, Frame, in_order, runs_of
 from analysis.sources.runs import Run
 from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
@@ -48,12 +48,13 @@ def compared(database: Database, asked: Sequence[str]) -> Frame:
     active = active_runs(database)
     comparisons = database.query(f"SELECT run_uuid FROM tags WHERE key = '{AB_TAG}'", run_id=TEXT)
     found, unusable = manifests(database, active.join(comparisons, on="run_id", how="semi")["run_id"])
-    used = [entry.session for one in found for block in one.complete for entry in block.sessions]
+    used = [entry.session for one in found.values() for block in one.complete for entry in block.sessions]
     query = f"SELECT run_uuid, value FROM tags WHERE key = '{SESSION_TAG}'"
     sessions = database.query(query, run_id=TEXT, session=TEXT).filter(polars.col("session").is_in(used))
     wanted = active.join(sessions, on="run_id", how="semi")
     read = [run for run in _runs(database, wanted, asked) if COMMITTED in run.tags]
-    return runs.frame(read, asked, manifests=in_order(found), left_out=tuple(unusable))
+    told_of_abs = {"manifests": in_order(found.values()), "ab_runs": runs_of(found)}
+    return runs.frame(read, asked, **told_of_abs, left_out=tuple(unusable))
 
 
 def _runs(database: Database, wanted: polars.DataFrame, asked: Sequence[str]) -> Iterator[Run]:
@@ -104,16 +105,16 @@ def listed(words: Iterable[str]) -> str:
     return ", ".join("'" + word.replace("'", "''") + "'" for word in words)
 
 
-def manifests(database: Database, run_ids: Iterable[str]) -> tuple[list[Manifest], list[str]]:
-    """Of these runs, and a line for each that cannot be read; a run that has none yet has nothing measured."""
+def manifests(database: Database, run_ids: Iterable[str]) -> tuple[dict[str, Manifest], list[str]]:
+    """Run → its manifest, and a line for each that cannot be read; a run that has none yet has nothing measured."""
     tags: dict[str, dict[str, str]] = {}
     for run_id, key, value in of_runs(database, "tags", sorted(run_ids), f"AND key LIKE '{PREFIX}%'"):
         tags.setdefault(run_id, {})[key] = value
-    found: list[Manifest] = []
+    found: dict[str, Manifest] = {}
     unusable: list[str] = []
     for run_id, pieces in tags.items():
         try:
-            found.append(manifest_of(pieces, f"run {run_id}"))
+            found[run_id] = manifest_of(pieces, f"run {run_id}")
         except BadRecord as error:
             unusable.append(str(error))
     return found, unusable

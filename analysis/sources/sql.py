@@ -23,7 +23,7 @@ from analysis.sources.columns import (
     session_columns,
 )
 from analysis.sources.database import NUMBER, SQLITE, TEXT, Database
-from analysis.sources.frame import Frame, in_order
+from analysis.sources.frame import Frame, in_order, runs_of
 from analysis.sources.stored import check_found, told
 from runner import protocol
 from runner.store.comparison import AB_TAG
@@ -56,8 +56,9 @@ def frame(database: Database, shown: str, asked: Sequence[str]) -> Frame:
     sessions = runs.finished(_with_counts(database, rows.drop("row")))
     words = {key: _words_of(database, sessions, key, needed) for key, needed in KEYED.items()}
     cells = {key: runs.cell(of_cell) for key, of_cell in words["cell_key"].items()}
-    manifests, unusable = lookups.manifests(database, others.join(marks[AB_TAG], on="run_id", how="semi")["run_id"])
-    return Frame(sessions, cells, words["env_key"], in_order(manifests), tuple(unusable), notes)
+    by_run, unusable = lookups.manifests(database, others.join(marks[AB_TAG], on="run_id", how="semi")["run_id"])
+    told_of_abs = (in_order(by_run.values()), runs_of(by_run))
+    return Frame(sessions, cells, words["env_key"], *told_of_abs, tuple(unusable), notes)
 
 
 def _having(database: Database, tag: str) -> polars.DataFrame:

@@ -17,7 +17,8 @@ from tests.frames import frame_of
 from tests.records import cpu_record, example_record, failed_record, packed_record, precise_checks
 
 RECORDS = Path(__file__).parents[3] / "experiments" / "records"
-SLOWEST_S = 2.0
+# 0.3–1 s on an idle core; ten seconds is what a figure that grows with the square of its cells would pass
+SLOWEST_CPU_S = 10.0
 
 
 @pytest.fixture(scope="module")
@@ -214,13 +215,13 @@ def test_with_a_thousand_cells_each_figure_says_what_it_left_out_and_is_quick(fr
         (lambda: quant.draw(quants), "Named are 28 of 500 points"),
         (lambda: graphs.draw(measured, comparisons, paper.graphs_rows()), "Drawn are 30 of 100 A/Bs"),
     ):
-        began = time.perf_counter()
+        began = time.process_time()
         drawn = draw()
         picture = style.png(drawn)
         assert said in drawn.caption
         assert len(picture) < 600_000
         assert max(drawn.figure.get_size_inches()) < 16
-        assert time.perf_counter() - began < SLOWEST_S
+        assert time.process_time() - began < SLOWEST_CPU_S
 
 
 def test_a_name_with_markup_is_drawn_as_it_is(floor_rows):

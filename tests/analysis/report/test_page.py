@@ -142,6 +142,14 @@ def test_each_group_names_its_sessions_keys_and_environment(kinds, parsed):
     assert environments[1][:4] == [group["env_key"], "11", "3.11.7", "2.11.0+cu130"]
 
 
+def test_an_ab_of_a_store_names_its_own_run(committed):
+    (first, *_) = committed.compared
+    of_store = replace(committed, frame=replace(committed.frame, ab_runs={first.manifest.id: "f" * 32}))
+    named = [each for each in Page(html_of(of_store)).tables["table-origins"] if "f" * 32 in each[8]]
+    assert [each[0].split(":")[0] for each in named] == [f"A/B {first.manifest.id}"]
+    assert "(the A/B)" in named[0][8]
+
+
 def test_names_from_others_are_text(made_of):
     found = made_of([example_record(), example_record(step_ms=1.0)])
     for row in (*found.floor, *found.budget):

@@ -4,6 +4,7 @@ import sqlite3
 
 import psycopg
 import pytest
+from mlflow import MlflowClient
 
 from analysis import ab
 from analysis.sources import database, sql
@@ -62,6 +63,19 @@ def test_postgresql_gives_the_records_json(expected, postgresql):
 def test_a_tracking_server_gives_the_records_json(expected, server):
     source = Store(server)
     assert {name: form.json_text(TABLES[name](source)) for name in ("floor", "graphs")}.items() <= expected.items()
+
+
+def test_an_ab_has_its_own_run_in_every_store_and_none_in_records(folder, filled, postgresql):
+    assert Folder(folder).frame(ab.ASKED).ab_runs == {}
+    stores = {filled: (Store(filled), Store(filled), ClientStore(filled)), postgresql: (Store(postgresql),)}
+    for uri, sources in stores.items():
+        client = MlflowClient(uri)
+        experiments = [each.experiment_id for each in client.search_experiments()]
+        (own,) = client.search_runs(experiments, "tags.ab != ''")
+        for source in sources:  # of SQLite the second reads what the first kept
+            for found in (source.frame(ab.ASKED), source.compared(ab.ASKED)):
+                assert found.ab_runs == {own.data.tags["ab"]: own.info.run_id}
+                assert [one.id for one in found.manifests] == [own.data.tags["ab"]]
 
 
 def test_details_are_the_same_by_every_way(folder, filled):
