@@ -26,7 +26,8 @@ from runner.store.view import view
 Row = dict[str, Any]
 
 CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "cache", "attention", "dtype", "weights_id")
-METRICS = (groups.WALL, "kernels_per_step", "step_busy_ms", "launch_us")
+METRICS = (groups.WALL, "kernels_per_step", "step_busy_ms", "launch_us", "read_gbs")
+ARM_KEYS = ("cell_key", "code_key", "env_key")
 ASKED = (*METRICS, SESSION)
 """What a frame must have for them."""
 
@@ -150,12 +151,16 @@ def row(measured: Measured) -> Row:
         "busy_a_ms": _centre(arm_a, "step_busy_ms"),
         "busy_b_ms": _centre(arm_b, "step_busy_ms"),
         "launch_us": _centre(both, "launch_us"),
+        "read_gbs": _centre(both, "read_gbs"),
         "verdict": compared.verdict,
         "reason": compared.reason,
         "as_declared": manifest.as_declared,
         "extension_due": _extension_due(manifest, compared),
         "flags": groups.flags([each["flags"] for each in both], []),
         "paper": paper.graphs_row(cell["gpu"], cell["model"], cell["ctx"]),
+        "protocol": both[0]["protocol"],
+        **{f"{key}_{name}": arm[0][key] for name, arm in (("a", arm_a), ("b", arm_b)) for key in ARM_KEYS},
+        "last_start_ms": max(each["started_ms"] for each in both),
         "ab": manifest.id,
     }
 

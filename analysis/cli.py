@@ -10,7 +10,7 @@ import click
 
 from analysis.asked import Asked
 from analysis.tables import form
-from runner.errors import BadRecord
+from runner.errors import BadRecord, BadValue, DiskFull
 
 if TYPE_CHECKING:
     from analysis.sources.frame import Frame
@@ -90,18 +90,20 @@ def _tell(notes: Sequence[str], left_out: Sequence[str]) -> None:
 @_asks
 @_formatted
 @_every_code
-def floor(form_: str, every_code: bool, **options: Any) -> None:
+@click.option("--ranges", is_flag=True, help="instead, range and median of each GPU's unquantised cells")
+def floor(form_: str, every_code: bool, ranges: bool, **options: Any) -> None:
     """How far each cell is from its memory floor. Records that `runner verify` rejects are named and left out."""
-    _make_table(_asked(options), "floor", form_, every_code)
+    _make_table(_asked(options), "ranges" if ranges else "floor", form_, every_code)
 
 
 @main.command()
 @_asks
 @_formatted
+@_every_code
 @_figure
-def graphs(form_: str, figure: Path | None, **options: Any) -> None:
+def graphs(form_: str, every_code: bool, figure: Path | None, **options: Any) -> None:
     """What a CUDA graph is worth: every A/B between runtimes, with interval and verdict."""
-    _make_table(_asked(options), "graphs", form_, figure=figure)
+    _make_table(_asked(options), "graphs", form_, every_code, figure)
 
 
 @main.command()
@@ -111,7 +113,7 @@ def graphs(form_: str, figure: Path | None, **options: Any) -> None:
 @_figure
 def quant(form_: str, every_code: bool, figure: Path | None, **options: Any) -> None:
     """What quantised weights save: by their bytes, and by the clock."""
-    _make_table(_asked(options), "quant", form_, every_code, figure=figure)
+    _make_table(_asked(options), "quant", form_, every_code, figure)
 
 
 @main.command()
@@ -157,7 +159,7 @@ def _make_table(
 
 
 def _draw(name: str, frame: Frame, rows: Rows, path: Path) -> None:
-    """Raises BadRecord where there is nothing to draw."""
+    """Tells where there is nothing to draw. Raises BadValue where the file cannot be written."""
     from analysis import ab as comparisons
     from analysis.figures import graphs as of_graphs
     from analysis.figures import quant as of_quant
@@ -169,8 +171,20 @@ def _draw(name: str, frame: Frame, rows: Rows, path: Path) -> None:
     else:
         drawn = of_quant.draw(rows)
     if drawn is None:
-        raise BadRecord(f"nothing to draw in {path}: no row of the table has what the figure shows")
-    path.write_bytes(style.png(drawn))
+        click.echo(f"note: nothing to draw in {path}: no row of the table has what the figure shows", err=True)
+        return
+    _write(path, style.png(drawn))
+
+
+def _write(path: Path, content: bytes) -> None:
+    from runner import failures
+
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        if isinstance(full := failures.told(error), DiskFull):
+            raise full from error
+        raise BadValue(f"{path} cannot be written ({error.strerror}): name another file") from error
 
 
 @main.command()

@@ -14,7 +14,7 @@ from analysis.statistics import intervals
 Row = dict[str, Any]
 
 KEYS = ("cell_key", "protocol", "code_key", "env_key")
-SAME_BUT_CODE = ("cell_key", "protocol", "env_key", "status", "valid")
+SAME_BUT_CODE = ("cell_key", "protocol", "env_key")
 CELL_ORDER = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtype", "weights_id", "options")
 WALL = "step_wall_ms"
 WORST = frozenset({"peak_bytes", "logit_error", "step_wall_p90_ms", "step_wall_p95_ms", "step_wall_p99_ms"})
@@ -28,8 +28,9 @@ def rows(frame: Frame, metrics: Sequence[str], every_code: bool = False) -> list
     A row has the cell's fields, `cell_key`, `protocol`, `code_key`, `env_key`, `status`, `valid`, `sessions` (their
     number), `hosts` (theirs), `flags`, `reasons`, the metrics, and of `step_wall_ms` its interval over sessions:
     `step_wall_ms_low`, `step_wall_ms_high` and `interval` (see `intervals.of_sessions`). Of several codes only the
-    newest has a row, the one whose last session began last; `superseded` counts the sessions of the others. With
-    `every_code` each has its own.
+    newest has rows, the one whose last session began last, valid or not: what older code got right says nothing of it.
+    `superseded` counts the valid sessions of the others in the row of its valid ones, the invalid in that of its
+    invalid. With `every_code` each code has its own.
     """
     found = [_row(frame, group) for group in _aggregated(frame, metrics).iter_rows(named=True)]
     _add_intervals(found)
@@ -81,12 +82,21 @@ def _add_intervals(found: list[Row]) -> None:
 
 
 def _newest(found: list[Row]) -> list[Row]:
-    codes: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    of_cell: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in sorted(found, key=lambda one: (one["last_start_ms"], one["code_key"] or "")):
-        codes[tuple(row[key] for key in SAME_BUT_CODE)].append(row)
-    for *older, newest in codes.values():
-        newest["superseded"] = sum(row["sessions"] for row in older)
-    return [same[-1] for same in codes.values()]
+        of_cell[tuple(row[key] for key in SAME_BUT_CODE)].append(row)
+    shown: list[Row] = []
+    for same in of_cell.values():
+        newest = [row for row in same if row["code_key"] == same[-1]["code_key"]]
+        older = [row for row in same if row["code_key"] != same[-1]["code_key"]]
+        for row in newest:
+            row["superseded"] = sum(one["sessions"] for one in older if _kind(one) == _kind(row))
+        shown += newest
+    return shown
+
+
+def _kind(row: Row) -> tuple[str, bool]:
+    return row["status"], row["valid"]
 
 
 def _order(row: Row) -> tuple[Any, ...]:

@@ -28,16 +28,17 @@ from typing import Any
 TABLES = ("floor", "graphs", "quant", "budget", "paper")
 TARGETS_S = {"sqlite": 5.0, "postgresql": 3.0}
 AGAIN_S, MEMORY_BYTES = 1.0, 1.5e9
+GROWTH = 1.1  # the power of the runs with which a time may grow; what a process costs by itself makes it less than 1
 CLIENT_RUNS = 10_000
 READS = """
-import sys, time
+import hashlib, sys, time
 from analysis.sources.client import ClientStore
 from analysis.sources.store import Store
-from analysis.tables import floor
+from analysis.tables import floor, form
 for kind in (Store, ClientStore):
     begun = time.perf_counter()
     rows = floor.rows(kind(sys.argv[1]).frame(floor.METRICS))
-    print(time.perf_counter() - begun, len(rows))
+    print(time.perf_counter() - begun, len(rows), hashlib.sha256(form.json_text(rows).encode()).hexdigest())
 """
 
 Row = dict[str, Any]
@@ -120,9 +121,9 @@ def client_row(kind: str, runs: int, uri: str) -> Row:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     finally:
         shutil.rmtree(cache)
-    (ours_s, ours), (client_s, client) = (line.split() for line in done.stdout.splitlines())
+    (ours_s, *ours), (client_s, *client) = (line.split() for line in done.stdout.splitlines())
     if ours != client:
-        raise SystemExit(f"{ours} rows by the tables, {client} through search_runs")
+        raise SystemExit(f"other rows by the tables ({' '.join(ours)}) than through search_runs ({' '.join(client)})")
     return {"store": kind, "runs": runs, "ours_s": float(ours_s), "search_runs_s": float(client_s)}
 
 
@@ -145,7 +146,8 @@ def markdown(found: Row) -> str:
     lines = [f"{found['machine']}:", "", "| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     for row in found["tables"]:
         cells = [row["store"], str(row["runs"]), row["table"], f"{row['first_s']:.2f}", f"{row['again_s']:.2f}"]
-        cells += [f"{row['peak_bytes'] / 1e6:.0f}", _growth(row, found["tables"])]
+        growth = _growth(row, found["tables"])
+        cells += [f"{row['peak_bytes'] / 1e6:.0f}", "–" if growth is None else f"{growth:.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
     for row in found["search_runs"]:
         ratio = row["search_runs_s"] / row["ours_s"]
@@ -154,20 +156,25 @@ def markdown(found: Row) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _growth(row: Row, rows: Sequence[Row]) -> str:
+def _growth(row: Row, rows: Sequence[Row]) -> float | None:
     """The power of the number of runs with which the time grew from the next smaller store: 1 is linear."""
     same = [one for one in rows if (one["store"], one["table"]) == (row["store"], row["table"])]
     smaller = [one for one in same if one["runs"] < row["runs"]]
     if not smaller:
-        return "–"
+        return None
     before = max(smaller, key=lambda one: one["runs"])
-    return f"{math.log(row['first_s'] / before['first_s']) / math.log(row['runs'] / before['runs']):.2f}"
+    return math.log(row["first_s"] / before["first_s"]) / math.log(row["runs"] / before["runs"])
 
 
 def misses(found: Row) -> list[str]:
-    """A line for each target that the largest stores miss."""
+    """A line for each target that the largest stores miss, and for each time that grows faster than the runs."""
     largest = max(row["runs"] for row in found["tables"])
-    lines = []
+    growths = ((row, _growth(row, found["tables"])) for row in found["tables"])
+    lines = [
+        f"{row['store']} {row['table']}: grows with the runs to the power of {growth:.2f} up to {row['runs']}"
+        for row, growth in growths
+        if growth is not None and growth > GROWTH
+    ]
     for row in (row for row in found["tables"] if row["runs"] == largest):
         limits = (("first_s", TARGETS_S[row["store"]]), ("again_s", AGAIN_S), ("peak_bytes", MEMORY_BYTES))
         lines += [

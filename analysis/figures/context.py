@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.figures import style
 from analysis.figures.style import Drawn
+from analysis.statistics import intervals
 from analysis.tables import floor
 from analysis.tables.form import telling
 
@@ -67,9 +68,8 @@ def _ratio_name(rows: Sequence[Row]) -> str:
 
 
 def interval_of(row: Row) -> tuple[float, float]:
-    """(low, high) of the ratio: floor / step, so the step's own turned round."""
-    floor_ms = (ratio_of(row) or 0.0) * row["step_wall_ms"]
-    return floor_ms / row["step_wall_ms_high"], floor_ms / row["step_wall_ms_low"]
+    """(low, high) of the ratio."""
+    return intervals.of_ratio(ratio_of(row) or 0.0, *(row[f"step_wall_ms{end}"] for end in ("", "_low", "_high")))
 
 
 def _panels(rows: Sequence[Row]) -> dict[Panel, list[Row]]:

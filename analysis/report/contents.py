@@ -23,7 +23,6 @@ ASKED = tuple(sorted({*floor.METRICS, *quant.METRICS, *budget.METRICS, *paperche
 """What a frame must have for all of them."""
 FIGURES = ("floor-bandwidth", "floor-context", "graphs", "quant", "budget", "latency")
 """Names of all that a report may have."""
-NO_GRAPHS = "No A/B between runtimes was measured: `python -m runner ab --field runtime` does it."
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def markdown(found: Contents) -> str:
     parts = {
         "Floor: how far each cell is from what its bytes need": floor.markdown(found.floor),
         "Graphs: what a CUDA graph is worth": (
-            graphs.markdown_with_paper(found.graphs) if found.graphs else f"{NO_GRAPHS}\n"
+            graphs.markdown_with_paper(found.graphs) if found.graphs else f"So far {graphs.NO_AB}.\n"
         ),
         "Quant: what quantised weights save": quant.markdown(found.quant),
         "Budget: where a step's time goes": budget.markdown(found.budget),

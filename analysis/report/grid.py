@@ -71,7 +71,7 @@ def of_floor(valid: Sequence[Row]) -> Grid:
 
 def of_ranges(table: Sequence[Row]) -> Grid:
     ranges = floor.gpu_ranges(table)
-    return grid("table-ranges", "Range and median of each GPU's unquantised cells", ranges, floor.RANGE_COLUMNS)
+    return grid("table-ranges", "Range and median of each GPU's unquantised cells", ranges, floor.range_columns(ranges))
 
 
 def of_graphs(table: Sequence[Row]) -> Grid:

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from analysis.figures import style
 from analysis.report import grid, provenance, words
-from analysis.report.contents import NO_GRAPHS, Contents
+from analysis.report.contents import Contents
 from analysis.tables import budget, floor, graphs, quant
 from analysis.tables.form import titles
 
@@ -81,7 +81,7 @@ def _tables(found: Contents) -> dict[str, Any]:
         "floor": grid.of_floor(found.valid),
         "ranges": grid.of_ranges(found.floor),
         "graphs": grid.of_graphs(found.graphs) if found.graphs else None,
-        "no_graphs": NO_GRAPHS,
+        "no_graphs": f"So far {graphs.NO_AB}.",
         "graphs_sentences": [*map(graphs.sentence, found.graphs), *graphs.paper_sentences(found.graphs)],
         "quant": grid.of_quant(found.quant),
         "quant_sentences": quant.sentences([row for row in found.quant if row["valid"]]),

@@ -25,8 +25,8 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class Origin:
-    """Of one row of the tables. `sessions` and `runs` are the first few of `count`, the first measured first; `ab_run` is
-    the run of the A/B itself. There are no runs where the sessions come from records."""
+    """Of one row of the tables. `sessions` and `runs` are the first few of `count`, the first measured first; `ab_run`
+    is the run of the A/B itself. There are no runs where the sessions come from records."""
 
     anchor: str
     name: str

@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.statistics.intervals import CONFIDENCE, FEWEST_FOR_AN_INTERVAL, interval_depth, median_interval
+from analysis.statistics.intervals import (
+    CI95,
+    CONFIDENCE,
+    FEWEST_FOR_AN_INTERVAL,
+    NONE,
+    RANGE,
+    interval_depth,
+    median_interval,
+)
 from runner.errors import BadValue
 
 RESAMPLES = 9999
@@ -192,9 +200,9 @@ def _interval(
 ) -> tuple[float, float, str]:
     if enough:
         low, high = log_interval(logs)
-        return math.exp(float(low[0])), math.exp(float(high[0])), "ci95"
+        return math.exp(float(low[0])), math.exp(float(high[0])), CI95
     ratios = [min(host.a) / max(host.b) for host in used] + [max(host.a) / min(host.b) for host in used]
-    return min(ratios), max(ratios), "range" if sum(len(host.a) for host in used) > 1 else "none"
+    return min(ratios), max(ratios), RANGE if sum(len(host.a) for host in used) > 1 else NONE
 
 
 def _bootstrap(used: Sequence[HostSessions]) -> tuple[float, float] | None:

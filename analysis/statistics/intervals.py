@@ -16,12 +16,13 @@ Interval = tuple[float, float, str]
 
 CONFIDENCE = 0.95
 FEWEST_FOR_AN_INTERVAL = 5
+NONE, RANGE, CI95 = "none", "range", "ci95"
 
 
 def of_sessions(values: Sequence[float]) -> Interval:
     """(low, high, kind) of the median: the range below 5 sessions, else the 95 % interval of `median_interval`.
 
-    kind is `none` for one session, `range` or `ci95`.
+    kind is NONE for one session, RANGE or CI95.
     """
     return of_groups([values])[0]
 
@@ -30,10 +31,10 @@ def of_groups(groups: Sequence[Sequence[float]]) -> list[Interval]:
     """The same of several groups of as many sessions each."""
     values = np.asarray(groups, dtype=float)
     if values.shape[1] < FEWEST_FOR_AN_INTERVAL:
-        kind = "range" if values.shape[1] > 1 else "none"
+        kind = RANGE if values.shape[1] > 1 else NONE
         low, high = values.min(axis=1), values.max(axis=1)
     else:
-        kind = "ci95"
+        kind = CI95
         low, high = median_interval(values)
     return [(float(start), float(end), kind) for start, end in zip(low, high, strict=True)]
 
@@ -58,6 +59,11 @@ def interval_depth(count: int) -> tuple[int, float]:
     surplus = max(0.0, coverages[depth - 1] - CONFIDENCE)
     share = surplus / (coverages[depth - 1] - coverages[depth])
     return depth, (count - depth) * share / (depth + (count - 2 * depth) * share)
+
+
+def of_ratio(ratio: float, value: float, low: float, high: float) -> tuple[float, float]:
+    """(low, high) of a ratio of something constant to a value with this interval: the value's own, turned round."""
+    return ratio * value / high, ratio * value / low
 
 
 def centre(values: Sequence[float | None]) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any
 
@@ -98,7 +98,7 @@ def markdown(table: Sequence[Row]) -> str:
     valid = [row for row in table if row["valid"]]
     lines = markdown_table(valid, columns(valid))
     if ranges := gpu_ranges(table):
-        lines += ["", *markdown_table(ranges, RANGE_COLUMNS)]
+        lines += ["", *markdown_table(ranges, range_columns(ranges))]
     others = [row for row in table if not row["valid"]]
     if others:
         fields = (*CELL_FIELDS, *telling(others, CELL_FIELDS, MORE_FIELDS))
@@ -112,10 +112,8 @@ def columns(valid: Sequence[Row]) -> list[Column]:
     return [*(Column(name, name, "d" if name == "ctx" else "s") for name in names), *VALUE_COLUMNS]
 
 
-RANGE_COLUMNS = (
-    Column("gpu", "gpu"),
-    Column("runtime", "runtime"),
-    Column("cache", "cache"),
+RANGE_NAMED, RANGE_TELLING = ("gpu", "runtime", "cache"), ("dtype", "attention", "options", "protocol", "kernel")
+RANGE_VALUES = (
     Column("cells", "cells", "d"),
     Column("r_floor_paper from", "r_floor_paper_low", ".3f"),
     Column("to", "r_floor_paper_high", ".3f"),
@@ -126,22 +124,35 @@ RANGE_COLUMNS = (
 )
 
 
+def range_columns(ranges: Sequence[Row]) -> list[Column]:
+    """The columns for these ranges."""
+    names = (*RANGE_NAMED, *telling(ranges, RANGE_NAMED, RANGE_TELLING))
+    return [*(Column(name, name) for name in names), *RANGE_VALUES]
+
+
+def ranges_markdown(ranges: Sequence[Row]) -> str:
+    """The ranges as a Markdown table."""
+    return "\n".join(markdown_table(ranges, range_columns(ranges))) + "\n"
+
+
 def gpu_ranges(table: Sequence[Row]) -> list[Row]:
-    """Of the valid unquantised cells of each GPU, by runtime and cache: range and median of both ratios, as the paper
-    reports them over its models and contexts."""
-    cells: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
-    for row in table:
+    """Of the valid unquantised cells of each GPU that differ in model and ctx alone: range and median of both ratios,
+    as the paper reports them. A cell counts once, with its newest sessions."""
+    cells: dict[tuple[str, ...], dict[tuple[str, int], Row]] = defaultdict(dict)
+    for row in table:  # of alike cells the newest comes last
         if row["valid"] and row["quant"] == "bf16" and row["r_floor"] is not None:
-            cells[(row["gpu"], row["runtime"], row["cache"])].append(row)
+            alike = tuple(str(row[name]) for name in (*RANGE_NAMED, *RANGE_TELLING))
+            cells[alike][(row["model"], row["ctx"])] = row
     return [
-        {"gpu": gpu, "runtime": runtime, "cache": cache, "cells": len(own), **_range(own)}
-        for (gpu, runtime, cache), own in sorted(cells.items())
+        {**dict(zip((*RANGE_NAMED, *RANGE_TELLING), alike, strict=True)), "cells": len(own), **_range(own.values())}
+        for alike, own in sorted(cells.items())
     ]
 
 
-def _range(own: Sequence[Row]) -> Row:
+def _range(own: Iterable[Row]) -> Row:
     found: Row = {}
+    rows_of_cells = list(own)
     for name in ("r_floor_paper", "r_floor"):
-        values = [row[name] for row in own]
+        values = [row[name] for row in rows_of_cells]
         found |= {f"{name}_low": min(values), f"{name}_high": max(values), f"{name}_median": median(values)}
     return found

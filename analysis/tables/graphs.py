@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from analysis import ab
 from analysis.ab import Measured, Row
@@ -10,14 +12,35 @@ from analysis.tables import paper
 from analysis.tables.form import FLAGS, Column, markdown_table, telling, titles
 
 FIELD = "runtime"
+ORDER = ("gpu", "model", "ctx", "arm_a", "arm_b")
+CODES = ("code_key_a", "code_key_b")
+SAME_BUT_CODE = ("cell_key_a", "cell_key_b", "env_key_a", "env_key_b", "protocol")
+NO_AB = "no A/B between runtimes was measured: `python -m runner ab --field runtime` does it"
 PLACE = 5
 """After so many columns an A/B has its place and its arms."""
 
 
-def rows(found: Iterable[Measured]) -> list[Row]:
-    """One row for each A/B between runtimes, in the order of gpu, model, ctx and arms."""
-    table = [ab.row(each) for each in found if each.manifest.field == FIELD]
-    return sorted(table, key=lambda one: [one[name] for name in ("gpu", "model", "ctx", "arm_a", "arm_b")])
+def rows(found: Iterable[Measured], every_code: bool = False) -> list[Row]:
+    """One row for each A/B between runtimes, in the order of gpu, model, ctx and arms.
+
+    Of A/Bs that differ in nothing but the code of their sessions only those of the newest have a row, the code whose
+    last session began last; `superseded` counts the others. With `every_code` each has its own.
+    """
+    table = [ab.row(each) | {"superseded": 0} for each in found if each.manifest.field == FIELD]
+    shown = table if every_code else _newest(table)
+    return sorted(shown, key=lambda one: [one[name] for name in (*ORDER, "last_start_ms", "ab")])
+
+
+def _newest(table: Sequence[Row]) -> list[Row]:
+    alike: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in table:
+        alike[tuple(row[name] for name in SAME_BUT_CODE)].append(row)
+    shown: list[Row] = []
+    for same in alike.values():
+        newest = max(same, key=lambda row: int(row["last_start_ms"]))
+        of_newest = [row for row in same if all(row[name] == newest[name] for name in CODES)]
+        shown += [row | {"superseded": len(same) - len(of_newest)} for row in of_newest]
+    return shown
 
 
 COLUMNS = (
@@ -28,6 +51,7 @@ COLUMNS = (
     Column("b", "arm_b"),
     Column("n", "sessions", "d"),
     Column("hosts", "hosts", "d"),
+    Column("superseded", "superseded", "d", optional=True),
     Column("a ms", "a_ms", ".3f"),
     Column("b ms", "b_ms", ".3f"),
     Column("a / b", "ratio", ".3f"),
@@ -45,7 +69,10 @@ COLUMNS = (
 )
 
 
-TELLING_FIELDS = ("quant", "kernel", "cache", "dtype", "attention", "weights_id")
+TELLING_FIELDS = (
+    *("quant", "kernel", "cache", "dtype", "attention", "weights_id", "protocol"),
+    *("env_key_a", "env_key_b", "code_key_a", "code_key_b", "study", "ab"),
+)
 
 
 def columns(table: Sequence[Row]) -> list[Column]:
@@ -63,6 +90,7 @@ def worded(each: Row) -> Row:
     """The row with what `COLUMNS` shows of it as words."""
     return {
         **each,
+        "superseded": each.get("superseded") or None,
         "span": _span(each["ratio_low"], each["ratio_high"], each["interval"]),
         "bootstrap_span": _span(each["bootstrap_low"], each["bootstrap_high"], "ci95"),
         "paper_words": _paper_words(each["paper"]),

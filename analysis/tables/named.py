@@ -31,12 +31,12 @@ def _of_groups(rows: Callable[[Frame, bool], list[Row]]) -> Callable[[Frame, boo
     return lambda frame, every_code: (rows(frame, every_code), [])
 
 
-def _graphs(frame: Frame, _every_code: bool) -> tuple[list[Row], list[str]]:
+def _graphs(frame: Frame, every_code: bool) -> tuple[list[Row], list[str]]:
     """Raises BadRecord where no A/B between runtimes was measured."""
     found, unusable = ab.of_frame(frame)
-    rows = graphs.rows(found)
+    rows = graphs.rows(found, every_code)
     if not (rows or unusable or frame.left_out):
-        raise BadRecord("no A/B there between runtimes: measure one with `python -m runner ab --field runtime`")
+        raise BadRecord(graphs.NO_AB)
     return rows, unusable
 
 
@@ -44,8 +44,13 @@ def _paper(frame: Frame, _every_code: bool) -> list[Row]:
     return papercheck.rows(frame)
 
 
+def _ranges(frame: Frame, every_code: bool) -> list[Row]:
+    return floor.gpu_ranges(floor.rows(frame, every_code))
+
+
 TABLES = {
     "floor": Table(floor.METRICS, _of_groups(floor.rows), floor.markdown),
+    "ranges": Table(floor.METRICS, _of_groups(_ranges), floor.ranges_markdown),
     "graphs": Table(ab.ASKED, _graphs, graphs.markdown_with_paper, only_compared=True),
     "quant": Table(quant.METRICS, _of_groups(quant.rows), quant.markdown),
     "budget": Table(budget.METRICS, _of_groups(budget.rows), budget.markdown),

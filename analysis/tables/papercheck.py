@@ -1,22 +1,26 @@
 """The paper check: every figure of arXiv 2605.30571 that the project quotes, beside ours.
 
-Ours is the cell that the paper describes: unquantised and eager for its R_floor, with the growing cache that a plain
-loop has, or else the static one; its A/B between eager and graph; the same quant and kernel for its quantised
-steps. A figure is reproduced where ours is within `TOLERANCE` of it, or it lies in our interval. Where it is not, the
-likely reason is chosen by `REASONS`: the first rule that fits what our sessions recorded.
+Ours is the cell that the paper describes: under its protocol, in 16 bits, with the usual attention and options;
+unquantised and eager for its R_floor, with the growing cache that a plain loop has, or else the static one; its A/B
+between eager and graph, of the newest code; the same quant and kernel for its quantised steps. A figure is reproduced
+where ours is within `TOLERANCE` of it, or it lies in the 95 % interval of ours and that is no wider than `WIDEST` to
+either side: the range of a few sessions, or an interval that would hold anything, reproduces nothing. Where it is not,
+`reasons` has the likely one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
 from analysis import ab, groups
 from analysis.ab import Measured
 from analysis.sources.columns import SESSION
 from analysis.sources.frame import Frame
-from analysis.tables import graphs, paper
+from analysis.statistics import intervals
+from analysis.tables import graphs, paper, reasons
 from analysis.tables.form import Column, markdown_table
 from runner import catalogue, fit, floors, protocol, registry
 from runner.ab.manifest import Manifest
@@ -24,7 +28,7 @@ from runner.cell import Cell
 
 Row = dict[str, Any]
 
-TOLERANCE = 0.05
+TOLERANCE, WIDEST = 0.05, 0.10
 REPRODUCES, DIFFERS, NOT_MEASURED, FITS_HERE = "reproduces", "differs", "not measured", "fits here"
 KERNELS = {"AutoAWQ+Marlin": "marlin", "ExLlamaV2": "exllamav2", "bitsandbytes": "bitsandbytes", "": "cublas"}
 METRICS = (
@@ -38,17 +42,29 @@ METRICS = (
 )
 ASKED = (*METRICS, SESSION)
 HEADLINE = (("h100", "qwen2.5-7b", 2048), ("l4", "qwen2.5-7b", 2048))
-DTYPE_BYTES = 2
+UNQUANTISED, DTYPE_BYTES = "bf16", 2
+PROTOCOL = "{0.name}-{0.warmup}-{0.steps}".format(protocol.NAMED["paper"])
 
-HOST_BOUND = 0.6
-SLOW_READ = 0.85
+
+@dataclass(frozen=True)
+class Ours:
+    """Our value beside a figure, with its interval over sessions (see `intervals.of_sessions`); `cell` is what may
+    explain a difference, and a step slower than the paper's has the greater value where `grows`."""
+
+    value: float
+    low: float | None
+    high: float | None
+    interval: str
+    sessions: int
+    cell: Row | None
+    grows: bool
 
 
 def rows(frame: Frame) -> list[Row]:
     """One row per figure: what it is of (`quantity`, `gpu`, `model`, `ctx`), `paper`, `ours` with its interval, the
     relative `difference`, a `verdict` and, where it differs, the likely `reason`."""
-    found = [row | _environment(frame, row) for row in groups.rows(frame, METRICS) if row["valid"]]
-    plain = [row for row in found if row["quant"] == "bf16"]
+    found = [row | _environment(frame, row) for row in groups.rows(frame, METRICS) if row["valid"] and _is_usual(row)]
+    plain = [row for row in found if row["quant"] == UNQUANTISED and row["runtime"] == "eager"]
     comparisons, _ = ab.of_frame(
         replace(frame, manifests=tuple(filter(_is_of_the_paper, frame.manifests))), bootstrapped=False
     )
@@ -57,58 +73,71 @@ def rows(frame: Frame) -> list[Row]:
         *_streamed_checks(plain),
         *_range_checks(plain),
         *_memory_checks(plain),
-        *_graph_checks(comparisons, found),
+        *_graph_checks(frame, comparisons),
         *_quantised_checks(found),
     ]
 
 
 def _is_of_the_paper(manifest: Manifest) -> bool:
-    """Is it one that has a row in the paper? No other needs a bootstrap here."""
+    """Is it one that has a row in the paper?"""
     return any(_is_place(arm.cell, figure) for arm in manifest.arms.values() for figure in paper.graphs_rows())
 
 
-def _environment(frame: Frame, row: Row) -> Row:
+def _is_usual(row: Row) -> bool:
+    """Is it measured as the paper says, and as one would who asks for nothing else?"""
+    known = registry.kernel(row["kernel"]).DECLARATION
+    choices = registry.weight_format(row["quant"]).DECLARATION.options
+    usual = ",".join(f"{name}:{values[0]}" for name, values in sorted(choices.items()))
+    is_engine = registry.runtime(row["runtime"]).DECLARATION.owns_model
+    return (
+        row["protocol"] == PROTOCOL
+        and row["dtype"] == known.dtypes[0]
+        and row["attention"] == ("engine" if is_engine else "sdpa")
+        and (is_engine or row["options"] == usual)
+    )
+
+
+def _environment(frame: Frame, row: Mapping[str, Any]) -> Row:
     return {"torch": (frame.environments.get(row["env_key"]) or {}).get("torch")}
 
 
 def _floor_checks(plain: Sequence[Row]) -> Iterator[Row]:
     for figure in paper.floor_rows():
-        ours = _plain_cell(plain, figure)
-        low, high = _ratio_interval(ours, "r_floor_paper")
-        yield _check("r_floor_paper", figure, figure["r_floor_paper"], ours, "r_floor_paper", low, high)
+        ours = _ratio(_plain_cell(plain, figure), 1.0)
+        yield _check("r_floor_paper", figure, figure["r_floor_paper"], ours)
 
 
 def _streamed_checks(plain: Sequence[Row]) -> Iterator[Row]:
     """Its headline cells in the bytes that a step must read: without the input embedding, which the paper counts."""
     for figure in paper.floor_rows():
         if _place(figure) in HEADLINE:
-            share, ours = _streamed_share(figure), _plain_cell(plain, figure)
-            streamed = None if ours is None else ours | {"r_floor": share * ours["r_floor_paper"]}
-            low, high = _ratio_interval(streamed, "r_floor")
-            value = share * figure["r_floor_paper"]
-            yield _check("r_floor (the paper's, in streamed bytes)", figure, value, streamed, "r_floor", low, high)
+            share = _streamed_share(figure)
+            ours = _ratio(_plain_cell(plain, figure), share)
+            yield _check("r_floor (the paper's, in streamed bytes)", figure, share * figure["r_floor_paper"], ours)
 
 
 def _streamed_share(figure: Mapping[str, Any]) -> float:
     """Streamed bytes over the paper's."""
     shape = catalogue.models()[figure["model"]].shape
-    weights = registry.weight_bytes("bf16", None, shape, DTYPE_BYTES)
+    weights = registry.weight_bytes(UNQUANTISED, None, shape, DTYPE_BYTES)
     kv = floors.kv_bytes_per_token(shape, DTYPE_BYTES) * figure["ctx"]
     streamed = floors.bytes_streamed(weights, floors.embedding_bytes(shape, DTYPE_BYTES), kv)
     return streamed / floors.bytes_paper(weights, kv)
 
 
-def _ratio_interval(ours: Row | None, name: str) -> tuple[float | None, float | None]:
-    """That of a ratio floor / step, of the step's own."""
-    if ours is None or ours[name] is None:
-        return None, None
-    floor_ms = ours[name] * ours["step_wall_ms"]
-    return floor_ms / ours["step_wall_ms_high"], floor_ms / ours["step_wall_ms_low"]
+def _ratio(cell: Row | None, share: float) -> Ours | None:
+    """`share` of a cell's R_floor in the paper's bytes; a ratio floor / step has the step's own interval, turned
+    round."""
+    if cell is None or cell["r_floor_paper"] is None:
+        return None
+    value = share * cell["r_floor_paper"]
+    low, high = intervals.of_ratio(value, *(cell[f"step_wall_ms{end}"] for end in ("", "_low", "_high")))
+    return Ours(value, low, high, cell["interval"], cell["sessions"], cell, grows=False)
 
 
-def _plain_cell(plain: Sequence[Row], figure: Mapping[str, Any], runtime: str = "eager") -> Row | None:
-    """The newest such cell; the growing cache before the static one."""
-    fitting = [row for row in plain if row["runtime"] == runtime and _is_place(row, figure)]
+def _plain_cell(found: Sequence[Row], figure: Mapping[str, Any]) -> Row | None:
+    """The newest cell of that place; the growing cache before the static one."""
+    fitting = [row for row in found if _is_place(row, figure)]
     return max(fitting, key=lambda row: (row["cache"] == "dynamic", row["last_start_ms"]), default=None)
 
 
@@ -118,43 +147,53 @@ def _is_place(row: Mapping[str, Any], figure: Mapping[str, Any]) -> bool:
 
 def _range_checks(plain: Sequence[Row]) -> Iterator[Row]:
     """Only a GPU all of whose cells were measured has a range to hold beside the paper's."""
-    ctxs = {ctx for _, _, ctx in paper.matrix()}
-    models = {model for _, model, _ in paper.matrix()}
     for figure in paper.range_rows():
-        places = [
-            {"gpu": figure["gpu"], "model": model, "ctx": ctx} for model in sorted(models) for ctx in sorted(ctxs)
-        ]
-        cells = [ours for place in places if (ours := _plain_cell(plain, place)) is not None]
-        values = sorted(row["r_floor_paper"] for row in cells if row["r_floor_paper"] is not None)
-        whole = len(values) == len(places)
-        ends = {"low": values[0], "high": values[-1], "median": _median(values)} if whole else {}
+        places = [dict(zip(("gpu", "model", "ctx"), place, strict=True)) for place in paper.matrix()]
+        own = [place for place in places if place["gpu"] == figure["gpu"]]
+        cells = [cell for place in own if (cell := _plain_cell(plain, place)) and cell["r_floor_paper"] is not None]
+        ends = _ends(cells) if len(cells) == len(own) else {}
         for name in ("low", "high", "median"):
-            place = {"gpu": figure["gpu"], "model": None, "ctx": None}
-            row = _row(f"r_floor_paper, {name} of {len(places)} cells", place, figure[name], ends.get(name))
-            if not whole and values:
-                row["reason"] = f"{len(values)} of {len(places)} cells measured"
-            yield row | (_judged(row, None, None, cells[0]) if whole else {})
+            yield _range_check(name, figure, ends.get(name), len(cells), len(own))
 
 
-def _median(values: Sequence[float]) -> float:
-    middle = len(values) // 2
-    return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
+def _range_check(name: str, figure: Mapping[str, Any], ours: Ours | None, measured: int, of: int) -> Row:
+    """The paper's range may be over fewer cells than there are: then what is ours is another thing, and it says so."""
+    quantity = f"r_floor_paper, {name} of {figure['cells']} cells"
+    row = _check(quantity, {"gpu": figure["gpu"], "model": None, "ctx": None}, figure[name], ours)
+    if ours is None:
+        return row | {"reason": f"{measured} of {of} cells measured" if measured else None}
+    if figure["cells"] < of:
+        row["reason"] = "; ".join(
+            filter(None, (f"ours is over {of} cells, of which the paper has only some", row["reason"]))
+        )
+    return row
+
+
+def _ends(cells: Sequence[Row]) -> dict[str, Ours]:
+    """Each with the cell that it is the ratio of; of the median, that of the two in the middle which is lower."""
+    in_order = sorted(cells, key=lambda cell: float(cell["r_floor_paper"]))
+    middle = median(cell["r_floor_paper"] for cell in in_order)
+    chosen = {"low": in_order[0], "high": in_order[-1], "median": in_order[(len(in_order) - 1) // 2]}
+    values = {name: middle if name == "median" else cell["r_floor_paper"] for name, cell in chosen.items()}
+    return {
+        name: Ours(values[name], None, None, intervals.NONE, cell["sessions"], cell, grows=False)
+        for name, cell in chosen.items()
+    }
 
 
 def _memory_checks(plain: Sequence[Row]) -> Iterator[Row]:
     """The paper's cells that ran out of memory: measured here, or predicted from bytes."""
     matrix = list(paper.matrix())
     fitting = sum(map(_fits, matrix))
-    row = _row("cells that fit", {"gpu": None, "model": None, "ctx": None}, paper.valid_cells(), fitting)
+    row = _row("cells that fit", {"gpu": None, "model": None, "ctx": None}, paper.valid_cells(), None)
     reason = f"{fitting} of {len(matrix)} fit by our accounting, with logits of the last token only"
     yield row | {"verdict": REPRODUCES if fitting == paper.valid_cells() else FITS_HERE, "reason": reason}
     for figure in paper.out_of_memory_rows():
-        ours = _plain_cell(plain, figure)
-        row = _row(
-            "peak memory (GB); the paper: out of memory", figure, None, ours["peak_bytes"] / 1e9 if ours else None
-        )
+        cell = _plain_cell(plain, figure)
+        quantity = "peak memory (GB); the paper: out of memory"
+        row = _row(quantity, figure, None, cell["peak_bytes"] / 1e9 if cell else None)
         told = "fits by our accounting, with logits of the last token only" if _fits(_place(figure)) else "does not fit"
-        yield row | {"verdict": NOT_MEASURED if ours is None else FITS_HERE, "reason": told}
+        yield row | {"verdict": NOT_MEASURED if cell is None else FITS_HERE, "reason": told}
 
 
 def _place(figure: Mapping[str, Any]) -> tuple[str, str, int]:
@@ -165,54 +204,71 @@ def _fits(place: tuple[str, str, int]) -> bool:
     """By the prediction that a session makes before it loads anything."""
     gpu, model, ctx = place
     entry, shape = catalogue.gpus()[gpu], catalogue.models()[model].shape
-    cell = Cell(gpu, model, ctx, "bf16", "cublas", "eager", "sdpa", "dynamic", "bf16", "synthetic-v1")
+    cell = Cell(gpu, model, ctx, UNQUANTISED, "cublas", "eager", "sdpa", "dynamic", "bf16", "synthetic-v1")
     memory = int((entry.memory_gb.value or 0) * 1e9)
     probe = floors.read_probe_bytes("cuda", int((entry.l2_mib.value or 0) * 2**20), memory)
     return fit.predicted_bytes(cell, shape, None, protocol.NAMED["paper"], "cuda", probe) <= memory
 
 
-def _graph_checks(compared: Sequence[Measured], found: Sequence[Row]) -> Iterator[Row]:
-    ours = {(row["gpu"], row["model"], row["ctx"]): row for row in graphs.rows(compared) if _is_graph_ab(row)}
+def _graph_checks(frame: Frame, compared: Sequence[Measured]) -> Iterator[Row]:
+    """Each figure by the arm that it is of; a ratio by the eager arm, which makes it greater by being slower."""
+    ours = {_place(row): row for row in graphs.rows(compared) if _is_graph_ab(row)}
     for figure in paper.graphs_rows():
         pair = ours.get(_place(figure))
-        eager = _plain_cell([row for row in found if row["quant"] == "bf16"], figure)
-        for name, quantity in (
-            ("a_ms", "eager ms/step in the A/B"),
-            ("b_ms", "graph ms/step in the A/B"),
-            ("ratio", "eager / graph"),
+        for name, arm, quantity in (
+            ("a_ms", "a", "eager ms/step in the A/B"),
+            ("b_ms", "b", "graph ms/step in the A/B"),
+            ("ratio", "a", "eager / graph"),
         ):
-            if figure[name] is None:
-                continue
-            row = _row(quantity, figure, figure[name], pair[name] if pair else None)
-            low, high = (pair["ratio_low"], pair["ratio_high"]) if pair and name == "ratio" else (None, None)
-            yield row | _judged(row, low, high, eager)
+            if figure[name] is not None:
+                found = None if pair is None else _of_arm(frame, pair, name, arm)
+                yield _check(quantity, figure, figure[name], found)
+
+
+def _of_arm(frame: Frame, pair: Row, name: str, arm: str) -> Ours:
+    is_ratio = name == "ratio"
+    low, high = (pair["ratio_low"], pair["ratio_high"]) if is_ratio else (None, None)
+    of_both = {key: pair[key] for key in ("gpu", "flags", "launch_us", "read_gbs")}
+    cell = of_both | {
+        "runtime": pair[f"arm_{arm}"],
+        "cache": pair["cache"],
+        "step_wall_ms": pair[f"{arm}_ms"],
+        "step_busy_ms": pair[f"busy_{arm}_ms"],
+        "kernels_per_step": pair[f"kernels_{arm}"],
+        **_environment(frame, {"env_key": pair[f"env_key_{arm}"]}),
+    }
+    return Ours(pair[name], low, high, pair["interval"] if is_ratio else intervals.NONE, pair["sessions"], cell, True)
 
 
 def _is_graph_ab(row: Row) -> bool:
-    return (row["quant"], row["arm_a"], row["arm_b"]) == ("bf16", "eager", "graph")
+    return (row["quant"], row["dtype"], row["attention"], row["protocol"], row["arm_a"], row["arm_b"]) == (
+        *(UNQUANTISED, "bf16", "sdpa", PROTOCOL),
+        *("eager", "graph"),
+    )
 
 
 def _quantised_checks(found: Sequence[Row]) -> Iterator[Row]:
+    """The paper does not tell whether its ExLlamaV2 is the kernel in the transformers model or that package's own
+    engine: each has a row."""
     for figure in paper.quantised_rows():
         kernel = KERNELS[figure["kernel"]]
         fitting = [row for row in found if (row["quant"], row["kernel"]) == (figure["quant"], kernel)]
-        ours = _plain_cell(fitting, figure)
-        low, high = (ours["step_wall_ms_low"], ours["step_wall_ms_high"]) if ours else (None, None)
-        quantity = f"ms/step, {' '.join(filter(None, (figure['quant'], figure['kernel'])))}"
-        yield _check(quantity, figure, figure["step_ms"], ours, "step_wall_ms", low, high)
+        words = " ".join(filter(None, (figure["quant"], figure["kernel"])))
+        for runtime, how in (("eager", ""), *([("exllamav2", ", its own engine")] if kernel == "exllamav2" else ())):
+            cell = _plain_cell([row for row in fitting if row["runtime"] == runtime], figure)
+            yield _check(f"ms/step, {words}{how}", figure, figure["step_ms"], _step(cell))
 
 
-def _check(
-    quantity: str,
-    figure: Mapping[str, Any],
-    value: float,
-    ours: Row | None,
-    name: str,
-    low: float | None,
-    high: float | None,
-) -> Row:
-    row = _row(quantity, figure, value, ours[name] if ours else None)
-    return row | _judged(row, low, high, ours)
+def _step(cell: Row | None) -> Ours | None:
+    if cell is None:
+        return None
+    ends = (cell["step_wall_ms_low"], cell["step_wall_ms_high"], cell["interval"])
+    return Ours(cell["step_wall_ms"], *ends, cell["sessions"], cell, grows=True)
+
+
+def _check(quantity: str, figure: Mapping[str, Any], value: float, ours: Ours | None) -> Row:
+    row = _row(quantity, figure, value, None if ours is None else ours.value)
+    return row if ours is None else row | _judged(value, ours)
 
 
 def _row(quantity: str, place: Mapping[str, Any], value: float | None, ours: float | None) -> Row:
@@ -223,73 +279,33 @@ def _row(quantity: str, place: Mapping[str, Any], value: float | None, ours: flo
         "ours": ours,
         "ours_low": None,
         "ours_high": None,
+        "interval": None,
+        "sessions": None,
         "difference": None if value is None or ours is None else ours / value - 1,
         "verdict": NOT_MEASURED,
         "reason": None,
     }
 
 
-def _judged(row: Row, low: float | None, high: float | None, cell: Row | None) -> Row:
-    """Verdict and reason of a figure, by our value, its interval and the cell it came from."""
-    difference = row["difference"]
-    if difference is None:
-        return {}
-    within = low is not None and high is not None and low <= row["paper"] <= high
-    told = {"ours_low": low, "ours_high": high}
-    if abs(difference) <= TOLERANCE or within:
+def _judged(value: float, ours: Ours) -> Row:
+    """Verdict and reason of a figure."""
+    told = {"ours_low": ours.low, "ours_high": ours.high, "interval": ours.interval, "sessions": ours.sessions}
+    difference = ours.value / value - 1
+    within = ours.low is not None and ours.high is not None and ours.low <= value <= ours.high
+    if abs(difference) <= TOLERANCE or (within and _is_narrow(ours)):
         return told | {"verdict": REPRODUCES}
-    return told | {"verdict": DIFFERS, "reason": likely_reason(cell)}
+    if within:
+        what = f"{ours.sessions} sessions" if ours.interval == intervals.RANGE else "the interval"
+        reason = f"too scattered to say: {what} from {ours.low:.4g} to {ours.high:.4g}"
+    else:
+        reason = reasons.likely(ours.cell, is_slower=(difference > 0) == ours.grows)
+    return told | {"verdict": DIFFERS, "reason": reason}
 
 
-def likely_reason(cell: Row | None) -> str:
-    """Of a cell that differs from the paper's: the first rule that fits what was recorded."""
-    if cell is not None:
-        for rule in REASONS:
-            if (text := rule(cell)) is not None:
-                return text
-    return "no recorded value tells"
+def _is_narrow(ours: Ours) -> bool:
+    ends = [abs(end / ours.value - 1) for end in (ours.low, ours.high) if end is not None]
+    return ours.interval == intervals.CI95 and max(ends) <= WIDEST
 
-
-def _flagged(cell: Row) -> str | None:
-    words = {"throttled": "the card was throttled", "shared-card": "another process was on the card"}
-    words |= {"host-busy": "other processes kept the host busy", "shared-host": "another session shared the host"}
-    return next((f"{text} (flag {flag})" for flag, text in words.items() if flag in cell["flags"]), None)
-
-
-def _waits_for_host(cell: Row) -> str | None:
-    busy, step, launch = cell["step_busy_ms"], cell["step_wall_ms"], cell["launch_us"]
-    if cell["runtime"] != "eager" or busy is None or launch is None or busy >= HOST_BOUND * step:
-        return None
-    kernels = cell["kernels_per_step"] or 0
-    launches = f"{kernels:.0f} are launched at {launch:.1f} µs each"
-    return f"bound by this host: kernels run in {busy / step:.0%} of the step, {launches}"
-
-
-def _reads_slowly(cell: Row) -> str | None:
-    known = catalogue.gpus().get(cell["gpu"])
-    peak = known.bandwidth_gbs.value if known else None
-    if not peak or not cell["read_gbs"] or cell["read_gbs"] >= SLOW_READ * peak:
-        return None
-    return f"this card's memory reads at {cell['read_gbs'] / peak:.0%} of the datasheet's peak"
-
-
-def _other_cache(cell: Row) -> str | None:
-    if cell["cache"] != "static":
-        return None
-    return "a static cache, whose attention may read the whole allocation; the paper does not tell its own"
-
-
-def _other_software(cell: Row) -> str | None:
-    return f"other software: torch {cell['torch']} here, the paper tells no version" if cell.get("torch") else None
-
-
-REASONS: tuple[Callable[[Row], str | None], ...] = (
-    _flagged,
-    _waits_for_host,
-    _reads_slowly,
-    _other_cache,
-    _other_software,
-)
 
 COLUMNS = (
     Column("figure", "quantity"),
@@ -298,6 +314,7 @@ COLUMNS = (
     Column("ctx", "ctx", "d"),
     Column("paper", "paper", ".4g"),
     Column("ours", "ours", ".4g"),
+    Column("n", "sessions", "d", optional=True),
     Column("low", "ours_low", ".4g", optional=True),
     Column("high", "ours_high", ".4g", optional=True),
     Column("difference", "difference", "+.1%", optional=True),

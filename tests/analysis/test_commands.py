@@ -135,3 +135,17 @@ def test_a_python_without_the_packages_is_told_how_to_get_them(tmp_path):
     said = refused("floor", "--records", RECORDS, PYTHONPATH=str(tmp_path))
     assert "lacks the package polars" in said
     assert "source .venv/bin/activate" in said
+
+
+def test_a_figure_that_cannot_be_written_is_one_line(tmp_path):
+    place = tmp_path / "missing" / "graphs.png"
+    said = refused("graphs", "--records", RECORDS, "--figure", str(place))
+    assert said == f"error: {place} cannot be written (No such file or directory): name another file"
+
+
+def test_a_table_without_anything_to_draw_is_printed_all_the_same(tmp_path):
+    record.write(example_record(), tmp_path / "records" / "one.json")
+    done = run("quant", "--records", str(tmp_path / "records"), "--figure", str(tmp_path / "quant.png"))
+    assert (done.returncode, (tmp_path / "quant.png").exists()) == (0, False)
+    assert "note: nothing to draw in" in done.stderr
+    assert "| gpu |" in done.stdout

@@ -64,7 +64,7 @@ def test_help_answers_at_once_and_lists_the_commands(tmp_path: Path) -> None:
         started = time.monotonic()
         found = runner(tmp_path, "--help")
         seconds.append(time.monotonic() - started)
-    # 0.15 s on an idle machine; the limit that matters to a user is 0.5 s, doubled for a busy one, and the best of three
+    # 0.15 s on an idle machine; what matters to a user is 0.5 s, doubled for a busy one, and the best of three
     assert min(seconds) < 1.0
     assert found.returncode == 0
     assert {"cell", "import", "verify", "gpus", "models", "ui"} <= set(

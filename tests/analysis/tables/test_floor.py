@@ -9,6 +9,7 @@ import pytest
 
 from analysis.statistics import intervals
 from analysis.tables import floor
+from runner import judgement
 from runner.records import record
 from tests import damaged
 from tests.frames import frame_of
@@ -48,10 +49,7 @@ def test_five_sessions_have_an_interval_within_their_range():
 
 def test_invalid_sessions_never_enter_a_valid_row():
     bad = example_record(step_ms=1e-3)
-    bad["gate"]["checks"][0]["errors"][0] = 1.0
-    from runner import judgement
-
-    judgement.judge(bad)
+    invalid(bad)
     table = rows_of([example_record(), bad])
     assert [row["valid"] for row in table] == [True, False]
     assert table[0]["sessions"] == 1
@@ -71,6 +69,45 @@ def test_of_two_codes_the_newest_is_shown_and_the_others_are_counted():
     (row,) = rows_of(records)
     assert (row["code_key"], row["sessions"], row["superseded"]) == ("c" * 12, 1, 3)
     assert header(rows_of(records))[:8] == ["gpu", "model", "ctx", "runtime", "cache", "n", "hosts", "superseded"]
+
+
+def invalid(found):
+    found["gate"]["checks"][0]["errors"][0] = 1.0
+    judgement.judge(found)
+    return found
+
+
+def test_what_older_code_got_right_is_not_shown_where_newer_code_fails():
+    records = [of_code("a", 0), of_code("a", 1), invalid(of_code("b", 2))]
+    assert [(row["code_key"][0], row["valid"], row["superseded"]) for row in rows_of(records)] == [("b", False, 0)]
+    # nor what older code got wrong where the newer does not
+    records = [invalid(of_code("a", 0)), of_code("b", 1), invalid(of_code("b", 2)), of_code("a", 0)]
+    assert [(row["code_key"][0], row["valid"], row["superseded"]) for row in rows_of(records)] == [
+        ("b", True, 1),
+        ("b", False, 1),
+    ]
+    assert len(rows_of(records, every_code=True)) == 4
+
+
+def test_a_range_counts_each_cell_once_and_only_such_as_are_alike():
+    def of(ctx, **changes):
+        return of_code(changes.pop("code", "b"), changes.pop("later_ms", 1), cell={"ctx": ctx, **changes})
+
+    records = [of(2048), of(4096), of(2048, code="a", later_ms=0), of(2048, dtype="fp16")]
+    for every_code in (False, True):
+        ranges = floor.gpu_ranges(rows_of(records, every_code))
+        assert [(row["dtype"], row["cells"]) for row in ranges] == [("bf16", 2), ("fp16", 1)]
+    assert [column.key for column in floor.range_columns(ranges)][:4] == ["gpu", "runtime", "cache", "dtype"]
+
+
+def test_the_ranges_come_in_every_form():
+    found = json.loads(command("--records", "experiments/records", "--ranges", "--format", "json").stdout)
+    table = command("--records", "experiments/records", "--ranges").stdout
+    assert table in (ROOT / "README.md").read_text()
+    assert len(table.splitlines()) - 2 == len(found)
+    dynamic = next(row for row in found if row["cache"] == "dynamic")
+    assert (dynamic["gpu"], dynamic["cells"]) == ("h200", 12)
+    assert dynamic["r_floor_low"] < dynamic["r_floor_median"] < dynamic["r_floor_high"]
 
 
 def test_asked_for_all_each_code_has_a_row_of_its_own():

@@ -159,4 +159,4 @@ def test_a_folder_without_an_ab_is_one_line(tmp_path):
     record.write(example_record(), tmp_path / "one.json")
     finished = command("graphs", "--records", str(tmp_path))
     assert (finished.returncode, finished.stdout) == (24, "")
-    assert "no A/B there" in finished.stderr
+    assert "error: no A/B between runtimes was measured" in finished.stderr

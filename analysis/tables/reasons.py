@@ -1,0 +1,81 @@
+"""Why a figure of ours differs from the paper's: the first rule that fits what our sessions recorded.
+
+A rule explains a step that is slower than the paper's, one that is faster, or both; a throttled card makes no step
+faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from runner import catalogue
+
+Row = dict[str, Any]
+Rule = Callable[[Row], str | None]
+
+HOST_BOUND = 0.6
+SLOW_READ = 0.85
+FLAGS = {
+    "throttled": "the card was throttled",
+    "shared-card": "another process was on the card",
+    "host-busy": "other processes kept the host busy",
+    "shared-host": "another session shared the host",
+}
+UNKNOWN = "no recorded value tells"
+
+
+def likely(cell: Row | None, is_slower: bool) -> str:
+    """Of the cell that our figure is of, whose step is slower or faster than the paper's. `cell` has runtime, cache,
+    gpu, flags, step_wall_ms, step_busy_ms, kernels_per_step, launch_us, read_gbs and torch."""
+    if cell is None:
+        return UNKNOWN
+    rules = (*(OF_A_SLOWER if is_slower else OF_A_FASTER), *OF_EITHER)
+    return next((text for rule in rules if (text := rule(cell)) is not None), UNKNOWN)
+
+
+def _flagged(cell: Row) -> str | None:
+    return next((f"{text} (flag {flag})" for flag, text in FLAGS.items() if flag in cell["flags"]), None)
+
+
+def _waits_for_host(cell: Row) -> str | None:
+    share = _busy_share(cell)
+    if share is None or cell["launch_us"] is None or share >= HOST_BOUND:
+        return None
+    launches = f"{cell['kernels_per_step'] or 0:.0f} are launched at {cell['launch_us']:.1f} µs each"
+    return f"bound by this host: kernels run in {share:.0%} of the step, {launches}"
+
+
+def _keeps_up(cell: Row) -> str | None:
+    share = _busy_share(cell)
+    if share is None or share < HOST_BOUND:
+        return None
+    return f"this host keeps up with the card: kernels run in {share:.0%} of the step"
+
+
+def _busy_share(cell: Row) -> float | None:
+    """Of an eager step, which waits for each launch."""
+    busy, step = cell["step_busy_ms"], cell["step_wall_ms"]
+    return None if cell["runtime"] != "eager" or busy is None else float(busy / step)
+
+
+def _reads_slowly(cell: Row) -> str | None:
+    known = catalogue.gpus().get(cell["gpu"])
+    peak = known.bandwidth_gbs.value if known else None
+    if not peak or not cell["read_gbs"] or cell["read_gbs"] >= SLOW_READ * peak:
+        return None
+    return f"this card's memory reads at {cell['read_gbs'] / peak:.0%} of the datasheet's peak"
+
+
+def _other_cache(cell: Row) -> str | None:
+    """It saves the copies of a growing one, and its attention may read the whole allocation: either way."""
+    return "a static cache; the paper does not tell its own" if cell["cache"] == "static" else None
+
+
+def _other_software(cell: Row) -> str | None:
+    return f"other software: torch {cell['torch']} here, the paper tells no version" if cell.get("torch") else None
+
+
+OF_A_SLOWER: tuple[Rule, ...] = (_flagged, _waits_for_host, _reads_slowly)
+OF_A_FASTER: tuple[Rule, ...] = (_keeps_up,)
+OF_EITHER: tuple[Rule, ...] = (_other_cache, _other_software)
