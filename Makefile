@@ -8,7 +8,7 @@ STACK ?=
 PYTHON ?=
 ARGS ?=
 PORT ?= 5000
-JOBS ?= 0
+JOBS ?= 2
 
 # On PATH, so that programs started by a program (mlflow, uv) come from .venv as well.
 venv := PATH="$(CURDIR)/.venv/bin:$$PATH"
@@ -25,7 +25,7 @@ env: ## Set up .venv/ (the other targets do it themselves)
 cell: env ## Measure one decode cell on what this machine has (ARGS="--ctx 512 …")
 	@$(venv) python -m runner cell $(ARGS)
 
-test: env ## Run the tests (JOBS=2: two files at a time, which disturbs those that measure)
+test: env ## Run the tests, two files at a time (JOBS=0: in turns)
 	@$(venv) python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: env ## Check style and formatting

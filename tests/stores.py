@@ -66,7 +66,9 @@ def served(folder: Path) -> Iterator[str]:
         str(port),
     ]
     with open(folder / "log", "w") as log:
-        server = subprocess.Popen([*command, "--workers", "1"], stdout=log, stderr=log, cwd=folder)
+        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # four processes that poll
+        arguments = [*command, "--workers", "1"]
+        server = subprocess.Popen(arguments, stdout=log, stderr=log, cwd=folder, env=environment)
     try:
         _wait_until_healthy(f"http://127.0.0.1:{port}", folder / "log")
         yield f"http://127.0.0.1:{port}"

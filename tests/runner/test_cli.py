@@ -24,6 +24,7 @@ from runner.machine import nvml, signals
 from runner.machine.nvml import InstalledGpu
 from runner.records import record
 from tests import damaged
+from tests.processes import SMALL_CACHE
 from tests.records import example_record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +32,7 @@ Main = Callable[..., tuple[int, str, str]]
 
 
 def environment(**changes: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), **changes}
+    return {**os.environ, "PYTHONPATH": SMALL_CACHE, **changes}
 
 
 def runner(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

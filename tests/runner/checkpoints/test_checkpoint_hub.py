@@ -23,6 +23,7 @@ from runner.checkpoints import checkpoint
 from runner.errors import BadCheckpoint, DiskFull, Interrupted
 from tests import checkpoints
 from tests.fakes.hub import CDN, COMMIT, REPOSITORY, Hub, serving
+from tests.processes import SMALL_CACHE
 
 ROOT = Path(__file__).parents[3]
 LARGE = [f"{CDN}model.safetensors"]
@@ -49,7 +50,7 @@ def cell(tmp_path: Path, hub: Hub) -> Cell:
         write_catalogue(tmp_path / "experiments", repository, revision, quant)
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
         given = {
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": SMALL_CACHE,
             "DECODE_FLOOR_EXPERIMENTS": str(tmp_path / "experiments"),
             "HF_ENDPOINT": hub.endpoint,
             "HF_HOME": str(tmp_path / "cache"),

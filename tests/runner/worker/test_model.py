@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from runner import catalogue
 from runner.errors import BadCheckpoint
 from runner.worker import model
+from tests.processes import SMALL_CACHE
 
 ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
@@ -127,7 +128,7 @@ def cell(folder, spool, hide=None):
         capture_output=True,
         text=True,
         timeout=300,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (hide, str(ROOT))))},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (hide, SMALL_CACHE)))},
     )
 
 

@@ -22,6 +22,7 @@ CTX = 64
 def measure(tiny_job, monkeypatch):
     """A function that runs the tiny session with a mutant planted in the step that is timed."""
     monkeypatch.setattr(probes, "AWAKE_S", 0.0)
+    monkeypatch.setattr(probes, "last_level_cache_bytes", lambda _device: 2 * 2**20)
     Path(tiny_job.record_path).parent.mkdir()
 
     def run(mutant=None, **cell):

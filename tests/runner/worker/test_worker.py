@@ -13,6 +13,7 @@ import pytest
 from runner import recompute
 from runner.errors import MissingPackage
 from runner.scheme import Scheme
+from tests.processes import SMALL_CACHE
 
 ROOT = Path(__file__).parents[3]
 
@@ -34,7 +35,7 @@ def measured(request, tmp_path_factory):
     options = ["--gpu", "cpu", "--model", "tiny", "--ctx", "64", *WAYS[request.param], "--spool", str(folder)]
     finished = subprocess.run(
         [sys.executable, "-m", "runner", "cell", *options],
-        cwd=ROOT, capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=ROOT, capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONPATH": SMALL_CACHE},
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     (path,) = folder.glob("*.json")
