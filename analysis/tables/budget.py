@@ -57,12 +57,13 @@ TERMS = (FLOOR, ACHIEVED, KERNELS, GAPS, KERNELS_AND_GAPS, HOST, FIRST_VISIT, RE
 NEGATIVE = {
     ACHIEVED: "the probe read faster than the datasheet's peak",
     KERNELS: "the kernels ran faster than the probe says is possible: the probe read too low",
-    GAPS: "the profiled pass, where busy comes from, was slower than the pass of span",
+    GAPS: "kernels ran for longer in the profiled pass, where busy comes from, than a whole step took in the pass of span",
     KERNELS_AND_GAPS: "the step ran faster than the probe says is possible: the probe read too low",
-    HOST: "wall and span are passes of their own, and the host was slower in that of span",
-    FIRST_VISIT: "the revisit was no faster than the first visit: the host's noise is larger than what it saved",
+    HOST: "the step took longer in the pass of span than in that of {last}",
+    FIRST_VISIT: "the first visits, in the pass of {last}, took no longer than the revisits",
     REST: "the step ran faster than the probe says is possible: the probe read too low",
 }
+"""Term → what it says of the clocks when it is negative; `last` is the second of its two, whose pass differs by cell."""
 
 ONE_GRAPH = "one CUDA graph a step (runtime=graph)"
 FEWER_KERNELS = "fewer kernels, by fusing them, or launching each before the last has ended"
@@ -97,8 +98,13 @@ class Term:
     ms: float
     of: str
 
+    @property
+    def note(self) -> str | None:
+        """Why a negative term is negative; None of another."""
+        return NEGATIVE[self.name].format(last=self.of.rpartition(", ")[2]) if self.ms < 0 else None
+
     def to_json(self) -> Row:
-        return {"name": self.name, "ms": self.ms, "of": self.of, "note": NEGATIVE[self.name] if self.ms < 0 else None}
+        return {"name": self.name, "ms": self.ms, "of": self.of, "note": self.note}
 
 
 def rows(frame: Frame, every_code: bool = False) -> list[Row]:
