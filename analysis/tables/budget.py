@@ -20,6 +20,7 @@ from typing import Any
 from analysis import groups
 from analysis.sources.frame import Frame
 from analysis.tables.form import FLAGS, Column, markdown_table, sentences_of_invalid, telling, titles
+from runner import registry
 
 Row = dict[str, Any]
 
@@ -65,7 +66,9 @@ NEGATIVE = {
 }
 """Term → what it says of the clocks when it is negative; `last` is the second of its two, whose pass differs by cell."""
 
-ONE_GRAPH = "one CUDA graph a step (runtime=graph)"
+UNCAPTURED = "none"
+"""The graph mode of a step that is launched kernel by kernel."""
+ONE_GRAPH = "one CUDA graph a step ({how})"
 FEWER_KERNELS = "fewer kernels, by fusing them, or launching each before the last has ended"
 WORDS = {
     ACHIEVED: ("bandwidth that even a plain read does not reach here", *("nothing that software can do",) * 2),
@@ -86,7 +89,8 @@ WORDS = {
     ),
     REST: ("all that is not reading the bytes", *("a CPU has no clock that would tell more",) * 2),
 }
-"""Term → what it is, what removes it from an eager step, and from one that is captured or an engine's."""
+"""Term → what it is, what removes it from a step that is launched kernel by kernel, and from another; `how` a runtime
+gets its step into a graph."""
 LAUNCHES = (GAPS, KERNELS_AND_GAPS, HOST)
 
 
@@ -173,13 +177,27 @@ def overlap(each: Row) -> bool:
 
 def _sentence(each: Row, largest: Term) -> str:
     """What the largest term is, and what would remove it."""
-    what, of_eager, of_captured = WORDS[largest.name]
-    remedy = of_eager if each["runtime"] == "eager" else of_captured
+    what, of_uncaptured, of_other = WORDS[largest.name]
+    remedy = of_uncaptured.format(how=_how_captured(each)) if graph_mode(each) == UNCAPTURED else of_other
     launches = ""
     if largest.name in LAUNCHES and each["kernels_per_step"] and each["launch_us"]:
         launches = f" ({each['kernels_per_step']:.0f} kernels a step, {each['launch_us']:.1f} µs to launch one)"
     share = f"{largest.ms:.2f} of {each['step_wall_ms']:.2f} ms ({largest.ms / each['step_wall_ms']:.0%})"
     return f"{share} is {what}{launches}; what would remove it: {remedy}"
+
+
+def graph_mode(each: Row) -> str | None:
+    """How the step was launched. The mode that a record holds is its runtime's with its options: `runner verify` and
+    `import` let no other pass. None of a runtime that this version does not know."""
+    if each["runtime"] not in registry.runtime_names():
+        return None
+    options = (option.partition(":") for option in each["options"].split(",") if option)
+    return registry.runtime(each["runtime"]).DECLARATION.graph_mode_with({name: value for name, _, value in options})
+
+
+def _how_captured(each: Row) -> str:
+    """What captures an uncaptured step and leaves it its kernels."""
+    return "mode:reduce-overhead" if registry.runtime(each["runtime"]).DECLARATION.compiles else "runtime=graph"
 
 
 def markdown(table: Sequence[Row]) -> str:

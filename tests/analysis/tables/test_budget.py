@@ -26,6 +26,7 @@ def clocks(**changes):
     """A group's row with only what the budget needs, in ms: floor 3, achieved 3.5, busy 8, span 20, wall 21."""
     return {
         "runtime": "eager",
+        "options": "",
         "floor_ms": 3.0,
         "floor_achievable_ms": 3.5,
         "step_busy_ms": 8.0,
@@ -128,14 +129,31 @@ def test_the_largest_term_is_named_with_what_removes_it(committed):
     assert "cache=static" in rows["qwen2.5-7b", 2048, "eager", "dynamic"]["sentence"]
 
 
-def test_what_removes_a_gap_depends_on_the_runtime():
-    def sentence(runtime):
-        row = {**clocks(), "runtime": runtime, "kernels_per_step": 1542.0, "launch_us": 4.2}
-        return budget._sentence(row, budget.Term(budget.GAPS, 12.0, ""))
+@pytest.mark.parametrize(
+    ("runtime", "options", "remedy"),
+    [
+        ("eager", "sdpa:flash", "one CUDA graph a step (runtime=graph)"),
+        ("graph", "", budget.FEWER_KERNELS),
+        ("compile", "mode:default", "one CUDA graph a step (mode:reduce-overhead)"),
+        ("compile", "compile-cache:warm,mode:reduce-overhead", budget.FEWER_KERNELS),
+        ("exllamav2", "sdpa:flash,sym:true", budget.FEWER_KERNELS),  # some of its kernels are in graphs
+        ("of-a-newer-version", "", budget.FEWER_KERNELS),
+    ],
+)
+def test_what_removes_a_gap_depends_on_whether_the_step_is_in_a_graph(runtime, options, remedy):
+    row = {**clocks(), "runtime": runtime, "options": options, "kernels_per_step": 1542.0, "launch_us": 4.2}
+    assert budget._sentence(row, budget.Term(budget.GAPS, 12.0, "")).endswith(f"would remove it: {remedy}")
 
-    assert "runtime=graph" in sentence("eager")
-    assert "runtime=graph" not in sentence("graph")
-    assert "fusing" in sentence("graph")
+
+def test_the_graph_mode_of_a_row_is_the_one_in_its_records():
+    records = Path(ROOT / "experiments" / "records").rglob("*.json")
+    found = [json.loads(path.read_text()) for path in records if path.name != "ab.json"]
+    modes = {one["actual"]["graph_mode"] for one in found}
+    assert {"none", "whole-step"} <= modes
+    for one in found:
+        options = ",".join(f"{name}:{value}" for name, value in one["cell"]["options"].items())
+        row = {"runtime": one["cell"]["runtime"], "options": options}
+        assert budget.graph_mode(row) == one["actual"]["graph_mode"]
 
 
 def test_what_was_not_measured_stands_below():
