@@ -8,7 +8,7 @@ The terms are differences of neighbouring clocks, from the least that the bytes 
 Each clock is the median session's, so neighbours telescope and the sum is the step to the last bit of rounding. The
 clocks come from passes of their own (docs/methodology.md, "Clocks"), so that a term may be negative: that is told with
 its reason, not clipped. Terms between which the record cannot tell are one: kernels and gaps where kernels overlap (by
-programmatic launch), everything but the floor on a CPU.
+programmatic launch) or where their time was not measured, everything but the floor on a CPU.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ TERMS = (FLOOR, ACHIEVED, KERNELS, GAPS, KERNELS_AND_GAPS, HOST, FIRST_VISIT, RE
 NEGATIVE = {
     ACHIEVED: "the probe read faster than the datasheet's peak",
     KERNELS: "the kernels ran faster than the probe says is possible: the probe read too low",
-    GAPS: "kernels ran for longer in the profiled pass, where busy comes from, than a whole step took in the pass of span",
+    GAPS: "kernels ran for longer in the profiled pass, where busy comes from, than the step took in the pass of span",
     KERNELS_AND_GAPS: "the step ran faster than the probe says is possible: the probe read too low",
     HOST: "the step took longer in the pass of span than in that of {last}",
     FIRST_VISIT: "the first visits, in the pass of {last}, took no longer than the revisits",
     REST: "the step ran faster than the probe says is possible: the probe read too low",
 }
-"""Term → what it says of the clocks when it is negative; `last` is the second of its two, whose pass differs by cell."""
+"""Term → what it says of the clocks when it is negative; `last` is the second of its two, which differs by cell."""
 
 UNCAPTURED = "none"
 """The graph mode of a step that is launched kernel by kernel."""
@@ -91,6 +91,11 @@ WORDS = {
 }
 """Term → what it is, what removes it from a step that is launched kernel by kernel, and from another; `how` a runtime
 gets its step into a graph."""
+UNTOLD = (
+    "kernels and the gaps between them, one term because the time in which kernels ran was not measured",
+    *("not to be told before that is",) * 2,
+)
+"""The same of kernels and gaps where nothing is known of an overlap."""
 LAUNCHES = (GAPS, KERNELS_AND_GAPS, HOST)
 
 
@@ -177,7 +182,8 @@ def overlap(each: Row) -> bool:
 
 def _sentence(each: Row, largest: Term) -> str:
     """What the largest term is, and what would remove it."""
-    what, of_uncaptured, of_other = WORDS[largest.name]
+    is_untold = largest.name == KERNELS_AND_GAPS and each["step_busy_ms"] is None
+    what, of_uncaptured, of_other = UNTOLD if is_untold else WORDS[largest.name]
     remedy = of_uncaptured.format(how=_how_captured(each)) if graph_mode(each) == UNCAPTURED else of_other
     launches = ""
     if largest.name in LAUNCHES and each["kernels_per_step"] and each["launch_us"]:

@@ -145,6 +145,21 @@ def test_what_removes_a_gap_depends_on_whether_the_step_is_in_a_graph(runtime, o
     assert budget._sentence(row, budget.Term(budget.GAPS, 12.0, "")).endswith(f"would remove it: {remedy}")
 
 
+def test_of_kernels_whose_time_was_not_measured_no_overlap_is_claimed():
+    def sentence(**changes):
+        row = {**clocks(**changes), "kernels_per_step": 1542.0, "launch_us": 4.2}
+        (largest,) = [term for term in budget.terms_of(row) if term.name == "kernels and gaps"]
+        return budget._sentence(row, largest)
+
+    unmeasured = sentence(step_busy_ms=None)
+    assert "overlap" not in unmeasured
+    assert "the time in which kernels ran was not measured" in unmeasured
+    assert unmeasured.endswith("what would remove it: not to be told before that is")
+    overlapping = sentence(kernel_sum_ms=8.0 * 1.02)
+    assert "which overlap and are one term" in overlapping
+    assert overlapping.endswith("one CUDA graph a step (runtime=graph)")
+
+
 def test_the_graph_mode_of_a_row_is_the_one_in_its_records():
     records = Path(ROOT / "experiments" / "records").rglob("*.json")
     found = [json.loads(path.read_text()) for path in records if path.name != "ab.json"]
