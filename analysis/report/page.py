@@ -86,6 +86,7 @@ def _tables(found: Contents) -> dict[str, Any]:
         "quant": grid.of_quant(found.quant),
         "quant_sentences": quant.sentences([row for row in found.quant if row["valid"]]),
         "budget": grid.of_budget(found.budget),
+        "budget_passes": budget.passes(budget.by_terms(found.budget)),
         "budget_sentences": budget.sentences(budget.by_terms(found.budget)),
         "paper": grid.of_paper(found.paper),
         "verdicts": sorted(Counter(row["verdict"] for row in found.paper).items()),

@@ -209,21 +209,51 @@ def _how_captured(each: Row) -> str:
 def markdown(table: Sequence[Row]) -> str:
     """A column of milliseconds for each term, a sentence for each row, and what is in neither with its reasons."""
     valid = by_terms(table)
-    lines = [*markdown_table(valid, columns(valid)), "", *(f"- {sentence}" for sentence in sentences(valid))]
+    lines = [*markdown_table(valid, columns(valid)), "", *([f"{passes(valid)}\n"] if valid else [])]
+    lines += [f"- {sentence}" for sentence in sentences(valid)]
     others = [row for row in table if not row["valid"]]
     lines += sentences_of_invalid(others, (*CELL_FIELDS, *telling(others, CELL_FIELDS, TELLING_FIELDS)))
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def by_terms(table: Sequence[Row]) -> list[Row]:
-    """The valid rows, each term also under a name of its own for `columns`."""
-    return [row | {f"term {term['name']}": term["ms"] for term in row["terms"]} for row in table if row["valid"]]
+    """The valid rows, each term and where it comes from also under names of their own for `columns`."""
+    return [
+        row
+        | {f"term {term['name']}": term["ms"] for term in row["terms"]}
+        | {f"of {term['name']}": term["of"] for term in row["terms"]}
+        for row in table
+        if row["valid"]
+    ]
 
 
 def columns(valid: Sequence[Row]) -> list[Column]:
-    """The columns for rows of `by_terms`."""
+    """The columns for rows of `by_terms`. A term that does not come from the same passes in all of them has a column
+    that tells; of the others `passes` does."""
     names = [*NAMED_FIELDS, *telling(valid, NAMED_FIELDS, TELLING_FIELDS)]
-    return [*(Column(name, name, "d" if name == "ctx" else "s") for name in names), *COLUMNS]
+    return [
+        *(Column(name, name, "d" if name == "ctx" else "s") for name in names),
+        *COUNTS,
+        *(column for term in TERMS for column in _of_term(valid, term)),
+        *LAUNCHING,
+    ]
+
+
+def _of_term(valid: Sequence[Row], name: str) -> Iterator[Column]:
+    yield Column(name, f"term {name}", ".2f", optional=True)
+    if len(_origins(valid, name)) > 1:
+        yield Column(f"{name} from", f"of {name}")
+
+
+def _origins(valid: Sequence[Row], name: str) -> list[str]:
+    return list(dict.fromkeys(term["of"] for row in valid for term in row["terms"] if term["name"] == name))
+
+
+def passes(valid: Sequence[Row]) -> str:
+    """A sentence on the two clocks that each term lies between."""
+    found = {name: origins for name in TERMS if (origins := _origins(valid, name))}
+    told = (f"`{name}` {of[0] if len(of) == 1 else 'as its column says'}" for name, of in found.items())
+    return f"The passes, probes and bytes between which each term lies: {'; '.join(told)}."
 
 
 def sentences(valid: Sequence[Row]) -> list[str]:
@@ -237,10 +267,8 @@ def sentences(valid: Sequence[Row]) -> list[str]:
     ]
 
 
-COLUMNS = (
-    Column("n", "sessions", "d"),
-    Column("ms/step", "step_wall_ms", ".2f"),
-    *(Column(name, f"term {name}", ".2f", optional=True) for name in TERMS),
+COUNTS = (Column("n", "sessions", "d"), Column("ms/step", "step_wall_ms", ".2f"))
+LAUNCHING = (
     Column("kernels a step", "kernels_per_step", ".0f", optional=True),
     Column("launch µs", "launch_us", ".2f", optional=True),
     FLAGS,

@@ -150,6 +150,14 @@ def test_an_ab_of_a_store_names_its_own_run(committed):
     assert "(the A/B)" in named[0][8]
 
 
+def test_the_page_tells_the_passes_of_every_term_of_the_budget(committed):
+    html = html_of(committed)
+    assert "<code>gaps</code> busy, span; <code>host</code> as its column says;" in html
+    titles, *rows = Page(html).tables["table-budget"]
+    place = titles.index("host from")
+    assert {row[place] for row in rows} == {"span, wall", "span, revisit"}
+
+
 def test_names_from_others_are_text(made_of):
     found = made_of([example_record(), example_record(step_ms=1.0)])
     for row in (*found.floor, *found.budget):

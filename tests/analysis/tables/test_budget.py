@@ -50,6 +50,26 @@ def test_each_term_lies_between_two_clocks():
     assert of["host"] == "span, wall"
 
 
+def cells(text):
+    """The rows of a Markdown table, by title."""
+    titles, _, *rows = [line[2:-2].split(" | ") for line in text.splitlines() if line.startswith("|")]
+    return [dict(zip(titles, row, strict=True)) for row in rows]
+
+
+def test_the_table_tells_the_passes_of_every_term_where_rows_differ_in_each_row():
+    static, growing = example_record(), example_record(cell={"cache": "dynamic"})
+    alike = budget.markdown(budget.rows(frame_of([static])))
+    told = "`kernels` read probe, busy; `gaps` busy, span; `host` span, wall."
+    assert f"`floor` bytes and datasheet; `achieved` bytes and read probe; {told}" in alike
+    assert "host from" not in cells(alike)[0]
+    mixed = budget.markdown(budget.rows(frame_of([static, growing])))
+    assert "`host` as its column says; `first visit` revisit, wall." in mixed
+    assert {row["cache"]: row["host from"] for row in cells(mixed)} == {
+        "static": "span, wall",
+        "dynamic": "span, revisit",
+    }
+
+
 def test_a_growing_cache_has_its_first_visits_apart():
     # the revisit takes 22, the first visit 60: 22 − 20 = 2 for the host, 60 − 22 = 38 for the visit
     found = terms(step_wall_revisit_ms=22.0, step_wall_ms=60.0)
