@@ -18,8 +18,6 @@ from analysis.tables import budget, floor, graphs, quant
 from analysis.tables.form import titles
 
 FOLDER = Path(__file__).parent / "page"
-LONG_LIST = 30
-"""Lists of sentences with more lines than this are closed until somebody opens them."""
 
 
 def html(found: Contents, pictures: dict[str, bytes]) -> str:
@@ -37,7 +35,6 @@ def html(found: Contents, pictures: dict[str, bytes]) -> str:
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
         script=script,
         script_hash=_digest(script),
-        long_list=LONG_LIST,
         pictures={name: base64.b64encode(content).decode() for name, content in pictures.items()},
         figures={one.name: one for one in found.figures},
         **_told(found),
@@ -87,7 +84,8 @@ def _tables(found: Contents) -> dict[str, Any]:
         "quant_sentences": quant.sentences([row for row in found.quant if row["valid"]]),
         "budget": grid.of_budget(found.budget),
         "budget_passes": budget.passes(budget.by_terms(found.budget)),
-        "budget_sentences": budget.sentences(budget.by_terms(found.budget)),
+        "budget_remedies": budget.remedies(budget.by_terms(found.budget)),
+        "budget_negatives": budget.negatives(budget.by_terms(found.budget)),
         "paper": grid.of_paper(found.paper),
         "verdicts": sorted(Counter(row["verdict"] for row in found.paper).items()),
         "invalid": _invalid(found),

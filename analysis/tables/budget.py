@@ -210,7 +210,7 @@ def markdown(table: Sequence[Row]) -> str:
     """A column of milliseconds for each term, a sentence for each row, and what is in neither with its reasons."""
     valid = by_terms(table)
     lines = [*markdown_table(valid, columns(valid)), "", *([f"{passes(valid)}\n"] if valid else [])]
-    lines += [f"- {sentence}" for sentence in sentences(valid)]
+    lines += [f"- {sentence}" for sentence in (*remedies(valid), *negatives(valid))]
     others = [row for row in table if not row["valid"]]
     lines += sentences_of_invalid(others, (*CELL_FIELDS, *telling(others, CELL_FIELDS, TELLING_FIELDS)))
     return "\n".join(lines).rstrip("\n") + "\n"
@@ -256,12 +256,17 @@ def passes(valid: Sequence[Row]) -> str:
     return f"The passes, probes and bytes between which each term lies: {'; '.join(told)}."
 
 
-def sentences(valid: Sequence[Row]) -> list[str]:
-    """What takes most time in each row and what would remove it, then why terms are negative."""
-    titled = list(zip(titles(valid, NAMED_FIELDS, TELLING_FIELDS), valid, strict=True))
-    return [f"{title}: {row['sentence']}." for title, row in titled] + [
-        f"{title}: `{term['name']}` is {term['ms']:.2f} ms: {term['note']}."
-        for title, row in titled
+def remedies(valid: Sequence[Row]) -> list[str]:
+    """What takes most time in each row beyond the floor, and what would remove it."""
+    names = titles(valid, NAMED_FIELDS, TELLING_FIELDS)
+    return [f"{name}: {row['sentence']}." for name, row in zip(names, valid, strict=True)]
+
+
+def negatives(valid: Sequence[Row]) -> list[str]:
+    """Of each negative term why it is."""
+    return [
+        f"{name}: `{term['name']}` is {term['ms']:.2f} ms: {term['note']}."
+        for name, row in zip(titles(valid, NAMED_FIELDS, TELLING_FIELDS), valid, strict=True)
         for term in row["terms"]
         if term["note"]
     ]

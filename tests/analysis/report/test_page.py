@@ -158,6 +158,15 @@ def test_the_page_tells_the_passes_of_every_term_of_the_budget(committed):
     assert {row[place] for row in rows} == {"span, wall", "span, revisit"}
 
 
+def test_what_takes_most_is_told_of_every_cell_in_an_open_list_however_many(committed):
+    many = [{**row, "model": f"{row['model']}-{n}"} for n in range(5) for row in committed.budget]
+    html = html_of(replace(committed, budget=many))
+    lists = re.findall(r"<details class=.lines.( open)?>\n<summary>(.*?)</summary>(.*?)</details>", html, re.DOTALL)
+    assert all(opened for opened, _, _ in lists)
+    items = {summary: text for _, summary, text in lists}["What takes most, and what would remove it (105)"]
+    assert items.count("what would remove it:") == 5 * len(committed.budget) == 105
+
+
 def test_names_from_others_are_text(made_of):
     found = made_of([example_record(), example_record(step_ms=1.0)])
     for row in (*found.floor, *found.budget):
