@@ -44,6 +44,13 @@ H200 = {
     "memory_bytes": 150_109_880_320,
     "compute_capability": "9.0",
 }
+H100 = {
+    "key": "h100",
+    "name": "NVIDIA H100 80GB HBM3",
+    "bandwidth_gbs": 3350.0,
+    "memory_bytes": 85_520_809_984,
+    "compute_capability": "9.0",
+}
 PACKED = {
     "gptq": (Scheme(128, sym=True), {"sym": "true"}),
     "awq": (Scheme(128), {}),

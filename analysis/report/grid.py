@@ -8,22 +8,30 @@ from typing import Any
 
 from analysis.report import provenance
 from analysis.tables import budget, floor, graphs, papercheck, quant
-from analysis.tables.form import Column, shown_columns
+from analysis.tables.form import NOTHING, Column, shown_columns
 
 Row = dict[str, Any]
 
 COUNT = "sessions"
 WORDS = "s"
-HEADLINES, AFTER = ("floor_ms", "r_floor"), "step_wall_ms_high"
+NAME = "what"
+WIDE, SMALL = "wide", "small"
+"""Screens: the columns that name a row fill a small one, which shows one column with all of their words instead."""
+WALL = ("step_wall_ms", "step_wall_ms_low", "step_wall_ms_high")
 INTERVALS = ("span", "bootstrap_span")
 
 
 @dataclass(frozen=True)
 class Head:
-    """`is_number`: the column is sorted by value."""
+    """`is_number`: the column is sorted by value. `screen` is the one that shows it, None for any."""
 
     title: str
     is_number: bool
+    screen: str | None = None
+
+    @property
+    def classes(self) -> str:
+        return " ".join(filter(None, ("number" if self.is_number else None, self.screen)))
 
 
 @dataclass(frozen=True)
@@ -45,53 +53,118 @@ class Grid:
 
 
 def grid(
-    name: str, title: str, rows: Sequence[Row], columns: Sequence[Column], by_number: Collection[str] = ()
+    name: str,
+    title: str,
+    rows: Sequence[Row],
+    columns: Sequence[Column],
+    named: int,
+    first: Sequence[str],
+    by_number: Collection[str] = (),
 ) -> Grid:
-    """The number of sessions leads to a row's origin, where it has one. Words under the keys `by_number` are sorted by
-    the number they begin with."""
-    shown = shown_columns(rows, columns)
-    heads = tuple(Head(column.title, column.form != WORDS or column.key in by_number) for column in shown)
-    return Grid(name, title, heads, tuple(tuple(_cell(row, column) for column in shown) for row in rows))
+    """The first `named` columns say what a row is; the keys in `first` are what it is there for, and come next: a small
+    screen shows no more. Name and number of sessions lead to a row's origin, where it has one. Words under the keys
+    `by_number` are sorted by the number they begin with."""
+    naming = columns[:named]
+    shown = [*naming, *shown_columns(rows, _by_weight(columns[named:], first))]
+    heads = [Head(NAME, False, SMALL), *(Head(one.title, one.form != WORDS, WIDE) for one in naming)]
+    heads += [Head(one.title, one.form != WORDS or one.key in by_number) for one in shown[named:]]
+    cells = ((_name(row, naming), *(_cell(row, column) for column in shown)) for row in rows)
+    return Grid(name, title, tuple(heads), tuple(cells))
+
+
+def _by_weight(columns: Sequence[Column], first: Sequence[str]) -> list[Column]:
+    by_key = {column.key: column for column in columns}
+    return [*(by_key[key] for key in first), *(column for column in columns if column.key not in first)]
+
+
+def _name(row: Row, naming: Sequence[Column]) -> Cell:
+    return Cell(" ".join(text for column in naming if (text := column.text(row)) != NOTHING), _origin(row))
 
 
 def _cell(row: Row, column: Column) -> Cell:
-    is_ours = column.key == COUNT and ("ab" in row or row.get("cell_key") is not None)
-    return Cell(column.text(row), provenance.anchor(row) if is_ours else None)
+    return Cell(column.text(row), _origin(row) if column.key == COUNT else None)
+
+
+def _origin(row: Row) -> str | None:
+    is_ours = "ab" in row or row.get("cell_key") is not None
+    return provenance.anchor(row) if is_ours else None
+
+
+def _before(columns: Sequence[Column], key: str) -> int:
+    """How many columns stand before this one."""
+    return next(number for number, column in enumerate(columns) if column.key == key)
 
 
 def of_floor(valid: Sequence[Row]) -> Grid:
-    """The ratio follows the step and its interval: a small screen shows no more than the first columns."""
     columns = floor.columns(valid)
-    headlines = [one for one in columns if one.key in HEADLINES]
-    others = [one for one in columns if one.key not in HEADLINES]
-    place = next(number for number, one in enumerate(others) if one.key == AFTER) + 1
-    columns = [*others[:place], *headlines, *others[place:]]
-    return grid("table-floor", "How far each cell is from what its bytes need", valid, columns)
+    return grid(
+        "table-floor",
+        "How far each cell is from what its bytes need",
+        valid,
+        columns,
+        _before(columns, COUNT),
+        ("r_floor", *WALL, "floor_ms"),
+    )
 
 
 def of_ranges(table: Sequence[Row]) -> Grid:
     ranges = floor.gpu_ranges(table)
-    return grid("table-ranges", "Range and median of each GPU's unquantised cells", ranges, floor.range_columns(ranges))
+    columns = floor.range_columns(ranges)
+    return grid(
+        "table-ranges",
+        "Range and median of each GPU's unquantised cells",
+        ranges,
+        columns,
+        _before(columns, "cells"),
+        ("r_floor_low", "r_floor_high", "r_floor_median"),
+    )
 
 
 def of_graphs(table: Sequence[Row]) -> Grid:
-    rows = [graphs.worded(row) for row in table]
+    columns = graphs.columns(table)
     return grid(
-        "table-graphs", "A/Bs between runtimes: step of a over step of b", rows, graphs.columns(table), INTERVALS
+        "table-graphs",
+        "A/Bs between runtimes: step of a over step of b",
+        [graphs.worded(row) for row in table],
+        columns,
+        _before(columns, COUNT),
+        ("a_ms", "b_ms", "ratio", *INTERVALS, "verdict"),
+        INTERVALS,
     )
 
 
 def of_quant(table: Sequence[Row]) -> Grid:
     rows = [row | {"flags": quant.marks(row)} for row in table if row["valid"]]
+    columns = quant.columns(rows)
     return grid(
-        "table-quant", "What quantised weights save by their bytes, and by the clock", rows, quant.columns(rows)
+        "table-quant",
+        "What quantised weights save by their bytes, and by the clock",
+        rows,
+        columns,
+        _before(columns, COUNT),
+        ("ideal", "realised", *WALL, "floor_ms"),
     )
 
 
 def of_budget(table: Sequence[Row]) -> Grid:
     rows = budget.by_terms(table)
-    return grid("table-budget", "The terms of each step, in ms", rows, budget.columns(rows))
+    columns = budget.columns(rows)
+    return grid(
+        "table-budget",
+        "The terms of each step, in ms",
+        rows,
+        columns,
+        _before(columns, COUNT),
+        ("step_wall_ms",),
+    )
 
 
 def of_paper(table: Sequence[Row]) -> Grid:
-    return grid("table-paper", "Every figure of the paper beside ours", table, papercheck.COLUMNS)
+    return grid(
+        "table-paper",
+        "Every figure of the paper beside ours",
+        table,
+        papercheck.COLUMNS,
+        _before(papercheck.COLUMNS, "paper"),
+        ("paper", "ours", "difference", "verdict"),
+    )

@@ -28,6 +28,12 @@ function sortBy(head) {
 for (const button of document.querySelectorAll("th button")) {
   button.addEventListener("click", () => sortBy(button.closest("th")));
 }
+// A window narrower than a figure shows it as a whole; a tap on it (or a key) shows it large, in a box to scroll in.
+for (const picture of document.querySelectorAll("figure button")) {
+  picture.addEventListener("click", () => {
+    picture.setAttribute("aria-pressed", picture.getAttribute("aria-pressed") === "true" ? "false" : "true");
+  });
+}
 addEventListener("beforeprint", () => {
   for (const closed of document.querySelectorAll("details")) closed.open = true;
 });

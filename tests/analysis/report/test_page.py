@@ -1,6 +1,7 @@
 """The page has all rows, loads nothing, believes nobody's names, and is the same each time."""
 
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -9,8 +10,8 @@ import pytest
 from analysis.report import files, grid, page
 from analysis.report.contents import FIGURES
 from tests.browser import tab
-from tests.records import example_record, packed_record
-from tests.reports import contents_of, write_records
+from tests.records import H100, example_record, packed_record
+from tests.reports import COMMITTED, contents_of, every_kind, write_records
 
 PHONE, DESKTOP = 390, 1400
 PAPER = 1032  # A4 across less its margins: 273 mm at 96 / 25.4 px a mm
@@ -110,10 +111,10 @@ def test_each_row_of_each_table_is_there_as_the_tables_word_it(committed):
 
 def test_what_is_invalid_or_was_not_measured_stands_there_with_its_reason(kinds, parsed):
     _, *rows = parsed.tables["table-invalid"]
-    assert [row[0] for row in rows] == ["invalid", "not measured: oom"]
-    assert "is impossible (above 1.02)" in rows[0][3]
-    assert rows[1][2].startswith("h200 qwen2.5-7b 16384")
-    assert rows[1][3] == "the worker was killed by SIGSEGV; its last words: Fatal Python error"
+    assert [row[1] for row in rows] == ["invalid", "not measured: oom"]
+    assert "is impossible (above 1.02)" in rows[0][2]
+    assert rows[1][0].startswith("h200 qwen2.5-7b 16384")
+    assert rows[1][2] == "the worker was killed by SIGSEGV; its last words: Fatal Python error"
     assert len(parsed.tables["table-floor"]) - 1 == len(kinds.valid)
 
 
@@ -281,6 +282,81 @@ def test_a_table_is_sorted_by_keyboard(browser, committed_page, key):
     found = browser.value(f"(() => {{ {COLUMN} return column('table-floor', 'r_floor').values(); }})()")
     assert [float(text) for text in found] == sorted(float(text) for text in found)
     assert sorting(browser, "table-floor", "r_floor") == "ascending"
+
+
+@pytest.fixture(scope="module")
+def phone(browser, tmp_path_factory):
+    """A phone's window on a page that has all tables: of the committed records, of every kind, and of a cell that the
+    paper has."""
+    folder = tmp_path_factory.mktemp("phone")
+    records = write_records(folder / "records", [*every_kind(), example_record(gpu=H100, cell={"gpu": "h100"})])
+    shutil.copytree(COMMITTED, records, dirs_exist_ok=True)
+    files.write(files.files(contents_of(records)), folder)
+    browser.show(folder / files.PAGE, PHONE)
+    return browser
+
+
+FIRST_ROW = """
+const cell = (table, title) => {
+  const heads = Array.from(document.querySelectorAll(`#${table} th`));
+  const place = heads.findIndex((each) => each.textContent.trim() === title);
+  const found = document.querySelector(`#${table} tbody tr`).cells[place].getBoundingClientRect();
+  return { left: found.left, right: found.right, width: found.width };
+};
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "titles"),
+    [
+        ("table-floor", ("r_floor", "ms/step", "low", "high")),
+        ("table-ranges", ("r_floor from", "to", "median")),
+        ("table-graphs", ("a ms", "b ms", "a / b")),
+        ("table-quant", ("ideal saving", "realised saving", "ms/step")),
+        ("table-budget", ("ms/step", "floor")),
+        ("table-paper", ("paper", "ours", "difference", "verdict")),
+    ],
+)
+def test_on_a_phone_the_numbers_that_matter_stand_right_after_the_rows_name(phone, table, titles):
+    found = [
+        phone.value(f"(() => {{ {FIRST_ROW} return cell('{table}', '{title}'); }})()") for title in ("what", *titles)
+    ]
+    assert all(each["width"] > 0 for each in found)
+    assert all(each["right"] <= PHONE for each in found)
+    assert [each["left"] for each in found] == sorted(each["left"] for each in found)
+    assert phone.value(f"(() => {{ {FIRST_ROW} return cell('{table}', 'gpu').width; }})()") == 0
+
+
+def test_on_a_phone_the_rows_name_stays_while_the_table_is_scrolled(phone):
+    left, scrolled = phone.value(
+        """(() => {
+          const table = document.querySelector("#table-floor");
+          table.parentNode.scrollLeft = 300;
+          const found = [table.tBodies[0].rows[0].cells[0].getBoundingClientRect().left, table.parentNode.scrollLeft];
+          table.parentNode.scrollLeft = 0;
+          return found;
+        })()"""
+    )
+    assert scrolled == 300
+    assert left >= 0
+
+
+FIGURES_NOW = """({
+  pictures: Array.from(document.images, (image) => image.getBoundingClientRect().width),
+  scroll: document.documentElement.scrollWidth,
+})"""
+
+
+def test_on_a_phone_a_figure_is_as_wide_as_the_window_until_it_is_tapped(phone):
+    found = phone.value(FIGURES_NOW)
+    assert len(found["pictures"]) == len(FIGURES)
+    assert all(200 < width <= PHONE for width in found["pictures"])
+    phone.value("document.querySelectorAll('figure button').forEach((each) => each.click())")
+    large = phone.value(FIGURES_NOW)
+    assert all(width > 2 * PHONE for width in large["pictures"])
+    assert large["scroll"] <= PHONE  # it scrolls in a box of its own
+    phone.value("document.querySelectorAll('figure button').forEach((each) => each.click())")
+    assert phone.value(FIGURES_NOW) == found
 
 
 WIDTHS = """(() => {

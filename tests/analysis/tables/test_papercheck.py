@@ -11,16 +11,9 @@ from analysis.sources.records import Folder
 from analysis.tables import graphs, paper, papercheck, reasons
 from runner import metrics
 from tests.frames import frame_of
-from tests.records import example_record, packed_record
+from tests.records import H100, example_record, packed_record
 
 AB = next((Path(__file__).parents[3] / "experiments" / "records" / "h200").glob("ab-qwen2.5-7b-2048-eager-graph-*"))
-H100 = {
-    "key": "h100",
-    "name": "NVIDIA H100 80GB HBM3",
-    "bandwidth_gbs": 3350.0,
-    "memory_bytes": 85_520_809_984,
-    "compute_capability": "9.0",
-}
 L4 = {"key": "l4", "name": "NVIDIA L4", "bandwidth_gbs": 300.0}
 # W + K of Qwen2.5-7B at 2048 is 15.349 GB: 4.582 ms at 3350 GB/s, so R_floor .270 is 16.97 ms a step
 FLOOR_PAPER_MS = 15.348673536 / 3.350
