@@ -14,13 +14,12 @@ from typing import Any
 
 from analysis import ab
 from analysis.ab import Measured
+from analysis.artifacts import Files
 from analysis.tables import graphs, paper
 from runner import failures, store
 from runner.errors import BadRecord
 from runner.machine import parentwatch, signals
 from runner.request import DEFAULT_SPOOL
-
-Files = Mapping[str, str | bytes]
 
 REPORT = "report"
 METRICS = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analysis.publish import Files
+from analysis.artifacts import Files
 from analysis.report import page
 from analysis.report.contents import FIGURES, Contents, markdown
 from runner import failures
