@@ -100,7 +100,8 @@ def commit_report(answers: Sequence[Mapping[str, str]], files: Files, run_id: st
     """Write a report into a run of its own in the store, or into the one that MLflow made; returns its id. Raises
     StoreUnreachable."""
     note = "\n\n".join(f"**{each['question']}** {each['answer']}" for each in answers)
-    note += "\n\nThe artifact `report.html` has all tables and figures, `tables.md` the tables as Markdown.\n"
+    note += "\n\nThe artifact `report.html` has all tables and figures, `tables.md` the tables as Markdown, "
+    note += "`sessions.csv` the sessions of every row with run or record, code and environment.\n"
     return store.commit_report(REPORT, store.Summary({}, {}, note, files), run_id, uri)
 
 

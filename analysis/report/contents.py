@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+
+import polars
 
 from analysis import ab
 from analysis.ab import Measured
@@ -13,7 +16,7 @@ from analysis.figures import budget as budget_figure
 from analysis.figures import graphs as graphs_figure
 from analysis.figures import quant as quant_figure
 from analysis.figures.style import Drawn
-from analysis.report import answers
+from analysis.report import answers, provenance
 from analysis.sources.frame import Frame
 from analysis.tables import budget, floor, graphs, paper, papercheck, quant
 
@@ -46,6 +49,11 @@ class Contents:
     def answers(self) -> list[dict[str, str]]:
         """The three questions, answered."""
         return answers.answers(self.floor, self.budget, self.graphs, self.quant)
+
+    @cached_property
+    def sessions(self) -> polars.DataFrame:
+        """Those of every row, see `provenance.sessions`."""
+        return provenance.sessions(self.frame, self.floor, self.compared, self.graphs)
 
     @property
     def valid(self) -> list[Row]:

@@ -1,23 +1,25 @@
-"""The files of a report: the page, the tables as Markdown and the figures."""
+"""The files of a report: the page, the tables as Markdown, the sessions of every row, and the figures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from analysis.artifacts import Files
-from analysis.report import page
+from analysis.report import page, provenance
 from analysis.report.contents import FIGURES, Contents, markdown
 from runner import failures
 from runner.errors import BadValue, DiskFull
 
 PAGE, TABLES = "report.html", "tables.md"
+SESSIONS = page.SESSIONS
 
 
 def files(found: Contents) -> Files:
     """Name → content; the same sessions give the same bytes."""
     drawn = page.pictures(found)
     pictures = {f"{name}.png": content for name, content in drawn.items()}
-    return {PAGE: page.html(found, drawn), TABLES: markdown(found), **pictures}
+    sessions = provenance.csv(found.sessions)
+    return {PAGE: page.html(found, drawn), TABLES: markdown(found), SESSIONS: sessions, **pictures}
 
 
 def write(made: Files, folder: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.report import provenance
+from analysis.report import derived, provenance
 from analysis.tables import budget, floor, graphs, papercheck, quant
 from analysis.tables.form import NOTHING, Column, shown_columns
 
@@ -15,6 +15,8 @@ Row = dict[str, Any]
 COUNT = "sessions"
 WORDS = "s"
 NAME = "what"
+TO = "to"
+"""The key under which a row made of others has the anchor that tells them."""
 WIDE, SMALL = "wide", "small"
 """Screens: the columns that name a row fill a small one, which shows one column with all of their words instead."""
 WALL = ("step_wall_ms", "step_wall_ms_low", "step_wall_ms_high")
@@ -60,15 +62,16 @@ def grid(
     named: int,
     first: Sequence[str],
     by_number: Collection[str] = (),
+    linked: str = COUNT,
 ) -> Grid:
     """The first `named` columns say what a row is; the keys in `first` are what it is there for, and come next: a small
-    screen shows no more. Name and number of sessions lead to a row's origin, where it has one. Words under the keys
-    `by_number` are sorted by the number they begin with."""
+    screen shows no more. The name and what is under `linked` lead to a row's origin, where it has one. Words under the
+    keys `by_number` are sorted by the number they begin with."""
     naming = columns[:named]
     shown = [*naming, *shown_columns(rows, _by_weight(columns[named:], first))]
     heads = [Head(NAME, False, SMALL), *(Head(one.title, one.form != WORDS, WIDE) for one in naming)]
     heads += [Head(one.title, one.form != WORDS or one.key in by_number) for one in shown[named:]]
-    cells = ((_name(row, naming), *(_cell(row, column) for column in shown)) for row in rows)
+    cells = ((_name(row, naming), *(_cell(row, column, linked) for column in shown)) for row in rows)
     return Grid(name, title, tuple(heads), tuple(cells))
 
 
@@ -81,11 +84,15 @@ def _name(row: Row, naming: Sequence[Column]) -> Cell:
     return Cell(" ".join(text for column in naming if (text := column.text(row)) != NOTHING), _origin(row))
 
 
-def _cell(row: Row, column: Column) -> Cell:
-    return Cell(column.text(row), _origin(row) if column.key == COUNT else None)
+def _cell(row: Row, column: Column, linked: str) -> Cell:
+    return Cell(column.text(row), _origin(row) if column.key == linked else None)
 
 
 def _origin(row: Row) -> str | None:
+    """The anchor under `TO`, or that of a group or an A/B; None of a row that is neither."""
+    if TO in row:
+        to: str | None = row[TO]
+        return to
     is_ours = "ab" in row or row.get("cell_key") is not None
     return provenance.anchor(row) if is_ours else None
 
@@ -113,10 +120,11 @@ def of_ranges(table: Sequence[Row]) -> Grid:
     return grid(
         "table-ranges",
         "Range and median of each GPU's unquantised cells",
-        ranges,
+        [row | {TO: derived.range_anchor(row)} for row in ranges],
         columns,
         _before(columns, "cells"),
         ("r_floor_low", "r_floor_high", "r_floor_median"),
+        linked="cells",
     )
 
 
@@ -159,12 +167,14 @@ def of_budget(table: Sequence[Row]) -> Grid:
     )
 
 
-def of_paper(table: Sequence[Row]) -> Grid:
+def of_paper(table: Sequence[Row], floors: Sequence[Row], compared: Sequence[Row]) -> Grid:
+    """Our value leads to the row of the floor or graphs table that it comes from."""
     return grid(
         "table-paper",
         "Every figure of the paper beside ours",
-        table,
+        [row | {TO: derived.of_figure(row, floors, compared)} for row in table],
         papercheck.COLUMNS,
         _before(papercheck.COLUMNS, "paper"),
         ("paper", "ours", "difference", "verdict"),
+        linked="ours",
     )

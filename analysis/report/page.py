@@ -12,12 +12,14 @@ import jinja2
 from markupsafe import Markup, escape
 
 from analysis.figures import style
-from analysis.report import grid, provenance, words
+from analysis.report import derived, grid, provenance, words
 from analysis.report.contents import Contents
 from analysis.tables import budget, floor, graphs, quant
 from analysis.tables.form import titles
 
 FOLDER = Path(__file__).parent / "page"
+SESSIONS = "sessions.csv"
+"""The file beside the page that names all sessions."""
 
 
 def html(found: Contents, pictures: dict[str, bytes]) -> str:
@@ -86,7 +88,7 @@ def _tables(found: Contents) -> dict[str, Any]:
         "budget_passes": budget.passes(budget.by_terms(found.budget)),
         "budget_remedies": budget.remedies(budget.by_terms(found.budget)),
         "budget_negatives": budget.negatives(budget.by_terms(found.budget)),
-        "paper": grid.of_paper(found.paper),
+        "paper": grid.of_paper(found.paper, found.floor, found.graphs),
         "verdicts": sorted(Counter(row["verdict"] for row in found.paper).items()),
         "invalid": _invalid(found),
         "columns": words.COLUMNS,
@@ -103,10 +105,12 @@ def _origins(found: Contents) -> dict[str, Any]:
     own = found.frame.sessions["env_key"].drop_nulls().value_counts()
     counts = dict(own.iter_rows())
     return {
-        "origins": [
-            *provenance.of_groups(found.frame, found.floor),
-            *provenance.of_comparisons(found.compared, found.graphs, found.frame.ab_runs),
-        ],
+        "origins": list(provenance.origins(found.sessions, found.frame.ab_runs)),
+        "derived": derived.ranges(found.floor),
+        "from_files": bool(found.frame.record_files),
+        "sessions_file": SESSIONS,
+        "first": provenance.FIRST,
+        "too_long": provenance.is_too_long(found.sessions),
         "environments": {
             key: {"sessions": counts[key], "versions": found.frame.environments[key]} for key in sorted(counts)
         },

@@ -1,4 +1,4 @@
-"""Where each number comes from: sessions, their runs in MLflow, code and environment of every row."""
+"""Where each number comes from: sessions, their runs in MLflow or their records, code and environment of every row."""
 
 from __future__ import annotations
 
@@ -19,20 +19,35 @@ from runner.cell import short_hash
 Row = dict[str, Any]
 
 GROUP = (*KEYS, "status", "valid")
-SHOWN = 5
-"""Of a group with more sessions only so many are named."""
+OF_A_SESSION = (*("session", "run_id", "record"), *GROUP, *("host_id", "started_ms", "finished_ms"))
+NAMED, FIRST = 2000, 5
+"""So many sessions are named on the page itself; where there are more, the first of each row."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """`where` is its run in MLflow or the file of its record."""
+
+    id: str
+    where: str | None
+
+    @property
+    def told(self) -> str:
+        """Both; a record's file most often has the session's id in its name."""
+        if self.where is None:
+            return self.id
+        return self.where if self.id in self.where else f"{self.id} {self.where}"
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Of one row of the tables. `sessions` and `runs` are the first few of `count`, the first measured first; `ab_run`
-    is the run of the A/B itself. There are no runs where the sessions come from records."""
+    """Of one row of the tables. `sessions` are all of `count` or the first few, the first measured first; `ab_run` is
+    the run of the A/B itself."""
 
     anchor: str
     name: str
     count: int
-    sessions: tuple[str, ...]
-    runs: tuple[str, ...]
+    sessions: tuple[Session, ...]
     cell_keys: tuple[str, ...]
     code_keys: tuple[str, ...]
     env_keys: tuple[str, ...]
@@ -47,68 +62,87 @@ def anchor(row: Mapping[str, Any]) -> str:
     return f"ab-{row['ab']}" if "ab" in row else f"group-{short_hash([row[key] for key in GROUP], 10)}"
 
 
-def of_groups(frame: Frame, floors: Sequence[Row]) -> list[Origin]:
-    """Of the groups of the floor table, in its order: every other table has a part of them."""
-    found = {anchor(group): group for group in _grouped(frame).iter_rows(named=True)}
+def sessions(
+    frame: Frame, floors: Sequence[Row], compared: Iterable[Measured], graphs: Iterable[Row]
+) -> polars.DataFrame:
+    """A line for each session of each row: `row` (its anchor), `name`, and the columns of `OF_A_SESSION`. The rows are
+    the groups of the floor table, of which every other table has a part, and the A/Bs of the graphs table."""
+    files = polars.DataFrame(
+        list(frame.record_files.items()), schema={"session": polars.String, "record": polars.String}, orient="row"
+    )
+    known = frame.sessions.join(files, on="session", how="left", maintain_order="left").select(OF_A_SESSION)
+    return polars.concat([_of_groups(known, floors), _of_comparisons(known, compared, graphs)])
+
+
+def _of_groups(known: polars.DataFrame, floors: Sequence[Row]) -> polars.DataFrame:
     names = titles(floors, floor.NAMED_FIELDS, floor.TELLING_FIELDS)
-    return [_of_group(name, found[anchor(row)]) for name, row in zip(names, floors, strict=True)]
-
-
-def _grouped(frame: Frame) -> polars.DataFrame:
-    column = polars.col
-    return frame.sessions.group_by(*GROUP, maintain_order=True).agg(
-        polars.len().alias("count"),
-        column("session").head(SHOWN).alias("sessions"),
-        column("run_id").drop_nulls().head(SHOWN).alias("runs"),
-        column("started_ms").min().alias("began"),
-        column("finished_ms").max().alias("ended"),
+    groups = polars.DataFrame(
+        {
+            "row": [anchor(row) for row in floors],
+            "name": names,
+            **{key: [row[key] for row in floors] for key in GROUP},
+        },
+        schema={"row": polars.String, "name": polars.String, **{key: known.schema[key] for key in GROUP}},
     )
+    # a session that failed has no code_key
+    found = groups.join(known, on=GROUP, nulls_equal=True, maintain_order="left_right")
+    return found.select("row", "name", *OF_A_SESSION)
 
 
-def _of_group(name: str, group: Row) -> Origin:
-    return Origin(
-        anchor=anchor(group),
-        name=name,
-        count=group["count"],
-        sessions=tuple(group["sessions"]),
-        runs=tuple(group["runs"]),
-        cell_keys=_present([group["cell_key"]]),
-        code_keys=_present([group["code_key"]]),
-        env_keys=_present([group["env_key"]]),
-        protocol=group["protocol"],
-        began=day(group["began"]),
-        ended=day(group["ended"]),
-    )
-
-
-def of_comparisons(compared: Iterable[Measured], rows: Iterable[Row], ab_runs: Mapping[str, str]) -> Iterator[Origin]:
-    """Of the A/Bs of these rows; `ab_runs` as a frame has them."""
+def _of_comparisons(known: polars.DataFrame, compared: Iterable[Measured], graphs: Iterable[Row]) -> polars.DataFrame:
     by_id = {one.manifest.id: one for one in compared}
-    for row in rows:
-        yield _of_comparison(by_id[row["ab"]], row, ab_runs.get(row["ab"]))
+    entries = [
+        (anchor(row), f"A/B {row['ab']}: {by_id[row['ab']].manifest.title}", session)
+        for row in graphs
+        for session in by_id[row["ab"]].sessions
+    ]
+    of_abs = polars.DataFrame(entries, schema=dict.fromkeys(("row", "name", "session"), polars.String), orient="row")
+    return of_abs.join(known, on="session", maintain_order="left").select("row", "name", *OF_A_SESSION)
 
 
-def _of_comparison(measured: Measured, row: Row, ab_run: str | None) -> Origin:
-    sessions = list(measured.sessions.values())
-    began_ms, ended_ms = measured.period_ms
+def csv(found: polars.DataFrame) -> str:
+    """The lines of `sessions` as a file; times in milliseconds since the epoch."""
+    return found.write_csv()
+
+
+def origins(found: polars.DataFrame, ab_runs: Mapping[str, str]) -> Iterator[Origin]:
+    """Of each row in `sessions`; `ab_runs` as a frame has them."""
+    own_runs = {anchor({"ab": ab}): run for ab, run in ab_runs.items()}
+    shown = FIRST if is_too_long(found) else len(found)
+    column = polars.col
+    groups = found.group_by("row", maintain_order=True).agg(
+        column("name").first(),
+        polars.len().alias("count"),
+        column("session").head(shown).alias("sessions"),
+        polars.coalesce("run_id", "record").head(shown).alias("wheres"),
+        *(column(key).drop_nulls().unique(maintain_order=True) for key in ("cell_key", "code_key", "env_key")),
+        column("protocol").first(),
+        column("started_ms").min(),
+        column("finished_ms").max(),
+    )
+    for group in groups.iter_rows(named=True):
+        yield _origin(group, own_runs.get(group["row"]))
+
+
+def is_too_long(found: polars.DataFrame) -> bool:
+    """Are there more sessions than a page should name?"""
+    return len(found) > NAMED
+
+
+def _origin(group: Row, ab_run: str | None) -> Origin:
     return Origin(
-        anchor=anchor(row),
-        name=f"A/B {measured.manifest.id}: {measured.manifest.title}",
-        count=len(sessions),
-        sessions=tuple(one["session"] for one in sessions[:SHOWN]),
-        runs=_present(one["run_id"] for one in sessions[:SHOWN]),
-        cell_keys=_present(arm.cell_key for arm in measured.manifest.arms.values()),
-        code_keys=_present(one["code_key"] for one in sessions),
-        env_keys=_present(one["env_key"] for one in sessions),
-        protocol=str(sessions[0]["protocol"]),
-        began=day(began_ms),
-        ended=day(ended_ms),
+        anchor=group["row"],
+        name=group["name"],
+        count=group["count"],
+        sessions=tuple(Session(*each) for each in zip(group["sessions"], group["wheres"], strict=True)),
+        cell_keys=tuple(group["cell_key"]),
+        code_keys=tuple(group["code_key"]),
+        env_keys=tuple(group["env_key"]),
+        protocol=group["protocol"],
+        began=day(group["started_ms"]),
+        ended=day(group["finished_ms"]),
         ab_run=ab_run,
     )
-
-
-def _present(values: Iterable[str | None]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(value for value in values if value))
 
 
 def day(ms: int) -> str:

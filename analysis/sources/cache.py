@@ -36,9 +36,9 @@ def load(place: Path) -> Frame | None:
     try:
         sessions = polars.read_ipc(place / SESSIONS)
         manifests = tuple(manifest.parse(text, str(place)) for text in rest["manifests"])
-        told = (tuple(rest[name]) for name in ("left_out", "notes"))
+        left_out, notes = (tuple(rest[name]) for name in ("left_out", "notes"))
         os.utime(place)
-        return Frame(sessions, rest["cells"], rest["environments"], manifests, rest["ab_runs"], *told)
+        return Frame(sessions, rest["cells"], rest["environments"], manifests, rest["ab_runs"], left_out, notes)
     except Exception:  # whatever is wrong with it, the store still has it all
         return None
 

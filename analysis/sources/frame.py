@@ -21,7 +21,8 @@ class Frame:
     metrics asked for, in the order of time.
 
     `cells` maps a cell_key to the cell's fields, `environments` an env_key to the versions of what is in it.
-    `manifests` are the A/Bs', `ab_runs` maps an A/B's id to its run in MLflow (empty from records).
+    `manifests` are the A/Bs', `ab_runs` maps an A/B's id to its run in MLflow (empty from records), `record_files` a
+    session to the file of its record, relative to the folder (empty from a store).
     `left_out` has a line for each thing that is wrong and could not be used, `notes` for what a reader of the table
     should know of its source.
     """
@@ -33,6 +34,7 @@ class Frame:
     ab_runs: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    record_files: Mapping[str, str] = field(default_factory=dict)
 
     def where(self, **wanted: str | None) -> Frame:
         """What has these values of gpu, model and study; None is any."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,13 @@ class Folder:
     def __init__(self, folder: Path) -> None:
         """Raises BadRecord for a folder without any record."""
         self.shown = str(folder)
-        self._records, rejected = read_folder(folder)
+        self._records, self._files, rejected = read_folder(folder)
         self._manifests, unusable = _manifests(folder, self._records)
         self._left_out = (*rejected, *unusable)
         self._views = [view(found) for found in self._records.values()]
 
     def frame(self, asked: Sequence[str]) -> Frame:
-        return frame_of(self._views, asked, self._manifests, self._left_out)
+        return replace(frame_of(self._views, asked, self._manifests, self._left_out), record_files=self._files)
 
     compared = frame
 
@@ -48,15 +49,16 @@ def frame_of(
     return runs.frame(found, asked, manifests=in_order(manifests), left_out=tuple(left_out))
 
 
-def read_folder(folder: Path) -> tuple[dict[str, Record], list[str]]:
-    """Every record below the folder by session id, and a line for each that `runner verify` rejects. Raises BadRecord
-    for a folder without any record."""
+def read_folder(folder: Path) -> tuple[dict[str, Record], dict[str, str], list[str]]:
+    """Every record below the folder by session id, its file's path there, and a line for each that `runner verify`
+    rejects. Raises BadRecord for a folder without any record."""
     if not folder.exists():
         raise BadRecord(f"{folder}: no such folder of records")
     paths = spool.record_files(folder)
     if not paths:
         raise BadRecord(f"{folder}: no records there")
     found: dict[str, Record] = {}
+    files: dict[str, str] = {}
     rejected: list[str] = []
     for path in paths:
         try:
@@ -66,7 +68,9 @@ def read_folder(folder: Path) -> tuple[dict[str, Record], list[str]]:
             continue
         if found.setdefault(one["session"]["id"], one) is not one:
             rejected.append(f"{path}: session {one['session']['id']} is in another file as well")
-    return found, rejected
+            continue
+        files[one["session"]["id"]] = path.relative_to(folder).as_posix()
+    return found, files, rejected
 
 
 def _manifests(folder: Path, records: dict[str, Record]) -> tuple[list[Manifest], list[str]]:

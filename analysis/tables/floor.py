@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
@@ -136,23 +136,27 @@ def ranges_markdown(ranges: Sequence[Row]) -> str:
 
 
 def gpu_ranges(table: Sequence[Row]) -> list[Row]:
-    """Of the valid unquantised cells of each GPU that differ in model and ctx alone: range and median of both ratios,
-    as the paper reports them. A cell counts once, with its newest sessions."""
-    cells: dict[tuple[str, ...], dict[tuple[str, int], Row]] = defaultdict(dict)
-    for row in table:  # of alike cells the newest comes last
-        if row["valid"] and row["quant"] == "bf16" and row["r_floor"] is not None:
-            alike = tuple(str(row[name]) for name in (*RANGE_NAMED, *RANGE_TELLING))
-            cells[alike][(row["model"], row["ctx"])] = row
+    """Range and median of both ratios, as the paper reports them, of each GPU's cells that are alike (`alike`)."""
     return [
-        {**dict(zip((*RANGE_NAMED, *RANGE_TELLING), alike, strict=True)), "cells": len(own), **_range(own.values())}
-        for alike, own in sorted(cells.items())
+        {**dict(zip((*RANGE_NAMED, *RANGE_TELLING), names, strict=True)), "cells": len(own), **_range(own)}
+        for names, own in alike(table)
     ]
 
 
-def _range(own: Iterable[Row]) -> Row:
+def alike(table: Sequence[Row]) -> list[tuple[tuple[str, ...], list[Row]]]:
+    """The valid unquantised cells of each GPU that differ in model and ctx alone, after what they share. A cell counts
+    once, with its newest sessions."""
+    cells: dict[tuple[str, ...], dict[tuple[str, int], Row]] = defaultdict(dict)
+    for row in table:  # of alike cells the newest comes last
+        if row["valid"] and row["quant"] == "bf16" and row["r_floor"] is not None:
+            shared = tuple(str(row[name]) for name in (*RANGE_NAMED, *RANGE_TELLING))
+            cells[shared][(row["model"], row["ctx"])] = row
+    return [(shared, list(own.values())) for shared, own in sorted(cells.items())]
+
+
+def _range(own: Sequence[Row]) -> Row:
     found: Row = {}
-    rows_of_cells = list(own)
     for name in ("r_floor_paper", "r_floor"):
-        values = [row[name] for row in rows_of_cells]
+        values = [row[name] for row in own]
         found |= {f"{name}_low": min(values), f"{name}_high": max(values), f"{name}_median": median(values)}
     return found

@@ -1,13 +1,19 @@
 """The page has all rows, loads nothing, believes nobody's names, and is the same each time."""
 
+import csv
+import io
+import json
 import re
 import shutil
+from collections import Counter
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 
+import polars
 import pytest
 
-from analysis.report import files, grid, page
+from analysis.report import derived, files, grid, page, provenance
 from analysis.report.contents import FIGURES
 from tests.browser import tab
 from tests.records import H100, example_record, packed_record
@@ -94,12 +100,12 @@ def test_each_row_of_each_table_is_there_as_the_tables_word_it(committed):
         grid.of_graphs(committed.graphs),
         grid.of_quant(committed.quant),
         grid.of_budget(committed.budget),
-        grid.of_paper(committed.paper),
+        grid.of_paper(committed.paper, committed.floor, committed.graphs),
     ):
         titles, *rows = tables[made.name]
         assert titles == [head.title for head in made.heads]
         assert rows == [[cell.text for cell in row] for row in made.rows]
-        is_ours = made.name in ("table-floor", "table-graphs", "table-budget")
+        is_ours = made.name in ("table-floor", "table-ranges", "table-graphs", "table-budget")
         assert all(any(cell.to for cell in row) for row in made.rows) == is_ours
     assert len(tables["table-floor"]) - 1 == len(committed.valid) == 21
     assert len(tables["table-graphs"]) - 1 == len(committed.graphs) == 2
@@ -127,17 +133,15 @@ def test_flags_are_explained_those_of_the_tables_too(html, made_of):
     assert "<dt>other-host</dt>" in shown
 
 
-def test_each_group_names_its_sessions_keys_and_environment(kinds, parsed):
+def test_each_group_names_all_its_sessions_keys_and_environment(kinds, parsed):
     title, *rows = parsed.tables["table-origins"]
     assert title[:2] == ["row", "n"]
     assert len(rows) == len(kinds.floor) + len(kinds.graphs)
     bf16 = next(row for row in rows if row[1] == "6")
-    # six sessions on six days, of which five are named
-    assert bf16[2] == "2025-10-09 to 2025-10-14"
-    assert bf16[7] == " ".join(f"{number:016x}" for number in range(5)) + " and 1 more"
-    assert bf16[8] == "–"
+    assert bf16[3] == "2025-10-09 to 2025-10-14"  # six sessions on six days
+    assert bf16[2] == "6 sessions" + "".join(f"{number:016x} {number}.json" for number in range(6))
     group = next(row for row in kinds.floor if row["sessions"] == 6)
-    assert bf16[4:7] == [group["cell_key"], group["code_key"], group["env_key"]]
+    assert bf16[5:8] == [group["cell_key"], group["code_key"], group["env_key"]]
     environments = parsed.tables["table-environments"]
     assert environments[0][2:5] == ["python", "torch", "cuda"]
     assert environments[1][:4] == [group["env_key"], "11", "3.11.7", "2.11.0+cu130"]
@@ -146,9 +150,90 @@ def test_each_group_names_its_sessions_keys_and_environment(kinds, parsed):
 def test_an_ab_of_a_store_names_its_own_run(committed):
     (first, *_) = committed.compared
     of_store = replace(committed, frame=replace(committed.frame, ab_runs={first.manifest.id: "f" * 32}))
-    named = [each for each in Page(html_of(of_store)).tables["table-origins"] if "f" * 32 in each[8]]
-    assert [each[0].split(":")[0] for each in named] == [f"A/B {first.manifest.id}"]
-    assert "(the A/B)" in named[0][8]
+    named = [each[0] for each in Page(html_of(of_store)).tables["table-origins"] if "f" * 32 in each[0]]
+    assert named == [f"A/B {first.manifest.id}: {first.manifest.title} (run {'f' * 32})"]
+
+
+def lines_of(found):
+    return list(csv.DictReader(io.StringIO(files.files(found)[files.SESSIONS])))
+
+
+def test_a_file_beside_the_page_names_every_session_of_every_row_with_its_record(committed):
+    lines = lines_of(committed)
+    of_rows = Counter(line["row"] for line in lines)
+    counted = {provenance.anchor(row): row["sessions"] for row in committed.floor}
+    counted |= {provenance.anchor(row): 2 * row["sessions"] for row in committed.graphs}  # of each arm so many
+    assert of_rows == counted
+    ids = {found["id"] for _, found in Page(html_of(committed)).tags if "id" in found}
+    assert of_rows.keys() <= ids
+    for line in lines:
+        record = json.loads((COMMITTED / line["record"]).read_text())
+        assert record["session"]["id"] == line["session"]
+        assert {key: line[key] for key in ("cell_key", "code_key", "env_key", "host_id")}.items() <= record[
+            "keys"
+        ].items()
+        assert (line["status"], line["valid"]) == (record["outcome"]["status"], str(record["valid"]).lower())
+        assert int(line["started_ms"]) == record["session"]["started_ms"]
+
+
+def test_the_file_has_sessions_without_a_code_key_and_those_of_a_store_with_their_runs(kinds):
+    (failed,) = [line for line in lines_of(kinds) if line["status"] == "oom"]
+    assert (failed["code_key"], failed["valid"], failed["record"]) == ("", "false", "11.json")
+    runs = kinds.frame.sessions.with_columns(run_id=polars.lit("run-") + polars.col("session").str.slice(12))
+    of_store = replace(kinds, frame=replace(kinds.frame, sessions=runs, record_files={}))
+    for line in lines_of(of_store):
+        assert (line["run_id"], line["record"]) == (f"run-{line['session'][12:]}", "")
+    shown = html_of(of_store)
+    assert "<div>0000000000000000 run-0000</div>" in shown
+    assert ("the file of its record below" in shown, "the file of its record below" in html_of(kinds)) == (False, True)
+
+
+def linked(html, table):
+    """(what the row is, the text that is a link, where it leads) of each row that has one."""
+    body = re.search(rf'<table id="{table}">.*?<tbody>(.*?)</tbody>', html, re.DOTALL)[1]
+    for row in re.findall(r"<tr>(.*?)</tr>", body):
+        first, *_ = re.findall(r'<td class="small">(.*?)</td>', row)
+        for to, text in re.findall(r'<td class="number"><a href="#(.*?)">(.*?)</a></td>', row):
+            yield unescape(re.sub("<.*?>", "", first)), text, to
+
+
+def test_a_range_leads_to_the_rows_that_it_is_made_of(committed):
+    html = html_of(committed)
+    found = {what: (text, to) for what, text, to in linked(html, "table-ranges")}
+    count, to = found["h200 eager dynamic"]
+    (members,) = re.findall(rf'<li id="{to}">.*?: (.*)</li>', html)
+    assert members.count("<a ") == int(count) == 12
+    cells = [row for row in committed.valid if (row["runtime"], row["cache"]) == ("eager", "dynamic")]
+    assert re.findall('href="#(.*?)"', members) == [provenance.anchor(row) for row in cells]
+
+
+def test_our_side_of_a_papers_figure_leads_to_the_row_that_it_comes_from(made_of):
+    found = made_of([example_record(gpu=H100, cell={"gpu": "h100"}), example_record()])
+    (row,) = [row for row in found.floor if row["gpu"] == "h100"]
+    links = {what: (text, to) for what, text, to in linked(html_of(found), "table-paper")}
+    assert links == {
+        "r_floor_paper h100 qwen2.5-7b 2048": (f"{row['r_floor_paper']:.4g}", provenance.anchor(row)),
+        "r_floor (the paper's, in streamed bytes) h100 qwen2.5-7b 2048": (
+            f"{row['r_floor']:.4g}",
+            provenance.anchor(row),
+        ),
+    }
+
+
+def test_figures_of_an_ab_of_memory_and_of_a_whole_gpu_lead_to_theirs(made_of):
+    floors = made_of([example_record(gpu=H100, cell={"gpu": "h100"})]).floor
+    place = {"gpu": "h100", "model": "qwen2.5-7b", "ctx": 2048}
+    pair = {**place, "ab": "0123", "a_ms": 14.0, "b_ms": 12.0, "ratio": 14 / 12}
+
+    def leads(ours, **changes):
+        return derived.of_figure({**place, "ours": ours, **changes}, floors, [pair])
+
+    assert leads(12.0) == leads(14 / 12) == "ab-0123"
+    assert leads(floors[0]["peak_bytes"] / 1e9) == provenance.anchor(floors[0])
+    assert leads(12.0, ctx=4096) is leads(None) is leads(13.0) is None
+    (whole,) = derived.ranges(floors)
+    assert leads(0.2, model=None, ctx=None) == whole.anchor
+    assert leads(0.2, gpu="a100", model=None, ctx=None) is None
 
 
 def test_the_page_tells_the_passes_of_every_term_of_the_budget(committed):
@@ -192,7 +277,8 @@ def test_the_folder_has_page_tables_and_the_figures_of_this_report_only(tmp_path
     made = files.files(kinds)
     files.write(made, tmp_path)
     drawn = {f"{name}.png" for name in FIGURES} - {"graphs.png"}
-    assert {path.name for path in tmp_path.iterdir()} == {"report.html", "tables.md", "mine.png"} | drawn
+    made_here = {"report.html", "tables.md", "sessions.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {*made_here, "mine.png"} | drawn
     text = (tmp_path / "tables.md").read_text()
     assert [line for line in text.splitlines() if line.startswith("## ")] == [
         "## Floor: how far each cell is from what its bytes need",
@@ -210,13 +296,21 @@ def test_records_without_anything_valid_make_a_page_that_says_so(made_of):
     assert "No valid session says." in shown
 
 
-def test_a_thousand_groups_name_few_of_their_sessions_and_stay_small(tmp_path):
-    folder = write_records(tmp_path / "many", [example_record(step_ms=36 + n / 100) for n in range(100)])
-    found = contents_of(folder)
-    assert " and 95 more" in html_of(found)
-    for table in (found.floor, found.budget):
-        table.extend({**table[0], "model": f"model-{n}"} for n in range(1000))
-    assert len(page.html(found, {one.name: b"" for one in found.figures})) < 4_000_000
+def test_the_page_of_a_hundred_thousand_sessions_names_the_first_of_each_row_and_stays_small(made_of):
+    found = made_of([example_record()])
+    keys = [f"{number:012x}" for number in range(1000)]
+    sessions = found.frame.sessions.drop("cell_key", "session").join(polars.DataFrame({"cell_key": keys}), how="cross")
+    sessions = sessions.join(polars.DataFrame({"session": [f"{number:016x}" for number in range(100)]}), how="cross")
+    tables = {
+        name: [{**row, "cell_key": key, "model": f"model-{key}"} for row in getattr(found, name) for key in keys]
+        for name in ("floor", "budget")
+    }
+    large = replace(found, frame=replace(found.frame, sessions=sessions), **tables)
+    shown = page.html(large, {one.name: b"" for one in large.figures})
+    assert len(shown) < 4_000_000
+    assert shown.count("and 95 more, in sessions.csv") == 1000
+    assert "this page the first 5 of each row" in shown
+    assert provenance.csv(large.sessions).count("\n") == 1 + 100_000
 
 
 @pytest.fixture(scope="module")

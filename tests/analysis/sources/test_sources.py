@@ -67,6 +67,7 @@ def test_a_tracking_server_gives_the_records_json(expected, server):
 
 def test_an_ab_has_its_own_run_in_every_store_and_none_in_records(folder, filled, postgresql):
     assert Folder(folder).frame(ab.ASKED).ab_runs == {}
+    assert Store(filled).frame(ab.ASKED).record_files == {}
     stores = {filled: (Store(filled), Store(filled), ClientStore(filled)), postgresql: (Store(postgresql),)}
     for uri, sources in stores.items():
         client = MlflowClient(uri)
