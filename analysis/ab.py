@@ -9,13 +9,12 @@ from typing import Any
 
 import polars
 
-from analysis import groups
+from analysis import groups, paper
 from analysis.sources import records
 from analysis.sources.columns import SESSION
 from analysis.sources.frame import Frame
 from analysis.statistics import intervals, kept
 from analysis.statistics.comparison import Comparison, HostSessions
-from analysis.tables import paper
 from runner import catalogue
 from runner.ab import check
 from runner.ab.manifest import Manifest

@@ -161,10 +161,10 @@ def _make_table(
 def _draw(name: str, frame: Frame, rows: Rows, path: Path) -> None:
     """Tells where there is nothing to draw. Raises BadValue where the file cannot be written."""
     from analysis import ab as comparisons
+    from analysis import paper as of_paper
     from analysis.figures import graphs as of_graphs
     from analysis.figures import quant as of_quant
     from analysis.figures import style
-    from analysis.tables import paper as of_paper
 
     if name == "graphs":
         drawn = of_graphs.draw(comparisons.of_frame(frame)[0], rows, of_paper.graphs_rows())

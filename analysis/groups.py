@@ -14,6 +14,8 @@ from analysis.statistics import intervals
 Row = dict[str, Any]
 
 KEYS = ("cell_key", "protocol", "code_key", "env_key")
+GROUP = (*KEYS, "status", "valid")
+"""What the sessions of one row have in common."""
 SAME_BUT_CODE = ("cell_key", "protocol", "env_key")
 CELL_ORDER = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtype", "weights_id", "options")
 WALL = "step_wall_ms"
@@ -41,7 +43,7 @@ def rows(frame: Frame, metrics: Sequence[str], every_code: bool = False) -> list
 def _aggregated(frame: Frame, metrics: Sequence[str]) -> polars.DataFrame:
     column = polars.col
     centres = [column(name).max() if name in WORST else column(name).median() for name in metrics]
-    return frame.sessions.group_by(*KEYS, "status", "valid").agg(
+    return frame.sessions.group_by(*GROUP).agg(
         polars.len().alias("sessions"),
         column("started_ms").max().alias("last_start_ms"),
         column("host_id").drop_nulls().unique().sort().alias("hosts"),

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from analysis import ab
+from analysis import ab, paper
 from analysis.ab import Measured
 from analysis.artifacts import Files
-from analysis.tables import graphs, paper
+from analysis.tables import graphs
 from runner import failures, store
 from runner.errors import BadRecord
 from runner.machine import parentwatch, signals

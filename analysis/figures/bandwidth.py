@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from math import log10
 from typing import TYPE_CHECKING, Any
 
+from analysis import paper
 from analysis.figures import style
 from analysis.figures.style import Drawn
-from analysis.tables import paper
 from runner import catalogue
 
 if TYPE_CHECKING:

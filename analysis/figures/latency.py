@@ -10,6 +10,7 @@ import polars
 
 from analysis.figures import style
 from analysis.figures.style import Drawn
+from analysis.groups import GROUP
 from analysis.sources.frame import Frame, Source
 from analysis.tables import floor
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 
 CELLS, SESSIONS = 8, 20
-OF_A_GROUP = ("cell_key", "protocol", "code_key", "env_key", "status", "valid")
 TITLE = "How long single steps take"
 
 
@@ -49,7 +49,7 @@ def read(source: Source, frame: Frame, table: Sequence[Row]) -> tuple[list[Steps
 
 
 def _newest(frame: Frame, row: Row) -> list[str]:
-    same = [polars.col(name).eq_missing(polars.lit(row[name])) for name in OF_A_GROUP]
+    same = [polars.col(name).eq_missing(polars.lit(row[name])) for name in GROUP]
     return [str(session) for session in frame.sessions.filter(*same)["session"].to_list()[-SESSIONS:]]
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from analysis.tables import floor, paper, quant
+from analysis import paper
+from analysis.tables import floor, quant
 from analysis.tables.form import titles
 from analysis.tables.graphs import names as ab_names
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars
 
-from analysis import ab
+from analysis import ab, paper
 from analysis.ab import Measured
 from analysis.asked import Asked
 from analysis.figures import bandwidth, context, latency
@@ -18,7 +18,7 @@ from analysis.figures import quant as quant_figure
 from analysis.figures.style import Drawn
 from analysis.report import answers, provenance
 from analysis.sources.frame import Frame
-from analysis.tables import budget, floor, graphs, paper, papercheck, quant
+from analysis.tables import budget, floor, graphs, papercheck, quant
 
 Row = dict[str, Any]
 

@@ -10,7 +10,7 @@ from typing import Any
 import polars
 
 from analysis.ab import Measured
-from analysis.groups import KEYS
+from analysis.groups import GROUP
 from analysis.sources.frame import Frame
 from analysis.tables import floor
 from analysis.tables.form import titles
@@ -18,7 +18,6 @@ from runner.cell import short_hash
 
 Row = dict[str, Any]
 
-GROUP = (*KEYS, "status", "valid")
 OF_A_SESSION = (*("session", "run_id", "record"), *GROUP, *("host_id", "started_ms", "finished_ms"))
 NAMED, FIRST = 2000, 5
 """So many sessions are named on the page itself; where there are more, the first of each row."""

@@ -6,9 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from analysis import ab
+from analysis import ab, paper
 from analysis.ab import Measured, Row
-from analysis.tables import paper
 from analysis.tables.form import FLAGS, Column, markdown_table, telling, titles
 
 FIELD = "runtime"

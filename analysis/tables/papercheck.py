@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from analysis import ab, groups
+from analysis import ab, groups, paper
 from analysis.ab import Measured
 from analysis.sources.columns import SESSION
 from analysis.sources.frame import Frame
 from analysis.statistics import intervals
-from analysis.tables import graphs, paper, reasons
+from analysis.tables import graphs, reasons
 from analysis.tables.form import Column, markdown_table
 from runner import catalogue, fit, floors, protocol, registry
 from runner.ab.manifest import Manifest

@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from analysis import groups
+from analysis import groups, paper
 from analysis.sources.frame import Frame
-from analysis.tables import paper
 from analysis.tables.form import FLAGS, Column, markdown_table, sentences_of_invalid, telling
 from runner import catalogue, floors, registry, vocabulary
 from runner.resolve import SYNTHETIC_ID

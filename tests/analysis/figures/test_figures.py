@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from analysis import ab
+from analysis import ab, paper
 from analysis.figures import bandwidth, budget, context, graphs, latency, quant, style
 from analysis.report.contents import ASKED
 from analysis.sources.records import Folder
 from analysis.tables import budget as budget_table
-from analysis.tables import floor, paper
+from analysis.tables import floor
 from analysis.tables import graphs as graphs_table
 from analysis.tables import quant as quant_table
 from tests.frames import frame_of

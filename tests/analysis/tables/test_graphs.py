@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from analysis import ab
+from analysis import ab, paper
 from analysis.sources.records import Folder
-from analysis.tables import graphs, paper
+from analysis.tables import graphs
 from runner.errors import BadRecord
 from runner.records import record
 from tests.records import example_record

@@ -6,9 +6,9 @@ from pathlib import Path
 import polars
 import pytest
 
-from analysis import ab
+from analysis import ab, paper
 from analysis.sources.records import Folder
-from analysis.tables import graphs, paper, papercheck, reasons
+from analysis.tables import graphs, papercheck, reasons
 from runner import metrics
 from tests.frames import frame_of
 from tests.records import H100, example_record, packed_record

@@ -14,7 +14,7 @@ from runner import catalogue
 
 Row = dict[str, Any]
 
-PATH = Path(__file__).resolve().parents[2] / "experiments" / "paper.yaml"
+PATH = Path(__file__).resolve().parents[1] / "experiments" / "paper.yaml"
 
 
 @cache
