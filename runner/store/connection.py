@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.errors import DecodeFloorError, DiskFull, MissingPackage, StoreUnreachable
+from runner.errors import BadRecord, DecodeFloorError, DiskFull, MissingPackage, StoreUnreachable
 from runner.machine import signals
 from runner.store import address
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from sqlalchemy import Engine
 
 # MLflow left to itself keeps a caller waiting for four minutes when a server is away, and reports usage home.
 DEFAULTS = {
@@ -29,6 +30,8 @@ NOISY_LOGGERS = ("alembic", "mlflow.store.db.utils", "mlflow.store.tracking")
 OUR_MISTAKES = (AssertionError, AttributeError, LookupError, NameError, TypeError)
 FULL_DISK_WORDS = ("database or disk is full", "no space left on device", "disk quota exceeded", "disk full")
 CAUSE_LENGTH = 300
+MLFLOW_TABLES = frozenset({"alembic_version", "experiments", "runs"})
+"""Some that every version of MLflow has made; it is enough to tell its databases from others."""
 
 
 @contextmanager
@@ -49,9 +52,10 @@ def opened(spooled: Path | None = None, uri: str | None = None) -> Iterator[Mlfl
 
 @contextmanager
 def reading(uri: str) -> Iterator[MlflowClient]:
-    """A client of a store that is only read: it must exist, and no lock is taken. Raises as `one_line_read_errors`."""
+    """A client of a store that is only read: it must exist, and no lock is taken. Raises BadRecord for a database that
+    is no store of MLflow's, and as `one_line_read_errors`."""
     with one_line_read_errors(uri):
-        yield _client(uri)
+        yield _client(uri, only_read=True)
 
 
 @contextmanager
@@ -72,28 +76,51 @@ def one_line_read_errors(uri: str) -> Iterator[None]:
         ) from error
 
 
-def _client(uri: str) -> MlflowClient:
+def _client(uri: str, only_read: bool = False) -> MlflowClient:
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
     for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
-    _check_database(uri)
+    if (engine := _engine(uri)) is not None:
+        _check_database(engine, uri, only_read)
     return MlflowClient(tracking_uri=uri)
 
 
-def _check_database(uri: str) -> None:
-    """Connect once ourselves: MLflow tries a database that does not answer ten times over, for 100 s."""
+def _engine(uri: str) -> Engine | None:
+    """Of a database, None for a store that is none."""
     from mlflow.store.db.db_types import DATABASE_ENGINES
 
     scheme = uri.partition(":")[0].partition("+")[0]
     if scheme not in DATABASE_ENGINES:
-        return
+        return None
     import sqlalchemy
 
-    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
-    sqlalchemy.inspect(engine).get_table_names()
+    return sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+
+
+def _check_database(engine: Engine, uri: str, only_read: bool) -> None:
+    """Connect once ourselves: MLflow tries a database that does not answer ten times over, for 100 s. And MLflow makes
+    its tables wherever some are missing, which is not for a command that only reads: raises BadRecord for a database
+    without them."""
+    import sqlalchemy
+
+    found = set(sqlalchemy.inspect(engine).get_table_names())
+    if only_read and not found >= MLFLOW_TABLES:
+        raise BadRecord(_no_store_text(address.shown(uri), is_empty=not found))
+
+
+def _no_store_text(shown: str, is_empty: bool) -> str:
+    if is_empty:
+        return (
+            f"there is no MLflow store in {shown} yet, the database is empty: `python -m runner import` brings records "
+            "in, or name another with --store or MLFLOW_TRACKING_URI"
+        )
+    return (
+        f"there is no MLflow store in {shown} but a database of something else: name another with --store or "
+        "MLFLOW_TRACKING_URI"
+    )
 
 
 @contextmanager

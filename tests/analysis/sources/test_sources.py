@@ -239,6 +239,53 @@ def test_a_store_that_is_not_there_or_none_says_so(tmp_path):
         Store(f"sqlite:///{tmp_path}/text.db").frame(floor.METRICS)
 
 
+@pytest.fixture
+def empty_postgresql(postgresql_uri):
+    """A database without a table."""
+    with psycopg.connect(postgresql_uri, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE empty")
+        yield f"{postgresql_uri.rpartition('/')[0]}/empty"
+        connection.execute("DROP DATABASE empty WITH (FORCE)")
+
+
+FOREIGN = {
+    "nothing": ("", "yet, the database is empty: .*runner import"),
+    "a table": ("CREATE TABLE foo (a INTEGER)", "but a database of something else: name another"),
+    "migrations of another program": (
+        "CREATE TABLE runs (a INTEGER); CREATE TABLE alembic_version (version_num VARCHAR(32)); "
+        "INSERT INTO alembic_version VALUES ('0123456789ab')",
+        "but a database of something else: name another",
+    ),
+}
+
+
+@pytest.mark.parametrize("source", [Store, ClientStore])
+@pytest.mark.parametrize(("made", "said"), FOREIGN.values(), ids=FOREIGN)
+def test_a_database_of_something_else_is_not_written_to(source, made, said, tmp_path):
+    file = tmp_path / "foreign.db"
+    file.touch()
+    with sqlite3.connect(file) as connection:
+        connection.executescript(made)
+    before = file.read_bytes()
+    for read in (source(f"sqlite:///{file}").frame, source(f"sqlite:///{file}").compared):
+        with pytest.raises(BadRecord, match=f"there is no MLflow store in sqlite:///{file} {said}"):
+            read(ab.ASKED)
+    assert file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["foreign.db"]
+
+
+@pytest.mark.parametrize(("made", "said"), FOREIGN.values(), ids=FOREIGN)
+def test_a_postgresql_database_of_something_else_is_not_written_to(made, said, empty_postgresql):
+    tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1"
+    with psycopg.connect(empty_postgresql, autocommit=True) as connection:
+        connection.execute(made or "SELECT 1")
+        before = connection.execute(tables).fetchall()
+        with pytest.raises(BadRecord, match=f"there is no MLflow store in .*/empty {said}") as caught:
+            Store(empty_postgresql).frame(floor.METRICS)
+        assert connection.execute(tables).fetchall() == before
+    assert "cret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("scheme", ["http", "postgresql"])
 def test_a_server_that_is_away_is_one_line_without_the_password(scheme):
     uri = f"{scheme}://tester:se%40cret@127.0.0.1:{free_port()}/db"
