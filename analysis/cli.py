@@ -10,6 +10,7 @@ import click
 
 from analysis.asked import Asked
 from analysis.tables import form
+from runner import vocabulary
 from runner.errors import BadRecord, BadValue, DiskFull
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def _make_table(
     """Print a table, draw it into `figure`, and log it into the run that MLflow made for it."""
     from analysis.tables import named
 
-    table = named.named(name)
+    table = named.TABLES[name]
     frame = asked.compared(table.asked) if table.only_compared else asked.frame(table.asked)
     rows, unusable = table.rows(frame, every_code)
     text = _text(rows, table.words, form_)
@@ -207,9 +208,10 @@ def report(out: Path, **options: Any) -> None:
 def tables(table: str, form_: str, out: Path, **options: Any) -> None:
     """What `mlflow run . -e tables` runs: the report, or one table. Under MLflow it is kept in the run made for it."""
     from analysis import publish
+    from analysis.tables import named
 
     with publish.entry(table) as run_id:
-        if table == publish.REPORT:
+        if vocabulary.known("table", table, (*named.TABLES, publish.REPORT)) == publish.REPORT:
             _make_report(_asked(options), out, run_id)
         else:
             _make_table(_asked(options), table, form_, run_id=run_id)

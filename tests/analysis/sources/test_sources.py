@@ -13,7 +13,7 @@ from analysis.sources.columns import METRIC_NAMES, METRIC_PATHS
 from analysis.sources.records import Folder
 from analysis.sources.store import Store
 from analysis.tables import budget, floor, form, graphs, papercheck, quant
-from runner.errors import BadRecord, StoreUnreachable
+from runner.errors import BadRecord, BadValue, StoreUnreachable
 from tests.stores import free_port
 
 TABLES = {
@@ -98,13 +98,35 @@ def test_a_schema_that_is_not_known_is_read_through_mlflow(expected, filled, mon
     assert texts(source) == expected
 
 
-def test_a_schema_that_mlflow_refuses_too_is_one_line(filled, tmp_path):
+@pytest.mark.parametrize("older", ["", "DROP TABLE trace_info"], ids=["all tables", "without newer tables"])
+def test_another_mlflows_schema_is_left_alone_and_the_advice_is_to_bring_a_copy_up_to_date(filled, tmp_path, older):
     uri = copied(filled, tmp_path)
     with sqlite3.connect(tmp_path / "mlflow.db") as store:
         store.execute("UPDATE alembic_version SET version_num = '0123456789ab'")
-    with pytest.raises(StoreUnreachable, match=r"cannot be read.*schema") as caught:
+        store.execute(older)
+    before = (tmp_path / "mlflow.db").read_bytes()
+    with pytest.raises(
+        StoreUnreachable, match=r"schema 0123456789ab of another MLflow, .*here is dc11669786a5"
+    ) as caught:
         Store(uri).frame(floor.METRICS)
-    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith("bring the copy up to date with `mlflow db upgrade URI-OF-THE-COPY`")
+    assert "start it" not in str(caught.value)
+    assert (tmp_path / "mlflow.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_path_in_place_of_a_uri_is_told_which_uri_was_meant(tmp_path, exists):
+    file = tmp_path / "store.db"
+    if exists:
+        file.touch()
+    with pytest.raises(BadValue, match=f"is a path, not the URI .*: did you mean sqlite:///{file}[?]"):
+        Store(str(file)).frame(floor.METRICS)
+
+
+def test_a_long_cause_ends_with_a_whole_word(tmp_path):
+    (tmp_path / "mlruns").mkdir()
+    with pytest.raises(StoreUnreachable, match=r"\w …\): name another with --store"):  # MLflow's words on such folders
+        Store(str(tmp_path / "mlruns")).frame(floor.METRICS)
 
 
 def copied(uri, folder):
