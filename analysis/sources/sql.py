@@ -15,7 +15,6 @@ import polars
 from analysis.sources import lookups, runs
 from analysis.sources.columns import (
     CELL_COLUMNS,
-    COMMITTED,
     COUNT_COLUMNS,
     ENVIRONMENT_COLUMNS,
     Text,
@@ -24,11 +23,7 @@ from analysis.sources.columns import (
 )
 from analysis.sources.database import NUMBER, SQLITE, TEXT, Database
 from analysis.sources.frame import Frame, in_order, runs_of
-from analysis.sources.stored import check_found, told
 from runner import protocol
-from runner.store.comparison import AB_TAG
-from runner.store.report import REPORT_TAG
-from runner.store.view import SESSION_TAG
 
 TESTED_REVISIONS = ("dc11669786a5",)  # MLflow 3.17
 Keyed = Mapping[str, polars.DataFrame]
@@ -40,13 +35,10 @@ def frame(database: Database, shown: str, asked: Sequence[str]) -> Frame:
     names, columns = metric_names(asked), session_columns(asked)
     with database.beside() as second, ThreadPoolExecutor(1) as pool:
         reading = pool.submit(_scanned, second, "latest_metrics", NUMBER, dict.fromkeys(names))
-        active = lookups.active_runs(database)
-        committed, others = _sorted_out(active, _having(database, COMMITTED))
+        committed, comparisons, notes = lookups.sorted_out(database, shown)
         usual = {column.key: column.usual for column in columns}
         tags = _scanned(database, "tags", TEXT, usual)
         values = reading.result()
-    marks = {mark: _having(database, mark) for mark in (AB_TAG, REPORT_TAG)}
-    notes = _told_of(database, others, marks, len(committed), shown)
     rows = committed.with_row_index("row")
     texts = _by_row(tags, rows, usual)
     for column in columns:
@@ -56,35 +48,17 @@ def frame(database: Database, shown: str, asked: Sequence[str]) -> Frame:
     sessions = runs.finished(_with_counts(database, rows.drop("row")))
     words = {key: _words_of(database, sessions, key, needed) for key, needed in KEYED.items()}
     cells = {key: runs.cell(of_cell) for key, of_cell in words["cell_key"].items()}
-    by_run, unusable = lookups.manifests(database, others.join(marks[AB_TAG], on="run_id", how="semi")["run_id"])
+    by_run, unusable = lookups.manifests(database, comparisons["run_id"])
     told_of_abs = (in_order(by_run.values()), runs_of(by_run))
     return Frame(sessions, cells, words["env_key"], *told_of_abs, tuple(unusable), notes)
-
-
-def _having(database: Database, tag: str) -> polars.DataFrame:
-    """The runs that have a tag; the index alone tells."""
-    return database.query(f"SELECT run_uuid FROM tags WHERE key = '{tag}'", run_id=TEXT)
-
-
-def _sorted_out(active: polars.DataFrame, committed: polars.DataFrame) -> tuple[polars.DataFrame, polars.DataFrame]:
-    """The runs of whole sessions, and the others."""
-    return active.join(committed, on="run_id", how="semi"), active.join(committed, on="run_id", how="anti")
-
-
-def _told_of(database: Database, others: polars.DataFrame, marks: Keyed, sessions: int, shown: str) -> tuple[str, ...]:
-    """What is to be told of runs that are no whole sessions. Raises BadRecord where there is no session."""
-    rest = others
-    for marked in marks.values():
-        rest = rest.join(marked, on="run_id", how="anti")
-    begun = len(list(lookups.of_runs(database, "tags", rest["run_id"].to_list(), f"AND key = '{SESSION_TAG}'")))
-    check_found(shown, sessions, len(rest) - begun)
-    return told(len(rest) - begun, begun)
 
 
 def _scanned(database: Database, table: str, value: Any, wanted: Mapping[str, str | None]) -> polars.DataFrame:
     """The rows (run_id, key, value) of the keys but those with a key's usual value. One pass over the whole table: a
     run's rows lie together, so that to look up one key by the index reads nearly every page, too, and two keys read
     them twice."""
+    if not wanted:
+        return polars.DataFrame(schema={"run_id": TEXT, "key": TEXT, "value": value})
     dense = [key for key, usual in wanted.items() if usual is None]
     sparse = {key: usual for key, usual in wanted.items() if usual is not None}
     conditions = [f"key IN ({lookups.listed(dense)})"] if dense else []

@@ -7,12 +7,13 @@ import pytest
 from mlflow import MlflowClient
 
 from analysis import ab
+from analysis.asked import Asked
 from analysis.sources import database, sql
 from analysis.sources.client import ClientStore
 from analysis.sources.columns import METRIC_NAMES, METRIC_PATHS
 from analysis.sources.records import Folder
 from analysis.sources.store import Store
-from analysis.tables import budget, floor, form, graphs, papercheck, quant
+from analysis.tables import budget, floor, form, graphs, named, papercheck, quant
 from runner.errors import BadRecord, BadValue, StoreUnreachable
 from tests.stores import free_port
 
@@ -23,6 +24,8 @@ TABLES = {
     "budget": lambda source: budget.rows(source.frame(budget.METRICS)),
     "paper": lambda source: papercheck.rows(source.frame(papercheck.ASKED)),
 }
+
+NO_FILTERS = {"gpu": None, "model": None, "study": None}
 
 
 def texts(source):
@@ -225,6 +228,40 @@ def test_other_runs_are_counted_and_not_shown(changeable):
         frame = source.frame((*floor.METRICS, "session"))
         assert [note.split(" that ")[0] for note in frame.notes] == ["1 runs", "1 sessions"]
         assert not {f"{0:016x}", f"{1:016x}"} & set(frame.sessions["session"])
+
+
+def only_strangers(connection):
+    connection.execute("DELETE FROM tags")
+    connection.commit()
+
+
+@pytest.mark.parametrize("source", [Store, ClientStore])
+def test_the_graphs_table_says_of_a_stores_other_runs_what_every_table_says(source, changeable):
+    uri, connection = changeable
+    connection.execute(CHANGES["a run not wholly there"])
+    connection.commit()
+    assert source(uri).compared(ab.ASKED).notes == source(uri).frame(floor.METRICS).notes != ()
+    only_strangers(connection)
+    for asked in (Asked(source(uri), uri, NO_FILTERS), Asked(source(uri), uri, NO_FILTERS | {"gpu": "h200"})):
+        for read in (asked.frame, asked.compared):
+            with pytest.raises(BadRecord, match=r"has \d+ runs, none of them a session of this project"):
+                read(ab.ASKED)
+
+
+FILTERS = {
+    "sessions, none of an A/B": ({"gpu": "cpu"}, BadRecord, "no A/B there between runtimes"),
+    "a study of no A/B": ({"study": "adhoc"}, BadRecord, "no A/B there between runtimes"),
+    "no such gpu": ({"gpu": "l4"}, BadValue, "has gpu l4: it has gpu cpu, h200; model qwen2.5-7b"),
+    "no such study": ({"study": "none"}, BadValue, "has study none: it has gpu .*; study adhoc, cuda-graphs"),
+}
+
+
+@pytest.mark.parametrize(("wanted", "error", "said"), FILTERS.values(), ids=FILTERS)
+def test_a_filter_that_leaves_no_ab_is_answered_by_all_sessions(folder, filled, postgresql, wanted, error, said):
+    for source in (Folder(folder), Store(filled), Store(filled), ClientStore(filled), Store(postgresql)):
+        asked = Asked(source, None, NO_FILTERS | wanted)
+        with pytest.raises(error, match=said):
+            named.TABLES["graphs"].rows(asked.compared(ab.ASKED), False)
 
 
 def test_an_ab_whose_session_is_gone_is_told(changeable):
