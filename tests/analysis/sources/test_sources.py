@@ -1,6 +1,7 @@
 """Sessions from records, from the tables of SQLite and PostgreSQL and through MLflow's client give the same."""
 
 import sqlite3
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -8,6 +9,7 @@ from mlflow import MlflowClient
 
 from analysis import ab
 from analysis.asked import Asked
+from analysis.sources import cache as sources_cache
 from analysis.sources import database, sql
 from analysis.sources.client import ClientStore
 from analysis.sources.columns import METRIC_NAMES, METRIC_PATHS
@@ -25,6 +27,7 @@ TABLES = {
     "paper": lambda source: papercheck.rows(source.frame(papercheck.ASKED)),
 }
 
+ROOT = Path(__file__).parents[3]
 NO_FILTERS = {"gpu": None, "model": None, "study": None}
 
 
@@ -188,6 +191,24 @@ def test_an_unchanged_store_is_not_read_again(filled, monkeypatch):
     assert floor.rows(Store(filled).frame(floor.METRICS)) == first
     with pytest.raises(AssertionError):
         Store(filled).frame(budget.METRICS)  # other columns were not kept
+
+
+def test_a_frame_that_other_code_made_is_not_taken(filled, tmp_path, monkeypatch):
+    changed = tmp_path / "runs.py"
+    changed.write_text("one")
+    known = list(sources_cache.sources())
+    monkeypatch.setattr(sources_cache, "sources", lambda: [*known, changed])
+    before = sources_cache.entry(filled, "state", "sessions", floor.METRICS)
+    assert sources_cache.entry(filled, "state", "sessions", floor.METRICS) == before
+    changed.write_text("another")
+    assert sources_cache.entry(filled, "state", "sessions", floor.METRICS) != before
+
+
+def test_the_code_of_a_frame_is_all_of_its_own_and_what_it_takes_of_the_runner():
+    files = set(sources_cache.sources())
+    assert set((ROOT / "analysis" / "sources").glob("*.py")) <= files
+    taken = ("metrics", "protocol", "ab/manifest", "records/record", "store/view", "store/manifesttags")
+    assert {ROOT / "runner" / f"{name}.py" for name in taken} <= files
 
 
 def test_a_damaged_cache_is_none(filled, tmp_path):
