@@ -52,7 +52,7 @@ class Asked:
         """The sessions with these metrics and optional columns. Raises BadValue where a filter leaves none."""
         whole = self.source.frame(self._columns(asked))
         kept = whole.where(**self.filters)
-        if self.told and kept.sessions.is_empty():
+        if self.told and kept.sessions.is_empty() and not whole.sessions.is_empty():
             raise BadValue(f"no session in {self.source.shown} has {self.told}: it has {_values(whole)}")
         return kept
 

@@ -83,7 +83,7 @@ def _tell(notes: Sequence[str], left_out: Sequence[str]) -> None:
         click.echo(f"left out {line}", err=True)
     if left_out:
         raise BadRecord(
-            f"{len(left_out)} files or runs are left out of the table: what is wrong with them stands above"
+            "files or runs are left out of the table: the lines above say which, and what is wrong with them"
         )
 
 
@@ -222,6 +222,8 @@ def _make_report(asked: Asked, out: Path, run_id: str | None) -> None:
     from analysis.report import contents, files
 
     found = contents.contents(asked)
+    if found.frame.sessions.is_empty():  # there is only what is wrong to tell, which `_tell` raises
+        _tell(found.frame.notes, found.left_out)
     made = files.files(found)
     files.write(made, out)
     click.echo((out / files.PAGE).resolve())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,7 @@ class ClientStore:
         self._run_ids = {run.tags[SESSION_TAG]: str(run.run_id) for run in sessions if SESSION_TAG in run.tags}
         notes = told(strangers, unfinished)
         told_of_abs = {"manifests": in_order(manifests.values()), "ab_runs": runs_of(manifests)}
-        return runs.frame(sessions, asked, **told_of_abs, left_out=tuple(left_out), notes=notes)
+        return runs.frame(sessions, asked, **told_of_abs, left_out=left_out, notes=notes)
 
     def details(self, sessions: Sequence[str]) -> dict[str, Details]:
         with connection.reading(self._uri) as client:
@@ -96,5 +97,6 @@ def _add_manifest(run: MlflowRun, manifests: dict[str, Manifest], left_out: list
 
 def _details(client: MlflowClient, run_id: str) -> Details:
     series = client.get_metric_history(run_id, SERIES_NAME)
-    steps = tuple(point.value for point in sorted(series, key=lambda point: point.step))
+    numbers = (point for point in series if not math.isnan(point.value))
+    steps = tuple(point.value for point in sorted(numbers, key=lambda point: point.step))
     return Details(client.get_run(run_id).data.params, steps)

@@ -14,6 +14,7 @@ from analysis.sources.columns import (
     COUNT_COLUMNS,
     ENVIRONMENT_COLUMNS,
     PARAM,
+    SCHEMA,
     SERIES_NAME,
     SESSION_COLUMNS,
     TAG,
@@ -33,6 +34,8 @@ from runner.store.view import SESSION_TAG
 
 RUNS_AT_ONCE = 1000
 TABLES = {TAG: "tags", PARAM: "params"}
+NUMBERS = dict.fromkeys(("metrics", "latest_metrics"), "AND NOT is_nan")
+"""MLflow keeps a NaN as 0 with a mark."""
 ACTIVE_RUNS = """
 SELECT runs.run_uuid, runs.start_time, runs.end_time
 FROM runs JOIN experiments ON runs.experiment_id = experiments.experiment_id
@@ -73,14 +76,14 @@ def compared(database: Database, shown: str, asked: Sequence[str]) -> Frame:
     used = ids.filter(polars.col("session").is_in(list(sessions_of(found.values()))))
     read = _runs(database, sessions.join(used, on="run_id", how="semi"), asked)
     told_of_abs = {"manifests": in_order(found.values()), "ab_runs": runs_of(found)}
-    return runs.frame(read, asked, **told_of_abs, left_out=tuple(unusable), notes=notes)
+    return runs.frame(read, asked, **told_of_abs, left_out=unusable, notes=notes)
 
 
 def _runs(database: Database, wanted: polars.DataFrame, asked: Sequence[str]) -> Iterator[Run]:
     """These runs (run_id, started_ms, finished_ms) with all that a frame has of them."""
     run_ids = wanted["run_id"].to_list()
     keys: dict[str, list[str]] = {TAG: [], PARAM: []}
-    for column in (*SESSION_COLUMNS, *COUNT_COLUMNS, *CELL_COLUMNS, *ENVIRONMENT_COLUMNS):
+    for column in (*SESSION_COLUMNS, SCHEMA, *COUNT_COLUMNS, *CELL_COLUMNS, *ENVIRONMENT_COLUMNS):
         keys[column.kind].append(column.key)
     tags, params = (_values(database, TABLES[kind], run_ids, keys[kind], TEXT) for kind in (TAG, PARAM))
     metrics = _values(database, "latest_metrics", run_ids, list(metric_names(asked)), NUMBER)
@@ -93,7 +96,8 @@ def _values(
 ) -> dict[str, dict[str, Any]]:
     """Run → key → value."""
     found: dict[str, dict[str, Any]] = {run_id: {} for run_id in run_ids}
-    for run_id, key, own in of_runs(database, table, run_ids, f"AND key IN ({listed(keys)})", value) if keys else ():
+    condition = f"AND key IN ({listed(keys)}) {NUMBERS.get(table, '')}"
+    for run_id, key, own in of_runs(database, table, run_ids, condition, value) if keys else ():
         found[run_id][key] = own
     return found
 
@@ -147,7 +151,8 @@ def details(database: Database, run_ids: dict[str, str]) -> dict[str, Details]:
         params[run_id][key] = value
     for start in range(0, len(steps), RUNS_AT_ONCE):
         some = listed(list(steps)[start : start + RUNS_AT_ONCE])
-        query = f"SELECT run_uuid, step, value FROM metrics WHERE key = '{SERIES_NAME}' AND run_uuid IN ({some})"
+        of_series = f"key = '{SERIES_NAME}' AND run_uuid IN ({some}) {NUMBERS['metrics']}"
+        query = f"SELECT run_uuid, step, value FROM metrics WHERE {of_series}"
         for run_id, step, value in database.query(query, run_id=TEXT, step=WHOLE, value=NUMBER).iter_rows():
             steps[run_id][step] = value
     return {

@@ -16,6 +16,7 @@ from analysis.sources.columns import METRIC_NAMES, METRIC_PATHS
 from analysis.sources.records import Folder
 from analysis.sources.store import Store
 from analysis.tables import budget, floor, form, graphs, named, papercheck, quant
+from runner import registry
 from runner.errors import BadRecord, BadValue, StoreUnreachable
 from tests.stores import free_port
 
@@ -283,6 +284,155 @@ def test_a_filter_that_leaves_no_ab_is_answered_by_all_sessions(folder, filled, 
         asked = Asked(source, None, NO_FILTERS | wanted)
         with pytest.raises(error, match=said):
             named.TABLES["graphs"].rows(asked.compared(ab.ASKED), False)
+
+
+OF_FIRST = "run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'session' AND value = '0000000000000000')"
+"""A session of the group of five with an interval."""
+OF_GPTQ = OF_FIRST.replace("'0000000000000000'", "'000000000000000a'")
+"""The only session of its cell."""
+WALL_KEY = "key = 'latency/step_wall_ms'"
+CONTENTS = {
+    "a newer schema": (
+        [f"UPDATE tags SET value = '2' WHERE key = 'schema_version' AND {OF_FIRST}"],
+        "its record is of schema 2, this version reads 1: use a newer version of this project",
+    ),
+    "an unknown quant": (
+        [f"UPDATE tags SET value = 'fp8' WHERE key = 'quant' AND {OF_FIRST}"],
+        "quant fp8 is not known to this version (awq, bf16, bnb-nf4, gptq): use a newer version of this project",
+    ),
+    "an unknown kernel": (
+        [f"UPDATE tags SET value = 'fused' WHERE key = 'kernel' AND {OF_FIRST}"],
+        f"kernel fused is not known to this version ({', '.join(registry.kernel_names())}): use a newer version of this "
+        "project",
+    ),
+    "an unknown runtime": (
+        [f"UPDATE tags SET value = 'fused' WHERE key = 'runtime' AND {OF_GPTQ}"],
+        "runtime fused is not known to this version (compile, eager, exllamav2, graph): use a newer version of this "
+        "project",
+    ),
+    "an unknown dtype": (
+        [f"UPDATE tags SET value = 'fp8' WHERE key = 'dtype' AND {OF_FIRST}"],
+        "dtype fp8 is not known to this version (bf16, fp16, fp32): use a newer version of this project",
+    ),
+    "an unknown status": (
+        [f"UPDATE tags SET value = 'paused' WHERE key = 'status' AND {OF_FIRST}"],
+        "its status paused is not known to this version: use a newer version of this project",
+    ),
+    "no end": (
+        [f"UPDATE runs SET end_time = NULL WHERE {OF_FIRST}"],
+        "its run has no end (where it was not closed, `python -m runner import` of its record does it)",
+    ),
+    "no cell_key": ([f"DELETE FROM tags WHERE key = 'cell_key' AND {OF_FIRST}"], "it has no tag cell_key"),
+    "no env_key": ([f"DELETE FROM tags WHERE key = 'env_key' AND {OF_FIRST}"], "it has no tag env_key"),
+    "no gpu": ([f"DELETE FROM tags WHERE key = 'gpu' AND {OF_GPTQ}"], "it lacks gpu of its cell"),
+    "no attention and a ctx that is no number": (
+        [
+            f"DELETE FROM params WHERE key = 'cell.attention' AND {OF_GPTQ}",
+            f"UPDATE tags SET value = '2k' WHERE key = 'ctx' AND {OF_GPTQ}",
+        ],
+        "it lacks ctx, cell.attention of its cell",
+    ),
+    "no step": (
+        [f"DELETE FROM latest_metrics WHERE {WALL_KEY} AND {OF_FIRST}"],
+        "it is measured and has no number latency/step_wall_ms",
+    ),
+    "a step that is no number": (
+        [f"UPDATE latest_metrics SET value = 0, is_nan = '1' WHERE {WALL_KEY} AND {OF_FIRST}"],
+        "it is measured and has no number latency/step_wall_ms",
+    ),
+}
+
+
+def left_out_of_all_tables(source):
+    """What each table leaves out; rows are made of the rest."""
+    frames = [source.frame(asked) for asked in (floor.METRICS, quant.METRICS, budget.METRICS, papercheck.ASKED)]
+    floor.rows(frames[0], every_code=True)
+    quant.rows(frames[1])
+    budget.rows(frames[2])
+    papercheck.rows(frames[3])
+    ab.of_frame(source.compared(ab.ASKED))
+    lines = {frame.left_out for frame in frames}
+    assert len(lines) == 1
+    return lines.pop()
+
+
+@pytest.fixture
+def changeable_postgresql(postgresql, postgresql_uri):
+    """A copy of the filled database, and an open connection that changes it."""
+    with psycopg.connect(postgresql_uri, autocommit=True) as server:
+        place, _, name = postgresql.rpartition("/")
+        server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        server.execute(f"CREATE DATABASE changed TEMPLATE {name}")
+        uri = f"{place}/changed"
+        with psycopg.connect(uri) as connection:
+            yield uri, connection
+        server.execute("DROP DATABASE changed WITH (FORCE)")
+
+
+@pytest.mark.parametrize(("changes", "fault"), CONTENTS.values(), ids=CONTENTS)
+def test_a_session_that_no_row_can_be_made_of_is_named_and_left_out(changeable, changeable_postgresql, changes, fault):
+    for uri, connection in (changeable, changeable_postgresql):
+        which = OF_GPTQ if OF_GPTQ in changes[0] else OF_FIRST
+        (run_id,) = connection.execute(which.removeprefix("run_uuid IN (").removesuffix(")")).fetchone()
+        before = valid_sessions(uri)
+        for change in changes:
+            assert connection.execute(change).rowcount == 1
+        connection.commit()
+        assert left_out_of_all_tables(Store(uri)) == (f"run {run_id}: {fault}",)
+        assert valid_sessions(uri) == before - 1
+        if uri.startswith("sqlite"):  # MLflow's client reads both by the same code
+            assert left_out_of_all_tables(ClientStore(uri)) == (f"run {run_id}: {fault}",)
+            assert texts(ClientStore(uri)) == texts(Store(uri))
+
+
+def test_a_run_of_before_there_was_the_tag_is_of_the_first_schema(changeable):
+    uri, connection = changeable
+    before = texts(Store(uri))
+    connection.execute("DELETE FROM tags WHERE key = 'schema_version'")
+    connection.commit()
+    assert left_out_of_all_tables(Store(uri)) == left_out_of_all_tables(ClientStore(uri)) == ()
+    assert texts(Store(uri)) == before
+
+
+def test_a_cell_is_told_by_any_of_its_sessions(changeable):
+    uri, connection = changeable
+    before = texts(Store(uri))
+    assert connection.execute(f"DELETE FROM tags WHERE key IN ('gpu', 'ctx') AND {OF_FIRST}").rowcount == 2
+    connection.commit()
+    assert texts(Store(uri)) == texts(ClientStore(uri)) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE tags SET value = '2' WHERE key = 'schema_version' AND {}",
+        f"UPDATE latest_metrics SET value = 0, is_nan = '1' WHERE {WALL_KEY} AND {{}}",
+        "UPDATE runs SET end_time = NULL WHERE {}",
+    ],
+)
+def test_sessions_of_an_ab_that_cannot_be_used_are_named_by_the_graphs_table(changeable, changeable_postgresql, change):
+    for uri, connection in (changeable, changeable_postgresql):
+        (one,) = Store(uri).compared(ab.ASKED).manifests
+        ids = ", ".join(f"'{entry.session}'" for entry in one.sessions[:4])
+        of_four = f"run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'session' AND value IN ({ids}))"
+        assert connection.execute(change.format(of_four)).rowcount == 4
+        (first,) = connection.execute(f"SELECT MIN(run_uuid) FROM tags WHERE {of_four}").fetchone()
+        connection.commit()
+        for source in (Store(uri), ClientStore(uri)):
+            frame = source.compared(ab.ASKED)
+            (line,) = frame.left_out
+            assert line.startswith(f"4 runs, the first run {first}: ")
+            assert "4 of its sessions are not there" in ab.of_frame(frame)[1][0]
+
+
+def test_a_step_that_is_no_number_is_not_drawn(changeable):
+    uri, connection = changeable
+    change = f"UPDATE metrics SET value = 0, is_nan = '1' WHERE key LIKE '%series%' AND step = 3 AND {OF_FIRST}"
+    assert connection.execute(change).rowcount == 1
+    connection.commit()
+    for source in (Store(uri), ClientStore(uri)):
+        source.frame(("step_wall_ms", "session"))
+        assert len(source.details([f"{0:016x}"])[f"{0:016x}"].steps_ms) == 29
 
 
 def test_an_ab_whose_session_is_gone_is_told(changeable):
