@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,19 +50,22 @@ class Asked:
 
     def frame(self, asked: Sequence[str]) -> Frame:
         """The sessions with these metrics and optional columns. Raises BadValue where a filter leaves none."""
-        return self._kept(self.source.frame, asked)
-
-    def compared(self, asked: Sequence[str]) -> Frame:
-        """The A/Bs with (at least) their sessions. Raises BadValue where a filter leaves none."""
-        return self._kept(self.source.compared, asked)
-
-    def _kept(self, read: Callable[[Sequence[str]], Frame], asked: Sequence[str]) -> Frame:
-        study = [STUDY] if self.filters["study"] is not None else []
-        whole = read([*dict.fromkeys(asked), *study])
+        whole = self.source.frame(self._columns(asked))
         kept = whole.where(**self.filters)
-        if kept.sessions.is_empty() and any(value is not None for value in self.filters.values()):
+        if self.told and kept.sessions.is_empty() and not whole.sessions.is_empty():
             raise BadValue(f"no session in {self.source.shown} has {self.told}: it has {_values(whole)}")
         return kept
+
+    def compared(self, asked: Sequence[str]) -> Frame:
+        """The A/Bs with (at least) their sessions. Raises BadValue where a filter leaves no session at all."""
+        kept = self.source.compared(self._columns(asked)).where(**self.filters)
+        if self.told and kept.sessions.is_empty():
+            self.frame(())  # whether the filter fits any session, those of A/Bs alone do not tell
+        return kept
+
+    def _columns(self, asked: Sequence[str]) -> list[str]:
+        study = [STUDY] if self.filters["study"] is not None else []
+        return [*dict.fromkeys(asked), *study]
 
 
 def _values(frame: Frame) -> str:

@@ -9,17 +9,24 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache as once
 from pathlib import Path
 from typing import Any
+
+from runner.cell import short_hash
 
 
 def place(*names: str) -> Path:
     """Where an entry lies, below XDG_CACHE_HOME or ~/.cache."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return base.joinpath("decode-floor", *names)
+
+
+def code(files: Iterable[Path]) -> str:
+    """A hash of these sources: what other code made is another entry."""
+    return short_hash([file.read_text(encoding="utf-8") for file in files], 24)
 
 
 def load_json(entry: Path) -> Any:

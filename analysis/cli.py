@@ -10,6 +10,7 @@ import click
 
 from analysis.asked import Asked
 from analysis.tables import form
+from runner import vocabulary
 from runner.errors import BadRecord, BadValue, DiskFull
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _tell(notes: Sequence[str], left_out: Sequence[str]) -> None:
         click.echo(f"left out {line}", err=True)
     if left_out:
         raise BadRecord(
-            f"{len(left_out)} files or runs are left out of the table: what is wrong with them stands above"
+            "files or runs are left out of the table: the lines above say which, and what is wrong with them"
         )
 
 
@@ -144,7 +145,7 @@ def _make_table(
     """Print a table, draw it into `figure`, and log it into the run that MLflow made for it."""
     from analysis.tables import named
 
-    table = named.named(name)
+    table = named.TABLES[name]
     frame = asked.compared(table.asked) if table.only_compared else asked.frame(table.asked)
     rows, unusable = table.rows(frame, every_code)
     text = _text(rows, table.words, form_)
@@ -207,9 +208,10 @@ def report(out: Path, **options: Any) -> None:
 def tables(table: str, form_: str, out: Path, **options: Any) -> None:
     """What `mlflow run . -e tables` runs: the report, or one table. Under MLflow it is kept in the run made for it."""
     from analysis import publish
+    from analysis.tables import named
 
     with publish.entry(table) as run_id:
-        if table == publish.REPORT:
+        if vocabulary.known("table", table, (*named.TABLES, publish.REPORT)) == publish.REPORT:
             _make_report(_asked(options), out, run_id)
         else:
             _make_table(_asked(options), table, form_, run_id=run_id)
@@ -220,6 +222,8 @@ def _make_report(asked: Asked, out: Path, run_id: str | None) -> None:
     from analysis.report import contents, files
 
     found = contents.contents(asked)
+    if found.frame.sessions.is_empty():  # there is only what is wrong to tell, which `_tell` raises
+        _tell(found.frame.notes, found.left_out)
     made = files.files(found)
     files.write(made, out)
     click.echo((out / files.PAGE).resolve())

@@ -1,7 +1,7 @@
 """What analysis makes of sessions as runs of MLflow: the summary of an A/B, beside its manifest, and reports.
 
-Of the runner's rooms this is the one that knows MLflow, imported only here: to find or make a run under the store's
-lock, and to say in one line why a store is away, is what it does for sessions already.
+Only here does analysis write to a store, through the runner's room for it: to find or make a run under the store's
+lock, and to say in one line why a store is away, is what that does for sessions already. What reads is in `sources`.
 """
 
 from __future__ import annotations

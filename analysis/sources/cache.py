@@ -1,21 +1,22 @@
 """Frames of a store that has not changed since, kept on disk: the next command need not read it again.
 
-An entry is named by the store, by a token of its state (see `database.state`) and by what was read.
+An entry is named by the store, by a token of its state (see `database.state`), by what was read and by the code that
+made a frame of it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars
 
 from analysis import cache
-from analysis.sources import columns
 from analysis.sources.frame import Frame
+from runner import cell
 from runner.ab import manifest
 from runner.cell import short_hash
 
@@ -25,9 +26,16 @@ SESSIONS, REST = "sessions.arrow", "rest.json"
 
 def entry(uri: str, state: str, what: str, asked: Sequence[str]) -> Path:
     """The folder of a frame of that state of the store."""
-    texts = [repr(one) for one in (columns.SESSION_COLUMNS, columns.CELL_COLUMNS, columns.ENVIRONMENT_COLUMNS)]
-    read = [texts, what, sorted(asked), list(columns.metric_names(asked))]
-    return cache.place("frames", short_hash(uri, 16), short_hash([state, read], 24))
+    made = [cache.code(sources()), polars.__version__]
+    return cache.place("frames", short_hash(uri, 16), short_hash([state, what, sorted(asked), made], 24))
+
+
+def sources() -> Iterator[Path]:
+    """Files of the code that decides what a frame is: all of this package, and of the runner everything but what
+    measures. To read them takes a millisecond, and no list of modules has to be kept."""
+    own, runner = Path(__file__).parent, Path(str(cell.__file__)).parent
+    for folder in (own, runner, *(runner / room for room in ("ab", "records", "store"))):
+        yield from sorted(folder.glob("*.py"))
 
 
 def load(place: Path) -> Frame | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from analysis.sources import runs
 from analysis.sources.columns import COMMITTED, SERIES_NAME
-from analysis.sources.frame import Details, Frame, in_order, runs_of
+from analysis.sources.frame import Details, Frame, in_order, runs_of, sessions_of
 from analysis.sources.runs import Run
 from analysis.sources.stored import check_found, told
 from runner.ab.manifest import Manifest
@@ -16,6 +17,7 @@ from runner.store import address, connection
 from runner.store.comparison import AB_TAG
 from runner.store.manifesttags import PREFIX, manifest_of
 from runner.store.report import REPORT_TAG
+from runner.store.view import SESSION_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,6 +35,12 @@ class ClientStore:
         self._run_ids: dict[str, str] = {}
 
     def frame(self, asked: Sequence[str]) -> Frame:
+        return self._frame(asked, only_compared=False)
+
+    def compared(self, asked: Sequence[str]) -> Frame:
+        return self._frame(asked, only_compared=True)
+
+    def _frame(self, asked: Sequence[str], only_compared: bool) -> Frame:
         sessions: list[Run] = []
         manifests: dict[str, Manifest] = {}
         left_out: list[str] = []
@@ -44,17 +52,18 @@ class ClientStore:
                     sessions.append(_of_mlflow(run))
                 elif any(key.startswith(PREFIX) for key in tags):
                     _add_manifest(run, manifests, left_out)
-                elif "session" in tags:
+                elif SESSION_TAG in tags:
                     unfinished += 1
                 elif AB_TAG not in tags and REPORT_TAG not in tags:
                     strangers += 1
         check_found(self.shown, len(sessions), strangers)
-        self._run_ids = {run.tags["session"]: str(run.run_id) for run in sessions}
+        if only_compared:
+            used = sessions_of(manifests.values())
+            sessions = [run for run in sessions if run.tags.get(SESSION_TAG) in used]
+        self._run_ids = {run.tags[SESSION_TAG]: str(run.run_id) for run in sessions if SESSION_TAG in run.tags}
         notes = told(strangers, unfinished)
         told_of_abs = {"manifests": in_order(manifests.values()), "ab_runs": runs_of(manifests)}
-        return runs.frame(sessions, asked, **told_of_abs, left_out=tuple(left_out), notes=notes)
-
-    compared = frame
+        return runs.frame(sessions, asked, **told_of_abs, left_out=left_out, notes=notes)
 
     def details(self, sessions: Sequence[str]) -> dict[str, Details]:
         with connection.reading(self._uri) as client:
@@ -88,5 +97,6 @@ def _add_manifest(run: MlflowRun, manifests: dict[str, Manifest], left_out: list
 
 def _details(client: MlflowClient, run_id: str) -> Details:
     series = client.get_metric_history(run_id, SERIES_NAME)
-    steps = tuple(point.value for point in sorted(series, key=lambda point: point.step))
+    numbers = (point for point in series if not math.isnan(point.value))
+    steps = tuple(point.value for point in sorted(numbers, key=lambda point: point.step))
     return Details(client.get_run(run_id).data.params, steps)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from runner import metrics
-from runner.store.view import COMMITTED_TAG, SESSION_TAG
+from runner import floors, metrics, registry
+from runner.store.view import COMMITTED_TAG, SCHEMA_TAG, SESSION_TAG
 
 TAG, PARAM = "tag", "param"
 
@@ -18,12 +18,19 @@ TAG, PARAM = "tag", "param"
 @dataclass(frozen=True)
 class Text:
     """A column of words. `usual` is the value that most sessions have, which a store need not send 100 000 times; None
-    where there is none such, and the column is empty where the run lacks it."""
+    where there is none such, and the column is empty where the run lacks it. `known`: the column has only other words
+    than these."""
 
     name: str
     kind: str
     key: str
     usual: str | None = None
+    known: tuple[str, ...] = ()
+
+    @property
+    def unsent(self) -> tuple[str, ...]:
+        """The words that a store need not send."""
+        return self.known or (() if self.usual is None else (self.usual,))
 
 
 SESSION, STUDY = "session", "study"
@@ -42,6 +49,17 @@ SESSION_COLUMNS = (
 )
 """What each session has of its own. The first two are read where they are asked for: they differ in every session."""
 OPTIONAL = (SESSION, STUDY)
+
+SCHEMA = Text("schema_version", TAG, SCHEMA_TAG, "1")
+"""Runs of before there was this tag are of the first schema."""
+CHECKED_COLUMNS = (
+    SCHEMA,
+    Text("unknown_quant", TAG, "quant", known=registry.format_names()),
+    Text("unknown_kernel", TAG, "kernel", known=registry.kernel_names()),
+    Text("unknown_runtime", TAG, "runtime", known=registry.runtime_names()),
+    Text("unknown_dtype", TAG, "dtype", known=tuple(floors.DTYPE_BYTES)),
+)
+"""What tells sessions that this version cannot use (see `usable`): of words that tables look up, those unknown here."""
 
 COUNT_COLUMNS = (Text("warmup", PARAM, "protocol.warmup"), Text("steps", PARAM, "protocol.steps"))
 """What tells custom protocols apart; a named one has the counts of its name."""
@@ -101,7 +119,8 @@ METRIC_NAMES = {
 
 def session_columns(asked: Collection[str]) -> tuple[Text, ...]:
     """Those that are always read, and the optional ones asked for."""
-    return tuple(column for column in SESSION_COLUMNS if column.name not in OPTIONAL or column.name in asked)
+    own = (column for column in SESSION_COLUMNS if column.name not in OPTIONAL or column.name in asked)
+    return (*own, *CHECKED_COLUMNS)
 
 
 def metric_names(asked: Iterable[str]) -> dict[str, str]:

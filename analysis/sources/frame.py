@@ -71,6 +71,11 @@ def runs_of(by_run: Mapping[str, Manifest]) -> dict[str, str]:
     return {one.id: run_id for run_id, one in by_run.items()}
 
 
+def sessions_of(manifests: Iterable[Manifest]) -> set[str]:
+    """The sessions that A/Bs use: those of their complete blocks."""
+    return {entry.session for one in manifests for block in one.complete for entry in block.sessions}
+
+
 class Source(Protocol):
     """Record files or a store."""
 
@@ -87,7 +92,7 @@ class Source(Protocol):
         ...
 
     def compared(self, asked: Sequence[str]) -> Frame:
-        """The A/Bs and (at least) their sessions, in the same form. Raises as `frame`."""
+        """The A/Bs and (at least) their sessions, in the same form, with the same notes. Raises as `frame`."""
         ...
 
     def details(self, sessions: Sequence[str]) -> dict[str, Details]:

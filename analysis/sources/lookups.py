@@ -14,6 +14,7 @@ from analysis.sources.columns import (
     COUNT_COLUMNS,
     ENVIRONMENT_COLUMNS,
     PARAM,
+    SCHEMA,
     SERIES_NAME,
     SESSION_COLUMNS,
     TAG,
@@ -21,16 +22,20 @@ from analysis.sources.columns import (
     metric_names,
 )
 from analysis.sources.database import NUMBER, TEXT, WHOLE, Database
-from analysis.sources.frame import Details, Frame, in_order, runs_of
+from analysis.sources.frame import Details, Frame, in_order, runs_of, sessions_of
 from analysis.sources.runs import Run
+from analysis.sources.stored import check_found, told
 from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
 from runner.store.comparison import AB_TAG
 from runner.store.manifesttags import PREFIX, manifest_of
+from runner.store.report import REPORT_TAG
 from runner.store.view import SESSION_TAG
 
 RUNS_AT_ONCE = 1000
 TABLES = {TAG: "tags", PARAM: "params"}
+NUMBERS = dict.fromkeys(("metrics", "latest_metrics"), "AND NOT is_nan")
+"""MLflow keeps a NaN as 0 with a mark."""
 ACTIVE_RUNS = """
 SELECT runs.run_uuid, runs.start_time, runs.end_time
 FROM runs JOIN experiments ON runs.experiment_id = experiments.experiment_id
@@ -43,25 +48,42 @@ def active_runs(database: Database) -> polars.DataFrame:
     return database.query(ACTIVE_RUNS, run_id=TEXT, started_ms=WHOLE, finished_ms=WHOLE)
 
 
-def compared(database: Database, asked: Sequence[str]) -> Frame:
-    """See `frame.Source`: of thousands of sessions only those of A/Bs are read."""
+def having(database: Database, tag: str) -> polars.DataFrame:
+    """The runs that have a tag; the index alone tells."""
+    return database.query(f"SELECT run_uuid FROM tags WHERE key = '{tag}'", run_id=TEXT)
+
+
+def sorted_out(database: Database, shown: str) -> tuple[polars.DataFrame, polars.DataFrame, tuple[str, ...]]:
+    """The active runs of whole sessions, those of A/Bs, and what is to be told of others. Raises BadRecord where there
+    is no session."""
     active = active_runs(database)
-    comparisons = database.query(f"SELECT run_uuid FROM tags WHERE key = '{AB_TAG}'", run_id=TEXT)
-    found, unusable = manifests(database, active.join(comparisons, on="run_id", how="semi")["run_id"])
-    used = [entry.session for one in found.values() for block in one.complete for entry in block.sessions]
+    committed = having(database, COMMITTED)
+    others = active.join(committed, on="run_id", how="anti")
+    comparisons, reports = (having(database, mark) for mark in (AB_TAG, REPORT_TAG))
+    rest = others.join(comparisons, on="run_id", how="anti").join(reports, on="run_id", how="anti")
+    begun = len(list(of_runs(database, "tags", rest["run_id"].to_list(), f"AND key = '{SESSION_TAG}'")))
+    sessions = active.join(committed, on="run_id", how="semi")
+    check_found(shown, len(sessions), len(rest) - begun)
+    return sessions, others.join(comparisons, on="run_id", how="semi"), told(len(rest) - begun, begun)
+
+
+def compared(database: Database, shown: str, asked: Sequence[str]) -> Frame:
+    """See `frame.Source`: of thousands of sessions only those of A/Bs are read."""
+    sessions, comparisons, notes = sorted_out(database, shown)
+    found, unusable = manifests(database, comparisons["run_id"])
     query = f"SELECT run_uuid, value FROM tags WHERE key = '{SESSION_TAG}'"
-    sessions = database.query(query, run_id=TEXT, session=TEXT).filter(polars.col("session").is_in(used))
-    wanted = active.join(sessions, on="run_id", how="semi")
-    read = [run for run in _runs(database, wanted, asked) if COMMITTED in run.tags]
+    ids = database.query(query, run_id=TEXT, session=TEXT)
+    used = ids.filter(polars.col("session").is_in(list(sessions_of(found.values()))))
+    read = _runs(database, sessions.join(used, on="run_id", how="semi"), asked)
     told_of_abs = {"manifests": in_order(found.values()), "ab_runs": runs_of(found)}
-    return runs.frame(read, asked, **told_of_abs, left_out=tuple(unusable))
+    return runs.frame(read, asked, **told_of_abs, left_out=unusable, notes=notes)
 
 
 def _runs(database: Database, wanted: polars.DataFrame, asked: Sequence[str]) -> Iterator[Run]:
     """These runs (run_id, started_ms, finished_ms) with all that a frame has of them."""
     run_ids = wanted["run_id"].to_list()
-    keys: dict[str, list[str]] = {TAG: [COMMITTED], PARAM: []}
-    for column in (*SESSION_COLUMNS, *COUNT_COLUMNS, *CELL_COLUMNS, *ENVIRONMENT_COLUMNS):
+    keys: dict[str, list[str]] = {TAG: [], PARAM: []}
+    for column in (*SESSION_COLUMNS, SCHEMA, *COUNT_COLUMNS, *CELL_COLUMNS, *ENVIRONMENT_COLUMNS):
         keys[column.kind].append(column.key)
     tags, params = (_values(database, TABLES[kind], run_ids, keys[kind], TEXT) for kind in (TAG, PARAM))
     metrics = _values(database, "latest_metrics", run_ids, list(metric_names(asked)), NUMBER)
@@ -74,7 +96,8 @@ def _values(
 ) -> dict[str, dict[str, Any]]:
     """Run → key → value."""
     found: dict[str, dict[str, Any]] = {run_id: {} for run_id in run_ids}
-    for run_id, key, own in of_runs(database, table, run_ids, f"AND key IN ({listed(keys)})", value) if keys else ():
+    condition = f"AND key IN ({listed(keys)}) {NUMBERS.get(table, '')}"
+    for run_id, key, own in of_runs(database, table, run_ids, condition, value) if keys else ():
         found[run_id][key] = own
     return found
 
@@ -128,7 +151,8 @@ def details(database: Database, run_ids: dict[str, str]) -> dict[str, Details]:
         params[run_id][key] = value
     for start in range(0, len(steps), RUNS_AT_ONCE):
         some = listed(list(steps)[start : start + RUNS_AT_ONCE])
-        query = f"SELECT run_uuid, step, value FROM metrics WHERE key = '{SERIES_NAME}' AND run_uuid IN ({some})"
+        of_series = f"key = '{SERIES_NAME}' AND run_uuid IN ({some}) {NUMBERS['metrics']}"
+        query = f"SELECT run_uuid, step, value FROM metrics WHERE {of_series}"
         for run_id, step, value in database.query(query, run_id=TEXT, step=WHOLE, value=NUMBER).iter_rows():
             steps[run_id][step] = value
     return {

@@ -46,7 +46,7 @@ def frame_of(
 ) -> Frame:
     """The frame of sessions as their runs in MLflow would look."""
     found = map(runs.of_view, views)
-    return runs.frame(found, asked, manifests=in_order(manifests), left_out=tuple(left_out))
+    return runs.frame(found, asked, manifests=in_order(manifests), left_out=left_out)
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Record], dict[str, str], list[str]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars
 
+from analysis.sources import usable
 from analysis.sources.columns import (
     CELL_COLUMNS,
     COUNT_COLUMNS,
@@ -20,6 +21,7 @@ from analysis.sources.columns import (
     session_columns,
 )
 from analysis.sources.frame import Cell, Details, Frame
+from analysis.sources.usable import Words
 from runner import protocol
 from runner.store.view import View
 
@@ -29,17 +31,18 @@ SCHEME = ("group_size", "sym", "desc_act", "double_quant")
 
 @dataclass(frozen=True)
 class Run:
-    """A session as MLflow shows it; `run_id` is None where it comes from a record."""
+    """A session as MLflow shows it; `run_id` is None where it comes from a record, a time where the run has none."""
 
     run_id: str | None
-    started_ms: int
-    finished_ms: int
+    started_ms: int | None
+    finished_ms: int | None
     params: Mapping[str, str]
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
 
     def text(self, column: Text) -> str | None:
-        return (self.tags if column.kind == TAG else self.params).get(column.key, column.usual)
+        word = (self.tags if column.kind == TAG else self.params).get(column.key, column.usual)
+        return None if word in column.known else word
 
 
 def of_view(view: View) -> Run:
@@ -51,21 +54,41 @@ def details_of(view: View) -> Details:
     return Details(view.params, view.series)
 
 
-def frame(runs: Iterable[Run], asked: Sequence[str], **told: Any) -> Frame:
-    """The frame of these sessions; `told` are its other fields."""
+def frame(runs: Iterable[Run], asked: Sequence[str], left_out: Iterable[str] = (), **told: Any) -> Frame:
+    """The frame of these sessions; `told` are its other fields, `left_out` what is wrong beside sessions."""
     found = list(runs)
-    rows = _sessions(found, asked)
 
-    def words(key: str, columns: Sequence[Text]) -> dict[str, dict[str, str | None]]:
-        first = {run.tags[key]: run for run in reversed(found) if key in run.tags}
-        return {value: {each.name: run.text(each) for each in columns} for value, run in first.items()}
+    def words_of(columns: Sequence[Text], rows: Sequence[int]) -> Mapping[int, Words]:
+        return {row: {each.name: found[row].text(each) for each in columns} for row in rows}
 
-    cells = {key: cell(of_cell) for key, of_cell in words("cell_key", CELL_COLUMNS).items()}
-    return Frame(rows, cells, words("env_key", ENVIRONMENT_COLUMNS), **told)
+    return whole(_sessions(found, asked), words_of, left_out, **told)
+
+
+def whole(
+    rows: polars.DataFrame,
+    words_of: Callable[[Sequence[Text], Sequence[int]], Mapping[int, Words]],
+    left_out: Iterable[str],
+    **told: Any,
+) -> Frame:
+    """The frame of rows with all columns that were read, less the sessions that cannot be used; `words_of` gives what
+    the runs of some of them (by their column `row`) say of other columns."""
+    kept, wrong = usable.sorted_out(finished(rows))
+    cells, untold = usable.cells(kept, lambda some: words_of(CELL_COLUMNS, some))
+    sessions = kept.join(untold, on="row", how="anti", maintain_order="left")
+    environments = usable.told(sessions, "env_key", lambda some: words_of(ENVIRONMENT_COLUMNS, some))
+    faults = usable.lines(polars.concat([wrong, untold.select("run_id", "fault")]))
+    return Frame(
+        sessions.drop("row"),
+        {key: cell(words) for key, words in cells.items()},
+        environments,
+        left_out=(*sorted(left_out), *faults),
+        **told,
+    )
 
 
 def _sessions(found: Sequence[Run], asked: Sequence[str]) -> polars.DataFrame:
     columns: dict[str, Any] = {
+        "row": polars.Series(range(len(found)), dtype=polars.UInt32),
         "run_id": polars.Series([run.run_id for run in found], dtype=polars.String),
         "started_ms": polars.Series([run.started_ms for run in found], dtype=polars.Int64),
         "finished_ms": polars.Series([run.finished_ms for run in found], dtype=polars.Int64),
@@ -73,8 +96,9 @@ def _sessions(found: Sequence[Run], asked: Sequence[str]) -> polars.DataFrame:
     for column in (*session_columns(asked), *COUNT_COLUMNS):
         columns[column.name] = polars.Series([run.text(column) for run in found], dtype=polars.String)
     for key, name in metric_names(asked).items():
-        columns[name] = polars.Series([run.metrics.get(key) for run in found], dtype=polars.Float64)
-    return finished(polars.DataFrame(columns))
+        values = polars.Series([run.metrics.get(key) for run in found], dtype=polars.Float64)
+        columns[name] = values.fill_nan(None)
+    return polars.DataFrame(columns)
 
 
 def finished(rows: polars.DataFrame) -> polars.DataFrame:

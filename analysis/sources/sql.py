@@ -8,91 +8,58 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import polars
 
 from analysis.sources import lookups, runs
-from analysis.sources.columns import (
-    CELL_COLUMNS,
-    COMMITTED,
-    COUNT_COLUMNS,
-    ENVIRONMENT_COLUMNS,
-    Text,
-    metric_names,
-    session_columns,
-)
+from analysis.sources.columns import COUNT_COLUMNS, Text, metric_names, session_columns
 from analysis.sources.database import NUMBER, SQLITE, TEXT, Database
 from analysis.sources.frame import Frame, in_order, runs_of
-from analysis.sources.stored import check_found, told
 from runner import protocol
-from runner.store.comparison import AB_TAG
-from runner.store.report import REPORT_TAG
-from runner.store.view import SESSION_TAG
 
 TESTED_REVISIONS = ("dc11669786a5",)  # MLflow 3.17
 Keyed = Mapping[str, polars.DataFrame]
-KEYED = {"cell_key": CELL_COLUMNS, "env_key": ENVIRONMENT_COLUMNS}
 
 
 def frame(database: Database, shown: str, asked: Sequence[str]) -> Frame:
     """See `frame.Source`. Tags and metrics are read by two threads at once, each with a connection of its own."""
     names, columns = metric_names(asked), session_columns(asked)
     with database.beside() as second, ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(_scanned, second, "latest_metrics", NUMBER, dict.fromkeys(names))
-        active = lookups.active_runs(database)
-        committed, others = _sorted_out(active, _having(database, COMMITTED))
-        usual = {column.key: column.usual for column in columns}
-        tags = _scanned(database, "tags", TEXT, usual)
+        reading = pool.submit(_scanned, second, "latest_metrics", NUMBER, dict.fromkeys(names, ()))
+        committed, comparisons, notes = lookups.sorted_out(database, shown)
+        tags = _scanned(database, "tags", TEXT, {column.key: column.unsent for column in columns})
         values = reading.result()
-    marks = {mark: _having(database, mark) for mark in (AB_TAG, REPORT_TAG)}
-    notes = _told_of(database, others, marks, len(committed), shown)
     rows = committed.with_row_index("row")
-    texts = _by_row(tags, rows, usual)
+    texts = _by_row(tags, rows, [column.key for column in columns])
     for column in columns:
         rows = _with_text(rows, column, texts[column.key])
     for key, found in _by_row(values, rows, names).items():
         rows = rows.join(found.rename({"value": names[key]}), on="row", how="left")
-    sessions = runs.finished(_with_counts(database, rows.drop("row")))
-    words = {key: _words_of(database, sessions, key, needed) for key, needed in KEYED.items()}
-    cells = {key: runs.cell(of_cell) for key, of_cell in words["cell_key"].items()}
-    by_run, unusable = lookups.manifests(database, others.join(marks[AB_TAG], on="run_id", how="semi")["run_id"])
-    told_of_abs = (in_order(by_run.values()), runs_of(by_run))
-    return Frame(sessions, cells, words["env_key"], *told_of_abs, tuple(unusable), notes)
+    by_run, unusable = lookups.manifests(database, comparisons["run_id"])
+    told_of_abs = {"manifests": in_order(by_run.values()), "ab_runs": runs_of(by_run)}
+    words_of = partial(_words_of, database, committed["run_id"])
+    return runs.whole(_with_counts(database, rows), words_of, unusable, **told_of_abs, notes=notes)
 
 
-def _having(database: Database, tag: str) -> polars.DataFrame:
-    """The runs that have a tag; the index alone tells."""
-    return database.query(f"SELECT run_uuid FROM tags WHERE key = '{tag}'", run_id=TEXT)
-
-
-def _sorted_out(active: polars.DataFrame, committed: polars.DataFrame) -> tuple[polars.DataFrame, polars.DataFrame]:
-    """The runs of whole sessions, and the others."""
-    return active.join(committed, on="run_id", how="semi"), active.join(committed, on="run_id", how="anti")
-
-
-def _told_of(database: Database, others: polars.DataFrame, marks: Keyed, sessions: int, shown: str) -> tuple[str, ...]:
-    """What is to be told of runs that are no whole sessions. Raises BadRecord where there is no session."""
-    rest = others
-    for marked in marks.values():
-        rest = rest.join(marked, on="run_id", how="anti")
-    begun = len(list(lookups.of_runs(database, "tags", rest["run_id"].to_list(), f"AND key = '{SESSION_TAG}'")))
-    check_found(shown, sessions, len(rest) - begun)
-    return told(len(rest) - begun, begun)
-
-
-def _scanned(database: Database, table: str, value: Any, wanted: Mapping[str, str | None]) -> polars.DataFrame:
-    """The rows (run_id, key, value) of the keys but those with a key's usual value. One pass over the whole table: a
-    run's rows lie together, so that to look up one key by the index reads nearly every page, too, and two keys read
-    them twice."""
-    dense = [key for key, usual in wanted.items() if usual is None]
-    sparse = {key: usual for key, usual in wanted.items() if usual is not None}
+def _scanned(database: Database, table: str, value: Any, wanted: Mapping[str, Sequence[str]]) -> polars.DataFrame:
+    """The rows (run_id, key, value) of the keys but those with one of the values that a key need not send. One pass
+    over the whole table: a run's rows lie together, so that to look up one key by the index reads nearly every page,
+    too, and two keys read them twice."""
+    if not wanted:
+        return polars.DataFrame(schema={"run_id": TEXT, "key": TEXT, "value": value})
+    dense = [key for key, unsent in wanted.items() if not unsent]
+    sparse = {key: unsent for key, unsent in wanted.items() if unsent}
     conditions = [f"key IN ({lookups.listed(dense)})"] if dense else []
     if sparse:
-        usual = " ".join(f"WHEN {lookups.listed([key])} THEN {lookups.listed([word])}" for key, word in sparse.items())
-        conditions.append(f"key IN ({lookups.listed(sparse)}) AND value <> CASE key {usual} END")
+        cases = (
+            f"WHEN {lookups.listed([key])} THEN value NOT IN ({lookups.listed(words)})" for key, words in sparse.items()
+        )
+        conditions.append(f"key IN ({lookups.listed(sparse)}) AND CASE key {' '.join(cases)} END")
     hint = " NOT INDEXED" if database.kind == SQLITE else ""  # PostgreSQL's planner sees to it itself
-    query = f"SELECT run_uuid, key, value FROM {table}{hint} WHERE {' OR '.join(conditions)}"
+    chosen = f"({' OR '.join(conditions)}) {lookups.NUMBERS.get(table, '')}"
+    query = f"SELECT run_uuid, key, value FROM {table}{hint} WHERE {chosen}"
     return database.query(query, run_id=TEXT, key=TEXT, value=value)
 
 
@@ -118,9 +85,8 @@ def _with_counts(database: Database, rows: polars.DataFrame) -> polars.DataFrame
 
 
 def _words_of(
-    database: Database, sessions: polars.DataFrame, key: str, columns: Sequence[Text]
-) -> dict[str, dict[str, str | None]]:
-    """What follows from a key, read of one session that has it."""
-    first = dict(sessions.drop_nulls(key).unique(key, keep="first").select(key, "run_id").iter_rows())
-    words = lookups.words(database, list(first.values()), columns)
-    return {value: words[run_id] for value, run_id in first.items()}
+    database: Database, run_ids: polars.Series, columns: Sequence[Text], rows: Sequence[int]
+) -> dict[int, dict[str, str | None]]:
+    own = {row: run_ids[row] for row in rows}
+    words = lookups.words(database, list(own.values()), columns)
+    return {row: words[run_id] for row, run_id in own.items()}

@@ -12,6 +12,9 @@ from analysis.sources.database import Database
 from analysis.sources.frame import Details, Frame
 from runner.store import address
 
+SESSIONS, COMPARED = "sessions", "compared"
+"""What a frame is of."""
+
 
 class Store:
     """See `frame.Source`."""
@@ -24,13 +27,13 @@ class Store:
         self._run_ids: dict[str, str] = {}
 
     def frame(self, asked: Sequence[str]) -> Frame:
-        found = self._frame("sessions", asked, lambda opened: sql.frame(opened, self.shown, asked))
+        found = self._frame(SESSIONS, asked, lambda opened: sql.frame(opened, self.shown, asked))
         if SESSION in asked:
             self._run_ids = dict(found.sessions.select(SESSION, "run_id").iter_rows())
         return found
 
     def compared(self, asked: Sequence[str]) -> Frame:
-        return self._frame("compared", asked, lambda opened: lookups.compared(opened, asked))
+        return self._frame(COMPARED, asked, lambda opened: lookups.compared(opened, self.shown, asked))
 
     def details(self, sessions: Sequence[str]) -> dict[str, Details]:
         if self._client is not None:
@@ -41,7 +44,8 @@ class Store:
     def _frame(self, what: str, asked: Sequence[str], read: Callable[[Database], Frame]) -> Frame:
         """From the cache where nothing was committed to the store since."""
         if self._client is not None:
-            return replace(found := self._client.frame(asked), notes=(*found.notes, *self._notes))
+            found = self._client.compared(asked) if what == COMPARED else self._client.frame(asked)
+            return replace(found, notes=(*found.notes, *self._notes))
         state = database.state(self._uri)
         kept = cache.entry(self._uri, state, what, asked)
         if (found_there := cache.load(kept)) is not None:

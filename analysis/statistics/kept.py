@@ -37,5 +37,5 @@ def _parsed(found: Any) -> Comparison | None:
 
 @once
 def _code() -> str:
-    sources = [Path(str(module.__file__)).read_text(encoding="utf-8") for module in (comparison, intervals)]
-    return short_hash([*sources, version("numpy"), version("scipy")], 24)
+    sources = cache.code(Path(str(module.__file__)) for module in (comparison, intervals))
+    return short_hash([sources, version("numpy"), version("scipy")], 24)

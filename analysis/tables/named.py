@@ -9,7 +9,6 @@ from typing import Any
 from analysis import ab
 from analysis.sources.frame import Frame
 from analysis.tables import budget, floor, graphs, papercheck, quant
-from runner import vocabulary
 from runner.errors import BadRecord
 
 Row = dict[str, Any]
@@ -56,8 +55,3 @@ TABLES = {
     "budget": Table(budget.METRICS, _of_groups(budget.rows), budget.markdown),
     "paper": Table(papercheck.ASKED, _of_groups(_paper), papercheck.markdown),
 }
-
-
-def named(name: str) -> Table:
-    """Raises UnknownName."""
-    return TABLES[vocabulary.known("table", name, TABLES)]

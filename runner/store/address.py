@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from runner.cell import short_hash
+from runner.errors import BadValue
 
-DEFAULT_URI = "sqlite:///mlflow.db"
+SQLITE = "sqlite:///"
+DEFAULT_URI = f"{SQLITE}mlflow.db"
 DEFAULT_EXPERIMENT = "decode-floor"
 
 _USER_PASSWORD = re.compile(r"(?<=://)([^:@/]*):(.*)@")
@@ -49,6 +51,19 @@ def sqlite_file(uri: str) -> Path | None:
     if not separator or not scheme.startswith("sqlite"):
         return None
     return Path(path.partition("?")[0])
+
+
+def is_server(uri: str) -> bool:
+    """Is it something that somebody may have to start?"""
+    return "://" in uri and not uri.startswith(("sqlite", "file"))
+
+
+def check_is_uri(uri: str) -> None:
+    """Raises BadValue for the path of a file, which MLflow takes for a folder of runs, and says which URI was meant. A
+    folder, and a word such as `databricks`, are MLflow's to judge."""
+    path = Path(uri)
+    if ":" not in uri and not path.is_dir() and (path.is_file() or path.suffix or "/" in uri):
+        raise BadValue(f"{uri} is a path, not the URI of an MLflow store: did you mean {SQLITE}{uri}?")
 
 
 def lock_path(uri: str) -> Path:

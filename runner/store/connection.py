@@ -5,17 +5,19 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.errors import DecodeFloorError, DiskFull, MissingPackage, StoreUnreachable
+from runner.errors import BadRecord, DecodeFloorError, DiskFull, MissingPackage, StoreUnreachable
 from runner.machine import signals
 from runner.store import address
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from sqlalchemy import Engine
 
 # MLflow left to itself keeps a caller waiting for four minutes when a server is away, and reports usage home.
 DEFAULTS = {
@@ -29,6 +31,8 @@ NOISY_LOGGERS = ("alembic", "mlflow.store.db.utils", "mlflow.store.tracking")
 OUR_MISTAKES = (AssertionError, AttributeError, LookupError, NameError, TypeError)
 FULL_DISK_WORDS = ("database or disk is full", "no space left on device", "disk quota exceeded", "disk full")
 CAUSE_LENGTH = 300
+MLFLOW_TABLES = frozenset({"alembic_version", "experiments", "runs"})
+"""Some that every version of MLflow has made; it is enough to tell its databases from others."""
 
 
 @contextmanager
@@ -49,9 +53,11 @@ def opened(spooled: Path | None = None, uri: str | None = None) -> Iterator[Mlfl
 
 @contextmanager
 def reading(uri: str) -> Iterator[MlflowClient]:
-    """A client of a store that is only read: it must exist, and no lock is taken. Raises as `one_line_read_errors`."""
+    """A client of a store that is only read: it must exist, and no lock is taken. Raises BadRecord for a database that
+    is no store of MLflow's, BadValue for a file's path, and as `one_line_read_errors`."""
+    address.check_is_uri(uri)
     with one_line_read_errors(uri):
-        yield _client(uri)
+        yield _client(uri, only_read=True)
 
 
 @contextmanager
@@ -66,34 +72,79 @@ def one_line_read_errors(uri: str) -> Iterator[None]:
         raise MissingPackage(_missing_text(error, uri, None)) from error
     except Exception as error:
         cause = address.without_secrets(_cause(error), uri)
+        start = "start it, or " if address.is_server(uri) else ""
         raise StoreUnreachable(
-            f"the MLflow store {address.shown(uri)} cannot be read ({cause}): start it, or name another with --store "
-            "or MLFLOW_TRACKING_URI"
+            f"the MLflow store {address.shown(uri)} cannot be read ({cause}): {start}name another with --store or "
+            "MLFLOW_TRACKING_URI"
         ) from error
 
 
-def _client(uri: str) -> MlflowClient:
+def _client(uri: str, only_read: bool = False) -> MlflowClient:
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
     for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
-    _check_database(uri)
+    if (engine := _engine(uri)) is not None:
+        _check_database(engine, uri, only_read)
     return MlflowClient(tracking_uri=uri)
 
 
-def _check_database(uri: str) -> None:
-    """Connect once ourselves: MLflow tries a database that does not answer ten times over, for 100 s."""
+def _engine(uri: str) -> Engine | None:
+    """Of a database, None for a store that is none."""
     from mlflow.store.db.db_types import DATABASE_ENGINES
 
     scheme = uri.partition(":")[0].partition("+")[0]
     if scheme not in DATABASE_ENGINES:
-        return
+        return None
     import sqlalchemy
 
-    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
-    sqlalchemy.inspect(engine).get_table_names()
+    return sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+
+
+def _check_database(engine: Engine, uri: str, only_read: bool) -> None:
+    """Connect once ourselves: MLflow tries a database that does not answer ten times over, for 100 s. And MLflow makes
+    its tables wherever some are missing, which is not for a command that only reads: raises BadRecord for a database
+    without them, StoreUnreachable for those of another version."""
+    import sqlalchemy
+
+    found = set(sqlalchemy.inspect(engine).get_table_names())
+    if only_read and not found >= MLFLOW_TABLES:
+        raise BadRecord(_no_store_text(address.shown(uri), is_empty=not found))
+    if only_read:
+        _check_schema(engine, uri)
+
+
+def _check_schema(engine: Engine, uri: str) -> None:
+    """Raises StoreUnreachable where the tables are another MLflow's. By itself MLflow brings some older ones up to
+    date, and of others says what its servers' administrators should do."""
+    import sqlalchemy
+    from alembic.script import ScriptDirectory
+    from mlflow.store import db_migrations
+    from mlflow.version import VERSION
+
+    with engine.connect() as link:
+        found = link.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalar()
+    own = ScriptDirectory(str(Path(str(db_migrations.__file__)).parent)).get_current_head()
+    if found != own:
+        raise StoreUnreachable(
+            f"the MLflow store {address.shown(uri)} cannot be read: its tables have the schema {found} of another "
+            f"MLflow, that of MLflow {VERSION} here is {own}: use the MLflow that made it, or copy it and bring the "
+            "copy up to date with `mlflow db upgrade URI-OF-THE-COPY`"
+        )
+
+
+def _no_store_text(shown: str, is_empty: bool) -> str:
+    if is_empty:
+        return (
+            f"there is no MLflow store in {shown} yet, the database is empty: `python -m runner import` brings records "
+            "in, or name another with --store or MLFLOW_TRACKING_URI"
+        )
+    return (
+        f"there is no MLflow store in {shown} but a database of something else: name another with --store or "
+        "MLFLOW_TRACKING_URI"
+    )
 
 
 @contextmanager
@@ -155,4 +206,4 @@ def _cause(error: Exception) -> str:
     chain = list(_chain(error))
     broken_line = any(isinstance(link, OSError | DBAPIError) for link in chain)
     text = str(chain[-1] if broken_line else error).strip() or type(error).__name__
-    return text.splitlines()[0][:CAUSE_LENGTH]
+    return textwrap.shorten(text.splitlines()[0], CAUSE_LENGTH, placeholder=" …")

@@ -20,6 +20,7 @@ Record = Mapping[str, Any]
 CELL_TAGS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtype")
 NOTE_TAG = "mlflow.note.content"
 SESSION_TAG = "session"
+SCHEMA_TAG = "schema_version"
 COMMITTED_TAG = "decode_floor.committed"
 DEFAULT_PROTOCOL = "paper"
 GROUP_HASH_LENGTH = 6
@@ -152,6 +153,7 @@ def _exit_code(record: Record) -> str:
 def _tags(record: Record) -> dict[str, str]:
     session, cell, outcome = record["session"], record["cell"], record["outcome"]
     return {
+        SCHEMA_TAG: str(record["schema_version"]),
         "cell": Cell.from_json(dict(cell)).title,
         views.GROUP_TAG: group(record),
         **{name: str(cell[name]) for name in CELL_TAGS},

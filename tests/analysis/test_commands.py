@@ -105,7 +105,12 @@ def test_a_store_of_others_is_one_line(empty_sqlite, tmp_path):
 def test_a_store_of_another_revision_is_one_line(store, tmp_path):
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         database.execute("UPDATE alembic_version SET version_num = '0123456789ab'")
-    assert "cannot be read" in refused("floor", "--store", store, XDG_CACHE_HOME=str(tmp_path / "other"))
+    said = refused("floor", "--store", store, XDG_CACHE_HOME=str(tmp_path / "other"))
+    assert "schema 0123456789ab of another MLflow" in said
+
+
+def test_an_unknown_table_is_told_all_that_it_can_be():
+    assert "(allowed: floor, graphs, quant, budget, paper, report)" in refused("tables", "--table", "nonsense")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +132,30 @@ def test_a_record_that_is_newer_damaged_or_wrong_is_named(tmp_path, change, said
     named, last = done.stderr.splitlines()
     assert named.startswith(f"left out {tmp_path}/bad.json")
     assert said in named
-    assert last.startswith("error: 1 files or runs are left out")
+    assert last.startswith("error: files or runs are left out of the table")
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "report"])
+def test_a_folder_of_nothing_but_damaged_records_is_named_by_every_command(command, tmp_path):
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "bad.json").write_text("{")
+    out = ("--out", str(tmp_path / "report")) if command == "report" else ()
+    done = run(command, "--records", str(tmp_path / "records"), *out)
+    assert done.returncode == 24
+    assert done.stderr.splitlines()[0].startswith(f"left out {tmp_path}/records/bad.json: not a complete JSON file")
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "report"])
+def test_a_session_that_this_version_cannot_use_is_named_by_every_command(command, store, tmp_path):
+    """The only one of its store, so that nothing is left for a table."""
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        database.execute("UPDATE tags SET value = 'fp8' WHERE key = 'quant'")
+        (run_id,) = database.execute("SELECT run_uuid FROM tags WHERE key = 'quant'").fetchone()
+    out = ("--out", str(tmp_path / "report")) if command == "report" else ()
+    done = run(command, "--store", store, *out, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert done.returncode == 24
+    if command != "graphs":  # it reads the sessions of A/Bs, and here is none
+        assert done.stderr.startswith(f"left out run {run_id}: quant fp8 is not known to this version")
 
 
 def test_a_python_without_the_packages_is_told_how_to_get_them(tmp_path):

@@ -70,7 +70,7 @@ def test_what_is_wrong_with_its_own_closes_the_run_with_the_reason_until_it_is_m
     damage(manifest.parent)
     code, errors = finished(spool, run_id)
     assert code == 24
-    assert errors.splitlines()[-1].startswith("error: 1 files or runs are left out of the table")
+    assert errors.splitlines()[-1].startswith("error: files or runs are left out of the table")
     run = client.get_run(run_id)
     assert run.info.status == "FAILED"
     assert (run.data.tags["reason"], run.data.tags["exit_code"]) == ("bad-record", "24")

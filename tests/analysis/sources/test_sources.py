@@ -1,19 +1,23 @@
 """Sessions from records, from the tables of SQLite and PostgreSQL and through MLflow's client give the same."""
 
 import sqlite3
+from pathlib import Path
 
 import psycopg
 import pytest
 from mlflow import MlflowClient
 
 from analysis import ab
+from analysis.asked import Asked
+from analysis.sources import cache as sources_cache
 from analysis.sources import database, sql
 from analysis.sources.client import ClientStore
 from analysis.sources.columns import METRIC_NAMES, METRIC_PATHS
 from analysis.sources.records import Folder
 from analysis.sources.store import Store
-from analysis.tables import budget, floor, form, graphs, papercheck, quant
-from runner.errors import BadRecord, StoreUnreachable
+from analysis.tables import budget, floor, form, graphs, named, papercheck, quant
+from runner import registry
+from runner.errors import BadRecord, BadValue, StoreUnreachable
 from tests.stores import free_port
 
 TABLES = {
@@ -23,6 +27,9 @@ TABLES = {
     "budget": lambda source: budget.rows(source.frame(budget.METRICS)),
     "paper": lambda source: papercheck.rows(source.frame(papercheck.ASKED)),
 }
+
+ROOT = Path(__file__).parents[3]
+NO_FILTERS = {"gpu": None, "model": None, "study": None}
 
 
 def texts(source):
@@ -99,13 +106,35 @@ def test_a_schema_that_is_not_known_is_read_through_mlflow(expected, filled, mon
     assert texts(source) == expected
 
 
-def test_a_schema_that_mlflow_refuses_too_is_one_line(filled, tmp_path):
+@pytest.mark.parametrize("older", ["", "DROP TABLE trace_info"], ids=["all tables", "without newer tables"])
+def test_another_mlflows_schema_is_left_alone_and_the_advice_is_to_bring_a_copy_up_to_date(filled, tmp_path, older):
     uri = copied(filled, tmp_path)
     with sqlite3.connect(tmp_path / "mlflow.db") as store:
         store.execute("UPDATE alembic_version SET version_num = '0123456789ab'")
-    with pytest.raises(StoreUnreachable, match=r"cannot be read.*schema") as caught:
+        store.execute(older)
+    before = (tmp_path / "mlflow.db").read_bytes()
+    with pytest.raises(
+        StoreUnreachable, match=r"schema 0123456789ab of another MLflow, .*here is dc11669786a5"
+    ) as caught:
         Store(uri).frame(floor.METRICS)
-    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith("bring the copy up to date with `mlflow db upgrade URI-OF-THE-COPY`")
+    assert "start it" not in str(caught.value)
+    assert (tmp_path / "mlflow.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_path_in_place_of_a_uri_is_told_which_uri_was_meant(tmp_path, exists):
+    file = tmp_path / "store.db"
+    if exists:
+        file.touch()
+    with pytest.raises(BadValue, match=f"is a path, not the URI .*: did you mean sqlite:///{file}[?]"):
+        Store(str(file)).frame(floor.METRICS)
+
+
+def test_a_long_cause_ends_with_a_whole_word(tmp_path):
+    (tmp_path / "mlruns").mkdir()
+    with pytest.raises(StoreUnreachable, match=r"\w …\): name another with --store"):  # MLflow's words on such folders
+        Store(str(tmp_path / "mlruns")).frame(floor.METRICS)
 
 
 def copied(uri, folder):
@@ -166,6 +195,24 @@ def test_an_unchanged_store_is_not_read_again(filled, monkeypatch):
         Store(filled).frame(budget.METRICS)  # other columns were not kept
 
 
+def test_a_frame_that_other_code_made_is_not_taken(filled, tmp_path, monkeypatch):
+    changed = tmp_path / "runs.py"
+    changed.write_text("one")
+    known = list(sources_cache.sources())
+    monkeypatch.setattr(sources_cache, "sources", lambda: [*known, changed])
+    before = sources_cache.entry(filled, "state", "sessions", floor.METRICS)
+    assert sources_cache.entry(filled, "state", "sessions", floor.METRICS) == before
+    changed.write_text("another")
+    assert sources_cache.entry(filled, "state", "sessions", floor.METRICS) != before
+
+
+def test_the_code_of_a_frame_is_all_of_its_own_and_what_it_takes_of_the_runner():
+    files = set(sources_cache.sources())
+    assert set((ROOT / "analysis" / "sources").glob("*.py")) <= files
+    taken = ("metrics", "protocol", "ab/manifest", "records/record", "store/view", "store/manifesttags")
+    assert {ROOT / "runner" / f"{name}.py" for name in taken} <= files
+
+
 def test_a_damaged_cache_is_none(filled, tmp_path):
     first = floor.rows(Store(filled).frame(floor.METRICS))
     kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
@@ -206,6 +253,189 @@ def test_other_runs_are_counted_and_not_shown(changeable):
         assert not {f"{0:016x}", f"{1:016x}"} & set(frame.sessions["session"])
 
 
+def only_strangers(connection):
+    connection.execute("DELETE FROM tags")
+    connection.commit()
+
+
+@pytest.mark.parametrize("source", [Store, ClientStore])
+def test_the_graphs_table_says_of_a_stores_other_runs_what_every_table_says(source, changeable):
+    uri, connection = changeable
+    connection.execute(CHANGES["a run not wholly there"])
+    connection.commit()
+    assert source(uri).compared(ab.ASKED).notes == source(uri).frame(floor.METRICS).notes != ()
+    only_strangers(connection)
+    for asked in (Asked(source(uri), uri, NO_FILTERS), Asked(source(uri), uri, NO_FILTERS | {"gpu": "h200"})):
+        for read in (asked.frame, asked.compared):
+            with pytest.raises(BadRecord, match=r"has \d+ runs, none of them a session of this project"):
+                read(ab.ASKED)
+
+
+FILTERS = {
+    "sessions, none of an A/B": ({"gpu": "cpu"}, BadRecord, "no A/B there between runtimes"),
+    "a study of no A/B": ({"study": "adhoc"}, BadRecord, "no A/B there between runtimes"),
+    "no such gpu": ({"gpu": "l4"}, BadValue, "has gpu l4: it has gpu cpu, h200; model qwen2.5-7b"),
+    "no such study": ({"study": "none"}, BadValue, "has study none: it has gpu .*; study adhoc, cuda-graphs"),
+}
+
+
+@pytest.mark.parametrize(("wanted", "error", "said"), FILTERS.values(), ids=FILTERS)
+def test_a_filter_that_leaves_no_ab_is_answered_by_all_sessions(folder, filled, postgresql, wanted, error, said):
+    for source in (Folder(folder), Store(filled), Store(filled), ClientStore(filled), Store(postgresql)):
+        asked = Asked(source, None, NO_FILTERS | wanted)
+        with pytest.raises(error, match=said):
+            named.TABLES["graphs"].rows(asked.compared(ab.ASKED), False)
+
+
+OF_FIRST = "run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'session' AND value = '0000000000000000')"
+"""A session of the group of five with an interval."""
+OF_GPTQ = OF_FIRST.replace("'0000000000000000'", "'000000000000000a'")
+"""The only session of its cell."""
+WALL_KEY = "key = 'latency/step_wall_ms'"
+CONTENTS = {
+    "a newer schema": (
+        [f"UPDATE tags SET value = '2' WHERE key = 'schema_version' AND {OF_FIRST}"],
+        "its record is of schema 2, this version reads 1: use a newer version of this project",
+    ),
+    "an unknown quant": (
+        [f"UPDATE tags SET value = 'fp8' WHERE key = 'quant' AND {OF_FIRST}"],
+        "quant fp8 is not known to this version (awq, bf16, bnb-nf4, gptq): use a newer version of this project",
+    ),
+    "an unknown kernel": (
+        [f"UPDATE tags SET value = 'fused' WHERE key = 'kernel' AND {OF_FIRST}"],
+        f"kernel fused is not known to this version ({', '.join(registry.kernel_names())}): use a newer version of this "
+        "project",
+    ),
+    "an unknown runtime": (
+        [f"UPDATE tags SET value = 'fused' WHERE key = 'runtime' AND {OF_GPTQ}"],
+        "runtime fused is not known to this version (compile, eager, exllamav2, graph): use a newer version of this "
+        "project",
+    ),
+    "an unknown dtype": (
+        [f"UPDATE tags SET value = 'fp8' WHERE key = 'dtype' AND {OF_FIRST}"],
+        "dtype fp8 is not known to this version (bf16, fp16, fp32): use a newer version of this project",
+    ),
+    "an unknown status": (
+        [f"UPDATE tags SET value = 'paused' WHERE key = 'status' AND {OF_FIRST}"],
+        "its status paused is not known to this version: use a newer version of this project",
+    ),
+    "no end": (
+        [f"UPDATE runs SET end_time = NULL WHERE {OF_FIRST}"],
+        "its run has no end (where it was not closed, `python -m runner import` of its record does it)",
+    ),
+    "no cell_key": ([f"DELETE FROM tags WHERE key = 'cell_key' AND {OF_FIRST}"], "it has no tag cell_key"),
+    "no env_key": ([f"DELETE FROM tags WHERE key = 'env_key' AND {OF_FIRST}"], "it has no tag env_key"),
+    "no gpu": ([f"DELETE FROM tags WHERE key = 'gpu' AND {OF_GPTQ}"], "it lacks gpu of its cell"),
+    "no attention and a ctx that is no number": (
+        [
+            f"DELETE FROM params WHERE key = 'cell.attention' AND {OF_GPTQ}",
+            f"UPDATE tags SET value = '2k' WHERE key = 'ctx' AND {OF_GPTQ}",
+        ],
+        "it lacks ctx, cell.attention of its cell",
+    ),
+    "no step": (
+        [f"DELETE FROM latest_metrics WHERE {WALL_KEY} AND {OF_FIRST}"],
+        "it is measured and has no number latency/step_wall_ms",
+    ),
+    "a step that is no number": (
+        [f"UPDATE latest_metrics SET value = 0, is_nan = '1' WHERE {WALL_KEY} AND {OF_FIRST}"],
+        "it is measured and has no number latency/step_wall_ms",
+    ),
+}
+
+
+def left_out_of_all_tables(source):
+    """What each table leaves out; rows are made of the rest."""
+    frames = [source.frame(asked) for asked in (floor.METRICS, quant.METRICS, budget.METRICS, papercheck.ASKED)]
+    floor.rows(frames[0], every_code=True)
+    quant.rows(frames[1])
+    budget.rows(frames[2])
+    papercheck.rows(frames[3])
+    ab.of_frame(source.compared(ab.ASKED))
+    lines = {frame.left_out for frame in frames}
+    assert len(lines) == 1
+    return lines.pop()
+
+
+@pytest.fixture
+def changeable_postgresql(postgresql, postgresql_uri):
+    """A copy of the filled database, and an open connection that changes it."""
+    with psycopg.connect(postgresql_uri, autocommit=True) as server:
+        place, _, name = postgresql.rpartition("/")
+        server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        server.execute(f"CREATE DATABASE changed TEMPLATE {name}")
+        uri = f"{place}/changed"
+        with psycopg.connect(uri) as connection:
+            yield uri, connection
+        server.execute("DROP DATABASE changed WITH (FORCE)")
+
+
+@pytest.mark.parametrize(("changes", "fault"), CONTENTS.values(), ids=CONTENTS)
+def test_a_session_that_no_row_can_be_made_of_is_named_and_left_out(changeable, changeable_postgresql, changes, fault):
+    for uri, connection in (changeable, changeable_postgresql):
+        which = OF_GPTQ if OF_GPTQ in changes[0] else OF_FIRST
+        (run_id,) = connection.execute(which.removeprefix("run_uuid IN (").removesuffix(")")).fetchone()
+        before = valid_sessions(uri)
+        for change in changes:
+            assert connection.execute(change).rowcount == 1
+        connection.commit()
+        assert left_out_of_all_tables(Store(uri)) == (f"run {run_id}: {fault}",)
+        assert valid_sessions(uri) == before - 1
+        if uri.startswith("sqlite"):  # MLflow's client reads both by the same code
+            assert left_out_of_all_tables(ClientStore(uri)) == (f"run {run_id}: {fault}",)
+            assert texts(ClientStore(uri)) == texts(Store(uri))
+
+
+def test_a_run_of_before_there_was_the_tag_is_of_the_first_schema(changeable):
+    uri, connection = changeable
+    before = texts(Store(uri))
+    connection.execute("DELETE FROM tags WHERE key = 'schema_version'")
+    connection.commit()
+    assert left_out_of_all_tables(Store(uri)) == left_out_of_all_tables(ClientStore(uri)) == ()
+    assert texts(Store(uri)) == before
+
+
+def test_a_cell_is_told_by_any_of_its_sessions(changeable):
+    uri, connection = changeable
+    before = texts(Store(uri))
+    assert connection.execute(f"DELETE FROM tags WHERE key IN ('gpu', 'ctx') AND {OF_FIRST}").rowcount == 2
+    connection.commit()
+    assert texts(Store(uri)) == texts(ClientStore(uri)) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE tags SET value = '2' WHERE key = 'schema_version' AND {}",
+        f"UPDATE latest_metrics SET value = 0, is_nan = '1' WHERE {WALL_KEY} AND {{}}",
+        "UPDATE runs SET end_time = NULL WHERE {}",
+    ],
+)
+def test_sessions_of_an_ab_that_cannot_be_used_are_named_by_the_graphs_table(changeable, changeable_postgresql, change):
+    for uri, connection in (changeable, changeable_postgresql):
+        (one,) = Store(uri).compared(ab.ASKED).manifests
+        ids = ", ".join(f"'{entry.session}'" for entry in one.sessions[:4])
+        of_four = f"run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'session' AND value IN ({ids}))"
+        assert connection.execute(change.format(of_four)).rowcount == 4
+        (first,) = connection.execute(f"SELECT MIN(run_uuid) FROM tags WHERE {of_four}").fetchone()
+        connection.commit()
+        for source in (Store(uri), ClientStore(uri)):
+            frame = source.compared(ab.ASKED)
+            (line,) = frame.left_out
+            assert line.startswith(f"4 runs, the first run {first}: ")
+            assert "4 of its sessions are not there" in ab.of_frame(frame)[1][0]
+
+
+def test_a_step_that_is_no_number_is_not_drawn(changeable):
+    uri, connection = changeable
+    change = f"UPDATE metrics SET value = 0, is_nan = '1' WHERE key LIKE '%series%' AND step = 3 AND {OF_FIRST}"
+    assert connection.execute(change).rowcount == 1
+    connection.commit()
+    for source in (Store(uri), ClientStore(uri)):
+        source.frame(("step_wall_ms", "session"))
+        assert len(source.details([f"{0:016x}"])[f"{0:016x}"].steps_ms) == 29
+
+
 def test_an_ab_whose_session_is_gone_is_told(changeable):
     uri, connection = changeable
     frame = Store(uri).compared(ab.ASKED)
@@ -238,6 +468,53 @@ def test_a_store_that_is_not_there_or_none_says_so(tmp_path):
     (tmp_path / "text.db").write_text("no database" * 100)
     with pytest.raises(StoreUnreachable, match="cannot be read"):
         Store(f"sqlite:///{tmp_path}/text.db").frame(floor.METRICS)
+
+
+@pytest.fixture
+def empty_postgresql(postgresql_uri):
+    """A database without a table."""
+    with psycopg.connect(postgresql_uri, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE empty")
+        yield f"{postgresql_uri.rpartition('/')[0]}/empty"
+        connection.execute("DROP DATABASE empty WITH (FORCE)")
+
+
+FOREIGN = {
+    "nothing": ("", "yet, the database is empty: .*runner import"),
+    "a table": ("CREATE TABLE foo (a INTEGER)", "but a database of something else: name another"),
+    "migrations of another program": (
+        "CREATE TABLE runs (a INTEGER); CREATE TABLE alembic_version (version_num VARCHAR(32)); "
+        "INSERT INTO alembic_version VALUES ('0123456789ab')",
+        "but a database of something else: name another",
+    ),
+}
+
+
+@pytest.mark.parametrize("source", [Store, ClientStore])
+@pytest.mark.parametrize(("made", "said"), FOREIGN.values(), ids=FOREIGN)
+def test_a_database_of_something_else_is_not_written_to(source, made, said, tmp_path):
+    file = tmp_path / "foreign.db"
+    file.touch()
+    with sqlite3.connect(file) as connection:
+        connection.executescript(made)
+    before = file.read_bytes()
+    for read in (source(f"sqlite:///{file}").frame, source(f"sqlite:///{file}").compared):
+        with pytest.raises(BadRecord, match=f"there is no MLflow store in sqlite:///{file} {said}"):
+            read(ab.ASKED)
+    assert file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["foreign.db"]
+
+
+@pytest.mark.parametrize(("made", "said"), FOREIGN.values(), ids=FOREIGN)
+def test_a_postgresql_database_of_something_else_is_not_written_to(made, said, empty_postgresql):
+    tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1"
+    with psycopg.connect(empty_postgresql, autocommit=True) as connection:
+        connection.execute(made or "SELECT 1")
+        before = connection.execute(tables).fetchall()
+        with pytest.raises(BadRecord, match=f"there is no MLflow store in .*/empty {said}") as caught:
+            Store(empty_postgresql).frame(floor.METRICS)
+        assert connection.execute(tables).fetchall() == before
+    assert "cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("scheme", ["http", "postgresql"])

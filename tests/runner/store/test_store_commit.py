@@ -39,6 +39,7 @@ def test_the_run_holds_params_metrics_series_tags_dataset_and_files(any_uri: str
     series = [value for _, _, value in found["rows"]["latency/step_wall_series_ms"]]
     assert series == measured["passes"]["wall"]["steps_ms"]
     assert found["tags"]["cell_key"] == measured["keys"]["cell_key"]
+    assert found["tags"]["schema_version"] == str(measured["schema_version"]) == "1"
     assert found["tags"]["valid"] == "true"
     assert found["tags"]["flags"] == ""
     assert found["inputs"] == [("qwen2.5-7b", "synthetic-v1")]
