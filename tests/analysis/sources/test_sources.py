@@ -303,8 +303,8 @@ CONTENTS = {
     ),
     "an unknown kernel": (
         [f"UPDATE tags SET value = 'fused' WHERE key = 'kernel' AND {OF_FIRST}"],
-        f"kernel fused is not known to this version ({', '.join(registry.kernel_names())}): use a newer version of this "
-        "project",
+        f"kernel fused is not known to this version ({', '.join(registry.kernel_names())}): use a newer version of "
+        "this project",
     ),
     "an unknown runtime": (
         [f"UPDATE tags SET value = 'fused' WHERE key = 'runtime' AND {OF_GPTQ}"],
