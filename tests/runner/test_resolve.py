@@ -342,11 +342,13 @@ def test_a_card_below_what_a_kernel_needs_is_refused(card: MakeCard, kernel: str
     assert str(caught.value) == f"{said}: choose another kernel, quant or card"
 
 
-def test_a_kernel_is_refused_outside_its_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_is_refused_outside_its_stack(card: MakeCard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolution, "BUILT_STACKS", ("modern", "paper"))
-    assert resolve(Request(stack="modern"), ()).cell.kernel == "torch-cpu"
-    with pytest.raises(BadPair, match=r"stack=paper does not go with kernel=torch-cpu \(it goes with: modern\)"):
-        resolve(Request(stack="paper"), ())
+    asked = Request(gpu="l4", quant="awq", kernel="marlin")
+    assert resolve(replace(asked, stack="modern"), (card(L4),)).cell.kernel == "marlin"
+    with pytest.raises(BadPair, match=r"stack=paper does not go with kernel=marlin \(it goes with: modern\)"):
+        resolve(replace(asked, stack="paper"), (card(L4),))
+    assert resolve(Request(stack="paper"), ()).cell.kernel == "torch-cpu"
 
 
 def test_a_kernel_that_no_graph_can_hold_is_refused_by_name(card: MakeCard, monkeypatch: pytest.MonkeyPatch) -> None:
