@@ -101,6 +101,10 @@ jobs_that_fit() { # a compiler of these kernels takes up to 4 GB
     echo $((jobs < cores ? jobs : cores))
 }
 
+source_address() { # of the checkout, without the credentials that may stand in it
+    (git remote get-url origin 2>/dev/null || echo unknown) | sed -E 's#//[^/@]*@#//#'
+}
+
 version() { sed -n 's/^version = "\(.*\)"$/\1/p' pyproject.toml; }
 
 revision() { # of the commit that is checked out, marked where the tree differs from it
@@ -117,7 +121,7 @@ build_arguments() { # NAME=VALUE, one a line
     printf '%s\n' "ARCH=$ARCH" "STACK=$STACK" "ARCH_LIST=$ARCH_LIST" "MIN_DRIVER=$MIN_DRIVER" \
         "COMPILER_URL=$COMPILER_URL" "COMPILER_SHA256=$COMPILER_SHA256" "EXTRA_INDEX_URL=$index" \
         "MAX_JOBS=${MAX_JOBS:-$(jobs_that_fit)}" "TREE_KEY=$tree_key" \
-        "VERSION=$(version)" "REVISION=$(revision)" "CREATED=$(created)"
+        "SOURCE=$(source_address)" "VERSION=$(version)" "REVISION=$(revision)" "CREATED=$(created)"
     [[ -z ${BASE_IMAGE:-} ]] || echo "BASE_IMAGE=$BASE_IMAGE"
 }
 

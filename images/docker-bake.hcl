@@ -5,6 +5,7 @@
 variable "BASE_IMAGE" { default = "docker.io/library/python:3.11-slim-bookworm" }
 variable "MAX_JOBS" { default = "2" }
 variable "TREE_KEY" { default = "" } # python3 -m runner.worker.codekey
+variable "SOURCE" { default = "" }
 variable "VERSION" { default = "" }
 variable "REVISION" { default = "" }
 variable "CREATED" { default = "" }
@@ -22,6 +23,7 @@ target "image" {
     BASE_IMAGE = BASE_IMAGE
     MAX_JOBS   = MAX_JOBS
     TREE_KEY   = TREE_KEY
+    SOURCE     = SOURCE
     VERSION    = VERSION
     REVISION   = REVISION
     CREATED    = CREATED

@@ -121,6 +121,14 @@ def test_the_engine_is_told_what_the_settings_say(tmp_path: Path) -> None:
     } <= given
 
 
+def test_no_password_of_the_checkout_gets_into_a_label(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, "buildah that builds")
+    machine.install("git", "#!/bin/sh\n[ $1 = remote ] && echo https://me:secret@example.org/decode-floor.git\n")
+    assert machine.build("cpu").returncode == 0
+    (command,) = [call for call in machine.calls() if call[1] == "bud"]
+    assert "--build-arg=SOURCE=https://example.org/decode-floor.git" in command
+
+
 @pytest.mark.parametrize("engine", ["buildah", "podman"])
 def test_a_build_ends_with_the_image_and_its_size(tmp_path: Path, engine: str) -> None:
     finished = Machine(tmp_path, f"{engine} that builds").build("cpu")
