@@ -23,10 +23,10 @@ if [[ -x $site/cu13/bin/nvcc ]]; then
     link_runtime "$site/cu13/lib"
 elif [[ -n $COMPILER_URL ]]; then
     /opt/venv/bin/python "$(dirname "$0")/fetch.py" "$COMPILER_URL" "$COMPILER_SHA256" /tmp/compiler.deb
-    mkdir -p "$home"
-    dpkg-deb --extract /tmp/compiler.deb "$home/debian"
+    dpkg-deb --extract /tmp/compiler.deb / # where its own paths lead; this stage ends up in no image
     rm /tmp/compiler.deb
-    ln -s "debian/usr/bin" "$home/bin"
+    mkdir -p "$home/bin"
+    ln -s /usr/bin/nvcc "$home/bin/nvcc"
     merge_headers
     link_runtime "$site/cuda_runtime/lib"
 else
