@@ -1,6 +1,7 @@
 # Each target that needs Python makes .venv/ first; requirements/env.sh returns at once when it is up to date.
-#   STACK=cpu|modern  which pins; left out: modern where nvidia-smi lists a GPU
+#   STACK=cpu|modern  which pins; left out: modern where nvidia-smi lists a GPU; of an image: modern or paper
 #   PYTHON=…          left out: the first of python3, python3.12, python3.11 that is 3.11 or 3.12
+#   ENGINE=docker|podman|buildah  what builds images; left out: the first that works (images/build.sh has more)
 #   ARGS="…"          more options for the command that the target runs
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -13,7 +14,7 @@ JOBS ?= 2
 # On PATH, so that programs started by a program (mlflow, uv) come from .venv as well.
 venv := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help env cell test lint types check ui bench-overhead bench-tables floor graphs quant budget report demo coverage verify lock clean
+.PHONY: help images check-images test-images sbom any env cell test lint types check ui bench-overhead bench-tables floor graphs quant budget report demo coverage verify lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,6 +28,9 @@ cell: env ## Measure one decode cell on what this machine has (ARGS="--ctx 512 �
 
 test: env ## Run the tests, two files at a time (JOBS=0: in turns)
 	@$(venv) python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-images: env ## Run the tests that need a container engine and the cpu image (make image-cpu)
+	@$(venv) python -m pytest -q -m images $(ARGS)
 
 lint: env ## Check style and formatting
 	@$(venv) ruff check . && $(venv) ruff format --check .
@@ -71,6 +75,19 @@ coverage: env ## Simulate how often interval and verdict of an A/B are right
 
 verify: env ## Recompute every derived number of the committed records
 	@$(venv) python -m runner verify experiments/records
+
+image-ada: ## Build the image of an architecture, also image-ampere, -hopper, -blackwell, -cpu (STACK=paper: older drivers)
+image-%: any
+	@images/build.sh $* $(STACK)
+
+images: ## Build every image: each architecture in each of its stacks (hours; some 60 GB)
+	@images/build.sh --all
+
+check-images: ## Check the images that are here: labels, user, architectures of the compiled kernels, imports (no GPU needed)
+	@images/check.sh $(ARGS)
+
+sbom: env ## Make a CycloneDX bill of materials of each image's locks, in build/sbom/
+	@$(venv) images/sbom.sh build/sbom
 
 lock: env ## Resolve the pins anew, keeping those that still fit (ARGS=--upgrade: the newest)
 	@requirements/lock.sh "$(CURDIR)/.venv/bin/uv" $(ARGS)

@@ -29,9 +29,27 @@ lock() { # NAME [OPTION…]
     fi
 }
 
+lock_image() { # NAME INPUT [OPTION…]: for the one Python that is in the images, and with hashes, which pip then demands
+    echo "Resolving requirements/images/$1.txt …"
+    compile 3.11 "images/$2.in" "images/$1.txt" --generate-hashes "${@:3}"
+}
+
+named() { grep -oE '^[^ #=]+' "$1"; }
+
+lock_stack() { # STACK [OPTION…]: its environment, of which what comes as sources is a lock of its own, and its compiler
+    local stack=$1 packages
+    mapfile -t packages < <(named "images/$stack-kernels.in" | sed 's/^/--no-emit-package=/')
+    lock_image "$stack" "$stack" "${packages[@]}" "${@:2}"
+    lock_image "$stack-kernels" "$stack-kernels" --no-deps "${@:2}"
+    lock_image "$stack-compiler" "$stack-compiler" "${@:2}"
+}
+
 lock modern "$@"
 lock cpu --excludes cpu.excludes "$@"
 lock dev "$@"
+lock_image cpu cpu --excludes cpu.excludes --no-emit-package torch "$@"
+lock_stack modern "$@"
+lock_stack paper "$@"
 
 # A pin must mean the same on every machine, so nothing that only the resolving one knows may stay in a lock.
 if grep -nE '==[^ ]*\+|://| @ |--(hash|index|extra|find)|^[^ #].*file:' -- *.txt; then

@@ -19,21 +19,21 @@ Mutant = Callable[[EagerStep], AbstractContextManager[None]]
 
 
 @contextmanager
-def newest_kv_row_dropped(_step: EagerStep) -> Iterator[None]:
+def newest_kv_row_dropped(step: EagerStep) -> Iterator[None]:
     """The row of the token being decoded never reaches the cache: zeros stand in its place."""
-    with _decode_update(lambda keys, values: (torch.zeros_like(keys), torch.zeros_like(values))):
+    with _decode_update(step, lambda keys, values: (torch.zeros_like(keys), torch.zeros_like(values))):
         yield
 
 
 @contextmanager
-def kv_head_swapped(_step: EagerStep) -> Iterator[None]:
+def kv_head_swapped(step: EagerStep) -> Iterator[None]:
     """The newest row's first two KV heads change places."""
 
     def swapped(keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         first, second = ((rows[:, 1:2], rows[:, :1], rows[:, 2:]) for rows in (keys, values))
         return torch.cat(first, dim=1), torch.cat(second, dim=1)
 
-    with _decode_update(swapped):
+    with _decode_update(step, swapped):
         yield
 
 
@@ -128,19 +128,19 @@ def _replaced(target: Any, name: str, value: Any) -> Iterator[None]:
 
 @contextmanager
 def _decode_update(
+    step: EagerStep,
     change: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
 ) -> Iterator[None]:
     """Change the keys and values [1, kv_heads, 1, head_dim] that a decode step writes into the cache."""
-    from transformers.cache_utils import Cache
-
-    update = Cache.update
+    kind = type(step.cache.rows)  # the class itself: before version 5 it does not inherit what it does here
+    update = kind.update
 
     def changed(self: Any, keys: torch.Tensor, values: torch.Tensor, *rest: Any, **named: Any) -> Any:
         if keys.shape[-2] == 1:
             keys, values = change(keys, values)
         return update(self, keys, values, *rest, **named)
 
-    with _replaced(Cache, "update", changed):
+    with _replaced(kind, "update", changed):
         yield
 
 

@@ -45,7 +45,7 @@ def rows(name: str, ctx: int, dtype: str, runtimes: Sequence[str], device: torch
         if runtime not in runtimes:
             continue
         allocation = floors.kv_alloc_tokens(ctx, PROTOCOL.warmup, PROTOCOL.steps)
-        step = EagerStep(built, caches.make(cache, built.config, allocation), drawn)
+        step = EagerStep(built, caches.make(cache, built, allocation), drawn)
         for mutant, broken in _broken(step, runtime, shape.qkv_bias):
             with broken as path:
                 errors = worst_errors(path, ctx, expectation)

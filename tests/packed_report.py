@@ -115,7 +115,7 @@ def _graphs(case: Case, built: Any, drawn: tokens.Tokens) -> Broken:
     def path(change: packed_mutants.Change | None = None, after: Callable[[Any, GraphStep], Any] | None = None) -> Any:
         with packed_mutants.kernel_in(built, case.kernel, change) as made:
             rows = floors.kv_alloc_tokens(case.ctx, PROTOCOL.warmup, PROTOCOL.steps)
-            step = EagerStep(made, caches.make("static", made.config, rows), drawn)
+            step = EagerStep(made, caches.make("static", made, rows), drawn)
             step.prefill(floors.GATE_SHORT_CTX)
             captured = GraphStep(step)
             if after is None:

@@ -24,6 +24,7 @@ DECLARATION = KernelDeclaration(
     module="bitsandbytes",
     remedy="pip install bitsandbytes==0.50.2",
     capability=(6, 0),  # its installation guide, of nf4
+    stacks=("modern", "paper"),
     default_of=("bnb-nf4",),
 )
 

@@ -12,4 +12,5 @@ DECLARATION = KernelDeclaration(
     signatures=("gemv", "gemm", "nvjet", "dot_kernel"),
     deterministic=True,
     capturable=True,
+    stacks=("modern", "paper"),
 )

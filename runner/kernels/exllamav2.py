@@ -24,6 +24,7 @@ DECLARATION = KernelDeclaration(
     module="exllamav2_ext",
     remedy="build its extension: pip install --no-build-isolation exllamav2==0.3.2, where nvcc is",
     capability=(6, 0),  # the least that its authors build it for
+    stacks=("modern", "paper"),
     default_of=("gptq",),
 )
 

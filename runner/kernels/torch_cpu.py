@@ -12,4 +12,5 @@ DECLARATION = KernelDeclaration(
     signatures=("aten::addmm", "aten::mm", "aten::mkldnn_linear", "mkldnn::_linear_pointwise"),
     deterministic=True,
     capturable=False,
+    stacks=("modern", "paper"),
 )

@@ -82,6 +82,7 @@ class EagerStep:
             past_key_values=self.cache.rows,
             use_cache=True,
             logits_to_keep=1,
+            **self.cache.told(positions),
         )
         logits: torch.Tensor = output.logits[0, -1]
         self.chosen.copy_(logits.argmax(dim=-1, keepdim=True))
@@ -116,4 +117,4 @@ def build(model: Any, tokens: Tokens, job: Job) -> EagerStep:
     if backend := job.cell.options.get(_sdpa.OPTION):
         _sdpa.allow_only(backend)
     allocation = kv_alloc_tokens(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
-    return EagerStep(model, caches.make(job.cell.cache, model.config, allocation), tokens)
+    return EagerStep(model, caches.make(job.cell.cache, model, allocation), tokens)

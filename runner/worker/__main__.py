@@ -29,9 +29,9 @@ def main(path: str) -> int:
     """Exit code 0 when the record is written (valid or not), the error's own otherwise."""
     die_with_parent()
     clock = Clock()
-    job = jobs.read(Path(path))
-    clock.seconds["start"] = max(0.0, time.time() - job.session.started_ms / 1e3)
     try:
+        job = jobs.read(Path(path))
+        clock.seconds["start"] = max(0.0, time.time() - job.session.started_ms / 1e3)
         _check_packages(job.cell)
         with clock.phase("import", "import"):
             _prepare_import()
@@ -65,4 +65,7 @@ def _prepare_import() -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        print("usage: python -m runner.worker JOB.json", file=sys.stderr)
+        sys.exit(2)
     sys.exit(main(sys.argv[1]))

@@ -61,6 +61,7 @@ class BareLoop:
             past_key_values=self._cache.rows,
             use_cache=True,
             logits_to_keep=1,
+            **self._cache.told(self._position),
         )
         token: torch.Tensor = output.logits[0, -1].argmax(dim=-1, keepdim=True)
         return token
@@ -182,7 +183,7 @@ def build(cell: Cell, device: torch.device) -> tuple[BareLoop, Step]:
     built = model.build_synthetic(model.Build(shape, cell.quant, None, model.DTYPES[cell.dtype], device))
     drawn = tokens.draw(shape.vocab, floors.sequence_tokens(cell.ctx, WARMUP, ROUND_STEPS), 0, device)
     rows = floors.kv_alloc_tokens(cell.ctx, WARMUP, ROUND_STEPS)
-    bare, step = (EagerStep(built, caches.make(cell.cache, built.config, rows), drawn) for _ in range(2))
+    bare, step = (EagerStep(built, caches.make(cell.cache, built, rows), drawn) for _ in range(2))
     bare.prefill(floors.GATE_SHORT_CTX)
     step.prefill(floors.GATE_SHORT_CTX)
     loops: tuple[BareLoop, Step] = (

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
+
+from runner.worker import transformers4
 
 
 class Cache(Protocol):
@@ -18,6 +21,10 @@ class Cache(Protocol):
 
     def restart(self, position: int) -> None:
         """Keep the rows before `position`; the next one written is row `position`."""
+        ...
+
+    def told(self, positions: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        """What the model is told beside `rows` about the positions [n] of the tokens it is given."""
         ...
 
 
@@ -38,6 +45,9 @@ class DynamicCache:
             layer.keys = layer.keys[..., :position, :]
             layer.values = layer.values[..., :position, :]
 
+    def told(self, positions: torch.Tensor) -> Mapping[str, torch.Tensor]:  # noqa: ARG002 - the rows know their number
+        return {}
+
 
 class StaticCache:
     """One allocation of `tokens` rows a layer, written in place; rows behind the position are masked, not absent."""
@@ -55,13 +65,19 @@ class StaticCache:
             if isinstance(layer.cumulative_length, torch.Tensor):
                 layer.cumulative_length.fill_(position)
 
+    def told(self, positions: torch.Tensor) -> Mapping[str, torch.Tensor]:  # noqa: ARG002 - the rows know their number
+        return {}
+
 
 def seen(rows: Any, position: int) -> str:
     """What a cache of transformers shows itself to be when its next row is `position`: one that holds no more than the
     rows before it grows; a longer one was allocated beforehand."""
-    return "dynamic" if rows.layers[0].keys.shape[-2] == position else "static"
+    keys = rows.layers[0].keys if hasattr(rows, "layers") else rows.key_cache[0]
+    return "dynamic" if keys.shape[-2] == position else "static"
 
 
-def make(kind: str, config: Any, tokens: int) -> Cache:
+def make(kind: str, model: Any, tokens: int) -> Cache:
     """The cache of a cell: `kind` is `dynamic` or `static`, `tokens` its allocation where it has one."""
-    return DynamicCache(config) if kind == "dynamic" else StaticCache(config, tokens)
+    if transformers4.IS_HERE:
+        return transformers4.DynamicCache() if kind == "dynamic" else transformers4.StaticCache(model, tokens)
+    return DynamicCache(model.config) if kind == "dynamic" else StaticCache(model.config, tokens)

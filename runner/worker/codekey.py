@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 PACKAGE = Path(__file__).resolve().parent.parent
 KEY_LENGTH = 12
 _read_files: set[Path] = set()
@@ -17,6 +15,8 @@ _read_files: set[Path] = set()
 
 def read_data(name: str) -> Any:
     """A YAML data file of the worker's room; it counts as loaded from then on."""
+    import yaml  # not needed for a key, which whoever builds an image computes with Python alone
+
     path = Path(__file__).with_name(name)
     _read_files.add(path)
     return yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -40,3 +40,7 @@ def _hash(paths: Iterable[Path]) -> str:
         digest.update(f"{path.relative_to(PACKAGE)}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:KEY_LENGTH]
+
+
+if __name__ == "__main__":
+    print(tree_key())

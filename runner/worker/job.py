@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.cell import Cell
+from runner.errors import BadValue
 from runner.protocol import Protocol
 from runner.records.record import SCHEMA_VERSION
 from runner.scheme import Scheme
@@ -76,8 +77,13 @@ class Job:
 
 
 def read(path: Path) -> Job:
-    """The job from its file."""
-    return Job.from_json(json.loads(path.read_text(encoding="utf-8")))
+    """The job from its file. Raises BadValue where there is none, or it is not a whole job of this version."""
+    try:
+        return Job.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise BadValue(f"The job {path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise BadValue(f"{path} is no job that this version of the worker understands: {error!r}") from error
 
 
 def _model(job: Job) -> dict[str, Any]:

@@ -15,16 +15,21 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
-from transformers.initialization import no_init_weights
 
 from runner import registry
 from runner.checkpoints import weightfiles
 from runner.errors import BadCheckpoint
 from runner.scheme import Scheme
 from runner.shape import ModelShape
-from runner.worker import plainlinear, synthetic
+from runner.worker import plainlinear, synthetic, transformers4
+
+if transformers4.IS_HERE:
+    from runner.worker.transformers4 import no_init_weights
+else:
+    from transformers.initialization import no_init_weights
 
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+DTYPE_ARGUMENT = "torch_dtype" if transformers4.IS_HERE else "dtype"
 SYNTHETIC_SEED = 0
 READING_ERRORS = (OSError, RuntimeError, ValueError, KeyError, ImportError, SafetensorError)
 
@@ -43,13 +48,19 @@ def config_of(shape: ModelShape) -> Any:
         tie_word_embeddings=shape.tied_embedding,
         rms_norm_eps=shape.rms_norm_eps,
         max_position_embeddings=shape.max_positions,
-        rope_parameters={"rope_type": "default", "rope_theta": shape.rope_theta, **(shape.rope_scaling or {})},
+        **_rope_arguments(shape),
         sliding_window=None,
         use_sliding_window=False,
         bos_token_id=None,
         eos_token_id=None,
         pad_token_id=None,
     )
+
+
+def _rope_arguments(shape: ModelShape) -> dict[str, Any]:
+    if transformers4.IS_HERE:
+        return transformers4.rope_arguments(shape)
+    return {"rope_parameters": {"rope_type": "default", "rope_theta": shape.rope_theta, **(shape.rope_scaling or {})}}
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,9 @@ def _empty(build: Build) -> Any:
     """The model's modules and its memory on the device, its weights still to be written; linear layers that will be
     packed have no memory."""
     with torch.device("meta"), no_init_weights():
-        model = AutoModelForCausalLM.from_config(config_of(build.shape), dtype=build.dtype, attn_implementation="sdpa")
+        model = AutoModelForCausalLM.from_config(
+            config_of(build.shape), attn_implementation="sdpa", **{DTYPE_ARGUMENT: build.dtype}
+        )
     packed = {linear for _, block in _blocks(model) for linear in _packed_in(block, build).values()}
     for module in model.modules():
         if module not in packed:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from runner import registry
-from runner import resolve as resolution
 from runner.errors import (
     BadCheckpoint,
     BadPair,
@@ -189,7 +188,7 @@ def test_an_unknown_word_gets_the_nearest_one(field: str, value: str, near: str)
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("where", "container"), ("stack", "paper"), ("runtime", "fused"), ("kernel", "fused")],
+    [("runtime", "fused"), ("kernel", "fused")],
 )
 def test_a_word_that_is_not_built_yet_is_not_available(field: str, value: str) -> None:
     with pytest.raises(NotAvailable, match="not available in this version"):
@@ -342,11 +341,12 @@ def test_a_card_below_what_a_kernel_needs_is_refused(card: MakeCard, kernel: str
     assert str(caught.value) == f"{said}: choose another kernel, quant or card"
 
 
-def test_a_kernel_is_refused_outside_its_stack(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolution, "BUILT_STACKS", ("modern", "paper"))
-    assert resolve(Request(stack="modern"), ()).cell.kernel == "torch-cpu"
-    with pytest.raises(BadPair, match=r"stack=paper does not go with kernel=torch-cpu \(it goes with: modern\)"):
-        resolve(Request(stack="paper"), ())
+def test_a_kernel_is_refused_outside_its_stack(card: MakeCard) -> None:
+    asked = Request(gpu="l4", quant="awq", kernel="marlin")
+    assert resolve(replace(asked, stack="modern"), (card(L4),)).cell.kernel == "marlin"
+    with pytest.raises(BadPair, match=r"stack=paper does not go with kernel=marlin \(it goes with: modern\)"):
+        resolve(replace(asked, stack="paper"), (card(L4),))
+    assert resolve(Request(stack="paper"), ()).cell.kernel == "torch-cpu"
 
 
 def test_a_kernel_that_no_graph_can_hold_is_refused_by_name(card: MakeCard, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def prepared(request):
 
 def make_step(prepared, cache):
     built, drawn, *_ = prepared
-    return EagerStep(built, caches.make(cache, built.config, floors.kv_alloc_tokens(CTX, 5, 30)), drawn)
+    return EagerStep(built, caches.make(cache, built, floors.kv_alloc_tokens(CTX, 5, 30)), drawn)
 
 
 @pytest.mark.parametrize("cache", ["dynamic", "static"])

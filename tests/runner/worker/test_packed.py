@@ -42,7 +42,7 @@ def expectation_of(built, drawn):
 
 
 def step_of(built, drawn):
-    return EagerStep(built, caches.make("static", built.config, floors.kv_alloc_tokens(CTX, 5, 30)), drawn)
+    return EagerStep(built, caches.make("static", built, floors.kv_alloc_tokens(CTX, 5, 30)), drawn)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,113 @@
+"""Runs in an image (images/check.sh starts it there): is it what its labels say? Prints what it found.
+
+No GPU is needed: libraries are loaded and listed, nothing is launched.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+from runner import registry
+from runner.kernels import marlin
+from runner.registry import KernelDeclaration
+from runner.worker import codekey
+
+SITE = Path(sysconfig.get_path("purelib"))
+COMPILED = ("exllamav2_ext.so", "gptqmodel_*_ops.so")
+"""What images/kernels/compile.py compiles, in the folder of the module path where it lies."""
+
+
+class Wrong(Exception):
+    """What of the image is not as it should be."""
+
+
+def check_code(tree_key: str) -> None:
+    """The copied package is the one that the label names."""
+    if (found := codekey.tree_key()) != tree_key:
+        raise Wrong(f"tree_key is {found}, the label says {tree_key}")
+    print(f"tree_key {found}")
+
+
+def check_user() -> None:
+    """Nothing runs as root, nothing but /tmp can be written to, nothing of the build's settings is left."""
+    if os.getuid() == 0:
+        raise Wrong("it runs as root")
+    left = [name for name in os.environ if name.startswith(("PIP_", "SSL_", "CURL_", "REQUESTS_"))]
+    left += [str(path) for path in (Path("/etc/pip.conf"), Path("/run/secrets"), Path("/root/.cache")) if _has(path)]
+    if left:
+        raise Wrong(f"settings of the build are left in it: {', '.join(left)}")
+    Path("/tmp/written").touch()
+    print(f"user {os.getuid()}, no settings of the build left")
+
+
+def _has(path: Path) -> bool:
+    try:
+        return path.is_file() or (path.is_dir() and any(path.iterdir()))
+    except PermissionError:  # nobody but root can look, so what was copied there would not be seen by the worker either
+        return False
+
+
+def check_kernels(stack: str) -> None:
+    """Every kernel's package that lives in this stack can be imported, and GPTQModel finds its compiled operators."""
+    import torch
+
+    print(f"torch {torch.__version__}, CUDA {torch.version.cuda}")
+    for kernel in _kernels_of(stack):
+        if kernel.module is not None:
+            importlib.import_module(kernel.module)
+            print(f"imported {kernel.module} for kernel={kernel.name}")
+    if (SITE / marlin.PREBUILT["torch.float16"]).exists():
+        for library in sorted(SITE.glob(COMPILED[1])):
+            torch.ops.load_library(str(library))
+            namespace = getattr(torch.ops, library.stem.removesuffix("_ops"))
+            print(f"loaded {library.name}: {namespace}")
+
+
+def _kernels_of(stack: str) -> Iterator[KernelDeclaration]:
+    for name in registry.kernel_names():
+        kernel = registry.kernel(name).DECLARATION
+        if "cpu" in kernel.devices if stack == "cpu" else stack in kernel.stacks:
+            yield kernel
+
+
+def check_architectures(expected: set[str], cuobjdump: str) -> None:
+    """Each compiled library has machine code of exactly the architectures expected, and no PTX, which a driver would
+    compile for others."""
+    libraries = [library for pattern in COMPILED for library in sorted(SITE.glob(pattern))]
+    if bool(libraries) != bool(expected):
+        raise Wrong(f"for {sorted(expected)} it has the libraries {[library.name for library in libraries]}")
+    for library in libraries:
+        found = set(re.findall(r"\.(sm_\w+)\.cubin", _listed(cuobjdump, "--list-elf", library)))
+        if found != expected:
+            raise Wrong(f"{library.name} has code of {sorted(found)}, not of {sorted(expected)}")
+        if ".ptx" in _listed(cuobjdump, "--list-ptx", library):
+            raise Wrong(f"{library.name} has PTX")
+        print(f"{library.name}: {', '.join(sorted(found))}, no PTX, {library.stat().st_size / 1e6:.1f} MB")
+
+
+def _listed(cuobjdump: str, option: str, library: Path) -> str:
+    done = subprocess.run([cuobjdump, option, str(library)], capture_output=True, text=True)
+    if done.returncode != 0 and "No PTX" not in done.stderr:
+        raise Wrong(f"cuobjdump {option} {library.name}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def main(cuobjdump: str, stack: str, arch_list: str, tree_key: str) -> None:
+    check_code(tree_key)
+    check_user()
+    check_kernels(stack)
+    check_architectures({f"sm_{name.replace('.', '')}" for name in arch_list.split()}, cuobjdump)
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except Wrong as error:
+        sys.exit(f"wrong: {error}")
