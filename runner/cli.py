@@ -46,7 +46,7 @@ REQUEST_HELP = {
     "steps": "timed steps instead of the protocol's",
     "warmup": "warm-up steps instead of the protocol's",
     "seed": "seed of the random prompt",
-    "where": "here, container",
+    "where": "here (this interpreter), container (insists), or auto: a container where its image is",
     "device": "which of several GPUs: index or UUID",
     "study": "name of the study this session belongs to",
     "options": "options of the runtime: name:value,name:value",

@@ -146,6 +146,13 @@ class Mismatch(DecodeFloorError):
     reason = "mismatch"
 
 
+class NoContainer(DecodeFloorError):
+    """The container that was asked for cannot be had: no engine, no image, or a driver too old for it."""
+
+    exit_code = 27
+    reason = "no-container"
+
+
 class Interrupted(Stopped):
     """Ctrl-C."""
 

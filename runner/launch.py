@@ -17,17 +17,18 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from runner.errors import (
     DecodeFloorError,
     Failure,
     Infeasible,
     Interrupted,
+    NoContainer,
     OutOfMemory,
     Stopped,
     Terminated,
@@ -50,6 +51,65 @@ WORKER_COMMAND = (sys.executable, "-m", "runner.worker")
 
 OnPhase = Callable[[str, float], None]
 """Called with what the worker does now and the seconds since it started."""
+
+
+class Worker(Protocol):
+    """How the worker's process is started, and what it takes to end it beside signals to its process group."""
+
+    @property
+    def takes_input(self) -> bool:
+        """Whether it ends when its standard input does."""
+        ...
+
+    def command(self, job_file: Path) -> list[str]:
+        """The argument list."""
+        ...
+
+    def environment(self) -> Mapping[str, str]:
+        """Every variable that the process starts with."""
+        ...
+
+    def end(self) -> None:
+        """End what signals to the process group do not reach. May be called again. Raises NoContainer where it cannot
+        be known to have ended."""
+        ...
+
+    def outcome(self, code: int) -> tuple[int, str | None]:
+        """The worker's own exit code (as in `subprocess`), given the process's, and what went wrong where it was never
+        started."""
+        ...
+
+
+@dataclass(frozen=True)
+class LocalWorker:
+    """A process of this host's, in this interpreter."""
+
+    job: Job
+    program: Sequence[str] = WORKER_COMMAND
+    takes_input = False
+
+    def command(self, job_file: Path) -> list[str]:
+        return [*self.program, str(job_file)]
+
+    def environment(self) -> Mapping[str, str]:
+        paths = [str(_project_root()), os.environ.get("PYTHONPATH", "")]
+        return {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            # without a buffer the last words of a process that is killed are not lost
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONFAULTHANDLER": "1",
+            "CUDA_VISIBLE_DEVICES": self.job.device.uuid or "",
+            # all files are here before the worker starts: it has no business on the network
+            "HF_HUB_OFFLINE": "1",
+            PARENT_PID_VARIABLE: str(os.getpid()),
+        }
+
+    def end(self) -> None:
+        pass
+
+    def outcome(self, code: int) -> tuple[int, str | None]:
+        return code, None
 
 
 @dataclass
@@ -89,9 +149,7 @@ def _parsed_error(text: str) -> dict[str, Any] | None:
         return None
 
 
-def run_worker(
-    job: Job, timeout_s: float, on_phase: OnPhase, command: Sequence[str] = WORKER_COMMAND
-) -> dict[str, Any]:
+def run_worker(job: Job, timeout_s: float, on_phase: OnPhase, worker: Worker) -> dict[str, Any]:
     """The record of this job: the worker's own, or one of its failure, written at `job.record_path` all the
     same.
 
@@ -100,15 +158,15 @@ def run_worker(
     """
     output = _Output(on_phase)
     with _job_file(job) as path:
-        stopped, process = _run([*command, str(path)], job, output, timeout_s)
+        stopped, code = _run(worker, path, output, timeout_s)
     output.end()
     written = _written(job)
     if written is not None:
         if isinstance(stopped, Stopped):
             raise type(stopped)(f"{stopped}; the record was already complete: {job.record_path}")
         return written
-    code = None if process is None else process.returncode
-    return failure_record(job, _outcome(_cause(stopped, code, output), code, output.last_lines))
+    own, failed = (code, None) if code is None else worker.outcome(code)
+    return failure_record(job, _outcome(_cause(stopped, own, failed, output), own, output.last_lines))
 
 
 @contextmanager
@@ -119,9 +177,7 @@ def _job_file(job: Job) -> Iterator[Path]:
         yield path
 
 
-def _run(
-    command: Sequence[str], job: Job, output: _Output, timeout_s: float
-) -> tuple[Failure | None, subprocess.Popen[bytes] | None]:
+def _run(worker: Worker, job_file: Path, output: _Output, timeout_s: float) -> tuple[Failure | None, int | None]:
     """Run to the end, the deadline or a stopping signal; the process is gone when this returns.
 
     Signals are held but while we wait: one between the fork and the assignment would leave a process that
@@ -131,25 +187,25 @@ def _run(
     try:
         with signals.held():
             try:
-                process = _start(command, job)
+                process = _start(worker, job_file)
                 with signals.wakeup() as wake, signals.let_through():
                     _follow(process, output, timeout_s, wake)
             finally:
-                _stop(process, output)
+                _stop(process, worker, output)
     except (DecodeFloorError, Stopped) as error:
-        return error, process
-    return None, process
+        return error, None if process is None else process.returncode
+    return None, process.returncode
 
 
-def _start(command: Sequence[str], job: Job) -> subprocess.Popen[bytes]:
+def _start(worker: Worker, job_file: Path) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
+            worker.command(job_file),
+            stdin=subprocess.PIPE if worker.takes_input else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=_environment(job),
-            cwd=_project_root(),
+            env=worker.environment(),
+            cwd=job_file.parent,  # what an engine or a library leaves where it was started goes with the job
             start_new_session=True,
         )
     except OSError as error:
@@ -158,21 +214,6 @@ def _start(command: Sequence[str], job: Job) -> subprocess.Popen[bytes]:
 
 def _project_root() -> Path:
     return Path(__file__).resolve().parent.parent
-
-
-def _environment(job: Job) -> dict[str, str]:
-    paths = [str(_project_root()), os.environ.get("PYTHONPATH", "")]
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-        # without a buffer the last words of a process that is killed are not lost
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONFAULTHANDLER": "1",
-        "CUDA_VISIBLE_DEVICES": job.device.uuid or "",
-        # all files are here before the worker starts: it has no business on the network
-        "HF_HUB_OFFLINE": "1",
-        PARENT_PID_VARIABLE: str(os.getpid()),
-    }
 
 
 def _follow(process: subprocess.Popen[bytes], output: _Output, timeout_s: float, wake: int) -> None:
@@ -212,17 +253,23 @@ def _read(pipe: int, output: _Output) -> bool:
     return bool(data)
 
 
-def _stop(process: subprocess.Popen[bytes] | None, output: _Output) -> None:
+def _stop(process: subprocess.Popen[bytes] | None, worker: Worker, output: _Output) -> None:
     """End the whole process group: SIGTERM, SIGKILL after a grace, and collect its last words."""
     if process is None:
         return
-    if not _ends_within(process, 0.0):
+    is_early = not _ends_within(process, 0.0)
+    if is_early:
+        worker.end()
         _signal_group(process, signal.SIGTERM)
         _ends_within(process, GRACE_S)
     # also what the worker left behind; its pid is not free for another process before `wait`
     _signal_group(process, signal.SIGKILL)
     _drain(process, output)
     process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
+    if is_early:
+        worker.end()  # what the process was just about to start when it was told to end
 
 
 def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
@@ -272,11 +319,13 @@ def _outcome(error: dict[str, Any], code: int | None, last_output: Iterable[str]
     }
 
 
-def _cause(stopped: Failure | None, code: int | None, output: _Output) -> dict[str, Any]:
+def _cause(stopped: Failure | None, code: int | None, failed: str | None, output: _Output) -> dict[str, Any]:
     if stopped is not None:
         return {"reason": stopped.reason, "message": str(stopped)}
     if output.error is not None:
         return output.error
+    if failed is not None:
+        return {"reason": NoContainer.reason, "message": f"{failed}{_last_words(output)}"}
     return {"reason": WorkerFailed.reason, "message": _crash(code, output)}
 
 
@@ -285,8 +334,11 @@ def _crash(code: int | None, output: _Output) -> str:
         name = signal.Signals(-code).name
         hint = " (the kernel does that when memory runs out)" if name == "SIGKILL" else ""
         return f"the worker was killed by {name}{hint}"
-    last = f"; its last words: {output.last_lines[-1]}" if output.last_lines else ""
-    return f"the worker ended with exit code {code} and without a record{last}"
+    return f"the worker ended with exit code {code} and without a record{_last_words(output)}"
+
+
+def _last_words(output: _Output) -> str:
+    return f"; its last words: {output.last_lines[-1]}" if output.last_lines else ""
 
 
 def _status(reason: str) -> str:

@@ -31,8 +31,6 @@ DEFAULT_STUDY = "adhoc"
 SYNTHETIC_ID = "synthetic-v1"
 DEFAULT_MODEL = {CPU: "qwen2.5-0.5b", CUDA: "qwen2.5-7b"}
 DEFAULT_CTX = {CPU: "256", CUDA: "2048"}
-BUILT_STACKS = ("modern",)
-BUILT_PLACES = ("here",)
 Installed: TypeAlias = "Sequence[InstalledGpu]"
 
 
@@ -195,9 +193,9 @@ def _describe(kind: str, card: InstalledGpu | None, entry: Gpu | None, key: str)
 
 def _check_place(request: Request) -> None:
     if request.where != AUTO:
-        vocabulary.available("where", request.where, vocabulary.PLACES, BUILT_PLACES)
+        vocabulary.known("where", request.where, vocabulary.PLACES)
     if request.stack != AUTO:
-        vocabulary.available("stack", request.stack, vocabulary.STACKS, BUILT_STACKS)
+        vocabulary.known("stack", request.stack, vocabulary.STACKS)
 
 
 def _model(name: str, kind: str) -> Model:

@@ -12,6 +12,9 @@ from typing import Any, TypeVar
 
 from runner import errors, fit, launch, store
 from runner.checkpoints import checkpoint
+from runner.containers import place as places
+from runner.containers.place import Place
+from runner.containers.worker import ContainedWorker
 from runner.errors import DecodeFloorError, Failure, Infeasible, InvalidSession, Stopped, WorkerFailed
 from runner.machine import host, hostlock, nvml
 from runner.protocol import Protocol
@@ -65,7 +68,10 @@ def run_session(request: Request, index: int, started_ms: int, settings: Setting
     be resolved, DiskFull, and Interrupted or Terminated outside of the measurement.
     """
     plan = resolve(request, () if request.gpu == CPU else nvml.list_gpus())
-    job = _job(request, plan, index, started_ms, settings)
+    place = places.choose(request.where, request.stack, plan)
+    if place.told is not None:
+        settings.on_progress(place.told, 0.0)
+    job = _job(request, plan, place, index, started_ms, settings)
     path = Path(job.record_path)
     store.forget_runs(spool.clear_abandoned(path.parent))
     with spool.reserved(path, _reserve_bytes(plan.protocol)):
@@ -75,7 +81,7 @@ def run_session(request: Request, index: int, started_ms: int, settings: Setting
         if refused := _refused(job, plan, plan.memory_bytes or host.memory_bytes()):
             return _committed(refused, path, settings)
         with _host(job, settings) as ready:
-            return _committed(_measured(ready, plan, settings), path, settings)
+            return _committed(_measured(ready, plan, place, settings), path, settings)
 
 
 def _reserve_bytes(protocol: Protocol) -> int:
@@ -104,7 +110,7 @@ def failure(found: dict[str, Any]) -> Failure | None:
     return kinds.get(outcome.get("reason", ""), WorkerFailed)(outcome["message"])
 
 
-def _job(request: Request, plan: Plan, index: int, started_ms: int, settings: Settings) -> Job:
+def _job(request: Request, plan: Plan, place: Place, index: int, started_ms: int, settings: Settings) -> Job:
     job = Job(
         session=SessionInfo(uuid.uuid4().hex[:SESSION_ID_LENGTH], plan.study, index, plan.seed, started_ms),
         request=request.published(),
@@ -115,8 +121,9 @@ def _job(request: Request, plan: Plan, index: int, started_ms: int, settings: Se
         scheme=plan.scheme,
         checkpoint=None,
         device=plan.device,
-        given_flags=(*plan.flags, *([SHARED_HOST] if settings.share_host else [])),
+        given_flags=(*plan.flags, *place.flags, *([SHARED_HOST] if settings.share_host else [])),
         record_path="",
+        container=place.info,
     )
     return replace(job, record_path=str((settings.spool / record.file_name(record_head(job))).resolve()))
 
@@ -130,12 +137,19 @@ def _refused(job: Job, plan: Plan, memory_bytes: int) -> dict[str, Any] | None:
     return None
 
 
-def _measured(job: Job, plan: Plan, settings: Settings) -> dict[str, Any]:
+def _measured(job: Job, plan: Plan, place: Place, settings: Settings) -> dict[str, Any]:
     """The record of the session, whatever became of it."""
     if refused := _refused(job, plan, plan.memory_bytes or host.available_memory_bytes()):
         return refused
     folder = None if plan.checkpoint is None else str(checkpoint.fetch(plan.checkpoint))
-    return launch.run_worker(replace(job, checkpoint=folder), settings.timeout_s, settings.on_progress)
+    ready = replace(job, checkpoint=folder)
+    return launch.run_worker(ready, settings.timeout_s, settings.on_progress, _worker(ready, place))
+
+
+def _worker(job: Job, place: Place) -> launch.Worker:
+    if place.engine is None or place.image is None:
+        return launch.LocalWorker(job)
+    return ContainedWorker(place.engine, place.image, job)
 
 
 def _committed(found: dict[str, Any], path: Path, settings: Settings) -> Finished:

@@ -16,8 +16,10 @@ CACHES = ("dynamic", "static", "engine")
 ATTENTIONS = ("sdpa", "flash-attn", "engine")
 DTYPES = ("bf16", "fp16", "fp32")
 PROTOCOLS = ("paper", "tail")
-STACKS = ("modern", "paper")
-PLACES = ("here", "container")
+MODERN, PAPER = "modern", "paper"
+STACKS = (MODERN, PAPER)
+HERE, CONTAINER = "here", "container"
+PLACES = (HERE, CONTAINER)
 
 PLAIN_TOKEN = re.compile(r"[A-Za-z0-9._:,/+@=~-]*")
 

@@ -87,6 +87,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
     for name in [name for name in os.environ if name.startswith(OURS) and name != STRICT_VARIABLE]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("DECODE_FLOOR_LOCK_DIR", str(tmp_path_factory.mktemp("lock")))
+    monkeypatch.setenv("DECODE_FLOOR_ENGINE", "none")  # an image on this machine is no business of most tests
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
 
 

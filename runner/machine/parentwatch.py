@@ -17,6 +17,7 @@ from pathlib import Path
 from runner.machine import process
 
 PARENT_PID_VARIABLE = "DECODE_FLOOR_PARENT_PID"
+INPUT_VARIABLE = "DECODE_FLOOR_ENDS_WITH_INPUT"
 PR_SET_PDEATHSIG = 1
 SHELLS = ("bash", "sh", "dash")
 DEATH_MESSAGE = "the process that started us died"
@@ -28,6 +29,19 @@ def die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if _expected() not in (None, os.getppid()):
         os._exit(128 + signal.SIGKILL)
+
+
+def die_with_input() -> None:
+    """Where DECODE_FLOOR_ENDS_WITH_INPUT is set, end this process when its standard input does, whose other end the
+    parent holds: in a container it cannot see that process."""
+    if os.environ.get(INPUT_VARIABLE):
+        threading.Thread(target=_await_end_of_input, daemon=True, name="inputwatch").start()
+
+
+def _await_end_of_input() -> None:
+    while os.read(0, 4096):
+        pass
+    os._exit(128 + signal.SIGKILL)
 
 
 def starters() -> tuple[int, ...]:

@@ -31,6 +31,7 @@ FLAG_MEANINGS = {
     "in-cache": "the weights fit in the last-level cache, so memory bandwidth is not the limit",
     "probe-low": "faster than the bandwidth probe says is possible: the probe read too low",
     "shared-card": "another process was on the card",
+    "other-tree": "the container's image was built from other code than the runner's",
     "shared-host": "another session was measured on this host at the same time",
     "throttled": "the card named a throttle reason",
     "unpinned": "the checkpoint's revision is not pinned in the catalogue",

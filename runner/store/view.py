@@ -133,6 +133,7 @@ def _params(record: Record) -> dict[str, str]:
         "environment": record.get("environment", {}),
         "actual": record.get("actual", {}),
         "host": record.get("host", {}),
+        "container": record.get("container", {}),
     }
     return {f"{name}.{field}": _word(value) for name, fields in sections.items() for field, value in fields.items()}
 
@@ -169,6 +170,7 @@ def _tags(record: Record) -> dict[str, str]:
         "message": str(outcome.get("message") or ""),
         "status": outcome["status"],
         "exit_code": _exit_code(record),
+        **{name: record["container"][name] for name in ("image", "digest") if "container" in record},
         NOTE_TAG: run_description(record),
     }
 

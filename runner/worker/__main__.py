@@ -12,7 +12,7 @@ from pathlib import Path
 from runner import registry
 from runner.cell import Cell
 from runner.errors import DecodeFloorError, MissingPackage
-from runner.machine.parentwatch import die_with_parent
+from runner.machine.parentwatch import die_with_input, die_with_parent
 from runner.worker import compilecache
 from runner.worker import job as jobs
 from runner.worker.progress import Clock, report_error
@@ -28,6 +28,7 @@ HUB_KERNEL_LOGGER, HUB_KERNEL = "bitsandbytes.backends.cpu.ops", "gemm_4bit_forw
 def main(path: str) -> int:
     """Exit code 0 when the record is written (valid or not), the error's own otherwise."""
     die_with_parent()
+    die_with_input()
     clock = Clock()
     try:
         job = jobs.read(Path(path))

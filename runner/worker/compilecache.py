@@ -9,18 +9,24 @@ from runner.worker.job import Job
 
 OPTION, WARM = "compile-cache", "warm"
 INDUCTOR_VARIABLE, TRITON_VARIABLE = "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR"
-FOLDER = "compile-cache"
+PROJECT, FOLDER = "decode-floor", "compile-cache"
 
 
 def use(job: Job, job_folder: Path) -> None:
     """Name the folder to torch, before its import: one beside the job's file, which goes with it, or the user's own."""
-    folder = _own() if job.cell.options.get(OPTION) == WARM else job_folder / FOLDER
+    folder = home() / PROJECT / FOLDER if is_warm(job) else job_folder / FOLDER
     os.environ[INDUCTOR_VARIABLE] = str(folder)
     os.environ[TRITON_VARIABLE] = str(folder / "triton")
 
 
-def _own() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "decode-floor" / FOLDER
+def is_warm(job: Job) -> bool:
+    """Does the cell ask for what earlier sessions made?"""
+    return job.cell.options.get(OPTION) == WARM
+
+
+def home() -> Path:
+    """The user's folder of caches."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def files() -> int:

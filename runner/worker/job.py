@@ -40,10 +40,22 @@ class Device:
 
 
 @dataclass(frozen=True)
+class ContainerInfo:
+    """The container that a session is measured in: `digest` is that of the image's configuration and so of all its
+    layers, `tree_key` that of the code it was built from, empty where the image does not say."""
+
+    engine: str
+    image: str
+    digest: str
+    tree_key: str
+
+
+@dataclass(frozen=True)
 class Job:
     """One session of one resolved cell. `scheme` is how its weights are packed, None where they are not; `checkpoint`
     is a folder of safetensors, None for synthetic weights; `given_flags` are those the parent already knows of
-    (`converted`, `unpinned`, `shared-host`)."""
+    (`converted`, `unpinned`, `shared-host`, `other-tree`); `container` is None where the worker is a process of this
+    host's."""
 
     session: SessionInfo
     request: dict[str, str]
@@ -56,6 +68,7 @@ class Job:
     device: Device
     given_flags: tuple[str, ...]
     record_path: str
+    container: ContainerInfo | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -72,6 +85,7 @@ class Job:
                 "scheme": data["scheme"] and Scheme.from_json(data["scheme"]),
                 "device": Device(**data["device"]),
                 "given_flags": tuple(data["given_flags"]),
+                "container": data["container"] and ContainerInfo(**data["container"]),
             }
         )
 
@@ -113,4 +127,5 @@ def record_head(job: Job) -> dict[str, Any]:
             "catalogued": job.device.catalogued,
             "driver": job.device.driver,
         },
+        **({"container": asdict(job.container)} if job.container else {}),
     }

@@ -97,7 +97,7 @@ def test_every_field_of_the_request_is_an_option_that_is_auto() -> None:
         (("cell", "--ctx", "-5"), 11, "ctx=-5: must be at least 1"),
         (("cell", "--ctx", "1000000"), 11, "the largest ctx is 32733"),
         (("cell", "--gpu", "$(touch x)"), 11, "are allowed in a value"),
-        (("cell", "--stack", "paper"), 12, "stack=paper is not available in this version"),
+        (("cell", "--stack", "paper"), 27, "a container needs Docker or Podman on PATH"),
         (("cell", "--quant", "gptq"), 13, "quant=gptq needs a CUDA GPU"),
         (("cell", "--kernel", "cublas"), 13, "kernel=cublas needs a CUDA GPU"),
         (("cell", "--weights", "/nonexistent"), 16, "no such folder"),
@@ -374,7 +374,7 @@ def test_a_signal_ends_the_command_with_its_code_and_leaves_a_record(
     # the real command line, with a slow program in the place of the worker
     (tmp_path / "worker.py").write_text(textwrap.dedent(SLOW_WORKER))
     slow = [sys.executable, str(tmp_path / "worker.py")]
-    start = f"from runner import launch; launch.run_worker.__defaults__ = ({slow!r},)"
+    start = f"from runner import launch; launch.LocalWorker.__init__.__defaults__ = ({slow!r},)"
     command = f"{start}; import sys; from runner.__main__ import main; sys.exit(main(sys.argv[1:]))"
     process = subprocess.Popen(
         [sys.executable, "-c", command, "cell", "--gpu", "cpu", "--model", "tiny", "--ctx", "64", "--spool", "spool"],

@@ -36,7 +36,9 @@ def run(tmp_path: Path, tiny_job: Job) -> Run:
     def run_script(script: str, timeout_s: float = 30.0, phases: list[str] | None = None) -> dict[str, Any]:
         Path(tiny_job.record_path).unlink(missing_ok=True)
         command = worker(tmp_path, script)
-        return launch.run_worker(tiny_job, timeout_s, lambda text, _: (phases or []).append(text), command)
+        return launch.run_worker(
+            tiny_job, timeout_s, lambda text, _: (phases or []).append(text), launch.LocalWorker(tiny_job, command)
+        )
 
     return run_script
 
@@ -198,7 +200,7 @@ def test_without_pidfds_it_works_all_the_same(run: Run, monkeypatch: pytest.Monk
 
 
 def test_a_command_that_does_not_exist(tiny_job: Job) -> None:
-    found = launch.run_worker(tiny_job, 5.0, lambda *_: None, ["/nonexistent/python"])
+    found = launch.run_worker(tiny_job, 5.0, lambda *_: None, launch.LocalWorker(tiny_job, ["/nonexistent/python"]))
     assert outcome(found) == ("failed", "worker-failed", None, None)
     assert "cannot be started" in found["outcome"]["message"]
 
@@ -208,14 +210,16 @@ def test_the_worker_sees_only_its_card_and_the_project(run: Run, tmp_path: Path,
         tmp_path,
         """
         import os, runner
-        print(os.environ["CUDA_VISIBLE_DEVICES"], os.getcwd(), os.environ["HF_HUB_OFFLINE"])
+        from pathlib import Path
+        print(os.environ["CUDA_VISIBLE_DEVICES"], Path(runner.__file__).parents[1], os.environ["HF_HUB_OFFLINE"])
+        print(Path(os.path.realpath("/proc/self/cwd")).name.startswith("decode-floor-"))
         print(os.environ["DECODE_FLOOR_PARENT_PID"], os.getpgid(0) == os.getpid())
         """,
     )
     uuid = "a-uuid"
     job = replace(tiny_job, device=replace(tiny_job.device, kind="cuda", uuid=uuid))
-    found = launch.run_worker(job, 30.0, lambda *_: None, script)
-    assert found["outcome"]["last_output"] == [f"{uuid} {ROOT} 1", f"{os.getpid()} True"]
+    found = launch.run_worker(job, 30.0, lambda *_: None, launch.LocalWorker(job, script))
+    assert found["outcome"]["last_output"] == [f"{uuid} {ROOT} 1", "True", f"{os.getpid()} True"]
     assert run("import os; print(repr(os.environ['CUDA_VISIBLE_DEVICES']))")["outcome"]["last_output"] == ["''"]
 
 
@@ -253,7 +257,8 @@ PARENT = """
     signals.install()
     print("ready", flush=True)
     try:
-        found = launch.run_worker(jobs.read(Path(sys.argv[1])), 60.0, lambda *_: None, sys.argv[2:])
+        job = jobs.read(Path(sys.argv[1]))
+        found = launch.run_worker(job, 60.0, lambda *_: None, launch.LocalWorker(job, sys.argv[2:]))
         print(json.dumps(found["outcome"]), flush=True)
     except Stopped as error:
         print(json.dumps({"status": "raised", "reason": error.reason}), flush=True)

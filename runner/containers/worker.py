@@ -1,0 +1,144 @@
+"""A worker in a container: the engine's command line, and how it is ended.
+
+The container sees the job's folder, the spool, the weights and the host lock's folder, each at its own path; nothing
+else of the host, no network, and a root that it cannot write. Its variables are named on the command line, never
+written there. It ends when its standard input does: the engine's client closes that when this process is gone, however
+it went.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.containers.engine import Engine, Image
+from runner.errors import BadValue
+from runner.machine import host, hostlock
+from runner.machine.parentwatch import INPUT_VARIABLE
+from runner.worker import compilecache
+from runner.worker.job import Job
+
+NAME_PREFIX = "decode-floor-"
+HOME = "/tmp"
+FILES_LIMIT, PROCESSES_LIMIT = 16384, 16384
+MACHINE_ID = Path("/etc/machine-id")
+# what decides how many threads a step has; of the caller's other variables a container gets none
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+ENGINE_FAILED = (125, 126, 127)  # the engine's own exit codes; above 128 it is a signal's number and 128
+
+
+@dataclass(frozen=True)
+class ContainedWorker:
+    """See `runner.launch.Worker`."""
+
+    engine: Engine
+    image: Image
+    job: Job
+    takes_input = True
+
+    @property
+    def name(self) -> str:
+        """The container's."""
+        return f"{NAME_PREFIX}{self.job.session.id}"
+
+    def command(self, job_file: Path) -> list[str]:
+        names = (*self._variables(), *_own_variables())
+        return [
+            *(self.engine.program, "run", "--rm", "--interactive", "--pull", "never", "--name", self.name),
+            "--no-healthcheck",  # it would look into a window that is being timed
+            *("--network", "none", "--read-only", "--tmpfs", f"{HOME}:rw,exec,nosuid,nodev,mode=1777"),
+            *("--cap-drop", "all", "--security-opt", "no-new-privileges", "--security-opt", "label=disable"),
+            *("--user", f"{os.getuid()}:{os.getgid()}", *self._user_namespace()),
+            *self._limits(),
+            *self._gpu(),
+            *(option for path, mode in self._mounts(job_file) for option in ("--mount", _bind(path, mode))),
+            *(option for name in names for option in ("--env", name)),
+            *("--workdir", HOME, self.image.digest, str(job_file)),
+        ]
+
+    def environment(self) -> Mapping[str, str]:
+        """What the engine's client starts with: the caller's own, and the values of what the container is to get."""
+        return {**os.environ, **self._variables()}
+
+    def end(self) -> None:
+        """Kill the container, whatever became of the client."""
+        self.engine.remove(self.name)
+
+    def outcome(self, code: int) -> tuple[int, str | None]:
+        """The worker's own exit code, negative for a signal as `subprocess` has it, and what the engine failed at."""
+        if code in ENGINE_FAILED:
+            return code, f"{self.engine.name} could not start the container of {self.image.name}"
+        is_signal = code > 128 and code - 128 in {number.value for number in signal.Signals}
+        return (128 - code if is_signal else code), None
+
+    def _variables(self) -> dict[str, str]:
+        return {
+            "HOME": HOME,
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONFAULTHANDLER": "1",
+            "CUDA_VISIBLE_DEVICES": self.job.device.uuid or "",
+            "HF_HUB_OFFLINE": "1",
+            INPUT_VARIABLE: "1",
+            hostlock.FOLDER_VARIABLE: str(hostlock.folder().resolve()),
+            **({"XDG_CACHE_HOME": str(cache)} if (cache := self._warm_cache()) else {}),
+        }
+
+    def _warm_cache(self) -> Path | None:
+        return compilecache.home() if compilecache.is_warm(self.job) else None
+
+    def _user_namespace(self) -> tuple[str, ...]:
+        """Podman of a user who is not root maps ids, so that the spool's files would not be that user's."""
+        return ("--userns", "keep-id") if self.engine.name == "podman" and os.getuid() != 0 else ()
+
+    def _limits(self) -> Iterator[str]:
+        memory = str(host.available_memory_bytes())
+        yield from ("--memory", memory, "--memory-swap", memory, "--pids-limit", str(PROCESSES_LIMIT))
+        for limit, kind, most in (
+            ("nofile", resource.RLIMIT_NOFILE, FILES_LIMIT),
+            ("nproc", resource.RLIMIT_NPROC, PROCESSES_LIMIT),
+        ):
+            # said out loud: an engine's own default may be more than it is allowed to set
+            hard = resource.getrlimit(kind)[1]
+            value = most if hard == resource.RLIM_INFINITY else min(hard, most)
+            yield from ("--ulimit", f"{limit}={value}:{value}")
+
+    def _gpu(self) -> tuple[str, ...]:
+        uuid = self.job.device.uuid
+        if uuid is None:
+            return ()
+        return ("--gpus", f"device={uuid}") if self.engine.name == "docker" else ("--device", f"nvidia.com/gpu={uuid}")
+
+    def _mounts(self, job_file: Path) -> Iterator[tuple[Path, str]]:
+        yield job_file.parent, "rw"
+        yield Path(self.job.record_path).parent, "rw"
+        if hostlock.folder().is_dir():
+            yield hostlock.folder().resolve(), "rw"
+        if MACHINE_ID.is_file():
+            yield MACHINE_ID, "ro"
+        if self.job.checkpoint is not None:
+            yield from ((folder, "ro") for folder in folders_of(Path(self.job.checkpoint)))
+        if cache := self._warm_cache():
+            kept = cache / compilecache.PROJECT
+            kept.mkdir(parents=True, exist_ok=True)
+            yield kept, "rw"
+
+
+def _own_variables() -> tuple[str, ...]:
+    return tuple(name for name in THREADS if name in os.environ)
+
+
+def folders_of(checkpoint: Path) -> tuple[Path, ...]:
+    """The folder itself, and those that its files really lie in: the hub's cache has links to them."""
+    real = (Path(os.path.realpath(file)).parent for file in sorted(checkpoint.iterdir()))
+    return tuple(dict.fromkeys((checkpoint, *real)))
+
+
+def _bind(path: Path, mode: str) -> str:
+    """Raises BadValue for a path that the option cannot hold."""
+    if "," in str(path) or '"' in str(path):
+        raise BadValue(f"{path} cannot be mounted into a container: its name has a comma or a quote in it")
+    return f"type=bind,source={path},target={path}" + (",readonly" if mode == "ro" else "")

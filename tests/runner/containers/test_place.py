@@ -1,0 +1,181 @@
+"""Which engine and image a session gets, and one clear line where it gets none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.containers import engine, image, place
+from runner.errors import BadValue, NoContainer
+from runner.request import Request
+from runner.resolve import Plan, resolve
+from runner.worker import codekey
+from tests.runner.containers.fake import FakeEngine, inspected, path_of, transcript
+
+ABSENT = {"image inspect": {"out": "[]\n", "err": transcript("podman-image-absent.txt"), "code": 125}}
+AWAY = {"image inspect": {"out": "[]\n", "err": transcript("docker-not-running.txt"), "code": 1}}
+
+
+def present(**labels: str) -> dict[str, Any]:
+    own = {"tree_key": codekey.tree_key(), **labels}
+    return {"image inspect": {"out": inspected(**own)}}
+
+
+@pytest.fixture
+def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[FakeEngine]]:
+    """Puts fakes on PATH, and nothing else: `engines(podman=answers)`."""
+
+    def put(**answers: Any) -> list[FakeEngine]:
+        made = [FakeEngine(tmp_path, name, each) for name, each in answers.items()]
+        monkeypatch.setenv("PATH", path_of(*made))
+        monkeypatch.delenv("DECODE_FLOOR_ENGINE", raising=False)
+        return made
+
+    return put
+
+
+@pytest.fixture
+def cpu_plan() -> Plan:
+    return resolve(Request(gpu="cpu", model="tiny", ctx="64"), ())
+
+
+@pytest.fixture
+def l4_plan(card: Callable[..., Any]) -> Callable[..., Plan]:
+    """Of an L4 with a driver: `l4_plan("570.86.15", quant="gptq")`."""
+
+    def make(driver: str, **request: str) -> Plan:
+        found = replace(card("NVIDIA L4"), driver=driver)
+        return resolve(Request(gpu="l4", **request), [found])
+
+    return make
+
+
+def test_here_asks_no_engine(engines: Callable[..., list[FakeEngine]], cpu_plan: Plan) -> None:
+    (podman,) = engines(podman=present())
+    assert place.choose("here", "auto", cpu_plan) == place.Place()
+    assert podman.told() == []
+
+
+def test_auto_is_here_without_an_engine_and_in_the_container_where_the_image_is(
+    engines: Callable[..., list[FakeEngine]], cpu_plan: Plan
+) -> None:
+    engines()
+    assert place.choose("auto", "auto", cpu_plan) == place.Place()
+    (podman,) = engines(podman=present())
+    chosen = place.choose("auto", "auto", cpu_plan)
+    assert podman.told() == [["image", "inspect", "decode-floor:cpu"]]
+    assert chosen.info is not None
+    assert (chosen.info.engine, chosen.info.image) == ("podman", "decode-floor:cpu")
+    assert chosen.info.digest.startswith("sha256:")
+    assert len(chosen.info.digest) == len("sha256:") + 64
+    assert (chosen.told, chosen.flags) == (None, ())
+
+
+def test_auto_without_the_image_is_here_and_says_what_would_build_it(
+    engines: Callable[..., list[FakeEngine]], cpu_plan: Plan
+) -> None:
+    engines(podman=ABSENT)
+    chosen = place.choose("auto", "auto", cpu_plan)
+    assert chosen.info is None
+    assert chosen.told == (
+        "measuring in this interpreter: there is no image decode-floor:cpu: make image-cpu builds it"
+    )
+
+
+def test_insisting_names_what_is_missing(
+    engines: Callable[..., list[FakeEngine]], cpu_plan: Plan, l4_plan: Callable[..., Plan]
+) -> None:
+    engines()
+    with pytest.raises(NoContainer, match=r"^a container needs Docker or Podman on PATH"):
+        place.choose("container", "auto", cpu_plan)
+    engines(docker=AWAY)
+    with pytest.raises(NoContainer, match=r"^docker is installed but does not answer \(Cannot connect to the Docker"):
+        place.choose("container", "auto", cpu_plan)
+    engines(podman=ABSENT)
+    with pytest.raises(NoContainer, match=r"^there is no image decode-floor:cpu: make image-cpu builds it$"):
+        place.choose("container", "auto", cpu_plan)
+    plan = l4_plan("580.65.06")
+    with pytest.raises(NoContainer, match=r"no image decode-floor:ada-modern: make image-ada builds it$"):
+        place.choose("container", "auto", plan)
+    with pytest.raises(NoContainer, match=r"no image decode-floor:ada-paper: make image-ada STACK=paper builds it$"):
+        place.choose("container", "paper", plan)
+
+
+def test_another_stack_is_never_measured_in_whatever_is_here(
+    engines: Callable[..., list[FakeEngine]], l4_plan: Callable[..., Plan]
+) -> None:
+    plan = l4_plan("580.65.06")
+    engines()
+    with pytest.raises(NoContainer, match="a container needs Docker or Podman"):
+        place.choose("auto", "paper", plan)
+    engines(podman=ABSENT)
+    with pytest.raises(NoContainer, match="make image-ada STACK=paper builds it"):
+        place.choose("auto", "paper", plan)
+    assert place.choose("here", "paper", plan).info is None  # whoever says so vouches for it
+    assert place.choose("auto", "modern", plan).info is None
+    engines(podman=present())
+    with pytest.raises(NoContainer, match="the image decode-floor:cpu is not of stack=paper: use where=here"):
+        place.choose("auto", "paper", resolve(Request(gpu="cpu", model="tiny", ctx="64", stack="paper"), ()))
+
+
+def test_an_engine_that_does_not_answer_gives_way_to_one_that_does(
+    engines: Callable[..., list[FakeEngine]], cpu_plan: Plan
+) -> None:
+    engines(docker=AWAY, podman=present())
+    chosen = place.choose("container", "auto", cpu_plan)
+    assert chosen.engine is not None
+    assert chosen.engine.name == "podman"
+
+
+def test_a_driver_too_old_for_the_image_is_told_before_anything_starts(
+    engines: Callable[..., list[FakeEngine]], l4_plan: Callable[..., Plan]
+) -> None:
+    engines(podman=present(min_driver="580"))
+    with pytest.raises(NoContainer, match=r"needs NVIDIA driver 580 or newer, this host has 535\.129\.03"):
+        place.choose("container", "auto", l4_plan("535.129.03"))
+    assert place.choose("container", "auto", l4_plan("580.65.06")).info is not None
+    assert place.choose("container", "auto", l4_plan("1000.1")).info is not None  # a number, not a word
+
+
+def test_an_image_of_other_code_is_flagged(engines: Callable[..., list[FakeEngine]], cpu_plan: Plan) -> None:
+    engines(podman=present(tree_key="0123456789ab"))
+    chosen = place.choose("auto", "auto", cpu_plan)
+    assert chosen.flags == ("other-tree",)
+    assert chosen.info is not None
+    assert chosen.info.tree_key == "0123456789ab"
+    assert "was built from other code (tree_key 0123456789ab" in (chosen.told or "")
+    assert "make image-cpu builds it anew" in (chosen.told or "")
+
+
+def test_a_gpu_without_an_image_says_why() -> None:
+    with pytest.raises(NoContainer, match="it is not in the catalogue"):
+        image.name(None, "auto", ("modern",))
+
+
+def test_an_engine_can_be_named_or_done_without(
+    engines: Callable[..., list[FakeEngine]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines(docker=AWAY, podman=present())
+    assert [each.name for each in engine.found()] == ["docker", "podman"]
+    monkeypatch.setenv("DECODE_FLOOR_ENGINE", "podman")
+    assert [each.name for each in engine.found()] == ["podman"]
+    monkeypatch.setenv("DECODE_FLOOR_ENGINE", "none")
+    assert engine.found() == ()
+    monkeypatch.setenv("DECODE_FLOOR_ENGINE", "buildah")
+    with pytest.raises(BadValue, match="DECODE_FLOOR_ENGINE=buildah: choose docker, podman or none"):
+        engine.found()
+    engines()
+    monkeypatch.setenv("DECODE_FLOOR_ENGINE", "docker")
+    with pytest.raises(BadValue, match="there is no docker on PATH"):
+        engine.found()
+
+
+@pytest.mark.parametrize("out", ["", "{}", "[]", '[{"Id": "x"}]', "not json"])
+def test_what_is_no_answer_is_one_line(out: str, tmp_path: Path) -> None:
+    fake = FakeEngine(tmp_path, "podman", {"image inspect": {"out": out}})
+    with pytest.raises(NoContainer, match="what the engine says of the image decode-floor:cpu cannot be read"):
+        engine.Engine("podman", str(fake.program)).image("decode-floor:cpu")
