@@ -14,7 +14,7 @@ JOBS ?= 2
 # On PATH, so that programs started by a program (mlflow, uv) come from .venv as well.
 venv := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help images check-images test-images sbom any env cell test lint types check ui bench-overhead bench-tables floor graphs quant budget report demo coverage verify lock clean
+.PHONY: help images check-images test-images bundle sbom any env cell test lint types check ui bench-overhead bench-tables floor graphs quant budget report demo coverage verify lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -82,6 +82,9 @@ image-%: any
 
 images: ## Build every image: each architecture in each of its stacks (hours; some 60 GB)
 	@images/build.sh --all
+
+bundle: env ## Make one archive that a GPU box without a network runs (ARCH=hopper BASE=host-torch KERNELS=folder …)
+	@$(venv) python -m images.bundle "$(ARCH)" --stack "$(STACK)" --base "$(BASE)" --kernels "$(KERNELS)" --python "$(PYTHON_VERSION)" $(ARGS)
 
 check-images: ## Check the images that are here: labels, user, architectures of the compiled kernels, imports (no GPU needed)
 	@images/check.sh $(ARGS)

@@ -50,6 +50,7 @@ lock dev "$@"
 lock_image cpu cpu --excludes cpu.excludes --no-emit-package torch "$@"
 lock_stack modern "$@"
 lock_stack paper "$@"
+lock_image bundle bundle --no-deps "$@"
 
 # A pin must mean the same on every machine, so nothing that only the resolving one knows may stay in a lock.
 if grep -nE '==[^ ]*\+|://| @ |--(hash|index|extra|find)|^[^ #].*file:' -- *.txt; then

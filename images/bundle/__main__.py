@@ -1,0 +1,66 @@
+"""`python -m images.bundle ARCH …`: one archive that a GPU host without a network unpacks and runs (`make bundle`)."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from images.bundle import archive, contents
+from images.bundle.errors import Wrong
+from images.bundle.settings import FULL, ROOT, Settings, settings
+
+BUILD = ROOT / "build"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit code; what went wrong is one line."""
+    parser = argparse.ArgumentParser(prog="python -m images.bundle", description=__doc__)
+    parser.add_argument("arch", nargs="?", default="", metavar="ARCH")
+    parser.add_argument("--stack", default="", help="the first of the architecture where left out")
+    parser.add_argument("--base", default="", help="full (default) or host-torch")
+    parser.add_argument("--kernels", default="", help="a folder of compiled kernels; left out: they are built")
+    parser.add_argument("--python", default="", help="of the host: 3.12 (default) or 3.11")
+    parser.add_argument("--out", default=str(BUILD), help="folder of the archive")
+    asked = parser.parse_args(arguments)
+    try:
+        wanted = settings(asked.arch, asked.stack, asked.base, asked.python)
+        make(wanted, Path(asked.kernels) if asked.kernels else None, Path(asked.out))
+    except Wrong as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        print(f"The bundle cannot be written in {asked.out}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def make(wanted: Settings, prebuilt: Path | None, out: Path) -> Path:
+    """Make the archive in the folder `out`; returns its path. Raises Wrong and OSError."""
+    started = time.monotonic()
+    out.mkdir(parents=True, exist_ok=True)
+    # wheels are compressed already: another compression of them would take long and save nothing
+    target = out / f"{wanted.name}.tar{'' if wanted.base == FULL else '.xz'}"
+    with tempfile.TemporaryDirectory(prefix="bundle-", dir=out) as scratch:
+        if prebuilt is None and contents.needs_kernels(wanted):
+            prebuilt = Path(scratch) / "kernels"
+            contents.build_kernels(wanted, prebuilt)
+        folder = Path(scratch) / wanted.name
+        folder.mkdir()
+        manifest = contents.collect(wanted, prebuilt, folder)
+        archive.write(folder, target, contents.made_at())
+        shutil.rmtree(folder)
+    size = target.stat().st_size / 2**20
+    print(f"Made {target} in {time.monotonic() - started:.0f} s: {size:.1f} MiB, tree_key {manifest['tree_key']}")
+    return target
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,311 @@
+"""Runs on the host of an unpacked bundle: checks what the host has, makes the environment, becomes the runner.
+
+`run` starts it with the Python that the bundle is for; it needs nothing but that. What every command needs and is not
+there is an error. What only some cells need (a GPU that the kernels were compiled for, a driver) is a warning: a cell
+that does not need it is measured all the same, and one that does ends with the runner's own word.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+SITE, WHEELS, VENV = HERE / "site", HERE / "wheels", HERE / "venv"
+VENV_PER_WHEEL_BYTE = 3.5  # what a stack's wheels come to when they are installed
+CHECK = "check"
+KERNELS = "--kernels"
+NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader")
+
+
+class Wrong(Exception):
+    """What keeps the bundle from running here, in one line."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `needed_by_all` makes it an error where it is not `ok`."""
+
+    what: str
+    has: str
+    needs: str
+    ok: bool
+    needed_by_all: bool = True
+
+    def __str__(self) -> str:
+        if self.ok:
+            return f"ok: {self.what} {self.has}"
+        mark = "error" if self.needed_by_all else "warning"
+        return f"{mark}: {self.what}: this host has {self.has}, this bundle needs {self.needs}"
+
+
+def findings(manifest: dict[str, Any]) -> Iterator[Finding]:
+    """All that is to be known of the host, nothing of which changes it."""
+    yield _python(manifest)
+    yield _platform(manifest)
+    if manifest["glibc"]:
+        yield _glibc(manifest["glibc"])
+    if manifest["host_packages"]:
+        yield from _torch(manifest)
+        yield from (_package(name, version) for name, version in manifest["host_packages"].items() if name != "torch")
+    yield from _gpus(manifest)
+
+
+def _python(manifest: dict[str, Any]) -> Finding:
+    has = f"{sys.implementation.name} {platform.python_version()}"
+    tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    ok = sys.implementation.name == "cpython" and tag == manifest["python"]
+    return Finding("Python", has, manifest["python"], ok)
+
+
+def _platform(manifest: dict[str, Any]) -> Finding:
+    has = sysconfig.get_platform()
+    return Finding("platform", has, manifest["platform"], has == manifest["platform"])
+
+
+def _glibc(needs: str) -> Finding:
+    """Raises nothing: a C library that is another one has no version of glibc."""
+    try:
+        has = (os.confstr("CS_GNU_LIBC_VERSION") or "").removeprefix("glibc ")
+    except (OSError, ValueError):
+        has = ""
+    return Finding("glibc", has or "none", f"{needs} or newer", bool(has) and _numbers(has) >= _numbers(needs))
+
+
+def _torch(manifest: dict[str, Any]) -> Iterator[Finding]:
+    """Its version, the CUDA and the C++ ABI it was built with: each must be the one that the kernels were compiled
+    against. A bundle without code for GPUs takes a torch of any CUDA."""
+    needs = manifest["torch"]
+    try:
+        torch = importlib.import_module("torch")
+    except Exception as error:  # whatever a torch that is not whole raises
+        yield Finding("torch", f"none that can be imported ({_one_line(error)})", needs, ok=False)
+        return
+    yield Finding("torch", torch.__version__, needs, torch.__version__.split("+")[0] == needs)
+    if manifest["cuda"]:
+        cuda = torch.version.cuda
+        yield Finding("torch's CUDA", cuda or "none (a CPU build)", manifest["cuda"], cuda == manifest["cuda"])
+    has, wanted = bool(torch.compiled_with_cxx11_abi()), manifest["cxx11_abi"]
+    yield Finding("torch's C++ ABI", _abi(has), _abi(wanted), has == wanted)
+
+
+def _abi(cxx11: bool) -> str:
+    return "C++11 (_GLIBCXX_USE_CXX11_ABI=1)" if cxx11 else "the old one (_GLIBCXX_USE_CXX11_ABI=0)"
+
+
+def _package(name: str, needs: str) -> Finding:
+    """Of the same major version, and of a 0.x of the same minor one; the record says which exactly."""
+    try:
+        has = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(name, "none", _series(needs), ok=False)
+    return Finding(name, has, _series(needs), _series(has) == _series(needs))
+
+
+def _series(version: str) -> str:
+    major, *rest = version.split(".")
+    return f"{major}.x" if major != "0" or not rest else f"0.{rest[0]}.x"
+
+
+def _gpus(manifest: dict[str, Any]) -> Iterator[Finding]:
+    """Of each GPU whether the kernels' machine code runs on it, and the driver. None where nvidia-smi lists none."""
+    compiled = manifest["capabilities"]
+    if not compiled:
+        return
+    needs = f"{' or '.join(compiled)} (or a later one of the same major version)"
+    gpus = _listed_gpus()
+    if not gpus:
+        yield Finding("GPU", "none that nvidia-smi lists", f"compute capability {needs}", False, needed_by_all=False)
+    for name, capability, driver in gpus:
+        ok = any(_runs(capability, of) for of in compiled)
+        has = f"{name} of compute capability {capability}"
+        needs_kernels = f"{needs} for its compiled kernels; bf16 cells run all the same"
+        yield Finding("GPU", has, needs_kernels, ok, needed_by_all=False)
+        if manifest["min_driver"]:
+            new_enough = _numbers(driver)[:1] >= [manifest["min_driver"]]
+            yield Finding("driver", driver, f"{manifest['min_driver']} or newer", new_enough, needed_by_all=False)
+
+
+def _listed_gpus() -> list[list[str]]:
+    """Name, compute capability and driver of each."""
+    try:
+        done = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    lines = done.stdout.splitlines() if done.returncode == 0 else []
+    return [fields for line in lines if len(fields := [field.strip() for field in line.split(",")]) == 3]
+
+
+def _runs(capability: str, compiled: str) -> bool:
+    has, of = _numbers(capability), _numbers(compiled)
+    return has[:1] == of[:1] and has >= of
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def python_of(manifest: dict[str, Any]) -> str:
+    """The interpreter that has the packages: the host's, or that of the environment, which is made if it is not there.
+    Raises Wrong."""
+    if manifest["base"] != "full":
+        return sys.executable
+    python, stamp = VENV / "bin" / "python", VENV / ".ready"
+    lock = (HERE / "requirements.txt").read_bytes()
+    wanted = f"{sys.executable} {hashlib.sha256(lock).hexdigest()}\n"
+    if not _reads(stamp, wanted):
+        with _alone():
+            if not _reads(stamp, wanted):  # another one may have made it meanwhile
+                _make_environment(python)
+                stamp.write_text(wanted, encoding="utf-8")
+    return str(python)
+
+
+def _reads(file: Path, content: str) -> bool:
+    try:
+        return file.read_text(encoding="utf-8") == content
+    except OSError:
+        return False
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One process makes the environment, others wait for it. Raises Wrong where the folder cannot be written to."""
+    try:
+        opened = (HERE / ".venv.lock").open("w")
+    except OSError as error:
+        raise Wrong(
+            f"{HERE} cannot be written to ({error.strerror}), and this bundle makes a virtual environment of "
+            f"{_environment_bytes() / 1e9:.1f} GB in it once: unpack it where you may write, or run it once as who may"
+        ) from error
+    with opened:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+
+
+def _environment_bytes() -> float:
+    return VENV_PER_WHEEL_BYTE * sum(wheel.stat().st_size for wheel in WHEELS.glob("*.whl"))
+
+
+def _make_environment(python: Path) -> None:
+    """From the wheels alone: pip gets no index. Raises Wrong."""
+    needed, free = _environment_bytes(), shutil.disk_usage(HERE).free
+    if free < needed:
+        raise Wrong(f"{HERE} has {free / 1e9:.1f} GB free, its virtual environment needs about {needed / 1e9:.1f} GB")
+    print(f"Making {VENV} once, from the wheels of this bundle …", file=sys.stderr, flush=True)
+    shutil.rmtree(VENV, ignore_errors=True)
+    _must([sys.executable, "-m", "venv", str(VENV)], "the virtual environment cannot be made (Debian: python3-venv)")
+    install = [str(python), "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
+    install += ["--no-index", "--no-deps", "--no-cache-dir", "--find-links", str(WHEELS), "--require-hashes"]
+    _must([*install, "--requirement", str(HERE / "requirements.txt")], "the wheels cannot be installed")
+
+
+def _must(command: Sequence[str], otherwise: str) -> None:
+    """pip's own settings are of the host's network: none counts here."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
+    environment["PIP_CONFIG_FILE"] = os.devnull
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()
+        errors = [line for line in said if line.startswith("ERROR:")]
+        raise Wrong(f"{otherwise}: {(errors or said)[-1].removeprefix('ERROR: ')}")
+
+
+def environment() -> dict[str, str]:
+    """What the runner starts with. Raises Wrong."""
+    if os.pathsep in str(HERE):
+        raise Wrong(f"The path {HERE} has a colon, which no module path can have: unpack the bundle elsewhere")
+    found = dict(os.environ)
+    found["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE), str(SITE), found.get("PYTHONPATH", "")]))
+    # Every file of a bundle is of one time, so Python could not tell a compiled module of an older bundle, unpacked in
+    # the same folder, from one of this.
+    found["PYTHONDONTWRITEBYTECODE"] = "1"
+    if any(SITE.glob("lib*.so*")):
+        found["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, [str(SITE), found.get("LD_LIBRARY_PATH", "")]))
+    return found
+
+
+def damaged(manifest: dict[str, Any]) -> list[str]:
+    """Files that are missing, or not as the manifest says."""
+    return [name for name, sha256 in manifest["files"].items() if _sha256(HERE / name) != sha256]
+
+
+def _sha256(file: Path) -> str | None:
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def say_kernels(stack: str) -> None:
+    """In the runner's own environment: which kernels' packages can be imported. Nothing is launched."""
+    import torch
+
+    from runner import registry
+    from runner.kernels import marlin
+
+    for library in sorted(set(marlin.PREBUILT.values())):
+        if (file := SITE / library).exists() and torch.version.cuda:
+            torch.ops.load_library(str(file))
+            print(f"ok: loaded {library}")
+    for name in registry.kernel_names():
+        declared = registry.kernel(name).DECLARATION
+        if "cpu" in declared.devices if stack == "cpu" else stack in declared.stacks:
+            print(_kernel_line(name, declared.module))
+
+
+def _kernel_line(name: str, module: str | None) -> str:
+    try:
+        if module is not None:
+            importlib.import_module(module)
+    except Exception as error:  # whatever a package that lacks another raises
+        return f"warning: kernel={name} cannot be used here: importing {module}: {_one_line(error)}"
+    return f"ok: kernel={name}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Becomes the runner; returns an exit code where it does not."""
+    manifest = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
+    if arguments[:1] == [KERNELS]:
+        say_kernels(manifest["stack"])
+        return 0
+    checking = list(arguments) == [CHECK]
+    found = list(findings(manifest))
+    for finding in found:
+        if checking or not finding.ok:
+            print(finding, file=sys.stdout if checking else sys.stderr, flush=True)
+    if checking and (changed := damaged(manifest)):
+        raise Wrong(f"{len(changed)} of {len(manifest['files'])} files are not as in the archive, the first: {changed[0]}")
+    if any(finding.needed_by_all and not finding.ok for finding in found):
+        return 1
+    own = environment()
+    python = python_of(manifest)
+    program = [str(HERE / "start.py"), KERNELS] if checking else ["-m", "runner", *arguments]
+    os.execve(python, [python, "-P", *program], own)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Wrong as wrong:
+        sys.exit(f"error: {wrong}")
