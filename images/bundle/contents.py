@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,13 @@ THERE = Path(__file__).parent / "there"
 FORMAT = 1
 HOST_PACKAGES = ("torch", "numpy", "transformers", "triton", "safetensors", "accelerate")
 """What a bundle with the base host-torch leaves to its host."""
+BESIDE = {
+    "gptqmodel": (
+        *("threadpoolctl", "pillow", "torchvision"),
+        *("requests", "urllib3", "charset-normalizer", "idna", "certifi"),
+    )
+}
+"""What a kernel's package imports that no host is asked for; it is in the stack's lock."""
 GLIBC_OF_WHEELS = 28  # the locks are resolved for manylinux_2_28
 NEW_ABI_SINCE = (2, 6)  # PyPI's torch has the C++11 ABI
 CUDA_LIBRARY = re.compile(r"^libbitsandbytes_cuda(\d+)\.so$")
@@ -34,13 +41,11 @@ def collect(wanted: Settings, prebuilt: Path | None, folder: Path) -> dict[str, 
     if prebuilt is not None:
         kernels.unpack(prebuilt, site, wanted)
     _copy_project(folder)
-    locked = packages.pins(_locks(wanted))
-    here = packages.installed(site)
-    wanted_pins = {name: pin for name, pin in locked.items() if name not in here}
+    pins = _pins(wanted, packages.installed(site))
     if wanted.base == FULL:
-        _add_wheels(wanted, wanted_pins, folder)
+        _add_wheels(wanted, pins, folder)
     else:
-        _add_unpacked(wanted, wanted_pins, folder, site)
+        _add_unpacked(wanted, pins, folder, site)
     _prune(site, wanted.cuda)
     manifest = _manifest(wanted, site)
     manifest["files"] = {name: packages.sha256(folder / name) for name in _files(folder)}
@@ -48,9 +53,16 @@ def collect(wanted: Settings, prebuilt: Path | None, folder: Path) -> dict[str, 
     return manifest
 
 
-def _locks(wanted: Settings) -> list[Path]:
-    """A full bundle has its stack, and of what the runner needs beside it what the stack has not."""
-    return [*(wanted.stack_locks() if wanted.base == FULL else ()), LOCKS / "bundle.txt"]
+def _pins(wanted: Settings, here: Mapping[str, str]) -> dict[str, packages.Pin]:
+    """The packages to fetch, of which those that came with the kernels are none. A full bundle has its stack, and of what
+    the runner needs beside it what the stack has not."""
+    stack, own = packages.pins(wanted.stack_locks()), packages.pins([LOCKS / "bundle.txt"])
+    if wanted.base == FULL:
+        found = {**own, **stack}
+    else:
+        beside = {name for package in here for name in BESIDE.get(package, ()) if name in stack}
+        found = {**own, **{name: stack[name] for name in sorted(beside)}}
+    return {name: pin for name, pin in found.items() if name not in here}
 
 
 def _copy_project(folder: Path) -> None:

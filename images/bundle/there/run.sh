@@ -10,7 +10,7 @@ fail() {
     exit 1
 }
 
-[[ -r $here/manifest.json ]] || fail "$here has no manifest.json: unpack the whole archive, and run it there"
+[[ -r $here/manifest.json ]] || fail "error: $here has no manifest.json: unpack the whole archive, and run it there"
 wanted=$(sed -n 's/^ "python": "cp3\([0-9]*\)",$/3.\1/p' "$here/manifest.json")
 
 version_of() { "$1" -I -S -c 'import sys; print("%s %d.%d" % (sys.implementation.name, *sys.version_info[:2]))' 2>/dev/null; }
@@ -24,7 +24,7 @@ seen=()
 for candidate in "${candidates[@]}"; do
     found=$(version_of "$candidate") || continue
     [[ $found != "cpython $wanted" ]] || exec "$candidate" -P "$here/start.py" "$@"
-    seen+=("$candidate is $found")
+    seen+=("$candidate (${found/cpython/CPython})")
 done
-has=$(printf ', %s' "${seen[@]:-none that starts}")
-fail "Python: this bundle needs CPython $wanted, this host has ${has#, } (tried ${candidates[*]}): name one with PYTHON=/path/to/python$wanted"
+has=$(printf ', %s' "${seen[@]:-none as ${candidates[*]}}")
+fail "error: Python: this host has ${has#, }, this bundle needs CPython $wanted: name one with PYTHON=/path/to/python$wanted"

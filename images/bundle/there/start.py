@@ -28,6 +28,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 SITE, WHEELS, VENV = HERE / "site", HERE / "wheels", HERE / "venv"
 VENV_PER_WHEEL_BYTE = 3.5  # what a stack's wheels come to when they are installed
+ERROR, WARNING, NOTE = "error", "warning", "note"
 CHECK = "check"
 KERNELS = "--kernels"
 NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader")
@@ -39,19 +40,18 @@ class Wrong(Exception):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. `needed_by_all` makes it an error where it is not `ok`."""
+    """One thing that was looked at; `otherwise` says what it is where it is not `ok`. A note is only said by a check."""
 
     what: str
     has: str
     needs: str
     ok: bool
-    needed_by_all: bool = True
+    otherwise: str = ERROR
 
     def __str__(self) -> str:
         if self.ok:
             return f"ok: {self.what} {self.has}"
-        mark = "error" if self.needed_by_all else "warning"
-        return f"{mark}: {self.what}: this host has {self.has}, this bundle needs {self.needs}"
+        return f"{self.otherwise}: {self.what}: this host has {self.has}, this bundle needs {self.needs}"
 
 
 def findings(manifest: dict[str, Any]) -> Iterator[Finding]:
@@ -67,10 +67,9 @@ def findings(manifest: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _python(manifest: dict[str, Any]) -> Finding:
-    has = f"{sys.implementation.name} {platform.python_version()}"
-    tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
-    ok = sys.implementation.name == "cpython" and tag == manifest["python"]
-    return Finding("Python", has, manifest["python"], ok)
+    has = f"{platform.python_implementation()} {platform.python_version()}"
+    needs = manifest["python"].replace("cp3", "CPython 3.")
+    return Finding("Python", has, needs, has.startswith(f"{needs}."))
 
 
 def _platform(manifest: dict[str, Any]) -> Finding:
@@ -130,15 +129,15 @@ def _gpus(manifest: dict[str, Any]) -> Iterator[Finding]:
     needs = f"{' or '.join(compiled)} (or a later one of the same major version)"
     gpus = _listed_gpus()
     if not gpus:
-        yield Finding("GPU", "none that nvidia-smi lists", f"compute capability {needs}", False, needed_by_all=False)
+        yield Finding("GPU", "none that nvidia-smi lists", f"compute capability {needs}", ok=False, otherwise=NOTE)
     for name, capability, driver in gpus:
         ok = any(_runs(capability, of) for of in compiled)
         has = f"{name} of compute capability {capability}"
         needs_kernels = f"{needs} for its compiled kernels; bf16 cells run all the same"
-        yield Finding("GPU", has, needs_kernels, ok, needed_by_all=False)
+        yield Finding("GPU", has, needs_kernels, ok, WARNING)
         if manifest["min_driver"]:
             new_enough = _numbers(driver)[:1] >= [manifest["min_driver"]]
-            yield Finding("driver", driver, f"{manifest['min_driver']} or newer", new_enough, needed_by_all=False)
+            yield Finding("driver", driver, f"{manifest['min_driver']} or newer", new_enough, WARNING)
 
 
 def _listed_gpus() -> list[list[str]]:
@@ -239,6 +238,8 @@ def environment() -> dict[str, str]:
     # Every file of a bundle is of one time, so Python could not tell a compiled module of an older bundle, unpacked in
     # the same folder, from one of this.
     found["PYTHONDONTWRITEBYTECODE"] = "1"
+    # `where=auto` would prefer a container of this host's to the bundle
+    found.setdefault("DECODE_FLOOR_ENGINE", "none")
     if any(SITE.glob("lib*.so*")):
         found["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, [str(SITE), found.get("LD_LIBRARY_PATH", "")]))
     return found
@@ -258,7 +259,12 @@ def _sha256(file: Path) -> str | None:
 
 
 def say_kernels(stack: str) -> None:
-    """In the runner's own environment: which kernels' packages can be imported. Nothing is launched."""
+    """In the runner's own environment: which kernels' packages can be imported. Nothing is launched; what packages say
+    when they are imported is dropped."""
+    said = os.fdopen(os.dup(1), "w", buffering=1)
+    for stream in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+
     import torch
 
     from runner import registry
@@ -267,11 +273,11 @@ def say_kernels(stack: str) -> None:
     for library in sorted(set(marlin.PREBUILT.values())):
         if (file := SITE / library).exists() and torch.version.cuda:
             torch.ops.load_library(str(file))
-            print(f"ok: loaded {library}")
+            print(f"ok: loaded {library}", file=said)
     for name in registry.kernel_names():
         declared = registry.kernel(name).DECLARATION
         if "cpu" in declared.devices if stack == "cpu" else stack in declared.stacks:
-            print(_kernel_line(name, declared.module))
+            print(_kernel_line(name, declared.module), file=said)
 
 
 def _kernel_line(name: str, module: str | None) -> str:
@@ -292,11 +298,11 @@ def main(arguments: Sequence[str]) -> int:
     checking = list(arguments) == [CHECK]
     found = list(findings(manifest))
     for finding in found:
-        if checking or not finding.ok:
+        if checking or (not finding.ok and finding.otherwise != NOTE):
             print(finding, file=sys.stdout if checking else sys.stderr, flush=True)
     if checking and (changed := damaged(manifest)):
         raise Wrong(f"{len(changed)} of {len(manifest['files'])} files are not as in the archive, the first: {changed[0]}")
-    if any(finding.needed_by_all and not finding.ok for finding in found):
+    if any(not finding.ok and finding.otherwise == ERROR for finding in found):
         return 1
     own = environment()
     python = python_of(manifest)
