@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # build.sh ARCH [STACK] | --all: builds the image decode-floor:ARCH-STACK (decode-floor:cpu), or every one. Needs bash,
 # Python's standard library and an engine. STACK left out: the first that images/arch/ARCH.env names.
+# build.sh --kernels FOLDER ARCH [STACK]: only the builders' wheels, into the folder (for a bundle).
 #   ENGINE=docker|podman|buildah  left out: the first of them that is there
 #   BASE_IMAGE=…      a Python 3.11 on Debian bookworm; a digest may be named (…@sha256:…)
 #   MAX_JOBS=N        how many compilers at once; left out: one per 4 GB of memory, at most one per core
@@ -127,7 +128,7 @@ build_arguments() { # NAME=VALUE, one a line
 
 engine_command() { # ENGINE: the command that builds, as far as engines differ; one word a line
     case $1 in
-    docker) printf '%s\n' docker buildx build --load ;;
+    docker) printf '%s\n' docker buildx build ;;
     podman) printf '%s\n' podman build --layers --format docker --ignorefile images/Dockerfile.dockerignore ;;
     # chroot: the one isolation that works in a container and without systemd, too
     buildah) printf '%s\n' buildah bud --isolation "${BUILDAH_ISOLATION:-chroot}" --layers --format docker \
@@ -139,7 +140,13 @@ build() { # ENGINE; its output goes to the terminal and into $log
     local command arguments
     mapfile -t command < <(engine_command "$1")
     mapfile -t arguments < <(build_arguments)
-    command+=(--file images/Dockerfile --tag "$name" "${arguments[@]/#/--build-arg=}")
+    command+=(--file images/Dockerfile "${arguments[@]/#/--build-arg=}")
+    if [[ -n $kernels ]]; then
+        command+=(--target kernels --output "type=local,dest=$kernels")
+    else
+        command+=(--tag "$name")
+        [[ $1 != docker ]] || command+=(--load)
+    fi
     [[ -z ${WHEELS:-} ]] || command+=(--build-context "wheels=$WHEELS")
     [[ -z ${PIP_CONF:-} ]] || command+=(--secret "id=pip-conf,src=$PIP_CONF")
     [[ -z ${CA_BUNDLE:-} ]] || command+=(--secret "id=ca-bundle,src=$CA_BUNDLE")
@@ -174,11 +181,17 @@ if [[ ${1:-} == --all ]]; then
     build_all
     exit
 fi
+kernels=""
+if [[ ${1:-} == --kernels && -n ${2:-} ]]; then
+    kernels=$2
+    shift 2
+fi
 (($# == 1 || $# == 2)) || fail "usage: images/build.sh ARCH [STACK]: ARCH is $(mapfile -t known < <(architectures); listed "${known[@]}")"
 ARCH=$1
 settings_of "$ARCH" "${2:-}"
 name=decode-floor:$ARCH-$STACK
 [[ $ARCH != cpu ]] || name=decode-floor:cpu
+[[ -z $kernels ]] || name="the kernels of $name"
 for variable in PIP_CONF CA_BUNDLE; do
     [[ -z ${!variable:-} || -r ${!variable} ]] || fail "$variable=${!variable} cannot be read"
 done
@@ -188,8 +201,12 @@ check_engine "$ENGINE"
 check_space "$ENGINE"
 tree_key=$(PYTHONDONTWRITEBYTECODE=1 python3 -m runner.worker.codekey) ||
     fail "Building images needs python3 (3.8 or newer, nothing installed in it), which computes what they are made from"
-log=build/images/$ARCH-$STACK.log
+log=build/images/$ARCH-$STACK${kernels:+-kernels}.log
 mkdir -p "$(dirname "$log")"
 echo "Building $name with $ENGINE …"
 build "$ENGINE" || explain "$ENGINE"
-echo "Built $name in $SECONDS s: $(described "$ENGINE")"
+if [[ -n $kernels ]]; then
+    echo "Built $name in $SECONDS s"
+else
+    echo "Built $name in $SECONDS s: $(described "$ENGINE")"
+fi
