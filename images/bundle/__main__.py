@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import shutil
 import sys
 import tempfile
@@ -35,9 +34,7 @@ def main(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-            raise
-        print(f"The bundle cannot be written in {asked.out}: {error.strerror}", file=sys.stderr)
+        print(f"The bundle cannot be made in {asked.out}: {error}", file=sys.stderr)
         return 1
     return 0
 

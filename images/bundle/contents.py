@@ -54,8 +54,8 @@ def collect(wanted: Settings, prebuilt: Path | None, folder: Path) -> dict[str, 
 
 
 def _pins(wanted: Settings, here: Mapping[str, str]) -> dict[str, packages.Pin]:
-    """The packages to fetch, of which those that came with the kernels are none. A full bundle has its stack, and of what
-    the runner needs beside it what the stack has not."""
+    """The packages to fetch: not those that came with the kernels. A full bundle has its stack, and of what the runner
+    needs beside it what the stack has not."""
     stack, own = packages.pins(wanted.stack_locks()), packages.pins([LOCKS / "bundle.txt"])
     if wanted.base == FULL:
         found = {**own, **stack}
@@ -93,7 +93,9 @@ def _add_unpacked(wanted: Settings, pins: dict[str, packages.Pin], folder: Path,
     for wheel in sorted(wheels.glob("*.whl")):
         packages.unpack(wheel, site)
     if doubled := sorted(set(packages.installed(site)) & set(HOST_PACKAGES)):
-        raise Wrong(f"The folder of kernels has {listed(doubled)}, which BASE=host-torch leaves to the host: take it out")
+        raise Wrong(
+            f"The folder of kernels has {listed(doubled)}, which BASE=host-torch leaves to the host: take it out"
+        )
 
 
 def _prune(site: Path, cuda: str) -> None:

@@ -18,8 +18,8 @@ FOR_PYTHON = re.compile(r"^cp(\d+)$")
 
 
 def unpack(folder: Path, site: Path, wanted: Settings) -> None:
-    """All archives and wheels of the folder, into one. Raises Wrong where there are none, or they are not for the bundle's
-    Python or architecture."""
+    """All archives and wheels of the folder, into one. Raises Wrong where there are none, or they are not for the
+    bundle's Python or architecture."""
     if not folder.is_dir():
         raise Wrong(f"KERNELS={folder} is no folder: name one with compiled kernels (docs/bundle.md describes it)")
     files = sorted(file for file in folder.rglob("*") if file.is_file())
@@ -38,9 +38,9 @@ def unpack(folder: Path, site: Path, wanted: Settings) -> None:
 
 def _check_tag(wheel: Path, wanted: Settings) -> None:
     python, abi, _ = wheel.stem.rsplit("-", 3)[1:]
-    if abi != "abi3" and (found := [FOR_PYTHON.match(tag) for tag in python.split(".")]) and all(found):
-        if wanted.tag not in python.split("."):
-            raise Wrong(f"The kernels' {wheel.name} is for {python}, the bundle for {wanted.tag}: give PYTHON_VERSION")
+    tags = python.split(".")
+    if abi != "abi3" and all(map(FOR_PYTHON.match, tags)) and wanted.tag not in tags:
+        raise Wrong(f"The kernels' {wheel.name} is for {python}, the bundle for {wanted.tag}: give PYTHON_VERSION")
 
 
 def _extract(archive: Path, site: Path) -> None:
@@ -63,7 +63,9 @@ def _check(site: Path, folder: Path, wanted: Settings) -> None:
     """Each library is for the bundle's Python and, where it has code for GPUs, for each one of its architecture."""
     for library in libraries.libraries(site):
         if (other := OTHER_PYTHON.search(library.name)) and f"cp{other[1]}" != wanted.tag:
-            raise Wrong(f"{library.name} in {folder} is for cp{other[1]}, the bundle for {wanted.tag}: give PYTHON_VERSION")
+            raise Wrong(
+                f"{library.name} in {folder} is for cp{other[1]}, the bundle for {wanted.tag}: give PYTHON_VERSION"
+            )
         compiled = libraries.needs(library).capabilities
         without = [name for name in wanted.arch_list if compiled and not libraries.runs_on(compiled, name)]
         if without:

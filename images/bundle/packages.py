@@ -56,11 +56,9 @@ def fetch(wanted: Mapping[str, Pin], python: str, folder: Path, extra_index_url:
     folder.mkdir(parents=True, exist_ok=True)
     if not wanted:
         return
-    own = os.environ.get("WHEELS", "")
-    if own:
+    sources = ["--extra-index-url", extra_index_url] if extra_index_url else []
+    if own := os.environ.get("WHEELS"):
         sources = ["--find-links", own]
-    else:
-        sources = ["--extra-index-url", extra_index_url] if extra_index_url else []
     with tempfile.TemporaryDirectory() as scratch:
         lock = Path(scratch) / "lock.txt"
         lock.write_text("\n".join(pin.text for pin in wanted.values()), encoding="utf-8")
@@ -82,7 +80,7 @@ def _why(said: str, python: str) -> str:
     if NO_SPACE in said:
         return f"{NO_SPACE} while wheels are fetched: free some, or set TMPDIR to where there is"
     errors = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: ")]
-    missing = re.search(r"No matching distribution found for ([^ ;]+)", said)
+    missing = re.search(r"No matching distribution found for ([^\s;]+)", said)
     if missing:
         return f"No wheel of {missing[1]} for CPython {python} was found: its index is not reached, or it has none"
     if "DO NOT MATCH THE HASHES" in said:
@@ -108,8 +106,8 @@ def sha256(file: Path) -> str:
 
 
 def unpack(wheel: Path, site: Path) -> None:
-    """What a wheel has for the module path; its programs, headers and data are of no use there. Raises Wrong for what is
-    no wheel, or one that would write elsewhere."""
+    """What a wheel has for the module path; its programs, headers and data are of no use there. Raises Wrong for what
+    is no wheel, or one that would write elsewhere."""
     try:
         with zipfile.ZipFile(wheel) as opened:
             for entry in opened.infolist():

@@ -27,7 +27,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 SITE, WHEELS, VENV = HERE / "site", HERE / "wheels", HERE / "venv"
-VENV_PER_WHEEL_BYTE = 3.5  # what a stack's wheels come to when they are installed
+VENV_PER_WHEEL_BYTE = 5  # what a stack's wheels come to when they are installed
 ERROR, WARNING, NOTE = "error", "warning", "note"
 CHECK = "check"
 KERNELS = "--kernels"
@@ -40,7 +40,7 @@ class Wrong(Exception):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; `otherwise` says what it is where it is not `ok`. A note is only said by a check."""
+    """One thing that was looked at; `otherwise` says what it is where it is not `ok`. Only a check says a note."""
 
     what: str
     has: str
@@ -289,21 +289,23 @@ def _kernel_line(name: str, module: str | None) -> str:
     return f"ok: kernel={name}"
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Becomes the runner; returns an exit code where it does not."""
+def main(arguments: Sequence[str]) -> None:
+    """Becomes the runner. Raises Wrong, or SystemExit after what is wrong was said."""
     manifest = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
     if arguments[:1] == [KERNELS]:
         say_kernels(manifest["stack"])
-        return 0
+        return
     checking = list(arguments) == [CHECK]
     found = list(findings(manifest))
     for finding in found:
         if checking or (not finding.ok and finding.otherwise != NOTE):
             print(finding, file=sys.stdout if checking else sys.stderr, flush=True)
     if checking and (changed := damaged(manifest)):
-        raise Wrong(f"{len(changed)} of {len(manifest['files'])} files are not as in the archive, the first: {changed[0]}")
+        raise Wrong(
+            f"{len(changed)} of {len(manifest['files'])} files are not as in the archive, the first: {changed[0]}"
+        )
     if any(not finding.ok and finding.otherwise == ERROR for finding in found):
-        return 1
+        raise SystemExit(1)
     own = environment()
     python = python_of(manifest)
     program = [str(HERE / "start.py"), KERNELS] if checking else ["-m", "runner", *arguments]
@@ -312,6 +314,6 @@ def main(arguments: Sequence[str]) -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(sys.argv[1:]))
+        main(sys.argv[1:])
     except Wrong as wrong:
         sys.exit(f"error: {wrong}")
