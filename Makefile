@@ -2,6 +2,7 @@
 #   STACK=cpu|modern  which pins; left out: modern where nvidia-smi lists a GPU; of an image: modern or paper
 #   PYTHON=…          left out: the first of python3, python3.12, python3.11 that is 3.11 or 3.12
 #   ENGINE=docker|podman|buildah  what builds images; left out: the first that works (images/build.sh has more)
+#   BASE=host-torch, KERNELS=folder, PYTHON_VERSION=3.11|3.12  of a bundle: docs/bundle.md
 #   ARGS="…"          more options for the command that the target runs
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -83,7 +84,8 @@ image-%: any
 images: ## Build every image: each architecture in each of its stacks (hours; some 60 GB)
 	@images/build.sh --all
 
-bundle: env ## Make one archive that a GPU box without a network runs (ARCH=hopper BASE=host-torch KERNELS=folder …)
+bundle: ## Make one archive that a GPU box without a network runs (ARCH=hopper BASE=host-torch KERNELS=folder …)
+	@requirements/env.sh "" "$(PYTHON)"
 	@$(venv) python -m images.bundle "$(ARCH)" --stack "$(STACK)" --base "$(BASE)" --kernels "$(KERNELS)" --python "$(PYTHON_VERSION)" $(ARGS)
 
 check-images: ## Check the images that are here: labels, user, architectures of the compiled kernels, imports (no GPU needed)
