@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import platform
 import re
 import shutil
 import tarfile
@@ -44,6 +45,8 @@ def _check_tag(wheel: Path, wanted: Settings) -> None:
 
 
 def _extract(archive: Path, site: Path) -> None:
+    if not hasattr(tarfile, "data_filter"):
+        raise Wrong(f"Python {platform.python_version()} cannot unpack archives safely: make .venv of 3.11.4 or newer")
     try:
         with tarfile.open(archive) as opened:
             opened.extractall(site, filter="data")
