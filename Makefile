@@ -30,7 +30,7 @@ cell: env ## Measure one decode cell on what this machine has (ARGS="--ctx 512 â
 test: env ## Run the tests, two files at a time (JOBS=0: in turns)
 	@$(venv) python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-images: env ## Run the tests that need a container engine and the cpu image (make image-cpu)
+test-images: env ## Run the tests that need a container engine and the cpu image (make image-cpu), or an index and minutes
 	@$(venv) python -m pytest -q -m images $(ARGS)
 
 lint: env ## Check style and formatting
