@@ -74,9 +74,9 @@ class Worker(Protocol):
         be known to have ended."""
         ...
 
-    def outcome(self, code: int) -> tuple[int, str | None]:
-        """The worker's own exit code (as in `subprocess`), given the process's, and what went wrong where it was never
-        started."""
+    def outcome(self, code: int) -> tuple[int | None, str | None]:
+        """The worker's own exit code (as in `subprocess`), given the process's, or what went wrong where the process
+        ended for a reason of its own."""
         ...
 
 
@@ -108,7 +108,7 @@ class LocalWorker:
     def end(self) -> None:
         pass
 
-    def outcome(self, code: int) -> tuple[int, str | None]:
+    def outcome(self, code: int) -> tuple[int | None, str | None]:
         return code, None
 
 
@@ -184,6 +184,8 @@ def _run(worker: Worker, job_file: Path, output: _Output, timeout_s: float) -> t
     nobody knows of, one while stopping it an orphan.
     """
     process: subprocess.Popen[bytes] | None = None
+    stopped: Failure | None = None
+    left: str | None = None
     try:
         with signals.held():
             try:
@@ -191,10 +193,12 @@ def _run(worker: Worker, job_file: Path, output: _Output, timeout_s: float) -> t
                 with signals.wakeup() as wake, signals.let_through():
                     _follow(process, output, timeout_s, wake)
             finally:
-                _stop(process, worker, output)
+                left = _stop(process, worker, output)
     except (DecodeFloorError, Stopped) as error:
-        return error, None if process is None else process.returncode
-    return None, process.returncode
+        stopped = error
+    if left is not None:
+        stopped = NoContainer(left) if stopped is None else type(stopped)(f"{stopped}; {left}")
+    return stopped, None if process is None else process.returncode
 
 
 def _start(worker: Worker, job_file: Path) -> subprocess.Popen[bytes]:
@@ -253,23 +257,32 @@ def _read(pipe: int, output: _Output) -> bool:
     return bool(data)
 
 
-def _stop(process: subprocess.Popen[bytes] | None, worker: Worker, output: _Output) -> None:
-    """End the whole process group: SIGTERM, SIGKILL after a grace, and collect its last words."""
+def _stop(process: subprocess.Popen[bytes] | None, worker: Worker, output: _Output) -> str | None:
+    """End the whole process group: SIGTERM, SIGKILL after a grace, and collect its last words. Returns what may not
+    have ended, None where all has."""
     if process is None:
-        return
+        return None
     is_early = not _ends_within(process, 0.0)
+    if process.stdin is not None:
+        process.stdin.close()  # with which the worker ends, also where nobody answers who could end it
     if is_early:
-        worker.end()
+        _end(worker)
         _signal_group(process, signal.SIGTERM)
         _ends_within(process, GRACE_S)
     # also what the worker left behind; its pid is not free for another process before `wait`
     _signal_group(process, signal.SIGKILL)
     _drain(process, output)
     process.wait()
-    if process.stdin is not None:
-        process.stdin.close()
-    if is_early:
-        worker.end()  # what the process was just about to start when it was told to end
+    # what the process was just about to start when it was told to end, or left behind when it ended by itself
+    return _end(worker) if is_early or process.returncode != 0 else None
+
+
+def _end(worker: Worker) -> str | None:
+    try:
+        worker.end()
+    except NoContainer as error:
+        return str(error)
+    return None
 
 
 def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -141,7 +142,8 @@ def _measured(job: Job, plan: Plan, place: Place, settings: Settings) -> dict[st
     """The record of the session, whatever became of it."""
     if refused := _refused(job, plan, plan.memory_bytes or host.available_memory_bytes()):
         return refused
-    folder = None if plan.checkpoint is None else str(checkpoint.fetch(plan.checkpoint))
+    # the real path, for a container has nothing of the links that may lead there
+    folder = None if plan.checkpoint is None else os.path.realpath(checkpoint.fetch(plan.checkpoint))
     ready = replace(job, checkpoint=folder)
     return launch.run_worker(ready, settings.timeout_s, settings.on_progress, _worker(ready, place))
 

@@ -14,17 +14,19 @@ from typing import Any
 from runner.errors import BadValue, NoContainer
 from runner.machine.redact import redact
 
-ENGINES = ("docker", "podman")
+DOCKER, PODMAN = "docker", "podman"
+ENGINES = (DOCKER, PODMAN)
 VARIABLE, NONE = "DECODE_FLOOR_ENGINE", "none"
 PATIENCE_S = 30.0
 # what an engine says of an image that it has not got; whatever else it says, it could not look
 ABSENT = re.compile(r"no such image|image not known|no such object", re.IGNORECASE)
+GONE = re.compile(r"no such container|no container with", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image that an engine has. `digest` is that of its configuration, and so of all its layers, the same in every
-    engine: `sha256:` and 64 hexadecimal digits."""
+    """An image that an engine has. `digest` is the engine's id of it, a hash of its configuration and so of all its
+    layers (where Docker keeps images in containerd, of its manifest): `sha256:` and 64 hexadecimal digits."""
 
     name: str
     digest: str
@@ -48,8 +50,14 @@ class Engine:
         raise NoContainer(f"{self.name} is installed but does not answer ({_first_line(done.stderr)}): start it")
 
     def remove(self, container: str) -> None:
-        """Kill and remove a container, if it is there."""
-        self._call("rm", "--force", container)
+        """Kill and remove a container, if it is there. Raises NoContainer where it may be there still."""
+        at_once = ("--time", "0") if self.name == PODMAN else ()  # Podman would wait 10 s for it to heed a SIGTERM
+        try:
+            done = self._call("rm", "--force", *at_once, container)
+        except NoContainer as error:
+            raise NoContainer(f"the container {container} may still be running: {error}") from error
+        if done.returncode != 0 and not GONE.search(done.stderr):
+            raise NoContainer(f"the container {container} may still be running: {_first_line(done.stderr)}")
 
     def _call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [self.program, *arguments]
@@ -65,8 +73,10 @@ class Engine:
                 check=False,
                 start_new_session=True,  # a Ctrl-C is ours to answer, also while a container is being ended
             )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise NoContainer(f"{self.name} does not answer ({error})") from error
+        except subprocess.TimeoutExpired as error:
+            raise NoContainer(f"{self.name} does not answer within {PATIENCE_S:g} s") from error
+        except OSError as error:
+            raise NoContainer(f"{self.name} cannot be started ({error})") from error
 
 
 def _image(name: str, text: str) -> Image:
@@ -88,17 +98,33 @@ def _first_line(text: str) -> str:
     return redact(line)[:200]
 
 
+def is_off() -> bool:
+    """Does DECODE_FLOOR_ENGINE say that none is to be used?"""
+    return os.environ.get(VARIABLE) == NONE
+
+
 def found() -> tuple[Engine, ...]:
     """The engine named in DECODE_FLOOR_ENGINE (`none` for none of them), else all that are on PATH, Docker first.
 
     Raises BadValue for a named one that is unknown or not there.
     """
     named = os.environ.get(VARIABLE, "")
-    if named == NONE:
+    if is_off():
         return ()
     if named and named not in ENGINES:
         raise BadValue(f"{VARIABLE}={named}: choose {', '.join(ENGINES)} or {NONE}")
     programs = {name: shutil.which(name) for name in ([named] if named else ENGINES)}
     if named and programs[named] is None:
         raise BadValue(f"{VARIABLE}={named}, but there is no {named} on PATH")
-    return tuple(Engine(name, program) for name, program in programs.items() if program)
+    return tuple(Engine(_kind(name, program), program) for name, program in programs.items() if program)
+
+
+def _kind(name: str, program: str) -> str:
+    """Podman can be installed as a program called docker, and is told what to do as Podman is."""
+    if name != DOCKER:
+        return name
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return name
+    return PODMAN if PODMAN in said.stdout.lower() else name

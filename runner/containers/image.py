@@ -15,6 +15,7 @@ from runner.vocabulary import AUTO, MODERN
 REPOSITORY = "decode-floor"
 CPU = "cpu"  # one stack only, which goes without saying
 TREE_KEY, MINIMUM_DRIVER = "decode-floor.tree-key", "decode-floor.min-driver"
+ARCHITECTURE, STACK = "decode-floor.arch", "decode-floor.stack"
 
 
 def name(entry: Gpu | None, stack: str, stacks: Sequence[str]) -> str:
@@ -36,6 +37,18 @@ def make_target(image: str) -> str:
     """The command that builds an image."""
     architecture, _, stack = image.removeprefix(f"{REPOSITORY}:").partition("-")
     return f"make image-{architecture}" + (f" STACK={stack}" if stack not in ("", MODERN) else "")
+
+
+def check_labels(image: Image) -> None:
+    """Raises NoContainer for an image that says itself to be another than its name does: a tag can be put on any."""
+    architecture, _, stack = image.name.removeprefix(f"{REPOSITORY}:").partition("-")
+    named = (architecture, stack or CPU)
+    own = tuple(image.labels.get(label, "") for label in (ARCHITECTURE, STACK))
+    if own != named:
+        raise NoContainer(
+            f"the image {image.name} is labelled as of {own[0] or 'no architecture'} and {own[1] or 'no stack'}: "
+            f"{make_target(image.name)} builds it"
+        )
 
 
 def check_driver(image: Image, driver: str | None) -> None:

@@ -55,10 +55,13 @@ def choose(where: str, stack: str, plan: Plan) -> Place:
 
 def _contained(plan: Plan, stack: str, engines: tuple[Engine, ...]) -> Place:
     if not engines:
+        if engine.is_off():
+            raise NoContainer(f"{engine.VARIABLE}={engine.NONE} switches containers off: unset it, or use where=here")
         raise NoContainer("a container needs Docker or Podman on PATH: install one, or use where=here")
     stacks = registry.kernel(plan.cell.kernel).DECLARATION.stacks
     wanted = image.name(catalogue.gpus().get(plan.cell.gpu), stack, stacks)
     chosen, found = _first_with(wanted, engines)
+    image.check_labels(found)
     image.check_driver(found, plan.device.driver)
     return _warned(Place(chosen, found), found)
 

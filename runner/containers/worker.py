@@ -8,6 +8,8 @@ it went.
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import resource
 import signal
@@ -23,7 +25,21 @@ from runner.worker import compilecache
 from runner.worker.job import Job
 
 NAME_PREFIX = "decode-floor-"
-HOME = "/tmp"
+TEMPORARY = "/tmp"  # of the container; the image names it as HOME
+# where the image has its own: what is mounted over or into one of these would run in its place
+OF_THE_IMAGE = (
+    "/bin",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/opt/decode-floor",
+    "/opt/venv",
+    "/proc",
+    "/sbin",
+    "/sys",
+    "/usr",
+)
 FILES_LIMIT, PROCESSES_LIMIT = 16384, 16384
 MACHINE_ID = Path("/etc/machine-id")
 # what decides how many threads a step has; of the caller's other variables a container gets none
@@ -50,14 +66,14 @@ class ContainedWorker:
         return [
             *(self.engine.program, "run", "--rm", "--interactive", "--pull", "never", "--name", self.name),
             "--no-healthcheck",  # it would look into a window that is being timed
-            *("--network", "none", "--read-only", "--tmpfs", f"{HOME}:rw,exec,nosuid,nodev,mode=1777"),
+            *("--network", "none", "--read-only", "--tmpfs", f"{TEMPORARY}:rw,exec,nosuid,nodev,mode=1777"),
             *("--cap-drop", "all", "--security-opt", "no-new-privileges", "--security-opt", "label=disable"),
             *("--user", f"{os.getuid()}:{os.getgid()}", *self._user_namespace()),
             *self._limits(),
             *self._gpu(),
             *(option for path, mode in self._mounts(job_file) for option in ("--mount", _bind(path, mode))),
             *(option for name in names for option in ("--env", name)),
-            *("--workdir", HOME, self.image.digest, str(job_file)),
+            *("--workdir", TEMPORARY, self.image.digest, str(job_file)),
         ]
 
     def environment(self) -> Mapping[str, str]:
@@ -68,16 +84,17 @@ class ContainedWorker:
         """Kill the container, whatever became of the client."""
         self.engine.remove(self.name)
 
-    def outcome(self, code: int) -> tuple[int, str | None]:
+    def outcome(self, code: int) -> tuple[int | None, str | None]:
         """The worker's own exit code, negative for a signal as `subprocess` has it, and what the engine failed at."""
         if code in ENGINE_FAILED:
-            return code, f"{self.engine.name} could not start the container of {self.image.name}"
+            return None, f"{self.engine.name} could not run the container of {self.image.name}"
+        if code < 0:
+            return None, f"the client of {self.engine.name} was killed by {signal.Signals(-code).name}"
         is_signal = code > 128 and code - 128 in {number.value for number in signal.Signals}
         return (128 - code if is_signal else code), None
 
     def _variables(self) -> dict[str, str]:
         return {
-            "HOME": HOME,
             "PYTHONUNBUFFERED": "1",
             "PYTHONFAULTHANDLER": "1",
             "CUDA_VISIBLE_DEVICES": self.job.device.uuid or "",
@@ -113,12 +130,18 @@ class ContainedWorker:
         return ("--gpus", f"device={uuid}") if self.engine.name == "docker" else ("--device", f"nvidia.com/gpu={uuid}")
 
     def _mounts(self, job_file: Path) -> Iterator[tuple[Path, str]]:
+        """Raises BadValue for a folder that cannot be mounted."""
+        for path, mode in self._folders(job_file):
+            _check_place(path)
+            yield path, mode
+        if MACHINE_ID.is_file():
+            yield MACHINE_ID, "ro"
+
+    def _folders(self, job_file: Path) -> Iterator[tuple[Path, str]]:
         yield job_file.parent, "rw"
         yield Path(self.job.record_path).parent, "rw"
         if hostlock.folder().is_dir():
             yield hostlock.folder().resolve(), "rw"
-        if MACHINE_ID.is_file():
-            yield MACHINE_ID, "ro"
         if self.job.checkpoint is not None:
             yield from ((folder, "ro") for folder in folders_of(Path(self.job.checkpoint)))
         if cache := self._warm_cache():
@@ -133,12 +156,29 @@ def _own_variables() -> tuple[str, ...]:
 
 def folders_of(checkpoint: Path) -> tuple[Path, ...]:
     """The folder itself, and those that its files really lie in: the hub's cache has links to them."""
-    real = (Path(os.path.realpath(file)).parent for file in sorted(checkpoint.iterdir()))
-    return tuple(dict.fromkeys((checkpoint, *real)))
+    return tuple(dict.fromkeys((checkpoint, *(way for file in sorted(checkpoint.iterdir()) for way in _way(file)))))
+
+
+def _way(file: Path) -> Iterator[Path]:
+    """The folder of each link on the way to where a file really lies, and that one."""
+    while file.is_symlink():
+        file = Path(os.path.normpath(file.parent / os.readlink(file)))
+        yield file.parent
 
 
 def _bind(path: Path, mode: str) -> str:
-    """Raises BadValue for a path that the option cannot hold."""
-    if "," in str(path) or '"' in str(path):
-        raise BadValue(f"{path} cannot be mounted into a container: its name has a comma or a quote in it")
-    return f"type=bind,source={path},target={path}" + (",readonly" if mode == "ro" else "")
+    """The option is a line of CSV: a path may have a comma in it."""
+    line = io.StringIO()
+    fields = ["type=bind", f"source={path}", f"target={path}", *(["readonly"] if mode == "ro" else [])]
+    csv.writer(line, lineterminator="").writerow(fields)
+    return line.getvalue()
+
+
+def _check_place(path: Path) -> None:
+    """Raises BadValue for a folder that would hide what is the image's, or lie in it."""
+    hidden = [own for own in map(Path, OF_THE_IMAGE) if own == path or own in path.parents or path in own.parents]
+    if hidden or path == Path(TEMPORARY):
+        own = hidden[0] if hidden else TEMPORARY
+        raise BadValue(
+            f"{path} cannot be mounted into a container, which has its own {own}: use another folder or where=here"
+        )

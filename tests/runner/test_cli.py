@@ -97,7 +97,7 @@ def test_every_field_of_the_request_is_an_option_that_is_auto() -> None:
         (("cell", "--ctx", "-5"), 11, "ctx=-5: must be at least 1"),
         (("cell", "--ctx", "1000000"), 11, "the largest ctx is 32733"),
         (("cell", "--gpu", "$(touch x)"), 11, "are allowed in a value"),
-        (("cell", "--stack", "paper"), 27, "a container needs Docker or Podman on PATH"),
+        (("cell", "--stack", "paper"), 27, "DECODE_FLOOR_ENGINE=none switches containers off"),
         (("cell", "--quant", "gptq"), 13, "quant=gptq needs a CUDA GPU"),
         (("cell", "--kernel", "cublas"), 13, "kernel=cublas needs a CUDA GPU"),
         (("cell", "--weights", "/nonexistent"), 16, "no such folder"),

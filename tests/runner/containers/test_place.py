@@ -21,7 +21,9 @@ AWAY = {"image inspect": {"out": "[]\n", "err": transcript("docker-not-running.t
 
 
 def present(**labels: str) -> dict[str, Any]:
-    own = {"tree_key": codekey.tree_key(), **labels}
+    """The cpu image, of this code; with other labels the ada image of the modern stack."""
+    ada = {"arch": "ada", "stack": "modern"} if "min_driver" in labels else {}
+    own = {"tree_key": codekey.tree_key(), **ada, **labels}
     return {"image inspect": {"out": inspected(**own)}}
 
 
@@ -151,13 +153,31 @@ def test_an_image_of_other_code_is_flagged(engines: Callable[..., list[FakeEngin
     assert "make image-cpu builds it anew" in (chosen.told or "")
 
 
+def test_a_tag_on_another_image_makes_it_no_other(
+    engines: Callable[..., list[FakeEngine]], cpu_plan: Plan, l4_plan: Callable[..., Plan]
+) -> None:
+    engines(podman=present())  # says cpu of itself, whatever it is asked for
+    with pytest.raises(NoContainer, match="decode-floor:ada-modern is labelled as of cpu and cpu: make image-ada"):
+        place.choose("container", "auto", l4_plan("580.65.06"))
+    engines(podman=present(stack="modern"))
+    with pytest.raises(NoContainer, match="decode-floor:cpu is labelled as of cpu and modern"):
+        place.choose("container", "auto", cpu_plan)
+
+
+def test_podman_under_dockers_name_is_podman(engines: Callable[..., list[FakeEngine]]) -> None:
+    engines(docker={**present(), "--version": {"out": "podman version 4.3.1\n"}})
+    assert [each.name for each in engine.found()] == ["podman"]
+    engines(docker={**present(), "--version": {"out": "Docker version 28.2.2, build e6534b4\n"}})
+    assert [each.name for each in engine.found()] == ["docker"]
+
+
 def test_a_gpu_without_an_image_says_why() -> None:
     with pytest.raises(NoContainer, match="it is not in the catalogue"):
         image.name(None, "auto", ("modern",))
 
 
 def test_an_engine_can_be_named_or_done_without(
-    engines: Callable[..., list[FakeEngine]], monkeypatch: pytest.MonkeyPatch
+    engines: Callable[..., list[FakeEngine]], monkeypatch: pytest.MonkeyPatch, cpu_plan: Plan
 ) -> None:
     engines(docker=AWAY, podman=present())
     assert [each.name for each in engine.found()] == ["docker", "podman"]
@@ -165,6 +185,8 @@ def test_an_engine_can_be_named_or_done_without(
     assert [each.name for each in engine.found()] == ["podman"]
     monkeypatch.setenv("DECODE_FLOOR_ENGINE", "none")
     assert engine.found() == ()
+    with pytest.raises(NoContainer, match="DECODE_FLOOR_ENGINE=none switches containers off: unset it"):
+        place.choose("container", "auto", cpu_plan)
     monkeypatch.setenv("DECODE_FLOOR_ENGINE", "buildah")
     with pytest.raises(BadValue, match="DECODE_FLOOR_ENGINE=buildah: choose docker, podman or none"):
         engine.found()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import signal
@@ -26,7 +27,7 @@ from runner.store.view import view
 from runner.worker.job import ContainerInfo, Device, Job
 from tests.processes import ROOT
 from tests.records import example_record
-from tests.runner.containers.fake import FakeEngine, transcript
+from tests.runner.containers.fake import FakeEngine, inspected, transcript
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 UUID = "GPU-00000000-aaaa-bbbb-cccc-dddddddddddd"
@@ -120,12 +121,45 @@ def test_weights_are_mounted_where_they_really_lie(
     assert {f"type=bind,source={path},target={path},readonly" for path in (snapshot, blobs)} <= set(mounts)
 
 
-def test_a_path_that_an_option_cannot_hold_is_refused(
+def test_links_on_the_way_to_the_weights_are_followed_one_by_one(tmp_path: Path) -> None:
+    for name in ("ck", "mid", "end"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "end" / "w").write_text("weights")
+    (tmp_path / "mid" / "w").symlink_to(tmp_path / "end" / "w")
+    (tmp_path / "ck" / "w").symlink_to("../mid/w")
+    assert folders_of(tmp_path / "ck") == (tmp_path / "ck", tmp_path / "mid", tmp_path / "end")
+
+
+def test_a_comma_in_a_path_is_no_end_of_it(
     contained: Callable[..., tuple[ContainedWorker, FakeEngine]], tmp_path: Path
 ) -> None:
     worker, _ = contained(record_path=str(tmp_path / "a,b" / "record.json"))
-    with pytest.raises(BadValue, match="a,b cannot be mounted into a container"):
+    mounts = options(worker.command(tmp_path / "job.json"), "--mount")
+    path = tmp_path / "a,b"
+    assert f'type=bind,"source={path}","target={path}"' in mounts
+    assert [next(csv.reader([mount]))[0] for mount in mounts] == ["type=bind"] * len(mounts)
+
+
+@pytest.mark.parametrize("folder", ["/", "/tmp", "/opt", "/opt/decode-floor/x", "/opt/venv", "/usr/local/x", "/etc"])
+def test_nothing_is_mounted_over_what_the_image_runs(
+    contained: Callable[..., tuple[ContainedWorker, FakeEngine]], tmp_path: Path, folder: str
+) -> None:
+    worker, _ = contained(record_path=str(Path(folder) / "record.json"))
+    with pytest.raises(BadValue, match="cannot be mounted into a container, which has its own"):
         worker.command(tmp_path / "job.json")
+
+
+def test_every_call_to_the_engine_has_the_callers_own_home(
+    contained: Callable[..., tuple[ContainedWorker, FakeEngine]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By which rootless Podman finds its images, and Docker its context."""
+    monkeypatch.setenv("HOME", "/home/somebody")
+    worker, fake = contained({"image inspect": {"out": inspected()}, "run": {"code": 125}})
+    worker.engine.image("decode-floor:cpu")
+    run(worker)
+    calls = fake.calls()
+    assert [call["arguments"][0] for call in calls] == ["image", "run", "rm"]
+    assert {call["environment"]["HOME"] for call in calls} == {"/home/somebody"}
 
 
 def run(worker: ContainedWorker, timeout_s: float = 60.0) -> dict[str, Any]:
@@ -138,7 +172,7 @@ def test_what_the_engine_cannot_start_is_told_in_its_own_words(
     worker, _ = contained({"run": {"err": transcript("podman-run-refused.txt"), "code": 126}})
     found = run(worker)
     assert found["outcome"]["reason"] == "no-container"
-    assert found["outcome"]["message"].startswith("podman could not start the container of decode-floor:cpu; its last")
+    assert found["outcome"]["message"].startswith("podman could not run the container of decode-floor:cpu; its last")
     assert "error setting rlimit type 7" in found["outcome"]["message"]
 
 
@@ -149,7 +183,47 @@ def test_a_worker_killed_in_its_container_is_told_as_one(
     found = run(worker)
     assert (found["outcome"]["signal"], found["outcome"]["reason"]) == ("SIGKILL", "worker-failed")
     assert "the kernel does that when memory runs out" in found["outcome"]["message"]
-    assert [call[0] for call in fake.told()] == ["run"]  # it ended by itself: there is nothing to remove
+    assert [call[0] for call in fake.told()] == ["run", "rm"]  # should the client alone have ended
+
+
+def test_a_client_that_is_killed_is_not_told_as_the_worker(
+    contained: Callable[..., tuple[ContainedWorker, FakeEngine]],
+) -> None:
+    dies = [sys.executable, "-c", "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"]
+    worker, fake = contained({"run": {"worker": dies}})
+    found = run(worker)
+    assert found["outcome"]["reason"] == "no-container"
+    assert found["outcome"]["message"] == "the client of podman was killed by SIGKILL"
+    assert (found["outcome"]["exit_code"], found["outcome"]["signal"]) == (None, None)
+    assert "rm" in [call[0] for call in fake.told()]
+
+
+def test_a_container_that_cannot_be_removed_is_told_beside_the_reason(
+    contained: Callable[..., tuple[ContainedWorker, FakeEngine]],
+) -> None:
+    away = {"err": transcript("docker-not-running.txt"), "code": 1}
+    worker, _ = contained({"run": {"worker": SLEEPS}, "rm": away})
+    found = run(worker, timeout_s=2.0)
+    assert found["outcome"]["status"] == "timeout"
+    assert "did not finish within 2 s" in found["outcome"]["message"]
+    name = f"decode-floor-{worker.job.session.id}"
+    assert (
+        f"the container {name} may still be running: Cannot connect to the Docker daemon"
+        in (found["outcome"]["message"])
+    )
+
+
+def test_one_that_is_gone_already_is_removed(
+    contained: Callable[..., tuple[ContainedWorker, FakeEngine]],
+) -> None:
+    worker, fake = contained(
+        {"rm": {"err": 'Error: no container with name or ID "x" found: no such container', "code": 1}}
+    )
+    worker.end()
+    assert fake.told() == [["rm", "--force", "--time", "0", worker.name]]
+    docker, fake = contained({"rm": {"err": "Error response from daemon: No such container: x", "code": 1}}, "docker")
+    docker.end()
+    assert fake.told() == [["rm", "--force", docker.name]]
 
 
 def test_one_that_takes_too_long_is_removed_by_name(
@@ -158,7 +232,7 @@ def test_one_that_takes_too_long_is_removed_by_name(
     worker, fake = contained({"run": {"worker": SLEEPS}})
     found = run(worker, timeout_s=2.0)
     assert found["outcome"]["status"] == "timeout"
-    assert ["rm", "--force", f"decode-floor-{worker.job.session.id}"] in fake.told()
+    assert ["rm", "--force", "--time", "0", f"decode-floor-{worker.job.session.id}"] in fake.told()
 
 
 def test_it_ends_when_the_process_that_started_it_is_killed() -> None:
