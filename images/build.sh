@@ -6,6 +6,7 @@
 #   BASE_IMAGE=…      a Python 3.11 on Debian bookworm; a digest may be named (…@sha256:…)
 #   MAX_JOBS=N        how many compilers at once; left out: one per 4 GB of memory, at most one per core
 #   WHEELS=FOLDER     wheels that are taken from there instead of from an index beside PyPI
+#   LOGS=FOLDER       of what the engine says; left out: build/images
 #   PIP_CONF=FILE, CA_BUNDLE=FILE  pip's configuration and certificates, while building only: no layer keeps them
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -201,7 +202,7 @@ check_engine "$ENGINE"
 check_space "$ENGINE"
 tree_key=$(PYTHONDONTWRITEBYTECODE=1 python3 -m runner.worker.codekey) ||
     fail "Building images needs python3 (3.8 or newer, nothing installed in it), which computes what they are made from"
-log=build/images/$ARCH-$STACK${kernels:+-kernels}.log
+log=${LOGS:-build/images}/$ARCH-$STACK${kernels:+-kernels}.log
 mkdir -p "$(dirname "$log")"
 echo "Building $name with $ENGINE …"
 build "$ENGINE" || explain "$ENGINE"

@@ -72,9 +72,9 @@ class Machine:
         (self.bin / name).chmod(0o755)
 
     def build(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        own = {"PATH": str(self.bin), "HOME": os.environ.get("HOME", "/"), "LOGS": str(self.bin.parent)}
         return subprocess.run(
-            [str(self.bin / "bash"), str(ROOT / "images" / "build.sh"), *arguments],
-            env={"PATH": str(self.bin), "HOME": os.environ.get("HOME", "/"), **environment},
+            [str(self.bin / "bash"), str(ROOT / "images" / "build.sh"), *arguments], env={**own, **environment},
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 

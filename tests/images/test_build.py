@@ -152,12 +152,12 @@ def test_a_build_ends_with_the_image_and_its_size(tmp_path: Path, engine: str) -
             "Building decode-floor:cpu failed: Error: creating build container: initializing source "
             "docker://python:3.11-slim-bookworm: pinging container registry registry-1.docker.io: Get "
             '"https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host '
-            "(build/images/cpu-cpu.log has all of it)",
+            "(FOLDER/cpu-cpu.log has all of it)",
         ),
     ],
 )
 def test_a_build_that_fails_is_one_line_after_the_engines_own(tmp_path: Path, transcript: str, line: str) -> None:
-    assert said(Machine(tmp_path, transcript).build("cpu")) == line
+    assert said(Machine(tmp_path, transcript).build("cpu")).replace(str(tmp_path), "FOLDER") == line
 
 
 def test_too_little_space_is_said_before_hours_of_building(tmp_path: Path) -> None:
