@@ -155,8 +155,10 @@ def _own_variables() -> tuple[str, ...]:
 
 
 def folders_of(checkpoint: Path) -> tuple[Path, ...]:
-    """The folder itself, and those that its files really lie in: the hub's cache has links to them."""
-    return tuple(dict.fromkeys((checkpoint, *(way for file in sorted(checkpoint.iterdir()) for way in _way(file)))))
+    """The folder itself, and those that its files really lie in: the hub's cache has links to them. Links that lead to
+    no file are none of its files."""
+    files = sorted(file for file in checkpoint.iterdir() if file.is_file())
+    return tuple(dict.fromkeys((checkpoint, *(way for file in files for way in _way(file)))))
 
 
 def _way(file: Path) -> Iterator[Path]:

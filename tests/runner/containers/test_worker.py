@@ -130,6 +130,12 @@ def test_links_on_the_way_to_the_weights_are_followed_one_by_one(tmp_path: Path)
     assert folders_of(tmp_path / "ck") == (tmp_path / "ck", tmp_path / "mid", tmp_path / "end")
 
 
+def test_links_that_lead_nowhere_are_no_weights(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("/no/such/folder/w")
+    assert folders_of(tmp_path) == (tmp_path,)
+
+
 def test_a_comma_in_a_path_is_no_end_of_it(
     contained: Callable[..., tuple[ContainedWorker, FakeEngine]], tmp_path: Path
 ) -> None:
