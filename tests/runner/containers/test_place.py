@@ -88,6 +88,16 @@ def test_auto_without_the_image_is_here_and_says_what_would_build_it(
     )
 
 
+def test_docker_says_of_a_missing_image_what_its_documentation_has(
+    engines: Callable[..., list[FakeEngine]], cpu_plan: Plan
+) -> None:
+    """No transcript: none of an engine of Docker's was to be had."""
+    absent = "Error response from daemon: No such image: decode-floor:cpu\n"
+    engines(docker={"image inspect": {"out": "[]\n", "err": absent, "code": 1}})
+    with pytest.raises(NoContainer, match=r"^there is no image decode-floor:cpu: make image-cpu builds it$"):
+        place.choose("container", "auto", cpu_plan)
+
+
 def test_insisting_names_what_is_missing(
     engines: Callable[..., list[FakeEngine]], cpu_plan: Plan, l4_plan: Callable[..., Plan]
 ) -> None:
