@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.containers.engine import Engine, Image
+from runner.containers.engine import DOCKER, PODMAN, Engine, Image
 from runner.errors import BadValue
 from runner.machine import host, hostlock
 from runner.machine.parentwatch import INPUT_VARIABLE
@@ -109,7 +109,7 @@ class ContainedWorker:
 
     def _user_namespace(self) -> tuple[str, ...]:
         """Podman of a user who is not root maps ids, so that the spool's files would not be that user's."""
-        return ("--userns", "keep-id") if self.engine.name == "podman" and os.getuid() != 0 else ()
+        return ("--userns", "keep-id") if self.engine.name == PODMAN and os.getuid() != 0 else ()
 
     def _limits(self) -> Iterator[str]:
         memory = str(host.available_memory_bytes())
@@ -127,7 +127,7 @@ class ContainedWorker:
         uuid = self.job.device.uuid
         if uuid is None:
             return ()
-        return ("--gpus", f"device={uuid}") if self.engine.name == "docker" else ("--device", f"nvidia.com/gpu={uuid}")
+        return ("--gpus", f"device={uuid}") if self.engine.name == DOCKER else ("--device", f"nvidia.com/gpu={uuid}")
 
     def _mounts(self, job_file: Path) -> Iterator[tuple[Path, str]]:
         """Raises BadValue for a folder that cannot be mounted."""
