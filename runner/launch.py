@@ -13,15 +13,14 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from runner.errors import (
     DecodeFloorError,
@@ -36,80 +35,21 @@ from runner.errors import (
     WorkerTimeout,
 )
 from runner.machine import signals
-from runner.machine.parentwatch import PARENT_PID_VARIABLE, process_descriptor
+from runner.machine.parentwatch import process_descriptor
 from runner.machine.redact import redact
 from runner.records import record
 from runner.worker.job import Job, record_head
 from runner.worker.progress import ERROR_MARK, PHASE_MARK
+from runner.workers import Worker
 
 DEFAULT_TIMEOUT_S = 1800.0
 GRACE_S = 5.0
 LAST_LINES = 40
 LINE_LIMIT = 400  # characters kept of one line: a record stays small whatever a library prints
 READ_BYTES = 65536
-WORKER_COMMAND = (sys.executable, "-m", "runner.worker")
 
 OnPhase = Callable[[str, float], None]
 """Called with what the worker does now and the seconds since it started."""
-
-
-class Worker(Protocol):
-    """How the worker's process is started, and what it takes to end it beside signals to its process group."""
-
-    @property
-    def takes_input(self) -> bool:
-        """Whether it ends when its standard input does."""
-        ...
-
-    def command(self, job_file: Path) -> list[str]:
-        """The argument list."""
-        ...
-
-    def environment(self) -> Mapping[str, str]:
-        """Every variable that the process starts with."""
-        ...
-
-    def end(self) -> None:
-        """End what signals to the process group do not reach. May be called again. Raises NoContainer where it cannot
-        be known to have ended."""
-        ...
-
-    def outcome(self, code: int) -> tuple[int | None, str | None]:
-        """The worker's own exit code (as in `subprocess`), given the process's, or what went wrong where the process
-        ended for a reason of its own."""
-        ...
-
-
-@dataclass(frozen=True)
-class LocalWorker:
-    """A process of this host's, in this interpreter."""
-
-    job: Job
-    program: Sequence[str] = WORKER_COMMAND
-    takes_input = False
-
-    def command(self, job_file: Path) -> list[str]:
-        return [*self.program, str(job_file)]
-
-    def environment(self) -> Mapping[str, str]:
-        paths = [str(_project_root()), os.environ.get("PYTHONPATH", "")]
-        return {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-            # without a buffer the last words of a process that is killed are not lost
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONFAULTHANDLER": "1",
-            "CUDA_VISIBLE_DEVICES": self.job.device.uuid or "",
-            # all files are here before the worker starts: it has no business on the network
-            "HF_HUB_OFFLINE": "1",
-            PARENT_PID_VARIABLE: str(os.getpid()),
-        }
-
-    def end(self) -> None:
-        pass
-
-    def outcome(self, code: int) -> tuple[int | None, str | None]:
-        return code, None
 
 
 @dataclass
@@ -214,10 +154,6 @@ def _start(worker: Worker, job_file: Path) -> subprocess.Popen[bytes]:
         )
     except OSError as error:
         raise WorkerFailed(f"the worker cannot be started: {error}") from error
-
-
-def _project_root() -> Path:
-    return Path(__file__).resolve().parent.parent
 
 
 def _follow(process: subprocess.Popen[bytes], output: _Output, timeout_s: float, wake: int) -> None:

@@ -23,6 +23,7 @@ from runner.records import record, spool
 from runner.request import Request
 from runner.resolve import CPU, Plan, resolve
 from runner.worker.job import Job, SessionInfo, record_head
+from runner.workers import LocalWorker, Worker
 
 SESSION_ID_LENGTH = 16
 RECORD_BYTES, RECORD_BYTES_PER_STEP = 1 << 16, 128
@@ -148,9 +149,9 @@ def _measured(job: Job, plan: Plan, place: Place, settings: Settings) -> dict[st
     return launch.run_worker(ready, settings.timeout_s, settings.on_progress, _worker(ready, place))
 
 
-def _worker(job: Job, place: Place) -> launch.Worker:
+def _worker(job: Job, place: Place) -> Worker:
     if place.engine is None or place.image is None:
-        return launch.LocalWorker(job)
+        return LocalWorker(job)
     return ContainedWorker(place.engine, place.image, job)
 
 

@@ -49,7 +49,7 @@ ENGINE_FAILED = (125, 126, 127)  # the engine's own exit codes; above 128 it is 
 
 @dataclass(frozen=True)
 class ContainedWorker:
-    """See `runner.launch.Worker`."""
+    """See `runner.workers.Worker`."""
 
     engine: Engine
     image: Image

@@ -374,7 +374,7 @@ def test_a_signal_ends_the_command_with_its_code_and_leaves_a_record(
     # the real command line, with a slow program in the place of the worker
     (tmp_path / "worker.py").write_text(textwrap.dedent(SLOW_WORKER))
     slow = [sys.executable, str(tmp_path / "worker.py")]
-    start = f"from runner import launch; launch.LocalWorker.__init__.__defaults__ = ({slow!r},)"
+    start = f"from runner import workers; workers.LocalWorker.__init__.__defaults__ = ({slow!r},)"
     command = f"{start}; import sys; from runner.__main__ import main; sys.exit(main(sys.argv[1:]))"
     process = subprocess.Popen(
         [sys.executable, "-c", command, "cell", "--gpu", "cpu", "--model", "tiny", "--ctx", "64", "--spool", "spool"],

@@ -24,6 +24,7 @@ from runner import launch
 from runner.errors import DiskFull
 from runner.records import record
 from runner.worker.job import Job
+from runner.workers import LocalWorker
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., dict[str, Any]]
@@ -37,7 +38,7 @@ def run(tmp_path: Path, tiny_job: Job) -> Run:
         Path(tiny_job.record_path).unlink(missing_ok=True)
         command = worker(tmp_path, script)
         return launch.run_worker(
-            tiny_job, timeout_s, lambda text, _: (phases or []).append(text), launch.LocalWorker(tiny_job, command)
+            tiny_job, timeout_s, lambda text, _: (phases or []).append(text), LocalWorker(tiny_job, command)
         )
 
     return run_script
@@ -200,7 +201,7 @@ def test_without_pidfds_it_works_all_the_same(run: Run, monkeypatch: pytest.Monk
 
 
 def test_a_command_that_does_not_exist(tiny_job: Job) -> None:
-    found = launch.run_worker(tiny_job, 5.0, lambda *_: None, launch.LocalWorker(tiny_job, ["/nonexistent/python"]))
+    found = launch.run_worker(tiny_job, 5.0, lambda *_: None, LocalWorker(tiny_job, ["/nonexistent/python"]))
     assert outcome(found) == ("failed", "worker-failed", None, None)
     assert "cannot be started" in found["outcome"]["message"]
 
@@ -218,7 +219,7 @@ def test_the_worker_sees_only_its_card_and_the_project(run: Run, tmp_path: Path,
     )
     uuid = "a-uuid"
     job = replace(tiny_job, device=replace(tiny_job.device, kind="cuda", uuid=uuid))
-    found = launch.run_worker(job, 30.0, lambda *_: None, launch.LocalWorker(job, script))
+    found = launch.run_worker(job, 30.0, lambda *_: None, LocalWorker(job, script))
     assert found["outcome"]["last_output"] == [f"{uuid} {ROOT} 1", "True", f"{os.getpid()} True"]
     assert run("import os; print(repr(os.environ['CUDA_VISIBLE_DEVICES']))")["outcome"]["last_output"] == ["''"]
 
@@ -251,6 +252,7 @@ PARENT = """
     import json, sys
     from pathlib import Path
     from runner import launch
+    from runner.workers import LocalWorker
     from runner.machine import signals
     from runner.errors import Stopped
     from runner.worker import job as jobs
@@ -258,7 +260,7 @@ PARENT = """
     print("ready", flush=True)
     try:
         job = jobs.read(Path(sys.argv[1]))
-        found = launch.run_worker(job, 60.0, lambda *_: None, launch.LocalWorker(job, sys.argv[2:]))
+        found = launch.run_worker(job, 60.0, lambda *_: None, LocalWorker(job, sys.argv[2:]))
         print(json.dumps(found["outcome"]), flush=True)
     except Stopped as error:
         print(json.dumps({"status": "raised", "reason": error.reason}), flush=True)
