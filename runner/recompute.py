@@ -148,10 +148,12 @@ def _pass_differences(found: Record) -> Iterator[str]:
 
 
 def _gate_differences(found: Record) -> Iterator[str]:
-    committed = bounds.of(found["cell"]["dtype"], found["cell"]["runtime"])
+    cell = found["cell"]
+    committed = bounds.of(cell["dtype"], cell["runtime"], cell["kernel"])
+    stricter = bounds.of_dtype(cell["dtype"])  # what older code held sessions to whose kernel has a noise of its own
     for name in ("cap", "noise"):
-        if found["gate"][name] != committed[name]:
-            yield f"gate.{name}: {found['gate'][name]} stored, {committed[name]} is committed for this dtype"
+        if found["gate"][name] not in (committed[name], stricter[name]):
+            yield f"gate.{name}: {found['gate'][name]} stored, {committed[name]} is committed for this cell"
     missing = _checked_positions(found)
     for check in found["gate"]["checks"]:
         name = check["name"]

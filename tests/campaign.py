@@ -188,8 +188,8 @@ def _environment() -> dict[str, Any]:
 
 
 @functools.cache
-def _bounds(dtype: str, runtime: str) -> dict[str, float]:
-    return bounds.of(dtype, runtime)
+def _bounds(dtype: str, runtime: str, kernel: str) -> dict[str, float]:
+    return bounds.of(dtype, runtime, kernel)
 
 
 def _template(plan: Plan) -> Template:
@@ -207,7 +207,7 @@ def _template(plan: Plan) -> Template:
         bytes={"weights": weights, "weights_measured": weights},
         environment=environment,
         actual=_actual(cell),
-        gate=_bounds(cell.dtype, cell.runtime),
+        gate=_bounds(cell.dtype, cell.runtime, cell.kernel),
     )
     _fit_gate(made)
     _fit_costs(made)

@@ -37,7 +37,7 @@ def rows(name: str, ctx: int, dtype: str, runtimes: Sequence[str], device: torch
     count = floors.sequence_tokens(ctx, PROTOCOL.warmup, PROTOCOL.steps)
     drawn = tokens.draw(shape.vocab, count, 0, device)
     expectation = gate.expect(built, shape, drawn, ctx, PROTOCOL)
-    trusted, limits = max(expectation.trusted), bounds.of(dtype, "eager")
+    trusted, limits = max(expectation.trusted), bounds.of_dtype(dtype)
     bound = metrics.error_bound(trusted, limits["cap"], limits["noise"])
     common = {"model": name, "ctx": ctx, "dtype": dtype, "trusted": trusted, "bound": bound, "cap": limits["cap"]}
     found = []

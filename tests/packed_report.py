@@ -84,7 +84,7 @@ def packed_rows(name: str, ctx: int, path: str, device: torch.device) -> list[di
     count = floors.sequence_tokens(ctx, PROTOCOL.warmup, PROTOCOL.steps)
     drawn = tokens.draw(shape.vocab, count, 0, device)
     expectation = gate.expect(built, shape, drawn, ctx, PROTOCOL)
-    trusted, limits = max(expectation.trusted), bounds.of(case.dtype, case.runtime)
+    trusted, limits = max(expectation.trusted), bounds.of(case.dtype, case.runtime, case.kernel)
     bound = metrics.error_bound(trusted, limits["cap"], limits["noise"])
     cache = "engine" if case.runtime == ENGINE else "static"
     common = {

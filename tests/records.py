@@ -90,7 +90,7 @@ def packed_record(
     actual: dict[str, Any] = {"kernel": kernel, "kernel_names": [PACKED_KERNELS[kernel]]}
     gate: dict[str, Any] = {}
     if dtype == "fp16":
-        gate = {"cap": 0.02, "noise": 0.002, "checks": precise_checks()}
+        gate = {"cap": 0.02, "noise": 0.03 if kernel == "exllamav2" else 0.002, "checks": precise_checks()}
     if runtime == "exllamav2":
         cell |= {"runtime": runtime, "cache": "engine", "attention": "engine", "options": {**options, "sdpa": "flash"}}
         actual |= {"runtime": runtime, "cache": "engine", "graph_mode": "partial", "settings": {"embedding": "cpu"}}

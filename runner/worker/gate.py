@@ -155,9 +155,9 @@ class Gatekeeper:
         """The logits that a timed pass left behind at `position`."""
         self.checks.append(last_logits(name, self._step, position, self._expectation))
 
-    def found(self, dtype: str) -> dict[str, Any]:
+    def found(self, dtype: str, kernel: str) -> dict[str, Any]:
         """The record's section `gate`, without what is derived."""
-        section = {**bounds.of(dtype, self._step.runtime), "checks": [asdict(check) for check in self.checks]}
+        section = {**bounds.of(dtype, self._step.runtime, kernel), "checks": [asdict(check) for check in self.checks]}
         return section | ({"eager": [asdict(each) for each in self.likenesses]} if self.likenesses else {})
 
 

@@ -217,7 +217,7 @@ def _measure(step: Step, keeper: gate.Gatekeeper, loaded: Loaded, clock: Clock) 
             passes["busy"], profile, seen = clocks.busy(step, protocol, device)
         kernels = profile.summary()
     step.restart(ctx)
-    return Measured(keeper.found(job.cell.dtype), passes, kernels, actual.of(job, seen, step))
+    return Measured(keeper.found(job.cell.dtype, job.cell.kernel), passes, kernels, actual.of(job, seen, step))
 
 
 def _results(loaded: Loaded, measured: Measured, verify_extra: int | None, cached_files: int) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 import pytest
 
-from runner import judgement, metrics
+from runner import judgement, metrics, registry
 from runner.worker import bounds
 from tests.records import example_record
+
+COARSE = {"cap": 0.02, "noise": 0.03}
 
 
 def judged(found):
@@ -84,6 +86,9 @@ def test_an_engine_coarser_than_its_dtype_is_flagged_within_its_own_noise():
     assert not found["valid"]
 
 
-def test_only_the_engine_has_noise_of_its_own():
-    assert bounds.of("fp16", "exllamav2") == {"cap": 0.02, "noise": 0.04}
-    assert bounds.of("fp16", "graph") == bounds.of("fp16", "eager") == {"cap": 0.02, "noise": 0.002}
+def test_only_exllamav2s_engine_and_its_kernel_have_noise_of_their_own():
+    assert bounds.of("fp16", "exllamav2", "exllamav2") == {"cap": 0.02, "noise": 0.04}
+    assert bounds.of("fp16", "graph", "exllamav2") == bounds.of("fp16", "eager", "exllamav2") == COARSE
+    others = {name for name in registry.kernel_names() if name != "exllamav2"}
+    assert all(bounds.of("fp16", "graph", name) == bounds.of_dtype("fp16") for name in others)
+    assert bounds.of_dtype("fp16") == {"cap": 0.02, "noise": 0.002}

@@ -194,6 +194,8 @@ LIES = [
     (example_record, put("gate.cap", 0.05), "gate.cap: 0.05 stored, 0.1 is committed"),
     (example_record, put("gate.noise", 0.1), "gate.noise: 0.1 stored, 0.01 is committed"),
     (committed, put("gate.cap", 0.101), "gate.cap: 0.101 stored, 0.1 is committed"),
+    (GPTQ, put("gate.noise", 0.029), "gate.noise: 0.029 stored, 0.03 is committed"),
+    (AWQ, put("gate.noise", 0.03), "gate.noise: 0.03 stored, 0.002 is committed"),
     *(
         (example_record, put(f"limits.{name}", lambda limit: limit * 2), f"limits.{name}: ")
         for name in judgement.LIMITS
@@ -262,6 +264,15 @@ def test_a_falsified_record_is_named_even_when_all_that_follows_was_derived_agai
         metrics.derive(found)
         judgement.judge(found)
     assert any(said.startswith(line) for said in recompute.differences(found)), recompute.differences(found)
+
+
+def test_older_code_held_a_coarse_kernel_to_the_noise_of_its_dtype():
+    found = GPTQ()
+    assert found["gate"]["noise"] == 0.03
+    found["gate"]["noise"] = 0.002
+    metrics.derive(found)
+    judgement.judge(found)
+    assert recompute.differences(found) == []
 
 
 DAMAGES = [

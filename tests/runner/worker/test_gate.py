@@ -29,7 +29,7 @@ def prepared(request):
         )
         drawn = tokens.draw(shape.vocab, floors.sequence_tokens(CTX, 5, 30), 0, torch.device("cpu"))
         expectation = gate.expect(built, shape, drawn, CTX, PROTOCOL)
-    limits = bounds.of(request.param, "eager")
+    limits = bounds.of_dtype(request.param)
     bound = metrics.error_bound(max(expectation.trusted), limits["cap"], limits["noise"])
     return built, drawn, expectation, bound, limits["cap"]
 

@@ -51,7 +51,7 @@ def prepared():
         built = model.build_synthetic(build("bnb-nf4", torch.bfloat16))
         drawn = tokens.draw(TINY.vocab, floors.sequence_tokens(CTX, 5, 30), 0, CPU)
         expectation = expectation_of(built, drawn)
-    limits = bounds.of("bf16", "eager")
+    limits = bounds.of_dtype("bf16")
     bound = metrics.error_bound(max(expectation.trusted), limits["cap"], limits["noise"])
     return built, drawn, expectation, bound, limits["cap"]
 
@@ -124,7 +124,7 @@ def test_the_right_kernel_passes(prepared):
 def test_the_right_kernel_passes_in_every_dtype(dtype):
     built = model.build_synthetic(build("bnb-nf4", model.DTYPES[dtype]))
     drawn = tokens.draw(TINY.vocab, floors.sequence_tokens(CTX, 5, 30), 0, CPU)
-    expectation, limits = expectation_of(built, drawn), bounds.of(dtype, "eager")
+    expectation, limits = expectation_of(built, drawn), bounds.of_dtype(dtype)
     bound = metrics.error_bound(max(expectation.trusted), limits["cap"], limits["noise"])
     with kernel_in(built, "bitsandbytes") as path:
         assert max(worst_errors(step_of(path, drawn), CTX, expectation).values()) <= bound
@@ -187,7 +187,7 @@ def test_wrong_integers_are_seen_by_plain_arithmetic_too(quant):
     """These kernels need a GPU; that the gate's bounds see such mistakes holds for any arithmetic."""
     built = model.build_synthetic(build(quant, torch.float16))
     drawn = tokens.draw(TINY.vocab, floors.sequence_tokens(CTX, 5, 30), 0, CPU)
-    expectation, limits = expectation_of(built, drawn), bounds.of("fp16", "eager")
+    expectation, limits = expectation_of(built, drawn), bounds.of_dtype("fp16")
     assert max(worst_errors(step_of(built, drawn), CTX, expectation).values()) <= limits["cap"]
     for change in changes(quant, sym=False).values():
         kept = {plain: plain.tensors for plain in plainlinear.plain_linears(built).values()}
