@@ -6,6 +6,9 @@ import json
 import re
 import subprocess
 
+import pytest
+
+from runner.machine.redact import redact
 from tests.images.programs import program
 from tests.images.settings import ROOT
 
@@ -55,6 +58,16 @@ def test_the_worker_starts_as_nobody_special_with_all_labels() -> None:
     assert "HEALTHCHECK " in runtime
     for label in LABELS:
         assert f"decode-floor.{label}=" in runtime
+
+
+def test_the_images_user_has_a_name_that_no_message_of_the_projects_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker takes its user's name out of what it says."""
+    (name,) = re.findall(r"^ +USER=(\S+)", stage("runtime"), re.MULTILINE)
+    assert re.search(rf"useradd .* {re.escape(name)}$", stage("runtime"), re.MULTILINE)
+    monkeypatch.setenv("USER", name)
+    monkeypatch.delenv("LOGNAME", raising=False)
+    message = "decode-floor:cpu: python -m runner cell --gpu cpu; see https://github.com/decode-floor/decode-floor"
+    assert redact(message) == message
 
 
 def test_secrets_are_mounted_and_never_arguments() -> None:
