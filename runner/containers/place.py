@@ -36,21 +36,23 @@ class Place:
 
 def choose(where: str, stack: str, plan: Plan) -> Place:
     """`here` is this interpreter; `container` insists; `auto` is a container where an engine has the image. Another
-    stack than the usual insists too, unless `here` says that this interpreter is of it.
+    stack than the usual insists too, unless `here` says that this interpreter is of it; the usual one does not, but
+    where it is asked for by name and no container is had, that is told.
 
     Raises NoContainer where one is insisted on and cannot be had, BadValue for an engine that is named and not there.
     """
     if where == HERE:
         return Place()
     engines, insists = engine.found(), where == CONTAINER or stack not in (AUTO, MODERN)
-    if not engines and not insists:
+    if not engines and not insists and stack == AUTO:
         return Place()
     try:
         return _contained(plan, stack, engines)
     except NoContainer as error:
         if insists:
             raise
-        return Place(told=f"measuring in this interpreter: {error}")
+        unsure = "" if stack == AUTO else f", which need not be of stack={stack}"
+        return Place(told=f"measuring in this interpreter{unsure}: {error}")
 
 
 def _contained(plan: Plan, stack: str, engines: tuple[Engine, ...]) -> Place:

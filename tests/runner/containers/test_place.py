@@ -134,6 +134,23 @@ def test_another_stack_is_never_measured_in_whatever_is_here(
         place.choose("auto", "paper", resolve(Request(gpu="cpu", model="tiny", ctx="64", stack="paper"), ()))
 
 
+def test_the_usual_stack_asked_for_by_name_is_told_where_this_interpreter_may_be_of_another(
+    engines: Callable[..., list[FakeEngine]], l4_plan: Callable[..., Plan]
+) -> None:
+    plan = l4_plan("580.65.06")
+    engines()
+    assert place.choose("auto", "modern", plan).told == (
+        "measuring in this interpreter, which need not be of stack=modern: "
+        "a container needs Docker or Podman on PATH: install one, or use where=here"
+    )
+    engines(podman=ABSENT)
+    assert place.choose("auto", "modern", plan).told == (
+        "measuring in this interpreter, which need not be of stack=modern: "
+        "there is no image decode-floor:ada-modern: make image-ada builds it"
+    )
+    assert place.choose("here", "modern", plan).told is None  # whoever says so vouches for it
+
+
 def test_an_engine_that_does_not_answer_gives_way_to_one_that_does(
     engines: Callable[..., list[FakeEngine]], cpu_plan: Plan
 ) -> None:
