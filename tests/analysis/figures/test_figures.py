@@ -16,7 +16,7 @@ from analysis.tables import quant as quant_table
 from tests.frames import frame_of
 from tests.records import cpu_record, example_record, failed_record, packed_record, precise_checks
 
-RECORDS = Path(__file__).parents[3] / "experiments" / "records"
+RECORDS = Path(__file__).parents[3] / "experiments" / "records" / "h200"
 # 0.3–1 s on an idle core; ten seconds is what a figure that grows with the square of its cells would pass
 SLOWEST_CPU_S = 10.0
 

