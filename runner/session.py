@@ -150,9 +150,9 @@ def _measured(job: Job, plan: Plan, place: Place, settings: Settings) -> dict[st
 
 
 def _worker(job: Job, place: Place) -> Worker:
-    if place.engine is None or place.image is None:
+    if (chosen := place.container) is None:
         return LocalWorker(job)
-    return ContainedWorker(place.engine, place.image, job)
+    return ContainedWorker(chosen.engine, chosen.image, chosen.user, job)
 
 
 def _committed(found: dict[str, Any], path: Path, settings: Settings) -> Finished:

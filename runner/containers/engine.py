@@ -47,7 +47,15 @@ class Engine:
             return _image(name, done.stdout)
         if ABSENT.search(done.stderr):
             return None
-        raise NoContainer(f"{self.name} is installed but does not answer ({_first_line(done.stderr)}): start it")
+        raise self._silent(done)
+
+    def security(self) -> tuple[str, ...]:
+        """Names of the security options that Docker's engine runs with, such as `seccomp` and `rootless`. Podman has no
+        engine apart from its client. Raises NoContainer where Docker's does not answer."""
+        done = self._call("info", "--format", "{{json .SecurityOptions}}")
+        if done.returncode != 0:
+            raise self._silent(done)
+        return _security(done.stdout)
 
     def remove(self, container: str) -> None:
         """Kill and remove a container, if it is there. Raises NoContainer where it may be there still."""
@@ -58,6 +66,9 @@ class Engine:
             raise NoContainer(f"the container {container} may still be running: {error}") from error
         if done.returncode != 0 and not GONE.search(done.stderr):
             raise NoContainer(f"the container {container} may still be running: {_first_line(done.stderr)}")
+
+    def _silent(self, done: subprocess.CompletedProcess[str]) -> NoContainer:
+        return NoContainer(f"{self.name} is installed but does not answer ({_first_line(done.stderr)}): start it")
 
     def _call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [self.program, *arguments]
@@ -86,6 +97,15 @@ def _image(name: str, text: str) -> Image:
         return Image(name, _digest(found), {str(key): str(value) for key, value in labels.items()})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NoContainer(f"what the engine says of the image {name} cannot be read ({error})") from error
+
+
+def _security(text: str) -> tuple[str, ...]:
+    """Each is like `name=seccomp,profile=builtin`; null stands for none."""
+    try:
+        options = [dict(field.partition("=")[::2] for field in each.split(",")) for each in json.loads(text) or ()]
+        return tuple(option["name"] for option in options)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NoContainer(f"what the engine says of its security options cannot be read ({error})") from error
 
 
 def _digest(found: Mapping[str, Any]) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runner import catalogue, registry
-from runner.containers import engine, image
+from runner.containers import engine, image, user
 from runner.containers.engine import Engine, Image
+from runner.containers.user import User
 from runner.errors import NoContainer
 from runner.resolve import Plan
 from runner.vocabulary import AUTO, CONTAINER, HERE, MODERN
@@ -17,21 +18,30 @@ OTHER_TREE = "other-tree"
 
 
 @dataclass(frozen=True)
-class Place:
-    """`engine` and `image` are None for this interpreter; `told` is what the person should know of the choice."""
+class Container:
+    """What one is made of, and whom the worker runs as in it."""
 
-    engine: Engine | None = None
-    image: Image | None = None
+    engine: Engine
+    image: Image
+    user: User
+
+
+@dataclass(frozen=True)
+class Place:
+    """`container` is None for this interpreter; `told` is what the person should know of the choice."""
+
+    container: Container | None = None
     told: str | None = None
     flags: tuple[str, ...] = ()
 
     @property
     def info(self) -> ContainerInfo | None:
         """What the record says of it."""
-        if self.engine is None or self.image is None:
+        if self.container is None:
             return None
-        tree_key = self.image.labels.get(image.TREE_KEY, "")
-        return ContainerInfo(self.engine.name, self.image.name, self.image.digest, tree_key)
+        chosen = self.container.image
+        tree_key = chosen.labels.get(image.TREE_KEY, "")
+        return ContainerInfo(self.container.engine.name, chosen.name, chosen.digest, tree_key)
 
 
 def choose(where: str, stack: str, plan: Plan) -> Place:
@@ -62,35 +72,34 @@ def _contained(plan: Plan, stack: str, engines: tuple[Engine, ...]) -> Place:
         raise NoContainer("a container needs Docker or Podman on PATH: install one, or use where=here")
     stacks = registry.kernel(plan.cell.kernel).DECLARATION.stacks
     wanted = image.name(catalogue.gpus().get(plan.cell.gpu), stack, stacks)
-    chosen, found = _first_with(wanted, engines)
-    image.check_labels(found)
-    image.check_driver(found, plan.device.driver)
-    return _warned(Place(chosen, found), found)
+    chosen = _first_with(wanted, engines)
+    image.check_labels(chosen.image)
+    image.check_driver(chosen.image, plan.device.driver)
+    return _warned(chosen)
 
 
-def _first_with(wanted: str, engines: tuple[Engine, ...]) -> tuple[Engine, Image]:
-    """Raises NoContainer where no engine has it, with the word of one that does not answer where none does."""
-    silent: list[NoContainer] = []
+def _first_with(wanted: str, engines: tuple[Engine, ...]) -> Container:
+    """Raises NoContainer where no engine has it, with the word of one that cannot be used where none can."""
+    unusable: list[NoContainer] = []
     for each in engines:
         try:
-            found = each.image(wanted)
+            if (found := each.image(wanted)) is not None:
+                return Container(each, found, user.caller(each))
         except NoContainer as error:
-            silent.append(error)
-            continue
-        if found is not None:
-            return each, found
-    if len(silent) == len(engines):
-        raise NoContainer(f"{silent[0]}, or use where=here")
+            unusable.append(error)
+    if len(unusable) == len(engines):
+        raise NoContainer(f"{unusable[0]}, or use where=here")
     raise NoContainer(f"there is no image {wanted}: {image.make_target(wanted)} builds it")
 
 
-def _warned(place: Place, found: Image) -> Place:
+def _warned(chosen: Container) -> Place:
     """An image holds the code it was built from, which need not be this."""
-    own, built = codekey.tree_key(), found.labels.get(image.TREE_KEY)
+    own, built = codekey.tree_key(), chosen.image.labels.get(image.TREE_KEY)
     if built == own:
-        return place
+        return Place(chosen)
+    name = chosen.image.name
     told = (
-        f"warning: the image {found.name} was built from other code (tree_key {built or 'unknown'}, this is {own}): "
-        f"the record is flagged {OTHER_TREE}; {image.make_target(found.name)} builds it anew"
+        f"warning: the image {name} was built from other code (tree_key {built or 'unknown'}, this is {own}): "
+        f"the record is flagged {OTHER_TREE}; {image.make_target(name)} builds it anew"
     )
-    return Place(place.engine, place.image, told, (OTHER_TREE,))
+    return Place(chosen, told, (OTHER_TREE,))

@@ -17,7 +17,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.containers.engine import DOCKER, PODMAN, Engine, Image
+from runner.containers.engine import DOCKER, Engine, Image
+from runner.containers.user import User
 from runner.errors import BadValue
 from runner.machine import host, hostlock
 from runner.machine.parentwatch import INPUT_VARIABLE
@@ -53,6 +54,7 @@ class ContainedWorker:
 
     engine: Engine
     image: Image
+    user: User
     job: Job
     takes_input = True
 
@@ -68,7 +70,7 @@ class ContainedWorker:
             "--no-healthcheck",  # it would look into a window that is being timed
             *("--network", "none", "--read-only", "--tmpfs", f"{TEMPORARY}:rw,exec,nosuid,nodev,mode=1777"),
             *("--cap-drop", "all", "--security-opt", "no-new-privileges", "--security-opt", "label=disable"),
-            *("--user", f"{os.getuid()}:{os.getgid()}", *self._user_namespace()),
+            *("--user", self.user.ids, *self.user.namespace),
             *self._limits(),
             *self._gpu(),
             *(option for path, mode in self._mounts(job_file) for option in ("--mount", _bind(path, mode))),
@@ -106,10 +108,6 @@ class ContainedWorker:
 
     def _warm_cache(self) -> Path | None:
         return compilecache.home() if compilecache.is_warm(self.job) else None
-
-    def _user_namespace(self) -> tuple[str, ...]:
-        """Podman of a user who is not root maps ids, so that the spool's files would not be that user's."""
-        return ("--userns", "keep-id") if self.engine.name == PODMAN and os.getuid() != 0 else ()
 
     def _limits(self) -> Iterator[str]:
         memory = str(host.available_memory_bytes())

@@ -18,6 +18,7 @@ import pytest
 from runner import launch
 from runner.containers import engine, place
 from runner.containers.engine import Engine, Image
+from runner.containers.user import User
 from runner.containers.worker import ContainedWorker
 from runner.errors import NoContainer
 from runner.machine import host, hostlock
@@ -31,10 +32,11 @@ from tests.processes import ROOT
 pytestmark = pytest.mark.images
 TINY = ("--gpu", "cpu", "--model", "tiny", "--ctx", "64", "--where", "container", "--spool", "spool")
 GONE_WITHIN_S = 20
+Real = tuple[Engine, Image, User]
 
 
 @pytest.fixture
-def real(monkeypatch: pytest.MonkeyPatch) -> tuple[Engine, Image]:
+def real(monkeypatch: pytest.MonkeyPatch) -> Real:
     """An engine of this machine that has the cpu image."""
     monkeypatch.delenv("DECODE_FLOOR_ENGINE")
     plan = resolve(Request(gpu="cpu", model="tiny", ctx="64"), ())
@@ -42,10 +44,9 @@ def real(monkeypatch: pytest.MonkeyPatch) -> tuple[Engine, Image]:
         chosen = place.choose("container", "auto", plan)
     except NoContainer as error:
         pytest.skip(f"hardware: {error}")
-    assert chosen.engine is not None
-    assert chosen.image is not None
+    assert chosen.container is not None
     assert chosen.flags == (), chosen.told  # of this very code: make image-cpu
-    return chosen.engine, chosen.image
+    return chosen.container.engine, chosen.container.image, chosen.container.user
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def await_phase(process: subprocess.Popen[str], phase: str) -> None:
 
 
 def test_a_cell_is_measured_in_the_container_and_its_record_holds(
-    real: tuple[Engine, Image], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    real: Real, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     process = start()
     _, err = process.communicate(timeout=300)
@@ -114,7 +115,7 @@ def test_a_cell_is_measured_in_the_container_and_its_record_holds(
 
 
 def test_two_sessions_in_containers_never_overlap(
-    real: tuple[Engine, Image], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    real: Real, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     both = [start(), start()]
     for process in both:
@@ -157,9 +158,7 @@ print(json.dumps({
 """
 
 
-def test_the_container_is_closed(
-    real: tuple[Engine, Image], tiny_job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_container_is_closed(real: Real, tiny_job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "secret-token")
     worker = ContainedWorker(*real, tiny_job)
     job_file = job_in(tmp_path, tiny_job)
@@ -173,9 +172,7 @@ def test_the_container_is_closed(
     assert list(found["writes"].values()) == [False, False, False, True, True, True]
 
 
-def test_two_containers_exclude_each_other_by_the_hosts_lock(
-    real: tuple[Engine, Image], tiny_job: Job, tmp_path: Path
-) -> None:
+def test_two_containers_exclude_each_other_by_the_hosts_lock(real: Real, tiny_job: Job, tmp_path: Path) -> None:
     hostlock.folder().mkdir(exist_ok=True)
     holds = (
         "import time; from runner.machine import hostlock\n"
@@ -200,7 +197,7 @@ def test_two_containers_exclude_each_other_by_the_hosts_lock(
 def test_told_to_stop_it_leaves_a_record_and_no_container(
     number: int,
     code: int,
-    real: tuple[Engine, Image],
+    real: Real,
     start: Callable[..., subprocess.Popen[str]],
     tmp_path: Path,
 ) -> None:
@@ -215,7 +212,7 @@ def test_told_to_stop_it_leaves_a_record_and_no_container(
     assert found["outcome"]["status"] == "interrupted"
 
 
-def test_killed_it_leaves_no_container(real: tuple[Engine, Image], start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_killed_it_leaves_no_container(real: Real, start: Callable[..., subprocess.Popen[str]]) -> None:
     process = start()
     await_phase(process, "probe")
     assert containers(real[0])
@@ -225,7 +222,7 @@ def test_killed_it_leaves_no_container(real: tuple[Engine, Image], start: Callab
 
 
 def test_one_that_takes_too_long_is_stopped(
-    real: tuple[Engine, Image], start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    real: Real, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     process = start("--timeout", "6")
     process.communicate(timeout=120)
@@ -236,7 +233,7 @@ def test_one_that_takes_too_long_is_stopped(
 
 
 def test_a_worker_beyond_its_memory_is_killed_and_told_so(
-    real: tuple[Engine, Image], tiny_job: Job, monkeypatch: pytest.MonkeyPatch
+    real: Real, tiny_job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host, "available_memory_bytes", lambda: 300 * 2**20)  # less than torch takes
     Path(tiny_job.record_path).parent.mkdir(exist_ok=True)
@@ -245,7 +242,7 @@ def test_a_worker_beyond_its_memory_is_killed_and_told_so(
     assert "when memory runs out" in found["outcome"]["message"]
 
 
-def test_the_engine_says_of_an_image_it_has_not_what_is_expected_of_it(real: tuple[Engine, Image]) -> None:
+def test_the_engine_says_of_an_image_it_has_not_what_is_expected_of_it(real: Real) -> None:
     assert real[0].image("decode-floor:no-such-stack") is None
     real[0].remove("decode-floor-no-such-container")
 

@@ -156,8 +156,24 @@ def test_an_engine_that_does_not_answer_gives_way_to_one_that_does(
 ) -> None:
     engines(docker=AWAY, podman=present())
     chosen = place.choose("container", "auto", cpu_plan)
-    assert chosen.engine is not None
-    assert chosen.engine.name == "podman"
+    assert chosen.container is not None
+    assert chosen.container.engine.name == "podman"
+
+
+def test_a_docker_that_remaps_users_is_not_usable(engines: Callable[..., list[FakeEngine]], cpu_plan: Plan) -> None:
+    remapping = {**present(), "info": {"out": '["name=seccomp,profile=builtin","name=userns"]\n'}}
+    engines(docker=remapping)
+    with pytest.raises(NoContainer, match=r"^docker gives containers user ids .*userns-remap.*, or use where=here$"):
+        place.choose("container", "auto", cpu_plan)
+    chosen = place.choose("auto", "auto", cpu_plan)
+    assert chosen.container is None
+    assert (chosen.told or "").startswith(
+        "measuring in this interpreter: docker gives containers user ids of their own"
+    )
+    engines(docker=remapping, podman=present())
+    chosen = place.choose("container", "auto", cpu_plan)
+    assert chosen.container is not None
+    assert chosen.container.engine.name == "podman"
 
 
 def test_a_driver_too_old_for_the_image_is_told_before_anything_starts(

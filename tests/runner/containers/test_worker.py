@@ -19,6 +19,7 @@ import pytest
 
 from runner import launch
 from runner.containers.engine import Engine, Image
+from runner.containers.user import User
 from runner.containers.worker import ContainedWorker, folders_of
 from runner.errors import BadValue
 from runner.machine import hostlock
@@ -44,7 +45,8 @@ def contained(tmp_path: Path, tiny_job: Job) -> Callable[..., tuple[ContainedWor
     ) -> tuple[ContainedWorker, FakeEngine]:
         fake = FakeEngine(tmp_path / "engines", name, answers or {})
         image = Image("decode-floor:cpu", DIGEST, {})
-        return ContainedWorker(Engine(name, str(fake.program)), image, replace(tiny_job, **fields)), fake
+        engine = Engine(name, str(fake.program))
+        return ContainedWorker(engine, image, User("7:8", ("--userns", "keep-id")), replace(tiny_job, **fields)), fake
 
     return make
 
@@ -67,7 +69,8 @@ def test_the_container_is_closed_but_for_what_the_session_needs(
     assert options(command, "--cap-drop") == ["all"]
     assert "no-new-privileges" in options(command, "--security-opt")
     assert options(command, "--pull") == ["never"]
-    assert options(command, "--user") == [f"{os.getuid()}:{os.getgid()}"]
+    assert options(command, "--user") == ["7:8"]
+    assert options(command, "--userns") == ["keep-id"]
     assert int(options(command, "--memory")[0]) > 2**28
     mounts = options(command, "--mount")
     writable = {tmp_path / "job", tmp_path / "spool", hostlock.folder().resolve()}

@@ -1,0 +1,63 @@
+"""Whom the worker runs as: the caller, by whatever ids the engine has for that."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from runner.containers import user
+from runner.containers.engine import Engine
+from runner.containers.user import User
+from runner.errors import NoContainer
+from tests.runner.containers.fake import FakeEngine, transcript
+
+SAME = f"{os.getuid()}:{os.getgid()}"
+
+
+def docker(folder: Path, out: str, err: str = "", code: int = 0) -> Engine:
+    """One that says this of its security options. No transcripts: of an engine of Docker's none was to be had, the
+    names are those of its source and documentation."""
+    fake = FakeEngine(folder, "docker", {"info": {"out": out, "err": err, "code": code}})
+    return Engine("docker", str(fake.program))
+
+
+@pytest.mark.parametrize(
+    ("said", "ids"),
+    [
+        ('["name=seccomp,profile=builtin","name=cgroupns"]', SAME),
+        ('["name=apparmor","name=seccomp,profile=builtin"]', SAME),
+        ("null", SAME),
+        ('["name=seccomp,profile=builtin","name=rootless","name=cgroupns"]', "0:0"),
+        ('["name=seccomp,profile=/home/rootless/userns"]', SAME),
+    ],
+)
+def test_of_a_rootless_docker_root_is_the_caller(said: str, ids: str, tmp_path: Path) -> None:
+    assert user.caller(docker(tmp_path, said)) == User(ids)
+
+
+def test_of_a_docker_that_remaps_users_nobody_is_the_caller(tmp_path: Path) -> None:
+    with pytest.raises(
+        NoContainer, match=r"userns-remap.* none of which can write your spool: use Podman, or a Docker"
+    ):
+        user.caller(docker(tmp_path, '["name=seccomp,profile=builtin","name=userns"]'))
+
+
+def test_a_docker_that_does_not_say_is_not_taken_for_either(tmp_path: Path) -> None:
+    with pytest.raises(NoContainer, match="docker is installed but does not answer"):
+        user.caller(docker(tmp_path, "null\n", transcript("docker-not-running.txt"), 1))
+    for out in ("", "{", "[1]", '["seccomp"]', "7"):
+        with pytest.raises(NoContainer, match="what the engine says of its security options cannot be read"):
+            user.caller(docker(tmp_path, out))
+
+
+def test_podman_of_a_user_keeps_the_ids_and_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeEngine(tmp_path, "podman", {})
+    podman = Engine("podman", str(fake.program))
+    monkeypatch.setattr(os, "getgid", lambda: 100)
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    assert user.caller(podman) == User("1000:100", ("--userns", "keep-id"))
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    assert user.caller(podman) == User("0:100")
+    assert fake.told() == []
