@@ -142,6 +142,7 @@ def test_links_that_lead_nowhere_are_no_weights(tmp_path: Path) -> None:
 def test_a_comma_in_a_path_is_no_end_of_it(
     contained: Callable[..., tuple[ContainedWorker, FakeEngine]], tmp_path: Path
 ) -> None:
+    (tmp_path / "a,b").mkdir()
     worker, _ = contained(record_path=str(tmp_path / "a,b" / "record.json"))
     mounts = options(worker.command(tmp_path / "job.json"), "--mount")
     path = tmp_path / "a,b"
@@ -156,6 +157,42 @@ def test_nothing_is_mounted_over_what_the_image_runs(
     worker, _ = contained(record_path=str(Path(folder) / "record.json"))
     with pytest.raises(BadValue, match="cannot be mounted into a container, which has its own"):
         worker.command(tmp_path / "job.json")
+
+
+@pytest.mark.parametrize(
+    ("is_owner", "is_of_group", "mode", "is_written"),
+    [
+        (True, False, 0o755, True),
+        (True, True, 0o577, False),  # the owner's bits count for the owner, whatever others have
+        (False, False, 0o755, False),  # also where the caller is root, who has no rights over others' files there
+        (False, True, 0o775, True),
+        (False, False, 0o775, False),
+        (False, False, 0o777, True),
+        (False, False, 0o776, False),
+    ],
+)
+def test_a_spool_that_the_container_could_not_write_is_told_before_it_starts(
+    contained: Callable[..., tuple[ContainedWorker, FakeEngine]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    is_owner: bool,
+    is_of_group: bool,
+    mode: int,
+    is_written: bool,
+) -> None:
+    worker, _ = contained()
+    spool = Path(worker.job.record_path).parent
+    spool.chmod(mode)
+    owner, group = spool.stat().st_uid, spool.stat().st_gid
+    monkeypatch.setattr(os, "getuid", lambda: owner if is_owner else owner + 1)
+    monkeypatch.setattr(os, "getgid", lambda: group if is_of_group else group + 1)
+    if is_written:
+        assert str(spool) in str(worker.command(tmp_path / "job.json"))
+    else:
+        with pytest.raises(
+            BadValue, match=rf"^{spool} \(of user {owner}, group {group}, mode {mode:o}\) cannot be written"
+        ):
+            worker.command(tmp_path / "job.json")
 
 
 def test_every_call_to_the_engine_has_the_callers_own_home(
