@@ -41,6 +41,8 @@ def draw(table: Sequence[Row]) -> Drawn | None:
     for axes, panel in zip(grid.flat, chosen, strict=False):
         _draw_panel(axes, panel, panels[panel], series, shown)
         axes.set_ylabel("" if alike else _ratio_name(panels[panel]))
+    for axes in grid.flat[: len(chosen)]:
+        axes.set_ylim(bottom=0)  # once all is drawn: a shared axis would keep the top of the first panel
     for axes in grid.flat[len(chosen) :]:
         axes.remove()
     if alike:
@@ -106,7 +108,6 @@ def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[Row], series: Mapping[i
     axes.set_xticks(ticks, [str(ctx) for ctx in ticks])
     axes.set_xticks([], minor=True)
     axes.set_xlim(ctxs[0] / 1.4, ctxs[-1] * 1.4)
-    axes.set_ylim(bottom=0)
     axes.set_title(style.short(" ".join(panel)))
     axes.set_xlabel("ctx (tokens)")
     axes.grid(axis="y", color=style.PALE, linewidth=0.6)

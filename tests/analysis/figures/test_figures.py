@@ -126,6 +126,15 @@ def test_the_line_over_ctx_has_the_rows_with_the_interval_turned_round(floor_row
     assert context.interval_of(row) == pytest.approx((0.04, 0.06))
 
 
+def test_no_panel_of_a_shared_axis_cuts_what_another_did_not_reach(floor_rows):
+    slow = [row for row in floor_rows if row["runtime"] == "eager" and row["model"] == "llama-3.1-8b"]
+    fast = [row for row in floor_rows if row["runtime"] == "graph" and row["model"] == "qwen2.5-7b"]
+    drawn = context.draw([*slow, *fast])
+    tops = {axes.get_ylim()[1] for axes in drawn.figure.axes}
+    assert len(tops) == 1
+    assert tops.pop() > max(context.interval_of(row)[1] for row in fast)
+
+
 def test_an_ab_has_its_ratio_interval_and_sessions(measured):
     table = graphs_table.rows(measured)
     drawn = graphs.draw(measured, table, paper.graphs_rows())

@@ -97,6 +97,11 @@ def test_which_quantisation_pays_turns_with_the_steps(gptq_ms, nf4_ms, said):
     assert answers.of_quant(quant_rows(*records)).startswith(said)
 
 
+def test_it_is_said_against_what_an_engine_is_so_fast():
+    said = answers.of_quant(quant_rows(packed_record(step_ms=9.0, runtime="exllamav2")))
+    assert "gptq exllamav2 exllamav2 (4.00 times as fast as eager fp16, where its bytes allow 3.10)" in said
+
+
 def test_without_a_quantised_cell_the_papers_best_and_worst_are_told():
     said = answers.of_quant(quant.rows(frame_of([example_record()])))
     # 62.32 / 17.36 = 3.59, 62.32 / 59.36 = 1.05
