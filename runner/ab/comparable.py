@@ -1,4 +1,4 @@
-"""May two sessions stand in one A/B? In the same environment, and within an arm by the same code."""
+"""May two sessions stand in one A/B? In the same place and environment, and within an arm by the same code."""
 
 from __future__ import annotations
 
@@ -13,12 +13,23 @@ Record = Mapping[str, Any]
 def difference(found: Record, same_arm: Sequence[Record], other_arm: Sequence[Record]) -> str | None:
     """What keeps a session from standing beside those before it (each arm's first is asked), or None."""
     for earlier in (*same_arm[:1], *other_arm[:1]):
-        if text := _environment_difference(earlier, found):
+        if text := _place_difference(earlier, found) or _environment_difference(earlier, found):
             return text
     for earlier in same_arm[:1]:
         if earlier["keys"]["code_key"] != found["keys"]["code_key"]:
             return "the project's code has changed since"
     return None
+
+
+def _place_difference(earlier: Record, found: Record) -> str | None:
+    before, now = _place(earlier), _place(found)
+    return None if before == now else f"it was measured in {now}, those before in {before}"
+
+
+def _place(found: Record) -> str:
+    """An image is known by its digest: its name can be given to another one."""
+    container = found.get("container")
+    return f"{container['engine']}'s image {container['digest']}" if container else "the runner's own interpreter"
 
 
 def _environment_difference(earlier: Record, found: Record) -> str | None:

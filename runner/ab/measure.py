@@ -40,8 +40,8 @@ def measure(pair: Pair, sessions: int, extension: int, settings: Settings, on_se
     """Measure until both arms have `sessions` valid sessions in complete blocks; returns the folder of the manifest.
 
     What is there already is not measured again. A session that fails or is not valid ends it with its own error; so
-    does one of another environment or code than those before (BadPair). Raises StoreUnreachable at the end where the
-    store was away: the records are safe. `settings.spool` is where the folder is made or found.
+    does one of another place, environment or code than those before (BadPair). Raises StoreUnreachable at the end where
+    the store was away: the records are safe. `settings.spool` is where the folder is made or found.
     """
     declared = manifest.declare(pair, sessions, extension)
     folder = manifest.folder_of(settings.spool, declared)

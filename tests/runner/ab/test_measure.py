@@ -24,6 +24,7 @@ from runner.session import Finished, Settings
 from tests.records import cpu_record
 
 REQUEST = Request(gpu="cpu", model="tiny", ctx="64")
+IMAGE = {"engine": "podman", "image": "decode-floor:cpu", "digest": "sha256:0123", "tree_key": "0123456789ab"}
 Run = Callable[..., Path]
 
 
@@ -189,6 +190,10 @@ def test_a_session_that_is_not_valid_ends_it_and_its_block_is_not_used(
     ("change", "said"),
     [
         (lambda found: found["environment"].update(torch="9.9"), "torch is 9.9, and was"),
+        (
+            lambda found: found.update(container=IMAGE),
+            "it was measured in podman's image sha256:0123, those before in the runner's own interpreter",
+        ),
         (lambda found: found["keys"].update(code_key="0" * 12), "code has changed"),
         (lambda found: found["keys"].update(cell_key="0" * 12), "another cell than declared"),
     ],
@@ -197,6 +202,30 @@ def test_what_may_not_be_compared_ends_it(worker: Worker, run: Run, change: Any,
     worker.fates[3] = lambda found: change(found)
     with pytest.raises(BadPair, match=said):
         run(sessions=2)
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ({"digest": "sha256:4567"}, "in podman's image sha256:4567, those before in podman's image sha256:0123"),
+        ({"engine": "docker"}, "in docker's image sha256:0123, those before in podman's image sha256:0123"),
+        ({"image": "decode-floor:cpu-of-another-name"}, None),
+    ],
+)
+def test_an_ab_goes_on_in_the_image_it_began_in(
+    worker: Worker, run: Run, place: dict[str, str], said: str | None
+) -> None:
+    worker.fates = {number: lambda found: found.update(container=IMAGE) for number in range(2)}
+    run(sessions=1)
+    worker.fates = {number: lambda found: found.update(container=IMAGE | place) for number in range(2, 6)}
+    if said is None:
+        run(sessions=2)
+    else:
+        with pytest.raises(
+            BadPair, match=f"cannot be compared: it was measured {said}: go back to it, or name another"
+        ):
+            run(sessions=2)
+    assert worker.count == (4 if said is None else 3)
 
 
 def test_a_store_that_is_away_keeps_nothing_from_being_measured(worker: Worker, run: Run) -> None:
@@ -247,6 +276,10 @@ def test_the_manifest_of_a_complete_ab_fits_its_records(run: Run) -> None:
     ("change", "said"),
     [
         (lambda found: found["environment"].update(torch="9.9"), "torch is 9.9, and was"),
+        (
+            lambda found: found.update(container=IMAGE),
+            "it was measured in podman's image sha256:0123, those before in the runner's own interpreter",
+        ),
         (lambda found: found["keys"].update(code_key="0" * 12), "code has changed"),
     ],
 )
