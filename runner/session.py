@@ -27,7 +27,7 @@ from runner.workers import LocalWorker, Worker
 
 SESSION_ID_LENGTH = 16
 RECORD_BYTES, RECORD_BYTES_PER_STEP = 1 << 16, 128
-SHARED_HOST = "shared-host"
+SHARED_HOST, SHARED_CARD = "shared-host", "shared-card"
 
 Commit = Callable[[dict[str, Any], str | None, Path], str]
 """(record, the run `mlflow run` made or None, the record's file) → the id of the run in the store."""
@@ -145,8 +145,14 @@ def _measured(job: Job, plan: Plan, place: Place, settings: Settings) -> dict[st
         return refused
     # the real path, for a container has nothing of the links that may lead there
     folder = None if plan.checkpoint is None else os.path.realpath(checkpoint.fetch(plan.checkpoint))
-    ready = replace(job, checkpoint=folder)
+    ready = replace(job, checkpoint=folder, given_flags=(*job.given_flags, *_seen_from_here(job, place)))
     return launch.run_worker(ready, settings.timeout_s, settings.on_progress, _worker(ready, place))
+
+
+def _seen_from_here(job: Job, place: Place) -> tuple[str, ...]:
+    """NVML tells a worker in a container of no process outside it, so this one asks, just before it starts."""
+    is_shared = place.container is not None and nvml.snapshot(job.device.uuid)["other_processes"]
+    return (SHARED_CARD,) if is_shared else ()
 
 
 def _worker(job: Job, place: Place) -> Worker:

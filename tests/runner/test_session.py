@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,10 @@ import pytest
 
 from runner import launch, session, store
 from runner.checkpoints import checkpoint
+from runner.containers import place as places
+from runner.containers.engine import Engine, Image
+from runner.containers.place import Container, Place
+from runner.containers.user import User
 from runner.errors import BadValue, DiskFull, GpuNotFound, Interrupted, InvalidSession, OutOfMemory, StoreUnreachable
 from runner.machine import host, hostlock, nvml
 from runner.machine.nvml import InstalledGpu
@@ -22,6 +27,7 @@ from runner.request import Request
 from runner.session import Finished, Settings
 from runner.store import EntryRun
 from runner.worker.job import Job, record_head
+from tests.fakes.pynvml_fake import Card, Driver, module
 
 TINY = Request(gpu="cpu", model="tiny", ctx="64")
 MakeSettings = Callable[..., Settings]
@@ -198,6 +204,37 @@ def test_the_cpu_needs_no_nvml(settings: MakeSettings, jobs: list[Job], monkeypa
     monkeypatch.setattr(nvml, "list_gpus", lambda: pytest.fail("asked NVML"))
     run(settings())
     assert jobs
+
+
+CONTAINED = Place(
+    Container(Engine("podman", "podman"), Image("decode-floor:ada-modern", "sha256:0123", {}), User("0:0"))
+)
+NOT_ANSWERED = ("nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v2")
+
+
+@pytest.mark.parametrize(
+    ("place", "changes", "flags"),
+    [
+        (CONTAINED, {"processes": (4_194_999,)}, ("shared-card",)),
+        (CONTAINED, {}, ()),
+        (CONTAINED, {"processes": (4_194_999,), "unsupported": NOT_ANSWERED}, ()),
+        (Place(), {"processes": (4_194_999,)}, ()),  # the worker sees it, and says so itself
+    ],
+)
+def test_who_is_on_the_card_is_asked_for_a_worker_in_a_container(
+    settings: MakeSettings,
+    jobs: list[Job],
+    monkeypatch: pytest.MonkeyPatch,
+    place: Place,
+    changes: dict[str, Any],
+    flags: tuple[str, ...],
+) -> None:
+    uuid = "GPU-00000000-aaaa-bbbb-cccc-dddddddddddd"
+    driver = Driver(cards=[Card(uuid, "NVIDIA L4", (8, 9), memory=(24 * 10**9, 0), **changes)])
+    monkeypatch.setitem(sys.modules, "pynvml", module(driver))
+    monkeypatch.setattr(places, "choose", lambda *_: place)
+    run(settings(), Request(gpu="l4", model="tiny", ctx="64"))
+    assert jobs[0].given_flags == flags
 
 
 def test_a_request_that_cannot_be_resolved_writes_nothing(settings: MakeSettings, tmp_path: Path) -> None:
