@@ -32,7 +32,8 @@ def rows(frame: Frame, metrics: Sequence[str], every_code: bool = False) -> list
     `step_wall_ms_low`, `step_wall_ms_high` and `interval` (see `intervals.of_sessions`). Of several codes only the
     newest has rows, the one whose last session began last, valid or not: what older code got right says nothing of it.
     `superseded` counts the valid sessions of the others in the row of its valid ones, the invalid in that of its
-    invalid. With `every_code` each code has its own.
+    invalid. Invalid sessions of older code that no row of the newest counts keep theirs, marked `older_code`: they
+    were rejected, and that stays told. With `every_code` each code has its own.
     """
     found = [_row(frame, group) for group in _aggregated(frame, metrics).iter_rows(named=True)]
     _add_intervals(found)
@@ -56,7 +57,7 @@ def _aggregated(frame: Frame, metrics: Sequence[str]) -> polars.DataFrame:
 
 def _row(frame: Frame, group: Mapping[str, Any]) -> Row:
     no_interval = {f"{WALL}_low": None, f"{WALL}_high": None, "interval": None}
-    row = {**frame.cells[group["cell_key"]], **group, **no_interval, "superseded": 0}
+    row = {**frame.cells[group["cell_key"]], **group, **no_interval, "superseded": 0, "older_code": False}
     row["reasons"] = [text for text in group["reasons"] if text]
     row["flags"] = flags(row.pop("flag_words"), group["hosts"])
     return row
@@ -93,8 +94,14 @@ def _newest(found: list[Row]) -> list[Row]:
         older = [row for row in same if row["code_key"] != same[-1]["code_key"]]
         for row in newest:
             row["superseded"] = sum(one["sessions"] for one in older if _kind(one) == _kind(row))
-        shown += newest
+        told = {_kind(row) for row in newest}
+        rejected = [row for row in older if _is_invalid(row) and _kind(row) not in told]
+        shown += [*newest, *(row | {"older_code": True} for row in rejected)]
     return shown
+
+
+def _is_invalid(row: Row) -> bool:
+    return row["status"] == "measured" and not row["valid"]
 
 
 def _kind(row: Row) -> tuple[str, bool]:

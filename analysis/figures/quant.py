@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from matplotlib.lines import Line2D
+
 from analysis.figures import style
 from analysis.figures.style import Drawn
 from analysis.tables import quant
@@ -16,6 +18,7 @@ Row = Mapping[str, Any]
 
 NAMED = 28
 LONGEST_NAME = 96
+LONGEST_LEGEND = 8
 TITLE = "What quantised weights save"
 
 
@@ -37,18 +40,25 @@ def draw(table: Sequence[Row]) -> Drawn | None:
         is_paper = row["source"] == "paper"
         axes.plot(
             *([value] for value in place(row)),
-            style.PAPER_MARKER if is_paper else style.MARKERS[models.index(row["model"]) % len(style.MARKERS)],
+            style.PAPER_MARKER if is_paper else _marker(models, row["model"]),
             color=style.PAPER if is_paper else style.OURS,
             markerfacecolor="none" if is_paper else None,
             zorder=3 if is_paper else 2,
         )
     named = _named(rows)
     _label(axes, named)
+    if len(models) > 1:
+        handles = [Line2D([], [], color=style.OURS, marker=_marker(models, model), linestyle="") for model in models]
+        axes.legend(handles[:LONGEST_LEGEND], models[:LONGEST_LEGEND], loc="lower left")
     axes.set_xlim(0, 1)
     axes.set_xlabel("bytes saved (share of the unquantised step's)")
     axes.set_ylabel("time saved (share of the unquantised step's)")
     axes.set_title(TITLE)
     return Drawn("quant", TITLE, _caption(models, len(named), len(rows)), figure)
+
+
+def _marker(models: Sequence[str], model: str) -> str:
+    return style.MARKERS[models.index(model) % len(style.MARKERS)]
 
 
 def place(row: Row) -> tuple[float, float]:
@@ -82,15 +92,17 @@ def _label(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def name(row: Row) -> str:
-    """What the point is: the cell, and whatever else is not usual (another packing, a checkpoint). Flags stand in the
-    table."""
-    marks = ", ".join([row.get("runtime") or "", *quant.marks({**row, "flags": []})]).strip(", ")
+    """What the point is: the cell, and whatever else is not usual (another packing, a checkpoint, a baseline of another
+    runtime). Flags stand in the table."""
+    runtime = row.get("runtime") or ""
+    baseline = [] if row["against"].startswith(runtime) else [f"against {row['against']}"]
+    marks = ", ".join([runtime, *quant.marks({**row, "flags": []}), *baseline]).strip(", ")
     cell = " ".join(str(row[field]) for field in ("gpu", "model", "ctx", "quant", "kernel"))
     return style.short(f"{row['realised']:.2f}×  {cell}, {marks}", LONGEST_NAME)
 
 
 def _caption(models: Sequence[str], named: int, total: int) -> str:
-    markers = "" if len(models) < 2 else f" A marker for each of {len(models)} models."
+    markers = style.left_out(min(len(models), LONGEST_LEGEND), len(models), "models in the legend", "the first by name")
     some = "" if named == total else f" Named are {named} of {total} points, the paper's and those that save most time."
     return (
         "Below the dashed line the step saves less time than bytes; below 0 it is slower than unquantised. Above the "

@@ -143,4 +143,5 @@ def _paid(row: Row) -> str:
     where = " ".join(
         str(row[field]) for field in ("gpu", "model", "ctx", "quant", "kernel", "runtime") if row.get(field)
     )
-    return f"{where} ({row['realised']:.2f} times as fast as {row['against']}, where its bytes allow {row['ideal']:.2f})"
+    faster = f"{row['realised']:.2f} times as fast as {row['against']}"
+    return f"{where} ({faster}, where its bytes allow {row['ideal']:.2f})"

@@ -124,7 +124,7 @@ def rows(frame: Frame, every_code: bool = False) -> list[Row]:
 
 
 def _named(each: Row) -> Row:
-    names = ("cell_key", "status", "valid", "sessions", "superseded", "flags", "reasons")
+    names = ("cell_key", "status", "valid", "sessions", "superseded", "older_code", "flags", "reasons")
     return {name: each[name] for name in (*CELL_FIELDS, *TELLING_FIELDS, *names)}
 
 

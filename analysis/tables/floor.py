@@ -33,7 +33,7 @@ MORE_FIELDS = ("dtype", "attention", "weights_id", "options", "protocol", "env_k
 NAMED_FIELDS = ("gpu", "model", "ctx", "runtime", "cache")
 # Shown, in this order, only where rows would look alike without.
 TELLING_FIELDS = ("quant", "kernel", *MORE_FIELDS)
-COUNTS = ("status", "valid", "sessions", "superseded")
+COUNTS = ("status", "valid", "sessions", "superseded", "older_code")
 OF_WALL = ("step_wall_ms_low", "step_wall_ms_high", "interval")
 HOUR_MS = 3.6e6
 

@@ -78,7 +78,8 @@ def sentences_of_invalid(rows: Iterable[Row], fields: Sequence[str]) -> list[str
     lines = []
     for row in rows:
         what = "Invalid" if row["status"] == "measured" else f"Not measured ({row['status']})"
-        older = f" ({row['superseded']} more of older code)" if row["superseded"] else ""
+        more = f" ({row['superseded']} more of older code)" if row["superseded"] else ""
+        older = " of older code" if row["older_code"] else more
         name = " ".join(str(row[field]) for field in fields if row[field] not in (None, ""))
         flags = f" [{', '.join(row['flags'])}]" if row["flags"] else ""
         lines.append(f"- {what}, {row['sessions']} sessions{older}: {name}{flags}: {' / '.join(row['reasons'])}")

@@ -42,6 +42,7 @@ NAMED = (
     "valid",
     "sessions",
     "superseded",
+    "older_code",
 )
 VALUES = ("step_wall_ms", "step_wall_ms_low", "step_wall_ms_high", "interval", *METRICS[1:])
 PAPER_DTYPE_BYTES = 2

@@ -28,6 +28,7 @@ FLAG_MEANINGS = {
     "driver-allocations": "memory was taken from the driver inside a timed window",
     "drifting": "the last third of the steps differs from the first by more than 5 %",
     "host-busy": "other processes used more than half a core while steps were timed",
+    "imprecise": "an error beyond its dtype's, within the noise committed for this kernel or engine",
     "in-cache": "the weights fit in the last-level cache, so memory bandwidth is not the limit",
     "probe-low": "faster than the bandwidth probe says is possible: the probe read too low",
     "shared-card": "another process was on the card",

@@ -3,6 +3,7 @@
 import pytest
 
 from runner import judgement, metrics, registry
+from runner.store.description import FLAG_MEANINGS
 from runner.worker import bounds
 from tests.records import example_record
 
@@ -66,6 +67,7 @@ def test_flags_mark_and_do_not_invalidate(change, flag):
     change(found)
     assert flag in judged(found)["flags"]
     assert found["valid"]
+    assert flag in FLAG_MEANINGS
 
 
 def test_an_engine_coarser_than_its_dtype_is_flagged_within_its_own_noise():
@@ -79,6 +81,7 @@ def test_an_engine_coarser_than_its_dtype_is_flagged_within_its_own_noise():
     assert found["gate"]["bound"] == 0.04  # 3 · 0.003 = 0.009 is under the noise
     assert found["valid"]
     assert found["flags"] == ["imprecise"]
+    assert "imprecise" in FLAG_MEANINGS
     for check in found["gate"]["checks"]:
         check["errors"] = [0.041] * len(check["errors"])
     metrics.derive(found)

@@ -80,13 +80,20 @@ def invalid(found):
 def test_what_older_code_got_right_is_not_shown_where_newer_code_fails():
     records = [of_code("a", 0), of_code("a", 1), invalid(of_code("b", 2))]
     assert [(row["code_key"][0], row["valid"], row["superseded"]) for row in rows_of(records)] == [("b", False, 0)]
-    # nor what older code got wrong where the newer does not
+    # what older code got wrong stays told, in the row of what the newer gets wrong or in one of its own
     records = [invalid(of_code("a", 0)), of_code("b", 1), invalid(of_code("b", 2)), of_code("a", 0)]
     assert [(row["code_key"][0], row["valid"], row["superseded"]) for row in rows_of(records)] == [
         ("b", True, 1),
         ("b", False, 1),
     ]
     assert len(rows_of(records, every_code=True)) == 4
+    records = [invalid(of_code("a", 0)), invalid(of_code("a", 1)), of_code("b", 2)]
+    right, wrong = rows_of(records)
+    assert (right["code_key"][0], right["valid"], right["older_code"]) == ("b", True, False)
+    assert (wrong["code_key"][0], wrong["valid"], wrong["older_code"]) == ("a", False, True)
+    said = floor.markdown([right, wrong])
+    assert "- Invalid, 2 sessions of older code: h200 qwen2.5-7b 2048 " in said
+    assert "exceeds the bound" in said
 
 
 def test_a_range_counts_each_cell_once_and_only_such_as_are_alike():

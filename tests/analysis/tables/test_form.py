@@ -26,7 +26,8 @@ def test_csv_keeps_every_field_of_every_row():
 
 
 def test_groups_that_were_not_measured_say_why():
-    row = {"status": "oom", "sessions": 2, "superseded": 1, "gpu": "l4", "options": "", "flags": [], "reasons": ["r"]}
+    words = {"gpu": "l4", "options": "", "flags": [], "reasons": ["r"]}
+    row = {"status": "oom", "sessions": 2, "superseded": 1, "older_code": False, **words}
     assert form.sentences_of_invalid([row], ("gpu", "options")) == [
         "- Not measured (oom), 2 sessions (1 more of older code): l4: r"
     ]
