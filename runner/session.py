@@ -70,7 +70,7 @@ def run_session(request: Request, index: int, started_ms: int, settings: Setting
     be resolved, DiskFull, and Interrupted or Terminated outside of the measurement.
     """
     plan = resolve(request, () if request.gpu == CPU else nvml.list_gpus())
-    place = places.choose(request.where, request.stack, plan)
+    place = places.choose(request.where, request.stack, plan, settings.spool)
     if place.told is not None:
         settings.on_progress(place.told, 0.0)
     job = _job(request, plan, place, index, started_ms, settings)

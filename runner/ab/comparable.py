@@ -22,13 +22,13 @@ def difference(found: Record, same_arm: Sequence[Record], other_arm: Sequence[Re
 
 
 def _place_difference(earlier: Record, found: Record) -> str | None:
-    before, now = _place(earlier), _place(found)
+    before, now = (place_of(each.get("container")) for each in (earlier, found))
     return None if before == now else f"it was measured in {now}, those before in {before}"
 
 
-def _place(found: Record) -> str:
-    """An image is known by its digest: its name can be given to another one."""
-    container = found.get("container")
+def place_of(container: Record | None) -> str:
+    """Where a session was measured, from that section of its record. An image is known by its digest: its name can be
+    given to another one."""
     return f"{container['engine']}'s image {container['digest']}" if container else "the runner's own interpreter"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from runner.ab import blocks, comparable, cooling, manifest
 from runner.ab.arms import Arm, Pair
 from runner.ab.manifest import Manifest, SessionEntry
+from runner.containers import place as places
 from runner.errors import BadPair, BadRecord, StoreUnreachable
 from runner.machine import host
 from runner.records import record
@@ -107,6 +108,7 @@ class _Run:
             raise self._store_error
 
     def _one(self, arm: Arm) -> None:
+        self._check_place(arm)
         cooled_s = cooling.cool_down(self._device.uuid, self._settings.on_progress)
         began_ms = int(time.time() * 1000)
         finished = run_session(arm.request, len(self._manifest.sessions), began_ms, self._settings)
@@ -117,6 +119,18 @@ class _Run:
             self._store_error = finished.error
         elif finished.error is not None:
             raise finished.error
+
+    def _check_place(self, arm: Arm) -> None:
+        """Raises BadPair where the next session would be measured elsewhere than the first, before it is."""
+        earlier = [*self._records["a"], *self._records["b"]][:1]
+        info = places.choose(arm.request.where, arm.request.stack, arm.plan, self._folder).info
+        now = comparable.place_of(asdict(info) if info else None)
+        for before in (comparable.place_of(found.get("container")) for found in earlier):
+            if before != now:
+                raise BadPair(
+                    f"the next session would be measured in {now}, those before were in {before}: where=here is this "
+                    "interpreter, where=container the image that now has the name; or name another study= to begin anew"
+                )
 
     def _add(self, arm: Arm, found: Record, path: Path, cooled_s: float) -> None:
         """Put a measured session into the block. Raises BadPair when it may not be compared with those before."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from runner.catalogue import Gpu
 from runner.containers.engine import Image
 from runner.errors import NoContainer
-from runner.vocabulary import AUTO, MODERN
+from runner.vocabulary import AUTO, MODERN, PAPER
 
 REPOSITORY = "decode-floor"
 CPU = "cpu"  # one stack only, which goes without saying
@@ -51,12 +51,15 @@ def check_labels(image: Image) -> None:
         )
 
 
-def check_driver(image: Image, driver: str | None) -> None:
-    """Raises NoContainer where the host's NVIDIA driver is older than what the image's CUDA needs."""
+def check_driver(image: Image, driver: str | None, stacks: Sequence[str]) -> None:
+    """Raises NoContainer where the host's NVIDIA driver is older than what the image's CUDA needs; `stacks` are those
+    that the kernel lives in."""
     needed = image.labels.get(MINIMUM_DRIVER, "")
     major = (driver or "").split(".")[0]
     if needed.isdecimal() and major.isdecimal() and int(major) < int(needed):
+        older = f"{REPOSITORY}:{image.labels[ARCHITECTURE]}-{PAPER}"
+        other = f", or use an image of an older CUDA ({make_target(older)}, then stack={PAPER})"
         raise NoContainer(
-            f"the image {image.name} needs NVIDIA driver {needed} or newer, this host has {driver}: update it, or use "
-            "an image of an older CUDA (make image-<architecture> STACK=paper, then stack=paper)"
+            f"the image {image.name} needs NVIDIA driver {needed} or newer, this host has {driver}: update it"
+            f"{other if PAPER in stacks and image.name != older else ''}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from runner import catalogue, registry
 from runner.containers import engine, image, user
@@ -44,10 +45,10 @@ class Place:
         return ContainerInfo(self.container.engine.name, chosen.name, chosen.digest, tree_key)
 
 
-def choose(where: str, stack: str, plan: Plan) -> Place:
+def choose(where: str, stack: str, plan: Plan, spool: Path) -> Place:
     """`here` is this interpreter; `container` insists; `auto` is a container where an engine has the image. Another
     stack than the usual insists too, unless `here` says that this interpreter is of it; the usual one does not, but
-    where it is asked for by name and no container is had, that is told.
+    where it is asked for by name and no container is had, that is told. `spool` is where the record is to lie.
 
     Raises NoContainer where one is insisted on and cannot be had, BadValue for an engine that is named and not there.
     """
@@ -57,7 +58,7 @@ def choose(where: str, stack: str, plan: Plan) -> Place:
     if not engines and not insists and stack == AUTO:
         return Place()
     try:
-        return _contained(plan, stack, engines)
+        return _contained(plan, stack, engines, spool)
     except NoContainer as error:
         if insists:
             raise
@@ -65,7 +66,7 @@ def choose(where: str, stack: str, plan: Plan) -> Place:
         return Place(told=f"measuring in this interpreter{unsure}: {error}")
 
 
-def _contained(plan: Plan, stack: str, engines: tuple[Engine, ...]) -> Place:
+def _contained(plan: Plan, stack: str, engines: tuple[Engine, ...], spool: Path) -> Place:
     if not engines:
         if engine.is_off():
             raise NoContainer(f"{engine.VARIABLE}={engine.NONE} switches containers off: unset it, or use where=here")
@@ -74,7 +75,8 @@ def _contained(plan: Plan, stack: str, engines: tuple[Engine, ...]) -> Place:
     wanted = image.name(catalogue.gpus().get(plan.cell.gpu), stack, stacks)
     chosen = _first_with(wanted, engines)
     image.check_labels(chosen.image)
-    image.check_driver(chosen.image, plan.device.driver)
+    image.check_driver(chosen.image, plan.device.driver, stacks)
+    user.check_writable(spool)
     return _warned(chosen)
 
 

@@ -4,12 +4,15 @@ written and what is written there is the caller's."""
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
+from pathlib import Path
 
 from runner.containers.engine import PODMAN, Engine
 from runner.errors import NoContainer
 
 ROOTLESS, REMAPPED = "rootless", "userns"
+ACCESS_LISTS = frozenset({"system.posix_acl_access", "system.nfs4_acl"})
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,24 @@ def caller(engine: Engine) -> User:
     security = engine.security()
     if REMAPPED in security:
         raise NoContainer(
-            f"{engine.name} gives containers user ids of their own (userns-remap), none of which can write your spool: "
-            "use Podman, or a Docker without that"
+            f"{engine.name} gives containers user ids of their own (userns-remap), none of which is you: use Podman, "
+            "or a Docker without that"
         )
     # where it is rootless, root inside is who runs the engine, and every other id a subordinate one
     return User("0:0" if ROOTLESS in security else same)
+
+
+def check_writable(folder: Path) -> None:
+    """Raises NoContainer for a folder that only root's rights or a further group let the caller write: a container has
+    neither. One that is not there yet will be the caller's; of one with an access list the mode says nothing."""
+    if not folder.exists() or ACCESS_LISTS.intersection(os.listxattr(folder)):
+        return
+    found, uid, gid = folder.stat(), os.getuid(), os.getgid()
+    shift = 6 if found.st_uid == uid else 3 if found.st_gid == gid else 0
+    needed = os.W_OK | os.X_OK
+    if found.st_mode >> shift & needed != needed:
+        raise NoContainer(
+            f"{folder} (of user {found.st_uid}, group {found.st_gid}, mode {stat.S_IMODE(found.st_mode):o}) cannot be "
+            f"written in a container, where user {uid} has neither root's rights nor further groups: use a folder of "
+            "your own or where=here"
+        )

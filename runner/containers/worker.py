@@ -13,7 +13,6 @@ import io
 import os
 import resource
 import signal
-import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,21 +128,16 @@ class ContainedWorker:
         return ("--gpus", f"device={uuid}") if self.engine.name == DOCKER else ("--device", f"nvidia.com/gpu={uuid}")
 
     def _mounts(self, job_file: Path) -> Iterator[tuple[Path, str]]:
-        """Raises BadValue for a folder that cannot be mounted, or a spool that could not be written there."""
+        """Raises BadValue for a folder that cannot be mounted."""
         for path, mode in self._folders(job_file):
             _check_place(path)
             yield path, mode
-        _check_writable(self._spool)
         if MACHINE_ID.is_file():
             yield MACHINE_ID, "ro"
 
-    @property
-    def _spool(self) -> Path:
-        return Path(self.job.record_path).parent
-
     def _folders(self, job_file: Path) -> Iterator[tuple[Path, str]]:
         yield job_file.parent, "rw"
-        yield self._spool, "rw"
+        yield Path(self.job.record_path).parent, "rw"
         if hostlock.folder().is_dir():
             yield hostlock.folder().resolve(), "rw"
         if self.job.checkpoint is not None:
@@ -187,18 +181,4 @@ def _check_place(path: Path) -> None:
         own = hidden[0] if hidden else TEMPORARY
         raise BadValue(
             f"{path} cannot be mounted into a container, which has its own {own}: use another folder or where=here"
-        )
-
-
-def _check_writable(folder: Path) -> None:
-    """Raises BadValue for a folder that only root's rights or a further group let the caller write: a container has
-    neither."""
-    found, uid, gid = folder.stat(), os.getuid(), os.getgid()
-    shift = 6 if found.st_uid == uid else 3 if found.st_gid == gid else 0
-    needed = os.W_OK | os.X_OK
-    if found.st_mode >> shift & needed != needed:
-        raise BadValue(
-            f"{folder} (of user {found.st_uid}, group {found.st_gid}, mode {stat.S_IMODE(found.st_mode):o}) cannot be "
-            f"written in a container, where user {uid} has neither root's rights nor further groups: use a folder of "
-            "your own or where=here"
         )

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from runner.machine import host
 from runner.records import record
 from runner.request import Request
 from runner.session import Finished, Settings
+from runner.worker.job import ContainerInfo
 from tests.records import cpu_record
 
 REQUEST = Request(gpu="cpu", model="tiny", ctx="64")
@@ -204,28 +206,61 @@ def test_what_may_not_be_compared_ends_it(worker: Worker, run: Run, change: Any,
         run(sessions=2)
 
 
+@pytest.fixture
+def now_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """The place that the runner would choose: the image, with these changes, or (None) this interpreter."""
+
+    def put(changes: dict[str, str] | None) -> None:
+        info = None if changes is None else ContainerInfo(**IMAGE | changes)
+        monkeypatch.setattr(measure.places, "choose", lambda *_: SimpleNamespace(info=info))
+
+    return put
+
+
+def in_image(**changes: str) -> Callable[[Any], None]:
+    return lambda found: found.update(container=IMAGE | changes)
+
+
 @pytest.mark.parametrize(
-    ("place", "said"),
+    ("change", "said"),
     [
-        ({"digest": "sha256:4567"}, "in podman's image sha256:4567, those before in podman's image sha256:0123"),
-        ({"engine": "docker"}, "in docker's image sha256:0123, those before in podman's image sha256:0123"),
+        ({"digest": "sha256:4567"}, "in podman's image sha256:4567, those before were in podman's image sha256:0123"),
+        ({"engine": "docker"}, "in docker's image sha256:0123, those before were in podman's image sha256:0123"),
         ({"image": "decode-floor:cpu-of-another-name"}, None),
     ],
 )
 def test_an_ab_goes_on_in_the_image_it_began_in(
-    worker: Worker, run: Run, place: dict[str, str], said: str | None
+    worker: Worker, run: Run, now_in: Callable[..., None], change: dict[str, str], said: str | None
 ) -> None:
-    worker.fates = {number: lambda found: found.update(container=IMAGE) for number in range(2)}
+    now_in({})
+    worker.fates = {number: in_image() for number in range(2)}
     run(sessions=1)
-    worker.fates = {number: lambda found: found.update(container=IMAGE | place) for number in range(2, 6)}
+    now_in(change)
+    worker.fates = {number: in_image(**change) for number in range(2, 6)}
     if said is None:
         run(sessions=2)
     else:
-        with pytest.raises(
-            BadPair, match=f"cannot be compared: it was measured {said}: go back to it, or name another"
-        ):
+        with pytest.raises(BadPair, match=f"^the next session would be measured {said}: where=here"):
             run(sessions=2)
-    assert worker.count == (4 if said is None else 3)
+    assert worker.count == (4 if said is None else 2)
+
+
+def test_nor_does_it_leave_an_image_for_this_interpreter(worker: Worker, run: Run, now_in: Callable[..., None]) -> None:
+    now_in({})
+    worker.fates = {number: in_image() for number in range(2)}
+    run(sessions=1)
+    now_in(None)
+    with pytest.raises(BadPair, match="would be measured in the runner's own interpreter, those before were in podman"):
+        run(sessions=2)
+
+
+def test_an_image_that_changed_since_it_was_chosen_is_noticed_by_the_record(
+    worker: Worker, run: Run, now_in: Callable[..., None]
+) -> None:
+    now_in({})
+    worker.fates = {number: in_image() for number in range(2)} | {2: in_image(digest="sha256:4567")}
+    with pytest.raises(BadPair, match="cannot be compared: it was measured in podman's image sha256:4567"):
+        run(sessions=2)
 
 
 def test_a_store_that_is_away_keeps_nothing_from_being_measured(worker: Worker, run: Run) -> None:

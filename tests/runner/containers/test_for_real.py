@@ -41,7 +41,7 @@ def real(monkeypatch: pytest.MonkeyPatch) -> Real:
     monkeypatch.delenv("DECODE_FLOOR_ENGINE")
     plan = resolve(Request(gpu="cpu", model="tiny", ctx="64"), ())
     try:
-        chosen = place.choose("container", "auto", plan)
+        chosen = place.choose("container", "auto", plan, Path("spool-that-is-not-there"))
     except NoContainer as error:
         pytest.skip(f"hardware: {error}")
     assert chosen.container is not None

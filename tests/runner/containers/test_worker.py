@@ -159,42 +159,6 @@ def test_nothing_is_mounted_over_what_the_image_runs(
         worker.command(tmp_path / "job.json")
 
 
-@pytest.mark.parametrize(
-    ("is_owner", "is_of_group", "mode", "is_written"),
-    [
-        (True, False, 0o755, True),
-        (True, True, 0o577, False),  # the owner's bits count for the owner, whatever others have
-        (False, False, 0o755, False),  # also where the caller is root, who has no rights over others' files there
-        (False, True, 0o775, True),
-        (False, False, 0o775, False),
-        (False, False, 0o777, True),
-        (False, False, 0o776, False),
-    ],
-)
-def test_a_spool_that_the_container_could_not_write_is_told_before_it_starts(
-    contained: Callable[..., tuple[ContainedWorker, FakeEngine]],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    is_owner: bool,
-    is_of_group: bool,
-    mode: int,
-    is_written: bool,
-) -> None:
-    worker, _ = contained()
-    spool = Path(worker.job.record_path).parent
-    spool.chmod(mode)
-    owner, group = spool.stat().st_uid, spool.stat().st_gid
-    monkeypatch.setattr(os, "getuid", lambda: owner if is_owner else owner + 1)
-    monkeypatch.setattr(os, "getgid", lambda: group if is_of_group else group + 1)
-    if is_written:
-        assert str(spool) in str(worker.command(tmp_path / "job.json"))
-    else:
-        with pytest.raises(
-            BadValue, match=rf"^{spool} \(of user {owner}, group {group}, mode {mode:o}\) cannot be written"
-        ):
-            worker.command(tmp_path / "job.json")
-
-
 def test_every_call_to_the_engine_has_the_callers_own_home(
     contained: Callable[..., tuple[ContainedWorker, FakeEngine]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
