@@ -14,6 +14,7 @@ from analysis.tables.form import telling
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Row = Mapping[str, Any]
 Panel = tuple[str, str]
@@ -35,28 +36,32 @@ def draw(table: Sequence[Row]) -> Drawn | None:
     chosen = style.spread(sorted(panels), PANELS)
     shown = _chosen_series(series, [row for panel in chosen for row in panels[panel]])
     figure = style.canvas(9.6, 1.0 + 3.0 * -(-len(chosen) // ACROSS))
-    across = min(len(chosen), ACROSS)
-    alike = len({_ratio_name(panels[panel]) for panel in chosen}) == 1
-    grid = figure.subplots(-(-len(chosen) // across), across, sharey=alike, squeeze=False)
-    for axes, panel in zip(grid.flat, chosen, strict=False):
-        _draw_panel(axes, panel, panels[panel], series, shown)
-        axes.set_ylabel("" if alike else _ratio_name(panels[panel]))
-    for axes in grid.flat[: len(chosen)]:
-        axes.set_ylim(bottom=0)  # once all is drawn: a shared axis would keep the top of the first panel
-    for axes in grid.flat[len(chosen) :]:
-        axes.remove()
-    if alike:
-        for axes in figure.axes[::across]:
-            axes.set_ylabel(_ratio_name(rows))
-    handles = {label: handle for axes in figure.axes for handle, label in zip(*_legend(axes), strict=True)}
-    figure.legend(
-        [handles[label] for label in shown if label in handles],
-        [label for label in shown if label in handles],
-        loc="outside lower center",
-        ncols=3,
-    )
+    _draw_panels(figure, {panel: panels[panel] for panel in chosen}, series, shown)
+    _draw_legend(figure, shown)
     caption = _caption(len(chosen), len(panels), len(shown), len(set(series.values())))
     return Drawn("floor-context", TITLE, caption, figure)
+
+
+def _draw_panels(
+    figure: Figure, panels: Mapping[Panel, Sequence[Row]], series: Mapping[int, str], shown: Sequence[str]
+) -> None:
+    """Where all have the same ratio they share one axis of it, which the first of each line names."""
+    across = min(len(panels), ACROSS)
+    alike = len({_ratio_name(rows) for rows in panels.values()}) == 1
+    grid = figure.subplots(-(-len(panels) // across), across, sharey=alike, squeeze=False)
+    for number, (axes, (panel, rows)) in enumerate(zip(grid.flat, panels.items(), strict=False)):
+        _draw_panel(axes, panel, rows, series, shown)
+        axes.set_ylabel("" if alike and number % across else _ratio_name(rows))
+    for axes in grid.flat[: len(panels)]:
+        axes.set_ylim(bottom=0)  # once all is drawn: a shared axis would keep the top of the first panel
+    for axes in grid.flat[len(panels) :]:
+        axes.remove()
+
+
+def _draw_legend(figure: Figure, shown: Sequence[str]) -> None:
+    handles = {label: handle for axes in figure.axes for handle, label in zip(*_legend(axes), strict=True)}
+    labels = [label for label in shown if label in handles]
+    figure.legend([handles[label] for label in labels], labels, loc="outside lower center", ncols=3)
 
 
 def ratio_of(row: Row) -> float | None:
