@@ -8,7 +8,7 @@ import pytest
 
 from runner import recompute
 from runner.records import record, spool
-from runner.worker import bench
+from runner.worker import bench, bounds
 from tests.mutants_report import render
 
 ROOT = Path(__file__).parents[1]
@@ -54,6 +54,18 @@ def test_every_mutant_was_rejected_by_twice_the_cap_and_the_right_path_accepted(
         assert row["rejected"] is (row["mutant"] is not None)
         if row["mutant"]:
             assert max(row["short"], row["ctx_error"]) >= 2 * max(row["cap"], row["bound"])
+
+
+def test_mutants_of_packed_weights_are_beyond_twice_the_noise_of_today():
+    """A noise that was committed after they were planted is held against them too."""
+    rows = [row for path in MUTANT_REPORTS for row in json.loads(path.read_text())["rows"] if "weights" in row]
+    assert {row["model"] for row in rows} == {"qwen2.5-7b", "mistral-7b", "llama-3.1-8b"}
+    for row in rows:
+        limits = bounds.of(row["dtype"], row["runtime"], row["weights"].split("/")[1].partition(":")[0])
+        if row["mutant"] is None:
+            assert max(row["short"], row["ctx_error"]) <= max(row["bound"], limits["noise"])
+        else:
+            assert min(row["short"], row["ctx_error"]) >= max(0.59, 2 * limits["noise"], 2 * limits["cap"])
 
 
 @pytest.mark.parametrize("path", MUTANT_REPORTS, ids=lambda path: path.name)

@@ -122,15 +122,17 @@ class _Run:
 
     def _check_place(self, arm: Arm) -> None:
         """Raises BadPair where the next session would be measured elsewhere than the first, before it is."""
-        earlier = [*self._records["a"], *self._records["b"]][:1]
+        earlier = [*self._records["a"], *self._records["b"]]
+        if not earlier:
+            return
         info = places.choose(arm.request.where, arm.request.stack, arm.plan, self._folder).info
         now = comparable.place_of(asdict(info) if info else None)
-        for before in (comparable.place_of(found.get("container")) for found in earlier):
-            if before != now:
-                raise BadPair(
-                    f"the next session would be measured in {now}, those before were in {before}: where=here is this "
-                    "interpreter, where=container the image that now has the name; or name another study= to begin anew"
-                )
+        before = comparable.place_of(earlier[0].get("container"))
+        if before != now:
+            raise BadPair(
+                f"the next session would be measured in {now}, those before were in {before}: where=here is this "
+                "interpreter, where=container the image that now has the name; or name another study= to begin anew"
+            )
 
     def _add(self, arm: Arm, found: Record, path: Path, cooled_s: float) -> None:
         """Put a measured session into the block. Raises BadPair when it may not be compared with those before."""

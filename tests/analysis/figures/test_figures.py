@@ -169,6 +169,22 @@ def test_a_quantised_row_has_a_point_and_a_name_that_tells_its_packing():
     )
 
 
+def test_a_model_has_its_marker_in_the_legend_and_a_baseline_of_another_runtime_is_named():
+    engine = packed_record(runtime="exllamav2", step_ms=9.0)
+    table = quant_table.rows(frame_of([packed_record(), engine, fp16_baseline()]))
+    (axes,) = quant.draw(table).figure.axes
+    assert axes.get_legend() is None  # one model
+    names = [text.get_text() for text in axes.texts]
+    assert sum(name.endswith("gptq exllamav2, exllamav2, sdpa:flash, against eager fp16") for name in names) == 1
+    assert sum(", against" in name for name in names) == 1
+    measured_rows = [row for row in table if row["source"] == "measured"]
+    (axes,) = quant.draw([*table, *({**row, "model": "another"} for row in measured_rows)]).figure.axes
+    handles = axes.get_legend().legend_handles
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["another", "qwen2.5-7b"]
+    points = {line.get_marker() for line in axes.lines if line.get_color() == style.OURS}
+    assert {handle.get_marker() for handle in handles} == points
+
+
 def test_what_is_negative_stands_left_of_zero_and_the_bars_add_up_to_the_step(frame):
     # 3 and 2 to the right, −1.5 to the left, then 4 goes on where the 2 ended
     assert budget.starts([3.0, 2.0, -1.5, 4.0, -0.5]) == [0.0, 3.0, 0.0, 5.0, -1.5]
