@@ -13,7 +13,7 @@ from runner.containers.user import User
 from runner.errors import NoContainer
 from tests.runner.containers.fake import FakeEngine, transcript
 
-SAME = f"{os.getuid()}:{os.getgid()}"
+SAME = "1000:100"
 
 
 def docker(folder: Path, out: str, err: str = "", code: int = 0) -> Engine:
@@ -33,7 +33,11 @@ def docker(folder: Path, out: str, err: str = "", code: int = 0) -> Engine:
         ('["name=seccomp,profile=/home/rootless/userns"]', SAME),
     ],
 )
-def test_of_a_rootless_docker_root_is_the_caller(said: str, ids: str, tmp_path: Path) -> None:
+def test_of_a_rootless_docker_root_is_the_caller(
+    said: str, ids: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getgid", lambda: 100)
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
     assert user.caller(docker(tmp_path, said)) == User(ids)
 
 

@@ -1,5 +1,7 @@
 """The gate believes the right path and rejects every planted mutant, over both caches."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -92,3 +94,12 @@ def test_every_step_consumes_the_trace_whatever_was_chosen(prepared):
         assert not torch.equal(first, step.logits)  # the data dependency is real
     finally:
         step.tokens.forced.fill_(True)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "kernel", "noise"),
+    [("graph", "exllamav2", 0.03), ("exllamav2", "exllamav2", 0.04), ("graph", "marlin", 0.002)],
+)
+def test_a_record_has_the_bounds_of_its_cells_runtime_and_kernel(runtime, kernel, noise):
+    keeper = gate.Gatekeeper(SimpleNamespace(runtime=runtime), None)
+    assert keeper.found("fp16", kernel) == {"cap": 0.02, "noise": noise, "checks": []}
