@@ -19,6 +19,7 @@ from runner.records import record
 from runner.registry import KernelDeclaration, RuntimeDeclaration, Step
 from runner.worker import (
     actual,
+    card,
     clocks,
     codekey,
     compilecache,
@@ -63,9 +64,11 @@ class Measured:
 def run(job: Job, clock: Clock) -> dict[str, Any]:
     """Measure the job's cell and write its record; returns the record.
 
-    Raises OutOfMemory when the device ran out, Mismatch when what ran is not what was asked for.
+    Raises OutOfMemory when the device ran out, Mismatch when what ran is not what was asked for, and what
+    `card.check` raises.
     """
     device = torch.device(job.device.kind)
+    card.check(job.device)
     sections = record_head(job)
     cached = compilecache.files()
     with _torch_errors(), torch.inference_mode():
