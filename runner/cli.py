@@ -17,7 +17,7 @@ from runner import __version__, catalogue, launch, metrics, recompute, resolve, 
 from runner.ab import arms, check
 from runner.ab.measure import Progress
 from runner.ab.measure import measure as measure_ab
-from runner.errors import BadRecord, BadValue, InvalidSession, MissingPackage, StoreUnreachable
+from runner.errors import BadRecord, BadValue, GpuNotFound, InvalidSession, MissingPackage, StoreUnreachable
 from runner.machine import nvml
 from runner.records import record
 from runner.records import spool as spools
@@ -311,8 +311,9 @@ def _is_right(file: Path, seen: dict[str, Path]) -> bool:
 
 @program.command("gpus")
 def list_gpus() -> None:
-    """List the GPUs of the catalogue; `*` marks those in this machine."""
-    installed = {resolve.gpu_key(card): card for card in nvml.list_gpus()}
+    """List the GPUs of the catalogue; `*` marks those in this machine, `!` a card in it that cannot be measured."""
+    here = _gpus_here() or ()
+    installed = {resolve.gpu_key(card): card for card in here if card.obstacle is None}
     for entry in catalogue.gpus().values():
         figures = (
             _figure(entry.bandwidth_gbs, "GB/s"),
@@ -324,6 +325,19 @@ def list_gpus() -> None:
     for key, card in installed.items():
         if key not in catalogue.gpus():
             click.echo(f"* {key:14} {card.name}: not in the catalogue, measured without r_floor")
+    for card in here:
+        if card.obstacle is not None:
+            click.echo(f"! {card.obstacle}")
+
+
+def _gpus_here() -> nvml.Gpus | None:
+    """Those that may be used; None where they cannot be told, with the reason as a warning: a catalogue can be listed
+    all the same."""
+    try:
+        return nvml.list_gpus()
+    except (GpuNotFound, MissingPackage) as error:
+        click.echo(f"warning: {error}", err=True)
+        return None
 
 
 def _figure(figure: catalogue.Figure, unit: str) -> str:
@@ -333,7 +347,8 @@ def _figure(figure: catalogue.Figure, unit: str) -> str:
 @program.command("models")
 def list_models() -> None:
     """List the models of the catalogue; `*` marks what `auto` measures on this machine."""
-    chosen = resolve.DEFAULT_MODEL[resolve.CUDA if nvml.list_gpus() else resolve.CPU]
+    here = _gpus_here()
+    chosen = None if here is None else resolve.default_model(here)
     for key, model in catalogue.models().items():
         shape, mark = model.shape, "*" if key == chosen else " "
         checkpoints = ", ".join(model.checkpoints) or "none"
@@ -341,3 +356,6 @@ def list_models() -> None:
             f"{mark} {key:14} {shape.layers} layers x {shape.hidden}, {shape.heads}/{shape.kv_heads} heads, "
             f"ctx up to {shape.max_positions}; hub checkpoints: {checkpoints}"
         )
+    for card in here or ():
+        if card.obstacle is not None:
+            click.echo(f"warning: {card.obstacle}", err=True)

@@ -56,7 +56,7 @@ class BadPair(DecodeFloorError):
 
 
 class GpuNotFound(DecodeFloorError):
-    """The asked-for GPU is not in this machine."""
+    """The asked-for GPU is not in this machine, or does not answer."""
 
     exit_code = 14
     reason = "gpu-not-found"

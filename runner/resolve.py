@@ -14,7 +14,7 @@ from runner.checkpoints import checkpoint
 from runner.checkpoints.checkpoint import Checkpoint
 from runner.errors import BadCheckpoint, BadPair, BadValue, GpuAmbiguous, GpuNotFound, NotAvailable
 from runner.floors import GATE_STEPS, sequence_tokens
-from runner.machine import host
+from runner.machine import host, visible
 from runner.protocol import Protocol
 from runner.registry import KernelDeclaration, RuntimeDeclaration
 from runner.request import HUB, SYNTHETIC, Request, option_map, whole_number
@@ -108,16 +108,25 @@ def gpu_key(card: InstalledGpu) -> str:
 
 def choose_card(gpu: str, device: str, installed: Installed) -> InstalledGpu | None:
     """The card to measure on, None for the CPU. Raises GpuNotFound, GpuAmbiguous, UnknownName, BadPair."""
-    keys = {card.index: gpu_key(card) for card in installed}
+    keys = {card.index: gpu_key(card) for card in installed if card.name}
     if gpu != AUTO:
         vocabulary.known("gpu", gpu, dict.fromkeys((*catalogue.gpus(), *keys.values())))
     if gpu == CPU or (gpu == AUTO and device == AUTO and not installed):
         _check_no_card(device)
         return None
-    fitting = [card for card in installed if gpu in (AUTO, keys[card.index])]
+    if visible.is_slice(device):
+        raise GpuNotFound(f"device={device} names a MIG instance: {visible.NO_FLOOR}; name a whole card")
+    fitting = [card for card in installed if gpu in (AUTO, keys.get(card.index))]
     if not fitting:
         raise GpuNotFound(_not_found(gpu, device, installed, keys))
-    return _not_sliced(_only(_by_device(device, fitting, installed, keys)))
+    return _only(_measurable(_by_device(device, fitting, installed, keys)))
+
+
+def default_model(installed: Installed) -> str | None:
+    """The model that `auto` measures on a machine with these GPUs; None where none of them can be measured."""
+    if not installed:
+        return DEFAULT_MODEL[CPU]
+    return DEFAULT_MODEL[CUDA] if any(card.obstacle is None for card in installed) else None
 
 
 def _check_no_card(device: str) -> None:
@@ -129,7 +138,7 @@ def _by_device(device: str, fitting: Installed, installed: Installed, keys: dict
     named = [card for card in installed if device == AUTO or _is_named(card, device)]
     if not named:
         raise GpuNotFound(f"no GPU answers device={device}: found {_listing(installed)}")
-    both = [card for card in named if card in fitting]
+    both = [card for card in named if card in fitting or not card.name]
     if not both:
         card = named[0]
         raise GpuNotFound(f"gpu {card.index} is {card.name} ({keys[card.index]}), not {keys[fitting[0].index]}")
@@ -137,6 +146,7 @@ def _by_device(device: str, fitting: Installed, installed: Installed, keys: dict
 
 
 def _is_named(card: InstalledGpu, device: str) -> bool:
+    """An empty UUID, of a card that did not tell its own, is the beginning of none."""
     return device == str(card.index) if device.isdecimal() else card.uuid.lower().startswith(device.lower())
 
 
@@ -150,13 +160,14 @@ def _only(cards: Installed) -> InstalledGpu:
     return cards[0]
 
 
-def _not_sliced(card: InstalledGpu) -> InstalledGpu:
-    if card.mig:
-        raise NotAvailable(
-            f"gpu {card.index} ({card.name}) is in MIG mode, and a slice has no floor of its own in "
-            "this version: choose another with device=, or switch MIG off"
-        )
-    return card
+def _measurable(cards: Installed) -> Installed:
+    """Those of the cards that can be measured. Raises NotAvailable or GpuNotFound where there is none."""
+    found = [card for card in cards if card.obstacle is None]
+    if found:
+        return found
+    if sliced := [card for card in cards if card.fault is None]:
+        raise NotAvailable(f"{sliced[0].obstacle}: choose another card with device=, or switch MIG off")
+    raise GpuNotFound(f"{'; '.join(card.obstacle or '' for card in cards)}: choose another card with device= or gpu=")
 
 
 def _not_found(gpu: str, device: str, installed: Installed, keys: dict[int, str]) -> str:
@@ -170,7 +181,9 @@ def _not_found(gpu: str, device: str, installed: Installed, keys: dict[int, str]
 
 
 def _listing(installed: Installed) -> str:
-    return ", ".join(f"{card.name} (gpu {card.index})" for card in installed) or "no GPU"
+    whole = ", ".join(f"{card.name} (gpu {card.index})" for card in installed if card.fault is None)
+    faults = [card.obstacle or "" for card in installed if card.fault is not None]
+    return "; ".join([whole or "no GPU", *faults]) + visible.hint()
 
 
 def _device(card: InstalledGpu | None) -> Device:
@@ -257,7 +270,7 @@ def _check_home(kernel: KernelDeclaration, stack: str, card: InstalledGpu | None
     """Does the kernel's package live in this stack, and does it run on this card?"""
     if stack != AUTO:
         _check_pair(f"kernel={kernel.name}", "stack", stack, kernel.stacks)
-    if card is None or kernel.capability is None:
+    if card is None or kernel.capability is None or card.compute_capability is None:
         return
     if tuple(map(int, card.compute_capability.split("."))) < kernel.capability:
         needed = ".".join(map(str, kernel.capability))

@@ -22,6 +22,7 @@ from runner.protocol import Protocol
 from runner.records import record, spool
 from runner.request import Request
 from runner.resolve import CPU, Plan, resolve
+from runner.vocabulary import AUTO
 from runner.worker.job import Job, SessionInfo, record_head
 from runner.workers import LocalWorker, Worker
 
@@ -69,7 +70,10 @@ def run_session(request: Request, index: int, started_ms: int, settings: Setting
     A session that fails comes back as a record too; what is raised is what leaves none: a request that cannot
     be resolved, DiskFull, and Interrupted or Terminated outside of the measurement.
     """
-    plan = resolve(request, () if request.gpu == CPU else nvml.list_gpus())
+    installed = () if request.gpu == CPU else nvml.list_gpus()
+    plan = resolve(request, installed)
+    for text in _passed_over(request, installed):
+        settings.on_progress(f"warning: {text}", 0.0)
     place = places.choose(request.where, request.stack, plan, settings.spool)
     if place.told is not None:
         settings.on_progress(place.told, 0.0)
@@ -84,6 +88,12 @@ def run_session(request: Request, index: int, started_ms: int, settings: Setting
             return _committed(refused, path, settings)
         with _host(job, settings) as ready:
             return _committed(_measured(ready, plan, place, settings), path, settings)
+
+
+def _passed_over(request: Request, installed: nvml.Gpus) -> Iterator[str]:
+    """The cards that `auto` could not take, and why: the one it took may not be the one that was meant."""
+    if request.device == AUTO:
+        yield from (card.obstacle for card in installed if card.obstacle is not None)
 
 
 def _reserve_bytes(protocol: Protocol) -> int:

@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _has_gpu() -> bool:
     try:
-        return bool(nvml.list_gpus())
+        return any(gpu.obstacle is None for gpu in nvml.list_gpus())
     except DecodeFloorError:
         return False
 
@@ -95,9 +95,11 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
 def card() -> Callable[..., InstalledGpu]:
     """A function that makes an installed GPU: `card("NVIDIA L4", index=1)`."""
 
-    def make(name: str, index: int = 0, mig: bool = False, memory_bytes: int = 24 * 10**9) -> InstalledGpu:
-        uuid = f"GPU-{index:08x}-aaaa-bbbb-cccc-dddddddddddd"
-        return InstalledGpu(index, uuid, name, memory_bytes, "8.9", "580.65.06", mig)
+    def make(
+        name: str, index: int = 0, mig: bool = False, memory_bytes: int = 24 * 10**9, fault: str | None = None
+    ) -> InstalledGpu:
+        uuid = f"GPU-{index:08x}-aaaa-bbbb-cccc-dddddddddddd" if name else ""
+        return InstalledGpu(index, uuid, name, memory_bytes, "8.9", "580.65.06", mig, fault)
 
     return make
 

@@ -6,6 +6,7 @@ it, so that nothing of it stays alive inside a timed window.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import os
 import shutil
@@ -18,10 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import GpuNotFound, MissingPackage
-from runner.machine import host, process
+from runner.machine import host, process, visible
 
 DEV = Path("/dev")
+LIBRARY = "libnvidia-ml.so.1"
 NO_GPU = "no NVIDIA GPU"
+# NVML's error codes (nvml.h). Older bindings have no class of their own for the newer ones, but keep the code.
+NOT_SUPPORTED, DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, FUNCTION_NOT_FOUND, GPU_IS_LOST, NO_CARD = 3, 9, 12, 13, 15, 28
+ABSENT = (DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, NO_CARD)
+UNSUPPORTED = (NOT_SUPPORTED, FUNCTION_NOT_FOUND)
 # Functions that drivers know by several names, the usual one first. The bindings' unversioned
 # nvmlDeviceGetComputeRunningProcesses fails with an error of another family where the driver has only _v2.
 TEMPERATURE = ("nvmlDeviceGetTemperature", "nvmlDeviceGetTemperatureV")
@@ -64,16 +70,26 @@ class InstalledGpu:
     """One GPU of this machine. `index` is NVML's, in the order of the PCI bus.
 
     A card with `mig` on is cut into slices and cannot be measured as its model of card. `memory_bytes` is the
-    host's where host and GPU share one memory.
+    host's where host and GPU share one memory. `compute_capability` is None where neither bindings nor library tell
+    it. A card with a `fault` does not answer: the rest is what it had said before, "" and 0 for what it had not.
     """
 
     index: int
     uuid: str
     name: str
     memory_bytes: int
-    compute_capability: str  # "9.0"
+    compute_capability: str | None  # "9.0"
     driver: str
     mig: bool
+    fault: str | None = None
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why it cannot be measured, in words that name the card; None where it can."""
+        called = f"gpu {self.index} ({self.name})" if self.name else f"gpu {self.index}"
+        if self.fault is not None:
+            return f"{called} does not answer: {self.fault}"
+        return f"{called} is in MIG mode, and {visible.NO_FLOOR}" if self.mig else None
 
 
 Gpus = tuple[InstalledGpu, ...]
@@ -95,8 +111,10 @@ def _device_files() -> bool:
 def _bindings() -> Any:
     """The module `pynvml`. Without it, raises MissingPackage where there is a driver, _NoGpu elsewhere."""
     try:
-        return importlib.import_module("pynvml")
-    except ImportError as error:
+        bindings = importlib.import_module("pynvml")
+        _ = bindings.nvmlInit, bindings.NVMLError  # another package may have that name
+        return bindings
+    except Exception as error:  # bindings for Python 2 raise a SyntaxError
         if not _driver_traces():
             raise _NoGpu from error
         raise MissingPackage(
@@ -112,7 +130,7 @@ def _session() -> Iterator[Any]:
     try:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
-        raise _no_answer(nvml, error) from error
+        raise _no_answer(error) from error
     try:
         yield nvml
     finally:
@@ -120,116 +138,142 @@ def _session() -> Iterator[Any]:
             nvml.nvmlShutdown()
 
 
-def _no_answer(nvml: Any, error: Exception) -> Exception:
-    """What a failed nvmlInit means.
-
-    A container given the device files without the library can compute but not be asked: it must not pass for
-    a machine without a GPU.
-    """
-    if isinstance(error, nvml.NVMLError_LibraryNotFound) and _device_files():
+def _no_answer(error: Exception) -> Exception:
+    """What a failed nvmlInit means. A machine with a GPU's device files must not pass for one without a GPU: it may be
+    a container that was given no library, or every card may have fallen off the bus."""
+    if _code(error) in ABSENT and not _device_files():
+        return _NoGpu()
+    if _code(error) == LIBRARY_NOT_FOUND:
         return GpuNotFound(
-            "this machine has an NVIDIA GPU, but not the driver's library libnvidia-ml.so.1: in a container, "
+            f"this machine has an NVIDIA GPU, but not the driver's library {LIBRARY}: in a container, "
             "add `utility` to NVIDIA_DRIVER_CAPABILITIES"
         )
-    absent = (nvml.NVMLError_LibraryNotFound, nvml.NVMLError_DriverNotLoaded, nvml.NVMLError_GpuNotFound)
-    if isinstance(error, absent):
-        return _NoGpu()
     return GpuNotFound(
-        f"the NVIDIA driver does not answer: NVML said {str(error)!r}; nvidia-smi should say the same "
+        f"the NVIDIA driver does not answer: {_said(error)}; nvidia-smi should say the same "
         "(after a driver update a reboot, or a restart of the container, is needed)"
     )
 
 
-def list_gpus() -> Gpus:
-    """The GPUs that torch will see, in its order: those CUDA_VISIBLE_DEVICES names, or all; () without any.
+def _code(error: Exception) -> int | None:
+    """NVML's code of an NVMLError."""
+    return getattr(error, "value", None)
 
-    Raises MissingPackage where there is a driver and no `pynvml`, GpuNotFound where the driver fails to
-    answer.
+
+def _said(error: Exception) -> str:
+    """NVML's own words. Bindings from before 2021 give the text of a newer code as Python writes bytes."""
+    bare = str(error).removeprefix("b'").removesuffix("'") if str(error).startswith("b'") else str(error)
+    return f"NVML said {bare!r}"
+
+
+def _text(answer: str | bytes) -> str:
+    """A text of NVML's, which bindings from before 2021 leave as bytes."""
+    return answer.decode(errors="replace") if isinstance(answer, bytes) else answer
+
+
+def list_gpus() -> Gpus:
+    """The GPUs that may be used, in CUDA's order: those CUDA_VISIBLE_DEVICES names, or all; () without any, and where
+    that variable hides all of them.
+
+    A card that does not answer is among them, with its fault, as long as another one does answer.
+
+    Raises MissingPackage where there is a driver and no `pynvml`, GpuNotFound where the driver fails to answer, where
+    none of the cards does, and where CUDA_VISIBLE_DEVICES names none of them.
     """
-    visible = _visible_tokens()
-    if visible == ():
+    if visible.hides_all():
         return ()
+    found = visible.chosen(_all_gpus())
+    if found and all(gpu.fault is not None for gpu in found):
+        raise GpuNotFound(
+            f"{'; '.join(gpu.obstacle or '' for gpu in found)}; nvidia-smi should say the same (a reset of the card or "
+            "a reboot may help; gpu=cpu measures on the CPU)"
+        )
+    return found
+
+
+def _all_gpus() -> Gpus:
     try:
         with _session() as nvml:
-            installed = _installed(nvml)
-            return installed if visible is None else _chosen(nvml, installed, visible)
+            return _installed(nvml)
     except _NoGpu:
         return ()
 
 
-def _visible_tokens() -> tuple[str, ...] | None:
-    """What CUDA_VISIBLE_DEVICES names, up to the first -1, as CUDA reads it; None when it is not set."""
-    text = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if text is None:
-        return None
-    tokens = [token.strip() for token in text.split(",")]
-    ends = [place for place, token in enumerate(tokens) if token in ("", "-1")]
-    return tuple(tokens[: ends[0]] if ends else tokens)
-
-
 def _installed(nvml: Any) -> Gpus:
     try:
-        driver = nvml.nvmlSystemGetDriverVersion()
-        return tuple(_describe(nvml, index, driver) for index in range(nvml.nvmlDeviceGetCount()))
+        driver, count = _text(nvml.nvmlSystemGetDriverVersion()), nvml.nvmlDeviceGetCount()
     except nvml.NVMLError as error:
-        raise GpuNotFound(f"a GPU of this machine does not answer: NVML said {str(error)!r}") from error
+        raise GpuNotFound(f"the NVIDIA driver does not answer: {_said(error)}") from error
+    if count == 0 and _device_files():
+        raise GpuNotFound(
+            f"this machine has the device files of a GPU ({DEV}/nvidia*), but NVML lists none: it has fallen off the "
+            "bus, or may not be used from here (gpu=cpu measures on the CPU)"
+        )
+    return tuple(_describe(nvml, index, driver) for index in range(count))
 
 
 def _describe(nvml: Any, index: int, driver: str) -> InstalledGpu:
-    handle = nvml.nvmlDeviceGetHandleByIndex(index)
-    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
-    memory = _ask(nvml, "nvmlDeviceGetMemoryInfo", handle)
-    mig = _ask(nvml, "nvmlDeviceGetMigMode", handle)
-    return InstalledGpu(
-        index=index,
-        uuid=nvml.nvmlDeviceGetUUID(handle),
-        name=nvml.nvmlDeviceGetName(handle),
+    """The card; one that stops answering keeps its place and what it had said."""
+    known: dict[str, Any] = {"uuid": "", "name": "", "memory_bytes": 0, "compute_capability": None, "mig": False}
+    fault = None
+    try:
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        known["uuid"] = _text(nvml.nvmlDeviceGetUUID(handle))
+        known["name"] = _text(nvml.nvmlDeviceGetName(handle))
+        known["compute_capability"] = _compute_capability(nvml, handle)
+        memory = _supported(nvml, "nvmlDeviceGetMemoryInfo", handle)
         # unified memory (Jetson, GB10): NVML does not answer, the GPU uses the host's
-        memory_bytes=memory.total if memory is not None else host.memory_bytes(),
-        compute_capability=f"{major}.{minor}",
-        driver=driver,
-        mig=mig is not None and mig[0] == 1,
-    )
+        known["memory_bytes"] = memory.total if memory is not None else host.memory_bytes()
+        known["mig"] = _mig(nvml, handle)
+    except nvml.NVMLError as error:
+        fault = _said(error)
+    return InstalledGpu(index=index, driver=driver, fault=fault, **known)
 
 
-def _chosen(nvml: Any, installed: Gpus, tokens: tuple[str, ...]) -> Gpus:
-    """The cards that the tokens name, in their order. As CUDA does, an unknown one hides all after it."""
-    chosen: list[InstalledGpu] = []
-    for token in tokens:
-        gpu = _named(nvml, installed, token)
-        if gpu is None:
-            break
-        chosen.append(gpu)
-    return tuple(dict.fromkeys(chosen))
+def _compute_capability(nvml: Any, handle: Any) -> str | None:
+    function = "nvmlDeviceGetCudaComputeCapability"
+    has = hasattr(nvml, function)
+    found = nvml.nvmlDeviceGetCudaComputeCapability(handle) if has else _from_library(function, handle)
+    return None if found is None else f"{found[0]}.{found[1]}"
 
 
-def _named(nvml: Any, installed: Gpus, token: str) -> InstalledGpu | None:
-    """The card of an index, a UUID, the beginning of one, or a MIG slice; None where no single card answers.
-
-    Indices count along the PCI bus, as under CUDA_DEVICE_ORDER=PCI_BUS_ID.
-    """
-    if token.isdecimal():
-        return installed[int(token)] if int(token) < len(installed) else None
-    wanted = _card_of_slice(nvml, token) if token.startswith("MIG-") else token
-    found = [gpu for gpu in installed if gpu.uuid.lower().startswith(wanted.lower())]
-    return found[0] if len(found) == 1 and wanted.lower().startswith("gpu-") else None
+def _mig(nvml: Any, handle: Any) -> bool:
+    """Is the card cut into slices now? (A mode that waits for a reset is the second number.)"""
+    function = "nvmlDeviceGetMigMode"
+    has = hasattr(nvml, function)
+    found = _supported(nvml, function, handle) if has else _from_library(function, handle)
+    return found is not None and found[0] == 1
 
 
-def _card_of_slice(nvml: Any, mig_uuid: str) -> str:
-    """The UUID of the card a MIG slice was cut from, or "" where NVML does not know the slice."""
-    handle = _ask(nvml, "nvmlDeviceGetHandleByUUID", mig_uuid)
-    card = None if handle is None else _ask(nvml, "nvmlDeviceGetDeviceHandleFromMigDeviceHandle", handle)
-    return "" if card is None else str(_ask(nvml, "nvmlDeviceGetUUID", card) or "")
+def _from_library(function: str, handle: Any) -> tuple[int, int] | None:
+    """The two numbers that a function of NVML's tells of a card, for bindings older than the function; None where the
+    library does not know it either."""
+    first, second = ctypes.c_int(), ctypes.c_int()
+    try:
+        call = getattr(ctypes.CDLL(LIBRARY), function)
+        failed = call(handle, ctypes.byref(first), ctypes.byref(second))
+    except (OSError, AttributeError, ctypes.ArgumentError):
+        return None
+    return None if failed else (first.value, second.value)
+
+
+def _supported(nvml: Any, function: str, *arguments: Any) -> Any:
+    """The answer of an NVML function, or None where driver, bindings or card do not have it. Raises NVMLError."""
+    call = getattr(nvml, function, None)
+    try:
+        return None if call is None else call(*arguments)
+    except nvml.NVMLError as error:
+        if _code(error) in UNSUPPORTED:
+            return None
+        raise
 
 
 def _ask(nvml: Any, function: str, *arguments: Any) -> Any:
-    """The answer of an NVML function, or None where driver, bindings or card do not support it."""
-    call = getattr(nvml, function, None)
-    if call is None:
-        return None
+    """The answer of an NVML function, or None where it has none: one field less. Raises NVMLError for a lost card."""
     try:
-        return call(*arguments)
-    except nvml.NVMLError:
+        return _supported(nvml, function, *arguments)
+    except nvml.NVMLError as error:
+        if _code(error) == GPU_IS_LOST:
+            raise
         return None
 
 
@@ -255,6 +299,8 @@ def snapshot(uuid: str | None) -> dict[str, Any]:
         return taken | {"why": "the Python package nvidia-ml-py is missing"} | fields
     except GpuNotFound as error:
         return taken | {"why": str(error)} | fields
+    except Exception as error:  # whatever bindings of another age raise
+        return taken | {"why": f"the NVML bindings failed ({type(error).__name__})"} | fields
     return taken | {"available": True} | fields
 
 
@@ -263,16 +309,30 @@ def _state(uuid: str | None) -> dict[str, Any]:
         raise _NoGpu
     with _session() as nvml:
         try:
-            handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
+            return _answers(nvml, _handle(nvml, uuid))
         except nvml.NVMLError as error:
-            raise GpuNotFound(f"the GPU does not answer: NVML said {str(error)!r}") from error
-        return {
-            **_thermals(nvml, handle),
-            **_clocks(nvml, handle),
-            **_load(nvml, handle),
-            "ecc": _ecc(nvml, handle),
-            **_processes(nvml, handle),
-        }
+            raise GpuNotFound(f"the GPU does not answer: {_said(error)}") from error
+
+
+def _handle(nvml: Any, uuid: str) -> Any:
+    try:
+        return nvml.nvmlDeviceGetHandleByUUID(uuid)
+    except TypeError:  # bindings from before 2021 take bytes
+        return nvml.nvmlDeviceGetHandleByUUID(uuid.encode())
+
+
+def _answers(nvml: Any, handle: Any) -> dict[str, Any]:
+    """The fields of a snapshot. Raises NVMLError where the card is gone."""
+    found = {
+        **_thermals(nvml, handle),
+        **_clocks(nvml, handle),
+        **_load(nvml, handle),
+        "ecc": _ecc(nvml, handle),
+        **_processes(nvml, handle),
+    }
+    if all(value is None for value in found.values()):
+        _supported(nvml, "nvmlDeviceGetUUID", handle)  # a card that is still there knows its name
+    return found
 
 
 def _thermals(nvml: Any, handle: Any) -> dict[str, Any]:

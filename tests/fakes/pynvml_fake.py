@@ -1,7 +1,8 @@
 """A stand-in for `pynvml` without a GPU: the real bindings' errors and constants over pretended cards.
 
 As the real one, it refuses every question outside nvmlInit ... nvmlShutdown, hands out fresh handles, and
-raises the real NVMLError subclasses. `Card.unsupported` names the functions that a card does not support.
+raises the real NVMLError subclasses. `Card.unsupported` names the functions that a card does not support,
+`Card.faults` those that fail with another of NVML's codes; a card that is `gone` fails with that code at everything.
 """
 
 from __future__ import annotations
@@ -39,6 +40,13 @@ class Card:
     ecc_errors: tuple[int, int] = (0, 0)  # corrected, uncorrected
     processes: tuple[int, ...] = ()
     unsupported: tuple[str, ...] = ()
+    faults: dict[str, int] = field(default_factory=dict)
+    gone: int = 0
+
+    def check(self, function: str) -> None:
+        fault = real.NVML_ERROR_NOT_SUPPORTED if function in self.unsupported else self.faults.get(function, self.gone)
+        if fault:
+            raise real.NVMLError(fault)
 
 
 @dataclass
@@ -69,12 +77,14 @@ class Driver:
 def _by_index(driver: Driver, index: int) -> Any:
     if index >= len(driver.cards):
         raise real.NVMLError(real.NVML_ERROR_INVALID_ARGUMENT)
+    driver.cards[index].check("nvmlDeviceGetHandleByIndex")
     return SimpleNamespace(card=driver.cards[index])
 
 
 def _by_uuid(driver: Driver, uuid: str) -> Any:
     for card in driver.cards:
         if uuid == card.uuid or uuid in card.slices:
+            card.check("nvmlDeviceGetHandleByUUID")
             return SimpleNamespace(card=card)
     raise real.NVMLError(real.NVML_ERROR_NOT_FOUND)
 
@@ -125,8 +135,7 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
 def _question(driver: Driver, name: str) -> Callable[..., Any]:
     def ask(handle: Any, *arguments: Any) -> Any:
         driver.check_open()
-        if name in handle.card.unsupported:
-            raise real.NVMLError(real.NVML_ERROR_NOT_SUPPORTED)
+        handle.card.check(name)
         return QUESTIONS[name](handle.card, *arguments)
 
     return ask
@@ -158,3 +167,37 @@ def module(driver: Driver, without: tuple[str, ...] = ()) -> ModuleType:
         delattr(fake, name)
     module_: ModuleType = fake
     return module_
+
+
+NEWER = (
+    "nvmlDeviceGetCudaComputeCapability",
+    "nvmlDeviceGetMigMode",
+    "nvmlDeviceGetDeviceHandleFromMigDeviceHandle",
+    "nvmlDeviceGetTemperatureV",
+    "nvmlDeviceGetCurrentClocksEventReasons",
+    "nvmlDeviceGetComputeRunningProcesses_v2",
+    "nvmlDeviceGetComputeRunningProcesses_v3",
+    "NVMLError_GpuNotFound",
+)
+TEXTS = ("nvmlDeviceGetUUID", "nvmlDeviceGetName", "nvmlSystemGetDriverVersion")
+
+
+def old_module(driver: Driver, without: tuple[str, ...] = NEWER) -> ModuleType:
+    """The bindings from before 2021, as nvidia-ml-py3 7.352 and nvidia-ml-py 11.450 were seen to behave: texts are
+    bytes, a UUID must be bytes, and the functions and errors of later drivers are not there."""
+    fake: Any = module(driver, without)
+    for name in TEXTS:
+        setattr(fake, name, _encoded(getattr(fake, name)))
+    fake.nvmlDeviceGetHandleByUUID = _opened(driver, lambda uuid: _by_uuid(driver, _c_char_p(uuid)))
+    module_: ModuleType = fake
+    return module_
+
+
+def _encoded(function: Callable[..., str]) -> Callable[..., bytes]:
+    return lambda *arguments: function(*arguments).encode()
+
+
+def _c_char_p(text: Any) -> str:
+    if not isinstance(text, bytes):
+        raise TypeError(f"bytes or integer address expected instead of {type(text).__name__} instance")
+    return text.decode()

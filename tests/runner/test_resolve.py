@@ -159,6 +159,95 @@ def test_a_sliced_card_is_refused(card: MakeCard) -> None:
         resolve(Request(), (card("NVIDIA H200", mig=True),))
 
 
+SLICED = r"gpu 0 \(NVIDIA H200\) is in MIG mode, and a slice of a card has no known bandwidth"
+
+
+@pytest.mark.parametrize("asked", [{}, {"gpu": "h200"}, {"device": "0"}, {"device": "GPU-00000000"}])
+def test_a_sliced_card_that_is_asked_for_is_refused_by_name(card: MakeCard, asked: dict[str, str]) -> None:
+    others = (card("NVIDIA L4", 1),) if asked else ()
+    with pytest.raises(NotAvailable, match=SLICED):
+        resolve(Request(**asked), (card("NVIDIA H200", mig=True), *others))
+
+
+@pytest.mark.parametrize("gpu", ["auto", "h200"])
+def test_a_whole_card_is_taken_beside_a_sliced_one(card: MakeCard, gpu: str) -> None:
+    cards = (card("NVIDIA H200", mig=True), card("NVIDIA H200", 1))
+    assert resolve(Request(gpu=gpu), cards).device.uuid == cards[1].uuid
+
+
+@pytest.mark.parametrize("device", ["MIG-33333333-aaaa-bbbb-cccc-000000000004", "MIG-GPU-00000000/1/0"])
+@pytest.mark.parametrize("present", [True, False])
+def test_a_slice_as_device_is_refused_by_name(card: MakeCard, device: str, present: bool) -> None:
+    cards = (card("NVIDIA H200", mig=True),) if present else ()
+    with pytest.raises(GpuNotFound, match=f"device={device} names a MIG instance: .* no known bandwidth"):
+        resolve(Request(device=device), cards)
+
+
+LOST = "NVML said 'GPU is lost'"
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(
+    "asked", [{}, {"gpu": "l4"}, {"device": "1"}, {"device": "GPU-00000001"}, {"gpu": "l4", "device": "1"}]
+)
+def test_a_healthy_card_is_measured_beside_a_dead_one(card: MakeCard, asked: dict[str, str], known: bool) -> None:
+    cards = (card("NVIDIA L4" if known else "", fault=LOST), card("NVIDIA L4", 1))
+    plan = resolve(Request(**asked), cards)
+    assert (plan.device.uuid, plan.cell.gpu) == (cards[1].uuid, "l4")
+
+
+@pytest.mark.parametrize("name", ["NVIDIA L4", ""])
+@pytest.mark.parametrize("asked", [{"device": "0"}, {"gpu": "l4", "device": "0"}])
+def test_a_dead_card_that_is_asked_for_is_named(card: MakeCard, asked: dict[str, str], name: str) -> None:
+    called = r"gpu 0 \(NVIDIA L4\)" if name else "gpu 0"
+    with pytest.raises(GpuNotFound, match=f"^{called} does not answer: {LOST}: choose another card"):
+        resolve(Request(**asked), (card(name, fault=LOST), card("NVIDIA L4", 1)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"gpu": "h200"}, r"this machine has no H200.*: found NVIDIA L4 \(gpu 1\); gpu 0 does not answer"),
+        ({"device": "GPU-00000000"}, r"no GPU answers device=GPU-0+: found NVIDIA L4 \(gpu 1\); gpu 0 does not answer"),
+        ({"device": "2"}, r"no GPU answers device=2: found NVIDIA L4 \(gpu 1\); gpu 0 does not answer"),
+    ],
+)
+def test_a_missing_gpu_may_be_the_dead_one(card: MakeCard, asked: dict[str, str], said: str) -> None:
+    with pytest.raises(GpuNotFound, match=f"{said}: {LOST}"):
+        resolve(Request(**asked), (card("", fault=LOST), card("NVIDIA L4", 1)))
+
+
+def test_a_gpu_of_which_only_the_dead_one_is_there_is_named(card: MakeCard) -> None:
+    with pytest.raises(GpuNotFound, match=r"^gpu 0 \(NVIDIA H200\) does not answer: " + LOST):
+        resolve(Request(gpu="h200"), (card("NVIDIA H200", fault=LOST), card("NVIDIA L4", 1)))
+
+
+def test_two_healthy_cards_stay_ambiguous_beside_a_dead_one(card: MakeCard) -> None:
+    with pytest.raises(GpuAmbiguous, match="2 GPUs answer the request"):
+        resolve(Request(), (card("", fault=LOST), card("NVIDIA L4", 1), card("NVIDIA L4", 2)))
+
+
+@pytest.mark.parametrize(
+    ("visible", "installed", "said"),
+    [
+        ("", 0, "found no GPU (CUDA_VISIBLE_DEVICES='' leaves no other); choose gpu=auto or gpu=cpu"),
+        ("0", 1, "found NVIDIA L4 (gpu 0) (CUDA_VISIBLE_DEVICES='0' leaves no other)"),
+    ],
+)
+def test_a_gpu_that_is_hidden_is_not_said_to_be_missing_without_a_hint(
+    card: MakeCard, monkeypatch: pytest.MonkeyPatch, visible: str, installed: int, said: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(GpuNotFound) as caught:
+        resolve(Request(gpu="h200"), (card("NVIDIA L4"),) * installed)
+    assert said in str(caught.value)
+
+
+def test_a_kernels_capability_is_not_checked_where_nothing_tells_the_cards(card: MakeCard) -> None:
+    unknown = replace(card("NVIDIA L4"), compute_capability=None)
+    assert resolve(Request(quant="awq", kernel="marlin"), (unknown,)).cell.kernel == "marlin"
+
+
 @pytest.mark.parametrize("gpu", ["auto", "nvidia-h100-pcie"])
 def test_a_card_that_the_catalogue_lacks_is_measured_under_its_own_name(card: MakeCard, gpu: str) -> None:
     plan = resolve(Request(gpu=gpu), (card("NVIDIA H100 PCIe", memory_bytes=80 * 10**9),))

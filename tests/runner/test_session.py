@@ -237,6 +237,33 @@ def test_who_is_on_the_card_is_asked_for_a_worker_in_a_container(
     assert jobs[0].given_flags == flags
 
 
+LOST_AND_L4 = (("", "NVML said 'GPU is lost'"), ("NVIDIA L4", None))
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({}, ["warning: gpu 0 does not answer: NVML said 'GPU is lost'"]),
+        ({"gpu": "l4"}, ["warning: gpu 0 does not answer: NVML said 'GPU is lost'"]),
+        ({"device": "1"}, []),
+    ],
+)
+def test_a_healthy_card_is_measured_and_a_dead_one_that_auto_passed_over_is_told(
+    settings: MakeSettings,
+    jobs: list[Job],
+    card: Callable[..., InstalledGpu],
+    monkeypatch: pytest.MonkeyPatch,
+    asked: dict[str, str],
+    told: list[str],
+) -> None:
+    cards = tuple(card(name, index, fault=fault) for index, (name, fault) in enumerate(LOST_AND_L4))
+    monkeypatch.setattr(nvml, "list_gpus", lambda: cards)
+    said: list[str] = []
+    run(settings(on_progress=lambda text, _: said.append(text)), Request(model="tiny", ctx="64", **asked))
+    assert [job.device.uuid for job in jobs] == [cards[1].uuid]
+    assert [text for text in said if text.startswith("warning")] == told
+
+
 def test_a_request_that_cannot_be_resolved_writes_nothing(settings: MakeSettings, tmp_path: Path) -> None:
     with pytest.raises((GpuNotFound, BadValue)):
         run(settings(), Request(gpu="cpu", ctx="0"))

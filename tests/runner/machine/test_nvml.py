@@ -17,7 +17,7 @@ import pytest
 
 from runner.errors import GpuNotFound, MissingPackage
 from runner.machine import host, nvml
-from tests.fakes.pynvml_fake import QUESTIONS, Card, Driver, module
+from tests.fakes.pynvml_fake import NEWER, QUESTIONS, Card, Driver, module, old_module
 
 FIRST = "GPU-11111111-aaaa-bbbb-cccc-000000000001"
 SECOND = "GPU-22222222-aaaa-bbbb-cccc-000000000002"
@@ -75,15 +75,24 @@ def test_a_card_is_listed_with_what_nvml_says(monkeypatch: pytest.MonkeyPatch) -
         (" 1 , 2 ", [SECOND, THIRD]),
         ("1,-1,2", [SECOND]),
         ("0,7,2", [FIRST]),
-        ("1,1", [SECOND]),
+        ("1,1", [SECOND]),  # CUDA refuses such a list whole, but the card that is meant is clear
         (f"{THIRD},{FIRST}", [THIRD, FIRST]),
         ("GPU-1111", [FIRST]),
         ("GPU-22222", [SECOND]),
-        ("GPU-2222", []),  # two cards begin so
         ("gpu-1111", [FIRST]),
-        ("1111", []),  # an index beyond the last, never the beginning of a UUID
-        ("nonsense", []),
-        (",0", []),
+        ("  ", []),
+        (",", []),
+        ("-1,0", []),
+        # the rest as the CUDA driver 580 was seen to read it
+        ("0,", [FIRST]),
+        ("0,GPU-deadbeef,1", [FIRST]),
+        (f"0,{SLICE}", [FIRST]),
+        ("0 1", [FIRST]),
+        ("2;0", [THIRD]),
+        ("+1", [SECOND]),
+        ("00", [FIRST]),
+        ("1gpu2", [SECOND]),
+        (f"{SECOND},0", [SECOND, FIRST]),
     ],
 )
 def test_cuda_visible_devices_is_read_as_cuda_reads_it(
@@ -95,6 +104,72 @@ def test_cuda_visible_devices_is_read_as_cuda_reads_it(
     assert three.open_sessions == 0
 
 
+NAMES_NONE = [
+    "cuda:0",
+    "all",
+    "none",
+    "void",
+    "NoDevFiles",
+    "nonsense",
+    "1111",  # an index beyond the last, never the beginning of a UUID
+    "3",
+    "9" * 5000,
+    "-2",
+    "7,0",
+    ",0",
+    '"0"',
+    "٠",  # a digit to Python, none to CUDA
+    "GPU-deadbeef-aaaa-bbbb-cccc-000000000001",
+    "GPU-deadbeef,0",
+    "GPU-",
+    "GPU",
+    FIRST.removeprefix("GPU-"),
+]
+
+
+@pytest.mark.parametrize("visible", NAMES_NONE)
+def test_a_list_that_names_no_card_is_said_with_what_there_is(
+    three: Driver, monkeypatch: pytest.MonkeyPatch, visible: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(GpuNotFound) as caught:
+        nvml.list_gpus()
+    said = str(caught.value)
+    assert said.startswith(f"CUDA_VISIBLE_DEVICES={visible!r} names no GPU of this machine (gpu 0: NVIDIA H100")
+    assert f"gpu 1: NVIDIA L4 {SECOND}" in said
+    assert "gpu=cpu" in said
+    assert three.open_sessions == 0
+
+
+def test_the_beginning_of_several_uuids_names_none(three: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-2222")
+    with pytest.raises(GpuNotFound, match="CUDA_VISIBLE_DEVICES='GPU-2222' begins several UUIDs"):
+        nvml.list_gpus()
+    assert three.inits == 1
+
+
+@pytest.mark.parametrize("visible", ["0", "cuda:0", FIRST, "all"])
+def test_a_card_that_is_named_on_a_machine_without_any_is_not_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, visible: str
+) -> None:
+    use(monkeypatch, Driver(init_error=real.NVML_ERROR_LIBRARY_NOT_FOUND))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(GpuNotFound, match="and this machine has none: unset it, or choose gpu=cpu"):
+        nvml.list_gpus()
+
+
+@pytest.mark.parametrize("visible", [SLICE, f"MIG-{FIRST}/1/0", f"{SLICE},0", "MIG-deadbeef", "mig-1"])
+@pytest.mark.parametrize("present", [True, False])
+def test_a_slice_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, visible: str, present: bool) -> None:
+    cards = [Card(FIRST, mig=(1, 1), slices=(SLICE,))] if present else []
+    use(monkeypatch, Driver(cards=cards))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(GpuNotFound) as caught:
+        nvml.list_gpus()
+    assert str(caught.value).startswith(f"CUDA_VISIBLE_DEVICES={visible!r} names a MIG instance: a slice of a card has")
+    assert "no known bandwidth" in str(caught.value)
+
+
 def test_indices_stay_those_of_nvml(three: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,0")
     assert [gpu.index for gpu in nvml.list_gpus()] == [2, 0]
@@ -104,10 +179,10 @@ def test_indices_stay_those_of_nvml(three: Driver, monkeypatch: pytest.MonkeyPat
 def test_a_card_cut_into_slices_is_listed_and_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, Driver(cards=[Card(FIRST), Card(SECOND, mig=(1, 1), slices=(SLICE,))]))
     assert [gpu.mig for gpu in nvml.list_gpus()] == [False, True]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", SLICE)
-    assert uuids() == [SECOND]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", SLICE.replace("3333", "4444"))
-    assert uuids() == []
+    assert [gpu.obstacle for gpu in nvml.list_gpus()] == [
+        None,
+        "gpu 1 (NVIDIA H100 80GB HBM3) is in MIG mode, and a slice of a card has no known bandwidth, and so no floor",
+    ]
 
 
 def test_mig_pending_until_a_reset_is_not_mig(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +218,150 @@ def test_a_driver_mismatch_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) 
         nvml.list_gpus()
     assert "\n" not in str(caught.value)
     assert "version mismatch" in nvml.snapshot(FIRST)["why"]
+
+
+INIT_ERRORS = [
+    real.NVML_ERROR_UNKNOWN,
+    real.NVML_ERROR_NO_PERMISSION,
+    real.NVML_ERROR_TIMEOUT,
+    real.NVML_ERROR_GPU_IS_LOST,
+    real.NVML_ERROR_OPERATING_SYSTEM,
+]
+
+
+@pytest.mark.parametrize("code", INIT_ERRORS)
+def test_a_driver_that_fails_is_not_a_machine_without_a_gpu(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    use(monkeypatch, Driver(init_error=code))
+    with pytest.raises(GpuNotFound, match="the NVIDIA driver does not answer: NVML said"):
+        nvml.list_gpus()
+
+
+@pytest.mark.parametrize("code", [0, real.NVML_ERROR_DRIVER_NOT_LOADED, real.NVML_ERROR_GPU_NOT_FOUND])
+def test_device_files_that_nvml_knows_nothing_of_are_not_a_machine_without_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: int
+) -> None:
+    """As where the only card has fallen off the bus."""
+    use(monkeypatch, Driver(init_error=code))
+    (tmp_path / "nvidia0").touch()
+    with pytest.raises(GpuNotFound):
+        nvml.list_gpus()
+
+
+BROKEN = [
+    real.NVML_ERROR_GPU_IS_LOST,
+    real.NVML_ERROR_UNKNOWN,
+    real.NVML_ERROR_NOT_FOUND,
+    real.NVML_ERROR_NO_PERMISSION,
+    real.NVML_ERROR_RESET_REQUIRED,
+    real.NVML_ERROR_IRQ_ISSUE,
+]
+
+
+def said_of(code: int) -> str:
+    return f"NVML said {str(real.NVMLError(code))!r}"
+
+
+@pytest.mark.parametrize("code", BROKEN)
+@pytest.mark.parametrize(
+    ("function", "known"),
+    [
+        ("nvmlDeviceGetHandleByIndex", ("", "")),
+        ("nvmlDeviceGetUUID", ("", "")),
+        ("nvmlDeviceGetName", (FIRST, "")),
+        ("nvmlDeviceGetCudaComputeCapability", (FIRST, "NVIDIA H100 80GB HBM3")),
+        ("nvmlDeviceGetMemoryInfo", (FIRST, "NVIDIA H100 80GB HBM3")),
+        ("nvmlDeviceGetMigMode", (FIRST, "NVIDIA H100 80GB HBM3")),
+    ],
+)
+def test_a_dead_card_keeps_its_place_beside_a_healthy_one(
+    monkeypatch: pytest.MonkeyPatch, function: str, known: tuple[str, str], code: int
+) -> None:
+    driver = use(monkeypatch, Driver(cards=[Card(FIRST, faults={function: code}), Card(SECOND, name="NVIDIA L4")]))
+    dead, healthy = nvml.list_gpus()
+    assert (dead.index, dead.uuid, dead.name) == (0, *known)
+    assert dead.fault == said_of(code)
+    called = "gpu 0 (NVIDIA H100 80GB HBM3)" if known[1] else "gpu 0"
+    assert dead.obstacle == f"{called} does not answer: {said_of(code)}"
+    assert (healthy.index, healthy.uuid, healthy.obstacle) == (1, SECOND, None)
+    for named in ("1", SECOND, "0,1", "1,0"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+        assert [gpu for gpu in nvml.list_gpus() if gpu.obstacle is None] == [healthy]
+    assert driver.open_sessions == 0
+
+
+@pytest.mark.parametrize(
+    ("visible", "said"),
+    [
+        (None, ["gpu 0 does not answer: NVML said 'GPU is lost'; gpu 1 does", "'Unknown Error'"]),
+        ("1", ["gpu 1 does not answer: NVML said 'Unknown Error'"]),
+        (FIRST, ["names no GPU of this machine", "gpu 0 does not answer: NVML said 'GPU is lost'"]),
+    ],
+)
+def test_dead_cards_alone_are_an_error_that_names_each(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, said: list[str]
+) -> None:
+    cards = [Card(FIRST, gone=real.NVML_ERROR_GPU_IS_LOST), Card(SECOND, gone=real.NVML_ERROR_UNKNOWN)]
+    use(monkeypatch, Driver(cards=cards))
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(GpuNotFound) as caught:
+        nvml.list_gpus()
+    assert all(text in str(caught.value) for text in said)
+    assert "gpu=cpu" in str(caught.value)
+
+
+def use_old(monkeypatch: pytest.MonkeyPatch, driver: Driver, without: tuple[str, ...] = NEWER) -> Driver:
+    monkeypatch.setitem(sys.modules, "pynvml", old_module(driver, without))
+    return driver
+
+
+@pytest.mark.parametrize("without", [NEWER, ()])
+def test_old_bindings_tell_the_same_of_a_card(monkeypatch: pytest.MonkeyPatch, without: tuple[str, ...]) -> None:
+    cards = [Card(FIRST), Card(SECOND, name="NVIDIA L4", capability=(8, 9))]
+    use(monkeypatch, Driver(cards=cards))
+    expected, state = nvml.list_gpus(), nvml.snapshot(SECOND)
+    driver = use_old(monkeypatch, Driver(cards=cards), without)
+    monkeypatch.setattr(nvml, "_from_library", lambda function, handle: QUESTIONS[function](handle.card))
+    assert nvml.list_gpus() == expected
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", SECOND)
+    assert uuids() == [SECOND]
+    old = nvml.snapshot(SECOND)
+    differing = {name for name in state if old[name] != state[name]} - {"taken_ms"}
+    assert differing == ({"other_processes"} if without else set())  # only their own function knows its struct
+    json.dumps(old)
+    assert driver.open_sessions == 0
+
+
+def test_where_nothing_tells_the_compute_capability_it_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_old(monkeypatch, Driver(cards=[Card(FIRST)]))
+    assert [(gpu.compute_capability, gpu.mig, gpu.fault) for gpu in nvml.list_gpus()] == [(None, False, None)]
+
+
+def test_a_text_of_old_bindings_is_shown_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_old(monkeypatch, Driver(cards=[Card(FIRST)]))
+    error = real.NVMLError(real.NVML_ERROR_UNKNOWN)
+    monkeypatch.setattr(type(error), "__str__", lambda _: str(b"GPU not found"))
+    monkeypatch.setattr(sys.modules["pynvml"], "nvmlDeviceGetCount", lambda: raise_(error))
+    with pytest.raises(GpuNotFound, match="NVML said 'GPU not found'"):
+        nvml.list_gpus()
+
+
+def raise_(error: Exception) -> None:
+    raise error
+
+
+@pytest.mark.parametrize("text", ["print 'for Python 2'\n", "x = 1\n", "raise OSError('no such file')\n"])
+def test_a_module_that_is_no_bindings_is_a_missing_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "pynvml.py").write_text(text)
+    monkeypatch.delitem(sys.modules, "pynvml")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert nvml.list_gpus() == ()
+    (tmp_path / "nvidia0").touch()
+    with pytest.raises(MissingPackage, match="pip install nvidia-ml-py"):
+        nvml.list_gpus()
+    sys.modules.pop("pynvml", None)
 
 
 def test_a_lost_card_is_an_error_and_nvml_is_shut_down(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,6 +446,44 @@ def test_a_card_that_is_gone_is_said_without_its_uuid(three: Driver) -> None:
     assert "Not Found" in taken["why"]
     assert "GPU-9" not in json.dumps(taken)
     assert three.open_sessions == 0
+
+
+@pytest.mark.parametrize("code", BROKEN)
+@pytest.mark.parametrize("function", ["nvmlDeviceGetHandleByUUID", "nvmlDeviceGetUUID", "everything"])
+def test_a_card_lost_in_the_session_is_said_in_the_snapshot(
+    monkeypatch: pytest.MonkeyPatch, function: str, code: int
+) -> None:
+    card = Card(FIRST, gone=code)
+    if function != "everything":
+        card = Card(FIRST, gone=code, faults={"nvmlDeviceGetHandleByUUID": 0, function: code})
+    driver = use(monkeypatch, Driver(cards=[card]))
+    taken = nvml.snapshot(FIRST)
+    assert (taken["available"], taken["why"]) == (False, f"the GPU does not answer: {said_of(code)}")
+    assert {taken[name] for name in nvml.SNAPSHOT_FIELDS} == {None}
+    assert driver.open_sessions == 0
+
+
+def test_one_question_that_fails_costs_one_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = Card(FIRST, faults={"nvmlDeviceGetPowerUsage": real.NVML_ERROR_UNKNOWN})
+    use(monkeypatch, Driver(cards=[card]))
+    taken = nvml.snapshot(FIRST)
+    assert (taken["available"], taken["power_w"], taken["temperature_c"]) == (True, None, 31)
+
+
+def test_a_card_lost_between_two_questions_is_not_half_a_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = Card(FIRST, faults={"nvmlDeviceGetEccMode": real.NVML_ERROR_GPU_IS_LOST})
+    use(monkeypatch, Driver(cards=[card]))
+    taken = nvml.snapshot(FIRST)
+    assert (taken["available"], taken["temperature_c"]) == (False, None)
+
+
+@pytest.mark.parametrize("error", [TypeError("x"), AttributeError("x"), OSError("x"), ValueError("x")])
+def test_bindings_that_fail_cost_no_session(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    driver = use(monkeypatch, Driver(cards=[Card(FIRST)]))
+    monkeypatch.setattr(sys.modules["pynvml"], "nvmlDeviceGetPowerUsage", lambda _: raise_(error))
+    taken = nvml.snapshot(FIRST)
+    assert (taken["available"], taken["why"]) == (False, f"the NVML bindings failed ({type(error).__name__})")
+    assert driver.open_sessions == 0
 
 
 @pytest.mark.parametrize("mode", ["unsupported", "absent from the bindings"])
