@@ -31,7 +31,7 @@ def hides_all() -> bool:
 def hint() -> str:
     """A remark for a message that says what was found, where the variable may have hidden some."""
     text = os.environ.get(VARIABLE)
-    return "" if text is None else f" ({VARIABLE}={text!r} leaves no other)"
+    return "" if text is None else f" ({VARIABLE}={text!r} may hide others)"
 
 
 def is_slice(name: str) -> bool:

@@ -230,8 +230,8 @@ def test_two_healthy_cards_stay_ambiguous_beside_a_dead_one(card: MakeCard) -> N
 @pytest.mark.parametrize(
     ("visible", "installed", "said"),
     [
-        ("", 0, "found no GPU (CUDA_VISIBLE_DEVICES='' leaves no other); choose gpu=auto or gpu=cpu"),
-        ("0", 1, "found NVIDIA L4 (gpu 0) (CUDA_VISIBLE_DEVICES='0' leaves no other)"),
+        ("", 0, "found no GPU (CUDA_VISIBLE_DEVICES='' may hide others); choose gpu=auto or gpu=cpu"),
+        ("0", 1, "found NVIDIA L4 (gpu 0) (CUDA_VISIBLE_DEVICES='0' may hide others)"),
     ],
 )
 def test_a_gpu_that_is_hidden_is_not_said_to_be_missing_without_a_hint(
