@@ -61,7 +61,8 @@ build() {
 
 if [[ -z $stack ]]; then
     stack=cpu
-    if command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q '^GPU '; then
+    # read to its end, and whatever its exit code: it fails where one of several cards was lost
+    if grep -q '^GPU ' <<<"$(nvidia-smi -L 2>/dev/null)"; then
         stack=modern
     fi
 fi

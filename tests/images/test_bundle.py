@@ -120,9 +120,9 @@ class Host:
             (self.site / f"{name}-{version}.dist-info").mkdir()
             (self.site / f"{name}-{version}.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: {version}\n")
 
-    def gpus(self, *lines: str) -> None:
+    def gpus(self, *lines: str, code: int = 0) -> None:
         program = self.bin / "nvidia-smi"
-        program.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines))
+        program.write_text("#!/bin/sh\n" + "".join(f"echo '{line}'\n" for line in lines) + f"exit {code}\n")
         program.chmod(0o755)
 
     def run(self, program: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -362,6 +362,21 @@ def test_another_gpu_and_an_old_driver_are_warnings(host: Host, runnable: Path) 
         "same major version) for its compiled kernels; bf16 cells run all the same",
         "warning: driver: this host has 570.1, this bundle needs 580 or newer",
     ]
+
+
+def test_a_lost_card_hides_no_other(host: Host, runnable: Path) -> None:
+    """nvidia-smi fails where a card was lost, and lists the others."""
+    lost = "Unable to determine the device handle for GPU0: 0000:3B:00.0: GPU is lost, reboot, to recover it"
+    host.gpus(lost, "NVIDIA L4, 8.9, 570.1", code=15)
+    done = host.run(runnable / "run", "--version")
+    assert [line.split(", this bundle")[0] for line in lines(done)] == [
+        "warning: GPU: this host has NVIDIA L4 of compute capability 8.9",
+        "warning: driver: this host has 570.1",
+    ]
+    checked = host.run(runnable / "run", "check").stdout
+    assert f"note: GPU: this host has nvidia-smi saying: {lost}, this bundle needs" in checked
+    host.gpus(lost, code=15)
+    assert lines(host.run(runnable / "run", "--version")) == []
 
 
 @pytest.mark.parametrize("name", ["/no/such/python", "old"])

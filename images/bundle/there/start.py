@@ -32,6 +32,7 @@ ERROR, WARNING, NOTE = "error", "warning", "note"
 CHECK = "check"
 KERNELS = "--kernels"
 NVIDIA_SMI = ("nvidia-smi", "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader")
+GPU_LINE = re.compile(r"(?P<name>[^,]+), *(?P<capability>\d+\.\d+), *(?P<driver>[\d.]+)")
 
 
 class Wrong(Exception):
@@ -122,12 +123,16 @@ def _series(version: str) -> str:
 
 
 def _gpus(manifest: dict[str, Any]) -> Iterator[Finding]:
-    """Of each GPU whether the kernels' machine code runs on it, and the driver. None where nvidia-smi lists none."""
+    """Of each GPU whether the kernels' machine code runs on it, and the driver; what else nvidia-smi said, as of a card
+    that was lost, and that there is none where it lists none."""
     compiled = manifest["capabilities"]
     if not compiled:
         return
     needs = f"{' or '.join(compiled)} (or a later one of the same major version)"
-    gpus = _listed_gpus()
+    said = _said_of_gpus()
+    gpus = [found.groups() for line in said if (found := GPU_LINE.fullmatch(line))]
+    for line in (line for line in said if not GPU_LINE.fullmatch(line)):
+        yield Finding("GPU", f"nvidia-smi saying: {line}", f"compute capability {needs}", ok=False, otherwise=NOTE)
     if not gpus:
         yield Finding("GPU", "none that nvidia-smi lists", f"compute capability {needs}", ok=False, otherwise=NOTE)
     for name, capability, driver in gpus:
@@ -140,14 +145,13 @@ def _gpus(manifest: dict[str, Any]) -> Iterator[Finding]:
             yield Finding("driver", driver, f"{manifest['min_driver']} or newer", new_enough, WARNING)
 
 
-def _listed_gpus() -> list[list[str]]:
-    """Name, compute capability and driver of each."""
+def _said_of_gpus() -> list[str]:
+    """The lines of nvidia-smi. It fails where one of several cards was lost, and lists the others all the same."""
     try:
-        done = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, errors="replace", timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    lines = done.stdout.splitlines() if done.returncode == 0 else []
-    return [fields for line in lines if len(fields := [field.strip() for field in line.split(",")]) == 3]
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()]
 
 
 def _runs(capability: str, compiled: str) -> bool:
