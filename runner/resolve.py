@@ -174,7 +174,7 @@ def _not_found(gpu: str, device: str, installed: Installed, keys: dict[int, str]
     choices = list(dict.fromkeys(("auto", *keys.values()) if installed else ("auto", CPU)))
     advice = f"choose {' or '.join(f'gpu={choice}' for choice in choices)}"
     if gpu == AUTO:
-        return f"device={device}: found no GPU; choose device=auto or gpu=cpu"
+        return f"device={device}: found {_listing(installed)}; choose device=auto or gpu=cpu"
     entry = catalogue.gpus().get(gpu)
     name = entry.name.removeprefix("NVIDIA ") if entry else gpu
     return f"this machine has no {name}: found {_listing(installed)}; {advice}"

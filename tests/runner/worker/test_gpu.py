@@ -13,7 +13,7 @@ from runner import judgement, recompute, registry
 from runner.errors import Mismatch
 from runner.machine import nvml
 from runner.runtimes import graph
-from runner.worker import bench, environment, probes, profiling, session, windows
+from runner.worker import bench, card, environment, probes, profiling, session, windows
 from runner.worker.job import Device
 from runner.worker.progress import Clock
 from tests.mutants import empty_graph, kernel_on_another_stream
@@ -23,11 +23,17 @@ pytestmark = pytest.mark.gpu
 
 @pytest.fixture
 def gpu_job(tiny_job):
-    card = nvml.list_gpus()[0]
+    here = nvml.list_gpus()[0]
     cell = replace(tiny_job.cell, gpu="gpu", kernel="cublas", ctx=2048)
-    device = Device("cuda", card.uuid, "gpu", card.name, None, False, card.driver)
+    device = Device("cuda", here.uuid, "gpu", here.name, None, False, here.driver)
     Path(tiny_job.record_path).parent.mkdir()
     return replace(tiny_job, cell=cell, device=device)
+
+
+def test_the_card_that_torch_sees_is_the_one_that_nvml_named(gpu_job):
+    card.check(gpu_job.device)
+    with pytest.raises(Mismatch, match="torch computes on another one"):
+        card.check(replace(gpu_job.device, uuid="GPU-00000000-aaaa-bbbb-cccc-000000000001"))
 
 
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
