@@ -335,6 +335,18 @@ def test_without_a_gpu_that_answers_a_measurement_is_refused_and_the_catalogue_i
     assert sessions
 
 
+def test_without_the_bindings_the_catalogue_is_listed_and_nothing_measured(
+    machine: Callable[..., Main], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    main = machine()
+    monkeypatch.setitem(sys.modules, "pynvml", None)  # an import of it now raises ImportError
+    (tmp_path / "nvidia0").touch()
+    for command, marks in (("gpus", ["cpu"]), ("models", [])):
+        code, out, err = main(command)
+        assert (code, stars(out), err.startswith("warning: this machine has an NVIDIA driver")) == (0, marks, True)
+    assert main("cell", "--spool", "s")[0] == 25
+
+
 @pytest.mark.parametrize("visible", ["", "-1", "-1,0"])
 def test_cards_that_are_hidden_on_purpose_leave_the_cpu(machine: Callable[..., Main], visible: str) -> None:
     main = machine(Card(FIRST, **L4), visible=visible)
