@@ -7,8 +7,7 @@ safetensors headers and file sizes, of packed ones also of how they are packed; 
 from __future__ import annotations
 
 import errno
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,9 @@ from typing import Any
 from runner import registry
 from runner.catalogue import HubCheckpoint
 from runner.cell import short_hash
-from runner.checkpoints import weightfiles
+from runner.checkpoints import modelconfig, quantisation, tensornames, weightfiles
+from runner.checkpoints.modelconfig import differences
+from runner.checkpoints.quantisation import Told
 from runner.errors import BadCheckpoint, DecodeFloorError, DiskFull, MissingPackage
 from runner.scheme import Scheme
 from runner.shape import ModelShape
@@ -27,20 +28,6 @@ UNWANTED = ["consolidated*", "original/*"]
 ID_LENGTH = 16
 HUB_DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}  # transformers' words
 MIXED = "mixed"
-CONFIG_FIELDS = {
-    "model_type": "model_type",
-    "hidden_size": "hidden",
-    "num_hidden_layers": "layers",
-    "num_attention_heads": "heads",
-    "num_key_value_heads": "kv_heads",
-    "intermediate_size": "intermediate",
-    "vocab_size": "vocab",
-    "tie_word_embeddings": "tied_embedding",
-    "rms_norm_eps": "rms_norm_eps",
-}
-# What transformers takes where config.json says nothing: Mistral's window is on, Qwen2's is off.
-DEFAULT_WINDOW = {"mistral": 4096}
-WINDOW_OFF_BY_DEFAULT = ("qwen2",)
 
 
 @dataclass(frozen=True)
@@ -68,11 +55,13 @@ def local(path: str, shape: ModelShape, quant: str) -> Checkpoint:
     """The checkpoint in a local folder. Raises BadCheckpoint when it is missing, truncated, pickled, of another quant
     or not exactly the model."""
     folder, name = Path(path).expanduser().resolve(), f"weights={path}"
-    scheme = _scheme(_check_config(folder, name, shape), name, quant, shape)
+    config = _check_config(folder, name, shape)
+    packed = weightfiles.packed_names(folder, name)
+    scheme = _scheme(_told(folder, config, name, bool(packed)), packed, name, quant, shape)
     wanted = weightfiles.expected(shape, quant, scheme)
     found = weightfiles.check(folder, name, wanted)
     plain = [own for own, part in wanted.items() if part.dtype == weightfiles.ANY_FLOAT]
-    stored = {weightfiles.DTYPES[found[own].dtype] for own in plain}
+    stored = {weightfiles.DTYPES[found[own].dtype] for own in (*plain, tensornames.HEAD) if own in found}
     weights_id = _headers_id(weightfiles.weight_files(folder, name), scheme)
     dtype = stored.pop() if len(stored) == 1 else MIXED
     return Checkpoint(weights_id, folder, dtype=dtype, quant=quant, scheme=scheme)
@@ -81,14 +70,14 @@ def local(path: str, shape: ModelShape, quant: str) -> Checkpoint:
 def on_hub(entry: HubCheckpoint, shape: ModelShape, quant: str) -> Checkpoint:
     """The hub's checkpoint at its pinned revision, or at the one the hub (or the offline cache) has now.
 
-    Fetches config.json only, so that a cell that cannot fit is refused before gigabytes are downloaded.
+    Fetches config.json and its like only, so that a cell that cannot fit is refused before gigabytes are downloaded.
     Raises BadCheckpoint when it cannot be had or is another model, MissingPackage without huggingface_hub.
     """
-    folder = _download(entry.hub, entry.revision, ["config.json"])
+    folder = _download(entry.hub, entry.revision, [modelconfig.NAME, *quantisation.BESIDE])
     config = _check_config(folder, entry.hub, shape)
     dtype = HUB_DTYPES.get(str(config.get("dtype") or config.get("torch_dtype")))
     # the snapshot's folder is named after the commit that a missing revision was resolved to
-    scheme = _scheme(config, entry.hub, quant, shape)
+    scheme = _scheme(_told(folder, config, entry.hub, None), None, entry.hub, quant, shape)
     revision, pinned = entry.revision or folder.name, entry.revision is not None
     return Checkpoint(revision, None, entry.hub, pinned, shape, dtype, quant, scheme)
 
@@ -159,45 +148,38 @@ def _first_line(error: Exception) -> str:
 
 def _check_config(folder: Path, name: str, shape: ModelShape) -> Mapping[str, Any]:
     """The config.json, when it is this model's."""
-    if not folder.is_dir():
-        raise BadCheckpoint(f"{name}: no such folder")
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise BadCheckpoint(f"{name}: no config.json in that folder") from error
-    except (OSError, ValueError) as error:
-        raise BadCheckpoint(f"{name}: config.json cannot be read ({error})") from error
-    if not isinstance(config, dict):
-        raise BadCheckpoint(f"{name}: config.json is not a JSON object")
+    config = modelconfig.read(folder, name)
     try:
         different = list(differences(config, shape))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise BadCheckpoint(f"{name}: config.json holds a value of another kind than expected ({error})") from error
     if different:
         raise BadCheckpoint(f"{name}: another model in config.json: {'; '.join(different)}: choose that model's own")
     return config
 
 
-def _scheme(config: Mapping[str, Any], name: str, quant: str, shape: ModelShape) -> Scheme | None:
-    """How the weights are packed, None for unquantised ones. Raises BadCheckpoint when they are not of this quant, or
-    packed as no weights of this shape can be."""
-    quantised = config.get("quantization_config")
-    declared = registry.weight_format(quant).DECLARATION
-    if not quantised:
-        if not declared.packed:
-            return None
-        raise BadCheckpoint(
-            f"{name}: its weights are not quantised (config.json has no quantization_config): choose "
-            f"quant=bf16, or a {quant} checkpoint"
-        )
-    described = dict(quantised) if isinstance(quantised, dict) else {}
-    if described.get("quant_method") not in declared.methods:
-        raise BadCheckpoint(
-            f"{name}: config.json has a quantization_config ({_method(described)}), which is not "
-            f"quant={quant}: {_other(described)}"
-        )
+def _told(folder: Path, config: Mapping[str, Any], name: str, is_packed: bool | None) -> Told | None:
     try:
-        scheme = registry.packed_format(quant).read_config(described)
+        return quantisation.told(folder, config, is_packed)
+    except BadCheckpoint as error:
+        raise BadCheckpoint(f"{name}: {error}") from error
+
+
+def _scheme(told: Told | None, packed: list[str] | None, name: str, quant: str, shape: ModelShape) -> Scheme | None:
+    """How the weights are packed, None for unquantised ones; `packed` names their packed tensors, None where nobody
+    has seen them. Raises BadCheckpoint when they are not of this quant, or packed as no weights of this shape can be.
+    """
+    declared = registry.weight_format(quant).DECLARATION
+    if told is None:
+        if packed:
+            raise weightfiles.untold(name, packed)
+        if declared.packed:
+            raise _not_quantised(name, quant, is_certain=packed is not None)
+        return None
+    if told.method not in declared.methods:
+        raise BadCheckpoint(f"{name}: {told.place} ({_words(told)}), which is not quant={quant}: {_other(told)}")
+    try:
+        scheme = registry.packed_format(quant).read_config(told.fields)
     except BadCheckpoint as error:
         raise BadCheckpoint(f"{name}: {error}") from error
     if inputs := scheme.undivided(shape):
@@ -208,82 +190,25 @@ def _scheme(config: Mapping[str, Any], name: str, quant: str, shape: ModelShape)
     return scheme
 
 
-def _method(described: Mapping[str, Any]) -> str:
-    kind = described.get("bnb_4bit_quant_type") if described.get("load_in_4bit") else described.get("bits")
-    return " ".join(str(part) for part in (described.get("quant_method", "unknown"), kind) if part is not None)
+def _not_quantised(name: str, quant: str, is_certain: bool) -> BadCheckpoint:
+    doubt = "" if is_certain else f", or nothing says how (no {', no '.join(quantisation.BESIDE)})"
+    return BadCheckpoint(
+        f"{name}: its weights are not quantised (config.json has no quantization_config){doubt}: choose quant=bf16, "
+        f"or a {quant} checkpoint"
+    )
 
 
-def _other(described: Mapping[str, Any]) -> str:
+def _words(told: Told) -> str:
+    fields = told.fields
+    kind = fields.get("bnb_4bit_quant_type") if fields.get("load_in_4bit") else fields.get("bits")
+    return " ".join(str(part) for part in (told.method or "unknown", kind) if part is not None)
+
+
+def _other(told: Told) -> str:
     """What to do about a checkpoint of another method."""
     names = registry.format_names()
-    fitting = [
-        name for name in names if described.get("quant_method") in registry.weight_format(name).DECLARATION.methods
-    ]
+    fitting = [name for name in names if told.method in registry.weight_format(name).DECLARATION.methods]
     return f"choose quant={fitting[0]}" if fitting else "take the checkpoint it was made from"
-
-
-def config_of(shape: ModelShape) -> dict[str, Any]:
-    """A config.json of this model, as transformers before version 5 wrote it: every reader knows that form."""
-    values = shape.to_json()
-    return {
-        **{theirs: values[ours] for theirs, ours in CONFIG_FIELDS.items()},
-        "architectures": [f"{shape.model_type.capitalize()}ForCausalLM"],
-        "head_dim": shape.head_dim,
-        "hidden_act": "silu",
-        "max_position_embeddings": shape.max_positions,
-        "rope_theta": shape.rope_theta,
-        "rope_scaling": shape.rope_scaling,
-        "torch_dtype": "float16",
-    }
-
-
-def differences(config: Mapping[str, Any], shape: ModelShape) -> Iterator[str]:
-    """One clause for each field in which the model of a config.json computes something else than the shape's."""
-    expected = shape.to_json()
-    found = {ours: config.get(theirs) for theirs, ours in CONFIG_FIELDS.items()}
-    found["tied_embedding"] = bool(found["tied_embedding"])
-    for theirs, ours in CONFIG_FIELDS.items():
-        if found[ours] != expected[ours]:
-            yield f"{theirs} is {found[ours]}, expected {expected[ours]}"
-    if (config.get("head_dim") or shape.head_dim) != shape.head_dim:
-        yield f"head_dim is {config['head_dim']}, expected {shape.head_dim}"
-    yield from _rope_differences(config, shape)
-    yield from _layer_differences(config, shape)
-    yield from _position_differences(config, shape)
-
-
-def _rope_differences(config: Mapping[str, Any], shape: ModelShape) -> Iterator[str]:
-    """transformers 5 writes `rope_parameters`, older versions `rope_theta` and `rope_scaling`."""
-    rope = dict(config.get("rope_parameters") or config.get("rope_scaling") or {})
-    theta = rope.pop("rope_theta", config.get("rope_theta"))
-    if "type" in rope:
-        rope.setdefault("rope_type", rope.pop("type"))
-    scaling = None if rope.get("rope_type", "default") == "default" else rope
-    if theta != shape.rope_theta:
-        yield f"rope_theta is {theta}, expected {shape.rope_theta}"
-    if scaling != shape.rope_scaling:
-        yield f"rope_scaling is {scaling}, expected {shape.rope_scaling}"
-
-
-def _layer_differences(config: Mapping[str, Any], shape: ModelShape) -> Iterator[str]:
-    """What the shape does not hold because all models of the catalogue have it in common."""
-    heads = config.get("architectures") or []
-    if heads and not any(str(head).endswith("ForCausalLM") for head in heads):
-        yield f"architectures is {heads}, expected a …ForCausalLM"
-    expected = {"hidden_act": "silu", "attention_bias": shape.qkv_bias, "mlp_bias": False}
-    for name, value in expected.items():
-        if config.get(name, value) != value:
-            yield f"{name} is {config[name]}, expected {value}"
-
-
-def _position_differences(config: Mapping[str, Any], shape: ModelShape) -> Iterator[str]:
-    positions = config.get("max_position_embeddings", shape.max_positions)
-    if positions < shape.max_positions:
-        yield f"max_position_embeddings is {positions}, expected at least {shape.max_positions}"
-    window = config.get("sliding_window", DEFAULT_WINDOW.get(shape.model_type))
-    used = config.get("use_sliding_window", shape.model_type not in WINDOW_OFF_BY_DEFAULT)
-    if window is not None and used and window < shape.max_positions:
-        yield f"sliding_window is {window}, expected none below {shape.max_positions} positions"
 
 
 def _headers_id(files: tuple[Path, ...], scheme: Scheme | None) -> str:

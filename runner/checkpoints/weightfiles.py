@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from runner import registry
+from runner.checkpoints import tensornames
+from runner.checkpoints.quantisation import NOWHERE
+from runner.checkpoints.tensornames import EMBEDDING, HEAD
 from runner.errors import BadCheckpoint
 from runner.scheme import DTYPE_BYTES, Part, Scheme
 from runner.shape import ModelShape
 
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"
+SUFFIX = ".safetensors"
+OLD_NAME = re.compile(r"gptq|awq|\d-?bit", re.IGNORECASE)
+SHARD = re.compile(r"-\d{5}-of-(?P<total>\d{5})(?=\.safetensors$)")
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 HEADER_LIMIT_BYTES = 100_000_000  # the safetensors library's own limit
 FLOATS = ("BF16", "F16", "F32")
@@ -41,11 +48,13 @@ NORMS = ("input_layernorm", "post_attention_layernorm")
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor of a checkpoint: the file it lies in, its safetensors dtype and its shape."""
+    """One tensor of a checkpoint: the file it lies in, its safetensors dtype and its shape; `name` is what the file
+    calls it, None where that is what the model calls it."""
 
     file: Path
     dtype: str
     shape: tuple[int, ...]
+    name: str | None = None
 
 
 def weight_files(folder: Path, name: str) -> tuple[Path, ...]:
@@ -88,12 +97,12 @@ def tensors(files: Iterable[Path]) -> dict[str, Tensor]:
 def expected(shape: ModelShape, quant: str, scheme: Scheme | None) -> dict[str, Part]:
     """Every tensor that a checkpoint of this shape holds, a tied head being the embedding itself; the dtype is
     packed tensors' own, and ANY_FLOAT for all others."""
-    found = {"model.embed_tokens.weight": Part(ANY_FLOAT, (shape.vocab, shape.hidden))}
+    found = {EMBEDDING: Part(ANY_FLOAT, (shape.vocab, shape.hidden))}
     for layer in range(shape.layers):
         found |= {f"model.layers.{layer}.{name}": part for name, part in _layer(shape, quant, scheme).items()}
     found["model.norm.weight"] = Part(ANY_FLOAT, (shape.hidden,))
     if not shape.tied_embedding:
-        found["lm_head.weight"] = Part(ANY_FLOAT, (shape.vocab, shape.hidden))
+        found[HEAD] = Part(ANY_FLOAT, (shape.vocab, shape.hidden))
     return found
 
 
@@ -116,19 +125,48 @@ def zero_biases(found: Iterable[str], wanted: Mapping[str, Part]) -> list[str]:
 
 
 def check(folder: Path, name: str, wanted: Mapping[str, Part]) -> dict[str, Tensor]:
-    """The tensors of the checkpoint, when they are exactly those `expected`.
+    """The tensors of the checkpoint under the model's names, when they are exactly those `expected`; a tied head may
+    be stored, too.
 
     Raises BadCheckpoint, which calls the checkpoint `name` and names the tensors that are wrong.
     """
-    files = weight_files(folder, name)
+    stored = _stored(folder, name)
     try:
-        found = tensors(files)
+        found = tensornames.of_the_model(stored, wanted)
     except BadCheckpoint as error:
         raise BadCheckpoint(f"{name}: {error}") from error
-    problems = list(_problems(found, wanted))
+    if all(part.dtype == ANY_FLOAT for part in wanted.values()) and (packed := tensornames.packed(stored)):
+        raise untold(name, packed)
+    problems = list(_problems(found, _with_head(wanted, found)))
     if problems:
         raise BadCheckpoint(f"{name}: {'; '.join(problems)}: take a complete checkpoint of this model in this quant")
     return found
+
+
+def packed_names(folder: Path, name: str) -> list[str]:
+    """The tensors of the checkpoint that only packed weights have."""
+    return tensornames.packed(_stored(folder, name))
+
+
+def _stored(folder: Path, name: str) -> dict[str, Tensor]:
+    files = weight_files(folder, name)
+    try:
+        return tensors(files)
+    except BadCheckpoint as error:
+        raise BadCheckpoint(f"{name}: {error}") from error
+
+
+def untold(name: str, packed: list[str]) -> BadCheckpoint:
+    """The error for packed weights of which nothing says how they are packed."""
+    return BadCheckpoint(
+        f"{name}: its weights are packed ({listed(packed)}), but nothing says how ({NOWHERE}): fetch the whole "
+        "folder, or write what its quantiser was told into config.json"
+    )
+
+
+def _with_head(wanted: Mapping[str, Part], found: Mapping[str, Tensor]) -> Mapping[str, Part]:
+    """A tied model's head, where it is stored, is of the embedding's shape."""
+    return {**wanted, HEAD: wanted[EMBEDDING]} if HEAD in found and tensornames.is_tied(wanted) else wanted
 
 
 def _problems(found: Mapping[str, Tensor], expected: Mapping[str, Part]) -> Iterator[str]:
@@ -199,10 +237,27 @@ def _shard_names(folder: Path, name: str) -> tuple[str, ...]:
     index = folder / INDEX_NAME
     if index.is_file():
         return _indexed_names(index, name)
+    if old := _old_names(folder, name):
+        return old
     pickled = next((file.name for pattern in PICKLED for file in sorted(folder.glob(pattern))), None)
     if pickled:
         raise BadCheckpoint(f"{name}: only {pickled}: pickled weights are never loaded: convert to safetensors")
     raise BadCheckpoint(f"{name}: neither {SINGLE_NAME} nor {INDEX_NAME} there: fetch or save the weights again")
+
+
+def _old_names(folder: Path, name: str) -> tuple[str, ...]:
+    """Files named after the quantiser and its settings, as AutoGPTQ and others wrote them; empty where none is there.
+    Raises BadCheckpoint where there are several sets of them."""
+    found = [file for file in sorted(folder.glob("[!.]*.safetensors")) if OLD_NAME.search(file.name)]
+    sets = {SHARD.sub("", file.name): SHARD.search(file.name) for file in found}
+    if len(sets) > 1:
+        raise BadCheckpoint(f"{name}: {len(sets)} sets of weights ({listed(sorted(sets))}): keep one of them")
+    for first, shard in sets.items():
+        if shard is None:
+            return (first,)
+        total, stem = int(shard["total"]), first.removesuffix(SUFFIX)
+        return tuple(f"{stem}-{number:05d}-of-{total:05d}{SUFFIX}" for number in range(1, total + 1))
+    return ()
 
 
 def _indexed_names(index: Path, name: str) -> tuple[str, ...]:

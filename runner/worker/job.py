@@ -100,7 +100,8 @@ def read(path: Path) -> Job:
         raise BadValue(f"{path} is no job that this version of the worker understands: {error!r}") from error
 
 
-def _model(job: Job) -> dict[str, Any]:
+def model_section(job: Job) -> dict[str, Any]:
+    """What a record says of the model."""
     described = {"name": job.model_name, "shape": job.shape.to_json()}
     return described | ({"scheme": job.scheme.to_json()} if job.scheme else {})
 
@@ -119,7 +120,7 @@ def record_head(job: Job) -> dict[str, Any]:
         "reasons": [],
         "flags": [],
         "given_flags": list(job.given_flags),
-        "model": _model(job),
+        "model": model_section(job),
         "gpu": {
             "key": job.device.gpu,
             "name": job.device.name,

@@ -7,7 +7,7 @@ then the kernel's own.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from runner import registry
 from runner.checkpoints import weightfiles
+from runner.checkpoints.tensornames import EMBEDDING, HEAD
 from runner.errors import BadCheckpoint
 from runner.scheme import Scheme
 from runner.shape import ModelShape
@@ -93,13 +94,16 @@ def build_synthetic(build: Build) -> nn.Module:
 def load_checkpoint(folder: Path, build: Build) -> nn.Module:
     """A model on the device, the checkpoint's weights in it; what is not packed is converted to `dtype`.
 
-    Only safetensors are read, and of the folder's config.json nothing: the parent has compared it with the shape.
+    Only safetensors are read, and of the folder's config.json nothing: the parent has compared it with the shape. A
+    tied head that is stored with other values than the embedding's makes the model untied, as in transformers 5.
     Raises BadCheckpoint when the files are not exactly the shape's tensors or cannot be read.
     """
-    model = _empty(build)
     try:
         wanted = weightfiles.expected(build.shape, build.quant, build.scheme)
         tensors = weightfiles.check(folder, "the checkpoint", wanted)
+        if _has_other_head(tensors, build):
+            build = replace(build, shape=replace(build.shape, tied_embedding=False))
+        model = _empty(build)
         for name, block in _blocks(model):
             for own, linear in _packed_in(block, build).items():
                 block.set_submodule(own, _read_packed(f"{name}.{own}", linear, tensors, build))
@@ -112,6 +116,19 @@ def load_checkpoint(folder: Path, build: Build) -> nn.Module:
         text = str(error).replace(f"{folder}/", "")
         raise BadCheckpoint(f"the checkpoint cannot be loaded: {text}: fetch it again") from error
     return _ready(model)
+
+
+def shape_of(model: Any, shape: ModelShape) -> ModelShape:
+    """The shape of a loaded model: tied where its head is its embedding."""
+    return replace(shape, tied_embedding=model.lm_head.weight is model.model.embed_tokens.weight)
+
+
+def _has_other_head(tensors: Mapping[str, weightfiles.Tensor], build: Build) -> bool:
+    """Is the head of a tied model stored, and different from the embedding in the cell's dtype?"""
+    if not build.shape.tied_embedding or HEAD not in tensors:
+        return False
+    embedding, head = (_read(tensors[name], name).to(build.dtype) for name in (EMBEDDING, HEAD))
+    return not torch.equal(embedding, head)
 
 
 def _empty(build: Build) -> Any:
@@ -173,7 +190,7 @@ def _read_packed(
 def _read(tensor: weightfiles.Tensor, name: str) -> torch.Tensor:
     # opened anew for each: as long as a file is open, all of it that was read counts as this process's memory
     with safe_open(tensor.file, framework="pt") as file:
-        found: torch.Tensor = file.get_tensor(name)
+        found: torch.Tensor = file.get_tensor(tensor.name or name)
     return found
 
 

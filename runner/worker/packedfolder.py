@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from runner import registry
-from runner.checkpoints import checkpoint, weightfiles
+from runner.checkpoints import modelconfig, weightfiles
 from runner.errors import DiskFull
 from runner.shape import ModelShape
 from runner.worker import plainlinear
@@ -52,15 +52,21 @@ def _save(tensors: Mapping[str, torch.Tensor], folder: Path) -> None:
 
 def link(model: Any, shape: ModelShape, checkpoint_folder: Path, folder: Path) -> None:
     """The weights of the checkpoint that the model was loaded from, beside a config.json that every reader knows: what
-    transformers 5 writes, older engines read past, and take another rotary embedding than the model's."""
-    for file in weightfiles.weight_files(checkpoint_folder, "the checkpoint"):
-        (folder / file.name).symlink_to(file.resolve())
-    _write_config(next(iter(plainlinear.plain_linears(model).values())), shape, folder)
+    transformers 5 writes, older engines read past, and take another rotary embedding than the model's. Tensors that
+    transformers finds under other names are written anew."""
+    files = weightfiles.weight_files(checkpoint_folder, "the checkpoint")
+    linear = next(iter(plainlinear.plain_linears(model).values()))
+    if weightfiles.expected(shape, linear.quant, linear.scheme).keys() <= weightfiles.tensors(files).keys():
+        for file in files:
+            (folder / file.name).symlink_to(file.resolve())
+        _write_config(linear, shape, folder)
+    else:
+        write(model, shape, folder)
 
 
 def _write_config(quantised: plainlinear.PlainLinear, shape: ModelShape, folder: Path) -> None:
     quantisation = registry.packed_format(quantised.quant).config_of(quantised.scheme)
-    config = {**checkpoint.config_of(shape), "quantization_config": quantisation}
+    config = {**modelconfig.config_of(shape), "quantization_config": quantisation}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
 
 

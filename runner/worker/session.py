@@ -6,7 +6,7 @@ import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from runner.worker import (
     profiling,
     tokens,
 )
-from runner.worker.job import Job, record_head
+from runner.worker.job import Job, model_section, record_head
 from runner.worker.progress import Clock
 
 NO_BACKEND = (
@@ -42,7 +42,7 @@ NO_BACKEND = (
 
 @dataclass(frozen=True)
 class Loaded:
-    """What the phases after loading work on."""
+    """What the phases after loading work on; the job's shape is that of the loaded model."""
 
     job: Job
     device: torch.device
@@ -77,6 +77,7 @@ def run(job: Job, clock: Clock) -> dict[str, Any]:
             sections["probes"] = _probe(device)
         with clock.phase("build", "load"):
             loaded = _load(job, device)
+        sections["model"] = model_section(loaded.job)
         with clock.phase("reference", "verify: reference"):
             expectation, verify_extra = _expect(loaded)
         step = _build(loaded, clock)
@@ -128,7 +129,8 @@ def _load(job: Job, device: torch.device) -> Loaded:
     count = floors.sequence_tokens(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
     drawn = tokens.draw(job.shape.vocab, count, job.session.seed, device)
     clocks.wait(device)
-    return Loaded(job, device, built, drawn, model.weight_bytes(built))
+    known = replace(job, shape=model.shape_of(built, job.shape))
+    return Loaded(known, device, built, drawn, model.weight_bytes(built))
 
 
 def _expect(loaded: Loaded) -> tuple[gate.Expectation, int | None]:

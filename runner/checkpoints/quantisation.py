@@ -1,0 +1,133 @@
+"""How a checkpoint's weights are packed, wherever that is told: in its config.json, or in the file that the package
+which packed them wrote beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from runner.errors import BadCheckpoint
+
+FIELD = "quantization_config"
+IN_CONFIG = f"config.json has a {FIELD}"
+# the files of AutoGPTQ and AutoAWQ, and what their weights are where the file does not say so
+BESIDE = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
+NOWHERE = f"no {FIELD} in config.json, no {', no '.join(BESIDE)}"
+METHOD = "quant_method"
+# AutoAWQ's and GPTQ-for-LLaMa's words, and those of transformers
+ALIASES = {
+    "w_bit": "bits",
+    "wbits": "bits",
+    "q_group_size": "group_size",
+    "groupsize": "group_size",
+    "method": METHOD,
+}
+NUMBERS = ("bits", "group_size")
+WORDS = (METHOD, "version", "format", "checkpoint_format", "backend")
+TRUTHS = {"true": True, "false": False}
+# fields that only one method has
+MARKS = {
+    "bitsandbytes": ("load_in_4bit", "load_in_8bit", "bnb_4bit_quant_type", "bnb_4bit_use_double_quant"),
+    "awq": ("zero_point", "version", "w_bit", "q_group_size"),
+    "gptq": ("desc_act", "sym", "damp_percent", "true_sequential", "static_groups", "checkpoint_format"),
+}
+COMPARED = (METHOD, "bits", "group_size", "sym", "desc_act", "zero_point")
+FORMATS = {"gptq": ("checkpoint_format", "format"), "awq": ("version", "format")}  # the first that is there counts
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is said of the packing, in transformers' words, and where; `place` begins a sentence."""
+
+    place: str
+    fields: Mapping[str, Any]
+
+    @property
+    def method(self) -> str | None:
+        return self.fields.get(METHOD)
+
+
+def told(folder: Path, config: Mapping[str, Any], is_packed: bool | None) -> Told | None:
+    """What config.json and the files beside it say, None where nothing does. The files count only where the weights
+    are packed, or where nobody knows yet (`is_packed` None): transformers reads over them.
+
+    Raises BadCheckpoint where two places contradict each other, or the only one cannot be read.
+    """
+    found = [_in_config(config[FIELD])] if config.get(FIELD) else []
+    if is_packed is not False:
+        found += _beside(folder, must_be_read=not found)
+    for first, second in pairwise(found):
+        _check_agreement(first, second)
+    if not found:
+        return None
+    merged = {name: value for one in reversed(found) for name, value in one.fields.items()}
+    return Told(found[0].place, merged)
+
+
+def in_words(fields: Mapping[str, Any], method: str | None = None) -> dict[str, Any]:
+    """The fields under transformers' names, numbers and truth values that are written as text as what they are, and
+    the method that follows from the fields where it is missing (`method` where it does not)."""
+    written = {name: _value(name, value) for name, value in fields.items() if value is not None}
+    found = {name: value for name, value in written.items() if name not in ALIASES}
+    for alias, name in ALIASES.items():
+        if alias in written:
+            found.setdefault(name, _value(name, written[alias]))
+    if followed := _method(written, found.get(METHOD) or method):
+        found[METHOD] = followed
+    return found
+
+
+def _method(written: Mapping[str, Any], stated: str | None) -> str | None:
+    """transformers, too, takes what loads in 4 or 8 bits for bitsandbytes', whatever it is called."""
+    if written.get("load_in_4bit") is True or written.get("load_in_8bit") is True:
+        return "bitsandbytes"
+    marked = [method for method, marks in MARKS.items() if any(mark in written for mark in marks)]
+    return stated or (marked[0] if len(marked) == 1 else None)
+
+
+def _value(name: str, value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer() and name in NUMBERS:
+        return int(value)
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    if name in NUMBERS and text.lstrip("-").isdecimal():
+        return int(text)
+    return TRUTHS.get(text, text if name in WORDS else value)
+
+
+def _in_config(fields: Any) -> Told:
+    return Told(IN_CONFIG, in_words(fields if isinstance(fields, dict) else {}))
+
+
+def _beside(folder: Path, must_be_read: bool) -> Iterator[Told]:
+    for file, method in BESIDE.items():
+        try:
+            fields = json.loads((folder / file).read_text(encoding="utf-8"))
+            yield Told(f"{file} says how it is packed", in_words({**fields}, method))
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, TypeError) as error:
+            if must_be_read:
+                raise BadCheckpoint(f"{file} cannot be read ({error}): fetch it again") from error
+
+
+def _check_agreement(first: Told, second: Told) -> None:
+    ours, theirs = _comparable(first.fields), _comparable(second.fields)
+    for name in ours.keys() & theirs.keys():
+        if ours[name] != theirs[name]:
+            raise BadCheckpoint(
+                f"{first.place.split()[0]} and {second.place.split()[0]} contradict each other: {name} is "
+                f"{ours[name]} in the one, {theirs[name]} in the other: correct the wrong one, or fetch both again"
+            )
+
+
+def _comparable(fields: Mapping[str, Any]) -> dict[str, Any]:
+    found = {name: fields[name] for name in COMPARED if name in fields}
+    names = FORMATS.get(str(fields.get(METHOD)), ())
+    stated = [fields[name] for name in names if name in fields]
+    return {**found, "format": stated[0]} if stated else found
