@@ -176,6 +176,11 @@ def _scheme(told: Told | None, packed: list[str] | None, name: str, quant: str, 
         if declared.packed:
             raise _not_quantised(name, quant, is_certain=packed is not None)
         return None
+    if told.method is None and told.fields:
+        raise BadCheckpoint(
+            f"{name}: {told.place}, but no {quantisation.METHOD}, and its fields ({', '.join(told.fields)}) do not "
+            f"tell which it is: add one ({', '.join(quantisation.MARKS)})"
+        )
     if told.method not in declared.methods:
         raise BadCheckpoint(f"{name}: {told.place} ({_words(told)}), which is not quant={quant}: {_other(told)}")
     try:

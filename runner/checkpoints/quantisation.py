@@ -107,13 +107,15 @@ def _in_config(fields: Any) -> Told:
 def _beside(folder: Path, must_be_read: bool) -> Iterator[Told]:
     for file, method in BESIDE.items():
         try:
-            fields = json.loads((folder / file).read_text(encoding="utf-8"))
-            yield Told(f"{file} says how it is packed", in_words({**fields}, method))
+            fields = {**json.loads((folder / file).read_text(encoding="utf-8"))}
         except FileNotFoundError:
             continue
         except (OSError, ValueError, TypeError) as error:
             if must_be_read:
                 raise BadCheckpoint(f"{file} cannot be read ({error}): fetch it again") from error
+            continue
+        if any(name in in_words(fields) for name in COMPARED):  # another program's file may have this name
+            yield Told(f"{file} says how it is packed", in_words(fields, method))
 
 
 def _check_agreement(first: Told, second: Told) -> None:

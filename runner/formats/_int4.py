@@ -65,8 +65,7 @@ def dequantise(codes: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor, g
 
 def scheme_of(config: Mapping[str, Any], **fields: bool) -> Scheme:
     """The scheme of a quantization_config with 4 bits and groups. Raises BadCheckpoint for another."""
-    bits = config.get("bits", config.get("w_bit"))
-    size = config.get("group_size", config.get("q_group_size"))
+    bits, size = config.get("bits"), config.get("group_size")
     if not isinstance(bits, int | float):
         raise BadCheckpoint(f"its bits are {bits!r}, which is no number: only {BITS} are read")
     if bits != BITS:

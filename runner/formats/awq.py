@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 DECLARATION = FormatDeclaration(name="awq", methods=("awq",))
+LLM_AWQ = "llm-awq"
 ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 
 
@@ -26,6 +27,8 @@ def scheme(options: Mapping[str, str]) -> Scheme:  # noqa: ARG001 (all formats a
 def read_config(config: Mapping[str, Any]) -> Scheme:
     """The scheme of a checkpoint's quantization_config. Raises BadCheckpoint for one that is not read."""
     version = str(config.get("version", config.get("format", "gemm"))).lower()
+    if config.get("backend") == LLM_AWQ:  # transformers takes that for the version
+        version = LLM_AWQ
     if version != "gemm":
         raise BadCheckpoint(f"its AWQ version is {version}, only gemm is read")
     if not _config.truth(config, "zero_point", missing=True):
