@@ -14,6 +14,8 @@ KEY_DEFAULTS: dict[str, Any] = {"quant": "bf16", "runtime": "eager", "weights_id
 KEY_LENGTH = 12
 PLAIN_KERNELS = ("cublas", "torch-cpu")  # of unquantised weights, one per kind of device: they go without saying
 WEIGHTS_ID_LENGTH = 8
+LOCAL_PREFIXES = ("content-", "headers-")
+"""Of the weights_id of a folder; older records have the second, a hash that saw nothing of the values."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,7 @@ class Cell:
             (self.runtime, True),
             (self.cache, True),
             (self.attention, self.attention != "sdpa"),
-            (
-                self.weights_id.removeprefix("headers-")[:WEIGHTS_ID_LENGTH],
-                self.weights_id != KEY_DEFAULTS["weights_id"],
-            ),
+            (short_weights_id(self.weights_id), self.weights_id != KEY_DEFAULTS["weights_id"]),
             *((f"{name}:{value}", True) for name, value in sorted(self.options.items())),
         )
         return tuple(word for word, is_said in parts if is_said)
@@ -70,6 +69,13 @@ class Cell:
     def title(self) -> str:
         """The name of a run, in a table that cuts it at about 22 characters."""
         return " ".join((*self.words, self.gpu))
+
+
+def short_weights_id(weights_id: str) -> str:
+    """Its first digits, for a name that a person reads."""
+    for prefix in LOCAL_PREFIXES:
+        weights_id = weights_id.removeprefix(prefix)
+    return weights_id[:WEIGHTS_ID_LENGTH]
 
 
 def short_hash(value: Any, length: int) -> str:

@@ -22,7 +22,7 @@ from runner.ab import arms, blocks, manifest
 from runner.ab.arms import Pair
 from runner.ab.manifest import Manifest, SessionEntry
 from runner.cell import Cell, short_hash
-from runner.checkpoints import checkpoint
+from runner.checkpoints import contentid
 from runner.machine.nvml import InstalledGpu
 from runner.records import record
 from runner.request import Request
@@ -177,7 +177,7 @@ def _with_weights(plan: Plan, number: int) -> Plan:
         return plan
     made = registry.weight_format(plan.cell.quant).DECLARATION.options  # a checkpoint has made these choices
     options = {name: value for name, value in plan.cell.options.items() if name not in made}
-    weights_id = f"headers-{short_hash([plan.cell.model, plan.cell.quant, number], checkpoint.ID_LENGTH)}"
+    weights_id = contentid.PREFIX + short_hash([plan.cell.model, plan.cell.quant, number], contentid.ID_LENGTH)
     return replace(plan, cell=replace(plan.cell, weights_id=weights_id, options=options))
 
 
@@ -224,7 +224,7 @@ def _request(plan: Plan) -> dict[str, str]:
         "model": cell.model,
         "ctx": str(cell.ctx),
         "quant": cell.quant,
-        "weights": "local" if cell.weights_id.startswith("headers") else "synthetic",
+        "weights": "local" if cell.weights_id.startswith(contentid.PREFIX) else "synthetic",
     }
 
 

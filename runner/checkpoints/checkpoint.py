@@ -1,7 +1,7 @@
 """Checkpoints: a folder of safetensors, found on disk or on the hub, checked without loading a single weight.
 
-Pickled weights are never opened. `weights_id` names the weights: the hub's revision, or a hash of the
-safetensors headers and file sizes, of packed ones also of how they are packed; never a path.
+Pickled weights are never opened. `weights_id` names the weights: the hub's revision, or a hash of the folder's content
+(`contentid`); never a path.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import Any
 
 from runner import registry
 from runner.catalogue import HubCheckpoint
-from runner.cell import short_hash
-from runner.checkpoints import modelconfig, quantisation, tensornames, weightfiles
+from runner.checkpoints import contentid, modelconfig, quantisation, tensornames, weightfiles
 from runner.checkpoints.modelconfig import differences
 from runner.checkpoints.quantisation import Told
 from runner.errors import BadCheckpoint, DecodeFloorError, DiskFull, MissingPackage
@@ -25,7 +24,6 @@ from runner.shape import ModelShape
 WANTED = ["*.safetensors", "*.json"]
 # Mistral's repositories hold every weight a second time under this name, Llama's the original release
 UNWANTED = ["consolidated*", "original/*"]
-ID_LENGTH = 16
 HUB_DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}  # transformers' words
 MIXED = "mixed"
 
@@ -62,7 +60,7 @@ def local(path: str, shape: ModelShape, quant: str) -> Checkpoint:
     found = weightfiles.check(folder, name, wanted)
     plain = [own for own, part in wanted.items() if part.dtype == weightfiles.ANY_FLOAT]
     stored = {weightfiles.DTYPES[found[own].dtype] for own in (*plain, tensornames.HEAD) if own in found}
-    weights_id = _headers_id(weightfiles.weight_files(folder, name), scheme)
+    weights_id = contentid.of(weightfiles.weight_files(folder, name), name, scheme)
     dtype = stored.pop() if len(stored) == 1 else MIXED
     return Checkpoint(weights_id, folder, dtype=dtype, quant=quant, scheme=scheme)
 
@@ -214,10 +212,3 @@ def _other(told: Told) -> str:
     names = registry.format_names()
     fitting = [name for name in names if told.method in registry.weight_format(name).DECLARATION.methods]
     return f"choose quant={fitting[0]}" if fitting else "take the checkpoint it was made from"
-
-
-def _headers_id(files: tuple[Path, ...], scheme: Scheme | None) -> str:
-    """Equal for equal layouts: only sizes count of the values, so that 16 GB need no minute of hashing. A header says
-    nothing of `sym` and `desc_act`, by which kernels differ."""
-    headers = [[file.name, file.stat().st_size, weightfiles.read_header(file).decode("utf-8")] for file in files]
-    return f"headers-{short_hash([*headers, scheme.to_json()] if scheme else headers, ID_LENGTH)}"

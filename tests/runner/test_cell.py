@@ -58,4 +58,4 @@ def test_every_field_changes_the_title():
 
 
 def test_a_local_checkpoint_is_told_by_its_hash() -> None:
-    assert "01234567" in cell(weights_id="headers-0123456789ab").words
+    assert all("01234567" in cell(weights_id=f"{kind}-0123456789ab").words for kind in ("content", "headers"))

@@ -1,0 +1,57 @@
+"""What names the weights of a folder: a hash of the files' headers and sizes and of three pieces of every tensor.
+
+16 GB are not hashed in full, which would take minutes. Two fine-tunes of one layout differ in the pieces; an edit that
+leaves all of them as they were is not seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from runner.cell import short_hash
+from runner.checkpoints import weightfiles
+from runner.errors import BadCheckpoint
+from runner.scheme import Scheme
+
+PREFIX = "content-"
+ID_LENGTH = 16
+PIECE_BYTES = 4096
+
+
+def of(files: tuple[Path, ...], name: str, scheme: Scheme | None) -> str:
+    """The weights_id of checked safetensors files, the same wherever they lie. `scheme` is part of it, because a header
+    says nothing of `sym` and `desc_act`, by which kernels differ. Raises BadCheckpoint, which calls the checkpoint
+    `name`, where a file cannot be read."""
+    try:
+        content = [_content(file) for file in files]
+    except OSError as error:
+        raise BadCheckpoint(f"{name}: its weights cannot be read ({error.strerror}): make them readable") from error
+    return PREFIX + short_hash([content, scheme and scheme.to_json()], ID_LENGTH)
+
+
+def _content(file: Path) -> list[str | int]:
+    header = weightfiles.read_header(file)
+    start = 8 + len(header)
+    pieces = hashlib.sha256()
+    with open(file, "rb") as opened:
+        for begin, end in _spans(header):
+            for offset, size in _pieces(begin, end):
+                pieces.update(os.pread(opened.fileno(), size, start + offset))
+    return [file.stat().st_size, hashlib.sha256(header).hexdigest(), pieces.hexdigest()]
+
+
+def _spans(header: bytes) -> Iterator[tuple[int, int]]:
+    """Begin and end of each tensor after the header, in the order of the file: one way over the disk."""
+    entries = {name: entry for name, entry in json.loads(header).items() if name != "__metadata__"}
+    yield from sorted((int(begin), int(end)) for begin, end in (entry["data_offsets"] for entry in entries.values()))
+
+
+def _pieces(begin: int, end: int) -> Iterator[tuple[int, int]]:
+    """Offset and size of the first, middle and last 4 KiB of a tensor; of a small one they overlap."""
+    size = min(PIECE_BYTES, end - begin)
+    for offset in (begin, begin + (end - begin - size) // 2, end - size):
+        yield offset, size
