@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner import arguments as command_line
 from runner import failures
 from runner.errors import Failure, MissingPackage
-from runner.machine import signals
-from runner.request import DEFAULT_SPOOL
+from runner.machine import privatepaths, signals
 
 if TYPE_CHECKING:
     from runner.store import EntryRun
-
-SPOOL_OPTION = "--spool"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BaseException as error:
         signals.ignore()
-        code = _fail(failures.told(error), run)
+        code = _fail(failures.told(error), run, arguments)
     signals.ignore()
     return code
 
@@ -51,18 +47,11 @@ def _entry_run(arguments: Sequence[str]) -> EntryRun | None:
 
     run = store.entry_run()
     if run is not None:
-        run.mark(_spool(arguments))
+        run.mark(command_line.spool(arguments))
         # MLflow's telemetry thread would wake up, and use the network, inside timed windows
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         parentwatch.watch_ancestors(lambda: signals.explain(parentwatch.DEATH_MESSAGE))
     return run
-
-
-def _spool(arguments: Sequence[str]) -> Path:
-    """Where the command line will look for the spool, read without its parser."""
-    given = [after for before, after in itertools.pairwise(arguments) if before == SPOOL_OPTION]
-    given += [each.partition("=")[2] for each in arguments if each.startswith(f"{SPOOL_OPTION}=")]
-    return Path(given[0]) if given else DEFAULT_SPOOL
 
 
 def _command_line(arguments: Sequence[str], started_ms: int, run: EntryRun | None) -> None:
@@ -77,10 +66,11 @@ def _command_line(arguments: Sequence[str], started_ms: int, run: EntryRun | Non
     cli.run(arguments, cli.Start(started_ms, run))
 
 
-def _fail(error: Failure, run: EntryRun | None) -> int:
+def _fail(error: Failure, run: EntryRun | None, arguments: Sequence[str]) -> int:
+    """The person at the terminal reads all of it; the run that others see gets no private path."""
     print(f"error: {error}", file=sys.stderr, flush=True)
     if run is not None:
-        run.fail(error)
+        run.fail(type(error)(privatepaths.without(str(error), command_line.private(arguments))))
     return error.exit_code
 
 

@@ -21,7 +21,7 @@ from runner.errors import BadRecord, BadValue, GpuNotFound, InvalidSession, Miss
 from runner.machine import nvml
 from runner.records import record
 from runner.records import spool as spools
-from runner.request import DEFAULT_SPOOL, NONE, Request
+from runner.request import DEFAULT_SPOOL, FROM_ENVIRONMENT, NONE, Request, are_local
 from runner.session import Commit, Finished, Settings, run_session
 from runner.store.view import run_name
 from runner.vocabulary import AUTO
@@ -41,7 +41,7 @@ REQUEST_HELP = {
     "cache": "KV cache: dynamic, static",
     "dtype": "bf16, fp16, fp32",
     "attention": "sdpa, flash-attn",
-    "weights": "synthetic, hub, or a folder of safetensors",
+    "weights": "synthetic, hub, a folder of safetensors, or env:NAME for the folder that this variable holds",
     "protocol": "paper (30 steps) or tail (300)",
     "steps": "timed steps instead of the protocol's",
     "warmup": "warm-up steps instead of the protocol's",
@@ -128,7 +128,9 @@ def _session_options(function: Function) -> Function:
 def cell(start: Start, /, spool: Path | None, sessions: int, share_host: bool, timeout: float, **request: str) -> None:
     """Measure one cell: a GPU, a model, a context, a weight format and a way to run it."""
     settings = _settings(start.run, spool, share_host, timeout)
-    errors = [error for error in _sessions(Request(**request), sessions, start.ms, settings) if error]
+    wanted = Request(**request)
+    _warn_of_paths(start.run, {"weights": wanted.weights})
+    errors = [error for error in _sessions(wanted, sessions, start.ms, settings) if error]
     if errors:
         raise errors[0]
 
@@ -164,6 +166,9 @@ def ab(
     """Measure two cells that differ in one field, in turns; the same command again goes on where it stopped."""
     settings = _settings(start.run, spool, share_host, timeout)
     wanted = Request(**request)
+    _warn_of_paths(
+        start.run, {"weights": wanted.weights} | ({"a": value_a, "b": value_b} if field == "weights" else {})
+    )
     pair = arms.pair(wanted, field, value_a, value_b, () if wanted.gpu == resolve.CPU else nvml.list_gpus())
     for name, (in_a, in_b) in pair.implied.items():
         click.echo(f"{field} implies {name}: {in_a} in a, {in_b} in b")
@@ -171,6 +176,17 @@ def ab(
     if start.run is not None:
         store.remember_run(folder / spools.MANIFEST_NAME, start.run.id)  # open, and marked, until its summary is there
     click.echo(f"{sessions} sessions of each arm in {folder}; compare them with: python -m analysis ab {folder}")
+
+
+def _warn_of_paths(run: store.EntryRun | None, weights: Mapping[str, str]) -> None:
+    """MLflow logs every -P value before it starts us, and no client can take a parameter back."""
+    for name, value in weights.items():
+        if run is not None and are_local(value) and not value.startswith(FROM_ENVIRONMENT):
+            click.echo(
+                f"warning: MLflow has logged the parameter {name}={value}, which all who see its store can read: to "
+                f"keep the path out, export a variable with it, such as W, and give -P {name}={FROM_ENVIRONMENT}W",
+                err=True,
+            )
 
 
 def _show_ab(progress: Progress) -> None:

@@ -34,8 +34,9 @@ from runner.errors import (
     WorkerFailed,
     WorkerTimeout,
 )
-from runner.machine import signals
+from runner.machine import privatepaths, signals
 from runner.machine.parentwatch import process_descriptor
+from runner.machine.privatepaths import Hidden
 from runner.machine.redact import redact
 from runner.records import record
 from runner.worker.job import Job, record_head
@@ -57,6 +58,7 @@ class _Output:
     """What the worker has said so far."""
 
     on_phase: OnPhase
+    hidden: Hidden
     started: float = field(default_factory=time.monotonic)
     pending: bytes = b""
     last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
@@ -78,7 +80,18 @@ class _Output:
         elif line.startswith(ERROR_MARK) and (error := _parsed_error(line.removeprefix(ERROR_MARK))):
             self.error = error
         else:
-            self.last_lines.append(redact(line)[:LINE_LIMIT])
+            self.last_lines.append(_published(line, self.hidden)[:LINE_LIMIT])
+
+
+def _published(text: str, hidden: Hidden) -> str:
+    return redact(privatepaths.without(text, hidden))
+
+
+def _hidden(job: Job) -> Hidden:
+    """Where the job's weights and record lie."""
+    spool = privatepaths.folder(str(Path(job.record_path).parent), privatepaths.SPOOL)
+    weights = () if job.checkpoint is None else privatepaths.folder(job.checkpoint, privatepaths.WEIGHTS)
+    return (*spool, *weights)
 
 
 def _parsed_error(text: str) -> dict[str, Any] | None:
@@ -96,7 +109,7 @@ def run_worker(job: Job, timeout_s: float, on_phase: OnPhase, worker: Worker) ->
     A record of status `interrupted` says that this process was told to stop. Raises DiskFull when no record
     can be written.
     """
-    output = _Output(on_phase)
+    output = _Output(on_phase, _hidden(job))
     with _job_file(job) as path:
         stopped, code = _run(worker, path, output, timeout_s)
     output.end()
@@ -106,7 +119,9 @@ def run_worker(job: Job, timeout_s: float, on_phase: OnPhase, worker: Worker) ->
             raise type(stopped)(f"{stopped}; the record was already complete: {job.record_path}")
         return written
     own, failed = (code, None) if code is None else worker.outcome(code)
-    return failure_record(job, _outcome(_cause(stopped, own, failed, output), own, output.last_lines))
+    cause = _cause(stopped, own, failed, output)
+    cause["message"] = privatepaths.without(str(cause["message"]), output.hidden)
+    return failure_record(job, _outcome(cause, own, output.last_lines))
 
 
 @contextmanager

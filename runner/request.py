@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from runner.vocabulary import AUTO, plain_token
 SYNTHETIC = "synthetic"
 HUB = "hub"
 NONE = "none"
+FROM_ENVIRONMENT = "env:"
 DEFAULT_SPOOL = Path("spool")
 LARGEST_NUMBER = 2**63 - 1
 
@@ -46,8 +48,8 @@ class Request:
 
     @property
     def weights_are_local(self) -> bool:
-        """Is `weights` the path of a folder?"""
-        return self.weights not in (AUTO, SYNTHETIC, HUB)
+        """Is `weights` a folder?"""
+        return are_local(self.weights)
 
     def published(self) -> dict[str, str]:
         """The request as it may stand in a record that everyone reads: no path, no UUID of a card."""
@@ -57,6 +59,22 @@ class Request:
         if self.device != AUTO and not self.device.isdecimal():
             fields["device"] = "by-uuid"
         return fields
+
+
+def are_local(weights: str) -> bool:
+    """Is this value of `weights` a folder?"""
+    return weights not in (AUTO, SYNTHETIC, HUB)
+
+
+def weights_folder(weights: str) -> str:
+    """The folder's path as it was given: `env:NAME` is what the variable NAME holds, for `mlflow run` logs every value
+    that it is given. Raises BadValue where there is no such variable."""
+    if not weights.startswith(FROM_ENVIRONMENT):
+        return weights
+    name = weights.removeprefix(FROM_ENVIRONMENT)
+    if folder := os.environ.get(name):
+        return folder
+    raise BadValue(f"weights={weights}: the variable {name or 'NAME'} is not set: export it with the folder's path")
 
 
 def whole_number(field: str, value: str, minimum: int) -> int:

@@ -17,7 +17,7 @@ from runner.floors import GATE_STEPS, sequence_tokens
 from runner.machine import host, visible
 from runner.protocol import Protocol
 from runner.registry import KernelDeclaration, RuntimeDeclaration
-from runner.request import HUB, SYNTHETIC, Request, option_map, whole_number
+from runner.request import HUB, SYNTHETIC, Request, option_map, weights_folder, whole_number
 from runner.scheme import Scheme
 from runner.vocabulary import AUTO
 from runner.worker.job import Device
@@ -351,7 +351,7 @@ def _checkpoint(request: Request, model: Model, quant: str) -> Checkpoint | None
     if request.weights in (AUTO, SYNTHETIC):
         return None
     if request.weights != HUB:
-        return _local(request.weights, model, quant)
+        return _local(weights_folder(request.weights), model, quant)
     entry = model.checkpoints.get(quant)
     if entry is None:
         known = ", ".join(model.checkpoints) or "none"

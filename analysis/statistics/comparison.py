@@ -82,13 +82,15 @@ def compare(hosts: Sequence[HostSessions], threshold: float = THRESHOLD, bootstr
     enough = all(len(host.a) >= FEWEST_FOR_AN_INTERVAL for host in used)
     logs = [(np.log(host.a)[None], np.log(host.b)[None]) for host in used]
     log_a, log_b = (float(_log_centre([host[arm] for host in logs])[0]) for arm in (0, 1))
+    ratio = math.exp(log_a - log_b)
     low, high, kind = _interval(used, logs, enough)
+    low, high = min(low, ratio), max(high, ratio)  # a range of one session is its ratio, but for the last bit
     needed = _sessions_needed(count, low, high) if enough else None
     verdict, reason = _verdict(low, high, threshold, needed) if enough else (None, _too_few(hosts))
     return Comparison(
         a_ms=math.exp(log_a),
         b_ms=math.exp(log_b),
-        ratio=math.exp(log_a - log_b),
+        ratio=ratio,
         low=low,
         high=high,
         interval=kind,

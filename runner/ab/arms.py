@@ -9,7 +9,7 @@ from typing import Any
 from runner import registry, vocabulary
 from runner.cell import Cell
 from runner.errors import BadPair, BadValue
-from runner.request import NONE, Request, option_map
+from runner.request import NONE, Request, are_local, option_map
 from runner.resolve import Installed, Plan, resolve
 from runner.vocabulary import AUTO
 
@@ -40,7 +40,7 @@ NAMES = ("a", "b")
 
 @dataclass(frozen=True)
 class Arm:
-    """One side: its value of the field, the request with everything shared written out, and its plan."""
+    """One side: its value of the field as typed, the request with everything shared written out, and its plan."""
 
     name: str
     value: str
@@ -60,6 +60,11 @@ class Pair:
     @property
     def arms(self) -> tuple[Arm, Arm]:
         return self.a, self.b
+
+
+def published(field: str, value: str, weights_id: str) -> str:
+    """An arm's value without a private path: a folder of weights is named by what is in it."""
+    return weights_id if field == "weights" and are_local(value) else value
 
 
 def pair(request: Request, field: str, a: str, b: str, installed: Installed) -> Pair:

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runner.ab.arms import Pair
-from runner.cell import Cell, short_hash
+from runner.ab.arms import Pair, published
+from runner.cell import Cell, short_hash, short_weights_id
 from runner.errors import BadRecord, BadValue
 from runner.records.record import write_text_durably
 from runner.records.spool import MANIFEST_NAME
@@ -24,11 +24,16 @@ ORDERS = {1: ("ab", "ba"), 2: ("abba", "baab")}
 
 @dataclass(frozen=True)
 class ArmEntry:
-    """An arm as declared: its value of the field and its resolved cell."""
+    """An arm as declared: its value of the field, a weights_id in place of a folder's path, and its resolved cell."""
 
     value: str
     cell: dict[str, Any]
     cell_key: str
+
+    @property
+    def word(self) -> str:
+        """The value in a name that a person reads."""
+        return short_weights_id(self.value) if self.value == self.cell["weights_id"] else self.value
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ class Manifest:
     def title(self) -> str:
         """Such as `eager/graph qwen2.5-7b 2048 bf16 static h200`: the arms, and what they share."""
         a, b = self.arms["a"], self.arms["b"]
-        what = "A/A" if self.field == "none" else f"{a.value}/{b.value}"
+        what = "A/A" if self.field == "none" else f"{a.word}/{b.word}"
         shared = [word for word in Cell.from_json(a.cell).words if word in Cell.from_json(b.cell).words]
         return " ".join((what, *shared, str(a.cell["gpu"])))
 
@@ -141,7 +146,7 @@ def declare(pair: Pair, sessions: int, extension: int) -> Manifest:
     unnamed = Manifest(
         id="",
         field=pair.field,
-        arms={arm.name: ArmEntry(arm.value, arm.plan.cell.to_json(), arm.plan.cell.key) for arm in pair.arms},
+        arms={arm.name: _arm(pair.field, arm.value, arm.plan.cell.to_json(), arm.plan.cell.key) for arm in pair.arms},
         implied=pair.implied,
         protocol=asdict(plan.protocol),
         seed=plan.seed,
@@ -155,7 +160,7 @@ def declare(pair: Pair, sessions: int, extension: int) -> Manifest:
 def folder_of(spool: Path, manifest: Manifest) -> Path:
     """Where its manifest and records lie: `<spool>/ab-<model>-<ctx>-<what>-<id>`."""
     a, b = manifest.arms["a"], manifest.arms["b"]
-    what = "aa" if manifest.field == "none" else f"{a.value}-{b.value}"
+    what = "aa" if manifest.field == "none" else f"{a.word}-{b.word}"
     words = (str(a.cell["model"]), str(a.cell["ctx"]), what, manifest.id)
     return spool / ("ab-" + "-".join(words).replace("/", "_").replace(":", "="))
 
@@ -199,13 +204,18 @@ def _from_json(data: dict[str, Any]) -> Manifest:
     return Manifest(
         **{
             **data,
-            "arms": {name: ArmEntry(**data["arms"][name]) for name in ("a", "b")},
+            "arms": {name: _arm(data["field"], **data["arms"][name]) for name in ("a", "b")},
             "implied": {name: (a, b) for name, (a, b) in data["implied"].items()},
             "declared": Declared(**data["declared"]),
             "asked": tuple(data["asked"]),
             "blocks": tuple(blocks),
         }
     )
+
+
+def _arm(field: str, value: str, cell: dict[str, Any], cell_key: str) -> ArmEntry:
+    """Without the path of a folder of weights, which older manifests have: it goes no further than their file."""
+    return ArmEntry(published(field, value, cell["weights_id"]), cell, cell_key)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import BadRecord
-from runner.store import connection, experiment
+from runner.store import connection, experiment, source
 from runner.store.view import COMMITTED_TAG, SESSION_TAG, View, view
 from runner.store.views import GROUP_TAG
 
@@ -80,10 +80,17 @@ def _session_run(client: MlflowClient, session: str) -> Run | None:
 
 def _made_by_mlflow(client: MlflowClient, run_id: str | None, session: str) -> Run | None:
     """The run `mlflow run` made; None where this store does not know it or another session took it."""
-    run = None if run_id is None else known_run(client, run_id)
+    run = None if run_id is None else made_run(client, run_id)
     if run is None or run.info.lifecycle_stage != "active":
         return None
     return run if run.data.tags.get(SESSION_TAG, session) == session else None
+
+
+def made_run(client: MlflowClient, run_id: str) -> Run | None:
+    """The run that `mlflow run` made, with nothing in its tags of where the checkout lies."""
+    if (run := known_run(client, run_id)) is not None:
+        source.hide(client, run)
+    return run
 
 
 def known_run(client: MlflowClient, run_id: str) -> Run | None:

@@ -10,7 +10,7 @@ from runner.ab.manifest import Manifest
 from runner.cell import short_hash
 from runner.records.spool import MANIFEST_NAME
 from runner.store import connection, experiment
-from runner.store.commit import known_run, log_files, terminate
+from runner.store.commit import log_files, made_run, terminate
 from runner.store.manifesttags import tags_of
 from runner.store.summary import FINISHED, Summary, entities, log_summary
 
@@ -45,7 +45,7 @@ def commit_comparison(
 
 
 def _run(client: MlflowClient, manifest: Manifest, run_id: str | None, began_ms: int) -> Run:
-    made = None if run_id is None else known_run(client, run_id)
+    made = None if run_id is None else made_run(client, run_id)
     found = [made] if made else client.search_runs(experiment.places(client), f"tags.{AB_TAG} = '{manifest.id}'")
     run = found[0] if found else client.create_run(experiment.home(client), began_ms, {AB_TAG: manifest.id})
     experiment.describe(client, run.info.experiment_id)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from runner.errors import DecodeFloorError, Failure, Stopped
 from runner.machine.redact import redact
 from runner.store import connection, marker
-from runner.store.commit import known_run, terminate
+from runner.store.commit import known_run, made_run, terminate
 from runner.store.view import TAG_LENGTH
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def _close(run_id: str, error: Failure) -> None:
         "valid": "false",
     }
     with connection.opened() as client:
+        made_run(client, run_id)
         _log_tags(client, run_id, tags)
         terminate(client, run_id, "KILLED" if isinstance(error, Stopped) else "FAILED")
 

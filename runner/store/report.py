@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from runner.store import connection, experiment
-from runner.store.commit import known_run, terminate
+from runner.store.commit import known_run, made_run, terminate
 from runner.store.summary import FINISHED, Summary, log_summary
 
 REPORT_TAG = "decode_floor.report"
@@ -16,7 +16,7 @@ def claim_report(run_id: str, name: str) -> None:
     """Say of the run that MLflow made for this process what it is for, before the store is read. Raises
     StoreUnreachable, DiskFull, MissingPackage."""
     with connection.opened() as client:
-        if known_run(client, run_id) is not None:
+        if made_run(client, run_id) is not None:
             client.set_tag(run_id, REPORT_TAG, name)
             client.update_run(run_id, name=name)
 

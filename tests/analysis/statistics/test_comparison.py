@@ -126,6 +126,12 @@ def test_the_interval_holds_the_ratio(both):
     assert found.ratio <= found.high * (1 + 1e-12)
 
 
+@given(SECONDS, SECONDS)
+def test_so_does_the_range_of_one_session_to_the_last_bit(a, b):
+    found = compare(one_host((a,), (b,)))
+    assert found.low <= found.ratio <= found.high
+
+
 def test_the_same_sessions_twice_are_the_same():
     found = compare(one_host((10.0,) * 5, (10.0,) * 5))
     assert (found.verdict, found.low, found.high, found.bootstrap) == (SAME, 1.0, 1.0, None)

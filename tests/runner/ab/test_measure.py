@@ -376,3 +376,16 @@ def test_a_card_that_does_not_cool_is_not_waited_for_for_ever(monkeypatch: pytes
     monkeypatch.setattr(cooling.time, "monotonic", lambda: next(clock))
     assert cooling.cool_down("GPU-1", lambda _text, _seconds: None) >= cooling.LONGEST_WAIT_S
     assert cooling.cool_down(None, lambda _text, _seconds: None) == 0.0
+
+
+def test_the_path_in_an_older_manifest_goes_no_further(run: Run) -> None:
+    """Its id is that of the cells: it is the same A/B still."""
+    folder = run(sessions=1)
+    told = json.loads((folder / "ab.json").read_text())
+    told["field"] = "weights"
+    for name, arm in told["arms"].items():
+        arm |= {"value": f"/home/me/{name}", "cell": arm["cell"] | {"weights_id": f"headers-{name * 16}"}}
+    found = manifest.parse(json.dumps(told), "ab.json")
+    assert [arm.value for arm in found.arms.values()] == [f"headers-{name * 16}" for name in "ab"]
+    assert found.title.startswith("aaaaaaaa/bbbbbbbb tiny 64")
+    assert "/home/me" not in json.dumps(found.to_json())

@@ -1,0 +1,40 @@
+"""What a command line says, read without its parser: some must be known before that is imported, or after it failed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+from runner.errors import BadValue
+from runner.machine import privatepaths
+from runner.machine.privatepaths import Hidden
+from runner.request import DEFAULT_SPOOL, are_local, weights_folder
+
+SPOOL, WEIGHTS, FIELD = "--spool", "--weights", "--field"
+ARMS = ("--a", "--b")
+
+
+def spool(arguments: Sequence[str]) -> Path:
+    """Where the command will look for the spool."""
+    return Path(next(iter(_given(arguments, SPOOL)), DEFAULT_SPOOL))
+
+
+def private(arguments: Sequence[str]) -> Hidden:
+    """The folders that the command was given, and the caches, which nobody else may read of."""
+    options = (WEIGHTS, *(ARMS if "weights" in _given(arguments, FIELD) else ()))
+    weights = [value for option in options for value in _given(arguments, option) if are_local(value)]
+    found = [pair for value in weights for pair in privatepaths.folder(_folder(value), privatepaths.WEIGHTS)]
+    return (*found, *privatepaths.folder(str(spool(arguments)), privatepaths.SPOOL), *privatepaths.caches())
+
+
+def _folder(value: str) -> str:
+    try:
+        return weights_folder(value)
+    except BadValue:
+        return value
+
+
+def _given(arguments: Sequence[str], option: str) -> list[str]:
+    given = [after for before, after in itertools.pairwise(arguments) if before == option]
+    return given + [each.partition("=")[2] for each in arguments if each.startswith(f"{option}=")]
