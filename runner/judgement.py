@@ -15,6 +15,7 @@ R_FLOOR_LIMIT = 1.02
 DRIFT_LIMIT = 0.05
 BUSY_HOST_CORES = 0.5
 VERIFY_LIMIT_BYTES = 10**9
+NOT_FINITE = 1e9  # stands for an error that is NaN or infinite: JSON has neither
 # cuDNN adds up the parts of a long context in the order in which they finish (docs/methodology.md, "A captured step")
 DETERMINISTIC_ATTENTION = ("flash", "efficient", "math")
 LIMITS = {  # as the record states them
@@ -29,12 +30,36 @@ Record = Mapping[str, Any]
 
 def _gate_reasons(record: Record) -> Iterator[str]:
     gate = record["gate"]
-    if not gate["trusted_error"] <= gate["cap"]:
+    if "not_finite" in gate:  # records of before it was looked for lack it
+        yield f"logits are not finite: {_not_finite(record)}"
+    if not gate["trusted_error"] <= gate["cap"] and not _is_told(gate, gate["trusted_error"]):
         yield f"trusted eager's error {gate['trusted_error']:.3g} exceeds the cap {gate['cap']:.3g}"
     for check in gate["checks"]:
         worst = max(check["errors"])
-        if not worst <= gate["bound"]:
+        if not worst <= gate["bound"] and not _is_told(gate, worst):
             yield f"gate {check['name']}: logit error {worst:.3g} exceeds the bound {gate['bound']:.3g}"
+
+
+def _is_told(gate: Record, error: float) -> bool:
+    """Does the reason that logits are not finite say all there is to say of this error?"""
+    return error == NOT_FINITE and "not_finite" in gate
+
+
+def _not_finite(record: Record) -> str:
+    """The first weight that is not finite and what to do; where all are, which path is at fault."""
+    gate, dtype = record["gate"], record["cell"]["dtype"]
+    tensor, value, how = (gate["not_finite"][name] for name in ("tensor", "value", "how"))
+    wider = ": choose dtype=bf16 or fp32" if dtype == "fp16" else ""
+    if how == "stored":
+        return f"{tensor} holds {value}: fetch or make the checkpoint again"
+    if how == "converted":
+        return f"{tensor} is finite in the checkpoint, and holds {value} in {dtype}{wider}"
+    if how == "dequantised":
+        return f"{tensor} is finite as it is packed, and holds {value} once dequantised to {dtype}{wider}"
+    if gate["trusted_error"] == NOT_FINITE:
+        return f"every weight is finite, and activations go beyond {dtype}{wider}"
+    names = ", ".join(check["name"] for check in gate["checks"] if NOT_FINITE in check["errors"])
+    return f"every weight is finite, and so are trusted eager's logits: the step that is timed is at fault ({names})"
 
 
 def _likeness_reasons(record: Record) -> Iterator[str]:
@@ -45,6 +70,8 @@ def _likeness_reasons(record: Record) -> Iterator[str]:
     backend = record["actual"]["attention_backend"]
     deterministic = registry.kernel(cell["kernel"]).DECLARATION.deterministic and backend in DETERMINISTIC_ATTENTION
     for likeness in record["gate"].get("eager", ()):
+        if _is_told(record["gate"], max(likeness["differences"])):
+            continue
         name, different = likeness["name"], likeness["equal"].count(False)
         worst, steps = max(likeness["differences"]), len(likeness["equal"])
         undecided = [margin < 2 * bound for margin in likeness["margins"]]

@@ -171,7 +171,18 @@ def _gate_differences(found: Record) -> Iterator[str]:
     for name in missing:
         yield f"gate.checks: {name} is missing"
     yield from _trusted_differences(found["gate"]["checks"])
+    yield from _not_finite_differences(found["gate"])
     yield from _likeness_differences(found)
+
+
+def _not_finite_differences(gate: Record) -> Iterator[str]:
+    """A session that names a weight which is not finite has logits that are not."""
+    if (fault := gate.get("not_finite")) is None:
+        return
+    if not any(judgement.NOT_FINITE in check[series] for check in gate["checks"] for series in ("errors", "trusted")):
+        yield "gate.not_finite: there, though every logit error is a finite number"
+    if len({value is None for value in fault.values()}) > 1:
+        yield f"gate.not_finite: {shown(dict(fault))} names a weight only in part"
 
 
 def _trusted_differences(checks: Iterable[Record]) -> Iterator[str]:

@@ -16,14 +16,15 @@ from typing import Any
 import torch
 
 from runner.floors import GATE_SHORT_CTX, GATE_STEPS, last_position
+from runner.judgement import NOT_FINITE
 from runner.protocol import Protocol
 from runner.registry import Step
 from runner.shape import ModelShape
 from runner.worker import bounds
 from runner.worker import reference as references
+from runner.worker.notfinite import Fault
 from runner.worker.tokens import Tokens
 
-NOT_FINITE = 1e9  # stands for an error that is NaN or infinite: JSON has neither
 TRUSTED_TOKEN_BLOCK = 2048
 SIGNIFICANT_DIGITS = 4
 
@@ -55,11 +56,13 @@ class Likeness:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What every path must say: reference logits [p, vocab] at sorted positions, and trusted eager's errors there."""
+    """What every path must say: reference logits [p, vocab] at sorted positions, and trusted eager's errors there.
+    `finite` is whether both have finite logits at all of them."""
 
     positions: tuple[int, ...]
     logits: torch.Tensor
     trusted: tuple[float, ...]
+    finite: bool
 
     def error(self, logits: torch.Tensor, position: int) -> float:
         """Error of logits [vocab] left by the step that consumed the token at `position`."""
@@ -72,7 +75,8 @@ class Expectation:
         """How far the best logit is above the second, in root mean squares of all logits at the position."""
         logits = self.logits[self.positions.index(position)]
         best, second = logits.topk(2).values.tolist()
-        return _significant((best - second) / logits.square().mean().sqrt().item())
+        margin = (best - second) / logits.square().mean().sqrt().item()
+        return _significant(margin) if math.isfinite(margin) else 0.0
 
 
 def relative_error(logits: torch.Tensor, reference: torch.Tensor) -> float:
@@ -105,7 +109,8 @@ def expect(model: Any, shape: ModelShape, tokens: Tokens, ctx: int, protocol: Pr
     reference = references.of(model, shape, reference_dtype(model.dtype)).logits(sequence, wanted)
     trusted = trusted_logits(model, sequence, wanted)
     errors = tuple(relative_error(own, right) for own, right in zip(trusted, reference, strict=True))
-    return Expectation(positions, reference, errors)
+    finite = bool(reference.isfinite().all() and trusted.isfinite().all())
+    return Expectation(positions, reference, errors, finite)
 
 
 def trusted_logits(model: Any, sequence: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
@@ -138,10 +143,11 @@ def _blocked(forward: Any) -> Any:
 
 
 class Gatekeeper:
-    """Holds one step against the expectation, and keeps what it found."""
+    """Holds one step against the expectation, and keeps what it found. `fault` is why the expectation's own logits are
+    not finite, None where they are."""
 
-    def __init__(self, step: Step, expectation: Expectation) -> None:
-        self._step, self._expectation = step, expectation
+    def __init__(self, step: Step, expectation: Expectation, fault: Fault | None = None) -> None:
+        self._step, self._expectation, self._fault = step, expectation, fault
         self.checks: list[Check] = []
         self.likenesses: list[Likeness] = []
 
@@ -158,7 +164,14 @@ class Gatekeeper:
     def found(self, dtype: str, kernel: str) -> dict[str, Any]:
         """The record's section `gate`, without what is derived."""
         section = {**bounds.of(dtype, self._step.runtime, kernel), "checks": [asdict(check) for check in self.checks]}
+        if self._fault is not None or any(map(_alone_not_finite, self.checks)):
+            section["not_finite"] = asdict(self._fault or Fault())
         return section | ({"eager": [asdict(each) for each in self.likenesses]} if self.likenesses else {})
+
+
+def _alone_not_finite(check: Check) -> bool:
+    """Is the path under test not finite where trusted eager is?"""
+    return any(own == NOT_FINITE != right for own, right in zip(check.errors, check.trusted, strict=True))
 
 
 def drive(name: str, step: Step, start: int, expectation: Expectation) -> Check:

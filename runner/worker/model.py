@@ -194,6 +194,11 @@ def _read(tensor: weightfiles.Tensor, name: str) -> torch.Tensor:
     return found
 
 
+def read_stored(folder: Path, name: str) -> torch.Tensor:
+    """A tensor of a checkpoint as it is stored there."""
+    return _read(weightfiles.tensors(weightfiles.weight_files(folder, "the checkpoint"))[name], name)
+
+
 def _check_zero(names: Iterable[str], tensors: Mapping[str, weightfiles.Tensor]) -> None:
     for name in names:
         if _read(tensors[name], name).any():

@@ -26,6 +26,7 @@ from runner.worker import (
     environment,
     gate,
     model,
+    notfinite,
     probes,
     profiling,
     tokens,
@@ -80,8 +81,9 @@ def run(job: Job, clock: Clock) -> dict[str, Any]:
         sections["model"] = model_section(loaded.job)
         with clock.phase("reference", "verify: reference"):
             expectation, verify_extra = _expect(loaded)
+            fault = None if expectation.finite else _fault(loaded)  # while packed layers are still plain ones
         step = _build(loaded, clock)
-        keeper = gate.Gatekeeper(step, expectation)
+        keeper = gate.Gatekeeper(step, expectation, fault)
         with clock.phase("verify", "verify: short context"):
             step.prefill(floors.GATE_SHORT_CTX)
             keeper.drive("short", floors.GATE_SHORT_CTX)
@@ -147,6 +149,11 @@ def _expect(loaded: Loaded) -> tuple[gate.Expectation, int | None]:
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     return expectation, max(0, extra)
+
+
+def _fault(loaded: Loaded) -> notfinite.Fault:
+    folder = loaded.job.checkpoint
+    return notfinite.first(loaded.model, None if folder is None else Path(folder))
 
 
 def _build(loaded: Loaded, clock: Clock) -> Step:

@@ -1,0 +1,64 @@
+"""Why logits are not finite: the first weight, in the model's order, that is NaN or infinite. Looked for only then."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from runner.worker import model as models
+from runner.worker.plainlinear import PlainLinear
+
+PIECE = 2**24  # elements looked at once: the mask of a whole embedding would take hundreds of megabytes
+STORED, CONVERTED, DEQUANTISED = "stored", "converted", "dequantised"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The first such weight, what it holds (NaN, inf, -inf), and how that came: it is `stored` so, or finite until it
+    was `converted` to the cell's dtype or `dequantised`. All None where every weight is finite."""
+
+    tensor: str | None = None
+    value: str | None = None
+    how: str | None = None
+
+
+def first(model: nn.Module, folder: Path | None) -> Fault:
+    """The fault of a model whose packed layers are still plain ones; `folder` is its checkpoint's, None for synthetic
+    weights."""
+    for name, module in model.named_modules():
+        found = next(_packed(name, module), None) if isinstance(module, PlainLinear) else None
+        if found := found or next(_parameters(name, module, folder), None):
+            return found
+    return Fault()
+
+
+def _packed(name: str, linear: PlainLinear) -> Iterator[Fault]:
+    for part, tensor in linear.tensors.items():
+        if value := _value(tensor):
+            yield Fault(f"{name}.{part}", value, STORED)
+    if value := _value(linear.matrix(linear.dtype)):
+        yield Fault(f"{name}.weight", value, DEQUANTISED)
+
+
+def _parameters(name: str, module: nn.Module, folder: Path | None) -> Iterator[Fault]:
+    for own, parameter in module.named_parameters(name, recurse=False):
+        if value := _value(parameter.data):
+            as_stored = value if folder is None else _value(models.read_stored(folder, own))
+            yield Fault(own, as_stored or value, STORED if as_stored else CONVERTED)
+
+
+def _value(tensor: torch.Tensor) -> str | None:
+    """The first value that is not finite, None where all are."""
+    if not tensor.is_floating_point():
+        return None
+    for piece in tensor.reshape(-1).split(PIECE):
+        strange = piece[~piece.isfinite()]
+        if len(strange):
+            value = float(strange[0])
+            return "NaN" if math.isnan(value) else str(value)
+    return None
