@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -14,8 +15,14 @@ import yaml
 
 from runner.errors import BadValue
 from runner.shape import ModelShape
+from runner.vocabulary import QUANTS, suggestion
 
 FOLDER_VARIABLE = "DECODE_FLOOR_EXPERIMENTS"
+# Architectures whose every planted mistake the gate was seen to reject, and whether each has biases at q, k and v.
+ARCHITECTURES = {"qwen2": True, "mistral": False, "llama": False}
+ROPE_TYPE = "llama3"  # the one scaling that the gate's reference computes
+ROPE_NUMBERS = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+SIZES = ("layers", "hidden", "heads", "kv_heads", "head_dim", "intermediate", "vocab", "max_positions")
 IMAGES = ("ampere", "ada", "hopper", "blackwell", "cpu")
 
 
@@ -85,6 +92,29 @@ KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
+class _Yaml(yaml.SafeLoader):
+    """With the numbers of YAML 1.2: 1e-5 is one, 012 is twelve, and 1:30 is text."""
+
+
+def _whole_number(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    text = node.value.replace("_", "")
+    return int(text, 16 if "0x" in text else 10)
+
+
+NUMBERS = {
+    "tag:yaml.org,2002:int": r"[-+]?(0x[0-9a-fA-F]+|[0-9][0-9_]*)",
+    "tag:yaml.org,2002:float": r"[-+]?(([0-9][0-9_]*)?\.[0-9]+|[0-9][0-9_]*\.?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)"
+    r"|\.(nan|NaN|NAN)",
+}
+_Yaml.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in NUMBERS]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _tag, _pattern in NUMBERS.items():
+    _Yaml.add_implicit_resolver(_tag, re.compile(f"({_pattern})$"), list("-+.0123456789"))
+_Yaml.add_constructor("tag:yaml.org,2002:int", _whole_number)
+
+
 @dataclass(frozen=True)
 class _Place:
     """Where in which file we are, for the one line of an error."""
@@ -152,7 +182,7 @@ def _models(path: Path) -> dict[str, Model]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), _Yaml)
     except OSError as error:
         raise BadValue(f"{path}: cannot be read ({error.strerror})") from error
     except yaml.YAMLError as error:
@@ -204,33 +234,65 @@ def _figure(entry: Any, place: _Place) -> Figure:
             raise place.error("a null value needs a note that says why")
     elif not data["source"]:
         raise place.error("a value needs its source")
-    elif data["value"] <= 0:
-        raise place.error(f"{data['value']} is not a positive number")
+    else:
+        _check_positive(data["value"], place)
     return Figure(**data)
 
 
 def _model(key: str, entry: Any, place: _Place) -> Model:
     data = _checked(entry, MODEL_FIELDS, {}, place)
-    for name in (
-        "layers",
-        "hidden",
-        "heads",
-        "kv_heads",
-        "head_dim",
-        "intermediate",
-        "vocab",
-        "max_positions",
-    ):
-        if data[name] < 1:
-            raise place.at(name).error(f"{data[name]} is not a positive number")
-    if data["heads"] % data["kv_heads"]:
-        raise place.at("kv_heads").error(f"{data['heads']} heads cannot share {data['kv_heads']} KV heads evenly")
+    _check_architecture(data, place)
+    for name in (*SIZES, "rope_theta", "rms_norm_eps"):
+        _check_positive(data[name], place.at(name))
+    _check_heads(data, place)
+    _check_rope(data["rope_scaling"], place.at("rope_scaling"))
     shape = ModelShape(**{name: data[name] for name in SHAPE_FIELDS})
     checkpoints = _checkpoints(data["checkpoints"], place.at("checkpoints"))
     return Model(key, data["name"], shape, data["source"], checkpoints)
 
 
+def _check_architecture(data: Mapping[str, Any], place: _Place) -> None:
+    kind = data["model_type"]
+    if kind not in ARCHITECTURES:
+        allowed = ", ".join(ARCHITECTURES)
+        near = suggestion(kind, ARCHITECTURES)
+        raise place.at("model_type").error(f"{kind!r} is none that the gate was tried on (allowed: {allowed}){near}")
+    if data["qkv_bias"] != ARCHITECTURES[kind]:
+        raise place.at("qkv_bias").error(f"a {kind} has {'' if ARCHITECTURES[kind] else 'no '}biases at q, k and v")
+
+
+def _check_positive(value: float, place: _Place) -> None:
+    if not 0 < value < math.inf:  # no comparison holds for what is no number
+        raise place.error(f"{value} is not a positive number")
+
+
+def _check_heads(data: Mapping[str, Any], place: _Place) -> None:
+    hidden, heads, kv_heads, head_dim = (data[name] for name in ("hidden", "heads", "kv_heads", "head_dim"))
+    if hidden % heads:
+        raise place.at("hidden").error(f"{hidden} is no multiple of {heads} heads")
+    if heads % kv_heads:
+        raise place.at("kv_heads").error(f"{heads} heads cannot share {kv_heads} KV heads evenly")
+    if head_dim % 2:
+        raise place.at("head_dim").error(f"{head_dim} is odd, and a rotary embedding turns pairs")
+
+
+def _check_rope(scaling: dict[str, Any] | None, place: _Place) -> None:
+    if scaling is None:
+        return
+    if scaling.get("rope_type") != ROPE_TYPE:
+        kind = scaling.get("rope_type")
+        raise place.at("rope_type").error(f"{kind!r} is not one that the gate knows (allowed: {ROPE_TYPE}, or null)")
+    _checked(scaling, {"rope_type": "str", **dict.fromkeys(ROPE_NUMBERS, "float")}, {}, place)
+    for name in ROPE_NUMBERS:
+        _check_positive(scaling[name], place.at(name))
+    if scaling["high_freq_factor"] <= scaling["low_freq_factor"]:
+        raise place.at("high_freq_factor").error("not above low_freq_factor")
+
+
 def _checkpoints(data: dict[str, Any], place: _Place) -> dict[str, HubCheckpoint]:
+    for quant in data:
+        if quant not in QUANTS:
+            raise place.at(str(quant)).error(f"no quant (allowed: {', '.join(QUANTS)}){suggestion(str(quant), QUANTS)}")
     return {quant: _checkpoint(entry, place.at(quant)) for quant, entry in data.items()}
 
 
@@ -261,4 +323,24 @@ def _check_kind(value: Any, kind: str, place: _Place) -> None:
     kinds = tuple(single for part in kind.split(" | ") for single in KINDS[part])
     # YAML's true is a Python int: only a field that asks for a truth value may hold one
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise place.error(f"{value!r} is not of the kind {kind.replace('None', 'null')}")
+        raise place.error(
+            f"{value!r} is not of the kind {kind.replace('None', 'null')}{_number_to_write(value, kinds)}"
+        )
+
+
+def _number_to_write(value: Any, kinds: tuple[type, ...]) -> str:
+    """What to write instead of a number in quotes, or of a whole one with a point; nothing for all else."""
+    try:
+        number = float(value) if isinstance(value, str | float) else math.nan
+    except ValueError:
+        return ""
+    if int not in kinds or not math.isfinite(number) or (float not in kinds and not number.is_integer()):
+        return ""
+    return f": write {int(number)}" if float not in kinds else f": write {_yaml_float(number)}"
+
+
+def _yaml_float(number: float) -> str:
+    """A number as every version of YAML reads it: 1.0e-5, where 1.1 takes 1e-5 for text."""
+    mantissa, exponent, digits = repr(number).partition("e")
+    point = "" if "." in mantissa else ".0"
+    return f"{mantissa}{point}" + (f"e{int(digits):+d}" if exponent else "")

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from runner import catalogue, registry
+from runner.checkpoints import modelconfig
 from runner.errors import BadValue
 
 NAMED = ("h100", "a100", "l40s", "l4", "h200", "b200", "rtx-4090", "rtx-5090", "rtx-pro-6000", "gb10")
@@ -103,6 +104,7 @@ def test_two_entries_for_one_card_are_refused(folder: Path) -> None:
         ({"bandwidth_gbs": figure(-1)}, r"l4.bandwidth_gbs: -1 is not a positive number"),
         ({"bandwidth_gbs": {"value": 1.0}}, r"l4.bandwidth_gbs.source: missing"),
         ({"bandwidth_gbs": 300}, r"l4.bandwidth_gbs: 300 is not of the kind Figure"),
+        ({"bandwidth_gbs": figure(float("nan"))}, r"l4.bandwidth_gbs: nan is not a positive number"),
         ({"memory_gb": {"value": True, "source": "x"}}, r"l4.memory_gb.value: True is not of the kind"),
     ],
 )
@@ -120,33 +122,135 @@ def test_a_missing_field_is_named(folder: Path) -> None:
         catalogue.gpus()
 
 
+TINY = catalogue.models()["tiny"].shape.to_json()
+
+
 def model_entry(**changes: Any) -> dict[str, Any]:
-    shape = catalogue.models()["tiny"].shape.to_json()
-    return {"name": "m", **shape, "source": "here", "checkpoints": {}, **changes}
+    return {"name": "m", **TINY, "source": "here", "checkpoints": {}, **changes}
+
+
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
+LLAMA = {"model_type": "llama", "qkv_bias": False}
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"layers": 0}, "models.yaml: m.layers: 0 is not a positive number"),
-        ({"layers": "2"}, "models.yaml: m.layers: '2' is not of the kind int"),
-        ({"kv_heads": 3}, "models.yaml: m.kv_heads: 4 heads cannot share 3 KV heads evenly"),
-        ({"tied_embedding": 1}, "models.yaml: m.tied_embedding: 1 is not of the kind bool"),
-        ({"checkpoints": {"bf16": {"hub": "a/b"}}}, "models.yaml: m.checkpoints.bf16.revision: missing"),
+        ({"layers": 0}, "layers: 0 is not a positive number"),
+        ({"vocab": -512}, "vocab: -512 is not a positive number"),
+        ({"layers": "2"}, "layers: '2' is not of the kind int: write 2"),
+        ({"layers": 2.0}, "layers: 2.0 is not of the kind int: write 2"),
+        ({"layers": 2.5}, "layers: 2.5 is not of the kind int"),
+        ({"layers": True}, "layers: True is not of the kind int"),
+        ({"layers": None}, "layers: None is not of the kind int"),
+        ({"rope_theta": "much"}, "rope_theta: 'much' is not of the kind float"),
+        ({"rms_norm_eps": float("nan")}, "rms_norm_eps: nan is not a positive number"),
+        ({"rms_norm_eps": 0.0}, "rms_norm_eps: 0.0 is not a positive number"),
+        ({"rope_theta": float("inf")}, "rope_theta: inf is not a positive number"),
+        ({"rope_theta": -1.0}, "rope_theta: -1.0 is not a positive number"),
+        ({"kv_heads": 3}, "kv_heads: 4 heads cannot share 3 KV heads evenly"),
+        ({"kv_heads": 8}, "kv_heads: 4 heads cannot share 8 KV heads evenly"),
+        ({"hidden": 130}, "hidden: 130 is no multiple of 4 heads"),
+        ({"head_dim": 33}, "head_dim: 33 is odd, and a rotary embedding turns pairs"),
+        ({"tied_embedding": 1}, "tied_embedding: 1 is not of the kind bool"),
+        (
+            {"model_type": "qwen3"},
+            "model_type: 'qwen3' is none that the gate was tried on (allowed: qwen2, mistral, llama); "
+            "did you mean qwen2?",
+        ),
+        (
+            {"model_type": "mixtral"},
+            "'mixtral' is none that the gate was tried on (allowed: qwen2, mistral, llama); did",
+        ),
+        ({"model_type": "Llama"}, "(allowed: qwen2, mistral, llama); did you mean llama?"),
+        ({"model_type": "gpt_bigcode"}, "'gpt_bigcode' is none that the gate was tried on"),
+        ({"qkv_bias": False}, "qkv_bias: a qwen2 has biases at q, k and v"),
+        ({"model_type": "llama"}, "qkv_bias: a llama has no biases at q, k and v"),
+        (
+            {**LLAMA, "rope_scaling": {"rope_type": "yarn", "factor": 4.0}},
+            "rope_scaling.rope_type: 'yarn' is not one that the gate knows (allowed: llama3, or null)",
+        ),
+        ({"rope_scaling": {}}, "rope_scaling.rope_type: None is not one that the gate knows"),
+        ({"rope_scaling": {"rope_type": "llama3"}}, "rope_scaling.factor: missing"),
+        ({"rope_scaling": {**LLAMA3, "factor": "8"}}, "rope_scaling.factor: '8' is not of the kind float: write 8.0"),
+        ({"rope_scaling": {**LLAMA3, "factor": 0}}, "rope_scaling.factor: 0 is not a positive number"),
+        ({"rope_scaling": {**LLAMA3, "beta": 1}}, "rope_scaling.beta: unknown field"),
+        ({"rope_scaling": {**LLAMA3, "high_freq_factor": 1}}, "rope_scaling.high_freq_factor: not above low_freq"),
+        ({"checkpoints": {"bf16": {"hub": "a/b"}}}, "checkpoints.bf16.revision: missing"),
+        ({"checkpoints": {"gptk": {}}}, "checkpoints.gptk: no quant (allowed: bf16, bnb-nf4, awq, gptq); did you mean"),
         (
             {"checkpoints": {"bf16": {"hub": "a/b", "revision": "main"}}},
-            "models.yaml: m.checkpoints.bf16.revision: 'main' is not a commit",
+            "checkpoints.bf16.revision: 'main' is not a commit",
         ),
     ],
 )
-def test_a_wrong_model_entry_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], message: str
-) -> None:
+def test_a_wrong_model_entry_is_named(folder: Path, changes: dict[str, Any], message: str) -> None:
     entry = model_entry(**changes)
-    monkeypatch.setenv(catalogue.FOLDER_VARIABLE, str(tmp_path))
-    write(tmp_path, "models.yaml", {"m": entry})
-    with pytest.raises(BadValue, match=message):
+    write(folder, "models.yaml", {"m": entry})
+    with pytest.raises(BadValue) as caught:
         catalogue.models()
+    assert str(caught.value).startswith("models.yaml: m.")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("rms_norm_eps", "1e-5", 1e-5),
+        ("rms_norm_eps", "1E-05", 1e-5),
+        ("rms_norm_eps", "1.0e-5", 1e-5),
+        ("rope_theta", "1e6", 1e6),
+        ("rope_theta", "5.e5", 5e5),
+        ("rope_theta", "1000000", 1e6),
+        ("vocab", "1_000", 1000),
+        ("vocab", "0x200", 512),
+        ("vocab", "0512", 512),  # YAML 1.1 takes that for 330
+    ],
+)
+def test_numbers_are_read_as_people_write_them(folder: Path, field: str, text: str, value: float) -> None:
+    lines = yaml.safe_dump({"m": {**model_entry(), field: "HERE"}})
+    (folder / "models.yaml").write_text(lines.replace("HERE", text))
+    assert getattr(catalogue.models()["m"].shape, field) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1:30", "'1:30' is not of the kind float"),
+        ("1e-5x", "'1e-5x' is not of the kind float"),
+        ("e5", "'e5' is not of the kind float"),
+        ("1.2.3", "'1.2.3' is not of the kind float"),
+        ("'1e-5'", "'1e-5' is not of the kind float: write 1.0e-5"),
+        ("'1e6'", "'1e6' is not of the kind float: write 1000000.0"),
+        ("'nan'", "'nan' is not of the kind float"),
+        (".nan", "nan is not a positive number"),
+        (".inf", "inf is not a positive number"),
+        ("1e400", "inf is not a positive number"),
+    ],
+)
+def test_what_is_no_number_is_none(folder: Path, text: str, said: str) -> None:
+    lines = yaml.safe_dump({"m": {**model_entry(), "rope_theta": "HERE"}})
+    (folder / "models.yaml").write_text(lines.replace("HERE", text))
+    with pytest.raises(BadValue) as caught:
+        catalogue.models()
+    assert str(caught.value) == f"models.yaml: m.rope_theta: {said}"
+
+
+def test_own_entries_of_the_tried_architectures_are_taken(folder: Path) -> None:
+    entries = {
+        "own-qwen": model_entry(),
+        "own-llama": model_entry(**LLAMA, rope_scaling=LLAMA3),
+        "own-mistral": model_entry(model_type="mistral", qkv_bias=False, head_dim=64),
+    }
+    write(folder, "models.yaml", entries)
+    assert {model.shape.model_type for model in catalogue.models().values()} == {"qwen2", "llama", "mistral"}
+    assert set(catalogue.ARCHITECTURES) == set(modelconfig.DEFAULTS)
 
 
 def test_a_commit_or_none_is_a_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
