@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 
-from runner import failures
+from runner import failures, terminal
 from runner.errors import MissingPackage, Stopped
 from runner.machine import signals
 
@@ -17,7 +17,7 @@ def main() -> int:
         _command_line()
     except (Exception, Stopped) as error:
         failure = failures.told(error)
-        print(f"error: {failure}", file=sys.stderr, flush=True)
+        terminal.complain(failure)
         return failure.exit_code
     return 0
 
@@ -34,4 +34,5 @@ def _command_line() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with terminal.settled():
+        sys.exit(main())

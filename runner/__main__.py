@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from runner import arguments as command_line
-from runner import failures
+from runner import failures, terminal
 from runner.errors import Failure, MissingPackage
 from runner.machine import privatepaths, signals
 
@@ -68,11 +68,12 @@ def _command_line(arguments: Sequence[str], started_ms: int, run: EntryRun | Non
 
 def _fail(error: Failure, run: EntryRun | None, arguments: Sequence[str]) -> int:
     """The person at the terminal reads all of it; the run that others see gets no private path."""
-    print(f"error: {error}", file=sys.stderr, flush=True)
+    terminal.complain(error)
     if run is not None:
         run.fail(type(error)(privatepaths.without(str(error), command_line.private(arguments))))
     return error.exit_code
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with terminal.settled():
+        sys.exit(main(sys.argv[1:]))

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from runner import __version__, catalogue, launch, metrics, recompute, resolve, store, summary
+from runner import __version__, catalogue, launch, metrics, recompute, resolve, store, summary, terminal
 from runner.ab import arms, check
 from runner.ab.measure import Progress
 from runner.ab.measure import measure as measure_ab
@@ -230,7 +230,7 @@ def _sessions(
 
 
 def _show_progress(text: str, elapsed_s: float) -> None:
-    click.echo(f"[{elapsed_s:6.1f} s] {text}", err=True)
+    terminal.say(f"[{elapsed_s:6.1f} s] {text}")
 
 
 def _show(finished: Finished) -> None:

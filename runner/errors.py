@@ -160,6 +160,13 @@ class Interrupted(Stopped):
     reason = "interrupted"
 
 
+class PipeClosed(Stopped):
+    """Whoever read the output has ended, as `head` does; nothing is said of it."""
+
+    exit_code = 141
+    reason = "pipe-closed"
+
+
 class Terminated(Stopped):
     """SIGTERM, or the death of the process that started us."""
 

@@ -6,10 +6,40 @@ import errno
 import os
 import traceback
 
-from runner.errors import DecodeFloorError, DiskFull, Failure, Interrupted
+from runner.errors import BadValue, DecodeFloorError, DiskFull, Failure, Interrupted
 
 TRACEBACK_VARIABLE = "DECODE_FLOOR_TRACEBACK"
 FULL = (errno.ENOSPC, errno.EDQUOT)
+NOT_YOURS = "`ls -ld` shows whose it is and who may use it: get the right to, or name another place"
+AWAY = "its disk or file server does not answer as it should: see to that, or name another place"
+REMEDIES = {
+    errno.EACCES: NOT_YOURS,
+    errno.EPERM: NOT_YOURS,
+    errno.EROFS: "name a place that can be written",
+    errno.ENOENT: "make it, or name another place",
+    errno.ENOTDIR: "a part of that path is a file: name another place, or move the file away",
+    errno.EEXIST: "move away what is there, or name another place",
+    errno.EISDIR: "it is a folder: name a file, or move the folder away",
+    errno.ELOOP: "links that lead to themselves: remove them, or name another place",
+    errno.ENAMETOOLONG: "name a shorter path",
+    errno.EINVAL: "name another place",
+    errno.EFBIG: "name another place",
+    errno.EBUSY: "wait until nobody uses it, or name another place",
+    errno.ETXTBSY: "wait until nobody uses it, or name another place",
+    errno.ENXIO: "nobody reads from that pipe: start who does, or name a file",
+    errno.ENODEV: AWAY,
+    errno.EIO: AWAY,
+    errno.ESTALE: AWAY,
+    errno.ETIMEDOUT: AWAY,
+}
+"""What to do about a path that the system refuses."""
+OF_THE_PROCESS = {
+    errno.EMFILE: "this process may not open so many files: raise `ulimit -n`",
+    errno.ENFILE: "this host has too many files open: end what holds them",
+    errno.EAGAIN: "this user or container may not start more processes: end some, or raise `ulimit -u`",
+    errno.ENOMEM: "no memory is left: free some",
+}
+"""What the system may refuse whatever the path is."""
 
 
 def told(error: BaseException) -> Failure:
@@ -18,10 +48,42 @@ def told(error: BaseException) -> Failure:
         traceback.print_exception(error)
     if isinstance(error, Failure):
         return error
-    if isinstance(error, OSError) and error.errno in FULL:
-        return DiskFull(f"no space left ({error}): free some, then run the command again")
+    if isinstance(error, OSError) and (known := _of_the_system(error)) is not None:
+        return known
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("stopped by Ctrl-C")
     return DecodeFloorError(
         f"unexpected {type(error).__name__}: {error} (a bug; set {TRACEBACK_VARIABLE}=1 to see where)"
     )
+
+
+def _of_the_system(error: OSError) -> DecodeFloorError | None:
+    """What is wrong around us, None for what only a bug explains. Whoever knows what the file is for says it better."""
+    if error.errno in FULL:
+        return DiskFull(f"no space left ({error}): free some, then run the command again")
+    if error.errno in OF_THE_PROCESS:
+        return BadValue(f"{error.strerror}: {OF_THE_PROCESS[error.errno]}")
+    if error.errno in REMEDIES and error.filename is not None:
+        return BadValue(refused(error))
+    if isinstance(error, FileNotFoundError) and not _has_folder():
+        return BadValue("the folder that this command was started in is gone: change to another")
+    return None
+
+
+def refused(error: OSError) -> str:
+    """The path that the system refuses, what it says, and what to do: `/x/y: Permission denied: …`."""
+    remedy = REMEDIES.get(error.errno or 0, "name another place")
+    return f"{os.fsdecode(error.filename) if error.filename is not None else 'a file'}: {reason(error)}: {remedy}"
+
+
+def reason(error: Exception) -> str:
+    """What the system says, without number and path."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _has_folder() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True

@@ -13,6 +13,7 @@ from pathlib import Path
 from images.bundle import archive, contents
 from images.bundle.errors import Wrong
 from images.bundle.settings import FULL, ROOT, Settings, settings
+from runner import terminal
 
 BUILD = ROOT / "build"
 
@@ -60,4 +61,5 @@ def make(wanted: Settings, prebuilt: Path | None, out: Path) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with terminal.settled():
+        sys.exit(main(sys.argv[1:]))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner import terminal
 from runner.errors import DecodeFloorError, Failure, Stopped
 from runner.machine.redact import redact
 from runner.store import connection, marker
@@ -52,7 +52,7 @@ class EntryRun:
         try:
             _close(self.id, error)
         except DecodeFloorError as away:
-            print(f"warning: run {self.id} was not closed: {away}", file=sys.stderr)
+            terminal.say(f"warning: run {self.id} was not closed: {away}")
         else:
             self.closed()
 
