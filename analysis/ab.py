@@ -97,6 +97,7 @@ def _host(manifest: Manifest, sessions: Mapping[str, Row], host_id: str) -> Host
 
 def paths_in(folder: Path) -> list[Path]:
     """The manifests below the folder. Raises BadRecord where there is none."""
+    spool.check_folder(folder, BadRecord)
     paths = spool.manifest_files(folder)
     if not paths:
         raise BadRecord(f"{folder}: no A/B there (no {spool.MANIFEST_NAME})")

@@ -15,12 +15,14 @@ from functools import cache as once
 from pathlib import Path
 from typing import Any
 
+from runner import plainfile
 from runner.cell import short_hash
 
 
 def place(*names: str) -> Path:
-    """Where an entry lies, below XDG_CACHE_HOME or ~/.cache."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    """Where an entry lies, below XDG_CACHE_HOME or ~/.cache; who has no home folder either keeps nothing."""
+    home = os.path.expanduser("~")
+    base = Path(os.environ.get("XDG_CACHE_HOME") or (f"{home}/.cache" if os.path.isabs(home) else os.devnull))
     return base.joinpath("decode-floor", *names)
 
 
@@ -32,7 +34,7 @@ def code(files: Iterable[Path]) -> str:
 def load_json(entry: Path) -> Any:
     """The value that is kept there, None where there is none."""
     try:
-        return json.loads(entry.read_text(encoding="utf-8"))
+        return json.loads(plainfile.read_text(entry))
     except (OSError, ValueError):
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,7 +12,7 @@ import click
 from analysis.asked import Asked
 from analysis.tables import form
 from runner import vocabulary
-from runner.errors import BadRecord, BadValue, DiskFull
+from runner.errors import BadRecord
 
 if TYPE_CHECKING:
     from analysis.sources.frame import Frame
@@ -20,8 +21,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Rows = list[dict[str, Any]]
 
 FORMATS = ("md", "csv", "json")
-folder = click.Path(path_type=Path)
-file = click.Path(path_type=Path, dir_okay=False)
+folder = click.Path(path_type=Path, readable=False)
+file = click.Path(path_type=Path, dir_okay=False, readable=False)
 
 
 @click.group()
@@ -162,6 +163,7 @@ def _make_table(
 def _draw(name: str, frame: Frame, rows: Rows, path: Path) -> None:
     """Tells where there is nothing to draw. Raises BadValue where the file cannot be written."""
     from analysis import ab as comparisons
+    from analysis import artifacts
     from analysis import paper as of_paper
     from analysis.figures import graphs as of_graphs
     from analysis.figures import quant as of_quant
@@ -174,18 +176,10 @@ def _draw(name: str, frame: Frame, rows: Rows, path: Path) -> None:
     if drawn is None:
         click.echo(f"note: nothing to draw in {path}: no row of the table has what the figure shows", err=True)
         return
-    _write(path, style.png(drawn))
-
-
-def _write(path: Path, content: bytes) -> None:
-    from runner import failures
-
     try:
-        path.write_bytes(content)
+        artifacts.write(path, style.png(drawn))
     except OSError as error:
-        if isinstance(full := failures.told(error), DiskFull):
-            raise full from error
-        raise BadValue(f"{path} cannot be written ({error.strerror}): name another file") from error
+        raise artifacts.unwritten(error, path, "file") from error
 
 
 @main.command()
@@ -226,7 +220,7 @@ def _make_report(asked: Asked, out: Path, run_id: str | None) -> None:
         _tell(found.frame.notes, found.left_out)
     made = files.files(found)
     files.write(made, out)
-    click.echo((out / files.PAGE).resolve())
+    click.echo(os.path.abspath(out / files.PAGE))
     if asked.uri is not None:
         run = publish.commit_report(found.answers, made, run_id, asked.uri)
         click.echo(f"MLflow run {publish.REPORT} ({run})", err=True)

@@ -8,8 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from runner import catalogue
 
 Row = dict[str, Any]
@@ -19,8 +17,7 @@ PATH = Path(__file__).resolve().parents[1] / "experiments" / "paper.yaml"
 
 @cache
 def _paper() -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load(PATH.read_text(encoding="utf-8"))
-    return loaded
+    return catalogue.read_yaml(PATH)
 
 
 def floor_rows() -> list[Row]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from runner import failures, plainfile
 from runner.errors import BadValue
 from runner.shape import ModelShape
 from runner.vocabulary import QUANTS, suggestion
@@ -172,19 +173,21 @@ def entry_to_add(key: str, nvml_name: str, compute_capability: str | None) -> st
 
 @cache
 def _gpus(path: Path) -> dict[str, Gpu]:
-    return {key: _gpu(key, entry, _Place(path.name, key)) for key, entry in _read(path).items()}
+    return {key: _gpu(key, entry, _Place(path.name, key)) for key, entry in read_yaml(path).items()}
 
 
 @cache
 def _models(path: Path) -> dict[str, Model]:
-    return {key: _model(key, entry, _Place(path.name, key)) for key, entry in _read(path).items()}
+    return {key: _model(key, entry, _Place(path.name, key)) for key, entry in read_yaml(path).items()}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file of the experiments folder. Raises BadValue where it cannot be read or is none."""
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _Yaml)
+        data = yaml.load(plainfile.read(path), _Yaml)  # bytes: PyYAML knows the encodings that YAML allows
     except OSError as error:
-        raise BadValue(f"{path}: cannot be read ({error.strerror})") from error
+        where = f", or correct {FOLDER_VARIABLE}" if os.environ.get(FOLDER_VARIABLE) else ""
+        raise BadValue(f"{path}: cannot be read ({failures.reason(error)}): {failures.remedy(error)}{where}") from error
     except yaml.YAMLError as error:
         raise BadValue(f"{path}: not YAML ({error})") from error
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):

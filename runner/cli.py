@@ -29,6 +29,7 @@ from runner.vocabulary import AUTO
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 SESSIONS = click.IntRange(min=1)
+ANY_PATH = click.Path(path_type=Path, readable=False)  # what is wrong with it is said where its purpose is known
 LONGEST_TIMEOUT_S = 7 * 24 * 3600
 VERIFY_LINES = 20  # shown of one file
 REQUEST_HELP = {
@@ -102,7 +103,7 @@ def _timeout(_context: click.Context, _option: click.Parameter, seconds: float) 
 def _session_options(function: Function) -> Function:
     """How sessions are run, whatever they measure."""
     options = (
-        click.option("--spool", type=click.Path(path_type=Path, file_okay=False), help="only leave the records here"),
+        click.option("--spool", type=ANY_PATH, help="only leave the records here"),
         click.option(
             "--share-host", is_flag=True, help="do not wait for other sessions on this host; flags the record"
         ),
@@ -252,7 +253,7 @@ def _entry_to_add(gpu: Mapping[str, Any]) -> str:
 
 
 @program.command("import")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=ANY_PATH)
 def import_command(folder: Path) -> None:
     """Put the records below FOLDER into MLflow, each once, and close runs that killed commands left open."""
     report = store.import_folder(folder)
@@ -280,7 +281,7 @@ def ui(port: int, options: tuple[str, ...]) -> None:
 
 
 @program.command()
-@click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=ANY_PATH)
 def verify(paths: tuple[Path, ...]) -> None:
     """Derive every number of the records again from their raw values; folders are searched for *.json."""
     files = [file for path in paths for file in _record_files(path)]
@@ -293,9 +294,10 @@ def verify(paths: tuple[Path, ...]) -> None:
 
 def _record_files(path: Path) -> list[Path]:
     """Raises BadRecord for a path with nothing to verify: a check of nothing must not pass."""
-    if not os.path.exists(path):  # unlike Path's, it copes with a name that no file can have
-        raise BadRecord(f"{path}: no such file or folder")
-    files = [*spools.record_files(path), *spools.manifest_files(path)] if path.is_dir() else [path]
+    if not os.path.isdir(path):
+        return [path]
+    spools.check_folder(path, BadRecord)
+    files = [*spools.record_files(path), *spools.manifest_files(path)]
     if not files:
         raise BadRecord(f"{path}: no records (*.json) there")
     return files

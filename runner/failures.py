@@ -17,7 +17,7 @@ REMEDIES = {
     errno.EPERM: NOT_YOURS,
     errno.EROFS: "name a place that can be written",
     errno.ENOENT: "make it, or name another place",
-    errno.ENOTDIR: "a part of that path is a file: name another place, or move the file away",
+    errno.ENOTDIR: "it, or a part of its path, is a file: name another place, or move the file away",
     errno.EEXIST: "move away what is there, or name another place",
     errno.EISDIR: "it is a folder: name a file, or move the folder away",
     errno.ELOOP: "links that lead to themselves: remove them, or name another place",
@@ -72,8 +72,13 @@ def _of_the_system(error: OSError) -> DecodeFloorError | None:
 
 def refused(error: OSError) -> str:
     """The path that the system refuses, what it says, and what to do: `/x/y: Permission denied: …`."""
-    remedy = REMEDIES.get(error.errno or 0, "name another place")
-    return f"{os.fsdecode(error.filename) if error.filename is not None else 'a file'}: {reason(error)}: {remedy}"
+    name = "a file" if error.filename is None else os.fsdecode(error.filename)
+    return f"{name}: {reason(error)}: {remedy(error)}"
+
+
+def remedy(error: OSError) -> str:
+    """What to do about a path that the system refuses."""
+    return REMEDIES.get(error.errno or 0, "name another place")
 
 
 def reason(error: Exception) -> str:

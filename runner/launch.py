@@ -13,7 +13,6 @@ import os
 import select
 import signal
 import subprocess
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from runner import scratch
 from runner.errors import (
     DecodeFloorError,
     Failure,
@@ -126,8 +126,8 @@ def run_worker(job: Job, timeout_s: float, on_phase: OnPhase, worker: Worker) ->
 
 @contextmanager
 def _job_file(job: Job) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="decode-floor-") as folder:
-        path = Path(folder) / "job.json"
+    with scratch.folder() as folder:
+        path = folder / "job.json"
         path.write_text(json.dumps(job.to_json()), encoding="utf-8")
         yield path
 
@@ -263,7 +263,7 @@ def _written(job: Job) -> dict[str, Any] | None:
     """The worker's own record. It is written whole or not at all, so it counts even when the process crashed
     on its way out."""
     path = Path(job.record_path)
-    return record.read(path) if path.exists() else None
+    return record.read(path) if os.path.lexists(path) else None
 
 
 def outcome(error: DecodeFloorError) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from runner import catalogue, protocol, registry, vocabulary
 from runner.catalogue import Gpu, Model
 from runner.cell import Cell
-from runner.checkpoints import checkpoint
+from runner.checkpoints import checkpoint, readable
 from runner.checkpoints.checkpoint import Checkpoint
 from runner.errors import BadCheckpoint, BadPair, BadValue, GpuAmbiguous, GpuNotFound, NotAvailable
 from runner.floors import GATE_STEPS, sequence_tokens
@@ -356,12 +356,14 @@ def _checkpoint(request: Request, model: Model, quant: str) -> Checkpoint | None
     if entry is None:
         known = ", ".join(model.checkpoints) or "none"
         raise BadCheckpoint(f"the catalogue has no hub checkpoint of {model.key} in {quant} (it has: {known})")
-    return checkpoint.on_hub(entry, model.shape, quant)
+    with readable.checked(entry.hub):
+        return checkpoint.on_hub(entry, model.shape, quant)
 
 
 def _local(path: str, model: Model, quant: str) -> Checkpoint:
     try:
-        return checkpoint.local(path, model.shape, quant)
+        with readable.checked(f"weights={path}"):
+            return checkpoint.local(path, model.shape, quant)
     except BadCheckpoint as error:
         # a plain word is rather a mistyped `synthetic` or `hub` than a folder
         near = "" if "/" in path else vocabulary.suggestion(path, (SYNTHETIC, HUB))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from runner import errors, fit, launch, store
-from runner.checkpoints import checkpoint
+from runner.checkpoints import checkpoint, readable
 from runner.containers import place as places
 from runner.containers.place import Place
 from runner.containers.worker import ContainedWorker
@@ -137,7 +137,8 @@ def _job(request: Request, plan: Plan, place: Place, index: int, started_ms: int
         record_path="",
         container=place.info,
     )
-    return replace(job, record_path=str((settings.spool / record.file_name(record_head(job))).resolve()))
+    # unlike Path's own, this copes with links that lead to themselves
+    return replace(job, record_path=os.path.realpath(settings.spool / record.file_name(record_head(job))))
 
 
 def _refused(job: Job, plan: Plan, memory_bytes: int) -> dict[str, Any] | None:
@@ -154,7 +155,8 @@ def _measured(job: Job, plan: Plan, place: Place, settings: Settings) -> dict[st
     if refused := _refused(job, plan, plan.memory_bytes or host.available_memory_bytes()):
         return refused
     # the real path, for a container has nothing of the links that may lead there
-    folder = None if plan.checkpoint is None else os.path.realpath(checkpoint.fetch(plan.checkpoint))
+    with readable.checked(f"weights={job.request['weights']}"):
+        folder = None if plan.checkpoint is None else os.path.realpath(checkpoint.fetch(plan.checkpoint))
     ready = replace(job, checkpoint=folder, given_flags=(*job.given_flags, *_seen_from_here(job, place)))
     return launch.run_worker(ready, settings.timeout_s, settings.on_progress, _worker(ready, place))
 

@@ -62,6 +62,8 @@ class LocalWorker:
             # without a buffer the last words of a process that is killed are not lost
             "PYTHONUNBUFFERED": "1",
             "PYTHONFAULTHANDLER": "1",
+            # the pipe to us, whatever this terminal takes
+            "PYTHONIOENCODING": "utf-8:backslashreplace",
             "CUDA_VISIBLE_DEVICES": self.job.device.uuid or "",
             # all files are here before the worker starts: it has no business on the network
             "HF_HUB_OFFLINE": "1",

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from analysis import artifacts
 from analysis.artifacts import Files
 from analysis.report import page, provenance
 from analysis.report.contents import FIGURES, Contents, markdown
-from runner import failures
-from runner.errors import BadValue, DiskFull
 
 PAGE, TABLES = "report.html", "tables.md"
 SESSIONS = page.SESSIONS
@@ -30,8 +29,6 @@ def write(made: Files, folder: Path) -> None:
         for figure in {f"{name}.png" for name in FIGURES} - made.keys():
             (folder / figure).unlink(missing_ok=True)
         for name, content in made.items():
-            (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+            artifacts.write(folder / name, content if isinstance(content, bytes) else content.encode())
     except OSError as error:
-        if isinstance(full := failures.told(error), DiskFull):
-            raise full from error
-        raise BadValue(f"{folder} cannot be written ({error.strerror}): name another folder with --out") from error
+        raise artifacts.unwritten(error, folder, "folder with --out") from error

@@ -35,7 +35,7 @@ def sources() -> Iterator[Path]:
     measures. To read them takes a millisecond, and no list of modules has to be kept."""
     own, runner = Path(__file__).parent, Path(str(cell.__file__)).parent
     for folder in (own, runner, *(runner / room for room in ("ab", "records", "store"))):
-        yield from sorted(folder.glob("*.py"))
+        yield from sorted(folder.glob("[!.]*.py"))
 
 
 def load(place: Path) -> Frame | None:
@@ -64,7 +64,8 @@ def keep(place: Path, frame: Frame) -> None:
 
     def make(folder: Path) -> None:
         folder.mkdir()
-        frame.sessions.write_ipc(folder / SESSIONS)
+        with open(folder / SESSIONS, "wb") as file:  # polars has errors of its own where it opens the file itself
+            frame.sessions.write_ipc(file)
         (folder / REST).write_text(json.dumps(rest), encoding="utf-8")
 
     cache.keep(place, make, AT_MOST)

@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.sources import runs
 from analysis.sources.frame import Details, Frame, in_order
-from runner import recompute
+from runner import plainfile, recompute
 from runner.ab import check, manifest
 from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
@@ -25,7 +25,7 @@ class Folder:
 
     def __init__(self, folder: Path) -> None:
         """Raises BadRecord for a folder without any record."""
-        self.shown = str(folder)
+        self.shown = plainfile.shown(folder)
         self._records, self._files, rejected = read_folder(folder)
         self._manifests, unusable = _manifests(folder, self._records)
         self._left_out = (*rejected, *unusable)
@@ -52,8 +52,7 @@ def frame_of(
 def read_folder(folder: Path) -> tuple[dict[str, Record], dict[str, str], list[str]]:
     """Every record below the folder by session id, its file's path there, and a line for each that `runner verify`
     rejects. Raises BadRecord for a folder without any record."""
-    if not folder.exists():
-        raise BadRecord(f"{folder}: no such folder of records")
+    spool.check_folder(folder, BadRecord)
     paths = spool.record_files(folder)
     if not paths:
         raise BadRecord(f"{folder}: no records there")
@@ -69,7 +68,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Record], dict[str, str], list[s
         if found.setdefault(one["session"]["id"], one) is not one:
             rejected.append(f"{path}: session {one['session']['id']} is in another file as well")
             continue
-        files[one["session"]["id"]] = path.relative_to(folder).as_posix()
+        files[one["session"]["id"]] = plainfile.shown(path.relative_to(folder))
     return found, files, rejected
 
 

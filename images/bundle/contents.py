@@ -67,12 +67,12 @@ def _pins(wanted: Settings, here: Mapping[str, str]) -> dict[str, packages.Pin]:
 
 def _copy_project(folder: Path) -> None:
     """Unchanged, because its keys are hashes of it."""
-    shutil.copytree(ROOT / "runner", folder / "runner", ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+    shutil.copytree(ROOT / "runner", folder / "runner", ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".*"))
     for name in ("LICENSE", "docs/record.schema.json", "docs/exit-codes.md", "docs/bundle.md"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     (folder / "experiments").mkdir()
-    for file in sorted((ROOT / "experiments").glob("*.yaml")):
+    for file in sorted((ROOT / "experiments").glob("[!.]*.yaml")):
         shutil.copy(file, folder / "experiments")
     shutil.copy(THERE / "start.py", folder)
     shutil.copy(THERE / "run.sh", folder / "run")

@@ -23,7 +23,7 @@ def unpack(folder: Path, site: Path, wanted: Settings) -> None:
     bundle's Python or architecture."""
     if not folder.is_dir():
         raise Wrong(f"KERNELS={folder} is no folder: name one with compiled kernels (docs/bundle.md describes it)")
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    files = sorted(file for file in folder.rglob("[!.]*") if file.is_file())
     archives = [file for file in files if ARCHIVE.search(file.name)]
     wheels = [file for file in files if file.suffix == ".whl"]
     if not archives and not wheels:

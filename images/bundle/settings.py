@@ -51,7 +51,7 @@ class Settings:
 
 def settings(arch: str, stack: str = "", base: str = "", python: str = "") -> Settings:
     """Of the bundle asked for; what is empty is the first that there is. Raises Wrong for what there is not."""
-    architectures = sorted(file.stem for file in (ROOT / "images" / "arch").glob("*.env"))
+    architectures = sorted(file.stem for file in (ROOT / "images" / "arch").glob("[!.]*.env"))
     if arch not in architectures:
         raise Wrong(f"Architecture '{arch}' is not known: choose ARCH={listed(architectures)}")
     of_arch = _read(ROOT / "images" / "arch" / f"{arch}.env")

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from runner import failures, plainfile
 from runner.ab.arms import Pair, published
 from runner.cell import Cell, short_hash, short_weights_id
 from runner.errors import BadRecord, BadValue
+from runner.records import spool
 from runner.records.record import write_text_durably
 from runner.records.spool import MANIFEST_NAME
 
@@ -173,9 +175,9 @@ def write(manifest: Manifest, folder: Path) -> None:
 def read(path: Path) -> Manifest:
     """The manifest of a file. Raises BadRecord where it is damaged or of another version."""
     try:
-        return parse(path.read_text(encoding="utf-8"), str(path))
+        return parse(plainfile.read_text(path), str(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise BadRecord(f"{path}: cannot be read ({error})") from error
+        raise BadRecord(f"{path}: cannot be read ({failures.reason(error)})") from error
 
 
 def parse(text: str, name: str) -> Manifest:
@@ -220,11 +222,19 @@ def _arm(field: str, value: str, cell: dict[str, Any], cell_key: str) -> ArmEntr
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Measure this A/B alone. Raises BadValue while another process does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a") as file:
+    """Measure this A/B alone. Raises BadValue while another process does, or where the folder cannot be written,
+    DiskFull."""
+    with _opened_lock(folder) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise BadValue(f"{folder}: another process is measuring this A/B: wait for it to end") from error
         yield
+
+
+def _opened_lock(folder: Path) -> TextIO:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return plainfile.opened_lock(folder / ".lock")
+    except OSError as error:
+        raise spool.unusable(error, folder) from error

@@ -7,12 +7,13 @@ Pickled weights are never opened. `weights_id` names the weights: the hub's revi
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import registry
+from runner import failures, plainfile, registry
 from runner.catalogue import HubCheckpoint
 from runner.checkpoints import contentid, modelconfig, quantisation, tensornames, weightfiles
 from runner.checkpoints.modelconfig import differences
@@ -52,7 +53,7 @@ class Checkpoint:
 def local(path: str, shape: ModelShape, quant: str) -> Checkpoint:
     """The checkpoint in a local folder. Raises BadCheckpoint when it is missing, truncated, pickled, of another quant
     or not exactly the model."""
-    folder, name = Path(path).expanduser().resolve(), f"weights={path}"
+    folder, name = Path(os.path.realpath(os.path.expanduser(path))), f"weights={path}"
     config = _check_config(folder, name, shape)
     packed = weightfiles.packed_names(folder, name)
     scheme = _scheme(_told(folder, config, name, bool(packed)), packed, name, quant, shape)
@@ -124,6 +125,8 @@ def _refusal(error: Exception, hub: str, revision: str | None) -> DecodeFloorErr
 
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"no space left to download {hub}: free some or let HF_HOME name another disk")
+    if isinstance(error, OSError) and error.filename and error.errno in failures.REMEDIES:
+        return BadCheckpoint(f"the hub's cache cannot be used: {failures.refused(error)} with HF_HOME")
     meanings: tuple[tuple[type[Exception], str], ...] = (
         (errors.HFValidationError, "is no name of a repository: correct it in models.yaml"),
         (errors.GatedRepoError, "is gated: accept its terms on its page on the hub, and give that account's HF_TOKEN"),

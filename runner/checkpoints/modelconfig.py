@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runner import plainfile
 from runner.errors import BadCheckpoint
 from runner.shape import ModelShape
 
@@ -180,10 +181,10 @@ def read(folder: Path, name: str) -> dict[str, Any]:
     if not folder.is_dir():
         raise BadCheckpoint(f"{name}: no such folder")
     try:
-        config = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        config = json.loads(plainfile.read(folder / NAME).decode())
     except FileNotFoundError as error:
         raise BadCheckpoint(f"{name}: no {NAME} in that folder") from error
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise BadCheckpoint(f"{name}: {NAME} cannot be read ({error})") from error
     if not isinstance(config, dict):
         raise BadCheckpoint(f"{name}: {NAME} is not a JSON object")

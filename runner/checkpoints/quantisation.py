@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from runner import plainfile
 from runner.errors import BadCheckpoint
 
 FIELD = "quantization_config"
@@ -107,7 +108,7 @@ def _in_config(fields: Any) -> Told:
 def _beside(folder: Path, must_be_read: bool) -> Iterator[Told]:
     for file, method in BESIDE.items():
         try:
-            fields = {**json.loads((folder / file).read_text(encoding="utf-8"))}
+            fields = {**json.loads(plainfile.read(folder / file).decode())}
         except FileNotFoundError:
             continue
         except (OSError, ValueError, TypeError) as error:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner import registry
+from runner import plainfile, registry
 from runner.checkpoints import tensornames
 from runner.checkpoints.quantisation import NOWHERE
 from runner.checkpoints.tensornames import EMBEDDING, HEAD
@@ -262,8 +262,8 @@ def _old_names(folder: Path, name: str) -> tuple[str, ...]:
 
 def _indexed_names(index: Path, name: str) -> tuple[str, ...]:
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        names = sorted(set(json.loads(plainfile.read(index))["weight_map"].values()))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise BadCheckpoint(f"{name}: {INDEX_NAME} is damaged ({error}): fetch it again") from error
     if not names or not all(isinstance(file, str) and Path(file).name == file for file in names):
         raise BadCheckpoint(f"{name}: {INDEX_NAME} is damaged: it must name files of its own folder")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def caller(engine: Engine) -> User:
 def check_writable(folder: Path) -> None:
     """Raises NoContainer for a folder that only root's rights or a further group let the caller write: a container has
     neither. One that is not there yet will be the caller's; of one with an access list the mode says nothing."""
-    if not folder.exists() or ACCESS_LISTS.intersection(os.listxattr(folder)):
+    if not os.path.exists(folder) or ACCESS_LISTS.intersection(_attributes(folder)):
         return
     found, uid, gid = folder.stat(), os.getuid(), os.getgid()
     shift = 6 if found.st_uid == uid else 3 if found.st_gid == gid else 0
@@ -54,3 +55,10 @@ def check_writable(folder: Path) -> None:
             f"written in a container, where user {uid} has neither root's rights nor further groups: use a folder of "
             "your own or where=here"
         )
+
+
+def _attributes(folder: Path) -> list[str]:
+    """None where the file system has no such thing."""
+    with suppress(OSError):
+        return os.listxattr(folder)
+    return []

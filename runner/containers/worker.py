@@ -102,7 +102,7 @@ class ContainedWorker:
             "CUDA_VISIBLE_DEVICES": self.job.device.uuid or "",
             "HF_HUB_OFFLINE": "1",
             INPUT_VARIABLE: "1",
-            hostlock.FOLDER_VARIABLE: str(hostlock.folder().resolve()),
+            hostlock.FOLDER_VARIABLE: os.path.realpath(hostlock.folder()),
             **({"XDG_CACHE_HOME": str(cache)} if (cache := self._warm_cache()) else {}),
         }
 
@@ -132,20 +132,18 @@ class ContainedWorker:
         for path, mode in self._folders(job_file):
             _check_place(path)
             yield path, mode
-        if MACHINE_ID.is_file():
+        if os.path.isfile(MACHINE_ID):
             yield MACHINE_ID, "ro"
 
     def _folders(self, job_file: Path) -> Iterator[tuple[Path, str]]:
         yield job_file.parent, "rw"
         yield Path(self.job.record_path).parent, "rw"
-        if hostlock.folder().is_dir():
-            yield hostlock.folder().resolve(), "rw"
+        if os.path.isdir(hostlock.folder()):
+            yield Path(os.path.realpath(hostlock.folder())), "rw"
         if self.job.checkpoint is not None:
             yield from ((folder, "ro") for folder in folders_of(Path(self.job.checkpoint)))
-        if cache := self._warm_cache():
-            kept = cache / compilecache.PROJECT
-            kept.mkdir(parents=True, exist_ok=True)
-            yield kept, "rw"
+        if compilecache.is_warm(self.job):
+            yield compilecache.kept().parent, "rw"
 
 
 def _own_variables() -> tuple[str, ...]:
@@ -155,7 +153,7 @@ def _own_variables() -> tuple[str, ...]:
 def folders_of(checkpoint: Path) -> tuple[Path, ...]:
     """The folder itself, and those that its files really lie in: the hub's cache has links to them. Links that lead to
     no file are none of its files."""
-    files = sorted(file for file in checkpoint.iterdir() if file.is_file())
+    files = sorted(file for file in checkpoint.iterdir() if os.path.isfile(file))
     return tuple(dict.fromkeys((checkpoint, *(way for file in files for way in _way(file)))))
 
 

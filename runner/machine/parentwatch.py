@@ -116,13 +116,13 @@ def _tell_death(on_death: Callable[[], None] | None) -> None:
 
 def _is_shell(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip() in SHELLS
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip() in SHELLS
     except OSError:
         return False
 
 
 def _arguments(pid: int) -> list[str]:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-    except (OSError, UnicodeDecodeError):
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+    except OSError:
         return []

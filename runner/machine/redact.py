@@ -13,7 +13,6 @@ import platform
 import re
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 from runner.machine import host
 
@@ -144,7 +143,7 @@ def _environment_secrets() -> set[str]:
 def _rules() -> tuple[Rule, ...]:
     """All rules in order: what could hold a name or an address comes before names and addresses."""
     names = frozenset({platform.node(), os.environ.get("HOSTNAME", "")})
-    own = _own_rules(names, _user(), str(Path("~").expanduser()), host.machine_id())
+    own = _own_rules(names, _user(), os.path.expanduser("~"), host.machine_id())
     return (*IDENTIFIERS, *PROCESSES, *CREDENTIALS, EMAIL, *ADDRESSES, *own)
 
 

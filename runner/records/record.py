@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from runner import failures, plainfile
 from runner.cell import Cell, short_hash
 from runner.errors import BadRecord, DiskFull
 from runner.records.spool import reserve_path
@@ -67,16 +68,23 @@ def write_text_durably(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"no space left to write {path}: free some, then run the command again") from error
+        raise
+
+
+def _sync_folder(path: Path) -> None:
+    """Have the new name survive a power cut; a folder that may be written but not listed cannot be opened for it."""
+    with suppress(PermissionError):
+        folder = os.open(path, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"no space left to write {path}: free some, then run the command again") from error
-        raise
 
 
 def dump(record: Mapping[str, Any]) -> str:
@@ -130,16 +138,12 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def _text(path: Path) -> str:
-    if not os.path.isfile(path):  # unlike Path's, it copes with a name that no file can have
-        raise BadRecord(f"{path}: {'not a file' if os.path.exists(path) else 'no such file'}")
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAXIMUM_BYTES + 1)
-        if len(data) > MAXIMUM_BYTES:
-            raise BadRecord(f"{path}: larger than any record ({MAXIMUM_BYTES >> 20} MiB)")
-        return data.decode("utf-8")
+        return plainfile.read_text(path, MAXIMUM_BYTES, "any record")
+    except FileNotFoundError as error:
+        raise BadRecord(f"{path}: no such file or folder") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise BadRecord(f"{path}: cannot be read ({error})") from error
+        raise BadRecord(f"{path}: cannot be read ({failures.reason(error)})") from error
 
 
 def env_key(environment: Mapping[str, Any]) -> str:

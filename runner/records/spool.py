@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from runner.errors import BadValue, DiskFull
+from runner import failures
+from runner.errors import BadValue, DecodeFloorError, DiskFull
 
 MANIFEST_NAME = "ab.json"
 RESERVE_SUFFIX = ".reserve"
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def reserve_path(record_path: Path) -> Path:
@@ -21,14 +20,42 @@ def reserve_path(record_path: Path) -> Path:
     return record_path.with_name(f".{record_path.name}{RESERVE_SUFFIX}")
 
 
+def check_folder(folder: Path, kind: type[DecodeFloorError]) -> None:
+    """Raises the error where there is no such folder of records, or it cannot be looked into."""
+    try:
+        os.scandir(folder).close()
+    except FileNotFoundError as error:
+        raise kind(f"{folder}: no such folder of records") from error
+    except OSError as error:
+        raise kind(f"the folder of records {failures.refused(error)}") from error
+
+
 def record_files(folder: Path) -> list[Path]:
-    """The record files in a folder and below it, by path; the manifests of A/Bs are not among them."""
-    return sorted(path for path in folder.rglob("*.json") if path.name != MANIFEST_NAME)
+    """The record files in a folder and below it, by path; the manifests of A/Bs are not among them.
+
+    Among them are folders that cannot be looked into: whoever reads one as a record learns why it cannot be read.
+    """
+    unreadable: list[Path] = []
+    found = below(folder, "*.json", lambda error: unreadable.append(Path(error.filename)))
+    return sorted([*(path for path in found if path.name != MANIFEST_NAME and not _is_hidden(path.name)), *unreadable])
 
 
 def manifest_files(folder: Path) -> list[Path]:
     """The manifests of A/Bs in a folder and below it, by path."""
-    return sorted(folder.rglob(MANIFEST_NAME))
+    return sorted(below(folder, MANIFEST_NAME))
+
+
+def below(folder: Path, pattern: str, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    """What fits the pattern in a folder and in those below it. Hidden ones, such as `.ipynb_checkpoints`, are other
+    programs' and left alone, though the folder itself may lie in one. `on_error` is told of those that cannot be looked
+    into."""
+    for found, folders, _ in os.walk(folder, onerror=on_error):
+        folders[:] = sorted(name for name in folders if not _is_hidden(name))
+        yield from sorted(Path(found).glob(pattern))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")
 
 
 @contextmanager
@@ -43,7 +70,7 @@ def reserved(record_path: Path, size: int) -> Iterator[None]:
         try:
             kept.enter_context(_allocated(reserve, size))
         except OSError as error:
-            raise _unusable(error, spool) from error
+            raise unusable(error, spool) from error
         yield
 
 
@@ -66,23 +93,27 @@ def _remove(reserve: Path) -> None:
 def clear_abandoned(folder: Path) -> list[Path]:
     """Give back the space that killed processes kept in a folder and below it; the paths of the records that never
     came."""
-    reserves = [path for path in folder.rglob(f".*{RESERVE_SUFFIX}") if _is_abandoned(path)]
+    reserves = [path for path in below(folder, f".*{RESERVE_SUFFIX}") if _is_abandoned(path)]
     for path in reserves:
         _remove(path)
     records = [path.with_name(path.name[1 : -len(RESERVE_SUFFIX)]) for path in reserves]
-    return [path for path in records if not path.exists()]
+    return [path for path in records if not os.path.lexists(path)]
 
 
 def _is_abandoned(reserve: Path) -> bool:
     try:
-        with open(reserve, "rb") as file:
+        file = os.open(reserve, os.O_RDONLY | os.O_NONBLOCK)
+        try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # somebody holds it, or it is gone
+        finally:
+            os.close(file)
+    except OSError:  # somebody holds it, it is another user's, or no file at all
         return False
     return True
 
 
-def _unusable(error: OSError, spool: Path) -> Exception:
-    if error.errno in FULL:
+def unusable(error: OSError, spool: Path) -> Exception:
+    """What it means that the spool, or a folder in it, cannot be written: DiskFull or BadValue."""
+    if error.errno in failures.FULL:
         return DiskFull(f"no space left in the spool {spool}: free some or choose another with --spool")
-    return BadValue(f"the spool {spool} cannot be written ({error.strerror}): choose with --spool")
+    return BadValue(f"the spool {spool} cannot be written ({failures.reason(error)}): choose another with --spool")

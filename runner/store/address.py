@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from runner import plainfile
 from runner.cell import short_hash
 from runner.errors import BadValue
 
@@ -82,6 +83,6 @@ def locked(uri: str) -> Iterator[None]:
     """
     path = lock_path(uri)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as file:
+    with plainfile.opened_lock(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner import scratch
 from runner.errors import BadRecord
 from runner.store import connection, experiment, source
 from runner.store.view import COMMITTED_TAG, SESSION_TAG, View, view
@@ -154,9 +154,9 @@ def _log_dataset(client: MlflowClient, run_id: str, shown: View) -> None:
 
 def log_files(client: MlflowClient, run_id: str, files: Mapping[str, str | bytes]) -> None:
     """Artifacts of a run, by their paths."""
-    with tempfile.TemporaryDirectory(prefix="decode-floor-") as folder:
+    with scratch.folder() as folder:
         for name, text in files.items():
-            path = Path(folder, name)
+            path = folder / name
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        client.log_artifacts(run_id, folder)
+        client.log_artifacts(run_id, str(folder))

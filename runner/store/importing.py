@@ -47,8 +47,7 @@ def import_folder(folder: Path) -> ImportReport:
     no such folder, StoreUnreachable or DiskFull where the store takes no more: what is in it stays, the rest can
     follow.
     """
-    if not folder.is_dir():
-        raise BadValue(f"{folder}: no such folder of records")
+    spool.check_folder(folder, BadValue)
     done: dict[bool, list[str]] = {False: [], True: []}
     refused: list[Refused] = []
     comparisons: list[str] = []

@@ -11,18 +11,20 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from runner import plainfile
 from runner.errors import DiskFull
 from runner.machine import signals
 from runner.machine.process import Process, has_ended, this_process
+from runner.records import spool
 from runner.records.record import write_text_durably
 from runner.store.sidecar import RUN_ID
 
 FOLDER = ".runs"
 
 
-def leave(spool: Path, run_id: str) -> Path | None:
+def leave(folder: Path, run_id: str) -> Path | None:
     """Mark the run as this process's. None where that cannot be written: the session will say so better."""
-    path = spool / FOLDER / run_id
+    path = folder / FOLDER / run_id
     if not RUN_ID.fullmatch(run_id):
         return None
     with suppress(OSError, DiskFull), signals.held():
@@ -33,7 +35,7 @@ def leave(spool: Path, run_id: str) -> Path | None:
 
 def left_behind(folder: Path) -> Iterator[Path]:
     """Markers in `folder` and below whose process has ended; the name of each is its run's id."""
-    for path in sorted(folder.rglob(f"{FOLDER}/*")):
+    for path in spool.below(folder, f"{FOLDER}/*"):
         owner = _owner(path)
         if RUN_ID.fullmatch(path.name) and owner is not None and has_ended(owner):
             yield path
@@ -41,6 +43,6 @@ def left_behind(folder: Path) -> Iterator[Path]:
 
 def _owner(path: Path) -> Process | None:
     try:
-        return Process(**json.loads(path.read_text(encoding="utf-8")))
+        return Process(**json.loads(plainfile.read_text(path)))
     except (OSError, ValueError, TypeError):
         return None

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
+from runner import plainfile
 from runner.records.record import write_text_durably
 
 RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}")
@@ -27,13 +29,14 @@ def remember_run(record_path: Path, run_id: str) -> None:
 def forget_runs(record_paths: Iterable[Path]) -> None:
     """Remove what was written beside records that never came."""
     for path in record_paths:
-        sidecar_path(path).unlink(missing_ok=True)
+        with suppress(OSError):  # none, or another user's
+            sidecar_path(path).unlink()
 
 
 def remembered_run(record_path: Path) -> str | None:
     """The run's id beside the record, None where there is none or it is not one."""
     try:
-        text = sidecar_path(record_path).read_text(encoding="utf-8").strip()
+        text = plainfile.read_text(sidecar_path(record_path)).strip()
     except (OSError, UnicodeDecodeError):
         return None
     return text if RUN_ID.fullmatch(text) else None

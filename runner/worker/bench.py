@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from runner import catalogue, floors
+from runner import catalogue, floors, terminal
 from runner.cell import Cell
 from runner.machine import hostlock
 from runner.registry import Step
@@ -232,4 +232,5 @@ def measure(model_name: str, ctx: int, cache: str, runtime: str, rounds: int) ->
 
 
 if __name__ == "__main__":
-    main()
+    with terminal.settled():
+        main()

@@ -31,7 +31,9 @@ def code_key() -> str:
 
 def tree_key() -> str:
     """Hash of every module and data file of the package, loaded or not: what an image or a bundle was built from."""
-    return _hash(path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".yaml"))
+    found = (path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".yaml"))
+    # what editors and other systems leave beside them is hidden, and no part of the package
+    return _hash(path for path in found if not any(part.startswith(".") for part in path.relative_to(PACKAGE).parts))
 
 
 def _hash(paths: Iterable[Path]) -> str:

@@ -56,6 +56,8 @@ def test_the_worker_starts_as_nobody_special_with_all_labels() -> None:
     assert re.search(r"^USER 10001:10001$", runtime, re.MULTILINE)
     assert json.loads(re.findall(r"^ENTRYPOINT (.*)$", runtime, re.MULTILINE)[-1]) == ["python", "-m", "runner.worker"]
     assert "HEALTHCHECK " in runtime
+    # files of a clone that was made under umask 077 are its owner's alone, until this
+    assert "find /opt/decode-floor ! -perm -o=r -exec chmod a+rX {} +" in runtime
     for label in LABELS:
         assert f"decode-floor.{label}=" in runtime
 

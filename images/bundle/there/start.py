@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import importlib
 import importlib.metadata
+import io
 import json
 import os
 import platform
@@ -265,7 +266,7 @@ def _sha256(file: Path) -> str | None:
 def say_kernels(stack: str) -> None:
     """In the runner's own environment: which kernels' packages can be imported. Nothing is launched; what packages say
     when they are imported is dropped."""
-    said = os.fdopen(os.dup(1), "w", buffering=1)
+    said = os.fdopen(os.dup(1), "w", buffering=1, encoding=sys.stdout.encoding, errors="replace")
     for stream in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
 
@@ -317,7 +318,14 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
+    if isinstance(sys.stdout, io.TextIOWrapper):  # None where it is closed
+        sys.stdout.reconfigure(errors="replace")  # what this terminal has no character for
     try:
         main(sys.argv[1:])
     except Wrong as wrong:
         sys.exit(f"error: {wrong}")
+    except BrokenPipeError:  # nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(141)
+    except OSError as error:
+        sys.exit(f"error: this bundle cannot be used: {error}: unpack the archive anew, where you may read and write")

@@ -1,0 +1,21 @@
+"""A checkpoint whose files the system refuses is a bad checkpoint, whichever of them it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from runner import failures
+from runner.errors import BadCheckpoint, DiskFull
+
+
+@contextmanager
+def checked(name: str) -> Iterator[None]:
+    """Raises BadCheckpoint, which calls the checkpoint `name`, for what OSError says of a file; DiskFull where it says
+    that."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(full := failures.told(error), DiskFull):
+            raise full from error
+        raise BadCheckpoint(f"{name}: {failures.refused(error)}") from error

@@ -1,0 +1,240 @@
+"""Files and folders that cannot be used, as people have them: one line that names the place, and the family's code."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from runner import catalogue, failures
+from runner.checkpoints.checkpoint import config_of
+from runner.errors import BadValue, DecodeFloorError, DiskFull
+from runner.records import record
+from tests.records import example_record
+from tests.rights import close, command, one_line, strangers
+
+Setting = Callable[[Path], None]
+CELL = ("cell", "--gpu", "cpu", "--model", "tiny", "--ctx", "64")
+WEIGHTS = (*CELL, "--weights", "./weights", "--spool", "spool")
+SPOOL = (*CELL, "--spool", "spool")
+AB = ("ab", "--gpu", "cpu", "--model", "tiny", "--ctx", "64", "--spool", "spool")
+
+
+@pytest.fixture(autouse=True)
+def _opened_again(tmp_path: Path) -> Iterator[None]:
+    """What a test closed, for pytest to remove."""
+    yield
+    for path, folders, files in os.walk(tmp_path):
+        for name in (*folders, *files):
+            place = Path(path, name)
+            if not place.is_symlink():
+                place.chmod(0o700)
+
+
+def checkpoint(folder: Path) -> Path:
+    """One whose config is right and whose files are not read by what is tested here."""
+    place = folder / "weights"
+    place.mkdir()
+    (place / "config.json").write_text(json.dumps(config_of(catalogue.models()["tiny"].shape)))
+    (place / "model.safetensors").write_bytes(bytes(16))
+    return place
+
+
+def sharded(folder: Path) -> Path:
+    place = checkpoint(folder)
+    (place / "model.safetensors").unlink()
+    (place / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "1.safetensors"}}))
+    (place / "1.safetensors").write_bytes(bytes(16))
+    return place
+
+
+def spool(folder: Path) -> Path:
+    record.write(example_record(), folder / "spool" / "one.json")
+    return folder / "spool"
+
+
+def as_it_is(_: Path) -> None:
+    pass
+
+
+def loop(path: Path) -> Path:
+    path.symlink_to(path.name)
+    return path
+
+
+def pipe(path: Path) -> Path:
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    return path
+
+
+def _shadowed(folder: Path, name: str) -> Path:
+    """A folder in place of a file."""
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("setting", "arguments", "code", "said"),
+    [
+        (lambda at: close(checkpoint(at)), WEIGHTS, 16, "weights/config.json: Permission denied"),
+        (lambda at: close(checkpoint(at), 0o600), WEIGHTS, 16, "weights/config.json: Permission denied"),
+        (lambda at: close(checkpoint(at) / "config.json"), WEIGHTS, 16, "config.json: Permission denied"),
+        (lambda at: close(checkpoint(at) / "model.safetensors"), WEIGHTS, 16, "model.safetensors: Permission denied"),
+        (lambda at: close(sharded(at) / "1.safetensors"), WEIGHTS, 16, "1.safetensors: Permission denied"),
+        (lambda at: close(sharded(at) / "model.safetensors.index.json"), WEIGHTS, 16, "index.json: Permission denied"),
+        (lambda at: (at / "x").mkdir(mode=0), (*CELL, "--weights", "x/y"), 16, "x/y: Permission denied"),
+        (lambda at: pipe(checkpoint(at) / "config.json"), WEIGHTS, 16, "not a file but a pipe"),
+        (lambda at: pipe(sharded(at) / "1.safetensors"), WEIGHTS, 16, "1.safetensors"),
+        (lambda at: pipe(sharded(at) / "model.safetensors.index.json"), WEIGHTS, 16, "safetensors"),
+        (lambda at: _shadowed(checkpoint(at), "config.json"), WEIGHTS, 16, "not a file but a folder"),
+        (lambda at: loop(at / "weights"), WEIGHTS, 16, "weights=./weights"),
+        (lambda at: (at / "weights").write_text(""), (*CELL, "--weights", "weights/deeper"), 16, "weights/deeper"),
+        (as_it_is, (*CELL, "--weights", "./" + "x" * 300), 16, "File name too long"),
+        (as_it_is, (*CELL, "--weights", "~nobody-of-that-name/x"), 16, "no such folder"),
+        (lambda at: close(spool(at), 0o500), SPOOL, 11, "the spool {at}/spool cannot be written (Permission denied)"),
+        (lambda at: close(spool(at)), SPOOL, 11, "the spool {at}/spool cannot be written (Permission denied)"),
+        (lambda at: strangers(spool(at)), SPOOL, 11, "the spool {at}/spool cannot be written (Permission denied)"),
+        (lambda at: (at / "spool").write_text(""), SPOOL, 11, "the spool {at}/spool cannot be written"),
+        (lambda at: (at / "file").write_text(""), (*CELL, "--spool", "file/deeper"), 11, "Not a directory"),
+        (lambda at: loop(at / "spool"), SPOOL, 11, "the spool {at}/spool cannot be written"),
+        (lambda at: pipe(at / "spool"), SPOOL, 11, "the spool {at}/spool cannot be written"),
+        (as_it_is, (*CELL, "--spool", "x" * 300), 11, "File name too long"),
+        (as_it_is, (*CELL, "--spool", "/proc/spool"), 11, "the spool /proc/spool cannot be written"),
+        (lambda at: close(spool(at), 0o500), AB, 11, "cannot be written (Permission denied)"),
+        (lambda at: (at / "spool").write_text(""), AB, 11, "cannot be written"),
+        (lambda at: close(spool(at)), ("import", "spool"), 11, "spool: Permission denied"),
+        (lambda at: close(spool(at)), ("verify", "spool"), 24, "spool: Permission denied"),
+        (lambda at: (at / "file").write_text(""), ("import", "file"), 11, "file: Not a directory"),
+        (lambda at: loop(at / "spool"), ("import", "spool"), 11, "links that lead to themselves"),
+        (as_it_is, ("import", "x" * 300), 11, "name a shorter path"),
+    ],
+)  # fmt: skip
+def test_a_place_that_cannot_be_used_is_one_line_with_the_code_of_its_kind(
+    tmp_path: Path, setting: Setting, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    setting(tmp_path)
+    assert said.format(at=tmp_path) in one_line(command("runner", tmp_path, *arguments), code)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        (lambda file: close(file), "one.json: cannot be read (Permission denied)"),
+        (lambda file: close(file.parent, 0o600), "one.json: cannot be read (Permission denied)"),
+        (lambda file: pipe(file), "one.json: cannot be read (not a file but a pipe or a device)"),
+        (lambda file: loop(file) if file.unlink() is None else None, "one.json: cannot be read (Too many levels of"),
+        (lambda file: close(_folder(file)), "inner: cannot be read (Permission denied)"),
+        (lambda file: pipe(file.with_name("ab.json")), "ab.json: cannot be read (not a file but a pipe or a device)"),
+        (lambda file: close(_copy(file, "ab.json")), "ab.json: cannot be read (Permission denied)"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_named(tmp_path: Path, setting: Callable[[Path], object], said: str) -> None:
+    file = spool(tmp_path) / "one.json"
+    setting(file)
+    done = command("runner", tmp_path, "verify", "spool")
+    assert said in done.stdout
+    assert " are damaged or differ from what their raw values say" in one_line(done, 24)
+
+
+def _folder(file: Path) -> Path:
+    inner = file.parent / "inner"
+    inner.mkdir()
+    return inner
+
+
+def _copy(file: Path, name: str) -> Path:
+    return Path(shutil.copy(file, file.with_name(name)))
+
+
+@pytest.mark.parametrize("path", ["unreadable/one.json", "/dev/zero", "/dev/null", "pipe.json", "socket.json"])
+def test_verify_of_what_is_no_file_ends(tmp_path: Path, path: str) -> None:
+    (tmp_path / "unreadable").mkdir(mode=0)
+    pipe(tmp_path / "pipe.json")
+    socket.socket(socket.AF_UNIX).bind(str(tmp_path / "socket.json"))
+    done = command("runner", tmp_path, "verify", path)
+    one_line(done, 24)
+    assert done.stdout.startswith(f"{path}: cannot be read (")
+
+
+@pytest.mark.parametrize("name", ["gpus.yaml", "models.yaml"])
+@pytest.mark.parametrize("setting", [close, pipe, lambda file: _shadowed(file.parent, file.name), Path.unlink])
+def test_a_catalogue_that_cannot_be_read_is_named(tmp_path: Path, name: str, setting: Callable[[Path], object]) -> None:
+    folder = tmp_path / "experiments"
+    shutil.copytree(catalogue.folder(), folder, ignore=shutil.ignore_patterns("records"))
+    setting(folder / name)
+    done = command(
+        "runner", tmp_path, "models" if name == "models.yaml" else "gpus", DECODE_FLOOR_EXPERIMENTS=str(folder)
+    )
+    line = one_line(done, 11)
+    assert line.startswith(f"error: {folder}/{name}: cannot be read (")
+    assert line.endswith("or correct DECODE_FLOOR_EXPERIMENTS")
+
+
+@pytest.mark.parametrize("encode", [
+    lambda text: text.replace("\n", "\r\n").encode(),
+    lambda text: text.encode("utf-8-sig"),
+    lambda text: text.encode("utf-16"),
+])  # fmt: skip
+def test_a_catalogue_as_other_systems_editors_save_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encode: Callable[[str], bytes]
+) -> None:
+    own = dict(catalogue.gpus()), dict(catalogue.models())
+    for name in ("gpus.yaml", "models.yaml"):
+        (tmp_path / name).write_bytes(encode((catalogue.folder() / name).read_text(encoding="utf-8")))
+    monkeypatch.setenv(catalogue.FOLDER_VARIABLE, str(tmp_path))
+    assert (dict(catalogue.gpus()), dict(catalogue.models())) == own
+
+
+def test_a_catalogue_that_is_no_utf_8_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gpus.yaml").write_bytes("l4:\n  name: Tür\n".encode("latin-1"))
+    monkeypatch.setenv(catalogue.FOLDER_VARIABLE, str(tmp_path))
+    with pytest.raises(BadValue, match=r"gpus\.yaml: not YAML"):
+        catalogue.gpus()
+
+
+@pytest.mark.parametrize("setting", [close, strangers, lambda file: pipe(file)])
+def test_a_host_lock_that_cannot_be_used_says_how_to_go_on(tmp_path: Path, setting: Callable[[Path], object]) -> None:
+    (tmp_path / "lock").mkdir()
+    (tmp_path / "lock" / "host.lock").touch()
+    setting(tmp_path / "lock" / "host.lock")
+    done = command("runner", tmp_path, *SPOOL, DECODE_FLOOR_LOCK_DIR=str(tmp_path / "lock"))
+    assert "use --share-host" in one_line(done, 11)
+
+
+def test_without_any_folder_for_temporary_files(tmp_path: Path) -> None:
+    """Nothing of the sort can be had on this machine, so Python is told that there is none."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/proc']\n"
+    )
+    done = command(
+        "runner", tmp_path, *SPOOL, PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}:{os.getcwd()}"
+    )
+    assert "name a folder that can be written in TMPDIR" in one_line(done, 11)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP,
+                                    errno.ENAMETOOLONG, errno.EISDIR, errno.EIO, errno.ESTALE])  # fmt: skip
+def test_what_the_system_says_of_a_path_is_no_bug_of_ours(number: int) -> None:
+    told = failures.told(OSError(number, os.strerror(number), "/some/file"))
+    assert isinstance(told, BadValue)
+    assert str(told).startswith(f"/some/file: {os.strerror(number)}: ")
+
+
+def test_a_full_disk_is_no_bad_value_and_an_error_without_a_path_a_bug() -> None:
+    assert isinstance(failures.told(OSError(errno.ENOSPC, "full", "/some/file")), DiskFull)
+    assert type(failures.told(OSError(errno.EACCES, "denied"))) is DecodeFloorError
+    assert type(failures.told(ValueError("x"))) is DecodeFloorError
+
+
+def test_a_working_folder_that_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    done = command("runner", tmp_path / "gone", *SPOOL, before=lambda: os.rmdir(tmp_path / "gone"))
+    one_line(done, 11)
