@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import failures, plainfile, registry
+from runner import failures, registry
 from runner.catalogue import HubCheckpoint
 from runner.checkpoints import contentid, modelconfig, quantisation, tensornames, weightfiles
 from runner.checkpoints.modelconfig import differences
