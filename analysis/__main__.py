@@ -30,7 +30,7 @@ def _command_line() -> None:
             f"{sys.executable} lacks the package {error.name}: use the make targets, or activate the environment with "
             "`source .venv/bin/activate` (`make env` makes it)"
         ) from error
-    cli.main(prog_name="python -m analysis")
+    cli.run()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +14,7 @@ from analysis.asked import Asked
 from analysis.tables import form
 from runner import vocabulary
 from runner.errors import BadRecord
+from runner.machine import credentials
 
 if TYPE_CHECKING:
     from analysis.sources.frame import Frame
@@ -28,6 +30,21 @@ file = click.Path(path_type=Path, dir_okay=False, readable=False)
 @click.group()
 def main() -> None:
     """Tables from an MLflow store (the embedded one, unless --store names another) or straight from record files."""
+
+
+def run() -> None:
+    """Run one command. Raises the errors of the family, and SystemExit: click's own of a command line that cannot be
+    parsed, whose parts may hold a password, come from here."""
+    try:
+        code = main.main(prog_name="python -m analysis", standalone_mode=False)
+    except click.ClickException as error:
+        told = StringIO()
+        error.show(told)
+        click.echo(credentials.masked(told.getvalue()), nl=False, err=True)
+        code = error.exit_code
+    except click.Abort:
+        code = 1
+    raise SystemExit(code or 0)
 
 
 def _asks(function: Function) -> Function:

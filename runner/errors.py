@@ -5,15 +5,17 @@
 
 from __future__ import annotations
 
+from runner.machine import credentials
+
 
 class _OneLine(BaseException):
-    """What every error of the family has."""
+    """What every error of the family has: its text is one line without secrets, whatever it was made from."""
 
     exit_code = 1
     reason = "error"
 
     def __str__(self) -> str:
-        return " ".join(super().__str__().split())
+        return " ".join(credentials.masked(super().__str__()).split())
 
 
 class DecodeFloorError(_OneLine, Exception):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import traceback
 
 from runner.errors import BadValue, DecodeFloorError, DiskFull, Failure, Interrupted
+from runner.machine import credentials
 
 TRACEBACK_VARIABLE = "DECODE_FLOOR_TRACEBACK"
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -45,7 +47,7 @@ OF_THE_PROCESS = {
 def told(error: BaseException) -> Failure:
     """Any failure as one of the family. An unexpected one is a bug: its type, and how to see more."""
     if os.environ.get(TRACEBACK_VARIABLE):
-        traceback.print_exception(error)
+        print(credentials.masked("".join(traceback.format_exception(error))), file=sys.stderr, end="")
     if isinstance(error, Failure):
         return error
     if isinstance(error, OSError) and (known := _of_the_system(error)) is not None:

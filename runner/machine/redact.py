@@ -14,13 +14,12 @@ import re
 from collections.abc import Callable
 from functools import cache
 
-from runner.machine import host
+from runner.machine import credentials, host
 
 Replacement = str | Callable[[re.Match[str]], str]
 Rule = tuple[re.Pattern[str], Replacement]
 
 MINIMUM_NAME_LENGTH = 4
-MINIMUM_SECRET_LENGTH = 8
 # Names that thousands of machines have: they give nobody away, and replacing them would spoil ordinary text.
 COMMON_NAME = re.compile(
     r"(?i)localhost|localdomain|host|hostname|node|worker|server|master|main|cloud|container|docker|linux|ubuntu"
@@ -60,10 +59,17 @@ PROCESSES = (
     ),
     _rule(r"^((?:\S+, )?\d+, )\S.*(, (?:\d+ MiB|\[N/A\]))$", r"\1<process>\2"),
 )
-CREDENTIALS = (
-    _rule(r"(?i)\b([a-z][a-z0-9+.-]{0,20}://)[^\s/\"'<>]+@", r"\1<credentials>@"),
+
+
+def _without_credentials(match: re.Match[str]) -> str:
+    userinfo = credentials.userinfo_in_text(match[0])
+    return match[0] if userinfo is None else match[0].replace(f"{userinfo}@", "<credentials>@", 1)
+
+
+CREDENTIALS: tuple[Rule, ...] = (
+    (credentials.IN_TEXT, _without_credentials),
     _rule(
-        r"(?i)([?&](?:token|sig|signature|key|\w+[_-](?:token|signature|credential))=)[^\s&\"'<>]+",
+        r"(?i)([?&#](?:token|sig|sas|auth|signature|key|\w+[_-](?:token|signature|credential))=)[^\s&\"'<>]+",
         r"\1<token>",
     ),
     # the scheme is held fast, or it would be taken for the token once the token is gone
@@ -115,29 +121,19 @@ ADDRESSES = (
     _rule(rf"(?<![\w:.]){HEX}{{0,4}}(?::{HEX}{{0,4}}){{2,7}}(?:%\w+)?(?![\w:])", _ipv6),
     _rule(FOUR_NUMBERS, _ipv4),
 )
-SECRET_VARIABLE = re.compile(r"(?i)(?:^|_)(?:token|key|password|passwd|secret)$")
 
 
 def redact(text: str) -> str:
     """The text with all that identifies a machine, card, person or secret replaced by markers.
 
-    The values of this process's variables whose names end in TOKEN, KEY, PASSWORD or SECRET are replaced wherever
-    they stand. Redacting twice changes nothing.
+    The secrets in this process's variables (those whose names end in TOKEN, KEY, PASSWORD, …, and the passwords of
+    URIs) are replaced wherever they stand. Redacting twice changes nothing.
     """
-    for secret in sorted(_environment_secrets(), key=len, reverse=True):
-        text = text.replace(secret, "<secret>")
+    for secret in sorted(credentials.of_environment(), key=len, reverse=True):
+        text = credentials.without(text, secret, "<secret>")
     for pattern, replacement in _rules():
         text = pattern.sub(replacement, text)
     return text
-
-
-def _environment_secrets() -> set[str]:
-    # a variable may also hold the path of a key file
-    return {
-        value
-        for name, value in os.environ.items()
-        if SECRET_VARIABLE.search(name) and len(value) >= MINIMUM_SECRET_LENGTH and not value.startswith("/")
-    }
 
 
 def _rules() -> tuple[Rule, ...]:
