@@ -19,6 +19,7 @@ from analysis.sources.frame import Frame
 from runner import cell
 from runner.ab import manifest
 from runner.cell import short_hash
+from runner.store import address
 
 AT_MOST = 12  # of one store: a few tables of its newest states
 SESSIONS, REST = "sessions.arrow", "rest.json"
@@ -27,7 +28,9 @@ SESSIONS, REST = "sessions.arrow", "rest.json"
 def entry(uri: str, state: str, what: str, asked: Sequence[str]) -> Path:
     """The folder of a frame of that state of the store."""
     made = [cache.code(sources()), polars.__version__]
-    return cache.place("frames", short_hash(uri, 16), short_hash([state, what, sorted(asked), made], 24))
+    return cache.place(
+        "frames", short_hash(address.identity(uri), 16), short_hash([state, what, sorted(asked), made], 24)
+    )
 
 
 def sources() -> Iterator[Path]:

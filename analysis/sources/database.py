@@ -63,22 +63,18 @@ def _postgres_state(uri: str) -> str:
     what reads columns."""
     import psycopg
 
-    with psycopg.connect(_postgres_uri(uri)) as link:
+    with psycopg.connect(address.libpq_uri(uri)) as link:
         found = link.execute(
             "SELECT oid::text, pg_current_snapshot()::text FROM pg_database WHERE datname = current_database()"
         )
         return json.dumps(found.fetchone())
 
 
-def _postgres_uri(uri: str) -> str:
-    return f"postgresql:{uri.partition(':')[2]}"
-
-
 def _driver(uri: str) -> Any:
     if kind_of(uri) == POSTGRES:
         import adbc_driver_postgresql
 
-        return adbc_driver_postgresql.connect(_postgres_uri(uri))
+        return adbc_driver_postgresql.connect(address.libpq_uri(uri))
     import adbc_driver_sqlite
 
     return adbc_driver_sqlite.connect(f"file:{quote(str(_file(uri)))}?mode=ro")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner import scratch
 from runner.errors import BadRecord
-from runner.store import connection, experiment, source
+from runner.store import artifacts, connection, experiment, source
 from runner.store.view import COMMITTED_TAG, SESSION_TAG, View, view
 from runner.store.views import GROUP_TAG
 
@@ -154,6 +154,7 @@ def _log_dataset(client: MlflowClient, run_id: str, shown: View) -> None:
 
 def log_files(client: MlflowClient, run_id: str, files: Mapping[str, str | bytes]) -> None:
     """Artifacts of a run, by their paths."""
+    artifacts.settle_run(client, run_id)
     with scratch.folder() as folder:
         for name, text in files.items():
             path = folder / name

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import BadRecord, DecodeFloorError, DiskFull, MissingPackage, StoreUnreachable
 from runner.machine import signals
-from runner.store import address
+from runner.store import address, artifacts
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -44,10 +44,12 @@ def opened(spooled: Path | None = None, uri: str | None = None) -> Iterator[Mlfl
     DiskFull or MissingPackage, each in one line without passwords.
     """
     uri = uri or address.tracking_uri()
+    address.check_password(uri)
     with _one_line_errors(uri, spooled), address.locked(uri):
         # MLflow cut off by a signal in the middle of its import could not be used to close the run
         with signals.held():
             client = _client(uri)
+        artifacts.follow(uri)
         yield client
 
 
@@ -56,6 +58,7 @@ def reading(uri: str) -> Iterator[MlflowClient]:
     """A client of a store that is only read: it must exist, and no lock is taken. Raises BadRecord for a database that
     is no store of MLflow's, BadValue for a file's path, and as `one_line_read_errors`."""
     address.check_is_uri(uri)
+    address.check_password(uri)
     with one_line_read_errors(uri):
         yield _client(uri, only_read=True)
 
@@ -88,7 +91,8 @@ def _client(uri: str, only_read: bool = False) -> MlflowClient:
         logging.getLogger(name).setLevel(logging.WARNING)
     if (engine := _engine(uri)) is not None:
         _check_database(engine, uri, only_read)
-    return MlflowClient(tracking_uri=uri)
+    with artifacts.beside(uri):
+        return MlflowClient(tracking_uri=address.for_mlflow(uri))
 
 
 def _engine(uri: str) -> Engine | None:

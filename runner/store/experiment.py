@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from runner.store import address
+from runner.store import address, artifacts
 from runner.store.view import NOTE_TAG
 from runner.store.views import CELLS, TAG_PREFIX, view_tags
 
@@ -39,7 +39,8 @@ and `exit_code` say why. **KILLED** was interrupted. **flags** mark a right but 
 
 def home(client: MlflowClient) -> str:
     """Id of the experiment for runs that MLflow has not put anywhere yet; made where it does not exist."""
-    return _home(client) or str(client.create_experiment(address.experiment_name()))
+    found = _home(client) or str(client.create_experiment(address.experiment_name()))
+    return artifacts.settled(client, found)
 
 
 def _home(client: MlflowClient) -> str | None:
