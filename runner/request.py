@@ -15,12 +15,14 @@ NONE = "none"
 FROM_ENVIRONMENT = "env:"
 DEFAULT_SPOOL = Path("spool")
 LARGEST_NUMBER = 2**63 - 1
+SHELL_ACTS_ON = frozenset(";$`|&<>'\"*?\\{}")
 
 
 @dataclass(frozen=True)
 class Request:
     """Each field is `auto` or a value. Raises BadValue for a value that is not one plain token: everything
-    here may end up in a shell, a file name or a tag."""
+    here may end up in a shell, a file name or a tag. A folder of weights may have any name that people give to one: it
+    is published nowhere."""
 
     gpu: str = AUTO
     model: str = AUTO
@@ -44,7 +46,8 @@ class Request:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            plain_token(name, value)
+            if name != "weights" or not _is_path(value):
+                plain_token(name, value)
 
     @property
     def weights_are_local(self) -> bool:
@@ -75,6 +78,15 @@ def weights_folder(weights: str) -> str:
     if folder := os.environ.get(name):
         return folder
     raise BadValue(f"weights={weights}: the variable {name or 'NAME'} is not set: export it with the folder's path")
+
+
+def _is_path(value: str) -> bool:
+    """May it be the path of a folder? With characters that a shell acts on only if there is that folder."""
+    return (
+        value != ""
+        and value.isprintable()
+        and (not SHELL_ACTS_ON.intersection(value) or os.path.isdir(os.path.expanduser(value)))
+    )
 
 
 def whole_number(field: str, value: str, minimum: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -12,11 +13,39 @@ from runner.request import Request, option_map, whole_number
 SHELL = ("a;b", "$(x)", "`x`", "a b", "a|b", "a&b", "a>b", "'a'", '"a"', "a\nb", "*", "?", "", "a\\b", "é", "{a}")
 
 
-@pytest.mark.parametrize("value", SHELL)
-@pytest.mark.parametrize("name", [field.name for field in fields(Request)])
+PATHS = ("/data/my model", "models/größe 7B", "Modèles (été) 100%", "~/a@b/[x] #1!", " leading", "模型")
+
+
+IN_NAMES_OF_FOLDERS = ("a b", "é")
+EVERYWHERE = [
+    (field.name, value)
+    for field in fields(Request)
+    for value in SHELL
+    if field.name != "weights" or value not in IN_NAMES_OF_FOLDERS
+]
+
+
+@pytest.mark.parametrize(("name", "value"), EVERYWHERE)
 def test_shell_characters_are_refused_in_every_field(name: str, value: str) -> None:
     with pytest.raises(BadValue, match=rf"^{name}="):
         Request(**{name: value})
+
+
+@pytest.mark.parametrize("value", PATHS)
+def test_a_folder_of_weights_has_any_name(value: str) -> None:
+    assert Request(weights=value).weights_are_local
+    with pytest.raises(BadValue, match=r"^study="):
+        Request(study=value)
+
+
+def test_a_folder_of_weights_that_is_there_may_have_any_name_at_all(tmp_path: Path) -> None:
+    folder = tmp_path / "Bob's R&D; $x {y}*?"
+    folder.mkdir()
+    assert Request(weights=str(folder)).weights_are_local
+    with pytest.raises(BadValue, match=r"^weights="):
+        Request(weights=f"{folder}2")
+    with pytest.raises(BadValue, match=r"^weights="):
+        Request(weights="a;" * 5000)
 
 
 def test_a_path_and_a_uuid_are_not_published() -> None:
