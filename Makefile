@@ -12,8 +12,9 @@ ARGS ?=
 PORT ?= 5000
 JOBS ?= 2
 
-# On PATH, so that programs started by a program (mlflow, uv) come from .venv as well.
-venv := PATH="$(CURDIR)/.venv/bin:$$PATH"
+# On PATH, so that programs started by a program (mlflow, uv) come from .venv as well. The shell's own word for this folder:
+# whatever is in its name is not read by a shell a second time.
+venv := PATH="$$PWD/.venv/bin:$$PATH"
 
 .PHONY: help images check-images test-images bundle sbom any env cell test lint types check ui bench-overhead bench-tables floor graphs quant budget report demo coverage verify lock clean
 
@@ -65,7 +66,7 @@ report: env ## Make report/report.html from the committed records
 demo: env ## Put the committed records into the embedded store, and make (and open) their report: no GPU needed
 	@$(venv) python -m runner import experiments/records
 	@$(venv) python -m analysis report $(ARGS)
-	@test -z "$$DISPLAY$$WAYLAND_DISPLAY" || $(venv) python -m webbrowser "file://$(CURDIR)/report/report.html"
+	@test -z "$$DISPLAY$$WAYLAND_DISPLAY" || $(venv) python -c 'import pathlib, webbrowser; webbrowser.open(pathlib.Path("report/report.html").resolve().as_uri())'
 	@echo "make ui shows the same sessions in MLflow"
 
 bench-tables: env ## Time the tables on stores of up to 100 000 runs, made in build/bench (minutes; 5 GB)
@@ -95,7 +96,7 @@ sbom: env ## Make a CycloneDX bill of materials of each image's locks, in build/
 	@$(venv) images/sbom.sh build/sbom
 
 lock: env ## Resolve the pins anew, keeping those that still fit (ARGS=--upgrade: the newest)
-	@requirements/lock.sh "$(CURDIR)/.venv/bin/uv" $(ARGS)
+	@requirements/lock.sh "$$PWD/.venv/bin/uv" $(ARGS)
 
 clean: ## Delete .venv/ and caches; measurements stay
 	@rm -rf .venv .venv.lock .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
