@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -24,6 +23,8 @@ from runner.store import address
 from runner.store.views import CELLS, TAG_PREFIX
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from mlflow import MlflowClient
 
 ROOT, OF_RUN = "mlruns", "artifacts"
@@ -110,6 +111,8 @@ def _file(uri: str) -> Path | None:
 @contextmanager
 def _tables(file: Path) -> Iterator[sqlite3.Connection]:
     """A transaction over MLflow's tables, which MLflow has made or found to be its own before."""
+    import sqlite3
+
     with closing(sqlite3.connect(file)) as tables, tables:
         yield tables
 
