@@ -3,11 +3,12 @@
 import copy
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from runner import judgement, metrics, recompute
+from runner import catalogue, judgement, metrics, recompute
 from runner.cell import Cell, short_hash
 from runner.errors import BadRecord
 from runner.records import record
@@ -42,6 +43,20 @@ def test_a_changed_raw_step_a_verdict_and_a_key_are_noticed():
     moved = example_record()
     moved["cell"]["ctx"] = 4096
     assert any("cell_key" in line for line in recompute.differences(moved))
+
+
+def test_a_checkpoint_may_untie_a_tied_model_and_synthetic_weights_may_not(monkeypatch):
+    model = catalogue.models()["qwen2.5-7b"]
+    tied = replace(model, shape=replace(model.shape, tied_embedding=True))
+    monkeypatch.setattr(catalogue, "models", lambda: {"qwen2.5-7b": tied})
+    assert recompute.differences(example_record(cell={"weights_id": "content-0123456789abcdef"})) == []
+    assert "model.shape: not that of qwen2.5-7b" in recompute.differences(example_record())
+
+
+def test_a_checkpoint_ties_no_untied_model():
+    found = example_record(cell={"weights_id": "content-0123456789abcdef"})
+    found["model"]["shape"]["tied_embedding"] = True
+    assert "model.shape: not that of qwen2.5-7b" in recompute.differences(found)
 
 
 def dynamic():

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from runner import judgement, recompute, registry
 from runner.errors import Mismatch
 from runner.runtimes import eager
-from runner.worker import gate, probes, session
+from runner.worker import gate, model, probes, session
 from runner.worker.progress import Clock
 from tests.mutants import MUTANTS
 
@@ -25,8 +26,8 @@ def measure(tiny_job, monkeypatch):
     monkeypatch.setattr(probes, "last_level_cache_bytes", lambda _device: 2 * 2**20)
     Path(tiny_job.record_path).parent.mkdir()
 
-    def run(mutant=None, **cell):
-        job = replace(tiny_job, cell=replace(tiny_job.cell, **cell))
+    def run(mutant=None, changes=None, **cell):
+        job = replace(tiny_job, cell=replace(tiny_job.cell, **cell), **(changes or {}))
         with ExitStack() as planted:
             build = eager.build
 
@@ -61,6 +62,23 @@ def test_the_right_path_is_valid_and_its_record_follows_from_its_raw_values(meas
     found = measure(cache=cache)
     assert found["valid"], found["reasons"]
     assert recompute.differences(json.loads(Path(tiny_job.record_path).read_text())) == []
+
+
+@pytest.mark.parametrize("has_other_head", [False, True])
+def test_a_record_accounts_what_was_loaded(measure, has_other_head, tiny_job, tmp_path):
+    """A tied model is untied by a folder that stores another head; the parent has read only its config."""
+    shape = replace(tiny_job.shape, tied_embedding=True)
+    folder = tmp_path / "folder"
+    model.build_synthetic(model.Build(shape, "bf16", None, torch.bfloat16, torch.device("cpu"))).save_pretrained(folder)
+    tensors = load_file(folder / "model.safetensors")
+    embedding = tensors["model.embed_tokens.weight"]
+    tensors["lm_head.weight"] = embedding.flip(0) if has_other_head else embedding.clone()
+    save_file(tensors, folder / "model.safetensors")
+    found = measure(changes={"checkpoint": str(folder), "shape": shape}, model="own", weights_id="content-0")
+    assert found["valid"], found["reasons"]
+    assert found["model"]["shape"]["tied_embedding"] is not has_other_head
+    assert found["bytes"]["embedding"] == (512 * 128 * 2 if has_other_head else 0)
+    assert found["bytes"]["weights"] == registry.weight_bytes("bf16", None, shape, 2) + found["bytes"]["embedding"]
 
 
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
