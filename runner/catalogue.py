@@ -16,13 +16,14 @@ import yaml
 from runner import failures, plainfile
 from runner.errors import BadValue
 from runner.shape import ModelShape
-from runner.vocabulary import QUANTS, suggestion
+from runner.vocabulary import AUTO, QUANTS, suggestion
 
 FOLDER_VARIABLE = "DECODE_FLOOR_EXPERIMENTS"
 # Architectures whose every planted mistake the gate was seen to reject, and whether each has biases at q, k and v.
 ARCHITECTURES = {"qwen2": True, "mistral": False, "llama": False}
 ROPE_TYPE = "llama3"  # the one scaling that the gate's reference computes
 ROPE_NUMBERS = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=~-]*")  # it stands in commands and in the names of files
 SIZES = ("layers", "hidden", "heads", "kv_heads", "head_dim", "intermediate", "vocab", "max_positions")
 IMAGES = ("ampere", "ada", "hopper", "blackwell", "cpu")
 
@@ -243,6 +244,8 @@ def _figure(entry: Any, place: _Place) -> Figure:
 
 
 def _model(key: str, entry: Any, place: _Place) -> Model:
+    if not NAME.fullmatch(key) or key == AUTO:
+        raise place.error("no name for a model: letters, digits and . _ + = ~ - only, a letter or digit first")
     data = _checked(entry, MODEL_FIELDS, {}, place)
     _check_architecture(data, place)
     for name in (*SIZES, "rope_theta", "rms_norm_eps"):

@@ -90,6 +90,8 @@ SLIDING, LAYER_KINDS = "sliding_attention", ("full_attention", "sliding_attentio
 PRETRAINED_POSITIONS = "original_max_position_embeddings"
 ROPE_WITH_POSITIONS = ("llama3", "yarn", "longrope")
 LLAMA3_FIELDS = ("rope_type", "factor", "low_freq_factor", "high_freq_factor", PRETRAINED_POSITIONS)
+# layers that differ from each other, and another weight file than the usual ones
+UNREAD = ("per_layer_config", "transformers_weights")
 SILU = ("silu", "swish")  # two words for one function
 HEADS = ("ForCausalLM", "Model")  # the last is what a model saved without its head is called
 RELATIVE = 1e-6  # a float that went through float32 is its nearest, not itself
@@ -269,6 +271,9 @@ def _layer_differences(config: Config, shape: ModelShape) -> Iterator[str]:
     kinds = config.written.get("layer_types")
     if kinds is not None and len(kinds) != shape.layers:
         yield f"layer_types has {len(kinds)} entries, expected {shape.layers}"
+    for name in UNREAD:
+        if config.written.get(name):
+            yield f"{name} is {shown(config.written[name])}, expected none"
 
 
 def _position_differences(config: Config, shape: ModelShape) -> Iterator[str]:

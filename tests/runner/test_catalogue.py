@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,13 @@ def test_a_wrong_model_entry_is_named(folder: Path, changes: dict[str, Any], mes
         catalogue.models()
     assert str(caught.value).startswith("models.yaml: m.")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["my model", "a/b", "auto", "-7b", "modèle", "$HOME"])
+def test_a_name_that_no_command_could_give_is_refused(folder: Path, name: str) -> None:
+    write(folder, "models.yaml", {name: model_entry()})
+    with pytest.raises(BadValue, match=f"^models.yaml: {re.escape(name)}: no name for a model: letters"):
+        catalogue.models()
 
 
 @pytest.mark.parametrize(

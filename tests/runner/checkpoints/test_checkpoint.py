@@ -13,6 +13,7 @@ from runner import catalogue
 from runner.catalogue import HubCheckpoint
 from runner.checkpoints import checkpoint
 from runner.errors import BadCheckpoint, MissingPackage
+from runner.scheme import Scheme
 from tests import checkpoints
 from tests.checkpoints import CONFIG, SHAPE
 
@@ -130,6 +131,8 @@ def test_wrong_tensors_are_found_here_already(folder: Path) -> None:
         ({"rope_theta": 1.0}, "rope_theta is 1.0, expected 10000.0"),
         ({"rope_scaling": LLAMA_SCALING}, "rope_scaling is"),
         ({"hidden_act": "gelu"}, "hidden_act is gelu, expected silu"),
+        ({"per_layer_config": {"0": {}}}, "per_layer_config is {'0': {}}, expected none"),
+        ({"transformers_weights": "other.safetensors"}, "transformers_weights is 'other.safetensors', expected none"),
         ({"max_position_embeddings": 2048}, "max_position_embeddings is 2048, expected at least 4096"),
         (
             {"architectures": ["Qwen2ForSequenceClassification"]},
@@ -215,6 +218,24 @@ def test_rope_scaling_is_compared_under_both_of_its_names(key: str) -> None:
     assert list(checkpoint.differences({**LLAMA, "rope_scaling": scaling}, shape)) == []
     (said,) = checkpoint.differences({**LLAMA, "rope_scaling": {**scaling, "factor": 32.0}}, shape)
     assert "'factor': 32.0" in said
+
+
+@pytest.mark.parametrize("quant", ["gptq", "bf16"])
+def test_the_hubs_other_files_say_how_it_is_packed(folder: Path, quant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "quantize_config.json").write_text('{"bits": "4", "group_size": 128, "desc_act": false}')
+    asked: list[str] = []
+
+    def download(_hub: str, _revision: str | None, patterns: list[str]) -> Path:
+        asked.extend(patterns)
+        return folder
+
+    monkeypatch.setattr(checkpoint, "_download", download)
+    if quant == "gptq":
+        assert checkpoint.on_hub(HubCheckpoint("org/model", None), SHAPE, quant).scheme == Scheme(128, sym=True)
+    else:
+        with pytest.raises(BadCheckpoint, match=r"quantize_config.json says how it is packed \(gptq 4\), which is not"):
+            checkpoint.on_hub(HubCheckpoint("org/model", None), SHAPE, quant)
+    assert asked == ["config.json", "quantize_config.json", "quant_config.json"]
 
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
