@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from runner import plainfile
+from runner.checkpoints import impostors
 from runner.errors import BadCheckpoint
 from runner.shape import ModelShape
 
@@ -185,11 +186,15 @@ def read(folder: Path, name: str) -> dict[str, Any]:
     try:
         config = json.loads(plainfile.read(folder / NAME).decode())
     except FileNotFoundError as error:
-        raise BadCheckpoint(f"{name}: no {NAME} in that folder") from error
+        missing = f"no {NAME} in that folder{impostors.unfinished(folder)}"
+        raise BadCheckpoint(f"{name}: {impostors.lost(folder / NAME) or missing}") from error
     except ValueError as error:
-        raise BadCheckpoint(f"{name}: {NAME} cannot be read ({error})") from error
+        unreadable = f"{NAME} cannot be read ({error})"
+        raise BadCheckpoint(f"{name}: {impostors.told(folder / NAME) or unreadable}") from error
     if not isinstance(config, dict):
         raise BadCheckpoint(f"{name}: {NAME} is not a JSON object")
+    if "model_type" not in config and (impostor := impostors.told(folder / NAME)):
+        raise BadCheckpoint(f"{name}: {impostor}")
     return config
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner import plainfile, registry
-from runner.checkpoints import tensornames
+from runner.checkpoints import impostors, tensornames
 from runner.checkpoints.quantisation import NOWHERE
 from runner.checkpoints.tensornames import EMBEDDING, HEAD
 from runner.errors import BadCheckpoint
@@ -63,10 +63,19 @@ def weight_files(folder: Path, name: str) -> tuple[Path, ...]:
     names = _shard_names(folder, name)
     missing = [file for file in names if not (folder / file).is_file()]
     if missing:
+        _check_links(folder, name, missing)
         raise BadCheckpoint(
             f"{name}: {len(missing)} of {len(names)} shards missing ({listed(missing)}): fetch the folder again"
+            f"{impostors.unfinished(folder)}"
         )
     return tuple(folder / file for file in names)
+
+
+def _check_links(folder: Path, name: str, files: Iterable[str]) -> None:
+    """Raises BadCheckpoint for a link without a file behind it."""
+    for file in files:
+        if lost := impostors.lost(folder / file):
+            raise BadCheckpoint(f"{name}: {lost}")
 
 
 def read_header(file: Path) -> bytes:
@@ -78,7 +87,9 @@ def read_header(file: Path) -> bytes:
     with open(file, "rb") as opened:
         length = int.from_bytes(opened.read(8), "little")
         if size < 8 or length > min(HEADER_LIMIT_BYTES, size - 8):
-            raise BadCheckpoint(f"{file.name} is truncated or not safetensors ({size} bytes): fetch it again")
+            raise BadCheckpoint(
+                impostors.told(file) or f"{file.name} is truncated or not safetensors ({size} bytes): fetch it again"
+            )
         return opened.read(length)
 
 
@@ -217,7 +228,8 @@ def _tensors_of(file: Path) -> dict[str, Tensor]:
             ends.append(end)
             _check_span(name, found[name], end - begin)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadCheckpoint(f"{file.name}: its header is damaged ({error}): fetch it again") from error
+        damaged = f"{file.name}: its header is damaged ({error}): fetch it again"
+        raise BadCheckpoint(impostors.told(file) or damaged) from error
     size, expected = file.stat().st_size, 8 + len(header) + max(ends)
     if size != expected:
         raise BadCheckpoint(f"{file.name} is truncated: {size} bytes, its header says {expected}: fetch it again")
@@ -239,10 +251,14 @@ def _shard_names(folder: Path, name: str) -> tuple[str, ...]:
         return _indexed_names(index, name)
     if old := _old_names(folder, name):
         return old
+    _check_links(folder, name, (SINGLE_NAME, INDEX_NAME))
     pickled = next((file.name for pattern in PICKLED for file in sorted(folder.glob(pattern))), None)
     if pickled:
         raise BadCheckpoint(f"{name}: only {pickled}: pickled weights are never loaded: convert to safetensors")
-    raise BadCheckpoint(f"{name}: neither {SINGLE_NAME} nor {INDEX_NAME} there: fetch or save the weights again")
+    raise BadCheckpoint(
+        f"{name}: neither {SINGLE_NAME} nor {INDEX_NAME} there: fetch or save the weights again"
+        f"{impostors.unfinished(folder)}"
+    )
 
 
 def _old_names(folder: Path, name: str) -> tuple[str, ...]:
@@ -264,7 +280,8 @@ def _indexed_names(index: Path, name: str) -> tuple[str, ...]:
     try:
         names = sorted(set(json.loads(plainfile.read(index))["weight_map"].values()))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise BadCheckpoint(f"{name}: {INDEX_NAME} is damaged ({error}): fetch it again") from error
+        damaged = f"{INDEX_NAME} is damaged ({error}): fetch it again"
+        raise BadCheckpoint(f"{name}: {impostors.told(index) or damaged}") from error
     if not names or not all(isinstance(file, str) and Path(file).name == file for file in names):
         raise BadCheckpoint(f"{name}: {INDEX_NAME} is damaged: it must name files of its own folder")
     return tuple(names)

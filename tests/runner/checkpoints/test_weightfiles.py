@@ -112,7 +112,7 @@ def test_no_weights_at_all(folder: Path) -> None:
     assert "neither model.safetensors nor model.safetensors.index.json there" in refusal(folder)
 
 
-@pytest.mark.parametrize("keep", [0, 4, 20, -1])
+@pytest.mark.parametrize("keep", [4, 20, -1])
 def test_a_truncated_file(folder: Path, keep: int) -> None:
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes()[:keep])
