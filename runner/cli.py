@@ -295,12 +295,23 @@ def verify(paths: tuple[Path, ...]) -> None:
 def _record_files(path: Path) -> list[Path]:
     """Raises BadRecord for a path with nothing to verify: a check of nothing must not pass."""
     if not os.path.isdir(path):
+        _check_is_there(path)
         return [path]
     spools.check_folder(path, BadRecord)
     files = [*spools.record_files(path), *spools.manifest_files(path)]
     if not files:
         raise BadRecord(f"{path}: no records (*.json) there")
     return files
+
+
+def _check_is_there(path: Path) -> None:
+    """Whatever else the system says of it, its reader tells."""
+    try:
+        os.stat(path)
+    except FileNotFoundError as error:
+        raise BadRecord(f"{path}: no such file or folder") from error
+    except OSError:
+        pass
 
 
 def _differences(file: Path, seen: dict[str, Path]) -> Iterator[str]:
