@@ -201,17 +201,21 @@ def _show_ab(progress: Progress) -> None:
 
 
 def _settings(run: store.EntryRun | None, spool: Path | None, share_host: bool, timeout_s: float) -> Settings:
-    commit = None if spool is not None and run is None else _commit()
+    commit = None if spool is not None and run is None else _commit(run)
     return Settings(spool or DEFAULT_SPOOL, commit, run, share_host, timeout_s, _show_progress)
 
 
-def _commit() -> Commit:
-    """MLflow's commit. Its absence is noticed before anything is measured; it is imported after that."""
+def _commit(run: store.EntryRun | None) -> Commit:
+    """MLflow's commit. Its absence, and whatever else would keep the store from taking the session, is noticed before
+    anything is measured; it is imported after that."""
     if importlib.util.find_spec("mlflow") is None:
         raise MissingPackage(
             f"{sys.executable} has no MLflow to store the session in: use --spool DIR, and where MLflow is, "
             "python -m runner import DIR"
         )
+    away = store.before_measuring(run.id if run else None)
+    if away is not None:
+        click.echo(f"warning: {away}; what is measured meanwhile is kept in the spool", err=True)
     return store.commit
 
 
@@ -265,7 +269,8 @@ def import_command(folder: Path) -> None:
     for refused in report.refused:
         click.echo(f"refused {refused.path}: {refused.reason}", err=True)
     if report.refused:
-        raise BadRecord(f"{len(report.refused)} files were not imported")
+        kind = StoreUnreachable if all(refused.by_store for refused in report.refused) else BadRecord
+        raise kind(f"{len(report.refused)} files were not imported")
 
 
 @program.command(context_settings={"ignore_unknown_options": True})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from runner.store.commit import commit
 from runner.store.comparison import commit_comparison
+from runner.store.connection import before_measuring
 from runner.store.entry import EntryRun, entry_run
 from runner.store.importing import ImportReport, Refused, import_folder
 from runner.store.report import claim_report, commit_report
@@ -19,6 +20,7 @@ __all__ = [
     "ImportReport",
     "Refused",
     "Summary",
+    "before_measuring",
     "cells_addresses",
     "claim_report",
     "commit",

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from runner import plainfile
 from runner.cell import short_hash
 from runner.errors import BadValue
 from runner.machine import credentials
@@ -145,16 +142,3 @@ def lock_path(uri: str) -> Path:
     if sqlite_file(uri) is not None:
         return Path(f"{identity(uri)}.lock")
     return Path(tempfile.gettempdir()) / f"decode-floor-{os.getuid()}-{short_hash(identity(uri), 12)}.lock"
-
-
-@contextmanager
-def locked(uri: str) -> Iterator[None]:
-    """Hold the store alone; the kernel frees it when the holder dies. Raises OSError.
-
-    MLflow's migrations fail when several processes make one store; to find or create a run takes two calls.
-    """
-    path = lock_path(uri)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with plainfile.opened_lock(path) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner import scratch
-from runner.errors import BadRecord
-from runner.store import artifacts, connection, experiment, source
+from runner.errors import BadRecord, StoreUnreachable
+from runner.store import artifacts, connection, experiment, runname, source
 from runner.store.view import COMMITTED_TAG, SESSION_TAG, View, view
 from runner.store.views import GROUP_TAG
 
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
 
 BATCH_ENTITIES = 1000  # MLflow's limit for metrics, params and tags together
+OPEN = ("RUNNING", "SCHEDULED")
+UNFINISHED = {
+    "reason": StoreUnreachable.reason,
+    "message": "the store did not take all of it; `python -m runner import` of the record does the rest",
+    "valid": "false",
+}
 
 
 @dataclass(frozen=True)
@@ -52,8 +58,9 @@ def store_view(client: MlflowClient, shown: View, run_id: str | None) -> Committ
         _check_same(run, shown)
         _add_group(client, run, shown)
     else:
-        experiment.describe(client, run.info.experiment_id)
-        _fill(client, run, shown)
+        with closed_on_failure(client, run, UNFINISHED):
+            experiment.describe(client, run.info.experiment_id)
+            _fill(client, run, shown)
     if not filled or run.info.status != shown.status:  # killed in between, or closed by `mlflow run` as failed
         terminate(client, run.info.run_id, shown.status, shown.finished_ms)
     return Committed(run.info.run_id, already=filled)
@@ -108,12 +115,32 @@ def known_run(client: MlflowClient, run_id: str) -> Run | None:
 def _fill(client: MlflowClient, run: Run, shown: View) -> None:
     """All of the run, the mark last: a run without it is filled again, whoever closed it."""
     run_id = run.info.run_id
-    if run.info.run_name != shown.name:
-        client.update_run(run_id, name=shown.name)
+    runname.give(client, run, shown.name)
     _log_numbers(client, run_id, shown)
     _log_dataset(client, run_id, shown)
     log_files(client, run_id, shown.files)
     client.set_tag(run_id, COMMITTED_TAG, shown.digest)
+
+
+@contextmanager
+def closed_on_failure(client: MlflowClient, run: Run, tags: Mapping[str, str] | None = None) -> Iterator[None]:
+    """A run that cannot be filled is closed as FAILED, with these tags, as far as the store lets us: nobody works on it
+    any more. It is filled, and closed anew, by the next that commits the same."""
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):
+            if run.info.status in OPEN:
+                log_tags(client, run.info.run_id, tags or {})
+                terminate(client, run.info.run_id, "FAILED")
+        raise
+
+
+def log_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
+    """Set several tags in one call."""
+    from mlflow.entities import RunTag
+
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()], synchronous=True)
 
 
 def terminate(client: MlflowClient, run_id: str, status: str, finished_ms: int | None = None) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from runner.ab.manifest import Manifest
 from runner.cell import short_hash
 from runner.records.spool import MANIFEST_NAME
-from runner.store import connection, experiment
-from runner.store.commit import log_files, made_run, terminate
+from runner.store import connection, experiment, runname
+from runner.store.commit import closed_on_failure, log_files, made_run, terminate
 from runner.store.manifesttags import tags_of
 from runner.store.summary import FINISHED, Summary, entities, log_summary
 
@@ -34,11 +34,8 @@ def commit_comparison(
     began_ms, at_ms = period_ms
     with connection.opened() as client:
         run = _run(client, manifest, run_id, began_ms)
-        _once(client, run, MANIFEST_TAG, tags_of(manifest), lambda: _log_manifest(client, run, manifest))
-        if summary is not None:
-            files = {name: short_hash(str(content), 16) for name, content in summary.files.items()}
-            content = [manifest.done, dict(summary.metrics), dict(summary.tags), summary.note, files]
-            _once(client, run, SUMMARY_TAG, content, lambda: log_summary(client, run, manifest.done, at_ms, summary))
+        with closed_on_failure(client, run):
+            _fill(client, run, manifest, summary, at_ms)
         if run.info.status != FINISHED:
             terminate(client, run.info.run_id, FINISHED, at_ms)
         return str(run.info.run_id)
@@ -47,9 +44,16 @@ def commit_comparison(
 def _run(client: MlflowClient, manifest: Manifest, run_id: str | None, began_ms: int) -> Run:
     made = None if run_id is None else made_run(client, run_id)
     found = [made] if made else client.search_runs(experiment.places(client), f"tags.{AB_TAG} = '{manifest.id}'")
-    run = found[0] if found else client.create_run(experiment.home(client), began_ms, {AB_TAG: manifest.id})
+    return found[0] if found else client.create_run(experiment.home(client), began_ms, {AB_TAG: manifest.id})
+
+
+def _fill(client: MlflowClient, run: Run, manifest: Manifest, summary: Summary | None, at_ms: int) -> None:
     experiment.describe(client, run.info.experiment_id)
-    return run
+    _once(client, run, MANIFEST_TAG, tags_of(manifest), lambda: _log_manifest(client, run, manifest))
+    if summary is not None:
+        files = {name: short_hash(str(content), 16) for name, content in summary.files.items()}
+        content = [manifest.done, dict(summary.metrics), dict(summary.tags), summary.note, files]
+        _once(client, run, SUMMARY_TAG, content, lambda: log_summary(client, run, manifest.done, at_ms, summary))
 
 
 def _once(client: MlflowClient, run: Run, tag: str, content: Any, log: Callable[[], None]) -> None:
@@ -70,7 +74,7 @@ def _log_manifest(client: MlflowClient, run: Run, manifest: Manifest) -> None:
     tags = {AB_TAG: manifest.id, "study": manifest.study, "cell": manifest.title}
     tags |= {name: shared[name] for name in ("gpu", "model", "ctx") if name in shared} | tags_of(manifest)
     run_id = run.info.run_id
-    client.update_run(run_id, name=manifest.title)
+    runname.give(client, run, manifest.title)
     client.log_batch(run_id, (), entities(Param, params), entities(RunTag, tags), synchronous=True)
     log_files(client, run_id, {MANIFEST_NAME: json.dumps(manifest.to_json(), indent=1) + "\n"})
 

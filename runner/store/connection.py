@@ -13,26 +13,26 @@ from typing import TYPE_CHECKING
 
 from runner.errors import BadRecord, DecodeFloorError, DiskFull, MissingPackage, StoreUnreachable
 from runner.machine import signals
-from runner.store import address, artifacts
+from runner.store import address, artifacts, database, lock, look, schema
+from runner.store.seen import Away
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from sqlalchemy import Engine
 
-# MLflow left to itself keeps a caller waiting for four minutes when a server is away, and reports usage home.
+# MLflow left to itself keeps a caller waiting for four minutes when a server is away, and reports usage home. And
+# PostgreSQL waits for another program's lock without an end.
 DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "PGCONNECT_TIMEOUT": "10",
+    "PGOPTIONS": "-c lock_timeout=10s",
 }
 NOISY_LOGGERS = ("alembic", "mlflow.store.db.utils", "mlflow.store.tracking")
 OUR_MISTAKES = (AssertionError, AttributeError, LookupError, NameError, TypeError)
 FULL_DISK_WORDS = ("database or disk is full", "no space left on device", "disk quota exceeded", "disk full")
 CAUSE_LENGTH = 300
-MLFLOW_TABLES = frozenset({"alembic_version", "experiments", "runs"})
-"""Some that every version of MLflow has made; it is enough to tell its databases from others."""
 
 
 @contextmanager
@@ -44,13 +44,36 @@ def opened(spooled: Path | None = None, uri: str | None = None) -> Iterator[Mlfl
     DiskFull or MissingPackage, each in one line without passwords.
     """
     uri = uri or address.tracking_uri()
-    address.check_password(uri)
-    with _one_line_errors(uri, spooled), address.locked(uri):
+    look.check_usable(uri)
+    _set_defaults()
+    with _one_line_errors(uri, spooled), lock.held(uri):
+        _check_database(uri, only_read=False)
         # MLflow cut off by a signal in the middle of its import could not be used to close the run
         with signals.held():
             client = _client(uri)
         artifacts.follow(uri)
         yield client
+
+
+def before_measuring(run_id: str | None) -> str | None:
+    """Look whether the store would take a session, as `look.check`; returns what to tell of a server that does not
+    answer now: the session is kept in the spool then. Raises the errors of `opened`, BadValue and BadRecord."""
+    uri = address.tracking_uri()
+    _set_defaults()
+    try:
+        with _one_line_errors(uri, None):
+            look.check(uri, run_id)
+    except Away as away:
+        return str(away)
+    return None
+
+
+def check_fit(spooled: Path) -> None:
+    """Raises what keeps the store from taking any record, this one and the next alike; as `opened`, and BadRecord."""
+    uri = address.tracking_uri()
+    _set_defaults()
+    with _one_line_errors(uri, spooled):
+        look.check(uri, None)
 
 
 @contextmanager
@@ -59,8 +82,10 @@ def reading(uri: str) -> Iterator[MlflowClient]:
     is no store of MLflow's, BadValue for a file's path, and as `one_line_read_errors`."""
     address.check_is_uri(uri)
     address.check_password(uri)
+    _set_defaults()
     with one_line_read_errors(uri):
-        yield _client(uri, only_read=True)
+        _check_database(uri, only_read=True)
+        yield _client(uri)
 
 
 @contextmanager
@@ -75,6 +100,8 @@ def one_line_read_errors(uri: str) -> Iterator[None]:
         raise MissingPackage(_missing_text(error, uri, None)) from error
     except Exception as error:
         cause = address.without_secrets(_cause(error), uri)
+        if database.is_locked(cause):
+            raise StoreUnreachable(f"{database.locked_text(uri)}, then run the command again") from error
         start = "start it, or " if address.is_server(uri) else ""
         raise StoreUnreachable(
             f"the MLflow store {address.shown(uri)} cannot be read ({cause}): {start}name another with --store or "
@@ -82,81 +109,39 @@ def one_line_read_errors(uri: str) -> Iterator[None]:
         ) from error
 
 
-def _client(uri: str, only_read: bool = False) -> MlflowClient:
+def _set_defaults() -> None:
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+
+
+def _client(uri: str) -> MlflowClient:
     from mlflow import MlflowClient
 
     for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
-    if (engine := _engine(uri)) is not None:
-        _check_database(engine, uri, only_read)
     with artifacts.beside(uri):
         return MlflowClient(tracking_uri=address.for_mlflow(uri))
 
 
-def _engine(uri: str) -> Engine | None:
-    """Of a database, None for a store that is none."""
-    from mlflow.store.db.db_types import DATABASE_ENGINES
-
-    scheme = uri.partition(":")[0].partition("+")[0]
-    if scheme not in DATABASE_ENGINES:
-        return None
-    import sqlalchemy
-
-    return sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
-
-
-def _check_database(engine: Engine, uri: str, only_read: bool) -> None:
+def _check_database(uri: str, only_read: bool) -> None:
     """Connect once ourselves: MLflow tries a database that does not answer ten times over, for 100 s. And MLflow makes
-    its tables wherever some are missing, which is not for a command that only reads: raises BadRecord for a database
-    without them, StoreUnreachable for those of another version."""
-    import sqlalchemy
-
-    found = set(sqlalchemy.inspect(engine).get_table_names())
-    if only_read and not found >= MLFLOW_TABLES:
-        raise BadRecord(_no_store_text(address.shown(uri), is_empty=not found))
-    if only_read:
-        _check_schema(engine, uri)
-
-
-def _check_schema(engine: Engine, uri: str) -> None:
-    """Raises StoreUnreachable where the tables are another MLflow's. By itself MLflow brings some older ones up to
-    date, and of others says what its servers' administrators should do."""
-    import sqlalchemy
-    from alembic.script import ScriptDirectory
-    from mlflow.store import db_migrations
-    from mlflow.version import VERSION
-
-    with engine.connect() as link:
-        found = link.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalar()
-    own = ScriptDirectory(str(Path(str(db_migrations.__file__)).parent)).get_current_head()
-    if found != own:
-        raise StoreUnreachable(
-            f"the MLflow store {address.shown(uri)} cannot be read: its tables have the schema {found} of another "
-            f"MLflow, that of MLflow {VERSION} here is {own}: use the MLflow that made it, or copy it and bring the "
-            "copy up to date with `mlflow db upgrade URI-OF-THE-COPY`"
-        )
-
-
-def _no_store_text(shown: str, is_empty: bool) -> str:
-    if is_empty:
-        return (
-            f"there is no MLflow store in {shown} yet, the database is empty: `python -m runner import` brings records "
-            "in, or name another with --store or MLFLOW_TRACKING_URI"
-        )
-    return (
-        f"there is no MLflow store in {shown} but a database of something else: name another with --store or "
-        "MLFLOW_TRACKING_URI"
-    )
+    its tables wherever some are missing, or brings them up to date. Raises as `schema.check`."""
+    if database.is_database(uri):
+        with database.opened(uri) as found:
+            if found is not None:
+                found.check_schema(only_read)
+            elif only_read:
+                raise BadRecord(schema.no_store_text(address.shown(uri), is_empty=True))
 
 
 @contextmanager
 def _one_line_errors(uri: str, spooled: Path | None) -> Iterator[None]:
     try:
         yield
-    except DecodeFloorError:
-        raise
+    except DecodeFloorError as error:
+        if (told := _with_way_out(error, spooled)) is error:
+            raise
+        raise told from error
     except ModuleNotFoundError as error:
         raise MissingPackage(_missing_text(error, uri, spooled)) from error
     except Exception as error:
@@ -168,10 +153,34 @@ def _store_error(error: Exception, uri: str, spooled: Path | None) -> DecodeFloo
     if _is_full_disk(error):
         return DiskFull(f"no space left for the MLflow store {address.shown(uri)}: free some, {_then(spooled)}")
     cause = address.without_secrets(_cause(error), uri)
+    if database.is_locked(cause):
+        return StoreUnreachable(f"{database.locked_text(uri)}, {_then(spooled)}")
+    if (seen := _seen(uri)) is not None:
+        return _with_way_out(seen, spooled)
     return StoreUnreachable(
         f"the MLflow store {address.shown(uri)} did not take it ({cause}): start that store or set "
         f"MLFLOW_TRACKING_URI, {_then(spooled)}"
     )
+
+
+def _seen(uri: str) -> DecodeFloorError | None:
+    """What a look tells of a store that has just refused something: better than MLflow's words, where it is that."""
+    try:
+        look.check(uri, None)
+    except Away:
+        return None
+    except DecodeFloorError as found:
+        return found
+    except Exception:
+        return None
+    return None
+
+
+def _with_way_out(error: DecodeFloorError, spooled: Path | None) -> DecodeFloorError:
+    """The same error; of a record that is spooled, with what to do then."""
+    if spooled is None or not isinstance(error, StoreUnreachable):
+        return error
+    return type(error)(f"{error}, {_then(spooled)}")
 
 
 def _missing_text(error: ModuleNotFoundError, uri: str, spooled: Path | None) -> str:

@@ -11,7 +11,7 @@ from runner import terminal
 from runner.errors import DecodeFloorError, Failure, Stopped
 from runner.machine.redact import redact
 from runner.store import connection, marker
-from runner.store.commit import known_run, made_run, terminate
+from runner.store.commit import OPEN, known_run, log_tags, made_run, terminate
 from runner.store.view import TAG_LENGTH
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ ABANDONED = {
     "message": "the process that measured it ended without closing the run (killed, or the power went)",
     "valid": "false",
 }
-OPEN = ("RUNNING", "SCHEDULED")
 
 
 class EntryRun:
@@ -74,14 +73,8 @@ def _close(run_id: str, error: Failure) -> None:
     }
     with connection.opened() as client:
         made_run(client, run_id)
-        _log_tags(client, run_id, tags)
+        log_tags(client, run_id, tags)
         terminate(client, run_id, "KILLED" if isinstance(error, Stopped) else "FAILED")
-
-
-def _log_tags(client: MlflowClient, run_id: str, tags: dict[str, str]) -> None:
-    from mlflow.entities import RunTag
-
-    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()], synchronous=True)
 
 
 def close_abandoned(folder: Path) -> list[str]:
@@ -104,7 +97,7 @@ def _close_abandoned(client: MlflowClient, left: Path) -> bool:
     # MLflow, where it outlived us, has closed the run, but could not know why
     unexplained = run.info.status == "FAILED" and "reason" not in run.data.tags
     if is_open or unexplained:
-        _log_tags(client, left.name, ABANDONED)
+        log_tags(client, left.name, ABANDONED)
     if is_open:
         terminate(client, left.name, "FAILED")
     with suppress(OSError):  # another user's: the next import finds the run closed

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runner import recompute
 from runner.ab import check
-from runner.errors import BadRecord, BadValue
+from runner.errors import BadRecord, BadValue, StoreUnreachable
 from runner.records import spool
 from runner.store import connection
 from runner.store.commit import store_view
@@ -21,10 +21,11 @@ from runner.store.view import view
 
 @dataclass(frozen=True)
 class Refused:
-    """A file that was not imported, and why."""
+    """A file that was not imported, and why; `by_store` says that nothing is wrong with the file itself."""
 
     path: Path
     reason: str
+    by_store: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,15 +44,18 @@ def import_folder(folder: Path) -> ImportReport:
     """Commit every record below `folder`, then the manifests of A/Bs, and close the runs that killed entries left open.
 
     A record that is damaged, or in which `runner verify` finds anything else wrong, is named in the report, stays where
-    it is and stops nothing: in the store nobody could tell its run from a right one. Raises BadValue where there is
-    no such folder, StoreUnreachable or DiskFull where the store takes no more: what is in it stays, the rest can
-    follow.
+    it is and stops nothing: in the store nobody could tell its run from a right one. Nor does one that the store
+    refuses while it would take others. Raises BadValue where there is no such folder, StoreUnreachable or DiskFull
+    where the store takes nothing, or no more: what is in it stays, the rest can follow.
     """
     spool.check_folder(folder, BadValue)
     done: dict[bool, list[str]] = {False: [], True: []}
     refused: list[Refused] = []
     comparisons: list[str] = []
-    for path in spool.record_files(folder):
+    files = list(spool.record_files(folder))
+    if files:
+        connection.check_fit(files[0])
+    for path in files:
         with _named(path, refused):
             run_id, already = _import_file(path)
             done[already].append(run_id)
@@ -69,6 +73,9 @@ def _named(path: Path, refused: list[Refused]) -> Iterator[None]:
         yield
     except BadRecord as error:
         refused.append(Refused(path, str(error).removeprefix(f"{path}: ")))
+    except StoreUnreachable as error:
+        connection.check_fit(path)  # else nothing that follows could be imported
+        refused.append(Refused(path, str(error), by_store=True))
 
 
 def _import_manifest(path: Path) -> list[str]:

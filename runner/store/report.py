@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from runner.store import connection, experiment
-from runner.store.commit import known_run, made_run, terminate
+from runner.store import connection, experiment, runname
+from runner.store.commit import closed_on_failure, known_run, made_run, terminate
 from runner.store.summary import FINISHED, Summary, log_summary
 
 REPORT_TAG = "decode_floor.report"
@@ -16,9 +16,9 @@ def claim_report(run_id: str, name: str) -> None:
     """Say of the run that MLflow made for this process what it is for, before the store is read. Raises
     StoreUnreachable, DiskFull, MissingPackage."""
     with connection.opened() as client:
-        if made_run(client, run_id) is not None:
+        if (run := made_run(client, run_id)) is not None:
             client.set_tag(run_id, REPORT_TAG, name)
-            client.update_run(run_id, name=name)
+            runname.give(client, run, name)
 
 
 def commit_report(name: str, summary: Summary, run_id: str | None, uri: str | None = None) -> str:
@@ -29,7 +29,8 @@ def commit_report(name: str, summary: Summary, run_id: str | None, uri: str | No
     with connection.opened(uri=uri) as client:
         made = None if run_id is None else known_run(client, run_id)
         run = made or client.create_run(experiment.home(client), tags={REPORT_TAG: name}, run_name=name)
-        experiment.describe(client, run.info.experiment_id)
-        log_summary(client, run, 0, int(time.time() * 1000), summary)
+        with closed_on_failure(client, run):
+            experiment.describe(client, run.info.experiment_id)
+            log_summary(client, run, 0, int(time.time() * 1000), summary)
         terminate(client, run.info.run_id, FINISHED)
         return str(run.info.run_id)

@@ -21,10 +21,12 @@ CELL_TAGS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtyp
 NOTE_TAG = "mlflow.note.content"
 SESSION_TAG = "session"
 SCHEMA_TAG = "schema_version"
+NAME_TAG = "decode_floor.name"
+"""Our name of the run, whatever it is called (`mlflow run --run-name`)."""
 COMMITTED_TAG = "decode_floor.committed"
 DEFAULT_PROTOCOL = "paper"
 GROUP_HASH_LENGTH = 6
-PARAM_LENGTH, TAG_LENGTH = 6000, 8000  # MLflow's limits; longer params are cut without a word
+PARAM_LENGTH, TAG_LENGTH = 6000, 5000  # limits of MLflow's: of params (cut without a word) since 2.8, of tags of 2.9
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,7 @@ def _tags(record: Record) -> dict[str, str]:
         "status": outcome["status"],
         "exit_code": _exit_code(record),
         **{name: record["container"][name] for name in ("image", "digest") if "container" in record},
+        NAME_TAG: run_name(record),
         NOTE_TAG: run_description(record),
     }
 

@@ -120,7 +120,8 @@ def test_artifacts_on_a_full_disk_are_disk_full_and_imported_later(
         patch.setattr(MlflowClient, "log_artifacts", full)
         error, _ = _refusal(spooled)
     assert isinstance(error, DiskFull)
-    assert contents.session_run(sqlite_uri, "0f3c9a52b7d1e846").info.status == "RUNNING"
+    # nobody works on it any more
+    assert contents.session_run(sqlite_uri, "0f3c9a52b7d1e846").info.status == "FAILED"
     store.import_folder(spooled.parent)
     assert contents.session_run(sqlite_uri, "0f3c9a52b7d1e846").info.status == "FINISHED"
 

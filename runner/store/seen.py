@@ -1,0 +1,55 @@
+"""What a look at a store sees, before anything is measured: without MLflow, whose import takes seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from runner.errors import StoreUnreachable
+
+
+class Away(StoreUnreachable):
+    """A server that does not answer now, and may later: no reason not to measure."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """`root` is the URI or path below which its artifacts are."""
+
+    id: str
+    name: str
+    is_deleted: bool
+    root: str
+
+
+@dataclass(frozen=True)
+class SeenRun:
+    """`root` is where its artifacts are."""
+
+    id: str
+    is_deleted: bool
+    root: str
+
+
+class Backend(Protocol):
+    """A store as it is looked at. Every method raises Away or StoreUnreachable, and what its driver raises."""
+
+    def by_id(self, experiment_id: str) -> Experiment | None:
+        """The experiment of that id, deleted or not."""
+        ...
+
+    def by_name(self, name: str) -> Experiment | None:
+        """The experiment of that name, deleted or not."""
+        ...
+
+    def run(self, run_id: str) -> SeenRun | None:
+        """The run of that id, deleted or not."""
+        ...
+
+    def usual_root(self) -> str | None:
+        """Where the artifacts of an experiment will be that is not there yet, as far as it can be told."""
+        ...
+
+    def check_root(self, root: str) -> None:
+        """Raises StoreUnreachable or MissingPackage where artifacts cannot be written there from here."""
+        ...

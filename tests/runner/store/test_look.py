@@ -1,0 +1,405 @@
+"""The look at a store before anything is measured: each thing that is wrong is one line, with what to do."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import psycopg
+import pytest
+from mlflow import MlflowClient
+
+from analysis.sources.store import Store
+from runner import store
+from runner.errors import BadRecord, BadValue, DecodeFloorError, MissingPackage, StoreUnreachable
+from runner.records import record
+from runner.store import address, database, httplook, lock, schema, seen
+from tests.records import example_record
+from tests.runner.store import contents
+from tests.stores import free_port
+
+OLDER = sorted((Path(__file__).parent / "older").glob("*.sql"))
+
+
+def refusal(run_id: str | None = None, kind: type[DecodeFloorError] = StoreUnreachable) -> str:
+    with pytest.raises(kind) as caught:
+        store.before_measuring(run_id)
+    assert not isinstance(caught.value, seen.Away)
+    return str(caught.value)
+
+
+def test_a_store_that_is_fine_or_not_there_yet_is_told_nothing_of(any_uri: str) -> None:
+    assert store.before_measuring(None) is None
+    client = MlflowClient(any_uri)
+    run = client.create_run(client.create_experiment(address.experiment_name()))
+    assert store.before_measuring(run.info.run_id) is None
+    client.set_terminated(run.info.run_id)
+
+
+def test_the_look_makes_no_store_and_imports_no_mlflow(tmp_path: Path) -> None:
+    code = "import sys; from runner import store; print(store.before_measuring(None), 'mlflow' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout == "None False\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(
+    any_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = MlflowClient(any_uri)
+    experiment_id = client.create_experiment(address.experiment_name())
+    client.delete_experiment(experiment_id)
+    restore = f"`mlflow experiments restore --experiment-id {experiment_id}`"
+    said = refusal()
+    assert f"experiment {address.experiment_name()} (id {experiment_id})" in said
+    assert f"is deleted: restore it with {restore}, or set MLFLOW_EXPERIMENT_NAME" in said
+    assert "cret" not in said
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment_id)
+    assert f"{restore}, or unset MLFLOW_EXPERIMENT_ID" in refusal()
+    client.restore_experiment(experiment_id)
+    assert store.before_measuring(None) is None
+
+
+@pytest.mark.parametrize("unknown", ["999999", "abc"])
+def test_an_experiment_id_that_is_not_there_is_named(
+    any_uri: str, unknown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", unknown)
+    said = refusal()
+    assert said.startswith(f"MLFLOW_EXPERIMENT_ID={unknown}: the MLflow store {address.shown(any_uri)} has no such")
+
+
+def test_a_run_that_is_not_there_or_deleted_is_named(any_uri: str) -> None:
+    client = MlflowClient(any_uri)
+    run_id = client.create_run("0").info.run_id
+    client.set_terminated(run_id)
+    client.delete_run(run_id)
+    assert f"is deleted: restore it with `mlflow runs restore --run-id {run_id}`" in refusal(run_id)
+    assert "has no such run: unset it" in refusal("0" * 32)
+    assert "has no such run" in refusal("' OR 1=1 --")
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("ftp://me:secret@host/x", "ftp://me:***@host/x is the URI of no kind of MLflow store"),
+        ("sqllite:///x.db", "did you mean sqlite?"),
+        ("postgres://host/db", "did you mean postgresql?"),
+        ("htp://localhost:5000", "did you mean http?"),
+        ("store.db", "is a path, not the URI of an MLflow store"),
+        (".", "is a folder, which MLflow takes no runs into any more"),
+        ("file:///tmp", "or MLFLOW_ALLOW_FILE_STORE=true"),
+    ],
+)
+def test_a_uri_of_no_store_is_refused(uri: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert said in refusal(kind=BadValue)
+    record.write(example_record(), tmp_path / "spool" / "session.json")
+    with pytest.raises(BadValue):
+        store.import_folder(tmp_path / "spool")
+
+
+def test_a_folder_that_mlflow_is_told_to_take_is_left_to_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    assert store.before_measuring(None) is None
+
+
+@pytest.mark.parametrize("dump", OLDER, ids=lambda path: path.stem)
+def test_an_older_database_is_refused_alike_in_reading_and_writing_and_left_as_it_is(
+    dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, uri = tmp_path / "mlflow.db", f"sqlite:///{tmp_path}/mlflow.db"
+    with closing(sqlite3.connect(file)) as made:
+        made.executescript(dump.read_text())
+    before = file.read_bytes()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    said = refusal()
+    assert "of an older MLflow" in said
+    assert f"`mlflow db upgrade {uri}`" in said
+    with pytest.raises(StoreUnreachable) as written:
+        store.commit(example_record(), None)
+    with pytest.raises(StoreUnreachable) as read:
+        Store(uri).frame(("step_wall_ms",))
+    assert str(written.value).startswith(said)
+    assert str(read.value) == said
+    assert file.read_bytes() == before
+
+
+def test_a_newer_database_asks_for_its_own_mlflow(sqlite_uri: str) -> None:
+    with closing(sqlite3.connect(address.sqlite_file(sqlite_uri) or "")) as made, made:
+        made.execute("UPDATE alembic_version SET version_num = '0123456789ab'")
+    assert "schema 0123456789ab of another MLflow, newer than MLflow" in refusal()
+
+
+def test_a_database_of_something_else_gets_no_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(sqlite3.connect(tmp_path / "places.db")) as made:
+        made.execute("CREATE TABLE bookmarks (url TEXT)")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/places.db")
+    assert "a database of something else" in refusal(kind=BadRecord)
+
+
+def test_the_schema_that_is_read_off_the_files_is_mlflows_own() -> None:
+    from mlflow.store.db.utils import _get_latest_schema_revision
+    from mlflow.version import VERSION
+
+    known = schema.known()
+    assert known is not None
+    assert (known.version, known.newest) == (VERSION, _get_latest_schema_revision())
+
+
+@contextmanager
+def holding(code: str) -> Iterator[int]:
+    """Another program that holds something; its process id."""
+    command = [sys.executable, "-c", f"{code}; print('held', flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        yield other.pid
+        other.kill()
+
+
+def test_a_database_that_another_program_keeps_locked_names_it(
+    sqlite_uri: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(database, "LOCK_WAIT_S", 0.2)
+    file = address.sqlite_file(sqlite_uri)
+    code = f"import sqlite3; c = sqlite3.connect({str(file)!r}, isolation_level=None); c.execute('BEGIN EXCLUSIVE')"
+    record.write(example_record(), tmp_path / "spool" / "session.json")
+    with holding(code) as pid:
+        said = refusal()
+        assert f"is kept locked by process {pid} (python" in said
+        assert "wait until it has ended, or end it" in said
+        with pytest.raises(StoreUnreachable, match=f"locked by process {pid} .*runner import"):
+            store.import_folder(tmp_path / "spool")
+    assert store.before_measuring(None) is None
+    assert len(store.import_folder(tmp_path / "spool").imported) == 1
+
+
+def test_a_process_that_never_gives_our_lock_back_is_named(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "WAIT_S", 0.2)
+    path = address.lock_path(sqlite_uri)
+    with holding(f"import fcntl; f = open({str(path)!r}, 'a'); fcntl.flock(f, {fcntl.LOCK_EX})") as pid:
+        assert f"is kept locked by process {pid} (python" in refusal()
+        with pytest.raises(StoreUnreachable, match=f"locked by process {pid}"):
+            store.commit(example_record(), None)
+    assert store.before_measuring(None) is None
+
+
+def test_a_lock_that_is_given_back_is_waited_for(sqlite_uri: str) -> None:
+    path = address.lock_path(sqlite_uri)
+    with open(path, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        threading.Timer(0.3, fcntl.flock, (file, fcntl.LOCK_UN)).start()
+        assert store.before_measuring(None) is None
+
+
+def test_a_table_that_another_program_keeps_locked_is_one_line(
+    postgresql_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", postgresql_uri)
+    MlflowClient(postgresql_uri).search_experiments()
+    monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=200ms")
+    with psycopg.connect(postgresql_uri) as other:
+        other.execute("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE")
+        assert "is kept locked by another program" in refusal()
+
+
+@contextmanager
+def answering(status: int, body: str = "", **headers: str) -> Iterator[str]:
+    """The URI of a server that answers everything alike."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
+        threading.Thread(target=made.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{made.server_port}"
+        made.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (200, "<html>a page</html>", "does not answer as an MLflow server does (200 OK)"),
+        (200, "{}", "does not answer as an MLflow server does (200 OK)"),
+        (200, "[1]", "does not answer as an MLflow server does (200 OK)"),
+        (404, "<html>a page</html>", "does not answer as an MLflow server does (404 Not Found)"),
+        (401, "You are not authenticated", "does not let us in (401"),
+        (403, '{"error_code": "PERMISSION_DENIED", "message": "no"}', "does not let us in (403 no)"),
+        (403, "Forbidden", "does not answer as an MLflow server does (403 Forbidden)"),
+        (500, '{"error_code": "INTERNAL_ERROR", "message": "no database"}', "fails (500 no database)"),
+        (500, "<html>broken</html>", "does not answer as an MLflow server does (500 Internal Server Error)"),
+        (418, "x" * 2_000_000, "does not answer as an MLflow server does (418 "),
+    ],
+)
+def test_what_is_no_mlflow_server_or_lets_nobody_in_is_told(
+    status: int, body: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with answering(status, body) as uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.replace("//", "//me:secret@"))
+        found = refusal()
+    assert said in found
+    assert "secret" not in found
+
+
+def test_a_redirect_that_would_turn_a_post_into_a_get_is_told(http_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(302, Location=f"{http_uri}/login?token=abc") as uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        assert f"sends on to {http_uri}: set MLFLOW_TRACKING_URI" in refusal()
+
+
+def test_a_server_that_is_not_there_now_keeps_nothing_from_being_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    for scheme in ("http", "postgresql"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://me:secret@127.0.0.1:{free_port()}/x")
+        said = store.before_measuring(None)
+        assert said is not None
+        assert "does not answer" in said
+        assert "refused" in said
+        assert "secret" not in said
+    with answering(503, "starting") as uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        assert "does not answer (503" in (store.before_measuring(None) or "")
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n\r\n"], ids=["nothing", "half"])
+def test_a_server_that_never_ends_its_answer_is_given_up_soon(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(httplook, "TIMEOUT_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        kept = []
+
+        def accept() -> None:
+            kept.append(silent.accept()[0])
+            kept[0].sendall(said)
+
+        threading.Thread(target=accept, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        assert "does not answer" in (store.before_measuring(None) or "")
+        assert time.monotonic() - began < 5
+
+
+def test_a_port_that_speaks_no_http_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def greet() -> None:
+            with other.accept()[0] as link:
+                link.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+                link.recv(4096)
+
+        threading.Thread(target=greet, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{other.getsockname()[1]}")
+        assert "is no MLflow server (what answers speaks no HTTP)" in refusal()
+
+
+def test_a_server_without_tls_is_told(http_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", http_uri.replace("http:", "https:"))
+    assert "speaks no TLS" in refusal()
+
+
+def test_credentials_are_those_that_mlflow_sends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from mlflow.utils.credentials import read_mlflow_creds
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".mlflow").mkdir()
+    (tmp_path / ".mlflow" / "credentials").write_text(
+        "[mlflow]\nmlflow_tracking_username = me\nmlflow_tracking_password = kept\n"
+    )
+    assert tuple(read_mlflow_creds()) == ("me", "kept")
+    assert httplook._login() == {"Authorization": "Basic bWU6a2VwdA=="}
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "other")
+    assert httplook._login() == {"Authorization": "Basic bWU6b3RoZXI="}
+
+
+def test_artifacts_at_a_path_of_the_server_are_refused(http_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"path-{time.time_ns()}"
+    MlflowClient(http_uri).create_experiment(name, "/srv/nowhere-here/artifacts")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", http_uri)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", name)
+    said = refusal()
+    assert "keeps artifacts at /srv/nowhere-here/artifacts, a path of the server" in said
+    assert "--serve-artifacts" in said
+    assert not Path("/srv/nowhere-here").exists()
+
+
+def test_a_folder_that_a_server_of_this_machine_shares_with_us_is_taken(
+    http_uri: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    name = f"shared-{time.time_ns()}"
+    (tmp_path / "artifacts of all").mkdir()
+    MlflowClient(http_uri).create_experiment(name, f"file://{tmp_path}/artifacts%20of%20all")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", http_uri)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", name)
+    assert store.before_measuring(None) is None
+
+
+def test_a_new_experiment_would_keep_its_artifacts_where_the_servers_own_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = seen.Experiment("0", "Default", False, "/srv/nowhere-here/0")
+    monkeypatch.setattr("runner.store.server.Server.by_id", lambda *_: found)
+    monkeypatch.setattr("runner.store.server.Server.by_name", lambda *_: None)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    assert "/srv/nowhere-here/0, a path of the server" in refusal()
+
+
+def test_a_server_that_passes_no_artifacts_on_is_refused(http_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = httplook.get
+    # read off MLflow 3.17 and 2.9
+    disabled = "Endpoint: /api/2.0/mlflow-artifacts/artifacts disabled due to the mlflow server running with "
+    with answering(503, f"{disabled}`--no-serve-artifacts`.") as uri:
+        monkeypatch.setattr(
+            httplook, "get", lambda base, path, query: real(uri if "artifacts" in path else base, path, query)
+        )
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", http_uri)
+        assert "runs with --no-serve-artifacts" in refusal()
+
+
+def test_artifacts_behind_a_server_cannot_be_written_past_it(sqlite_uri: str) -> None:
+    MlflowClient(sqlite_uri).create_experiment(address.experiment_name(), "mlflow-artifacts:/1")
+    assert "behind an MLflow server (mlflow-artifacts:/1): set MLFLOW_TRACKING_URI" in refusal()
+
+
+def test_artifacts_that_need_a_package_name_it(sqlite_uri: str) -> None:
+    MlflowClient(sqlite_uri).create_experiment(address.experiment_name(), "gs://bucket/place")
+    assert "lacks the package google.cloud.storage" in refusal(kind=MissingPackage)
+
+
+def test_artifacts_in_a_folder_of_another_machine_are_refused(
+    postgresql_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", postgresql_uri)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", name := f"elsewhere-{time.time_ns()}")
+    MlflowClient(postgresql_uri).create_experiment(name, "/etc/hostname/mlruns/1")
+    assert "/etc/hostname/mlruns/1, which cannot be written from here" in refusal()
+
+
+def test_a_look_at_a_store_that_is_wrong_makes_no_run(sqlite_uri: str, tmp_path: Path) -> None:
+    client = MlflowClient(sqlite_uri)
+    client.delete_experiment(client.create_experiment(address.experiment_name()))
+    for index in range(2):
+        session = example_record(session={"id": f"session-{index}", "index": index})
+        record.write(session, tmp_path / "spool" / f"{index}.json")
+    with pytest.raises(StoreUnreachable, match=r"is deleted: .*runner import"):
+        store.import_folder(tmp_path / "spool")
+    with pytest.raises(StoreUnreachable, match="is deleted: restore it"):
+        store.commit(example_record(), None)
+    assert contents.runs(sqlite_uri) == []
