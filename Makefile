@@ -16,7 +16,7 @@ JOBS ?= 2
 # whatever is in its name is not read by a shell a second time.
 venv := PATH="$$PWD/.venv/bin:$$PATH"
 
-.PHONY: help images check-images test-images bundle sbom any env cell test lint types check ui bench-overhead bench-tables floor graphs quant budget report demo coverage verify lock clean
+.PHONY: help images check-images test-images bundle sbom any env cell test test-stores lint types check ui bench-overhead bench-tables floor graphs quant budget report demo coverage verify lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +33,9 @@ test: env ## Run the tests, two files at a time (JOBS=0: in turns)
 
 test-images: env ## Run the tests that need a container engine and the cpu image (make image-cpu), or an index and minutes
 	@$(venv) python -m pytest -q -m images $(ARGS)
+
+test-stores: env ## Run the tests against servers of other versions of MLflow, which are installed in build/ (minutes)
+	@$(venv) python -m pytest -q -m stores $(ARGS)
 
 lint: env ## Check style and formatting
 	@$(venv) ruff check . && $(venv) ruff format --check .

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[1]
 PG_BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 STARTED_WITHIN_S = 120
 
@@ -70,14 +71,15 @@ def served(folder: Path) -> Iterator[str]:
         arguments = [*command, "--workers", "1"]
         server = subprocess.Popen(arguments, stdout=log, stderr=log, cwd=folder, env=environment)
     try:
-        _wait_until_healthy(f"http://127.0.0.1:{port}", folder / "log")
+        wait_until_healthy(f"http://127.0.0.1:{port}", folder / "log")
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait(timeout=30)
 
 
-def _wait_until_healthy(uri: str, log: Path) -> None:
+def wait_until_healthy(uri: str, log: Path) -> None:
+    """Fails with the server's log where it does not come up."""
     deadline = time.monotonic() + STARTED_WITHIN_S
     while time.monotonic() < deadline:
         try:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from requests import Response
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 10.0
 LARGEST_ANSWER = 1 << 20
 CHUNK = 1 << 16
 CHANGES_METHOD = (301, 302, 303)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from runner.store import connection
 from runner.store.commit import store_view
 from runner.store.comparison import commit_comparison
 from runner.store.entry import close_abandoned
+from runner.store.seen import Away
 from runner.store.sidecar import forget_runs, remembered_run
 from runner.store.view import view
 
@@ -54,7 +55,8 @@ def import_folder(folder: Path) -> ImportReport:
     comparisons: list[str] = []
     files = list(spool.record_files(folder))
     if files:
-        connection.check_fit(files[0])
+        with suppress(Away):  # a look is less patient than a commit
+            connection.check_fit(files[0])
     for path in files:
         with _named(path, refused):
             run_id, already = _import_file(path)

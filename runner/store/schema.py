@@ -60,9 +60,9 @@ def check(shown: str, tables: Collection[str], revision: str | None, only_read: 
     if revision in here.older or revision is None:
         raise StoreUnreachable(_older_text(shown, revision, here))
     raise StoreUnreachable(
-        f"the MLflow store {shown} has tables with the schema {revision} of another MLflow, newer than MLflow "
-        f"{here.version} here, whose schema is {here.newest}: use the MLflow that made it, or set MLFLOW_TRACKING_URI "
-        "to another store"
+        f"the MLflow store {shown} has tables with the schema {revision} of another MLflow, which is not known here "
+        f"and most likely newer: that of MLflow {here.version} here is {here.newest}: use the MLflow that made it, or "
+        "copy it and with a newer MLflow bring the copy up to date with `mlflow db upgrade URI-OF-THE-COPY`"
     )
 
 

@@ -95,7 +95,7 @@ def test_an_a_a_under_mlflow_run_ends_in_its_summary_run(tmp_path: Path) -> None
     chosen = [part for parameter in parameters for part in ("-P", parameter)]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     finished = subprocess.run(
-        [sys.executable, "-m", "mlflow", "run", ".", "-e", "ab", "--env-manager", "local", *chosen],
+        [sys.executable, "-m", "mlflow", "run", ".", "-e", "ab", "--env-manager", "local", "--run-name", "X", *chosen],
         cwd=tmp_path,
         env={**environment(tmp_path), "PATH": path},
         capture_output=True,
@@ -107,7 +107,8 @@ def test_an_a_a_under_mlflow_run_ends_in_its_summary_run(tmp_path: Path) -> None
     stored = runs(tmp_path)
     assert [each.info.status for each in stored] == ["FINISHED"] * 5
     (summary,) = [each for each in stored if "ab" in each.data.tags]
-    assert summary.info.run_name.startswith("A/A tiny 64")
+    assert summary.info.run_name == "X"  # the name that was given stays, and ours is a tag
+    assert summary.data.tags["cell"].startswith("A/A tiny 64")
     assert summary.data.tags["verdict"] == "none"  # below five sessions
     assert summary.data.tags["verdict_reason"]
     assert summary.data.metrics["ab/sessions"] == 2

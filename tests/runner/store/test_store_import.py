@@ -77,6 +77,23 @@ def test_whatever_verify_rejects_stays_in_the_spool_and_stops_nothing(sqlite_uri
     assert all(path.exists() for path in (right, *wrong))
 
 
+def test_a_record_that_the_store_refuses_leaves_no_run_open_and_stops_nothing(any_uri: str, tmp_path: Path) -> None:
+    # the sidecar names a run that has another text for a param of ours
+    client = MlflowClient(any_uri)
+    taken = client.create_run("0").info.run_id
+    client.log_param(taken, "cell.ctx", "17")
+    paths = _spool(tmp_path / "spool", 3)
+    store.remember_run(paths[0], taken)
+    report = store.import_folder(tmp_path / "spool")
+    assert [(refused.path, refused.by_store) for refused in report.refused] == [(paths[0], True)]
+    assert "cell.ctx" in report.refused[0].reason
+    assert len(report.imported) == 2
+    run = client.get_run(taken)
+    assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "store-unreachable")
+    again = store.import_folder(tmp_path / "spool")
+    assert (len(again.present), len(again.refused)) == (2, 1)
+
+
 def test_a_folder_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(BadValue, match="no such folder"):
         store.import_folder(tmp_path / "nowhere")

@@ -1,0 +1,99 @@
+"""An MLflow server as 2.9 was: the real one of today behind a proxy with 2.9's limits, and 2.9 itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from tests.stores import ROOT, free_port, wait_until_healthy
+
+TAG_LENGTH, PARAM_LENGTH, KEY_LENGTH = 5000, 6000, 250
+KNOWN = re.compile(
+    r"/health|/version|/api/2\.0/mlflow/(runs|experiments|metrics|artifacts)/[a-z-]+|/api/2\.0/mlflow-artifacts/.*"
+)
+"""The endpoints that 2.9 has of those that we may need."""
+PINS = ("mlflow==2.9.2", "sqlalchemy<2.1", "setuptools<81")  # what 2.9 asks for itself lets in newer ones that break it
+
+
+def too_long(body: Any, key: str = "") -> str | None:
+    """What 2.9 refuses of a request: a tag, param or key that is longer than it takes."""
+    if isinstance(body, list):
+        return next(filter(None, (too_long(each, key) for each in body)), None)
+    if not isinstance(body, dict):
+        return None
+    limit = PARAM_LENGTH if key == "params" else TAG_LENGTH
+    value, name = body.get("value"), str(body.get("key", ""))
+    if len(name) > KEY_LENGTH or (isinstance(value, str) and len(value) > limit):
+        return f"{key} {name} has {len(str(value))} characters"
+    return next(filter(None, (too_long(each, inner) for inner, each in body.items())), None)
+
+
+@contextmanager
+def limited(server: str) -> Iterator[str]:
+    """The URI of a proxy that refuses what 2.9 refuses."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def _pass_on(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            path = self.path.partition("?")[0]
+            wrong = None if KNOWN.fullmatch(path) else f"no endpoint {path}"
+            if self.headers.get("Content-Type", "").startswith("application/json") and body:
+                wrong = wrong or too_long(json.loads(body))
+            if wrong:
+                text = json.dumps({"error_code": "INVALID_PARAMETER_VALUE", "message": wrong})
+                self._answer(400, "application/json", text.encode())
+                return
+            headers = {name: value for name, value in self.headers.items() if name != "Host"}
+            asked = urllib.request.Request(f"{server}{self.path}", body or None, headers, method=self.command)
+            try:
+                with urllib.request.urlopen(asked) as found:
+                    self._answer(found.status, found.headers.get("Content-Type", ""), found.read())
+            except urllib.error.HTTPError as error:
+                self._answer(error.code, error.headers.get("Content-Type", ""), error.read())
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass_on
+
+        def _answer(self, status: int, kind: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
+        threading.Thread(target=made.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{made.server_port}"
+        made.shutdown()
+
+
+@contextmanager
+def of_2_9(folder: Path) -> Iterator[str]:
+    """MLflow 2.9 itself, in an environment of its own below build/, made by the first who asks."""
+    python = ROOT / "build" / "mlflow-2.9" / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(python.parents[1])], check=True)
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PINS], check=True)
+    port = free_port()
+    command = [str(python), "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    command += ["--artifacts-destination", f"{folder}/artifacts", "--port", str(port), "--workers", "1"]
+    with open(folder / "log", "w") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+    try:
+        wait_until_healthy(f"http://127.0.0.1:{port}", folder / "log")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
