@@ -107,7 +107,7 @@ class WorkerTimeout(DecodeFloorError):
 
 
 class StoreUnreachable(DecodeFloorError):
-    """The MLflow store did not take the record; the record is safe in the spool."""
+    """The MLflow store cannot take the record: nothing was measured, or the record is safe in the spool."""
 
     exit_code = 21
     reason = "store-unreachable"

@@ -403,3 +403,24 @@ def test_a_look_at_a_store_that_is_wrong_makes_no_run(sqlite_uri: str, tmp_path:
     with pytest.raises(StoreUnreachable, match="is deleted: restore it"):
         store.commit(example_record(), None)
     assert contents.runs(sqlite_uri) == []
+
+
+def test_a_command_that_ends_at_the_look_measures_nothing_and_closes_the_run_with_the_reason(
+    sqlite_uri: str, tmp_path: Path
+) -> None:
+    client = MlflowClient(sqlite_uri)
+    run_id = client.create_run("0").info.run_id
+    client.delete_experiment(client.create_experiment("in the trash"))
+    variables = {"MLFLOW_RUN_ID": run_id, "MLFLOW_EXPERIMENT_NAME": "in the trash"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "runner", "cell", "--gpu", "cpu", "--model", "tiny", "--ctx", "64"],
+        env={**os.environ, **variables, "PYTHONPATH": str(Path(__file__).resolve().parents[3])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (21, "", 1)
+    run = client.get_run(run_id)
+    assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "store-unreachable")
+    assert ended.stderr == f"error: {run.data.tags['message']}\n"
+    assert list(tmp_path.glob("spool/*.json")) == []
