@@ -194,9 +194,10 @@ def _read(tensor: weightfiles.Tensor, name: str) -> torch.Tensor:
     return found
 
 
-def read_stored(folder: Path, name: str) -> torch.Tensor:
-    """A tensor of a checkpoint as it is stored there."""
-    return _read(weightfiles.tensors(weightfiles.weight_files(folder, "the checkpoint"))[name], name)
+def read_stored(folder: Path, build: Build, name: str) -> torch.Tensor:
+    """A tensor of a checkpoint that was loaded, as it is stored there."""
+    wanted = weightfiles.expected(build.shape, build.quant, build.scheme)
+    return _read(weightfiles.check(folder, "the checkpoint", wanted)[name], name)
 
 
 def _check_zero(names: Iterable[str], tensors: Mapping[str, weightfiles.Tensor]) -> None:

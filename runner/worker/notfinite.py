@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import nn
 
-from runner.worker import model as models
 from runner.worker.plainlinear import PlainLinear
 
 PIECE = 2**24  # elements looked at once: the mask of a whole embedding would take hundreds of megabytes
+Read = Callable[[str], torch.Tensor]
+"""Name → the tensor as the checkpoint stores it."""
 STORED, CONVERTED, DEQUANTISED = "stored", "converted", "dequantised"
 
 
@@ -27,12 +27,11 @@ class Fault:
     how: str | None = None
 
 
-def first(model: nn.Module, folder: Path | None) -> Fault:
-    """The fault of a model whose packed layers are still plain ones; `folder` is its checkpoint's, None for synthetic
-    weights."""
+def first(model: nn.Module, read: Read | None) -> Fault:
+    """The fault of a model whose packed layers are still plain ones; `read` is None for synthetic weights."""
     for name, module in model.named_modules():
         found = next(_packed(name, module), None) if isinstance(module, PlainLinear) else None
-        if found := found or next(_parameters(name, module, folder), None):
+        if found := found or next(_parameters(name, module, read), None):
             return found
     return Fault()
 
@@ -45,10 +44,10 @@ def _packed(name: str, linear: PlainLinear) -> Iterator[Fault]:
         yield Fault(f"{name}.weight", value, DEQUANTISED)
 
 
-def _parameters(name: str, module: nn.Module, folder: Path | None) -> Iterator[Fault]:
+def _parameters(name: str, module: nn.Module, read: Read | None) -> Iterator[Fault]:
     for own, parameter in module.named_parameters(name, recurse=False):
         if value := _value(parameter.data):
-            as_stored = value if folder is None else _value(models.read_stored(folder, own))
+            as_stored = value if read is None else _value(read(own))
             yield Fault(own, as_stored or value, STORED if as_stored else CONVERTED)
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +123,12 @@ def _probe(device: torch.device) -> dict[str, Any]:
     return found
 
 
+def _to_build(job: Job, device: torch.device) -> model.Build:
+    return model.Build(job.shape, job.cell.quant, job.scheme, model.DTYPES[job.cell.dtype], device)
+
+
 def _load(job: Job, device: torch.device) -> Loaded:
-    build = model.Build(job.shape, job.cell.quant, job.scheme, model.DTYPES[job.cell.dtype], device)
+    build = _to_build(job, device)
     if job.checkpoint is None:
         built = model.build_synthetic(build)
     else:
@@ -152,8 +157,12 @@ def _expect(loaded: Loaded) -> tuple[gate.Expectation, int | None]:
 
 
 def _fault(loaded: Loaded) -> notfinite.Fault:
-    folder = loaded.job.checkpoint
-    return notfinite.first(loaded.model, None if folder is None else Path(folder))
+    job = loaded.job
+    if job.checkpoint is None:
+        return notfinite.first(loaded.model, None)
+    return notfinite.first(
+        loaded.model, partial(model.read_stored, Path(job.checkpoint), _to_build(job, loaded.device))
+    )
 
 
 def _build(loaded: Loaded, clock: Clock) -> Step:
