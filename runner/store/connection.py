@@ -57,7 +57,7 @@ def opened(spooled: Path | None = None, uri: str | None = None) -> Iterator[Mlfl
 
 def before_measuring(run_id: str | None) -> str | None:
     """Look whether the store would take a session, as `look.check`; returns what to tell of a server that does not
-    answer now: the session is kept in the spool then. Raises the errors of `opened`, BadValue and BadRecord."""
+    answer now: the session is kept in the spool then. Raises the errors of `opened`, and BadValue."""
     uri = address.tracking_uri()
     _set_defaults()
     try:
@@ -69,7 +69,7 @@ def before_measuring(run_id: str | None) -> str | None:
 
 
 def check_fit(spooled: Path) -> None:
-    """Raises what keeps the store from taking any record, this one and the next alike; as `opened`, and BadRecord."""
+    """Raises what keeps the store from taking any record, this one and the next alike; as `opened`."""
     uri = address.tracking_uri()
     _set_defaults()
     with _one_line_errors(uri, spooled):

@@ -21,8 +21,8 @@ OTHER_SCHEMES = ("http", "https", "file", "databricks", "databricks-uc", "uc")
 def check(uri: str, run_id: str | None) -> None:
     """Look whether the store would take a session, under `run_id` where MLflow made a run for it.
 
-    Raises seen.Away for a server that does not answer now, another StoreUnreachable, BadValue, BadRecord or
-    MissingPackage for what somebody has to change first, and whatever the drivers raise.
+    Raises seen.Away for a server that does not answer now, another StoreUnreachable, BadValue or MissingPackage for
+    what somebody has to change first, and whatever the drivers raise.
     """
     check_usable(uri)
     if server.is_server(uri):

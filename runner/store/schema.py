@@ -48,12 +48,16 @@ def known() -> Known | None:
 
 
 def check(shown: str, tables: Collection[str], revision: str | None, only_read: bool) -> None:
-    """Raises BadRecord for a database without MLflow's tables, unless MLflow may make them there (it is empty, and not
-    `only_read`), and StoreUnreachable for tables of another version. `revision` is the tables' own."""
+    """Raises StoreUnreachable for a database of something else, which is no place for MLflow's tables, and for tables
+    of another version; BadRecord where one is `only_read` that has none. `revision` is the tables' own."""
     if not only_read and not tables:
         return
     if not set(tables) >= MLFLOW_TABLES:
-        raise BadRecord(no_store_text(shown, is_empty=not tables))
+        if only_read:
+            raise BadRecord(no_store_text(shown, is_empty=not tables))
+        raise StoreUnreachable(
+            f"there is no MLflow store in {shown} but a database of something else: set MLFLOW_TRACKING_URI to another"
+        )
     here = known()
     if here is None or revision == here.newest:
         return

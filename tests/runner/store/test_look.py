@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 
 from analysis.sources.store import Store
 from runner import store
-from runner.errors import BadRecord, BadValue, DecodeFloorError, MissingPackage, StoreUnreachable
+from runner.errors import BadValue, DecodeFloorError, MissingPackage, StoreUnreachable
 from runner.records import record
 from runner.store import address, database, httplook, lock, schema, seen
 from tests.records import example_record
@@ -148,7 +148,9 @@ def test_a_database_of_something_else_gets_no_tables(tmp_path: Path, monkeypatch
     with closing(sqlite3.connect(tmp_path / "places.db")) as made:
         made.execute("CREATE TABLE bookmarks (url TEXT)")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/places.db")
-    assert "a database of something else" in refusal(kind=BadRecord)
+    assert "a database of something else: set MLFLOW_TRACKING_URI" in refusal()
+    with pytest.raises(StoreUnreachable, match="something else"):
+        store.commit(example_record(), None)
 
 
 def test_the_schema_that_is_read_off_the_files_is_mlflows_own() -> None:
