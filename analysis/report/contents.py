@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import polars
@@ -80,8 +81,9 @@ def contents(asked: Asked) -> Contents:
         budget_figure.draw(budgets),
         latency.draw(*latency.read(asked.source, frame, floors)),
     )
+    whole, shown = asked.source.shown, published(asked.source.shown)
     return Contents(
-        shown=asked.source.shown,
+        shown=shown,
         told=asked.told,
         frame=frame,
         floor=floors,
@@ -91,8 +93,14 @@ def contents(asked: Asked) -> Contents:
         paper=papercheck.rows(frame),
         compared=tuple(compared),
         figures=tuple(one for one in drawn if one is not None),
-        left_out=(*frame.left_out, *unusable),
+        left_out=tuple(line.replace(whole, shown) for line in (*frame.left_out, *unusable)),
     )
+
+
+def published(source: str) -> str:
+    """A folder or store as a page may name it, which others will read: without the folders above it."""
+    scheme, slashes, path = source.rpartition(":///")
+    return f"{scheme}{slashes}{Path(path).name}" if Path(path).is_absolute() else source
 
 
 def markdown(found: Contents) -> str:

@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 import polars
 import pytest
 
-from analysis.report import derived, files, grid, page, provenance
+from analysis.report import contents, derived, files, grid, page, provenance
 from analysis.report.contents import FIGURES
 from tests.browser import tab
 from tests.records import H100, example_record, packed_record
@@ -186,6 +186,28 @@ def test_the_file_has_sessions_without_a_code_key_and_those_of_a_store_with_thei
     shown = html_of(of_store)
     assert "<div>0000000000000000 run-0000</div>" in shown
     assert ("the file of its record below" in shown, "the file of its record below" in html_of(kinds)) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("/data/acme/spool", "spool"),
+        ("experiments/records", "experiments/records"),
+        ("sqlite:////data/acme/mlflow.db", "sqlite:///mlflow.db"),
+        ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
+        ("postgresql://me:***@db.example/mlflow", "postgresql://me:***@db.example/mlflow"),
+    ],
+)
+def test_a_page_names_its_source_without_the_folders_above_it(source, shown):
+    assert contents.published(source) == shown
+
+
+def test_nor_do_the_lines_of_what_is_left_out_name_them(tmp_path):
+    folder = write_records(tmp_path / "acme" / "spool", [example_record()])
+    (folder / "cut.json").write_text("{")
+    shown = html_of(contents_of(folder))
+    assert "spool/cut.json" in shown
+    assert str(tmp_path) not in shown
 
 
 def linked(html, table):
