@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -176,7 +177,8 @@ def ab(
     folder = measure_ab(pair, sessions, extension, settings, _show_ab)
     if start.run is not None:
         store.remember_run(folder / spools.MANIFEST_NAME, start.run.id)  # open, and marked, until its summary is there
-    click.echo(f"{sessions} sessions of each arm in {folder}; compare them with: python -m analysis ab {folder}")
+    command = f"python -m analysis ab {shlex.quote(str(folder))}"
+    click.echo(f"{sessions} sessions of each arm in {folder}; compare them with: {command}")
 
 
 def _warn_of_paths(run: store.EntryRun | None, weights: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -191,5 +192,7 @@ def _kept(error: Kind, path: Path) -> Kind:
     """The same error, saying where the record is and what to do with it."""
     text = str(error)
     if str(path.parent) not in text:
-        text += f"; the record is kept at {path}; import it with: python -m runner import {path.parent}"
+        text += (
+            f"; the record is kept at {path}; import it with: python -m runner import {shlex.quote(str(path.parent))}"
+        )
     return type(error)(text)

@@ -35,6 +35,7 @@ _HOST = r"(?:[\w.-]*|\[[0-9A-Fa-f:.%]+\])(?::\d*)?"
 _PLACE = re.compile(rf"{_HOST}(?:/[^?#]*)?")
 _WITHOUT_USER = re.compile(rf"{_HOST}(?:[/?#].*)?", re.DOTALL)
 _PLAIN = re.compile(r"[\w.,:/+~%-]*")
+_NAME = re.compile(r"[\w.-]{1,40}")
 _ROUTE = re.compile(r"#/[\w/.-]*")  # as in the addresses of MLflow's UI
 
 _SECRET_NAME = re.compile(
@@ -104,7 +105,10 @@ def shown(uri: str) -> str:
 def secrets_of(uri: str) -> frozenset[str]:
     """Every secret of the URI, as it stands there."""
     parts = _parts(uri)
-    return frozenset(filter(None, () if parts is None else (*_of_userinfo(parts), *_of_query(parts.query))))
+    if parts is None:
+        return frozenset()
+    queries = _suffixes(uri, "?" if parts.is_database else "?#")
+    return frozenset(filter(None, (*_of_userinfo(parts), *(each for query in queries for each in _of_query(query)))))
 
 
 def masked(text: str, *uris: str) -> str:
@@ -160,9 +164,16 @@ def _cut(rest: str, marks: str) -> tuple[str | None, str, str]:
     head, query = _at_first(rest, marks)
     userinfo, found, place = head.rpartition("@")
     if "@" in query and not (_PLACE.fullmatch(place) and _is_known_query(query)):
+        if any("@" in part and _is_known_query(part) for part in _suffixes(rest, marks)):
+            return rest, "", ""  # the last `@` may be that query's, or the password's: nothing can be told apart
         userinfo, found, tail = rest.rpartition("@")
         place, query = _at_first(tail, marks)
     return (userinfo if found else None), place, query
+
+
+def _suffixes(text: str, marks: str) -> Iterator[str]:
+    """From each mark on: any may begin the query, and the others be a password's."""
+    return (text[at:] for at, mark in enumerate(text) if mark in marks)
 
 
 def _at_first(text: str, marks: str) -> tuple[str, str]:
@@ -172,12 +183,12 @@ def _at_first(text: str, marks: str) -> tuple[str, str]:
 
 def _is_known_query(query: str) -> bool:
     """Has every part of it a name that stores give to their parameters?"""
-    return all("=" in part and _is_known(part.partition("=")[0]) for part in query[1:].split("&"))
+    return all(_is_known(name) for name, _ in _parameters(query))
 
 
 def _is_known(name: str) -> bool:
     name = unquote_plus(name)
-    return name.lower() in _VISIBLE_NAMES or bool(_SECRET_NAME.search(name))
+    return name.lower() in _VISIBLE_NAMES or bool(_NAME.fullmatch(name) and _SECRET_NAME.search(name))
 
 
 def _parameters(query: str) -> list[tuple[str, str]]:
@@ -194,7 +205,7 @@ def _parameters(query: str) -> list[tuple[str, str]]:
 
 
 def _may_be_shown(name: str, value: str) -> bool:
-    return not value or (name.lower() in _VISIBLE_NAMES and bool(_PLAIN.fullmatch(value)))
+    return name.lower() in _VISIBLE_NAMES and bool(_PLAIN.fullmatch(value))
 
 
 def _shown_query(query: str) -> str:
@@ -204,8 +215,8 @@ def _shown_query(query: str) -> str:
 
 
 def _shown_parameter(name: str, value: str) -> str:
-    start = f"{name}=" if re.fullmatch(r"[\w.-]{1,40}", name) else ""
-    return f"{start}{value if _may_be_shown(name, value) else MASK}"
+    start = f"{name}=" if _NAME.fullmatch(name) else ""
+    return f"{start}{MASK if value and not _may_be_shown(name, value) else value}"
 
 
 def _shown_userinfo(parts: _Parts) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shlex
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -193,7 +194,7 @@ def _missing_text(error: ModuleNotFoundError, uri: str, spooled: Path | None) ->
 def _then(spooled: Path | None) -> str:
     if spooled is None:
         return "then run the command again"
-    return f"then `python -m runner import {spooled.parent}` (the record is safe there)"
+    return f"then `python -m runner import {shlex.quote(str(spooled.parent))}` (the record is safe there)"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

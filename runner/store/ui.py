@@ -26,6 +26,6 @@ def cells_addresses(server: str) -> list[tuple[str, str]]:
 def serve(port: int, options: Sequence[str]) -> None:
     """Become MLflow's UI over the store, on the loopback interface. Does not return."""
     # a URI on the command line would show its password to everybody on this host
-    os.environ["MLFLOW_BACKEND_STORE_URI"] = address.tracking_uri()
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = address.for_mlflow(address.tracking_uri())
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), *options]
     os.execv(sys.executable, command)

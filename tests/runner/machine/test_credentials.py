@@ -181,3 +181,12 @@ def test_no_secret_of_a_query_comes_out_as_it_was_typed(host: str, name: str, se
 def test_what_is_shown_is_shown_again(text: str) -> None:
     once = credentials.shown(f"postgresql://{text}")
     assert credentials.shown(once) == once
+
+
+@given(SCHEMES, WORD, SECRETS, WORD, SECRET_NAMES, ASCII_SECRET)
+def test_neither_comes_out_where_both_are_as_they_were_typed(
+    scheme: str, user: str, secret: str, host: str, name: str, second: str
+) -> None:
+    assume(secret != "x-oauth-basic")
+    uri = f"{scheme}://{user}:{secret}@{host}/db?{name}={second}"
+    _check(uri, [secret, second], f"cannot open {scheme}://{user}:***@{host}/db?{name}=***")
