@@ -139,7 +139,7 @@ def test_a_session_over_a_local_checkpoint_needs_no_accelerate_and_hides_its_pat
     (path,) = (tmp_path / "spool").glob("*.json")
     text = path.read_text()
     assert str(folder) not in text
-    assert '"weights_id": "headers-' in text
+    assert '"weights_id": "content-' in text
 
 
 def test_a_session_over_a_broken_checkpoint_ends_before_the_worker_starts(folder, tmp_path):
