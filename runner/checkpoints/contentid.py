@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runner.cell import short_hash
-from runner.checkpoints import weightfiles
-from runner.errors import BadCheckpoint
+from runner.checkpoints import readable, weightfiles
 from runner.scheme import Scheme
 
 PREFIX = "content-"
@@ -26,10 +25,8 @@ def of(files: tuple[Path, ...], name: str, scheme: Scheme | None) -> str:
     """The weights_id of checked safetensors files, the same wherever they lie. `scheme` is part of it, because a header
     says nothing of `sym` and `desc_act`, by which kernels differ. Raises BadCheckpoint, which calls the checkpoint
     `name`, where a file cannot be read."""
-    try:
+    with readable.checked(name):
         content = [_content(file) for file in files]
-    except OSError as error:
-        raise BadCheckpoint(f"{name}: its weights cannot be read ({error.strerror}): make them readable") from error
     return PREFIX + short_hash([content, scheme and scheme.to_json()], ID_LENGTH)
 
 

@@ -106,5 +106,5 @@ def test_what_cannot_be_read_is_one_line(file: Path, monkeypatch: pytest.MonkeyP
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(contentid.os, "pread", fail)
-    with pytest.raises(BadCheckpoint, match=r"^weights=x: its weights cannot be read \(Input/output error\)"):
+    with pytest.raises(BadCheckpoint, match=r"^weights=x: a file: Input/output error: "):
         contentid.of((file,), "weights=x", None)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -90,10 +92,10 @@ def of_2_9(folder: Path) -> Iterator[str]:
     command = [str(python), "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
     command += ["--artifacts-destination", f"{folder}/artifacts", "--port", str(port), "--workers", "1"]
     with open(folder / "log", "w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
     try:
         wait_until_healthy(f"http://127.0.0.1:{port}", folder / "log")
         yield f"http://127.0.0.1:{port}"
     finally:
-        server.terminate()
+        os.killpg(server.pid, signal.SIGTERM)  # it leaves its web server behind otherwise
         server.wait(timeout=30)
