@@ -47,13 +47,15 @@ def opened(spooled: Path | None = None, uri: str | None = None) -> Iterator[Mlfl
     uri = uri or address.tracking_uri()
     look.check_usable(uri)
     _set_defaults()
-    with _one_line_errors(uri, spooled), lock.held(uri):
-        _check_database(uri, only_read=False)
+    with _one_line_errors(uri, spooled):
         # MLflow cut off by a signal in the middle of its import could not be used to close the run
         with signals.held():
-            client = _client(uri)
-        artifacts.follow(uri)
-        yield client
+            make = _client_class()  # before the lock: others need not wait for an import
+        with lock.held(uri):
+            _check_database(uri, only_read=False)
+            client = _client(make, uri)
+            artifacts.follow(uri)
+            yield client
 
 
 def before_measuring(run_id: str | None) -> str | None:
@@ -86,7 +88,7 @@ def reading(uri: str) -> Iterator[MlflowClient]:
     _set_defaults()
     with one_line_read_errors(uri):
         _check_database(uri, only_read=True)
-        yield _client(uri)
+        yield _client(_client_class(), uri)
 
 
 @contextmanager
@@ -115,13 +117,18 @@ def _set_defaults() -> None:
         os.environ.setdefault(name, value)
 
 
-def _client(uri: str) -> MlflowClient:
+def _client_class() -> type[MlflowClient]:
+    """MLflow's, imported; to make one makes the store as well, where it is a database that is not there yet."""
     from mlflow import MlflowClient
 
     for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
+    return MlflowClient
+
+
+def _client(make: type[MlflowClient], uri: str) -> MlflowClient:
     with artifacts.beside(uri):
-        return MlflowClient(tracking_uri=address.for_mlflow(uri))
+        return make(tracking_uri=address.for_mlflow(uri))
 
 
 def _check_database(uri: str, only_read: bool) -> None:

@@ -34,15 +34,23 @@ def held(uri: str) -> Iterator[None]:
 
 
 def _wait(file: IO[str], path: Path, shown: str) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
+    """Others may come before us: only one that holds it all the time is given up on."""
+    holder, deadline = "", 0.0
+    while not _taken(file):
+        if time.monotonic() >= deadline:
+            found = holders.of(path)
+            if found == holder:
                 raise StoreUnreachable(
-                    f"the MLflow store {shown} is kept locked by {holders.of(path)} for more than {WAIT_S:.0f} s "
-                    f"({path}): wait until it has ended, or end it"
-                ) from None
-            time.sleep(POLL_S)
+                    f"the MLflow store {shown} is kept locked by {holder} for more than {WAIT_S:.0f} s ({path}): wait "
+                    "until it has ended, or end it"
+                )
+            holder, deadline = found, time.monotonic() + WAIT_S
+        time.sleep(POLL_S)
+
+
+def _taken(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
