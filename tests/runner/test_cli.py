@@ -453,12 +453,12 @@ def test_under_mlflow_run_a_stopped_command_kills_the_run(
 ) -> None:
     kind = {error.reason: error for error in errors.family()}[name]
     error = kind("stopped")
-    assert _stopped_under_mlflow(main, monkeypatch, error) == [("run-1", error)]
+    assert _stopped_under_mlflow(main, monkeypatch, error) == [("run-1", type(error), str(error))]
 
 
 def test_under_mlflow_run_an_error_fails_the_run(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
     error = errors.GpuNotFound("no L4")
-    assert _stopped_under_mlflow(main, monkeypatch, error) == [("run-1", error)]
+    assert _stopped_under_mlflow(main, monkeypatch, error) == [("run-1", type(error), str(error))]
 
 
 def _stopped_under_mlflow(main: Main, monkeypatch: pytest.MonkeyPatch, error: errors.Failure) -> list[tuple[Any, ...]]:
@@ -469,7 +469,7 @@ def _stopped_under_mlflow(main: Main, monkeypatch: pytest.MonkeyPatch, error: er
 
     monkeypatch.setenv("MLFLOW_RUN_ID", "run-1")
     monkeypatch.setattr("runner.machine.parentwatch.watch_ancestors", lambda _: ())
-    monkeypatch.setattr("runner.store.entry._close", lambda *arguments: closed.append(arguments))
+    monkeypatch.setattr("runner.store.entry._close", lambda run, why: closed.append((run, type(why), str(why))))
     monkeypatch.setattr(cli, "run_session", fail)
     main("cell")
     return closed
