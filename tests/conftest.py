@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +36,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 STRICT_VARIABLE = "DECODE_FLOOR_STRICT_SKIPS"
 HARDWARE = "hardware:"
 OURS = ("DECODE_FLOOR_", "MLFLOW_")
+HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _unexcused: list[str] = []
 
 
@@ -45,6 +46,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason=f"{HARDWARE} needs a CUDA GPU"))
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """A test that leaves a signal ignored makes every process of later tests deaf to it."""
+    before = {number: signal.getsignal(number) for number in HANDLED}
+    yield
+    changed = [number.name for number, handler in before.items() if signal.getsignal(number) != handler]
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    assert not changed, f"the test left another handler of {', '.join(changed)}"
 
 
 def _has_gpu() -> bool:

@@ -18,12 +18,20 @@ from analysis.__main__ import main as analysis_main
 from runner import store
 from runner.__main__ import main as runner_main
 from runner.errors import DecodeFloorError
+from runner.machine import signals
 from runner.records import record
 from runner.store.entry import EntryRun
 from tests.records import example_record
 
 PASSWORD = "Lösung/qxmit@qxund:qxzu?qxviel#100%q +x"
 PIECES = ("sung", "qxmit", "qxund", "qxzu", "qxviel", "100%q", "L%C3", "Lö")
+
+
+@pytest.fixture(autouse=True)
+def own_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that run in this process leave its handlers alone."""
+    monkeypatch.setattr(signals, "install", lambda: None)
+    monkeypatch.setattr(signals, "ignore", lambda: None)
 
 
 def _is_clean(text: str) -> bool:
