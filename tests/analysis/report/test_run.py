@@ -127,7 +127,7 @@ def test_a_report_that_fails_closes_its_run_with_the_reason(folder, client, argu
     run = client.get_run(run_id)
     assert run.info.status == "FAILED"
     assert (run.data.tags["reason"], run.data.tags["exit_code"]) == (reason, exit_code)
-    assert f"error: {run.data.tags['message']}\n" == done.stderr
+    assert done.stderr.splitlines()[-1] == f"error: {run.data.tags['message']}"
     assert REPORT_TAG in run.data.tags
 
 
