@@ -24,6 +24,8 @@ _DATABASE = re.compile(
     re.DOTALL,
 )
 """As SQLAlchemy cuts a URI (its `engine.url`), which MLflow leaves that to."""
+_HOST_BEHIND = re.compile(r"@[^/@]*(?:/|:\d+$)")
+"""In the name of a database: rather the host, behind a password that has an @ and a / in it."""
 _YES = ("true", "yes", "on", "y", "t", "1")  # as SQLAlchemy reads a parameter that is one or the other
 
 
@@ -116,7 +118,8 @@ def check_password(uri: str) -> None:
     to everybody who reads the line."""
     encode = "write it percent-encoded (@ as %40, : as %3A, / as %2F, ? as %3F, # as %23)"
     match = _DATABASE.fullmatch(uri)
-    if match is not None and match["kind"] in credentials.DATABASES and "@" in match["host"]:
+    is_cut = match is not None and ("@" in match["host"] or _HOST_BEHIND.search(match["database"] or ""))
+    if match is not None and match["kind"] in credentials.DATABASES and is_cut:
         raise BadValue(f"the password in {shown(uri)} has an @ in it: {encode}")
     if uri.startswith(("http://", "https://")) and "@" in uri and _has_no_port(uri):
         raise BadValue(f"the password in {shown(uri)} has a / or ? or # in it: {encode}")

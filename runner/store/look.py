@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runner.errors import BadValue, StoreUnreachable
 from runner.store import address, database, lock, server
-from runner.store.seen import Backend, Experiment, SeenRun
+from runner.store.seen import Backend, Experiment, NotThereYet, SeenRun
 from runner.vocabulary import suggestion
 
 ID_VARIABLE, NAME_VARIABLE, RUN_VARIABLE = "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"
@@ -59,12 +59,14 @@ def _plugins() -> set[str]:
 
 def _check_database(uri: str, run_id: str | None) -> None:
     with database.opened(uri) as found:
-        if found is None:  # it will be made
+        if found is None:
+            _check(NotThereYet(), address.shown(uri), run_id)
             return
         with lock.held(uri):
-            if found.check_schema(only_read=False):
+            is_store = found.check_schema(only_read=False)
+            if is_store:
                 found.check_writable()
-                _check(found, address.shown(uri), run_id)
+            _check(found if is_store else NotThereYet(), address.shown(uri), run_id)
 
 
 def _check(store: Backend, shown: str, run_id: str | None) -> None:

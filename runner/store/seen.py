@@ -7,6 +7,9 @@ from typing import Protocol
 
 from runner.errors import StoreUnreachable
 
+FIRST_ID = "0"
+"""The experiment that MLflow makes with every store."""
+
 
 class Away(StoreUnreachable):
     """A server that does not answer now, and may later: no reason not to measure."""
@@ -53,3 +56,22 @@ class Backend(Protocol):
     def check_root(self, root: str) -> None:
         """Raises StoreUnreachable or MissingPackage where artifacts cannot be written there from here."""
         ...
+
+
+class NotThereYet:
+    """A store that will be made: MLflow's own experiment is all that it has then. See `Backend`."""
+
+    def by_id(self, experiment_id: str) -> Experiment | None:
+        return Experiment(FIRST_ID, "Default", False, "") if experiment_id == FIRST_ID else None
+
+    def by_name(self, _name: str) -> Experiment | None:
+        return None
+
+    def run(self, _run_id: str) -> SeenRun | None:
+        return None
+
+    def usual_root(self) -> str | None:
+        return None
+
+    def check_root(self, _root: str) -> None:
+        return None

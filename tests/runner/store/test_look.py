@@ -46,6 +46,20 @@ def test_a_store_that_is_fine_or_not_there_yet_is_told_nothing_of(any_uri: str) 
     client.set_terminated(run.info.run_id)
 
 
+@pytest.mark.parametrize("is_empty_file", [False, True])
+def test_a_store_that_is_not_there_yet_has_neither_that_experiment_nor_that_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_empty_file: bool
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    if is_empty_file:
+        (tmp_path / "mlflow.db").touch()
+    assert "has no such run" in refusal("0123456789abcdef0123456789abcdef")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "77")
+    assert "MLFLOW_EXPERIMENT_ID=77" in refusal()
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")  # which every store has
+    assert store.before_measuring(None) is None
+
+
 def test_the_look_makes_no_store_and_imports_no_mlflow(tmp_path: Path) -> None:
     code = "import sys; from runner import store; print(store.before_measuring(None), 'mlflow' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}

@@ -126,6 +126,8 @@ def test_postgresqls_own_library_reads_what_sqlalchemy_does(uri: str, expected: 
     "uri",
     [
         "postgresql://me:first@second@host/db",
+        "postgresql://me:first@second/third@host/db",
+        "postgresql://me:first@second/third@host:5432",
         "http://me:first/second@host",
         "https://me:first?second@host",
         "http://me:first#second@host:5000",
