@@ -471,6 +471,7 @@ def _stopped_under_mlflow(main: Main, monkeypatch: pytest.MonkeyPatch, error: er
     monkeypatch.setattr("runner.machine.parentwatch.watch_ancestors", lambda _: ())
     monkeypatch.setattr("runner.store.entry._close", lambda run, why: closed.append((run, type(why), str(why))))
     monkeypatch.setattr(cli, "run_session", fail)
+    monkeypatch.setattr(store, "before_measuring", lambda _run_id: None)  # there is no store with such a run
     main("cell")
     return closed
 
