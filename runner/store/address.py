@@ -118,7 +118,8 @@ def check_password(uri: str) -> None:
     to everybody who reads the line."""
     encode = "write it percent-encoded (@ as %40, : as %3A, / as %2F, ? as %3F, # as %23)"
     match = _DATABASE.fullmatch(uri)
-    is_cut = match is not None and ("@" in match["host"] or _HOST_BEHIND.search(match["database"] or ""))
+    host = "" if match is None else match["host"]
+    is_cut = match is not None and ("@" in host or (host and _HOST_BEHIND.search(match["database"] or "")))
     if match is not None and match["kind"] in credentials.DATABASES and is_cut:
         raise BadValue(f"the password in {shown(uri)} has an @ in it: {encode}")
     if uri.startswith(("http://", "https://")) and "@" in uri and _has_no_port(uri):

@@ -175,7 +175,8 @@ def test_the_embedded_store_is_made_in_the_working_folder_and_described(tmp_path
     views_prefix = "mlflow.sharedViewState."
     store.commit(example_record(), None)
     assert (tmp_path / "mlflow.db").exists()
-    experiment = MlflowClient(tracking_uri="sqlite:///mlflow.db").get_experiment_by_name("decode-floor")
+    # by its whole path: MLflow keeps one store a URI, and another test may have had its own of the relative one
+    experiment = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db").get_experiment_by_name("decode-floor")
     assert experiment is not None
     assert "To compare cells" in experiment.tags["mlflow.note.content"]
     saved = {name: json.loads(text) for name, text in experiment.tags.items() if name.startswith(views_prefix)}
