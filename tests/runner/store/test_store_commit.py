@@ -173,9 +173,12 @@ def test_a_damaged_record_is_refused_before_the_store_is_touched(tmp_path: Path)
 
 def test_the_embedded_store_is_made_in_the_working_folder_and_described(tmp_path: Path) -> None:
     views_prefix = "mlflow.sharedViewState."
-    store.commit(example_record(), None)
+    record.write(example_record(), tmp_path / "one.json")
+    imports = "from pathlib import Path; from runner import store; from runner.records import record"
+    # in a process of its own: MLflow keeps one store a URI, and another test may have had its own of the relative one
+    command = (sys.executable, "-c", f"{imports}; store.commit(record.read(Path('one.json')), None)")
+    subprocess.run(command, env={"PYTHONPATH": str(ROOT), "PATH": ""}, cwd=tmp_path, check=True)
     assert (tmp_path / "mlflow.db").exists()
-    # by its whole path: MLflow keeps one store a URI, and another test may have had its own of the relative one
     experiment = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db").get_experiment_by_name("decode-floor")
     assert experiment is not None
     assert "To compare cells" in experiment.tags["mlflow.note.content"]
