@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 import pytest
 import sqlalchemy
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.tracking._tracking_service.registry import TrackingStoreRegistry
 from mlflow.utils.file_utils import path_to_local_sqlite_uri
 
 from runner import store
@@ -26,6 +28,9 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / ODD
     folder.mkdir()
     monkeypatch.chdir(folder)
+    # MLflow keeps one store a URI, and another test may have had its own of a relative one
+    TrackingStoreRegistry._get_store_with_resolved_uri.cache_clear()
+    monkeypatch.setattr(SqlAlchemyStore, "_engine_map", {})
     return folder
 
 
