@@ -16,7 +16,7 @@ ARMS = ("--a", "--b")
 
 
 def spool(arguments: Sequence[str]) -> Path:
-    """Where the command will look for the spool."""
+    """Returns the folder where the command will look for the spool."""
     return Path(next(iter(_given(arguments, SPOOL)), DEFAULT_SPOOL))
 
 

@@ -335,7 +335,7 @@ def _check_kind(value: Any, kind: str, place: _Place) -> None:
 
 
 def _number_to_write(value: Any, kinds: tuple[type, ...]) -> str:
-    """What to write instead of a number in quotes, or of a whole one with a point; nothing for all else."""
+    """Says what to write for a number in quotes, or of a whole one with a point; nothing for all else."""
     try:
         number = float(value) if isinstance(value, str | float) else math.nan
     except ValueError:

@@ -15,7 +15,7 @@ KEY_LENGTH = 12
 PLAIN_KERNELS = ("cublas", "torch-cpu")  # of unquantised weights, one per kind of device: they go without saying
 WEIGHTS_ID_LENGTH = 8
 LOCAL_PREFIXES = ("content-", "headers-")
-"""Of the weights_id of a folder; older records have the second, a hash that saw nothing of the values."""
+"""Prefixes of a folder's weights_id; older records have the second, a hash that saw nothing of the values."""
 
 
 @dataclass(frozen=True)

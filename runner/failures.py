@@ -34,14 +34,14 @@ REMEDIES = {
     errno.ESTALE: AWAY,
     errno.ETIMEDOUT: AWAY,
 }
-"""What to do about a path that the system refuses."""
+"""Advice on a path that the system refuses."""
 OF_THE_PROCESS = {
     errno.EMFILE: "this process may not open so many files: raise `ulimit -n`",
     errno.ENFILE: "this host has too many files open: end what holds them",
     errno.EAGAIN: "this user or container may not start more processes: end some, or raise `ulimit -u`",
     errno.ENOMEM: "no memory is left: free some",
 }
-"""What the system may refuse whatever the path is."""
+"""Advice on refusals that have nothing to do with a path."""
 
 
 def told(error: BaseException) -> Failure:
@@ -60,7 +60,9 @@ def told(error: BaseException) -> Failure:
 
 
 def _of_the_system(error: OSError) -> DecodeFloorError | None:
-    """What is wrong around us, None for what only a bug explains. Whoever knows what the file is for says it better."""
+    """Returns what is wrong around us, None for what only a bug explains.
+
+    Whoever knows what the file is for says it better."""
     if error.errno in FULL:
         return DiskFull(f"no space left ({error}): free some, then run the command again")
     if error.errno in OF_THE_PROCESS:
@@ -79,12 +81,12 @@ def refused(error: OSError) -> str:
 
 
 def remedy(error: OSError) -> str:
-    """What to do about a path that the system refuses."""
+    """Advice on a path that the system refuses."""
     return REMEDIES.get(error.errno or 0, "name another place")
 
 
 def reason(error: Exception) -> str:
-    """What the system says, without number and path."""
+    """Returns the system's words, without number and path."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 

@@ -88,7 +88,7 @@ def _published(text: str, hidden: Hidden) -> str:
 
 
 def _hidden(job: Job) -> Hidden:
-    """Where the job's weights and record lie."""
+    """Returns the folders of the job's weights and record."""
     spool = privatepaths.folder(str(Path(job.record_path).parent), privatepaths.SPOOL)
     weights = () if job.checkpoint is None else privatepaths.folder(job.checkpoint, privatepaths.WEIGHTS)
     return (*spool, *weights)

@@ -161,7 +161,7 @@ def _only(cards: Installed) -> InstalledGpu:
 
 
 def _measurable(cards: Installed) -> Installed:
-    """Those of the cards that can be measured. Raises NotAvailable or GpuNotFound where there is none."""
+    """Returns the cards that can be measured. Raises NotAvailable or GpuNotFound where there is none."""
     found = [card for card in cards if card.obstacle is None]
     if found:
         return found

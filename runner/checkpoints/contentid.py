@@ -1,4 +1,4 @@
-"""What names the weights of a folder: a hash of the files' headers and sizes and of three pieces of every tensor.
+"""The name of a folder's weights: a hash of the files' headers and sizes and of three pieces of every tensor.
 
 16 GB are not hashed in full, which would take minutes. Two fine-tunes of one layout differ in the pieces; an edit that
 leaves all of them as they were is not seen.

@@ -1,4 +1,4 @@
-"""What lies under the name of a checkpoint's file and is none: a pointer, a web page, an error, an archive, a part.
+"""Files under the name of a checkpoint's file that are none: a pointer, a web page, an error, an archive, a part.
 
 Asked only about a file that could not be read as what its name says.
 """
@@ -80,7 +80,7 @@ def unfinished(folder: Path) -> str:
 
 
 def _found(start: bytes) -> tuple[str, str] | None:
-    """What a file with this beginning is, and what to do."""
+    """Returns the kind of a file with this beginning, and what to do."""
     if not start.strip(b"\0"):
         return ("zeros" if start else "empty"), AGAIN
     for magic, what, remedy in MAGIC:

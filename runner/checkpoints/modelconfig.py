@@ -40,7 +40,7 @@ COMMON: dict[str, Any] = {
     "rms_norm_eps": 1e-6,
     "tie_word_embeddings": False,
 }
-# What transformers takes for a field that is left out; a field that a model type lacks has no effect on it.
+# Defaults of transformers for a field that is left out; a field that a model type lacks has no effect on it.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "llama": {
         **COMMON,
@@ -122,7 +122,7 @@ class Config:
         return name in DEFAULTS[self.model_type]
 
     def origin(self, name: str) -> str:
-        """What a line says of a value that nobody wrote."""
+        """Returns the remark on a value that nobody wrote."""
         return "" if name in self.written else f" (left out: the default of {self.model_type})"
 
     @property
@@ -169,7 +169,7 @@ class Config:
 
     @property
     def rope_scaling(self) -> dict[str, Any] | None:
-        """What is done to the frequencies, None where nothing."""
+        """Returns what is done to the frequencies, None where nothing."""
         rope = {name: value for name, value in self.rope.items() if name not in ("type", "rope_theta")}
         if rope["rope_type"] == ROPE_TYPE:
             return None

@@ -42,7 +42,7 @@ FORMATS = {"gptq": ("checkpoint_format", "format"), "awq": ("version", "format")
 
 @dataclass(frozen=True)
 class Told:
-    """What is said of the packing, in transformers' words, and where; `place` begins a sentence."""
+    """The description of the packing, in transformers' words, and where; `place` begins a sentence."""
 
     place: str
     fields: Mapping[str, Any]
@@ -53,7 +53,7 @@ class Told:
 
 
 def told(folder: Path, config: Mapping[str, Any], is_packed: bool | None) -> Told | None:
-    """What config.json and the files beside it say, None where nothing does. The files count only where the weights
+    """Returns what config.json and its side files say, None where nothing does. The files count only where the weights
     are packed, or where nobody knows yet (`is_packed` None): transformers reads over them.
 
     Raises BadCheckpoint where two places contradict each other, or the only one cannot be read.

@@ -50,7 +50,7 @@ def is_tied(wanted: Mapping[str, Part]) -> bool:
 
 
 def packed(names: Iterable[str]) -> list[str]:
-    """Those that only packed weights have."""
+    """Returns the names that only packed weights have."""
     return [name for name in names if PACKED.search(name)]
 
 

@@ -79,7 +79,7 @@ def _matching(installed: Sequence[InstalledGpu], word: str) -> list[InstalledGpu
 
 
 def _fault(word: str, installed: Sequence[InstalledGpu]) -> str:
-    """What is wrong with a list that begins with this word, and what to do."""
+    """Tells the fault of a list that begins with this word, and what to do."""
     if is_slice(word):
         return f"names a MIG instance: {NO_FLOOR}; name a whole card, or choose gpu=cpu"
     if not installed:

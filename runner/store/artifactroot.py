@@ -37,7 +37,7 @@ def path_of(root: str) -> Path | None:
 
 
 def needs_server_text(shown: str, root: str) -> str:
-    """What to say of artifacts behind a server, in a store that is opened without one."""
+    """The words for artifacts behind a server, in a store that is opened without one."""
     return (
         f"the experiment in the MLflow store {shown} keeps its artifacts behind an MLflow server ({root}): set "
         "MLFLOW_TRACKING_URI to that server's address (http://…), or MLFLOW_EXPERIMENT_NAME to another name"

@@ -33,7 +33,7 @@ ROOT_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 """MLflow's own, by which its server tells a store in another process of the same."""
 
 OURS = "SELECT experiment_id FROM experiment_tags WHERE key = ?"
-"""Those that have our views: each that a run of ours was committed to."""
+"""Experiments that have our views: each that a run of ours was committed to."""
 EXPERIMENT = "SELECT artifact_location, name FROM experiments WHERE experiment_id = ?"
 OF_ONE_RUN = "SELECT experiment_id, artifact_uri FROM runs WHERE run_uuid = ?"
 RUNS_ELSEWHERE = (
@@ -46,7 +46,7 @@ POINT_RUN = "UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?"
 
 @dataclass(frozen=True)
 class Move:
-    """What became of an experiment's runs: those found beside the database, those still elsewhere, those in neither."""
+    """The fate of an experiment's runs: those found beside the database, those still elsewhere, those in neither."""
 
     found: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)

@@ -44,7 +44,7 @@ def is_locked(text: str) -> bool:
 
 
 def locked_text(uri: str) -> str:
-    """What to say of a database that another program keeps locked."""
+    """The words for a database that another program keeps locked."""
     file = address.sqlite_file(uri)
     by = "another program" if file is None else holders.of(file, *_logs(file))
     return f"the MLflow store {address.shown(uri)} is kept locked by {by}: wait until it has ended, or end it"

@@ -79,7 +79,7 @@ def _older_text(shown: str, revision: str | None, here: Known) -> str:
 
 
 def no_store_text(shown: str, is_empty: bool) -> str:
-    """What to say of a database without MLflow's tables."""
+    """The words for a database without MLflow's tables."""
     if is_empty:
         return (
             f"there is no MLflow store in {shown} yet, the database is empty: `python -m runner import` brings records "

@@ -1,4 +1,4 @@
-"""What a look at a store sees, before anything is measured: without MLflow, whose import takes seconds."""
+"""The results of a look at a store, before anything is measured: without MLflow, whose import takes seconds."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class Server:
         )
 
     def _answer(self, path: str, key: str, query: Mapping[str, str]) -> dict[str, Any] | None:
-        """What the server says of the key; None where it has no such thing."""
+        """Returns what the server says of the key; None where it has no such thing."""
         answer = httplook.get(self._uri, path, query)
         found = _object(answer)
         if answer.status_code == 200 and isinstance(found.get(key), dict):

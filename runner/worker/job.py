@@ -101,7 +101,7 @@ def read(path: Path) -> Job:
 
 
 def model_section(job: Job) -> dict[str, Any]:
-    """What a record says of the model."""
+    """Returns a record's section on the model."""
     described = {"name": job.model_name, "shape": job.shape.to_json()}
     return described | ({"scheme": job.scheme.to_json()} if job.scheme else {})
 

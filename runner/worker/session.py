@@ -44,7 +44,7 @@ NO_BACKEND = (
 
 @dataclass(frozen=True)
 class Loaded:
-    """What the phases after loading work on; the job's shape is that of the loaded model."""
+    """The state that the phases after loading work on; the job's shape is that of the loaded model."""
 
     job: Job
     device: torch.device
