@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from runner import catalogue, failures
-from runner.checkpoints.checkpoint import config_of
+from runner.checkpoints.modelconfig import config_of
 from runner.errors import BadValue, DecodeFloorError, DiskFull
 from runner.records import record
 from tests.records import example_record
