@@ -20,7 +20,7 @@ from runner.cell import short_hash
 
 
 def place(*names: str) -> Path:
-    """Where an entry lies, below XDG_CACHE_HOME or ~/.cache; who has no home folder either keeps nothing."""
+    """Returns where an entry lies: below XDG_CACHE_HOME or ~/.cache. Without either folder nothing is kept."""
     home = os.path.expanduser("~")
     base = Path(os.environ.get("XDG_CACHE_HOME") or (f"{home}/.cache" if os.path.isabs(home) else os.devnull))
     return base.joinpath("decode-floor", *names)

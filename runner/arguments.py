@@ -1,4 +1,4 @@
-"""What a command line says, read without its parser: some must be known before that is imported, or after it failed."""
+"""Reads a command line without its parser, which is not imported yet then, or has failed."""
 
 from __future__ import annotations
 

@@ -367,8 +367,8 @@ def list_gpus() -> None:
 
 
 def _gpus_here() -> nvml.Gpus | None:
-    """Those that may be used; None where they cannot be told, with the reason as a warning: a catalogue can be listed
-    all the same."""
+    """Returns the GPUs that may be used. Where they cannot be listed: warns with the reason and returns None, since the
+    catalogue can be shown all the same."""
     try:
         return nvml.list_gpus()
     except (GpuNotFound, MissingPackage) as error:

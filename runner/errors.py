@@ -9,7 +9,7 @@ from runner.machine import credentials
 
 
 class _OneLine(BaseException):
-    """What every error of the family has: its text is one line without secrets, whatever it was made from."""
+    """Base of the family. The text of each error is one line without secrets, whatever it was made from."""
 
     exit_code = 1
     reason = "error"

@@ -88,7 +88,8 @@ def _head_differences(found: Record) -> Iterator[str]:
 
 
 def _loaded_shapes(shape: ModelShape, cell: Record) -> tuple[ModelShape, ...]:
-    """What a session may have loaded: a checkpoint that stores another head than the embedding unties a tied model."""
+    """Returns the shapes that a session may have loaded: a checkpoint whose stored head differs from the embedding
+    unties a tied model."""
     untied = replace(shape, tied_embedding=False)
     return (shape,) if cell["weights_id"] == SYNTHETIC_ID else (shape, untied)
 

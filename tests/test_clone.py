@@ -30,14 +30,14 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def said(folder: Path, *arguments: str) -> str:
-    """What a module of that clone says."""
+    """Returns what a module of that clone prints."""
     command = [sys.executable, "-m", *arguments]
     return subprocess.run(command, cwd=folder, env={"PATH": ""}, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of the files as they are here now, committed or not."""
+    """A clone of the files as they are here now, committed or not."""
     source = tmp_path_factory.mktemp("source")
     for name in filter(None, git(ROOT, "ls-files", "-z").split("\0")):
         if (ROOT / name).is_file():

@@ -1,4 +1,4 @@
-"""What commands print, in every encoding a terminal or pipe may have, and where nobody takes it."""
+"""Every command prints in each encoding that a terminal or pipe may have, and ends where nobody reads it."""
 
 from __future__ import annotations
 

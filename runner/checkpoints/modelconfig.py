@@ -264,7 +264,7 @@ def _rope_differences(config: Config, shape: ModelShape) -> Iterator[str]:
 
 
 def _layer_differences(config: Config, shape: ModelShape) -> Iterator[str]:
-    """What the shape does not hold because all models of the catalogue have it in common."""
+    """Yields differences in what a shape does not hold, because all models of the catalogue have it in common."""
     heads = config.written.get("architectures") or []
     if heads and not any(str(head).endswith(HEADS) for head in heads):
         yield f"architectures is {heads}, expected a …ForCausalLM"

@@ -23,7 +23,7 @@ FILES = ("sqlite", "file")
 SHORT = 4
 """A shorter secret is replaced only where it stands by itself: no text can be read without any `a`."""
 TOKEN_LENGTH = 8
-"""What a parameter of a name that nobody knows must have to be taken for a secret in other texts, too."""
+"""A parameter of an unknown name is masked in other texts as well only if its value has this many characters."""
 LONGEST_USER = 20
 """A longer user name of a web address is taken for a token."""
 TOKEN_PASSWORDS = ("", "x-oauth-basic")
@@ -256,7 +256,8 @@ def _spellings(secret: str) -> frozenset[str]:
 
 
 def _spellings_of_uri(uri: str) -> Iterator[str]:
-    """Those of its secrets that tell them: a password that is also the database's name cannot be told from it."""
+    """Yields the spellings that show a secret. A password equal to the database's name is left out: the name may be
+    shown."""
     public = shown(uri)
     yield from (each for each in _all_spellings_of_uri(uri) if each not in public)
 

@@ -139,8 +139,8 @@ def _session() -> Iterator[Any]:
 
 
 def _no_answer(error: Exception) -> Exception:
-    """What a failed nvmlInit means. A machine with a GPU's device files must not pass for one without a GPU: it may be
-    a container that was given no library, or every card may have fallen off the bus."""
+    """Returns the error that a failed nvmlInit stands for. A machine with a GPU's device files must not pass for one
+    without a GPU: it may be a container that was given no library, or every card may have fallen off the bus."""
     if _code(error) in ABSENT and not _device_files():
         return _NoGpu()
     if _code(error) == LIBRARY_NOT_FOUND:

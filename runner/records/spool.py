@@ -46,9 +46,9 @@ def manifest_files(folder: Path) -> list[Path]:
 
 
 def below(folder: Path, pattern: str, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
-    """What fits the pattern in a folder and in those below it. Hidden ones, such as `.ipynb_checkpoints`, are other
-    programs' and left alone, though the folder itself may lie in one. `on_error` is told of those that cannot be looked
-    into."""
+    """Yields the files that fit the pattern, in a folder and in those below it. Hidden ones, such as
+    `.ipynb_checkpoints`, are other programs' and left alone, though the folder itself may lie in one. `on_error` gets
+    the error of a folder that cannot be listed."""
     for found, folders, _ in os.walk(folder, onerror=on_error):
         folders[:] = sorted(name for name in folders if not _is_hidden(name))
         yield from sorted(Path(found).glob(pattern))
@@ -113,7 +113,7 @@ def _is_abandoned(reserve: Path) -> bool:
 
 
 def unusable(error: OSError, spool: Path) -> Exception:
-    """What it means that the spool, or a folder in it, cannot be written: DiskFull or BadValue."""
+    """Returns the error for a spool, or a folder in it, that cannot be written: DiskFull or BadValue."""
     if error.errno in failures.FULL:
         return DiskFull(f"no space left in the spool {spool}: free some or choose another with --spool")
     return BadValue(f"the spool {spool} cannot be written ({failures.reason(error)}): choose another with --spool")

@@ -1,4 +1,4 @@
-"""Where an experiment keeps its artifacts, and whether they can be written there from here."""
+"""Finds where an experiment keeps its artifacts, and whether they can be written there from here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a run's artifacts lie: beside the SQLite database that is open, in `mlruns/<experiment>/<run>/artifacts`.
+"""Keeps a run's artifacts beside the SQLite database that is open, in `mlruns/<experiment>/<run>/artifacts`.
 
 MLflow writes that place into the database as an absolute path when an experiment is made, and once more into every run.
 After the store's folder is moved, renamed or copied, those paths name the old folder: new artifacts would make it anew,
@@ -69,8 +69,8 @@ def beside(uri: str) -> Iterator[None]:
 
 
 def follow(uri: str) -> None:
-    """Where the database was moved, have our experiments and their runs have their artifacts beside it. Says on stderr
-    what was done, and where those are that did not come along. Nothing for a store that is no SQLite file."""
+    """Points our experiments and their runs to the artifacts beside the database, if that was moved. Prints on stderr
+    what was done, and where artifacts are that were left behind. Does nothing for a store that is no SQLite file."""
     if (file := _file(uri)) is not None:
         with _tables(file) as tables:
             for (experiment,) in tables.execute(OURS, (f"{TAG_PREFIX}{CELLS}",)).fetchall():

@@ -172,7 +172,7 @@ def _store_error(error: Exception, uri: str, spooled: Path | None) -> DecodeFloo
 
 
 def _seen(uri: str) -> DecodeFloorError | None:
-    """What a look tells of a store that has just refused something: better than MLflow's words, where it is that."""
+    """Returns what a look finds wrong with a store that has just refused something: MLflow's words say less."""
     try:
         look.check(uri, None)
     except Away:

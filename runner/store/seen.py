@@ -50,7 +50,7 @@ class Backend(Protocol):
         ...
 
     def usual_root(self) -> str | None:
-        """Where the artifacts of an experiment will be that is not there yet, as far as it can be told."""
+        """Returns where the artifacts of a new experiment will be, as far as that can be known."""
         ...
 
     def check_root(self, root: str) -> None:

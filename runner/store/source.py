@@ -1,4 +1,4 @@
-"""Where a run of `mlflow run` comes from: MLflow tags it with the folder of the checkout, and that is private."""
+"""Replaces the tag with which `mlflow run` names the folder of the checkout: that path is private."""
 
 from __future__ import annotations
 

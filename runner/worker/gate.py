@@ -56,7 +56,7 @@ class Likeness:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What every path must say: reference logits [p, vocab] at sorted positions, and trusted eager's errors there.
+    """The truth for every path: reference logits [p, vocab] at sorted positions, and trusted eager's errors there.
     `finite` is whether both have finite logits at all of them."""
 
     positions: tuple[int, ...]

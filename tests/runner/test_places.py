@@ -28,7 +28,7 @@ AB = ("ab", "--gpu", "cpu", "--model", "tiny", "--ctx", "64", "--spool", "spool"
 
 @pytest.fixture(autouse=True)
 def _opened_again(tmp_path: Path) -> Iterator[None]:
-    """What a test closed, for pytest to remove."""
+    """Opens again what a test closed, for pytest to remove."""
     yield
     for path, folders, files in os.walk(tmp_path):
         for name in (*folders, *files):

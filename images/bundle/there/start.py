@@ -124,8 +124,8 @@ def _series(version: str) -> str:
 
 
 def _gpus(manifest: dict[str, Any]) -> Iterator[Finding]:
-    """Of each GPU whether the kernels' machine code runs on it, and the driver; what else nvidia-smi said, as of a card
-    that was lost, and that there is none where it lists none."""
+    """Yields for each GPU whether the kernels' machine code runs on it, and the driver; then what else nvidia-smi said,
+    such as a lost card. Says so if it lists no GPU."""
     compiled = manifest["capabilities"]
     if not compiled:
         return

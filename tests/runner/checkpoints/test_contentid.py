@@ -1,4 +1,4 @@
-"""What names the weights of a folder: their content as far as it is read, never the place."""
+"""The id of a folder's weights follows from their content as far as it is read, never from the place."""
 
 from __future__ import annotations
 

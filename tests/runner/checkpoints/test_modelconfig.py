@@ -1,4 +1,4 @@
-"""What the parent reads out of a config.json, held against transformers' own classes over many generated ones."""
+"""Holds the parent's reading of config.json against transformers' own classes over many generated ones."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def theirs(folder: Path, written: dict[str, Any]) -> Any:
 
 
 def shape_of(model: Any, qkv_bias: bool) -> ModelShape:
-    """What a model of transformers computes, as a shape."""
+    """Returns the shape that a model of transformers computes."""
     made, layer = model.config, model.model.layers[0]
     rope = dict(made.rope_parameters)
     scaling = {name: value for name, value in rope.items() if name not in ("rope_theta", "type")}
@@ -149,7 +149,7 @@ def shape_of(model: Any, qkv_bias: bool) -> ModelShape:
 
 
 def oddities(model: Any) -> list[str]:
-    """What a shape cannot say: another activation, biases beyond the three, a window, another way of rotating."""
+    """Returns what no shape can say: another activation, more biases, a window, another way of rotating."""
     made, layer = model.config, model.model.layers[0]
     kinds = getattr(made, "layer_types", None) or ["sliding_attention"] * made.num_hidden_layers
     has_windows = made.model_type in ("qwen2", "ministral", "mistral") and made.sliding_window is not None

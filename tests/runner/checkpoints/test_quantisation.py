@@ -1,4 +1,4 @@
-"""Where people's folders say how they are packed: read wherever it is, as transformers reads it where it does."""
+"""How a folder is packed is read from every file that may say so, as transformers does where it reads that file."""
 
 import json
 import shutil
@@ -175,7 +175,7 @@ def test_packed_weights_are_never_called_unquantised(folder, name, quant):
 
 
 def test_packed_weights_that_are_fetched_are_seen_too(folder):
-    """Of the hub's only config.json and its like are known before."""
+    """A hub checkpoint is known by config.json and its like alone before the download."""
     wanted = weightfiles.expected(TINY, "bf16", None)
     with pytest.raises(BadCheckpoint, match=r"its weights are packed \(model.layers.0.+but nothing says how"):
         weightfiles.check(folder("gptq"), "org/name", wanted)

@@ -1,4 +1,4 @@
-"""What of a URI may be shown, and that no secret of it comes out in a text, however it was written."""
+"""A URI is shown without its secrets, and no text shows one, however it was written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What other programs leave in a folder of records is no record: hidden files and folders are left alone."""
+"""Hidden files and folders among records are other programs' and are left alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a store is: each spelling of a URI names the file that MLflow opens, and has one lock."""
+"""Each spelling of a URI names the file that MLflow opens, and has one lock."""
 
 from __future__ import annotations
 
