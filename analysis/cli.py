@@ -13,8 +13,9 @@ import click
 from analysis.asked import Asked
 from analysis.tables import form
 from runner import vocabulary
-from runner.errors import BadRecord
+from runner.errors import BadRecord, Usage
 from runner.machine import credentials
+from runner.request import DEFAULT_SPOOL
 
 if TYPE_CHECKING:
     from analysis.sources.frame import Frame
@@ -41,10 +42,20 @@ def run() -> None:
         told = StringIO()
         error.show(told)
         click.echo(credentials.masked(told.getvalue()), nl=False, err=True)
+        _close_entry(Usage(error.format_message()))
         code = error.exit_code
     except click.Abort:
         code = 1
     raise SystemExit(code or 0)
+
+
+def _close_entry(error: Usage) -> None:
+    """Closes the run that `mlflow run` made for a command that was never parsed. Without one nothing is done."""
+    from runner import store
+
+    if (run := store.entry_run()) is not None:
+        run.mark(DEFAULT_SPOOL)
+        run.fail(error)
 
 
 def _asks(function: Function) -> Function:

@@ -5,19 +5,27 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from runner import catalogue
+from runner.shape import ModelShape
 
 Row = dict[str, Any]
-
-PATH = Path(__file__).resolve().parents[1] / "experiments" / "paper.yaml"
 
 
 @cache
 def _paper() -> dict[str, Any]:
-    return catalogue.read_yaml(PATH)
+    return catalogue.read_yaml(catalogue.SHIPPED / "paper.yaml")
+
+
+def gpu(key: str) -> catalogue.Gpu:
+    """Returns the entry of one of its GPUs. A user's own catalogue need not have it."""
+    return catalogue.gpus(catalogue.SHIPPED)[key]
+
+
+def shape(model: str) -> ModelShape:
+    """Returns the shape of one of its models, likewise."""
+    return catalogue.models(catalogue.SHIPPED)[model].shape
 
 
 def floor_rows() -> list[Row]:
@@ -62,4 +70,4 @@ def quantised_rows() -> list[Row]:
 
 
 def _with_bandwidth(row: Row) -> Row:
-    return {**row, "bandwidth_gbs": catalogue.gpus()[row["gpu"]].bandwidth_gbs.value}
+    return {**row, "bandwidth_gbs": gpu(row["gpu"]).bandwidth_gbs.value}

@@ -9,7 +9,7 @@ from pathlib import Path
 from runner.errors import BadValue
 from runner.machine import privatepaths
 from runner.machine.privatepaths import Hidden
-from runner.request import DEFAULT_SPOOL, are_local, weights_folder
+from runner.request import DEFAULT_SPOOL, FROM_ENVIRONMENT, are_local, weights_folder
 
 SPOOL, WEIGHTS, FIELD = "--spool", "--weights", "--field"
 ARMS = ("--a", "--b")
@@ -32,7 +32,7 @@ def _folder(value: str) -> str:
     try:
         return weights_folder(value)
     except BadValue:
-        return value
+        return value.removeprefix(FROM_ENVIRONMENT)
 
 
 def _given(arguments: Sequence[str], option: str) -> list[str]:

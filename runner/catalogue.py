@@ -19,6 +19,7 @@ from runner.shape import ModelShape
 from runner.vocabulary import AUTO, QUANTS, suggestion
 
 FOLDER_VARIABLE = "DECODE_FLOOR_EXPERIMENTS"
+SHIPPED = Path(__file__).resolve().parent.parent / "experiments"
 # Architectures whose every planted mistake the gate was seen to reject, and whether each has biases at q, k and v.
 ARCHITECTURES = {"qwen2": True, "mistral": False, "llama": False}
 ROPE_TYPE = "llama3"  # the one scaling that the gate's reference computes
@@ -133,17 +134,18 @@ class _Place:
 
 def folder() -> Path:
     """The experiments folder beside the package, or the one DECODE_FLOOR_EXPERIMENTS names."""
-    return Path(os.environ.get(FOLDER_VARIABLE) or Path(__file__).resolve().parent.parent / "experiments")
+    return Path(os.environ.get(FOLDER_VARIABLE) or SHIPPED)
 
 
-def gpus() -> Mapping[str, Gpu]:
-    """Key → GPU, in the file's order. Raises BadValue naming file, entry and field of what is wrong."""
-    return _gpus(folder() / "gpus.yaml")
+def gpus(where: Path | None = None) -> Mapping[str, Gpu]:
+    """Key → GPU, in the file's order, of `folder()` or of the folder given. Raises BadValue naming file, entry and
+    field of what is wrong."""
+    return _gpus((where or folder()) / "gpus.yaml")
 
 
-def models() -> Mapping[str, Model]:
-    """Key → model, in the file's order. Raises BadValue naming file, entry and field of what is wrong."""
-    return _models(folder() / "models.yaml")
+def models(where: Path | None = None) -> Mapping[str, Model]:
+    """Key → model, as `gpus`."""
+    return _models((where or folder()) / "models.yaml")
 
 
 def gpu_for(nvml_name: str) -> Gpu | None:

@@ -18,11 +18,11 @@ from runner import __version__, catalogue, launch, metrics, recompute, resolve, 
 from runner.ab import arms, check
 from runner.ab.measure import Progress
 from runner.ab.measure import measure as measure_ab
-from runner.errors import BadRecord, BadValue, GpuNotFound, InvalidSession, MissingPackage, StoreUnreachable
+from runner.errors import BadRecord, GpuNotFound, InvalidSession, MissingPackage, StoreUnreachable, Usage
 from runner.machine import nvml
 from runner.records import record
 from runner.records import spool as spools
-from runner.request import DEFAULT_SPOOL, FROM_ENVIRONMENT, NONE, Request, are_local
+from runner.request import DEFAULT_SPOOL, FROM_ENVIRONMENT, NONE, Request, are_local, names_a_variable
 from runner.session import Commit, Finished, Settings, run_session
 from runner.store.view import run_name
 from runner.vocabulary import AUTO
@@ -62,13 +62,6 @@ class Start:
 
     ms: int
     run: store.EntryRun | None
-
-
-class Usage(BadValue):
-    """A command line that cannot be parsed; 2 is every command's exit code for it."""
-
-    exit_code = 2
-    reason = "usage"
 
 
 def run(arguments: Sequence[str], start: Start) -> None:
@@ -178,13 +171,14 @@ def ab(
     if start.run is not None:
         store.remember_run(folder / spools.MANIFEST_NAME, start.run.id)  # open, and marked, until its summary is there
     command = f"python -m analysis ab {shlex.quote(str(folder))}"
-    click.echo(f"{sessions} sessions of each arm in {folder}; compare them with: {command}")
+    count = "1 session" if sessions == 1 else f"{sessions} sessions"
+    click.echo(f"{count} of each arm in {folder}; compare them with: {command}")
 
 
 def _warn_of_paths(run: store.EntryRun | None, weights: Mapping[str, str]) -> None:
     """MLflow logs every -P value before it starts us, and no client can take a parameter back."""
     for name, value in weights.items():
-        if run is not None and are_local(value) and not value.startswith(FROM_ENVIRONMENT):
+        if run is not None and are_local(value) and not names_a_variable(value):
             click.echo(
                 f"warning: MLflow has logged the parameter {name}={value}, which all who see its store can read: to "
                 f"keep the path out, export a variable with it, such as W, and give -P {name}={FROM_ENVIRONMENT}W",
@@ -229,7 +223,7 @@ def _sessions(
         of_run = settings if index == 0 else replace(settings, run=None)
         began_ms = started_ms if index == 0 else int(time.time() * 1000)
         finished = run_session(request, index, began_ms, of_run)
-        _show(finished)
+        _show(finished, is_entry=of_run.run is not None)
         error = finished.error
         if error is not None and not isinstance(error, InvalidSession | StoreUnreachable):
             raise error
@@ -240,7 +234,7 @@ def _show_progress(text: str, elapsed_s: float) -> None:
     terminal.say(f"[{elapsed_s:6.1f} s] {text}")
 
 
-def _show(finished: Finished) -> None:
+def _show(finished: Finished, is_entry: bool) -> None:
     for line in summary.lines(finished.record):
         click.echo(line)
     if not finished.record["gpu"]["catalogued"]:
@@ -250,7 +244,9 @@ def _show(finished: Finished) -> None:
         # the command ends with the session's own failure: this one would go unsaid
         click.echo(f"warning: {finished.store_error}", err=True)
     if finished.run is not None:
-        click.echo(f"  MLflow    run {run_name(finished.record)} ({finished.run}); look at it with `make ui`")
+        # the run that `mlflow run` made may have a name of the user's
+        name = "" if is_entry else f"{run_name(finished.record)} "
+        click.echo(f"  MLflow    run {name}({finished.run}); look at it with `make ui`")
 
 
 def _entry_to_add(gpu: Mapping[str, Any]) -> str:

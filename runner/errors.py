@@ -43,6 +43,13 @@ class BadValue(DecodeFloorError):
     reason = "bad-value"
 
 
+class Usage(BadValue):
+    """A command line that cannot be parsed; 2 is every command's exit code for it."""
+
+    exit_code = 2
+    reason = "usage"
+
+
 class NotAvailable(DecodeFloorError):
     """A word of the project that this version does not build yet."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ NONE = "none"
 FROM_ENVIRONMENT = "env:"
 DEFAULT_SPOOL = Path("spool")
 LARGEST_NUMBER = 2**63 - 1
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SHELL_ACTS_ON = frozenset(";$`|&<>'\"*?\\{}")
 
 
@@ -75,9 +77,17 @@ def weights_folder(weights: str) -> str:
     if not weights.startswith(FROM_ENVIRONMENT):
         return weights
     name = weights.removeprefix(FROM_ENVIRONMENT)
+    if not names_a_variable(weights):
+        # nothing of it is repeated: it may well be the path that was to be kept out of sight
+        raise BadValue("weights=env:… takes the name of a variable: `export W=/path/to/weights`, then weights=env:W")
     if folder := os.environ.get(name):
         return folder
-    raise BadValue(f"weights={weights}: the variable {name or 'NAME'} is not set: export it with the folder's path")
+    raise BadValue(f"weights={weights}: the variable {name} is not set: export it with the folder's path")
+
+
+def names_a_variable(weights: str) -> bool:
+    """Is this value of `weights` `env:` and a name that a variable can have?"""
+    return weights.startswith(FROM_ENVIRONMENT) and bool(VARIABLE.fullmatch(weights.removeprefix(FROM_ENVIRONMENT)))
 
 
 def _is_path(value: str) -> bool:

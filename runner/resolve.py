@@ -213,6 +213,9 @@ def _check_place(request: Request) -> None:
 
 def _model(name: str, kind: str) -> Model:
     models = catalogue.models()
+    if name == AUTO and DEFAULT_MODEL[kind] not in models:
+        file = catalogue.folder() / "models.yaml"
+        raise BadValue(f"model=auto is {DEFAULT_MODEL[kind]} here, which {file} does not have: name one of its models")
     return models[vocabulary.known("model", DEFAULT_MODEL[kind] if name == AUTO else name, models)]
 
 

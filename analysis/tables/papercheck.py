@@ -22,7 +22,7 @@ from analysis.sources.frame import Frame
 from analysis.statistics import intervals
 from analysis.tables import graphs, reasons
 from analysis.tables.form import Column, markdown_table
-from runner import catalogue, fit, floors, protocol, registry
+from runner import fit, floors, protocol, registry
 from runner.ab.manifest import Manifest
 from runner.cell import Cell
 
@@ -118,7 +118,7 @@ def _streamed_checks(plain: Sequence[Row]) -> Iterator[Row]:
 
 def _streamed_share(figure: Mapping[str, Any]) -> float:
     """Streamed bytes over the paper's."""
-    shape = catalogue.models()[figure["model"]].shape
+    shape = paper.shape(figure["model"])
     weights = registry.weight_bytes(UNQUANTISED, None, shape, DTYPE_BYTES)
     kv = floors.kv_bytes_per_token(shape, DTYPE_BYTES) * figure["ctx"]
     streamed = floors.bytes_streamed(weights, floors.embedding_bytes(shape, DTYPE_BYTES), kv)
@@ -203,7 +203,7 @@ def _place(figure: Mapping[str, Any]) -> tuple[str, str, int]:
 def _fits(place: tuple[str, str, int]) -> bool:
     """By the prediction that a session makes before it loads anything."""
     gpu, model, ctx = place
-    entry, shape = catalogue.gpus()[gpu], catalogue.models()[model].shape
+    entry, shape = paper.gpu(gpu), paper.shape(model)
     cell = Cell(gpu, model, ctx, UNQUANTISED, "cublas", "eager", "sdpa", "dynamic", "bf16", "synthetic-v1")
     memory = int((entry.memory_gb.value or 0) * 1e9)
     probe = floors.read_probe_bytes("cuda", int((entry.l2_mib.value or 0) * 2**20), memory)

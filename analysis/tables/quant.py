@@ -14,7 +14,7 @@ from typing import Any
 from analysis import groups, paper
 from analysis.sources.frame import Frame
 from analysis.tables.form import FLAGS, Column, markdown_table, sentences_of_invalid, telling
-from runner import catalogue, floors, registry, vocabulary
+from runner import floors, registry, vocabulary
 from runner.resolve import SYNTHETIC_ID
 from runner.scheme import Scheme
 
@@ -145,7 +145,7 @@ def paper_rows() -> list[Row]:
 
 
 def _paper_row(row: dict[str, Any]) -> Row:
-    shape = catalogue.models()[row["model"]].shape
+    shape = paper.shape(row["model"])
     weights = registry.weight_bytes(row["quant"], _first_scheme(row["quant"]), shape, PAPER_DTYPE_BYTES)
     kv = floors.kv_bytes_per_token(shape, PAPER_DTYPE_BYTES) * row["ctx"]
     streamed = floors.bytes_streamed(weights, floors.embedding_bytes(shape, PAPER_DTYPE_BYTES), kv)

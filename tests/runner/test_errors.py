@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from runner import errors
-from runner.cli import Usage
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "exit-codes.md"
 
@@ -16,7 +15,8 @@ def table() -> list[str]:
     rows += [
         ("1", errors.DecodeFloorError.reason, "An unexpected failure: a bug. `DECODE_FLOOR_TRACEBACK=1` shows where.")
     ]
-    rows += [(str(Usage.exit_code), Usage.reason, str(Usage.__doc__).splitlines()[0])]
+    usage = errors.Usage
+    rows += [(str(usage.exit_code), usage.reason, str(usage.__doc__).splitlines()[0])]
     rows += [(str(kind.exit_code), kind.reason, str(kind.__doc__).splitlines()[0]) for kind in errors.family()]
     return [f"| {code} | {f'`{reason}`' if reason else ''} | {meaning} |" for code, reason, meaning in rows]
 

@@ -9,12 +9,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from runner import arguments
+from runner import arguments, cli
 from runner.ab import manifest
+from runner.errors import BadValue
 from runner.machine import privatepaths
+from runner.request import weights_folder
 from tests.processes import SMALL_CACHE
 
 PRIVATE = "acme-secret-tune"
@@ -142,6 +146,24 @@ def test_a_path_is_hidden_in_every_way_that_a_message_writes_it(
         shown = privatepaths.without(said, hidden)
         assert "acme" not in shown, shown
         assert privatepaths.WEIGHTS in shown
+
+
+@pytest.mark.parametrize("typed", ["env:/data/acme/tune", "env:$ACME_TUNE", "env:acme-tune"])
+def test_a_path_behind_env_is_not_repeated(typed: str) -> None:
+    with pytest.raises(BadValue) as refused:
+        weights_folder(typed)
+    assert "acme" not in str(refused.value).lower()
+    assert "export W=/path/to/weights" in str(refused.value)
+
+
+def test_a_path_behind_env_is_hidden_and_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    typed = "env:/data/acme/tune"
+    cli._warn_of_paths(cast("Any", SimpleNamespace()), {"weights": typed})
+    assert "MLflow has logged the parameter weights=env:/data/acme/tune" in capsys.readouterr().err
+    hidden = arguments.private(["cell", "--weights", typed])
+    assert privatepaths.without("cannot open '/data/acme/tune/config.json'", hidden) == (
+        f"cannot open '{privatepaths.WEIGHTS}/config.json'"
+    )
 
 
 def test_the_files_that_links_lead_to_are_hidden_too(tmp_path: Path) -> None:

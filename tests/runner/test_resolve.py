@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner import registry
+from runner import catalogue, registry
 from runner.errors import (
     BadCheckpoint,
     BadPair,
@@ -41,6 +41,16 @@ def test_auto_without_a_gpu_is_the_small_model_on_the_cpu() -> None:
     assert (cell.weights_id, cell.options) == ("synthetic-v1", {})
     assert (plan.protocol.name, plan.seed, plan.study, plan.flags) == ("paper", 0, "adhoc", ())
     assert (plan.device.kind, plan.device.uuid, plan.memory_bytes, plan.checkpoint) == ("cpu", None, None, None)
+
+
+def test_auto_needs_the_model_that_it_stands_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = (catalogue.SHIPPED / "models.yaml").read_text(encoding="utf-8")
+    (tmp_path / "models.yaml").write_text(f"tiny:{shipped.partition('tiny:')[2]}", encoding="utf-8")
+    (tmp_path / "gpus.yaml").symlink_to(catalogue.SHIPPED / "gpus.yaml")
+    monkeypatch.setenv(catalogue.FOLDER_VARIABLE, str(tmp_path))
+    with pytest.raises(BadValue, match=r"model=auto is qwen2.5-0.5b here, which .*models.yaml does not have"):
+        resolve(Request(), ())
+    assert resolve(Request(model="tiny"), ()).cell.model == "tiny"
 
 
 def test_auto_with_one_gpu_is_the_7b_on_it(card: MakeCard) -> None:

@@ -57,10 +57,13 @@ def command(folder, *arguments, **environment):
     )
 
 
-def reports(client):
+def all_runs(client):
     experiments = [each.experiment_id for each in client.search_experiments()]
-    found = client.search_runs(experiments, order_by=["attributes.start_time"])
-    return [run for run in found if REPORT_TAG in run.data.tags]
+    return client.search_runs(experiments, order_by=["attributes.start_time"])
+
+
+def reports(client):
+    return [run for run in all_runs(client) if REPORT_TAG in run.data.tags]
 
 
 def files_of(client, run):
@@ -152,10 +155,10 @@ def project(folder):
     return folder
 
 
-def mlflow_run(project, *parameters):
+def mlflow_run(project, *parameters, entry="tables"):
     arguments = [part for parameter in parameters for part in ("-P", parameter)]
     return subprocess.run(
-        [sys.executable, "-m", "mlflow", "run", ".", "-e", "tables", "--env-manager", "local", *arguments],
+        [sys.executable, "-m", "mlflow", "run", ".", "-e", entry, "--env-manager", "local", *arguments],
         cwd=project,
         env={
             **os.environ,
@@ -190,4 +193,21 @@ def test_mlflow_run_makes_the_report_prints_a_table_and_fails_with_the_reason(pr
     kept = Path(client.download_artifacts(table.info.run_id, "floor.json", str(project)))
     assert [row["gpu"] for row in json.loads(kept.read_text())] == ["cpu"]
     assert (failed.data.tags["reason"], failed.data.tags["exit_code"]) == ("bad-value", "11")
+    assert list(project.glob("spool/.runs/*")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("entry", "parameter", "option"), [("ab", "sesions=2", "--sesions"), ("tables", "gpus=h200", "--gpus")]
+)
+def test_a_parameter_that_no_entry_has_ends_it_before_anything_is_done(project, client, entry, parameter, option):
+    """MLflow puts it behind the command, wherever that ends."""
+    before = len(list(project.glob("spool/**/*.json")))
+    done = mlflow_run(project, "model=tiny", parameter, entry=entry)
+    assert done.returncode != 0
+    assert f"No such option '{option}'" in done.stdout or f"No such option: {option}" in done.stdout
+    assert len(list(project.glob("spool/**/*.json"))) == before
+    (run,) = [run for run in all_runs(client) if run.info.status == "FAILED"]
+    assert (run.data.tags["reason"], run.data.tags["exit_code"]) == ("usage", "2")
+    assert str(project) not in "".join(map(str, run.data.tags.values()))
     assert list(project.glob("spool/.runs/*")) == []

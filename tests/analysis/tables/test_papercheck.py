@@ -8,8 +8,8 @@ import pytest
 
 from analysis import ab, paper
 from analysis.sources.records import Folder
-from analysis.tables import graphs, papercheck, reasons
-from runner import metrics
+from analysis.tables import graphs, papercheck, quant, reasons
+from runner import catalogue, metrics
 from tests.frames import frame_of
 from tests.records import H100, example_record, packed_record
 
@@ -318,3 +318,14 @@ def test_the_papers_own_figures_agree_with_each_other():
 
 def _place(row):
     return row["gpu"], row["model"], row["ctx"]
+
+
+def test_a_catalogue_of_the_users_own_need_not_have_the_papers_models_and_gpus(monkeypatch, tmp_path):
+    expected = (papercheck.rows(frame_of([])), quant.paper_rows())
+    shipped = catalogue.SHIPPED
+    (tmp_path / "models.yaml").write_text("tiny:" + (shipped / "models.yaml").read_text().partition("\ntiny:")[2])
+    (tmp_path / "gpus.yaml").write_text("cpu:" + (shipped / "gpus.yaml").read_text().partition("\ncpu:")[2])
+    monkeypatch.setenv(catalogue.FOLDER_VARIABLE, str(tmp_path))
+    assert "qwen2.5-7b" not in catalogue.models()
+    assert "h100" not in catalogue.gpus()
+    assert (papercheck.rows(frame_of([])), quant.paper_rows()) == expected
