@@ -187,7 +187,7 @@ class Config:
 def read(folder: Path, name: str) -> dict[str, Any]:
     """The config.json of a folder; errors call the folder `name`. Raises BadCheckpoint where there is none."""
     if not folder.is_dir():
-        what = "a file: give the folder that it is in" if folder.exists() else "no such folder: correct the path"
+        what = "a file: give the folder that it is in" if folder.exists() else "no such folder"
         raise BadCheckpoint(f"{name}: {what}")
     try:
         config = jsontext.loads(plainfile.read(folder / NAME).decode())
