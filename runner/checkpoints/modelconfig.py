@@ -91,10 +91,20 @@ SLIDING, LAYER_KINDS = "sliding_attention", ("full_attention", "sliding_attentio
 PRETRAINED_POSITIONS = "original_max_position_embeddings"
 ROPE_WITH_POSITIONS = ("llama3", "yarn", "longrope")
 LLAMA3_FIELDS = ("rope_type", "factor", "low_freq_factor", "high_freq_factor", PRETRAINED_POSITIONS)
-# layers that differ from each other, and another weight file than the usual ones
-UNREAD = ("per_layer_config", "transformers_weights")
-# set, they change which cache transformers makes, and so what a step sees
-OF_THE_CACHE = ("attention_chunk_size", "num_kv_shared_layers")
+# layers that differ from each other, another weight file than the usual ones, fields under other names, modules merged
+# into one, and a model within another one
+UNREAD = (
+    "per_layer_config",
+    "transformers_weights",
+    "attribute_map",
+    "fusion_config",
+    "text_config",
+    "text_encoder",
+    "decoder",
+    "generator",
+    "num_kv_shared_layers",
+)
+CHUNK = "attention_chunk_size"  # of the cache that transformers makes where no layer_types tell another one
 SILU = ("silu", "swish")  # two words for one function
 HEADS = ("ForCausalLM", "Model")  # the last is what a model saved without its head is called
 SHOWN = 200  # letters
@@ -281,11 +291,12 @@ def _layer_differences(config: Config, shape: ModelShape) -> Iterator[str]:
     kinds = config.written.get("layer_types")
     if kinds is not None and len(kinds) != shape.layers:
         yield f"layer_types has {len(kinds)} entries, expected {shape.layers}"
+    if strange := [kind for kind in kinds or () if kind not in LAYER_KINDS]:
+        yield f"layer_types has {shown(strange[0])}, expected {LAYER_KINDS[0]}"
+    if kinds is None and not config.has("layer_types") and config.written.get(CHUNK) is not None:
+        yield f"{CHUNK} is {shown(config.written[CHUNK])}, expected none"
     if not config.written.get("is_causal", True):
         yield f"is_causal is {shown(config.written['is_causal'])}, expected true: every token would see those after it"
-    for name in OF_THE_CACHE:
-        if config.written.get(name) is not None:
-            yield f"{name} is {shown(config.written[name])}, expected none"
     for name in UNREAD:
         if config.written.get(name):
             yield f"{name} is {shown(config.written[name])}, expected none"

@@ -145,6 +145,16 @@ def test_a_model_that_sees_the_tokens_to_come_is_another(saved, variant, kind):
         ),
         ("llama", {"attention_chunk_size": 16}, "attention_chunk_size is 16, expected none"),
         ("mistral", {"attention_chunk_size": 16}, "attention_chunk_size is 16, expected none"),
+        (
+            "llama",
+            {"sliding_window": 16, "layer_types": ["hybrid_sliding"] * 2},
+            "layer_types has hybrid_sliding, expected full_attention",
+        ),
+        (
+            "qwen2",
+            {"attribute_map": {"rms_norm_eps": "hidden_size"}},
+            "attribute_map is {'rms_norm_eps': 'hidden_size'}, expected none",
+        ),
         ("mistral", {"sliding_window": 16}, "sliding_window is 16, expected none below 4096 positions"),
     ],
 )
@@ -163,7 +173,8 @@ def test_a_model_whose_steps_forget_is_another(saved, variant, kind, config, sai
         ("llama", {"sliding_window": 16, "layer_types": ["full_attention"] * 2}),
         ("mistral", {"sliding_window": 16, "layer_types": ["full_attention"] * 2}),
         ("qwen2", {"sliding_window": 16}),
-        ("qwen2", {"attention_chunk_size": None}),
+        ("qwen2", {"attention_chunk_size": 16, "num_kv_shared_layers": 0}),
+        ("llama", {"attention_chunk_size": 16, "layer_types": ["full_attention"] * 2}),
     ],
 )
 def test_a_model_whose_steps_see_all_is_taken(saved, variant, kind, config):

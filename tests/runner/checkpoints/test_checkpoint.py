@@ -182,7 +182,9 @@ def test_wrong_tensors_are_found_here_already(folder: Path) -> None:
         ({"hidden_act": "gelu"}, "hidden_act is gelu, expected silu"),
         ({"is_causal": False}, "is_causal is False, expected true: every token would see those after it"),
         ({"is_causal": None}, "is_causal is None, expected true"),
-        ({"attention_chunk_size": 128}, "attention_chunk_size is 128, expected none"),
+        ({"attribute_map": {"rms_norm_eps": "hidden_size"}}, "attribute_map is {'rms_norm_eps': 'hidden_size'}, expec"),
+        ({"text_config": {"hidden_size": 1}}, "text_config is {'hidden_size': 1}, expected none"),
+        ({"layer_types": ["chunked_attention"] * 2}, "layer_types has chunked_attention, expected full_attention"),
         ({"num_kv_shared_layers": 1}, "num_kv_shared_layers is 1, expected none"),
         ({"per_layer_config": {"0": {}}}, "per_layer_config is {'0': {}}, expected none"),
         ({"transformers_weights": "other.safetensors"}, "transformers_weights is 'other.safetensors', expected none"),
@@ -222,6 +224,8 @@ def test_a_field_of_another_kind_is_one_line(folder: Path, changes: dict[str, An
         {"attention_bias": False, "mlp_bias": True},  # Qwen2 has no such fields: its tensors say what it has
         {"hidden_act": "swish"},
         {"is_causal": True},
+        {"attention_chunk_size": 128},  # Qwen2 has layer_types, which say otherwise
+        {"num_kv_shared_layers": 0},
         {"rope_scaling": {"type": "linear", "factor": 1.0}},
         {"architectures": ["Qwen2Model"]},
     ],
