@@ -19,6 +19,7 @@ EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 BUFFERS = re.compile(
     r"(^|\.)(rotary_emb\.\w*(inv_freq|cos_cached|sin_cached)|\w*(attn|attention)\.(masked_bias|bias)|causal_mask|position_ids|rope\.freqs)$"
 )
+NO_WEIGHTS = re.compile(rf"{BUFFERS.pattern}|_extra_state$")  # the latter as Transformer Engine saves its own
 PACKED = re.compile(
     r"\.(qweight|qzeros|scales|g_idx|weight_packed|weight_scale|weight_scale_inv|W_q)$"
     r"|\.(nested_)?(absmax|quant_map)$|\.quant_state\."

@@ -30,6 +30,7 @@ PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 HEADER_LIMIT_BYTES = 100_000_000  # the safetensors library's own limit
 FLOATS = ("BF16", "F16", "F32", "F64")
 DTYPES = {"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F64": "fp64"}
+NO_CODES = (*FLOATS, "BOOL")
 ANY_FLOAT = "float"
 LEFT_OUT = (
     "transformers reads over that and computes without it: remove it from the file if that is the model to be "
@@ -169,8 +170,8 @@ def packed_tensors(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _is_packed(name: str, tensor: Tensor) -> bool:
-    is_buffer, is_float = tensornames.BUFFERS.search(name), tensor.dtype in FLOATS
-    return bool(tensornames.PACKED.search(name) or (OF_A_LINEAR.search(name) and not is_float and not is_buffer))
+    holds_codes = tensor.dtype not in NO_CODES and not tensornames.NO_WEIGHTS.search(name)
+    return bool(tensornames.PACKED.search(name) or (OF_A_LINEAR.search(name) and holds_codes))
 
 
 def stored(folder: Path, name: str) -> dict[str, Tensor]:

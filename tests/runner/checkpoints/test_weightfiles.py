@@ -101,12 +101,14 @@ def test_a_wrong_tensor_is_named(folder: Path, edit: Callable[[Tensors], object]
         "score.weight",
         "lm_head.bias",
         "model.layers.0.self_attn.k_proj.k_scale",
-        "model.layers.0.self_attn._extra_state",
+        "model.layers.0.self_attn.q_proj._extra_state",
+        "model.layers.0.self_attn.q_proj.weight_mask",
         "model.layers.2.mlp.up_proj.weight",
     ],
 )
 def test_a_tensor_too_many_is_told_what_transformers_makes_of_it(folder: Path, name: str) -> None:
-    change(folder, lambda found: found.update({name: ("BF16", (32,))}))
+    dtype = {"_extra_state": "U8", "weight_mask": "BOOL"}.get(name.rpartition(".")[2], "BF16")
+    change(folder, lambda found: found.update({name: (dtype, (32,))}))
     assert refusal(folder) == (
         f"weights=x: 1 tensor more than the model has ({name}): transformers reads over that and computes without it: "
         "remove it from the file if that is the model to be measured, or take the checkpoint of another one"
