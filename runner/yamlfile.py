@@ -47,7 +47,7 @@ class _Yaml(yaml.SafeLoader):
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         """Raises ConstructorError, too, where the value is not what its tag or its look promises: 2026-02-30."""
         try:
-            return super().construct_object(node, deep)  # type: ignore[no-untyped-call] # PyYAML has no types here
+            return super().construct_object(node, deep)
         except NO_SUCH_VALUE as error:
             kind = node.tag.rpartition(":")[2]
             raise yaml.constructor.ConstructorError(None, None, f"no such {kind} ({error})", node.start_mark) from error
