@@ -15,7 +15,7 @@ from functools import cache as once
 from pathlib import Path
 from typing import Any
 
-from runner import plainfile
+from runner import jsontext, plainfile
 from runner.cell import short_hash
 
 
@@ -34,7 +34,7 @@ def code(files: Iterable[Path]) -> str:
 def load_json(entry: Path) -> Any:
     """The value that is kept there, None where there is none."""
     try:
-        return json.loads(plainfile.read_text(entry))
+        return jsontext.loads(plainfile.read_text(entry))
     except (OSError, ValueError):
         return None
 

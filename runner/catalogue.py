@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from runner import failures, plainfile
+from runner import yamlfile
+from runner.checkpoints import modelconfig
 from runner.errors import BadValue
 from runner.shape import ModelShape
 from runner.vocabulary import AUTO, QUANTS, suggestion
@@ -26,6 +27,7 @@ ROPE_TYPE = "llama3"  # the one scaling that the gate's reference computes
 ROPE_NUMBERS = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=~-]*")  # it stands in commands and in the names of files
 SIZES = ("layers", "hidden", "heads", "kv_heads", "head_dim", "intermediate", "vocab", "max_positions")
+LARGEST, MOST_LAYERS = 10**12, 10**4  # far above any card's or model's
 IMAGES = ("ampere", "ada", "hopper", "blackwell", "cpu")
 
 
@@ -93,29 +95,17 @@ KINDS: dict[str, tuple[type, ...]] = {
     "Figure": (dict,),
     "None": (type(None),),
 }
-
-
-class _Yaml(yaml.SafeLoader):
-    """With the numbers of YAML 1.2: 1e-5 is one, 012 is twelve, and 1:30 is text."""
-
-
-def _whole_number(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
-    text = node.value.replace("_", "")
-    return int(text, 16 if "0x" in text else 10)
-
-
-NUMBERS = {
-    "tag:yaml.org,2002:int": r"[-+]?(0x[0-9a-fA-F]+|[0-9][0-9_]*)",
-    "tag:yaml.org,2002:float": r"[-+]?(([0-9][0-9_]*)?\.[0-9]+|[0-9][0-9_]*\.?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)"
-    r"|\.(nan|NaN|NAN)",
+KIND_WORDS = {
+    "str": "text",
+    "int": "a whole number",
+    "bool": "true or false",
+    "float": "a number",
+    "dict[str, Any]": "a mapping",
+    "Figure": "a mapping with value and source",
+    "None": "null",
 }
-_Yaml.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in NUMBERS]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-for _tag, _pattern in NUMBERS.items():
-    _Yaml.add_implicit_resolver(_tag, re.compile(f"({_pattern})$"), list("-+.0123456789"))
-_Yaml.add_constructor("tag:yaml.org,2002:int", _whole_number)
+# the words of a config.json, from which an entry is copied
+CONFIG_WORDS = {**modelconfig.FIELDS, "max_position_embeddings": "max_positions", "attention_bias": "qkv_bias"}
 
 
 @dataclass(frozen=True)
@@ -186,16 +176,7 @@ def _models(path: Path) -> dict[str, Model]:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file of the experiments folder. Raises BadValue where it cannot be read or is none."""
-    try:
-        data = yaml.load(plainfile.read(path), _Yaml)  # bytes: PyYAML knows the encodings that YAML allows
-    except OSError as error:
-        where = f", or correct {FOLDER_VARIABLE}" if os.environ.get(FOLDER_VARIABLE) else ""
-        raise BadValue(f"{path}: cannot be read ({failures.reason(error)}): {failures.remedy(error)}{where}") from error
-    except yaml.YAMLError as error:
-        raise BadValue(f"{path}: not YAML ({error})") from error
-    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise BadValue(f"{path.name}: must be a mapping of names to entries")
-    return data
+    return yamlfile.read(path, f", or correct {FOLDER_VARIABLE}" if os.environ.get(FOLDER_VARIABLE) else "")
 
 
 def _gpu(key: str, entry: Any, place: _Place) -> Gpu:
@@ -252,6 +233,7 @@ def _model(key: str, entry: Any, place: _Place) -> Model:
     _check_architecture(data, place)
     for name in (*SIZES, "rope_theta", "rms_norm_eps"):
         _check_positive(data[name], place.at(name))
+    _check_possible(data["layers"], MOST_LAYERS, place.at("layers"))
     _check_heads(data, place)
     _check_rope(data["rope_scaling"], place.at("rope_scaling"))
     shape = ModelShape(**{name: data[name] for name in SHAPE_FIELDS})
@@ -271,7 +253,14 @@ def _check_architecture(data: Mapping[str, Any], place: _Place) -> None:
 
 def _check_positive(value: float, place: _Place) -> None:
     if not 0 < value < math.inf:  # no comparison holds for what is no number
-        raise place.error(f"{value} is not a positive number")
+        raise place.error(f"{yamlfile.shown(value)} is not a positive number")
+    _check_possible(value, LARGEST, place)
+
+
+def _check_possible(value: float, limit: int, place: _Place) -> None:
+    """Raises BadValue for a slip of the keyboard, which would fill the memory or overflow a float."""
+    if value > limit:
+        raise place.error(f"{yamlfile.shown(value)} is more than there can be (at most {limit})")
 
 
 def _check_heads(data: Mapping[str, Any], place: _Place) -> None:
@@ -287,9 +276,11 @@ def _check_heads(data: Mapping[str, Any], place: _Place) -> None:
 def _check_rope(scaling: dict[str, Any] | None, place: _Place) -> None:
     if scaling is None:
         return
+    if "rope_type" not in scaling and "type" in scaling:
+        raise place.at("type").error("an older name: write rope_type")
     if scaling.get("rope_type") != ROPE_TYPE:
-        kind = scaling.get("rope_type")
-        raise place.at("rope_type").error(f"{kind!r} is not one that the gate knows (allowed: {ROPE_TYPE}, or null)")
+        kind = yamlfile.shown(scaling.get("rope_type"))
+        raise place.at("rope_type").error(f"{kind} is not one that the gate knows (allowed: {ROPE_TYPE}, or null)")
     _checked(scaling, {"rope_type": "str", **dict.fromkeys(ROPE_NUMBERS, "float")}, {}, place)
     for name in ROPE_NUMBERS:
         _check_positive(scaling[name], place.at(name))
@@ -316,28 +307,37 @@ def _checked(entry: Any, needed: Mapping[str, Any], extras: Mapping[str, Any], p
     """The entry, when it has every needed field, no unknown one, and each of its kind."""
     if not isinstance(entry, dict):
         raise place.error(f"must be a mapping with the fields {', '.join(needed)}")
+    allowed = {**needed, **extras}
+    for name in entry:
+        if name not in allowed:
+            near = _field_meant(str(name), [field for field in allowed if field not in entry])
+            raise place.at(str(name)).error(f"unknown field (allowed: {', '.join(allowed)}){near}")
     for name in needed:
         if name not in entry:
             raise place.at(name).error("missing")
-    allowed = {**needed, **extras}
     for name, value in entry.items():
-        if name not in allowed:
-            raise place.at(str(name)).error(f"unknown field (allowed: {', '.join(allowed)})")
         _check_kind(value, str(allowed[name]), place.at(name))
     return entry
+
+
+def _field_meant(name: str, left: Collection[str]) -> str:
+    """The nearest of the fields that are not there yet; a config.json's word stands for the catalogue's."""
+    return suggestion(CONFIG_WORDS.get(name, name), left)
 
 
 def _check_kind(value: Any, kind: str, place: _Place) -> None:
     kinds = tuple(single for part in kind.split(" | ") for single in KINDS[part])
     # YAML's true is a Python int: only a field that asks for a truth value may hold one
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise place.error(
-            f"{value!r} is not of the kind {kind.replace('None', 'null')}{_number_to_write(value, kinds)}"
-        )
+        words = " or ".join(KIND_WORDS[part] for part in kind.split(" | "))
+        raise place.error(f"{yamlfile.shown(value)} is not {words}{_to_write(value, kinds)}")
 
 
-def _number_to_write(value: Any, kinds: tuple[type, ...]) -> str:
-    """Says what to write for a number in quotes, or of a whole one with a point; nothing for all else."""
+def _to_write(value: Any, kinds: tuple[type, ...]) -> str:
+    """Says what to write for a number in quotes, or of a whole one with a point, and for text that YAML takes for
+    something else; nothing for all else."""
+    if str in kinds and not isinstance(value, dict | list):
+        return ": write it in quotes"
     try:
         number = float(value) if isinstance(value, str | float) else math.nan
     except ValueError:

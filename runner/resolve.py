@@ -137,7 +137,7 @@ def _check_no_card(device: str) -> None:
 def _by_device(device: str, fitting: Installed, installed: Installed, keys: dict[int, str]) -> Installed:
     named = [card for card in installed if device == AUTO or _is_named(card, device)]
     if not named:
-        raise GpuNotFound(f"no GPU answers device={device}: found {_listing(installed)}")
+        raise GpuNotFound(f"no GPU answers device={device}: found {_listing(installed)}; give an index or a UUID")
     both = [card for card in named if card in fitting or not card.name]
     if not both:
         card = named[0]
@@ -146,8 +146,8 @@ def _by_device(device: str, fitting: Installed, installed: Installed, keys: dict
 
 
 def _is_named(card: InstalledGpu, device: str) -> bool:
-    """An empty UUID, of a card that did not tell its own, is the beginning of none."""
-    return device == str(card.index) if device.isdecimal() else card.uuid.lower().startswith(device.lower())
+    """Is this its index, or the beginning of its UUID? Nothing begins that of a card that did not tell its own."""
+    return device == str(card.index) if device.isdecimal() else visible.begins(device, card.uuid)
 
 
 def _only(cards: Installed) -> InstalledGpu:
@@ -171,13 +171,20 @@ def _measurable(cards: Installed) -> Installed:
 
 
 def _not_found(gpu: str, device: str, installed: Installed, keys: dict[int, str]) -> str:
-    choices = list(dict.fromkeys(("auto", *keys.values()) if installed else ("auto", CPU)))
-    advice = f"choose {' or '.join(f'gpu={choice}' for choice in choices)}"
+    advice = f"choose {' or '.join(f'gpu={choice}' for choice in _choices(installed, keys))}"
     if gpu == AUTO:
         return f"device={device}: found {_listing(installed)}; choose device=auto or gpu=cpu"
     entry = catalogue.gpus().get(gpu)
     name = entry.name.removeprefix("NVIDIA ") if entry else gpu
     return f"this machine has no {name}: found {_listing(installed)}; {advice}"
+
+
+def _choices(installed: Installed, keys: dict[int, str]) -> list[str]:
+    """The values of gpu= that lead to no further refusal."""
+    if not installed:
+        return [AUTO, CPU]
+    whole = [keys[card.index] for card in installed if card.obstacle is None]
+    return list(dict.fromkeys((AUTO, *whole))) if whole else [CPU]
 
 
 def _listing(installed: Installed) -> str:

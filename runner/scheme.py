@@ -8,7 +8,7 @@ from typing import Any
 
 from runner.shape import ModelShape
 
-DTYPE_BYTES = {"U8": 1, "I32": 4, "F16": 2, "BF16": 2, "F32": 4}  # safetensors' names
+DTYPE_BYTES = {"U8": 1, "I8": 1, "I32": 4, "F16": 2, "BF16": 2, "F32": 4, "F64": 8}  # safetensors' names
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from runner import failures, plainfile
+from runner import failures, jsontext, plainfile
 from runner.ab.arms import Pair, published
 from runner.cell import Cell, short_hash, short_weights_id
 from runner.errors import BadRecord, BadValue
@@ -183,7 +183,7 @@ def read(path: Path) -> Manifest:
 def parse(text: str, name: str) -> Manifest:
     """A manifest from its JSON text. Raises BadRecord, naming `name`, where it is none."""
     try:
-        data = json.loads(text)
+        data = jsontext.loads(text)
         version = data["schema_version"]
     except (ValueError, TypeError, KeyError) as error:
         raise BadRecord(f"{name}: not a manifest of an A/B ({type(error).__name__}: {error})") from error

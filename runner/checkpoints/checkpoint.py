@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from runner.catalogue import HubCheckpoint
 from runner.checkpoints import contentid, modelconfig, quantisation, tensornames, weightfiles
 from runner.checkpoints.modelconfig import differences
 from runner.checkpoints.quantisation import Told
+from runner.checkpoints.weightfiles import Tensor
 from runner.errors import BadCheckpoint, DecodeFloorError, DiskFull, MissingPackage
 from runner.scheme import Scheme
 from runner.shape import ModelShape
@@ -27,6 +28,7 @@ WANTED = ["*.safetensors", "*.json"]
 UNWANTED = ["consolidated*", "original/*"]
 HUB_DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}  # transformers' words
 MIXED = "mixed"
+UNREAD = "take the unquantised checkpoint it was made from, or another one"
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ def local(path: str, shape: ModelShape, quant: str) -> Checkpoint:
     or not exactly the model."""
     folder, name = Path(os.path.realpath(os.path.expanduser(path))), f"weights={path}"
     config = _check_config(folder, name, shape)
-    packed = weightfiles.packed_names(folder, name)
-    scheme = _scheme(_told(folder, config, name, bool(packed)), packed, name, quant, shape)
+    packed = weightfiles.packed_tensors(weightfiles.stored(folder, name))
+    scheme = _scheme(_told(folder, config, name, packed), packed, name, quant, shape)
     wanted = weightfiles.expected(shape, quant, scheme)
     found = weightfiles.check(folder, name, wanted)
     plain = [own for own, part in wanted.items() if part.dtype == weightfiles.ANY_FLOAT]
@@ -152,23 +154,27 @@ def _check_config(folder: Path, name: str, shape: ModelShape) -> Mapping[str, An
     config = modelconfig.read(folder, name)
     try:
         different = list(differences(config, shape))
-    except (TypeError, ValueError, ArithmeticError) as error:
-        raise BadCheckpoint(f"{name}: config.json holds a value of another kind than expected ({error})") from error
+    except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise BadCheckpoint(
+            f"{name}: config.json holds a value of another kind than expected ({error}): fetch it again, or correct it"
+        ) from error
     if different:
         raise BadCheckpoint(f"{name}: another model in config.json: {'; '.join(different)}: choose that model's own")
     return config
 
 
-def _told(folder: Path, config: Mapping[str, Any], name: str, is_packed: bool | None) -> Told | None:
+def _told(folder: Path, config: Mapping[str, Any], name: str, packed: Collection[str] | None) -> Told | None:
     try:
-        return quantisation.told(folder, config, is_packed)
+        return quantisation.told(folder, config, packed)
     except BadCheckpoint as error:
         raise BadCheckpoint(f"{name}: {error}") from error
 
 
-def _scheme(told: Told | None, packed: list[str] | None, name: str, quant: str, shape: ModelShape) -> Scheme | None:
-    """How the weights are packed, None for unquantised ones; `packed` names their packed tensors, None where nobody
-    has seen them. Raises BadCheckpoint when they are not of this quant, or packed as no weights of this shape can be.
+def _scheme(
+    told: Told | None, packed: Mapping[str, Tensor] | None, name: str, quant: str, shape: ModelShape
+) -> Scheme | None:
+    """How the weights are packed, None for unquantised ones; `packed` are their packed tensors, None where nobody has
+    seen them. Raises BadCheckpoint when they are not of this quant, or packed as no weights of this shape can be.
     """
     declared = registry.weight_format(quant).DECLARATION
     if told is None:
@@ -187,7 +193,7 @@ def _scheme(told: Told | None, packed: list[str] | None, name: str, quant: str, 
     try:
         scheme = registry.packed_format(quant).read_config(told.fields)
     except BadCheckpoint as error:
-        raise BadCheckpoint(f"{name}: {error}") from error
+        raise BadCheckpoint(f"{name}: {error}: {UNREAD}") from error
     if inputs := scheme.undivided(shape):
         raise BadCheckpoint(
             f"{name}: its group_size is {scheme.group_size}, which does not divide a layer's {inputs} inputs: "
@@ -211,7 +217,12 @@ def _words(told: Told) -> str:
 
 
 def _other(told: Told) -> str:
-    """What to do about a checkpoint of another method."""
-    names = registry.format_names()
-    fitting = [name for name in names if told.method in registry.weight_format(name).DECLARATION.methods]
-    return f"choose quant={fitting[0]}" if fitting else "take the checkpoint it was made from"
+    """What to do about a checkpoint of another method; a format of that method need not read this one."""
+    for name in registry.format_names():
+        if told.method in registry.weight_format(name).DECLARATION.methods:
+            try:
+                registry.packed_format(name).read_config(told.fields)
+            except BadCheckpoint as error:
+                return f"nor is it read as quant={name} ({error}): {UNREAD}"
+            return f"choose quant={name}"
+    return UNREAD

@@ -7,11 +7,11 @@ leaves all of them as they were is not seen.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from runner import jsontext
 from runner.cell import short_hash
 from runner.checkpoints import readable, weightfiles
 from runner.scheme import Scheme
@@ -43,7 +43,7 @@ def _content(file: Path) -> list[str | int]:
 
 def _spans(header: bytes) -> Iterator[tuple[int, int]]:
     """Begin and end of each tensor after the header, in the order of the file: one way over the disk."""
-    entries = {name: entry for name, entry in json.loads(header).items() if name != "__metadata__"}
+    entries = {name: entry for name, entry in jsontext.loads(header).items() if name != "__metadata__"}
     yield from sorted((int(begin), int(end)) for begin, end in (entry["data_offsets"] for entry in entries.values()))
 
 

@@ -5,14 +5,20 @@ Asked only about a file that could not be read as what its name says.
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
+import textwrap
 from pathlib import Path
 
 LOOKED_AT_BYTES = 4096
+SHOWN = 60
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 HUB = "fetch the real one, such as with `hf download REPO --local-dir FOLDER`"
 LFS = "run `git lfs pull` in its folder"
 ANNEX = "run `git annex get .` in its folder"
+DVC = "run `dvc pull` in its folder"
+LATER = f"wait a while, and {HUB}"
 LOGIN = f"accept the terms on the repository's page, `hf auth login`, and {HUB}"
 AGAIN = f"the download did not end: {HUB}"
 UNPACK = f"unpack it, or {HUB}"
@@ -33,13 +39,18 @@ MAGIC = (
     (b"GGUF", "a GGUF file", f"convert it to safetensors, or {HUB}"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", f"convert it to safetensors, or {HUB}"),
 )
+SERVER_ERRORS = r"internal server error|bad gateway|service unavailable|gateway time-?out|upstream |5\d\d\b"
 TEXTS = tuple(
-    (re.compile(rf"\ufeff?\s*(?:{pattern})", re.IGNORECASE | re.DOTALL), what, remedy)
+    (re.compile(rf"\s*(?:HTTP/[\d.]+\s+)?(?:{pattern})", re.IGNORECASE | re.DOTALL), what, remedy)
     for pattern, what, remedy in (
         (r"version https?://(?:git-lfs|hawser)\b", "a pointer of Git LFS", LFS),
         (r"[./\w]*/annex/objects/", "a pointer of git-annex", ANNEX),
+        (r"# xet version\b", "a pointer of Xet", HUB),
+        (r"(?:outs|deps|md5|wdir|frozen):", "a pointer of DVC", DVC),
         (r"access to \S+ \S+ is restricted|cannot access gated|you (?:must|need to) ", "a server's refusal", LOGIN),
-        (r"invalid |unauthori[sz]ed|forbidden|access denied", "a server's refusal", LOGIN),
+        (r"invalid |unauthori[sz]ed|forbidden|access denied|40[13]\b", "a server's refusal", LOGIN),
+        (r"too many requests|rate limit|429\b", "a server's answer that it was asked too often", LATER),
+        (SERVER_ERRORS, "a server's error", LATER),
         (r"(?:\w+ )?not found|404\b", "a server's answer that it has no such file", HUB),
         (r"<!doctype html|<html|<head|<body|<script|<!--", "a web page", HUB),
         (r"<\?xml|<error>", "a server's error in XML", HUB),
@@ -59,7 +70,8 @@ def told(file: Path) -> str | None:
             start = opened.read(LOOKED_AT_BYTES)
     except OSError:
         return None
-    found = _found(start)
+    text = _text(start)
+    found = _found(start, text) or (None if text is None or _is_of_its_kind(file, text) else _other_text(text))
     return None if found is None else f"{file.name} is {found[0]}, not the file itself: {found[1]}"
 
 
@@ -79,12 +91,33 @@ def unfinished(folder: Path) -> str:
     return f" ({names[0]} is there, an unfinished download)" if names else ""
 
 
-def _found(start: bytes) -> tuple[str, str] | None:
+def _text(start: bytes) -> str | None:
+    """The beginning of a file as text; None where it is none."""
+    encoding = "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
+    try:
+        # the last letter may be cut
+        text = codecs.getincrementaldecoder(encoding)().decode(start).removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        return None
+    return None if CONTROL.search(text) else text
+
+
+def _is_of_its_kind(file: Path, text: str) -> bool:
+    """A damaged JSON file is one all the same."""
+    return file.suffix == ".json" and text.lstrip().startswith(("{", "["))
+
+
+def _other_text(text: str) -> tuple[str, str]:
+    return f"text ({textwrap.shorten(text, SHOWN, placeholder=' …')!r})", HUB
+
+
+def _found(start: bytes, text: str | None) -> tuple[str, str] | None:
     """Returns the kind of a file with this beginning, and what to do."""
     if not start.strip(b"\0"):
         return ("zeros" if start else "empty"), AGAIN
     for magic, what, remedy in MAGIC:
         if start.startswith(magic):
             return what, remedy
-    text = start.decode("utf-8", "replace")
+    if text is None:
+        return None
     return next(((what, remedy) for begins, what, remedy in TEXTS if begins.match(text)), None)

@@ -6,19 +6,19 @@ holds it equal to them.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import plainfile
-from runner.checkpoints import impostors
+from runner import jsontext, plainfile
+from runner.checkpoints import impostors, instead
 from runner.errors import BadCheckpoint
 from runner.shape import ModelShape
 
 NAME = "config.json"
+AGAIN = "fetch it again, or save it as a JSON object in UTF-8 without a byte order mark"
 FIELDS = {
     "model_type": "model_type",
     "hidden_size": "hidden",
@@ -91,10 +91,23 @@ SLIDING, LAYER_KINDS = "sliding_attention", ("full_attention", "sliding_attentio
 PRETRAINED_POSITIONS = "original_max_position_embeddings"
 ROPE_WITH_POSITIONS = ("llama3", "yarn", "longrope")
 LLAMA3_FIELDS = ("rope_type", "factor", "low_freq_factor", "high_freq_factor", PRETRAINED_POSITIONS)
-# layers that differ from each other, and another weight file than the usual ones
-UNREAD = ("per_layer_config", "transformers_weights")
+# layers that differ from each other, another weight file than the usual ones, fields under other names, modules merged
+# into one, and a model within another one
+UNREAD = (
+    "per_layer_config",
+    "transformers_weights",
+    "attribute_map",
+    "fusion_config",
+    "text_config",
+    "text_encoder",
+    "decoder",
+    "generator",
+    "num_kv_shared_layers",
+)
+CHUNK = "attention_chunk_size"  # of the cache that transformers makes where no layer_types tell another one
 SILU = ("silu", "swish")  # two words for one function
 HEADS = ("ForCausalLM", "Model")  # the last is what a model saved without its head is called
+SHOWN = 200  # letters
 RELATIVE = 1e-6  # a float that went through float32 is its nearest, not itself
 
 
@@ -140,12 +153,12 @@ class Config:
     @property
     def window(self) -> int | None:
         """The width of the attention window of some layer, None where all layers see everything."""
-        width = self["sliding_window"] if self.has("sliding_window") else None
+        width = self["sliding_window"]
         return width if width is not None and self._slides() else None
 
     def _slides(self) -> bool:
         """Qwen2's window is off unless it is switched on, and then for the layers behind the first few; a Mistral's
-        layers all have it, unless they are listed."""
+        layers all have it, unless they are listed; so has a Llama's cache."""
         if self.has("use_sliding_window") and not self["use_sliding_window"]:
             return False
         if (kinds := self.written.get("layer_types")) is not None:
@@ -176,23 +189,26 @@ class Config:
         part = rope.pop("partial_rotary_factor", self.written.get("partial_rotary_factor"))
         if rope["rope_type"] == "llama3":
             rope = {name: value for name, value in rope.items() if name in LLAMA3_FIELDS}
-        return rope | ({"partial_rotary_factor": part} if part not in (None, 1) else {})
+        if part not in (None, 1):
+            return rope | {"partial_rotary_factor": part}
+        return None if rope["rope_type"] == "linear" and rope.get("factor") == 1 else rope
 
 
 def read(folder: Path, name: str) -> dict[str, Any]:
     """The config.json of a folder; errors call the folder `name`. Raises BadCheckpoint where there is none."""
     if not folder.is_dir():
-        raise BadCheckpoint(f"{name}: no such folder")
+        what = "a file: give the folder that it is in" if folder.exists() else "no such folder"
+        raise BadCheckpoint(f"{name}: {what}")
     try:
-        config = json.loads(plainfile.read(folder / NAME).decode())
+        config = jsontext.loads(plainfile.read(folder / NAME).decode())
     except FileNotFoundError as error:
-        missing = f"no {NAME} in that folder{impostors.unfinished(folder)}"
+        missing = f"no {NAME} in that folder: {instead.remedy(folder)}{impostors.unfinished(folder)}"
         raise BadCheckpoint(f"{name}: {impostors.lost(folder / NAME) or missing}") from error
     except ValueError as error:
-        unreadable = f"{NAME} cannot be read ({error})"
+        unreadable = f"{NAME} cannot be read ({error}): {AGAIN}"
         raise BadCheckpoint(f"{name}: {impostors.told(folder / NAME) or unreadable}") from error
     if not isinstance(config, dict):
-        raise BadCheckpoint(f"{name}: {NAME} is not a JSON object")
+        raise BadCheckpoint(f"{name}: {impostors.told(folder / NAME) or f'{NAME} is not a JSON object: {AGAIN}'}")
     if "model_type" not in config and (impostor := impostors.told(folder / NAME)):
         raise BadCheckpoint(f"{name}: {impostor}")
     return config
@@ -239,10 +255,9 @@ def same(found: Any, expected: Any) -> bool:
 
 
 def shown(value: Any) -> str:
-    """A value for a line: text in quotes where it could be taken for something else."""
-    if isinstance(value, str) and not value.isidentifier():
-        return repr(value)
-    return str(value)
+    """A value for a line, cut where it is long: text in quotes where it could be taken for something else."""
+    text = repr(value) if isinstance(value, str) and not value.isidentifier() else str(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _size_differences(config: Config, shape: ModelShape) -> Iterator[str]:
@@ -276,6 +291,12 @@ def _layer_differences(config: Config, shape: ModelShape) -> Iterator[str]:
     kinds = config.written.get("layer_types")
     if kinds is not None and len(kinds) != shape.layers:
         yield f"layer_types has {len(kinds)} entries, expected {shape.layers}"
+    if strange := [kind for kind in kinds or () if kind not in LAYER_KINDS]:
+        yield f"layer_types has {shown(strange[0])}, expected {LAYER_KINDS[0]}"
+    if kinds is None and not config.has("layer_types") and config.written.get(CHUNK) is not None:
+        yield f"{CHUNK} is {shown(config.written[CHUNK])}, expected none"
+    if not config.written.get("is_causal", True):
+        yield f"is_causal is {shown(config.written['is_causal'])}, expected true: every token would see those after it"
     for name in UNREAD:
         if config.written.get(name):
             yield f"{name} is {shown(config.written[name])}, expected none"

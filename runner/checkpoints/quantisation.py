@@ -3,20 +3,22 @@ which packed them wrote beside it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from runner import plainfile
+from runner import jsontext, plainfile
+from runner.checkpoints import impostors
 from runner.errors import BadCheckpoint
 
 FIELD = "quantization_config"
 IN_CONFIG = f"config.json has a {FIELD}"
 # the files of AutoGPTQ and AutoAWQ, and what their weights are where the file does not say so
-BESIDE = {"quantize_config.json": "gptq", "quant_config.json": "awq"}
+AUTOGPTQ = "quantize_config.json"
+BESIDE = {AUTOGPTQ: "gptq", "quant_config.json": "awq"}
 NOWHERE = f"no {FIELD} in config.json, no {', no '.join(BESIDE)}"
 METHOD = "quant_method"
 # AutoAWQ's and GPTQ-for-LLaMa's words, and those of transformers
@@ -36,6 +38,7 @@ MARKS = {
     "awq": ("zero_point", "version", "w_bit", "q_group_size"),
     "gptq": ("desc_act", "sym", "damp_percent", "true_sequential", "static_groups", "checkpoint_format"),
 }
+BNB_STATE, BNB_NESTED = re.compile(r"\.quant_state\.bitsandbytes__(\w+)$"), ".nested_absmax"
 COMPARED = (METHOD, "bits", "group_size", "sym", "desc_act", "zero_point")
 FORMATS = {"gptq": ("checkpoint_format", "format"), "awq": ("version", "format")}  # the first that is there counts
 
@@ -52,21 +55,38 @@ class Told:
         return self.fields.get(METHOD)
 
 
-def told(folder: Path, config: Mapping[str, Any], is_packed: bool | None) -> Told | None:
+def told(folder: Path, config: Mapping[str, Any], packed: Collection[str] | None) -> Told | None:
     """Returns what config.json and its side files say, None where nothing does. The files count only where the weights
-    are packed, or where nobody knows yet (`is_packed` None): transformers reads over them.
+    are packed, or where nobody knows yet (`packed`, the names of their packed tensors, is None): transformers reads
+    over them. What these names themselves say goes before what is written, as in transformers.
 
     Raises BadCheckpoint where two places contradict each other, or the only one cannot be read.
     """
     found = [_in_config(config[FIELD])] if config.get(FIELD) else []
-    if is_packed is not False:
+    if packed is None or packed:
         found += _beside(folder, must_be_read=not found)
     for first, second in pairwise(found):
         _check_agreement(first, second)
     if not found:
         return None
     merged = {name: value for one in reversed(found) for name, value in one.fields.items()}
-    return Told(found[0].place, merged)
+    return Told(found[0].place, merged | (_named(packed or ()) if merged.get(METHOD) == "bitsandbytes" else {}))
+
+
+def _named(packed: Collection[str]) -> dict[str, Any]:
+    """Returns the fields of bitsandbytes' that the names of its tensors tell."""
+    kinds = sorted({state.group(1) for state in map(BNB_STATE.search, packed) if state})
+    is_nested = any(name.endswith(BNB_NESTED) for name in packed)
+    return {"bnb_4bit_quant_type": "+".join(kinds), "bnb_4bit_use_double_quant": is_nested} if kinds else {}
+
+
+def base_name(folder: Path) -> str | None:
+    """What AutoGPTQ's file calls the weights' own file, without its ending; None where it does not say."""
+    try:
+        found = jsontext.loads(plainfile.read(folder / AUTOGPTQ).decode()).get("model_file_base_name")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 def in_words(fields: Mapping[str, Any], method: str | None = None) -> dict[str, Any]:
@@ -108,12 +128,13 @@ def _in_config(fields: Any) -> Told:
 def _beside(folder: Path, must_be_read: bool) -> Iterator[Told]:
     for file, method in BESIDE.items():
         try:
-            fields = {**json.loads(plainfile.read(folder / file).decode())}
+            fields = {**jsontext.loads(plainfile.read(folder / file).decode())}
         except FileNotFoundError:
             continue
         except (OSError, ValueError, TypeError) as error:
             if must_be_read:
-                raise BadCheckpoint(f"{file} cannot be read ({error}): fetch it again") from error
+                unreadable = f"{file} cannot be read ({error}): fetch it again"
+                raise BadCheckpoint(impostors.told(folder / file) or unreadable) from error
             continue
         if any(name in in_words(fields) for name in COMPARED):  # another program's file may have this name
             yield Told(f"{file} says how it is packed", in_words(fields, method))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,9 @@ BASE = "model."
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 # tables that follow from the config, which older versions saved with the weights; no parameter is called so
 BUFFERS = re.compile(
-    r"(^|\.)(rotary_emb\.\w*(inv_freq|cos_cached|sin_cached)|\w*(attn|attention)\.(masked_bias|bias)|position_ids|rope\.freqs)$"
+    r"(^|\.)(rotary_emb\.\w*(inv_freq|cos_cached|sin_cached)|\w*(attn|attention)\.(masked_bias|bias)|causal_mask|position_ids|rope\.freqs)$"
 )
+NO_WEIGHTS = re.compile(rf"{BUFFERS.pattern}|_extra_state$")  # the latter as Transformer Engine saves its own
 PACKED = re.compile(
     r"\.(qweight|qzeros|scales|g_idx|weight_packed|weight_scale|weight_scale_inv|W_q)$"
     r"|\.(nested_)?(absmax|quant_map)$|\.quant_state\."
@@ -47,11 +48,6 @@ def of_the_model(found: Mapping[str, Tensor], wanted: Mapping[str, Part]) -> dic
 def is_tied(wanted: Mapping[str, Part]) -> bool:
     """Does a model of these tensors have one matrix as embedding and head?"""
     return HEAD not in wanted
-
-
-def packed(names: Iterable[str]) -> list[str]:
-    """Returns the names that only packed weights have."""
-    return [name for name in names if PACKED.search(name)]
 
 
 def _named(stored: str, wanted: Mapping[str, Part]) -> str:

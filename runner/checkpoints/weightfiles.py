@@ -6,15 +6,15 @@ known in milliseconds, without torch.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from runner import plainfile, registry
-from runner.checkpoints import impostors, tensornames
+from runner import jsontext, plainfile, registry
+from runner.checkpoints import impostors, instead, quantisation, tensornames
 from runner.checkpoints.quantisation import NOWHERE
 from runner.checkpoints.tensornames import EMBEDDING, HEAD
 from runner.errors import BadCheckpoint
@@ -28,9 +28,14 @@ OLD_NAME = re.compile(r"gptq|awq|\d-?bit", re.IGNORECASE)
 SHARD = re.compile(r"-\d{5}-of-(?P<total>\d{5})(?=\.safetensors$)")
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 HEADER_LIMIT_BYTES = 100_000_000  # the safetensors library's own limit
-FLOATS = ("BF16", "F16", "F32")
-DTYPES = {"BF16": "bf16", "F16": "fp16", "F32": "fp32"}
+FLOATS = ("BF16", "F16", "F32", "F64")
+DTYPES = {"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F64": "fp64"}
+NO_CODES = (*FLOATS, "BOOL")
 ANY_FLOAT = "float"
+LEFT_OUT = (
+    "transformers reads over that and computes without it: remove it from the file if that is the model to be "
+    "measured, or take the checkpoint of another one"
+)
 NAMED_IN_A_LINE = 3
 # in the order of ModelShape.linear_shapes; the first three have a bias in the models that have one
 LINEARS = (
@@ -43,6 +48,7 @@ LINEARS = (
     "mlp.down_proj",
 )
 BIASED = LINEARS[:3]
+OF_A_LINEAR = re.compile(rf"\.({'|'.join(map(re.escape, LINEARS))})\.")
 NORMS = ("input_layernorm", "post_attention_layernorm")
 
 
@@ -99,7 +105,7 @@ def tensors(files: Iterable[Path]) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for file in files:
         for name, tensor in _tensors_of(file).items():
-            if name in found:
+            if name in found and not tensornames.BUFFERS.search(name):
                 raise BadCheckpoint(f"tensor {name} lies in {found[name].file.name} and in {file.name}: remove one")
             found[name] = tensor
     return found
@@ -141,25 +147,35 @@ def check(folder: Path, name: str, wanted: Mapping[str, Part]) -> dict[str, Tens
 
     Raises BadCheckpoint, which calls the checkpoint `name` and names the tensors that are wrong.
     """
-    stored = _stored(folder, name)
+    own = stored(folder, name)
     try:
-        found = tensornames.of_the_model(stored, wanted)
+        found = tensornames.of_the_model(own, wanted)
     except BadCheckpoint as error:
         raise BadCheckpoint(f"{name}: {error}") from error
-    if all(part.dtype == ANY_FLOAT for part in wanted.values()) and (packed := tensornames.packed(stored)):
+    if all(part.dtype == ANY_FLOAT for part in wanted.values()) and (packed := packed_tensors(own)):
         raise untold(name, packed)
-    problems = list(_problems(found, _with_head(wanted, found)))
+    right = _with_head(wanted, found)
+    problems = list(_problems(found, right))
+    if extra := _extra(found, right):
+        problems.append(f"{_tensors(extra)} more than the model has ({listed(extra)})")
     if problems:
-        raise BadCheckpoint(f"{name}: {'; '.join(problems)}: take a complete checkpoint of this model in this quant")
+        remedy = LEFT_OUT if len(problems) == 1 and extra else "take a complete checkpoint of this model in this quant"
+        raise BadCheckpoint(f"{name}: {'; '.join(problems)}: {remedy}")
     return found
 
 
-def packed_names(folder: Path, name: str) -> list[str]:
-    """The tensors of the checkpoint that only packed weights have."""
-    return tensornames.packed(_stored(folder, name))
+def packed_tensors(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors that only packed weights have: by their names, or in a linear layer and of no float's dtype."""
+    return {name: tensor for name, tensor in stored.items() if _is_packed(name, tensor)}
 
 
-def _stored(folder: Path, name: str) -> dict[str, Tensor]:
+def _is_packed(name: str, tensor: Tensor) -> bool:
+    holds_codes = tensor.dtype not in NO_CODES and not tensornames.NO_WEIGHTS.search(name)
+    return bool(tensornames.PACKED.search(name) or (OF_A_LINEAR.search(name) and holds_codes))
+
+
+def stored(folder: Path, name: str) -> dict[str, Tensor]:
+    """The tensors of the checkpoint under the names that its files give them. Raises BadCheckpoint."""
     files = weight_files(folder, name)
     try:
         return tensors(files)
@@ -167,10 +183,11 @@ def _stored(folder: Path, name: str) -> dict[str, Tensor]:
         raise BadCheckpoint(f"{name}: {error}") from error
 
 
-def untold(name: str, packed: list[str]) -> BadCheckpoint:
+def untold(name: str, packed: Mapping[str, Tensor]) -> BadCheckpoint:
     """The error for packed weights of which nothing says how they are packed."""
+    found = listed([f"{own} in {tensor.dtype}" for own, tensor in packed.items()])
     return BadCheckpoint(
-        f"{name}: its weights are packed ({listed(packed)}), but nothing says how ({NOWHERE}): fetch the whole "
+        f"{name}: its weights are packed ({found}), but nothing says how ({NOWHERE}): fetch the whole "
         "folder, or write what its quantiser was told into config.json"
     )
 
@@ -184,10 +201,6 @@ def _problems(found: Mapping[str, Tensor], expected: Mapping[str, Part]) -> Iter
     missing = [name for name in expected if name not in found]
     if missing:
         yield f"{_tensors(missing)} missing ({listed(missing)})"
-    allowed = {*expected, *zero_biases(found, expected)}
-    extra = [name for name in found if name not in allowed]
-    if extra:
-        yield f"{_tensors(extra)} more than the model has ({listed(extra)})"
     common = [name for name in found if name in expected]
     other = [name for name in common if not _same_shape(found[name].shape, expected[name].shape)]
     if other:
@@ -198,6 +211,11 @@ def _problems(found: Mapping[str, Tensor], expected: Mapping[str, Part]) -> Iter
     if strange:
         name = strange[0]
         yield f"{_tensors(strange)} not in {', '.join(_dtypes(expected[name]))} ({name} is {found[name].dtype})"
+
+
+def _extra(found: Mapping[str, Tensor], expected: Mapping[str, Part]) -> list[str]:
+    allowed = {*expected, *zero_biases(found, expected)}
+    return [name for name in found if name not in allowed]
 
 
 def _same_shape(found: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
@@ -221,18 +239,27 @@ def _tensors_of(file: Path) -> dict[str, Tensor]:
     header = read_header(file)
     found, ends = {}, [0]
     try:
-        entries = {name: entry for name, entry in json.loads(header).items() if name != "__metadata__"}
+        entries = {name: entry for name, entry in jsontext.loads(header).items() if name != "__metadata__"}
         for name, entry in entries.items():
-            found[name] = Tensor(file, str(entry["dtype"]), tuple(int(size) for size in entry["shape"]))
-            begin, end = (int(offset) for offset in entry["data_offsets"])
+            found[name] = Tensor(file, str(entry["dtype"]), _whole_numbers(entry, "shape"))
+            begin, end = _whole_numbers(entry, "data_offsets")
             ends.append(end)
             _check_span(name, found[name], end - begin)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         damaged = f"{file.name}: its header is damaged ({error}): fetch it again"
         raise BadCheckpoint(impostors.told(file) or damaged) from error
     size, expected = file.stat().st_size, 8 + len(header) + max(ends)
     if size != expected:
-        raise BadCheckpoint(f"{file.name} is truncated: {size} bytes, its header says {expected}: fetch it again")
+        what = "truncated" if size < expected else "longer than its tensors"
+        raise BadCheckpoint(f"{file.name} is {what}: {size} bytes, its header says {expected}: fetch it again")
+    return found
+
+
+def _whole_numbers(entry: Mapping[str, Any], field: str) -> tuple[int, ...]:
+    """A list of a header's. Raises ValueError where it holds anything but sizes: 1e999 is one to JSON."""
+    found = tuple(entry[field])
+    if not all(type(number) is int and number >= 0 for number in found):
+        raise ValueError(f"{field} is no list of sizes")
     return found
 
 
@@ -256,15 +283,15 @@ def _shard_names(folder: Path, name: str) -> tuple[str, ...]:
     if pickled:
         raise BadCheckpoint(f"{name}: only {pickled}: pickled weights are never loaded: convert to safetensors")
     raise BadCheckpoint(
-        f"{name}: neither {SINGLE_NAME} nor {INDEX_NAME} there: fetch or save the weights again"
-        f"{impostors.unfinished(folder)}"
+        f"{name}: neither {SINGLE_NAME} nor {INDEX_NAME} there: {instead.remedy(folder)}{impostors.unfinished(folder)}"
     )
 
 
 def _old_names(folder: Path, name: str) -> tuple[str, ...]:
-    """Files named after the quantiser and its settings, as AutoGPTQ and others wrote them; empty where none is there.
-    Raises BadCheckpoint where there are several sets of them."""
-    found = [file for file in sorted(folder.glob("[!.]*.safetensors")) if OLD_NAME.search(file.name)]
+    """Files named after the quantiser and its settings, as AutoGPTQ and others wrote them, or as quantize_config.json
+    calls them; empty where none is there. Raises BadCheckpoint where there are several sets of them."""
+    files, base = sorted(folder.glob("[!.]*.safetensors")), quantisation.base_name(folder)
+    found = [file for file in files if _stem(file.name) == base or OLD_NAME.search(file.name)]
     sets = {SHARD.sub("", file.name): SHARD.search(file.name) for file in found}
     if len(sets) > 1:
         raise BadCheckpoint(f"{name}: {len(sets)} sets of weights ({listed(sorted(sets))}): keep one of them")
@@ -276,12 +303,23 @@ def _old_names(folder: Path, name: str) -> tuple[str, ...]:
     return ()
 
 
+def _is_inside(file: str) -> bool:
+    path = Path(file)
+    return path.name != "" and "\0" not in file and not path.is_absolute() and ".." not in path.parts
+
+
+def _stem(file: str) -> str:
+    return SHARD.sub("", file).removesuffix(SUFFIX)
+
+
 def _indexed_names(index: Path, name: str) -> tuple[str, ...]:
     try:
-        names = sorted(set(json.loads(plainfile.read(index))["weight_map"].values()))
+        names = sorted(set(jsontext.loads(plainfile.read(index))["weight_map"].values()))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         damaged = f"{INDEX_NAME} is damaged ({error}): fetch it again"
         raise BadCheckpoint(f"{name}: {impostors.told(index) or damaged}") from error
-    if not names or not all(isinstance(file, str) and Path(file).name == file for file in names):
-        raise BadCheckpoint(f"{name}: {INDEX_NAME} is damaged: it must name files of its own folder")
+    if not names or not all(isinstance(file, str) and _is_inside(file) for file in names):
+        raise BadCheckpoint(
+            f"{name}: {INDEX_NAME} is damaged: it must name files of its own folder and those in it: fetch it again"
+        )
     return tuple(names)

@@ -54,7 +54,7 @@ def scheme(options: Mapping[str, str]) -> Scheme:
 
 def read_config(config: Mapping[str, Any]) -> Scheme:
     """The scheme of a checkpoint's quantization_config. Raises BadCheckpoint for one that is not read."""
-    kind = config.get("bnb_4bit_quant_type", "fp4") if _config.truth(config, "load_in_4bit") else "int8"
+    kind = str(config.get("bnb_4bit_quant_type", "fp4")).lower() if _config.truth(config, "load_in_4bit") else "int8"
     if kind != "nf4":
         raise BadCheckpoint(f"it holds bitsandbytes {kind}, only nf4 is read")
     if (storage := config.get("bnb_4bit_quant_storage", "uint8")) != "uint8":

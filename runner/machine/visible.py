@@ -72,10 +72,13 @@ def _matching(installed: Sequence[InstalledGpu], word: str) -> list[InstalledGpu
     if index := INDEX.match(word):
         number = index.group(1).lstrip("0") or "0"  # as text: it may have thousands of digits
         return [gpu for gpu in installed if str(gpu.index) == number]
-    begins = word.lower()
-    if not begins.startswith(UUID_PREFIX) or begins == UUID_PREFIX:
-        return []
-    return [gpu for gpu in installed if gpu.uuid.lower().startswith(begins)]
+    return [gpu for gpu in installed if begins(word, gpu.uuid)]
+
+
+def begins(word: str, uuid: str) -> bool:
+    """Is it the beginning of the card's UUID, and more than what every card's begins with?"""
+    start = word.lower()
+    return start.startswith(UUID_PREFIX) and start != UUID_PREFIX and uuid.lower().startswith(start)
 
 
 def _fault(word: str, installed: Sequence[InstalledGpu]) -> str:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from runner import plainfile
+from runner import jsontext, plainfile
 from runner.errors import DiskFull
 from runner.machine import signals
 from runner.machine.process import Process, has_ended, this_process
@@ -43,6 +43,6 @@ def left_behind(folder: Path) -> Iterator[Path]:
 
 def _owner(path: Path) -> Process | None:
     try:
-        return Process(**json.loads(plainfile.read_text(path)))
+        return Process(**jsontext.loads(plainfile.read_text(path)))
     except (OSError, ValueError, TypeError):
         return None

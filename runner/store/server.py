@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import textwrap
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from runner import jsontext
 from runner.errors import StoreUnreachable
 from runner.store import address, artifactroot, httplook
 from runner.store.seen import Away, Experiment, SeenRun
@@ -124,7 +124,7 @@ class Server:
 def _object(answer: Response) -> dict[str, Any]:
     """The answer's JSON object; empty where it is none."""
     with suppress(ValueError):
-        found = json.loads(answer.content)
+        found = jsontext.loads(answer.content)
         if isinstance(found, dict):
             return found
     return {}

@@ -58,7 +58,8 @@ def link(model: Any, shape: ModelShape, checkpoint_folder: Path, folder: Path) -
     linear = next(iter(plainlinear.plain_linears(model).values()))
     if weightfiles.expected(shape, linear.quant, linear.scheme).keys() <= weightfiles.tensors(files).keys():
         for file in files:
-            (folder / file.name).symlink_to(file.resolve())
+            # in one folder, whatever folders an index names
+            (folder / "-".join(file.relative_to(checkpoint_folder).parts)).symlink_to(file.resolve())
         _write_config(linear, shape, folder)
     else:
         write(model, shape, folder)

@@ -96,7 +96,7 @@ def test_two_entries_for_one_card_are_refused(folder: Path) -> None:
         ({"image": "turing"}, r"gpus.yaml: l4.image: 'turing' is not one of ampere, ada"),
         ({"image": None}, r"gpus.yaml: l4.image: null needs its image_reason"),
         ({"colour": "green"}, r"gpus.yaml: l4.colour: unknown field"),
-        ({"compute_capability": 8.9}, r"gpus.yaml: l4.compute_capability: 8.9 is not of the kind str | null"),
+        ({"compute_capability": 8.9}, r"gpus.yaml: l4.compute_capability: 8.9 is not text or null: write it in quotes"),
         ({"compute_capability": "89"}, r"l4.compute_capability: '89' is not of the form major.minor"),
         ({"compute_capability_source": None}, r"l4.compute_capability: needs its compute_capability_source"),
         ({"price_usd_per_hour": figure()}, r"l4.price_usd_per_hour: a price needs its date"),
@@ -104,9 +104,9 @@ def test_two_entries_for_one_card_are_refused(folder: Path) -> None:
         ({"bandwidth_gbs": {"value": None, "source": None}}, r"l4.bandwidth_gbs: a null value needs a note"),
         ({"bandwidth_gbs": figure(-1)}, r"l4.bandwidth_gbs: -1 is not a positive number"),
         ({"bandwidth_gbs": {"value": 1.0}}, r"l4.bandwidth_gbs.source: missing"),
-        ({"bandwidth_gbs": 300}, r"l4.bandwidth_gbs: 300 is not of the kind Figure"),
+        ({"bandwidth_gbs": 300}, r"l4.bandwidth_gbs: 300 is not a mapping with value and source"),
         ({"bandwidth_gbs": figure(float("nan"))}, r"l4.bandwidth_gbs: nan is not a positive number"),
-        ({"memory_gb": {"value": True, "source": "x"}}, r"l4.memory_gb.value: True is not of the kind"),
+        ({"memory_gb": {"value": True, "source": "x"}}, r"l4.memory_gb.value: true is not a number or null"),
     ],
 )
 def test_a_wrong_gpu_entry_is_named(folder: Path, changes: dict[str, Any], message: str) -> None:
@@ -145,12 +145,17 @@ LLAMA = {"model_type": "llama", "qkv_bias": False}
     [
         ({"layers": 0}, "layers: 0 is not a positive number"),
         ({"vocab": -512}, "vocab: -512 is not a positive number"),
-        ({"layers": "2"}, "layers: '2' is not of the kind int: write 2"),
-        ({"layers": 2.0}, "layers: 2.0 is not of the kind int: write 2"),
-        ({"layers": 2.5}, "layers: 2.5 is not of the kind int"),
-        ({"layers": True}, "layers: True is not of the kind int"),
-        ({"layers": None}, "layers: None is not of the kind int"),
-        ({"rope_theta": "much"}, "rope_theta: 'much' is not of the kind float"),
+        ({"layers": "2"}, "layers: '2' is not a whole number: write 2"),
+        ({"layers": 2.0}, "layers: 2.0 is not a whole number: write 2"),
+        ({"layers": 2.5}, "layers: 2.5 is not a whole number"),
+        ({"layers": True}, "layers: true is not a whole number"),
+        ({"layers": 10**5}, "layers: 100000 is more than there can be (at most 10000)"),
+        ({"hidden": 10**400}, "is more than there can be (at most 1000000000000)"),
+        ({"rope_theta": 10**400}, "is more than there can be (at most 1000000000000)"),
+        ({"name": 7}, "name: 7 is not text: write it in quotes"),
+        ({"checkpoints": []}, "checkpoints: [] is not a mapping"),
+        ({"layers": None}, "layers: null is not a whole number"),
+        ({"rope_theta": "much"}, "rope_theta: 'much' is not a number"),
         ({"rms_norm_eps": float("nan")}, "rms_norm_eps: nan is not a positive number"),
         ({"rms_norm_eps": 0.0}, "rms_norm_eps: 0.0 is not a positive number"),
         ({"rope_theta": float("inf")}, "rope_theta: inf is not a positive number"),
@@ -159,7 +164,7 @@ LLAMA = {"model_type": "llama", "qkv_bias": False}
         ({"kv_heads": 8}, "kv_heads: 4 heads cannot share 8 KV heads evenly"),
         ({"hidden": 130}, "hidden: 130 is no multiple of 4 heads"),
         ({"head_dim": 33}, "head_dim: 33 is odd, and a rotary embedding turns pairs"),
-        ({"tied_embedding": 1}, "tied_embedding: 1 is not of the kind bool"),
+        ({"tied_embedding": 1}, "tied_embedding: 1 is not true or false"),
         (
             {"model_type": "qwen3"},
             "model_type: 'qwen3' is none that the gate was tried on (allowed: qwen2, mistral, llama); "
@@ -177,9 +182,10 @@ LLAMA = {"model_type": "llama", "qkv_bias": False}
             {**LLAMA, "rope_scaling": {"rope_type": "yarn", "factor": 4.0}},
             "rope_scaling.rope_type: 'yarn' is not one that the gate knows (allowed: llama3, or null)",
         ),
-        ({"rope_scaling": {}}, "rope_scaling.rope_type: None is not one that the gate knows"),
+        ({"rope_scaling": {}}, "rope_scaling.rope_type: null is not one that the gate knows"),
+        ({"rope_scaling": {"type": "llama3"}}, "rope_scaling.type: an older name: write rope_type"),
         ({"rope_scaling": {"rope_type": "llama3"}}, "rope_scaling.factor: missing"),
-        ({"rope_scaling": {**LLAMA3, "factor": "8"}}, "rope_scaling.factor: '8' is not of the kind float: write 8.0"),
+        ({"rope_scaling": {**LLAMA3, "factor": "8"}}, "rope_scaling.factor: '8' is not a number: write 8.0"),
         ({"rope_scaling": {**LLAMA3, "factor": 0}}, "rope_scaling.factor: 0 is not a positive number"),
         ({"rope_scaling": {**LLAMA3, "beta": 1}}, "rope_scaling.beta: unknown field"),
         ({"rope_scaling": {**LLAMA3, "high_freq_factor": 1}}, "rope_scaling.high_freq_factor: not above low_freq"),
@@ -230,13 +236,13 @@ def test_numbers_are_read_as_people_write_them(folder: Path, field: str, text: s
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("1:30", "'1:30' is not of the kind float"),
-        ("1e-5x", "'1e-5x' is not of the kind float"),
-        ("e5", "'e5' is not of the kind float"),
-        ("1.2.3", "'1.2.3' is not of the kind float"),
-        ("'1e-5'", "'1e-5' is not of the kind float: write 1.0e-5"),
-        ("'1e6'", "'1e6' is not of the kind float: write 1000000.0"),
-        ("'nan'", "'nan' is not of the kind float"),
+        ("1:30", "'1:30' is not a number"),
+        ("1e-5x", "'1e-5x' is not a number"),
+        ("e5", "'e5' is not a number"),
+        ("1.2.3", "'1.2.3' is not a number"),
+        ("'1e-5'", "'1e-5' is not a number: write 1.0e-5"),
+        ("'1e6'", "'1e6' is not a number: write 1000000.0"),
+        ("'nan'", "'nan' is not a number"),
         (".nan", "nan is not a positive number"),
         (".inf", "inf is not a positive number"),
         ("1e400", "inf is not a positive number"),
@@ -269,7 +275,78 @@ def test_a_commit_or_none_is_a_revision(tmp_path: Path, monkeypatch: pytest.Monk
     assert (found["bf16"].revision, found["awq"].revision) == (40 * "a", None)
 
 
-@pytest.mark.parametrize("text", ["- a list\n", "a: [\n", "1: {}\n", ""])
+@pytest.mark.parametrize(
+    ("field", "written", "meant"),
+    [("hidden", "hidden_size", "hidden"), ("layers", "num_hidden_layers", "layers"), ("vocab", "vocabs", "vocab")],
+)
+def test_a_field_under_another_name_is_told_its_own(folder: Path, field: str, written: str, meant: str) -> None:
+    entry = model_entry()
+    write(folder, "models.yaml", {"m": {written: entry.pop(field), **entry}})
+    with pytest.raises(BadValue, match=rf"^models.yaml: m.{written}: unknown field .*; did you mean {meant}\?$"):
+        catalogue.models()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("m: {a: 1}\nn: {a: 1}\nm: {a: 2}\n", "models.yaml: 'm' stands twice, in lines 1 and 3: keep one of them"),
+        ("m:\n  a: 1\n  b: 2\n  'a': 3\n", "models.yaml: 'a' stands twice, in lines 2 and 4: keep one of them"),
+        ("m: &x {a: 1}\nn: {<<: *x, b: 1, b: 2}\n", "models.yaml: 'b' stands twice, in lines 2 and 2: keep one of"),
+    ],
+)
+def test_a_name_that_stands_twice_is_refused(folder: Path, text: str, said: str) -> None:
+    (folder / "models.yaml").write_text(text)
+    with pytest.raises(BadValue) as caught:
+        catalogue.models()
+    assert str(caught.value).startswith(said)
+
+
+def test_a_name_of_its_own_may_replace_one_that_is_merged_in(folder: Path) -> None:
+    text = yaml.safe_dump({"m": model_entry()}).replace("m:\n", "m: &m\n", 1) + "n:\n  <<: *m\n  layers: 3\n"
+    (folder / "models.yaml").write_text(text + "o:\n  <<: *m\n  layers: 4\n")
+    assert [model.shape.layers for model in catalogue.models().values()] == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"m: " + b"[" * 900, "its brackets or lists are nested too deeply"),
+        (b"- " * 5000, "its brackets or lists are nested too deeply"),
+        (b"m: {a: 1\n", "not YAML (line 2, column 1: expected ',' or '}'"),
+        (b"m: \x00\n", "not YAML (position 3: special characters are not allowed)"),
+        (b"m: \xff\n", "not YAML (position 3: invalid start byte)"),
+        (b"m: 2026-02-30\n", "not YAML (line 1, column 4: no such timestamp (day is out of range for month))"),
+        (b"m: !!int x\n", "not YAML (line 1, column 4: no such int (invalid literal"),
+        (b"m: !!bool x\n", "not YAML (line 1, column 4: no such bool ('x'))"),
+        (b"m: " + b"9" * 5000, "not YAML (line 1, column 4: no such int (Exceeds the limit"),
+        (b"{[1]: 2}\n", "not YAML (line 1, column 2: found unhashable key)"),
+        (b"1: {}\n", "the name 1 is not text to YAML: write it in quotes"),
+        (b"no: {}\n", "the name false is not text to YAML: write it in quotes"),
+        (b"~: {}\n", "the name null is not text to YAML: write it in quotes"),
+        (b"2026-02-01: {}\n", "the name datetime.date(2026, 2, 1) is not text to YAML: write it in quotes"),
+    ],
+)
+def test_what_is_no_catalogue_is_one_line_with_the_place(folder: Path, text: bytes, said: str) -> None:
+    (folder / "models.yaml").write_bytes(text)
+    with pytest.raises(BadValue) as caught:
+        catalogue.models()
+    assert said in str(caught.value)
+    assert "byte string" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_value_of_many_copies_is_shown_short(folder: Path) -> None:
+    """Each list has nine times the one before it: written out, the last would fill any memory."""
+    copies: list[Any] = ["x"]
+    for _ in range(12):
+        copies = [copies] * 9
+    write(folder, "models.yaml", {"m": model_entry(name=copies)})
+    with pytest.raises(BadValue, match=r"m\.name: \[.* is not text$") as caught:
+        catalogue.models()
+    assert len(str(caught.value)) < 5000
+
+
+@pytest.mark.parametrize("text", ["- a list\n", "a: [\n", ""])
 def test_a_file_that_is_no_mapping_is_one_line(folder: Path, text: str) -> None:
     (folder / "gpus.yaml").write_text(text)
     with pytest.raises(BadValue, match=r"gpus\.yaml: (not YAML|must be a mapping)") as caught:

@@ -143,7 +143,7 @@ def test_a_uuid_prefix_of_several_is_ambiguous(card: MakeCard) -> None:
         resolve(Request(device="GPU-0000"), (card("NVIDIA L4"), card("NVIDIA L4", 1)))
 
 
-@pytest.mark.parametrize("device", ["2", "GPU-ffff"])
+@pytest.mark.parametrize("device", ["2", "GPU-ffff", "g", "gpu", "GPU-", "00000000-aaaa", "cuda:0"])
 def test_a_device_that_is_not_there(card: MakeCard, device: str) -> None:
     with pytest.raises(GpuNotFound, match=rf"no GPU answers device={device}: found NVIDIA L4 \(gpu 0\)"):
         resolve(Request(device=device), (card("NVIDIA L4"),))
@@ -191,6 +191,14 @@ def test_a_slice_as_device_is_refused_by_name(card: MakeCard, device: str, prese
     cards = (card("NVIDIA H200", mig=True),) if present else ()
     with pytest.raises(GpuNotFound, match=f"device={device} names a MIG instance: .* no known bandwidth"):
         resolve(Request(device=device), cards)
+
+
+def test_no_card_is_advised_that_would_be_refused(card: MakeCard) -> None:
+    dead, sliced = card("NVIDIA L4", fault=LOST), card("NVIDIA H200", 1, mig=True)
+    with pytest.raises(GpuNotFound, match=r"; choose gpu=auto or gpu=l40s$"):
+        resolve(Request(gpu="a100"), (dead, sliced, card("NVIDIA L40S", 2)))
+    with pytest.raises(GpuNotFound, match=r"; choose gpu=cpu$"):
+        resolve(Request(gpu="a100"), (dead, sliced))
 
 
 LOST = "NVML said 'GPU is lost'"

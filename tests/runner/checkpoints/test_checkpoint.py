@@ -105,10 +105,59 @@ def test_no_config(folder: Path) -> None:
     assert "no config.json" in refusal(folder)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "\xff"])
-def test_a_damaged_config(folder: Path, text: str) -> None:
-    (folder / "config.json").write_text(text, encoding="latin-1")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b"[]",
+        b"\xff",
+        b"[" * 200_000,
+        b'{"a": ' * 200_000,
+        json.dumps(CONFIG).encode("utf-8-sig"),
+        json.dumps(CONFIG).encode("utf-16"),
+        json.dumps(CONFIG).encode("utf-16-le"),
+        json.dumps([CONFIG]).encode(),
+        json.dumps(CONFIG).encode()[:-40],
+    ],
+)
+def test_a_config_that_transformers_cannot_read_either(folder: Path, content: bytes) -> None:
+    (folder / "config.json").write_bytes(content)
+    said = refusal(folder)
+    assert said.startswith(f"weights={folder}: config.json ")
+    assert said.endswith(": fetch it again, or save it as a JSON object in UTF-8 without a byte order mark")
+    transformers = pytest.importorskip("transformers")
+    with pytest.raises((OSError, RecursionError, ValueError, TypeError, AttributeError)):
+        transformers.AutoConfig.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("value", ["[" * 900 + "]" * 900, "1e999", "9" * 4000, "-" + "9" * 4000, "NaN"])
+@pytest.mark.parametrize("field", ["rope_theta", "hidden_size", "layer_types", "rope_scaling", "vocab_size"])
+def test_a_value_without_bounds_is_one_line(folder: Path, field: str, value: str) -> None:
+    (folder / "config.json").write_text(json.dumps({**CONFIG, field: "HERE"}).replace('"HERE"', value))
     assert "config.json" in refusal(folder)
+    assert len(refusal(folder)) < 1000
+
+
+def test_the_file_is_not_its_folder(folder: Path) -> None:
+    with pytest.raises(BadCheckpoint, match=r"model.safetensors: a file: give the folder that it is in$"):
+        checkpoint.local(str(folder / "model.safetensors"), SHAPE, "bf16")
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_repository_of_the_hubs_cache_is_not_its_snapshot(tmp_path: Path, others: int) -> None:
+    """As huggingface_hub lays it out: models--OWNER--NAME/{blobs,refs,snapshots}."""
+    repository, commit = tmp_path / "models--me--mine", "a" * 40
+    checkpoints.write(repository / "snapshots" / commit)
+    for other in range(others):
+        checkpoints.write(repository / "snapshots" / (str(other) * 40))
+    (repository / "refs").mkdir()
+    said = f"it is a repository in the hub's cache: give its folder snapshots/{'<commit>' if others else commit}"
+    assert refusal(repository).endswith(f": no config.json in that folder: {said}")
+
+
+def test_an_adapter_alone_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    assert "no config.json in that folder: only an adapter (as LoRA's) is there: merge it" in refusal(tmp_path)
 
 
 def test_wrong_tensors_are_found_here_already(folder: Path) -> None:
@@ -131,6 +180,12 @@ def test_wrong_tensors_are_found_here_already(folder: Path) -> None:
         ({"rope_theta": 1.0}, "rope_theta is 1.0, expected 10000.0"),
         ({"rope_scaling": LLAMA_SCALING}, "rope_scaling is"),
         ({"hidden_act": "gelu"}, "hidden_act is gelu, expected silu"),
+        ({"is_causal": False}, "is_causal is False, expected true: every token would see those after it"),
+        ({"is_causal": None}, "is_causal is None, expected true"),
+        ({"attribute_map": {"rms_norm_eps": "hidden_size"}}, "attribute_map is {'rms_norm_eps': 'hidden_size'}, expec"),
+        ({"text_config": {"hidden_size": 1}}, "text_config is {'hidden_size': 1}, expected none"),
+        ({"layer_types": ["chunked_attention"] * 2}, "layer_types has chunked_attention, expected full_attention"),
+        ({"num_kv_shared_layers": 1}, "num_kv_shared_layers is 1, expected none"),
         ({"per_layer_config": {"0": {}}}, "per_layer_config is {'0': {}}, expected none"),
         ({"transformers_weights": "other.safetensors"}, "transformers_weights is 'other.safetensors', expected none"),
         ({"max_position_embeddings": 2048}, "max_position_embeddings is 2048, expected at least 4096"),
@@ -168,6 +223,10 @@ def test_a_field_of_another_kind_is_one_line(folder: Path, changes: dict[str, An
         {"max_position_embeddings": 131072},
         {"attention_bias": False, "mlp_bias": True},  # Qwen2 has no such fields: its tensors say what it has
         {"hidden_act": "swish"},
+        {"is_causal": True},
+        {"attention_chunk_size": 128},  # Qwen2 has layer_types, which say otherwise
+        {"num_kv_shared_layers": 0},
+        {"rope_scaling": {"type": "linear", "factor": 1.0}},
         {"architectures": ["Qwen2Model"]},
     ],
 )
@@ -195,6 +254,7 @@ def test_a_mistral_that_says_nothing_of_a_window_has_transformers_default() -> N
         ({"quant_method": "gptq", "bits": 4, "group_size": 128}, "gptq 4"),
         ({"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}, "bitsandbytes nf4"),
         ({"quant_method": "fp8"}, "fp8"),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "bitsandbytes"),
         ("yes", "unknown"),
     ],
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.checkpoints import checkpoint, impostors
+from runner.checkpoints import checkpoint, impostors, quantisation
 from runner.errors import BadCheckpoint
 from tests import checkpoints
 from tests.checkpoints import SHAPE
@@ -54,6 +54,19 @@ CASES = [
     (GATED, "is a server's refusal, not the file itself: accept the terms on the repository's page, `hf auth login`"),
     (b"Invalid username or password.", "is a server's refusal"),
     (b"Unauthorized", "is a server's refusal"),
+    (b"HTTP/1.1 403 Forbidden\r\nServer: x\r\n\r\n", "is a server's refusal"),
+    (b"HTTP/2 404 \r\n", "is a server's answer that it has no such file"),
+    (b"Too Many Requests", "is a server's answer that it was asked too often, not the file itself: wait a while, and"),
+    (b"429 Client Error", "is a server's answer that it was asked too often"),
+    (b"Internal Server Error", "is a server's error, not the file itself: wait a while, and fetch the real one"),
+    (b"502 Bad Gateway", "is a server's error"),
+    (b"upstream connect error or disconnect/reset before headers", "is a server's error"),
+    (b"# xet version 0\nfilesize = 269060552\nhash = '4d7a'\n", "is a pointer of Xet, not the file itself: fetch"),
+    (b"outs:\n- md5: 4d7a\n  size: 9\n  path: model.safetensors\n", "is a pointer of DVC, not the file itself: run"),
+    ("<!DOCTYPE html><html>".encode("utf-16"), "is a web page"),
+    ("Entry not found".encode("utf-16"), "is a server's answer that it has no such file"),
+    (b"Sorry, no.\n", "is text ('Sorry, no.'), not the file itself: fetch the real one"),
+    ("Zugriff verweigert: é".encode() * 300, "is text ('Zugriff verweigert:"),
     (b"", "is empty, not the file itself: the download did not end: fetch the real one"),
     (bytes(100_000), "is zeros, not the file itself: the download did not end"),
     (gzip.compress(b"{}"), "is a gzip archive, not the file itself: unpack it, or fetch"),
@@ -76,6 +89,24 @@ def refusal(folder: Path) -> str:
     assert text.startswith(f"weights={folder}: ")
     assert "\n" not in text
     return text.removeprefix(f"weights={folder}: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (POINTER, "is a pointer of Git LFS, not the file itself: run `git lfs pull` in its folder"),
+        (b"", "is empty, not the file itself: the download did not end"),
+        (b"<!DOCTYPE html>", "is a web page"),
+        (b"[" * 200_000, "cannot be read (brackets nested too deeply): fetch it again"),
+    ],
+)
+@pytest.mark.parametrize("name", quantisation.BESIDE)
+def test_so_it_is_of_the_file_that_says_how_it_is_packed(folder: Path, name: str, content: bytes, said: str) -> None:
+    name_of_a_linear = "model.layers.0.self_attn.q_proj.qweight"
+    tensors = checkpoints.tensors() | {name_of_a_linear: ("I32", (16, 128))}
+    (folder / "model.safetensors").write_bytes(checkpoints.safetensors(tensors))
+    (folder / name).write_bytes(content)
+    assert refusal(folder).startswith(f"{name} {said}")
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model-2-of-2.safetensors", "config.json", "index"])

@@ -57,6 +57,11 @@ ROPES: tuple[dict[str, Any], ...] = (
     {"rope_scaling": LLAMA3, "original_max_position_embeddings": 2048},
     {"rope_scaling": {"type": "default"}},
     {"rope_scaling": {"type": "linear", "factor": 2.0}},
+    {"rope_scaling": {"type": "linear", "factor": 1.0}},
+    {"rope_scaling": {"type": "linear", "factor": 1}},
+    {"rope_scaling": {"type": "linear", "factor": 1.0, "partial_rotary_factor": 0.5}},
+    {"rope_parameters": {"rope_type": "linear", "factor": 1.0, "rope_theta": 1e6}},
+    {"rope_scaling": {"type": "linear"}},
     {"rope_scaling": {"type": "linear", "rope_type": "default", "factor": 2.0}},
     {"rope_scaling": {"type": "yarn", "factor": 2.0, "original_max_position_embeddings": 2048}},
     {"rope_scaling": LLAMA3, "partial_rotary_factor": 0.5},
@@ -130,6 +135,7 @@ def shape_of(model: Any, qkv_bias: bool) -> ModelShape:
     scaling = {name: value for name, value in rope.items() if name not in ("rope_theta", "type")}
     if scaling.get("partial_rotary_factor") == 1.0:
         del scaling["partial_rotary_factor"]
+    is_scaled = rope["rope_type"] != "default" and scaling != {"rope_type": "linear", "factor": 1}
     return ModelShape(
         model_type=made.model_type.replace("ministral", "mistral"),
         layers=len(model.model.layers),
@@ -142,7 +148,7 @@ def shape_of(model: Any, qkv_bias: bool) -> ModelShape:
         tied_embedding=made.tie_word_embeddings,
         qkv_bias=qkv_bias,
         rope_theta=rope["rope_theta"],
-        rope_scaling=None if rope["rope_type"] == "default" else scaling,
+        rope_scaling=scaling if is_scaled else None,
         rms_norm_eps=layer.input_layernorm.variance_epsilon,
         max_positions=made.max_position_embeddings,
     )
@@ -152,7 +158,7 @@ def oddities(model: Any) -> list[str]:
     """Returns what no shape can say: another activation, more biases, a window, another way of rotating."""
     made, layer = model.config, model.model.layers[0]
     kinds = getattr(made, "layer_types", None) or ["sliding_attention"] * made.num_hidden_layers
-    has_windows = made.model_type in ("qwen2", "ministral", "mistral") and made.sliding_window is not None
+    has_windows = getattr(made, "sliding_window", None) is not None  # a llama's is its cache's
     windowed = has_windows and "sliding_attention" in kinds and made.sliding_window < made.max_position_embeddings
     found = {
         "activation": type(layer.mlp.act_fn).__name__ not in ("SiLUActivation", "SiLU"),

@@ -126,6 +126,14 @@ def test_it_is_read_wherever_it_is_told(folder, name, told, beside):
         (None, {"quantize_config": "[]"}, "gptq", f"{QUANTIZE} cannot be read ("),
         (None, {"quantize_config": {"bits": 4, "group_size": 32}}, "gptq", "28 tensors of another shape"),
         (None, {"quantize_config": {"bits": "four", "group_size": 128}}, "gptq", "its bits are 'four', which is no"),
+        (
+            {"quant_method": "gptq", "bits": 8, "group_size": 128},
+            {},
+            "bf16",
+            "config.json has a quantization_config (gptq 8), which is not quant=bf16: nor is it read as quant=gptq ("
+            "its weights have 8 bits, only 4 are read): take the unquantised checkpoint it was made from, or another",
+        ),
+        (None, {"quantize_config": "[" * 200_000}, "gptq", f"{QUANTIZE} cannot be read (brackets nested too deeply)"),
         (SIZES, {}, "gptq", "config.json has a quantization_config, but no quant_method, and"),
         ({**OF_AUTOGPTQ, **OF_AUTOAWQ}, {}, "gptq", "config.json has a quantization_config, but no quant_method, and"),
         ({"quant_method": "gptq", "bits": 4, "group_size": 128, "sym": "yes"}, {}, "gptq", "its sym is 'yes', neither"),
@@ -196,13 +204,15 @@ def test_a_file_beside_unquantised_weights_is_read_over(tmp_path, file):
         ("gptq", "gptq_model-4bit-128g.safetensors"),
         ("gptq-desc-act", "vicuna-7B-GPTQ-4bit-128g.act.order.safetensors"),
         ("awq", "awq_model_w4_g128.safetensors"),
+        ("gptq", "vicuna.safetensors"),
     ],
 )
 def test_an_old_layout_is_loaded_as_the_modern_one(folder, name, file):
+    named = {"model_file_base_name": file.removesuffix(".safetensors")}
     old = folder(
         name,
         **({"quant_config": OF_AUTOAWQ} if name == "awq" else {}),
-        **({"quantize_config": {**OF_AUTOGPTQ, "desc_act": name == "gptq-desc-act"}} if name != "awq" else {}),
+        **({"quantize_config": {**OF_AUTOGPTQ, "desc_act": name == "gptq-desc-act", **named}} if name != "awq" else {}),
     )
     (old / "model.safetensors").rename(old / file)
     (old / "._gptq_model-4bit-128g.safetensors").write_bytes(b"of the Finder")

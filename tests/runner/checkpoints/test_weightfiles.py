@@ -16,6 +16,7 @@ from tests import checkpoints
 from tests.checkpoints import Tensors
 
 Q_NORM = "model.layers.0.self_attn.q_norm.weight"
+NORM = "model.norm.weight"
 UP = "model.layers.1.mlp.up_proj.weight"
 
 
@@ -58,7 +59,7 @@ def test_a_right_folder_gives_every_tensor_its_file(folder: Path) -> None:
     assert found[UP] == weightfiles.Tensor(folder / "model.safetensors", "BF16", (256, 128))
 
 
-@pytest.mark.parametrize("dtype", ["F16", "F32"])
+@pytest.mark.parametrize("dtype", ["F16", "F32", "F64"])
 def test_other_float_formats_are_right_too(folder: Path, dtype: str) -> None:
     (folder / "model.safetensors").write_bytes(checkpoints.safetensors(checkpoints.tensors(dtype)))
     assert weightfiles.check(folder, "weights=x", checkpoints.WANTED)[UP].dtype == dtype
@@ -77,20 +78,60 @@ def test_a_real_safetensors_file_is_read(tmp_path: Path) -> None:
     [
         (lambda found: found.pop(UP), f"1 tensor missing ({UP})"),
         (lambda found: found.pop("lm_head.weight"), "1 tensor missing (lm_head.weight)"),
-        (lambda found: found.update({Q_NORM: ("BF16", (32,))}), f"1 tensor more than the model has ({Q_NORM})"),
         (
             lambda found: found.update({UP: ("BF16", (128, 128))}),
             f"1 tensor of another shape ({UP} is [128, 128], expected [256, 128])",
         ),
         (
-            lambda found: found.update({UP: ("F8_E4M3", (256, 128))}),
-            f"1 tensor not in BF16, F16, F32 ({UP} is F8_E4M3)",
+            lambda found: found.update({NORM: ("I64", (128,))}),
+            f"1 tensor not in BF16, F16, F32, F64 ({NORM} is I64)",
         ),
     ],
 )
 def test_a_wrong_tensor_is_named(folder: Path, edit: Callable[[Tensors], object], said: str) -> None:
     change(folder, edit)
     assert refusal(folder) == f"weights=x: {said}: take a complete checkpoint of this model in this quant"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        Q_NORM,
+        "v_head.summary.weight",
+        "score.weight",
+        "lm_head.bias",
+        "model.layers.0.self_attn.k_proj.k_scale",
+        "model.layers.0.self_attn.q_proj._extra_state",
+        "model.layers.0.self_attn.q_proj.weight_mask",
+        "model.layers.2.mlp.up_proj.weight",
+    ],
+)
+def test_a_tensor_too_many_is_told_what_transformers_makes_of_it(folder: Path, name: str) -> None:
+    dtype = {"_extra_state": "U8", "weight_mask": "BOOL"}.get(name.rpartition(".")[2], "BF16")
+    change(folder, lambda found: found.update({name: (dtype, (32,))}))
+    assert refusal(folder) == (
+        f"weights=x: 1 tensor more than the model has ({name}): transformers reads over that and computes without it: "
+        "remove it from the file if that is the model to be measured, or take the checkpoint of another one"
+    )
+
+
+@pytest.mark.parametrize(
+    ("edit", "packed"),
+    [
+        ({UP: ("I8", (256, 128)), UP.replace("weight", "SCB"): ("F32", (256,))}, f"{UP} in I8"),  # bitsandbytes int8
+        ({UP: ("F8_E4M3", (256, 128))}, f"{UP} in F8_E4M3"),
+        ({UP: ("U8", (128, 128))}, f"{UP} in U8"),
+        ({UP.replace("weight", "q_weight"): ("I32", (16, 256))}, f"{UP.replace('weight', 'q_weight')} in I32"),
+        ({UP.replace("weight", "trellis"): ("I16", (8, 16, 64))}, f"{UP.replace('weight', 'trellis')} in I16"),
+        ({f"{UP}._data": ("I8", (256, 128))}, f"{UP}._data in I8"),  # quanto
+        ({UP.replace("weight", "indices"): ("I64", (8, 8))}, f"{UP.replace('weight', 'indices')} in I64"),
+        ({UP.replace("weight", "W_q"): ("F32", (8, 8))}, f"{UP.replace('weight', 'W_q')} in F32"),
+    ],
+)
+def test_packed_weights_are_known_by_their_dtypes(folder: Path, edit: Tensors, packed: str) -> None:
+    """Whatever their packer calls them."""
+    change(folder, lambda found: (found.pop(UP), found.update(edit)))
+    assert refusal(folder).startswith(f"weights=x: its weights are packed ({packed}), but nothing says how (")
 
 
 def test_of_many_wrong_tensors_a_few_are_named(folder: Path) -> None:
@@ -107,9 +148,32 @@ def test_pickled_weights_are_never_loaded(folder: Path, name: str) -> None:
     assert refusal(folder) == said
 
 
-def test_no_weights_at_all(folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ([], "fetch or save the checkpoint again"),
+        (
+            ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"],
+            "2 shards are there (model-00001-of-00002.safetensors, …), but not their index: fetch that, too, or save",
+        ),
+        (["model-00002-of-00002.safetensors"], "a shard is there (model-00002-of-00002.safetensors, …), but not"),
+        (["adapter_config.json", "adapter_model.safetensors"], "only an adapter (as LoRA's) is there: merge it into"),
+        (["tiny-Q4_K_M.gguf"], "only tiny-Q4_K_M.gguf is there: convert it to safetensors"),
+        (["tf_model.h5"], "only tf_model.h5 is there: convert it to safetensors"),
+        (["consolidated.safetensors"], "only consolidated.safetensors is there, with the release's own names"),
+        (["model.fp16.safetensors"], "only the variant fp16 is there (model.fp16.safetensors): rename its files"),
+        (["model.fp16-00001-of-00002.safetensors"], "only the variant fp16 is there (model.fp16-00001-of-00002.safe"),
+        (["mine.safetensors"], "mine.safetensors is there: if it is the whole model, rename it to model.safetensors"),
+        (["checkpoint-500/config.json"], "give the folder of one model, such as checkpoint-500 in it"),
+    ],
+)
+def test_without_weights_it_is_said_what_is_there_instead(folder: Path, there: list[str], said: str) -> None:
     (folder / "model.safetensors").unlink()
-    assert "neither model.safetensors nor model.safetensors.index.json there" in refusal(folder)
+    for name in there:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"{}")
+    missing = "weights=x: neither model.safetensors nor model.safetensors.index.json there: "
+    assert refusal(folder).startswith(missing + said)
 
 
 @pytest.mark.parametrize("keep", [4, 20, -1])
@@ -123,7 +187,8 @@ def test_a_truncated_file(folder: Path, keep: int) -> None:
 def test_a_file_with_a_tail(folder: Path) -> None:
     file = folder / "model.safetensors"
     file.write_bytes(file.read_bytes() + b"x")
-    assert "its header says" in refusal(folder)
+    assert refusal(folder).startswith("weights=x: model.safetensors is longer than its tensors: ")
+    assert refusal(folder).endswith("fetch it again")
 
 
 @pytest.mark.parametrize(
@@ -135,6 +200,13 @@ def test_a_file_with_a_tail(folder: Path) -> None:
         b'{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0]}}',
         b'{"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}',
         b"\xff\xfe",
+        b"[" * 200_000,
+        b'{"w": {"dtype": "F32", "shape": [1e999], "data_offsets": [0, 4]}}',
+        b'{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 1e999]}}',
+        b'{"w": {"dtype": "F32", "shape": [1.5], "data_offsets": [0, 4]}}',
+        b'{"w": {"dtype": "F32", "shape": [-1, -1], "data_offsets": [0, 4]}}',
+        b'{"w": {"dtype": "F32", "shape": [' + b"9" * 5000 + b'], "data_offsets": [0, 4]}}',
+        b'{"w": {"dtype": "F32", "shape": [NaN], "data_offsets": [0, 4]}}',
     ],
 )
 def test_a_damaged_header(folder: Path, header: bytes) -> None:
@@ -166,11 +238,47 @@ def test_a_tensor_in_two_shards(folder: Path) -> None:
     assert refusal(folder) == said
 
 
-@pytest.mark.parametrize("index", ["{", "{}", '{"weight_map": {}}', '{"weight_map": {"w": "../outside"}}'])
+@pytest.mark.parametrize(
+    "index",
+    [
+        "{",
+        "{}",
+        "[" * 200_000,
+        '{"weight_map": {}}',
+        '{"weight_map": {"w": 1}}',
+        '{"weight_map": {"w": "../outside"}}',
+        '{"weight_map": {"w": "in/../../outside"}}',
+        '{"weight_map": {"w": "/outside"}}',
+        '{"weight_map": {"w": ""}}',
+        '{"weight_map": {"w": "a\\u0000b"}}',
+    ],
+)
 def test_a_damaged_index(folder: Path, index: str) -> None:
     checkpoints.shard(folder)
     (folder / "model.safetensors.index.json").write_text(index)
     assert "weights=x: model.safetensors.index.json is damaged" in refusal(folder)
+    assert refusal(folder).endswith("fetch it again")
+
+
+def test_an_index_may_name_files_in_folders(folder: Path) -> None:
+    names = checkpoints.shard(folder)
+    text = (folder / "model.safetensors.index.json").read_text()
+    for name in names:
+        (folder / f"in-{name}").mkdir()
+        (folder / name).rename(folder / f"in-{name}" / "part.safetensors")
+        text = text.replace(name, f"in-{name}/part.safetensors")
+    (folder / "model.safetensors.index.json").write_text(text)
+    assert weightfiles.check(folder, "weights=x", checkpoints.WANTED).keys() == checkpoints.tensors().keys()
+    (folder / f"in-{names[1]}" / "part.safetensors").unlink()
+    assert "1 of 2 shards missing (in-model-2-of-2.safetensors/part.safetensors)" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["model.rotary_emb.inv_freq", "model.layers.0.self_attn.rotary_emb.inv_freq"])
+def test_a_buffer_in_two_shards_is_read_over_in_both(folder: Path, name: str) -> None:
+    for place, file in enumerate(checkpoints.shard(folder)):
+        part = {own: tensor for at, (own, tensor) in enumerate(checkpoints.tensors().items()) if at % 2 == place}
+        (folder / file).write_bytes(checkpoints.safetensors({**part, name: ("F32", (16,))}))
+    assert weightfiles.check(folder, "weights=x", checkpoints.WANTED).keys() == checkpoints.tensors().keys()
 
 
 def test_one_whole_file_goes_before_the_shards_of_an_older_save(folder: Path) -> None:
