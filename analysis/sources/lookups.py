@@ -22,7 +22,7 @@ from analysis.sources.columns import (
     metric_names,
 )
 from analysis.sources.database import NUMBER, TEXT, WHOLE, Database
-from analysis.sources.frame import Details, Frame, in_order, runs_of, sessions_of
+from analysis.sources.frame import Details, Frame, sessions_of, told_of_abs
 from analysis.sources.runs import Run
 from analysis.sources.stored import check_found, told
 from runner.ab.manifest import Manifest
@@ -75,8 +75,7 @@ def compared(database: Database, shown: str, asked: Sequence[str]) -> Frame:
     ids = database.query(query, run_id=TEXT, session=TEXT)
     used = ids.filter(polars.col("session").is_in(list(sessions_of(found.values()))))
     read = _runs(database, sessions.join(used, on="run_id", how="semi"), asked)
-    told_of_abs = {"manifests": in_order(found.values()), "ab_runs": runs_of(found)}
-    return runs.frame(read, asked, **told_of_abs, left_out=unusable, notes=notes)
+    return runs.frame(read, asked, **told_of_abs(found), left_out=unusable, notes=notes)
 
 
 def _runs(database: Database, wanted: polars.DataFrame, asked: Sequence[str]) -> Iterator[Run]:

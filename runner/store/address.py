@@ -53,6 +53,11 @@ def experiment_name() -> str:
     return os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
 
 
+def is_experiment_chosen() -> bool:
+    """Does the environment say into which experiment?"""
+    return any(map(os.environ.get, ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")))
+
+
 def shown(uri: str) -> str:
     """The URI as it may be printed, see `credentials.shown`."""
     return credentials.shown(uri)

@@ -52,8 +52,10 @@ def _home(client: MlflowClient) -> str | None:
 
 
 def places(client: MlflowClient) -> list[str]:
-    """Ids of the experiments where our runs may be: the one written to, and MLflow's own."""
-    return list(dict.fromkeys(filter(None, (_home(client), MLFLOWS_OWN))))
+    """Ids of the experiments where our runs may be: the one written to, and MLflow's own. Where nobody chose one, all
+    that have our views, for ours may have been renamed."""
+    ours = () if address.is_experiment_chosen() else (str(found.experiment_id) for found in with_views(client))
+    return list(dict.fromkeys(filter(None, (_home(client), MLFLOWS_OWN, *ours))))
 
 
 def describe(client: MlflowClient, experiment_id: str) -> None:
