@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import polars
 
 from runner.errors import BadRecord
-from runner.store import address, connection
+from runner.store import address, connection, sqlitefile
 
 SQLITE, POSTGRES = "sqlite", "postgresql"
 TEXT, WHOLE, NUMBER = polars.String, polars.Int64, polars.Float64
@@ -36,7 +35,7 @@ def state(uri: str) -> str:
 
 def _file(uri: str) -> Path:
     file = address.sqlite_file(uri)
-    if file is None or not file.is_file():
+    if file is None or not sqlitefile.is_there(file, uri):
         raise BadRecord(
             f"there is no MLflow store {address.shown(uri)} yet: measure a cell, `python -m runner import` records, or "
             "name another with --store"
@@ -77,7 +76,7 @@ def _driver(uri: str) -> Any:
         return adbc_driver_postgresql.connect(address.libpq_uri(uri))
     import adbc_driver_sqlite
 
-    return adbc_driver_sqlite.connect(f"file:{quote(str(_file(uri)))}?mode=ro")
+    return adbc_driver_sqlite.connect(sqlitefile.opening(_file(uri), "ro"))
 
 
 class Database:

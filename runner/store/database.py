@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import quote
 
 from runner.errors import StoreUnreachable
-from runner.store import address, artifactroot, holders, schema
+from runner.store import address, artifactroot, holders, schema, sqlitefile
 from runner.store.seen import Away, Experiment, SeenRun
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -72,14 +70,10 @@ class Database:
         return SeenRun(found[0][0], found[0][1] != "active", str(found[0][2])) if found else None
 
     def usual_root(self) -> str | None:
-        return None  # in the folder that the command works in
+        return artifactroot.usual(self._uri)
 
     def check_root(self, root: str) -> None:
-        if artifactroot.is_proxied(root):
-            raise StoreUnreachable(artifactroot.needs_server_text(address.shown(self._uri), root))
-        if address.sqlite_file(self._uri) is None and (path := artifactroot.path_of(root)) is not None:
-            artifactroot.check_writable(path, address.shown(self._uri))
-        artifactroot.check_packages(root)
+        artifactroot.check(self._uri, root)
 
     def check_schema(self, only_read: bool) -> bool:
         """Is it a store already? Raises as `schema.check`."""
@@ -105,7 +99,7 @@ class Database:
 
     def _tables(self) -> set[str]:
         if address.sqlite_file(self._uri) is not None:
-            return {name for (name,) in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            return {name for (name,) in self._rows(sqlitefile.TABLES)}
         where = "WHERE table_schema = current_schema()" if self._uri.startswith("postgresql") else ""
         return {str(name) for (name,) in self._rows(f"SELECT table_name FROM information_schema.tables {where}")}
 
@@ -117,10 +111,10 @@ class Database:
 
 @contextmanager
 def opened(uri: str) -> Iterator[Database | None]:
-    """The database; None for an SQLite file that is not there yet. Raises StoreUnreachable where it is kept locked,
-    ModuleNotFoundError for a driver, and what the driver raises."""
+    """The database; None for an SQLite file that is not there yet. Raises StoreUnreachable where it is kept locked or
+    no file, ModuleNotFoundError for a driver, and what the driver raises."""
     file = address.sqlite_file(uri)
-    if file is not None and not file.exists():
+    if file is not None and not sqlitefile.is_there(file, uri):
         yield None
         return
     try:
@@ -138,8 +132,7 @@ def _connection(uri: str, file: Path | None) -> Any:
     if file is not None:
         import sqlite3
 
-        place = f"file:{quote(os.path.abspath(file))}?mode=rw"
-        return sqlite3.connect(place, LOCK_WAIT_S, isolation_level=None, uri=True)
+        return sqlite3.connect(sqlitefile.opening(file, "rw"), LOCK_WAIT_S, isolation_level=None, uri=True)
     import sqlalchemy
 
     try:

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from runner.errors import BadValue, StoreUnreachable
-from runner.store import address, database, lock, server
+from runner.store import address, database, lock, server, sqlitefile
 from runner.store.seen import Backend, Experiment, NotThereYet, SeenRun
 from runner.vocabulary import suggestion
 
@@ -58,15 +58,17 @@ def _plugins() -> set[str]:
 
 
 def _check_database(uri: str, run_id: str | None) -> None:
+    if (file := address.sqlite_file(uri)) is not None:
+        sqlitefile.check(uri, file)
     with database.opened(uri) as found:
         if found is None:
-            _check(NotThereYet(), address.shown(uri), run_id)
+            _check(NotThereYet(uri), address.shown(uri), run_id)
             return
         with lock.held(uri):
             is_store = found.check_schema(only_read=False)
             if is_store:
                 found.check_writable()
-            _check(found if is_store else NotThereYet(), address.shown(uri), run_id)
+            _check(found if is_store else NotThereYet(uri), address.shown(uri), run_id)
 
 
 def _check(store: Backend, shown: str, run_id: str | None) -> None:

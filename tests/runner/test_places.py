@@ -74,6 +74,12 @@ def pipe(path: Path) -> Path:
     return path
 
 
+def _read_only(folder: Path) -> None:
+    """A working folder that takes no store, though the spool below it takes a record."""
+    (folder / "spool").mkdir()
+    folder.chmod(0o555)
+
+
 def _shadowed(folder: Path, name: str) -> Path:
     """A folder in place of a file."""
     (folder / name).unlink()
@@ -115,6 +121,7 @@ def _shadowed(folder: Path, name: str) -> Path:
         (lambda at: (at / "file").write_text(""), ("import", "file"), 11, "file: Not a directory"),
         (lambda at: loop(at / "spool"), ("import", "spool"), 11, "links that lead to themselves"),
         (as_it_is, ("import", "x" * 300), 11, "name a shorter path"),
+        (_read_only, CELL, 21, "MLflow store sqlite:///mlflow.db cannot be used: {at}: Permission denied"),
     ],
 )  # fmt: skip
 def test_a_place_that_cannot_be_used_is_one_line_with_the_code_of_its_kind(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -21,10 +22,11 @@ from mlflow import MlflowClient
 
 from analysis.sources.store import Store
 from runner import store
-from runner.errors import BadValue, DecodeFloorError, MissingPackage, StoreUnreachable
+from runner.errors import BadRecord, BadValue, DecodeFloorError, MissingPackage, StoreUnreachable
 from runner.records import record
 from runner.store import address, database, httplook, lock, schema, seen
 from tests.records import example_record
+from tests.rights import obey_modes, strangers
 from tests.runner.store import contents
 from tests.stores import free_port
 
@@ -440,3 +442,123 @@ def test_a_command_that_ends_at_the_look_measures_nothing_and_closes_the_run_wit
     assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "store-unreachable")
     assert ended.stderr == f"error: {run.data.tags['message']}\n"
     assert list(tmp_path.glob("spool/*.json")) == []
+
+
+def _in_the_way(place: Path, kind: str) -> Path:
+    """The file of a store that cannot be one."""
+    if kind == "a folder":
+        place.mkdir()
+    elif kind == "a pipe":
+        os.mkfifo(place)
+    elif kind == "a loop":
+        place.symlink_to(place.name)
+    elif kind == "below a file":
+        place.write_text("")
+        return place / "mlflow.db"
+    return Path("/dev/null") if kind == "a device" else place
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("a folder", "Is a directory: it is a folder: name a file"),
+        ("a pipe", "not a file but a pipe or a device"),
+        ("a device", "not a file but a pipe or a device"),
+        ("a loop", "Too many levels of symbolic links: links that lead to themselves"),
+        ("below a file", "Not a directory: it, or a part of its path, is a file"),
+    ],
+)
+def test_what_is_in_the_way_of_an_sqlite_file_is_told_in_writing_and_reading(
+    kind: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = _in_the_way(tmp_path / "x.db", kind)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri := f"sqlite:///{place}")
+    expected = f"the MLflow store {uri} cannot be used: {place}: {said}"
+    assert refusal().startswith(expected)
+    record.write(example_record(), tmp_path / "spool" / "session.json")
+    with pytest.raises(StoreUnreachable, match="cannot be used") as caught:
+        store.import_folder(tmp_path / "spool")
+    assert str(caught.value).startswith(expected)
+    with pytest.raises(StoreUnreachable) as read:
+        Store(uri).frame(("step_wall_ms",))
+    assert str(read.value).startswith(expected)
+
+
+@pytest.mark.parametrize("place", ["/proc/mlflow.db", "/proc/x/mlflow.db"])
+def test_a_folder_where_nothing_can_be_made_takes_no_store(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}")
+    assert "cannot be used: /proc: " in refusal()
+
+
+@pytest.mark.usefixtures("sqlite_uri")
+def test_a_folder_in_place_of_the_lock_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db.lock").mkdir()
+    assert f"{tmp_path}/mlflow.db.lock: Is a directory" in refusal()
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_file_in_place_of_the_artifacts_folder_is_told(
+    is_there: bool, empty_sqlite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    if is_there:
+        shutil.copy(empty_sqlite, tmp_path / "mlflow.db")
+    (tmp_path / "mlruns").touch()
+    assert f"cannot be written from here ({tmp_path}/mlruns: Not a directory)" in refusal()
+
+
+def test_artifacts_of_an_sqlite_store_that_cannot_be_written_are_told(sqlite_uri: str) -> None:
+    MlflowClient(sqlite_uri).create_experiment(address.experiment_name(), "/proc/nowhere/art")
+    assert "keeps its artifacts in /proc/nowhere/art, which cannot be written from here (/proc: " in refusal()
+
+
+def test_artifacts_of_a_store_that_was_moved_are_looked_for_where_they_will_be(
+    empty_sqlite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(empty_sqlite, tmp_path / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri := f"sqlite:///{tmp_path}/mlflow.db")
+    MlflowClient(uri).create_experiment(address.experiment_name(), "/proc/nowhere/mlruns/1")
+    assert store.before_measuring(None) is None
+
+
+def test_a_folder_whose_name_is_not_utf8_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/tr\xe8s"))
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert "whose name is not UTF-8: rename it, or set MLFLOW_TRACKING_URI" in refusal(kind=BadValue)
+    record.write(example_record(), folder / "spool" / "session.json")
+    with pytest.raises(BadValue, match="not UTF-8"):
+        store.import_folder(folder / "spool")
+    assert [path.name for path in folder.iterdir()] == ["spool"]
+    with pytest.raises(BadRecord, match="there is no MLflow store"):
+        Store(address.tracking_uri()).frame(("step_wall_ms",))
+
+
+@pytest.mark.usefixtures("sqlite_uri")
+def test_another_users_lock_that_may_be_read_is_enough(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db.lock"
+    path.touch()
+    strangers(path).chmod(0o644)
+    code = "from runner import store; print(store.before_measuring(None))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])},
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=obey_modes,
+    )
+    assert (done.stdout, done.stderr) == ("None\n", "")
+
+
+def test_a_lock_that_is_made_can_be_taken_by_everybody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri := f"sqlite:///{tmp_path}/mlflow.db")
+    before = os.umask(0o077)
+    try:
+        with lock.held(uri):
+            pass
+    finally:
+        os.umask(before)
+    assert (tmp_path / "mlflow.db.lock").stat().st_mode & 0o777 == 0o666
