@@ -11,7 +11,7 @@ from typing import Any
 import polars
 
 from runner.errors import BadRecord
-from runner.store import address, connection, sqlitefile
+from runner.store import address, connection, spelling, sqlitefile
 
 SQLITE, POSTGRES = "sqlite", "postgresql"
 TEXT, WHOLE, NUMBER = polars.String, polars.Int64, polars.Float64
@@ -23,12 +23,13 @@ ONE_STATE = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 def kind_of(uri: str) -> str | None:
     """SQLITE or POSTGRES, None for a store of another kind."""
     scheme = uri.partition(":")[0].partition("+")[0]
-    return {SQLITE: SQLITE, POSTGRES: POSTGRES, "postgres": POSTGRES}.get(scheme)
+    return scheme if scheme in (SQLITE, POSTGRES) else None
 
 
 def state(uri: str) -> str:
     """A text that changes with every transaction that writes anything to the store. Raises StoreUnreachable, BadRecord
-    where there is no such file."""
+    where there is no such file, BadValue for a slip in the URI."""
+    spelling.check(uri)
     with connection.one_line_read_errors(uri):
         return _sqlite_state(_file(uri)) if kind_of(uri) == SQLITE else _postgres_state(uri)
 

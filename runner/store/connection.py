@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import BadRecord, DecodeFloorError, DiskFull, MissingPackage, StoreUnreachable
 from runner.machine import signals
-from runner.store import address, artifacts, database, lock, look, schema
+from runner.store import address, artifacts, database, lock, look, schema, spelling
 from runner.store.seen import Away
 
 if TYPE_CHECKING:
@@ -83,8 +83,7 @@ def check_fit(spooled: Path) -> None:
 def reading(uri: str) -> Iterator[MlflowClient]:
     """A client of a store that is only read: it must exist, and no lock is taken. Raises BadRecord for a database that
     is no store of MLflow's, BadValue for a file's path, and as `one_line_read_errors`."""
-    address.check_is_uri(uri)
-    address.check_password(uri)
+    spelling.check(uri)
     _set_defaults()
     with one_line_read_errors(uri):
         _check_database(uri, only_read=True)
