@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from runner.errors import StoreUnreachable
-from runner.store import address, artifactroot, holders, schema, sqlitefile
+from runner.store import address, artifactroot, holders, refusals, schema, sqlitefile
 from runner.store.seen import Away, Experiment, SeenRun
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -27,6 +27,12 @@ AWAY_WORDS = (
 )
 """In the drivers' words for a server that is not there now; others are of what somebody has to change first."""
 WRITTEN_TABLES = ("experiments", "runs", "tags", "params", "metrics", "latest_metrics")
+_POSTGRESQL_TABLES = (
+    "SELECT relname FROM pg_catalog.pg_class"
+    " WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace"
+)
+"""All of them: the information schema has only those that the user may read."""
+_MAY_CREATE = "SELECT has_schema_privilege(current_schema(), 'CREATE')"
 _EXPERIMENTS = "SELECT experiment_id, name, lifecycle_stage, artifact_location FROM experiments"
 _RUNS = "SELECT run_uuid, lifecycle_stage, artifact_uri FROM runs WHERE run_uuid = '{}'"
 
@@ -39,6 +45,11 @@ def is_database(uri: str) -> bool:
 def is_locked(text: str) -> bool:
     """Do these words of a database's say that another program holds a lock?"""
     return any(words in text for words in LOCKED_WORDS)
+
+
+def is_away(text: str) -> bool:
+    """Do these words say that nothing answers now?"""
+    return any(words in text for words in AWAY_WORDS)
 
 
 def locked_text(uri: str) -> str:
@@ -93,6 +104,11 @@ class Database:
             self._rows(f"LOCK TABLE {', '.join(WRITTEN_TABLES)} IN ROW EXCLUSIVE MODE", fetch=False)
         self._link.rollback()
 
+    def check_can_be_made(self) -> None:
+        """Raises StoreUnreachable where MLflow may not make its tables in a PostgreSQL database that has none."""
+        if self._uri.startswith("postgresql") and self._rows(_MAY_CREATE) != [(True,)]:
+            self._refuse_schema("CREATE")
+
     def _experiments(self) -> list[Experiment]:
         found = self._rows(_EXPERIMENTS)
         return [Experiment(str(number), name, stage != "active", str(root)) for number, name, stage, root in found]
@@ -100,8 +116,17 @@ class Database:
     def _tables(self) -> set[str]:
         if address.sqlite_file(self._uri) is not None:
             return {name for (name,) in self._rows(sqlitefile.TABLES)}
-        where = "WHERE table_schema = current_schema()" if self._uri.startswith("postgresql") else ""
-        return {str(name) for (name,) in self._rows(f"SELECT table_name FROM information_schema.tables {where}")}
+        if self._uri.startswith("postgresql"):
+            if self._rows("SELECT current_schema()") == [(None,)]:
+                self._refuse_schema("USAGE")
+            return {str(name) for (name,) in self._rows(_POSTGRESQL_TABLES)}
+        return {str(name) for (name,) in self._rows("SELECT table_name FROM information_schema.tables")}
+
+    def _refuse_schema(self, right: str) -> NoReturn:
+        said = f"permission denied: this user lacks {right} on the schema"
+        raise StoreUnreachable(
+            f"the MLflow store {address.shown(self._uri)} cannot be used ({said}): {refusals.remedy(said)}"
+        )
 
     def _rows(self, query: str, fetch: bool = True) -> list[tuple[Any, ...]]:
         with closing(self._link.cursor()) as cursor:
@@ -139,7 +164,7 @@ def _connection(uri: str, file: Path | None) -> Any:
         return sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool).raw_connection()
     except Exception as error:  # each driver has its own
         text = address.without_secrets(" ".join(str(error).split()), uri)
-        if not any(words in text for words in AWAY_WORDS):
+        if refusals.remedy(text) or not is_away(text):
             raise
         start = "start it or set MLFLOW_TRACKING_URI"
         raise Away(f"the MLflow store {address.shown(uri)} does not answer ({text}): {start}") from error

@@ -52,6 +52,8 @@ def _check_database(uri: str, run_id: str | None) -> None:
             is_store = found.check_schema(only_read=False)
             if is_store:
                 found.check_writable()
+            else:
+                found.check_can_be_made()
             _check(found if is_store else NotThereYet(uri), address.shown(uri), run_id)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from runner import failures, plainfile
-from runner.errors import BadValue, StoreUnreachable
+from runner.errors import BadValue, DecodeFloorError, DiskFull, StoreUnreachable
 from runner.store import address, schema, writable
 
 HEADER = b"SQLite format 3\0"
@@ -40,8 +40,8 @@ def is_there(file: Path, uri: str) -> bool:
 
 
 def check(uri: str, file: Path) -> None:
-    """Raises StoreUnreachable where the file cannot be written, or made, with its lock and SQLite's logs beside it;
-    BadValue where MLflow could not find its folder again."""
+    """Raises StoreUnreachable or DiskFull where the file cannot be written, or made, with its lock and SQLite's logs
+    beside it; BadValue where MLflow could not find its folder again."""
     _check_name(file)
     if is_there(file, uri) and not os.access(file, os.R_OK | os.W_OK):
         raise _unusable(PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file)), uri)
@@ -81,5 +81,9 @@ def _check_name(file: Path) -> None:
         ) from error
 
 
-def _unusable(error: OSError, uri: str) -> StoreUnreachable:
+def _unusable(error: OSError, uri: str) -> DecodeFloorError:
+    if error.errno in failures.FULL:
+        return DiskFull(
+            f"no space left for the MLflow store {address.shown(uri)}: free some, then run the command again"
+        )
     return StoreUnreachable(f"the MLflow store {address.shown(uri)} cannot be used: {failures.refused(error)}")

@@ -583,3 +583,91 @@ def test_a_lock_that_is_made_can_be_taken_by_everybody(tmp_path: Path, monkeypat
     finally:
         os.umask(before)
     assert (tmp_path / "mlflow.db.lock").stat().st_mode & 0o777 == 0o666
+
+
+@pytest.fixture(scope="module")
+def rights(postgresql_uri: str) -> Iterator[tuple[str, str]]:
+    """URIs of a store and of an empty database, with {} for the user: `reader` may read the store's tables, `stranger`
+    nothing."""
+    place = postgresql_uri.rpartition("/")[0]
+    with psycopg.connect(postgresql_uri, autocommit=True) as link:
+        for name in ("rights_full", "rights_empty"):
+            link.execute(f"CREATE DATABASE {name}")
+        for name in ("reader", "stranger"):
+            link.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'se@cret'")
+    MlflowClient(f"{place}/rights_full").search_experiments()
+    with psycopg.connect(f"{place}/rights_full", autocommit=True) as link:
+        link.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+    full, empty = (f"{place.replace('//tester:', '//{}:')}/{name}" for name in ("rights_full", "rights_empty"))
+    yield full, empty
+    with psycopg.connect(postgresql_uri, autocommit=True) as link:
+        for name in ("rights_full", "rights_empty"):
+            link.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        link.execute("DROP ROLE reader, stranger")
+
+
+GRANT = "have its owner GRANT this user what it needs"
+
+
+def test_what_a_user_of_postgresql_may_not_do_is_told_before_anything_is_measured(
+    rights: tuple[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    full, empty = rights
+    record.write(example_record(), tmp_path / "spool" / "session.json")
+    for uri, said in (
+        (full.format("reader"), "permission denied for table"),
+        (full.format("stranger"), "permission denied for table"),
+        (empty.format("stranger"), "permission denied: this user lacks CREATE on the schema"),
+    ):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        found = refusal()
+        assert said in found
+        assert GRANT in found
+        assert "cret" not in found
+        with pytest.raises(StoreUnreachable, match=GRANT):
+            store.import_folder(tmp_path / "spool")
+
+
+def test_what_a_user_of_postgresql_may_not_read_is_told(rights: tuple[str, str]) -> None:
+    full, empty = rights
+    with pytest.raises(StoreUnreachable, match=f"permission denied for table .*{GRANT}"):
+        Store(full.format("stranger")).frame(("step_wall_ms",))
+    with pytest.raises(BadRecord, match="has no runs"):
+        Store(full.format("reader")).frame(("step_wall_ms",))
+    with pytest.raises(BadRecord, match="the database is empty"):
+        Store(empty.format("stranger")).frame(("step_wall_ms",))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said", "advice"),
+    [
+        ("se%40cret", "guess", "password authentication failed", "correct the user and the password in"),
+        ("tester", "nobody", "authentication failed", "correct the user and the password in"),
+        (
+            "/postgres",
+            "/nosuchdb",
+            'database "nosuchdb" does not exist',
+            "create it (`createdb NAME`), or name another",
+        ),
+        ("/postgres", "/postgres?sslmode=require", "server does not support SSL", "set sslmode in MLFLOW_TRACKING_URI"),
+        ("/postgres", "/postgres?sslmode=often", "sslmode", "sslmode"),
+        ("/postgres", "/postgres?sesame=open", "sesame", "correct MLFLOW_TRACKING_URI"),
+    ],
+)
+def test_what_keeps_postgresql_from_letting_us_in_is_told_with_its_remedy(
+    old: str, new: str, said: str, advice: str, postgresql_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri := postgresql_uri.replace(old, new))
+    with pytest.raises(StoreUnreachable) as read:
+        Store(uri).frame(("step_wall_ms",))
+    for found in (refusal(), str(read.value)):
+        assert said in found
+        assert advice in found
+        assert "start" not in found
+        assert "\n" not in found
+
+
+def test_a_file_that_is_no_database_says_to_name_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "notes.txt").write_text("no database\n" * 100)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/notes.txt")
+    assert "(file is not a database): that file is no SQLite database: name another in MLFLOW_TRACKING_URI" in refusal()
