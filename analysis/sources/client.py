@@ -13,7 +13,7 @@ from analysis.sources.runs import Run
 from analysis.sources.stored import check_found, told
 from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
-from runner.store import address, connection
+from runner.store import address, connection, experiment
 from runner.store.comparison import AB_TAG
 from runner.store.manifesttags import PREFIX, manifest_of
 from runner.store.report import REPORT_TAG
@@ -56,7 +56,7 @@ class ClientStore:
                     unfinished += 1
                 elif AB_TAG not in tags and REPORT_TAG not in tags:
                     strangers += 1
-        check_found(self.shown, len(sessions), strangers)
+            check_found(self.shown, len(sessions), strangers, lambda: experiment.deleted(client))
         if only_compared:
             used = sessions_of(manifests.values())
             sessions = [run for run in sessions if run.tags.get(SESSION_TAG) in used]

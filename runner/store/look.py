@@ -10,7 +10,7 @@ from pathlib import Path
 
 from runner.errors import BadValue, StoreUnreachable
 from runner.store import address, database, lock, server, spelling, sqlitefile
-from runner.store.seen import Backend, Experiment, NotThereYet, SeenRun
+from runner.store.seen import RESTORE, Backend, Experiment, NotThereYet, SeenRun
 
 ID_VARIABLE, NAME_VARIABLE, RUN_VARIABLE = "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"
 FOLDERS_VARIABLE = "MLFLOW_ALLOW_FILE_STORE"
@@ -77,8 +77,8 @@ def _experiment(store: Backend, shown: str) -> Experiment | None:
     if found is not None and found.is_deleted:
         other = f"unset {ID_VARIABLE}" if given else f"set {NAME_VARIABLE} to another name"
         raise StoreUnreachable(
-            f"the experiment {found.name} (id {found.id}) of the MLflow store {shown} is deleted: restore it with "
-            f"`mlflow experiments restore --experiment-id {found.id}`, or {other}"
+            f"the experiment {found.name} (id {found.id}) of the MLflow store {shown} is deleted: "
+            f"{RESTORE.format(found.id)}, or {other}"
         )
     return found
 

@@ -12,6 +12,9 @@ FIRST_ID = "0"
 """The experiment that MLflow makes with every store."""
 
 
+RESTORE = "restore it with `mlflow experiments restore --experiment-id {}`"
+
+
 class Away(StoreUnreachable):
     """A server that does not answer now, and may later: no reason not to measure."""
 

@@ -577,3 +577,14 @@ def test_a_session_whose_runs_differ_counts_not_at_all(changeable):
         assert [line.split(":")[0] for line in lines] == [f"run {copy}", f"run {run_id}"]
         assert all(said in line for line in lines)
     assert valid_sessions(uri) == before - 1
+
+
+@pytest.mark.parametrize("source", [Store, ClientStore])
+def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(source, changeable):
+    uri, connection = changeable
+    connection.execute(CHANGES["a deleted experiment"])
+    connection.commit()
+    restore = "the experiment decode-floor .id 1. is deleted: restore it with `mlflow experiments restore"
+    for read in (source(uri).frame, source(uri).compared):
+        with pytest.raises(BadRecord, match=f"has no runs of ours: {restore} --experiment-id 1`"):
+            read(ab.ASKED)

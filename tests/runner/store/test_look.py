@@ -671,3 +671,13 @@ def test_a_file_that_is_no_database_says_to_name_another(tmp_path: Path, monkeyp
     (tmp_path / "notes.txt").write_text("no database\n" * 100)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/notes.txt")
     assert "(file is not a database): that file is no SQLite database: name another in MLFLOW_TRACKING_URI" in refusal()
+
+
+def test_the_ui_tells_of_a_deleted_experiment(sqlite_uri: str, capsys: pytest.CaptureFixture[str]) -> None:
+    store.commit(example_record(), None)
+    MlflowClient(sqlite_uri).delete_experiment("1")
+    assert store.cells_addresses("http://127.0.0.1:5000") == []
+    assert capsys.readouterr().err == (
+        "note: the experiment decode-floor (id 1) is deleted: restore it with `mlflow experiments restore "
+        "--experiment-id 1`\n"
+    )
