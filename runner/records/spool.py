@@ -27,6 +27,9 @@ def check_folder(folder: Path, kind: type[DecodeFloorError]) -> None:
         os.scandir(folder).close()
     except FileNotFoundError as error:
         raise kind(f"{folder}: no such folder of records") from error
+    except NotADirectoryError as error:
+        name = "name the folder that it is in" if folder.exists() else failures.remedy(error)
+        raise kind(f"the folder of records {folder}: {failures.reason(error)}: {name}") from error
     except OSError as error:
         raise kind(f"the folder of records {failures.refused(error)}") from error
 
