@@ -46,8 +46,8 @@ def check(uri: str, file: Path) -> None:
     if is_there(file, uri) and not os.access(file, os.R_OK | os.W_OK):
         raise _unusable(PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file)), uri)
     beside = Path(os.path.realpath(file)).parent
-    if (error := writable.obstacle(beside)) is not None:
-        raise _unusable(error, uri) from error
+    if (obstacle := writable.obstacle(beside)) is not None:
+        raise _unusable(obstacle, uri) from obstacle
     try:
         with suppress(FileNotFoundError):
             plainfile.opened_lock(address.lock_path(uri), make=False).close()
