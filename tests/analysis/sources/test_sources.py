@@ -1,5 +1,6 @@
 """Sessions from records, from the tables of SQLite and PostgreSQL and through MLflow's client give the same."""
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -588,3 +589,13 @@ def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(source,
     for read in (source(uri).frame, source(uri).compared):
         with pytest.raises(BadRecord, match=f"has no runs of ours: {restore} --experiment-id 1`"):
             read(ab.ASKED)
+
+
+def test_an_ab_that_is_in_two_folders_is_shown_once(folder, tmp_path):
+    (ab_folder,) = (path.parent for path in folder.rglob("ab.json"))
+    for name in ("one", "two"):
+        shutil.copytree(ab_folder, tmp_path / name)
+    frame = Folder(tmp_path).compared(ab.ASKED)
+    assert len(frame.manifests) == 1
+    said = f"{tmp_path}/two/ab.json: A/B {frame.manifests[0].id} is in another file as well"
+    assert said in frame.left_out
