@@ -12,7 +12,7 @@ import click
 
 from analysis.asked import Asked
 from analysis.tables import form
-from runner import vocabulary
+from runner import terminal, vocabulary
 from runner.errors import BadRecord, Usage
 from runner.machine import credentials
 from runner.request import DEFAULT_SPOOL
@@ -109,7 +109,7 @@ def _tell(notes: Sequence[str], left_out: Sequence[str]) -> None:
     for line in notes:
         click.echo(f"note: {line}", err=True)
     for line in left_out:
-        click.echo(f"left out {line}", err=True)
+        click.echo(terminal.one_line(f"left out {line}"), err=True)
     if left_out:
         raise BadRecord(
             "files or runs are left out of the table: the lines above say which, and what is wrong with them"

@@ -264,8 +264,11 @@ def import_command(folder: Path) -> None:
         click.echo(f"{len(report.comparisons)} A/Bs: {', '.join(report.comparisons)}")
     if report.closed:
         click.echo(f"{len(report.closed)} abandoned runs closed: {', '.join(report.closed)}")
+    first: dict[str, Path] = {}
     for refused in report.refused:
-        click.echo(f"refused {refused.path}: {refused.reason}", err=True)
+        is_first = first.setdefault(refused.reason, refused.path) == refused.path
+        reason = refused.reason if is_first else f"for the same reason as {first[refused.reason]}"
+        click.echo(terminal.one_line(f"refused {refused.path}: {reason}"), err=True)
     if report.refused:
         kind = StoreUnreachable if all(refused.by_store for refused in report.refused) else BadRecord
         raise kind(f"{len(report.refused)} files were not imported")
@@ -335,9 +338,9 @@ def _is_right(file: Path, seen: dict[str, Path]) -> bool:
     except BadRecord as error:
         lines = [str(error)]
     for line in lines[:VERIFY_LINES]:
-        click.echo(line)
+        click.echo(terminal.one_line(line))
     if len(lines) > VERIFY_LINES:
-        click.echo(f"{file}: {len(lines) - VERIFY_LINES} more")
+        click.echo(terminal.one_line(f"{file}: {len(lines) - VERIFY_LINES} more"))
     return not lines
 
 

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import sys
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
@@ -13,6 +14,8 @@ from typing import TextIO
 from runner.errors import BadValue, DecodeFloorError, DiskFull, Failure, PipeClosed
 from runner.failures import FULL
 
+CONTROLS = ("Cc", "Zl", "Zp")
+"""Categories of Unicode: control characters, ends of lines and of paragraphs."""
 STRICT = ("strict", "surrogateescape")
 """How Python treats a character that the encoding has not got, or a name of bytes that are none."""
 
@@ -87,7 +90,13 @@ def _finish(stream: TextIO) -> None:
 def complain(failure: Failure) -> None:
     """The failure's line on standard error, where somebody reads it."""
     if not isinstance(failure, PipeClosed):
-        say(f"error: {failure}")
+        say(f"error: {one_line(str(failure))}")
+
+
+def one_line(text: str) -> str:
+    """The text with line ends and other control characters spelled out: with them a file's name may look like a line of
+    ours, or clear the screen."""
+    return "".join(repr(each)[1:-1] if unicodedata.category(each) in CONTROLS else each for each in text)
 
 
 def say(text: str) -> None:

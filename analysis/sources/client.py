@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from analysis.sources import runs
 from analysis.sources.columns import COMMITTED, SERIES_NAME
-from analysis.sources.frame import Details, Frame, in_order, runs_of, sessions_of
+from analysis.sources.frame import Details, Frame, run_ids, sessions_of, told_of_abs
 from analysis.sources.runs import Run
 from analysis.sources.stored import check_found, told
 from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
-from runner.store import address, connection
+from runner.store import address, connection, experiment
 from runner.store.comparison import AB_TAG
 from runner.store.manifesttags import PREFIX, manifest_of
 from runner.store.report import REPORT_TAG
@@ -56,14 +56,14 @@ class ClientStore:
                     unfinished += 1
                 elif AB_TAG not in tags and REPORT_TAG not in tags:
                     strangers += 1
-        check_found(self.shown, len(sessions), strangers)
+            check_found(self.shown, len(sessions), strangers, lambda: experiment.deleted(client))
         if only_compared:
             used = sessions_of(manifests.values())
             sessions = [run for run in sessions if run.tags.get(SESSION_TAG) in used]
-        self._run_ids = {run.tags[SESSION_TAG]: str(run.run_id) for run in sessions if SESSION_TAG in run.tags}
         notes = told(strangers, unfinished)
-        told_of_abs = {"manifests": in_order(manifests.values()), "ab_runs": runs_of(manifests)}
-        return runs.frame(sessions, asked, **told_of_abs, left_out=left_out, notes=notes)
+        made = runs.frame(sessions, asked, **told_of_abs(manifests), left_out=left_out, notes=notes)
+        self._run_ids = run_ids(made)
+        return made
 
     def details(self, sessions: Sequence[str]) -> dict[str, Details]:
         with connection.reading(self._uri) as client:

@@ -47,8 +47,9 @@ SESSION_COLUMNS = (
     Text("reasons", TAG, "reasons", ""),
     Text("protocol_name", TAG, "protocol", "paper"),
 )
-"""What each session has of its own. The first two are read where they are asked for: they differ in every session."""
-OPTIONAL = (SESSION, STUDY)
+"""What each session has of its own."""
+OPTIONAL = (STUDY,)
+"""Read only where it is asked for."""
 
 SCHEMA = Text("schema_version", TAG, SCHEMA_TAG, "1")
 """Runs of before there was this tag are of the first schema."""
@@ -125,9 +126,12 @@ def session_columns(asked: Collection[str]) -> tuple[Text, ...]:
 
 def metric_names(asked: Iterable[str]) -> dict[str, str]:
     """MLflow's name of each metric that has to be read for those asked for → its column."""
-    read = dict.fromkeys(part for name in asked if name not in OPTIONAL for part in QUOTIENTS.get(name, (name,)))
+    metrics_asked = (name for name in asked if name not in (SESSION, STUDY))
+    read = dict.fromkeys(part for name in metrics_asked for part in QUOTIENTS.get(name, (name,)))
     return {METRIC_NAMES[name]: name for name in read}
 
 
 SERIES_NAME = metrics.STEP_SERIES[1]
 COMMITTED = COMMITTED_TAG
+DIGEST = Text("digest", TAG, COMMITTED)
+"""Of the session's whole content."""

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import polars
 
 from runner.errors import BadRecord
-from runner.store import address, connection
+from runner.store import address, connection, spelling, sqlitefile
 
 SQLITE, POSTGRES = "sqlite", "postgresql"
 TEXT, WHOLE, NUMBER = polars.String, polars.Int64, polars.Float64
@@ -24,19 +23,20 @@ ONE_STATE = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 def kind_of(uri: str) -> str | None:
     """SQLITE or POSTGRES, None for a store of another kind."""
     scheme = uri.partition(":")[0].partition("+")[0]
-    return {SQLITE: SQLITE, POSTGRES: POSTGRES, "postgres": POSTGRES}.get(scheme)
+    return scheme if scheme in (SQLITE, POSTGRES) else None
 
 
 def state(uri: str) -> str:
     """A text that changes with every transaction that writes anything to the store. Raises StoreUnreachable, BadRecord
-    where there is no such file."""
+    where there is no such file, BadValue for a slip in the URI."""
+    spelling.check(uri)
     with connection.one_line_read_errors(uri):
         return _sqlite_state(_file(uri)) if kind_of(uri) == SQLITE else _postgres_state(uri)
 
 
 def _file(uri: str) -> Path:
     file = address.sqlite_file(uri)
-    if file is None or not file.is_file():
+    if file is None or not sqlitefile.is_there(file, uri):
         raise BadRecord(
             f"there is no MLflow store {address.shown(uri)} yet: measure a cell, `python -m runner import` records, or "
             "name another with --store"
@@ -77,7 +77,7 @@ def _driver(uri: str) -> Any:
         return adbc_driver_postgresql.connect(address.libpq_uri(uri))
     import adbc_driver_sqlite
 
-    return adbc_driver_sqlite.connect(f"file:{quote(str(_file(uri)))}?mode=ro")
+    return adbc_driver_sqlite.connect(sqlitefile.opening(_file(uri), "ro"))
 
 
 class Database:

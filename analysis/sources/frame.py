@@ -16,9 +16,9 @@ Params = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Frame:
-    """`sessions` has the text columns of `columns.SESSION_COLUMNS` (of the optional ones those asked for), `valid` as a
-    truth value, `protocol` (such as `paper-5-30`), `started_ms`, `finished_ms`, `run_id` (None from records) and the
-    metrics asked for, in the order of time.
+    """`sessions` has one row a session, with the text columns of `columns.SESSION_COLUMNS` (of the optional ones those
+    asked for), `valid` as a truth value, `protocol` (such as `paper-5-30`), `started_ms`, `finished_ms`, `run_id` (None
+    from records) and the metrics asked for, in the order of time.
 
     `cells` maps a cell_key to the cell's fields, `environments` an env_key to the versions of what is in it.
     `manifests` are the A/Bs', `ab_runs` maps an A/B's id to its run in MLflow (empty from records), `record_files` a
@@ -66,9 +66,19 @@ def in_order(manifests: Iterable[Manifest]) -> tuple[Manifest, ...]:
     return tuple(sorted(manifests, key=lambda one: (one.title, one.id)))
 
 
-def runs_of(by_run: Mapping[str, Manifest]) -> dict[str, str]:
-    """A/B → its run, of manifests by run."""
-    return {one.id: run_id for run_id, one in by_run.items()}
+def told_of_abs(by_run: Mapping[str, Manifest]) -> dict[str, Any]:
+    """The frame's fields of A/Bs, of manifests by run. Of one that is in several runs the longest is taken."""
+    own: dict[str, str] = {}
+    for run_id in sorted(by_run):
+        known = own.setdefault(by_run[run_id].id, run_id)
+        if by_run[run_id].done > by_run[known].done:
+            own[by_run[run_id].id] = run_id
+    return {"manifests": in_order(by_run[run_id] for run_id in own.values()), "ab_runs": own}
+
+
+def run_ids(frame: Frame) -> dict[str, str]:
+    """Session → its run."""
+    return dict(frame.sessions.select("session", "run_id").iter_rows())
 
 
 def sessions_of(manifests: Iterable[Manifest]) -> set[str]:
@@ -92,7 +102,8 @@ class Source(Protocol):
         ...
 
     def compared(self, asked: Sequence[str]) -> Frame:
-        """The A/Bs and (at least) their sessions, in the same form, with the same notes. Raises as `frame`."""
+        """The A/Bs and (at least) their sessions, in the same form, with the same notes on other runs. Raises as
+        `frame`."""
         ...
 
     def details(self, sessions: Sequence[str]) -> dict[str, Details]:

@@ -22,12 +22,13 @@ from analysis.sources.columns import (
     metric_names,
 )
 from analysis.sources.database import NUMBER, TEXT, WHOLE, Database
-from analysis.sources.frame import Details, Frame, in_order, runs_of, sessions_of
+from analysis.sources.frame import Details, Frame, sessions_of, told_of_abs
 from analysis.sources.runs import Run
 from analysis.sources.stored import check_found, told
 from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
 from runner.store.comparison import AB_TAG
+from runner.store.experiment import MARK, Deleted
 from runner.store.manifesttags import PREFIX, manifest_of
 from runner.store.report import REPORT_TAG
 from runner.store.view import SESSION_TAG
@@ -40,6 +41,11 @@ ACTIVE_RUNS = """
 SELECT runs.run_uuid, runs.start_time, runs.end_time
 FROM runs JOIN experiments ON runs.experiment_id = experiments.experiment_id
 WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'
+"""
+DELETED_EXPERIMENTS = f"""
+SELECT experiments.experiment_id, experiments.name
+FROM experiments JOIN experiment_tags ON experiments.experiment_id = experiment_tags.experiment_id
+WHERE experiments.lifecycle_stage = 'deleted' AND experiment_tags.key = '{MARK}' ORDER BY experiments.experiment_id
 """
 
 
@@ -63,8 +69,13 @@ def sorted_out(database: Database, shown: str) -> tuple[polars.DataFrame, polars
     rest = others.join(comparisons, on="run_id", how="anti").join(reports, on="run_id", how="anti")
     begun = len(list(of_runs(database, "tags", rest["run_id"].to_list(), f"AND key = '{SESSION_TAG}'")))
     sessions = active.join(committed, on="run_id", how="semi")
-    check_found(shown, len(sessions), len(rest) - begun)
+    check_found(shown, len(sessions), len(rest) - begun, lambda: _deleted(database))
     return sessions, others.join(comparisons, on="run_id", how="semi"), told(len(rest) - begun, begun)
+
+
+def _deleted(database: Database) -> list[Deleted]:
+    found = database.query(DELETED_EXPERIMENTS, id=TEXT, name=TEXT)
+    return [Deleted(number, name) for number, name in found.iter_rows()]
 
 
 def compared(database: Database, shown: str, asked: Sequence[str]) -> Frame:
@@ -75,8 +86,7 @@ def compared(database: Database, shown: str, asked: Sequence[str]) -> Frame:
     ids = database.query(query, run_id=TEXT, session=TEXT)
     used = ids.filter(polars.col("session").is_in(list(sessions_of(found.values()))))
     read = _runs(database, sessions.join(used, on="run_id", how="semi"), asked)
-    told_of_abs = {"manifests": in_order(found.values()), "ab_runs": runs_of(found)}
-    return runs.frame(read, asked, **told_of_abs, left_out=unusable, notes=notes)
+    return runs.frame(read, asked, **told_of_abs(found), left_out=unusable, notes=notes)
 
 
 def _runs(database: Database, wanted: polars.DataFrame, asked: Sequence[str]) -> Iterator[Run]:

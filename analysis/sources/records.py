@@ -78,9 +78,14 @@ def _manifests(folder: Path, records: dict[str, Record]) -> tuple[list[Manifest]
     rejected: list[str] = []
     for path in spool.manifest_files(folder):
         try:
-            found.append(_checked(path, records))
+            one = _checked(path, records)
         except BadRecord as error:
             rejected.append(str(error))
+            continue
+        if any(one.id == other.id for other in found):
+            rejected.append(f"{path}: A/B {one.id} is in another file as well")
+        else:
+            found.append(one)
     return found, rejected
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import polars
 
-from analysis.sources import usable
+from analysis.sources import repeated, usable
 from analysis.sources.columns import (
     CELL_COLUMNS,
     COUNT_COLUMNS,
+    DIGEST,
     ENVIRONMENT_COLUMNS,
     QUOTIENTS,
     SESSION,
@@ -25,7 +26,7 @@ from analysis.sources.usable import Words
 from runner import protocol
 from runner.store.view import View
 
-ORDER = ("started_ms", "cell_key", "code_key", "env_key", "host_id", SESSION)
+ORDER = ("started_ms", "cell_key", "code_key", "env_key", "host_id", SESSION, "run_id")
 SCHEME = ("group_size", "sym", "desc_act", "double_quant")
 
 
@@ -68,20 +69,23 @@ def whole(
     rows: polars.DataFrame,
     words_of: Callable[[Sequence[Text], Sequence[int]], Mapping[int, Words]],
     left_out: Iterable[str],
+    notes: Iterable[str] = (),
     **told: Any,
 ) -> Frame:
     """The frame of rows with all columns that were read, less the sessions that cannot be used; `words_of` gives what
-    the runs of some of them (by their column `row`) say of other columns."""
+    the runs of some of them (by their column `row`) say of other columns. A session has one row, however many runs."""
     kept, wrong = usable.sorted_out(finished(rows))
     cells, untold = usable.cells(kept, lambda some: words_of(CELL_COLUMNS, some))
-    sessions = kept.join(untold, on="row", how="anti", maintain_order="left")
+    told_whole = kept.join(untold, on="row", how="anti", maintain_order="left")
+    sessions, unlike, twice = repeated.once(told_whole, lambda some: words_of((DIGEST,), some))
     environments = usable.told(sessions, "env_key", lambda some: words_of(ENVIRONMENT_COLUMNS, some))
-    faults = usable.lines(polars.concat([wrong, untold.select("run_id", "fault")]))
+    faults = usable.lines(polars.concat([wrong, untold.select("run_id", "fault"), unlike]))
     return Frame(
         sessions.drop("row"),
         {key: cell(words) for key, words in cells.items()},
         environments,
         left_out=(*sorted(left_out), *faults),
+        notes=(*notes, *twice),
         **told,
     )
 

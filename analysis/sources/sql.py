@@ -16,7 +16,7 @@ import polars
 from analysis.sources import lookups, runs
 from analysis.sources.columns import COUNT_COLUMNS, Text, metric_names, session_columns
 from analysis.sources.database import NUMBER, SQLITE, TEXT, Database
-from analysis.sources.frame import Frame, in_order, runs_of
+from analysis.sources.frame import Frame, told_of_abs
 from runner import protocol
 
 TESTED_REVISIONS = ("dc11669786a5",)  # MLflow 3.17
@@ -38,9 +38,8 @@ def frame(database: Database, shown: str, asked: Sequence[str]) -> Frame:
     for key, found in _by_row(values, rows, names).items():
         rows = rows.join(found.rename({"value": names[key]}), on="row", how="left")
     by_run, unusable = lookups.manifests(database, comparisons["run_id"])
-    told_of_abs = {"manifests": in_order(by_run.values()), "ab_runs": runs_of(by_run)}
     words_of = partial(_words_of, database, committed["run_id"])
-    return runs.whole(_with_counts(database, rows), words_of, unusable, **told_of_abs, notes=notes)
+    return runs.whole(_with_counts(database, rows), words_of, unusable, **told_of_abs(by_run), notes=notes)
 
 
 def _scanned(database: Database, table: str, value: Any, wanted: Mapping[str, Sequence[str]]) -> polars.DataFrame:

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from analysis.sources import cache, database, lookups, sql
 from analysis.sources.client import ClientStore
-from analysis.sources.columns import SESSION
 from analysis.sources.database import Database
-from analysis.sources.frame import Details, Frame
+from analysis.sources.frame import Details, Frame, run_ids
 from runner.store import address
 
 SESSIONS, COMPARED = "sessions", "compared"
@@ -28,8 +27,7 @@ class Store:
 
     def frame(self, asked: Sequence[str]) -> Frame:
         found = self._frame(SESSIONS, asked, lambda opened: sql.frame(opened, self.shown, asked))
-        if SESSION in asked:
-            self._run_ids = dict(found.sessions.select(SESSION, "run_id").iter_rows())
+        self._run_ids = run_ids(found)
         return found
 
     def compared(self, asked: Sequence[str]) -> Frame:

@@ -47,8 +47,7 @@ def _faults(columns: Sequence[str]) -> Iterator[polars.Expr]:
     yield when(~column("status").is_in(list(record.STATUSES))).then(strange)
     keys = {text.name: text.key for text in SESSION_COLUMNS}
     for name in OF_ALL:
-        if name in columns:
-            yield when(column(name).is_null()).then(polars.lit(f"it has no tag {keys[name]}"))
+        yield when(column(name).is_null()).then(polars.lit(f"it has no tag {keys[name]}"))
     is_measured = column("status") == record.MEASURED
     for name in OF_MEASURED:
         yield when(is_measured & column(name).is_null()).then(polars.lit(f"it has no tag {keys[name]}"))

@@ -50,4 +50,4 @@ def _linked(path: str) -> Iterator[str]:
 
 
 def _written(path: str) -> set[str]:
-    return {path, quote(path), json.dumps(path)[1:-1]}
+    return {path, quote(path, errors="surrogateescape"), json.dumps(path)[1:-1]}

@@ -6,6 +6,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from runner import failures
@@ -26,6 +27,9 @@ def check_folder(folder: Path, kind: type[DecodeFloorError]) -> None:
         os.scandir(folder).close()
     except FileNotFoundError as error:
         raise kind(f"{folder}: no such folder of records") from error
+    except NotADirectoryError as error:
+        name = "name the folder that it is in" if folder.exists() else failures.remedy(error)
+        raise kind(f"the folder of records {folder}: {failures.reason(error)}: {name}") from error
     except OSError as error:
         raise kind(f"the folder of records {failures.refused(error)}") from error
 
@@ -47,11 +51,28 @@ def manifest_files(folder: Path) -> list[Path]:
 
 def below(folder: Path, pattern: str, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
     """Yields the files that fit the pattern, in a folder and in those below it. Hidden ones, such as
-    `.ipynb_checkpoints`, are other programs' and left alone, though the folder itself may lie in one. `on_error` gets
-    the error of a folder that cannot be listed."""
-    for found, folders, _ in os.walk(folder, onerror=on_error):
-        folders[:] = sorted(name for name in folders if not _is_hidden(name))
-        yield from sorted(Path(found).glob(pattern))
+    `.ipynb_checkpoints`, are other programs' and left alone, though the folder itself may lie in one. Links to folders
+    are followed, each folder is looked into once. `on_error` gets the error of a folder that cannot be listed."""
+    seen: set[tuple[int, int]] = set()
+    for found, folders, _ in os.walk(folder, onerror=on_error, followlinks=True):
+        if _is_first(found, seen):
+            folders[:] = sorted((name for name in folders if not _is_hidden(name)), key=partial(_links_last, found))
+            yield from sorted(Path(found).glob(pattern))
+        else:
+            folders.clear()
+
+
+def _is_first(folder: str, seen: set[tuple[int, int]]) -> bool:
+    status = os.stat(folder)
+    own = (status.st_dev, status.st_ino)
+    is_first = own not in seen
+    seen.add(own)
+    return is_first
+
+
+def _links_last(folder: str, name: str) -> tuple[bool, str]:
+    """The order in which folders are looked into: a link into the same tree must not take a folder's own name."""
+    return os.path.islink(os.path.join(folder, name)), name
 
 
 def _is_hidden(name: str) -> bool:

@@ -17,6 +17,8 @@ from runner.machine.parentwatch import PARENT_PID_VARIABLE
 SQLITE = "sqlite:///"
 DEFAULT_URI = f"{SQLITE}mlflow.db"
 DEFAULT_EXPERIMENT = "decode-floor"
+NOT_UTF8 = "surrogateescape"
+"""How Python keeps what is no UTF-8 in a path, here inside of a URI."""
 
 _DATABASE = re.compile(
     r"(?P<kind>\w+)(?:\+\w+)?://(?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?(?P<host>[^/?]*)"
@@ -37,7 +39,7 @@ def tracking_uri() -> str:
     _, mark, query = uri.partition("?")
     if file is None or file.is_absolute() or called_in is None or "uri" in dict(parse_qsl(query)):
         return uri
-    return f"{SQLITE}{quote(str(called_in / file))}{mark}{query}"
+    return f"{SQLITE}{quote(str(called_in / file), errors=NOT_UTF8)}{mark}{query}"
 
 
 def _folder_of_mlflow() -> Path | None:
@@ -51,6 +53,11 @@ def _folder_of_mlflow() -> Path | None:
 def experiment_name() -> str:
     """MLFLOW_EXPERIMENT_NAME, or `decode-floor`. MLFLOW_EXPERIMENT_ID, where set, goes before both."""
     return os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
+
+
+def is_experiment_chosen() -> bool:
+    """Does the environment say into which experiment?"""
+    return any(map(os.environ.get, ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")))
 
 
 def shown(uri: str) -> str:
@@ -69,11 +76,11 @@ def sqlite_file(uri: str) -> Path | None:
     match = _DATABASE.fullmatch(uri)
     if match is None or match["kind"] != "sqlite" or match["host"]:
         return None
-    path = unquote(match["database"] or "")
+    path = unquote(match["database"] or "", errors=NOT_UTF8)
     options = dict(parse_qsl(match["query"] or ""))
     if options.get("uri", "").lower() in _YES and path.startswith("file:"):
         parts = urlsplit(path)
-        path = "" if options.get("mode") == "memory" else unquote(parts.path)
+        path = "" if options.get("mode") == "memory" else unquote(parts.path, errors=NOT_UTF8)
     return None if path in ("", ":memory:") else Path(path)
 
 

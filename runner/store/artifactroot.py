@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from runner import failures
 from runner.errors import MissingPackage, StoreUnreachable
+from runner.store import address, artifacts, writable
 
 PROXIED = "mlflow-artifacts"
 PACKAGES = {
@@ -44,16 +46,32 @@ def needs_server_text(shown: str, root: str) -> str:
     )
 
 
+def usual(uri: str) -> str:
+    """Returns where a new experiment of a database has its artifacts: beside an SQLite file, else in the working
+    folder."""
+    file = address.sqlite_file(uri)
+    beside = Path.cwd() if file is None else Path(os.path.realpath(file)).parent
+    return os.environ.get(artifacts.ROOT_VARIABLE) or str(beside / artifacts.ROOT)
+
+
+def check(uri: str, root: str) -> None:
+    """Raises StoreUnreachable or MissingPackage where artifacts of a database cannot be written there from here."""
+    shown = address.shown(uri)
+    if is_proxied(root):
+        raise StoreUnreachable(needs_server_text(shown, root))
+    if (folder := path_of(root)) is not None:
+        check_writable(artifacts.settled_place(uri, folder), shown)
+    check_packages(root)
+
+
 def check_writable(folder: Path, shown: str) -> None:
     """Raises StoreUnreachable where the folder is not here and cannot be made, or not be written."""
-    there = folder
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+    if (error := writable.obstacle(folder)) is not None:
         raise StoreUnreachable(
             f"the experiment in the MLflow store {shown} keeps its artifacts in {folder}, which cannot be written from "
-            "here: make that folder writable, or set MLFLOW_EXPERIMENT_NAME to another name"
-        )
+            f"here ({error.filename}: {error.strerror}): {failures.remedy(error)}, or set MLFLOW_EXPERIMENT_NAME to "
+            "another experiment"
+        ) from error
 
 
 def check_packages(root: str) -> None:

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from runner.store import address
+from runner.store import address, sqlitefile
+from runner.store.view import COMMITTED_TAG
 from runner.store.views import CELLS, TAG_PREFIX
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 ROOT, OF_RUN = "mlruns", "artifacts"
 """MLflow's names: of the folder beside a database, and of a run's folder below its id."""
+OWN = "decode_floor."
+"""What our own tags begin with, that no person reads."""
 ROOT_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 """MLflow's own, by which its server tells a store in another process of the same."""
 
@@ -40,6 +43,11 @@ RUNS_ELSEWHERE = (
     "SELECT run_uuid, artifact_uri FROM runs WHERE experiment_id = ?"
     " AND substr(artifact_uri, 1, ?) <> ? AND substr(artifact_uri, 1, ?) <> ?"
 )
+HAD_ARTIFACTS = (
+    "SELECT 1 FROM tags JOIN runs ON tags.run_uuid = runs.run_uuid"
+    " WHERE tags.run_uuid = ? AND (key = ? OR (status = 'FINISHED' AND key LIKE ?))"
+)
+"""A run of ours that is whole: one that MLflow has just made, or that failed before, had none."""
 POINT_EXPERIMENT = "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?"
 POINT_RUN = "UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?"
 
@@ -123,7 +131,7 @@ def _settle(tables: sqlite3.Connection, file: Path, experiment: str) -> Path | N
     stored = None if found is None else _path(found[0])
     if stored is None or stored.parts[-2:] != (ROOT, experiment):
         return None
-    home = stored if _is_right(stored, file) else file.parent / ROOT / experiment
+    home = _home(stored, file)
     move = _follow_runs(tables, home)
     if home != stored:
         tables.execute(POINT_EXPERIMENT, (home.as_uri(), experiment))
@@ -131,12 +139,26 @@ def _settle(tables: sqlite3.Connection, file: Path, experiment: str) -> Path | N
     return home
 
 
-def _is_right(stored: Path, file: Path) -> bool:
-    """Is it the place beside the database, or one that somebody chose? That exists, and belongs to no other store."""
-    beside, other = file.parent / ROOT / stored.name, stored.parent.parent / file.name
-    if stored == beside or (other.exists() and other.samefile(file)):
-        return True
-    return stored.parent.is_dir() and not other.exists() and not beside.is_dir()
+def settled_place(uri: str, stored: Path) -> Path:
+    """The folder of an experiment's artifacts, or of a run's, that those which the database has written down become
+    when the store was moved."""
+    file, parts = _file(uri), stored.parts
+    if file is not None and parts[-2:-1] == (ROOT,):
+        return _home(stored, file)
+    if file is not None and (parts[-4:-3], parts[-1:]) == ((ROOT,), (OF_RUN,)):
+        return _home(stored.parents[1], file) / stored.relative_to(stored.parents[1])
+    return stored
+
+
+def _home(stored: Path, file: Path) -> Path:
+    """The place of an experiment's artifacts: beside the database, or where somebody chose it. That one exists, and
+    belongs to no other store, which a copy of the database would write into."""
+    beside = file.parent / ROOT / stored.name
+    if stored == beside:
+        return stored
+    others = list(sqlitefile.stores_in(stored.parent.parent))
+    is_same = any(other.samefile(file) for other in others)
+    return stored if is_same or (stored.parent.is_dir() and not others and not beside.is_dir()) else beside
 
 
 def _follow_runs(tables: sqlite3.Connection, home: Path) -> Move:
@@ -152,7 +174,10 @@ def _follow_runs(tables: sqlite3.Connection, home: Path) -> Move:
             move.elsewhere.append(run_id)
             continue
         tables.execute(POINT_RUN, (wanted.as_uri(), run_id))
-        (move.found if wanted.is_dir() else move.lost).append(run_id)
+        if wanted.is_dir():
+            move.found.append(run_id)
+        elif tables.execute(HAD_ARTIFACTS, (run_id, COMMITTED_TAG, f"{OWN}%")).fetchone():
+            move.lost.append(run_id)
     return move
 
 
@@ -171,11 +196,15 @@ def _path(uri: str | None) -> Path | None:
 def _tell(move: Move, experiment: str, stored: Path, home: Path) -> None:
     start = f"note: artifacts of experiment {experiment}"
     if move.found:
-        print(f"{start}: the store was moved, its {len(move.found)} runs have them in {home} now", file=sys.stderr)
+        print(f"{start}: the store was moved, those of {_runs(move.found)} are in {home} now", file=sys.stderr)
     if move.elsewhere:
-        print(f"{start}: {len(move.elsewhere)} earlier runs have them in {stored}, new ones in {home}", file=sys.stderr)
+        print(f"{start}: those of {_runs(move.elsewhere)} are in {stored}, new ones in {home}", file=sys.stderr)
     if move.lost:
         print(
-            f"{start}: {len(move.lost)} earlier runs had them in {stored}, where they are not: put them into {home}",
+            f"{start}: those of {_runs(move.lost)} were in {stored}, where they are not: put them into {home}",
             file=sys.stderr,
         )
+
+
+def _runs(ids: list[str]) -> str:
+    return "1 earlier run" if len(ids) == 1 else f"{len(ids)} earlier runs"

@@ -81,8 +81,9 @@ def _add_group(client: MlflowClient, run: Run, shown: View) -> None:
 
 
 def _session_run(client: MlflowClient, session: str) -> Run | None:
-    found = client.search_runs(experiment.places(client), f"tags.{SESSION_TAG} = '{session}'", max_results=1)
-    return found[0] if found else None
+    """The session's, a whole one before one that was only begun."""
+    found = client.search_runs(experiment.places(client), f"tags.{SESSION_TAG} = '{session}'")
+    return min(found, key=lambda run: COMMITTED_TAG not in run.data.tags, default=None)
 
 
 def _made_by_mlflow(client: MlflowClient, run_id: str | None, session: str) -> Run | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import BadRecord, DecodeFloorError, DiskFull, MissingPackage, StoreUnreachable
 from runner.machine import signals
-from runner.store import address, artifacts, database, lock, look, schema
+from runner.store import address, artifacts, database, lock, look, refusals, schema, spelling
 from runner.store.seen import Away
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ DEFAULTS = {
     "PGOPTIONS": "-c lock_timeout=10s",
 }
 NOISY_LOGGERS = ("alembic", "mlflow.store.db.utils", "mlflow.store.tracking")
+"""Whatever they say of a failure, with a traceback, is raised as well, and told in one line."""
 OUR_MISTAKES = (AssertionError, AttributeError, LookupError, NameError, TypeError)
 FULL_DISK_WORDS = ("database or disk is full", "no space left on device", "disk quota exceeded", "disk full")
 CAUSE_LENGTH = 300
@@ -83,8 +84,7 @@ def check_fit(spooled: Path) -> None:
 def reading(uri: str) -> Iterator[MlflowClient]:
     """A client of a store that is only read: it must exist, and no lock is taken. Raises BadRecord for a database that
     is no store of MLflow's, BadValue for a file's path, and as `one_line_read_errors`."""
-    address.check_is_uri(uri)
-    address.check_password(uri)
+    spelling.check(uri)
     _set_defaults()
     with one_line_read_errors(uri):
         _check_database(uri, only_read=True)
@@ -106,10 +106,8 @@ def one_line_read_errors(uri: str) -> Iterator[None]:
         if database.is_locked(cause):
             raise StoreUnreachable(f"{database.locked_text(uri)}, then run the command again") from error
         start = "start it, or " if address.is_server(uri) else ""
-        raise StoreUnreachable(
-            f"the MLflow store {address.shown(uri)} cannot be read ({cause}): {start}name another with --store or "
-            "MLFLOW_TRACKING_URI"
-        ) from error
+        advice = refusals.remedy(cause) or f"{start}name another with --store or MLFLOW_TRACKING_URI"
+        raise StoreUnreachable(f"the MLflow store {address.shown(uri)} cannot be read ({cause}): {advice}") from error
 
 
 def _set_defaults() -> None:
@@ -122,7 +120,7 @@ def _client_class() -> type[MlflowClient]:
     from mlflow import MlflowClient
 
     for name in NOISY_LOGGERS:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     return MlflowClient
 
 
@@ -163,11 +161,14 @@ def _store_error(error: Exception, uri: str, spooled: Path | None) -> DecodeFloo
     cause = address.without_secrets(_cause(error), uri)
     if database.is_locked(cause):
         return StoreUnreachable(f"{database.locked_text(uri)}, {_then(spooled)}")
-    if (seen := _seen(uri)) is not None:
-        return _with_way_out(seen, spooled)
+    if (advice := refusals.remedy(cause)) is None:
+        seen = _seen(uri)
+        if seen is not None and not isinstance(seen, Away):
+            return _with_way_out(seen, spooled)
+        see_to = "start that store" if seen or database.is_away(cause) else "see to that"
+        advice = f"{see_to}, or set MLFLOW_TRACKING_URI to another"
     return StoreUnreachable(
-        f"the MLflow store {address.shown(uri)} did not take it ({cause}): start that store or set "
-        f"MLFLOW_TRACKING_URI, {_then(spooled)}"
+        f"the MLflow store {address.shown(uri)} did not take it ({cause}): {advice}, {_then(spooled)}"
     )
 
 
@@ -175,8 +176,6 @@ def _seen(uri: str) -> DecodeFloorError | None:
     """Returns what a look finds wrong with a store that has just refused something: MLflow's words say less."""
     try:
         look.check(uri, None)
-    except Away:
-        return None
     except DecodeFloorError as found:
         return found
     except Exception:
@@ -227,4 +226,6 @@ def _cause(error: Exception) -> str:
     chain = list(_chain(error))
     broken_line = any(isinstance(link, OSError | DBAPIError) for link in chain)
     text = str(chain[-1] if broken_line else error).strip() or type(error).__name__
-    return textwrap.shorten(text.splitlines()[0], CAUSE_LENGTH, placeholder=" …")
+    first, *more = text.splitlines()
+    # of several addresses of one host, libpq's first line says nothing
+    return textwrap.shorten(text if more and first.endswith(":") else first, CAUSE_LENGTH, placeholder=" …")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, cast
-from urllib.parse import quote
+from typing import Any, NoReturn, cast
 
 from runner.errors import StoreUnreachable
-from runner.store import address, artifactroot, holders, schema
+from runner.store import address, artifactroot, holders, refusals, schema, sqlitefile
 from runner.store.seen import Away, Experiment, SeenRun
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -29,6 +27,12 @@ AWAY_WORDS = (
 )
 """In the drivers' words for a server that is not there now; others are of what somebody has to change first."""
 WRITTEN_TABLES = ("experiments", "runs", "tags", "params", "metrics", "latest_metrics")
+_POSTGRESQL_TABLES = (
+    "SELECT relname FROM pg_catalog.pg_class"
+    " WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace"
+)
+"""All of them: the information schema has only those that the user may read."""
+_MAY_CREATE = "SELECT has_schema_privilege(current_schema(), 'CREATE')"
 _EXPERIMENTS = "SELECT experiment_id, name, lifecycle_stage, artifact_location FROM experiments"
 _RUNS = "SELECT run_uuid, lifecycle_stage, artifact_uri FROM runs WHERE run_uuid = '{}'"
 
@@ -41,6 +45,11 @@ def is_database(uri: str) -> bool:
 def is_locked(text: str) -> bool:
     """Do these words of a database's say that another program holds a lock?"""
     return any(words in text for words in LOCKED_WORDS)
+
+
+def is_away(text: str) -> bool:
+    """Do these words say that nothing answers now?"""
+    return any(words in text for words in AWAY_WORDS)
 
 
 def locked_text(uri: str) -> str:
@@ -72,14 +81,10 @@ class Database:
         return SeenRun(found[0][0], found[0][1] != "active", str(found[0][2])) if found else None
 
     def usual_root(self) -> str | None:
-        return None  # in the folder that the command works in
+        return artifactroot.usual(self._uri)
 
     def check_root(self, root: str) -> None:
-        if artifactroot.is_proxied(root):
-            raise StoreUnreachable(artifactroot.needs_server_text(address.shown(self._uri), root))
-        if address.sqlite_file(self._uri) is None and (path := artifactroot.path_of(root)) is not None:
-            artifactroot.check_writable(path, address.shown(self._uri))
-        artifactroot.check_packages(root)
+        artifactroot.check(self._uri, root)
 
     def check_schema(self, only_read: bool) -> bool:
         """Is it a store already? Raises as `schema.check`."""
@@ -99,15 +104,29 @@ class Database:
             self._rows(f"LOCK TABLE {', '.join(WRITTEN_TABLES)} IN ROW EXCLUSIVE MODE", fetch=False)
         self._link.rollback()
 
+    def check_can_be_made(self) -> None:
+        """Raises StoreUnreachable where MLflow may not make its tables in a PostgreSQL database that has none."""
+        if self._uri.startswith("postgresql") and self._rows(_MAY_CREATE) != [(True,)]:
+            self._refuse_schema("CREATE")
+
     def _experiments(self) -> list[Experiment]:
         found = self._rows(_EXPERIMENTS)
         return [Experiment(str(number), name, stage != "active", str(root)) for number, name, stage, root in found]
 
     def _tables(self) -> set[str]:
         if address.sqlite_file(self._uri) is not None:
-            return {name for (name,) in self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        where = "WHERE table_schema = current_schema()" if self._uri.startswith("postgresql") else ""
-        return {str(name) for (name,) in self._rows(f"SELECT table_name FROM information_schema.tables {where}")}
+            return {name for (name,) in self._rows(sqlitefile.TABLES)}
+        if self._uri.startswith("postgresql"):
+            if self._rows("SELECT current_schema()") == [(None,)]:
+                self._refuse_schema("USAGE")
+            return {str(name) for (name,) in self._rows(_POSTGRESQL_TABLES)}
+        return {str(name) for (name,) in self._rows("SELECT table_name FROM information_schema.tables")}
+
+    def _refuse_schema(self, right: str) -> NoReturn:
+        said = f"permission denied: this user lacks {right} on the schema"
+        raise StoreUnreachable(
+            f"the MLflow store {address.shown(self._uri)} cannot be used ({said}): {refusals.remedy(said)}"
+        )
 
     def _rows(self, query: str, fetch: bool = True) -> list[tuple[Any, ...]]:
         with closing(self._link.cursor()) as cursor:
@@ -117,10 +136,10 @@ class Database:
 
 @contextmanager
 def opened(uri: str) -> Iterator[Database | None]:
-    """The database; None for an SQLite file that is not there yet. Raises StoreUnreachable where it is kept locked,
-    ModuleNotFoundError for a driver, and what the driver raises."""
+    """The database; None for an SQLite file that is not there yet. Raises StoreUnreachable where it is kept locked or
+    no file, ModuleNotFoundError for a driver, and what the driver raises."""
     file = address.sqlite_file(uri)
-    if file is not None and not file.exists():
+    if file is not None and not sqlitefile.is_there(file, uri):
         yield None
         return
     try:
@@ -138,15 +157,14 @@ def _connection(uri: str, file: Path | None) -> Any:
     if file is not None:
         import sqlite3
 
-        place = f"file:{quote(os.path.abspath(file))}?mode=rw"
-        return sqlite3.connect(place, LOCK_WAIT_S, isolation_level=None, uri=True)
+        return sqlite3.connect(sqlitefile.opening(file, "rw"), LOCK_WAIT_S, isolation_level=None, uri=True)
     import sqlalchemy
 
     try:
         return sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool).raw_connection()
     except Exception as error:  # each driver has its own
         text = address.without_secrets(" ".join(str(error).split()), uri)
-        if not any(words in text for words in AWAY_WORDS):
+        if refusals.remedy(text) or not is_away(text):
             raise
         start = "start it or set MLFLOW_TRACKING_URI"
         raise Away(f"the MLflow store {address.shown(uri)} does not answer ({text}): {start}") from error

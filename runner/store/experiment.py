@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.store import address, artifacts
+from runner.store.seen import RESTORE
 from runner.store.view import NOTE_TAG
 from runner.store.views import CELLS, TAG_PREFIX, view_tags
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 KIND_TAG, MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"
 MLFLOWS_OWN = "0"
 """Id of the experiment where a plain `mlflow run .` puts its run."""
+
+MARK = f"{TAG_PREFIX}{CELLS}"
+"""Tag of each experiment that a run of ours was committed to: one of our views."""
 
 DESCRIPTION = """\
 ## Batch-1 decode latency against its memory floor
@@ -37,6 +42,17 @@ and `exit_code` say why. **KILLED** was interrupted. **flags** mark a right but 
 """
 
 
+@dataclass(frozen=True)
+class Deleted:
+    """An experiment that nobody sees until it is restored."""
+
+    id: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"the experiment {self.name} (id {self.id}) is deleted: {RESTORE.format(self.id)}"
+
+
 def home(client: MlflowClient) -> str:
     """Id of the experiment for runs that MLflow has not put anywhere yet; made where it does not exist."""
     found = _home(client) or str(client.create_experiment(address.experiment_name()))
@@ -52,8 +68,10 @@ def _home(client: MlflowClient) -> str | None:
 
 
 def places(client: MlflowClient) -> list[str]:
-    """Ids of the experiments where our runs may be: the one written to, and MLflow's own."""
-    return list(dict.fromkeys(filter(None, (_home(client), MLFLOWS_OWN))))
+    """Ids of the experiments where our runs may be: the one written to, and MLflow's own. Where nobody chose one, all
+    that have our views, for ours may have been renamed."""
+    ours = () if address.is_experiment_chosen() else (str(found.experiment_id) for found in with_views(client))
+    return list(dict.fromkeys(filter(None, (_home(client), MLFLOWS_OWN, *ours))))
 
 
 def describe(client: MlflowClient, experiment_id: str) -> None:
@@ -70,7 +88,15 @@ def describe(client: MlflowClient, experiment_id: str) -> None:
 
 def with_views(client: MlflowClient) -> list[Experiment]:
     """The experiments that have our views."""
-    return [found for found in client.search_experiments() if f"{TAG_PREFIX}{CELLS}" in found.tags]
+    return [found for found in client.search_experiments() if MARK in found.tags]
+
+
+def deleted(client: MlflowClient) -> list[Deleted]:
+    """The experiments that have our views, and were deleted."""
+    from mlflow.entities import ViewType
+
+    found = client.search_experiments(view_type=ViewType.DELETED_ONLY)
+    return [Deleted(str(each.experiment_id), each.name) for each in found if MARK in each.tags]
 
 
 def _tags() -> dict[str, str]:

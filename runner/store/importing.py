@@ -74,7 +74,8 @@ def _named(path: Path, refused: list[Refused]) -> Iterator[None]:
     try:
         yield
     except BadRecord as error:
-        refused.append(Refused(path, str(error).removeprefix(f"{path}: ")))
+        named = str(BadRecord(f"{path}:"))  # as errors write a path, on one line
+        refused.append(Refused(path, str(error).removeprefix(named).lstrip()))
     except StoreUnreachable as error:
         connection.check_fit(path)  # else nothing that follows could be imported
         refused.append(Refused(path, str(error), by_store=True))

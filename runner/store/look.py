@@ -9,13 +9,11 @@ import os
 from pathlib import Path
 
 from runner.errors import BadValue, StoreUnreachable
-from runner.store import address, database, lock, server
-from runner.store.seen import Backend, Experiment, NotThereYet, SeenRun
-from runner.vocabulary import suggestion
+from runner.store import address, database, lock, server, spelling, sqlitefile
+from runner.store.seen import RESTORE, Backend, Experiment, NotThereYet, SeenRun
 
 ID_VARIABLE, NAME_VARIABLE, RUN_VARIABLE = "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"
 FOLDERS_VARIABLE = "MLFLOW_ALLOW_FILE_STORE"
-OTHER_SCHEMES = ("http", "https", "file", "databricks", "databricks-uc", "uc")
 
 
 def check(uri: str, run_id: str | None) -> None:
@@ -32,18 +30,10 @@ def check(uri: str, run_id: str | None) -> None:
 
 
 def check_usable(uri: str) -> None:
-    """Raises BadValue for a URI that MLflow has no kind of store for."""
-    address.check_is_uri(uri)
-    address.check_password(uri)
+    """Raises BadValue for a URI that MLflow has no kind of store for, or takes no runs into."""
+    spelling.check(uri)
     scheme, separator, _ = uri.partition(":")
-    known = (*database.SCHEMES, *OTHER_SCHEMES)
-    plain = scheme.partition("+")[0].lower()
-    if separator and plain not in known and scheme not in _plugins():
-        raise BadValue(
-            f"{address.shown(uri)} is the URI of no kind of MLflow store{suggestion(plain, known)}: set "
-            "MLFLOW_TRACKING_URI to sqlite:///file, postgresql://… or http://…"
-        )
-    is_folder = plain == "file" if separator else Path(uri).is_dir()
+    is_folder = scheme == "file" if separator else Path(uri).is_dir()
     if is_folder and os.environ.get(FOLDERS_VARIABLE, "").lower() not in ("true", "1"):
         raise BadValue(
             f"{address.shown(uri)} is a folder, which MLflow takes no runs into any more: set MLFLOW_TRACKING_URI to "
@@ -51,22 +41,20 @@ def check_usable(uri: str) -> None:
         )
 
 
-def _plugins() -> set[str]:
-    from importlib import metadata  # slow to import, and needed by hardly anybody
-
-    return {entry.name for entry in metadata.entry_points(group="mlflow.tracking_store")}
-
-
 def _check_database(uri: str, run_id: str | None) -> None:
+    if (file := address.sqlite_file(uri)) is not None:
+        sqlitefile.check(uri, file)
     with database.opened(uri) as found:
         if found is None:
-            _check(NotThereYet(), address.shown(uri), run_id)
+            _check(NotThereYet(uri), address.shown(uri), run_id)
             return
         with lock.held(uri):
             is_store = found.check_schema(only_read=False)
             if is_store:
                 found.check_writable()
-            _check(found if is_store else NotThereYet(), address.shown(uri), run_id)
+            else:
+                found.check_can_be_made()
+            _check(found if is_store else NotThereYet(uri), address.shown(uri), run_id)
 
 
 def _check(store: Backend, shown: str, run_id: str | None) -> None:
@@ -89,8 +77,8 @@ def _experiment(store: Backend, shown: str) -> Experiment | None:
     if found is not None and found.is_deleted:
         other = f"unset {ID_VARIABLE}" if given else f"set {NAME_VARIABLE} to another name"
         raise StoreUnreachable(
-            f"the experiment {found.name} (id {found.id}) of the MLflow store {shown} is deleted: restore it with "
-            f"`mlflow experiments restore --experiment-id {found.id}`, or {other}"
+            f"the experiment {found.name} (id {found.id}) of the MLflow store {shown} is deleted: "
+            f"{RESTORE.format(found.id)}, or {other}"
         )
     return found
 

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from runner.errors import StoreUnreachable
+from runner.store import artifactroot
 
 FIRST_ID = "0"
 """The experiment that MLflow makes with every store."""
+
+
+RESTORE = "restore it with `mlflow experiments restore --experiment-id {}`"
 
 
 class Away(StoreUnreachable):
@@ -61,8 +65,12 @@ class Backend(Protocol):
 class NotThereYet:
     """A store that will be made: MLflow's own experiment is all that it has then. See `Backend`."""
 
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
     def by_id(self, experiment_id: str) -> Experiment | None:
-        return Experiment(FIRST_ID, "Default", False, "") if experiment_id == FIRST_ID else None
+        root = artifactroot.usual(self._uri)
+        return Experiment(FIRST_ID, "Default", False, root) if experiment_id == FIRST_ID else None
 
     def by_name(self, _name: str) -> Experiment | None:
         return None
@@ -71,7 +79,7 @@ class NotThereYet:
         return None
 
     def usual_root(self) -> str | None:
-        return None
+        return artifactroot.usual(self._uri)
 
-    def check_root(self, _root: str) -> None:
-        return None
+    def check_root(self, root: str) -> None:
+        artifactroot.check(self._uri, root)

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from runner import terminal
 from runner.store import address, connection, experiment
 from runner.store.views import cells_address
 
@@ -17,10 +18,12 @@ def served_at() -> str | None:
 
 
 def cells_addresses(server: str) -> list[tuple[str, str]]:
-    """Name and address of every experiment that has our views. Raises StoreUnreachable."""
+    """Name and address of every experiment that has our views; tells of deleted ones. Raises StoreUnreachable."""
     with connection.opened() as client:
-        found = experiment.with_views(client)
-    return [(each.name, cells_address(server, each.experiment_id)) for each in found]
+        found, deleted = experiment.with_views(client), experiment.deleted(client)
+    for each in deleted:
+        terminal.say(f"note: {each}")
+    return [(one.name, cells_address(server, one.experiment_id)) for one in found]
 
 
 def serve(port: int, options: Sequence[str]) -> None:

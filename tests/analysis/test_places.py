@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from analysis import artifacts, cache
-from runner.errors import BadValue
+from analysis.report import files
+from runner.errors import BadValue, DiskFull
 from runner.records import record
 from tests.records import example_record
 from tests.rights import close, command, one_line, strangers
@@ -33,7 +35,7 @@ def records(tmp_path: Path) -> Path:
         (lambda at: os.mkfifo(_folder(at / "out") / "tables.md"), REPORT, 11, "out cannot be written (No such device"),
         (lambda at: close(_store(at)), ("floor", "--store", "sqlite:///mlflow.db"), 21, "Permission denied"),
         (lambda at: close(_store(at).parent), ("floor", "--store", "sqlite:///inner/mlflow.db"), 21, "denied"),
-        (lambda at: os.mkfifo(at / "mlflow.db"), ("floor",), 24, "there is no MLflow store"),
+        (lambda at: os.mkfifo(at / "mlflow.db"), ("floor",), 21, "not a file but a pipe"),
     ],
 )  # fmt: skip
 def test_a_place_that_cannot_be_used_is_one_line(
@@ -125,3 +127,43 @@ def test_a_pipe_that_somebody_reads_gets_all_of_a_figure() -> None:
     artifacts.write(Path(f"/dev/fd/{writer}"), content)
     os.close(writer)
     assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
+
+
+@pytest.fixture
+def _little_space() -> Iterator[None]:
+    """No file may grow longer than 4 KiB, as on a disk that fills up."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("_little_space")
+@pytest.mark.parametrize("earlier", [None, b"earlier"])
+def test_a_file_that_does_not_fit_is_not_there_by_half(tmp_path: Path, earlier: bytes | None) -> None:
+    file = tmp_path / "out" / "report.html"
+    file.parent.mkdir()
+    if earlier:
+        file.write_bytes(earlier)
+    with pytest.raises(BadValue, match="out cannot be written"):
+        files.write({"report.html": b"x" * 10_000}, file.parent)
+    assert [path.read_bytes() for path in file.parent.iterdir()] == ([earlier] if earlier else [])
+
+
+def test_a_full_disk_names_the_file_or_folder() -> None:
+    with pytest.raises(OSError, match="No space left") as caught:
+        artifacts.write(Path("/dev/full"), b"x")
+    told = artifacts.unwritten(caught.value, Path("small/rep"), "folder with --out")
+    assert (type(told), str(told)) == (
+        DiskFull,
+        "no space left for small/rep: free some, or name another folder with --out",
+    )
+
+
+def test_a_file_that_is_written_anew_keeps_its_mode_and_the_links_to_it(tmp_path: Path) -> None:
+    (tmp_path / "real.html").touch(mode=0o640)
+    (tmp_path / "link.html").symlink_to("real.html")
+    artifacts.write(tmp_path / "link.html", b"new")
+    assert (tmp_path / "link.html").is_symlink()
+    assert (tmp_path / "real.html").read_bytes() == b"new"
+    assert (tmp_path / "real.html").stat().st_mode & 0o777 == 0o640

@@ -74,6 +74,12 @@ def pipe(path: Path) -> Path:
     return path
 
 
+def _read_only(folder: Path) -> None:
+    """A working folder that takes no store, though the spool below it takes a record."""
+    (folder / "spool").mkdir()
+    folder.chmod(0o555)
+
+
 def _shadowed(folder: Path, name: str) -> Path:
     """A folder in place of a file."""
     (folder / name).unlink()
@@ -112,9 +118,11 @@ def _shadowed(folder: Path, name: str) -> Path:
         (lambda at: (at / "spool").write_text(""), AB, 11, "cannot be written"),
         (lambda at: close(spool(at)), ("import", "spool"), 11, "spool: Permission denied"),
         (lambda at: close(spool(at)), ("verify", "spool"), 24, "spool: Permission denied"),
-        (lambda at: (at / "file").write_text(""), ("import", "file"), 11, "file: Not a directory"),
+        (lambda at: (at / "file").write_text(""), ("import", "file"), 11, "name the folder that it is in"),
+        (lambda at: (at / "file").write_text(""), ("import", "file/x"), 11, "file/x: Not a directory: it, or a part"),
         (lambda at: loop(at / "spool"), ("import", "spool"), 11, "links that lead to themselves"),
         (as_it_is, ("import", "x" * 300), 11, "name a shorter path"),
+        (_read_only, CELL, 21, "MLflow store sqlite:///mlflow.db cannot be used: {at}: Permission denied"),
     ],
 )  # fmt: skip
 def test_a_place_that_cannot_be_used_is_one_line_with_the_code_of_its_kind(
@@ -238,3 +246,24 @@ def test_a_working_folder_that_is_gone(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     done = command("runner", tmp_path / "gone", *SPOOL, before=lambda: os.rmdir(tmp_path / "gone"))
     one_line(done, 11)
+
+
+FORGED = "y\n0 imported, 7 already there\u2028\x1b[2J.json"
+
+
+def test_a_files_name_forges_no_line_of_ours(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    for name in (FORGED, "z.json"):
+        (folder / name).write_text("{}")
+    written = "y\\n0 imported, 7 already there\\u2028\\x1b[2J.json"
+    done = command("runner", tmp_path, "import", "spool")
+    assert done.stdout == "0 imported, 0 already there\n"
+    first, second, last = done.stderr.splitlines()
+    assert first.startswith(f"refused spool/{written}: ")
+    assert second == f"refused spool/z.json: for the same reason as spool/{written}"
+    assert last == "error: 2 files were not imported"
+    done = command("runner", tmp_path, "verify", "spool")
+    assert (len(done.stdout.splitlines()), "\x1b" in done.stdout) == (2, False)
+    done = command("runner", tmp_path, "verify", FORGED)
+    assert len(done.stderr.splitlines()) == 1

@@ -187,3 +187,9 @@ def test_the_files_that_links_lead_to_are_hidden_too(tmp_path: Path) -> None:
 )
 def test_what_is_no_path_stays(typed: list[str], said: str) -> None:
     assert privatepaths.without(said, arguments.private(typed)) == said
+
+
+def test_a_folder_whose_name_is_not_utf8_is_taken_out_too() -> None:
+    hidden = privatepaths.folder("/srv/s\udcff", privatepaths.SPOOL)
+    for written in ("/srv/s\udcff", "/srv/s%FF", r"/srv/s\udcff"):
+        assert privatepaths.without(f"at {written}/x", hidden) == "at <spool>/x"

@@ -1,5 +1,6 @@
 """Sessions from records, from the tables of SQLite and PostgreSQL and through MLflow's client give the same."""
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -524,3 +525,77 @@ def test_a_server_that_is_away_is_one_line_without_the_password(scheme):
         Store(uri).frame(floor.METRICS)
     assert "\n" not in str(caught.value)
     assert "cret" not in str(caught.value)
+
+
+def copy_run(connection, run_id, copy):
+    """The same run once more, in another experiment, as an import under another name would have left it."""
+    for table in ("runs", "tags", "params", "latest_metrics", "metrics"):
+        cursor = connection.execute(f"SELECT * FROM {table} WHERE run_uuid = '{run_id}'")
+        rows, names = cursor.fetchall(), [column[0] for column in cursor.description]
+        at, mark = names.index("run_uuid"), "?" if isinstance(connection, sqlite3.Connection) else "%s"
+        for row in rows:
+            values = [copy if index == at else value for index, value in enumerate(row)]
+            if table == "runs":
+                values[names.index("experiment_id")] = 0
+            connection.execute(f"INSERT INTO {table} VALUES ({', '.join([mark] * len(names))})", values)
+
+
+def runs_with(connection, key):
+    found = connection.execute(f"SELECT run_uuid FROM tags WHERE key = '{key}' ORDER BY run_uuid").fetchall()
+    return [run_id for (run_id,) in found]
+
+
+TWICE = "16 sessions are in the store in more than one run: each counts once, by the run that began first"
+
+
+def test_a_session_that_is_in_two_runs_counts_once(changeable, changeable_postgresql, expected):
+    for uri, connection in (changeable, changeable_postgresql):
+        sessions = runs_with(connection, "session")
+        for index, run_id in enumerate((*sessions, *runs_with(connection, "ab"))):
+            copy_run(connection, run_id, f"{index:032x}")  # before the others by id
+        connection.commit()
+        sources = (Store(uri), Store(uri), ClientStore(uri)) if uri.startswith("sqlite") else (Store(uri),)
+        note = TWICE.replace("16", str(len(sessions)))
+        for source in sources:
+            assert texts(source) == expected
+            frame = source.frame((*floor.METRICS, "session"))
+            assert (frame.notes, frame.left_out) == ((note,), ())
+            assert max(frame.sessions["run_id"]) < f"{len(sessions):032x}"
+            assert [int(run_id, 16) for run_id in frame.ab_runs.values()] == [len(sessions)]
+            assert len(source.details([f"{0:016x}"])[f"{0:016x}"].steps_ms) == 30
+
+
+def test_a_session_whose_runs_differ_counts_not_at_all(changeable):
+    uri, connection = changeable
+    (run_id,) = connection.execute("SELECT run_uuid FROM tags WHERE value = '0000000000000000'").fetchone()
+    before, copy = valid_sessions(uri), "0" * 32
+    copy_run(connection, run_id, copy)
+    connection.execute(f"UPDATE tags SET value = 'x' WHERE key = 'decode_floor.committed' AND run_uuid = '{copy}'")
+    connection.commit()
+    said = "its session 0000000000000000 is in another run with other content"
+    for source in (Store(uri), ClientStore(uri)):
+        lines = left_out_of_all_tables(source)
+        assert [line.split(":")[0] for line in lines] == [f"run {copy}", f"run {run_id}"]
+        assert all(said in line for line in lines)
+    assert valid_sessions(uri) == before - 1
+
+
+@pytest.mark.parametrize("source", [Store, ClientStore])
+def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(source, changeable):
+    uri, connection = changeable
+    connection.execute(CHANGES["a deleted experiment"])
+    connection.commit()
+    restore = "the experiment decode-floor .id 1. is deleted: restore it with `mlflow experiments restore"
+    for read in (source(uri).frame, source(uri).compared):
+        with pytest.raises(BadRecord, match=f"has no runs of ours: {restore} --experiment-id 1`"):
+            read(ab.ASKED)
+
+
+def test_an_ab_that_is_in_two_folders_is_shown_once(folder, tmp_path):
+    (ab_folder,) = (path.parent for path in folder.rglob("ab.json"))
+    for name in ("one", "two"):
+        shutil.copytree(ab_folder, tmp_path / name)
+    frame = Folder(tmp_path).compared(ab.ASKED)
+    assert len(frame.manifests) == 1
+    said = f"{tmp_path}/two/ab.json: A/B {frame.manifests[0].id} is in another file as well"
+    assert said in frame.left_out

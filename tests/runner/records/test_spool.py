@@ -12,6 +12,7 @@ import pytest
 
 from runner.errors import BadValue, DiskFull
 from runner.records import record, spool
+from tests.records import example_record
 
 SIZE = 1 << 16
 
@@ -84,3 +85,15 @@ def test_a_record_that_came_is_not_named_when_its_space_is_given_back(path: Path
     spool.reserve_path(path).write_text("")
     assert spool.clear_abandoned(path.parent) == []
     assert not spool.reserve_path(path).exists()
+
+
+def test_folders_behind_links_are_looked_into_once(tmp_path: Path) -> None:
+    for place in ("deep/one.json", "deep/inner/two.json", "spool/x/three.json"):
+        record.write(example_record(), tmp_path / place)
+    (tmp_path / "spool" / "link").symlink_to("../deep")
+    (tmp_path / "spool" / "again").symlink_to(tmp_path / "deep" / "inner")
+    (tmp_path / "spool" / "a").symlink_to("x")  # before it by name
+    (tmp_path / "spool" / "x" / "up").symlink_to("..")
+    (tmp_path / "spool" / "loop").symlink_to("loop")
+    found = [str(path.relative_to(tmp_path / "spool")) for path in spool.record_files(tmp_path / "spool")]
+    assert found == ["again/two.json", "link/one.json", "x/three.json"]

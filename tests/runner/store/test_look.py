@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -21,10 +22,11 @@ from mlflow import MlflowClient
 
 from analysis.sources.store import Store
 from runner import store
-from runner.errors import BadValue, DecodeFloorError, MissingPackage, StoreUnreachable
+from runner.errors import BadRecord, BadValue, DecodeFloorError, MissingPackage, StoreUnreachable
 from runner.records import record
 from runner.store import address, database, httplook, lock, schema, seen
 from tests.records import example_record
+from tests.rights import obey_modes, strangers
 from tests.runner.store import contents
 from tests.stores import free_port
 
@@ -112,6 +114,20 @@ def test_a_run_that_is_not_there_or_deleted_is_named(any_uri: str) -> None:
         ("sqllite:///x.db", "did you mean sqlite?"),
         ("postgres://host/db", "did you mean postgresql?"),
         ("htp://localhost:5000", "did you mean http?"),
+        ("postgresql:/host/db", "write postgresql://HOST…, with two slashes"),
+        (
+            "http:/me:secret@localhost:5000",
+            "http:… is not the URI of an MLflow store: write http://HOST…, with two slashes",
+        ),
+        ("sqlite://mlflow.db", "write sqlite:///mlflow.db, with three slashes"),
+        ("sqlite:/x/y.db?timeout=5", "write sqlite:////x/y.db?timeout=5, with three slashes"),
+        ("sqlite://me:secret@host/x", "write sqlite:///FILE, with three slashes"),
+        ("sqlite:x.db", "write sqlite:///x.db, with three slashes"),
+        ("SQLite:///x.db", "did you mean sqlite?"),
+        (" sqlite:///x.db", "' sqlite:///x.db', has blanks or quotes around it: write sqlite:///x.db"),
+        ('"sqlite:///x.db"', "has blanks or quotes around it: write sqlite:///x.db"),
+        ("'postgresql://me:secret@host/x'\n", "write postgresql://me:***@host/x"),
+        ("sqlite:///~/x y/z.db", "a folder that is called ~: write sqlite:////home/us%20ers/x%20y/z.db"),
         ("store.db", "is a path, not the URI of an MLflow store"),
         (".", "is a folder, which MLflow takes no runs into any more"),
         ("file:///tmp", "or MLFLOW_ALLOW_FILE_STORE=true"),
@@ -119,7 +135,14 @@ def test_a_run_that_is_not_there_or_deleted_is_named(any_uri: str) -> None:
 )
 def test_a_uri_of_no_store_is_refused(uri: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    assert said in refusal(kind=BadValue)
+    monkeypatch.setenv("HOME", "/home/us ers")
+    found = refusal(kind=BadValue)
+    assert said in found
+    assert "secret" not in found
+    if "is a folder" not in found:  # which may still be read
+        with pytest.raises(BadValue) as read:
+            Store(uri).frame(("step_wall_ms",))
+        assert str(read.value) == found
     record.write(example_record(), tmp_path / "spool" / "session.json")
     with pytest.raises(BadValue):
         store.import_folder(tmp_path / "spool")
@@ -440,3 +463,221 @@ def test_a_command_that_ends_at_the_look_measures_nothing_and_closes_the_run_wit
     assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "store-unreachable")
     assert ended.stderr == f"error: {run.data.tags['message']}\n"
     assert list(tmp_path.glob("spool/*.json")) == []
+
+
+def _in_the_way(place: Path, kind: str) -> Path:
+    """The file of a store that cannot be one."""
+    if kind == "a folder":
+        place.mkdir()
+    elif kind == "a pipe":
+        os.mkfifo(place)
+    elif kind == "a loop":
+        place.symlink_to(place.name)
+    elif kind == "below a file":
+        place.write_text("")
+        return place / "mlflow.db"
+    return Path("/dev/null") if kind == "a device" else place
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("a folder", "Is a directory: it is a folder: name a file"),
+        ("a pipe", "not a file but a pipe or a device"),
+        ("a device", "not a file but a pipe or a device"),
+        ("a loop", "Too many levels of symbolic links: links that lead to themselves"),
+        ("below a file", "Not a directory: it, or a part of its path, is a file"),
+    ],
+)
+def test_what_is_in_the_way_of_an_sqlite_file_is_told_in_writing_and_reading(
+    kind: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = _in_the_way(tmp_path / "x.db", kind)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri := f"sqlite:///{place}")
+    expected = f"the MLflow store {uri} cannot be used: {place}: {said}"
+    assert refusal().startswith(expected)
+    record.write(example_record(), tmp_path / "spool" / "session.json")
+    with pytest.raises(StoreUnreachable, match="cannot be used") as caught:
+        store.import_folder(tmp_path / "spool")
+    assert str(caught.value).startswith(expected)
+    with pytest.raises(StoreUnreachable) as read:
+        Store(uri).frame(("step_wall_ms",))
+    assert str(read.value).startswith(expected)
+
+
+@pytest.mark.parametrize("place", ["/proc/mlflow.db", "/proc/x/mlflow.db"])
+def test_a_folder_where_nothing_can_be_made_takes_no_store(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}")
+    assert "cannot be used: /proc: " in refusal()
+
+
+@pytest.mark.usefixtures("sqlite_uri")
+def test_a_folder_in_place_of_the_lock_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db.lock").mkdir()
+    assert f"{tmp_path}/mlflow.db.lock: Is a directory" in refusal()
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_file_in_place_of_the_artifacts_folder_is_told(
+    is_there: bool, empty_sqlite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    if is_there:
+        shutil.copy(empty_sqlite, tmp_path / "mlflow.db")
+    (tmp_path / "mlruns").touch()
+    assert f"cannot be written from here ({tmp_path}/mlruns: Not a directory)" in refusal()
+
+
+def test_artifacts_of_an_sqlite_store_that_cannot_be_written_are_told(sqlite_uri: str) -> None:
+    MlflowClient(sqlite_uri).create_experiment(address.experiment_name(), "/proc/nowhere/art")
+    assert "keeps its artifacts in /proc/nowhere/art, which cannot be written from here (/proc: " in refusal()
+
+
+def test_artifacts_of_a_store_that_was_moved_are_looked_for_where_they_will_be(
+    empty_sqlite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(empty_sqlite, tmp_path / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri := f"sqlite:///{tmp_path}/mlflow.db")
+    MlflowClient(uri).create_experiment(address.experiment_name(), "/proc/nowhere/mlruns/1")
+    assert store.before_measuring(None) is None
+
+
+def test_a_folder_whose_name_is_not_utf8_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/tr\xe8s"))
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert "whose name is not UTF-8: rename it, or set MLFLOW_TRACKING_URI" in refusal(kind=BadValue)
+    record.write(example_record(), folder / "spool" / "session.json")
+    with pytest.raises(BadValue, match="not UTF-8"):
+        store.import_folder(folder / "spool")
+    assert [path.name for path in folder.iterdir()] == ["spool"]
+    with pytest.raises(BadRecord, match="there is no MLflow store"):
+        Store(address.tracking_uri()).frame(("step_wall_ms",))
+
+
+@pytest.mark.usefixtures("sqlite_uri")
+def test_another_users_lock_that_may_be_read_is_enough(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db.lock"
+    path.touch()
+    strangers(path).chmod(0o644)
+    code = "from runner import store; print(store.before_measuring(None))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])},
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=obey_modes,
+    )
+    assert (done.stdout, done.stderr) == ("None\n", "")
+
+
+def test_a_lock_that_is_made_can_be_taken_by_everybody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri := f"sqlite:///{tmp_path}/mlflow.db")
+    before = os.umask(0o077)
+    try:
+        with lock.held(uri):
+            pass
+    finally:
+        os.umask(before)
+    assert (tmp_path / "mlflow.db.lock").stat().st_mode & 0o777 == 0o666
+
+
+@pytest.fixture(scope="module")
+def rights(postgresql_uri: str) -> Iterator[tuple[str, str]]:
+    """URIs of a store and of an empty database, with {} for the user: `reader` may read the store's tables, `stranger`
+    nothing."""
+    place = postgresql_uri.rpartition("/")[0]
+    with psycopg.connect(postgresql_uri, autocommit=True) as link:
+        for name in ("rights_full", "rights_empty"):
+            link.execute(f"CREATE DATABASE {name}")
+        for name in ("reader", "stranger"):
+            link.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'se@cret'")
+    MlflowClient(f"{place}/rights_full").search_experiments()
+    with psycopg.connect(f"{place}/rights_full", autocommit=True) as link:
+        link.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+    full, empty = (f"{place.replace('//tester:', '//{}:')}/{name}" for name in ("rights_full", "rights_empty"))
+    yield full, empty
+    with psycopg.connect(postgresql_uri, autocommit=True) as link:
+        for name in ("rights_full", "rights_empty"):
+            link.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        link.execute("DROP ROLE reader, stranger")
+
+
+GRANT = "have its owner GRANT this user what it needs"
+
+
+def test_what_a_user_of_postgresql_may_not_do_is_told_before_anything_is_measured(
+    rights: tuple[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    full, empty = rights
+    record.write(example_record(), tmp_path / "spool" / "session.json")
+    for uri, said in (
+        (full.format("reader"), "permission denied for table"),
+        (full.format("stranger"), "permission denied for table"),
+        (empty.format("stranger"), "permission denied: this user lacks CREATE on the schema"),
+    ):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        found = refusal()
+        assert said in found
+        assert GRANT in found
+        assert "cret" not in found
+        with pytest.raises(StoreUnreachable, match=GRANT):
+            store.import_folder(tmp_path / "spool")
+
+
+def test_what_a_user_of_postgresql_may_not_read_is_told(rights: tuple[str, str]) -> None:
+    full, empty = rights
+    with pytest.raises(StoreUnreachable, match=f"permission denied for table .*{GRANT}"):
+        Store(full.format("stranger")).frame(("step_wall_ms",))
+    with pytest.raises(BadRecord, match="has no runs"):
+        Store(full.format("reader")).frame(("step_wall_ms",))
+    with pytest.raises(BadRecord, match="the database is empty"):
+        Store(empty.format("stranger")).frame(("step_wall_ms",))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said", "advice"),
+    [
+        ("se%40cret", "guess", "password authentication failed", "correct the user and the password in"),
+        ("tester", "nobody", "authentication failed", "correct the user and the password in"),
+        (
+            "/postgres",
+            "/nosuchdb",
+            'database "nosuchdb" does not exist',
+            "create it (`createdb NAME`), or name another",
+        ),
+        ("/postgres", "/postgres?sslmode=require", "server does not support SSL", "set sslmode in MLFLOW_TRACKING_URI"),
+        ("/postgres", "/postgres?sslmode=often", "sslmode", "sslmode"),
+        ("/postgres", "/postgres?sesame=open", "sesame", "correct MLFLOW_TRACKING_URI"),
+    ],
+)
+def test_what_keeps_postgresql_from_letting_us_in_is_told_with_its_remedy(
+    old: str, new: str, said: str, advice: str, postgresql_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri := postgresql_uri.replace(old, new))
+    with pytest.raises(StoreUnreachable) as read:
+        Store(uri).frame(("step_wall_ms",))
+    for found in (refusal(), str(read.value)):
+        assert said in found
+        assert advice in found
+        assert "start" not in found
+        assert "\n" not in found
+
+
+def test_a_file_that_is_no_database_says_to_name_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "notes.txt").write_text("no database\n" * 100)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/notes.txt")
+    assert "(file is not a database): that file is no SQLite database: name another in MLFLOW_TRACKING_URI" in refusal()
+
+
+def test_the_ui_tells_of_a_deleted_experiment(sqlite_uri: str, capsys: pytest.CaptureFixture[str]) -> None:
+    store.commit(example_record(), None)
+    MlflowClient(sqlite_uri).delete_experiment("1")
+    assert store.cells_addresses("http://127.0.0.1:5000") == []
+    assert capsys.readouterr().err == (
+        "note: the experiment decode-floor (id 1) is deleted: restore it with `mlflow experiments restore "
+        "--experiment-id 1`\n"
+    )

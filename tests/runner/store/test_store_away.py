@@ -103,9 +103,10 @@ def full_database() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("sqlite_uri", "full_database")
-def test_a_database_on_a_full_disk_is_disk_full(spooled: Path) -> None:
+def test_a_database_on_a_full_disk_is_disk_full(spooled: Path, capfd: pytest.CaptureFixture[str]) -> None:
     error, seconds = _refusal(spooled)
     assert isinstance(error, DiskFull)
+    assert capfd.readouterr().err == ""  # MLflow's log has the traceback
     assert f"python -m runner import {spooled.parent}" in str(error)
     assert seconds < SOON_S
 

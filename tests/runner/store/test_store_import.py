@@ -176,3 +176,23 @@ def _state(uri: str) -> str:
     if not found:
         return "nothing"
     return "all" if COMMITTED_TAG in found[0].data.tags and found[0].info.status == "FINISHED" else "part"
+
+
+def test_a_session_is_found_in_an_experiment_that_was_renamed(
+    sqlite_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _spool(tmp_path / "spool", 2)
+    first = store.import_folder(tmp_path / "spool")
+    client = MlflowClient(sqlite_uri)
+    client.rename_experiment(client.get_run(first.imported[0]).info.experiment_id, "renamed")
+    assert store.import_folder(tmp_path / "spool").present == first.imported
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "another")  # whoever names one wants them there
+    assert len(store.import_folder(tmp_path / "spool").imported) == 2
+
+
+def test_a_whole_run_of_a_session_goes_before_one_that_was_only_begun(sqlite_uri: str, tmp_path: Path) -> None:
+    _spool(tmp_path / "spool", 1)
+    first = store.import_folder(tmp_path / "spool")
+    begun = MlflowClient(sqlite_uri).create_run("0", tags={"session": "session-0"})  # newer, which MLflow puts first
+    assert store.import_folder(tmp_path / "spool").present == first.imported
+    assert COMMITTED_TAG not in MlflowClient(sqlite_uri).get_run(begun.info.run_id).data.tags

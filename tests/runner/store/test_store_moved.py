@@ -70,7 +70,8 @@ def test_moved_the_earlier_artifacts_are_read_and_new_ones_lie_beside_them(
     _be(new, monkeypatch)
     store.commit(_record(1), None)
     assert capsys.readouterr().err == (
-        f"note: artifacts of experiment decode-floor: the store was moved, its 1 runs have them in {new}/mlruns/1 now\n"
+        "note: artifacts of experiment decode-floor: the store was moved, those of 1 earlier run are in "
+        f"{new}/mlruns/1 now\n"
     )
     store.commit(_record(2), None)
     assert capsys.readouterr().err == ""
@@ -105,7 +106,7 @@ def test_a_copy_of_the_database_alone_reads_the_original_and_writes_beside_itsel
     shutil.copy(old / "mlflow.db", new)
     _be(new, monkeypatch)
     store.commit(_record(1), None)
-    assert f"1 earlier runs have them in {old}/mlruns/1, new ones in {new}/mlruns/1" in capsys.readouterr().err
+    assert f"those of 1 earlier run are in {old}/mlruns/1, new ones in {new}/mlruns/1" in capsys.readouterr().err
     assert (_records_in(old), _records_in(new), _readable(new, tmp_path)) == (1, 1, 2)
 
 
@@ -130,7 +131,7 @@ def test_artifacts_that_did_not_come_along_are_told_and_found_once_they_do(
     kept = (new / "mlruns").rename(tmp_path / "forgotten")
     _be(new, monkeypatch)
     store.commit(_record(1), None)
-    told = f"1 earlier runs had them in {old}/mlruns/1, where they are not: put them into {new}/mlruns/1\n"
+    told = f"those of 1 earlier run were in {old}/mlruns/1, where they are not: put them into {new}/mlruns/1\n"
     assert capsys.readouterr().err.endswith(told)
     assert not old.exists()
     shutil.copytree(kept / "1", new / "mlruns" / "1", dirs_exist_ok=True)
@@ -195,3 +196,30 @@ def test_a_store_away_from_the_working_folder_has_its_artifacts_beside_it(
     with sqlite3.connect(away / "mlflow.db") as tables:
         locations = tables.execute("SELECT artifact_location FROM experiments").fetchall()
     assert locations == [((away / "mlruns" / "0").as_uri(),), ((away / "mlruns" / "1").as_uri(),)]
+
+
+def test_a_copy_of_the_database_by_another_name_writes_nothing_into_the_original(
+    old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    copy = shutil.copy(old / "mlflow.db", copies / "backup.db")
+    monkeypatch.setattr(utils, "_artifact_repos_cache", OrderedDict())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{copy}")
+    store.commit(_record(1), None)
+    assert (_records_in(old), _records_in(copies)) == (1, 1)
+
+
+@pytest.mark.parametrize("tag", [None, "decode_floor.report"], ids=["just made", "failed before"])
+def test_runs_that_never_had_artifacts_are_not_told_as_lost(
+    tag: str | None, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = MlflowClient(_uri(old))
+    run = client.create_run("1", tags={tag: "report"} if tag else None)
+    if tag:
+        client.set_terminated(run.info.run_id, "FAILED")
+    new = old.rename(tmp_path / NEW)
+    _be(new, monkeypatch)
+    store.commit(_record(1), None)
+    assert "put them into" not in capsys.readouterr().err
+    assert MlflowClient(_uri(new)).get_run(run.info.run_id).info.artifact_uri.startswith(new.as_uri())
