@@ -176,7 +176,9 @@ def _models(path: Path) -> dict[str, Model]:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file of the experiments folder. Raises BadValue where it cannot be read or is none."""
-    return yamlfile.read(path, f", or correct {FOLDER_VARIABLE}" if os.environ.get(FOLDER_VARIABLE) else "")
+    if not os.environ.get(FOLDER_VARIABLE):
+        return yamlfile.read(path)
+    return yamlfile.read(path, f", copy {SHIPPED / path.name} there, or correct {FOLDER_VARIABLE}")
 
 
 def _gpu(key: str, entry: Any, place: _Place) -> Gpu:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from runner.floors import GATE_STEPS, sequence_tokens
 from runner.machine import host, visible
 from runner.protocol import Protocol
 from runner.registry import KernelDeclaration, RuntimeDeclaration
-from runner.request import HUB, SYNTHETIC, Request, option_map, weights_folder, whole_number
+from runner.request import FROM_ENVIRONMENT, HUB, SYNTHETIC, Request, option_map, weights_folder, whole_number
 from runner.scheme import Scheme
 from runner.vocabulary import AUTO
 from runner.worker.job import Device
@@ -31,6 +32,7 @@ DEFAULT_STUDY = "adhoc"
 SYNTHETIC_ID = "synthetic-v1"
 DEFAULT_MODEL = {CPU: "qwen2.5-0.5b", CUDA: "qwen2.5-7b"}
 DEFAULT_CTX = {CPU: "256", CUDA: "2048"}
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")  # as repositories there are called
 Installed: TypeAlias = "Sequence[InstalledGpu]"
 
 
@@ -375,6 +377,17 @@ def _local(path: str, model: Model, quant: str) -> Checkpoint:
         with readable.checked(f"weights={path}"):
             return checkpoint.local(path, model.shape, quant)
     except BadCheckpoint as error:
-        # a plain word is rather a mistyped `synthetic` or `hub` than a folder
-        near = "" if "/" in path else vocabulary.suggestion(path, (SYNTHETIC, HUB))
-        raise BadCheckpoint(f"{error}{near} (weights is synthetic, hub or a folder)") from error
+        raise BadCheckpoint(f"{error}{_meant(path)} (weights is synthetic, hub, a folder or env:NAME)") from error
+
+
+def _meant(path: str) -> str:
+    """What somebody may have meant who gave this for a folder; nothing of one that is there."""
+    if os.path.exists(os.path.expanduser(path)):
+        return ""
+    if HUB_NAME.fullmatch(path):
+        return "; a checkpoint on the hub is named in models.yaml, and taken by weights=hub"
+    if "/" in path:
+        return ""
+    # a plain word is rather a mistyped `synthetic` or `hub` than a folder
+    word, colon, name = path.partition(":")
+    return vocabulary.suggestion(path, (f"{FROM_ENVIRONMENT}{name}",) if colon and len(word) < 5 else (SYNTHETIC, HUB))

@@ -53,6 +53,21 @@ def test_auto_needs_the_model_that_it_stands_for(tmp_path: Path, monkeypatch: py
     assert resolve(Request(model="tiny"), ()).cell.model == "tiny"
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("sinthetic", "; did you mean synthetic?"),
+        ("enw:W", "; did you mean env:W?"),
+        ("Qwen/Qwen2.5-0.5B", "; a checkpoint on the hub is named in models.yaml, and taken by weights=hub"),
+        ("./here", " (weights is"),
+    ],
+)
+def test_a_folder_that_is_not_there_may_be_a_slip_for_something_else(typed: str, meant: str) -> None:
+    with pytest.raises(BadCheckpoint) as refused:
+        resolve(Request(model="tiny", weights=typed), ())
+    assert f"no such folder{meant}" in str(refused.value)
+
+
 def test_auto_with_one_gpu_is_the_7b_on_it(card: MakeCard) -> None:
     l4 = card("NVIDIA L4")
     plan = resolve(Request(), (l4,))
