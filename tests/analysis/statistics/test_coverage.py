@@ -92,16 +92,16 @@ def test_the_page_is_rendered_from_the_figures():
 def test_the_noise_that_is_fitted_is_found_again():
     generator = np.random.default_rng(0)
     shape = SkewedT(2.8, 4.0)
-    groups = [1 + 0.1 * shape.draw(generator, (10,)) for _ in range(60)]
+    groups = [1 + 0.1 * shape.draw(generator, (10,)) for _ in range(30)]
     found = noise.fit(groups, TAILS)
     assert 1.7 <= found.skew <= 4.5
-    assert noise.fit([np.random.default_rng(1).standard_normal(10) for _ in range(60)], TAILS).skew <= 1.3
+    assert noise.fit([np.random.default_rng(1).standard_normal(10) for _ in range(30)], TAILS).skew <= 1.3
 
 
 def test_sessions_at_two_speeds_are_found_again():
     generator = np.random.default_rng(0)
     shape = TwoSpeeds(0.2, 7.0)
-    groups = [1 + 0.1 * shape.draw(generator, (10,)) for _ in range(60)]
+    groups = [1 + 0.1 * shape.draw(generator, (10,)) for _ in range(30)]
     assert noise.fit(groups, SPEEDS) == shape
     assert noise.log_likelihood(shape, groups) > noise.log_likelihood(noise.fit(groups, TAILS), groups)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 import time
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from runner import store
 from runner.errors import BadValue
@@ -20,8 +21,7 @@ from tests import damaged
 from tests.records import example_record, failed_record
 from tests.runner.store import contents
 
-KILLS = 25
-LONGER_THAN_A_COMMIT = 1.5
+MOST_WRITES = 60  # more than a commit has
 
 
 def _spool(folder: Path, count: int) -> list[Path]:
@@ -125,28 +125,28 @@ def test_a_failed_session_is_imported_as_failed(sqlite_uri: str, tmp_path: Path)
     assert [run.info.status for run in contents.runs(sqlite_uri)] == ["FAILED"]
 
 
-def test_killed_at_any_moment_of_a_commit_the_import_leaves_one_complete_run(
+def test_killed_before_any_write_of_a_commit_the_import_leaves_one_complete_run(
     tmp_path: Path, empty_sqlite: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (path,) = _spool(tmp_path / "spool", 1)
     measured = record.read(path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", _copy(empty_sqlite, tmp_path / "whole"))
     whole = contents.everything(os.environ["MLFLOW_TRACKING_URI"], store.commit(measured, None))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", _copy(empty_sqlite, tmp_path / "timed"))
-    within_s = LONGER_THAN_A_COMMIT * _commit_and_kill(measured, None)  # on this machine, as busy as it is
-    left_behind = set()
-    moments = random.Random(1)
-    for attempt in range(KILLS):
-        uri = _copy(empty_sqlite, tmp_path / str(attempt))
+    left_behind = []
+    for writes in range(MOST_WRITES):
+        uri = _copy(empty_sqlite, tmp_path / str(writes))
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        _commit_and_kill(measured, moments.uniform(0, within_s))
-        left_behind.add(_state(uri))
+        was_killed = _commit_and_kill(measured, writes)
+        left_behind.append(_state(uri))
         store.import_folder(tmp_path / "spool")
         found = contents.session_run(uri, measured["session"]["id"])
         assert contents.everything(uri, found.info.run_id) == whole
         assert len(contents.runs(uri)) == 1
-    # the kills did hit different moments
-    assert {"nothing", "part"} <= left_behind
+        if not was_killed:
+            break
+    assert left_behind[-1] == "all"
+    assert left_behind.count("part") >= 5
+    assert left_behind == sorted(left_behind, key=["nothing", "part", "all"].index)
 
 
 def _copy(empty_sqlite: Path, folder: Path) -> str:
@@ -155,20 +155,24 @@ def _copy(empty_sqlite: Path, folder: Path) -> str:
     return f"sqlite:///{folder}/mlflow.db"
 
 
-def _commit_and_kill(measured: dict[str, object], after_s: float | None) -> float:
-    """Commit in a child that is killed so much later, or never; how long that took, in seconds."""
-    begun = time.monotonic()
+def _commit_and_kill(measured: dict[str, object], writes: int) -> bool:
+    """Commit in a child that is killed before the next transaction of its database after so many; false where it has
+    no more than that."""
     child = os.fork()
     if child == 0:
+        left = [writes]
+
+        def kill(_connection: object) -> None:
+            if not left[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left[0] -= 1
+
+        event.listen(Engine, "commit", kill)
         try:
             store.commit(measured, None)
         finally:
             os._exit(0)
-    if after_s is not None:
-        time.sleep(after_s)
-        os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return time.monotonic() - begun
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
 def _state(uri: str) -> str:
