@@ -381,7 +381,7 @@ def _local(path: str, model: Model, quant: str) -> Checkpoint:
 
 
 def _meant(path: str) -> str:
-    """What somebody may have meant who gave this for a folder; nothing of one that is there."""
+    """Returns what this may have been meant for, if there is no such folder; empty if there is."""
     if os.path.exists(os.path.expanduser(path)):
         return ""
     if HUB_NAME.fullmatch(path):

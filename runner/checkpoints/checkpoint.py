@@ -217,7 +217,7 @@ def _words(told: Told) -> str:
 
 
 def _other(told: Told) -> str:
-    """What to do about a checkpoint of another method; a format of that method need not read this one."""
+    """Returns the advice for a checkpoint of another method; a format of that method need not read this one."""
     for name in registry.format_names():
         if told.method in registry.weight_format(name).DECLARATION.methods:
             try:

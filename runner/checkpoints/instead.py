@@ -1,4 +1,4 @@
-"""What a folder holds instead of the files that are looked for, and what to do with it."""
+"""Names what a folder holds instead of the files that are looked for, and says what to do with it."""
 
 from __future__ import annotations
 

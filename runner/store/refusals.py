@@ -1,4 +1,4 @@
-"""What to do about a database's refusal, by its own words: servers and drivers say what is wrong, but not that."""
+"""Finds what to do about a database's refusal: servers and drivers say what is wrong, but not that."""
 
 from __future__ import annotations
 
