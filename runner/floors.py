@@ -48,6 +48,11 @@ def last_position(ctx: int, warmup: int, steps: int) -> int:
     return ctx + warmup + steps - 1
 
 
+def timed_positions(ctx: int, warmup: int, steps: int) -> range:
+    """The positions of the tokens that the timed steps of every pass consume."""
+    return range(ctx + warmup, last_position(ctx, warmup, steps) + 1)
+
+
 def kv_alloc_tokens(ctx: int, warmup: int, steps: int) -> int:
     """Positions a static cache allocates: prompt and trace, rounded up to a multiple of 64."""
     return -(-sequence_tokens(ctx, warmup, steps) // KV_ALLOC_GRANULE) * KV_ALLOC_GRANULE

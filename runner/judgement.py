@@ -8,20 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runner import registry
+from runner import gaterules, registry
+from runner.gaterules import NOT_FINITE, is_told
 from runner.metrics import lookup
 
 R_FLOOR_LIMIT = 1.02
 DRIFT_LIMIT = 0.05
 BUSY_HOST_CORES = 0.5
+DISTURBED_SHARE = 0.25
 VERIFY_LIMIT_BYTES = 10**9
-NOT_FINITE = 1e9  # stands for an error that is NaN or infinite: JSON has neither
 # cuDNN adds up the parts of a long context in the order in which they finish (docs/methodology.md, "A captured step")
 DETERMINISTIC_ATTENTION = ("flash", "efficient", "math")
+DISTURBED = "disturbed"
 LIMITS = {  # as the record states them
     "r_floor": R_FLOOR_LIMIT,
     "drift": DRIFT_LIMIT,
     "other_cpu_cores": BUSY_HOST_CORES,
+    "disturbed_share": DISTURBED_SHARE,
     "verify_extra_bytes": VERIFY_LIMIT_BYTES,
 }
 
@@ -29,20 +32,9 @@ Record = Mapping[str, Any]
 
 
 def _gate_reasons(record: Record) -> Iterator[str]:
-    gate = record["gate"]
-    if "not_finite" in gate:  # records of before it was looked for lack it
+    if "not_finite" in record["gate"]:  # records of before it was looked for lack it
         yield f"logits are not finite: {_not_finite(record)}"
-    if not gate["trusted_error"] <= gate["cap"] and not _is_told(gate, gate["trusted_error"]):
-        yield f"trusted eager's error {gate['trusted_error']:.3g} exceeds the cap {gate['cap']:.3g}"
-    for check in gate["checks"]:
-        worst = max(check["errors"])
-        if not worst <= gate["bound"] and not _is_told(gate, worst):
-            yield f"gate {check['name']}: logit error {worst:.3g} exceeds the bound {gate['bound']:.3g}"
-
-
-def _is_told(gate: Record, error: float) -> bool:
-    """Does the reason that logits are not finite say all there is to say of this error?"""
-    return error == NOT_FINITE and "not_finite" in gate
+    yield from gaterules.reasons(record["gate"])
 
 
 def _not_finite(record: Record) -> str:
@@ -70,11 +62,11 @@ def _likeness_reasons(record: Record) -> Iterator[str]:
     backend = record["actual"]["attention_backend"]
     deterministic = registry.kernel(cell["kernel"]).DECLARATION.deterministic and backend in DETERMINISTIC_ATTENTION
     for likeness in record["gate"].get("eager", ()):
-        if _is_told(record["gate"], max(likeness["differences"])):
+        if is_told(record["gate"], max(likeness["differences"])):
             continue
         name, different = likeness["name"], likeness["equal"].count(False)
         worst, steps = max(likeness["differences"]), len(likeness["equal"])
-        undecided = [margin < 2 * bound for margin in likeness["margins"]]
+        undecided = [margin < gaterules.undecided_below(record["gate"]) for margin in likeness["margins"]]
         if replays and deterministic and not all((*likeness["equal"], *likeness["same_token"])):
             yield (
                 f"eager {name}: {different} of {steps} steps have other logits than eager's (by {worst:.3g}), though "
@@ -83,7 +75,7 @@ def _likeness_reasons(record: Record) -> Iterator[str]:
         elif replays and not worst <= bound:
             yield f"eager {name}: logits differ from eager's by {worst:.3g}, bound {bound:.3g}"
         elif not all(same or open_ for same, open_ in zip(likeness["same_token"], undecided, strict=True)):
-            yield f"eager {name}: another token than eager's, though the reference's margin is twice the bound"
+            yield f"eager {name}: another token than eager's, though the reference's margin is too wide for rounding"
 
 
 def _window_reasons(record: Record) -> Iterator[str]:
@@ -129,6 +121,14 @@ def _shared_card(record: Record) -> bool:
     return any(lookup(record, f"snapshots.{moment}.other_processes") for moment in ("before", "after"))
 
 
+def _is_disturbed(record: Record) -> bool:
+    """True if others kept a quarter of the host's cores or more busy while steps were timed. Records of before there
+    was that limit are not asked."""
+    others, cores = lookup(record, "passes.wall.other_cpu_cores"), lookup(record, "host.cores")
+    limit = lookup(record, "limits.disturbed_share")
+    return bool(limit and others and cores) and others / cores >= limit
+
+
 def flags(record: Record) -> list[str]:
     """Marks of a right but suspect session, in alphabetical order; `given_flags` are those known before it began."""
     found = set(record.get("given_flags", ()))
@@ -137,8 +137,8 @@ def flags(record: Record) -> list[str]:
         "driver-allocations": record["cell"]["cache"] == "dynamic"
         and any(window["segments"] for window in record["passes"].values()),
         "drifting": abs(record["latency"]["drift"]) > DRIFT_LIMIT,
-        "imprecise": record["gate"]["error"] > min(3 * record["gate"]["trusted_error"], record["gate"]["cap"])
-        and record["gate"]["noise"] > record["gate"]["cap"],
+        "imprecise": gaterules.is_imprecise(record["gate"]),
+        DISTURBED: _is_disturbed(record),
         "host-busy": (wall.get("other_cpu_cores") or 0) > BUSY_HOST_CORES,
         "in-cache": _fits_in_cache(record),
         "probe-low": (lookup(record, "floor.r_floor_achievable") or 0) > R_FLOOR_LIMIT,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from runner import floors, quantiles
+from runner import floors, gaterules, quantiles
 from runner.shape import ModelShape
 
 Record = Mapping[str, Any]
@@ -162,16 +162,8 @@ def _worst(field: str) -> Formula:
     return formula
 
 
-def error_bound(trusted: float, cap: float, noise: float) -> float:
-    """min(3 × trusted eager's worst error, cap), never below noise (docs/methodology.md, "The gate")."""
-    return max(min(3 * trusted, cap), noise)
-
-
-def _bound(record: Record) -> float | None:
-    trusted = lookup(record, "gate.trusted_error")
-    if trusted is None:
-        return None
-    return error_bound(trusted, record["gate"]["cap"], record["gate"]["noise"])
+def _of_gate(formula: Callable[[Record], float | None]) -> Formula:
+    return lambda record: formula(record["gate"]) if lookup(record, "gate.checks") else None
 
 
 def _kernel_sum(record: Record) -> float | None:
@@ -229,7 +221,10 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("gate.trusted_error", "gate/trusted_error", "1", _worst("trusted")),
     Metric("gate.error", "gate/error", "1", _worst("errors")),
-    Metric("gate.bound", "gate/bound", "1", _bound),
+    Metric("gate.bound", "gate/bound", "1", _of_gate(gaterules.bound)),
+    Metric("gate.ratio", "gate/ratio", "1", _of_gate(gaterules.worst_ratio)),
+    Metric("gate.regret", "gate/regret", "1", _of_gate(gaterules.worst_regret)),
+    Metric("gate.repeatable", "gate/repeatable", "1", _of_gate(gaterules.repeatable)),
     Metric("memory.peak_bytes", "memory/peak", "B"),
     Metric("memory.verify_extra_bytes", "memory/verify_extra", "B"),
     Metric("cost_s.fixed", "cost/fixed_s", "s", _fixed_cost),

@@ -4,13 +4,13 @@ dictate, and every number in it follows again from its raw steps and bytes."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from runner import catalogue, floors, judgement, metrics, protocol, registry
+from runner import catalogue, floors, gaterules, judgement, metrics, protocol, registry
 from runner.cell import Cell
 from runner.errors import BadRecord
 from runner.records import record
@@ -27,6 +27,19 @@ PHASES = ("probe", "build", "reference", "verify", "prefill", "steps", "total")
 ATTENTION_BACKENDS = (*judgement.DETERMINISTIC_ATTENTION, "cudnn", "unknown")
 OTHERS, SUMMED_ROWS = "(others)", 24  # the last row of a long profile, and how many a short one has at most
 COUNT_ROUNDING = 0.005
+OF_ANOTHER_VERSION = {  # what a gate's section of each version has not
+    1: (
+        "stated_ratio",
+        "stated_spread",
+        "dtype_ratio",
+        "dtype_spread",
+        "regret_limit",
+        "timed_trusted",
+        "tokens",
+        "rows",
+    ),
+    2: ("noise",),
+}
 CUT_NAME_LENGTH = 100  # no worker cut a kernel's name to less
 
 Record = Mapping[str, Any]
@@ -156,12 +169,7 @@ def _pass_differences(found: Record) -> Iterator[str]:
 
 
 def _gate_differences(found: Record) -> Iterator[str]:
-    cell = found["cell"]
-    committed = bounds.of(cell["dtype"], cell["runtime"], cell["kernel"])
-    stricter = bounds.of_dtype(cell["dtype"])  # what older code held sessions to whose kernel has a noise of its own
-    for name in ("cap", "noise"):
-        if found["gate"][name] not in (committed[name], stricter[name]):
-            yield f"gate.{name}: {found['gate'][name]} stored, {committed[name]} is committed for this cell"
+    yield from _bound_differences(found)
     missing = _checked_positions(found)
     for check in found["gate"]["checks"]:
         name = check["name"]
@@ -171,25 +179,63 @@ def _gate_differences(found: Record) -> Iterator[str]:
             yield from _check_differences(check, missing.pop(name))
     for name in missing:
         yield f"gate.checks: {name} is missing"
-    yield from _trusted_differences(found["gate"]["checks"])
+    yield from _trusted_differences(found)
+    yield from _timed_differences(found)
     yield from _not_finite_differences(found["gate"])
     yield from _likeness_differences(found)
+
+
+def _bound_differences(found: Record) -> Iterator[str]:
+    """What a session says it was held to must be what is committed for its cell and its version of the gate."""
+    gate, cell = found["gate"], found["cell"]
+    path = (cell["dtype"], cell["runtime"], cell["quant"], cell["kernel"])
+    is_older = gaterules.version(gate) < gaterules.VERSION
+    committed = bounds.of_version_1(*path) if is_older else bounds.of(*path, found["model"]["shape"]["hidden"])
+    # what older code held sessions to whose kernel has a noise of its own
+    older = {"noise": bounds.of_version_1(cell["dtype"], "", "", "")["noise"]}
+    for name, value in committed.items():
+        if gate.get(name) not in (value, older.get(name, value)):
+            yield f"gate.{name}: {gate.get(name)} stored, {value} is committed for this cell"
+    for name in OF_ANOTHER_VERSION[gaterules.version(gate)]:
+        if name in gate:
+            yield f"gate.{name}: gate version {gaterules.version(gate)} has none"
+
+
+def _timed_differences(found: Record) -> Iterator[str]:
+    """Since version 2 every timed step is checked: by its token where the pass read one back, and by its cache row."""
+    gate, steps = found["gate"], found["protocol"]["steps"]
+    if gaterules.version(gate) < gaterules.VERSION:
+        return
+    names = pass_names(found["cell"])
+    for series, expected in (("tokens", [name for name in names if name != "rate"]), ("rows", names)):
+        stored = [each["name"] for each in gate.get(series, [])]
+        if sorted(stored) != sorted(expected):
+            yield f"gate.{series}: of {', '.join(stored) or 'no pass'}, expected of {', '.join(expected)}"
+    for each in gate.get("tokens", []):
+        for series in ("chosen", "regrets", "repeats"):
+            if len(each[series]) != steps:
+                yield f"gate.tokens {each['name']}: {len(each[series])} {series}, the protocol says {steps}"
+    trusted = gate.get("timed_trusted", [])
+    if len(trusted) != steps:
+        yield f"gate.timed_trusted: {len(trusted)} errors, the protocol says {steps} steps"
 
 
 def _not_finite_differences(gate: Record) -> Iterator[str]:
     """A session that names a weight which is not finite has logits that are not."""
     if (fault := gate.get("not_finite")) is None:
         return
-    if not any(judgement.NOT_FINITE in check[series] for check in gate["checks"] for series in ("errors", "trusted")):
+    if not any(gaterules.NOT_FINITE in check[series] for check in gate["checks"] for series in ("errors", "trusted")):
         yield "gate.not_finite: there, though every logit error is a finite number"
     if len({value is None for value in fault.values()}) > 1:
         yield f"gate.not_finite: {shown(dict(fault))} names a weight only in part"
 
 
-def _trusted_differences(checks: Iterable[Record]) -> Iterator[str]:
+def _trusted_differences(found: Record) -> Iterator[str]:
     """Trusted eager is one forward pass: checks that meet at a position have one error of it there."""
-    errors: dict[int, float] = {}
-    for check in checks:
+    counts, gate = found["protocol"], found["gate"]
+    timed = floors.timed_positions(found["cell"]["ctx"], counts["warmup"], counts["steps"])
+    errors = dict(zip(timed, gate.get("timed_trusted", ()), strict=False))
+    for check in gate["checks"]:
         for position, error in zip(check["positions"], check["trusted"], strict=False):
             if errors.setdefault(position, error) != error:
                 yield f"gate.checks {check['name']}: trusted {error} at {position}, {errors[position]} in another check"

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from runner.worker.tokens import Tokens
 
 MODE = "mode"
+POISON = 1024.0
+"""Stands in cache rows that no step has written yet. Every dtype holds it exactly. A masked row's weight is exactly 0,
+so that it changes nothing; a row that is read is seen in the logits."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,16 @@ class Step(Protocol):
 
     def __call__(self) -> torch.Tensor:
         """Run one step on the device without waiting for it; returns the chosen token, shape [1]."""
+        ...
+
+    def spoil(self, position: int) -> None:
+        """Overwrite what the steps from `position` on must write before they read it: the logits with NaN, and the
+        cache rows from `position` on, where they are allocated, with `POISON`."""
+        ...
+
+    def rows(self, start: int, stop: int) -> torch.Tensor:
+        """Returns the cache rows of positions [start, stop) as [n, tensors, values]; keys and values of each layer are
+        tensors of their own, and n is smaller where the cache ends sooner."""
         ...
 
 

@@ -20,10 +20,18 @@ def lines(found: Record) -> Iterator[str]:
         return
     yield f"  step      {_number(found, 'latency.step_wall_ms', 'ms')}, {_tokens_per_s(found)}"
     yield f"  floor     {_floor(found)}"
-    yield f"  gate      error {_small(found, 'gate.error')}, bound {_small(found, 'gate.bound')}"
+    yield f"  gate      {_gate(found)}"
     yield f"  valid     {'yes' if found['valid'] else 'NO: ' + '; '.join(found['reasons'])}"
     if found["flags"]:
         yield f"  flags     {', '.join(found['flags'])}"
+
+
+def _gate(found: Record) -> str:
+    error = f"error {_small(found, 'gate.error')}"
+    if lookup(found, "gate.ratio") is None:
+        return f"{error}, bound {_small(found, 'gate.bound')}"
+    steps = sum(len(each["chosen"]) for each in found["gate"]["tokens"])
+    return f"{error}, {lookup(found, 'gate.ratio'):.2f} times that of trusted eager; {steps} timed tokens checked"
 
 
 def _floor(found: Record) -> str:

@@ -188,8 +188,8 @@ def _environment() -> dict[str, Any]:
 
 
 @functools.cache
-def _bounds(dtype: str, runtime: str, kernel: str) -> dict[str, float]:
-    return bounds.of(dtype, runtime, kernel)
+def _bounds(dtype: str, runtime: str, quant: str, kernel: str, hidden: int) -> dict[str, float]:
+    return bounds.of(dtype, runtime, quant, kernel, hidden)
 
 
 def _template(plan: Plan) -> Template:
@@ -207,7 +207,7 @@ def _template(plan: Plan) -> Template:
         bytes={"weights": weights, "weights_measured": weights},
         environment=environment,
         actual=_actual(cell),
-        gate=_bounds(cell.dtype, cell.runtime, cell.kernel),
+        gate=_bounds(cell.dtype, cell.runtime, cell.quant, cell.kernel, plan.model.shape.hidden),
     )
     _fit_gate(made)
     _fit_costs(made)
@@ -255,6 +255,7 @@ def _fit_gate(made: Record) -> None:
     """The errors of a float16 cell are smaller; a step made of eager's is held against that one."""
     cell, gate = made["cell"], made["gate"]
     if cell["dtype"] == "fp16":
+        gate["timed_trusted"] = [error / 10 for error in gate["timed_trusted"]]
         for check in gate["checks"]:
             check |= {series: [error / 10 for error in check[series]] for series in ("errors", "trusted")}
     if registry.runtime(cell["runtime"]).DECLARATION.made_of_eager:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
 import torch
 
-from runner import floors
+from runner import floors, gaterules
 from runner.registry import Step
 from runner.worker import gate
 
 
-def worst_errors(step: Step, ctx: int, expectation: gate.Expectation) -> dict[str, float]:
-    """The worst error at the short context and at ctx."""
+def checked(step: Step, ctx: int, expectation: gate.Expectation, bounds: Mapping[str, float]) -> dict[str, Any]:
+    """Worst error and ratio at the short context and at ctx, and whether a cell of these bounds is rejected by them."""
     step.prefill(floors.GATE_SHORT_CTX)
     short = gate.drive("short", step, floors.GATE_SHORT_CTX, expectation)
     step.prefill(ctx)
     own = gate.drive("ctx", step, ctx, expectation)
-    return {"short": max(short.errors), "ctx_error": max(own.errors)}
+    section = {**bounds, "checks": [asdict(short), asdict(own)], "trusted_error": max(expectation.trusted)}
+    return {
+        "short": max(short.errors),
+        "ctx_error": max(own.errors),
+        "short_ratio": gaterules.ratio(short.errors, short.trusted),
+        "ctx_ratio": gaterules.ratio(own.errors, own.trusted),
+        "rejected": any(gaterules.error_reasons(section)),
+    }
 
 
 def run_to_run(step: Step, ctx: int) -> float:

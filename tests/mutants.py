@@ -7,13 +7,14 @@ taken out again. `docs/mutants.md` has the errors that each one showed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
 
 from runner.runtimes.eager import EagerStep
 from runner.runtimes.graph import GraphStep
+from runner.worker import caches
 
 Mutant = Callable[[EagerStep], AbstractContextManager[None]]
 
@@ -21,7 +22,7 @@ Mutant = Callable[[EagerStep], AbstractContextManager[None]]
 @contextmanager
 def newest_kv_row_dropped(step: EagerStep) -> Iterator[None]:
     """The row of the token being decoded never reaches the cache: zeros stand in its place."""
-    with _decode_update(step, lambda keys, values: (torch.zeros_like(keys), torch.zeros_like(values))):
+    with _update(step, lambda keys, values: (torch.zeros_like(keys), torch.zeros_like(values))):
         yield
 
 
@@ -33,7 +34,7 @@ def kv_head_swapped(step: EagerStep) -> Iterator[None]:
         first, second = ((rows[:, 1:2], rows[:, :1], rows[:, 2:]) for rows in (keys, values))
         return torch.cat(first, dim=1), torch.cat(second, dim=1)
 
-    with _decode_update(step, swapped):
+    with _update(step, swapped):
         yield
 
 
@@ -79,6 +80,70 @@ def stale_input(step: EagerStep) -> Iterator[None]:
 
 
 @contextmanager
+def weights_in_int8(step: EagerStep) -> Iterator[None]:
+    """The layers' weights are rounded to int8, one scale a row: half the bytes, and nearly the answer."""
+    linears = [
+        module for layer in step.model.model.layers for module in layer.modules() if hasattr(module, "in_features")
+    ]
+    kept = [module.weight.data for module in linears]
+    for module, weight in zip(linears, kept, strict=True):
+        scale = weight.float().abs().amax(dim=1, keepdim=True) / 127
+        module.weight.data = ((weight.float() / scale).round() * scale).to(weight.dtype)
+    try:
+        yield
+    finally:
+        for module, weight in zip(linears, kept, strict=True):
+            module.weight.data = weight
+
+
+@contextmanager
+def cache_in_fp8(step: EagerStep) -> Iterator[None]:
+    """Keys and values are rounded to float8 (e4m3) on their way into the cache."""
+
+    def rounded(rows: torch.Tensor) -> torch.Tensor:
+        return rows.to(torch.float8_e4m3fn).to(rows.dtype)
+
+    with _update(step, lambda keys, values: (rounded(keys), rounded(values)), of_prompt=True):
+        yield
+
+
+def prompt_row_missing(row: int) -> Mutant:
+    """The first or the last row of the prompt is zero after each prefill."""
+
+    @contextmanager
+    def planted(step: EagerStep) -> Iterator[None]:
+        prefill = step.prefill
+
+        def without_row(tokens: int) -> torch.Tensor:
+            chosen = prefill(tokens)
+            for tensor in caches.tensors(step.cache.rows):
+                tensor[..., row % tokens, :] = 0
+            return chosen
+
+        with _replaced(step, "prefill", without_row):
+            yield
+
+    return planted
+
+
+@contextmanager
+def one_key_bias_missing(step: EagerStep) -> Iterator[None]:
+    """The key bias of the last layer, where it weighs least, is ignored."""
+    last = f"layers.{len(step.model.model.layers) - 1}.self_attn.k_proj.bias"
+    with _parameters_set(step.model, lambda name: name.endswith(last), 0.0):
+        yield
+
+
+@contextmanager
+def attention_scaled(step: EagerStep) -> Iterator[None]:
+    """Attention's scores are 5 % too large."""
+    with ExitStack() as planted:
+        for layer in step.model.model.layers:
+            planted.enter_context(_replaced(layer.self_attn, "scaling", layer.self_attn.scaling * 1.05))
+        yield
+
+
+@contextmanager
 def kernel_on_another_stream(step: EagerStep) -> Iterator[None]:
     """The head's product goes to the legacy default stream, of which a capture on another stream holds nothing."""
     head = step.model.lm_head
@@ -111,6 +176,15 @@ MUTANTS: dict[str, Mutant] = {
     "norms-ignored": norms_ignored,
     "stale-input": stale_input,
 }
+# Small faults, which people fear: the worst error of some is below the cap, and the ratio to trusted eager tells them.
+SMALL_MUTANTS: dict[str, Mutant] = {
+    "weights-in-int8": weights_in_int8,
+    "cache-in-fp8": cache_in_fp8,
+    "oldest-prompt-row-missing": prompt_row_missing(0),
+    "newest-prompt-row-missing": prompt_row_missing(-1),
+    "one-key-bias-missing": one_key_bias_missing,
+    "attention-scaled-by-1.05": attention_scaled,
+}
 # What only a captured step can do wrong: the first is planted before it is captured, the second after.
 CAPTURE_MUTANTS: dict[str, Mutant] = {"kernel-on-another-stream": kernel_on_another_stream}
 REPLAY_MUTANTS: dict[str, Callable[[GraphStep], AbstractContextManager[None]]] = {"empty-graph": empty_graph}
@@ -127,16 +201,18 @@ def _replaced(target: Any, name: str, value: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _decode_update(
+def _update(
     step: EagerStep,
     change: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
+    of_prompt: bool = False,
 ) -> Iterator[None]:
-    """Change the keys and values [1, kv_heads, 1, head_dim] that a decode step writes into the cache."""
+    """Change the keys and values [1, kv_heads, 1, head_dim] that a decode step writes into the cache; of a prompt, too,
+    if `of_prompt`."""
     kind = type(step.cache.rows)  # the class itself: before version 5 it does not inherit what it does here
     update = kind.update
 
     def changed(self: Any, keys: torch.Tensor, values: torch.Tensor, *rest: Any, **named: Any) -> Any:
-        if keys.shape[-2] == 1:
+        if of_prompt or keys.shape[-2] == 1:
             keys, values = change(keys, values)
         return update(self, keys, values, *rest, **named)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from runner import catalogue, floors, metrics, protocol, registry
+from runner import catalogue, floors, gaterules, protocol, registry
 from runner.cell import Cell
 from runner.registry import Step
 from runner.runtimes.eager import EagerStep
@@ -18,7 +18,7 @@ from runner.scheme import Scheme
 from runner.worker import bounds, caches, gate, model, plainlinear, tokens
 from runner.worker.job import Device, Job, SessionInfo
 from tests import packed_mutants
-from tests.gate_errors import run_to_run, worst_errors
+from tests.gate_errors import checked, run_to_run
 from tests.mutants import REPLAY_MUTANTS
 
 PROTOCOL = protocol.NAMED["paper"]
@@ -84,8 +84,7 @@ def packed_rows(name: str, ctx: int, path: str, device: torch.device) -> list[di
     count = floors.sequence_tokens(ctx, PROTOCOL.warmup, PROTOCOL.steps)
     drawn = tokens.draw(shape.vocab, count, 0, device)
     expectation = gate.expect(built, shape, drawn, ctx, PROTOCOL)
-    trusted, limits = max(expectation.trusted), bounds.of(case.dtype, case.runtime, case.kernel)
-    bound = metrics.error_bound(trusted, limits["cap"], limits["noise"])
+    held = bounds.of(case.dtype, case.runtime, case.quant, case.kernel, shape.hidden)
     cache = "engine" if case.runtime == ENGINE else "static"
     common = {
         "model": name,
@@ -94,18 +93,22 @@ def packed_rows(name: str, ctx: int, path: str, device: torch.device) -> list[di
         "dtype": case.dtype,
         "runtime": case.runtime,
         "cache": cache,
-        "trusted": trusted,
-        "bound": bound,
-        "cap": limits["cap"],
+        "trusted": max(expectation.trusted),
+        **limits_of(held),
     }
     found = []
     for mutant, broken in (_engines if case.runtime == ENGINE else _graphs)(case, built, drawn):
         with broken as step:
-            errors = worst_errors(step, ctx, expectation)
+            errors = checked(step, ctx, expectation, held)
             repeat = {} if mutant else {"run_to_run": run_to_run(step, ctx)}
-        rejected = not max(errors.values()) <= bound
-        found.append({**common, "mutant": mutant, **errors, **repeat, "rejected": rejected})
+        found.append({**common, "mutant": mutant, **errors, **repeat})
     return found
+
+
+def limits_of(held: Mapping[str, float]) -> dict[str, float]:
+    """The cap, and the most that the ratio may be over the positions of one check."""
+    ratio = gaterules.limit(held["stated_ratio"], held["stated_spread"], floors.GATE_STEPS)
+    return {"cap": held["cap"], "limit": round(ratio, 4)}
 
 
 def _graphs(case: Case, built: Any, drawn: tokens.Tokens) -> Broken:

@@ -15,6 +15,7 @@ from runner.machine.nvml import SNAPSHOT_FIELDS
 from runner.records.record import env_key
 from runner.scheme import Scheme
 from runner.shape import ModelShape
+from runner.worker import bounds
 
 QWEN_7B = {
     "model_type": "qwen2",
@@ -88,13 +89,11 @@ def packed_record(
     weights = registry.weight_bytes(chosen, scheme, shape, 2)
     cell: dict[str, Any] = {"quant": chosen, "kernel": kernel, "dtype": dtype, "options": options}
     actual: dict[str, Any] = {"kernel": kernel, "kernel_names": [PACKED_KERNELS[kernel]]}
-    gate: dict[str, Any] = {}
-    if dtype == "fp16":
-        gate = {"cap": 0.02, "noise": 0.03 if kernel == "exllamav2" else 0.002, "checks": precise_checks()}
+    gate: dict[str, Any] = bounds.of(dtype, runtime, chosen, kernel, QWEN_7B["hidden"])
+    gate |= precise_errors() if dtype == "fp16" else {}
     if runtime == "exllamav2":
         cell |= {"runtime": runtime, "cache": "engine", "attention": "engine", "options": {**options, "sdpa": "flash"}}
         actual |= {"runtime": runtime, "cache": "engine", "graph_mode": "partial", "settings": {"embedding": "cpu"}}
-        gate["noise"] = 0.04
     return example_record(
         step_ms=step_ms,
         request={"quant": chosen},
@@ -107,13 +106,18 @@ def packed_record(
     )
 
 
-def precise_checks() -> list[dict[str, Any]]:
-    """The example's checks with a tenth of its errors, as float16 has them."""
-    checks: list[dict[str, Any]] = example_record()["gate"]["checks"]
-    for check in checks:
+def precise_errors() -> dict[str, Any]:
+    """A tenth of the example's errors, as float16 has them: of the gate's checks, and trusted eager's at each step."""
+    gate: dict[str, Any] = example_record()["gate"]
+    for check in gate["checks"]:
         for series in ("errors", "trusted"):
             check[series] = [error / 10 for error in check[series]]
-    return checks
+    return {"checks": gate["checks"], "timed_trusted": [error / 10 for error in gate["timed_trusted"]]}
+
+
+def fp16_gate() -> dict[str, Any]:
+    """What an unquantised session in float16 changes in the example's gate."""
+    return {**bounds.of("fp16", "eager", "bf16", "cublas", QWEN_7B["hidden"]), **precise_errors()}
 
 
 def cpu_record(**changes: Any) -> dict[str, Any]:
@@ -121,6 +125,14 @@ def cpu_record(**changes: Any) -> dict[str, Any]:
     head = _merged(_head() | {"gpu": dict(CPU)}, {"cell": {"gpu": "cpu", "kernel": "torch-cpu"}})
     head = _merged(head, changes)
     return _finished(head | _on_cpu(_measured(head, step_ms=400.0)), changes)
+
+
+def of_gate_version_1(record: dict[str, Any]) -> dict[str, Any]:
+    """The same session as older code judged it: by the worst error alone, its timed steps unchecked."""
+    cell, gate = record["cell"], record["gate"]
+    kept = {name: gate[name] for name in ("checks", "eager", "not_finite") if name in gate}
+    path = (cell["dtype"], cell["runtime"], cell["quant"], cell["kernel"])
+    return _finished({**record, "gate": {**bounds.of_version_1(*path), **kept}}, {})
 
 
 def _finished(record: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -233,7 +245,11 @@ def _measured(record: dict[str, Any], step_ms: float) -> dict[str, Any]:
             {"name": "flash_fwd_splitkv_kernel", "count": 28.0, "us": 148.91},
             {"name": "(others)", "count": 700.0, "us": 1208.4},
         ],
-        "gate": {"cap": 0.1, "noise": 0.01, "checks": _checks(cell["ctx"], protocol, passes)},
+        "gate": {
+            **_held_to(cell, record["model"]["shape"]["hidden"]),
+            "checks": _checks(cell["ctx"], protocol, passes),
+            **_timed(protocol["steps"], passes),
+        },
         "memory": {"peak_bytes": 18_250_000_000, "verify_extra_bytes": 812_000_000},
         "limits": dict(judgement.LIMITS),
         "environment": _environment(),
@@ -260,11 +276,14 @@ def _measured(record: dict[str, Any], step_ms: float) -> dict[str, Any]:
 def _on_cpu(measured: dict[str, Any]) -> dict[str, Any]:
     """What is left of a GPU's session where there is no GPU."""
     passes = {name: window for name, window in measured["passes"].items() if name in ("wall", "revisit")}
-    checks = [check for check in measured["gate"]["checks"] if check["name"] in ("short", "ctx", *passes)]
+    gate = {
+        series: [each for each in measured["gate"][series] if each["name"] in ("short", "ctx", *passes)]
+        for series in ("checks", "tokens", "rows")
+    }
     probes = {"read_bytes": 536_870_912, "read_samples_gbs": [40.1, 41.2, 41.5], "launch_samples_us": []}
     return measured | {
         "passes": passes,
-        "gate": {**measured["gate"], "checks": checks},
+        "gate": {**measured["gate"], **gate},
         "probes": probes,
         "snapshots": {moment: _no_snapshot(moment) for moment in ("before", "after")},
         "memory": {"peak_bytes": 4_100_000_000, "verify_extra_bytes": None},
@@ -310,6 +329,20 @@ def _checks(ctx: int, protocol: dict[str, Any], passes: Iterable[str]) -> list[d
         {"name": name, "positions": where, "errors": [0.0121] * len(where), "trusted": [0.0118] * len(where)}
         for name, where in positions.items()
     ]
+
+
+def _held_to(cell: dict[str, Any], hidden: int) -> dict[str, Any]:
+    return {**bounds.of(cell["dtype"], cell["runtime"], cell["quant"], cell["kernel"], hidden)}
+
+
+def _timed(steps: int, passes: Iterable[str]) -> dict[str, Any]:
+    """Each timed step chose the reference's best token, which that of the step before is not."""
+    tokens = {"chosen": [7, 8] * (steps // 2) + [7] * (steps % 2), "regrets": [0.0] * steps, "repeats": [4.5] * steps}
+    return {
+        "timed_trusted": [0.0118] * steps,
+        "tokens": [{"name": name, **copy.deepcopy(tokens)} for name in passes if name != "rate"],
+        "rows": [{"name": name, "unwritten": 0, "difference": 0.0} for name in passes],
+    }
 
 
 def _snapshot(moment: str, temperature_c: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from analysis.asked import Asked
 from analysis.report import contents
 from analysis.report.contents import Contents
-from tests.records import STARTED_MS, cpu_record, example_record, failed_record, packed_record, precise_checks
+from tests.records import STARTED_MS, cpu_record, example_record, failed_record, fp16_gate, packed_record
 
 COMMITTED = Path(__file__).parents[1] / "experiments" / "records"
 DAY_MS = 86_400_000
@@ -27,7 +27,7 @@ def write_records(folder: Path, records: Iterable[dict[str, Any]]) -> Path:
 
 def every_kind() -> Iterable[dict[str, Any]]:
     """Unquantised and quantised, on a GPU and a CPU, valid, invalid and not measured."""
-    gate = {"cap": 0.02, "noise": 0.002, "checks": precise_checks()}
+    gate = fp16_gate()
     for number in range(6):
         yield example_record(step_ms=36.0 + number / 10, session={"started_ms": STARTED_MS + number * DAY_MS})
     yield example_record(step_ms=36.0, cell={"dtype": "fp16"}, gate=gate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +13,11 @@ from exllamav2 import ExLlamaV2, ExLlamaV2Cache, ExLlamaV2Config, attn
 
 from runner.floors import GATE_SHORT_CTX, GATE_STEPS, kv_alloc_tokens
 from runner.runtimes import _sdpa
-from runner.worker import packedfolder
+from runner.worker import caches, packedfolder
 from runner.worker.job import Job
 from runner.worker.tokens import Tokens
 
+CACHE_POSITIONS = 1  # its tensors are [batch, positions, kv_heads, head_dim]
 CALLS_UNTIL_GRAPHS = 205  # MIN_GRAPH_INSTANCES of its cuda/graph.cuh: a graph is captured at this call, not before
 
 
@@ -59,6 +61,16 @@ class EngineStep:
         self._forward(self._tokens.next(self._position, self._chosen))
         self._position.add_(1)
         return self._chosen
+
+    def spoil(self, position: int) -> None:
+        self.logits.fill_(math.nan)
+        caches.spoil(self._cache_tensors(), position, CACHE_POSITIONS)
+
+    def rows(self, start: int, stop: int) -> torch.Tensor:
+        return caches.between(self._cache_tensors(), start, stop, CACHE_POSITIONS)
+
+    def _cache_tensors(self) -> list[torch.Tensor]:
+        return [*self._cache.key_states, *self._cache.value_states]
 
     def _forward(self, tokens: torch.Tensor) -> None:
         """Consume tokens [n]; leave the last one's logits [vocab] and the token chosen from them.

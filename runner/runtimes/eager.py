@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,17 @@ class EagerStep:
         self.logits = self.decode_one_token()
         return self.chosen
 
+    def spoil(self, position: int) -> None:
+        from runner.worker import caches
+
+        self.logits.fill_(math.nan)
+        caches.spoil(caches.tensors(self.cache.rows), position, caches.POSITIONS)
+
+    def rows(self, start: int, stop: int) -> torch.Tensor:
+        from runner.worker import caches
+
+        return caches.between(caches.tensors(self.cache.rows), start, stop, caches.POSITIONS)
+
     def decode_one_token(self) -> torch.Tensor:
         """The whole step: consume the token at `position`, choose the next one, advance. Returns its logits [vocab]."""
         logits = self.forward(self.tokens.next(self.position, self.chosen), self.position)
@@ -90,11 +102,17 @@ class EagerStep:
 
 
 class StepOverEager:
-    """What a step that is made of an eager one shares with it: cache, buffers, prefill and restart."""
+    """Base of a step that is made of an eager one: it shares that one's cache, buffers, prefill and restart."""
+
+    logits: torch.Tensor
 
     def __init__(self, step: EagerStep) -> None:
         self._step, self._chosen = step, step.chosen
-        self.prefill, self.restart = step.prefill, step.restart
+        self.prefill, self.restart, self.rows = step.prefill, step.restart, step.rows
+
+    def spoil(self, position: int) -> None:
+        self._step.spoil(position)
+        self.logits.fill_(math.nan)
 
     @property
     def eager(self) -> Step:

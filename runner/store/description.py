@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from runner import metrics
+from runner.judgement import DISTURBED
 from runner.records import record as records
 
 Record = Mapping[str, Any]
@@ -23,12 +24,15 @@ HEADLINES = (
     ("gate.bound", "… which may be at most"),
     ("memory.peak_bytes", "peak memory"),
 )
+GATE_1 = "gate-1"
 FLAG_MEANINGS = {
     "converted": "the checkpoint stores its weights in another dtype than the cell's",
     "driver-allocations": "memory was taken from the driver inside a timed window",
+    DISTURBED: "others kept a quarter of the host's cores busy while steps were timed: left out of its row's medians",
     "drifting": "the last third of the steps differs from the first by more than 5 %",
+    GATE_1: "judged by the first version of the gate, which did not check every timed step: to be measured again",
     "host-busy": "other processes used more than half a core while steps were timed",
-    "imprecise": "an error beyond its dtype's, within the noise committed for this kernel or engine",
+    "imprecise": "an error beyond its dtype's, within what is committed for this kernel or engine",
     "in-cache": "the weights fit in the last-level cache, so memory bandwidth is not the limit",
     "probe-low": "faster than the bandwidth probe says is possible: the probe read too low",
     "shared-card": "another process was on the card",

@@ -21,6 +21,8 @@ CELL_TAGS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtyp
 NOTE_TAG = "mlflow.note.content"
 SESSION_TAG = "session"
 SCHEMA_TAG = "schema_version"
+GATE_TAG = "gate_version"
+"""Of sessions that version 1 of the gate judged there is none."""
 NAME_TAG = "decode_floor.name"
 """Our name of the run, whatever it is called (`mlflow run --run-name`)."""
 COMMITTED_TAG = "decode_floor.committed"
@@ -172,6 +174,7 @@ def _tags(record: Record) -> dict[str, str]:
         "message": str(outcome.get("message") or ""),
         "status": outcome["status"],
         "exit_code": _exit_code(record),
+        **({GATE_TAG: str(record["gate"]["gate_version"])} if metrics.lookup(record, "gate.gate_version") else {}),
         **{name: record["container"][name] for name in ("image", "digest") if "container" in record},
         NAME_TAG: run_name(record),
         NOTE_TAG: run_description(record),

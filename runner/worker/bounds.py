@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from runner import gaterules
 from runner.worker.codekey import read_data
 
 
-def of_dtype(dtype: str) -> dict[str, float]:
-    """Cap and noise of a dtype, whatever computes in it."""
-    found: dict[str, float] = read_data("bounds.yaml")[dtype]
-    return found
+def of(dtype: str, runtime: str, quant: str, kernel: str, hidden: int) -> dict[str, float]:
+    """What a cell is held to, as its record states it: its dtype's cap, and the ratio to trusted eager of its dtype, or
+    of its runtime or kernel where that has one of its own. `hidden` is the width of its model."""
+    data = read_data("bounds.yaml")
+    plain = data[dtype]
+    stated = next(_coarser(data, dtype, runtime, f"{quant}/{kernel}", "ratio"), plain)
+    least = max((width, spread) for width, spread in data["spread_by_width"].items() if width <= hidden)[1]
+    return {
+        "gate_version": gaterules.VERSION,
+        "cap": plain["cap"],
+        "stated_ratio": stated["ratio"],
+        "stated_spread": max(stated["spread"], least),
+        "dtype_ratio": plain["ratio"],
+        "dtype_spread": max(plain["spread"], least),
+        "regret_limit": data["regret_limit"],
+    }
 
 
-def of(dtype: str, runtime: str, kernel: str) -> dict[str, float]:
-    """Cap and noise of a cell: its dtype's, and the noise of its runtime or kernel where that is coarser."""
-    data, whole = read_data("bounds.yaml"), of_dtype(dtype)
-    coarser = (data["runtimes"].get(runtime, {}), data["kernels"].get(kernel, {}))
-    noises = [whole["noise"], *(each[dtype]["noise"] for each in coarser if dtype in each)]
-    return {**whole, "noise": max(noises)}
+def of_version_1(dtype: str, runtime: str, quant: str, kernel: str) -> dict[str, float]:
+    """Cap and noise that sessions of a cell were held to before there were ratios."""
+    data = read_data("bounds.yaml")
+    coarser = _coarser(data, dtype, runtime, f"{quant}/{kernel}", "noise")
+    return {"cap": data[dtype]["cap"], "noise": max([data[dtype]["noise"], *(each["noise"] for each in coarser)])}
+
+
+def _coarser(data: Mapping[str, Any], dtype: str, runtime: str, path: str, field: str) -> Iterator[Mapping[str, Any]]:
+    """Entries of the runtime, then of the kernel, that have the field."""
+    for entry in (data["runtimes"].get(runtime, {}), data["kernels"].get(path, {})):
+        if field in entry.get(dtype, {}):
+            yield entry[dtype]

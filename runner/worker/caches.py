@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import torch
 
+from runner.registry import POISON
 from runner.worker import transformers4
+
+POSITIONS = 2
+"""The axis of positions in the cache tensors of transformers."""
 
 
 class Cache(Protocol):
@@ -69,11 +73,35 @@ class StaticCache:
         return {}
 
 
+def tensors(rows: Any) -> list[torch.Tensor]:
+    """Returns keys and values of every layer of a transformers cache, each [1, kv_heads, rows, head_dim]."""
+    if hasattr(rows, "layers"):
+        return [tensor for layer in rows.layers for tensor in (layer.keys, layer.values)]
+    return [*rows.key_cache, *rows.value_cache]
+
+
+def spoil(held: Iterable[torch.Tensor], position: int, axis: int) -> None:
+    """Overwrite the rows from `position` on of cache tensors, whose positions lie along `axis`, with `POISON`."""
+    for tensor in held:
+        _cut(tensor, position, tensor.shape[axis], axis).fill_(POISON)
+
+
+def between(held: Iterable[torch.Tensor], start: int, stop: int, axis: int) -> torch.Tensor:
+    """Returns the rows of positions [start, stop) as [n, tensors, values]; n is smaller where the tensors end."""
+    found = (_cut(tensor, start, stop, axis) for tensor in held)
+    return torch.stack([rows.movedim(axis, 0).flatten(1) for rows in found], dim=1)
+
+
+def _cut(tensor: torch.Tensor, start: int, stop: int, axis: int) -> torch.Tensor:
+    """A view of the rows of [start, stop) that are there."""
+    first, last = (min(position, tensor.shape[axis]) for position in (start, stop))
+    return tensor.narrow(axis, first, last - first)
+
+
 def seen(rows: Any, position: int) -> str:
     """What a cache of transformers shows itself to be when its next row is `position`: one that holds no more than the
     rows before it grows; a longer one was allocated beforehand."""
-    keys = rows.layers[0].keys if hasattr(rows, "layers") else rows.key_cache[0]
-    return "dynamic" if keys.shape[-2] == position else "static"
+    return "dynamic" if tensors(rows)[0].shape[POSITIONS] == position else "static"
 
 
 def make(kind: str, model: Any, tokens: int) -> Cache:

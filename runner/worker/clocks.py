@@ -8,7 +8,7 @@ long printed its progress line when the first step is timed. Times are in millis
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -21,15 +21,34 @@ from runner.worker import profiling, windows
 Pass = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Timed:
+    """What a pass measured, as the record has it, and the token that each of its steps chose, as far as it was read."""
+
+    found: Pass
+    tokens: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Profiled(Timed):
+    """A profiled pass: its kernels by step, and what was seen to run."""
+
+    profile: profiling.Profile = field(kw_only=True)
+    seen: profiling.Seen = field(kw_only=True)
+
+
 def _rounded(milliseconds: float) -> float:
     return round(milliseconds, 6)
 
 
-def warm_up(step: Step, ctx: int, warmup: int) -> None:
-    """Back to ctx, then `warmup` steps with a read-back each; the device is idle when it returns."""
+def warm_up(step: Step, ctx: int, warmup: int) -> int:
+    """Goes back to ctx, runs `warmup` steps with a read-back each, and returns the last one's token. What the steps
+    from here on must write is spoilt before and again after: whatever a pass leaves, its own steps have written."""
     step.restart(ctx)
-    for _ in range(warmup):
-        step().item()
+    step.spoil(ctx)
+    token = [int(step().item()) for _ in range(warmup)][-1]
+    step.spoil(ctx + warmup)
+    return token
 
 
 def wait(device: torch.device) -> None:
@@ -46,38 +65,43 @@ def _cores_used_by_others(before: tuple[float, float] | None, seconds: float) ->
     return round(max(0.0, others) / seconds, 2)
 
 
-def timed_step(step: Step) -> int:
-    """Nanoseconds of host clock from the call of one step to its token on the host; what the robot waits for."""
+def timed_step(step: Step) -> tuple[int, int]:
+    """Nanoseconds of host clock from the call of one step to its token on the host, which is what the robot waits for,
+    and that token."""
     started = time.perf_counter_ns()
-    step().item()
-    return time.perf_counter_ns() - started
+    token = step().item()
+    return time.perf_counter_ns() - started, int(token)
 
 
-def wall(step: Step, protocol: Protocol) -> Pass:
+def wall(step: Step, protocol: Protocol) -> Timed:
     """`step_wall_ms`: each step timed by `timed_step`."""
     busy, began = host.busy_seconds(), time.perf_counter()
     with windows.watch() as window:
-        stamps = [timed_step(step) for _ in range(protocol.steps)]
+        steps = [timed_step(step) for _ in range(protocol.steps)]
     others = _cores_used_by_others(busy, time.perf_counter() - began)
-    return {"steps_ms": [_rounded(stamp / 1e6) for stamp in stamps], "other_cpu_cores": others, **asdict(window)}
+    stamps, tokens = zip(*steps, strict=True)
+    series = [_rounded(stamp / 1e6) for stamp in stamps]
+    return Timed({"steps_ms": series, "other_cpu_cores": others, **asdict(window)}, tokens)
 
 
-def span(step: Step, protocol: Protocol, device: torch.device) -> Pass:
+def span(step: Step, protocol: Protocol, device: torch.device) -> Timed:
     """`step_span_ms`: device time between two events around one step; the read-back lies outside them."""
     events = [
         (torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(protocol.steps)
     ]
+    tokens = []
     with windows.watch() as window:
         for before, after in events:
             before.record()
             token = step()
             after.record()
-            token.item()
+            tokens.append(int(token.item()))
             torch.cuda.synchronize(device)
-    return {"steps_ms": [_rounded(before.elapsed_time(after)) for before, after in events], **asdict(window)}
+    series = [_rounded(before.elapsed_time(after)) for before, after in events]
+    return Timed({"steps_ms": series, **asdict(window)}, tuple(tokens))
 
 
-def rate(step: Step, protocol: Protocol, device: torch.device) -> Pass:
+def rate(step: Step, protocol: Protocol, device: torch.device) -> Timed:
     """`step_rate_ms`: all steps back to back, one synchronise at the end, no read-back."""
     with windows.watch() as window:
         started = time.perf_counter_ns()
@@ -85,16 +109,16 @@ def rate(step: Step, protocol: Protocol, device: torch.device) -> Pass:
             step()
         wait(device)
         elapsed = time.perf_counter_ns() - started
-    return {"total_ms": _rounded(elapsed / 1e6), **asdict(window)}
+    return Timed({"total_ms": _rounded(elapsed / 1e6), **asdict(window)})
 
 
-def busy(step: Step, protocol: Protocol, device: torch.device) -> tuple[Pass, profiling.Profile, profiling.Seen]:
-    """`step_busy_ms`: union of kernel intervals per step in a profiled pass, whose own span is recorded beside it; the
-    profile they come from, and what was seen to run."""
+def busy(step: Step, protocol: Protocol, device: torch.device) -> Profiled:
+    """`step_busy_ms`: union of kernel intervals per step in a profiled pass, whose own span is recorded beside it."""
+    tokens = []
     with windows.watch() as window, profiling.recorder() as recorder:
         for _ in range(protocol.steps):
             profiling.mark_step()
-            step().item()
+            tokens.append(int(step().item()))
         profiling.mark_step()
         wait(device)
     profile = profiling.cut_at_marks(profiling.kernels_of(recorder))
@@ -103,4 +127,5 @@ def busy(step: Step, protocol: Protocol, device: torch.device) -> tuple[Pass, pr
         "span_ms": [_rounded(step.span_us / 1e3) for step in profile.steps],
         "kernels": [step.kernels for step in profile.steps],
     }
-    return {**series, **asdict(window)}, profile, profile.seen(profiling.graph_launches_of(recorder))
+    seen = profile.seen(profiling.graph_launches_of(recorder))
+    return Profiled({**series, **asdict(window)}, tuple(tokens), profile=profile, seen=seen)

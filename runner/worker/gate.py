@@ -8,22 +8,23 @@ the transformers module in the cell's dtype, errs by so much at the same positio
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 
-from runner.floors import GATE_SHORT_CTX, GATE_STEPS, last_position
-from runner.judgement import NOT_FINITE
+from runner.cell import Cell
+from runner.floors import GATE_SHORT_CTX, GATE_STEPS, timed_positions
+from runner.gaterules import NOT_FINITE
 from runner.protocol import Protocol
-from runner.registry import Step
+from runner.registry import POISON, Step
 from runner.shape import ModelShape
 from runner.worker import bounds
 from runner.worker import reference as references
+from runner.worker import tokens as drawn
 from runner.worker.notfinite import Fault
-from runner.worker.tokens import Tokens
 
 TRUSTED_TOKEN_BLOCK = 2048
 SIGNIFICANT_DIGITS = 4
@@ -37,6 +38,28 @@ class Check:
     positions: tuple[int, ...]
     errors: tuple[float, ...]
     trusted: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens that a timed pass read back. `regrets` is how far the reference's logit of each is below its best, in
+    root mean squares of its logits at that position; `repeats` is the regret of the token of the step before, which a
+    step that does nothing would leave."""
+
+    name: str
+    chosen: tuple[int, ...]
+    regrets: tuple[float, ...]
+    repeats: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The cache rows of a timed pass's steps: how many were not written, and by how much the others differ from those
+    that the first pass left, ‖Δ‖/‖row‖, the worst."""
+
+    name: str
+    unwritten: int
+    difference: float
 
 
 @dataclass(frozen=True)
@@ -56,8 +79,8 @@ class Likeness:
 
 @dataclass(frozen=True)
 class Expectation:
-    """The truth for every path: reference logits [p, vocab] at sorted positions, and trusted eager's errors there.
-    `finite` is whether both have finite logits at all of them."""
+    """The truth for every path: reference logits [p, vocab] at sorted positions, on the host, and trusted eager's
+    errors there. `finite` is whether both have finite logits at all of them."""
 
     positions: tuple[int, ...]
     logits: torch.Tensor
@@ -66,22 +89,34 @@ class Expectation:
 
     def error(self, logits: torch.Tensor, position: int) -> float:
         """Error of logits [vocab] left by the step that consumed the token at `position`."""
-        return relative_error(logits, self.logits[self.positions.index(position)])
+        return relative_error(logits, self._at(position))
 
     def trusted_error(self, position: int) -> float:
         return self.trusted[self.positions.index(position)]
 
     def margin(self, position: int) -> float:
         """How far the best logit is above the second, in root mean squares of all logits at the position."""
-        logits = self.logits[self.positions.index(position)]
-        best, second = logits.topk(2).values.tolist()
-        margin = (best - second) / logits.square().mean().sqrt().item()
-        return _significant(margin) if math.isfinite(margin) else 0.0
+        logits = self._at(position)
+        second = int(logits.topk(2).indices[1])
+        margin = self.regret(second, position)
+        return margin if margin != NOT_FINITE else 0.0
+
+    def regret(self, token: int, position: int) -> float:
+        """How far the logit of `token` is below the best, in root mean squares of all logits at the position;
+        NOT_FINITE where that is no finite number, or no such token."""
+        logits = self._at(position)
+        if not 0 <= token < len(logits):
+            return NOT_FINITE
+        regret = ((logits.max() - logits[token]) / logits.square().mean().sqrt()).item()
+        return _significant(regret) if math.isfinite(regret) else NOT_FINITE
+
+    def _at(self, position: int) -> torch.Tensor:
+        return self.logits[self.positions.index(position)]
 
 
 def relative_error(logits: torch.Tensor, reference: torch.Tensor) -> float:
     """‖logits − reference‖ / ‖reference‖ in the reference's dtype; NOT_FINITE where that is no finite number."""
-    error = ((logits.to(reference.dtype) - reference).norm() / reference.norm()).item()
+    error = ((logits.to(reference) - reference).norm() / reference.norm()).item()
     return _significant(error) if math.isfinite(error) else NOT_FINITE
 
 
@@ -90,10 +125,10 @@ def _significant(value: float) -> float:
 
 
 def checked_positions(ctx: int, protocol: Protocol) -> tuple[int, ...]:
-    """Eight positions from 17, eight from ctx, and the last one of every timed pass."""
+    """Eight positions from 17, eight from ctx, and those of the timed steps."""
     short = range(GATE_SHORT_CTX, GATE_SHORT_CTX + GATE_STEPS)
     own = range(ctx, ctx + GATE_STEPS)
-    return tuple(sorted({*short, *own, last_position(ctx, protocol.warmup, protocol.steps)}))
+    return tuple(sorted({*short, *own, *timed_positions(ctx, protocol.warmup, protocol.steps)}))
 
 
 def reference_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -101,7 +136,7 @@ def reference_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float32 else torch.float32
 
 
-def expect(model: Any, shape: ModelShape, tokens: Tokens, ctx: int, protocol: Protocol) -> Expectation:
+def expect(model: Any, shape: ModelShape, tokens: drawn.Tokens, ctx: int, protocol: Protocol) -> Expectation:
     """One reference pass and one trusted pass over prompt and trace."""
     positions = checked_positions(ctx, protocol)
     sequence = tokens.sequence[: positions[-1] + 1]
@@ -110,7 +145,7 @@ def expect(model: Any, shape: ModelShape, tokens: Tokens, ctx: int, protocol: Pr
     trusted = trusted_logits(model, sequence, wanted)
     errors = tuple(relative_error(own, right) for own, right in zip(trusted, reference, strict=True))
     finite = bool(reference.isfinite().all() and trusted.isfinite().all())
-    return Expectation(positions, reference, errors, finite)
+    return Expectation(positions, reference.cpu(), errors, finite)
 
 
 def trusted_logits(model: Any, sequence: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
@@ -143,12 +178,15 @@ def _blocked(forward: Any) -> Any:
 
 
 class Gatekeeper:
-    """Holds one step against the expectation, and keeps what it found. `fault` is why the expectation's own logits are
-    not finite, None where they are."""
+    """Holds one step against the expectation, and keeps what it found. `timed` are the positions of the timed steps;
+    `fault` is why the expectation's own logits are not finite, None where they are."""
 
-    def __init__(self, step: Step, expectation: Expectation, fault: Fault | None = None) -> None:
-        self._step, self._expectation, self._fault = step, expectation, fault
+    def __init__(self, step: Step, expectation: Expectation, timed: range, fault: Fault | None = None) -> None:
+        self._step, self._expectation, self._timed, self._fault = step, expectation, timed, fault
+        self._first_rows: torch.Tensor | None = None
         self.checks: list[Check] = []
+        self.tokens: list[Tokens] = []
+        self.rows: list[Rows] = []
         self.likenesses: list[Likeness] = []
 
     def drive(self, name: str, start: int) -> None:
@@ -157,13 +195,26 @@ class Gatekeeper:
         if likeness := liken(name, self._step, start, self._expectation):
             self.likenesses.append(likeness)
 
-    def last(self, name: str, position: int) -> None:
-        """The logits that a timed pass left behind at `position`."""
-        self.checks.append(last_logits(name, self._step, position, self._expectation))
+    def after(self, name: str, chosen: Sequence[int], before: int) -> None:
+        """Checks what a timed pass left: its last logits, its cache rows, and the tokens that it read back, `before`
+        being the last one of the warm-up; a pass without read-back has none."""
+        self.checks.append(last_logits(name, self._step, self._timed[-1], self._expectation))
+        if chosen:
+            self.tokens.append(tokens_of(name, self._timed, chosen, before, self._expectation))
+        left = self._step.rows(self._timed.start, self._timed.stop).cpu()
+        if self._first_rows is None:
+            self._first_rows = left
+        self.rows.append(rows_of(name, left, self._first_rows, len(self._timed)))
 
-    def found(self, dtype: str, kernel: str) -> dict[str, Any]:
-        """The record's section `gate`, without what is derived."""
-        section = {**bounds.of(dtype, self._step.runtime, kernel), "checks": [asdict(check) for check in self.checks]}
+    def found(self, cell: Cell, hidden: int) -> dict[str, Any]:
+        """The record's section `gate` of a cell whose model is `hidden` wide, without what is derived."""
+        section = {
+            **bounds.of(cell.dtype, self._step.runtime, cell.quant, cell.kernel, hidden),
+            "checks": [asdict(check) for check in self.checks],
+            "timed_trusted": [self._expectation.trusted_error(position) for position in self._timed],
+            "tokens": [asdict(each) for each in self.tokens],
+            "rows": [asdict(each) for each in self.rows],
+        }
         if self._fault is not None or any(map(_alone_not_finite, self.checks)):
             section["not_finite"] = asdict(self._fault or Fault())
         return section | ({"eager": [asdict(each) for each in self.likenesses]} if self.likenesses else {})
@@ -177,12 +228,32 @@ def _alone_not_finite(check: Check) -> bool:
 def drive(name: str, step: Step, start: int, expectation: Expectation) -> Check:
     """Eight teacher-forced steps from `start` (the cache holds the rows before it), each compared."""
     step.restart(start)
+    step.spoil(start)
     positions = tuple(range(start, start + GATE_STEPS))
     errors = []
     for position in positions:
         step()
         errors.append(expectation.error(step.logits, position))
     return Check(name, positions, tuple(errors), tuple(map(expectation.trusted_error, positions)))
+
+
+def tokens_of(name: str, timed: range, chosen: Sequence[int], before: int, expectation: Expectation) -> Tokens:
+    """The tokens that the steps at the positions `timed` chose, each against the reference; `before` is the one chosen
+    by the step before the first."""
+    regrets = tuple(map(expectation.regret, chosen, timed))
+    repeats = tuple(map(expectation.regret, (before, *chosen[:-1]), timed))
+    return Tokens(name, tuple(chosen), regrets, repeats)
+
+
+def rows_of(name: str, left: torch.Tensor, first: torch.Tensor, count: int) -> Rows:
+    """The rows [n, tensors, values] that a pass of `count` steps left, against those that the first pass left. A row of
+    a tensor that is still all `POISON` was not written."""
+    written = len(left) - int((left == POISON).all(dim=2).any(dim=1).sum())
+    both = min(len(left), len(first))
+    own, other = left[:both].flatten(1).float(), first[:both].flatten(1).float()
+    differences = (own - other).norm(dim=1) / other.norm(dim=1)
+    worst = float(differences.max()) if both else 0.0
+    return Rows(name, count - written, _significant(worst) if math.isfinite(worst) else NOT_FINITE)
 
 
 def liken(name: str, step: Step, start: int, expectation: Expectation) -> Likeness | None:

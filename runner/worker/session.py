@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -35,6 +35,7 @@ from runner.worker import (
 from runner.worker.job import Job, model_section, record_head
 from runner.worker.progress import Clock
 
+TimedPass = TypeVar("TimedPass", bound=clocks.Timed)
 NO_BACKEND = (
     "No viable backend for scaled_dot_product_attention",
     "No available kernel",
@@ -84,7 +85,8 @@ def run(job: Job, clock: Clock) -> dict[str, Any]:
             expectation, verify_extra = _expect(loaded)
             fault = None if expectation.finite else _fault(loaded)  # while packed layers are still plain ones
         step = _build(loaded, clock)
-        keeper = gate.Gatekeeper(step, expectation, fault)
+        timed = floors.timed_positions(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
+        keeper = gate.Gatekeeper(step, expectation, timed, fault)
         with clock.phase("verify", "verify: short context"):
             step.prefill(floors.GATE_SHORT_CTX)
             keeper.drive("short", floors.GATE_SHORT_CTX)
@@ -205,40 +207,36 @@ def _prefill(step: Step, loaded: Loaded, clock: Clock) -> dict[str, Any]:
 
 
 def _measure(step: Step, keeper: gate.Gatekeeper, loaded: Loaded, clock: Clock) -> Measured:
-    """The passes, each checked by the logits it leaves. The wall pass comes before the gate's steps at ctx: a growing
+    """The passes, each checked by what it leaves. The wall pass comes before the gate's steps at ctx: a growing
     cache has a length at every step that no step had before, and what its first visit costs belongs to the headline."""
     job, device = loaded.job, loaded.device
     ctx, protocol = job.cell.ctx, job.protocol
     passes: dict[str, clocks.Pass] = {}
-    last = floors.last_position(ctx, protocol.warmup, protocol.steps)
 
-    @contextmanager
-    def pass_of(name: str) -> Iterator[None]:
+    def run_pass(name: str, measure: Callable[[], TimedPass]) -> TimedPass:
         with clock.phase("steps", "warm up"):
-            clocks.warm_up(step, ctx, protocol.warmup)
+            before = clocks.warm_up(step, ctx, protocol.warmup)
         with clock.phase("steps", f"measure: {name}"):
-            yield
-        keeper.last(name, last)
+            timed = measure()
+        with clock.phase("verify", f"verify: {name}"):
+            keeper.after(name, timed.tokens, before)
+        passes[name] = timed.found
+        return timed
 
-    with pass_of("wall"):
-        passes["wall"] = clocks.wall(step, protocol)
+    run_pass("wall", lambda: clocks.wall(step, protocol))
     with clock.phase("verify", "verify"):
         keeper.drive("ctx", ctx)
     if job.cell.cache == "dynamic":
-        with pass_of("revisit"):
-            passes["revisit"] = clocks.wall(step, protocol)
+        run_pass("revisit", lambda: clocks.wall(step, protocol))
     if device.type == "cpu":
         seen, kernels = profiling.operators_of(step, ctx), []
     else:
-        with pass_of("span"):
-            passes["span"] = clocks.span(step, protocol, device)
-        with pass_of("rate"):
-            passes["rate"] = clocks.rate(step, protocol, device)
-        with pass_of("busy"):
-            passes["busy"], profile, seen = clocks.busy(step, protocol, device)
-        kernels = profile.summary()
+        run_pass("span", lambda: clocks.span(step, protocol, device))
+        run_pass("rate", lambda: clocks.rate(step, protocol, device))
+        profiled = run_pass("busy", lambda: clocks.busy(step, protocol, device))
+        seen, kernels = profiled.seen, profiled.profile.summary()
     step.restart(ctx)
-    return Measured(keeper.found(job.cell.dtype, job.cell.kernel), passes, kernels, actual.of(job, seen, step))
+    return Measured(keeper.found(job.cell, job.shape.hidden), passes, kernels, actual.of(job, seen, step))
 
 
 def _results(loaded: Loaded, measured: Measured, verify_extra: int | None, cached_files: int) -> dict[str, Any]:

@@ -5,9 +5,7 @@ import pytest
 from runner import judgement, metrics, registry
 from runner.store.description import FLAG_MEANINGS
 from runner.worker import bounds
-from tests.records import example_record
-
-COARSE = {"cap": 0.02, "noise": 0.03}
+from tests.records import example_record, of_gate_version_1, packed_record
 
 
 def judged(found):
@@ -57,6 +55,7 @@ def test_weights_of_another_size_than_accounted_are_invalid():
         (lambda r: r["snapshots"]["before"].update(other_processes=1), "shared-card"),
         (lambda r: r["latency"].update(drift=0.06), "drifting"),
         (lambda r: r["passes"]["wall"].update(other_cpu_cores=0.6), "host-busy"),
+        (lambda r: r["passes"]["wall"].update(other_cpu_cores=4.0), "disturbed"),  # of 16
         (lambda r: r["floor"].update(r_floor_achievable=1.03), "probe-low"),
         (lambda r: r.update(given_flags=["unpinned"]), "unpinned"),
     ],
@@ -70,28 +69,124 @@ def test_flags_mark_and_do_not_invalidate(change, flag):
     assert flag in FLAG_MEANINGS
 
 
-def test_an_engine_coarser_than_its_dtype_is_flagged_within_its_own_noise():
-    found = example_record()
-    found["gate"] |= {"cap": 0.02, "noise": 0.04}
+def with_errors(found, error, trusted):
     for check in found["gate"]["checks"]:
-        check["trusted"] = [0.003] * len(check["trusted"])
-        check["errors"] = [0.019] * len(check["errors"])
+        check["trusted"] = [trusted] * len(check["trusted"])
+        check["errors"] = [error] * len(check["errors"])
     metrics.derive(found)
-    judgement.judge(found)
-    assert found["gate"]["bound"] == 0.04  # 3 · 0.003 = 0.009 is under the noise
-    assert found["valid"]
+    return judged(found)
+
+
+def test_errors_may_be_a_little_more_than_trusted_eagers_and_no_more():
+    """bf16: 1.017 · exp(5 · 0.05 / √8) = 1.111 over eight positions, 1.017 · exp(5 · 0.05) = 1.306 for each."""
+    assert with_errors(example_record(), 0.0222, 0.02)["valid"]
+    found = with_errors(example_record(), 0.0223, 0.02)
+    assert found["reasons"] == [
+        f"gate {name}: logit errors are 1.11 times trusted eager's (geometric mean of 8 positions), limit 1.11"
+        for name in ("short", "ctx")
+    ]
+    assert found["gate"]["ratio"] == pytest.approx(1.115)
+    assert found["gate"]["bound"] == pytest.approx(0.02 * 1.3058, rel=1e-4)
+
+
+def test_no_position_hides_in_the_mean():
+    found = example_record()
+    found["gate"]["checks"][1]["errors"][3] = 0.0118 * 1.31
+    (reason,) = judged(found)["reasons"]
+    assert reason.startswith("gate ctx: logit error 0.0155 exceeds the bound 0.0154")
+
+
+def test_the_cap_holds_whatever_trusted_eager_errs_by():
+    assert with_errors(example_record(), 0.099, 0.099)["valid"]
+    assert with_errors(example_record(), 0.1001, 0.099)["reasons"][0] == (
+        "gate short: logit error 0.1 exceeds the bound 0.1"
+    )
+
+
+def test_a_path_coarser_than_its_dtype_is_flagged_within_its_own_ratio():
+    """Over eight positions awq/marlin may reach 1.344 · exp(5 · 0.052 / √8) = 1.473, fp16 alone 1.091."""
+    found = with_errors(packed_record("awq", "marlin"), 0.00146, 0.001)
+    assert found["valid"], found["reasons"]
     assert found["flags"] == ["imprecise"]
     assert "imprecise" in FLAG_MEANINGS
+    assert with_errors(packed_record("awq", "marlin"), 0.00109, 0.001)["flags"] == []
+    assert not with_errors(packed_record("awq", "marlin"), 0.00148, 0.001)["valid"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            lambda gate: gate["tokens"][0]["regrets"].__setitem__(4, 0.085),
+            "gate wall: 1 of 30 timed steps chose a token",
+        ),
+        (lambda gate: gate["rows"][1].update(unwritten=2), "gate span: the cache rows of 2 timed steps were not"),
+        (lambda gate: gate["rows"][2].update(difference=0.11), "gate rate: cache rows differ from the first pass's by"),
+        (lambda gate: gate["tokens"][0].update(repeats=[0.0] * 30), "gate tokens: at 33% of the timed steps the token"),
+    ],
+)
+def test_each_timed_step_must_be_right(change, reason):
+    """A token may be below the best by 7 · 1.017 · 0.0118 = 0.084."""
+    found = example_record()
+    change(found["gate"])
+    (said,) = judged(found)["reasons"]
+    assert said.startswith(reason)
+
+
+def test_a_session_of_gate_version_1_is_judged_by_its_own_rules():
+    found = of_gate_version_1(example_record())
+    assert found["valid"]
+    assert found["gate"]["bound"] == 3 * 0.0118
     for check in found["gate"]["checks"]:
-        check["errors"] = [0.041] * len(check["errors"])
+        check["errors"] = [0.035] * len(check["errors"])  # three times trusted eager's
     metrics.derive(found)
-    judgement.judge(found)
-    assert not found["valid"]
+    assert judged(found)["valid"]
+    found["gate"]["checks"][0]["errors"][0] = 0.036
+    assert judged(found)["reasons"] == ["gate short: logit error 0.036 exceeds the bound 0.0354"]
 
 
-def test_only_exllamav2s_engine_and_its_kernel_have_noise_of_their_own():
-    assert bounds.of("fp16", "exllamav2", "exllamav2") == {"cap": 0.02, "noise": 0.04}
-    assert bounds.of("fp16", "graph", "exllamav2") == bounds.of("fp16", "eager", "exllamav2") == COARSE
+def test_a_coarse_path_of_gate_version_1_is_flagged_within_its_own_noise():
+    found = of_gate_version_1(packed_record(runtime="exllamav2"))
+    found = with_errors(found, 0.039, 0.003)
+    assert found["gate"]["bound"] == 0.04  # 3 · 0.003 = 0.009 is under the noise
+    assert (found["valid"], found["flags"]) == (True, ["imprecise"])
+    assert not with_errors(found, 0.041, 0.003)["valid"]
+
+
+def test_each_path_has_the_bounds_that_are_committed_for_it():
+    """A path without a ratio of its own has its dtype's."""
+    plain = bounds.of("fp16", "graph", "bf16", "cublas", 3584)
+    assert plain == {
+        "gate_version": 2,
+        "cap": 0.02,
+        "regret_limit": 7,
+        "stated_ratio": 1.02,
+        "stated_spread": 0.038,
+        "dtype_ratio": 1.02,
+        "dtype_spread": 0.038,
+    }
+    coarse = {"stated_ratio": 3.769, "stated_spread": 0.069}
+    assert bounds.of("fp16", "graph", "gptq", "exllamav2", 3584) == plain | coarse
+    engine = {"stated_ratio": 6.828, "stated_spread": 0.032}
+    assert bounds.of("fp16", "exllamav2", "gptq", "exllamav2", 3584) == plain | engine
+    narrow = {"stated_spread": 0.11, "dtype_spread": 0.11}
+    assert bounds.of("fp16", "graph", "bf16", "cublas", 896) == plain | narrow
+    assert bounds.of_version_1("fp16", "exllamav2", "gptq", "exllamav2") == {"cap": 0.02, "noise": 0.04}
+    assert bounds.of_version_1("fp16", "graph", "gptq", "exllamav2") == {"cap": 0.02, "noise": 0.03}
     others = {name for name in registry.kernel_names() if name != "exllamav2"}
-    assert all(bounds.of("fp16", "graph", name) == bounds.of_dtype("fp16") for name in others)
-    assert bounds.of_dtype("fp16") == {"cap": 0.02, "noise": 0.002}
+    assert all(bounds.of_version_1("fp16", "graph", "gptq", name)["noise"] == 0.002 for name in others)
+
+
+@pytest.mark.parametrize(("cores", "disturbed"), [(3.99, False), (4.0, True)])
+def test_a_quarter_of_the_hosts_cores_disturbs(cores, disturbed):
+    found = example_record()
+    found["passes"]["wall"]["other_cpu_cores"] = cores
+    assert ("disturbed" in judged(found)["flags"]) is disturbed
+    assert "host-busy" in found["flags"]
+
+
+def test_a_record_of_before_there_was_that_limit_is_not_asked():
+    found = example_record()
+    found["passes"]["wall"]["other_cpu_cores"] = 16.0
+    del found["limits"]["disturbed_share"]
+    assert judged(found)["flags"] == ["host-busy"]

@@ -13,7 +13,7 @@ from runner.cell import Cell, short_hash
 from runner.errors import BadRecord
 from runner.records import record
 from runner.scheme import Scheme
-from tests.records import cpu_record, example_record, failed_record, packed_record
+from tests.records import cpu_record, example_record, failed_record, of_gate_version_1, packed_record
 
 COMMITTED = min((Path(__file__).parents[2] / "experiments" / "records" / "h200").glob("*.json"))
 
@@ -65,6 +65,11 @@ def dynamic():
 
 def on_cpu():
     return cpu_record(cell={"cache": "dynamic"})
+
+
+def older():
+    """A record of gate version 1."""
+    return of_gate_version_1(example_record())
 
 
 def committed():
@@ -207,10 +212,23 @@ LIES = [
     (example_record, put("kernels", []), "kernels: 0 rows"),
     (example_record, put("gate.cap", 0.2), "gate.cap: 0.2 stored, 0.1 is committed"),
     (example_record, put("gate.cap", 0.05), "gate.cap: 0.05 stored, 0.1 is committed"),
-    (example_record, put("gate.noise", 0.1), "gate.noise: 0.1 stored, 0.01 is committed"),
+    (older, put("gate.noise", 0.1), "gate.noise: 0.1 stored, 0.01 is committed"),
+    (older, put("gate.cap", 0.2), "gate.cap: 0.2 stored, 0.1 is committed"),
+    (older, put("gate.rows", [{"name": "wall", "unwritten": 0, "difference": 0.0}]), "gate.rows: gate version 1 has"),
+    (example_record, put("gate.noise", 0.1), "gate.noise: gate version 2 has none"),
+    *(
+        (example_record, put(f"gate.{name}", lambda value: value * 1.5), f"gate.{name}: ")
+        for name in ("stated_ratio", "stated_spread", "dtype_ratio", "dtype_spread", "regret_limit")
+    ),
+    (example_record, put("gate.timed_trusted", shorten), "gate.timed_trusted: 29 errors"),
+    (example_record, put("gate.tokens.0.regrets", shorten), "gate.tokens wall: 29 regrets"),
+    (example_record, put("gate.tokens.0.repeats", shorten), "gate.tokens wall: 29 repeats"),
+    (example_record, put("gate.tokens.0.chosen", shorten), "gate.tokens wall: 29 chosen"),
+    (example_record, put("gate.tokens", shorten), "gate.tokens: of "),
+    (example_record, put("gate.rows", shorten), "gate.rows: of "),
     (committed, put("gate.cap", 0.101), "gate.cap: 0.101 stored, 0.1 is committed"),
-    (GPTQ, put("gate.noise", 0.029), "gate.noise: 0.029 stored, 0.03 is committed"),
-    (AWQ, put("gate.noise", 0.03), "gate.noise: 0.03 stored, 0.002 is committed"),
+    (lambda: of_gate_version_1(GPTQ()), put("gate.noise", 0.029), "gate.noise: 0.029 stored, 0.03 is committed"),
+    (lambda: of_gate_version_1(AWQ()), put("gate.noise", 0.03), "gate.noise: 0.03 stored, 0.002 is committed"),
     *(
         (example_record, put(f"limits.{name}", lambda limit: limit * 2), f"limits.{name}: ")
         for name in judgement.LIMITS
@@ -282,7 +300,7 @@ def test_a_falsified_record_is_named_even_when_all_that_follows_was_derived_agai
 
 
 def test_older_code_held_a_coarse_kernel_to_the_noise_of_its_dtype():
-    found = GPTQ()
+    found = of_gate_version_1(GPTQ())
     assert found["gate"]["noise"] == 0.03
     found["gate"]["noise"] = 0.002
     metrics.derive(found)

@@ -14,7 +14,7 @@ from analysis.tables import floor
 from analysis.tables import graphs as graphs_table
 from analysis.tables import quant as quant_table
 from tests.frames import frame_of
-from tests.records import cpu_record, example_record, failed_record, packed_record, precise_checks
+from tests.records import cpu_record, example_record, failed_record, fp16_gate, packed_record
 
 RECORDS = Path(__file__).parents[3] / "experiments" / "records" / "h200"
 # 0.3–1 s on an idle core; ten seconds is what a figure that grows with the square of its cells would pass
@@ -48,7 +48,7 @@ def points(axes, colours):
 
 
 def fp16_baseline(step_ms=36.0):
-    gate = {"cap": 0.02, "noise": 0.002, "checks": precise_checks()}
+    gate = fp16_gate()
     return example_record(step_ms=step_ms, cell={"dtype": "fp16"}, gate=gate)
 
 

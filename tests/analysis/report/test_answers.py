@@ -6,7 +6,7 @@ from analysis.report import answers
 from analysis.tables import floor, quant
 from analysis.tables.graphs import TELLING_FIELDS
 from tests.frames import frame_of
-from tests.records import cpu_record, example_record, failed_record, packed_record, precise_checks
+from tests.records import cpu_record, example_record, failed_record, fp16_gate, packed_record
 
 
 def floors_of(*records):
@@ -20,7 +20,7 @@ def ab_row(ratio, verdict, arms=("eager", "graph"), **changes):
 
 
 def quant_rows(*records):
-    gate = {"cap": 0.02, "noise": 0.002, "checks": precise_checks()}
+    gate = fp16_gate()
     return quant.rows(frame_of([*records, example_record(cell={"dtype": "fp16"}, gate=gate), example_record()]))
 
 

@@ -10,7 +10,7 @@ import pytest
 from analysis.tables import quant
 from runner import recompute
 from tests.frames import frame_of
-from tests.records import STARTED_MS, example_record, packed_record, precise_checks
+from tests.records import STARTED_MS, example_record, fp16_gate, packed_record
 
 ROOT = Path(__file__).parents[3]
 
@@ -20,7 +20,7 @@ def rows_of(records):
 
 
 def fp16_baseline(step_ms=36.0, **changes):
-    gate = {"cap": 0.02, "noise": 0.002, "checks": precise_checks()}
+    gate = fp16_gate()
     return example_record(step_ms=step_ms, cell={"dtype": "fp16", **changes}, gate=gate)
 
 

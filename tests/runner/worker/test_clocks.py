@@ -18,7 +18,7 @@ class Token:
     def item(self):
         self.step.calls.append("read back")
         time.sleep(READ_BACK_S)
-        return 0
+        return len(self.step.calls)
 
 
 class CountingStep:
@@ -27,6 +27,9 @@ class CountingStep:
 
     def restart(self, position):
         self.calls.append(f"restart {position}")
+
+    def spoil(self, position):
+        self.calls.append(f"spoil {position}")
 
     def __call__(self):
         self.calls.append("step")
@@ -39,14 +42,17 @@ def step():
     return CountingStep()
 
 
-def test_warm_up_goes_back_to_ctx_and_reads_every_token(step):
-    clocks.warm_up(step, 64, 3)
-    assert step.calls == ["restart 64", *["step", "read back"] * 3]
+def test_warm_up_goes_back_to_ctx_reads_every_token_and_spoils_what_is_to_be_written(step):
+    token = clocks.warm_up(step, 64, 3)
+    assert step.calls == ["restart 64", "spoil 64", *["step", "read back"] * 3, "spoil 67"]
+    assert token == 8  # calls until the last read-back
 
 
 def test_wall_times_each_step_together_with_its_read_back(step):
-    found = clocks.wall(step, PROTOCOL)
+    timed = clocks.wall(step, PROTOCOL)
+    found = timed.found
     assert step.calls == ["step", "read back"] * 7
+    assert timed.tokens == (2, 4, 6, 8, 10, 12, 14)
     assert len(found["steps_ms"]) == 7
     assert min(found["steps_ms"]) >= (STEP_S + READ_BACK_S) * 1e3  # 2 ms + 4 ms
     assert (found["segments"], found["compiled"], found["collected"]) == (0, 0, 0)
@@ -55,6 +61,8 @@ def test_wall_times_each_step_together_with_its_read_back(step):
 def test_rate_reads_nothing_back_and_has_one_total(step):
     import torch
 
-    found = clocks.rate(step, PROTOCOL, torch.device("cpu"))
+    timed = clocks.rate(step, PROTOCOL, torch.device("cpu"))
+    found = timed.found
     assert step.calls == ["step"] * 7
+    assert timed.tokens == ()
     assert 7 * STEP_S * 1e3 <= found["total_ms"] < 7 * (STEP_S + READ_BACK_S) * 1e3

@@ -1,16 +1,14 @@
 """The gate believes the right path and rejects every planted mutant, over both caches."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
-from runner import catalogue, floors, metrics
+from runner import catalogue, floors, gaterules
 from runner.protocol import NAMED
 from runner.runtimes.eager import EagerStep
 from runner.worker import bounds, caches, gate, model, reference, tokens
-from tests.gate_errors import worst_errors
-from tests.mutants import MUTANTS
+from tests.gate_errors import checked
+from tests.mutants import MUTANTS, SMALL_MUTANTS
 
 CTX = 64
 PROTOCOL = NAMED["paper"]
@@ -31,9 +29,11 @@ def prepared(request):
         )
         drawn = tokens.draw(shape.vocab, floors.sequence_tokens(CTX, 5, 30), 0, torch.device("cpu"))
         expectation = gate.expect(built, shape, drawn, CTX, PROTOCOL)
-    limits = bounds.of_dtype(request.param)
-    bound = metrics.error_bound(max(expectation.trusted), limits["cap"], limits["noise"])
-    return built, drawn, expectation, bound, limits["cap"]
+    return built, drawn, expectation, bounds.of(request.param, "eager", "bf16", "torch-cpu", shape.hidden)
+
+
+def errors_of(step, prepared):
+    return checked(step, CTX, *prepared[2:])
 
 
 def make_step(prepared, cache):
@@ -43,8 +43,7 @@ def make_step(prepared, cache):
 
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
 def test_the_right_path_passes(prepared, cache):
-    errors = worst_errors(make_step(prepared, cache), CTX, prepared[2])
-    assert max(errors.values()) <= prepared[3]
+    assert not errors_of(make_step(prepared, cache), prepared)["rejected"]
 
 
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
@@ -52,16 +51,34 @@ def test_the_right_path_passes(prepared, cache):
 def test_each_mutant_is_rejected_by_twice_the_cap(prepared, cache, name):
     step = make_step(prepared, cache)
     with MUTANTS[name](step):
-        worst = max(worst_errors(step, CTX, prepared[2]).values())
-    assert worst > prepared[3]
-    assert worst >= 2 * prepared[4]
-    assert max(worst_errors(step, CTX, prepared[2]).values()) <= prepared[3]  # the mutant is out again
+        found = errors_of(step, prepared)
+    assert found["rejected"]
+    assert max(found["short"], found["ctx_error"]) >= 2 * prepared[3]["cap"]
+    assert not errors_of(step, prepared)["rejected"]  # the mutant is out again
 
 
-def test_the_bound_is_three_times_trusted_within_cap_and_noise():
-    assert metrics.error_bound(0.02, cap=0.1, noise=0.01) == 3 * 0.02
-    assert metrics.error_bound(0.05, cap=0.1, noise=0.01) == 0.1  # 0.15 is over the cap
-    assert metrics.error_bound(0.001, cap=0.1, noise=0.01) == 0.01  # 0.003 is under the noise
+@pytest.mark.parametrize("cache", ["dynamic", "static"])
+@pytest.mark.parametrize("name", SMALL_MUTANTS)
+def test_each_small_mutant_is_rejected_by_its_ratio(prepared, cache, name):
+    """The model is narrow, and its ratio may be 1.6: one of 7B is held to 1.11 (docs/mutants.md)."""
+    step = make_step(prepared, cache)
+    with SMALL_MUTANTS[name](step):
+        found = errors_of(step, prepared)
+    assert found["rejected"], found
+    assert not errors_of(step, prepared)["rejected"]
+
+
+def test_version_1_bounds_errors_by_three_times_trusted_within_cap_and_noise():
+    assert gaterules.error_bound(0.02, cap=0.1, noise=0.01) == 3 * 0.02
+    assert gaterules.error_bound(0.05, cap=0.1, noise=0.01) == 0.1  # 0.15 is over the cap
+    assert gaterules.error_bound(0.001, cap=0.1, noise=0.01) == 0.01  # 0.003 is under the noise
+
+
+def test_a_ratio_is_the_geometric_mean_over_positions():
+    assert gaterules.ratio([0.02, 0.08], [0.02, 0.02]) == pytest.approx(2.0)
+    assert gaterules.ratio([0.0, 0.08], [0.02, 0.02]) == 0.0
+    assert gaterules.ratio([gaterules.NOT_FINITE, 0.02], [0.02, 0.02]) == gaterules.NOT_FINITE
+    assert gaterules.ratio([0.02], [0.0]) == gaterules.NOT_FINITE
 
 
 def test_a_nan_is_an_error_not_a_pass():
@@ -94,12 +111,3 @@ def test_every_step_consumes_the_trace_whatever_was_chosen(prepared):
         assert not torch.equal(first, step.logits)  # the data dependency is real
     finally:
         step.tokens.forced.fill_(True)
-
-
-@pytest.mark.parametrize(
-    ("runtime", "kernel", "noise"),
-    [("graph", "exllamav2", 0.03), ("exllamav2", "exllamav2", 0.04), ("graph", "marlin", 0.002)],
-)
-def test_a_record_has_the_bounds_of_its_cells_runtime_and_kernel(runtime, kernel, noise):
-    keeper = gate.Gatekeeper(SimpleNamespace(runtime=runtime), None)
-    assert keeper.found("fp16", kernel) == {"cap": 0.02, "noise": noise, "checks": []}

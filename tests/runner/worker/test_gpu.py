@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from runner import judgement, recompute, registry
+from runner import floors, judgement, recompute, registry
 from runner.errors import Mismatch
 from runner.machine import nvml
 from runner.runtimes import graph
@@ -17,6 +17,7 @@ from runner.worker import bench, card, environment, probes, profiling, session, 
 from runner.worker.job import Device
 from runner.worker.progress import Clock
 from tests.mutants import empty_graph, kernel_on_another_stream
+from tests.step_mutants import STEP_MUTANTS
 
 pytestmark = pytest.mark.gpu
 
@@ -110,6 +111,33 @@ def test_an_empty_graph_ends_the_session(gpu_job, monkeypatch):
         monkeypatch.setattr(graph, "build", build_broken)
         with pytest.raises(Mismatch, match="the profile shows 0 of its matrix products"):
             session.run(graph_cell(gpu_job), Clock())
+
+
+@pytest.mark.parametrize(
+    ("runtime", "name"),
+    [
+        *((runtime, name) for runtime in ("eager", "graph") for name in STEP_MUTANTS),
+        *(("compile", name) for name in ("runs-nothing", "skips-every-7th-and-advances")),
+    ],
+)
+def test_a_timed_step_that_cheats_makes_the_session_invalid(gpu_job, monkeypatch, runtime, name):
+    """It is right for as long as the gate's own steps last; only the timed passes show it."""
+    module = registry.runtime(runtime)
+    build = module.build
+    monkeypatch.setattr(module, "build", lambda *arguments: STEP_MUTANTS[name](build(*arguments), floors.GATE_STEPS))
+    options = {"mode": "reduce-overhead"} if runtime == "compile" else {}
+    cell = replace(gpu_job.cell, cache="static", runtime=runtime, options=options)
+    refusal = None
+    try:
+        found = session.run(replace(gpu_job, cell=cell), Clock())
+    except Mismatch as error:
+        refusal = str(error)
+    if refusal is not None:
+        assert "of its matrix products" in refusal  # the profile shows too few
+        return
+    assert recompute.differences(json.loads(Path(gpu_job.record_path).read_text())) == []
+    seen = {reason.split(":")[0] for reason in found["reasons"]}
+    assert {"gate wall", "gate span", "gate rate", "gate busy"} <= seen, found["reasons"]
 
 
 def test_an_allocation_from_the_driver_is_counted():

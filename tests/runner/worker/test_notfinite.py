@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from runner import catalogue, judgement, metrics, recompute
+from runner import catalogue, gaterules, judgement, metrics, recompute
 from runner.runtimes import eager
 from runner.scheme import Scheme
 from runner.worker import gate, model, notfinite, probes, session
@@ -150,7 +150,8 @@ def test_a_step_that_alone_is_not_finite_is_at_fault_itself(measure):
 def spoiled(**changes):
     found = example_record()
     for check in found["gate"]["checks"]:
-        check["errors"] = check["trusted"] = [judgement.NOT_FINITE] * len(check["errors"])
+        check["errors"] = check["trusted"] = [gaterules.NOT_FINITE] * len(check["errors"])
+    found["gate"]["timed_trusted"] = [gaterules.NOT_FINITE] * found["protocol"]["steps"]
     found["gate"] |= changes
     metrics.derive(found)
     judgement.judge(found)
@@ -193,5 +194,5 @@ def test_verify_finds_a_record_that_says_so_without_a_cause(change, said):
 
 
 def test_a_margin_between_logits_that_are_none_is_no_number_either():
-    expectation = gate.Expectation((17,), torch.full((1, 4), NAN), (judgement.NOT_FINITE,), finite=False)
+    expectation = gate.Expectation((17,), torch.full((1, 4), NAN), (gaterules.NOT_FINITE,), finite=False)
     assert expectation.margin(17) == 0.0

@@ -8,13 +8,13 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from runner import catalogue, floors, metrics, registry
+from runner import catalogue, floors, registry
 from runner.errors import DiskFull
 from runner.protocol import NAMED
 from runner.runtimes.eager import EagerStep
 from runner.scheme import Scheme
 from runner.worker import bounds, caches, gate, model, packedfolder, plainlinear, reference, tokens
-from tests.gate_errors import worst_errors
+from tests.gate_errors import checked
 from tests.packed_mutants import WRONG_GROUP, changes, kernel_in, stale_buffers
 
 CTX = 64
@@ -51,9 +51,15 @@ def prepared():
         built = model.build_synthetic(build("bnb-nf4", torch.bfloat16))
         drawn = tokens.draw(TINY.vocab, floors.sequence_tokens(CTX, 5, 30), 0, CPU)
         expectation = expectation_of(built, drawn)
-    limits = bounds.of_dtype("bf16")
-    bound = metrics.error_bound(max(expectation.trusted), limits["cap"], limits["noise"])
-    return built, drawn, expectation, bound, limits["cap"]
+    return built, drawn, expectation, held_to("bf16", "bnb-nf4", "bitsandbytes")
+
+
+def held_to(dtype, quant, kernel):
+    return bounds.of(dtype, "eager", quant, kernel, TINY.hidden)
+
+
+def worst(found):
+    return max(found["short"], found["ctx_error"])
 
 
 @pytest.mark.parametrize("quant", SCHEMES)
@@ -115,19 +121,20 @@ def test_a_slice_over_blocks_is_whole(monkeypatch):
 
 
 def test_the_right_kernel_passes(prepared):
-    built, drawn, expectation, bound, _ = prepared
+    built, drawn, expectation, held = prepared
     with kernel_in(built, "bitsandbytes") as path:
-        assert max(worst_errors(step_of(path, drawn), CTX, expectation).values()) <= bound
+        found = checked(step_of(path, drawn), CTX, expectation, held)
+    assert not found["rejected"], found
 
 
 @pytest.mark.parametrize("dtype", ["fp16", "fp32"])
 def test_the_right_kernel_passes_in_every_dtype(dtype):
     built = model.build_synthetic(build("bnb-nf4", model.DTYPES[dtype]))
     drawn = tokens.draw(TINY.vocab, floors.sequence_tokens(CTX, 5, 30), 0, CPU)
-    expectation, limits = expectation_of(built, drawn), bounds.of_dtype(dtype)
-    bound = metrics.error_bound(max(expectation.trusted), limits["cap"], limits["noise"])
+    expectation, held = expectation_of(built, drawn), held_to(dtype, "bnb-nf4", "bitsandbytes")
     with kernel_in(built, "bitsandbytes") as path:
-        assert max(worst_errors(step_of(path, drawn), CTX, expectation).values()) <= bound
+        found = checked(step_of(path, drawn), CTX, expectation, held)
+    assert not found["rejected"], found
 
 
 def test_a_layer_that_the_kernel_has_taken_over_holds_nothing():
@@ -164,22 +171,22 @@ def test_bitsandbytes_multiplies_the_stored_form(double, monkeypatch):
 
 @pytest.mark.parametrize("name", WRONG_GROUP)
 def test_a_kernel_that_reads_the_format_wrongly_is_rejected(prepared, name):
-    built, drawn, expectation, bound, cap = prepared
+    built, drawn, expectation, held = prepared
     with kernel_in(built, "bitsandbytes", WRONG_GROUP[name]) as path:
-        worst = max(worst_errors(step_of(path, drawn), CTX, expectation).values())
-    assert worst > bound
-    assert worst >= 2 * cap
+        found = checked(step_of(path, drawn), CTX, expectation, held)
+    assert found["rejected"]
+    assert worst(found) >= 2 * held["cap"]
 
 
 def test_stale_buffers_are_rejected(prepared):
-    built, drawn, expectation, bound, cap = prepared
+    built, drawn, expectation, held = prepared
     with kernel_in(built, "bitsandbytes") as path:
         step = step_of(path, drawn)
-        assert max(worst_errors(step, CTX, expectation).values()) <= bound
+        assert not checked(step, CTX, expectation, held)["rejected"]
         with stale_buffers(path):
-            worst = max(worst_errors(step, CTX, expectation).values())
-    assert worst > bound
-    assert worst >= 2 * cap
+            found = checked(step, CTX, expectation, held)
+    assert found["rejected"]
+    assert worst(found) >= 2 * held["cap"]
 
 
 @pytest.mark.parametrize("quant", ["gptq", "awq"])
@@ -187,13 +194,13 @@ def test_wrong_integers_are_seen_by_plain_arithmetic_too(quant):
     """These kernels need a GPU; that the gate's bounds see such mistakes holds for any arithmetic."""
     built = model.build_synthetic(build(quant, torch.float16))
     drawn = tokens.draw(TINY.vocab, floors.sequence_tokens(CTX, 5, 30), 0, CPU)
-    expectation, limits = expectation_of(built, drawn), bounds.of_dtype("fp16")
-    assert max(worst_errors(step_of(built, drawn), CTX, expectation).values()) <= limits["cap"]
+    expectation, held = expectation_of(built, drawn), held_to("fp16", quant, "")
+    assert not checked(step_of(built, drawn), CTX, expectation, held)["rejected"]
     for change in changes(quant, sym=False).values():
         kept = {plain: plain.tensors for plain in plainlinear.plain_linears(built).values()}
         for plain in kept:
             plain.tensors = change(plain)
-        assert max(worst_errors(step_of(built, drawn), CTX, expectation).values()) >= 2 * limits["cap"]
+        assert worst(checked(step_of(built, drawn), CTX, expectation, held)) >= 2 * held["cap"]
         for plain, tensors in kept.items():
             plain.tensors = tensors
 

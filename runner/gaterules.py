@@ -1,0 +1,200 @@
+"""The rules of the correctness gate, by version: what its numbers come to, and what makes a session invalid.
+
+Version 2 checks every timed step, and holds the errors against trusted eager's by their ratio; version 1 held the worst
+error against three times trusted eager's. A record is judged by the version that it states (docs/methodology.md, "The
+gate").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import mean
+from typing import Any
+
+VERSION = 2
+NOT_FINITE = 1e9  # stands for an error that is NaN or infinite: JSON has neither
+DEVIATIONS = 5
+"""A limit lies so many standard errors above the largest ratio of an honest path."""
+DRIVEN = ("short", "ctx")
+REPEATABLE_LIMIT = 0.1
+
+Gate = Mapping[str, Any]
+
+
+def version(gate: Gate) -> int:
+    """The version of the rules that a gate section was made by; sections of before there was a second say none."""
+    return int(gate.get("gate_version", 1))
+
+
+def limit(ratio: float, spread: float, count: int) -> float:
+    """The most that the geometric mean of error/trusted error may be over `count` positions, for a path whose honest
+    sessions reach `ratio`, and whose single positions have the standard deviation `spread` in the logarithm."""
+    return ratio * math.exp(DEVIATIONS * spread / math.sqrt(count))
+
+
+def ratio(errors: Sequence[float], trusted: Sequence[float]) -> float:
+    """The geometric mean of error/trusted error; NOT_FINITE where one of them is not finite, or trusted is 0."""
+    if NOT_FINITE in (*errors, *trusted) or not all(trusted):
+        return NOT_FINITE
+    if not all(errors):
+        return 0.0
+    return math.exp(mean(math.log(own / right) for own, right in zip(errors, trusted, strict=False)))
+
+
+def worst_ratio(gate: Gate) -> float | None:
+    """The larger of the ratios at the short context and at ctx; None for version 1, which has none."""
+    if version(gate) < VERSION:
+        return None
+    return max((ratio(check["errors"], check["trusted"]) for check in _driven(gate)), default=NOT_FINITE)
+
+
+def bound(gate: Gate) -> float:
+    """The most that one error may be, where trusted eager's worst is `trusted_error`."""
+    if version(gate) < VERSION:
+        return error_bound(gate["trusted_error"], gate["cap"], gate["noise"])
+    return float(min(limit(gate["stated_ratio"], gate["stated_spread"], 1) * gate["trusted_error"], gate["cap"]))
+
+
+def error_bound(trusted: float, cap: float, noise: float) -> float:
+    """Version 1: min(3 × trusted eager's worst error, cap), never below noise."""
+    return max(min(3 * trusted, cap), noise)
+
+
+def worst_regret(gate: Gate) -> float | None:
+    """The largest regret of a token that a timed pass read back, as a share of what it may be; None for version 1."""
+    if version(gate) < VERSION:
+        return None
+    allowed = allowed_regrets(gate)
+    shares = (
+        regret / most if most else NOT_FINITE for each in gate["tokens"] for regret, most in _pairs(each, allowed)
+    )
+    return max(shares, default=NOT_FINITE)
+
+
+def repeatable(gate: Gate) -> float | None:
+    """The share of timed steps at which the token of the step before would pass, too: there a step that does nothing is
+    not seen by its token. None for version 1."""
+    if version(gate) < VERSION:
+        return None
+    allowed = allowed_regrets(gate)
+    passing = [
+        regret <= most for each in gate["tokens"] for regret, most in zip(each["repeats"], allowed, strict=False)
+    ]
+    return mean(passing) if passing else 1.0
+
+
+def allowed_regrets(gate: Gate) -> list[float]:
+    """The most that the regret of a token may be at each timed position."""
+    factor = gate["regret_limit"] * gate["stated_ratio"]
+    return [factor * trusted for trusted in gate["timed_trusted"]]
+
+
+def undecided_below(gate: Gate) -> float:
+    """The margin of the reference's best two logits, in root mean squares, below which right paths may choose different
+    tokens: one of the two has a regret of at least the margin."""
+    if version(gate) < VERSION:
+        return float(2 * gate["bound"])
+    return float(gate["regret_limit"] * gate["stated_ratio"] * gate["trusted_error"])
+
+
+def is_imprecise(gate: Gate) -> bool:
+    """True if a session errs more than its dtype alone allows, within what its kernel or runtime is stated to need."""
+    if version(gate) < VERSION:
+        return bool(gate["error"] > min(3 * gate["trusted_error"], gate["cap"]) and gate["noise"] > gate["cap"])
+    return any(
+        ratio(check["errors"], check["trusted"])
+        > limit(gate["dtype_ratio"], gate["dtype_spread"], len(check["errors"]))
+        for check in _driven(gate)
+    )
+
+
+def _pairs(tokens: Gate, allowed: Sequence[float]) -> Iterator[tuple[float, float]]:
+    return zip(tokens["regrets"], allowed, strict=False)
+
+
+def _driven(gate: Gate) -> list[Gate]:
+    return [check for check in gate["checks"] if check["name"] in DRIVEN]
+
+
+def reasons(gate: Gate) -> Iterator[str]:
+    """Why the answers of a measured session are not right, one line each."""
+    yield from error_reasons(gate)
+    if version(gate) >= VERSION:
+        yield from _token_reasons(gate)
+        yield from _row_reasons(gate)
+
+
+def error_reasons(gate: Gate) -> Iterator[str]:
+    """The reasons that follow from logit errors alone."""
+    if not gate["trusted_error"] <= gate["cap"] and not is_told(gate, gate["trusted_error"]):
+        yield f"trusted eager's error {gate['trusted_error']:.3g} exceeds the cap {gate['cap']:.3g}"
+    if version(gate) < VERSION:
+        yield from _bound_reasons(gate)
+        return
+    yield from _ratio_reasons(gate)
+    yield from _single_reasons(gate)
+
+
+def is_told(gate: Gate, error: float) -> bool:
+    """True if the reason that logits are not finite says all there is to say of this error."""
+    return error == NOT_FINITE and "not_finite" in gate
+
+
+def _bound_reasons(gate: Gate) -> Iterator[str]:
+    for check in gate["checks"]:
+        worst = max(check["errors"])
+        if not worst <= gate["bound"] and not is_told(gate, worst):
+            yield f"gate {check['name']}: logit error {worst:.3g} exceeds the bound {gate['bound']:.3g}"
+
+
+def _ratio_reasons(gate: Gate) -> Iterator[str]:
+    for check in _driven(gate):
+        found, count = ratio(check["errors"], check["trusted"]), len(check["errors"])
+        most = limit(gate["stated_ratio"], gate["stated_spread"], count)
+        if not found <= most and not is_told(gate, max(check["errors"])):
+            yield (
+                f"gate {check['name']}: logit errors are {found:.3g} times trusted eager's (geometric mean of {count} "
+                f"positions), limit {most:.3g}"
+            )
+
+
+def _single_reasons(gate: Gate) -> Iterator[str]:
+    """Each error on its own: no position may hide in a mean."""
+    factor = limit(gate["stated_ratio"], gate["stated_spread"], 1)
+    for check in gate["checks"]:
+        bounds = [min(factor * right, gate["cap"]) for right in check["trusted"]]
+        wrong = [pair for pair in zip(check["errors"], bounds, strict=False) if not pair[0] <= pair[1]]
+        if wrong and not is_told(gate, max(check["errors"])):
+            worst, most = max(wrong)
+            yield f"gate {check['name']}: logit error {worst:.3g} exceeds the bound {most:.3g}"
+
+
+def _token_reasons(gate: Gate) -> Iterator[str]:
+    if is_told(gate, max(gate["timed_trusted"])):
+        return
+    allowed = allowed_regrets(gate)
+    for each in gate["tokens"]:
+        wrong = [regret for regret, most in _pairs(each, allowed) if not regret <= most]
+        if wrong:
+            yield (
+                f"gate {each['name']}: {len(wrong)} of {len(each['regrets'])} timed steps chose a token that the "
+                f"reference does not (the worst by {max(wrong):.3g} root mean squares of its logits)"
+            )
+    share = repeatable(gate)
+    if share is not None and share > REPEATABLE_LIMIT:
+        yield (
+            f"gate tokens: at {share:.0%} of the timed steps the token of the step before would pass as well (limit "
+            f"{REPEATABLE_LIMIT:.0%}): a step that does nothing could not be told"
+        )
+
+
+def _row_reasons(gate: Gate) -> Iterator[str]:
+    for each in gate["rows"]:
+        if each["unwritten"]:
+            yield f"gate {each['name']}: the cache rows of {each['unwritten']} timed steps were not written"
+        if not each["difference"] <= gate["cap"] and not is_told(gate, each["difference"]):
+            yield (
+                f"gate {each['name']}: cache rows differ from the first pass's by {each['difference']:.3g}, limit "
+                f"{gate['cap']:.3g}"
+            )

@@ -1,0 +1,98 @@
+"""Derive the gate's ratios and spreads from the committed records, and try them on a model that they do not come from.
+
+python -m tests.gate_limits
+
+The rule: a path's ratio is the largest geometric mean of error / trusted error over one check (eight positions from 17
+or from ctx). Its spread is the largest standard deviation of that ratio's logarithm within a check. Both are taken over
+all sessions of gate version 1 of the models in FROM, rounded up to three decimals. Unquantised sessions give a dtype
+its own. No later session moves a limit.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import stdev
+from typing import Any
+
+from runner import gaterules
+from runner.records import record, spool
+
+RECORDS = Path(__file__).resolve().parents[1] / "experiments" / "records"
+FROM, TRIED_ON = ("qwen2.5-7b", "mistral-7b"), ("llama-3.1-8b",)
+PLAIN, ENGINE = "bf16", "exllamav2"
+DECIMALS = 1000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far honest checks of one path lie from trusted eager."""
+
+    ratio: float
+    spread: float
+    checks: int
+
+
+def path_of(cell: Mapping[str, Any]) -> tuple[str, str]:
+    """Where the bounds of a cell stand: (dtype itself, runtime or quant/kernel, dtype)."""
+    if cell["runtime"] == ENGINE:
+        return ENGINE, cell["dtype"]
+    if cell["quant"] == PLAIN:
+        return "", cell["dtype"]
+    return f"{cell['quant']}/{cell['kernel']}", cell["dtype"]
+
+
+def driven(found: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The checks over eight positions each."""
+    return (check for check in found["gate"]["checks"] if check["name"] in gaterules.DRIVEN)
+
+
+def limits(records: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Limits]:
+    """The ratio and spread of each path over these records."""
+    checks = defaultdict(list)
+    for found in records:
+        checks[path_of(found["cell"])] += driven(found)
+    return {path: _limits(of_path) for path, of_path in sorted(checks.items())}
+
+
+def _limits(checks: list[Mapping[str, Any]]) -> Limits:
+    ratios = [gaterules.ratio(check["errors"], check["trusted"]) for check in checks]
+    spreads = [stdev(map(_logarithm, check["errors"], check["trusted"])) for check in checks]
+    return Limits(_rounded_up(max(ratios)), _rounded_up(max(spreads)), len(checks))
+
+
+def _logarithm(own: float, right: float) -> float:
+    return math.log(own / right)
+
+
+def _rounded_up(value: float) -> float:
+    return math.ceil(value * DECIMALS) / DECIMALS
+
+
+def committed(models: Iterable[str]) -> list[dict[str, Any]]:
+    """The measured sessions of gate version 1 of these models among the committed records, valid or not."""
+    found = (record.read(path) for path in spool.record_files(RECORDS))
+    measured = (one for one in found if record.is_measured(one) and gaterules.version(one["gate"]) == 1)
+    return [one for one in measured if one["cell"]["model"] in models]
+
+
+def main() -> int:
+    derived = limits(committed(FROM))
+    tried = limits(committed(TRIED_ON))
+    for (name, dtype), found in derived.items():
+        most = gaterules.limit(found.ratio, found.spread, 8)
+        other = tried.get((name, dtype))
+        shown = "not tried" if other is None else f"{TRIED_ON[0]} reaches {other.ratio:.3f}"
+        print(
+            f"{name or 'unquantised':24} {dtype}: ratio {found.ratio:.3f}, spread {found.spread:.3f} of {found.checks} "
+            f"checks; limit {most:.3f}; {shown}"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

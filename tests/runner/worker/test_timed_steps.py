@@ -1,0 +1,205 @@
+"""Every timed step is checked: what skips, replays or delays one is seen, in each clock and over each kind of step."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from scipy import stats
+
+from runner import catalogue, floors, gaterules
+from runner.cell import Cell
+from runner.protocol import NAMED
+from runner.registry import POISON
+from runner.runtimes.compile import CompiledStep
+from runner.runtimes.eager import EagerStep, StepOverEager
+from runner.worker import bounds, caches, clocks, gate, model, reference, tokens
+from tests.step_mutants import STEP_MUTANTS
+
+CTX = 64
+PROTOCOL = NAMED["paper"]
+DEVICE = torch.device("cpu")
+TIMED = floors.timed_positions(CTX, PROTOCOL.warmup, PROTOCOL.steps)
+LIMIT = bounds.read_data("bounds.yaml")["regret_limit"]
+CELL = Cell("cpu", "tiny", CTX, "bf16", "torch-cpu", "eager", "sdpa", "static", "bf16", "synthetic-v1", {})
+
+
+@pytest.fixture(autouse=True)
+def _inference():
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    shape = catalogue.models()["tiny"].shape
+    with torch.inference_mode():
+        built = model.build_synthetic(model.Build(shape, "bf16", None, torch.bfloat16, DEVICE))
+        drawn = tokens.draw(shape.vocab, floors.sequence_tokens(CTX, 5, 30), 0, DEVICE)
+        return built, drawn, gate.expect(built, shape, drawn, CTX, PROTOCOL)
+
+
+class ReplayingStep(StepOverEager):
+    """Eager's step as a CUDA graph would replay it: its logits lie in one buffer, which each replay overwrites."""
+
+    runtime = "eager"
+
+    def __init__(self, step):
+        super().__init__(step)
+        self.logits = step.logits.clone()
+
+    def __call__(self):
+        self._step()
+        self.logits.copy_(self._step.logits)
+        return self._chosen
+
+
+KINDS = {
+    "eager-dynamic": ("dynamic", lambda step: step),
+    "eager-static": ("static", lambda step: step),
+    "replaying": ("static", ReplayingStep),
+    "compile": ("static", lambda step: CompiledStep(step, "default")),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def step(request, prepared):
+    """A right step of each kind that a CPU can have, its cache filled to ctx."""
+    built, drawn, _ = prepared
+    cache, made = KINDS[request.param]
+    with torch.inference_mode():
+        eager = EagerStep(built, caches.make(cache, built, floors.kv_alloc_tokens(CTX, 5, 30)), drawn)
+        eager.prefill(CTX)
+        found = made(eager)
+        found.prefill(CTX)
+    return found
+
+
+def judged(step, expectation, passes):
+    """The gate's section after passes by the host's clocks, as far as it follows from them, and its reasons."""
+    keeper = gate.Gatekeeper(step, expectation, TIMED)
+    for name, measure in passes.items():
+        before = clocks.warm_up(step, CTX, PROTOCOL.warmup)
+        keeper.after(name, measure(step).tokens, before)
+    found = keeper.found(CELL, 128)
+    found |= {"trusted_error": max(expectation.trusted), "error": max(check.errors[0] for check in keeper.checks)}
+    return found, list(gaterules.reasons(found))
+
+
+def wall(step):
+    return clocks.wall(step, PROTOCOL)
+
+
+def rate(step):
+    return clocks.rate(step, PROTOCOL, DEVICE)
+
+
+def test_a_right_step_passes_by_every_clock(step, prepared):
+    found, reasons = judged(step, prepared[2], {"wall": wall, "rate": rate})
+    assert reasons == []
+    assert [each["name"] for each in found["tokens"]] == ["wall"]
+    assert found["rows"] == [
+        {"name": "wall", "unwritten": 0, "difference": 0.0},
+        {"name": "rate", "unwritten": 0, "difference": 0.0},
+    ]
+    assert gaterules.worst_regret(found) < 0.5
+    assert gaterules.repeatable(found) < gaterules.REPEATABLE_LIMIT
+
+
+@pytest.mark.parametrize("name", STEP_MUTANTS)
+def test_a_step_that_cheats_is_seen_by_the_tokens_that_were_read_back(step, prepared, name):
+    found, reasons = judged(STEP_MUTANTS[name](step, PROTOCOL.warmup), prepared[2], {"wall": wall})
+    assert any("chose a token that the reference does not" in reason for reason in reasons), reasons
+    # the smallest wrong regret is more than twice what any may be
+    wrong = [
+        regret / most
+        for regret, most in zip(found["tokens"][0]["regrets"], gaterules.allowed_regrets(found), strict=True)
+        if regret > most
+    ]
+    assert min(wrong) >= 2
+
+
+@pytest.mark.parametrize("name", STEP_MUTANTS)
+def test_a_step_that_cheats_is_seen_where_nothing_is_read_back(step, prepared, name):
+    """The wall pass before it was right, and its logits and rows must not pass for those of the rate pass."""
+    mutant = STEP_MUTANTS[name](step, PROTOCOL.warmup)
+    mutant.active = False
+
+    def cheating_rate(_):
+        mutant.active = True
+        return rate(mutant)
+
+    _, reasons = judged(mutant, prepared[2], {"wall": wall, "rate": cheating_rate})
+    assert reasons
+    assert all(reason.startswith("gate rate: ") for reason in reasons)
+
+
+def test_rows_that_nobody_has_written_are_told_from_those_that_were(step):
+    step.prefill(CTX)
+    step.restart(CTX)
+    step.spoil(CTX)
+    for _ in range(3):
+        step()
+    left = step.rows(CTX, CTX + 5)
+    assert left.shape[1:] == (4, 64)  # keys and values of two layers, two heads of 32
+    assert gate.rows_of("wall", left, left, 5).unwritten == 2
+    assert not (left[:3] == POISON).all(dim=2).any()
+
+
+def test_spoilt_rows_behind_the_position_change_nothing(step):
+    """A masked row's weight is exactly 0, and the poison is finite."""
+    step.prefill(CTX)
+    first = step().clone(), step.logits.clone()
+    step.restart(CTX)
+    step.spoil(CTX)
+    second = step().clone(), step.logits.clone()
+    assert torch.equal(first[1], second[1])
+
+
+def test_a_regret_is_how_far_the_reference_prefers_another_token():
+    logits = torch.tensor([[3.0, 1.0, -1.0, -1.0]])  # root mean square sqrt(12 / 4) = sqrt 3
+    expectation = gate.Expectation((17,), logits, (0.01,), True)
+    assert expectation.regret(0, 17) == 0.0
+    assert expectation.regret(1, 17) == pytest.approx(2 / 3**0.5, rel=1e-3)
+    assert expectation.regret(4, 17) == gaterules.NOT_FINITE
+    assert expectation.margin(17) == pytest.approx(2 / 3**0.5, rel=1e-3)
+
+
+def section(repeats):
+    tokens = [{"name": "wall", "chosen": [1] * 30, "regrets": [0.0] * 30, "repeats": repeats}]
+    limits = {"gate_version": 2, "cap": 0.1, "stated_ratio": 1.0, "stated_spread": 0.05, "regret_limit": 7}
+    found = {**limits, "checks": [], "timed_trusted": [0.01] * 30, "tokens": tokens, "rows": []}
+    return SimpleNamespace(**found, trusted_error=0.01).__dict__
+
+
+def test_a_session_whose_steps_cannot_be_told_from_doing_nothing_is_invalid():
+    """At 3 of 30 positions the token of the step before would pass: 10 %; at 4 it is more."""
+    assert list(gaterules.reasons(section([0.07] * 3 + [0.071] * 27))) == []
+    (reason,) = gaterules.reasons(section([0.07] * 4 + [0.071] * 26))
+    assert reason.startswith("gate tokens: at 13% of the timed steps the token of the step before would pass as well")
+
+
+def test_an_honest_session_is_rejected_less_than_once_in_ten_thousand():
+    """Trusted eager's own tokens over 1100 positions, extrapolated to a tail session's 300 steps.
+
+    The errors of two logits differ by √2 of one's, so a regret beyond z errors is as rare as |N(0, √2)| > z, times the
+    share of positions whose best logits lie close. That share is taken from the regrets beyond one error, at its upper
+    95 % limit.
+    """
+    shape = catalogue.models()["tiny"].shape
+    built = model.build_synthetic(model.Build(shape, "bf16", None, torch.bfloat16, DEVICE))
+    sequence = tokens.draw(shape.vocab, 1120, 0, DEVICE).sequence
+    positions = torch.arange(20, 1120)
+    right = reference.of(built, shape, torch.float32).logits(sequence, positions)
+    trusted = gate.trusted_logits(built, sequence, positions)
+    errors = [gate.relative_error(own, true) for own, true in zip(trusted, right, strict=True)]
+    expectation = gate.Expectation(tuple(range(20, 1120)), right, tuple(errors), True)
+    chosen = trusted.argmax(dim=1).tolist()
+    regrets = [
+        expectation.regret(token, position) / error
+        for token, position, error in zip(chosen, expectation.positions, errors, strict=True)
+    ]
+    beyond = sum(regret > 1 for regret in regrets)
+    share = stats.beta.ppf(0.95, beyond + 1, len(regrets) - beyond) / (2 * stats.norm.sf(1 / 2**0.5))
+    false = 300 * share * 2 * stats.norm.sf(LIMIT / 2**0.5)
+    assert max(regrets) < LIMIT
+    assert false < 1e-4, (false, beyond, max(regrets))
