@@ -10,6 +10,8 @@ import polars
 
 from analysis.sources.frame import Frame
 from analysis.statistics import intervals
+from runner.judgement import DISTURBED
+from runner.records.record import MEASURED
 
 Row = dict[str, Any]
 
@@ -22,6 +24,8 @@ WALL = "step_wall_ms"
 WORST = frozenset({"peak_bytes", "logit_error", "step_wall_p90_ms", "step_wall_p95_ms", "step_wall_p99_ms"})
 """Of these a row has the worst session's, of every other metric the median session's."""
 MIXED_HOST = "mixed-host"
+WIDE_RANGE, WIDE = "wide-range", 3
+"""Flag of a row whose slowest session takes so many times as long as its quickest, and from what factor on."""
 
 
 def rows(frame: Frame, metrics: Sequence[str], every_code: bool = False) -> list[Row]:
@@ -31,6 +35,7 @@ def rows(frame: Frame, metrics: Sequence[str], every_code: bool = False) -> list
     number), `hosts` (theirs), `flags`, `reasons`, the metrics, and of `step_wall_ms` its interval over sessions:
     `step_wall_ms_low`, `step_wall_ms_high` and `interval` (see `intervals.of_sessions`). Of several codes only the
     newest has rows, the one whose last session began last, valid or not: what older code got right says nothing of it.
+    `disturbed` counts the sessions that the medians and `sessions` leave out, because others kept the host busy.
     `superseded` counts the valid sessions of the others in the row of its valid ones, the invalid in that of its
     invalid. Invalid sessions of older code that no row of the newest counts keep theirs, marked `older_code`: they
     were rejected, and that stays told. With `every_code` each code has its own.
@@ -43,16 +48,25 @@ def rows(frame: Frame, metrics: Sequence[str], every_code: bool = False) -> list
 
 def _aggregated(frame: Frame, metrics: Sequence[str]) -> polars.DataFrame:
     column = polars.col
-    centres = [column(name).max() if name in WORST else column(name).median() for name in metrics]
+    quiet = ~column("flags").str.split(",").list.contains(DISTURBED)
+    kept = quiet | ~quiet.any()  # where all were disturbed there is nothing better
+    centres = [_centre(name, kept) for name in metrics]
     return frame.sessions.group_by(*GROUP).agg(
-        polars.len().alias("sessions"),
+        kept.sum().alias("sessions"),
+        (~kept).sum().alias("disturbed"),
         column("started_ms").max().alias("last_start_ms"),
+        column("gate_version").min(),
         column("host_id").drop_nulls().unique().sort().alias("hosts"),
         column("flags").unique().alias("flag_words"),
         column("reasons").unique().sort().alias("reasons"),
-        column(WALL).sort().alias("walls"),
+        column(WALL).filter(kept).sort().alias("walls"),
         *centres,
     )
+
+
+def _centre(name: str, kept: polars.Expr) -> polars.Expr:
+    values = polars.col(name).filter(kept)
+    return (values.max() if name in WORST else values.median()).alias(name)
 
 
 def _row(frame: Frame, group: Mapping[str, Any]) -> Row:
@@ -60,6 +74,9 @@ def _row(frame: Frame, group: Mapping[str, Any]) -> Row:
     row = {**frame.cells[group["cell_key"]], **group, **no_interval, "superseded": 0, "older_code": False}
     row["reasons"] = [text for text in group["reasons"] if text]
     row["flags"] = flags(row.pop("flag_words"), group["hosts"])
+    walls = [value for value in group["walls"] if value is not None]
+    if walls and max(walls) >= WIDE * min(walls):
+        row["flags"] = sorted({*row["flags"], WIDE_RANGE})
     return row
 
 
@@ -86,8 +103,10 @@ def _add_intervals(found: list[Row]) -> None:
 
 def _newest(found: list[Row]) -> list[Row]:
     of_cell: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
-    for row in sorted(found, key=lambda one: (one["last_start_ms"], one["code_key"] or "")):
-        of_cell[tuple(row[key] for key in SAME_BUT_CODE)].append(row)
+    checked = {_place(row): row for row in sorted(found, key=_age) if _is_checked(row)}
+    for row in sorted(found, key=_age):
+        # of a cell whose timed steps were checked, what was measured without is older, in whatever environment
+        of_cell[_same(checked.get(_place(row), row) if _is_unchecked(row) else row)].append(row)
     shown: list[Row] = []
     for same in of_cell.values():
         newest = [row for row in same if row["code_key"] == same[-1]["code_key"]]
@@ -98,6 +117,27 @@ def _newest(found: list[Row]) -> list[Row]:
         rejected = [row for row in older if _is_invalid(row) and _kind(row) not in told]
         shown += [*newest, *(row | {"older_code": True} for row in rejected)]
     return shown
+
+
+def _age(row: Row) -> tuple[Any, ...]:
+    return not _is_unchecked(row), row["last_start_ms"], row["code_key"] or ""
+
+
+def _place(row: Row) -> tuple[Any, ...]:
+    return row["cell_key"], row["protocol"]
+
+
+def _same(row: Row) -> tuple[Any, ...]:
+    return tuple(row[key] for key in SAME_BUT_CODE)
+
+
+def _is_checked(row: Row) -> bool:
+    """True if the rows' sessions were measured, and each timed step was checked: since gate version 2."""
+    return bool(row["status"] == MEASURED and row["gate_version"] != "1")
+
+
+def _is_unchecked(row: Row) -> bool:
+    return bool(row["status"] == MEASURED and row["gate_version"] == "1")
 
 
 def _is_invalid(row: Row) -> bool:

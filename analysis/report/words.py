@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from analysis.groups import MIXED_HOST
+from analysis.groups import MIXED_HOST, WIDE_RANGE
 from runner.store.description import FLAG_MEANINGS
 
 COLUMNS = {
     "n": "sessions, each a fresh process; leads to where they come from. Of an A/B: of each arm",
     "hosts": "hosts (machine and card) that the sessions ran on",
+    "disturbed": "sessions that the row leaves out because others kept the host busy meanwhile",
     "superseded": "sessions of older code, which the row leaves out",
     "ms/step": "one step with its token read back, by the host's clock: the median of the sessions' medians",
     "low, high": "the 95 % interval of that median over sessions, below 5 sessions their range",
@@ -29,6 +30,7 @@ COLUMNS = {
 }
 OF_TABLES = {
     MIXED_HOST: "the sessions of the row come from several hosts",
+    WIDE_RANGE: "the slowest session took three times as long as the quickest, or longer",
     "other-host": "the unquantised baseline ran on another host, which matters for what waits for the host",
     "other-env": "the unquantised baseline ran with other versions of what both use",
 }

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from runner import floors, metrics, registry
-from runner.store.view import COMMITTED_TAG, SCHEMA_TAG, SESSION_TAG
+from runner.store.view import COMMITTED_TAG, GATE_TAG, SCHEMA_TAG, SESSION_TAG
 
 TAG, PARAM = "tag", "param"
 
@@ -45,6 +45,7 @@ SESSION_COLUMNS = (
     Text("valid", TAG, "valid", "true"),
     Text("flags", TAG, "flags", ""),
     Text("reasons", TAG, "reasons", ""),
+    Text("gate_version", TAG, GATE_TAG, "1"),
     Text("protocol_name", TAG, "protocol", "paper"),
 )
 """What each session has of its own."""

@@ -24,6 +24,8 @@ from analysis.sources.columns import (
 from analysis.sources.frame import Cell, Details, Frame
 from analysis.sources.usable import Words
 from runner import protocol
+from runner.records.record import MEASURED
+from runner.store.description import GATE_1
 from runner.store.view import View
 
 ORDER = ("started_ms", "cell_key", "code_key", "env_key", "host_id", SESSION, "run_id")
@@ -111,7 +113,9 @@ def finished(rows: polars.DataFrame) -> polars.DataFrame:
     named = {name: f"{name}-{counts.warmup}-{counts.steps}" for name, counts in protocol.NAMED.items()}
     title = polars.col("protocol_name").replace_strict(named, default=None, return_dtype=polars.String)
     custom = polars.concat_str("protocol_name", "warmup", "steps", separator="-")
-    told = rows.with_columns(title.fill_null(custom).alias("protocol"), polars.col("valid") == "true")
+    told = rows.with_columns(
+        title.fill_null(custom).alias("protocol"), polars.col("valid") == "true", _flags().alias("flags")
+    )
     quotients = [
         (polars.col(above) / polars.col(below)).alias(name)
         for name, (above, below) in QUOTIENTS.items()
@@ -120,6 +124,15 @@ def finished(rows: polars.DataFrame) -> polars.DataFrame:
     told = told.with_columns(quotients)
     order = [name for name in ORDER if name in told.columns]
     return told.drop("protocol_name", "warmup", "steps").sort(order, maintain_order=True)
+
+
+def _flags() -> polars.Expr:
+    """The flags that a session has, and of a measured one whether the first version of the gate judged it: its record
+    was made before there was a flag for that."""
+    flags, is_first = polars.col("flags"), polars.col("gate_version") == "1"
+    more = polars.concat_str(flags, polars.lit(f",{GATE_1}"))
+    marked = polars.when(flags == "").then(polars.lit(GATE_1)).otherwise(more)
+    return polars.when(is_first & (polars.col("status") == MEASURED)).then(marked).otherwise(flags)
 
 
 def cell(words: Mapping[str, str | None]) -> Cell:

@@ -33,7 +33,7 @@ MORE_FIELDS = ("dtype", "attention", "weights_id", "options", "protocol", "env_k
 NAMED_FIELDS = ("gpu", "model", "ctx", "runtime", "cache")
 # Shown, in this order, only where rows would look alike without.
 TELLING_FIELDS = ("quant", "kernel", *MORE_FIELDS)
-COUNTS = ("status", "valid", "sessions", "superseded", "older_code")
+COUNTS = ("status", "valid", "sessions", "disturbed", "superseded", "older_code")
 OF_WALL = ("step_wall_ms_low", "step_wall_ms_high", "interval")
 HOUR_MS = 3.6e6
 
@@ -53,6 +53,7 @@ def _row(group: Row) -> Row:
     step_ms = group["step_wall_ms"]
     return {
         **{name: group[name] for name in (*CELL_FIELDS, *MORE_FIELDS, "cell_key", *COUNTS)},
+        "disturbed": group["disturbed"] or None,
         "hosts": len(group["hosts"]),
         **{name: group[name] for name in (*METRICS, *OF_WALL)},
         "tokens_per_s": 1000 / step_ms if step_ms else None,
@@ -72,6 +73,7 @@ def usd_per_mtok(gpu: str, step_ms: float | None) -> float | None:
 VALUE_COLUMNS = (
     Column("n", "sessions", "d"),
     Column("hosts", "hosts", "d"),
+    Column("disturbed", "disturbed", "d", optional=True),
     Column("superseded", "superseded", "d"),
     Column("ms/step", "step_wall_ms", ".2f"),
     Column("low", "step_wall_ms_low", ".2f"),

@@ -13,7 +13,7 @@ from runner import judgement
 from runner.records import record
 from tests import damaged
 from tests.frames import frame_of
-from tests.records import STARTED_MS, example_record
+from tests.records import STARTED_MS, example_record, of_gate_version_1
 
 ROOT = Path(__file__).parents[3]
 ROW_FIELDS = {
@@ -45,6 +45,48 @@ def test_five_sessions_have_an_interval_within_their_range():
     low, high, kind = intervals.of_sessions([1.0, 1.1, 1.2, 1.3, 1.4, 1.5])
     assert kind == "ci95"
     assert 1.0 <= low < high <= 1.5
+
+
+def disturbed(step_ms):
+    """A session during which others kept 4 of 16 cores busy."""
+    found = example_record(step_ms=step_ms)
+    found["passes"]["wall"]["other_cpu_cores"] = 4.0
+    judgement.judge(found)
+    return found
+
+
+def test_a_session_that_others_disturbed_stays_out_of_the_median_and_is_counted():
+    (row,) = rows_of([example_record(step_ms=ms) for ms in (36.0, 36.3)] + [disturbed(869.0)])
+    assert (row["sessions"], row["disturbed"]) == (2, 1)
+    assert 35 < row["step_wall_ms"] < 37
+    assert row["step_wall_ms_high"] < 37
+    assert "disturbed" in row["flags"]
+    assert "| disturbed |" in floor.markdown([row])
+
+
+def test_where_all_were_disturbed_they_are_shown():
+    (row,) = rows_of([disturbed(80.0), disturbed(82.0)])
+    assert (row["sessions"], row["disturbed"]) == (2, None)
+    assert row["step_wall_ms"] > 79
+
+
+def test_a_wide_range_alone_takes_no_session_out():
+    (row,) = rows_of([example_record(step_ms=ms) for ms in (83.0, 869.0)])
+    assert row["sessions"] == 2
+    assert "wide-range" in row["flags"]
+    (row,) = rows_of([example_record(step_ms=ms) for ms in (83.0, 240.0)])
+    assert "wide-range" not in row["flags"]
+
+
+def test_a_session_of_gate_2_supersedes_those_of_gate_1_of_its_cell_whatever_their_environment():
+    older = of_gate_version_1(example_record(step_ms=30.0))
+    older["keys"] |= {"env_key": "0" * 12, "code_key": "1" * 12}
+    older["session"]["started_ms"] += 10**9  # measured later, by older code
+    (row,) = rows_of([example_record(), older])
+    assert (row["sessions"], row["superseded"]) == (1, 1)
+    assert row["flags"] == []
+    (row,) = rows_of([older])
+    assert row["flags"] == ["gate-1"]
 
 
 def test_invalid_sessions_never_enter_a_valid_row():
