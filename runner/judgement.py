@@ -61,6 +61,8 @@ def _likeness_reasons(record: Record) -> Iterator[str]:
     replays = registry.runtime(cell["runtime"]).DECLARATION.replays_eager
     backend = record["actual"]["attention_backend"]
     deterministic = registry.kernel(cell["kernel"]).DECLARATION.deterministic and backend in DETERMINISTIC_ATTENTION
+    is_first = gaterules.version(record["gate"]) < gaterules.VERSION
+    decided = "twice the bound" if is_first else "too wide for rounding"  # a reason that is stored stays what it was
     for likeness in record["gate"].get("eager", ()):
         if is_told(record["gate"], max(likeness["differences"])):
             continue
@@ -75,7 +77,7 @@ def _likeness_reasons(record: Record) -> Iterator[str]:
         elif replays and not worst <= bound:
             yield f"eager {name}: logits differ from eager's by {worst:.3g}, bound {bound:.3g}"
         elif not all(same or open_ for same, open_ in zip(likeness["same_token"], undecided, strict=True)):
-            yield f"eager {name}: another token than eager's, though the reference's margin is too wide for rounding"
+            yield f"eager {name}: another token than eager's, though the reference's margin is {decided}"
 
 
 def _window_reasons(record: Record) -> Iterator[str]:

@@ -14,7 +14,7 @@ from runner.runtimes.compile import CompiledStep
 from runner.worker import probes, session
 from runner.worker.job import Job
 from runner.worker.progress import Clock
-from tests.records import example_record
+from tests.records import example_record, of_gate_version_1
 
 BOUND = 0.1
 
@@ -135,6 +135,18 @@ def test_a_compiled_step_may_choose_another_token_only_where_the_reference_is_un
     assert compiled_record(**other, margins=[0.0840, *[9.0] * 7])["valid"]
     assert compiled_record(**other, margins=[0.0841, *[9.0] * 7])["reasons"] == [
         "eager ctx: another token than eager's, though the reference's margin is too wide for rounding"
+    ]
+
+
+def test_a_session_of_gate_version_1_keeps_its_own_margin_and_its_own_words():
+    """Its reasons are stored, and must follow again: twice the bound, 2 · 3 · 0.0118 = 0.0708."""
+    other = {"equal": [False] * 8, "differences": [0.01] * 8, "same_token": [False, *[True] * 7]}
+    found = of_gate_version_1(compiled_record(**other, margins=[0.0707, *[9.0] * 7]))
+    assert found["valid"], found["reasons"]
+    found["gate"]["eager"][1]["margins"][0] = 0.0709
+    judgement.judge(found)
+    assert found["reasons"] == [
+        "eager ctx: another token than eager's, though the reference's margin is twice the bound"
     ]
 
 
