@@ -34,12 +34,12 @@ def limit(ratio: float, spread: float, count: int) -> float:
 
 
 def ratio(errors: Sequence[float], trusted: Sequence[float]) -> float:
-    """The geometric mean of error/trusted error; NOT_FINITE where one of them is not finite, or trusted is 0."""
+    """The geometric mean of error/trusted error; NOT_FINITE where one of them is not finite, or trusted is 0. An error of
+    exactly 0 is left out: it would make the mean 0, whatever the others are."""
     if NOT_FINITE in (*errors, *trusted) or not all(trusted):
         return NOT_FINITE
-    if not all(errors):
-        return 0.0
-    return math.exp(mean(math.log(own / right) for own, right in zip(errors, trusted, strict=False)))
+    logarithms = [math.log(own / right) for own, right in zip(errors, trusted, strict=False) if own]
+    return math.exp(mean(logarithms)) if logarithms else 0.0
 
 
 def worst_ratio(gate: Gate) -> float | None:

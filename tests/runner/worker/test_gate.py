@@ -76,7 +76,8 @@ def test_version_1_bounds_errors_by_three_times_trusted_within_cap_and_noise():
 
 def test_a_ratio_is_the_geometric_mean_over_positions():
     assert gaterules.ratio([0.02, 0.08], [0.02, 0.02]) == pytest.approx(2.0)
-    assert gaterules.ratio([0.0, 0.08], [0.02, 0.02]) == 0.0
+    assert gaterules.ratio([0.0, 0.08], [0.02, 0.02]) == pytest.approx(4.0)  # a zero hides no other error
+    assert gaterules.ratio([0.0, 0.0], [0.02, 0.02]) == 0.0
     assert gaterules.ratio([gaterules.NOT_FINITE, 0.02], [0.02, 0.02]) == gaterules.NOT_FINITE
     assert gaterules.ratio([0.02], [0.0]) == gaterules.NOT_FINITE
 
