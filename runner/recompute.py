@@ -144,6 +144,9 @@ def _content_differences(found: Record) -> Iterator[str]:
     for name, stated in found["limits"].items():
         if stated > judgement.LIMITS[name]:
             yield f"limits.{name}: {stated} stated, looser than {judgement.LIMITS[name]}"
+    if gaterules.version(found["gate"]) == gaterules.VERSION:
+        for name in judgement.LIMITS.keys() - found["limits"].keys():
+            yield f"limits.{name}: missing"
     if found["keys"]["env_key"] != record.env_key(found["environment"]):
         yield "keys.env_key: not this environment's"
 

@@ -220,6 +220,7 @@ LIES = [
         (example_record, put(f"gate.{name}", lambda value: value * 1.5), f"gate.{name}: ")
         for name in ("stated_ratio", "stated_spread", "dtype_ratio", "dtype_spread", "regret_limit")
     ),
+    (example_record, drop("limits.disturbed_share"), "limits.disturbed_share: missing"),
     (example_record, put("gate.timed_trusted", shorten), "gate.timed_trusted: 29 errors"),
     (example_record, put("gate.tokens.0.regrets", shorten), "gate.tokens wall: 29 regrets"),
     (example_record, put("gate.tokens.0.repeats", shorten), "gate.tokens wall: 29 repeats"),
