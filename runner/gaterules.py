@@ -34,8 +34,8 @@ def limit(ratio: float, spread: float, count: int) -> float:
 
 
 def ratio(errors: Sequence[float], trusted: Sequence[float]) -> float:
-    """The geometric mean of error/trusted error; NOT_FINITE where one of them is not finite, or trusted is 0. An error of
-    exactly 0 is left out: it would make the mean 0, whatever the others are."""
+    """The geometric mean of error/trusted error; NOT_FINITE where one of them is not finite, or trusted is 0. An error
+    of exactly 0 is left out: it would make the mean 0, whatever the others are."""
     if NOT_FINITE in (*errors, *trusted) or not all(trusted):
         return NOT_FINITE
     logarithms = [math.log(own / right) for own, right in zip(errors, trusted, strict=False) if own]

@@ -189,7 +189,7 @@ def _gate_differences(found: Record) -> Iterator[str]:
 
 
 def _bound_differences(found: Record) -> Iterator[str]:
-    """What a session says it was held to must be what is committed for its cell and its version of the gate."""
+    """Yields where the bounds that a session states are not those committed for its cell and version of the gate."""
     gate, cell = found["gate"], found["cell"]
     path = (cell["dtype"], cell["runtime"], cell["quant"], cell["kernel"])
     is_older = gaterules.version(gate) < gaterules.VERSION

@@ -38,7 +38,7 @@ class Limits:
 
 
 def path_of(cell: Mapping[str, Any]) -> tuple[str, str]:
-    """Where the bounds of a cell stand: (dtype itself, runtime or quant/kernel, dtype)."""
+    """Returns the entry of bounds.yaml for a cell: (runtime, quant/kernel or empty for the dtype itself; dtype)."""
     if cell["runtime"] == ENGINE:
         return ENGINE, cell["dtype"]
     if cell["quant"] == PLAIN:

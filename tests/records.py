@@ -116,7 +116,7 @@ def precise_errors() -> dict[str, Any]:
 
 
 def fp16_gate() -> dict[str, Any]:
-    """What an unquantised session in float16 changes in the example's gate."""
+    """Returns the changes to the example's gate for an unquantised session in float16."""
     return {**bounds.of("fp16", "eager", "bf16", "cublas", QWEN_7B["hidden"]), **precise_errors()}
 
 

@@ -23,7 +23,7 @@ Pass = dict[str, Any]
 
 @dataclass(frozen=True)
 class Timed:
-    """What a pass measured, as the record has it, and the token that each of its steps chose, as far as it was read."""
+    """The measurements of a pass, as the record has them, and the tokens that its steps chose, where they were read."""
 
     found: Pass
     tokens: tuple[int, ...] = ()
