@@ -14,6 +14,7 @@ DTYPE_BYTES = {"bf16": 2, "fp16": 2, "fp32": 4}
 KV_ALLOC_GRANULE = 64
 GATE_SHORT_CTX = 17
 GATE_STEPS = 8
+GATE_MOST_STEPS = 32
 PROBE_CACHES = 16
 PROBE_BYTES = 4 * 2**30
 UNKNOWN_CACHE_BYTES = 2**25
@@ -41,6 +42,12 @@ def kv_bytes_per_token(shape: ModelShape, kv_dtype_bytes: int) -> int:
 def sequence_tokens(ctx: int, warmup: int, steps: int) -> int:
     """Length of prompt and trace: what the timed passes read, and at least what the gate's positions need."""
     return max(ctx + max(warmup + steps, GATE_STEPS), GATE_SHORT_CTX + GATE_STEPS)
+
+
+def driven_steps(ctx: int, warmup: int, steps: int) -> int:
+    """How many teacher-forced steps the gate drives from the short context, and as many from ctx: all that the tokens
+    allow, at most 32."""
+    return min(GATE_MOST_STEPS, sequence_tokens(ctx, warmup, steps) - max(ctx, GATE_SHORT_CTX))
 
 
 def last_position(ctx: int, warmup: int, steps: int) -> int:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import mean
+from dataclasses import dataclass
+from statistics import mean, stdev
 from typing import Any
 
 VERSION = 2
@@ -33,13 +34,23 @@ def limit(ratio: float, spread: float, count: int) -> float:
     return ratio * math.exp(DEVIATIONS * spread / math.sqrt(count))
 
 
+def spread(errors: Sequence[float], trusted: Sequence[float]) -> float:
+    """The standard deviation of the logarithm of error/trusted error; 0 where fewer than two have one."""
+    logarithms = list(_logarithms(errors, trusted))
+    return stdev(logarithms) if len(logarithms) > 1 else 0.0
+
+
 def ratio(errors: Sequence[float], trusted: Sequence[float]) -> float:
     """The geometric mean of error/trusted error; NOT_FINITE where one of them is not finite, or trusted is 0. An error
     of exactly 0 is left out: it would make the mean 0, whatever the others are."""
     if NOT_FINITE in (*errors, *trusted) or not all(trusted):
         return NOT_FINITE
-    logarithms = [math.log(own / right) for own, right in zip(errors, trusted, strict=False) if own]
+    logarithms = list(_logarithms(errors, trusted))
     return math.exp(mean(logarithms)) if logarithms else 0.0
+
+
+def _logarithms(errors: Sequence[float], trusted: Sequence[float]) -> Iterator[float]:
+    return (math.log(own / right) for own, right in zip(errors, trusted, strict=False) if own and right)
 
 
 def worst_ratio(gate: Gate) -> float | None:
@@ -53,7 +64,12 @@ def bound(gate: Gate) -> float:
     """The most that one error may be, where trusted eager's worst is `trusted_error`."""
     if version(gate) < VERSION:
         return error_bound(gate["trusted_error"], gate["cap"], gate["noise"])
-    return float(min(limit(gate["stated_ratio"], gate["stated_spread"], 1) * gate["trusted_error"], gate["cap"]))
+    return float(min(_single_limit(gate) * gate["trusted_error"], gate["cap"]))
+
+
+def _single_limit(gate: Gate) -> float:
+    """The most that one error may be, in trusted eager's at its position."""
+    return limit(gate["stated_ratio"], max(gate["stated_spread"], gate["checkpoint_spread"]), 1)
 
 
 def error_bound(trusted: float, cap: float, noise: float) -> float:
@@ -102,15 +118,33 @@ def is_imprecise(gate: Gate) -> bool:
     """True if a session errs more than its dtype alone allows, within what its kernel or runtime is stated to need."""
     if version(gate) < VERSION:
         return bool(gate["error"] > min(3 * gate["trusted_error"], gate["cap"]) and gate["noise"] > gate["cap"])
-    return any(
-        ratio(check["errors"], check["trusted"])
-        > limit(gate["dtype_ratio"], gate["dtype_spread"], len(check["errors"]))
-        for check in _driven(gate)
-    )
+    return any(each.found > each.limit for each in _means(gate, "dtype"))
 
 
 def _pairs(tokens: Gate, allowed: Sequence[float]) -> Iterator[tuple[float, float]]:
     return zip(tokens["regrets"], allowed, strict=False)
+
+
+@dataclass(frozen=True)
+class _Mean:
+    """A geometric mean of error/trusted error over `count` positions, and the most that it may be."""
+
+    name: str
+    found: float
+    count: int
+    limit: float
+
+
+def _means(gate: Gate, bounds: str) -> Iterator[_Mean]:
+    """Yields the mean of each place where the gate drives the step, and of both together, with its limit by the ratio
+    and spread that `bounds` names: `stated` or `dtype`. A checkpoint's own spread counts, up to what one may have."""
+    driven = _driven(gate)
+    both = {series: [value for check in driven for value in check[series]] for series in ("errors", "trusted")}
+    for check in (*driven, {"name": "both", **both}):
+        errors, trusted = check["errors"], check["trusted"]
+        own = max(gate[f"{bounds}_spread"], min(spread(errors, trusted), gate["checkpoint_spread"]))
+        most = limit(gate[f"{bounds}_ratio"], own, len(errors))
+        yield _Mean(check["name"], ratio(errors, trusted), len(errors), most)
 
 
 def _driven(gate: Gate) -> list[Gate]:
@@ -149,19 +183,17 @@ def _bound_reasons(gate: Gate) -> Iterator[str]:
 
 
 def _ratio_reasons(gate: Gate) -> Iterator[str]:
-    for check in _driven(gate):
-        found, count = ratio(check["errors"], check["trusted"]), len(check["errors"])
-        most = limit(gate["stated_ratio"], gate["stated_spread"], count)
-        if not found <= most and not is_told(gate, max(check["errors"])):
+    for each in _means(gate, "stated"):
+        if not each.found <= each.limit and not is_told(gate, each.found):
             yield (
-                f"gate {check['name']}: logit errors are {found:.3g} times trusted eager's (geometric mean of {count} "
-                f"positions), limit {most:.3g}"
+                f"gate {each.name}: logit errors are {each.found:.3g} times trusted eager's (geometric mean of "
+                f"{each.count} positions), limit {each.limit:.3g}"
             )
 
 
 def _single_reasons(gate: Gate) -> Iterator[str]:
     """Each error on its own: no position may hide in a mean."""
-    factor = limit(gate["stated_ratio"], gate["stated_spread"], 1)
+    factor = _single_limit(gate)
     for check in gate["checks"]:
         bounds = [min(factor * right, gate["cap"]) for right in check["trusted"]]
         wrong = [pair for pair in zip(check["errors"], bounds, strict=False) if not pair[0] <= pair[1]]

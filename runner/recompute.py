@@ -31,6 +31,7 @@ OF_ANOTHER_VERSION = {  # what a gate's section of each version has not
     1: (
         "stated_ratio",
         "stated_spread",
+        "checkpoint_spread",
         "dtype_ratio",
         "dtype_spread",
         "regret_limit",
@@ -193,7 +194,11 @@ def _bound_differences(found: Record) -> Iterator[str]:
     gate, cell = found["gate"], found["cell"]
     path = (cell["dtype"], cell["runtime"], cell["quant"], cell["kernel"])
     is_older = gaterules.version(gate) < gaterules.VERSION
-    committed = bounds.of_version_1(*path) if is_older else bounds.of(*path, found["model"]["shape"]["hidden"])
+    committed = (
+        bounds.of_version_1(*path)
+        if is_older
+        else bounds.of(*path, found["model"]["shape"]["hidden"], cell["weights_id"] == SYNTHETIC_ID)
+    )
     # what older code held sessions to whose kernel has a noise of its own
     older = {"noise": bounds.of_version_1(cell["dtype"], "", "", "")["noise"]}
     for name, value in committed.items():
@@ -263,8 +268,11 @@ def _likeness_differences(found: Record) -> Iterator[str]:
 
 
 def _driven_positions(found: Record) -> dict[str, list[int]]:
-    starts = {"short": floors.GATE_SHORT_CTX, "ctx": found["cell"]["ctx"]}
-    return {name: list(range(start, start + floors.GATE_STEPS)) for name, start in starts.items()}
+    ctx, counts = found["cell"]["ctx"], found["protocol"]
+    is_older = gaterules.version(found["gate"]) < gaterules.VERSION
+    count = floors.GATE_STEPS if is_older else floors.driven_steps(ctx, counts["warmup"], counts["steps"])
+    starts = {"short": floors.GATE_SHORT_CTX, "ctx": ctx}
+    return {name: list(range(start, start + count)) for name, start in starts.items()}
 
 
 def _checked_positions(found: Record) -> dict[str, list[int]]:

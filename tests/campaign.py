@@ -260,11 +260,15 @@ def _fit_gate(made: Record) -> None:
             check |= {series: [error / 10 for error in check[series]] for series in ("errors", "trusted")}
     if registry.runtime(cell["runtime"]).DECLARATION.made_of_eager:
         starts = {"short": floors.GATE_SHORT_CTX, "ctx": cell["ctx"]}
-        gate["eager"] = [_likeness(name, start) for name, start in starts.items()]
+        gate["eager"] = [_likeness(name, start, _driven(made)) for name, start in starts.items()]
 
 
-def _likeness(name: str, start: int) -> dict[str, Any]:
-    steps = floors.GATE_STEPS
+def _driven(made: Record) -> int:
+    counts = made["protocol"]
+    return floors.driven_steps(made["cell"]["ctx"], counts["warmup"], counts["steps"])
+
+
+def _likeness(name: str, start: int, steps: int) -> dict[str, Any]:
     return {
         "name": name,
         "positions": list(range(start, start + steps)),

@@ -41,7 +41,7 @@ def rows(name: str, ctx: int, dtype: str, runtimes: Sequence[str], device: torch
     drawn = tokens.draw(shape.vocab, count, 0, device)
     expectation = gate.expect(built, shape, drawn, ctx, PROTOCOL)
     held = bounds.of(dtype, "", "bf16", "", shape.hidden)
-    common = {"model": name, "ctx": ctx, "dtype": dtype, "trusted": max(expectation.trusted), **limits_of(held)}
+    common = {"model": name, "ctx": ctx, "dtype": dtype, "trusted": max(expectation.trusted), **limits_of(held, ctx)}
     found = []
     for runtime, cache in WAYS:
         if runtime not in runtimes:

@@ -94,7 +94,7 @@ def packed_rows(name: str, ctx: int, path: str, device: torch.device) -> list[di
         "runtime": case.runtime,
         "cache": cache,
         "trusted": max(expectation.trusted),
-        **limits_of(held),
+        **limits_of(held, ctx),
     }
     found = []
     for mutant, broken in (_engines if case.runtime == ENGINE else _graphs)(case, built, drawn):
@@ -105,9 +105,11 @@ def packed_rows(name: str, ctx: int, path: str, device: torch.device) -> list[di
     return found
 
 
-def limits_of(held: Mapping[str, float]) -> dict[str, float]:
+def limits_of(held: Mapping[str, float], ctx: int) -> dict[str, float]:
     """The cap, and the most that the ratio may be over the positions of one check."""
-    ratio = gaterules.limit(held["stated_ratio"], held["stated_spread"], floors.GATE_STEPS)
+    ratio = gaterules.limit(
+        held["stated_ratio"], held["stated_spread"], floors.driven_steps(ctx, PROTOCOL.warmup, PROTOCOL.steps)
+    )
     return {"cap": held["cap"], "limit": round(ratio, 4)}
 
 

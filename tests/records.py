@@ -9,10 +9,11 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from runner import judgement, metrics, registry
+from runner import floors, judgement, metrics, registry
 from runner.cell import Cell, short_hash
 from runner.machine.nvml import SNAPSHOT_FIELDS
 from runner.records.record import env_key
+from runner.resolve import SYNTHETIC_ID
 from runner.scheme import Scheme
 from runner.shape import ModelShape
 from runner.worker import bounds
@@ -130,9 +131,14 @@ def cpu_record(**changes: Any) -> dict[str, Any]:
 def of_gate_version_1(record: dict[str, Any]) -> dict[str, Any]:
     """The same session as older code judged it: by the worst error alone, its timed steps unchecked."""
     cell, gate = record["cell"], record["gate"]
-    kept = {name: gate[name] for name in ("checks", "eager", "not_finite") if name in gate}
+    kept = {name: gate[name] for name in ("eager", "not_finite") if name in gate}
+    kept["checks"] = [_first_eight(check) for check in gate["checks"]]
     path = (cell["dtype"], cell["runtime"], cell["quant"], cell["kernel"])
     return _finished({**record, "gate": {**bounds.of_version_1(*path), **kept}}, {})
+
+
+def _first_eight(check: dict[str, Any]) -> dict[str, Any]:
+    return {name: value if name == "name" else value[: floors.GATE_STEPS] for name, value in check.items()}
 
 
 def _finished(record: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
@@ -321,9 +327,10 @@ def _passes(cell: dict[str, Any], steps: int, step_ms: float) -> dict[str, Any]:
 
 
 def _checks(ctx: int, protocol: dict[str, Any], passes: Iterable[str]) -> list[dict[str, Any]]:
-    """Eight steps from 17, eight from ctx, and the position where every timed pass ends."""
+    """The steps from 17, those from ctx, and the position where every timed pass ends."""
     last = ctx + protocol["warmup"] + protocol["steps"] - 1
-    positions = {"short": list(range(17, 25)), "ctx": list(range(ctx, ctx + 8))}
+    count = floors.driven_steps(ctx, protocol["warmup"], protocol["steps"])
+    positions = {"short": list(range(17, 17 + count)), "ctx": list(range(ctx, ctx + count))}
     positions |= {name: [last] for name in passes}
     return [
         {"name": name, "positions": where, "errors": [0.0121] * len(where), "trusted": [0.0118] * len(where)}
@@ -332,7 +339,8 @@ def _checks(ctx: int, protocol: dict[str, Any], passes: Iterable[str]) -> list[d
 
 
 def _held_to(cell: dict[str, Any], hidden: int) -> dict[str, Any]:
-    return {**bounds.of(cell["dtype"], cell["runtime"], cell["quant"], cell["kernel"], hidden)}
+    path = (cell["dtype"], cell["runtime"], cell["quant"], cell["kernel"])
+    return {**bounds.of(*path, hidden, cell["weights_id"] == SYNTHETIC_ID)}
 
 
 def _timed(steps: int, passes: Iterable[str]) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from runner import gaterules
 from runner.worker.codekey import read_data
 
 
-def of(dtype: str, runtime: str, quant: str, kernel: str, hidden: int) -> dict[str, float]:
+def of(dtype: str, runtime: str, quant: str, kernel: str, hidden: int, synthetic: bool = True) -> dict[str, float]:
     """Returns the bounds of a cell, as its record states them: its dtype's cap, and the ratio to trusted eager of its
-    dtype, or of its runtime or kernel where that has one of its own. `hidden` is the width of its model."""
+    dtype, or of its runtime or kernel where that has one of its own. `hidden` is the width of its model, `synthetic` says
+    whether its weights are."""
     data = read_data("bounds.yaml")
     plain = data[dtype]
     stated = next(_coarser(data, dtype, runtime, f"{quant}/{kernel}", "ratio"), plain)
@@ -21,6 +22,7 @@ def of(dtype: str, runtime: str, quant: str, kernel: str, hidden: int) -> dict[s
         "cap": plain["cap"],
         "stated_ratio": stated["ratio"],
         "stated_spread": max(stated["spread"], least),
+        "checkpoint_spread": 0.0 if synthetic else data["checkpoint_spread"],
         "dtype_ratio": plain["ratio"],
         "dtype_spread": max(plain["spread"], least),
         "regret_limit": data["regret_limit"],

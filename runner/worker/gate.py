@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from runner.cell import Cell
-from runner.floors import GATE_SHORT_CTX, GATE_STEPS, timed_positions
+from runner.floors import GATE_SHORT_CTX, driven_steps, timed_positions
 from runner.gaterules import NOT_FINITE
 from runner.protocol import Protocol
 from runner.registry import POISON, Step
@@ -80,12 +80,14 @@ class Likeness:
 @dataclass(frozen=True)
 class Expectation:
     """The truth for every path: reference logits [p, vocab] at sorted positions, on the host, and trusted eager's
-    errors there. `finite` is whether both have finite logits at all of them."""
+    errors there. `finite` is whether both have finite logits at all of them, `driven` how many steps the gate drives from
+    the short context, and from ctx."""
 
     positions: tuple[int, ...]
     logits: torch.Tensor
     trusted: tuple[float, ...]
     finite: bool
+    driven: int
 
     def error(self, logits: torch.Tensor, position: int) -> float:
         """Error of logits [vocab] left by the step that consumed the token at `position`."""
@@ -125,9 +127,10 @@ def _significant(value: float) -> float:
 
 
 def checked_positions(ctx: int, protocol: Protocol) -> tuple[int, ...]:
-    """Eight positions from 17, eight from ctx, and those of the timed steps."""
-    short = range(GATE_SHORT_CTX, GATE_SHORT_CTX + GATE_STEPS)
-    own = range(ctx, ctx + GATE_STEPS)
+    """Those that the gate drives, from 17 and from ctx, and those of the timed steps."""
+    count = driven_steps(ctx, protocol.warmup, protocol.steps)
+    short = range(GATE_SHORT_CTX, GATE_SHORT_CTX + count)
+    own = range(ctx, ctx + count)
     return tuple(sorted({*short, *own, *timed_positions(ctx, protocol.warmup, protocol.steps)}))
 
 
@@ -145,7 +148,8 @@ def expect(model: Any, shape: ModelShape, tokens: drawn.Tokens, ctx: int, protoc
     trusted = trusted_logits(model, sequence, wanted)
     errors = tuple(relative_error(own, right) for own, right in zip(trusted, reference, strict=True))
     finite = bool(reference.isfinite().all() and trusted.isfinite().all())
-    return Expectation(positions, reference.cpu(), errors, finite)
+    count = driven_steps(ctx, protocol.warmup, protocol.steps)
+    return Expectation(positions, reference.cpu(), errors, finite, count)
 
 
 def trusted_logits(model: Any, sequence: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
@@ -190,7 +194,7 @@ class Gatekeeper:
         self.likenesses: list[Likeness] = []
 
     def drive(self, name: str, start: int) -> None:
-        """Eight steps from `start` against the reference, and against eager where the step is made of it."""
+        """Steps from `start` against the reference, and against eager where the step is made of it."""
         self.checks.append(drive(name, self._step, start, self._expectation))
         if likeness := liken(name, self._step, start, self._expectation):
             self.likenesses.append(likeness)
@@ -206,10 +210,11 @@ class Gatekeeper:
             self._first_rows = left
         self.rows.append(rows_of(name, left, self._first_rows, len(self._timed)))
 
-    def found(self, cell: Cell, hidden: int) -> dict[str, Any]:
-        """The record's section `gate` of a cell whose model is `hidden` wide, without what is derived."""
+    def found(self, cell: Cell, hidden: int, synthetic: bool) -> dict[str, Any]:
+        """The record's section `gate` of a cell whose model is `hidden` wide, without what is derived. `synthetic` says
+        whether its weights are."""
         section = {
-            **bounds.of(cell.dtype, self._step.runtime, cell.quant, cell.kernel, hidden),
+            **bounds.of(cell.dtype, self._step.runtime, cell.quant, cell.kernel, hidden, synthetic),
             "checks": [asdict(check) for check in self.checks],
             "timed_trusted": [self._expectation.trusted_error(position) for position in self._timed],
             "tokens": [asdict(each) for each in self.tokens],
@@ -226,10 +231,10 @@ def _alone_not_finite(check: Check) -> bool:
 
 
 def drive(name: str, step: Step, start: int, expectation: Expectation) -> Check:
-    """Eight teacher-forced steps from `start` (the cache holds the rows before it), each compared."""
+    """Teacher-forced steps from `start` (the cache holds the rows before it), each compared."""
     step.restart(start)
     step.spoil(start)
-    positions = tuple(range(start, start + GATE_STEPS))
+    positions = tuple(range(start, start + expectation.driven))
     errors = []
     for position in positions:
         step()
@@ -257,12 +262,14 @@ def rows_of(name: str, left: torch.Tensor, first: torch.Tensor, count: int) -> R
 
 
 def liken(name: str, step: Step, start: int, expectation: Expectation) -> Likeness | None:
-    """Drive eager, eager again, and the step made of it over the same eight positions from `start`: every replay has
+    """Drive eager, eager again, and the step made of it over the same positions from `start`: every replay has
     another input. None for a step that is eager itself."""
     if step.eager is None:
         return None
-    (first, tokens), (again, _), (own, own_tokens) = (_driven(each, start) for each in (step.eager, step.eager, step))
-    positions = tuple(range(start, start + GATE_STEPS))
+    (first, tokens), (again, _), (own, own_tokens) = (
+        _driven(each, start, expectation.driven) for each in (step.eager, step.eager, step)
+    )
+    positions = tuple(range(start, start + expectation.driven))
     return Likeness(
         name,
         positions,
@@ -274,11 +281,11 @@ def liken(name: str, step: Step, start: int, expectation: Expectation) -> Likene
     )
 
 
-def _driven(step: Step, start: int) -> tuple[list[torch.Tensor], list[int]]:
-    """The logits [vocab] that eight steps from `start` leave, and the tokens they choose."""
+def _driven(step: Step, start: int, count: int) -> tuple[list[torch.Tensor], list[int]]:
+    """The logits [vocab] that `count` steps from `start` leave, and the tokens they choose."""
     step.restart(start)
     logits, tokens = [], []
-    for _ in range(GATE_STEPS):
+    for _ in range(count):
         tokens.append(int(step()))
         logits.append(step.logits.clone())
     return logits, tokens

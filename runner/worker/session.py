@@ -18,8 +18,10 @@ from runner.errors import Mismatch, MissingPackage, OutOfMemory
 from runner.machine import host, nvml
 from runner.records import record
 from runner.registry import KernelDeclaration, RuntimeDeclaration, Step
+from runner.runtimes.eager import EagerStep
 from runner.worker import (
     actual,
+    caches,
     card,
     clocks,
     codekey,
@@ -31,6 +33,7 @@ from runner.worker import (
     probes,
     profiling,
     tokens,
+    trace,
 )
 from runner.worker.job import Job, model_section, record_head
 from runner.worker.progress import Clock
@@ -137,9 +140,17 @@ def _load(job: Job, device: torch.device) -> Loaded:
         built = model.load_checkpoint(Path(job.checkpoint), build)
     count = floors.sequence_tokens(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
     drawn = tokens.draw(job.shape.vocab, count, job.session.seed, device)
+    if job.checkpoint is not None:
+        _write_trace(job, built, drawn)
     clocks.wait(device)
     known = replace(job, shape=model.shape_of(built, job.shape))
     return Loaded(known, device, built, drawn, model.weight_bytes(built))
+
+
+def _write_trace(job: Job, built: Any, drawn: tokens.Tokens) -> None:
+    ctx, counts = job.cell.ctx, job.protocol
+    step = EagerStep(built, caches.make("dynamic", built, 0), drawn)
+    trace.write(step, ctx, floors.last_position(ctx, counts.warmup, counts.steps) + 1)
 
 
 def _expect(loaded: Loaded) -> tuple[gate.Expectation, int | None]:
@@ -236,7 +247,12 @@ def _measure(step: Step, keeper: gate.Gatekeeper, loaded: Loaded, clock: Clock) 
         profiled = run_pass("busy", lambda: clocks.busy(step, protocol, device))
         seen, kernels = profiled.seen, profiled.profile.summary()
     step.restart(ctx)
-    return Measured(keeper.found(job.cell, job.shape.hidden), passes, kernels, actual.of(job, seen, step))
+    return Measured(
+        keeper.found(job.cell, job.shape.hidden, synthetic=job.checkpoint is None),
+        passes,
+        kernels,
+        actual.of(job, seen, step),
+    )
 
 
 def _results(loaded: Loaded, measured: Measured, verify_extra: int | None, cached_files: int) -> dict[str, Any]:

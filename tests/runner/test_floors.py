@@ -54,6 +54,13 @@ def test_static_allocation_is_a_fixed_formula():
     assert floors.sequence_tokens(2048, 5, 30) == 2083
 
 
+def test_the_gate_drives_what_the_tokens_of_a_session_allow() -> None:
+    assert floors.driven_steps(2048, 5, 30) == 32  # of 35
+    assert floors.driven_steps(2048, 1, 9) == 10
+    assert floors.driven_steps(2048, 1, 3) == 8  # for which there are tokens beyond the timed steps
+    assert floors.driven_steps(1, 5, 30) == 19  # 36 tokens, from 17
+
+
 def test_the_probe_by_hand() -> None:
     # 16 · 512 MiB on a processor with a very large cache; an unknown cache counts as 32 MiB
     assert floors.read_probe_bytes("cpu", 2**29, 2**40) == 2**33

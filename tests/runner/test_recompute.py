@@ -156,6 +156,8 @@ def of_checkpoint():
     """A record whose weights are no synthetic ones: any scheme of their format may be theirs."""
     found = packed_record()
     rename_cell(options={}, weights_id="headers-0123456789abcdef")(found)
+    found["gate"]["checkpoint_spread"] = 0.75
+    metrics.derive(found)
     return found
 
 
@@ -192,8 +194,8 @@ LIES = [
         change_check("busy", positions=lambda _: [2048]),
         "gate.checks busy: positions [2048], not [2082]",
     ),
-    (example_record, change_check("short", errors=shorten), "gate.checks short: 7 errors for 8 positions"),
-    (example_record, change_check("ctx", trusted=shorten), "gate.checks ctx: 7 trusted for 8 positions"),
+    (example_record, change_check("short", errors=shorten), "gate.checks short: 31 errors for 32 positions"),
+    (example_record, change_check("ctx", trusted=shorten), "gate.checks ctx: 31 trusted for 32 positions"),
     (committed, change_check("rate", trusted=lambda _: [0.09]), "gate.checks rate: trusted 0.09 at 16418"),
     *((dynamic, without_pass(name), f"passes.{name}: missing") for name in ("revisit", "span", "rate", "busy")),
     (example_record, without_pass("span"), "passes.span: missing"),
@@ -220,6 +222,7 @@ LIES = [
         (example_record, put(f"gate.{name}", lambda value: value * 1.5), f"gate.{name}: ")
         for name in ("stated_ratio", "stated_spread", "dtype_ratio", "dtype_spread", "regret_limit")
     ),
+    (example_record, put("gate.checkpoint_spread", 0.75), "gate.checkpoint_spread: 0.75 stored, 0.0 is committed"),
     (example_record, drop("limits.disturbed_share"), "limits.disturbed_share: missing"),
     (example_record, put("gate.timed_trusted", shorten), "gate.timed_trusted: 29 errors"),
     (example_record, put("gate.tokens.0.regrets", shorten), "gate.tokens wall: 29 regrets"),

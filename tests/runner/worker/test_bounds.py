@@ -36,7 +36,7 @@ def test_a_model_that_they_do_not_come_from_keeps_within_them(derived):
     tried = gate_limits.limits(gate_limits.committed(gate_limits.TRIED_ON))
     assert len(tried) == 4
     for path, found in tried.items():
-        assert found.ratio <= gaterules.limit(derived[path].ratio, derived[path].spread, 8), path
+        assert found.ratio <= gaterules.limit(derived[path].ratio, derived[path].spread, 64), path
 
 
 def test_a_limit_is_five_standard_errors_above_the_ratio():

@@ -194,5 +194,5 @@ def test_verify_finds_a_record_that_says_so_without_a_cause(change, said):
 
 
 def test_a_margin_between_logits_that_are_none_is_no_number_either():
-    expectation = gate.Expectation((17,), torch.full((1, 4), NAN), (gaterules.NOT_FINITE,), finite=False)
+    expectation = gate.Expectation((17,), torch.full((1, 4), NAN), (gaterules.NOT_FINITE,), finite=False, driven=1)
     assert expectation.margin(17) == 0.0

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from runner import judgement, recompute, registry
+from runner import floors, judgement, recompute, registry
 from runner.errors import Mismatch
 from runner.runtimes import eager
-from runner.worker import gate, model, probes, session
+from runner.worker import model, probes, session
 from runner.worker.progress import Clock
 from tests.mutants import MUTANTS
 
@@ -48,7 +48,7 @@ def measure(tiny_job, monkeypatch):
 def late(step):
     """Right for as long as the gate's own steps last, wrong at the end of every timed pass."""
     forward = step.forward
-    first_wrong = CTX + gate.GATE_STEPS
+    first_wrong = CTX + floors.driven_steps(CTX, 5, 30)
 
     def shifted(tokens, positions):
         return forward(tokens, positions + (1 if len(positions) == 1 and int(positions) >= first_wrong else 0))

@@ -80,7 +80,7 @@ def judged(step, expectation, passes):
     for name, measure in passes.items():
         before = clocks.warm_up(step, CTX, PROTOCOL.warmup)
         keeper.after(name, measure(step).tokens, before)
-    found = keeper.found(CELL, 128)
+    found = keeper.found(CELL, 128, synthetic=True)
     found |= {"trusted_error": max(expectation.trusted), "error": max(check.errors[0] for check in keeper.checks)}
     return found, list(gaterules.reasons(found))
 
@@ -157,7 +157,7 @@ def test_spoilt_rows_behind_the_position_change_nothing(step):
 
 def test_a_regret_is_how_far_the_reference_prefers_another_token():
     logits = torch.tensor([[3.0, 1.0, -1.0, -1.0]])  # root mean square sqrt(12 / 4) = sqrt 3
-    expectation = gate.Expectation((17,), logits, (0.01,), True)
+    expectation = gate.Expectation((17,), logits, (0.01,), True, 1)
     assert expectation.regret(0, 17) == 0.0
     assert expectation.regret(1, 17) == pytest.approx(2 / 3**0.5, rel=1e-3)
     assert expectation.regret(4, 17) == gaterules.NOT_FINITE
@@ -166,7 +166,14 @@ def test_a_regret_is_how_far_the_reference_prefers_another_token():
 
 def section(repeats):
     tokens = [{"name": "wall", "chosen": [1] * 30, "regrets": [0.0] * 30, "repeats": repeats}]
-    limits = {"gate_version": 2, "cap": 0.1, "stated_ratio": 1.0, "stated_spread": 0.05, "regret_limit": 7}
+    limits = {
+        "gate_version": 2,
+        "cap": 0.1,
+        "stated_ratio": 1.0,
+        "stated_spread": 0.05,
+        "checkpoint_spread": 0.0,
+        "regret_limit": 7,
+    }
     found = {**limits, "checks": [], "timed_trusted": [0.01] * 30, "tokens": tokens, "rows": []}
     return SimpleNamespace(**found, trusted_error=0.01).__dict__
 
@@ -192,7 +199,7 @@ def test_an_honest_session_is_rejected_less_than_once_in_ten_thousand():
     right = reference.of(built, shape, torch.float32).logits(sequence, positions)
     trusted = gate.trusted_logits(built, sequence, positions)
     errors = [gate.relative_error(own, true) for own, true in zip(trusted, right, strict=True)]
-    expectation = gate.Expectation(tuple(range(20, 1120)), right, tuple(errors), True)
+    expectation = gate.Expectation(tuple(range(20, 1120)), right, tuple(errors), True, 1)
     chosen = trusted.argmax(dim=1).tolist()
     regrets = [
         expectation.regret(token, position) / error
