@@ -11,8 +11,8 @@ from runner.worker.codekey import read_data
 
 def of(dtype: str, runtime: str, quant: str, kernel: str, hidden: int, synthetic: bool = True) -> dict[str, float]:
     """Returns the bounds of a cell, as its record states them: its dtype's cap, and the ratio to trusted eager of its
-    dtype, or of its runtime or kernel where that has one of its own. `hidden` is the width of its model, `synthetic` says
-    whether its weights are."""
+    dtype, or of its runtime or kernel where that has one of its own. `hidden` is the width of its model; `synthetic` is
+    false where its weights are a checkpoint's."""
     data = read_data("bounds.yaml")
     plain = data[dtype]
     stated = next(_coarser(data, dtype, runtime, f"{quant}/{kernel}", "ratio"), plain)

@@ -80,8 +80,8 @@ class Likeness:
 @dataclass(frozen=True)
 class Expectation:
     """The truth for every path: reference logits [p, vocab] at sorted positions, on the host, and trusted eager's
-    errors there. `finite` is whether both have finite logits at all of them, `driven` how many steps the gate drives from
-    the short context, and from ctx."""
+    errors there. `finite` is whether both have finite logits at all of them; `driven` is how many steps the gate drives
+    from the short context, and from ctx."""
 
     positions: tuple[int, ...]
     logits: torch.Tensor
