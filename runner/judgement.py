@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runner import gaterules, registry
+from runner import gaterules, heldbytes, registry
 from runner.gaterules import NOT_FINITE, is_told
 from runner.metrics import lookup
 
@@ -100,6 +100,7 @@ def _fits_in_cache(record: Record) -> bool:
 def reasons(record: Record) -> list[str]:
     """Why a measured session is not valid; empty when it is."""
     found = [*_gate_reasons(record), *_likeness_reasons(record), *_window_reasons(record)]
+    found += heldbytes.reasons(record)
     r_floor = lookup(record, "floor.r_floor")
     if r_floor is not None and r_floor > R_FLOOR_LIMIT and not _fits_in_cache(record):
         found.append(f"r_floor {r_floor:.3f} is impossible (above {R_FLOOR_LIMIT})")

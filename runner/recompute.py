@@ -293,6 +293,9 @@ def _check_differences(check: Record, positions: list[int]) -> Iterator[str]:
 
 def _witness_differences(found: Record) -> Iterator[str]:
     """What nothing else is derived from, and yet cannot be anything."""
+    counts_held = _device(found["cell"]) == CUDA and gaterules.version(found["gate"]) >= gaterules.VERSION
+    if ("held_bytes" in found["memory"]) != counts_held:
+        yield f"memory.held_bytes: {'missing' if counts_held else 'there, though this session counted none'}"
     if missing := [phase for phase in PHASES if phase not in found["cost_s"]]:
         yield f"cost_s: without {', '.join(missing)}"
     if found["session"].get("finished_ms", 0) < found["session"]["started_ms"]:

@@ -53,6 +53,15 @@ class FormatDeclaration:
         return f"{self.name} is never {', '.join(strange)}" if strange else None
 
 
+CAPTURE_WORKSPACE_BYTES = 2**27
+"""What capturing a CUDA graph takes: cuBLAS's workspace of the stream that is captured (32 MiB on Hopper), and what the
+driver keeps of the graph (80 MB were seen on an H200)."""
+
+
+def _no_workspace(_shape: ModelShape) -> int:
+    return 0
+
+
 def _refuses_none(_scheme: Scheme, _quant: str) -> str | None:
     return None
 
@@ -63,7 +72,8 @@ class KernelDeclaration:
     a profile; `deterministic` says that the same input gives the same bits again; `capturable`, that a CUDA graph can
     hold it; `package` is the distribution it comes in, None for torch itself, `module` what is imported of it, and
     `remedy` how one gets it, in the `stacks` that it lives in. `capability` is the least compute capability of a card
-    that it runs on, None where any will do on which torch runs.
+    that it runs on, None where any will do on which torch runs. `workspace_bytes` is what its layers hold beside the
+    packed weights, by the model's shape.
 
     The first dtype is its default; it is the default kernel of the quants in `default_of`; `refuses` says why it cannot
     multiply a quant's weights packed by a scheme, None where it can.
@@ -83,6 +93,7 @@ class KernelDeclaration:
     stacks: tuple[str, ...] = ("modern",)
     default_of: tuple[str, ...] = ()
     refuses: Callable[[Scheme, str], str | None] = _refuses_none
+    workspace_bytes: Callable[[ModelShape], int] = _no_workspace
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,7 @@ class RuntimeDeclaration:
     the option `mode` says otherwise by `graph_modes`. `made_of_eager`: its step is made of an eager one, and is held
     against it. `replays_eager`: it runs that one's very kernels. `compiles`: it makes kernels of its own, which takes
     time that no other runtime needs. `owns_model`: its linear layers are its own, not the kernel's of a transformers
-    model.
+    model. `workspace_bytes` is what its step holds beside weights, kernel's workspace and KV cache.
     """
 
     name: str
@@ -114,6 +125,7 @@ class RuntimeDeclaration:
     replays_eager: bool = False
     compiles: bool = False
     owns_model: bool = False
+    workspace_bytes: int = 0
     package: str | None = None
     module: str | None = None
     remedy: str | None = None

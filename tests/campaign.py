@@ -29,7 +29,7 @@ from runner.request import Request
 from runner.resolve import Plan, resolve
 from runner.session import SESSION_ID_LENGTH
 from runner.worker import bounds
-from tests.records import PACKED_KERNELS, SESSION_MS, STARTED_MS, example_record, failed_record
+from tests.records import PACKED_KERNELS, SESSION_MS, STARTED_MS, example_record, failed_record, held
 
 Record = dict[str, Any]
 
@@ -284,6 +284,7 @@ def _fit_costs(made: Record) -> None:
     """What follows from the bytes, and what a compiler takes."""
     counted, costs = made["bytes"], made["cost_s"]
     made["memory"]["peak_bytes"] = counted["weights"] + int(counted["kv"]) + 900_000_000
+    made["memory"]["held_bytes"] = held(counted["weights"])
     if registry.runtime(made["cell"]["runtime"]).DECLARATION.compiles:
         costs["compile"] = COMPILE_S
         costs["total"] += COMPILE_S

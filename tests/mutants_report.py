@@ -19,6 +19,7 @@ import torch
 
 from runner import catalogue, floors, protocol
 from runner.registry import Step
+from runner.runtimes.compile import CompiledStep
 from runner.runtimes.eager import EagerStep
 from runner.runtimes.graph import GraphStep
 from runner.worker import bounds, caches, gate, model, tokens
@@ -30,7 +31,7 @@ PROTOCOL = protocol.NAMED["paper"]
 ERRORS = {"short": "error at ctx 17", "ctx_error": "error at ctx"}
 WITH_BOUND = {**ERRORS, "bound": "bound"}  # reports by the rules of gate version 1
 WITH_RATIO = {**ERRORS, "short_ratio": "ratio at ctx 17", "ctx_ratio": "ratio at ctx", "limit": "limit"}
-WAYS = (("eager", "dynamic"), ("eager", "static"), ("graph", "static"))
+WAYS = (("eager", "dynamic"), ("eager", "static"), ("graph", "static"), ("compile", "static"))
 
 
 def rows(name: str, ctx: int, dtype: str, runtimes: Sequence[str], device: torch.device) -> list[dict[str, Any]]:
@@ -72,9 +73,18 @@ def _path(step: EagerStep, runtime: str, before: Any = nullcontext, after: Any =
     """The step in its runtime, one mutant planted before it was captured, another after."""
     with before(step):
         step.prefill(floors.GATE_SHORT_CTX)
-        path = GraphStep(step) if runtime == "graph" else step
+        path = _made_of(step, runtime)
         with after(path):
             yield path
+
+
+def _made_of(step: EagerStep, runtime: str) -> Step:
+    if runtime == "graph":
+        return GraphStep(step)
+    if runtime == "compile":
+        torch._dynamo.reset()  # each mutant is compiled anew
+        return CompiledStep(step, "reduce-overhead")
+    return step
 
 
 def render(report: dict[str, Any]) -> str:
@@ -103,7 +113,7 @@ def main() -> int:
     parser.add_argument("--models", default="qwen2.5-7b")
     parser.add_argument("--ctx", default="2048")
     parser.add_argument("--dtypes", default="bf16")
-    parser.add_argument("--runtimes", default="eager", help="eager, graph")
+    parser.add_argument("--runtimes", default="eager", help="eager, graph, compile")
     parser.add_argument("--paths", default="", help=f"packed weights instead: {', '.join(PATHS)}")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--render", type=Path, nargs="+")

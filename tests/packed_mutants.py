@@ -8,7 +8,7 @@ the second overwrites the memory that the kernel's layers point to.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
 from typing import Any
 
@@ -54,11 +54,70 @@ def stale_buffers(built: nn.Module) -> Iterator[None]:
     yield
 
 
-def stale_engine(step: Any) -> None:
+@contextmanager
+def stale_engine(step: Any) -> Iterator[None]:
     """The same in the exllamav2 engine."""
     for module in step._engine.modules_dict.values():
         if packed := getattr(module, "q_tensors", None):
             packed["qweight"].copy_(packed["qweight"].roll(1, dims=0))
+    yield
+
+
+def _row_changed(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Any], AbstractContextManager[None]]:
+    """The engine writes and reads a step's row in one kernel: the row [1, kv_heads, head_dim] is changed behind the
+    step, and the steps after it read that."""
+
+    @contextmanager
+    def planted(step: Any) -> Iterator[None]:
+        forward = step._forward
+
+        def changed(tokens: torch.Tensor) -> None:
+            position = step._cache.current_seq_len
+            forward(tokens)
+            for tensor in step._cache_tensors() if len(tokens) == 1 else ():
+                tensor[:, position] = change(tensor[:, position])
+
+        step._forward = changed
+        yield
+
+    return planted
+
+
+@contextmanager
+def _rotated_too_far(step: Any) -> Iterator[None]:
+    """The engine's steps rotate by position + 1; its prefill is right."""
+    forward = step._engine.forward
+
+    def shifted(tokens: torch.Tensor, *rest: Any, **named: Any) -> Any:
+        offset = torch.ones(1, 1, dtype=torch.int) if tokens.shape[-1] == 1 else None
+        return forward(tokens, *rest, position_offsets=offset, **named)
+
+    step._engine.forward = shifted
+    yield
+
+
+@contextmanager
+def _stale_token(step: Any) -> Iterator[None]:
+    """Each step consumes the token before the one it should."""
+    tokens = step._tokens
+
+    class Stale:
+        sequence, forced = tokens.sequence, tokens.forced
+
+        def next(self, position: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+            return tokens.next(position - 1, chosen)
+
+    step._tokens = Stale()
+    yield
+
+
+# those of tests/mutants.py that a kernel's step can have, as the engine can have them
+ENGINE_MUTANTS: dict[str, Callable[[Any], AbstractContextManager[None]]] = {
+    "newest-kv-row-dropped": _row_changed(torch.zeros_like),
+    "kv-head-swapped": _row_changed(lambda row: torch.cat((row[:, 1:2], row[:, :1], row[:, 2:]), dim=1)),
+    "rope-off-by-one": _rotated_too_far,
+    "stale-input": _stale_token,
+}
 
 
 def tensors_of(module: nn.Module) -> list[torch.Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from runner.worker import bounds, caches, gate, model, plainlinear, tokens
 from runner.worker.job import Device, Job, SessionInfo
 from tests import packed_mutants
 from tests.gate_errors import checked, run_to_run
-from tests.mutants import REPLAY_MUTANTS
+from tests.mutants import MUTANTS, REPLAY_MUTANTS
 
 PROTOCOL = protocol.NAMED["paper"]
 ASYMMETRIC, ENGINE = ":asym", "exllamav2"
@@ -117,21 +117,25 @@ def _graphs(case: Case, built: Any, drawn: tokens.Tokens) -> Broken:
     """The kernel's layers in the transformers model, captured in a graph."""
 
     @contextmanager
-    def path(change: packed_mutants.Change | None = None, after: Callable[[Any, GraphStep], Any] | None = None) -> Any:
+    def path(
+        change: packed_mutants.Change | None = None,
+        before: Callable[[EagerStep], Any] = nullcontext,
+        after: Callable[[Any, GraphStep], Any] = lambda _made, _step: nullcontext(),
+    ) -> Any:
         with packed_mutants.kernel_in(built, case.kernel, change) as made:
             rows = floors.kv_alloc_tokens(case.ctx, PROTOCOL.warmup, PROTOCOL.steps)
             step = EagerStep(made, caches.make("static", made, rows), drawn)
-            step.prefill(floors.GATE_SHORT_CTX)
-            captured = GraphStep(step)
-            if after is None:
-                yield captured
-            else:
+            with before(step):
+                step.prefill(floors.GATE_SHORT_CTX)
+                captured = GraphStep(step)
                 with after(made, captured):
                     yield captured
 
     yield None, path()
     yield "empty-graph", path(after=lambda _, step: REPLAY_MUTANTS["empty-graph"](step))
     yield "stale-buffers", path(after=lambda made, _: packed_mutants.stale_buffers(made))
+    for mutant in packed_mutants.ENGINE_MUTANTS:
+        yield mutant, path(before=MUTANTS[mutant])
     for mutant, change in case.changes.items():
         yield mutant, path(change)
 
@@ -141,16 +145,17 @@ def _engines(case: Case, built: Any, drawn: tokens.Tokens) -> Broken:
     from runner.runtimes import _exllamav2engine
 
     @contextmanager
-    def path(made: Any, change: packed_mutants.Change | None = None, stale: bool = False) -> Any:
+    def path(made: Any, change: packed_mutants.Change | None = None, after: Callable[[Any], Any] = nullcontext) -> Any:
         for plain in plainlinear.plain_linears(made).values():
             plain.tensors = plain.tensors if change is None else change(plain)
         step = _exllamav2engine.build(made, drawn, _job(case))
-        if stale:
-            packed_mutants.stale_engine(step)
-        yield step
+        with after(step):
+            yield step
 
     yield None, path(built)
-    yield "stale-buffers", path(case.build(), stale=True)
+    yield "stale-buffers", path(case.build(), after=packed_mutants.stale_engine)
+    for mutant, planted in packed_mutants.ENGINE_MUTANTS.items():
+        yield mutant, path(case.build(), after=planted)
     for mutant, change in case.changes.items():
         yield mutant, path(case.build(), change)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import exllamav2_ext
 import torch
 from torch import nn
+from torch.nn import functional
 
 from runner.registry import PackedLayer
 
 NONE = torch.empty((1, 1), device="meta")  # how the extension is told that a tensor is not there
+KERNEL_ROWS = 32  # beyond so many (MAX_Q_GEMM_ROWS) the extension dequantises, and calls cuBLAS with float16 sums
 
 
 class ExllamaV2Linear(nn.Module):
@@ -35,14 +37,23 @@ class ExllamaV2Linear(nn.Module):
             groups,
             NONE if self.bias is None else self.bias.data,
             scratch,
-            scratch.numel() // layer.rows,  # inputs that fit there dequantised: a prompt then goes to cuBLAS
+            scratch.numel() // layer.rows,  # inputs that fit there dequantised
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         flat = x.reshape(-1, x.shape[-1])
+        if len(flat) > KERNEL_ROWS:
+            return functional.linear(x, self._dequantised(x.shape[-1]), self.bias)
         out = torch.empty((len(flat), self.rows), dtype=torch.half, device=x.device)
         exllamav2_ext.gemm_half_q_half(flat, self.handle, out, False)
         return out.view(*x.shape[:-1], self.rows)
+
+    def _dequantised(self, columns: int) -> torch.Tensor:
+        """Returns the matrix [rows, columns]; it lies in the scratch buffer until the next layer's is asked for. torch's
+        product with it has float32 sums. With float16 sums a prompt's keys and values err three times as much."""
+        transposed = self.scratch[: columns * self.rows].view(columns, self.rows)
+        exllamav2_ext.reconstruct(self.handle, transposed)
+        return transposed.T
 
     def __del__(self) -> None:
         if (handle := getattr(self, "handle", None)) is not None:

@@ -11,6 +11,15 @@ if TYPE_CHECKING:
     from torch import nn
 
     from runner.registry import PackedLayer
+    from runner.shape import ModelShape
+
+HALF = 2
+
+
+def _scratch_bytes(shape: ModelShape) -> int:
+    """One buffer for all layers, as large as the largest matrix."""
+    return HALF * max(rows * columns for rows, columns in shape.linear_shapes)
+
 
 DECLARATION = KernelDeclaration(
     name="exllamav2",
@@ -26,6 +35,7 @@ DECLARATION = KernelDeclaration(
     capability=(6, 0),  # the least that its authors build it for
     stacks=("modern", "paper"),
     default_of=("gptq",),
+    workspace_bytes=_scratch_bytes,
 )
 
 

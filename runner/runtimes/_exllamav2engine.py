@@ -12,6 +12,7 @@ import torch
 from exllamav2 import ExLlamaV2, ExLlamaV2Cache, ExLlamaV2Config, attn
 
 from runner.floors import GATE_SHORT_CTX, GATE_STEPS, kv_alloc_tokens
+from runner.heldbytes import SCRATCH
 from runner.runtimes import _sdpa
 from runner.worker import caches, packedfolder
 from runner.worker.job import Job
@@ -44,6 +45,7 @@ class EngineStep:
             "graphs": "off" if config.no_graphs else "on",
             "max_input_len": str(config.max_input_len),
             "max_attention_size": str(config.max_attention_size),
+            SCRATCH: str(sum(context.scratch_bytes for context in self._engine.device_context if context)),
             "cache": f"{type(self._cache).__name__} of {self._cache.max_seq_len}",
         }
 

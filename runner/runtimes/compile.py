@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from runner.floors import GATE_SHORT_CTX
-from runner.registry import MODE
+from runner.registry import CAPTURE_WORKSPACE_BYTES, MODE
 from runner.runtimes import eager
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ DECLARATION = replace(
     graph_modes=GRAPH_MODES,
     made_of_eager=True,
     compiles=True,
+    workspace_bytes=CAPTURE_WORKSPACE_BYTES,
 )
 
 

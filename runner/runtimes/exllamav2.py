@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runner.registry import RuntimeDeclaration, Step
+from runner.registry import CAPTURE_WORKSPACE_BYTES, RuntimeDeclaration, Step
 from runner.runtimes import _sdpa
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ DECLARATION = RuntimeDeclaration(
     # where flash-attn is missing, as near to it as torch comes: cuDNN, torch's own choice, plans anew at every length
     defaults={_sdpa.OPTION: "flash"},
     owns_model=True,
+    workspace_bytes=CAPTURE_WORKSPACE_BYTES,  # and its scratch, of which its settings tell
     package="exllamav2",
     module="exllamav2",
     remedy="pip install --no-build-isolation exllamav2==0.3.2, where nvcc is",

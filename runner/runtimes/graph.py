@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from runner.floors import GATE_SHORT_CTX
+from runner.registry import CAPTURE_WORKSPACE_BYTES
 from runner.runtimes import eager
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ DECLARATION = replace(
     graph_mode="whole-step",
     made_of_eager=True,
     replays_eager=True,
+    workspace_bytes=CAPTURE_WORKSPACE_BYTES,
 )
 
 

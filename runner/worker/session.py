@@ -28,6 +28,7 @@ from runner.worker import (
     compilecache,
     environment,
     gate,
+    held,
     model,
     notfinite,
     probes,
@@ -81,13 +82,15 @@ def run(job: Job, clock: Clock) -> dict[str, Any]:
         sections["snapshots"] = {"before": nvml.snapshot(job.device.uuid)}
         with clock.phase("probe", "probe"):
             sections["probes"] = _probe(device)
+        ledger = held.Ledger(device)
         with clock.phase("build", "load"):
             loaded = _load(job, device)
+            ledger.note("weights")
         sections["model"] = model_section(loaded.job)
         with clock.phase("reference", "verify: reference"):
             expectation, verify_extra = _expect(loaded)
             fault = None if expectation.finite else _fault(loaded)  # while packed layers are still plain ones
-        step = _build(loaded, clock)
+        step = _build(loaded, ledger, clock)
         timed = floors.timed_positions(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
         keeper = gate.Gatekeeper(step, expectation, timed, fault)
         with clock.phase("verify", "verify: short context"):
@@ -96,6 +99,7 @@ def run(job: Job, clock: Clock) -> dict[str, Any]:
         sections["prefill"] = _prefill(step, loaded, clock)
         measured = _measure(step, keeper, loaded, clock)
     sections |= _results(loaded, measured, verify_extra, cached)
+    sections["memory"] |= ledger.to_json()
     sections["snapshots"]["after"] = nvml.snapshot(job.device.uuid)
     return _finish(job, sections, clock)
 
@@ -178,7 +182,7 @@ def _fault(loaded: Loaded) -> notfinite.Fault:
     )
 
 
-def _build(loaded: Loaded, clock: Clock) -> Step:
+def _build(loaded: Loaded, ledger: held.Ledger, clock: Clock) -> Step:
     """The step of the cell's runtime; compiling it is a phase of its own, for no other runtime has such a cost."""
     runtime, kernel = registry.runtime(loaded.job.cell.runtime), registry.kernel(loaded.job.cell.kernel)
     phase, announce = ("compile", "compile") if runtime.DECLARATION.compiles else ("build", "prepare the step")
@@ -186,9 +190,10 @@ def _build(loaded: Loaded, clock: Clock) -> Step:
         if not runtime.DECLARATION.owns_model:
             with _whole(kernel.DECLARATION):
                 model.use_kernel(loaded.model, loaded.job.cell.kernel)
+        ledger.note("kernel")
         with _whole(runtime.DECLARATION):
             step = runtime.build(loaded.model, loaded.tokens, loaded.job)
-        clocks.wait(loaded.device)
+        ledger.note("step")
     return step
 
 

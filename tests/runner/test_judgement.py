@@ -80,7 +80,7 @@ def with_errors(found, error, trusted):
 
 
 def test_errors_may_be_a_little_more_than_trusted_eagers_and_no_more():
-    """bf16: 1.017 · exp(5 · 0.05 / √n) is 1.0493 over all 64 positions, 1.0629 over the 32 of a place, 1.306 for each."""
+    """bf16: 1.017 · exp(5 · 0.05 / √n) is 1.0493 over all 64 positions, 1.0629 over 32 of a place, 1.306 for each."""
     assert with_errors(example_record(), 0.020985, 0.02)["valid"]
     assert with_errors(example_record(), 0.0210, 0.02)["reasons"] == [
         "gate both: logit errors are 1.05 times trusted eager's (geometric mean of 64 positions), limit 1.05"

@@ -1,0 +1,67 @@
+"""What a device may hold while a step is built: the format's bytes, the KV cache, and the workspace that is declared.
+
+This proves what is held, not what a step streams: a matrix may lie on the device and never be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from runner import floors, registry
+from runner.shape import ModelShape
+
+TOLERANCE = 0.02
+BASE_WORKSPACE_BYTES = 2**25
+"""What torch's allocator rounds up, and the code of kernels that are loaded when they first run: 10 to 46 MB were seen
+with models of 7B."""
+SCRATCH = "scratch_bytes"
+"""The engine's setting that says how much it allocated for its own intermediates."""
+
+Record = Mapping[str, Any]
+
+
+def allowed(record: Record) -> dict[str, int]:
+    """The most that may be held after each stage, in bytes, before the tolerance."""
+    cell, weights = record["cell"], record["bytes"]["weights"]
+    kernel, runtime = registry.kernel(cell["kernel"]).DECLARATION, registry.runtime(cell["runtime"]).DECLARATION
+    shape = ModelShape.from_json(record["model"]["shape"])
+    loaded = weights + BASE_WORKSPACE_BYTES
+    with_kernel = loaded + (0 if runtime.owns_model else kernel.workspace_bytes(shape))
+    step = with_kernel + _kv_bytes(record, shape) + runtime.workspace_bytes + _scratch_bytes(record)
+    return {"weights": loaded, "kernel": with_kernel, "step": step}
+
+
+def reasons(record: Record) -> Iterator[str]:
+    """Where more is held than may be, one line for each stage. The device's own account counts other processes, too: it
+    is not asked where there were any."""
+    held = record["memory"].get("held_bytes")
+    if held is None:  # a CPU has none, and records of before it was counted
+        return
+    accounts = ("allocator",) if _has_others(record) else ("allocator", "device")
+    for stage, most in allowed(record).items():
+        worst = max(accounts, key=lambda account: held[stage][account])
+        found = held[stage][worst]
+        if found > (1 + TOLERANCE) * most:
+            yield f"{found} bytes are held {_SAID[stage]} (by the {worst}), accounted {most}{_MEANT[stage]}"
+
+
+_SAID = {"weights": "with the weights loaded", "kernel": "with the kernel's layers made", "step": "with the step built"}
+_MEANT = {"weights": "", "kernel": ": a packed original is kept beside its repacked copy", "step": ""}
+
+
+def _kv_bytes(record: Record, shape: ModelShape) -> int:
+    """A growing cache is still empty when the step is built."""
+    cell, counts = record["cell"], record["protocol"]
+    if cell["cache"] == "dynamic":
+        return 0
+    rows = floors.kv_alloc_tokens(cell["ctx"], counts["warmup"], counts["steps"])
+    return rows * floors.kv_bytes_per_token(shape, floors.DTYPE_BYTES[cell["dtype"]])
+
+
+def _scratch_bytes(record: Record) -> int:
+    return int(record["actual"].get("settings", {}).get(SCRATCH, 0))
+
+
+def _has_others(record: Record) -> bool:
+    return any(record["snapshots"][moment].get("other_processes") for moment in ("before", "after"))
