@@ -18,10 +18,8 @@ from runner.errors import Mismatch, MissingPackage, OutOfMemory
 from runner.machine import host, nvml
 from runner.records import record
 from runner.registry import KernelDeclaration, RuntimeDeclaration, Step
-from runner.runtimes.eager import EagerStep
 from runner.worker import (
     actual,
-    caches,
     card,
     clocks,
     codekey,
@@ -145,16 +143,11 @@ def _load(job: Job, device: torch.device) -> Loaded:
     count = floors.sequence_tokens(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
     drawn = tokens.draw(job.shape.vocab, count, job.session.seed, device)
     if job.checkpoint is not None:
-        _write_trace(job, built, drawn)
+        timed = floors.timed_positions(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
+        trace.settle(drawn.sequence, timed, job.shape.vocab, job.session.seed, partial(gate.trusted_logits, built))
     clocks.wait(device)
     known = replace(job, shape=model.shape_of(built, job.shape))
     return Loaded(known, device, built, drawn, model.weight_bytes(built))
-
-
-def _write_trace(job: Job, built: Any, drawn: tokens.Tokens) -> None:
-    ctx, counts = job.cell.ctx, job.protocol
-    step = EagerStep(built, caches.make("dynamic", built, 0), drawn)
-    trace.write(step, ctx, floors.last_position(ctx, counts.warmup, counts.steps) + 1)
 
 
 def _expect(loaded: Loaded) -> tuple[gate.Expectation, int | None]:
