@@ -95,8 +95,8 @@ def test_a_kernel_that_the_graph_did_not_capture_makes_the_session_invalid(gpu_j
 
         monkeypatch.setattr(graph, "build", build_broken)
         found = session.run(graph_cell(gpu_job), Clock())
-    assert any(reason.startswith(("gate ", "logits are not finite: ")) for reason in found["reasons"])
-    assert any(reason.startswith("eager ") for reason in found["reasons"])
+    # the logits are still those that the gate has spoilt
+    assert any("the step that is timed is at fault (short, ctx, " in reason for reason in found["reasons"])
 
 
 def test_an_empty_graph_ends_the_session(gpu_job, monkeypatch):
@@ -135,7 +135,8 @@ def test_a_timed_step_that_cheats_makes_the_session_invalid(gpu_job, monkeypatch
     except Mismatch as error:
         refusal = str(error)
     if refusal is not None:
-        assert "of its matrix products" in refusal  # the profile shows too few
+        # the profile shows too few of the products, or of the launches of the graph
+        assert "of its matrix products" in refusal or "graph mode whole-step was asked for" in refusal
         return
     assert recompute.differences(json.loads(Path(gpu_job.record_path).read_text())) == []
     seen = {reason.split(":")[0] for reason in found["reasons"]}
