@@ -139,6 +139,8 @@ def _means(gate: Gate, bounds: str) -> Iterator[_Mean]:
     """Yields the mean of each place where the gate drives the step, and of both together, with its limit by the ratio
     and spread that `bounds` names: `stated` or `dtype`. A checkpoint's own spread counts, up to what one may have."""
     driven = _driven(gate)
+    if not driven:
+        return
     both = {series: [value for check in driven for value in check[series]] for series in ("errors", "trusted")}
     for check in (*driven, {"name": "both", **both}):
         errors, trusted = check["errors"], check["trusted"]

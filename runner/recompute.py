@@ -201,6 +201,9 @@ def _bound_differences(found: Record) -> Iterator[str]:
     )
     # what older code held sessions to whose kernel has a noise of its own
     older = {"noise": bounds.of_version_1(cell["dtype"], "", "", "")["noise"]}
+    under = bounds.derived_under(cell["quant"], cell["kernel"], cell["dtype"])
+    if under and under["code_key"] == found["keys"]["code_key"]:
+        older |= {"stated_ratio": under["ratio"], "stated_spread": under["spread"]}
     for name, value in committed.items():
         if gate.get(name) not in (value, older.get(name, value)):
             yield f"gate.{name}: {gate.get(name)} stored, {value} is committed for this cell"

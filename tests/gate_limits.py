@@ -2,10 +2,11 @@
 
 python -m tests.gate_limits
 
-The rule: a path's ratio is the largest geometric mean of error / trusted error over one check (eight positions from 17
-or from ctx). Its spread is the largest standard deviation of that ratio's logarithm within a check. Both are taken over
+The rule: a path's ratio is the largest geometric mean of error / trusted error over one check (the positions from 17 or
+from ctx). Its spread is the largest standard deviation of that ratio's logarithm within a check. Both are taken over
 all sessions of gate version 1 of the models in FROM, rounded up to three decimals. Unquantised sessions give a dtype
-its own. No later session moves a limit.
+its own. A path that has had other arithmetic since then takes its first sessions of version 2 instead. No later session
+moves a limit.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from pathlib import Path
 from statistics import stdev
 from typing import Any
 
-from runner import gaterules
+from runner import floors, gaterules
 from runner.records import record, spool
+from runner.worker import bounds
 
 RECORDS = Path(__file__).resolve().parents[1] / "experiments" / "records"
 FROM, TRIED_ON = ("qwen2.5-7b", "mistral-7b"), ("llama-3.1-8b",)
@@ -74,17 +76,26 @@ def _rounded_up(value: float) -> float:
 
 
 def committed(models: Iterable[str]) -> list[dict[str, Any]]:
-    """The measured sessions of gate version 1 of these models among the committed records, valid or not."""
+    """The measured sessions that limits come from of these models among the committed records, valid or not."""
     found = (record.read(path) for path in spool.record_files(RECORDS))
-    measured = (one for one in found if record.is_measured(one) and gaterules.version(one["gate"]) == 1)
-    return [one for one in measured if one["cell"]["model"] in models]
+    measured = (one for one in found if record.is_measured(one) and one["cell"]["model"] in models)
+    return [one for one in measured if _counts(one)]
+
+
+def _counts(found: Mapping[str, Any]) -> bool:
+    """A path whose arithmetic has changed since version 1 states the code of the sessions that count."""
+    (path, dtype), keys = path_of(found["cell"]), found["keys"]
+    quant, _, kernel = path.partition("/")
+    if under := bounds.derived_under(quant, kernel, dtype):
+        return bool(keys["code_key"] == under["code_key"])
+    return gaterules.version(found["gate"]) == 1
 
 
 def main() -> int:
     derived = limits(committed(FROM))
     tried = limits(committed(TRIED_ON))
     for (name, dtype), found in derived.items():
-        most = gaterules.limit(found.ratio, found.spread, 8)
+        most = gaterules.limit(found.ratio, found.spread, 2 * floors.GATE_MOST_STEPS)
         other = tried.get((name, dtype))
         shown = "not tried" if other is None else f"{TRIED_ON[0]} reaches {other.ratio:.3f}"
         print(

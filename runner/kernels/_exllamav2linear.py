@@ -49,8 +49,10 @@ class ExllamaV2Linear(nn.Module):
         return out.view(*x.shape[:-1], self.rows)
 
     def _dequantised(self, columns: int) -> torch.Tensor:
-        """Returns the matrix [rows, columns]; it lies in the scratch buffer until the next layer's is asked for. torch's
-        product with it has float32 sums. With float16 sums a prompt's keys and values err three times as much."""
+        """Returns the matrix [rows, columns]; it lies in the scratch buffer until the next layer's is asked for.
+
+        torch's product with it has float32 sums. With float16 sums a prompt's keys and values err three times as much.
+        """
         transposed = self.scratch[: columns * self.rows].view(columns, self.rows)
         exllamav2_ext.reconstruct(self.handle, transposed)
         return transposed.T

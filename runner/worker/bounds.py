@@ -29,6 +29,14 @@ def of(dtype: str, runtime: str, quant: str, kernel: str, hidden: int, synthetic
     }
 
 
+def derived_under(quant: str, kernel: str, dtype: str) -> Mapping[str, Any]:
+    """Returns the `code_key` of the sessions that a kernel's bounds were derived from, and the ratio and spread that
+    they state themselves; empty where they come from sessions of gate version 1."""
+    kernels: Mapping[str, Any] = read_data("bounds.yaml")["kernels"]
+    found: Mapping[str, Any] = kernels.get(f"{quant}/{kernel}", {}).get(dtype, {}).get("derived_under", {})
+    return found
+
+
 def of_version_1(dtype: str, runtime: str, quant: str, kernel: str) -> dict[str, float]:
     """Cap and noise that sessions of a cell were held to before there were ratios."""
     data = read_data("bounds.yaml")

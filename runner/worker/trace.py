@@ -36,7 +36,7 @@ def settle(sequence: torch.Tensor, timed: range, vocab: int, seed: int, answers:
 
 
 def repeats(logits: torch.Tensor) -> torch.Tensor:
-    """Returns the numbers i of the rows of logits [n, vocab] whose best token is still close to the best in row i + 1."""
+    """Returns each i such that the best token of row i of logits [n, vocab] is still close to the best in row i + 1."""
     before, after = logits[:-1].argmax(dim=1, keepdim=True), logits[1:].float()
     distances = after.amax(dim=1) - after.gather(1, before).squeeze(1)
     return torch.nonzero(distances < DISTINCT * after.square().mean(dim=1).sqrt()).squeeze(1)

@@ -200,7 +200,7 @@ def test_each_path_has_the_bounds_that_are_committed_for_it():
         "dtype_ratio": 1.02,
         "dtype_spread": 0.038,
     }
-    coarse = {"stated_ratio": 3.769, "stated_spread": 0.069}
+    coarse = {"stated_ratio": 2.352, "stated_spread": 0.063}
     assert bounds.of("fp16", "graph", "gptq", "exllamav2", 3584) == plain | coarse
     engine = {"stated_ratio": 6.828, "stated_spread": 0.032}
     assert bounds.of("fp16", "exllamav2", "gptq", "exllamav2", 3584) == plain | engine
