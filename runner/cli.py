@@ -118,11 +118,23 @@ def _session_options(function: Function) -> Function:
 @program.command()
 @_request_options
 @click.option("--sessions", type=SESSIONS, default=1, show_default=True, help="fresh processes")
+@click.option(
+    "--explain-gate", is_flag=True, help="print each layer's error afterwards, to find where a step goes wrong"
+)
 @_session_options
 @click.pass_obj
-def cell(start: Start, /, spool: Path | None, sessions: int, share_host: bool, timeout: float, **request: str) -> None:
+def cell(
+    start: Start,
+    /,
+    spool: Path | None,
+    sessions: int,
+    explain_gate: bool,
+    share_host: bool,
+    timeout: float,
+    **request: str,
+) -> None:
     """Measure one cell: a GPU, a model, a context, a weight format and a way to run it."""
-    settings = _settings(start.run, spool, share_host, timeout)
+    settings = replace(_settings(start.run, spool, share_host, timeout), explain=explain_gate)
     wanted = Request(**request)
     _warn_of_paths(start.run, {"weights": wanted.weights})
     errors = [error for error in _sessions(wanted, sessions, start.ms, settings) if error]

@@ -40,7 +40,8 @@ Kind = TypeVar("Kind", DecodeFloorError, Stopped)
 
 @dataclass(frozen=True)
 class Settings:
-    """How sessions are run. `commit` None leaves records in the spool; `run` is the one MLflow made."""
+    """How sessions are run. `commit` None leaves records in the spool; `run` is the one MLflow made; `explain`
+    has the worker compare its step with the reference layer by layer."""
 
     spool: Path
     commit: Commit | None
@@ -48,6 +49,7 @@ class Settings:
     share_host: bool
     timeout_s: float
     on_progress: OnProgress
+    explain: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ def _job(request: Request, plan: Plan, place: Place, index: int, started_ms: int
         given_flags=(*plan.flags, *place.flags, *([SHARED_HOST] if settings.share_host else [])),
         record_path="",
         container=place.info,
+        explain=settings.explain,
     )
     # unlike Path's own, this copes with links that lead to themselves
     return replace(job, record_path=os.path.realpath(settings.spool / record.file_name(record_head(job))))

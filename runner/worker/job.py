@@ -55,7 +55,7 @@ class Job:
     """One session of one resolved cell. `scheme` is how its weights are packed, None where they are not; `checkpoint`
     is a folder of safetensors, None for synthetic weights; `given_flags` are those the parent already knows of
     (`converted`, `unpinned`, `shared-host`, `other-tree`); `container` is None where the worker is a process of this
-    host's."""
+    host's; `explain` asks for a comparison layer by layer after all that is timed."""
 
     session: SessionInfo
     request: dict[str, str]
@@ -69,6 +69,7 @@ class Job:
     given_flags: tuple[str, ...]
     record_path: str
     container: ContainerInfo | None = None
+    explain: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -20,11 +20,15 @@ class Clock:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
+    def say(self, text: str) -> None:
+        """Tell the person at the terminal."""
+        print(PHASE_MARK + text, flush=True)
+
     @contextmanager
     def phase(self, name: str, announce: str | None = None) -> Iterator[None]:
         """Time a phase under `name`; `announce` is what the person at the terminal reads."""
         if announce is not None:
-            print(PHASE_MARK + announce, flush=True)
+            self.say(announce)
         started = time.perf_counter()
         try:
             yield

@@ -39,13 +39,22 @@ class Reference:
 
     def logits(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """tokens [n], positions [p] → [p, vocab]: what the model says after consuming tokens[: position + 1]."""
+        *_, hidden = self._after_each_layer(tokens)
+        kept = self._norm("model.norm", hidden[positions])
+        head = "model.embed_tokens" if self.shape.tied_embedding else "lm_head"
+        return self._linear(head, kept)
+
+    def hidden(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """tokens [n], positions [p] → [layers, p, hidden]: what each layer leaves at these positions."""
+        return torch.stack([hidden[positions] for hidden in self._after_each_layer(tokens)])
+
+    def _after_each_layer(self, tokens: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yields the hidden states [n, hidden] after each layer; the next one overwrites them."""
         hidden = self.weights["model.embed_tokens.weight"][tokens].to(self.dtype)
         rotation = rotary_table(self.shape, len(tokens), tokens.device, self.dtype)
         for layer in range(self.shape.layers):
             self._layer(f"model.layers.{layer}", hidden, rotation)
-        kept = self._norm("model.norm", hidden[positions])
-        head = "model.embed_tokens" if self.shape.tied_embedding else "lm_head"
-        return self._linear(head, kept)
+            yield hidden
 
     def _layer(self, name: str, hidden: torch.Tensor, rotation: torch.Tensor) -> None:
         """Update hidden [n, hidden] in place; keys and values of all tokens first, then block by block."""

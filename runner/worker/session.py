@@ -25,6 +25,7 @@ from runner.worker import (
     codekey,
     compilecache,
     environment,
+    explain,
     gate,
     held,
     model,
@@ -88,6 +89,7 @@ def run(job: Job, clock: Clock) -> dict[str, Any]:
         with clock.phase("reference", "verify: reference"):
             expectation, verify_extra = _expect(loaded)
             fault = None if expectation.finite else _fault(loaded)  # while packed layers are still plain ones
+            layers = _explained(loaded)
         step = _build(loaded, ledger, clock)
         timed = floors.timed_positions(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
         keeper = gate.Gatekeeper(step, expectation, timed, fault)
@@ -96,6 +98,8 @@ def run(job: Job, clock: Clock) -> dict[str, Any]:
             keeper.drive("short", floors.GATE_SHORT_CTX)
         sections["prefill"] = _prefill(step, loaded, clock)
         measured = _measure(step, keeper, loaded, clock)
+        for line in explain.lines(step, loaded.model, layers, job.cell.ctx) if layers else ():
+            clock.say(line)
     sections |= _results(loaded, measured, verify_extra, cached)
     sections["memory"] |= ledger.to_json()
     sections["snapshots"]["after"] = nvml.snapshot(job.device.uuid)
@@ -164,6 +168,13 @@ def _expect(loaded: Loaded) -> tuple[gate.Expectation, int | None]:
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     return expectation, max(0, extra)
+
+
+def _explained(loaded: Loaded) -> explain.Layers | None:
+    job = loaded.job
+    if not job.explain:
+        return None
+    return explain.expect(loaded.model, job.shape, loaded.tokens.sequence, job.cell.ctx)
 
 
 def _fault(loaded: Loaded) -> notfinite.Fault:

@@ -1,9 +1,12 @@
 """The clocks: what each includes, seen on a step that counts and takes a known time."""
 
+import subprocess
+import sys
 import time
 
 import pytest
 
+from runner.machine import host
 from runner.protocol import Protocol
 from runner.worker import clocks
 
@@ -35,6 +38,34 @@ class CountingStep:
         self.calls.append("step")
         time.sleep(STEP_S)
         return Token(self)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "others"),
+    [
+        ((100.0, 10.0), (103.0, 11.0), 2.0),  # all used 3 s, this process 1 of them, in a window of 1 s
+        ((100.0, 10.0), (101.0, 11.0), 0.0),
+        ((100.0, 10.0), (100.5, 11.0), 0.0),  # ticks of 10 ms against nanoseconds
+    ],
+)
+def test_the_cores_of_others_are_all_less_its_own(monkeypatch, before, after, others):
+    monkeypatch.setattr(clocks.host, "busy_seconds", lambda: after)
+    assert clocks._cores_used_by_others(before, 1.0) == others
+
+
+def test_a_busy_neighbour_is_seen_by_the_wall_clock():
+    """The real figure of a real process: it spins on a core for as long as the window is open."""
+    spinning = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]
+    with subprocess.Popen(spinning, stdout=subprocess.PIPE) as neighbour:
+        neighbour.stdout.readline()
+        try:
+            found = clocks.wall(CountingStep(), Protocol("custom", 1, 150)).found
+        finally:
+            neighbour.kill()
+    if host.busy_seconds() is None:
+        assert found["other_cpu_cores"] is None
+    else:
+        assert found["other_cpu_cores"] > 0.3
 
 
 @pytest.fixture

@@ -1,0 +1,74 @@
+"""`--explain-gate`: the layer at which a step begins to go wrong is the one whose ratio leaves 1."""
+
+import re
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+import torch
+
+from runner import catalogue, floors
+from runner.runtimes.eager import EagerStep
+from runner.worker import caches, explain, model, session, tokens
+from runner.worker.progress import Clock
+
+CTX, DEVICE = 64, torch.device("cpu")
+LINE = re.compile(r"explain-gate: from (\d+), layer (\d+): error (\S+), trusted (\S+), ratio (\S+)")
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    shape = catalogue.models()["tiny"].shape
+    with torch.inference_mode():
+        built = model.build_synthetic(model.Build(shape, "bf16", None, torch.bfloat16, DEVICE))
+        drawn = tokens.draw(shape.vocab, floors.sequence_tokens(CTX, 5, 30), 0, DEVICE)
+        return built, drawn, explain.expect(built, shape, drawn.sequence, CTX)
+
+
+@contextmanager
+def scaled(layer):
+    """A step whose attention of one layer scores 30 % too high."""
+    right, layer.self_attn.scaling = layer.self_attn.scaling, layer.self_attn.scaling * 1.3
+    try:
+        yield
+    finally:
+        layer.self_attn.scaling = right
+
+
+def ratios(prepared, broken=None):
+    """(start, layer) → ratio of each line."""
+    built, drawn, layers = prepared
+    step = EagerStep(built, caches.make("static", built, floors.kv_alloc_tokens(CTX, 5, 30)), drawn)
+    with torch.inference_mode():
+        if broken is None:
+            lines = list(explain.lines(step, built, layers, CTX))
+        else:
+            with scaled(built.model.layers[broken]):
+                lines = list(explain.lines(step, built, layers, CTX))
+    found = [LINE.fullmatch(line).groups() for line in lines]
+    return {(int(start), int(layer)): float(ratio) for start, layer, *_, ratio in found}
+
+
+def test_each_layer_of_a_right_step_errs_as_trusted_eager_does(prepared):
+    found = ratios(prepared)
+    assert list(found) == [(17, 0), (17, 1), (64, 0), (64, 1)]
+    assert all(0.8 < ratio < 1.25 for ratio in found.values()), found
+
+
+def test_the_first_layer_that_stands_out_is_the_one_that_is_wrong(prepared):
+    found = ratios(prepared, broken=1)
+    assert all(found[start, 0] < 1.25 for start in (17, 64)), found
+    assert all(found[start, 1] > 2 for start in (17, 64)), found
+
+
+def test_a_session_prints_it_after_all_that_is_timed(tiny_job, capfd):
+    with torch.inference_mode():
+        found = session.run(replace(tiny_job, explain=True), Clock())
+    said = capfd.readouterr().out.splitlines()
+    assert [line for line in said if "explain-gate" in line] == said[-4:]
+    assert found["valid"], found["reasons"]
+
+
+def test_a_session_says_nothing_of_it_unless_asked(tiny_job, capfd):
+    session.run(tiny_job, Clock())
+    assert "explain-gate" not in capfd.readouterr().out
