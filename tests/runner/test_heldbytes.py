@@ -1,0 +1,92 @@
+"""What a device may hold once a step is built, by hand, and what more makes of a session."""
+
+import copy
+
+import pytest
+
+from runner import heldbytes, judgement, metrics
+from tests.records import cpu_record, example_record, of_gate_version_1, packed_record
+
+BASE, CAPTURE = 2**25, 2**27
+# Qwen2.5-7B in float16 or bfloat16: 57 344 bytes of keys and values a position, 2112 positions allocated at ctx 2048
+KV = 2112 * 57_344
+SCRATCH = 2 * 18_944 * 3_584
+
+
+def judged(found):
+    metrics.derive(found)
+    judgement.judge(found)
+    return found
+
+
+def holding(found, stage, **accounts):
+    found["memory"]["held_bytes"][stage] |= accounts
+    return judged(found)
+
+
+def test_an_eager_step_by_hand():
+    found = example_record()
+    weights = found["bytes"]["weights"]
+    assert heldbytes.allowed(found) == {"weights": weights + BASE, "kernel": weights + BASE, "step": weights + BASE + KV}
+
+
+def test_a_growing_cache_is_empty_when_the_step_is_built():
+    found = example_record(cell={"cache": "dynamic"})
+    assert heldbytes.allowed(found)["step"] == found["bytes"]["weights"] + BASE
+
+
+def test_a_kernels_scratch_and_a_captured_graph_by_hand():
+    found = packed_record()
+    found["cell"]["runtime"] = "graph"
+    weights = found["bytes"]["weights"]
+    assert heldbytes.allowed(found) == {
+        "weights": weights + BASE,
+        "kernel": weights + BASE + SCRATCH,
+        "step": weights + BASE + SCRATCH + KV + CAPTURE,
+    }
+
+
+def test_an_engine_says_what_its_scratch_is():
+    found = packed_record(runtime="exllamav2")
+    before = heldbytes.allowed(found)
+    found["actual"]["settings"]["scratch_bytes"] = "1000000"
+    assert heldbytes.allowed(found)["step"] == before["step"] + 1_000_000
+    assert before["kernel"] == found["bytes"]["weights"] + BASE  # its products are its own
+
+
+@pytest.mark.parametrize("account", ["allocator", "device"])
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        ("weights", "with the weights loaded (by the {}), accounted"),
+        ("kernel", "with the kernel's layers made (by the {}), accounted"),
+        ("step", "with the step built (by the {}), accounted"),
+    ],
+)
+def test_two_percent_more_is_allowed_and_no_more(account, stage, said):
+    most = int(1.02 * heldbytes.allowed(example_record())[stage])
+    assert holding(example_record(), stage, **{account: most})["valid"]
+    (reason,) = holding(example_record(), stage, **{account: most + 1})["reasons"]
+    assert reason.startswith(f"{most + 1} bytes are held {said.format(account)} ")
+
+
+def test_a_packed_original_beside_its_copy_is_named():
+    found = packed_record("awq", "marlin")
+    weights = found["bytes"]["weights"]
+    twice = {"allocator": 2 * weights, "device": 2 * weights}
+    holding(found, "kernel", **twice)
+    (reason,) = found["reasons"]
+    assert reason.endswith(": a packed original is kept beside its repacked copy")
+
+
+def test_the_devices_own_account_is_not_asked_where_others_were_on_the_card():
+    found = example_record()
+    found["snapshots"]["before"]["other_processes"] = 1
+    assert holding(copy.deepcopy(found), "step", device=10**12)["reasons"] == []
+    assert holding(found, "step", allocator=10**12)["reasons"] != []
+
+
+def test_a_cpu_and_sessions_of_before_it_was_counted_have_none():
+    for found in (cpu_record(), of_gate_version_1(example_record())):
+        assert "held_bytes" not in found["memory"]
+        assert list(heldbytes.reasons(found)) == []
