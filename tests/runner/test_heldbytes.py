@@ -27,7 +27,8 @@ def holding(found, stage, **accounts):
 def test_an_eager_step_by_hand():
     found = example_record()
     weights = found["bytes"]["weights"]
-    assert heldbytes.allowed(found) == {"weights": weights + BASE, "kernel": weights + BASE, "step": weights + BASE + KV}
+    loaded = weights + BASE
+    assert heldbytes.allowed(found) == {"weights": loaded, "kernel": loaded, "step": loaded + KV}
 
 
 def test_a_growing_cache_is_empty_when_the_step_is_built():
