@@ -132,8 +132,8 @@ def cpu_record(**changes: Any) -> dict[str, Any]:
 def of_gate_version_1(record: dict[str, Any]) -> dict[str, Any]:
     """The same session as older code judged it: by the worst error alone, its timed steps unchecked."""
     cell, gate = record["cell"], record["gate"]
-    kept = {name: gate[name] for name in ("eager", "not_finite") if name in gate}
-    kept["checks"] = [_first_eight(check) for check in gate["checks"]]
+    kept = {"not_finite": gate["not_finite"]} if "not_finite" in gate else {}
+    kept |= {series: [_first_eight(each) for each in gate[series]] for series in ("checks", "eager") if series in gate}
     path = (cell["dtype"], cell["runtime"], cell["quant"], cell["kernel"])
     memory = {name: value for name, value in record["memory"].items() if name != "held_bytes"}
     return _finished({**record, "memory": memory, "gate": {**bounds.of_version_1(*path), **kept}}, {})

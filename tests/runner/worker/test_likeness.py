@@ -8,7 +8,7 @@ from types import MappingProxyType
 import pytest
 import torch
 
-from runner import judgement, recompute
+from runner import floors, judgement, recompute
 from runner.runtimes import eager
 from runner.runtimes.compile import CompiledStep
 from runner.worker import probes, session
@@ -16,7 +16,7 @@ from runner.worker.job import Job
 from runner.worker.progress import Clock
 from tests.records import example_record, of_gate_version_1
 
-BOUND = 0.1
+BOUND, STEPS = 0.1, floors.GATE_MOST_STEPS
 
 
 class Replayed:
@@ -67,7 +67,7 @@ def test_a_replay_leaves_eagers_bits(measure):
         assert all(each["equal"])
         assert all(each["same_token"])
         assert set(each["differences"]) == set(each["repeats"]) == {0.0}
-        assert len(each["margins"]) == 8
+        assert len(each["margins"]) == STEPS
 
 
 def test_another_bit_is_seen(measure):
@@ -78,9 +78,14 @@ def test_another_bit_is_seen(measure):
 
 def graph_record(attention="flash", **likeness):
     """A graph session's record, its likeness at ctx changed."""
-    ones = {"equal": [True] * 8, "differences": [0.0] * 8, "repeats": [0.0] * 8, "same_token": [True] * 8}
+    ones = {
+        "equal": [True] * STEPS,
+        "differences": [0.0] * STEPS,
+        "repeats": [0.0] * STEPS,
+        "same_token": [True] * STEPS,
+    }
     each = [
-        {"name": name, "positions": list(range(start, start + 8)), **ones, "margins": [0.5] * 8}
+        {"name": name, "positions": list(range(start, start + STEPS)), **ones, "margins": [0.5] * STEPS}
         for name, start in (("short", 17), ("ctx", 2048))
     ]
     each[1] |= likeness
@@ -99,9 +104,9 @@ def test_a_graph_whose_bits_are_eagers_is_valid():
 
 
 def test_a_graph_with_other_bits_is_not_where_the_kernel_is_deterministic():
-    found = graph_record(equal=[True] * 7 + [False], differences=[0.0] * 7 + [1e-3])
+    found = graph_record(equal=[True] * (STEPS - 1) + [False], differences=[0.0] * (STEPS - 1) + [1e-3])
     assert found["reasons"] == [
-        "eager ctx: 1 of 8 steps have other logits than eager's (by 0.001), though cublas and flash attention are "
+        "eager ctx: 1 of 32 steps have other logits than eager's (by 0.001), though cublas and flash attention are "
         "deterministic"
     ]
 
@@ -110,14 +115,14 @@ def test_a_graph_over_a_kernel_that_is_not_deterministic_keeps_within_the_bound(
     from runner.kernels import cublas
 
     monkeypatch.setattr(cublas, "DECLARATION", replace(cublas.DECLARATION, deterministic=False))
-    other = {"equal": [False] * 8}
+    other = {"equal": [False] * STEPS}
     bound = graph_record()["gate"]["bound"]
-    assert graph_record(**other, differences=[bound] * 8)["valid"]
-    assert not graph_record(**other, differences=[bound * 1.01] * 8)["valid"]
+    assert graph_record(**other, differences=[bound] * STEPS)["valid"]
+    assert not graph_record(**other, differences=[bound * 1.01] * STEPS)["valid"]
 
 
 def test_nor_must_it_leave_eagers_bits_over_an_attention_that_is_not_deterministic():
-    other = {"equal": [False] * 8, "differences": [1e-3] * 8}
+    other = {"equal": [False] * STEPS, "differences": [1e-3] * STEPS}
     assert graph_record("cudnn", **other)["valid"]
     assert not graph_record("efficient", **other)["valid"]
 
@@ -131,17 +136,17 @@ def compiled_record(**likeness):
 
 def test_a_compiled_step_may_choose_another_token_only_where_the_reference_is_undecided():
     """Its regret, or eager's, is at least the margin, and may be 7 · 1.017 · 0.0118 = 0.084."""
-    other = {"equal": [False] * 8, "differences": [0.01] * 8, "same_token": [False, *[True] * 7]}
-    assert compiled_record(**other, margins=[0.0840, *[9.0] * 7])["valid"]
-    assert compiled_record(**other, margins=[0.0841, *[9.0] * 7])["reasons"] == [
+    other = {"equal": [False] * STEPS, "differences": [0.01] * STEPS, "same_token": [False, *[True] * (STEPS - 1)]}
+    assert compiled_record(**other, margins=[0.0840, *[9.0] * (STEPS - 1)])["valid"]
+    assert compiled_record(**other, margins=[0.0841, *[9.0] * (STEPS - 1)])["reasons"] == [
         "eager ctx: another token than eager's, though the reference's margin is too wide for rounding"
     ]
 
 
 def test_a_session_of_gate_version_1_keeps_its_own_margin_and_its_own_words():
     """Its reasons are stored, and must follow again: twice the bound, 2 · 3 · 0.0118 = 0.0708."""
-    other = {"equal": [False] * 8, "differences": [0.01] * 8, "same_token": [False, *[True] * 7]}
-    found = of_gate_version_1(compiled_record(**other, margins=[0.0707, *[9.0] * 7]))
+    other = {"equal": [False] * STEPS, "differences": [0.01] * STEPS, "same_token": [False, *[True] * (STEPS - 1)]}
+    found = of_gate_version_1(compiled_record(**other, margins=[0.0707, *[9.0] * (STEPS - 1)]))
     assert found["valid"], found["reasons"]
     found["gate"]["eager"][1]["margins"][0] = 0.0709
     judgement.judge(found)
