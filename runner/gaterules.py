@@ -19,6 +19,8 @@ DEVIATIONS = 5
 """A limit lies so many standard errors above the largest ratio of an honest path."""
 DRIVEN = ("short", "ctx")
 REPEATABLE_LIMIT = 0.1
+TENSOR_LIMIT = 0.5
+"""A tensor's row that differs by half of itself is another row: rounding in float16 makes a few hundredths of it."""
 
 Gate = Mapping[str, Any]
 
@@ -141,12 +143,22 @@ def _means(gate: Gate, bounds: str) -> Iterator[_Mean]:
     driven = _driven(gate)
     if not driven:
         return
-    both = {series: [value for check in driven for value in check[series]] for series in ("errors", "trusted")}
-    for check in (*driven, {"name": "both", **both}):
+    for check in (*driven, _both(driven)):
         errors, trusted = check["errors"], check["trusted"]
         own = max(gate[f"{bounds}_spread"], min(spread(errors, trusted), gate["checkpoint_spread"]))
         most = limit(gate[f"{bounds}_ratio"], own, len(errors))
         yield _Mean(check["name"], ratio(errors, trusted), len(errors), most)
+
+
+def _both(driven: Sequence[Gate]) -> Gate:
+    """The checks as one; a position that is in both counts once."""
+    by_position = {
+        position: pair
+        for check in driven
+        for position, *pair in zip(check["positions"], check["errors"], check["trusted"], strict=False)
+    }
+    errors, trusted = ([pair[series] for pair in by_position.values()] for series in (0, 1))
+    return {"name": "both", "errors": errors, "trusted": trusted}
 
 
 def _driven(gate: Gate) -> list[Gate]:
@@ -163,8 +175,9 @@ def reasons(gate: Gate) -> Iterator[str]:
 
 def error_reasons(gate: Gate) -> Iterator[str]:
     """The reasons that follow from logit errors alone."""
-    if not gate["trusted_error"] <= gate["cap"] and not is_told(gate, gate["trusted_error"]):
-        yield f"trusted eager's error {gate['trusted_error']:.3g} exceeds the cap {gate['cap']:.3g}"
+    trusted = max(gate["trusted_error"], *gate.get("timed_trusted", ()), 0.0)
+    if not trusted <= gate["cap"] and not is_told(gate, trusted):
+        yield f"trusted eager's error {trusted:.3g} exceeds the cap {gate['cap']:.3g}"
     if version(gate) < VERSION:
         yield from _bound_reasons(gate)
         return
@@ -231,4 +244,10 @@ def _row_reasons(gate: Gate) -> Iterator[str]:
             yield (
                 f"gate {each['name']}: cache rows differ from the first pass's by {each['difference']:.3g}, limit "
                 f"{gate['cap']:.3g}"
+            )
+        of_tensor = each.get("of_tensor", 0.0)  # the sessions that bounds were derived from lack it
+        if not of_tensor <= TENSOR_LIMIT and not is_told(gate, of_tensor):
+            yield (
+                f"gate {each['name']}: cache rows of one tensor differ from the first pass's by {of_tensor:.3g}, limit "
+                f"{TENSOR_LIMIT}"
             )

@@ -34,11 +34,11 @@ def allowed(record: Record) -> dict[str, int]:
 
 def reasons(record: Record) -> Iterator[str]:
     """Where more is held than may be, one line for each stage. The device's own account counts other processes, too: it
-    is not asked where there were any."""
+    is asked only where NVML saw that there were none."""
     held = record["memory"].get("held_bytes")
     if held is None:  # a CPU has none, and records of before it was counted
         return
-    accounts = ("allocator",) if _has_others(record) else ("allocator", "device")
+    accounts = ("allocator", "device") if _is_alone(record) else ("allocator",)
     for stage, most in allowed(record).items():
         worst = max(accounts, key=lambda account: held[stage][account])
         found = held[stage][worst]
@@ -60,8 +60,13 @@ def _kv_bytes(record: Record, shape: ModelShape) -> int:
 
 
 def _scratch_bytes(record: Record) -> int:
-    return int(record["actual"].get("settings", {}).get(SCRATCH, 0))
+    """Only an engine with layers of its own has such scratch."""
+    said = record["actual"].get("settings", {}).get(SCRATCH, "0")
+    owns = registry.runtime(record["cell"]["runtime"]).DECLARATION.owns_model
+    return int(said) if owns and said.isdecimal() else 0
 
 
-def _has_others(record: Record) -> bool:
-    return any(record["snapshots"][moment].get("other_processes") for moment in ("before", "after"))
+def _is_alone(record: Record) -> bool:
+    """Whether no other process was seen on the card. In a container NVML may know that only after the session."""
+    seen = [record["snapshots"][moment].get("other_processes") for moment in ("before", "after")]
+    return 0 in seen and not any(seen)

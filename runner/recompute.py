@@ -4,13 +4,14 @@ dictate, and every number in it follows again from its raw steps and bytes."""
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from runner import catalogue, floors, gaterules, judgement, metrics, protocol, registry
+from runner import catalogue, floors, gaterules, heldbytes, judgement, metrics, protocol, registry
 from runner.cell import Cell
 from runner.errors import BadRecord
 from runner.records import record
@@ -145,6 +146,9 @@ def _content_differences(found: Record) -> Iterator[str]:
     for name, stated in found["limits"].items():
         if stated > judgement.LIMITS[name]:
             yield f"limits.{name}: {stated} stated, looser than {judgement.LIMITS[name]}"
+    share = found["limits"].get("disturbed_share")
+    if share is not None and share < judgement.DISTURBED_SHARE:  # a lower one takes sessions out of medians
+        yield f"limits.disturbed_share: {share} stated, {judgement.DISTURBED_SHARE} is committed"
     if gaterules.version(found["gate"]) == gaterules.VERSION:
         for name in judgement.LIMITS.keys() - found["limits"].keys():
             yield f"limits.{name}: missing"
@@ -185,6 +189,7 @@ def _gate_differences(found: Record) -> Iterator[str]:
         yield f"gate.checks: {name} is missing"
     yield from _trusted_differences(found)
     yield from _timed_differences(found)
+    yield from _token_differences(found)
     yield from _not_finite_differences(found["gate"])
     yield from _likeness_differences(found)
 
@@ -207,6 +212,8 @@ def _bound_differences(found: Record) -> Iterator[str]:
     for name, value in committed.items():
         if gate.get(name) not in (value, older.get(name, value)):
             yield f"gate.{name}: {gate.get(name)} stored, {value} is committed for this cell"
+    if is_older and ("disturbed_share" in found["limits"] or "held_bytes" in found["memory"]):
+        yield "gate.gate_version: missing, though the code of this session had one"
     for name in OF_ANOTHER_VERSION[gaterules.version(gate)]:
         if name in gate:
             yield f"gate.{name}: gate version {gaterules.version(gate)} has none"
@@ -229,6 +236,21 @@ def _timed_differences(found: Record) -> Iterator[str]:
     trusted = gate.get("timed_trusted", [])
     if len(trusted) != steps:
         yield f"gate.timed_trusted: {len(trusted)} errors, the protocol says {steps} steps"
+
+
+def _token_differences(found: Record) -> Iterator[str]:
+    """A token has one regret at a position, whichever pass chose it and whether it came first or was repeated there."""
+    vocab, regrets = found["model"]["shape"]["vocab"], dict[tuple[int, int], float]()
+    for each in found["gate"].get("tokens", []):
+        chosen, repeats = each["chosen"], zip(each["chosen"], each["repeats"][1:], strict=False)
+        ours = [(step, *pair) for step, pair in enumerate(zip(chosen, each["regrets"], strict=False))]
+        for step, token, regret in (*ours, *((step, *pair) for step, pair in enumerate(repeats, 1))):
+            if regrets.setdefault((step, token), regret) != regret:
+                yield f"gate.tokens {each['name']}: token {token} at step {step} has the regret {regret}, and another"
+            if not 0 <= token < vocab and regret != gaterules.NOT_FINITE:
+                yield f"gate.tokens {each['name']}: {token} is no token of {vocab}"
+    best = Counter(step for (step, _), regret in regrets.items() if regret == 0)
+    yield from (f"gate.tokens: {count} tokens are the best at step {step}" for step, count in best.items() if count > 1)
 
 
 def _not_finite_differences(gate: Record) -> Iterator[str]:
@@ -294,11 +316,26 @@ def _check_differences(check: Record, positions: list[int]) -> Iterator[str]:
             yield f"{place}: {len(check[series])} {series} for {len(positions)} positions"
 
 
+def _held_differences(found: Record) -> Iterator[str]:
+    """Weights that were measured are held, and what is held is no more than the peak."""
+    held = found["memory"].get("held_bytes")
+    if held is None:
+        return
+    if held["weights"]["allocator"] < found["bytes"]["weights_measured"]:
+        yield f"memory.held_bytes.weights: {held['weights']['allocator']}, less than the weights that were measured"
+    if held["step"]["allocator"] > found["memory"]["peak_bytes"]:
+        yield f"memory.held_bytes.step: {held['step']['allocator']}, more than the peak"
+    scratch = found["actual"].get("settings", {}).get(heldbytes.SCRATCH)
+    if scratch is not None and not scratch.isdecimal():
+        yield f"actual.settings.{heldbytes.SCRATCH}: {shown(scratch)} is no number of bytes"
+
+
 def _witness_differences(found: Record) -> Iterator[str]:
     """What nothing else is derived from, and yet cannot be anything."""
     counts_held = _device(found["cell"]) == CUDA and gaterules.version(found["gate"]) >= gaterules.VERSION
     if ("held_bytes" in found["memory"]) != counts_held:
         yield f"memory.held_bytes: {'missing' if counts_held else 'there, though this session counted none'}"
+    yield from _held_differences(found)
     if missing := [phase for phase in PHASES if phase not in found["cost_s"]]:
         yield f"cost_s: without {', '.join(missing)}"
     if found["session"].get("finished_ms", 0) < found["session"]["started_ms"]:

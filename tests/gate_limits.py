@@ -49,7 +49,7 @@ def path_of(cell: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def driven(found: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The checks over eight positions each."""
+    """The checks of the steps that the gate drives from 17 and from ctx."""
     return (check for check in found["gate"]["checks"] if check["name"] in gaterules.DRIVEN)
 
 

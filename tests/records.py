@@ -136,7 +136,8 @@ def of_gate_version_1(record: dict[str, Any]) -> dict[str, Any]:
     kept |= {series: [_first_eight(each) for each in gate[series]] for series in ("checks", "eager") if series in gate}
     path = (cell["dtype"], cell["runtime"], cell["quant"], cell["kernel"])
     memory = {name: value for name, value in record["memory"].items() if name != "held_bytes"}
-    return _finished({**record, "memory": memory, "gate": {**bounds.of_version_1(*path), **kept}}, {})
+    limits = {name: value for name, value in record["limits"].items() if name != "disturbed_share"}
+    return _finished({**record, "memory": memory, "limits": limits, "gate": {**bounds.of_version_1(*path), **kept}}, {})
 
 
 def _first_eight(check: dict[str, Any]) -> dict[str, Any]:
@@ -361,7 +362,7 @@ def _timed(steps: int, passes: Iterable[str]) -> dict[str, Any]:
     return {
         "timed_trusted": [0.0118] * steps,
         "tokens": [{"name": name, **copy.deepcopy(tokens)} for name in passes if name != "rate"],
-        "rows": [{"name": name, "unwritten": 0, "difference": 0.0} for name in passes],
+        "rows": [{"name": name, "unwritten": 0, "difference": 0.0, "of_tensor": 0.0} for name in passes],
     }
 
 

@@ -1,6 +1,6 @@
 """Where a step begins to differ: the hidden state after each layer against the reference's.
 
-For debugging. No record has it, and it runs after all that is timed.
+For debugging. No record has it. The step is driven after all that is timed.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ def expect(model: Any, shape: ModelShape, sequence: torch.Tensor, ctx: int) -> L
     wanted = torch.tensor(positions, device=sequence.device)
     tokens = sequence[: positions[-1] + 1]
     right = references.of(model, shape, gate.reference_dtype(model.dtype)).hidden(tokens, wanted)
-    with _hidden(model) as seen:
+    with _hidden(model, wanted) as seen:
         gate.trusted_logits(model, tokens, wanted)
-    trusted = torch.stack([hidden[wanted] for hidden in seen])
-    return Layers(positions, right.cpu(), trusted.cpu())
+    return Layers(positions, right.cpu(), torch.stack(seen).cpu())
 
 
 @contextmanager
-def _hidden(model: Any) -> Iterator[list[torch.Tensor]]:
-    """Collects what each layer leaves, [tokens, hidden], in the order of the calls."""
+def _hidden(model: Any, rows: torch.Tensor | None = None) -> Iterator[list[torch.Tensor]]:
+    """Collects what each layer leaves, [tokens, hidden], in the order of the calls; of some `rows` only, if given."""
     seen: list[torch.Tensor] = []
 
     def keep(_module: Any, _inputs: Any, output: Any) -> None:
         left = output[0] if isinstance(output, tuple) else output
-        seen.append(left.reshape(-1, left.shape[-1]).clone())
+        flat = left.reshape(-1, left.shape[-1])
+        seen.append(flat.clone() if rows is None else flat[rows])
 
     hooks = [layer.register_forward_hook(keep) for layer in model.model.layers]
     try:

@@ -55,11 +55,12 @@ class Tokens:
 @dataclass(frozen=True)
 class Rows:
     """The cache rows of a timed pass's steps: how many were not written, and by how much the others differ from those
-    that the first pass left, ‖Δ‖/‖row‖, the worst."""
+    that the first pass left, ‖Δ‖/‖row‖: the worst of all layers' rows as one, and the worst of a single tensor."""
 
     name: str
     unwritten: int
     difference: float
+    of_tensor: float
 
 
 @dataclass(frozen=True)
@@ -255,10 +256,15 @@ def rows_of(name: str, left: torch.Tensor, first: torch.Tensor, count: int) -> R
     a tensor that is still all `POISON` was not written."""
     written = len(left) - int((left == POISON).all(dim=2).any(dim=1).sum())
     both = min(len(left), len(first))
-    own, other = left[:both].flatten(1).float(), first[:both].flatten(1).float()
-    differences = (own - other).norm(dim=1) / other.norm(dim=1)
-    worst = float(differences.max()) if both else 0.0
-    return Rows(name, count - written, _significant(worst) if math.isfinite(worst) else NOT_FINITE)
+    own, other = left[:both].float(), first[:both].float()
+    return Rows(name, count - written, _worst(own.flatten(1), other.flatten(1)), _worst(own, other))
+
+
+def _worst(own: torch.Tensor, other: torch.Tensor) -> float:
+    """The largest ‖own − other‖/‖other‖ along the last axis; NOT_FINITE where that is no finite number."""
+    differences = (own - other).norm(dim=-1) / other.norm(dim=-1)
+    worst = float(differences.max()) if differences.numel() else 0.0
+    return _significant(worst) if math.isfinite(worst) else NOT_FINITE
 
 
 def liken(name: str, step: Step, start: int, expectation: Expectation) -> Likeness | None:

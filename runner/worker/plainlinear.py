@@ -4,6 +4,7 @@ runs, what the reference reads, and what each kernel's own layer is made of."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -33,6 +34,7 @@ class PlainLinear(nn.Module):
         self.quant, self.scheme, self.tensors = quant, scheme, dict(tensors)
         self.rows, self.columns = size
         self.bias = bias
+        self._kept: torch.Tensor | None = None
 
     @property
     def format(self) -> PackedFormat:
@@ -69,7 +71,7 @@ class PlainLinear(nn.Module):
             yield self.format.dequantise(self.tensors, self.scheme, self.columns, rows)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return nn.functional.linear(x, self.matrix(x.dtype), self.bias)
+        return nn.functional.linear(x, self.matrix(x.dtype) if self._kept is None else self._kept, self.bias)
 
 
 def of(linear: nn.Linear, quant: str, scheme: Scheme) -> PlainLinear:
@@ -77,6 +79,19 @@ def of(linear: nn.Linear, quant: str, scheme: Scheme) -> PlainLinear:
     size = (linear.out_features, linear.in_features)
     tensors = registry.packed_format(quant).quantise(linear.weight, scheme)
     return PlainLinear(quant, scheme, size, tensors, linear.bias, linear.weight.dtype)
+
+
+@contextmanager
+def unpacked(model: nn.Module) -> Iterator[None]:
+    """Keeps each layer's matrix in its dtype while entered, so that many passes dequantise it once."""
+    plains = plain_linears(model).values()
+    for plain in plains:
+        plain._kept = plain.matrix(plain.dtype)
+    try:
+        yield
+    finally:
+        for plain in plains:
+            plain._kept = None
 
 
 def plain_linears(model: nn.Module) -> dict[str, PlainLinear]:

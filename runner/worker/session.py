@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,8 +18,10 @@ from runner.errors import Mismatch, MissingPackage, OutOfMemory
 from runner.machine import host, nvml
 from runner.records import record
 from runner.registry import KernelDeclaration, RuntimeDeclaration, Step
+from runner.runtimes.eager import EagerStep
 from runner.worker import (
     actual,
+    caches,
     card,
     clocks,
     codekey,
@@ -30,6 +32,7 @@ from runner.worker import (
     held,
     model,
     notfinite,
+    plainlinear,
     probes,
     profiling,
     tokens,
@@ -147,11 +150,18 @@ def _load(job: Job, device: torch.device) -> Loaded:
     count = floors.sequence_tokens(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
     drawn = tokens.draw(job.shape.vocab, count, job.session.seed, device)
     if job.checkpoint is not None:
-        timed = floors.timed_positions(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
-        trace.settle(drawn.sequence, timed, job.shape.vocab, job.session.seed, partial(gate.trusted_logits, built))
+        _write_trace(job, built, drawn)
     clocks.wait(device)
     known = replace(job, shape=model.shape_of(built, job.shape))
     return Loaded(known, device, built, drawn, model.weight_bytes(built))
+
+
+def _write_trace(job: Job, built: Any, drawn: tokens.Tokens) -> None:
+    """A host dequantises slowly and has the memory to do it once."""
+    last = floors.last_position(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
+    step = EagerStep(built, caches.make("dynamic", built, 0), drawn)
+    with plainlinear.unpacked(built) if job.device.kind == "cpu" else nullcontext():
+        trace.write(step, job.cell.ctx, last + 1)
 
 
 def _expect(loaded: Loaded) -> tuple[gate.Expectation, int | None]:
@@ -171,10 +181,15 @@ def _expect(loaded: Loaded) -> tuple[gate.Expectation, int | None]:
 
 
 def _explained(loaded: Loaded) -> explain.Layers | None:
+    """The layers' hidden states, whose memory the record's peak does not count."""
     job = loaded.job
     if not job.explain:
         return None
-    return explain.expect(loaded.model, job.shape, loaded.tokens.sequence, job.cell.ctx)
+    layers = explain.expect(loaded.model, job.shape, loaded.tokens.sequence, job.cell.ctx)
+    if loaded.device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    return layers
 
 
 def _fault(loaded: Loaded) -> notfinite.Fault:

@@ -1,4 +1,4 @@
-"""The trace of a checkpoint: random tokens, of which neighbouring steps answer differently.
+"""The trace of a checkpoint: tokens that the model chooses itself, so that neighbouring steps answer differently.
 
 Trained weights answer random tokens with the same few tokens again and again. Where two neighbouring steps choose the
 same token, a step that does nothing cannot be told by its token.
@@ -6,37 +6,50 @@ same token, a step that does nothing cannot be told by its token.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
-from runner.gaterules import REPEATABLE_LIMIT
+from runner.runtimes.eager import EagerStep
 
-ROUNDS = 8
-DISTINCT = 0.25
-"""An answer differs clearly from the one before where that token's logit is so many root mean squares of all logits
-below the best: several times what the gate lets a token's regret be in bfloat16."""
-
-Answers = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""sequence [n], positions [p] → logits [p, vocab] after the tokens at these positions."""
+CANDIDATES = 8
+DISTINCT = 1.0
+"""A token differs clearly from a step's choice where its logit is so many root mean squares of the logits below it."""
 
 
-def settle(sequence: torch.Tensor, timed: range, vocab: int, seed: int, answers: Answers) -> None:
-    """Draws tokens at the positions `timed` of the sequence [n] again, in place, where the answer repeats the one
-    before. It stops when so few are left that a session has half of the repeats that the gate allows, or after eight
-    rounds, each of which costs one pass."""
-    generator = torch.Generator().manual_seed(seed)
-    positions = torch.arange(timed.start - 1, timed.stop, device=sequence.device)
-    for _ in range(ROUNDS):
-        repeated = repeats(answers(sequence[: timed.stop], positions))
-        if len(repeated) <= REPEATABLE_LIMIT / 2 * len(timed):
-            return
-        fresh = torch.randint(vocab, (len(repeated),), generator=generator)
-        sequence[positions[repeated + 1]] = fresh.to(sequence)
+@dataclass(frozen=True)
+class _Answer:
+    """What a step chose, its logits [vocab], and how far below its best logit the token chosen before it is."""
+
+    chosen: int
+    logits: torch.Tensor
+    distance: float
 
 
-def repeats(logits: torch.Tensor) -> torch.Tensor:
-    """Returns each i such that the best token of row i of logits [n, vocab] is still close to the best in row i + 1."""
-    before, after = logits[:-1].argmax(dim=1, keepdim=True), logits[1:].float()
-    distances = after.amax(dim=1) - after.gather(1, before).squeeze(1)
-    return torch.nonzero(distances < DISTINCT * after.square().mean(dim=1).sqrt()).squeeze(1)
+def write(step: EagerStep, start: int, stop: int) -> None:
+    """Writes the tokens at the positions [start, stop) of the step's sequence, in place.
+
+    Each is the most likely token after those before it of which the model's answer clearly differs from its answer
+    before; of eight that all answer alike, the one that answers least alike."""
+    answer = _Answer(int(step.prefill(start)), step.logits, 0.0)
+    for position in range(start, stop):
+        answer = _extend(step, position, answer)
+
+
+def _extend(step: EagerStep, position: int, before: _Answer) -> _Answer:
+    candidates = before.logits.topk(CANDIDATES).indices.tolist()
+    tried = {}
+    for candidate in candidates:
+        tried[candidate] = _consume(step, position, candidate, before.chosen)
+        if tried[candidate].distance >= DISTINCT:
+            return tried[candidate]
+    return _consume(step, position, max(tried, key=lambda each: tried[each].distance), before.chosen)
+
+
+def _consume(step: EagerStep, position: int, token: int, chosen_before: int) -> _Answer:
+    step.tokens.sequence[position] = token
+    step.restart(position)
+    chosen = int(step())
+    logits = step.logits.float()
+    distance = (logits.max() - logits[chosen_before]) / logits.square().mean().sqrt()
+    return _Answer(chosen, step.logits, float(distance))

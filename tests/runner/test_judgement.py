@@ -140,6 +140,12 @@ def test_a_checkpoint_is_held_to_the_spread_that_its_session_shows():
     assert not spread_errors(example_record(), 1.0, 0.4)["valid"]
 
 
+def test_a_position_that_both_places_share_counts_once():
+    """At ctx 17 the two places are one: 1.0625 is within the 1.0629 of 32 positions, and beyond the 1.0493 of 64."""
+    found = with_errors(example_record(cell={"ctx": 17}), 0.02125, 0.02)
+    assert found["valid"], found["reasons"]
+
+
 def test_the_spread_of_a_checkpoint_counts_up_to_a_limit():
     """What scatters by 1.0 is held to 1.017 · exp(5 · 0.75 / √64) = 1.625 over all 64."""
     checkpoint = {"cell": {"weights_id": "content-0123456789abcdef"}}
@@ -155,6 +161,8 @@ def test_the_spread_of_a_checkpoint_counts_up_to_a_limit():
             "gate wall: 1 of 30 timed steps chose a token",
         ),
         (lambda gate: gate["rows"][1].update(unwritten=2), "gate span: the cache rows of 2 timed steps were not"),
+        (lambda gate: gate["rows"][2].update(of_tensor=0.51), "gate rate: cache rows of one tensor differ from the"),
+        (lambda gate: gate["timed_trusted"].__setitem__(28, 0.11), "trusted eager's error 0.11 exceeds the cap 0.1"),
         (lambda gate: gate["rows"][2].update(difference=0.11), "gate rate: cache rows differ from the first pass's by"),
         (lambda gate: gate["tokens"][0].update(repeats=[0.0] * 30), "gate tokens: at 33% of the timed steps the token"),
     ],

@@ -13,7 +13,7 @@ from runner.cell import Cell, short_hash
 from runner.errors import BadRecord
 from runner.records import record
 from runner.scheme import Scheme
-from tests.records import cpu_record, example_record, failed_record, of_gate_version_1, packed_record
+from tests.records import cpu_record, example_record, failed_record, held, of_gate_version_1, packed_record
 
 COMMITTED = min((Path(__file__).parents[2] / "experiments" / "records" / "h200").glob("*.json"))
 
@@ -162,6 +162,7 @@ def of_checkpoint():
 
 
 GPTQ, AWQ, NF4 = packed("gptq"), packed("awq", "marlin"), packed("bnb-nf4", "bitsandbytes", "bf16")
+ENGINE = packed("gptq", "exllamav2", "fp16", 18.0, "exllamav2")
 
 
 # what is falsified in which record, and how the line begins that names it
@@ -224,6 +225,25 @@ LIES = [
     ),
     (example_record, put("gate.checkpoint_spread", 0.75), "gate.checkpoint_spread: 0.75 stored, 0.0 is committed"),
     (example_record, drop("limits.disturbed_share"), "limits.disturbed_share: missing"),
+    (example_record, put("limits.disturbed_share", 1e-9), "limits.disturbed_share: 1e-09 stated, 0.25 is committed"),
+    (older, put("limits.disturbed_share", 0.25), "gate.gate_version: missing, though the code of this session had one"),
+    (example_record, drop("memory.held_bytes"), "memory.held_bytes: missing"),
+    (on_cpu, put("memory.held_bytes", held(1)), "memory.held_bytes: there, though this session counted none"),
+    (
+        example_record,
+        put("memory.held_bytes.weights.allocator", 1),
+        "memory.held_bytes.weights: 1, less than the weights that were measured",
+    ),
+    (
+        example_record,
+        put("memory.held_bytes.step.allocator", 10**11),
+        "memory.held_bytes.step: 100000000000, more than",
+    ),
+    (ENGINE, put("actual.settings.scratch_bytes", "n/a"), "actual.settings.scratch_bytes: 'n/a' is no number of bytes"),
+    (example_record, put("gate.tokens.0.chosen", [5] * 30), "gate.tokens wall: token 5 at step 1 has the regret 4.5"),
+    (example_record, put("gate.tokens.0.chosen.0", -7), "gate.tokens wall: -7 is no token of 152064"),
+    (example_record, put("gate.tokens.1.chosen", [9] * 30), "gate.tokens span: token 9 at step 1 has the regret"),
+    (example_record, put("gate.tokens.1.chosen.0", 9), "gate.tokens: 2 tokens are the best at step 0"),
     (example_record, put("gate.timed_trusted", shorten), "gate.timed_trusted: 29 errors"),
     (example_record, put("gate.tokens.0.regrets", shorten), "gate.tokens wall: 29 regrets"),
     (example_record, put("gate.tokens.0.repeats", shorten), "gate.tokens wall: 29 repeats"),

@@ -109,6 +109,17 @@ def test_the_reference_reads_packed_weights_row_by_row(quant):
     torch.testing.assert_close(ours.float(), theirs, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("quant", SCHEMES)
+def test_unpacked_layers_say_the_same_and_are_packed_again_afterwards(quant, monkeypatch):
+    built = model.build_synthetic(build(quant))
+    tokens_in = tokens.draw(TINY.vocab, 9, 0, CPU).sequence[None]
+    packed = built(input_ids=tokens_in, use_cache=False).logits
+    with plainlinear.unpacked(built), monkeypatch.context() as patched:
+        patched.setattr(plainlinear.PlainLinear, "matrix", None)  # nothing is dequantised meanwhile
+        assert torch.equal(built(input_ids=tokens_in, use_cache=False).logits, packed)
+    assert all(plain._kept is None for plain in plainlinear.plain_linears(built).values())
+
+
 def test_a_slice_over_blocks_is_whole(monkeypatch):
     monkeypatch.setattr(plainlinear, "BLOCK_ELEMENTS", 128 * 24)
     linear = torch.nn.Linear(128, 256, bias=False)

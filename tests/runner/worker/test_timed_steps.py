@@ -98,8 +98,8 @@ def test_a_right_step_passes_by_every_clock(step, prepared):
     assert reasons == []
     assert [each["name"] for each in found["tokens"]] == ["wall"]
     assert found["rows"] == [
-        {"name": "wall", "unwritten": 0, "difference": 0.0},
-        {"name": "rate", "unwritten": 0, "difference": 0.0},
+        {"name": "wall", "unwritten": 0, "difference": 0.0, "of_tensor": 0.0},
+        {"name": "rate", "unwritten": 0, "difference": 0.0, "of_tensor": 0.0},
     ]
     assert gaterules.worst_regret(found) < 0.5
     assert gaterules.repeatable(found) < gaterules.REPEATABLE_LIMIT
@@ -107,13 +107,16 @@ def test_a_right_step_passes_by_every_clock(step, prepared):
 
 @pytest.mark.parametrize("name", STEP_MUTANTS)
 def test_a_step_that_cheats_is_seen_by_the_tokens_that_were_read_back(step, prepared, name):
+    right, _ = judged(step, prepared[2], {"wall": wall})
     found, reasons = judged(STEP_MUTANTS[name](step, PROTOCOL.warmup), prepared[2], {"wall": wall})
     assert any("chose a token that the reference does not" in reason for reason in reasons), reasons
-    # the smallest wrong regret is more than twice what any may be
+    # the smallest regret of a token that the right step does not choose is twice what it may be, or more
+    allowed = gaterules.allowed_regrets(found)
+    ours, theirs = found["tokens"][0], right["tokens"][0]["chosen"]
     wrong = [
         regret / most
-        for regret, most in zip(found["tokens"][0]["regrets"], gaterules.allowed_regrets(found), strict=True)
-        if regret > most
+        for regret, most, token, other in zip(ours["regrets"], allowed, ours["chosen"], theirs, strict=True)
+        if token != other
     ]
     assert min(wrong) >= 2
 
@@ -143,6 +146,16 @@ def test_rows_that_nobody_has_written_are_told_from_those_that_were(step):
     assert left.shape[1:] == (4, 64)  # keys and values of two layers, two heads of 32
     assert gate.rows_of("wall", left, left, 5).unwritten == 2
     assert not (left[:3] == POISON).all(dim=2).any()
+
+
+def test_one_wrong_tensor_shows_in_its_own_row_and_hardly_in_all():
+    """32 tensors of norm 8 each: the row as a whole differs by √(8² / (32 · 8²)) = 0.177 where one of them is zero."""
+    first = torch.ones(3, 32, 64)
+    left = first.clone()
+    left[1, 5] = 0
+    found = gate.rows_of("rate", left, first, 3)
+    assert found.difference == pytest.approx(32**-0.5, rel=1e-3)
+    assert found.of_tensor == 1.0
 
 
 def test_spoilt_rows_behind_the_position_change_nothing(step):
