@@ -110,7 +110,7 @@ def test_a_step_that_cheats_is_seen_by_the_tokens_that_were_read_back(step, prep
     right, _ = judged(step, prepared[2], {"wall": wall})
     found, reasons = judged(STEP_MUTANTS[name](step, PROTOCOL.warmup), prepared[2], {"wall": wall})
     assert any("chose a token that the reference does not" in reason for reason in reasons), reasons
-    # the smallest regret of a token that the right step does not choose is twice what it may be, or more
+    # its largest regret is twice what it may be, or more; by chance a few of its wrong tokens are nearly right
     allowed = gaterules.allowed_regrets(found)
     ours, theirs = found["tokens"][0], right["tokens"][0]["chosen"]
     wrong = [
@@ -118,7 +118,8 @@ def test_a_step_that_cheats_is_seen_by_the_tokens_that_were_read_back(step, prep
         for regret, most, token, other in zip(ours["regrets"], allowed, ours["chosen"], theirs, strict=True)
         if token != other
     ]
-    assert min(wrong) >= 2
+    assert max(wrong) >= 2
+    assert sum(each <= 1 for each in wrong) <= gaterules.REPEATABLE_LIMIT * len(allowed)
 
 
 @pytest.mark.parametrize("name", STEP_MUTANTS)
