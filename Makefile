@@ -88,7 +88,7 @@ coverage: env ## Simulate how often interval and verdict of an A/B are right
 	@$(venv) python -m analysis coverage $(ARGS)
 
 verify: env ## Recompute every derived number of the committed records
-	@$(venv) python -m runner verify experiments/records
+	@$(venv) python -m runner verify experiments/records experiments/gate
 
 image-ada: ## Build the image of an architecture, also image-ampere, -hopper, -blackwell, -cpu (STACK=paper: older drivers)
 image-%: any

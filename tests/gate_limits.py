@@ -24,7 +24,8 @@ from runner import floors, gaterules
 from runner.records import record, spool
 from runner.worker import bounds
 
-RECORDS = Path(__file__).resolve().parents[1] / "experiments" / "records"
+EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
+FOLDERS = (EXPERIMENTS / "records", EXPERIMENTS / "gate")  # the second: sessions that are there for a limit alone
 FROM, TRIED_ON = ("qwen2.5-7b", "mistral-7b"), ("llama-3.1-8b",)
 PLAIN, ENGINE = "bf16", "exllamav2"
 DECIMALS = 1000
@@ -77,7 +78,7 @@ def _rounded_up(value: float) -> float:
 
 def committed(models: Iterable[str]) -> list[dict[str, Any]]:
     """The measured sessions that limits come from of these models among the committed records, valid or not."""
-    found = (record.read(path) for path in spool.record_files(RECORDS))
+    found = (record.read(path) for folder in FOLDERS for path in spool.record_files(folder))
     measured = (one for one in found if record.is_measured(one) and one["cell"]["model"] in models)
     return [one for one in measured if _counts(one)]
 

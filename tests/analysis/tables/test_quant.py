@@ -35,7 +35,7 @@ def test_every_declared_cell_of_the_quantisation_study_has_three_sessions_of_one
     """Seven ways to store and multiply Qwen2.5-7B, eager and in a graph, the engine, and four in two other models."""
     command = [sys.executable, "-m", "analysis", "quant", "--records", "experiments/records", "--format", "json"]
     rows = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
-    ours = [row for row in rows if row["source"] == "measured" and row["valid"] and row["gpu"] == "h100"]
+    ours = [row for row in rows if row["source"] == "measured" and row["valid"]]
     assert {(row["gpu"], row["sessions"]) for row in ours} == {("h100", 3)}
     cells = [(row["model"], row["quant"], row["kernel"], row["dtype"], row["runtime"]) for row in ours]
     ways = [
