@@ -20,7 +20,7 @@ DEVIATIONS = 5
 DRIVEN = ("short", "ctx")
 REPEATABLE_LIMIT = 0.1
 TENSOR_LIMIT = 0.5
-"""A tensor's row that differs by half of itself is another row: rounding in float16 makes a few hundredths of it."""
+"""A tensor's row that differs by half of itself is another row."""
 
 Gate = Mapping[str, Any]
 

@@ -1,4 +1,4 @@
-"""What a device may hold while a step is built: the format's bytes, the KV cache, and the workspace that is declared.
+"""Bytes that a device may hold while a step is built: the format's, the KV cache's, and the declared workspace.
 
 This proves what is held, not what a step streams: a matrix may lie on the device and never be read.
 """
@@ -33,8 +33,8 @@ def allowed(record: Record) -> dict[str, int]:
 
 
 def reasons(record: Record) -> Iterator[str]:
-    """Where more is held than may be, one line for each stage. The device's own account counts other processes, too: it
-    is asked only where NVML saw that there were none."""
+    """Yields a line for each stage at which more is held than may be. The device's own account counts other processes,
+    too: it is asked only where NVML saw that there were none."""
     held = record["memory"].get("held_bytes")
     if held is None:  # a CPU has none, and records of before it was counted
         return

@@ -1,4 +1,4 @@
-"""Where a step begins to differ: the hidden state after each layer against the reference's.
+"""Finds where a step begins to differ: compares the hidden state after each layer with the reference's.
 
 For debugging. No record has it. The step is driven after all that is timed.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from runner import registry
 from runner.floors import GATE_SHORT_CTX, GATE_STEPS
 from runner.registry import Step
 from runner.shape import ModelShape
@@ -33,7 +34,7 @@ class Layers:
 
 
 def starts(ctx: int) -> tuple[int, ...]:
-    """Where eight steps are compared each."""
+    """Returns the positions from which eight steps are compared each."""
     return tuple(dict.fromkeys((GATE_SHORT_CTX, ctx)))
 
 
@@ -71,7 +72,7 @@ def lines(step: Step, model: Any, expected: Layers, ctx: int) -> Iterator[str]:
 
     Yields for each layer the error of what it leaves (‖Δ‖/‖reference‖ over the eight), trusted eager's, and the ratio.
     """
-    if step.runtime == "exllamav2":
+    if registry.runtime(step.runtime).DECLARATION.owns_model:
         yield "explain-gate: the engine does not show what its layers leave"
         return
     eager = step.eager or step

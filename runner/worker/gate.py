@@ -128,7 +128,7 @@ def _significant(value: float) -> float:
 
 
 def checked_positions(ctx: int, protocol: Protocol) -> tuple[int, ...]:
-    """Those that the gate drives, from 17 and from ctx, and those of the timed steps."""
+    """Returns the positions that the gate drives, from 17 and from ctx, and those of the timed steps."""
     count = driven_steps(ctx, protocol.warmup, protocol.steps)
     short = range(GATE_SHORT_CTX, GATE_SHORT_CTX + count)
     own = range(ctx, ctx + count)

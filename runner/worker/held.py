@@ -1,4 +1,4 @@
-"""What a device holds: by torch's allocator, and by the device's own account."""
+"""Counts what a device holds: by torch's allocator, and by the device's own account."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Held:
 
 
 def now() -> Held:
-    """What the current CUDA device holds, once nothing waits to be freed."""
+    """Returns what the current CUDA device holds, once nothing waits to be freed."""
     gc.collect()
     torch.cuda.synchronize()
     torch.cuda.empty_cache()

@@ -1,7 +1,7 @@
 """The trace of a checkpoint: tokens that the model chooses itself, so that neighbouring steps answer differently.
 
-Trained weights answer random tokens with the same few tokens again and again. Where two neighbouring steps choose the
-same token, a step that does nothing cannot be told by its token.
+Trained weights answer random tokens with the same few tokens again and again. A step that does nothing cannot be told
+by its token if two neighbouring steps choose the same one.
 """
 
 from __future__ import annotations
