@@ -67,7 +67,12 @@ def norms_ignored(step: EagerStep) -> Iterator[None]:
 @contextmanager
 def stale_input(step: EagerStep) -> Iterator[None]:
     """Each step consumes the token before the one it should."""
-    tokens = step.tokens
+    with _replaced(step, "tokens", one_behind(step.tokens)):
+        yield
+
+
+def one_behind(tokens: Any) -> Any:
+    """Returns tokens that give, at each position, the one before it."""
 
     class Stale:
         sequence, forced = tokens.sequence, tokens.forced
@@ -75,8 +80,7 @@ def stale_input(step: EagerStep) -> Iterator[None]:
         def next(self, position: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
             return tokens.next(position - 1, chosen)
 
-    with _replaced(step, "tokens", Stale()):
-        yield
+    return Stale()
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from torch import nn
 from runner.formats import _int4
 from runner.worker import model
 from runner.worker.plainlinear import PlainLinear, plain_linears
+from tests.mutants import one_behind
 
 Tensors = dict[str, torch.Tensor]
 Change = Callable[[PlainLinear], Tensors]
@@ -99,15 +100,7 @@ def _rotated_too_far(step: Any) -> Iterator[None]:
 @contextmanager
 def _stale_token(step: Any) -> Iterator[None]:
     """Each step consumes the token before the one it should."""
-    tokens = step._tokens
-
-    class Stale:
-        sequence, forced = tokens.sequence, tokens.forced
-
-        def next(self, position: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-            return tokens.next(position - 1, chosen)
-
-    step._tokens = Stale()
+    step._tokens = one_behind(step._tokens)
     yield
 
 
