@@ -1,9 +1,18 @@
-"""What one test of the worker sets in torch must not reach the next."""
+"""What one test of the worker sets in torch must not reach the next; and the jobs of cells on this machine's GPU."""
 
-from collections.abc import Iterator
+import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+
+from runner import registry
+from runner.machine import nvml
+from runner.scheme import Scheme
+from runner.worker.job import Device, Job
 
 
 @pytest.fixture(autouse=True)
@@ -13,3 +22,35 @@ def _all_attention_backends() -> Iterator[None]:
     torch.backends.cuda.enable_mem_efficient_sdp(True)
     torch.backends.cuda.enable_cudnn_sdp(True)
     torch.backends.cuda.enable_math_sdp(True)
+
+
+@pytest.fixture
+def gpu_job(tiny_job: Job) -> Job:
+    """The job of an unquantised cell of the tiny model at ctx 2048 on this machine's GPU."""
+    here = nvml.list_gpus()[0]
+    cell = replace(tiny_job.cell, gpu="gpu", kernel="cublas", ctx=2048)
+    device = Device("cuda", here.uuid, "gpu", here.name, None, False, here.driver)
+    Path(tiny_job.record_path).parent.mkdir()
+    return replace(tiny_job, cell=cell, device=device)
+
+
+@pytest.fixture
+def packed_job(gpu_job: Job) -> Callable[..., Job]:
+    """A function that makes the job of a quantised cell there, at ctx 64."""
+
+    def make(quant: str, kernel: str, scheme: Scheme, runtime: str, **cell: Any) -> Job:
+        dtype = registry.kernel(kernel).DECLARATION.dtypes[0]
+        words = {"cache": "static", "ctx": 64, "dtype": dtype, **cell}
+        asked = replace(gpu_job.cell, quant=quant, kernel=kernel, runtime=runtime, **words)
+        return replace(gpu_job, cell=asked, scheme=scheme, request={**gpu_job.request, "quant": quant})
+
+    return make
+
+
+@pytest.fixture
+def engine_job(packed_job: Callable[..., Job]) -> Job:
+    """The job of the exllamav2 engine there, where that package is."""
+    if importlib.util.find_spec("exllamav2") is None:
+        pytest.skip("hardware: needs a GPU host with exllamav2")
+    words = {"cache": "engine", "attention": "engine", "options": {"sym": "true", "sdpa": "flash"}}
+    return packed_job("gptq", "exllamav2", Scheme(128, sym=True), "exllamav2", **words)

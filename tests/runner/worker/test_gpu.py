@@ -11,24 +11,13 @@ import torch
 
 from runner import floors, judgement, recompute, registry
 from runner.errors import Mismatch
-from runner.machine import nvml
 from runner.runtimes import graph
 from runner.worker import bench, card, environment, probes, profiling, session, windows
-from runner.worker.job import Device
 from runner.worker.progress import Clock
 from tests.mutants import empty_graph, kernel_on_another_stream
 from tests.step_mutants import STEP_MUTANTS
 
 pytestmark = pytest.mark.gpu
-
-
-@pytest.fixture
-def gpu_job(tiny_job):
-    here = nvml.list_gpus()[0]
-    cell = replace(tiny_job.cell, gpu="gpu", kernel="cublas", ctx=2048)
-    device = Device("cuda", here.uuid, "gpu", here.name, None, False, here.driver)
-    Path(tiny_job.record_path).parent.mkdir()
-    return replace(tiny_job, cell=cell, device=device)
 
 
 def test_the_card_that_torch_sees_is_the_one_that_nvml_named(gpu_job):
@@ -113,32 +102,35 @@ def test_an_empty_graph_ends_the_session(gpu_job, monkeypatch):
             session.run(graph_cell(gpu_job), Clock())
 
 
-@pytest.mark.parametrize(
-    ("runtime", "name"),
-    [
-        *((runtime, name) for runtime in ("eager", "graph") for name in STEP_MUTANTS),
-        *(("compile", name) for name in ("runs-nothing", "skips-every-7th-and-advances")),
-    ],
-)
-def test_a_timed_step_that_cheats_makes_the_session_invalid(gpu_job, monkeypatch, runtime, name):
+# a replayed step that does nothing is short of launches, which the profile shows before the gate judges
+SEEN_BY_THE_PROFILE = {
+    "graph": "graph mode whole-step was asked for, but partial ran",
+    "compile": "graph mode whole-step was asked for, but partial ran",
+    "exllamav2": "of its matrix products a step where the layers have 14",
+}
+DO_NOTHING = ("runs-nothing", "skips-every-7th", "skips-every-7th-and-advances")
+OPTIONS = {"compile": {"mode": "reduce-overhead"}}
+
+
+@pytest.mark.parametrize("name", STEP_MUTANTS)
+@pytest.mark.parametrize("runtime", ["eager", "graph", "compile", "exllamav2"])
+def test_a_timed_step_that_cheats_makes_the_session_invalid(request, monkeypatch, runtime, name):
     """It is right for as long as the gate's own steps last; only the timed passes show it."""
+    job = request.getfixturevalue("engine_job" if runtime == "exllamav2" else "gpu_job")
+    if runtime != "exllamav2":
+        cell = replace(job.cell, cache="static", runtime=runtime, options=OPTIONS.get(runtime, {}))
+        job = replace(job, cell=cell)
     module = registry.runtime(runtime)
     build = module.build
     monkeypatch.setattr(
         module, "build", lambda *arguments: STEP_MUTANTS[name](build(*arguments), floors.GATE_MOST_STEPS)
     )
-    options = {"mode": "reduce-overhead"} if runtime == "compile" else {}
-    cell = replace(gpu_job.cell, cache="static", runtime=runtime, options=options)
-    refusal = None
-    try:
-        found = session.run(replace(gpu_job, cell=cell), Clock())
-    except Mismatch as error:
-        refusal = str(error)
-    if refusal is not None:
-        # the profile shows too few of the products, or of the launches of the graph
-        assert "of its matrix products" in refusal or "graph mode whole-step was asked for" in refusal
+    if name in DO_NOTHING and runtime in SEEN_BY_THE_PROFILE:
+        with pytest.raises(Mismatch, match=SEEN_BY_THE_PROFILE[runtime]):
+            session.run(job, Clock())
         return
-    assert recompute.differences(json.loads(Path(gpu_job.record_path).read_text())) == []
+    found = session.run(job, Clock())
+    assert recompute.differences(json.loads(Path(job.record_path).read_text())) == []
     seen = {reason.split(":")[0] for reason in found["reasons"]}
     assert {"gate wall", "gate span", "gate rate", "gate busy"} <= seen, found["reasons"]
 

@@ -11,10 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from runner import recompute, registry
-from runner.machine import nvml
 from runner.scheme import Scheme
 from runner.worker import plainlinear, session
-from runner.worker.job import Device
 from runner.worker.progress import Clock
 
 pytestmark = pytest.mark.gpu
@@ -42,34 +40,11 @@ def needs(kernel):
     return declared
 
 
-@pytest.fixture
-def job(tiny_job):
-    card = nvml.list_gpus()[0]
-    device = Device("cuda", card.uuid, "gpu", card.name, None, False, card.driver)
-    Path(tiny_job.record_path).parent.mkdir()
-
-    def make(quant, kernel, scheme, options, runtime, cache="static", attention="sdpa"):
-        cell = replace(
-            tiny_job.cell,
-            gpu="gpu",
-            quant=quant,
-            kernel=kernel,
-            runtime=runtime,
-            cache=cache,
-            attention=attention,
-            dtype=registry.kernel(kernel).DECLARATION.dtypes[0],
-            options=options,
-        )
-        return replace(tiny_job, cell=cell, device=device, scheme=scheme, request={**tiny_job.request, "quant": quant})
-
-    return make
-
-
 @pytest.mark.parametrize("runtime", ["eager", "graph"])
 @pytest.mark.parametrize(("quant", "kernel", "scheme", "options"), KERNELS, ids=NAMES)
-def test_a_session_on_each_kernel_is_valid(job, quant, kernel, scheme, options, runtime):
+def test_a_session_on_each_kernel_is_valid(packed_job, quant, kernel, scheme, options, runtime):
     needs(kernel)
-    asked = job(quant, kernel, scheme, options, runtime)
+    asked = packed_job(quant, kernel, scheme, runtime, options=options)
     found = session.run(asked, Clock())
     assert found["valid"], found["reasons"]
     assert recompute.differences(json.loads(Path(asked.record_path).read_text())) == []
@@ -88,9 +63,9 @@ def test_a_session_on_each_kernel_is_valid(job, quant, kernel, scheme, options, 
         ("gptq-desc-act", "gptq", "marlin", Scheme(128, sym=True, desc_act=True)),
     ],
 )
-def test_a_session_over_a_written_checkpoint_is_valid(job, name, quant, kernel, scheme):
+def test_a_session_over_a_written_checkpoint_is_valid(packed_job, name, quant, kernel, scheme):
     needs(kernel)
-    asked = of_checkpoint(job(quant, kernel, scheme, {}, "graph"), name)
+    asked = of_checkpoint(packed_job(quant, kernel, scheme, "graph"), name)
     found = session.run(asked, Clock())
     assert found["valid"], found["reasons"]
     assert recompute.differences(json.loads(Path(asked.record_path).read_text())) == []
@@ -175,14 +150,6 @@ def test_inputs_in_the_order_of_their_activations_are_honoured(kernel):
         x = torch.randn(1, 1, size[1], dtype=torch.half, device="cuda")
         expected = torch.nn.functional.linear(x.float(), tensors["dequantised"].float())
         assert (made(x).float() - expected).norm() / expected.norm() < 5e-3
-
-
-@pytest.fixture
-def engine_job(job):
-    if importlib.util.find_spec("exllamav2") is None:
-        pytest.skip("hardware: needs a GPU host with exllamav2")
-    options = {"sym": "true", "sdpa": "flash"}
-    return job("gptq", "exllamav2", SYMMETRIC, options, "exllamav2", cache="engine", attention="engine")
 
 
 def test_the_engine_says_what_the_reference_says(engine_job):
