@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from runner import __version__, catalogue, launch, metrics, recompute, resolve, store, summary, terminal
+from runner import __version__, catalogue, launch, metrics, resolve, store, summary, terminal
 from runner.ab import arms, check
 from runner.ab.measure import Progress
 from runner.ab.measure import measure as measure_ab
@@ -25,6 +25,8 @@ from runner.records import spool as spools
 from runner.request import DEFAULT_SPOOL, FROM_ENVIRONMENT, NONE, Request, are_local, names_a_variable
 from runner.session import Commit, Finished, Settings, run_session
 from runner.store.view import run_name
+from runner.verify import history, recompute
+from runner.verify.copies import Copies
 from runner.vocabulary import AUTO
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -299,12 +301,18 @@ def ui(port: int, options: tuple[str, ...]) -> None:
 
 
 @program.command()
+@click.option("--since", metavar="REF", help="also list the records that git shows as changed or deleted since REF")
 @click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=ANY_PATH)
-def verify(paths: tuple[Path, ...]) -> None:
-    """Derive every number of the records again from their raw values; folders are searched for *.json."""
+def verify(paths: tuple[Path, ...], since: str | None) -> None:
+    """Derive every number of the records again from their raw values, and hold them against the catalogue, their
+    request and one another; folders are searched for *.json. docs/verify.md says what is looked for."""
     files = [file for path in paths for file in _record_files(path)]
-    seen: dict[str, Path] = {}
+    seen = Copies()
     bad = [file for file in files if not _is_right(file, seen)]
+    if since is not None and (edited := history.changed(since, paths)):
+        for line in edited:
+            click.echo(terminal.one_line(line))
+        raise BadRecord(f"{len(edited)} committed records were changed or deleted since {since}")
     if bad:
         raise BadRecord(f"{len(bad)} of {len(files)} records are damaged or differ from what their raw values say")
     click.echo(f"ok {len(files)} records")
@@ -332,19 +340,20 @@ def _check_is_there(path: Path) -> None:
         pass
 
 
-def _differences(file: Path, seen: dict[str, Path]) -> Iterator[str]:
-    """Of a record, or of a manifest with the records it names; `seen` maps sessions to the files they were in."""
+def _differences(file: Path, seen: Copies) -> Iterator[str]:
+    """Of a record, or of a manifest with the records it names; `seen` has the records before it."""
     if file.name == spools.MANIFEST_NAME:
         check.read_checked(file)
         return
     found = record.read(file)
-    yield from recompute.differences(found)
-    session = metrics.lookup(found, "session.id")
-    if isinstance(session, str) and seen.setdefault(session, file) != file:
-        yield f"session {session} is in {seen[session]} as well"
+    lines = recompute.differences(found)
+    yield from lines
+    if not any(line.startswith("damaged") for line in lines):
+        yield from recompute.name_differences(found, file)
+        yield from seen.differences(str(file), found)
 
 
-def _is_right(file: Path, seen: dict[str, Path]) -> bool:
+def _is_right(file: Path, seen: Copies) -> bool:
     try:
         lines = [f"{file}: {line}" for line in _differences(file, seen)]
     except BadRecord as error:

@@ -8,23 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runner import gaterules, heldbytes, registry
+from runner import attention, gaterules, heldbytes, registry
 from runner.gaterules import NOT_FINITE, is_told
-from runner.metrics import lookup
+from runner.metrics import lookup, passes_disagreement
 
 R_FLOOR_LIMIT = 1.02
+DISAGREEMENT_LIMIT = 0.1
 DRIFT_LIMIT = 0.05
 BUSY_HOST_CORES = 0.5
 DISTURBED_SHARE = 0.25
 VERIFY_LIMIT_BYTES = 10**9
-# cuDNN adds up the parts of a long context in the order in which they finish (docs/methodology.md, "A captured step")
-DETERMINISTIC_ATTENTION = ("flash", "efficient", "math")
-DISTURBED = "disturbed"
+DISTURBED, PASSES_DISAGREE = "disturbed", "passes-disagree"
 LIMITS = {  # as the record states them
     "r_floor": R_FLOOR_LIMIT,
     "drift": DRIFT_LIMIT,
     "other_cpu_cores": BUSY_HOST_CORES,
     "disturbed_share": DISTURBED_SHARE,
+    "passes_disagreement": DISAGREEMENT_LIMIT,
     "verify_extra_bytes": VERIFY_LIMIT_BYTES,
 }
 
@@ -60,7 +60,7 @@ def _likeness_reasons(record: Record) -> Iterator[str]:
     cell, bound = record["cell"], record["gate"]["bound"]
     replays = registry.runtime(cell["runtime"]).DECLARATION.replays_eager
     backend = record["actual"]["attention_backend"]
-    deterministic = registry.kernel(cell["kernel"]).DECLARATION.deterministic and backend in DETERMINISTIC_ATTENTION
+    deterministic = registry.kernel(cell["kernel"]).DECLARATION.deterministic and backend in attention.DETERMINISTIC
     is_first = gaterules.version(record["gate"]) < gaterules.VERSION
     decided = "twice the bound" if is_first else "too wide for rounding"  # a reason that is stored stays what it was
     for likeness in record["gate"].get("eager", ()):
@@ -92,7 +92,8 @@ def _window_reasons(record: Record) -> Iterator[str]:
             yield f"{window['segments']} driver allocations inside the {name} window"
 
 
-def _fits_in_cache(record: Record) -> bool:
+def fits_in_cache(record: Record) -> bool:
+    """Returns whether all weights fit into the last-level cache, so that memory need not be read at each step."""
     cache = lookup(record, "gpu.last_level_cache_bytes")
     return bool(cache) and record["bytes"]["weights"] <= cache
 
@@ -102,7 +103,7 @@ def reasons(record: Record) -> list[str]:
     found = [*_gate_reasons(record), *_likeness_reasons(record), *_window_reasons(record)]
     found += heldbytes.reasons(record)
     r_floor = lookup(record, "floor.r_floor")
-    if r_floor is not None and r_floor > R_FLOOR_LIMIT and not _fits_in_cache(record):
+    if r_floor is not None and r_floor > R_FLOOR_LIMIT and not fits_in_cache(record):
         found.append(f"r_floor {r_floor:.3f} is impossible (above {R_FLOOR_LIMIT})")
     if record["bytes"]["weights"] != record["bytes"]["weights_measured"]:
         counted = record["bytes"]
@@ -132,6 +133,11 @@ def _is_disturbed(record: Record) -> bool:
     return bool(limit and others and cores) and others / cores >= limit
 
 
+def _passes_disagree(record: Record) -> bool:
+    """True if passes over the same context lengths differ by more than a tenth: no cause can be told from them."""
+    return (passes_disagreement(record) or 0) > DISAGREEMENT_LIMIT
+
+
 def flags(record: Record) -> list[str]:
     """Marks of a right but suspect session, in alphabetical order; `given_flags` are those known before it began."""
     found = set(record.get("given_flags", ()))
@@ -143,13 +149,21 @@ def flags(record: Record) -> list[str]:
         "imprecise": gaterules.is_imprecise(record["gate"]),
         DISTURBED: _is_disturbed(record),
         "host-busy": (wall.get("other_cpu_cores") or 0) > BUSY_HOST_CORES,
-        "in-cache": _fits_in_cache(record),
+        "in-cache": fits_in_cache(record),
+        PASSES_DISAGREE: "passes_disagreement" in record["limits"] and _passes_disagree(record),
         "probe-low": (lookup(record, "floor.r_floor_achievable") or 0) > R_FLOOR_LIMIT,
         "shared-card": _shared_card(record),
         "throttled": _throttled(record),
     }
     found |= {flag for flag, holds in conditions.items() if holds}
     return sorted(found)
+
+
+def marks(record: Record) -> list[str]:
+    """Returns the flags of a record as they are shown: those it has, and what follows from its passes if it was made
+    before there was a flag for that."""
+    is_older = "passes" in record and "passes_disagreement" not in record["limits"]
+    return sorted({*record["flags"], *([PASSES_DISAGREE] if is_older and _passes_disagree(record) else [])})
 
 
 def judge(record: dict[str, Any]) -> None:

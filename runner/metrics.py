@@ -154,6 +154,16 @@ def _rate(record: Record) -> float | None:
     return None if total is None else total / record["protocol"]["steps"]
 
 
+def passes_disagreement(record: Record) -> float | None:
+    """Returns how far the passes over the same context lengths are apart: (slowest − fastest) / fastest of their steps;
+    None where one pass alone was timed. A growing cache meets the lengths of `wall` for the first time, so that there
+    `revisit` stands for the host's clock."""
+    host = "revisit" if lookup(record, "passes.revisit") else "wall"
+    found = [_median(host)(record), _median("span")(record), _rate(record)]
+    steps = [step_ms for step_ms in found if step_ms]
+    return max(steps) / min(steps) - 1 if len(steps) > 1 else None
+
+
 def _worst(field: str) -> Formula:
     def formula(record: Record) -> float | None:
         checks = lookup(record, "gate.checks")
@@ -205,6 +215,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("latency.tokens_per_s", "latency/tokens_per_s", "1/s", _tokens_per_s),
     Metric("latency.kernels_per_step", "latency/kernels_per_step", "1", _median("busy", "kernels")),
     Metric("latency.kernel_sum_ms", "latency/kernel_sum_ms", "ms", _kernel_sum, stored=False),
+    Metric("latency.passes_disagreement", "latency/passes_disagreement", "1", passes_disagreement, stored=False),
     Metric("prefill.ms", "latency/prefill_ms", "ms"),
     Metric("floor.floor_ms", "floor/floor_ms", "ms", _floor("bytes.streamed", "gpu.bandwidth_gbs")),
     Metric("floor.floor_paper_ms", "floor/floor_paper_ms", "ms", _floor("bytes.paper", "gpu.bandwidth_gbs")),

@@ -29,7 +29,7 @@ from runner.request import Request
 from runner.resolve import Plan, resolve
 from runner.session import SESSION_ID_LENGTH
 from runner.worker import bounds
-from tests.records import PACKED_KERNELS, SESSION_MS, STARTED_MS, example_record, failed_record, held
+from tests.records import PACKED_KERNELS, SESSION_S, SHORTEST_S, STARTED_MS, example_record, failed_record, held
 
 Record = dict[str, Any]
 
@@ -127,7 +127,7 @@ class Campaign:
         """When the first session of an A/B began and its last one ended."""
         ids = {entry.session for entry in of.sessions}
         started = [session.started_ms for session in self.sessions if session.id in ids]
-        return min(started), max(started) + SESSION_MS
+        return min(started), max(started) + round((SESSION_S + SHORTEST_S) * 1e3)
 
 
 def campaign(runs: int, comparisons: int, seed: int) -> Campaign:

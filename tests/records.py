@@ -6,6 +6,7 @@ The shapes are Qwen2.5-7B's, the device is an H200, the steps are made up and th
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Iterable
 from typing import Any
 
@@ -34,8 +35,11 @@ QWEN_7B = {
     "rms_norm_eps": 1e-6,
     "max_positions": 32768,
 }
+OLDEST_LIMITS = ("r_floor", "drift", "other_cpu_cores", "verify_extra_bytes")
+CODE_OF_GATE_1 = "3fa3070776bb"  # that of the first committed sessions
 STARTED_MS = 1_760_000_000_000
-SESSION_MS = 21_000
+SESSION_S, SHORTEST_S = 14.8, 6.2  # without the timed passes, and they at least
+FIRST_ID = "0f3c9a52b7d1e846"
 H200 = {
     "key": "h200",
     "name": "NVIDIA H200",
@@ -50,6 +54,7 @@ H100 = {
     "key": "h100",
     "name": "NVIDIA H100 80GB HBM3",
     "bandwidth_gbs": 3350.0,
+    "last_level_cache_bytes": 52_428_800,
     "memory_bytes": 85_520_809_984,
     "compute_capability": "9.0",
 }
@@ -72,7 +77,7 @@ def example_record(*, step_ms: float = 36.0, **changes: Any) -> dict[str, Any]:
     A change replaces a section or, where both are objects, is merged into it: `cell={"ctx": 4096}`. Steps, gate
     positions, byte counts and keys follow from the changed cell and protocol; what is derived is derived again.
     """
-    head = _merged(_head(), changes)
+    head = _asked(_merged(_head(), changes), changes)
     return _finished(head | _measured(head, step_ms), changes)
 
 
@@ -90,11 +95,18 @@ def packed_record(
     weights = registry.weight_bytes(chosen, scheme, shape, 2)
     cell: dict[str, Any] = {"quant": chosen, "kernel": kernel, "dtype": dtype, "options": options}
     actual: dict[str, Any] = {"kernel": kernel, "kernel_names": [PACKED_KERNELS[kernel]]}
+    rows = [{"name": PACKED_KERNELS[kernel], "count": 113.0, "us": 3512.6}, *example_record()["kernels"][1:]]
     gate: dict[str, Any] = bounds.of(dtype, runtime, chosen, kernel, QWEN_7B["hidden"])
     gate |= precise_errors() if dtype == "fp16" else {}
     if runtime == "exllamav2":
         cell |= {"runtime": runtime, "cache": "engine", "attention": "engine", "options": {**options, "sdpa": "flash"}}
-        actual |= {"runtime": runtime, "cache": "engine", "graph_mode": "partial", "settings": {"embedding": "cpu"}}
+        actual |= {
+            "runtime": runtime,
+            "cache": "engine",
+            "graph_mode": "partial",
+            "graph_launches_per_step": 56.0,
+            "settings": {"embedding": "cpu"},
+        }
     return example_record(
         step_ms=step_ms,
         request={"quant": chosen},
@@ -103,6 +115,7 @@ def packed_record(
         bytes={"weights": weights, "weights_measured": weights},
         memory={"held_bytes": held(weights)},
         actual=actual,
+        kernels=rows,
         gate=gate,
         **changes,
     )
@@ -125,8 +138,16 @@ def fp16_gate() -> dict[str, Any]:
 def cpu_record(**changes: Any) -> dict[str, Any]:
     """A measured session on a CPU: only the wall clock exists, and no datasheet peak."""
     head = _merged(_head() | {"gpu": dict(CPU)}, {"cell": {"gpu": "cpu", "kernel": "torch-cpu"}})
-    head = _merged(head, changes)
+    head = _asked(_merged(head, changes), changes)
     return _finished(head | _on_cpu(_measured(head, step_ms=400.0)), changes)
+
+
+def _asked(record: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The record with a request for its very cell, wherever the changes name no other."""
+    cell = record["cell"]
+    asked = {name: str(cell[name]) for name in ("gpu", "model", "ctx", "quant")}
+    asked["weights"] = "synthetic" if cell["weights_id"] == SYNTHETIC_ID else "local"
+    return record | {"request": record["request"] | asked | changes.get("request", {})}
 
 
 def of_gate_version_1(record: dict[str, Any]) -> dict[str, Any]:
@@ -136,8 +157,10 @@ def of_gate_version_1(record: dict[str, Any]) -> dict[str, Any]:
     kept |= {series: [_first_eight(each) for each in gate[series]] for series in ("checks", "eager") if series in gate}
     path = (cell["dtype"], cell["runtime"], cell["quant"], cell["kernel"])
     memory = {name: value for name, value in record["memory"].items() if name != "held_bytes"}
-    limits = {name: value for name, value in record["limits"].items() if name != "disturbed_share"}
-    return _finished({**record, "memory": memory, "limits": limits, "gate": {**bounds.of_version_1(*path), **kept}}, {})
+    limits = {name: value for name, value in record["limits"].items() if name in OLDEST_LIMITS}
+    gate = {**bounds.of_version_1(*path), **kept}
+    keys = record["keys"] | {"code_key": CODE_OF_GATE_1}
+    return _finished({**record, "keys": keys, "memory": memory, "limits": limits, "gate": gate}, {})
 
 
 def _first_eight(check: dict[str, Any]) -> dict[str, Any]:
@@ -184,7 +207,7 @@ def _merged(record: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 def _head() -> dict[str, Any]:
     return {
         "schema_version": 1,
-        "session": {"id": "0f3c9a52b7d1e846", "study": "adhoc", "index": 0, "seed": 0, "started_ms": STARTED_MS},
+        "session": {"id": FIRST_ID, "study": "adhoc", "index": 0, "seed": 0, "started_ms": STARTED_MS},
         "request": {
             "gpu": "h200",
             "model": "qwen2.5-7b",
@@ -226,11 +249,13 @@ def _head() -> dict[str, Any]:
 def _measured(record: dict[str, Any], step_ms: float) -> dict[str, Any]:
     cell, protocol = record["cell"], record["protocol"]
     weights = registry.weight_bytes("bf16", None, ModelShape.from_json(record["model"]["shape"]), 2)
-    passes = _passes(cell, protocol["steps"], step_ms)
+    passes = _passes(cell, protocol["steps"], step_ms, record["session"]["id"])
+    seconds = _seconds(passes)
+    total_s = SESSION_S + seconds
     return {
-        "session": {**record["session"], "finished_ms": record["session"]["started_ms"] + SESSION_MS},
+        "session": {**record["session"], "finished_ms": record["session"]["started_ms"] + round(total_s * 1e3)},
         "outcome": _outcome("measured", exit_code=0),
-        "snapshots": {"before": _snapshot("before", 34), "after": _snapshot("after", 41)},
+        "snapshots": {"before": _snapshot(record, "before", 34), "after": _snapshot(record, "after", 41)},
         "probes": {
             "read_bytes": 4_294_967_296,
             "read_samples_gbs": [4448.2, 4450.9, 4451.3, 4449.7, 4450.1],
@@ -280,8 +305,8 @@ def _measured(record: dict[str, Any], step_ms: float) -> dict[str, Any]:
             "reference": 1.7,
             "verify": 0.72,
             "prefill": 0.474,
-            "steps": 6.2,
-            "total": SESSION_MS / 1e3,
+            "steps": seconds,
+            "total": total_s,
         },
     }
 
@@ -299,13 +324,13 @@ def _on_cpu(measured: dict[str, Any]) -> dict[str, Any]:
         series: [each for each in measured["gate"][series] if each["name"] in ("short", "ctx", *passes)]
         for series in ("checks", "tokens", "rows")
     }
-    probes = {"read_bytes": 536_870_912, "read_samples_gbs": [40.1, 41.2, 41.5], "launch_samples_us": []}
+    probes = {"read_bytes": 536_870_912, "read_samples_gbs": [40.1, 40.9, 41.2, 41.4, 41.5], "launch_samples_us": []}
     return measured | {
         "passes": passes,
         "gate": {**measured["gate"], **gate},
         "probes": probes,
-        "snapshots": {moment: _no_snapshot(moment) for moment in ("before", "after")},
-        "memory": {"peak_bytes": 4_100_000_000, "verify_extra_bytes": None},
+        "snapshots": {moment: _no_snapshot(measured, moment) for moment in ("before", "after")},
+        "memory": {"peak_bytes": 18_250_000_000, "verify_extra_bytes": None},
         "kernels": [],
         "actual": {**measured["actual"], "kernel_names": ["aten::addmm", "aten::mm"]},
     }
@@ -316,22 +341,38 @@ def _outcome(status: str, **changes: Any) -> dict[str, Any]:
     return {"status": status, **fields, **changes}
 
 
-def _series(steps: int, middle: float) -> list[float]:
-    """Steps around `middle` with a period of 7: ±0.6 %, without drift."""
-    return [round(middle * (1 + 0.002 * ((step * 3) % 7 - 3)), 6) for step in range(steps)]
+def _seconds(passes: dict[str, Any]) -> float:
+    timed_ms = (
+        sum(window.get("span_ms") or window.get("steps_ms") or [window["total_ms"]]) for window in passes.values()
+    )
+    return max(SHORTEST_S, round(sum(timed_ms) / 1e3 + 1.5, 3))
 
 
-def _passes(cell: dict[str, Any], steps: int, step_ms: float) -> dict[str, Any]:
+def _series(steps: int, middle: float, session: str) -> list[float]:
+    """Steps around `middle` with a period of 7: ±0.6 %, without drift. No two sessions have the same steps: those of
+    any but the first lie off by millionths, and the extremes by a tenth of their distance at most."""
+    noise = random.Random(session)
+    return [_step_ms(middle, (step * 3) % 7 - 3, noise if session != FIRST_ID else None) for step in range(steps)]
+
+
+def _step_ms(middle: float, deviation: int, noise: random.Random | None) -> float:
+    if noise is None:
+        return round(middle * (1 + 0.002 * deviation), 6)
+    wider = 1 + 0.1 * noise.random() * (abs(deviation) == 3)
+    return round(middle * (1 + 0.002 * deviation * wider + 1e-6 * noise.random()), 9)
+
+
+def _passes(cell: dict[str, Any], steps: int, step_ms: float, session: str) -> dict[str, Any]:
     """Only a growing cache has lengths to visit again."""
     quiet = {"segments": 0, "compiled": 0, "collected": 0}
     passes = {
-        "wall": {"steps_ms": _series(steps, step_ms), "other_cpu_cores": 0.03, **quiet},
-        "revisit": {"steps_ms": _series(steps, step_ms + 0.01), "other_cpu_cores": 0.02, **quiet},
-        "span": {"steps_ms": _series(steps, step_ms - 0.02), **quiet},
+        "wall": {"steps_ms": _series(steps, step_ms, session), "other_cpu_cores": 0.03, **quiet},
+        "revisit": {"steps_ms": _series(steps, step_ms + 0.01, session), "other_cpu_cores": 0.02, **quiet},
+        "span": {"steps_ms": _series(steps, step_ms - 0.02, session), **quiet},
         "rate": {"total_ms": round(steps * (step_ms - 0.05), 6), **quiet},
         "busy": {
-            "steps_ms": _series(steps, 4.87),
-            "span_ms": _series(steps, step_ms + 1.0),
+            "steps_ms": _series(steps, 4.87, session),
+            "span_ms": _series(steps, step_ms + 1.0, session),
             "kernels": [841] * steps,
             **quiet,
         },
@@ -366,9 +407,9 @@ def _timed(steps: int, passes: Iterable[str]) -> dict[str, Any]:
     }
 
 
-def _snapshot(moment: str, temperature_c: int) -> dict[str, Any]:
+def _snapshot(record: dict[str, Any], moment: str, temperature_c: int) -> dict[str, Any]:
     return {
-        **_no_snapshot(moment),
+        **_no_snapshot(record, moment),
         "available": True,
         "why": None,
         "temperature_c": temperature_c,
@@ -379,7 +420,7 @@ def _snapshot(moment: str, temperature_c: int) -> dict[str, Any]:
         "memory_clock_mhz": 3201,
         "memory_clock_max_mhz": 3201,
         "memory_used_bytes": 612_368_384,
-        "memory_total_bytes": 150_754_820_096,
+        "memory_total_bytes": record["gpu"].get("memory_bytes", 150_754_820_096),
         "utilisation_percent": 0,
         "memory_utilisation_percent": 0,
         "throttle_reasons": ["gpu_idle"] if moment == "before" else [],
@@ -390,8 +431,8 @@ def _snapshot(moment: str, temperature_c: int) -> dict[str, Any]:
     }
 
 
-def _no_snapshot(moment: str) -> dict[str, Any]:
-    taken_ms = STARTED_MS + (1_000 if moment == "before" else SESSION_MS - 500)
+def _no_snapshot(record: dict[str, Any], moment: str) -> dict[str, Any]:
+    taken_ms = record["session"]["started_ms"] + (1_000 if moment == "before" else round(SESSION_S * 1e3))
     return {
         "available": False,
         "why": "no NVIDIA GPU",

@@ -6,8 +6,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from runner import recompute
 from runner.records import record, spool
+from runner.verify import recompute
 from runner.worker import bench, bounds
 from tests.mutants import MUTANTS
 from tests.mutants_report import render

@@ -9,12 +9,14 @@ from typing import Any
 
 from analysis.sources import runs
 from analysis.sources.frame import Details, Frame, in_order
-from runner import plainfile, recompute
+from runner import plainfile
 from runner.ab import check, manifest
 from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
 from runner.records import spool
 from runner.store.view import View, view
+from runner.verify import recompute
+from runner.verify.copies import Copies
 
 Record = dict[str, Any]
 
@@ -59,15 +61,17 @@ def read_folder(folder: Path) -> tuple[dict[str, Record], dict[str, str], list[s
     found: dict[str, Record] = {}
     files: dict[str, str] = {}
     rejected: list[str] = []
+    seen = Copies()
     for path in paths:
         try:
             one = recompute.read_verified(path)
         except BadRecord as error:
             rejected.append(str(error))
             continue
-        if found.setdefault(one["session"]["id"], one) is not one:
-            rejected.append(f"{path}: session {one['session']['id']} is in another file as well")
+        if copied := list(seen.differences(plainfile.shown(path), one)):
+            rejected.append(f"{path}: {copied[0]}")
             continue
+        found[one["session"]["id"]] = one
         files[one["session"]["id"]] = plainfile.shown(path.relative_to(folder))
     return found, files, rejected
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from runner import recompute
 from runner.ab import arms, comparable
 from runner.ab.manifest import ORDERS, Block, Manifest, SessionEntry, read
 from runner.cell import Cell
 from runner.errors import BadPair, BadRecord
 from runner.request import NONE
+from runner.verify import recompute
 
 Record = Mapping[str, Any]
 ALL_ORDERS = tuple(order for orders in ORDERS.values() for order in orders)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from runner import metrics
-from runner.judgement import DISTURBED
+from runner import judgement, metrics
+from runner.judgement import DISTURBED, PASSES_DISAGREE
 from runner.records import record as records
 
 Record = Mapping[str, Any]
@@ -34,6 +34,7 @@ FLAG_MEANINGS = {
     "host-busy": "other processes used more than half a core while steps were timed",
     "imprecise": "an error beyond its dtype's, within what is committed for this kernel or engine",
     "in-cache": "the weights fit in the last-level cache, so memory bandwidth is not the limit",
+    PASSES_DISAGREE: "passes over the same context lengths differ by more than 10 %: no cause can be told from them",
     "probe-low": "faster than the bandwidth probe says is possible: the probe read too low",
     "shared-card": "another process was on the card",
     "other-tree": "the container's image was built from other code than the runner's",
@@ -59,7 +60,7 @@ def _result(record: Record) -> str:
     if not records.is_measured(record):
         return f"**not measured**: {record['outcome']['status']}"
     step_ms, r_floor = record["latency"]["step_wall_ms"], metrics.lookup(record, "floor.r_floor")
-    marks = ", ".join(("valid" if record["valid"] else "**not valid**", *record["flags"]))
+    marks = ", ".join(("valid" if record["valid"] else "**not valid**", *judgement.marks(record)))
     reached = "" if r_floor is None else f" · `r_floor` **{_number(r_floor)}**"
     return f"**{_number(step_ms)} ms** per step{reached} · {marks}"
 
@@ -99,9 +100,9 @@ def _with_unit(value: float, unit: str) -> tuple[str, str]:
 
 
 def _flags(record: Record) -> str:
-    if not record["flags"]:
+    if not judgement.marks(record):
         return ""
-    rows = [f"- `{flag}`: {FLAG_MEANINGS.get(flag, 'see docs/')}" for flag in record["flags"]]
+    rows = [f"- `{flag}`: {FLAG_MEANINGS.get(flag, 'see docs/')}" for flag in judgement.marks(record)]
     return "### Flags: right, but suspect\n\n" + "\n".join(rows)
 
 

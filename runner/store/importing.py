@@ -7,7 +7,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner import recompute
 from runner.ab import check
 from runner.errors import BadRecord, BadValue, StoreUnreachable
 from runner.records import spool
@@ -18,6 +17,7 @@ from runner.store.entry import close_abandoned
 from runner.store.seen import Away
 from runner.store.sidecar import forget_runs, remembered_run
 from runner.store.view import view
+from runner.verify import recompute
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runner import errors, metrics
+from runner import errors, judgement, metrics
 from runner.cell import Cell, short_hash
 from runner.errors import BadRecord
 from runner.records import record as records
@@ -168,7 +168,7 @@ def _tags(record: Record) -> dict[str, str]:
         "index": str(session["index"]),
         "protocol": record["protocol"]["name"],
         "valid": "true" if record["valid"] else "false",
-        "flags": ",".join(record["flags"]),
+        "flags": ",".join(judgement.marks(record)),
         "reasons": "; ".join(record["reasons"]),
         "reason": _reason(record),
         "message": str(outcome.get("message") or ""),

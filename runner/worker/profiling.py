@@ -15,14 +15,9 @@ from typing import Any
 import torch
 from torch._C._autograd import DeviceType
 
+from runner import attention
 from runner.registry import Step
 
-BACKENDS = {  # parts of names, most telling first: the others' kernels may contain a softmax, too
-    "cudnn": ("cudnn_generated", "cudnn::fusion", "sdpa_sm"),
-    "flash": ("flash_fwd", "pytorch_flash", "_flash_attention"),
-    "efficient": ("fmha_cutlass", "fmha_"),
-    "math": ("softmax", "SoftMax"),  # softmax_warp_forward, and cunn_SoftMaxForward for long rows
-}
 MARKER = "spin_kernel"  # what torch.cuda._sleep launches; no model uses it
 NOT_KERNELS = ("Memcpy", "Memset")
 SUMMARY_ROWS = 24
@@ -62,10 +57,7 @@ class Seen:
     @property
     def attention_backend(self) -> str:
         """Which backend of scaled_dot_product_attention the names betray; `unknown` where none is recognised."""
-        for backend, parts in BACKENDS.items():
-            if self.matching(parts):
-                return backend
-        return "unknown"
+        return attention.backend_of(self.counts)
 
     @property
     def graph_mode(self) -> str:

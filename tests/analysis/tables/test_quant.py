@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis.tables import quant
-from runner import recompute
+from runner.verify import recompute
 from tests.frames import frame_of
 from tests.records import STARTED_MS, example_record, fp16_gate, packed_record
 

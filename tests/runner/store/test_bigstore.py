@@ -13,9 +13,10 @@ import pytest
 import sqlalchemy
 from mlflow import MlflowClient
 
-from runner import recompute, store
+from runner import store
 from runner.ab import check, manifest
 from runner.records import record
+from runner.verify import recompute
 from tests import bigstore, campaign
 from tests.campaign import Campaign, Session
 

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from runner import floors, judgement, recompute, registry
+from runner import attention, floors, registry
 from runner.errors import Mismatch
 from runner.runtimes import graph
+from runner.verify import recompute
 from runner.worker import bench, card, environment, probes, profiling, session, windows
 from runner.worker.progress import Clock
 from tests.mutants import empty_graph, kernel_on_another_stream
@@ -57,7 +58,7 @@ def test_a_graph_is_one_launch_that_says_what_eager_says(gpu_job, options):
 
 def test_what_is_declared_deterministic_repeats_itself_and_is_repeated_by_the_graph_bit_by_bit(gpu_job):
     found = session.run(graph_cell(gpu_job, options={"sdpa": "math"}), Clock())
-    assert "math" in judgement.DETERMINISTIC_ATTENTION
+    assert "math" in attention.DETERMINISTIC
     assert registry.kernel(found["cell"]["kernel"]).DECLARATION.deterministic
     for likeness in found["gate"]["eager"]:
         assert not any(likeness["repeats"])

@@ -10,8 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from runner import recompute, registry
+from runner import registry
 from runner.scheme import Scheme
+from runner.verify import recompute
 from runner.worker import plainlinear, session
 from runner.worker.progress import Clock
 

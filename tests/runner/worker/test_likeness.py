@@ -8,9 +8,10 @@ from types import MappingProxyType
 import pytest
 import torch
 
-from runner import floors, judgement, recompute
+from runner import floors, judgement
 from runner.runtimes import eager
 from runner.runtimes.compile import CompiledStep
+from runner.verify import recompute
 from runner.worker import probes, session
 from runner.worker.job import Job
 from runner.worker.progress import Clock

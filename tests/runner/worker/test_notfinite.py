@@ -11,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from runner import catalogue, gaterules, judgement, metrics, recompute
+from runner import catalogue, gaterules, judgement, metrics
 from runner.runtimes import eager
 from runner.scheme import Scheme
+from runner.verify import recompute
 from runner.worker import gate, model, notfinite, probes, session
 from runner.worker.progress import Clock
 from tests.records import example_record

@@ -9,9 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from runner import floors, judgement, recompute, registry
+from runner import floors, judgement, registry
 from runner.errors import Mismatch
 from runner.runtimes import eager
+from runner.verify import recompute
 from runner.worker import model, probes, session
 from runner.worker.progress import Clock
 from tests.mutants import MUTANTS

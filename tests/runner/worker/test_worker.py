@@ -10,9 +10,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from runner import recompute
 from runner.errors import MissingPackage
 from runner.scheme import Scheme
+from runner.verify import recompute
 from tests.processes import SMALL_CACHE
 
 ROOT = Path(__file__).parents[3]

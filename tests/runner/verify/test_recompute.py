@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from runner import catalogue, judgement, metrics, recompute
+from runner import catalogue, judgement, metrics
 from runner.cell import Cell, short_hash
 from runner.errors import BadRecord
 from runner.records import record
 from runner.scheme import Scheme
+from runner.verify import actual, recompute
 from tests.records import cpu_record, example_record, failed_record, held, of_gate_version_1, packed_record
 
-COMMITTED = min((Path(__file__).parents[2] / "experiments" / "records" / "h200").glob("*.json"))
+COMMITTED = min((Path(__file__).parents[3] / "experiments" / "records" / "h200").glob("*.json"))
 
 
 def test_an_untouched_record_has_no_differences():
@@ -156,6 +157,7 @@ def of_checkpoint():
     """A record whose weights are no synthetic ones: any scheme of their format may be theirs."""
     found = packed_record()
     rename_cell(options={}, weights_id="headers-0123456789abcdef")(found)
+    found["request"]["weights"] = "local"
     found["gate"]["checkpoint_spread"] = 0.75
     metrics.derive(found)
     return found
@@ -327,6 +329,7 @@ def test_older_code_held_a_coarse_kernel_to_the_noise_of_its_dtype():
     found = of_gate_version_1(GPTQ())
     assert found["gate"]["noise"] == 0.03
     found["gate"]["noise"] = 0.002
+    found["keys"]["code_key"] = "b89977194ec4"
     metrics.derive(found)
     judgement.judge(found)
     assert recompute.differences(found) == []
@@ -402,7 +405,7 @@ def test_the_key_of_the_environment_is_the_workers(tiny_job):
 def test_a_name_that_the_worker_cut_may_have_borne_a_signature():
     from runner.worker import profiling
 
-    assert profiling.NAME_LENGTH >= recompute.CUT_NAME_LENGTH
+    assert profiling.NAME_LENGTH >= actual.CUT_NAME_LENGTH
     found = example_record()
     found["actual"]["kernel_names"] = ["x" * profiling.NAME_LENGTH]
     assert recompute.differences(found) == []
