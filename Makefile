@@ -11,12 +11,14 @@ PYTHON ?=
 ARGS ?=
 PORT ?= 5000
 JOBS ?= 2
+# From here on records are added, never changed (docs/verify.md).
+RECORDS_SINCE := 3b5735f012afa9f600c0d45b9a0adb96206a72e2
 
 # On PATH, so that programs started by a program (mlflow, uv) come from .venv as well. The shell's own word for this folder:
 # whatever is in its name is not read by a shell a second time.
 venv := PATH="$$PWD/.venv/bin:$$PATH"
 
-.PHONY: help images check-images test-images bundle sbom any env cell test test-stores test-real lint types check ui bench-overhead bench-tables floor graphs quant budget report demo coverage verify lock clean
+.PHONY: help images check-images test-images bundle sbom any env cell test test-stores test-real lint types check ui bench-overhead bench-tables floor graphs quant budget report demo coverage verify unchanged lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -89,6 +91,9 @@ coverage: env ## Simulate how often interval and verdict of an A/B are right
 
 verify: env ## Recompute every derived number of the committed records
 	@$(venv) python -m runner verify experiments/records experiments/gate
+
+unchanged: env ## Show by git that no committed record was changed or deleted (needs the whole history)
+	@$(venv) python -m runner verify --since $(RECORDS_SINCE) experiments/records experiments/gate
 
 image-ada: ## Build the image of an architecture, also image-ampere, -hopper, -blackwell, -cpu (STACK=paper: older drivers)
 image-%: any

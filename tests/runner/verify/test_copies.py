@@ -1,0 +1,79 @@
+"""One measurement under two names is one."""
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from runner.cli import program
+from runner.errors import BadRecord
+from runner.records import record, spool
+from runner.verify.copies import Copies
+from tests.records import example_record, failed_record
+
+ROOT = Path(__file__).parents[3] / "experiments"
+FIRST = min((ROOT / "records" / "h100").glob("qwen2.5-7b-2048-bf16-graph-*.json"))
+
+
+def copy_of(found, session="ffffffffffffffff"):
+    copied = json.loads(json.dumps(found))
+    copied["session"]["id"] = session
+    return copied
+
+
+def shuffled(steps):
+    return random.Random(0).sample(steps, len(steps))
+
+
+DISGUISES = {
+    "under another id": list,
+    "in another order": shuffled,
+    "half of the steps changed": lambda steps: [step * (1, 1.001)[number % 2] for number, step in enumerate(steps)],
+    "ten per cent faster": lambda steps: [round(step * 0.9, 6) for step in steps],
+    "twice as slow, in another order": lambda steps: [step * 2 for step in shuffled(steps)],
+}
+
+
+@pytest.mark.parametrize("disguise", DISGUISES.values(), ids=DISGUISES)
+def test_a_copy_is_known_by_its_steps(disguise):
+    seen, found = Copies(), record.read(FIRST)
+    assert list(seen.differences("one", found)) == []
+    copied = copy_of(found)
+    copied["passes"]["wall"]["steps_ms"] = disguise(copied["passes"]["wall"]["steps_ms"])
+    (line,) = seen.differences("two", copied)
+    assert line.startswith("passes.wall: the steps of one")
+
+
+def test_two_files_of_one_session_are_one():
+    seen = Copies()
+    assert list(seen.differences("one", failed_record())) == []
+    assert list(seen.differences("two", failed_record())) == ["session '0f3c9a52b7d1e846' is in one as well"]
+
+
+def test_no_committed_session_is_taken_for_another():
+    seen = Copies()
+    for folder in ("records", "gate"):
+        for path in spool.record_files(ROOT / folder):
+            assert list(seen.differences(str(path), record.read(path))) == []
+
+
+def test_a_session_that_is_three_steps_long_has_copies_too():
+    seen, found = Copies(), example_record()
+    found["passes"]["wall"]["steps_ms"] = found["passes"]["wall"]["steps_ms"][:3]
+    assert list(seen.differences("one", found)) == []
+    assert len(list(seen.differences("two", copy_of(found)))) == 1
+
+
+def test_verify_names_a_copy_and_a_name_that_is_another_sessions(tmp_path):
+    found = copy_of(record.read(FIRST))
+    shutil.copy(FIRST, tmp_path / FIRST.name)
+    record.write(found, tmp_path / record.file_name(found))
+    shutil.copy(FIRST, tmp_path / "renamed-0-0123456789abcdef.json")
+    result = CliRunner().invoke(program, ["verify", str(tmp_path)])
+    assert isinstance(result.exception, BadRecord)
+    assert "2 of 3 records" in str(result.exception)
+    assert "passes.wall: the steps of" in result.output
+    assert "its name says another cell or session than its content" in result.output
