@@ -346,11 +346,11 @@ def _differences(file: Path, seen: Copies) -> Iterator[str]:
         check.read_checked(file)
         return
     found = record.read(file)
-    lines = recompute.differences(found)
-    yield from lines
-    if not any(line.startswith("damaged") for line in lines):
-        yield from recompute.name_differences(found, file)
-        yield from seen.differences(str(file), found)
+    if lines := recompute.differences(found):
+        yield from lines
+        return
+    yield from recompute.name_differences(found, file)
+    yield from seen.differences(str(file), found)
 
 
 def _is_right(file: Path, seen: Copies) -> bool:

@@ -29,7 +29,7 @@ from runner.request import Request
 from runner.resolve import Plan, resolve
 from runner.session import SESSION_ID_LENGTH
 from runner.worker import bounds
-from tests.records import PACKED_KERNELS, SESSION_S, SHORTEST_S, STARTED_MS, example_record, failed_record, held
+from tests.records import PACKED_KERNELS, SESSION_S, STARTED_MS, example_record, failed_record, held
 
 Record = dict[str, Any]
 
@@ -126,8 +126,8 @@ class Campaign:
     def period_ms(self, of: Manifest) -> tuple[int, int]:
         """When the first session of an A/B began and its last one ended."""
         ids = {entry.session for entry in of.sessions}
-        started = [session.started_ms for session in self.sessions if session.id in ids]
-        return min(started), max(started) + round((SESSION_S + SHORTEST_S) * 1e3)
+        own = sorted((one for one in self.sessions if one.id in ids), key=lambda session: session.started_ms)
+        return own[0].started_ms, int(self.record(own[-1])["session"]["finished_ms"])
 
 
 def campaign(runs: int, comparisons: int, seed: int) -> Campaign:
@@ -379,8 +379,7 @@ def _not_measured(template: Template, session: Session) -> Record:
 
 def _measured(template: Template, session: Session, rng: np.random.Generator) -> Record:
     found: Record = pickle.loads(pickle.dumps(template.record))  # a copy, several times faster than deepcopy
-    took_ms = int(found["cost_s"]["total"] * 1000)
-    found["session"] = {**_session(session), "finished_ms": session.started_ms + took_ms}
+    found["session"] = _session(session)
     found["keys"] |= {"host_id": host_id(found["cell"]["gpu"], session.host)}
     if session.older:
         found["keys"] |= {"code_key": short_hash("code of before", 12), "tree_key": short_hash("tree of before", 12)}
@@ -388,6 +387,7 @@ def _measured(template: Template, session: Session, rng: np.random.Generator) ->
     _draw_witnesses(found, session, rng)
     if spoil := SPOILERS.get(session.fate):
         spoil(found)
+    _take_time(found)
     metrics.derive(found)
     judgement.judge(found)
     return found
@@ -406,7 +406,23 @@ def _draw_passes(found: Record, template: Template, session: Session, rng: np.ra
     passes["busy"]["span_ms"] = _steps(rng, middle + 1.0, NOISE[runtime], steps)
     if "revisit" in passes:
         passes["revisit"]["steps_ms"] = _steps(rng, middle, NOISE[runtime], steps)
-    found["cost_s"]["steps"] = round((len(passes) * sum(wall)) / 1000, 3)
+    added_ms, busy_ms = sum(row["us"] for row in found["kernels"]) / 1e3, passes["busy"]["steps_ms"]
+    for row in found["kernels"]:
+        row["us"] = round(row["us"] * 1.0005 * (sum(busy_ms) / steps) / added_ms, 2)
+
+
+def _take_time(found: Record) -> None:
+    """Phases, snapshots and the end, after the passes that were timed."""
+    timed = (
+        window.get("span_ms") or window.get("steps_ms") or [window["total_ms"]] for window in found["passes"].values()
+    )
+    found["cost_s"]["steps"] = round(sum(map(sum, timed)) / 1e3 + 1.5, 3)
+    took_ms = round((SESSION_S + found["cost_s"]["steps"]) * 1e3)
+    found["cost_s"]["total"] = took_ms / 1e3
+    began_ms = found["session"]["started_ms"]
+    found["session"]["finished_ms"] = began_ms + took_ms
+    for moment, after_ms in (("before", 1_000), ("after", took_ms - 500)):
+        found["snapshots"][moment]["taken_ms"] = began_ms + after_ms
 
 
 def _steps(rng: np.random.Generator, middle: float, noise: float, steps: int) -> list[float]:
@@ -418,10 +434,10 @@ def _draw_witnesses(found: Record, session: Session, rng: np.random.Generator) -
     """Probes, prefill, temperature and power."""
     read, launch, warm, power = rng.normal(1.0, 0.002, 4).tolist()
     before = 32 + 3 * session.host + int(rng.integers(6))
-    reads = [found["gpu"]["bandwidth_gbs"] * READ_SHARE * read * share for share in (0.998, 0.999, 1.0)]
+    reads = [found["gpu"]["bandwidth_gbs"] * READ_SHARE * read * share for share in (0.997, 0.998, 0.998, 0.999, 1.0)]
     found["probes"] |= {
         "read_samples_gbs": [round(value, 1) for value in reads],
-        "launch_samples_us": [round(4.3 * launch * share, 2) for share in (0.99, 1.0, 1.01)],
+        "launch_samples_us": [round(4.3 * launch * share, 2) for share in (0.99, 0.995, 1.0, 1.005, 1.01)],
     }
     found["prefill"]["ms"] = round(61.25 * warm * found["cell"]["ctx"] / 2048, 3)
     for moment, heat, watts in (("before", 0, 90.0), ("after", 7, 140.0)):

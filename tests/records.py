@@ -190,7 +190,7 @@ def failed_record(status: str = "failed", **changes: Any) -> dict[str, Any]:
         signal="SIGSEGV",
         last_output=["loading", "Fatal Python error: Segmentation fault"],
     )
-    record = _merged(_head() | {"outcome": outcome, "reasons": [message]}, changes)
+    record = _asked(_merged(_head() | {"outcome": outcome, "reasons": [message]}, changes), changes)
     record["keys"] = {"cell_key": record["keys"]["cell_key"]}
     return record
 
@@ -249,7 +249,9 @@ def _head() -> dict[str, Any]:
 def _measured(record: dict[str, Any], step_ms: float) -> dict[str, Any]:
     cell, protocol = record["cell"], record["protocol"]
     weights = registry.weight_bytes("bf16", None, ModelShape.from_json(record["model"]["shape"]), 2)
-    passes = _passes(cell, protocol["steps"], step_ms, record["session"]["id"])
+    passes = _passes(cell, protocol["steps"], step_ms)
+    if record["session"]["id"] != FIRST_ID:
+        _give_own_steps(passes, record["session"]["id"])
     seconds = _seconds(passes)
     total_s = SESSION_S + seconds
     return {
@@ -348,31 +350,46 @@ def _seconds(passes: dict[str, Any]) -> float:
     return max(SHORTEST_S, round(sum(timed_ms) / 1e3 + 1.5, 3))
 
 
-def _series(steps: int, middle: float, session: str) -> list[float]:
-    """Steps around `middle` with a period of 7: ±0.6 %, without drift. No two sessions have the same steps: those of
-    any but the first lie off by millionths, and the extremes by a tenth of their distance at most."""
+def _series(steps: int, middle: float) -> list[float]:
+    """Steps around `middle` with a period of 7: ±0.6 %, without drift."""
+    return [round(middle * (1 + 0.002 * ((step * 3) % 7 - 3)), 6) for step in range(steps)]
+
+
+def as_session(record: dict[str, Any], number: int, later_ms: int = 0) -> dict[str, Any]:
+    """The record as session `number` of its cell, begun later: with an id and, if it was measured, steps of its own."""
+    record["session"] |= {"id": f"{number:016x}", "index": number}
+    moments = [record["session"], *record.get("snapshots", {}).values()]
+    for moment in moments:
+        moment |= {
+            name: moment[name] + later_ms for name in ("started_ms", "finished_ms", "taken_ms") if name in moment
+        }
+    if "passes" in record:
+        _give_own_steps(record["passes"], str(record["session"]["id"]))
+        return _finished(record, {})
+    return record
+
+
+def _give_own_steps(passes: dict[str, Any], session: str) -> None:
+    """No two sessions have the same steps: each is off by a millionth at most, the slowest by a thousandth."""
     noise = random.Random(session)
-    return [_step_ms(middle, (step * 3) % 7 - 3, noise if session != FIRST_ID else None) for step in range(steps)]
+    for window in passes.values():
+        if steps := window.get("steps_ms"):
+            own = [step * (1 + 1e-6 * noise.random()) for step in steps]
+            own[own.index(max(own))] *= 1 + 1e-3 * noise.random()
+            window["steps_ms"] = [round(step, 9) for step in own]
 
 
-def _step_ms(middle: float, deviation: int, noise: random.Random | None) -> float:
-    if noise is None:
-        return round(middle * (1 + 0.002 * deviation), 6)
-    wider = 1 + 0.1 * noise.random() * (abs(deviation) == 3)
-    return round(middle * (1 + 0.002 * deviation * wider + 1e-6 * noise.random()), 9)
-
-
-def _passes(cell: dict[str, Any], steps: int, step_ms: float, session: str) -> dict[str, Any]:
+def _passes(cell: dict[str, Any], steps: int, step_ms: float) -> dict[str, Any]:
     """Only a growing cache has lengths to visit again."""
     quiet = {"segments": 0, "compiled": 0, "collected": 0}
     passes = {
-        "wall": {"steps_ms": _series(steps, step_ms, session), "other_cpu_cores": 0.03, **quiet},
-        "revisit": {"steps_ms": _series(steps, step_ms + 0.01, session), "other_cpu_cores": 0.02, **quiet},
-        "span": {"steps_ms": _series(steps, step_ms - 0.02, session), **quiet},
+        "wall": {"steps_ms": _series(steps, step_ms), "other_cpu_cores": 0.03, **quiet},
+        "revisit": {"steps_ms": _series(steps, step_ms + 0.01), "other_cpu_cores": 0.02, **quiet},
+        "span": {"steps_ms": _series(steps, step_ms - 0.02), **quiet},
         "rate": {"total_ms": round(steps * (step_ms - 0.05), 6), **quiet},
         "busy": {
-            "steps_ms": _series(steps, 4.87, session),
-            "span_ms": _series(steps, step_ms + 1.0, session),
+            "steps_ms": _series(steps, 4.87),
+            "span_ms": _series(steps, step_ms + 1.0),
             "kernels": [841] * steps,
             **quiet,
         },

@@ -10,7 +10,8 @@ from typing import Any
 from analysis.asked import Asked
 from analysis.report import contents
 from analysis.report.contents import Contents
-from tests.records import STARTED_MS, cpu_record, example_record, failed_record, fp16_gate, packed_record
+from runner import judgement, metrics
+from tests.records import STARTED_MS, as_session, cpu_record, example_record, failed_record, fp16_gate, packed_record
 
 COMMITTED = Path(__file__).parents[1] / "experiments" / "records"
 DAY_MS = 86_400_000
@@ -19,8 +20,8 @@ DAY_MS = 86_400_000
 def write_records(folder: Path, records: Iterable[dict[str, Any]]) -> Path:
     """Each with a session id of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    for number, record in enumerate(records):
-        record["session"] |= {"id": f"{number:016x}", "index": number}
+    for number, found in enumerate(records):
+        record = as_session(found, number)
         (folder / f"{number}.json").write_text(json.dumps(record))
     return folder
 
@@ -34,8 +35,17 @@ def every_kind() -> Iterable[dict[str, Any]]:
     yield packed_record(step_ms=18.0)
     yield packed_record("bnb-nf4", "bitsandbytes", "bf16", step_ms=39.0)
     yield cpu_record()
-    yield example_record(step_ms=1.0)  # impossibly fast, so invalid
+    yield too_fast()
     yield failed_record("oom", cell={"ctx": 16384})
+
+
+def too_fast() -> dict[str, Any]:
+    """Steps of 1 ms by the host's clock, which is impossible, so that the session is invalid."""
+    found = example_record()
+    found["passes"]["wall"]["steps_ms"] = [1.0 + step / 1e3 for step in range(30)]
+    metrics.derive(found)
+    judgement.judge(found)
+    return found
 
 
 def contents_of(folder: Path) -> Contents:

@@ -25,7 +25,7 @@ Record = Mapping[str, Any]
 def read_verified(path: Path) -> dict[str, Any]:
     """The record of a file in which `verify` finds nothing wrong. Raises BadRecord with the first thing it finds."""
     found = record.read(path)
-    lines = [*differences(found), *name_differences(found, path)]
+    lines = differences(found) or list(name_differences(found, path))
     if lines:
         more = f" (and {len(lines) - 1} more: `runner verify` lists them)" if len(lines) > 1 else ""
         raise BadRecord(f"{path}: {lines[0]}{more}")

@@ -12,7 +12,7 @@ import pytest
 
 from runner import judgement, metrics, store
 from runner.records import record
-from tests.records import STARTED_MS, cpu_record, example_record, failed_record, packed_record
+from tests.records import as_session, cpu_record, example_record, failed_record, packed_record
 from tests.stores import served
 
 ROOT = Path(__file__).parents[3]
@@ -48,10 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The records as files, and a real A/B beside them."""
     made = tmp_path_factory.mktemp("records")
     for number, found in enumerate(examples()):
-        found["session"] |= {"id": f"{number:016x}", "index": number, "started_ms": STARTED_MS + number}
-        if record.is_measured(found):
-            found["session"]["finished_ms"] = STARTED_MS + 60_000 + number
-        record.write(found, made / f"{number}.json")
+        record.write(as_session(found, number, later_ms=number), made / f"{number}.json")
     shutil.copytree(AB, made / AB.name)
     return made
 

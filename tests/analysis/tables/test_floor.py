@@ -13,7 +13,7 @@ from runner import judgement
 from runner.records import record
 from tests import damaged
 from tests.frames import frame_of
-from tests.records import STARTED_MS, example_record, of_gate_version_1
+from tests.records import STARTED_MS, as_session, example_record, of_gate_version_1
 
 ROOT = Path(__file__).parents[3]
 ROW_FIELDS = {
@@ -228,7 +228,7 @@ def test_a_copied_record_is_no_further_session(tmp_path):
     finished = command("--records", str(tmp_path), "--format", "json")
     (row,) = json.loads(finished.stdout)
     assert row["sessions"] == 1
-    assert "copy.json: session 0f3c9a52b7d1e846 is in another file as well" in finished.stderr
+    assert "copy.json: session '0f3c9a52b7d1e846' is in " in finished.stderr
     assert finished.returncode == 24
 
 
@@ -253,8 +253,7 @@ def test_what_verify_rejects_is_named_and_left_out_and_the_command_fails(tmp_pat
 
 def test_all_shows_older_code(tmp_path):
     for index, found in enumerate((of_code("a"), of_code("b", 1))):
-        found["session"]["id"] = f"{index:016}"
-        record.write(found, tmp_path / f"{index}.json")
+        record.write(as_session(found, index), tmp_path / f"{index}.json")
     (row,) = json.loads(command("--records", str(tmp_path), "--format", "json").stdout)
     assert (row["code_key"][0], row["superseded"]) == ("b", 1)
     rows = json.loads(command("--records", str(tmp_path), "--format", "json", "--all").stdout)

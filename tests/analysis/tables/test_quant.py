@@ -10,7 +10,7 @@ import pytest
 from analysis.tables import quant
 from runner.verify import recompute
 from tests.frames import frame_of
-from tests.records import STARTED_MS, example_record, fp16_gate, packed_record
+from tests.records import STARTED_MS, as_session, example_record, fp16_gate, packed_record
 
 ROOT = Path(__file__).parents[3]
 
@@ -214,8 +214,7 @@ def test_the_papers_rows_stand_beside_ours():
 
 def test_the_command_prints_json_and_draws(tmp_path):
     for number, found in enumerate((packed_record(), fp16_baseline())):
-        found["session"]["id"] = f"{number:016x}"
-        (tmp_path / f"{number}.json").write_text(json.dumps(found))
+        (tmp_path / f"{number}.json").write_text(json.dumps(as_session(found, number)))
     whole = [sys.executable, "-m", "analysis", "quant", "--records", str(tmp_path), "--format", "json"]
     done = subprocess.run([*whole, "--figure", str(tmp_path / "q.png")], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

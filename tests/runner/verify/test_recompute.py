@@ -260,10 +260,7 @@ LIES = [
     (committed, put("gate.cap", 0.101), "gate.cap: 0.101 stored, 0.1 is committed"),
     (lambda: of_gate_version_1(GPTQ()), put("gate.noise", 0.029), "gate.noise: 0.029 stored, 0.03 is committed"),
     (lambda: of_gate_version_1(AWQ()), put("gate.noise", 0.03), "gate.noise: 0.03 stored, 0.002 is committed"),
-    *(
-        (example_record, put(f"limits.{name}", a_little_more), f"limits.{name}: ")
-        for name in judgement.LIMITS
-    ),
+    *((example_record, put(f"limits.{name}", a_little_more), f"limits.{name}: ") for name in judgement.LIMITS),
     (example_record, put("request", {}), "request: without gpu, model, ctx, quant, weights"),
     (example_record, put("cost_s", {"prefill": 0.4, "steps": 6.2, "total": 21.0}), "cost_s: without probe, build"),
     (example_record, put("session.finished_ms", 1), "session.finished_ms: before it began"),
