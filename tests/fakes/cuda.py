@@ -62,10 +62,10 @@ class Cuda:
     def _sleep(self, cycles: int) -> None:
         self.launch(MARKER, cycles)
 
-    def Event(self, enable_timing: bool = False) -> Event:  # noqa: N802 - torch's name
+    def Event(self, enable_timing: bool = False) -> Event:
         return Event(self, enable_timing)
 
-    def Stream(self) -> Stream:  # noqa: N802 - torch's name
+    def Stream(self) -> Stream:
         return Stream(self, "side")
 
     def current_stream(self) -> Stream:
@@ -79,7 +79,7 @@ class Cuda:
         finally:
             self.stream_name = before
 
-    def CUDAGraph(self) -> Graph:  # noqa: N802 - torch's name
+    def CUDAGraph(self) -> Graph:
         return Graph(self)
 
     @contextmanager
