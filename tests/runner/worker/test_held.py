@@ -45,7 +45,8 @@ def card(monkeypatch):
     return Card(monkeypatch)
 
 
-def test_a_library_s_own_memory_is_the_devices_and_not_the_allocators(card):
+@pytest.mark.usefixtures("card")
+def test_a_library_s_own_memory_is_the_devices_and_not_the_allocators():
     # 100 MiB of live tensors; the device lacks 500 + 100 + 12, of which torch keeps 12 free
     assert held.now() == held.Held(100 * MIB, 600 * MIB)
 
