@@ -69,6 +69,7 @@ def test_how_the_host_waits_is_told_by_the_lowest_three_flags(monkeypatch, flags
 
 
 def test_without_a_context_the_driver_is_not_asked(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
     monkeypatch.setattr(ctypes, "CDLL", lambda _name: pytest.fail("asked"))
     assert environment.synchronise_mode() is None
 
