@@ -41,7 +41,7 @@ class Package(nn.Module):
 
     def post_init(self):
         """As the real one, it repacks what it holds by then."""
-        self.ready.append({name: parameter for name, parameter in self.named_parameters()})
+        self.ready.append(dict(self.named_parameters()))
 
 
 @pytest.fixture
