@@ -19,7 +19,6 @@ class Step:
         self.cuda = cuda
         self.position, self.chosen = torch.zeros(1), torch.zeros(1)
         self.logits = torch.zeros(1)
-        self.captured_logits = torch.zeros(1)
         self.ran_on, self.prefilled, self.spoilt = [], [], []
         self.restart = self.rows = None
 
@@ -36,13 +35,15 @@ class Step:
         return self.chosen
 
     def decode_one_token(self):
+        logits = torch.zeros(1)  # another memory at each call; that of the captured one is the graph's
+
         def kernel():
             self.position.add_(1)
-            self.captured_logits.copy_(self.position * 10)
+            logits.copy_(self.position * 10)
             self.chosen.copy_(self.position * 100)
 
         self.cuda.launch("whole step", 1_000, kernel)
-        return self.captured_logits
+        return logits
 
 
 @pytest.fixture
