@@ -201,6 +201,7 @@ def test_an_nf4_tensor_that_says_another_layout_is_refused(name, change, said):
         ("bnb-nf4", {**NF4_CONFIG, "load_in_4bit": "yes"}, "its load_in_4bit is 'yes', neither true nor false"),
         ("gptq", {**GPTQ, "lm_head": True}, "its lm_head is true: a quantised head is not read"),
         ("awq", {"bits": 4, "group_size": 128, "version": "gemv"}, "its AWQ version is gemv, only gemm is read"),
+        ("awq", {**GPTQ, "version": "gemm", "backend": "llm-awq"}, "its AWQ version is llm-awq, only gemm is read"),
         ("awq", {"bits": 4, "group_size": 128, "zero_point": False}, "its zero_point is false"),
         ("bnb-nf4", {**NF4_CONFIG, "bnb_4bit_quant_storage": "bfloat16"}, "its bnb_4bit_quant_storage is bfloat16"),
         ("bnb-nf4", {"load_in_8bit": True}, "it holds bitsandbytes int8, only nf4 is read"),
@@ -315,8 +316,14 @@ def test_weights_of_zero_are_zero_again(name):
     weight[0] = torch.linspace(-1, 1, 128)  # some others, so that double quantisation has something to scale by
     back = chosen.dequantise(chosen.quantise(weight, scheme), scheme, 128, slice(0, 64))
     assert back.isfinite().all()
-    # a doubly quantised magnitude of 0 is as far from 0 as its own rounding: 1/128 of the largest
-    assert float(back[1:].abs().max()) <= (1 / 128 if scheme.double_quant else 0.0)
+    assert not back[1:].any()  # whatever double quantisation makes of a magnitude of 0: the code is that of 0
+
+
+@pytest.mark.parametrize(("scheme", "zero"), [(Scheme(128, sym=True), 8), (Scheme(128), 1)])
+def test_a_group_of_zeros_has_a_scale_all_the_same_and_codes_in_range(scheme, zero):
+    codes, scales, zeros = _int4.quantise(torch.zeros(8, 128), scheme, zeros_from=1)
+    assert set(codes.flatten().tolist()) == set(zeros.flatten().tolist()) == {zero}
+    assert float(scales.min()) > 0
 
 
 @pytest.mark.parametrize(("rows", "blocks"), [(128, 256), (136, 272), (256, 512)])
