@@ -201,6 +201,7 @@ def test_an_nf4_tensor_that_says_another_layout_is_refused(name, change, said):
         ("bnb-nf4", {**NF4_CONFIG, "load_in_4bit": "yes"}, "its load_in_4bit is 'yes', neither true nor false"),
         ("gptq", {**GPTQ, "lm_head": True}, "its lm_head is true: a quantised head is not read"),
         ("awq", {"bits": 4, "group_size": 128, "version": "gemv"}, "its AWQ version is gemv, only gemm is read"),
+        ("awq", {**GPTQ, "version": "gemm", "backend": "llm-awq"}, "its AWQ version is llm-awq, only gemm is read"),
         ("awq", {"bits": 4, "group_size": 128, "zero_point": False}, "its zero_point is false"),
         ("bnb-nf4", {**NF4_CONFIG, "bnb_4bit_quant_storage": "bfloat16"}, "its bnb_4bit_quant_storage is bfloat16"),
         ("bnb-nf4", {"load_in_8bit": True}, "it holds bitsandbytes int8, only nf4 is read"),
@@ -287,3 +288,55 @@ def test_a_gptq_layer_goes_to_its_folder_and_back():
     back = gptq.from_stored(stored, scheme)
     assert back.keys() == packed.keys()
     assert all(same_bits(back[name], packed[name]) for name in packed)
+
+
+@pytest.mark.parametrize("quant", ["gptq", "awq"])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_weights_of_one_sign_are_rounded_over_a_range_that_holds_zero(quant, sign):
+    """From 10 to 11: a step is 11 / 15 for AWQ; GPTQ cannot store a zero point of 0, and cuts one step off the end."""
+    chosen, scheme = registry.packed_format(quant), Scheme(128)
+    weight = sign * torch.linspace(10, 11, 8 * 128).view(8, 128)
+    packed = chosen.quantise(weight, scheme)
+    zeros = _int4.unpack(packed["qzeros"], awq.ORDER if quant == "awq" else _int4.IN_ORDER)
+    zeros += gptq.STORED_LESS if quant == "gptq" else 0
+    least = gptq.STORED_LESS if quant == "gptq" else 0
+    assert set(zeros.flatten().tolist()) == {least if sign > 0 else 15}
+    steps = packed["scales"].float().T
+    torch.testing.assert_close(steps, weight.abs().amax(dim=1, keepdim=True) / 15, rtol=1e-3, atol=0)
+    back = chosen.dequantise(packed, scheme, 128, slice(0, 8))
+    cut = least if sign > 0 else 0
+    assert float(((back - weight).abs() / steps).max()) <= 0.51 + cut
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_weights_of_zero_are_zero_again(name):
+    quant, scheme = CASES[name]
+    chosen = registry.packed_format(quant)
+    weight = torch.zeros(64, 128)
+    weight[0] = torch.linspace(-1, 1, 128)  # some others, so that double quantisation has something to scale by
+    back = chosen.dequantise(chosen.quantise(weight, scheme), scheme, 128, slice(0, 64))
+    assert back.isfinite().all()
+    assert not back[1:].any()  # whatever double quantisation makes of a magnitude of 0: the code is that of 0
+
+
+@pytest.mark.parametrize(("scheme", "zero"), [(Scheme(128, sym=True), 8), (Scheme(128), 1)])
+def test_a_group_of_zeros_has_a_scale_all_the_same_and_codes_in_range(scheme, zero):
+    codes, scales, zeros = _int4.quantise(torch.zeros(8, 128), scheme, zeros_from=1)
+    assert set(codes.flatten().tolist()) == set(zeros.flatten().tolist()) == {zero}
+    assert float(scales.min()) > 0
+
+
+@pytest.mark.parametrize(("rows", "blocks"), [(128, 256), (136, 272), (256, 512)])
+def test_nested_blocks_are_as_many_as_the_magnitudes_fill(rows, blocks):
+    """128 · 128 weights have 256 magnitudes, which fill one nested block; 272 take a second, and so do 512."""
+    packed = bnb_nf4.quantise(torch.randn(rows, 128), NF4)
+    parts = bnb_nf4.parts(rows, 128, NF4)
+    assert len(packed["weight.absmax"]) == blocks
+    nested = 1 if blocks == 256 else 2
+    assert (len(packed["weight.nested_absmax"]), parts["weight.nested_absmax"].shape) == (nested, (nested,))
+
+
+def test_groups_are_of_at_least_a_word():
+    assert gptq.read_config({"bits": 4, "group_size": 8}).group_size == 8
+    with pytest.raises(BadCheckpoint, match="its group_size is 7, only groups of 8 or more"):
+        gptq.read_config({"bits": 4, "group_size": 7})

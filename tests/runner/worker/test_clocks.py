@@ -5,10 +5,12 @@ import sys
 import time
 
 import pytest
+import torch
 
 from runner.machine import host
 from runner.protocol import Protocol
 from runner.worker import clocks
+from tests.fakes.cuda import Cuda
 
 STEP_S, READ_BACK_S = 0.002, 0.004
 PROTOCOL = Protocol("custom", 3, 7)
@@ -41,16 +43,20 @@ class CountingStep:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "others"),
+    ("before", "after", "seconds", "others"),
     [
-        ((100.0, 10.0), (103.0, 11.0), 2.0),  # all used 3 s, this process 1 of them, in a window of 1 s
-        ((100.0, 10.0), (101.0, 11.0), 0.0),
-        ((100.0, 10.0), (100.5, 11.0), 0.0),  # ticks of 10 ms against nanoseconds
+        ((100.0, 10.0), (103.0, 11.0), 1.0, 2.0),  # all used 3 s, this process 1 of them, in a window of 1 s
+        ((100.0, 10.0), (103.0, 11.0), 4.0, 0.5),  # 2 s in 4 s
+        ((100.0, 10.0), (101.0, 11.0), 1.0, 0.0),
+        ((100.0, 10.0), (100.5, 11.0), 1.0, 0.0),  # ticks of 10 ms against nanoseconds
+        ((100.0, 10.0), (103.0, 11.0), 0.0, None),
+        (None, (103.0, 11.0), 1.0, None),
+        ((100.0, 10.0), None, 1.0, None),
     ],
 )
-def test_the_cores_of_others_are_all_less_its_own(monkeypatch, before, after, others):
+def test_the_cores_of_others_are_all_less_its_own(monkeypatch, before, after, seconds, others):
     monkeypatch.setattr(clocks.host, "busy_seconds", lambda: after)
-    assert clocks._cores_used_by_others(before, 1.0) == others
+    assert clocks._cores_used_by_others(before, seconds) == others
 
 
 def test_a_busy_neighbour_is_seen_by_the_wall_clock():
@@ -80,20 +86,163 @@ def test_warm_up_goes_back_to_ctx_reads_every_token_and_spoils_what_is_to_be_wri
 
 
 def test_wall_times_each_step_together_with_its_read_back(step):
+    began = time.perf_counter()
     timed = clocks.wall(step, PROTOCOL)
+    most = (time.perf_counter() - began) * 1e3
     found = timed.found
     assert step.calls == ["step", "read back"] * 7
     assert timed.tokens == (2, 4, 6, 8, 10, 12, 14)
     assert len(found["steps_ms"]) == 7
     assert min(found["steps_ms"]) >= (STEP_S + READ_BACK_S) * 1e3  # 2 ms + 4 ms
+    assert sum(found["steps_ms"]) <= most
     assert (found["segments"], found["compiled"], found["collected"]) == (0, 0, 0)
 
 
 def test_rate_reads_nothing_back_and_has_one_total(step):
-    import torch
-
+    began = time.perf_counter()
     timed = clocks.rate(step, PROTOCOL, torch.device("cpu"))
+    most = (time.perf_counter() - began) * 1e3
     found = timed.found
     assert step.calls == ["step"] * 7
     assert timed.tokens == ()
-    assert 7 * STEP_S * 1e3 <= found["total_ms"] < 7 * (STEP_S + READ_BACK_S) * 1e3
+    assert 7 * STEP_S * 1e3 <= found["total_ms"] <= most
+
+
+CUDA = torch.device("cuda")
+LAUNCH_NS, COPY_NS = 10_000, 30_000
+LAST = "last kernel"
+
+
+class DeviceToken:
+    """A token on the pretended device: reading it waits for all that was queued, and takes a copy."""
+
+    def __init__(self, cuda, value):
+        self.cuda, self.value = cuda, value
+
+    def item(self):
+        self.cuda.calls.append("read back")
+        self.cuda.run("Memcpy DtoH (Device -> Pageable)", COPY_NS)
+        self.cuda.wait()
+        return self.value
+
+
+class DeviceStep:
+    """Each step launches two kernels; the second of step i runs (i + 1) · 100 µs, the first 50 µs."""
+
+    def __init__(self, cuda):
+        self.cuda, self.steps = cuda, 0
+
+    def __call__(self):
+        self.cuda.calls.append("step")
+        self.steps += 1
+        self.cuda.launch("gemm", 50_000)
+        self.cuda.launch(LAST, self.steps * 100_000)
+        return DeviceToken(self.cuda, self.steps)
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    found = Cuda(LAUNCH_NS).install(monkeypatch)
+    monkeypatch.setattr(clocks, "time", found.clock)
+    return found
+
+
+THREE = Protocol("custom", 5, 3)
+
+
+def test_span_is_from_event_to_event_around_the_step_and_reads_back_after_the_second(cuda):
+    timed = clocks.span(DeviceStep(cuda), THREE, CUDA)
+    assert cuda.calls == ["record", "step", "record", "read back", "synchronise"] * 3
+    # a launch of 10 µs, the kernel of 50 µs, and behind it the one of 100, 200 and 300 µs; no copy of 30 µs
+    assert timed.found["steps_ms"] == [0.16, 0.26, 0.36]
+    assert timed.tokens == (1, 2, 3)
+
+
+def test_wall_is_the_host_clock_from_the_call_to_the_token(cuda):
+    timed = clocks.wall(DeviceStep(cuda), THREE)
+    assert cuda.calls == ["step", "read back"] * 3
+    # the same, and the copy of 30 µs
+    assert timed.found["steps_ms"] == [0.19, 0.29, 0.39]
+    assert timed.tokens == (1, 2, 3)
+
+
+def test_wall_holds_the_cores_of_others_against_its_own_window(cuda, monkeypatch):
+    used = iter([(10.0, 1.0), (10.0087, 1.0)])
+    monkeypatch.setattr(clocks.host, "busy_seconds", lambda: next(used))
+    # 8.7 ms of others' time in 0.19 + 0.29 + 0.39 = 0.87 ms
+    assert clocks.wall(DeviceStep(cuda), THREE).found["other_cpu_cores"] == 10.0
+
+
+def test_rate_is_the_host_clock_until_the_device_has_done_all(cuda):
+    timed = clocks.rate(DeviceStep(cuda), THREE, CUDA)
+    assert cuda.calls == ["step"] * 3 + ["synchronise"]
+    # one launch of 10 µs, then the device is never idle: 3 · 50 + 100 + 200 + 300 µs
+    assert timed.found["total_ms"] == 0.76
+    assert timed.tokens == ()
+
+
+def test_busy_is_the_kernels_of_each_step_between_its_markers(cuda):
+    timed = clocks.busy(DeviceStep(cuda), THREE, CUDA)
+    assert cuda.calls == ["step", "read back"] * 3 + ["synchronise"]
+    found = timed.found
+    assert found["kernels"] == [2, 2, 2]  # neither marker nor copy
+    assert found["steps_ms"] == found["span_ms"] == [0.15, 0.25, 0.35]
+    assert timed.tokens == (1, 2, 3)
+    assert timed.seen.counts == {"gemm": 1.0, LAST: 1.0}
+    assert timed.seen.graph_mode == "none"
+
+
+def test_busy_leaves_out_what_lies_between_the_kernels(cuda):
+    """A kernel of 5 µs is done before the next is launched, 10 µs later: busy 5 + 5, span 5 + 5 + 5 µs."""
+
+    class Slow(DeviceStep):
+        def __call__(self):
+            cuda.launch("gemm", 5_000)
+            cuda.launch("gemm", 5_000)
+            return DeviceToken(cuda, 0)
+
+    found = clocks.busy(Slow(cuda), THREE, CUDA).found
+    assert found["steps_ms"] == [0.01] * 3
+    assert found["span_ms"] == [0.015] * 3
+
+
+def test_busy_sees_a_graph_launched_at_each_step(cuda):
+    graph = cuda.CUDAGraph()
+    with cuda.graph(graph):
+        cuda.launch("gemm", 50_000)
+
+    class Replays(DeviceStep):
+        def __call__(self):
+            graph.replay()
+            return DeviceToken(cuda, 0)
+
+    timed = clocks.busy(Replays(cuda), THREE, CUDA)
+    assert timed.found["kernels"] == [1, 1, 1]
+    assert timed.seen.graph_launches == 1.0
+    assert timed.seen.graph_mode == "whole-step"
+
+
+def test_nothing_of_the_next_step_is_launched_before_a_clock_has_stopped(cuda):
+    """Where a read-back follows each step, the device is idle when the next begins."""
+    idle = []
+
+    class Watching(DeviceStep):
+        def __call__(self):
+            idle.append(cuda.done_ns <= cuda.now_ns)
+            return super().__call__()
+
+    clocks.wall(Watching(cuda), THREE)
+    clocks.span(Watching(cuda), THREE, CUDA)
+    assert idle == [True] * 6
+
+
+@pytest.mark.parametrize(("device", "waits"), [("cuda", ["synchronise"]), ("cpu", [])])
+def test_a_gpu_is_waited_for_and_a_cpu_is_not(cuda, device, waits):
+    clocks.wait(torch.device(device))
+    assert cuda.calls == waits
+
+
+def test_times_are_kept_to_the_nanosecond(cuda):
+    cuda.launch_ns = 10_001
+    # 10 001 + 50 000 + 100 000 + 30 000 ns
+    assert clocks.wall(DeviceStep(cuda), Protocol("custom", 5, 1)).found["steps_ms"] == [0.190001]

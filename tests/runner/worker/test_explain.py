@@ -3,6 +3,7 @@
 import re
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -59,6 +60,48 @@ def test_the_first_layer_that_stands_out_is_the_one_that_is_wrong(prepared):
     found = ratios(prepared, broken=1)
     assert all(found[start, 0] < 1.25 for start in (17, 64)), found
     assert all(found[start, 1] > 2 for start in (17, 64)), found
+
+
+def test_each_figure_is_the_error_of_that_layer_over_the_eight_positions(prepared):
+    """The reference's states are turned into known multiples of what the step leaves."""
+    built, drawn, layers = prepared
+    step = EagerStep(built, caches.make("static", built, floors.kv_alloc_tokens(CTX, 5, 30)), drawn)
+    with torch.inference_mode():
+        right = explain.Layers(layers.positions, layers.trusted / 2, layers.trusted / 1.6)
+        lines = list(explain.lines(step, built, right, CTX))
+    for line in lines:
+        _, _, error, trusted, ratio = LINE.fullmatch(line).groups()
+        # the step is trusted eager, nearly: twice the reference, an error of 1; trusted is 1.25 times it, 0.25
+        assert float(error) == pytest.approx(1.0, abs=0.02)
+        assert float(trusted) == pytest.approx(0.25, abs=0.01)
+        assert float(ratio) == pytest.approx(4.0, abs=0.2)
+
+
+def test_a_step_made_of_eager_is_looked_at_kernel_by_kernel(prepared):
+    built, drawn, layers = prepared
+    eager = EagerStep(built, caches.make("static", built, floors.kv_alloc_tokens(CTX, 5, 30)), drawn)
+    replayed = SimpleNamespace(runtime="graph", eager=eager)  # a replay has no hooks
+    with torch.inference_mode():
+        found = list(explain.lines(replayed, built, layers, CTX))
+        assert found == list(explain.lines(eager, built, layers, CTX))
+    assert len(found) == 4
+
+
+def test_an_engine_shows_nothing(prepared):
+    _, _, layers = prepared
+    (line,) = explain.lines(SimpleNamespace(runtime="exllamav2"), None, layers, CTX)
+    assert line == "explain-gate: the engine does not show what its layers leave"
+
+
+def test_a_cell_at_17_is_compared_once():
+    assert explain.starts(64) == (17, 64)
+    assert explain.starts(17) == (17,)
+
+
+def test_the_model_is_left_without_hooks(prepared):
+    built, *_ = prepared
+    ratios(prepared)
+    assert not any(layer._forward_hooks for layer in built.model.layers)
 
 
 def test_a_session_prints_it_after_all_that_is_timed(tiny_job, capfd):

@@ -150,3 +150,48 @@ def test_a_session_over_a_broken_checkpoint_ends_before_the_worker_starts(folder
         f"error: weights={folder}: 1 tensor missing (lm_head.weight): take a complete checkpoint of this "
         "model in this quant (weights is synthetic, hub, a folder or env:NAME)\n"
     )
+
+
+@pytest.mark.parametrize("name", catalogue.models())
+def test_the_configuration_of_a_model_says_what_its_shape_says(name):
+    shape = replace(catalogue.models()[name].shape, rms_norm_eps=3e-5, head_dim=48)  # none is left to a default
+    config = model.config_of(shape)
+    assert {
+        "model_type": config.model_type,
+        "layers": config.num_hidden_layers,
+        "hidden": config.hidden_size,
+        "heads": config.num_attention_heads,
+        "kv_heads": config.num_key_value_heads,
+        "head_dim": config.head_dim,
+        "intermediate": config.intermediate_size,
+        "vocab": config.vocab_size,
+        "tied_embedding": config.tie_word_embeddings,
+        "rms_norm_eps": config.rms_norm_eps,
+        "max_positions": config.max_position_embeddings,
+    }.items() <= shape.to_json().items()
+    assert not getattr(config, "sliding_window", None)
+    rope = config.rope_parameters if hasattr(config, "rope_parameters") else {"rope_theta": config.rope_theta}
+    assert rope["rope_theta"] == shape.rope_theta
+    if shape.rope_scaling and hasattr(config, "rope_parameters"):
+        assert shape.rope_scaling.items() <= rope.items()
+
+
+def test_synthetic_weights_are_those_of_seed_0():
+    """Their weights_id says no more than `synthetic-v1`: another seed would be other weights under that name."""
+    first = torch.empty(TINY.vocab, TINY.hidden).normal_(generator=torch.Generator().manual_seed(0))
+    built = model.build_synthetic(plain(TINY, torch.float32))
+    assert torch.equal(built.model.embed_tokens.weight, first)
+    again = model.build_synthetic(plain(TINY, torch.float32))
+    assert all(torch.equal(*pair) for pair in zip(built.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_bytes_are_those_of_every_parameter_once(tied):
+    shape = replace(TINY, tied_embedding=tied)
+    built = model.build_synthetic(plain(shape))
+    embeddings = (1 if tied else 2) * 512 * 128
+    # a layer: q and o 128 · 128, k and v 64 · 128, three of 256 · 128; biases 128 + 64 + 64; two norms
+    assert (TINY.q_width, TINY.kv_width, TINY.intermediate) == (128, 64, 256)
+    layer = (2 * 128 + 2 * 64 + 3 * 256) * 128 + 256 + 2 * 128
+    assert model.weight_bytes(built) == 2 * (embeddings + 2 * layer + 128)
+    assert model.shape_of(built, TINY) == shape

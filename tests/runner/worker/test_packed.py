@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from runner import catalogue, floors, registry
 from runner.errors import DiskFull
@@ -256,6 +257,41 @@ def test_a_linked_checkpoint_has_a_config_that_older_readers_know(tmp_path: Path
     again = model.load_checkpoint(tmp_path, build("gptq", torch.float16))
     sequence = tokens.draw(TINY.vocab, 20, 0, CPU).sequence[None]
     assert torch.equal(again(input_ids=sequence).logits, loaded(input_ids=sequence).logits)
+
+
+def linked(folder: Path, tmp_path: Path) -> list[bool]:
+    """Which of the files of weights in a folder made of a checkpoint's are links to it."""
+    packedfolder.link(model.load_checkpoint(folder, build("gptq", torch.float16)), TINY, folder, tmp_path)
+    return [file.is_symlink() for file in sorted(tmp_path.glob("*.safetensors"))]
+
+
+@pytest.fixture
+def gptq_copy(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(Path(__file__).parents[2] / "written" / "gptq", tmp_path / "copy"))
+
+
+def test_a_checkpoint_with_more_than_the_model_needs_is_linked_all_the_same(gptq_copy: Path, tmp_path: Path):
+    tensors = load_file(gptq_copy / "model.safetensors")
+    tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(16)
+    save_file(tensors, gptq_copy / "model.safetensors", {"format": "pt"})
+    (tmp_path / "linked").mkdir()
+    assert linked(gptq_copy, tmp_path / "linked") == [True]
+
+
+def test_a_checkpoint_with_other_names_is_written_anew(gptq_copy: Path, tmp_path: Path):
+    """transformers finds a model's tensors without their first word, too; the engine does not."""
+    tensors = load_file(gptq_copy / "model.safetensors")
+    renamed = {name.removeprefix("model."): tensor for name, tensor in tensors.items()}
+    save_file(renamed, gptq_copy / "model.safetensors", {"format": "pt"})
+    (tmp_path / "linked").mkdir()
+    assert linked(gptq_copy, tmp_path / "linked") == [False]
+
+
+def test_a_file_system_that_does_not_tell_its_size_is_written_to(tmp_path: Path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(total=0, free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    packedfolder.write(model.build_synthetic(build("gptq", torch.float16)), TINY, tmp_path)
+    assert (tmp_path / packedfolder.FILE).stat().st_size > 100_000
 
 
 def test_a_released_model_holds_nothing():

@@ -1,7 +1,9 @@
 """A window counts what must not happen inside it, and keeps the garbage collector out."""
 
 import gc
+import weakref
 
+import pytest
 import torch
 
 from runner.worker import windows
@@ -64,3 +66,64 @@ def test_a_capture_inside_is_counted():
     with windows.watch() as window:
         assert Graph().capture_begin("global") == "global"
     assert window.captured == 1
+
+
+def test_captures_through_torchs_own_graphs_are_counted():
+    """Where torch has no CUDA its graph begins nothing; that it was asked to is counted all the same."""
+    with windows.watch() as window:
+        for _ in range(2):
+            with pytest.raises((TypeError, AttributeError, RuntimeError)):
+                torch.cuda.CUDAGraph.capture_begin(object())
+    assert window.captured == 2
+
+
+def test_only_captures_of_the_window_are_counted():
+    class Graph:
+        def capture_begin(self) -> None: ...
+
+    windows.count_captures(Graph)
+    Graph().capture_begin()
+    with windows.watch() as window:
+        Graph().capture_begin()
+        Graph().capture_begin()
+    Graph().capture_begin()
+    assert window.captured == 2
+
+
+def test_memory_taken_from_the_driver_and_given_back_is_counted(monkeypatch):
+    """7 segments taken and 2 given back before; 10 and 3 after: 3 + 1."""
+    stats = {
+        "segment.all.allocated": 7,
+        "segment.all.freed": 2,
+        "segment.all.current": 5,
+        "allocation.all.allocated": 9,
+    }
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "memory_stats", lambda: stats)
+    with windows.watch() as window:
+        stats |= {"segment.all.allocated": 10, "segment.all.freed": 3, "segment.all.current": 7}
+        stats["allocation.all.allocated"] = 900  # out of segments that torch holds already
+    assert window.segments == 4
+    with windows.watch() as quiet:
+        pass
+    assert quiet.segments == 0
+
+
+def test_without_cuda_no_segment_is_asked_for(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    monkeypatch.setattr(torch.cuda, "memory_stats", lambda: pytest.fail("asked"))
+    with windows.watch() as window:
+        pass
+    assert window.segments == 0
+
+
+def test_garbage_of_before_is_collected_before_the_window_opens():
+    class Loop:
+        def __init__(self) -> None:
+            self.itself = self
+
+    gone = weakref.ref(Loop())
+    gc.disable()  # as it would be if a window had just closed
+    assert gone() is not None
+    with windows.watch():
+        assert gone() is None

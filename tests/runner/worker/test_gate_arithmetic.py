@@ -1,0 +1,351 @@
+"""What the gate writes down is what arithmetic says, position by position. Its verdicts are in test_gate.py."""
+
+import math
+
+import pytest
+import torch
+
+from runner import catalogue, floors, gaterules
+from runner.cell import Cell
+from runner.protocol import NAMED, Protocol
+from runner.registry import POISON
+from runner.worker import gate, model, reference, tokens
+from runner.worker.notfinite import Fault
+
+VOCAB, START, COUNT, TIMED = 6, 17, 8, range(22, 25)
+POSITIONS = tuple(range(START, START + COUNT))
+CELL = Cell("cpu", "tiny", 64, "bf16", "torch-cpu", "eager", "sdpa", "static", "bf16", "synthetic-v1", {})
+
+
+def random(seed):
+    return torch.randn(COUNT, VOCAB, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+RIGHT = random(0)
+TRUSTED = tuple(round(0.01 * (index + 1), 2) for index in range(COUNT))  # 0.01 … 0.08, each its own
+EXPECTED = gate.Expectation(POSITIONS, RIGHT, TRUSTED, True, COUNT)
+
+
+class Step:
+    """Leaves the logits [position] in one buffer, as a graph's replay does, and chooses their largest."""
+
+    runtime, eager = "eager", None
+
+    def __init__(self, logits, rows=None):
+        self.told, self.logits, self.left = logits, torch.zeros(VOCAB, dtype=torch.float64), rows
+        self.calls = []
+
+    def restart(self, position):
+        self.calls.append(f"restart {position}")
+        self.position = position
+
+    def spoil(self, position):
+        self.calls.append(f"spoil {position}")
+
+    def __call__(self):
+        self.calls.append("step")
+        self.logits.copy_(self.told[self.position - START])
+        self.position += 1
+        return self.logits.argmax(keepdim=True)
+
+    def rows(self, start, stop):
+        self.calls.append(f"rows {start} {stop}")
+        return self.left
+
+
+def by_hand(own, right):
+    """‖own − right‖ / ‖right‖, by plain Python, to four digits."""
+    difference = math.sqrt(sum((one - other) ** 2 for one, other in zip(own.tolist(), right.tolist(), strict=True)))
+    return float(f"{difference / math.sqrt(sum(other**2 for other in right.tolist())):.4g}")
+
+
+def slightly(seed, share=0.03):
+    """Logits that differ from the right ones, at each position by another share."""
+    return RIGHT + share * random(seed) * torch.arange(1, COUNT + 1)[:, None]
+
+
+def test_each_error_is_that_of_its_own_position():
+    own = slightly(1)
+    step = Step(own)
+    found = gate.drive("short", step, START, EXPECTED)
+    assert step.calls == [f"restart {START}", f"spoil {START}", *["step"] * COUNT]
+    assert found.name == "short"
+    assert found.positions == POSITIONS
+    assert found.errors == tuple(by_hand(*pair) for pair in zip(own, RIGHT, strict=True))
+    assert min(found.errors) > 0
+    assert len(set(found.errors)) == COUNT
+    assert found.trusted == TRUSTED
+
+
+@pytest.mark.parametrize("wrong", range(COUNT))
+def test_one_wrong_position_is_the_one_that_is_seen(wrong):
+    own = RIGHT.clone()
+    own[wrong] *= 2
+    assert gate.drive("short", Step(own), START, EXPECTED).errors == tuple(float(each == wrong) for each in range(8))
+
+
+def test_an_error_is_measured_in_the_references_norm():
+    # ‖(3, 4) − (0, 2)‖ / ‖(0, 2)‖ = √(9 + 4) / 2 = 1.803
+    assert gate.relative_error(torch.tensor([3.0, 4.0]), torch.tensor([0.0, 2.0])) == 1.803
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_the_largest_error(value):
+    assert gate.relative_error(torch.tensor([value, 1.0]), torch.ones(2)) == gaterules.NOT_FINITE
+    assert gate.relative_error(torch.ones(2), torch.zeros(2)) == gaterules.NOT_FINITE
+
+
+def test_a_regret_is_told_for_every_token_of_the_vocabulary_and_no_other():
+    right = torch.tensor([[1.0, 3.0, -1.0, -1.0]])  # root mean square √(12 / 4) = 1.732
+    expected = gate.Expectation((17,), right, (0.01,), True, 1)
+    regrets = [expected.regret(token, 17) for token in range(-1, 5)]
+    assert regrets == [gaterules.NOT_FINITE, 1.155, 0.0, 2.309, 2.309, gaterules.NOT_FINITE]
+    assert expected.margin(17) == 1.155
+
+
+def test_the_positions_checked_are_those_from_17_from_ctx_and_of_the_timed_steps():
+    # 64 + 5 + 30 = 99 tokens: 32 steps from 17, 32 from 64, and the timed ones 69 … 98
+    found = gate.checked_positions(64, Protocol("paper", 5, 30))
+    assert found == (*range(17, 49), *range(64, 99))
+    # of 64 + 40 + 50 = 154: 32 from each, 64 … 95, and timed 104 … 153
+    assert gate.checked_positions(64, Protocol("custom", 40, 50)) == (*range(17, 49), *range(64, 96), *range(104, 154))
+
+
+def test_a_float32_cell_is_held_against_float64_and_others_against_float32():
+    found = {dtype: gate.reference_dtype(dtype) for dtype in model.DTYPES.values()}
+    assert found == {
+        torch.bfloat16: torch.float32,
+        torch.float16: torch.float32,
+        torch.float32: torch.float64,
+    }
+
+
+@pytest.fixture(scope="module")
+def built():
+    shape = catalogue.models()["tiny"].shape
+    with torch.inference_mode():
+        return model.build_synthetic(model.Build(shape, "bf16", None, torch.bfloat16, torch.device("cpu")))
+
+
+def expect(built):
+    shape = catalogue.models()["tiny"].shape
+    drawn = tokens.draw(shape.vocab, floors.sequence_tokens(20, 5, 30), 3, torch.device("cpu"))
+    with torch.inference_mode():
+        return gate.expect(built, shape, drawn, 20, NAMED["paper"]), drawn.sequence
+
+
+def test_what_is_expected_comes_from_one_reference_pass_and_one_of_transformers(built):
+    found, sequence = expect(built)
+    # 20 + 5 + 30 = 55 tokens: 32 steps from 17 and from 20, 17 … 51, and timed ones to 54
+    assert found.positions == tuple(range(17, 55))
+    assert (found.driven, found.finite) == (32, True)
+    with torch.inference_mode():
+        right = reference.of(built, catalogue.models()["tiny"].shape, torch.float32).logits(
+            sequence, torch.tensor(found.positions)
+        )
+        trusted = built(input_ids=sequence[None], use_cache=False).logits[0, 17:].float()
+    torch.testing.assert_close(found.logits, right)
+    errors = ((trusted - right).norm(dim=1) / right.norm(dim=1)).tolist()
+    # another shape of the products rounds otherwise, now and then
+    assert found.trusted == pytest.approx(errors, rel=0.3)
+    assert found.trusted_error(30) == found.trusted[13]
+
+
+def test_after_it_the_models_mlps_are_their_own_again(built):
+    with gate._mlp_in_token_blocks(built):
+        assert all("forward" in vars(layer.mlp) for layer in built.model.layers)
+    assert not any("forward" in vars(layer.mlp) for layer in built.model.layers)
+
+
+def test_an_mlp_says_the_same_of_tokens_in_blocks(built, monkeypatch):
+    monkeypatch.setattr(gate, "TRUSTED_TOKEN_BLOCK", 4)
+    mlp = built.model.layers[0].mlp
+    x = torch.randn(1, 10, 128, dtype=torch.bfloat16)
+    sizes = []
+    with torch.inference_mode():
+        whole = mlp(x)
+        monkeypatch.setattr(mlp, "forward", lambda block: sizes.append(block.shape[1]) or type(mlp).forward(mlp, block))
+        torch.testing.assert_close(gate._blocked(mlp.forward)(x), whole, rtol=0.02, atol=0.02)
+    assert sizes == [4, 4, 2]
+
+
+@pytest.mark.parametrize("broken", ["reference", "trusted"])
+def test_one_of_the_two_that_is_not_finite_is_enough(built, monkeypatch, broken):
+    """Activations may leave float16 and not float32, and a weight may be lost on one way alone."""
+
+    def spoilt(function):
+        def spoil(*arguments):
+            found = function(*arguments).clone()
+            found[0, 0] = math.nan
+            return found
+
+        return spoil
+
+    if broken == "trusted":
+        monkeypatch.setattr(gate, "trusted_logits", spoilt(gate.trusted_logits))
+    else:
+        monkeypatch.setattr(reference.Reference, "logits", spoilt(reference.Reference.logits))
+    assert not expect(built)[0].finite
+
+
+def keeper(step, fault=None):
+    return gate.Gatekeeper(step, EXPECTED, TIMED, fault)
+
+
+def rows(*values):
+    """One row of two tensors of 4 values for each timed step."""
+    return torch.tensor(values)[:, None, None].expand(len(values), 2, 4).clone()
+
+
+def left_at(position, own=RIGHT, left=(1.0, 2.0, 3.0)):
+    """A step whose last logits are those of `position`, and the rows it left."""
+    step = Step(own, rows(*left))
+    step.logits.copy_(own[position - START])
+    return step
+
+
+def test_what_a_pass_leaves_is_held_against_the_last_timed_position():
+    own = slightly(2)
+    step = left_at(24, own)
+    found = keeper(step)
+    found.after("wall", (1, 2, 3), 0)
+    (check,) = found.checks
+    assert check.positions == (24,)
+    assert check.errors == (by_hand(own[7], RIGHT[7]),)
+    assert check.trusted == (0.08,)
+    assert step.calls == ["rows 22 25"]
+
+
+def test_each_token_is_held_against_its_own_position_and_each_repeat_is_the_token_before():
+    found = keeper(left_at(24))
+    found.after("wall", (1, 2, 3), 4)
+    (each,) = found.tokens
+    assert (each.name, each.chosen) == ("wall", (1, 2, 3))
+    assert each.regrets == tuple(EXPECTED.regret(token, at) for token, at in ((1, 22), (2, 23), (3, 24)))
+    assert each.repeats == tuple(EXPECTED.regret(token, at) for token, at in ((4, 22), (1, 23), (2, 24)))
+    assert len({*each.regrets, *each.repeats}) == 6
+
+
+def test_a_pass_without_read_back_has_no_tokens():
+    found = keeper(left_at(24))
+    found.after("rate", (), 4)
+    assert found.tokens == []
+    assert [check.name for check in found.checks] == ["rate"]
+
+
+def test_rows_of_later_passes_are_held_against_those_of_the_first():
+    step = left_at(24)
+    found = keeper(step)
+    for left in ((1.0, 2.0, 3.0), (1.0, 2.0, 3.3), (1.0, 2.0, 3.3)):
+        step.left = rows(*left)
+        found.after("pass", (), 0)
+    assert [each.difference for each in found.rows] == [0.0, 0.1, 0.1]  # 0.3 of 3
+
+
+def test_the_section_has_trusted_eagers_errors_at_the_timed_positions():
+    found = keeper(left_at(24)).found(CELL, 128, synthetic=True)
+    assert found["timed_trusted"] == [0.06, 0.07, 0.08]
+    assert "not_finite" not in found
+    assert "eager" not in found
+
+
+def check_of(errors, trusted):
+    return gate.Check("short", (17, 18), errors, trusted)
+
+
+@pytest.mark.parametrize(
+    ("errors", "trusted", "fault", "said"),
+    [
+        ((0.1, 0.1), (0.1, 0.1), None, None),
+        ((0.1, 1e9), (0.1, 0.1), None, Fault()),  # the path under test alone
+        ((0.1, 1e9), (0.1, 1e9), None, None),  # trusted eager as well: the session looks for the fault itself
+        ((0.1, 0.1), (0.1, 0.1), Fault("w", "NaN", "stored"), Fault("w", "NaN", "stored")),
+    ],
+)
+def test_why_logits_are_not_finite_is_said_where_one_of_them_is(errors, trusted, fault, said):
+    found = keeper(left_at(24), fault)
+    found.checks.append(check_of(errors, trusted))
+    section = found.found(CELL, 128, synthetic=True)
+    assert section.get("not_finite") == (said and vars(said))
+
+
+def test_a_row_is_unwritten_where_any_of_its_tensors_is():
+    left = rows(1.0, 2.0, 3.0)
+    assert gate.rows_of("wall", left, left, 3).unwritten == 0
+    left[0, 1] = POISON
+    left[2] = POISON
+    left[1, 0, :3] = POISON  # a value may well be the poison's
+    assert gate.rows_of("wall", left, left, 3).unwritten == 2
+    assert gate.rows_of("wall", left[:1], left[:1], 3).unwritten == 3  # two rows are not even there
+
+
+def test_rows_differ_by_the_worst_row_and_the_worst_tensor():
+    """Row 1: one of two tensors of (2, 2, 2, 2) is (1, 1, 1, 1): 2 of a norm of 4, and 2 of 4√2 as one row."""
+    first = rows(1.0, 2.0, 3.0)
+    left = first.clone()
+    left[1, 1] = 1.0
+    found = gate.rows_of("rate", left, first, 3)
+    assert (found.difference, found.of_tensor) == (0.3536, 0.5)
+    # measured by the first pass's: 2 of 2 the other way round, and √(8) of 2√5 … as one row
+    turned = gate.rows_of("rate", first, left, 3)
+    assert (turned.difference, turned.of_tensor) == (0.4472, 1.0)  # 2 / √(16 + 4)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_rows_that_are_no_numbers_differ_by_the_largest(value):
+    left = rows(1.0, value, 3.0)
+    found = gate.rows_of("rate", left, rows(1.0, 2.0, 3.0), 3)
+    assert (found.difference, found.of_tensor) == (gaterules.NOT_FINITE, gaterules.NOT_FINITE)
+
+
+class Pair(Step):
+    """A step that is made of another; that one leaves other logits at its second run than at its first."""
+
+    def __init__(self, own, first, again):
+        super().__init__(own)
+        self.eager = Turns(first, again)
+
+
+class Turns(Step):
+    def __init__(self, *runs):
+        super().__init__(None)
+        self.runs = iter(runs)
+
+    def restart(self, position):
+        super().restart(position)
+        self.told = next(self.runs)
+
+
+def test_a_step_is_held_against_eager_and_eager_against_itself():
+    first, again, own = RIGHT.clone(), RIGHT * 1.01, RIGHT * 1.1
+    own[3] = first[3]
+    own[5] = first[5].flip(0)
+    found = gate.liken("ctx", Pair(own, first, again), START, EXPECTED)
+    assert found.positions == POSITIONS
+    assert found.equal == tuple(index == 3 for index in range(COUNT))
+    assert found.differences == tuple(by_hand(*pair) for pair in zip(own, first, strict=True))
+    assert found.repeats == (0.01,) * COUNT
+    assert found.same_token == tuple(index != 5 for index in range(COUNT))
+    assert found.margins == tuple(map(EXPECTED.margin, POSITIONS))
+    assert len(set(found.margins)) == COUNT
+
+
+def test_a_step_that_is_eager_itself_is_likened_to_nothing():
+    found = keeper(Step(RIGHT))
+    found.drive("short", START)
+    assert found.likenesses == []
+    assert [check.name for check in found.checks] == ["short"]
+
+
+def test_a_step_made_of_eager_is_likened_wherever_it_is_driven():
+    found = keeper(Pair(RIGHT, RIGHT, RIGHT))
+    found.drive("short", START)
+    assert [each["name"] for each in found.found(CELL, 128, synthetic=True)["eager"]] == ["short"]
+
+
+def test_steps_of_a_short_dtype_are_compared_in_float64():
+    """bfloat16 has some three digits, of which a sum of 512 squares would leave fewer."""
+    theirs = torch.randn(512, generator=torch.Generator().manual_seed(4)).bfloat16()
+    ours = (theirs.float() * 1.02).bfloat16()
+    assert gate._differences([ours], [theirs]) == (by_hand(ours.double(), theirs.double()),)
+    assert gate.relative_error(ours, theirs) != by_hand(ours.double(), theirs.double())

@@ -1,0 +1,353 @@
+"""The parts of a session one by one: what is measured in which order, and what of it goes where in the record."""
+
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from runner import floors
+from runner.worker import clocks, session, tokens
+from runner.worker.progress import Clock
+from tests.fakes.cuda import Cuda
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+MIB = 2**20
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    found = Cuda(launch_ns=0).install(monkeypatch)
+    monkeypatch.setattr(session, "time", found.clock)
+    return found
+
+
+class Prompt:
+    """A step whose prompts take 300 ms, then 100 ms of the device, and reading the token back 1 ms more."""
+
+    def __init__(self, cuda):
+        self.cuda, self.takes_ms = cuda, iter((300, 100))
+
+    def prefill(self, tokens):
+        self.cuda.calls.append(f"prefill {tokens}")
+        self.cuda.launch("prompt", next(self.takes_ms) * 10**6)
+        return self
+
+    def item(self):
+        self.cuda.calls.append("read back")
+        self.cuda.run("Memcpy", 10**6)
+        self.cuda.wait()
+
+
+def test_the_first_prefill_is_the_cold_one_and_each_ends_with_its_token_on_the_host(cuda, tiny_job):
+    loaded = SimpleNamespace(device=GPU, job=tiny_job)
+    cuda.launch("what came before", 50 * 10**6)  # waited for before the clock starts
+    assert session._prefill(Prompt(cuda), loaded, Clock()) == {"cold_ms": 301.0, "ms": 101.0}
+    assert cuda.calls == ["synchronise", "prefill 64", "read back"] * 2
+
+
+@pytest.fixture
+def log():
+    return []
+
+
+@pytest.fixture
+def pretended(monkeypatch, log, tiny_job):
+    """The job of a session of which each part only says that it was called."""
+    job = replace(tiny_job, device=replace(tiny_job.device, uuid="GPU-1"))
+
+    def says(name, answer):
+        return lambda *_, **__: log.append(name) or answer
+
+    def snapshot(uuid):
+        log.append(f"snapshot {uuid}")
+        return {"number": len(log)}
+
+    loaded = SimpleNamespace(job=job, model=None, tokens=None, device=CPU)
+    expectation = SimpleNamespace(finite=True)
+    for name, answer in {
+        "_probe": {"probed": True},
+        "_load": loaded,
+        "_expect": (expectation, None),
+        "_build": SimpleNamespace(prefill=lambda tokens: log.append(f"prefill {tokens}")),
+        "_prefill": {"cold_ms": 2.0, "ms": 1.0},
+        "_measure": None,
+        "_results": {"memory": {"peak_bytes": 1}},
+    }.items():
+        monkeypatch.setattr(session, name, says(name, answer))
+    monkeypatch.setattr(session, "_finish", lambda _job, sections, _clock: sections)
+    monkeypatch.setattr(session.card, "check", says("card", None))
+    monkeypatch.setattr(session.nvml, "snapshot", snapshot)
+    keeper = SimpleNamespace(drive=lambda name, start: log.append(f"drive {name} {start}"))
+    monkeypatch.setattr(session.gate, "Gatekeeper", lambda *_: keeper)
+    return job
+
+
+def test_snapshots_of_the_card_stand_before_and_after_all_that_is_measured(pretended, log):
+    found = session.run(pretended, Clock())
+    assert log == [
+        "card",
+        "snapshot GPU-1",
+        "_probe",
+        "_load",
+        "_expect",
+        "_build",
+        "prefill 17",
+        "drive short 17",
+        "_prefill",
+        "_measure",
+        "_results",
+        "snapshot GPU-1",
+    ]
+    assert found["snapshots"] == {"before": {"number": 2}, "after": {"number": 12}}
+    assert found["probes"] == {"probed": True}
+    assert found["prefill"] == {"cold_ms": 2.0, "ms": 1.0}
+    assert found["memory"] == {"peak_bytes": 1}
+
+
+class Keeper:
+    def __init__(self, log):
+        self.log = log
+
+    def drive(self, name, start):
+        self.log.append(f"drive {name} {start}")
+
+    def after(self, name, chosen, before):
+        self.log.append(("after", name, chosen, before))
+
+    def found(self, cell, hidden, synthetic):
+        self.log.append(("found", cell.quant, hidden, synthetic))
+        return {"gate": True}
+
+
+@pytest.fixture
+def passes(monkeypatch, log):
+    """Clocks that say their name, and a profile; each warm-up ends with another token."""
+    warmed = iter(range(100, 200))
+    monkeypatch.setattr(
+        clocks, "warm_up", lambda _step, ctx, count: log.append(f"warm up {ctx} {count}") or next(warmed)
+    )
+    profile = SimpleNamespace(summary=lambda: [{"name": "gemm"}])
+
+    def clock(name):
+        def measure(_step, protocol, *_device):
+            log.append(name)
+            chosen = () if name == "rate" else (7, 8)
+            return SimpleNamespace(found={name: protocol.steps}, tokens=chosen, profile=profile, seen=f"seen by {name}")
+
+        return measure
+
+    for name in ("wall", "span", "rate", "busy"):
+        monkeypatch.setattr(clocks, name, clock(name))
+    monkeypatch.setattr(session.profiling, "operators_of", lambda _step, ctx: f"operators at {ctx}")
+    monkeypatch.setattr(session.actual, "of", lambda _job, seen, _step: {"seen": seen})
+
+
+def measured(job, device, log):
+    step = SimpleNamespace(restart=lambda position: log.append(f"restart {position}"))
+    return session._measure(step, Keeper(log), SimpleNamespace(job=job, device=device), Clock())
+
+
+def of_pass(name, clock, before, chosen=(7, 8)):
+    return ["warm up 64 5", clock, ("after", name, chosen, before)]
+
+
+def end(synthetic=True):
+    return ["restart 64", ("found", "bf16", 128, synthetic)]
+
+
+@pytest.mark.usefixtures("passes")
+def test_a_gpus_passes_each_have_their_own_clock_and_warm_up(tiny_job, log):
+    job = replace(tiny_job, cell=replace(tiny_job.cell, cache="static"))
+    found = measured(job, GPU, log)
+    assert log == [
+        *of_pass("wall", "wall", 100),
+        "drive ctx 64",
+        *of_pass("span", "span", 101),
+        *of_pass("rate", "rate", 102, ()),
+        *of_pass("busy", "busy", 103),
+        *end(),
+    ]
+    assert found.passes == {name: {name: 30} for name in ("wall", "span", "rate", "busy")}
+    assert found.kernels == [{"name": "gemm"}]
+    assert found.actual == {"seen": "seen by busy"}
+    assert found.gate == {"gate": True}
+
+
+@pytest.mark.usefixtures("passes")
+def test_a_growing_cache_is_visited_a_second_time_and_a_cpu_has_no_other_clock(tiny_job, log):
+    found = measured(replace(tiny_job, checkpoint="/somewhere"), CPU, log)
+    assert log == [*of_pass("wall", "wall", 100), "drive ctx 64", *of_pass("revisit", "wall", 101), *end(False)]
+    assert found.passes == {"wall": {"wall": 30}, "revisit": {"wall": 30}}
+    assert (found.kernels, found.actual) == ([], {"seen": "operators at 64"})
+
+
+class Memory:
+    """torch's account of what is allocated, and of the most that was since it was reset."""
+
+    def __init__(self, monkeypatch):
+        self.now = self.most = 900 * MIB  # a probe's buffer was there before, and is no more
+        for name in ("empty_cache", "reset_peak_memory_stats", "max_memory_allocated", "memory_allocated"):
+            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
+
+    def take(self, count):
+        self.now += count
+        self.most = max(self.most, self.now)
+
+    def empty_cache(self): ...
+
+    def reset_peak_memory_stats(self):
+        self.most = self.now
+
+    def max_memory_allocated(self):
+        return self.most
+
+    def memory_allocated(self):
+        return self.now
+
+
+@pytest.mark.parametrize(("taken", "extra"), [(50 * MIB, 50 * MIB - 64 * 512), (1_000, 0)])
+def test_what_the_expectation_takes_is_its_peak_over_weights_and_cache(monkeypatch, tiny_job, taken, extra):
+    memory = Memory(monkeypatch)
+    memory.now = 100 * MIB
+
+    def expect(*_):
+        memory.take(taken)
+        memory.now = 100 * MIB
+        return "expectation"
+
+    monkeypatch.setattr(session.gate, "expect", expect)
+    loaded = SimpleNamespace(job=tiny_job, device=GPU, model=None, tokens=None, weight_bytes=100 * MIB)
+    # a position has 2 · 2 layers · 2 heads · 32 · 2 B = 512 B of keys and values; 64 of them
+    assert floors.kv_bytes_per_token(tiny_job.shape, 2) == 512
+    assert session._expect(loaded) == ("expectation", extra)
+    assert memory.most == 100 * MIB  # the record's peak is that of the steps
+
+
+def test_a_cpu_does_not_count_what_the_expectation_takes(monkeypatch, tiny_job):
+    monkeypatch.setattr(session.gate, "expect", lambda *_: "expectation")
+    loaded = SimpleNamespace(job=tiny_job, device=CPU, model=None, tokens=None, weight_bytes=1)
+    assert session._expect(loaded) == ("expectation", None)
+
+
+@pytest.fixture
+def results(monkeypatch, tiny_job):
+    """A function that makes the sections of a session on a device, whose weights are 111 bytes by the accounting."""
+    monkeypatch.setattr(session.registry, "weight_bytes", lambda *_: 111)
+    monkeypatch.setattr(session.environment, "environment", lambda _job, files: {"compile_cache_files": files})
+    found = session.Measured(gate={}, passes={}, kernels=[], actual={})
+    return lambda device: session._results(
+        SimpleNamespace(job=tiny_job, device=device, weight_bytes=222), found, 333, 444
+    )
+
+
+def test_accounted_and_measured_bytes_and_the_peak_go_where_they_belong(results, monkeypatch):
+    Memory(monkeypatch).now = 5
+    found = results(GPU)
+    assert found["bytes"] == {"weights": 111, "weights_measured": 222}
+    assert found["memory"] == {"peak_bytes": 900 * MIB, "verify_extra_bytes": 333}
+    assert found["environment"] == {"compile_cache_files": 444}
+
+
+def test_a_cpus_peak_is_the_most_that_this_process_has_held(results):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    kibibytes = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    assert results(CPU)["memory"]["peak_bytes"] == pytest.approx(kibibytes * 1024, rel=0.015)
+
+
+@pytest.mark.parametrize(("device", "emptied"), [(CPU, 0), (GPU, 1)])
+def test_the_probe_reads_as_many_bytes_as_it_says(monkeypatch, device, emptied):
+    empty = []
+    monkeypatch.setattr(session.probes, "read_bytes", lambda _device: 64)
+    monkeypatch.setattr(session.probes, "read_samples_gbs", lambda _device, size: [float(size)])
+    monkeypatch.setattr(session.probes, "launch_samples_us", lambda _device: [5.0])
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: empty.append(1))
+    assert session._probe(device) == {"read_bytes": 64, "read_samples_gbs": [64.0], "launch_samples_us": [5.0]}
+    assert len(empty) == emptied  # its buffer goes back to the device before the model comes
+
+
+def test_the_tokens_are_those_of_the_sessions_seed(tiny_job):
+    job = replace(tiny_job, session=replace(tiny_job.session, seed=3, index=7))
+    with torch.inference_mode():
+        found = session._load(job, CPU)
+    # 64 + 5 + 30 tokens
+    assert torch.equal(found.tokens.sequence, tokens.draw(job.shape.vocab, 99, 3, CPU).sequence)
+    assert found.weight_bytes == sum(parameter.nbytes for parameter in found.model.parameters())
+
+
+def test_facts_of_a_card_are_its_own(monkeypatch):
+    properties = SimpleNamespace(total_memory=80, major=9, minor=0, L2_cache_size=50)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _device: properties)
+    assert session._device_facts(GPU) == {
+        "last_level_cache_bytes": 50,
+        "memory_bytes": 80,
+        "compute_capability": "9.0",
+    }
+    assert session._device_facts(CPU).keys() == {"last_level_cache_bytes"}
+
+
+@pytest.mark.parametrize(("compiles", "phase"), [(False, "build"), (True, "compile")])
+def test_what_is_held_is_noted_after_the_kernel_and_after_the_step(monkeypatch, tiny_job, log, compiles, phase):
+    declared = SimpleNamespace(compiles=compiles, owns_model=False)
+    runtime = SimpleNamespace(DECLARATION=declared, build=lambda *_: log.append("step built") or "step")
+    monkeypatch.setattr(session.registry, "runtime", lambda _name: runtime)
+    monkeypatch.setattr(session.model, "use_kernel", lambda _model, kernel: log.append(kernel))
+    clock = Clock()
+    ledger = SimpleNamespace(note=lambda stage: log.append(f"note {stage}"))
+    loaded = SimpleNamespace(job=tiny_job, model=None, tokens=None)
+    assert session._build(loaded, ledger, clock) == "step"
+    assert log == ["torch-cpu", "note kernel", "step built", "note step"]
+    assert list(clock.seconds) == [phase]
+
+
+def test_a_runtime_that_owns_its_model_has_no_kernels_layers(monkeypatch, tiny_job, log):
+    runtime = SimpleNamespace(DECLARATION=SimpleNamespace(compiles=False, owns_model=True), build=lambda *_: "step")
+    monkeypatch.setattr(session.registry, "runtime", lambda _name: runtime)
+    monkeypatch.setattr(session.model, "use_kernel", lambda *_: log.append("kernel"))
+    loaded = SimpleNamespace(job=tiny_job, model=None, tokens=None)
+    session._build(loaded, SimpleNamespace(note=lambda _: None), Clock())
+    assert log == []
+
+
+def test_the_cost_is_by_phase_and_in_all_from_the_commands_start(monkeypatch, tiny_job):
+    """The command began 5 s ago."""
+    for module, name in ((session.metrics, "derive"), (session.judgement, "judge")):
+        monkeypatch.setattr(module, name, lambda _sections: None)
+    monkeypatch.setattr(session.record, "write", lambda *_: None)
+    monkeypatch.setattr(session.record, "env_key", lambda _: "env")
+    started_ms = int((time.time() - 5) * 1e3)
+    job = replace(tiny_job, session=replace(tiny_job.session, started_ms=started_ms))
+    clock = Clock()
+    clock.seconds = {"load": 1.23456}
+    found = session._finish(job, {"gpu": {}, "keys": {}, "session": {}, "environment": {}}, clock)
+    assert found["cost_s"]["load"] == 1.235
+    assert 5 <= found["cost_s"]["total"] < 60
+    assert 5_000 <= found["session"]["finished_ms"] - started_ms < 60_000
+
+
+def test_a_phase_that_comes_again_adds_up_under_its_name(monkeypatch, capsys):
+    moments = iter([1.0, 3.0, 10.0, 14.0])
+    monkeypatch.setattr("runner.worker.progress.time", SimpleNamespace(perf_counter=lambda: next(moments)))
+    clock = Clock()
+    for announce in ("measure: wall", None):
+        with clock.phase("steps", announce):
+            pass
+    assert clock.seconds == {"steps": 6.0}  # 2 s and 4 s
+    assert capsys.readouterr().out == "@phase measure: wall\n"
+
+
+def test_a_phase_that_fails_is_timed_too(monkeypatch):
+    @contextmanager
+    def failing():
+        with pytest.raises(ValueError, match="now"):
+            yield
+
+    moments = iter([1.0, 3.0])
+    monkeypatch.setattr("runner.worker.progress.time", SimpleNamespace(perf_counter=lambda: next(moments)))
+    clock = Clock()
+    with failing(), clock.phase("load"):
+        raise ValueError("now")
+    assert clock.seconds == {"load": 2.0}
