@@ -66,13 +66,17 @@ def percent(ratio: float) -> str:
 
 
 def of_budget(budgets: Sequence[Row]) -> str:
-    """Which terms beyond the floor are the largest, and of how many cells."""
-    count = Counter(row["largest"] for row in budgets if row["valid"])
+    """Which terms beyond the floor are the largest, and of how many cells; of how many that is not told."""
+    valid = [row for row in budgets if row["valid"]]
+    count = Counter(row["largest"] for row in valid if row["largest"] is not None)
+    untold = len(valid) - count.total()
+    open_ = f"In {untold} of {len(valid)} cells the clocks do not tell which part beyond the floor is the largest."
     if not count:
-        return ""
+        return open_ if valid else ""
     (first, cells), *others = sorted(count.items(), key=lambda each: (-each[1], each[0]))
     rest = "".join(f", {name} in {number}" for name, number in others)
-    return f"Beyond the floor the largest part of a step is {first} in {cells} of {count.total()} cells{rest}."
+    said = f"Beyond the floor the largest part of a step is {first} in {cells} of {len(valid)} cells{rest}."
+    return f"{said} {open_}" if untold else said
 
 
 def of_graphs(graphs: Sequence[Row]) -> str:

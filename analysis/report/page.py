@@ -87,7 +87,6 @@ def _tables(found: Contents) -> dict[str, Any]:
         "budget": grid.of_budget(found.budget),
         "budget_passes": budget.passes(budget.by_terms(found.budget)),
         "budget_remedies": budget.remedies(budget.by_terms(found.budget)),
-        "budget_negatives": budget.negatives(budget.by_terms(found.budget)),
         "paper": grid.of_paper(found.paper, found.floor, found.graphs),
         "verdicts": sorted(Counter(row["verdict"] for row in found.paper).items()),
         "invalid": _invalid(found),

@@ -27,6 +27,8 @@ COLUMNS = {
     "n for ±0.5 %": "sessions of each arm that such an interval would take at this scatter",
     "ideal saving, realised saving": "the baseline's bytes over the row's, the baseline's time over the row's",
     "floor … rest": "the terms of the gap budget: docs/methodology.md says from which clocks they come",
+    "passes apart": "how far passes over the same lengths lie apart, as a share of the step: the terms' uncertainty",
+    "cut (ms)": "the clocks that were longer than the one above them, and by how much they were cut to it",
 }
 OF_TABLES = {
     MIXED_HOST: "the sessions of the row come from several hosts",

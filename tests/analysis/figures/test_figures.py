@@ -185,20 +185,29 @@ def test_a_model_has_its_marker_in_the_legend_and_a_baseline_of_another_runtime_
     assert {handle.get_marker() for handle in handles} == points
 
 
-def test_what_is_negative_stands_left_of_zero_and_the_bars_add_up_to_the_step(frame):
-    # 3 and 2 to the right, −1.5 to the left, then 4 goes on where the 2 ended
-    assert budget.starts([3.0, 2.0, -1.5, 4.0, -0.5]) == [0.0, 3.0, 0.0, 5.0, -1.5]
+def test_the_bars_of_a_step_stand_one_after_the_other_and_end_at_it(frame):
+    assert budget.starts([3.0, 2.0, 4.0]) == [0.0, 3.0, 5.0]
     table = [row for row in budget_table.rows(frame) if row["valid"]]
     (axes,) = budget.draw(table).figure.axes
     for place, row in enumerate(table):
-        widths = [bar.get_width() for bar in axes.patches if round(bar.get_y() + bar.get_height() / 2) == place]
-        assert widths == pytest.approx([term["ms"] for term in row["terms"]])
-        assert sum(widths) == pytest.approx(row["step_wall_ms"])
-    assert min(bar.get_x() + bar.get_width() for bar in axes.patches) < -1
-    assert axes.get_xlim()[0] < min(bar.get_x() + bar.get_width() for bar in axes.patches)
+        bars = [bar for bar in axes.patches if round(bar.get_y() + bar.get_height() / 2) == place]
+        assert [bar.get_width() for bar in bars] == pytest.approx([term["ms"] for term in row["terms"]])
+        assert min(bar.get_x() for bar in bars) == 0
+        assert max(bar.get_x() + bar.get_width() for bar in bars) == pytest.approx(row["step_wall_ms"])
+    assert axes.get_xlim()[0] == 0
+    assert axes.get_xlim()[1] > max(row["step_wall_ms"] for row in table)
     assert len({(bar.get_facecolor(), bar.get_hatch()) for bar in axes.patches}) == len(
         {term["name"] for row in table for term in row["terms"]}
     )
+
+
+def test_beside_a_bar_stands_the_step_with_how_far_its_passes_lie_apart(frame):
+    table = [row for row in budget_table.rows(frame) if row["valid"]]
+    (axes,) = budget.draw(table).figure.axes
+    beside = [text.get_text() for text in axes.texts]
+    assert beside == [f"{row['step_wall_ms']:.2f} (±{row['uncertainty']:.0%})" for row in table]
+    (cpu,) = budget_table.rows(frame_of([cpu_record()]))
+    assert budget.told(cpu) == f"{cpu['step_wall_ms']:.2f}"
 
 
 def test_every_term_has_a_look_of_its_own():

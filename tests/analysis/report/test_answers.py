@@ -52,6 +52,12 @@ def test_the_largest_terms_are_counted():
     rows = [{"valid": True, "largest": name} for name in ("gaps", "kernels", "kernels")]
     said = answers.of_budget([*rows, {"valid": False}])
     assert said == "Beyond the floor the largest part of a step is kernels in 2 of 3 cells, gaps in 1."
+    untold = {"valid": True, "largest": None}
+    assert answers.of_budget([*rows, untold]) == (
+        "Beyond the floor the largest part of a step is kernels in 2 of 4 cells, gaps in 1. "
+        "In 1 of 4 cells the clocks do not tell which part beyond the floor is the largest."
+    )
+    assert answers.of_budget([untold]).startswith("In 1 of 1 cells the clocks do not tell")
 
 
 def test_what_the_graph_buys_is_the_ratio_whichever_arm_came_first():
