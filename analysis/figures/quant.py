@@ -24,7 +24,7 @@ TITLE = "What quantised weights save"
 
 @style.applied()
 def draw(table: Sequence[Row]) -> Drawn | None:
-    """Time saved against bytes saved, each as a share of the unquantised step's; on the line all of it is realised.
+    """Time saved against bytes saved, each as a share of the fastest unquantised step's; on the line all is realised.
     None where the table has no quantised row of our own with a baseline (the paper's alone say nothing here)."""
     rows = [row for row in table if row["valid"] and row["quant"] != "bf16" and row.get("realised")]
     if not any(row["source"] == "measured" for row in rows):
@@ -45,20 +45,28 @@ def draw(table: Sequence[Row]) -> Drawn | None:
             markerfacecolor="none" if is_paper else None,
             zorder=3 if is_paper else 2,
         )
+        _draw_ends(axes, row)
     named = _named(rows)
     _label(axes, named)
     if len(models) > 1:
         handles = [Line2D([], [], color=style.OURS, marker=_marker(models, model), linestyle="") for model in models]
         axes.legend(handles[:LONGEST_LEGEND], models[:LONGEST_LEGEND], loc="lower left")
     axes.set_xlim(0, 1)
-    axes.set_xlabel("bytes saved (share of the unquantised step's)")
-    axes.set_ylabel("time saved (share of the unquantised step's)")
+    axes.set_xlabel("bytes saved (share of the fastest unquantised step's)")
+    axes.set_ylabel("time saved (share of the fastest unquantised step's)")
     axes.set_title(TITLE)
     return Drawn("quant", TITLE, _caption(models, len(named), len(rows)), figure)
 
 
 def _marker(models: Sequence[str], model: str) -> str:
     return style.MARKERS[models.index(model) % len(style.MARKERS)]
+
+
+def _draw_ends(axes: Axes, row: Row) -> None:
+    """The range of the saving, or its interval."""
+    if row.get("realised_low") and row["realised_low"] < row["realised_high"]:
+        ends = [1 - 1 / row[f"realised_{end}"] for end in ("low", "high")]
+        axes.plot([place(row)[0]] * 2, ends, "-", color=style.OURS, linewidth=0.8, zorder=1)
 
 
 def place(row: Row) -> tuple[float, float]:
@@ -103,8 +111,9 @@ def name(row: Row) -> str:
 
 def _caption(models: Sequence[str], named: int, total: int) -> str:
     markers = style.left_out(min(len(models), LONGEST_LEGEND), len(models), "models in the legend", "the first by name")
-    some = "" if named == total else f" Named are {named} of {total} points, the paper's and those that save most time."
+    some = "" if named == total else f" Named are {named} of {total} points, the paper's and the highest of ours."
     return (
-        "Below the dashed line the step saves less time than bytes; below 0 it is slower than unquantised. Above the "
-        f"line its baseline was itself far from the floor. Crosses are the paper's.{markers}{some}"
+        "Below the dashed line the step saves less time than bytes; below 0 it is slower than the fastest unquantised "
+        "cell on the same hosts, which each name tells. Lines are the ranges of the sessions, from 5 sessions on "
+        f"intervals. Crosses are the paper's.{markers}{some}"
     )

@@ -17,7 +17,7 @@ Row = dict[str, Any]
 FAR, GRAPHS, QUANT = (
     "How far from the floor is a step?",
     "What do CUDA Graphs buy?",
-    "Which quantisation pays?",
+    "What do quantised weights save?",
 )
 EAGER, GRAPH = "eager", "graph"
 TURNED = {"FASTER": "SLOWER", "SLOWER": "FASTER"}
@@ -118,34 +118,12 @@ def _of_papers_graphs() -> str:
 
 
 def of_quant(quants: Sequence[Row]) -> str:
-    """Which quantised cell gains most over its unquantised baseline, which least, and how many gain at all."""
-    ours = [row for row in quants if row["valid"] and row["source"] == "measured"]
-    cells = [row for row in ours if row["quant"] != quant.UNQUANTISED and row["realised"]]
-    if not cells:
-        paper_best, paper_worst = _ends(quant.paper_rows()[1:])
-        return (
-            "No quantised cell with an unquantised baseline was measured here. In the paper most pays "
-            f"{_paid(paper_best)}; least {_paid(paper_worst)}."
-        )
-    best, worst = _ends(cells)
-    faster = sum(row["realised"] > 1 for row in cells)
-    if not faster:
-        return f"None of {len(cells)} quantised cells is faster than unquantised; nearest comes {_paid(best)}."
-    least = f"; least {_paid(worst)}" if len(cells) > 1 else ""
+    """The least and the greatest saving over the fastest unquantised cell; a verdict only from five sessions on."""
+    own = quant.summary([row for row in quants if row["valid"] and row["source"] == "measured"])
+    if own is not None:
+        return f"{own}."
+    told = (f"{row['realised']:.2f} ({row['quant']} {row['kernel']})" for row in quant.paper_rows()[1:])
     return (
-        f"{faster} of {len(cells)} quantised cells {'is' if faster == 1 else 'are'} faster than unquantised. Most pays "
-        f"{_paid(best)}{least}."
+        "No quantised cell was measured here on a host with an unquantised one. The paper's unquantised step over its "
+        f"quantised ones: {', '.join(told)}."
     )
-
-
-def _ends(rows: Sequence[Row]) -> tuple[Row, Row]:
-    ordered = sorted(rows, key=lambda row: float(row["realised"]))
-    return ordered[-1], ordered[0]
-
-
-def _paid(row: Row) -> str:
-    where = " ".join(
-        str(row[field]) for field in ("gpu", "model", "ctx", "quant", "kernel", "runtime") if row.get(field)
-    )
-    faster = f"{row['realised']:.2f} times as fast as {row['against']}"
-    return f"{where} ({faster}, where its bytes allow {row['ideal']:.2f})"
