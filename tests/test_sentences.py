@@ -1,5 +1,6 @@
 """The sentences of README and methodology that follow from the committed records: each is held against them."""
 
+import json
 from collections import defaultdict
 from pathlib import Path
 from statistics import median
@@ -13,7 +14,9 @@ from runner.records import record, spool
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "experiments" / "records"
-README, METHODOLOGY = ((ROOT / name).read_text() for name in ("README.md", "docs/methodology.md"))
+README, METHODOLOGY, STATISTICS, MUTANTS = (
+    (ROOT / name).read_text() for name in ("README.md", "docs/methodology.md", "docs/statistics.md", "docs/mutants.md")
+)
 
 
 def said(text, page):
@@ -72,6 +75,7 @@ def test_what_the_graph_saves_is_time_without_kernels(frame):
     for row in graphs.rows(ab.of_frame(frame, bootstrapped=False)[0]):
         assert row["busy_a_ms"] == pytest.approx(row["busy_b_ms"], rel=0.02)
         assert row["cv_a"] > 50 * row["cv_b"]
+    assert said("scatters more than fifty times as much as the captured one", STATISTICS)
 
 
 def test_in_a_graph_the_kernels_of_packed_weights_take_more_beyond_their_bytes(frame):
@@ -105,8 +109,48 @@ def test_marlins_products_take_longer_in_gptq_than_in_awq(records):
     assert min(took["gptq"]) > max(took["awq"])
 
 
+def percents(rows, name="covered"):
+    return " to ".join(f"{100 * end(row[name] for row in rows):.1f}" for end in (min, max))
+
+
+def test_what_the_intervals_reach_in_simulations():
+    report = json.loads((ROOT / "docs" / "coverage.json").read_text())
+    rows = [row for row in report["coverage"] if row["noise"] != "harsh"]
+    still = [row for row in rows if row["hosts"] == 1 and not row["drift"]]
+    assert said(f"On one host without drift the interval holds the true ratio in {percents(still)} %", STATISTICS)
+    for told, chosen in (
+        ("95 to 99", [row for row in rows if row["hosts"] > 1]),
+        ("95 to 98", [row for row in rows if row["drift"]]),
+    ):
+        assert f"({told} %)" in STATISTICS
+        assert told == " to ".join(f"{100 * end(row['covered'] for row in chosen):.0f}" for end in (min, max))
+    same = {row["noise"]: row["same"] for row in report["power"] if row["ratio"] == 1}
+    told = (
+        f"{100 * same['long tail']:.0f} % end as SAME with the long tail and {100 * same['two speeds']:.0f} % with two"
+    )
+    assert said(told, STATISTICS)
+    different = [row for row in report["power"] if row["ratio"] != 1]
+    assert min(max(row["faster"], row["slower"]) for row in different) >= 0.99
+    assert max(min(row["faster"], row["slower"]) for row in different) == 0
+
+
+def test_the_faults_that_no_bound_can_see():
+    files = sorted((ROOT / "docs" / "mutants").glob("*.json"))
+    rows = [row for path in files for row in json.loads(path.read_text())["rows"] if row["mutant"]]
+    missing = [row for row in rows if row["mutant"].endswith("prompt-row-missing") and row["dtype"] == "bf16"]
+    short, long = (
+        " to ".join(f"{end(row['ctx_ratio'] for row in missing if row['ctx'] == ctx):.2f}" for end in (min, max))
+        for ctx in (2048, 16384)
+    )
+    assert said(f"the ratio of a missing prompt row is {short} at 2048, and {long} at 16384", MUTANTS)
+    own = [row for row in rows if row["mutant"] == "norm-epsilon-times-100"]
+    ratios = [row[name] for row in own for name in ("short_ratio", "ctx_ratio")]
+    assert said(f"the ratio stays between {min(ratios):.3f} and {max(ratios):.2f}", MUTANTS)
+    assert not any(row["rejected"] for row in own)
+
+
 def test_the_demo_and_the_tables_promise_no_figure_that_no_record_has():
-    for page in (README, METHODOLOGY, (ROOT / "docs" / "statistics.md").read_text()):
+    for page in (README, METHODOLOGY, STATISTICS):
         for false in (
             "is no effect of the context",
             "most of a step's price",

@@ -58,7 +58,7 @@ def _draw_gpu(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
         _draw_bar(axes, place, row)
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlim(0, 1.12 * max(row["step_wall_ms"] for row in rows))
+    axes.set_xlim(0, 1.25 * max(row["step_wall_ms"] for row in rows))
 
 
 def _draw_bar(axes: Axes, place: int, row: Row) -> None:
@@ -82,7 +82,7 @@ def _draw_bar(axes: Axes, place: int, row: Row) -> None:
 
 def told(row: Row) -> str:
     """The step, and how far the passes that its terms come from lie apart."""
-    apart = "" if row["uncertainty"] is None else f" (±{row['uncertainty']:.0%})"
+    apart = "" if row["uncertainty"] is None else f" ({row['uncertainty']:.0%} apart)"
     return f"{row['step_wall_ms']:.2f}{apart}"
 
 
