@@ -109,6 +109,18 @@ def test_marlins_products_take_longer_in_gptq_than_in_awq(records):
     assert min(took["gptq"]) > max(took["awq"])
 
 
+def test_eager_repeats_itself_at_17_and_not_at_the_cells_ctx(records):
+    assert said(
+        "at ctx 17 eager repeats itself, at 2048 and 16384 it differs from itself in most sessions", METHODOLOGY
+    )
+    plain = [one for one in records if (one["cell"]["runtime"], one["cell"]["quant"]) == ("graph", "bf16")]
+    checks = [{each["name"]: each for each in one["gate"]["eager"]} for one in plain]
+    assert all(max(each["short"]["repeats"]) == 0 for each in checks)
+    repeats, differences = ([max(each["ctx"][name]) for each in checks] for name in ("repeats", "differences"))
+    assert sum(value > 0 for value in repeats) > 0.8 * len(repeats)
+    assert max(differences) <= max(repeats)
+
+
 def percents(rows, name="covered"):
     return " to ".join(f"{100 * end(row[name] for row in rows):.1f}" for end in (min, max))
 

@@ -180,7 +180,8 @@ def uncertainty(each: Row) -> float | None:
         return None
     span: float = each["step_span_ms"]
     base: float = each["step_wall_ms"] if each["step_wall_revisit_ms"] is None else each["step_wall_revisit_ms"]
-    low: float = min(base, span, base if each["profiled_span_ms"] is None else each["profiled_span_ms"])
+    profiled: float | None = each.get("profiled_span_ms")
+    low = min(base, span, base if profiled is None else profiled)
     return max((max(base, span) - low) / base, each.get(APART) or 0.0)
 
 

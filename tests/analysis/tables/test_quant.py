@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from analysis.tables import quant
-from runner import recompute
+from runner import judgement, recompute
 from tests.frames import frame_of
 from tests.records import STARTED_MS, example_record, fp16_gate, packed_record
 
@@ -285,3 +285,13 @@ def test_the_command_prints_json_and_draws(tmp_path):
     assert done.returncode == 0, done.stderr
     assert [row["quant"] for row in json.loads(done.stdout)] == ["bf16", "gptq", "bf16", "bnb-nf4", "awq", "gptq"]
     assert (tmp_path / "q.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_session_that_others_disturbed_enters_no_saving():
+    disturbed = fp16_baseline(step_ms=900.0)
+    disturbed["passes"]["wall"]["other_cpu_cores"] = 4.0
+    judgement.judge(disturbed)
+    row = rows_by(rows_of([packed_record(), fp16_baseline(), disturbed]))["gptq", "eager", "fp16"]
+    assert row["realised"] == pytest.approx(2.0, rel=0.01)
+    alone = rows_by(rows_of([packed_record(), disturbed]))["gptq", "eager", "fp16"]
+    assert alone["realised"] == pytest.approx(50.0, rel=0.01)
