@@ -40,12 +40,14 @@ def _flagged(cell: Row) -> str | None:
 
 def _device_idle(cell: Row) -> str | None:
     share = _busy_share(cell)
-    return None if share is None or share >= IDLE else f"the card is idle: kernels run in {share:.0%} of the eager step"
+    if share is None or share >= IDLE:
+        return None
+    return f"kernels run in {share:.0%} of the eager step, and the card is idle in the rest"
 
 
 def _device_busy(cell: Row) -> str | None:
     share = _busy_share(cell)
-    return None if share is None or share < IDLE else f"the card is busy: kernels run in {share:.0%} of the eager step"
+    return None if share is None or share < IDLE else f"kernels run in {share:.0%} of the eager step"
 
 
 def _busy_share(cell: Row) -> float | None:
