@@ -33,7 +33,8 @@ def rows(frame: Frame, metrics: Sequence[str], every_code: bool = False) -> list
 
     A row has the cell's fields, `cell_key`, `protocol`, `code_key`, `env_key`, `status`, `valid`, `sessions` (their
     number), `hosts` (theirs), `flags`, `reasons`, the metrics, and of `step_wall_ms` its interval over sessions:
-    `step_wall_ms_low`, `step_wall_ms_high` and `interval` (see `intervals.of_sessions`). Of several codes only the
+    `step_wall_ms_low`, `step_wall_ms_high`, `interval` (see `intervals.of_sessions`) and what that covers,
+    `interval_label`. Of several codes only the
     newest has rows, the one whose last session began last, valid or not: what older code got right says nothing of it.
     `disturbed` counts the sessions that the medians and `sessions` leave out, because others kept the host busy.
     `superseded` counts the valid sessions of the others in the row of its valid ones, the invalid in that of its
@@ -46,10 +47,26 @@ def rows(frame: Frame, metrics: Sequence[str], every_code: bool = False) -> list
     return sorted(shown, key=_order)
 
 
+def walls_of_hosts(frame: Frame) -> dict[tuple[Any, ...], dict[str, tuple[float, ...]]]:
+    """The sessions' medians behind each group's `step_wall_ms`, by host; the groups by the values of `GROUP`."""
+    kept = frame.sessions.filter(
+        _kept(over=GROUP) & polars.col(WALL).is_not_null() & polars.col("host_id").is_not_null()
+    )
+    found: dict[tuple[Any, ...], dict[str, tuple[float, ...]]] = defaultdict(dict)
+    for *group, host, walls in kept.group_by(*GROUP, "host_id", maintain_order=True).agg(WALL).iter_rows():
+        found[tuple(group)][host] = tuple(walls)
+    return found
+
+
+def _kept(over: Sequence[str] = ()) -> polars.Expr:
+    """Sessions that others did not disturb; where all were disturbed there is nothing better."""
+    quiet = ~polars.col("flags").str.split(",").list.contains(DISTURBED)
+    return quiet | ~(quiet.any().over(*over) if over else quiet.any())
+
+
 def _aggregated(frame: Frame, metrics: Sequence[str]) -> polars.DataFrame:
     column = polars.col
-    quiet = ~column("flags").str.split(",").list.contains(DISTURBED)
-    kept = quiet | ~quiet.any()  # where all were disturbed there is nothing better
+    kept = _kept()
     centres = [_centre(name, kept) for name in metrics]
     return frame.sessions.group_by(*GROUP).agg(
         kept.sum().alias("sessions"),
@@ -70,7 +87,7 @@ def _centre(name: str, kept: polars.Expr) -> polars.Expr:
 
 
 def _row(frame: Frame, group: Mapping[str, Any]) -> Row:
-    no_interval = {f"{WALL}_low": None, f"{WALL}_high": None, "interval": None}
+    no_interval = {f"{WALL}_low": None, f"{WALL}_high": None, "interval": None, "interval_label": None}
     row = {**frame.cells[group["cell_key"]], **group, **no_interval, "superseded": 0, "older_code": False}
     row["reasons"] = [text for text in group["reasons"] if text]
     row["flags"] = flags(row.pop("flag_words"), group["hosts"])
@@ -97,6 +114,7 @@ def _add_intervals(found: list[Row]) -> None:
             ends = intervals.of_groups([row["walls"] for row in same])
             for row, (low, high, kind) in zip(same, ends, strict=True):
                 row |= {f"{WALL}_low": low, f"{WALL}_high": high, "interval": kind}
+                row["interval_label"] = intervals.label(kind, size)
     for row in found:
         del row["walls"]
 

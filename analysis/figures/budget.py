@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any
 
 from analysis.figures import style
@@ -25,6 +25,7 @@ LOOKS = {
     budget.KERNELS_AND_GAPS: (style.GREEN, "xxx"),
     budget.HOST: (style.VERMILION, "---"),
     budget.FIRST_VISIT: (style.PURPLE, "|||"),
+    budget.NOT_ATTRIBUTED: (style.GREY, "++"),
     budget.REST: (style.PALE, "ooo"),
 }
 """Term → colour and hatch."""
@@ -32,8 +33,8 @@ LOOKS = {
 
 @style.applied()
 def draw(table: Sequence[Row]) -> Drawn | None:
-    """A bar of the terms for each valid cell of the budget table, negative ones to the left of zero, the cells of each
-    GPU on a scale of their own; None without a cell."""
+    """A bar of the terms for each valid cell of the budget table, the cells of each GPU on a scale of their own; None
+    without a cell."""
     valid = [row for row in table if row["valid"]]
     if not valid:
         return None
@@ -45,7 +46,7 @@ def draw(table: Sequence[Row]) -> Drawn | None:
     for axes, own in zip(panels, of_gpus, strict=True):
         _draw_gpu(axes, own, [names[id(row)] for row in own])
     panels[0].set_title(TITLE)
-    panels[-1].set_xlabel("ms of a step (black line and number: the step)")
+    panels[-1].set_xlabel("ms of a step")
     handles = {label: bar for axes in panels for bar, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     order = [term for term in budget.TERMS if term in handles]
     figure.legend([handles[term] for term in order], order, loc="outside lower center", ncols=len(order))
@@ -57,8 +58,7 @@ def _draw_gpu(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
         _draw_bar(axes, place, row)
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.axvline(0, color=style.BLACK, linewidth=0.8)
-    axes.margins(x=0.06)
+    axes.set_xlim(0, 1.25 * max(row["step_wall_ms"] for row in rows))
 
 
 def _draw_bar(axes: Axes, place: int, row: Row) -> None:
@@ -75,28 +75,25 @@ def _draw_bar(axes: Axes, place: int, row: Row) -> None:
             linewidth=0.4,
             label=term["name"],
         )
-    step = row["step_wall_ms"]
-    axes.plot([step, step], [place - 0.46, place + 0.46], color=style.BLACK, linewidth=1.8)
-    right = sum(term["ms"] for term in row["terms"] if term["ms"] > 0)
     axes.annotate(
-        f"{step:.2f}", (max(step, right), place), (4, 0), textcoords="offset points", va="center", fontsize=7.5
+        told(row), (row["step_wall_ms"], place), (4, 0), textcoords="offset points", va="center", fontsize=7.5
     )
 
 
+def told(row: Row) -> str:
+    """The step, and how far the passes that its terms come from lie apart."""
+    apart = "" if row["uncertainty"] is None else f" ({row['uncertainty']:.0%} apart)"
+    return f"{row['step_wall_ms']:.2f}{apart}"
+
+
 def starts(values: Sequence[float]) -> list[float]:
-    """Where each bar begins: what is positive goes on to the right of zero, what is negative to its left."""
-    ends = {True: 0.0, False: 0.0}
-    found = []
-    for value in values:
-        found.append(ends[value >= 0])
-        ends[value >= 0] += value
-    return found
+    """Where each bar begins: at the end of the one before."""
+    return [0.0, *accumulate(values)][: len(values)]
 
 
 def _caption(shown: int, total: int) -> str:
     return (
-        "The terms of a step add up to it, in the order of the legend; each GPU has a scale of its own. A term left of "
-        "zero is negative: two of the clocks came from passes that differed by more than lies between them (the table "
-        "says which); the step, the black line, is then shorter than what is drawn to the right of zero."
-        + style.left_out(shown, total, "cells")
+        "The terms of a step add up to it, in the order of the legend; each GPU has a scale of its own. In brackets "
+        f"stands how far the passes over the same lengths lie apart; beyond {budget.LIMIT:.0%} all but the floor and "
+        "the kernels is not attributed." + style.left_out(shown, total, "cells")
     )

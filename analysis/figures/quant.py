@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from matplotlib.lines import Line2D
 
 from analysis.figures import style
@@ -24,7 +25,7 @@ TITLE = "What quantised weights save"
 
 @style.applied()
 def draw(table: Sequence[Row]) -> Drawn | None:
-    """Time saved against bytes saved, each as a share of the unquantised step's; on the line all of it is realised.
+    """By how much the step is shorter over by how much its bytes are fewer; on the line all of that is realised.
     None where the table has no quantised row of our own with a baseline (the paper's alone say nothing here)."""
     rows = [row for row in table if row["valid"] and row["quant"] != "bf16" and row.get("realised")]
     if not any(row["source"] == "measured" for row in rows):
@@ -32,9 +33,13 @@ def draw(table: Sequence[Row]) -> Drawn | None:
     rows.sort(key=lambda row: row["realised"])
     figure = style.canvas(9.6, max(4.4, 0.9 + 0.24 * min(len(rows), NAMED)))
     axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color=style.GREY, linewidth=0.8, linestyle="--")
-    axes.text(0.3, 0.33, "all of it realised", color=style.GREY, fontsize=8, rotation=32, ha="center")
-    axes.axhline(0, color=style.GREY, linewidth=0.8)
+    widest = 1.15 * max(row["ideal"] for row in rows)
+    ideal = np.linspace(1, widest)  # a straight line is none on a logarithmic axis
+    axes.plot(ideal, ideal, color=style.GREY, linewidth=0.8, linestyle="--")
+    axes.axhline(1, color=style.GREY, linewidth=0.8)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:g}".strip("0.")[:1] in "235" else "")
     models = sorted({row["model"] for row in rows})
     for row in rows:
         is_paper = row["source"] == "paper"
@@ -45,14 +50,15 @@ def draw(table: Sequence[Row]) -> Drawn | None:
             markerfacecolor="none" if is_paper else None,
             zorder=3 if is_paper else 2,
         )
+        _draw_ends(axes, row)
     named = _named(rows)
     _label(axes, named)
     if len(models) > 1:
         handles = [Line2D([], [], color=style.OURS, marker=_marker(models, model), linestyle="") for model in models]
         axes.legend(handles[:LONGEST_LEGEND], models[:LONGEST_LEGEND], loc="lower left")
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("bytes saved (share of the unquantised step's)")
-    axes.set_ylabel("time saved (share of the unquantised step's)")
+    axes.set_xlim(1, widest)
+    axes.set_xlabel("bytes of the unquantised step over those of the row")
+    axes.set_ylabel("time of the fastest unquantised step over that of the row")
     axes.set_title(TITLE)
     return Drawn("quant", TITLE, _caption(models, len(named), len(rows)), figure)
 
@@ -61,9 +67,22 @@ def _marker(models: Sequence[str], model: str) -> str:
     return style.MARKERS[models.index(model) % len(style.MARKERS)]
 
 
+def _draw_ends(axes: Axes, row: Row) -> None:
+    """The range of the saving, or its interval."""
+    if row.get("realised_low") and row["realised_low"] < row["realised_high"]:
+        axes.plot(
+            [row["ideal"]] * 2,
+            [row["realised_low"], row["realised_high"]],
+            "-",
+            color=style.OURS,
+            linewidth=0.8,
+            zorder=1,
+        )
+
+
 def place(row: Row) -> tuple[float, float]:
-    """(bytes saved, time saved) as shares."""
-    return 1 - 1 / row["ideal"], 1 - 1 / row["realised"]
+    """(by how much the bytes are fewer, by how much the step is shorter)."""
+    return row["ideal"], row["realised"]
 
 
 def _named(rows: Sequence[Row]) -> list[Row]:
@@ -76,13 +95,12 @@ def _named(rows: Sequence[Row]) -> list[Row]:
 
 def _label(axes: Axes, rows: Sequence[Row]) -> None:
     """A name for each point, beside the axes and evenly spaced, with a line that leads to it."""
-    low, high = axes.get_ylim()
     for index, row in enumerate(rows):
         axes.annotate(
             name(row),
             xy=place(row),
-            xytext=(1.03, low + (high - low) * (index + 0.5) / len(rows)),
-            textcoords=("axes fraction", "data"),
+            xytext=(1.03, (index + 0.5) / len(rows)),
+            textcoords="axes fraction",
             va="center",
             fontsize=7.5,
             color=style.PAPER if row["source"] == "paper" else style.BLACK,
@@ -103,8 +121,9 @@ def name(row: Row) -> str:
 
 def _caption(models: Sequence[str], named: int, total: int) -> str:
     markers = style.left_out(min(len(models), LONGEST_LEGEND), len(models), "models in the legend", "the first by name")
-    some = "" if named == total else f" Named are {named} of {total} points, the paper's and those that save most time."
+    some = "" if named == total else f" Named are {named} of {total} points, the paper's and the highest of ours."
     return (
-        "Below the dashed line the step saves less time than bytes; below 0 it is slower than unquantised. Above the "
-        f"line its baseline was itself far from the floor. Crosses are the paper's.{markers}{some}"
+        "Below the dashed line the step saves less time than bytes; below 1 it is slower than the fastest unquantised "
+        "cell on the same hosts, which each name tells. Lines are the ranges of the sessions, from 5 sessions on "
+        f"intervals. Crosses are the paper's.{markers}{some}"
     )

@@ -17,7 +17,7 @@ Row = dict[str, Any]
 FAR, GRAPHS, QUANT = (
     "How far from the floor is a step?",
     "What do CUDA Graphs buy?",
-    "Which quantisation pays?",
+    "What do quantised weights save?",
 )
 EAGER, GRAPH = "eager", "graph"
 TURNED = {"FASTER": "SLOWER", "SLOWER": "FASTER"}
@@ -66,13 +66,17 @@ def percent(ratio: float) -> str:
 
 
 def of_budget(budgets: Sequence[Row]) -> str:
-    """Which terms beyond the floor are the largest, and of how many cells."""
-    count = Counter(row["largest"] for row in budgets if row["valid"])
+    """Which terms beyond the floor are the largest, and of how many cells; of how many that is not told."""
+    valid = [row for row in budgets if row["valid"]]
+    count = Counter(row["largest"] for row in valid if row["largest"] is not None)
+    untold = len(valid) - count.total()
+    open_ = f"In {untold} of {len(valid)} cells the clocks do not tell which part beyond the floor is the largest."
     if not count:
-        return ""
+        return open_ if valid else ""
     (first, cells), *others = sorted(count.items(), key=lambda each: (-each[1], each[0]))
     rest = "".join(f", {name} in {number}" for name, number in others)
-    return f"Beyond the floor the largest part of a step is {first} in {cells} of {count.total()} cells{rest}."
+    said = f"Beyond the floor the largest part of a step is {first} in {cells} of {len(valid)} cells{rest}."
+    return f"{said} {open_}" if untold else said
 
 
 def of_graphs(graphs: Sequence[Row]) -> str:
@@ -114,34 +118,12 @@ def _of_papers_graphs() -> str:
 
 
 def of_quant(quants: Sequence[Row]) -> str:
-    """Which quantised cell gains most over its unquantised baseline, which least, and how many gain at all."""
-    ours = [row for row in quants if row["valid"] and row["source"] == "measured"]
-    cells = [row for row in ours if row["quant"] != quant.UNQUANTISED and row["realised"]]
-    if not cells:
-        paper_best, paper_worst = _ends(quant.paper_rows()[1:])
-        return (
-            "No quantised cell with an unquantised baseline was measured here. In the paper most pays "
-            f"{_paid(paper_best)}; least {_paid(paper_worst)}."
-        )
-    best, worst = _ends(cells)
-    faster = sum(row["realised"] > 1 for row in cells)
-    if not faster:
-        return f"None of {len(cells)} quantised cells is faster than unquantised; nearest comes {_paid(best)}."
-    least = f"; least {_paid(worst)}" if len(cells) > 1 else ""
+    """The least and the greatest saving over the fastest unquantised cell; a verdict only from five sessions on."""
+    own = quant.summary([row for row in quants if row["valid"] and row["source"] == "measured"])
+    if own is not None:
+        return f"{own}."
+    told = (f"{row['realised']:.2f} ({row['quant']} {row['kernel']})" for row in quant.paper_rows()[1:])
     return (
-        f"{faster} of {len(cells)} quantised cells {'is' if faster == 1 else 'are'} faster than unquantised. Most pays "
-        f"{_paid(best)}{least}."
+        "No quantised cell was measured here on a host with an unquantised one. The paper's unquantised step over its "
+        f"quantised ones: {', '.join(told)}."
     )
-
-
-def _ends(rows: Sequence[Row]) -> tuple[Row, Row]:
-    ordered = sorted(rows, key=lambda row: float(row["realised"]))
-    return ordered[-1], ordered[0]
-
-
-def _paid(row: Row) -> str:
-    where = " ".join(
-        str(row[field]) for field in ("gpu", "model", "ctx", "quant", "kernel", "runtime") if row.get(field)
-    )
-    faster = f"{row['realised']:.2f} times as fast as {row['against']}"
-    return f"{where} ({faster}, where its bytes allow {row['ideal']:.2f})"

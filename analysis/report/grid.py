@@ -21,6 +21,7 @@ WIDE, SMALL = "wide", "small"
 """Screens: the columns that name a row fill a small one, which shows one column with all of their words instead."""
 WALL = ("step_wall_ms", "step_wall_ms_low", "step_wall_ms_high")
 INTERVALS = ("span", "bootstrap_span")
+SAVINGS = ("realised_words", "over_eager_words")
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def of_graphs(table: Sequence[Row]) -> Grid:
 
 
 def of_quant(table: Sequence[Row]) -> Grid:
-    rows = [row | {"flags": quant.marks(row)} for row in table if row["valid"]]
+    rows = [quant.worded(row) for row in table if row["valid"]]
     columns = quant.columns(rows)
     return grid(
         "table-quant",
@@ -150,7 +151,8 @@ def of_quant(table: Sequence[Row]) -> Grid:
         rows,
         columns,
         _before(columns, COUNT),
-        ("ideal", "realised", *WALL, "floor_ms"),
+        ("ideal", *SAVINGS, *WALL, "floor_ms"),
+        SAVINGS,
     )
 
 

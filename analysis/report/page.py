@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from analysis.figures import style
 from analysis.report import derived, grid, provenance, words
 from analysis.report.contents import Contents
-from analysis.tables import budget, floor, graphs, quant
+from analysis.tables import budget, floor, graphs, papercheck, quant
 from analysis.tables.form import titles
 
 FOLDER = Path(__file__).parent / "page"
@@ -87,8 +87,8 @@ def _tables(found: Contents) -> dict[str, Any]:
         "budget": grid.of_budget(found.budget),
         "budget_passes": budget.passes(budget.by_terms(found.budget)),
         "budget_remedies": budget.remedies(budget.by_terms(found.budget)),
-        "budget_negatives": budget.negatives(budget.by_terms(found.budget)),
         "paper": grid.of_paper(found.paper, found.floor, found.graphs),
+        "paper_sentences": papercheck.sentences(found.paper),
         "verdicts": sorted(Counter(row["verdict"] for row in found.paper).items()),
         "invalid": _invalid(found),
         "columns": words.COLUMNS,

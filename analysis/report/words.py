@@ -13,7 +13,7 @@ COLUMNS = {
     "disturbed": "sessions that the row leaves out because others kept the host busy meanwhile",
     "superseded": "sessions of older code, which the row leaves out",
     "ms/step": "one step with its token read back, by the host's clock: the median of the sessions' medians",
-    "low, high": "the 95 % interval of that median over sessions, below 5 sessions their range",
+    "low, high, interval": "the interval of that median over sessions and what it covers, below 5 sessions their range",
     "p90 ≤, p95 ≤, p99 ≤": "the worst session's tail of its own steps, where it has enough of them to state one",
     "revisit ms": "the same clock over context lengths that the process has met before (a growing cache only)",
     "busy ms": "what the kernels of a step take",
@@ -25,13 +25,17 @@ COLUMNS = {
     "a / b, 95 %, BCa": "the ratio of both arms' steps with its interval, and beside it the paper's bootstrap",
     "CV a, CV b": "scatter of the sessions of an arm",
     "n for ±0.5 %": "sessions of each arm that such an interval would take at this scatter",
-    "ideal saving, realised saving": "the baseline's bytes over the row's, the baseline's time over the row's",
+    "ideal saving": "bytes of the unquantised step over the row's",
+    "realised saving, over eager": "the time of the unquantised cell that `against` names, and of the eager one, over "
+    "the row's: within hosts, with the range of the sessions (below 5) or the interval",
     "floor … rest": "the terms of the gap budget: docs/methodology.md says from which clocks they come",
+    "passes apart": "how far passes over the same lengths lie apart, as a share of the step: the terms' uncertainty",
+    "cut (ms)": "the clocks that were longer than the one above them, and by how much they were cut to it",
 }
 OF_TABLES = {
     MIXED_HOST: "the sessions of the row come from several hosts",
     WIDE_RANGE: "the slowest session took three times as long as the quickest, or longer",
-    "other-host": "the unquantised baseline ran on another host, which matters for what waits for the host",
+    "other-host": "no unquantised session ran on the row's hosts, so no saving is estimated",
     "other-env": "the unquantised baseline ran with other versions of what both use",
 }
 FLAGS = {**FLAG_MEANINGS, **OF_TABLES}

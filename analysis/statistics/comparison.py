@@ -151,7 +151,7 @@ def log_interval(logs: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]
     squares. Within a host the width is then brought from the arms' own Student's t to that of both.
     """
     weights = _weights([a for a, _ in logs])
-    each = [_ratio_distances(a, b) for a, b in logs]
+    each = [ratio_distances(a, b) for a, b in logs]
     down, up = (
         np.sqrt(np.sum([(weight * one[end]) ** 2 for weight, one in zip(weights, each, strict=True)], axis=0))
         for end in (0, 1)
@@ -160,10 +160,12 @@ def log_interval(logs: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]
     return middle - down, middle + up
 
 
-def _ratio_distances(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """From the log ratio of one host [simulations] down and up to the ends of its interval."""
+def ratio_distances(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """From the log ratio of one host [simulations] down and up to the ends of its interval. Of arms with unequally many
+    sessions the width is left as it is, which is rather too wide than too narrow."""
     (down_a, up_a), (down_b, up_b) = _distances(a), _distances(b)
-    shrink = _satterthwaite(down_a + up_a, down_b + up_b, _freedom(a.shape[1]))
+    is_even = a.shape[1] == b.shape[1]
+    shrink = _satterthwaite(down_a + up_a, down_b + up_b, _freedom(a.shape[1])) if is_even else 1.0
     return shrink * np.hypot(down_a, up_b), shrink * np.hypot(up_a, down_b)
 
 

@@ -20,7 +20,7 @@ NONE, RANGE, CI95 = "none", "range", "ci95"
 
 
 def of_sessions(values: Sequence[float]) -> Interval:
-    """(low, high, kind) of the median: the range below 5 sessions, else the 95 % interval of `median_interval`.
+    """(low, high, kind) of the median: the range below 5 sessions, else the interval of `median_interval`.
 
     kind is NONE for one session, RANGE or CI95.
     """
@@ -41,12 +41,21 @@ def of_groups(groups: Sequence[Sequence[float]]) -> list[Interval]:
 
 def median_interval(values: Floats) -> tuple[Floats, Floats]:
     """The 95 % interval of the median of each row [groups, sessions]: between two order statistics, interpolated
-    (Hettmansperger and Sheather 1986). Below six sessions none reaches 95 %: the whole range, 93.75 % at five."""
+    (Hettmansperger and Sheather 1986). Below six sessions none reaches 95 %: the whole range, 93.75 % at five (`label`
+    says so)."""
     ordered = np.sort(values, axis=1)
     depth, inwards = interval_depth(values.shape[1])
     outer, inner = (ordered[:, depth - 1], ordered[:, -depth]), (ordered[:, depth], ordered[:, -depth - 1])
     low, high = ((1 - inwards) * out + inwards * in_ for out, in_ in zip(outer, inner, strict=True))
     return low, high
+
+
+def label(kind: str, count: int) -> str | None:
+    """What low and high of so many sessions are, as a table says it: `range`, or what the interval covers (the range of
+    five holds the median in 93.75 %). None of one session."""
+    if kind != CI95:
+        return None if kind == NONE else RANGE
+    return f"{100 * min(CONFIDENCE, 1 - 2 / 2**count):g} %"
 
 
 @cache

@@ -5,17 +5,22 @@ The terms are differences of neighbouring clocks, from the least that the bytes 
     floor at the datasheet's peak → floor at the bandwidth this device achieves → kernels busy → span of the step on the
     device → wall
 
-Each clock is the median session's, so neighbours telescope and the sum is the step to the last bit of rounding. The
-clocks come from passes of their own (docs/methodology.md, "Clocks"), so that a term may be negative: that is told with
-its reason, not clipped. Terms between which the record cannot tell are one: kernels and gaps where kernels overlap (by
-programmatic launch) or where their time was not measured, everything but the floor on a CPU.
+Each clock is the median session's. The clocks come from passes of their own (docs/methodology.md, "Clocks"), so that a
+clock may be longer than the one above it: it is cut to that one, and the row says so. So each term lies between 0 and
+the step, and they add up to it. How far the passes over the same lengths lie apart is the row's uncertainty. Beyond
+`LIMIT` the step is not attributed: all but the floor and the kernels is one term. Terms between which the record cannot
+tell are one, too: kernels and gaps where kernels overlap (by programmatic launch) or where their time was not measured,
+everything but the floor on a CPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any
+
+import polars
 
 from analysis import groups
 from analysis.sources.frame import Frame
@@ -28,6 +33,7 @@ METRICS = (
     "step_wall_ms",
     "step_wall_revisit_ms",
     "step_span_ms",
+    "profiled_span_ms",
     "step_busy_ms",
     "kernel_sum_ms",
     "kernels_per_step",
@@ -43,6 +49,10 @@ OVERLAPPING = 1.01
 """Kernels whose durations add up to more than this times the time in which any ran overlap; on an H200 without
 programmatic launch the two agreed within 0.2 %."""
 
+LIMIT = 0.1
+"""Passes that lie further apart than this share of the step attribute nothing."""
+APART = "passes_apart"
+
 FLOOR, ACHIEVED, KERNELS, GAPS, HOST, FIRST_VISIT, REST = (
     "floor",
     "achieved",
@@ -53,18 +63,10 @@ FLOOR, ACHIEVED, KERNELS, GAPS, HOST, FIRST_VISIT, REST = (
     "rest",
 )
 KERNELS_AND_GAPS = "kernels and gaps"
-TERMS = (FLOOR, ACHIEVED, KERNELS, GAPS, KERNELS_AND_GAPS, HOST, FIRST_VISIT, REST)
-
-NEGATIVE = {
-    ACHIEVED: "the probe read faster than the datasheet's peak",
-    KERNELS: "the kernels ran faster than the probe says is possible: the probe read too low",
-    GAPS: "kernels ran for longer in the profiled pass, where busy comes from, than the step took in the pass of span",
-    KERNELS_AND_GAPS: "the step ran faster than the probe says is possible: the probe read too low",
-    HOST: "the step took longer in the pass of span than in that of {last}",
-    FIRST_VISIT: "the first visits, in the pass of {last}, took no longer than the revisits",
-    REST: "the step ran faster than the probe says is possible: the probe read too low",
-}
-"""Term → what it says of the clocks when it is negative; `last` is the second of its two, which differs by cell."""
+NOT_ATTRIBUTED = "not attributed"
+TERMS = (FLOOR, ACHIEVED, KERNELS, GAPS, KERNELS_AND_GAPS, HOST, FIRST_VISIT, NOT_ATTRIBUTED, REST)
+OF_DISAGREEING = (GAPS, KERNELS_AND_GAPS, HOST, FIRST_VISIT)
+"""The terms that passes tell which may disagree."""
 
 UNCAPTURED = "none"
 """The graph mode of a step that is launched kernel by kernel."""
@@ -85,42 +87,69 @@ WORDS = {
     ),
     FIRST_VISIT: (
         "what a context length costs when the process meets it for the first time",
-        *("a static cache (cache=static), which has one length",) * 2,
+        *("a static cache (cache=static), which has one length{flash}",) * 2,
     ),
     REST: ("all that is not reading the bytes", *("a CPU has no clock that would tell more",) * 2),
 }
 """Term → what it is, what removes it from a step that is launched kernel by kernel, and from another; `how` a runtime
-gets its step into a graph."""
+gets its step into a graph, `flash` the other remedy where attention has a backend to choose."""
+FLASH = "sdpa:flash"
+OR_FLASH = f", or `--options {FLASH}` where cuDNN is the attention's backend"
 UNTOLD = (
     "kernels and the gaps between them, one term because the time in which kernels ran was not measured",
     *("not to be told before that is",) * 2,
 )
 """The same of kernels and gaps where nothing is known of an overlap."""
-LAUNCHES = (GAPS, KERNELS_AND_GAPS, HOST)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Milliseconds, the term that ends there, and the passes (or the probe, or the bytes) that tell both its ends.
+    `told_ms` is what the clock itself says, more than `ms` where it was cut to the clock above it."""
+
+    term: str
+    told_ms: float
+    of: str
+    ms: float
+
+    @property
+    def name(self) -> str:
+        """The pass, probe or bytes of the clock."""
+        return self.of.rpartition(", ")[2]
 
 
 @dataclass(frozen=True)
 class Term:
-    """Milliseconds of a step, and the passes (or the probe, or the bytes) whose clocks they lie between."""
+    """Milliseconds of a step, between 0 and all of it, and the passes (or the probe, or the bytes) they lie between."""
 
     name: str
     ms: float
     of: str
 
-    @property
-    def note(self) -> str | None:
-        """Why a negative term is negative; None of another."""
-        return NEGATIVE[self.name].format(last=self.of.rpartition(", ")[2]) if self.ms < 0 else None
-
     def to_json(self) -> Row:
-        return {"name": self.name, "ms": self.ms, "of": self.of, "note": self.note}
+        return {"name": self.name, "ms": self.ms, "of": self.of}
 
 
 def rows(frame: Frame, every_code: bool = False) -> list[Row]:
-    """One row per group of valid sessions with its `terms` (which add up to `step_wall_ms`), the `largest` beyond the
-    floor and a `sentence` on it; then the groups that are not valid."""
-    found = groups.rows(frame, METRICS, every_code)
+    """One row per group of valid sessions with its `terms`, which add up to `step_wall_ms`; then the other groups.
+
+    `uncertainty` is how far the passes over the same lengths lie apart, as a share of the step over these lengths, None
+    where there is one pass. `cuts` names the clocks that were cut to the one above. `is_attributed` says whether both
+    are small enough to name causes. `largest` is then the largest term beyond the floor, None where two are too near to
+    each other for these passes. `sentence` says all of it.
+    """
+    apart = replace(frame, sessions=frame.sessions.with_columns(_sessions_apart().alias(APART)))
+    found = groups.rows(apart, (*METRICS, APART), every_code)
     return [_row(each) for each in found if each["valid"]] + [_named(each) for each in found if not each["valid"]]
+
+
+def _sessions_apart() -> polars.Expr:
+    """Of each session how far its own passes lie apart."""
+    column = polars.col
+    base = polars.coalesce("step_wall_revisit_ms", "step_wall_ms")
+    span = column("step_span_ms")
+    low, high = polars.min_horizontal(base, span, "profiled_span_ms"), polars.max_horizontal(base, span)
+    return polars.when(span.is_not_null()).then((high - low) / base)
 
 
 def _named(each: Row) -> Row:
@@ -129,28 +158,68 @@ def _named(each: Row) -> Row:
 
 
 def _row(each: Row) -> Row:
-    terms = list(terms_of(each))
-    largest = max((term for term in terms if term.name != FLOOR), key=lambda term: term.ms)
+    terms, cuts = list(terms_of(each)), cuts_of(each)
+    largest = _largest(each, terms)
     return {
         **_named(each),
         **{name: each[name] for name in METRICS},
         "terms": [term.to_json() for term in terms],
-        "largest": largest.name,
-        "sentence": _sentence(each, largest),
+        "uncertainty": uncertainty(each),
+        "cuts": [f"{cut.name} by {cut.told_ms - cut.ms:.3f}" for cut in cuts],
+        "is_attributed": is_attributed(each),
+        "largest": None if largest is None else largest.name,
+        "sentence": _sentence(each, terms, largest),
     }
 
 
+def uncertainty(each: Row) -> float | None:
+    """How far the passes over the same lengths lie apart, relative to the step over these lengths: as the sessions' own
+    do (in the median), or as the row's clocks do, whichever is more. The profiled pass counts where it is the shortest:
+    a profiler makes no step quicker. None where there is one pass."""
+    if each["step_span_ms"] is None:
+        return None
+    span: float = each["step_span_ms"]
+    base: float = each["step_wall_ms"] if each["step_wall_revisit_ms"] is None else each["step_wall_revisit_ms"]
+    profiled: float | None = each.get("profiled_span_ms")
+    low = min(base, span, base if profiled is None else profiled)
+    return max((max(base, span) - low) / base, each.get(APART) or 0.0)
+
+
+def is_attributed(each: Row) -> bool:
+    """Do the passes agree well enough to say where the time goes?"""
+    step_ms: float = each["step_wall_ms"]
+    cut_ms = max((clock.told_ms - clock.ms for clock in cuts_of(each)), default=0.0)
+    return max(uncertainty(each) or 0.0, cut_ms / step_ms) <= LIMIT
+
+
+def cuts_of(each: Row) -> list[Clock]:
+    """The clocks that are longer than one above them."""
+    return [clock for clock in clocks_of(each) if clock.ms < clock.told_ms]
+
+
 def terms_of(each: Row) -> Iterator[Term]:
-    """The terms of a group's row, in the order of the clocks."""
-    clocks = list(_clocks(each))
-    ms = 0.0
-    for name, clock_ms, of in clocks:
-        yield Term(name, clock_ms - ms, of)
-        ms = clock_ms
+    """The terms of a group's row, in the order of the clocks: none is negative, and they add up to the step."""
+    clocks = clocks_of(each)
+    starts = [0.0, *(clock.ms for clock in clocks)]
+    terms = [Term(clock.term, clock.ms - start, clock.of) for clock, start in zip(clocks, starts, strict=False)]
+    if is_attributed(each):
+        yield from terms
+        return
+    merged = [term for term in terms if term.name in OF_DISAGREEING]
+    yield from (term for term in terms if term not in merged)
+    if merged:
+        yield Term(NOT_ATTRIBUTED, sum(term.ms for term in merged), f"{merged[0].of.partition(', ')[0]}, wall")
+
+
+def clocks_of(each: Row) -> list[Clock]:
+    """Each clock after the one below it, and none longer than the one above: the last is the step."""
+    told = [clock for clock in _clocks(each) if clock[1] is not None]
+    cut = [*accumulate((ms for _, ms, _ in reversed(told)), min)][::-1]
+    return [Clock(name, ms, of, kept) for (name, ms, of), kept in zip(told, cut, strict=True)]
 
 
 def _clocks(each: Row) -> Iterator[tuple[str, float, str]]:
-    """(the term that ends there, the clock in ms, where both its ends come from), each clock after the one below it."""
+    """(the term that ends there, the clock in ms, where both its ends come from)."""
     if each["floor_ms"] is not None:
         yield FLOOR, each["floor_ms"], "bytes and datasheet"
     yield ACHIEVED if each["floor_ms"] is not None else FLOOR, each["floor_achievable_ms"], "bytes and read probe"
@@ -180,37 +249,82 @@ def overlap(each: Row) -> bool:
     return added is not None and busy is not None and added > OVERLAPPING * busy
 
 
-def _sentence(each: Row, largest: Term) -> str:
-    """What the largest term is, and what would remove it."""
+def _largest(each: Row, terms: Sequence[Term]) -> Term | None:
+    """The largest beyond the floor; None where the step is not attributed, or another is too near to it."""
+    first, *others = _by_size(terms)
+    margin = (uncertainty(each) or 0.0) * each["step_wall_ms"]
+    too_near = any(first.ms - other.ms <= margin for other in others)
+    return None if not is_attributed(each) or not first.ms or too_near else first
+
+
+def _by_size(terms: Sequence[Term]) -> list[Term]:
+    return sorted((term for term in terms if term.name != FLOOR), key=lambda term: -term.ms)
+
+
+def _sentence(each: Row, terms: Sequence[Term], largest: Term | None) -> str:
+    """What the largest term is, and what would remove it; or why none is named."""
+    if not is_attributed(each):
+        return f"attribution is not possible: {_why_not(each)}"
+    if largest is None:
+        return _undecided(each, _by_size(terms))
     is_untold = largest.name == KERNELS_AND_GAPS and each["step_busy_ms"] is None
     what, of_uncaptured, of_other = UNTOLD if is_untold else WORDS[largest.name]
-    remedy = of_uncaptured.format(how=_how_captured(each)) if graph_mode(each) == UNCAPTURED else of_other
-    launches = ""
-    if largest.name in LAUNCHES and each["kernels_per_step"] and each["launch_us"]:
-        launches = f" ({each['kernels_per_step']:.0f} kernels a step, {each['launch_us']:.1f} µs to launch one)"
-    share = f"{largest.ms:.2f} of {each['step_wall_ms']:.2f} ms ({largest.ms / each['step_wall_ms']:.0%})"
-    return f"{share} is {what}{launches}; what would remove it: {remedy}"
+    remedy = of_uncaptured if graph_mode(each) == UNCAPTURED else of_other
+    remedy = remedy.format(how=_how_captured(each), flash=_or_flash(each))
+    return f"{_share(each, largest)} is {what}; what would remove it: {remedy}"
+
+
+def _share(each: Row, term: Term) -> str:
+    return f"{term.ms:.2f} of {each['step_wall_ms']:.2f} ms ({term.ms / each['step_wall_ms']:.0%})"
+
+
+def _why_not(each: Row) -> str:
+    """The passes that disagree, or the clock that was cut by more than the limit."""
+    if (apart := uncertainty(each) or 0.0) > LIMIT:
+        return f"the passes over the same lengths lie {apart:.0%} of a step apart (more than {LIMIT:.0%})"
+    cut = max(cuts_of(each), key=lambda clock: clock.told_ms - clock.ms)
+    return f"the clock of {cut.name} says {cut.told_ms:.2f} ms, the one above it {cut.ms:.2f} ms"
+
+
+def _undecided(each: Row, by_size: Sequence[Term]) -> str:
+    if not by_size[0].ms:
+        return "nothing of the step lies beyond its floor"
+    near = [term for term in by_size if by_size[0].ms - term.ms <= (uncertainty(each) or 0.0) * each["step_wall_ms"]]
+    told = " and ".join(f"`{term.name}` {term.ms:.2f}" for term in near)
+    apart = f"passes {uncertainty(each) or 0.0:.1%} apart cannot order them"
+    return f"{told} of {each['step_wall_ms']:.2f} ms are the largest; {apart}"
+
+
+def _or_flash(each: Row) -> str:
+    declared = _declared(each)
+    has_choice = declared is not None and "sdpa" in declared.options and "sdpa:" not in each["options"]
+    return OR_FLASH if has_choice else ""
 
 
 def graph_mode(each: Row) -> str | None:
     """How the step was launched. The mode that a record holds is its runtime's with its options: `runner verify` and
     `import` let no other pass. None of a runtime that this version does not know."""
-    if each["runtime"] not in registry.runtime_names():
-        return None
+    declared = _declared(each)
     options = (option.partition(":") for option in each["options"].split(",") if option)
-    return registry.runtime(each["runtime"]).DECLARATION.graph_mode_with({name: value for name, _, value in options})
+    return None if declared is None else declared.graph_mode_with({name: value for name, _, value in options})
+
+
+def _declared(each: Row) -> registry.RuntimeDeclaration | None:
+    known = each["runtime"] in registry.runtime_names()
+    return registry.runtime(each["runtime"]).DECLARATION if known else None
 
 
 def _how_captured(each: Row) -> str:
     """What captures an uncaptured step and leaves it its kernels."""
-    return "mode:reduce-overhead" if registry.runtime(each["runtime"]).DECLARATION.compiles else "runtime=graph"
+    declared = _declared(each)
+    return "mode:reduce-overhead" if declared is not None and declared.compiles else "runtime=graph"
 
 
 def markdown(table: Sequence[Row]) -> str:
     """A column of milliseconds for each term, a sentence for each row, and what is in neither with its reasons."""
     valid = by_terms(table)
     lines = [*markdown_table(valid, columns(valid)), "", *([f"{passes(valid)}\n"] if valid else [])]
-    lines += [f"- {sentence}" for sentence in (*remedies(valid), *negatives(valid))]
+    lines += [f"- {sentence}" for sentence in remedies(valid)]
     others = [row for row in table if not row["valid"]]
     lines += sentences_of_invalid(others, (*CELL_FIELDS, *telling(others, CELL_FIELDS, TELLING_FIELDS)))
     return "\n".join(lines).rstrip("\n") + "\n"
@@ -257,23 +371,18 @@ def passes(valid: Sequence[Row]) -> str:
 
 
 def remedies(valid: Sequence[Row]) -> list[str]:
-    """What takes most time in each row beyond the floor, and what would remove it."""
+    """What takes most time in each row beyond the floor, and what would remove it; or why that is not told."""
     names = titles(valid, NAMED_FIELDS, TELLING_FIELDS)
     return [f"{name}: {row['sentence']}." for name, row in zip(names, valid, strict=True)]
 
 
-def negatives(valid: Sequence[Row]) -> list[str]:
-    """Of each negative term why it is."""
-    return [
-        f"{name}: `{term['name']}` is {term['ms']:.2f} ms: {term['note']}."
-        for name, row in zip(titles(valid, NAMED_FIELDS, TELLING_FIELDS), valid, strict=True)
-        for term in row["terms"]
-        if term["note"]
-    ]
-
-
-COUNTS = (Column("n", "sessions", "d"), Column("ms/step", "step_wall_ms", ".2f"))
+COUNTS = (
+    Column("n", "sessions", "d"),
+    Column("ms/step", "step_wall_ms", ".2f"),
+    Column("passes apart", "uncertainty", ".1%", optional=True),
+)
 LAUNCHING = (
+    Column("cut (ms)", "cuts", optional=True),
     Column("kernels a step", "kernels_per_step", ".0f", optional=True),
     Column("launch µs", "launch_us", ".2f", optional=True),
     FLAGS,

@@ -34,7 +34,7 @@ NAMED_FIELDS = ("gpu", "model", "ctx", "runtime", "cache")
 # Shown, in this order, only where rows would look alike without.
 TELLING_FIELDS = ("quant", "kernel", *MORE_FIELDS)
 COUNTS = ("status", "valid", "sessions", "disturbed", "superseded", "older_code")
-OF_WALL = ("step_wall_ms_low", "step_wall_ms_high", "interval")
+OF_WALL = ("step_wall_ms_low", "step_wall_ms_high", "interval", "interval_label")
 HOUR_MS = 3.6e6
 
 
@@ -78,6 +78,7 @@ VALUE_COLUMNS = (
     Column("ms/step", "step_wall_ms", ".2f"),
     Column("low", "step_wall_ms_low", ".2f"),
     Column("high", "step_wall_ms_high", ".2f"),
+    Column("interval", "interval_label"),
     Column("p90 ≤", "step_wall_p90_ms", ".2f", optional=True),
     Column("p95 ≤", "step_wall_p95_ms", ".2f", optional=True),
     Column("p99 ≤", "step_wall_p99_ms", ".2f", optional=True),

@@ -8,6 +8,7 @@ from typing import Any
 
 from analysis import ab, paper
 from analysis.ab import Measured, Row
+from analysis.statistics import intervals
 from analysis.tables.form import FLAGS, Column, markdown_table, telling, titles
 
 FIELD = "runtime"
@@ -90,8 +91,8 @@ def worded(each: Row) -> Row:
     return {
         **each,
         "superseded": each.get("superseded") or None,
-        "span": _span(each["ratio_low"], each["ratio_high"], each["interval"]),
-        "bootstrap_span": _span(each["bootstrap_low"], each["bootstrap_high"], "ci95"),
+        "span": _span(each["ratio_low"], each["ratio_high"], each["interval"], each["sessions"]),
+        "bootstrap_span": _span(each["bootstrap_low"], each["bootstrap_high"], intervals.CI95),
         "paper_words": _paper_words(each["paper"]),
     }
 
@@ -109,16 +110,21 @@ def markdown_with_paper(table: Sequence[Row]) -> str:
 
 
 def paper_sentences(table: Sequence[Row]) -> list[str]:
-    """The paper's rows that have none here."""
+    """The paper's rows that have none here, and what else the paper says of the eager step of one."""
     ours = {(each["gpu"], each["model"], each["ctx"]) for each in table}
     unmet = [row for row in paper.graphs_rows() if (row["gpu"], row["model"], row["ctx"]) not in ours]
-    return [f"The paper, {row['gpu']} {row['model']} {row['ctx']}: {_paper_words(row)}" for row in unmet]
+    told = [f"The paper, {row['gpu']} {row['model']} {row['ctx']}: {_paper_words(row)}" for row in unmet]
+    return told + paper.two_steps_of(
+        {(row["gpu"], row["model"], row["ctx"]) for row in paper.graphs_rows() if row["a_ms"]}
+    )
 
 
-def _span(low: float | None, high: float | None, kind: str) -> str | None:
-    if low is None or high is None or kind == "none":
+def _span(low: float | None, high: float | None, kind: str, sessions: int | None = None) -> str | None:
+    """With what it is where that is not 95 %: the range, or the interval of five sessions of each arm."""
+    if low is None or high is None or kind == intervals.NONE:
         return None
-    return f"{low:.3f}–{high:.3f}" + (" (range)" if kind == "range" else "")
+    label = None if sessions is None else intervals.label(kind, sessions)
+    return f"{low:.3f}–{high:.3f}" + ("" if label in (None, "95 %") else f" ({label})")
 
 
 def sentence(each: Row) -> str:

@@ -14,7 +14,7 @@ from runner import catalogue
 Row = dict[str, Any]
 Rule = Callable[[Row], str | None]
 
-HOST_BOUND = 0.6
+IDLE = 0.6
 SLOW_READ = 0.85
 FLAGS = {
     "throttled": "the card was throttled",
@@ -27,7 +27,7 @@ UNKNOWN = "no recorded value tells"
 
 def likely(cell: Row | None, is_slower: bool) -> str:
     """Of the cell that our figure is of, whose step is slower or faster than the paper's. `cell` has runtime, cache,
-    gpu, flags, step_wall_ms, step_busy_ms, kernels_per_step, launch_us, read_gbs and torch."""
+    gpu, flags, step_wall_ms, step_busy_ms, read_gbs and torch."""
     if cell is None:
         return UNKNOWN
     rules = (*(OF_A_SLOWER if is_slower else OF_A_FASTER), *OF_EITHER)
@@ -38,23 +38,20 @@ def _flagged(cell: Row) -> str | None:
     return next((f"{text} (flag {flag})" for flag, text in FLAGS.items() if flag in cell["flags"]), None)
 
 
-def _waits_for_host(cell: Row) -> str | None:
+def _device_idle(cell: Row) -> str | None:
     share = _busy_share(cell)
-    if share is None or cell["launch_us"] is None or share >= HOST_BOUND:
+    if share is None or share >= IDLE:
         return None
-    launches = f"{cell['kernels_per_step'] or 0:.0f} are launched at {cell['launch_us']:.1f} µs each"
-    return f"bound by this host: kernels run in {share:.0%} of the step, {launches}"
+    return f"kernels run in {share:.0%} of the eager step, and the card is idle in the rest"
 
 
-def _keeps_up(cell: Row) -> str | None:
+def _device_busy(cell: Row) -> str | None:
     share = _busy_share(cell)
-    if share is None or share < HOST_BOUND:
-        return None
-    return f"this host keeps up with the card: kernels run in {share:.0%} of the step"
+    return None if share is None or share < IDLE else f"kernels run in {share:.0%} of the eager step"
 
 
 def _busy_share(cell: Row) -> float | None:
-    """Of an eager step, which waits for each launch."""
+    """Of an eager step."""
     busy, step = cell["step_busy_ms"], cell["step_wall_ms"]
     return None if cell["runtime"] != "eager" or busy is None else float(busy / step)
 
@@ -76,6 +73,6 @@ def _other_software(cell: Row) -> str | None:
     return f"other software: torch {cell['torch']} here, the paper tells no version" if cell.get("torch") else None
 
 
-OF_A_SLOWER: tuple[Rule, ...] = (_flagged, _waits_for_host, _reads_slowly)
-OF_A_FASTER: tuple[Rule, ...] = (_keeps_up,)
+OF_A_SLOWER: tuple[Rule, ...] = (_flagged, _device_idle, _reads_slowly)
+OF_A_FASTER: tuple[Rule, ...] = (_device_busy,)
 OF_EITHER: tuple[Rule, ...] = (_other_cache, _other_software)

@@ -118,6 +118,7 @@ def test_the_line_over_ctx_has_the_rows_with_the_interval_turned_round(floor_row
     drawn = context.draw(floor_rows)
     panel = next(axes for axes in drawn.figure.axes if axes.get_title(loc="left") == "h200 qwen2.5-7b")
     rows = [row for row in floor_rows if row["model"] == "qwen2.5-7b" and row["cache"] == "dynamic"]
+    rows = [row for row in rows if not row["options"]]
     (line,) = [bars for bars in panel.containers if bars.get_label() == "eager dynamic"]
     assert list(line.lines[0].get_xdata()) == [2048, 4096, 8192, 16384]
     assert list(line.lines[0].get_ydata()) == [row["r_floor"] for row in sorted(rows, key=lambda row: row["ctx"])]
@@ -165,11 +166,11 @@ def test_a_quantised_row_has_a_point_and_a_name_that_tells_its_packing():
     assert sum("the paper's" in name for name in names) == 3
     found = [line for line in axes.lines if len(line.get_xdata()) == 1]
     assert sorted((line.get_xdata()[0], line.get_ydata()[0]) for line in found) == sorted(
-        (1 - 1 / row["ideal"], 1 - 1 / row["realised"]) for row in table if row["quant"] != "bf16" and row["realised"]
+        (row["ideal"], row["realised"]) for row in table if row["quant"] != "bf16" and row["realised"]
     )
 
 
-def test_a_model_has_its_marker_in_the_legend_and_a_baseline_of_another_runtime_is_named():
+def test_of_one_model_there_is_no_legend_and_a_baseline_of_another_runtime_is_named():
     engine = packed_record(runtime="exllamav2", step_ms=9.0)
     table = quant_table.rows(frame_of([packed_record(), engine, fp16_baseline()]))
     (axes,) = quant.draw(table).figure.axes
@@ -177,6 +178,21 @@ def test_a_model_has_its_marker_in_the_legend_and_a_baseline_of_another_runtime_
     names = [text.get_text() for text in axes.texts]
     assert sum(name.endswith("gptq exllamav2, exllamav2, sdpa:flash, against eager fp16") for name in names) == 1
     assert sum(", against" in name for name in names) == 1
+
+
+def test_the_range_of_a_saving_is_drawn_and_a_single_pair_has_none():
+    table = quant_table.rows(frame_of([packed_record(step_ms=18.0), packed_record(step_ms=20.0), fp16_baseline()]))
+    (axes,) = quant.draw(table).figure.axes
+    (bar,) = [line for line in axes.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
+    (row,) = [row for row in table if row["quant"] == "gptq" and row["source"] == "measured"]
+    assert sorted(bar.get_ydata()) == [row["realised_low"], row["realised_high"]]
+    (axes,) = quant.draw(quant_table.rows(frame_of([packed_record(), fp16_baseline()]))).figure.axes
+    assert not [line for line in axes.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
+
+
+def test_each_model_has_its_marker_in_the_legend():
+    engine = packed_record(runtime="exllamav2", step_ms=9.0)
+    table = quant_table.rows(frame_of([packed_record(), engine, fp16_baseline()]))
     measured_rows = [row for row in table if row["source"] == "measured"]
     (axes,) = quant.draw([*table, *({**row, "model": "another"} for row in measured_rows)]).figure.axes
     handles = axes.get_legend().legend_handles
@@ -185,20 +201,29 @@ def test_a_model_has_its_marker_in_the_legend_and_a_baseline_of_another_runtime_
     assert {handle.get_marker() for handle in handles} == points
 
 
-def test_what_is_negative_stands_left_of_zero_and_the_bars_add_up_to_the_step(frame):
-    # 3 and 2 to the right, −1.5 to the left, then 4 goes on where the 2 ended
-    assert budget.starts([3.0, 2.0, -1.5, 4.0, -0.5]) == [0.0, 3.0, 0.0, 5.0, -1.5]
+def test_the_bars_of_a_step_stand_one_after_the_other_and_end_at_it(frame):
+    assert budget.starts([3.0, 2.0, 4.0]) == [0.0, 3.0, 5.0]
     table = [row for row in budget_table.rows(frame) if row["valid"]]
     (axes,) = budget.draw(table).figure.axes
     for place, row in enumerate(table):
-        widths = [bar.get_width() for bar in axes.patches if round(bar.get_y() + bar.get_height() / 2) == place]
-        assert widths == pytest.approx([term["ms"] for term in row["terms"]])
-        assert sum(widths) == pytest.approx(row["step_wall_ms"])
-    assert min(bar.get_x() + bar.get_width() for bar in axes.patches) < -1
-    assert axes.get_xlim()[0] < min(bar.get_x() + bar.get_width() for bar in axes.patches)
+        bars = [bar for bar in axes.patches if round(bar.get_y() + bar.get_height() / 2) == place]
+        assert [bar.get_width() for bar in bars] == pytest.approx([term["ms"] for term in row["terms"]])
+        assert min(bar.get_x() for bar in bars) == 0
+        assert max(bar.get_x() + bar.get_width() for bar in bars) == pytest.approx(row["step_wall_ms"])
+    assert axes.get_xlim()[0] == 0
+    assert axes.get_xlim()[1] > max(row["step_wall_ms"] for row in table)
     assert len({(bar.get_facecolor(), bar.get_hatch()) for bar in axes.patches}) == len(
         {term["name"] for row in table for term in row["terms"]}
     )
+
+
+def test_beside_a_bar_stands_the_step_with_how_far_its_passes_lie_apart(frame):
+    table = [row for row in budget_table.rows(frame) if row["valid"]]
+    (axes,) = budget.draw(table).figure.axes
+    beside = [text.get_text() for text in axes.texts]
+    assert beside == [f"{row['step_wall_ms']:.2f} ({row['uncertainty']:.0%} apart)" for row in table]
+    (cpu,) = budget_table.rows(frame_of([cpu_record()]))
+    assert budget.told(cpu) == f"{cpu['step_wall_ms']:.2f}"
 
 
 def test_every_term_has_a_look_of_its_own():
@@ -210,7 +235,7 @@ def test_every_term_has_a_look_of_its_own():
 def test_a_gpu_that_is_ten_times_slower_has_its_own_scale():
     table = budget_table.rows(frame_of([cpu_record(), example_record()]))
     slow, fast = budget.draw(table).figure.axes
-    assert slow.get_xlim()[1] > 400 > 40 > fast.get_xlim()[1] > 36
+    assert slow.get_xlim()[1] > 400 > 46 > fast.get_xlim()[1] > 36
 
 
 def test_the_distribution_is_of_all_timed_steps(source, frame, floor_rows):

@@ -52,6 +52,12 @@ def test_the_largest_terms_are_counted():
     rows = [{"valid": True, "largest": name} for name in ("gaps", "kernels", "kernels")]
     said = answers.of_budget([*rows, {"valid": False}])
     assert said == "Beyond the floor the largest part of a step is kernels in 2 of 3 cells, gaps in 1."
+    untold = {"valid": True, "largest": None}
+    assert answers.of_budget([*rows, untold]) == (
+        "Beyond the floor the largest part of a step is kernels in 2 of 4 cells, gaps in 1. "
+        "In 1 of 4 cells the clocks do not tell which part beyond the floor is the largest."
+    )
+    assert answers.of_budget([untold]).startswith("In 1 of 1 cells the clocks do not tell")
 
 
 def test_what_the_graph_buys_is_the_ratio_whichever_arm_came_first():
@@ -84,29 +90,38 @@ def test_without_an_ab_the_papers_own_ratios_are_told():
     assert said.endswith("The paper measured 1.259 on the h100, 1.028 on the l4.")
 
 
-@pytest.mark.parametrize(
-    ("gptq_ms", "nf4_ms", "said"),
-    [
-        (18.0, 72.0, "1 of 2 quantised cells is faster than unquantised. Most pays h200 qwen2.5-7b 2048 gptq"),
-        (72.0, 18.0, "1 of 2 quantised cells is faster than unquantised. Most pays h200 qwen2.5-7b 2048 bnb-nf4"),
-        (72.0, 90.0, "None of 2 quantised cells is faster than unquantised; nearest comes h200 qwen2.5-7b 2048 gptq"),
-    ],
-)
-def test_which_quantisation_pays_turns_with_the_steps(gptq_ms, nf4_ms, said):
-    records = packed_record(step_ms=gptq_ms), packed_record("bnb-nf4", "bitsandbytes", "bf16", step_ms=nf4_ms)
-    assert answers.of_quant(quant_rows(*records)).startswith(said)
+def test_the_least_and_the_greatest_saving_change_places_with_the_steps():
+    def said(gptq_ms, nf4_ms):
+        nf4 = packed_record("bnb-nf4", "bitsandbytes", "bf16", step_ms=nf4_ms)
+        return answers.of_quant(quant_rows(packed_record(step_ms=gptq_ms), nf4))
+
+    # 36 / 18 = 2 and 36 / 72 = 0.5 over the eager step
+    start = "2 quantised cells over the fastest unquantised one on the same hosts: 0.50× "
+    nf4, gptq = "h200 qwen2.5-7b 2048 bnb-nf4 bitsandbytes eager", "h200 qwen2.5-7b 2048 gptq exllamav2 eager"
+    first, turned = said(18.0, 72.0), said(72.0, 18.0)
+    assert first.startswith(start)
+    assert turned.startswith(start)
+    assert first.index(nf4) < first.index(gptq)
+    assert turned.index(gptq) < turned.index(nf4)
+    assert first.endswith("where the bytes allow 3.10×); no verdict: 2 with fewer than 5 sessions.")
 
 
-def test_it_is_said_against_what_an_engine_is_so_fast():
-    said = answers.of_quant(quant_rows(packed_record(step_ms=9.0, runtime="exllamav2")))
-    assert "gptq exllamav2 exllamav2 (4.00 times as fast as eager fp16, where its bytes allow 3.10)" in said
+def test_from_five_sessions_on_the_intervals_decide():
+    def of(count, make, **changes):
+        return [make(step_ms=(36.0 if make is example_record else 18.0) + n / 100, **changes) for n in range(count)]
+
+    said = answers.of_quant(quant.rows(frame_of([*of(5, packed_record), *of(5, example_record)])))
+    assert said.startswith("1 quantised cells over the fastest unquantised one on the same hosts: 2.00 [")
+    assert said.endswith(
+        "; of 1 cells 1 faster and 0 slower by the whole interval; 0 with fewer than 5 sessions have none."
+    )
 
 
-def test_without_a_quantised_cell_the_papers_best_and_worst_are_told():
+def test_without_a_quantised_cell_the_papers_savings_are_told():
     said = answers.of_quant(quant.rows(frame_of([example_record()])))
     # 62.32 / 17.36 = 3.59, 62.32 / 59.36 = 1.05
-    assert "In the paper most pays l4 qwen2.5-7b 2048 gptq ExLlamaV2 (3.59 times" in said
-    assert "least l4 qwen2.5-7b 2048 bnb-nf4 bitsandbytes (1.05 times" in said
+    assert said.startswith("No quantised cell was measured here on a host with an unquantised one.")
+    assert said.endswith("1.05 (bnb-nf4 bitsandbytes), 1.38 (awq AutoAWQ+Marlin), 3.59 (gptq ExLlamaV2).")
 
 
 @pytest.mark.parametrize(("ratio", "text"), [(0.0333, "3.3 %"), (0.0999, "10.0 %"), (0.1, "10 %"), (0.454, "45 %")])

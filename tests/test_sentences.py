@@ -1,0 +1,181 @@
+"""The sentences of README and methodology that follow from the committed records: each is held against them."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from analysis import ab
+from analysis.sources.records import Folder
+from analysis.tables import budget, floor, graphs
+from runner.records import record, spool
+
+ROOT = Path(__file__).parents[1]
+RECORDS = ROOT / "experiments" / "records"
+README, METHODOLOGY, STATISTICS, MUTANTS = (
+    (ROOT / name).read_text() for name in ("README.md", "docs/methodology.md", "docs/statistics.md", "docs/mutants.md")
+)
+
+
+def said(text, page):
+    """Is it there, however its lines are broken?"""
+    return " ".join(text.split()) in " ".join(page.split())
+
+
+@pytest.fixture(scope="module")
+def records():
+    found = map(record.read, spool.record_files(RECORDS))
+    return [one for one in found if record.is_measured(one)]
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return Folder(RECORDS).frame([*{*floor.METRICS, *budget.METRICS, *ab.ASKED}])
+
+
+def first_visits(found):
+    return [one["latency"]["step_wall_ms"] - one["latency"]["step_wall_revisit_ms"] for one in found]
+
+
+def test_the_control_of_the_first_visit(records):
+    """One host, in turns, and different in nothing but the backend of attention."""
+    own = [one for one in records if one["cell"]["cache"] == "dynamic" and one["gate"].get("gate_version", 1) >= 2]
+    own.sort(key=lambda one: one["session"]["started_ms"])
+    assert len({one["keys"]["host_id"] for one in own}) == len({one["keys"]["code_key"] for one in own}) == 1
+    assert [one["cell"]["options"] for one in own] in (
+        [{}, {"sdpa": "flash"}] * 3,
+        [{"sdpa": "flash"}, {}] * 3,
+        [{}, {"sdpa": "flash"}, {"sdpa": "flash"}, {}, {}, {"sdpa": "flash"}],
+    )
+    cells = [{**one["cell"], "options": None} for one in own]
+    assert cells == [cells[0]] * 6
+    cudnn, flash = ([one for one in own if one["actual"]["attention_backend"] == name] for name in ("cudnn", "flash"))
+    assert [len(cudnn), len(flash)] == [3, 3]
+    low, high, most = min(first_visits(cudnn)), max(first_visits(cudnn)), max(first_visits(flash))
+    told = f"a first visit costs {low:.0f} to {high:.0f} ms more than a revisit, with flash at most {most:.1f} ms"
+    assert said(told, METHODOLOGY)
+    revisits = [[one["latency"]["step_wall_revisit_ms"] for one in both] for both in (cudnn, flash)]
+    assert max(revisits[1]) > min(revisits[0])
+    assert said(
+        "The two `dynamic` rows of qwen2.5-7b at 2048 are a control: one host, three sessions each in turns", README
+    )
+
+
+def test_eager_steps_take_longer_under_the_profiler(records):
+    eager = [one["latency"] for one in records if one["cell"]["runtime"] == "eager"]
+    longer = median(one["profiled_span_ms"] / one["step_span_ms"] for one in eager)
+    assert said(f"the committed eager steps take {longer:.1f} times as long under the profiler", METHODOLOGY)
+
+
+def test_what_the_graph_saves_is_time_without_kernels(frame):
+    assert said("The kernels run about as long in either arm", README)
+    assert said("Almost all of the interval's width is the eager arm's", README)
+    for row in graphs.rows(ab.of_frame(frame, bootstrapped=False)[0]):
+        assert row["busy_a_ms"] == pytest.approx(row["busy_b_ms"], rel=0.02)
+        assert row["cv_a"] > 50 * row["cv_b"]
+    assert said("scatters more than fifty times as much as the captured one", STATISTICS)
+
+
+def test_in_a_graph_the_kernels_of_packed_weights_take_more_beyond_their_bytes(frame):
+    assert said("in a graph `kernels` is greater for every packed format than for bf16", README)
+    terms = defaultdict(list)
+    for row in budget.rows(frame):
+        if row["valid"] and (row["gpu"], row["runtime"]) == ("h100", "graph"):
+            (ms,) = [term["ms"] for term in row["terms"] if term["name"] == "kernels"]
+            terms[row["model"], row["quant"] == "bf16"].append(ms)
+    models = {model for model, _ in terms}
+    assert len(models) == 3
+    assert all(min(terms[model, False]) > max(terms[model, True]) for model in models)
+
+
+def test_most_superseded_sessions_are_of_another_host(frame):
+    assert said("superseded sessions, most of them of another host, in rows of their own", README)
+    shown = {row["cell_key"]: row["code_key"] for row in floor.rows(frame) if row["valid"] and row["superseded"]}
+    of_cells = frame.sessions.filter("valid").select("cell_key", "code_key", "host_id").rows()
+    newest = {(cell, host) for cell, code, host in of_cells if shown.get(cell) == code}
+    older = [(cell, host) for cell, code, host in of_cells if cell in shown and shown[cell] != code]
+    assert sum(one not in newest for one in older) > len(older) / 2
+
+
+def test_marlins_products_take_longer_in_gptq_than_in_awq(records):
+    assert said("In the H100's records a product of Marlin's takes longer in GPTQ than in AWQ", METHODOLOGY)
+    took = defaultdict(list)
+    for one in records:
+        if one["cell"]["kernel"] == "marlin" and one["cell"]["model"] == "qwen2.5-7b":
+            (product, *_) = [each for each in one["kernels"] if "marlin::Marlin" in each["name"]]
+            took[one["cell"]["quant"]].append(product["us"] / product["count"])
+    assert min(took["gptq"]) > max(took["awq"])
+
+
+def test_eager_repeats_itself_at_17_and_not_at_the_cells_ctx(records):
+    assert said(
+        "at ctx 17 eager repeats itself, at 2048 and 16384 it differs from itself in most sessions", METHODOLOGY
+    )
+    plain = [one for one in records if (one["cell"]["runtime"], one["cell"]["quant"]) == ("graph", "bf16")]
+    checks = [{each["name"]: each for each in one["gate"]["eager"]} for one in plain]
+    assert all(max(each["short"]["repeats"]) == 0 for each in checks)
+    repeats, differences = ([max(each["ctx"][name]) for each in checks] for name in ("repeats", "differences"))
+    assert sum(value > 0 for value in repeats) > 0.8 * len(repeats)
+    assert max(differences) <= max(repeats)
+
+
+def percents(rows, name="covered"):
+    return " to ".join(f"{100 * end(row[name] for row in rows):.1f}" for end in (min, max))
+
+
+def test_what_the_intervals_reach_in_simulations():
+    report = json.loads((ROOT / "docs" / "coverage.json").read_text())
+    rows = [row for row in report["coverage"] if row["noise"] != "harsh"]
+    still = [row for row in rows if row["hosts"] == 1 and not row["drift"]]
+    assert said(f"On one host without drift the interval holds the true ratio in {percents(still)} %", STATISTICS)
+    for told, chosen in (
+        ("95 to 99", [row for row in rows if row["hosts"] > 1]),
+        ("95 to 98", [row for row in rows if row["drift"]]),
+    ):
+        assert f"({told} %)" in STATISTICS
+        assert told == " to ".join(f"{100 * end(row['covered'] for row in chosen):.0f}" for end in (min, max))
+    same = {row["noise"]: row["same"] for row in report["power"] if row["ratio"] == 1}
+    told = (
+        f"{100 * same['long tail']:.0f} % end as SAME with the long tail and {100 * same['two speeds']:.0f} % with two"
+    )
+    assert said(told, STATISTICS)
+    different = [row for row in report["power"] if row["ratio"] != 1]
+    assert min(max(row["faster"], row["slower"]) for row in different) >= 0.99
+    assert max(min(row["faster"], row["slower"]) for row in different) == 0
+
+
+def test_the_faults_that_no_bound_can_see():
+    files = sorted((ROOT / "docs" / "mutants").glob("*.json"))
+    rows = [row for path in files for row in json.loads(path.read_text())["rows"] if row["mutant"]]
+    missing = [row for row in rows if row["mutant"].endswith("prompt-row-missing") and row["dtype"] == "bf16"]
+    short, long = (
+        " to ".join(f"{end(row['ctx_ratio'] for row in missing if row['ctx'] == ctx):.2f}" for end in (min, max))
+        for ctx in (2048, 16384)
+    )
+    assert said(f"the ratio of a missing prompt row is {short} at 2048, and {long} at 16384", MUTANTS)
+    own = [row for row in rows if row["mutant"] == "norm-epsilon-times-100"]
+    ratios = [row[name] for row in own for name in ("short_ratio", "ctx_ratio")]
+    assert said(f"the ratio stays between {min(ratios):.3f} and {max(ratios):.2f}", MUTANTS)
+    assert not any(row["rejected"] for row in own)
+
+
+def test_the_demo_and_the_tables_promise_no_figure_that_no_record_has():
+    for page in (README, METHODOLOGY, STATISTICS):
+        for false in (
+            "is no effect of the context",
+            "most of a step's price",
+            "slow, virtual",
+            "trial data, not",
+            "bound by its host",
+            "gains most",
+            "loses",
+        ):
+            assert not said(false, page), false
+
+
+def test_the_two_headline_rows_of_the_paper_say_that_they_differ():
+    assert "means 16.97 ms a step; the eager arm of its A/B takes 14.828 ms" in README
+    assert "means 63.16 ms a step; the unquantised step beside its quantised ones takes 62.32 ms" in README
+    assert "0.763" not in README
