@@ -335,7 +335,7 @@ def _check_is_there(path: Path) -> None:
 def _differences(file: Path, seen: dict[str, Path]) -> Iterator[str]:
     """Of a record, or of a manifest with the records it names; `seen` maps sessions to the files they were in."""
     if file.name == spools.MANIFEST_NAME:
-        check.read_checked(file)
+        check.read_whole(file)
         return
     found = record.read(file)
     yield from recompute.differences(found)
