@@ -198,6 +198,8 @@ def test_a_session_that_is_not_valid_ends_it_and_its_block_is_not_used(
         ),
         (lambda found: found["keys"].update(code_key="0" * 12), "code has changed"),
         (lambda found: found["keys"].update(cell_key="0" * 12), "another cell than declared"),
+        (lambda found: found["environment"].update(kernel_package="other 1"), "kernel_package is other 1, and was"),
+        (lambda found: found["environment"].update(driver_major="1"), "driver_major is 1, and was"),
     ],
 )
 def test_what_may_not_be_compared_ends_it(worker: Worker, run: Run, change: Any, said: str) -> None:

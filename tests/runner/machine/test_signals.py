@@ -55,9 +55,15 @@ def test_a_signal_inside_a_finaliser_is_not_lost() -> None:
     """Of such a moment `import` is full: each module's lock is let go of by a callback."""
     owned = threading.Event()
     reference = weakref.ref(owned, lambda _: send(signal.SIGTERM))
-    with pytest.raises(Terminated, match="^stopped by SIGTERM$"):
-        del owned
+    holder = [owned]
+    del owned
+
+    def work() -> None:
+        holder.clear()
         time.sleep(10)
+
+    with pytest.raises(Terminated, match=r"^stopped by SIGTERM$"):
+        work()
     assert reference() is None
 
 
