@@ -11,15 +11,18 @@ import polars
 
 from analysis import groups, paper
 from analysis.sources import records
-from analysis.sources.columns import SESSION
-from analysis.sources.frame import Frame
+from analysis.sources.columns import IMAGE, SESSION
+from analysis.sources.frame import Cell, Frame, sessions_of
 from analysis.statistics import intervals, kept
 from analysis.statistics.comparison import Comparison, HostSessions
 from runner import catalogue
-from runner.ab import check
+from runner.ab import check, facts
+from runner.ab.beside import Beside
+from runner.ab.facts import Facts
 from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
 from runner.records import spool
+from runner.records.record import MEASURED
 from runner.store.view import view
 
 Row = dict[str, Any]
@@ -27,18 +30,21 @@ Row = dict[str, Any]
 CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "cache", "attention", "dtype", "weights_id")
 METRICS = (groups.WALL, "kernels_per_step", "step_busy_ms", "launch_us", "read_gbs")
 ARM_KEYS = ("cell_key", "code_key", "env_key")
-ASKED = (*METRICS, SESSION)
+ASKED = (*METRICS, SESSION, IMAGE)
 """What a frame must have for them."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """An A/B with the sessions of its complete blocks (rows of a frame, by session id), and what follows from them."""
+    """An A/B with the sessions of its complete blocks (rows of a frame, by session id), and what follows from them.
+    `unused` has the reason of each other block, `beside` what lies in its folder and in none of its blocks."""
 
     manifest: Manifest
     sessions: Mapping[str, Row]
     hosts: tuple[HostSessions, ...]
     comparison: Comparison
+    unused: tuple[str, ...]
+    beside: Beside
 
     def arm(self, name: str) -> list[Row]:
         """Sessions of an arm, in the order in which they were measured."""
@@ -53,16 +59,17 @@ class Measured:
 
 
 def of_frame(frame: Frame, bootstrapped: bool = True) -> tuple[list[Measured], list[str]]:
-    """Every A/B of a frame that has a complete block, and a line for each whose sessions are not all there. Where only
-    ratio and verdict are asked for, the bootstrap can be left out."""
-    used = {entry.session for one in frame.manifests for block in one.complete for entry in block.sessions}
-    rows = frame.sessions.filter(polars.col("session").is_in(list(used)))
+    """Every A/B of a frame that has a complete block, and a line for each whose sessions are not all there or do not
+    fit it. Where only ratio and verdict are asked for, the bootstrap can be left out."""
+    rows = frame.sessions.filter(polars.col("session").is_in(list(sessions_of(frame.manifests))))
     by_id = {row["session"]: row for row in rows.iter_rows(named=True)}
     found: list[Measured] = []
     left_out: list[str] = []
     for manifest in frame.manifests:
         try:
-            found += [_measured(manifest, by_id, bootstrapped)] if manifest.complete else []
+            told = _told(manifest, by_id, frame)
+            beside = frame.beside.get(manifest.id, Beside())
+            found += [_measured(manifest, by_id, told, beside, bootstrapped)] if manifest.complete else []
         except BadRecord as error:
             left_out.append(str(error))
     return found, left_out
@@ -70,22 +77,54 @@ def of_frame(frame: Frame, bootstrapped: bool = True) -> tuple[list[Measured], l
 
 def read(path: Path) -> Measured:
     """The A/B of a manifest. Raises BadRecord where it does not hold together or has no complete block."""
-    manifest, found = check.read_checked(path)
-    if not manifest.complete:
+    checked = check.read_checked(path)
+    if not checked.manifest.complete:
         raise BadRecord(f"{path}: no block is complete yet: run the same `ab` command again")
-    frame = records.frame_of([view(one) for one in found.values()], ASKED)
-    return _measured(manifest, {row["session"]: row for row in frame.sessions.iter_rows(named=True)})
+    frame = records.frame_of([view(one) for one in checked.records.values()], ASKED)
+    by_id = {row["session"]: row for row in frame.sessions.iter_rows(named=True)}
+    told = {session: facts.of_record(found) for session, found in checked.records.items()}
+    return _measured(checked.manifest, by_id, told, checked.beside)
 
 
-def _measured(manifest: Manifest, by_id: Mapping[str, Row], bootstrapped: bool = True) -> Measured:
-    entries = [entry for block in manifest.complete for entry in block.sessions]
+def _told(manifest: Manifest, by_id: Mapping[str, Row], frame: Frame) -> dict[str, Facts]:
+    """What the sessions of an A/B tell. Raises BadRecord where one is not there, or the manifest says otherwise."""
+    name, entries = f"A/B {manifest.title} ({manifest.id})", manifest.sessions
     if missing := [entry.session for entry in entries if entry.session not in by_id]:
-        raise BadRecord(
-            f"A/B {manifest.title} ({manifest.id}): {len(missing)} of its sessions are not there ({missing[0]})"
-        )
+        raise BadRecord(f"{name}: {len(missing)} of its sessions are not there ({missing[0]})")
+    told = {
+        entry.session: frame.facts.get(entry.session) or _facts(by_id[entry.session], frame.cells) for entry in entries
+    }
+    if lines := list(check.told_differences(manifest, told)):
+        raise BadRecord(f"{name}: {lines[0]}")
+    return told
+
+
+def _facts(row: Row, cells: Mapping[str, Cell]) -> Facts:
+    """A store tells at a glance the key of an environment, and of a container its image."""
+    return Facts(
+        stated={"session.id": row["session"]},
+        cell_key=row["cell_key"],
+        kernel=cells[row["cell_key"]]["kernel"],
+        host_id=row["host_id"],
+        code_key=row["code_key"],
+        place=f"the image {row[IMAGE]}" if row[IMAGE] else facts.INTERPRETER,
+        versions={"env_key": row["env_key"]},
+        is_measured=row["status"] == MEASURED,
+        is_valid=bool(row["valid"]),
+        reasons=row["reasons"],
+        started_ms=row["started_ms"],
+        finished_ms=row["finished_ms"],
+    )
+
+
+def _measured(
+    manifest: Manifest, by_id: Mapping[str, Row], told: Mapping[str, Facts], beside: Beside, bootstrapped: bool = True
+) -> Measured:
+    entries = [entry for block in manifest.complete for entry in block.sessions]
     sessions = {entry.session: by_id[entry.session] for entry in entries}
     hosts = tuple(_host(manifest, sessions, host_id) for host_id in dict.fromkeys(b.host_id for b in manifest.complete))
-    return Measured(manifest, sessions, hosts, kept.compare(hosts, bootstrapped))
+    unused = tuple(check.unused_blocks(manifest, told))
+    return Measured(manifest, sessions, hosts, kept.compare(hosts, bootstrapped), unused, beside)
 
 
 def _host(manifest: Manifest, sessions: Mapping[str, Row], host_id: str) -> HostSessions:
@@ -134,6 +173,11 @@ def row(measured: Measured) -> Row:
         "bandwidth_gbs": known.bandwidth_gbs.value if known else None,
         "sessions": compared.sessions,
         "unused": compared.unused + (len(manifest.sessions) - len(both)) // 2,
+        "unused_reasons": list(measured.unused),
+        "planned": max(manifest.asked),
+        "missing": max(manifest.asked) - manifest.done,
+        "unnamed": list(measured.beside.measured),
+        "unmeasured": dict(measured.beside.ended),
         "hosts": compared.hosts,
         "a_ms": compared.a_ms,
         "b_ms": compared.b_ms,

@@ -29,9 +29,12 @@ else:
     hypothesis.settings.register_profile("decode-floor", deadline=None)
     hypothesis.settings.load_profile("decode-floor")
 
+# a shell starts its background jobs with SIGINT ignored, nohup its command with SIGHUP: every process of the tests
+# would inherit that, and rightly leave it ignored
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # a shell starts its background jobs with SIGINT ignored, and every process of the tests would inherit that
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 STRICT_VARIABLE = "DECODE_FLOOR_STRICT_SKIPS"
 HARDWARE = "hardware:"

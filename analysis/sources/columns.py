@@ -33,7 +33,7 @@ class Text:
         return self.known or (() if self.usual is None else (self.usual,))
 
 
-SESSION, STUDY = "session", "study"
+SESSION, STUDY, IMAGE = "session", "study", "image_digest"
 SESSION_COLUMNS = (
     Text(SESSION, TAG, SESSION_TAG),
     Text(STUDY, TAG, "study", "adhoc"),
@@ -47,9 +47,10 @@ SESSION_COLUMNS = (
     Text("reasons", TAG, "reasons", ""),
     Text("gate_version", TAG, GATE_TAG, "1"),
     Text("protocol_name", TAG, "protocol", "paper"),
+    Text(IMAGE, TAG, "digest", ""),
 )
 """What each session has of its own."""
-OPTIONAL = (STUDY,)
+OPTIONAL = (STUDY, IMAGE)
 """Read only where it is asked for."""
 
 SCHEMA = Text("schema_version", TAG, SCHEMA_TAG, "1")
@@ -128,7 +129,7 @@ def session_columns(asked: Collection[str]) -> tuple[Text, ...]:
 
 def metric_names(asked: Iterable[str]) -> dict[str, str]:
     """MLflow's name of each metric that has to be read for those asked for → its column."""
-    metrics_asked = (name for name in asked if name not in (SESSION, STUDY))
+    metrics_asked = (name for name in asked if name not in (SESSION, *OPTIONAL))
     read = dict.fromkeys(part for name in metrics_asked for part in QUOTIENTS.get(name, (name,)))
     return {METRIC_NAMES[name]: name for name in read}
 

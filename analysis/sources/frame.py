@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import polars
 
+from runner.ab.beside import Beside
+from runner.ab.facts import Facts
 from runner.ab.manifest import Manifest
 
 Cell = Mapping[str, Any]
@@ -21,8 +23,9 @@ class Frame:
     from records) and the metrics asked for, in the order of time.
 
     `cells` maps a cell_key to the cell's fields, `environments` an env_key to the versions of what is in it.
-    `manifests` are the A/Bs', `ab_runs` maps an A/B's id to its run in MLflow (empty from records), `record_files` a
-    session to the file of its record, relative to the folder (empty from a store).
+    `manifests` are the A/Bs', `ab_runs` maps an A/B's id to its run in MLflow (empty from records), `beside` to what
+    lies in its folder and in none of its blocks; `facts` maps a session of an A/B to what its record tells,
+    `record_files` any to its record's file, relative to the folder (these three are empty from a store).
     `left_out` has a line for each thing that is wrong and could not be used, `notes` for what a reader of the table
     should know of its source.
     """
@@ -35,6 +38,8 @@ class Frame:
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     record_files: Mapping[str, str] = field(default_factory=dict)
+    beside: Mapping[str, Beside] = field(default_factory=dict)
+    facts: Mapping[str, Facts] = field(default_factory=dict)
 
     def where(self, **wanted: str | None) -> Frame:
         """What has these values of gpu, model and study; None is any."""
@@ -82,8 +87,8 @@ def run_ids(frame: Frame) -> dict[str, str]:
 
 
 def sessions_of(manifests: Iterable[Manifest]) -> set[str]:
-    """The sessions that A/Bs use: those of their complete blocks."""
-    return {entry.session for one in manifests for block in one.complete for entry in block.sessions}
+    """The sessions that A/Bs name, used or not: why one is not used is for its own run to say."""
+    return {entry.session for one in manifests for entry in one.sessions}
 
 
 class Source(Protocol):

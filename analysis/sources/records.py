@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.sources import runs
-from analysis.sources.frame import Details, Frame, in_order
+from analysis.sources.frame import Details, Frame, in_order, sessions_of
 from runner import plainfile
-from runner.ab import check, manifest
+from runner.ab import check, facts, manifest
+from runner.ab.beside import Beside, read_beside
 from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
 from runner.records import spool
@@ -19,6 +20,7 @@ from runner.verify import recompute
 from runner.verify.copies import Copies
 
 Record = dict[str, Any]
+Found = tuple[Manifest, Beside]
 
 
 class Folder:
@@ -29,12 +31,16 @@ class Folder:
         """Raises BadRecord for a folder without any record."""
         self.shown = plainfile.shown(folder)
         self._records, self._files, rejected = read_folder(folder)
-        self._manifests, unusable = _manifests(folder, self._records)
+        found, unusable = _manifests(folder, self._records)
+        self._manifests = [one for one, _ in found.values()]
+        self._beside = {name: beside for name, (_, beside) in found.items()}
+        self._facts = {session: facts.of_record(self._records[session]) for session in sessions_of(self._manifests)}
         self._left_out = (*rejected, *unusable)
         self._views = [view(found) for found in self._records.values()]
 
     def frame(self, asked: Sequence[str]) -> Frame:
-        return replace(frame_of(self._views, asked, self._manifests, self._left_out), record_files=self._files)
+        made = frame_of(self._views, asked, self._manifests, self._left_out)
+        return replace(made, record_files=self._files, beside=self._beside, facts=self._facts)
 
     compared = frame
 
@@ -76,9 +82,10 @@ def read_folder(folder: Path) -> tuple[dict[str, Record], dict[str, str], list[s
     return found, files, rejected
 
 
-def _manifests(folder: Path, records: dict[str, Record]) -> tuple[list[Manifest], list[str]]:
-    """The A/Bs below the folder that hold together with these records, and a line for each that does not."""
-    found: list[Manifest] = []
+def _manifests(folder: Path, records: dict[str, Record]) -> tuple[dict[str, Found], list[str]]:
+    """The A/Bs below the folder that hold together with these records, by id, each with what lies beside it, and a line
+    for each that does not."""
+    found: dict[str, Found] = {}
     rejected: list[str] = []
     for path in spool.manifest_files(folder):
         try:
@@ -86,19 +93,18 @@ def _manifests(folder: Path, records: dict[str, Record]) -> tuple[list[Manifest]
         except BadRecord as error:
             rejected.append(str(error))
             continue
-        if any(one.id == other.id for other in found):
+        if one.id in found:
             rejected.append(f"{path}: A/B {one.id} is in another file as well")
         else:
-            found.append(one)
+            found[one.id] = one, read_beside(path.parent, one)
     return found, rejected
 
 
 def _checked(path: Path, records: dict[str, Record]) -> Manifest:
     one = manifest.read(path)
-    used = [entry for block in one.complete for entry in block.sessions]
-    for entry in used:
+    for entry in one.sessions:
         if entry.session not in records:
             raise BadRecord(f"{path}: session {entry.session} ({entry.file}) is not among the records that can be used")
-    if lines := list(check.differences(one, {entry.session: records[entry.session] for entry in used})):
+    if lines := list(check.differences(one, {entry.session: records[entry.session] for entry in one.sessions})):
         raise BadRecord(f"{path}: {lines[0]}")
     return one

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from analysis import ab, paper
@@ -50,6 +50,7 @@ COLUMNS = (
     Column("a", "arm_a"),
     Column("b", "arm_b"),
     Column("n", "sessions", "d"),
+    Column("missing", "missing", "d", optional=True),
     Column("hosts", "hosts", "d"),
     Column("superseded", "superseded", "d", optional=True),
     Column("a ms", "a_ms", ".3f"),
@@ -91,6 +92,7 @@ def worded(each: Row) -> Row:
     return {
         **each,
         "superseded": each.get("superseded") or None,
+        "missing": each["missing"] or None,
         "span": _span(each["ratio_low"], each["ratio_high"], each["interval"], each["sessions"]),
         "bootstrap_span": _span(each["bootstrap_low"], each["bootstrap_high"], intervals.CI95),
         "paper_words": _paper_words(each["paper"]),
@@ -133,9 +135,21 @@ def sentence(each: Row) -> str:
     declared = "" if each["as_declared"] else "; more sessions were asked for than had been declared"
     due = f"; wider than ±0.5 %, so the declared {each['extension_due']} more are due" if each["extension_due"] else ""
     implied = "".join(f"; {each['field']} implies {name}: {a} and {b}" for name, (a, b) in each["implied"].items())
+    gone = "".join(f"; {text}" for text in _not_there(each))
     verdict = each["verdict"] or "no verdict"
     name = f"{each['gpu']} {each['model']} {each['ctx']}, {each['arm_a']} against {each['arm_b']}"
-    return f"{name}: {verdict}: {each['reason']}{unused}{due}{declared}{implied}"
+    return f"{name}: {verdict}: {each['reason']}{unused}{gone}{due}{declared}{implied}"
+
+
+def _not_there(each: Row) -> Iterator[str]:
+    """Why blocks are not used, and which sessions the ratio does not rest on though they were planned or measured."""
+    yield from each["unused_reasons"]
+    if each["missing"]:
+        yield f"{each['missing']} of the {each['planned']} planned sessions of each arm are missing"
+    if unnamed := each["unnamed"]:
+        yield f"{len(unnamed)} measured sessions lie beside it and are in no block: {', '.join(unnamed)}"
+    if ended := each["unmeasured"]:
+        yield "ended without a measurement: " + ", ".join(f"{count} {status}" for status, count in ended.items())
 
 
 def _paper_words(row: Row | None) -> str | None:

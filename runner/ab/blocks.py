@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from runner.ab.manifest import LONGEST_BLOCK, ORDERS, Block, Manifest, SessionEntry
@@ -16,8 +17,14 @@ def opened(manifest: Manifest, host_id: str, wanted: int) -> Manifest:
     missing = wanted - manifest.done
     if missing <= 0 or is_open(manifest, host_id):
         return manifest
-    order = ORDERS[min(missing, LONGEST_BLOCK)][len(manifest.blocks) % 2]
+    (order,) = orders((wanted,), manifest.done, len(manifest.blocks))
     return replace(manifest, blocks=(*manifest.blocks, Block(host_id, order, ())))
+
+
+def orders(asked: Sequence[int], done: int, number: int) -> tuple[str, ...]:
+    """In which orders block `number` can be when `done` sessions of each arm are, and one of these numbers is asked."""
+    lengths = {min(wanted - done, LONGEST_BLOCK) for wanted in asked if wanted > done}
+    return tuple(ORDERS[length][number % 2] for length in sorted(lengths))
 
 
 def is_open(manifest: Manifest, host_id: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from runner.ab import blocks, comparable, cooling, manifest
+from runner.ab import blocks, comparable, cooling, facts, manifest
 from runner.ab.arms import Arm, Pair
 from runner.ab.manifest import Manifest, SessionEntry
 from runner.containers import place as places
@@ -81,13 +81,16 @@ class _Run:
         manifest.write(grown, self._folder)
 
     def _adopt(self) -> None:
-        """A session whose record was written just before we were killed belongs to the block that waits for it."""
-        if not blocks.is_open(self._manifest, self._host_id):
+        """A session whose record was written just before we were killed belongs to the block that waits for it, be that
+        one of another host."""
+        last = self._manifest.blocks[-1] if self._manifest.blocks else None
+        if last is None or not blocks.is_open(self._manifest, last.host_id):
             return
-        index, wanted = len(self._manifest.sessions), self._arms[self._manifest.blocks[-1].next_arm]
+        index, wanted = len(self._manifest.sessions), self._arms[last.next_arm]
+        awaited = {"cell_key": wanted.plan.cell.key, "host_id": last.host_id}
         for path in sorted(self._folder.glob(f"*-{index}-*.json")):
             found = _readable(path)
-            if found and found["session"]["index"] == index and found["keys"]["cell_key"] == wanted.plan.cell.key:
+            if found and found["session"]["index"] == index and awaited.items() <= found["keys"].items():
                 self._add(wanted, found, path, cooled_s=0.0)
                 self._commit(found, path)
                 return
@@ -126,8 +129,8 @@ class _Run:
         if not earlier:
             return
         info = places.choose(arm.request.where, arm.request.stack, arm.plan, self._folder).info
-        now = comparable.place_of(asdict(info) if info else None)
-        before = comparable.place_of(earlier[0].get("container"))
+        now = facts.place_of(asdict(info) if info else None)
+        before = facts.place_of(earlier[0].get("container"))
         if before != now:
             raise BadPair(
                 f"the next session would be measured in {now}, those before were in {before}: where=here is this "
@@ -146,10 +149,11 @@ class _Run:
             raise BadPair(f"session {session['id']} of arm {arm.name} cannot be compared: {difference}")
 
     def _difference(self, arm: Arm, found: Record) -> str | None:
-        if found["keys"]["cell_key"] != arm.plan.cell.key:
-            return "it resolved to another cell than declared (a hub revision that is not pinned?)"
-        same, other = self._records[arm.name], self._records["b" if arm.name == "a" else "a"]
-        text = comparable.difference(found, same, other)
+        same, other = (
+            [facts.of_record(each) for each in self._records[name]]
+            for name in (arm.name, "b" if arm.name == "a" else "a")
+        )
+        text = comparable.obstacle(facts.of_record(found), arm.plan.cell.key, same, other)
         return text and f"{text}: go back to it, or name another study= to begin anew"
 
     def _progress(self, arm: Arm, finished: Finished) -> Progress:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -18,12 +20,15 @@ from types import FrameType
 from runner.errors import Interrupted, Stopped, Terminated
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+AGAIN_S = 0.05
 
 
 class _State:
-    """`holds` is the depth of nested holds, `cause` explains a SIGTERM that this process sent itself."""
+    """`number` is of the signal that decided, `holds` the depth of nested holds, `cause` explains a SIGTERM that this
+    process sent itself."""
 
     stopped = False
+    number = signal.SIGTERM
     holds = 0
     pending: Stopped | None = None
     cause: str | None = None
@@ -34,6 +39,7 @@ def install() -> None:
     for number in STOPPING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _handle)
+    sys.unraisablehook = _unraised
 
 
 def ignore() -> None:
@@ -92,12 +98,21 @@ def _raise_pending() -> None:
 
 
 def _handle(number: int, _frame: FrameType | None) -> None:
-    if _State.stopped:
-        return
-    _State.stopped = True
-    _State.pending = _error(number)
+    if not _State.stopped:
+        _State.stopped, _State.number = True, signal.Signals(number)
+        _State.pending = _error(number)
     if not _State.holds:
         _raise_pending()
+
+
+def _unraised(lost: sys.UnraisableHookArgs) -> None:
+    """Python only prints what is raised where nobody can catch it: in a finaliser, or while it tidies up an import. A
+    signal that came just then is sent again."""
+    if not isinstance(lost.exc_value, Stopped):
+        sys.__unraisablehook__(lost)
+        return
+    _State.pending = lost.exc_value
+    threading.Timer(AGAIN_S, os.kill, (os.getpid(), _State.number)).start()
 
 
 def _error(number: int) -> Stopped:

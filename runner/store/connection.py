@@ -49,9 +49,7 @@ def opened(spooled: Path | None = None, uri: str | None = None) -> Iterator[Mlfl
     look.check_usable(uri)
     _set_defaults()
     with _one_line_errors(uri, spooled):
-        # MLflow cut off by a signal in the middle of its import could not be used to close the run
-        with signals.held():
-            make = _client_class()  # before the lock: others need not wait for an import
+        make = _client_class()  # before the lock: others need not wait for an import
         with lock.held(uri):
             _check_database(uri, only_read=False)
             client = _client(make, uri)
@@ -117,7 +115,9 @@ def _set_defaults() -> None:
 
 def _client_class() -> type[MlflowClient]:
     """MLflow's, imported; to make one makes the store as well, where it is a database that is not there yet."""
-    from mlflow import MlflowClient
+    # cut off by a signal in the middle of its import it could not be used to close the run
+    with signals.held():
+        from mlflow import MlflowClient
 
     for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -83,10 +83,10 @@ def _named(path: Path, refused: list[Refused]) -> Iterator[None]:
 
 def _import_manifest(path: Path) -> list[str]:
     """The A/B's run; none as long as it has no complete block."""
-    manifest, records = check.read_checked(path)
-    if not manifest.complete:
+    checked = check.read_whole(path)
+    if not checked.manifest.complete:
         return []
-    return [commit_comparison(manifest, check.period_ms(records), None, remembered_run(path))]
+    return [commit_comparison(checked.manifest, check.period_ms(checked), None, remembered_run(path))]
 
 
 def _import_file(path: Path) -> tuple[str, bool]:

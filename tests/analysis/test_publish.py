@@ -46,7 +46,7 @@ def started(spool, run_id, **options):
 
 def finished(spool, run_id):
     process = started(spool, run_id)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=300)
     return process.returncode, errors
 
 
@@ -92,17 +92,17 @@ def test_a_run_under_which_nothing_was_measured_is_told(spool, client):
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, "KILLED"), (signal.SIGKILL, "RUNNING")])
 def test_a_killed_summary_leaves_a_closed_run_or_a_marker_for_the_import(spool, client, run_id, number, status):
     process = started(spool, run_id)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while not (spool / ".runs" / run_id).exists() and time.monotonic() < until:
         time.sleep(0.01)
     process.send_signal(number)
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode != 0
     assert client.get_run(run_id).info.status == status
     assert bool(list(spool.glob(".runs/*"))) == (status == "RUNNING")
     if status == "RUNNING":
         command = [sys.executable, "-m", "runner", "import", str(spool)]
-        imported = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=120)
+        imported = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=300)
         assert imported.returncode == 0, imported.stderr
         assert client.get_run(run_id).info.status == "FINISHED"
         assert client.get_run(run_id).data.tags["ab"]

@@ -72,6 +72,16 @@ def test_all_cells_of_the_paper_fit_an_l4(model: str, ctx: int) -> None:
     fit.check(cell(model, ctx), catalogue.models()[model].shape, None, PAPER, "cuda", L4_BYTES)
 
 
+def test_what_is_just_enough_is_enough() -> None:
+    shape = catalogue.models()["tiny"].shape
+    small = cell("tiny", 64)
+    needed = fit.predicted_bytes(small, shape, None, PAPER, "cuda", probe=0)
+    probe_fits = needed + 10**6  # an eighth of it is less than the model takes
+    fit.check(small, shape, None, PAPER, "cuda", probe_fits)
+    with pytest.raises(Infeasible):
+        fit.check(small, shape, None, PAPER, "cuda", needed - 1)
+
+
 def test_what_cannot_fit_is_refused_with_both_numbers() -> None:
     shape = catalogue.models()["llama-3.1-8b"].shape
     with pytest.raises(Infeasible, match=r"needs about \d+\.\d GB .* has 24\.2 GB: choose a smaller"):

@@ -61,6 +61,12 @@ def test_the_gate_drives_what_the_tokens_of_a_session_allow() -> None:
     assert floors.driven_steps(1, 5, 30) == 19  # 36 tokens, from 17
 
 
+def test_the_timed_steps_consume_the_last_positions() -> None:
+    # 5 steps of warm-up from 2048 on, then 30: the last consumes what stands at 2082
+    assert floors.timed_positions(2048, 5, 30) == range(2053, 2083)
+    assert floors.last_position(2048, 5, 30) == 2082
+
+
 def test_the_probe_by_hand() -> None:
     # 16 · 512 MiB on a processor with a very large cache; an unknown cache counts as 32 MiB
     assert floors.read_probe_bytes("cpu", 2**29, 2**40) == 2**33

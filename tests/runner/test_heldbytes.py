@@ -87,6 +87,15 @@ def test_the_devices_own_account_is_not_asked_where_others_were_on_the_card():
     assert holding(found, "step", allocator=10**12)["reasons"] != []
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "alone"), [(0, 0, True), (None, 0, True), (0, 1, False), (None, None, False)]
+)
+def test_the_devices_account_counts_where_nobody_else_was_seen(before, after, alone):
+    found = example_record()
+    found["snapshots"]["before"]["other_processes"], found["snapshots"]["after"]["other_processes"] = before, after
+    assert bool(holding(found, "step", device=10**12)["reasons"]) is alone
+
+
 def test_a_cpu_and_sessions_of_before_it_was_counted_have_none():
     for found in (cpu_record(), of_gate_version_1(example_record())):
         assert "held_bytes" not in found["memory"]

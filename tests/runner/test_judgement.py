@@ -5,6 +5,7 @@ import math
 import pytest
 
 from runner import judgement, metrics, registry
+from runner.machine import nvml
 from runner.store.description import FLAG_MEANINGS
 from runner.worker import bounds
 from tests.records import example_record, of_gate_version_1, packed_record
@@ -233,3 +234,97 @@ def test_a_record_of_before_there_was_that_limit_is_not_asked():
     found["passes"]["wall"]["other_cpu_cores"] = 16.0
     del found["limits"]["disturbed_share"]
     assert judged(found)["flags"] == ["host-busy"]
+
+
+@pytest.mark.parametrize(
+    ("change", "flag"),
+    [
+        (lambda r, more: r["passes"]["wall"].update(other_cpu_cores=0.51 if more else 0.5), "host-busy"),
+        (lambda r, more: r["latency"].update(drift=0.0501 if more else 0.05), "drifting"),
+        (lambda r, more: r["latency"].update(drift=-0.0501 if more else -0.05), "drifting"),
+        (lambda r, more: r["floor"].update(r_floor_achievable=1.021 if more else 1.02), "probe-low"),
+        (lambda r, more: r["snapshots"]["after"].update(other_processes=int(more)), "shared-card"),
+        (lambda r, more: r["snapshots"]["before"].update(other_processes=int(more)), "shared-card"),
+    ],
+)
+def test_a_flag_is_raised_beyond_its_limit_and_not_at_it(change, flag):
+    for more in (False, True):
+        found = example_record()
+        change(found, more)
+        assert (flag in judged(found)["flags"]) is more
+
+
+HARMLESS = ("gpu_idle", "applications_clocks_setting", "display_clock_setting")
+THROTTLING = sorted({*nvml.THROTTLE_REASONS.values(), "unknown_0x200"} - {*HARMLESS})
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(
+    ("reason", "throttled"), [*((one, True) for one in THROTTLING), *((one, False) for one in HARMLESS)]
+)
+def test_each_throttle_reason_counts_at_either_end(moment, reason, throttled):
+    found = example_record()
+    found["snapshots"][moment]["throttle_reasons"] = ["gpu_idle", reason]
+    assert ("throttled" in judged(found)["flags"]) is throttled
+
+
+@pytest.mark.parametrize("name", ["wall", "span", "rate", "busy"])
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        ("collected", "2 garbage collections inside the {} window"),
+        ("compiled", "2 compilations inside the {} window"),
+        ("captured", "2 captures of CUDA graphs inside the {} window"),
+        ("segments", "2 driver allocations inside the {} window"),
+    ],
+)
+def test_nothing_may_happen_inside_any_window(name, count, said):
+    found = example_record()
+    found["passes"][name][count] = 2
+    assert judged(found)["reasons"] == [said.format(name)]
+    found["passes"][name][count] = 1
+    assert not judged(found)["valid"]
+
+
+@pytest.mark.parametrize("name", ["span", "rate", "busy", "revisit"])
+def test_an_allocation_of_a_growing_cache_is_flagged_in_whichever_window(name):
+    found = example_record(cell={"cache": "dynamic"})
+    found["passes"][name]["segments"] = 1
+    assert (judged(found)["valid"], found["flags"]) == (True, ["driver-allocations"])
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda r, more: r["memory"].update(verify_extra_bytes=10**9 + more), "verify took 1000000001 bytes over"),
+        (lambda r, more: r["floor"].update(r_floor=1.0201 if more else 1.02), "r_floor 1.020 is impossible"),
+        (lambda r, more: r["bytes"].update(weights_measured=r["bytes"]["weights"] - more), "weights take 15231233023"),
+        (lambda r, more: r["bytes"].update(weights_measured=r["bytes"]["weights"] + more), "weights take 15231233025"),
+        (lambda r, more: r["memory"]["held_bytes"]["step"].update(allocator=2 * 10**10 if more else 0), "200000"),
+    ],
+)
+def test_a_limit_is_kept_and_not_passed(change, reason):
+    found = example_record()
+    change(found, 0)
+    assert judged(found)["valid"]
+    change(found, 1)
+    (said,) = judged(found)["reasons"]
+    assert said.startswith(reason)
+
+
+def test_the_limits_are_those_that_the_methodology_states():
+    assert judgement.LIMITS == {
+        "r_floor": 1.02,
+        "drift": 0.05,
+        "other_cpu_cores": 0.5,
+        "disturbed_share": 0.25,
+        "verify_extra_bytes": 10**9,
+    }
+
+
+def test_others_are_compared_with_the_cores_of_this_host():
+    found = example_record(host={"cores": 64})
+    found["passes"]["wall"]["other_cpu_cores"] = 15.9
+    assert judged(found)["flags"] == ["host-busy"]
+    found["passes"]["wall"]["other_cpu_cores"] = 16.0
+    assert judged(found)["flags"] == ["disturbed", "host-busy"]

@@ -273,17 +273,17 @@ SLEEPER = """
 """
 
 
-def start_parent(tmp_path: Path, job: Job, script: str = SLEEPER) -> subprocess.Popen[str]:
+def start_parent(tmp_path: Path, job: Job, script: str = SLEEPER, *before: str) -> subprocess.Popen[str]:
     parent, job_file = tmp_path / "parent.py", tmp_path / "job.json"
     parent.write_text(textwrap.dedent(PARENT))
     job_file.write_text(json.dumps(job.to_json()))
-    command = [sys.executable, str(parent), str(job_file), *worker(tmp_path, script)]
+    command = [*before, sys.executable, str(parent), str(job_file), *worker(tmp_path, script)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
 def worker_pid(tmp_path: Path) -> int:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         file = tmp_path / "pid"
         if file.exists() and (text := file.read_text()):
@@ -302,11 +302,25 @@ def test_a_signal_to_the_parent_stops_the_worker_and_leaves_a_record(
     parent = start_parent(tmp_path, tiny_job)
     pid = worker_pid(tmp_path)
     parent.send_signal(number)
-    said, _ = parent.communicate(timeout=20)
+    said, _ = parent.communicate(timeout=120)
     assert wait_until_dead(pid, 1)
     kept = json.loads(said.splitlines()[-1])
     assert (kept["status"], kept["reason"]) == ("interrupted", reason)
     assert record.read(Path(tiny_job.record_path))["outcome"] == kept
+
+
+def test_under_nohup_the_end_of_the_terminal_stops_neither_parent_nor_worker(tmp_path: Path, tiny_job: Job) -> None:
+    parent = start_parent(tmp_path, tiny_job, SLEEPER, "nohup")
+    pid = worker_pid(tmp_path)
+    parent.send_signal(signal.SIGHUP)
+    os.kill(pid, signal.SIGHUP)
+    time.sleep(0.3)
+    assert parent.poll() is None
+    assert not wait_until_dead(pid, 0)
+    parent.send_signal(signal.SIGTERM)
+    said, _ = parent.communicate(timeout=120)
+    assert wait_until_dead(pid, 1)
+    assert json.loads(said.splitlines()[-1])["reason"] == "terminated"
 
 
 def test_two_signals_at_once_leave_no_orphan_either(tmp_path: Path, tiny_job: Job) -> None:
@@ -314,7 +328,7 @@ def test_two_signals_at_once_leave_no_orphan_either(tmp_path: Path, tiny_job: Jo
     pid = worker_pid(tmp_path)
     parent.send_signal(signal.SIGINT)
     parent.send_signal(signal.SIGTERM)
-    said, _ = parent.communicate(timeout=20)
+    said, _ = parent.communicate(timeout=120)
     assert wait_until_dead(pid, 1)
     assert json.loads(said.splitlines()[-1])["reason"] in ("interrupted", "terminated")
 
@@ -326,7 +340,7 @@ def test_a_signal_at_any_moment_leaves_no_orphan(tmp_path: Path, tiny_job: Job, 
     assert parent.stdout.readline() == "ready\n"
     time.sleep(random.Random(seed).uniform(0, 0.15))
     parent.send_signal(signal.SIGTERM)
-    said, _ = parent.communicate(timeout=20)
+    said, _ = parent.communicate(timeout=120)
     children = [pid for pid in _pids() if str(tmp_path / "worker.py") in _command(pid)]
     assert children == []
     # before the job is under way there is nothing to record; from then on there is a record

@@ -23,6 +23,13 @@ def test_long_samples_do_not_overflow():
     assert quantiles.tail_bound([1.0] * 5000, 99) == 1.0
 
 
+def test_a_bound_is_of_the_sorted_steps():
+    values = [float(i) for i in range(100)]
+    assert quantiles.tail_bound(values[::-1], 90) == 95.0
+    # p95 of 100: P[X <= 97] = 0.882, P[<= 98] = 0.963: index 98; p90 at 90 % confidence would be index 94
+    assert quantiles.tail_bound(values, 95) == 98.0
+
+
 def test_drift_compares_thirds():
     assert quantiles.drift([1.0] * 10 + [1.05] * 10 + [1.1] * 10) == pytest.approx(0.1)
 

@@ -50,6 +50,32 @@ def test_the_interval_of_a_median_of_ten_lies_between_the_second_and_third_from_
     assert [float(end[0]) for end in intervals.median_interval(np.arange(5.0)[None])] == [0.0, 4.0]
 
 
+@pytest.mark.parametrize(
+    ("count", "depth", "inwards"),
+    [
+        (5, 1, 0.0),
+        # from the 1st to the 6th: 1 - 2/64 = 0.96875; from the 2nd: 1 - 14/64 = 0.78125. The surplus of 0.01875 is a
+        # share of 0.1, which is 5 * 0.1 / (1 + 4 * 0.1) of the way
+        (6, 1, 0.5 / 1.4),
+        # 1 - 22/1024 = 0.978516 and 1 - 112/1024 = 0.890625: a share of 0.324444; 8 * share / (2 + 6 * share)
+        (10, 2, 8 * 0.324444 / (2 + 6 * 0.324444)),
+    ],
+)
+def test_an_interval_covers_95_percent_to_the_last_digit(count, depth, inwards):
+    assert intervals.interval_depth(count) == (depth, pytest.approx(inwards, rel=1e-4, abs=1e-12))
+
+
+def test_a_ratio_to_a_value_turns_its_interval_round():
+    # 12 / 4 = 3 of 4 in 3..6: from 12 / 6 to 12 / 3
+    assert intervals.of_ratio(3.0, 4.0, 3.0, 6.0) == (2.0, 4.0)
+
+
+def test_an_interval_begins_at_five_sessions():
+    assert intervals.of_sessions([1.0, 2.0, 3.0, 4.0]) == (1.0, 4.0, "range")
+    assert intervals.of_sessions([5.0, 1.0, 2.0, 3.0, 4.0]) == (1.0, 5.0, "ci95")
+    assert intervals.of_sessions([2.0]) == (2.0, 2.0, "none")
+
+
 def test_equal_arms_of_like_width_have_the_t_of_both():
     # widths equal: 2 x 4 = 8 degrees of freedom, t 2.306 instead of 2.776 at 4
     one, none = np.ones(1), np.zeros(1)
@@ -145,6 +171,44 @@ def test_the_verdict_is_by_the_whole_interval(a_ms, verdict):
     found = compare(one_host([a_ms + each for each in spread], [10 + each for each in spread]))
     assert found.verdict == verdict
     assert found.reason
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [
+        # 1.01 on the one side and 1 / 1.01 = 0.990099 on the other, so that swapped arms have the same limits
+        (1.0101, 1.2, FASTER),
+        (1.0099, 1.2, AMBIGUOUS),
+        (0.8, 0.99009, SLOWER),
+        (0.8, 0.99011, AMBIGUOUS),
+        (0.99011, 1.0099, SAME),
+        (0.99009, 1.0099, AMBIGUOUS),
+        (0.99011, 1.0101, AMBIGUOUS),
+    ],
+)
+def test_the_limits_of_a_verdict(low, high, verdict):
+    assert comparison._verdict(low, high, comparison.THRESHOLD, 7)[0] == verdict
+
+
+def test_so_many_sessions_bring_the_interval_to_half_a_percent():
+    # ±1 % at 10 is ±0.5 % at four times as many; less than five are never enough
+    assert comparison._sessions_needed(10, 0.99, 1.01) == 41  # by the geometric middle: 40.004
+    assert comparison._sessions_needed(10, 0.9999, 1.0001) == 5
+
+
+def test_the_bootstrap_weighs_hosts_by_their_sessions():
+    # logs of ratio 2 at ten sessions and 4 at five: 2 ** (2/3) * 4 ** (1/3) = 2 ** (4/3)
+    spread = np.linspace(-0.001, 0.001, 10)
+    many = HostSessions("many", tuple(20 + spread), tuple(10 + spread))
+    few = HostSessions("few", tuple(40 + spread[::2]), tuple(10 + spread[::2]))
+    low, high = compare([many, few]).bootstrap
+    assert low <= high
+    assert (low, high) == pytest.approx((2 ** (4 / 3), 2 ** (4 / 3)), rel=1e-3)
+    assert compare([many, few]).ratio == pytest.approx(2 ** (4 / 3), rel=1e-3)
+
+
+def test_the_bootstrap_is_as_wide_as_so_many_resamples_make_it():
+    assert comparison.RESAMPLES == 9999  # the paper's way; fewer move its ends by more than the last digit shown
 
 
 def test_what_is_open_is_told_with_the_sessions_that_would_settle_it():

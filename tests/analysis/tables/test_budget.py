@@ -298,6 +298,8 @@ def test_the_readmes_budget_is_what_the_command_prints():
     done = subprocess.run(
         [sys.executable, "-m", "analysis", "budget", *records], cwd=ROOT, capture_output=True, text=True
     )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("| ")
     assert done.stdout in (ROOT / "README.md").read_text()
 
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.ab import arms, blocks, check, cooling, manifest, measure
+from runner.ab import arms, blocks, check, comparable, cooling, facts, manifest, measure
 from runner.ab.manifest import Manifest, SessionEntry
 from runner.errors import BadPair, BadValue, Interrupted, InvalidSession, StoreUnreachable
 from runner.machine import host
@@ -198,12 +198,39 @@ def test_a_session_that_is_not_valid_ends_it_and_its_block_is_not_used(
         ),
         (lambda found: found["keys"].update(code_key="0" * 12), "code has changed"),
         (lambda found: found["keys"].update(cell_key="0" * 12), "another cell than declared"),
+        (lambda found: found["environment"].update(kernel_package="other 1"), "kernel_package is other 1, and was"),
+        (lambda found: found["environment"].update(driver_major="1"), "driver_major is 1, and was"),
     ],
 )
 def test_what_may_not_be_compared_ends_it(worker: Worker, run: Run, change: Any, said: str) -> None:
     worker.fates[3] = lambda found: change(found)
     with pytest.raises(BadPair, match=said):
         run(sessions=2)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda found: found["environment"].update(torch="9.9"), "torch is 9.9, and was"),
+        (lambda found: found["environment"].update(kernel_package="other 1"), "kernel_package is other 1, and was"),
+        (lambda found: found.update(container=IMAGE), "it was measured in podman's image sha256:0123"),
+    ],
+)
+def test_the_first_session_of_the_other_arm_is_compared_too(worker: Worker, run: Run, change: Any, said: str) -> None:
+    worker.fates[1] = lambda found: change(found)  # the first of arm b
+    with pytest.raises(BadPair, match=said):
+        run(sessions=2)
+
+
+def test_arms_of_different_kernels_may_have_different_packages_and_nothing_else() -> None:
+    found, other = facts.of_record(cpu_record()), facts.of_record(cpu_record(cell={"kernel": "marlin"}))
+    packaged = replace(other, versions={**other.versions, "kernel_package": "marlin 1"})
+    assert comparable.obstacle(packaged, packaged.cell_key, [], [found]) is None
+    newer = replace(packaged, versions={**packaged.versions, "cuda": "99"})
+    assert comparable.obstacle(newer, newer.cell_key, [], [found]) == f"cuda is 99, and was {found.versions['cuda']}"
+    again = replace(packaged, versions={**packaged.versions, "kernel_package": "marlin 2"})
+    said = comparable.obstacle(again, again.cell_key, [packaged], [found])
+    assert said == "kernel_package is marlin 2, and was marlin 1"
 
 
 @pytest.fixture

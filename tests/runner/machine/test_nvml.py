@@ -16,7 +16,7 @@ import pynvml as real
 import pytest
 
 from runner.errors import GpuNotFound, MissingPackage
-from runner.machine import host, nvml
+from runner.machine import host, nvml, visible
 from tests.fakes.pynvml_fake import NEWER, QUESTIONS, Card, Driver, module, old_module
 
 FIRST = "GPU-11111111-aaaa-bbbb-cccc-000000000001"
@@ -168,6 +168,24 @@ def test_a_slice_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, visible: st
         nvml.list_gpus()
     assert str(caught.value).startswith(f"CUDA_VISIBLE_DEVICES={visible!r} names a MIG instance: a slice of a card has")
     assert "no known bandwidth" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "uuid", "named"),
+    [
+        (FIRST, FIRST, True),
+        ("gpu-1", FIRST, True),
+        (FIRST.upper(), FIRST, True),
+        (FIRST + "0", FIRST, False),
+        ("GPU-aaaa", FIRST, False),  # it stands in the middle
+        (FIRST, f"MIG-{FIRST}/1/0", False),
+        ("GPU-", FIRST, False),
+        ("G", FIRST, False),
+        ("GPU-1", "", False),
+    ],
+)
+def test_a_card_is_named_by_the_beginning_of_its_uuid_alone(word: str, uuid: str, named: bool) -> None:
+    assert visible.begins(word, uuid) is named
 
 
 def test_indices_stay_those_of_nvml(three: Driver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +21,7 @@ from runner.machine import signals
 def _installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(signals._State, "stopped", False)
     before = {number: signal.getsignal(number) for number in signals.STOPPING}
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     signals.install()
     yield
     for number, handler in before.items():
@@ -46,6 +49,30 @@ def test_an_ignored_signal_stays_ignored() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signals.install()
     send(signal.SIGHUP)
+
+
+def test_a_signal_inside_a_finaliser_is_not_lost() -> None:
+    """Of such a moment `import` is full: each module's lock is let go of by a callback."""
+    owned = threading.Event()
+    reference = weakref.ref(owned, lambda _: send(signal.SIGTERM))
+    holder = [owned]
+    del owned
+
+    def work() -> None:
+        holder.clear()
+        time.sleep(10)
+
+    with pytest.raises(Terminated, match=r"^stopped by SIGTERM$"):
+        work()
+    assert reference() is None
+
+
+def test_another_error_inside_a_finaliser_is_printed_as_ever(capsys: pytest.CaptureFixture[str]) -> None:
+    owned = threading.Event()
+    reference = weakref.ref(owned, lambda _: 1 // 0)
+    del owned
+    assert reference() is None
+    assert "ZeroDivisionError" in capsys.readouterr().err
 
 
 def test_a_held_signal_comes_when_the_outermost_hold_ends() -> None:

@@ -78,3 +78,10 @@ def test_a_session_is_refused_before_anything_is_measured(sees, tiny_job, monkey
     monkeypatch.setattr("runner.worker.probes.read_bytes", lambda _: pytest.fail("measured"))
     with pytest.raises(Mismatch):
         session.run(replace(tiny_job, device=H200), Clock())
+
+
+@pytest.mark.parametrize("uuid", ["", UUID[:8], UUID[:-1], f"{UUID}0", f"{UUID}/1/0"])
+def test_a_part_of_the_uuid_is_another_card(sees, uuid):
+    sees(uuid=uuid)
+    with pytest.raises(Mismatch):
+        card.check(H200)
