@@ -155,13 +155,16 @@ def _rate(record: Record) -> float | None:
 
 
 def passes_disagreement(record: Record) -> float | None:
-    """Returns how far the passes over the same context lengths are apart: (slowest − fastest) / fastest of their steps;
+    """Returns how far the passes over the same context lengths lie apart, as a share of the step by the host's clock;
     None where one pass alone was timed. A growing cache meets the lengths of `wall` for the first time, so that there
-    `revisit` stands for the host's clock."""
-    host = "revisit" if lookup(record, "passes.revisit") else "wall"
-    found = [_median(host)(record), _median("span")(record), _rate(record)]
-    steps = [step_ms for step_ms in found if step_ms]
-    return max(steps) / min(steps) - 1 if len(steps) > 1 else None
+    `revisit` is the host's. The profiled pass counts where it is the shortest: a profiler makes no step quicker."""
+    host_ms = _median("revisit" if lookup(record, "passes.revisit") else "wall")(record)
+    span_ms, rate_ms = _median("span")(record), _rate(record)
+    if host_ms is None or span_ms is None or rate_ms is None:
+        return None
+    profiled_ms = _median("busy", "span_ms")(record)
+    shortest = min(host_ms, span_ms, rate_ms, host_ms if profiled_ms is None else profiled_ms)
+    return (max(host_ms, span_ms, rate_ms) - shortest) / host_ms
 
 
 def _worst(field: str) -> Formula:

@@ -95,6 +95,7 @@ METRIC_PATHS = {
     "step_wall_ms": "latency.step_wall_ms",
     "step_wall_revisit_ms": "latency.step_wall_revisit_ms",
     "step_span_ms": "latency.step_span_ms",
+    "step_rate_ms": "latency.step_rate_ms",
     "step_busy_ms": "latency.step_busy_ms",
     "profiled_span_ms": "latency.profiled_span_ms",
     "step_wall_p90_ms": "latency.step_wall_p90_ms",

@@ -25,7 +25,7 @@ import polars
 from analysis import groups
 from analysis.sources.frame import Frame
 from analysis.tables.form import FLAGS, Column, markdown_table, sentences_of_invalid, telling, titles
-from runner import registry
+from runner import judgement, registry
 
 Row = dict[str, Any]
 
@@ -33,6 +33,7 @@ METRICS = (
     "step_wall_ms",
     "step_wall_revisit_ms",
     "step_span_ms",
+    "step_rate_ms",
     "profiled_span_ms",
     "step_busy_ms",
     "kernel_sum_ms",
@@ -49,7 +50,7 @@ OVERLAPPING = 1.01
 """Kernels whose durations add up to more than this times the time in which any ran overlap; on an H200 without
 programmatic launch the two agreed within 0.2 %."""
 
-LIMIT = 0.1
+LIMIT = judgement.DISAGREEMENT_LIMIT
 """Passes that lie further apart than this share of the step attribute nothing."""
 APART = "passes_apart"
 
@@ -138,18 +139,17 @@ def rows(frame: Frame, every_code: bool = False) -> list[Row]:
     are small enough to name causes. `largest` is then the largest term beyond the floor, None where two are too near to
     each other for these passes. `sentence` says all of it.
     """
-    apart = replace(frame, sessions=frame.sessions.with_columns(_sessions_apart().alias(APART)))
+    apart = replace(frame, sessions=frame.sessions.with_columns(sessions_apart().alias(APART)))
     found = groups.rows(apart, (*METRICS, APART), every_code)
     return [_row(each) for each in found if each["valid"]] + [_named(each) for each in found if not each["valid"]]
 
 
-def _sessions_apart() -> polars.Expr:
-    """Of each session how far its own passes lie apart."""
-    column = polars.col
+def sessions_apart() -> polars.Expr:
+    """Returns how far each session's passes lie apart, as `runner.metrics.passes_disagreement` has it of a record."""
     base = polars.coalesce("step_wall_revisit_ms", "step_wall_ms")
-    span = column("step_span_ms")
-    low, high = polars.min_horizontal(base, span, "profiled_span_ms"), polars.max_horizontal(base, span)
-    return polars.when(span.is_not_null()).then((high - low) / base)
+    timed = (base, polars.col("step_span_ms"), polars.col("step_rate_ms"))
+    low, high = polars.min_horizontal(*timed, "profiled_span_ms"), polars.max_horizontal(*timed)
+    return polars.when(timed[1].is_not_null() & timed[2].is_not_null()).then((high - low) / base)
 
 
 def _named(each: Row) -> Row:
@@ -178,11 +178,11 @@ def uncertainty(each: Row) -> float | None:
     a profiler makes no step quicker. None where there is one pass."""
     if each["step_span_ms"] is None:
         return None
-    span: float = each["step_span_ms"]
     base: float = each["step_wall_ms"] if each["step_wall_revisit_ms"] is None else each["step_wall_revisit_ms"]
+    timed: list[float] = [base, *(ms for ms in (each["step_span_ms"], each.get("step_rate_ms")) if ms is not None)]
     profiled: float | None = each.get("profiled_span_ms")
-    low = min(base, span, base if profiled is None else profiled)
-    return max((max(base, span) - low) / base, each.get(APART) or 0.0)
+    low: float = min(*timed, base if profiled is None else profiled)
+    return max((max(timed) - low) / base, each.get(APART) or 0.0)
 
 
 def is_attributed(each: Row) -> bool:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from analysis.sources.records import Folder
 from analysis.tables import budget
 from runner import metrics
+from runner.records import record, spool
 from tests.frames import frame_of
 from tests.records import cpu_record, example_record, failed_record
 
@@ -190,6 +191,7 @@ def test_a_probe_that_read_too_low_is_cut_and_beyond_the_limit_attributes_nothin
     [
         ({}, 1 / 21),  # span 20, wall 21; the profiled 28 are the profiler's
         ({"step_span_ms": 27.3}, 0.3),
+        ({"step_rate_ms": 27.3}, 7.3 / 21),
         ({"profiled_span_ms": 16.8}, 0.2),  # no profiler makes a step quicker
         ({"step_wall_revisit_ms": 25.0, "step_wall_ms": 100.0}, 0.2),
         ({"passes_apart": 0.4}, 0.4),  # the sessions' own passes lie further apart than their medians
@@ -198,6 +200,15 @@ def test_a_probe_that_read_too_low_is_cut_and_beyond_the_limit_attributes_nothin
 )
 def test_the_uncertainty_is_how_far_passes_over_the_same_lengths_lie_apart(changes, apart):
     assert budget.uncertainty(clocks(**changes)) == pytest.approx(apart)
+
+
+def test_a_sessions_own_passes_lie_as_far_apart_as_its_record_says():
+    folder = Folder(ROOT / "experiments" / "records" / "h200")
+    sessions = folder.frame(budget.METRICS).sessions.with_columns(budget.sessions_apart().alias("apart"))
+    found = dict(zip(sessions["session"], sessions["apart"], strict=True))
+    for path in spool.record_files(ROOT / "experiments" / "records" / "h200"):
+        one = record.read(path)
+        assert found[one["session"]["id"]] == pytest.approx(metrics.passes_disagreement(one), rel=1e-12)
 
 
 def test_of_the_sessions_the_passes_of_each_are_compared_and_not_their_medians_alone():
