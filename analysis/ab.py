@@ -86,14 +86,15 @@ def read(path: Path) -> Measured:
     return _measured(checked.manifest, by_id, told, checked.beside)
 
 
-def _told(manifest: Manifest, by_id: Mapping[str, Row], frame: Frame) -> dict[str, Facts]:
-    """What the sessions of an A/B tell. Raises BadRecord where one is not there, or the manifest says otherwise."""
+def _told(manifest: Manifest, by_id: Mapping[str, Row], frame: Frame) -> Mapping[str, Facts]:
+    """What the sessions of an A/B tell. Raises BadRecord where one is not there, or the manifest of a store says
+    otherwise; that of a folder was held against the records when it was read."""
     name, entries = f"A/B {manifest.title} ({manifest.id})", manifest.sessions
     if missing := [entry.session for entry in entries if entry.session not in by_id]:
         raise BadRecord(f"{name}: {len(missing)} of its sessions are not there ({missing[0]})")
-    told = {
-        entry.session: frame.facts.get(entry.session) or _facts(by_id[entry.session], frame.cells) for entry in entries
-    }
+    if frame.facts:
+        return frame.facts
+    told = {entry.session: _facts(by_id[entry.session], frame.cells) for entry in entries}
     if lines := list(check.told_differences(manifest, told)):
         raise BadRecord(f"{name}: {lines[0]}")
     return told

@@ -131,7 +131,9 @@ def test_valid_and_invalid_older_sessions_are_counted_each_with_its_kind():
         coded(at(8), "b"),
         coded(invalid(at(9)), "b"),
     ]
-    rows = {row["valid"]: row for row in rows_of(found)}
+    made = rows_of(found)
+    assert len(made) == 2
+    rows = {row["valid"]: row for row in made}
     assert (rows[True]["superseded"], rows[False]["superseded"]) == (2, 1)
     assert not rows[False]["older_code"]
 
@@ -140,6 +142,12 @@ def test_an_older_rejection_that_no_row_counts_keeps_its_own():
     rows = {row["valid"]: row for row in rows_of([coded(invalid(at(0)), "a"), coded(at(9), "b")])}
     assert (rows[False]["older_code"], rows[False]["code_key"]) == (True, "a" * 12)
     assert rows[False]["reasons"] == ["1 garbage collections inside the wall window"]
+
+
+def test_one_unchecked_session_makes_its_row_unchecked():
+    mixed = [coded(of_gate_version_1(at(0)), "a"), coded(at(9), "a")]
+    (row,) = rows_of([*mixed, coded(at(5), "b")])
+    assert (row["code_key"], row["superseded"]) == ("b" * 12, 2)
 
 
 def test_a_session_whose_steps_were_not_checked_is_older_whenever_it_was_measured():

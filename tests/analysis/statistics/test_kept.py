@@ -1,0 +1,33 @@
+"""A comparison that was kept is the one that would be computed."""
+
+import pytest
+
+from analysis.statistics import comparison, kept
+from analysis.statistics.comparison import HostSessions
+
+HOSTS = (HostSessions("host", (20.0, 22.0, 21.0, 23.0, 20.5), (8.0, 8.1, 8.2, 7.9, 8.05)),)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+@pytest.mark.parametrize("bootstrapped", [False, True])
+def test_what_was_kept_is_what_is_computed(bootstrapped):
+    made = comparison.compare(HOSTS, bootstrapped=bootstrapped)
+    assert [kept.compare(HOSTS, bootstrapped) for _ in range(2)] == [made, made]
+
+
+def test_one_without_a_bootstrap_does_not_stand_for_one_with_it():
+    assert kept.compare(HOSTS, bootstrapped=False).bootstrap is None
+    assert kept.compare(HOSTS).bootstrap is not None
+    assert kept.compare(HOSTS, bootstrapped=False).bootstrap is None
+
+
+def test_other_sessions_are_another_entry():
+    (host,) = HOSTS
+    other = HostSessions("host", (*host.a[:-1], 20.6), host.b)
+    assert kept.compare([other]).ratio == kept.compare(HOSTS).ratio  # the same medians
+    assert kept.compare([other]).cv_a != kept.compare(HOSTS).cv_a
+    assert kept.compare([HostSessions("host", host.b, host.a)]).ratio == pytest.approx(1 / kept.compare(HOSTS).ratio)
