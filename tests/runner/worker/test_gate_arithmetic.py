@@ -157,6 +157,18 @@ def test_what_is_expected_comes_from_one_reference_pass_and_one_of_transformers(
     assert found.trusted_error(30) == found.trusted[13]
 
 
+def test_trusted_eager_keeps_no_cache(built):
+    asked = []
+    hook = built.register_forward_pre_hook(lambda _model, _inputs, named: asked.append(named), with_kwargs=True)
+    try:
+        expect(built)
+    finally:
+        hook.remove()
+    (named,) = asked
+    assert named["use_cache"] is False
+    assert "past_key_values" not in named
+
+
 def test_after_it_the_models_mlps_are_their_own_again(built):
     with gate._mlp_in_token_blocks(built):
         assert all("forward" in vars(layer.mlp) for layer in built.model.layers)
@@ -292,6 +304,13 @@ def test_a_pass_that_left_fewer_rows_is_compared_by_those_that_are_there():
     assert (found.unwritten, found.difference) == (1, 1.0)
     assert gate.rows_of("rate", first, first[:2], 3).difference == 0.0
     assert gate.rows_of("rate", first[:0], first, 3) == gate.Rows("rate", 3, 0.0, 0.0)
+
+
+def test_rows_of_a_short_dtype_are_compared_in_float32():
+    first = torch.randn(1, 1, 512, generator=torch.Generator().manual_seed(4)).bfloat16()
+    left = (first.float() * 1.02).bfloat16()
+    found = gate.rows_of("rate", left, first, 1)
+    assert found.difference == pytest.approx(by_hand(left.double().flatten(), first.double().flatten()), abs=1e-6)
 
 
 def test_rows_differ_by_the_worst_row_and_the_worst_tensor():
