@@ -170,6 +170,7 @@ def test_bitsandbytes_multiplies_the_stored_form(double, monkeypatch):
     plain = plainlinear.of(linear, "bnb-nf4", Scheme(64, double_quant=double))
     stored = {name: tensor.clone() for name, tensor in plain.tensors.items()}
     (made,) = registry.packed_kernel("bitsandbytes").linears([plain])
+    assert (made.in_features, made.out_features) == (128, 256)
     made.eval()(torch.randn(1, 1, 128, dtype=torch.bfloat16))
     state = made.weight.quant_state
     held = {"weight": made.weight.data, "weight.absmax": state.absmax, "weight.quant_map": state.code}
