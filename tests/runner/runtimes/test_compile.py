@@ -82,7 +82,7 @@ def test_it_is_compiled_over_a_cache_that_was_filled_once(asked, monkeypatch):
     step, filled = Step(), []
     step.prefill = filled.append
     monkeypatch.setattr(eager, "build", lambda *_: step)
-    job = SimpleNamespace(cell=SimpleNamespace(options={"mode": "default"}))
+    job = SimpleNamespace(cell=SimpleNamespace(options={"mode": "reduce-overhead"}))
     made = compiled.build(None, None, job)
     assert filled == [17]
-    assert (made.runtime, made.eager, asked.options["mode"]) == ("compile", step, "default")
+    assert (made.runtime, made.eager, asked.options["mode"]) == ("compile", step, "reduce-overhead")

@@ -43,6 +43,7 @@ def same(ours, theirs):
 
 
 def test_prefill_and_steps_say_what_one_pass_says(step):
+    buffer = step.chosen  # what a graph captures stays where it is
     chosen = step.prefill(20)
     same(step.logits, whole(step, 20))
     assert chosen == step.logits.argmax()
@@ -50,6 +51,7 @@ def test_prefill_and_steps_say_what_one_pass_says(step):
         assert int(step.position) == count - 1
         chosen = step()
         same(step.logits, whole(step, count))
+        assert chosen is buffer
         assert chosen.shape == (1,)
         assert chosen == step.logits.argmax()
 
@@ -103,7 +105,8 @@ class Inner:
 
     def __init__(self):
         self.chosen, self.calls = torch.zeros(1), []
-        self.prefill = self.restart = self.rows = None
+        self.prefill, self.restart, self.rows = "prefill", "restart", "rows"
+        self.cache_seen, self.settings = "static", {"a": "b"}
 
     def spoil(self, position):
         self.calls.append(position)
@@ -116,6 +119,13 @@ def test_a_step_over_eager_spoils_its_own_logits_and_the_inner_ones():
     outer.spoil(64)
     assert inner.calls == [64]
     assert all(map(math.isnan, outer.logits.tolist()))
+
+
+def test_a_step_over_eager_is_the_inner_one_in_all_but_its_call():
+    inner = Inner()
+    outer = eager.StepOverEager(inner)
+    assert (outer.prefill, outer.restart, outer.rows) == ("prefill", "restart", "rows")
+    assert (outer.eager, outer.cache_seen, outer.settings) == (inner, "static", {"a": "b"})
 
 
 @pytest.mark.parametrize("cache", ["dynamic", "static"])

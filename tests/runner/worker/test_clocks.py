@@ -1,5 +1,6 @@
 """The clocks: what each includes, seen on a step that counts and takes a known time."""
 
+import gc
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ import torch
 
 from runner.machine import host
 from runner.protocol import Protocol
-from runner.worker import clocks
+from runner.worker import clocks, windows
 from tests.fakes.cuda import Cuda
 
 STEP_S, READ_BACK_S = 0.002, 0.004
@@ -220,6 +221,34 @@ def test_busy_sees_a_graph_launched_at_each_step(cuda):
     assert timed.found["kernels"] == [1, 1, 1]
     assert timed.seen.graph_launches == 1.0
     assert timed.seen.graph_mode == "whole-step"
+
+
+CLOCKS = {
+    "wall": lambda step: clocks.wall(step, THREE),
+    "span": lambda step: clocks.span(step, THREE, CUDA),
+    "rate": lambda step: clocks.rate(step, THREE, CUDA),
+    "busy": lambda step: clocks.busy(step, THREE, CUDA),
+}
+
+
+@pytest.mark.parametrize("name", CLOCKS)
+def test_each_clock_counts_what_its_own_steps_must_not_do(cuda, name):
+    class Graph:
+        def capture_begin(self): ...
+
+    windows.count_captures(Graph)
+
+    class Collecting(DeviceStep):
+        def __call__(self):
+            gc.collect()
+            Graph().capture_begin()
+            Graph().capture_begin()
+            return super().__call__()
+
+    quiet, found = (CLOCKS[name](kind(cuda)).found for kind in (DeviceStep, Collecting))
+    counts = ("segments", "compiled", "captured", "collected")
+    assert [quiet[count] for count in counts] == [0, 0, 0, 0]
+    assert [found[count] for count in counts] == [0, 0, 6, 3]
 
 
 def test_nothing_of_the_next_step_is_launched_before_a_clock_has_stopped(cuda):

@@ -98,6 +98,21 @@ def test_a_cell_at_17_is_compared_once():
     assert explain.starts(17) == (17,)
 
 
+def test_what_a_layer_leaves_is_the_first_of_what_it_returns():
+    """Before transformers 5 a decoder layer returns a tuple."""
+
+    class Layer(torch.nn.Module):
+        def forward(self, x):
+            return (x + 1, "weights") if self.training else x + 1
+
+    layer = Layer()
+    model = SimpleNamespace(model=SimpleNamespace(layers=[layer]))
+    for training in (True, False):
+        with explain._hidden(model) as seen:
+            layer.train(training)(torch.zeros(1, 3, 2))
+        assert [each.tolist() for each in seen] == [[[1.0, 1.0]] * 3]
+
+
 def test_the_model_is_left_without_hooks(prepared):
     built, *_ = prepared
     ratios(prepared)

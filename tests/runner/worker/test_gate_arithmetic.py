@@ -103,6 +103,12 @@ def test_a_regret_is_told_for_every_token_of_the_vocabulary_and_no_other():
     assert expected.margin(17) == 1.155
 
 
+def test_where_the_reference_is_no_number_nothing_is_decided():
+    expected = gate.Expectation((17,), torch.tensor([[math.nan, 1.0, 0.0]]), (0.01,), False, 1)
+    assert expected.regret(1, 17) == gaterules.NOT_FINITE
+    assert expected.margin(17) == 0.0
+
+
 def test_the_positions_checked_are_those_from_17_from_ctx_and_of_the_timed_steps():
     # 64 + 5 + 30 = 99 tokens: 32 steps from 17, 32 from 64, and the timed ones 69 … 98
     found = gate.checked_positions(64, Protocol("paper", 5, 30))
@@ -149,6 +155,18 @@ def test_what_is_expected_comes_from_one_reference_pass_and_one_of_transformers(
     # another shape of the products rounds otherwise, now and then
     assert found.trusted == pytest.approx(errors, rel=0.3)
     assert found.trusted_error(30) == found.trusted[13]
+
+
+def test_trusted_eager_keeps_no_cache(built):
+    asked = []
+    hook = built.register_forward_pre_hook(lambda _model, _inputs, named: asked.append(named), with_kwargs=True)
+    try:
+        expect(built)
+    finally:
+        hook.remove()
+    (named,) = asked
+    assert named["use_cache"] is False
+    assert "past_key_values" not in named
 
 
 def test_after_it_the_models_mlps_are_their_own_again(built):
@@ -277,6 +295,22 @@ def test_a_row_is_unwritten_where_any_of_its_tensors_is():
     left[1, 0, :3] = POISON  # a value may well be the poison's
     assert gate.rows_of("wall", left, left, 3).unwritten == 2
     assert gate.rows_of("wall", left[:1], left[:1], 3).unwritten == 3  # two rows are not even there
+
+
+def test_a_pass_that_left_fewer_rows_is_compared_by_those_that_are_there():
+    """A growing cache ends where the steps did."""
+    first = rows(1.0, 2.0, 3.0)
+    found = gate.rows_of("rate", first[:2] * 2, first, 3)
+    assert (found.unwritten, found.difference) == (1, 1.0)
+    assert gate.rows_of("rate", first, first[:2], 3).difference == 0.0
+    assert gate.rows_of("rate", first[:0], first, 3) == gate.Rows("rate", 3, 0.0, 0.0)
+
+
+def test_rows_of_a_short_dtype_are_compared_in_float32():
+    first = torch.randn(1, 1, 512, generator=torch.Generator().manual_seed(4)).bfloat16()
+    left = (first.float() * 1.02).bfloat16()
+    found = gate.rows_of("rate", left, first, 1)
+    assert found.difference == pytest.approx(by_hand(left.double().flatten(), first.double().flatten()), abs=1e-6)
 
 
 def test_rows_differ_by_the_worst_row_and_the_worst_tensor():

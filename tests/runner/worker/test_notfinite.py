@@ -200,3 +200,17 @@ def test_verify_finds_a_record_that_says_so_without_a_cause(change, said):
 def test_a_margin_between_logits_that_are_none_is_no_number_either():
     expectation = gate.Expectation((17,), torch.full((1, 4), NAN), (gaterules.NOT_FINITE,), finite=False, driven=1)
     assert expectation.margin(17) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("read", "how"),
+    [
+        (None, notfinite.STORED),  # synthetic weights: what the model holds is what was made
+        (lambda _name: torch.tensor([1.0, INF]), notfinite.STORED),
+        (lambda _name: torch.tensor([1.0, 1e6]), notfinite.CONVERTED),
+    ],
+)
+def test_a_weight_is_infinite_as_stored_or_since_it_was_converted(read, how):
+    made = torch.nn.Linear(2, 1, bias=False).half()
+    made.weight.data[0, 1] = INF
+    assert notfinite.first(made, read) == notfinite.Fault("weight", "inf", how)

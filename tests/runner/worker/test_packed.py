@@ -122,12 +122,13 @@ def test_unpacked_layers_say_the_same_and_are_packed_again_afterwards(quant, mon
 
 
 def test_a_slice_over_blocks_is_whole(monkeypatch):
-    monkeypatch.setattr(plainlinear, "BLOCK_ELEMENTS", 128 * 24)
+    blocks = 128 * 28  # of 24 rows, for words have eight
+    monkeypatch.setattr(plainlinear, "BLOCK_ELEMENTS", blocks)
     linear = torch.nn.Linear(128, 256, bias=False)
     plain = plainlinear.of(linear, "gptq", SCHEMES["gptq"])
     monkeypatch.undo()
     whole = plain.matrix(torch.float32)
-    monkeypatch.setattr(plainlinear, "BLOCK_ELEMENTS", 128 * 24)
+    monkeypatch.setattr(plainlinear, "BLOCK_ELEMENTS", blocks)
     assert torch.equal(plain[8:248], whole[8:248])
     assert torch.equal(plain.matrix(torch.float32), whole)
 
@@ -169,6 +170,7 @@ def test_bitsandbytes_multiplies_the_stored_form(double, monkeypatch):
     plain = plainlinear.of(linear, "bnb-nf4", Scheme(64, double_quant=double))
     stored = {name: tensor.clone() for name, tensor in plain.tensors.items()}
     (made,) = registry.packed_kernel("bitsandbytes").linears([plain])
+    assert (made.in_features, made.out_features) == (128, 256)
     made.eval()(torch.randn(1, 1, 128, dtype=torch.bfloat16))
     state = made.weight.quant_state
     held = {"weight": made.weight.data, "weight.absmax": state.absmax, "weight.quant_map": state.code}

@@ -107,11 +107,12 @@ def test_a_cpu_launches_nothing():
 
 
 def test_a_launch_costs_what_the_host_takes_for_it_whatever_the_device_does_meanwhile(cuda, monkeypatch):
-    """1000 launches of 5 µs; 3 ms of older work are waited for before, and what is queued after the last."""
+    """1000 launches of 5.678 µs; 3 ms of older work are waited for before, and what is queued after the last."""
+    cuda.launch_ns = 5_678
     cuda.launch("earlier", 3_000_000)
     monkeypatch.setattr(cuda, "_sleep", lambda cycles: cuda.launch("spin_kernel", 100_000 + cycles))
     monkeypatch.setattr(torch.cuda, "_sleep", cuda._sleep)
-    assert probes.launch_samples_us(torch.device("cuda")) == [5.0] * 5
+    assert probes.launch_samples_us(torch.device("cuda")) == [5.678] * 5
     assert cuda.calls == ["synchronise"] * 10
     assert sum(event.name() == "spin_kernel" for event in cuda.seen) == 5000
     assert cuda.now_ns == cuda.done_ns  # nothing is left for the next clock to wait for

@@ -113,6 +113,11 @@ def test_a_summary_of_few_kernels_has_no_rest():
     assert rows == [{"name": "gemm", "count": 2.0, "us": 2.0}]
 
 
+def test_a_long_name_is_cut_at_200_characters():
+    (row,) = Profile((ProfiledStep(1.0, 1.0, 1),), (run("k" * 300, 0, 1_000),)).summary()
+    assert row["name"] == "k" * 200
+
+
 def test_names_are_matched_by_any_signature():
     seen = Seen({"gemv2T": 2.0, "nvjet_tst": 3.0, "softmax": 1.0})
     assert seen.matching(("gemv", "nvjet")) == {"gemv2T": 2.0, "nvjet_tst": 3.0}

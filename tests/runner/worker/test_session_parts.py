@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from runner import floors
+from runner.errors import Mismatch, MissingPackage, OutOfMemory
 from runner.worker import clocks, session, tokens
 from runner.worker.progress import Clock
 from tests.fakes.cuda import Cuda
@@ -26,10 +27,10 @@ def cuda(monkeypatch):
 
 
 class Prompt:
-    """A step whose prompts take 300 ms, then 100 ms of the device, and reading the token back 1 ms more."""
+    """A step whose prompts take so many ms of the device each, and reading the token back 1 ms more."""
 
-    def __init__(self, cuda):
-        self.cuda, self.takes_ms = cuda, iter((300, 100))
+    def __init__(self, cuda, *takes_ms):
+        self.cuda, self.takes_ms = cuda, iter(takes_ms)
 
     def prefill(self, tokens):
         self.cuda.calls.append(f"prefill {tokens}")
@@ -42,10 +43,11 @@ class Prompt:
         self.cuda.wait()
 
 
-def test_the_first_prefill_is_the_cold_one_and_each_ends_with_its_token_on_the_host(cuda, tiny_job):
+@pytest.mark.parametrize(("cold", "warm"), [(300, 100), (100, 300)])
+def test_the_first_prefill_is_the_cold_one_and_each_ends_with_its_token_on_the_host(cuda, tiny_job, cold, warm):
     loaded = SimpleNamespace(device=GPU, job=tiny_job)
     cuda.launch("what came before", 50 * 10**6)  # waited for before the clock starts
-    assert session._prefill(Prompt(cuda), loaded, Clock()) == {"cold_ms": 301.0, "ms": 101.0}
+    assert session._prefill(Prompt(cuda, cold, warm), loaded, Clock()) == {"cold_ms": cold + 1.0, "ms": warm + 1.0}
     assert cuda.calls == ["synchronise", "prefill 64", "read back"] * 2
 
 
@@ -318,11 +320,20 @@ def test_the_cost_is_by_phase_and_in_all_from_the_commands_start(monkeypatch, ti
         monkeypatch.setattr(module, name, lambda _sections: None)
     monkeypatch.setattr(session.record, "write", lambda *_: None)
     monkeypatch.setattr(session.record, "env_key", lambda _: "env")
+    monkeypatch.setattr(session.codekey, "code_key", lambda: "code")
+    monkeypatch.setattr(session.codekey, "tree_key", lambda: "tree")
+    monkeypatch.setattr(session.host, "host_id", lambda uuid: f"host of {uuid}")
     started_ms = int((time.time() - 5) * 1e3)
-    job = replace(tiny_job, session=replace(tiny_job.session, started_ms=started_ms))
+    job = replace(
+        tiny_job,
+        session=replace(tiny_job.session, started_ms=started_ms),
+        device=replace(tiny_job.device, uuid="GPU-1"),
+    )
     clock = Clock()
     clock.seconds = {"load": 1.23456}
     found = session._finish(job, {"gpu": {}, "keys": {}, "session": {}, "environment": {}}, clock)
+    assert found["keys"] == {"code_key": "code", "tree_key": "tree", "env_key": "env", "host_id": "host of GPU-1"}
+    assert found["outcome"]["status"] == "measured"
     assert found["cost_s"]["load"] == 1.235
     assert 5 <= found["cost_s"]["total"] < 60
     assert 5_000 <= found["session"]["finished_ms"] - started_ms < 60_000
@@ -351,3 +362,75 @@ def test_a_phase_that_fails_is_timed_too(monkeypatch):
     with failing(), clock.phase("load"):
         raise ValueError("now")
     assert clock.seconds == {"load": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "said"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried\nmore"),
+            OutOfMemory,
+            "out of memory: CUDA out of memory. Tried",
+        ),
+        (MemoryError(), OutOfMemory, "out of memory: host memory"),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+            OutOfMemory,
+            "out of memory",
+        ),
+        (
+            RuntimeError("No available kernel. Aborting execution."),
+            Mismatch,
+            "no attention backend that this cell allows",
+        ),
+        (RuntimeError("Invalid backend"), Mismatch, "no attention backend that this cell allows"),
+        (RuntimeError("something else"), RuntimeError, "something else"),
+    ],
+)
+def test_what_torch_raises_is_an_error_of_the_family_where_it_is_known(raised, kind, said):
+    with pytest.raises(kind) as caught, session._torch_errors():
+        raise raised
+    assert type(caught.value) is kind
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_package_that_is_not_whole_is_missing_and_anything_else_is_a_bug():
+    declared = SimpleNamespace(package="autoawq", name="autoawq-triton", remedy="pip install it")
+    said = r"package autoawq of autoawq-triton is not whole .*: pip install it"
+    with pytest.raises(MissingPackage, match=said), session._whole(declared):
+        raise ImportError("No module named triton")
+    with pytest.raises(ImportError, match="No module named ours"), session._whole(SimpleNamespace(package=None)):
+        raise ImportError("No module named ours")
+
+
+def test_the_fault_of_a_checkpoint_is_looked_for_in_its_files(monkeypatch, tiny_job):
+    monkeypatch.setattr(session.notfinite, "first", lambda model, read: (model, read))
+    monkeypatch.setattr(session.model, "read_stored", lambda folder, build, name: (folder, build.quant, name))
+    loaded = SimpleNamespace(job=tiny_job, model="model", device=CPU)
+    assert session._fault(loaded) == ("model", None)
+    loaded.job = replace(tiny_job, checkpoint="/models/own")
+    _, read = session._fault(loaded)
+    assert read("a weight") == (Path("/models/own"), "bf16", "a weight")
+
+
+def test_a_checkpoints_trace_is_its_own_and_written_while_its_layers_are_unpacked(monkeypatch, tiny_job, log):
+    shape = replace(tiny_job.shape, tied_embedding=True)
+    with torch.inference_mode():
+        made = session.model.build_synthetic(session._to_build(tiny_job, CPU))  # untied, as its file says
+    monkeypatch.setattr(session.model, "load_checkpoint", lambda folder, _build: log.append(folder) or made)
+
+    @contextmanager
+    def unpacked(_model):
+        log.append("unpacked")
+        yield
+        log.append("packed")
+
+    monkeypatch.setattr(session.plainlinear, "unpacked", unpacked)
+    written = []
+    monkeypatch.setattr(session.trace, "write", lambda step, *range_: written.append(step) or log.append(range_))
+    found = session._load(replace(tiny_job, checkpoint="/models/own", shape=shape), CPU)
+    # 64 + 5 + 30 = 99 tokens: the prompt's are drawn, and those of 64 … 98 are the model's
+    assert log == [Path("/models/own"), "unpacked", (64, 99), "packed"]
+    assert written[0].tokens is found.tokens
+    assert found.job.shape == tiny_job.shape

@@ -36,7 +36,7 @@ def test_the_collector_is_back_after_an_error():
 def test_a_compilation_inside_is_counted_and_one_before_is_not():
     @torch.compile(backend="eager", dynamic=False)
     def doubled(x: torch.Tensor) -> torch.Tensor:
-        return x * 2
+        return x * 2 + 1  # two operators, one graph
 
     doubled(torch.ones(2))
     with windows.watch() as quiet:
@@ -49,7 +49,7 @@ def test_a_compilation_inside_is_counted_and_one_before_is_not():
 def test_a_compilation_without_graph_breaks_is_counted_too():
     @torch.compile(backend="eager", dynamic=False, fullgraph=True)
     def tripled(x: torch.Tensor) -> torch.Tensor:
-        return x * 3
+        return x * 3 + 1
 
     tripled(torch.ones(2))
     with windows.watch() as window:
