@@ -151,7 +151,7 @@ def of_quant(table: Sequence[Row]) -> Grid:
         rows,
         columns,
         _before(columns, COUNT),
-        ("ideal", *SAVINGS, *WALL, "floor_ms"),
+        ("ideal", "realised_words", *WALL, "over_eager_words", "floor_ms"),
         SAVINGS,
     )
 
