@@ -39,7 +39,17 @@ def test_the_card_of_the_job_is_right(sees):
     card.check(H200)
 
 
-@pytest.mark.parametrize(("uuid", "name"), [(OTHER, "NVIDIA H200"), (UUID, "NVIDIA H200 MIG 1g.18gb")])
+@pytest.mark.parametrize(
+    ("uuid", "name"),
+    [
+        (OTHER, "NVIDIA H200"),
+        (UUID, "NVIDIA H200 MIG 1g.18gb"),
+        (UUID[:-1], "NVIDIA H200"),  # a part of the name is another name
+        (UUID[1:], "NVIDIA H200"),
+        (f"{UUID}0", "NVIDIA H200"),
+        ("", "NVIDIA H200"),
+    ],
+)
 def test_another_card_or_a_slice_is_a_mismatch(sees, uuid, name):
     sees(uuid, name)
     with pytest.raises(Mismatch, match=f"the card NVIDIA H200 was asked for, but .* a slice: {name}"):

@@ -51,3 +51,19 @@ def test_a_data_file_counts_once_it_is_read():
     codekey.read_data("bounds.yaml")
     assert codekey.code_key() != without
     assert codekey.code_key() == before or before == without
+
+
+def test_contents_that_change_places_change_the_key(monkeypatch, tmp_path):
+    monkeypatch.setattr(codekey, "PACKAGE", tmp_path)
+    paths = [tmp_path / "one.py", tmp_path / "two.py"]
+
+    def key(*texts):
+        for path, text in zip(paths, texts, strict=True):
+            path.write_text(text)
+        return codekey._hash(paths)
+
+    assert key("a", "b") == key("a", "b") != key("b", "a")
+    before = key("a", "b")
+    paths[0] = paths[0].rename(tmp_path / "renamed.py")
+    assert codekey._hash(paths) != before
+    assert codekey._hash(reversed(paths)) == codekey._hash(paths)

@@ -1,5 +1,6 @@
 """The parts of a session one by one: what is measured in which order, and what of it goes where in the record."""
 
+import io
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ import torch
 from runner import floors
 from runner.errors import Mismatch, MissingPackage, OutOfMemory
 from runner.worker import clocks, session, tokens
-from runner.worker.progress import Clock
+from runner.worker.progress import Clock, report_error
 from tests.fakes.cuda import Cuda
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -434,3 +435,20 @@ def test_a_checkpoints_trace_is_its_own_and_written_while_its_layers_are_unpacke
     assert log == [Path("/models/own"), "unpacked", (64, 99), "packed"]
     assert written[0].tokens is found.tokens
     assert found.job.shape == tiny_job.shape
+
+
+def test_what_is_said_reaches_the_parent_at_once(monkeypatch):
+    """Standard output is a pipe, which Python would keep until it is full."""
+
+    class Pipe(io.StringIO):
+        flushed = ""
+
+        def flush(self):
+            self.flushed = self.getvalue()
+
+    pipe = Pipe()
+    monkeypatch.setattr("sys.stdout", pipe)
+    Clock().say("load")
+    assert pipe.flushed == "@phase load\n"
+    report_error("a-reason", 3, "what was wrong")
+    assert pipe.flushed.splitlines()[1].startswith("@error {")
