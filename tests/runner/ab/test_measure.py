@@ -172,6 +172,21 @@ def test_another_host_begins_a_new_block_and_the_incomplete_one_is_kept(
     assert found.done == 2
 
 
+def test_a_session_written_just_before_a_kill_is_taken_up_from_another_host_too(
+    worker: Worker, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.fates[1] = Interrupted("stopped")
+    with pytest.raises(Interrupted):
+        run(sessions=1)
+    (folder,) = tmp_path.glob("ab-*")
+    pair = arms.pair(REQUEST, "cache", "dynamic", "static", ())
+    orphan = worker._record(pair.b.request, 1, 9)  # of the first host, and not yet in the manifest
+    record.write(orphan, folder / record.file_name(orphan))
+    monkeypatch.setattr(host, "host_id", lambda _uuid: "f" * 12)
+    run(sessions=1)
+    assert (order(folder), worker.count) == (["ab"], 2)
+
+
 def test_a_session_that_is_not_valid_ends_it_and_its_block_is_not_used(
     worker: Worker, run: Run, tmp_path: Path
 ) -> None:
@@ -375,6 +390,9 @@ def test_whatever_happens_complete_blocks_are_balanced_and_on_one_host(wanted: i
         arms_of = [entry.arm for entry in block.sessions]
         assert arms_of.count("a") == arms_of.count("b")
     assert blocks.remaining(grown, host_id, wanted) == {"a": 0, "b": 0}
+    # and a check has nothing against an honest manifest
+    told = [check._number_differences(grown), check._block_differences(grown), check._end_differences(grown)]
+    assert [line for lines in told for line in lines] == []
 
 
 def test_what_is_left_is_counted_for_each_arm() -> None:

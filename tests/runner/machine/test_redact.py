@@ -277,3 +277,8 @@ def test_redacting_secrets_twice_changes_nothing(words: list[str]) -> None:
 def test_a_megabyte_takes_no_time() -> None:
     text = Path(redact.__file__).read_text() + "a1:" * 10**5 + "\n" + "9" * 10**5 + "\n" + "ab.cd-" * 10**5
     assert redact.redact(text).endswith("ab.cd-")
+
+
+@pytest.mark.parametrize(("name", "telling"), [("mia", False), ("mona", True), ("1234", False), ("h200", False)])
+def test_a_name_of_four_letters_points_at_somebody(name: str, telling: bool) -> None:
+    assert redact._is_telling(name) is telling

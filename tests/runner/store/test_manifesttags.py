@@ -30,6 +30,14 @@ def test_one_longer_than_a_tag_may_be_takes_several():
     assert manifesttags.manifest_of(dict(reversed(tags.items())), "run 1") == longer
 
 
+def test_more_than_nine_tags_are_put_together_in_their_order():
+    whole = manifest.read(COMMITTED[0])
+    longer = replace(whole, blocks=whole.blocks * 60)
+    tags = manifesttags.tags_of(longer)
+    assert len(tags) > 11
+    assert manifesttags.manifest_of(dict(reversed(tags.items())), "run 1") == longer
+
+
 def test_a_run_without_it_is_told():
     with pytest.raises(BadRecord, match="run 1: not a manifest"):
         manifesttags.manifest_of({"ab": "0123"}, "run 1")
