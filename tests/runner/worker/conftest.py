@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from runner import registry
+from runner import catalogue, registry, resolve
 from runner.machine import nvml
 from runner.scheme import Scheme
 from runner.worker.job import Device, Job
@@ -28,10 +28,12 @@ def _all_attention_backends() -> Iterator[None]:
 def gpu_job(tiny_job: Job) -> Job:
     """The job of an unquantised cell of the tiny model at ctx 2048 on this machine's GPU."""
     here = nvml.list_gpus()[0]
-    cell = replace(tiny_job.cell, gpu="gpu", kernel="cublas", ctx=2048)
-    device = Device("cuda", here.uuid, "gpu", here.name, None, False, here.driver)
+    entry, key = catalogue.gpu_for(here.name), resolve.gpu_key(here)
+    bandwidth = entry.bandwidth_gbs.value if entry else None
+    device = Device("cuda", here.uuid, key, here.name, bandwidth, entry is not None, here.driver)
     Path(tiny_job.record_path).parent.mkdir()
-    return replace(tiny_job, cell=cell, device=device)
+    cell = replace(tiny_job.cell, gpu=key, kernel="cublas", ctx=2048)
+    return replace(tiny_job, cell=cell, device=device, request={**tiny_job.request, "gpu": key, "ctx": "2048"})
 
 
 @pytest.fixture
@@ -42,7 +44,8 @@ def packed_job(gpu_job: Job) -> Callable[..., Job]:
         dtype = registry.kernel(kernel).DECLARATION.dtypes[0]
         words = {"cache": "static", "ctx": 64, "dtype": dtype, **cell}
         asked = replace(gpu_job.cell, quant=quant, kernel=kernel, runtime=runtime, **words)
-        return replace(gpu_job, cell=asked, scheme=scheme, request={**gpu_job.request, "quant": quant})
+        request = {**gpu_job.request, "quant": quant, "ctx": str(asked.ctx)}
+        return replace(gpu_job, cell=asked, scheme=scheme, request=request)
 
     return make
 
