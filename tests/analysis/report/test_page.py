@@ -17,7 +17,7 @@ from analysis.report import contents, derived, files, grid, page, provenance
 from analysis.report.contents import FIGURES
 from tests.browser import tab
 from tests.records import H100, example_record, packed_record
-from tests.reports import COMMITTED, contents_of, every_kind, write_records
+from tests.reports import COMMITTED, contents_of, every_kind, too_fast, write_records
 
 PHONE, DESKTOP = 390, 1400
 PAPER = 1032  # A4 across less its margins: 273 mm at 96 / 25.4 px a mm
@@ -280,7 +280,7 @@ def test_what_takes_most_is_told_of_every_cell_in_an_open_list_however_many(comm
 
 
 def test_names_from_others_are_text(made_of):
-    found = made_of([example_record(), example_record(step_ms=1.0)])
+    found = made_of([example_record(), too_fast()])
     for row in (*found.floor, *found.budget):
         row |= {"model": EVIL, "flags": [EVIL]}
     found.others[0]["reasons"] = [EVIL]
@@ -316,8 +316,7 @@ def test_the_folder_has_page_tables_and_the_figures_of_this_report_only(tmp_path
 
 
 def test_records_without_anything_valid_make_a_page_that_says_so(made_of):
-    bad = example_record(step_ms=1.0)
-    shown = html_of(made_of([bad]))
+    shown = html_of(made_of([too_fast()]))
     assert "No session is valid." in shown
     assert "No valid session says." in shown
 
