@@ -21,7 +21,7 @@ from runner import judgement, metrics
 from runner.ab import check, manifest
 from runner.errors import BadRecord
 from runner.records import record
-from runner.verify import recompute
+from runner.verify import older, recompute
 
 RECORDS = Path(__file__).parents[3] / "experiments" / "records" / "h200"
 RATIOS = {"2048": 2.754, "16384": 1.727}
@@ -85,7 +85,24 @@ def change(told: Told, folder: Path, block: int, place: int, edit: Callable[[Tol
         found["keys"]["env_key"] = record.env_key(found["environment"])
         metrics.derive(found)
         judgement.judge(found)
-    record.write(found, path)
+    path.unlink()
+    named = entry(told, block, place)
+    named["file"] = record.file_name(found)
+    record.write(found, folder / named["file"])
+
+
+def move(found: Told, to_ms: int) -> None:
+    """The whole session begins at another time."""
+    later_ms = to_ms - found["session"]["started_ms"]
+    for moment in (found["session"], *found["snapshots"].values()):
+        moment |= {
+            name: moment[name] + later_ms for name in ("started_ms", "finished_ms", "taken_ms") if name in moment
+        }
+
+
+def with_other_code(found: Told) -> None:
+    """Code of before version 2 of the gate, as this session's own."""
+    found["keys"]["code_key"] = next(key for key in sorted(older.of_gate_1()) if key != found["keys"]["code_key"])
 
 
 def swap(a: Told, b: Told, *names: str) -> None:
@@ -268,7 +285,7 @@ CAUGHT: dict[str, tuple[Edit, str]] = {
             f,
             0,
             1,
-            lambda r: r["session"].update(started_ms=record.read(f / entry(m, 0, 0)["file"])["session"]["started_ms"]),
+            lambda r: move(r, record.read(f / entry(m, 0, 0)["file"])["session"]["started_ms"]),
         ),
         "began before the one before it had ended",
     ),
@@ -281,7 +298,7 @@ CAUGHT: dict[str, tuple[Edit, str]] = {
         "kernel_package is marlin 9.9, and was",
     ),
     "the code is another": (
-        lambda m, f: change(m, f, 1, 0, lambda r: r["keys"].update(code_key="0" * 12)),
+        lambda m, f: change(m, f, 1, 0, with_other_code),
         "code has changed since",
     ),
 }
