@@ -14,7 +14,8 @@ import sqlalchemy
 from mlflow import MlflowClient
 
 from runner import store
-from runner.ab import check, manifest
+from runner.ab import check
+from runner.ab.beside import Beside, manifest
 from runner.records import record
 from runner.verify import recompute
 from tests import bigstore, campaign
@@ -104,7 +105,7 @@ def test_verify_finds_nothing_wrong_with_its_records_and_manifests() -> None:
     for number, compared in enumerate(made.manifests):
         records = {session.id: made.record(session) for session in _of(made, number)}
         assert list(check.differences(compared, records)) == []
-        assert made.period_ms(compared) == check.period_ms(records)
+        assert made.period_ms(compared) == check.period_ms(check.Checked(compared, records, Beside()))
         assert compared.done == campaign.ARM_SESSIONS
 
 
