@@ -14,8 +14,8 @@ import sqlalchemy
 from mlflow import MlflowClient
 
 from runner import store
-from runner.ab import check
-from runner.ab.beside import Beside, manifest
+from runner.ab import check, manifest
+from runner.ab.beside import Beside
 from runner.records import record
 from runner.verify import recompute
 from tests import bigstore, campaign
