@@ -13,7 +13,6 @@ from statistics import median
 from typing import Any
 
 from runner import metrics
-from runner.records.structure import shown
 
 SHARED = 0.5
 """Among the committed sessions no two share more than one of thirty steps."""
@@ -34,11 +33,13 @@ class Copies:
         self._shapes: list[tuple[float, int, list[float]]] = []
 
     def differences(self, name: str, found: Record) -> Iterator[str]:
-        """Yields a line for each earlier record that this one is a copy of, then remembers it under `name`."""
-        session = metrics.lookup(found, "session.id")
-        if isinstance(session, str) and self._ids.setdefault(session, name) != name:
-            yield f"session {shown(session)} is in {self._ids[session]} as well"
+        """Yields a line for each earlier record that this right one is a copy of, then remembers it under `name`."""
+        session = found["session"]["id"]
+        if session in self._ids:
+            if self._ids[session] != name:
+                yield f"session {session} is in {self._ids[session]} as well"
             return
+        self._ids[session] = name
         steps = [step for step in metrics.lookup(found, "passes.wall.steps_ms") or () if step > 0]
         if len(steps) < FEWEST:
             return

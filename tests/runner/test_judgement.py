@@ -318,6 +318,7 @@ def test_the_limits_are_those_that_the_methodology_states():
         "drift": 0.05,
         "other_cpu_cores": 0.5,
         "disturbed_share": 0.25,
+        "passes_disagreement": 0.1,
         "verify_extra_bytes": 10**9,
     }
 

@@ -50,7 +50,12 @@ def test_a_copy_is_known_by_its_steps(disguise):
 def test_two_files_of_one_session_are_one():
     seen = Copies()
     assert list(seen.differences("one", failed_record())) == []
-    assert list(seen.differences("two", failed_record())) == ["session '0f3c9a52b7d1e846' is in one as well"]
+    assert list(seen.differences("two", failed_record())) == ["session 0f3c9a52b7d1e846 is in one as well"]
+
+
+def test_a_file_that_is_named_twice_is_no_copy_of_itself():
+    seen, found = Copies(), example_record()
+    assert [*seen.differences("one", found), *seen.differences("one", found)] == []
 
 
 def test_no_committed_session_is_taken_for_another():
