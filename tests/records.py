@@ -356,9 +356,9 @@ def _seconds(passes: dict[str, Any]) -> float:
     return max(SHORTEST_S, round(sum(timed_ms) / 1e3 + 1.5, 3))
 
 
-def _series(steps: int, middle: float) -> list[float]:
-    """Steps around `middle` with a period of 7: ±0.6 %, without drift."""
-    return [round(middle * (1 + 0.002 * ((step * 3) % 7 - 3)), 6) for step in range(steps)]
+def _series(steps: int, middle: float, spread: float = 0.002) -> list[float]:
+    """Steps around `middle` with a period of 7: ±0.6 %, without drift. Each pass has a spread of its own."""
+    return [round(middle * (1 + spread * ((step * 3) % 7 - 3)), 6) for step in range(steps)]
 
 
 def as_session(record: dict[str, Any], number: int, later_ms: int = 0) -> dict[str, Any]:
@@ -391,12 +391,12 @@ def _passes(cell: dict[str, Any], steps: int, step_ms: float) -> dict[str, Any]:
     quiet = {"segments": 0, "compiled": 0, "collected": 0}
     passes = {
         "wall": {"steps_ms": _series(steps, step_ms), "other_cpu_cores": 0.03, **quiet},
-        "revisit": {"steps_ms": _series(steps, step_ms + 0.01), "other_cpu_cores": 0.02, **quiet},
-        "span": {"steps_ms": _series(steps, step_ms - 0.02), **quiet},
+        "revisit": {"steps_ms": _series(steps, step_ms + 0.01, 0.0021), "other_cpu_cores": 0.02, **quiet},
+        "span": {"steps_ms": _series(steps, step_ms - 0.02, 0.0022), **quiet},
         "rate": {"total_ms": round(steps * (step_ms - 0.05), 6), **quiet},
         "busy": {
-            "steps_ms": _series(steps, 4.87),
-            "span_ms": _series(steps, step_ms + 1.0),
+            "steps_ms": _series(steps, 4.87, 0.0023),
+            "span_ms": _series(steps, step_ms + 1.0, 0.0024),
             "kernels": [841] * steps,
             **quiet,
         },

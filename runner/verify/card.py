@@ -9,13 +9,17 @@ from typing import Any
 from runner import catalogue
 from runner.catalogue import Gpu
 from runner.metrics import lookup
+from runner.records import record
 from runner.records.structure import shown
+from runner.resolve import CPU
 from runner.verify.line import above, unequal
 
 CACHE_TOLERANCE = 0.1
+ALWAYS_TOLD = ("driver", "memory_bytes", "last_level_cache_bytes", "compute_capability")
+"""Every measured session of a card has asked it for these."""
 LEAST_MEMORY = 0.9  # a driver keeps some of it
 GB, GIB = 10**9, 2**30
-SAME_MEMORY = 0.02  # what NVML counts and CUDA does not
+RESERVED = 0.1  # of what NVML counts, for the driver: CUDA does not
 
 Record = Mapping[str, Any]
 
@@ -28,6 +32,8 @@ def differences(found: Record) -> Iterator[str]:
         yield from _stranger_differences(gpu)
     else:
         yield from _catalogue_differences(gpu, entry)
+    if record.is_measured(found) and gpu["key"] != CPU:
+        yield from (f"gpu.{name}: missing" for name in ALWAYS_TOLD if not gpu.get(name))
     for moment in ("before", "after"):
         yield from _snapshot_differences(found, f"snapshots.{moment}")
     driver, major = gpu.get("driver"), lookup(found, "environment.driver_major")
@@ -55,6 +61,11 @@ def _catalogue_differences(gpu: Record, entry: Gpu) -> Iterator[str]:
         yield from unequal(
             "gpu.compute_capability", gpu["compute_capability"], "the catalogue's", entry.compute_capability
         )
+    if entry.bandwidth_gbs.value is not None:  # without one, a name may be that of several modules
+        yield from _size_differences(gpu, entry)
+
+
+def _size_differences(gpu: Record, entry: Gpu) -> Iterator[str]:
     memory, gigabytes = gpu.get("memory_bytes"), entry.memory_gb.value
     # datasheets say GB of either kind
     if memory and gigabytes and not LEAST_MEMORY * gigabytes * GB <= memory <= gigabytes * GIB:
@@ -72,7 +83,7 @@ def _snapshot_differences(found: Record, place: str) -> Iterator[str]:
         if snapshot.get(most):
             yield from above(f"{place}.{now}", snapshot.get(now), snapshot[most], most)
     total, memory = snapshot.get("memory_total_bytes"), found["gpu"].get("memory_bytes")
-    if total and memory and abs(total / memory - 1) > SAME_MEMORY:
+    if total and memory and not memory <= total <= memory / (1 - RESERVED):
         yield f"{place}.memory_total_bytes: {total}, but gpu.memory_bytes is {memory}"
     if total:
         yield from above(f"{place}.memory_used_bytes", snapshot.get("memory_used_bytes"), total, "all of it")

@@ -1,26 +1,49 @@
-"""Records that are one measurement: two processes do not time their steps alike to the nanosecond.
-
-Three marks are looked for: the same session id; half of the wall pass's steps equal, in whatever order; and steps that
-are those of another session times a factor.
-"""
+"""Steps that are one measurement: two runs do not time their steps alike to the nanosecond."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
 from runner import metrics
 
 SHARED = 0.5
-"""Among the committed sessions no two share more than one of thirty steps."""
+"""Among the committed sessions no two have more than one of thirty steps alike, wherever it stands."""
 SAME_SHAPE = 1e-5
 """Sorted steps over their median: those of the two committed sessions that are most alike differ by 5e-4."""
-FEWEST = 3  # steps of a pass, by any protocol
+TELLING_STEPS, TELLING_SPREAD = 20, 1e-3
+"""Only so many steps, so far apart (over their median), have a shape of their own."""
+
+SAME, REORDERED, SCALED = "the steps", "the steps in another order", "the steps times a factor"
 
 Record = Mapping[str, Any]
+
+
+def likeness(ours: Sequence[float], theirs: Sequence[float]) -> str | None:
+    """Returns in what way two series are one; None if they are two."""
+    equal = sum(a == b for a, b in zip(ours, theirs, strict=False))
+    if equal >= SHARED * max(len(ours), len(theirs)):
+        return SAME
+    if sorted(ours) == sorted(theirs):
+        return REORDERED
+    return SCALED if _have_one_shape(_shape(ours), _shape(theirs)) else None
+
+
+def _shape(steps: Sequence[float]) -> list[float]:
+    """Sorted steps over their median; empty where they are too few or too near to each other to tell them by."""
+    middle = median(steps)
+    shape = [step / middle for step in sorted(steps)] if middle else []
+    is_telling = len(shape) >= TELLING_STEPS and shape[-1] - shape[0] >= TELLING_SPREAD
+    return shape if is_telling else []
+
+
+def _have_one_shape(ours: Sequence[float], theirs: Sequence[float]) -> bool:
+    if not ours or len(ours) != len(theirs):
+        return False
+    return all(abs(a - b) <= SAME_SHAPE for a, b in zip(ours, theirs, strict=True))
 
 
 class Copies:
@@ -29,7 +52,8 @@ class Copies:
     def __init__(self) -> None:
         self._ids: dict[str, str] = {}
         self._names: list[str] = []
-        self._by_step: dict[float, list[int]] = defaultdict(list)
+        self._by_step: dict[tuple[int, float], list[int]] = defaultdict(list)
+        self._by_steps: dict[tuple[float, ...], int] = {}
         self._shapes: list[tuple[float, int, list[float]]] = []
 
     def differences(self, name: str, found: Record) -> Iterator[str]:
@@ -40,35 +64,36 @@ class Copies:
                 yield f"session {session} is in {self._ids[session]} as well"
             return
         self._ids[session] = name
-        steps = [step for step in metrics.lookup(found, "passes.wall.steps_ms") or () if step > 0]
-        if len(steps) < FEWEST:
-            return
-        number = len(self._names)
-        if (other := self._sharing(steps)) is not None:
-            yield f"passes.wall: the steps of {self._names[other]}, though its session is another"
-        elif (other := self._scaled(steps, number)) is not None:
-            yield f"passes.wall: the steps of {self._names[other]} times a factor, though its session is another"
+        if steps := metrics.lookup(found, "passes.wall.steps_ms"):
+            yield from self._step_differences(name, steps)
+
+    def _step_differences(self, name: str, steps: Sequence[float]) -> Iterator[str]:
+        number, in_order = len(self._names), tuple(sorted(steps))
+        shared = Counter(other for place in enumerate(steps) for other in self._by_step[place]).most_common(1)
+        other: int | None
+        if shared and shared[0][1] >= SHARED * len(steps):
+            other, how = shared[0][0], SAME
+        elif in_order in self._by_steps:
+            other, how = self._by_steps[in_order], REORDERED
+        else:
+            other, how = self._scaled(_shape(steps)), SCALED
+        if other is not None:
+            yield f"passes.wall: {how} of {self._names[other]}, though its session is another"
         self._names.append(name)
-        for step in set(steps):
-            self._by_step[step].append(number)
+        self._by_steps[in_order] = number
+        for place in enumerate(steps):
+            self._by_step[place].append(number)
+        if shape := _shape(steps):
+            insort(self._shapes, (shape[-1], number, shape))
 
-    def _sharing(self, steps: list[float]) -> int | None:
-        """The earlier record that has half of these steps, or more of them."""
-        counts = Counter(number for step in set(steps) for number in self._by_step[step])
-        (other, count), *_ = counts.most_common(1) or [(0, 0)]
-        return other if count >= SHARED * len(set(steps)) else None
-
-    def _scaled(self, steps: list[float], number: int) -> int | None:
-        """The earlier record whose sorted steps, over their median, are these."""
-        middle = median(steps)
-        shape = [step / middle for step in sorted(steps)]
+    def _scaled(self, shape: list[float]) -> int | None:
+        """The earlier record whose steps have this shape."""
+        if not shape:
+            return None
         key = shape[-1]
-        found = None
         for other_key, other, theirs in self._shapes[bisect_left(self._shapes, (key - SAME_SHAPE,)) :]:
             if other_key > key + SAME_SHAPE:
                 break
-            if len(theirs) == len(shape) and all(abs(a - b) <= SAME_SHAPE for a, b in zip(shape, theirs, strict=True)):
-                found = other
-                break
-        insort(self._shapes, (key, number, shape))
-        return found
+            if _have_one_shape(shape, theirs):
+                return other
+        return None

@@ -43,15 +43,10 @@ def differences(found: Record) -> Iterator[str]:
 
 
 def _protocol_differences(counts: Record) -> Iterator[str]:
-    """A named protocol has its own counts, and no other name has them."""
-    own = next((each for each in protocol.NAMED.values() if each == protocol.Protocol(**counts)), None)
-    if own is not None:
-        return
-    for named in protocol.NAMED.values():
-        if counts["name"] == named.name:
-            yield f"protocol: {named.name} has {named.warmup} warm-up and {named.steps} timed steps"
-        elif (counts["warmup"], counts["steps"]) == (named.warmup, named.steps):
-            yield f"protocol: {shown(counts['name'])} has the counts of {named.name}"
+    """A named protocol has its own counts."""
+    named = protocol.NAMED.get(counts["name"])
+    if named is not None and named != protocol.Protocol(**counts):
+        yield f"protocol: {named.name} has {named.warmup} warm-up and {named.steps} timed steps"
 
 
 def _loaded_shapes(shape: ModelShape, cell: Record) -> tuple[ModelShape, ...]:

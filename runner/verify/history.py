@@ -64,10 +64,15 @@ def _entries(output: str) -> Iterator[tuple[str, str]]:
         if not status:
             continue
         name = next(fields)
-        if status.startswith("R"):
-            next(fields)
-        if status != MOVED:
-            yield status, name
+        new = next(fields) if status.startswith("R") else name
+        if status == MOVED and _is_still_a_record(name, new):
+            continue
+        yield ("D" if status == MOVED else status), name
+
+
+def _is_still_a_record(name: str, new: str) -> bool:
+    """Is a moved file one that `verify` and the tables find, by its own name?"""
+    return Path(name).name == Path(new).name and not any(part.startswith(".") for part in Path(new).parts)
 
 
 def _git(folder: Path, *words: str) -> str:

@@ -29,8 +29,3 @@ def without_noise() -> frozenset[str]:
 def without_counts() -> frozenset[str]:
     """Returns the code keys of sessions that recorded neither products nor launches of CUDA graphs."""
     return _keys()["without_counts"]
-
-
-def without_disagreement() -> frozenset[str]:
-    """Returns the code keys of sessions of gate version 2 that were not asked how far their passes are apart."""
-    return _keys()["without_disagreement"]

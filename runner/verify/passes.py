@@ -12,6 +12,7 @@ from typing import Any
 
 from runner import judgement, metrics
 from runner.resolve import CPU, CUDA
+from runner.verify import copies
 from runner.verify.line import below
 
 PASSES = {CPU: ("wall",), CUDA: ("wall", "span", "rate", "busy")}
@@ -65,6 +66,10 @@ def _kernel_differences(found: Record) -> Iterator[str]:
     counted = sum(row["count"] for row in rows)
     if abs(counted - mean(busy["kernels"])) > COUNT_ROUNDING * (len(rows) + 1):
         yield f"kernels: {counted:g} a step in all rows, {median(busy['kernels']):g} in passes.busy"
+    longest_us = 1e3 * max(busy["span_ms"])
+    for row in rows:
+        if row["us"] > (row["count"] + COUNT_ROUNDING) * longest_us:
+            yield f"kernels: {row['us']:g} us of {row['name'][:40]} in {row['count']:g} runs, longer than a whole step"
     added_ms, rounding_ms = sum(row["us"] for row in rows) / 1e3, US_ROUNDING * (len(rows) + 1) / 1e3
     if added_ms + rounding_ms < mean(busy["steps_ms"]) * (1 - SAME_TIME):
         yield f"kernels: {added_ms:g} ms in all rows, less than the {mean(busy['steps_ms']):g} ms in which any ran"
@@ -85,11 +90,13 @@ def _profile_differences(found: Record) -> Iterator[str]:
 
 
 def _twin_differences(passes: Record) -> Iterator[str]:
-    """Two passes are two runs: nanoseconds do not repeat themselves."""
-    series = {name: list(window["steps_ms"]) for name, window in passes.items() if "steps_ms" in window}
+    """Two passes are two runs, and do not have the same steps."""
+    series = {f"passes.{name}": window["steps_ms"] for name, window in passes.items() if "steps_ms" in window}
+    if "busy" in passes:
+        series["passes.busy.span_ms"] = passes["busy"]["span_ms"]
     for (one, ours), (other, theirs) in combinations(series.items(), 2):
-        if ours == theirs:
-            yield f"passes.{other}: the very steps of passes.{one}"
+        if how := copies.likeness(list(ours), list(theirs)):
+            yield f"{other}: {how} of {one}"
 
 
 def _speed_differences(found: Record) -> Iterator[str]:

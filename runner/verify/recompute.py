@@ -14,7 +14,7 @@ from runner.errors import BadRecord
 from runner.records import record
 from runner.records.structure import faults, shown
 from runner.shape import ModelShape
-from runner.verify import actual, gate, head, older, passes, plausible
+from runner.verify import actual, gate, head, passes, plausible
 
 RELATIVE_TOLERANCE = 1e-9
 RECORD_NAME = re.compile(r"-\d+-[0-9a-f]{16}\.json")  # how `record.file_name` ends
@@ -86,10 +86,9 @@ def _limit_differences(found: Record) -> Iterator[str]:
     if share is not None and share < judgement.DISTURBED_SHARE:  # a lower one takes sessions out of medians
         yield f"limits.disturbed_share: {share} stated, {judgement.DISTURBED_SHARE} is committed"
     if gaterules.version(found["gate"]) == gaterules.VERSION:
-        is_older = found["keys"]["code_key"] in older.without_disagreement()
-        for name in judgement.LIMITS.keys() - found["limits"].keys():
-            if not (is_older and name == "passes_disagreement"):
-                yield f"limits.{name}: missing"
+        # `judgement.marks` derives passes-disagree of a session that states no limit to it
+        for name in judgement.LIMITS.keys() - found["limits"].keys() - {"passes_disagreement"}:
+            yield f"limits.{name}: missing"
 
 
 def _derived_differences(found: dict[str, Any]) -> Iterator[str]:

@@ -33,6 +33,7 @@ DISGUISES = {
     "in another order": shuffled,
     "half of the steps changed": lambda steps: [step * (1, 1.001)[number % 2] for number, step in enumerate(steps)],
     "ten per cent faster": lambda steps: [round(step * 0.9, 6) for step in steps],
+    "a nanosecond longer": lambda steps: [round(step + 1e-6, 6) for step in steps],
     "twice as slow, in another order": lambda steps: [step * 2 for step in shuffled(steps)],
 }
 
@@ -44,7 +45,8 @@ def test_a_copy_is_known_by_its_steps(disguise):
     copied = copy_of(found)
     copied["passes"]["wall"]["steps_ms"] = disguise(copied["passes"]["wall"]["steps_ms"])
     (line,) = seen.differences("two", copied)
-    assert line.startswith("passes.wall: the steps of one")
+    assert line.startswith("passes.wall: the steps")
+    assert "of one, though" in line
 
 
 def test_two_files_of_one_session_are_one():
@@ -70,6 +72,21 @@ def test_a_session_that_is_three_steps_long_has_copies_too():
     found["passes"]["wall"]["steps_ms"] = found["passes"]["wall"]["steps_ms"][:3]
     assert list(seen.differences("one", found)) == []
     assert len(list(seen.differences("two", copy_of(found)))) == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "middle_ms", "sigma_ms", "clock_ms"),
+    [(3, 7.5, 0.002, 1e-6), (3000, 0.2, 0.001, 1e-6), (30, 0.3, 0.001, 1e-4), (300, 36.0, 0.5, 1e-6)],
+)
+def test_honest_sessions_of_few_steps_many_short_ones_or_a_coarse_clock_are_no_copies(
+    count, middle_ms, sigma_ms, clock_ms
+):
+    draw, seen = random.Random(0), Copies()
+    for number in range(20):
+        found = copy_of(example_record(), f"{number:016x}")
+        steps = [round(draw.gauss(middle_ms, sigma_ms) / clock_ms) * clock_ms for _ in range(count)]
+        found["passes"]["wall"]["steps_ms"] = steps
+        assert list(seen.differences(str(number), found)) == []
 
 
 def test_verify_names_a_copy_and_a_name_that_is_another_sessions(tmp_path):

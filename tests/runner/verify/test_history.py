@@ -103,6 +103,15 @@ def test_a_record_may_move_within_its_folder_and_not_out_of_it(repository, recor
     assert line.startswith("deleted since")
 
 
+@pytest.mark.parametrize("name", [f"{FIRST.name}.bak", f".{FIRST.name}", "renamed.json", f".old/{FIRST.name}"])
+def test_a_record_that_is_hidden_or_renamed_is_listed_as_deleted(repository, records, since, name):
+    (records / name).parent.mkdir(exist_ok=True)
+    (records / FIRST.name).rename(records / name)
+    commit(repository)
+    (line,) = history.changed(since, [records])
+    assert line.startswith(f"{records / FIRST.name}: deleted since")
+
+
 def test_the_manifest_of_an_ab_may_grow_and_not_go(repository, records):
     manifest = records / "ab.json"
     manifest.write_text("{}")

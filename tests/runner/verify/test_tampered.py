@@ -90,7 +90,7 @@ CAUGHT = {
     "measured, and killed": (put("outcome.signal", "SIGKILL"), "outcome: measured, though it says"),
     "measured, with an exit code": (put("outcome.exit_code", 1), "outcome: measured, though it says"),
     "an invented flag": (put("given_flags", ["fast"]), "given_flags: 'fast' is none of"),
-    "a protocol of another name": (put("protocol.name", "custom"), "protocol: 'custom' has the counts of paper"),
+    "a protocol of another name": (put("protocol.name", "custom"), "protocol.name: 'custom', but that of the request"),
     "a protocol with other counts": (put("protocol.warmup", 50), "protocol: paper has 5 warm-up"),
     # inside one pass
     "busy beyond its span": (put("passes.busy.steps_ms.3", 1e3), "passes.busy: kernels ran 1000 ms of step 3"),
@@ -99,8 +99,21 @@ CAUGHT = {
     "fewer kernels a step": (put("passes.busy.kernels", lambda counts: [1] * len(counts)), "kernels: "),
     "the wall pass again as span": (
         lambda found: put("passes.span.steps_ms", found["passes"]["wall"]["steps_ms"])(found),
-        "passes.span: the very steps of passes.wall",
+        "passes.span: the steps of passes.wall",
     ),
+    "span, a nanosecond longer, as wall": (
+        lambda found: put("passes.wall.steps_ms", [step + 1e-6 for step in found["passes"]["span"]["steps_ms"]])(found),
+        "passes.span: the steps times a factor of passes.wall",
+    ),
+    "span in another order as wall": (
+        lambda found: put("passes.wall.steps_ms", found["passes"]["span"]["steps_ms"][::-1])(found),
+        "passes.span: the steps in another order of passes.wall",
+    ),
+    "the profiled steps as wall": (
+        lambda found: put("passes.wall.steps_ms", found["passes"]["busy"]["span_ms"])(found),
+        "passes.busy.span_ms: the steps of passes.wall",
+    ),
+    "a kernel that outlasts its step": (put("kernels.0.us", times(1e5)), "kernels: "),
     "span faster than the floor": (put("passes.span.steps_ms", times(0.01)), "passes.span: "),
     "rate faster than the floor": (put("passes.rate.total_ms", times(0.01)), "passes.rate: "),
     "busy faster than the floor": (put("passes.busy.steps_ms", times(0.01)), "passes.busy: "),
@@ -115,7 +128,11 @@ CAUGHT = {
     # memory, probes, prefill
     "a peak below the weights": (put("memory.peak_bytes", 10**9), "memory.peak_bytes: 1e+09, less than weights"),
     "a peak beyond the card": (put("memory.peak_bytes", 10**12), "memory.peak_bytes: 1e+12, more than"),
-    "verify took more than the peak": (put("memory.verify_extra_bytes", 10**12), "memory.verify_extra_bytes: "),
+    "no word of what verify took": (put("memory.verify_extra_bytes", None), "memory.verify_extra_bytes: missing"),
+    "no word of the card's memory": (drop("gpu.memory_bytes"), "gpu.memory_bytes: missing"),
+    "no word of its cache": (put("gpu.last_level_cache_bytes", None), "gpu.last_level_cache_bytes: missing"),
+    "no word of its capability": (drop("gpu.compute_capability"), "gpu.compute_capability: missing"),
+    "no word of its driver": (put("gpu.driver", None), "gpu.driver: missing"),
     "a probe above the datasheet": (put("probes.read_samples_gbs", times(1.5)), "probes.read_samples_gbs: "),
     "the best sample of the probe left out": (
         put("probes.read_samples_gbs", lambda samples: sorted(samples)[:4]),

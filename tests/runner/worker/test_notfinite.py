@@ -111,7 +111,8 @@ def measure(tiny_job, monkeypatch):
         cell = replace(tiny_job.cell, dtype=dtype)
         if folder is not None:
             cell = replace(cell, weights_id="content-0123456789abcdef")
-        session.run(replace(tiny_job, cell=cell, checkpoint=checkpoint), Clock())
+        request = {**tiny_job.request, "weights": "synthetic" if folder is None else "local"}
+        session.run(replace(tiny_job, cell=cell, request=request, checkpoint=checkpoint), Clock())
         found = json.loads(Path(tiny_job.record_path).read_text())
         assert recompute.differences(found) == []
         jsonschema.validate(found, SCHEMA)
