@@ -186,10 +186,13 @@ def uncertainty(each: Row) -> float | None:
 
 
 def is_attributed(each: Row) -> bool:
-    """Do the passes agree well enough to say where the time goes?"""
+    """Do the passes of every session agree well enough to say where the time goes?"""
     step_ms: float = each["step_wall_ms"]
     cut_ms = max((clock.told_ms - clock.ms for clock in cuts_of(each)), default=0.0)
-    return max(uncertainty(each) or 0.0, cut_ms / step_ms) <= LIMIT
+    return (
+        judgement.PASSES_DISAGREE not in each.get("flags", ())
+        and max(uncertainty(each) or 0.0, cut_ms / step_ms) <= LIMIT
+    )
 
 
 def cuts_of(each: Row) -> list[Clock]:
@@ -282,6 +285,8 @@ def _why_not(each: Row) -> str:
     """The passes that disagree, or the clock that was cut by more than the limit."""
     if (apart := uncertainty(each) or 0.0) > LIMIT:
         return f"the passes over the same lengths lie {apart:.0%} of a step apart (more than {LIMIT:.0%})"
+    if judgement.PASSES_DISAGREE in each.get("flags", ()):
+        return f"the passes of a session over the same lengths lie more than {LIMIT:.0%} of a step apart"
     cut = max(cuts_of(each), key=lambda clock: clock.told_ms - clock.ms)
     return f"the clock of {cut.name} says {cut.told_ms:.2f} ms, the one above it {cut.ms:.2f} ms"
 
