@@ -17,7 +17,6 @@ from typing import Any
 
 from analysis import ab, groups, paper
 from analysis.ab import Measured
-from analysis.sources.columns import SESSION
 from analysis.sources.frame import Frame
 from analysis.statistics import intervals
 from analysis.tables import graphs, reasons
@@ -40,7 +39,7 @@ METRICS = (
     "peak_bytes",
     "r_floor_paper",
 )
-ASKED = (*METRICS, SESSION)
+ASKED = tuple(dict.fromkeys((*METRICS, *ab.ASKED)))
 HEADLINE = (("h100", "qwen2.5-7b", 2048), ("l4", "qwen2.5-7b", 2048))
 UNQUANTISED, DTYPE_BYTES = "bf16", 2
 PROTOCOL = "{0.name}-{0.warmup}-{0.steps}".format(protocol.NAMED["paper"])

@@ -502,7 +502,8 @@ def test_a_signal_ends_the_command_with_its_code_and_leaves_a_record(
         text=True,
     )
     deadline = time.monotonic() + 120
-    while not (tmp_path / "pid").exists() and time.monotonic() < deadline:
+    pid = tmp_path / "pid"
+    while not (pid.exists() and pid.read_text()) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(number)
     _, err = process.communicate(timeout=120)

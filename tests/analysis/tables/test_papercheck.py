@@ -343,3 +343,7 @@ def test_a_catalogue_of_the_users_own_need_not_have_the_papers_models_and_gpus(m
     assert "qwen2.5-7b" not in catalogue.models()
     assert "h100" not in catalogue.gpus()
     assert (papercheck.rows(frame_of([])), quant.paper_rows()) == expected
+
+
+def test_a_store_is_asked_for_all_that_an_ab_is_held_against():
+    assert set(ab.ASKED) <= set(papercheck.ASKED)

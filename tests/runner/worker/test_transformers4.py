@@ -1,5 +1,6 @@
 """What differs before transformers 5, as far as the version here can show it: the paper's has 4.51."""
 
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -37,7 +38,7 @@ class Preallocated:
 
 
 def test_a_static_cache_is_of_the_models_dtype_and_of_as_many_rows(monkeypatch):
-    monkeypatch.setattr(transformers, "StaticCache", Preallocated)
+    monkeypatch.setattr(sys.modules["transformers"], "StaticCache", Preallocated)
     parameter = torch.zeros(1, dtype=torch.float16)
     model = SimpleNamespace(config="config", parameters=lambda: iter([parameter]))
     cache = transformers4.StaticCache(model, 128)
