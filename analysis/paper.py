@@ -103,7 +103,7 @@ def two_steps(gpu: str, model: str, ctx: int, quant: str = UNQUANTISED) -> str |
 
 
 def two_steps_of(places: Collection[tuple[str, str, int]]) -> list[str]:
-    """Those sentences of these cells."""
+    """Yields those sentences of these cells."""
     return [text for place in sorted(places) if (text := two_steps(*place)) is not None]
 
 

@@ -341,7 +341,7 @@ def _check_is_there(path: Path) -> None:
 
 
 def _differences(file: Path, seen: Copies) -> Iterator[str]:
-    """Of a record, or of a manifest with the records it names; `seen` has the records before it."""
+    """Yields the differences of a record, or of a manifest with its records; `seen` has the records before it."""
     if file.name == spools.MANIFEST_NAME:
         check.read_whole(file)
         return

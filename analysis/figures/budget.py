@@ -87,7 +87,7 @@ def told(row: Row) -> str:
 
 
 def starts(values: Sequence[float]) -> list[float]:
-    """Where each bar begins: at the end of the one before."""
+    """Returns where each bar begins: at the end of the one before."""
     return [0.0, *accumulate(values)][: len(values)]
 
 

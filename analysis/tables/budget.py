@@ -265,7 +265,7 @@ def _by_size(terms: Sequence[Term]) -> list[Term]:
 
 
 def _sentence(each: Row, terms: Sequence[Term], largest: Term | None) -> str:
-    """What the largest term is, and what would remove it; or why none is named."""
+    """Says what the largest term is and what would remove it, or why none is named."""
     if not is_attributed(each):
         return f"attribution is not possible: {_why_not(each)}"
     if largest is None:
@@ -376,7 +376,7 @@ def passes(valid: Sequence[Row]) -> str:
 
 
 def remedies(valid: Sequence[Row]) -> list[str]:
-    """What takes most time in each row beyond the floor, and what would remove it; or why that is not told."""
+    """Says for each row what takes most time beyond the floor and what would remove it, or why that is not told."""
     names = titles(valid, NAMED_FIELDS, TELLING_FIELDS)
     return [f"{name}: {row['sentence']}." for name, row in zip(names, valid, strict=True)]
 

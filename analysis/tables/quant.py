@@ -81,7 +81,7 @@ def _fastest(each: Row, plain: Iterable[Row], walls: Walls, runtime: str | None)
 
 
 def _saving(walls: Walls, baseline: Row, each: Row) -> Saving | None:
-    """Of a row against itself nothing."""
+    """Returns the saving of a row; 1 against itself, None if it shares no host with the baseline."""
     if baseline is each:
         return Saving(1.0, 1.0, 1.0, intervals.NONE, None, len(each["hosts"]))
     own, others = (walls.get(tuple(row[name] for name in groups.GROUP), {}) for row in (each, baseline))

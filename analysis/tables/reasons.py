@@ -51,7 +51,7 @@ def _device_busy(cell: Row) -> str | None:
 
 
 def _busy_share(cell: Row) -> float | None:
-    """Of an eager step."""
+    """Returns the share of an eager step in which kernels run; None where it is not known."""
     busy, step = cell["step_busy_ms"], cell["step_wall_ms"]
     return None if cell["runtime"] != "eager" or busy is None else float(busy / step)
 

@@ -27,7 +27,7 @@ class Beside:
 
 
 def read_beside(folder: Path, manifest: Manifest) -> Beside:
-    """What lies beside this manifest. A record that cannot be read is left to whoever reads all of the folder."""
+    """Returns the records that this manifest does not name. One that cannot be read is left to the folder's readers."""
     named = {entry.file for entry in manifest.sessions}
     others = [path for path in spool.record_files(folder) if path.parent == folder and path.name not in named]
     found = [each for each in map(_readable, others) if each is not None and _is_of(each, manifest)]

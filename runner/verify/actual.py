@@ -1,4 +1,4 @@
-"""What really ran: it is the cell's, and the profile's table of kernels bears it out."""
+"""The section `actual`: it is the cell's, and the profile's table of kernels bears it out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every record says of its session: the cell and its key, the protocol, the model, and how the session ended."""
+"""The head of every record: the cell and its key, the protocol, the model, and how the session ended."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def _unknown_words(cell: Record) -> Iterator[str]:
 
 
 def _content_differences(found: Record) -> Iterator[str]:
-    """What a measured session of this cell and protocol must hold, and what it states about itself."""
+    """Yields what a measured session of this cell and protocol lacks, or states wrongly about itself."""
     yield from passes.differences(found)
     yield from gate.differences(found)
     yield from actual.differences(found)
