@@ -15,6 +15,8 @@ TOLERANCE = 0.02
 BASE_WORKSPACE_BYTES = 2**25
 """What torch's allocator rounds up, and the code of kernels that are loaded when they first run: 10 to 46 MB were seen
 with models of 7B."""
+REPACKED_SHARE = 0.95
+"""What a kernel keeps at least of packed weights: Marlin drops zero points and the order of inputs, up to 3 %."""
 SCRATCH = "scratch_bytes"
 """The engine's setting that says how much it allocated for its own intermediates."""
 
@@ -44,6 +46,22 @@ def reasons(record: Record) -> Iterator[str]:
         found = held[stage][worst]
         if found > (1 + TOLERANCE) * most:
             yield f"{found} bytes are held {_SAID[stage]} (by the {worst}), accounted {most}{_MEANT[stage]}"
+
+
+def required(record: Record) -> dict[str, int]:
+    """Returns the least that torch's allocator holds after each stage, in bytes.
+
+    A repacked copy may be smaller than its original. A step is built with its static cache and scratch in place; an
+    engine keeps the embedding on the host.
+    """
+    cell, sizes = record["cell"], record["bytes"]
+    shape, weights = ModelShape.from_json(record["model"]["shape"]), sizes["weights_measured"]
+    owns = registry.runtime(cell["runtime"]).DECLARATION.owns_model
+    packed = registry.weight_format(cell["quant"]).DECLARATION.packed
+    kernel = int(weights * REPACKED_SHARE) if packed and not owns else weights
+    on_host = int(sizes["embedding"]) if owns else 0
+    step = record["memory"]["held_bytes"]["kernel"]["allocator"] - on_host
+    return {"weights": weights, "kernel": kernel, "step": step + _kv_bytes(record, shape) + _scratch_bytes(record)}
 
 
 _SAID = {"weights": "with the weights loaded", "kernel": "with the kernel's layers made", "step": "with the step built"}

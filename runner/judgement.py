@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runner import attention, gaterules, heldbytes, registry
+from runner import attention, floors, gaterules, heldbytes, registry
 from runner.gaterules import NOT_FINITE, is_told
 from runner.metrics import lookup, passes_disagreement
 
@@ -96,6 +96,14 @@ def fits_in_cache(record: Record) -> bool:
     """Returns whether all weights fit into the last-level cache, so that memory need not be read at each step."""
     cache = lookup(record, "gpu.last_level_cache_bytes")
     return bool(cache) and record["bytes"]["weights"] <= cache
+
+
+def least_ms(record: Record, streamed_bytes: float) -> float | None:
+    """Returns the ms that reading `streamed_bytes` takes at least: all but what the last-level cache may hold, at
+    `R_FLOOR_LIMIT` times the datasheet's peak. None without a datasheet."""
+    peak = lookup(record, "gpu.bandwidth_gbs")
+    cached = lookup(record, "gpu.last_level_cache_bytes") or 0
+    return None if peak is None else floors.floor_ms(max(0, streamed_bytes - cached), peak) / R_FLOOR_LIMIT
 
 
 def reasons(record: Record) -> list[str]:

@@ -6,15 +6,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from runner import protocol, registry
+from runner.checkpoints import contentid
 from runner.errors import DecodeFloorError
 from runner.records.structure import shown
-from runner.request import SYNTHETIC, option_map, whole_number
+from runner.request import HUB, SYNTHETIC, option_map, whole_number
 from runner.resolve import DEFAULT_STUDY, SYNTHETIC_ID
 from runner.verify.line import unequal
 from runner.vocabulary import AUTO
 
 REQUESTED = ("gpu", "model", "ctx", "quant", "weights")
 AS_ASKED = ("gpu", "model", "quant", "kernel", "runtime", "cache", "dtype", "attention")
+LOCAL = "local"  # the published word for a folder
+FLAGGED_ORIGINS = {"converted": (LOCAL, HUB), "unpinned": (HUB,)}
 PLACES = {"here": False, "container": True}
 
 Record = Mapping[str, Any]
@@ -83,7 +86,17 @@ def _option_differences(found: Record) -> Iterator[str]:
 
 
 def _weights_differences(found: Record) -> Iterator[str]:
-    weights = found["request"].get("weights", AUTO)
-    is_synthetic = found["cell"]["weights_id"] == SYNTHETIC_ID
-    if (weights in (AUTO, SYNTHETIC)) != is_synthetic:
-        yield f"request.weights: {shown(weights)}, but cell.weights_id is {shown(found['cell']['weights_id'])}"
+    """An id shows where weights are from, and only some places give cause for a flag."""
+    weights, weights_id = found["request"].get("weights", AUTO), found["cell"]["weights_id"]
+    origin = SYNTHETIC if weights == AUTO else weights
+    if origin != _origin(weights_id):
+        yield f"request.weights: {shown(weights)}, but cell.weights_id is {shown(weights_id)}"
+    for flag, origins in FLAGGED_ORIGINS.items():
+        if flag in found["given_flags"] and origin not in origins:
+            yield f"given_flags: {shown(flag)}, though the weights are {origin}"
+
+
+def _origin(weights_id: str) -> str:
+    if weights_id == SYNTHETIC_ID:
+        return SYNTHETIC
+    return LOCAL if weights_id.startswith(contentid.PREFIX) else HUB

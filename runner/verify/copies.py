@@ -46,6 +46,20 @@ def _have_one_shape(ours: Sequence[float], theirs: Sequence[float]) -> bool:
     return all(abs(a - b) <= SAME_SHAPE for a, b in zip(ours, theirs, strict=True))
 
 
+def period(steps: Sequence[float]) -> int | None:
+    """Returns after how many steps a series repeats itself; None if it does not, or its steps tell nothing."""
+    last: dict[float, int] = {}
+    distances: Counter[int] = Counter()
+    for place, step in enumerate(steps):
+        if step in last:
+            distances[place - last[step]] += 1
+        last[step] = place
+    if not distances or not _shape(steps):
+        return None
+    distance, count = distances.most_common(1)[0]
+    return distance if count >= SHARED * len(steps) else None
+
+
 class Copies:
     """The records that were seen so far, by what they are known by."""
 

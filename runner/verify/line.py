@@ -14,9 +14,9 @@ def unequal(place: str, stored: Any, other_place: str, other: Any) -> Iterator[s
         yield f"{place}: {shown(stored)}, but {other_place} is {shown(other)}"
 
 
-def below(place: str, value: float | None, least: float, what: str) -> Iterator[str]:
-    """Yields a line if a value is less than it can be; `what` says what the least is."""
-    if value is not None and value < least:
+def below(place: str, value: float | None, least: float | None, what: str) -> Iterator[str]:
+    """Yields a line if a value is less than it can be; `what` says what the least is. Without one of them, none."""
+    if value is not None and least is not None and value < least:
         yield f"{place}: {value:g}, less than {what} ({least:g})"
 
 

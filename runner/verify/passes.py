@@ -10,7 +10,7 @@ from itertools import combinations
 from statistics import mean, median
 from typing import Any
 
-from runner import judgement, metrics
+from runner import judgement
 from runner.resolve import CPU, CUDA
 from runner.verify import copies
 from runner.verify.line import below
@@ -40,6 +40,7 @@ def differences(found: Record) -> Iterator[str]:
     yield from _kernel_differences(found)
     yield from _profile_differences(found)
     yield from _twin_differences(found["passes"])
+    yield from _repeat_differences(found["passes"])
     yield from _speed_differences(found)
 
 
@@ -89,23 +90,29 @@ def _profile_differences(found: Record) -> Iterator[str]:
             return
 
 
+def _series_of(passes: Record) -> dict[str, list[float]]:
+    series = {f"passes.{name}": list(window["steps_ms"]) for name, window in passes.items() if "steps_ms" in window}
+    return series | ({"passes.busy.span_ms": list(passes["busy"]["span_ms"])} if "busy" in passes else {})
+
+
 def _twin_differences(passes: Record) -> Iterator[str]:
     """Two passes are two runs, and do not have the same steps."""
-    series = {f"passes.{name}": window["steps_ms"] for name, window in passes.items() if "steps_ms" in window}
-    if "busy" in passes:
-        series["passes.busy.span_ms"] = passes["busy"]["span_ms"]
-    for (one, ours), (other, theirs) in combinations(series.items(), 2):
-        if how := copies.likeness(list(ours), list(theirs)):
+    for (one, ours), (other, theirs) in combinations(_series_of(passes).items(), 2):
+        if how := copies.likeness(ours, theirs):
             yield f"{other}: {how} of {one}"
+
+
+def _repeat_differences(passes: Record) -> Iterator[str]:
+    """A pass is one run, and does not go through the same steps again and again."""
+    for name, steps in _series_of(passes).items():
+        if period := copies.period(steps):
+            yield f"{name}: the same {period} steps again and again"
 
 
 def _speed_differences(found: Record) -> Iterator[str]:
     """No pass is faster than the bytes of its steps can be read at the datasheet's peak. `wall` is judged by its
     r_floor, which makes a session invalid."""
-    floor_ms = metrics.lookup(found, "floor.floor_ms")
-    if floor_ms is None or judgement.fits_in_cache(found):
-        return
-    least = floor_ms / judgement.R_FLOOR_LIMIT
+    least = judgement.least_ms(found, found["bytes"]["streamed"])
     for name, window in found["passes"].items():
         if name != "wall":
             yield from below(f"passes.{name}", _step_ms(found, window), least, "the floor in ms")

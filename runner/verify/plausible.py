@@ -14,6 +14,7 @@ from runner.verify.passes import device_kind
 
 PHASES = ("probe", "build", "reference", "verify", "prefill", "steps", "total")
 NO_PHASES = ("total", "fixed")
+MUST_HOLD = {"weights": "the weights", "kernel": "the kernel's weights", "step": "those and the cache"}
 SLACK_S, PHASE_SLACK_S = 1.0, 0.05  # between two clocks that are read on a busy host, and within one clock
 
 Record = Mapping[str, Any]
@@ -36,12 +37,12 @@ def differences(found: Record) -> Iterator[str]:
 
 
 def _held_differences(found: Record) -> Iterator[str]:
-    """Weights that were measured are held, and what is held is no more than the peak."""
+    """Weights that were measured and the cache of this context are held, and all of it is no more than the peak."""
     held = found["memory"].get("held_bytes")
     if held is None:
         return
-    if held["weights"]["allocator"] < found["bytes"]["weights_measured"]:
-        yield f"memory.held_bytes.weights: {held['weights']['allocator']}, less than the weights that were measured"
+    for stage, least in heldbytes.required(found).items():
+        yield from below(f"memory.held_bytes.{stage}", held[stage]["allocator"], least, MUST_HOLD[stage])
     if held["step"]["allocator"] > found["memory"]["peak_bytes"]:
         yield f"memory.held_bytes.step: {held['step']['allocator']}, more than the peak"
     scratch = found["actual"].get("settings", {}).get(heldbytes.SCRATCH)
@@ -85,10 +86,8 @@ def _probe_differences(found: Record) -> Iterator[str]:
 
 def _prefill_differences(found: Record) -> Iterator[str]:
     """A prompt's tokens need every weight once."""
-    peak, counted = found["gpu"]["bandwidth_gbs"], found["bytes"]
-    if peak is None or judgement.fits_in_cache(found):
-        return
-    least = floors.floor_ms(counted["weights"] - counted["embedding"], peak) / judgement.R_FLOOR_LIMIT
+    counted = found["bytes"]
+    least = judgement.least_ms(found, counted["weights"] - counted["embedding"])
     for name in ("cold_ms", "ms"):
         yield from below(f"prefill.{name}", found["prefill"][name], least, "reading the weights once takes")
 

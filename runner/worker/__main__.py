@@ -6,7 +6,6 @@ import importlib.util
 import logging
 import os
 import sys
-import time
 from pathlib import Path
 
 from runner import registry
@@ -29,10 +28,9 @@ def main(path: str) -> int:
     """Exit code 0 when the record is written (valid or not), the error's own otherwise."""
     die_with_parent()
     die_with_input()
-    clock = Clock()
     try:
         job = jobs.read(Path(path))
-        clock.seconds["start"] = max(0.0, time.time() - job.session.started_ms / 1e3)
+        clock = Clock(job.session.started_ms)
         _check_packages(job.cell)
         with clock.phase("import", "import"):
             _prepare_import()

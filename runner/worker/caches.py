@@ -54,12 +54,15 @@ class DynamicCache:
 
 
 class StaticCache:
-    """One allocation of `tokens` rows a layer, written in place; rows behind the position are masked, not absent."""
+    """One allocation of `tokens` rows a layer, made here and written in place; rows behind the position are masked,
+    not absent."""
 
-    def __init__(self, config: Any, tokens: int) -> None:
+    def __init__(self, model: Any, tokens: int) -> None:
         from transformers import StaticCache as Preallocated
 
-        self.rows: Any = Preallocated(config=config, max_cache_len=tokens)
+        one, attention = next(model.parameters()), model.model.layers[0].self_attn
+        self.rows: Any = Preallocated(config=model.config, max_cache_len=tokens)
+        self.rows.early_initialization(1, model.config.num_key_value_heads, attention.head_dim, one.dtype, one.device)
 
     def clear(self) -> None:
         self.restart(0)
@@ -108,4 +111,4 @@ def make(kind: str, model: Any, tokens: int) -> Cache:
     """The cache of a cell: `kind` is `dynamic` or `static`, `tokens` its allocation where it has one."""
     if transformers4.IS_HERE:
         return transformers4.DynamicCache() if kind == "dynamic" else transformers4.StaticCache(model, tokens)
-    return DynamicCache(model.config) if kind == "dynamic" else StaticCache(model.config, tokens)
+    return DynamicCache(model.config) if kind == "dynamic" else StaticCache(model, tokens)

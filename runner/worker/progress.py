@@ -15,10 +15,25 @@ ERROR_MARK = "@error "
 
 
 class Clock:
-    """Announces phases and keeps how many seconds each took."""
+    """Announces phases and keeps how many seconds each took, and the session as a whole.
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    `started_ms` is when the command began, in milliseconds since the epoch. From here on a monotonic clock counts, so
+    that a host's clock that is set meanwhile moves no time of the record.
+    """
+
+    def __init__(self, started_ms: int) -> None:
+        self._started_ms = started_ms
+        self._before_s = max(0.0, time.time() - started_ms / 1e3)
+        self._began = time.monotonic()
+        self.seconds: dict[str, float] = {"start": self._before_s}
+
+    def total_s(self) -> float:
+        """Returns the seconds since the command began."""
+        return self._before_s + time.monotonic() - self._began
+
+    def now_ms(self) -> int:
+        """Returns the time in milliseconds since the epoch."""
+        return self._started_ms + int(self.total_s() * 1e3)
 
     def say(self, text: str) -> None:
         """Tell the person at the terminal."""

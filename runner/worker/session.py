@@ -81,7 +81,7 @@ def run(job: Job, clock: Clock) -> dict[str, Any]:
     sections = record_head(job)
     cached = compilecache.files()
     with _torch_errors(), torch.inference_mode():
-        sections["snapshots"] = {"before": nvml.snapshot(job.device.uuid)}
+        sections["snapshots"] = {"before": _snapshot(job, clock)}
         with clock.phase("probe", "probe"):
             sections["probes"] = _probe(device)
         ledger = held.Ledger(device)
@@ -105,7 +105,7 @@ def run(job: Job, clock: Clock) -> dict[str, Any]:
             clock.say(line)
     sections |= _results(loaded, measured, verify_extra, cached)
     sections["memory"] |= ledger.to_json()
-    sections["snapshots"]["after"] = nvml.snapshot(job.device.uuid)
+    sections["snapshots"]["after"] = _snapshot(job, clock)
     return _finish(job, sections, clock)
 
 
@@ -123,6 +123,10 @@ def _torch_errors() -> Iterator[None]:
         if any(text in said for text in NO_BACKEND):
             raise Mismatch(f"no attention backend that this cell allows can run here: {said}") from error
         raise
+
+
+def _snapshot(job: Job, clock: Clock) -> dict[str, Any]:
+    return nvml.snapshot(job.device.uuid) | {"taken_ms": clock.now_ms()}
 
 
 def _probe(device: torch.device) -> dict[str, Any]:
@@ -328,8 +332,8 @@ def _finish(job: Job, sections: dict[str, Any], clock: Clock) -> dict[str, Any]:
         "signal": None,
         "last_output": [],
     }
-    sections["session"]["finished_ms"] = int(time.time() * 1e3)
-    total = time.time() - job.session.started_ms / 1e3
+    sections["session"]["finished_ms"] = clock.now_ms()
+    total = clock.total_s()
     sections["cost_s"] = {phase: round(seconds, 3) for phase, seconds in (clock.seconds | {"total": total}).items()}
     metrics.derive(sections)
     judgement.judge(sections)

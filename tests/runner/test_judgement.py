@@ -329,3 +329,14 @@ def test_others_are_compared_with_the_cores_of_this_host():
     assert judged(found)["flags"] == ["host-busy"]
     found["passes"]["wall"]["other_cpu_cores"] = 16.0
     assert judged(found)["flags"] == ["disturbed", "host-busy"]
+
+
+def test_only_what_the_cache_cannot_hold_must_be_read():
+    found = example_record()
+    found["gpu"] |= {"bandwidth_gbs": 1000, "last_level_cache_bytes": 10**9}
+    assert judgement.least_ms(found, 3e9) == pytest.approx(2.0 / 1.02)
+    assert judgement.least_ms(found, 0.5e9) == 0.0
+    found["gpu"]["last_level_cache_bytes"] = None
+    assert judgement.least_ms(found, 3e9) == pytest.approx(3.0 / 1.02)
+    found["gpu"]["bandwidth_gbs"] = None
+    assert judgement.least_ms(found, 3e9) is None

@@ -74,6 +74,19 @@ def passes_times(factor: float) -> Edit:
     return edit
 
 
+def of_ctx(ctx: int) -> Edit:
+    """The session is said to have had another ctx, wherever cell, request and gate name it."""
+
+    def edit(found: Record) -> None:
+        later = ctx - found["cell"]["ctx"]
+        found["cell"]["ctx"], found["request"]["ctx"] = ctx, str(ctx)
+        for check in (*found["gate"]["checks"], *found["gate"].get("eager", ())):
+            if check["name"] != "short":
+                check["positions"] = [position + later for position in check["positions"]]
+
+    return edit
+
+
 def without_measurement(found: Record) -> None:
     """What a session that failed leaves."""
     for section in set(found) - set(record.ALWAYS_PRESENT) - {"schema_version", "given_flags"}:

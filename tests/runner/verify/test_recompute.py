@@ -239,7 +239,7 @@ LIES = [
     (
         example_record,
         put("memory.held_bytes.weights.allocator", 1),
-        "memory.held_bytes.weights: 1, less than the weights that were measured",
+        "memory.held_bytes.weights: 1, less than the weights",
     ),
     (
         example_record,

@@ -13,6 +13,7 @@ from tests.runner.verify.edits import (
     called_failed,
     derived_again,
     drop,
+    of_ctx,
     of_gate_version_1,
     passes_times,
     put,
@@ -69,6 +70,16 @@ CAUGHT = {
     "another study": (put("session.study", "mine"), "session.study: 'mine'"),
     "asked for more steps": (put("request.steps", "300"), "protocol."),
     "asked for a checkpoint": (put("request.weights", "hub"), "request.weights: 'hub'"),
+    "asked for a checkpoint, and its weights called the hub's": (
+        all_of(put("request.weights", "local"), put("cell.weights_id", "0" * 40)),
+        "request.weights: 'local'",
+    ),
+    "asked for the hub, and the weights called a folder's": (
+        all_of(put("request.weights", "hub"), put("cell.weights_id", "content-0123456789abcdef")),
+        "request.weights: 'hub'",
+    ),
+    "synthetic weights called converted": (put("given_flags", ["converted"]), "given_flags: 'converted', though"),
+    "synthetic weights called unpinned": (put("given_flags", ["unpinned"]), "given_flags: 'unpinned', though"),
     "asked for a container": (put("request.where", "container"), "request.where: container"),
     "asked for other options": (put("request.options", "sdpa:flash"), "cell.options: "),
     "a number that is none": (put("request.steps", "many"), "request: steps=many"),
@@ -112,6 +123,14 @@ CAUGHT = {
     "the profiled steps as wall": (
         lambda found: put("passes.wall.steps_ms", found["passes"]["busy"]["span_ms"])(found),
         "passes.busy.span_ms: the steps of passes.wall",
+    ),
+    "ten steps three times": (
+        lambda found: put("passes.wall.steps_ms", found["passes"]["wall"]["steps_ms"][:10] * 3)(found),
+        "passes.wall: the same 10 steps again and again",
+    ),
+    "fifteen steps of a span twice": (
+        lambda found: put("passes.span.steps_ms", found["passes"]["span"]["steps_ms"][:15] * 2)(found),
+        "passes.span: the same 15 steps again and again",
     ),
     "a kernel that outlasts its step": (put("kernels.0.us", times(1e5)), "kernels: "),
     "span faster than the floor": (put("passes.span.steps_ms", times(0.01)), "passes.span: "),
@@ -169,6 +188,9 @@ OF_VERSION_2 = {
         all_of(put("gate.stated_ratio", 3.769), put("gate.stated_spread", 0.069)),
         "gate.stated_ratio: 3.769 stored",
     ),
+    "another ctx, with its request and the gate's positions": (of_ctx(4096), "memory.held_bytes.step: "),
+    "less held than the weights": (put("memory.held_bytes.weights", {"allocator": 1, "device": 1}), "memory.held_b"),
+    "less held by the kernel": (put("memory.held_bytes.kernel", {"allocator": 1, "device": 1}), "memory.held_bytes.k"),
     "a limit left out": (lambda found: found["limits"].pop("drift"), "damaged record: limits.drift is missing"),
 }
 
@@ -186,6 +208,9 @@ UNSEEN = {
     "processes on the card that were seen": put("snapshots.after.other_processes", 0),
     "a flag taken out that was known before it began": put("given_flags", []),
     "read samples below the datasheet's peak": put("probes.read_samples_gbs", times(1.01)),
+    "cold and warm prefill exchanged": lambda found: found["prefill"].update(
+        cold_ms=found["prefill"]["ms"], ms=found["prefill"]["cold_ms"]
+    ),
     "launch samples": put("probes.launch_samples_us", times(1.1)),
     "peak memory between what must be held and what there is": put("memory.peak_bytes", lambda size: size + 10**6),
     "code, tree or host of another name": all_of(put("keys.tree_key", "0" * 12), put("keys.host_id", "0" * 12)),

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from runner import floors
 from runner.registry import POISON
-from runner.worker import caches
+from runner.worker import caches, model
 
 
 def held(axis=2):
@@ -58,10 +59,21 @@ def test_a_cache_grows_where_it_holds_no_more_than_the_rows_before_the_position(
     assert caches.seen(layers(), 4) == "static"
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_static_cache_has_all_of_its_rows_when_it_is_made(tiny_job, dtype):
+    """So that what a step holds shows the context that it was built for."""
+    shape = tiny_job.shape
+    build = model.Build(shape, "bf16", None, dtype, torch.device("cpu"))
+    held = caches.tensors(caches.make("static", model.build_synthetic(build), 96).rows)
+    sizes = [each.numel() * each.element_size() for each in held]
+    per_token = floors.kv_bytes_per_token(shape, dtype.itemsize)
+    assert sum(sizes) == 96 * per_token
+
+
 def test_a_static_cache_goes_back_by_its_count_and_keeps_its_memory():
     counts = [torch.tensor([9]), torch.tensor([9])]
     cache = caches.StaticCache.__new__(caches.StaticCache)
-    # a layer that has not been used yet counts in Python
+    # a layer may count in Python
     cache.rows = SimpleNamespace(layers=[SimpleNamespace(cumulative_length=each) for each in (*counts, 0)])
     cache.restart(4)
     assert [int(each) for each in counts] == [4, 4]

@@ -121,12 +121,12 @@ def test_the_model_is_left_without_hooks(prepared):
 
 def test_a_session_prints_it_after_all_that_is_timed(tiny_job, capfd):
     with torch.inference_mode():
-        found = session.run(replace(tiny_job, explain=True), Clock())
+        found = session.run(replace(tiny_job, explain=True), Clock(1_000))
     said = capfd.readouterr().out.splitlines()
     assert [line for line in said if "explain-gate" in line] == said[-4:]
     assert found["valid"], found["reasons"]
 
 
 def test_a_session_says_nothing_of_it_unless_asked(tiny_job, capfd):
-    session.run(tiny_job, Clock())
+    session.run(tiny_job, Clock(1_000))
     assert "explain-gate" not in capfd.readouterr().out

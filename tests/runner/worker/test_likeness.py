@@ -56,7 +56,7 @@ def measure(tiny_job, monkeypatch):
     def run(made, **cell) -> dict:
         job: Job = replace(tiny_job, cell=replace(tiny_job.cell, cache="static", **cell))
         monkeypatch.setattr(eager, "build", lambda *arguments: made(build(*arguments)))
-        return session.run(job, Clock())
+        return session.run(job, Clock(1_000))
 
     return run
 

@@ -48,7 +48,7 @@ class Prompt:
 def test_the_first_prefill_is_the_cold_one_and_each_ends_with_its_token_on_the_host(cuda, tiny_job, cold, warm):
     loaded = SimpleNamespace(device=GPU, job=tiny_job)
     cuda.launch("what came before", 50 * 10**6)  # waited for before the clock starts
-    assert session._prefill(Prompt(cuda, cold, warm), loaded, Clock()) == {"cold_ms": cold + 1.0, "ms": warm + 1.0}
+    assert session._prefill(Prompt(cuda, cold, warm), loaded, Clock(1_000)) == {"cold_ms": cold + 1.0, "ms": warm + 1.0}
     assert cuda.calls == ["synchronise", "prefill 64", "read back"] * 2
 
 
@@ -90,7 +90,7 @@ def pretended(monkeypatch, log, tiny_job):
 
 
 def test_snapshots_of_the_card_stand_before_and_after_all_that_is_measured(pretended, log):
-    found = session.run(pretended, Clock())
+    found = session.run(pretended, Clock(1_000))
     assert log == [
         "card",
         "snapshot GPU-1",
@@ -105,7 +105,7 @@ def test_snapshots_of_the_card_stand_before_and_after_all_that_is_measured(prete
         "_results",
         "snapshot GPU-1",
     ]
-    assert found["snapshots"] == {"before": {"number": 2}, "after": {"number": 12}}
+    assert [found["snapshots"][moment]["number"] for moment in ("before", "after")] == [2, 12]
     assert found["probes"] == {"probed": True}
     assert found["prefill"] == {"cold_ms": 2.0, "ms": 1.0}
     assert found["memory"] == {"peak_bytes": 1}
@@ -151,7 +151,7 @@ def passes(monkeypatch, log):
 
 def measured(job, device, log):
     step = SimpleNamespace(restart=lambda position: log.append(f"restart {position}"))
-    return session._measure(step, Keeper(log), SimpleNamespace(job=job, device=device), Clock())
+    return session._measure(step, Keeper(log), SimpleNamespace(job=job, device=device), Clock(1_000))
 
 
 def of_pass(name, clock, before, chosen=(7, 8)):
@@ -298,7 +298,7 @@ def test_what_is_held_is_noted_after_the_kernel_and_after_the_step(monkeypatch, 
     runtime = SimpleNamespace(DECLARATION=declared, build=lambda *_: log.append("step built") or "step")
     monkeypatch.setattr(session.registry, "runtime", lambda _name: runtime)
     monkeypatch.setattr(session.model, "use_kernel", lambda _model, kernel: log.append(kernel))
-    clock = Clock()
+    clock = Clock(1_000)
     ledger = SimpleNamespace(note=lambda stage: log.append(f"note {stage}"))
     loaded = SimpleNamespace(job=tiny_job, model=None, tokens=None)
     assert session._build(loaded, ledger, clock) == "step"
@@ -311,7 +311,7 @@ def test_a_runtime_that_owns_its_model_has_no_kernels_layers(monkeypatch, tiny_j
     monkeypatch.setattr(session.registry, "runtime", lambda _name: runtime)
     monkeypatch.setattr(session.model, "use_kernel", lambda *_: log.append("kernel"))
     loaded = SimpleNamespace(job=tiny_job, model=None, tokens=None)
-    session._build(loaded, SimpleNamespace(note=lambda _: None), Clock())
+    session._build(loaded, SimpleNamespace(note=lambda _: None), Clock(1_000))
     assert log == []
 
 
@@ -330,7 +330,7 @@ def test_the_cost_is_by_phase_and_in_all_from_the_commands_start(monkeypatch, ti
         session=replace(tiny_job.session, started_ms=started_ms),
         device=replace(tiny_job.device, uuid="GPU-1"),
     )
-    clock = Clock()
+    clock = Clock(1_000)
     clock.seconds = {"load": 1.23456}
     found = session._finish(job, {"gpu": {}, "keys": {}, "session": {}, "environment": {}}, clock)
     assert found["keys"] == {"code_key": "code", "tree_key": "tree", "env_key": "env", "host_id": "host of GPU-1"}
@@ -343,7 +343,7 @@ def test_the_cost_is_by_phase_and_in_all_from_the_commands_start(monkeypatch, ti
 def test_a_phase_that_comes_again_adds_up_under_its_name(monkeypatch, capsys):
     moments = iter([1.0, 3.0, 10.0, 14.0])
     monkeypatch.setattr("runner.worker.progress.time", SimpleNamespace(perf_counter=lambda: next(moments)))
-    clock = Clock()
+    clock = Clock(1_000)
     for announce in ("measure: wall", None):
         with clock.phase("steps", announce):
             pass
@@ -359,7 +359,7 @@ def test_a_phase_that_fails_is_timed_too(monkeypatch):
 
     moments = iter([1.0, 3.0])
     monkeypatch.setattr("runner.worker.progress.time", SimpleNamespace(perf_counter=lambda: next(moments)))
-    clock = Clock()
+    clock = Clock(1_000)
     with failing(), clock.phase("load"):
         raise ValueError("now")
     assert clock.seconds == {"load": 2.0}
@@ -448,7 +448,7 @@ def test_what_is_said_reaches_the_parent_at_once(monkeypatch):
 
     pipe = Pipe()
     monkeypatch.setattr("sys.stdout", pipe)
-    Clock().say("load")
+    Clock(1_000).say("load")
     assert pipe.flushed == "@phase load\n"
     report_error("a-reason", 3, "what was wrong")
     assert pipe.flushed.splitlines()[1].startswith("@error {")
