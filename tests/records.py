@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from runner import floors, judgement, metrics, registry
-from runner.cell import Cell, short_hash
+from runner.cell import LOCAL_PREFIXES, Cell, short_hash
 from runner.machine.nvml import SNAPSHOT_FIELDS
 from runner.records.record import env_key
 from runner.resolve import SYNTHETIC_ID
@@ -146,7 +146,8 @@ def _asked(record: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """The record with a request for its very cell, wherever the changes name no other."""
     cell = record["cell"]
     asked = {name: str(cell[name]) for name in ("gpu", "model", "ctx", "quant")}
-    asked["weights"] = "synthetic" if cell["weights_id"] == SYNTHETIC_ID else "local"
+    place = "local" if cell["weights_id"].startswith(LOCAL_PREFIXES) else "hub"
+    asked["weights"] = "synthetic" if cell["weights_id"] == SYNTHETIC_ID else place
     return record | {"request": record["request"] | asked | changes.get("request", {})}
 
 

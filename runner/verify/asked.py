@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from runner import protocol, registry
-from runner.checkpoints import contentid
+from runner.cell import LOCAL_PREFIXES
 from runner.errors import DecodeFloorError
 from runner.records.structure import shown
 from runner.request import HUB, SYNTHETIC, option_map, whole_number
@@ -99,4 +99,4 @@ def _weights_differences(found: Record) -> Iterator[str]:
 def _origin(weights_id: str) -> str:
     if weights_id == SYNTHETIC_ID:
         return SYNTHETIC
-    return LOCAL if weights_id.startswith(contentid.PREFIX) else HUB
+    return LOCAL if weights_id.startswith(LOCAL_PREFIXES) else HUB

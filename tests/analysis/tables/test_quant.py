@@ -217,10 +217,10 @@ def test_memory_and_error_are_the_worst_sessions():
 
 def test_another_packing_and_a_checkpoint_are_told():
     ours = packed_record()
-    ours["cell"]["weights_id"] = "headers-0123456789abcdef"
+    ours["cell"]["weights_id"] = "content-0123456789abcdef"
     ours["model"]["scheme"] |= {"desc_act": True, "sym": False}
     (row,) = by_quant(rows_of([ours])).values()
-    assert quant.marks(row) == ["sym:False", "desc_act:True", "headers-0123456789abcdef"]
+    assert quant.marks(row) == ["sym:False", "desc_act:True", "content-0123456789abcdef"]
     (row,) = by_quant(rows_of([packed_record()])).values()
     assert quant.marks(row) == []
 

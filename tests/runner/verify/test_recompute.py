@@ -161,7 +161,7 @@ def packed(*of):
 def of_checkpoint():
     """A record whose weights are no synthetic ones: any scheme of their format may be theirs."""
     found = packed_record()
-    rename_cell(options={}, weights_id="headers-0123456789abcdef")(found)
+    rename_cell(options={}, weights_id="content-0123456789abcdef")(found)
     found["request"]["weights"] = "local"
     found["gate"]["checkpoint_spread"] = 0.75
     metrics.derive(found)

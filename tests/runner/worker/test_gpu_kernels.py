@@ -73,7 +73,7 @@ def test_a_session_over_a_written_checkpoint_is_valid(packed_job, name, quant, k
 
 
 def of_checkpoint(job, name):
-    cell = replace(job.cell, weights_id="headers-0123456789abcdef")
+    cell = replace(job.cell, weights_id="content-0123456789abcdef")
     request = {**job.request, "weights": "local"}
     return replace(job, cell=cell, request=request, checkpoint=str(WRITTEN / name))
 
