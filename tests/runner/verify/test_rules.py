@@ -13,9 +13,14 @@ from tests.records import QWEN_7B, cpu_record, example_record, failed_record, of
 from tests.runner.verify.edits import all_of, derived_again, drop, put, times
 
 GRAPH = next((Path(__file__).parents[3] / "experiments" / "gate").glob("llama-3.1-8b-2048-gptq-fp16-marlin-*.json"))
-NVJET = "nvjet_tst_128x8_64x8_1x2_h_bz_TNT"
 FLASH = {"name": "flash_fwd_splitkv_kernel", "count": 28.0, "us": 148.91}
 CONTAINER = {"engine": "docker", "image": "decode-floor", "digest": "sha256:" + "0" * 64, "tree_key": ""}
+GB10 = {
+    "bandwidth_gbs": 273.0,
+    "compute_capability": "12.1",
+    "memory_bytes": 128 * 10**9,
+    "last_level_cache_bytes": 24 * 2**20,
+}
 NOT_FINITE = {"tensor": "lm_head.weight", "value": "NaN", "how": "stored"}
 
 
@@ -333,6 +338,16 @@ HONEST = {
             *(put(f"snapshots.{moment}.memory_total_bytes", None) for moment in ("before", "after")),
         ),
     ),
+    "a card whose cache no page states": (
+        lambda: example_record(step_ms=80.0, gpu=GB10),
+        all_of(
+            of_card("gb10", "NVIDIA GB10", 273.0),
+            put("passes.busy.steps_ms", times(14)),
+            *(put(f"kernels.{row}.us", times(14)) for row in range(3)),
+            put("prefill.ms", 80.0),
+        ),
+    ),
+    "a host that does not tell its memory": (cpu_record, put("host.memory_bytes", 0)),
     "a card that does not tell its clocks": (
         example_record,
         all_of(
