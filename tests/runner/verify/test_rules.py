@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner import gaterules
+from runner.errors import BadRecord
 from runner.records import record
 from runner.verify import head, recompute
 from tests.records import QWEN_7B, cpu_record, example_record, failed_record, of_gate_version_1, packed_record
@@ -14,6 +15,7 @@ from tests.runner.verify.edits import all_of, derived_again, drop, put, times
 
 GRAPH = next((Path(__file__).parents[3] / "experiments" / "gate").glob("llama-3.1-8b-2048-gptq-fp16-marlin-*.json"))
 FLASH = {"name": "flash_fwd_splitkv_kernel", "count": 28.0, "us": 148.91}
+WEIGHTS = 15_231_233_024  # Qwen2.5-7B in bf16
 CONTAINER = {"engine": "docker", "image": "decode-floor", "digest": "sha256:" + "0" * 64, "tree_key": ""}
 GB10 = {
     "bandwidth_gbs": 273.0,
@@ -121,9 +123,15 @@ def likeness(series, step, value):
 
 
 MANY_ROWS = {"names": [(f"k{number}", 1.0) for number in range(22)]}
-SHOWN_AS = rows(300.0, 13.0, names=[("x" * 100, 100.0)], others=400.0)  # nvjet is in two rows, 100 runs may be
+# nvjet is in two rows, 100 runs may be it, too; the 5 rows and the count are rounded by 0.005 each
+SHOWN_AS = rows(300.0, 13.0, names=[("x" * 100, 100.0)], others=400.0)
 
 BROKEN = {
+    "bytes of other weights": (
+        example_record,
+        all_of(*(put(f"bytes.{name}", WEIGHTS + 2) for name in ("weights", "weights_measured"))),
+        f"bytes.weights: {WEIGHTS + 2} stored, {WEIGHTS} from the shape",
+    ),
     "a stranger that is called catalogued": (
         example_record,
         all_of(stranger(), put("gpu.catalogued", True)),
@@ -182,13 +190,13 @@ BROKEN = {
     "a matrix left out": (example_record, products(195.0), "actual.products_per_step: 195, the layers have 196"),
     "fewer products than rows": (
         example_record,
-        all_of(SHOWN_AS, products(312.96)),
-        "actual.products_per_step: 312.96, the table of kernels has 313 to 813",
+        all_of(SHOWN_AS, products(312.969)),
+        "actual.products_per_step: 312.969, the table of kernels has 313 to 813",
     ),
     "more products than rows": (
         example_record,
-        all_of(SHOWN_AS, products(813.04)),
-        "actual.products_per_step: 813.04, the table of kernels has 313 to 813",
+        all_of(SHOWN_AS, products(813.031)),
+        "actual.products_per_step: 813.031, the table of kernels has 313 to 813",
     ),
     "a name one letter short of a cut one": (
         example_record,
@@ -328,6 +336,8 @@ def test_what_breaks_a_rule_is_named(name):
 
 
 HONEST = {
+    "a tighter limit": (example_record, put("limits.drift", 0.04)),
+    "no limit to how far passes may lie apart": (example_record, drop("limits.passes_disagreement")),
     "a card that nobody knows": (example_record, stranger()),
     "a Jetson whose modules have one name": (
         example_record,
@@ -390,9 +400,9 @@ HONEST = {
     "a name whose row may be among the others": (example_record, put("actual.kernel_names", ["memset", "nvjet_9"])),
     "a more telling backend among the others": (example_record, put("actual.attention_backend", "cudnn")),
     "as many products as matrices": (example_record, products(196.0)),
-    "as few products as the rows": (example_record, all_of(SHOWN_AS, products(312.98))),
-    "as many products as the rows": (example_record, all_of(SHOWN_AS, products(813.02))),
-    "an engine that launches few graphs": (engine, put("actual.graph_launches_per_step", 1e-3)),
+    "as few products as the rows": (example_record, all_of(SHOWN_AS, products(312.971))),
+    "as many products as the rows": (example_record, all_of(SHOWN_AS, products(813.029))),
+    "an engine that launches few graphs": (engine, put("actual.graph_launches_per_step", 5e-4)),
     "the vocabulary's first and last token": (
         example_record,
         tokens(*[([0, 152_063], [0.0, 0.0], [4.5, 5.0])] * 3),
@@ -438,3 +448,52 @@ def test_a_session_that_ends_before_it_began_is_named_once():
     found = example_record()
     put("session.finished_ms", 1)(found)
     assert recompute.differences(found) == ["session.finished_ms: before it began"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "line"),
+    [
+        (put("valid", False), "valid: False stored, True derived"),
+        (put("reasons", ["tired"]), "reasons: ['tired'] stored, [] derived"),
+        (put("flags", ["tired"]), "flags: ['tired'] stored, [] derived"),
+        (put("floor.r_floor", None), "floor.r_floor: None stored, 0."),
+        (put("latency.step_wall_ms", times(1 + 2e-9)), "latency.step_wall_ms: 36.0000000"),
+        (put("latency.step_wall_ms", times(1 - 2e-9)), "latency.step_wall_ms: 35.9999999"),
+    ],
+)
+def test_what_does_not_follow_from_the_rest_is_named(edit, line):
+    found = copy.deepcopy(right(example_record))
+    edit(found)
+    (said,) = recompute.differences(found)
+    assert said.startswith(line)
+
+
+@pytest.mark.parametrize("factor", [1 + 5e-10, 1 - 5e-10])
+def test_a_number_may_be_off_by_rounding(factor):
+    found = copy.deepcopy(right(example_record))
+    put("latency.step_wall_ms", times(factor))(found)
+    assert recompute.differences(found) == []
+
+
+def test_a_profile_whose_steps_all_are_too_busy_is_named_once():
+    found = copy.deepcopy(right(example_record))
+    put("passes.busy.steps_ms", times(10))(found)
+    said = [one for one in recompute.differences(derived_again(found)) if one.startswith("passes.busy: kernels ran")]
+    assert len(said) == 1
+
+
+def test_one_difference_has_no_more(tmp_path):
+    found = example_record()
+    put("flags", ["tired"])(found)
+    record.write(found, tmp_path / "r.json")
+    with pytest.raises(BadRecord, match=r"r.json: flags: \['tired'\] stored, \[\] derived$"):
+        recompute.read_verified(tmp_path / "r.json")
+
+
+def test_a_record_under_another_sessions_name_is_refused(tmp_path):
+    found = example_record()
+    path = tmp_path / record.file_name(found)
+    record.write(found, path)
+    assert recompute.read_verified(path) == record.read(path)
+    with pytest.raises(BadRecord, match="its name says another cell or session than its content"):
+        recompute.read_verified(path.rename(tmp_path / path.name.replace("eager", "graph")))
