@@ -81,3 +81,11 @@ def test_those_that_ended_without_a_measurement_are_counted_by_their_status(fold
         (folder / f"{number}.json").write_text(json.dumps(found))
     path.unlink()
     assert read_beside(folder, known(folder)) == Beside((), (("oom", 1), ("timeout", 2)))
+
+
+def test_one_that_a_block_has_is_counted_there_and_not_here(folder: Path) -> None:
+    path = folder / known(folder).sessions[-1].file
+    found = record.read(path)
+    found["outcome"]["status"] = "oom"
+    path.write_text(json.dumps(found))
+    assert read_beside(folder, known(folder)).ended == ()

@@ -407,6 +407,10 @@ HONEST = {
         example_record,
         tokens(*[([0, 152_063], [0.0, 0.0], [4.5, 5.0])] * 3),
     ),
+    "a token that another pass chose one step later": (
+        example_record,
+        tokens(([5], [0.0], [4.5, 2.0]), ([5, 5], [0.0, 2.0], [4.5, 2.0]), ([5], [0.0], [4.5, 2.0])),
+    ),
     "a token of a session whose logits are not finite": (
         example_record,
         all_of(
