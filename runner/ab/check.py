@@ -102,7 +102,7 @@ def _field_differences(manifest: Manifest) -> Iterator[str]:
 def _is_value(field: str, value: str, cell: Mapping[str, Any]) -> bool:
     """Can the value, as typed, have become this cell's? A name of weights has no likeness with the id that it got."""
     if field == "options":
-        return value == NONE or option_map(value).items() <= cell["options"].items()
+        return bool(option_map(value).items() <= cell["options"].items())
     return field in (NONE, "weights") or value == str(cell[arms.FIELDS[field]])
 
 

@@ -12,7 +12,7 @@ from runner.records.structure import shown
 from runner.request import HUB, SYNTHETIC, option_map, whole_number
 from runner.resolve import DEFAULT_STUDY, SYNTHETIC_ID
 from runner.verify.line import unequal
-from runner.vocabulary import AUTO
+from runner.vocabulary import AUTO, known
 
 REQUESTED = ("gpu", "model", "ctx", "quant", "weights")
 AS_ASKED = ("gpu", "model", "quant", "kernel", "runtime", "cache", "dtype", "attention")
@@ -63,7 +63,7 @@ def _number(field: str, value: str, default: int) -> int:
 
 def _protocol(request: Record) -> protocol.Protocol:
     name = request["protocol"]
-    named = protocol.NAMED["paper" if name == AUTO or name not in protocol.NAMED else name]
+    named = protocol.NAMED["paper" if name == AUTO else known("protocol", name, protocol.NAMED)]
     warmup = _number("warmup", request.get("warmup", AUTO), named.warmup)
     return protocol.choose(named.name, warmup, _number("steps", request.get("steps", AUTO), named.steps))
 

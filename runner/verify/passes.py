@@ -62,7 +62,7 @@ def _series_differences(found: Record) -> Iterator[str]:
 def _kernel_differences(found: Record) -> Iterator[str]:
     """The table of kernels adds up to the profiled pass: to as many kernels, and to no less than they were busy."""
     rows, busy = found["kernels"], found["passes"].get("busy")
-    if not rows or not busy or not is_complete(rows):
+    if not busy or not is_complete(rows):
         return
     counted = sum(row["count"] for row in rows)
     if abs(counted - mean(busy["kernels"])) > COUNT_ROUNDING * (len(rows) + 1):

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from runner.cli import program
 from runner.errors import BadRecord
 from runner.records import record, spool
+from runner.verify import copies
 from runner.verify.copies import Copies
 from tests.records import example_record, failed_record
 
@@ -47,6 +48,56 @@ def test_a_copy_is_known_by_its_steps(disguise):
     (line,) = seen.differences("two", copied)
     assert line.startswith("passes.wall: the steps")
     assert "of one, though" in line
+
+
+def steps(count, spread=0.01):
+    """Around 1 ms, from the quickest to the slowest, no two alike."""
+    return [1 + spread * (number / (count - 1) - 0.5) for number in range(count)]
+
+
+def changed(series, share):
+    """Another value in so much of the series, from its end."""
+    kept = round(len(series) * (1 - share))
+    return [*series[:kept], *(step + 0.1 * step**2 * number for number, step in enumerate(series[kept:], 1))]
+
+
+def bent(by):
+    """Steps of another shape: the slowest is so much slower."""
+    series = steps(21)
+    return [*series[:-1], series[-1] + by]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "said"),
+    [
+        (steps(3), steps(3), "the steps"),
+        (steps(30), changed(steps(30), 0.5), "the steps"),
+        (steps(30), changed(steps(30), 0.6), None),
+        (steps(30), steps(30)[:14], None),
+        (steps(3), steps(3)[::-1][1:] + steps(3)[2:], "the steps in another order"),
+        (steps(20), [2 * step for step in steps(20)], "the steps times a factor"),
+        (steps(19), [2 * step for step in steps(19)], None),
+        (steps(21, 1.01e-3), [2 * step for step in steps(21, 1.01e-3)], "the steps times a factor"),
+        (steps(21, 0.99e-3), [2 * step for step in steps(21, 0.99e-3)], None),
+        (steps(21), [2 * step for step in bent(0.9e-5)], "the steps times a factor"),
+        (steps(21), [2 * step for step in bent(1.1e-5)], None),
+        (steps(21), [2 * step for step in steps(41)], None),
+        ([0.0] * 30, [1.0] * 30, None),
+    ],
+)
+def test_two_series_are_one_where_half_their_order_or_their_shape_is(ours, theirs, said):
+    assert copies.likeness(ours, theirs) == copies.likeness(theirs, ours) == said
+
+
+def test_a_short_series_in_another_order_is_known():
+    seen, found = Copies(), example_record()
+    found["passes"]["wall"]["steps_ms"] = [7.1, 7.2, 7.3]
+    other = copy_of(found)
+    other["passes"]["wall"]["steps_ms"] = [7.2, 7.3, 7.1]
+    assert list(seen.differences("one", found)) == []
+    assert list(seen.differences("two", other)) == [
+        "passes.wall: the steps in another order of one, though its session is another"
+    ]
 
 
 def test_two_files_of_one_session_are_one():

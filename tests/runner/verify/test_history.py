@@ -112,6 +112,54 @@ def test_a_record_that_is_hidden_or_renamed_is_listed_as_deleted(repository, rec
     assert line.startswith(f"{records / FIRST.name}: deleted since")
 
 
+def test_a_record_that_moved_and_was_edited_is_listed(repository, records, since):
+    (records / "h100").mkdir()
+    edit(records)
+    (records / FIRST.name).rename(records / "h100" / FIRST.name)
+    commit(repository)
+    (line,) = history.changed(since, [records])
+    assert line.startswith(f"{records / FIRST.name}: deleted since")
+
+
+def test_a_record_beside_one_that_moved_is_listed(repository, records):
+    shutil.copy(SECOND, records)
+    since = commit(repository)
+    (records / "h100").mkdir()
+    first, second = sorted((FIRST.name, SECOND.name))
+    (records / first).rename(records / "h100" / first)
+    (records / second).unlink()
+    commit(repository)
+    (line,) = history.changed(since, [records])
+    assert line.startswith(f"{records / second}: deleted since")
+
+
+def test_a_record_that_became_a_link_is_listed(repository, records, since):
+    (records / FIRST.name).rename(repository / "elsewhere")
+    (records / FIRST.name).symlink_to(repository / "elsewhere")
+    commit(repository)
+    (line,) = history.changed(since, [records])
+    assert line.startswith(f"{records / FIRST.name}: changed since")
+
+
+def test_a_record_that_was_added_and_is_edited_now_is_listed(repository, records, since):
+    shutil.copy(SECOND, records)
+    commit(repository)
+    (records / SECOND.name).write_text("{}")
+    (line,) = history.changed(since, [records])
+    assert line.startswith(f"{records / SECOND.name}: changed since")
+
+
+def test_a_branch_that_left_before_the_record_is_held_against_it_all_the_same(tmp_path):
+    git(tmp_path, "init", "-q")
+    (tmp_path / "README.md").write_text("one")
+    before = commit(tmp_path)
+    shutil.copy(FIRST, tmp_path)
+    since = commit(tmp_path)
+    git(tmp_path, "reset", "-q", "--hard", before)
+    (line,) = history.changed(since, [tmp_path])
+    assert line.startswith(f"{tmp_path / FIRST.name}: deleted since")
+
+
 def test_the_manifest_of_an_ab_may_grow_and_not_go(repository, records):
     manifest = records / "ab.json"
     manifest.write_text("{}")
