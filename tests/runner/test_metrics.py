@@ -148,6 +148,8 @@ def test_what_a_record_lacks_has_no_metric():
 
 def test_a_metric_that_is_not_stored_follows_from_the_raw_values():
     found = example_record()
-    assert "kernel_sum_ms" not in found["latency"]
+    assert {"kernel_sum_ms", "passes_disagreement"}.isdisjoint(found["latency"])
     found["latency"]["kernel_sum_ms"] = 1.0
     assert metrics.values(found)["latency/kernel_sum_ms"] == pytest.approx(4.86991)
+    found["passes"]["rate"]["total_ms"] = 27.0 * 30  # a quarter below the wall clock's 36 ms
+    assert metrics.values(found)["latency/passes_disagreement"] == pytest.approx(0.25)

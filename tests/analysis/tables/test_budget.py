@@ -332,7 +332,27 @@ def test_the_graph_mode_of_a_row_is_the_one_in_its_records():
 
 def test_what_was_not_measured_stands_below():
     text = budget.markdown(budget.rows(frame_of([example_record(), failed_record("oom")])))
-    assert "- Not measured (oom), 1 sessions: h200 qwen2.5-7b 2048" in text
+    assert "- Not measured (oom), 1 sessions: h200 qwen2.5-7b 2048 bf16 cublas eager static bf16" in text
+
+
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("kernel", {"cell": {"kernel": "torch-cpu"}}),
+        ("dtype", {"cell": {"dtype": "fp16"}}),
+        ("options", {"cell": {"options": {"sdpa": "math"}}}),
+        ("attention", {"cell": {"attention": "flash-attn"}}),
+        ("weights_id", {"cell": {"weights_id": "content-0123456789abcdef"}}),
+        ("protocol", {"protocol": {"name": "custom", "steps": 40}}),
+        ("env_key", {"environment": {"torch": "9.9"}, "keys": {"env_key": "0123456789ab"}}),
+    ],
+)
+def test_what_tells_two_rows_apart_is_a_column(field, change):
+    alike = budget.rows(frame_of([example_record()]))
+    assert field not in cells(budget.markdown(alike))[0]
+    apart = budget.rows(frame_of([example_record(), example_record(**change)]))
+    shown = cells(budget.markdown(apart))
+    assert len({row[field] for row in shown}) == 2
 
 
 def test_the_readmes_budget_is_what_the_command_prints():
