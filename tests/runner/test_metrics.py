@@ -146,6 +146,24 @@ def test_what_a_record_lacks_has_no_metric():
     )
 
 
+@pytest.mark.parametrize("section", ["passes", "probes", "gate", "kernels", "cost_s"])
+def test_what_comes_from_a_section_that_is_not_there_is_none(section):
+    whole = example_record()
+    told = {metric.path for metric, formula in metrics.derived() if formula(whole) is not None}
+    sections = ("passes", "probes", "gate", "kernels", "cost_s", "latency", "floor")
+    lacking = {name: value for name, value in whole.items() if name not in sections or name == section}
+    found = {metric.path: formula(lacking) for metric, formula in metrics.derived()}
+    kept = {path for path, value in found.items() if value is not None and not path.startswith("bytes.")}
+    of_section = {
+        "passes": {path for path in told if path.startswith("latency.")} - {"latency.tokens_per_s"},
+        "probes": {path for path in told if path.startswith("probes.")} | {"floor.floor_achievable_ms"},
+        "gate": {path for path in told if path.startswith("gate.")},
+        "kernels": set(),
+        "cost_s": {"cost_s.fixed"},
+    }
+    assert kept - {"floor.floor_ms", "floor.floor_paper_ms"} == of_section[section]
+
+
 def test_a_metric_that_is_not_stored_follows_from_the_raw_values():
     found = example_record()
     assert {"kernel_sum_ms", "passes_disagreement"}.isdisjoint(found["latency"])
