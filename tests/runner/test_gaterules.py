@@ -121,6 +121,15 @@ def test_both_places_are_held_to_one_mean_as_well():
     )
 
 
+def test_neither_place_hides_behind_the_other():
+    # 1.6 at one; with 1.0 at the other both together are √1.6 = 1.26, within 1.5
+    for wrong, right in (("short", "ctx"), ("ctx", "short")):
+        starts = {"short": 0, "ctx": 64}
+        checks = [check(name, [error] * 4, [0.02] * 4, starts[name]) for name, error in ((wrong, 0.032), (right, 0.02))]
+        (reason,) = gaterules.reasons(gate(checkpoint_spread=0.2, checks=checks))
+        assert reason.startswith(f"gate {wrong}: logit errors are 1.6 times trusted eager's (geometric mean of 4 pos")
+
+
 def test_each_error_is_held_against_trusted_eagers_at_its_own_position():
     # 1.5 · 0.02 = 0.03 and 1.5 · 0.01 = 0.015
     checks = [check("wall", [0.029, 0.016], [0.02, 0.01])]

@@ -65,6 +65,15 @@ def test_its_title_and_folder_name_the_arms_and_what_they_share() -> None:
     assert manifest.folder_of(Path("s"), same) == Path(f"s/ab-tiny-64-aa-{same.id}")
 
 
+def test_a_long_value_is_named_whole_and_a_checkpoint_by_its_first_digits() -> None:
+    models = arms.pair(Request(gpu="cpu", ctx="64"), "model", "tiny", "qwen2.5-0.5b", ())
+    assert manifest.declare(models, 1, 0).title.startswith("tiny/qwen2.5-0.5b 64 ")
+    found = declared()
+    weights_id = "content-0123456789abcdef"
+    arm = replace(found.arms["a"], value=weights_id, cell=found.arms["a"].cell | {"weights_id": weights_id})
+    assert arm.word == "01234567"
+
+
 def test_a_folders_name_has_no_separator_of_paths_or_options() -> None:
     found = declared()
     entries = {name: replace(arm, value=f"org/{name}:1") for name, arm in found.arms.items()}
