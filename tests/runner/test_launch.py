@@ -119,6 +119,12 @@ def test_death_by_signal_is_named(run: Run, name: str) -> None:
     assert f"killed by {name}" in found["outcome"]["message"]
 
 
+def test_death_by_a_signal_without_a_name_is_told_by_its_number(run: Run) -> None:
+    found = run("import os; os.kill(os.getpid(), 40)")  # a real-time one
+    assert outcome(found) == ("failed", "worker-failed", None, "signal 40")
+    assert found["outcome"]["message"] == "the worker was killed by signal 40"
+
+
 def test_a_real_segmentation_fault_shows_where(run: Run) -> None:
     found = run("import ctypes; ctypes.string_at(0)")
     assert outcome(found)[3] == "SIGSEGV"
