@@ -204,6 +204,20 @@ def test_the_host_is_held_while_measuring_and_storing_and_not_when_shared(
     ]
 
 
+def test_that_it_waits_for_the_host_is_told_before_any_second_of_the_session(
+    settings: MakeSettings, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def hold(_share: bool, on_wait: Callable[[str], None]) -> Iterator[None]:
+        on_wait("waiting for another session")
+        yield
+
+    told: list[tuple[str, float]] = []
+    monkeypatch.setattr(hostlock, "hold", hold)
+    run(settings(on_progress=lambda *each: told.append(each)))
+    assert (told, len(jobs)) == ([("waiting for another session", 0.0)], 1)
+
+
 def test_what_cannot_be_resolved_is_said_without_waiting_for_the_host(
     settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,10 +284,10 @@ def test_a_healthy_card_is_measured_and_a_dead_one_that_auto_passed_over_is_told
 ) -> None:
     cards = tuple(card(name, index, fault=fault) for index, (name, fault) in enumerate(LOST_AND_L4))
     monkeypatch.setattr(nvml, "list_gpus", lambda: cards)
-    said: list[str] = []
-    run(settings(on_progress=lambda text, _: said.append(text)), Request(model="tiny", ctx="64", **asked))
+    said: list[tuple[str, float]] = []
+    run(settings(on_progress=lambda *each: said.append(each)), Request(model="tiny", ctx="64", **asked))
     assert [job.device.uuid for job in jobs] == [cards[1].uuid]
-    assert [text for text in said if text.startswith("warning")] == told
+    assert [each for each in said if each[0].startswith("warning")] == [(text, 0.0) for text in told]
 
 
 def test_a_request_that_cannot_be_resolved_writes_nothing(settings: MakeSettings, tmp_path: Path) -> None:
@@ -354,10 +368,10 @@ def test_the_worker_is_given_the_time_the_listener_and_the_place_that_were_chose
         given.append((job.explain, timeout_s, on_phase, type(worker)))
         return {**record_head(job), "outcome": {"status": "failed", "reason": "worker-failed", "message": "m"}}
 
-    told: list[str] = []
+    told: list[tuple[str, float]] = []
 
-    def listen(text: str, _seconds: float) -> None:
-        told.append(text)
+    def listen(text: str, seconds: float) -> None:
+        told.append((text, seconds))
 
     monkeypatch.setattr(launch, "run_worker", run_worker)
     run(settings(timeout_s=7.0, on_progress=listen, explain=True))
@@ -366,7 +380,7 @@ def test_the_worker_is_given_the_time_the_listener_and_the_place_that_were_chose
     monkeypatch.setattr(nvml, "snapshot", lambda _uuid: {"other_processes": None})
     run(settings(on_progress=listen))
     assert given == [(True, 7.0, listen, LocalWorker), (False, 60.0, listen, ContainedWorker)]
-    assert told == ["in podman's image"]
+    assert told == [("in podman's image", 0.0)]
 
 
 def test_flags_known_before_are_those_of_the_plan_the_place_and_the_host(
