@@ -104,6 +104,11 @@ def test_the_committed_settings_are_those_that_are_simulated():
     every = [*(one for name in SOURCES for one in coverage.settings(name)), *harsh]
     assert told == [astuple(one) for one in every]
     assert len({*told}) == len(told) == 3 * (4 * 3 + 2 * (3 + 3)) + 3
+    ratios = (1.0, 1.03, 1 / 1.03)
+    assert [(row["noise"], row["ratio"]) for row in COMMITTED["power"]] == [
+        (one, ratio) for one in SOURCES for ratio in ratios
+    ]
+    assert coverage._ratios() == ratios
 
 
 @pytest.mark.parametrize("row", COMMITTED["coverage"][::7], ids=lambda row: row["noise"])
