@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import astuple, fields
+from dataclasses import asdict, astuple, fields
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +85,11 @@ def test_the_committed_figures_are_those_of_the_committed_records():
     assert frame.left_out == ()
     found = noise.groups_of(frame)
     assert COMMITTED["noise"]["sessions"] == sum(map(len, found))
+    assert COMMITTED["noise"]["groups"] == len(found)
+    normal = noise.log_likelihood(NORMAL, found)
+    for family, shape in SHAPES.items():
+        told = COMMITTED["noise"]["fitted"][family]["log_likelihood_over_normal"]
+        assert told == pytest.approx(noise.log_likelihood(shape, found) - normal, abs=0.01)
     assert noise.fit(found, TAILS) == SHAPES[coverage.TAIL]
     assert noise.fit(found, SPEEDS) == SHAPES[coverage.SPEEDS]
 
@@ -148,10 +153,38 @@ def test_welchs_interval_is_scipys():
 def test_the_bootstrap_that_is_compared_with_is_scipys_bca(monkeypatch):
     monkeypatch.setattr(coverage, "BOOTSTRAP_RESAMPLES", 499)
     generator = np.random.default_rng(3)
-    a, b = generator.normal(0.2, 0.05, (4, 7)), generator.normal(0.0, 0.05, (4, 7))
-    found = [coverage.share_covered_by_bca([(a, b)], ratio) for ratio in (0.5, 1.22, 3.0)]
-    assert found[0] == found[2] == 0.0
-    assert found[1] >= 0.5
+    a, b = generator.normal(0.2, 0.05, 7), generator.normal(0.0, 0.05, 7)
+
+    def difference(a, b):
+        return np.median(a) - np.median(b)
+
+    known = stats.bootstrap((a, b), difference, n_resamples=499, batch=100, rng=0, vectorized=False).confidence_interval
+    for log_ratio, held in (
+        (known.low - 1e-6, 0),
+        (known.low + 1e-6, 1),
+        (known.high - 1e-6, 1),
+        (known.high + 1e-6, 0),
+    ):
+        assert coverage.share_covered_by_bca([(a[None], b[None])], math.exp(log_ratio)) == held
+
+
+def test_a_report_has_what_the_page_shows(monkeypatch):
+    shapes = {TAILS: SHAPES[coverage.TAIL], SPEEDS: SHAPES[coverage.SPEEDS]}
+    monkeypatch.setattr(noise, "fit", lambda _groups, family: shapes[family])
+    monkeypatch.setattr(coverage, "SIMULATIONS", 20)
+    monkeypatch.setattr(coverage, "share_covered_by_bca", lambda arms, _ratio: len(arms[0][0]) / 1000)
+    groups = [np.log([1.0, 1.1, 1.5]), np.log([2.0, 2.1, 2.2, 3.0])]
+    found = coverage.report(groups)
+    assert found.keys() == COMMITTED.keys()
+    assert (found["noise"]["groups"], found["noise"]["sessions"]) == (2, 7)
+    assert [row.keys() for row in found["coverage"]] == [row.keys() for row in COMMITTED["coverage"]]
+    assert [row.keys() for row in found["power"]] == [row.keys() for row in COMMITTED["power"]]
+    told, normal = found["noise"]["fitted"], noise.log_likelihood(NORMAL, groups)
+    assert told.keys() == SHAPES.keys()
+    for family, shape in SHAPES.items():
+        more = round(noise.log_likelihood(shape, groups) - normal, 2)
+        assert told[family] == {**asdict(shape), "log_likelihood_over_normal": more}
+    assert coverage.markdown(found).startswith("Noise fitted to 7 sessions in 2 groups, ")
 
 
 def test_noise_is_centred_at_its_median_and_scaled_to_what_ten_sessions_show():
