@@ -363,6 +363,17 @@ def test_nor_does_it_leave_an_image_for_this_interpreter(worker: Worker, run: Ru
         run(sessions=2)
 
 
+def test_nor_after_its_very_first_session(worker: Worker, run: Run, now_in: Callable[..., None]) -> None:
+    now_in({})
+    worker.fates = {0: in_image(), 1: Interrupted("stopped by Ctrl-C")}
+    with pytest.raises(Interrupted):
+        run(sessions=1)
+    now_in(None)
+    with pytest.raises(BadPair, match="the next session would be measured in the runner's own interpreter"):
+        run(sessions=1)
+    assert worker.count == 2
+
+
 def test_an_image_that_changed_since_it_was_chosen_is_noticed_by_the_record(
     worker: Worker, run: Run, now_in: Callable[..., None]
 ) -> None:
