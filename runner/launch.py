@@ -278,7 +278,7 @@ def _outcome(error: dict[str, Any], code: int | None, last_output: Iterable[str]
         "reason": error["reason"],
         "message": redact(str(error["message"])),
         "exit_code": code if code is not None and code >= 0 else None,
-        "signal": signal.Signals(-code).name if code is not None and code < 0 else None,
+        "signal": signals.name_of(-code) if code is not None and code < 0 else None,
         "last_output": list(last_output),
     }
 
@@ -295,7 +295,7 @@ def _cause(stopped: Failure | None, code: int | None, failed: str | None, output
 
 def _crash(code: int | None, output: _Output) -> str:
     if code is not None and code < 0:
-        name = signal.Signals(-code).name
+        name = signals.name_of(-code)
         hint = " (the kernel does that when memory runs out)" if name == "SIGKILL" else ""
         return f"the worker was killed by {name}{hint}"
     return f"the worker ended with exit code {code} and without a record{_last_words(output)}"

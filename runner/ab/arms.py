@@ -76,7 +76,7 @@ def pair(request: Request, field: str, a: str, b: str, installed: Installed) -> 
     _check_values(request, field, a, b)
     requests = _of_each(request, field, a, b)
     plans = [resolve(each, installed) for each in requests]
-    requests = [_with_shared(each, field, plans) for each in requests]
+    requests = [_with_shared(each, plans) for each in requests]
     plans = [resolve(each, installed) for each in requests]
     first, second = (Arm(*each) for each in zip(NAMES, (a, b), requests, plans, strict=True))
     return Pair(field, first, second, implied(field, plans[0].cell, plans[1].cell))
@@ -115,7 +115,7 @@ def _of_each(request: Request, field: str, a: str, b: str) -> list[Request]:
 def _options_of(value: str, text: str, taken: Mapping[str, tuple[str, ...]]) -> str:
     """Of the options given, those that this arm takes; what only the other takes is left out, what neither declares
     left in: both have it from elsewhere, or it is refused."""
-    others = {name for other, names in taken.items() if other != value for name in names} - {*taken[value]}
+    others = {name for names in taken.values() for name in names} - {*taken[value]}
     own = {name: chosen for name, chosen in option_map(text).items() if name not in others}
     return ",".join(f"{name}:{chosen}" for name, chosen in own.items()) or NONE
 
@@ -131,14 +131,13 @@ def _format_options(name: str) -> tuple[str, ...]:
 DECLARED_OPTIONS = {"runtime": _runtime_options, "quant": _format_options}
 
 
-def _with_shared(request: Request, field: str, plans: list[Plan]) -> Request:
+def _with_shared(request: Request, plans: list[Plan]) -> Request:
     """The request with cache and attention written out where the arms' defaults differ and both can do the same."""
     cells = [asdict(plan.cell) for plan in plans]
     chosen = {
         name: value
         for name, value in SHARED.items()
-        if name != field
-        and getattr(request, name) == AUTO
+        if getattr(request, name) == AUTO
         and cells[0][name] != cells[1][name]
         and all(value in getattr(registry.runtime(cell["runtime"]).DECLARATION, f"{name}s") for cell in cells)
     }

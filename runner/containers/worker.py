@@ -20,7 +20,7 @@ from pathlib import Path
 from runner.containers.engine import DOCKER, Engine, Image
 from runner.containers.user import User
 from runner.errors import BadValue
-from runner.machine import host, hostlock
+from runner.machine import host, hostlock, signals
 from runner.machine.parentwatch import INPUT_VARIABLE
 from runner.worker import compilecache
 from runner.worker.job import Job
@@ -91,7 +91,7 @@ class ContainedWorker:
         if code in ENGINE_FAILED:
             return None, f"{self.engine.name} could not run the container of {self.image.name}"
         if code < 0:
-            return None, f"the client of {self.engine.name} was killed by {signal.Signals(-code).name}"
+            return None, f"the client of {self.engine.name} was killed by {signals.name_of(-code)}"
         is_signal = code > 128 and code - 128 in {number.value for number in signal.Signals}
         return (128 - code if is_signal else code), None
 

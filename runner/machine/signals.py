@@ -34,6 +34,14 @@ class _State:
     cause: str | None = None
 
 
+def name_of(number: int) -> str:
+    """Returns `SIGSEGV` and the like; of a real-time signal, which has no name here, such as `signal 40`."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 def install() -> None:
     """Handle the stopping signals from now on. A signal that was ignored (nohup) stays ignored."""
     for number in STOPPING:

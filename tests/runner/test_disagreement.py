@@ -48,7 +48,7 @@ def test_a_cpu_has_one_pass():
     assert judgement.PASSES_DISAGREE not in cpu_record()["flags"]
 
 
-@pytest.mark.parametrize(("rate", "flagged"), [(22.1, True), (21.9, False)])
+@pytest.mark.parametrize(("rate", "flagged"), [(22.1, True), (22.0, False)])
 def test_more_than_a_tenth_is_flagged(rate, flagged):
     found = apart(example_record(), wall=20.0, span=20.1, rate=rate)
     assert ("passes-disagree" in found["flags"]) is flagged
@@ -64,3 +64,10 @@ def test_sessions_of_before_the_flag_are_shown_with_it_and_stay_as_they_are():
     assert judgement.marks(found) == ["passes-disagree"]
     assert view(found).tags["flags"] == "passes-disagree"
     assert "`passes-disagree`: passes over the same context lengths" in description.run_description(found)
+
+
+def test_marks_are_shown_in_alphabetical_order():
+    found = of_gate_version_1(apart(example_record(), wall=20.0, span=20.0, rate=25.0))
+    found["flags"] = ["throttled", "unpinned", "drifting", "host-busy", "shared-card"]
+    expected = ["drifting", "host-busy", "passes-disagree", "shared-card", "throttled", "unpinned"]
+    assert judgement.marks(found) == expected

@@ -33,8 +33,11 @@ def test_the_designs_table(name, weights_gb, streamed_gb, kv_bytes):
 
 
 def test_a_tied_embedding_is_counted_once_and_streamed():
+    # layer: q 896*896+896, k and v (128*896+128) each, o 896*896, three 896*4864, two norms of 896
+    layer = 896 * 896 + 896 + 2 * (128 * 896 + 128) + 896 * 896 + 3 * 896 * 4864 + 2 * 896
     shape = catalogue.models()["qwen2.5-0.5b"].shape
     assert shape.tied_embedding
+    assert registry.weight_bytes("bf16", None, shape, 2) == 2 * (24 * layer + 896 + 151_936 * 896)
     assert floors.embedding_bytes(shape, 2) == 0
 
 
@@ -71,6 +74,7 @@ def test_the_probe_by_hand() -> None:
     # 16 · 512 MiB on a processor with a very large cache; an unknown cache counts as 32 MiB
     assert floors.read_probe_bytes("cpu", 2**29, 2**40) == 2**33
     assert floors.read_probe_bytes("cpu", None, 2**40) == 2**29
+    assert floors.PROBE_SAMPLES == 5
     # a card: 4 GiB of 80, an eighth of 16 GiB
     assert floors.read_probe_bytes("cuda", 50 * 2**20, 80 * 2**30) == 2**32
     assert floors.read_probe_bytes("cuda", 50 * 2**20, 16 * 2**30) == 2**31

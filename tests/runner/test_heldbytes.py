@@ -55,6 +55,21 @@ def test_an_engine_says_what_its_scratch_is():
     assert before["kernel"] == found["bytes"]["weights"] + BASE  # its products are its own
 
 
+@pytest.mark.parametrize("said", ["", "-5", "1.5", "many"])
+def test_scratch_that_is_no_count_of_bytes_allows_nothing(said):
+    found = packed_record(runtime="exllamav2")
+    before = heldbytes.allowed(found)
+    found["actual"]["settings"]["scratch_bytes"] = said
+    assert heldbytes.allowed(found) == before
+
+
+def test_a_step_without_an_engine_has_no_scratch_whatever_its_record_says():
+    found = example_record()
+    before = heldbytes.allowed(found)
+    found["actual"]["settings"] = {"scratch_bytes": "1000000"}
+    assert heldbytes.allowed(found) == before
+
+
 @pytest.mark.parametrize("account", ["allocator", "device"])
 @pytest.mark.parametrize(
     ("stage", "said"),

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from runner import judgement, metrics, registry
+from runner import gaterules, judgement, metrics, registry
 from runner.machine import nvml
 from runner.store.description import FLAG_MEANINGS
 from runner.worker import bounds
@@ -26,6 +26,37 @@ def test_a_trusted_error_above_the_cap_is_invalid():
     found = example_record()
     found["gate"]["trusted_error"] = found["gate"]["cap"] * 1.01
     assert not judged(found)["valid"]
+
+
+@pytest.mark.parametrize(
+    ("how", "dtype", "said"),
+    [
+        ("stored", "fp16", "w holds NaN: fetch or make the checkpoint again"),
+        ("converted", "fp16", "w is finite in the checkpoint, and holds NaN in fp16: choose dtype=bf16 or fp32"),
+        ("converted", "bf16", "w is finite in the checkpoint, and holds NaN in bf16"),
+        ("dequantised", "bf16", "w is finite as it is packed, and holds NaN once dequantised to bf16"),
+        (None, "bf16", "every weight is finite, and activations go beyond bf16"),
+    ],
+)
+def test_logits_that_are_not_finite_have_one_reason_that_names_the_cause(how, dtype, said):
+    found = example_record(cell={"dtype": dtype})
+    for check in found["gate"]["checks"]:
+        check["errors"] = check["trusted"] = [gaterules.NOT_FINITE] * len(check["errors"])
+    found["gate"]["timed_trusted"] = [gaterules.NOT_FINITE] * 30
+    found["gate"]["not_finite"] = {"tensor": how and "w", "value": how and "NaN", "how": how}
+    metrics.derive(found)
+    assert judged(found)["reasons"] == [f"logits are not finite: {said}"]
+
+
+def test_a_timed_step_that_alone_is_not_finite_is_named_by_its_passes():
+    found = example_record()
+    for check in found["gate"]["checks"]:
+        if check["name"] in ("wall", "busy"):
+            check["errors"] = [gaterules.NOT_FINITE]
+    found["gate"]["not_finite"] = {"tensor": None, "value": None, "how": None}
+    metrics.derive(found)
+    said = "every weight is finite, and so are trusted eager's logits: the step that is timed is at fault (wall, busy)"
+    assert judged(found)["reasons"] == [f"logits are not finite: {said}"]
 
 
 @pytest.mark.parametrize(("cache", "valid"), [("static", False), ("dynamic", True)])

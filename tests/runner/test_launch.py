@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from runner import launch
-from runner.errors import DiskFull
+from runner.errors import DecodeFloorError, DiskFull
 from runner.records import record
 from runner.worker.job import Job
 from runner.workers import LocalWorker
@@ -119,6 +119,12 @@ def test_death_by_signal_is_named(run: Run, name: str) -> None:
     assert f"killed by {name}" in found["outcome"]["message"]
 
 
+def test_death_by_a_signal_without_a_name_is_told_by_its_number(run: Run) -> None:
+    found = run("import os; os.kill(os.getpid(), 40)")  # a real-time one
+    assert outcome(found) == ("failed", "worker-failed", None, "signal 40")
+    assert found["outcome"]["message"] == "the worker was killed by signal 40"
+
+
 def test_a_real_segmentation_fault_shows_where(run: Run) -> None:
     found = run("import ctypes; ctypes.string_at(0)")
     assert outcome(found)[3] == "SIGSEGV"
@@ -136,6 +142,86 @@ def test_out_of_memory_has_a_status_of_its_own(run: Run) -> None:
     error = {"reason": "oom", "exit_code": 18, "message": "out of memory: tried 2 GiB"}
     found = run(f"import sys; print('@error ' + {json.dumps(json.dumps(error))}); sys.exit(18)")
     assert outcome(found) == ("oom", "oom", 18, None)
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        ("infeasible", "infeasible"),
+        ("oom", "oom"),
+        ("worker-timeout", "timeout"),
+        ("interrupted", "interrupted"),
+        ("terminated", "interrupted"),
+        ("mismatch", "failed"),
+    ],
+)
+def test_each_reason_has_its_status(reason: str, status: str) -> None:
+    class Error(DecodeFloorError):
+        pass
+
+    Error.reason = reason
+    assert launch.outcome(Error("m on GPU-99887766-1234-1234-1234-123456789abc")) == {
+        "status": status,
+        "reason": reason,
+        "message": launch.redact("m on GPU-99887766-1234-1234-1234-123456789abc"),
+        "exit_code": None,
+        "signal": None,
+        "last_output": [],
+    }
+
+
+def test_no_open_file_is_left_of_a_worker(run: Run) -> None:
+    run("pass")
+    before = len(os.listdir("/proc/self/fd"))
+    run("pass")
+    run("raise SystemExit(1)")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_phases_are_told_with_the_seconds_since_the_worker_was_started(tmp_path: Path, tiny_job: Job) -> None:
+    told: list[tuple[str, float]] = []
+    command = worker(tmp_path, "import time; time.sleep(0.3); print('@phase late', flush=True)")
+    launch.run_worker(tiny_job, 30.0, lambda *each: told.append(each), LocalWorker(tiny_job, command))
+    ((text, seconds),) = told
+    assert text == "late"
+    assert 0.3 <= seconds < 20
+
+
+def test_a_worker_that_ends_on_sigterm_is_given_the_time_for_it(run: Run) -> None:
+    script = """
+        import signal, time
+        def end(*_):
+            time.sleep(0.3)
+            print("tidied", flush=True)
+            raise SystemExit(7)
+        signal.signal(signal.SIGTERM, end)
+        print("ready", flush=True)
+        time.sleep(600)
+    """
+    found = run(script, timeout_s=1.5)
+    assert outcome(found) == ("timeout", "worker-timeout", 7, None)
+    assert found["outcome"]["last_output"] == ["ready", "tidied"]
+
+
+def test_a_killed_worker_is_said_to_have_run_out_of_memory_perhaps(run: Run) -> None:
+    messages = [
+        run(f"import os, signal; os.kill(os.getpid(), signal.{name})")["outcome"]["message"]
+        for name in ("SIGKILL", "SIGTERM")
+    ]
+    assert messages == [
+        "the worker was killed by SIGKILL (the kernel does that when memory runs out)",
+        "the worker was killed by SIGTERM",
+    ]
+
+
+def test_folders_of_the_job_are_not_in_what_it_says(tmp_path: Path, tiny_job: Job) -> None:
+    weights = tmp_path / "secret-weights"
+    job = replace(tiny_job, checkpoint=str(weights))
+    error = {"reason": "mismatch", "exit_code": 26, "message": f"in {weights}"}
+    command = worker(tmp_path, f"print('@error ' + {json.dumps(json.dumps(error))}); print('in {weights}')")
+    found = launch.run_worker(job, 30.0, lambda *_: None, LocalWorker(job, command))
+    assert "secret-weights" not in json.dumps(found["outcome"])
+    assert found["outcome"]["message"].startswith("in ")
 
 
 @pytest.mark.parametrize("line", ["@error {", "@error {}", "@error 3"])

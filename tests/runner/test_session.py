@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,17 @@ from runner.containers import place as places
 from runner.containers.engine import Engine, Image
 from runner.containers.place import Container, Place
 from runner.containers.user import User
-from runner.errors import BadValue, DiskFull, GpuNotFound, Interrupted, InvalidSession, OutOfMemory, StoreUnreachable
+from runner.containers.worker import ContainedWorker
+from runner.errors import (
+    BadValue,
+    DiskFull,
+    GpuNotFound,
+    Interrupted,
+    InvalidSession,
+    OutOfMemory,
+    StoreUnreachable,
+    WorkerFailed,
+)
 from runner.machine import host, hostlock, nvml
 from runner.machine.nvml import InstalledGpu
 from runner.records import record, spool
@@ -27,6 +38,7 @@ from runner.request import Request
 from runner.session import Finished, Settings
 from runner.store import EntryRun
 from runner.worker.job import Job, record_head
+from runner.workers import LocalWorker
 from tests.fakes.pynvml_fake import Card, Driver, module
 
 TINY = Request(gpu="cpu", model="tiny", ctx="64")
@@ -192,6 +204,20 @@ def test_the_host_is_held_while_measuring_and_storing_and_not_when_shared(
     ]
 
 
+def test_that_it_waits_for_the_host_is_told_before_any_second_of_the_session(
+    settings: MakeSettings, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def hold(_share: bool, on_wait: Callable[[str], None]) -> Iterator[None]:
+        on_wait("waiting for another session")
+        yield
+
+    told: list[tuple[str, float]] = []
+    monkeypatch.setattr(hostlock, "hold", hold)
+    run(settings(on_progress=lambda *each: told.append(each)))
+    assert (told, len(jobs)) == ([("waiting for another session", 0.0)], 1)
+
+
 def test_what_cannot_be_resolved_is_said_without_waiting_for_the_host(
     settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,10 +284,10 @@ def test_a_healthy_card_is_measured_and_a_dead_one_that_auto_passed_over_is_told
 ) -> None:
     cards = tuple(card(name, index, fault=fault) for index, (name, fault) in enumerate(LOST_AND_L4))
     monkeypatch.setattr(nvml, "list_gpus", lambda: cards)
-    said: list[str] = []
-    run(settings(on_progress=lambda text, _: said.append(text)), Request(model="tiny", ctx="64", **asked))
+    said: list[tuple[str, float]] = []
+    run(settings(on_progress=lambda *each: said.append(each)), Request(model="tiny", ctx="64", **asked))
     assert [job.device.uuid for job in jobs] == [cards[1].uuid]
-    assert [text for text in said if text.startswith("warning")] == told
+    assert [each for each in said if each[0].startswith("warning")] == [(text, 0.0) for text in told]
 
 
 def test_a_request_that_cannot_be_resolved_writes_nothing(settings: MakeSettings, tmp_path: Path) -> None:
@@ -314,6 +340,121 @@ def test_space_is_kept_for_the_record_while_it_is_measured(
 def test_a_record_tells_which_error_the_command_ends_with(changes: dict[str, Any], kind: type | None) -> None:
     error = session.failure(changes)
     assert (type(error) if error else None) is kind
+
+
+def test_the_error_of_a_record_says_all_that_the_record_says() -> None:
+    invalid = {"valid": False, "reasons": ["gate short", "weights"], "outcome": {"status": "measured"}}
+    assert str(session.failure(invalid)) == "the session is not valid: gate short; weights"
+    newer = {"valid": False, "outcome": {"status": "failed", "reason": "of-a-newer-version", "message": "m"}}
+    for outcome in (newer["outcome"], {"status": "failed", "message": "m"}):
+        error = session.failure({**newer, "outcome": outcome})
+        assert (type(error), str(error)) == (WorkerFailed, "m")
+
+
+def test_a_session_that_failed_goes_before_a_store_that_was_away(tmp_path: Path) -> None:
+    away = StoreUnreachable("away")
+    failed = {"valid": False, "outcome": {"status": "oom", "reason": "oom", "message": "m"}}
+    assert isinstance(Finished(failed, tmp_path, store_error=away).error, OutOfMemory)
+    assert Finished({"valid": True}, tmp_path, store_error=away).error is away
+    assert Finished({"valid": True}, tmp_path).error is None
+
+
+def test_the_worker_is_given_the_time_the_listener_and_the_place_that_were_chosen(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+
+    def run_worker(job: Job, timeout_s: float, on_phase: Any, worker: Any) -> dict[str, Any]:
+        given.append((job.explain, timeout_s, on_phase, type(worker)))
+        return {**record_head(job), "outcome": {"status": "failed", "reason": "worker-failed", "message": "m"}}
+
+    told: list[tuple[str, float]] = []
+
+    def listen(text: str, seconds: float) -> None:
+        told.append((text, seconds))
+
+    monkeypatch.setattr(launch, "run_worker", run_worker)
+    run(settings(timeout_s=7.0, on_progress=listen, explain=True))
+    contained = replace(CONTAINED, told="in podman's image", flags=("stale-image",))
+    monkeypatch.setattr(places, "choose", lambda *_: contained)
+    monkeypatch.setattr(nvml, "snapshot", lambda _uuid: {"other_processes": None})
+    run(settings(on_progress=listen))
+    assert given == [(True, 7.0, listen, LocalWorker), (False, 60.0, listen, ContainedWorker)]
+    assert told == [("in podman's image", 0.0)]
+
+
+def test_flags_known_before_are_those_of_the_plan_the_place_and_the_host(
+    settings: MakeSettings, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "choose", lambda *_: Place(flags=("stale-image",)))
+    monkeypatch.setattr(checkpoint, "on_hub", lambda *_: checkpoint.Checkpoint("c0ffee", None, "o/m", pinned=False))
+    monkeypatch.setattr(checkpoint, "fetch", lambda _: "/weights")
+    run(settings(share_host=True), Request(gpu="cpu", weights="hub", model="qwen2.5-0.5b", ctx="64"))
+    assert jobs[0].given_flags == ("unpinned", "stale-image", "shared-host")
+
+
+def test_weights_are_given_to_the_worker_by_their_real_path(
+    settings: MakeSettings, jobs: list[Job], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.setattr(checkpoint, "on_hub", lambda *_: checkpoint.Checkpoint("c0ffee", None, "o/m"))
+    monkeypatch.setattr(checkpoint, "fetch", lambda _: tmp_path / "link")
+    (tmp_path / "spool-link").symlink_to(tmp_path / "real")
+    run(settings(spool=tmp_path / "spool-link"), Request(gpu="cpu", weights="hub", model="qwen2.5-0.5b", ctx="64"))
+    assert jobs[0].checkpoint == str(tmp_path / "real")
+    assert Path(jobs[0].record_path).parent == tmp_path / "real"
+
+
+def test_each_session_has_an_id_of_its_own(settings: MakeSettings, jobs: list[Job]) -> None:
+    for _ in range(3):
+        run(settings())
+    assert len({job.session.id for job in jobs}) == 3
+
+
+def test_what_a_killed_session_kept_is_cleared_with_its_run(
+    settings: MakeSettings, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten: list[Any] = []
+    monkeypatch.setattr(spool, "clear_abandoned", lambda folder: [folder / "of-a-killed-session.json"])
+    monkeypatch.setattr(store, "forget_runs", forgotten.extend)
+    finished = run(settings())
+    assert forgotten == [finished.path.parent / "of-a-killed-session.json"]
+    assert jobs
+
+
+def test_an_error_that_names_the_records_folder_is_left_as_it_is(settings: MakeSettings, jobs: list[Job]) -> None:
+    def commit(_found: Any, _run: Any, path: Path) -> str:
+        raise StoreUnreachable(f"away; import {path.parent} later")
+
+    finished = run(settings(commit=commit))
+    assert str(finished.store_error) == f"away; import {finished.path.parent} later"
+    assert jobs
+
+
+def test_a_folder_with_a_space_is_quoted_where_it_is_to_be_typed(
+    settings: MakeSettings, jobs: list[Job], tmp_path: Path
+) -> None:
+    def commit(*_: object) -> str:
+        raise StoreUnreachable("away")
+
+    finished = run(settings(spool=tmp_path / "my spool", commit=commit))
+    assert str(finished.store_error).endswith(f"python -m runner import '{tmp_path / 'my spool'}'")
+    assert jobs
+
+
+def test_the_run_that_mlflow_made_is_not_closed_where_the_store_was_away(
+    settings: MakeSettings, jobs: list[Job], tmp_path: Path
+) -> None:
+    def commit(*_: object) -> str:
+        raise StoreUnreachable("away")
+
+    made = EntryRun("abc123")
+    made.mark(tmp_path / "spool")
+    finished = run(settings(run=made, commit=commit))
+    assert [entry.name for entry in (tmp_path / "spool" / ".runs").iterdir()] != []
+    assert (finished.run, store.remembered_run(finished.path)) == (None, "abc123")
+    assert jobs
 
 
 def test_a_local_path_is_not_in_the_record(settings: MakeSettings, jobs: list[Job], tmp_path: Path) -> None:

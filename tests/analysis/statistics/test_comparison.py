@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from analysis.statistics import comparison, intervals
 from analysis.statistics.comparison import AMBIGUOUS, FASTER, SAME, SLOWER, HostSessions, compare
@@ -190,6 +191,23 @@ def test_the_limits_of_a_verdict(low, high, verdict):
     assert comparison._verdict(low, high, comparison.THRESHOLD, 7)[0] == verdict
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "verdict", "reason"),
+    [
+        (1.2, 1.3, FASTER, "b is faster than a by more than 1 %: the whole interval says so"),
+        (0.7, 0.8, SLOWER, "b is slower than a by more than 1 %: the whole interval says so"),
+        (1 / 1.01, 1.01, SAME, "the whole interval lies within 1 % of no difference"),
+        (1.001, 1.2, AMBIGUOUS, "b is faster, but whether by more than 1 % is open: 7 sessions for ±0.5 %"),
+        (0.8, 0.999, AMBIGUOUS, "b is slower, but whether by more than 1 % is open: 7 sessions for ±0.5 %"),
+        (0.8, 1.2, AMBIGUOUS, "the interval reaches beyond 1 % and holds no difference: 7 sessions for ±0.5 %"),
+        (1.0, 1.2, AMBIGUOUS, "the interval reaches beyond 1 % and holds no difference: 7 sessions for ±0.5 %"),
+        (0.8, 1.0, AMBIGUOUS, "the interval reaches beyond 1 % and holds no difference: 7 sessions for ±0.5 %"),
+    ],
+)
+def test_a_verdict_has_its_reason(low, high, verdict, reason):
+    assert comparison._verdict(low, high, 0.01, 7) == (verdict, reason)
+
+
 def test_so_many_sessions_bring_the_interval_to_half_a_percent():
     # ±1 % at 10 is ±0.5 % at four times as many; less than five are never enough
     assert comparison._sessions_needed(10, 0.99, 1.01) == 41  # by the geometric middle: 40.004
@@ -262,3 +280,21 @@ def test_scipys_bootstrap_is_beside_it():
     found = compare(one_host((9.9, 10.0, 10.1, 9.95, 10.05, 10.2), (5.0, 5.01, 5.02, 4.99, 5.03, 5.0)))
     low, high = found.bootstrap
     assert low < found.ratio < high
+
+
+def test_the_bootstrap_is_scipys_of_the_ratio_of_medians(monkeypatch):
+    monkeypatch.setattr(comparison, "RESAMPLES", 199)
+    both = ((9.9, 10.0, 10.1, 9.95, 10.05, 10.2), (5.0, 5.1, 5.2, 4.9, 5.3, 5.05))
+
+    def ratio(a, b):
+        return np.median(a) / np.median(b)
+
+    known = stats.bootstrap(both, ratio, n_resamples=199, rng=0, vectorized=False).confidence_interval
+    assert compare(one_host(*both)).bootstrap == pytest.approx((known.low, known.high))
+    assert compare(one_host(*both), bootstrapped=False).bootstrap is None
+
+
+def test_the_centre_is_the_median_of_what_is_there():
+    assert intervals.centre([None, 9.0, 1.0, 2.0]) == 2.0
+    assert intervals.centre([None, None]) is None
+    assert intervals.centre([]) is None

@@ -2,16 +2,20 @@
 
 import json
 import math
+from dataclasses import asdict, astuple, fields
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from analysis import groups
 from analysis.sources.records import Folder
 from analysis.statistics import coverage, noise
 from analysis.statistics.coverage import RATIO, Setting
 from analysis.statistics.noise import NORMAL, SPEEDS, TAILS, SkewedT, TwoSpeeds
+from tests.frames import frame_of
+from tests.records import example_record
 
 ROOT = Path(__file__).parents[3]
 COMMITTED = json.loads((ROOT / "docs" / "coverage.json").read_text())
@@ -81,6 +85,11 @@ def test_the_committed_figures_are_those_of_the_committed_records():
     assert frame.left_out == ()
     found = noise.groups_of(frame)
     assert COMMITTED["noise"]["sessions"] == sum(map(len, found))
+    assert COMMITTED["noise"]["groups"] == len(found)
+    normal = noise.log_likelihood(NORMAL, found)
+    for family, shape in SHAPES.items():
+        told = COMMITTED["noise"]["fitted"][family]["log_likelihood_over_normal"]
+        assert told == pytest.approx(noise.log_likelihood(shape, found) - normal, abs=0.01)
     assert noise.fit(found, TAILS) == SHAPES[coverage.TAIL]
     assert noise.fit(found, SPEEDS) == SHAPES[coverage.SPEEDS]
 
@@ -94,8 +103,144 @@ def test_every_committed_coverage_of_one_host_is_within_the_limits_and_none_belo
             assert row["covered"] <= 0.97
 
 
+def test_the_committed_settings_are_those_that_are_simulated():
+    told = [tuple(row[field.name] for field in fields(Setting)) for row in COMMITTED["coverage"]]
+    harsh = [Setting(coverage.HARSH, *coverage.VARIATIONS[-1], count, hosts) for count, hosts in coverage.HOSTS]
+    every = [*(one for name in SOURCES for one in coverage.settings(name)), *harsh]
+    assert told == [astuple(one) for one in every]
+    assert len({*told}) == len(told) == 3 * (4 * 3 + 2 * (3 + 3)) + 3
+    ratios = (1.0, 1.03, 1 / 1.03)
+    assert [(row["noise"], row["ratio"]) for row in COMMITTED["power"]] == [
+        (one, ratio) for one in SOURCES for ratio in ratios
+    ]
+    assert coverage._ratios() == ratios
+
+
+@pytest.mark.parametrize("row", COMMITTED["coverage"][::7], ids=lambda row: row["noise"])
+def test_the_committed_coverage_is_that_of_another_simulation(row, monkeypatch):
+    """To three standard errors of both. BCa's takes minutes, and is not ours."""
+    monkeypatch.setattr(coverage, "SIMULATIONS", 4_000)
+    monkeypatch.setattr(coverage, "share_covered_by_bca", lambda *_: row["covered_by_bca"])
+    sources = SOURCES | {coverage.HARSH: noise.of_shape(coverage.HARSH_SHAPE)}
+    setting = Setting(*(row[field.name] for field in fields(Setting)))
+    found = coverage._coverage_row(setting, sources[row["noise"]])
+    assert found.keys() == row.keys()
+    for name in ("covered", "covered_by_welch"):
+        if row[name] is None:
+            assert (found[name], row["hosts"] > 1) == (None, True)
+        else:
+            error = math.sqrt(row[name] * (1 - row[name]) * (1 / 4_000 + 1 / COMMITTED["simulations"]))
+            assert found[name] == pytest.approx(row[name], abs=3 * error + 1e-3), name
+
+
+def test_an_interval_holds_a_ratio_that_lies_at_its_end():
+    low, high = np.log([1.0, 1.25, 1.3, 1.0]), np.log([1.25, 2.0, 2.0, 1.2])
+    assert coverage._share(low, high, 1.25) == 0.5
+
+
+def test_welchs_interval_is_scipys():
+    a, b = np.log([[1.3, 1.2, 1.25, 1.4, 1.22]]), np.log([[1.0, 1.01, 0.99, 1.02, 1.0]])
+    known = stats.ttest_ind(a[0], b[0], equal_var=False).confidence_interval()
+    for log_ratio, held in (
+        (known.low - 1e-6, 0),
+        (known.low + 1e-6, 1),
+        (known.high - 1e-6, 1),
+        (known.high + 1e-6, 0),
+    ):
+        assert coverage.share_covered_by_welch([(a, b)], math.exp(log_ratio)) == held
+
+
+def test_the_bootstrap_that_is_compared_with_is_scipys_bca(monkeypatch):
+    monkeypatch.setattr(coverage, "BOOTSTRAP_RESAMPLES", 499)
+    generator = np.random.default_rng(3)
+    a, b = generator.normal(0.2, 0.05, 7), generator.normal(0.0, 0.05, 7)
+
+    def difference(a, b):
+        return np.median(a) - np.median(b)
+
+    known = stats.bootstrap((a, b), difference, n_resamples=499, batch=100, rng=0, vectorized=False).confidence_interval
+    for log_ratio, held in (
+        (known.low - 1e-6, 0),
+        (known.low + 1e-6, 1),
+        (known.high - 1e-6, 1),
+        (known.high + 1e-6, 0),
+    ):
+        assert coverage.share_covered_by_bca([(a[None], b[None])], math.exp(log_ratio)) == held
+
+
+def test_a_report_has_what_the_page_shows(monkeypatch):
+    shapes = {TAILS: SHAPES[coverage.TAIL], SPEEDS: SHAPES[coverage.SPEEDS]}
+    monkeypatch.setattr(noise, "fit", lambda _groups, family: shapes[family])
+    monkeypatch.setattr(coverage, "SIMULATIONS", 20)
+    monkeypatch.setattr(coverage, "share_covered_by_bca", lambda arms, _ratio: len(arms[0][0]) / 1000)
+    groups = [np.log([1.0, 1.1, 1.5]), np.log([2.0, 2.1, 2.2, 3.0])]
+    found = coverage.report(groups)
+    assert found.keys() == COMMITTED.keys()
+    assert (found["noise"]["groups"], found["noise"]["sessions"]) == (2, 7)
+    assert [row.keys() for row in found["coverage"]] == [row.keys() for row in COMMITTED["coverage"]]
+    assert [row.keys() for row in found["power"]] == [row.keys() for row in COMMITTED["power"]]
+    told, normal = found["noise"]["fitted"], noise.log_likelihood(NORMAL, groups)
+    assert told.keys() == SHAPES.keys()
+    for family, shape in SHAPES.items():
+        more = round(noise.log_likelihood(shape, groups) - normal, 2)
+        assert told[family] == {**asdict(shape), "log_likelihood_over_normal": more}
+    assert coverage.markdown(found).startswith("Noise fitted to 7 sessions in 2 groups, ")
+
+
+def test_noise_is_centred_at_its_median_and_scaled_to_what_ten_sessions_show():
+    for source in SOURCES.values():
+        drawn = source.draw(np.random.default_rng(7), (40_000, 10), 0.02)
+        assert np.median(drawn) == pytest.approx(0, abs=2e-4)
+        assert np.median(drawn.std(axis=1, ddof=1)) == pytest.approx(0.02, rel=0.02)
+        if source.shape != SHAPES[coverage.TAIL]:  # of whose heavy tail a sample's mean says little
+            assert drawn.mean() == pytest.approx(0.02 * source.mean, abs=3e-4)
+    assert SOURCES[coverage.SPEEDS].mean > 0
+
+
+def test_arms_are_simulated_at_their_ratio_with_their_own_noise_and_drift():
+    source = SOURCES["normal"]
+    ((a, b),) = coverage.simulate(Setting("normal", 0.02, 0.01, 10), source, 1.25, 20_000)
+    assert a.shape == b.shape == (20_000, 10)
+    assert float(np.median(a) - np.median(b)) == pytest.approx(math.log(1.25), abs=1e-3)
+    assert float(np.median(a.std(axis=1)) / np.median(b.std(axis=1))) == pytest.approx(2, rel=0.02)
+    ((late_a, _),) = coverage.simulate(Setting("normal", 0.02, 0.01, 10, drift=1.0), source, 1.25, 20_000)
+    # from the first session to the last the host slows down by one of arm a's variations
+    assert float(np.median(late_a[:, -1] - late_a[:, 0])) == pytest.approx(0.02, rel=0.15)
+    parts = coverage.simulate(Setting("normal", 0.02, 0.01, 20, hosts=4), source, 1.25, 10)
+    assert [a.shape for a, _ in parts] == [(10, 5)] * 4
+    assert not np.array_equal(parts[0][0], parts[1][0])
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 10])
+def test_a_drift_is_centred_whatever_the_number_of_sessions(count):
+    a, b = coverage._drifts(count, 1.0)
+    assert len(a) == len(b) == count
+    assert float(a.sum() + b.sum()) == pytest.approx(0, abs=1e-12)
+    assert max(*a, *b) - min(*a, *b) == pytest.approx(1.0)
+
+
 def test_the_page_is_rendered_from_the_figures():
     assert coverage.markdown(COMMITTED) in (ROOT / "docs" / "statistics.md").read_text()
+
+
+def test_noise_is_fitted_to_groups_of_three_valid_sessions_of_one_host_that_differ():
+    def sessions(*steps_ms, host="one", **changes):
+        made = [example_record(step_ms=step_ms, **changes) for step_ms in steps_ms]
+        for number, each in enumerate(made):
+            each["session"]["id"] = f"{host}-{changes.get('cell', {})}-{number}"
+            each["keys"]["host_id"] = host
+        return made
+
+    records = [
+        *sessions(30.0, 31.0, 33.0),
+        *sessions(20.0, 22.0, 21.0, host="two"),
+        *sessions(10.0, 11.0, host="three"),
+        *sessions(15.0, 15.0, 15.0, host="four"),
+        *sessions(40.0, 41.0, 42.0, cell={"ctx": 4096}),
+    ]
+    records[-1]["valid"] = False
+    found = noise.groups_of(frame_of(records))
+    assert sorted(sorted(np.exp(values).round(6).tolist()) for values in found) == [[20, 21, 22], [30, 31, 33]]
 
 
 def test_the_noise_that_is_fitted_is_found_again():

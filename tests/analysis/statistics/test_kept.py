@@ -1,5 +1,7 @@
 """A comparison that was kept is the one that would be computed."""
 
+from dataclasses import replace
+
 import pytest
 
 from analysis.statistics import comparison, kept
@@ -23,6 +25,28 @@ def test_one_without_a_bootstrap_does_not_stand_for_one_with_it():
     assert kept.compare(HOSTS, bootstrapped=False).bootstrap is None
     assert kept.compare(HOSTS).bootstrap is not None
     assert kept.compare(HOSTS, bootstrapped=False).bootstrap is None
+
+
+@pytest.mark.parametrize("bootstrapped", [False, True])
+def test_what_was_kept_is_not_computed_again(monkeypatch, bootstrapped):
+    made = kept.compare(HOSTS, bootstrapped)
+    monkeypatch.setattr(comparison, "compare", lambda *_, **__: pytest.fail("computed again"))
+    assert kept.compare(HOSTS, bootstrapped) == made
+
+
+def test_by_other_code_it_is_computed_again(monkeypatch):
+    made = kept.compare(HOSTS, bootstrapped=False)
+    monkeypatch.setattr(kept, "_code", lambda: "of-another-version")
+    monkeypatch.setattr(comparison, "compare", lambda *_, **__: replace(made, reason="computed again"))
+    assert kept.compare(HOSTS, bootstrapped=False).reason == "computed again"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"bootstrap": null}', "null"])
+def test_what_is_damaged_is_computed_again(tmp_path, text):
+    made = kept.compare(HOSTS, bootstrapped=False)
+    (entry,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    entry.write_text(text)
+    assert kept.compare(HOSTS, bootstrapped=False) == made
 
 
 def test_other_sessions_are_another_entry():

@@ -46,6 +46,18 @@ def test_unequally_many_sessions_have_an_interval_no_narrower_than_either_cells_
     assert found.high / found.low >= high / low
 
 
+def test_five_of_one_cell_and_four_of_the_other_have_the_range_of_single_sessions():
+    found = savings.within_hosts([((20.0, 21.0, 22.0, 23.0, 24.0), (10.0, 11.0, 8.0, 12.0))])
+    assert (found.low, found.high) == (20.0 / 12.0, 24.0 / 8.0)
+    assert (found.interval, found.label) == ("range", "range")
+
+
+def test_one_pair_on_each_of_two_hosts_has_the_range_of_both():
+    found = savings.within_hosts([((20.0,), (10.0,)), ((30.0,), (10.0,))])
+    assert (found.low, found.high, found.interval, found.hosts) == (2.0, 3.0, "range", 2)
+    assert found.ratio == pytest.approx((2.0 * 3.0) ** 0.5)
+
+
 def test_one_session_of_each_has_no_range():
     found = savings.within_hosts([((20.0,), (10.0,))])
     assert (found.ratio, found.low, found.high, found.interval, found.label) == (2.0, 2.0, 2.0, "none", None)
@@ -69,3 +81,7 @@ def test_the_label_says_what_an_interval_covers(kind, count, label):
 def test_the_label_is_of_the_cell_with_fewer_sessions():
     assert savings.within_hosts([(evenly(20.0, 5), evenly(10.0, 9))]).label == "93.75 %"
     assert savings.within_hosts([(evenly(20.0, 6), evenly(10.0, 9))]).label == "95 %"
+
+
+def test_over_two_hosts_of_five_the_label_is_that_of_all_sessions():
+    assert savings.within_hosts([(evenly(20.0, 5), evenly(10.0, 9))] * 2).label == "95 %"

@@ -98,6 +98,29 @@ def test_a_cpu_has_two_terms():
     assert row["largest"] == "rest"
 
 
+def test_a_column_that_no_row_has_anything_for_is_left_out():
+    told = {"passes apart", "cut (ms)", "kernels a step", "launch µs"}
+    assert not told & {*cells(budget.markdown(budget.rows(frame_of([cpu_record()]))))[0]}
+    (shown,) = cells(budget.markdown(budget.rows(frame_of([example_record()]))))
+    assert {name: shown[name] for name in ("n", "ms/step", "passes apart", "kernels a step", "launch µs")} == {
+        "n": "1",
+        "ms/step": "36.00",
+        "passes apart": "0.1%",  # (36 − 35.95) / 36
+        "kernels a step": "841",
+        "launch µs": "4.30",
+    }
+
+
+def test_sessions_of_older_code_have_rows_where_they_are_asked_for():
+    older, newer = example_record(), example_record()
+    older["keys"]["code_key"] = "0" * 12
+    newer["session"]["started_ms"] += 10**9
+    newer["session"]["finished_ms"] += 10**9
+    (row,) = budget.rows(frame_of([older, newer]))
+    assert row["code_key"] == newer["keys"]["code_key"]
+    assert len(budget.rows(frame_of([older, newer]), every_code=True)) == 2
+
+
 def test_a_gpu_that_is_not_in_the_catalogue_starts_at_what_it_achieves():
     assert terms(floor_ms=None) == {"floor": 3.5, "kernels": 4.5, "gaps": 12.0, "host": 1.0}
 
@@ -309,7 +332,27 @@ def test_the_graph_mode_of_a_row_is_the_one_in_its_records():
 
 def test_what_was_not_measured_stands_below():
     text = budget.markdown(budget.rows(frame_of([example_record(), failed_record("oom")])))
-    assert "- Not measured (oom), 1 sessions: h200 qwen2.5-7b 2048" in text
+    assert "- Not measured (oom), 1 sessions: h200 qwen2.5-7b 2048 bf16 cublas eager static bf16" in text
+
+
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("kernel", {"cell": {"kernel": "torch-cpu"}}),
+        ("dtype", {"cell": {"dtype": "fp16"}}),
+        ("options", {"cell": {"options": {"sdpa": "math"}}}),
+        ("attention", {"cell": {"attention": "flash-attn"}}),
+        ("weights_id", {"cell": {"weights_id": "content-0123456789abcdef"}}),
+        ("protocol", {"protocol": {"name": "custom", "steps": 40}}),
+        ("env_key", {"environment": {"torch": "9.9"}, "keys": {"env_key": "0123456789ab"}}),
+    ],
+)
+def test_what_tells_two_rows_apart_is_a_column(field, change):
+    alike = budget.rows(frame_of([example_record()]))
+    assert field not in cells(budget.markdown(alike))[0]
+    apart = budget.rows(frame_of([example_record(), example_record(**change)]))
+    shown = cells(budget.markdown(apart))
+    assert len({row[field] for row in shown}) == 2
 
 
 def test_the_readmes_budget_is_what_the_command_prints():

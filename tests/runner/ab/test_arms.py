@@ -60,6 +60,11 @@ def test_an_option_goes_to_the_arm_whose_format_takes_it(card: MakeCard) -> None
     assert [arm.plan.cell.options for arm in pair.arms] == [{"sdpa": "math"}, {"sym": "false", "sdpa": "math"}]
 
 
+def test_options_go_to_both_arms_where_the_field_has_none_of_its_own(card: MakeCard) -> None:
+    pair = arms.pair(Request(options="sdpa:math"), "ctx", "256", "512", (card("NVIDIA H200"),))
+    assert [arm.plan.cell.options for arm in pair.arms] == [{"sdpa": "math"}] * 2
+
+
 def test_what_the_field_does_not_imply_is_refused_by_its_name(card: MakeCard, monkeypatch: pytest.MonkeyPatch) -> None:
     resolve = arms.resolve
 

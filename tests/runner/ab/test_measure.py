@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,13 +18,15 @@ from hypothesis import strategies as st
 
 from runner.ab import arms, blocks, check, comparable, cooling, facts, manifest, measure
 from runner.ab.manifest import Manifest, SessionEntry
-from runner.errors import BadPair, BadValue, Interrupted, InvalidSession, StoreUnreachable
+from runner.ab.measure import Progress
+from runner.errors import BadPair, BadValue, Interrupted, InvalidSession, OutOfMemory, StoreUnreachable
 from runner.machine import host
 from runner.records import record
 from runner.request import Request
 from runner.session import Finished, Settings
+from runner.store import EntryRun
 from runner.worker.job import ContainerInfo
-from tests.records import cpu_record
+from tests.records import cpu_record, failed_record
 
 REQUEST = Request(gpu="cpu", model="tiny", ctx="64")
 IMAGE = {"engine": "podman", "image": "decode-floor:cpu", "digest": "sha256:0123", "tree_key": "0123456789ab"}
@@ -103,6 +106,70 @@ def test_both_arms_take_turns_in_balanced_blocks(worker: Worker, run: Run) -> No
     assert Counter("".join(order(folder))) == {"a": 5, "b": 5}
     assert worker.count == 10
     assert [entry.index for entry in read(folder).sessions] == list(range(10))
+
+
+def test_after_each_session_it_is_told_which_it_was_and_how_long_the_rest_will_take(
+    worker: Worker, tmp_path: Path
+) -> None:
+    def lasting(seconds: float) -> Callable[[dict[str, Any]], None]:
+        return lambda found: found["cost_s"].update(total=seconds)
+
+    worker.fates = {0: lasting(10.0), 1: lasting(40.0), 2: lasting(60.0), 3: lasting(20.0)}
+    told: list[Progress] = []
+    pair = arms.pair(REQUEST, "cache", "dynamic", "static", ())
+    settings = Settings(tmp_path, None, None, False, 60.0, lambda _text, _seconds: None)
+    measure.measure(pair, 2, 0, settings, told.append)
+    assert [(each.arm.name, each.number, each.of, each.left) for each in told] == [
+        ("a", 1, 2, 3),
+        ("b", 1, 2, 2),
+        ("b", 2, 2, 1),
+        ("a", 2, 2, 0),
+    ]
+    # 1 · 10 + 2 · 10, for of b nothing is known yet; 1 · 10 + 1 · 40; one more of a; none
+    assert [each.left_s for each in told] == [30.0, 50.0, 10.0, 0.0]
+    assert [each.finished.record["cost_s"]["total"] for each in told] == [10.0, 40.0, 60.0, 20.0]
+
+
+def test_a_session_of_an_ab_lies_in_its_folder_and_is_not_the_run_that_mlflow_made(
+    worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[int, Settings]] = []
+
+    def run_session(request: Request, index: int, started_ms: int, settings: Settings) -> Finished:
+        given.append((index, settings))
+        assert abs(started_ms / 1000 - time.time()) < 60
+        return worker(request, index, started_ms, settings)
+
+    monkeypatch.setattr(measure, "run_session", run_session)
+    monkeypatch.setattr(cooling, "cool_down", lambda *_: 2.5)
+    pair = arms.pair(REQUEST, "cache", "dynamic", "static", ())
+    settings = Settings(tmp_path, None, EntryRun("of-mlflow"), False, 60.0, lambda _text, _seconds: None)
+    folder = measure.measure(pair, 1, 4, settings, lambda _progress: None)
+    assert [(index, one.spool, one.run) for index, one in given] == [(0, folder, None), (1, folder, None)]
+    found = read(folder)
+    assert [(entry.index, entry.file, entry.valid, entry.cooled_s) for entry in found.sessions] == [
+        (index, record.file_name(json.loads((folder / entry.file).read_text())), True, 2.5)
+        for index, entry in enumerate(found.sessions)
+    ]
+    assert (found.declared.sessions, found.declared.extension) == (1, 4)
+
+
+def test_every_number_that_was_asked_for_is_kept_once(run: Run) -> None:
+    assert [read(run(sessions=count)).asked for count in (1, 3, 3, 2)] == [(1,), (1, 3), (1, 3), (1, 3, 2)]
+
+
+def test_a_session_that_fails_is_told_and_has_no_place_in_the_ab(worker: Worker, run: Run) -> None:
+    def fail(found: dict[str, Any]) -> None:
+        failed = failed_record("oom", session=found["session"], cell=found["cell"])
+        found.clear()
+        found.update(failed)
+
+    worker.fates = {1: fail}
+    with pytest.raises(OutOfMemory):
+        run(sessions=1)
+    worker.fates = {}
+    assert order(run(sessions=1)) == ["ab"]
+    assert worker.count == 3
 
 
 def test_what_is_measured_is_not_measured_again_and_more_go_on(worker: Worker, run: Run) -> None:
@@ -294,6 +361,17 @@ def test_nor_does_it_leave_an_image_for_this_interpreter(worker: Worker, run: Ru
     now_in(None)
     with pytest.raises(BadPair, match="would be measured in the runner's own interpreter, those before were in podman"):
         run(sessions=2)
+
+
+def test_nor_after_its_very_first_session(worker: Worker, run: Run, now_in: Callable[..., None]) -> None:
+    now_in({})
+    worker.fates = {0: in_image(), 1: Interrupted("stopped by Ctrl-C")}
+    with pytest.raises(Interrupted):
+        run(sessions=1)
+    now_in(None)
+    with pytest.raises(BadPair, match="the next session would be measured in the runner's own interpreter"):
+        run(sessions=1)
+    assert worker.count == 2
 
 
 def test_an_image_that_changed_since_it_was_chosen_is_noticed_by_the_record(

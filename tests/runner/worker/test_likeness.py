@@ -144,6 +144,12 @@ def test_a_compiled_step_may_choose_another_token_only_where_the_reference_is_un
     ]
 
 
+def test_logits_of_kernels_of_its_own_may_be_further_from_eagers_than_the_bound():
+    bound = compiled_record()["gate"]["bound"]
+    other = {"equal": [False] * STEPS, "differences": [2 * bound] * STEPS}
+    assert compiled_record(**other)["reasons"] == []
+
+
 def test_a_session_of_gate_version_1_keeps_its_own_margin_and_its_own_words():
     """Its reasons are stored, and must follow again: twice the bound, 2 · 3 · 0.0118 = 0.0708."""
     other = {"equal": [False] * STEPS, "differences": [0.01] * STEPS, "same_token": [False, *[True] * (STEPS - 1)]}
