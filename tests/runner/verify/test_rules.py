@@ -54,6 +54,12 @@ def of_checkpoint():
     return derived_again(found)
 
 
+def of_hub():
+    found = of_checkpoint()
+    all_of(put("cell.weights_id", "0123456789" * 4), put("request.weights", "hub"))(found)
+    return derived_again(found)
+
+
 def small_model():
     """One that the catalogue does not have, and that fits into the card's cache: 27 MB."""
     shape = {**QWEN_7B, "layers": 2, "hidden": 896, "heads": 14, "kv_heads": 2, "head_dim": 64, "intermediate": 1024}
@@ -61,7 +67,8 @@ def small_model():
     found = example_record(cell={"model": "mine"}, request={"model": "mine"}, model=changed)
     assert found["bytes"]["weights"] < 40e6
     found["memory"]["held_bytes"] = {
-        stage: {"allocator": 40_000_000, "device": 50_000_000} for stage in ("weights", "kernel", "step")
+        stage: {"allocator": size, "device": 50_000_000}
+        for stage, size in (("weights", 40_000_000), ("kernel", 40_000_000), ("step", 44_000_000))
     }
     return found
 
@@ -434,8 +441,9 @@ HONEST = {
         committed,
         all_of(likeness("equal", 3, False), likeness("differences", 3, 1e-3), likeness("same_token", 3, False)),
     ),
-    **{f"the flag {flag}": (example_record, put("given_flags", [flag])) for flag in ("converted", "other-tree")},
-    **{f"the flag {flag}": (example_record, put("given_flags", [flag])) for flag in ("shared-host", "unpinned")},
+    **{f"the flag {flag}": (example_record, put("given_flags", [flag])) for flag in ("other-tree", "shared-host")},
+    "the flag converted": (of_checkpoint, put("given_flags", ["converted"])),
+    "the flag unpinned": (of_hub, put("given_flags", ["converted", "unpinned"])),
     "the flag shared-card": (example_record, put("given_flags", ["shared-card"])),
 }
 
