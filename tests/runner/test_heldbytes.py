@@ -115,3 +115,36 @@ def test_a_cpu_and_sessions_of_before_it_was_counted_have_none():
     for found in (cpu_record(), of_gate_version_1(example_record())):
         assert "held_bytes" not in found["memory"]
         assert list(heldbytes.reasons(found)) == []
+
+
+# Qwen2.5-7B at ctx 2048 on an H200, as four runtimes held it: after kernel and step, in bytes
+SEEN = {
+    ("eager", "static"): (15_277_388_800, 15_403_560_960),
+    ("eager", "dynamic"): (15_277_388_800, 15_277_389_824),
+    ("graph", "static"): (15_277_388_800, 15_438_773_248),
+    ("compile", "static"): (15_277_388_800, 15_369_263_104),
+}
+
+
+@pytest.mark.parametrize(("runtime", "cache"), SEEN)
+def test_what_sessions_held_lies_between_the_least_and_the_most(runtime, cache):
+    found = example_record()
+    found["cell"] |= {"runtime": runtime, "cache": cache}
+    kernel, step = SEEN[runtime, cache]
+    found["memory"]["held_bytes"]["kernel"]["allocator"] = kernel
+    assert heldbytes.required(found)["step"] <= step <= 1.02 * heldbytes.allowed(found)["step"]
+    assert heldbytes.required(found)["kernel"] == found["bytes"]["weights"] <= kernel
+
+
+def test_the_least_of_a_static_cache_grows_with_the_context():
+    found = example_record()
+    before = heldbytes.required(found)["step"]
+    found["cell"]["ctx"] += 1024
+    assert heldbytes.required(found)["step"] == before + 1024 * 57_344
+
+
+def test_an_engine_keeps_the_embedding_on_the_host_and_its_scratch_on_the_card():
+    found = packed_record(runtime="exllamav2")
+    found["actual"]["settings"]["scratch_bytes"] = "1000000"
+    held = found["memory"]["held_bytes"]["kernel"]["allocator"]
+    assert heldbytes.required(found)["step"] == held - 152_064 * 3_584 * 2 + KV + 1_000_000
