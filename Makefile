@@ -60,7 +60,7 @@ ui: env ## Print where to compare cells, and open MLflow's UI there (PORT=5000)
 	@$(venv) python -m runner ui --port $(PORT) $(ARGS)
 
 bench-overhead: env ## Compare steps timed by the harness with bare ones
-	@$(venv) python -m runner.worker.bench $(ARGS)
+	@$(venv) python -m tests.bench_overhead $(ARGS)
 
 floor: env ## Print the table of the committed records against their memory floor
 	@$(venv) python -m analysis floor --records experiments/records $(ARGS)

@@ -1,1 +1,4 @@
-"""Tables from records. No torch, no measuring; of the runner only the rooms that know neither torch nor MLflow."""
+"""Tables, figures and reports from records.
+
+Nothing here measures or imports torch. Only `sources`, `publish` and the command line reach a store.
+"""

@@ -7,7 +7,7 @@ import sys
 
 from runner import failures, terminal
 from runner.errors import MissingPackage, Stopped
-from runner.machine import signals
+from runner.processes import signals
 
 
 def main() -> int:

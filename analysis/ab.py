@@ -15,15 +15,14 @@ from analysis.sources.columns import IMAGE, SESSION
 from analysis.sources.frame import Cell, Frame, sessions_of
 from analysis.statistics import intervals, kept
 from analysis.statistics.comparison import Comparison, HostSessions
-from runner import catalogue
 from runner.ab import check, facts
 from runner.ab.beside import Beside
 from runner.ab.facts import Facts
 from runner.ab.manifest import Manifest
+from runner.cell import catalogue
 from runner.errors import BadRecord
-from runner.records import spool
-from runner.records.record import MEASURED
-from runner.store.view import view
+from runner.record import spool
+from runner.record.record import MEASURED
 
 Row = dict[str, Any]
 
@@ -80,7 +79,7 @@ def read(path: Path) -> Measured:
     checked = check.read_checked(path)
     if not checked.manifest.complete:
         raise BadRecord(f"{path}: no block is complete yet: run the same `ab` command again")
-    frame = records.frame_of([view(one) for one in checked.records.values()], ASKED)
+    frame = records.frame_of_records(checked.records.values(), ASKED)
     by_id = {row["session"]: row for row in frame.sessions.iter_rows(named=True)}
     told = {session: facts.of_record(found) for session, found in checked.records.items()}
     return _measured(checked.manifest, by_id, told, checked.beside)

@@ -15,8 +15,8 @@ from functools import cache as once
 from pathlib import Path
 from typing import Any
 
-from runner import jsontext, plainfile
-from runner.cell import short_hash
+from runner.cell.cell import short_hash
+from runner.files import jsontext, plainfile
 
 
 def place(*names: str) -> Path:

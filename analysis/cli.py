@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from analysis.asked import Asked
+from analysis.sources.selection import Asked
 from analysis.tables import form
-from runner import terminal, vocabulary
+from runner import terminal
+from runner.cell import vocabulary
 from runner.errors import BadRecord, Usage
-from runner.machine import credentials
-from runner.request import DEFAULT_SPOOL
+from runner.record.spool import DEFAULT_SPOOL
+from runner.redaction import credentials
 
 if TYPE_CHECKING:
     from analysis.sources.frame import Frame
@@ -191,7 +192,7 @@ def _make_table(
 def _draw(name: str, frame: Frame, rows: Rows, path: Path) -> None:
     """Tells where there is nothing to draw. Raises BadValue where the file cannot be written."""
     from analysis import ab as comparisons
-    from analysis import artifacts
+    from analysis import outputs
     from analysis import paper as of_paper
     from analysis.figures import graphs as of_graphs
     from analysis.figures import quant as of_quant
@@ -205,9 +206,9 @@ def _draw(name: str, frame: Frame, rows: Rows, path: Path) -> None:
         click.echo(f"note: nothing to draw in {path}: no row of the table has what the figure shows", err=True)
         return
     try:
-        artifacts.write(path, style.png(drawn))
+        outputs.write(path, style.png(drawn))
     except OSError as error:
-        raise artifacts.unwritten(error, path, "file") from error
+        raise outputs.unwritten(error, path, "file") from error
 
 
 @main.command()

@@ -10,8 +10,8 @@ import polars
 
 from analysis.sources.frame import Frame
 from analysis.statistics import intervals
-from runner.judgement import DISTURBED
-from runner.records.record import MEASURED
+from runner.record.judgement import DISTURBED
+from runner.record.record import MEASURED
 
 Row = dict[str, Any]
 

@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterator
 from functools import cache
 from typing import Any
 
-from runner import catalogue, floors, registry
-from runner.shape import ModelShape
+from runner import registry
+from runner.cell import catalogue, floors
+from runner.cell.shape import ModelShape
 
 Row = dict[str, Any]
 

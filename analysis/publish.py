@@ -14,12 +14,13 @@ from typing import Any
 
 from analysis import ab, paper
 from analysis.ab import Measured
-from analysis.artifacts import Files
+from analysis.outputs import Files
 from analysis.tables import graphs
 from runner import failures, store
 from runner.errors import BadRecord
-from runner.machine import parentwatch, signals
-from runner.request import DEFAULT_SPOOL
+from runner.processes import parentwatch, signals
+from runner.record import sidecar
+from runner.record.spool import DEFAULT_SPOOL
 
 REPORT = "report"
 METRICS = (
@@ -47,7 +48,7 @@ METRICS = (
 def paths_of(paths: Sequence[Path], run_id: str | None) -> list[Path]:
     """Of the manifests those that were measured under this run of MLflow's; all without one. Raises BadRecord for none.
     Others are not even read: whatever is wrong with them is not this run's."""
-    chosen = [path for path in paths if run_id is None or store.remembered_run(path) == run_id]
+    chosen = [path for path in paths if run_id is None or sidecar.remembered_run(path) == run_id]
     if not chosen:
         raise BadRecord(f"no A/B there was measured under run {run_id}")
     return chosen

@@ -200,7 +200,7 @@ done
 ENGINE=${ENGINE:-$(find_engine)}
 check_engine "$ENGINE"
 check_space "$ENGINE"
-tree_key=$(PYTHONDONTWRITEBYTECODE=1 python3 -m runner.worker.codekey) ||
+tree_key=$(PYTHONDONTWRITEBYTECODE=1 python3 -m runner.record.codekey) ||
     fail "Building images needs python3 (3.8 or newer, nothing installed in it), which computes what they are made from"
 log=${LOGS:-build/images}/$ARCH-$STACK${kernels:+-kernels}.log
 mkdir -p "$(dirname "$log")"

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runner import registry
+from runner.declarations import KernelDeclaration
 from runner.kernels import marlin
-from runner.registry import KernelDeclaration
-from runner.worker import codekey
+from runner.record import codekey
 
 SITE = Path(sysconfig.get_path("purelib"))
 COMPILED = ("exllamav2_ext.so", "gptqmodel_*_ops.so")

@@ -4,7 +4,7 @@
 
 variable "BASE_IMAGE" { default = "docker.io/library/python:3.11-slim-bookworm" }
 variable "MAX_JOBS" { default = "2" }
-variable "TREE_KEY" { default = "" } # python3 -m runner.worker.codekey
+variable "TREE_KEY" { default = "" } # python3 -m runner.record.codekey
 variable "SOURCE" { default = "" }
 variable "VERSION" { default = "" }
 variable "REVISION" { default = "" }

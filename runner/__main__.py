@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from runner import arguments as command_line
 from runner import failures, terminal
 from runner.errors import Failure, MissingPackage
-from runner.machine import privatepaths, signals
+from runner.processes import signals
+from runner.redaction import privatepaths
 
 if TYPE_CHECKING:
     from runner.store import EntryRun
@@ -43,7 +44,7 @@ def _entry_run(arguments: Sequence[str]) -> EntryRun | None:
     It is marked in the spool before anything slow is imported: from then on an import finds it, should we be killed.
     """
     from runner import store
-    from runner.machine import parentwatch
+    from runner.processes import parentwatch
 
     run = store.entry_run()
     if run is not None:

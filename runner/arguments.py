@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from runner.errors import BadValue
-from runner.machine import privatepaths
-from runner.machine.privatepaths import Hidden
-from runner.request import DEFAULT_SPOOL, FROM_ENVIRONMENT, are_local, weights_folder
+from runner.plan.request import FROM_ENVIRONMENT, are_local, weights_folder
+from runner.record.spool import DEFAULT_SPOOL
+from runner.redaction import privatepaths
+from runner.redaction.privatepaths import Hidden
 
 SPOOL, WEIGHTS, FIELD = "--spool", "--weights", "--field"
 ARMS = ("--a", "--b")

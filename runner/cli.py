@@ -14,20 +14,24 @@ from typing import Any, TypeVar
 
 import click
 
-from runner import __version__, catalogue, launch, metrics, resolve, store, summary, terminal
+from runner import __version__, store, summary, terminal
 from runner.ab import arms, check
 from runner.ab.measure import Progress
 from runner.ab.measure import measure as measure_ab
+from runner.cell import catalogue
+from runner.cell.vocabulary import AUTO, CPU
 from runner.errors import BadRecord, GpuNotFound, InvalidSession, MissingPackage, StoreUnreachable, Usage
+from runner.launch import process
+from runner.launch.session import Commit, Finished, Settings, run_session
 from runner.machine import nvml
-from runner.records import record
-from runner.records import spool as spools
-from runner.request import DEFAULT_SPOOL, FROM_ENVIRONMENT, NONE, Request, are_local, names_a_variable
-from runner.session import Commit, Finished, Settings, run_session
-from runner.store.view import run_name
-from runner.verify import history, recompute
-from runner.verify.copies import Copies
-from runner.vocabulary import AUTO
+from runner.plan import resolve
+from runner.plan.request import FROM_ENVIRONMENT, NONE, Request, are_local, names_a_variable
+from runner.record import metrics, record, sidecar
+from runner.record import spool as spools
+from runner.record.spool import DEFAULT_SPOOL
+from runner.record.verify import history, recompute
+from runner.record.verify.copies import Copies
+from runner.store.session_run import run_name
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -107,7 +111,7 @@ def _session_options(function: Function) -> Function:
             "--timeout",
             type=float,
             callback=_timeout,
-            default=launch.DEFAULT_TIMEOUT_S,
+            default=process.DEFAULT_TIMEOUT_S,
             show_default=True,
             help="seconds until a worker is stopped",
         ),
@@ -178,12 +182,13 @@ def ab(
     _warn_of_paths(
         start.run, {"weights": wanted.weights} | ({"a": value_a, "b": value_b} if field == "weights" else {})
     )
-    pair = arms.pair(wanted, field, value_a, value_b, () if wanted.gpu == resolve.CPU else nvml.list_gpus())
+    pair = arms.pair(wanted, field, value_a, value_b, () if wanted.gpu == CPU else nvml.list_gpus())
     for name, (in_a, in_b) in pair.implied.items():
         click.echo(f"{field} implies {name}: {in_a} in a, {in_b} in b")
     folder = measure_ab(pair, sessions, extension, settings, _show_ab)
     if start.run is not None:
-        store.remember_run(folder / spools.MANIFEST_NAME, start.run.id)  # open, and marked, until its summary is there
+        # open, and marked, until its summary is there
+        sidecar.remember_run(folder / spools.MANIFEST_NAME, start.run.id)
     command = f"python -m analysis ab {shlex.quote(str(folder))}"
     count = "1 session" if sessions == 1 else f"{sessions} sessions"
     click.echo(f"{count} of each arm in {folder}; compare them with: {command}")
@@ -376,7 +381,7 @@ def list_gpus() -> None:
             _figure(entry.memory_gb, "GB"),
             entry.image or "no image",
         )
-        mark = "*" if entry.key in installed or entry.key == resolve.CPU else " "
+        mark = "*" if entry.key in installed or entry.key == CPU else " "
         click.echo(f"{mark} {entry.key:14} {entry.name:48} {figures[0]:>10} {figures[1]:>8}  {figures[2]}")
     for key, card in installed.items():
         if key not in catalogue.gpus():

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from runner.machine import credentials
+from runner.redaction import credentials
 
 
 class _OneLine(BaseException):

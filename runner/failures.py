@@ -8,7 +8,7 @@ import sys
 import traceback
 
 from runner.errors import BadValue, DecodeFloorError, DiskFull, Failure, Interrupted
-from runner.machine import credentials
+from runner.redaction import credentials
 
 TRACEBACK_VARIABLE = "DECODE_FLOOR_TRACEBACK"
 FULL = (errno.ENOSPC, errno.EDQUOT)

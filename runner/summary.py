@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runner.cell import Cell
-from runner.metrics import lookup
-from runner.records import record
+from runner.cell.cell import Cell
+from runner.record import record
+from runner.record.metrics import lookup
 
 Record = Mapping[str, Any]
 

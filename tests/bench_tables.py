@@ -62,7 +62,7 @@ def _made(uri: str, runs: int) -> None:
     command = [
         sys.executable,
         "-m",
-        "tests.bigstore",
+        "tests.support.bigstore",
         uri,
         "--runs",
         str(runs),

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from runner import catalogue
-from runner.cell import Cell
+from runner.cell import catalogue
+from runner.cell.cell import Cell
+from runner.cell.protocol import Protocol
 from runner.errors import DecodeFloorError
+from runner.job import Device, Job, SessionInfo
 from runner.machine import nvml
 from runner.machine.nvml import InstalledGpu
-from runner.protocol import Protocol
-from runner.worker.job import Device, Job, SessionInfo
-from tests.stores import empty_sqlite, http_uri, postgresql_uri
+from tests.support.stores import empty_sqlite, http_uri, postgresql_uri
 
 __all__ = ["empty_sqlite", "http_uri", "postgresql_uri"]  # fixtures
 

@@ -20,9 +20,8 @@ from pathlib import Path
 from statistics import stdev
 from typing import Any
 
-from runner import floors, gaterules
-from runner.records import record, spool
-from runner.worker import bounds
+from runner.cell import floors
+from runner.record import bounds, gaterules, record, spool
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 FOLDERS = (EXPERIMENTS / "records", EXPERIMENTS / "gate")  # the second: sessions that are there for a limit alone

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from runner import gaterules
-from runner.records import record, spool
+from runner.record import gaterules, record, spool
 
 RECORDS = Path(__file__).resolve().parents[1] / "experiments" / "records"
 FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtype")

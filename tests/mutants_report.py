@@ -17,15 +17,16 @@ from typing import Any
 
 import torch
 
-from runner import catalogue, floors, protocol
-from runner.registry import Step
+from runner.cell import catalogue, floors, protocol
+from runner.declarations import Step
+from runner.record import bounds
 from runner.runtimes.compile import CompiledStep
 from runner.runtimes.eager import EagerStep
 from runner.runtimes.graph import GraphStep
-from runner.worker import bounds, caches, gate, model, tokens
-from tests.gate_errors import checked
-from tests.mutants import CAPTURE_MUTANTS, MUTANTS, REPLAY_MUTANTS, SMALL_MUTANTS
+from runner.worker import caches, gate, model, tokens
 from tests.packed_report import PATHS, limits_of, packed_rows
+from tests.support.gate_errors import checked
+from tests.support.mutants import CAPTURE_MUTANTS, MUTANTS, REPLAY_MUTANTS, SMALL_MUTANTS
 
 PROTOCOL = protocol.NAMED["paper"]
 ERRORS = {"short": "error at ctx 17", "ctx_error": "error at ctx"}

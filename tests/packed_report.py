@@ -9,17 +9,19 @@ from typing import Any
 
 import torch
 
-from runner import catalogue, floors, gaterules, protocol, registry
-from runner.cell import Cell
-from runner.registry import Step
+from runner import registry
+from runner.cell import catalogue, floors, protocol
+from runner.cell.cell import Cell
+from runner.cell.scheme import Scheme
+from runner.declarations import Step
+from runner.job import Device, Job, SessionInfo
+from runner.record import bounds, gaterules
 from runner.runtimes.eager import EagerStep
 from runner.runtimes.graph import GraphStep
-from runner.scheme import Scheme
-from runner.worker import bounds, caches, gate, model, plainlinear, tokens
-from runner.worker.job import Device, Job, SessionInfo
-from tests import packed_mutants
-from tests.gate_errors import checked, run_to_run
-from tests.mutants import MUTANTS, REPLAY_MUTANTS
+from runner.worker import caches, gate, model, plainlinear, tokens
+from tests.support import packed_mutants
+from tests.support.gate_errors import checked, run_to_run
+from tests.support.mutants import MUTANTS, REPLAY_MUTANTS
 
 PROTOCOL = protocol.NAMED["paper"]
 ASYMMETRIC, ENGINE = ":asym", "exllamav2"

@@ -58,7 +58,7 @@ def test_every_file_is_as_it_was_committed(clone: Path) -> None:
 
 
 def test_the_code_is_the_same_code(clone: Path) -> None:
-    assert said(clone, "runner.worker.codekey") == said(ROOT, "runner.worker.codekey")
+    assert said(clone, "runner.record.codekey") == said(ROOT, "runner.record.codekey")
 
 
 def test_records_are_verified_there(clone: Path) -> None:

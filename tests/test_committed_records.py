@@ -6,11 +6,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from runner.records import record, spool
-from runner.verify import recompute
-from runner.worker import bench, bounds
-from tests.mutants import MUTANTS
+from runner.record import bounds, record, spool
+from runner.record.verify import recompute
+from tests import bench_overhead
 from tests.mutants_report import render
+from tests.support.mutants import MUTANTS
 
 ROOT = Path(__file__).parents[1]
 PATHS = [path for folder in ("records", "gate") for path in spool.record_files(ROOT / "experiments" / folder)]
@@ -82,7 +82,7 @@ def test_the_mutants_page_is_rendered_from_its_data(path):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs" / "overhead").glob("*.json")), ids=lambda path: path.name)
 def test_what_the_harness_costs_is_rendered_from_its_figures(path):
-    lines = bench.lines(json.loads(path.read_text()))
+    lines = bench_overhead.lines(json.loads(path.read_text()))
     assert "\n".join(f"    {line}" for line in lines) in (ROOT / "docs" / "methodology.md").read_text()
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from runner.records import record, spool
+from runner.record import record, spool
 from tests import measure_again
-from tests.records import example_record, failed_record, of_gate_version_1
+from tests.support.records import example_record, failed_record, of_gate_version_1
 
 
 def test_the_page_is_what_the_command_prints():

@@ -10,7 +10,7 @@ import pytest
 from analysis import ab
 from analysis.sources.records import Folder
 from analysis.tables import budget, floor, graphs
-from runner.records import record, spool
+from runner.record import record, spool
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "experiments" / "records"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from runner.records import record
-from tests.records import example_record
+from runner.record import record
+from tests.support.records import example_record
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = "experiments/records"
@@ -68,7 +68,7 @@ def test_what_a_worker_says_comes_through_every_encoding(tmp_path: Path) -> None
         "print('@phase wärmt auf …', flush=True); print('\\udcff schluß', flush=True); raise SystemExit(9)"
     )
     program = [sys.executable, str(worker)]
-    start = f"from runner import workers; workers.LocalWorker.__init__.__defaults__ = ({program!r},)"
+    start = f"from runner.launch import local as workers; workers.LocalWorker.__init__.__defaults__ = ({program!r},)"
     (tmp_path / "started.py").write_text(
         f"{start}\nimport sys\nfrom runner import terminal\nfrom runner.__main__ import main\n"
         "with terminal.settled(): sys.exit(main(sys.argv[1:]))\n"
@@ -126,9 +126,9 @@ def _nameless() -> int:
 
 
 USES = (
-    "from runner.machine.redact import redact; redact('x')",
+    "from runner.redaction.redact import redact; redact('x')",
     "from analysis.cache import *; keep_json(place('a', 'b'), 1, 1); assert load_json(place('a', 'b')) is None",
-    "from runner.worker import compilecache as c\nfrom runner.errors import BadValue\n"
+    "from runner.runtimes import _compilecache as c\nfrom runner.errors import BadValue\n"
     "try: c.home()\nexcept BadValue: pass\nelse: raise SystemExit('there is a home')",
 )
 
@@ -138,7 +138,7 @@ def test_who_has_neither_home_nor_name(tmp_path: Path, program: str) -> None:
     """In this process's own copy: another user need not be able to read this checkout."""
     if os.getuid() != 0:
         pytest.skip("hardware: only root can become a user without a name")
-    preface = "import os, sys\nimport runner.machine.redact, analysis.cache, runner.worker.compilecache\n"
+    preface = "import os, sys\nimport runner.redaction.redact, analysis.cache, runner.runtimes._compilecache\n"
     become = f"os.environ.pop('HOME', None); os.chdir({str(tmp_path)!r}); os.setresuid(*3 * [{_nameless()}])\n"
     done = run("started", folder=_module(tmp_path, preface + become + program))
     assert (done.returncode, done.stderr) == (0, b"")

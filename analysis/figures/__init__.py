@@ -1,4 +1,7 @@
-"""Figures of the tables' rows, one module each; all have the look of `style`."""
+"""Figures of the tables' rows, one module each; all have the look of `style`.
+
+Nothing here computes a number that a table does not have.
+"""
 
 import logging
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from analysis import paper
 from analysis.figures import style
 from analysis.figures.style import Drawn
-from runner import catalogue
+from runner.cell import catalogue
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,6 @@ import polars
 
 from analysis import ab, paper
 from analysis.ab import Measured
-from analysis.asked import Asked
 from analysis.figures import bandwidth, context, latency
 from analysis.figures import budget as budget_figure
 from analysis.figures import graphs as graphs_figure
@@ -19,6 +18,7 @@ from analysis.figures import quant as quant_figure
 from analysis.figures.style import Drawn
 from analysis.report import answers, provenance
 from analysis.sources.frame import Frame
+from analysis.sources.selection import Asked
 from analysis.tables import budget, floor, graphs, papercheck, quant
 
 Row = dict[str, Any]

@@ -10,7 +10,7 @@ from typing import Any
 from analysis.report.provenance import anchor
 from analysis.tables import floor
 from analysis.tables.form import titles
-from runner.cell import short_hash
+from runner.cell.cell import short_hash
 
 Row = dict[str, Any]
 

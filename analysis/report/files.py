@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analysis import artifacts
-from analysis.artifacts import Files
+from analysis import outputs
+from analysis.outputs import Files
 from analysis.report import page, provenance
 from analysis.report.contents import FIGURES, Contents, markdown
 
@@ -29,6 +29,6 @@ def write(made: Files, folder: Path) -> None:
         for figure in {f"{name}.png" for name in FIGURES} - made.keys():
             (folder / figure).unlink(missing_ok=True)
         for name, content in made.items():
-            artifacts.write(folder / name, content if isinstance(content, bytes) else content.encode())
+            outputs.write(folder / name, content if isinstance(content, bytes) else content.encode())
     except OSError as error:
-        raise artifacts.unwritten(error, folder, "folder with --out") from error
+        raise outputs.unwritten(error, folder, "folder with --out") from error

@@ -14,7 +14,7 @@ from analysis.groups import GROUP
 from analysis.sources.frame import Frame
 from analysis.tables import floor
 from analysis.tables.form import titles
-from runner.cell import short_hash
+from runner.cell.cell import short_hash
 
 Row = dict[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from analysis.groups import MIXED_HOST, WIDE_RANGE
-from runner.store.description import FLAG_MEANINGS
+from runner.record.flags import FLAG_MEANINGS
 
 COLUMNS = {
     "n": "sessions, each a fresh process; leads to where they come from. Of an A/B: of each arm",

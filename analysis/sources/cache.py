@@ -14,11 +14,11 @@ from typing import Any
 
 import polars
 
+import runner
 from analysis import cache
 from analysis.sources.frame import Frame
-from runner import cell
 from runner.ab import manifest
-from runner.cell import short_hash
+from runner.cell.cell import short_hash
 from runner.store import address
 
 AT_MOST = 12  # of one store: a few tables of its newest states
@@ -34,11 +34,12 @@ def entry(uri: str, state: str, what: str, asked: Sequence[str]) -> Path:
 
 
 def sources() -> Iterator[Path]:
-    """Files of the code that decides what a frame is: all of this package, and of the runner everything but what
-    measures. To read them takes a millisecond, and no list of modules has to be kept."""
-    own, runner = Path(__file__).parent, Path(str(cell.__file__)).parent
-    for folder in (own, runner, *(runner / room for room in ("ab", "records", "store"))):
-        yield from sorted(folder.glob("[!.]*.py"))
+    """Yields the files that decide what a frame is: this package, and the runner's code and data.
+
+    To read them takes some milliseconds, and no list of modules has to be kept.
+    """
+    for folder in (Path(__file__).parent, Path(str(runner.__file__)).parent):
+        yield from sorted(path for suffix in (".py", ".yaml") for path in folder.rglob(f"[!.]*{suffix}"))
 
 
 def load(place: Path) -> Frame | None:

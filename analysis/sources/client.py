@@ -14,10 +14,10 @@ from analysis.sources.stored import check_found, told
 from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
 from runner.store import address, connection, experiment
-from runner.store.comparison import AB_TAG
+from runner.store.ab_run import AB_TAG
 from runner.store.manifesttags import PREFIX, manifest_of
 from runner.store.report import REPORT_TAG
-from runner.store.view import SESSION_TAG
+from runner.store.session_run import SESSION_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -1,7 +1,7 @@
 """The columns of a frame, and under which of MLflow's names each stands in a run.
 
-A record is read through `runner.store.view`, which says what its run in MLflow looks like: so a frame of records and
-one of a store come from the same params, metrics and tags, and have the same values to the last bit.
+A record is read through `runner.store.session_run`, which says what its run in MLflow looks like: so a frame of records
+and one of a store come from the same params, metrics and tags, and have the same values to the last bit.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from runner import floors, metrics, registry
-from runner.store.view import COMMITTED_TAG, GATE_TAG, SCHEMA_TAG, SESSION_TAG
+from runner import registry
+from runner.cell import floors
+from runner.record import metrics
+from runner.store.session_run import COMMITTED_TAG, GATE_TAG, SCHEMA_TAG, SESSION_TAG
 
 TAG, PARAM = "tag", "param"
 

@@ -11,7 +11,8 @@ from typing import Any
 import polars
 
 from runner.errors import BadRecord
-from runner.store import address, connection, spelling, sqlitefile
+from runner.store import address, connection
+from runner.store.look import spelling, sqlitefile
 
 SQLITE, POSTGRES = "sqlite", "postgresql"
 TEXT, WHOLE, NUMBER = polars.String, polars.Int64, polars.Float64

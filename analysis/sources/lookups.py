@@ -27,11 +27,11 @@ from analysis.sources.runs import Run
 from analysis.sources.stored import check_found, told
 from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
-from runner.store.comparison import AB_TAG
+from runner.store.ab_run import AB_TAG
 from runner.store.experiment import MARK, Deleted
 from runner.store.manifesttags import PREFIX, manifest_of
 from runner.store.report import REPORT_TAG
-from runner.store.view import SESSION_TAG
+from runner.store.session_run import SESSION_TAG
 
 RUNS_AT_ONCE = 1000
 TABLES = {TAG: "tags", PARAM: "params"}

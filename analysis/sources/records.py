@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from analysis.sources import runs
 from analysis.sources.frame import Details, Frame, in_order, sessions_of
-from runner import plainfile
 from runner.ab import check, facts, manifest
 from runner.ab.beside import Beside, read_beside
 from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
-from runner.records import spool
-from runner.store.view import View, view
-from runner.verify import recompute
-from runner.verify.copies import Copies
+from runner.files import plainfile
+from runner.record import spool
+from runner.record.verify import recompute
+from runner.record.verify.copies import Copies
+from runner.store.session_run import View, view
 
 Record = dict[str, Any]
 Found = tuple[Manifest, Beside]
@@ -55,6 +55,11 @@ def frame_of(
     """The frame of sessions as their runs in MLflow would look."""
     found = map(runs.of_view, views)
     return runs.frame(found, asked, manifests=in_order(manifests), left_out=left_out)
+
+
+def frame_of_records(found: Iterable[Mapping[str, Any]], asked: Sequence[str]) -> Frame:
+    """Returns the frame of records that were read and checked before."""
+    return frame_of(map(view, found), asked)
 
 
 def read_folder(folder: Path) -> tuple[dict[str, Record], dict[str, str], list[str]]:

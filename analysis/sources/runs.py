@@ -23,10 +23,10 @@ from analysis.sources.columns import (
 )
 from analysis.sources.frame import Cell, Details, Frame
 from analysis.sources.usable import Words
-from runner import protocol
-from runner.records.record import MEASURED
-from runner.store.description import GATE_1
-from runner.store.view import View
+from runner.cell import protocol
+from runner.record.flags import GATE_1
+from runner.record.record import MEASURED
+from runner.store.session_run import View
 
 ORDER = ("started_ms", "cell_key", "code_key", "env_key", "host_id", SESSION, "run_id")
 SCHEME = ("group_size", "sym", "desc_act", "double_quant")

@@ -17,7 +17,7 @@ from analysis.sources import lookups, runs
 from analysis.sources.columns import COUNT_COLUMNS, Text, metric_names, session_columns
 from analysis.sources.database import NUMBER, SQLITE, TEXT, Database
 from analysis.sources.frame import Frame, told_of_abs
-from runner import protocol
+from runner.cell import protocol
 
 TESTED_REVISIONS = ("dc11669786a5",)  # MLflow 3.17
 Keyed = Mapping[str, polars.DataFrame]

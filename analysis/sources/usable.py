@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import polars
 
 from analysis.sources.columns import CELL_COLUMNS, CHECKED_COLUMNS, METRIC_NAMES, SCHEMA, SESSION, SESSION_COLUMNS, Text
-from runner.records import record
+from runner.record import record
 
 Words = Mapping[str, str | None]
 WordsOf = Callable[[Sequence[int]], Mapping[int, Words]]

@@ -12,7 +12,7 @@ from typing import Any
 from analysis import cache
 from analysis.statistics import comparison, intervals
 from analysis.statistics.comparison import Comparison, HostSessions
-from runner.cell import short_hash
+from runner.cell.cell import short_hash
 
 AT_MOST = 5000
 

@@ -25,7 +25,9 @@ import polars
 from analysis import groups
 from analysis.sources.frame import Frame
 from analysis.tables.form import FLAGS, Column, markdown_table, sentences_of_invalid, telling, titles
-from runner import judgement, registry
+from runner import registry
+from runner.declarations import RuntimeDeclaration
+from runner.record import judgement
 
 Row = dict[str, Any]
 
@@ -145,7 +147,7 @@ def rows(frame: Frame, every_code: bool = False) -> list[Row]:
 
 
 def sessions_apart() -> polars.Expr:
-    """Returns how far each session's passes lie apart, as `runner.metrics.passes_disagreement` has it of a record."""
+    """Returns how far each session's passes lie apart, by the rule of `runner.record.metrics.passes_disagreement`."""
     base = polars.coalesce("step_wall_revisit_ms", "step_wall_ms")
     timed = (base, polars.col("step_span_ms"), polars.col("step_rate_ms"))
     low, high = polars.min_horizontal(*timed, "profiled_span_ms"), polars.max_horizontal(*timed)
@@ -314,7 +316,7 @@ def graph_mode(each: Row) -> str | None:
     return None if declared is None else declared.graph_mode_with({name: value for name, _, value in options})
 
 
-def _declared(each: Row) -> registry.RuntimeDeclaration | None:
+def _declared(each: Row) -> RuntimeDeclaration | None:
     known = each["runtime"] in registry.runtime_names()
     return registry.runtime(each["runtime"]).DECLARATION if known else None
 

@@ -10,7 +10,7 @@ from typing import Any
 from analysis import groups
 from analysis.sources.frame import Frame
 from analysis.tables.form import FLAGS, Column, markdown_table, sentences_of_invalid, telling
-from runner import catalogue
+from runner.cell import catalogue
 
 Row = dict[str, Any]
 

@@ -21,9 +21,11 @@ from analysis.sources.frame import Frame
 from analysis.statistics import intervals
 from analysis.tables import graphs, reasons
 from analysis.tables.form import Column, markdown_table
-from runner import fit, floors, protocol, registry
+from runner import registry
 from runner.ab.manifest import Manifest
-from runner.cell import Cell
+from runner.cell import floors, protocol
+from runner.cell.cell import Cell
+from runner.plan import fit
 
 Row = dict[str, Any]
 

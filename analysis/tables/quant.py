@@ -16,9 +16,10 @@ from analysis.sources.frame import Frame
 from analysis.statistics import intervals, savings
 from analysis.statistics.savings import Saving
 from analysis.tables.form import FLAGS, Column, markdown_table, sentences_of_invalid, telling
-from runner import floors, registry, vocabulary
-from runner.resolve import SYNTHETIC_ID
-from runner.scheme import Scheme
+from runner import registry
+from runner.cell import floors, vocabulary
+from runner.cell.scheme import Scheme
+from runner.cell.vocabulary import SYNTHETIC_ID
 
 Row = dict[str, Any]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from runner import catalogue
+from runner.cell import catalogue
 
 Row = dict[str, Any]
 Rule = Callable[[Row], str | None]

@@ -15,7 +15,7 @@ from typing import Any
 from images.bundle import kernels, libraries, packages
 from images.bundle.errors import Wrong
 from images.bundle.settings import CPU, FULL, LOCKS, ROOT, Settings, listed
-from runner.worker import codekey
+from runner.record import codekey
 
 THERE = Path(__file__).parent / "there"
 FORMAT = 1

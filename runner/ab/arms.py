@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from runner import registry, vocabulary
-from runner.cell import Cell
+from runner import registry
+from runner.cell import vocabulary
+from runner.cell.cell import Cell
+from runner.cell.vocabulary import AUTO
 from runner.errors import BadPair, BadValue
-from runner.request import NONE, Request, are_local, option_map
-from runner.resolve import Installed, Plan, resolve
-from runner.vocabulary import AUTO
+from runner.plan.request import NONE, Request, are_local, option_map
+from runner.plan.resolve import Installed, Plan, resolve
 
 # Requested field → the cell's field that it names; the GPU is missing, for one block is measured on one card.
 FIELDS = {

@@ -11,7 +11,7 @@ from typing import Any
 from runner.ab import facts
 from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
-from runner.records import record, spool
+from runner.record import record, spool
 
 Record = Mapping[str, Any]
 SHARED = ("protocol", "session.seed", "session.study")

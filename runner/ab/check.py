@@ -11,10 +11,10 @@ from runner.ab import arms, blocks, comparable, facts
 from runner.ab.beside import Beside, read_beside
 from runner.ab.facts import Facts
 from runner.ab.manifest import Block, Manifest, SessionEntry, read
-from runner.cell import Cell
+from runner.cell.cell import Cell
 from runner.errors import BadPair, BadRecord
-from runner.request import NONE, option_map
-from runner.verify import recompute
+from runner.plan.request import NONE, option_map
+from runner.record.verify import recompute
 
 Record = Mapping[str, Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runner.records import record
+from runner.record import record
 
 Record = Mapping[str, Any]
 INTERPRETER = "the runner's own interpreter"

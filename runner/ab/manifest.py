@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from runner import failures, jsontext, plainfile
+from runner import failures
 from runner.ab.arms import Pair, published
-from runner.cell import Cell, short_hash, short_weights_id
+from runner.cell.cell import Cell, short_hash, short_weights_id
 from runner.errors import BadRecord, BadValue
-from runner.records import spool
-from runner.records.record import write_text_durably
-from runner.records.spool import MANIFEST_NAME
+from runner.files import jsontext, plainfile
+from runner.record import spool
+from runner.record.record import write_text_durably
+from runner.record.spool import MANIFEST_NAME
 
 SCHEMA_VERSION = 1
 ID_LENGTH = 12

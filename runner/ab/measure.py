@@ -12,12 +12,12 @@ from typing import Any
 from runner.ab import blocks, comparable, cooling, facts, manifest
 from runner.ab.arms import Arm, Pair
 from runner.ab.manifest import Manifest, SessionEntry
-from runner.containers import place as places
 from runner.errors import BadPair, BadRecord, StoreUnreachable
+from runner.launch.container import place as places
+from runner.launch.session import Finished, Settings, run_session
 from runner.machine import host
-from runner.records import record
-from runner.records.spool import MANIFEST_NAME
-from runner.session import Finished, Settings, run_session
+from runner.record import record
+from runner.record.spool import MANIFEST_NAME
 
 Record = Mapping[str, Any]
 

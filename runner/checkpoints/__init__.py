@@ -1,1 +1,4 @@
-"""Checkpoints: found in a folder or on the hub, and checked before anything is loaded."""
+"""Checkpoints: found in a folder or on the hub, and checked before anything is loaded.
+
+Whatever reads headers and configurations belongs here. Nothing here imports torch or the worker.
+"""

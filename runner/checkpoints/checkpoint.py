@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from runner import failures, registry
-from runner.catalogue import HubCheckpoint
+from runner.cell.catalogue import HubCheckpoint
+from runner.cell.scheme import Scheme
+from runner.cell.shape import ModelShape
 from runner.checkpoints import contentid, modelconfig, quantisation, tensornames, weightfiles
 from runner.checkpoints.modelconfig import differences
 from runner.checkpoints.quantisation import Told
 from runner.checkpoints.weightfiles import Tensor
 from runner.errors import BadCheckpoint, DecodeFloorError, DiskFull, MissingPackage
-from runner.scheme import Scheme
-from runner.shape import ModelShape
 
 WANTED = ["*.safetensors", "*.json"]
 # Mistral's repositories hold every weight a second time under this name, Llama's the original release

@@ -11,10 +11,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from runner import jsontext
-from runner.cell import short_hash
+from runner.cell.cell import short_hash
+from runner.cell.scheme import Scheme
 from runner.checkpoints import readable, weightfiles
-from runner.scheme import Scheme
+from runner.files import jsontext
 
 PREFIX = "content-"
 ID_LENGTH = 16

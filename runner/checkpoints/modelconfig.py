@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import jsontext, plainfile
+from runner.cell.shape import ModelShape
 from runner.checkpoints import impostors, instead
 from runner.errors import BadCheckpoint
-from runner.shape import ModelShape
+from runner.files import jsontext, plainfile
 
 NAME = "config.json"
 AGAIN = "fetch it again, or save it as a JSON object in UTF-8 without a byte order mark"

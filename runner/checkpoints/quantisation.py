@@ -10,9 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from runner import jsontext, plainfile
 from runner.checkpoints import impostors
 from runner.errors import BadCheckpoint
+from runner.files import jsontext, plainfile
 
 FIELD = "quantization_config"
 IN_CONFIG = f"config.json has a {FIELD}"

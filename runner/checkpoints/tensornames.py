@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from runner.cell.scheme import Part
 from runner.errors import BadCheckpoint
-from runner.scheme import Part
 
 if TYPE_CHECKING:
     from runner.checkpoints.weightfiles import Tensor

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import jsontext, plainfile, registry
+from runner import registry
+from runner.cell.scheme import DTYPE_BYTES, Part, Scheme
+from runner.cell.shape import ModelShape
 from runner.checkpoints import impostors, instead, quantisation, tensornames
 from runner.checkpoints.quantisation import NOWHERE
 from runner.checkpoints.tensornames import EMBEDDING, HEAD
 from runner.errors import BadCheckpoint
-from runner.scheme import DTYPE_BYTES, Part, Scheme
-from runner.shape import ModelShape
+from runner.files import jsontext, plainfile
 
 INDEX_NAME = "model.safetensors.index.json"
 SINGLE_NAME = "model.safetensors"

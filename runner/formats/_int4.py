@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from runner.cell.scheme import Scheme
 from runner.errors import BadCheckpoint
-from runner.scheme import Scheme
 
 if TYPE_CHECKING:
     import torch

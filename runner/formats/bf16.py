@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from runner.registry import FormatDeclaration
+from runner.declarations import FormatDeclaration
 
 DECLARATION = FormatDeclaration(name="bf16", packed=False)

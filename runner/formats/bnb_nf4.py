@@ -7,10 +7,10 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from runner.cell.scheme import Part, Scheme
+from runner.declarations import FormatDeclaration
 from runner.errors import BadCheckpoint
 from runner.formats import _config
-from runner.registry import FormatDeclaration
-from runner.scheme import Part, Scheme
 
 if TYPE_CHECKING:
     import torch

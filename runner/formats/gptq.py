@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from runner.cell.scheme import Part, Scheme
 from runner.checkpoints.weightfiles import LINEARS, listed
+from runner.declarations import FormatDeclaration
 from runner.errors import BadCheckpoint
 from runner.formats import _config, _int4
-from runner.registry import FormatDeclaration
-from runner.scheme import Part, Scheme
 
 if TYPE_CHECKING:
     import torch

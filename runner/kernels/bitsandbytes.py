@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from runner.registry import KernelDeclaration
+from runner.declarations import KernelDeclaration
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from runner.registry import PackedLayer
+    from runner.declarations import PackedLayer
 
 DECLARATION = KernelDeclaration(
     name="bitsandbytes",
@@ -30,7 +30,7 @@ DECLARATION = KernelDeclaration(
 
 
 def linears(layers: Sequence[PackedLayer]) -> Iterator[nn.Module]:
-    """See `runner.registry.PackedKernel`."""
+    """See `runner.declarations.PackedKernel`."""
     return map(_linear, layers)
 
 

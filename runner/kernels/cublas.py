@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.registry import KernelDeclaration
+from runner.declarations import KernelDeclaration
 
 DECLARATION = KernelDeclaration(
     name="cublas",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from runner.registry import KernelDeclaration
+from runner.declarations import KernelDeclaration
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from runner.registry import PackedLayer
-    from runner.shape import ModelShape
+    from runner.cell.shape import ModelShape
+    from runner.declarations import PackedLayer
 
 HALF = 2
 
@@ -40,8 +40,8 @@ DECLARATION = KernelDeclaration(
 
 
 def linears(layers: Sequence[PackedLayer]) -> Iterator[nn.Module]:
-    """See `runner.registry.PackedKernel`. All layers share one scratch buffer, in which a prompt's product finds its
-    matrix dequantised."""
+    """See `runner.declarations.PackedKernel`. All layers share one scratch buffer, in which a prompt's product finds
+    its matrix dequantised."""
     import torch
 
     from runner.kernels import _exllamav2linear

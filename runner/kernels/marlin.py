@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.registry import KernelDeclaration
-from runner.scheme import Scheme
+from runner.cell.scheme import Scheme
+from runner.declarations import KernelDeclaration
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from runner.registry import PackedLayer
+    from runner.declarations import PackedLayer
 
 AWQ, GPTQ = "awq", "gptq"
 PREBUILT = {"torch.float16": "gptqmodel_marlin_fp16_ops.so", "torch.bfloat16": "gptqmodel_marlin_bf16_ops.so"}
@@ -48,7 +48,7 @@ DECLARATION = KernelDeclaration(
 
 
 def linears(layers: Sequence[PackedLayer]) -> Iterator[nn.Module]:
-    """See `runner.registry.PackedKernel`."""
+    """See `runner.declarations.PackedKernel`."""
     _load_prebuilt(layers[0].dtype)
     return map(_linear, layers)
 

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import GpuNotFound, MissingPackage
-from runner.machine import host, process, visible
+from runner.machine import host, visible
+from runner.processes import proc
 
 DEV = Path("/dev")
 LIBRARY = "libnvidia-ml.so.1"
@@ -420,4 +421,4 @@ def _uses_cuda() -> bool:
 def _is_family(pid: int) -> bool:
     """Is it this process, one that started it, or one that it started?"""
     own = os.getpid()
-    return pid in (own, *process.ancestors(own)) or own in process.ancestors(pid)
+    return pid in (own, *proc.ancestors(own)) or own in proc.ancestors(pid)

@@ -11,20 +11,20 @@ from typing import Any
 import torch
 from exllamav2 import ExLlamaV2, ExLlamaV2Cache, ExLlamaV2Config, attn
 
-from runner.floors import GATE_SHORT_CTX, GATE_STEPS, kv_alloc_tokens
-from runner.heldbytes import SCRATCH
+from runner.cell.floors import GATE_SHORT_CTX, GATE_STEPS, kv_alloc_tokens
+from runner.declarations import Tokens
+from runner.job import Job
+from runner.record.heldbytes import SCRATCH
 from runner.runtimes import _sdpa
 from runner.worker import caches, packedfolder
-from runner.worker.job import Job
-from runner.worker.tokens import Tokens
 
 CACHE_POSITIONS = 1  # its tensors are [batch, positions, kv_heads, head_dim]
 CALLS_UNTIL_GRAPHS = 205  # MIN_GRAPH_INSTANCES of its cuda/graph.cuh: a graph is captured at this call, not before
 
 
 class EngineStep:
-    """See `runner.registry.Step`. The engine counts positions on the host, and looks tokens up in an embedding that it
-    keeps in host memory: each step reads its token back before it can begin."""
+    """See `runner.declarations.Step`. The engine counts positions on the host, and looks tokens up in an embedding
+    that it keeps in host memory: each step reads its token back before it can begin."""
 
     runtime = "exllamav2"
     eager = None

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runner.floors import GATE_SHORT_CTX
-from runner.registry import CAPTURE_WORKSPACE_BYTES, MODE
+from runner.cell.floors import GATE_SHORT_CTX
+from runner.declarations import CAPTURE_WORKSPACE_BYTES, MODE
 from runner.runtimes import eager
 
 if TYPE_CHECKING:
     import torch
 
-    from runner.worker.job import Job
-    from runner.worker.tokens import Tokens
+    from runner.declarations import Tokens
+    from runner.job import Job
 
 GRAPH_MODES = {"default": "none", "reduce-overhead": "whole-step"}
 CALLS_UNTIL_STEADY = 4  # compile, run once more in the graph's memory, record the graph, replay it
@@ -33,7 +33,7 @@ DECLARATION = replace(
 
 
 class CompiledStep(eager.StepOverEager):
-    """See `runner.registry.Step`. It runs what torch.compile made of the eager step; both share their buffers."""
+    """See `runner.declarations.Step`. It runs what torch.compile made of the eager step; both share their buffers."""
 
     runtime = "compile"
 

@@ -7,17 +7,16 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from runner.floors import kv_alloc_tokens
-from runner.registry import RuntimeDeclaration
+from runner.cell.floors import kv_alloc_tokens
+from runner.declarations import RuntimeDeclaration
 from runner.runtimes import _sdpa
 
 if TYPE_CHECKING:
     import torch
 
-    from runner.registry import Step
+    from runner.declarations import Step, Tokens
+    from runner.job import Job
     from runner.worker.caches import Cache
-    from runner.worker.job import Job
-    from runner.worker.tokens import Tokens
 
 DECLARATION = RuntimeDeclaration(
     name="eager",
@@ -31,8 +30,8 @@ DECLARATION = RuntimeDeclaration(
 
 
 class EagerStep:
-    """See `runner.registry.Step`. All state a step advances lives on the device, in buffers that stay where they are:
-    the other runtimes capture or compile `decode_one_token` as it is."""
+    """See `runner.declarations.Step`. All state a step advances lives on the device, in buffers that stay where they
+    are: the other runtimes capture or compile `decode_one_token` as it is."""
 
     runtime = "eager"
     eager = None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runner.registry import CAPTURE_WORKSPACE_BYTES, RuntimeDeclaration, Step
+from runner.declarations import CAPTURE_WORKSPACE_BYTES, RuntimeDeclaration, Step
 from runner.runtimes import _sdpa
 
 if TYPE_CHECKING:
-    from runner.worker.job import Job
-    from runner.worker.tokens import Tokens
+    from runner.declarations import Tokens
+    from runner.job import Job
 
 DECLARATION = RuntimeDeclaration(
     name="exllamav2",

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runner.floors import GATE_SHORT_CTX
-from runner.registry import CAPTURE_WORKSPACE_BYTES
+from runner.cell.floors import GATE_SHORT_CTX
+from runner.declarations import CAPTURE_WORKSPACE_BYTES
 from runner.runtimes import eager
 
 if TYPE_CHECKING:
     import torch
 
-    from runner.worker.job import Job
-    from runner.worker.tokens import Tokens
+    from runner.declarations import Tokens
+    from runner.job import Job
 
 CAPTURE_WARMUP = 3  # libraries choose their algorithms and take their workspaces in the first calls
 DECLARATION = replace(
@@ -29,7 +29,8 @@ DECLARATION = replace(
 
 
 class GraphStep(eager.StepOverEager):
-    """See `runner.registry.Step`. One launch replays what was captured of the eager step; both share their buffers."""
+    """See `runner.declarations.Step`. One launch replays what was captured of the eager step; both share their
+    buffers."""
 
     runtime = "graph"
 

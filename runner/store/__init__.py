@@ -5,14 +5,13 @@ Importing this package is cheap; MLflow itself is imported by the first call tha
 
 from __future__ import annotations
 
+from runner.store.ab_run import commit_comparison
 from runner.store.commit import commit
-from runner.store.comparison import commit_comparison
 from runner.store.connection import before_measuring
 from runner.store.entry import EntryRun, entry_run
 from runner.store.importing import ImportReport, Refused, import_folder
 from runner.store.report import claim_report, commit_report
-from runner.store.sidecar import forget_runs, remember_run, remembered_run
-from runner.store.summary import Summary
+from runner.store.summary_run import Summary
 from runner.store.ui import cells_addresses, serve, served_at
 
 __all__ = [
@@ -27,10 +26,7 @@ __all__ = [
     "commit_comparison",
     "commit_report",
     "entry_run",
-    "forget_runs",
     "import_folder",
-    "remember_run",
-    "remembered_run",
     "serve",
     "served_at",
 ]

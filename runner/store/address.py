@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from runner.cell import short_hash
+from runner.cell.cell import short_hash
 from runner.errors import BadValue
-from runner.machine import credentials
-from runner.machine.parentwatch import PARENT_PID_VARIABLE
+from runner.processes.parentwatch import PARENT_PID_VARIABLE
+from runner.redaction import credentials
 
 SQLITE = "sqlite:///"
 DEFAULT_URI = f"{SQLITE}mlflow.db"

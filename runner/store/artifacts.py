@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from runner.store import address, sqlitefile
-from runner.store.view import COMMITTED_TAG
-from runner.store.views import CELLS, TAG_PREFIX
+from runner.store import address
+from runner.store.look import sqlitefile
+from runner.store.saved_views import CELLS, TAG_PREFIX
+from runner.store.session_run import COMMITTED_TAG
 
 if TYPE_CHECKING:
     import sqlite3

@@ -9,11 +9,11 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner import scratch
 from runner.errors import BadRecord, StoreUnreachable
+from runner.files import scratch
 from runner.store import artifacts, connection, experiment, runname, source
-from runner.store.view import COMMITTED_TAG, SESSION_TAG, View, view
-from runner.store.views import GROUP_TAG
+from runner.store.saved_views import GROUP_TAG
+from runner.store.session_run import COMMITTED_TAG, SESSION_TAG, View, view
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

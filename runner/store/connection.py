@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import BadRecord, DecodeFloorError, DiskFull, MissingPackage, StoreUnreachable
-from runner.machine import signals
-from runner.store import address, artifacts, database, lock, look, refusals, schema, spelling
-from runner.store.seen import Away
+from runner.processes import signals
+from runner.store import address, artifacts, lock
+from runner.store.look import before, database, refusals, schema, spelling
+from runner.store.look.seen import Away
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -46,7 +47,7 @@ def opened(spooled: Path | None = None, uri: str | None = None) -> Iterator[Mlfl
     DiskFull or MissingPackage, each in one line without passwords.
     """
     uri = uri or address.tracking_uri()
-    look.check_usable(uri)
+    before.check_usable(uri)
     _set_defaults()
     with _one_line_errors(uri, spooled):
         make = _client_class()  # before the lock: others need not wait for an import
@@ -64,7 +65,7 @@ def before_measuring(run_id: str | None) -> str | None:
     _set_defaults()
     try:
         with _one_line_errors(uri, None):
-            look.check(uri, run_id)
+            before.check(uri, run_id)
     except Away as away:
         return str(away)
     return None
@@ -75,7 +76,7 @@ def check_fit(spooled: Path) -> None:
     uri = address.tracking_uri()
     _set_defaults()
     with _one_line_errors(uri, spooled):
-        look.check(uri, None)
+        before.check(uri, None)
 
 
 @contextmanager
@@ -175,7 +176,7 @@ def _store_error(error: Exception, uri: str, spooled: Path | None) -> DecodeFloo
 def _seen(uri: str) -> DecodeFloorError | None:
     """Returns what a look finds wrong with a store that has just refused something: MLflow's words say less."""
     try:
-        look.check(uri, None)
+        before.check(uri, None)
     except DecodeFloorError as found:
         return found
     except Exception:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from runner import terminal
 from runner.errors import DecodeFloorError, Failure, Stopped
-from runner.machine.redact import redact
-from runner.store import connection, marker
+from runner.record import open_runs
+from runner.redaction.redact import redact
+from runner.store import connection
 from runner.store.commit import OPEN, known_run, log_tags, made_run, terminate
-from runner.store.view import TAG_LENGTH
+from runner.store.session_run import TAG_LENGTH
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,7 +36,7 @@ class EntryRun:
 
     def mark(self, spool: Path) -> None:
         """From now on an import from the spool closes the run if this process is killed. Never raises."""
-        self._marker = marker.leave(spool, self.id)
+        self._marker = open_runs.leave(spool, self.id)
 
     def closed(self) -> None:
         """The run has got what it was made for, and is closed."""
@@ -82,7 +83,7 @@ def close_abandoned(folder: Path) -> list[str]:
 
     A run that the store does not know keeps its marker: it is in another one. Raises StoreUnreachable.
     """
-    markers = list(marker.left_behind(folder))
+    markers = list(open_runs.left_behind(folder))
     if not markers:
         return []
     with connection.opened() as client:

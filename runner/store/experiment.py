@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.store import address, artifacts
-from runner.store.seen import RESTORE
-from runner.store.view import NOTE_TAG
-from runner.store.views import CELLS, TAG_PREFIX, view_tags
+from runner.store.look.seen import RESTORE
+from runner.store.saved_views import CELLS, TAG_PREFIX, view_tags
+from runner.store.session_run import NOTE_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from runner.ab import check
 from runner.errors import BadRecord, BadValue, StoreUnreachable
-from runner.records import spool
+from runner.record import spool
+from runner.record.sidecar import forget_runs, remembered_run
+from runner.record.verify import recompute
 from runner.store import connection
+from runner.store.ab_run import commit_comparison
 from runner.store.commit import store_view
-from runner.store.comparison import commit_comparison
 from runner.store.entry import close_abandoned
-from runner.store.seen import Away
-from runner.store.sidecar import forget_runs, remembered_run
-from runner.store.view import view
-from runner.verify import recompute
+from runner.store.look.seen import Away
+from runner.store.session_run import view
 
 
 @dataclass(frozen=True)

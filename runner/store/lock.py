@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from runner import plainfile
 from runner.errors import StoreUnreachable
+from runner.files import plainfile
 from runner.store import address, holders
 
 WAIT_S = 30.0

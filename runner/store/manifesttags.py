@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from runner.ab.manifest import Manifest, parse
-from runner.store.view import TAG_LENGTH
+from runner.store.session_run import TAG_LENGTH
 
 PREFIX = "decode_floor.ab_json."
 

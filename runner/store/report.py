@@ -6,7 +6,7 @@ import time
 
 from runner.store import connection, experiment, runname
 from runner.store.commit import closed_on_failure, known_run, made_run, terminate
-from runner.store.summary import FINISHED, Summary, log_summary
+from runner.store.summary_run import FINISHED, Summary, log_summary
 
 REPORT_TAG = "decode_floor.report"
 """Marks such a run, and says what is in it: it is no session, and no stranger either."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.machine.redact import redact
+from runner.redaction.redact import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

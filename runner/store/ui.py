@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from runner import terminal
 from runner.store import address, connection, experiment
-from runner.store.views import cells_address
+from runner.store.saved_views import cells_address
 
 
 def served_at() -> str | None:

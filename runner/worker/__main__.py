@@ -8,12 +8,12 @@ import os
 import sys
 from pathlib import Path
 
+from runner import job as jobs
 from runner import registry
-from runner.cell import Cell
+from runner.cell.cell import Cell
 from runner.errors import DecodeFloorError, MissingPackage
-from runner.machine.parentwatch import die_with_input, die_with_parent
-from runner.worker import compilecache
-from runner.worker import job as jobs
+from runner.processes.parentwatch import die_with_input, die_with_parent
+from runner.runtimes import _compilecache
 from runner.worker.progress import Clock, report_error
 
 UNWANTED = (
@@ -34,7 +34,7 @@ def main(path: str) -> int:
         _check_packages(job.cell)
         with clock.phase("import", "import"):
             _prepare_import()
-            compilecache.use(job, Path(path).resolve().parent)
+            _compilecache.use(job, Path(path).resolve().parent)
             from runner.worker import session
         session.run(job, clock)
     except DecodeFloorError as error:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from runner import registry
+from runner.declarations import Step
 from runner.errors import Mismatch
-from runner.registry import Step
+from runner.job import Job
 from runner.worker import profiling
-from runner.worker.job import Job
 
 NAMES_KEPT = 4
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import torch
 
-from runner.registry import POISON
+from runner.declarations import POISON
 from runner.worker import transformers4
 
 POSITIONS = 2

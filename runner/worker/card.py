@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from runner.errors import GpuNotFound, Mismatch, MissingPackage
-from runner.worker.job import Device
+from runner.job import Device
 
 
 def check(device: Device) -> None:

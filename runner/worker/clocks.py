@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
+from runner.cell.protocol import Protocol
+from runner.declarations import Step
 from runner.machine import host
-from runner.protocol import Protocol
-from runner.registry import Step
 from runner.worker import profiling, windows
 
 Pass = dict[str, Any]

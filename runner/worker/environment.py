@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from runner import registry
+from runner.job import Job
 from runner.machine import host
-from runner.machine.redact import redact
-from runner.worker.job import Job
+from runner.redaction.redact import redact
 
 SYNCHRONISE = {0: "auto", 1: "spin", 2: "yield", 4: "blocking"}  # CUctx_flags of the CUDA driver API
 SYNCHRONISE_MASK = 7

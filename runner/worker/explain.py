@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from runner import registry
-from runner.floors import GATE_SHORT_CTX, GATE_STEPS
-from runner.registry import Step
-from runner.shape import ModelShape
+from runner.cell.floors import GATE_SHORT_CTX, GATE_STEPS
+from runner.cell.shape import ModelShape
+from runner.declarations import Step
 from runner.worker import gate
 from runner.worker import reference as references
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import torch
 
-from runner.cell import Cell
-from runner.floors import GATE_SHORT_CTX, driven_steps, timed_positions
-from runner.gaterules import NOT_FINITE
-from runner.protocol import Protocol
-from runner.registry import POISON, Step
-from runner.shape import ModelShape
-from runner.worker import bounds
+from runner.cell.cell import Cell
+from runner.cell.floors import GATE_SHORT_CTX, driven_steps, timed_positions
+from runner.cell.protocol import Protocol
+from runner.cell.shape import ModelShape
+from runner.declarations import POISON, Step
+from runner.record import bounds
+from runner.record.gaterules import NOT_FINITE
 from runner.worker import reference as references
 from runner.worker import tokens as drawn
 from runner.worker.notfinite import Fault

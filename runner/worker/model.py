@@ -17,11 +17,11 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from runner import registry
+from runner.cell.scheme import Scheme
+from runner.cell.shape import ModelShape
 from runner.checkpoints import weightfiles
 from runner.checkpoints.tensornames import EMBEDDING, HEAD
 from runner.errors import BadCheckpoint
-from runner.scheme import Scheme
-from runner.shape import ModelShape
 from runner.worker import plainlinear, synthetic, transformers4
 
 if transformers4.IS_HERE:

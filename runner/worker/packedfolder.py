@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from runner import registry
+from runner.cell.shape import ModelShape
 from runner.checkpoints import modelconfig, weightfiles
 from runner.errors import DiskFull
-from runner.shape import ModelShape
 from runner.worker import plainlinear
 
 FILE = "model.safetensors"

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from runner import registry
-from runner.registry import PackedFormat
-from runner.scheme import Scheme
+from runner.cell.scheme import Scheme
+from runner.declarations import PackedFormat
 
 BLOCK_ELEMENTS = 2**24  # dequantised at once: the arithmetic's copies take a few times its 64 MiB in float32
 

@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from runner import floors
+from runner.cell import floors
 from runner.machine import host
 
 AWAKE_S = 0.5  # of reading before the first sample: an idle card's clocks need that long to rise

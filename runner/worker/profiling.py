@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch._C._autograd import DeviceType
 
-from runner import attention
-from runner.registry import Step
+from runner.cell import attention
+from runner.declarations import Step
 
 MARKER = "spin_kernel"  # what torch.cuda._sleep launches; no model uses it
 NOT_KERNELS = ("Memcpy", "Memset")

@@ -10,8 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-PHASE_MARK = "@phase "
-ERROR_MARK = "@error "
+from runner.job import ERROR_MARK, PHASE_MARK
 
 
 class Clock:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from runner.shape import ModelShape
+from runner.cell.shape import ModelShape
 from runner.worker.plainlinear import PlainLinear, plain_linears
 
 TOKEN_BLOCK = 1024

@@ -13,19 +13,20 @@ from typing import Any, TypeVar
 
 import torch
 
-from runner import floors, judgement, metrics, registry
+from runner import registry
+from runner.cell import floors
+from runner.declarations import KernelDeclaration, RuntimeDeclaration, Step
 from runner.errors import Mismatch, MissingPackage, OutOfMemory
+from runner.job import Job, model_section, record_head
 from runner.machine import host, nvml
-from runner.records import record
-from runner.registry import KernelDeclaration, RuntimeDeclaration, Step
+from runner.record import codekey, judgement, metrics, record
+from runner.runtimes import _compilecache
 from runner.runtimes.eager import EagerStep
 from runner.worker import (
     actual,
     caches,
     card,
     clocks,
-    codekey,
-    compilecache,
     environment,
     explain,
     gate,
@@ -38,7 +39,6 @@ from runner.worker import (
     tokens,
     trace,
 )
-from runner.worker.job import Job, model_section, record_head
 from runner.worker.progress import Clock
 
 TimedPass = TypeVar("TimedPass", bound=clocks.Timed)
@@ -79,7 +79,7 @@ def run(job: Job, clock: Clock) -> dict[str, Any]:
     device = torch.device(job.device.kind)
     card.check(job.device)
     sections = record_head(job)
-    cached = compilecache.files()
+    cached = _compilecache.files()
     with _torch_errors(), torch.inference_mode():
         sections["snapshots"] = {"before": _snapshot(job, clock)}
         with clock.phase("probe", "probe"):

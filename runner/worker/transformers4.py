@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from runner.shape import ModelShape
+from runner.cell.shape import ModelShape
 
 IS_HERE = int(importlib.metadata.version("transformers").split(".")[0]) < 5
 

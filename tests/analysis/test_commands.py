@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.records import record
-from tests.records import example_record
-from tests.stores import free_port
+from runner.record import record
+from tests.support.records import example_record
+from tests.support.stores import free_port
 
 ROOT = Path(__file__).parents[2]
 RECORDS = "experiments/records"

@@ -3,9 +3,9 @@
 import pytest
 
 from analysis import groups
-from runner import judgement, metrics
-from tests.frames import frame_of
-from tests.records import STARTED_MS, example_record, of_gate_version_1
+from runner.record import judgement, metrics
+from tests.support.frames import frame_of
+from tests.support.records import STARTED_MS, example_record, of_gate_version_1
 
 TAILS = ("step_wall_p90_ms", "step_wall_p95_ms", "step_wall_p99_ms")
 

@@ -3,7 +3,7 @@
 import pytest
 
 from analysis import paper
-from runner import catalogue
+from runner.cell import catalogue
 
 WEIGHTS_AND_KV_GB = 15.231233024 + 0.117440512  # Qwen2.5-7B at ctx 2048, as the paper counts
 PEAKS_GBS = {"h100": 3350, "a100": 2039, "l40s": 864, "l4": 300}

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from analysis import artifacts, cache
+from analysis import cache, outputs
 from analysis.report import files
 from runner.errors import BadValue, DiskFull
-from runner.records import record
-from tests.records import example_record
-from tests.rights import close, command, one_line, strangers
+from runner.record import record
+from tests.support.records import example_record
+from tests.support.rights import close, command, one_line, strangers
 
 REPORT = ("report", "--records", "records", "--out", "out")
 
@@ -109,9 +109,9 @@ def test_a_figure_that_cannot_be_written_is_a_bad_value(tmp_path: Path, name: st
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "closed").symlink_to("/proc/self/attr")  # where nobody may make a file
     try:
-        artifacts.write(tmp_path / name, b"x")
+        outputs.write(tmp_path / name, b"x")
     except OSError as error:
-        told = artifacts.unwritten(error, Path(name), "file")
+        told = outputs.unwritten(error, Path(name), "file")
     assert isinstance(told, BadValue)
     assert str(told).startswith(f"{name} cannot be written (")
 
@@ -124,7 +124,7 @@ def test_a_pipe_that_somebody_reads_gets_all_of_a_figure() -> None:
         with open(reader, "rb") as file:
             os._exit(0 if file.read() == content else 1)
     os.close(reader)
-    artifacts.write(Path(f"/dev/fd/{writer}"), content)
+    outputs.write(Path(f"/dev/fd/{writer}"), content)
     os.close(writer)
     assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
 
@@ -152,8 +152,8 @@ def test_a_file_that_does_not_fit_is_not_there_by_half(tmp_path: Path, earlier: 
 
 def test_a_full_disk_names_the_file_or_folder() -> None:
     with pytest.raises(OSError, match="No space left") as caught:
-        artifacts.write(Path("/dev/full"), b"x")
-    told = artifacts.unwritten(caught.value, Path("small/rep"), "folder with --out")
+        outputs.write(Path("/dev/full"), b"x")
+    told = outputs.unwritten(caught.value, Path("small/rep"), "folder with --out")
     assert (type(told), str(told)) == (
         DiskFull,
         "no space left for small/rep: free some, or name another folder with --out",
@@ -163,7 +163,7 @@ def test_a_full_disk_names_the_file_or_folder() -> None:
 def test_a_file_that_is_written_anew_keeps_its_mode_and_the_links_to_it(tmp_path: Path) -> None:
     (tmp_path / "real.html").touch(mode=0o640)
     (tmp_path / "link.html").symlink_to("real.html")
-    artifacts.write(tmp_path / "link.html", b"new")
+    outputs.write(tmp_path / "link.html", b"new")
     assert (tmp_path / "link.html").is_symlink()
     assert (tmp_path / "real.html").read_bytes() == b"new"
     assert (tmp_path / "real.html").stat().st_mode & 0o777 == 0o640

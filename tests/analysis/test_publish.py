@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from runner.store import remember_run
+from runner.record.sidecar import remember_run
 
 ROOT = Path(__file__).parents[2]
 AB = next((ROOT / "experiments" / "records" / "h200").glob("ab-qwen2.5-7b-16384-eager-graph-*"))

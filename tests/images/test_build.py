@@ -108,7 +108,7 @@ def test_the_engine_is_told_what_the_settings_say(tmp_path: Path) -> None:
     assert command[command.index("--tag") + 1] == "decode-floor:ada-paper"
     assert command[command.index("--secret") + 1] == f"id=pip-conf,src={tmp_path}/pip.conf"
     key = subprocess.run(
-        [sys.executable, "-m", "runner.worker.codekey"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "runner.record.codekey"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     given = {word.removeprefix("--build-arg=") for word in command if word.startswith("--build-arg=")}
     assert {

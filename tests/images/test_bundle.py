@@ -18,7 +18,7 @@ from images.bundle import __main__ as command
 from images.bundle import archive, contents, kernels, libraries, packages
 from images.bundle.errors import Wrong
 from images.bundle.settings import ROOT, settings
-from runner.worker import codekey
+from runner.record import codekey
 from tests.images.engines import Machine
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -255,7 +255,7 @@ def test_an_archive_has_the_project_unchanged_and_says_what_it_is(bundle: Path) 
     assert manifest["cxx11_abi"] is True
     assert manifest["capabilities"] == ["9.0"]
     key = subprocess.run(
-        [sys.executable, "-P", "-m", "runner.worker.codekey"], env={"PYTHONPATH": str(bundle)},
+        [sys.executable, "-P", "-m", "runner.record.codekey"], env={"PYTHONPATH": str(bundle)},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert key.stdout.strip() == codekey.tree_key()

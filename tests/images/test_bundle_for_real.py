@@ -13,7 +13,7 @@ import pytest
 
 from images.bundle import packages
 from images.bundle.settings import ROOT, settings
-from runner.worker import codekey
+from runner.record import codekey
 
 pytestmark = pytest.mark.images
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from runner.machine.redact import redact
+from runner.redaction.redact import redact
 from tests.images.programs import program
 from tests.images.settings import ROOT
 

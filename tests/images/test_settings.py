@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner import catalogue, vocabulary
+from runner.cell import catalogue, vocabulary
 from tests.images.settings import ARCHITECTURES, IMAGES, ROOT, STACKS
 
 MARKS = ("file:///", "/etc/ssl", "trusted-host", "index-url =", "BEGIN CERTIFICATE", "_TOKEN", "password")

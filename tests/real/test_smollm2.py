@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import torch
 
-from runner import catalogue
+from runner.cell import catalogue
 from runner.runtimes.eager import EagerStep
 from runner.worker import caches, model
 from runner.worker.tokens import Tokens
-from tests.processes import SMALL_CACHE
+from tests.support.processes import SMALL_CACHE
 
 pytestmark = pytest.mark.real
 

@@ -19,15 +19,17 @@ import pynvml
 import pytest
 from click.testing import CliRunner
 
-from runner import __main__, cli, errors, session, store
+from runner import __main__, cli, errors, store
 from runner.cli import program
-from runner.machine import nvml, signals
+from runner.launch import session
+from runner.machine import nvml
 from runner.machine.nvml import InstalledGpu
-from runner.records import record
-from tests import damaged
+from runner.processes import signals
+from runner.record import record
 from tests.fakes.pynvml_fake import Card, Driver, module, old_module
-from tests.processes import SMALL_CACHE
-from tests.records import example_record
+from tests.support import damaged
+from tests.support.processes import SMALL_CACHE
+from tests.support.records import example_record
 
 ROOT = Path(__file__).resolve().parents[2]
 Main = Callable[..., tuple[int, str, str]]
@@ -468,7 +470,7 @@ def _stopped_under_mlflow(main: Main, monkeypatch: pytest.MonkeyPatch, error: er
         raise error
 
     monkeypatch.setenv("MLFLOW_RUN_ID", "run-1")
-    monkeypatch.setattr("runner.machine.parentwatch.watch_ancestors", lambda _: ())
+    monkeypatch.setattr("runner.processes.parentwatch.watch_ancestors", lambda _: ())
     monkeypatch.setattr("runner.store.entry._close", lambda run, why: closed.append((run, type(why), str(why))))
     monkeypatch.setattr(cli, "run_session", fail)
     monkeypatch.setattr(store, "before_measuring", lambda _run_id: None)  # there is no store with such a run
@@ -491,7 +493,7 @@ def test_a_signal_ends_the_command_with_its_code_and_leaves_a_record(
     # the real command line, with a slow program in the place of the worker
     (tmp_path / "worker.py").write_text(textwrap.dedent(SLOW_WORKER))
     slow = [sys.executable, str(tmp_path / "worker.py")]
-    start = f"from runner import workers; workers.LocalWorker.__init__.__defaults__ = ({slow!r},)"
+    start = f"from runner.launch import local as workers; workers.LocalWorker.__init__.__defaults__ = ({slow!r},)"
     command = f"{start}; import sys; from runner.__main__ import main; sys.exit(main(sys.argv[1:]))"
     process = subprocess.Popen(
         [sys.executable, "-c", command, "cell", "--gpu", "cpu", "--model", "tiny", "--ctx", "64", "--spool", "spool"],

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from runner import catalogue, failures
+from runner import failures
+from runner.cell import catalogue
 from runner.checkpoints.modelconfig import config_of
 from runner.errors import BadValue, DecodeFloorError, DiskFull
-from runner.records import record
-from tests.records import example_record
-from tests.rights import close, command, one_line, strangers
+from runner.record import record
+from tests.support.records import example_record
+from tests.support.rights import close, command, one_line, strangers
 
 Setting = Callable[[Path], None]
 CELL = ("cell", "--gpu", "cpu", "--model", "tiny", "--ctx", "64")

@@ -13,8 +13,8 @@ from analysis.tables import budget as budget_table
 from analysis.tables import floor
 from analysis.tables import graphs as graphs_table
 from analysis.tables import quant as quant_table
-from tests.frames import frame_of
-from tests.records import cpu_record, example_record, failed_record, fp16_gate, packed_record
+from tests.support.frames import frame_of
+from tests.support.records import cpu_record, example_record, failed_record, fp16_gate, packed_record
 
 RECORDS = Path(__file__).parents[3] / "experiments" / "records" / "h200"
 # 0.3–1 s on an idle core; ten seconds is what a figure that grows with the square of its cells would pass

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from analysis.report.contents import Contents
-from tests.reports import COMMITTED, contents_of, every_kind, write_records
+from tests.support.reports import COMMITTED, contents_of, every_kind, write_records
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ import pytest
 from analysis.report import answers
 from analysis.tables import floor, quant
 from analysis.tables.graphs import TELLING_FIELDS
-from tests.frames import frame_of
-from tests.records import cpu_record, example_record, failed_record, fp16_gate, packed_record
+from tests.support.frames import frame_of
+from tests.support.records import cpu_record, example_record, failed_record, fp16_gate, packed_record
 
 
 def floors_of(*records):

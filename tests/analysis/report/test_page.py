@@ -15,9 +15,9 @@ import pytest
 
 from analysis.report import contents, derived, files, grid, page, provenance
 from analysis.report.contents import FIGURES
-from tests.browser import tab
-from tests.records import H100, example_record, packed_record
-from tests.reports import COMMITTED, contents_of, every_kind, too_fast, write_records
+from tests.support.browser import tab
+from tests.support.records import H100, example_record, packed_record
+from tests.support.reports import COMMITTED, contents_of, every_kind, too_fast, write_records
 
 PHONE, DESKTOP = 390, 1400
 PAPER = 1032  # A4 across less its margins: 273 mm at 96 / 25.4 px a mm

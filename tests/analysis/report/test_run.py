@@ -12,8 +12,8 @@ from mlflow import MlflowClient
 
 from runner import store
 from runner.store.report import REPORT_TAG
-from tests.records import example_record
-from tests.reports import every_kind, write_records
+from tests.support.records import example_record
+from tests.support.reports import every_kind, write_records
 
 ROOT = Path(__file__).parents[3]
 DRAWN = ["budget.png", "floor-bandwidth.png", "floor-context.png", "latency.png", "quant.png"]

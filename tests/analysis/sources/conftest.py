@@ -10,10 +10,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from runner import judgement, metrics, store
-from runner.records import record
-from tests.records import as_session, cpu_record, example_record, failed_record, packed_record
-from tests.stores import served
+from runner import store
+from runner.record import judgement, metrics, record
+from tests.support.records import as_session, cpu_record, example_record, failed_record, packed_record
+from tests.support.stores import served
 
 ROOT = Path(__file__).parents[3]
 AB = next((ROOT / "experiments" / "records" / "h200").glob("ab-qwen2.5-7b-16384-eager-graph-*"))

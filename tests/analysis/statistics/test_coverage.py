@@ -14,8 +14,8 @@ from analysis.sources.records import Folder
 from analysis.statistics import coverage, noise
 from analysis.statistics.coverage import RATIO, Setting
 from analysis.statistics.noise import NORMAL, SPEEDS, TAILS, SkewedT, TwoSpeeds
-from tests.frames import frame_of
-from tests.records import example_record
+from tests.support.frames import frame_of
+from tests.support.records import example_record
 
 ROOT = Path(__file__).parents[3]
 COMMITTED = json.loads((ROOT / "docs" / "coverage.json").read_text())

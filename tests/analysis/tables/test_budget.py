@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from analysis.sources.records import Folder
 from analysis.tables import budget
-from runner import metrics
-from runner.records import record, spool
-from tests.frames import frame_of
-from tests.records import cpu_record, example_record, failed_record
+from runner.record import metrics, record, spool
+from tests.support.frames import frame_of
+from tests.support.records import cpu_record, example_record, failed_record
 
 ROOT = Path(__file__).parents[3]
 

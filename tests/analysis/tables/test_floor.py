@@ -9,11 +9,10 @@ import pytest
 
 from analysis.statistics import intervals
 from analysis.tables import floor
-from runner import judgement
-from runner.records import record
-from tests import damaged
-from tests.frames import frame_of
-from tests.records import STARTED_MS, as_session, example_record, of_gate_version_1
+from runner.record import judgement, record
+from tests.support import damaged
+from tests.support.frames import frame_of
+from tests.support.records import STARTED_MS, as_session, example_record, of_gate_version_1
 
 ROOT = Path(__file__).parents[3]
 ROW_FIELDS = {

@@ -12,8 +12,8 @@ from analysis import ab, paper
 from analysis.sources.records import Folder
 from analysis.tables import graphs
 from runner.errors import BadRecord
-from runner.records import record
-from tests.records import example_record
+from runner.record import record
+from tests.support.records import example_record
 
 ROOT = Path(__file__).parents[3]
 RECORDS = ROOT / "experiments" / "records"

@@ -9,9 +9,10 @@ import pytest
 from analysis import ab, paper
 from analysis.sources.records import Folder
 from analysis.tables import graphs, papercheck, quant, reasons
-from runner import catalogue, metrics
-from tests.frames import frame_of
-from tests.records import H100, example_record, packed_record
+from runner.cell import catalogue
+from runner.record import metrics
+from tests.support.frames import frame_of
+from tests.support.records import H100, example_record, packed_record
 
 AB = next((Path(__file__).parents[3] / "experiments" / "records" / "h200").glob("ab-qwen2.5-7b-2048-eager-graph-*"))
 L4 = {"key": "l4", "name": "NVIDIA L4", "bandwidth_gbs": 300.0}

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from analysis.tables import quant
-from runner import judgement
-from runner.verify import recompute
-from tests.frames import frame_of
-from tests.records import STARTED_MS, as_session, example_record, fp16_gate, packed_record
+from runner.record import judgement
+from runner.record.verify import recompute
+from tests.support.frames import frame_of
+from tests.support.records import STARTED_MS, as_session, example_record, fp16_gate, packed_record
 
 ROOT = Path(__file__).parents[3]
 

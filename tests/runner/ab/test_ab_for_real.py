@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from runner.store import views
-from tests.processes import SMALL_CACHE
+from runner.store import saved_views
+from tests.support.processes import SMALL_CACHE
 
 ROOT = Path(__file__).resolve().parents[3]
 TINY = ("--gpu", "cpu", "--model", "tiny", "--ctx", "64")
@@ -77,10 +77,10 @@ def test_dynamic_against_static_is_measured_killed_gone_on_with_compared_and_imp
     assert summary.info.status == "FINISHED"
     assert summary.data.metrics["ab/ratio"] == pytest.approx(row["ratio"])
     assert summary.data.tags["verdict"] == row["verdict"]
-    assert {*views.AB_NUMBERS} <= {*summary.data.metrics}
-    assert {*views.AB_WORDS} <= {*summary.data.tags}
-    assert [each.info.run_id for each in runs(tmp_path, views.IS_COMPARISON)] == [summary.info.run_id]
-    assert len(runs(tmp_path, views.IS_SESSION)) == 10
+    assert {*saved_views.AB_NUMBERS} <= {*summary.data.metrics}
+    assert {*saved_views.AB_WORDS} <= {*summary.data.tags}
+    assert [each.info.run_id for each in runs(tmp_path, saved_views.IS_COMPARISON)] == [summary.info.run_id]
+    assert len(runs(tmp_path, saved_views.IS_SESSION)) == 10
 
 
 @pytest.mark.slow

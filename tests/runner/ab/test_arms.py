@@ -11,7 +11,7 @@ from runner import registry
 from runner.ab import arms
 from runner.errors import BadPair, BadValue, NotAvailable, UnknownName
 from runner.machine.nvml import InstalledGpu
-from runner.request import Request
+from runner.plan.request import Request
 
 MakeCard = Callable[..., InstalledGpu]
 

@@ -14,7 +14,7 @@ import pytest
 from runner.ab import manifest
 from runner.ab.beside import Beside, read_beside
 from runner.ab.manifest import Manifest
-from runner.records import record
+from runner.record import record
 
 RECORDS = Path(__file__).parents[3] / "experiments" / "records" / "h200"
 Told = dict[str, Any]

@@ -12,8 +12,8 @@ import pytest
 from runner.ab import check, facts, manifest
 from runner.ab.facts import Facts
 from runner.ab.manifest import Block, Declared, Manifest
-from runner.cell import Cell
-from runner.records import record
+from runner.cell.cell import Cell
+from runner.record import record
 
 ROOT = Path(__file__).parents[3] / "experiments" / "records" / "h200"
 Told = Mapping[str, Facts]

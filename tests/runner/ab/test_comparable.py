@@ -9,7 +9,7 @@ import pytest
 
 from runner.ab import comparable, facts
 from runner.ab.facts import Facts
-from tests.records import example_record
+from tests.support.records import example_record
 
 FIRST = facts.of_record(example_record())
 IMAGE = facts.place_of({"engine": "docker", "digest": "sha256:1"})

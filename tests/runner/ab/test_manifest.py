@@ -12,7 +12,7 @@ import pytest
 from runner.ab import arms, manifest
 from runner.ab.manifest import Block, Manifest, SessionEntry
 from runner.errors import BadRecord
-from runner.request import Request
+from runner.plan.request import Request
 
 REQUEST = Request(gpu="cpu", model="tiny", ctx="64")
 

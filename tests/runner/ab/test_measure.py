@@ -20,13 +20,13 @@ from runner.ab import arms, blocks, check, comparable, cooling, facts, manifest,
 from runner.ab.manifest import Manifest, SessionEntry
 from runner.ab.measure import Progress
 from runner.errors import BadPair, BadValue, Interrupted, InvalidSession, OutOfMemory, StoreUnreachable
+from runner.job import ContainerInfo
+from runner.launch.session import Finished, Settings
 from runner.machine import host
-from runner.records import record
-from runner.request import Request
-from runner.session import Finished, Settings
+from runner.plan.request import Request
+from runner.record import record
 from runner.store import EntryRun
-from runner.worker.job import ContainerInfo
-from tests.records import cpu_record, failed_record
+from tests.support.records import cpu_record, failed_record
 
 REQUEST = Request(gpu="cpu", model="tiny", ctx="64")
 IMAGE = {"engine": "podman", "image": "decode-floor:cpu", "digest": "sha256:0123", "tree_key": "0123456789ab"}
@@ -54,7 +54,7 @@ class Worker:
         return Finished(found, path, store_error=error)
 
     def _record(self, request: Request, index: int, number: int) -> dict[str, Any]:
-        from runner.resolve import resolve
+        from runner.plan.resolve import resolve
 
         plan = resolve(request, ())
         found = cpu_record(

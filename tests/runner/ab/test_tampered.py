@@ -17,11 +17,10 @@ from analysis import ab
 from analysis.sources.frame import Frame
 from analysis.sources.records import Folder
 from analysis.tables import graphs
-from runner import judgement, metrics
 from runner.ab import check, manifest
 from runner.errors import BadRecord
-from runner.records import record
-from runner.verify import older, recompute
+from runner.record import judgement, metrics, record
+from runner.record.verify import older, recompute
 
 RECORDS = Path(__file__).parents[3] / "experiments" / "records" / "h200"
 RATIOS = {"2048": 2.754, "16384": 1.727}

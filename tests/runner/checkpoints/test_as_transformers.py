@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-from runner import catalogue
+from runner.cell import catalogue
+from runner.cell.scheme import Scheme
 from runner.checkpoints import checkpoint, modelconfig
 from runner.errors import BadCheckpoint
-from runner.scheme import Scheme
 from runner.worker import model
 
 CPU = torch.device("cpu")

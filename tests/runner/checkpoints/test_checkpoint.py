@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from runner import catalogue
-from runner.catalogue import HubCheckpoint
+from runner.cell import catalogue
+from runner.cell.catalogue import HubCheckpoint
+from runner.cell.scheme import Scheme
 from runner.checkpoints import checkpoint
 from runner.errors import BadCheckpoint, MissingPackage
-from runner.scheme import Scheme
-from tests import checkpoints
-from tests.checkpoints import CONFIG, SHAPE
+from tests.support import checkpoints
+from tests.support.checkpoints import CONFIG, SHAPE
 
 LLAMA_SCALING = {
     "rope_type": "llama3",

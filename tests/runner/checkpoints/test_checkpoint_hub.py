@@ -17,13 +17,13 @@ import pytest
 import yaml
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from runner import catalogue
-from runner.catalogue import HubCheckpoint
+from runner.cell import catalogue
+from runner.cell.catalogue import HubCheckpoint
 from runner.checkpoints import checkpoint
 from runner.errors import BadCheckpoint, DiskFull, Interrupted
-from tests import checkpoints
 from tests.fakes.hub import CDN, COMMIT, REPOSITORY, Hub, serving
-from tests.processes import SMALL_CACHE
+from tests.support import checkpoints
+from tests.support.processes import SMALL_CACHE
 
 ROOT = Path(__file__).parents[3]
 LARGE = [f"{CDN}model.safetensors"]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from runner.cell.scheme import Scheme
 from runner.checkpoints import contentid
 from runner.errors import BadCheckpoint
-from runner.scheme import Scheme
 
 ROWS, COLUMNS = 64, 256  # of float32: 64 KiB
 

@@ -15,8 +15,8 @@ import pytest
 
 from runner.checkpoints import checkpoint, impostors, quantisation
 from runner.errors import BadCheckpoint
-from tests import checkpoints
-from tests.checkpoints import SHAPE
+from tests.support import checkpoints
+from tests.support.checkpoints import SHAPE
 
 POINTER = (
     b"version https://git-lfs.github.com/spec/v1\n"

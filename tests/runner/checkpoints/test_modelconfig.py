@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from runner import catalogue
+from runner.cell import catalogue
+from runner.cell.shape import ModelShape
 from runner.checkpoints import modelconfig
-from runner.shape import ModelShape
-from tests.checkpoints import CONFIG, SHAPE
+from tests.support.checkpoints import CONFIG, SHAPE
 
 torch = pytest.importorskip("torch")
 from huggingface_hub.errors import StrictDataclassError  # noqa: E402 (only where torch is)

@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers.quantizers.auto import AutoQuantizationConfig
 
-from runner import catalogue
+from runner.cell import catalogue
+from runner.cell.scheme import Scheme
 from runner.checkpoints import checkpoint, quantisation, weightfiles
 from runner.errors import BadCheckpoint
-from runner.scheme import Scheme
 from runner.worker import model
-from tests import checkpoints
+from tests.support import checkpoints
 
 WRITTEN = Path(__file__).parents[2] / "written"
 TINY = catalogue.models()["tiny"].shape

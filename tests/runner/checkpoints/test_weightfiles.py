@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from runner import catalogue
+from runner.cell import catalogue
 from runner.checkpoints import weightfiles
 from runner.errors import BadCheckpoint
-from tests import checkpoints
-from tests.checkpoints import Tensors
+from tests.support import checkpoints
+from tests.support.checkpoints import Tensors
 
 Q_NORM = "model.layers.0.self_attn.q_norm.weight"
 NORM = "model.norm.weight"

@@ -8,10 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from runner import catalogue, registry
+from runner import registry
+from runner.cell import catalogue
+from runner.cell.scheme import Scheme
 from runner.checkpoints import checkpoint, weightfiles
 from runner.errors import BadCheckpoint
-from runner.scheme import Scheme
 from runner.worker import model, plainlinear
 from tests.written import make
 

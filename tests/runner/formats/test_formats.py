@@ -9,9 +9,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from runner import registry
+from runner.cell.scheme import Scheme
 from runner.errors import BadCheckpoint
 from runner.formats import _int4, awq, bnb_nf4, gptq
-from runner.scheme import Scheme
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 ROWS, COLUMNS = 64, 384

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from runner import catalogue, kernels, registry
+from runner import kernels, registry
+from runner.cell import catalogue
+from runner.cell.scheme import Scheme
 from runner.kernels import autoawq_triton, exllamav2, marlin
-from runner.scheme import Scheme
 from runner.worker import plainlinear
 
 LINEAR = "runner.kernels._exllamav2linear"

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from runner import catalogue, floors
-from runner.registry import POISON
+from runner.cell import catalogue, floors
+from runner.declarations import POISON
 from runner.runtimes import _sdpa, eager
 from runner.worker import caches, model, tokens
 

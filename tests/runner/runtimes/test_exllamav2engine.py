@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from runner import runtimes
-from runner.floors import kv_alloc_tokens
-from runner.registry import POISON
+from runner.cell.floors import kv_alloc_tokens
+from runner.declarations import POISON
 from runner.worker import packedfolder, tokens
 
 VOCAB, PADDED, LAYERS, HEADS, DIM = 50, 64, 2, 2, 4

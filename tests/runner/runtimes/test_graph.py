@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from runner.registry import POISON
+from runner.declarations import POISON
 from runner.runtimes import eager, graph
 from tests.fakes.cuda import Cuda
 

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.stores import ROOT, free_port, wait_until_healthy
+from tests.support.stores import ROOT, free_port, wait_until_healthy
 
 TAG_LENGTH, PARAM_LENGTH, KEY_LENGTH = 5000, 6000, 250
 KNOWN = re.compile(

@@ -16,10 +16,10 @@ from mlflow import MlflowClient
 from runner import store
 from runner.ab import check, manifest
 from runner.ab.beside import Beside
-from runner.records import record
-from runner.verify import recompute
-from tests import bigstore, campaign
-from tests.campaign import Campaign, Session
+from runner.record import record
+from runner.record.verify import recompute
+from tests.support import bigstore, campaign
+from tests.support.campaign import Campaign, Session
 
 RUNS, COMPARISONS = 600, 3
 

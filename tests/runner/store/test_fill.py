@@ -12,9 +12,9 @@ from mlflow.exceptions import MlflowException
 from runner.errors import BadRecord
 from runner.store import connection
 from runner.store.commit import Committed, closed_on_failure, known_run, log_files, store_view
-from runner.store.view import COMMITTED_TAG, view
-from tests.records import example_record
+from runner.store.session_run import COMMITTED_TAG, view
 from tests.runner.store import contents
+from tests.support.records import example_record
 
 SESSION = "0f3c9a52b7d1e846"
 FINISHED_MS = 1_760_000_021_000

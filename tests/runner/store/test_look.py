@@ -23,12 +23,13 @@ from mlflow import MlflowClient
 from analysis.sources.store import Store
 from runner import store
 from runner.errors import BadRecord, BadValue, DecodeFloorError, MissingPackage, StoreUnreachable
-from runner.records import record
-from runner.store import address, database, httplook, lock, schema, seen
-from tests.records import example_record
-from tests.rights import obey_modes, strangers
+from runner.record import record
+from runner.store import address, lock
+from runner.store.look import database, httplook, schema, seen
 from tests.runner.store import contents
-from tests.stores import free_port
+from tests.support.records import example_record
+from tests.support.rights import obey_modes, strangers
+from tests.support.stores import free_port
 
 OLDER = sorted((Path(__file__).parent / "older").glob("*.sql"))
 
@@ -394,8 +395,8 @@ def test_a_folder_that_a_server_of_this_machine_shares_with_us_is_taken(
 
 def test_a_new_experiment_would_keep_its_artifacts_where_the_servers_own_does(monkeypatch: pytest.MonkeyPatch) -> None:
     found = seen.Experiment("0", "Default", False, "/srv/nowhere-here/0")
-    monkeypatch.setattr("runner.store.server.Server.by_id", lambda *_: found)
-    monkeypatch.setattr("runner.store.server.Server.by_name", lambda *_: None)
+    monkeypatch.setattr("runner.store.look.server.Server.by_id", lambda *_: found)
+    monkeypatch.setattr("runner.store.look.server.Server.by_name", lambda *_: None)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
     assert "/srv/nowhere-here/0, a path of the server" in refusal()
 

@@ -8,7 +8,7 @@ import pytest
 from runner.ab import manifest
 from runner.errors import BadRecord
 from runner.store import manifesttags
-from runner.store.view import TAG_LENGTH
+from runner.store.session_run import TAG_LENGTH
 
 ROOT = Path(__file__).parents[3]
 COMMITTED = sorted((ROOT / "experiments" / "records").rglob("ab.json"))

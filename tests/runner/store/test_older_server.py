@@ -14,10 +14,10 @@ from analysis.sources.records import Folder
 from analysis.tables import floor
 from runner import store
 from runner.ab import manifest
-from runner.records import record
+from runner.record import record
 from runner.store import manifesttags
-from tests.records import example_record
 from tests.runner.store import olderserver
+from tests.support.records import example_record
 
 RECORDS = Path(__file__).resolve().parents[3] / "experiments" / "records"
 (AB,) = RECORDS.glob("h200/ab-qwen2.5-7b-16384-*")

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from runner import judgement, metrics
-from runner.records import record, spool
-from tests.records import cpu_record, example_record, failed_record
+from runner.record import judgement, metrics, record, spool
+from tests.support.records import cpu_record, example_record, failed_record
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA: dict[str, Any] = json.loads((ROOT / "docs" / "record.schema.json").read_text(encoding="utf-8"))

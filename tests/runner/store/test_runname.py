@@ -11,8 +11,8 @@ from mlflow.utils.name_utils import _generate_random_name
 from runner import store
 from runner.ab import manifest
 from runner.store import runname
-from runner.store.view import NAME_TAG
-from tests.records import example_record
+from runner.store.session_run import NAME_TAG
+from tests.support.records import example_record
 
 (AB,) = (Path(__file__).resolve().parents[3] / "experiments" / "records").glob("h200/ab-qwen2.5-7b-16384-*")
 OURS = "qwen2.5-7b 2048 bf16 eager static h200 #0"

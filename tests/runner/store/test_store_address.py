@@ -14,10 +14,10 @@ from mlflow.utils.file_utils import path_to_local_sqlite_uri
 
 from runner import store
 from runner.errors import BadValue
-from runner.machine.parentwatch import PARENT_PID_VARIABLE
+from runner.processes.parentwatch import PARENT_PID_VARIABLE
 from runner.store import address
-from tests.records import example_record
 from tests.runner.store import contents
+from tests.support.records import example_record
 
 ODD = "Ein Ordner ü%20#1 + 'q' \"r\" &;$x"
 

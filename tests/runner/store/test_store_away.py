@@ -15,11 +15,11 @@ from mlflow import MlflowClient
 
 from runner import store
 from runner.errors import DecodeFloorError, DiskFull, MissingPackage, StoreUnreachable
-from runner.records import record
+from runner.record import record
 from runner.store import address
-from tests.records import example_record
 from tests.runner.store import contents
-from tests.stores import free_port
+from tests.support.records import example_record
+from tests.support.stores import free_port
 
 SOON_S = 20  # MLflow by itself takes four minutes
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from runner import metrics, store
+from runner import store
 from runner.errors import BadRecord
-from runner.records import record
-from runner.store import view, views
-from tests.records import cpu_record, example_record, failed_record, packed_record
+from runner.record import metrics, record
+from runner.store import saved_views, session_run
 from tests.runner.store import contents
+from tests.support.records import cpu_record, example_record, failed_record, packed_record
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -174,7 +174,7 @@ def test_a_damaged_record_is_refused_before_the_store_is_touched(tmp_path: Path)
 def test_the_embedded_store_is_made_in_the_working_folder_and_described(tmp_path: Path) -> None:
     views_prefix = "mlflow.sharedViewState."
     record.write(example_record(), tmp_path / "one.json")
-    imports = "from pathlib import Path; from runner import store; from runner.records import record"
+    imports = "from pathlib import Path; from runner import store; from runner.record import record"
     # in a process of its own: MLflow keeps one store a URI, and another test may have had its own of the relative one
     command = (sys.executable, "-c", f"{imports}; store.commit(record.read(Path('one.json')), None)")
     subprocess.run(command, env={"PYTHONPATH": str(ROOT), "PATH": ""}, cwd=tmp_path, check=True)
@@ -183,7 +183,7 @@ def test_the_embedded_store_is_made_in_the_working_folder_and_described(tmp_path
     assert experiment is not None
     assert "To compare cells" in experiment.tags["mlflow.note.content"]
     saved = {name: json.loads(text) for name, text in experiment.tags.items() if name.startswith(views_prefix)}
-    assert sorted(view["name"] for view in saved.values()) == ["A/B", "Cells", "Sessions"]
+    assert sorted(session_run["name"] for session_run in saved.values()) == ["A/B", "Cells", "Sessions"]
 
 
 def test_the_experiment_is_that_of_the_environment(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +197,7 @@ def test_the_experiment_is_that_of_the_environment(sqlite_uri: str, monkeypatch:
 def test_eight_processes_make_one_store_and_none_fails(tmp_path: Path) -> None:
     for index in range(8):
         record.write(example_record(session={"id": f"session-{index}", "index": index}), tmp_path / f"{index}.json")
-    imports = "import sys, pathlib; from runner import store; from runner.records import record"
+    imports = "import sys, pathlib; from runner import store; from runner.record import record"
     command = (sys.executable, "-c", f"{imports}; store.commit(record.read(pathlib.Path(sys.argv[1])), None)")
     started = [
         subprocess.Popen([*command, f"{index}.json"], env={"PYTHONPATH": str(ROOT), "PATH": ""}, cwd=tmp_path)
@@ -263,24 +263,27 @@ def test_a_run_of_before_there_were_groups_gets_its_own_when_it_is_imported_agai
 
 def test_only_sessions_that_may_be_averaged_are_in_one_group() -> None:
     plain = example_record()
-    assert re.fullmatch(r"qwen2\.5-7b 2048 bf16 eager static h200 [0-9a-f]{6}", view.group(plain))
-    assert view.group(example_record(session={"id": "another", "index": 1})) == view.group(plain)
+    assert re.fullmatch(r"qwen2\.5-7b 2048 bf16 eager static h200 [0-9a-f]{6}", session_run.group(plain))
+    assert session_run.group(example_record(session={"id": "another", "index": 1})) == session_run.group(plain)
     keys = ("cell_key", "code_key", "env_key")
-    others = [view.group({**plain, "keys": {**plain["keys"], name: "other"}}) for name in keys]
-    tail = view.group(example_record(protocol={"name": "tail", "steps": 300}))
-    assert len({view.group(plain), tail, *others}) == 5
+    others = [session_run.group({**plain, "keys": {**plain["keys"], name: "other"}}) for name in keys]
+    tail = session_run.group(example_record(protocol={"name": "tail", "steps": 300}))
+    assert len({session_run.group(plain), tail, *others}) == 5
     assert " tail " in tail
 
 
 def test_the_views_name_only_metrics_and_tags_that_runs_have(sqlite_uri: str) -> None:
     run = MlflowClient(tracking_uri=sqlite_uri).get_run(store.commit(example_record(), None))
-    assert {*views.NUMBERS} <= {*run.data.metrics}
-    assert {*views.WORDS, views.GROUP_TAG} <= {*run.data.tags}
-    assert {name.partition("/")[0] for name in run.data.metrics} == {*views.OPEN_SECTIONS, *views.CLOSED_SECTIONS}
+    assert {*saved_views.NUMBERS} <= {*run.data.metrics}
+    assert {*saved_views.WORDS, saved_views.GROUP_TAG} <= {*run.data.tags}
+    assert {name.partition("/")[0] for name in run.data.metrics} == {
+        *saved_views.OPEN_SECTIONS,
+        *saved_views.CLOSED_SECTIONS,
+    }
 
 
 def test_how_weights_are_packed_can_be_compared() -> None:
-    params = view.view(packed_record(runtime="exllamav2")).params
+    params = session_run.view(packed_record(runtime="exllamav2")).params
     assert {name: value for name, value in params.items() if name.startswith("scheme.")} == {
         "scheme.group_size": "128",
         "scheme.sym": "True",

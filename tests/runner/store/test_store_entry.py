@@ -16,12 +16,12 @@ from mlflow import MlflowClient
 
 from runner import store
 from runner.errors import GpuNotFound, Interrupted, OutOfMemory, Terminated
-from runner.machine import process
-from runner.records import record
+from runner.processes import proc
+from runner.record import record, sidecar
 from runner.store import EntryRun, address
-from tests.records import example_record
 from tests.runner.store import contents
-from tests.stores import free_port
+from tests.support.records import example_record
+from tests.support.stores import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -169,7 +169,7 @@ def test_a_killed_entry_whose_record_is_there_has_it_imported(sqlite_uri: str, t
     run_id = _made_run(sqlite_uri)
     _leave_marker(tmp_path, run_id)
     record.write(example_record(), tmp_path / "session.json")
-    store.remember_run(tmp_path / "session.json", run_id)
+    sidecar.remember_run(tmp_path / "session.json", run_id)
     report = store.import_folder(tmp_path)
     assert (report.imported, report.closed, report.refused) == ((run_id,), (), ())
     assert _status(sqlite_uri, run_id) == "FINISHED"
@@ -178,7 +178,7 @@ def test_a_killed_entry_whose_record_is_there_has_it_imported(sqlite_uri: str, t
 
 def _leave_marker(spool: Path, run_id: str, **changes: str | int) -> None:
     """The marker of a process that has ended, unless `changes` say otherwise."""
-    owner = replace(process.this_process(), **{"started": "1", **changes})  # type: ignore[arg-type]  # mixed fields
+    owner = replace(proc.this_process(), **{"started": "1", **changes})  # type: ignore[arg-type]  # mixed fields
     (spool / ".runs").mkdir(exist_ok=True)
     (spool / ".runs" / run_id).write_text(json.dumps(asdict(owner)))
 

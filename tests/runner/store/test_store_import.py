@@ -15,11 +15,11 @@ from sqlalchemy.engine import Engine
 
 from runner import store
 from runner.errors import BadValue
-from runner.records import record
-from runner.store.view import COMMITTED_TAG
-from tests import damaged
-from tests.records import example_record, failed_record
+from runner.record import record, sidecar
+from runner.store.session_run import COMMITTED_TAG
 from tests.runner.store import contents
+from tests.support import damaged
+from tests.support.records import example_record, failed_record
 
 MOST_WRITES = 60  # more than a commit has
 
@@ -83,7 +83,7 @@ def test_a_record_that_the_store_refuses_leaves_no_run_open_and_stops_nothing(an
     taken = client.create_run("0").info.run_id
     client.log_param(taken, "cell.ctx", "17")
     paths = _spool(tmp_path / "spool", 3)
-    store.remember_run(paths[0], taken)
+    sidecar.remember_run(paths[0], taken)
     report = store.import_folder(tmp_path / "spool")
     assert [(refused.path, refused.by_store) for refused in report.refused] == [(paths[0], True)]
     assert "cell.ctx" in report.refused[0].reason
@@ -105,7 +105,7 @@ def test_a_record_goes_into_the_run_that_mlflow_made_for_it(any_uri: str, tmp_pa
     made = client.create_run(client.create_experiment(f"of-mlflow-{time.time_ns()}"))
     client.set_terminated(made.info.run_id, "FAILED")  # as `mlflow run` does when its command fails
     (path,) = _spool(tmp_path / "spool", 1)
-    store.remember_run(path, made.info.run_id)
+    sidecar.remember_run(path, made.info.run_id)
     assert store.import_folder(tmp_path / "spool").imported == (made.info.run_id,)
     assert client.get_run(made.info.run_id).info.status == "FINISHED"
     assert store.import_folder(tmp_path / "spool").present == (made.info.run_id,)
@@ -115,7 +115,7 @@ def test_a_record_goes_into_the_run_that_mlflow_made_for_it(any_uri: str, tmp_pa
 def test_a_sidecar_that_is_no_run_id_is_passed_over(tmp_path: Path) -> None:
     (path,) = _spool(tmp_path / "spool", 1)
     path.with_name(f"{path.name}.run-id").write_text("' OR 1=1 --\n")
-    assert store.remembered_run(path) is None
+    assert sidecar.remembered_run(path) is None
     assert len(store.import_folder(tmp_path / "spool").imported) == 1
 
 

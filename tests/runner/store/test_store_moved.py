@@ -16,8 +16,8 @@ from runner import store
 from runner.store import artifacts, connection
 from runner.store.commit import log_files
 from runner.store.experiment import describe
-from tests.records import example_record
 from tests.runner.store import contents
+from tests.support.records import example_record
 
 NEW = "neuer Ort ü%20#1's"
 

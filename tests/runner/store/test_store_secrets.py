@@ -18,10 +18,10 @@ from analysis.__main__ import main as analysis_main
 from runner import store
 from runner.__main__ import main as runner_main
 from runner.errors import DecodeFloorError
-from runner.machine import signals
-from runner.records import record
+from runner.processes import signals
+from runner.record import record
 from runner.store.entry import EntryRun
-from tests.records import example_record
+from tests.support.records import example_record
 
 PASSWORD = "Lösung/qxmit@qxund:qxzu?qxviel#100%q +x"
 PIECES = ("sung", "qxmit", "qxund", "qxzu", "qxviel", "100%q", "L%C3", "Lö")

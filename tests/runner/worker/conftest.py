@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from runner import catalogue, registry, resolve
+from runner import registry
+from runner.cell import catalogue
+from runner.cell.scheme import Scheme
+from runner.job import Device, Job
 from runner.machine import nvml
-from runner.scheme import Scheme
-from runner.worker.job import Device, Job
+from runner.plan import resolve
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from runner import floors
-from runner.registry import POISON
+from runner.cell import floors
+from runner.declarations import POISON
 from runner.worker import caches, model
 
 

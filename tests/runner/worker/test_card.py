@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from runner.errors import GpuNotFound, Mismatch, MissingPackage
+from runner.job import Device
 from runner.worker import card, session
-from runner.worker.job import Device
 from runner.worker.progress import Clock
 
 UUID = "927be1c2-7394-4607-713b-1b60619e7a4b"

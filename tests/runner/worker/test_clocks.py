@@ -8,8 +8,8 @@ import time
 import pytest
 import torch
 
+from runner.cell.protocol import Protocol
 from runner.machine import host
-from runner.protocol import Protocol
 from runner.worker import clocks, windows
 from tests.fakes.cuda import Cuda
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from runner import catalogue, floors
+from runner.cell import catalogue, floors
 from runner.runtimes.eager import EagerStep
 from runner.worker import caches, explain, model, session, tokens
 from runner.worker.progress import Clock

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
-from runner import catalogue, floors, gaterules
-from runner.protocol import NAMED
+from runner.cell import catalogue, floors
+from runner.cell.protocol import NAMED
+from runner.record import bounds, gaterules
 from runner.runtimes.eager import EagerStep
-from runner.worker import bounds, caches, gate, model, reference, tokens
-from tests.gate_errors import checked
-from tests.mutants import MUTANTS, SMALL_MUTANTS, norm_epsilon_times_100
+from runner.worker import caches, gate, model, reference, tokens
+from tests.support.gate_errors import checked
+from tests.support.mutants import MUTANTS, SMALL_MUTANTS, norm_epsilon_times_100
 
 CTX = 64
 PROTOCOL = NAMED["paper"]

@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 
-from runner import catalogue, floors, gaterules
-from runner.cell import Cell
-from runner.protocol import NAMED, Protocol
-from runner.registry import POISON
+from runner.cell import catalogue, floors
+from runner.cell.cell import Cell
+from runner.cell.protocol import NAMED, Protocol
+from runner.declarations import POISON
+from runner.record import gaterules
 from runner.worker import gate, model, reference, tokens
 from runner.worker.notfinite import Fault
 

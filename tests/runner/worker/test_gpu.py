@@ -9,14 +9,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from runner import attention, floors, registry
+from runner import registry
+from runner.cell import attention, floors
 from runner.errors import Mismatch
+from runner.record.verify import recompute
 from runner.runtimes import graph
-from runner.verify import recompute
-from runner.worker import bench, card, environment, probes, profiling, session, windows
+from runner.worker import card, environment, probes, profiling, session, windows
 from runner.worker.progress import Clock
-from tests.mutants import empty_graph, kernel_on_another_stream
-from tests.step_mutants import STEP_MUTANTS
+from tests import bench_overhead
+from tests.support.mutants import empty_graph, kernel_on_another_stream
+from tests.support.step_mutants import STEP_MUTANTS
 
 pytestmark = pytest.mark.gpu
 
@@ -151,8 +153,8 @@ def test_a_capture_inside_a_window_is_counted():
 
 
 def test_a_captured_step_and_a_bare_one_are_compared():
-    report = bench.measure("tiny", 64, "static", "graph", rounds=bench.MINIMUM_ROUNDS)
-    assert report["steps"] == bench.MINIMUM_ROUNDS * bench.ROUND_STEPS
+    report = bench_overhead.measure("tiny", 64, "static", "graph", rounds=bench_overhead.MINIMUM_ROUNDS)
+    assert report["steps"] == bench_overhead.MINIMUM_ROUNDS * bench_overhead.ROUND_STEPS
     assert 0.5 < report["ratio"][0] < 2
 
 

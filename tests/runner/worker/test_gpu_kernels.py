@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from runner import registry
-from runner.scheme import Scheme
-from runner.verify import recompute
+from runner.cell.scheme import Scheme
+from runner.record.verify import recompute
 from runner.worker import plainlinear, session
 from runner.worker.progress import Clock
 

@@ -8,14 +8,15 @@ from types import MappingProxyType
 import pytest
 import torch
 
-from runner import floors, judgement
+from runner.cell import floors
+from runner.job import Job
+from runner.record import judgement
+from runner.record.verify import recompute
 from runner.runtimes import eager
 from runner.runtimes.compile import CompiledStep
-from runner.verify import recompute
 from runner.worker import probes, session
-from runner.worker.job import Job
 from runner.worker.progress import Clock
-from tests.records import example_record, of_gate_version_1
+from tests.support.records import example_record, of_gate_version_1
 
 BOUND, STEPS = 0.1, floors.GATE_MOST_STEPS
 

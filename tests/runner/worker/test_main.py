@@ -10,8 +10,9 @@ from dataclasses import replace
 import pytest
 
 from runner.errors import BadValue, MissingPackage
+from runner.runtimes import _compilecache
 from runner.worker import __main__ as program
-from runner.worker import compilecache, session
+from runner.worker import session
 
 TF32 = ("NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE")
 
@@ -28,7 +29,7 @@ def _as_before(monkeypatch):
         monkeypatch.setattr(program, name, lambda: None)
 
 
-VARIABLES = (compilecache.INDUCTOR_VARIABLE, compilecache.TRITON_VARIABLE)
+VARIABLES = (_compilecache.INDUCTOR_VARIABLE, _compilecache.TRITON_VARIABLE)
 
 
 def test_no_setting_of_the_callers_turns_tf32_on():
@@ -69,7 +70,7 @@ def test_a_session_is_run_with_its_job_and_the_seconds_until_here(written, monke
     assert seen["job"].cell.model == "tiny"
     assert 3 <= seen["seconds"]["start"] < 60
     assert seen["seconds"].keys() == {"start", "import"}
-    assert os.environ[compilecache.INDUCTOR_VARIABLE] == str(tmp_path / "compile-cache")
+    assert os.environ[_compilecache.INDUCTOR_VARIABLE] == str(tmp_path / "compile-cache")
 
 
 def test_a_clock_that_was_set_back_meanwhile_makes_no_negative_time(written, monkeypatch):

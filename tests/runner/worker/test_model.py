@@ -11,10 +11,10 @@ import safetensors
 import torch
 from safetensors.torch import load_file, save_file
 
-from runner import catalogue
+from runner.cell import catalogue
 from runner.errors import BadCheckpoint
 from runner.worker import model
-from tests.processes import SMALL_CACHE
+from tests.support.processes import SMALL_CACHE
 
 ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")

@@ -11,13 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from runner import catalogue, gaterules, judgement, metrics
+from runner.cell import catalogue
+from runner.cell.scheme import Scheme
+from runner.record import gaterules, judgement, metrics
+from runner.record.verify import recompute
 from runner.runtimes import eager
-from runner.scheme import Scheme
-from runner.verify import recompute
 from runner.worker import gate, model, notfinite, probes, session
 from runner.worker.progress import Clock
-from tests.records import example_record
+from tests.support.records import example_record
 
 ROOT = Path(__file__).parents[3]
 WRITTEN = ROOT / "tests" / "written"

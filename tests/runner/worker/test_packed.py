@@ -9,14 +9,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from runner import catalogue, floors, registry
+from runner import registry
+from runner.cell import catalogue, floors
+from runner.cell.protocol import NAMED
+from runner.cell.scheme import Scheme
 from runner.errors import DiskFull
-from runner.protocol import NAMED
+from runner.record import bounds
 from runner.runtimes.eager import EagerStep
-from runner.scheme import Scheme
-from runner.worker import bounds, caches, gate, model, packedfolder, plainlinear, reference, tokens
-from tests.gate_errors import checked
-from tests.packed_mutants import WRONG_GROUP, changes, kernel_in, stale_buffers
+from runner.worker import caches, gate, model, packedfolder, plainlinear, reference, tokens
+from tests.support.gate_errors import checked
+from tests.support.packed_mutants import WRONG_GROUP, changes, kernel_in, stale_buffers
 
 CTX = 64
 CPU = torch.device("cpu")

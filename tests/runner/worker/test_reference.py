@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from runner import catalogue
+from runner.cell import catalogue
 from runner.worker import model, reference, tokens
 
 CPU = torch.device("cpu")

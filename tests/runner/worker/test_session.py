@@ -9,13 +9,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from runner import floors, judgement, registry
+from runner import registry
+from runner.cell import floors
 from runner.errors import Mismatch
+from runner.record import judgement
+from runner.record.verify import recompute
 from runner.runtimes import eager
-from runner.verify import recompute
 from runner.worker import model, probes, session
 from runner.worker.progress import Clock
-from tests.mutants import MUTANTS
+from tests.support.mutants import MUTANTS
 
 CTX = 64
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from runner import floors
+from runner.cell import floors
 from runner.errors import Mismatch, MissingPackage, OutOfMemory
 from runner.worker import clocks, session, tokens
 from runner.worker.progress import Clock, report_error

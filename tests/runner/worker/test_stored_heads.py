@@ -10,10 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from runner import catalogue, floors, registry
+from runner import registry
+from runner.cell import catalogue, floors
+from runner.cell.scheme import Scheme
 from runner.checkpoints import checkpoint, weightfiles
 from runner.errors import BadCheckpoint
-from runner.scheme import Scheme
 from runner.worker import model, packedfolder
 
 CPU = torch.device("cpu")

@@ -6,14 +6,15 @@ import pytest
 import torch
 from scipy import stats
 
-from runner import catalogue, floors, gaterules
-from runner.cell import Cell
-from runner.protocol import NAMED
-from runner.registry import POISON
+from runner.cell import catalogue, floors
+from runner.cell.cell import Cell
+from runner.cell.protocol import NAMED
+from runner.declarations import POISON
+from runner.record import bounds, gaterules
 from runner.runtimes.compile import CompiledStep
 from runner.runtimes.eager import EagerStep, StepOverEager
-from runner.worker import bounds, caches, clocks, gate, model, reference, tokens
-from tests.step_mutants import STEP_MUTANTS
+from runner.worker import caches, clocks, gate, model, reference, tokens
+from tests.support.step_mutants import STEP_MUTANTS
 
 CTX = 64
 PROTOCOL = NAMED["paper"]

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from runner import catalogue
+from runner.cell import catalogue
 from runner.runtimes.eager import EagerStep
 from runner.worker import caches, model, tokens, trace
 

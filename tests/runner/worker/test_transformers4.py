@@ -7,7 +7,7 @@ import pytest
 import torch
 import transformers
 
-from runner import catalogue
+from runner.cell import catalogue
 from runner.worker import transformers4
 
 POSITIONS = torch.tensor([7, 8])

@@ -10,10 +10,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from runner.cell.scheme import Scheme
 from runner.errors import MissingPackage
-from runner.scheme import Scheme
-from runner.verify import recompute
-from tests.processes import SMALL_CACHE
+from runner.record.verify import recompute
+from tests.support.processes import SMALL_CACHE
 
 ROOT = Path(__file__).parents[3]
 

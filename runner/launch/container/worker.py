@@ -1,0 +1,183 @@
+"""A worker in a container: the engine's command line, and how it is ended.
+
+The container sees the job's folder, the spool, the weights and the host lock's folder, each at its own path; nothing
+else of the host, no network, and a root that it cannot write. Its variables are named on the command line, never
+written there. It ends when its standard input does: the engine's client closes that when this process is gone, however
+it went.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import resource
+import signal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from runner.errors import BadValue
+from runner.job import Job
+from runner.launch.container.engine import DOCKER, Engine, Image
+from runner.launch.container.user import User
+from runner.machine import host, hostlock
+from runner.processes import signals
+from runner.processes.parentwatch import INPUT_VARIABLE
+from runner.runtimes import _compilecache
+
+NAME_PREFIX = "decode-floor-"
+TEMPORARY = "/tmp"  # of the container; the image names it as HOME
+# where the image has its own: what is mounted over or into one of these would run in its place
+OF_THE_IMAGE = (
+    "/bin",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/opt/decode-floor",
+    "/opt/venv",
+    "/proc",
+    "/sbin",
+    "/sys",
+    "/usr",
+)
+FILES_LIMIT, PROCESSES_LIMIT = 16384, 16384
+MACHINE_ID = Path("/etc/machine-id")
+# what decides how many threads a step has; of the caller's other variables a container gets none
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+ENGINE_FAILED = (125, 126, 127)  # the engine's own exit codes; above 128 it is a signal's number and 128
+
+
+@dataclass(frozen=True)
+class ContainedWorker:
+    """See `runner.launch.local.Worker`."""
+
+    engine: Engine
+    image: Image
+    user: User
+    job: Job
+    takes_input = True
+
+    @property
+    def name(self) -> str:
+        """The container's."""
+        return f"{NAME_PREFIX}{self.job.session.id}"
+
+    def command(self, job_file: Path) -> list[str]:
+        names = (*self._variables(), *_own_variables())
+        return [
+            *(self.engine.program, "run", "--rm", "--interactive", "--pull", "never", "--name", self.name),
+            "--no-healthcheck",  # it would look into a window that is being timed
+            *("--network", "none", "--read-only", "--tmpfs", f"{TEMPORARY}:rw,exec,nosuid,nodev,mode=1777"),
+            *("--cap-drop", "all", "--security-opt", "no-new-privileges", "--security-opt", "label=disable"),
+            *("--user", self.user.ids, *self.user.namespace),
+            *self._limits(),
+            *self._gpu(),
+            *(option for path, mode in self._mounts(job_file) for option in ("--mount", _bind(path, mode))),
+            *(option for name in names for option in ("--env", name)),
+            *("--workdir", TEMPORARY, self.image.digest, str(job_file)),
+        ]
+
+    def environment(self) -> Mapping[str, str]:
+        """What the engine's client starts with: the caller's own, and the values of what the container is to get."""
+        return {**os.environ, **self._variables()}
+
+    def end(self) -> None:
+        """Kill the container, whatever became of the client."""
+        self.engine.remove(self.name)
+
+    def outcome(self, code: int) -> tuple[int | None, str | None]:
+        """The worker's own exit code, negative for a signal as `subprocess` has it, and what the engine failed at."""
+        if code in ENGINE_FAILED:
+            return None, f"{self.engine.name} could not run the container of {self.image.name}"
+        if code < 0:
+            return None, f"the client of {self.engine.name} was killed by {signals.name_of(-code)}"
+        is_signal = code > 128 and code - 128 in {number.value for number in signal.Signals}
+        return (128 - code if is_signal else code), None
+
+    def _variables(self) -> dict[str, str]:
+        return {
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONFAULTHANDLER": "1",
+            "CUDA_VISIBLE_DEVICES": self.job.device.uuid or "",
+            "HF_HUB_OFFLINE": "1",
+            INPUT_VARIABLE: "1",
+            hostlock.FOLDER_VARIABLE: os.path.realpath(hostlock.folder()),
+            **({"XDG_CACHE_HOME": str(cache)} if (cache := self._warm_cache()) else {}),
+        }
+
+    def _warm_cache(self) -> Path | None:
+        return _compilecache.home() if _compilecache.is_warm(self.job) else None
+
+    def _limits(self) -> Iterator[str]:
+        memory = str(host.available_memory_bytes())
+        yield from ("--memory", memory, "--memory-swap", memory, "--pids-limit", str(PROCESSES_LIMIT))
+        for limit, kind, most in (
+            ("nofile", resource.RLIMIT_NOFILE, FILES_LIMIT),
+            ("nproc", resource.RLIMIT_NPROC, PROCESSES_LIMIT),
+        ):
+            # said out loud: an engine's own default may be more than it is allowed to set
+            hard = resource.getrlimit(kind)[1]
+            value = most if hard == resource.RLIM_INFINITY else min(hard, most)
+            yield from ("--ulimit", f"{limit}={value}:{value}")
+
+    def _gpu(self) -> tuple[str, ...]:
+        uuid = self.job.device.uuid
+        if uuid is None:
+            return ()
+        return ("--gpus", f"device={uuid}") if self.engine.name == DOCKER else ("--device", f"nvidia.com/gpu={uuid}")
+
+    def _mounts(self, job_file: Path) -> Iterator[tuple[Path, str]]:
+        """Raises BadValue for a folder that cannot be mounted."""
+        for path, mode in self._folders(job_file):
+            _check_place(path)
+            yield path, mode
+        if os.path.isfile(MACHINE_ID):
+            yield MACHINE_ID, "ro"
+
+    def _folders(self, job_file: Path) -> Iterator[tuple[Path, str]]:
+        yield job_file.parent, "rw"
+        yield Path(self.job.record_path).parent, "rw"
+        if os.path.isdir(hostlock.folder()):
+            yield Path(os.path.realpath(hostlock.folder())), "rw"
+        if self.job.checkpoint is not None:
+            yield from ((folder, "ro") for folder in folders_of(Path(self.job.checkpoint)))
+        if _compilecache.is_warm(self.job):
+            yield _compilecache.kept().parent, "rw"
+
+
+def _own_variables() -> tuple[str, ...]:
+    return tuple(name for name in THREADS if name in os.environ)
+
+
+def folders_of(checkpoint: Path) -> tuple[Path, ...]:
+    """The folder itself, and those that its files really lie in: the hub's cache has links to them. Links that lead to
+    no file are none of its files."""
+    files = sorted(file for file in checkpoint.iterdir() if os.path.isfile(file))
+    return tuple(dict.fromkeys((checkpoint, *(way for file in files for way in _way(file)))))
+
+
+def _way(file: Path) -> Iterator[Path]:
+    """The folder of each link on the way to where a file really lies, and that one."""
+    while file.is_symlink():
+        file = Path(os.path.normpath(file.parent / os.readlink(file)))
+        yield file.parent
+
+
+def _bind(path: Path, mode: str) -> str:
+    """The option is a line of CSV: a path may have a comma in it."""
+    line = io.StringIO()
+    fields = ["type=bind", f"source={path}", f"target={path}", *(["readonly"] if mode == "ro" else [])]
+    csv.writer(line, lineterminator="").writerow(fields)
+    return line.getvalue()
+
+
+def _check_place(path: Path) -> None:
+    """Raises BadValue for a folder that would hide what is the image's, or lie in it."""
+    hidden = [own for own in map(Path, OF_THE_IMAGE) if own == path or own in path.parents or path in own.parents]
+    if hidden or path == Path(TEMPORARY):
+        own = hidden[0] if hidden else TEMPORARY
+        raise BadValue(
+            f"{path} cannot be mounted into a container, which has its own {own}: use another folder or where=here"
+        )

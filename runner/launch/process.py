@@ -1,0 +1,324 @@
+"""Start the worker in a fresh process, wait for it without waking up, and come back with a record in every
+case.
+
+While a window is timed this process sleeps in one `select` on the worker's output and its end, with the
+deadline as the timeout: no polling. The worker leads a process group of its own, which never outlives this
+call.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runner.errors import (
+    DecodeFloorError,
+    Failure,
+    Infeasible,
+    Interrupted,
+    NoContainer,
+    OutOfMemory,
+    Stopped,
+    Terminated,
+    WorkerFailed,
+    WorkerTimeout,
+)
+from runner.files import scratch
+from runner.job import ERROR_MARK, PHASE_MARK, Job, record_head
+from runner.launch.local import Worker
+from runner.processes import signals
+from runner.processes.parentwatch import process_descriptor
+from runner.record import record
+from runner.redaction import privatepaths
+from runner.redaction.privatepaths import Hidden
+from runner.redaction.redact import redact
+
+DEFAULT_TIMEOUT_S = 1800.0
+GRACE_S = 5.0
+LAST_LINES = 40
+LINE_LIMIT = 400  # characters kept of one line: a record stays small whatever a library prints
+READ_BYTES = 65536
+
+OnPhase = Callable[[str, float], None]
+"""Called with what the worker does now and the seconds since it started."""
+
+
+@dataclass
+class _Output:
+    """What the worker has said so far."""
+
+    on_phase: OnPhase
+    hidden: Hidden
+    started: float = field(default_factory=time.monotonic)
+    pending: bytes = b""
+    last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
+    error: dict[str, Any] | None = None
+
+    def feed(self, data: bytes) -> None:
+        *lines, self.pending = (self.pending + data).split(b"\n")
+        for line in lines:
+            self._line(line.decode("utf-8", "replace"))
+
+    def end(self) -> None:
+        """The worker is gone: what stands in an unfinished line is its last word."""
+        if self.pending:
+            self.feed(b"\n")
+
+    def _line(self, line: str) -> None:
+        if line.startswith(PHASE_MARK):
+            self.on_phase(line.removeprefix(PHASE_MARK), time.monotonic() - self.started)
+        elif line.startswith(ERROR_MARK) and (error := _parsed_error(line.removeprefix(ERROR_MARK))):
+            self.error = error
+        else:
+            self.last_lines.append(_published(line, self.hidden)[:LINE_LIMIT])
+
+
+def _published(text: str, hidden: Hidden) -> str:
+    return redact(privatepaths.without(text, hidden))
+
+
+def _hidden(job: Job) -> Hidden:
+    """Returns the folders of the job's weights and record."""
+    spool = privatepaths.folder(str(Path(job.record_path).parent), privatepaths.SPOOL)
+    weights = () if job.checkpoint is None else privatepaths.folder(job.checkpoint, privatepaths.WEIGHTS)
+    return (*spool, *weights)
+
+
+def _parsed_error(text: str) -> dict[str, Any] | None:
+    try:
+        error = json.loads(text)
+        return {name: error[name] for name in ("reason", "exit_code", "message")}
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def run_worker(job: Job, timeout_s: float, on_phase: OnPhase, worker: Worker) -> dict[str, Any]:
+    """The record of this job: the worker's own, or one of its failure, written at `job.record_path` all the
+    same.
+
+    A record of status `interrupted` says that this process was told to stop. Raises DiskFull when no record
+    can be written.
+    """
+    output = _Output(on_phase, _hidden(job))
+    with _job_file(job) as path:
+        stopped, code = _run(worker, path, output, timeout_s)
+    output.end()
+    written = _written(job)
+    if written is not None:
+        if isinstance(stopped, Stopped):
+            raise type(stopped)(f"{stopped}; the record was already complete: {job.record_path}")
+        return written
+    own, failed = (code, None) if code is None else worker.outcome(code)
+    cause = _cause(stopped, own, failed, output)
+    cause["message"] = privatepaths.without(str(cause["message"]), output.hidden)
+    return failure_record(job, _outcome(cause, own, output.last_lines))
+
+
+@contextmanager
+def _job_file(job: Job) -> Iterator[Path]:
+    with scratch.folder() as folder:
+        path = folder / "job.json"
+        path.write_text(json.dumps(job.to_json()), encoding="utf-8")
+        yield path
+
+
+def _run(worker: Worker, job_file: Path, output: _Output, timeout_s: float) -> tuple[Failure | None, int | None]:
+    """Run to the end, the deadline or a stopping signal; the process is gone when this returns.
+
+    Signals are held but while we wait: one between the fork and the assignment would leave a process that
+    nobody knows of, one while stopping it an orphan.
+    """
+    process: subprocess.Popen[bytes] | None = None
+    stopped: Failure | None = None
+    left: str | None = None
+    try:
+        with signals.held():
+            try:
+                process = _start(worker, job_file)
+                with signals.wakeup() as wake, signals.let_through():
+                    _follow(process, output, timeout_s, wake)
+            finally:
+                left = _stop(process, worker, output)
+    except (DecodeFloorError, Stopped) as error:
+        stopped = error
+    if left is not None:
+        stopped = NoContainer(left) if stopped is None else type(stopped)(f"{stopped}; {left}")
+    return stopped, None if process is None else process.returncode
+
+
+def _start(worker: Worker, job_file: Path) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            worker.command(job_file),
+            stdin=subprocess.PIPE if worker.takes_input else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=worker.environment(),
+            cwd=job_file.parent,  # what an engine or a library leaves where it was started goes with the job
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise WorkerFailed(f"the worker cannot be started: {error}") from error
+
+
+def _follow(process: subprocess.Popen[bytes], output: _Output, timeout_s: float, wake: int) -> None:
+    """Read what the worker says until it ends; `wake` is readable after a signal. Raises WorkerTimeout."""
+    assert process.stdout is not None
+    pipe, ended = process.stdout.fileno(), process_descriptor(process.pid)
+    watched = [pipe] if ended is None else [pipe, ended]
+    deadline = time.monotonic() + timeout_s
+    try:
+        # a process that the worker left behind may hold the pipe open: the worker's own end counts
+        while watched and ended not in (ready := _ready([wake, *watched], deadline, timeout_s)):
+            if wake in ready:
+                os.read(wake, READ_BYTES)
+            if pipe in ready and not _read(pipe, output):
+                watched.remove(pipe)
+        if not _ends_within(process, deadline - time.monotonic()):
+            raise WorkerTimeout(_too_late(timeout_s))
+    finally:
+        if ended is not None:
+            os.close(ended)
+
+
+def _ready(watched: list[int], deadline: float, timeout_s: float) -> list[int]:
+    ready, _, _ = select.select(watched, [], [], max(0.0, deadline - time.monotonic()))
+    if not ready:
+        raise WorkerTimeout(_too_late(timeout_s))
+    return ready
+
+
+def _too_late(timeout_s: float) -> str:
+    return f"the worker did not finish within {timeout_s:g} s and was stopped; --timeout gives it more"
+
+
+def _read(pipe: int, output: _Output) -> bool:
+    data = os.read(pipe, READ_BYTES)
+    output.feed(data)
+    return bool(data)
+
+
+def _stop(process: subprocess.Popen[bytes] | None, worker: Worker, output: _Output) -> str | None:
+    """End the whole process group: SIGTERM, SIGKILL after a grace, and collect its last words. Returns what may not
+    have ended, None where all has."""
+    if process is None:
+        return None
+    is_early = not _ends_within(process, 0.0)
+    if process.stdin is not None:
+        process.stdin.close()  # with which the worker ends, also where nobody answers who could end it
+    if is_early:
+        _end(worker)
+        _signal_group(process, signal.SIGTERM)
+        _ends_within(process, GRACE_S)
+    # also what the worker left behind; its pid is not free for another process before `wait`
+    _signal_group(process, signal.SIGKILL)
+    _drain(process, output)
+    process.wait()
+    # what the process was just about to start when it was told to end, or left behind when it ended by itself
+    return _end(worker) if is_early or process.returncode != 0 else None
+
+
+def _end(worker: Worker) -> str | None:
+    try:
+        worker.end()
+    except NoContainer as error:
+        return str(error)
+    return None
+
+
+def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Has the group's leader ended? It is not reaped: its pid must stay its own until the group is gone."""
+    deadline = time.monotonic() + seconds
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def _drain(process: subprocess.Popen[bytes], output: _Output) -> None:
+    assert process.stdout is not None
+    pipe = process.stdout.fileno()
+    while select.select([pipe], [], [], 0.0)[0] and _read(pipe, output):
+        pass
+    process.stdout.close()
+
+
+def _written(job: Job) -> dict[str, Any] | None:
+    """The worker's own record. It is written whole or not at all, so it counts even when the process crashed
+    on its way out."""
+    path = Path(job.record_path)
+    return record.read(path) if os.path.lexists(path) else None
+
+
+def outcome(error: DecodeFloorError) -> dict[str, Any]:
+    """The outcome of a session that no worker was started for."""
+    return _outcome({"reason": error.reason, "message": str(error)}, None, ())
+
+
+def _outcome(error: dict[str, Any], code: int | None, last_output: Iterable[str]) -> dict[str, Any]:
+    """`exit_code` and `signal` are the worker's own; `reason` is an error's of the family."""
+    return {
+        "status": _status(error["reason"]),
+        "reason": error["reason"],
+        "message": redact(str(error["message"])),
+        "exit_code": code if code is not None and code >= 0 else None,
+        "signal": signals.name_of(-code) if code is not None and code < 0 else None,
+        "last_output": list(last_output),
+    }
+
+
+def _cause(stopped: Failure | None, code: int | None, failed: str | None, output: _Output) -> dict[str, Any]:
+    if stopped is not None:
+        return {"reason": stopped.reason, "message": str(stopped)}
+    if output.error is not None:
+        return output.error
+    if failed is not None:
+        return {"reason": NoContainer.reason, "message": f"{failed}{_last_words(output)}"}
+    return {"reason": WorkerFailed.reason, "message": _crash(code, output)}
+
+
+def _crash(code: int | None, output: _Output) -> str:
+    if code is not None and code < 0:
+        name = signals.name_of(-code)
+        hint = " (the kernel does that when memory runs out)" if name == "SIGKILL" else ""
+        return f"the worker was killed by {name}{hint}"
+    return f"the worker ended with exit code {code} and without a record{_last_words(output)}"
+
+
+def _last_words(output: _Output) -> str:
+    return f"; its last words: {output.last_lines[-1]}" if output.last_lines else ""
+
+
+def _status(reason: str) -> str:
+    statuses = {
+        Infeasible.reason: "infeasible",
+        OutOfMemory.reason: "oom",
+        WorkerTimeout.reason: "timeout",
+        Interrupted.reason: "interrupted",
+        Terminated.reason: "interrupted",
+    }
+    return statuses.get(reason, "failed")
+
+
+def failure_record(job: Job, outcome: dict[str, Any]) -> dict[str, Any]:
+    """A record of a session without a measurement, written durably at `job.record_path`. Raises DiskFull."""
+    failed = {**record_head(job), "outcome": outcome, "reasons": [outcome["message"]]}
+    with signals.held():
+        record.write(failed, Path(job.record_path))
+    return failed

@@ -1,0 +1,214 @@
+"""One session: from a request to a record that lies in the spool and, where there is one, in the store."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from runner import errors
+from runner.cell import protocol
+from runner.cell.vocabulary import AUTO, CPU
+from runner.checkpoints import checkpoint, readable
+from runner.errors import DecodeFloorError, Failure, Infeasible, InvalidSession, Stopped, WorkerFailed
+from runner.job import Job, SessionInfo, record_head
+from runner.launch import process
+from runner.launch.container import place as places
+from runner.launch.container.place import Place
+from runner.launch.container.worker import ContainedWorker
+from runner.launch.local import LocalWorker, Worker
+from runner.machine import host, hostlock, nvml
+from runner.plan import fit
+from runner.plan.request import Request
+from runner.plan.resolve import Plan, resolve
+from runner.record import record, sidecar, spool
+
+SESSION_ID_LENGTH = 16
+RECORD_BYTES, RECORD_BYTES_PER_STEP = 1 << 16, 128
+SHARED_HOST, SHARED_CARD = "shared-host", "shared-card"
+
+Commit = Callable[[dict[str, Any], str | None, Path], str]
+"""(record, the run `mlflow run` made or None, the record's file) → the id of the run in the store."""
+OnProgress = Callable[[str, float], None]
+"""Told what happens now and the seconds since the session began."""
+Kind = TypeVar("Kind", DecodeFloorError, Stopped)
+
+
+class OpenRun(Protocol):
+    """The run that `mlflow run` made for this process."""
+
+    @property
+    def id(self) -> str: ...
+
+    def closed(self) -> None:
+        """The run has got its session, and is closed."""
+        ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How sessions are run. `commit` None leaves records in the spool; `run` is the one MLflow made; `explain`
+    has the worker compare its step with the reference layer by layer."""
+
+    spool: Path
+    commit: Commit | None
+    run: OpenRun | None
+    share_host: bool
+    timeout_s: float
+    on_progress: OnProgress
+    explain: bool = False
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A session's end: its record, where it lies, the run it became, or why the store did not take it."""
+
+    record: dict[str, Any]
+    path: Path
+    run: str | None = None
+    store_error: DecodeFloorError | None = None
+
+    @property
+    def error(self) -> Failure | None:
+        """What the command must fail with; a failed session goes before a store that was away."""
+        return failure(self.record) or self.store_error
+
+
+def run_session(request: Request, index: int, started_ms: int, settings: Settings) -> Finished:
+    """Measure once in a fresh process; `started_ms` is when the command began, milliseconds since the epoch.
+
+    A session that fails comes back as a record too; what is raised is what leaves none: a request that cannot
+    be resolved, DiskFull, and Interrupted or Terminated outside of the measurement.
+    """
+    installed = () if request.gpu == CPU else nvml.list_gpus()
+    plan = resolve(request, installed)
+    for text in _passed_over(request, installed):
+        settings.on_progress(f"warning: {text}", 0.0)
+    place = places.choose(request.where, request.stack, plan, settings.spool)
+    if place.told is not None:
+        settings.on_progress(place.told, 0.0)
+    job = _job(request, plan, place, index, started_ms, settings)
+    path = Path(job.record_path)
+    sidecar.forget_runs(spool.clear_abandoned(path.parent))
+    with spool.reserved(path, _reserve_bytes(plan.protocol)):
+        if settings.run is not None:
+            sidecar.remember_run(path, settings.run.id)
+        # what can never fit need not wait for the host
+        if refused := _refused(job, plan, plan.memory_bytes or host.memory_bytes()):
+            return _committed(refused, path, settings)
+        with _host(job, settings) as ready:
+            return _committed(_measured(ready, plan, place, settings), path, settings)
+
+
+def _passed_over(request: Request, installed: nvml.Gpus) -> Iterator[str]:
+    """The cards that `auto` could not take, and why: the one it took may not be the one that was meant."""
+    if request.device == AUTO:
+        yield from (card.obstacle for card in installed if card.obstacle is not None)
+
+
+def _reserve_bytes(counts: protocol.Protocol) -> int:
+    """More than a record takes: sections of at most 64 KiB, and of each step a time in every pass."""
+    return RECORD_BYTES + counts.steps * RECORD_BYTES_PER_STEP
+
+
+@contextmanager
+def _host(job: Job, settings: Settings) -> Iterator[Job]:
+    """Hold the host while loading, measuring and storing, for each would fall into another session's windows."""
+    asked = time.monotonic()
+    with hostlock.hold(settings.share_host, lambda text: settings.on_progress(text, 0.0)):
+        # waiting for others is no cost of this session
+        waited_ms = int((time.monotonic() - asked) * 1000)
+        yield replace(job, session=replace(job.session, started_ms=job.session.started_ms + waited_ms))
+
+
+def failure(found: dict[str, Any]) -> Failure | None:
+    """The error that a record tells of, None for a valid session."""
+    if found["valid"]:
+        return None
+    if record.is_measured(found):
+        return InvalidSession("the session is not valid: " + "; ".join(found["reasons"]))
+    outcome = found["outcome"]
+    kinds = {kind.reason: kind for kind in errors.family()}
+    return kinds.get(outcome.get("reason", ""), WorkerFailed)(outcome["message"])
+
+
+def _job(request: Request, plan: Plan, place: Place, index: int, started_ms: int, settings: Settings) -> Job:
+    job = Job(
+        session=SessionInfo(uuid.uuid4().hex[:SESSION_ID_LENGTH], plan.study, index, plan.seed, started_ms),
+        request=request.published(),
+        cell=plan.cell,
+        protocol=plan.protocol,
+        model_name=plan.model.key,
+        shape=plan.model.shape,
+        scheme=plan.scheme,
+        checkpoint=None,
+        device=plan.device,
+        given_flags=(*plan.flags, *place.flags, *([SHARED_HOST] if settings.share_host else [])),
+        record_path="",
+        container=place.info,
+        explain=settings.explain,
+    )
+    # unlike Path's own, this copes with links that lead to themselves
+    return replace(job, record_path=os.path.realpath(settings.spool / record.file_name(record_head(job))))
+
+
+def _refused(job: Job, plan: Plan, memory_bytes: int) -> dict[str, Any] | None:
+    """The record of a session that cannot fit into so much memory; None where it can."""
+    try:
+        fit.check(plan.cell, plan.model.shape, plan.scheme, plan.protocol, plan.device.kind, memory_bytes)
+    except Infeasible as error:
+        return process.failure_record(job, process.outcome(error))
+    return None
+
+
+def _measured(job: Job, plan: Plan, place: Place, settings: Settings) -> dict[str, Any]:
+    """The record of the session, whatever became of it."""
+    if refused := _refused(job, plan, plan.memory_bytes or host.available_memory_bytes()):
+        return refused
+    # the real path, for a container has nothing of the links that may lead there
+    with readable.checked(f"weights={job.request['weights']}"):
+        folder = None if plan.checkpoint is None else os.path.realpath(checkpoint.fetch(plan.checkpoint))
+    ready = replace(job, checkpoint=folder, given_flags=(*job.given_flags, *_seen_from_here(job, place)))
+    return process.run_worker(ready, settings.timeout_s, settings.on_progress, _worker(ready, place))
+
+
+def _seen_from_here(job: Job, place: Place) -> tuple[str, ...]:
+    """NVML tells a worker in a container of no process outside it, so this one asks, just before it starts."""
+    is_shared = place.container is not None and nvml.snapshot(job.device.uuid)["other_processes"]
+    return (SHARED_CARD,) if is_shared else ()
+
+
+def _worker(job: Job, place: Place) -> Worker:
+    if (chosen := place.container) is None:
+        return LocalWorker(job)
+    return ContainedWorker(chosen.engine, chosen.image, chosen.user, job)
+
+
+def _committed(found: dict[str, Any], path: Path, settings: Settings) -> Finished:
+    if settings.commit is None:
+        return Finished(found, path)
+    try:
+        committed = settings.commit(found, settings.run.id if settings.run else None, path)
+    except DecodeFloorError as error:
+        return Finished(found, path, store_error=_kept(error, path))
+    except Stopped as error:
+        raise _kept(error, path) from error
+    if settings.run is not None:
+        settings.run.closed()
+    return Finished(found, path, run=committed)
+
+
+def _kept(error: Kind, path: Path) -> Kind:
+    """The same error, saying where the record is and what to do with it."""
+    text = str(error)
+    if str(path.parent) not in text:
+        text += (
+            f"; the record is kept at {path}; import it with: python -m runner import {shlex.quote(str(path.parent))}"
+        )
+    return type(error)(text)

@@ -1,0 +1,83 @@
+"""Will the cell fit? Predicted from bytes before anything is downloaded or loaded."""
+
+from __future__ import annotations
+
+from runner import registry
+from runner.cell import catalogue, floors
+from runner.cell.cell import Cell
+from runner.cell.protocol import Protocol
+from runner.cell.scheme import Scheme
+from runner.cell.shape import ModelShape
+from runner.cell.vocabulary import CPU
+from runner.errors import Infeasible
+from runner.machine import host
+from runner.record.judgement import VERIFY_LIMIT_BYTES
+
+# CUDA context, module code and the libraries' workspaces; on a CPU the interpreter with torch loaded
+LIBRARY_BYTES = {"cuda": 10**9, "cpu": 5 * 10**8}
+
+MODEL_NEED = ("weights, KV cache, verification, workspace", "choose a smaller model, ctx or quant")
+PROBE_NEED = ("the bandwidth probe reads 16 times the last-level cache", "free some of it")
+
+
+def prefill_bytes(shape: ModelShape, ctx: int, dtype_bytes: int, chunk_tokens: int) -> int:
+    """Activations alive at once while a chunk of the prompt passes through one layer; an upper estimate.
+
+    Per token of the chunk: residual, normed copy and the products of q, k, v, o (4 hidden-sized and 2
+    head-sized rows), gate, up and their product (3 intermediate-sized rows), all in the cell's dtype; over
+    the whole context: keys and values repeated for every query head, and one attention mask of chunk x ctx.
+    Only the last token has logits.
+    """
+    chunk = min(ctx, chunk_tokens)
+    rows = 4 * shape.hidden + 2 * (shape.q_width + shape.kv_width) + 3 * shape.intermediate
+    repeated = 2 * shape.q_width * ctx
+    mask = chunk * ctx
+    return (chunk * rows + repeated + mask + shape.vocab) * dtype_bytes
+
+
+def model_bytes(cell: Cell, shape: ModelShape, scheme: Scheme | None, protocol: Protocol) -> int:
+    """Weights, allocated KV, verify and prefill's activations, all at once; of packed weights also one layer that is
+    not: before it is packed, and where a kernel dequantises a matrix for the prompt."""
+    dtype_bytes = floors.DTYPE_BYTES[cell.dtype]
+    weights = registry.weight_bytes(cell.quant, scheme, shape, dtype_bytes)
+    if scheme is not None:
+        weights += sum(rows * columns for rows, columns in shape.linear_shapes) * dtype_bytes
+    positions = floors.kv_alloc_tokens(cell.ctx, protocol.warmup, protocol.steps)
+    kv = positions * floors.kv_bytes_per_token(shape, dtype_bytes)
+    chunk_tokens = registry.runtime(cell.runtime).DECLARATION.prefill_chunk_tokens
+    return weights + kv + VERIFY_LIMIT_BYTES + prefill_bytes(shape, cell.ctx, dtype_bytes, chunk_tokens)
+
+
+def predicted_bytes(
+    cell: Cell, shape: ModelShape, scheme: Scheme | None, protocol: Protocol, device_kind: str, probe: int
+) -> int:
+    """Libraries, and the probe's buffer or the model: the first is freed before the second is built."""
+    return LIBRARY_BYTES[device_kind] + max(probe, model_bytes(cell, shape, scheme, protocol))
+
+
+def check(
+    cell: Cell,
+    shape: ModelShape,
+    scheme: Scheme | None,
+    protocol: Protocol,
+    device_kind: str,
+    available_bytes: int,
+) -> None:
+    """Raises Infeasible when the prediction exceeds what the device has (a CPU: what is available now)."""
+    probe = floors.read_probe_bytes(device_kind, _cache_bytes(cell.gpu), available_bytes)
+    needed = predicted_bytes(cell, shape, scheme, protocol, device_kind, probe)
+    if needed > available_bytes:
+        what, remedy = PROBE_NEED if probe > model_bytes(cell, shape, scheme, protocol) else MODEL_NEED
+        raise Infeasible(
+            f"{cell.title} needs about {needed / 1e9:.1f} GB ({what}); "
+            f"this device has {available_bytes / 1e9:.1f} GB: {remedy}"
+        )
+
+
+def _cache_bytes(gpu: str) -> int | None:
+    """Of the last level; the card itself is asked by the worker only."""
+    if gpu == CPU:
+        return host.last_level_cache_bytes()
+    entry = catalogue.gpus().get(gpu)
+    mebibytes = entry.l2_mib.value if entry else None
+    return None if mebibytes is None else int(mebibytes * 2**20)

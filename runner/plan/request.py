@@ -1,0 +1,122 @@
+"""The request: what the user typed, each field one plain token, before anything is resolved."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import asdict, dataclass
+
+from runner.cell.vocabulary import AUTO, plain_token
+from runner.errors import BadValue
+
+SYNTHETIC = "synthetic"
+HUB = "hub"
+NONE = "none"
+FROM_ENVIRONMENT = "env:"
+LARGEST_NUMBER = 2**63 - 1
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+SHELL_ACTS_ON = frozenset(";$`|&<>'\"*?\\{}")
+
+
+@dataclass(frozen=True)
+class Request:
+    """Each field is `auto` or a value. Raises BadValue for a value that is not one plain token: everything
+    here may end up in a shell, a file name or a tag. A folder of weights may have any name that people give to one: it
+    is published nowhere."""
+
+    gpu: str = AUTO
+    model: str = AUTO
+    ctx: str = AUTO
+    quant: str = AUTO
+    kernel: str = AUTO
+    runtime: str = AUTO
+    cache: str = AUTO
+    dtype: str = AUTO
+    attention: str = AUTO
+    weights: str = AUTO
+    protocol: str = AUTO
+    steps: str = AUTO
+    warmup: str = AUTO
+    seed: str = AUTO
+    where: str = AUTO
+    device: str = AUTO
+    study: str = AUTO
+    options: str = AUTO
+    stack: str = AUTO
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if name != "weights" or not _is_path(value):
+                plain_token(name, value)
+
+    @property
+    def weights_are_local(self) -> bool:
+        """Is `weights` a folder?"""
+        return are_local(self.weights)
+
+    def published(self) -> dict[str, str]:
+        """The request as it may stand in a record that everyone reads: no path, no UUID of a card."""
+        fields: dict[str, str] = asdict(self)
+        if self.weights_are_local:
+            fields["weights"] = "local"
+        if self.device != AUTO and not self.device.isdecimal():
+            fields["device"] = "by-uuid"
+        return fields
+
+
+def are_local(weights: str) -> bool:
+    """Is this value of `weights` a folder?"""
+    return weights not in (AUTO, SYNTHETIC, HUB)
+
+
+def weights_folder(weights: str) -> str:
+    """The folder's path as it was given: `env:NAME` is what the variable NAME holds, for `mlflow run` logs every value
+    that it is given. Raises BadValue where there is no such variable."""
+    if not weights.startswith(FROM_ENVIRONMENT):
+        return weights
+    name = weights.removeprefix(FROM_ENVIRONMENT)
+    if not names_a_variable(weights):
+        # nothing of it is repeated: it may well be the path that was to be kept out of sight
+        raise BadValue("weights=env:… takes the name of a variable: `export W=/path/to/weights`, then weights=env:W")
+    if folder := os.environ.get(name):
+        return folder
+    raise BadValue(f"weights={weights}: the variable {name} is not set: export it with the folder's path")
+
+
+def names_a_variable(weights: str) -> bool:
+    """Is this value of `weights` `env:` and a name that a variable can have?"""
+    return weights.startswith(FROM_ENVIRONMENT) and bool(VARIABLE.fullmatch(weights.removeprefix(FROM_ENVIRONMENT)))
+
+
+def _is_path(value: str) -> bool:
+    """May it be the path of a folder? With characters that a shell acts on only if there is that folder."""
+    return (
+        value != ""
+        and value.isprintable()
+        and (not SHELL_ACTS_ON.intersection(value) or os.path.isdir(os.path.expanduser(value)))
+    )
+
+
+def whole_number(field: str, value: str, minimum: int) -> int:
+    """The value as an integer from `minimum` to LARGEST_NUMBER; raises BadValue otherwise."""
+    digits = value.removeprefix("-")
+    if not (digits.isascii() and digits.isdecimal()):
+        raise BadValue(f"{field}={value}: must be a whole number of at least {minimum}")
+    # Python refuses to read a number of thousands of digits
+    number = int(value[: len(str(LARGEST_NUMBER)) + 1])
+    if number < minimum:
+        raise BadValue(f"{field}={value}: must be at least {minimum}")
+    if number > LARGEST_NUMBER:
+        raise BadValue(f"{field}={value}: must be at most {LARGEST_NUMBER}")
+    return number
+
+
+def option_map(text: str) -> dict[str, str]:
+    """`name:value,name:value` as a map, empty for `none` and `auto`; raises BadValue for anything else."""
+    if text in (AUTO, NONE):
+        return {}
+    pairs = [part.partition(":") for part in text.split(",")]
+    names = [name for name, _, _ in pairs]
+    if not all(name and value for name, _, value in pairs) or len(set(names)) < len(names):
+        raise BadValue(f"options={text}: must be name:value,name:value with each name once, or none")
+    return {name: value for name, _, value in pairs}

@@ -1,0 +1,37 @@
+"""What a sample of steps supports: medians, drift, and tails that are stated only where the sample can carry them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import median
+
+from runner.cell.protocol import TAIL_STEPS
+
+CONFIDENCE = 0.95
+
+
+def tail_bound(values: Sequence[float], percent: int) -> float | None:
+    """Upper 95 % confidence bound on a percentile, free of any distribution; None where n is too small.
+
+    The k-th smallest of n values lies above the p-quantile with probability P[Binomial(n, p) < k] (order statistics;
+    David & Nagaraja, Order Statistics, 3rd ed., section 7.1). The smallest such k with probability >= 95 % is taken; at
+    n = 29 and p90 that is the largest value.
+    """
+    n, p = len(values), percent / 100
+    if n < TAIL_STEPS[percent]:
+        return None
+    below = 0.0
+    for k in range(n):
+        # in logarithms: the binomial coefficient alone outgrows a float at about a thousand steps
+        log_coefficient = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+        below += math.exp(log_coefficient + k * math.log(p) + (n - k) * math.log1p(-p))
+        if below >= CONFIDENCE:
+            return sorted(values)[k]
+    return None
+
+
+def drift(values: Sequence[float]) -> float:
+    """Median of the last third over median of the first third, minus one (0 = stationary)."""
+    third = max(1, len(values) // 3)
+    return median(values[-third:]) / median(values[:third]) - 1

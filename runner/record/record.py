@@ -1,0 +1,163 @@
+"""The record: the complete result of a session as one JSON file, and the durable truth that MLflow only views."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import reprlib
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from runner import failures
+from runner.cell.cell import Cell, short_hash
+from runner.errors import BadRecord, DiskFull
+from runner.files import plainfile
+from runner.record.spool import reserve_path
+
+SCHEMA_VERSION = 1
+# Five series of 131072 steps, the longest context of the catalogue, take 9 MB.
+MAXIMUM_BYTES = 32 * 2**20
+# What env_key is made of, as it stands in the section `environment`.
+ENV_KEY_VERSIONS = ("python", "torch", "cuda", "transformers", "triton", "kernel_package", "driver_major")
+ENV_KEY_LENGTH = 12
+MEASURED = "measured"
+STATUSES = (MEASURED, "infeasible", "oom", "failed", "timeout", "interrupted")
+ALWAYS_PRESENT = (
+    "session",
+    "request",
+    "cell",
+    "keys",
+    "protocol",
+    "outcome",
+    "valid",
+    "reasons",
+    "flags",
+    "model",
+    "gpu",
+)
+MEASURED_ONLY = (
+    "passes",
+    "latency",
+    "floor",
+    "bytes",
+    "gate",
+    "probes",
+    "environment",
+    "snapshots",
+    "cost_s",
+    "actual",
+)
+
+
+def write_text_durably(path: Path, text: str) -> None:
+    """Write to a temporary name, fsync, rename, fsync the folder: a reader sees the whole text or no file.
+
+    Uses up the space reserved for `path`, if any. Raises DiskFull when there is none; nothing half-written is left.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            os.replace(reserve_path(path), temporary)
+        # without O_TRUNC, which would give the reserved blocks away
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o666), "w", encoding="utf-8") as file:
+            file.write(text)
+            file.truncate()
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(f"no space left to write {path}: free some, then run the command again") from error
+        raise
+
+
+def _sync_folder(path: Path) -> None:
+    """Have the new name survive a power cut; a folder that may be written but not listed cannot be opened for it."""
+    with suppress(PermissionError):
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def dump(record: Mapping[str, Any]) -> str:
+    """The record as JSON text: one line per top-level section, so that diffs and eyes find their way."""
+    lines = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in record.items())
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def write(record: Mapping[str, Any], path: Path) -> None:
+    """Write the record durably at `path`."""
+    write_text_durably(path, dump(record))
+
+
+def parse(text: str, name: str) -> dict[str, Any]:
+    """A record from its JSON text; raises BadRecord, naming `name`, when it is cut, of another schema, or lacks a
+    section. Whether the sections hold what they should is for `recompute.differences` to say."""
+    try:
+        data = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise BadRecord(f"{name}: not a complete JSON file ({error})") from error
+    if not isinstance(data, dict) or "schema_version" not in data:
+        raise BadRecord(f"{name}: not a record of this project (no schema_version)")
+    if data["schema_version"] != SCHEMA_VERSION:
+        raise BadRecord(
+            f"{name}: schema_version {reprlib.repr(data['schema_version'])}, this version reads {SCHEMA_VERSION}: "
+            "use the version of the project that wrote it, or a newer one"
+        )
+    _check_sections(data, name)
+    return data
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"{word} is no number in JSON")
+
+
+def _check_sections(data: dict[str, Any], name: str) -> None:
+    outcome = data.get("outcome")
+    status = outcome.get("status") if isinstance(outcome, dict) else None
+    missing = [section for section in ALWAYS_PRESENT if section not in data]
+    if status == MEASURED:
+        missing += [section for section in MEASURED_ONLY if section not in data]
+    if missing:
+        raise BadRecord(f"{name}: damaged record, without {', '.join(missing)}")
+    if status not in STATUSES:
+        raise BadRecord(f"{name}: damaged record, unknown outcome {reprlib.repr(outcome)}")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read one record; raises BadRecord when it cannot be read, is cut, of another schema, or lacks a section."""
+    return parse(_text(path), str(path))
+
+
+def _text(path: Path) -> str:
+    try:
+        return plainfile.read_text(path, MAXIMUM_BYTES, "any record")
+    except FileNotFoundError as error:
+        raise BadRecord(f"{path}: no such file or folder") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRecord(f"{path}: cannot be read ({failures.reason(error)})") from error
+
+
+def env_key(environment: Mapping[str, Any]) -> str:
+    """The key of the versions that a number depends on."""
+    return short_hash({name: environment.get(name) for name in ENV_KEY_VERSIONS}, ENV_KEY_LENGTH)
+
+
+def is_measured(record: Mapping[str, Any]) -> bool:
+    """Did the session run to its end (valid or not)?"""
+    return bool(record["outcome"]["status"] == MEASURED)
+
+
+def file_name(record: Mapping[str, Any]) -> str:
+    """`<words of the cell>-<index>-<session id>.json`: what it is, readable in a folder listing."""
+    cell, session = Cell.from_json(record["cell"]), record["session"]
+    return "-".join((*cell.words, str(session["index"]), str(session["id"]))).replace(":", "=") + ".json"

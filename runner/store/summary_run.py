@@ -1,0 +1,41 @@
+"""What analysis makes of sessions, in a run of its own: of an A/B, or a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runner.store.commit import log_files
+from runner.store.session_run import NOTE_TAG, TAG_LENGTH
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+FINISHED = "FINISHED"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Numbers, words, the page's text, and `files` (artifact path → content)."""
+
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    note: str
+    files: Mapping[str, str | bytes]
+
+
+def log_summary(client: MlflowClient, run: Run, step: int, at_ms: int, summary: Summary) -> None:
+    """Put all of it into the run, its metrics at this step."""
+    from mlflow.entities import Metric, RunTag
+
+    metrics = [Metric(name, value, at_ms, step) for name, value in summary.metrics.items()]
+    tags = entities(RunTag, {**summary.tags, NOTE_TAG: summary.note})
+    client.log_batch(run.info.run_id, metrics, (), tags, synchronous=True)
+    log_files(client, run.info.run_id, summary.files)
+
+
+def entities(kind: Callable[[str, str], Any], values: Mapping[str, str]) -> list[Any]:
+    """Params or tags of MLflow's, no longer than it takes."""
+    return [kind(name, value[:TAG_LENGTH]) for name, value in values.items()]

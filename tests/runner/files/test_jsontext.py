@@ -1,0 +1,39 @@
+"""JSON of others is damaged where Python cannot read it, however it fails to, and each reader says so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from analysis import cache
+from runner.ab import manifest
+from runner.errors import BadRecord
+from runner.files import jsontext
+
+DEEP = ("[" * 200_000, '{"a":' * 200_000, '{"schema_version": ' + "[" * 200_000)
+
+
+@pytest.mark.parametrize("text", DEEP)
+def test_brackets_without_end_are_no_json(text: str) -> None:
+    for given in (text, text.encode()):
+        with pytest.raises(ValueError, match=r"^brackets nested too deeply$"):
+            jsontext.loads(given)
+
+
+@pytest.mark.parametrize("text", DEEP)
+def test_a_manifest_of_them_is_damaged(text: str) -> None:
+    with pytest.raises(BadRecord, match=r"^m: not a manifest of an A/B \(ValueError: brackets nested too deeply\)$"):
+        manifest.parse(text, "m")
+
+
+@pytest.mark.parametrize("text", DEEP)
+def test_an_entry_of_a_cache_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "entry").write_text(text)
+    assert cache.load_json(tmp_path / "entry") is None
+
+
+def test_all_else_is_as_json_reads_it() -> None:
+    text = '{"a": [1, 2.5, null, true, "\\u00e9"]}'
+    assert jsontext.loads(text) == jsontext.loads(text.encode()) == json.loads(text)

@@ -1,0 +1,81 @@
+"""Hidden files and folders among records are other programs' and are left alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from analysis import ab as comparisons
+from analysis.sources.records import Folder
+from runner import store
+from runner.errors import BadRecord
+from runner.record import open_runs, record, spool
+from tests.support.records import example_record
+
+LITTER = (
+    "._one.json",
+    ".one.json.1234.tmp",
+    ".ipynb_checkpoints/one-checkpoint.json",
+    ".DS_Store",
+    ".git/x.json",
+    ".Trash-1000/files/one.json",
+    "inner/._ab.json",
+    ".Trash-1000/ab.json",
+    ".Trash-1000/.runs/0123456789abcdef0123456789abcdef",
+    "__MACOSX/._one.json",
+)
+
+
+def littered(folder: Path) -> Path:
+    """A record, and beside it what no command may look at."""
+    record.write(example_record(), folder / "inner" / "one.json")
+    for name in LITTER:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"\x00\x05\x16\x07")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["records", ".hidden/spool", ".cache/.x/spool"])
+def test_only_what_lies_openly_below_the_named_folder_counts(tmp_path: Path, name: str) -> None:
+    folder = littered(tmp_path / name)
+    assert spool.record_files(folder) == [folder / "inner" / "one.json"]
+    assert spool.manifest_files(folder) == []
+    assert list(open_runs.left_behind(folder)) == []
+
+
+def test_tables_comparisons_and_import_leave_them_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_sqlite: Path
+) -> None:
+    shutil.copy(empty_sqlite, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    folder = littered(tmp_path / "records")
+    found = Folder(folder).frame(())
+    assert (found.sessions.height, found.left_out) == (1, ())
+    with pytest.raises(BadRecord, match="no A/B there"):
+        comparisons.paths_in(folder)
+    report = store.import_folder(folder)
+    assert (len(report.imported), report.refused) == (1, ())
+    assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == sorted(
+        ["one.json", *(Path(name).name for name in LITTER)]
+    )
+
+
+def test_space_that_a_killed_process_kept_is_given_back(tmp_path: Path) -> None:
+    """Its file is hidden, and lies beside records; one in somebody's bin is not ours."""
+    kept, thrown_away = spool.reserve_path(tmp_path / "inner/a.json"), spool.reserve_path(tmp_path / ".Trash-1/a.json")
+    for path in (kept, thrown_away):
+        path.parent.mkdir()
+        path.touch()
+    assert spool.clear_abandoned(tmp_path) == [tmp_path / "inner" / "a.json"]
+    assert (kept.exists(), thrown_away.exists()) == (False, True)
+
+
+def test_a_marker_of_a_killed_process_is_found(tmp_path: Path) -> None:
+    left = open_runs.leave(tmp_path / "inner", "0123456789abcdef0123456789abcdef")
+    assert left is not None
+    owner = json.loads(left.read_text())
+    left.write_text(json.dumps({**owner, "started": "0"}))
+    assert list(open_runs.left_behind(tmp_path)) == [left]

@@ -1,0 +1,145 @@
+"""Space that is set aside for a record, and used by it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runner.errors import BadRecord, BadValue, DiskFull
+from runner.record import record, spool
+from tests.support.records import example_record
+
+SIZE = 1 << 16
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "spool" / "record.json"
+
+
+def test_the_record_is_written_into_the_space_that_was_reserved(path: Path) -> None:
+    with spool.reserved(path, SIZE):
+        reserve = os.stat(spool.reserve_path(path))
+        assert reserve.st_size == SIZE
+        assert reserve.st_blocks * 512 >= SIZE
+        record.write_text_durably(path, "{}\n")
+    # the same file: on a full disk, too, its blocks were its own all the time
+    assert os.stat(path).st_ino == reserve.st_ino
+    assert path.read_text() == "{}\n"
+    assert [entry.name for entry in path.parent.iterdir()] == ["record.json"]
+
+
+def test_the_record_reaches_the_disk_before_its_name_and_the_name_before_the_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut leaves the whole record or none: fsync of the file, rename, fsync of the folder."""
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(descriptor: int) -> None:
+        target = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        done.append(f"sync {'folder' if target.is_dir() else target.read_text()}")
+        fsync(descriptor)
+
+    def renamed(source: Path, target: Path) -> None:
+        done.append(f"name {Path(target).name}")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    record.write_text_durably(path, "{}\n")
+    # without a reserve there is nothing to rename first but what is not there
+    assert done[-3:] == ["sync {}\n", "name record.json", "sync folder"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_is_full_while_a_record_is_written_is_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(number, "full")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DiskFull, match="no space left to write"):
+        record.write_text_durably(path, "{}\n")
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_file_larger_than_any_record_is_not_read(path: Path) -> None:
+    path.parent.mkdir()
+    with open(path, "wb") as file:
+        file.truncate(record.MAXIMUM_BYTES + 1)
+    with pytest.raises(BadRecord, match="any record"):
+        record.read(path)
+    # five passes of 131072 steps, of up to 14 digits each, are the most that a record holds
+    assert 5 * 131_072 * 14 < record.MAXIMUM_BYTES < 2**26
+
+
+def test_a_record_may_be_larger_than_expected(path: Path) -> None:
+    with spool.reserved(path, 4096):
+        record.write_text_durably(path, "x" * 10_000)
+    assert path.read_text() == "x" * 10_000
+
+
+def test_nothing_is_left_where_no_record_was_written(path: Path) -> None:
+    with pytest.raises(KeyError), spool.reserved(path, SIZE):
+        raise KeyError
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_said_before_anything_is_measured(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(number, "full")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DiskFull, match="no space left in the spool"), spool.reserved(path, SIZE):
+        pytest.fail("went on")
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_spool_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadValue, match=r"the spool .* cannot be written"), spool.reserved(tmp_path / "file/r.json", 1):
+        pytest.fail("went on")
+
+
+def test_what_a_killed_process_reserved_is_given_back_and_what_a_living_one_holds_is_kept(path: Path) -> None:
+    code = "import sys, time; from pathlib import Path; from runner.record import spool\n"
+    code += "with spool.reserved(Path(sys.argv[1]), 4096): print(flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    assert spool.clear_abandoned(path.parent) == []
+    process.kill()
+    process.wait()
+    assert spool.reserve_path(path).exists()
+    assert spool.clear_abandoned(path.parent) == [path]
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_record_that_came_is_not_named_when_its_space_is_given_back(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("{}")
+    spool.reserve_path(path).write_text("")
+    assert spool.clear_abandoned(path.parent) == []
+    assert not spool.reserve_path(path).exists()
+
+
+def test_folders_behind_links_are_looked_into_once(tmp_path: Path) -> None:
+    for place in ("deep/one.json", "deep/inner/two.json", "spool/x/three.json"):
+        record.write(example_record(), tmp_path / place)
+    (tmp_path / "spool" / "link").symlink_to("../deep")
+    (tmp_path / "spool" / "again").symlink_to(tmp_path / "deep" / "inner")
+    (tmp_path / "spool" / "a").symlink_to("x")  # before it by name
+    (tmp_path / "spool" / "x" / "up").symlink_to("..")
+    (tmp_path / "spool" / "loop").symlink_to("loop")
+    found = [str(path.relative_to(tmp_path / "spool")) for path in spool.record_files(tmp_path / "spool")]
+    assert found == ["again/two.json", "link/one.json", "x/three.json"]

@@ -1,0 +1,152 @@
+"""One measurement under two names is one."""
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from runner.cli import program
+from runner.errors import BadRecord
+from runner.record import record, spool
+from runner.record.verify import copies
+from runner.record.verify.copies import Copies
+from tests.support.records import example_record, failed_record
+
+ROOT = Path(__file__).parents[4] / "experiments"
+FIRST = min((ROOT / "records" / "h100").glob("qwen2.5-7b-2048-bf16-graph-*.json"))
+
+
+def copy_of(found, session="ffffffffffffffff"):
+    copied = json.loads(json.dumps(found))
+    copied["session"]["id"] = session
+    return copied
+
+
+def shuffled(steps):
+    return random.Random(0).sample(steps, len(steps))
+
+
+DISGUISES = {
+    "under another id": list,
+    "in another order": shuffled,
+    "half of the steps changed": lambda steps: [step * (1, 1.001)[number % 2] for number, step in enumerate(steps)],
+    "ten per cent faster": lambda steps: [round(step * 0.9, 6) for step in steps],
+    "a nanosecond longer": lambda steps: [round(step + 1e-6, 6) for step in steps],
+    "twice as slow, in another order": lambda steps: [step * 2 for step in shuffled(steps)],
+}
+
+
+@pytest.mark.parametrize("disguise", DISGUISES.values(), ids=DISGUISES)
+def test_a_copy_is_known_by_its_steps(disguise):
+    seen, found = Copies(), record.read(FIRST)
+    assert list(seen.differences("one", found)) == []
+    copied = copy_of(found)
+    copied["passes"]["wall"]["steps_ms"] = disguise(copied["passes"]["wall"]["steps_ms"])
+    (line,) = seen.differences("two", copied)
+    assert line.startswith("passes.wall: the steps")
+    assert "of one, though" in line
+
+
+def steps(count, spread=0.01):
+    """Around 1 ms, from the quickest to the slowest, no two alike."""
+    return [1 + spread * (number / (count - 1) - 0.5) for number in range(count)]
+
+
+def changed(series, share):
+    """Another value in so much of the series, from its end."""
+    kept = round(len(series) * (1 - share))
+    return [*series[:kept], *(step + 0.1 * step**2 * number for number, step in enumerate(series[kept:], 1))]
+
+
+def bent(by):
+    """Steps of another shape: the slowest is so much slower."""
+    series = steps(21)
+    return [*series[:-1], series[-1] + by]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "said"),
+    [
+        (steps(3), steps(3), "the steps"),
+        (steps(30), changed(steps(30), 0.5), "the steps"),
+        (steps(30), changed(steps(30), 0.6), None),
+        (steps(30), steps(30)[:14], None),
+        (steps(3), steps(3)[::-1][1:] + steps(3)[2:], "the steps in another order"),
+        (steps(20), [2 * step for step in steps(20)], "the steps times a factor"),
+        (steps(19), [2 * step for step in steps(19)], None),
+        (steps(21, 1.01e-3), [2 * step for step in steps(21, 1.01e-3)], "the steps times a factor"),
+        (steps(21, 0.99e-3), [2 * step for step in steps(21, 0.99e-3)], None),
+        (steps(21), [2 * step for step in bent(0.9e-5)], "the steps times a factor"),
+        (steps(21), [2 * step for step in bent(1.1e-5)], None),
+        (steps(21), [2 * step for step in steps(41)], None),
+        ([0.0] * 30, [1.0] * 30, None),
+    ],
+)
+def test_two_series_are_one_where_half_their_order_or_their_shape_is(ours, theirs, said):
+    assert copies.likeness(ours, theirs) == copies.likeness(theirs, ours) == said
+
+
+def test_a_short_series_in_another_order_is_known():
+    seen, found = Copies(), example_record()
+    found["passes"]["wall"]["steps_ms"] = [7.1, 7.2, 7.3]
+    other = copy_of(found)
+    other["passes"]["wall"]["steps_ms"] = [7.2, 7.3, 7.1]
+    assert list(seen.differences("one", found)) == []
+    assert list(seen.differences("two", other)) == [
+        "passes.wall: the steps in another order of one, though its session is another"
+    ]
+
+
+def test_two_files_of_one_session_are_one():
+    seen = Copies()
+    assert list(seen.differences("one", failed_record())) == []
+    assert list(seen.differences("two", failed_record())) == ["session 0f3c9a52b7d1e846 is in one as well"]
+
+
+def test_a_file_that_is_named_twice_is_no_copy_of_itself():
+    seen, found = Copies(), example_record()
+    assert [*seen.differences("one", found), *seen.differences("one", found)] == []
+
+
+def test_no_committed_session_is_taken_for_another():
+    seen = Copies()
+    for folder in ("records", "gate"):
+        for path in spool.record_files(ROOT / folder):
+            assert list(seen.differences(str(path), record.read(path))) == []
+
+
+def test_a_session_that_is_three_steps_long_has_copies_too():
+    seen, found = Copies(), example_record()
+    found["passes"]["wall"]["steps_ms"] = found["passes"]["wall"]["steps_ms"][:3]
+    assert list(seen.differences("one", found)) == []
+    assert len(list(seen.differences("two", copy_of(found)))) == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "middle_ms", "sigma_ms", "clock_ms"),
+    [(3, 7.5, 0.002, 1e-6), (3000, 0.2, 0.001, 1e-6), (30, 0.3, 0.001, 1e-4), (300, 36.0, 0.5, 1e-6)],
+)
+def test_honest_sessions_of_few_steps_many_short_ones_or_a_coarse_clock_are_no_copies(
+    count, middle_ms, sigma_ms, clock_ms
+):
+    draw, seen = random.Random(0), Copies()
+    for number in range(20):
+        found = copy_of(example_record(), f"{number:016x}")
+        steps = [round(draw.gauss(middle_ms, sigma_ms) / clock_ms) * clock_ms for _ in range(count)]
+        found["passes"]["wall"]["steps_ms"] = steps
+        assert list(seen.differences(str(number), found)) == []
+
+
+def test_verify_names_a_copy_and_a_name_that_is_another_sessions(tmp_path):
+    found = copy_of(record.read(FIRST))
+    shutil.copy(FIRST, tmp_path / FIRST.name)
+    record.write(found, tmp_path / record.file_name(found))
+    shutil.copy(FIRST, tmp_path / "renamed-0-0123456789abcdef.json")
+    result = CliRunner().invoke(program, ["verify", str(tmp_path)])
+    assert isinstance(result.exception, BadRecord)
+    assert "2 of 3 records" in str(result.exception)
+    assert "passes.wall: the steps of" in result.output
+    assert "its name says another cell or session than its content" in result.output

@@ -1,0 +1,67 @@
+"""Commands without root's right to ignore the mode of files: CI runs as root, and permissions must bite there too."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PR_CAPBSET_DROP = 24
+IGNORING_MODES = (1, 2, 3)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER
+ROOT = Path(__file__).resolve().parents[2]
+NOBODY = 65534
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+
+def obey_modes() -> None:
+    """Have the program that this process becomes obey the modes of files, also as root. (Root without these three
+    capabilities keeps its id, so that everything installed for it alone can still be read.)"""
+    for capability in IGNORING_MODES:
+        if os.getuid() == 0 and _prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "a capability cannot be dropped")
+
+
+def command(
+    program: str, folder: Path, *arguments: str, before: Callable[[], None] = obey_modes, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """`python -m PROGRAM …` in that folder, ended after a minute at the latest."""
+    return subprocess.run(
+        [sys.executable, "-m", program, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        preexec_fn=before,
+    )
+
+
+def one_line(done: subprocess.CompletedProcess[str], code: int) -> str:
+    """The line that the command ended with, when it is one of the family and the only one of its kind."""
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert (done.returncode, len(errors)) == (code, 1), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "(a bug" not in errors[0]
+    return errors[0]
+
+
+def close(path: Path, mode: int = 0) -> Path:
+    """Take the rights to it away, from its owner too."""
+    path.chmod(mode)
+    return path
+
+
+def strangers(path: Path) -> Path:
+    """Make it another user's, who lets nobody else write to it."""
+    if os.getuid() != 0:
+        pytest.skip("hardware: only root can give files away")
+    path.chmod(0o755 if path.is_dir() else 0o600)
+    os.chown(path, NOBODY, NOBODY)
+    return path
