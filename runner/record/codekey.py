@@ -8,13 +8,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from runner.record import sourcetext
+
 PACKAGE = Path(__file__).resolve().parent.parent
 KEY_LENGTH = 12
 _read_files: set[Path] = set()
 
 
 def read_data(name: str) -> Any:
-    """A YAML data file of the worker's room; it counts as loaded from then on."""
+    """Returns what a YAML data file of this package holds; it counts as loaded from then on."""
     import yaml  # not needed for a key, which whoever builds an image computes with Python alone
 
     path = Path(__file__).with_name(name)
@@ -23,20 +25,44 @@ def read_data(name: str) -> Any:
 
 
 def code_key() -> str:
-    """Hash of the project's modules and data files that this process has loaded so far."""
+    """Returns a hash of the project's modules and data files that this process has loaded so far.
+
+    It depends on what decides their behaviour (`sourcetext.essence`), and not on where they lie: an edit of a comment
+    or a docstring, or a move to another package, leaves it. The keys of older records hash whole files with
+    their paths.
+    """
     modules = (getattr(module, "__file__", None) for name, module in sorted(sys.modules.items()))
     loaded = {Path(file) for file in modules if file and PACKAGE in Path(file).parents}
-    return _hash(loaded | _read_files)
+    return _content_key(loaded | _read_files)
+
+
+def _content_key(paths: Iterable[Path]) -> str:
+    contents = filter(None, map(_content, paths))
+    hashes = sorted(hashlib.sha256(content.encode()).hexdigest() for content in contents)
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:KEY_LENGTH]
+
+
+def _content(path: Path) -> str:
+    """Returns what a file decides; nothing for a module that holds no code."""
+    text = path.read_text(encoding="utf-8")
+    return sourcetext.essence(text) if path.suffix == ".py" else text.replace("\r", "")
 
 
 def tree_key() -> str:
-    """Hash of every module and data file of the package, loaded or not: what an image or a bundle was built from."""
+    """Returns a hash of every module and data file of the package, loaded or not.
+
+    An image and a bundle name by it what they were built from.
+    """
     found = (path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".yaml"))
-    # what editors and other systems leave beside them is hidden, and no part of the package
-    return _hash(path for path in found if not any(part.startswith(".") for part in path.relative_to(PACKAGE).parts))
+    return _tree_hash(path for path in found if not _is_hidden(path))
 
 
-def _hash(paths: Iterable[Path]) -> str:
+def _is_hidden(path: Path) -> bool:
+    """Returns whether editors or other systems left it there."""
+    return any(part.startswith(".") for part in path.relative_to(PACKAGE).parts)
+
+
+def _tree_hash(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in sorted(paths):
         digest.update(f"{path.relative_to(PACKAGE)}\0".encode())

@@ -36,12 +36,34 @@ def test_a_module_counts_once_it_is_loaded(copied):
 
 def test_a_change_in_a_loaded_module_changes_both_keys_in_another_only_the_tree(copied):
     before = keys(copied, "import runner.cell.floors")
-    (copied / "runner" / "record" / "quantiles.py").write_text("# changed\n")
+    (copied / "runner" / "record" / "quantiles.py").write_text("CHANGED = 1\n")
     unloaded = keys(copied, "import runner.cell.floors")
-    (copied / "runner" / "cell" / "floors.py").open("a").write("# changed\n")
+    (copied / "runner" / "cell" / "floors.py").open("a").write("CHANGED = 1\n")
     loaded = keys(copied, "import runner.cell.floors")
     assert (unloaded[0] == before[0], unloaded[1] == before[1]) == (True, False)
     assert loaded[0] != before[0]
+
+
+def test_words_leave_the_code_key_and_an_operator_changes_it(copied):
+    floors = copied / "runner" / "cell" / "floors.py"
+    before, text = keys(copied, "import runner.cell.floors"), floors.read_text()
+    floors.write_text(text.replace('"""Returns', '"""Gives', 1) + "# a comment\n")
+    reworded = keys(copied, "import runner.cell.floors")
+    assert text != floors.read_text()
+    assert (reworded[0] == before[0], reworded[1] == before[1]) == (True, False)
+    floors.write_text(text.replace(" * ", " + ", 1))
+    assert keys(copied, "import runner.cell.floors")[0] != before[0]
+
+
+def test_a_move_leaves_the_code_key(copied):
+    """To another package and name, with imports that follow it; a package of words alone is no code either."""
+    before = keys(copied, "import runner.record.quantiles")
+    moved = copied / "runner" / "sample" / "numbers.py"
+    moved.parent.mkdir()
+    (moved.parent / "__init__.py").write_text('"""Words."""\n')
+    (copied / "runner" / "record" / "quantiles.py").rename(moved)
+    after = keys(copied, "import runner.sample.numbers")
+    assert (after[0] == before[0], after[1] == before[1]) == (True, False)
 
 
 def test_a_data_file_counts_once_it_is_read():
@@ -53,17 +75,17 @@ def test_a_data_file_counts_once_it_is_read():
     assert codekey.code_key() == before or before == without
 
 
-def test_contents_that_change_places_change_the_key(monkeypatch, tmp_path):
+def test_contents_that_change_places_change_the_tree_key(monkeypatch, tmp_path):
     monkeypatch.setattr(codekey, "PACKAGE", tmp_path)
     paths = [tmp_path / "one.py", tmp_path / "two.py"]
 
     def key(*texts):
         for path, text in zip(paths, texts, strict=True):
             path.write_text(text)
-        return codekey._hash(paths)
+        return codekey._tree_hash(paths)
 
     assert key("a", "b") == key("a", "b") != key("b", "a")
     before = key("a", "b")
     paths[0] = paths[0].rename(tmp_path / "renamed.py")
-    assert codekey._hash(paths) != before
-    assert codekey._hash(reversed(paths)) == codekey._hash(paths)
+    assert codekey._tree_hash(paths) != before
+    assert codekey._tree_hash(reversed(paths)) == codekey._tree_hash(paths)
