@@ -29,7 +29,15 @@ from runner.machine.nvml import InstalledGpu
 from runner.plan.request import Request
 from runner.plan.resolve import Plan, resolve
 from runner.record import bounds, judgement, metrics, record
-from tests.support.records import PACKED_KERNELS, SESSION_S, STARTED_MS, example_record, failed_record, held
+from tests.support.records import (
+    PACKED_KERNELS,
+    SESSION_S,
+    STARTED_MS,
+    allocated_kv,
+    example_record,
+    failed_record,
+    held,
+)
 
 Record = dict[str, Any]
 
@@ -284,7 +292,7 @@ def _fit_costs(made: Record) -> None:
     """What follows from the bytes, and what a compiler takes."""
     counted, costs = made["bytes"], made["cost_s"]
     made["memory"]["peak_bytes"] = counted["weights"] + int(counted["kv"]) + 900_000_000
-    made["memory"]["held_bytes"] = held(counted["weights"])
+    made["memory"]["held_bytes"] = held(counted["weights"], allocated_kv(made))
     if registry.runtime(made["cell"]["runtime"]).DECLARATION.compiles:
         costs["compile"] = COMPILE_S
         costs["total"] += COMPILE_S

@@ -298,7 +298,7 @@ def test_the_worker_sees_only_its_card_and_the_project(run: Run, tmp_path: Path,
         """
         import os, runner
         from pathlib import Path
-        print(os.environ["CUDA_VISIBLE_DEVICES"], Path(runner.__file__).parents[2], os.environ["HF_HUB_OFFLINE"])
+        print(os.environ["CUDA_VISIBLE_DEVICES"], Path(runner.__file__).parents[1], os.environ["HF_HUB_OFFLINE"])
         print(Path(os.path.realpath("/proc/self/cwd")).name.startswith("decode-floor-"))
         print(os.environ["DECODE_FLOOR_PARENT_PID"], os.getpgid(0) == os.getpid())
         """,
