@@ -52,7 +52,7 @@ lint: env ## Check style and formatting
 	@$(venv) ruff check . && $(venv) ruff format --check .
 
 types: env ## Check types
-	@$(venv) mypy --strict runner analysis
+	@$(venv) mypy --strict runner analysis images
 
 check: lint types test ## lint, types and test
 
