@@ -18,7 +18,7 @@ RECORDS_SINCE := 3b5735f012afa9f600c0d45b9a0adb96206a72e2
 # whatever is in its name is not read by a shell a second time.
 venv := PATH="$$PWD/.venv/bin:$$PATH"
 
-.PHONY: help images check-images test-images bundle sbom any env cell test test-stores test-real lint types check ui bench-overhead bench-tables floor graphs quant budget report demo coverage verify unchanged lock clean
+.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-stores test-real lint types check ui bench-overhead bench-tables floor graphs quant budget report demo coverage verify unchanged lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,9 @@ cell: env ## Measure one decode cell on what this machine has (ARGS="--ctx 512 â
 
 test: env ## Run the tests, two files at a time (JOBS=0: in turns)
 	@$(venv) python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-fast: env ## Run the tests that are not marked slow, while you work (pyproject.toml says what slow means)
+	@$(venv) python -m pytest -q -n $(JOBS) --dist loadfile -m "not slow and not images and not stores and not real" $(ARGS)
 
 test-images: env ## Run the tests that need a container engine and the cpu image (make image-cpu), or an index and minutes
 	@$(venv) python -m pytest -q -m images $(ARGS)
@@ -52,7 +55,7 @@ lint: env ## Check style and formatting
 	@$(venv) ruff check . && $(venv) ruff format --check .
 
 types: env ## Check types
-	@$(venv) mypy --strict runner analysis
+	@$(venv) mypy --strict runner analysis images
 
 check: lint types test ## lint, types and test
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 
 from runner import failures, terminal
-from runner.errors import MissingPackage, Stopped
+from runner.errors import Stopped
 from runner.processes import signals
 
 
@@ -26,13 +26,15 @@ def _command_line() -> None:
     try:
         from analysis import cli
     except ImportError as error:
-        raise MissingPackage(
-            f"{sys.executable} lacks the package {error.name}: use the make targets, or activate the environment with "
-            "`source .venv/bin/activate` (`make env` makes it)"
-        ) from error
+        raise failures.lacks(str(error.name)) from error
     cli.run()
 
 
-if __name__ == "__main__":
+def console() -> int:
+    """Runs the command line of this process; returns the exit code. The script `decode-floor-analysis` calls it."""
     with terminal.settled():
-        sys.exit(main())
+        return main()
+
+
+if __name__ == "__main__":
+    sys.exit(console())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from runner import arguments as command_line
 from runner import failures, terminal
-from runner.errors import Failure, MissingPackage
+from runner.errors import Failure
 from runner.processes import signals
 from runner.redaction import privatepaths
 
@@ -60,10 +60,7 @@ def _command_line(arguments: Sequence[str], started_ms: int, run: EntryRun | Non
         try:
             from runner import cli
         except ImportError as error:
-            raise MissingPackage(
-                f"{sys.executable} lacks the package {error.name}: use `make cell`, or activate the environment "
-                "with `source .venv/bin/activate` (`make env` makes it)"
-            ) from error
+            raise failures.lacks(str(error.name)) from error
     cli.run(arguments, cli.Start(started_ms, run))
 
 
@@ -75,6 +72,11 @@ def _fail(error: Failure, run: EntryRun | None, arguments: Sequence[str]) -> int
     return error.exit_code
 
 
-if __name__ == "__main__":
+def console() -> int:
+    """Runs the command line of this process; returns the exit code. The script `decode-floor` calls it."""
     with terminal.settled():
-        sys.exit(main(sys.argv[1:]))
+        return main(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(console())

@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 
-from runner.errors import BadValue, DecodeFloorError, DiskFull, Failure, Interrupted
+from runner.errors import BadValue, DecodeFloorError, DiskFull, Failure, Interrupted, MissingPackage
 from runner.redaction import credentials
 
 TRACEBACK_VARIABLE = "DECODE_FLOOR_TRACEBACK"
@@ -56,6 +56,14 @@ def told(error: BaseException) -> Failure:
         return Interrupted("stopped by Ctrl-C")
     return DecodeFloorError(
         f"unexpected {type(error).__name__}: {error} (a bug; set {TRACEBACK_VARIABLE}=1 to see where)"
+    )
+
+
+def lacks(package: str) -> MissingPackage:
+    """Returns the error of a package that this interpreter cannot import."""
+    return MissingPackage(
+        f"{sys.executable} lacks the package {package}: use `make cell` or another make target, or activate an "
+        "environment that has it (`make env` makes one in a checkout, `source .venv/bin/activate` enters it)"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,6 +105,22 @@ def test_each_package_says_in_two_sentences_what_belongs_in_it():
         if path.name == "__init__.py":
             said = ast.get_docstring(ast.parse(path.read_text())) or ""
             assert said.count(".") >= 2, f"{name}: {said!r}"
+
+
+def test_every_package_has_its_line_in_the_map():
+    """CONTRIBUTING.md is where a stranger looks for the package that does something."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    packages = [path.parent.relative_to(ROOT) for path in MODULES.values() if path.name == "__init__.py"]
+    assert sorted(re.findall(r"^\| `((?:runner|analysis)/[a-z/]*)` \|", text, re.MULTILINE)) == sorted(
+        f"{package}/" for package in packages
+    )
+
+
+def test_the_map_names_only_what_is_there():
+    for path in re.findall(
+        r"`((?:runner|analysis|experiments|tests)/[\w./]*)`", (ROOT / "CONTRIBUTING.md").read_text()
+    ):
+        assert (ROOT / path).exists(), path
 
 
 TABLE_AND_FIGURE = "a table and its figure"

@@ -17,10 +17,10 @@ from runner.cell.shape import ModelShape
 from runner.cell.vocabulary import AUTO, QUANTS, suggestion
 from runner.checkpoints import modelconfig
 from runner.errors import BadValue
-from runner.files import yamlfile
+from runner.files import shipped, yamlfile
 
 FOLDER_VARIABLE = "DECODE_FLOOR_EXPERIMENTS"
-SHIPPED = Path(__file__).resolve().parents[2] / "experiments"
+SHIPPED = shipped.folder("experiments")
 # Architectures whose every planted mistake the gate was seen to reject, and whether each has biases at q, k and v.
 ARCHITECTURES = {"qwen2": True, "mistral": False, "llama": False}
 ROPE_TYPE = "llama3"  # the one scaling that the gate's reference computes

@@ -12,12 +12,12 @@ import reprlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from runner.errors import MissingPackage
+from runner.files import shipped
 
-SCHEMA_PATH = Path(__file__).resolve().parents[2] / "docs" / "record.schema.json"
+SCHEMA_PATH = shipped.folder("docs") / "record.schema.json"
 Schema = Mapping[str, Any]
 PLAIN_NAME = re.compile(r"[\w.-]{1,60}")
 

@@ -8,14 +8,16 @@ import os
 import sys
 from pathlib import Path
 
+from runner import failures, registry
 from runner import job as jobs
-from runner import registry
 from runner.cell.cell import Cell
 from runner.errors import DecodeFloorError, MissingPackage
 from runner.processes.parentwatch import die_with_input, die_with_parent
 from runner.runtimes import _compilecache
 from runner.worker.progress import Clock, report_error
 
+STACK = ("torch", "transformers", "safetensors")
+"""What every session imports."""
 UNWANTED = (
     "sklearn",  # transformers imports it, 2 s, for a way of sampling that no step here takes
     "kernels",  # with it bitsandbytes fetches a compiled kernel from the hub when it is imported, and would run that
@@ -44,8 +46,11 @@ def main(path: str) -> int:
 
 
 def _check_packages(cell: Cell) -> None:
-    """Raises MissingPackage before anything that takes long, where the kernel's or the runtime's package is not in this
-    interpreter. That it is whole shows only when it is used."""
+    """Raises MissingPackage before anything that takes long, where a package of the stack, the kernel or the runtime is
+    not in this interpreter. That it is whole shows only when it is used."""
+    for name in STACK:
+        if importlib.util.find_spec(name) is None:
+            raise failures.lacks(name)
     kernel, runtime = registry.kernel(cell.kernel).DECLARATION, registry.runtime(cell.runtime).DECLARATION
     for what, needed in ((f"kernel={kernel.name}", kernel), (f"runtime={runtime.name}", runtime)):
         if needed.module is not None and importlib.util.find_spec(needed.module) is None:

@@ -1,0 +1,15 @@
+"""Files that the project ships beside its packages: the catalogue, and the schema of records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PACKAGES = Path(__file__).resolve().parents[2]
+"""The folder that holds the packages: a checkout, or the site-packages of an installation."""
+INSTALLED = PACKAGES / "decode_floor"
+"""Where a wheel puts the files (setup.py)."""
+
+
+def folder(name: str) -> Path:
+    """Returns the folder `name` of the checkout, or its copy in an installation."""
+    return (INSTALLED if INSTALLED.is_dir() else PACKAGES) / name

@@ -1,0 +1,18 @@
+"""Puts the catalogue and the schema of records into the wheel: in a checkout they lie beside the packages."""
+
+from setuptools import find_packages, setup
+
+# The folders of a checkout by their names in an installation (runner/files/shipped.py finds both).
+BESIDE = {"decode_floor.experiments": "experiments", "decode_floor.docs": "docs"}
+
+setup(
+    packages=[*find_packages(include=["runner", "runner.*", "analysis", "analysis.*"]), *BESIDE],
+    package_dir=BESIDE,
+    package_data={
+        "runner": ["*.yaml", "*/*.yaml", "*/*/*.yaml"],
+        "analysis.report": ["page/*"],
+        "decode_floor.experiments": ["*.yaml"],
+        "decode_floor.docs": ["record.schema.json"],
+    },
+    include_package_data=False,
+)

@@ -1,0 +1,103 @@
+"""MLproject, the command lines and the request have the same fields."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from analysis import cli as analysis
+from runner import cli as runner
+from runner.ab import arms
+from runner.plan.request import Request
+
+ROOT = Path(__file__).resolve().parents[2]
+REQUEST = [field.name for field in fields(Request)]
+COMMANDS: Mapping[str, click.Command] = {
+    "main": runner.cell,
+    "cell": runner.cell,
+    "ab": runner.ab,
+    "tables": analysis.main.commands["tables"],
+}
+SESSION = {"spool", "share_host", "timeout"}
+OF_THE_TERMINAL = {
+    "main": {*SESSION, "sessions", "explain_gate"},
+    "cell": {*SESSION, "sessions", "explain_gate"},
+    "ab": SESSION,
+    "tables": {"records", "store", "out"},
+}
+"""Options that `mlflow run` does without: a run is one session or one A/B, and its store is MLflow's."""
+
+
+ENTRIES: dict[str, Any] = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))["entry_points"]
+DEFAULTS = {
+    name: {each: declared["default"] for each, declared in entry["parameters"].items()}
+    for name, entry in ENTRIES.items()
+}
+
+
+def options(command: click.Command) -> dict[str, click.Option]:
+    """Returns the options of a command by their names on the command line."""
+    found = (one for one in command.params if isinstance(one, click.Option))
+    return {one.opts[0].removeprefix("--").replace("-", "_"): one for one in found}
+
+
+def test_every_field_of_the_request_has_a_help_text() -> None:
+    assert list(runner.REQUEST_HELP) == REQUEST
+
+
+@pytest.mark.parametrize("name", ["cell", "ab"])
+def test_every_field_of_the_request_is_an_option(name: str) -> None:
+    assert [option for option in options(COMMANDS[name]) if option in REQUEST] == REQUEST
+
+
+@pytest.mark.slow
+def test_mlflow_reads_the_same() -> None:
+    """Its parser takes YAML's merge keys, too."""
+    from mlflow.projects import _project_spec
+
+    found = _project_spec.load_project(str(ROOT))._entry_points
+    for name, entry in found.items():
+        assert {each: parameter.default for each, parameter in entry.parameters.items()} == DEFAULTS[name]
+        assert entry.command == ENTRIES[name]["command"]
+    assert set(found) == set(ENTRIES)
+
+
+def test_every_entry_point_is_a_command() -> None:
+    assert set(ENTRIES) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_entry_point_takes_what_its_command_takes(name: str) -> None:
+    assert set(DEFAULTS[name]) == set(options(COMMANDS[name])) - OF_THE_TERMINAL[name]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_entry_point_hands_on_each_parameter_once(name: str) -> None:
+    handed_on = re.findall(r"--([a-z]+) \{([a-z]+)\}", ENTRIES[name]["command"])
+    assert sorted(handed_on) == sorted((each, each) for each in DEFAULTS[name])
+
+
+@pytest.mark.parametrize("name", ["cell", "ab"])
+def test_the_defaults_of_an_entry_point_are_a_request(name: str) -> None:
+    defaults = {field: DEFAULTS[name][field] for field in REQUEST}
+    Request(**defaults)
+
+
+def test_an_ab_may_differ_in_any_of_its_fields() -> None:
+    """`-P field=weights` is refused where weights has a value of its own."""
+    taken = {field: DEFAULTS["ab"][field] for field in arms.FIELDS}
+    assert set(taken.values()) == {"auto"}
+
+
+@pytest.mark.parametrize("name", ["ab", "tables"])
+def test_what_is_no_field_of_the_request_has_the_default_of_its_option(name: str) -> None:
+    known = options(COMMANDS[name])
+    others = {each: default for each, default in DEFAULTS[name].items() if each not in REQUEST}
+    assert others == {each: str(known[each].default) for each in others}
