@@ -89,17 +89,18 @@ def _object_faults(value: dict[str, Any], schema: Schema, place: str) -> Iterato
     known, others = schema.get("properties", {}), schema.get("additionalProperties", True)
     for name in schema.get("required", ()):
         if name not in value:
-            yield f"{_below(place, name)} is missing"
+            yield f"{below(place, name)} is missing"
     for name, item in value.items():
         if name in known:
-            yield from _faults(item, known[name], _below(place, name))
+            yield from _faults(item, known[name], below(place, name))
         elif others is False:
-            yield f"{_below(place, name)}: a record has no such field"
+            yield f"{below(place, name)}: a record has no such field"
         elif others is not True:
-            yield from _faults(item, others, _below(place, name))
+            yield from _faults(item, others, below(place, name))
 
 
-def _below(place: str, name: str) -> str:
+def below(place: str, name: str) -> str:
+    """Returns the place of a field in the section at `place`, for a line of text."""
     word = name if PLAIN_NAME.fullmatch(name) else shown(name)
     return f"{place}.{word}" if place else word
 
