@@ -79,7 +79,7 @@ def _checked(data: Mapping[str, Any]) -> SessionRecord:
 
 def _lines(error: ValidationError, data: Mapping[str, Any]) -> Iterator[str]:
     seen = set()
-    for each in error.errors(include_url=False):
+    for each in filter(_is_own, error.errors(include_url=False)):
         index = next((at for at, part in enumerate(each["loc"]) if isinstance(part, int)), None)
         array = None if index is None else each["loc"][:index]
         if array is None or array not in seen:
@@ -87,6 +87,11 @@ def _lines(error: ValidationError, data: Mapping[str, Any]) -> Iterator[str]:
             place = _place(each, data)
             is_misplaced = each["type"] == UNKNOWN and place in OF_MEASURED
             yield f"{place or 'the record'}{': only a measured session has it' if is_misplaced else _said(each)}"
+
+
+def _is_own(error: ErrorDetails) -> bool:
+    """False for a series that is short only since pydantic counts no item that is itself at fault."""
+    return error["type"] != "too_short" or len(error["input"]) < error["ctx"]["min_length"]
 
 
 def _place(error: ErrorDetails, data: Any) -> str:

@@ -202,7 +202,7 @@ def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
 RECORDS = [make() for make in KINDS.values()]
 
 
-@settings(max_examples=150)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_what_the_schema_refuses_the_reader_refuses(data: st.DataObject) -> None:
     """The reader is the stricter one where a section is of two kinds: it takes no field of the other kind."""
