@@ -75,7 +75,9 @@ def _faults(value: Any, schema: Schema, place: str) -> Iterator[str]:
         yield from _string_faults(value, schema, place)
     elif _is_number(value):
         yield from _number_faults(value, schema, place)
-    yield from _choice_faults(value, schema, place)
+    if "if" in schema:
+        holds = not any(_faults(value, schema["if"], place))
+        yield from _faults(value, schema.get("then" if holds else "else", {}), place)
 
 
 def _word_faults(value: Any, schema: Schema, place: str) -> Iterator[str]:
@@ -128,12 +130,3 @@ def _number_faults(value: float, schema: Schema, place: str) -> Iterator[str]:
         yield f"{place}: {shown(value)} is below {schema['minimum']}"
     if "exclusiveMinimum" in schema and value <= schema["exclusiveMinimum"]:
         yield f"{place}: {shown(value)} is not above {schema['exclusiveMinimum']}"
-
-
-def _choice_faults(value: Any, schema: Schema, place: str) -> Iterator[str]:
-    options = [list(_faults(value, option, place)) for option in schema.get("anyOf", ())]
-    if options and all(options):
-        yield min(options, key=len)[0]
-    if "if" in schema:
-        holds = not any(_faults(value, schema["if"], place))
-        yield from _faults(value, schema.get("then" if holds else "else", {}), place)
