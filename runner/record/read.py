@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from runner.errors import BadRecord
 from runner.record import metrics, record
 from runner.record.schema import hints
+from runner.record.sections.gate import GateVersion1, GateVersion2
 from runner.record.sections.head import MeasuredKeys, MeasuredSession
 from runner.record.sessionrecord import FailedRecord, MeasuredRecord, SessionRecord, name_of
 from runner.record.structure import below, shown
@@ -31,7 +32,12 @@ OF_MEASURED = {
     *(f"keys.{name}" for name in hints(MeasuredKeys)),
     *(f"session.{name}" for name in hints(MeasuredSession)),
 }
-"""Places that only the record of a measured session has."""
+OWNERS = {
+    **dict.fromkeys(OF_MEASURED, "a measured session"),
+    **{f"gate.{name}": "version 1 of the gate" for name in hints(GateVersion1)},
+    **{f"gate.{name}": "version 2 of the gate" for name in hints(GateVersion2).keys() - hints(GateVersion1).keys()},
+}
+"""Place → the kind that has such a field, where another has none."""
 WORDS = {
     "dataclass_type": "object",
     "dict_type": "object",
@@ -85,8 +91,7 @@ def _lines(error: ValidationError, data: Mapping[str, Any]) -> Iterator[str]:
         if array is None or array not in seen:
             seen.add(array)
             place = _place(each, data)
-            is_misplaced = each["type"] == UNKNOWN and place in OF_MEASURED
-            yield f"{place or 'the record'}{': only a measured session has it' if is_misplaced else _said(each)}"
+            yield f"{place or 'the record'}{_said(each, OWNERS.get(place))}"
 
 
 def _is_own(error: ErrorDetails) -> bool:
@@ -107,12 +112,12 @@ def _place(error: ErrorDetails, data: Any) -> str:
     return place
 
 
-def _said(error: ErrorDetails) -> str:
+def _said(error: ErrorDetails, owner: str | None) -> str:
     kind, value, limits = error["type"], error["input"], error.get("ctx", {})
     if kind == MISSING:
         return " is missing"
     if kind == UNKNOWN:
-        return ": a record has no such field"
+        return f": only {owner} has it" if owner else ": a record has no such field"
     if kind in WORDS:
         return f": {shown(value)} is no {WORDS[kind]}"
     return f": {_limit(kind, value, limits)}"
