@@ -13,21 +13,11 @@ from runner.cell.scheme import Scheme
 from runner.cell.shape import ModelShape
 from runner.errors import BadValue
 from runner.record.record import SCHEMA_VERSION
+from runner.record.sections.head import ContainerInfo, SessionInfo
 
 PHASE_MARK = "@phase "
 ERROR_MARK = "@error "
 """Begin a line on the worker's standard output that the parent reads."""
-
-
-@dataclass(frozen=True)
-class SessionInfo:
-    """Which session this is; `started_ms` is when the command began, in milliseconds since the epoch."""
-
-    id: str
-    study: str
-    index: int
-    seed: int
-    started_ms: int
 
 
 @dataclass(frozen=True)
@@ -41,17 +31,6 @@ class Device:
     bandwidth_gbs: float | None
     catalogued: bool
     driver: str | None
-
-
-@dataclass(frozen=True)
-class ContainerInfo:
-    """The container that a session is measured in: `digest` is that of the image's configuration and so of all its
-    layers, `tree_key` that of the code it was built from, empty where the image does not say."""
-
-    engine: str
-    image: str
-    digest: str
-    tree_key: str
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,15 @@ def test_launching_knows_no_store_and_no_worker():
     assert crossing(("runner.launch", "runner.plan", "runner.record", "runner.cell"), ("runner.store", "mlflow")) == []
 
 
+def test_pydantic_is_needed_where_a_record_is_read_into_its_type_alone():
+    asking = [name for name in MODULES if any(within(each, "pydantic", "pydantic_core") for each in imports(name))]
+    assert asking == ["runner.record.read"]
+
+
+def test_no_module_of_the_runner_needs_the_reader_when_it_is_imported():
+    assert [name for name in MODULES if "runner.record.read" in _top(name)] == []
+
+
 @pytest.mark.parametrize("room", ["cell", "files", "processes", "redaction"])
 def test_a_room_below_all_others_imports_none_of_them(room):
     """Errors, failures and plain files may be read everywhere."""
@@ -130,10 +139,13 @@ SAME_PART = {
     "cli": "a command line",
     "session": "one session: launched by the parent, run by the worker",
     "worker": "a worker in a container",
-    "gate": "the gate: driven, and verified",
+    "gate": "the gate: driven, verified, and its section of a record",
+    "head": "what a record begins with: verified, and its sections",
+    "passes": "the timed passes: verified, and their section of a record",
     "actual": "what really ran: read off, and verified",
     "card": "the card: checked before, and verified",
     "cache": "what is kept for the next command",
+    "schema": "a schema: of a record, and of a store's database",
     "report": "a report: made, and committed as a run",
     "database": "the database of a store: looked at before measuring, and read for tables",
     "request": "the request: parsed, and verified",

@@ -89,8 +89,10 @@ CHECKPOINT_FIELDS = {"hub": "str", "revision": "str | None"}
 KINDS: dict[str, tuple[type, ...]] = {
     "str": (str,),
     "int": (int,),
+    "Size": (int,),
     "bool": (bool,),
     "float": (int, float),
+    "Positive": (int, float),
     "dict[str, Any]": (dict,),
     "Figure": (dict,),
     "None": (type(None),),
@@ -98,8 +100,10 @@ KINDS: dict[str, tuple[type, ...]] = {
 KIND_WORDS = {
     "str": "text",
     "int": "a whole number",
+    "Size": "a whole number",
     "bool": "true or false",
     "float": "a number",
+    "Positive": "a number",
     "dict[str, Any]": "a mapping",
     "Figure": "a mapping with value and source",
     "None": "null",

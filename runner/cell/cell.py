@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
+
+from runner.cell.fieldtypes import OneOf, Size
+from runner.cell.vocabulary import CACHES, DTYPES
 
 # One constant per field, frozen when the field was added. A field equal to its key default is left out of the key, so
 # that fields added later leave committed keys as they are. Never change an entry; kernel, dtype, cache and attention
@@ -20,19 +23,31 @@ LOCAL_PREFIXES = ("content-", "headers-")
 
 @dataclass(frozen=True)
 class Cell:
-    """gpu, model, quant, ... are catalogue and registry names; ctx is in tokens; options are name → value."""
+    """What was measured, every field resolved."""
 
     gpu: str
+    """catalogue key of the GPU"""
     model: str
-    ctx: int
+    """catalogue key of the model"""
+    ctx: Size
+    """tokens in the cache when the first step is timed"""
     quant: str
+    """weight format"""
     kernel: str
+    """kernel that multiplies the weights"""
     runtime: str
+    """how a step is executed"""
     attention: str
-    cache: str
-    dtype: str
+    """sdpa, flash-attn or engine"""
+    cache: Annotated[str, OneOf(CACHES)]
+    """dynamic, static or engine"""
+    dtype: Annotated[str, OneOf(DTYPES)]
+    """of activations and of what is not quantised"""
     weights_id: str
+    """hub revision, `content-` and a hash of the folder's headers, sizes and first, middle and last 4 KiB of every
+    tensor (older records: `headers-`, without those), or synthetic-v1"""
     options: dict[str, str] = field(default_factory=dict)
+    """options that the runtime and kernel validated"""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from runner.cell.fieldtypes import IN_RANGE, Limit, OneOf, Size
+from runner.cell.vocabulary import PROTOCOLS
 from runner.errors import BadValue
 
 MINIMUM_STEPS = 3  # the stationarity check compares first and last third
+CUSTOM = "custom"
 TAIL_STEPS = {90: 29, 95: 59, 99: 299}  # smallest n with (p/100)^n <= 0.05
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """`name` is `paper`, `tail`, or `custom` as soon as either count is overridden."""
+    """How it was measured."""
 
-    name: str
-    warmup: int
-    steps: int
+    name: Annotated[str, OneOf((*PROTOCOLS, CUSTOM))]
+    """paper, tail, or custom once a count is overridden"""
+    warmup: Size
+    """warm-up steps before each pass"""
+    steps: Annotated[int, IN_RANGE, Limit("minimum", "ge", MINIMUM_STEPS)]
+    """timed steps of each pass"""
 
 
 NAMED = {"paper": Protocol("paper", warmup=5, steps=30), "tail": Protocol("tail", warmup=5, steps=300)}
@@ -38,4 +45,4 @@ def choose(name: str, warmup: int | None, steps: int | None) -> Protocol:
         )
     if (chosen_warmup, chosen_steps) == (base.warmup, base.steps):
         return base
-    return Protocol("custom", chosen_warmup, chosen_steps)
+    return Protocol(CUSTOM, chosen_warmup, chosen_steps)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from runner.cell.fieldtypes import IN_RANGE, Limit
 from runner.cell.shape import ModelShape
 
 DTYPE_BYTES = {"U8": 1, "I8": 1, "I32": 4, "F16": 2, "BF16": 2, "F32": 4, "F64": 8}  # safetensors' names
@@ -13,14 +14,16 @@ DTYPE_BYTES = {"U8": 1, "I8": 1, "I32": 4, "F16": 2, "BF16": 2, "F32": 4, "F64":
 
 @dataclass(frozen=True)
 class Scheme:
-    """`group_size` weights of a row share a scale. `sym`: the zero point is the middle of the range, for all groups;
-    `desc_act`: rows were quantised in the order of their activations, and `g_idx` says which group each belongs to;
-    `double_quant`: the scales are quantised, too."""
+    """How the linear layers' weights are packed; only of quantised ones."""
 
-    group_size: int
+    group_size: Annotated[int, IN_RANGE, Limit("minimum", "ge", 8)]
+    """weights of a row that share a scale"""
     sym: bool = False
+    """is the zero point the middle of the range, for all groups"""
     desc_act: bool = False
+    """were the inputs quantised in the order of their activations; then `g_idx` says which group each belongs to"""
     double_quant: bool = False
+    """are the scales quantised, too"""
 
     def undivided(self, shape: ModelShape) -> int | None:
         """How many inputs some layer has that are no whole number of groups; None where all are."""

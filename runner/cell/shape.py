@@ -5,25 +5,42 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from runner.cell.fieldtypes import Positive, Size
+
 
 @dataclass(frozen=True)
 class ModelShape:
-    """Dimensions of a Llama-like model (RMSNorm, RoPE, grouped-query attention, gated MLP), as in its config.json."""
+    """Dimensions of a Llama-like model (RMSNorm, RoPE, grouped-query attention, gated MLP), as in its config.json: the
+    byte accounting follows from them."""
 
     model_type: str
-    layers: int
-    hidden: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    intermediate: int
-    vocab: int
+    """model_type of the model's config.json"""
+    layers: Size
+    """decoder layers"""
+    hidden: Size
+    """width of the residual stream"""
+    heads: Size
+    """query heads"""
+    kv_heads: Size
+    """key and value heads"""
+    head_dim: Size
+    """width of one head"""
+    intermediate: Size
+    """inner width of the gated MLP"""
+    vocab: Size
+    """rows of the embedding"""
     tied_embedding: bool
+    """does the head share the input embedding"""
     qkv_bias: bool
-    rope_theta: float
+    """do the q, k and v projections have a bias"""
+    rope_theta: Positive
+    """base of the rotary embedding"""
     rope_scaling: dict[str, Any] | None
-    rms_norm_eps: float
-    max_positions: int
+    """rope scaling of config.json, as it stands there"""
+    rms_norm_eps: Positive
+    """epsilon of RMSNorm"""
+    max_positions: Size
+    """the most positions the model knows"""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

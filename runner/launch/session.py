@@ -17,7 +17,7 @@ from runner.cell import protocol
 from runner.cell.vocabulary import AUTO, CPU
 from runner.checkpoints import checkpoint, readable
 from runner.errors import DecodeFloorError, Failure, Infeasible, InvalidSession, Stopped, WorkerFailed
-from runner.job import Job, SessionInfo, record_head
+from runner.job import Job, record_head
 from runner.launch import process
 from runner.launch.container import place as places
 from runner.launch.container.place import Place
@@ -28,6 +28,7 @@ from runner.plan import fit
 from runner.plan.request import Request
 from runner.plan.resolve import Plan, resolve
 from runner.record import record, sidecar, spool
+from runner.record.sections.head import SessionInfo
 
 SESSION_ID_LENGTH = 16
 RECORD_BYTES, RECORD_BYTES_PER_STEP = 1 << 16, 128

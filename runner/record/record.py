@@ -15,16 +15,17 @@ from runner import failures
 from runner.cell.cell import Cell, short_hash
 from runner.errors import BadRecord, DiskFull
 from runner.files import plainfile
+from runner.record import sessionrecord
+from runner.record.sections import head
 from runner.record.spool import reserve_path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = sessionrecord.SCHEMA_VERSION
 # Five series of 131072 steps, the longest context of the catalogue, take 9 MB.
 MAXIMUM_BYTES = 32 * 2**20
 # What env_key is made of, as it stands in the section `environment`.
 ENV_KEY_VERSIONS = ("python", "torch", "cuda", "transformers", "triton", "kernel_package", "driver_major")
 ENV_KEY_LENGTH = 12
-MEASURED = "measured"
-STATUSES = (MEASURED, "infeasible", "oom", "failed", "timeout", "interrupted")
+MEASURED, STATUSES = head.MEASURED, head.STATUSES
 ALWAYS_PRESENT = (
     "session",
     "request",

@@ -75,7 +75,9 @@ def _faults(value: Any, schema: Schema, place: str) -> Iterator[str]:
         yield from _string_faults(value, schema, place)
     elif _is_number(value):
         yield from _number_faults(value, schema, place)
-    yield from _choice_faults(value, schema, place)
+    if "if" in schema:
+        holds = not any(_faults(value, schema["if"], place))
+        yield from _faults(value, schema.get("then" if holds else "else", {}), place)
 
 
 def _word_faults(value: Any, schema: Schema, place: str) -> Iterator[str]:
@@ -89,17 +91,18 @@ def _object_faults(value: dict[str, Any], schema: Schema, place: str) -> Iterato
     known, others = schema.get("properties", {}), schema.get("additionalProperties", True)
     for name in schema.get("required", ()):
         if name not in value:
-            yield f"{_below(place, name)} is missing"
+            yield f"{below(place, name)} is missing"
     for name, item in value.items():
         if name in known:
-            yield from _faults(item, known[name], _below(place, name))
+            yield from _faults(item, known[name], below(place, name))
         elif others is False:
-            yield f"{_below(place, name)}: a record has no such field"
+            yield f"{below(place, name)}: a record has no such field"
         elif others is not True:
-            yield from _faults(item, others, _below(place, name))
+            yield from _faults(item, others, below(place, name))
 
 
-def _below(place: str, name: str) -> str:
+def below(place: str, name: str) -> str:
+    """Returns the place of a field in the section at `place`, for a line of text."""
     word = name if PLAIN_NAME.fullmatch(name) else shown(name)
     return f"{place}.{word}" if place else word
 
@@ -127,12 +130,3 @@ def _number_faults(value: float, schema: Schema, place: str) -> Iterator[str]:
         yield f"{place}: {shown(value)} is below {schema['minimum']}"
     if "exclusiveMinimum" in schema and value <= schema["exclusiveMinimum"]:
         yield f"{place}: {shown(value)} is not above {schema['exclusiveMinimum']}"
-
-
-def _choice_faults(value: Any, schema: Schema, place: str) -> Iterator[str]:
-    options = [list(_faults(value, option, place)) for option in schema.get("anyOf", ())]
-    if options and all(options):
-        yield min(options, key=len)[0]
-    if "if" in schema:
-        holds = not any(_faults(value, schema["if"], place))
-        yield from _faults(value, schema.get("then" if holds else "else", {}), place)

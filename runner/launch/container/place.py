@@ -9,12 +9,12 @@ from runner import registry
 from runner.cell import catalogue
 from runner.cell.vocabulary import AUTO, CONTAINER, HERE, MODERN
 from runner.errors import NoContainer
-from runner.job import ContainerInfo
 from runner.launch.container import engine, image, user
 from runner.launch.container.engine import Engine, Image
 from runner.launch.container.user import User
 from runner.plan.resolve import Plan
 from runner.record import codekey
+from runner.record.sections.head import ContainerInfo
 
 OTHER_TREE = "other-tree"
 

@@ -18,7 +18,7 @@ RECORDS = (example_record(), cpu_record(), failed_record())
 UNDERSTOOD = {
     *("type", "const", "enum", "required", "properties", "additionalProperties"),
     *("items", "minItems", "uniqueItems", "minLength", "pattern", "minimum", "exclusiveMinimum"),
-    *("anyOf", "if", "then", "else"),
+    *("if", "then", "else"),
 }
 ANNOTATIONS = {"$schema", "$id", "$comment", "title", "description"}
 
@@ -26,7 +26,7 @@ ANNOTATIONS = {"$schema", "$id", "$comment", "title", "description"}
 def keywords(schema):
     """Every keyword of a schema and of those in it."""
     yield from schema
-    for inner in (*schema.get("properties", {}).values(), *schema.get("anyOf", ())):
+    for inner in schema.get("properties", {}).values():
         yield from keywords(inner)
     for name in ("items", "additionalProperties", "if", "then", "else"):
         if isinstance(schema.get(name), dict):

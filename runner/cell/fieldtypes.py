@@ -1,0 +1,164 @@
+"""The types of a record's fields: numbers, words and series, with the limits that both of their readers know.
+
+A limit is data. `record.schema` writes it into docs/record.schema.json; pydantic, where a record is read, calls
+`__get_pydantic_core_schema__`, whose schemas are plain mappings: nothing here imports pydantic.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
+
+T = TypeVar("T")
+Core: TypeAlias = dict[str, Any]
+"""A schema of pydantic-core."""
+
+
+class Absent(Enum):
+    """The value of a field that a record does not have, which is not null. It is false."""
+
+    ABSENT = "absent"
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+
+ABSENT: Final = Absent.ABSENT
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One limit: its keyword in JSON Schema, None where that has none, and its name in pydantic-core."""
+
+    keyword: str | None
+    core_name: str
+    value: Any
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        return {self.keyword: self.value} if self.keyword else {}
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Core]) -> Core:
+        return {**handler(source), self.core_name: self.value}
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """The only words, or the only number, that a field may hold."""
+
+    values: tuple[str | int | bool, ...]
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        return {"const": self.values[0]} if len(self.values) == 1 else {"enum": list(self.values)}
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Core]) -> Core:
+        # the type is asked first: a literal takes 1.0 for 1
+        return {"type": "chain", "steps": [handler(source), {"type": "literal", "expected": list(self.values)}]}
+
+
+class Distinct:
+    """No item of a series stands twice."""
+
+    keywords: Final = {"uniqueItems": True}
+    message: Final = "has an item twice"
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Core]) -> Core:
+        return {
+            "type": "function-after",
+            "function": {"type": "no-info", "function": _distinct},
+            "schema": handler(source),
+        }
+
+
+def _distinct(items: tuple[T, ...]) -> tuple[T, ...]:
+    if len({*items}) < len(items):
+        raise ValueError(Distinct.message)
+    return items
+
+
+class AsWritten:
+    """A number without a fraction stays an integer, as the record's text has it."""
+
+    keywords: Final[dict[str, Any]] = {}
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Core]) -> Core:
+        return {
+            "type": "function-wrap",
+            "function": {"type": "no-info", "function": _checked},
+            "schema": handler(source),
+        }
+
+
+def _checked(value: T, check: Callable[[T], object]) -> T:
+    check(value)
+    return value
+
+
+@dataclass(frozen=True)
+class WithOrWithout:
+    """A section of two kinds, told apart by a field that one of them has; `common` is what both are made of."""
+
+    name: str
+    common: type
+    with_it: type
+    without: type
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Core:
+        kinds = {"with": self.with_it, "without": self.without}
+        return {
+            "type": "tagged-union",
+            "choices": {tag: handler.generate_schema(kind) for tag, kind in kinds.items()},
+            "discriminator": lambda value: "with" if isinstance(value, dict) and self.name in value else "without",
+        }
+
+
+class Stated:
+    """A dataclass all of whose fields a record states, also those that have a default."""
+
+    keywords: Final[dict[str, Any]] = {}
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Core:
+        schema: Core = handler(source)
+        for field in handler.resolve_ref_schema(schema)["schema"]["fields"]:
+            if field["schema"]["type"] == "default":
+                field["schema"] = field["schema"]["schema"]
+        return schema
+
+
+class MayBeAbsent:
+    """The field may be missing; ABSENT itself is never written."""
+
+    keywords: Final[dict[str, Any]] = {}
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Core:
+        schema: Core = handler.generate_schema(without_absent(source))
+        return schema
+
+
+def without_absent(hint: Any) -> Any:
+    """Returns a union without Absent."""
+    if get_origin(hint) not in (Union, UnionType):
+        return hint
+    return Union[tuple(each for each in get_args(hint) if each is not Absent)]  # noqa: UP007 - of types known at run time
+
+
+LARGEST = int(sys.float_info.max)
+IN_RANGE = Limit(None, "le", LARGEST)  # arithmetic with floats follows
+NOT_EMPTY = Limit("minItems", "min_length", 1)
+
+Integer: TypeAlias = Annotated[int, IN_RANGE]
+Count: TypeAlias = Annotated[int, IN_RANGE, Limit("minimum", "ge", 0)]
+Size: TypeAlias = Annotated[int, IN_RANGE, Limit("minimum", "ge", 1)]
+Number: TypeAlias = Annotated[float, AsWritten()]
+NotNegative: TypeAlias = Annotated[float, Limit("minimum", "ge", 0), AsWritten()]
+Positive: TypeAlias = Annotated[float, Limit("exclusiveMinimum", "gt", 0), AsWritten()]
+Series: TypeAlias = Annotated[tuple[T, ...], NOT_EMPTY]
+"""A series with at least one value."""
+Marks: TypeAlias = Annotated[tuple[str, ...], Distinct()]
+OrAbsent: TypeAlias = Annotated[T | Absent, MayBeAbsent()]
+Key: TypeAlias = Annotated[str, Limit("pattern", "pattern", "^[0-9a-f]{12}$")]

@@ -1,0 +1,227 @@
+"""A record is read into its type, strictly, and what is written of that is the record again."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runner.cell.fieldtypes import ABSENT
+from runner.errors import BadRecord
+from runner.record import read, record, spool, structure
+from runner.record.sections.gate import GateVersion1, GateVersion2
+from runner.record.sessionrecord import FailedRecord, MeasuredRecord, to_json
+from tests.runner.record.test_structure import VALUES, places
+from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1, packed_record
+
+ROOT = Path(__file__).resolve().parents[3]
+PATHS = [path for folder in ("records", "gate") for path in spool.record_files(ROOT / "experiments" / folder)]
+CONTAINER = {"engine": "docker", "image": "an-image", "digest": f"sha256:{'0' * 64}", "tree_key": ""}
+Json = dict[str, Any]
+
+
+def canonical(found: Json) -> str:
+    return json.dumps(found, sort_keys=True)
+
+
+def test_every_committed_record_is_written_as_it_was_read() -> None:
+    assert len(PATHS) >= 226
+    for path in PATHS:
+        found = record.read(path)
+        assert canonical(to_json(read.from_json(found, path.name))) == canonical(found), path.name
+
+
+KINDS: dict[str, Callable[[], Json]] = {
+    "measured": example_record,
+    "dynamic cache": lambda: example_record(cell={"cache": "dynamic"}),
+    "packed weights": packed_record,
+    "in a container": lambda: example_record(container=CONTAINER),
+    "on a CPU": cpu_record,
+    "gate version 1": lambda: of_gate_version_1(example_record()),
+    "failed": failed_record,
+    "oom": lambda: failed_record("oom", container=CONTAINER),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_record_of_each_kind_is_written_as_it_was_read(kind: str) -> None:
+    found = KINDS[kind]()
+    assert read.faults(found) == structure.faults(found) == []
+    assert canonical(to_json(read.from_json(found, "x"))) == canonical(found)
+
+
+def test_a_file_is_read_into_its_type(tmp_path: Path) -> None:
+    record.write(example_record(), tmp_path / "x.json")
+    found = read.from_file(tmp_path / "x.json")
+    assert isinstance(found, MeasuredRecord)
+    assert isinstance(found.gate, GateVersion2)
+    assert found.cell.ctx == 2048
+    assert found.passes.wall.steps_ms == tuple(example_record()["passes"]["wall"]["steps_ms"])
+    assert found.passes.revisit is ABSENT
+    assert found.cost_s.import_ == 4.8
+    record.write(failed_record(), tmp_path / "x.json")
+    assert isinstance(read.from_file(tmp_path / "x.json"), FailedRecord)
+
+
+def test_the_gate_s_version_tells_its_type() -> None:
+    found = read.from_json(of_gate_version_1(example_record()), "x")
+    assert isinstance(found, MeasuredRecord)
+    assert isinstance(found.gate, GateVersion1)
+
+
+def test_absent_and_null_stay_apart() -> None:
+    absent, null = cpu_record(), cpu_record(gpu={"last_level_cache_bytes": None})
+    read_absent, read_null = read.from_json(absent, "x"), read.from_json(null, "x")
+    assert read_absent.gpu.last_level_cache_bytes is ABSENT
+    assert read_null.gpu.last_level_cache_bytes is None
+    assert not ABSENT
+    assert "last_level_cache_bytes" not in to_json(read_absent)["gpu"]
+    assert to_json(read_null)["gpu"]["last_level_cache_bytes"] is None
+
+
+def test_a_number_stays_as_it_was_written() -> None:
+    found = example_record()
+    found["gpu"]["bandwidth_gbs"], found["prefill"]["ms"] = 4800, 61
+    again = to_json(read.from_json(found, "x"))
+    assert [repr(again["gpu"]["bandwidth_gbs"]), repr(again["prefill"]["ms"])] == ["4800", "61"]
+    assert repr(again["probes"]["read_gbs"]) == repr(found["probes"]["read_gbs"])
+
+
+def put(place: str, value: Any) -> Callable[[Json], None]:
+    def change(found: Json) -> None:
+        *parents, leaf = place.split(".")
+        target: Any = found
+        for part in parents:
+            target = target[int(part) if part.isdigit() else part]
+        target[int(leaf) if leaf.isdigit() else leaf] = value
+
+    return change
+
+
+DAMAGES = [
+    ("cell.ctx", "2048", "cell.ctx: '2048' is no integer"),
+    ("cell.ctx", 2048.0, "cell.ctx: 2048.0 is no integer"),
+    ("cell.ctx", True, "cell.ctx: True is no integer"),
+    ("cell.ctx", 0, "cell.ctx: 0 is below 1"),
+    ("cell.ctx", 10**400, "cell.ctx: 10000"),
+    ("cell.dtype", "fp7", "cell.dtype: 'fp7' is not bf16 or fp16 or fp32"),
+    ("cell.two\nlines", 1, "cell.'two\\nlines': a record has no such field"),
+    ("cell.options", {"sym": True}, "cell.options.sym: True is no string"),
+    ("schema_version", 1.0, "schema_version: 1.0 is no integer"),
+    ("schema_version", True, "schema_version: True is no integer"),
+    ("valid", 1, "valid: 1 is no boolean"),
+    ("flags", ["a", "a"], "flags: ['a', 'a'] has an item twice"),
+    ("passes", None, "passes: None is no object"),
+    ("passes.wall", [], "passes.wall: [] is no object"),
+    ("passes.wall.captured", None, "passes.wall.captured: None is no integer"),
+    ("passes.wall.steps_ms.3", 0, "passes.wall.steps_ms[3]: 0 is not above 0"),
+    ("passes.wall.steps_ms.3", "5", "passes.wall.steps_ms[3]: '5' is no number"),
+    ("passes.wall.steps_ms", [], "passes.wall.steps_ms: 0 items, at least 1 belong there"),
+    ("passes.wall.steps_ms", {}, "passes.wall.steps_ms: {} is no array"),
+    ("prefill.ms", math.nan, "prefill.ms: nan is no number"),
+    ("prefill.ms", math.inf, "prefill.ms: inf is no number"),
+    ("prefill.ms", 10**400, "prefill.ms: "),
+    ("gate.checks.0.trusted.1", -0.5, "gate.checks[0].trusted[1]: -0.5 is below 0"),
+    ("gate.gate_version", 3, "gate.gate_version: 3 is not 2"),
+    ("gate", [], "gate: [] is no object"),
+    ("keys.env_key", "xyz", "keys.env_key: 'xyz' does not match ^[0-9a-f]{12}$"),
+    ("keys.env_key", "0" * 12 + "\n", "keys.env_key: '000000000000\\n' does not match"),
+    ("cost_s.import_", 1.0, "cost_s.import_: a record has no such field"),
+    ("surprise", "\x1b[31m" + "x" * 10_000, "surprise: a record has no such field"),
+    ("outcome", [], "outcome: [] is no object"),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "line"), DAMAGES, ids=[line[:50] for _, _, line in DAMAGES])
+def test_what_is_not_of_its_type_is_named_with_its_place(place: str, value: Any, line: str) -> None:
+    found = example_record()
+    put(place, value)(found)
+    (fault,) = read.faults(found)
+    assert fault.startswith(line)
+    assert len(fault) < 150
+    assert "\n" not in fault
+    assert "\x1b" not in fault
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("cell.options", "model.shape", "passes.wall", "limits", "keys.env_key", "session.finished_ms", "floor"),
+        *("model.scheme.sym", "gate.stated_ratio"),
+    ],
+)
+def test_what_is_missing_is_named(place: str) -> None:
+    found = packed_record()
+    *parents, leaf = place.split(".")
+    target = found
+    for part in parents:
+        target = target[part]
+    del target[leaf]
+    assert read.faults(found) == [f"{place} is missing"]
+
+
+def test_of_an_array_the_first_fault_is_named() -> None:
+    found = example_record()
+    found["passes"]["wall"]["steps_ms"] = [0, -1, "x"]
+    found["gate"]["checks"][0]["errors"][2] = found["gate"]["checks"][1]["errors"][0] = None
+    assert read.faults(found) == [
+        "passes.wall.steps_ms[0]: 0 is not above 0",
+        "gate.checks[0].errors[2]: None is no number",
+    ]
+
+
+def test_what_only_a_measured_session_has_is_named_in_another() -> None:
+    found = failed_record() | {"floor": example_record()["floor"]}
+    found["session"]["finished_ms"] = 1
+    assert sorted(read.faults(found)) == [
+        "floor: only a measured session has it",
+        "session.finished_ms: only a measured session has it",
+    ]
+
+
+def test_what_only_the_other_version_of_the_gate_has_is_named() -> None:
+    newer, older = example_record(), of_gate_version_1(example_record())
+    newer["gate"]["noise"], older["gate"]["rows"] = 0.002, newer["gate"]["rows"]
+    assert read.faults(newer) == ["gate.noise: only version 1 of the gate has it"]
+    assert read.faults(older) == ["gate.rows: only version 2 of the gate has it"]
+
+
+def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
+    found = example_record()
+    found["cell"]["ctx"] = "2048"
+    record.write(found, tmp_path / "x.json")
+    with pytest.raises(BadRecord) as caught:
+        read.from_file(tmp_path / "x.json")
+    assert str(caught.value) == f"{tmp_path}/x.json: damaged record: cell.ctx: '2048' is no integer"
+    found["valid"] = None
+    record.write(found, tmp_path / "x.json")
+    with pytest.raises(BadRecord, match=r"is no integer \(and 1 more\)"):
+        read.from_file(tmp_path / "x.json")
+
+
+RECORDS = [make() for make in KINDS.values()]
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_what_the_schema_refuses_the_reader_refuses(data: st.DataObject) -> None:
+    """The reader is the stricter one where a section is of two kinds: it takes no field of the other kind."""
+    found = copy.deepcopy(data.draw(st.sampled_from(RECORDS)))
+    for _ in range(data.draw(st.integers(1, 2))):
+        container, key = data.draw(st.sampled_from(list(places(found))))
+        if isinstance(container, dict) and data.draw(st.booleans()):
+            del container[key]
+        else:
+            container[key] = data.draw(VALUES)
+    found_here, found_there = read.faults(found), structure.faults(found)
+    if found_there:
+        assert found_here
+    else:
+        assert all(": only " in fault and fault.endswith(" has it") for fault in found_here), found_here
