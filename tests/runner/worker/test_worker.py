@@ -12,6 +12,7 @@ import pytest
 
 from runner.cell.scheme import Scheme
 from runner.errors import MissingPackage
+from runner.record import read
 from runner.record.verify import recompute
 from tests.support.processes import SMALL_CACHE
 
@@ -46,6 +47,7 @@ def test_the_record_follows_from_its_raw_values_and_the_schema(measured):
     found, path, _ = measured
     assert recompute.differences(found) == []
     jsonschema.validate(found, json.loads((ROOT / "docs" / "record.schema.json").read_text()))
+    assert read.faults(found) == []
     assert path.stat().st_size <= 32 * 1024
 
 
