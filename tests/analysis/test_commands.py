@@ -45,6 +45,7 @@ def store(tmp_path):
     return f"sqlite:///{tmp_path}/mlflow.db"
 
 
+@pytest.mark.slow
 def test_the_embedded_store_is_the_default_and_gives_what_the_records_give(store, tmp_path):
     named = run("floor", "--store", store, "--format", "json", XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert json.loads(named.stdout)[0]["sessions"] == 1
@@ -60,6 +61,7 @@ def test_without_a_store_it_says_how_to_get_one(command, tmp_path):
     assert "runner import" in said
 
 
+@pytest.mark.slow
 def test_filters_choose_and_one_that_leaves_nothing_says_what_there_is():
     rows = json.loads(run("floor", "--records", RECORDS, "--model", "qwen2.5-7b", "--format", "json").stdout)
     assert {row["model"] for row in rows} == {"qwen2.5-7b"}

@@ -117,6 +117,7 @@ def test_equal_arguments_make_equal_campaigns() -> None:
     assert not {session.id for session in one.sessions} & {session.id for session in other.sessions}
 
 
+@pytest.mark.slow
 def test_a_thousand_cells_are_all_different() -> None:
     made = campaign.campaign(100_000, 100, seed=0)
     cells = [template.plan.cell for template in made.templates]
@@ -136,6 +137,7 @@ def test_more_comparisons_than_sessions_for_them_are_refused() -> None:
         campaign.campaign(100, 1, seed=0)
 
 
+@pytest.mark.slow
 def test_postgresql_gets_the_same_rows_and_keeps_its_keys(
     postgresql_uri: str, sqlite_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
