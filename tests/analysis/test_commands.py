@@ -74,6 +74,7 @@ def test_filters_choose_and_one_that_leaves_nothing_says_what_there_is():
     assert "study nothing" in refused("graphs", "--records", RECORDS, "--study", "nothing")
 
 
+@pytest.mark.slow
 def test_auto_is_no_filter():
     every = run("quant", "--records", RECORDS, "--format", "json").stdout
     auto = ("--gpu", "auto", "--model", "auto", "--study", "auto")
@@ -84,6 +85,7 @@ def test_two_sources_are_one_too_many():
     assert "exclude each other" in refused("floor", "--records", RECORDS, "--store", "sqlite:///mlflow.db")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["http", "postgresql"])
 def test_a_server_that_is_away_is_one_line(scheme):
     said = refused("floor", "--store", f"{scheme}://tester:se%40cret@127.0.0.1:{free_port()}/db")
@@ -91,6 +93,7 @@ def test_a_server_that_is_away_is_one_line(scheme):
     assert "cret" not in said
 
 
+@pytest.mark.slow
 def test_a_store_of_others_is_one_line(empty_sqlite, tmp_path):
     shutil.copy(empty_sqlite, tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
@@ -104,6 +107,7 @@ def test_a_store_of_others_is_one_line(empty_sqlite, tmp_path):
     assert "has 1 runs, none of them a session of this project" in refused("budget", "--store", uri)
 
 
+@pytest.mark.slow
 def test_a_store_of_another_revision_is_one_line(store, tmp_path):
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         database.execute("UPDATE alembic_version SET version_num = '0123456789ab'")
