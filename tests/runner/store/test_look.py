@@ -41,6 +41,7 @@ def refusal(run_id: str | None = None, kind: type[DecodeFloorError] = StoreUnrea
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_store_that_is_fine_or_not_there_yet_is_told_nothing_of(any_uri: str) -> None:
     assert store.before_measuring(None) is None
     client = MlflowClient(any_uri)
