@@ -45,6 +45,7 @@ def store(tmp_path):
     return f"sqlite:///{tmp_path}/mlflow.db"
 
 
+@pytest.mark.slow
 def test_the_embedded_store_is_the_default_and_gives_what_the_records_give(store, tmp_path):
     named = run("floor", "--store", store, "--format", "json", XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert json.loads(named.stdout)[0]["sessions"] == 1
@@ -60,6 +61,7 @@ def test_without_a_store_it_says_how_to_get_one(command, tmp_path):
     assert "runner import" in said
 
 
+@pytest.mark.slow
 def test_filters_choose_and_one_that_leaves_nothing_says_what_there_is():
     rows = json.loads(run("floor", "--records", RECORDS, "--model", "qwen2.5-7b", "--format", "json").stdout)
     assert {row["model"] for row in rows} == {"qwen2.5-7b"}
@@ -72,6 +74,7 @@ def test_filters_choose_and_one_that_leaves_nothing_says_what_there_is():
     assert "study nothing" in refused("graphs", "--records", RECORDS, "--study", "nothing")
 
 
+@pytest.mark.slow
 def test_auto_is_no_filter():
     every = run("quant", "--records", RECORDS, "--format", "json").stdout
     auto = ("--gpu", "auto", "--model", "auto", "--study", "auto")
@@ -82,6 +85,7 @@ def test_two_sources_are_one_too_many():
     assert "exclude each other" in refused("floor", "--records", RECORDS, "--store", "sqlite:///mlflow.db")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["http", "postgresql"])
 def test_a_server_that_is_away_is_one_line(scheme):
     said = refused("floor", "--store", f"{scheme}://tester:se%40cret@127.0.0.1:{free_port()}/db")
@@ -89,6 +93,7 @@ def test_a_server_that_is_away_is_one_line(scheme):
     assert "cret" not in said
 
 
+@pytest.mark.slow
 def test_a_store_of_others_is_one_line(empty_sqlite, tmp_path):
     shutil.copy(empty_sqlite, tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
@@ -102,6 +107,7 @@ def test_a_store_of_others_is_one_line(empty_sqlite, tmp_path):
     assert "has 1 runs, none of them a session of this project" in refused("budget", "--store", uri)
 
 
+@pytest.mark.slow
 def test_a_store_of_another_revision_is_one_line(store, tmp_path):
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         database.execute("UPDATE alembic_version SET version_num = '0123456789ab'")

@@ -64,6 +64,7 @@ def main(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
     return call
 
 
+@pytest.mark.slow
 def test_help_answers_at_once_and_lists_the_commands(tmp_path: Path) -> None:
     seconds = []
     for _ in range(3):

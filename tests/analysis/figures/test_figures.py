@@ -57,6 +57,7 @@ def many(rows, count):
     return [{**rows[number % len(rows)], "model": f"model-{number // len(rows):04d}"} for number in range(count)]
 
 
+@pytest.mark.slow
 def test_each_figure_of_the_committed_records_is_a_png_and_the_same_each_time(source, frame, floor_rows, measured):
     def draw():
         return [
@@ -253,6 +254,7 @@ def test_the_distribution_is_of_all_timed_steps(source, frame, floor_rows):
     assert list(line.get_ydata())[-1] == 1.0
 
 
+@pytest.mark.slow
 def test_with_a_thousand_cells_each_figure_says_what_it_left_out_and_is_quick(frame, floor_rows, measured):
     floors, budgets = many(floor_rows, 1000), many(budget_table.rows(frame), 1000)
     packed = quant_table.rows(frame_of([packed_record(), fp16_baseline()]))

@@ -364,6 +364,7 @@ def sorting(browser, table, title):
     return browser.value(f"(() => {{ {COLUMN} return column('{table}', '{title}').head.ariaSort; }})()")
 
 
+@pytest.mark.slow
 def test_a_click_on_a_head_sorts_by_value_and_a_second_one_the_other_way_round(browser, committed, committed_page):
     browser.show(committed_page, DESKTOP)
     steps = sorted(row["step_wall_ms"] for row in committed.valid)
@@ -383,6 +384,7 @@ def test_a_click_on_a_head_sorts_by_value_and_a_second_one_the_other_way_round(b
     assert 0 <= hosts[0] < hosts[-1]
 
 
+@pytest.mark.slow
 def test_what_is_missing_stays_last_either_way(browser, committed_page):
     browser.show(committed_page, DESKTOP)
     for turned in (False, True):
@@ -393,6 +395,7 @@ def test_what_is_missing_stays_last_either_way(browser, committed_page):
         assert found[len(present) :] == ["–"] * (len(found) - len(present))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["Enter", " "])
 def test_a_table_is_sorted_by_keyboard(browser, committed_page, key):
     browser.show(committed_page, DESKTOP)
@@ -425,6 +428,7 @@ const cell = (table, title) => {
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "titles"),
     [
@@ -446,6 +450,7 @@ def test_on_a_phone_the_numbers_that_matter_stand_right_after_the_rows_name(phon
     assert phone.value(f"(() => {{ {FIRST_ROW} return cell('{table}', 'gpu').width; }})()") == 0
 
 
+@pytest.mark.slow
 def test_on_a_phone_the_rows_name_stays_while_the_table_is_scrolled(phone):
     left, scrolled = phone.value(
         """(() => {
@@ -466,6 +471,7 @@ FIGURES_NOW = """({
 })"""
 
 
+@pytest.mark.slow
 def test_on_a_phone_a_figure_is_as_wide_as_the_window_until_it_is_tapped(phone):
     found = phone.value(FIGURES_NOW)
     assert len(found["pictures"]) == len(FIGURES)
@@ -490,6 +496,7 @@ WIDTHS = """(() => {
 })()"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
 def test_the_page_is_no_wider_than_its_window(browser, committed_page, width):
     browser.show(committed_page, width)
@@ -502,6 +509,7 @@ def test_the_page_is_no_wider_than_its_window(browser, committed_page, width):
     assert all(found["pictures"])
 
 
+@pytest.mark.slow
 def test_what_is_printed_fits_on_the_paper(browser, committed_page):
     browser.call("Emulation.setEmulatedMedia", media="print")
     try:
@@ -511,6 +519,7 @@ def test_what_is_printed_fits_on_the_paper(browser, committed_page):
         browser.call("Emulation.setEmulatedMedia", media="screen")
 
 
+@pytest.mark.slow
 def test_no_script_but_the_pages_own_runs(browser, committed_page, tmp_path):
     html = committed_page.read_text(encoding="utf-8")
     odd = tmp_path / "odd.html"

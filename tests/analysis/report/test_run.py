@@ -70,6 +70,7 @@ def files_of(client, run):
     return [each.path for each in client.list_artifacts(run.info.run_id)]
 
 
+@pytest.mark.slow
 def test_each_report_is_a_run_with_the_files_of_the_folder_and_names_the_sessions_runs(folder, client):
     for count in (1, 2):
         done = command(folder, "report")
@@ -106,6 +107,7 @@ def test_of_records_it_makes_no_run_and_needs_no_store(tmp_path):
     assert (tmp_path / "report" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_the_run_that_mlflow_made_is_the_reports(folder, client):
     run_id = client.create_run("0").info.run_id
     done = command(folder, "report", MLFLOW_RUN_ID=run_id)

@@ -63,11 +63,13 @@ def test_mlflows_client_gives_the_records_json(expected, filled):
     assert texts(ClientStore(filled)) == expected
 
 
+@pytest.mark.slow
 def test_postgresql_gives_the_records_json(expected, postgresql):
     assert texts(Store(postgresql)) == expected
     assert texts(ClientStore(postgresql)) == expected
 
 
+@pytest.mark.slow
 def test_a_tracking_server_gives_the_records_json(expected, server):
     source = Store(server)
     assert {name: form.json_text(TABLES[name](source)) for name in ("floor", "graphs")}.items() <= expected.items()
@@ -548,6 +550,7 @@ def runs_with(connection, key):
 TWICE = "16 sessions are in the store in more than one run: each counts once, by the run that began first"
 
 
+@pytest.mark.slow
 def test_a_session_that_is_in_two_runs_counts_once(changeable, changeable_postgresql, expected):
     for uri, connection in (changeable, changeable_postgresql):
         sessions = runs_with(connection, "session")

@@ -119,6 +119,7 @@ def test_four_times_the_sessions_halve_the_interval():
     assert found.sessions_needed == math.ceil(5 * (now / 0.005) ** 2)
 
 
+@pytest.mark.slow
 @given(arms())
 def test_swapped_arms_invert_ratio_interval_and_verdict(both):
     a, b = both
@@ -128,6 +129,7 @@ def test_swapped_arms_invert_ratio_interval_and_verdict(both):
     assert swapped.verdict == MIRRORED[found.verdict]
 
 
+@pytest.mark.slow
 @given(arms(), st.floats(0.01, 100))
 def test_a_slower_clock_changes_nothing(both, factor):
     a, b = both
@@ -136,6 +138,7 @@ def test_a_slower_clock_changes_nothing(both, factor):
     assert (scaled.ratio, scaled.low, scaled.high) == pytest.approx((found.ratio, found.low, found.high))
 
 
+@pytest.mark.slow
 @given(arms(), st.randoms(use_true_random=False))
 def test_the_order_of_sessions_does_not_matter(both, random):
     a, b = map(list, both)
@@ -146,6 +149,7 @@ def test_the_order_of_sessions_does_not_matter(both, random):
     assert (again.ratio, again.low, again.high) == pytest.approx((found.ratio, found.low, found.high))
 
 
+@pytest.mark.slow
 @given(arms())
 def test_the_interval_holds_the_ratio(both):
     found = compare(one_host(*both))

@@ -80,6 +80,7 @@ def test_a_host_that_slows_down_evenly_slows_both_arms_alike_in_each_block_of_tw
     assert a.sum() == pytest.approx(b.sum())
 
 
+@pytest.mark.slow
 def test_the_committed_figures_are_those_of_the_committed_records():
     frame = Folder(ROOT / "experiments" / "records").frame([groups.WALL])
     assert frame.left_out == ()
@@ -243,6 +244,7 @@ def test_noise_is_fitted_to_groups_of_three_valid_sessions_of_one_host_that_diff
     assert sorted(sorted(np.exp(values).round(6).tolist()) for values in found) == [[20, 21, 22], [30, 31, 33]]
 
 
+@pytest.mark.slow
 def test_the_noise_that_is_fitted_is_found_again():
     generator = np.random.default_rng(0)
     shape = SkewedT(2.8, 4.0)
@@ -252,6 +254,7 @@ def test_the_noise_that_is_fitted_is_found_again():
     assert noise.fit([np.random.default_rng(1).standard_normal(10) for _ in range(30)], TAILS).skew <= 1.3
 
 
+@pytest.mark.slow
 def test_sessions_at_two_speeds_are_found_again():
     generator = np.random.default_rng(0)
     shape = TwoSpeeds(0.2, 7.0)

@@ -167,6 +167,7 @@ def test_a_cause_is_named_only_where_the_passes_agree(found):
         assert row["cuts"] or row["step_busy_ms"] is None or "kernels" not in {term["name"] for term in row["terms"]}
 
 
+@pytest.mark.slow
 def test_the_committed_cells_add_up(committed):
     assert len(committed) >= 20
     for row in committed:
@@ -258,6 +259,7 @@ def test_where_two_terms_are_nearer_than_the_passes_neither_is_called_the_larges
     assert "not attributed" not in {term["name"] for term in row["terms"]}
 
 
+@pytest.mark.slow
 def test_the_largest_term_is_named_with_what_removes_it(committed):
     fields = ("gpu", "model", "ctx", "runtime", "cache", "options")
     rows = {tuple(row[name] for name in fields): row for row in committed}
@@ -272,6 +274,7 @@ def test_the_largest_term_is_named_with_what_removes_it(committed):
     assert first["sentence"].endswith("or `--options sdpa:flash` where cuDNN is the attention's backend")
 
 
+@pytest.mark.slow
 def test_no_cause_is_named_where_the_passes_of_one_session_disagree(committed):
     flagged = [row for row in committed if row["valid"] and "passes-disagree" in row["flags"]]
     assert any(row["uncertainty"] < budget.LIMIT for row in flagged)
@@ -354,6 +357,7 @@ def test_what_tells_two_rows_apart_is_a_column(field, change):
     assert len({row[field] for row in shown}) == 2
 
 
+@pytest.mark.slow
 def test_the_readmes_budget_is_what_the_command_prints():
     records = ["--records", "experiments/records", "--gpu", "h200", "--model", "qwen2.5-7b"]
     done = subprocess.run(
@@ -364,6 +368,7 @@ def test_the_readmes_budget_is_what_the_command_prints():
     assert done.stdout in (ROOT / "README.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["md", "csv", "json"])
 def test_the_command_prints_each_form(form):
     command = [sys.executable, "-m", "analysis", "budget", "--records", "experiments/records", "--format", form]

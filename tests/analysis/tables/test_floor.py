@@ -148,6 +148,7 @@ def test_a_range_counts_each_cell_once_and_only_such_as_are_alike():
     assert [column.key for column in floor.range_columns(ranges)][:4] == ["gpu", "runtime", "cache", "dtype"]
 
 
+@pytest.mark.slow
 def test_the_ranges_come_in_every_form():
     found = json.loads(command("--records", "experiments/records", "--ranges", "--format", "json").stdout)
     table = command("--records", "experiments/records", "--ranges").stdout
@@ -206,6 +207,7 @@ def test_invalid_groups_that_look_alike_are_told_apart_too():
     assert sum("f" * 12 in line for line in lines) == 1
 
 
+@pytest.mark.slow
 def test_the_readmes_table_is_what_the_command_prints():
     finished = command("--records", "experiments/records", "--gpu", "h200", "--format", "md")
     assert (finished.returncode, finished.stderr) == (0, "")

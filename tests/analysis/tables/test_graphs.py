@@ -40,6 +40,7 @@ def copied(tmp_path):
     return Path(shutil.copytree(source, tmp_path / source.name))
 
 
+@pytest.mark.slow
 def test_the_committed_ab_has_ten_sessions_an_arm_at_2048_and_five_at_16384(table):
     assert [(row["ctx"], row["arm_a"], row["arm_b"]) for row in table] == [
         (2048, "eager", "graph"),
@@ -54,12 +55,14 @@ def test_the_committed_ab_has_ten_sessions_an_arm_at_2048_and_five_at_16384(tabl
         assert row["ratio"] == pytest.approx(row["a_ms"] / row["b_ms"])
 
 
+@pytest.mark.slow
 def test_the_readme_has_what_the_command_prints():
     finished = command("graphs", "--records", "experiments/records")
     assert (finished.returncode, finished.stderr) == (0, "")
     assert finished.stdout in (ROOT / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_paper_stands_beside_what_it_measured():
     assert paper.graphs_row("h100", "qwen2.5-7b", 2048)["ratio"] == 1.259
     assert paper.graphs_row("h200", "qwen2.5-7b", 2048) is None
@@ -67,6 +70,7 @@ def test_the_paper_stands_beside_what_it_measured():
     assert "The paper, h100 qwen2.5-7b 2048: 14.828 → 11.776 ms, 1.259× [1.253, 1.267]" in finished
 
 
+@pytest.mark.slow
 def test_a_row_of_the_papers_own_cell_has_it_in_a_column(table):
     ours = {**table[0], "gpu": "h100", "paper": paper.graphs_row("h100", "qwen2.5-7b", 2048)}
     text = graphs.markdown_with_paper([ours])
@@ -74,6 +78,7 @@ def test_a_row_of_the_papers_own_cell_has_it_in_a_column(table):
     assert "The paper, h100" not in text
 
 
+@pytest.mark.slow
 def test_rows_that_differ_in_the_weights_do_not_look_alike(table):
     packed = {**table[0], "quant": "awq", "kernel": "marlin"}
     header, _, *lines = graphs.markdown([table[0], packed]).splitlines()

@@ -176,6 +176,7 @@ def compared(a_ms, b_ms, **of_the_eager_arm):
     return [found[name] for name in ("eager ms/step in the A/B", "graph ms/step in the A/B", "eager / graph")]
 
 
+@pytest.mark.slow
 def test_an_arm_is_explained_by_what_its_own_sessions_recorded():
     eager, graph, ratio = compared(22.0, 8.2)
     assert (eager["verdict"], graph["verdict"], ratio["verdict"]) == ("differs",) * 3

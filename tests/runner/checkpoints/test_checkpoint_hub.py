@@ -177,6 +177,7 @@ def test_offline_with_half_a_cache(hub: Hub, cell: Cell) -> None:
     assert f"{REPOSITORY}: neither model.safetensors nor" in refusal(cell(HF_HUB_OFFLINE="1"))
 
 
+@pytest.mark.slow
 def test_quantised_weights_come_from_the_hub_as_they_are(hub: Hub, cell: Cell, tmp_path: Path) -> None:
     written = ROOT / "tests" / "written" / "bnb-nf4"
     hub.files = {file.name: file.read_bytes() for file in written.iterdir()}

@@ -19,6 +19,7 @@ def stated(name, dtype):
     return found["stated_ratio"], found["stated_spread"]
 
 
+@pytest.mark.slow
 def test_the_bounds_are_those_that_the_committed_records_give(derived):
     assert {path: stated(*path) for path in derived} == {
         path: (found.ratio, found.spread) for path, found in derived.items()

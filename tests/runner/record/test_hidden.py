@@ -46,6 +46,7 @@ def test_only_what_lies_openly_below_the_named_folder_counts(tmp_path: Path, nam
     assert list(open_runs.left_behind(folder)) == []
 
 
+@pytest.mark.slow
 def test_tables_comparisons_and_import_leave_them_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_sqlite: Path
 ) -> None:

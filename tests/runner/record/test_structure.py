@@ -56,6 +56,7 @@ VALUES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(data=st.data())
 def test_a_changed_record_is_damaged_here_when_it_is_for_jsonschema(data):

@@ -67,6 +67,7 @@ def _experiment_tags(name: str) -> dict[str, str]:
     return dict(found.tags)
 
 
+@pytest.mark.slow
 def test_search_runs_reads_it(made: Campaign) -> None:
     found = mlflow.search_runs(experiment_names=["decode-floor"])
     fates = Counter(session.fate for session in made.sessions)
@@ -82,6 +83,7 @@ def test_search_runs_reads_it(made: Campaign) -> None:
     assert list(found["tags.ab"].dropna().sort_values()) == sorted(each.id for each in made.manifests)
 
 
+@pytest.mark.slow
 def test_the_importer_writes_the_same_rows(
     made: Campaign, sqlite_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +101,7 @@ def test_the_importer_writes_the_same_rows(
     assert _experiment_tags("decode-floor") == _experiment_tags("imported")
 
 
+@pytest.mark.slow
 def test_verify_finds_nothing_wrong_with_its_records_and_manifests() -> None:
     made = campaign.campaign(2000, 8, seed=0)
     assert [recompute.differences(made.record(session)) for session in made.sessions[::40]] == [[]] * 50
@@ -109,6 +112,7 @@ def test_verify_finds_nothing_wrong_with_its_records_and_manifests() -> None:
         assert compared.done == campaign.ARM_SESSIONS
 
 
+@pytest.mark.slow
 def test_equal_arguments_make_equal_campaigns() -> None:
     one, again, other = (campaign.campaign(400, 2, seed) for seed in (7, 7, 8))
     assert one.sessions == again.sessions
@@ -117,6 +121,7 @@ def test_equal_arguments_make_equal_campaigns() -> None:
     assert not {session.id for session in one.sessions} & {session.id for session in other.sessions}
 
 
+@pytest.mark.slow
 def test_a_thousand_cells_are_all_different() -> None:
     made = campaign.campaign(100_000, 100, seed=0)
     cells = [template.plan.cell for template in made.templates]
@@ -136,6 +141,7 @@ def test_more_comparisons_than_sessions_for_them_are_refused() -> None:
         campaign.campaign(100, 1, seed=0)
 
 
+@pytest.mark.slow
 def test_postgresql_gets_the_same_rows_and_keeps_its_keys(
     postgresql_uri: str, sqlite_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ def refusal(run_id: str | None = None, kind: type[DecodeFloorError] = StoreUnrea
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_store_that_is_fine_or_not_there_yet_is_told_nothing_of(any_uri: str) -> None:
     assert store.before_measuring(None) is None
     client = MlflowClient(any_uri)
@@ -246,6 +247,7 @@ def test_a_lock_that_is_given_back_is_waited_for(sqlite_uri: str) -> None:
         assert store.before_measuring(None) is None
 
 
+@pytest.mark.slow
 def test_a_table_that_another_program_keeps_locked_is_one_line(
     postgresql_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,6 +305,7 @@ def test_what_is_no_mlflow_server_or_lets_nobody_in_is_told(
     assert "secret" not in found
 
 
+@pytest.mark.slow
 def test_a_redirect_that_would_turn_a_post_into_a_get_is_told(http_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(302, Location=f"{http_uri}/login?token=abc") as uri:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -352,6 +355,7 @@ def test_a_port_that_speaks_no_http_is_told(monkeypatch: pytest.MonkeyPatch) -> 
         assert "is no MLflow server (what answers speaks no HTTP)" in refusal()
 
 
+@pytest.mark.slow
 def test_a_server_without_tls_is_told(http_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", http_uri.replace("http:", "https:"))
     assert "speaks no TLS" in refusal()
@@ -371,6 +375,7 @@ def test_credentials_are_those_that_mlflow_sends(monkeypatch: pytest.MonkeyPatch
     assert httplook._login() == {"Authorization": "Basic bWU6b3RoZXI="}
 
 
+@pytest.mark.slow
 def test_artifacts_at_a_path_of_the_server_are_refused(http_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"path-{time.time_ns()}"
     MlflowClient(http_uri).create_experiment(name, "/srv/nowhere-here/artifacts")
@@ -382,6 +387,7 @@ def test_artifacts_at_a_path_of_the_server_are_refused(http_uri: str, monkeypatc
     assert not Path("/srv/nowhere-here").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_that_a_server_of_this_machine_shares_with_us_is_taken(
     http_uri: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -401,6 +407,7 @@ def test_a_new_experiment_would_keep_its_artifacts_where_the_servers_own_does(mo
     assert "/srv/nowhere-here/0, a path of the server" in refusal()
 
 
+@pytest.mark.slow
 def test_a_server_that_passes_no_artifacts_on_is_refused(http_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     real = httplook.get
     # read off MLflow 3.17 and 2.9
@@ -423,6 +430,7 @@ def test_artifacts_that_need_a_package_name_it(sqlite_uri: str) -> None:
     assert "lacks the package google.cloud.storage" in refusal(kind=MissingPackage)
 
 
+@pytest.mark.slow
 def test_artifacts_in_a_folder_of_another_machine_are_refused(
     postgresql_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -639,6 +647,7 @@ def test_what_a_user_of_postgresql_may_not_read_is_told(rights: tuple[str, str])
         Store(empty.format("stranger")).frame(("step_wall_ms",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "said", "advice"),
     [

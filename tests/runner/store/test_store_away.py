@@ -66,6 +66,7 @@ def test_a_server_that_accepts_and_never_answers_is_given_up(spooled: Path, monk
     assert 3 <= seconds < SOON_S
 
 
+@pytest.mark.slow
 def test_a_wrong_password_is_one_line_without_it(
     postgresql_uri: str, spooled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -231,6 +231,7 @@ CLOCKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLOCKS)
 def test_each_clock_counts_what_its_own_steps_must_not_do(cuda, name):
     class Graph:

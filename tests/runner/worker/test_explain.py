@@ -119,6 +119,7 @@ def test_the_model_is_left_without_hooks(prepared):
     assert not any(layer._forward_hooks for layer in built.model.layers)
 
 
+@pytest.mark.slow
 def test_a_session_prints_it_after_all_that_is_timed(tiny_job, capfd):
     with torch.inference_mode():
         found = session.run(replace(tiny_job, explain=True), Clock(1_000))
@@ -127,6 +128,7 @@ def test_a_session_prints_it_after_all_that_is_timed(tiny_job, capfd):
     assert found["valid"], found["reasons"]
 
 
+@pytest.mark.slow
 def test_a_session_says_nothing_of_it_unless_asked(tiny_job, capfd):
     session.run(tiny_job, Clock(1_000))
     assert "explain-gate" not in capfd.readouterr().out

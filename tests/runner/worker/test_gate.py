@@ -42,11 +42,13 @@ def make_step(prepared, cache):
     return EagerStep(built, caches.make(cache, built, floors.kv_alloc_tokens(CTX, 5, 30)), drawn)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
 def test_the_right_path_passes(prepared, cache):
     assert not errors_of(make_step(prepared, cache), prepared)["rejected"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
 @pytest.mark.parametrize("name", MUTANTS)
 def test_each_mutant_is_rejected_by_twice_the_cap(prepared, cache, name):

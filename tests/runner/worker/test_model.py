@@ -132,6 +132,7 @@ def cell(folder, spool, hide=None):
     )
 
 
+@pytest.mark.slow
 def test_a_session_over_a_local_checkpoint_needs_no_accelerate_and_hides_its_path(folder, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(HIDING)
     finished = cell(folder, tmp_path / "spool", hide=str(tmp_path))

@@ -205,6 +205,7 @@ def test_stale_buffers_are_rejected(prepared):
     assert worst(found) >= 2 * held["cap"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quant", ["gptq", "awq"])
 def test_wrong_integers_are_seen_by_plain_arithmetic_too(quant):
     """These kernels need a GPU; that the gate's bounds see such mistakes holds for any arithmetic."""

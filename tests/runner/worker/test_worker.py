@@ -43,6 +43,7 @@ def measured(request, tmp_path_factory):
     return json.loads(path.read_text()), path, finished.stderr
 
 
+@pytest.mark.slow
 def test_the_record_follows_from_its_raw_values_and_the_schema(measured):
     found, path, _ = measured
     assert recompute.differences(found) == []
@@ -51,6 +52,7 @@ def test_the_record_follows_from_its_raw_values_and_the_schema(measured):
     assert path.stat().st_size <= 32 * 1024
 
 
+@pytest.mark.slow
 def test_the_gate_checked_the_timed_path(measured):
     found, _, _ = measured
     names = [check["name"] for check in found["gate"]["checks"]]
@@ -60,11 +62,13 @@ def test_the_gate_checked_the_timed_path(measured):
     assert found["gate"]["checks"][1]["positions"] == [64 + 5 + 30 - 1]
 
 
+@pytest.mark.slow
 def test_phases_are_shown(measured):
     for phase in ("load", "prefill", "verify", "warm up", "measure"):
         assert phase in measured[2]
 
 
+@pytest.mark.slow
 def test_keys_name_code_environment_and_host(measured):
     assert {"cell_key", "code_key", "tree_key", "env_key", "host_id"} <= measured[0]["keys"].keys()
 
