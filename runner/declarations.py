@@ -1,4 +1,4 @@
-"""What a format, a kernel and a runtime say of themselves, and the protocols that their modules fulfil."""
+"""Declarations of formats, kernels and runtimes, and the protocols that their modules fulfil."""
 
 from __future__ import annotations
 

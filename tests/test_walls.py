@@ -94,7 +94,7 @@ READ = (
     *("runner.cell", "runner.record", "runner.errors", "runner.failures", "runner.files", "runner.terminal"),
     *("runner.registry", "runner.declarations", "runner.redaction", "runner.processes", "runner.plan.fit", "runner.ab"),
 )
-"""What tables are made of, and what every command line needs."""
+"""Packages that tables are made of, or that every command line needs."""
 WITH_STORES = ("analysis.sources", "analysis.cli", "analysis.publish")
 
 
@@ -165,7 +165,7 @@ def test_no_two_modules_share_a_name_unless_they_play_the_same_part():
 
 
 def test_no_import_goes_in_a_circle():
-    """Of imports that run when a module is imported."""
+    """Only imports that run when a module is imported count."""
     graph = {module: {name for name in _top(module) if name in MODULES} for module in MODULES}
     done: set[str] = set()
 

@@ -1,4 +1,4 @@
-"""Where sessions come from: record files or an MLflow store.
+"""Sources of sessions: record files or an MLflow store.
 
 Either way the same sessions give the same frame. Nothing here computes a statistic.
 """

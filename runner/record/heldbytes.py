@@ -17,7 +17,7 @@ BASE_WORKSPACE_BYTES = 2**25
 """What torch's allocator rounds up, and the code of kernels that are loaded when they first run: 10 to 46 MB were seen
 with models of 7B."""
 REPACKED_SHARE = 0.95
-"""What a kernel keeps at least of packed weights: Marlin drops zero points and the order of inputs, up to 3 %."""
+"""The least share of packed weights that a kernel keeps. Marlin drops zero points and the order of inputs."""
 SCRATCH = "scratch_bytes"
 """The engine's setting that says how much it allocated for its own intermediates."""
 
@@ -53,8 +53,7 @@ def required(record: Record) -> dict[str, int]:
     """Returns the least that torch's allocator holds after each stage, in bytes.
 
     A repacked copy may be smaller than its original. A step is built with its static cache and scratch in place, beside
-    what was held before; a compiler frees some of that (34 MB of 15.3 GB on an H200), and an engine keeps the embedding
-    on the host.
+    what was held before; a compiler frees some of that, and an engine keeps the embedding on the host.
     """
     cell, sizes = record["cell"], record["bytes"]
     shape, weights = ModelShape.from_json(record["model"]["shape"]), sizes["weights_measured"]
