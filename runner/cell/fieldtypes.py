@@ -30,6 +30,11 @@ class Absent(Enum):
 ABSENT: Final = Absent.ABSENT
 
 
+def known(value: T | Absent) -> T | None:
+    """Returns the value of a field, None where a record does not have it."""
+    return None if isinstance(value, Absent) else value
+
+
 @dataclass(frozen=True)
 class Limit:
     """One limit: its keyword in JSON Schema, None where that has none, and its name in pydantic-core."""
@@ -108,12 +113,16 @@ class WithOrWithout:
     with_it: type
     without: type
 
+    def kind_of(self, value: Any) -> type:
+        """Returns the kind that a section's JSON value is of."""
+        return self.with_it if isinstance(value, dict) and self.name in value else self.without
+
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Core:
         kinds = {"with": self.with_it, "without": self.without}
         return {
             "type": "tagged-union",
             "choices": {tag: handler.generate_schema(kind) for tag, kind in kinds.items()},
-            "discriminator": lambda value: "with" if isinstance(value, dict) and self.name in value else "without",
+            "discriminator": lambda value: "with" if self.kind_of(value) is self.with_it else "without",
         }
 
 

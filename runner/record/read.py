@@ -14,12 +14,12 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic_core import ErrorDetails
 
+from runner.cell.jsonform import hints, name_of
 from runner.errors import BadRecord
 from runner.record import metrics, record
-from runner.record.schema import hints
 from runner.record.sections.gate import GateVersion1, GateVersion2
 from runner.record.sections.head import MeasuredKeys, MeasuredSession
-from runner.record.sessionrecord import FailedRecord, MeasuredRecord, SessionRecord, name_of
+from runner.record.sessionrecord import FailedRecord, MeasuredRecord, SessionRecord
 from runner.record.structure import below, shown
 
 # the sections have no configuration of their own and take the record's

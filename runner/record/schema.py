@@ -14,11 +14,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from runner.cell.fieldtypes import WithOrWithout, without_absent
+from runner.cell.jsonform import hints, name_of
 from runner.record.sections.head import MEASURED
-from runner.record.sessionrecord import FailedRecord, MeasuredRecord, SessionRecord, name_of
+from runner.record.sessionrecord import FailedRecord, MeasuredRecord, SessionRecord
 
 Schema = dict[str, Any]
 LINE = 120
@@ -50,12 +51,6 @@ def _laid_out(value: Any, indent: str) -> str:
     inner = indent + "  "
     items = (f"{inner}{json.dumps(name)}: {_laid_out(item, inner)}" for name, item in value.items())
     return "{\n" + ",\n".join(items) + f"\n{indent}}}"
-
-
-@cache
-def hints(kind: type) -> Mapping[str, Any]:
-    """Returns the types of a dataclass's fields, with their limits."""
-    return get_type_hints(kind, include_extras=True)
 
 
 def _object(kind: type) -> Schema:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
 from runner.cell.cell import Cell
 from runner.cell.fieldtypes import ABSENT, NOT_EMPTY, Marks, OneOf, OrAbsent, Stated, WithOrWithout
@@ -24,19 +24,6 @@ from runner.record.sections.quantities import Bytes, Floor, Latency, Memory
 from runner.record.sections.surroundings import Cost, Environment, Host, Limits, Probes, Snapshots
 
 SCHEMA_VERSION = 1
-
-
-def name_of(field: str) -> str:
-    """Returns a field's name in a record: `import` is no name in Python, so it is `import_` there."""
-    return field.removesuffix("_")
-
-
-def to_json(section: Any) -> Any:
-    """Returns what is written of a section, or of a value in one: an absent field is left out, None becomes null."""
-    if is_dataclass(section):
-        values = ((name_of(field.name), getattr(section, field.name)) for field in fields(section))
-        return {name: to_json(value) for name, value in values if value is not ABSENT}
-    return [to_json(item) for item in section] if isinstance(section, tuple) else section
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.cell.fieldtypes import ABSENT
+from runner.cell.jsonform import to_json
 from runner.errors import BadRecord
 from runner.record import read, record, spool, structure
 from runner.record.sections.gate import GateVersion1, GateVersion2
-from runner.record.sessionrecord import FailedRecord, MeasuredRecord, to_json
+from runner.record.sessionrecord import FailedRecord, MeasuredRecord
 from tests.runner.record.test_structure import VALUES, places
 from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1, packed_record
 
