@@ -19,6 +19,7 @@ from runner.ab import arms, check
 from runner.ab.measure import Progress
 from runner.ab.measure import measure as measure_ab
 from runner.cell import catalogue
+from runner.cell.fieldtypes import known
 from runner.cell.vocabulary import AUTO, CPU
 from runner.errors import BadRecord, GpuNotFound, InvalidSession, MissingPackage, StoreUnreachable, Usage
 from runner.launch import process
@@ -26,8 +27,10 @@ from runner.launch.session import Commit, Finished, Settings, run_session
 from runner.machine import nvml
 from runner.plan import resolve
 from runner.plan.request import FROM_ENVIRONMENT, NONE, Request, are_local, names_a_variable
-from runner.record import metrics, record, sidecar
+from runner.record import record, sidecar
 from runner.record import spool as spools
+from runner.record.sections.head import GpuInfo
+from runner.record.sessionrecord import MeasuredRecord
 from runner.record.spool import DEFAULT_SPOOL
 from runner.record.verify import history, recompute
 from runner.record.verify.copies import Copies
@@ -206,10 +209,9 @@ def _warn_of_paths(run: store.EntryRun | None, weights: Mapping[str, str]) -> No
 
 
 def _show_ab(progress: Progress) -> None:
-    found, arm = progress.finished.record, progress.arm
-    step_ms = metrics.lookup(found, "latency.step_wall_ms")
-    what = "not measured" if step_ms is None else f"{step_ms:.3f} ms"
-    marks = ", ".join(found["flags"]) if found["valid"] else "NOT VALID"
+    ended, arm = progress.finished.record, progress.arm
+    what = f"{ended.latency.step_wall_ms:.3f} ms" if isinstance(ended, MeasuredRecord) else "not measured"
+    marks = ", ".join(ended.flags) if ended.valid else "NOT VALID"
     sessions = "session" if progress.left == 1 else "sessions"
     left = f"{progress.left} {sessions} left, about {progress.left_s / 60:.0f} min" if progress.left else "done"
     click.echo(f"{arm.name} {progress.number}/{progress.of}  {arm.value}  {what}  {left}  {marks}".rstrip())
@@ -256,10 +258,10 @@ def _show_progress(text: str, elapsed_s: float) -> None:
 def _show(finished: Finished, is_entry: bool) -> None:
     for line in summary.lines(finished.record):
         click.echo(line)
-    if not finished.record["gpu"]["catalogued"]:
-        click.echo(_entry_to_add(finished.record["gpu"]))
+    if not finished.record.gpu.catalogued:
+        click.echo(_entry_to_add(finished.record.gpu))
     click.echo(f"  record    {finished.path}")
-    if finished.store_error is not None and not finished.record["valid"]:
+    if finished.store_error is not None and not finished.record.valid:
         # the command ends with the session's own failure: this one would go unsaid
         click.echo(f"warning: {finished.store_error}", err=True)
     if finished.run is not None:
@@ -268,8 +270,8 @@ def _show(finished: Finished, is_entry: bool) -> None:
         click.echo(f"  MLflow    run {name}({finished.run}); look at it with `make ui`")
 
 
-def _entry_to_add(gpu: Mapping[str, Any]) -> str:
-    entry = catalogue.entry_to_add(gpu["key"], gpu["name"], gpu.get("compute_capability"))
+def _entry_to_add(gpu: GpuInfo) -> str:
+    entry = catalogue.entry_to_add(gpu.key, gpu.name, known(gpu.compute_capability))
     return f"This GPU is not in the catalogue. To have r_floor, add to experiments/gpus.yaml:\n\n{entry}"
 
 

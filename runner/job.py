@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from runner.cell.cell import Cell
+from runner.cell.fieldtypes import ABSENT, Absent
+from runner.cell.jsonform import from_json
 from runner.cell.protocol import Protocol
 from runner.cell.scheme import Scheme
 from runner.cell.shape import ModelShape
 from runner.errors import BadValue
-from runner.record.record import SCHEMA_VERSION
-from runner.record.sections.head import ContainerInfo, SessionInfo
+from runner.record.sections.head import ContainerInfo, GpuInfo, Keys, ModelInfo, Outcome, SessionInfo
+from runner.record.sessionrecord import SCHEMA_VERSION, FailedRecord
 
 PHASE_MARK = "@phase "
 ERROR_MARK = "@error "
@@ -54,63 +56,52 @@ class Job:
     container: ContainerInfo | None = None
     explain: bool = False
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Job:
-        return cls(
-            **{
-                **data,
-                "session": SessionInfo(**data["session"]),
-                "cell": Cell.from_json(data["cell"]),
-                "protocol": Protocol(**data["protocol"]),
-                "shape": ModelShape.from_json(data["shape"]),
-                "scheme": data["scheme"] and Scheme.from_json(data["scheme"]),
-                "device": Device(**data["device"]),
-                "given_flags": tuple(data["given_flags"]),
-                "container": data["container"] and ContainerInfo(**data["container"]),
-            }
-        )
-
 
 def read(path: Path) -> Job:
     """The job from its file. Raises BadValue where there is none, or it is not a whole job of this version."""
     try:
-        return Job.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return from_json(Job, json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise BadValue(f"The job {path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, LookupError, TypeError) as error:
-        raise BadValue(f"{path} is no job that this version of the worker understands: {error!r}") from error
+    except ValueError as error:
+        raise BadValue(f"{path} is no job that this version of the worker understands: {error}") from error
 
 
-def model_section(job: Job) -> dict[str, Any]:
-    """Returns a record's section on the model."""
-    described = {"name": job.model_name, "shape": job.shape.to_json()}
-    return described | ({"scheme": job.scheme.to_json()} if job.scheme else {})
+class Head(TypedDict):
+    """The fields that every record of a job begins with, whatever becomes of the session."""
+
+    schema_version: int
+    request: dict[str, str]
+    cell: Cell
+    protocol: Protocol
+    given_flags: tuple[str, ...]
+    model: ModelInfo
+    container: ContainerInfo | Absent
 
 
-def record_head(job: Job) -> dict[str, Any]:
-    """The sections every record of this job begins with, whatever becomes of the session."""
+def head(job: Job) -> Head:
+    """Returns a record's first fields."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "session": asdict(job.session),
         "request": job.request,
-        "cell": job.cell.to_json(),
-        "keys": {"cell_key": job.cell.key},
-        "protocol": asdict(job.protocol),
-        "outcome": {},
-        "valid": False,
-        "reasons": [],
-        "flags": [],
-        "given_flags": list(job.given_flags),
-        "model": model_section(job),
-        "gpu": {
-            "key": job.device.gpu,
-            "name": job.device.name,
-            "bandwidth_gbs": job.device.bandwidth_gbs,
-            "catalogued": job.device.catalogued,
-            "driver": job.device.driver,
-        },
-        **({"container": asdict(job.container)} if job.container else {}),
+        "cell": job.cell,
+        "protocol": job.protocol,
+        "given_flags": job.given_flags,
+        "model": ModelInfo(job.model_name, job.shape, job.scheme or ABSENT),
+        "container": job.container or ABSENT,
     }
+
+
+def failed_record(job: Job, outcome: Outcome) -> FailedRecord:
+    """Returns the record of a session without a measurement. It names the device as it was asked for."""
+    device = job.device
+    return FailedRecord(
+        **head(job),
+        session=job.session,
+        keys=Keys(job.cell.key),
+        outcome=outcome,
+        valid=False,
+        reasons=() if outcome.message is None else (outcome.message,),
+        flags=(),
+        gpu=GpuInfo(device.gpu, device.name, device.bandwidth_gbs, device.catalogued, device.driver),
+    )

@@ -31,4 +31,4 @@ def cool_down(uuid: str | None, on_progress: Callable[[str, float], None]) -> fl
 
 
 def _temperature_c(uuid: str | None) -> float | None:
-    return None if uuid is None else nvml.snapshot(uuid).get("temperature_c")
+    return None if uuid is None else nvml.snapshot(uuid).temperature_c

@@ -66,12 +66,12 @@ def kv_alloc_tokens(ctx: int, warmup: int, steps: int) -> int:
     return -(-sequence_tokens(ctx, warmup, steps) // KV_ALLOC_GRANULE) * KV_ALLOC_GRANULE
 
 
-def bytes_paper(weight_bytes: int, kv_bytes: int) -> int:
+def bytes_paper(weight_bytes: float, kv_bytes: float) -> float:
     """The paper's `W + K`."""
     return weight_bytes + kv_bytes
 
 
-def bytes_streamed(weight_bytes: int, embedding_bytes: int, kv_bytes: int) -> int:
+def bytes_streamed(weight_bytes: float, embedding_bytes: float, kv_bytes: float) -> float:
     """What a step must really read: `W - E + K`."""
     return weight_bytes - embedding_bytes + kv_bytes
 

@@ -6,15 +6,16 @@ alone. A record that somebody else may have written is read by `runner.record.re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from runner.cell.fieldtypes import ABSENT, Absent, WithOrWithout
 
 T = TypeVar("T")
+Builder: TypeAlias = Callable[[Any], Any]
 ACCEPTED: Mapping[Any, tuple[type, ...]] = {str: (str,), int: (int,), float: (float, int), bool: (bool,)}
 """Scalar type → the types of the values that may stand for it."""
 
@@ -40,68 +41,122 @@ def to_json(value: Any) -> Any:
     return [to_json(item) for item in value] if isinstance(value, tuple | list) else value
 
 
+class Misfit(ValueError):
+    """A JSON value that is not what a field's type says, and its place."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self._problem, self._place = problem, ""
+
+    def below(self, part: str) -> Misfit:
+        """Returns the same error, one level further out."""
+        self._place = part + self._place
+        return self
+
+    def __str__(self) -> str:
+        place = self._place.removeprefix(".")
+        return f"{place}: {self._problem}" if place else self._problem
+
+
 def from_json(kind: type[T], value: Any) -> T:
     """Returns the dataclass of a JSON value.
 
-    Raises ValueError with the place of the first field that is missing, unknown or of another type.
+    Raises Misfit with the place of the first field that is missing, unknown or of another type.
     """
-    return cast(T, _built(kind, value, ""))
+    return cast(T, _builder(cast(Any, kind))(value))
 
 
-def _built(hint: Any, value: Any, place: str) -> Any:
+@cache
+def _builder(hint: Any) -> Builder:
+    """Returns what makes a field's value of its JSON value."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return _built(_kind(inner[0], inner[1:], value), value, place)
+        kinds = next((mark for mark in inner[1:] if isinstance(mark, WithOrWithout)), None)
+        return _either(kinds) if kinds else _builder(inner[0])
     if origin in (Union, UnionType):
-        if value is None and NoneType in inner:
-            return None
-        (hint,) = (each for each in inner if each not in (NoneType, Absent))
-        return _built(hint, value, place)
+        (kind,) = (each for each in inner if each not in (NoneType, Absent))
+        return _nullable(_builder(kind)) if NoneType in inner else _builder(kind)
     if origin is tuple:
-        return _built_tuple(inner, value, place)
+        is_series = inner[-1] is Ellipsis
+        return _series(_builder(inner[0])) if is_series else _group(tuple(map(_builder, inner)))
     if origin is dict:
-        return {name: _built(inner[1], item, _below(place, name)) for name, item in _object(value, place).items()}
+        return _mapping(_builder(inner[1]))
     if is_dataclass(hint):
-        return _built_fields(cast(type, hint), _object(value, place), place)
-    if hint is not Any and (type(value) not in ACCEPTED[hint]):
-        raise ValueError(f"{place}: {value!r} is not of type {hint.__name__}")
+        return _object(cast(type, hint))
+    return _anything if hint is Any else _scalar(hint)
+
+
+def _anything(value: Any) -> Any:
     return value
 
 
-def _kind(hint: Any, marks: tuple[Any, ...], value: Any) -> Any:
-    """Returns the type of a section that comes in two kinds, and any other type as it is."""
-    for mark in marks:
-        if isinstance(mark, WithOrWithout):
-            return mark.kind_of(value)
-    return hint
+def _scalar(kind: type) -> Builder:
+    def build(value: Any) -> Any:
+        if type(value) not in ACCEPTED[kind]:
+            raise Misfit(f"{value!r} is not of type {kind.__name__}")
+        return value
+
+    return build
 
 
-def _built_tuple(items: tuple[Any, ...], value: Any, place: str) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple):
-        raise ValueError(f"{place}: {value!r} is no array")
-    kinds = items[:1] * len(value) if items[-1] is Ellipsis else items
-    if len(kinds) != len(value):
-        raise ValueError(f"{place}: {len(value)} items, {len(kinds)} belong there")
-    return tuple(_built(kind, item, f"{place}[{at}]") for at, (kind, item) in enumerate(zip(kinds, value, strict=True)))
+def _nullable(build_inner: Builder) -> Builder:
+    return lambda value: None if value is None else build_inner(value)
 
 
-def _built_fields(kind: type, value: Mapping[str, Any], place: str) -> Any:
-    known = {name_of(name): name for name in hints(kind)}
-    for name in value:
-        if name not in known:
-            raise ValueError(f"{_below(place, name)}: no such field")
-    built = {known[name]: _built(hints(kind)[known[name]], item, _below(place, name)) for name, item in value.items()}
+def _either(kinds: WithOrWithout) -> Builder:
+    return lambda value: _builder(kinds.kind_of(value))(value)
+
+
+def _series(build_item: Builder) -> Builder:
+    return lambda value: tuple(_built(build_item, item, f"[{at}]") for at, item in enumerate(_items(value)))
+
+
+def _group(builders: tuple[Builder, ...]) -> Builder:
+    def build(value: Any) -> Any:
+        if len(_items(value)) != len(builders):
+            raise Misfit(f"{len(value)} items, {len(builders)} belong there")
+        pairs = zip(builders, value, strict=True)
+        return tuple(_built(build_item, item, f"[{at}]") for at, (build_item, item) in enumerate(pairs))
+
+    return build
+
+
+def _mapping(build_item: Builder) -> Builder:
+    return lambda value: {name: _built(build_item, item, f".{name}") for name, item in _members(value).items()}
+
+
+def _object(kind: type) -> Builder:
+    fields_of = {name_of(name): (name, _builder(hint)) for name, hint in hints(kind).items()}
+
+    def build(value: Any) -> Any:
+        made = {}
+        for member, item in _members(value).items():
+            if member not in fields_of:
+                raise Misfit("no such field").below(f".{member}")
+            name, build_item = fields_of[member]
+            made[name] = _built(build_item, item, f".{member}")
+        try:
+            return kind(**made)
+        except TypeError as error:  # names the fields that are missing
+            raise Misfit(str(error)) from error
+
+    return build
+
+
+def _built(build: Builder, value: Any, place: str) -> Any:
     try:
-        return kind(**built)
-    except TypeError as error:  # names the fields that are missing
-        raise ValueError(f"{place or kind.__name__}: {error}") from error
+        return build(value)
+    except Misfit as error:
+        raise error.below(place) from error.__cause__
 
 
-def _object(value: Any, place: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{place}: {value!r} is no object")
+def _items(value: Any) -> list[Any] | tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise Misfit(f"{value!r} is no array")
     return value
 
 
-def _below(place: str, name: str) -> str:
-    return f"{place}.{name}" if place else name
+def _members(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise Misfit(f"{value!r} is no object")
+    return value

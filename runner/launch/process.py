@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from runner.cell.jsonform import to_json
 from runner.errors import (
     DecodeFloorError,
     Failure,
@@ -34,11 +34,13 @@ from runner.errors import (
     WorkerTimeout,
 )
 from runner.files import scratch
-from runner.job import ERROR_MARK, PHASE_MARK, Job, record_head
+from runner.job import ERROR_MARK, PHASE_MARK, Job, failed_record
 from runner.launch.local import Worker
 from runner.processes import signals
 from runner.processes.parentwatch import process_descriptor
 from runner.record import record
+from runner.record.sections.head import Outcome
+from runner.record.sessionrecord import FailedRecord, SessionRecord
 from runner.redaction import privatepaths
 from runner.redaction.privatepaths import Hidden
 from runner.redaction.redact import redact
@@ -53,6 +55,14 @@ OnPhase = Callable[[str, float], None]
 """Called with what the worker does now and the seconds since it started."""
 
 
+@dataclass(frozen=True)
+class Cause:
+    """Why a session was not measured: an error's short name, and its message."""
+
+    reason: str
+    message: str
+
+
 @dataclass
 class _Output:
     """What the worker has said so far."""
@@ -62,7 +72,7 @@ class _Output:
     started: float = field(default_factory=time.monotonic)
     pending: bytes = b""
     last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_LINES))
-    error: dict[str, Any] | None = None
+    error: Cause | None = None
 
     def feed(self, data: bytes) -> None:
         *lines, self.pending = (self.pending + data).split(b"\n")
@@ -94,16 +104,16 @@ def _hidden(job: Job) -> Hidden:
     return (*spool, *weights)
 
 
-def _parsed_error(text: str) -> dict[str, Any] | None:
+def _parsed_error(text: str) -> Cause | None:
     try:
         error = json.loads(text)
-        return {name: error[name] for name in ("reason", "exit_code", "message")}
+        return Cause(str(error["reason"]), str(error["message"]))
     except (ValueError, KeyError, TypeError):
         return None
 
 
-def run_worker(job: Job, timeout_s: float, on_phase: OnPhase, worker: Worker) -> dict[str, Any]:
-    """The record of this job: the worker's own, or one of its failure, written at `job.record_path` all the
+def run_worker(job: Job, timeout_s: float, on_phase: OnPhase, worker: Worker) -> SessionRecord:
+    """Returns the record of this job: the worker's own, or one of its failure, written at `job.record_path` all the
     same.
 
     A record of status `interrupted` says that this process was told to stop. Raises DiskFull when no record
@@ -120,15 +130,15 @@ def run_worker(job: Job, timeout_s: float, on_phase: OnPhase, worker: Worker) ->
         return written
     own, failed = (code, None) if code is None else worker.outcome(code)
     cause = _cause(stopped, own, failed, output)
-    cause["message"] = privatepaths.without(str(cause["message"]), output.hidden)
-    return failure_record(job, _outcome(cause, own, output.last_lines))
+    published = Cause(cause.reason, privatepaths.without(cause.message, output.hidden))
+    return write_failure(job, _outcome(published, own, output.last_lines))
 
 
 @contextmanager
 def _job_file(job: Job) -> Iterator[Path]:
     with scratch.folder() as folder:
         path = folder / "job.json"
-        path.write_text(json.dumps(job.to_json()), encoding="utf-8")
+        path.write_text(json.dumps(to_json(job)), encoding="utf-8")
         yield path
 
 
@@ -259,38 +269,38 @@ def _drain(process: subprocess.Popen[bytes], output: _Output) -> None:
     process.stdout.close()
 
 
-def _written(job: Job) -> dict[str, Any] | None:
-    """The worker's own record. It is written whole or not at all, so it counts even when the process crashed
+def _written(job: Job) -> SessionRecord | None:
+    """Returns the worker's own record. It is written whole or not at all, so it counts even when the process crashed
     on its way out."""
     path = Path(job.record_path)
-    return record.read(path) if os.path.lexists(path) else None
+    return record.read_own(path) if os.path.lexists(path) else None
 
 
-def outcome(error: DecodeFloorError) -> dict[str, Any]:
-    """The outcome of a session that no worker was started for."""
-    return _outcome({"reason": error.reason, "message": str(error)}, None, ())
+def outcome(error: DecodeFloorError) -> Outcome:
+    """Returns the outcome of a session that no worker was started for."""
+    return _outcome(Cause(error.reason, str(error)), None, ())
 
 
-def _outcome(error: dict[str, Any], code: int | None, last_output: Iterable[str]) -> dict[str, Any]:
-    """`exit_code` and `signal` are the worker's own; `reason` is an error's of the family."""
-    return {
-        "status": _status(error["reason"]),
-        "reason": error["reason"],
-        "message": redact(str(error["message"])),
-        "exit_code": code if code is not None and code >= 0 else None,
-        "signal": signals.name_of(-code) if code is not None and code < 0 else None,
-        "last_output": list(last_output),
-    }
+def _outcome(cause: Cause, code: int | None, last_output: Iterable[str]) -> Outcome:
+    """Returns the outcome of a worker that ended with exit code `code`, the negative number of a signal, or None."""
+    return Outcome(
+        status=_status(cause.reason),
+        reason=cause.reason,
+        message=redact(cause.message),
+        exit_code=code if code is not None and code >= 0 else None,
+        signal=signals.name_of(-code) if code is not None and code < 0 else None,
+        last_output=tuple(last_output),
+    )
 
 
-def _cause(stopped: Failure | None, code: int | None, failed: str | None, output: _Output) -> dict[str, Any]:
+def _cause(stopped: Failure | None, code: int | None, failed: str | None, output: _Output) -> Cause:
     if stopped is not None:
-        return {"reason": stopped.reason, "message": str(stopped)}
+        return Cause(stopped.reason, str(stopped))
     if output.error is not None:
         return output.error
     if failed is not None:
-        return {"reason": NoContainer.reason, "message": f"{failed}{_last_words(output)}"}
-    return {"reason": WorkerFailed.reason, "message": _crash(code, output)}
+        return Cause(NoContainer.reason, f"{failed}{_last_words(output)}")
+    return Cause(WorkerFailed.reason, _crash(code, output))
 
 
 def _crash(code: int | None, output: _Output) -> str:
@@ -316,9 +326,10 @@ def _status(reason: str) -> str:
     return statuses.get(reason, "failed")
 
 
-def failure_record(job: Job, outcome: dict[str, Any]) -> dict[str, Any]:
-    """A record of a session without a measurement, written durably at `job.record_path`. Raises DiskFull."""
-    failed = {**record_head(job), "outcome": outcome, "reasons": [outcome["message"]]}
+def write_failure(job: Job, outcome: Outcome) -> FailedRecord:
+    """Writes the record of a session without a measurement durably at `job.record_path`, and returns it. Raises
+    DiskFull."""
+    failed = failed_record(job, outcome)
     with signals.held():
         record.write(failed, Path(job.record_path))
     return failed

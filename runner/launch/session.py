@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from runner import errors
 from runner.cell import protocol
 from runner.cell.vocabulary import AUTO, CPU
 from runner.checkpoints import checkpoint, readable
 from runner.errors import DecodeFloorError, Failure, Infeasible, InvalidSession, Stopped, WorkerFailed
-from runner.job import Job, record_head
+from runner.job import Job
 from runner.launch import process
 from runner.launch.container import place as places
 from runner.launch.container.place import Place
@@ -29,12 +29,13 @@ from runner.plan.request import Request
 from runner.plan.resolve import Plan, resolve
 from runner.record import record, sidecar, spool
 from runner.record.sections.head import SessionInfo
+from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
 SESSION_ID_LENGTH = 16
 RECORD_BYTES, RECORD_BYTES_PER_STEP = 1 << 16, 128
 SHARED_HOST, SHARED_CARD = "shared-host", "shared-card"
 
-Commit = Callable[[dict[str, Any], str | None, Path], str]
+Commit = Callable[[SessionRecord, str | None, Path], str]
 """(record, the run `mlflow run` made or None, the record's file) → the id of the run in the store."""
 OnProgress = Callable[[str, float], None]
 """Told what happens now and the seconds since the session began."""
@@ -70,7 +71,7 @@ class Settings:
 class Finished:
     """A session's end: its record, where it lies, the run it became, or why the store did not take it."""
 
-    record: dict[str, Any]
+    record: SessionRecord
     path: Path
     run: str | None = None
     store_error: DecodeFloorError | None = None
@@ -128,15 +129,14 @@ def _host(job: Job, settings: Settings) -> Iterator[Job]:
         yield replace(job, session=replace(job.session, started_ms=job.session.started_ms + waited_ms))
 
 
-def failure(found: dict[str, Any]) -> Failure | None:
-    """The error that a record tells of, None for a valid session."""
-    if found["valid"]:
+def failure(measured: SessionRecord) -> Failure | None:
+    """Returns the error that a record tells of, None for a valid session."""
+    if measured.valid:
         return None
-    if record.is_measured(found):
-        return InvalidSession("the session is not valid: " + "; ".join(found["reasons"]))
-    outcome = found["outcome"]
+    if isinstance(measured, MeasuredRecord):
+        return InvalidSession("the session is not valid: " + "; ".join(measured.reasons))
     kinds = {kind.reason: kind for kind in errors.family()}
-    return kinds.get(outcome.get("reason", ""), WorkerFailed)(outcome["message"])
+    return kinds.get(measured.outcome.reason or "", WorkerFailed)(measured.outcome.message)
 
 
 def _job(request: Request, plan: Plan, place: Place, index: int, started_ms: int, settings: Settings) -> Job:
@@ -156,20 +156,20 @@ def _job(request: Request, plan: Plan, place: Place, index: int, started_ms: int
         explain=settings.explain,
     )
     # unlike Path's own, this copes with links that lead to themselves
-    return replace(job, record_path=os.path.realpath(settings.spool / record.file_name(record_head(job))))
+    return replace(job, record_path=os.path.realpath(settings.spool / record.file_name(job.cell, job.session)))
 
 
-def _refused(job: Job, plan: Plan, memory_bytes: int) -> dict[str, Any] | None:
-    """The record of a session that cannot fit into so much memory; None where it can."""
+def _refused(job: Job, plan: Plan, memory_bytes: int) -> SessionRecord | None:
+    """Returns the record of a session that cannot fit into so much memory; None where it can."""
     try:
         fit.check(plan.cell, plan.model.shape, plan.scheme, plan.protocol, plan.device.kind, memory_bytes)
     except Infeasible as error:
-        return process.failure_record(job, process.outcome(error))
+        return process.write_failure(job, process.outcome(error))
     return None
 
 
-def _measured(job: Job, plan: Plan, place: Place, settings: Settings) -> dict[str, Any]:
-    """The record of the session, whatever became of it."""
+def _measured(job: Job, plan: Plan, place: Place, settings: Settings) -> SessionRecord:
+    """Returns the record of the session, whatever became of it."""
     if refused := _refused(job, plan, plan.memory_bytes or host.available_memory_bytes()):
         return refused
     # the real path, for a container has nothing of the links that may lead there
@@ -181,7 +181,7 @@ def _measured(job: Job, plan: Plan, place: Place, settings: Settings) -> dict[st
 
 def _seen_from_here(job: Job, place: Place) -> tuple[str, ...]:
     """NVML tells a worker in a container of no process outside it, so this one asks, just before it starts."""
-    is_shared = place.container is not None and nvml.snapshot(job.device.uuid)["other_processes"]
+    is_shared = place.container is not None and nvml.snapshot(job.device.uuid).other_processes
     return (SHARED_CARD,) if is_shared else ()
 
 
@@ -191,7 +191,7 @@ def _worker(job: Job, place: Place) -> Worker:
     return ContainedWorker(chosen.engine, chosen.image, chosen.user, job)
 
 
-def _committed(found: dict[str, Any], path: Path, settings: Settings) -> Finished:
+def _committed(found: SessionRecord, path: Path, settings: Settings) -> Finished:
     if settings.commit is None:
         return Finished(found, path)
     try:

@@ -14,13 +14,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from runner.errors import GpuNotFound, MissingPackage
 from runner.machine import host, visible
 from runner.processes import proc
+from runner.record.sections.surroundings import Ecc, Snapshot
 
 DEV = Path("/dev")
 LIBRARY = "libnvidia-ml.so.1"
@@ -46,24 +47,9 @@ THROTTLE_REASONS = {
     0x080: "hw_power_brake_slowdown",
     0x100: "display_clock_setting",
 }
-SNAPSHOT_FIELDS = (
-    "temperature_c",
-    "power_w",
-    "power_limit_w",
-    "sm_clock_mhz",
-    "sm_clock_max_mhz",
-    "memory_clock_mhz",
-    "memory_clock_max_mhz",
-    "memory_used_bytes",
-    "memory_total_bytes",
-    "utilisation_percent",
-    "memory_utilisation_percent",
-    "throttle_reasons",
-    "ecc",
-    "performance_state",
-    "other_processes",
-    "process_ids_visible",
-)
+ALWAYS_SET = ("available", "why", "taken_ms")
+SNAPSHOT_FIELDS = tuple(field.name for field in fields(Snapshot) if field.name not in ALWAYS_SET)
+"""What a card answers, None where it does not."""
 
 
 @dataclass(frozen=True)
@@ -284,25 +270,26 @@ def _ask_first(nvml: Any, functions: tuple[str, ...], *arguments: Any) -> Any:
     return next((answer for answer in answers if answer is not None), None)
 
 
-def snapshot(uuid: str | None) -> dict[str, Any]:
-    """The state of one card now, for the record, in °C, W, MHz, bytes and percent; None where not supported.
+def snapshot(uuid: str | None, taken_ms: int | None = None) -> Snapshot:
+    """Returns the state of one card now, in °C, W, MHz, bytes and percent; None where not supported.
 
-    `available` says whether the card could be asked, `why` why not; `uuid` None is a session without a GPU.
-    Never raises: a failed snapshot must not cost a session. Names neither host nor card nor processes.
+    `uuid` None is a session without a GPU. `taken_ms` is the time in ms since the epoch, by the host's clock where it
+    is None. Never raises: a failed snapshot must not cost a session. Names neither host nor card nor processes.
     """
-    taken = {"available": False, "why": None, "taken_ms": time.time_ns() // 10**6}
-    fields: dict[str, Any] = dict.fromkeys(SNAPSHOT_FIELDS)
+    answers: dict[str, Any] = dict.fromkeys(SNAPSHOT_FIELDS)
+    why = None
     try:
-        fields |= _state(uuid)
+        answers |= _state(uuid)
     except _NoGpu:
-        return taken | {"why": NO_GPU} | fields
+        why = NO_GPU
     except MissingPackage:  # its message names a folder of this machine
-        return taken | {"why": "the Python package nvidia-ml-py is missing"} | fields
+        why = "the Python package nvidia-ml-py is missing"
     except GpuNotFound as error:
-        return taken | {"why": str(error)} | fields
+        why = str(error)
     except Exception as error:  # whatever bindings of another age raise
-        return taken | {"why": f"the NVML bindings failed ({type(error).__name__})"} | fields
-    return taken | {"available": True} | fields
+        why = f"the NVML bindings failed ({type(error).__name__})"
+    now_ms = time.time_ns() // 10**6 if taken_ms is None else taken_ms
+    return Snapshot(available=why is None, why=why, taken_ms=now_ms, **answers)
 
 
 def _state(uuid: str | None) -> dict[str, Any]:
@@ -357,9 +344,9 @@ def _clocks(nvml: Any, handle: Any) -> dict[str, Any]:
     }
 
 
-def _throttle_reasons(nvml: Any, handle: Any) -> list[str] | None:
+def _throttle_reasons(nvml: Any, handle: Any) -> tuple[str, ...] | None:
     mask = _ask_first(nvml, CLOCKS_REASONS, handle)
-    return None if mask is None else sorted(_reason_names(mask))
+    return None if mask is None else tuple(sorted(_reason_names(mask)))
 
 
 def _reason_names(mask: int) -> Iterator[str]:
@@ -380,8 +367,9 @@ def _load(nvml: Any, handle: Any) -> dict[str, Any]:
     }
 
 
-def _ecc(nvml: Any, handle: Any) -> dict[str, Any] | None:
-    """Whether ECC is on, and the errors counted since the driver was loaded (null where ECC is off)."""
+def _ecc(nvml: Any, handle: Any) -> Ecc | None:
+    """Returns whether ECC is on, and the errors counted since the driver was loaded; None where it is not
+    supported."""
     mode = _ask(nvml, "nvmlDeviceGetEccMode", handle)
     if mode is None:
         return None
@@ -389,11 +377,11 @@ def _ecc(nvml: Any, handle: Any) -> dict[str, Any] | None:
     def errors(kind: int) -> Any:
         return _ask(nvml, "nvmlDeviceGetTotalEccErrors", handle, kind, nvml.NVML_VOLATILE_ECC)
 
-    return {
-        "enabled": mode[0] == 1,
-        "corrected": errors(nvml.NVML_MEMORY_ERROR_TYPE_CORRECTED),
-        "uncorrected": errors(nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED),
-    }
+    return Ecc(
+        enabled=mode[0] == 1,
+        corrected=errors(nvml.NVML_MEMORY_ERROR_TYPE_CORRECTED),
+        uncorrected=errors(nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED),
+    )
 
 
 def _processes(nvml: Any, handle: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from runner.record import gaterules
 from runner.record.codekey import read_data
 
 
-def of(dtype: str, runtime: str, quant: str, kernel: str, hidden: int, synthetic: bool = True) -> dict[str, float]:
+def of(dtype: str, runtime: str, quant: str, kernel: str, hidden: int, synthetic: bool = True) -> dict[str, Any]:
     """Returns the bounds of a cell, as its record states them: its dtype's cap, and the ratio to trusted eager of its
     dtype, or of its runtime or kernel where that has one of its own. `hidden` is the width of its model; `synthetic` is
     false where its weights are a checkpoint's."""

@@ -5,12 +5,12 @@ This proves what is held, not what a step streams: a matrix may lie on the devic
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from runner import registry
 from runner.cell import floors
-from runner.cell.shape import ModelShape
+from runner.cell.fieldtypes import known
+from runner.record.sessionrecord import MeasuredRecord
 
 TOLERANCE = 0.02
 BASE_WORKSPACE_BYTES = 2**25
@@ -21,48 +21,49 @@ REPACKED_SHARE = 0.95
 SCRATCH = "scratch_bytes"
 """The engine's setting that says how much it allocated for its own intermediates."""
 
-Record = Mapping[str, Any]
 
-
-def allowed(record: Record) -> dict[str, int]:
-    """The most that may be held after each stage, in bytes, before the tolerance."""
-    cell, weights = record["cell"], record["bytes"]["weights"]
-    kernel, runtime = registry.kernel(cell["kernel"]).DECLARATION, registry.runtime(cell["runtime"]).DECLARATION
-    shape = ModelShape.from_json(record["model"]["shape"])
-    loaded = weights + BASE_WORKSPACE_BYTES
-    with_kernel = loaded + (0 if runtime.owns_model else kernel.workspace_bytes(shape))
-    step = with_kernel + _kv_bytes(record, shape) + runtime.workspace_bytes + _scratch_bytes(record)
+def allowed(record: MeasuredRecord) -> dict[str, int]:
+    """Returns the most that may be held after each stage, in bytes, before the tolerance."""
+    kernel = registry.kernel(record.cell.kernel).DECLARATION
+    runtime = registry.runtime(record.cell.runtime).DECLARATION
+    loaded = record.bytes.weights + BASE_WORKSPACE_BYTES
+    with_kernel = loaded + (0 if runtime.owns_model else kernel.workspace_bytes(record.model.shape))
+    step = with_kernel + _kv_bytes(record) + runtime.workspace_bytes + _scratch_bytes(record)
     return {"weights": loaded, "kernel": with_kernel, "step": step}
 
 
-def reasons(record: Record) -> Iterator[str]:
-    """Yields a line for each stage at which more is held than may be. The device's own account counts other processes,
-    too: it is asked only where NVML saw that there were none."""
-    held = record["memory"].get("held_bytes")
+def reasons(record: MeasuredRecord) -> Iterator[str]:
+    """Yields a line for each stage at which more is held than may be.
+
+    The device's own account counts other processes, too: it is read only where NVML saw that there were none.
+    """
+    held = known(record.memory.held_bytes)
     if held is None:  # a CPU has none, and records of before it was counted
         return
     accounts = ("allocator", "device") if _is_alone(record) else ("allocator",)
     for stage, most in allowed(record).items():
-        worst = max(accounts, key=lambda account: held[stage][account])
-        found = held[stage][worst]
-        if found > (1 + TOLERANCE) * most:
-            yield f"{found} bytes are held {_SAID[stage]} (by the {worst}), accounted {most}{_MEANT[stage]}"
+        counts = {account: getattr(getattr(held, stage), account) for account in accounts}
+        worst = max(counts, key=lambda account: counts[account])
+        if counts[worst] > (1 + TOLERANCE) * most:
+            yield f"{counts[worst]} bytes are held {_SAID[stage]} (by the {worst}), accounted {most}{_MEANT[stage]}"
 
 
-def required(record: Record) -> dict[str, int]:
-    """Returns the least that torch's allocator holds after each stage, in bytes.
+def required(record: MeasuredRecord) -> dict[str, int]:
+    """Returns the least that torch's allocator holds after each stage, in bytes; empty where nothing was counted.
 
     A repacked copy may be smaller than its original. A step is built with its static cache and scratch in place, beside
     what was held before; a compiler frees some of that, and an engine keeps the embedding on the host.
     """
-    cell, sizes = record["cell"], record["bytes"]
-    shape, weights = ModelShape.from_json(record["model"]["shape"]), sizes["weights_measured"]
-    runtime = registry.runtime(cell["runtime"]).DECLARATION
-    packed = registry.weight_format(cell["quant"]).DECLARATION.packed
+    held = known(record.memory.held_bytes)
+    if held is None:
+        return {}
+    weights = record.bytes.weights_measured
+    runtime = registry.runtime(record.cell.runtime).DECLARATION
+    packed = registry.weight_format(record.cell.quant).DECLARATION.packed
     kernel = int(weights * REPACKED_SHARE) if packed and not runtime.owns_model else weights
-    before = kernel if runtime.compiles else record["memory"]["held_bytes"]["kernel"]["allocator"]
-    on_host = int(sizes["embedding"]) if runtime.owns_model else 0
-    step = before - on_host + _kv_bytes(record, shape) + _scratch_bytes(record)
+    before = kernel if runtime.compiles else held.kernel.allocator
+    on_host = int(record.bytes.embedding) if runtime.owns_model else 0
+    step = before - on_host + _kv_bytes(record) + _scratch_bytes(record)
     return {"weights": weights, "kernel": kernel, "step": step}
 
 
@@ -70,23 +71,23 @@ _SAID = {"weights": "with the weights loaded", "kernel": "with the kernel's laye
 _MEANT = {"weights": "", "kernel": ": a packed original is kept beside its repacked copy", "step": ""}
 
 
-def _kv_bytes(record: Record, shape: ModelShape) -> int:
-    """A growing cache is still empty when the step is built."""
-    cell, counts = record["cell"], record["protocol"]
-    if cell["cache"] == "dynamic":
+def _kv_bytes(record: MeasuredRecord) -> int:
+    """Returns the bytes of the cache when the step is built; a growing cache is still empty then."""
+    if record.cell.cache == "dynamic":
         return 0
-    rows = floors.kv_alloc_tokens(cell["ctx"], counts["warmup"], counts["steps"])
-    return rows * floors.kv_bytes_per_token(shape, floors.DTYPE_BYTES[cell["dtype"]])
+    rows = floors.kv_alloc_tokens(record.cell.ctx, record.protocol.warmup, record.protocol.steps)
+    return rows * floors.kv_bytes_per_token(record.model.shape, floors.DTYPE_BYTES[record.cell.dtype])
 
 
-def _scratch_bytes(record: Record) -> int:
-    """Only an engine with layers of its own has such scratch."""
-    said = record["actual"].get("settings", {}).get(SCRATCH, "0")
-    owns = registry.runtime(record["cell"]["runtime"]).DECLARATION.owns_model
-    return int(said) if owns and said.isdecimal() else 0
+def _scratch_bytes(record: MeasuredRecord) -> int:
+    """Returns the bytes of an engine's own intermediates; only an engine with layers of its own has such scratch."""
+    stated = (known(record.actual.settings) or {}).get(SCRATCH, "0")
+    owns = registry.runtime(record.cell.runtime).DECLARATION.owns_model
+    return int(stated) if owns and stated.isdecimal() else 0
 
 
-def _is_alone(record: Record) -> bool:
-    """Whether no other process was seen on the card. In a container NVML may know that only after the session."""
-    seen = [record["snapshots"][moment].get("other_processes") for moment in ("before", "after")]
+def _is_alone(record: MeasuredRecord) -> bool:
+    """Returns whether no other process was seen on the card. In a container NVML may know that only after the
+    session."""
+    seen = [record.snapshots.before.other_processes, record.snapshots.after.other_processes]
     return 0 in seen and not any(seen)

@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from runner.cell.jsonform import hints, name_of
 from runner.errors import BadRecord
-from runner.record import metrics, record
+from runner.record import record
 from runner.record.sections.gate import GateVersion1, GateVersion2
 from runner.record.sections.head import MeasuredKeys, MeasuredSession
 from runner.record.sessionrecord import FailedRecord, MeasuredRecord, SessionRecord
@@ -77,7 +77,8 @@ def faults(data: Mapping[str, Any]) -> list[str]:
 
 def _checked(data: Mapping[str, Any]) -> SessionRecord:
     """The mapping is read as text, where an array is an array: as values of Python, pydantic wants tuples."""
-    status = metrics.lookup(data, "outcome.status")
+    outcome = data.get("outcome")
+    status = outcome.get("status") if isinstance(outcome, Mapping) else None
     is_failed = status in record.STATUSES and status != record.MEASURED
     text = json.dumps(data)
     return FAILED.validate_json(text) if is_failed else MEASURED.validate_json(text)

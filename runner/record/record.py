@@ -6,17 +6,21 @@ import errno
 import json
 import os
 import reprlib
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from runner import failures
 from runner.cell.cell import Cell, short_hash
+from runner.cell.fieldtypes import known
+from runner.cell.jsonform import from_json, to_json
 from runner.errors import BadRecord, DiskFull
 from runner.files import plainfile
 from runner.record import sessionrecord
 from runner.record.sections import head
+from runner.record.sections.head import SessionInfo
+from runner.record.sections.surroundings import Environment
+from runner.record.sessionrecord import FailedRecord, MeasuredRecord, SessionRecord
 from runner.record.spool import reserve_path
 
 SCHEMA_VERSION = sessionrecord.SCHEMA_VERSION
@@ -89,14 +93,14 @@ def _sync_folder(path: Path) -> None:
             os.close(folder)
 
 
-def dump(record: Mapping[str, Any]) -> str:
-    """The record as JSON text: one line per top-level section, so that diffs and eyes find their way."""
-    lines = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in record.items())
+def dump(record: SessionRecord) -> str:
+    """Returns the record as JSON text, with one line per top-level section, so that diffs and eyes find their way."""
+    lines = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in to_json(record).items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def write(record: Mapping[str, Any], path: Path) -> None:
-    """Write the record durably at `path`."""
+def write(record: SessionRecord, path: Path) -> None:
+    """Writes the record durably at `path`. Raises DiskFull."""
     write_text_durably(path, dump(record))
 
 
@@ -139,6 +143,18 @@ def read(path: Path) -> dict[str, Any]:
     return parse(_text(path), str(path))
 
 
+def read_own(path: Path) -> SessionRecord:
+    """Reads a record that this version's worker has just written. Raises BadRecord where it is not whole.
+
+    A record from elsewhere is read by `runner.record.read`, which checks every limit too.
+    """
+    data = read(path)
+    try:
+        return from_json(MeasuredRecord if data["outcome"]["status"] == MEASURED else FailedRecord, data)
+    except ValueError as error:
+        raise BadRecord(f"{path}: damaged record: {error}") from error
+
+
 def _text(path: Path) -> str:
     try:
         return plainfile.read_text(path, MAXIMUM_BYTES, "any record")
@@ -148,17 +164,11 @@ def _text(path: Path) -> str:
         raise BadRecord(f"{path}: cannot be read ({failures.reason(error)})") from error
 
 
-def env_key(environment: Mapping[str, Any]) -> str:
-    """The key of the versions that a number depends on."""
-    return short_hash({name: environment.get(name) for name in ENV_KEY_VERSIONS}, ENV_KEY_LENGTH)
+def env_key(environment: Environment) -> str:
+    """Returns the key of the versions that a number depends on."""
+    return short_hash({name: known(getattr(environment, name)) for name in ENV_KEY_VERSIONS}, ENV_KEY_LENGTH)
 
 
-def is_measured(record: Mapping[str, Any]) -> bool:
-    """Did the session run to its end (valid or not)?"""
-    return bool(record["outcome"]["status"] == MEASURED)
-
-
-def file_name(record: Mapping[str, Any]) -> str:
-    """`<words of the cell>-<index>-<session id>.json`: what it is, readable in a folder listing."""
-    cell, session = Cell.from_json(record["cell"]), record["session"]
-    return "-".join((*cell.words, str(session["index"]), str(session["id"]))).replace(":", "=") + ".json"
+def file_name(cell: Cell, session: SessionInfo) -> str:
+    """Returns `<words of the cell>-<index>-<session id>.json`: what it is, readable in a folder listing."""
+    return "-".join((*cell.words, str(session.index), session.id)).replace(":", "=") + ".json"

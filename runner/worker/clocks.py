@@ -9,28 +9,29 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Generic, TypeVar
 
 import torch
 
 from runner.cell.protocol import Protocol
 from runner.declarations import Step
 from runner.machine import host
+from runner.record.sections.passes import BusyPass, RatePass, SpanPass, WallPass
 from runner.worker import profiling, windows
 
-Pass = dict[str, Any]
+Pass = TypeVar("Pass", WallPass, SpanPass, RatePass, BusyPass)
 
 
 @dataclass(frozen=True)
-class Timed:
-    """The measurements of a pass, as the record has them, and the tokens that its steps chose, where they were read."""
+class Timed(Generic[Pass]):
+    """The section of a pass, and the tokens that its steps chose, where they were read back."""
 
-    found: Pass
+    section: Pass
     tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
-class Profiled(Timed):
+class Profiled(Timed[BusyPass]):
     """A profiled pass: its kernels by step, and what was seen to run."""
 
     profile: profiling.Profile = field(kw_only=True)
@@ -73,18 +74,18 @@ def timed_step(step: Step) -> tuple[int, int]:
     return time.perf_counter_ns() - started, int(token)
 
 
-def wall(step: Step, protocol: Protocol) -> Timed:
+def wall(step: Step, protocol: Protocol) -> Timed[WallPass]:
     """`step_wall_ms`: each step timed by `timed_step`."""
     busy, began = host.busy_seconds(), time.perf_counter()
     with windows.watch() as window:
         steps = [timed_step(step) for _ in range(protocol.steps)]
     others = _cores_used_by_others(busy, time.perf_counter() - began)
     stamps, tokens = zip(*steps, strict=True)
-    series = [_rounded(stamp / 1e6) for stamp in stamps]
-    return Timed({"steps_ms": series, "other_cpu_cores": others, **asdict(window)}, tokens)
+    series = tuple(_rounded(stamp / 1e6) for stamp in stamps)
+    return Timed(WallPass(steps_ms=series, other_cpu_cores=others, **asdict(window)), tokens)
 
 
-def span(step: Step, protocol: Protocol, device: torch.device) -> Timed:
+def span(step: Step, protocol: Protocol, device: torch.device) -> Timed[SpanPass]:
     """`step_span_ms`: device time between two events around one step; the read-back lies outside them."""
     events = [
         (torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(protocol.steps)
@@ -97,11 +98,11 @@ def span(step: Step, protocol: Protocol, device: torch.device) -> Timed:
             after.record()
             tokens.append(int(token.item()))
             torch.cuda.synchronize(device)
-    series = [_rounded(before.elapsed_time(after)) for before, after in events]
-    return Timed({"steps_ms": series, **asdict(window)}, tuple(tokens))
+    series = tuple(_rounded(before.elapsed_time(after)) for before, after in events)
+    return Timed(SpanPass(steps_ms=series, **asdict(window)), tuple(tokens))
 
 
-def rate(step: Step, protocol: Protocol, device: torch.device) -> Timed:
+def rate(step: Step, protocol: Protocol, device: torch.device) -> Timed[RatePass]:
     """`step_rate_ms`: all steps back to back, one synchronise at the end, no read-back."""
     with windows.watch() as window:
         started = time.perf_counter_ns()
@@ -109,7 +110,7 @@ def rate(step: Step, protocol: Protocol, device: torch.device) -> Timed:
             step()
         wait(device)
         elapsed = time.perf_counter_ns() - started
-    return Timed({"total_ms": _rounded(elapsed / 1e6), **asdict(window)})
+    return Timed(RatePass(total_ms=_rounded(elapsed / 1e6), **asdict(window)))
 
 
 def busy(step: Step, protocol: Protocol, device: torch.device) -> Profiled:
@@ -122,10 +123,11 @@ def busy(step: Step, protocol: Protocol, device: torch.device) -> Profiled:
         profiling.mark_step()
         wait(device)
     profile = profiling.cut_at_marks(profiling.kernels_of(recorder))
-    series = {
-        "steps_ms": [_rounded(step.busy_us / 1e3) for step in profile.steps],
-        "span_ms": [_rounded(step.span_us / 1e3) for step in profile.steps],
-        "kernels": [step.kernels for step in profile.steps],
-    }
+    section = BusyPass(
+        steps_ms=tuple(_rounded(step.busy_us / 1e3) for step in profile.steps),
+        span_ms=tuple(_rounded(step.span_us / 1e3) for step in profile.steps),
+        kernels=tuple(step.kernels for step in profile.steps),
+        **asdict(window),
+    )
     seen = profile.seen(profiling.graph_launches_of(recorder))
-    return Profiled({**series, **asdict(window)}, tuple(tokens), profile=profile, seen=seen)
+    return Profiled(section, tuple(tokens), profile=profile, seen=seen)

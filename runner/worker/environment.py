@@ -12,6 +12,7 @@ import torch
 from runner import registry
 from runner.job import Job
 from runner.machine import host
+from runner.record.sections.surroundings import Environment, Host
 from runner.redaction.redact import redact
 
 SYNCHRONISE = {0: "auto", 1: "spin", 2: "yield", 4: "blocking"}  # CUctx_flags of the CUDA driver API
@@ -25,8 +26,9 @@ def _version(package: str) -> str | None:
         return None
 
 
-def versions(job: Job) -> dict[str, str | None]:
-    """What `record.env_key` is made of. The kernel's package is None for the kernels that live in torch itself."""
+def versions(job: Job) -> dict[str, Any]:
+    """Returns the versions that `record.env_key` is made of. The kernel's package is None for the kernels that live in
+    torch itself."""
     driver, package = job.device.driver, registry.kernel(job.cell.kernel).DECLARATION.package
     return {
         "python": platform.python_version(),
@@ -50,25 +52,26 @@ def synchronise_mode() -> str | None:
     return SYNCHRONISE.get(flags.value & SYNCHRONISE_MASK, "unknown")
 
 
-def environment(job: Job, compile_cache_files: int) -> dict[str, Any]:
-    """Versions, and the settings under which the step ran; `compile_cache_files` were there when the session began."""
-    return {
+def environment(job: Job, compile_cache_files: int) -> Environment:
+    """Returns versions, and the settings under which the step ran. So many files of torch.compile's cache were there
+    when the session began."""
+    return Environment(
         **versions(job),
-        "driver": job.device.driver,
-        "accelerate": _version("accelerate"),
-        "threads": torch.get_num_threads(),
-        "interop_threads": torch.get_num_interop_threads(),
-        "synchronise": synchronise_mode(),
-        "matmul_tf32": torch.backends.cuda.matmul.allow_tf32,
-        "compile_cache_files": compile_cache_files,
-    }
+        driver=job.device.driver,
+        accelerate=_version("accelerate"),
+        threads=torch.get_num_threads(),
+        interop_threads=torch.get_num_interop_threads(),
+        synchronise=synchronise_mode(),
+        matmul_tf32=torch.backends.cuda.matmul.allow_tf32,
+        compile_cache_files=compile_cache_files,
+    )
 
 
-def host_facts() -> dict[str, Any]:
-    """The host, without anything that names it."""
-    return {
-        "cpu": host.cpu_name(),
-        "cores": host.cores(),
-        "memory_bytes": host.memory_bytes(),
-        "os": redact(host.operating_system()),  # a kernel of one's own may be named after its machine
-    }
+def host_facts() -> Host:
+    """Returns the host, without anything that names it."""
+    return Host(
+        cpu=host.cpu_name(),
+        cores=host.cores(),
+        memory_bytes=host.memory_bytes(),
+        os=redact(host.operating_system()),  # a kernel of one's own may be named after its machine
+    )

@@ -10,72 +10,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from runner.cell.cell import Cell
+from runner.cell.fieldtypes import ABSENT
 from runner.cell.floors import GATE_SHORT_CTX, driven_steps, timed_positions
 from runner.cell.protocol import Protocol
 from runner.cell.shape import ModelShape
 from runner.declarations import POISON, Step
 from runner.record import bounds
 from runner.record.gaterules import NOT_FINITE
+from runner.record.sections.gate import Check, EvidenceVersion2, Likeness, NotFinite, Rows, Tokens
 from runner.worker import reference as references
 from runner.worker import tokens as drawn
-from runner.worker.notfinite import Fault
+from runner.worker.notfinite import ALL_FINITE
 
 TRUSTED_TOKEN_BLOCK = 2048
 SIGNIFICANT_DIGITS = 4
-
-
-@dataclass(frozen=True)
-class Check:
-    """Errors of the path under test and of trusted eager at the same positions."""
-
-    name: str
-    positions: tuple[int, ...]
-    errors: tuple[float, ...]
-    trusted: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """The tokens that a timed pass read back. `regrets` is how far the reference's logit of each is below its best, in
-    root mean squares of its logits at that position; `repeats` is the regret of the token of the step before, which a
-    step that does nothing would leave."""
-
-    name: str
-    chosen: tuple[int, ...]
-    regrets: tuple[float, ...]
-    repeats: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The cache rows of a timed pass's steps: how many were not written, and by how much the others differ from those
-    that the first pass left, ‖Δ‖/‖row‖: the worst of all layers' rows as one, and the worst of a single tensor."""
-
-    name: str
-    unwritten: int
-    difference: float
-    of_tensor: float
-
-
-@dataclass(frozen=True)
-class Likeness:
-    """How a step differs from the eager step it was made of, over positions driven by both. `repeats` is how eager
-    differs from itself; `margins` is how far the reference's best two logits are apart, in root mean squares of its
-    logits at the position."""
-
-    name: str
-    positions: tuple[int, ...]
-    equal: tuple[bool, ...]
-    differences: tuple[float, ...]
-    repeats: tuple[float, ...]
-    same_token: tuple[bool, ...]
-    margins: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -186,7 +140,7 @@ class Gatekeeper:
     """Holds one step against the expectation, and keeps what it found. `timed` are the positions of the timed steps;
     `fault` is why the expectation's own logits are not finite, None where they are."""
 
-    def __init__(self, step: Step, expectation: Expectation, timed: range, fault: Fault | None = None) -> None:
+    def __init__(self, step: Step, expectation: Expectation, timed: range, fault: NotFinite | None = None) -> None:
         self._step, self._expectation, self._timed, self._fault = step, expectation, timed, fault
         self._first_rows: torch.Tensor | None = None
         self.checks: list[Check] = []
@@ -211,19 +165,19 @@ class Gatekeeper:
             self._first_rows = left
         self.rows.append(rows_of(name, left, self._first_rows, len(self._timed)))
 
-    def found(self, cell: Cell, hidden: int, synthetic: bool) -> dict[str, Any]:
-        """The record's section `gate` of a cell whose model is `hidden` wide, without what is derived. `synthetic` says
-        whether its weights are."""
-        section = {
+    def evidence(self, cell: Cell, hidden: int, synthetic: bool) -> EvidenceVersion2:
+        """Returns what was compared, with the bounds of a cell whose model is `hidden` wide. `synthetic` says whether
+        its weights are."""
+        is_not_finite = self._fault is not None or any(map(_alone_not_finite, self.checks))
+        return EvidenceVersion2(
             **bounds.of(cell.dtype, self._step.runtime, cell.quant, cell.kernel, hidden, synthetic),
-            "checks": [asdict(check) for check in self.checks],
-            "timed_trusted": [self._expectation.trusted_error(position) for position in self._timed],
-            "tokens": [asdict(each) for each in self.tokens],
-            "rows": [asdict(each) for each in self.rows],
-        }
-        if self._fault is not None or any(map(_alone_not_finite, self.checks)):
-            section["not_finite"] = asdict(self._fault or Fault())
-        return section | ({"eager": [asdict(each) for each in self.likenesses]} if self.likenesses else {})
+            checks=tuple(self.checks),
+            timed_trusted=tuple(map(self._expectation.trusted_error, self._timed)),
+            tokens=tuple(self.tokens),
+            rows=tuple(self.rows),
+            not_finite=(self._fault or ALL_FINITE) if is_not_finite else ABSENT,
+            eager=tuple(self.likenesses) or ABSENT,
+        )
 
 
 def _alone_not_finite(check: Check) -> bool:

@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 import gc
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 
-
-@dataclass(frozen=True)
-class Held:
-    """Bytes of live tensors, and bytes that the device says are taken, less what torch's allocator keeps free: that
-    holds what a library allocates itself, too, and code that was loaded."""
-
-    allocator: int
-    device: int
-
-    def beyond(self, other: Held) -> Held:
-        return Held(self.allocator - other.allocator, self.device - other.device)
+from runner.cell.fieldtypes import ABSENT, Absent
+from runner.record.sections.quantities import Held, HeldBytes
 
 
 def now() -> Held:
@@ -29,6 +18,11 @@ def now() -> Held:
     allocated, reserved = torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
     free, total = torch.cuda.mem_get_info()
     return Held(allocated, total - free - (reserved - allocated))
+
+
+def beyond(held: Held, before: Held) -> Held:
+    """Returns what is held beyond what was held before."""
+    return Held(held.allocator - before.allocator, held.device - before.device)
 
 
 def _take_workspaces(device: torch.device) -> None:
@@ -50,8 +44,8 @@ class Ledger:
 
     def note(self, stage: str) -> None:
         if self._counts:
-            self._stages[stage] = now().beyond(self._before)
+            self._stages[stage] = beyond(now(), self._before)
 
-    def to_json(self) -> dict[str, Any]:
-        """The record's field `memory.held_bytes`, where there is one."""
-        return {"held_bytes": {stage: asdict(held) for stage, held in self._stages.items()}} if self._counts else {}
+    def held_bytes(self) -> HeldBytes | Absent:
+        """Returns the record's field `memory.held_bytes`, which a CPU's record does not have."""
+        return HeldBytes(**self._stages) if self._counts else ABSENT

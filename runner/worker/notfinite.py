@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from runner.record.sections.gate import NotFinite
 from runner.worker.plainlinear import PlainLinear
 
 PIECE = 2**24  # elements looked at once: the mask of a whole embedding would take hundreds of megabytes
@@ -17,38 +17,32 @@ Read = Callable[[str], torch.Tensor]
 STORED, CONVERTED, DEQUANTISED = "stored", "converted", "dequantised"
 
 
-@dataclass(frozen=True)
-class Fault:
-    """The first such weight, what it holds (NaN, inf, -inf), and how that came: it is `stored` so, or finite until it
-    was `converted` to the cell's dtype or `dequantised`. All None where every weight is finite."""
-
-    tensor: str | None = None
-    value: str | None = None
-    how: str | None = None
+ALL_FINITE = NotFinite(tensor=None, value=None, how=None)
+"""The fault of a model whose every weight is finite."""
 
 
-def first(model: nn.Module, read: Read | None) -> Fault:
+def first(model: nn.Module, read: Read | None) -> NotFinite:
     """The fault of a model whose packed layers are still plain ones; `read` is None for synthetic weights."""
     for name, module in model.named_modules():
         found = next(_packed(name, module), None) if isinstance(module, PlainLinear) else None
         if found := found or next(_parameters(name, module, read), None):
             return found
-    return Fault()
+    return ALL_FINITE
 
 
-def _packed(name: str, linear: PlainLinear) -> Iterator[Fault]:
+def _packed(name: str, linear: PlainLinear) -> Iterator[NotFinite]:
     for part, tensor in linear.tensors.items():
         if value := _value(tensor):
-            yield Fault(f"{name}.{part}", value, STORED)
+            yield NotFinite(f"{name}.{part}", value, STORED)
     if value := _value(linear.matrix(linear.dtype)):
-        yield Fault(f"{name}.weight", value, DEQUANTISED)
+        yield NotFinite(f"{name}.weight", value, DEQUANTISED)
 
 
-def _parameters(name: str, module: nn.Module, read: Read | None) -> Iterator[Fault]:
+def _parameters(name: str, module: nn.Module, read: Read | None) -> Iterator[NotFinite]:
     for own, parameter in module.named_parameters(name, recurse=False):
         if value := _value(parameter.data):
             as_stored = value if read is None else _value(read(own))
-            yield Fault(own, as_stored or value, STORED if as_stored else CONVERTED)
+            yield NotFinite(own, as_stored or value, STORED if as_stored else CONVERTED)
 
 
 def _value(tensor: torch.Tensor) -> str | None:

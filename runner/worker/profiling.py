@@ -17,6 +17,7 @@ from torch._C._autograd import DeviceType
 
 from runner.cell import attention
 from runner.declarations import Step
+from runner.record.sections.passes import OTHERS, KernelTime
 
 MARKER = "spin_kernel"  # what torch.cuda._sleep launches; no model uses it
 NOT_KERNELS = ("Memcpy", "Memset")
@@ -80,19 +81,19 @@ class Profile:
         steps = len(self.steps)
         return Seen({name: count / steps for name, count in counts.items()}, graph_launches / steps)
 
-    def summary(self) -> list[dict[str, Any]]:
-        """Mean count and microseconds per step of the kernels that take longest, the rest as one row."""
+    def summary(self) -> tuple[KernelTime, ...]:
+        """Returns the kernels that take longest, mean count and µs per step, and the rest as one row."""
         groups: dict[str, list[int]] = defaultdict(list)
         for run in self.runs:
             groups[run.name].append(run.end_ns - run.start_ns)
         ranked = sorted(groups.items(), key=lambda item: -sum(item[1]))
         rows = [self._row(name[:NAME_LENGTH], durations) for name, durations in ranked[:SUMMARY_ROWS]]
         rest = [duration for _, durations in ranked[SUMMARY_ROWS:] for duration in durations]
-        return [*rows, self._row("(others)", rest)] if rest else rows
+        return (*rows, self._row(OTHERS, rest)) if rest else tuple(rows)
 
-    def _row(self, name: str, durations: Sequence[int]) -> dict[str, Any]:
+    def _row(self, name: str, durations: Sequence[int]) -> KernelTime:
         steps = len(self.steps)
-        return {"name": name, "count": round(len(durations) / steps, 2), "us": round(sum(durations) / steps / 1e3, 2)}
+        return KernelTime(name, round(len(durations) / steps, 2), round(sum(durations) / steps / 1e3, 2))
 
 
 @contextmanager

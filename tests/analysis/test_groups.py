@@ -3,7 +3,7 @@
 import pytest
 
 from analysis import groups
-from runner.record import judgement, metrics
+from tests.support.derive import derive, judge
 from tests.support.frames import frame_of
 from tests.support.records import STARTED_MS, example_record, of_gate_version_1
 
@@ -15,8 +15,8 @@ def rows_of(records, metrics=(groups.WALL,), every_code=False):
 
 
 def judged(found):
-    metrics.derive(found)
-    judgement.judge(found)
+    derive(found)
+    judge(found)
     return found
 
 

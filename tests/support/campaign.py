@@ -28,7 +28,8 @@ from runner.launch.session import SESSION_ID_LENGTH
 from runner.machine.nvml import InstalledGpu
 from runner.plan.request import Request
 from runner.plan.resolve import Plan, resolve
-from runner.record import bounds, judgement, metrics, record
+from runner.record import bounds, record
+from tests.support.derive import derive, judge
 from tests.support.records import (
     PACKED_KERNELS,
     SESSION_S,
@@ -396,8 +397,8 @@ def _measured(template: Template, session: Session, rng: np.random.Generator) ->
     if spoil := SPOILERS.get(session.fate):
         spoil(found)
     _take_time(found)
-    metrics.derive(found)
-    judgement.judge(found)
+    derive(found)
+    judge(found)
     return found
 
 

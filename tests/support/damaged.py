@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from runner.record import judgement, metrics, record
+from runner.record import record
+from tests.support.derive import derive, judge
 from tests.support.records import example_record
 
 Change = Callable[[dict[str, Any]], None]
@@ -22,8 +23,8 @@ def _changed(change: Change) -> bytes:
 def _only_short(found: dict[str, Any]) -> None:
     """Nothing but the first check is left, and all that follows is derived again."""
     found["gate"]["checks"] = found["gate"]["checks"][:1]
-    metrics.derive(found)
-    judgement.judge(found)
+    derive(found)
+    judge(found)
 
 
 FILES: dict[str, bytes] = {

@@ -1,4 +1,4 @@
-"""Example records, complete and self-consistent: raw steps → metrics.derive → judgement.judge, as in the worker.
+"""Example records, complete and self-consistent: raw steps → derived → judged, as in the worker.
 
 The shapes are Qwen2.5-7B's, the device is an H200, the steps are made up and the same in every run.
 """
@@ -13,12 +13,15 @@ from typing import Any
 from runner import registry
 from runner.cell import floors
 from runner.cell.cell import LOCAL_PREFIXES, Cell, short_hash
+from runner.cell.jsonform import from_json, to_json
 from runner.cell.scheme import Scheme
 from runner.cell.shape import ModelShape
 from runner.cell.vocabulary import SYNTHETIC_ID
 from runner.machine.nvml import SNAPSHOT_FIELDS
-from runner.record import bounds, judgement, metrics
+from runner.record import bounds, judgement
 from runner.record.record import env_key
+from runner.record.sections.surroundings import Environment
+from tests.support.derive import derive, judge
 
 QWEN_7B = {
     "model_type": "qwen2",
@@ -171,8 +174,8 @@ def _first_eight(check: dict[str, Any]) -> dict[str, Any]:
 
 def _finished(record: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     record = _merged(record, changes)
-    metrics.derive(record)
-    judgement.judge(record)
+    derive(record)
+    judge(record)
     return record
 
 
@@ -234,7 +237,7 @@ def _head() -> dict[str, Any]:
             "cell_key": "",
             "code_key": short_hash("code", 12),
             "tree_key": short_hash("tree", 12),
-            "env_key": env_key(_environment()),
+            "env_key": env_key(from_json(Environment, _environment())),
             "host_id": short_hash("host", 12),
         },
         "protocol": {"name": "paper", "warmup": 5, "steps": 30},
@@ -293,7 +296,7 @@ def _measured(record: dict[str, Any], step_ms: float) -> dict[str, Any]:
             "peak_bytes": 18_250_000_000,
             "verify_extra_bytes": 812_000_000,
         },
-        "limits": dict(judgement.LIMITS),
+        "limits": to_json(judgement.LIMITS),
         "environment": _environment(),
         "host": {
             "cpu": "Intel(R) Xeon(R) Platinum 8480+",

@@ -10,7 +10,7 @@ from typing import Any
 from analysis.report import contents
 from analysis.report.contents import Contents
 from analysis.sources.selection import Asked
-from runner.record import judgement, metrics
+from tests.support.derive import derive, judge
 from tests.support.records import (
     STARTED_MS,
     as_session,
@@ -51,8 +51,8 @@ def too_fast() -> dict[str, Any]:
     """Steps of 1 ms by the host's clock, which is impossible, so that the session is invalid."""
     found = example_record()
     found["passes"]["wall"]["steps_ms"] = [1.0 + step / 1e3 for step in range(30)]
-    metrics.derive(found)
-    judgement.judge(found)
+    derive(found)
+    judge(found)
     return found
 
 

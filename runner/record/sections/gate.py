@@ -84,8 +84,8 @@ class NotFinite:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gate:
-    """Is the answer right."""
+class Evidence:
+    """The comparisons with the reference, and the limits that they are held to."""
 
     cap: Positive
     """‖Δ‖/‖ref‖ that no session of this dtype may exceed"""
@@ -94,6 +94,12 @@ class Gate:
     eager: OrAbsent[Series[Likeness]] = ABSENT
     """a step made of the eager one (graph, compile) against that eager step, over the same cache"""
     not_finite: OrAbsent[NotFinite] = ABSENT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """The numbers that follow from the evidence."""
+
     trusted_error: NotNegative
     """worst error of trusted eager"""
     error: NotNegative
@@ -110,16 +116,26 @@ class Gate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GateVersion1(Gate):
-    """The worst error alone was judged."""
+class Gate(Findings, Evidence):
+    """Is the answer right."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceVersion1(Evidence):
+    """The evidence of sessions whose worst error alone was judged."""
 
     noise: Positive
     """gate version 1: the bound is never tighter than this"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class GateVersion2(Gate):
-    """Every timed step was checked, and errors were held against trusted eager's."""
+class GateVersion1(EvidenceVersion1, Gate):
+    """The worst error alone was judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceVersion2(Evidence):
+    """The evidence of sessions whose every timed step was checked."""
 
     gate_version: Annotated[int, OneOf((2,))]
     """which rules the session was judged by; a record without it is of version 1"""
@@ -142,3 +158,8 @@ class GateVersion2(Gate):
     """the tokens that each timed pass read back, against the reference"""
     rows: Series[Rows]
     """the rows of the KV cache that each timed pass left"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateVersion2(EvidenceVersion2, Gate):
+    """Every timed step was checked, and errors were held against trusted eager's."""

@@ -71,6 +71,10 @@ class Passes:
     busy: OrAbsent[BusyPass] = ABSENT
 
 
+OTHERS = "(others)"
+"""Name of the row that sums up the kernels without a row of their own."""
+
+
 @dataclass(frozen=True)
 class KernelTime:
     """A kernel of the profiled step."""

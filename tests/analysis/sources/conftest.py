@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from runner import store
-from runner.record import judgement, metrics, record
+from runner.record import record
+from tests.support.derive import derive, judge
 from tests.support.records import as_session, cpu_record, example_record, failed_record, packed_record
 from tests.support.stores import served
 
@@ -36,8 +37,8 @@ def examples() -> Iterator[dict]:
     yield cpu_record()
     wrong = example_record(step_ms=31.0)
     wrong["gate"]["checks"][0]["errors"][0] = 1.0
-    metrics.derive(wrong)
-    judgement.judge(wrong)
+    derive(wrong)
+    judge(wrong)
     yield wrong
     yield failed_record("oom", cell={"ctx": 8192})
     yield failed_record("infeasible", cell={"ctx": 16384})

@@ -9,8 +9,9 @@ import pytest
 
 from analysis.statistics import intervals
 from analysis.tables import floor
-from runner.record import judgement, record
+from runner.record import record
 from tests.support import damaged
+from tests.support.derive import judge
 from tests.support.frames import frame_of
 from tests.support.records import STARTED_MS, as_session, example_record, of_gate_version_1
 
@@ -50,7 +51,7 @@ def disturbed(step_ms):
     """A session during which others kept 4 of 16 cores busy."""
     found = example_record(step_ms=step_ms)
     found["passes"]["wall"]["other_cpu_cores"] = 4.0
-    judgement.judge(found)
+    judge(found)
     return found
 
 
@@ -114,7 +115,7 @@ def test_of_two_codes_the_newest_is_shown_and_the_others_are_counted():
 
 def invalid(found):
     found["gate"]["checks"][0]["errors"][0] = 1.0
-    judgement.judge(found)
+    judge(found)
     return found
 
 

@@ -10,7 +10,7 @@ from analysis import ab, paper
 from analysis.sources.records import Folder
 from analysis.tables import graphs, papercheck, quant, reasons
 from runner.cell import catalogue
-from runner.record import metrics
+from tests.support.derive import derive
 from tests.support.frames import frame_of
 from tests.support.records import H100, example_record, packed_record
 
@@ -94,7 +94,7 @@ def changed(found, path, value):
     for name in parents:
         target = target[name]
     target[leaf] = value
-    metrics.derive(found)
+    derive(found)
     return found
 
 
@@ -113,7 +113,7 @@ def slow(**changes):
 
 def with_busy(found, share):
     found["passes"]["busy"]["steps_ms"] = [share * ms for ms in found["passes"]["wall"]["steps_ms"]]
-    metrics.derive(found)
+    derive(found)
     return found
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from analysis.tables import quant
-from runner.record import judgement
 from runner.record.verify import recompute
+from tests.support.derive import judge
 from tests.support.frames import frame_of
 from tests.support.records import STARTED_MS, as_session, example_record, fp16_gate, packed_record
 
@@ -290,7 +290,7 @@ def test_the_command_prints_json_and_draws(tmp_path):
 def test_a_session_that_others_disturbed_enters_no_saving():
     disturbed = fp16_baseline(step_ms=900.0)
     disturbed["passes"]["wall"]["other_cpu_cores"] = 4.0
-    judgement.judge(disturbed)
+    judge(disturbed)
     row = rows_by(rows_of([packed_record(), fp16_baseline(), disturbed]))["gptq", "eager", "fp16"]
     assert row["realised"] == pytest.approx(2.0, rel=0.01)
     alone = rows_by(rows_of([packed_record(), disturbed]))["gptq", "eager", "fp16"]

@@ -19,8 +19,9 @@ from analysis.sources.records import Folder
 from analysis.tables import graphs
 from runner.ab import check, manifest
 from runner.errors import BadRecord
-from runner.record import judgement, metrics, record
+from runner.record import record
 from runner.record.verify import older, recompute
+from tests.support.derive import derive, judge
 
 RECORDS = Path(__file__).parents[3] / "experiments" / "records" / "h200"
 RATIOS = {"2048": 2.754, "16384": 1.727}
@@ -82,8 +83,8 @@ def change(told: Told, folder: Path, block: int, place: int, edit: Callable[[Tol
     edit(found)
     if record.is_measured(found):
         found["keys"]["env_key"] = record.env_key(found["environment"])
-        metrics.derive(found)
-        judgement.judge(found)
+        derive(found)
+        judge(found)
     path.unlink()
     named = entry(told, block, place)
     named["file"] = record.file_name(found)

@@ -6,6 +6,7 @@ from runner.record import judgement, metrics
 from runner.record.verify import recompute
 from runner.store import run_page
 from runner.store.session_run import view
+from tests.support.derive import derive, ended, judge, typed
 from tests.support.records import cpu_record, example_record, of_gate_version_1
 
 
@@ -17,8 +18,8 @@ def apart(record, **steps_ms):
             window["total_ms"] = step_ms * 30
         else:
             window["span_ms" if name == "profiled" else "steps_ms"] = [step_ms] * 30
-    metrics.derive(record)
-    judgement.judge(record)
+    derive(record)
+    judge(record)
     return record
 
 
@@ -33,18 +34,18 @@ def apart(record, **steps_ms):
     ],
 )
 def test_it_is_a_share_of_the_step_by_the_hosts_clock(steps_ms, share):
-    assert metrics.passes_disagreement(apart(example_record(), **steps_ms)) == pytest.approx(share)
+    assert metrics.passes_disagreement(typed(apart(example_record(), **steps_ms))) == pytest.approx(share)
 
 
 def test_a_growing_cache_is_asked_for_lengths_that_it_has_met():
     found = example_record(cell={"cache": "dynamic"})
     steps_ms = {"wall": 80.0, "revisit": 20.0, "span": 20.0, "rate": 20.0}
-    assert metrics.passes_disagreement(apart(found, **steps_ms)) == 0
-    assert metrics.passes_disagreement(apart(found, **steps_ms | {"revisit": 25.0})) == pytest.approx(0.2)
+    assert metrics.passes_disagreement(typed(apart(found, **steps_ms))) == 0
+    assert metrics.passes_disagreement(typed(apart(found, **steps_ms | {"revisit": 25.0}))) == pytest.approx(0.2)
 
 
 def test_a_cpu_has_one_pass():
-    assert metrics.passes_disagreement(cpu_record()) is None
+    assert metrics.passes_disagreement(typed(cpu_record())) is None
     assert judgement.PASSES_DISAGREE not in cpu_record()["flags"]
 
 
@@ -61,7 +62,7 @@ def test_sessions_of_before_the_flag_are_shown_with_it_and_stay_as_they_are():
     apart(found, wall=20.0, span=20.1, rate=30.0)
     assert "passes-disagree" not in found["flags"]
     assert recompute.differences(found) == []
-    assert judgement.marks(found) == ["passes-disagree"]
+    assert judgement.marks(ended(found)) == ["passes-disagree"]
     assert view(found).tags["flags"] == "passes-disagree"
     assert "`passes-disagree`: passes over the same context lengths" in run_page.run_description(found)
 
@@ -70,4 +71,4 @@ def test_marks_are_shown_in_alphabetical_order():
     found = of_gate_version_1(apart(example_record(), wall=20.0, span=20.0, rate=25.0))
     found["flags"] = ["throttled", "unpinned", "drifting", "host-busy", "shared-card"]
     expected = ["drifting", "host-busy", "passes-disagree", "shared-card", "throttled", "unpinned"]
-    assert judgement.marks(found) == expected
+    assert judgement.marks(ended(found)) == expected

@@ -1,11 +1,14 @@
 """The rules of the gate on numbers small enough to check by hand; whole records are judged in test_judgement.py."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
+from runner.cell.fieldtypes import ABSENT
 from runner.record import gaterules
 from runner.record.gaterules import NOT_FINITE
+from tests.support.derive import gate_of
 
 
 def check(name, errors, trusted, start=0):
@@ -13,8 +16,8 @@ def check(name, errors, trusted, start=0):
 
 
 def gate(**changes):
-    """A section of version 2 whose limits are easy to reckon with: regrets of at most 2 · 1.5 trusted errors."""
-    return {
+    """A gate of version 2 whose limits are easy to reckon with: regrets of at most 2 · 1.5 trusted errors."""
+    section = {
         "gate_version": 2,
         "cap": 0.1,
         "regret_limit": 2,
@@ -30,10 +33,18 @@ def gate(**changes):
         "rows": [{"name": "wall", "unwritten": 0, "difference": 0.0, "of_tensor": 0.0}],
         **changes,
     }
+    tokens = [{"chosen": [], "regrets": [], "repeats": [], **each} for each in section["tokens"]]
+    return gate_of({**section, "tokens": tokens})
+
+
+def older_gate(**changes):
+    """A gate of version 1."""
+    checks = [check("short", [0.02] * 4, [0.02] * 4)]
+    return gate_of({"cap": 0.1, "noise": 0.01, "trusted_error": 0.02, "checks": checks, **changes})
 
 
 def test_a_section_that_states_no_version_is_of_the_first():
-    assert gaterules.version({}) == 1
+    assert gaterules.version(older_gate()) == 1
     assert gaterules.version(gate()) == 2
 
 
@@ -49,17 +60,17 @@ def test_a_sessions_ratio_is_the_larger_of_the_driven_places():
     assert gaterules.worst_ratio(gate(checks=checks)) == pytest.approx(2.0)
     assert gaterules.worst_ratio(gate(checks=checks[::-1])) == pytest.approx(2.0)
     assert gaterules.worst_ratio(gate(checks=checks[2:])) == NOT_FINITE
-    assert gaterules.worst_ratio({"gate_version": 1, "checks": checks}) is None
+    assert gaterules.worst_ratio(older_gate(checks=checks)) is None
 
 
 def test_a_bound_is_trusted_eagers_error_times_the_ratio_with_its_spread_and_never_above_the_cap():
-    assert gaterules.bound(gate()) == pytest.approx(1.5 * 0.02)
+    assert gaterules.bound(gate(), 0.02) == pytest.approx(1.5 * 0.02)
     wide = gate(stated_spread=0.1, checkpoint_spread=0.05)
-    assert gaterules.bound(wide) == pytest.approx(1.5 * math.exp(5 * 0.1) * 0.02)
+    assert gaterules.bound(wide, 0.02) == pytest.approx(1.5 * math.exp(5 * 0.1) * 0.02)
     of_checkpoint = gate(stated_spread=0.05, checkpoint_spread=0.1)
-    assert gaterules.bound(of_checkpoint) == pytest.approx(1.5 * math.exp(5 * 0.1) * 0.02)
-    assert gaterules.bound(gate(trusted_error=0.09)) == 0.1
-    assert gaterules.bound({"trusted_error": 0.02, "cap": 0.1, "noise": 0.01}) == 0.06
+    assert gaterules.bound(of_checkpoint, 0.02) == pytest.approx(1.5 * math.exp(5 * 0.1) * 0.02)
+    assert gaterules.bound(gate(), 0.09) == 0.1
+    assert gaterules.bound(older_gate(), 0.02) == 0.06
 
 
 def test_a_regret_is_told_as_a_share_of_what_its_own_position_allows():
@@ -69,14 +80,14 @@ def test_a_regret_is_told_as_a_share_of_what_its_own_position_allows():
     assert gaterules.worst_regret(gate(tokens=tokens)) == pytest.approx(0.9)
     assert gaterules.worst_regret(gate(timed_trusted=[0.0, 0.0])) == NOT_FINITE
     assert gaterules.worst_regret(gate(tokens=[])) == NOT_FINITE
-    assert gaterules.worst_regret({"gate_version": 1}) is None
+    assert gaterules.worst_regret(older_gate()) is None
 
 
 def test_steps_are_repeatable_where_the_token_before_would_pass_too():
     tokens = [{"name": "wall", "repeats": [0.06, 0.031]}, {"name": "span", "repeats": [0.059, 0.029]}]
     assert gaterules.repeatable(gate(tokens=tokens)) == 0.75
     assert gaterules.repeatable(gate(tokens=[])) == 1.0  # nothing was seen to fail
-    assert gaterules.repeatable({"gate_version": 1}) is None
+    assert gaterules.repeatable(older_gate()) is None
 
 
 @pytest.mark.parametrize(("share", "right"), [(0.1, True), (0.2, False)])
@@ -88,7 +99,7 @@ def test_a_tenth_of_the_steps_may_be_repeatable(share, right):
 
 def test_a_margin_decides_from_the_regret_that_two_right_paths_may_have():
     assert gaterules.undecided_below(gate()) == pytest.approx(2 * 1.5 * 0.02)
-    assert gaterules.undecided_below({"bound": 0.06}) == 0.12
+    assert gaterules.undecided_below(older_gate(bound=0.06)) == 0.12
 
 
 @pytest.mark.parametrize(
@@ -101,7 +112,7 @@ def test_a_margin_decides_from_the_regret_that_two_right_paths_may_have():
     ],
 )
 def test_a_session_of_version_1_is_imprecise_within_a_noise_above_the_cap(error, trusted_error, noise, flagged):
-    found = {"error": error, "trusted_error": trusted_error, "cap": 0.1, "noise": noise}
+    found = older_gate(error=error, trusted_error=trusted_error, noise=noise)
     assert gaterules.is_imprecise(found) is flagged
 
 
@@ -155,8 +166,8 @@ def test_what_is_not_finite_is_told_once_where_the_record_says_why():
         rows=[{"name": "span", "unwritten": 0, "difference": NOT_FINITE, "of_tensor": NOT_FINITE}],
     )
     assert list(gaterules.reasons(everything)) == []
-    del everything["not_finite"]
-    said = [reason.partition(" (")[0] for reason in gaterules.reasons(everything)]
+    unexplained = replace(everything, not_finite=ABSENT)
+    said = [reason.partition(" (")[0] for reason in gaterules.reasons(unexplained)]
     assert len(said) == len(set(said)) > 3
 
 
@@ -171,8 +182,8 @@ def test_rows_may_differ_by_the_cap_and_those_of_one_tensor_by_half():
     assert reason == "gate span: cache rows of one tensor differ from the first pass's by 0.501, limit 0.5"
     (reason,) = gaterules.reasons(rows(unwritten=1))
     assert reason == "gate span: the cache rows of 1 timed steps were not written"
-    older = rows()
-    del older["rows"][0]["of_tensor"]
+    (row,) = rows().rows
+    older = replace(rows(), rows=(replace(row, of_tensor=ABSENT),))
     assert list(gaterules.reasons(older)) == []
 
 

@@ -5,14 +5,16 @@ import math
 import pytest
 
 from runner import registry
+from runner.cell.jsonform import to_json
 from runner.machine import nvml
-from runner.record import bounds, gaterules, judgement, metrics
+from runner.record import bounds, gaterules, judgement
 from runner.record.flags import FLAG_MEANINGS
+from tests.support.derive import derive, judge, typed
 from tests.support.records import example_record, of_gate_version_1, packed_record
 
 
 def judged(found):
-    judgement.judge(found)
+    judge(found)
     return found
 
 
@@ -44,7 +46,7 @@ def test_logits_that_are_not_finite_have_one_reason_that_names_the_cause(how, dt
         check["errors"] = check["trusted"] = [gaterules.NOT_FINITE] * len(check["errors"])
     found["gate"]["timed_trusted"] = [gaterules.NOT_FINITE] * 30
     found["gate"]["not_finite"] = {"tensor": how and "w", "value": how and "NaN", "how": how}
-    metrics.derive(found)
+    derive(found)
     assert judged(found)["reasons"] == [f"logits are not finite: {said}"]
 
 
@@ -54,7 +56,7 @@ def test_a_timed_step_that_alone_is_not_finite_is_named_by_its_passes():
         if check["name"] in ("wall", "busy"):
             check["errors"] = [gaterules.NOT_FINITE]
     found["gate"]["not_finite"] = {"tensor": None, "value": None, "how": None}
-    metrics.derive(found)
+    derive(found)
     said = "every weight is finite, and so are trusted eager's logits: the step that is timed is at fault (wall, busy)"
     assert judged(found)["reasons"] == [f"logits are not finite: {said}"]
 
@@ -107,7 +109,7 @@ def with_errors(found, error, trusted):
     for check in found["gate"]["checks"]:
         check["trusted"] = [trusted] * len(check["trusted"])
         check["errors"] = [error] * len(check["errors"])
-    metrics.derive(found)
+    derive(found)
     return judged(found)
 
 
@@ -155,7 +157,7 @@ def spread_errors(found, ratio, spread):
     for check in found["gate"]["checks"]:
         factors = [ratio * math.exp(spread if index % 2 else -spread) for index in range(len(check["errors"]))]
         check["errors"] = [right * factor for right, factor in zip(check["trusted"], factors, strict=True)]
-    metrics.derive(found)
+    derive(found)
     return judged(found)
 
 
@@ -213,7 +215,7 @@ def test_a_session_of_gate_version_1_is_judged_by_its_own_rules():
     assert found["gate"]["bound"] == 3 * 0.0118
     for check in found["gate"]["checks"]:
         check["errors"] = [0.035] * len(check["errors"])  # three times trusted eager's
-    metrics.derive(found)
+    derive(found)
     assert judged(found)["valid"]
     found["gate"]["checks"][0]["errors"][0] = 0.036
     assert judged(found)["reasons"] == ["gate short: logit error 0.036 exceeds the bound 0.0354"]
@@ -344,7 +346,7 @@ def test_a_limit_is_kept_and_not_passed(change, reason):
 
 
 def test_the_limits_are_those_that_the_methodology_states():
-    assert judgement.LIMITS == {
+    assert to_json(judgement.LIMITS) == {
         "r_floor": 1.02,
         "drift": 0.05,
         "other_cpu_cores": 0.5,
@@ -365,9 +367,9 @@ def test_others_are_compared_with_the_cores_of_this_host():
 def test_only_what_the_cache_cannot_hold_must_be_read():
     found = example_record()
     found["gpu"] |= {"bandwidth_gbs": 1000, "last_level_cache_bytes": 10**9}
-    assert judgement.least_ms(found, 3e9) == pytest.approx(2.0 / 1.02)
-    assert judgement.least_ms(found, 0.5e9) == 0.0
+    assert judgement.least_ms(typed(found), 3e9) == pytest.approx(2.0 / 1.02)
+    assert judgement.least_ms(typed(found), 0.5e9) == 0.0
     found["gpu"]["last_level_cache_bytes"] = None
-    assert judgement.least_ms(found, 3e9) == pytest.approx(3.0 / 1.02)
+    assert judgement.least_ms(typed(found), 3e9) == pytest.approx(3.0 / 1.02)
     found["gpu"]["bandwidth_gbs"] = None
-    assert judgement.least_ms(found, 3e9) is None
+    assert judgement.least_ms(typed(found), 3e9) is None

@@ -10,12 +10,12 @@ import torch
 
 from runner.cell import floors
 from runner.job import Job
-from runner.record import judgement
 from runner.record.verify import recompute
 from runner.runtimes import eager
 from runner.runtimes.compile import CompiledStep
 from runner.worker import probes, session
 from runner.worker.progress import Clock
+from tests.support.derive import judge
 from tests.support.records import example_record, of_gate_version_1
 
 BOUND, STEPS = 0.1, floors.GATE_MOST_STEPS
@@ -95,7 +95,7 @@ def graph_record(attention="flash", **likeness):
     found["gate"]["eager"] = each
     found["actual"] |= {"runtime": "graph", "graph_mode": "whole-step", "graph_launches_per_step": 1.0}
     found["actual"]["attention_backend"] = attention
-    judgement.judge(found)
+    judge(found)
     return found
 
 
@@ -132,7 +132,7 @@ def test_nor_must_it_leave_eagers_bits_over_an_attention_that_is_not_determinist
 def compiled_record(**likeness):
     found = graph_record(**likeness)
     found["cell"] |= {"runtime": "compile", "options": {"mode": "reduce-overhead"}}
-    judgement.judge(found)
+    judge(found)
     return found
 
 
@@ -157,7 +157,7 @@ def test_a_session_of_gate_version_1_keeps_its_own_margin_and_its_own_words():
     found = of_gate_version_1(compiled_record(**other, margins=[0.0707, *[9.0] * (STEPS - 1)]))
     assert found["valid"], found["reasons"]
     found["gate"]["eager"][1]["margins"][0] = 0.0709
-    judgement.judge(found)
+    judge(found)
     assert found["reasons"] == [
         "eager ctx: another token than eager's, though the reference's margin is twice the bound"
     ]
@@ -166,7 +166,7 @@ def test_a_session_of_gate_version_1_keeps_its_own_margin_and_its_own_words():
 def test_a_record_without_the_comparison_is_refused():
     found = graph_record()
     del found["gate"]["eager"]
-    judgement.judge(found)
+    judge(found)
     assert any("gate.eager" in line for line in recompute.differences(found))
 
 

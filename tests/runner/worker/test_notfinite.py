@@ -13,11 +13,12 @@ from safetensors.torch import load_file, save_file
 
 from runner.cell import catalogue
 from runner.cell.scheme import Scheme
-from runner.record import gaterules, judgement, metrics
+from runner.record import gaterules
 from runner.record.verify import recompute
 from runner.runtimes import eager
 from runner.worker import gate, model, notfinite, probes, session
 from runner.worker.progress import Clock
+from tests.support.derive import derive, judge
 from tests.support.records import example_record
 
 ROOT = Path(__file__).parents[3]
@@ -159,8 +160,8 @@ def spoiled(**changes):
         check["errors"] = check["trusted"] = [gaterules.NOT_FINITE] * len(check["errors"])
     found["gate"]["timed_trusted"] = [gaterules.NOT_FINITE] * found["protocol"]["steps"]
     found["gate"] |= changes
-    metrics.derive(found)
-    judgement.judge(found)
+    derive(found)
+    judge(found)
     return found
 
 
@@ -177,7 +178,7 @@ def test_what_errs_by_a_number_is_told_as_well():
     found = spoiled(not_finite=STORED)
     found["gate"]["checks"][0]["errors"][0] = 0.5
     found["gate"]["checks"][0]["errors"][1:] = [0.1] * (len(found["gate"]["checks"][0]["errors"]) - 1)
-    judgement.judge(found)
+    judge(found)
     assert found["reasons"][1:] == [f"gate {found['gate']['checks'][0]['name']}: logit error 0.5 exceeds the bound 0.1"]
 
 

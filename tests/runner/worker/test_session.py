@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save_file
 from runner import registry
 from runner.cell import floors
 from runner.errors import Mismatch
-from runner.record import judgement
 from runner.record.verify import recompute
 from runner.runtimes import eager
 from runner.worker import model, probes, session
 from runner.worker.progress import Clock
+from tests.support.derive import judge
 from tests.support.mutants import MUTANTS
 
 CTX = 64
@@ -125,5 +125,5 @@ def test_the_option_sdpa_leaves_one_backend(measure):
 def test_a_garbage_collection_in_a_window_makes_it_invalid(measure):
     found = measure()
     found["passes"]["wall"]["collected"] = 1
-    judgement.judge(found)
+    judge(found)
     assert found["reasons"] == ["1 garbage collections inside the wall window"]

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from runner.cell.cell import Cell
-from runner.record import judgement, metrics, record
+from runner.record import record
+from tests.support.derive import derive, judge
 
 Record = dict[str, Any]
 Edit = Callable[[Record], object]
@@ -17,8 +18,8 @@ def derived_again(found: Record) -> Record:
     found["keys"]["cell_key"] = Cell.from_json(found["cell"]).key
     if record.is_measured(found):
         found["keys"]["env_key"] = record.env_key(found["environment"])
-        metrics.derive(found)
-        judgement.judge(found)
+        derive(found)
+        judge(found)
     return found
 
 

@@ -14,6 +14,7 @@ from runner.cell.scheme import Scheme
 from runner.errors import BadRecord
 from runner.record import judgement, metrics, record
 from runner.record.verify import actual, recompute
+from tests.support.derive import derive, judge
 from tests.support.records import cpu_record, example_record, failed_record, held, of_gate_version_1, packed_record
 
 COMMITTED = min((Path(__file__).parents[4] / "experiments" / "records" / "h200").glob("*.json"))
@@ -164,7 +165,7 @@ def of_checkpoint():
     rename_cell(options={}, weights_id="content-0123456789abcdef")(found)
     found["request"]["weights"] = "local"
     found["gate"]["checkpoint_spread"] = 0.75
-    metrics.derive(found)
+    derive(found)
     return found
 
 
@@ -322,8 +323,8 @@ def test_a_falsified_record_is_named_even_when_all_that_follows_was_derived_agai
     assert recompute.differences(found) == []
     falsify(found)
     if record.is_measured(found):
-        metrics.derive(found)
-        judgement.judge(found)
+        derive(found)
+        judge(found)
     assert any(said.startswith(line) for said in recompute.differences(found)), recompute.differences(found)
 
 
@@ -332,8 +333,8 @@ def test_older_code_held_a_coarse_kernel_to_the_noise_of_its_dtype():
     assert found["gate"]["noise"] == 0.03
     found["gate"]["noise"] = 0.002
     found["keys"]["code_key"] = "b89977194ec4"
-    metrics.derive(found)
-    judgement.judge(found)
+    derive(found)
+    judge(found)
     assert recompute.differences(found) == []
 
 
