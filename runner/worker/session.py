@@ -100,12 +100,12 @@ def _found(job: Job, cached_files: int, clock: Clock) -> Found:
     return Found(
         job=loaded.job,
         weight_bytes=loaded.weight_bytes,
-        snapshots=Snapshots(before=before, after=_snapshot(job, clock)),
         probes=speeds,
         prefill=prefill,
         timed=timed,
         memory=Memory(_peak_bytes(device), verify_extra, ledger.held_bytes()),
         environment=environment.environment(loaded.job, cached_files),
+        snapshots=Snapshots(before=before, after=_snapshot(job, clock)),
     )
 
 

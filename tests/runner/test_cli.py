@@ -12,6 +12,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,19 @@ import pytest
 from click.testing import CliRunner
 
 from runner import __main__, cli, errors, store
+from runner.cell.cell import Cell
 from runner.cli import program
 from runner.launch import session
 from runner.machine import nvml
 from runner.machine.nvml import InstalledGpu
 from runner.processes import signals
 from runner.record import record
+from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 from tests.fakes.pynvml_fake import Card, Driver, module, old_module
 from tests.support import damaged
+from tests.support.derive import ended, typed
 from tests.support.processes import SMALL_CACHE
-from tests.support.records import example_record
+from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1
 
 ROOT = Path(__file__).resolve().parents[2]
 Main = Callable[..., tuple[int, str, str]]
@@ -170,7 +174,7 @@ def test_without_mlflow_the_spool_is_offered_before_anything_is_measured(
     assert "use --spool DIR" in err
 
 
-def fake_session(monkeypatch: pytest.MonkeyPatch, *records: dict[str, Any]) -> list[tuple[Any, ...]]:
+def fake_session(monkeypatch: pytest.MonkeyPatch, *records: SessionRecord) -> list[tuple[Any, ...]]:
     """Sessions that end with these records, one after the other; collects the calls."""
     calls: list[tuple[Any, ...]] = []
     waiting = list(records)
@@ -183,24 +187,26 @@ def fake_session(monkeypatch: pytest.MonkeyPatch, *records: dict[str, Any]) -> l
     return calls
 
 
-def measured(valid: bool = True, **changes: Any) -> dict[str, Any]:
-    cell = {
-        "gpu": "cpu", "model": "tiny", "ctx": 64, "quant": "bf16", "kernel": "torch-cpu", "runtime": "eager",
-        "attention": "sdpa", "cache": "dynamic", "dtype": "bf16", "weights_id": "synthetic-v1", "options": {},
-    }  # fmt: skip
-    return {
-        "session": {"id": "0123", "index": 0},
-        "cell": cell,
-        "outcome": {"status": "measured"},
-        "valid": valid,
-        "reasons": [] if valid else ["gate ctx: logit error 1 exceeds the bound 0.03"],
-        "flags": ["drifting"],
-        "gpu": {"key": "cpu", "name": "a CPU", "catalogued": True},
-        "latency": {"step_wall_ms": 2.0, "tokens_per_s": 500.0},
-        "floor": {"floor_ms": None, "r_floor": None, "floor_achievable_ms": 1.0, "r_floor_achievable": 0.5},
-        "gate": {"error": 0.01, "bound": 0.03},
-        **changes,
-    }
+CELL = Cell(
+    gpu="cpu", model="tiny", ctx=64, quant="bf16", kernel="torch-cpu", runtime="eager", attention="sdpa",
+    cache="dynamic", dtype="bf16", weights_id="synthetic-v1",
+)  # fmt: skip
+MEASURED = typed(of_gate_version_1(cpu_record()))
+
+
+def measured(valid: bool = True, **gpu: Any) -> MeasuredRecord:
+    return replace(
+        MEASURED,
+        session=replace(MEASURED.session, id="0123", index=0),
+        cell=CELL,
+        valid=valid,
+        reasons=() if valid else ("gate ctx: logit error 1 exceeds the bound 0.03",),
+        flags=("drifting",),
+        gpu=replace(MEASURED.gpu, **gpu),
+        latency=replace(MEASURED.latency, step_wall_ms=2.0, tokens_per_s=500.0),
+        floor=replace(MEASURED.floor, floor_achievable_ms=1.0, r_floor_achievable=0.5),
+        gate=replace(MEASURED.gate, error=0.01, bound=0.03),
+    )
 
 
 def test_the_summary_says_what_was_found(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +227,7 @@ def test_the_summary_says_what_was_found(main: Main, monkeypatch: pytest.MonkeyP
 
 def test_a_card_that_the_catalogue_lacks_gets_its_entry_printed(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = {"key": "nvidia-x1", "name": "NVIDIA X1", "catalogued": False, "compute_capability": "13.0"}
-    fake_session(monkeypatch, measured(gpu=gpu))
+    fake_session(monkeypatch, measured(**gpu))
     out = main("cell", "--spool", "s")[1]
     assert "nvidia-x1:\n  name: NVIDIA X1\n  nvml: NVIDIA X1\n  compute_capability: '13.0'" in out
 
@@ -243,7 +249,9 @@ def test_an_invalid_session_keeps_the_rest_from_nothing_and_ends_with_23(
 def test_a_failed_session_ends_with_its_own_code_and_stops_the_rest(
     main: Main, monkeypatch: pytest.MonkeyPatch, reason: str, code: int
 ) -> None:
-    failed = measured(valid=False, outcome={"status": "failed", "reason": reason, "message": "what was"})
+    example = ended(failed_record(reason if reason in ("oom", "infeasible") else "failed"))
+    outcome = replace(example.outcome, status="failed", reason=reason, message="what was")
+    failed = replace(example, outcome=outcome, reasons=("what was",))
     calls = fake_session(monkeypatch, failed, measured())
     found, out, err = main("cell", "--spool", "s", "--sessions", "2")
     assert (found, len(calls), err) == (code, 1, "error: what was\n")

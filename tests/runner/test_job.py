@@ -6,9 +6,13 @@ from dataclasses import replace
 import pytest
 
 from runner import job as jobs
+from runner.cell.jsonform import to_json
 from runner.cell.scheme import Scheme
 from runner.errors import BadValue
 from runner.job import ContainerInfo, Device, Job
+from runner.record.sections.head import Outcome
+
+FAILED = Outcome("failed", "worker-failed", "m", exit_code=None, signal=None, last_output=())
 
 
 @pytest.fixture
@@ -29,7 +33,7 @@ def whole(tiny_job):
 def test_a_job_is_the_same_after_its_file(whole, tiny_job, tmp_path):
     for job in (whole, tiny_job):
         path = tmp_path / "job.json"
-        path.write_text(json.dumps(job.to_json()))
+        path.write_text(json.dumps(to_json(job)))
         assert jobs.read(path) == job
 
 
@@ -43,13 +47,13 @@ def test_what_is_no_job_is_one_line(tmp_path, text):
 
 
 def test_a_record_begins_with_all_that_the_job_says(whole):
-    head = jobs.record_head(whole)
+    head = to_json(jobs.failed_record(whole, FAILED))
     assert head["session"] == {"id": "0123456789abcdef", "study": "a-study", "index": 3, "seed": 5, "started_ms": 1_000}
     assert head["request"] == whole.request
     assert head["cell"] == whole.cell.to_json()
     assert head["keys"] == {"cell_key": whole.cell.key}
     assert head["protocol"] == {"name": "paper", "warmup": 5, "steps": 30}
-    assert (head["valid"], head["reasons"], head["flags"]) == (False, [], [])
+    assert (head["valid"], head["reasons"], head["flags"]) == (False, ["m"], [])
     assert head["given_flags"] == ["unpinned", "shared-host"]
     assert head["model"] == {"name": "tiny", "shape": whole.shape.to_json(), "scheme": whole.scheme.to_json()}
     assert head["gpu"] == {
@@ -63,12 +67,12 @@ def test_a_record_begins_with_all_that_the_job_says(whole):
 
 
 def test_nothing_of_the_job_names_the_card_or_a_folder(whole):
-    text = json.dumps(jobs.record_head(whole))
+    text = json.dumps(to_json(jobs.failed_record(whole, FAILED)))
     assert "GPU-1" not in text
     assert "/models/own" not in text
 
 
 def test_what_a_job_lacks_its_record_lacks_too(tiny_job: Job):
-    head = jobs.record_head(tiny_job)
+    head = to_json(jobs.failed_record(tiny_job, FAILED))
     assert "container" not in head
     assert head["model"].keys() == {"name", "shape"}

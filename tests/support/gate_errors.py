@@ -12,6 +12,10 @@ from runner.cell import floors
 from runner.declarations import Step
 from runner.record import gaterules
 from runner.worker import gate
+from tests.support.derive import gate_of
+
+UNTIMED = {"timed_trusted": [0.0], "tokens": [], "rows": []}
+"""What a gate has of timed steps where none was timed."""
 
 
 def checked(step: Step, ctx: int, expectation: gate.Expectation, bounds: Mapping[str, float]) -> dict[str, Any]:
@@ -20,13 +24,13 @@ def checked(step: Step, ctx: int, expectation: gate.Expectation, bounds: Mapping
     short = gate.drive("short", step, floors.GATE_SHORT_CTX, expectation)
     step.prefill(ctx)
     own = gate.drive("ctx", step, ctx, expectation)
-    section = {**bounds, "checks": [asdict(short), asdict(own)], "trusted_error": max(expectation.trusted)}
+    section = {**UNTIMED, **bounds, "checks": [asdict(short), asdict(own)], "trusted_error": max(expectation.trusted)}
     return {
         "short": max(short.errors),
         "ctx_error": max(own.errors),
         "short_ratio": gaterules.ratio(short.errors, short.trusted),
         "ctx_ratio": gaterules.ratio(own.errors, own.trusted),
-        "rejected": any(gaterules.error_reasons(section)),
+        "rejected": any(gaterules.error_reasons(gate_of(section))),
     }
 
 

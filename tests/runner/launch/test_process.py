@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from runner.cell.jsonform import to_json
 from runner.errors import DecodeFloorError, DiskFull
 from runner.job import Job
 from runner.launch import process
@@ -37,9 +38,12 @@ def run(tmp_path: Path, tiny_job: Job) -> Run:
     def run_script(script: str, timeout_s: float = 30.0, phases: list[str] | None = None) -> dict[str, Any]:
         Path(tiny_job.record_path).unlink(missing_ok=True)
         command = worker(tmp_path, script)
-        return process.run_worker(
-            tiny_job, timeout_s, lambda text, _: (phases or []).append(text), LocalWorker(tiny_job, command)
+        record: dict[str, Any] = to_json(
+            process.run_worker(
+                tiny_job, timeout_s, lambda text, _: (phases or []).append(text), LocalWorker(tiny_job, command)
+            )
         )
+        return record
 
     return run_script
 
@@ -75,23 +79,25 @@ WRITES_A_RECORD = """
     import json, sys
     from pathlib import Path
     from runner.record import record
+    from runner.record.sections.head import Outcome
     from runner import job as jobs
     job = jobs.read(Path(sys.argv[1]))
     print("@phase load", flush=True)
     print("@phase measure", flush=True)
-    record.write({**jobs.record_head(job), "outcome": {"status": "failed"}, "mark": 7}, Path(job.record_path))
+    outcome = Outcome("failed", "mark", "7", exit_code=None, signal=None, last_output=())
+    record.write(jobs.failed_record(job, outcome), Path(job.record_path))
 """
 
 
 def test_the_workers_record_comes_back_and_its_phases_are_shown(run: Run) -> None:
     phases = ["(start)"]
     found = run(WRITES_A_RECORD, phases=phases)
-    assert found["mark"] == 7
+    assert found["outcome"]["reason"] == "mark"
     assert phases == ["(start)", "load", "measure"]
 
 
 def test_a_crash_after_the_record_does_not_lose_it(run: Run) -> None:
-    assert run(WRITES_A_RECORD + "\n    import os; os.abort()\n")["mark"] == 7
+    assert run(WRITES_A_RECORD + "\n    import os; os.abort()\n")["outcome"]["reason"] == "mark"
 
 
 def test_an_exit_code_is_kept_with_the_last_output(run: Run, tiny_job: Job) -> None:
@@ -160,7 +166,7 @@ def test_each_reason_has_its_status(reason: str, status: str) -> None:
         pass
 
     Error.reason = reason
-    assert process.outcome(Error("m on GPU-99887766-1234-1234-1234-123456789abc")) == {
+    assert to_json(process.outcome(Error("m on GPU-99887766-1234-1234-1234-123456789abc"))) == {
         "status": status,
         "reason": reason,
         "message": process.redact("m on GPU-99887766-1234-1234-1234-123456789abc"),
@@ -219,7 +225,7 @@ def test_folders_of_the_job_are_not_in_what_it_says(tmp_path: Path, tiny_job: Jo
     job = replace(tiny_job, checkpoint=str(weights))
     error = {"reason": "mismatch", "exit_code": 26, "message": f"in {weights}"}
     command = worker(tmp_path, f"print('@error ' + {json.dumps(json.dumps(error))}); print('in {weights}')")
-    found = process.run_worker(job, 30.0, lambda *_: None, LocalWorker(job, command))
+    found = to_json(process.run_worker(job, 30.0, lambda *_: None, LocalWorker(job, command)))
     assert "secret-weights" not in json.dumps(found["outcome"])
     assert found["outcome"]["message"].startswith("in ")
 
@@ -287,7 +293,7 @@ def test_without_pidfds_it_works_all_the_same(run: Run, monkeypatch: pytest.Monk
 
 
 def test_a_command_that_does_not_exist(tiny_job: Job) -> None:
-    found = process.run_worker(tiny_job, 5.0, lambda *_: None, LocalWorker(tiny_job, ["/nonexistent/python"]))
+    found = to_json(process.run_worker(tiny_job, 5.0, lambda *_: None, LocalWorker(tiny_job, ["/nonexistent/python"])))
     assert outcome(found) == ("failed", "worker-failed", None, None)
     assert "cannot be started" in found["outcome"]["message"]
 
@@ -305,7 +311,7 @@ def test_the_worker_sees_only_its_card_and_the_project(run: Run, tmp_path: Path,
     )
     uuid = "a-uuid"
     job = replace(tiny_job, device=replace(tiny_job.device, kind="cuda", uuid=uuid))
-    found = process.run_worker(job, 30.0, lambda *_: None, LocalWorker(job, script))
+    found = to_json(process.run_worker(job, 30.0, lambda *_: None, LocalWorker(job, script)))
     assert found["outcome"]["last_output"] == [f"{uuid} {ROOT} 1", "True", f"{os.getpid()} True"]
     assert run("import os; print(repr(os.environ['CUDA_VISIBLE_DEVICES']))")["outcome"]["last_output"] == ["''"]
 
@@ -337,6 +343,7 @@ def _voluntary_switches() -> int:
 PARENT = """
     import json, sys
     from pathlib import Path
+    from runner.cell.jsonform import to_json
     from runner.launch import process as launch
     from runner.launch.local import LocalWorker
     from runner.processes import signals
@@ -347,7 +354,7 @@ PARENT = """
     try:
         job = jobs.read(Path(sys.argv[1]))
         found = launch.run_worker(job, 60.0, lambda *_: None, LocalWorker(job, sys.argv[2:]))
-        print(json.dumps(found["outcome"]), flush=True)
+        print(json.dumps(to_json(found.outcome)), flush=True)
     except Stopped as error:
         print(json.dumps({"status": "raised", "reason": error.reason}), flush=True)
 """

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from runner.cell.jsonform import to_json
 from runner.checkpoints import checkpoint
 from runner.errors import (
     BadValue,
@@ -25,7 +27,7 @@ from runner.errors import (
     StoreUnreachable,
     WorkerFailed,
 )
-from runner.job import Job, record_head
+from runner.job import Job, failed_record
 from runner.launch import process, session
 from runner.launch.container import place as places
 from runner.launch.container.engine import Engine, Image
@@ -38,11 +40,18 @@ from runner.machine import host, hostlock, nvml
 from runner.machine.nvml import InstalledGpu
 from runner.plan.request import Request
 from runner.record import record, sidecar, spool
+from runner.record.sections.head import Outcome
+from runner.record.sessionrecord import SessionRecord
 from runner.store import EntryRun
 from tests.fakes.pynvml_fake import Card, Driver, module
+from tests.support.derive import ended, typed
+from tests.support.records import example_record
+from tests.support.records import failed_record as failed_example
 
 TINY = Request(gpu="cpu", model="tiny", ctx="64")
 MakeSettings = Callable[..., Settings]
+
+FAILED = Outcome("failed", "worker-failed", "m", exit_code=None, signal=None, last_output=())
 
 
 @pytest.fixture
@@ -59,9 +68,9 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """Replaces the worker by a record written at once; collects the jobs it was given."""
     seen: list[Job] = []
 
-    def run_worker(job: Job, *_: object) -> dict[str, Any]:
+    def run_worker(job: Job, *_: object) -> SessionRecord:
         seen.append(job)
-        written = {**record_head(job), "outcome": {"status": "failed", "reason": "worker-failed", "message": "m"}}
+        written = failed_record(job, FAILED)
         record.write(written, Path(job.record_path))
         return written
 
@@ -74,8 +83,8 @@ def run(settings: Settings, request: Request = TINY, index: int = 0) -> Finished
 
 
 def test_the_record_lies_in_the_spool_before_it_is_committed(settings: MakeSettings, jobs: list[Job]) -> None:
-    def commit(found: dict[str, Any], run_id: str | None, path: Path) -> str:
-        assert record.read(path) == found
+    def commit(found: SessionRecord, run_id: str | None, path: Path) -> str:
+        assert record.read_own(path) == found
         assert run_id is None
         return "run-1"
 
@@ -123,7 +132,7 @@ def test_a_store_that_is_away_loses_nothing(settings: MakeSettings, jobs: list[J
         f"the server does not answer; the record is kept at {finished.path}; "
         f"import it with: python -m runner import {folder}"
     )
-    assert record.read(finished.path) == finished.record
+    assert record.read_own(finished.path) == finished.record
     assert jobs
 
 
@@ -155,7 +164,7 @@ def test_what_can_never_fit_does_not_wait_for_the_host(
     monkeypatch.setattr(nvml, "list_gpus", lambda: (card("NVIDIA L4", memory_bytes=24 * 10**9),))
     monkeypatch.setattr(hostlock, "hold", lambda *_: pytest.fail("waited"))
     finished = run(settings(), Request(gpu="l4", model="llama-3.1-8b", ctx="100000"))
-    assert finished.record["outcome"]["status"] == "infeasible"
+    assert finished.record.outcome.status == "infeasible"
 
 
 def test_what_cannot_fit_is_refused_before_it_is_downloaded(
@@ -165,8 +174,8 @@ def test_what_cannot_fit_is_refused_before_it_is_downloaded(
     monkeypatch.setattr(checkpoint, "on_hub", lambda *_: checkpoint.Checkpoint("c0ffee", None, "o/m", pinned=False))
     monkeypatch.setattr(checkpoint, "fetch", lambda _: pytest.fail("downloaded"))
     finished = run(settings(), Request(gpu="cpu", weights="hub"))
-    assert finished.record["outcome"]["status"] == "infeasible"
-    assert finished.record["given_flags"] == ["unpinned"]
+    assert finished.record.outcome.status == "infeasible"
+    assert finished.record.given_flags == ("unpinned",)
     assert jobs == []
 
 
@@ -343,20 +352,19 @@ def test_a_record_tells_which_error_the_command_ends_with(changes: dict[str, Any
 
 
 def test_the_error_of_a_record_says_all_that_the_record_says() -> None:
-    invalid = {"valid": False, "reasons": ["gate short", "weights"], "outcome": {"status": "measured"}}
+    invalid = replace(typed(example_record()), valid=False, reasons=("gate short", "weights"))
     assert str(session.failure(invalid)) == "the session is not valid: gate short; weights"
-    newer = {"valid": False, "outcome": {"status": "failed", "reason": "of-a-newer-version", "message": "m"}}
-    for outcome in (newer["outcome"], {"status": "failed", "message": "m"}):
-        error = session.failure({**newer, "outcome": outcome})
+    for reason in ("of-a-newer-version", None):
+        error = session.failure(replace(ended(failed_example()), outcome=replace(FAILED, reason=reason)))
         assert (type(error), str(error)) == (WorkerFailed, "m")
 
 
 def test_a_session_that_failed_goes_before_a_store_that_was_away(tmp_path: Path) -> None:
     away = StoreUnreachable("away")
-    failed = {"valid": False, "outcome": {"status": "oom", "reason": "oom", "message": "m"}}
+    failed, valid = ended(failed_example("oom")), typed(example_record())
     assert isinstance(Finished(failed, tmp_path, store_error=away).error, OutOfMemory)
-    assert Finished({"valid": True}, tmp_path, store_error=away).error is away
-    assert Finished({"valid": True}, tmp_path).error is None
+    assert Finished(valid, tmp_path, store_error=away).error is away
+    assert Finished(valid, tmp_path).error is None
 
 
 def test_the_worker_is_given_the_time_the_listener_and_the_place_that_were_chosen(
@@ -364,9 +372,9 @@ def test_the_worker_is_given_the_time_the_listener_and_the_place_that_were_chose
 ) -> None:
     given: list[Any] = []
 
-    def run_worker(job: Job, timeout_s: float, on_phase: Any, worker: Any) -> dict[str, Any]:
+    def run_worker(job: Job, timeout_s: float, on_phase: Any, worker: Any) -> SessionRecord:
         given.append((job.explain, timeout_s, on_phase, type(worker)))
-        return {**record_head(job), "outcome": {"status": "failed", "reason": "worker-failed", "message": "m"}}
+        return failed_record(job, FAILED)
 
     told: list[tuple[str, float]] = []
 
@@ -377,7 +385,7 @@ def test_the_worker_is_given_the_time_the_listener_and_the_place_that_were_chose
     run(settings(timeout_s=7.0, on_progress=listen, explain=True))
     contained = replace(CONTAINED, told="in podman's image", flags=("stale-image",))
     monkeypatch.setattr(places, "choose", lambda *_: contained)
-    monkeypatch.setattr(nvml, "snapshot", lambda _uuid: {"other_processes": None})
+    monkeypatch.setattr(nvml, "snapshot", lambda _uuid: SimpleNamespace(other_processes=None))
     run(settings(on_progress=listen))
     assert given == [(True, 7.0, listen, LocalWorker), (False, 60.0, listen, ContainedWorker)]
     assert told == [("in podman's image", 0.0)]
@@ -464,4 +472,4 @@ def test_a_local_path_is_not_in_the_record(settings: MakeSettings, jobs: list[Jo
         patch.setattr(checkpoint, "local", lambda *_: monkey)
         finished = run(settings(), Request(gpu="cpu", model="tiny", ctx="64", weights=str(folder)))
     assert jobs[0].checkpoint == str(folder)
-    assert "secret-place" not in json.dumps(finished.record)
+    assert "secret-place" not in json.dumps(to_json(finished.record))

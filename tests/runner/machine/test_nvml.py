@@ -15,6 +15,7 @@ from typing import Any
 import pynvml as real
 import pytest
 
+from runner.cell.jsonform import to_json
 from runner.errors import GpuNotFound, MissingPackage
 from runner.machine import host, nvml, visible
 from tests.fakes.pynvml_fake import NEWER, QUESTIONS, Card, Driver, module, old_module
@@ -32,6 +33,12 @@ def bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(nvml, "DEV", tmp_path)
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.delitem(sys.modules, "torch", raising=False)
+
+
+def snapshot(uuid: str | None) -> dict[str, Any]:
+    """Returns the snapshot of a card as its record has it."""
+    taken: dict[str, Any] = to_json(nvml.snapshot(uuid))
+    return taken
 
 
 def use(monkeypatch: pytest.MonkeyPatch, driver: Driver, without: tuple[str, ...] = ()) -> Driver:
@@ -222,7 +229,7 @@ def test_unified_memory_is_the_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_machine_without_a_driver_has_no_gpus(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     use(monkeypatch, Driver(init_error=code))
     assert nvml.list_gpus() == ()
-    assert nvml.snapshot(FIRST)["why"] == "no NVIDIA GPU"
+    assert snapshot(FIRST)["why"] == "no NVIDIA GPU"
 
 
 def test_a_driver_without_cards_has_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +242,7 @@ def test_a_driver_mismatch_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(GpuNotFound, match="RM has detected an NVML/RM version mismatch") as caught:
         nvml.list_gpus()
     assert "\n" not in str(caught.value)
-    assert "version mismatch" in nvml.snapshot(FIRST)["why"]
+    assert "version mismatch" in snapshot(FIRST)["why"]
 
 
 INIT_ERRORS = [
@@ -337,13 +344,13 @@ def use_old(monkeypatch: pytest.MonkeyPatch, driver: Driver, without: tuple[str,
 def test_old_bindings_tell_the_same_of_a_card(monkeypatch: pytest.MonkeyPatch, without: tuple[str, ...]) -> None:
     cards = [Card(FIRST), Card(SECOND, name="NVIDIA L4", capability=(8, 9))]
     use(monkeypatch, Driver(cards=cards))
-    expected, state = nvml.list_gpus(), nvml.snapshot(SECOND)
+    expected, state = nvml.list_gpus(), snapshot(SECOND)
     driver = use_old(monkeypatch, Driver(cards=cards), without)
     monkeypatch.setattr(nvml, "_from_library", lambda function, handle: QUESTIONS[function](handle.card))
     assert nvml.list_gpus() == expected
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", SECOND)
     assert uuids() == [SECOND]
-    old = nvml.snapshot(SECOND)
+    old = snapshot(SECOND)
     differing = {name for name in state if old[name] != state[name]} - {"taken_ms"}
     assert differing == ({"other_processes"} if without else set())  # only their own function knows its struct
     json.dumps(old)
@@ -412,7 +419,7 @@ def test_missing_bindings_matter_only_where_there_is_a_driver(monkeypatch: pytes
     with pytest.raises(MissingPackage, match="pip install nvidia-ml-py") as caught:
         nvml.list_gpus()
     assert "\n" not in str(caught.value)
-    assert nvml.snapshot(FIRST)["why"] == "the Python package nvidia-ml-py is missing"
+    assert snapshot(FIRST)["why"] == "the Python package nvidia-ml-py is missing"
     (tmp_path / "nvidia0").unlink()
     monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/nvidia-smi")
     with pytest.raises(MissingPackage):
@@ -425,7 +432,7 @@ def test_missing_bindings_matter_only_where_there_is_a_driver(monkeypatch: pytes
 def test_a_snapshot_has_every_field_in_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
     card = Card(FIRST, clocks=(1755, 2600), clocks_max=(1980, 2619), ecc_errors=(4, 1))
     driver = use(monkeypatch, Driver(cards=[Card(SECOND, clocks=(1, 1)), card]))
-    taken = nvml.snapshot(FIRST)
+    taken = snapshot(FIRST)
     assert isinstance(taken.pop("taken_ms"), int)
     assert taken == {
         "available": True,
@@ -451,7 +458,7 @@ def test_a_snapshot_has_every_field_in_its_unit(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_snapshot_without_a_gpu_says_so_with_the_same_fields(three: Driver) -> None:
-    without, found = nvml.snapshot(None), nvml.snapshot(FIRST)
+    without, found = snapshot(None), snapshot(FIRST)
     assert (without["available"], without["why"]) == (False, "no NVIDIA GPU")
     assert without.keys() == found.keys()
     assert {without[name] for name in nvml.SNAPSHOT_FIELDS} == {None}
@@ -459,7 +466,7 @@ def test_a_snapshot_without_a_gpu_says_so_with_the_same_fields(three: Driver) ->
 
 
 def test_a_card_that_is_gone_is_said_without_its_uuid(three: Driver) -> None:
-    taken = nvml.snapshot("GPU-99999999-aaaa-bbbb-cccc-000000000009")
+    taken = snapshot("GPU-99999999-aaaa-bbbb-cccc-000000000009")
     assert not taken["available"]
     assert "Not Found" in taken["why"]
     assert "GPU-9" not in json.dumps(taken)
@@ -475,7 +482,7 @@ def test_a_card_lost_in_the_session_is_said_in_the_snapshot(
     if function != "everything":
         card = Card(FIRST, gone=code, faults={"nvmlDeviceGetHandleByUUID": 0, function: code})
     driver = use(monkeypatch, Driver(cards=[card]))
-    taken = nvml.snapshot(FIRST)
+    taken = snapshot(FIRST)
     assert (taken["available"], taken["why"]) == (False, f"the GPU does not answer: {said_of(code)}")
     assert {taken[name] for name in nvml.SNAPSHOT_FIELDS} == {None}
     assert driver.open_sessions == 0
@@ -484,14 +491,14 @@ def test_a_card_lost_in_the_session_is_said_in_the_snapshot(
 def test_one_question_that_fails_costs_one_field(monkeypatch: pytest.MonkeyPatch) -> None:
     card = Card(FIRST, faults={"nvmlDeviceGetPowerUsage": real.NVML_ERROR_UNKNOWN})
     use(monkeypatch, Driver(cards=[card]))
-    taken = nvml.snapshot(FIRST)
+    taken = snapshot(FIRST)
     assert (taken["available"], taken["power_w"], taken["temperature_c"]) == (True, None, 31)
 
 
 def test_a_card_lost_between_two_questions_is_not_half_a_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
     card = Card(FIRST, faults={"nvmlDeviceGetEccMode": real.NVML_ERROR_GPU_IS_LOST})
     use(monkeypatch, Driver(cards=[card]))
-    taken = nvml.snapshot(FIRST)
+    taken = snapshot(FIRST)
     assert (taken["available"], taken["temperature_c"]) == (False, None)
 
 
@@ -499,7 +506,7 @@ def test_a_card_lost_between_two_questions_is_not_half_a_snapshot(monkeypatch: p
 def test_bindings_that_fail_cost_no_session(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     driver = use(monkeypatch, Driver(cards=[Card(FIRST)]))
     monkeypatch.setattr(sys.modules["pynvml"], "nvmlDeviceGetPowerUsage", lambda _: raise_(error))
-    taken = nvml.snapshot(FIRST)
+    taken = snapshot(FIRST)
     assert (taken["available"], taken["why"]) == (False, f"the NVML bindings failed ({type(error).__name__})")
     assert driver.open_sessions == 0
 
@@ -509,7 +516,7 @@ def test_what_a_driver_does_not_support_is_null(monkeypatch: pytest.MonkeyPatch,
     names = tuple(QUESTIONS)
     unsupported, without = (names, ()) if mode == "unsupported" else ((), names)
     driver = use(monkeypatch, Driver(cards=[Card(FIRST, unsupported=unsupported)]), without)
-    taken = nvml.snapshot(FIRST)
+    taken = snapshot(FIRST)
     assert taken["available"]
     assert {name for name in nvml.SNAPSHOT_FIELDS if taken[name] is not None} == set()
     assert driver.open_sessions == 0
@@ -522,7 +529,7 @@ def test_older_and_newer_names_of_functions_are_tried(monkeypatch: pytest.Monkey
         "nvmlDeviceGetComputeRunningProcesses_v3",
     )
     use(monkeypatch, Driver(cards=[Card(FIRST, unsupported=gone)]))
-    taken = nvml.snapshot(FIRST)
+    taken = snapshot(FIRST)
     assert (taken["temperature_c"], taken["throttle_reasons"]) == (31, ["gpu_idle"])
     assert taken["other_processes"] == 0
 
@@ -540,7 +547,7 @@ def test_older_and_newer_names_of_functions_are_tried(monkeypatch: pytest.Monkey
 )
 def test_throttle_reasons_are_named_and_sorted(monkeypatch: pytest.MonkeyPatch, mask: int, names: list[str]) -> None:
     use(monkeypatch, Driver(cards=[Card(FIRST, throttle_mask=mask)]))
-    assert nvml.snapshot(FIRST)["throttle_reasons"] == names
+    assert snapshot(FIRST)["throttle_reasons"] == names
 
 
 def test_the_names_of_the_reasons_are_nvmls() -> None:
@@ -551,8 +558,8 @@ def test_the_names_of_the_reasons_are_nvmls() -> None:
 def test_ecc_switched_off_is_not_the_same_as_no_ecc(monkeypatch: pytest.MonkeyPatch) -> None:
     card = Card(FIRST, ecc=(0, 1), unsupported=("nvmlDeviceGetTotalEccErrors",))
     use(monkeypatch, Driver(cards=[card, Card(SECOND, unsupported=("nvmlDeviceGetEccMode",))]))
-    assert nvml.snapshot(FIRST)["ecc"] == {"enabled": False, "corrected": None, "uncorrected": None}
-    assert nvml.snapshot(SECOND)["ecc"] is None
+    assert snapshot(FIRST)["ecc"] == {"enabled": False, "corrected": None, "uncorrected": None}
+    assert snapshot(SECOND)["ecc"] is None
 
 
 @pytest.fixture
@@ -575,7 +582,7 @@ def stranger() -> Iterator[int]:
 
 def others(monkeypatch: pytest.MonkeyPatch, *pids: int) -> tuple[Any, Any]:
     use(monkeypatch, Driver(cards=[Card(FIRST, processes=pids)]))
-    taken = nvml.snapshot(FIRST)
+    taken = snapshot(FIRST)
     return taken["other_processes"], taken["process_ids_visible"]
 
 
@@ -609,7 +616,7 @@ def test_a_program_name_with_brackets_does_not_hide_its_parent(monkeypatch: pyte
 
 
 def test_a_snapshot_is_json_and_names_nothing(three: Driver) -> None:
-    text = json.dumps(nvml.snapshot(SECOND), allow_nan=False)
+    text = json.dumps(snapshot(SECOND), allow_nan=False)
     assert three.inits == 1
     assert SECOND not in text
     assert str(os.getpid()) not in json.dumps({k: v for k, v in json.loads(text).items() if k != "taken_ms"})

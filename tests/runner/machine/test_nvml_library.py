@@ -22,12 +22,13 @@ import dataclasses, json, sys, pynvml
 for name in sys.argv[2:]:
     delattr(pynvml, name)  # bindings older than that function
 from runner.errors import DecodeFloorError
+from runner.cell.jsonform import to_json
 from runner.machine import nvml
 try:
     listed = [dataclasses.asdict(gpu) for gpu in nvml.list_gpus()]
 except DecodeFloorError as error:
     listed = [error.exit_code, str(error)]
-print(json.dumps([listed, nvml.snapshot(sys.argv[1])]))
+print(json.dumps([listed, to_json(nvml.snapshot(sys.argv[1]))]))
 """
 H200 = {
     "index": 0,

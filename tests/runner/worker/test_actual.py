@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from runner.cell.jsonform import to_json
 from runner.errors import Mismatch
 from runner.worker import actual
 from runner.worker.profiling import Seen
@@ -20,7 +21,7 @@ RIGHT = Seen({"aten::addmm": 6.0, "aten::mm": 9.0, "aten::_scaled_dot_product_fl
 
 def test_what_was_seen_is_written_down(tiny_job):
     assert tiny_job.shape.layers * 7 + 1 == 15
-    assert actual.of(tiny_job, RIGHT, step("dynamic")) == {
+    assert to_json(actual.of(tiny_job, RIGHT, step("dynamic"))) == {
         "runtime": "eager",
         "graph_mode": "none",
         "graph_launches_per_step": 0.0,
@@ -56,7 +57,7 @@ def test_another_runtime_is_an_error(tiny_job):
 def test_the_mode_of_a_compiled_cell_says_how_it_is_launched(tiny_job):
     cell = replace(tiny_job.cell, runtime="compile", cache="static", options={"mode": "reduce-overhead"})
     job = replace(tiny_job, cell=cell)
-    assert actual.of(job, replace(RIGHT, graph_launches=1.0), step("static", "compile"))["graph_mode"] == "whole-step"
+    assert actual.of(job, replace(RIGHT, graph_launches=1.0), step("static", "compile")).graph_mode == "whole-step"
     with pytest.raises(Mismatch, match="graph mode whole-step was asked for, but none ran"):
         actual.of(job, RIGHT, step("static", "compile"))
 

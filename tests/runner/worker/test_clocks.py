@@ -8,6 +8,7 @@ import time
 import pytest
 import torch
 
+from runner.cell.jsonform import to_json
 from runner.cell.protocol import Protocol
 from runner.machine import host
 from runner.worker import clocks, windows
@@ -66,7 +67,7 @@ def test_a_busy_neighbour_is_seen_by_the_wall_clock():
     with subprocess.Popen(spinning, stdout=subprocess.PIPE) as neighbour:
         neighbour.stdout.readline()
         try:
-            found = clocks.wall(CountingStep(), Protocol("custom", 1, 150)).found
+            found = to_json(clocks.wall(CountingStep(), Protocol("custom", 1, 150)).section)
         finally:
             neighbour.kill()
     if host.busy_seconds() is None:
@@ -90,7 +91,7 @@ def test_wall_times_each_step_together_with_its_read_back(step):
     began = time.perf_counter()
     timed = clocks.wall(step, PROTOCOL)
     most = (time.perf_counter() - began) * 1e3
-    found = timed.found
+    found = to_json(timed.section)
     assert step.calls == ["step", "read back"] * 7
     assert timed.tokens == (2, 4, 6, 8, 10, 12, 14)
     assert len(found["steps_ms"]) == 7
@@ -103,7 +104,7 @@ def test_rate_reads_nothing_back_and_has_one_total(step):
     began = time.perf_counter()
     timed = clocks.rate(step, PROTOCOL, torch.device("cpu"))
     most = (time.perf_counter() - began) * 1e3
-    found = timed.found
+    found = to_json(timed.section)
     assert step.calls == ["step"] * 7
     assert timed.tokens == ()
     assert 7 * STEP_S * 1e3 <= found["total_ms"] <= most
@@ -155,7 +156,7 @@ def test_span_is_from_event_to_event_around_the_step_and_reads_back_after_the_se
     timed = clocks.span(DeviceStep(cuda), THREE, CUDA)
     assert cuda.calls == ["record", "step", "record", "read back", "synchronise"] * 3
     # a launch of 10 µs, the kernel of 50 µs, and behind it the one of 100, 200 and 300 µs; no copy of 30 µs
-    assert timed.found["steps_ms"] == [0.16, 0.26, 0.36]
+    assert to_json(timed.section)["steps_ms"] == [0.16, 0.26, 0.36]
     assert timed.tokens == (1, 2, 3)
 
 
@@ -163,7 +164,7 @@ def test_wall_is_the_host_clock_from_the_call_to_the_token(cuda):
     timed = clocks.wall(DeviceStep(cuda), THREE)
     assert cuda.calls == ["step", "read back"] * 3
     # the same, and the copy of 30 µs
-    assert timed.found["steps_ms"] == [0.19, 0.29, 0.39]
+    assert to_json(timed.section)["steps_ms"] == [0.19, 0.29, 0.39]
     assert timed.tokens == (1, 2, 3)
 
 
@@ -171,21 +172,21 @@ def test_wall_holds_the_cores_of_others_against_its_own_window(cuda, monkeypatch
     used = iter([(10.0, 1.0), (10.0087, 1.0)])
     monkeypatch.setattr(clocks.host, "busy_seconds", lambda: next(used))
     # 8.7 ms of others' time in 0.19 + 0.29 + 0.39 = 0.87 ms
-    assert clocks.wall(DeviceStep(cuda), THREE).found["other_cpu_cores"] == 10.0
+    assert clocks.wall(DeviceStep(cuda), THREE).section.other_cpu_cores == 10.0
 
 
 def test_rate_is_the_host_clock_until_the_device_has_done_all(cuda):
     timed = clocks.rate(DeviceStep(cuda), THREE, CUDA)
     assert cuda.calls == ["step"] * 3 + ["synchronise"]
     # one launch of 10 µs, then the device is never idle: 3 · 50 + 100 + 200 + 300 µs
-    assert timed.found["total_ms"] == 0.76
+    assert timed.section.total_ms == 0.76
     assert timed.tokens == ()
 
 
 def test_busy_is_the_kernels_of_each_step_between_its_markers(cuda):
     timed = clocks.busy(DeviceStep(cuda), THREE, CUDA)
     assert cuda.calls == ["step", "read back"] * 3 + ["synchronise"]
-    found = timed.found
+    found = to_json(timed.section)
     assert found["kernels"] == [2, 2, 2]  # neither marker nor copy
     assert found["steps_ms"] == found["span_ms"] == [0.15, 0.25, 0.35]
     assert timed.tokens == (1, 2, 3)
@@ -202,7 +203,7 @@ def test_busy_leaves_out_what_lies_between_the_kernels(cuda):
             cuda.launch("gemm", 5_000)
             return DeviceToken(cuda, 0)
 
-    found = clocks.busy(Slow(cuda), THREE, CUDA).found
+    found = to_json(clocks.busy(Slow(cuda), THREE, CUDA).section)
     assert found["steps_ms"] == [0.01] * 3
     assert found["span_ms"] == [0.015] * 3
 
@@ -218,7 +219,7 @@ def test_busy_sees_a_graph_launched_at_each_step(cuda):
             return DeviceToken(cuda, 0)
 
     timed = clocks.busy(Replays(cuda), THREE, CUDA)
-    assert timed.found["kernels"] == [1, 1, 1]
+    assert to_json(timed.section)["kernels"] == [1, 1, 1]
     assert timed.seen.graph_launches == 1.0
     assert timed.seen.graph_mode == "whole-step"
 
@@ -246,7 +247,7 @@ def test_each_clock_counts_what_its_own_steps_must_not_do(cuda, name):
             Graph().capture_begin()
             return super().__call__()
 
-    quiet, found = (CLOCKS[name](kind(cuda)).found for kind in (DeviceStep, Collecting))
+    quiet, found = (to_json(CLOCKS[name](kind(cuda)).section) for kind in (DeviceStep, Collecting))
     counts = ("segments", "compiled", "captured", "collected")
     assert [quiet[count] for count in counts] == [0, 0, 0, 0]
     assert [found[count] for count in counts] == [0, 0, 6, 3]
@@ -275,4 +276,4 @@ def test_a_gpu_is_waited_for_and_a_cpu_is_not(cuda, device, waits):
 def test_times_are_kept_to_the_nanosecond(cuda):
     cuda.launch_ns = 10_001
     # 10 001 + 50 000 + 100 000 + 30 000 ns
-    assert clocks.wall(DeviceStep(cuda), Protocol("custom", 5, 1)).found["steps_ms"] == [0.190001]
+    assert clocks.wall(DeviceStep(cuda), Protocol("custom", 5, 1)).section.steps_ms == (0.190001,)

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from runner.cell.jsonform import to_json
 from runner.worker import environment
 
 
@@ -33,7 +34,7 @@ def test_versions_are_those_that_python_knows(tiny_job):
 def test_each_version_is_of_its_own_package(tiny_job, monkeypatch):
     monkeypatch.setattr(environment, "_version", lambda package: f"version of {package}")
     cell = replace(tiny_job.cell, kernel="bitsandbytes")
-    found = environment.environment(replace(tiny_job, cell=cell), 0)
+    found = to_json(environment.environment(replace(tiny_job, cell=cell), 0))
     names = ("transformers", "triton", "accelerate")
     assert {name: found[name] for name in names} == {name: f"version of {name}" for name in names}
     assert found["kernel_package"] == "version of bitsandbytes"
@@ -79,7 +80,7 @@ def test_settings_are_those_of_this_process(tiny_job, monkeypatch):
     monkeypatch.setattr(torch, "get_num_interop_threads", lambda: 5)
     for tf32 in (True, False):
         monkeypatch.setattr(torch.backends.cuda, "matmul", SimpleNamespace(allow_tf32=tf32))
-        found = environment.environment(with_driver(tiny_job, "580.95.05"), 12)
+        found = to_json(environment.environment(with_driver(tiny_job, "580.95.05"), 12))
         assert found["matmul_tf32"] is tf32
     assert (found["threads"], found["interop_threads"]) == (3, 5)
     assert (found["driver"], found["compile_cache_files"]) == ("580.95.05", 12)
@@ -89,7 +90,7 @@ def test_nothing_of_the_host_names_it(monkeypatch):
     monkeypatch.setattr(
         environment.host, "operating_system", lambda: "Linux 6.1 (GPU-927be1c2-7394-4607-713b-1b60619e7a4b)"
     )
-    found = environment.host_facts()
+    found = to_json(environment.host_facts())
     assert "927be1c2" not in found["os"]
     assert found["os"].startswith("Linux 6.1")
     assert found["cores"] == environment.host.cores()

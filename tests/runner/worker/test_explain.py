@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from runner.cell import catalogue, floors
+from runner.cell.jsonform import to_json
 from runner.runtimes.eager import EagerStep
 from runner.worker import caches, explain, model, session, tokens
 from runner.worker.progress import Clock
@@ -122,7 +123,7 @@ def test_the_model_is_left_without_hooks(prepared):
 @pytest.mark.slow
 def test_a_session_prints_it_after_all_that_is_timed(tiny_job, capfd):
     with torch.inference_mode():
-        found = session.run(replace(tiny_job, explain=True), Clock(1_000))
+        found = to_json(session.run(replace(tiny_job, explain=True), Clock(1_000)))
     said = capfd.readouterr().out.splitlines()
     assert [line for line in said if "explain-gate" in line] == said[-4:]
     assert found["valid"], found["reasons"]

@@ -7,11 +7,13 @@ import torch
 
 from runner.cell import catalogue, floors
 from runner.cell.cell import Cell
+from runner.cell.fieldtypes import ABSENT, known
 from runner.cell.protocol import NAMED, Protocol
 from runner.declarations import POISON
 from runner.record import gaterules
+from runner.record.sections.gate import NotFinite
 from runner.worker import gate, model, reference, tokens
-from runner.worker.notfinite import Fault
+from runner.worker.notfinite import ALL_FINITE
 
 VOCAB, START, COUNT, TIMED = 6, 17, 8, range(22, 25)
 POSITIONS = tuple(range(START, START + COUNT))
@@ -262,10 +264,10 @@ def test_rows_of_later_passes_are_held_against_those_of_the_first():
 
 
 def test_the_section_has_trusted_eagers_errors_at_the_timed_positions():
-    found = keeper(left_at(24)).found(CELL, 128, synthetic=True)
-    assert found["timed_trusted"] == [0.06, 0.07, 0.08]
-    assert "not_finite" not in found
-    assert "eager" not in found
+    found = keeper(left_at(24)).evidence(CELL, 128, synthetic=True)
+    assert found.timed_trusted == (0.06, 0.07, 0.08)
+    assert found.not_finite is ABSENT
+    assert found.eager is ABSENT
 
 
 def check_of(errors, trusted):
@@ -276,16 +278,15 @@ def check_of(errors, trusted):
     ("errors", "trusted", "fault", "said"),
     [
         ((0.1, 0.1), (0.1, 0.1), None, None),
-        ((0.1, 1e9), (0.1, 0.1), None, Fault()),  # the path under test alone
+        ((0.1, 1e9), (0.1, 0.1), None, ALL_FINITE),  # the path under test alone
         ((0.1, 1e9), (0.1, 1e9), None, None),  # trusted eager as well: the session looks for the fault itself
-        ((0.1, 0.1), (0.1, 0.1), Fault("w", "NaN", "stored"), Fault("w", "NaN", "stored")),
+        ((0.1, 0.1), (0.1, 0.1), NotFinite("w", "NaN", "stored"), NotFinite("w", "NaN", "stored")),
     ],
 )
 def test_why_logits_are_not_finite_is_said_where_one_of_them_is(errors, trusted, fault, said):
     found = keeper(left_at(24), fault)
     found.checks.append(check_of(errors, trusted))
-    section = found.found(CELL, 128, synthetic=True)
-    assert section.get("not_finite") == (said and vars(said))
+    assert known(found.evidence(CELL, 128, synthetic=True).not_finite) == said
 
 
 def test_a_row_is_unwritten_where_any_of_its_tensors_is():
@@ -375,7 +376,7 @@ def test_a_step_that_is_eager_itself_is_likened_to_nothing():
 def test_a_step_made_of_eager_is_likened_wherever_it_is_driven():
     found = keeper(Pair(RIGHT, RIGHT, RIGHT))
     found.drive("short", START)
-    assert [each["name"] for each in found.found(CELL, 128, synthetic=True)["eager"]] == ["short"]
+    assert [each.name for each in found.evidence(CELL, 128, synthetic=True).eager] == ["short"]
 
 
 def test_steps_of_a_short_dtype_are_compared_in_float64():

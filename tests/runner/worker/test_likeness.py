@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from runner.cell import floors
+from runner.cell.jsonform import to_json
 from runner.job import Job
 from runner.record.verify import recompute
 from runner.runtimes import eager
@@ -57,7 +58,7 @@ def measure(tiny_job, monkeypatch):
     def run(made, **cell) -> dict:
         job: Job = replace(tiny_job, cell=replace(tiny_job.cell, cache="static", **cell))
         monkeypatch.setattr(eager, "build", lambda *arguments: made(build(*arguments)))
-        return session.run(job, Clock(1_000))
+        return to_json(session.run(job, Clock(1_000)))
 
     return run
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from runner.cell.jsonform import to_json
 from runner.errors import BadValue, MissingPackage
 from runner.runtimes import _compilecache
 from runner.worker import __main__ as program
@@ -57,7 +58,7 @@ def written(tiny_job, tmp_path):
             session=replace(tiny_job.session, started_ms=started_ms),
             cell=replace(tiny_job.cell, **cell),
         )
-        (tmp_path / "job.json").write_text(json.dumps(job.to_json()))
+        (tmp_path / "job.json").write_text(json.dumps(to_json(job)))
         return str(tmp_path / "job.json")
 
     return write

@@ -12,8 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from runner.cell import catalogue
+from runner.cell.jsonform import to_json
 from runner.cell.scheme import Scheme
 from runner.record import gaterules
+from runner.record.sections.gate import NotFinite
 from runner.record.verify import recompute
 from runner.runtimes import eager
 from runner.worker import gate, model, notfinite, probes, session
@@ -69,7 +71,7 @@ def fault(folder, quant="bf16", scheme=None, dtype=torch.bfloat16):
     ],
 )  # fmt: skip
 def test_the_first_weight_in_the_models_order_is_named(write, values, dtype, found):
-    assert fault(write(values), dtype=model.DTYPES[dtype]) == notfinite.Fault(*found)
+    assert fault(write(values), dtype=model.DTYPES[dtype]) == NotFinite(*found)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +86,7 @@ def test_the_first_weight_in_the_models_order_is_named(write, values, dtype, fou
 def test_so_is_a_tensor_of_packed_weights(write, name, quant, scheme, part, value):
     folder = write({f"{Q}.{part}": value, "model.norm.weight": NAN}, WRITTEN / name / "model.safetensors")
     said = "NaN" if value != value else str(value)
-    assert fault(folder, quant, scheme) == notfinite.Fault(f"{Q}.{part}", said, "stored")
+    assert fault(folder, quant, scheme) == NotFinite(f"{Q}.{part}", said, "stored")
 
 
 def test_and_what_only_dequantising_makes_infinite(write):
@@ -114,7 +116,7 @@ def measure(tiny_job, monkeypatch):
         if folder is not None:
             cell = replace(cell, weights_id="content-0123456789abcdef")
         request = {**tiny_job.request, "weights": "synthetic" if folder is None else "local"}
-        session.run(replace(tiny_job, cell=cell, request=request, checkpoint=checkpoint), Clock(1_000))
+        to_json(session.run(replace(tiny_job, cell=cell, request=request, checkpoint=checkpoint), Clock(1_000)))
         found = json.loads(Path(tiny_job.record_path).read_text())
         assert recompute.differences(found) == []
         jsonschema.validate(found, SCHEMA)
@@ -216,4 +218,4 @@ def test_a_margin_between_logits_that_are_none_is_no_number_either():
 def test_a_weight_is_infinite_as_stored_or_since_it_was_converted(read, how):
     made = torch.nn.Linear(2, 1, bias=False).half()
     made.weight.data[0, 1] = INF
-    assert notfinite.first(made, read) == notfinite.Fault("weight", "inf", how)
+    assert notfinite.first(made, read) == NotFinite("weight", "inf", how)

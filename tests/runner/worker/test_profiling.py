@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch._C._autograd import DeviceType
 
+from runner.record.sections.passes import KernelTime
 from runner.worker import profiling
 from runner.worker.profiling import KernelRun, Profile, ProfiledStep, Seen, cut_at_marks, union_ns
 from tests.fakes.cuda import profiled
@@ -37,7 +38,7 @@ def test_steps_are_cut_at_markers_and_ends_dropped():
     assert profile.seen(2).counts == {"gemm": 1.0, "soft": 0.5}  # 2 and 1 over two steps
     assert profile.seen(2).graph_mode == "whole-step"
     # two gemms over two steps: 1 a step, (2000 + 1000) ns / 2 = 1.5 us
-    assert profile.summary()[0] == {"name": "gemm", "count": 1.0, "us": 1.5}
+    assert profile.summary()[0] == KernelTime("gemm", count=1.0, us=1.5)
 
 
 def test_attention_backends_by_name():

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from runner import registry
 from runner.cell import floors
+from runner.cell.jsonform import to_json
 from runner.errors import Mismatch
 from runner.record.verify import recompute
 from runner.runtimes import eager
@@ -42,7 +43,7 @@ def measure(tiny_job, monkeypatch):
 
             monkeypatch.setattr(eager, "build", build_broken)
             planted.enter_context(torch.inference_mode())  # where a mutant is taken out again
-            return session.run(job, Clock(1_000))
+            return to_json(session.run(job, Clock(1_000)))
 
     return run
 

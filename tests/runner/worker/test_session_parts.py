@@ -12,6 +12,7 @@ import torch
 
 from runner.cell import floors
 from runner.errors import Mismatch, MissingPackage, OutOfMemory
+from runner.record.sections.surroundings import Snapshots
 from runner.worker import clocks, session, tokens
 from runner.worker.progress import Clock, report_error
 from tests.fakes.cuda import Cuda
@@ -65,23 +66,25 @@ def pretended(monkeypatch, log, tiny_job):
     def says(name, answer):
         return lambda *_, **__: log.append(name) or answer
 
-    def snapshot(uuid):
+    def snapshot(uuid, _taken_ms):
         log.append(f"snapshot {uuid}")
-        return {"number": len(log)}
+        return len(log)
 
-    loaded = SimpleNamespace(job=job, model=None, tokens=None, device=CPU)
+    loaded = SimpleNamespace(job=job, model=None, tokens=None, device=CPU, weight_bytes=1)
     expectation = SimpleNamespace(finite=True)
     for name, answer in {
-        "_probe": {"probed": True},
+        "_probe": "speeds",
         "_load": loaded,
         "_expect": (expectation, None),
         "_build": SimpleNamespace(prefill=lambda tokens: log.append(f"prefill {tokens}")),
-        "_prefill": {"cold_ms": 2.0, "ms": 1.0},
-        "_measure": None,
-        "_results": {"memory": {"peak_bytes": 1}},
+        "_peak_bytes": 1,
     }.items():
         monkeypatch.setattr(session, name, says(name, answer))
-    monkeypatch.setattr(session, "_finish", lambda _job, sections, _clock: sections)
+    monkeypatch.setattr(session.assemble, "measured", lambda found, _clock: found)
+    monkeypatch.setattr(session.record, "write", lambda *_: None)
+    monkeypatch.setattr(session.environment, "environment", says("environment", None))
+    for name in ("prefill", "passes"):
+        monkeypatch.setattr(session.timing, name, says(name, None))
     monkeypatch.setattr(session.card, "check", says("card", None))
     monkeypatch.setattr(session.nvml, "snapshot", snapshot)
     keeper = SimpleNamespace(drive=lambda name, start: log.append(f"drive {name} {start}"))
@@ -100,13 +103,14 @@ def test_snapshots_of_the_card_stand_before_and_after_all_that_is_measured(prete
         "_build",
         "prefill 17",
         "drive short 17",
-        "_prefill",
-        "_measure",
-        "_results",
+        "prefill",
+        "passes",
+        "_peak_bytes",
+        "environment",
         "snapshot GPU-1",
     ]
-    assert [found["snapshots"][moment]["number"] for moment in ("before", "after")] == [2, 12]
-    assert found["probes"] == {"probed": True}
+    assert found.snapshots == Snapshots(before=2, after=13)
+    assert found.probes == "speeds"
     assert found["prefill"] == {"cold_ms": 2.0, "ms": 1.0}
     assert found["memory"] == {"peak_bytes": 1}
 

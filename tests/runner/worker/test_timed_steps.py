@@ -1,6 +1,6 @@
 """Every timed step is checked: what skips, replays or delays one is seen, in each clock and over each kind of step."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,9 +11,11 @@ from runner.cell.cell import Cell
 from runner.cell.protocol import NAMED
 from runner.declarations import POISON
 from runner.record import bounds, gaterules
+from runner.record.sections.gate import Rows
 from runner.runtimes.compile import CompiledStep
 from runner.runtimes.eager import EagerStep, StepOverEager
 from runner.worker import caches, clocks, gate, model, reference, tokens
+from tests.support.derive import gate_of
 from tests.support.step_mutants import STEP_MUTANTS
 
 CTX = 64
@@ -81,9 +83,9 @@ def judged(step, expectation, passes):
     for name, measure in passes.items():
         before = clocks.warm_up(step, CTX, PROTOCOL.warmup)
         keeper.after(name, measure(step).tokens, before)
-    found = keeper.found(CELL, 128, synthetic=True)
-    found |= {"trusted_error": max(expectation.trusted), "error": max(check.errors[0] for check in keeper.checks)}
-    return found, list(gaterules.reasons(found))
+    found = gaterules.gate(keeper.evidence(CELL, 128, synthetic=True))
+    assert found.error == max(check.errors[0] for check in keeper.checks)
+    return found, list(gaterules.reasons(replace(found, trusted_error=max(expectation.trusted))))
 
 
 def wall(step):
@@ -97,11 +99,8 @@ def rate(step):
 def test_a_right_step_passes_by_every_clock(step, prepared):
     found, reasons = judged(step, prepared[2], {"wall": wall, "rate": rate})
     assert reasons == []
-    assert [each["name"] for each in found["tokens"]] == ["wall"]
-    assert found["rows"] == [
-        {"name": "wall", "unwritten": 0, "difference": 0.0, "of_tensor": 0.0},
-        {"name": "rate", "unwritten": 0, "difference": 0.0, "of_tensor": 0.0},
-    ]
+    assert [each.name for each in found.tokens] == ["wall"]
+    assert found.rows == tuple(Rows(name, unwritten=0, difference=0.0, of_tensor=0.0) for name in ("wall", "rate"))
     assert gaterules.worst_regret(found) < 0.5
     assert gaterules.repeatable(found) < gaterules.REPEATABLE_LIMIT
 
@@ -113,10 +112,10 @@ def test_a_step_that_cheats_is_seen_by_the_tokens_that_were_read_back(step, prep
     assert any("chose a token that the reference does not" in reason for reason in reasons), reasons
     # its largest regret is twice what it may be, or more; by chance a few of its wrong tokens are nearly right
     allowed = gaterules.allowed_regrets(found)
-    ours, theirs = found["tokens"][0], right["tokens"][0]["chosen"]
+    ours, theirs = found.tokens[0], right.tokens[0].chosen
     wrong = [
         regret / most
-        for regret, most, token, other in zip(ours["regrets"], allowed, ours["chosen"], theirs, strict=True)
+        for regret, most, token, other in zip(ours.regrets, allowed, ours.chosen, theirs, strict=True)
         if token != other
     ]
     assert max(wrong) >= 2
@@ -190,7 +189,7 @@ def section(repeats):
         "regret_limit": 7,
     }
     found = {**limits, "checks": [], "timed_trusted": [0.01] * 30, "tokens": tokens, "rows": []}
-    return SimpleNamespace(**found, trusted_error=0.01).__dict__
+    return gate_of({**found, "trusted_error": 0.01})
 
 
 def test_a_session_whose_steps_cannot_be_told_from_doing_nothing_is_invalid():

@@ -10,6 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from runner.cell.jsonform import to_json
 from runner.cell.scheme import Scheme
 from runner.errors import MissingPackage
 from runner.record import read
@@ -106,7 +107,7 @@ def worker(tiny_job, tmp_path):
             (tmp_path / f"{name}.py").touch()
         cell = replace(tiny_job.cell, quant="gptq", dtype="fp16", options={"sym": "true", "sdpa": "flash"}, **fields)
         job = tmp_path / "job.json"
-        job.write_text(json.dumps(replace(tiny_job, cell=cell, scheme=Scheme(128, sym=True)).to_json()))
+        job.write_text(json.dumps(to_json(replace(tiny_job, cell=cell, scheme=Scheme(128, sym=True)))))
         return subprocess.run(
             [sys.executable, "-m", "runner.worker", str(job)],
             cwd=ROOT,

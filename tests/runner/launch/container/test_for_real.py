@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from runner.cell.jsonform import to_json
 from runner.errors import NoContainer
 from runner.job import Job
 from runner.launch import process
@@ -236,7 +237,7 @@ def test_a_worker_beyond_its_memory_is_killed_and_told_so(
 ) -> None:
     monkeypatch.setattr(host, "available_memory_bytes", lambda: 300 * 2**20)  # less than torch takes
     Path(tiny_job.record_path).parent.mkdir(exist_ok=True)
-    found = process.run_worker(tiny_job, 120.0, lambda *_: None, ContainedWorker(*real, tiny_job))
+    found = to_json(process.run_worker(tiny_job, 120.0, lambda *_: None, ContainedWorker(*real, tiny_job)))
     assert found["outcome"]["signal"] == "SIGKILL"
     assert "when memory runs out" in found["outcome"]["message"]
 

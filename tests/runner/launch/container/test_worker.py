@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from runner.cell.fieldtypes import ABSENT
+from runner.cell.jsonform import from_json, to_json
 from runner.errors import BadValue
 from runner.job import ContainerInfo, Device, Job
 from runner.launch import process
@@ -25,6 +27,7 @@ from runner.launch.container.user import User
 from runner.launch.container.worker import ContainedWorker, folders_of
 from runner.machine import hostlock
 from runner.record import record
+from runner.record.sections.head import Outcome
 from runner.store.session_run import view
 from tests.runner.launch.container.fake import FakeEngine, inspected, transcript
 from tests.support.processes import ROOT
@@ -173,7 +176,7 @@ def test_every_call_to_the_engine_has_the_callers_own_home(
 
 
 def run(worker: ContainedWorker, timeout_s: float = 60.0) -> dict[str, Any]:
-    return process.run_worker(worker.job, timeout_s, lambda *_: None, worker)
+    return to_json(process.run_worker(worker.job, timeout_s, lambda *_: None, worker))
 
 
 def test_what_the_engine_cannot_start_is_told_in_its_own_words(
@@ -276,9 +279,10 @@ def test_image_and_digest_are_tags_of_the_run_and_the_record_follows_its_schema(
 def test_the_job_carries_the_container_into_the_record(tiny_job: Job) -> None:
     info = ContainerInfo("podman", "decode-floor:cpu", DIGEST, "0123456789ab")
     job = replace(tiny_job, container=info)
-    assert Job.from_json(job.to_json()) == job
+    assert from_json(Job, to_json(job)) == job
     Path(job.record_path).parent.mkdir()
-    failed = process.failure_record(job, {"status": "failed", "reason": "worker-failed", "message": "m"})
-    assert record.read(Path(job.record_path)) == failed
-    assert failed["container"] == job.to_json()["container"]
-    assert "container" not in process.failure_record(tiny_job, failed["outcome"])
+    outcome = Outcome("failed", "worker-failed", "m", exit_code=None, signal=None, last_output=())
+    failed = process.write_failure(job, outcome)
+    assert record.read(Path(job.record_path)) == to_json(failed)
+    assert failed.container == info
+    assert process.write_failure(tiny_job, outcome).container is ABSENT
