@@ -8,6 +8,7 @@ import os
 import reprlib
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from runner.errors import BadRecord, DiskFull
 from runner.files import plainfile
 from runner.record import sessionrecord
 from runner.record.sections import head
+from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 from runner.record.spool import reserve_path
 
 SCHEMA_VERSION = sessionrecord.SCHEMA_VERSION
@@ -26,31 +28,8 @@ MAXIMUM_BYTES = 32 * 2**20
 ENV_KEY_VERSIONS = ("python", "torch", "cuda", "transformers", "triton", "kernel_package", "driver_major")
 ENV_KEY_LENGTH = 12
 MEASURED, STATUSES = head.MEASURED, head.STATUSES
-ALWAYS_PRESENT = (
-    "session",
-    "request",
-    "cell",
-    "keys",
-    "protocol",
-    "outcome",
-    "valid",
-    "reasons",
-    "flags",
-    "model",
-    "gpu",
-)
-MEASURED_ONLY = (
-    "passes",
-    "latency",
-    "floor",
-    "bytes",
-    "gate",
-    "probes",
-    "environment",
-    "snapshots",
-    "cost_s",
-    "actual",
-)
+ALWAYS_PRESENT = tuple(field.name for field in fields(SessionRecord) if field.default is MISSING)
+MEASURED_ONLY = tuple(field.name for field in fields(MeasuredRecord)[len(fields(SessionRecord)) :])
 
 
 def write_text_durably(path: Path, text: str) -> None:
