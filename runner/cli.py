@@ -314,6 +314,7 @@ def verify(paths: tuple[Path, ...], since: str | None) -> None:
     """Derive every number of the records again from their raw values, and hold them against the catalogue, their
     request and one another; folders are searched for *.json. docs/verify.md says what is looked for."""
     files = [file for path in paths for file in _record_files(path)]
+    recompute.check_reader()
     seen = Copies()
     bad = [file for file in files if not _is_right(file, seen)]
     if since is not None and (edited := history.changed(since, paths)):
@@ -352,8 +353,8 @@ def _differences(file: Path, seen: Copies) -> Iterator[str]:
     if file.name == spools.MANIFEST_NAME:
         check.read_whole(file)
         return
-    found = record.read(file)
-    if lines := recompute.differences(found):
+    found, lines = recompute.checked(record.read(file))
+    if found is None or lines:
         yield from lines
         return
     yield from recompute.name_differences(found, file)

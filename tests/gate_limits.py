@@ -22,6 +22,7 @@ from typing import Any
 
 from runner.cell import floors
 from runner.record import bounds, gaterules, record, spool
+from tests.support.derive import is_measured
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 FOLDERS = (EXPERIMENTS / "records", EXPERIMENTS / "gate")  # the second: sessions that are there for a limit alone
@@ -78,7 +79,7 @@ def _rounded_up(value: float) -> float:
 def committed(models: Iterable[str]) -> list[dict[str, Any]]:
     """The measured sessions that limits come from of these models among the committed records, valid or not."""
     found = (record.read(path) for folder in FOLDERS for path in spool.record_files(folder))
-    measured = (one for one in found if record.is_measured(one) and one["cell"]["model"] in models)
+    measured = (one for one in found if is_measured(one) and one["cell"]["model"] in models)
     return [one for one in measured if _counts(one)]
 
 

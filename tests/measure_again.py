@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.record import gaterules, record, spool
+from tests.support.derive import is_measured
 
 RECORDS = Path(__file__).resolve().parents[1] / "experiments" / "records"
 FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtype")
@@ -28,7 +29,7 @@ def cells(records: Iterable[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any],
     fields."""
     sessions = defaultdict(list)
     for found in records:
-        if record.is_measured(found):
+        if is_measured(found):
             sessions[found["keys"]["cell_key"]].append(found)
     older = [of_cell for of_cell in sessions.values() if all(map(_is_older, of_cell))]
     counted = [(of_cell[0]["cell"], len(of_cell)) for of_cell in older]

@@ -11,6 +11,7 @@ from analysis import ab
 from analysis.sources.records import Folder
 from analysis.tables import budget, floor, graphs
 from runner.record import record, spool
+from tests.support.derive import is_measured
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "experiments" / "records"
@@ -27,7 +28,7 @@ def said(text, page):
 @pytest.fixture(scope="module")
 def records():
     found = map(record.read, spool.record_files(RECORDS))
-    return [one for one in found if record.is_measured(one)]
+    return [one for one in found if is_measured(one)]
 
 
 @pytest.fixture(scope="module")

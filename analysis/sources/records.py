@@ -12,6 +12,7 @@ from analysis.sources.frame import Details, Frame, in_order, sessions_of
 from runner.ab import check, facts, manifest
 from runner.ab.beside import Beside, read_beside
 from runner.ab.manifest import Manifest
+from runner.cell.jsonform import to_json
 from runner.errors import BadRecord
 from runner.files import plainfile
 from runner.record import spool
@@ -82,8 +83,8 @@ def read_folder(folder: Path) -> tuple[dict[str, Record], dict[str, str], list[s
         if copied := list(seen.differences(plainfile.shown(path), one)):
             rejected.append(f"{path}: {copied[0]}")
             continue
-        found[one["session"]["id"]] = one
-        files[one["session"]["id"]] = plainfile.shown(path.relative_to(folder))
+        found[one.session.id] = to_json(one)
+        files[one.session.id] = plainfile.shown(path.relative_to(folder))
     return found, files, rejected
 
 

@@ -12,6 +12,7 @@ from runner.ab.beside import Beside, read_beside
 from runner.ab.facts import Facts
 from runner.ab.manifest import Block, Manifest, SessionEntry, read
 from runner.cell.cell import Cell
+from runner.cell.jsonform import to_json
 from runner.errors import BadPair, BadRecord
 from runner.plan.request import NONE, option_map
 from runner.record.verify import recompute
@@ -34,7 +35,7 @@ def read_checked(path: Path) -> Checked:
     Raises BadRecord with the first thing that is wrong with it or with one of those records.
     """
     found = read(path)
-    records = {entry.session: recompute.read_verified(path.parent / entry.file) for entry in found.sessions}
+    records = {entry.session: to_json(recompute.read_verified(path.parent / entry.file)) for entry in found.sessions}
     if lines := list(differences(found, records)):
         raise BadRecord(f"{path}: {lines[0]}")
     return Checked(found, records, read_beside(path.parent, found))

@@ -6,13 +6,16 @@ alone. A record that somebody else may have written is read by `runner.record.re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from runner.cell.fieldtypes import ABSENT, Absent, WithOrWithout
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 Builder: TypeAlias = Callable[[Any], Any]
@@ -31,11 +34,17 @@ def hints(kind: type) -> Mapping[str, Any]:
     return get_type_hints(kind, include_extras=True)
 
 
+def stated(section: DataclassInstance) -> Iterator[tuple[str, Any]]:
+    """Yields the name in JSON and the value of each field of a dataclass that is not absent."""
+    for field in fields(section):
+        if (value := getattr(section, field.name)) is not ABSENT:
+            yield name_of(field.name), value
+
+
 def to_json(value: Any) -> Any:
     """Returns the JSON value of a dataclass, or of a value in one. An absent field is left out; None becomes null."""
-    if is_dataclass(value):
-        values = ((name_of(field.name), getattr(value, field.name)) for field in fields(value))
-        return {name: to_json(item) for name, item in values if item is not ABSENT}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: to_json(item) for name, item in stated(value)}
     if isinstance(value, Mapping):
         return {name: to_json(item) for name, item in value.items()}
     return [to_json(item) for item in value] if isinstance(value, tuple | list) else value

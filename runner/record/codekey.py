@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,16 @@ _read_files: set[Path] = set()
 
 def read_data(name: str) -> Any:
     """Returns what a YAML data file of this package holds; it counts as loaded from then on."""
-    import yaml  # not needed for a key, which whoever builds an image computes with Python alone
-
     path = Path(__file__).with_name(name)
     _read_files.add(path)
+    return _parsed(path)
+
+
+@cache
+def _parsed(path: Path) -> Any:
+    """Parsing takes longer than all that `verify` asks of a record."""
+    import yaml  # not needed for a key, which whoever builds an image computes with Python alone
+
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 

@@ -17,10 +17,10 @@ from pydantic_core import ErrorDetails
 from runner.cell.jsonform import hints, name_of
 from runner.errors import BadRecord
 from runner.record import record
+from runner.record.line import place_of, shown
 from runner.record.sections.gate import GateVersion1, GateVersion2
 from runner.record.sections.head import MeasuredKeys, MeasuredSession
 from runner.record.sessionrecord import FailedRecord, MeasuredRecord, SessionRecord
-from runner.record.structure import below, shown
 
 # the sections have no configuration of their own and take the record's
 with_config(ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, alias_generator=name_of))(SessionRecord)
@@ -28,12 +28,12 @@ MEASURED: TypeAdapter[MeasuredRecord] = TypeAdapter(MeasuredRecord)
 FAILED: TypeAdapter[FailedRecord] = TypeAdapter(FailedRecord)
 MISSING, UNKNOWN = "missing", "unexpected_keyword_argument"
 OF_MEASURED = {
-    *(hints(MeasuredRecord).keys() - hints(SessionRecord).keys()),
+    *record.MEASURED_ONLY,
     *(f"keys.{name}" for name in hints(MeasuredKeys)),
     *(f"session.{name}" for name in hints(MeasuredSession)),
 }
+"""Places of the fields that a session has only where it was measured."""
 OWNERS = {
-    **dict.fromkeys(OF_MEASURED, "a measured session"),
     **{f"gate.{name}": "version 1 of the gate" for name in hints(GateVersion1)},
     **{f"gate.{name}": "version 2 of the gate" for name in hints(GateVersion2).keys() - hints(GateVersion1).keys()},
 }
@@ -58,41 +58,57 @@ def from_file(path: Path) -> SessionRecord:
 
 def from_json(data: Mapping[str, Any], name: str) -> SessionRecord:
     """Returns the record of a mapping. Raises BadRecord, naming `name`, where it is not what its type says."""
-    try:
-        return _checked(data)
-    except ValidationError as error:
-        first, *others = _lines(error, data)
-        more = f" (and {len(others)} more)" if others else ""
-        raise BadRecord(f"{name}: damaged record: {first}{more}") from error
+    found = record_or_faults(data)
+    if isinstance(found, SessionRecord):
+        return found
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    raise BadRecord(f"{name}: damaged record: {found[0]}{more}")
 
 
 def faults(data: Mapping[str, Any]) -> list[str]:
     """Returns one line for each place where a record is not what its type says; of an array only the first one."""
+    found = record_or_faults(data)
+    return [] if isinstance(found, SessionRecord) else found
+
+
+def record_or_faults(data: Mapping[str, Any]) -> SessionRecord | list[str]:
+    """Returns the record of a mapping, or one line for each place where it is not what its type says.
+
+    The mapping is read as text, where an array is an array: as values of Python, pydantic wants tuples.
+    """
+    text = json.dumps(data)
     try:
-        _checked(data)
+        return FAILED.validate_json(text) if _is_failed(data) else MEASURED.validate_json(text)
     except ValidationError as error:
         return list(_lines(error, data))
-    return []
 
 
-def _checked(data: Mapping[str, Any]) -> SessionRecord:
-    """The mapping is read as text, where an array is an array: as values of Python, pydantic wants tuples."""
+def _is_failed(data: Mapping[str, Any]) -> bool:
     outcome = data.get("outcome")
     status = outcome.get("status") if isinstance(outcome, Mapping) else None
-    is_failed = status in record.STATUSES and status != record.MEASURED
-    text = json.dumps(data)
-    return FAILED.validate_json(text) if is_failed else MEASURED.validate_json(text)
+    return status in record.STATUSES and status != record.MEASURED
 
 
 def _lines(error: ValidationError, data: Mapping[str, Any]) -> Iterator[str]:
-    seen = set()
+    faults = [(_place(each, data), each) for each in _first_of_arrays(error)]
+    measured = [place for place, each in faults if each["type"] == UNKNOWN and place in OF_MEASURED]
+    if measured:
+        names = ", ".join([place for place in measured if place in record.MEASURED_ONLY] or measured)
+        yield f"outcome.status: {data['outcome']['status']}, though the record holds a measurement ({names})"
+    for place, each in faults:
+        if place not in measured:
+            yield f"{place or 'the record'}{_said(each, OWNERS.get(place))}"
+
+
+def _first_of_arrays(error: ValidationError) -> Iterator[ErrorDetails]:
+    """Yields each error, but in an array only the first one."""
+    arrays = set()
     for each in filter(_is_own, error.errors(include_url=False)):
         index = next((at for at, part in enumerate(each["loc"]) if isinstance(part, int)), None)
         array = None if index is None else each["loc"][:index]
-        if array is None or array not in seen:
-            seen.add(array)
-            place = _place(each, data)
-            yield f"{place or 'the record'}{_said(each, OWNERS.get(place))}"
+        if array is None or array not in arrays:
+            arrays.add(array)
+            yield each
 
 
 def _is_own(error: ErrorDetails) -> bool:
@@ -107,9 +123,9 @@ def _place(error: ErrorDetails, data: Any) -> str:
         if isinstance(part, int):
             place, data = f"{place}[{part}]", data[part]
         elif part in data:
-            place, data = below(place, part), data[part]
+            place, data = place_of(part, place), data[part]
         elif error["type"] == MISSING and part == error["loc"][-1]:
-            place = below(place, part)
+            place = place_of(part, place)
     return place
 
 
@@ -141,4 +157,6 @@ def _limit(kind: str, value: Any, limits: Mapping[str, Any]) -> str:
             return f"{limits['actual_length']} items, at least {limits['min_length']} belong there"
         case "value_error":
             return f"{shown(value)} {limits['error']}"
+        case "json_invalid":  # as deep as json.loads takes it, or with half a character
+            return f"cannot be read as JSON: {limits['error']}"
     return f"{shown(value)} cannot be read ({kind})"

@@ -7,6 +7,7 @@ import json
 import os
 import reprlib
 from contextlib import suppress
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -30,31 +31,8 @@ MAXIMUM_BYTES = 32 * 2**20
 ENV_KEY_VERSIONS = ("python", "torch", "cuda", "transformers", "triton", "kernel_package", "driver_major")
 ENV_KEY_LENGTH = 12
 MEASURED, STATUSES = head.MEASURED, head.STATUSES
-ALWAYS_PRESENT = (
-    "session",
-    "request",
-    "cell",
-    "keys",
-    "protocol",
-    "outcome",
-    "valid",
-    "reasons",
-    "flags",
-    "model",
-    "gpu",
-)
-MEASURED_ONLY = (
-    "passes",
-    "latency",
-    "floor",
-    "bytes",
-    "gate",
-    "probes",
-    "environment",
-    "snapshots",
-    "cost_s",
-    "actual",
-)
+ALWAYS_PRESENT = tuple(field.name for field in fields(SessionRecord) if field.default is MISSING)
+MEASURED_ONLY = tuple(field.name for field in fields(MeasuredRecord)[len(fields(SessionRecord)) :])
 
 
 def write_text_durably(path: Path, text: str) -> None:

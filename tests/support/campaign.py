@@ -28,8 +28,8 @@ from runner.launch.session import SESSION_ID_LENGTH
 from runner.machine.nvml import InstalledGpu
 from runner.plan.request import Request
 from runner.plan.resolve import Plan, resolve
-from runner.record import bounds, record
-from tests.support.derive import derive, judge
+from runner.record import bounds
+from tests.support.derive import derive, env_key, file_name, judge
 from tests.support.records import (
     PACKED_KERNELS,
     SESSION_S,
@@ -209,7 +209,7 @@ def _template(plan: Plan) -> Template:
         cell=cell.to_json(),
         request=_request(plan),
         protocol=asdict(plan.protocol),
-        keys={"env_key": record.env_key(environment)},
+        keys={"env_key": env_key(environment)},
         model={"name": cell.model, "shape": plan.model.shape.to_json()}
         | ({"scheme": scheme.to_json()} if scheme else {}),
         gpu=_gpu(plan),
@@ -357,7 +357,7 @@ def _compared(
         cell = cells["ab".index(arm)]
         sessions.append(Session(place, _session_id(seed, place), cell, host, study, index, older=False))
         found = {"cell": grown.arms[arm].cell, "session": {"index": index, "id": sessions[-1].id}}
-        entry = SessionEntry(index, arm, sessions[-1].id, record.file_name(found), valid=True, cooled_s=0.0)
+        entry = SessionEntry(index, arm, sessions[-1].id, file_name(found), valid=True, cooled_s=0.0)
         made = blocks.with_session(grown, entry)
     return made, sessions
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+from runner.cell.cell import Cell
 from runner.cell.jsonform import from_json, hints, to_json
 from runner.record import derive as derivation
-from runner.record import gaterules, judgement
+from runner.record import gaterules, judgement, record
 from runner.record.sections.gate import EvidenceVersion1, EvidenceVersion2, Gate, GateVersion1, GateVersion2
+from runner.record.sections.head import SessionInfo
 from runner.record.sections.quantities import Bytes, Floor, Latency
-from runner.record.sections.surroundings import Cost, Probes
+from runner.record.sections.surroundings import Cost, Environment, Probes
 from runner.record.sessionrecord import FailedRecord, MeasuredRecord, SessionRecord
 
 DERIVED = {"bytes": Bytes, "probes": Probes, "latency": Latency, "floor": Floor, "cost_s": Cost}
@@ -62,3 +64,19 @@ def _without_gaps(section: dict[str, Any], kind: type) -> dict[str, Any]:
 
 def _scalars(hint: Any) -> tuple[Any, ...]:
     return tuple(inner for each in get_args(hint) for inner in (each, *get_args(each)))
+
+
+def is_measured(data: dict[str, Any]) -> bool:
+    """Returns whether a record says that its session was measured."""
+    return bool(data["outcome"]["status"] == "measured")
+
+
+def env_key(environment: dict[str, Any]) -> str:
+    """Returns the key of a record's section `environment`."""
+    return record.env_key(from_json(Environment, environment))
+
+
+def file_name(data: dict[str, Any]) -> str:
+    """Returns the name of a record's file."""
+    session = {name: value for name, value in data["session"].items() if name != "finished_ms"}
+    return record.file_name(from_json(Cell, data["cell"]), from_json(SessionInfo, session))

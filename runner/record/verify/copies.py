@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from statistics import median
-from typing import Any
 
-from runner.record import metrics
+from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
 SHARED = 0.5
 """Among the committed sessions no two have more than one of thirty steps alike, wherever it stands."""
@@ -18,8 +17,6 @@ TELLING_STEPS, TELLING_SPREAD = 20, 1e-3
 """Only so many steps, so far apart (over their median), have a shape of their own."""
 
 SAME, REORDERED, SCALED = "the steps", "the steps in another order", "the steps times a factor"
-
-Record = Mapping[str, Any]
 
 
 def likeness(ours: Sequence[float], theirs: Sequence[float]) -> str | None:
@@ -70,16 +67,16 @@ class Copies:
         self._by_steps: dict[tuple[float, ...], int] = {}
         self._shapes: list[tuple[float, int, list[float]]] = []
 
-    def differences(self, name: str, found: Record) -> Iterator[str]:
+    def differences(self, name: str, record: SessionRecord) -> Iterator[str]:
         """Yields a line for each earlier record that this right one is a copy of, then remembers it under `name`."""
-        session = found["session"]["id"]
+        session = record.session.id
         if session in self._ids:
             if self._ids[session] != name:
                 yield f"session {session} is in {self._ids[session]} as well"
             return
         self._ids[session] = name
-        if steps := metrics.lookup(found, "passes.wall.steps_ms"):
-            yield from self._step_differences(name, steps)
+        if isinstance(record, MeasuredRecord):
+            yield from self._step_differences(name, record.passes.wall.steps_ms)
 
     def _step_differences(self, name: str, steps: Sequence[float]) -> Iterator[str]:
         number, in_order = len(self._names), tuple(sorted(steps))

@@ -1,121 +1,160 @@
-"""`runner verify` of one record: its structure is the schema's, it has all that its cell and protocol dictate, it fits
-what is committed beside it, and every number in it follows again from its raw steps and bytes."""
+"""`runner verify` of one record: its structure is that of its type, it has all that its cell and protocol dictate, it
+fits what is committed beside it, and every number in it follows again from its raw steps and bytes."""
 
 from __future__ import annotations
 
-import copy
 import re
+import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runner import registry
 from runner.cell import floors
-from runner.cell.shape import ModelShape
-from runner.errors import BadRecord
-from runner.record import gaterules, judgement, metrics, record
-from runner.record.structure import faults, shown
+from runner.cell.cell import Cell
+from runner.cell.fieldtypes import known
+from runner.cell.jsonform import name_of, stated, to_json
+from runner.errors import BadRecord, MissingPackage
+from runner.record import derive, judgement
+from runner.record import record as recordfile
+from runner.record.line import place_of, shown
+from runner.record.sections.gate import GateVersion2
+from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 from runner.record.verify import actual, gate, head, passes, plausible
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 RELATIVE_TOLERANCE = 1e-9
 RECORD_NAME = re.compile(r"-\d+-[0-9a-f]{16}\.json")  # how `record.file_name` ends
 
-Record = Mapping[str, Any]
+
+def check_reader() -> None:
+    """Raises MissingPackage where this interpreter cannot read records into their types."""
+    try:
+        import runner.record.read  # noqa: F401 - the import is what is tried
+    except ImportError as error:
+        raise MissingPackage(
+            f"{sys.executable} lacks the package {error.name}, which records are verified with: "
+            f"`{sys.executable} -m pip install pydantic`, or verify them where it is"
+        ) from error
 
 
-def read_verified(path: Path) -> dict[str, Any]:
-    """The record of a file in which `verify` finds nothing wrong. Raises BadRecord with the first thing it finds."""
-    found = record.read(path)
-    lines = differences(found) or list(name_differences(found, path))
-    if lines:
+def read_verified(path: Path) -> SessionRecord:
+    """Returns the record of a file. Raises BadRecord with the first thing that `verify` finds in it."""
+    record, lines = checked(recordfile.read(path))
+    if record is not None and not lines:
+        lines = list(name_differences(record, path))
+    if record is None or lines:
         more = f" (and {len(lines) - 1} more: `runner verify` lists them)" if len(lines) > 1 else ""
         raise BadRecord(f"{path}: {lines[0]}{more}")
-    return found
+    return record
 
 
-def differences(found: dict[str, Any]) -> list[str]:
-    """One line for each thing that is damaged, missing, or does not follow from the raw values; empty for none."""
-    if damage := faults(found):
-        return [f"damaged record: {fault}" for fault in damage]
-    if unknown := list(_unknown_words(found["cell"])):
+def differences(data: Mapping[str, Any]) -> list[str]:
+    """Returns one line for each thing that is damaged, missing, or does not follow from the raw values."""
+    return checked(data)[1]
+
+
+def checked(data: Mapping[str, Any]) -> tuple[SessionRecord | None, list[str]]:
+    """Returns a record, None where it is damaged, and the lines of `differences`."""
+    check_reader()
+    from runner.record import read
+
+    record = read.record_or_faults(data)
+    if isinstance(record, SessionRecord):
+        return record, contradictions(record)
+    return None, [f"damaged record: {fault}" for fault in record]
+
+
+def contradictions(record: SessionRecord) -> list[str]:
+    """Returns one line for each thing that a record lacks, or that does not follow from its raw values."""
+    if unknown := list(_unknown_words(record.cell)):
         return unknown
-    lines = list(head.differences(found))
-    if record.is_measured(found):
+    lines = list(head.differences(record))
+    if isinstance(record, MeasuredRecord):
         try:
-            lines += _content_differences(found)
-            lines += _derived_differences(found)
+            lines += _content_differences(record)
+            lines += _derived_differences(record)
         except ArithmeticError as error:
             lines.append(f"its numbers cannot be derived ({type(error).__name__}: {error})")
     return lines
 
 
-def name_differences(found: Record, path: Path) -> Iterator[str]:
+def name_differences(record: SessionRecord, path: Path) -> Iterator[str]:
     """Yields a line if a file has a record's name, and that of another cell or session than its content's."""
-    expected = record.file_name(found)
+    expected = recordfile.file_name(record.cell, record.session)
     if RECORD_NAME.search(path.name) and path.name != expected:
         yield f"its name says another cell or session than its content, which is {expected}"
 
 
-def _unknown_words(cell: Record) -> Iterator[str]:
-    built = {
-        "quant": registry.format_names(),
-        "kernel": registry.kernel_names(),
-        "runtime": registry.runtime_names(),
-    }
-    for field, names in built.items():
-        if cell[field] not in names:
-            yield f"cell.{field}: {shown(cell[field])} is unknown to this version (it has {', '.join(names)})"
+def _unknown_words(cell: Cell) -> Iterator[str]:
+    for field, word, names in (
+        ("quant", cell.quant, registry.format_names()),
+        ("kernel", cell.kernel, registry.kernel_names()),
+        ("runtime", cell.runtime, registry.runtime_names()),
+    ):
+        if word not in names:
+            yield f"cell.{field}: {shown(word)} is unknown to this version (it has {', '.join(names)})"
 
 
-def _content_differences(found: Record) -> Iterator[str]:
+def _content_differences(record: MeasuredRecord) -> Iterator[str]:
     """Yields what a measured session of this cell and protocol lacks, or states wrongly about itself."""
-    yield from passes.differences(found)
-    yield from gate.differences(found)
-    yield from actual.differences(found)
-    yield from plausible.differences(found)
-    yield from _limit_differences(found)
-    if found["keys"]["env_key"] != record.env_key(found["environment"]):
+    yield from passes.differences(record)
+    yield from gate.differences(record)
+    yield from actual.differences(record)
+    yield from plausible.differences(record)
+    yield from _limit_differences(record)
+    if record.keys.env_key != recordfile.env_key(record.environment):
         yield "keys.env_key: not this environment's"
 
 
-def _limit_differences(found: Record) -> Iterator[str]:
+def _limit_differences(record: MeasuredRecord) -> Iterator[str]:
     """A session is judged by no looser limits than the committed ones."""
-    for name, stated in found["limits"].items():
-        if stated > judgement.LIMITS[name]:
-            yield f"limits.{name}: {stated} stated, looser than {judgement.LIMITS[name]}"
-    share = found["limits"].get("disturbed_share")
+    committed: dict[str, float] = dict(stated(judgement.LIMITS))
+    limits: dict[str, float] = dict(stated(record.limits))
+    for name, limit in limits.items():
+        if limit > committed[name]:
+            yield f"limits.{name}: {limit} stated, looser than {committed[name]}"
+    share = known(record.limits.disturbed_share)
     if share is not None and share < judgement.DISTURBED_SHARE:  # a lower one takes sessions out of medians
         yield f"limits.disturbed_share: {share} stated, {judgement.DISTURBED_SHARE} is committed"
-    if gaterules.version(found["gate"]) == gaterules.VERSION:
+    if isinstance(record.gate, GateVersion2):
         # `judgement.marks` derives passes-disagree of a session that states no limit to it
-        for name in judgement.LIMITS.keys() - found["limits"].keys() - {"passes_disagreement"}:
+        for name in committed.keys() - limits.keys() - {"passes_disagreement"}:
             yield f"limits.{name}: missing"
 
 
-def _derived_differences(found: dict[str, Any]) -> Iterator[str]:
-    again = copy.deepcopy(found)
-    accounted = _weight_bytes(found)
-    if found["bytes"]["weights"] != accounted:
-        yield f"bytes.weights: {found['bytes']['weights']} stored, {accounted} from the shape"
-    metrics.derive(again)
-    for metric, _ in metrics.derived():
-        stored, derived = metrics.lookup(found, metric.path), metrics.lookup(again, metric.path)
-        if not _same(stored, derived):
-            yield f"{metric.path}: {stored} stored, {derived} derived"
-    judgement.judge(again)
+def _derived_differences(record: MeasuredRecord) -> Iterator[str]:
+    accounted = _weight_bytes(record)
+    if record.bytes.weights != accounted:
+        yield f"bytes.weights: {record.bytes.weights} stored, {accounted} from the shape"
+    again = judgement.judged(derive.again(record))
+    for section, stored in stated(record):
+        if is_dataclass(stored) and not isinstance(stored, type):
+            yield from _number_differences(section, stored, getattr(again, section))
     for name in ("valid", "reasons", "flags"):
-        if found[name] != again[name]:
-            yield f"{name}: {shown(found[name])} stored, {shown(again[name])} derived"
+        said, derived = to_json(getattr(record, name)), to_json(getattr(again, name))
+        if said != derived:
+            yield f"{name}: {shown(said)} stored, {shown(derived)} derived"
 
 
-def _weight_bytes(found: Record) -> int:
-    cell, shape = found["cell"], ModelShape.from_json(found["model"]["shape"])
-    packed = registry.weight_format(cell["quant"]).DECLARATION.packed
-    scheme = head.scheme_of(found) if packed else None
-    return registry.weight_bytes(cell["quant"], scheme, shape, floors.DTYPE_BYTES[cell["dtype"]])
+def _number_differences(section: str, stored: DataclassInstance, derived: DataclassInstance) -> Iterator[str]:
+    for field in fields(stored):
+        pair = known(getattr(stored, field.name)), known(getattr(derived, field.name))
+        if not _same(*pair):
+            yield f"{place_of(name_of(field.name), section)}: {pair[0]} stored, {pair[1]} derived"
 
 
-def _same(stored: Any, derived: Any) -> bool:
-    if stored is None or derived is None:
-        return stored is derived
-    return bool(abs(stored - derived) <= RELATIVE_TOLERANCE * max(abs(stored), abs(derived)))
+def _weight_bytes(record: MeasuredRecord) -> int:
+    cell = record.cell
+    packed = registry.weight_format(cell.quant).DECLARATION.packed
+    scheme = known(record.model.scheme) if packed else None
+    return registry.weight_bytes(cell.quant, scheme, record.model.shape, floors.DTYPE_BYTES[cell.dtype])
+
+
+def _same(stored: object, derived: object) -> bool:
+    if isinstance(stored, int | float) and isinstance(derived, int | float):
+        return abs(stored - derived) <= RELATIVE_TOLERANCE * max(abs(stored), abs(derived))
+    return stored == derived

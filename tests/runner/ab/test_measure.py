@@ -26,6 +26,7 @@ from runner.machine import host
 from runner.plan.request import Request
 from runner.record import record
 from runner.store import EntryRun
+from tests.support.derive import file_name
 from tests.support.records import cpu_record, failed_record
 
 REQUEST = Request(gpu="cpu", model="tiny", ctx="64")
@@ -49,7 +50,7 @@ class Worker:
         found = self._record(request, index, number)
         error = fate(found) if fate else None
         settings.spool.mkdir(parents=True, exist_ok=True)
-        path = settings.spool / record.file_name(found)
+        path = settings.spool / file_name(found)
         record.write(found, path)
         return Finished(found, path, store_error=error)
 
@@ -148,7 +149,7 @@ def test_a_session_of_an_ab_lies_in_its_folder_and_is_not_the_run_that_mlflow_ma
     assert [(index, one.spool, one.run) for index, one in given] == [(0, folder, None), (1, folder, None)]
     found = read(folder)
     assert [(entry.index, entry.file, entry.valid, entry.cooled_s) for entry in found.sessions] == [
-        (index, record.file_name(json.loads((folder / entry.file).read_text())), True, 2.5)
+        (index, file_name(json.loads((folder / entry.file).read_text())), True, 2.5)
         for index, entry in enumerate(found.sessions)
     ]
     assert (found.declared.sessions, found.declared.extension) == (1, 4)
@@ -248,7 +249,7 @@ def test_a_session_written_just_before_a_kill_is_taken_up_from_another_host_too(
     (folder,) = tmp_path.glob("ab-*")
     pair = arms.pair(REQUEST, "cache", "dynamic", "static", ())
     orphan = worker._record(pair.b.request, 1, 9)  # of the first host, and not yet in the manifest
-    record.write(orphan, folder / record.file_name(orphan))
+    record.write(orphan, folder / file_name(orphan))
     monkeypatch.setattr(host, "host_id", lambda _uuid: "f" * 12)
     run(sessions=1)
     assert (order(folder), worker.count) == (["ab"], 2)
@@ -401,7 +402,7 @@ def test_a_store_that_is_away_when_a_session_is_taken_up_is_told_at_the_end(work
         measure.measure(pair, 1, 0, settings, lambda _progress: None)
     (folder,) = tmp_path.glob("ab-*")
     found = worker._record(pair.b.request, 1, 9)  # written, not yet in the manifest
-    record.write(found, folder / record.file_name(found))
+    record.write(found, folder / file_name(found))
     with pytest.raises(StoreUnreachable):
         measure.measure(pair, 1, 0, replace(settings, commit=away), lambda _progress: None)
     assert order(folder) == ["ab"]

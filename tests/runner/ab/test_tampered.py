@@ -21,7 +21,7 @@ from runner.ab import check, manifest
 from runner.errors import BadRecord
 from runner.record import record
 from runner.record.verify import older, recompute
-from tests.support.derive import derive, judge
+from tests.support.derive import derive, env_key, file_name, is_measured, judge
 
 RECORDS = Path(__file__).parents[3] / "experiments" / "records" / "h200"
 RATIOS = {"2048": 2.754, "16384": 1.727}
@@ -81,13 +81,13 @@ def change(told: Told, folder: Path, block: int, place: int, edit: Callable[[Tol
     path = folder / entry(told, block, place)["file"]
     found = record.read(path)
     edit(found)
-    if record.is_measured(found):
-        found["keys"]["env_key"] = record.env_key(found["environment"])
+    if is_measured(found):
+        found["keys"]["env_key"] = env_key(found["environment"])
         derive(found)
         judge(found)
     path.unlink()
     named = entry(told, block, place)
-    named["file"] = record.file_name(found)
+    named["file"] = file_name(found)
     record.write(found, folder / named["file"])
 
 

@@ -20,6 +20,7 @@ from runner.record import record
 from runner.record.verify import recompute
 from tests.support import bigstore, campaign
 from tests.support.campaign import Campaign, Session
+from tests.support.derive import file_name
 
 RUNS, COMPARISONS = 600, 3
 
@@ -90,7 +91,7 @@ def test_the_importer_writes_the_same_rows(
     compared, whole = made.manifests[0], _of(made, 0)
     for folder, sessions in (("single", _one_of_each(made)), ("ab", whole)):
         for found in map(made.record, sessions):
-            record.write(found, tmp_path / "spool" / folder / record.file_name(found))
+            record.write(found, tmp_path / "spool" / folder / file_name(found))
     manifest.write(compared, tmp_path / "spool" / "ab")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "imported")
     report = store.import_folder(tmp_path / "spool")

@@ -19,6 +19,7 @@ from runner.record import record, sidecar
 from runner.store.session_run import COMMITTED_TAG
 from tests.runner.store import contents
 from tests.support import damaged
+from tests.support.derive import file_name
 from tests.support.records import example_record, failed_record
 
 MOST_WRITES = 60  # more than a commit has
@@ -28,7 +29,7 @@ def _spool(folder: Path, count: int) -> list[Path]:
     paths = []
     for index in range(count):
         measured = example_record(session={"id": f"session-{index}", "index": index})
-        paths.append(folder / "h200" / record.file_name(measured))
+        paths.append(folder / "h200" / file_name(measured))
         record.write(measured, paths[-1])
     return paths
 

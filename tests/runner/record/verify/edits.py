@@ -7,7 +7,7 @@ from typing import Any
 
 from runner.cell.cell import Cell
 from runner.record import record
-from tests.support.derive import derive, judge
+from tests.support.derive import derive, env_key, is_measured, judge
 
 Record = dict[str, Any]
 Edit = Callable[[Record], object]
@@ -16,8 +16,8 @@ Edit = Callable[[Record], object]
 def derived_again(found: Record) -> Record:
     """The record with every key, number, verdict and flag that follows from the rest."""
     found["keys"]["cell_key"] = Cell.from_json(found["cell"]).key
-    if record.is_measured(found):
-        found["keys"]["env_key"] = record.env_key(found["environment"])
+    if is_measured(found):
+        found["keys"]["env_key"] = env_key(found["environment"])
         derive(found)
         judge(found)
     return found

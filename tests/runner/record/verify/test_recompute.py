@@ -3,18 +3,21 @@
 import copy
 import json
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from runner.cell import catalogue
 from runner.cell.cell import Cell, short_hash
+from runner.cell.jsonform import to_json
 from runner.cell.scheme import Scheme
 from runner.errors import BadRecord
-from runner.record import judgement, metrics, record
+from runner.record import judgement, record
+from runner.record.sections.gate import Findings
+from runner.record.sections.quantities import Bytes, Floor, Latency
 from runner.record.verify import actual, recompute
-from tests.support.derive import derive, judge
+from tests.support.derive import derive, is_measured, judge
 from tests.support.records import cpu_record, example_record, failed_record, held, of_gate_version_1, packed_record
 
 COMMITTED = min((Path(__file__).parents[4] / "experiments" / "records" / "h200").glob("*.json"))
@@ -24,16 +27,31 @@ def test_an_untouched_record_has_no_differences():
     assert recompute.differences(example_record()) == []
 
 
-@pytest.mark.parametrize("metric", [m for m, _ in metrics.derived()], ids=lambda m: m.path)
-def test_each_derived_number_is_recomputed(metric):
+COUNTED = ("weights", "weights_measured")
+
+
+def names(kind):
+    return tuple(field.name for field in fields(kind))
+
+
+DERIVED = [
+    *(
+        (section, name)
+        for section, kind in (("latency", Latency), ("floor", Floor), ("gate", Findings))
+        for name in names(kind)
+    ),
+    *(("bytes", name) for name in names(Bytes) if name not in COUNTED),
+    *(("probes", "read_gbs"), ("probes", "launch_us"), ("cost_s", "fixed")),
+]
+
+
+@pytest.mark.parametrize(("section", "name"), DERIVED)
+def test_each_derived_number_is_recomputed(section, name):
     found = example_record()
-    *parents, leaf = metric.path.split(".")
-    target = found
-    for parent in parents:
-        target = target[parent]
+    stored = found[section][name]
     # ten times what a difference may be, and no more
-    target[leaf] = 12345.678 if target[leaf] is None else target[leaf] * (1 + 1e-8) or 1e-12
-    assert any(metric.path in line for line in recompute.differences(found))
+    found[section][name] = 12345.678 if stored is None else stored * (1 + 1e-8) or 1e-12
+    assert any(f"{section}.{name}" in line for line in recompute.differences(found))
 
 
 def test_a_changed_raw_step_a_verdict_and_a_key_are_noticed():
@@ -225,8 +243,12 @@ LIES = [
     (example_record, put("gate.cap", 0.05), "gate.cap: 0.05 stored, 0.1 is committed"),
     (older, put("gate.noise", 0.1), "gate.noise: 0.1 stored, 0.01 is committed"),
     (older, put("gate.cap", 0.2), "gate.cap: 0.2 stored, 0.1 is committed"),
-    (older, put("gate.rows", [{"name": "wall", "unwritten": 0, "difference": 0.0}]), "gate.rows: gate version 1 has"),
-    (example_record, put("gate.noise", 0.1), "gate.noise: gate version 2 has none"),
+    (
+        older,
+        put("gate.rows", [{"name": "wall", "unwritten": 0, "difference": 0.0}]),
+        "damaged record: gate.rows: only version 2 of the gate has it",
+    ),
+    (example_record, put("gate.noise", 0.1), "damaged record: gate.noise: only version 1 of the gate has it"),
     *(
         (example_record, put(f"gate.{name}", lambda value: value * 1.5), f"gate.{name}: ")
         for name in ("stated_ratio", "stated_spread", "dtype_ratio", "dtype_spread", "regret_limit")
@@ -261,7 +283,7 @@ LIES = [
     (committed, put("gate.cap", 0.101), "gate.cap: 0.101 stored, 0.1 is committed"),
     (lambda: of_gate_version_1(GPTQ()), put("gate.noise", 0.029), "gate.noise: 0.029 stored, 0.03 is committed"),
     (lambda: of_gate_version_1(AWQ()), put("gate.noise", 0.03), "gate.noise: 0.03 stored, 0.002 is committed"),
-    *((example_record, put(f"limits.{name}", a_little_more), f"limits.{name}: ") for name in judgement.LIMITS),
+    *((example_record, put(f"limits.{name}", a_little_more), f"limits.{name}: ") for name in to_json(judgement.LIMITS)),
     (example_record, put("request", {}), "request: without gpu, model, ctx, quant, weights"),
     (example_record, put("cost_s", {"prefill": 0.4, "steps": 6.2, "total": 21.0}), "cost_s: without probe, build"),
     (example_record, put("session.finished_ms", 1), "session.finished_ms: before it began"),
@@ -322,7 +344,7 @@ def test_a_falsified_record_is_named_even_when_all_that_follows_was_derived_agai
     found = make()
     assert recompute.differences(found) == []
     falsify(found)
-    if record.is_measured(found):
+    if is_measured(found):
         derive(found)
         judge(found)
     assert any(said.startswith(line) for said in recompute.differences(found)), recompute.differences(found)
@@ -467,5 +489,5 @@ def test_reading_for_others_names_the_first_difference_and_how_to_see_the_rest(t
 def test_a_record_survives_its_file(tmp_path):
     found = example_record()
     record.write(found, tmp_path / "r.json")
-    assert recompute.read_verified(tmp_path / "r.json") == json.loads(json.dumps(found))
+    assert to_json(recompute.read_verified(tmp_path / "r.json")) == json.loads(json.dumps(found))
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"]

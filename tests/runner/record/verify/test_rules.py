@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from runner.errors import BadRecord
-from runner.record import gaterules, record
-from runner.record.verify import head, recompute
+from runner.record import gaterules, read, record
+from runner.record.verify import recompute
 from tests.runner.record.verify.edits import all_of, derived_again, drop, put, times
+from tests.support.derive import file_name
 from tests.support.records import QWEN_7B, cpu_record, example_record, failed_record, of_gate_version_1, packed_record
 
 GRAPH = next((Path(__file__).parents[4] / "experiments" / "gate").glob("llama-3.1-8b-2048-gptq-fp16-marlin-*.json"))
@@ -268,7 +269,7 @@ BROKEN = {
         f"{name} in version 1 of the gate": (
             older,
             lambda found, name=name: put(f"gate.{name}", example_record()["gate"][name])(found),
-            f"gate.{name}: gate version 1 has none",
+            f"damaged record: gate.{name}: only version 2 of the gate has it",
         )
         for name in (
             *("stated_ratio", "stated_spread", "checkpoint_spread", "dtype_ratio", "dtype_spread"),
@@ -288,9 +289,9 @@ BROKEN = {
         f"a failure with {section}": (
             failed_record,
             lambda found, section=section: found.update({section: example_record()[section]}),
-            f"outcome.status: failed, though the record holds a measurement ({section})",
+            f"damaged record: outcome.status: failed, though the record holds a measurement ({section})",
         )
-        for section in head.MEASUREMENT
+        for section in record.MEASURED_ONLY
     },
     "a kernel of another format": (
         example_record,
@@ -503,8 +504,8 @@ def test_one_difference_has_no_more(tmp_path):
 
 def test_a_record_under_another_sessions_name_is_refused(tmp_path):
     found = example_record()
-    path = tmp_path / record.file_name(found)
+    path = tmp_path / file_name(found)
     record.write(found, path)
-    assert recompute.read_verified(path) == record.read(path)
+    assert recompute.read_verified(path) == read.from_file(path)
     with pytest.raises(BadRecord, match="its name says another cell or session than its content"):
         recompute.read_verified(path.rename(tmp_path / path.name.replace("eager", "graph")))

@@ -84,10 +84,13 @@ CAUGHT = {
     "asked for other options": (put("request.options", "sdpa:flash"), "cell.options: "),
     "a number that is none": (put("request.steps", "many"), "request: steps=many"),
     # how it ended
-    "called failed": (called_failed, "outcome.status: failed, though the record holds a measurement (passes"),
+    "called failed": (
+        called_failed,
+        "damaged record: outcome.status: failed, though the record holds a measurement (snapshots, probes, prefill, ",
+    ),
     "failed, with the time of its end": (
         lambda found: (without_measurement(found), found["session"].update(finished_ms=1)),
-        "outcome.status: failed, though the record holds a measurement (session.finished_ms)",
+        "damaged record: outcome.status: failed, though the record holds a measurement (session.finished_ms)",
     ),
     "failed for no reason": (
         lambda found: (without_measurement(found), found["outcome"].update(reason="tired")),
@@ -174,7 +177,6 @@ CAUGHT = {
         "snapshots: taken at",
     ),
     # the gate
-    "a noise of one's own": (put("gate.noise", 0.05), "gate.noise: "),
     "a cap of one's own": (put("gate.cap", 0.5), "gate.cap: "),
     "a looser limit": (put("limits.drift", 0.5), "limits.drift: "),
     "code of another version of the gate": (
@@ -194,6 +196,7 @@ OF_VERSION_2 = {
     "a limit left out": (lambda found: found["limits"].pop("drift"), "damaged record: limits.drift is missing"),
 }
 
+OF_VERSION_1 = {"a noise of one's own": (put("gate.noise", 0.05), "gate.noise: ")}
 OLDER_CODE = all_of(of_gate_version_1, put("keys.code_key", "e0e330956044"))
 UNSEEN = {
     "every timed series times a plausible factor": passes_times(0.9),
@@ -245,6 +248,15 @@ def test_an_edit_is_named(path, name):
 def test_an_edit_of_a_newer_session_is_named(name):
     edit, line = OF_VERSION_2[name]
     found = read(GRAPH)
+    edit(found)
+    said = recompute.differences(derived_again(found))
+    assert any(one.startswith(line) for one in said), said
+
+
+@pytest.mark.parametrize("name", OF_VERSION_1)
+def test_an_edit_of_an_older_session_is_named(name):
+    edit, line = OF_VERSION_1[name]
+    found = read(FIRST)
     edit(found)
     said = recompute.differences(derived_again(found))
     assert any(one.startswith(line) for one in said), said
