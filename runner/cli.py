@@ -353,12 +353,12 @@ def _differences(file: Path, seen: Copies) -> Iterator[str]:
     if file.name == spools.MANIFEST_NAME:
         check.read_whole(file)
         return
-    found, lines = recompute.checked(record.read(file))
-    if found is None or lines:
+    read_record, lines = recompute.checked(record.read(file))
+    if read_record is None or lines:
         yield from lines
         return
-    yield from recompute.name_differences(found, file)
-    yield from seen.differences(str(file), found)
+    yield from recompute.name_differences(read_record, file)
+    yield from seen.differences(str(file), read_record)
 
 
 def _is_right(file: Path, seen: Copies) -> bool:

@@ -14,8 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import annotated_types
 import click
+import pydantic
+import pydantic_core
 import pytest
+import typing_extensions
+import typing_inspection
 import yaml
 
 from runner import __version__
@@ -28,6 +33,7 @@ RECORDS = ROOT / "experiments" / "records"
 FOLDERS = ("runner", "analysis", "experiments", "docs")
 FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
 BESIDE = ("experiments/gpus.yaml", "experiments/models.yaml", "experiments/paper.yaml", "docs/record.schema.json")
+READER = (pydantic, pydantic_core, annotated_types, typing_extensions, typing_inspection)
 DATA = (".yaml", ".html", ".css", ".js")
 WHEEL = "from setuptools import build_meta as b; b.build_sdist('dist'); b.build_wheel('dist')"
 
@@ -72,8 +78,9 @@ def environment(folder: Path, *what: str | Path) -> Path:
     """Makes an environment of the declared dependencies and what pip is asked for; returns its folder of programs."""
     venv.create(folder, symlinks=True)
     (packages,) = folder.glob("lib/python3.*/site-packages")
-    for module in (click, yaml):
-        source = Path(str(module.__file__)).parent
+    for module in (click, yaml, *READER):
+        file = Path(str(module.__file__))
+        source = file.parent if file.name == "__init__.py" else file
         (packages / source.name).symlink_to(source)
     pip = (sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install")
     with lent(folder):  # setuptools, which pip would fetch
@@ -130,7 +137,7 @@ def test_the_source_distribution_can_be_built_again(dist: Path) -> None:
 
 def test_the_dependencies_are_what_the_test_installs() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert [each.partition(">=")[0] for each in project["dependencies"]] == ["click", "PyYAML"]
+    assert [each.partition(">=")[0] for each in project["dependencies"]] == ["click", "PyYAML", "pydantic"]
     assert project["version"] == __version__
 
 

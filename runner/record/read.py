@@ -58,17 +58,17 @@ def from_file(path: Path) -> SessionRecord:
 
 def from_json(data: Mapping[str, Any], name: str) -> SessionRecord:
     """Returns the record of a mapping. Raises BadRecord, naming `name`, where it is not what its type says."""
-    found = record_or_faults(data)
-    if isinstance(found, SessionRecord):
-        return found
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    raise BadRecord(f"{name}: damaged record: {found[0]}{more}")
+    result = record_or_faults(data)
+    if isinstance(result, SessionRecord):
+        return result
+    more = f" (and {len(result) - 1} more)" if len(result) > 1 else ""
+    raise BadRecord(f"{name}: damaged record: {result[0]}{more}")
 
 
 def faults(data: Mapping[str, Any]) -> list[str]:
     """Returns one line for each place where a record is not what its type says; of an array only the first one."""
-    found = record_or_faults(data)
-    return [] if isinstance(found, SessionRecord) else found
+    result = record_or_faults(data)
+    return [] if isinstance(result, SessionRecord) else result
 
 
 def record_or_faults(data: Mapping[str, Any]) -> SessionRecord | list[str]:

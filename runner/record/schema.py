@@ -1,7 +1,7 @@
 """docs/record.schema.json, made from the types of a record: `python -m runner.record.schema > docs/record.schema.json`.
 
 Sections stand where they are used, without references, and a record that was measured differs from one that was not by
-if, then and else: `record.structure` reads it so, and so does a person.
+if, then and else. No program of this project reads the file: `record.read` reads records by the same types.
 """
 
 from __future__ import annotations

@@ -164,6 +164,15 @@ def test_without_click_the_way_to_the_environment_is_said(tmp_path: Path) -> Non
     assert len(found.stderr.splitlines()) == 1
 
 
+def test_without_pydantic_nothing_is_verified_and_the_way_to_it_is_said(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['pydantic'] = None\n")
+    (tmp_path / "r.json").write_text("not read")
+    found = runner(tmp_path, "verify", "r.json", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    assert (found.returncode, found.stdout) == (25, "")
+    assert found.stderr.startswith(f"error: {sys.executable} lacks the package pydantic: use `make cell`")
+    assert len(found.stderr.splitlines()) == 1
+
+
 def test_without_mlflow_the_spool_is_offered_before_anything_is_measured(
     main: Main, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,18 +4,17 @@ fits what is committed beside it, and every number in it follows again from its 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runner import registry
+from runner import failures, registry
 from runner.cell import floors
 from runner.cell.cell import Cell
 from runner.cell.fieldtypes import known
 from runner.cell.jsonform import name_of, stated, to_json
-from runner.errors import BadRecord, MissingPackage
+from runner.errors import BadRecord
 from runner.record import derive, judgement
 from runner.record import record as recordfile
 from runner.record.line import place_of, shown
@@ -35,10 +34,7 @@ def check_reader() -> None:
     try:
         import runner.record.read  # noqa: F401 - the import is what is tried
     except ImportError as error:
-        raise MissingPackage(
-            f"{sys.executable} lacks the package {error.name}, which records are verified with: "
-            f"`{sys.executable} -m pip install pydantic`, or verify them where it is"
-        ) from error
+        raise failures.lacks(str(error.name)) from error
 
 
 def read_verified(path: Path) -> SessionRecord:

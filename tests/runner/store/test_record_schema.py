@@ -43,8 +43,8 @@ def test_committed_records_are_valid() -> None:
 
 
 def test_every_section_that_the_reader_asks_for_is_required() -> None:
-    assert {*record.ALWAYS_PRESENT} <= {*SCHEMA["required"]}
-    assert {*record.MEASURED_ONLY} <= {*SCHEMA["then"]["required"]}
+    assert {*record.ALWAYS_PRESENT} == {*SCHEMA["required"]}
+    assert {*record.MEASURED_ONLY} == {*SCHEMA["then"]["required"]}
 
 
 @pytest.mark.parametrize(

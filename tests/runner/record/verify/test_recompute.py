@@ -470,6 +470,21 @@ def test_an_outcome_that_is_none_is_refused_in_one_line(outcome):
         record.parse(json.dumps({**failed_record(), "outcome": outcome}), "x.json")
 
 
+@pytest.mark.parametrize("section", record.ALWAYS_PRESENT[1:])
+def test_a_record_without_a_section_is_no_whole_one(section):
+    found = {name: value for name, value in failed_record().items() if name != section}
+    with pytest.raises(BadRecord, match=rf"x.json: damaged record, without {section}$"):
+        record.parse(json.dumps(found), "x.json")
+
+
+@pytest.mark.parametrize("section", record.MEASURED_ONLY)
+def test_a_measurement_without_a_section_is_no_whole_one(section):
+    found = {name: value for name, value in example_record().items() if name != section}
+    with pytest.raises(BadRecord, match=rf"x.json: damaged record, without {section}$"):
+        record.parse(json.dumps(found), "x.json")
+    assert f"damaged record: {section} is missing" in recompute.differences(found)
+
+
 def test_what_is_not_there_or_no_file_is_said(tmp_path):
     with pytest.raises(BadRecord, match="no such file"):
         record.read(tmp_path / "x.json")
