@@ -26,7 +26,7 @@ from runner.launch.session import Commit, Finished, Settings, run_session
 from runner.machine import nvml
 from runner.plan import resolve
 from runner.plan.request import FROM_ENVIRONMENT, NONE, Request, are_local, names_a_variable
-from runner.record import metrics, record, sidecar
+from runner.record import metrics, record, sidecar, written
 from runner.record import spool as spools
 from runner.record.spool import DEFAULT_SPOOL
 from runner.record.verify import history, recompute
@@ -264,7 +264,7 @@ def _show(finished: Finished, is_entry: bool) -> None:
         click.echo(f"warning: {finished.store_error}", err=True)
     if finished.run is not None:
         # the run that `mlflow run` made may have a name of the user's
-        name = "" if is_entry else f"{run_name(finished.record)} "
+        name = "" if is_entry else f"{run_name(written.typed(finished.record, str(finished.path)))} "
         click.echo(f"  MLflow    run {name}({finished.run}); look at it with `make ui`")
 
 

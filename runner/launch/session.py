@@ -27,14 +27,15 @@ from runner.machine import host, hostlock, nvml
 from runner.plan import fit
 from runner.plan.request import Request
 from runner.plan.resolve import Plan, resolve
-from runner.record import record, sidecar, spool
+from runner.record import record, sidecar, spool, written
 from runner.record.sections.head import SessionInfo
+from runner.record.sessionrecord import SessionRecord
 
 SESSION_ID_LENGTH = 16
 RECORD_BYTES, RECORD_BYTES_PER_STEP = 1 << 16, 128
 SHARED_HOST, SHARED_CARD = "shared-host", "shared-card"
 
-Commit = Callable[[dict[str, Any], str | None, Path], str]
+Commit = Callable[[SessionRecord, str | None, Path], str]
 """(record, the run `mlflow run` made or None, the record's file) → the id of the run in the store."""
 OnProgress = Callable[[str, float], None]
 """Told what happens now and the seconds since the session began."""
@@ -195,7 +196,7 @@ def _committed(found: dict[str, Any], path: Path, settings: Settings) -> Finishe
     if settings.commit is None:
         return Finished(found, path)
     try:
-        committed = settings.commit(found, settings.run.id if settings.run else None, path)
+        committed = settings.commit(written.typed(found, str(path)), settings.run.id if settings.run else None, path)
     except DecodeFloorError as error:
         return Finished(found, path, store_error=_kept(error, path))
     except Stopped as error:

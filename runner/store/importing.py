@@ -9,7 +9,7 @@ from pathlib import Path
 
 from runner.ab import check
 from runner.errors import BadRecord, BadValue, StoreUnreachable
-from runner.record import spool
+from runner.record import record, spool
 from runner.record.sidecar import forget_runs, remembered_run
 from runner.record.verify import recompute
 from runner.store import connection
@@ -90,7 +90,10 @@ def _import_manifest(path: Path) -> list[str]:
 
 
 def _import_file(path: Path) -> tuple[str, bool]:
-    shown = view(recompute.read_verified(path))
+    from runner.record import read
+
+    data = recompute.read_verified(path)
+    shown = view(read.from_json(data, str(path)), record.dump(data))
     with connection.opened(path) as client:
         committed = store_view(client, shown, remembered_run(path))
     return committed.run_id, committed.already

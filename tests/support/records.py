@@ -17,8 +17,9 @@ from runner.cell.scheme import Scheme
 from runner.cell.shape import ModelShape
 from runner.cell.vocabulary import SYNTHETIC_ID
 from runner.machine.nvml import SNAPSHOT_FIELDS
-from runner.record import bounds, judgement, metrics
+from runner.record import bounds, judgement, metrics, written
 from runner.record.record import env_key
+from runner.record.sessionrecord import SessionRecord
 
 QWEN_7B = {
     "model_type": "qwen2",
@@ -495,3 +496,8 @@ def _environment() -> dict[str, Any]:
         "synchronise": "auto",
         "matmul_tf32": False,
     }
+
+
+def typed(record: dict[str, Any]) -> SessionRecord:
+    """Returns an example as the type of a record."""
+    return written.typed(record, "the example")

@@ -6,7 +6,7 @@ from runner.record import judgement, metrics
 from runner.record.verify import recompute
 from runner.store import run_page
 from runner.store.session_run import view
-from tests.support.records import cpu_record, example_record, of_gate_version_1
+from tests.support.records import cpu_record, example_record, of_gate_version_1, typed
 
 
 def apart(record, **steps_ms):
@@ -62,8 +62,8 @@ def test_sessions_of_before_the_flag_are_shown_with_it_and_stay_as_they_are():
     assert "passes-disagree" not in found["flags"]
     assert recompute.differences(found) == []
     assert judgement.marks(found) == ["passes-disagree"]
-    assert view(found).tags["flags"] == "passes-disagree"
-    assert "`passes-disagree`: passes over the same context lengths" in run_page.run_description(found)
+    assert view(typed(found)).tags["flags"] == "passes-disagree"
+    assert "`passes-disagree`: passes over the same context lengths" in run_page.run_description(typed(found))
 
 
 def test_marks_are_shown_in_alphabetical_order():

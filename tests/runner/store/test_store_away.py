@@ -18,7 +18,7 @@ from runner.errors import DecodeFloorError, DiskFull, MissingPackage, StoreUnrea
 from runner.record import record
 from runner.store import address
 from tests.runner.store import contents
-from tests.support.records import example_record
+from tests.support.records import example_record, typed
 from tests.support.stores import free_port
 
 SOON_S = 20  # MLflow by itself takes four minutes
@@ -34,7 +34,7 @@ def spooled(tmp_path: Path) -> Path:
 def _refusal(spooled: Path) -> tuple[DecodeFloorError, float]:
     started = time.monotonic()
     with pytest.raises(DecodeFloorError) as caught:
-        store.commit(record.read(spooled), None, spooled)
+        store.commit(typed(record.read(spooled)), None, spooled)
     return caught.value, time.monotonic() - started
 
 

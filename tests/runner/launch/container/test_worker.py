@@ -28,7 +28,7 @@ from runner.record import record
 from runner.store.session_run import view
 from tests.runner.launch.container.fake import FakeEngine, inspected, transcript
 from tests.support.processes import ROOT
-from tests.support.records import example_record
+from tests.support.records import example_record, typed
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 UUID = "GPU-00000000-aaaa-bbbb-cccc-dddddddddddd"
@@ -266,9 +266,9 @@ def test_without_the_variable_an_empty_input_ends_nothing() -> None:
 
 def test_image_and_digest_are_tags_of_the_run_and_the_record_follows_its_schema() -> None:
     found = example_record()
-    assert {"image", "digest"}.isdisjoint(view(found).tags)
+    assert {"image", "digest"}.isdisjoint(view(typed(found)).tags)
     found["container"] = {"engine": "podman", "image": "decode-floor:cpu", "digest": DIGEST, "tree_key": "0123456789ab"}
-    shown = view(found)
+    shown = view(typed(found))
     assert (shown.tags["image"], shown.tags["digest"]) == ("decode-floor:cpu", DIGEST)
     assert shown.params["container.engine"] == "podman"
 
