@@ -20,6 +20,7 @@ from runner.ab.beside import Beside
 from runner.ab.facts import Facts
 from runner.ab.manifest import Manifest
 from runner.cell import catalogue
+from runner.cell.jsonform import to_json
 from runner.errors import BadRecord
 from runner.record import spool
 from runner.record.record import MEASURED
@@ -158,7 +159,7 @@ def read_all(paths: Sequence[Path]) -> tuple[list[Measured], list[str]]:
 def row(measured: Measured) -> Row:
     """What is known of one A/B."""
     manifest, compared = measured.manifest, measured.comparison
-    cell = manifest.arms["a"].cell
+    cell = to_json(manifest.arms["a"].cell)
     low, high = compared.bootstrap or (None, None)
     arm_a, arm_b = measured.arm("a"), measured.arm("b")
     both = [*arm_a, *arm_b]

@@ -19,6 +19,7 @@ from analysis import cache
 from analysis.sources.frame import Frame
 from runner.ab import manifest
 from runner.cell.cell import short_hash
+from runner.cell.jsonform import to_json
 from runner.store import address
 
 AT_MOST = 12  # of one store: a few tables of its newest states
@@ -60,7 +61,7 @@ def keep(place: Path, frame: Frame) -> None:
     rest: Mapping[str, Any] = {
         "cells": dict(frame.cells),
         "environments": dict(frame.environments),
-        "manifests": [json.dumps(one.to_json()) for one in frame.manifests],
+        "manifests": [json.dumps(to_json(one)) for one in frame.manifests],
         "ab_runs": dict(frame.ab_runs),
         "left_out": frame.left_out,
         "notes": frame.notes,

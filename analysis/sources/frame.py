@@ -11,6 +11,7 @@ import polars
 from runner.ab.beside import Beside
 from runner.ab.facts import Facts
 from runner.ab.manifest import Manifest
+from runner.cell.jsonform import to_json
 
 Cell = Mapping[str, Any]
 Params = Mapping[str, str]
@@ -51,7 +52,7 @@ class Frame:
 
         cells = {key: cell for key, cell in self.cells.items() if fits(cell)}
         kept = self.sessions.filter(polars.col("cell_key").is_in(list(cells)))
-        manifests = [one for one in self.manifests if all(fits(arm.cell) for arm in one.arms.values())]
+        manifests = [one for one in self.manifests if all(fits(to_json(arm.cell)) for arm in one.arms.values())]
         if "study" in chosen:
             kept = kept.filter(polars.col("study") == chosen["study"])
             manifests = [one for one in manifests if one.study == chosen["study"]]

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from analysis.sources import runs
 from analysis.sources.frame import Details, Frame, in_order, sessions_of
 from runner.ab import check, facts, manifest
 from runner.ab.beside import Beside, read_beside
 from runner.ab.manifest import Manifest
-from runner.cell.jsonform import to_json
 from runner.errors import BadRecord
 from runner.files import plainfile
 from runner.record import spool
+from runner.record.sessionrecord import SessionRecord
 from runner.record.verify import recompute
 from runner.record.verify.copies import Copies
 from runner.store.session_run import View, view
 
-Record = dict[str, Any]
 Found = tuple[Manifest, Beside]
 
 
@@ -58,19 +56,20 @@ def frame_of(
     return runs.frame(found, asked, manifests=in_order(manifests), left_out=left_out)
 
 
-def frame_of_records(found: Iterable[Mapping[str, Any]], asked: Sequence[str]) -> Frame:
+def frame_of_records(found: Iterable[SessionRecord], asked: Sequence[str]) -> Frame:
     """Returns the frame of records that were read and checked before."""
     return frame_of(map(view, found), asked)
 
 
-def read_folder(folder: Path) -> tuple[dict[str, Record], dict[str, str], list[str]]:
+def read_folder(folder: Path) -> tuple[dict[str, SessionRecord], dict[str, str], list[str]]:
     """Every record below the folder by session id, its file's path there, and a line for each that `runner verify`
     rejects. Raises BadRecord for a folder without any record."""
+
     spool.check_folder(folder, BadRecord)
     paths = spool.record_files(folder)
     if not paths:
         raise BadRecord(f"{folder}: no records there")
-    found: dict[str, Record] = {}
+    found: dict[str, SessionRecord] = {}
     files: dict[str, str] = {}
     rejected: list[str] = []
     seen = Copies()
@@ -83,12 +82,12 @@ def read_folder(folder: Path) -> tuple[dict[str, Record], dict[str, str], list[s
         if copied := list(seen.differences(plainfile.shown(path), one)):
             rejected.append(f"{path}: {copied[0]}")
             continue
-        found[one.session.id] = to_json(one)
+        found[one.session.id] = one
         files[one.session.id] = plainfile.shown(path.relative_to(folder))
     return found, files, rejected
 
 
-def _manifests(folder: Path, records: dict[str, Record]) -> tuple[dict[str, Found], list[str]]:
+def _manifests(folder: Path, records: dict[str, SessionRecord]) -> tuple[dict[str, Found], list[str]]:
     """The A/Bs below the folder that hold together with these records, by id, each with what lies beside it, and a line
     for each that does not."""
     found: dict[str, Found] = {}
@@ -106,7 +105,7 @@ def _manifests(folder: Path, records: dict[str, Record]) -> tuple[dict[str, Foun
     return found, rejected
 
 
-def _checked(path: Path, records: dict[str, Record]) -> Manifest:
+def _checked(path: Path, records: dict[str, SessionRecord]) -> Manifest:
     one = manifest.read(path)
     for entry in one.sessions:
         if entry.session not in records:

@@ -25,6 +25,7 @@ from runner import registry
 from runner.ab.manifest import Manifest
 from runner.cell import floors, protocol
 from runner.cell.cell import Cell
+from runner.cell.jsonform import to_json
 from runner.plan import fit
 
 Row = dict[str, Any]
@@ -81,7 +82,7 @@ def rows(frame: Frame) -> list[Row]:
 
 def _is_of_the_paper(manifest: Manifest) -> bool:
     """Is it one that has a row in the paper?"""
-    return any(_is_place(arm.cell, figure) for arm in manifest.arms.values() for figure in paper.graphs_rows())
+    return any(_is_place(to_json(arm.cell), figure) for arm in manifest.arms.values() for figure in paper.graphs_rows())
 
 
 def _is_usual(row: Row) -> bool:

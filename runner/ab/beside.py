@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from runner.ab import facts
 from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
-from runner.record import record, spool
-
-Record = Mapping[str, Any]
-SHARED = ("protocol", "session.seed", "session.study")
+from runner.record import spool, written
+from runner.record.sections.head import MEASURED
+from runner.record.sessionrecord import SessionRecord
 
 
 @dataclass(frozen=True)
@@ -30,21 +26,21 @@ def read_beside(folder: Path, manifest: Manifest) -> Beside:
     """Returns the records that this manifest does not name. One that cannot be read is left to the folder's readers."""
     named = {entry.file for entry in manifest.sessions}
     others = [path for path in spool.record_files(folder) if path.parent == folder and path.name not in named]
-    found = [each for each in map(_readable, others) if each is not None and _is_of(each, manifest)]
+    records = [each for each in map(_readable, others) if each is not None and _belongs_to(each, manifest)]
     known = {entry.session for entry in manifest.sessions}
-    measured = [each["session"]["id"] for each in found if record.is_measured(each)]
-    ended = Counter(each["outcome"]["status"] for each in found if not record.is_measured(each))
+    measured = [each.session.id for each in records if each.outcome.status == MEASURED]
+    ended = Counter(each.outcome.status for each in records if each.outcome.status != MEASURED)
     return Beside(tuple(one for one in measured if one not in known), tuple(sorted(ended.items())))
 
 
-def _readable(path: Path) -> Record | None:
+def _readable(path: Path) -> SessionRecord | None:
     try:
-        return record.read(path)
+        return written.read_head(path)
     except BadRecord:
         return None
 
 
-def _is_of(found: Record, manifest: Manifest) -> bool:
-    stated, keys = facts.of_record(found).stated, {arm.cell_key for arm in manifest.arms.values()}
-    own = (manifest.protocol, manifest.seed, manifest.study)
-    return found["keys"]["cell_key"] in keys and tuple(stated[name] for name in SHARED) == own
+def _belongs_to(record: SessionRecord, manifest: Manifest) -> bool:
+    session, cell_keys = record.session, {arm.cell_key for arm in manifest.arms.values()}
+    shared = (record.protocol, session.seed, session.study)
+    return record.keys.cell_key in cell_keys and shared == (manifest.protocol, manifest.seed, manifest.study)

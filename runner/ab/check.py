@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from runner.ab import arms, blocks, comparable, facts
 from runner.ab.beside import Beside, read_beside
@@ -15,9 +14,8 @@ from runner.cell.cell import Cell
 from runner.cell.jsonform import to_json
 from runner.errors import BadPair, BadRecord
 from runner.plan.request import NONE, option_map
+from runner.record.sessionrecord import SessionRecord
 from runner.record.verify import recompute
-
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class Checked:
     """A manifest in which nothing is wrong, the records of all its sessions by id, used or not, and those beside it."""
 
     manifest: Manifest
-    records: Mapping[str, Record]
+    records: Mapping[str, SessionRecord]
     beside: Beside
 
 
@@ -34,11 +32,11 @@ def read_checked(path: Path) -> Checked:
 
     Raises BadRecord with the first thing that is wrong with it or with one of those records.
     """
-    found = read(path)
-    records = {entry.session: to_json(recompute.read_verified(path.parent / entry.file)) for entry in found.sessions}
-    if lines := list(differences(found, records)):
+    manifest = read(path)
+    records = {entry.session: recompute.read_verified(path.parent / entry.file) for entry in manifest.sessions}
+    if lines := list(differences(manifest, records)):
         raise BadRecord(f"{path}: {lines[0]}")
-    return Checked(found, records, read_beside(path.parent, found))
+    return Checked(manifest, records, read_beside(path.parent, manifest))
 
 
 def read_whole(path: Path) -> Checked:
@@ -54,15 +52,15 @@ def read_whole(path: Path) -> Checked:
 
 
 def period_ms(checked: Checked) -> tuple[int, int]:
-    """When the first session of a complete block began and the last one ended, milliseconds since the epoch."""
-    used = [entry.session for block in checked.manifest.complete for entry in block.sessions]
-    sessions = [checked.records[session]["session"] for session in used]
-    return min(int(each["started_ms"]) for each in sessions), max(int(each["finished_ms"]) for each in sessions)
+    """Returns when the first session of a complete block began and the last one ended, in ms since the epoch."""
+    ids = [entry.session for block in checked.manifest.complete for entry in block.sessions]
+    used = [facts.of_record(checked.records[session]) for session in ids]
+    return min(each.started_ms for each in used), max(each.finished_ms for each in used)
 
 
-def differences(manifest: Manifest, records: Mapping[str, Record]) -> Iterator[str]:
+def differences(manifest: Manifest, records: Mapping[str, SessionRecord]) -> Iterator[str]:
     """One line for each thing that does not fit; `records` are those of all its sessions, by id."""
-    yield from told_differences(manifest, {session: facts.of_record(found) for session, found in records.items()})
+    yield from told_differences(manifest, {session: facts.of_record(record) for session, record in records.items()})
 
 
 def told_differences(manifest: Manifest, told: Mapping[str, Facts]) -> Iterator[str]:
@@ -70,7 +68,7 @@ def told_differences(manifest: Manifest, told: Mapping[str, Facts]) -> Iterator[
     if manifest.id != manifest.own_id:
         yield f"id {manifest.id} is not that of what is compared"
     for name, arm in manifest.arms.items():
-        if Cell.from_json(arm.cell).key != arm.cell_key:
+        if arm.cell.key != arm.cell_key:
             yield f"arms.{name}.cell_key: not this cell's"
     yield from _field_differences(manifest)
     indexes = [entry.index for entry in manifest.sessions]
@@ -89,7 +87,7 @@ def _field_differences(manifest: Manifest) -> Iterator[str]:
     if manifest.field not in (*arms.FIELDS, NONE):
         yield f"field {manifest.field} is none that arms can differ in"
         return
-    a, b = (Cell.from_json(manifest.arms[name].cell) for name in arms.NAMES)
+    a, b = (manifest.arms[name].cell for name in arms.NAMES)
     try:
         if arms.implied(manifest.field, a, b) != manifest.implied:
             yield f"implied: not what {manifest.field} brings with it in these arms"
@@ -100,11 +98,11 @@ def _field_differences(manifest: Manifest) -> Iterator[str]:
             yield f"arms.{name}.value: {arm.value} is not the {manifest.field} of its cell"
 
 
-def _is_value(field: str, value: str, cell: Mapping[str, Any]) -> bool:
-    """Can the value, as typed, have become this cell's? A name of weights has no likeness with the id that it got."""
+def _is_value(field: str, value: str, cell: Cell) -> bool:
+    """Returns whether the value, as typed, can have become this cell's. A name of weights tells nothing of their id."""
     if field == "options":
-        return bool(option_map(value).items() <= cell["options"].items())
-    return field in (NONE, "weights") or value == str(cell[arms.FIELDS[field]])
+        return option_map(value).items() <= cell.options.items()
+    return field in (NONE, "weights") or value == str(getattr(cell, arms.FIELDS[field]))
 
 
 def _number_differences(manifest: Manifest) -> Iterator[str]:
@@ -167,7 +165,7 @@ def _stated_differences(manifest: Manifest, block: Block, entry: SessionEntry, f
         "session.index": entry.index,
         "session.seed": manifest.seed,
         "session.study": manifest.study,
-        "protocol": manifest.protocol,
+        "protocol": to_json(manifest.protocol),
     }
     if found.host_id != block.host_id:
         yield f"keys.host_id is {found.host_id}, the manifest says {block.host_id}"

@@ -1,4 +1,4 @@
-"""What an A/B asks of one of its sessions: of its record, or of its run in a store."""
+"""The facts of one session that an A/B is judged by, from its record or from its run in a store."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runner.record import record
+from runner.cell.fieldtypes import known
+from runner.cell.jsonform import to_json
+from runner.record.record import ENV_KEY_VERSIONS
+from runner.record.sections.head import ContainerInfo
+from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
-Record = Mapping[str, Any]
 INTERPRETER = "the runner's own interpreter"
 
 
@@ -32,27 +35,27 @@ class Facts:
     finished_ms: int
 
 
-def of_record(found: Record) -> Facts:
-    """The facts of a session's record, measured or not."""
-    session, keys, environment = found["session"], found["keys"], found.get("environment", {})
-    stated = {f"session.{name}": session[name] for name in ("id", "index", "seed", "study")}
+def of_record(record: SessionRecord) -> Facts:
+    """Returns the facts of a session's record, measured or not."""
+    session, measured = record.session, record if isinstance(record, MeasuredRecord) else None
+    environment = to_json(measured.environment) if measured else {}
+    stated = {f"session.{name}": getattr(session, name) for name in ("id", "index", "seed", "study")}
     return Facts(
-        stated={**stated, "protocol": found["protocol"]},
-        cell_key=keys["cell_key"],
-        kernel=found["cell"]["kernel"],
-        host_id=keys.get("host_id"),
-        code_key=keys.get("code_key"),
-        place=place_of(found.get("container")),
-        versions={name: environment.get(name) for name in record.ENV_KEY_VERSIONS},
-        is_measured=record.is_measured(found),
-        is_valid=bool(found["valid"]),
-        reasons="; ".join(found["reasons"]),
-        started_ms=int(session["started_ms"]),
-        finished_ms=int(session.get("finished_ms") or session["started_ms"]),
+        stated={**stated, "protocol": to_json(record.protocol)},
+        cell_key=record.keys.cell_key,
+        kernel=record.cell.kernel,
+        host_id=measured.keys.host_id if measured else None,
+        code_key=measured.keys.code_key if measured else None,
+        place=place_of(known(record.container)),
+        versions={name: environment.get(name) for name in ENV_KEY_VERSIONS},
+        is_measured=measured is not None,
+        is_valid=record.valid,
+        reasons="; ".join(record.reasons),
+        started_ms=session.started_ms,
+        finished_ms=measured.session.finished_ms if measured else session.started_ms,
     )
 
 
-def place_of(container: Record | None) -> str:
-    """Where a session was measured, from that section of its record. An image is known by its digest: its name can be
-    given to another one."""
-    return f"{container['engine']}'s image {container['digest']}" if container else INTERPRETER
+def place_of(container: ContainerInfo | None) -> str:
+    """Returns where a session was measured. An image is known by its digest: its name can be given to another one."""
+    return f"{container.engine}'s image {container.digest}" if container else INTERPRETER

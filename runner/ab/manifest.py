@@ -6,13 +6,15 @@ import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 from runner import failures
-from runner.ab.arms import Pair, published
+from runner.ab.arms import NAMES, Arm, Pair, published
 from runner.cell.cell import Cell, short_hash, short_weights_id
+from runner.cell.jsonform import from_json, to_json
+from runner.cell.protocol import Protocol
 from runner.errors import BadRecord, BadValue
 from runner.files import jsontext, plainfile
 from runner.record import spool
@@ -30,13 +32,13 @@ class ArmEntry:
     """An arm as declared: its value of the field, a weights_id in place of a folder's path, and its resolved cell."""
 
     value: str
-    cell: dict[str, Any]
+    cell: Cell
     cell_key: str
 
     @property
     def word(self) -> str:
         """The value in a name that a person reads."""
-        return short_weights_id(self.value) if self.value == self.cell["weights_id"] else self.value
+        return short_weights_id(self.value) if self.value == self.cell.weights_id else self.value
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,12 @@ class Manifest:
     field: str
     arms: dict[str, ArmEntry]
     implied: dict[str, tuple[Any, Any]]
-    protocol: dict[str, Any]
+    protocol: Protocol
     seed: int
     study: str
     declared: Declared
     asked: tuple[int, ...]
-    blocks: tuple[Block, ...] = ()
+    blocks: tuple[Block, ...]
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -105,7 +107,7 @@ class Manifest:
         compared = {
             "field": self.field,
             "arms": {name: arm.cell_key for name, arm in self.arms.items()},
-            "protocol": self.protocol,
+            "protocol": to_json(self.protocol),
             "seed": self.seed,
             "study": self.study,
         }
@@ -116,8 +118,8 @@ class Manifest:
         """Such as `eager/graph qwen2.5-7b 2048 bf16 static h200`: the arms, and what they share."""
         a, b = self.arms["a"], self.arms["b"]
         what = "A/A" if self.field == "none" else f"{a.word}/{b.word}"
-        shared = [word for word in Cell.from_json(a.cell).words if word in Cell.from_json(b.cell).words]
-        return " ".join((what, *shared, str(a.cell["gpu"])))
+        shared = [word for word in a.cell.words if word in b.cell.words]
+        return " ".join((what, *shared, a.cell.gpu))
 
     @property
     def complete(self) -> tuple[Block, ...]:
@@ -136,11 +138,13 @@ class Manifest:
 
     @property
     def as_declared(self) -> bool:
-        """Was never more asked for than was declared?"""
+        """True if never more was asked for than was declared."""
         return max(self.asked) in (self.declared.sessions, self.declared.sessions + self.declared.extension)
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+    @property
+    def text(self) -> str:
+        """The manifest as its file has it."""
+        return json.dumps(to_json(self), indent=1) + "\n"
 
 
 def declare(pair: Pair, sessions: int, extension: int) -> Manifest:
@@ -149,13 +153,14 @@ def declare(pair: Pair, sessions: int, extension: int) -> Manifest:
     unnamed = Manifest(
         id="",
         field=pair.field,
-        arms={arm.name: _arm(pair.field, arm.value, arm.plan.cell.to_json(), arm.plan.cell.key) for arm in pair.arms},
+        arms={arm.name: _entry(pair.field, arm) for arm in pair.arms},
         implied=pair.implied,
-        protocol=asdict(plan.protocol),
+        protocol=plan.protocol,
         seed=plan.seed,
         study=plan.study,
         declared=Declared(sessions, extension),
         asked=(sessions,),
+        blocks=(),
     )
     return replace(unnamed, id=unnamed.own_id)
 
@@ -164,13 +169,13 @@ def folder_of(spool: Path, manifest: Manifest) -> Path:
     """Where its manifest and records lie: `<spool>/ab-<model>-<ctx>-<what>-<id>`."""
     a, b = manifest.arms["a"], manifest.arms["b"]
     what = "aa" if manifest.field == "none" else f"{a.word}-{b.word}"
-    words = (str(a.cell["model"]), str(a.cell["ctx"]), what, manifest.id)
+    words = (a.cell.model, str(a.cell.ctx), what, manifest.id)
     return spool / ("ab-" + "-".join(words).replace("/", "_").replace(":", "="))
 
 
 def write(manifest: Manifest, folder: Path) -> None:
     """Write it durably: after a crash the folder has the manifest of before or of after the last session."""
-    write_text_durably(folder / MANIFEST_NAME, json.dumps(manifest.to_json(), indent=1) + "\n")
+    write_text_durably(folder / MANIFEST_NAME, manifest.text)
 
 
 def read(path: Path) -> Manifest:
@@ -191,34 +196,31 @@ def parse(text: str, name: str) -> Manifest:
     if version != SCHEMA_VERSION:
         raise BadRecord(f"{name}: a manifest of version {version!r}, this version reads {SCHEMA_VERSION}")
     try:
-        return _from_json(data)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise BadRecord(f"{name}: damaged manifest ({type(error).__name__}: {error})") from error
+        return _checked(from_json(Manifest, data))
+    except ValueError as error:
+        raise BadRecord(f"{name}: damaged manifest ({error})") from error
 
 
-def _from_json(data: dict[str, Any]) -> Manifest:
-    blocks = [
-        Block(block["host_id"], block["order"], tuple(SessionEntry(**entry) for entry in block["sessions"]))
-        for block in data["blocks"]
-    ]
-    for name in (entry.file for block in blocks for entry in block.sessions):
-        if Path(name).name != name:
-            raise ValueError(f"{name!r} is no file's plain name")
-    return Manifest(
-        **{
-            **data,
-            "arms": {name: _arm(data["field"], **data["arms"][name]) for name in ("a", "b")},
-            "implied": {name: (a, b) for name, (a, b) in data["implied"].items()},
-            "declared": Declared(**data["declared"]),
-            "asked": tuple(data["asked"]),
-            "blocks": tuple(blocks),
-        }
-    )
+def _checked(manifest: Manifest) -> Manifest:
+    """Returns the manifest with its arms a and b. Raises ValueError where one is missing, or where a session's file is
+    in another folder."""
+    for entry in manifest.sessions:
+        if Path(entry.file).name != entry.file:
+            raise ValueError(f"{entry.file!r} is no file's plain name")
+    for name in NAMES:
+        if name not in manifest.arms:
+            raise ValueError(f"arms.{name} is missing")
+    return replace(manifest, arms={name: _published(manifest.field, manifest.arms[name]) for name in NAMES})
 
 
-def _arm(field: str, value: str, cell: dict[str, Any], cell_key: str) -> ArmEntry:
-    """Without the path of a folder of weights, which older manifests have: it goes no further than their file."""
-    return ArmEntry(published(field, value, cell["weights_id"]), cell, cell_key)
+def _entry(field: str, arm: Arm) -> ArmEntry:
+    return _published(field, ArmEntry(arm.value, arm.plan.cell, arm.plan.cell.key))
+
+
+def _published(field: str, arm: ArmEntry) -> ArmEntry:
+    """Returns the arm without the path of a folder of weights, which older manifests have: it goes no further than
+    their file."""
+    return replace(arm, value=published(field, arm.value, arm.cell.weights_id))
 
 
 @contextmanager

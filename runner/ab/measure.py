@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 from runner.ab import blocks, comparable, cooling, facts, manifest
 from runner.ab.arms import Arm, Pair
 from runner.ab.manifest import Manifest, SessionEntry
+from runner.cell.fieldtypes import known
 from runner.errors import BadPair, BadRecord, StoreUnreachable
 from runner.launch.container import place as places
 from runner.launch.session import Finished, Settings, run_session
 from runner.machine import host
-from runner.record import record
+from runner.record import written
+from runner.record.sessionrecord import MeasuredRecord
 from runner.record.spool import MANIFEST_NAME
-
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -61,19 +60,19 @@ class _Run:
         self._sessions, self._settings, self._folder, self._on_session = sessions, settings, folder, on_session
         self._device = pair.a.plan.device
         self._host_id = host.host_id(self._device.uuid)
-        self._records: dict[str, list[Record]] = {"a": [], "b": []}
+        self._records: dict[str, list[MeasuredRecord]] = {"a": [], "b": []}
         self._store_error: StoreUnreachable | None = None
         self._manifest: Manifest
 
     def start(self, declared: Manifest) -> None:
         """Take up the manifest of the folder, or leave the new one there."""
         path = self._folder / MANIFEST_NAME
-        found = manifest.read(path) if path.exists() else declared
-        if self._sessions not in found.asked:
-            found = replace(found, asked=(*found.asked, self._sessions))
-        for entry in found.sessions:
-            self._records[entry.arm].append(record.read(self._folder / entry.file))
-        self._keep(found)
+        begun = manifest.read(path) if path.exists() else declared
+        if self._sessions not in begun.asked:
+            begun = replace(begun, asked=(*begun.asked, self._sessions))
+        for entry in begun.sessions:
+            self._records[entry.arm].append(_measured(self._folder / entry.file))
+        self._keep(begun)
         self._adopt()
 
     def _keep(self, grown: Manifest) -> None:
@@ -86,20 +85,21 @@ class _Run:
         last = self._manifest.blocks[-1] if self._manifest.blocks else None
         if last is None or not blocks.is_open(self._manifest, last.host_id):
             return
-        index, wanted = len(self._manifest.sessions), self._arms[last.next_arm]
-        awaited = {"cell_key": wanted.plan.cell.key, "host_id": last.host_id}
+        index, arm = len(self._manifest.sessions), self._arms[last.next_arm]
+        awaited = (index, arm.plan.cell.key, last.host_id)
         for path in sorted(self._folder.glob(f"*-{index}-*.json")):
-            found = _readable(path)
-            if found and found["session"]["index"] == index and awaited.items() <= found["keys"].items():
-                self._add(wanted, found, path, cooled_s=0.0)
-                self._commit(found, path)
+            record = _readable(path)
+            if record and (record.session.index, record.keys.cell_key, record.keys.host_id) == awaited:
+                self._add(arm, record, path, cooled_s=0.0)
+                self._commit(record, path)
                 return
 
-    def _commit(self, found: Record, path: Path) -> None:
-        """Whoever wrote that record had no time to. A store that is away is told at the end, as of any session."""
+    def _commit(self, record: MeasuredRecord, path: Path) -> None:
+        """Commits a record whose writer was killed before it could. A store that is away is told at the end, as of any
+        session."""
         if self._settings.commit is not None:
             try:
-                self._settings.commit(dict(found), None, path)
+                self._settings.commit(record, None, path)
             except StoreUnreachable as error:
                 self._store_error = error
 
@@ -115,8 +115,9 @@ class _Run:
         cooled_s = cooling.cool_down(self._device.uuid, self._settings.on_progress)
         began_ms = int(time.time() * 1000)
         finished = run_session(arm.request, len(self._manifest.sessions), began_ms, self._settings)
-        if record.is_measured(finished.record):
-            self._add(arm, finished.record, finished.path, cooled_s)
+        record = finished.record
+        if isinstance(record, MeasuredRecord):
+            self._add(arm, record, finished.path, cooled_s)
         self._on_session(self._progress(arm, finished))
         if isinstance(finished.error, StoreUnreachable):
             self._store_error = finished.error
@@ -129,45 +130,52 @@ class _Run:
         if not earlier:
             return
         info = places.choose(arm.request.where, arm.request.stack, arm.plan, self._folder).info
-        now = facts.place_of(asdict(info) if info else None)
-        before = facts.place_of(earlier[0].get("container"))
+        now = facts.place_of(info)
+        before = facts.place_of(known(earlier[0].container))
         if before != now:
             raise BadPair(
                 f"the next session would be measured in {now}, those before were in {before}: where=here is this "
                 "interpreter, where=container the image that now has the name; or name another study= to begin anew"
             )
 
-    def _add(self, arm: Arm, found: Record, path: Path, cooled_s: float) -> None:
-        """Put a measured session into the block. Raises BadPair when it may not be compared with those before."""
-        difference = self._difference(arm, found)
-        session = found["session"]
-        valid = bool(found["valid"]) and difference is None
-        entry = SessionEntry(session["index"], arm.name, session["id"], path.name, valid, cooled_s)
+    def _add(self, arm: Arm, record: MeasuredRecord, path: Path, cooled_s: float) -> None:
+        """Puts a measured session into the block. Raises BadPair if it may not be compared with those before."""
+        difference = self._difference(arm, record)
+        session = record.session
+        valid = record.valid and difference is None
+        entry = SessionEntry(session.index, arm.name, session.id, path.name, valid, cooled_s)
         self._keep(blocks.with_session(self._manifest, entry))
-        self._records[arm.name].append(found)
+        self._records[arm.name].append(record)
         if difference is not None:
-            raise BadPair(f"session {session['id']} of arm {arm.name} cannot be compared: {difference}")
+            raise BadPair(f"session {session.id} of arm {arm.name} cannot be compared: {difference}")
 
-    def _difference(self, arm: Arm, found: Record) -> str | None:
+    def _difference(self, arm: Arm, record: MeasuredRecord) -> str | None:
         same, other = (
             [facts.of_record(each) for each in self._records[name]]
             for name in (arm.name, "b" if arm.name == "a" else "a")
         )
-        text = comparable.obstacle(facts.of_record(found), arm.plan.cell.key, same, other)
+        text = comparable.obstacle(facts.of_record(record), arm.plan.cell.key, same, other)
         return text and f"{text}: go back to it, or name another study= to begin anew"
 
     def _progress(self, arm: Arm, finished: Finished) -> Progress:
         left = blocks.remaining(self._manifest, self._host_id, self._sessions)
-        seconds = {name: [found["cost_s"]["total"] for found in found_] for name, found_ in self._records.items()}
+        seconds = {name: [record.cost_s.total for record in records] for name, records in self._records.items()}
         every = [second for each in seconds.values() for second in each]
         left_s = sum(count * mean(seconds[name] or every) for name, count in left.items()) if every else 0.0
         number = self._sessions - left[arm.name]
         return Progress(arm, number, self._sessions, sum(left.values()), left_s, finished)
 
 
-def _readable(path: Path) -> Record | None:
+def _readable(path: Path) -> MeasuredRecord | None:
     try:
-        found = record.read(path)
+        return _measured(path)
     except BadRecord:
         return None
-    return found if record.is_measured(found) else None
+
+
+def _measured(path: Path) -> MeasuredRecord:
+    """Returns the record of a measured session. Raises BadRecord for any other."""
+    record = written.read(path)
+    if not isinstance(record, MeasuredRecord):
+        raise BadRecord(f"{path}: this session was not measured ({record.outcome.status})")
+    return record

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 
+from runner.cell import shaperules
+from runner.cell.entryfields import KEY, Inline, Place, check_positive, checked
+from runner.cell.jsonform import hints
 from runner.cell.shape import ModelShape
 from runner.cell.vocabulary import AUTO, QUANTS, suggestion
-from runner.checkpoints import modelconfig
 from runner.errors import BadValue
 from runner.files import shipped, yamlfile
 
@@ -23,11 +24,7 @@ FOLDER_VARIABLE = "DECODE_FLOOR_EXPERIMENTS"
 SHIPPED = shipped.folder("experiments")
 # Architectures whose every planted mistake the gate was seen to reject, and whether each has biases at q, k and v.
 ARCHITECTURES = {"qwen2": True, "mistral": False, "llama": False}
-ROPE_TYPE = "llama3"  # the one scaling that the gate's reference computes
-ROPE_NUMBERS = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=~-]*")  # it stands in commands and in the names of files
-SIZES = ("layers", "hidden", "heads", "kv_heads", "head_dim", "intermediate", "vocab", "max_positions")
-LARGEST, MOST_LAYERS = 10**12, 10**4  # far above any card's or model's
 IMAGES = ("ampere", "ada", "hopper", "blackwell", "cpu")
 
 
@@ -74,56 +71,12 @@ class Model:
 
     key: str
     name: str
-    shape: ModelShape
+    shape: Annotated[ModelShape, Inline()]
     source: str
     checkpoints: dict[str, HubCheckpoint]
 
 
-FIGURES = ("bandwidth_gbs", "memory_gb", "l2_mib", "price_usd_per_hour")
-GPU_FIELDS = {field.name: field.type for field in fields(Gpu) if field.name != "key"}
-SHAPE_FIELDS = {field.name: field.type for field in fields(ModelShape)}
-MODEL_FIELDS = {"name": "str", **SHAPE_FIELDS, "source": "str", "checkpoints": "dict[str, Any]"}
-FIGURE_FIELDS = {"value": "float | None", "source": "str | None"}
-FIGURE_EXTRAS = {"note": "str | None", "date": "str | None"}
-CHECKPOINT_FIELDS = {"hub": "str", "revision": "str | None"}
-KINDS: dict[str, tuple[type, ...]] = {
-    "str": (str,),
-    "int": (int,),
-    "Size": (int,),
-    "bool": (bool,),
-    "float": (int, float),
-    "Positive": (int, float),
-    "dict[str, Any]": (dict,),
-    "Figure": (dict,),
-    "None": (type(None),),
-}
-KIND_WORDS = {
-    "str": "text",
-    "int": "a whole number",
-    "Size": "a whole number",
-    "bool": "true or false",
-    "float": "a number",
-    "Positive": "a number",
-    "dict[str, Any]": "a mapping",
-    "Figure": "a mapping with value and source",
-    "None": "null",
-}
-# the words of a config.json, from which an entry is copied
-CONFIG_WORDS = {**modelconfig.FIELDS, "max_position_embeddings": "max_positions", "attention_bias": "qkv_bias"}
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where in which file we are, for the one line of an error."""
-
-    file: str
-    path: str
-
-    def at(self, name: str) -> _Place:
-        return _Place(self.file, f"{self.path}.{name}" if self.path else name)
-
-    def error(self, problem: str) -> BadValue:
-        return BadValue(f"{self.file}: {self.path}: {problem}" if self.path else f"{self.file}: {problem}")
+FIGURES = tuple(name for name, hint in hints(Gpu).items() if hint is Figure)
 
 
 def folder() -> Path:
@@ -170,12 +123,12 @@ def entry_to_add(key: str, nvml_name: str, compute_capability: str | None) -> st
 
 @cache
 def _gpus(path: Path) -> dict[str, Gpu]:
-    return {key: _gpu(key, entry, _Place(path.name, key)) for key, entry in read_yaml(path).items()}
+    return {key: _gpu(key, entry, Place(path.name, key)) for key, entry in read_yaml(path).items()}
 
 
 @cache
 def _models(path: Path) -> dict[str, Model]:
-    return {key: _model(key, entry, _Place(path.name, key)) for key, entry in read_yaml(path).items()}
+    return {key: _model(key, entry, Place(path.name, key)) for key, entry in read_yaml(path).items()}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -185,26 +138,25 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return yamlfile.read(path, f", copy {SHIPPED / path.name} there, or correct {FOLDER_VARIABLE}")
 
 
-def _gpu(key: str, entry: Any, place: _Place) -> Gpu:
-    data = _checked(entry, GPU_FIELDS, {}, place)
-    figures = {name: _figure(data[name], place.at(name)) for name in FIGURES}
-    price = figures["price_usd_per_hour"]
-    if price.value is not None and not price.date:
+def _gpu(key: str, entry: Any, place: Place) -> Gpu:
+    data = checked(Gpu, entry, place)
+    gpu = Gpu(**{**data, **{name: _figure(data[name], place.at(name)) for name in FIGURES}, KEY: key})
+    if gpu.price_usd_per_hour.value is not None and not gpu.price_usd_per_hour.date:
         raise place.at("price_usd_per_hour").error("a price needs its date")
-    _check_pattern(data["nvml"], place.at("nvml"))
-    _check_capability(data["compute_capability"], data["compute_capability_source"], place.at("compute_capability"))
-    _check_image(data["image"], data["image_reason"], place.at("image"))
-    return Gpu(**{**data, **figures, "key": key})
+    _check_pattern(gpu.nvml, place.at("nvml"))
+    _check_capability(gpu.compute_capability, gpu.compute_capability_source, place.at("compute_capability"))
+    _check_image(gpu.image, gpu.image_reason, place.at("image"))
+    return gpu
 
 
-def _check_pattern(pattern: str | None, place: _Place) -> None:
+def _check_pattern(pattern: str | None, place: Place) -> None:
     try:
         re.compile(pattern or "")
     except re.error as error:
         raise place.error(f"not a regular expression ({error})") from error
 
 
-def _check_capability(capability: str | None, source: str | None, place: _Place) -> None:
+def _check_capability(capability: str | None, source: str | None, place: Place) -> None:
     if capability is None:
         return
     if not re.fullmatch(r"\d+\.\d", capability):
@@ -213,148 +165,56 @@ def _check_capability(capability: str | None, source: str | None, place: _Place)
         raise place.error("needs its compute_capability_source")
 
 
-def _check_image(image: str | None, reason: str | None, place: _Place) -> None:
+def _check_image(image: str | None, reason: str | None, place: Place) -> None:
     if image is None and not reason:
         raise place.error("null needs its image_reason")
     if image is not None and image not in IMAGES:
         raise place.error(f"{image!r} is not one of {', '.join(IMAGES)}")
 
 
-def _figure(entry: Any, place: _Place) -> Figure:
-    data = _checked(entry, FIGURE_FIELDS, FIGURE_EXTRAS, place)
-    if data["value"] is None:
-        if not data.get("note"):
+def _figure(entry: Any, place: Place) -> Figure:
+    figure = Figure(**checked(Figure, entry, place))
+    if figure.value is None:
+        if not figure.note:
             raise place.error("a null value needs a note that says why")
-    elif not data["source"]:
+    elif not figure.source:
         raise place.error("a value needs its source")
     else:
-        _check_positive(data["value"], place)
-    return Figure(**data)
+        check_positive(figure.value, place)
+    return figure
 
 
-def _model(key: str, entry: Any, place: _Place) -> Model:
+def _model(key: str, entry: Any, place: Place) -> Model:
     if not NAME.fullmatch(key) or key == AUTO:
         raise place.error("no name for a model: letters, digits and . _ + = ~ - only, a letter or digit first")
-    data = _checked(entry, MODEL_FIELDS, {}, place)
-    _check_architecture(data, place)
-    for name in (*SIZES, "rope_theta", "rms_norm_eps"):
-        _check_positive(data[name], place.at(name))
-    _check_possible(data["layers"], MOST_LAYERS, place.at("layers"))
-    _check_heads(data, place)
-    _check_rope(data["rope_scaling"], place.at("rope_scaling"))
-    shape = ModelShape(**{name: data[name] for name in SHAPE_FIELDS})
+    data = checked(Model, entry, place)
+    shape = ModelShape(**{name: data[name] for name in hints(ModelShape)})
+    _check_architecture(shape, place)
+    shaperules.check(shape, place)
     checkpoints = _checkpoints(data["checkpoints"], place.at("checkpoints"))
     return Model(key, data["name"], shape, data["source"], checkpoints)
 
 
-def _check_architecture(data: Mapping[str, Any], place: _Place) -> None:
-    kind = data["model_type"]
+def _check_architecture(shape: ModelShape, place: Place) -> None:
+    kind = shape.model_type
     if kind not in ARCHITECTURES:
         allowed = ", ".join(ARCHITECTURES)
         near = suggestion(kind, ARCHITECTURES)
         raise place.at("model_type").error(f"{kind!r} is none that the gate was tried on (allowed: {allowed}){near}")
-    if data["qkv_bias"] != ARCHITECTURES[kind]:
+    if shape.qkv_bias != ARCHITECTURES[kind]:
         raise place.at("qkv_bias").error(f"a {kind} has {'' if ARCHITECTURES[kind] else 'no '}biases at q, k and v")
 
 
-def _check_positive(value: float, place: _Place) -> None:
-    if not 0 < value < math.inf:  # no comparison holds for what is no number
-        raise place.error(f"{yamlfile.shown(value)} is not a positive number")
-    _check_possible(value, LARGEST, place)
-
-
-def _check_possible(value: float, limit: int, place: _Place) -> None:
-    """Raises BadValue for a slip of the keyboard, which would fill the memory or overflow a float."""
-    if value > limit:
-        raise place.error(f"{yamlfile.shown(value)} is more than there can be (at most {limit})")
-
-
-def _check_heads(data: Mapping[str, Any], place: _Place) -> None:
-    hidden, heads, kv_heads, head_dim = (data[name] for name in ("hidden", "heads", "kv_heads", "head_dim"))
-    if hidden % heads:
-        raise place.at("hidden").error(f"{hidden} is no multiple of {heads} heads")
-    if heads % kv_heads:
-        raise place.at("kv_heads").error(f"{heads} heads cannot share {kv_heads} KV heads evenly")
-    if head_dim % 2:
-        raise place.at("head_dim").error(f"{head_dim} is odd, and a rotary embedding turns pairs")
-
-
-def _check_rope(scaling: dict[str, Any] | None, place: _Place) -> None:
-    if scaling is None:
-        return
-    if "rope_type" not in scaling and "type" in scaling:
-        raise place.at("type").error("an older name: write rope_type")
-    if scaling.get("rope_type") != ROPE_TYPE:
-        kind = yamlfile.shown(scaling.get("rope_type"))
-        raise place.at("rope_type").error(f"{kind} is not one that the gate knows (allowed: {ROPE_TYPE}, or null)")
-    _checked(scaling, {"rope_type": "str", **dict.fromkeys(ROPE_NUMBERS, "float")}, {}, place)
-    for name in ROPE_NUMBERS:
-        _check_positive(scaling[name], place.at(name))
-    if scaling["high_freq_factor"] <= scaling["low_freq_factor"]:
-        raise place.at("high_freq_factor").error("not above low_freq_factor")
-
-
-def _checkpoints(data: dict[str, Any], place: _Place) -> dict[str, HubCheckpoint]:
+def _checkpoints(data: dict[str, Any], place: Place) -> dict[str, HubCheckpoint]:
     for quant in data:
         if quant not in QUANTS:
             raise place.at(str(quant)).error(f"no quant (allowed: {', '.join(QUANTS)}){suggestion(str(quant), QUANTS)}")
     return {quant: _checkpoint(entry, place.at(quant)) for quant, entry in data.items()}
 
 
-def _checkpoint(entry: Any, place: _Place) -> HubCheckpoint:
-    checkpoint = HubCheckpoint(**_checked(entry, CHECKPOINT_FIELDS, {"note": "str | None"}, place))
+def _checkpoint(entry: Any, place: Place) -> HubCheckpoint:
+    checkpoint = HubCheckpoint(**checked(HubCheckpoint, entry, place))
     revision = checkpoint.revision
     if revision is not None and not re.fullmatch(r"[0-9a-f]{40}", revision):
         raise place.at("revision").error(f"{revision!r} is not a commit (40 hexadecimal digits): a branch moves")
     return checkpoint
-
-
-def _checked(entry: Any, needed: Mapping[str, Any], extras: Mapping[str, Any], place: _Place) -> dict[str, Any]:
-    """The entry, when it has every needed field, no unknown one, and each of its kind."""
-    if not isinstance(entry, dict):
-        raise place.error(f"must be a mapping with the fields {', '.join(needed)}")
-    allowed = {**needed, **extras}
-    for name in entry:
-        if name not in allowed:
-            near = _field_meant(str(name), [field for field in allowed if field not in entry])
-            raise place.at(str(name)).error(f"unknown field (allowed: {', '.join(allowed)}){near}")
-    for name in needed:
-        if name not in entry:
-            raise place.at(name).error("missing")
-    for name, value in entry.items():
-        _check_kind(value, str(allowed[name]), place.at(name))
-    return entry
-
-
-def _field_meant(name: str, left: Collection[str]) -> str:
-    """The nearest of the fields that are not there yet; a config.json's word stands for the catalogue's."""
-    return suggestion(CONFIG_WORDS.get(name, name), left)
-
-
-def _check_kind(value: Any, kind: str, place: _Place) -> None:
-    kinds = tuple(single for part in kind.split(" | ") for single in KINDS[part])
-    # YAML's true is a Python int: only a field that asks for a truth value may hold one
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        words = " or ".join(KIND_WORDS[part] for part in kind.split(" | "))
-        raise place.error(f"{yamlfile.shown(value)} is not {words}{_to_write(value, kinds)}")
-
-
-def _to_write(value: Any, kinds: tuple[type, ...]) -> str:
-    """Says what to write for a number in quotes, or of a whole one with a point, and for text that YAML takes for
-    something else; nothing for all else."""
-    if str in kinds and not isinstance(value, dict | list):
-        return ": write it in quotes"
-    try:
-        number = float(value) if isinstance(value, str | float) else math.nan
-    except ValueError:
-        return ""
-    if int not in kinds or not math.isfinite(number) or (float not in kinds and not number.is_integer()):
-        return ""
-    return f": write {int(number)}" if float not in kinds else f": write {_yaml_float(number)}"
-
-
-def _yaml_float(number: float) -> str:
-    """A number as every version of YAML reads it: 1.0e-5, where 1.1 takes 1e-5 for text."""
-    mantissa, exponent, digits = repr(number).partition("e")
-    point = "" if "." in mantissa else ".0"
-    return f"{mantissa}{point}" + (f"e{int(digits):+d}" if exponent else "")

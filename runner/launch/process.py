@@ -38,7 +38,7 @@ from runner.job import ERROR_MARK, PHASE_MARK, Job, failed_record
 from runner.launch.local import Worker
 from runner.processes import signals
 from runner.processes.parentwatch import process_descriptor
-from runner.record import record
+from runner.record import record, written
 from runner.record.sections.head import Outcome
 from runner.record.sessionrecord import FailedRecord, SessionRecord
 from runner.redaction import privatepaths
@@ -123,11 +123,11 @@ def run_worker(job: Job, timeout_s: float, on_phase: OnPhase, worker: Worker) ->
     with _job_file(job) as path:
         stopped, code = _run(worker, path, output, timeout_s)
     output.end()
-    written = _written(job)
-    if written is not None:
+    own_record = _written(job)
+    if own_record is not None:
         if isinstance(stopped, Stopped):
             raise type(stopped)(f"{stopped}; the record was already complete: {job.record_path}")
-        return written
+        return own_record
     own, failed = (code, None) if code is None else worker.outcome(code)
     cause = _cause(stopped, own, failed, output)
     published = Cause(cause.reason, privatepaths.without(cause.message, output.hidden))
@@ -273,7 +273,7 @@ def _written(job: Job) -> SessionRecord | None:
     """Returns the worker's own record. It is written whole or not at all, so it counts even when the process crashed
     on its way out."""
     path = Path(job.record_path)
-    return record.read_own(path) if os.path.lexists(path) else None
+    return written.read(path) if os.path.lexists(path) else None
 
 
 def outcome(error: DecodeFloorError) -> Outcome:

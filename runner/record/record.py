@@ -14,14 +14,14 @@ from typing import Any
 from runner import failures
 from runner.cell.cell import Cell, short_hash
 from runner.cell.fieldtypes import known
-from runner.cell.jsonform import from_json, to_json
+from runner.cell.jsonform import to_json
 from runner.errors import BadRecord, DiskFull
 from runner.files import plainfile
 from runner.record import sessionrecord
 from runner.record.sections import head
 from runner.record.sections.head import SessionInfo
 from runner.record.sections.surroundings import Environment
-from runner.record.sessionrecord import FailedRecord, MeasuredRecord, SessionRecord
+from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 from runner.record.spool import reserve_path
 
 SCHEMA_VERSION = sessionrecord.SCHEMA_VERSION
@@ -119,18 +119,6 @@ def _check_sections(data: dict[str, Any], name: str) -> None:
 def read(path: Path) -> dict[str, Any]:
     """Read one record; raises BadRecord when it cannot be read, is cut, of another schema, or lacks a section."""
     return parse(_text(path), str(path))
-
-
-def read_own(path: Path) -> SessionRecord:
-    """Reads a record that this version's worker has just written. Raises BadRecord where it is not whole.
-
-    A record from elsewhere is read by `runner.record.read`, which checks every limit too.
-    """
-    data = read(path)
-    try:
-        return from_json(MeasuredRecord if data["outcome"]["status"] == MEASURED else FailedRecord, data)
-    except ValueError as error:
-        raise BadRecord(f"{path}: damaged record: {error}") from error
 
 
 def _text(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.ab.manifest import Manifest
 from runner.cell.cell import short_hash
+from runner.cell.jsonform import to_json
 from runner.record.spool import MANIFEST_NAME
 from runner.store import connection, experiment, runname
 from runner.store.commit import closed_on_failure, log_files, made_run, terminate
@@ -68,7 +69,8 @@ def _log_manifest(client: MlflowClient, run: Run, manifest: Manifest) -> None:
     from mlflow.entities import Param, RunTag
 
     a, b = manifest.arms["a"], manifest.arms["b"]
-    shared = {name: _word(value) for name, value in a.cell.items() if b.cell[name] == value}
+    cells = to_json(a.cell), to_json(b.cell)
+    shared = {name: _word(value) for name, value in cells[0].items() if cells[1][name] == value}
     params = {"ab.field": manifest.field, "ab.a": a.value, "ab.b": b.value}
     params |= {f"cell.{name}": value for name, value in shared.items()}
     tags = {AB_TAG: manifest.id, "study": manifest.study, "cell": manifest.title}
@@ -76,7 +78,7 @@ def _log_manifest(client: MlflowClient, run: Run, manifest: Manifest) -> None:
     run_id = run.info.run_id
     runname.give(client, run, manifest.title)
     client.log_batch(run_id, (), entities(Param, params), entities(RunTag, tags), synchronous=True)
-    log_files(client, run_id, {MANIFEST_NAME: json.dumps(manifest.to_json(), indent=1) + "\n"})
+    log_files(client, run_id, {MANIFEST_NAME: manifest.text})
 
 
 def _word(value: Any) -> str:

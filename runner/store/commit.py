@@ -7,10 +7,11 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runner.errors import BadRecord, StoreUnreachable
 from runner.files import scratch
+from runner.record.sessionrecord import SessionRecord
 from runner.store import artifacts, connection, experiment, runname, source
 from runner.store.saved_views import GROUP_TAG
 from runner.store.session_run import COMMITTED_TAG, SESSION_TAG, View, view
@@ -36,11 +37,12 @@ class Committed:
     already: bool
 
 
-def commit(record: dict[str, Any], run_id: str | None, spooled: Path | None = None) -> str:
+def commit(record: SessionRecord, run_id: str | None, spooled: Path | None = None) -> str:
     """Put one session's record into MLflow; returns the id of its run.
 
     `run_id` is the run that `mlflow run` made (MLFLOW_RUN_ID), None otherwise; `spooled` is the record's file,
-    for the message when the store is away. Raises BadRecord, StoreUnreachable, DiskFull, MissingPackage.
+    for the message when the store is away. Raises BadRecord where the store has other content for the session,
+    StoreUnreachable, DiskFull, MissingPackage.
     """
     shown = view(record)
     with connection.opened(spooled) as client:

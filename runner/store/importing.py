@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.ab import check
-from runner.cell.jsonform import to_json
 from runner.errors import BadRecord, BadValue, StoreUnreachable
 from runner.record import spool
 from runner.record.sidecar import forget_runs, remembered_run
@@ -91,7 +90,7 @@ def _import_manifest(path: Path) -> list[str]:
 
 
 def _import_file(path: Path) -> tuple[str, bool]:
-    shown = view(to_json(recompute.read_verified(path)))
+    shown = view(recompute.read_verified(path), path.read_text(encoding="utf-8"))
     with connection.opened(path) as client:
         committed = store_view(client, shown, remembered_run(path))
     return committed.run_id, committed.already

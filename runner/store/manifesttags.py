@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 
 from runner.ab.manifest import Manifest, parse
+from runner.cell.jsonform import to_json
 from runner.store.session_run import TAG_LENGTH
 
 PREFIX = "decode_floor.ab_json."
@@ -13,7 +14,7 @@ PREFIX = "decode_floor.ab_json."
 
 def tags_of(manifest: Manifest) -> dict[str, str]:
     """The manifest's JSON, in as many tags as it takes."""
-    text = json.dumps(manifest.to_json(), separators=(",", ":"))
+    text = json.dumps(to_json(manifest), separators=(",", ":"))
     starts = range(0, len(text), TAG_LENGTH)
     return {f"{PREFIX}{number:03d}": text[start : start + TAG_LENGTH] for number, start in enumerate(starts)}
 

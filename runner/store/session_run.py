@@ -5,19 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from runner import errors
-from runner.cell.cell import Cell, short_hash
-from runner.errors import BadRecord
+from runner.cell.cell import short_hash
+from runner.cell.jsonform import to_json
 from runner.record import judgement, metrics
 from runner.record import record as records
+from runner.record.sections.gate import GateVersion2
+from runner.record.sections.passes import KernelTime
+from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 from runner.store import saved_views
 from runner.store.run_page import run_description
 
-Record = Mapping[str, Any]
 CELL_TAGS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtype")
 NOTE_TAG = "mlflow.note.content"
 SESSION_TAG = "session"
@@ -63,55 +65,79 @@ class View:
     digest: str
 
 
-def view(record: Record) -> View:
-    """The run of a record. Raises BadRecord where the record lacks what a run needs."""
-    try:
-        return _view(record)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadRecord(f"damaged record ({type(error).__name__}: {error})") from error
-
-
-def _view(record: Record) -> View:
-    session = record["session"]
-    started = int(session["started_ms"])
-    series_path, series_name = metrics.STEP_SERIES
+def view(record: SessionRecord, text: str | None = None) -> View:
+    """Returns the run of a record. `text` is the record's JSON as its file has it, in which fields may stand in another
+    order than in its type."""
+    started_ms = record.session.started_ms
     return View(
-        session=str(session["id"]),
+        session=record.session.id,
         name=run_name(record),
         status=run_status(record),
-        started_ms=started,
-        finished_ms=int(session.get("finished_ms") or started),
+        started_ms=started_ms,
+        finished_ms=record.session.finished_ms if isinstance(record, MeasuredRecord) else started_ms,
         params={name: value[:PARAM_LENGTH] for name, value in _params(record).items()},
         metrics=_metrics(record),
-        series_name=series_name,
-        series=tuple(float(value) for value in metrics.lookup(record, series_path) or ()),
+        series_name=metrics.STEP_SERIES,
+        series=_series(record),
         tags={name: value[:TAG_LENGTH] for name, value in _tags(record).items()},
         dataset=_dataset(record),
-        files=_files(record),
-        digest=short_hash(record, 16),
+        files={"record.json": text or records.dump(record), **_files(record)},
+        digest=short_hash(to_json(record), 16),
     )
 
 
-def run_name(record: Record) -> str:
-    """What differs first, the session's index last: the UI cuts names at about 22 characters."""
-    return f"{Cell.from_json(dict(record['cell'])).title} #{record['session']['index']}"
+def run_name(record: SessionRecord) -> str:
+    """Returns the cell's title and the session's index: the UI cuts names at about 22 characters, so that what differs
+    comes first."""
+    return f"{record.cell.title} #{record.session.index}"
 
 
-def group(record: Record) -> str:
-    """What is alike in the sessions that may be averaged, for the eye, and a short hash of all of it."""
-    protocol, keys = record["protocol"], record["keys"]
-    alike = [protocol, *(keys.get(name) for name in ("cell_key", "code_key", "env_key"))]
-    words = [Cell.from_json(dict(record["cell"])).title]
-    if protocol["name"] != DEFAULT_PROTOCOL:
-        words.append(str(protocol["name"]))
-    return " ".join((*words, short_hash(alike, GROUP_HASH_LENGTH)))
+def group(record: SessionRecord) -> str:
+    """Returns the name of the sessions that may be averaged with this one, and a short hash of all that they share."""
+    keys = to_json(record.keys)
+    shared = [to_json(record.protocol), *(keys.get(name) for name in ("cell_key", "code_key", "env_key"))]
+    words = [record.cell.title]
+    if record.protocol.name != DEFAULT_PROTOCOL:
+        words.append(record.protocol.name)
+    return " ".join((*words, short_hash(shared, GROUP_HASH_LENGTH)))
 
 
-def run_status(record: Record) -> str:
-    """FINISHED for a valid session, KILLED for an interrupted one, FAILED for every other."""
-    if record["outcome"]["status"] == "interrupted":
+def run_status(record: SessionRecord) -> str:
+    """Returns FINISHED for a valid session, KILLED for an interrupted one, FAILED for every other."""
+    if record.outcome.status == "interrupted":
         return "KILLED"
-    return "FINISHED" if records.is_measured(record) and record["valid"] else "FAILED"
+    return "FINISHED" if isinstance(record, MeasuredRecord) and record.valid else "FAILED"
+
+
+def _series(record: SessionRecord) -> tuple[float, ...]:
+    return tuple(map(float, record.passes.wall.steps_ms)) if isinstance(record, MeasuredRecord) else ()
+
+
+def _metrics(record: SessionRecord) -> dict[str, float]:
+    """Returns the metrics in the order of the views' sections: the run's page lists them as they were logged."""
+    rank = {name: place for place, name in enumerate((*saved_views.OPEN_SECTIONS, *saved_views.CLOSED_SECTIONS))}
+    values = metrics.values(to_json(record))
+    return {name: values[name] for name in sorted(values, key=lambda name: rank.get(name.partition("/")[0], len(rank)))}
+
+
+def _params(record: SessionRecord) -> dict[str, str]:
+    """Returns the resolved fields under dotted names: MLflow logs bare `-P` names itself and refuses a second text."""
+    session = {"study": record.session.study, "index": record.session.index, "seed": record.session.seed}
+    sections: dict[str, object] = {
+        "cell": record.cell,
+        "scheme": record.model.scheme,
+        "protocol": record.protocol,
+        "session": session,
+        "container": record.container,
+    }
+    if isinstance(record, MeasuredRecord):
+        sections |= {"environment": record.environment, "actual": record.actual, "host": record.host}
+    return {param: text for name, section in sections.items() if section for param, text in _flat(name, section)}
+
+
+def _flat(name: str, section: object) -> list[tuple[str, str]]:
+    """Returns a dotted name and the text of each field of a section's JSON."""
+    return [(f"{name}.{field}", _word(value)) for field, value in to_json(section).items()]
 
 
 def _word(value: Any) -> str:
@@ -120,89 +146,72 @@ def _word(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def _metrics(record: Record) -> dict[str, float]:
-    """In the order of the views' sections: the run's page lists them as they were logged."""
-    rank = {name: place for place, name in enumerate((*saved_views.OPEN_SECTIONS, *saved_views.CLOSED_SECTIONS))}
-    found = metrics.values(record)
-    return {name: found[name] for name in sorted(found, key=lambda name: rank.get(name.partition("/")[0], len(rank)))}
+def _reason(record: SessionRecord) -> str:
+    """Returns the short name of the session's error, empty for a valid session."""
+    if isinstance(record, MeasuredRecord):
+        return "" if record.valid else errors.InvalidSession.reason
+    return record.outcome.reason or record.outcome.status
 
 
-def _params(record: Record) -> dict[str, str]:
-    """Resolved fields under dotted names: MLflow logs bare `-P` names itself and refuses a second text."""
-    session = {name: record["session"][name] for name in ("study", "index", "seed")}
-    sections = {
-        "cell": record["cell"],
-        "scheme": record["model"].get("scheme", {}),
-        "protocol": record["protocol"],
-        "session": session,
-        "environment": record.get("environment", {}),
-        "actual": record.get("actual", {}),
-        "host": record.get("host", {}),
-        "container": record.get("container", {}),
-    }
-    return {f"{name}.{field}": _word(value) for name, fields in sections.items() for field, value in fields.items()}
-
-
-def _reason(record: Record) -> str:
-    """Empty for a valid session, else the error's short name."""
-    if records.is_measured(record):
-        return "" if record["valid"] else errors.InvalidSession.reason
-    return str(record["outcome"].get("reason") or record["outcome"]["status"])
-
-
-def _exit_code(record: Record) -> str:
-    """What `python -m runner` exits with; the worker's own code stands in the record."""
+def _exit_code(record: SessionRecord) -> str:
+    """Returns what `python -m runner` exits with; the worker's own code stands in the record."""
     codes = {"": 0} | {kind.reason: kind.exit_code for kind in errors.family()}
     return str(codes.get(_reason(record), errors.DecodeFloorError.exit_code))
 
 
-def _tags(record: Record) -> dict[str, str]:
-    session, cell, outcome = record["session"], record["cell"], record["outcome"]
+def _tags(record: SessionRecord) -> dict[str, str]:
     return {
-        SCHEMA_TAG: str(record["schema_version"]),
-        "cell": Cell.from_json(dict(cell)).title,
+        SCHEMA_TAG: str(record.schema_version),
+        "cell": record.cell.title,
         saved_views.GROUP_TAG: group(record),
-        **{name: str(cell[name]) for name in CELL_TAGS},
-        **{name: str(key) for name, key in record["keys"].items()},
-        "study": session["study"],
-        SESSION_TAG: str(session["id"]),
-        "index": str(session["index"]),
-        "protocol": record["protocol"]["name"],
-        "valid": "true" if record["valid"] else "false",
-        "flags": ",".join(judgement.marks(record)),
-        "reasons": "; ".join(record["reasons"]),
+        **{name: str(getattr(record.cell, name)) for name in CELL_TAGS},
+        **to_json(record.keys),
+        "study": record.session.study,
+        SESSION_TAG: record.session.id,
+        "index": str(record.session.index),
+        "protocol": record.protocol.name,
+        "valid": "true" if record.valid else "false",
+        "flags": ",".join(judgement.marks(to_json(record))),
+        "reasons": "; ".join(record.reasons),
         "reason": _reason(record),
-        "message": str(outcome.get("message") or ""),
-        "status": outcome["status"],
+        "message": record.outcome.message or "",
+        "status": record.outcome.status,
         "exit_code": _exit_code(record),
-        **({GATE_TAG: str(record["gate"]["gate_version"])} if metrics.lookup(record, "gate.gate_version") else {}),
-        **{name: record["container"][name] for name in ("image", "digest") if "container" in record},
+        **_gate_tag(record),
+        **({"image": record.container.image, "digest": record.container.digest} if record.container else {}),
         NAME_TAG: run_name(record),
         NOTE_TAG: run_description(record),
     }
 
 
-def _dataset(record: Record) -> Dataset:
-    weights_id = str(record["cell"]["weights_id"])
-    kind = "synthetic" if weights_id.startswith("synthetic") else str(record["request"].get("weights", "hub"))
-    source = {"kind": kind, "weights_id": weights_id, "shape": record["model"]["shape"]}
-    return Dataset(str(record["model"]["name"]), weights_id[:36], json.dumps(source))
+def _gate_tag(record: SessionRecord) -> dict[str, str]:
+    if isinstance(record, MeasuredRecord) and isinstance(record.gate, GateVersion2):
+        return {GATE_TAG: str(record.gate.gate_version)}
+    return {}
 
 
-def _files(record: Record) -> dict[str, str]:
-    files = {"record.json": records.dump(record)}
-    for moment, snapshot in (record.get("snapshots") or {}).items():
-        files[f"snapshots/{moment}.json"] = json.dumps(snapshot, indent=2) + "\n"
-    if record.get("kernels"):
-        files["kernels.csv"] = _kernels_csv(record["kernels"])
-    if record["outcome"].get("last_output"):
-        files["last_output.txt"] = "\n".join(record["outcome"]["last_output"]) + "\n"
+def _dataset(record: SessionRecord) -> Dataset:
+    weights_id = record.cell.weights_id
+    kind = "synthetic" if weights_id.startswith("synthetic") else record.request.get("weights", "hub")
+    source = {"kind": kind, "weights_id": weights_id, "shape": to_json(record.model.shape)}
+    return Dataset(record.model.name, weights_id[:36], json.dumps(source))
+
+
+def _files(record: SessionRecord) -> dict[str, str]:
+    files = {}
+    if isinstance(record, MeasuredRecord):
+        for moment, snapshot in to_json(record.snapshots).items():
+            files[f"snapshots/{moment}.json"] = json.dumps(snapshot, indent=2) + "\n"
+        if record.kernels:
+            files["kernels.csv"] = _kernels_csv(record.kernels)
+    if record.outcome.last_output:
+        files["last_output.txt"] = "\n".join(record.outcome.last_output) + "\n"
     return files
 
 
-def _kernels_csv(kernels: list[dict[str, Any]]) -> str:
+def _kernels_csv(kernels: Sequence[KernelTime]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=("name", "count", "us"), extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows(kernels)
+    writer = csv.writer(text)
+    writer.writerow(("name", "count", "us"))
+    writer.writerows((kernel.name, kernel.count, kernel.us) for kernel in kernels)
     return text.getvalue()

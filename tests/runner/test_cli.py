@@ -31,7 +31,7 @@ from runner.record import record
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 from tests.fakes.pynvml_fake import Card, Driver, module, old_module
 from tests.support import damaged
-from tests.support.derive import ended, typed
+from tests.support.derive import typed
 from tests.support.processes import SMALL_CACHE
 from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1
 
@@ -258,7 +258,7 @@ def test_an_invalid_session_keeps_the_rest_from_nothing_and_ends_with_23(
 def test_a_failed_session_ends_with_its_own_code_and_stops_the_rest(
     main: Main, monkeypatch: pytest.MonkeyPatch, reason: str, code: int
 ) -> None:
-    example = ended(failed_record(reason if reason in ("oom", "infeasible") else "failed"))
+    example = typed(failed_record(reason if reason in ("oom", "infeasible") else "failed"))
     outcome = replace(example.outcome, status="failed", reason=reason, message="what was")
     failed = replace(example, outcome=outcome, reasons=("what was",))
     calls = fake_session(monkeypatch, failed, measured())

@@ -35,6 +35,7 @@ from runner.store.ab_run import AB_TAG, FINISHED, MANIFEST_TAG
 from runner.store.manifesttags import tags_of
 from runner.store.session_run import COMMITTED_TAG, SESSION_TAG, View, view
 from tests.support.campaign import Campaign, campaign
+from tests.support.derive import typed
 
 BATCH_RUNS = 1000
 TABLES = {
@@ -89,7 +90,7 @@ def make(uri: str, runs: int, comparisons: int, seed: int) -> Campaign:
 
 def views(made: Campaign) -> Iterator[View]:
     """The view of every session's record, in the order of the runs."""
-    return map(view, made.records())
+    return (view(typed(record)) for record in made.records())
 
 
 def stored_runs(made: Campaign) -> Iterator[StoredRun]:

@@ -23,6 +23,7 @@ from runner.ab.arms import Pair
 from runner.ab.manifest import Manifest, SessionEntry
 from runner.cell import catalogue, floors
 from runner.cell.cell import Cell, short_hash
+from runner.cell.jsonform import to_json
 from runner.checkpoints import contentid
 from runner.launch.session import SESSION_ID_LENGTH
 from runner.machine.nvml import InstalledGpu
@@ -356,7 +357,7 @@ def _compared(
         arm, index, place = grown.blocks[-1].next_arm, len(sessions), number + len(sessions)
         cell = cells["ab".index(arm)]
         sessions.append(Session(place, _session_id(seed, place), cell, host, study, index, older=False))
-        found = {"cell": grown.arms[arm].cell, "session": {"index": index, "id": sessions[-1].id}}
+        found = {"cell": to_json(grown.arms[arm].cell), "session": {"index": index, "id": sessions[-1].id}}
         entry = SessionEntry(index, arm, sessions[-1].id, file_name(found), valid=True, cooled_s=0.0)
         made = blocks.with_session(grown, entry)
     return made, sessions

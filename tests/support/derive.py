@@ -12,19 +12,14 @@ from runner.record.sections.gate import EvidenceVersion1, EvidenceVersion2, Gate
 from runner.record.sections.head import SessionInfo
 from runner.record.sections.quantities import Bytes, Floor, Latency
 from runner.record.sections.surroundings import Cost, Environment, Probes
-from runner.record.sessionrecord import FailedRecord, MeasuredRecord, SessionRecord
+from runner.record.sessionrecord import FailedRecord, MeasuredRecord
 
 DERIVED = {"bytes": Bytes, "probes": Probes, "latency": Latency, "floor": Floor, "cost_s": Cost}
 
 
-def typed(data: dict[str, Any]) -> MeasuredRecord:
-    """Returns the record of a measured session; what is not derived yet is 0."""
-    return from_json(MeasuredRecord, _filled(data))
-
-
-def ended(data: dict[str, Any]) -> SessionRecord:
-    """Returns the record of a session, measured or not."""
-    return typed(data) if data["outcome"]["status"] == "measured" else from_json(FailedRecord, data)
+def typed(data: dict[str, Any]) -> Any:
+    """Returns the record of a session, measured or not; what is not derived yet is 0."""
+    return from_json(MeasuredRecord, _filled(data)) if is_measured(data) else from_json(FailedRecord, data)
 
 
 def gate_of(data: dict[str, Any]) -> GateVersion1 | GateVersion2:

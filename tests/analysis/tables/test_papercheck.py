@@ -170,7 +170,7 @@ def compared(a_ms, b_ms, **of_the_eager_arm):
     ]
     sessions = frame.sessions.with_columns(wall, *changes)
     cells = {key: {**cell, "gpu": "h100"} for key, cell in frame.cells.items()}
-    arms = {name: replace(arm, cell={**arm.cell, "gpu": "h100"}) for name, arm in manifest.arms.items()}
+    arms = {name: replace(arm, cell=replace(arm.cell, gpu="h100")) for name, arm in manifest.arms.items()}
     changed_frame = replace(frame, sessions=sessions, cells=cells, manifests=(replace(manifest, arms=arms),))
     found = {row["quantity"]: row for row in papercheck.rows(changed_frame) if row["gpu"] == "h100"}
     return [found[name] for name in ("eager ms/step in the A/B", "graph ms/step in the A/B", "eager / graph")]

@@ -12,8 +12,7 @@ import pytest
 from runner.ab import check, facts, manifest
 from runner.ab.facts import Facts
 from runner.ab.manifest import Block, Declared, Manifest
-from runner.cell.cell import Cell
-from runner.record import record
+from runner.record import written
 
 ROOT = Path(__file__).parents[3] / "experiments" / "records" / "h200"
 Told = Mapping[str, Facts]
@@ -26,7 +25,7 @@ def whole() -> tuple[Manifest, Told]:
     (folder,) = ROOT.glob("ab-qwen2.5-7b-16384-*")
     read = manifest.read(folder / "ab.json")
     found = replace(read, blocks=read.blocks[:2], declared=Declared(4, 0), asked=(4,))
-    return found, {each.session: facts.of_record(record.read(folder / each.file)) for each in found.sessions}
+    return found, {each.session: facts.of_record(written.read(folder / each.file)) for each in found.sessions}
 
 
 def named(found: Manifest) -> Manifest:
@@ -49,8 +48,8 @@ def of_cells(found: Manifest, told: dict[str, Facts], field: str, **arms: Any) -
     """An A/B of another field; for each arm the value, and what its cell and all its sessions have."""
     made = {}
     for name, (value, changes) in arms.items():
-        cell = {**found.arms["a"].cell, **changes}
-        made[name] = replace(found.arms[name], value=value, cell=cell, cell_key=Cell.from_json(cell).key)
+        cell = replace(found.arms["a"].cell, **changes)
+        made[name] = replace(found.arms[name], value=value, cell=cell, cell_key=cell.key)
     for entry in found.sessions:
         told[entry.session] = replace(told[entry.session], cell_key=made[entry.arm].cell_key)
     return named(replace(found, field=field, arms=made, implied={}))
@@ -195,6 +194,6 @@ def test_why_a_block_is_not_used_is_told(whole: tuple[Manifest, Told]) -> None:
 def test_the_period_is_that_of_the_blocks_that_count() -> None:
     (path,) = ROOT.glob("ab-qwen2.5-7b-16384-*/ab.json")
     checked = check.read_checked(path)
-    used = [checked.records[each.session]["session"] for block in checked.manifest.complete for each in block.sessions]
-    assert check.period_ms(checked) == (used[0]["started_ms"], used[-1]["finished_ms"])
-    assert used[0]["started_ms"] < used[-1]["started_ms"]
+    used = [checked.records[each.session].session for block in checked.manifest.complete for each in block.sessions]
+    assert check.period_ms(checked) == (used[0].started_ms, used[-1].finished_ms)
+    assert used[0].started_ms < used[-1].started_ms

@@ -9,10 +9,12 @@ import pytest
 
 from runner.ab import comparable, facts
 from runner.ab.facts import Facts
-from tests.support.records import example_record
+from runner.record.sections.head import ContainerInfo
+from tests.support.derive import typed
+from tests.support.records import example_record, failed_record
 
-FIRST = facts.of_record(example_record())
-IMAGE = facts.place_of({"engine": "docker", "digest": "sha256:1"})
+FIRST = facts.of_record(typed(example_record()))
+IMAGE = facts.place_of(ContainerInfo("docker", "", "sha256:1", ""))
 
 
 def versions(**changed: str) -> dict[str, Any]:
@@ -67,6 +69,6 @@ def test_the_first_session_of_each_arm_is_asked_and_no_later_one(changed: dict[s
 
 def test_a_session_without_an_end_began_and_ended_at_once() -> None:
     found = example_record()
-    assert facts.of_record(found).finished_ms == found["session"]["finished_ms"]
-    del found["session"]["finished_ms"]
-    assert facts.of_record(found).finished_ms == found["session"]["started_ms"]
+    assert facts.of_record(typed(found)).finished_ms == found["session"]["finished_ms"]
+    failed = failed_record()
+    assert facts.of_record(typed(failed)).finished_ms == failed["session"]["started_ms"]

@@ -11,6 +11,8 @@ import pytest
 
 from runner.ab import arms, manifest
 from runner.ab.manifest import Block, Manifest, SessionEntry
+from runner.cell.jsonform import to_json
+from runner.cell.protocol import Protocol
 from runner.errors import BadRecord
 from runner.plan.request import Request
 
@@ -31,18 +33,18 @@ def block(order: str, measured: str, *, wrong: tuple[int, ...] = (), host: str =
 
 
 def told(**changes: Any) -> str:
-    return json.dumps({**declared().to_json(), **changes})
+    return json.dumps({**to_json(declared()), **changes})
 
 
 def test_a_manifest_says_what_was_declared() -> None:
     found = declared()
     assert (found.field, found.implied, found.asked, found.blocks) == ("cache", {}, (3,), ())
     assert (found.declared.sessions, found.declared.extension) == (3, 2)
-    assert [(arm.value, arm.cell["cache"]) for arm in found.arms.values()] == [
+    assert [(arm.value, arm.cell.cache) for arm in found.arms.values()] == [
         ("dynamic", "dynamic"),
         ("static", "static"),
     ]
-    assert (found.protocol, found.seed, found.study) == ({"name": "paper", "warmup": 5, "steps": 30}, 0, "adhoc")
+    assert (found.protocol, found.seed, found.study) == (Protocol("paper", 5, 30), 0, "adhoc")
     assert (len(found.id), found.id) == (12, found.own_id)
 
 
@@ -70,7 +72,7 @@ def test_a_long_value_is_named_whole_and_a_checkpoint_by_its_first_digits() -> N
     assert manifest.declare(models, 1, 0).title.startswith("tiny/qwen2.5-0.5b 64 ")
     found = declared()
     weights_id = "content-0123456789abcdef"
-    arm = replace(found.arms["a"], value=weights_id, cell=found.arms["a"].cell | {"weights_id": weights_id})
+    arm = replace(found.arms["a"], value=weights_id, cell=replace(found.arms["a"].cell, weights_id=weights_id))
     assert arm.word == "01234567"
 
 

@@ -18,6 +18,7 @@ from analysis.sources.frame import Frame
 from analysis.sources.records import Folder
 from analysis.tables import graphs
 from runner.ab import check, manifest
+from runner.cell.jsonform import to_json
 from runner.errors import BadRecord
 from runner.record import record
 from runner.record.verify import older, recompute
@@ -353,7 +354,7 @@ def failed(folder: Path) -> Told:
     """The record that a session of arm a leaves when memory runs out."""
     found = record.read(folder / entry(read(folder), 0, 0)["file"])
     head = {name: found[name] for name in (*record.ALWAYS_PRESENT, "schema_version", "given_flags") if name in found}
-    outcome = {"status": "oom", "reason": "out-of-memory", "message": "the card is full"}
+    outcome = found["outcome"] | {"status": "oom", "reason": "out-of-memory", "message": "the card is full"}
     session = {"id": "f" * 16, **{name: found["session"][name] for name in ("study", "index", "seed", "started_ms")}}
     keys = {"cell_key": found["keys"]["cell_key"]}
     ended = {"outcome": outcome, "session": session, "keys": keys, "valid": False, "reasons": [outcome["message"]]}
@@ -401,7 +402,7 @@ def frame() -> Frame:
 
 def of_rows(frame: Frame, edit: Callable[[Told], object], **columns: Any) -> str:
     """What is said of an A/B of a store whose manifest has the edit; `columns` are the last session's in its run."""
-    told = frame.manifests[0].to_json()
+    told = to_json(frame.manifests[0])
     edited = json.loads(json.dumps(told))
     edit(edited)
     unnamed = manifest.parse(json.dumps(edited), "a run")

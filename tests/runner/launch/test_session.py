@@ -39,12 +39,12 @@ from runner.launch.session import Finished, Settings
 from runner.machine import host, hostlock, nvml
 from runner.machine.nvml import InstalledGpu
 from runner.plan.request import Request
-from runner.record import record, sidecar, spool
+from runner.record import sidecar, spool, written
 from runner.record.sections.head import Outcome
 from runner.record.sessionrecord import SessionRecord
 from runner.store import EntryRun
 from tests.fakes.pynvml_fake import Card, Driver, module
-from tests.support.derive import ended, typed
+from tests.support.derive import typed
 from tests.support.records import example_record
 from tests.support.records import failed_record as failed_example
 
@@ -84,7 +84,7 @@ def run(settings: Settings, request: Request = TINY, index: int = 0) -> Finished
 
 def test_the_record_lies_in_the_spool_before_it_is_committed(settings: MakeSettings, jobs: list[Job]) -> None:
     def commit(found: SessionRecord, run_id: str | None, path: Path) -> str:
-        assert record.read_own(path) == found
+        assert written.read(path) == found
         assert run_id is None
         return "run-1"
 
@@ -132,7 +132,7 @@ def test_a_store_that_is_away_loses_nothing(settings: MakeSettings, jobs: list[J
         f"the server does not answer; the record is kept at {finished.path}; "
         f"import it with: python -m runner import {folder}"
     )
-    assert record.read_own(finished.path) == finished.record
+    assert written.read(finished.path) == finished.record
     assert jobs
 
 
@@ -355,13 +355,13 @@ def test_the_error_of_a_record_says_all_that_the_record_says() -> None:
     invalid = replace(typed(example_record()), valid=False, reasons=("gate short", "weights"))
     assert str(session.failure(invalid)) == "the session is not valid: gate short; weights"
     for reason in ("of-a-newer-version", None):
-        error = session.failure(replace(ended(failed_example()), outcome=replace(FAILED, reason=reason)))
+        error = session.failure(replace(typed(failed_example()), outcome=replace(FAILED, reason=reason)))
         assert (type(error), str(error)) == (WorkerFailed, "m")
 
 
 def test_a_session_that_failed_goes_before_a_store_that_was_away(tmp_path: Path) -> None:
     away = StoreUnreachable("away")
-    failed, valid = ended(failed_example("oom")), typed(example_record())
+    failed, valid = typed(failed_example("oom")), typed(example_record())
     assert isinstance(Finished(failed, tmp_path, store_error=away).error, OutOfMemory)
     assert Finished(valid, tmp_path, store_error=away).error is away
     assert Finished(valid, tmp_path).error is None

@@ -3,7 +3,7 @@
 import pytest
 
 from runner.record import metrics
-from tests.support.derive import derive, ended, typed
+from tests.support.derive import derive, typed
 from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1
 
 UNITS = {"_ms": "ms", "_us": "us", "_gbs": "GB/s", "_per_s": "1/s", "_c": "C", "_w": "W", "_mhz": "MHz", "_s": "s"}
@@ -120,7 +120,7 @@ def test_a_card_without_a_datasheet_has_only_the_floor_that_it_achieves():
 
 def test_kernels_of_a_step_add_up_in_milliseconds():
     # 3512.6 + 148.91 + 1208.4 = 4869.91 µs
-    assert metrics.values(ended(example_record()))["latency/kernel_sum_ms"] == pytest.approx(4.86991)
+    assert metrics.values(typed(example_record()))["latency/kernel_sum_ms"] == pytest.approx(4.86991)
 
 
 def test_the_gate_tells_its_worst_error_of_any_position_and_check():
@@ -143,12 +143,12 @@ def test_the_fixed_cost_is_what_neither_steps_nor_prefill_nor_compiling_takes():
 
 
 def test_what_a_record_lacks_has_no_metric():
-    assert metrics.values(ended(failed_record())) == {"cell/ctx": 2048.0}
-    of_cpu = metrics.values(ended(cpu_record()))
+    assert metrics.values(typed(failed_record())) == {"cell/ctx": 2048.0}
+    of_cpu = metrics.values(typed(cpu_record()))
     lacking = ("span", "rate", "busy", "profiled_span", "kernel_sum", "wall_revisit")
     assert not [name for name in of_cpu for part in lacking if part in name]
     assert {"gate/ratio", "gate/regret", "gate/repeatable"}.isdisjoint(
-        metrics.values(ended(of_gate_version_1(example_record())))
+        metrics.values(typed(of_gate_version_1(example_record())))
     )
 
 
@@ -156,6 +156,6 @@ def test_a_metric_that_is_not_stored_follows_from_the_raw_values():
     found = example_record()
     assert {"kernel_sum_ms", "passes_disagreement"}.isdisjoint(found["latency"])
     found["kernels"] = found["kernels"][:1]
-    assert metrics.values(ended(found))["latency/kernel_sum_ms"] == pytest.approx(3.5126)
+    assert metrics.values(typed(found))["latency/kernel_sum_ms"] == pytest.approx(3.5126)
     found["passes"]["rate"]["total_ms"] = 27.0 * 30  # a quarter below the wall clock's 36 ms
-    assert metrics.values(ended(found))["latency/passes_disagreement"] == pytest.approx(0.25)
+    assert metrics.values(typed(found))["latency/passes_disagreement"] == pytest.approx(0.25)

@@ -92,7 +92,7 @@ def test_an_ab_over_two_fine_tunes_names_them_by_what_is_in_them(place: Path, fi
     assert finished.returncode == 0, finished.stderr
     (folder,) = (place / "spool").glob("ab-tiny-32-*")
     found = manifest.read(folder / "ab.json")
-    assert all(arm.value == arm.cell["weights_id"] and arm.value.startswith("content-") for arm in found.arms.values())
+    assert all(arm.value == arm.cell.weights_id and arm.value.startswith("content-") for arm in found.arms.values())
     assert found.title.startswith(f"{found.arms['a'].value[8:16]}/{found.arms['b'].value[8:16]} tiny 32 ")
 
     one, two = (str(fine_tunes / f"{PRIVATE}-{name}") for name in ("one", "two"))

@@ -20,7 +20,7 @@ from runner.record import record
 from runner.record.verify import recompute
 from tests.support import bigstore, campaign
 from tests.support.campaign import Campaign, Session
-from tests.support.derive import file_name
+from tests.support.derive import file_name, typed
 
 RUNS, COMPARISONS = 600, 3
 
@@ -107,7 +107,7 @@ def test_verify_finds_nothing_wrong_with_its_records_and_manifests() -> None:
     made = campaign.campaign(2000, 8, seed=0)
     assert [recompute.differences(made.record(session)) for session in made.sessions[::40]] == [[]] * 50
     for number, compared in enumerate(made.manifests):
-        records = {session.id: made.record(session) for session in _of(made, number)}
+        records = {session.id: typed(made.record(session)) for session in _of(made, number)}
         assert list(check.differences(compared, records)) == []
         assert made.period_ms(compared) == check.period_ms(check.Checked(compared, records, Beside()))
         assert compared.done == campaign.ARM_SESSIONS

@@ -27,6 +27,7 @@ from runner.record import record
 from runner.store import address, lock
 from runner.store.look import database, httplook, schema, seen
 from tests.runner.store import contents
+from tests.support.derive import typed
 from tests.support.records import example_record
 from tests.support.rights import obey_modes, strangers
 from tests.support.stores import free_port
@@ -169,7 +170,7 @@ def test_an_older_database_is_refused_alike_in_reading_and_writing_and_left_as_i
     assert "of an older MLflow" in said
     assert f"`mlflow db upgrade {uri}`" in said
     with pytest.raises(StoreUnreachable) as written:
-        store.commit(example_record(), None)
+        store.commit(typed(example_record()), None)
     with pytest.raises(StoreUnreachable) as read:
         Store(uri).frame(("step_wall_ms",))
     assert str(written.value).startswith(said)
@@ -189,7 +190,7 @@ def test_a_database_of_something_else_gets_no_tables(tmp_path: Path, monkeypatch
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/places.db")
     assert "a database of something else: set MLFLOW_TRACKING_URI" in refusal()
     with pytest.raises(StoreUnreachable, match="something else"):
-        store.commit(example_record(), None)
+        store.commit(typed(example_record()), None)
 
 
 def test_the_schema_that_is_read_off_the_files_is_mlflows_own() -> None:
@@ -235,7 +236,7 @@ def test_a_process_that_never_gives_our_lock_back_is_named(sqlite_uri: str, monk
     with holding(f"import fcntl; f = open({str(path)!r}, 'a'); fcntl.flock(f, {fcntl.LOCK_EX})") as pid:
         assert f"is kept locked by process {pid} (python" in refusal()
         with pytest.raises(StoreUnreachable, match=f"locked by process {pid}"):
-            store.commit(example_record(), None)
+            store.commit(typed(example_record()), None)
     assert store.before_measuring(None) is None
 
 
@@ -449,7 +450,7 @@ def test_a_look_at_a_store_that_is_wrong_makes_no_run(sqlite_uri: str, tmp_path:
     with pytest.raises(StoreUnreachable, match=r"is deleted: .*runner import"):
         store.import_folder(tmp_path / "spool")
     with pytest.raises(StoreUnreachable, match="is deleted: restore it"):
-        store.commit(example_record(), None)
+        store.commit(typed(example_record()), None)
     assert contents.runs(sqlite_uri) == []
 
 
@@ -684,7 +685,7 @@ def test_a_file_that_is_no_database_says_to_name_another(tmp_path: Path, monkeyp
 
 
 def test_the_ui_tells_of_a_deleted_experiment(sqlite_uri: str, capsys: pytest.CaptureFixture[str]) -> None:
-    store.commit(example_record(), None)
+    store.commit(typed(example_record()), None)
     MlflowClient(sqlite_uri).delete_experiment("1")
     assert store.cells_addresses("http://127.0.0.1:5000") == []
     assert capsys.readouterr().err == (

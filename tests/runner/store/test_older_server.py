@@ -17,6 +17,7 @@ from runner.ab import manifest
 from runner.record import record
 from runner.store import manifesttags
 from tests.runner.store import olderserver
+from tests.support.derive import typed
 from tests.support.records import example_record
 
 RECORDS = Path(__file__).resolve().parents[3] / "experiments" / "records"
@@ -43,7 +44,7 @@ def test_whatever_is_longer_than_a_tag_of_2_9_is_cut_or_in_pieces(older_uri: str
     words = "wörter " * 2000
     measured = example_record(outcome={"message": words}) | {"reasons": [words]}
     client = MlflowClient(older_uri)
-    run = client.get_run(store.commit(measured, None))
+    run = client.get_run(store.commit(typed(measured), None))
     assert run.data.tags["reasons"] == run.data.tags["message"] == words[: olderserver.TAG_LENGTH]
 
     longer = manifest.read(AB / "ab.json")
@@ -75,4 +76,4 @@ def test_committed_records_and_an_ab_come_back_as_tables(older_uri: str) -> None
     assert floor.rows(found, every_code=True) == floor.rows(expected, every_code=True)
     assert found.manifests == expected.manifests
     first = next(path for path in sorted(AB.glob("*.json")) if path.name != "ab.json")
-    assert store.commit(record.read(first), None) in imported.imported
+    assert store.commit(typed(record.read(first)), None) in imported.imported

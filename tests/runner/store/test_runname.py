@@ -12,6 +12,7 @@ from runner import store
 from runner.ab import manifest
 from runner.store import runname
 from runner.store.session_run import NAME_TAG
+from tests.support.derive import typed
 from tests.support.records import example_record
 
 (AB,) = (Path(__file__).resolve().parents[3] / "experiments" / "records").glob("h200/ab-qwen2.5-7b-16384-*")
@@ -40,7 +41,7 @@ def test_the_names_that_mlflow_makes_up_are_known() -> None:
 def test_a_session_keeps_the_name_of_its_run_and_has_ours_in_a_tag(any_uri: str) -> None:
     client = MlflowClient(any_uri)
     for number, (given, name) in enumerate((("X", "X"), (None, OURS))):
-        run_id = store.commit(example_record(session={"id": f"{number}{any_uri}"}), named(client, given))
+        run_id = store.commit(typed(example_record(session={"id": f"{number}{any_uri}"})), named(client, given))
         run = client.get_run(run_id)
         assert (run.info.run_name, run.data.tags[NAME_TAG]) == (name, OURS)
         assert run.data.tags["mlflow.runName"] == name

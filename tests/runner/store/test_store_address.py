@@ -17,6 +17,7 @@ from runner.errors import BadValue
 from runner.processes.parentwatch import PARENT_PID_VARIABLE
 from runner.store import address
 from tests.runner.store import contents
+from tests.support.derive import typed
 from tests.support.records import example_record
 
 ODD = "Ein Ordner ü%20#1 + 'q' \"r\" &;$x"
@@ -77,7 +78,7 @@ def test_every_entry_writes_one_store_and_makes_no_other_folder(odd: Path, monke
     for index, uri in enumerate(["", *_spellings(odd)]):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         measured = example_record(session={"id": f"session-{index}", "index": index})
-        run_id = store.commit(measured, None)
+        run_id = store.commit(typed(measured), None)
         assert (odd / "mlruns" / "1" / run_id / "artifacts" / "record.json").is_file()
     assert sorted(each.name for each in odd.parent.iterdir()) == [ODD, "link"]
     assert sorted(each.name for each in odd.iterdir()) == ["mlflow.db", "mlflow.db.lock", "mlruns"]

@@ -18,6 +18,7 @@ from runner.errors import DecodeFloorError, DiskFull, MissingPackage, StoreUnrea
 from runner.record import record
 from runner.store import address
 from tests.runner.store import contents
+from tests.support.derive import typed
 from tests.support.records import example_record
 from tests.support.stores import free_port
 
@@ -34,7 +35,7 @@ def spooled(tmp_path: Path) -> Path:
 def _refusal(spooled: Path) -> tuple[DecodeFloorError, float]:
     started = time.monotonic()
     with pytest.raises(DecodeFloorError) as caught:
-        store.commit(record.read(spooled), None, spooled)
+        store.commit(typed(record.read(spooled)), None, spooled)
     return caught.value, time.monotonic() - started
 
 

@@ -20,6 +20,7 @@ from runner.processes import proc
 from runner.record import record, sidecar
 from runner.store import EntryRun, address
 from tests.runner.store import contents
+from tests.support.derive import typed
 from tests.support.records import example_record
 from tests.support.stores import free_port
 
@@ -51,7 +52,7 @@ def test_an_interrupted_entry_leaves_a_killed_run(sqlite_uri: str) -> None:
 
 
 def test_a_run_that_its_record_has_closed_stays_as_it_is(sqlite_uri: str) -> None:
-    run = EntryRun(store.commit(example_record(), _made_run(sqlite_uri)))
+    run = EntryRun(store.commit(typed(example_record()), _made_run(sqlite_uri)))
     run.closed()
     run.fail(Terminated("stopped by SIGTERM"))
     assert _status(sqlite_uri, run.id) == "FINISHED"

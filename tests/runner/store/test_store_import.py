@@ -19,7 +19,7 @@ from runner.record import record, sidecar
 from runner.store.session_run import COMMITTED_TAG
 from tests.runner.store import contents
 from tests.support import damaged
-from tests.support.derive import file_name
+from tests.support.derive import file_name, typed
 from tests.support.records import example_record, failed_record
 
 MOST_WRITES = 60  # more than a commit has
@@ -133,7 +133,7 @@ def test_killed_before_any_write_of_a_commit_the_import_leaves_one_complete_run(
     (path,) = _spool(tmp_path / "spool", 1)
     measured = record.read(path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", _copy(empty_sqlite, tmp_path / "whole"))
-    whole = contents.everything(os.environ["MLFLOW_TRACKING_URI"], store.commit(measured, None))
+    whole = contents.everything(os.environ["MLFLOW_TRACKING_URI"], store.commit(typed(measured), None))
     left_behind = []
     for writes in range(MOST_WRITES):
         uri = _copy(empty_sqlite, tmp_path / str(writes))
@@ -171,7 +171,7 @@ def _commit_and_kill(measured: dict[str, object], writes: int) -> bool:
 
         event.listen(Engine, "commit", kill)
         try:
-            store.commit(measured, None)
+            store.commit(typed(measured), None)
         finally:
             os._exit(0)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])

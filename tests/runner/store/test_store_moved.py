@@ -17,6 +17,7 @@ from runner.store import artifacts, connection
 from runner.store.commit import log_files
 from runner.store.experiment import describe
 from tests.runner.store import contents
+from tests.support.derive import typed
 from tests.support.records import example_record
 
 NEW = "neuer Ort ü%20#1's"
@@ -34,7 +35,7 @@ def old(tmp_path: Path, empty_sqlite: Path, monkeypatch: pytest.MonkeyPatch) -> 
     shutil.copy(empty_sqlite, folder / "mlflow.db")
     _be(folder, monkeypatch)
     MlflowClient(_uri(folder)).create_experiment("decode-floor", str(folder / "mlruns" / "1"))
-    store.commit(_record(0), None)
+    store.commit(typed(_record(0)), None)
     return folder
 
 
@@ -68,12 +69,12 @@ def test_moved_the_earlier_artifacts_are_read_and_new_ones_lie_beside_them(
 ) -> None:
     new = old.rename(tmp_path / NEW)
     _be(new, monkeypatch)
-    store.commit(_record(1), None)
+    store.commit(typed(_record(1)), None)
     assert capsys.readouterr().err == (
         "note: artifacts of experiment decode-floor: the store was moved, those of 1 earlier run are in "
         f"{new}/mlruns/1 now\n"
     )
-    store.commit(_record(2), None)
+    store.commit(typed(_record(2)), None)
     assert capsys.readouterr().err == ""
     assert (_records_in(new), _readable(new, tmp_path)) == (3, 3)
     assert not old.exists()
@@ -91,10 +92,10 @@ def test_only_looked_at_a_moved_store_is_followed_too(
 def test_a_copy_writes_nothing_into_the_original(old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     new = Path(shutil.copytree(old, tmp_path / NEW))
     _be(new, monkeypatch)
-    store.commit(_record(1), None)
+    store.commit(typed(_record(1)), None)
     assert (_records_in(old), _records_in(new), _readable(new, tmp_path)) == (1, 2, 2)
     _be(old, monkeypatch)
-    store.commit(_record(2), None)
+    store.commit(typed(_record(2)), None)
     assert (_records_in(old), _records_in(new), _readable(old, tmp_path)) == (2, 2, 2)
 
 
@@ -105,7 +106,7 @@ def test_a_copy_of_the_database_alone_reads_the_original_and_writes_beside_itsel
     new.mkdir()
     shutil.copy(old / "mlflow.db", new)
     _be(new, monkeypatch)
-    store.commit(_record(1), None)
+    store.commit(typed(_record(1)), None)
     assert f"those of 1 earlier run are in {old}/mlruns/1, new ones in {new}/mlruns/1" in capsys.readouterr().err
     assert (_records_in(old), _records_in(new), _readable(new, tmp_path)) == (1, 1, 2)
 
@@ -130,7 +131,7 @@ def test_artifacts_that_did_not_come_along_are_told_and_found_once_they_do(
     new = old.rename(tmp_path / NEW)
     kept = (new / "mlruns").rename(tmp_path / "forgotten")
     _be(new, monkeypatch)
-    store.commit(_record(1), None)
+    store.commit(typed(_record(1)), None)
     told = f"those of 1 earlier run were in {old}/mlruns/1, where they are not: put them into {new}/mlruns/1\n"
     assert capsys.readouterr().err.endswith(told)
     assert not old.exists()
@@ -145,7 +146,7 @@ def test_a_run_that_mlflow_made_in_a_moved_store_is_written_beside_the_database(
     new = old.rename(tmp_path / NEW)
     _be(new, monkeypatch)
     made = MlflowClient(_uri(new)).create_run("0")
-    store.commit(_record(1), made.info.run_id)
+    store.commit(typed(_record(1)), made.info.run_id)
     assert list(tmp_path.rglob("record.json")) == [
         *new.glob("mlruns/0/*/artifacts/record.json"),
         *new.glob("mlruns/1/*/artifacts/record.json"),
@@ -160,7 +161,7 @@ def test_a_place_that_somebody_chose_is_kept(old: Path, tmp_path: Path, monkeypa
     home = client.create_experiment("chosen", chosen.as_uri())
     describe(client, home)
     _be(old.rename(tmp_path / NEW), monkeypatch)
-    run = store.commit(_record(1), None)
+    run = store.commit(typed(_record(1)), None)
     assert (chosen / run / "artifacts" / "record.json").is_file()
 
 
@@ -168,7 +169,7 @@ def test_another_programs_experiment_is_left_alone(old: Path, tmp_path: Path, mo
     other = MlflowClient(_uri(old)).create_experiment("other", str(old / "mlruns" / "2"))
     new = old.rename(tmp_path / NEW)
     _be(new, monkeypatch)
-    store.commit(_record(1), None)
+    store.commit(typed(_record(1)), None)
     assert MlflowClient(_uri(new)).get_experiment(other).artifact_location == str(old / "mlruns" / "2")
 
 
@@ -180,7 +181,7 @@ def test_a_database_behind_a_link_is_where_the_link_leads(
     artifacts.follow(_uri(tmp_path / "link"))
     assert (old / "mlflow.db").read_bytes() == before
     _be(tmp_path / "link", monkeypatch)
-    store.commit(_record(1), None)
+    store.commit(typed(_record(1)), None)
     assert _records_in(old) == 2
 
 
@@ -191,7 +192,7 @@ def test_a_store_away_from_the_working_folder_has_its_artifacts_beside_it(
     here.mkdir()
     monkeypatch.chdir(here)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", _uri(away))
-    store.commit(_record(1), None)
+    store.commit(typed(_record(1)), None)
     assert (_records_in(away), list(here.iterdir())) == (1, [])
     with sqlite3.connect(away / "mlflow.db") as tables:
         locations = tables.execute("SELECT artifact_location FROM experiments").fetchall()
@@ -206,7 +207,7 @@ def test_a_copy_of_the_database_by_another_name_writes_nothing_into_the_original
     copy = shutil.copy(old / "mlflow.db", copies / "backup.db")
     monkeypatch.setattr(utils, "_artifact_repos_cache", OrderedDict())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{copy}")
-    store.commit(_record(1), None)
+    store.commit(typed(_record(1)), None)
     assert (_records_in(old), _records_in(copies)) == (1, 1)
 
 
@@ -220,6 +221,6 @@ def test_runs_that_never_had_artifacts_are_not_told_as_lost(
         client.set_terminated(run.info.run_id, "FAILED")
     new = old.rename(tmp_path / NEW)
     _be(new, monkeypatch)
-    store.commit(_record(1), None)
+    store.commit(typed(_record(1)), None)
     assert "put them into" not in capsys.readouterr().err
     assert MlflowClient(_uri(new)).get_run(run.info.run_id).info.artifact_uri.startswith(new.as_uri())

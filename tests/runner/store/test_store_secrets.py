@@ -21,6 +21,7 @@ from runner.errors import DecodeFloorError
 from runner.processes import signals
 from runner.record import record
 from runner.store.entry import EntryRun
+from tests.support.derive import typed
 from tests.support.records import example_record
 
 PASSWORD = "Lösung/qxmit@qxund:qxzu?qxviel#100%q +x"
@@ -97,7 +98,7 @@ def test_no_secret_is_in_what_is_said_of_a_store_that_refuses(
     spooled = tmp_path / "spool" / "session.json"
     record.write(example_record(), spooled)
     with pytest.raises(DecodeFloorError) as caught:
-        store.commit(record.read(spooled), None, spooled)
+        store.commit(typed(record.read(spooled)), None, spooled)
     assert "tester" in str(caught.value) or "***@" in str(caught.value)
     assert _is_clean(str(caught.value))
     assert runner_main(["import", "spool"]) in (11, 21)

@@ -30,6 +30,7 @@ from runner.record import record
 from runner.record.sections.head import Outcome
 from runner.store.session_run import view
 from tests.runner.launch.container.fake import FakeEngine, inspected, transcript
+from tests.support.derive import typed
 from tests.support.processes import ROOT
 from tests.support.records import example_record
 
@@ -269,9 +270,9 @@ def test_without_the_variable_an_empty_input_ends_nothing() -> None:
 
 def test_image_and_digest_are_tags_of_the_run_and_the_record_follows_its_schema() -> None:
     found = example_record()
-    assert {"image", "digest"}.isdisjoint(view(found).tags)
+    assert {"image", "digest"}.isdisjoint(view(typed(found)).tags)
     found["container"] = {"engine": "podman", "image": "decode-floor:cpu", "digest": DIGEST, "tree_key": "0123456789ab"}
-    shown = view(found)
+    shown = view(typed(found))
     assert (shown.tags["image"], shown.tags["digest"]) == ("decode-floor:cpu", DIGEST)
     assert shown.params["container.engine"] == "podman"
 
