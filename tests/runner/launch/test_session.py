@@ -39,9 +39,10 @@ from runner.launch.session import Finished, Settings
 from runner.machine import host, hostlock, nvml
 from runner.machine.nvml import InstalledGpu
 from runner.plan.request import Request
-from runner.record import sidecar, spool, written
+from runner.record import record, sidecar, spool
 from runner.record.sections.head import Outcome
 from runner.record.sessionrecord import SessionRecord
+from runner.record.written import read as read_written
 from runner.store import EntryRun
 from tests.fakes.pynvml_fake import Card, Driver, module
 from tests.support.derive import typed
@@ -84,7 +85,7 @@ def run(settings: Settings, request: Request = TINY, index: int = 0) -> Finished
 
 def test_the_record_lies_in_the_spool_before_it_is_committed(settings: MakeSettings, jobs: list[Job]) -> None:
     def commit(found: SessionRecord, run_id: str | None, path: Path) -> str:
-        assert written.read(path) == found
+        assert read_written(path) == found
         assert run_id is None
         return "run-1"
 
@@ -132,7 +133,7 @@ def test_a_store_that_is_away_loses_nothing(settings: MakeSettings, jobs: list[J
         f"the server does not answer; the record is kept at {finished.path}; "
         f"import it with: python -m runner import {folder}"
     )
-    assert written.read(finished.path) == finished.record
+    assert read_written(finished.path) == finished.record
     assert jobs
 
 
