@@ -117,4 +117,4 @@ def values(record: SessionRecord) -> dict[str, float]:
 
 def step_series_ms(record: SessionRecord) -> tuple[float, ...]:
     """Returns the time of each step by the host's clock, in ms; empty where nothing was measured."""
-    return record.passes.wall.steps_ms if isinstance(record, MeasuredRecord) else ()
+    return tuple(map(float, record.passes.wall.steps_ms)) if isinstance(record, MeasuredRecord) else ()

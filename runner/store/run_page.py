@@ -34,7 +34,7 @@ def run_description(record: SessionRecord) -> str:
 
     MLflow shows the first three lines and hides the rest behind "Show more": the result comes first.
     """
-    marks = judgement.marks(to_json(record))
+    marks = judgement.marks(record)
     parts = [_result(record, marks), _conditions(record), _verdict(record)]
     if isinstance(record, MeasuredRecord):
         parts.append(_table(("", "value", "unit"), _headlines(record)))
@@ -73,9 +73,9 @@ def _verdict(record: SessionRecord) -> str:
 
 
 def _headlines(record: MeasuredRecord) -> Iterator[tuple[str, str, str]]:
-    table, data = {metric.name: metric for metric in metrics.METRICS}, to_json(record)
+    table = {metric.name: metric for metric in metrics.METRICS}
     for name, words in HEADLINES.items():
-        if (value := table[name].value(data)) is not None:
+        if (value := table[name].value(record)) is not None:
             yield words, *_with_unit(value, table[name].unit)
 
 

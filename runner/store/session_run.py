@@ -78,7 +78,7 @@ def view(record: SessionRecord, text: str | None = None) -> View:
         params={name: value[:PARAM_LENGTH] for name, value in _params(record).items()},
         metrics=_metrics(record),
         series_name=metrics.STEP_SERIES,
-        series=_series(record),
+        series=metrics.step_series_ms(record),
         tags={name: value[:TAG_LENGTH] for name, value in _tags(record).items()},
         dataset=_dataset(record),
         files={"record.json": text or records.dump(record), **_files(record)},
@@ -109,14 +109,10 @@ def run_status(record: SessionRecord) -> str:
     return "FINISHED" if isinstance(record, MeasuredRecord) and record.valid else "FAILED"
 
 
-def _series(record: SessionRecord) -> tuple[float, ...]:
-    return tuple(map(float, record.passes.wall.steps_ms)) if isinstance(record, MeasuredRecord) else ()
-
-
 def _metrics(record: SessionRecord) -> dict[str, float]:
     """Returns the metrics in the order of the views' sections: the run's page lists them as they were logged."""
     rank = {name: place for place, name in enumerate((*saved_views.OPEN_SECTIONS, *saved_views.CLOSED_SECTIONS))}
-    values = metrics.values(to_json(record))
+    values = metrics.values(record)
     return {name: values[name] for name in sorted(values, key=lambda name: rank.get(name.partition("/")[0], len(rank)))}
 
 
@@ -171,7 +167,7 @@ def _tags(record: SessionRecord) -> dict[str, str]:
         "index": str(record.session.index),
         "protocol": record.protocol.name,
         "valid": "true" if record.valid else "false",
-        "flags": ",".join(judgement.marks(to_json(record))),
+        "flags": ",".join(judgement.marks(record)),
         "reasons": "; ".join(record.reasons),
         "reason": _reason(record),
         "message": record.outcome.message or "",
