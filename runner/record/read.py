@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic_core import ErrorDetails
 
 from runner.cell.jsonform import hints, name_of
 from runner.errors import BadRecord
-from runner.record import record
+from runner.record import record, schema
 from runner.record.line import place_of, shown
 from runner.record.sections.gate import GateVersion1, GateVersion2
 from runner.record.sections.head import MeasuredKeys, MeasuredSession
@@ -26,6 +26,10 @@ from runner.record.sessionrecord import FailedRecord, MeasuredRecord, SessionRec
 with_config(ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, alias_generator=name_of))(SessionRecord)
 MEASURED: TypeAdapter[MeasuredRecord] = TypeAdapter(MeasuredRecord)
 FAILED: TypeAdapter[FailedRecord] = TypeAdapter(FailedRecord)
+Location: TypeAlias = tuple[int | str, ...]
+
+OF_TWO_KINDS = ("gate",)
+"""The sections that pydantic reads as a union."""
 MISSING, UNKNOWN = "missing", "unexpected_keyword_argument"
 OF_MEASURED = {
     *record.MEASURED_ONLY,
@@ -38,17 +42,11 @@ OWNERS = {
     **{f"gate.{name}": "version 2 of the gate" for name in hints(GateVersion2).keys() - hints(GateVersion1).keys()},
 }
 """Place → the kind that has such a field, where another has none."""
-WORDS = {
-    "dataclass_type": "object",
-    "dict_type": "object",
-    "tuple_type": "array",
-    "string_type": "string",
-    "bool_type": "boolean",
-    "int_type": "integer",
-    "float_type": "number",
-    "finite_number": "number",
+OF_ANOTHER_TYPE = {
+    *("dataclass_type", "dict_type", "tuple_type", "string_type"),
+    *("bool_type", "int_type", "float_type", "finite_number"),
 }
-"""Pydantic's error → JSON's word for the type that belongs there."""
+"""Pydantic's errors of a value whose type is another than the field's."""
 
 
 def from_file(path: Path) -> SessionRecord:
@@ -90,7 +88,7 @@ def _is_failed(data: Mapping[str, Any]) -> bool:
 
 
 def _lines(error: ValidationError, data: Mapping[str, Any]) -> Iterator[str]:
-    faults = [(_place(each, data), each) for each in _first_of_arrays(error)]
+    faults = [(_place(each["loc"]), each) for each in _first_of_arrays(error)]
     measured = [place for place, each in faults if each["type"] == UNKNOWN and place in OF_MEASURED]
     if measured:
         names = ", ".join([place for place in measured if place in record.MEASURED_ONLY] or measured)
@@ -103,7 +101,7 @@ def _lines(error: ValidationError, data: Mapping[str, Any]) -> Iterator[str]:
 def _first_of_arrays(error: ValidationError) -> Iterator[ErrorDetails]:
     """Yields each error, but in an array only the first one."""
     arrays = set()
-    for each in filter(_is_own, error.errors(include_url=False)):
+    for each in filter(_is_own, map(_located, error.errors(include_url=False))):
         index = next((at for at, part in enumerate(each["loc"]) if isinstance(part, int)), None)
         array = None if index is None else each["loc"][:index]
         if array is None or array not in arrays:
@@ -111,21 +109,22 @@ def _first_of_arrays(error: ValidationError) -> Iterator[ErrorDetails]:
             yield each
 
 
+def _located(error: ErrorDetails) -> ErrorDetails:
+    """Returns an error with its place in the record alone: pydantic names the kind of a section besides."""
+    section, *inner = error["loc"] or ("",)
+    return {**error, "loc": (section, *inner[1:])} if section in OF_TWO_KINDS else error
+
+
 def _is_own(error: ErrorDetails) -> bool:
     """False for a series that is short only since pydantic counts no item that is itself at fault."""
     return error["type"] != "too_short" or len(error["input"]) < error["ctx"]["min_length"]
 
 
-def _place(error: ErrorDetails, data: Any) -> str:
-    """Returns the place in the record; the kind of a section, which pydantic names besides, is none."""
+def _place(parts: Location) -> str:
+    """Returns the place of a field for a line of text."""
     place = ""
-    for part in error["loc"]:
-        if isinstance(part, int):
-            place, data = f"{place}[{part}]", data[part]
-        elif part in data:
-            place, data = place_of(part, place), data[part]
-        elif error["type"] == MISSING and part == error["loc"][-1]:
-            place = place_of(part, place)
+    for part in parts:
+        place = f"{place}[{part}]" if isinstance(part, int) else place_of(part, place)
     return place
 
 
@@ -135,9 +134,21 @@ def _said(error: ErrorDetails, owner: str | None) -> str:
         return " is missing"
     if kind == UNKNOWN:
         return f": only {owner} has it" if owner else ": a record has no such field"
-    if kind in WORDS:
-        return f": {shown(value)} is no {WORDS[kind]}"
+    if kind in OF_ANOTHER_TYPE:
+        return f": {shown(value)} is no {_type_of(error['loc'])}"
     return f": {_limit(kind, value, limits)}"
+
+
+def _type_of(parts: Location) -> str:
+    """Returns JSON's words for the types that a field may have."""
+    field = schema.schema()
+    for part in parts:
+        if isinstance(part, int):
+            field = field["items"]
+        else:
+            field = field.get("properties", {}).get(part) or field["additionalProperties"]
+    types = field["type"]
+    return types if isinstance(types, str) else " or ".join(types)
 
 
 def _limit(kind: str, value: Any, limits: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ WORDS: Mapping[Any, str] = {str: "string", int: "integer", float: "number", bool
 WHEN_MEASURED: Schema = {"properties": {"outcome": {"properties": {"status": {"const": MEASURED}}}}}
 
 
+@cache
 def schema() -> Schema:
     """Returns the JSON Schema of a record."""
     return {

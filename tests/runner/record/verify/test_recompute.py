@@ -7,6 +7,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from runner.cell import catalogue
 from runner.cell.cell import Cell, short_hash
@@ -412,6 +414,37 @@ def test_a_value_that_no_record_can_hold_is_named_with_its_place(falsify, line):
     lines = recompute.differences(found)
     assert any(said.startswith(f"damaged record: {place_of(line)}") for said in lines), lines
     assert not any("\n" in said for said in lines)
+
+
+def leaves(value):
+    """(container, key) of each number, word and series in a record."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        if not isinstance(item, dict):
+            yield value, key
+        yield from leaves(item)
+
+
+EDITS = {
+    int: [lambda _: 0, lambda _: 1, lambda number: number + 1, lambda number: number * 2, lambda _: 10**18],
+    float: [lambda _: 0.0, lambda number: number / 3, lambda number: number * 1.5, lambda _: 1e300, lambda _: 5],
+    str: [lambda _: "", lambda _: "auto", lambda word: word + "x", lambda _: "eager", lambda _: "gptq"],
+    list: [lambda _: [], lambda items: items[:-1], lambda items: items * 2, lambda items: items[::-1]],
+}
+KINDS = (example_record, dynamic, on_cpu, older, failed_record, GPTQ, ENGINE, committed)
+
+
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_no_edit_that_leaves_the_types_makes_verify_fail(data):
+    found = data.draw(st.sampled_from(KINDS))()
+    for _ in range(data.draw(st.integers(1, 3))):
+        section = found[data.draw(st.sampled_from([name for name in found if isinstance(found[name], dict | list)]))]
+        places = [(container, key) for container, key in leaves(section) if type(container[key]) in EDITS]
+        if places:
+            container, key = data.draw(st.sampled_from(places))
+            container[key] = data.draw(st.sampled_from(EDITS[type(container[key])]))(container[key])
+    assert all(isinstance(line, str) for line in recompute.differences(found))
 
 
 def test_numbers_too_large_to_derive_from_are_named():
