@@ -17,6 +17,7 @@ from runner.cell.fieldtypes import ABSENT, Absent, WithOrWithout
 T = TypeVar("T")
 ACCEPTED: Mapping[Any, tuple[type, ...]] = {str: (str,), int: (int,), float: (float, int), bool: (bool,)}
 """Scalar type → the types of the values that may stand for it."""
+SCALARS = (str, int, float, NoneType)
 
 
 def name_of(field: str) -> str:
@@ -32,6 +33,8 @@ def hints(kind: type) -> Mapping[str, Any]:
 
 def to_json(value: Any) -> Any:
     """Returns the JSON value of a dataclass, or of a value in one. An absent field is left out; None becomes null."""
+    if isinstance(value, SCALARS):  # first, since a record is mostly numbers
+        return value
     if is_dataclass(value):
         values = ((name_of(field.name), getattr(value, field.name)) for field in fields(value))
         return {name: to_json(item) for name, item in values if item is not ABSENT}
