@@ -301,7 +301,7 @@ def import_command(folder: Path) -> None:
 def ui(port: int, options: tuple[str, ...]) -> None:
     """Open the measurements in MLflow's UI on 127.0.0.1, or say where the server is that holds them."""
     served = store.served_at()
-    for name, address in store.cells_addresses(served or f"http://127.0.0.1:{port}"):
+    for name, address in store.cells_addresses(served or store.local_address(port)):
         click.echo(f"{name}: {address}")
     if served is None:
         store.serve(port, options)

@@ -21,6 +21,7 @@ T = TypeVar("T")
 Builder: TypeAlias = Callable[[Any], Any]
 ACCEPTED: Mapping[Any, tuple[type, ...]] = {str: (str,), int: (int,), float: (float, int), bool: (bool,)}
 """Scalar type → the types of the values that may stand for it."""
+SCALARS = (str, int, float, NoneType)
 
 
 def name_of(field: str) -> str:
@@ -43,6 +44,8 @@ def stated(section: DataclassInstance) -> Iterator[tuple[str, Any]]:
 
 def to_json(value: Any) -> Any:
     """Returns the JSON value of a dataclass, or of a value in one. An absent field is left out; None becomes null."""
+    if isinstance(value, SCALARS):  # first, since a record is mostly numbers
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return {name: to_json(item) for name, item in stated(value)}
     if isinstance(value, Mapping):

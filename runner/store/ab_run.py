@@ -10,8 +10,9 @@ from runner.ab.manifest import Manifest
 from runner.cell.cell import short_hash
 from runner.cell.jsonform import to_json
 from runner.record.spool import MANIFEST_NAME
-from runner.store import connection, experiment, runname
-from runner.store.commit import closed_on_failure, log_files, made_run, terminate
+from runner.store import connection, experiment
+from runner.store.commit import closed_on_failure, log_files, terminate
+from runner.store.made_run import made_run, name_run
 from runner.store.manifesttags import tags_of
 from runner.store.summary_run import FINISHED, Summary, entities, log_summary
 
@@ -76,7 +77,7 @@ def _log_manifest(client: MlflowClient, run: Run, manifest: Manifest) -> None:
     tags = {AB_TAG: manifest.id, "study": manifest.study, "cell": manifest.title}
     tags |= {name: shared[name] for name in ("gpu", "model", "ctx") if name in shared} | tags_of(manifest)
     run_id = run.info.run_id
-    runname.give(client, run, manifest.title)
+    name_run(client, run, manifest.title)
     client.log_batch(run_id, (), entities(Param, params), entities(RunTag, tags), synchronous=True)
     log_files(client, run_id, {MANIFEST_NAME: manifest.text})
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from runner.errors import BadRecord, StoreUnreachable
 from runner.files import scratch
 from runner.record.sessionrecord import SessionRecord
-from runner.store import artifacts, connection, experiment, runname, source
+from runner.store import artifacts, connection, experiment
+from runner.store.made_run import made_run, name_run
 from runner.store.saved_views import GROUP_TAG
 from runner.store.session_run import COMMITTED_TAG, SESSION_TAG, View, view
 
@@ -96,29 +97,10 @@ def _made_by_mlflow(client: MlflowClient, run_id: str | None, session: str) -> R
     return run if run.data.tags.get(SESSION_TAG, session) == session else None
 
 
-def made_run(client: MlflowClient, run_id: str) -> Run | None:
-    """The run that `mlflow run` made, with nothing in its tags of where the checkout lies."""
-    if (run := known_run(client, run_id)) is not None:
-        source.hide(client, run)
-    return run
-
-
-def known_run(client: MlflowClient, run_id: str) -> Run | None:
-    """The run of that id, None where this store has none."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return None
-        raise
-
-
 def _fill(client: MlflowClient, run: Run, shown: View) -> None:
     """All of the run, the mark last: a run without it is filled again, whoever closed it."""
     run_id = run.info.run_id
-    runname.give(client, run, shown.name)
+    name_run(client, run, shown.name)
     _log_numbers(client, run_id, shown)
     _log_dataset(client, run_id, shown)
     log_files(client, run_id, shown.files)

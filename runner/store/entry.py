@@ -12,7 +12,8 @@ from runner.errors import DecodeFloorError, Failure, Stopped
 from runner.record import open_runs
 from runner.redaction.redact import redact
 from runner.store import connection
-from runner.store.commit import OPEN, known_run, log_tags, made_run, terminate
+from runner.store.commit import OPEN, log_tags, terminate
+from runner.store.made_run import known_run, made_run
 from runner.store.session_run import TAG_LENGTH
 
 if TYPE_CHECKING:

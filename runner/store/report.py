@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from runner.store import connection, experiment, runname
-from runner.store.commit import closed_on_failure, known_run, made_run, terminate
+from runner.store import connection, experiment
+from runner.store.commit import closed_on_failure, terminate
+from runner.store.made_run import known_run, made_run, name_run
 from runner.store.summary_run import FINISHED, Summary, log_summary
 
 REPORT_TAG = "decode_floor.report"
@@ -18,7 +19,7 @@ def claim_report(run_id: str, name: str) -> None:
     with connection.opened() as client:
         if (run := made_run(client, run_id)) is not None:
             client.set_tag(run_id, REPORT_TAG, name)
-            runname.give(client, run, name)
+            name_run(client, run, name)
 
 
 def commit_report(name: str, summary: Summary, run_id: str | None, uri: str | None = None) -> str:

@@ -68,7 +68,7 @@ class View:
 def view(record: SessionRecord, text: str | None = None) -> View:
     """Returns the run of a record. `text` is the record's JSON as its file has it, in which fields may stand in another
     order than in its type."""
-    started_ms = record.session.started_ms
+    started_ms, data = record.session.started_ms, to_json(record)
     return View(
         session=record.session.id,
         name=run_name(record),
@@ -82,7 +82,7 @@ def view(record: SessionRecord, text: str | None = None) -> View:
         tags={name: value[:TAG_LENGTH] for name, value in _tags(record).items()},
         dataset=_dataset(record),
         files={"record.json": text or records.dump(record), **_files(record)},
-        digest=short_hash(to_json(record), 16),
+        digest=short_hash(data, 16),
     )
 
 

@@ -16,6 +16,7 @@ from runner.cell.protocol import Protocol
 from runner.errors import BadRecord
 from runner.plan.request import Request
 
+RECORDS = Path(__file__).parents[3] / "experiments" / "records"
 REQUEST = Request(gpu="cpu", model="tiny", ctx="64")
 
 
@@ -112,6 +113,11 @@ def test_a_manifest_survives_its_file(tmp_path: Path) -> None:
     manifest.write(found, tmp_path)
     assert manifest.read(tmp_path / "ab.json") == found
     assert (tmp_path / "ab.json").read_text().endswith("}\n")
+
+
+@pytest.mark.parametrize("path", sorted(RECORDS.rglob("ab.json")), ids=lambda path: path.parent.name)
+def test_the_text_of_a_committed_manifest_is_reproduced(path: Path) -> None:
+    assert manifest.read(path).text == path.read_text()
 
 
 def test_what_is_implied_keeps_both_values() -> None:

@@ -11,7 +11,8 @@ from mlflow.exceptions import MlflowException
 
 from runner.errors import BadRecord
 from runner.store import connection
-from runner.store.commit import Committed, closed_on_failure, known_run, log_files, store_view
+from runner.store.commit import Committed, closed_on_failure, log_files, store_view
+from runner.store.made_run import known_run
 from runner.store.session_run import COMMITTED_TAG, view
 from tests.runner.store import contents
 from tests.support.derive import typed

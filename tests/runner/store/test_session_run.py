@@ -6,8 +6,10 @@ import json
 
 import pytest
 
+from runner.cell.jsonform import hints, name_of
 from runner.record import metrics, record
-from runner.store import saved_views
+from runner.record.sections.surroundings import Cost
+from runner.store import run_page, saved_views
 from runner.store.session_run import view
 from tests.support.derive import typed
 from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1
@@ -174,3 +176,14 @@ def test_another_record_of_the_session_has_another_digest():
     assert view(typed(json.loads(record.dump(found)))).digest == digest
     found["flags"] = ["throttled"]
     assert view(typed(found)).digest != digest
+
+
+def test_the_artifact_is_the_text_that_the_records_file_has():
+    """Older versions wrote fields in another order."""
+    found = example_record()
+    text = record.dump(dict(reversed(found.items())))
+    assert view(typed(found), text).files["record.json"] == text
+
+
+def test_the_page_has_a_row_for_each_phase_that_a_record_can_have():
+    assert {*run_page.PHASES, "total", "fixed"} == {name_of(name) for name in hints(Cost)}

@@ -257,12 +257,13 @@ def test_a_run_of_before_there_were_groups_gets_its_own_when_it_is_imported_agai
 
 
 def test_only_sessions_that_may_be_averaged_are_in_one_group() -> None:
-    plain = example_record()
+    example = example_record()
+    plain = typed(example)
     assert re.fullmatch(r"qwen2\.5-7b 2048 bf16 eager static h200 [0-9a-f]{6}", session_run.group(plain))
-    assert session_run.group(example_record(session={"id": "another", "index": 1})) == session_run.group(plain)
+    assert session_run.group(typed(example_record(session={"id": "another", "index": 1}))) == session_run.group(plain)
     keys = ("cell_key", "code_key", "env_key")
-    others = [session_run.group({**plain, "keys": {**plain["keys"], name: "other"}}) for name in keys]
-    tail = session_run.group(example_record(protocol={"name": "tail", "steps": 300}))
+    others = [session_run.group(typed({**example, "keys": {**example["keys"], name: "other"}})) for name in keys]
+    tail = session_run.group(typed(example_record(protocol={"name": "tail", "steps": 300})))
     assert len({session_run.group(plain), tail, *others}) == 5
     assert " tail " in tail
 
@@ -278,7 +279,7 @@ def test_the_views_name_only_metrics_and_tags_that_runs_have(sqlite_uri: str) ->
 
 
 def test_how_weights_are_packed_can_be_compared() -> None:
-    params = session_run.view(packed_record(runtime="exllamav2")).params
+    params = session_run.view(typed(packed_record(runtime="exllamav2"))).params
     assert {name: value for name, value in params.items() if name.startswith("scheme.")} == {
         "scheme.group_size": "128",
         "scheme.sym": "True",
