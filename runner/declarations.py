@@ -1,18 +1,17 @@
-"""Declarations of formats, kernels and runtimes, and the protocols that their modules fulfil."""
+"""Declarations of formats, kernels and runtimes, and the step that a runtime makes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from runner.cell.scheme import Part, Scheme
+from runner.cell.scheme import Scheme
 from runner.cell.shape import ModelShape
+from runner.record.statedbound import StatedBound
 
 if TYPE_CHECKING:
     import torch
-
-    from runner.job import Job
 
 MODE = "mode"
 POISON = 1024.0
@@ -56,6 +55,11 @@ def _refuses_none(_scheme: Scheme, _quant: str) -> str | None:
     return None
 
 
+def _every_matrix(shape: ModelShape) -> int:
+    """Returns the number of the layers' matrices: a step that fuses none multiplies by each of them once."""
+    return shape.layers * len(shape.linear_shapes)
+
+
 @dataclass(frozen=True)
 class KernelDeclaration:
     """What a kernel multiplies and where. `signatures` are parts of the names under which its matrix products show in
@@ -63,7 +67,9 @@ class KernelDeclaration:
     hold it; `package` is the distribution it comes in, None for torch itself, `module` what is imported of it, and
     `remedy` how one gets it, in the `stacks` that it lives in. `capability` is the least compute capability of a card
     that it runs on, None where any will do on which torch runs. `workspace_bytes` is what its layers hold beside the
-    packed weights, by the model's shape.
+    packed weights, by the model's shape. `launches_per_product` is how many kernels named in `signatures` one matrix
+    product launches, at least. `runtimes` is None where any goes. `bounds` maps a quant and a dtype to the kernel's own
+    bound in the gate; without one, the dtype's bound holds.
 
     The first dtype is its default; it is the default kernel of the quants in `default_of`; `refuses` says why it cannot
     multiply a quant's weights packed by a scheme, None where it can.
@@ -84,6 +90,9 @@ class KernelDeclaration:
     default_of: tuple[str, ...] = ()
     refuses: Callable[[Scheme, str], str | None] = _refuses_none
     workspace_bytes: Callable[[ModelShape], int] = _no_workspace
+    launches_per_product: int = 1
+    runtimes: tuple[str, ...] | None = None
+    bounds: Mapping[str, Mapping[str, StatedBound]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,10 @@ class RuntimeDeclaration:
     against it. `replays_eager`: it runs that one's very kernels. `compiles`: it makes kernels of its own, which takes
     time that no other runtime needs. `owns_model`: its linear layers are its own, not the kernel's of a transformers
     model. `workspace_bytes` is what its step holds beside weights, kernel's workspace and KV cache.
+
+    `products` is how many matrix products of the cell's kernel a step has at least, by the model's shape: fewer than
+    the layers have matrices where some are fused, 1 where one kernel runs the whole step. `bounds` maps a dtype to the
+    runtime's own bound in the gate, which goes before the kernel's.
     """
 
     name: str
@@ -116,6 +129,8 @@ class RuntimeDeclaration:
     compiles: bool = False
     owns_model: bool = False
     workspace_bytes: int = 0
+    products: Callable[[ModelShape], int] = _every_matrix
+    bounds: Mapping[str, StatedBound] = field(default_factory=dict)
     package: str | None = None
     module: str | None = None
     remedy: str | None = None
@@ -188,81 +203,3 @@ class Tokens(Protocol):
     def next(self, position: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
         """Returns the token to consume at `position` [1], shape [1]."""
         ...
-
-
-class WeightFormat(Protocol):
-    DECLARATION: FormatDeclaration
-
-
-class PackedFormat(WeightFormat, Protocol):
-    """Packing and plain arithmetic of a quantised format, one linear layer [rows, columns] = [out, in] at a time."""
-
-    def scheme(self, options: Mapping[str, str]) -> Scheme:
-        """The scheme of synthetic weights."""
-        ...
-
-    def read_config(self, config: Mapping[str, Any]) -> Scheme:
-        """The scheme of a checkpoint's quantization_config. Raises BadCheckpoint for one that is not read."""
-        ...
-
-    def parts(self, rows: int, columns: int, how: Scheme) -> dict[str, Part]:
-        """The tensors that a step needs, by name."""
-        ...
-
-    def stored(self, rows: int, columns: int, how: Scheme) -> dict[str, Part]:
-        """The tensors that a checkpoint holds; a dimension of -1 is any."""
-        ...
-
-    def from_stored(self, tensors: Mapping[str, torch.Tensor], how: Scheme) -> dict[str, torch.Tensor]:
-        """Of the stored tensors those that a step needs. Raises BadCheckpoint where they contradict the scheme."""
-        ...
-
-    def to_stored(self, tensors: Mapping[str, torch.Tensor], how: Scheme, columns: int) -> dict[str, torch.Tensor]:
-        """The inverse of `from_stored`, of formats that an engine reads from a folder."""
-        ...
-
-    def config_of(self, how: Scheme) -> dict[str, Any]:
-        """The inverse of `read_config`, of the same formats."""
-        ...
-
-    def quantise(self, weight: torch.Tensor, how: Scheme) -> dict[str, torch.Tensor]:
-        """The packed tensors of weight [out, in], each value rounded to the nearest."""
-        ...
-
-    def dequantise(self, tensors: Mapping[str, torch.Tensor], how: Scheme, columns: int, rows: slice) -> torch.Tensor:
-        """The rows (in multiples of eight) of the matrix by plain arithmetic, [rows, in] float32."""
-        ...
-
-
-class PackedLayer(Protocol):
-    """A linear layer [rows, columns] whose weight is packed in `tensors`; `dtype` and `device` are the cell's."""
-
-    quant: str
-    scheme: Scheme
-    tensors: dict[str, torch.Tensor]
-    rows: int
-    columns: int
-    bias: torch.nn.Parameter | None
-    dtype: torch.dtype
-
-    @property
-    def shape(self) -> tuple[int, int]: ...
-
-    @property
-    def device(self) -> torch.device: ...
-
-
-class Kernel(Protocol):
-    DECLARATION: KernelDeclaration
-
-
-class PackedKernel(Kernel, Protocol):
-    def linears(self, layers: Sequence[PackedLayer]) -> Iterator[torch.nn.Module]:
-        """The kernel's own layer for each of the model's, made when it is asked for; it takes over the tensors."""
-        ...
-
-
-class Runtime(Protocol):
-    DECLARATION: RuntimeDeclaration
-
-    def build(self, model: Any, tokens: Tokens, job: Job) -> Step: ...

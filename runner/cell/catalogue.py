@@ -13,8 +13,9 @@ from typing import Any
 
 import yaml
 
+from runner import registry
 from runner.cell.shape import ModelShape
-from runner.cell.vocabulary import AUTO, QUANTS, suggestion
+from runner.cell.vocabulary import AUTO, suggestion
 from runner.checkpoints import modelconfig
 from runner.errors import BadValue
 from runner.files import shipped, yamlfile
@@ -295,9 +296,10 @@ def _check_rope(scaling: dict[str, Any] | None, place: _Place) -> None:
 
 
 def _checkpoints(data: dict[str, Any], place: _Place) -> dict[str, HubCheckpoint]:
+    quants = registry.format_names()
     for quant in data:
-        if quant not in QUANTS:
-            raise place.at(str(quant)).error(f"no quant (allowed: {', '.join(QUANTS)}){suggestion(str(quant), QUANTS)}")
+        if quant not in quants:
+            raise place.at(str(quant)).error(f"no quant (allowed: {', '.join(quants)}){suggestion(str(quant), quants)}")
     return {quant: _checkpoint(entry, place.at(quant)) for quant, entry in data.items()}
 
 

@@ -32,7 +32,7 @@ def of(job: Job, seen: profiling.Seen, step: Step) -> dict[str, Any]:
 
 
 def _check_products(job: Job, count: float, names: list[str]) -> None:
-    expected = job.shape.layers * len(job.shape.linear_shapes)
+    expected = registry.least_launches(job.cell, job.shape)
     if count < expected:
         raise Mismatch(
             f"kernel {job.cell.kernel} was asked for, but the profile shows {count:g} of its matrix products a step "

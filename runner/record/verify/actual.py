@@ -7,6 +7,7 @@ from typing import Any
 
 from runner import registry
 from runner.cell import attention
+from runner.cell.cell import Cell
 from runner.cell.shape import ModelShape
 from runner.cell.vocabulary import CUDA
 from runner.record.structure import shown
@@ -69,13 +70,13 @@ def _launch_differences(found: Record, mode: str) -> Iterator[str]:
 
 
 def _product_differences(found: Record, signatures: tuple[str, ...]) -> Iterator[str]:
-    """A step has the products of every layer's matrices, at least, and the table of kernels shows as many."""
+    """A step launches as many of the kernel's products as declared, and the table of kernels shows as many."""
     count, shape = found["actual"].get("products_per_step"), ModelShape.from_json(found["model"]["shape"])
     if count is None:
         if found["keys"]["code_key"] not in older.without_counts():
             yield "actual.products_per_step: missing"
         return
-    expected = shape.layers * len(shape.linear_shapes)
+    expected = registry.least_launches(Cell.from_json(found["cell"]), shape)
     if count < expected:
         yield f"actual.products_per_step: {count:g}, the layers have {expected} matrices"
     rows = found["kernels"]

@@ -16,7 +16,6 @@ from runner.record import metrics, record
 from runner.record.structure import shown
 from runner.record.verify import card, request
 from runner.record.verify.line import unequal
-from runner.record.verify.passes import device_kind
 
 GIVEN_FLAGS = ("converted", "other-tree", "shared-card", "shared-host", "unpinned")
 MEASUREMENT = (*record.MEASURED_ONLY, "prefill", "kernels", "memory", "limits", "host")
@@ -59,21 +58,9 @@ def _loaded_shapes(shape: ModelShape, cell: Record) -> tuple[ModelShape, ...]:
 
 def _pair_differences(cell: Record) -> Iterator[str]:
     """Pairs that no request can ask for."""
-    kernel = registry.kernel(cell["kernel"]).DECLARATION
-    runtime = registry.runtime(cell["runtime"]).DECLARATION
-    allowed = (
-        ("quant", cell["quant"], kernel.name, kernel.quants),
-        ("dtype", cell["dtype"], kernel.name, kernel.dtypes),
-        ("gpu", device_kind(cell), kernel.name, kernel.devices),
-        ("gpu", device_kind(cell), runtime.name, runtime.devices),
-        ("quant", cell["quant"], runtime.name, runtime.quants or (cell["quant"],)),
-        ("kernel", cell["kernel"], runtime.name, runtime.kernels or (cell["kernel"],)),
-        ("cache", cell["cache"], runtime.name, runtime.caches),
-        ("attention", cell["attention"], runtime.name, runtime.attentions),
-    )
-    for field, value, owner, values in allowed:
-        if value not in values:
-            yield f"cell.{field}: {shown(value)} does not go with {owner} (it has {', '.join(values)})"
+    for found in registry.conflicts(Cell.from_json(dict(cell))):
+        field = "gpu" if found.field == registry.DEVICE else found.field
+        yield f"cell.{field}: {shown(found.value)} does not go with {found.name} (it has {', '.join(found.allowed)})"
 
 
 def scheme_of(found: Record) -> Scheme | None:
