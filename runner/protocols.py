@@ -86,6 +86,14 @@ class PackedKernel(Kernel, Protocol):
         ...
 
 
+class PlainKernel(Kernel, Protocol):
+    """A kernel with layers of its own for unquantised weights; one without `linears` leaves torch's."""
+
+    def linears(self, layers: Sequence[torch.nn.Linear]) -> Iterator[torch.nn.Module]:
+        """The kernel's own layer for each of the decoder's, made when it is asked for."""
+        ...
+
+
 class Runtime(Protocol):
     DECLARATION: RuntimeDeclaration
 

@@ -11,6 +11,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from runner.cell.cell import Cell
 from runner.cell.scheme import Scheme
 from runner.cell.shape import ModelShape
 from runner.declarations import KernelDeclaration, RuntimeDeclaration
-from runner.protocols import Kernel, PackedFormat, PackedKernel, Runtime, WeightFormat
+from runner.protocols import Kernel, PackedFormat, PackedKernel, PlainKernel, Runtime, WeightFormat
 
 DEVICE = "device"
 KERNEL, RUNTIME = "kernel", "runtime"
@@ -34,6 +35,12 @@ def _names(package: ModuleType) -> tuple[str, ...]:
 
 def _load(package: ModuleType, name: str) -> Any:
     return importlib.import_module(f"{package.__name__}.{name.replace('-', '_')}")
+
+
+def folders() -> Iterator[Path]:
+    """Yields the folders where formats, kernels and runtimes are looked for."""
+    for package in (formats, kernels, runtimes):
+        yield from map(Path, package.__path__)
 
 
 def format_names() -> tuple[str, ...]:
@@ -80,6 +87,16 @@ def kernel(name: str) -> Kernel:
 def packed_kernel(name: str) -> PackedKernel:
     """The module of a kernel that multiplies packed weights."""
     return cast(PackedKernel, _load(kernels, name))
+
+
+def makes_layers(name: str) -> bool:
+    """Returns whether a kernel has layers of its own; unquantised weights may be multiplied by torch's."""
+    return hasattr(_load(kernels, name), "linears")
+
+
+def plain_kernel(name: str) -> PlainKernel:
+    """The module of a kernel that has layers of its own for unquantised weights."""
+    return cast(PlainKernel, _load(kernels, name))
 
 
 def runtime(name: str) -> Runtime:

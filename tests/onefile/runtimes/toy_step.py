@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from runner.cell.floors import GATE_SHORT_CTX
 from runner.runtimes import eager
 
 if TYPE_CHECKING:
@@ -21,14 +22,18 @@ class ToyStep(eager.StepOverEager):
 
     runtime = "toy-step"
 
-    @property
-    def logits(self) -> torch.Tensor:
-        return self._step.logits
+    def __init__(self, step: eager.EagerStep) -> None:
+        super().__init__(step)
+        self.logits = step.logits
 
     def __call__(self) -> torch.Tensor:
-        return self._step()
+        chosen = self._step()
+        self.logits = self._step.logits
+        return chosen
 
 
 def build(model: Any, tokens: Tokens, job: Job) -> ToyStep:
-    """Returns a step over the eager step of this job's cell."""
-    return ToyStep(eager.build(model, tokens, job))
+    """Returns a step over the eager step of this job's cell, which has some logits already."""
+    step = eager.build(model, tokens, job)
+    step.prefill(GATE_SHORT_CTX)
+    return ToyStep(step)
