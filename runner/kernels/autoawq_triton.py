@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from runner.declarations import KernelDeclaration
+from runner.installation import Installation
 from runner.record.statedbound import StatedBound
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ DECLARATION = KernelDeclaration(
     package="autoawq",
     module="awq",
     remedy="pip install --no-deps autoawq==0.2.9 && pip install zstandard datasets",
+    installation=Installation(sources=("autoawq==0.2.9",)),
     capability=(8, 0),  # Triton's; AutoAWQ itself would take 7.5
     bounds={"awq": {"fp16": StatedBound(2.063, 0.057, evidence="committed sessions of Qwen2.5-7B and Mistral-7B")}},
 )

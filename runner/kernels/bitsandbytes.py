@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from runner.declarations import KernelDeclaration
+from runner.installation import Installation
 from runner.record.statedbound import StatedBound
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ DECLARATION = KernelDeclaration(
     package="bitsandbytes",
     module="bitsandbytes",
     remedy="pip install bitsandbytes==0.50.2",
+    installation=Installation(wheels=("bitsandbytes==0.50.2",)),
     capability=(6, 0),  # its installation guide, of nf4
     stacks=("modern", "paper"),
     default_of=("bnb-nf4",),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from runner.declarations import KernelDeclaration
+from runner.installation import Installation
 from runner.record.statedbound import DerivedUnder, StatedBound
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ DECLARATION = KernelDeclaration(
     package="exllamav2",
     module="exllamav2_ext",
     remedy="build its extension: pip install --no-build-isolation exllamav2==0.3.2, where nvcc is",
+    installation=Installation(sources=("exllamav2==0.3.2",), compiled=("exllamav2_ext.so",)),
     capability=(6, 0),  # the least that its authors build it for
     stacks=("modern", "paper"),
     default_of=("gptq",),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from runner.cell.scheme import Scheme
 from runner.declarations import KernelDeclaration
+from runner.installation import Installation
 from runner.record.statedbound import StatedBound
 
 if TYPE_CHECKING:
@@ -43,6 +44,19 @@ DECLARATION = KernelDeclaration(
     module="gptqmodel",
     remedy="pip install gptqmodel==7.3.6 torchvision==0.26.0 (its kernels are compiled at first use, or put the "
     "compiled gptqmodel_marlin_*_ops.so on PYTHONPATH)",
+    installation=Installation(
+        wheels=("torchvision==0.26.0", "requests"),  # it imports them without saying so
+        sources=(
+            *("gptqmodel==7.3.6", "defuser==0.0.28", "device-smi==0.5.7"),
+            *("logbar==0.4.15", "pypcre==0.6.4", "tokenicer==0.0.14"),
+        ),
+        beside=(
+            *("threadpoolctl", "pillow", "torchvision"),
+            *("requests", "urllib3", "charset-normalizer", "idna", "certifi"),
+        ),
+        compiled=("gptqmodel_*_ops.so",),
+        operators=tuple(PREBUILT.values()),
+    ),
     capability=(8, 0),  # its AWQ layer says so; its GPTQ layer would take 7.5
     default_of=(AWQ,),
     refuses=_refuses,
