@@ -23,12 +23,14 @@ from analysis.sources import cache
 from runner import formats, kernels, registry, runtimes
 from runner.cell import catalogue
 from runner.cell.cell import Cell
-from runner.errors import BadPair
+from runner.checkpoints import weightfiles
+from runner.errors import BadCheckpoint, BadPair
 from runner.job import Job
 from runner.plan.request import Request
 from runner.plan.resolve import resolve
 from runner.record import bounds, codekey
 from runner.record.statedbound import StatedBound
+from tests.support import checkpoints
 from tests.support.processes import ROOT
 
 TOYS = ROOT / "tests" / "onefile"
@@ -37,8 +39,7 @@ KERNEL, PLAIN_KERNEL = "kernels/toy_linear.py", "kernels/toy_plain.py"
 CELL = ("--gpu", "cpu", "--model", "tiny", "--ctx", "64")
 CELLS = {
     "a runtime": ((RUNTIME,), ("--runtime", "toy-step")),
-    "a kernel of unquantised weights": ((PLAIN_KERNEL,), ("--kernel", "toy-plain")),
-    "a kernel of packed weights": ((KERNEL,), ("--quant", "bnb-nf4", "--kernel", "toy-linear")),
+    "a kernel": ((PLAIN_KERNEL,), ("--kernel", "toy-plain")),
     "all three": ((FORMAT, KERNEL, RUNTIME), ("--quant", "toy-int8", "--runtime", "toy-step")),
 }
 
@@ -86,8 +87,7 @@ def test_a_session_with_it_is_valid_and_verify_finds_nothing(measured: tuple[Pat
 def test_the_report_shows_it(measured: tuple[Path, Path], tmp_path: Path) -> None:
     toys, spool = measured
     run(toys, "analysis", "report", "--records", str(spool), "--out", str(tmp_path))
-    text = (tmp_path / files.PAGE).read_text()
-    assert text.count("toy-") > text.count(spool.name)
+    assert "toy-" in (tmp_path / files.PAGE).read_text()
 
 
 @pytest.mark.slow
@@ -197,6 +197,24 @@ def test_code_key_and_the_frames_that_are_kept_depend_on_it(add: Callable[..., P
     first = codekey.code_key()
     file.write_text(file.read_text().replace("chunk(2)", "chunk(4)"))
     assert len({without, first, codekey.code_key()}) == 3
+
+
+def test_a_checkpoint_of_it_is_found_and_checked(add: Callable[..., Path], tmp_path: Path) -> None:
+    add(FORMAT, KERNEL)
+    scheme = registry.packed_format("toy-int8").scheme({})
+    parts = weightfiles.expected(checkpoints.SHAPE, "toy-int8", scheme)
+    stored = {
+        name: ("BF16" if part.dtype == weightfiles.ANY_FLOAT else part.dtype, part.shape)
+        for name, part in parts.items()
+    }
+    packing = {"quant_method": "toy", "group_size": 32}
+    folder = checkpoints.write(tmp_path / "weights", {**checkpoints.CONFIG, "quantization_config": packing})
+    (folder / "model.safetensors").write_bytes(checkpoints.safetensors(stored))
+    plan = resolve(Request(gpu="cpu", model="tiny", quant="toy-int8", weights=str(folder)), ())
+    assert plan.scheme == scheme
+    assert plan.cell.weights_id.startswith("content-")
+    with pytest.raises(BadCheckpoint, match="which is not quant=bnb-nf4: choose quant=toy-int8"):
+        resolve(Request(gpu="cpu", model="tiny", quant="bnb-nf4", weights=str(folder)), ())
 
 
 def test_a_models_checkpoints_may_be_of_it(
