@@ -30,8 +30,10 @@ from runner.plan.request import Request
 from runner.plan.resolve import resolve
 from runner.record import bounds, codekey
 from runner.record.statedbound import StatedBound
+from runner.record.verify import actual
 from tests.support import checkpoints
 from tests.support.processes import ROOT
+from tests.support.records import example_record
 
 TOYS = ROOT / "tests" / "onefile"
 FORMAT, RUNTIME = "formats/toy_int8.py", "runtimes/toy_step.py"
@@ -171,6 +173,13 @@ def test_a_step_launches_what_its_runtime_and_kernel_declare(
     assert registry.least_launches(halved, shape) == 2 * 5 * 2
     declare(monkeypatch, registry.runtime("toy-step"), products=lambda _shape: 1)
     assert registry.least_launches(replace(halved, kernel="torch-cpu"), shape) == 1
+
+
+def test_verify_asks_for_what_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example has 28 layers of 7 matrices, and 197 products a step."""
+    assert list(actual.differences(example_record())) == []
+    declare(monkeypatch, registry.kernel("cublas"), launches_per_product=2)
+    assert list(actual.differences(example_record())) == ["actual.products_per_step: 197, the layers have 392 at least"]
 
 
 def test_it_brings_its_own_bound_or_is_held_to_its_dtypes(

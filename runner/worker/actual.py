@@ -36,7 +36,7 @@ def _check_products(job: Job, count: float, names: list[str]) -> None:
     if count < expected:
         raise Mismatch(
             f"kernel {job.cell.kernel} was asked for, but the profile shows {count:g} of its matrix products a step "
-            f"where the layers have {expected}; it shows {names}"
+            f"where the layers have {expected} at least; it shows {names}"
         )
 
 

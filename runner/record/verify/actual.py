@@ -78,7 +78,7 @@ def _product_differences(found: Record, signatures: tuple[str, ...]) -> Iterator
         return
     expected = registry.least_launches(Cell.from_json(found["cell"]), shape)
     if count < expected:
-        yield f"actual.products_per_step: {count:g}, the layers have {expected} matrices"
+        yield f"actual.products_per_step: {count:g}, the layers have {expected} at least"
     rows = found["kernels"]
     if is_complete(rows):
         yield from _table_differences(rows, found["actual"], signatures)
