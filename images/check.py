@@ -16,12 +16,10 @@ from pathlib import Path
 
 from runner import registry
 from runner.declarations import KernelDeclaration
-from runner.kernels import marlin
+from runner.installation import Installation
 from runner.record import codekey
 
 SITE = Path(sysconfig.get_path("purelib"))
-COMPILED = ("exllamav2_ext.so", "gptqmodel_*_ops.so")
-"""What images/kernels/compile.py compiles, in the folder of the module path where it lies."""
 
 
 class Wrong(Exception):
@@ -55,7 +53,7 @@ def _has(path: Path) -> bool:
 
 
 def check_kernels(stack: str) -> None:
-    """Every kernel's package that lives in this stack can be imported, and GPTQModel finds its compiled operators."""
+    """Every kernel's package that lives in this stack can be imported, and torch loads its compiled operators."""
     import torch
 
     print(f"torch {torch.__version__}, CUDA {torch.version.cuda}")
@@ -63,8 +61,7 @@ def check_kernels(stack: str) -> None:
         if kernel.module is not None:
             importlib.import_module(kernel.module)
             print(f"imported {kernel.module} for kernel={kernel.name}")
-    if (SITE / marlin.PREBUILT["torch.float16"]).exists():
-        for library in sorted(SITE.glob(COMPILED[1])):
+        for library in _operators(kernel.installation):
             torch.ops.load_library(str(library))
             namespace = getattr(torch.ops, library.stem.removesuffix("_ops"))
             print(f"loaded {library.name}: {namespace}")
@@ -80,7 +77,7 @@ def _kernels_of(stack: str) -> Iterator[KernelDeclaration]:
 def check_architectures(expected: set[str], cuobjdump: str) -> None:
     """Each compiled library has machine code of exactly the architectures expected, and no PTX, which a driver would
     compile for others."""
-    libraries = [library for pattern in COMPILED for library in sorted(SITE.glob(pattern))]
+    libraries = [library for kernel in registry.kernel_declarations() for library in _compiled(kernel.installation)]
     if bool(libraries) != bool(expected):
         raise Wrong(f"for {sorted(expected)} it has the libraries {[library.name for library in libraries]}")
     for library in libraries:
@@ -90,6 +87,18 @@ def check_architectures(expected: set[str], cuobjdump: str) -> None:
         if ".ptx" in _listed(cuobjdump, "--list-ptx", library):
             raise Wrong(f"{library.name} has PTX")
         print(f"{library.name}: {', '.join(sorted(found))}, no PTX, {library.stat().st_size / 1e6:.1f} MB")
+
+
+def _operators(installation: Installation) -> list[Path]:
+    """Returns the compiled libraries of a kernel whose operators torch loads, where they are here."""
+    is_here = any((SITE / name).exists() for name in installation.operators)
+    return list(_compiled(installation)) if is_here else []
+
+
+def _compiled(installation: Installation) -> Iterator[Path]:
+    """Yields the libraries that images/kernels/compile.py compiled for a kernel."""
+    for pattern in installation.compiled:
+        yield from sorted(SITE.glob(pattern))
 
 
 def _listed(cuobjdump: str, option: str, library: Path) -> str:

@@ -34,16 +34,17 @@ lock_image() { # NAME INPUT [OPTION…]: for the one Python that is in the image
     compile 3.11 "images/$2.in" "images/$1.txt" --generate-hashes "${@:3}"
 }
 
-named() { grep -oE '^[^ #=]+' "$1"; }
+named() { grep -ohE '^[^ #=-][^ #=]*' "$@"; } # an option such as -r is no name
 
 lock_stack() { # STACK [OPTION…]: its environment, of which what comes as sources is a lock of its own, and its compiler
     local stack=$1 packages
-    mapfile -t packages < <(named "images/$stack-kernels.in" | sed 's/^/--no-emit-package=/')
+    mapfile -t packages < <(named images/{,declared-}"$stack"-kernels.in | sed 's/^/--no-emit-package=/')
     lock_image "$stack" "$stack" "${packages[@]}" "${@:2}"
     lock_image "$stack-kernels" "$stack-kernels" --no-deps "${@:2}"
     lock_image "$stack-compiler" "$stack-compiler" "${@:2}"
 }
 
+(cd .. && "$(dirname "$uv")/python" -m images.declared)
 lock modern "$@"
 lock cpu --excludes cpu.excludes "$@"
 lock dev "$@"

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
-from runner import __version__, store, summary, terminal
+from runner import __version__, registry, store, summary, terminal
 from runner.ab import arms, check
 from runner.ab.measure import Progress
 from runner.ab.measure import measure as measure_ab
@@ -25,7 +25,7 @@ from runner.errors import BadRecord, GpuNotFound, InvalidSession, MissingPackage
 from runner.launch import process
 from runner.launch.session import Commit, Finished, Settings, run_session
 from runner.machine import nvml
-from runner.plan import resolve
+from runner.plan import cards
 from runner.plan.request import FROM_ENVIRONMENT, NONE, Request, are_local, names_a_variable
 from runner.record import record, sidecar
 from runner.record import spool as spools
@@ -46,9 +46,9 @@ REQUEST_HELP = {
     "gpu": "catalogue name of the GPU (see `gpus`), or cpu",
     "model": "catalogue name of the model (see `models`)",
     "ctx": "tokens in the context",
-    "quant": "weight format: bf16, bnb-nf4, awq, gptq",
-    "kernel": "kernel that multiplies the weights",
-    "runtime": "how a step is executed: eager, graph, compile, …",
+    "quant": f"weight format: {', '.join(registry.format_names())}",
+    "kernel": f"kernel that multiplies the weights: {', '.join(registry.kernel_names())}",
+    "runtime": f"how a step is executed: {', '.join(registry.runtime_names())}",
     "cache": "KV cache: dynamic, static",
     "dtype": "bf16, fp16, fp32",
     "attention": "sdpa, flash-attn",
@@ -377,7 +377,7 @@ def _is_right(file: Path, seen: Copies) -> bool:
 def list_gpus() -> None:
     """List the GPUs of the catalogue; `*` marks those in this machine, `!` a card in it that cannot be measured."""
     here = _gpus_here() or ()
-    installed = {resolve.gpu_key(card): card for card in here if card.obstacle is None}
+    installed = {cards.gpu_key(card): card for card in here if card.obstacle is None}
     for entry in catalogue.gpus().values():
         figures = (
             _figure(entry.bandwidth_gbs, "GB/s"),
@@ -412,7 +412,7 @@ def _figure(figure: catalogue.Figure, unit: str) -> str:
 def list_models() -> None:
     """List the models of the catalogue; `*` marks what `auto` measures on this machine."""
     here = _gpus_here()
-    chosen = None if here is None else resolve.default_model(here)
+    chosen = None if here is None else cards.default_model(here)
     for key, model in catalogue.models().items():
         shape, mark = model.shape, "*" if key == chosen else " "
         checkpoints = ", ".join(model.checkpoints) or "none"

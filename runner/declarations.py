@@ -1,18 +1,18 @@
-"""Declarations of formats, kernels and runtimes, and the protocols that their modules fulfil."""
+"""Declarations of formats, kernels and runtimes, and the step that a runtime makes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from runner.cell.scheme import Part, Scheme
+from runner.cell.scheme import Scheme
 from runner.cell.shape import ModelShape
+from runner.installation import Installation
+from runner.record.statedbound import StatedBound
 
 if TYPE_CHECKING:
     import torch
-
-    from runner.job import Job
 
 MODE = "mode"
 POISON = 1024.0
@@ -22,21 +22,22 @@ so that it changes nothing; a row that is read is seen in the logits."""
 
 @dataclass(frozen=True)
 class FormatDeclaration:
-    """A way of storing weights. `packed`: the layers' linear weights are quantised and the module says how (see
-    `PackedFormat`); otherwise they are of the cell's dtype like all others. `methods` are the words by which a
-    checkpoint's quantization_config calls it; `options` maps each choice that synthetic weights leave to its values,
-    the default first. Of a scheme's fields that are true or false its weights may have those `may_be` names, and their
-    groups are of `group_sizes`, None where any goes."""
+    """A way of storing weights."""
 
     name: str
     packed: bool = True
+    """True if the layers' matrices are quantised (see `PackedFormat`), False if they are of the cell's dtype"""
     methods: tuple[str, ...] = ()
+    """names of the format in a checkpoint's quantization_config"""
     options: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """choices that synthetic weights leave, each with its values, the default first"""
     may_be: tuple[str, ...] = ()
+    """fields of a scheme that may be true"""
     group_sizes: tuple[int, ...] | None = None
+    """sizes of its groups; None where any goes"""
 
     def refuses(self, scheme: Scheme) -> str | None:
-        """Why its weights are never packed so, None where they may be."""
+        """Returns why its weights are never packed so, None where they may be."""
         if self.group_sizes is not None and scheme.group_size not in self.group_sizes:
             return f"{self.name} has groups of {', '.join(map(str, self.group_sizes))}, not of {scheme.group_size}"
         strange = [name for name, value in scheme.to_json().items() if value is True and name not in self.may_be]
@@ -56,72 +57,101 @@ def _refuses_none(_scheme: Scheme, _quant: str) -> str | None:
     return None
 
 
+def _every_matrix(shape: ModelShape) -> int:
+    """Returns the number of the layers' matrices: a step that fuses none multiplies by each of them once."""
+    return shape.layers * len(shape.linear_shapes)
+
+
 @dataclass(frozen=True)
 class KernelDeclaration:
-    """What a kernel multiplies and where. `signatures` are parts of the names under which its matrix products show in
-    a profile; `deterministic` says that the same input gives the same bits again; `capturable`, that a CUDA graph can
-    hold it; `package` is the distribution it comes in, None for torch itself, `module` what is imported of it, and
-    `remedy` how one gets it, in the `stacks` that it lives in. `capability` is the least compute capability of a card
-    that it runs on, None where any will do on which torch runs. `workspace_bytes` is what its layers hold beside the
-    packed weights, by the model's shape.
-
-    The first dtype is its default; it is the default kernel of the quants in `default_of`; `refuses` says why it cannot
-    multiply a quant's weights packed by a scheme, None where it can.
-    """
+    """What a kernel multiplies and where."""
 
     name: str
     quants: tuple[str, ...]
     dtypes: tuple[str, ...]
+    """the first is the default"""
     devices: tuple[str, ...]
     signatures: tuple[str, ...]
+    """parts of the names under which its matrix products show in a profile"""
     deterministic: bool
+    """True if the same input gives the same bits again"""
     capturable: bool
+    """True if a CUDA graph can hold it"""
     package: str | None = None
+    """distribution that it comes in; None for torch itself"""
     module: str | None = None
+    """what is imported of the package"""
     remedy: str | None = None
+    """how one gets the package"""
+    installation: Installation = field(default_factory=Installation)
+    """how images and bundles get the package"""
     capability: tuple[int, int] | None = None
+    """least compute capability of a card; None where torch's own limit holds"""
     stacks: tuple[str, ...] = ("modern",)
     default_of: tuple[str, ...] = ()
+    """quants whose default kernel it is on its devices"""
     refuses: Callable[[Scheme, str], str | None] = _refuses_none
+    """returns why it cannot multiply a quant's weights packed by a scheme, None where it can"""
+    runtimes: tuple[str, ...] | None = None
+    """runtimes that it goes with; None where any goes"""
     workspace_bytes: Callable[[ModelShape], int] = _no_workspace
+    """bytes that its layers hold beside the packed weights"""
+    launches_per_product: int = 1
+    """kernels named in `signatures` that one matrix product launches at least"""
+    bounds: Mapping[str, Mapping[str, StatedBound]] = field(default_factory=dict)
+    """its own bounds in the gate, by quant and dtype; the dtype's bound holds where it states none"""
 
 
 @dataclass(frozen=True)
 class RuntimeDeclaration:
-    """What a runtime can execute, and where; `package`, `module` and `remedy` as of a kernel. The first cache and
-    attention named are its defaults; prefill passes at most `prefill_chunk_tokens` of the prompt at once; `quants` and
-    `kernels` are None where any goes; `options` maps each option it takes to the values allowed, and `defaults` those
-    that are always written into the cell to their values.
-
-    `graph_mode` is how its steps are launched (`none` kernel by kernel, `whole-step` by one CUDA graph each), unless
-    the option `mode` says otherwise by `graph_modes`. `made_of_eager`: its step is made of an eager one, and is held
-    against it. `replays_eager`: it runs that one's very kernels. `compiles`: it makes kernels of its own, which takes
-    time that no other runtime needs. `owns_model`: its linear layers are its own, not the kernel's of a transformers
-    model. `workspace_bytes` is what its step holds beside weights, kernel's workspace and KV cache.
-    """
+    """What a runtime can execute, and where."""
 
     name: str
     devices: tuple[str, ...]
     caches: tuple[str, ...]
+    """the first is the default"""
     attentions: tuple[str, ...]
+    """the first is the default"""
     graph_mode: str
+    """how its steps are launched: `none` kernel by kernel, `whole-step` by one CUDA graph each, or `partial`"""
     prefill_chunk_tokens: int
+    """the most tokens of the prompt that prefill passes at once"""
     quants: tuple[str, ...] | None = None
+    """None where any goes"""
     kernels: tuple[str, ...] | None = None
+    """None where any goes"""
     options: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """values of each option that it takes"""
     defaults: dict[str, str] = field(default_factory=dict)
+    """values of the options that are always written into the cell"""
     graph_modes: dict[str, str] = field(default_factory=dict)
+    """graph modes by the value of the option `mode`, in place of `graph_mode`"""
     made_of_eager: bool = False
+    """True if its step is made of an eager one, and is compared with it"""
     replays_eager: bool = False
+    """True if its step runs the eager step's very kernels"""
     compiles: bool = False
+    """True if it makes kernels of its own, which takes time that no other runtime needs"""
     owns_model: bool = False
+    """True if its linear layers are its own, not the kernel's of a transformers model"""
     workspace_bytes: int = 0
+    """bytes that its step holds beside weights, the kernel's workspace and the KV cache"""
+    products: Callable[[ModelShape], int] = _every_matrix
+    """matrix products of the cell's kernel in a step at least: fewer than the layers have matrices where some are
+    fused, 1 where one kernel runs the whole step"""
+    bounds: Mapping[str, StatedBound] = field(default_factory=dict)
+    """its own bounds in the gate, by dtype; the kernel's or the dtype's bound holds where it states none"""
     package: str | None = None
+    """distribution that it comes in; None for torch itself"""
     module: str | None = None
+    """what is imported of the package"""
     remedy: str | None = None
+    """how one gets the package"""
+    installation: Installation = field(default_factory=Installation)
+    """how images and bundles get the package, where no kernel's declaration says it"""
 
     def graph_mode_with(self, options: Mapping[str, str]) -> str:
-        """How a cell's steps are launched, given its options."""
+        """Returns how a cell's steps are launched, given its options."""
         return self.graph_modes.get(options.get(MODE, ""), self.graph_mode)
 
 
@@ -188,81 +218,3 @@ class Tokens(Protocol):
     def next(self, position: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
         """Returns the token to consume at `position` [1], shape [1]."""
         ...
-
-
-class WeightFormat(Protocol):
-    DECLARATION: FormatDeclaration
-
-
-class PackedFormat(WeightFormat, Protocol):
-    """Packing and plain arithmetic of a quantised format, one linear layer [rows, columns] = [out, in] at a time."""
-
-    def scheme(self, options: Mapping[str, str]) -> Scheme:
-        """The scheme of synthetic weights."""
-        ...
-
-    def read_config(self, config: Mapping[str, Any]) -> Scheme:
-        """The scheme of a checkpoint's quantization_config. Raises BadCheckpoint for one that is not read."""
-        ...
-
-    def parts(self, rows: int, columns: int, how: Scheme) -> dict[str, Part]:
-        """The tensors that a step needs, by name."""
-        ...
-
-    def stored(self, rows: int, columns: int, how: Scheme) -> dict[str, Part]:
-        """The tensors that a checkpoint holds; a dimension of -1 is any."""
-        ...
-
-    def from_stored(self, tensors: Mapping[str, torch.Tensor], how: Scheme) -> dict[str, torch.Tensor]:
-        """Of the stored tensors those that a step needs. Raises BadCheckpoint where they contradict the scheme."""
-        ...
-
-    def to_stored(self, tensors: Mapping[str, torch.Tensor], how: Scheme, columns: int) -> dict[str, torch.Tensor]:
-        """The inverse of `from_stored`, of formats that an engine reads from a folder."""
-        ...
-
-    def config_of(self, how: Scheme) -> dict[str, Any]:
-        """The inverse of `read_config`, of the same formats."""
-        ...
-
-    def quantise(self, weight: torch.Tensor, how: Scheme) -> dict[str, torch.Tensor]:
-        """The packed tensors of weight [out, in], each value rounded to the nearest."""
-        ...
-
-    def dequantise(self, tensors: Mapping[str, torch.Tensor], how: Scheme, columns: int, rows: slice) -> torch.Tensor:
-        """The rows (in multiples of eight) of the matrix by plain arithmetic, [rows, in] float32."""
-        ...
-
-
-class PackedLayer(Protocol):
-    """A linear layer [rows, columns] whose weight is packed in `tensors`; `dtype` and `device` are the cell's."""
-
-    quant: str
-    scheme: Scheme
-    tensors: dict[str, torch.Tensor]
-    rows: int
-    columns: int
-    bias: torch.nn.Parameter | None
-    dtype: torch.dtype
-
-    @property
-    def shape(self) -> tuple[int, int]: ...
-
-    @property
-    def device(self) -> torch.device: ...
-
-
-class Kernel(Protocol):
-    DECLARATION: KernelDeclaration
-
-
-class PackedKernel(Kernel, Protocol):
-    def linears(self, layers: Sequence[PackedLayer]) -> Iterator[torch.nn.Module]:
-        """The kernel's own layer for each of the model's, made when it is asked for; it takes over the tensors."""
-        ...
-
-
-class Runtime(Protocol):
-    DECLARATION: RuntimeDeclaration
-
-    def build(self, model: Any, tokens: Tokens, job: Job) -> Step: ...

@@ -20,6 +20,7 @@ from pathlib import Path
 from statistics import stdev
 from typing import Any
 
+from runner import registry
 from runner.cell import floors
 from runner.record import bounds, gaterules, record, spool
 from tests.support.derive import is_measured
@@ -27,7 +28,7 @@ from tests.support.derive import is_measured
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 FOLDERS = (EXPERIMENTS / "records", EXPERIMENTS / "gate")  # the second: sessions that are there for a limit alone
 FROM, TRIED_ON = ("qwen2.5-7b", "mistral-7b"), ("llama-3.1-8b",)
-PLAIN, ENGINE = "bf16", "exllamav2"
+PLAIN = "bf16"
 DECIMALS = 1000
 
 
@@ -41,12 +42,20 @@ class Limits:
 
 
 def path_of(cell: Mapping[str, Any]) -> tuple[str, str]:
-    """Returns the entry of bounds.yaml for a cell: (runtime, quant/kernel or empty for the dtype itself; dtype)."""
-    if cell["runtime"] == ENGINE:
-        return ENGINE, cell["dtype"]
+    """Returns where a cell's bounds are stated: (runtime, quant/kernel or empty for the dtype itself; dtype)."""
+    if cell["dtype"] in registry.runtime(cell["runtime"]).DECLARATION.bounds:
+        return cell["runtime"], cell["dtype"]
     if cell["quant"] == PLAIN:
         return "", cell["dtype"]
     return f"{cell['quant']}/{cell['kernel']}", cell["dtype"]
+
+
+def declared() -> Iterator[tuple[str, str]]:
+    """Yields the path of each bound that a runtime or a kernel declares."""
+    for runtime in registry.runtime_declarations():
+        yield from ((runtime.name, dtype) for dtype in runtime.bounds)
+    for kernel in registry.kernel_declarations():
+        yield from ((f"{quant}/{kernel.name}", dtype) for quant, bounds in kernel.bounds.items() for dtype in bounds)
 
 
 def driven(found: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

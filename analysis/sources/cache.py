@@ -17,12 +17,14 @@ import polars
 import runner
 from analysis import cache
 from analysis.sources.frame import Frame
+from runner import registry
 from runner.ab import manifest
 from runner.cell.cell import short_hash
 from runner.cell.jsonform import to_json
 from runner.store import address
 
 AT_MOST = 12  # of one store: a few tables of its newest states
+SUFFIXES = (".py", ".yaml")
 SESSIONS, REST = "sessions.arrow", "rest.json"
 
 
@@ -37,10 +39,11 @@ def entry(uri: str, state: str, what: str, asked: Sequence[str]) -> Path:
 def sources() -> Iterator[Path]:
     """Yields the files that decide what a frame is: this package, and the runner's code and data.
 
-    To read them takes some milliseconds, and no list of modules has to be kept.
+    Formats, kernels and runtimes may lie outside the runner's folder. To read the files takes some milliseconds, and no
+    list of modules has to be kept.
     """
-    for folder in (Path(__file__).parent, Path(str(runner.__file__)).parent):
-        yield from sorted(path for suffix in (".py", ".yaml") for path in folder.rglob(f"[!.]*{suffix}"))
+    folders = (Path(__file__).parent, Path(str(runner.__file__)).parent, *registry.folders())
+    yield from sorted({path for folder in folders for suffix in SUFFIXES for path in folder.rglob(f"[!.]*{suffix}")})
 
 
 def load(place: Path) -> Frame | None:

@@ -17,7 +17,7 @@ from analysis.statistics import intervals, savings
 from analysis.statistics.savings import Saving
 from analysis.tables.form import FLAGS, Column, markdown_table, sentences_of_invalid, telling
 from runner import registry
-from runner.cell import floors, vocabulary
+from runner.cell import floors
 from runner.cell.scheme import Scheme
 from runner.cell.vocabulary import SYNTHETIC_ID
 
@@ -102,9 +102,15 @@ def _fits(one: Row, each: Row) -> bool:
 
 
 def _order(row: Row) -> tuple[Any, ...]:
-    """Runtimes as the vocabulary has them, unquantised rows before others."""
-    place = (*(row[name] for name in ("gpu", "model", "ctx")), vocabulary.RUNTIMES.index(row["runtime"]))
+    """Unquantised rows come before others of the same runtime."""
+    place = (*(row[name] for name in PLACE), *_runtime_order(row["runtime"]))
     return (*place, row["quant"] != UNQUANTISED, row["quant"], row["kernel"], row["dtype"], row["options"])
+
+
+def _runtime_order(name: str) -> tuple[bool, bool, bool, str]:
+    """Returns the place of a runtime: the plain step first, then runtimes made of it, compilers, and other models."""
+    declared = registry.runtime(name).DECLARATION
+    return declared.owns_model, declared.compiles, declared.made_of_eager, name
 
 
 def _named(each: Row) -> Row:

@@ -15,19 +15,13 @@ from typing import Any
 from images.bundle import kernels, libraries, packages
 from images.bundle.errors import Wrong
 from images.bundle.settings import CPU, FULL, LOCKS, ROOT, Settings, listed
+from runner import registry
 from runner.record import codekey
 
 THERE = Path(__file__).parent / "there"
 FORMAT = 1
 HOST_PACKAGES = ("torch", "numpy", "transformers", "triton", "safetensors", "accelerate")
 """What a bundle with the base host-torch leaves to its host."""
-BESIDE = {
-    "gptqmodel": (
-        *("threadpoolctl", "pillow", "torchvision"),
-        *("requests", "urllib3", "charset-normalizer", "idna", "certifi"),
-    )
-}
-"""What a kernel's package imports that no host is asked for; it is in the stack's lock."""
 GLIBC_OF_WHEELS = 28  # the locks are resolved for manylinux_2_28
 NEW_ABI_SINCE = (2, 6)  # PyPI's torch has the C++11 ABI
 CUDA_LIBRARY = re.compile(r"^libbitsandbytes_cuda(\d+)\.so$")
@@ -60,9 +54,15 @@ def _pins(wanted: Settings, here: Mapping[str, str]) -> dict[str, packages.Pin]:
     if wanted.base == FULL:
         found = {**own, **stack}
     else:
-        beside = {name for package in here for name in BESIDE.get(package, ()) if name in stack}
+        beside = {name for package in here for name in _beside(package) if name in stack}
         found = {**own, **{name: stack[name] for name in sorted(beside)}}
     return {name: pin for name, pin in found.items() if name not in here}
+
+
+def _beside(package: str) -> set[str]:
+    """Returns what a kernel's package imports that no host is asked for; it is in the stack's lock."""
+    declared = registry.kernel_declarations()
+    return {name for kernel in declared if kernel.package == package for name in kernel.installation.beside}
 
 
 def _copy_project(folder: Path) -> None:

@@ -11,8 +11,9 @@ from runner.cell import vocabulary
 from runner.cell.cell import Cell
 from runner.cell.vocabulary import AUTO
 from runner.errors import BadPair, BadValue
+from runner.plan.cards import Installed
 from runner.plan.request import NONE, Request, are_local, option_map
-from runner.plan.resolve import Installed, Plan, resolve
+from runner.plan.resolve import Plan, resolve
 
 # Requested field → the cell's field that it names; the GPU is missing, for one block is measured on one card.
 FIELDS = {

@@ -12,11 +12,12 @@ from typing import Annotated, Any
 
 import yaml
 
+from runner import registry
 from runner.cell import shaperules
 from runner.cell.entryfields import KEY, Inline, Place, check_positive, checked
 from runner.cell.jsonform import hints
 from runner.cell.shape import ModelShape
-from runner.cell.vocabulary import AUTO, QUANTS, suggestion
+from runner.cell.vocabulary import AUTO, suggestion
 from runner.errors import BadValue
 from runner.files import shipped, yamlfile
 
@@ -206,9 +207,10 @@ def _check_architecture(shape: ModelShape, place: Place) -> None:
 
 
 def _checkpoints(data: dict[str, Any], place: Place) -> dict[str, HubCheckpoint]:
+    quants = registry.format_names()
     for quant in data:
-        if quant not in QUANTS:
-            raise place.at(str(quant)).error(f"no quant (allowed: {', '.join(QUANTS)}){suggestion(str(quant), QUANTS)}")
+        if quant not in quants:
+            raise place.at(str(quant)).error(f"no quant (allowed: {', '.join(quants)}){suggestion(str(quant), quants)}")
     return {quant: _checkpoint(entry, place.at(quant)) for quant, entry in data.items()}
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 from runner.cell.fieldtypes import OneOf, Size
-from runner.cell.vocabulary import CACHES, DTYPES
+from runner.cell.vocabulary import CACHES, CPU, CUDA, DTYPES
 
 # One constant per field, frozen when the field was added. A field equal to its key default is left out of the key, so
 # that fields added later leave committed keys as they are. Never change an entry; kernel, dtype, cache and attention
@@ -61,6 +61,11 @@ class Cell:
         """Short hash of the resolved cell."""
         named = {name: value for name, value in self.to_json().items() if KEY_DEFAULTS.get(name) != value}
         return short_hash(named, KEY_LENGTH)
+
+    @property
+    def device_kind(self) -> str:
+        """Kind of the device: `cpu` or `cuda`."""
+        return CPU if self.gpu == CPU else CUDA
 
     @property
     def words(self) -> tuple[str, ...]:

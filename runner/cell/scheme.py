@@ -9,7 +9,13 @@ from typing import Annotated, Any
 from runner.cell.fieldtypes import IN_RANGE, Limit
 from runner.cell.shape import ModelShape
 
-DTYPE_BYTES = {"U8": 1, "I8": 1, "I32": 4, "F16": 2, "BF16": 2, "F32": 4, "F64": 8}  # safetensors' names
+_BYTES_OF = {
+    1: ("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"),
+    2: ("U16", "I16", "F16", "BF16"),
+    4: ("U32", "I32", "F32"),
+    8: ("U64", "I64", "F64"),
+}
+DTYPE_BYTES = {name: count for count, names in _BYTES_OF.items() for name in names}  # safetensors' names
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The project's words. A word that stands here but in no registry is "not available in this version"."""
+"""The project's words. Those for quants, kernels and runtimes are the names of the registry's files."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from runner.errors import BadValue, NotAvailable, UnknownName
 
 AUTO = "auto"
-QUANTS = ("bf16", "bnb-nf4", "awq", "gptq")
-KERNELS = ("cublas", "bitsandbytes", "marlin", "autoawq-triton", "exllamav2", "fused")
-RUNTIMES = ("eager", "graph", "compile", "exllamav2", "fused")
+PLANNED = ("fused",)
+"""Names of kernels and runtimes to come: "not available in this version" until there is a file of that name."""
 CACHES = ("dynamic", "static", "engine")
 ATTENTIONS = ("sdpa", "flash-attn", "engine")
 DTYPES = ("bf16", "fp16", "fp32")

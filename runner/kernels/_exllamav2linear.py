@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from runner.declarations import PackedLayer
+from runner.protocols import PackedLayer
 
 NONE = torch.empty((1, 1), device="meta")  # how the extension is told that a tensor is not there
 KERNEL_ROWS = 32  # beyond so many (MAX_Q_GEMM_ROWS) the extension dequantises, and calls cuBLAS with float16 sums

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING
 
 from runner.cell.scheme import Scheme
 from runner.declarations import KernelDeclaration
+from runner.installation import Installation
+from runner.record.statedbound import StatedBound
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from runner.declarations import PackedLayer
+    from runner.protocols import PackedLayer
 
 AWQ, GPTQ = "awq", "gptq"
 PREBUILT = {"torch.float16": "gptqmodel_marlin_fp16_ops.so", "torch.bfloat16": "gptqmodel_marlin_bf16_ops.so"}
 GROUP_SIZES = (32, 64, 128)
+EVIDENCE = "committed sessions of Qwen2.5-7B and Mistral-7B"
 
 
 def _refuses(scheme: Scheme, quant: str) -> str | None:
@@ -41,14 +44,31 @@ DECLARATION = KernelDeclaration(
     module="gptqmodel",
     remedy="pip install gptqmodel==7.3.6 torchvision==0.26.0 (its kernels are compiled at first use, or put the "
     "compiled gptqmodel_marlin_*_ops.so on PYTHONPATH)",
+    installation=Installation(
+        wheels=("torchvision==0.26.0", "requests"),  # it imports them without saying so
+        sources=(
+            *("gptqmodel==7.3.6", "defuser==0.0.28", "device-smi==0.5.7"),
+            *("logbar==0.4.15", "pypcre==0.6.4", "tokenicer==0.0.14"),
+        ),
+        beside=(
+            *("threadpoolctl", "pillow", "torchvision"),
+            *("requests", "urllib3", "charset-normalizer", "idna", "certifi"),
+        ),
+        compiled=("gptqmodel_*_ops.so",),
+        operators=tuple(PREBUILT.values()),
+    ),
     capability=(8, 0),  # its AWQ layer says so; its GPTQ layer would take 7.5
     default_of=(AWQ,),
     refuses=_refuses,
+    bounds={
+        AWQ: {"fp16": StatedBound(1.344, 0.052, EVIDENCE)},
+        GPTQ: {"fp16": StatedBound(1.039, 0.028, EVIDENCE)},
+    },
 )
 
 
 def linears(layers: Sequence[PackedLayer]) -> Iterator[nn.Module]:
-    """See `runner.declarations.PackedKernel`."""
+    """See `runner.protocols.PackedKernel`."""
     _load_prebuilt(layers[0].dtype)
     return map(_linear, layers)
 

@@ -13,4 +13,5 @@ DECLARATION = KernelDeclaration(
     deterministic=True,
     capturable=False,
     stacks=("modern", "paper"),
+    default_of=("bf16",),
 )

@@ -38,9 +38,17 @@ def code_key() -> str:
     or a docstring, or a move to another package, leaves it. The keys of older records hash whole files with
     their paths.
     """
-    modules = (getattr(module, "__file__", None) for name, module in sorted(sys.modules.items()))
-    loaded = {Path(file) for file in modules if file and PACKAGE in Path(file).parents}
-    return _content_key(loaded | _read_files)
+    return _content_key(_loaded() | _read_files)
+
+
+def _loaded() -> set[Path]:
+    """Returns the files of the loaded modules: those in this folder, and those of its packages that lie elsewhere."""
+    files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
+    return {
+        Path(file)
+        for name, file in files.items()
+        if file and (name.startswith(f"{PACKAGE.name}.") or PACKAGE in Path(file).parents)
+    }
 
 
 def _content_key(paths: Iterable[Path]) -> str:

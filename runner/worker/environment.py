@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from runner import registry
+from runner.cell.cell import Cell
 from runner.job import Job
 from runner.machine import host
 from runner.record.sections.surroundings import Environment, Host
@@ -27,18 +28,24 @@ def _version(package: str) -> str | None:
 
 
 def versions(job: Job) -> dict[str, Any]:
-    """Returns the versions that `record.env_key` is made of. The kernel's package is None for the kernels that live in
-    torch itself."""
-    driver, package = job.device.driver, registry.kernel(job.cell.kernel).DECLARATION.package
+    """Returns the versions that `record.env_key` is made of."""
+    driver = job.device.driver
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "transformers": _version("transformers"),
         "triton": _version("triton"),
-        "kernel_package": _version(package) if package else None,
+        "kernel_package": _package_versions(job.cell),
         "driver_major": driver.split(".")[0] if driver else None,
     }
+
+
+def _package_versions(cell: Cell) -> str | None:
+    """Returns the versions of the packages that the cell's kernel and runtime come in; None where both are torch's."""
+    declared = (registry.kernel(cell.kernel).DECLARATION, registry.runtime(cell.runtime).DECLARATION)
+    packages = dict.fromkeys(each.package for each in declared if each.package is not None)
+    return "+".join(filter(None, map(_version, packages))) or None
 
 
 def synchronise_mode() -> str | None:

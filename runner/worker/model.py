@@ -213,15 +213,31 @@ def _copy_weights(model: nn.Module, tensors: Mapping[str, weightfiles.Tensor]) -
         parameter.copy_(_read(tensors[name], name))
 
 
-def use_kernel(model: nn.Module, kernel: str) -> None:
-    """Replace the plain linear layers, one after the other, by the kernel's own. Nothing to do where none is packed."""
+def use_kernel(model: Any, kernel: str) -> None:
+    """Replace the linear layers of the decoder, one after the other, by the kernel's own.
+
+    Nothing is done where torch's own layers multiply unquantised weights.
+    """
     plains = plainlinear.plain_linears(model)
-    if not plains:
-        return
-    made = registry.packed_kernel(kernel).linears(list(plains.values()))
-    for name, linear in zip(plains, made, strict=True):
-        model.set_submodule(name, linear.eval().requires_grad_(False))
-        plains[name].tensors.clear()  # what the kernel's layer does not hold is free now
+    if plains:
+        made = registry.packed_kernel(kernel).linears(list(plains.values()))
+        for name, linear in zip(plains, made, strict=True):
+            _replace(model, name, linear)
+            plains[name].tensors.clear()  # what the kernel's layer does not hold is free now
+    elif registry.makes_layers(kernel):
+        linears = _unquantised_linears(model)
+        for name, linear in zip(linears, registry.plain_kernel(kernel).linears(list(linears.values())), strict=True):
+            _replace(model, name, linear)
+
+
+def _replace(model: nn.Module, name: str, linear: nn.Module) -> None:
+    model.set_submodule(name, linear.eval().requires_grad_(False))
+
+
+def _unquantised_linears(model: Any) -> dict[str, nn.Linear]:
+    """Returns every linear layer of the decoder's layers, by name."""
+    named = model.model.layers.named_modules(prefix="model.layers")
+    return {name: module for name, module in named if isinstance(module, nn.Linear)}
 
 
 def _ready(model: Any) -> nn.Module:

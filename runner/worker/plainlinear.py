@@ -11,7 +11,7 @@ from torch import nn
 
 from runner import registry
 from runner.cell.scheme import Scheme
-from runner.declarations import PackedFormat
+from runner.protocols import PackedFormat
 
 BLOCK_ELEMENTS = 2**24  # dequantised at once: the arithmetic's copies take a few times its 64 MiB in float32
 

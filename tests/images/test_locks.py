@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from images import declared
 from runner import registry
 from tests.images.settings import IMAGES, ROOT, STACKS
 
@@ -103,3 +104,18 @@ def test_the_compiler_is_of_the_cuda_that_torch_was_built_with(stack: str) -> No
 def test_every_image_has_its_locks() -> None:
     for _, stack in IMAGES:
         assert (FOLDER / f"{stack}.txt").exists()
+
+
+def test_what_kernels_and_runtimes_declare_is_what_the_locks_were_made_of() -> None:
+    for path, text in declared.files().items():
+        assert (ROOT / "requirements" / path).read_text(encoding="utf-8") == text, f"{path}: run `make lock`"
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_stack_has_the_pins_that_are_declared_for_it(stack: str) -> None:
+    pinned = stack_pins(stack)
+    for installation in declared.installations(stack):
+        for requirement in (*installation.wheels, *installation.sources):
+            name, _, version = requirement.partition("==")
+            assert name in pinned
+            assert version in ("", pinned[name]), "run `make lock`"

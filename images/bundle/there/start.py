@@ -273,16 +273,15 @@ def say_kernels(stack: str) -> None:
     import torch
 
     from runner import registry
-    from runner.kernels import marlin
 
-    for library in sorted(set(marlin.PREBUILT.values())):
+    kernels = registry.kernel_declarations()
+    for library in sorted({name for each in kernels for name in each.installation.operators}):
         if (file := SITE / library).exists() and torch.version.cuda:
             torch.ops.load_library(str(file))
             print(f"ok: loaded {library}", file=said)
-    for name in registry.kernel_names():
-        declared = registry.kernel(name).DECLARATION
+    for declared in kernels:
         if "cpu" in declared.devices if stack == "cpu" else stack in declared.stacks:
-            print(_kernel_line(name, declared.module), file=said)
+            print(_kernel_line(declared.name, declared.module), file=said)
 
 
 def _kernel_line(name: str, module: str | None) -> str:

@@ -17,7 +17,6 @@ from runner.cell.vocabulary import SYNTHETIC_ID
 from runner.record.line import shown, unequal
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 from runner.record.verify import card, request
-from runner.record.verify.passes import device_kind
 
 GIVEN_FLAGS = ("converted", "other-tree", "shared-card", "shared-host", "unpinned")
 NO_REASON = (None, None, None, ())
@@ -57,21 +56,9 @@ def _loaded_shapes(shape: ModelShape, cell: Cell) -> tuple[ModelShape, ...]:
 
 def _pair_differences(cell: Cell) -> Iterator[str]:
     """Pairs that no request can ask for."""
-    kernel = registry.kernel(cell.kernel).DECLARATION
-    runtime = registry.runtime(cell.runtime).DECLARATION
-    allowed = (
-        ("quant", cell.quant, kernel.name, kernel.quants),
-        ("dtype", cell.dtype, kernel.name, kernel.dtypes),
-        ("gpu", device_kind(cell), kernel.name, kernel.devices),
-        ("gpu", device_kind(cell), runtime.name, runtime.devices),
-        ("quant", cell.quant, runtime.name, runtime.quants or (cell.quant,)),
-        ("kernel", cell.kernel, runtime.name, runtime.kernels or (cell.kernel,)),
-        ("cache", cell.cache, runtime.name, runtime.caches),
-        ("attention", cell.attention, runtime.name, runtime.attentions),
-    )
-    for field, value, owner, values in allowed:
-        if value not in values:
-            yield f"cell.{field}: {shown(value)} does not go with {owner} (it has {', '.join(values)})"
+    for found in registry.conflicts(cell):
+        field = "gpu" if found.field == registry.DEVICE else found.field
+        yield f"cell.{field}: {shown(found.value)} does not go with {found.name} (it has {', '.join(found.allowed)})"
 
 
 def _scheme_differences(record: SessionRecord) -> Iterator[str]:

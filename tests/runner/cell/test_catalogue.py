@@ -191,7 +191,7 @@ LLAMA = {"model_type": "llama", "qkv_bias": False}
         ({"rope_scaling": {**LLAMA3, "beta": 1}}, "rope_scaling.beta: unknown field"),
         ({"rope_scaling": {**LLAMA3, "high_freq_factor": 1}}, "rope_scaling.high_freq_factor: not above low_freq"),
         ({"checkpoints": {"bf16": {"hub": "a/b"}}}, "checkpoints.bf16.revision: missing"),
-        ({"checkpoints": {"gptk": {}}}, "checkpoints.gptk: no quant (allowed: bf16, bnb-nf4, awq, gptq); did you mean"),
+        ({"checkpoints": {"gptk": {}}}, "checkpoints.gptk: no quant (allowed: awq, bf16, bnb-nf4, gptq); did you mean"),
         (
             {"checkpoints": {"bf16": {"hub": "a/b", "revision": "main"}}},
             "checkpoints.bf16.revision: 'main' is not a commit",

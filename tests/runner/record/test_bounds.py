@@ -2,6 +2,7 @@
 
 import pytest
 
+from runner import registry
 from runner.record import bounds, gaterules
 from tests import gate_limits
 
@@ -12,9 +13,9 @@ def derived():
 
 
 def stated(name, dtype):
-    """Ratio and spread that bounds.yaml states for a wide model."""
+    """Ratio and spread that bounds.yaml or a declaration states for a wide model."""
     quant, _, kernel = name.partition("/")
-    runtime = name if name == gate_limits.ENGINE else "graph"
+    runtime = name if name in registry.runtime_names() else "graph"
     found = bounds.of(dtype, runtime, quant or "bf16", kernel or "cublas", 3584)
     return found["stated_ratio"], found["stated_spread"]
 
@@ -27,9 +28,7 @@ def test_the_bounds_are_those_that_the_committed_records_give(derived):
 
 
 def test_every_stated_path_has_committed_records(derived):
-    data = bounds.read_data("bounds.yaml")
-    entries = {**data["runtimes"], **data["kernels"]}
-    assert {(name, dtype) for name, dtypes in entries.items() for dtype in dtypes} <= derived.keys()
+    assert {*gate_limits.declared()} <= derived.keys()
 
 
 def test_a_model_that_they_do_not_come_from_keeps_within_them(derived):

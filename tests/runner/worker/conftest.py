@@ -14,7 +14,7 @@ from runner.cell import catalogue
 from runner.cell.scheme import Scheme
 from runner.job import Device, Job
 from runner.machine import nvml
-from runner.plan import resolve
+from runner.plan import cards
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def _all_attention_backends() -> Iterator[None]:
 def gpu_job(tiny_job: Job) -> Job:
     """The job of an unquantised cell of the tiny model at ctx 2048 on this machine's GPU."""
     here = nvml.list_gpus()[0]
-    entry, key = catalogue.gpu_for(here.name), resolve.gpu_key(here)
+    entry, key = catalogue.gpu_for(here.name), cards.gpu_key(here)
     bandwidth = entry.bandwidth_gbs.value if entry else None
     device = Device("cuda", here.uuid, key, here.name, bandwidth, entry is not None, here.driver)
     Path(tiny_job.record_path).parent.mkdir()

@@ -40,6 +40,20 @@ def test_each_version_is_of_its_own_package(tiny_job, monkeypatch):
     assert found["kernel_package"] == "version of bitsandbytes"
 
 
+@pytest.mark.parametrize(
+    ("kernel", "runtime", "expected"),
+    [
+        ("exllamav2", "exllamav2", "version of exllamav2"),
+        ("torch-cpu", "exllamav2", "version of exllamav2"),
+        ("marlin", "exllamav2", "version of gptqmodel+version of exllamav2"),
+    ],
+)
+def test_a_runtimes_package_is_one_of_them(tiny_job, monkeypatch, kernel, runtime, expected):
+    monkeypatch.setattr(environment, "_version", lambda package: f"version of {package}")
+    job = replace(tiny_job, cell=replace(tiny_job.cell, kernel=kernel, runtime=runtime))
+    assert environment.versions(job)["kernel_package"] == expected
+
+
 def test_a_package_that_is_not_here_has_no_version():
     assert environment._version("no-such-package-of-any-index") is None
 

@@ -1,0 +1,100 @@
+"""Which kernel, runtime, quant, dtype, card and stack go together, in words for the person at the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from runner import registry
+from runner.cell.cell import Cell
+from runner.cell.scheme import Scheme
+from runner.cell.vocabulary import AUTO, CUDA
+from runner.declarations import KernelDeclaration
+from runner.errors import BadPair
+from runner.registry import Conflict
+
+if TYPE_CHECKING:
+    from runner.machine.nvml import InstalledGpu
+
+
+def check(cell: Cell) -> None:
+    """Raises BadPair for the first rule that the cell breaks."""
+    for conflict in registry.conflicts(cell):
+        raise BadPair(_refusal(conflict, cell.device_kind.upper()))
+
+
+def _refusal(conflict: Conflict, kind: str) -> str:
+    owner = f"{conflict.owner}={conflict.name}"
+    if conflict.field == registry.DEVICE:
+        needed = "a CUDA GPU" if CUDA in conflict.allowed else "the CPU, gpu=cpu"
+        advice = ": choose runtime=eager" if conflict.owner == registry.RUNTIME else ""
+        return f"{owner} needs {needed}, and this cell is on the {kind}{advice}"
+    pair = f"{conflict.field}={conflict.value}"
+    if conflict.why is not None:
+        return f"{pair} {conflict.why}, which {owner} needs"
+    return _unpaired(owner, pair, conflict.allowed)
+
+
+def _unpaired(owner: str, pair: str, allowed: Iterable[str]) -> str:
+    return f"{pair} does not go with {owner} (it goes with: {', '.join(allowed)})"
+
+
+def default_kernel(cell: Cell) -> KernelDeclaration:
+    """Returns the kernel that `auto` stands for in a cell whose kernel is still open.
+
+    That is the quant's default among the kernels that break no rule, else the first of these. Raises BadPair where no
+    kernel multiplies the quant on this device.
+    """
+    fitting = [kernel for kernel in registry.kernel_declarations() if cell.quant in kernel.quants]
+    here = [kernel for kernel in fitting if cell.device_kind in kernel.devices]
+    if not here:
+        raise BadPair(_without_kernel(cell, fitting))
+    # where all break one, the rule is told by the quant's default
+    right = [kernel for kernel in here if not any(registry.conflicts(_with(cell, kernel)))] or here
+    return next((kernel for kernel in right if cell.quant in kernel.default_of), right[0])
+
+
+def _with(cell: Cell, kernel: KernelDeclaration) -> Cell:
+    return replace(cell, kernel=kernel.name, dtype=kernel.dtypes[0])
+
+
+def _without_kernel(cell: Cell, fitting: list[KernelDeclaration]) -> str:
+    kind, others = cell.device_kind, ", ".join(_packed_on(cell.device_kind))
+    instead = f"quant={others} {'run' if ',' in others else 'runs'} on a {kind.upper()}, too"
+    if not fitting:
+        return f"quant={cell.quant} has no kernel in this version: {instead}"
+    needed = "a CUDA GPU" if any(CUDA in kernel.devices for kernel in fitting) else "the CPU, gpu=cpu"
+    where = f"for that is where {', '.join(kernel.name for kernel in fitting)} run"
+    return f"quant={cell.quant} needs {needed}, {where}; {instead}"
+
+
+def _packed_on(kind: str) -> list[str]:
+    """Returns the packed formats that some kernel multiplies on a kind of device."""
+    multiplied = {quant for each in registry.kernel_declarations() if kind in each.devices for quant in each.quants}
+    return [name for name in registry.format_names() if _is_packed(name) and name in multiplied]
+
+
+def _is_packed(quant: str) -> bool:
+    return registry.weight_format(quant).DECLARATION.packed
+
+
+def check_home(name: str, stack: str, card: InstalledGpu | None) -> None:
+    """Raises BadPair where the kernel does not live in the stack, or does not run on the card."""
+    kernel = registry.kernel(name).DECLARATION
+    if stack not in (AUTO, *kernel.stacks):
+        raise BadPair(_unpaired(f"kernel={name}", f"stack={stack}", kernel.stacks))
+    if card is None or kernel.capability is None or card.compute_capability is None:
+        return
+    if tuple(map(int, card.compute_capability.split("."))) < kernel.capability:
+        needed = ".".join(map(str, kernel.capability))
+        raise BadPair(
+            f"kernel={kernel.name} needs compute capability {needed} or more, gpu {card.index} ({card.name}) has "
+            f"{card.compute_capability}: choose another kernel, quant or card"
+        )
+
+
+def check_scheme(cell: Cell, scheme: Scheme | None) -> None:
+    """Raises BadPair where the kernel cannot multiply weights that are packed so."""
+    if scheme is not None and (reason := registry.kernel(cell.kernel).DECLARATION.refuses(scheme, cell.quant)):
+        raise BadPair(f"kernel={cell.kernel} cannot multiply these weights: {reason}")

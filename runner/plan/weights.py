@@ -1,0 +1,51 @@
+"""From `weights=` to a checkpoint."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from runner.cell import vocabulary
+from runner.cell.catalogue import Model
+from runner.cell.vocabulary import AUTO
+from runner.checkpoints import checkpoint, readable
+from runner.checkpoints.checkpoint import Checkpoint
+from runner.errors import BadCheckpoint
+from runner.plan.request import FROM_ENVIRONMENT, HUB, SYNTHETIC, Request, weights_folder
+
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")  # as repositories there are called
+
+
+def checkpoint_of(request: Request, model: Model, quant: str) -> Checkpoint | None:
+    """Returns the checkpoint that a request names, None for synthetic weights. Raises BadCheckpoint."""
+    if request.weights in (AUTO, SYNTHETIC):
+        return None
+    if request.weights != HUB:
+        return _local(weights_folder(request.weights), model, quant)
+    entry = model.checkpoints.get(quant)
+    if entry is None:
+        known = ", ".join(model.checkpoints) or "none"
+        raise BadCheckpoint(f"the catalogue has no hub checkpoint of {model.key} in {quant} (it has: {known})")
+    with readable.checked(entry.hub):
+        return checkpoint.on_hub(entry, model.shape, quant)
+
+
+def _local(path: str, model: Model, quant: str) -> Checkpoint:
+    try:
+        with readable.checked(f"weights={path}"):
+            return checkpoint.local(path, model.shape, quant)
+    except BadCheckpoint as error:
+        raise BadCheckpoint(f"{error}{_meant(path)} (weights is synthetic, hub, a folder or env:NAME)") from error
+
+
+def _meant(path: str) -> str:
+    """Returns what this may have been meant for, if there is no such folder; empty if there is."""
+    if os.path.exists(os.path.expanduser(path)):
+        return ""
+    if HUB_NAME.fullmatch(path):
+        return "; a checkpoint on the hub is named in models.yaml, and taken by weights=hub"
+    if "/" in path:
+        return ""
+    # a plain word is rather a mistyped `synthetic` or `hub` than a folder
+    word, colon, name = path.partition(":")
+    return vocabulary.suggestion(path, (f"{FROM_ENVIRONMENT}{name}",) if colon and len(word) < 5 else (SYNTHETIC, HUB))

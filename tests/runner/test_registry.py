@@ -1,0 +1,53 @@
+"""The rules of which kernel and runtime go with what stand once, and each is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from runner import registry
+from runner.cell.cell import Cell
+from runner.registry import Conflict
+
+RIGHT = Cell("h200", "tiny", 64, "gptq", "exllamav2", "graph", "sdpa", "static", "fp16", "synthetic-v1")
+ENGINE = replace(RIGHT, runtime="exllamav2", attention="engine", cache="engine")
+
+
+def test_a_right_cell_breaks_no_rule() -> None:
+    assert [*registry.conflicts(RIGHT), *registry.conflicts(ENGINE)] == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        (replace(RIGHT, quant="awq"), Conflict("quant", "awq", "kernel", "exllamav2", ("gptq",))),
+        (replace(RIGHT, dtype="fp32"), Conflict("dtype", "fp32", "kernel", "exllamav2", ("fp16",))),
+        (replace(RIGHT, runtime="eager", gpu="cpu"), Conflict("device", "cpu", "kernel", "exllamav2", ("cuda",))),
+        (replace(RIGHT, gpu="cpu"), Conflict("device", "cpu", "runtime", "graph", ("cuda",))),
+        (replace(RIGHT, runtime="compile"), Conflict("quant", "gptq", "runtime", "compile", ("bf16",))),
+        (replace(ENGINE, kernel="marlin"), Conflict("kernel", "marlin", "runtime", "exllamav2", ("exllamav2",))),
+        (replace(RIGHT, cache="dynamic"), Conflict("cache", "dynamic", "runtime", "graph", ("static",))),
+        (replace(RIGHT, attention="engine"), Conflict("attention", "engine", "runtime", "graph", ("sdpa",))),
+    ],
+)
+def test_a_broken_rule_is_told_with_what_is_allowed(cell: Cell, expected: Conflict) -> None:
+    assert expected in list(registry.conflicts(cell))
+
+
+def test_a_kernel_may_name_the_runtimes_that_it_goes_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = registry.kernel("exllamav2")
+    monkeypatch.setattr(module, "DECLARATION", replace(module.DECLARATION, runtimes=("exllamav2",)))
+    assert list(registry.conflicts(ENGINE)) == []
+    (conflict,) = registry.conflicts(RIGHT)
+    assert conflict == Conflict("runtime", "graph", "kernel", "exllamav2", ("exllamav2",))
+
+
+def test_what_no_graph_can_hold_is_told_with_the_kernels_that_one_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = registry.kernel("exllamav2")
+    monkeypatch.setattr(module, "DECLARATION", replace(module.DECLARATION, capturable=False))
+    (conflict,) = registry.conflicts(RIGHT)
+    assert (conflict.field, conflict.value, conflict.name) == ("kernel", "exllamav2", "graph")
+    assert conflict.why == "cannot be captured in a CUDA graph"
+    assert set(conflict.allowed) == {"autoawq-triton", "bitsandbytes", "cublas", "marlin"}
+    assert list(registry.conflicts(replace(RIGHT, runtime="eager"))) == []
