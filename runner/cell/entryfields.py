@@ -13,8 +13,8 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from runner.cell.jsonform import ACCEPTED, hints
+from runner.cell.shape import CONFIG_NAMES
 from runner.cell.vocabulary import suggestion
-from runner.checkpoints import modelconfig
 from runner.errors import BadValue
 from runner.files import yamlfile
 
@@ -28,7 +28,7 @@ WORDS: Mapping[Any, str] = {
     dict: "a mapping",
     NoneType: "null",
 }
-CONFIG_WORDS = {**modelconfig.FIELDS, "max_position_embeddings": "max_positions", "attention_bias": "qkv_bias"}
+CONFIG_WORDS = {**CONFIG_NAMES, "max_position_embeddings": "max_positions", "attention_bias": "qkv_bias"}
 """The words of a config.json, from which an entry is copied, and the catalogue's."""
 LARGEST = 10**12  # far above anything of a card or model
 

@@ -7,6 +7,20 @@ from typing import Any
 
 from runner.cell.fieldtypes import Positive, Size
 
+CONFIG_NAMES = {
+    "model_type": "model_type",
+    "hidden_size": "hidden",
+    "num_hidden_layers": "layers",
+    "num_attention_heads": "heads",
+    "num_key_value_heads": "kv_heads",
+    "intermediate_size": "intermediate",
+    "vocab_size": "vocab",
+    "tie_word_embeddings": "tied_embedding",
+    "rms_norm_eps": "rms_norm_eps",
+    "head_dim": "head_dim",
+}
+"""A config.json's name of a dimension → the field of `ModelShape`."""
+
 
 @dataclass(frozen=True)
 class ModelShape:

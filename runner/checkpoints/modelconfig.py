@@ -12,25 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.cell.shape import ModelShape
+from runner.cell.shape import CONFIG_NAMES, ModelShape
 from runner.checkpoints import impostors, instead
 from runner.errors import BadCheckpoint
 from runner.files import jsontext, plainfile
 
 NAME = "config.json"
 AGAIN = "fetch it again, or save it as a JSON object in UTF-8 without a byte order mark"
-FIELDS = {
-    "model_type": "model_type",
-    "hidden_size": "hidden",
-    "num_hidden_layers": "layers",
-    "num_attention_heads": "heads",
-    "num_key_value_heads": "kv_heads",
-    "intermediate_size": "intermediate",
-    "vocab_size": "vocab",
-    "tie_word_embeddings": "tied_embedding",
-    "rms_norm_eps": "rms_norm_eps",
-    "head_dim": "head_dim",
-}
 COMMON: dict[str, Any] = {
     "vocab_size": 32000,
     "hidden_size": 4096,
@@ -218,7 +206,7 @@ def config_of(shape: ModelShape) -> dict[str, Any]:
     """A config.json of this model, as transformers before version 5 wrote it: every reader knows that form."""
     values = shape.to_json()
     return {
-        **{theirs: values[ours] for theirs, ours in FIELDS.items()},
+        **{theirs: values[ours] for theirs, ours in CONFIG_NAMES.items()},
         "architectures": [f"{shape.model_type.capitalize()}ForCausalLM"],
         "hidden_act": "silu",
         "max_position_embeddings": shape.max_positions,
@@ -263,7 +251,7 @@ def shown(value: Any) -> str:
 def _size_differences(config: Config, shape: ModelShape) -> Iterator[str]:
     expected = shape.to_json()
     derived = {"head_dim": config.head_dim, "num_key_value_heads": config.kv_heads}
-    for theirs, ours in FIELDS.items():
+    for theirs, ours in CONFIG_NAMES.items():
         found = derived[theirs] if theirs in derived else config[theirs]
         if not same(found, expected[ours]):
             yield f"{theirs} is {shown(found)}{config.origin(theirs)}, expected {expected[ours]}"
