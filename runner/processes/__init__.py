@@ -1,4 +1,5 @@
 """Processes and signals: who started whom, what ends with whom, and Ctrl-C as an error of the family.
 
-Both command lines and the worker use it. Nothing here imports another room but errors, the hash of `cell`, and the host's facts.
+Both command lines and the worker use it. Beside errors this room imports the hash of
+`cell` and the host's facts alone.
 """
