@@ -54,7 +54,7 @@ class Worker:
         settings.spool.mkdir(parents=True, exist_ok=True)
         path = settings.spool / file_name(found)
         record.write(found, path)
-        return Finished(found, path, store_error=error)
+        return Finished(typed(found), path, store_error=error)
 
     def _record(self, request: Request, index: int, number: int) -> dict[str, Any]:
         from runner.plan.resolve import resolve
@@ -130,7 +130,7 @@ def test_after_each_session_it_is_told_which_it_was_and_how_long_the_rest_will_t
     ]
     # 1 · 10 + 2 · 10, for of b nothing is known yet; 1 · 10 + 1 · 40; one more of a; none
     assert [each.left_s for each in told] == [30.0, 50.0, 10.0, 0.0]
-    assert [each.finished.record["cost_s"]["total"] for each in told] == [10.0, 40.0, 60.0, 20.0]
+    assert [each.finished.record.cost_s.total for each in told] == [10.0, 40.0, 60.0, 20.0]
 
 
 def test_a_session_of_an_ab_lies_in_its_folder_and_is_not_the_run_that_mlflow_made(
@@ -493,7 +493,7 @@ def test_what_is_left_is_counted_for_each_arm() -> None:
 @pytest.mark.parametrize(("temperatures", "polls"), [([60], 0), ([80, 70, 64], 2), ([None], 0)])
 def test_a_hot_card_is_waited_for(temperatures: list[Any], polls: int, monkeypatch: pytest.MonkeyPatch) -> None:
     left, slept = list(temperatures), []
-    monkeypatch.setattr(cooling.nvml, "snapshot", lambda _uuid: {"temperature_c": left.pop(0)})
+    monkeypatch.setattr(cooling.nvml, "snapshot", lambda _uuid: SimpleNamespace(temperature_c=left.pop(0)))
     monkeypatch.setattr(cooling.time, "sleep", slept.append)
     said: list[str] = []
     cooling.cool_down("GPU-1", lambda text, _seconds: said.append(text))
@@ -502,7 +502,7 @@ def test_a_hot_card_is_waited_for(temperatures: list[Any], polls: int, monkeypat
 
 def test_a_card_that_does_not_cool_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 10_000, 100))
-    monkeypatch.setattr(cooling.nvml, "snapshot", lambda _uuid: {"temperature_c": 90})
+    monkeypatch.setattr(cooling.nvml, "snapshot", lambda _uuid: SimpleNamespace(temperature_c=90))
     monkeypatch.setattr(cooling.time, "sleep", lambda _seconds: None)
     monkeypatch.setattr(cooling.time, "monotonic", lambda: next(clock))
     assert cooling.cool_down("GPU-1", lambda _text, _seconds: None) >= cooling.LONGEST_WAIT_S

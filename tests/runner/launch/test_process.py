@@ -369,7 +369,7 @@ SLEEPER = """
 def start_parent(tmp_path: Path, job: Job, script: str = SLEEPER, *before: str) -> subprocess.Popen[str]:
     parent, job_file = tmp_path / "parent.py", tmp_path / "job.json"
     parent.write_text(textwrap.dedent(PARENT))
-    job_file.write_text(json.dumps(job.to_json()))
+    job_file.write_text(json.dumps(to_json(job)))
     command = [*before, sys.executable, str(parent), str(job_file), *worker(tmp_path, script)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)

@@ -130,7 +130,7 @@ def job_in(tmp_path: Path, job: Job) -> Path:
     Path(job.record_path).parent.mkdir(exist_ok=True)
     (tmp_path / "job").mkdir(exist_ok=True)
     path = tmp_path / "job" / "job.json"
-    path.write_text(json.dumps(job.to_json()))
+    path.write_text(json.dumps(to_json(job)))
     return path
 
 
