@@ -10,7 +10,7 @@ import polars
 
 from analysis.sources.frame import Frame
 from analysis.statistics import intervals
-from runner.record.judgement import DISTURBED
+from runner.record.flags import DISTURBED, MIXED_HOST, WIDE_RANGE
 from runner.record.record import MEASURED
 
 Row = dict[str, Any]
@@ -23,9 +23,8 @@ CELL_ORDER = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dty
 WALL = "step_wall_ms"
 WORST = frozenset({"peak_bytes", "logit_error", "step_wall_p90_ms", "step_wall_p95_ms", "step_wall_p99_ms"})
 """Of these a row has the worst session's, of every other metric the median session's."""
-MIXED_HOST = "mixed-host"
-WIDE_RANGE, WIDE = "wide-range", 3
-"""Flag of a row whose slowest session takes so many times as long as its quickest, and from what factor on."""
+WIDE = 3
+"""A row whose slowest session takes at least so many times as long as its quickest is flagged `wide-range`."""
 
 
 def rows(frame: Frame, metrics: Sequence[str], every_code: bool = False) -> list[Row]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from analysis.groups import MIXED_HOST, WIDE_RANGE
 from runner.record.flags import FLAG_MEANINGS
 
 COLUMNS = {
@@ -32,15 +31,8 @@ COLUMNS = {
     "passes apart": "how far passes over the same lengths lie apart, as a share of the step: the terms' uncertainty",
     "cut (ms)": "the clocks that were longer than the one above them, and by how much they were cut to it",
 }
-OF_TABLES = {
-    MIXED_HOST: "the sessions of the row come from several hosts",
-    WIDE_RANGE: "the slowest session took three times as long as the quickest, or longer",
-    "other-host": "no unquantised session ran on the row's hosts, so no saving is estimated",
-    "other-env": "the unquantised baseline ran with other versions of what both use",
-}
-FLAGS = {**FLAG_MEANINGS, **OF_TABLES}
 
 
 def of_flags(seen: Iterable[str]) -> dict[str, str]:
     """The meaning of each of these flags; a store may have some that this version does not know."""
-    return {flag: FLAGS.get(flag, "not known to this version") for flag in sorted(set(seen))}
+    return {flag: FLAG_MEANINGS.get(flag, "not known to this version") for flag in sorted(set(seen))}

@@ -93,35 +93,32 @@ ENVIRONMENT_COLUMNS = tuple(
 )
 """What follows from the env_key (of the driver only its major version)."""
 
-METRIC_PATHS = {
-    "step_wall_ms": "latency.step_wall_ms",
-    "step_wall_revisit_ms": "latency.step_wall_revisit_ms",
-    "step_span_ms": "latency.step_span_ms",
-    "step_rate_ms": "latency.step_rate_ms",
-    "step_busy_ms": "latency.step_busy_ms",
-    "profiled_span_ms": "latency.profiled_span_ms",
-    "step_wall_p90_ms": "latency.step_wall_p90_ms",
-    "step_wall_p95_ms": "latency.step_wall_p95_ms",
-    "step_wall_p99_ms": "latency.step_wall_p99_ms",
-    "kernels_per_step": "latency.kernels_per_step",
-    "kernel_sum_ms": "latency.kernel_sum_ms",
-    "prefill_ms": "prefill.ms",
-    "floor_ms": "floor.floor_ms",
-    "floor_achievable_ms": "floor.floor_achievable_ms",
-    "r_floor_paper": "floor.r_floor_paper",
-    "r_floor_achievable": "floor.r_floor_achievable",
-    "bytes_streamed": "bytes.streamed",
-    "peak_bytes": "memory.peak_bytes",
-    "logit_error": "gate.error",
-    "read_gbs": "probes.read_gbs",
-    "launch_us": "probes.launch_us",
+METRIC_NAMES = {
+    "step_wall_ms": "latency/step_wall_ms",
+    "step_wall_revisit_ms": "latency/step_wall_revisit_ms",
+    "step_span_ms": "latency/step_span_ms",
+    "step_rate_ms": "latency/step_rate_ms",
+    "step_busy_ms": "latency/step_busy_ms",
+    "profiled_span_ms": "latency/profiled_span_ms",
+    "step_wall_p90_ms": "latency/step_wall_p90_ms",
+    "step_wall_p95_ms": "latency/step_wall_p95_ms",
+    "step_wall_p99_ms": "latency/step_wall_p99_ms",
+    "kernels_per_step": "latency/kernels_per_step",
+    "kernel_sum_ms": "latency/kernel_sum_ms",
+    "prefill_ms": "latency/prefill_ms",
+    "floor_ms": "floor/floor_ms",
+    "floor_achievable_ms": "floor/floor_achievable_ms",
+    "r_floor_paper": "floor/r_floor_paper",
+    "r_floor_achievable": "floor/r_floor_achievable",
+    "bytes_streamed": "bytes/streamed",
+    "peak_bytes": "memory/peak",
+    "logit_error": "gate/error",
+    "read_gbs": "probe/read_gbs",
+    "launch_us": "probe/launch_us",
 }
+"""Column → the metric's name in `runner.record.metrics`, which is its name in MLflow, too."""
 QUOTIENTS = {"r_floor": ("floor_ms", "step_wall_ms")}
 """Metrics that two others tell to the last bit: what need not be read 100 000 times is not."""
-METRIC_NAMES = {
-    column: metric.name for column, path in METRIC_PATHS.items() for metric in metrics.METRICS if metric.path == path
-}
-"""Column → MLflow's name of the metric, through the one table that the writer of the store reads, too."""
 
 
 def session_columns(asked: Collection[str]) -> tuple[Text, ...]:

@@ -28,6 +28,7 @@ from analysis.tables.form import FLAGS, Column, markdown_table, sentences_of_inv
 from runner import registry
 from runner.declarations import RuntimeDeclaration
 from runner.record import judgement
+from runner.record.flags import PASSES_DISAGREE
 
 Row = dict[str, Any]
 
@@ -191,10 +192,7 @@ def is_attributed(each: Row) -> bool:
     """Do the passes of every session agree well enough to say where the time goes?"""
     step_ms: float = each["step_wall_ms"]
     cut_ms = max((clock.told_ms - clock.ms for clock in cuts_of(each)), default=0.0)
-    return (
-        judgement.PASSES_DISAGREE not in each.get("flags", ())
-        and max(uncertainty(each) or 0.0, cut_ms / step_ms) <= LIMIT
-    )
+    return PASSES_DISAGREE not in each.get("flags", ()) and max(uncertainty(each) or 0.0, cut_ms / step_ms) <= LIMIT
 
 
 def cuts_of(each: Row) -> list[Clock]:
@@ -287,7 +285,7 @@ def _why_not(each: Row) -> str:
     """The passes that disagree, or the clock that was cut by more than the limit."""
     if (apart := uncertainty(each) or 0.0) > LIMIT:
         return f"the passes over the same lengths lie {apart:.0%} of a step apart (more than {LIMIT:.0%})"
-    if judgement.PASSES_DISAGREE in each.get("flags", ()):
+    if PASSES_DISAGREE in each.get("flags", ()):
         return f"the passes of a session over the same lengths lie more than {LIMIT:.0%} of a step apart"
     cut = max(cuts_of(each), key=lambda clock: clock.told_ms - clock.ms)
     return f"the clock of {cut.name} says {cut.told_ms:.2f} ms, the one above it {cut.ms:.2f} ms"

@@ -17,9 +17,10 @@ from analysis.statistics import intervals, savings
 from analysis.statistics.savings import Saving
 from analysis.tables.form import FLAGS, Column, markdown_table, sentences_of_invalid, telling
 from runner import registry
-from runner.cell import floors, vocabulary
+from runner.cell import floors
 from runner.cell.scheme import Scheme
 from runner.cell.vocabulary import SYNTHETIC_ID
+from runner.record.flags import OTHER_ENV, OTHER_HOST
 
 Row = dict[str, Any]
 
@@ -102,9 +103,15 @@ def _fits(one: Row, each: Row) -> bool:
 
 
 def _order(row: Row) -> tuple[Any, ...]:
-    """Runtimes as the vocabulary has them, unquantised rows before others."""
-    place = (*(row[name] for name in ("gpu", "model", "ctx")), vocabulary.RUNTIMES.index(row["runtime"]))
+    """Unquantised rows come before others of the same runtime."""
+    place = (*(row[name] for name in PLACE), *_runtime_order(row["runtime"]))
     return (*place, row["quant"] != UNQUANTISED, row["quant"], row["kernel"], row["dtype"], row["options"])
+
+
+def _runtime_order(name: str) -> tuple[bool, bool, bool, str]:
+    """Returns the place of a runtime: the plain step first, then runtimes made of it, compilers, and other models."""
+    declared = registry.runtime(name).DECLARATION
+    return declared.owns_model, declared.compiles, declared.made_of_eager, name
 
 
 def _named(each: Row) -> Row:
@@ -153,9 +160,9 @@ def _flags(frame: Frame, each: Row, plain: Sequence[Row], best: Baseline | None)
     baseline ran with other versions of what both use."""
     found = set(each["flags"])
     if best is None:
-        found |= {"other-host"} if any(_fits(one, each) for one in plain) else set()
+        found |= {OTHER_HOST} if any(_fits(one, each) for one in plain) else set()
     elif _versions(frame, each) != _versions(frame, best[0]):
-        found.add("other-env")
+        found.add(OTHER_ENV)
     return sorted(found)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from runner.cell import catalogue
+from runner.record.flags import SHARED_CARD, SHARED_HOST
 
 Row = dict[str, Any]
 Rule = Callable[[Row], str | None]
@@ -18,9 +19,9 @@ IDLE = 0.6
 SLOW_READ = 0.85
 FLAGS = {
     "throttled": "the card was throttled",
-    "shared-card": "another process was on the card",
+    SHARED_CARD: "another process was on the card",
     "host-busy": "other processes kept the host busy",
-    "shared-host": "another session shared the host",
+    SHARED_HOST: "another session shared the host",
 }
 UNKNOWN = "no recorded value tells"
 

@@ -11,6 +11,7 @@ from typing import Any
 from runner import registry
 from runner.cell import attention, floors
 from runner.record import gaterules, heldbytes
+from runner.record.flags import DISTURBED, PASSES_DISAGREE, SHARED_CARD
 from runner.record.gaterules import NOT_FINITE, is_told
 from runner.record.metrics import lookup, passes_disagreement
 
@@ -20,7 +21,6 @@ DRIFT_LIMIT = 0.05
 BUSY_HOST_CORES = 0.5
 DISTURBED_SHARE = 0.25
 VERIFY_LIMIT_BYTES = 10**9
-DISTURBED, PASSES_DISAGREE = "disturbed", "passes-disagree"
 LIMITS = {  # as the record states them
     "r_floor": R_FLOOR_LIMIT,
     "drift": DRIFT_LIMIT,
@@ -162,7 +162,7 @@ def flags(record: Record) -> list[str]:
         "in-cache": fits_in_cache(record),
         PASSES_DISAGREE: "passes_disagreement" in record["limits"] and _passes_disagree(record),
         "probe-low": (lookup(record, "floor.r_floor_achievable") or 0) > R_FLOOR_LIMIT,
-        "shared-card": _shared_card(record),
+        SHARED_CARD: _shared_card(record),
         "throttled": _throttled(record),
     }
     found |= {flag for flag, holds in conditions.items() if holds}

@@ -4,6 +4,7 @@ import pytest
 
 from analysis import groups
 from runner.record import judgement, metrics
+from runner.record.flags import MIXED_HOST, WIDE_RANGE
 from tests.support.frames import frame_of
 from tests.support.records import STARTED_MS, example_record, of_gate_version_1
 
@@ -69,7 +70,7 @@ def test_three_times_the_quickest_is_wide(slowest, wide):
     for one, ms in zip(found, (36.0, slowest), strict=True):
         one["latency"]["step_wall_ms"] = ms
     (row,) = rows_of(found)
-    assert (groups.WIDE_RANGE in row["flags"]) is wide
+    assert (WIDE_RANGE in row["flags"]) is wide
 
 
 def disturbed(found):
@@ -92,7 +93,7 @@ def test_two_hosts_are_mixed():
     there["keys"]["host_id"] = "0" * 12
     (row,) = rows_of([here, there])
     assert row["hosts"] == sorted([here["keys"]["host_id"], "0" * 12])
-    assert groups.MIXED_HOST in row["flags"]
+    assert MIXED_HOST in row["flags"]
     (row,) = rows_of([here, example_record()])
     assert row["flags"] == []
 

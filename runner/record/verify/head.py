@@ -13,12 +13,12 @@ from runner.cell.scheme import Scheme
 from runner.cell.shape import ModelShape
 from runner.cell.vocabulary import SYNTHETIC_ID
 from runner.record import metrics, record
+from runner.record.flags import GIVEN_FLAGS
 from runner.record.structure import shown
 from runner.record.verify import card, request
 from runner.record.verify.line import unequal
 from runner.record.verify.passes import device_kind
 
-GIVEN_FLAGS = ("converted", "other-tree", "shared-card", "shared-host", "unpinned")
 MEASUREMENT = (*record.MEASURED_ONLY, "prefill", "kernels", "memory", "limits", "host")
 NO_REASON: tuple[Any, ...] = (None, None, None, [])
 
