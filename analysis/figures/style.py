@@ -4,7 +4,7 @@ colours tell; and what a figure does with more rows than can be read."""
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import matplotlib
 from matplotlib.figure import Figure
 
-from analysis.tables.form import titles
+from analysis.form import titles
+from analysis.row import Row
 
-Row = Mapping[str, Any]
 Item = TypeVar("Item")
 
 BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, YELLOW = (
@@ -100,7 +100,7 @@ def left_out(shown: int, total: int, what: str, how: str = "evenly spread over t
 
 def names(rows: Sequence[Row], fields: Sequence[str], candidates: Sequence[str]) -> list[str]:
     """What an axis calls each row."""
-    return [short(title) for title in titles([dict(row) for row in rows], fields, candidates)]
+    return [short(title) for title in titles(rows, fields, candidates)]
 
 
 def short(name: str, longest: int = LONGEST_NAME) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analysis import outputs
+from analysis import outputs, registry
 from analysis.outputs import Files
 from analysis.report import page, provenance
-from analysis.report.contents import FIGURES, Contents, markdown
+from analysis.report.contents import Contents, markdown
 
 PAGE, TABLES = "report.html", "tables.md"
 SESSIONS = page.SESSIONS
@@ -26,7 +26,7 @@ def write(made: Files, folder: Path) -> None:
     be written, DiskFull."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for figure in {f"{name}.png" for name in FIGURES} - made.keys():
+        for figure in {f"{name}.png" for name in registry.figure_names()} - made.keys():
             (folder / figure).unlink(missing_ok=True)
         for name, content in made.items():
             outputs.write(folder / name, content if isinstance(content, bytes) else content.encode())

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from mlflow import MlflowClient
 
-from analysis import ab
+from analysis import ab, commands, form
 from analysis.sources import cache as sources_cache
 from analysis.sources import database, sql
 from analysis.sources.client import ClientStore
@@ -16,7 +16,7 @@ from analysis.sources.columns import METRIC_NAMES
 from analysis.sources.records import Folder
 from analysis.sources.selection import Asked
 from analysis.sources.store import Store
-from analysis.tables import budget, floor, form, graphs, named, papercheck, quant
+from analysis.tables import budget, floor, graphs, papercheck, quant
 from runner import registry
 from runner.errors import BadRecord, BadValue, StoreUnreachable
 from runner.record import metrics
@@ -157,7 +157,7 @@ def changeable(filled, tmp_path):
 
 
 def valid_sessions(uri):
-    return sum(row["sessions"] for row in floor.rows(Store(uri).frame(floor.METRICS), every_code=True) if row["valid"])
+    return sum(row.sessions for row in floor.rows(Store(uri).frame(floor.METRICS), every_code=True) if row.valid)
 
 
 CHANGES = {
@@ -288,7 +288,7 @@ def test_a_filter_that_leaves_no_ab_is_answered_by_all_sessions(folder, filled, 
     for source in (Folder(folder), Store(filled), Store(filled), ClientStore(filled), Store(postgresql)):
         asked = Asked(source, None, NO_FILTERS | wanted)
         with pytest.raises(error, match=said):
-            named.TABLES["graphs"].rows(asked.compared(ab.ASKED), False)
+            commands.read(graphs.TABLE, asked)
 
 
 OF_FIRST = "run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'session' AND value = '0000000000000000')"
