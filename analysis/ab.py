@@ -82,8 +82,8 @@ class Measured:
 
 
 def of_frame(frame: Frame, bootstrapped: bool = True) -> tuple[list[Measured], list[str]]:
-    """Every A/B of a frame that has a complete block, and a line for each whose sessions are not all there or do not
-    fit it. Where only ratio and verdict are asked for, the bootstrap can be left out."""
+    """Returns every A/B of a frame that has a complete block, and a line for each whose sessions are not all there or
+    do not fit it. Where only ratio and verdict are asked for, the bootstrap can be left out."""
     by_id = _sessions(frame.sessions.filter(polars.col("session").is_in(list(sessions_of(frame.manifests)))))
     found: list[Measured] = []
     left_out: list[str] = []
@@ -103,7 +103,7 @@ def _sessions(found: polars.DataFrame) -> dict[str, Session]:
 
 
 def read(path: Path) -> Measured:
-    """The A/B of a manifest. Raises BadRecord where it does not hold together or has no complete block."""
+    """Returns the A/B of a manifest. Raises BadRecord where it does not hold together or has no complete block."""
     checked = check.read_checked(path)
     if not checked.manifest.complete:
         raise BadRecord(f"{path}: no block is complete yet: run the same `ab` command again")
@@ -114,8 +114,8 @@ def read(path: Path) -> Measured:
 
 
 def _told(manifest: Manifest, by_id: Mapping[str, Session], frame: Frame) -> Mapping[str, Facts]:
-    """What the sessions of an A/B tell. Raises BadRecord where one is not there, or the manifest of a store says
-    otherwise; that of a folder was held against the records when it was read."""
+    """Returns what the sessions of an A/B tell. Raises BadRecord where one is not there, or the manifest of a store
+    says otherwise; that of a folder was held against the records when it was read."""
     name, entries = f"A/B {manifest.title} ({manifest.id})", manifest.sessions
     if missing := [entry.session for entry in entries if entry.session not in by_id]:
         raise BadRecord(f"{name}: {len(missing)} of its sessions are not there ({missing[0]})")
@@ -167,7 +167,7 @@ def _host(manifest: Manifest, sessions: Mapping[str, Session], host_id: str) -> 
 
 
 def paths_in(folder: Path) -> list[Path]:
-    """The manifests below the folder. Raises BadRecord where there is none."""
+    """Returns the manifests below the folder. Raises BadRecord where there is none."""
     spool.check_folder(folder, BadRecord)
     paths = spool.manifest_files(folder)
     if not paths:
@@ -176,7 +176,7 @@ def paths_in(folder: Path) -> list[Path]:
 
 
 def read_all(paths: Sequence[Path]) -> tuple[list[Measured], list[str]]:
-    """The A/Bs of these manifests, and a line for each that cannot be read."""
+    """Returns the A/Bs of these manifests, and a line for each that cannot be read."""
     found: list[Measured] = []
     rejected: list[str] = []
     for path in paths:

@@ -24,20 +24,31 @@ class ABRow(Row):
     differ, `implied` maps what differs beside it to both values."""
 
     gpu: str
+    """the GPU's name in the catalogue"""
     model: str
+    """the model's name in the catalogue"""
     ctx: int
     """tokens"""
     quant: str
+    """weight format"""
     kernel: str
+    """the kernel that multiplies the weights"""
     cache: str
+    """kind of KV cache"""
     attention: str
+    """the implementation of attention"""
     dtype: str
+    """type of what is not packed"""
     weights_id: str
+    """synthetic, a revision of the hub, or a hash of the content"""
     field: str
+    """the field of the cell in which the arms differ"""
     arm_a: str
+    """the arms' values of it"""
     arm_b: str
     implied: Mapping[str, tuple[Any, Any]]
     study: str
+    """the study that it is of"""
     bandwidth_gbs: float | None
     """GB/s of the GPU's datasheet, None if the catalogue has none"""
     sessions: int
@@ -54,6 +65,7 @@ class ABRow(Row):
     unmeasured: Mapping[str, int]
     """sessions that ended without a measurement, by status"""
     hosts: int
+    """number of hosts that the sessions ran on"""
     a_ms: float
     """ms a step of the arms' median sessions"""
     b_ms: float
@@ -89,9 +101,11 @@ class ABRow(Row):
     extension_due: int
     """sessions of each arm that were declared for an interval of this width and not yet asked for"""
     flags: list[str]
+    """what is right but suspect"""
     paper: GraphsFigure | None
     """the paper's figure of the same cell"""
     protocol: str
+    """name, warm-up steps and timed steps, such as `paper-5-30`"""
     cell_key_a: str
     code_key_a: str | None
     env_key_a: str

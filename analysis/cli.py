@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from analysis import commands, form
-from analysis.commands import FORMAT, FORMATS, Commands, folder, options_of
+from analysis.commands import FORMAT, FORMATS, SELECTION, Commands, folder
 from analysis.sources.selection import Asked
 from runner.errors import Usage
 from runner.record.spool import DEFAULT_SPOOL
@@ -50,8 +50,7 @@ def _close_entry(error: Usage) -> None:
         run.fail(error)
 
 
-@main.command()
-@options_of(OUT)
+@main.command(params=[*SELECTION, OUT])
 def report(out: Path, **options: Any) -> None:
     """All of it as one page, which loads nothing: tables, figures, and where each number comes from. Of a store it is
     kept in a run there, too."""
@@ -61,8 +60,7 @@ def report(out: Path, **options: Any) -> None:
         _make_report(commands.asked(options), out, run_id)
 
 
-@main.command()
-@options_of(FORMAT, OUT, TABLE)
+@main.command(params=[*SELECTION, FORMAT, OUT, TABLE])
 def tables(table: str, form_: str, out: Path, **options: Any) -> None:
     """What `mlflow run . -e tables` runs: the report, or one table. Under MLflow it is kept in the run made for it."""
     from analysis import publish, registry

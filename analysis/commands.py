@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -17,7 +17,6 @@ from analysis.table import Table
 from runner import terminal
 from runner.errors import BadRecord
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 Rows = Sequence[Row]
 
 FORMATS = ("md", "csv", "json")
@@ -49,8 +48,8 @@ class Commands(click.Group):
 
 def _command(table: Table[Row]) -> click.Command:
     def run(form_: str, figure: Path | None = None, every_code: bool = False, **options: Any) -> None:
-        (excerpt, *_) = [*(name for name in table.excerpts if options.pop(_variable(name))), table.name]
-        make(asked(options), excerpt, form_, every_code, figure)
+        excerpts = [name for name in table.excerpts if options.pop(_variable(name))]
+        make(asked(options), excerpts[0] if excerpts else table.name, form_, every_code, figure)
 
     return click.Command(table.name, callback=run, params=_options(table), help=table.help or f"{table.title}.")
 
@@ -72,16 +71,6 @@ def _options(table: Table[Row]) -> list[click.Parameter]:
 
 def _variable(option: str) -> str:
     return option.replace("-", "_").lower()
-
-
-def options_of(*more: click.Option) -> Callable[[Function], Function]:
-    """Returns a decorator that gives a command the options of `SELECTION`, and these."""
-
-    def decorate(function: Function) -> Function:
-        function.__dict__.setdefault("__click_params__", []).extend(reversed((*SELECTION, *more)))
-        return function
-
-    return decorate
 
 
 def asked(options: dict[str, Any]) -> Asked:

@@ -1,14 +1,15 @@
-"""Groups of sessions that may stand in one row: equal cell, protocol, code and environment."""
+"""The groups of a frame: where polars' rows become types."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from typing import Any
 
 import polars
 
+from analysis.group import Group, Key
 from analysis.row import GROUP
 from analysis.sources.frame import Frame
 from analysis.statistics import intervals
@@ -22,97 +23,6 @@ WORST = frozenset({"peak_bytes", "logit_error", "step_wall_p90_ms", "step_wall_p
 """Metrics of which a group has the worst session's value; of every other it has the median session's."""
 WIDE = 3
 """A row whose slowest session takes at least so many times as long as its quickest is flagged `wide-range`."""
-
-Key = tuple[object, ...]
-
-
-@dataclass(frozen=True)
-class Group:
-    """A group of sessions with one cell, protocol, code, environment, status and verdict.
-
-    A metric is None where no session has it, and where it was not read.
-    """
-
-    gpu: str
-    model: str
-    ctx: int
-    quant: str
-    kernel: str
-    runtime: str
-    cache: str
-    dtype: str
-    attention: str
-    weights_id: str
-    options: str
-    scheme: str
-    """how packed weights are packed, such as `group_size:128,sym:True`"""
-    cell_key: str
-    protocol: str
-    code_key: str | None
-    env_key: str | None
-    status: str
-    valid: bool
-    sessions: int
-    """sessions that the medians are over"""
-    disturbed: int
-    """sessions that `sessions` and the medians leave out, because others kept the host busy"""
-    last_start_ms: int
-    """when the last session began, milliseconds since the epoch"""
-    gate_version: str
-    """the oldest version of the gate that judged one of the sessions"""
-    hosts: list[str]
-    flags: list[str]
-    reasons: list[str]
-    superseded: int = 0
-    """sessions of older code that the group's row stands for"""
-    older_code: bool = False
-    """a group of rejected sessions of older code, which no row of the newest counts"""
-    step_wall_ms: float | None = None
-    step_wall_ms_low: float | None = None
-    """ends of the interval of `step_wall_ms` over sessions (see `intervals.of_sessions`)"""
-    step_wall_ms_high: float | None = None
-    interval: str | None = None
-    interval_label: str | None = None
-    step_wall_revisit_ms: float | None = None
-    step_span_ms: float | None = None
-    step_rate_ms: float | None = None
-    step_busy_ms: float | None = None
-    profiled_span_ms: float | None = None
-    step_wall_p90_ms: float | None = None
-    step_wall_p95_ms: float | None = None
-    step_wall_p99_ms: float | None = None
-    kernels_per_step: float | None = None
-    kernel_sum_ms: float | None = None
-    prefill_ms: float | None = None
-    floor_ms: float | None = None
-    floor_achievable_ms: float | None = None
-    r_floor: float | None = None
-    r_floor_paper: float | None = None
-    r_floor_achievable: float | None = None
-    bytes_streamed: float | None = None
-    peak_bytes: float | None = None
-    logit_error: float | None = None
-    read_gbs: float | None = None
-    launch_us: float | None = None
-    passes_apart: float | None = None
-    """how far the passes of a session over the same lengths lie apart, as a share of the step"""
-
-    @property
-    def wall_ms(self) -> float:
-        """`step_wall_ms` of measured sessions, which have it."""
-        assert self.step_wall_ms is not None
-        return self.step_wall_ms
-
-    @property
-    def key(self) -> Key:
-        """The values of `GROUP`."""
-        return tuple(getattr(self, name) for name in GROUP)
-
-
-def shared(group: Group, kind: type) -> dict[str, Any]:
-    """Returns the values of the group's fields that a class of rows has under the same names."""
-    names = {field.name for field in fields(kind)}
-    return {field.name: getattr(group, field.name) for field in fields(Group) if field.name in names}
 
 
 def rows(frame: Frame, metrics: Sequence[str], every_code: bool = False) -> list[Group]:

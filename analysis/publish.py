@@ -45,8 +45,8 @@ METRICS = (
 
 
 def paths_of(paths: Sequence[Path], run_id: str | None) -> list[Path]:
-    """Of the manifests those that were measured under this run of MLflow's; all without one. Raises BadRecord for none.
-    Others are not even read: whatever is wrong with them is not this run's."""
+    """Returns the manifests that were measured under this run of MLflow's; all without a run. Raises BadRecord for
+    none. Others are not even read: whatever is wrong with them is not this run's."""
     chosen = [path for path in paths if run_id is None or sidecar.remembered_run(path) == run_id]
     if not chosen:
         raise BadRecord(f"no A/B there was measured under run {run_id}")

@@ -35,14 +35,21 @@ class CellRow(Row):
     """A row of the sessions of one cell. Each kind of such rows has the fields of `GROUP`, too."""
 
     gpu: str
+    """the GPU's name in the catalogue"""
     model: str
+    """the model's name in the catalogue"""
     ctx: int
     """tokens"""
     quant: str
+    """weight format"""
     kernel: str
+    """the kernel that multiplies the weights"""
     runtime: str
+    """how a step is executed"""
     cache: str
+    """kind of KV cache"""
     dtype: str
+    """type of what is not packed"""
 
     @property
     def anchor(self) -> str | None:

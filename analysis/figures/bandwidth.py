@@ -25,8 +25,8 @@ TITLE = "The achieved fraction over the memory's bandwidth"
 
 @style.applied()
 def draw(table: Sequence[FloorRow]) -> Drawn | None:
-    """Of the floor table's rows the valid unquantised ones, the paper's points and ranges beside them; None where no
-    GPU of theirs has a datasheet bandwidth."""
+    """Returns the valid unquantised rows of the floor table over the bandwidth, beside the paper's points and ranges;
+    None where no GPU of theirs has a datasheet bandwidth."""
     rows = [row for row in table if _is_shown(row)]
     if not rows:
         return None
@@ -65,7 +65,7 @@ def _draw_series(axes: Axes, rows: Sequence[FloorRow], ratio: str, aside: float,
 
 
 def _draw_paper(axes: Axes) -> None:
-    """Its points, and a bar from the lowest to the highest of each GPU with a tick at the median."""
+    """Draws the paper's points, and a bar from the lowest to the highest of each GPU with a tick at the median."""
     own = {row.gpu: row.bandwidth_gbs for row in paper.floor_rows()}
     for row in paper.range_rows():
         x = own[row.gpu]
@@ -98,7 +98,7 @@ def _finish(axes: Axes, rows: Sequence[FloorRow]) -> None:
 
 
 def ticks(peaks: Mapping[str, float]) -> list[tuple[float, str]]:
-    """Where the GPUs stand, and what to write there; those too near each other for two labels share one."""
+    """Returns where the GPUs stand, and what to write there; GPUs too near each other for two labels share one."""
     groups: list[list[str]] = []
     for gpu in sorted(peaks, key=lambda name: (peaks[name], name)):
         near = groups and log10(peaks[gpu] / peaks[groups[-1][0]]) < NEIGHBOURS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from analysis.figures import style
 from analysis.figures.style import Drawn
 from analysis.tables import _clocks, budget
-from analysis.tables.budget import BudgetRow, GroupRow
+from analysis.tables._budgetrow import BudgetRow, GroupRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +78,7 @@ def _draw_bar(axes: Axes, place: int, row: BudgetRow) -> None:
 
 
 def told(row: BudgetRow) -> str:
-    """The step, and how far the passes that its terms come from lie apart."""
+    """Returns the step in words, and how far the passes lie apart that its terms come from."""
     apart = "" if row.uncertainty is None else f" ({row.uncertainty:.0%} apart)"
     return f"{row.step_wall_ms:.2f}{apart}"
 

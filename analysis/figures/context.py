@@ -26,8 +26,8 @@ TITLE = "The achieved fraction over the context length"
 
 @style.applied()
 def draw(table: Sequence[FloorRow]) -> Drawn | None:
-    """Of the floor table's valid rows a line per runtime, cache and whatever else tells rows apart, with the interval
-    of each point; None where no row has a ratio."""
+    """Returns a line of the floor table's valid rows per runtime, cache and whatever else tells rows apart, with the
+    interval of each point; None where no row has a ratio."""
     rows = [row for row in table if row.valid and ratio_of(row) is not None]
     if not rows:
         return None
@@ -45,7 +45,7 @@ def draw(table: Sequence[FloorRow]) -> Drawn | None:
 def _draw_panels(
     figure: Figure, panels: Mapping[Panel, Sequence[FloorRow]], series: Mapping[int, str], shown: Sequence[str]
 ) -> None:
-    """Where all have the same ratio they share one axis of it, which the first of each line names."""
+    """Draws the panels. If all have the same ratio they share one axis of it, which the first of each line names."""
     across = min(len(panels), ACROSS)
     alike = len({_ratio_name(rows) for rows in panels.values()}) == 1
     grid = figure.subplots(-(-len(panels) // across), across, sharey=alike, squeeze=False)
@@ -65,7 +65,7 @@ def _draw_legend(figure: Figure, shown: Sequence[str]) -> None:
 
 
 def ratio_of(row: FloorRow) -> float | None:
-    """r_floor, or r_floor_achievable where the GPU has no datasheet bandwidth."""
+    """Returns r_floor, or r_floor_achievable where the GPU has no datasheet bandwidth."""
     return row.r_floor_achievable if row.r_floor is None else row.r_floor
 
 
@@ -74,7 +74,7 @@ def _ratio_name(rows: Sequence[FloorRow]) -> str:
 
 
 def interval_of(row: FloorRow) -> tuple[float, float]:
-    """(low, high) of the ratio."""
+    """Returns (low, high) of the ratio."""
     step_ms = (row.step_wall_ms, row.step_wall_ms_low, row.step_wall_ms_high)
     return intervals.of_ratio(ratio_of(row) or 0.0, *(ms or 0.0 for ms in step_ms))
 
@@ -87,13 +87,13 @@ def _panels(rows: Sequence[FloorRow]) -> dict[Panel, list[FloorRow]]:
 
 
 def _series(rows: Sequence[FloorRow]) -> dict[int, str]:
-    """Row → the name of its line."""
+    """Returns the name of each row's line, by the row's id."""
     fields = [*NAMED[3:], *form.telling(rows, NAMED, floor.TELLING_FIELDS)]
     return {id(row): style.short(form.name(row, fields)) for row in rows}
 
 
 def _chosen_series(series: Mapping[int, str], rows: Sequence[FloorRow]) -> list[str]:
-    """The lines with most points."""
+    """Returns the lines with most points."""
     count: dict[str, int] = defaultdict(int)
     for row in rows:
         count[series[id(row)]] += 1

@@ -22,8 +22,8 @@ TITLE = "What a CUDA graph is worth"
 
 @style.applied()
 def draw(found: Sequence[Measured], table: Sequence[ABRow], paper: Sequence[GraphsFigure]) -> Drawn | None:
-    """Above each A/B's ratio with its interval, by the GPU's datasheet bandwidth, the paper's among them; below the
-    sessions of both arms, those next to each other in a block joined. None without an A/B."""
+    """Returns the ratios of A/Bs above, with their intervals, by the GPU's datasheet bandwidth, the paper's among them;
+    below, the sessions of both arms, joined where they were neighbours in a block. None without an A/B."""
     if not table:
         return None
     rows = style.spread(sorted(table, key=_bandwidth), RATIOS)
@@ -47,7 +47,7 @@ def _bandwidth(row: ABRow | GraphsFigure) -> tuple[float, str, str, int]:
 
 
 def _draw_ratios(figure: SubFigure, rows: Sequence[ABRow | GraphsFigure], names: Mapping[int, str]) -> None:
-    """`names` has what to call the cells of our own."""
+    """Draws the ratios; `names` has what to call the cells of our own."""
     axes = figure.subplots()
     for place, row in enumerate(rows):
         is_ours = isinstance(row, ABRow)

@@ -24,7 +24,7 @@ TITLE = "How long single steps take"
 
 @dataclass(frozen=True)
 class Steps:
-    """Of a cell: its name, how many sessions it has, and the timed steps of the newest of them in ms."""
+    """A cell: its name, how many sessions it has, and the timed steps of the newest of them in ms."""
 
     name: str
     sessions: int
@@ -32,8 +32,8 @@ class Steps:
 
 
 def read(source: Source, frame: Frame, table: Sequence[FloorRow]) -> tuple[list[Steps], int]:
-    """The steps of at most `CELLS` of the floor table's valid cells, those with most sessions; and how many there
-    are."""
+    """Returns the steps of at most `CELLS` of the floor table's valid cells, those with most sessions; and how many
+    there are."""
     valid = [row for row in table if row.valid]
     order = sorted(range(len(valid)), key=lambda place: (-valid[place].sessions, place))[:CELLS]
     rows = [valid[place] for place in sorted(order)]
@@ -54,8 +54,8 @@ def _newest(frame: Frame, row: FloorRow) -> list[str]:
 
 @style.applied()
 def draw(cells: Sequence[Steps], total: int) -> Drawn | None:
-    """The share of steps that took no longer, of all sessions of a cell together and (pale) of each; None without
-    steps. `total` is how many cells there are."""
+    """Returns the share of steps that took no longer: of all sessions of a cell together and (pale) of each; None
+    without steps. `total` is how many cells there are."""
     shown = [cell for cell in cells if any(cell.steps_ms)]
     if not shown:
         return None
@@ -78,7 +78,7 @@ def draw(cells: Sequence[Steps], total: int) -> Drawn | None:
 
 
 def ecdf(values: Sequence[float]) -> tuple[list[float], list[float]]:
-    """(each value in order, the share of all that are no larger)."""
+    """Returns (each value in order, the share of all that are no larger)."""
     return sorted(values), [(place + 1) / len(values) for place in range(len(values))]
 
 

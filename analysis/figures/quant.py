@@ -25,7 +25,7 @@ TITLE = "What quantised weights save"
 
 @style.applied()
 def draw(table: Sequence[AnyRow]) -> Drawn | None:
-    """By how much the step is shorter over by how much its bytes are fewer; on the line all of that is realised.
+    """Returns by how much steps are shorter over by how much their bytes are fewer; on the line all of it is realised.
     None where the table has no quantised row of our own with a baseline (the paper's alone say nothing here)."""
     rows = [row for row in quant.shown(table) if row.quant != "bf16" and row.realised]
     if not any(isinstance(row, QuantRow) for row in rows):
@@ -68,7 +68,7 @@ def _marker(models: Sequence[str], model: str) -> str:
 
 
 def _draw_ends(axes: Axes, row: Point) -> None:
-    """The range of the saving, or its interval."""
+    """Draws the range of the saving, or its interval."""
     low, high = (row.realised_low, row.realised_high) if isinstance(row, QuantRow) else (None, None)
     if low and high and low < high:
         axes.plot(
@@ -82,12 +82,12 @@ def _draw_ends(axes: Axes, row: Point) -> None:
 
 
 def place(row: Point) -> tuple[float, float]:
-    """(by how much the bytes are fewer, by how much the step is shorter)."""
+    """Returns (by how much the bytes are fewer, by how much the step is shorter)."""
     return row.ideal or 0.0, row.realised or 0.0
 
 
 def _named(rows: Sequence[Point]) -> list[Point]:
-    """The paper's, and those of ours that save most time; in the order of the rows."""
+    """Returns the paper's points, and ours that save most time, in the order of the rows."""
     best = [row for row in reversed(rows) if isinstance(row, QuantRow)]
     papers = [row for row in rows if isinstance(row, PaperRow)]
     chosen = {id(row) for row in [*papers, *best[: NAMED - len(papers)]]}
@@ -95,7 +95,7 @@ def _named(rows: Sequence[Point]) -> list[Point]:
 
 
 def _label(axes: Axes, rows: Sequence[Point]) -> None:
-    """A name for each point, beside the axes and evenly spaced, with a line that leads to it."""
+    """Writes a name for each point, beside the axes and evenly spaced, with a line that leads to it."""
     for index, row in enumerate(rows):
         axes.annotate(
             name(row),
@@ -111,8 +111,8 @@ def _label(axes: Axes, rows: Sequence[Point]) -> None:
 
 
 def name(row: Point) -> str:
-    """What the point is: the cell, and whatever else is not usual (another packing, a checkpoint, a baseline of another
-    runtime). Flags stand in the table."""
+    """Returns what the point is: the cell, and whatever else is not usual (another packing, a checkpoint, a baseline of
+    another runtime). Flags stand in the table."""
     marks = row.marks if isinstance(row, PaperRow) else _marks(row)
     cell = " ".join(str(row.value(field)) for field in ("gpu", "model", "ctx", "quant", "kernel"))
     return style.short(f"{row.realised:.2f}×  {cell}, {', '.join(marks)}", LONGEST_NAME)

@@ -11,6 +11,7 @@ from analysis import paper
 from analysis.abrow import ABRow
 from analysis.form import titles
 from analysis.tables import budget, floor, graphs, quant
+from analysis.tables._budgetrow import GroupRow
 from analysis.tables._floorrow import FloorRow
 from analysis.tables._quantpaper import paper_rows
 from analysis.tables._quantrows import AnyRow
@@ -26,11 +27,11 @@ TURNED = {"FASTER": "SLOWER", "SLOWER": "FASTER"}
 
 def answers(
     floors: Sequence[FloorRow],
-    budgets: Sequence[budget.GroupRow],
+    budgets: Sequence[GroupRow],
     compared: Sequence[ABRow],
     quants: Sequence[AnyRow],
 ) -> list[dict[str, str]]:
-    """`question` and `answer` of each."""
+    """Returns `question` and `answer` of each."""
     return [
         {"question": FAR, "answer": f"{of_floor(floors)} {of_budget(budgets)}".strip()},
         {"question": GRAPHS, "answer": of_graphs(compared)},
@@ -39,7 +40,8 @@ def answers(
 
 
 def of_floor(floors: Sequence[FloorRow]) -> str:
-    """The nearest, the farthest and the middle cell, by r_floor; by r_floor_achievable where no GPU has a datasheet."""
+    """Returns the nearest, the farthest and the middle cell, by r_floor, or by r_floor_achievable without a
+    datasheet."""
     valid = [row for row in floors if row.valid]
     has_datasheet = any(row.r_floor is not None for row in valid)
     ratios = [row.r_floor if has_datasheet else row.r_floor_achievable for row in valid]
@@ -66,12 +68,12 @@ def _takes(ratio: float) -> str:
 
 
 def percent(ratio: float) -> str:
-    """Such as 3.3 % and 45 %."""
+    """Returns a percentage such as `3.3 %` and `45 %`."""
     return f"{100 * ratio:.{0 if ratio >= 0.1 else 1}f} %"
 
 
-def of_budget(table: Sequence[budget.GroupRow]) -> str:
-    """Which terms beyond the floor are the largest, and of how many cells; of how many that is not told."""
+def of_budget(table: Sequence[GroupRow]) -> str:
+    """Returns which terms beyond the floor are the largest in how many cells, and in how many none is named."""
     valid = budget.budgets(table)
     count = Counter(row.largest for row in valid if row.largest is not None)
     untold = len(valid) - count.total()
@@ -101,7 +103,7 @@ class Gain:
 
 
 def of_graphs(compared: Sequence[ABRow]) -> str:
-    """How many times as fast a step is with the graph, of every A/B of eager against graph."""
+    """Returns how many times as fast a step is with the graph, by the A/Bs of eager against graph."""
     gains = map(_gain, compared, graphs.names(compared))
     found = [gain for gain in gains if gain is not None]
     if not found:
@@ -118,7 +120,7 @@ def of_graphs(compared: Sequence[ABRow]) -> str:
 
 
 def _gain(row: ABRow, name: str) -> Gain | None:
-    """The A/B as eager over graph, whichever arm came first."""
+    """Returns the A/B as eager over graph, whichever arm came first; None for other arms."""
     arms = (row.arm_a, row.arm_b)
     if set(arms) != {EAGER, GRAPH}:
         return None
@@ -136,7 +138,8 @@ def _of_papers_graphs() -> str:
 
 
 def of_quant(quants: Sequence[AnyRow]) -> str:
-    """The least and the greatest saving over the fastest unquantised cell; a verdict only from five sessions on."""
+    """Returns the least and the greatest saving over the fastest unquantised cell; a verdict only from five sessions
+    on."""
     own = quant.summary(quant.ours(quants))
     if own is not None:
         return f"{own}."

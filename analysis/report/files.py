@@ -14,7 +14,7 @@ SESSIONS = page.SESSIONS
 
 
 def files(found: Contents) -> Files:
-    """Name → content; the same sessions give the same bytes."""
+    """Returns the content of each file by its name; the same sessions give the same bytes."""
     drawn = page.pictures(found)
     pictures = {f"{name}.png": content for name, content in drawn.items()}
     sessions = provenance.csv(found.sessions)
@@ -22,8 +22,8 @@ def files(found: Contents) -> Files:
 
 
 def write(made: Files, folder: Path) -> None:
-    """Also takes away figures that an earlier report has and this one has not. Raises BadValue where the folder cannot
-    be written, DiskFull."""
+    """Writes the files, and removes figures of an earlier report that this one has not. Raises BadValue where the
+    folder cannot be written, DiskFull."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for figure in {f"{name}.png" for name in registry.figure_names()} - made.keys():

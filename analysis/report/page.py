@@ -22,7 +22,7 @@ SESSIONS = "sessions.csv"
 
 
 def html(found: Contents, pictures: dict[str, bytes]) -> str:
-    """The page; `pictures` has the figures' PNGs by name."""
+    """Returns the page; `pictures` has the figures' PNGs by name."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,  # whatever stands in a store may have been written by others
@@ -45,7 +45,7 @@ def html(found: Contents, pictures: dict[str, bytes]) -> str:
 
 
 def code(text: str) -> Markup:
-    """Words between backticks as code; all of it escaped."""
+    """Returns words between backticks as code, and all of it escaped."""
     parts = [escape(part) for part in text.split("`")]
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
@@ -53,7 +53,7 @@ def code(text: str) -> Markup:
 
 
 def _digest(script: str) -> str:
-    """By which the page's policy knows its own script: no other runs, should one ever get into the page."""
+    """Returns the hash by which the page's policy knows its own script: no other runs, should one get into the page."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
@@ -105,5 +105,5 @@ def _origins(found: Contents) -> dict[str, Any]:
 
 
 def pictures(found: Contents) -> dict[str, bytes]:
-    """The figures as PNG, by name."""
+    """Returns the figures as PNG, by name."""
     return {one.name: style.png(one) for one in found.figures}

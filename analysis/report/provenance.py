@@ -39,8 +39,8 @@ class Session:
 
 @dataclass(frozen=True)
 class Origin:
-    """Of one row of the tables. `sessions` are all of `count` or the first few, the first measured first; `ab_run` is
-    the run of the A/B itself."""
+    """The origin of one row of the tables. `sessions` are all of `count` or the first few, the first measured first;
+    `ab_run` is the run of the A/B itself."""
 
     anchor: str
     name: str
@@ -58,8 +58,8 @@ class Origin:
 def sessions(
     frame: Frame, floors: Sequence[FloorRow], compared: Iterable[Measured], graphs: Iterable[ABRow]
 ) -> polars.DataFrame:
-    """A line for each session of each row: `row` (its anchor), `name`, and the columns of `OF_A_SESSION`. The rows are
-    the groups of the floor table, of which every other table has a part, and the A/Bs of the graphs table."""
+    """Returns a line for each session of each row: `row` (its anchor), `name`, and the columns of `OF_A_SESSION`. The
+    rows are the groups of the floor table, of which every other table has a part, and the A/Bs of the graphs table."""
     files = polars.DataFrame(
         list(frame.record_files.items()), schema={"session": polars.String, "record": polars.String}, orient="row"
     )
@@ -94,12 +94,12 @@ def _of_comparisons(known: polars.DataFrame, compared: Iterable[Measured], graph
 
 
 def csv(found: polars.DataFrame) -> str:
-    """The lines of `sessions` as a file; times in milliseconds since the epoch."""
+    """Returns the lines of `sessions` as a file; times in milliseconds since the epoch."""
     return found.write_csv()
 
 
 def origins(found: polars.DataFrame, ab_runs: Mapping[str, str]) -> Iterator[Origin]:
-    """Of each row in `sessions`; `ab_runs` as a frame has them."""
+    """Yields the origin of each row in `sessions`; `ab_runs` as a frame has them."""
     own_runs = {ab_anchor(ab): run for ab, run in ab_runs.items()}
     shown = FIRST if is_too_long(found) else len(found)
     column = polars.col
@@ -118,7 +118,7 @@ def origins(found: polars.DataFrame, ab_runs: Mapping[str, str]) -> Iterator[Ori
 
 
 def is_too_long(found: polars.DataFrame) -> bool:
-    """Are there more sessions than a page should name?"""
+    """True if there are more sessions than a page should name."""
     return len(found) > NAMED
 
 
@@ -139,5 +139,5 @@ def _origin(group: Mapping[str, Any], ab_run: str | None) -> Origin:
 
 
 def day(ms: int) -> str:
-    """The date of a moment in milliseconds since the epoch, UTC."""
+    """Returns the date of a moment in milliseconds since the epoch, UTC."""
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d")

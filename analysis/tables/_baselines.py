@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from analysis.groups import Group, Key
+from analysis.group import Group, Key
 from analysis.sources.frame import Frame
 from analysis.statistics import intervals, savings
 from analysis.statistics.savings import Saving

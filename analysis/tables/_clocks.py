@@ -20,7 +20,7 @@ from itertools import accumulate
 
 import polars
 
-from analysis.groups import Group
+from analysis.group import Group
 from runner.record import judgement
 from runner.record.flags import PASSES_DISAGREE
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from statistics import median
 
 from analysis import paper
-from analysis.groups import Group
+from analysis.group import Group
 from analysis.statistics import intervals
 from analysis.tables._reasons import Evidence
 from analysis.tables._verdict import Ours

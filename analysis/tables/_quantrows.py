@@ -17,22 +17,37 @@ class GroupRow(CellRow):
     """A group of sessions without a saving: they are invalid, or nothing was measured."""
 
     options: str
+    """options of runtime and kernel, such as `sdpa:flash`"""
     attention: str
+    """the implementation of attention"""
     weights_id: str
+    """synthetic, a revision of the hub, or a hash of the content"""
     scheme: str
+    """how packed weights are packed, such as `group_size:128,sym:True`"""
     protocol: str
+    """name, warm-up steps and timed steps, such as `paper-5-30`"""
     cell_key: str
+    """hash of the cell"""
     code_key: str | None
+    """hash of the code that measured; None where nothing was measured"""
     env_key: str | None
+    """hash of the environment's versions; None where nothing was measured"""
     status: str
+    """`measured`, or how the sessions ended"""
     valid: bool
+    """every gate passed"""
     sessions: int
+    """sessions that the medians are over"""
     superseded: int
     """sessions of older code that the row leaves out"""
     older_code: bool
+    """rejected sessions of older code"""
     hosts: int
+    """number of hosts that the sessions ran on"""
     reasons: list[str]
+    """why the sessions are invalid, or how they ended"""
     flags: list[str]
+    """what is right but suspect"""
     source: str
     """`measured`"""
 
@@ -64,15 +79,22 @@ class QuantRow(GroupRow, SavingRow):
     that it was estimated on; it is None without a baseline."""
 
     step_wall_ms: float
+    """ms a step with its token read back, by the host's clock; None where nothing was measured"""
     step_wall_ms_low: float | None
+    """ends of the interval of `step_wall_ms` over sessions"""
     step_wall_ms_high: float | None
     interval: str | None
+    """`ci95`, `range` or `none`"""
     interval_label: str | None
+    """what the interval covers, in words"""
     bytes_streamed: float | None
     """bytes that a step must read"""
     floor_ms: float | None
+    """ms to read the streamed bytes at the datasheet's peak; None without a datasheet"""
     r_floor: float | None
+    """floor over step"""
     peak_bytes: float | None
+    """bytes of device memory at its peak, of the worst session"""
     logit_error: float | None
     """the worst session's"""
     against: str | None
@@ -80,12 +102,18 @@ class QuantRow(GroupRow, SavingRow):
     ideal: float | None
     """the saving that the bytes allow"""
     realised: float | None
+    """the baseline's time over the row's"""
     realised_low: float | None
+    """ends of the saving's interval or range"""
     realised_high: float | None
     realised_interval: str | None
+    """`ci95`, `range` or `none`"""
     realised_label: str | None
+    """what the interval covers, in words"""
     realised_hosts: int | None
+    """hosts that the saving was estimated on"""
     over_eager: float | None
+    """the same saving over the fastest eager cell"""
     over_eager_low: float | None
     over_eager_high: float | None
     over_eager_interval: str | None
@@ -125,21 +153,33 @@ class PaperRow(SavingRow):
     """A step of the paper's beside bytes and floor of our accounting."""
 
     gpu: str
+    """the GPU's name in the catalogue"""
     model: str
+    """the model's name in the catalogue"""
     ctx: int
+    """tokens"""
     quant: str
+    """weight format"""
     kernel: str
+    """the kernel that multiplies the weights"""
     step_wall_ms: float
+    """ms a step with its token read back, by the host's clock; None where nothing was measured"""
     bytes_streamed: float
+    """bytes that a step must read"""
     floor_ms: float
+    """ms to read the streamed bytes at the datasheet's peak; None without a datasheet"""
     r_floor: float | None
+    """floor over step"""
     against: str
     flags: list[str]
+    """what is right but suspect"""
     valid: bool
+    """every gate passed"""
     source: str
     """`paper`"""
     ideal: float
     realised: float
+    """the baseline's time over the row's"""
 
     def value(self, key: str) -> object:
         """Returns what a column shows: nothing for what the paper does not tell."""

@@ -24,18 +24,29 @@ class RangeRow(Row):
     """Range and median of both ratios over a GPU's cells that differ in model and ctx alone."""
 
     gpu: str
+    """the GPU's name in the catalogue"""
     runtime: str
+    """how a step is executed"""
     cache: str
+    """kind of KV cache"""
     dtype: str
+    """type of what is not packed"""
     attention: str
+    """the implementation of attention"""
     options: str
+    """options of runtime and kernel, such as `sdpa:flash`"""
     protocol: str
+    """name, warm-up steps and timed steps, such as `paper-5-30`"""
     kernel: str
+    """the kernel that multiplies the weights"""
     cells: int
+    """cells that the range is over"""
     r_floor_paper_low: float
+    """ends and median of `r_floor_paper`"""
     r_floor_paper_high: float
     r_floor_paper_median: float
     r_floor_low: float
+    """ends and median of `r_floor`"""
     r_floor_high: float
     r_floor_median: float
 

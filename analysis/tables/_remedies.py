@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.groups import Group
+from analysis.group import Group
 from analysis.tables._clocks import (
     ACHIEVED,
     FIRST_VISIT,

@@ -37,12 +37,16 @@ class CheckRow(Row):
     model: str | None
     ctx: int | None
     paper: float | None
+    """the paper's value"""
     ours: float | None
+    """our value, None where it was not measured"""
     ours_low: float | None
     """ends of the interval of `ours` over sessions"""
     ours_high: float | None
     interval: str | None
+    """`ci95`, `range` or `none`"""
     sessions: int | None
+    """sessions that the medians are over"""
     difference: float | None
     """of ours from the paper's, relative to the paper's"""
     verdict: str

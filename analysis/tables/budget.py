@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from analysis import groups
 from analysis.cellcolumns import CELL, FLAGS, SESSIONS, WALL, cell_columns
 from analysis.form import Column, sentences_of_invalid, telling, titles
-from analysis.groups import Group
+from analysis.group import Group, shared
 from analysis.reading import Reading
-from analysis.row import CellRow
 from analysis.sources.frame import Frame
 from analysis.table import Figure, Part, Table
 from analysis.tables import _clocks, _remedies
-from analysis.tables._clocks import TERMS, Term
+from analysis.tables._budgetrow import FROM, MS, BudgetRow, GroupRow
+from analysis.tables._clocks import TERMS
 
 if TYPE_CHECKING:
     from analysis.figures.style import Drawn
@@ -38,76 +38,13 @@ APART = "passes_apart"
 CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtype", "options")
 NAMED_FIELDS = ("gpu", "model", "ctx", "quant", "runtime", "cache")
 TELLING_FIELDS = ("kernel", "dtype", "options", "attention", "weights_id", "protocol", "env_key", "code_key")
-MS, FROM = "ms of ", "ends of "
-"""Keys of a term's columns begin with these."""
-
-
-@dataclass(frozen=True)
-class GroupRow(CellRow):
-    """A group of sessions without a budget: they are invalid, or nothing was measured."""
-
-    options: str
-    attention: str
-    weights_id: str
-    protocol: str
-    env_key: str | None
-    code_key: str | None
-    cell_key: str
-    status: str
-    valid: bool
-    sessions: int
-    superseded: int
-    """sessions of older code that the row leaves out"""
-    older_code: bool
-    flags: list[str]
-    reasons: list[str]
-
-
-@dataclass(frozen=True)
-class BudgetRow(GroupRow):
-    """A group of valid sessions. Clocks are in ms, each the median session's."""
-
-    step_wall_ms: float
-    step_wall_revisit_ms: float | None
-    step_span_ms: float | None
-    step_rate_ms: float | None
-    profiled_span_ms: float | None
-    step_busy_ms: float | None
-    kernel_sum_ms: float | None
-    """the kernels' durations, added up"""
-    kernels_per_step: float | None
-    launch_us: float | None
-    """µs to launch an empty kernel"""
-    floor_ms: float | None
-    floor_achievable_ms: float | None
-    read_gbs: float | None
-    """GB/s that the device's memory was read at"""
-    terms: list[Term]
-    """add up to `step_wall_ms`"""
-    uncertainty: float | None
-    """how far the passes over the same lengths lie apart, as a share of the step; None where there is one pass"""
-    cuts: list[str]
-    """the clocks that were cut to the one above, and by how many ms"""
-    is_attributed: bool
-    """the passes agree well enough to name causes"""
-    largest: str | None
-    """the largest term beyond the floor, None where two are too near to each other for these passes"""
-    sentence: str
-
-    def value(self, key: str) -> object:
-        """Returns what a column shows: for a term its milliseconds, or the passes it lies between."""
-        if key.startswith(MS):
-            return next((term.ms for term in self.terms if term.name == key.removeprefix(MS)), None)
-        if key.startswith(FROM):
-            return next((term.of for term in self.terms if term.name == key.removeprefix(FROM)), None)
-        return super().value(key)
 
 
 def rows(frame: Frame, every_code: bool = False) -> list[GroupRow]:
     """Returns one `BudgetRow` per group of valid sessions, then the other groups."""
     apart = replace(frame, sessions=frame.sessions.with_columns(_clocks.sessions_apart().alias(APART)))
     found = groups.rows(apart, (*METRICS, APART), every_code)
-    others = [GroupRow(**groups.shared(group, GroupRow)) for group in found if not group.valid]
+    others = [GroupRow(**shared(group, GroupRow)) for group in found if not group.valid]
     return [*(budget_row(group) for group in found if group.valid), *others]
 
 
@@ -116,7 +53,7 @@ def budget_row(group: Group) -> BudgetRow:
     terms = list(_clocks.terms_of(group))
     largest = _remedies.largest(group, terms)
     own = {
-        **groups.shared(group, BudgetRow),
+        **shared(group, BudgetRow),
         "terms": terms,
         "uncertainty": _clocks.uncertainty(group),
         "cuts": [f"{cut.name} by {cut.cut_ms:.3f}" for cut in _clocks.cuts_of(group)],

@@ -18,7 +18,7 @@ from analysis.cellcolumns import (
     cell_columns,
 )
 from analysis.form import Column, sentences_of_invalid, telling
-from analysis.groups import Group
+from analysis.group import Group, shared
 from analysis.reading import Reading
 from analysis.sources.frame import Frame
 from analysis.table import Figure, Part, Table
@@ -63,7 +63,7 @@ def rows(frame: Frame, every_code: bool = False) -> list[FloorRow]:
 def _row(group: Group) -> FloorRow:
     step_ms = group.step_wall_ms
     own = {
-        **groups.shared(group, FloorRow),
+        **shared(group, FloorRow),
         "disturbed": group.disturbed or None,
         "hosts": len(group.hosts),
         "tokens_per_s": 1000 / step_ms if step_ms else None,

@@ -16,7 +16,7 @@ from analysis import ab, groups, paper
 from analysis.ab import Measured
 from analysis.cellcolumns import CELL
 from analysis.form import Column
-from analysis.groups import Group
+from analysis.group import Group
 from analysis.paper import FloorFigure, Place, RangeFigure
 from analysis.sources.frame import Frame
 from analysis.table import Part, Table

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from analysis import groups, paper
 from analysis.cellcolumns import CELL, FLOOR_MS, PEAK, R_FLOOR, SESSIONS, WALL, WALL_ENDS, cell_columns
 from analysis.form import Column, sentences_of_invalid, telling
-from analysis.groups import Group
+from analysis.group import Group, shared
 from analysis.reading import Reading
 from analysis.sources.frame import Frame
 from analysis.statistics import intervals
@@ -66,7 +66,7 @@ def _runtime_order(name: str) -> tuple[bool, bool, bool, str]:
 
 
 def _named(group: Group, kind: type[GroupRow]) -> dict[str, Any]:
-    return {**groups.shared(group, kind), "hosts": len(group.hosts), "source": MEASURED}
+    return {**shared(group, kind), "hosts": len(group.hosts), "source": MEASURED}
 
 
 def _row(frame: Frame, group: Group, plain: Sequence[Group], walls: Walls) -> QuantRow:

@@ -7,9 +7,9 @@ from dataclasses import make_dataclass, replace
 
 from analysis import form
 from analysis.form import Column
-from analysis.groups import shared
+from analysis.group import shared
 from analysis.row import Row
-from analysis.tables.budget import GroupRow
+from analysis.tables._budgetrow import GroupRow
 from tests.support.frames import GROUP
 
 

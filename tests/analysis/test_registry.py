@@ -14,10 +14,16 @@ import pytest
 from click.testing import CliRunner
 
 from analysis import cli, registry, tables
+from analysis.abrow import Summary
 from analysis.form import Column
 from analysis.reading import Reading
 from analysis.report import contents, files, page
 from analysis.sources.selection import Asked
+from analysis.tables import _budgetrow, _quantrows
+from analysis.tables._floorrow import FloorRow
+from analysis.tables._ranges import RangeRow
+from analysis.tables._verdict import CheckRow
+from analysis.tables.graphs import GraphsRow
 from tests.support.records import example_record, failed_record, packed_record
 from tests.support.reports import every_kind, write_records
 
@@ -165,6 +171,26 @@ def test_every_column_of_a_table_says_what_it_means(name: str) -> None:
     columns: tuple[Column, ...] = registry.table(name).columns
     assert [column.title for column in columns if not column.help] == []
     assert [column.title for column in columns if column.title.split()[-1] in ("ms", "GB") and not column.unit] == []
+
+
+KINDS = {
+    "floor": FloorRow,
+    "ranges": RangeRow,
+    "graphs": GraphsRow,
+    "quant": _quantrows.QuantRow,
+    "quant, without a saving": _quantrows.GroupRow,
+    "quant, the paper's": _quantrows.PaperRow,
+    "budget": _budgetrow.BudgetRow,
+    "budget, without terms": _budgetrow.GroupRow,
+    "paper": CheckRow,
+    "ab": Summary,
+}
+
+
+def test_the_keys_of_json_and_csv_are_those_that_readers_know() -> None:
+    """Whoever reads `--format json` relies on them: a change of the file is a change of the format."""
+    pinned = json.loads((Path(__file__).parents[1] / "golden" / "table_keys.json").read_text())
+    assert {name: [each.name for each in fields(kind)] for name, kind in KINDS.items()} == pinned
 
 
 def test_the_tables_stand_in_the_order_of_reports_with_their_excerpts() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from analysis.abrow import ABRow
-from analysis.groups import Group
+from analysis.group import Group
 from analysis.sources import records
 from analysis.sources.columns import METRIC_NAMES, OPTIONAL
 from analysis.sources.frame import Frame
