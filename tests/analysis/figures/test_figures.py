@@ -150,7 +150,7 @@ def test_an_ab_has_its_ratio_interval_and_sessions(measured):
         for segment in lines.get_segments()
     }
     assert {(round(row.ratio_low, 6), round(row.ratio_high, 6)) for row in table} <= ends
-    row = max(table, key=lambda each: each["sessions"])
+    row = max(table, key=lambda each: each.sessions)
     steps = sorted(float(y) for line in below[0].lines if line.get_marker() in ("^", "s") for y in line.get_ydata())
     (one,) = [each for each in measured if each.manifest.id == row.ab]
     assert steps == sorted(session.step_wall_ms for session in one.sessions.values())
