@@ -1,5 +1,5 @@
-"""`python -m analysis floor|graphs|quant|budget|paper|report|ab|coverage`: tables, figures and a report from an MLflow
-store or from records."""
+"""`python -m analysis COMMAND`: tables, figures and a report from an MLflow store or from records. Each table has a
+command; `--help` lists them."""
 
 from __future__ import annotations
 

@@ -3,17 +3,76 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from runner import registry
-from runner.cell import catalogue, floors
+from runner.cell import catalogue, floors, jsonform
 from runner.cell.shape import ModelShape
 
-Row = dict[str, Any]
-
 UNQUANTISED, DTYPE_BYTES = "bf16", 2
+Spot = tuple[str, str, int]
+"""(gpu, model, ctx)"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A cell of the paper."""
+
+    gpu: str
+    model: str
+    ctx: int
+
+    @property
+    def spot(self) -> Spot:
+        return self.gpu, self.model, self.ctx
+
+
+@dataclass(frozen=True)
+class FloorFigure(Place):
+    """The paper's R_floor of a cell, and the datasheet bandwidth of its GPU."""
+
+    r_floor_paper: float
+    bandwidth_gbs: float
+
+
+@dataclass(frozen=True)
+class GraphsFigure(Place):
+    """The paper's A/B between eager and graph in a cell: steps in ms, and their ratio with its interval."""
+
+    sessions: int | None
+    a_ms: float | None
+    b_ms: float | None
+    ratio: float
+    ratio_low: float | None
+    ratio_high: float | None
+    bandwidth_gbs: float
+
+
+@dataclass(frozen=True)
+class QuantFigure(Place):
+    """The paper's step of quantised decode in ms, by the name that it gives the kernel."""
+
+    quant: str
+    kernel: str
+    step_ms: float
+    bandwidth_gbs: float
+
+
+@dataclass(frozen=True)
+class RangeFigure:
+    """The paper's range and median of R_floor over the cells of a GPU."""
+
+    gpu: str
+    cells: int
+    low: float
+    high: float
+    median: float
+
+
+Figure = TypeVar("Figure", FloorFigure, GraphsFigure, QuantFigure)
 
 
 @cache
@@ -31,86 +90,83 @@ def shape(model: str) -> ModelShape:
     return catalogue.models(catalogue.SHIPPED)[model].shape
 
 
-def floor_rows() -> list[Row]:
-    """Its R_floor by cell, with the datasheet bandwidth of the GPUs."""
-    return [_with_bandwidth(row) for row in _paper()["floors"]]
+def floor_rows() -> list[FloorFigure]:
+    """Returns its R_floor by cell."""
+    return [_figure(FloorFigure, row) for row in _paper()["floors"]]
 
 
-def range_rows() -> list[Row]:
-    """Its ranges and medians of R_floor by GPU."""
-    return [dict(row) for row in _paper()["ranges"]]
+def range_rows() -> list[RangeFigure]:
+    """Returns its ranges and medians of R_floor by GPU."""
+    return [jsonform.from_json(RangeFigure, row) for row in _paper()["ranges"]]
 
 
-def matrix() -> Iterator[tuple[str, str, int]]:
-    """(gpu, model, ctx) of every cell it set out to measure."""
+def matrix() -> Iterator[Spot]:
+    """Yields (gpu, model, ctx) of every cell it set out to measure."""
     cells = _paper()["cells"]
     yield from itertools.product(cells["gpus"], cells["models"], cells["ctx"])
 
 
 def valid_cells() -> int:
-    """How many of them it measured."""
+    """Returns how many of them it measured."""
     return int(_paper()["cells"]["valid"])
 
 
-def out_of_memory_rows() -> list[Row]:
-    """The cells that it names as out of memory."""
-    return [dict(row) for row in _paper()["cells"]["out_of_memory"]]
+def out_of_memory_rows() -> list[Place]:
+    """Returns the cells that it names as out of memory."""
+    return [Place(**row) for row in _paper()["cells"]["out_of_memory"]]
 
 
-def graphs_rows() -> list[Row]:
-    """Those of its CUDA Graphs A/B, with the datasheet bandwidth of their GPUs."""
-    return [_with_bandwidth(row) for row in _paper()["graphs"]]
+def graphs_rows() -> list[GraphsFigure]:
+    """Returns the figures of its CUDA Graphs A/B."""
+    return [_figure(GraphsFigure, row) for row in _paper()["graphs"]]
 
 
-def graphs_row(gpu: str, model: str, ctx: int) -> Row | None:
-    """Its CUDA Graphs row for a cell, None where it has none."""
-    return next((row for row in graphs_rows() if (row["gpu"], row["model"], row["ctx"]) == (gpu, model, ctx)), None)
+def graphs_row(gpu: str, model: str, ctx: int) -> GraphsFigure | None:
+    """Returns its CUDA Graphs figure of a cell, None where it has none."""
+    return next((row for row in graphs_rows() if row.spot == (gpu, model, ctx)), None)
 
 
-def quantised_rows() -> list[Row]:
-    """Those of its quantised decode, the unquantised baseline first, with the datasheet bandwidth of their GPUs."""
-    return [_with_bandwidth(row) for row in _paper()["quantised"]]
+def quantised_rows() -> list[QuantFigure]:
+    """Returns the figures of its quantised decode, the unquantised baseline first."""
+    return [_figure(QuantFigure, row) for row in _paper()["quantised"]]
 
 
-def implied_ms(row: Row) -> float:
-    """The step in ms that an R_floor of its means, by its bytes (W + K) at the datasheet's bandwidth."""
-    return floors.floor_ms(_bytes(row), gpu(row["gpu"]).bandwidth_gbs.value or 0.0) / float(row["r_floor_paper"])
+def implied_ms(figure: FloorFigure) -> float:
+    """Returns the step in ms that an R_floor of the paper's means, by its bytes (W + K) at the datasheet's peak."""
+    return floors.floor_ms(_bytes(figure), figure.bandwidth_gbs) / figure.r_floor_paper
 
 
-def _bytes(row: Row) -> float:
-    of_model = shape(row["model"])
-    weights = registry.weight_bytes(UNQUANTISED, None, of_model, DTYPE_BYTES)
-    return floors.bytes_paper(weights, floors.kv_bytes_per_token(of_model, DTYPE_BYTES) * row["ctx"])
+def _bytes(figure: FloorFigure) -> float:
+    model = shape(figure.model)
+    weights = registry.weight_bytes(UNQUANTISED, None, model, DTYPE_BYTES)
+    return floors.bytes_paper(weights, floors.kv_bytes_per_token(model, DTYPE_BYTES) * figure.ctx)
 
 
 def two_steps(gpu: str, model: str, ctx: int, quant: str = UNQUANTISED) -> str | None:
-    """A sentence on a cell whose R_floor means another step than the one that the paper has elsewhere, None of a cell
-    that has one step."""
-    place = (gpu, model, ctx)
-    row = next((row for row in floor_rows() if _place(row) == place), None)
+    """Returns a sentence on a cell whose R_floor means another step than the one that the paper has elsewhere, None for
+    a cell that has one step."""
+    spot = (gpu, model, ctx)
+    row = next((row for row in floor_rows() if row.spot == spot), None)
     elsewhere = [
-        *(("the eager arm of its A/B takes", one["a_ms"]) for one in graphs_rows() if _place(one) == place),
+        *(("the eager arm of its A/B takes", one.a_ms) for one in graphs_rows() if one.spot == spot),
         *(
-            ("the unquantised step beside its quantised ones takes", one["step_ms"])
+            ("the unquantised step beside its quantised ones takes", one.step_ms)
             for one in quantised_rows()
-            if _place(one) == place and one["quant"] == UNQUANTISED
+            if one.spot == spot and one.quant == UNQUANTISED
         ),
     ]
     others = " and ".join(f"{what} {ms:g} ms" for what, ms in elsewhere if ms is not None)
     if row is None or quant != UNQUANTISED or not others:
         return None
-    told = f"{row['r_floor_paper']:.3f} of {_bytes(row) / 1e9:.2f} GB, means {implied_ms(row):.2f} ms a step"
+    told = f"{row.r_floor_paper:.3f} of {_bytes(row) / 1e9:.2f} GB, means {implied_ms(row):.2f} ms a step"
     return f"The paper's R_floor of {gpu} {model} {ctx}, {told}; {others}"
 
 
-def two_steps_of(places: Collection[tuple[str, str, int]]) -> list[str]:
-    """Yields those sentences of these cells."""
-    return [text for place in sorted(places) if (text := two_steps(*place)) is not None]
+def two_steps_of(spots: Collection[Spot]) -> list[str]:
+    """Returns those sentences of these cells."""
+    return [text for spot in sorted(spots) if (text := two_steps(*spot)) is not None]
 
 
-def _place(row: Row) -> tuple[str, str, int]:
-    return row["gpu"], row["model"], row["ctx"]
-
-
-def _with_bandwidth(row: Row) -> Row:
-    return {**row, "bandwidth_gbs": gpu(row["gpu"]).bandwidth_gbs.value}
+def _figure(kind: type[Figure], row: Mapping[str, Any]) -> Figure:
+    """Returns a figure with the datasheet bandwidth of its GPU; each GPU of the paper's has one."""
+    return kind(**row, bandwidth_gbs=gpu(row["gpu"]).bandwidth_gbs.value or 0.0)

@@ -6,14 +6,13 @@ lock, and to say in one line why a store is away, is what that does for sessions
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from analysis import ab, paper
+from analysis import abrow, form, paper
 from analysis.ab import Measured
+from analysis.abrow import Summary
 from analysis.outputs import Files
 from analysis.tables import graphs
 from runner import failures, store
@@ -46,8 +45,8 @@ METRICS = (
 
 
 def paths_of(paths: Sequence[Path], run_id: str | None) -> list[Path]:
-    """Of the manifests those that were measured under this run of MLflow's; all without one. Raises BadRecord for none.
-    Others are not even read: whatever is wrong with them is not this run's."""
+    """Returns the manifests that were measured under this run of MLflow's; all without a run. Raises BadRecord for
+    none. Others are not even read: whatever is wrong with them is not this run's."""
     chosen = [path for path in paths if run_id is None or sidecar.remembered_run(path) == run_id]
     if not chosen:
         raise BadRecord(f"no A/B there was measured under run {run_id}")
@@ -87,9 +86,10 @@ def entry(name: str) -> Iterator[str | None]:
 
 def commit(measured: Measured, run_id: str | None) -> str:
     """Write the summary into the A/B's run, which is closed then; returns its id. Raises StoreUnreachable."""
-    found = ab.summary(measured)
+    found = abrow.summary(measured)
+    values = {name: getattr(found, name) for name in METRICS}
     summary = store.Summary(
-        metrics={f"ab/{name}": float(found[name]) for name in METRICS if found[name] is not None},
+        metrics={f"ab/{name}": float(value) for name, value in values.items() if value is not None},
         tags=_tags(found),
         note=_note(found),
         files=_files(measured, found),
@@ -111,12 +111,12 @@ def commit_table(name: str, note: str, files: Files, run_id: str) -> str:
     return store.commit_report(name, store.Summary({}, {}, note, files), run_id)
 
 
-def _tags(found: Mapping[str, Any]) -> dict[str, str]:
+def _tags(found: Summary) -> dict[str, str]:
     return {
-        "verdict": found["verdict"] or "none",
-        "verdict_reason": found["reason"],
-        "interval": found["interval"],
-        "flags": ",".join(found["flags"]),
+        "verdict": found.verdict or "none",
+        "verdict_reason": found.reason,
+        "interval": found.interval,
+        "flags": ",".join(found.flags),
         "valid": "true",
         # whatever an earlier attempt ended with is over
         "reason": "",
@@ -125,21 +125,21 @@ def _tags(found: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _note(found: Mapping[str, Any]) -> str:
-    verdict, low, high = found["verdict"] or "no verdict", found["ratio_low"], found["ratio_high"]
+def _note(found: Summary) -> str:
+    verdict, low, high = found.verdict or "no verdict", found.ratio_low, found.ratio_high
     return (
-        f"**{verdict}**: {found['arm_a']} / {found['arm_b']} = **{found['ratio']:.3f}** ({low:.3f} to {high:.3f}, "
-        f"{found['interval']})\n\n{found['reason']}\n\n{graphs.markdown([dict(found)])}"
+        f"**{verdict}**: {found.arm_a} / {found.arm_b} = **{found.ratio:.3f}** ({low:.3f} to {high:.3f}, "
+        f"{found.interval})\n\n{found.reason}\n\n{graphs.markdown([found])}"
     )
 
 
-def _files(measured: Measured, found: dict[str, Any]) -> Files:
+def _files(measured: Measured, found: Summary) -> Files:
     from analysis.figures import graphs as figure  # matplotlib is slow to import, and most A/Bs are only printed
     from analysis.figures import style
 
     drawn = figure.draw([measured], [found], paper.graphs_rows())
     return {
-        "summary.json": json.dumps(found, indent=1) + "\n",
+        "summary.json": form.json_text(found),
         "summary.md": graphs.markdown([found]),
         **({} if drawn is None else {"sessions.png": style.png(drawn)}),
     }

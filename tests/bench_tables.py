@@ -34,7 +34,8 @@ READS = """
 import hashlib, sys, time
 from analysis.sources.client import ClientStore
 from analysis.sources.store import Store
-from analysis.tables import floor, form
+from analysis import form
+from analysis.tables import floor
 for kind in (Store, ClientStore):
     begun = time.perf_counter()
     rows = floor.rows(kind(sys.argv[1]).frame(floor.METRICS))

@@ -74,8 +74,8 @@ def test_what_the_graph_saves_is_time_without_kernels(frame):
     assert said("The kernels run about as long in either arm", README)
     assert said("Almost all of the interval's width is the eager arm's", README)
     for row in graphs.rows(ab.of_frame(frame, bootstrapped=False)[0]):
-        assert row["busy_a_ms"] == pytest.approx(row["busy_b_ms"], rel=0.02)
-        assert row["cv_a"] > 50 * row["cv_b"]
+        assert row.busy_a_ms == pytest.approx(row.busy_b_ms, rel=0.02)
+        assert row.cv_a > 50 * row.cv_b
     assert said("scatters more than fifty times as much as the captured one", STATISTICS)
 
 
@@ -83,9 +83,9 @@ def test_in_a_graph_the_kernels_of_packed_weights_take_more_beyond_their_bytes(f
     assert said("in a graph `kernels` is greater for every packed format than for bf16", README)
     terms = defaultdict(list)
     for row in budget.rows(frame):
-        if row["valid"] and (row["gpu"], row["runtime"]) == ("h100", "graph"):
-            (ms,) = [term["ms"] for term in row["terms"] if term["name"] == "kernels"]
-            terms[row["model"], row["quant"] == "bf16"].append(ms)
+        if row.valid and (row.gpu, row.runtime) == ("h100", "graph"):
+            (ms,) = [term.ms for term in row.terms if term.name == "kernels"]
+            terms[row.model, row.quant == "bf16"].append(ms)
     models = {model for model, _ in terms}
     assert len(models) == 3
     assert all(min(terms[model, False]) > max(terms[model, True]) for model in models)
@@ -93,7 +93,7 @@ def test_in_a_graph_the_kernels_of_packed_weights_take_more_beyond_their_bytes(f
 
 def test_most_superseded_sessions_are_of_another_host(frame):
     assert said("superseded sessions, most of them of another host, in rows of their own", README)
-    shown = {row["cell_key"]: row["code_key"] for row in floor.rows(frame) if row["valid"] and row["superseded"]}
+    shown = {row.cell_key: row.code_key for row in floor.rows(frame) if row.valid and row.superseded}
     of_cells = frame.sessions.filter("valid").select("cell_key", "code_key", "host_id").rows()
     newest = {(cell, host) for cell, code, host in of_cells if shown.get(cell) == code}
     older = [(cell, host) for cell, code, host in of_cells if cell in shown and shown[cell] != code]

@@ -107,7 +107,7 @@ READ = (
     *("runner.registry", "runner.declarations", "runner.redaction", "runner.processes", "runner.plan.fit", "runner.ab"),
 )
 """Packages that tables are made of, or that every command line needs."""
-WITH_STORES = ("analysis.sources", "analysis.cli", "analysis.publish")
+WITH_STORES = ("analysis.sources", "analysis.cli", "analysis.commands", "analysis.publish")
 
 
 def test_analysis_reads_records_and_measures_nothing():
@@ -158,6 +158,7 @@ SAME_PART = {
     "card": "the card: checked before, and verified",
     "cache": "what is kept for the next command",
     "schema": "a schema: of a record, and of a store's database",
+    "registry": "a registry: of formats, kernels and runtimes, and of tables",
     "report": "a report: made, and committed as a run",
     "database": "the database of a store: looked at before measuring, and read for tables",
     "request": "the request: parsed, and verified",

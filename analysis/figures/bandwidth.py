@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from math import log10
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from analysis import paper
 from analysis.figures import style
 from analysis.figures.style import Drawn
+from analysis.tables._floorrow import FloorRow
 from runner.cell import catalogue
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Row = Mapping[str, Any]
 
 NEIGHBOURS = 0.07
 """GPUs whose bandwidths differ by less (as logarithms) share a tick."""
@@ -25,15 +24,15 @@ TITLE = "The achieved fraction over the memory's bandwidth"
 
 
 @style.applied()
-def draw(table: Sequence[Row]) -> Drawn | None:
-    """Of the floor table's rows the valid unquantised ones, the paper's points and ranges beside them; None where no
-    GPU of theirs has a datasheet bandwidth."""
+def draw(table: Sequence[FloorRow]) -> Drawn | None:
+    """Returns the valid unquantised rows of the floor table over the bandwidth, beside the paper's points and ranges;
+    None where no GPU of theirs has a datasheet bandwidth."""
     rows = [row for row in table if _is_shown(row)]
     if not rows:
         return None
-    series: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    series: dict[tuple[str, str], list[FloorRow]] = defaultdict(list)
     for row in rows:
-        series[(row["runtime"], row["cache"])].append(row)
+        series[(row.runtime, row.cache)].append(row)
     figure = style.canvas(9.6, 4.8)
     left, right = figure.subplots(1, 2, sharey=True)
     _draw_paper(left)
@@ -49,32 +48,32 @@ def draw(table: Sequence[Row]) -> Drawn | None:
     return Drawn("floor-bandwidth", TITLE, _caption(rows), figure)
 
 
-def _is_shown(row: Row) -> bool:
-    return bool(row["valid"]) and row["quant"] == "bf16" and row["r_floor"] is not None and _peak(row) is not None
+def _is_shown(row: FloorRow) -> bool:
+    return row.valid and row.quant == "bf16" and row.r_floor is not None and _peak(row) is not None
 
 
-def _peak(row: Row) -> float | None:
-    known = catalogue.gpus().get(row["gpu"])
+def _peak(row: FloorRow) -> float | None:
+    known = catalogue.gpus().get(row.gpu)
     return known.bandwidth_gbs.value if known else None
 
 
-def _draw_series(axes: Axes, rows: Sequence[Row], ratio: str, aside: float, place: int, label: str) -> None:
-    points = [(peak * 10 ** (aside * STEP_ASIDE), row[ratio]) for row in rows if (peak := _peak(row))]
+def _draw_series(axes: Axes, rows: Sequence[FloorRow], ratio: str, aside: float, place: int, label: str) -> None:
+    points = [(peak * 10 ** (aside * STEP_ASIDE), row.value(ratio)) for row in rows if (peak := _peak(row))]
     colour, marker = style.SERIES[place % len(style.SERIES)], style.MARKERS[place % len(style.MARKERS)]
     xs, ys = zip(*points, strict=True)
     axes.plot(xs, ys, marker, color=colour, markersize=5, alpha=0.75, markeredgewidth=0, label=label)
 
 
 def _draw_paper(axes: Axes) -> None:
-    """Its points, and a bar from the lowest to the highest of each GPU with a tick at the median."""
-    own = {row["gpu"]: row["bandwidth_gbs"] for row in paper.floor_rows()}
+    """Draws the paper's points, and a bar from the lowest to the highest of each GPU with a tick at the median."""
+    own = {row.gpu: row.bandwidth_gbs for row in paper.floor_rows()}
     for row in paper.range_rows():
-        x = own[row["gpu"]]
-        axes.plot([x, x], [row["low"], row["high"]], color=style.PAPER, linewidth=1, zorder=1)
-        axes.plot([x], [row["median"]], "_", color=style.PAPER, markersize=12, markeredgewidth=1.6, zorder=1)
+        x = own[row.gpu]
+        axes.plot([x, x], [row.low, row.high], color=style.PAPER, linewidth=1, zorder=1)
+        axes.plot([x], [row.median], "_", color=style.PAPER, markersize=12, markeredgewidth=1.6, zorder=1)
     axes.plot(
-        [row["bandwidth_gbs"] for row in paper.floor_rows()],
-        [row["r_floor_paper"] for row in paper.floor_rows()],
+        [row.bandwidth_gbs for row in paper.floor_rows()],
+        [row.r_floor_paper for row in paper.floor_rows()],
         style.PAPER_MARKER,
         color=style.PAPER,
         markerfacecolor="none",
@@ -83,9 +82,9 @@ def _draw_paper(axes: Axes) -> None:
     )
 
 
-def _finish(axes: Axes, rows: Sequence[Row]) -> None:
-    peaks = {row["gpu"]: row["bandwidth_gbs"] for row in paper.floor_rows()}
-    peaks |= {row["gpu"]: _peak(row) for row in rows}
+def _finish(axes: Axes, rows: Sequence[FloorRow]) -> None:
+    peaks = {figure.gpu: figure.bandwidth_gbs for figure in paper.floor_rows()}
+    peaks |= {row.gpu: peak for row in rows if (peak := _peak(row)) is not None}
     places = ticks(peaks)
     axes.set_xscale("log")
     axes.set_xticks([place for place, _ in places], [text for _, text in places])
@@ -99,7 +98,7 @@ def _finish(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def ticks(peaks: Mapping[str, float]) -> list[tuple[float, str]]:
-    """Where the GPUs stand, and what to write there; those too near each other for two labels share one."""
+    """Returns where the GPUs stand, and what to write there; GPUs too near each other for two labels share one."""
     groups: list[list[str]] = []
     for gpu in sorted(peaks, key=lambda name: (peaks[name], name)):
         near = groups and log10(peaks[gpu] / peaks[groups[-1][0]]) < NEIGHBOURS
@@ -112,7 +111,7 @@ def _tick_text(group: Sequence[tuple[str, float]]) -> str:
     return "\n".join([*(gpu for gpu, _ in group), "/".join(values)])
 
 
-def _caption(rows: Sequence[Row]) -> str:
+def _caption(rows: Sequence[FloorRow]) -> str:
     return (
         f"Each point is one of {len(rows)} valid unquantised cells (the median session). Left as the paper counts "
         "bytes, which is what its own points are comparable with; right the bytes that a step must really read. The "

@@ -2,45 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import accumulate, groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from analysis.figures import style
 from analysis.figures.style import Drawn
-from analysis.tables import budget
+from analysis.tables import _clocks, budget
+from analysis.tables._budgetrow import BudgetRow, GroupRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Row = Mapping[str, Any]
-
 CELLS = 40
 TITLE = "Where a step's time goes"
 LOOKS = {
-    budget.FLOOR: (style.BLUE, ""),
-    budget.ACHIEVED: (style.SKY, "..."),
-    budget.KERNELS: (style.GREEN, "///"),
-    budget.GAPS: (style.YELLOW, "\\\\\\"),
-    budget.KERNELS_AND_GAPS: (style.GREEN, "xxx"),
-    budget.HOST: (style.VERMILION, "---"),
-    budget.FIRST_VISIT: (style.PURPLE, "|||"),
-    budget.NOT_ATTRIBUTED: (style.GREY, "++"),
-    budget.REST: (style.PALE, "ooo"),
+    _clocks.FLOOR: (style.BLUE, ""),
+    _clocks.ACHIEVED: (style.SKY, "..."),
+    _clocks.KERNELS: (style.GREEN, "///"),
+    _clocks.GAPS: (style.YELLOW, "\\\\\\"),
+    _clocks.KERNELS_AND_GAPS: (style.GREEN, "xxx"),
+    _clocks.HOST: (style.VERMILION, "---"),
+    _clocks.FIRST_VISIT: (style.PURPLE, "|||"),
+    _clocks.NOT_ATTRIBUTED: (style.GREY, "++"),
+    _clocks.REST: (style.PALE, "ooo"),
 }
 """Term → colour and hatch."""
 
 
 @style.applied()
-def draw(table: Sequence[Row]) -> Drawn | None:
-    """A bar of the terms for each valid cell of the budget table, the cells of each GPU on a scale of their own; None
+def draw(table: Sequence[GroupRow]) -> Drawn | None:
+    """Returns a bar of the terms for each cell with a budget, the cells of each GPU on a scale of their own; None
     without a cell."""
-    valid = [row for row in table if row["valid"]]
+    valid = budget.budgets(table)
     if not valid:
         return None
     rows = style.spread(valid, CELLS)
     names = dict(zip(map(id, rows), style.names(rows, budget.NAMED_FIELDS, budget.TELLING_FIELDS), strict=True))
-    of_gpus = [list(own) for _, own in groupby(rows, key=lambda row: row["gpu"])]
+    of_gpus = [list(own) for _, own in groupby(rows, key=lambda row: row.gpu)]
     figure = style.canvas(9.6, 0.9 + 0.25 * len(rows) + 0.6 * len(of_gpus))
     panels = figure.subplots(len(of_gpus), squeeze=False, height_ratios=[len(own) + 1.5 for own in of_gpus])[:, 0]
     for axes, own in zip(panels, of_gpus, strict=True):
@@ -48,42 +47,40 @@ def draw(table: Sequence[Row]) -> Drawn | None:
     panels[0].set_title(TITLE)
     panels[-1].set_xlabel("ms of a step")
     handles = {label: bar for axes in panels for bar, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    order = [term for term in budget.TERMS if term in handles]
+    order = [term for term in _clocks.TERMS if term in handles]
     figure.legend([handles[term] for term in order], order, loc="outside lower center", ncols=len(order))
     return Drawn("budget", TITLE, _caption(len(rows), len(valid)), figure)
 
 
-def _draw_gpu(axes: Axes, rows: Sequence[Row], names: Sequence[str]) -> None:
+def _draw_gpu(axes: Axes, rows: Sequence[BudgetRow], names: Sequence[str]) -> None:
     for place, row in enumerate(rows):
         _draw_bar(axes, place, row)
     axes.set_yticks(range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlim(0, 1.25 * max(row["step_wall_ms"] for row in rows))
+    axes.set_xlim(0, 1.25 * max(row.step_wall_ms for row in rows))
 
 
-def _draw_bar(axes: Axes, place: int, row: Row) -> None:
-    for start, term in zip(starts([term["ms"] for term in row["terms"]]), row["terms"], strict=True):
-        colour, hatch = LOOKS[term["name"]]
+def _draw_bar(axes: Axes, place: int, row: BudgetRow) -> None:
+    for start, term in zip(starts([term.ms for term in row.terms]), row.terms, strict=True):
+        colour, hatch = LOOKS[term.name]
         axes.barh(
             place,
-            term["ms"],
+            term.ms,
             0.72,
             left=start,
             color=colour,
             hatch=hatch,
             edgecolor=style.BLACK,
             linewidth=0.4,
-            label=term["name"],
+            label=term.name,
         )
-    axes.annotate(
-        told(row), (row["step_wall_ms"], place), (4, 0), textcoords="offset points", va="center", fontsize=7.5
-    )
+    axes.annotate(told(row), (row.step_wall_ms, place), (4, 0), textcoords="offset points", va="center", fontsize=7.5)
 
 
-def told(row: Row) -> str:
-    """The step, and how far the passes that its terms come from lie apart."""
-    apart = "" if row["uncertainty"] is None else f" ({row['uncertainty']:.0%} apart)"
-    return f"{row['step_wall_ms']:.2f}{apart}"
+def told(row: BudgetRow) -> str:
+    """Returns the step in words, and how far the passes lie apart that its terms come from."""
+    apart = "" if row.uncertainty is None else f" ({row.uncertainty:.0%} apart)"
+    return f"{row.step_wall_ms:.2f}{apart}"
 
 
 def starts(values: Sequence[float]) -> list[float]:
@@ -94,6 +91,6 @@ def starts(values: Sequence[float]) -> list[float]:
 def _caption(shown: int, total: int) -> str:
     return (
         "The terms of a step add up to it, in the order of the legend; each GPU has a scale of its own. In brackets "
-        f"stands how far the passes over the same lengths lie apart; beyond {budget.LIMIT:.0%} all but the floor and "
+        f"stands how far the passes over the same lengths lie apart; beyond {_clocks.LIMIT:.0%} all but the floor and "
         "the kernels is not attributed." + style.left_out(shown, total, "cells")
     )

@@ -6,17 +6,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from analysis import form
 from analysis.figures import style
 from analysis.figures.style import Drawn
 from analysis.statistics import intervals
 from analysis.tables import floor
-from analysis.tables.form import telling
+from analysis.tables._floorrow import FloorRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Row = Mapping[str, Any]
 Panel = tuple[str, str]
 
 PANELS, LINES, ACROSS = 9, 8, 3
@@ -25,10 +25,10 @@ TITLE = "The achieved fraction over the context length"
 
 
 @style.applied()
-def draw(table: Sequence[Row]) -> Drawn | None:
-    """Of the floor table's valid rows a line per runtime, cache and whatever else tells rows apart, with the interval
-    of each point; None where no row has a ratio."""
-    rows = [row for row in table if row["valid"] and ratio_of(row) is not None]
+def draw(table: Sequence[FloorRow]) -> Drawn | None:
+    """Returns a line of the floor table's valid rows per runtime, cache and whatever else tells rows apart, with the
+    interval of each point; None where no row has a ratio."""
+    rows = [row for row in table if row.valid and ratio_of(row) is not None]
     if not rows:
         return None
     panels = _panels(rows)
@@ -43,9 +43,9 @@ def draw(table: Sequence[Row]) -> Drawn | None:
 
 
 def _draw_panels(
-    figure: Figure, panels: Mapping[Panel, Sequence[Row]], series: Mapping[int, str], shown: Sequence[str]
+    figure: Figure, panels: Mapping[Panel, Sequence[FloorRow]], series: Mapping[int, str], shown: Sequence[str]
 ) -> None:
-    """Where all have the same ratio they share one axis of it, which the first of each line names."""
+    """Draws the panels. If all have the same ratio they share one axis of it, which the first of each line names."""
     across = min(len(panels), ACROSS)
     alike = len({_ratio_name(rows) for rows in panels.values()}) == 1
     grid = figure.subplots(-(-len(panels) // across), across, sharey=alike, squeeze=False)
@@ -64,50 +64,50 @@ def _draw_legend(figure: Figure, shown: Sequence[str]) -> None:
     figure.legend([handles[label] for label in labels], labels, loc="outside lower center", ncols=3)
 
 
-def ratio_of(row: Row) -> float | None:
-    """r_floor, or r_floor_achievable where the GPU has no datasheet bandwidth."""
-    ratio: float | None = row["r_floor_achievable"] if row["r_floor"] is None else row["r_floor"]
-    return ratio
+def ratio_of(row: FloorRow) -> float | None:
+    """Returns r_floor, or r_floor_achievable where the GPU has no datasheet bandwidth."""
+    return row.r_floor_achievable if row.r_floor is None else row.r_floor
 
 
-def _ratio_name(rows: Sequence[Row]) -> str:
-    return "r_floor" if any(row["r_floor"] is not None for row in rows) else "r_floor_achievable"
+def _ratio_name(rows: Sequence[FloorRow]) -> str:
+    return "r_floor" if any(row.r_floor is not None for row in rows) else "r_floor_achievable"
 
 
-def interval_of(row: Row) -> tuple[float, float]:
-    """(low, high) of the ratio."""
-    return intervals.of_ratio(ratio_of(row) or 0.0, *(row[f"step_wall_ms{end}"] for end in ("", "_low", "_high")))
+def interval_of(row: FloorRow) -> tuple[float, float]:
+    """Returns (low, high) of the ratio."""
+    step_ms = (row.step_wall_ms, row.step_wall_ms_low, row.step_wall_ms_high)
+    return intervals.of_ratio(ratio_of(row) or 0.0, *(ms or 0.0 for ms in step_ms))
 
 
-def _panels(rows: Sequence[Row]) -> dict[Panel, list[Row]]:
-    panels: dict[Panel, list[Row]] = defaultdict(list)
+def _panels(rows: Sequence[FloorRow]) -> dict[Panel, list[FloorRow]]:
+    panels: dict[Panel, list[FloorRow]] = defaultdict(list)
     for row in rows:
-        panels[(row["gpu"], row["model"])].append(row)
+        panels[(row.gpu, row.model)].append(row)
     return panels
 
 
-def _series(rows: Sequence[Row]) -> dict[int, str]:
-    """Row → the name of its line."""
-    plain = [dict(row) for row in rows]
-    fields = [*NAMED[3:], *telling(plain, NAMED, floor.TELLING_FIELDS)]
-    texts = (" ".join(str(row[field]) for field in fields if row[field] not in (None, "")) for row in rows)
-    return {id(row): style.short(text) for row, text in zip(rows, texts, strict=True)}
+def _series(rows: Sequence[FloorRow]) -> dict[int, str]:
+    """Returns the name of each row's line, by the row's id."""
+    fields = [*NAMED[3:], *form.telling(rows, NAMED, floor.TELLING_FIELDS)]
+    return {id(row): style.short(form.name(row, fields)) for row in rows}
 
 
-def _chosen_series(series: Mapping[int, str], rows: Sequence[Row]) -> list[str]:
-    """The lines with most points."""
+def _chosen_series(series: Mapping[int, str], rows: Sequence[FloorRow]) -> list[str]:
+    """Returns the lines with most points."""
     count: dict[str, int] = defaultdict(int)
     for row in rows:
         count[series[id(row)]] += 1
     return sorted(sorted(count, key=lambda name: (-count[name], name))[:LINES])
 
 
-def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[Row], series: Mapping[int, str], shown: Sequence[str]) -> None:
+def _draw_panel(
+    axes: Axes, panel: Panel, rows: Sequence[FloorRow], series: Mapping[int, str], shown: Sequence[str]
+) -> None:
     for place, name in enumerate(shown):
-        points = sorted((row for row in rows if series[id(row)] == name), key=lambda row: row["ctx"])
+        points = sorted((row for row in rows if series[id(row)] == name), key=lambda row: row.ctx)
         if points:
             _draw_line(axes, points, place, name)
-    ctxs = sorted({row["ctx"] for row in rows})
+    ctxs = sorted({row.ctx for row in rows})
     axes.set_xscale("log", base=2)
     ticks = style.spread(ctxs, 5)
     axes.set_xticks(ticks, [str(ctx) for ctx in ticks])
@@ -119,11 +119,11 @@ def _draw_panel(axes: Axes, panel: Panel, rows: Sequence[Row], series: Mapping[i
     axes.set_axisbelow(True)
 
 
-def _draw_line(axes: Axes, points: Sequence[Row], place: int, name: str) -> None:
+def _draw_line(axes: Axes, points: Sequence[FloorRow], place: int, name: str) -> None:
     ratios = [ratio_of(row) or 0.0 for row in points]
     ends = [interval_of(row) for row in points]
     axes.errorbar(
-        [row["ctx"] for row in points],
+        [row.ctx for row in points],
         ratios,
         yerr=[
             [ratio - low for ratio, (low, _) in zip(ratios, ends, strict=True)],

@@ -3,59 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from analysis.ab import Measured
+from analysis.abrow import ABRow
 from analysis.figures import style
 from analysis.figures.style import Drawn
+from analysis.paper import GraphsFigure
 from analysis.tables import graphs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
-Row = Mapping[str, Any]
-
 RATIOS, SESSIONS = 30, 3
 TITLE = "What a CUDA graph is worth"
 
 
 @style.applied()
-def draw(found: Sequence[Measured], table: Sequence[Row], paper: Sequence[Row]) -> Drawn | None:
-    """Above each A/B's ratio with its interval, by the GPU's datasheet bandwidth, the paper's among them; below the
-    sessions of both arms, those next to each other in a block joined. None without an A/B."""
+def draw(found: Sequence[Measured], table: Sequence[ABRow], paper: Sequence[GraphsFigure]) -> Drawn | None:
+    """Returns the ratios of A/Bs above, with their intervals, by the GPU's datasheet bandwidth, the paper's among them;
+    below, the sessions of both arms, joined where they were neighbours in a block. None without an A/B."""
     if not table:
         return None
     rows = style.spread(sorted(table, key=_bandwidth), RATIOS)
     by_id = {each.manifest.id: each for each in found}
-    detailed = sorted(sorted(table, key=lambda row: -row["sessions"])[:SESSIONS], key=_bandwidth)
+    detailed = sorted(sorted(table, key=lambda row: -row.sessions)[:SESSIONS], key=_bandwidth)
     lines = len(rows) + len(paper)
     figure = style.canvas(9.6, 1.2 + 0.27 * lines + 3.2)
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.2 + 0.27 * lines, 3.2]).flat
-    names = dict(zip(map(id, table), graphs.names([dict(row) for row in table]), strict=True))
+    names = dict(zip(map(id, table), graphs.names(table), strict=True))
     _draw_ratios(above, sorted([*rows, *paper], key=_bandwidth), names)
     panels = below.subplots(1, max(len(detailed), 2), squeeze=False)[0]
     for axes, row in zip(panels, detailed, strict=False):
-        _draw_sessions(axes, by_id[row["ab"]], row, names[id(row)])
+        _draw_sessions(axes, by_id[row.ab], row, names[id(row)])
     for axes in panels[len(detailed) :]:
         axes.remove()
     return Drawn("graphs", TITLE, _caption(len(rows), len(table), len(detailed)), figure)
 
 
-def _bandwidth(row: Row) -> tuple[Any, ...]:
-    return (row["bandwidth_gbs"] or 0.0, row["gpu"], row["model"], row["ctx"])
+def _bandwidth(row: ABRow | GraphsFigure) -> tuple[float, str, str, int]:
+    return (row.bandwidth_gbs or 0.0, row.gpu, row.model, row.ctx)
 
 
-def _draw_ratios(figure: SubFigure, rows: Sequence[Row], names: Mapping[int, str]) -> None:
-    """`names` has what to call the cells of our own."""
+def _draw_ratios(figure: SubFigure, rows: Sequence[ABRow | GraphsFigure], names: Mapping[int, str]) -> None:
+    """Draws the ratios; `names` has what to call the cells of our own."""
     axes = figure.subplots()
     for place, row in enumerate(rows):
-        is_ours = "ab" in row
-        low, high = row["ratio_low"], row["ratio_high"]
+        is_ours = isinstance(row, ABRow)
+        low, high = row.ratio_low, row.ratio_high
         axes.errorbar(
-            [row["ratio"]],
+            [row.ratio],
             [place],
-            xerr=None if low is None else [[row["ratio"] - low], [high - row["ratio"]]],
+            xerr=None if low is None or high is None else [[row.ratio - low], [high - row.ratio]],
             marker=style.MARKERS[0] if is_ours else style.PAPER_MARKER,
             color=style.OURS if is_ours else style.PAPER,
             markerfacecolor=style.OURS if is_ours else "none",
@@ -72,37 +72,43 @@ def _draw_ratios(figure: SubFigure, rows: Sequence[Row], names: Mapping[int, str
     axes.set_axisbelow(True)
 
 
-def _label(row: Row, name: str | None) -> str:
-    peak = f" ({row['bandwidth_gbs']:g} GB/s)" if row["bandwidth_gbs"] else ""
-    if name is None:
-        return style.short(f"{row['gpu']} {row['model']} {row['ctx']}, the paper{peak}")
-    return style.short(f"{name}, {row['arm_a']} / {row['arm_b']}{peak}")
+def _label(row: ABRow | GraphsFigure, name: str | None) -> str:
+    peak = f" ({row.bandwidth_gbs:g} GB/s)" if row.bandwidth_gbs else ""
+    if isinstance(row, GraphsFigure):
+        return style.short(f"{row.gpu} {row.model} {row.ctx}, the paper{peak}")
+    return style.short(f"{name}, {row.arm_a} / {row.arm_b}{peak}")
 
 
-def _told(row: Row) -> str:
-    low, high = row["ratio_low"], row["ratio_high"]
+def _told(row: ABRow | GraphsFigure) -> str:
+    low, high = row.ratio_low, row.ratio_high
     interval = "" if low is None else f" [{low:.3f}, {high:.3f}]"
-    ours = f"  n = {row['sessions']}, {row['verdict'] or 'no verdict'}" if "ab" in row else ""
-    return f"{row['ratio']:.3f}×{interval}{ours}"
+    ours = f"  n = {row.sessions}, {row.verdict or 'no verdict'}" if isinstance(row, ABRow) else ""
+    return f"{row.ratio:.3f}×{interval}{ours}"
 
 
-def _draw_sessions(axes: Axes, measured: Measured, row: Row, name: str) -> None:
-    steps = {session: found["step_wall_ms"] for session, found in measured.sessions.items()}
+def _draw_sessions(axes: Axes, measured: Measured, row: ABRow, name: str) -> None:
+    steps = {session: found.step_wall_ms for session, found in measured.sessions.items()}
     for block in measured.manifest.complete:
         for first, second in zip(block.sessions[::2], block.sessions[1::2], strict=True):
             pair = sorted((first, second), key=lambda entry: entry.arm)
             ends = [steps[entry.session] for entry in pair]
             axes.plot([0, 1], ends, color=style.GREY, linewidth=0.8, alpha=0.6, zorder=1)
     for place, (arm, marker, colour) in enumerate((("a", "^", style.ORANGE), ("b", "s", style.OURS))):
-        values = [found["step_wall_ms"] for found in measured.arm(arm)]
+        values = [found.step_wall_ms for found in measured.arm(arm)]
         axes.plot([place] * len(values), values, marker, color=colour, markersize=5, zorder=2)
-        axes.plot([place - 0.18, place + 0.18], [row[f"{arm}_ms"]] * 2, color=style.BLACK, linewidth=1.6, zorder=3)
-    axes.set_xticks([0, 1], [style.short(row["arm_a"]), style.short(row["arm_b"])])
+        axes.plot(
+            [place - 0.18, place + 0.18],
+            [row.a_ms if arm == "a" else row.b_ms] * 2,
+            color=style.BLACK,
+            linewidth=1.6,
+            zorder=3,
+        )
+    axes.set_xticks([0, 1], [style.short(row.arm_a), style.short(row.arm_b)])
     axes.set_xlim(-0.4, 1.4)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("median step of a session (ms)")
-    verdict = row["verdict"] or "no verdict"
-    axes.set_title(f"{style.short(name, 44)}\n{row['ratio']:.2f}×, {verdict}", fontsize=9)
+    verdict = row.verdict or "no verdict"
+    axes.set_title(f"{style.short(name, 44)}\n{row.ratio:.2f}×, {verdict}", fontsize=9)
 
 
 def _caption(rows: int, all_rows: int, detailed: int) -> str:

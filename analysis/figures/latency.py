@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars
 
 from analysis.figures import style
 from analysis.figures.style import Drawn
-from analysis.groups import GROUP
+from analysis.row import GROUP
 from analysis.sources.frame import Frame, Source
 from analysis.tables import floor
+from analysis.tables._floorrow import FloorRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Row = Mapping[str, Any]
 
 CELLS, SESSIONS = 8, 20
 TITLE = "How long single steps take"
@@ -25,38 +24,38 @@ TITLE = "How long single steps take"
 
 @dataclass(frozen=True)
 class Steps:
-    """Of a cell: its name, how many sessions it has, and the timed steps of the newest of them in ms."""
+    """A cell: its name, how many sessions it has, and the timed steps of the newest of them in ms."""
 
     name: str
     sessions: int
     steps_ms: tuple[tuple[float, ...], ...]
 
 
-def read(source: Source, frame: Frame, table: Sequence[Row]) -> tuple[list[Steps], int]:
-    """The steps of at most `CELLS` of the floor table's valid cells, those with most sessions; and how many there
-    are."""
-    valid = [row for row in table if row["valid"]]
-    order = sorted(range(len(valid)), key=lambda place: (-valid[place]["sessions"], place))[:CELLS]
+def read(source: Source, frame: Frame, table: Sequence[FloorRow]) -> tuple[list[Steps], int]:
+    """Returns the steps of at most `CELLS` of the floor table's valid cells, those with most sessions; and how many
+    there are."""
+    valid = [row for row in table if row.valid]
+    order = sorted(range(len(valid)), key=lambda place: (-valid[place].sessions, place))[:CELLS]
     rows = [valid[place] for place in sorted(order)]
     of_rows = [_newest(frame, row) for row in rows]
     details = source.details([session for own in of_rows for session in own])
     names = style.names(rows, floor.NAMED_FIELDS, floor.TELLING_FIELDS)
     found = [
-        Steps(name, row["sessions"], tuple(details[session].steps_ms for session in own))
+        Steps(name, row.sessions, tuple(details[session].steps_ms for session in own))
         for name, row, own in zip(names, rows, of_rows, strict=True)
     ]
     return found, len(valid)
 
 
-def _newest(frame: Frame, row: Row) -> list[str]:
-    same = [polars.col(name).eq_missing(polars.lit(row[name])) for name in GROUP]
+def _newest(frame: Frame, row: FloorRow) -> list[str]:
+    same = [polars.col(name).eq_missing(polars.lit(row.value(name))) for name in GROUP]
     return [str(session) for session in frame.sessions.filter(*same)["session"].to_list()[-SESSIONS:]]
 
 
 @style.applied()
 def draw(cells: Sequence[Steps], total: int) -> Drawn | None:
-    """The share of steps that took no longer, of all sessions of a cell together and (pale) of each; None without
-    steps. `total` is how many cells there are."""
+    """Returns the share of steps that took no longer: of all sessions of a cell together and (pale) of each; None
+    without steps. `total` is how many cells there are."""
     shown = [cell for cell in cells if any(cell.steps_ms)]
     if not shown:
         return None
@@ -79,7 +78,7 @@ def draw(cells: Sequence[Steps], total: int) -> Drawn | None:
 
 
 def ecdf(values: Sequence[float]) -> tuple[list[float], list[float]]:
-    """(each value in order, the share of all that are no larger)."""
+    """Returns (each value in order, the share of all that are no larger)."""
     return sorted(values), [(place + 1) / len(values) for place in range(len(values))]
 
 

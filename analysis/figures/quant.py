@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.lines import Line2D
@@ -11,12 +11,12 @@ from matplotlib.lines import Line2D
 from analysis.figures import style
 from analysis.figures.style import Drawn
 from analysis.tables import quant
+from analysis.tables._quantrows import AnyRow, PaperRow, QuantRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Row = Mapping[str, Any]
-
+Point = QuantRow | PaperRow
 NAMED = 28
 LONGEST_NAME = 96
 LONGEST_LEGEND = 8
@@ -24,28 +24,28 @@ TITLE = "What quantised weights save"
 
 
 @style.applied()
-def draw(table: Sequence[Row]) -> Drawn | None:
-    """By how much the step is shorter over by how much its bytes are fewer; on the line all of that is realised.
+def draw(table: Sequence[AnyRow]) -> Drawn | None:
+    """Returns by how much steps are shorter over by how much their bytes are fewer; on the line all of it is realised.
     None where the table has no quantised row of our own with a baseline (the paper's alone say nothing here)."""
-    rows = [row for row in table if row["valid"] and row["quant"] != "bf16" and row.get("realised")]
-    if not any(row["source"] == "measured" for row in rows):
+    rows = [row for row in quant.shown(table) if row.quant != "bf16" and row.realised]
+    if not any(isinstance(row, QuantRow) for row in rows):
         return None
-    rows.sort(key=lambda row: row["realised"])
+    rows.sort(key=lambda row: row.realised or 0.0)
     figure = style.canvas(9.6, max(4.4, 0.9 + 0.24 * min(len(rows), NAMED)))
     axes = figure.subplots()
-    widest = 1.15 * max(row["ideal"] for row in rows)
+    widest = 1.15 * max(row.ideal or 0.0 for row in rows)
     ideal = np.linspace(1, widest)  # a straight line is none on a logarithmic axis
     axes.plot(ideal, ideal, color=style.GREY, linewidth=0.8, linestyle="--")
     axes.axhline(1, color=style.GREY, linewidth=0.8)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:g}".strip("0.")[:1] in "235" else "")
-    models = sorted({row["model"] for row in rows})
+    models = sorted({row.model for row in rows})
     for row in rows:
-        is_paper = row["source"] == "paper"
+        is_paper = isinstance(row, PaperRow)
         axes.plot(
             *([value] for value in place(row)),
-            style.PAPER_MARKER if is_paper else _marker(models, row["model"]),
+            style.PAPER_MARKER if is_paper else _marker(models, row.model),
             color=style.PAPER if is_paper else style.OURS,
             markerfacecolor="none" if is_paper else None,
             zorder=3 if is_paper else 2,
@@ -67,12 +67,13 @@ def _marker(models: Sequence[str], model: str) -> str:
     return style.MARKERS[models.index(model) % len(style.MARKERS)]
 
 
-def _draw_ends(axes: Axes, row: Row) -> None:
-    """The range of the saving, or its interval."""
-    if row.get("realised_low") and row["realised_low"] < row["realised_high"]:
+def _draw_ends(axes: Axes, row: Point) -> None:
+    """Draws the range of the saving, or its interval."""
+    low, high = (row.realised_low, row.realised_high) if isinstance(row, QuantRow) else (None, None)
+    if low and high and low < high:
         axes.plot(
-            [row["ideal"]] * 2,
-            [row["realised_low"], row["realised_high"]],
+            [row.ideal or 0.0] * 2,
+            [low, high],
             "-",
             color=style.OURS,
             linewidth=0.8,
@@ -80,21 +81,21 @@ def _draw_ends(axes: Axes, row: Row) -> None:
         )
 
 
-def place(row: Row) -> tuple[float, float]:
-    """(by how much the bytes are fewer, by how much the step is shorter)."""
-    return row["ideal"], row["realised"]
+def place(row: Point) -> tuple[float, float]:
+    """Returns (by how much the bytes are fewer, by how much the step is shorter)."""
+    return row.ideal or 0.0, row.realised or 0.0
 
 
-def _named(rows: Sequence[Row]) -> list[Row]:
-    """The paper's, and those of ours that save most time; in the order of the rows."""
-    best = [row for row in reversed(rows) if row["source"] == "measured"]
-    papers = [row for row in rows if row["source"] == "paper"]
+def _named(rows: Sequence[Point]) -> list[Point]:
+    """Returns the paper's points, and ours that save most time, in the order of the rows."""
+    best = [row for row in reversed(rows) if isinstance(row, QuantRow)]
+    papers = [row for row in rows if isinstance(row, PaperRow)]
     chosen = {id(row) for row in [*papers, *best[: NAMED - len(papers)]]}
     return [row for row in rows if id(row) in chosen]
 
 
-def _label(axes: Axes, rows: Sequence[Row]) -> None:
-    """A name for each point, beside the axes and evenly spaced, with a line that leads to it."""
+def _label(axes: Axes, rows: Sequence[Point]) -> None:
+    """Writes a name for each point, beside the axes and evenly spaced, with a line that leads to it."""
     for index, row in enumerate(rows):
         axes.annotate(
             name(row),
@@ -103,20 +104,23 @@ def _label(axes: Axes, rows: Sequence[Row]) -> None:
             textcoords="axes fraction",
             va="center",
             fontsize=7.5,
-            color=style.PAPER if row["source"] == "paper" else style.BLACK,
+            color=style.PAPER if isinstance(row, PaperRow) else style.BLACK,
             arrowprops={"arrowstyle": "-", "color": style.GREY, "linewidth": 0.5, "shrinkB": 4, "relpos": (0, 0.5)},
             annotation_clip=False,
         )
 
 
-def name(row: Row) -> str:
-    """What the point is: the cell, and whatever else is not usual (another packing, a checkpoint, a baseline of another
-    runtime). Flags stand in the table."""
-    runtime = row.get("runtime") or ""
-    baseline = [] if row["against"].startswith(runtime) else [f"against {row['against']}"]
-    marks = ", ".join([runtime, *quant.marks({**row, "flags": []}), *baseline]).strip(", ")
-    cell = " ".join(str(row[field]) for field in ("gpu", "model", "ctx", "quant", "kernel"))
-    return style.short(f"{row['realised']:.2f}×  {cell}, {marks}", LONGEST_NAME)
+def name(row: Point) -> str:
+    """Returns what the point is: the cell, and whatever else is not usual (another packing, a checkpoint, a baseline of
+    another runtime). Flags stand in the table."""
+    marks = row.marks if isinstance(row, PaperRow) else _marks(row)
+    cell = " ".join(str(row.value(field)) for field in ("gpu", "model", "ctx", "quant", "kernel"))
+    return style.short(f"{row.realised:.2f}×  {cell}, {', '.join(marks)}", LONGEST_NAME)
+
+
+def _marks(row: QuantRow) -> list[str]:
+    baseline = [] if (row.against or "").startswith(row.runtime) else [f"against {row.against}"]
+    return [row.runtime, *row.peculiarities, *baseline]
 
 
 def _caption(models: Sequence[str], named: int, total: int) -> str:

@@ -4,7 +4,7 @@ colours tell; and what a figure does with more rows than can be read."""
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import matplotlib
 from matplotlib.figure import Figure
 
-from analysis.tables.form import titles
+from analysis.form import titles
+from analysis.row import Row
 
-Row = Mapping[str, Any]
 Item = TypeVar("Item")
 
 BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, YELLOW = (
@@ -65,7 +65,7 @@ class Drawn:
 
 @contextmanager
 def applied() -> Iterator[None]:
-    """Draw and save with these settings, whatever the user's own matplotlibrc says."""
+    """Draws and saves with these settings, whatever the user's own matplotlibrc says."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
@@ -73,13 +73,13 @@ def applied() -> Iterator[None]:
 
 
 def canvas(width: float, height: float) -> Figure:
-    """An empty figure, in inches."""
+    """Returns an empty figure of this size in inches."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 @applied()
 def png(drawn: Drawn) -> bytes:
-    """The figure as a PNG; the same figure gives the same bytes."""
+    """Returns the figure as a PNG; the same figure gives the same bytes."""
     out = io.BytesIO()
     drawn.figure.savefig(out, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     drawn.figure.set_layout_engine("none")  # laid out once more it would look a little different
@@ -87,22 +87,22 @@ def png(drawn: Drawn) -> bytes:
 
 
 def spread(items: Sequence[Item], limit: int) -> list[Item]:
-    """At most so many, evenly from the first to the last."""
+    """Returns at most `limit` items, evenly from the first to the last."""
     if len(items) <= limit:
         return list(items)
     return [items[place * (len(items) - 1) // (limit - 1)] for place in range(limit)]
 
 
 def left_out(shown: int, total: int, what: str, how: str = "evenly spread over the table") -> str:
-    """The sentence of a caption that says how many of all are drawn; empty where all are."""
+    """Returns the sentence of a caption that says how many of all are drawn; empty where all are."""
     return "" if shown == total else f" Drawn are {shown} of {total} {what}, {how}."
 
 
 def names(rows: Sequence[Row], fields: Sequence[str], candidates: Sequence[str]) -> list[str]:
-    """What an axis calls each row."""
-    return [short(title) for title in titles([dict(row) for row in rows], fields, candidates)]
+    """Returns what an axis calls each row."""
+    return [short(title) for title in titles(rows, fields, candidates)]
 
 
 def short(name: str, longest: int = LONGEST_NAME) -> str:
-    """A name no longer than an axis can bear."""
+    """Returns a name no longer than an axis can bear."""
     return name if len(name) <= longest else f"{name[: longest - 1]}…"

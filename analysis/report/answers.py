@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from analysis import paper
-from analysis.tables import floor, quant
-from analysis.tables.form import titles
-from analysis.tables.graphs import names as ab_names
-
-Row = dict[str, Any]
+from analysis.abrow import ABRow
+from analysis.form import titles
+from analysis.tables import budget, floor, graphs, quant
+from analysis.tables._budgetrow import GroupRow
+from analysis.tables._floorrow import FloorRow
+from analysis.tables._quantpaper import paper_rows
+from analysis.tables._quantrows import AnyRow
 
 FAR, GRAPHS, QUANT = (
     "How far from the floor is a step?",
@@ -24,24 +26,29 @@ TURNED = {"FASTER": "SLOWER", "SLOWER": "FASTER"}
 
 
 def answers(
-    floors: Sequence[Row], budgets: Sequence[Row], graphs: Sequence[Row], quants: Sequence[Row]
+    floors: Sequence[FloorRow],
+    budgets: Sequence[GroupRow],
+    compared: Sequence[ABRow],
+    quants: Sequence[AnyRow],
 ) -> list[dict[str, str]]:
-    """`question` and `answer` of each."""
+    """Returns `question` and `answer` of each."""
     return [
         {"question": FAR, "answer": f"{of_floor(floors)} {of_budget(budgets)}".strip()},
-        {"question": GRAPHS, "answer": of_graphs(graphs)},
+        {"question": GRAPHS, "answer": of_graphs(compared)},
         {"question": QUANT, "answer": of_quant(quants)},
     ]
 
 
-def of_floor(floors: Sequence[Row]) -> str:
-    """The nearest, the farthest and the middle cell, by r_floor; by r_floor_achievable where no GPU has a datasheet."""
-    valid = [row for row in floors if row["valid"]]
-    ratio = "r_floor" if any(row["r_floor"] is not None for row in valid) else "r_floor_achievable"
-    cells = sorted((row[ratio], name) for row, name in zip(valid, _names(valid), strict=True) if row[ratio] is not None)
+def of_floor(floors: Sequence[FloorRow]) -> str:
+    """Returns the nearest, the farthest and the middle cell, by r_floor, or by r_floor_achievable without a
+    datasheet."""
+    valid = [row for row in floors if row.valid]
+    has_datasheet = any(row.r_floor is not None for row in valid)
+    ratios = [row.r_floor if has_datasheet else row.r_floor_achievable for row in valid]
+    cells = sorted((ratio, name) for ratio, name in zip(ratios, _names(valid), strict=True) if ratio is not None)
     if not cells:
         return "No valid session says."
-    of_what = "its memory floor" if ratio == "r_floor" else "what its memory was seen to read"
+    of_what = "its memory floor" if has_datasheet else "what its memory was seen to read"
     (worst, farthest), (best, nearest) = cells[0], cells[-1]
     if len(cells) == 1:
         return f"The one cell here, {nearest}, reaches {percent(best)} of {of_what}: {_takes(best)}."
@@ -52,7 +59,7 @@ def of_floor(floors: Sequence[Row]) -> str:
     )
 
 
-def _names(rows: Sequence[Row]) -> list[str]:
+def _names(rows: Sequence[FloorRow]) -> list[str]:
     return titles(rows, floor.NAMED_FIELDS, floor.TELLING_FIELDS)
 
 
@@ -61,14 +68,14 @@ def _takes(ratio: float) -> str:
 
 
 def percent(ratio: float) -> str:
-    """Such as 3.3 % and 45 %."""
+    """Returns a percentage such as `3.3 %` and `45 %`."""
     return f"{100 * ratio:.{0 if ratio >= 0.1 else 1}f} %"
 
 
-def of_budget(budgets: Sequence[Row]) -> str:
-    """Which terms beyond the floor are the largest, and of how many cells; of how many that is not told."""
-    valid = [row for row in budgets if row["valid"]]
-    count = Counter(row["largest"] for row in valid if row["largest"] is not None)
+def of_budget(table: Sequence[GroupRow]) -> str:
+    """Returns which terms beyond the floor are the largest in how many cells, and in how many none is named."""
+    valid = budget.budgets(table)
+    count = Counter(row.largest for row in valid if row.largest is not None)
     untold = len(valid) - count.total()
     open_ = f"In {untold} of {len(valid)} cells the clocks do not tell which part beyond the floor is the largest."
     if not count:
@@ -79,50 +86,64 @@ def of_budget(budgets: Sequence[Row]) -> str:
     return f"{said} {open_}" if untold else said
 
 
-def of_graphs(graphs: Sequence[Row]) -> str:
-    """How many times as fast a step is with the graph, of every A/B of eager against graph."""
-    found = [one for row, name in zip(graphs, ab_names(graphs), strict=True) if (one := _gain(row, name)) is not None]
+@dataclass(frozen=True)
+class Gain:
+    """How many times as fast a step is with the graph in one A/B, with the interval."""
+
+    name: str
+    verdict: str
+    gain: float
+    low: float | None
+    high: float | None
+
+    @property
+    def words(self) -> str:
+        """The gain with its interval."""
+        return f"{self.gain:.2f}" + ("" if self.low is None else f" [{self.low:.2f}, {self.high:.2f}]")
+
+
+def of_graphs(compared: Sequence[ABRow]) -> str:
+    """Returns how many times as fast a step is with the graph, by the A/Bs of eager against graph."""
+    gains = map(_gain, compared, graphs.names(compared))
+    found = [gain for gain in gains if gain is not None]
     if not found:
         return f"No A/B of eager against graph was measured here. {_of_papers_graphs()}"
-    least, most = (choose(found, key=lambda one: float(one["gain"])) for choose in (min, max))
-    verdicts = Counter(one["verdict"] for one in found)
+    least, most = (choose(found, key=lambda one: one.gain) for choose in (min, max))
+    verdicts = Counter(one.verdict for one in found)
     counted = ", ".join(f"{number} {word}" for word, number in sorted(verdicts.items()))
     if len(found) == 1:
-        return f"With the graph a step is {_told(most)} times as fast on {most['name']}: {most['verdict']}."
+        return f"With the graph a step is {most.words} times as fast on {most.name}: {most.verdict}."
     return (
-        f"In {len(found)} A/Bs of eager against graph a step is {_told(least)} (on {least['name']}) to {_told(most)} "
-        f"(on {most['name']}) times as fast with the graph. Verdicts: {counted}."
+        f"In {len(found)} A/Bs of eager against graph a step is {least.words} (on {least.name}) to {most.words} "
+        f"(on {most.name}) times as fast with the graph. Verdicts: {counted}."
     )
 
 
-def _gain(row: Row, name: str) -> Row | None:
-    """The A/B as eager over graph, whichever arm came first."""
-    arms = (row["arm_a"], row["arm_b"])
+def _gain(row: ABRow, name: str) -> Gain | None:
+    """Returns the A/B as eager over graph, whichever arm came first; None for other arms."""
+    arms = (row.arm_a, row.arm_b)
     if set(arms) != {EAGER, GRAPH}:
         return None
-    verdict = row["verdict"] or "no verdict"
-    low, high = row["ratio_low"], row["ratio_high"]
+    verdict = row.verdict or "no verdict"
+    low, high = row.ratio_low, row.ratio_high
     if arms == (EAGER, GRAPH):
-        return {"name": name, "verdict": verdict, "gain": row["ratio"], "low": low, "high": high}
-    ends = {"low": None if high is None else 1 / high, "high": None if low is None else 1 / low}
-    return {"name": name, "verdict": TURNED.get(verdict, verdict), "gain": 1 / row["ratio"], **ends}
-
-
-def _told(one: Row) -> str:
-    return f"{one['gain']:.2f}" + ("" if one["low"] is None else f" [{one['low']:.2f}, {one['high']:.2f}]")
+        return Gain(name, verdict, row.ratio, low, high)
+    turned = TURNED.get(verdict, verdict)
+    return Gain(name, turned, 1 / row.ratio, None if high is None else 1 / high, None if low is None else 1 / low)
 
 
 def _of_papers_graphs() -> str:
-    rows = ", ".join(f"{row['ratio']:.3f} on the {row['gpu']}" for row in paper.graphs_rows())
+    rows = ", ".join(f"{row.ratio:.3f} on the {row.gpu}" for row in paper.graphs_rows())
     return f"The paper measured {rows}."
 
 
-def of_quant(quants: Sequence[Row]) -> str:
-    """The least and the greatest saving over the fastest unquantised cell; a verdict only from five sessions on."""
-    own = quant.summary([row for row in quants if row["valid"] and row["source"] == "measured"])
+def of_quant(quants: Sequence[AnyRow]) -> str:
+    """Returns the least and the greatest saving over the fastest unquantised cell; a verdict only from five sessions
+    on."""
+    own = quant.summary(quant.ours(quants))
     if own is not None:
         return f"{own}."
-    told = (f"{row['realised']:.2f} ({row['quant']} {row['kernel']})" for row in quant.paper_rows()[1:])
+    told = (f"{row.realised:.2f} ({row.quant} {row.kernel})" for row in paper_rows()[1:])
     return (
         "No quantised cell was measured here on a host with an unquantised one. The paper's unquantised step over its "
         f"quantised ones: {', '.join(told)}."

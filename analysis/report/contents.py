@@ -2,116 +2,107 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, cast
 
 import polars
 
-from analysis import ab, paper
-from analysis.ab import Measured
-from analysis.figures import bandwidth, context, latency
-from analysis.figures import budget as budget_figure
-from analysis.figures import graphs as graphs_figure
-from analysis.figures import quant as quant_figure
+from analysis import registry
 from analysis.figures.style import Drawn
+from analysis.reading import Reading
 from analysis.report import answers, provenance
+from analysis.row import Row
 from analysis.sources.frame import Frame
 from analysis.sources.selection import Asked
-from analysis.tables import budget, floor, graphs, papercheck, quant
+from analysis.table import RowsByTable, Table
+from analysis.tables import budget, floor, graphs, quant
+from analysis.tables._floorrow import FloorRow
 
-Row = dict[str, Any]
-
-ASKED = tuple(sorted({*floor.METRICS, *quant.METRICS, *budget.METRICS, *papercheck.ASKED, *ab.ASKED}))
-"""What a frame must have for all of them."""
-FIGURES = ("floor-bandwidth", "floor-context", "graphs", "quant", "budget", "latency")
-"""Names of all that a report may have."""
+R = TypeVar("R", bound=Row)
 
 
 @dataclass(frozen=True)
 class Contents:
-    """`shown` names the source, `told` the filters; `figures` has those that have something to show, `left_out` a line
-    for each thing that is wrong and in no table."""
+    """`shown` names the source, `told` the filters. `rows` has those of every table by its name; `figures` has those
+    that have something to show, `left_out` a line for each thing that is wrong and in no table."""
 
     shown: str
     told: str
-    frame: Frame
-    floor: list[Row]
-    graphs: list[Row]
-    quant: list[Row]
-    budget: list[Row]
-    paper: list[Row]
-    compared: tuple[Measured, ...]
+    reading: Reading
+    rows: RowsByTable
     figures: tuple[Drawn, ...]
     left_out: tuple[str, ...]
 
     @property
+    def frame(self) -> Frame:
+        """The sessions of the report."""
+        return self.reading.frame
+
+    def of(self, table: Table[R]) -> Sequence[R]:
+        """Returns the rows of a table."""
+        return cast(Sequence[R], self.rows[table.name])
+
+    @property
     def answers(self) -> list[dict[str, str]]:
         """The three questions, answered."""
-        return answers.answers(self.floor, self.budget, self.graphs, self.quant)
+        compared = self.of(graphs.TABLE)
+        return answers.answers(self.of(floor.TABLE), self.of(budget.TABLE), compared, self.of(quant.TABLE))
 
     @cached_property
     def sessions(self) -> polars.DataFrame:
-        """Those of every row, see `provenance.sessions`."""
-        return provenance.sessions(self.frame, self.floor, self.compared, self.graphs)
+        """The sessions of every row, see `provenance.sessions`."""
+        compared = self.of(graphs.TABLE)
+        return provenance.sessions(self.frame, self.of(floor.TABLE), self.reading.compared, compared)
 
     @property
-    def valid(self) -> list[Row]:
+    def valid(self) -> list[FloorRow]:
         """The groups of valid sessions."""
-        return [row for row in self.floor if row["valid"]]
+        return [row for row in self.of(floor.TABLE) if row.valid]
 
     @property
-    def others(self) -> list[Row]:
+    def others(self) -> list[FloorRow]:
         """The groups that are invalid or were not measured."""
-        return [row for row in self.floor if not row["valid"]]
+        return [row for row in self.of(floor.TABLE) if not row.valid]
 
 
 def contents(asked: Asked) -> Contents:
-    """Raises BadRecord, BadValue, StoreUnreachable as the source does."""
-    frame = asked.frame(ASKED)
-    compared, unusable = ab.of_frame(frame)
-    floors, graph_rows = floor.rows(frame), graphs.rows(compared)
-    quants, budgets = quant.rows(frame), budget.rows(frame)
-    drawn = (
-        bandwidth.draw(floors),
-        context.draw(floors),
-        graphs_figure.draw(compared, graph_rows, paper.graphs_rows()),
-        quant_figure.draw(quants),
-        budget_figure.draw(budgets),
-        latency.draw(*latency.read(asked.source, frame, floors)),
-    )
+    """Returns what a report of these sessions has. Raises BadRecord, BadValue, StoreUnreachable as the source does."""
+    reading = Reading(asked.frame(registry.metrics()), asked.source)
+    rows = {table.name: table.rows(reading) for table in registry.tables()}
     whole, shown = asked.source.shown, published(asked.source.shown)
+    wrong = (*reading.frame.left_out, *reading.unusable)
     return Contents(
         shown=shown,
         told=asked.told,
-        frame=frame,
-        floor=floors,
-        graphs=graph_rows,
-        quant=quants,
-        budget=budgets,
-        paper=papercheck.rows(frame),
-        compared=tuple(compared),
-        figures=tuple(one for one in drawn if one is not None),
-        left_out=tuple(line.replace(whole, shown) for line in (*frame.left_out, *unusable)),
+        reading=reading,
+        rows=rows,
+        figures=tuple(_drawn(rows, reading)),
+        left_out=tuple(line.replace(whole, shown) for line in wrong),
     )
 
 
+def _drawn(rows: RowsByTable, reading: Reading) -> Iterator[Drawn]:
+    for table in registry.tables():
+        for figure in table.figures:
+            if (drawn := figure.draw(rows[table.name], reading)) is not None:
+                yield drawn
+
+
 def published(source: str) -> str:
-    """A folder or store as a page may name it, which others will read: without the folders above it."""
+    """Returns a folder or store as a page may name it, which others will read: without the folders above it."""
     scheme, slashes, path = source.rpartition(":///")
     return f"{scheme}{slashes}{Path(path).name}" if Path(path).is_absolute() else source
 
 
 def markdown(found: Contents) -> str:
-    """The tables as a Markdown file."""
-    parts = {
-        "Floor: how far each cell is from what its bytes need": floor.markdown(found.floor),
-        "Graphs: what a CUDA graph is worth": (
-            graphs.markdown_with_paper(found.graphs) if found.graphs else f"So far {graphs.NO_AB}.\n"
-        ),
-        "Quant: what quantised weights save": quant.markdown(found.quant),
-        "Budget: where a step's time goes": budget.markdown(found.budget),
-        "Paper: every figure of arXiv 2605.30571 beside ours": papercheck.markdown(found.paper),
-    }
-    return "# Tables\n\n" + "\n".join(f"## {title}\n\n{text}" for title, text in parts.items())
+    """Returns the tables as a Markdown file."""
+    return "# Tables\n\n" + "\n".join(_section(table, found.rows[table.name]) for table in registry.tables())
+
+
+def _section(table: Table[Row], rows: Sequence[Row]) -> str:
+    first, *_ = table.grids(rows)
+    text = table.markdown(rows) if rows or not first.nothing else f"{first.nothing}\n"
+    return f"## {table.name.capitalize()}: {table.title[:1].lower()}{table.title[1:]}\n\n{text}"

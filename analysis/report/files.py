@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analysis import outputs
+from analysis import outputs, registry
 from analysis.outputs import Files
 from analysis.report import page, provenance
-from analysis.report.contents import FIGURES, Contents, markdown
+from analysis.report.contents import Contents, markdown
 
 PAGE, TABLES = "report.html", "tables.md"
 SESSIONS = page.SESSIONS
 
 
 def files(found: Contents) -> Files:
-    """Name → content; the same sessions give the same bytes."""
+    """Returns the content of each file by its name; the same sessions give the same bytes."""
     drawn = page.pictures(found)
     pictures = {f"{name}.png": content for name, content in drawn.items()}
     sessions = provenance.csv(found.sessions)
@@ -22,11 +22,11 @@ def files(found: Contents) -> Files:
 
 
 def write(made: Files, folder: Path) -> None:
-    """Also takes away figures that an earlier report has and this one has not. Raises BadValue where the folder cannot
-    be written, DiskFull."""
+    """Writes the files, and removes figures of an earlier report that this one has not. Raises BadValue where the
+    folder cannot be written, DiskFull."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for figure in {f"{name}.png" for name in FIGURES} - made.keys():
+        for figure in {f"{name}.png" for name in registry.figure_names()} - made.keys():
             (folder / figure).unlink(missing_ok=True)
         for name, content in made.items():
             outputs.write(folder / name, content if isinstance(content, bytes) else content.encode())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ import jinja2
 from markupsafe import Markup, escape
 
 from analysis.figures import style
-from analysis.report import derived, grid, provenance, words
+from analysis.form import titles
+from analysis.report import derived, provenance, section, words
 from analysis.report.contents import Contents
-from analysis.tables import budget, floor, graphs, papercheck, quant
-from analysis.tables.form import titles
+from analysis.tables import floor
 
 FOLDER = Path(__file__).parent / "page"
 SESSIONS = "sessions.csv"
@@ -23,7 +22,7 @@ SESSIONS = "sessions.csv"
 
 
 def html(found: Contents, pictures: dict[str, bytes]) -> str:
-    """The page; `pictures` has the figures' PNGs by name."""
+    """Returns the page; `pictures` has the figures' PNGs by name."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,  # whatever stands in a store may have been written by others
@@ -46,7 +45,7 @@ def html(found: Contents, pictures: dict[str, bytes]) -> str:
 
 
 def code(text: str) -> Markup:
-    """Words between backticks as code; all of it escaped."""
+    """Returns words between backticks as code, and all of it escaped."""
     parts = [escape(part) for part in text.split("`")]
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
@@ -54,7 +53,7 @@ def code(text: str) -> Markup:
 
 
 def _digest(script: str) -> str:
-    """By which the page's policy knows its own script: no other runs, should one ever get into the page."""
+    """Returns the hash by which the page's policy knows its own script: no other runs, should one get into the page."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
@@ -66,10 +65,10 @@ def _told(found: Contents) -> dict[str, Any]:
         "answers": found.answers,
         "sessions": sessions.height,
         "cells": sessions["cell_key"].n_unique(),
-        "gpus": sorted({row["gpu"] for row in found.floor}),
+        "gpus": sorted({row.gpu for row in found.of(floor.TABLE)}),
         "began": provenance.day(min(sessions["started_ms"])),
         "ended": provenance.day(max(sessions["finished_ms"])),
-        "superseded": sum(row["superseded"] for row in found.floor),
+        "superseded": sum(row.superseded for row in found.of(floor.TABLE)),
         "notes": found.frame.notes,
         "left_out": found.left_out,
     }
@@ -77,28 +76,16 @@ def _told(found: Contents) -> dict[str, Any]:
 
 def _tables(found: Contents) -> dict[str, Any]:
     return {
-        "floor": grid.of_floor(found.valid),
-        "ranges": grid.of_ranges(found.floor),
-        "graphs": grid.of_graphs(found.graphs) if found.graphs else None,
-        "no_graphs": f"So far {graphs.NO_AB}.",
-        "graphs_sentences": [*map(graphs.sentence, found.graphs), *graphs.paper_sentences(found.graphs)],
-        "quant": grid.of_quant(found.quant),
-        "quant_sentences": quant.sentences([row for row in found.quant if row["valid"]]),
-        "budget": grid.of_budget(found.budget),
-        "budget_passes": budget.passes(budget.by_terms(found.budget)),
-        "budget_remedies": budget.remedies(budget.by_terms(found.budget)),
-        "paper": grid.of_paper(found.paper, found.floor, found.graphs),
-        "paper_sentences": papercheck.sentences(found.paper),
-        "verdicts": sorted(Counter(row["verdict"] for row in found.paper).items()),
+        "sections": section.sections(found.rows),
         "invalid": _invalid(found),
-        "columns": words.COLUMNS,
-        "flags": words.of_flags(flag for row in (*found.floor, *found.quant, *found.graphs) for flag in row["flags"]),
+        "glossary": section.glossary(),
+        "flags": words.flags(found.rows),
     }
 
 
 def _invalid(found: Contents) -> list[dict[str, Any]]:
     names = titles(found.others, floor.CELL_FIELDS, floor.MORE_FIELDS)
-    return [{**row, "name": name, "to": provenance.anchor(row)} for name, row in zip(names, found.others, strict=True)]
+    return [{"row": row, "name": name} for name, row in zip(names, found.others, strict=True)]
 
 
 def _origins(found: Contents) -> dict[str, Any]:
@@ -106,7 +93,7 @@ def _origins(found: Contents) -> dict[str, Any]:
     counts = dict(own.iter_rows())
     return {
         "origins": list(provenance.origins(found.sessions, found.frame.ab_runs)),
-        "derived": derived.ranges(found.floor),
+        "derived": derived.ranges(found.of(floor.TABLE)),
         "from_files": bool(found.frame.record_files),
         "sessions_file": SESSIONS,
         "first": provenance.FIRST,
@@ -118,5 +105,5 @@ def _origins(found: Contents) -> dict[str, Any]:
 
 
 def pictures(found: Contents) -> dict[str, bytes]:
-    """The figures as PNG, by name."""
+    """Returns the figures as PNG, by name."""
     return {one.name: style.png(one) for one in found.figures}

@@ -10,13 +10,12 @@ from typing import Any
 import polars
 
 from analysis.ab import Measured
-from analysis.groups import GROUP
+from analysis.abrow import ABRow
+from analysis.form import titles
+from analysis.row import GROUP, ab_anchor
 from analysis.sources.frame import Frame
 from analysis.tables import floor
-from analysis.tables.form import titles
-from runner.cell.cell import short_hash
-
-Row = dict[str, Any]
+from analysis.tables._floorrow import FloorRow
 
 OF_A_SESSION = (*("session", "run_id", "record"), *GROUP, *("host_id", "started_ms", "finished_ms"))
 NAMED, FIRST = 2000, 5
@@ -40,8 +39,8 @@ class Session:
 
 @dataclass(frozen=True)
 class Origin:
-    """Of one row of the tables. `sessions` are all of `count` or the first few, the first measured first; `ab_run` is
-    the run of the A/B itself."""
+    """The origin of one row of the tables. `sessions` are all of `count` or the first few, the first measured first;
+    `ab_run` is the run of the A/B itself."""
 
     anchor: str
     name: str
@@ -56,16 +55,11 @@ class Origin:
     ab_run: str | None = None
 
 
-def anchor(row: Mapping[str, Any]) -> str:
-    """What links a table's row to its origin; of an A/B's row, to that of the A/B."""
-    return f"ab-{row['ab']}" if "ab" in row else f"group-{short_hash([row[key] for key in GROUP], 10)}"
-
-
 def sessions(
-    frame: Frame, floors: Sequence[Row], compared: Iterable[Measured], graphs: Iterable[Row]
+    frame: Frame, floors: Sequence[FloorRow], compared: Iterable[Measured], graphs: Iterable[ABRow]
 ) -> polars.DataFrame:
-    """A line for each session of each row: `row` (its anchor), `name`, and the columns of `OF_A_SESSION`. The rows are
-    the groups of the floor table, of which every other table has a part, and the A/Bs of the graphs table."""
+    """Returns a line for each session of each row: `row` (its anchor), `name`, and the columns of `OF_A_SESSION`. The
+    rows are the groups of the floor table, of which every other table has a part, and the A/Bs of the graphs table."""
     files = polars.DataFrame(
         list(frame.record_files.items()), schema={"session": polars.String, "record": polars.String}, orient="row"
     )
@@ -73,13 +67,13 @@ def sessions(
     return polars.concat([_of_groups(known, floors), _of_comparisons(known, compared, graphs)])
 
 
-def _of_groups(known: polars.DataFrame, floors: Sequence[Row]) -> polars.DataFrame:
+def _of_groups(known: polars.DataFrame, floors: Sequence[FloorRow]) -> polars.DataFrame:
     names = titles(floors, floor.NAMED_FIELDS, floor.TELLING_FIELDS)
     groups = polars.DataFrame(
         {
-            "row": [anchor(row) for row in floors],
+            "row": [row.anchor for row in floors],
             "name": names,
-            **{key: [row[key] for row in floors] for key in GROUP},
+            **{key: [row.value(key) for row in floors] for key in GROUP},
         },
         schema={"row": polars.String, "name": polars.String, **{key: known.schema[key] for key in GROUP}},
     )
@@ -88,25 +82,25 @@ def _of_groups(known: polars.DataFrame, floors: Sequence[Row]) -> polars.DataFra
     return found.select("row", "name", *OF_A_SESSION)
 
 
-def _of_comparisons(known: polars.DataFrame, compared: Iterable[Measured], graphs: Iterable[Row]) -> polars.DataFrame:
+def _of_comparisons(known: polars.DataFrame, compared: Iterable[Measured], graphs: Iterable[ABRow]) -> polars.DataFrame:
     by_id = {one.manifest.id: one for one in compared}
     entries = [
-        (anchor(row), f"A/B {row['ab']}: {by_id[row['ab']].manifest.title}", session)
+        (row.anchor, f"A/B {row.ab}: {by_id[row.ab].manifest.title}", session)
         for row in graphs
-        for session in by_id[row["ab"]].sessions
+        for session in by_id[row.ab].sessions
     ]
     of_abs = polars.DataFrame(entries, schema=dict.fromkeys(("row", "name", "session"), polars.String), orient="row")
     return of_abs.join(known, on="session", maintain_order="left").select("row", "name", *OF_A_SESSION)
 
 
 def csv(found: polars.DataFrame) -> str:
-    """The lines of `sessions` as a file; times in milliseconds since the epoch."""
+    """Returns the lines of `sessions` as a file; times in milliseconds since the epoch."""
     return found.write_csv()
 
 
 def origins(found: polars.DataFrame, ab_runs: Mapping[str, str]) -> Iterator[Origin]:
-    """Of each row in `sessions`; `ab_runs` as a frame has them."""
-    own_runs = {anchor({"ab": ab}): run for ab, run in ab_runs.items()}
+    """Yields the origin of each row in `sessions`; `ab_runs` as a frame has them."""
+    own_runs = {ab_anchor(ab): run for ab, run in ab_runs.items()}
     shown = FIRST if is_too_long(found) else len(found)
     column = polars.col
     groups = found.group_by("row", maintain_order=True).agg(
@@ -124,11 +118,11 @@ def origins(found: polars.DataFrame, ab_runs: Mapping[str, str]) -> Iterator[Ori
 
 
 def is_too_long(found: polars.DataFrame) -> bool:
-    """Are there more sessions than a page should name?"""
+    """True if there are more sessions than a page should name."""
     return len(found) > NAMED
 
 
-def _origin(group: Row, ab_run: str | None) -> Origin:
+def _origin(group: Mapping[str, Any], ab_run: str | None) -> Origin:
     return Origin(
         anchor=group["row"],
         name=group["name"],
@@ -145,5 +139,5 @@ def _origin(group: Row, ab_run: str | None) -> Origin:
 
 
 def day(ms: int) -> str:
-    """The date of a moment in milliseconds since the epoch, UTC."""
+    """Returns the date of a moment in milliseconds since the epoch, UTC."""
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d")

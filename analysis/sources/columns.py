@@ -57,15 +57,6 @@ OPTIONAL = (STUDY, IMAGE)
 
 SCHEMA = Text("schema_version", TAG, SCHEMA_TAG, "1")
 """Runs of before there was this tag are of the first schema."""
-CHECKED_COLUMNS = (
-    SCHEMA,
-    Text("unknown_quant", TAG, "quant", known=registry.format_names()),
-    Text("unknown_kernel", TAG, "kernel", known=registry.kernel_names()),
-    Text("unknown_runtime", TAG, "runtime", known=registry.runtime_names()),
-    Text("unknown_dtype", TAG, "dtype", known=tuple(floors.DTYPE_BYTES)),
-)
-"""What tells sessions that this version cannot use (see `usable`): of words that tables look up, those unknown here."""
-
 COUNT_COLUMNS = (Text("warmup", PARAM, "protocol.warmup"), Text("steps", PARAM, "protocol.steps"))
 """What tells custom protocols apart; a named one has the counts of its name."""
 
@@ -121,10 +112,22 @@ QUOTIENTS = {"r_floor": ("floor_ms", "step_wall_ms")}
 """Metrics that two others tell to the last bit: what need not be read 100 000 times is not."""
 
 
+def checked_columns() -> tuple[Text, ...]:
+    """Returns the columns that tell sessions that this version cannot use (see `usable`): for words that tables look
+    up, those that the registries do not have."""
+    return (
+        SCHEMA,
+        Text("unknown_quant", TAG, "quant", known=registry.format_names()),
+        Text("unknown_kernel", TAG, "kernel", known=registry.kernel_names()),
+        Text("unknown_runtime", TAG, "runtime", known=registry.runtime_names()),
+        Text("unknown_dtype", TAG, "dtype", known=tuple(floors.DTYPE_BYTES)),
+    )
+
+
 def session_columns(asked: Collection[str]) -> tuple[Text, ...]:
     """Those that are always read, and the optional ones asked for."""
     own = (column for column in SESSION_COLUMNS if column.name not in OPTIONAL or column.name in asked)
-    return (*own, *CHECKED_COLUMNS)
+    return (*own, *checked_columns())
 
 
 def metric_names(asked: Iterable[str]) -> dict[str, str]:

@@ -101,7 +101,7 @@ class Source(Protocol):
         ...
 
     def frame(self, asked: Sequence[str]) -> Frame:
-        """All sessions with these metrics (names of `columns.METRIC_PATHS`) and optional columns.
+        """All sessions with these metrics (names of `columns.METRIC_NAMES`) and optional columns.
 
         Raises BadRecord where there is none, StoreUnreachable where the store does not answer.
         """

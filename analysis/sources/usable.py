@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import polars
 
-from analysis.sources.columns import CELL_COLUMNS, CHECKED_COLUMNS, METRIC_NAMES, SCHEMA, SESSION, SESSION_COLUMNS, Text
+from analysis.sources.columns import CELL_COLUMNS, METRIC_NAMES, SCHEMA, SESSION, SESSION_COLUMNS, Text, checked_columns
 from runner.record import record
 
 Words = Mapping[str, str | None]
@@ -29,7 +29,7 @@ NAMED_AT_MOST = 3
 def sorted_out(rows: polars.DataFrame) -> tuple[polars.DataFrame, polars.DataFrame]:
     """The sessions that can be used, and (run_id, fault) of the others."""
     marked = rows.with_columns(polars.coalesce(*_faults(rows.columns)).alias("fault"))
-    kept = marked.filter(polars.col("fault").is_null()).drop("fault", *(column.name for column in CHECKED_COLUMNS))
+    kept = marked.filter(polars.col("fault").is_null()).drop("fault", *(column.name for column in checked_columns()))
     return kept, marked.drop_nulls("fault").select("run_id", "fault")
 
 
@@ -39,7 +39,7 @@ def _faults(columns: Sequence[str]) -> Iterator[polars.Expr]:
     schema = str(record.SCHEMA_VERSION)
     newer = polars.format(f"its record is of schema {{}}, this version reads {schema}: {NEWER}", SCHEMA.name)
     yield when(column(SCHEMA.name) != schema).then(newer)
-    for checked in CHECKED_COLUMNS:
+    for checked in checked_columns():
         if checked.known:
             words = ", ".join(checked.known)
             yield polars.format(f"{checked.key} {{}} is not known to this version ({words}): {NEWER}", checked.name)

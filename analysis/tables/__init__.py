@@ -1,4 +1,4 @@
-"""Tables: each makes rows of a frame, and words of its rows.
+"""Tables, one module each: a module that declares a `TABLE` is found by `analysis.registry`, and needs no other line.
 
-One module a table. Nothing here reads files or stores, or draws.
+Modules whose names begin with `_` are parts of tables. Nothing here reads files or stores, or draws.
 """

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from statistics import median
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from analysis import groups
+from analysis.cellcolumns import (
+    CELL,
+    FLAGS,
+    FLOOR_MS,
+    PEAK,
+    R_FLOOR,
+    SESSIONS,
+    WALL,
+    WALL_ENDS,
+    cell_columns,
+)
+from analysis.form import Column, sentences_of_invalid, telling
+from analysis.group import Group, shared
+from analysis.reading import Reading
 from analysis.sources.frame import Frame
-from analysis.tables.form import FLAGS, Column, markdown_table, sentences_of_invalid, telling
+from analysis.table import Figure, Part, Table
+from analysis.tables._floorrow import FloorRow
+from analysis.tables._ranges import RANGE_VALUES, gpu_ranges, range_columns
 from runner.cell import catalogue
 
-Row = dict[str, Any]
+if TYPE_CHECKING:
+    from analysis.figures.style import Drawn
 
 METRICS = (
     "step_wall_ms",
@@ -33,133 +48,161 @@ MORE_FIELDS = ("dtype", "attention", "weights_id", "options", "protocol", "env_k
 NAMED_FIELDS = ("gpu", "model", "ctx", "runtime", "cache")
 # Shown, in this order, only where rows would look alike without.
 TELLING_FIELDS = ("quant", "kernel", *MORE_FIELDS)
-COUNTS = ("status", "valid", "sessions", "disturbed", "superseded", "older_code")
-OF_WALL = ("step_wall_ms_low", "step_wall_ms_high", "interval", "interval_label")
 HOUR_MS = 3.6e6
 
 
-def rows(frame: Frame, every_code: bool = False) -> list[Row]:
-    """One row per group of valid sessions, then one per group of invalid ones and of those not measured: never mixed.
+def rows(frame: Frame, every_code: bool = False) -> list[FloorRow]:
+    """Returns one row per group of valid sessions, then one per group of invalid ones and of those not measured.
 
-    `every_code` shows the sessions of older code too, each code in a row of its own. Beside the cell's fields and
-    `METRICS` (ms; the median session's, of tails and memory the worst's): tokens_per_s, and usd_per_mtok by the
-    catalogue's price of an hour, None where it has none.
+    `every_code` shows the sessions of older code too, each code in a row of its own.
     """
     found = [_row(group) for group in groups.rows(frame, METRICS, every_code)]
-    return [row for row in found if row["valid"]] + [row for row in found if not row["valid"]]
+    return [row for row in found if row.valid] + [row for row in found if not row.valid]
 
 
-def _row(group: Row) -> Row:
-    step_ms = group["step_wall_ms"]
-    return {
-        **{name: group[name] for name in (*CELL_FIELDS, *MORE_FIELDS, "cell_key", *COUNTS)},
-        "disturbed": group["disturbed"] or None,
-        "hosts": len(group["hosts"]),
-        **{name: group[name] for name in (*METRICS, *OF_WALL)},
+def _row(group: Group) -> FloorRow:
+    step_ms = group.step_wall_ms
+    own = {
+        **shared(group, FloorRow),
+        "disturbed": group.disturbed or None,
+        "hosts": len(group.hosts),
         "tokens_per_s": 1000 / step_ms if step_ms else None,
-        "usd_per_mtok": usd_per_mtok(group["gpu"], step_ms),
-        "flags": group["flags"],
-        "reasons": group["reasons"],
+        "usd_per_mtok": usd_per_mtok(group.gpu, step_ms),
     }
+    return FloorRow(**own)
 
 
 def usd_per_mtok(gpu: str, step_ms: float | None) -> float | None:
-    """Dollars for a million tokens of one stream: price per hour · step · 10⁶ / hour."""
+    """Returns dollars for a million tokens of one stream: price per hour · step · 10⁶ / hour."""
     known = catalogue.gpus().get(gpu)
     price = known.price_usd_per_hour.value if known else None
     return None if price is None or step_ms is None else price * step_ms * 1e6 / HOUR_MS
 
 
+def _tail(percent: int) -> Column:
+    return Column(
+        f"p{percent} ≤",
+        f"step_wall_p{percent}_ms",
+        ".2f",
+        optional=True,
+        unit="ms",
+        help="the worst session's tail of its own steps, where it has enough of them to state one",
+    )
+
+
 VALUE_COLUMNS = (
-    Column("n", "sessions", "d"),
-    Column("hosts", "hosts", "d"),
-    Column("disturbed", "disturbed", "d", optional=True),
-    Column("superseded", "superseded", "d"),
-    Column("ms/step", "step_wall_ms", ".2f"),
-    Column("low", "step_wall_ms_low", ".2f"),
-    Column("high", "step_wall_ms_high", ".2f"),
-    Column("interval", "interval_label"),
-    Column("p90 ≤", "step_wall_p90_ms", ".2f", optional=True),
-    Column("p95 ≤", "step_wall_p95_ms", ".2f", optional=True),
-    Column("p99 ≤", "step_wall_p99_ms", ".2f", optional=True),
-    Column("tokens/s", "tokens_per_s", ".1f"),
-    Column("revisit ms", "step_wall_revisit_ms", ".2f", optional=True),
-    Column("busy ms", "step_busy_ms", ".2f", optional=True),
-    Column("prefill ms", "prefill_ms", ".0f"),
-    Column("peak GB", "peak_bytes", ".2f", scale=1e9),
-    Column("$/Mtok", "usd_per_mtok", ".2f", optional=True),
-    Column("floor ms", "floor_ms", ".2f"),
-    Column("r_floor", "r_floor", ".3f"),
-    Column("r_floor_paper", "r_floor_paper", ".3f"),
-    Column("r_floor_achievable", "r_floor_achievable", ".3f"),
+    SESSIONS,
+    Column("hosts", "hosts", "d", help="hosts (machine and card) that the sessions ran on"),
+    Column(
+        "disturbed",
+        "disturbed",
+        "d",
+        optional=True,
+        help="sessions that the row leaves out because others kept the host busy meanwhile",
+    ),
+    Column("superseded", "superseded", "d", help="sessions of older code, which the row leaves out"),
+    WALL,
+    *WALL_ENDS,
+    *map(_tail, (90, 95, 99)),
+    Column("tokens/s", "tokens_per_s", ".1f", unit="1/s", help="tokens of one stream: 1000 over ms/step"),
+    Column(
+        "revisit ms",
+        "step_wall_revisit_ms",
+        ".2f",
+        optional=True,
+        unit="ms",
+        help="the same clock over context lengths that the process has met before (a growing cache only)",
+    ),
+    Column("busy ms", "step_busy_ms", ".2f", optional=True, unit="ms", help="what the kernels of a step take"),
+    Column("prefill ms", "prefill_ms", ".0f", unit="ms", help="the prompt up to ctx, before the first step"),
+    PEAK,
+    Column(
+        "$/Mtok",
+        "usd_per_mtok",
+        ".2f",
+        optional=True,
+        unit="$",
+        help="a million tokens of one stream at the catalogue's price of an hour",
+    ),
+    FLOOR_MS,
+    R_FLOOR,
+    Column(
+        "r_floor_paper",
+        "r_floor_paper",
+        ".3f",
+        unit="1",
+        help="the same with the paper's count of bytes, the whole input embedding among them",
+    ),
+    Column(
+        "r_floor_achievable",
+        "r_floor_achievable",
+        ".3f",
+        unit="1",
+        help="the same with the bandwidth that this very card was seen to read at",
+    ),
     FLAGS,
 )
 
 
-def markdown(table: Sequence[Row]) -> str:
-    """The rows as a Markdown table, the range of each GPU below it, and what is in neither with its reasons."""
-    valid = [row for row in table if row["valid"]]
-    lines = markdown_table(valid, columns(valid))
-    if ranges := gpu_ranges(table):
-        lines += ["", *markdown_table(ranges, range_columns(ranges))]
-    others = [row for row in table if not row["valid"]]
-    if others:
-        fields = (*CELL_FIELDS, *telling(others, CELL_FIELDS, MORE_FIELDS))
-        lines += ["", *sentences_of_invalid(others, fields)]
-    return "\n".join(lines) + "\n"
+def columns(valid: Sequence[FloorRow]) -> list[Column]:
+    """Returns the columns for these rows."""
+    return [*cell_columns((*NAMED_FIELDS, *telling(valid, NAMED_FIELDS, TELLING_FIELDS))), *VALUE_COLUMNS]
 
 
-def columns(valid: Sequence[Row]) -> list[Column]:
-    """The columns for these rows."""
-    names = [*NAMED_FIELDS, *telling(valid, NAMED_FIELDS, TELLING_FIELDS)]
-    return [*(Column(name, name, "d" if name == "ctx" else "s") for name in names), *VALUE_COLUMNS]
+def _parts(table: Sequence[FloorRow]) -> Iterator[Part]:
+    valid = [row for row in table if row.valid]
+    first = ("r_floor", "step_wall_ms", "step_wall_ms_low", "step_wall_ms_high", "floor_ms")
+    caption = "How far each cell is from what its bytes need"
+    yield Part("floor", caption, valid, columns(valid), first=first, nothing="No session is valid.")
+    ranges = gpu_ranges(table)
+    caption = "Range and median of each GPU's unquantised cells"
+    ends = ("r_floor_low", "r_floor_high", "r_floor_median")
+    yield Part("ranges", caption, ranges, range_columns(ranges), count="cells", first=ends, linked="cells")
 
 
-RANGE_NAMED, RANGE_TELLING = ("gpu", "runtime", "cache"), ("dtype", "attention", "options", "protocol", "kernel")
-RANGE_VALUES = (
-    Column("cells", "cells", "d"),
-    Column("r_floor_paper from", "r_floor_paper_low", ".3f"),
-    Column("to", "r_floor_paper_high", ".3f"),
-    Column("median", "r_floor_paper_median", ".3f"),
-    Column("r_floor from", "r_floor_low", ".3f"),
-    Column("to", "r_floor_high", ".3f"),
-    Column("median", "r_floor_median", ".3f"),
+def _lines(table: Sequence[FloorRow]) -> list[str]:
+    others = [row for row in table if not row.valid]
+    return sentences_of_invalid(others, (*CELL_FIELDS, *telling(others, CELL_FIELDS, MORE_FIELDS)))
+
+
+def _bandwidth(table: Sequence[FloorRow], _reading: Reading) -> Drawn | None:
+    from analysis.figures import bandwidth
+
+    return bandwidth.draw(table)
+
+
+def _context(table: Sequence[FloorRow], _reading: Reading) -> Drawn | None:
+    from analysis.figures import context
+
+    return context.draw(table)
+
+
+def _latency(table: Sequence[FloorRow], reading: Reading) -> Drawn | None:
+    from analysis.figures import latency
+
+    return latency.draw(*latency.read(reading.source, reading.frame, table))
+
+
+INTRO = (
+    "A step reads its weights and its cache once; the floor is the time which that takes at the datasheet's bandwidth. "
+    "Each row is a cell: sessions of one configuration, code and environment."
 )
-
-
-def range_columns(ranges: Sequence[Row]) -> list[Column]:
-    """The columns for these ranges."""
-    names = (*RANGE_NAMED, *telling(ranges, RANGE_NAMED, RANGE_TELLING))
-    return [*(Column(name, name) for name in names), *RANGE_VALUES]
-
-
-def ranges_markdown(ranges: Sequence[Row]) -> str:
-    """The ranges as a Markdown table."""
-    return "\n".join(markdown_table(ranges, range_columns(ranges))) + "\n"
-
-
-def gpu_ranges(table: Sequence[Row]) -> list[Row]:
-    """Range and median of both ratios, as the paper reports them, of each GPU's cells that are alike (`alike`)."""
-    return [
-        {**dict(zip((*RANGE_NAMED, *RANGE_TELLING), names, strict=True)), "cells": len(own), **_range(own)}
-        for names, own in alike(table)
-    ]
-
-
-def alike(table: Sequence[Row]) -> list[tuple[tuple[str, ...], list[Row]]]:
-    """The valid unquantised cells of each GPU that differ in model and ctx alone, after what they share. A cell counts
-    once, with its newest sessions."""
-    cells: dict[tuple[str, ...], dict[tuple[str, int], Row]] = defaultdict(dict)
-    for row in table:  # of alike cells the newest comes last
-        if row["valid"] and row["quant"] == "bf16" and row["r_floor"] is not None:
-            shared = tuple(str(row[name]) for name in (*RANGE_NAMED, *RANGE_TELLING))
-            cells[shared][(row["model"], row["ctx"])] = row
-    return [(shared, list(own.values())) for shared, own in sorted(cells.items())]
-
-
-def _range(own: Sequence[Row]) -> Row:
-    found: Row = {}
-    for name in ("r_floor_paper", "r_floor"):
-        values = [row[name] for row in own]
-        found |= {f"{name}_low": min(values), f"{name}_high": max(values), f"{name}_median": median(values)}
-    return found
+TABLE = Table(
+    name="floor",
+    order=10,
+    title="How far each cell is from what its bytes need",
+    help="How far each cell is from its memory floor. Records that `runner verify` rejects are named and left out.",
+    heading="How far from the floor",
+    intro=INTRO,
+    metrics=METRICS,
+    columns=(*CELL.values(), *VALUE_COLUMNS, *RANGE_VALUES),
+    rows=lambda reading: rows(reading.frame, reading.every_code),
+    parts=_parts,
+    excerpts={"ranges": "instead, range and median of each GPU's unquantised cells"},
+    lines=_lines,
+    figures=(
+        Figure("floor-bandwidth", _bandwidth),
+        Figure("floor-context", _context),
+        Figure("latency", _latency, below=True),
+    ),
+)

@@ -22,6 +22,7 @@ from runner.checkpoints.modelconfig import differences
 from runner.checkpoints.quantisation import Told
 from runner.checkpoints.weightfiles import Tensor
 from runner.errors import BadCheckpoint, DecodeFloorError, DiskFull, MissingPackage
+from runner.record.flags import CONVERTED, UNPINNED
 
 WANTED = ["*.safetensors", "*.json"]
 # Mistral's repositories hold every weight a second time under this name, Llama's the original release
@@ -48,7 +49,7 @@ class Checkpoint:
 
     def flags(self, dtype: str) -> tuple[str, ...]:
         """What a session that runs these weights in `dtype` is marked with."""
-        conditions = {"converted": self.dtype not in (None, dtype), "unpinned": not self.pinned}
+        conditions = {CONVERTED: self.dtype not in (None, dtype), UNPINNED: not self.pinned}
         return tuple(flag for flag, holds in conditions.items() if holds)
 
 

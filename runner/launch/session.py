@@ -28,12 +28,12 @@ from runner.plan import fit
 from runner.plan.request import Request
 from runner.plan.resolve import Plan, resolve
 from runner.record import record, sidecar, spool
+from runner.record.flags import SHARED_CARD, SHARED_HOST
 from runner.record.sections.head import SessionInfo
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
 SESSION_ID_LENGTH = 16
 RECORD_BYTES, RECORD_BYTES_PER_STEP = 1 << 16, 128
-SHARED_HOST, SHARED_CARD = "shared-host", "shared-card"
 
 Commit = Callable[[SessionRecord, str | None, Path], str]
 """(record, the run `mlflow run` made or None, the record's file) → the id of the run in the store."""

@@ -1,24 +1,88 @@
-"""The flags of a session and their meanings: it is right, but something about it is suspect."""
+"""The flags: each marks a result that is right but suspect. A flag's name, meaning and origin stand here alone.
+
+`python -m runner.record.flags` prints the list of docs/flags.md. A run's page shows a session's flags with their
+meanings, every table shows the flags of a row's sessions and the row's own, and the report explains those it shows.
+"""
 
 from __future__ import annotations
 
-from runner.record.judgement import DISTURBED, PASSES_DISAGREE
+from collections.abc import Iterator
+from dataclasses import dataclass
 
+CONVERTED, UNPINNED, OTHER_TREE = "converted", "unpinned", "other-tree"
+SHARED_HOST, SHARED_CARD = "shared-host", "shared-card"
+DISTURBED, PASSES_DISAGREE = "disturbed", "passes-disagree"
 GATE_1 = "gate-1"
-FLAG_MEANINGS = {
-    "converted": "the checkpoint stores its weights in another dtype than the cell's",
-    "driver-allocations": "memory was taken from the driver inside a timed window",
-    DISTURBED: "others kept a quarter of the host's cores busy while steps were timed: left out of its row's medians",
-    "drifting": "the last third of the steps differs from the first by more than 5 %",
-    GATE_1: "judged by the first version of the gate, which did not check every timed step: to be measured again",
-    "host-busy": "other processes used more than half a core while steps were timed",
-    "imprecise": "an error beyond its dtype's, within what is committed for this kernel or engine",
-    "in-cache": "the weights fit in the last-level cache, so memory bandwidth is not the limit",
-    PASSES_DISAGREE: "passes over the same context lengths differ by more than 10 %: no cause can be told from them",
-    "probe-low": "faster than the bandwidth probe says is possible: the probe read too low",
-    "shared-card": "another process was on the card",
-    "other-tree": "the container's image was built from other code than the runner's",
-    "shared-host": "another session was measured on this host at the same time",
-    "throttled": "the card named a throttle reason",
-    "unpinned": "the checkpoint's revision is not pinned in the catalogue",
-}
+MIXED_HOST, WIDE_RANGE = "mixed-host", "wide-range"
+OTHER_HOST, OTHER_ENV = "other-host", "other-env"
+
+BEFORE = "before the measurement"
+MEASURED = "from the measured record"
+READING = "when a record of an older version is read"
+ROW = "on a row of a table"
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag. `meaning` is what a reader is told; `set_when` is one of BEFORE, MEASURED, READING and ROW; `given`: a
+    record lists it among the flags that were known before its measurement."""
+
+    name: str
+    meaning: str
+    set_when: str
+    given: bool = False
+
+
+FLAGS = (
+    Flag(CONVERTED, "the checkpoint stores its weights in another dtype than the cell's", BEFORE, given=True),
+    Flag(
+        DISTURBED,
+        "others kept a quarter of the host's cores busy while steps were timed: left out of its row's medians",
+        MEASURED,
+    ),
+    Flag("drifting", "the last third of the steps differs from the first by more than 5 %", MEASURED),
+    Flag("driver-allocations", "memory was taken from the driver inside a timed window", MEASURED),
+    Flag(
+        GATE_1,
+        "judged by the first version of the gate, which did not check every timed step: to be measured again",
+        READING,
+    ),
+    Flag("host-busy", "other processes used more than half a core while steps were timed", MEASURED),
+    Flag("imprecise", "an error beyond its dtype's, within what is committed for this kernel or engine", MEASURED),
+    Flag("in-cache", "the weights fit in the last-level cache, so memory bandwidth is not the limit", MEASURED),
+    Flag(MIXED_HOST, "the sessions of the row come from several hosts", ROW),
+    Flag(OTHER_ENV, "the unquantised baseline ran with other versions of what both use", ROW),
+    Flag(OTHER_HOST, "no unquantised session ran on the row's hosts, so no saving is estimated", ROW),
+    Flag(OTHER_TREE, "the container's image was built from other code than the runner's", BEFORE, given=True),
+    Flag(
+        PASSES_DISAGREE,
+        "passes over the same context lengths differ by more than 10 %: no cause can be told from them",
+        MEASURED,
+    ),
+    Flag("probe-low", "faster than the bandwidth probe says is possible: the probe read too low", MEASURED),
+    Flag(SHARED_CARD, "another process was on the card", MEASURED, given=True),
+    Flag(SHARED_HOST, "another session was measured on this host at the same time", BEFORE, given=True),
+    Flag("throttled", "the card named a throttle reason", MEASURED),
+    Flag(UNPINNED, "the checkpoint's revision is not pinned in the catalogue", BEFORE, given=True),
+    Flag(WIDE_RANGE, "the slowest session took three times as long as the quickest, or longer", ROW),
+)
+"""All of them, in alphabetical order."""
+
+GIVEN_FLAGS = tuple(flag.name for flag in FLAGS if flag.given)
+"""The flags that a record may list as known before its measurement."""
+FLAG_MEANINGS = {flag.name: flag.meaning for flag in FLAGS}
+
+
+def markdown() -> str:
+    """Returns the list of all flags as a Markdown table: name, meaning, and when it is set."""
+    return "\n".join(["| flag | meaning | set |", "|---|---|---|", *_lines()]) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    for flag in FLAGS:
+        also = f", and {BEFORE}" if flag.given and flag.set_when != BEFORE else ""
+        yield f"| `{flag.name}` | {flag.meaning} | {flag.set_when}{also} |"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

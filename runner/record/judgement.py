@@ -12,6 +12,7 @@ from runner import registry
 from runner.cell import attention, floors
 from runner.cell.fieldtypes import known
 from runner.record import gaterules, heldbytes
+from runner.record.flags import DISTURBED, PASSES_DISAGREE, SHARED_CARD
 from runner.record.gaterules import NOT_FINITE, is_explained
 from runner.record.metrics import passes_disagreement
 from runner.record.sections.gate import Likeness, NotFinite
@@ -25,7 +26,6 @@ DRIFT_LIMIT = 0.05
 BUSY_HOST_CORES = 0.5
 DISTURBED_SHARE = 0.25
 VERIFY_LIMIT_BYTES = 10**9
-DISTURBED, PASSES_DISAGREE = "disturbed", "passes-disagree"
 LIMITS = Limits(
     r_floor=R_FLOOR_LIMIT,
     drift=DRIFT_LIMIT,
@@ -178,7 +178,7 @@ def flags(record: MeasuredRecord) -> list[str]:
         "in-cache": fits_in_cache(record),
         PASSES_DISAGREE: known(record.limits.passes_disagreement) is not None and _passes_disagree(record),
         "probe-low": (record.floor.r_floor_achievable or 0) > R_FLOOR_LIMIT,
-        "shared-card": _is_shared(record),
+        SHARED_CARD: _is_shared(record),
         "throttled": _is_throttled(record),
     }
     return sorted({*record.given_flags, *(flag for flag, holds in conditions.items() if holds)})

@@ -3,6 +3,7 @@
 import pytest
 
 from analysis import groups
+from runner.record.flags import MIXED_HOST, WIDE_RANGE
 from tests.support.derive import derive, judge
 from tests.support.frames import frame_of
 from tests.support.records import STARTED_MS, example_record, of_gate_version_1
@@ -43,8 +44,8 @@ def tail_record(slowest_ms):
 @pytest.mark.parametrize("name", TAILS)
 def test_a_tail_is_the_worst_sessions(name):
     (row,) = rows_of([tail_record(ms) for ms in (40.0, 60.0, 50.0)], (groups.WALL, *TAILS))
-    assert row[name] == 60.0
-    assert row[groups.WALL] == 36.0
+    assert getattr(row, name) == 60.0
+    assert row.step_wall_ms == 36.0
 
 
 @pytest.mark.parametrize(
@@ -55,12 +56,12 @@ def test_so_are_memory_and_error(name, path):
     for one, value in zip(found, (2.0, 8.0, 4.0), strict=True):
         one[path[0]][path[1]] = value
     (row,) = rows_of(found, (groups.WALL, name))
-    assert row[name] == 8.0
+    assert getattr(row, name) == 8.0
 
 
 def test_every_other_metric_is_the_median_sessions():
     (row,) = rows_of([example_record(step_ms=ms) for ms in (30.0, 50.0, 33.0)])
-    assert row[groups.WALL] == example_record(step_ms=33.0)["latency"]["step_wall_ms"]
+    assert row.step_wall_ms == example_record(step_ms=33.0)["latency"]["step_wall_ms"]
 
 
 @pytest.mark.parametrize(("slowest", "wide"), [(107.0, False), (108.0, True), (109.0, True)])
@@ -69,7 +70,7 @@ def test_three_times_the_quickest_is_wide(slowest, wide):
     for one, ms in zip(found, (36.0, slowest), strict=True):
         one["latency"]["step_wall_ms"] = ms
     (row,) = rows_of(found)
-    assert (groups.WIDE_RANGE in row["flags"]) is wide
+    assert (WIDE_RANGE in row.flags) is wide
 
 
 def disturbed(found):
@@ -81,41 +82,41 @@ def test_disturbed_sessions_are_counted_apart_unless_all_are():
     (row,) = rows_of(
         [example_record(step_ms=36.0), example_record(step_ms=37.0), disturbed(example_record(step_ms=90.0))]
     )
-    assert (row["sessions"], row["disturbed"]) == (2, 1)
-    assert row[f"{groups.WALL}_high"] < 38
+    assert (row.sessions, row.disturbed) == (2, 1)
+    assert row.step_wall_ms_high < 38
     (row,) = rows_of([disturbed(example_record(step_ms=ms)) for ms in (80.0, 90.0)])
-    assert (row["sessions"], row["disturbed"]) == (2, 0)
+    assert (row.sessions, row.disturbed) == (2, 0)
 
 
 def test_two_hosts_are_mixed():
     here, there = example_record(), example_record()
     there["keys"]["host_id"] = "0" * 12
     (row,) = rows_of([here, there])
-    assert row["hosts"] == sorted([here["keys"]["host_id"], "0" * 12])
-    assert groups.MIXED_HOST in row["flags"]
+    assert row.hosts == sorted([here["keys"]["host_id"], "0" * 12])
+    assert MIXED_HOST in row.flags
     (row,) = rows_of([here, example_record()])
-    assert row["flags"] == []
+    assert row.flags == []
 
 
 @pytest.mark.parametrize("key", ["code_key", "env_key"])
 def test_another_code_or_environment_is_another_row(key):
     other = example_record()
     other["keys"][key] = "0" * 12
-    assert [row["sessions"] for row in rows_of([example_record(), other], every_code=True)] == [1, 1]
+    assert [row.sessions for row in rows_of([example_record(), other], every_code=True)] == [1, 1]
 
 
 def test_another_protocol_or_cell_is_another_row():
     others = [example_record(protocol={"name": "custom", "steps": 40}), example_record(cell={"ctx": 4096})]
-    assert [row["sessions"] for row in rows_of([example_record(), *others])] == [1, 1, 1]
+    assert [row.sessions for row in rows_of([example_record(), *others])] == [1, 1, 1]
 
 
 def test_of_two_codes_the_one_that_began_last_has_the_row_and_counts_the_other():
     # a began first and last: the newest session decides, not the oldest
     found = [coded(at(0), "a"), coded(at(5), "b"), coded(at(6), "b"), coded(at(9), "a")]
     (row,) = rows_of(found)
-    assert (row["code_key"], row["sessions"], row["superseded"]) == ("a" * 12, 2, 2)
-    assert row["last_start_ms"] == STARTED_MS + 9 * 60_000
-    assert [row["superseded"] for row in rows_of(found, every_code=True)] == [0, 0]
+    assert (row.code_key, row.sessions, row.superseded) == ("a" * 12, 2, 2)
+    assert row.last_start_ms == STARTED_MS + 9 * 60_000
+    assert [row.superseded for row in rows_of(found, every_code=True)] == [0, 0]
 
 
 def invalid(found):
@@ -133,24 +134,24 @@ def test_valid_and_invalid_older_sessions_are_counted_each_with_its_kind():
     ]
     made = rows_of(found)
     assert len(made) == 2
-    rows = {row["valid"]: row for row in made}
-    assert (rows[True]["superseded"], rows[False]["superseded"]) == (2, 1)
-    assert not rows[False]["older_code"]
+    rows = {row.valid: row for row in made}
+    assert (rows[True].superseded, rows[False].superseded) == (2, 1)
+    assert not rows[False].older_code
 
 
 def test_an_older_rejection_that_no_row_counts_keeps_its_own():
-    rows = {row["valid"]: row for row in rows_of([coded(invalid(at(0)), "a"), coded(at(9), "b")])}
-    assert (rows[False]["older_code"], rows[False]["code_key"]) == (True, "a" * 12)
-    assert rows[False]["reasons"] == ["1 garbage collections inside the wall window"]
+    rows = {row.valid: row for row in rows_of([coded(invalid(at(0)), "a"), coded(at(9), "b")])}
+    assert (rows[False].older_code, rows[False].code_key) == (True, "a" * 12)
+    assert rows[False].reasons == ["1 garbage collections inside the wall window"]
 
 
 def test_one_unchecked_session_makes_its_row_unchecked():
     mixed = [coded(of_gate_version_1(at(0)), "a"), coded(at(9), "a")]
     (row,) = rows_of([*mixed, coded(at(5), "b")])
-    assert (row["code_key"], row["superseded"]) == ("b" * 12, 2)
+    assert (row.code_key, row.superseded) == ("b" * 12, 2)
 
 
 def test_a_session_whose_steps_were_not_checked_is_older_whenever_it_was_measured():
     unchecked = coded(of_gate_version_1(at(9)), "a")
     (row,) = rows_of([unchecked, coded(at(0), "b")])
-    assert (row["code_key"], row["superseded"]) == ("b" * 12, 1)
+    assert (row.code_key, row.superseded) == ("b" * 12, 1)

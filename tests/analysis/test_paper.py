@@ -16,16 +16,16 @@ def test_the_matrix_has_every_cell_that_it_set_out_to_measure():
 
 
 def test_the_ranges_are_over_the_cells_that_it_measured():
-    assert paper.valid_cells() == 44 == sum(row["cells"] for row in paper.range_rows())
-    assert [(row["gpu"], row["ctx"]) for row in paper.out_of_memory_rows()] == [("l4", 8192)]
-    measured = {(row["gpu"], row["model"], row["ctx"]) for row in paper.floor_rows()}
+    assert paper.valid_cells() == 44 == sum(row.cells for row in paper.range_rows())
+    assert [(row.gpu, row.ctx) for row in paper.out_of_memory_rows()] == [("l4", 8192)]
+    measured = {(row.gpu, row.model, row.ctx) for row in paper.floor_rows()}
     assert measured <= {*paper.matrix()}
-    assert not measured & {(row["gpu"], row["model"], row["ctx"]) for row in paper.out_of_memory_rows()}
+    assert not measured & {(row.gpu, row.model, row.ctx) for row in paper.out_of_memory_rows()}
 
 
 @pytest.mark.parametrize("rows", [paper.floor_rows, paper.graphs_rows, paper.quantised_rows])
 def test_each_row_has_its_cards_datasheet_bandwidth(rows):
-    assert {row["gpu"]: row["bandwidth_gbs"] for row in rows()}.items() <= PEAKS_GBS.items()
+    assert {row.gpu: row.bandwidth_gbs for row in rows()}.items() <= PEAKS_GBS.items()
 
 
 def test_a_catalogue_of_the_users_own_changes_none_of_it(monkeypatch, tmp_path):
@@ -38,15 +38,15 @@ def test_a_catalogue_of_the_users_own_changes_none_of_it(monkeypatch, tmp_path):
 
 def implied_ms(row):
     """The step that an R_floor stands for."""
-    return WEIGHTS_AND_KV_GB / row["bandwidth_gbs"] * 1e3 / row["r_floor_paper"]
+    return WEIGHTS_AND_KV_GB / row.bandwidth_gbs * 1e3 / row.r_floor_paper
 
 
 def test_of_the_steps_that_it_gives_twice_one_pair_disagrees():
     """An R_floor and a step of the same cell: 62.32 ms on the L4 are 63.16 by its R_floor, rounded to 0.810; on the
     H100 0.270 means 16.97 ms, and the eager arm of its A/B takes 14.828."""
-    floors = {(row["gpu"], row["model"], row["ctx"]): implied_ms(row) for row in paper.floor_rows()}
-    timed = [(row, row["step_ms"]) for row in paper.quantised_rows() if row["quant"] == "bf16"]
-    timed += [(row, row["a_ms"]) for row in paper.graphs_rows() if row["a_ms"] is not None]
-    quotients = {row["gpu"]: floors[row["gpu"], row["model"], row["ctx"]] / ms for row, ms in timed}
+    floors = {(row.gpu, row.model, row.ctx): implied_ms(row) for row in paper.floor_rows()}
+    timed = [(row, row.step_ms) for row in paper.quantised_rows() if row.quant == "bf16"]
+    timed += [(row, row.a_ms) for row in paper.graphs_rows() if row.a_ms is not None]
+    quotients = {row.gpu: floors[row.gpu, row.model, row.ctx] / ms for row, ms in timed}
     assert quotients == {"l4": pytest.approx(1.0136, abs=1e-3), "h100": pytest.approx(1.1444, abs=1e-3)}
     assert floors["h100", "qwen2.5-7b", 2048] == pytest.approx(16.97, abs=0.005)

@@ -14,9 +14,8 @@ from runner.launch.container.engine import Engine, Image
 from runner.launch.container.user import User
 from runner.plan.resolve import Plan
 from runner.record import codekey
+from runner.record.flags import OTHER_TREE
 from runner.record.sections.head import ContainerInfo
-
-OTHER_TREE = "other-tree"
 
 
 @dataclass(frozen=True)

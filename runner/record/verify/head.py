@@ -14,11 +14,11 @@ from runner.cell.protocol import Protocol
 from runner.cell.scheme import Scheme
 from runner.cell.shape import ModelShape
 from runner.cell.vocabulary import SYNTHETIC_ID
+from runner.record.flags import GIVEN_FLAGS
 from runner.record.line import shown, unequal
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 from runner.record.verify import card, request
 
-GIVEN_FLAGS = ("converted", "other-tree", "shared-card", "shared-host", "unpinned")
 NO_REASON = (None, None, None, ())
 
 

@@ -1,6 +1,6 @@
 """The timed passes and the table of kernels: all that the cell and protocol dictate, and what holds inside one pass.
 
-Between passes nothing is an error: they are different runs (`judgement.PASSES_DISAGREE` marks those far apart).
+Between passes nothing is an error: they are different runs (`flags.PASSES_DISAGREE` marks those far apart).
 """
 
 from __future__ import annotations

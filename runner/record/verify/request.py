@@ -11,13 +11,14 @@ from runner.cell.vocabulary import AUTO, SYNTHETIC_ID, known
 from runner.errors import DecodeFloorError
 from runner.plan.request import HUB, SYNTHETIC, option_map, whole_number
 from runner.plan.resolve import DEFAULT_STUDY
+from runner.record.flags import CONVERTED, UNPINNED
 from runner.record.line import shown, unequal
 from runner.record.sessionrecord import SessionRecord
 
 REQUESTED = ("gpu", "model", "ctx", "quant", "weights")
 AS_ASKED = ("gpu", "model", "quant", "kernel", "runtime", "cache", "dtype", "attention")
 LOCAL = "local"  # the published word for a folder
-FLAGGED_ORIGINS = {"converted": (LOCAL, HUB), "unpinned": (HUB,)}
+FLAGGED_ORIGINS = {CONVERTED: (LOCAL, HUB), UNPINNED: (HUB,)}
 PLACES = {"here": False, "container": True}
 
 

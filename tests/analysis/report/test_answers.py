@@ -1,11 +1,12 @@
 """The three answers follow from the rows: other rows, other words."""
 
+from dataclasses import replace
+
 import pytest
 
 from analysis.report import answers
-from analysis.tables import floor, quant
-from analysis.tables.graphs import TELLING_FIELDS
-from tests.support.frames import frame_of
+from analysis.tables import budget, floor, quant
+from tests.support.frames import AB_ROW, frame_of
 from tests.support.records import cpu_record, example_record, failed_record, fp16_gate, packed_record
 
 
@@ -15,8 +16,9 @@ def floors_of(*records):
 
 def ab_row(ratio, verdict, arms=("eager", "graph"), **changes):
     ends = {"ratio_low": ratio * 0.9, "ratio_high": ratio * 1.1}
-    place = {"gpu": "h200", "model": "qwen2.5-7b", "ctx": 2048, **dict.fromkeys(TELLING_FIELDS, "same")}
-    return {**place, "arm_a": arms[0], "arm_b": arms[1], "ratio": ratio, **ends, "verdict": verdict, **changes}
+    return replace(
+        AB_ROW, **{"arm_a": arms[0], "arm_b": arms[1], "ratio": ratio, **ends, "verdict": verdict, **changes}
+    )
 
 
 def quant_rows(*records):
@@ -49,10 +51,11 @@ def test_without_a_valid_session_nothing_is_claimed():
 
 
 def test_the_largest_terms_are_counted():
-    rows = [{"valid": True, "largest": name} for name in ("gaps", "kernels", "kernels")]
-    said = answers.of_budget([*rows, {"valid": False}])
+    (row, invalid) = budget.rows(frame_of([example_record(), failed_record("oom")]))
+    rows = [replace(row, largest=name) for name in ("gaps", "kernels", "kernels")]
+    said = answers.of_budget([*rows, invalid])
     assert said == "Beyond the floor the largest part of a step is kernels in 2 of 3 cells, gaps in 1."
-    untold = {"valid": True, "largest": None}
+    untold = replace(row, largest=None)
     assert answers.of_budget([*rows, untold]) == (
         "Beyond the floor the largest part of a step is kernels in 2 of 4 cells, gaps in 1. "
         "In 1 of 4 cells the clocks do not tell which part beyond the floor is the largest."

@@ -13,9 +13,11 @@ from html.parser import HTMLParser
 import polars
 import pytest
 
-from analysis.report import contents, derived, files, grid, page, provenance
-from analysis.report.contents import FIGURES
+from analysis import registry
+from analysis.report import contents, derived, files, page, provenance, section
+from analysis.tables import _figureorigin, _verdict
 from tests.support.browser import tab
+from tests.support.frames import AB_ROW
 from tests.support.records import H100, example_record, packed_record
 from tests.support.reports import COMMITTED, contents_of, every_kind, too_fast, write_records
 
@@ -49,6 +51,16 @@ class Page(HTMLParser):
     def handle_data(self, data):
         if self._cell is not None:
             self._cell[-1] += data.strip()
+
+
+def with_frame(found, **changes):
+    """The contents with changes of their frame."""
+    return replace(found, reading=replace(found.reading, frame=replace(found.frame, **changes)))
+
+
+def with_rows(found, **rows):
+    """The contents with other rows of these tables."""
+    return replace(found, rows={**found.rows, **rows})
 
 
 def html_of(found):
@@ -94,25 +106,22 @@ def test_every_link_leads_somewhere_on_the_page(parsed):
 
 def test_each_row_of_each_table_is_there_as_the_tables_word_it(committed):
     tables = Page(html_of(committed)).tables
-    for made in (
-        grid.of_floor(committed.valid),
-        grid.of_ranges(committed.floor),
-        grid.of_graphs(committed.graphs),
-        grid.of_quant(committed.quant),
-        grid.of_budget(committed.budget),
-        grid.of_paper(committed.paper, committed.floor, committed.graphs),
-    ):
+    grids = [made for each in section.sections(committed.rows) for made in each.grids]
+    assert [made.name for made in grids] == [
+        f"table-{name}" for name in ("floor", "ranges", "graphs", "quant", "budget", "paper")
+    ]
+    for made in grids:
         titles, *rows = tables[made.name]
         assert titles == [head.title for head in made.heads]
         assert rows == [[cell.text for cell in row] for row in made.rows]
         is_ours = made.name in ("table-floor", "table-ranges", "table-graphs", "table-budget")
         assert all(any(cell.to for cell in row) for row in made.rows) == is_ours
     assert len(tables["table-floor"]) - 1 == len(committed.valid) == 45
-    assert len(tables["table-graphs"]) - 1 == len(committed.graphs) == 2
+    assert len(tables["table-graphs"]) - 1 == len(committed.rows["graphs"]) == 2
     first = dict(zip(tables["table-floor"][0], tables["table-floor"][1], strict=True))
     row = committed.valid[0]
-    assert (first["model"], first["ms/step"]) == (row["model"], f"{row['step_wall_ms']:.2f}")
-    assert first["r_floor"] == f"{row['r_floor']:.3f}"
+    assert (first["model"], first["ms/step"]) == (row.model, f"{row.step_wall_ms:.2f}")
+    assert first["r_floor"] == f"{row.r_floor:.3f}"
 
 
 def test_what_is_invalid_or_was_not_measured_stands_there_with_its_reason(kinds, parsed):
@@ -136,20 +145,20 @@ def test_flags_are_explained_those_of_the_tables_too(html, made_of):
 def test_each_group_names_all_its_sessions_keys_and_environment(kinds, parsed):
     title, *rows = parsed.tables["table-origins"]
     assert title[:2] == ["row", "n"]
-    assert len(rows) == len(kinds.floor) + len(kinds.graphs)
+    assert len(rows) == len(kinds.rows["floor"]) + len(kinds.rows["graphs"])
     bf16 = next(row for row in rows if row[1] == "6")
     assert bf16[3] == "2025-10-09 to 2025-10-14"  # six sessions on six days
     assert bf16[2] == "6 sessions" + "".join(f"{number:016x} {number}.json" for number in range(6))
-    group = next(row for row in kinds.floor if row["sessions"] == 6)
-    assert bf16[5:8] == [group["cell_key"], group["code_key"], group["env_key"]]
+    group = next(row for row in kinds.rows["floor"] if row.sessions == 6)
+    assert bf16[5:8] == [group.cell_key, group.code_key, group.env_key]
     environments = parsed.tables["table-environments"]
     assert environments[0][2:5] == ["python", "torch", "cuda"]
-    assert environments[1][:4] == [group["env_key"], "11", "3.11.7", "2.11.0+cu130"]
+    assert environments[1][:4] == [group.env_key, "11", "3.11.7", "2.11.0+cu130"]
 
 
 def test_an_ab_of_a_store_names_its_own_run(committed):
-    (first, *_) = committed.compared
-    of_store = replace(committed, frame=replace(committed.frame, ab_runs={first.manifest.id: "f" * 32}))
+    (first, *_) = committed.reading.compared
+    of_store = with_frame(committed, ab_runs={first.manifest.id: "f" * 32})
     named = [each[0] for each in Page(html_of(of_store)).tables["table-origins"] if "f" * 32 in each[0]]
     assert named == [f"A/B {first.manifest.id}: {first.manifest.title} (run {'f' * 32})"]
 
@@ -161,8 +170,8 @@ def lines_of(found):
 def test_a_file_beside_the_page_names_every_session_of_every_row_with_its_record(committed):
     lines = lines_of(committed)
     of_rows = Counter(line["row"] for line in lines)
-    counted = {provenance.anchor(row): row["sessions"] for row in committed.floor}
-    counted |= {provenance.anchor(row): 2 * row["sessions"] for row in committed.graphs}  # of each arm so many
+    counted = {row.anchor: row.sessions for row in committed.rows["floor"]}
+    counted |= {row.anchor: 2 * row.sessions for row in committed.rows["graphs"]}  # of each arm so many
     assert of_rows == counted
     ids = {found["id"] for _, found in Page(html_of(committed)).tags if "id" in found}
     assert of_rows.keys() <= ids
@@ -180,7 +189,7 @@ def test_the_file_has_sessions_without_a_code_key_and_those_of_a_store_with_thei
     (failed,) = [line for line in lines_of(kinds) if line["status"] == "oom"]
     assert (failed["code_key"], failed["valid"], failed["record"]) == ("", "false", "11.json")
     runs = kinds.frame.sessions.with_columns(run_id=polars.lit("run-") + polars.col("session").str.slice(12))
-    of_store = replace(kinds, frame=replace(kinds.frame, sessions=runs, record_files={}))
+    of_store = with_frame(kinds, sessions=runs, record_files={})
     for line in lines_of(of_store):
         assert (line["run_id"], line["record"]) == (f"run-{line['session'][12:]}", "")
     shown = html_of(of_store)
@@ -226,33 +235,34 @@ def test_a_range_leads_to_the_rows_that_it_is_made_of(committed):
     (members,) = re.findall(rf'<li id="{to}">.*?: (.*)</li>', html)
     assert members.count("<a ") == int(count) == 12
     of_range = ("eager", "dynamic", "")
-    cells = [row for row in committed.valid if (row["runtime"], row["cache"], row["options"]) == of_range]
-    assert re.findall('href="#(.*?)"', members) == [provenance.anchor(row) for row in cells]
+    cells = [row for row in committed.valid if (row.runtime, row.cache, row.options) == of_range]
+    assert re.findall('href="#(.*?)"', members) == [row.anchor for row in cells]
 
 
 def test_our_side_of_a_papers_figure_leads_to_the_row_that_it_comes_from(made_of):
     found = made_of([example_record(gpu=H100, cell={"gpu": "h100"}), example_record()])
-    (row,) = [row for row in found.floor if row["gpu"] == "h100"]
+    (row,) = [row for row in found.rows["floor"] if row.gpu == "h100"]
     links = {what: (text, to) for what, text, to in linked(html_of(found), "table-paper")}
     assert links == {
-        "r_floor_paper h100 qwen2.5-7b 2048": (f"{row['r_floor_paper']:.4g}", provenance.anchor(row)),
+        "r_floor_paper h100 qwen2.5-7b 2048": (f"{row.r_floor_paper:.4g}", row.anchor),
         "r_floor (the paper's, in streamed bytes) h100 qwen2.5-7b 2048": (
-            f"{row['r_floor']:.4g}",
-            provenance.anchor(row),
+            f"{row.r_floor:.4g}",
+            row.anchor,
         ),
     }
 
 
 def test_figures_of_an_ab_of_memory_and_of_a_whole_gpu_lead_to_theirs(made_of):
-    floors = made_of([example_record(gpu=H100, cell={"gpu": "h100"})]).floor
+    floors = made_of([example_record(gpu=H100, cell={"gpu": "h100"})]).rows["floor"]
     place = {"gpu": "h100", "model": "qwen2.5-7b", "ctx": 2048}
-    pair = {**place, "ab": "0123", "a_ms": 14.0, "b_ms": 12.0, "ratio": 14 / 12}
+    pair = replace(AB_ROW, **place, ab="0123", a_ms=14.0, b_ms=12.0, ratio=14 / 12)
 
     def leads(ours, **changes):
-        return derived.of_figure({**place, "ours": ours, **changes}, floors, [pair])
+        figure = _verdict.unjudged("r_floor_paper", _verdict.Spot(**{**place, **changes}), None, ours)
+        return _figureorigin.anchor(figure, {"floor": floors, "graphs": [pair]})
 
     assert leads(12.0) == leads(14 / 12) == "ab-0123"
-    assert leads(floors[0]["peak_bytes"] / 1e9) == provenance.anchor(floors[0])
+    assert leads(floors[0].peak_bytes / 1e9) == floors[0].anchor
     assert leads(12.0, ctx=4096) is leads(None) is leads(13.0) is None
     (whole,) = derived.ranges(floors)
     assert leads(0.2, model=None, ctx=None) == whole.anchor
@@ -268,23 +278,24 @@ def test_the_page_tells_the_passes_of_every_term_of_the_budget(made_of):
 
 
 def test_what_takes_most_is_told_of_every_cell_in_an_open_list_however_many(committed):
-    many = [{**row, "model": f"{row['model']}-{n}"} for n in range(5) for row in committed.budget]
-    html = html_of(replace(committed, budget=many))
+    many = [replace(row, model=f"{row.model}-{n}") for n in range(5) for row in committed.rows["budget"]]
+    html = html_of(with_rows(committed, budget=many))
     lists = re.findall(r"<details class=.lines.( open)?>\n<summary>(.*?)</summary>(.*?)</details>", html, re.DOTALL)
     assert all(opened for opened, _, _ in lists)
     items = {summary: text for _, summary, text in lists}["What takes most, and what would remove it (225)"]
-    valid = [row for row in committed.budget if row["valid"]]
-    named = [row for row in valid if row["largest"]]
+    valid = [row for row in committed.rows["budget"] if row.valid]
+    named = [row for row in valid if row.largest]
     assert items.count("what would remove it:") == 5 * len(named)
     assert items.count("attribution is not possible:") == 5 * (len(valid) - len(named)) > 0
 
 
 def test_names_from_others_are_text(made_of):
     found = made_of([example_record(), too_fast()])
-    for row in (*found.floor, *found.budget):
-        row |= {"model": EVIL, "flags": [EVIL]}
-    found.others[0]["reasons"] = [EVIL]
-    shown = html_of(replace(found, shown=EVIL, told=EVIL, left_out=(EVIL,)))
+    rows = {
+        name: [replace(row, model=EVIL, flags=[EVIL], reasons=[EVIL]) for row in found.rows[name]]
+        for name in ("floor", "budget")
+    }
+    shown = html_of(replace(with_rows(found, **rows), shown=EVIL, told=EVIL, left_out=(EVIL,)))
     assert "<img src=x" not in shown
     assert shown.count("&lt;img src=x onerror=alert(1)&gt;") > 10
 
@@ -302,7 +313,7 @@ def test_the_folder_has_page_tables_and_the_figures_of_this_report_only(tmp_path
     (tmp_path / "mine.png").write_bytes(b"somebody's")
     made = files.files(kinds)
     files.write(made, tmp_path)
-    drawn = {f"{name}.png" for name in FIGURES} - {"graphs.png"}
+    drawn = {f"{name}.png" for name in registry.figure_names()} - {"graphs.png"}
     made_here = {"report.html", "tables.md", "sessions.csv"}
     assert {path.name for path in tmp_path.iterdir()} == {*made_here, "mine.png"} | drawn
     text = (tmp_path / "tables.md").read_text()
@@ -327,10 +338,10 @@ def test_the_page_of_a_hundred_thousand_sessions_names_the_first_of_each_row_and
     sessions = found.frame.sessions.drop("cell_key", "session").join(polars.DataFrame({"cell_key": keys}), how="cross")
     sessions = sessions.join(polars.DataFrame({"session": [f"{number:016x}" for number in range(100)]}), how="cross")
     tables = {
-        name: [{**row, "cell_key": key, "model": f"model-{key}"} for row in getattr(found, name) for key in keys]
+        name: [replace(row, cell_key=key, model=f"model-{key}") for row in found.rows[name] for key in keys]
         for name in ("floor", "budget")
     }
-    large = replace(found, frame=replace(found.frame, sessions=sessions), **tables)
+    large = with_rows(with_frame(found, sessions=sessions), **tables)
     shown = page.html(large, {one.name: b"" for one in large.figures})
     assert len(shown) < 4_000_000
     assert shown.count("and 95 more, in sessions.csv") == 1000
@@ -367,7 +378,7 @@ def sorting(browser, table, title):
 @pytest.mark.slow
 def test_a_click_on_a_head_sorts_by_value_and_a_second_one_the_other_way_round(browser, committed, committed_page):
     browser.show(committed_page, DESKTOP)
-    steps = sorted(row["step_wall_ms"] for row in committed.valid)
+    steps = sorted(row.step_wall_ms for row in committed.valid)
     shown = [f"{step:.2f}" for step in steps]
     assert sorting(browser, "table-floor", "ms/step") is None
     up = clicked(browser, "table-floor", "ms/step")
@@ -474,7 +485,7 @@ FIGURES_NOW = """({
 @pytest.mark.slow
 def test_on_a_phone_a_figure_is_as_wide_as_the_window_until_it_is_tapped(phone):
     found = phone.value(FIGURES_NOW)
-    assert len(found["pictures"]) == len(FIGURES)
+    assert len(found["pictures"]) == len(registry.figure_names())
     assert all(200 < width <= PHONE for width in found["pictures"])
     phone.value("document.querySelectorAll('figure button').forEach((each) => each.click())")
     large = phone.value(FIGURES_NOW)

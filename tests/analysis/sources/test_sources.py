@@ -8,17 +8,18 @@ import psycopg
 import pytest
 from mlflow import MlflowClient
 
-from analysis import ab
+from analysis import ab, commands, form
 from analysis.sources import cache as sources_cache
 from analysis.sources import database, sql
 from analysis.sources.client import ClientStore
-from analysis.sources.columns import METRIC_NAMES, METRIC_PATHS
+from analysis.sources.columns import METRIC_NAMES
 from analysis.sources.records import Folder
 from analysis.sources.selection import Asked
 from analysis.sources.store import Store
-from analysis.tables import budget, floor, form, graphs, named, papercheck, quant
+from analysis.tables import budget, floor, graphs, papercheck, quant
 from runner import registry
 from runner.errors import BadRecord, BadValue, StoreUnreachable
+from runner.record import metrics
 from tests.support.stores import free_port
 
 TABLES = {
@@ -44,7 +45,7 @@ def expected(folder):
 
 
 def test_every_metric_of_a_frame_has_its_name_in_mlflow():
-    assert METRIC_NAMES.keys() == METRIC_PATHS.keys()
+    assert set(METRIC_NAMES.values()) <= {metric.name for metric in metrics.METRICS}
 
 
 def test_the_examples_have_all_kinds_of_groups(expected):
@@ -156,7 +157,7 @@ def changeable(filled, tmp_path):
 
 
 def valid_sessions(uri):
-    return sum(row["sessions"] for row in floor.rows(Store(uri).frame(floor.METRICS), every_code=True) if row["valid"])
+    return sum(row.sessions for row in floor.rows(Store(uri).frame(floor.METRICS), every_code=True) if row.valid)
 
 
 CHANGES = {
@@ -287,7 +288,7 @@ def test_a_filter_that_leaves_no_ab_is_answered_by_all_sessions(folder, filled, 
     for source in (Folder(folder), Store(filled), Store(filled), ClientStore(filled), Store(postgresql)):
         asked = Asked(source, None, NO_FILTERS | wanted)
         with pytest.raises(error, match=said):
-            named.TABLES["graphs"].rows(asked.compared(ab.ASKED), False)
+            commands.read(graphs.TABLE, asked)
 
 
 OF_FIRST = "run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'session' AND value = '0000000000000000')"

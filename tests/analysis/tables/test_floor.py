@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis.statistics import intervals
-from analysis.tables import floor
+from analysis.tables import _ranges, floor
 from runner.record import record
 from tests.support import damaged
 from tests.support.derive import judge
@@ -35,10 +35,10 @@ def command(*arguments):
 def test_three_sessions_show_their_range():
     (row,) = rows_of([example_record(step_ms=ms) for ms in (30.0, 36.0, 33.0)])
     steps = sorted(example_record(step_ms=ms)["latency"]["step_wall_ms"] for ms in (30.0, 33.0, 36.0))
-    assert row["sessions"] == 3
-    assert row["interval"] == "range"
-    assert [row["step_wall_ms_low"], row["step_wall_ms"], row["step_wall_ms_high"]] == steps
-    assert row.keys() >= ROW_FIELDS
+    assert row.sessions == 3
+    assert row.interval == "range"
+    assert [row.step_wall_ms_low, row.step_wall_ms, row.step_wall_ms_high] == steps
+    assert row.to_json().keys() >= ROW_FIELDS
 
 
 def test_five_sessions_have_an_interval_within_their_range():
@@ -57,25 +57,25 @@ def disturbed(step_ms):
 
 def test_a_session_that_others_disturbed_stays_out_of_the_median_and_is_counted():
     (row,) = rows_of([example_record(step_ms=ms) for ms in (36.0, 36.3)] + [disturbed(869.0)])
-    assert (row["sessions"], row["disturbed"]) == (2, 1)
-    assert 35 < row["step_wall_ms"] < 37
-    assert row["step_wall_ms_high"] < 37
-    assert "disturbed" in row["flags"]
-    assert "| disturbed |" in floor.markdown([row])
+    assert (row.sessions, row.disturbed) == (2, 1)
+    assert 35 < row.step_wall_ms < 37
+    assert row.step_wall_ms_high < 37
+    assert "disturbed" in row.flags
+    assert "| disturbed |" in floor.TABLE.markdown([row])
 
 
 def test_where_all_were_disturbed_they_are_shown():
     (row,) = rows_of([disturbed(80.0), disturbed(82.0)])
-    assert (row["sessions"], row["disturbed"]) == (2, None)
-    assert row["step_wall_ms"] > 79
+    assert (row.sessions, row.disturbed) == (2, None)
+    assert row.step_wall_ms > 79
 
 
 def test_a_wide_range_alone_takes_no_session_out():
     (row,) = rows_of([example_record(step_ms=ms) for ms in (83.0, 869.0)])
-    assert row["sessions"] == 2
-    assert "wide-range" in row["flags"]
+    assert row.sessions == 2
+    assert "wide-range" in row.flags
     (row,) = rows_of([example_record(step_ms=ms) for ms in (83.0, 240.0)])
-    assert "wide-range" not in row["flags"]
+    assert "wide-range" not in row.flags
 
 
 def test_a_session_of_gate_2_supersedes_those_of_gate_1_of_its_cell_whatever_their_environment():
@@ -83,19 +83,19 @@ def test_a_session_of_gate_2_supersedes_those_of_gate_1_of_its_cell_whatever_the
     older["keys"] |= {"env_key": "0" * 12, "code_key": "1" * 12}
     older["session"]["started_ms"] += 10**9  # measured later, by older code
     (row,) = rows_of([example_record(), older])
-    assert (row["sessions"], row["superseded"]) == (1, 1)
-    assert row["flags"] == []
+    assert (row.sessions, row.superseded) == (1, 1)
+    assert row.flags == []
     (row,) = rows_of([older])
-    assert row["flags"] == ["gate-1"]
+    assert row.flags == ["gate-1"]
 
 
 def test_invalid_sessions_never_enter_a_valid_row():
     bad = example_record(step_ms=1e-3)
     invalid(bad)
     table = rows_of([example_record(), bad])
-    assert [row["valid"] for row in table] == [True, False]
-    assert table[0]["sessions"] == 1
-    assert "Invalid, 1 sessions" in floor.markdown(table)
+    assert [row.valid for row in table] == [True, False]
+    assert table[0].sessions == 1
+    assert "Invalid, 1 sessions" in floor.TABLE.markdown(table)
 
 
 def of_code(code, later_ms=0, **changes):
@@ -109,7 +109,7 @@ def test_of_two_codes_the_newest_is_shown_and_the_others_are_counted():
     # two sessions of code a, one of b, then one of c
     records = [of_code("c", 3), of_code("a", 0), of_code("b", 2), of_code("a", 1)]
     (row,) = rows_of(records)
-    assert (row["code_key"], row["sessions"], row["superseded"]) == ("c" * 12, 1, 3)
+    assert (row.code_key, row.sessions, row.superseded) == ("c" * 12, 1, 3)
     assert header(rows_of(records))[:8] == ["gpu", "model", "ctx", "runtime", "cache", "n", "hosts", "superseded"]
 
 
@@ -121,19 +121,19 @@ def invalid(found):
 
 def test_what_older_code_got_right_is_not_shown_where_newer_code_fails():
     records = [of_code("a", 0), of_code("a", 1), invalid(of_code("b", 2))]
-    assert [(row["code_key"][0], row["valid"], row["superseded"]) for row in rows_of(records)] == [("b", False, 0)]
+    assert [(row.code_key[0], row.valid, row.superseded) for row in rows_of(records)] == [("b", False, 0)]
     # what older code got wrong stays told, in the row of what the newer gets wrong or in one of its own
     records = [invalid(of_code("a", 0)), of_code("b", 1), invalid(of_code("b", 2)), of_code("a", 0)]
-    assert [(row["code_key"][0], row["valid"], row["superseded"]) for row in rows_of(records)] == [
+    assert [(row.code_key[0], row.valid, row.superseded) for row in rows_of(records)] == [
         ("b", True, 1),
         ("b", False, 1),
     ]
     assert len(rows_of(records, every_code=True)) == 4
     records = [invalid(of_code("a", 0)), invalid(of_code("a", 1)), of_code("b", 2)]
     right, wrong = rows_of(records)
-    assert (right["code_key"][0], right["valid"], right["older_code"]) == ("b", True, False)
-    assert (wrong["code_key"][0], wrong["valid"], wrong["older_code"]) == ("a", False, True)
-    said = floor.markdown([right, wrong])
+    assert (right.code_key[0], right.valid, right.older_code) == ("b", True, False)
+    assert (wrong.code_key[0], wrong.valid, wrong.older_code) == ("a", False, True)
+    said = floor.TABLE.markdown([right, wrong])
     assert "- Invalid, 2 sessions of older code: h200 qwen2.5-7b 2048 " in said
     assert "exceeds the bound" in said
 
@@ -144,9 +144,9 @@ def test_a_range_counts_each_cell_once_and_only_such_as_are_alike():
 
     records = [of(2048), of(4096), of(2048, code="a", later_ms=0), of(2048, dtype="fp16")]
     for every_code in (False, True):
-        ranges = floor.gpu_ranges(rows_of(records, every_code))
-        assert [(row["dtype"], row["cells"]) for row in ranges] == [("bf16", 2), ("fp16", 1)]
-    assert [column.key for column in floor.range_columns(ranges)][:4] == ["gpu", "runtime", "cache", "dtype"]
+        ranges = _ranges.gpu_ranges(rows_of(records, every_code))
+        assert [(row.dtype, row.cells) for row in ranges] == [("bf16", 2), ("fp16", 1)]
+    assert [column.key for column in _ranges.range_columns(ranges)][:4] == ["gpu", "runtime", "cache", "dtype"]
 
 
 @pytest.mark.slow
@@ -162,7 +162,7 @@ def test_the_ranges_come_in_every_form():
 def test_asked_for_all_each_code_has_a_row_of_its_own():
     records = [of_code("c", 3), of_code("a", 0), of_code("b", 2), of_code("a", 1)]
     table = rows_of(records, every_code=True)
-    assert [(row["code_key"][0], row["sessions"], row["superseded"]) for row in table] == [
+    assert [(row.code_key[0], row.sessions, row.superseded) for row in table] == [
         ("a", 2, 0),
         ("b", 1, 0),
         ("c", 1, 0),
@@ -171,7 +171,7 @@ def test_asked_for_all_each_code_has_a_row_of_its_own():
 
 
 def header(table):
-    return [title.strip() for title in floor.markdown(table).splitlines()[0].strip("| ").split("|")]
+    return [title.strip() for title in floor.TABLE.markdown(table).splitlines()[0].strip("| ").split("|")]
 
 
 def test_rows_that_look_alike_are_told_apart_by_what_differs():
@@ -180,13 +180,13 @@ def test_rows_that_look_alike_are_told_apart_by_what_differs():
     assert "env_key" not in header(rows_of([usual]))
     table = rows_of([usual, other])
     assert header(table)[5:7] == ["env_key", "n"]
-    assert sorted(row["env_key"] for row in table) == sorted([usual["keys"]["env_key"], "f" * 12])
+    assert sorted(row.env_key for row in table) == sorted([usual["keys"]["env_key"], "f" * 12])
     # another dtype is told by its name: the keys of these rows are equal
     assert header(rows_of([usual, example_record(cell={"dtype": "fp16"})]))[5:7] == ["dtype", "n"]
     # what differs between rows that differ in the shown columns anyhow is not needed
     assert header(rows_of([usual, example_record(cell={"dtype": "fp16", "ctx": 4096})]))[5] == "n"
     tail = example_record(protocol={"name": "tail", "steps": 300})
-    assert [row["protocol"] for row in rows_of([usual, tail])] == ["paper-5-30", "tail-5-300"]
+    assert [row.protocol for row in rows_of([usual, tail])] == ["paper-5-30", "tail-5-300"]
     assert header(rows_of([usual, tail]))[5:7] == ["protocol", "n"]
 
 
@@ -194,15 +194,15 @@ def test_a_group_over_several_hosts_is_flagged():
     here, there = example_record(), example_record()
     there["keys"]["host_id"] = "f" * 12
     (row,) = rows_of([here, there])
-    assert (row["sessions"], row["hosts"], row["flags"]) == (2, 2, ["mixed-host"])
+    assert (row.sessions, row.hosts, row.flags) == (2, 2, ["mixed-host"])
     (row,) = rows_of([here, here])
-    assert (row["sessions"], row["hosts"], row["flags"]) == (2, 1, [])
+    assert (row.sessions, row.hosts, row.flags) == (2, 1, [])
 
 
 def test_invalid_groups_that_look_alike_are_told_apart_too():
     bad, other = example_record(bytes={"weights_measured": 1}), example_record(bytes={"weights_measured": 1})
     other["keys"]["env_key"] = "f" * 12
-    said = floor.markdown(rows_of([bad, other])).splitlines()
+    said = floor.TABLE.markdown(rows_of([bad, other])).splitlines()
     lines = [line for line in said if line.startswith("- Invalid, 1 sessions: h200 qwen2.5-7b")]
     assert len(lines) == 2
     assert sum("f" * 12 in line for line in lines) == 1

@@ -4,11 +4,12 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from analysis import ab, paper
+from analysis import ab, abrow, paper
 from analysis.sources.records import Folder
 from analysis.tables import graphs
 from runner.errors import BadRecord
@@ -42,17 +43,17 @@ def copied(tmp_path):
 
 @pytest.mark.slow
 def test_the_committed_ab_has_ten_sessions_an_arm_at_2048_and_five_at_16384(table):
-    assert [(row["ctx"], row["arm_a"], row["arm_b"]) for row in table] == [
+    assert [(row.ctx, row.arm_a, row.arm_b) for row in table] == [
         (2048, "eager", "graph"),
         (16384, "eager", "graph"),
     ]
-    assert table[0]["sessions"] >= 10
-    assert table[1]["sessions"] >= 5
+    assert table[0].sessions >= 10
+    assert table[1].sessions >= 5
     for row in table:
-        assert row.keys() >= ROW_FIELDS
-        assert row["cache"] == "static"
-        assert row["ratio_low"] < row["ratio"] < row["ratio_high"]
-        assert row["ratio"] == pytest.approx(row["a_ms"] / row["b_ms"])
+        assert row.to_json().keys() >= ROW_FIELDS
+        assert row.cache == "static"
+        assert row.ratio_low < row.ratio < row.ratio_high
+        assert row.ratio == pytest.approx(row.a_ms / row.b_ms)
 
 
 @pytest.mark.slow
@@ -64,7 +65,7 @@ def test_the_readme_has_what_the_command_prints():
 
 @pytest.mark.slow
 def test_the_paper_stands_beside_what_it_measured():
-    assert paper.graphs_row("h100", "qwen2.5-7b", 2048)["ratio"] == 1.259
+    assert paper.graphs_row("h100", "qwen2.5-7b", 2048).ratio == 1.259
     assert paper.graphs_row("h200", "qwen2.5-7b", 2048) is None
     finished = command("graphs", "--records", "experiments/records").stdout
     assert "The paper, h100 qwen2.5-7b 2048: 14.828 → 11.776 ms, 1.259× [1.253, 1.267]" in finished
@@ -72,15 +73,15 @@ def test_the_paper_stands_beside_what_it_measured():
 
 @pytest.mark.slow
 def test_a_row_of_the_papers_own_cell_has_it_in_a_column(table):
-    ours = {**table[0], "gpu": "h100", "paper": paper.graphs_row("h100", "qwen2.5-7b", 2048)}
-    text = graphs.markdown_with_paper([ours])
+    ours = replace(table[0], gpu="h100", paper=paper.graphs_row("h100", "qwen2.5-7b", 2048))
+    text = graphs.TABLE.markdown([ours])
     assert "14.828 → 11.776 ms, 1.259× [1.253, 1.267]" in text.splitlines()[2]
     assert "The paper, h100" not in text
 
 
 @pytest.mark.slow
 def test_rows_that_differ_in_the_weights_do_not_look_alike(table):
-    packed = {**table[0], "quant": "awq", "kernel": "marlin"}
+    packed = replace(table[0], quant="awq", kernel="marlin")
     header, _, *lines = graphs.markdown([table[0], packed]).splitlines()
     assert header.startswith("| gpu | model | ctx | a | b | quant | n |")
     assert [line.split(" | ")[5] for line in lines[:2]] == ["bf16", "awq"]
@@ -93,13 +94,13 @@ def test_a_declared_extension_that_is_due_is_told(copied):
     manifest["asked"] = [10]
     manifest["blocks"] = manifest["blocks"][:5]
     path.write_text(json.dumps(manifest))
-    row = ab.row(ab.read(path))
-    assert row["extension_due"] == 10
+    row = abrow.row(ab.read(path))
+    assert row.extension_due == 10
     assert "the declared 10 more are due" in graphs.markdown([row])
     manifest["asked"] = [10, 13]
     path.write_text(json.dumps(manifest))
-    row = ab.row(ab.read(path))
-    assert (row["extension_due"], row["as_declared"]) == (0, False)
+    row = abrow.row(ab.read(path))
+    assert (row.extension_due, row.as_declared) == (0, False)
     assert "more sessions were asked for than had been declared" in graphs.markdown([row])
 
 
@@ -109,8 +110,8 @@ def test_a_block_that_is_not_complete_is_counted_and_not_used(copied):
     manifest["blocks"] = manifest["blocks"][:5]
     manifest["blocks"][-1]["sessions"].pop()
     path.write_text(json.dumps(manifest))
-    row = ab.row(ab.read(path))
-    assert (row["sessions"], row["unused"]) == (8, 1)
+    row = abrow.row(ab.read(path))
+    assert (row.sessions, row.unused) == (8, 1)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 
 from analysis import ab, paper
 from analysis.sources.records import Folder
-from analysis.tables import graphs, papercheck, quant, reasons
+from analysis.tables import _reasons, graphs, papercheck
+from analysis.tables._quantpaper import paper_rows
 from runner.cell import catalogue
 from tests.support.derive import derive
 from tests.support.frames import frame_of
@@ -30,7 +31,7 @@ def rows_of(records):
 
 def checks(records, **wanted):
     found = rows_of(records)
-    return [row for row in found if all(row[name] == value for name, value in wanted.items())]
+    return [row for row in found if all(row.value(name) == value for name, value in wanted.items())]
 
 
 def h100_check(records):
@@ -43,22 +44,22 @@ def test_every_figure_that_the_project_quotes_is_checked():
     # 13 of Qwen, 4 of Llama; two of them in streamed bytes; low, high, median of four GPUs; the cells that fit, the one
     # named; 3 + 1 of the A/Bs; 4 quants, ExLlamaV2 in two ways
     assert len(found) == 17 + 2 + 12 + 2 + 4 + 5
-    assert {row["verdict"] for row in found} == {"not measured", "fits here"}
-    assert all(row["ours"] is None for row in found if row["verdict"] == "not measured")
+    assert {row.verdict for row in found} == {"not measured", "fits here"}
+    assert all(row.ours is None for row in found if row.verdict == "not measured")
 
 
 def test_within_the_tolerance_it_reproduces():
     row = h100_check([on(H100, FLOOR_PAPER_MS / 0.27)] * 3)
-    assert row["verdict"] == "reproduces"
-    assert row["ours"] == pytest.approx(0.27, abs=0.005)
-    assert row["reason"] is None
+    assert row.verdict == "reproduces"
+    assert row.ours == pytest.approx(0.27, abs=0.005)
+    assert row.reason is None
 
 
 def test_beyond_it_differs_by_so_much():
     row = h100_check([on(H100, 2 * FLOOR_PAPER_MS / 0.27)] * 3)
-    assert row["verdict"] == "differs"
-    assert row["difference"] == pytest.approx(-0.5, abs=0.01)
-    assert row["reason"]
+    assert row.verdict == "differs"
+    assert row.difference == pytest.approx(-0.5, abs=0.01)
+    assert row.reason
 
 
 def interval_check(factors):
@@ -68,23 +69,23 @@ def interval_check(factors):
 
 def test_in_a_narrow_interval_of_ours_it_reproduces_though_our_median_is_off():
     row = interval_check((0.97, 0.98, 1.06, 1.06, 1.07, 1.07, 1.07, 1.08))
-    assert row["difference"] < -0.05
-    assert (row["interval"], row["verdict"]) == ("ci95", "reproduces")
-    assert row["ours_low"] < 0.27 < row["ours_high"]
+    assert row.difference < -0.05
+    assert (row.interval, row.verdict) == ("ci95", "reproduces")
+    assert row.ours_low < 0.27 < row.ours_high
 
 
 def test_the_range_of_a_few_sessions_reproduces_nothing():
     row = interval_check((0.69, 4.7, 5.3))
-    assert (row["interval"], row["verdict"]) == ("range", "differs")
-    assert row["reason"].startswith("too scattered to say: 3 sessions from 0.0")
+    assert (row.interval, row.verdict) == ("range", "differs")
+    assert row.reason.startswith("too scattered to say: 3 sessions from 0.0")
     # nor do three that are close together, where the median alone is too far off
-    assert interval_check((0.99, 1.07, 1.08))["verdict"] == "differs"
+    assert interval_check((0.99, 1.07, 1.08)).verdict == "differs"
 
 
 def test_an_interval_that_would_hold_anything_reproduces_nothing():
     row = interval_check((0.5, 0.6, 0.7, 1.5, 1.9, 2.0, 2.1))
-    assert (row["interval"], row["verdict"]) == ("ci95", "differs")
-    assert row["reason"].startswith("too scattered to say: the interval from 0.1")
+    assert (row.interval, row.verdict) == ("ci95", "differs")
+    assert row.reason.startswith("too scattered to say: the interval from 0.1")
 
 
 def changed(found, path, value):
@@ -100,8 +101,8 @@ def changed(found, path, value):
 
 def reason(found):
     row = h100_check([found])
-    assert row["verdict"] == "differs"
-    return row["reason"]
+    assert row.verdict == "differs"
+    return row.reason
 
 
 def slow(**changes):
@@ -155,7 +156,7 @@ def test_nothing_that_slows_a_step_explains_a_faster_one():
 
 
 def test_without_a_recorded_cause_none_is_made_up():
-    assert reasons.likely(None, is_slower=True) == "no recorded value tells"
+    assert _reasons.likely(None, is_slower=True) == "no recorded value tells"
 
 
 def compared(a_ms, b_ms, **of_the_eager_arm):
@@ -172,32 +173,32 @@ def compared(a_ms, b_ms, **of_the_eager_arm):
     cells = {key: {**cell, "gpu": "h100"} for key, cell in frame.cells.items()}
     arms = {name: replace(arm, cell=replace(arm.cell, gpu="h100")) for name, arm in manifest.arms.items()}
     changed_frame = replace(frame, sessions=sessions, cells=cells, manifests=(replace(manifest, arms=arms),))
-    found = {row["quantity"]: row for row in papercheck.rows(changed_frame) if row["gpu"] == "h100"}
+    found = {row.quantity: row for row in papercheck.rows(changed_frame) if row.gpu == "h100"}
     return [found[name] for name in ("eager ms/step in the A/B", "graph ms/step in the A/B", "eager / graph")]
 
 
 @pytest.mark.slow
 def test_an_arm_is_explained_by_what_its_own_sessions_recorded():
     eager, graph, ratio = compared(22.0, 8.2)
-    assert (eager["verdict"], graph["verdict"], ratio["verdict"]) == ("differs",) * 3
-    assert eager["reason"].endswith("of the eager step, and the card is idle in the rest")
-    assert ratio["reason"] == eager["reason"]  # 2.7 instead of 1.26: eager is what is slow
+    assert (eager.verdict, graph.verdict, ratio.verdict) == ("differs",) * 3
+    assert eager.reason.endswith("of the eager step, and the card is idle in the rest")
+    assert ratio.reason == eager.reason  # 2.7 instead of 1.26: eager is what is slow
     # the share of an eager step says nothing of a captured one
-    assert graph["difference"] < 0
-    assert "eager step" not in graph["reason"]
+    assert graph.difference < 0
+    assert "eager step" not in graph.reason
     # an eager arm that keeps up makes the ratio smaller
     eager, _, ratio = compared(9.0, 8.2, step_busy_ms=8.0)
-    assert ratio["difference"] < 0
-    assert ratio["reason"] == eager["reason"]
-    assert ratio["reason"].endswith("% of the eager step")
+    assert ratio.difference < 0
+    assert ratio.reason == eager.reason
+    assert ratio.reason.endswith("% of the eager step")
 
 
 def test_an_ab_of_older_code_gives_way_to_the_newer():
     frame = Folder(AB).frame(papercheck.ASKED)
     newer, older = ab.of_frame(frame)[0], ab.of_frame(with_older_code(frame))[0]
     shown = graphs.rows([*older, *newer])
-    assert [(row["a_ms"], row["superseded"]) for row in shown] == [(graphs.rows(newer)[0]["a_ms"], 1)]
-    assert [row["superseded"] for row in graphs.rows([*older, *newer], every_code=True)] == [0, 0]
+    assert [(row.a_ms, row.superseded) for row in shown] == [(graphs.rows(newer)[0].a_ms, 1)]
+    assert [row.superseded for row in graphs.rows([*older, *newer], every_code=True)] == [0, 0]
 
 
 def with_older_code(frame):
@@ -216,10 +217,10 @@ def test_only_a_cell_like_the_papers_stands_beside_its_figures():
     for fields in ({"dtype": "fp32"}, {"attention": "flash-attn"}, {"options": {"sdpa": "math"}}, {"runtime": "graph"}):
         other = with_cell(on(H100, 300.0), **fields)
         other["session"]["started_ms"] += 10**9
-        assert h100_check([usual, other])["verdict"] == "reproduces", fields
-        assert h100_check([other])["verdict"] == "not measured", fields
+        assert h100_check([usual, other]).verdict == "reproduces", fields
+        assert h100_check([other]).verdict == "not measured", fields
     other = on(H100, 300.0, protocol={"name": "custom", "warmup": 1, "steps": 3})
-    assert h100_check([other])["verdict"] == "not measured"
+    assert h100_check([other]).verdict == "not measured"
 
 
 def test_a_cell_of_which_the_paper_has_two_steps_says_so_wherever_it_stands():
@@ -230,7 +231,7 @@ def test_a_cell_of_which_the_paper_has_two_steps_says_so_wherever_it_stands():
     assert paper.implied_ms(paper.floor_rows()[0]) == pytest.approx(FLOOR_PAPER_MS / 0.27)
     assert paper.two_steps("h100", "qwen2.5-7b", 2048) == said
     assert paper.two_steps("h100", "qwen2.5-7b", 4096) is None
-    text = papercheck.markdown(rows_of([example_record()]))
+    text = papercheck.TABLE.markdown(rows_of([example_record()]))
     assert f"- {said}\n" in text
     assert f"- {l4}" in text
     assert said in graphs.paper_sentences([])
@@ -238,7 +239,7 @@ def test_a_cell_of_which_the_paper_has_two_steps_says_so_wherever_it_stands():
 
 def test_the_headline_cells_stand_in_streamed_bytes_too():
     # 14.259 of 15.349 GB are streamed: .270 is .251, and .810 is .752
-    shares = [row["paper"] for row in checks([example_record()], quantity="r_floor (the paper's, in streamed bytes)")]
+    shares = [row.paper for row in checks([example_record()], quantity="r_floor (the paper's, in streamed bytes)")]
     assert shares == [pytest.approx(0.251, abs=5e-4), pytest.approx(0.752, abs=5e-4)]
 
 
@@ -246,15 +247,15 @@ def test_all_of_its_cells_fit_here():
     row = checks([example_record()], quantity="cells that fit")[0]
     # 4 GPUs × 3 models × 4 contexts = 48, of which the paper has 44
     # a prediction from bytes is no measurement: it stands in the reason
-    assert (row["paper"], row["ours"], row["difference"], row["verdict"]) == (44, None, None, "fits here")
-    assert row["reason"] == "48 of 48 fit by our accounting, with logits of the last token only"
-    (named,) = [one for one in checks([example_record()], gpu="l4", ctx=8192) if "memory" in one["quantity"]]
-    assert (named["verdict"], named["ours"]) == ("not measured", None)
+    assert (row.paper, row.ours, row.difference, row.verdict) == (44, None, None, "fits here")
+    assert row.reason == "48 of 48 fit by our accounting, with logits of the last token only"
+    (named,) = [one for one in checks([example_record()], gpu="l4", ctx=8192) if "memory" in one.quantity]
+    assert (named.verdict, named.ours) == ("not measured", None)
     measured = on(L4, 60.0)
     measured["cell"]["ctx"] = 8192
-    (named,) = [one for one in checks([measured], gpu="l4", ctx=8192) if "memory" in one["quantity"]]
-    assert named["verdict"] == "fits here"
-    assert named["ours"] == pytest.approx(measured["memory"]["peak_bytes"] / 1e9)
+    (named,) = [one for one in checks([measured], gpu="l4", ctx=8192) if "memory" in one.quantity]
+    assert named.verdict == "fits here"
+    assert named.ours == pytest.approx(measured["memory"]["peak_bytes"] / 1e9)
 
 
 def whole_gpu(gpu, steps_ms):
@@ -267,10 +268,10 @@ def whole_gpu(gpu, steps_ms):
 
 def test_a_range_needs_all_cells_of_the_gpu():
     (row,) = checks([on(H100, 17.0)], quantity="r_floor_paper, median of 12 cells", gpu="h100")
-    assert (row["verdict"], row["reason"]) == ("not measured", "1 of 12 cells measured")
+    assert (row.verdict, row.reason) == ("not measured", "1 of 12 cells measured")
     (row,) = checks(list(whole_gpu(H100, [17.0])), quantity="r_floor_paper, median of 12 cells", gpu="h100")
-    assert row["ours"] == pytest.approx(FLOOR_PAPER_MS / 17.0, rel=0.02)  # .270 beside the paper's .260
-    assert row["verdict"] == "reproduces"
+    assert row.ours == pytest.approx(FLOOR_PAPER_MS / 17.0, rel=0.02)  # .270 beside the paper's .260
+    assert row.verdict == "reproduces"
 
 
 def test_an_end_of_a_range_is_explained_by_the_cell_that_holds_it():
@@ -280,14 +281,14 @@ def test_an_end_of_a_range_is_explained_by_the_cell_that_holds_it():
         checks(records, quantity=f"r_floor_paper, {end} of 12 cells", gpu="h100")[0]
         for end in ("low", "high", "median")
     )
-    assert low["reason"] == "the card was throttled (flag throttled)"
-    assert "throttled" not in high["reason"] + median["reason"]
+    assert low.reason == "the card was throttled (flag throttled)"
+    assert "throttled" not in high.reason + median.reason
 
 
 def test_the_l4s_range_is_over_other_cells_than_ours():
     (row,) = checks(list(whole_gpu(L4, [60.0])), quantity="r_floor_paper, median of 8 cells", gpu="l4")
-    assert row["reason"].startswith("ours is over 12 cells, of which the paper has only some")
-    assert sum(row["cells"] for row in paper.range_rows()) == paper.valid_cells()
+    assert row.reason.startswith("ours is over 12 cells, of which the paper has only some")
+    assert sum(row.cells for row in paper.range_rows()) == paper.valid_cells()
 
 
 def test_a_quantised_step_stands_beside_the_same_kernels():
@@ -295,11 +296,11 @@ def test_a_quantised_step_stands_beside_the_same_kernels():
     ours["cell"]["gpu"], ours["gpu"] = "l4", {**ours["gpu"], **L4}
     ours["keys"]["cell_key"] = "l4"
     (row,) = checks([ours], quantity="ms/step, gptq ExLlamaV2")
-    assert (row["paper"], row["verdict"]) == (17.36, "reproduces")
-    assert row["ours"] == pytest.approx(17.5, rel=0.02)
+    assert (row.paper, row.verdict) == (17.36, "reproduces")
+    assert row.ours == pytest.approx(17.5, rel=0.02)
     (engine,) = checks([ours], quantity="ms/step, gptq ExLlamaV2, its own engine")
     (awq,) = checks([ours], quantity="ms/step, awq AutoAWQ+Marlin")
-    assert engine["verdict"] == awq["verdict"] == "not measured"
+    assert engine.verdict == awq.verdict == "not measured"
 
 
 def test_the_engine_of_exllamav2_has_a_row_of_its_own():
@@ -308,43 +309,43 @@ def test_the_engine_of_exllamav2_has_a_row_of_its_own():
     with_cell(ours, gpu="l4")
     (kernel,) = checks([ours], quantity="ms/step, gptq ExLlamaV2")
     (engine,) = checks([ours], quantity="ms/step, gptq ExLlamaV2, its own engine")
-    assert (kernel["verdict"], engine["verdict"]) == ("not measured", "reproduces")
+    assert (kernel.verdict, engine.verdict) == ("not measured", "reproduces")
 
 
 def test_the_papers_own_figures_agree_with_each_other():
     """A slip of the pen in experiments/paper.yaml would break one of these."""
     for row in paper.graphs_rows():
-        assert (row["ratio_low"] or row["ratio"]) <= row["ratio"] <= (row["ratio_high"] or row["ratio"])
-        assert row["a_ms"] is None or row["a_ms"] / row["b_ms"] == pytest.approx(row["ratio"], abs=5e-4)
-    ranges = {row["gpu"]: row for row in paper.range_rows()}
+        assert (row.ratio_low or row.ratio) <= row.ratio <= (row.ratio_high or row.ratio)
+        assert row.a_ms is None or row.a_ms / row.b_ms == pytest.approx(row.ratio, abs=5e-4)
+    ranges = {row.gpu: row for row in paper.range_rows()}
     for gpu, ends in ranges.items():
-        own = [row["r_floor_paper"] for row in paper.floor_rows() if row["gpu"] == gpu]
-        assert ends["low"] <= min(own) <= max(own) <= ends["high"], gpu
-        assert ends["low"] < ends["median"] < ends["high"]
-        assert len(own) <= ends["cells"]
+        own = [row.r_floor_paper for row in paper.floor_rows() if row.gpu == gpu]
+        assert ends.low <= min(own) <= max(own) <= ends.high, gpu
+        assert ends.low < ends.median < ends.high
+        assert len(own) <= ends.cells
     # the figures of one model that are given for all contexts reach the upper end of three GPUs
-    highest = {gpu: max(row["r_floor_paper"] for row in paper.floor_rows() if row["gpu"] == gpu) for gpu in ranges}
-    assert [gpu for gpu, value in highest.items() if value == ranges[gpu]["high"]] == ["h100", "l40s", "l4"]
+    highest = {gpu: max(row.r_floor_paper for row in paper.floor_rows() if row.gpu == gpu) for gpu in ranges}
+    assert [gpu for gpu, value in highest.items() if value == ranges[gpu].high] == ["h100", "l40s", "l4"]
     # 27 % of the floor on the H100 is 17 ms, of 62.32 ms on the L4 are 51.2
-    steps = {row["quant"]: row["step_ms"] for row in paper.quantised_rows()}
+    steps = {row.quant: row.step_ms for row in paper.quantised_rows()}
     weights_and_kv_gb = 15.348673536
     l4 = next(row for row in paper.floor_rows() if _place(row) == ("l4", "qwen2.5-7b", 2048))
-    assert l4["r_floor_paper"] == pytest.approx(weights_and_kv_gb / 0.3 / steps["bf16"], abs=0.015)
+    assert l4.r_floor_paper == pytest.approx(weights_and_kv_gb / 0.3 / steps["bf16"], abs=0.015)
 
 
 def _place(row):
-    return row["gpu"], row["model"], row["ctx"]
+    return row.gpu, row.model, row.ctx
 
 
 def test_a_catalogue_of_the_users_own_need_not_have_the_papers_models_and_gpus(monkeypatch, tmp_path):
-    expected = (papercheck.rows(frame_of([])), quant.paper_rows())
+    expected = (papercheck.rows(frame_of([])), paper_rows())
     shipped = catalogue.SHIPPED
     (tmp_path / "models.yaml").write_text("tiny:" + (shipped / "models.yaml").read_text().partition("\ntiny:")[2])
     (tmp_path / "gpus.yaml").write_text("cpu:" + (shipped / "gpus.yaml").read_text().partition("\ncpu:")[2])
     monkeypatch.setenv(catalogue.FOLDER_VARIABLE, str(tmp_path))
     assert "qwen2.5-7b" not in catalogue.models()
     assert "h100" not in catalogue.gpus()
-    assert (papercheck.rows(frame_of([])), quant.paper_rows()) == expected
+    assert (papercheck.rows(frame_of([])), paper_rows()) == expected
 
 
 def test_a_store_is_asked_for_all_that_an_ab_is_held_against():

@@ -336,19 +336,16 @@ def test_space_is_kept_for_the_record_while_it_is_measured(
 
 
 @pytest.mark.parametrize(
-    ("changes", "kind"),
+    ("record", "kind"),
     [
-        ({"valid": True, "outcome": {"status": "measured"}}, None),
-        ({"valid": False, "reasons": ["gate"], "outcome": {"status": "measured"}}, InvalidSession),
-        ({"valid": False, "outcome": {"status": "oom", "reason": "oom", "message": "m"}}, OutOfMemory),
-        (
-            {"valid": False, "outcome": {"status": "interrupted", "reason": "interrupted", "message": "m"}},
-            Interrupted,
-        ),
+        (example_record(), None),
+        (example_record() | {"valid": False, "reasons": ["gate"]}, InvalidSession),
+        (failed_example("oom"), OutOfMemory),
+        (failed_example("interrupted"), Interrupted),
     ],
 )
-def test_a_record_tells_which_error_the_command_ends_with(changes: dict[str, Any], kind: type | None) -> None:
-    error = session.failure(changes)
+def test_a_record_tells_which_error_the_command_ends_with(record: dict[str, Any], kind: type | None) -> None:
+    error = session.failure(typed(record))
     assert (type(error) if error else None) is kind
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from runner.record import judgement, metrics
+from runner.record.flags import PASSES_DISAGREE
 from runner.record.verify import recompute
 from runner.store import run_page
 from runner.store.session_run import view
@@ -46,7 +47,7 @@ def test_a_growing_cache_is_asked_for_lengths_that_it_has_met():
 
 def test_a_cpu_has_one_pass():
     assert metrics.passes_disagreement(typed(cpu_record())) is None
-    assert judgement.PASSES_DISAGREE not in cpu_record()["flags"]
+    assert PASSES_DISAGREE not in cpu_record()["flags"]
 
 
 @pytest.mark.parametrize(("rate", "flagged"), [(22.1, True), (22.0, False)])

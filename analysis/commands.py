@@ -1,0 +1,165 @@
+"""The commands of tables: each table that is found has one, with the options that it declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from analysis import form, outputs, registry
+from analysis.reading import Reading
+from analysis.row import Row
+from analysis.sources.selection import Asked
+from analysis.table import Table
+from runner import terminal
+from runner.errors import BadRecord
+
+Rows = Sequence[Row]
+
+FORMATS = ("md", "csv", "json")
+folder = click.Path(path_type=Path, readable=False)
+file = click.Path(path_type=Path, dir_okay=False, readable=False)
+SELECTION = (
+    click.Option(
+        ["--store"], default=None, help="MLflow tracking URI [default: MLFLOW_TRACKING_URI or sqlite:///mlflow.db]"
+    ),
+    click.Option(["--records"], type=folder, default=None, help="a folder of record files, instead of a store"),
+    click.Option(["--gpu"], default=None, help="only this GPU"),
+    click.Option(["--model"], default=None, help="only this model"),
+    click.Option(["--study"], default=None, help="only this study"),
+)
+"""Options that say where the sessions are, and which of them are meant."""
+FORMAT = click.Option(["--format", "form_"], type=click.Choice(FORMATS), default="md", show_default=True)
+
+
+class Commands(click.Group):
+    """The commands that are written out, and one for each table."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted({*super().list_commands(context), *(table.name for table in registry.tables())})
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        written = super().get_command(context, name)
+        return written or next((_command(table) for table in registry.tables() if table.name == name), None)
+
+
+def _command(table: Table[Row]) -> click.Command:
+    def run(form_: str, figure: Path | None = None, every_code: bool = False, **options: Any) -> None:
+        excerpts = [name for name in table.excerpts if options.pop(_variable(name))]
+        make(asked(options), excerpts[0] if excerpts else table.name, form_, every_code, figure)
+
+    return click.Command(table.name, callback=run, params=_options(table), help=table.help or f"{table.title}.")
+
+
+def _options(table: Table[Row]) -> list[click.Parameter]:
+    codes = click.Option(
+        ["--all", "every_code"], is_flag=True, help="also the sessions of older code, in rows of their own"
+    )
+    figure = click.Option(["--figure"], type=file, help="also draw it, as a PNG file")
+    excerpts = (click.Option([f"--{name}"], is_flag=True, help=text) for name, text in table.excerpts.items())
+    return [
+        *SELECTION,
+        FORMAT,
+        *([codes] if table.has_codes else []),
+        *([figure] if table.figures else []),
+        *excerpts,
+    ]
+
+
+def _variable(option: str) -> str:
+    return option.replace("-", "_").lower()
+
+
+def asked(options: dict[str, Any]) -> Asked:
+    """Takes the options of `SELECTION` out of a command's."""
+    return Asked.of(*(options.pop(name) for name in ("store", "records", "gpu", "model", "study")))
+
+
+def text(rows: Rows, markdown: Callable[[], str], form_: str) -> str:
+    """Returns rows in one of the `FORMATS`."""
+    if form_ == "md":
+        return markdown()
+    return form.csv_text(rows) if form_ == "csv" else form.json_text(rows)
+
+
+def tell(notes: Sequence[str], left_out: Sequence[str]) -> None:
+    """Prints what a reader should know of the source. Raises BadRecord when anything that should be in the table is
+    not."""
+    for line in notes:
+        click.echo(f"note: {line}", err=True)
+    for line in left_out:
+        click.echo(terminal.one_line(f"left out {line}"), err=True)
+    if left_out:
+        raise BadRecord(
+            "files or runs are left out of the table: the lines above say which, and what is wrong with them"
+        )
+
+
+@dataclass(frozen=True)
+class Result:
+    """The rows of a table, what they were made of, and a line for each thing that should be among them and is not."""
+
+    reading: Reading
+    rows: Rows
+    left_out: tuple[str, ...]
+
+
+def read(table: Table[Row], asked: Asked, every_code: bool = False) -> Result:
+    """Returns the rows of a table. Raises BadRecord where there is none, nothing is left out, and that is an error."""
+    frame = asked.compared(table.metrics) if table.only_compared else asked.frame(table.metrics)
+    reading = Reading(frame, asked.source, every_code)
+    rows = table.rows(reading)
+    left_out = (*frame.left_out, *(reading.unusable if table.only_compared else ()))
+    if table.missing and not (rows or left_out):
+        raise BadRecord(table.missing)
+    return Result(reading, rows, left_out)
+
+
+def make(
+    asked: Asked,
+    name: str,
+    form_: str,
+    every_code: bool = False,
+    figure: Path | None = None,
+    run_id: str | None = None,
+) -> None:
+    """Prints a table or an excerpt, draws it into `figure`, and logs it into the run that MLflow made for it. Raises
+    BadRecord as `read` does, and where anything is left out."""
+    table = registry.table(name)
+    result = read(table, asked, every_code)
+    rows, markdown = _shown(table, name, result.rows)
+    made = text(rows, markdown, form_)
+    click.echo(made, nl=False)
+    if figure is not None:
+        _draw(table, result, figure)
+    if run_id is not None:
+        from analysis import publish
+
+        publish.commit_table(name, markdown(), {f"{name}.{form_}": made}, run_id)
+    tell(result.reading.frame.notes, result.left_out)
+
+
+def _shown(table: Table[Row], name: str, rows: Rows) -> tuple[Rows, Callable[[], str]]:
+    """Returns the rows of the table, or of one of its excerpts, and what makes Markdown of them."""
+    if name == table.name:
+        return rows, lambda: table.markdown(rows)
+    part = table.part(name, rows)
+    return part.rows, part.markdown
+
+
+def _draw(table: Table[Row], result: Result, path: Path) -> None:
+    """Draws the table's first figure, and says so where there is nothing to draw. Raises BadValue where the file cannot
+    be written."""
+    from analysis.figures import style
+
+    drawn = table.figures[0].draw(result.rows, result.reading)
+    if drawn is None:
+        click.echo(f"note: nothing to draw in {path}: no row of the table has what the figure shows", err=True)
+        return
+    try:
+        outputs.write(path, style.png(drawn))
+    except OSError as error:
+        raise outputs.unwritten(error, path, "file") from error

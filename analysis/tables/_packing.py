@@ -1,0 +1,28 @@
+"""How packed weights are packed, where that is not the format's first choice."""
+
+from __future__ import annotations
+
+from runner import registry
+from runner.cell.scheme import Scheme
+
+
+def runtime_options(quant: str, options: str) -> list[str]:
+    """Returns a cell's options without those that say how its weights are packed."""
+    of_format = registry.weight_format(quant).DECLARATION.options
+    return [option for option in options.split(",") if option and option.partition(":")[0] not in of_format]
+
+
+def other_packing(quant: str, scheme: str) -> list[str]:
+    """Returns the parts of a scheme that differ from the format's first choice."""
+    usual = first_scheme(quant)
+    words = {} if usual is None else {name: str(value) for name, value in usual.to_json().items()}
+    pairs = [pair.partition(":") for pair in scheme.split(",") if pair]
+    return [f"{name}:{value}" for name, _, value in pairs if words.get(name) != value]
+
+
+def first_scheme(quant: str) -> Scheme | None:
+    """Returns how the format packs unless asked otherwise; None for one that packs nothing."""
+    declared = registry.weight_format(quant).DECLARATION
+    if not declared.packed:
+        return None
+    return registry.packed_format(quant).scheme({name: words[0] for name, words in declared.options.items()})

@@ -1,0 +1,50 @@
+"""The paper's quantised decode, as rows of the quantisation table."""
+
+from __future__ import annotations
+
+from analysis import paper
+from analysis.paper import QuantFigure
+from analysis.tables import _packing
+from analysis.tables._baselines import UNQUANTISED
+from analysis.tables._quantrows import PaperRow
+from runner import registry
+from runner.cell import floors
+
+DTYPE_BYTES = 2
+
+
+def paper_rows() -> list[PaperRow]:
+    """Returns the paper's times beside bytes and floors of our accounting; the first is the baseline of the others."""
+    baseline, *_ = figures = paper.quantised_rows()
+    return [_paper_row(figure, baseline) for figure in figures]
+
+
+def _paper_row(figure: QuantFigure, baseline: QuantFigure) -> PaperRow:
+    streamed = _streamed_bytes(figure)
+    floor_ms = floors.floor_ms(streamed, figure.bandwidth_gbs)
+    # where the paper has an R_floor of its own, of another step than this, that one stands (in the paper check)
+    has_own = paper.two_steps(*figure.spot, figure.quant)
+    return PaperRow(
+        gpu=figure.gpu,
+        model=figure.model,
+        ctx=figure.ctx,
+        quant=figure.quant,
+        kernel=figure.kernel,
+        step_wall_ms=figure.step_ms,
+        bytes_streamed=streamed,
+        floor_ms=floor_ms,
+        r_floor=None if has_own else floor_ms / figure.step_ms,
+        against=UNQUANTISED,
+        flags=[],
+        valid=True,
+        source="paper",
+        ideal=_streamed_bytes(baseline) / streamed,
+        realised=baseline.step_ms / figure.step_ms,
+    )
+
+
+def _streamed_bytes(figure: QuantFigure) -> float:
+    shape = paper.shape(figure.model)
+    weights = registry.weight_bytes(figure.quant, _packing.first_scheme(figure.quant), shape, DTYPE_BYTES)
+    kv = floors.kv_bytes_per_token(shape, DTYPE_BYTES) * figure.ctx
+    return floors.bytes_streamed(weights, floors.embedding_bytes(shape, DTYPE_BYTES), kv)
