@@ -6,8 +6,9 @@ alone. A record that somebody else may have written is read by `runner.record.re
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -67,7 +68,7 @@ def _built(hint: Any, value: Any, place: str) -> Any:
     if is_dataclass(hint):
         return _built_fields(cast(type, hint), _object(value, place), place)
     if hint is not Any and (type(value) not in ACCEPTED[hint]):
-        raise ValueError(f"{place}: {value!r} is not of type {hint.__name__}")
+        raise ValueError(f"{place}: {reprlib.repr(value)} is not of type {hint.__name__}")
     return value
 
 
@@ -81,7 +82,7 @@ def _kind(hint: Any, marks: tuple[Any, ...], value: Any) -> Any:
 
 def _built_tuple(items: tuple[Any, ...], value: Any, place: str) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise ValueError(f"{place}: {value!r} is no array")
+        raise ValueError(f"{place}: {reprlib.repr(value)} is no array")
     kinds = items[:1] * len(value) if items[-1] is Ellipsis else items
     if len(kinds) != len(value):
         raise ValueError(f"{place}: {len(value)} items, {len(kinds)} belong there")
@@ -93,16 +94,22 @@ def _built_fields(kind: type, value: Mapping[str, Any], place: str) -> Any:
     for name in value:
         if name not in known:
             raise ValueError(f"{_below(place, name)}: no such field")
+    for name in _needed(kind):
+        if name not in value:
+            raise ValueError(f"{_below(place, name)} is missing")
     built = {known[name]: _built(hints(kind)[known[name]], item, _below(place, name)) for name, item in value.items()}
-    try:
-        return kind(**built)
-    except TypeError as error:  # names the fields that are missing
-        raise ValueError(f"{place or kind.__name__}: {error}") from error
+    return kind(**built)
+
+
+@cache
+def _needed(kind: type) -> list[str]:
+    """Returns the fields without a default, by their names in JSON."""
+    return [name_of(each.name) for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING]
 
 
 def _object(value: Any, place: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise ValueError(f"{place}: {value!r} is no object")
+        raise ValueError(f"{place}: {reprlib.repr(value)} is no object")
     return value
 
 
