@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from runner.cell.jsonform import to_json
 from runner.checkpoints import checkpoint
 from runner.errors import (
     BadValue,
@@ -37,7 +38,9 @@ from runner.launch.session import Finished, Settings
 from runner.machine import host, hostlock, nvml
 from runner.machine.nvml import InstalledGpu
 from runner.plan.request import Request
-from runner.record import record, sidecar, spool
+from runner.record import record, sidecar, spool, written
+from runner.record.sections.head import Outcome
+from runner.record.sessionrecord import SessionRecord
 from runner.store import EntryRun
 from tests.fakes.pynvml_fake import Card, Driver, module
 
@@ -61,9 +64,9 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
 
     def run_worker(job: Job, *_: object) -> dict[str, Any]:
         seen.append(job)
-        written = {**record_head(job), "outcome": {"status": "failed", "reason": "worker-failed", "message": "m"}}
-        record.write(written, Path(job.record_path))
-        return written
+        failed = {**record_head(job), "outcome": to_json(Outcome("failed", "worker-failed", "m", None, None, ()))}
+        record.write(failed, Path(job.record_path))
+        return failed
 
     monkeypatch.setattr(process, "run_worker", run_worker)
     return seen
@@ -74,8 +77,8 @@ def run(settings: Settings, request: Request = TINY, index: int = 0) -> Finished
 
 
 def test_the_record_lies_in_the_spool_before_it_is_committed(settings: MakeSettings, jobs: list[Job]) -> None:
-    def commit(found: dict[str, Any], run_id: str | None, path: Path) -> str:
-        assert record.read(path) == found
+    def commit(found: SessionRecord, run_id: str | None, path: Path) -> str:
+        assert written.read(path) == found
         assert run_id is None
         return "run-1"
 
