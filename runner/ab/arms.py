@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runner import registry
@@ -134,14 +134,15 @@ DECLARED_OPTIONS = {"runtime": _runtime_options, "quant": _format_options}
 
 
 def _with_shared(request: Request, plans: list[Plan]) -> Request:
-    """The request with cache and attention written out where the arms' defaults differ and both can do the same."""
-    cells = [asdict(plan.cell) for plan in plans]
+    """Returns the request with cache and attention written out where the arms' defaults differ and both can do the
+    same."""
+    a, b = (plan.cell for plan in plans)
     chosen = {
         name: value
         for name, value in SHARED.items()
         if getattr(request, name) == AUTO
-        and cells[0][name] != cells[1][name]
-        and all(value in getattr(registry.runtime(cell["runtime"]).DECLARATION, f"{name}s") for cell in cells)
+        and getattr(a, name) != getattr(b, name)
+        and all(value in getattr(registry.runtime(cell.runtime).DECLARATION, f"{name}s") for cell in (a, b))
     }
     return replace(request, **chosen)
 

@@ -6,8 +6,9 @@ alone. A record that somebody else may have written is read by `runner.record.re
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -54,7 +55,7 @@ def to_json(value: Any) -> Any:
 
 
 class Misfit(ValueError):
-    """A JSON value that is not what a field's type says, and its place."""
+    """A JSON value that is not what a field's type says, and its place. The problem goes on where the place ends."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
@@ -66,8 +67,7 @@ class Misfit(ValueError):
         return self
 
     def __str__(self) -> str:
-        place = self._place.removeprefix(".")
-        return f"{place}: {self._problem}" if place else self._problem
+        return f"{self._place.removeprefix('.') or 'the value'}{self._problem}"
 
 
 def from_json(kind: type[T], value: Any) -> T:
@@ -105,7 +105,7 @@ def _anything(value: Any) -> Any:
 def _scalar(kind: type) -> Builder:
     def build(value: Any) -> Any:
         if type(value) not in ACCEPTED[kind]:
-            raise Misfit(f"{value!r} is not of type {kind.__name__}")
+            raise Misfit(f": {reprlib.repr(value)} is not of type {kind.__name__}")
         return value
 
     return build
@@ -126,7 +126,7 @@ def _series(build_item: Builder) -> Builder:
 def _group(builders: tuple[Builder, ...]) -> Builder:
     def build(value: Any) -> Any:
         if len(_items(value)) != len(builders):
-            raise Misfit(f"{len(value)} items, {len(builders)} belong there")
+            raise Misfit(f": {len(value)} items, {len(builders)} belong there")
         pairs = zip(builders, value, strict=True)
         return tuple(_built(build_item, item, f"[{at}]") for at, (build_item, item) in enumerate(pairs))
 
@@ -139,18 +139,18 @@ def _mapping(build_item: Builder) -> Builder:
 
 def _object(kind: type) -> Builder:
     fields_of = {name_of(name): (name, _builder(hint)) for name, hint in hints(kind).items()}
+    needed = [name_of(each.name) for each in fields(kind) if each.default is each.default_factory is MISSING]
 
     def build(value: Any) -> Any:
         made = {}
         for member, item in _members(value).items():
             if member not in fields_of:
-                raise Misfit("no such field").below(f".{member}")
+                raise Misfit(": no such field").below(f".{member}")
             name, build_item = fields_of[member]
             made[name] = _built(build_item, item, f".{member}")
-        try:
-            return kind(**made)
-        except TypeError as error:  # names the fields that are missing
-            raise Misfit(str(error)) from error
+        if missing := [member for member in needed if member not in value]:
+            raise Misfit(" is missing").below(f".{missing[0]}")
+        return kind(**made)
 
     return build
 
@@ -159,16 +159,16 @@ def _built(build: Builder, value: Any, place: str) -> Any:
     try:
         return build(value)
     except Misfit as error:
-        raise error.below(place) from error.__cause__
+        raise error.below(place) from None
 
 
 def _items(value: Any) -> list[Any] | tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise Misfit(f"{value!r} is no array")
+        raise Misfit(f": {reprlib.repr(value)} is no array")
     return value
 
 
 def _members(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise Misfit(f"{value!r} is no object")
+        raise Misfit(f": {reprlib.repr(value)} is no object")
     return value

@@ -70,8 +70,7 @@ def _log_manifest(client: MlflowClient, run: Run, manifest: Manifest) -> None:
     from mlflow.entities import Param, RunTag
 
     a, b = manifest.arms["a"], manifest.arms["b"]
-    cells = to_json(a.cell), to_json(b.cell)
-    shared = {name: _word(value) for name, value in cells[0].items() if cells[1][name] == value}
+    shared = {name: _word(value) for name, value in to_json(a.cell).items() if getattr(b.cell, name) == value}
     params = {"ab.field": manifest.field, "ab.a": a.value, "ab.b": b.value}
     params |= {f"cell.{name}": value for name, value in shared.items()}
     tags = {AB_TAG: manifest.id, "study": manifest.study, "cell": manifest.title}

@@ -29,6 +29,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
 from runner.ab.manifest import Manifest
 from runner.cell.cell import short_hash
+from runner.cell.jsonform import to_json
 from runner.errors import BadValue
 from runner.store import address, connection, experiment
 from runner.store.ab_run import AB_TAG, FINISHED, MANIFEST_TAG
@@ -117,7 +118,7 @@ def session_run(shown: View) -> StoredRun:
 def comparison_run(manifest: Manifest, period_ms: tuple[int, int]) -> StoredRun:
     """What `runner.store.ab_run.commit_comparison` leaves of an A/B that is imported."""
     a, b = manifest.arms["a"], manifest.arms["b"]
-    shared = {name: value for name, value in a.cell.items() if b.cell[name] == value}
+    shared = {name: value for name, value in to_json(a.cell).items() if getattr(b.cell, name) == value}
     words = {name: str(shared[name]) for name in ("gpu", "model", "ctx") if name in shared}
     own = tags_of(manifest)
     began_ms, ended_ms = period_ms

@@ -24,13 +24,13 @@ def test_a_measured_record_and_a_failed_one_have_types_of_their_own(tmp_path):
 def test_a_record_without_a_section_is_damaged(section):
     damaged = example_record()
     del damaged[section]
-    with pytest.raises(BadRecord, match=rf"^one\.json: damaged record: .*{section}"):
+    with pytest.raises(BadRecord, match=rf"^one\.json: damaged record: {section} is missing$"):
         written.typed(damaged, "one.json")
 
 
 def test_a_field_that_is_missing_unknown_or_of_another_type_is_named(tmp_path):
     for change, said in (
-        (lambda cell: cell.pop("runtime"), "cell: .*'runtime'"),
+        (lambda cell: cell.pop("runtime"), "cell.runtime is missing"),
         (lambda cell: cell.update(surprise=1), "cell.surprise: no such field"),
         (lambda cell: cell.update(ctx="64"), "cell.ctx: '64' is not of type int"),
     ):
