@@ -38,7 +38,7 @@ class PackedFormat(WeightFormat, Protocol):
         ...
 
     def from_stored(self, tensors: Mapping[str, torch.Tensor], how: Scheme) -> dict[str, torch.Tensor]:
-        """The tensors that a step needs, from the stored ones. Raises BadCheckpoint where they contradict the scheme."""
+        """The tensors that a step needs, from stored ones. Raises BadCheckpoint where they contradict the scheme."""
         ...
 
     def to_stored(self, tensors: Mapping[str, torch.Tensor], how: Scheme, columns: int) -> dict[str, torch.Tensor]:
