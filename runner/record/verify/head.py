@@ -58,9 +58,10 @@ def _loaded_shapes(shape: ModelShape, cell: Record) -> tuple[ModelShape, ...]:
 
 def _pair_differences(cell: Record) -> Iterator[str]:
     """Pairs that no request can ask for."""
-    for found in registry.conflicts(Cell.from_json(dict(cell))):
-        field = "gpu" if found.field == registry.DEVICE else found.field
-        yield f"cell.{field}: {shown(found.value)} does not go with {found.name} (it has {', '.join(found.allowed)})"
+    for conflict in registry.conflicts(Cell.from_json(dict(cell))):
+        field = "gpu" if conflict.field == registry.DEVICE else conflict.field
+        allowed = ", ".join(conflict.allowed)
+        yield f"cell.{field}: {shown(conflict.value)} does not go with {conflict.name} (it has {allowed})"
 
 
 def scheme_of(found: Record) -> Scheme | None:
