@@ -38,15 +38,15 @@ class PackedFormat(WeightFormat, Protocol):
         ...
 
     def from_stored(self, tensors: Mapping[str, torch.Tensor], how: Scheme) -> dict[str, torch.Tensor]:
-        """Of the stored tensors those that a step needs. Raises BadCheckpoint where they contradict the scheme."""
+        """The tensors that a step needs, from stored ones. Raises BadCheckpoint where they contradict the scheme."""
         ...
 
     def to_stored(self, tensors: Mapping[str, torch.Tensor], how: Scheme, columns: int) -> dict[str, torch.Tensor]:
-        """The inverse of `from_stored`, of formats that an engine reads from a folder."""
+        """The inverse of `from_stored`; only a format that an engine reads from a folder has it."""
         ...
 
     def config_of(self, how: Scheme) -> dict[str, Any]:
-        """The inverse of `read_config`, of the same formats."""
+        """The inverse of `read_config`; the same formats have it."""
         ...
 
     def quantise(self, weight: torch.Tensor, how: Scheme) -> dict[str, torch.Tensor]:

@@ -66,7 +66,7 @@ def _by_device(device: str, fitting: Installed, installed: Installed, keys: dict
 
 
 def _is_named(card: InstalledGpu, device: str) -> bool:
-    """Is this its index, or the beginning of its UUID? Nothing begins that of a card that did not tell its own."""
+    """Returns whether this is its index or the beginning of its UUID, which a dead card may not tell."""
     return device == str(card.index) if device.isdecimal() else visible.begins(device, card.uuid)
 
 

@@ -167,7 +167,7 @@ def _kernel(name: str) -> KernelDeclaration:
 
 
 def _options(text: str, runtime: RuntimeDeclaration, quant: str, synthetic: bool) -> dict[str, str]:
-    """Those of the runtime, and the choices that a format leaves to synthetic weights (a checkpoint has made them)."""
+    """Returns the options of the runtime, and the choices that a format leaves to synthetic weights."""
     choices = registry.weight_format(quant).DECLARATION.options
     asked = option_map(text)
     if not synthetic and (made := [name for name in asked if name in choices]):
@@ -185,7 +185,7 @@ def _options(text: str, runtime: RuntimeDeclaration, quant: str, synthetic: bool
 
 
 def _scheme(quant: str, options: dict[str, str]) -> Scheme | None:
-    """Of synthetic weights."""
+    """Returns the scheme of synthetic weights, None of unquantised ones."""
     if not registry.weight_format(quant).DECLARATION.packed:
         return None
     return registry.packed_format(quant).scheme(options)

@@ -101,7 +101,7 @@ class Environment:
     triton: str | None
     """version"""
     kernel_package: str | None
-    """version of the kernel's own package; null where torch has the kernel"""
+    """versions of the packages that the cell's kernel and runtime come in; null where both are torch's"""
     driver: str | None
     """driver version"""
     threads: Size

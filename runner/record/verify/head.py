@@ -56,9 +56,10 @@ def _loaded_shapes(shape: ModelShape, cell: Cell) -> tuple[ModelShape, ...]:
 
 def _pair_differences(cell: Cell) -> Iterator[str]:
     """Pairs that no request can ask for."""
-    for found in registry.conflicts(cell):
-        field = "gpu" if found.field == registry.DEVICE else found.field
-        yield f"cell.{field}: {shown(found.value)} does not go with {found.name} (it has {', '.join(found.allowed)})"
+    for conflict in registry.conflicts(cell):
+        field = "gpu" if conflict.field == registry.DEVICE else conflict.field
+        allowed = ", ".join(conflict.allowed)
+        yield f"cell.{field}: {shown(conflict.value)} does not go with {conflict.name} (it has {allowed})"
 
 
 def _scheme_differences(record: SessionRecord) -> Iterator[str]:
