@@ -202,9 +202,11 @@ def parse(text: str, name: str) -> Manifest:
 
 
 def _checked(manifest: Manifest) -> Manifest:
-    """Returns the manifest with its arms a and b. Raises ValueError where one is missing, or where a session's file is
-    in another folder."""
+    """Returns the manifest with its arms a and b. Raises ValueError where one is missing, or where a session is of
+    another arm or its file in another folder."""
     for entry in manifest.sessions:
+        if entry.arm not in NAMES:
+            raise ValueError(f"session {entry.session} is of arm {entry.arm!r}, which is neither a nor b")
         if Path(entry.file).name != entry.file:
             raise ValueError(f"{entry.file!r} is no file's plain name")
     for name in NAMES:

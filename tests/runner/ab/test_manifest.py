@@ -147,6 +147,13 @@ def test_a_file_that_is_no_manifest_is_refused_by_its_name(text: str, said: str)
         manifest.parse(text, "here/ab.json")
 
 
+def test_a_session_of_a_third_arm_is_refused() -> None:
+    entry = {"index": 0, "arm": "c", "session": "0", "file": "x.json", "valid": True, "cooled_s": 0.0}
+    text = told(blocks=[{"host_id": "one", "order": "ab", "sessions": [entry]}])
+    with pytest.raises(BadRecord, match=r"^ab\.json: damaged manifest \(session 0 is of arm 'c', which is neither"):
+        manifest.parse(text, "ab.json")
+
+
 @pytest.mark.parametrize("name", ["../x.json", "/x.json", "a/b.json", "."])
 def test_a_record_of_another_folder_is_not_looked_for(name: str) -> None:
     entry = {"index": 0, "arm": "a", "session": "0", "file": name, "valid": True, "cooled_s": 0.0}
