@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from analysis.sources.records import Folder
 from analysis.tables import _clocks, _remedies, budget
 from runner.record import metrics, record, spool
-from tests.support.derive import derive
+from tests.support.derive import derive, typed
 from tests.support.frames import GROUP, frame_of
 from tests.support.records import cpu_record, example_record, failed_record
 
@@ -228,8 +228,8 @@ def test_a_sessions_own_passes_lie_as_far_apart_as_its_record_says():
     sessions = folder.frame(budget.METRICS).sessions.with_columns(_clocks.sessions_apart().alias("apart"))
     found = dict(zip(sessions["session"], sessions["apart"], strict=True))
     for path in spool.record_files(ROOT / "experiments" / "records" / "h200"):
-        one = record.read(path)
-        assert found[one["session"]["id"]] == pytest.approx(metrics.passes_disagreement(one), rel=1e-12)
+        one = typed(record.read(path))
+        assert found[one.session.id] == pytest.approx(metrics.passes_disagreement(one), rel=1e-12)
 
 
 def test_of_the_sessions_the_passes_of_each_are_compared_and_not_their_medians_alone():

@@ -70,7 +70,7 @@ def test_texts_are_cut_to_what_mlflow_takes():
 def test_its_metrics_are_all_that_the_record_has_in_the_order_of_the_sections():
     found = example_record()
     shown = view(typed(found)).metrics
-    assert shown == metrics.values(found)
+    assert shown == metrics.values(typed(found))
     sections = [name.partition("/")[0] for name in shown]
     assert list(dict.fromkeys(sections)) == [*saved_views.OPEN_SECTIONS, *saved_views.CLOSED_SECTIONS]
 
