@@ -53,7 +53,7 @@ def test_a_tail_is_the_worst_sessions(name):
 )
 def test_so_are_memory_and_error(name, path):
     found = [example_record() for _ in range(3)]
-    for one, value in zip(found, (2.0, 8.0, 4.0), strict=True):
+    for one, value in zip(found, (2, 8, 4), strict=True):
         one[path[0]][path[1]] = value
     (row,) = rows_of(found, (groups.WALL, name))
     assert getattr(row, name) == 8.0
