@@ -137,6 +137,17 @@ def test_what_sessions_held_lies_between_the_least_and_the_most(runtime, cache):
     assert heldbytes.required(typed(found))["kernel"] == found["bytes"]["weights"] <= kernel
 
 
+def test_a_compiler_may_free_the_workspaces_that_were_held_before_a_tiny_model():
+    found = example_record()
+    found["cell"] |= {"runtime": "compile", "cache": "static"}
+    found["bytes"]["weights"] = found["bytes"]["weights_measured"] = 1_800_000
+    seen = -32_641_500  # a model of 1.8 MB on an H200
+    assert heldbytes.required(typed(found))["step"] - KV <= seen
+    found["cell"]["runtime"] = "graph"
+    found["memory"]["held_bytes"]["kernel"]["allocator"] = 1_800_000
+    assert heldbytes.required(typed(found))["step"] == 1_800_000 + KV
+
+
 def test_the_least_of_a_static_cache_grows_with_the_context():
     found = example_record()
     before = heldbytes.required(typed(found))["step"]
