@@ -26,6 +26,13 @@ def _all_attention_backends() -> Iterator[None]:
     torch.backends.cuda.enable_math_sdp(True)
 
 
+@pytest.fixture(autouse=True)
+def _no_workspaces_of_earlier_sessions() -> None:
+    """A session is a process of its own; here a compiler would free what earlier tests left."""
+    if torch.cuda.is_initialized():
+        torch._C._cuda_clearCublasWorkspaces()
+
+
 @pytest.fixture
 def gpu_job(tiny_job: Job) -> Job:
     """The job of an unquantised cell of the tiny model at ctx 2048 on this machine's GPU."""
