@@ -73,5 +73,5 @@ def env_key(environment: dict[str, Any]) -> str:
 
 def file_name(data: dict[str, Any]) -> str:
     """Returns the name of a record's file."""
-    session = {name: value for name, value in data["session"].items() if name != "finished_ms"}
-    return record.file_name(from_json(Cell, data["cell"]), from_json(SessionInfo, session))
+    session = SessionInfo(data["session"]["id"], "", data["session"]["index"], seed=0, started_ms=0)
+    return record.file_name(from_json(Cell, data["cell"]), session)

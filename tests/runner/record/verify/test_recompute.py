@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from runner.cell import catalogue
 from runner.cell.cell import Cell, short_hash
-from runner.cell.jsonform import to_json
+from runner.cell.jsonform import Misfit, to_json
 from runner.cell.scheme import Scheme
 from runner.errors import BadRecord
 from runner.record import judgement, record
@@ -347,8 +348,9 @@ def test_a_falsified_record_is_named_even_when_all_that_follows_was_derived_agai
     assert recompute.differences(found) == []
     falsify(found)
     if is_measured(found):
-        derive(found)
-        judge(found)
+        with suppress(Misfit):  # from a record of no type nothing is derived
+            derive(found)
+            judge(found)
     assert any(said.startswith(line) for said in recompute.differences(found)), recompute.differences(found)
 
 
