@@ -250,7 +250,7 @@ def test_what_is_never_packed_or_not_in_the_model_may_be_left_out(names):
 
 @pytest.mark.parametrize("names", ["lm_head", {"lm_head": True}, [1]])
 def test_a_list_of_modules_that_is_none_is_refused(names):
-    with pytest.raises(BadCheckpoint, match="its modules_to_not_convert is no list of names"):
+    with pytest.raises(BadCheckpoint, match="its modules_to_not_convert is not a list of names"):
         awq.read_config({**GPTQ, "modules_to_not_convert": names})
 
 
