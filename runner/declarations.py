@@ -184,7 +184,7 @@ class Step(Protocol):
         ...
 
     def restart(self, position: int) -> None:
-        """Returns to `position`: the next call consumes the sequence's token there, over the cache rows before it."""
+        """Moves back to `position`: the next call consumes the sequence's token there, over the earlier cache rows."""
         ...
 
     def __call__(self) -> torch.Tensor:

@@ -89,7 +89,7 @@ def packed_kernel(name: str) -> PackedKernel:
 
 
 def makes_layers(name: str) -> bool:
-    """Returns whether a kernel has its own layers. Without them torch's multiply unquantised weights."""
+    """Returns whether a kernel has its own layers. Otherwise torch's multiply unquantised weights."""
     return hasattr(_load(kernels, name), "linears")
 
 
@@ -121,9 +121,9 @@ class Conflict:
 
 
 def conflicts(cell: Cell) -> Iterator[Conflict]:
-    """Yields each rule of its kernel and runtime that a cell breaks.
+    """Yields each rule of the cell's kernel and runtime that the cell breaks.
 
-    Kernel and runtime must be in the registry.
+    Both must be in the registry.
     """
     kernel_rules, runtime_rules = kernel(cell.kernel).DECLARATION, runtime(cell.runtime).DECLARATION
     rules = (

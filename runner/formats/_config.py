@@ -48,7 +48,7 @@ def module_names(config: Mapping[str, Any], field: str) -> list[str]:
 
 
 def mixed_layers(reason: str) -> BadCheckpoint:
-    return BadCheckpoint(f"{reason}: layers of different kinds are not read")
+    return BadCheckpoint(f"{reason}: layers of different kinds are not supported")
 
 
 def _is_in_layers(name: str) -> bool:

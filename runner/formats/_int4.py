@@ -75,9 +75,9 @@ def scheme_of(config: Mapping[str, Any], **fields: bool) -> Scheme:
     """
     bits, size = config.get("bits"), config.get("group_size")
     if not isinstance(bits, int | float):
-        raise BadCheckpoint(f"its bits are {bits!r}, which is no number: only {BITS} are read")
+        raise BadCheckpoint(f"its bits are {bits!r}, not a number: only {BITS} are supported")
     if bits != BITS:
-        raise BadCheckpoint(f"its weights have {bits} bits, only {BITS} are read")
+        raise BadCheckpoint(f"its weights have {bits} bits, only {BITS} are supported")
     if not isinstance(size, int) or size < PER_WORD:
-        raise BadCheckpoint(f"its group_size is {size}, only groups of {PER_WORD} or more weights are read")
+        raise BadCheckpoint(f"its group_size is {size}, only groups of {PER_WORD} or more weights are supported")
     return Scheme(size, **fields)

@@ -33,9 +33,9 @@ def read_config(config: Mapping[str, Any]) -> Scheme:
     if config.get("backend") == LLM_AWQ:  # transformers reads it as the version
         version = LLM_AWQ
     if version != "gemm":
-        raise BadCheckpoint(f"its AWQ version is {version}, only gemm is read")
+        raise BadCheckpoint(f"its AWQ version is {version}, only gemm is supported")
     if not _config.boolean(config, "zero_point", missing=True):
-        raise BadCheckpoint("its zero_point is false, only AWQ with zero points is read")
+        raise BadCheckpoint("its zero_point is false, only AWQ with zero points is supported")
     _config.check_uniform(config)
     return _int4.scheme_of(config)
 

@@ -62,9 +62,9 @@ def read_config(config: Mapping[str, Any]) -> Scheme:
     """
     kind = str(config.get("bnb_4bit_quant_type", "fp4")).lower() if _config.boolean(config, "load_in_4bit") else "int8"
     if kind != "nf4":
-        raise BadCheckpoint(f"it holds bitsandbytes {kind}, only nf4 is read")
+        raise BadCheckpoint(f"it holds bitsandbytes {kind}, only nf4 is supported")
     if (storage := config.get("bnb_4bit_quant_storage", "uint8")) != "uint8":
-        raise BadCheckpoint(f"its bnb_4bit_quant_storage is {storage}, only uint8 is read")
+        raise BadCheckpoint(f"its bnb_4bit_quant_storage is {storage}, only uint8 is supported")
     _config.check_uniform(config)
     return Scheme(BLOCK, double_quant=_config.boolean(config, "bnb_4bit_use_double_quant"))
 

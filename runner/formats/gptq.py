@@ -38,9 +38,9 @@ def read_config(config: Mapping[str, Any]) -> Scheme:
     """
     for field in FORM_FIELDS:
         if (form := config.get(field) or FORM) != FORM:
-            raise BadCheckpoint(f"its {field} is {form}, only {FORM} is read (zero points stored less one)")
+            raise BadCheckpoint(f"its {field} is {form}, only {FORM} is supported (zero points stored minus one)")
     if _config.boolean(config, "is_marlin_format"):
-        raise BadCheckpoint("its is_marlin_format is true: weights that were repacked for a kernel are not read")
+        raise BadCheckpoint("its is_marlin_format is true: weights that were repacked for a kernel are not supported")
     _check_uniform(config)
     sym, desc_act = _config.boolean(config, "sym", missing=True), _config.boolean(config, "desc_act")
     return _int4.scheme_of(config, sym=sym, desc_act=desc_act)
@@ -51,7 +51,7 @@ def _check_uniform(config: Mapping[str, Any]) -> None:
     if config.get("dynamic"):
         raise _config.mixed_layers("its quantization_config is dynamic")
     if _config.boolean(config, "lm_head"):
-        raise BadCheckpoint("its lm_head is true: a quantised head is not read")
+        raise BadCheckpoint("its lm_head is true: a quantised head is not supported")
     _config.check_uniform(config)
     quantised = _config.module_names(config, QUANTISED_LIST) or LINEARS
     if unquantised := [name for name in LINEARS if name not in quantised]:
@@ -73,7 +73,7 @@ def config_of(scheme: Scheme) -> dict[str, Any]:
 def parts(rows: int, columns: int, scheme: Scheme) -> dict[str, Part]:
     """Returns the tensors that a step needs for a linear layer [rows, columns].
 
-    The order of the inputs is one of them only if `desc_act` is true.
+    `g_idx`, the group of each input, is one of them only if `desc_act` is true.
     """
     groups = columns // scheme.group_size
     tensors = {
@@ -100,10 +100,10 @@ def from_stored(tensors: Mapping[str, torch.Tensor], scheme: Scheme) -> dict[str
     packed = dict(tensors)
     zeros = _int4.unpack(packed["qzeros"])
     if (zeros == _int4.LARGEST).any():
-        raise BadCheckpoint("a zero point of 0 is stored as 15, which some packages read as 16: quantise it anew")
+        raise BadCheckpoint("a zero point of 0 is stored as 15, which some packages read as 16: quantise it again")
     if scheme.sym and (zeros != _int4.MIDDLE - STORED_LESS).any():
         raise BadCheckpoint(
-            "sym is true but zero points are not 8: some packages apply them, some ignore them. Quantise it anew, "
+            "sym is true but zero points are not 8: some packages apply them, some ignore them. Quantise it again, "
             "or set sym to false in its config.json"
         )
     if not scheme.desc_act:

@@ -60,7 +60,7 @@ def _check_packages(cell: Cell) -> None:
 
 
 def _prepare_import() -> None:
-    """Prepares the environment for the one import of torch and transformers.
+    """Prepares the environment for the only import of torch and transformers.
 
     transformers must not access the hub. The caller's settings must not enable TF32: the reference needs float32.
     """

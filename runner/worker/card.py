@@ -1,4 +1,4 @@
-"""Check that torch computes on the job's GPU, and on no other."""
+"""Check of the GPU: torch must compute on the job's, and on no other."""
 
 from __future__ import annotations
 

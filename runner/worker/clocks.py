@@ -43,7 +43,7 @@ def _rounded(milliseconds: float) -> float:
 
 
 def warm_up(step: Step, ctx: int, warmup: int) -> int:
-    """Returns to ctx, runs `warmup` steps with a read-back each, and returns the last one's token.
+    """Moves back to ctx, runs `warmup` steps with a read-back each, and returns the last one's token.
 
     Logits and cache rows are poisoned before and after, so that a pass can leave only what its own steps wrote.
     """
@@ -71,7 +71,7 @@ def _cores_used_by_others(before: tuple[float, float] | None, seconds: float) ->
 def timed_step(step: Step) -> tuple[int, int]:
     """Returns the nanoseconds of host time from the call of one step to its token on the host, and the token.
 
-    A robot waits exactly this long for a step.
+    This is the time that a robot waits for a step.
     """
     started = time.perf_counter_ns()
     token = step().item()

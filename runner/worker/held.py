@@ -20,9 +20,9 @@ def measure() -> Held:
     return Held(allocated, total - free - (reserved - allocated))
 
 
-def beyond(held: Held, before: Held) -> Held:
-    """Returns the difference of two measurements."""
-    return Held(held.allocator - before.allocator, held.device - before.device)
+def difference(after: Held, before: Held) -> Held:
+    """Returns the memory allocated between two measurements."""
+    return Held(after.allocator - before.allocator, after.device - before.device)
 
 
 def _take_workspaces(device: torch.device) -> None:
@@ -44,7 +44,7 @@ class Ledger:
 
     def note(self, stage: str) -> None:
         if self._counts:
-            self._stages[stage] = beyond(measure(), self._before)
+            self._stages[stage] = difference(measure(), self._before)
 
     def held_bytes(self) -> HeldBytes | Absent:
         """Returns the record's field `memory.held_bytes`; absent on a CPU."""

@@ -150,7 +150,7 @@ def _empty(build: Build) -> Any:
 
 
 def _blocks(model: Any) -> Iterator[tuple[str, nn.Module]]:
-    """Yields name and module of each block of a model, in the order of its parameters. A tied head is no block."""
+    """Yields name and module of each block of a model, in the order of its parameters. A tied head is not yielded."""
     yield "model.embed_tokens", model.model.embed_tokens
     for index, layer in enumerate(model.model.layers):
         yield f"model.layers.{index}", layer

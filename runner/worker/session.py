@@ -43,6 +43,7 @@ from runner.worker import (
     trace,
 )
 from runner.worker.assemble import Findings
+from runner.worker.gatekeeper import Gatekeeper
 from runner.worker.progress import Clock
 
 NO_BACKEND = (
@@ -111,10 +112,10 @@ def _run_phases(job: Job, cached_files: int, clock: Clock) -> Findings:
 
 def _gatekeeper(
     step: Step, expectation: gate.Expectation, fault: NotFinite | None, job: Job, clock: Clock
-) -> gate.Gatekeeper:
+) -> Gatekeeper:
     """Returns the gatekeeper of a step, after driving the step over the short context."""
     timed = floors.timed_positions(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
-    keeper = gate.Gatekeeper(step, expectation, timed, fault)
+    keeper = Gatekeeper(step, expectation, timed, fault)
     with clock.phase("verify", "verify: short context"):
         step.prefill(floors.GATE_SHORT_CTX)
         keeper.drive("short", floors.GATE_SHORT_CTX)
@@ -183,7 +184,7 @@ def _write_trace(job: Job, built: Any, session_tokens: tokens.Tokens) -> None:
 
 
 def _expect(loaded: Loaded) -> tuple[gate.Expectation, int | None]:
-    """Returns the expectation, and its memory in addition to weights and KV cache; None on a CPU: nothing counts it."""
+    """Returns the expectation, and its memory in addition to weights and KV cache (None on a CPU)."""
     job = loaded.job
     if loaded.device.type == "cuda":
         torch.cuda.empty_cache()
@@ -199,7 +200,7 @@ def _expect(loaded: Loaded) -> tuple[gate.Expectation, int | None]:
 
 
 def _layer_states(loaded: Loaded) -> explain.Layers | None:
-    """Returns the layers' hidden states, if the job has `explain`. The record's peak excludes their memory."""
+    """Returns the layers' hidden states; None unless the job has `explain`. The record's peak excludes their memory."""
     job = loaded.job
     if not job.explain:
         return None

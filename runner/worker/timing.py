@@ -14,7 +14,7 @@ from runner.job import Job
 from runner.record.sections.gate import EvidenceVersion2
 from runner.record.sections.passes import Actual, KernelTime, Passes, Prefill
 from runner.worker import actual, clocks, profiling
-from runner.worker.gate import Gatekeeper
+from runner.worker.gatekeeper import Gatekeeper
 from runner.worker.progress import Clock
 
 TimedPass = TypeVar("TimedPass", bound=clocks.Timed[Any])

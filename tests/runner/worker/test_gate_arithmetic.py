@@ -13,6 +13,7 @@ from runner.declarations import POISON
 from runner.record import gaterules
 from runner.record.sections.gate import NotFinite
 from runner.worker import gate, model, reference, tokens
+from runner.worker.gatekeeper import Gatekeeper
 from runner.worker.notfinite import ALL_FINITE
 
 VOCAB, START, COUNT, TIMED = 6, 17, 8, range(22, 25)
@@ -210,7 +211,7 @@ def test_one_of_the_two_that_is_not_finite_is_enough(built, monkeypatch, broken)
 
 
 def keeper(step, fault=None):
-    return gate.Gatekeeper(step, EXPECTED, TIMED, fault)
+    return Gatekeeper(step, EXPECTED, TIMED, fault)
 
 
 def rows(*values):

@@ -61,7 +61,7 @@ def test_what_waits_to_be_freed_is_not_held(card, waiting):
 
 
 def test_more_than_another_is_the_difference_of_each():
-    assert held.beyond(held.Held(10, 70), held.Held(4, 50)) == held.Held(6, 20)
+    assert held.difference(held.Held(10, 70), held.Held(4, 50)) == held.Held(6, 20)
 
 
 @pytest.fixture

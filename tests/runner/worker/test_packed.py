@@ -247,7 +247,7 @@ def test_a_disk_without_room_for_the_folder_is_one_line(tmp_path: Path, monkeypa
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr(packedfolder, "save_file", fill)
-    with pytest.raises(DiskFull, match=r"the weights, 0\.\d\d GB, .* let TMPDIR name a folder on another"):
+    with pytest.raises(DiskFull, match=r"the weights, 0\.\d\d GB, .* set TMPDIR to a folder on another"):
         packedfolder.write(built, TINY, tmp_path)
     assert not list(tmp_path.iterdir())
 

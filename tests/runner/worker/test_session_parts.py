@@ -88,7 +88,7 @@ def pretended(monkeypatch, log, tiny_job):
     monkeypatch.setattr(session.card, "check", says("card", None))
     monkeypatch.setattr(session.nvml, "snapshot", snapshot)
     keeper = SimpleNamespace(drive=lambda name, start: log.append(f"drive {name} {start}"))
-    monkeypatch.setattr(session.gate, "Gatekeeper", lambda *_: keeper)
+    monkeypatch.setattr(session, "Gatekeeper", lambda *_: keeper)
     return job
 
 

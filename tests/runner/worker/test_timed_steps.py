@@ -15,6 +15,7 @@ from runner.record.sections.gate import Rows
 from runner.runtimes.compile import CompiledStep
 from runner.runtimes.eager import EagerStep, StepOverEager
 from runner.worker import caches, clocks, gate, model, reference, tokens
+from runner.worker.gatekeeper import Gatekeeper
 from tests.support.derive import gate_of
 from tests.support.step_mutants import STEP_MUTANTS
 
@@ -79,7 +80,7 @@ def step(request, prepared):
 
 def judged(step, expectation, passes):
     """The gate's section after passes by the host's clocks, as far as it follows from them, and its reasons."""
-    keeper = gate.Gatekeeper(step, expectation, TIMED)
+    keeper = Gatekeeper(step, expectation, TIMED)
     for name, measure in passes.items():
         before = clocks.warm_up(step, CTX, PROTOCOL.warmup)
         keeper.check_pass(name, measure(step).tokens, before)
