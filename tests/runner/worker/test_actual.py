@@ -35,17 +35,17 @@ def test_what_was_seen_is_written_down(tiny_job):
 
 
 def test_a_kernel_that_does_only_some_of_the_products_is_not_the_one_asked_for(tiny_job):
-    with pytest.raises(Mismatch, match=r"shows 1 of its matrix products a step where the layers have 14"):
+    with pytest.raises(Mismatch, match=r"shows 1 of its matrix products per step; the layers have at least 14"):
         actual.describe(tiny_job, Observed({"marlin::Marlin": 14.0, "aten::mm": 1.0}), step("dynamic"))
 
 
 def test_a_kernel_may_launch_several_times_for_a_product_and_a_runtime_may_fuse_them(tiny_job, monkeypatch):
     kernel, runtime = registry.kernel("torch-cpu"), registry.runtime("eager")
     monkeypatch.setattr(kernel, "DECLARATION", replace(kernel.DECLARATION, launches_per_product=2))
-    with pytest.raises(Mismatch, match="shows 15 of its matrix products a step where the layers have 28 at least"):
+    with pytest.raises(Mismatch, match="shows 15 of its matrix products per step; the layers have at least 28"):
         actual.describe(tiny_job, RIGHT, step("dynamic"))
     monkeypatch.setattr(runtime, "DECLARATION", replace(runtime.DECLARATION, products=lambda _shape: 1))
-    with pytest.raises(Mismatch, match="shows 1 of its matrix products a step where the layers have 2 at least"):
+    with pytest.raises(Mismatch, match="shows 1 of its matrix products per step; the layers have at least 2"):
         actual.describe(tiny_job, Observed({"aten::mm": 1.0}), step("dynamic"))
     assert actual.describe(tiny_job, Observed({"aten::mm": 2.0}), step("dynamic"))["products_per_step"] == 2.0
 

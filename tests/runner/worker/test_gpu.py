@@ -110,7 +110,7 @@ def test_an_empty_graph_ends_the_session(gpu_job, monkeypatch):
 SEEN_BY_THE_PROFILE = {
     "graph": "graph mode whole-step was requested, but partial ran",
     "compile": "graph mode whole-step was requested, but partial ran",
-    "exllamav2": "of its matrix products a step where the layers have 14",
+    "exllamav2": "of its matrix products per step; the layers have at least 14",
 }
 DO_NOTHING = ("runs-nothing", "skips-every-7th", "skips-every-7th-and-advances")
 OPTIONS = {"compile": {"mode": "reduce-overhead"}}

@@ -119,7 +119,7 @@ def test_long_waves_are_slowed_by_the_factor_short_ones_kept_and_those_between_b
 
 
 def test_an_unknown_scaling_is_not_guessed():
-    with pytest.raises(ValueError, match="knows no rope_type 'yarn'"):
+    with pytest.raises(ValueError, match="does not support rope_type 'yarn'"):
         reference._llama3_frequency(1.0, {**LLAMA3, "rope_type": "yarn"})
 
 

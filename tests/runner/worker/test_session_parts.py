@@ -402,7 +402,7 @@ def test_what_torch_raises_is_an_error_of_the_family_where_it_is_known(raised, k
 
 def test_a_package_that_is_not_whole_is_missing_and_anything_else_is_a_bug():
     declared = SimpleNamespace(package="autoawq", name="autoawq-triton", remedy="pip install it")
-    said = r"package autoawq of autoawq-triton is not whole .*: pip install it"
+    said = r"package autoawq of autoawq-triton is incomplete .*: pip install it"
     with pytest.raises(MissingPackage, match=said), session._import_errors(declared):
         raise ImportError("No module named triton")
     with (
