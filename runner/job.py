@@ -1,4 +1,4 @@
-"""The job: all that the worker is told, as one JSON file, and the marks of the lines that it answers with."""
+"""The job: the worker's whole input, as one JSON file, and the marks of the lines that it prints for the parent."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from runner.record.sessionrecord import SCHEMA_VERSION, FailedRecord
 
 PHASE_MARK = "@phase "
 ERROR_MARK = "@error "
-"""Begin a line on the worker's standard output that the parent reads."""
+"""Prefixes of the lines on the worker's standard output that the parent reads."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """Where to measure. `uuid` is NVML's, None for the CPU; `bandwidth_gbs` is the datasheet peak, None if unknown."""
+    """The device to measure on. `uuid` is NVML's, None for the CPU. `bandwidth_gbs` is the datasheet peak, None if
+    unknown."""
 
     kind: str  # "cuda" or "cpu"
     uuid: str | None
@@ -37,10 +38,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Job:
-    """One session of one resolved cell. `scheme` is how its weights are packed, None where they are not; `checkpoint`
-    is a folder of safetensors, None for synthetic weights; `given_flags` are those the parent already knows of
-    (`converted`, `unpinned`, `shared-host`, `other-tree`); `container` is None where the worker is a process of this
-    host's; `explain` asks for a comparison layer by layer after all that is timed."""
+    """One session of one resolved cell."""
 
     session: SessionInfo
     request: dict[str, str]
@@ -49,26 +47,34 @@ class Job:
     model_name: str
     shape: ModelShape
     scheme: Scheme | None
+    """packing of the weights; None if they are not packed"""
     checkpoint: str | None
+    """folder of safetensors; None for synthetic weights"""
     device: Device
     given_flags: tuple[str, ...]
+    """flags that the parent sets: `converted`, `unpinned`, `shared-host`, `other-tree`"""
     record_path: str
     container: ContainerInfo | None = None
+    """None if the worker is a process of the host itself"""
     explain: bool = False
+    """compare layer by layer with the reference, after all timed passes"""
 
 
 def read(path: Path) -> Job:
-    """The job from its file. Raises BadValue where there is none, or it is not a whole job of this version."""
+    """Returns the job in a file.
+
+    Raises BadValue if the file cannot be read or is not a complete job of this version.
+    """
     try:
         return from_json(Job, json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise BadValue(f"The job {path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
-        raise BadValue(f"{path} is no job that this version of the worker understands: {error}") from error
+        raise BadValue(f"{path} is not a job of this version of the worker: {error}") from error
 
 
 class Head(TypedDict):
-    """The fields that every record of a job begins with, whatever becomes of the session."""
+    """First fields of every record of a job, measured or failed."""
 
     schema_version: int
     request: dict[str, str]
@@ -93,7 +99,7 @@ def head(job: Job) -> Head:
 
 
 def failed_record(job: Job, outcome: Outcome) -> FailedRecord:
-    """Returns the record of a session without a measurement. It names the device as it was asked for."""
+    """Returns the record of a session without a measurement. Its device is the requested one."""
     device = job.device
     return FailedRecord(
         **head(job),

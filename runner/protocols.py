@@ -1,4 +1,4 @@
-"""Protocols that the modules of formats, kernels and runtimes fulfil."""
+"""Protocols of the modules of formats, kernels and runtimes."""
 
 from __future__ import annotations
 
@@ -19,47 +19,61 @@ class WeightFormat(Protocol):
 
 
 class PackedFormat(WeightFormat, Protocol):
-    """Packing and plain arithmetic of a quantised format, one linear layer [rows, columns] = [out, in] at a time."""
+    """Packing and plain arithmetic of a quantised format, for a linear layer [rows, columns] = [out, in]."""
 
     def scheme(self, options: Mapping[str, str]) -> Scheme:
-        """The scheme of synthetic weights."""
+        """Returns the scheme of synthetic weights."""
         ...
 
     def read_config(self, config: Mapping[str, Any]) -> Scheme:
-        """The scheme of a checkpoint's quantization_config. Raises BadCheckpoint for one that is not read."""
+        """Returns the scheme of a checkpoint's quantization_config.
+
+        Raises BadCheckpoint for a layout that is not supported.
+        """
         ...
 
-    def parts(self, rows: int, columns: int, how: Scheme) -> dict[str, Part]:
-        """The tensors that a step needs, by name."""
+    def parts(self, rows: int, columns: int, scheme: Scheme) -> dict[str, Part]:
+        """Returns the tensors that a step needs, by name."""
         ...
 
-    def stored(self, rows: int, columns: int, how: Scheme) -> dict[str, Part]:
-        """The tensors that a checkpoint holds; a dimension of -1 is any."""
+    def stored(self, rows: int, columns: int, scheme: Scheme) -> dict[str, Part]:
+        """Returns the tensors that a checkpoint stores. A dimension of -1 may have any size."""
         ...
 
-    def from_stored(self, tensors: Mapping[str, torch.Tensor], how: Scheme) -> dict[str, torch.Tensor]:
-        """The tensors that a step needs, from stored ones. Raises BadCheckpoint where they contradict the scheme."""
+    def from_stored(self, tensors: Mapping[str, torch.Tensor], scheme: Scheme) -> dict[str, torch.Tensor]:
+        """Returns the tensors that a step needs, from the stored ones.
+
+        Raises BadCheckpoint if they contradict the scheme.
+        """
         ...
 
-    def to_stored(self, tensors: Mapping[str, torch.Tensor], how: Scheme, columns: int) -> dict[str, torch.Tensor]:
-        """The inverse of `from_stored`; only a format that an engine reads from a folder has it."""
+    def to_stored(self, tensors: Mapping[str, torch.Tensor], scheme: Scheme, columns: int) -> dict[str, torch.Tensor]:
+        """Returns the stored tensors: the inverse of `from_stored`.
+
+        Only formats that an engine reads from a folder have it.
+        """
         ...
 
-    def config_of(self, how: Scheme) -> dict[str, Any]:
-        """The inverse of `read_config`; the same formats have it."""
+    def config_of(self, scheme: Scheme) -> dict[str, Any]:
+        """Returns the quantization_config: the inverse of `read_config`, in the formats that have `to_stored`."""
         ...
 
-    def quantise(self, weight: torch.Tensor, how: Scheme) -> dict[str, torch.Tensor]:
-        """The packed tensors of weight [out, in], each value rounded to the nearest."""
+    def quantise(self, weight: torch.Tensor, scheme: Scheme) -> dict[str, torch.Tensor]:
+        """Packs weight [out, in], each value rounded to the nearest."""
         ...
 
-    def dequantise(self, tensors: Mapping[str, torch.Tensor], how: Scheme, columns: int, rows: slice) -> torch.Tensor:
-        """The rows (in multiples of eight) of the matrix by plain arithmetic, [rows, in] float32."""
+    def dequantise(
+        self, tensors: Mapping[str, torch.Tensor], scheme: Scheme, columns: int, rows: slice
+    ) -> torch.Tensor:
+        """Returns rows of the matrix by plain arithmetic, [rows, in] float32.
+
+        `rows` starts and stops at multiples of eight.
+        """
         ...
 
 
 class PackedLayer(Protocol):
-    """A linear layer [rows, columns] whose weight is packed in `tensors`; `dtype` and `device` are the cell's."""
+    """A linear layer [rows, columns] with packed weights in `tensors`. `dtype` and `device` are the cell's."""
 
     quant: str
     scheme: Scheme
@@ -82,15 +96,15 @@ class Kernel(Protocol):
 
 class PackedKernel(Kernel, Protocol):
     def linears(self, layers: Sequence[PackedLayer]) -> Iterator[torch.nn.Module]:
-        """The kernel's own layer for each of the model's, made when it is asked for; it takes over the tensors."""
+        """Yields the kernel's own layer for each of the model's, made on demand. It takes over the tensors."""
         ...
 
 
 class PlainKernel(Kernel, Protocol):
-    """A kernel with layers of its own for unquantised weights; one without `linears` leaves torch's."""
+    """A kernel for unquantised weights. Without `linears` the layers stay torch's."""
 
     def linears(self, layers: Sequence[torch.nn.Linear]) -> Iterator[torch.nn.Module]:
-        """The kernel's own layer for each of the decoder's, made when it is asked for."""
+        """Yields the kernel's own layer for each of the decoder's, made on demand."""
         ...
 
 

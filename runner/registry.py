@@ -1,8 +1,7 @@
 """The three registries: formats, kernels, runtimes. Each entry is one module; adding one touches no other file.
 
-A module is named after its entry with `-` written `_`; one whose name begins with `_` is no entry. An entry can be
-imported without torch: what needs torch imports it inside its functions, so that the parent can ask what exists before
-any worker starts.
+A module is named after its entry, with `_` in place of `-`. Modules whose names begin with `_` are not entries. Entries
+import torch inside functions only, so that the parent can list them before any worker starts.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ UNCAPTURABLE = "cannot be captured in a CUDA graph"
 
 
 def _names(package: ModuleType) -> tuple[str, ...]:
-    found = (module.name for module in pkgutil.iter_modules(package.__path__))
-    return tuple(sorted(name.replace("_", "-") for name in found if not name.startswith("_")))
+    names = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return tuple(sorted(name.replace("_", "-") for name in names if not name.startswith("_")))
 
 
 def _load(package: ModuleType, name: str) -> Any:
@@ -38,38 +37,38 @@ def _load(package: ModuleType, name: str) -> Any:
 
 
 def folders() -> Iterator[Path]:
-    """Yields the folders where formats, kernels and runtimes are looked for."""
+    """Yields the folders of formats, kernels and runtimes."""
     for package in (formats, kernels, runtimes):
         yield from map(Path, package.__path__)
 
 
 def format_names() -> tuple[str, ...]:
-    """Quants this version can build."""
+    """Returns the quants that this version can build."""
     return _names(formats)
 
 
 def kernel_names() -> tuple[str, ...]:
-    """Kernels this version can run."""
+    """Returns the kernels that this version can run."""
     return _names(kernels)
 
 
 def runtime_names() -> tuple[str, ...]:
-    """Runtimes this version can run."""
+    """Returns the runtimes that this version can run."""
     return _names(runtimes)
 
 
 def weight_format(quant: str) -> WeightFormat:
-    """The module of a format; `quant` must be one of `format_names()`."""
+    """Returns the module of a format; `quant` must be one of `format_names()`."""
     return cast(WeightFormat, _load(formats, quant))
 
 
 def packed_format(quant: str) -> PackedFormat:
-    """The module of a format whose declaration says `packed`."""
+    """Returns the module of a packed format."""
     return cast(PackedFormat, _load(formats, quant))
 
 
 def weight_bytes(quant: str, scheme: Scheme | None, shape: ModelShape, dtype_bytes: int) -> int:
-    """`W`: bytes of all weights as the format stores them; what is not packed is of the cell's dtype."""
+    """Returns `W`: bytes of all weights as the format stores them. Unpacked ones have the cell's dtype."""
 
     def linear_bytes(rows: int, columns: int) -> int:
         if scheme is None:
@@ -80,69 +79,69 @@ def weight_bytes(quant: str, scheme: Scheme | None, shape: ModelShape, dtype_byt
 
 
 def kernel(name: str) -> Kernel:
-    """The module of a kernel; `name` must be one of `kernel_names()`."""
+    """Returns the module of a kernel; `name` must be one of `kernel_names()`."""
     return cast(Kernel, _load(kernels, name))
 
 
 def packed_kernel(name: str) -> PackedKernel:
-    """The module of a kernel that multiplies packed weights."""
+    """Returns the module of a kernel that multiplies packed weights."""
     return cast(PackedKernel, _load(kernels, name))
 
 
 def makes_layers(name: str) -> bool:
-    """Returns whether a kernel has layers of its own; unquantised weights may be multiplied by torch's."""
+    """Returns whether a kernel has its own layers. Otherwise torch's multiply unquantised weights."""
     return hasattr(_load(kernels, name), "linears")
 
 
 def plain_kernel(name: str) -> PlainKernel:
-    """The module of a kernel that has layers of its own for unquantised weights."""
+    """Returns the module of a kernel with its own layers for unquantised weights."""
     return cast(PlainKernel, _load(kernels, name))
 
 
 def runtime(name: str) -> Runtime:
-    """The module of a runtime; `name` must be one of `runtime_names()`."""
+    """Returns the module of a runtime; `name` must be one of `runtime_names()`."""
     return cast(Runtime, _load(runtimes, name))
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """A value of a cell that does not go with the cell's kernel or runtime.
-
-    `owner` is the field that names that kernel or runtime, and `name` its name. `allowed` are the values that it takes.
-    `why` is the reason where the declaration does not list them.
-    """
+    """A value of a cell that the cell's kernel or runtime does not support."""
 
     field: str
     """field of the cell, or DEVICE"""
     value: str
     owner: str
+    """KERNEL or RUNTIME: the one that does not support the value"""
     name: str
+    """name of that kernel or runtime"""
     allowed: tuple[str, ...]
+    """values that it supports"""
     why: str | None = None
+    """reason, if the declaration does not list the values"""
 
 
 def conflicts(cell: Cell) -> Iterator[Conflict]:
-    """Yields each rule about kernels and runtimes that a cell breaks.
+    """Yields each rule of the cell's kernel and runtime that the cell breaks.
 
-    Kernel and runtime must be names of this version.
+    Both must be in the registry.
     """
-    of_kernel, of_runtime = kernel(cell.kernel).DECLARATION, runtime(cell.runtime).DECLARATION
+    kernel_rules, runtime_rules = kernel(cell.kernel).DECLARATION, runtime(cell.runtime).DECLARATION
     rules = (
-        ("quant", cell.quant, KERNEL, of_kernel.quants),
-        (DEVICE, cell.device_kind, KERNEL, of_kernel.devices),
-        (DEVICE, cell.device_kind, RUNTIME, of_runtime.devices),
-        ("quant", cell.quant, RUNTIME, of_runtime.quants),
-        (KERNEL, cell.kernel, RUNTIME, of_runtime.kernels),
-        (RUNTIME, cell.runtime, KERNEL, of_kernel.runtimes),
-        ("dtype", cell.dtype, KERNEL, of_kernel.dtypes),
-        ("cache", cell.cache, RUNTIME, of_runtime.caches),
-        ("attention", cell.attention, RUNTIME, of_runtime.attentions),
+        ("quant", cell.quant, KERNEL, kernel_rules.quants),
+        (DEVICE, cell.device_kind, KERNEL, kernel_rules.devices),
+        (DEVICE, cell.device_kind, RUNTIME, runtime_rules.devices),
+        ("quant", cell.quant, RUNTIME, runtime_rules.quants),
+        (KERNEL, cell.kernel, RUNTIME, runtime_rules.kernels),
+        (RUNTIME, cell.runtime, KERNEL, kernel_rules.runtimes),
+        ("dtype", cell.dtype, KERNEL, kernel_rules.dtypes),
+        ("cache", cell.cache, RUNTIME, runtime_rules.caches),
+        ("attention", cell.attention, RUNTIME, runtime_rules.attentions),
     )
     names = {KERNEL: cell.kernel, RUNTIME: cell.runtime}
     for field, value, owner, allowed in rules:
         if allowed is not None and value not in allowed:
             yield Conflict(field, value, owner, names[owner], allowed)
-    if of_runtime.replays_eager and not of_kernel.capturable:
+    if runtime_rules.replays_eager and not kernel_rules.capturable:
         yield Conflict(KERNEL, cell.kernel, RUNTIME, cell.runtime, _capturable(), UNCAPTURABLE)
 
 
@@ -161,6 +160,6 @@ def runtime_declarations() -> tuple[RuntimeDeclaration, ...]:
 
 
 def least_launches(cell: Cell, shape: ModelShape) -> int:
-    """Returns how many kernels named in the signatures of the cell's kernel a step launches at least."""
+    """Returns the least number of launches per step that match the signatures of the cell's kernel."""
     products = runtime(cell.runtime).DECLARATION.products(shape)
     return products * kernel(cell.kernel).DECLARATION.launches_per_product

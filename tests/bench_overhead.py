@@ -62,7 +62,7 @@ class BareLoop:
             past_key_values=self._cache.rows,
             use_cache=True,
             logits_to_keep=1,
-            **self._cache.told(self._position),
+            **self._cache.extra_arguments(self._position),
         )
         token: torch.Tensor = output.logits[0, -1].argmax(dim=-1, keepdim=True)
         return token

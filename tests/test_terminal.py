@@ -129,7 +129,7 @@ USES = (
     "from runner.redaction.redact import redact; redact('x')",
     "from analysis.cache import *; keep_json(place('a', 'b'), 1, 1); assert load_json(place('a', 'b')) is None",
     "from runner.runtimes import _compilecache as c\nfrom runner.errors import BadValue\n"
-    "try: c.home()\nexcept BadValue: pass\nelse: raise SystemExit('there is a home')",
+    "try: c.cache_home()\nexcept BadValue: pass\nelse: raise SystemExit('there is a home')",
 )
 
 

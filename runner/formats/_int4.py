@@ -1,4 +1,4 @@
-"""What the 4-bit integer formats have in common: eight codes in an int32, a scale and a zero point for each group."""
+"""4-bit integer formats: eight codes in an int32, and a scale and a zero point for each group."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ IN_ORDER = tuple(range(PER_WORD))
 
 
 def pack(codes: torch.Tensor, order: Sequence[int] = IN_ORDER) -> torch.Tensor:
-    """codes [a, n] in 0..15 → [a, n / 8] int32: nibble i of a word, from the lowest, holds its code order[i]."""
+    """Packs codes [a, n] in 0..15 into words [a, n / 8] int32.
+
+    Nibble i of a word, counted from the lowest, holds code order[i].
+    """
     import torch
 
     words = codes.to(torch.int32).reshape(codes.shape[0], -1, PER_WORD)[..., list(order)]
@@ -28,7 +31,7 @@ def pack(codes: torch.Tensor, order: Sequence[int] = IN_ORDER) -> torch.Tensor:
 
 
 def unpack(words: torch.Tensor, order: Sequence[int] = IN_ORDER) -> torch.Tensor:
-    """The inverse of `pack`: words [a, n / 8] int32 → codes [a, n] int32."""
+    """Unpacks words [a, n / 8] int32 into codes [a, n] int32: the inverse of `pack`."""
     import torch
 
     shifts = torch.arange(0, 32, BITS, device=words.device, dtype=torch.int32)
@@ -38,8 +41,10 @@ def unpack(words: torch.Tensor, order: Sequence[int] = IN_ORDER) -> torch.Tensor
 
 
 def quantise(weight: torch.Tensor, scheme: Scheme, zeros_from: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Round to nearest: weight [out, in] → codes [in, out], scales [groups, out] float16 and zeros [groups, out] of at
-    least `zeros_from`, such that weight ≈ (code − zero) · scale."""
+    """Quantises weight [out, in] by rounding to nearest, so that weight ≈ (code − zero) · scale.
+
+    Returns codes [in, out], scales [groups, out] float16, and zeros [groups, out]. No zero is below `zeros_from`.
+    """
     import torch
 
     grouped = weight.T.to(torch.float32, copy=True).reshape(-1, scheme.group_size, weight.shape[0])
@@ -56,20 +61,23 @@ def quantise(weight: torch.Tensor, scheme: Scheme, zeros_from: int) -> tuple[tor
 
 
 def dequantise(codes: torch.Tensor, scales: torch.Tensor, zeros: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:
-    """codes [in, out], scales and zeros [groups, out], groups [in] → (code − zero) · scale, [out, in] float32.
+    """Returns (code − zero) · scale, [out, in] float32, of codes [in, out], scales, zeros [groups, out], groups [in].
 
-    A code less its zero has at most five bits and a scale eleven, so no bit is lost in float32.
+    The result is exact: code − zero has at most five bits and a scale eleven.
     """
     return ((codes - zeros[groups]) * scales.float()[groups]).T
 
 
 def scheme_of(config: Mapping[str, Any], **fields: bool) -> Scheme:
-    """The scheme of a quantization_config with 4 bits and groups. Raises BadCheckpoint for another."""
+    """Returns the scheme of a quantization_config with 4 bits and groups.
+
+    Raises BadCheckpoint for other bits or group sizes.
+    """
     bits, size = config.get("bits"), config.get("group_size")
     if not isinstance(bits, int | float):
-        raise BadCheckpoint(f"its bits are {bits!r}, which is no number: only {BITS} are read")
+        raise BadCheckpoint(f"its bits are {bits!r}, not a number: only {BITS} are supported")
     if bits != BITS:
-        raise BadCheckpoint(f"its weights have {bits} bits, only {BITS} are read")
+        raise BadCheckpoint(f"its weights have {bits} bits, only {BITS} are supported")
     if not isinstance(size, int) or size < PER_WORD:
-        raise BadCheckpoint(f"its group_size is {size}, only groups of {PER_WORD} or more weights are read")
+        raise BadCheckpoint(f"its group_size is {size}, only groups of {PER_WORD} or more weights are supported")
     return Scheme(size, **fields)

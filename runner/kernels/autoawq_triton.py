@@ -1,4 +1,4 @@
-"""AutoAWQ's own layer on its Triton GEMM, which is what that package runs where its CUDA kernels do not load."""
+"""AutoAWQ's own layer on its Triton GEMM. The package runs that one if its CUDA kernels do not load."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ DECLARATION = KernelDeclaration(
     dtypes=("fp16",),
     devices=("cuda",),
     signatures=("awq_gemm_kernel",),
-    deterministic=False,  # the parts of a sum meet atomically: two runs differ by some 0.5 % of the logits
+    deterministic=False,  # adds partial sums atomically: two runs differ by about 0.5 % of the logits
     capturable=True,
     package="autoawq",
     module="awq",
     remedy="pip install --no-deps autoawq==0.2.9 && pip install zstandard datasets",
     installation=Installation(sources=("autoawq==0.2.9",)),
-    capability=(8, 0),  # Triton's; AutoAWQ itself would take 7.5
+    capability=(8, 0),  # Triton's minimum; AutoAWQ's own is 7.5
     bounds={"awq": {"fp16": StatedBound(2.063, 0.057, evidence="committed sessions of Qwen2.5-7B and Mistral-7B")}},
 )
 
 
 def linears(layers: Sequence[PackedLayer]) -> Iterator[nn.Module]:
-    """See `runner.protocols.PackedKernel`."""
+    """Yields the kernel's layers (`runner.protocols.PackedKernel`)."""
     return map(_linear, layers)
 
 

@@ -26,7 +26,7 @@ DECLARATION = KernelDeclaration(
     module="bitsandbytes",
     remedy="pip install bitsandbytes==0.50.2",
     installation=Installation(wheels=("bitsandbytes==0.50.2",)),
-    capability=(6, 0),  # its installation guide, of nf4
+    capability=(6, 0),  # for nf4, by its installation guide
     stacks=("modern", "paper"),
     default_of=("bnb-nf4",),
     bounds={"bnb-nf4": {"bf16": StatedBound(1.096, 0.055, evidence="committed sessions of Qwen2.5-7B and Mistral-7B")}},
@@ -34,7 +34,7 @@ DECLARATION = KernelDeclaration(
 
 
 def linears(layers: Sequence[PackedLayer]) -> Iterator[nn.Module]:
-    """See `runner.protocols.PackedKernel`."""
+    """Yields the kernel's layers (`runner.protocols.PackedKernel`)."""
     return map(_linear, layers)
 
 
@@ -55,17 +55,17 @@ def _linear(layer: PackedLayer) -> nn.Module:
         bnb_quantized=True,
     )
     linear.quant_state = state
-    # on a CPU with AVX512-BF16 its first forward would repack the weights for a bfloat16 product, the magnitudes
-    # unpacked to bfloat16: another form than the one that is accounted, and the same for both kinds of quantisation
+    # On a CPU with AVX512-BF16 the first forward would repack the weights for a bfloat16 product, with magnitudes in
+    # bfloat16. The accounted bytes would then be wrong, and single and double quantisation would be the same.
     linear.support_avx512bf16_for_cpu = False
     if layer.bias is not None:
         linear.bias = layer.bias
-    made: nn.Module = linear
-    return made
+    module: nn.Module = linear
+    return module
 
 
 def _state(layer: PackedLayer) -> Any:
-    """The package's description of the packed tensors, which it multiplies by."""
+    """Returns the package's description of the packed tensors."""
     import torch
     from bitsandbytes.functional import QuantState
 

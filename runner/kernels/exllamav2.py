@@ -1,4 +1,4 @@
-"""exllamav2's GPTQ product, called from its compiled extension without the package's own model around it."""
+"""exllamav2's GPTQ product, called from its compiled extension, without the package's own model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HALF = 2
 
 
 def _scratch_bytes(shape: ModelShape) -> int:
-    """One buffer for all layers, as large as the largest matrix."""
+    """Returns the bytes of the buffer that all layers share: those of the largest matrix in float16."""
     return HALF * max(rows * columns for rows, columns in shape.linear_shapes)
 
 
@@ -29,13 +29,13 @@ DECLARATION = KernelDeclaration(
     dtypes=("fp16",),
     devices=("cuda",),
     signatures=("gemm_half_q_half",),
-    deterministic=False,  # its blocks add their shares of a sum atomically
+    deterministic=False,  # adds partial sums atomically
     capturable=True,
     package="exllamav2",
     module="exllamav2_ext",
     remedy="build its extension: pip install --no-build-isolation exllamav2==0.3.2, where nvcc is",
     installation=Installation(sources=("exllamav2==0.3.2",), compiled=("exllamav2_ext.so",)),
-    capability=(6, 0),  # the least that its authors build it for
+    capability=(6, 0),  # the minimum that its authors build for
     stacks=("modern", "paper"),
     default_of=("gptq",),
     workspace_bytes=_scratch_bytes,
@@ -54,8 +54,10 @@ DECLARATION = KernelDeclaration(
 
 
 def linears(layers: Sequence[PackedLayer]) -> Iterator[nn.Module]:
-    """See `runner.protocols.PackedKernel`. All layers share one scratch buffer, in which a prompt's product finds
-    its matrix dequantised."""
+    """Yields the kernel's layers (`runner.protocols.PackedKernel`).
+
+    All share one scratch buffer. For a prompt it holds the dequantised matrix.
+    """
     import torch
 
     from runner.kernels import _exllamav2linear

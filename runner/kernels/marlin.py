@@ -28,7 +28,7 @@ def _refuses(scheme: Scheme, quant: str) -> str | None:
     if quant == GPTQ and not scheme.sym:
         return "it has no zero points for gptq: sym:false needs kernel=exllamav2"
     if scheme.group_size not in GROUP_SIZES:
-        return f"it takes groups of {', '.join(map(str, GROUP_SIZES))}, these are of {scheme.group_size}"
+        return f"it takes groups of {', '.join(map(str, GROUP_SIZES))}, not of {scheme.group_size}"
     return None
 
 
@@ -38,14 +38,14 @@ DECLARATION = KernelDeclaration(
     dtypes=("fp16", "bf16"),
     devices=("cuda",),
     signatures=("marlin::Marlin",),
-    deterministic=False,  # its AWQ layer adds up narrow matrices atomically
+    deterministic=False,  # its AWQ layer adds partial sums of narrow matrices atomically
     capturable=True,
     package="gptqmodel",
     module="gptqmodel",
     remedy="pip install gptqmodel==7.3.6 torchvision==0.26.0 (its kernels are compiled at first use, or put the "
     "compiled gptqmodel_marlin_*_ops.so on PYTHONPATH)",
     installation=Installation(
-        wheels=("torchvision==0.26.0", "requests"),  # it imports them without saying so
+        wheels=("torchvision==0.26.0", "requests"),  # imported, but not declared as dependencies
         sources=(
             *("gptqmodel==7.3.6", "defuser==0.0.28", "device-smi==0.5.7"),
             *("logbar==0.4.15", "pypcre==0.6.4", "tokenicer==0.0.14"),
@@ -57,7 +57,7 @@ DECLARATION = KernelDeclaration(
         compiled=("gptqmodel_*_ops.so",),
         operators=tuple(PREBUILT.values()),
     ),
-    capability=(8, 0),  # its AWQ layer says so; its GPTQ layer would take 7.5
+    capability=(8, 0),  # its AWQ layer's minimum; its GPTQ layer's is 7.5
     default_of=(AWQ,),
     refuses=_refuses,
     bounds={
@@ -68,18 +68,18 @@ DECLARATION = KernelDeclaration(
 
 
 def linears(layers: Sequence[PackedLayer]) -> Iterator[nn.Module]:
-    """See `runner.protocols.PackedKernel`."""
+    """Yields the kernel's layers (`runner.protocols.PackedKernel`)."""
     _load_prebuilt(layers[0].dtype)
     return map(_linear, layers)
 
 
 def _load_prebuilt(dtype: torch.dtype) -> None:
-    """The compiled kernels, where a folder of the module path holds them: GPTQModel then compiles nothing."""
+    """Loads the compiled kernels if a folder of the module path has them: GPTQModel then compiles nothing."""
     import torch
 
-    found = next((file for folder in sys.path if (file := Path(folder) / PREBUILT[str(dtype)]).is_file()), None)
-    if found:
-        torch.ops.load_library(str(found))
+    library = next((file for folder in sys.path if (file := Path(folder) / PREBUILT[str(dtype)]).is_file()), None)
+    if library:
+        torch.ops.load_library(str(library))
 
 
 def _linear(layer: PackedLayer) -> nn.Module:
@@ -102,10 +102,10 @@ def _linear(layer: PackedLayer) -> nn.Module:
             register_buffers=True,
         )
     for name, tensor in layer.tensors.items():
-        own = tensor.to(layer.dtype) if tensor.is_floating_point() else tensor
-        linear.register_parameter(name, nn.Parameter(own, requires_grad=False))
+        converted = tensor.to(layer.dtype) if tensor.is_floating_point() else tensor
+        linear.register_parameter(name, nn.Parameter(converted, requires_grad=False))
     if layer.bias is not None:
         linear.bias = layer.bias.data.clone()
     linear.post_init()
-    made: nn.Module = linear
-    return made
+    module: nn.Module = linear
+    return module

@@ -1,4 +1,4 @@
-"""Unquantised linear layers as torch runs them on a CPU: oneDNN or MKL, whichever torch picks for the dtype."""
+"""Unquantised linear layers as torch runs them on a CPU: oneDNN or MKL. torch chooses by dtype."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where torch.compile keeps what it made: empty at the start of a session, unless the cell asks for a warm one."""
+"""Folder of torch.compile's caches. It is empty at the start of a session, unless the cell has `compile-cache:warm`."""
 
 from __future__ import annotations
 
@@ -15,38 +15,46 @@ PROJECT, FOLDER = "decode-floor", "compile-cache"
 
 
 def use(job: Job, job_folder: Path) -> None:
-    """Name the folder to torch, before its import: one beside the job's file, which goes with it, or the user's own."""
-    folder = kept() if is_warm(job) else job_folder / FOLDER
+    """Sets torch's cache folder; must run before torch is imported.
+
+    A cold cache lies beside the job's file and is removed with it. A warm one lies in the user's cache folder.
+    """
+    folder = warm_folder() if is_warm(job) else job_folder / FOLDER
     os.environ[INDUCTOR_VARIABLE] = str(folder)
     os.environ[TRITON_VARIABLE] = str(folder / "triton")
 
 
-def kept() -> Path:
-    """Raises BadValue where the folder cannot be written: a cold cache in its place would be another cell."""
-    folder = home() / PROJECT / FOLDER
+def warm_folder() -> Path:
+    """Returns the folder of the warm cache, and creates it.
+
+    Raises BadValue if it cannot be written: a cold cache would be another cell.
+    """
+    folder = cache_home() / PROJECT / FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise BadValue(
-            f"{OPTION}:{WARM} is kept in {folder}, which cannot be written ({error.strerror}): set XDG_CACHE_HOME"
+            f"{OPTION}:{WARM} is stored in {folder}, which cannot be written ({error.strerror}): set XDG_CACHE_HOME"
         ) from error
     return folder
 
 
 def is_warm(job: Job) -> bool:
-    """Does the cell ask for what earlier sessions made?"""
+    """Returns whether the cell uses the cache of earlier sessions."""
     return job.cell.options.get(OPTION) == WARM
 
 
-def home() -> Path:
-    """The user's folder of caches. Raises BadValue where there is none: a warm cache was asked for."""
+def cache_home() -> Path:
+    """Returns the user's cache folder. Raises BadValue if there is none."""
     home = os.path.expanduser("~")
     if not (base := os.environ.get("XDG_CACHE_HOME") or (f"{home}/.cache" if os.path.isabs(home) else "")):
-        raise BadValue(f"{OPTION}:{WARM} needs a folder to keep it in, and you have no home folder: set XDG_CACHE_HOME")
+        raise BadValue(
+            f"{OPTION}:{WARM} needs a folder to store it in, and you have no home folder: set XDG_CACHE_HOME"
+        )
     return Path(base)
 
 
-def files() -> int:
-    """Files in the folder named by `use`; 0 where there is no folder yet."""
+def count_files() -> int:
+    """Returns the number of files in the folder that `use` set; 0 if it does not exist yet."""
     return sum(len(names) for _, _, names in os.walk(os.environ.get(INDUCTOR_VARIABLE, "")))

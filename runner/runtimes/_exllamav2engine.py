@@ -1,4 +1,4 @@
-"""The step of runtime `exllamav2`; apart from its declaration because it is made of torch and of the package."""
+"""The step of runtime `exllamav2`. Unlike its declaration it needs torch and the package at import."""
 
 from __future__ import annotations
 
@@ -19,16 +19,19 @@ from runner.runtimes import _sdpa
 from runner.worker import caches, packedfolder
 
 CACHE_POSITIONS = 1  # its tensors are [batch, positions, kv_heads, head_dim]
-CALLS_UNTIL_GRAPHS = 205  # MIN_GRAPH_INSTANCES of its cuda/graph.cuh: a graph is captured at this call, not before
+CALLS_UNTIL_GRAPHS = 205  # MIN_GRAPH_INSTANCES of its cuda/graph.cuh: this call captures the graphs
 
 
 class EngineStep:
-    """See `runner.declarations.Step`. The engine counts positions on the host, and looks tokens up in an embedding
-    that it keeps in host memory: each step reads its token back before it can begin."""
+    """Step (`runner.declarations.Step`) that runs the package's engine.
+
+    The engine counts positions on the host, and its embedding is in host memory. Each step therefore begins by reading
+    its token back.
+    """
 
     runtime = "exllamav2"
     eager = None
-    cache_seen = "engine"
+    cache_kind = "engine"
 
     def __init__(self, engine: Any, cache: Any, tokens: Tokens) -> None:
         self._engine, self._cache, self._tokens = engine, cache, tokens
@@ -64,21 +67,21 @@ class EngineStep:
         self._position.add_(1)
         return self._chosen
 
-    def spoil(self, position: int) -> None:
+    def poison(self, position: int) -> None:
         self.logits.fill_(math.nan)
-        caches.spoil(self._cache_tensors(), position, CACHE_POSITIONS)
+        caches.poison(self._cache_tensors(), position, CACHE_POSITIONS)
 
     def rows(self, start: int, stop: int) -> torch.Tensor:
-        return caches.between(self._cache_tensors(), start, stop, CACHE_POSITIONS)
+        return caches.rows_between(self._cache_tensors(), start, stop, CACHE_POSITIONS)
 
     def _cache_tensors(self) -> list[torch.Tensor]:
         return [*self._cache.key_states, *self._cache.value_states]
 
     def _forward(self, tokens: torch.Tensor) -> None:
-        """Consume tokens [n]; leave the last one's logits [vocab] and the token chosen from them.
+        """Consumes tokens [n], and stores the last one's logits [vocab] and the token chosen from them.
 
-        Without flash-attn the package (0.3.2) gives torch's SDPA no causal mask: harmless for one token, but a prompt's
-        tokens would see those after them. Its other way, plain products with a mask, is right, so a prompt takes that.
+        Without flash-attn the package (0.3.2) gives torch's SDPA no causal mask. For one token that is harmless. A
+        prompt's tokens would see later ones, so a prompt uses the package's plain products with a mask.
         """
         self._engine.config.no_sdpa = len(tokens) > 1
         logits = self._engine.forward(tokens[None].cpu(), self._cache, last_id_only=True)[0, -1]
@@ -87,7 +90,7 @@ class EngineStep:
 
 
 def _attention(config: Any) -> str:
-    """Which attention the package picks on this machine, by its own rules."""
+    """Returns the attention that the package chooses on this machine, by its own rules."""
     if attn.has_flash_attn and not config.no_flash_attn:
         return "flash-attn"
     if attn.has_xformers and not config.no_xformers:
@@ -96,7 +99,7 @@ def _attention(config: Any) -> str:
 
 
 def build(model: Any, tokens: Tokens, job: Job) -> EngineStep:
-    """See `runner.runtimes.exllamav2`."""
+    """Returns the engine's step (`runner.runtimes.exllamav2.build`)."""
     _sdpa.allow_only(job.cell.options[_sdpa.OPTION])
     rows = kv_alloc_tokens(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
     with tempfile.TemporaryDirectory(prefix="decode-floor-") as scratch:
@@ -112,12 +115,12 @@ def build(model: Any, tokens: Tokens, job: Job) -> EngineStep:
         cache = ExLlamaV2Cache(engine, max_seq_len=rows, lazy=True)
         engine.load_autosplit(cache)
     step = EngineStep(engine, cache, tokens)
-    _settle(step)
+    _warm_up(step)
     return step
 
 
-def _settle(step: EngineStep) -> None:
-    """Run it until it has captured its graphs, which no timed window may do."""
+def _warm_up(step: EngineStep) -> None:
+    """Runs the step until it has captured its graphs: no capture may fall into a timed window."""
     step.prefill(GATE_SHORT_CTX)
     for _ in range(0, CALLS_UNTIL_GRAPHS, GATE_STEPS):
         step.restart(GATE_SHORT_CTX)

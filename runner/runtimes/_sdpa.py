@@ -1,4 +1,4 @@
-"""The option `sdpa`: which backend scaled_dot_product_attention may take, for each runtime that has the option."""
+"""The option `sdpa`: the backend of scaled_dot_product_attention, for each runtime that has the option."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ BACKENDS = ("flash", "efficient", "cudnn", "math")
 
 
 def allow_only(backend: str) -> None:
-    """For all of this process: torch refuses what the backend cannot do, instead of taking another."""
+    """Allows one backend in this process. torch then fails where it cannot be used, and does not choose another."""
     import torch
 
     switches = {

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from runner.job import Job
 
 GRAPH_MODES = {"default": "none", "reduce-overhead": "whole-step"}
-CALLS_UNTIL_STEADY = 4  # compile, run once more in the graph's memory, record the graph, replay it
+CALLS_UNTIL_STEADY = 4  # compile, run in the graph's memory, record the graph, replay it
 DECLARATION = replace(
     eager.DECLARATION,
     name="compile",
     devices=("cuda",),
     caches=("static",),
-    quants=("bf16",),  # not tried with the packages' own operators
+    quants=("bf16",),  # untested with the packages' own operators
     options={**eager.DECLARATION.options, MODE: tuple(GRAPH_MODES), "compile-cache": ("warm",)},
     defaults={MODE: "reduce-overhead"},
     graph_modes=GRAPH_MODES,
@@ -33,7 +33,7 @@ DECLARATION = replace(
 
 
 class CompiledStep(eager.StepOverEager):
-    """See `runner.declarations.Step`. It runs what torch.compile made of the eager step; both share their buffers."""
+    """Step (`runner.declarations.Step`) that runs the compiled eager step. Both share their buffers."""
 
     runtime = "compile"
 
@@ -43,7 +43,7 @@ class CompiledStep(eager.StepOverEager):
 
         super().__init__(step)
         for buffer in (step.position, step.chosen, step.tokens.sequence, step.tokens.forced):
-            torch._dynamo.mark_static_address(buffer)  # else a graph of inductor's copies it at every replay
+            torch._dynamo.mark_static_address(buffer)  # else inductor's graph copies it at every replay
         self._compiled = torch.compile(step.decode_one_token, fullgraph=True, dynamic=False, mode=mode)
         for _ in range(CALLS_UNTIL_STEADY):
             self()
@@ -55,7 +55,7 @@ class CompiledStep(eager.StepOverEager):
 
 
 def build(model: Any, tokens: Tokens, job: Job) -> CompiledStep:
-    """The eager step of this job's cell, compiled at a short context."""
+    """Returns the eager step of this job's cell, compiled at a short context."""
     step = eager.build(model, tokens, job)
     step.prefill(GATE_SHORT_CTX)
     return CompiledStep(step, job.cell.options[MODE])

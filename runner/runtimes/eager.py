@@ -30,8 +30,11 @@ DECLARATION = RuntimeDeclaration(
 
 
 class EagerStep:
-    """See `runner.declarations.Step`. All state a step advances lives on the device, in buffers that stay where they
-    are: the other runtimes capture or compile `decode_one_token` as it is."""
+    """Step (`runner.declarations.Step`) that calls the transformers module.
+
+    All its state is on the device, in buffers with fixed addresses, so that other runtimes can capture or compile
+    `decode_one_token` unchanged.
+    """
 
     runtime = "eager"
     eager = None
@@ -46,10 +49,10 @@ class EagerStep:
         self.logits: torch.Tensor = tokens.sequence.new_zeros(0)
 
     @property
-    def cache_seen(self) -> str:
+    def cache_kind(self) -> str:
         from runner.worker import caches
 
-        return caches.seen(self.cache.rows, int(self.position))
+        return caches.detected_kind(self.cache.rows, int(self.position))
 
     def prefill(self, tokens: int) -> torch.Tensor:
         self.cache.clear()
@@ -68,32 +71,32 @@ class EagerStep:
         self.logits = self.decode_one_token()
         return self.chosen
 
-    def spoil(self, position: int) -> None:
+    def poison(self, position: int) -> None:
         from runner.worker import caches
 
         self.logits.fill_(math.nan)
-        caches.spoil(caches.tensors(self.cache.rows), position, caches.POSITIONS)
+        caches.poison(caches.tensors(self.cache.rows), position, caches.POSITIONS)
 
     def rows(self, start: int, stop: int) -> torch.Tensor:
         from runner.worker import caches
 
-        return caches.between(caches.tensors(self.cache.rows), start, stop, caches.POSITIONS)
+        return caches.rows_between(caches.tensors(self.cache.rows), start, stop, caches.POSITIONS)
 
     def decode_one_token(self) -> torch.Tensor:
-        """The whole step: consume the token at `position`, choose the next one, advance. Returns its logits [vocab]."""
+        """Consumes the token at `position`, chooses the next one, and advances. Returns the logits [vocab]."""
         logits = self.forward(self.tokens.next(self.position, self.chosen), self.position)
         self.position.add_(1)
         return logits
 
     def forward(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """tokens, positions [n] → logits [vocab] of the last one; the token chosen from them goes to `chosen`."""
+        """Returns the logits [vocab] of the last of tokens [n] at positions [n], and stores its choice in `chosen`."""
         output = self.model(
             input_ids=tokens[None],
             position_ids=positions[None],
             past_key_values=self.cache.rows,
             use_cache=True,
             logits_to_keep=1,
-            **self.cache.told(positions),
+            **self.cache.extra_arguments(positions),
         )
         logits: torch.Tensor = output.logits[0, -1]
         self.chosen.copy_(logits.argmax(dim=-1, keepdim=True))
@@ -101,7 +104,7 @@ class EagerStep:
 
 
 class StepOverEager:
-    """Base of a step that is made of an eager one: it shares that one's cache, buffers, prefill and restart."""
+    """Base of a step that is made of an eager step, and shares its cache, buffers, prefill and restart."""
 
     logits: torch.Tensor
 
@@ -109,8 +112,8 @@ class StepOverEager:
         self._step, self._chosen = step, step.chosen
         self.prefill, self.restart, self.rows = step.prefill, step.restart, step.rows
 
-    def spoil(self, position: int) -> None:
-        self._step.spoil(position)
+    def poison(self, position: int) -> None:
+        self._step.poison(position)
         self.logits.fill_(math.nan)
 
     @property
@@ -118,8 +121,8 @@ class StepOverEager:
         return self._step
 
     @property
-    def cache_seen(self) -> str:
-        return self._step.cache_seen
+    def cache_kind(self) -> str:
+        return self._step.cache_kind
 
     @property
     def settings(self) -> Mapping[str, str]:
@@ -127,8 +130,10 @@ class StepOverEager:
 
 
 def build(model: Any, tokens: Tokens, job: Job) -> EagerStep:
-    """The step of this job's cell over a cache of its kind. The option `sdpa` leaves scaled_dot_product_attention one
-    backend to choose from."""
+    """Returns the step of this job's cell over a cache of its kind.
+
+    The option `sdpa` restricts scaled_dot_product_attention to one backend.
+    """
     from runner.worker import caches
 
     if backend := job.cell.options.get(_sdpa.OPTION):

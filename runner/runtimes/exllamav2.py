@@ -1,4 +1,4 @@
-"""`exllamav2`: that package's own engine (model, cache, attention) on a GPTQ checkpoint, set up as its examples do."""
+"""`exllamav2`: that package's own engine (model, cache, attention) on a GPTQ checkpoint, set up as in its examples."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ DECLARATION = RuntimeDeclaration(
     attentions=("engine",),
     quants=("gptq",),
     kernels=("exllamav2",),
-    graph_mode="partial",  # it captures the kernels before and after attention, and those of each MLP
+    graph_mode="partial",  # it captures the kernels before and after attention, and each MLP
     prefill_chunk_tokens=2048,
     options={_sdpa.OPTION: _sdpa.BACKENDS},
-    # where flash-attn is missing, as near to it as torch comes: cuDNN, torch's own choice, plans anew at every length
+    # torch's nearest to flash-attn, if that is missing: cuDNN, torch's own choice, makes a new plan at every length
     defaults={_sdpa.OPTION: "flash"},
     owns_model=True,
-    workspace_bytes=CAPTURE_WORKSPACE_BYTES,  # and its scratch, of which its settings tell
+    workspace_bytes=CAPTURE_WORKSPACE_BYTES,  # its scratch buffer comes on top: see its settings
     bounds={"fp16": StatedBound(6.828, 0.032, evidence="committed sessions of Qwen2.5-7B and Mistral-7B", noise=0.04)},
     package="exllamav2",
     module="exllamav2",
@@ -34,8 +34,10 @@ DECLARATION = RuntimeDeclaration(
 
 
 def build(model: Any, tokens: Tokens, job: Job) -> Step:
-    """The engine's step over the job's checkpoint, or over one written of the model's synthetic weights, which leave
-    the device before the engine's are loaded."""
+    """Returns the engine's step over the job's checkpoint, or over one written from the model's synthetic weights.
+
+    The model's weights are released before the engine loads its own.
+    """
     from runner.runtimes import _exllamav2engine
 
     return _exllamav2engine.build(model, tokens, job)

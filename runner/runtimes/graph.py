@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from runner.declarations import Tokens
     from runner.job import Job
 
-CAPTURE_WARMUP = 3  # libraries choose their algorithms and take their workspaces in the first calls
+CAPTURE_WARMUP = 3  # libraries choose algorithms and allocate workspaces in the first calls
 DECLARATION = replace(
     eager.DECLARATION,
     name="graph",
@@ -29,8 +29,7 @@ DECLARATION = replace(
 
 
 class GraphStep(eager.StepOverEager):
-    """See `runner.declarations.Step`. One launch replays what was captured of the eager step; both share their
-    buffers."""
+    """Step (`runner.declarations.Step`) that replays the captured eager step. Both share their buffers."""
 
     runtime = "graph"
 
@@ -44,8 +43,11 @@ class GraphStep(eager.StepOverEager):
 
 
 def capture(step: eager.EagerStep) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
-    """One step as a CUDA graph, and the logits [vocab] that each replay leaves. The cache must have been filled once,
-    for it takes its memory then. Capturing runs nothing: cache and position are as the warm-up left them."""
+    """Returns one step as a CUDA graph, and the logits [vocab] that each replay overwrites.
+
+    The cache must have been filled once, because it allocates its memory then. Capturing runs nothing: cache and
+    position stay as the warm-up left them.
+    """
     import torch
 
     stream = torch.cuda.Stream()
@@ -61,7 +63,7 @@ def capture(step: eager.EagerStep) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
 
 
 def build(model: Any, tokens: Tokens, job: Job) -> GraphStep:
-    """The eager step of this job's cell, captured at a short context."""
+    """Returns the eager step of this job's cell, captured at a short context."""
     step = eager.build(model, tokens, job)
     step.prefill(GATE_SHORT_CTX)
     return GraphStep(step)

@@ -1,4 +1,4 @@
-"""`python -m runner.worker JOB.json`: measure one job. Started by the parent; not meant to be typed."""
+"""`python -m runner.worker JOB.json`: measures one job. The parent starts it; it is not meant to be typed."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from runner.runtimes import _compilecache
 from runner.worker.progress import Clock, report_error
 
 STACK = ("torch", "transformers", "safetensors")
-"""What every session imports."""
+"""Packages that every session imports."""
 UNWANTED = (
-    "sklearn",  # transformers imports it, 2 s, for a way of sampling that no step here takes
-    "kernels",  # with it bitsandbytes fetches a compiled kernel from the hub when it is imported, and would run that
+    "sklearn",  # transformers imports it (2 s) for a sampling method that no step uses
+    "kernels",  # with it bitsandbytes downloads a compiled kernel from the hub at import, and would run it
 )
-# what bitsandbytes says, and where, when it has not got that kernel
+# logger and text of bitsandbytes' warning that this kernel is missing
 HUB_KERNEL_LOGGER, HUB_KERNEL = "bitsandbytes.backends.cpu.ops", "gemm_4bit_forward from kernels-community"
 
 
 def main(path: str) -> int:
-    """Exit code 0 when the record is written (valid or not), the error's own otherwise."""
+    """Returns exit code 0 if the record is written (valid or not), otherwise the error's own."""
     die_with_parent()
     die_with_input()
     try:
@@ -46,22 +46,26 @@ def main(path: str) -> int:
 
 
 def _check_packages(cell: Cell) -> None:
-    """Raises MissingPackage before anything that takes long, where a package of the stack, the kernel or the runtime is
-    not in this interpreter. That it is whole shows only when it is used."""
+    """Raises MissingPackage if this interpreter lacks a package of the stack, the kernel or the runtime.
+
+    It runs before anything slow. An incomplete package shows only in use.
+    """
     for name in STACK:
         if importlib.util.find_spec(name) is None:
             raise failures.lacks(name)
     kernel, runtime = registry.kernel(cell.kernel).DECLARATION, registry.runtime(cell.runtime).DECLARATION
-    for what, needed in ((f"kernel={kernel.name}", kernel), (f"runtime={runtime.name}", runtime)):
-        if needed.module is not None and importlib.util.find_spec(needed.module) is None:
-            raise MissingPackage(f"{what} needs the package {needed.package} here: {needed.remedy}")
+    for choice, declared in ((f"kernel={kernel.name}", kernel), (f"runtime={runtime.name}", runtime)):
+        if declared.module is not None and importlib.util.find_spec(declared.module) is None:
+            raise MissingPackage(f"{choice} needs the package {declared.package} here: {declared.remedy}")
 
 
 def _prepare_import() -> None:
-    """torch is imported once, here; transformers must not ask the hub for anything behind our back, and no setting of
-    the caller's may turn TF32 on in a reference that has to be float32."""
+    """Prepares the environment for the only import of torch and transformers.
+
+    transformers must not access the hub. The caller's settings must not enable TF32: the reference needs float32.
+    """
     for name in UNWANTED:
-        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # how Python marks a module that is not to be found
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # Python's mark of a module that cannot be imported
     logging.getLogger(HUB_KERNEL_LOGGER).addFilter(lambda record: HUB_KERNEL not in record.getMessage())
     os.environ["NVIDIA_TF32_OVERRIDE"] = os.environ["TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"] = "0"
     os.environ.setdefault("HF_HUB_OFFLINE", "1")

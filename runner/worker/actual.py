@@ -1,4 +1,4 @@
-"""What really ran, read off the profile and the live cache: nothing falls back silently."""
+"""Section `actual`: the code that ran, read off the profile and the live cache, so that no fallback stays unnoticed."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from runner.job import Job
 from runner.record.sections.passes import Actual
 from runner.worker import profiling
 
-NAMES_KEPT = 4
+LISTED_NAMES = 4
 
 
-def of(job: Job, seen: profiling.Seen, step: Step) -> Actual:
-    """Returns the record's section `actual`. Raises Mismatch where it is not what the cell says."""
-    products = seen.matching(registry.kernel(job.cell.kernel).DECLARATION.signatures)
-    _check_products(job, sum(products.values()), sorted(seen.counts))
+def describe(job: Job, observed: profiling.Observed, step: Step) -> Actual:
+    """Returns the record's section `actual`. Raises Mismatch if it contradicts the cell."""
+    products = observed.matching(registry.kernel(job.cell.kernel).DECLARATION.signatures)
+    _check_products(job, sum(products.values()), sorted(observed.counts))
     actual = Actual(
         runtime=step.runtime,
-        graph_mode=seen.graph_mode,
-        graph_launches_per_step=seen.graph_launches,
-        kernel=job.cell.kernel,  # all of the layers' products bear its names
-        kernel_names=tuple(name[: profiling.NAME_LENGTH] for name in sorted(products)[:NAMES_KEPT]),
+        graph_mode=observed.graph_mode,
+        graph_launches_per_step=observed.graph_launches,
+        kernel=job.cell.kernel,  # the layers' products all match its signatures
+        kernel_names=tuple(name[: profiling.NAME_LENGTH] for name in sorted(products)[:LISTED_NAMES]),
         products_per_step=round(sum(products.values()), 2),
-        attention_backend=seen.attention_backend,
-        cache=step.cache_seen,
+        attention_backend=observed.attention_backend,
+        cache=step.cache_kind,
         settings=dict(step.settings) or ABSENT,
     )
     _check(job, actual)
@@ -36,20 +36,21 @@ def _check_products(job: Job, count: float, names: list[str]) -> None:
     expected = registry.least_launches(job.cell, job.shape)
     if count < expected:
         raise Mismatch(
-            f"kernel {job.cell.kernel} was asked for, but the profile shows {count:g} of its matrix products a step "
-            f"where the layers have {expected} at least; it shows {names}"
+            f"kernel {job.cell.kernel} was requested, but the profile shows {count:g} of its matrix products per step; "
+            f"the layers have at least {expected}. The profile has {names}"
         )
 
 
 def _check(job: Job, actual: Actual) -> None:
     cell = job.cell
-    _same("runtime", cell.runtime, actual.runtime)
-    _same("graph mode", registry.runtime(cell.runtime).DECLARATION.graph_mode_with(cell.options), actual.graph_mode)
-    _same("cache", cell.cache, actual.cache)
+    _check_same("runtime", cell.runtime, actual.runtime)
+    graph_mode = registry.runtime(cell.runtime).DECLARATION.graph_mode_with(cell.options)
+    _check_same("graph mode", graph_mode, actual.graph_mode)
+    _check_same("cache", cell.cache, actual.cache)
     if backend := cell.options.get("sdpa"):
-        _same("sdpa backend", backend, actual.attention_backend)
+        _check_same("sdpa backend", backend, actual.attention_backend)
 
 
-def _same(what: str, asked: str, ran: str) -> None:
-    if asked != ran:
-        raise Mismatch(f"{what} {asked} was asked for, but {ran} ran")
+def _check_same(field: str, requested: str, actual: str) -> None:
+    if requested != actual:
+        raise Mismatch(f"{field} {requested} was requested, but {actual} ran")

@@ -1,4 +1,4 @@
-"""The record of a measured session, made of what its phases found."""
+"""The record of a measured session, assembled from the results of its phases."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ MEASURED = Outcome(status=record.MEASURED, reason=None, message=None, exit_code=
 
 
 @dataclass(frozen=True)
-class Found:
-    """The findings of a session's phases. The job's shape is that of the loaded model; `weight_bytes` lie on the
-    device."""
+class Findings:
+    """Results of a session's phases. The job's shape is the loaded model's; `weight_bytes` are on the device."""
 
     job: Job
     weight_bytes: int
@@ -39,37 +38,37 @@ class Found:
     environment: Environment
 
 
-def measured(found: Found, clock: Clock) -> MeasuredRecord:
-    """Returns the record: every section derived, time-stamped and judged."""
-    job, timed = found.job, found.timed
-    sizes, times = _bytes(job, found.weight_bytes), derive.latency(timed.passes, job.protocol)
+def measured(findings: Findings, clock: Clock) -> MeasuredRecord:
+    """Returns the record: derived, time-stamped and judged."""
+    job, timed = findings.job, findings.timed
+    sizes, times = _bytes(job, findings.weight_bytes), derive.latency(timed.passes, job.protocol)
     device = _device(job.device)
     finished_ms, total_s = clock.now_ms(), clock.total_s()
     return judgement.judged(
         MeasuredRecord(
             **head(job),
             session=MeasuredSession(**vars(job.session), finished_ms=finished_ms),
-            keys=_keys(job, found.environment),
+            keys=_keys(job, findings.environment),
             outcome=MEASURED,
             valid=False,
             reasons=(),
             flags=(),
             gpu=device,
-            snapshots=found.snapshots,
-            probes=found.probes,
-            prefill=found.prefill,
+            snapshots=findings.snapshots,
+            probes=findings.probes,
+            prefill=findings.prefill,
             actual=timed.actual,
             bytes=sizes,
             passes=timed.passes,
             kernels=timed.kernels,
             gate=gaterules.gate(timed.evidence),
-            memory=found.memory,
+            memory=findings.memory,
             limits=judgement.LIMITS,
-            environment=found.environment,
+            environment=findings.environment,
             host=environment.host_facts(),
             cost_s=derive.cost(clock.seconds | {"total": total_s}),
             latency=times,
-            floor=derive.floor(sizes, device.bandwidth_gbs, found.probes.read_gbs, times.step_wall_ms),
+            floor=derive.floor(sizes, device.bandwidth_gbs, findings.probes.read_gbs, times.step_wall_ms),
         )
     )
 
@@ -90,7 +89,7 @@ def _keys(job: Job, versions: Environment) -> MeasuredKeys:
 
 
 def _device(device: Device) -> GpuInfo:
-    """Returns the device as the catalogue and the parent know it, and as it describes itself."""
+    """Returns the device: facts from the catalogue and the parent, and from its own properties."""
     kind = torch.device(device.kind)
     properties = torch.cuda.get_device_properties(kind) if kind.type == "cuda" else None
     return GpuInfo(

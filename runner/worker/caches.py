@@ -1,4 +1,4 @@
-"""KV caches of transformers behind one face: empty, fill, go back to a position."""
+"""KV caches of transformers behind one interface."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from runner.declarations import POISON
 from runner.worker import transformers4
 
 POSITIONS = 2
-"""The axis of positions in the cache tensors of transformers."""
+"""Axis of positions in the cache tensors of transformers."""
 
 
 class Cache(Protocol):
-    """`rows` is what the model takes as past_key_values."""
+    """A KV cache. The model takes `rows` as past_key_values."""
 
     rows: Any
 
     def clear(self) -> None:
-        """Forget every row; a static allocation stays."""
+        """Discards all rows; a static allocation stays."""
         ...
 
     def restart(self, position: int) -> None:
-        """Keep the rows before `position`; the next one written is row `position`."""
+        """Keeps the rows before `position`; the next row to be written is row `position`."""
         ...
 
-    def told(self, positions: torch.Tensor) -> Mapping[str, torch.Tensor]:
-        """What the model is told beside `rows` about the positions [n] of the tokens it is given."""
+    def extra_arguments(self, positions: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        """Returns the model's further arguments for tokens at positions [n]."""
         ...
 
 
 class DynamicCache:
-    """transformers' growing cache: each step concatenates one row to every layer."""
+    """transformers' growing cache: each step concatenates one row in every layer."""
 
     def __init__(self, config: Any) -> None:
         self._config = config
@@ -49,20 +49,20 @@ class DynamicCache:
             layer.keys = layer.keys[..., :position, :]
             layer.values = layer.values[..., :position, :]
 
-    def told(self, positions: torch.Tensor) -> Mapping[str, torch.Tensor]:  # noqa: ARG002 - the rows know their number
+    def extra_arguments(self, positions: torch.Tensor) -> Mapping[str, torch.Tensor]:  # noqa: ARG002 - Cache's signature
         return {}
 
 
 class StaticCache:
-    """One allocation of `tokens` rows a layer, made here and written in place; rows behind the position are masked,
-    not absent."""
+    """One allocation of `tokens` rows per layer, written in place. Rows after the position are masked, not absent."""
 
     def __init__(self, model: Any, tokens: int) -> None:
         from transformers import StaticCache as Preallocated
 
-        one, attention = next(model.parameters()), model.model.layers[0].self_attn
+        weight, heads = next(model.parameters()), model.config.num_key_value_heads
+        head_dim = model.model.layers[0].self_attn.head_dim
         self.rows: Any = Preallocated(config=model.config, max_cache_len=tokens)
-        self.rows.early_initialization(1, model.config.num_key_value_heads, attention.head_dim, one.dtype, one.device)
+        self.rows.early_initialization(1, heads, head_dim, weight.dtype, weight.device)
 
     def clear(self) -> None:
         self.restart(0)
@@ -72,7 +72,7 @@ class StaticCache:
             if isinstance(layer.cumulative_length, torch.Tensor):
                 layer.cumulative_length.fill_(position)
 
-    def told(self, positions: torch.Tensor) -> Mapping[str, torch.Tensor]:  # noqa: ARG002 - the rows know their number
+    def extra_arguments(self, positions: torch.Tensor) -> Mapping[str, torch.Tensor]:  # noqa: ARG002 - Cache's signature
         return {}
 
 
@@ -83,32 +83,34 @@ def tensors(rows: Any) -> list[torch.Tensor]:
     return [*rows.key_cache, *rows.value_cache]
 
 
-def spoil(held: Iterable[torch.Tensor], position: int, axis: int) -> None:
-    """Overwrite the rows from `position` on of cache tensors, whose positions lie along `axis`, with `POISON`."""
-    for tensor in held:
+def poison(cache_tensors: Iterable[torch.Tensor], position: int, axis: int) -> None:
+    """Overwrites the rows from `position` on with `POISON`. Positions lie along `axis`."""
+    for tensor in cache_tensors:
         _cut(tensor, position, tensor.shape[axis], axis).fill_(POISON)
 
 
-def between(held: Iterable[torch.Tensor], start: int, stop: int, axis: int) -> torch.Tensor:
-    """Returns the rows of positions [start, stop) as [n, tensors, values]; n is smaller where the tensors end."""
-    found = (_cut(tensor, start, stop, axis) for tensor in held)
-    return torch.stack([rows.movedim(axis, 0).flatten(1) for rows in found], dim=1)
+def rows_between(cache_tensors: Iterable[torch.Tensor], start: int, stop: int, axis: int) -> torch.Tensor:
+    """Returns the rows of positions [start, stop) as [n, tensors, values]. n is smaller if the tensors end earlier."""
+    views = (_cut(tensor, start, stop, axis) for tensor in cache_tensors)
+    return torch.stack([view.movedim(axis, 0).flatten(1) for view in views], dim=1)
 
 
 def _cut(tensor: torch.Tensor, start: int, stop: int, axis: int) -> torch.Tensor:
-    """A view of the rows of [start, stop) that are there."""
+    """Returns a view of the existing rows of [start, stop)."""
     first, last = (min(position, tensor.shape[axis]) for position in (start, stop))
     return tensor.narrow(axis, first, last - first)
 
 
-def seen(rows: Any, position: int) -> str:
-    """What a cache of transformers shows itself to be when its next row is `position`: one that holds no more than the
-    rows before it grows; a longer one was allocated beforehand."""
+def detected_kind(rows: Any, position: int) -> str:
+    """Returns the kind of a transformers cache with next row `position`.
+
+    `dynamic` has no rows beyond the earlier ones. `static` was allocated longer in advance.
+    """
     return "dynamic" if tensors(rows)[0].shape[POSITIONS] == position else "static"
 
 
 def make(kind: str, model: Any, tokens: int) -> Cache:
-    """The cache of a cell: `kind` is `dynamic` or `static`, `tokens` its allocation where it has one."""
-    if transformers4.IS_HERE:
+    """Returns a cache: `kind` is `dynamic` or `static`, `tokens` the rows that `static` allocates."""
+    if transformers4.IS_INSTALLED:
         return transformers4.DynamicCache() if kind == "dynamic" else transformers4.StaticCache(model, tokens)
     return DynamicCache(model.config) if kind == "dynamic" else StaticCache(model, tokens)

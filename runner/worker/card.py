@@ -1,4 +1,4 @@
-"""The card that torch computes on: nothing is measured on another one than the job names."""
+"""Check of the GPU: torch must compute on the job's, and on no other."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from runner.job import Device
 
 
 def check(device: Device) -> None:
-    """Nothing for the CPU. Raises MissingPackage where this torch was built without CUDA, GpuNotFound where it sees no
-    GPU (the card was lost, or CUDA cannot use it), Mismatch where it sees another one or a slice of one."""
+    """Checks the GPU; on a CPU there is nothing to check.
+
+    Raises MissingPackage if torch was built without CUDA, GpuNotFound if torch sees no GPU (it was lost, or CUDA cannot
+    use it), and Mismatch if torch sees another GPU or a MIG slice.
+    """
     if device.uuid is None:
         return
     if torch.version.cuda is None:
-        raise MissingPackage(f"torch {torch.__version__} here has no CUDA: `make env STACK=modern` makes one that has")
+        raise MissingPackage(
+            f"torch {torch.__version__} here is built without CUDA: `make env STACK=modern` installs one with CUDA"
+        )
     try:
-        seen = torch.cuda.get_device_properties(0)
+        properties = torch.cuda.get_device_properties(0)
     except (RuntimeError, AssertionError) as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise GpuNotFound(f"torch sees no GPU where NVML sees {device.name}: {said}") from error
-    if f"GPU-{seen.uuid}".lower() != device.uuid.lower() or " MIG " in seen.name:
+        message = (str(error).splitlines() or [type(error).__name__])[0]
+        raise GpuNotFound(f"torch sees no GPU where NVML sees {device.name}: {message}") from error
+    if f"GPU-{properties.uuid}".lower() != device.uuid.lower() or " MIG " in properties.name:
         raise Mismatch(
-            f"the card {device.name} was asked for, but torch computes on another one or a slice: {seen.name}"
+            f"the card {device.name} was requested, but torch computes on another one or a slice: {properties.name}"
         )

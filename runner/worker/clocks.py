@@ -1,8 +1,8 @@
-"""The four clocks, each in a pass of its own that restarts at ctx after the same warm-up.
+"""The four clocks. Each times a separate pass that restarts at ctx after the same warm-up.
 
-A pass drives the step over the same positions and tokens as every other pass, so that the logits it leaves behind can
-be checked. `warm_up` comes before each pass function. Opening the window collects garbage first, so that the parent has
-long printed its progress line when the first step is timed. Times are in milliseconds, rounded to a nanosecond.
+All passes drive the step over the same positions and tokens, so that the logits they leave can be checked. `warm_up`
+runs before each pass. Opening a window collects garbage first, which leaves the parent time to print its progress line
+before the first timed step. Times are in milliseconds, rounded to a nanosecond.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Pass = TypeVar("Pass", WallPass, SpanPass, RatePass, BusyPass)
 
 @dataclass(frozen=True)
 class Timed(Generic[Pass]):
-    """The section of a pass, and the tokens that its steps chose, where they were read back."""
+    """Section of a pass, and the tokens that its steps chose, if they were read back."""
 
     section: Pass
     tokens: tuple[int, ...] = ()
@@ -32,10 +32,10 @@ class Timed(Generic[Pass]):
 
 @dataclass(frozen=True)
 class Profiled(Timed[BusyPass]):
-    """A profiled pass: its kernels by step, and what was seen to run."""
+    """A profiled pass: its kernels by step, and their counts per step."""
 
     profile: profiling.Profile = field(kw_only=True)
-    seen: profiling.Seen = field(kw_only=True)
+    observed: profiling.Observed = field(kw_only=True)
 
 
 def _rounded(milliseconds: float) -> float:
@@ -43,17 +43,19 @@ def _rounded(milliseconds: float) -> float:
 
 
 def warm_up(step: Step, ctx: int, warmup: int) -> int:
-    """Goes back to ctx, runs `warmup` steps with a read-back each, and returns the last one's token. What the steps
-    from here on must write is spoilt before and again after: whatever a pass leaves, its own steps have written."""
+    """Moves back to ctx, runs `warmup` steps with a read-back each, and returns the last one's token.
+
+    Logits and cache rows are poisoned before and after, so that a pass can leave only what its own steps wrote.
+    """
     step.restart(ctx)
-    step.spoil(ctx)
+    step.poison(ctx)
     token = [int(step().item()) for _ in range(warmup)][-1]
-    step.spoil(ctx + warmup)
+    step.poison(ctx + warmup)
     return token
 
 
 def wait(device: torch.device) -> None:
-    """Until the device has done all it was given; a CPU always has."""
+    """Waits until the device has finished all work; a CPU always has."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -62,31 +64,33 @@ def _cores_used_by_others(before: tuple[float, float] | None, seconds: float) ->
     after = host.busy_seconds()
     if before is None or after is None or seconds <= 0:
         return None
-    others = (after[0] - before[0]) - (after[1] - before[1])
-    return round(max(0.0, others) / seconds, 2)
+    other_seconds = (after[0] - before[0]) - (after[1] - before[1])
+    return round(max(0.0, other_seconds) / seconds, 2)
 
 
 def timed_step(step: Step) -> tuple[int, int]:
-    """Nanoseconds of host clock from the call of one step to its token on the host, which is what the robot waits for,
-    and that token."""
+    """Returns the nanoseconds of host time from the call of one step to its token on the host, and the token.
+
+    This is the time that a robot waits for a step.
+    """
     started = time.perf_counter_ns()
     token = step().item()
     return time.perf_counter_ns() - started, int(token)
 
 
 def wall(step: Step, protocol: Protocol) -> Timed[WallPass]:
-    """`step_wall_ms`: each step timed by `timed_step`."""
+    """Measures `step_wall_ms`: each step timed by `timed_step`."""
     busy, began = host.busy_seconds(), time.perf_counter()
     with windows.watch() as window:
         steps = [timed_step(step) for _ in range(protocol.steps)]
-    others = _cores_used_by_others(busy, time.perf_counter() - began)
+    other_cores = _cores_used_by_others(busy, time.perf_counter() - began)
     stamps, tokens = zip(*steps, strict=True)
     series = tuple(_rounded(stamp / 1e6) for stamp in stamps)
-    return Timed(WallPass(steps_ms=series, other_cpu_cores=others, **asdict(window)), tokens)
+    return Timed(WallPass(steps_ms=series, other_cpu_cores=other_cores, **asdict(window)), tokens)
 
 
 def span(step: Step, protocol: Protocol, device: torch.device) -> Timed[SpanPass]:
-    """`step_span_ms`: device time between two events around one step; the read-back lies outside them."""
+    """Measures `step_span_ms`: device time between two events around one step, without the read-back."""
     events = [
         (torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(protocol.steps)
     ]
@@ -103,7 +107,7 @@ def span(step: Step, protocol: Protocol, device: torch.device) -> Timed[SpanPass
 
 
 def rate(step: Step, protocol: Protocol, device: torch.device) -> Timed[RatePass]:
-    """`step_rate_ms`: all steps back to back, one synchronise at the end, no read-back."""
+    """Measures `step_rate_ms`: all steps back to back, one synchronise at the end, no read-back."""
     with windows.watch() as window:
         started = time.perf_counter_ns()
         for _ in range(protocol.steps):
@@ -114,7 +118,7 @@ def rate(step: Step, protocol: Protocol, device: torch.device) -> Timed[RatePass
 
 
 def busy(step: Step, protocol: Protocol, device: torch.device) -> Profiled:
-    """`step_busy_ms`: union of kernel intervals per step in a profiled pass, whose own span is recorded beside it."""
+    """Measures `step_busy_ms`: union of kernel intervals per step in a profiled pass, and the span of that pass."""
     tokens = []
     with windows.watch() as window, profiling.recorder() as recorder:
         for _ in range(protocol.steps):
@@ -129,5 +133,5 @@ def busy(step: Step, protocol: Protocol, device: torch.device) -> Profiled:
         kernels=tuple(step.kernels for step in profile.steps),
         **asdict(window),
     )
-    seen = profile.seen(profiling.graph_launches_of(recorder))
-    return Profiled(section, tuple(tokens), profile=profile, seen=seen)
+    observed = profile.observed(profiling.graph_launches_of(recorder))
+    return Profiled(section, tuple(tokens), profile=profile, observed=observed)

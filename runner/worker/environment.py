@@ -1,4 +1,4 @@
-"""Versions and settings that a number depends on."""
+"""Versions and settings that a measurement depends on."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _version(package: str) -> str | None:
 
 
 def versions(job: Job) -> dict[str, Any]:
-    """Returns the versions that `record.env_key` is made of."""
+    """Returns the versions that `record.env_key` hashes."""
     driver = job.device.driver
     return {
         "python": platform.python_version(),
@@ -42,14 +42,14 @@ def versions(job: Job) -> dict[str, Any]:
 
 
 def _package_versions(cell: Cell) -> str | None:
-    """Returns the versions of the packages that the cell's kernel and runtime come in; None where both are torch's."""
+    """Returns the versions of the packages of the cell's kernel and runtime; None if both are torch's."""
     declared = (registry.kernel(cell.kernel).DECLARATION, registry.runtime(cell.runtime).DECLARATION)
-    packages = dict.fromkeys(each.package for each in declared if each.package is not None)
+    packages = dict.fromkeys(entry.package for entry in declared if entry.package is not None)
     return "+".join(filter(None, map(_version, packages))) or None
 
 
 def synchronise_mode() -> str | None:
-    """How the host waits for the GPU in this process: a flag of its CUDA context; None without one."""
+    """Returns how the host waits for the GPU: a flag of this process's CUDA context; None without a context."""
     if not torch.cuda.is_initialized():
         return None
     flags, active = ctypes.c_uint(), ctypes.c_int()
@@ -60,8 +60,10 @@ def synchronise_mode() -> str | None:
 
 
 def environment(job: Job, compile_cache_files: int) -> Environment:
-    """Returns versions, and the settings under which the step ran. So many files of torch.compile's cache were there
-    when the session began."""
+    """Returns versions, and the settings under which the step ran.
+
+    `compile_cache_files` is the number of files in torch.compile's cache at the start of the session.
+    """
     return Environment(
         **versions(job),
         driver=job.device.driver,
@@ -75,10 +77,10 @@ def environment(job: Job, compile_cache_files: int) -> Environment:
 
 
 def host_facts() -> Host:
-    """Returns the host, without anything that names it."""
+    """Returns facts of the host, without its name."""
     return Host(
         cpu=host.cpu_name(),
         cores=host.cores(),
         memory_bytes=host.memory_bytes(),
-        os=redact(host.operating_system()),  # a kernel of one's own may be named after its machine
+        os=redact(host.operating_system()),  # a self-built kernel may be named after its machine
     )

@@ -1,6 +1,6 @@
-"""Finds where a step begins to differ: compares the hidden state after each layer with the reference's.
+"""Comparison of the hidden state after each layer with the reference's, to find the layer at which a step goes wrong.
 
-For debugging. No record has it. The step is driven after all that is timed.
+It is for debugging and not part of a record. The step is driven after all timed passes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from runner.worker import reference as references
 
 @dataclass(frozen=True)
 class Layers:
-    """Hidden states [layers, p, hidden] at sorted positions, on the host: the reference's, and trusted eager's."""
+    """Hidden states [layers, p, hidden] at sorted positions, on the host, of the reference and of trusted eager."""
 
     positions: tuple[int, ...]
     reference: torch.Tensor
@@ -34,34 +34,40 @@ class Layers:
 
 
 def starts(ctx: int) -> tuple[int, ...]:
-    """Returns the positions from which eight steps are compared each."""
+    """Returns the positions from which eight steps each are compared."""
     return tuple(dict.fromkeys((GATE_SHORT_CTX, ctx)))
 
 
 def expect(model: Any, shape: ModelShape, sequence: torch.Tensor, ctx: int) -> Layers:
-    """One pass of the reference and one of trusted eager over the sequence [n], while packed layers are plain ones."""
+    """Runs one pass of the reference and one of trusted eager over the sequence [n].
+
+    Packed layers must still be plain ones.
+    """
     positions = tuple(sorted({start + step for start in starts(ctx) for step in range(GATE_STEPS)}))
-    wanted = torch.tensor(positions, device=sequence.device)
+    rows = torch.tensor(positions, device=sequence.device)
     tokens = sequence[: positions[-1] + 1]
-    right = references.of(model, shape, gate.reference_dtype(model.dtype)).hidden(tokens, wanted)
-    with _hidden(model, wanted) as seen:
-        gate.trusted_logits(model, tokens, wanted)
-    return Layers(positions, right.cpu(), torch.stack(seen).cpu())
+    reference = references.for_model(model, shape, gate.reference_dtype(model.dtype)).hidden(tokens, rows)
+    with _hidden(model, rows) as states:
+        gate.trusted_logits(model, tokens, rows)
+    return Layers(positions, reference.cpu(), torch.stack(states).cpu())
 
 
 @contextmanager
 def _hidden(model: Any, rows: torch.Tensor | None = None) -> Iterator[list[torch.Tensor]]:
-    """Collects what each layer leaves, [tokens, hidden], in the order of the calls; of some `rows` only, if given."""
-    seen: list[torch.Tensor] = []
+    """Yields a list that collects the output [tokens, hidden] of each layer, in the order of the calls.
 
-    def keep(_module: Any, _inputs: Any, output: Any) -> None:
-        left = output[0] if isinstance(output, tuple) else output
-        flat = left.reshape(-1, left.shape[-1])
-        seen.append(flat.clone() if rows is None else flat[rows])
+    With `rows` it collects these rows only.
+    """
+    states: list[torch.Tensor] = []
 
-    hooks = [layer.register_forward_hook(keep) for layer in model.model.layers]
+    def collect(_module: Any, _inputs: Any, output: Any) -> None:
+        state = output[0] if isinstance(output, tuple) else output
+        flat = state.reshape(-1, state.shape[-1])
+        states.append(flat.clone() if rows is None else flat[rows])
+
+    hooks = [layer.register_forward_hook(collect) for layer in model.model.layers]
     try:
-        yield seen
+        yield states
     finally:
         for hook in hooks:
             hook.remove()
@@ -70,20 +76,20 @@ def _hidden(model: Any, rows: torch.Tensor | None = None) -> Iterator[list[torch
 def lines(step: Step, model: Any, expected: Layers, ctx: int) -> Iterator[str]:
     """Drives the step, launched kernel by kernel, over eight positions from 17 and from ctx.
 
-    Yields for each layer the error of what it leaves (‖Δ‖/‖reference‖ over the eight), trusted eager's, and the ratio.
+    Yields for each layer the error of its output (‖Δ‖/‖reference‖ over the eight), trusted eager's, and the ratio.
     """
     if registry.runtime(step.runtime).DECLARATION.owns_model:
-        yield "explain-gate: the engine does not show what its layers leave"
+        yield "explain-gate: the engine does not expose the output of its layers"
         return
     eager = step.eager or step
     for start in starts(ctx):
         eager.prefill(start)
-        with _hidden(model) as seen:
+        with _hidden(model) as states:
             for _ in range(GATE_STEPS):
                 eager()
-        ours = torch.cat(seen).view(GATE_STEPS, len(model.model.layers), -1).transpose(0, 1).cpu()
-        right, trusted = expected.at(start)
-        for layer, (own, other, true) in enumerate(zip(ours, trusted, right, strict=True)):
-            error, usual = gate.relative_error(own, true), gate.relative_error(other, true)
-            ratio = f"{error / usual:.2f}" if usual else "–"
-            yield f"explain-gate: from {start}, layer {layer}: error {error:.2e}, trusted {usual:.2e}, ratio {ratio}"
+        outputs = torch.cat(states).view(GATE_STEPS, len(model.model.layers), -1).transpose(0, 1).cpu()
+        for layer, (output, reference, trusted) in enumerate(zip(outputs, *expected.at(start), strict=True)):
+            error, trusted_error = (gate.relative_error(state, reference) for state in (output, trusted))
+            ratio = f"{error / trusted_error:.2f}" if trusted_error else "–"
+            errors = f"error {error:.2e}, trusted {trusted_error:.2e}, ratio {ratio}"
+            yield f"explain-gate: from {start}, layer {layer}: {errors}"

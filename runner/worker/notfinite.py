@@ -1,4 +1,4 @@
-"""Why logits are not finite: the first weight, in the model's order, that is NaN or infinite. Looked for only then."""
+"""Search for the first weight, in the model's order, that is NaN or infinite. It runs if logits are not finite."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import nn
 from runner.record.sections.gate import NotFinite
 from runner.worker.plainlinear import PlainLinear
 
-PIECE = 2**24  # elements looked at once: the mask of a whole embedding would take hundreds of megabytes
+PIECE = 2**24  # elements per check: the mask of a whole embedding would need hundreds of megabytes
 Read = Callable[[str], torch.Tensor]
-"""Name → the tensor as the checkpoint stores it."""
+"""Reads a tensor by name, as the checkpoint stores it."""
 STORED, CONVERTED, DEQUANTISED = "stored", "converted", "dequantised"
 
 
@@ -22,11 +22,11 @@ ALL_FINITE = NotFinite(tensor=None, value=None, how=None)
 
 
 def first(model: nn.Module, read: Read | None) -> NotFinite:
-    """The fault of a model whose packed layers are still plain ones; `read` is None for synthetic weights."""
+    """Returns the fault of a model whose packed layers are still plain ones. `read` is None for synthetic weights."""
     for name, module in model.named_modules():
-        found = next(_packed(name, module), None) if isinstance(module, PlainLinear) else None
-        if found := found or next(_parameters(name, module, read), None):
-            return found
+        fault = next(_packed(name, module), None) if isinstance(module, PlainLinear) else None
+        if fault := fault or next(_parameters(name, module, read), None):
+            return fault
     return ALL_FINITE
 
 
@@ -39,19 +39,19 @@ def _packed(name: str, linear: PlainLinear) -> Iterator[NotFinite]:
 
 
 def _parameters(name: str, module: nn.Module, read: Read | None) -> Iterator[NotFinite]:
-    for own, parameter in module.named_parameters(name, recurse=False):
+    for full_name, parameter in module.named_parameters(name, recurse=False):
         if value := _value(parameter.data):
-            as_stored = value if read is None else _value(read(own))
-            yield NotFinite(own, as_stored or value, STORED if as_stored else CONVERTED)
+            as_stored = value if read is None else _value(read(full_name))
+            yield NotFinite(full_name, as_stored or value, STORED if as_stored else CONVERTED)
 
 
 def _value(tensor: torch.Tensor) -> str | None:
-    """The first value that is not finite, None where all are."""
+    """Returns the first value that is not finite; None if all are."""
     if not tensor.is_floating_point():
         return None
     for piece in tensor.reshape(-1).split(PIECE):
-        strange = piece[~piece.isfinite()]
-        if len(strange):
-            value = float(strange[0])
+        not_finite = piece[~piece.isfinite()]
+        if len(not_finite):
+            value = float(not_finite[0])
             return "NaN" if math.isnan(value) else str(value)
     return None

@@ -1,4 +1,4 @@
-"""A model with packed weights as a checkpoint folder, for engines that read nothing else."""
+"""A model with packed weights as a checkpoint folder, for engines that read only such folders."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from runner.errors import DiskFull
 from runner.worker import plainlinear
 
 FILE = "model.safetensors"
-FULL = ("(os error 28)", "(os error 122)")  # ENOSPC and EDQUOT, as safetensors words them
+DISK_FULL = ("(os error 28)", "(os error 122)")  # ENOSPC and EDQUOT in safetensors' messages
 
 
 def write(model: Any, shape: ModelShape, folder: Path) -> None:
-    """The model's own weights: config.json and one file of safetensors, as the quantising packages lay them out.
-    Raises DiskFull, where that can be known before anything is written."""
+    """Writes the model's weights: config.json and one file of safetensors, in the layout of the quantising packages.
+
+    Raises DiskFull, if possible before anything is written.
+    """
     plains = plainlinear.plain_linears(model)
     tensors = {name: parameter.data for name, parameter in model.named_parameters()}
     for name, plain in plains.items():
@@ -38,27 +40,29 @@ def _save(tensors: Mapping[str, torch.Tensor], folder: Path) -> None:
     needed, disk = sum(tensor.nbytes for tensor in tensors.values()), shutil.disk_usage(folder)
     full = DiskFull(
         f"the weights, {needed / 1e9:.2f} GB, are written to a temporary folder for the engine to read, and its disk "
-        f"has {disk.free / 1e9:.2f} GB free: free some, or let TMPDIR name a folder on another"
+        f"has {disk.free / 1e9:.2f} GB free: free some, or set TMPDIR to a folder on another disk"
     )
-    if disk.total and disk.free < needed:  # some file systems do not tell, and say 0 of 0
+    if disk.total and disk.free < needed:  # some file systems report 0 of 0
         raise full
     try:
         save_file(dict(tensors), folder / FILE, {"format": "pt"})
     except SafetensorError as error:
-        if any(text in str(error) for text in FULL):
+        if any(text in str(error) for text in DISK_FULL):
             raise full from error
         raise
 
 
 def link(model: Any, shape: ModelShape, checkpoint_folder: Path, folder: Path) -> None:
-    """The weights of the checkpoint that the model was loaded from, beside a config.json that every reader knows: what
-    transformers 5 writes, older engines read past, and take another rotary embedding than the model's. Tensors that
-    transformers finds under other names are written anew."""
+    """Links the files of the model's checkpoint beside a config.json that every engine reads.
+
+    Older engines ignore the rotary embedding in transformers 5's config.json and use another one. Tensors that are
+    stored under other names are written anew.
+    """
     files = weightfiles.weight_files(checkpoint_folder, "the checkpoint")
     linear = next(iter(plainlinear.plain_linears(model).values()))
     if weightfiles.expected(shape, linear.quant, linear.scheme).keys() <= weightfiles.tensors(files).keys():
         for file in files:
-            # in one folder, whatever folders an index names
+            # one flat folder, even if the index names several
             (folder / "-".join(file.relative_to(checkpoint_folder).parts)).symlink_to(file.resolve())
         _write_config(linear, shape, folder)
     else:
@@ -72,7 +76,7 @@ def _write_config(quantised: plainlinear.PlainLinear, shape: ModelShape, folder:
 
 
 def release(model: Any) -> None:
-    """Give the model's memory back; its modules stay as shells."""
+    """Frees the model's memory. Its modules remain, without values."""
     for plain in plainlinear.plain_linears(model).values():
         plain.tensors.clear()
     model.to("meta")

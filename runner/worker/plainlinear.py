@@ -1,5 +1,7 @@
-"""A quantised linear layer by plain arithmetic: dequantise the matrix, multiply as torch does. It is what trusted eager
-runs, what the reference reads, and what each kernel's own layer is made of."""
+"""A quantised linear layer in plain arithmetic: it dequantises the matrix and multiplies with torch.
+
+Trusted eager runs it, the reference reads it, and each kernel's own layer is made from it.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,14 @@ from runner import registry
 from runner.cell.scheme import Scheme
 from runner.protocols import PackedFormat
 
-BLOCK_ELEMENTS = 2**24  # dequantised at once: the arithmetic's copies take a few times its 64 MiB in float32
+BLOCK_ELEMENTS = 2**24  # per dequantised block: 64 MiB in float32, and the arithmetic copies it a few times
 
 
 class PlainLinear(nn.Module):
-    """y = x · Wᵀ + bias with W [rows, columns] = [out, in] packed in `tensors`; one transient matrix at a time. `dtype`
-    is the cell's."""
+    """Layer y = x · Wᵀ + bias, with W [rows, columns] = [out, in] packed in `tensors`.
+
+    The dequantised matrix exists only during a call. `dtype` is the cell's.
+    """
 
     def __init__(
         self,
@@ -34,7 +38,7 @@ class PlainLinear(nn.Module):
         self.quant, self.scheme, self.tensors = quant, scheme, dict(tensors)
         self.rows, self.columns = size
         self.bias = bias
-        self._kept: torch.Tensor | None = None
+        self._cached_matrix: torch.Tensor | None = None
 
     @property
     def format(self) -> PackedFormat:
@@ -42,7 +46,7 @@ class PlainLinear(nn.Module):
 
     @property
     def bytes(self) -> int:
-        """Of the packed tensors; the bias is a parameter."""
+        """Returns the bytes of the packed tensors, without the bias, which is a parameter."""
         return sum(tensor.nbytes for tensor in self.tensors.values())
 
     @property
@@ -51,17 +55,17 @@ class PlainLinear(nn.Module):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """As the matrix that it stands for."""
+        """Returns the shape of the matrix."""
         return self.rows, self.columns
 
     def __getitem__(self, rows: slice) -> torch.Tensor:
-        """Rows of the matrix, float32; a slice of them as of a tensor."""
+        """Returns rows of the matrix, float32, by a slice as of a tensor."""
         start, stop, _ = rows.indices(self.rows)
         blocks = list(self._blocks(start, stop))
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks)
 
     def matrix(self, dtype: torch.dtype) -> torch.Tensor:
-        """The whole matrix [rows, columns], each value rounded once."""
+        """Returns the matrix [rows, columns], each value rounded once."""
         return torch.cat([block.to(dtype) for block in self._blocks(0, self.rows)])
 
     def _blocks(self, start: int, stop: int) -> Iterator[torch.Tensor]:
@@ -71,11 +75,12 @@ class PlainLinear(nn.Module):
             yield self.format.dequantise(self.tensors, self.scheme, self.columns, rows)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return nn.functional.linear(x, self.matrix(x.dtype) if self._kept is None else self._kept, self.bias)
+        matrix = self.matrix(x.dtype) if self._cached_matrix is None else self._cached_matrix
+        return nn.functional.linear(x, matrix, self.bias)
 
 
-def of(linear: nn.Linear, quant: str, scheme: Scheme) -> PlainLinear:
-    """A linear layer with its weight quantised."""
+def quantised(linear: nn.Linear, quant: str, scheme: Scheme) -> PlainLinear:
+    """Returns a linear layer with its weight quantised."""
     size = (linear.out_features, linear.in_features)
     tensors = registry.packed_format(quant).quantise(linear.weight, scheme)
     return PlainLinear(quant, scheme, size, tensors, linear.bias, linear.weight.dtype)
@@ -83,17 +88,17 @@ def of(linear: nn.Linear, quant: str, scheme: Scheme) -> PlainLinear:
 
 @contextmanager
 def unpacked(model: nn.Module) -> Iterator[None]:
-    """Keeps each layer's matrix in its dtype while entered, so that many passes dequantise it once."""
+    """Caches each layer's matrix in its dtype while the context is open, so that many passes dequantise it once."""
     plains = plain_linears(model).values()
     for plain in plains:
-        plain._kept = plain.matrix(plain.dtype)
+        plain._cached_matrix = plain.matrix(plain.dtype)
     try:
         yield
     finally:
         for plain in plains:
-            plain._kept = None
+            plain._cached_matrix = None
 
 
 def plain_linears(model: nn.Module) -> dict[str, PlainLinear]:
-    """Every such layer of a model, by name."""
+    """Returns all plain linear layers of a model, by name."""
     return {name: module for name, module in model.named_modules() if isinstance(module, PlainLinear)}

@@ -1,4 +1,4 @@
-"""Two probes of the machine itself: what a launch costs, and how fast its memory is read."""
+"""Two probes of the machine: launch overhead, and memory bandwidth of reads."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import torch
 from runner.cell import floors
 from runner.machine import host
 
-AWAKE_S = 0.5  # of reading before the first sample: an idle card's clocks need that long to rise
+WARM_UP_S = 0.5  # of reads before the first sample: an idle GPU's clocks take this long to rise
 LAUNCHES = 1000
 REPEATS = 5
 
 
 def last_level_cache_bytes(device: torch.device) -> int | None:
-    """The cache between the device's cores and its memory: L2 of a GPU, the last level of a CPU."""
+    """Returns the size of the last cache before memory: L2 of a GPU, the last level of a CPU."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).L2_cache_size)
     return host.last_level_cache_bytes()
 
 
 def launch_samples_us(device: torch.device) -> list[float]:
-    """Microseconds of host time per null launch, five batches of a thousand; empty on a CPU."""
+    """Returns microseconds of host time per null launch, for five batches of a thousand; empty on a CPU."""
     if device.type != "cuda":
         return []
     return [_launch_batch_us(device) for _ in range(REPEATS)]
@@ -39,17 +39,17 @@ def _launch_batch_us(device: torch.device) -> float:
 
 
 def read_bytes(device: torch.device) -> int:
-    """How much the read probe reads."""
+    """Returns the bytes that the read probe reads."""
     on_gpu = device.type == "cuda"
     memory = torch.cuda.get_device_properties(device).total_memory if on_gpu else 0
     return floors.read_probe_bytes(device.type, last_level_cache_bytes(device), memory)
 
 
 def read_samples_gbs(device: torch.device, size: int) -> list[float]:
-    """GB/s of a read-only reduction over `size` bytes, five times; the best is the bandwidth this device achieves."""
+    """Returns GB/s of five read-only reductions over `size` bytes. The best is the achieved bandwidth."""
     buffer = torch.ones(size // 4, dtype=torch.float32, device=device)
     began = time.perf_counter()
-    while time.perf_counter() - began < AWAKE_S:
+    while time.perf_counter() - began < WARM_UP_S:
         buffer.sum().item()
     return [_read_gbs(buffer) for _ in range(REPEATS)]
 

@@ -1,7 +1,6 @@
 """Kernel intervals of single steps, from torch's profiler (CUPTI) on a GPU; operator names on a CPU.
 
-Steps are cut at marker kernels launched between them on the same stream: the cut is made in device time and needs no
-host clock.
+Marker kernels launched on the same stream separate the steps. The separation uses device time only, no host clock.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from runner.cell import attention
 from runner.declarations import Step
 from runner.record.sections.passes import OTHERS, KernelTime
 
-MARKER = "spin_kernel"  # what torch.cuda._sleep launches; no model uses it
+MARKER = "spin_kernel"  # kernel of torch.cuda._sleep; no model uses it
 NOT_KERNELS = ("Memcpy", "Memset")
 SUMMARY_ROWS = 24
 NAME_LENGTH = 200
@@ -28,7 +27,7 @@ GRAPH_LAUNCHES = ("cudaGraphLaunch", "cuGraphLaunch")
 
 @dataclass(frozen=True)
 class KernelRun:
-    """One kernel's interval on the device, nanoseconds on the profiler's clock."""
+    """Interval of one kernel on the device, in nanoseconds of the profiler's clock."""
 
     name: str
     start_ns: int
@@ -37,7 +36,7 @@ class KernelRun:
 
 @dataclass(frozen=True)
 class ProfiledStep:
-    """`busy_us` is the union of the kernels' intervals, `span_us` runs from the first start to the last end."""
+    """Times of one step: `busy_us` is the union of kernel intervals, `span_us` runs from first start to last end."""
 
     busy_us: float
     span_us: float
@@ -45,24 +44,24 @@ class ProfiledStep:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a step was seen to run: kernels (on a CPU, operators) by name, and launches of CUDA graphs, per step."""
+class Observed:
+    """Kernels (on a CPU, operators) by name, and launches of CUDA graphs, as counts per step."""
 
     counts: Mapping[str, float]
     graph_launches: float = 0.0
 
     def matching(self, signatures: Sequence[str]) -> dict[str, float]:
-        """Those whose name holds one of the signatures."""
+        """Returns the counts of names that contain one of the signatures."""
         return {name: count for name, count in self.counts.items() if any(part in name for part in signatures)}
 
     @property
     def attention_backend(self) -> str:
-        """Which backend of scaled_dot_product_attention the names betray; `unknown` where none is recognised."""
+        """Returns the backend of scaled_dot_product_attention, recognised by the names; otherwise `unknown`."""
         return attention.backend_of(self.counts)
 
     @property
     def graph_mode(self) -> str:
-        """How steps were launched: `none` kernel by kernel, `whole-step` by one graph each, or `partial`."""
+        """Returns `none` (kernel by kernel), `whole-step` (one graph per step), or `partial`."""
         if self.graph_launches == 0:
             return "none"
         return "whole-step" if self.graph_launches == 1 else "partial"
@@ -70,19 +69,19 @@ class Seen:
 
 @dataclass(frozen=True)
 class Profile:
-    """All profiled steps, and what ran in them."""
+    """Profiled steps, and the kernels that ran in them."""
 
     steps: tuple[ProfiledStep, ...]
     runs: tuple[KernelRun, ...]
 
-    def seen(self, graph_launches: int) -> Seen:
-        """What ran per step; `graph_launches` counts those of the whole recording."""
+    def observed(self, graph_launches: int) -> Observed:
+        """Returns counts per step. `graph_launches` is the count of the whole recording."""
         counts = Counter(run.name for run in self.runs)
         steps = len(self.steps)
-        return Seen({name: count / steps for name, count in counts.items()}, graph_launches / steps)
+        return Observed({name: count / steps for name, count in counts.items()}, graph_launches / steps)
 
     def summary(self) -> tuple[KernelTime, ...]:
-        """Returns the kernels that take longest, mean count and µs per step, and the rest as one row."""
+        """Returns mean count and µs per step of the slowest kernels, and of all others in one row."""
         groups: dict[str, list[int]] = defaultdict(list)
         for run in self.runs:
             groups[run.name].append(run.end_ns - run.start_ns)
@@ -98,7 +97,7 @@ class Profile:
 
 @contextmanager
 def recorder() -> Iterator[Any]:
-    """Record device activity over the body; nothing of the host's, which would slow it."""
+    """Records device activity while the context is open. Host activity would slow the steps."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CUDA], acc_events=True) as running:
@@ -106,19 +105,19 @@ def recorder() -> Iterator[Any]:
 
 
 def mark_step() -> None:
-    """Launch a marker kernel on the current stream."""
+    """Launches a marker kernel on the current stream."""
     torch.cuda._sleep(1)
 
 
 def kernels_of(recorder: Any) -> list[KernelRun]:
-    """Kernels of a finished recording in order of their start; copies and fills are not kernels."""
+    """Returns the kernels of a finished recording, ordered by start, without copies and fills."""
     events = [event for event in recorder.profiler.kineto_results.events() if event.device_type() == DeviceType.CUDA]
     runs = [KernelRun(event.name(), event.start_ns(), event.start_ns() + event.duration_ns()) for event in events]
     return sorted((run for run in runs if not run.name.startswith(NOT_KERNELS)), key=lambda run: run.start_ns)
 
 
 def cut_at_marks(runs: Sequence[KernelRun]) -> Profile:
-    """Split kernel runs, ordered by start, at the markers; what lies before the first or after the last is dropped."""
+    """Splits kernel runs, ordered by start, at the markers. Drops runs before the first and after the last marker."""
     steps: list[list[KernelRun]] = []
     for run in runs:
         if MARKER in run.name:
@@ -137,7 +136,7 @@ def _profiled(runs: Sequence[KernelRun]) -> ProfiledStep:
 
 
 def union_ns(runs: Sequence[KernelRun]) -> int:
-    """Nanoseconds in which at least one of the kernels, ordered by start, was running."""
+    """Returns the nanoseconds in which at least one kernel was running. `runs` must be ordered by start."""
     total, covered_until = 0, 0
     for run in runs:
         total += max(0, run.end_ns - max(run.start_ns, covered_until))
@@ -146,15 +145,15 @@ def union_ns(runs: Sequence[KernelRun]) -> int:
 
 
 def graph_launches_of(recorder: Any) -> int:
-    """How often a finished recording saw a CUDA graph launched."""
+    """Returns the number of CUDA graph launches in a finished recording."""
     return sum(event.name().startswith(GRAPH_LAUNCHES) for event in recorder.profiler.kineto_results.events())
 
 
-def operators_of(step: Step, ctx: int) -> Seen:
-    """The operators that a step at ctx runs on a CPU, where there are no kernels to name."""
+def operators_of(step: Step, ctx: int) -> Observed:
+    """Returns the operators that a step at ctx runs on a CPU, in place of kernels."""
     from torch.profiler import ProfilerActivity, profile
 
     step.restart(ctx)
     with profile(activities=[ProfilerActivity.CPU], acc_events=True) as running:
         step().item()
-    return Seen(Counter(event.name() for event in running.profiler.kineto_results.events()))
+    return Observed(Counter(event.name() for event in running.profiler.kineto_results.events()))

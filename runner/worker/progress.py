@@ -1,6 +1,6 @@
-"""What the worker tells the parent while it runs: lines on standard output that begin with a mark.
+"""Messages from the worker to the parent: lines on standard output that begin with a mark.
 
-Everything else the process prints is kept by the parent as its last output. Nothing is written inside a timed window.
+The parent stores all other lines as the worker's last output. Nothing is written inside a timed window.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from runner.job import ERROR_MARK, PHASE_MARK
 
 
 class Clock:
-    """Announces phases and keeps how many seconds each took, and the session as a whole.
+    """Announces phases, and measures the seconds of each and of the whole session.
 
-    `started_ms` is when the command began, in milliseconds since the epoch. From here on a monotonic clock counts, so
-    that a host's clock that is set meanwhile moves no time of the record.
+    `started_ms` is the start of the command, in milliseconds since the epoch. From then on a monotonic clock is used,
+    so that setting the host's clock does not change the record's times.
     """
 
     def __init__(self, started_ms: int) -> None:
@@ -35,12 +35,12 @@ class Clock:
         return self._started_ms + int(self.total_s() * 1e3)
 
     def say(self, text: str) -> None:
-        """Tell the person at the terminal."""
+        """Prints a progress line for the person at the terminal."""
         print(PHASE_MARK + text, flush=True)
 
     @contextmanager
     def phase(self, name: str, announce: str | None = None) -> Iterator[None]:
-        """Time a phase under `name`; `announce` is what the person at the terminal reads."""
+        """Times a phase under `name`. `announce` is its progress line."""
         if announce is not None:
             self.say(announce)
         started = time.perf_counter()
@@ -51,5 +51,5 @@ class Clock:
 
 
 def report_error(reason: str, exit_code: int, message: str) -> None:
-    """Tell the parent why no record will come; it writes the record of the failure."""
+    """Reports to the parent why the worker writes no record. The parent then writes the record of the failure."""
     print(ERROR_MARK + json.dumps({"reason": reason, "exit_code": exit_code, "message": message}), flush=True)

@@ -1,4 +1,4 @@
-"""One session in this process: load, verify, warm up, measure, and one record of it all."""
+"""One session in this process: load, verify, warm up, measure, and write one record."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ from runner.worker import (
     tokens,
     trace,
 )
-from runner.worker.assemble import Found
+from runner.worker.assemble import Findings
+from runner.worker.gatekeeper import Gatekeeper
 from runner.worker.progress import Clock
 
 NO_BACKEND = (
@@ -54,7 +55,7 @@ NO_BACKEND = (
 
 @dataclass(frozen=True)
 class Loaded:
-    """The state that the phases after loading work on; the job's shape is that of the loaded model."""
+    """State of a session after loading. The job's shape is that of the loaded model."""
 
     job: Job
     device: torch.device
@@ -66,19 +67,19 @@ class Loaded:
 def run(job: Job, clock: Clock) -> MeasuredRecord:
     """Measures the job's cell, writes its record, and returns it.
 
-    Raises OutOfMemory when the device ran out, Mismatch when what ran is not what was asked for, and what
-    `card.check` raises.
+    Raises OutOfMemory if memory runs out, Mismatch if the code that ran contradicts the cell, and the errors of
+    `card.check`.
     """
     card.check(job.device)
-    cached = _compilecache.files()
+    cached_files = _compilecache.count_files()
     with _torch_errors(), torch.inference_mode():
-        found = _found(job, cached, clock)
-    measured = assemble.measured(found, clock)
+        findings = _run_phases(job, cached_files, clock)
+    measured = assemble.measured(findings, clock)
     record.write(measured, Path(job.record_path))
     return measured
 
 
-def _found(job: Job, cached_files: int, clock: Clock) -> Found:
+def _run_phases(job: Job, cached_files: int, clock: Clock) -> Findings:
     """Runs all phases of a session: probes, load, reference, build, gate and timed passes."""
     device, before = torch.device(job.device.kind), _snapshot(job, clock)
     with clock.phase("probe", "probe"):
@@ -89,15 +90,15 @@ def _found(job: Job, cached_files: int, clock: Clock) -> Found:
         ledger.note("weights")
     with clock.phase("reference", "verify: reference"):
         expectation, verify_extra = _expect(loaded)
-        fault = None if expectation.finite else _fault(loaded)  # while packed layers are still plain ones
-        layers = _explained(loaded)
+        fault = None if expectation.finite else _fault(loaded)  # the packed layers are still plain ones
+        layers = _layer_states(loaded)
     step = _build(loaded, ledger, clock)
     keeper = _gatekeeper(step, expectation, fault, loaded.job, clock)
     prefill = timing.prefill(step, job.cell.ctx, device, clock)
     timed = timing.passes(step, keeper, loaded.job, clock)
     for line in explain.lines(step, loaded.model, layers, job.cell.ctx) if layers else ():
         clock.say(line)
-    return Found(
+    return Findings(
         job=loaded.job,
         weight_bytes=loaded.weight_bytes,
         probes=speeds,
@@ -111,10 +112,10 @@ def _found(job: Job, cached_files: int, clock: Clock) -> Found:
 
 def _gatekeeper(
     step: Step, expectation: gate.Expectation, fault: NotFinite | None, job: Job, clock: Clock
-) -> gate.Gatekeeper:
-    """Returns the gate of a step, after it has driven the step over the short context."""
+) -> Gatekeeper:
+    """Returns the gatekeeper of a step, after driving the step over the short context."""
     timed = floors.timed_positions(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
-    keeper = gate.Gatekeeper(step, expectation, timed, fault)
+    keeper = Gatekeeper(step, expectation, timed, fault)
     with clock.phase("verify", "verify: short context"):
         step.prefill(floors.GATE_SHORT_CTX)
         keeper.drive("short", floors.GATE_SHORT_CTX)
@@ -129,17 +130,17 @@ def _peak_bytes(device: torch.device) -> int:
 
 @contextmanager
 def _torch_errors() -> Iterator[None]:
-    """What torch says when memory runs out, or when no attention backend takes the call, as errors of the family."""
+    """Translates torch's errors when memory runs out, or when no attention backend supports the call."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
         raise OutOfMemory(f"out of memory: {str(error).splitlines()[0] if str(error) else 'host memory'}") from error
     except RuntimeError as error:
-        said = str(error).splitlines()[0] if str(error) else ""
+        line = str(error).splitlines()[0] if str(error) else ""
         if "can't allocate memory" in str(error):
-            raise OutOfMemory(f"out of memory: {said}") from error
-        if any(text in said for text in NO_BACKEND):
-            raise Mismatch(f"no attention backend that this cell allows can run here: {said}") from error
+            raise OutOfMemory(f"out of memory: {line}") from error
+        if any(text in line for text in NO_BACKEND):
+            raise Mismatch(f"no attention backend that this cell allows can run here: {line}") from error
         raise
 
 
@@ -166,24 +167,24 @@ def _load(job: Job, device: torch.device) -> Loaded:
     else:
         built = model.load_checkpoint(Path(job.checkpoint), build)
     count = floors.sequence_tokens(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
-    drawn = tokens.draw(job.shape.vocab, count, job.session.seed, device)
+    session_tokens = tokens.draw(job.shape.vocab, count, job.session.seed, device)
     if job.checkpoint is not None:
-        _write_trace(job, built, drawn)
+        _write_trace(job, built, session_tokens)
     clocks.wait(device)
-    known = replace(job, shape=model.shape_of(built, job.shape))
-    return Loaded(known, device, built, drawn, model.weight_bytes(built))
+    loaded_job = replace(job, shape=model.shape_of(built, job.shape))
+    return Loaded(loaded_job, device, built, session_tokens, model.weight_bytes(built))
 
 
-def _write_trace(job: Job, built: Any, drawn: tokens.Tokens) -> None:
-    """A host dequantises slowly and has the memory to do it once."""
+def _write_trace(job: Job, built: Any, session_tokens: tokens.Tokens) -> None:
+    """Writes the trace. On a CPU, slow but with enough memory, it dequantises each matrix only once."""
     last = floors.last_position(job.cell.ctx, job.protocol.warmup, job.protocol.steps)
-    step = EagerStep(built, caches.make("dynamic", built, 0), drawn)
+    step = EagerStep(built, caches.make("dynamic", built, 0), session_tokens)
     with plainlinear.unpacked(built) if job.device.kind == "cpu" else nullcontext():
         trace.write(step, job.cell.ctx, last + 1)
 
 
 def _expect(loaded: Loaded) -> tuple[gate.Expectation, int | None]:
-    """The expectation, and the memory it took over weights and KV (None on a CPU, which does not count)."""
+    """Returns the expectation, and its memory in addition to weights and KV cache (None on a CPU)."""
     job = loaded.job
     if loaded.device.type == "cuda":
         torch.cuda.empty_cache()
@@ -198,8 +199,8 @@ def _expect(loaded: Loaded) -> tuple[gate.Expectation, int | None]:
     return expectation, max(0, extra)
 
 
-def _explained(loaded: Loaded) -> explain.Layers | None:
-    """The layers' hidden states, whose memory the record's peak does not count."""
+def _layer_states(loaded: Loaded) -> explain.Layers | None:
+    """Returns the layers' hidden states; None unless the job has `explain`. The record's peak excludes their memory."""
     job = loaded.job
     if not job.explain:
         return None
@@ -220,28 +221,28 @@ def _fault(loaded: Loaded) -> NotFinite:
 
 
 def _build(loaded: Loaded, ledger: held.Ledger, clock: Clock) -> Step:
-    """The step of the cell's runtime; compiling it is a phase of its own, for no other runtime has such a cost."""
+    """Returns the step of the cell's runtime. Compilation is a phase of its own: no other runtime has such a cost."""
     runtime, kernel = registry.runtime(loaded.job.cell.runtime), registry.kernel(loaded.job.cell.kernel)
     phase, announce = ("compile", "compile") if runtime.DECLARATION.compiles else ("build", "prepare the step")
     with clock.phase(phase, announce):
         if not runtime.DECLARATION.owns_model:
-            with _whole(kernel.DECLARATION):
+            with _import_errors(kernel.DECLARATION):
                 model.use_kernel(loaded.model, loaded.job.cell.kernel)
         ledger.note("kernel")
-        with _whole(runtime.DECLARATION):
+        with _import_errors(runtime.DECLARATION):
             step = runtime.build(loaded.model, loaded.tokens, loaded.job)
         ledger.note("step")
     return step
 
 
 @contextmanager
-def _whole(declared: KernelDeclaration | RuntimeDeclaration) -> Iterator[None]:
-    """What is missing of the package that a kernel or runtime is made of, as an error of the family."""
+def _import_errors(declared: KernelDeclaration | RuntimeDeclaration) -> Iterator[None]:
+    """Raises MissingPackage if a part of the package of a kernel or runtime cannot be imported."""
     try:
         yield
     except ImportError as error:
         if declared.package is None:
             raise
         raise MissingPackage(
-            f"the package {declared.package} of {declared.name} is not whole here ({error}): {declared.remedy}"
+            f"the package {declared.package} of {declared.name} is incomplete here ({error}): {declared.remedy}"
         ) from error

@@ -1,9 +1,9 @@
-"""`synthetic-v1` weights: the exact shapes, made on the device, with values that let the correctness gate see.
+"""`synthetic-v1` weights: the exact shapes, made on the device, with values to which the correctness gate is sensitive.
 
-Latency does not depend on the values; the gate does. So every layer is distinct, norms are 1 + 0.3·N(0,1), biases
-N(0, 0.5), and attention is peaked: each query head is correlated with its key head, from not at all to strongly over
-the heads of a layer, so that at every context some heads weigh the newest row and others a few distant ones. A dropped
-row, a rotated position or a swapped head then changes the logits by far more than rounding does.
+Latency does not depend on the values; the gate does. So every layer is distinct, norms are 1 + 0.3·N(0,1), biases N(0,
+0.5), and attention is peaked. Each query head is correlated with its key head, from not at all to strongly over the
+heads of a layer. At every context some heads then weigh the newest row and others a few distant rows. A dropped row, a
+rotated position or a swapped head changes the logits by far more than rounding.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ STRONGEST_CORRELATION = 0.6
 
 
 def fill(parameters: Mapping[str, torch.Tensor], head_dim: int, generator: torch.Generator) -> None:
-    """Overwrite parameters of a Llama-like transformers model in place: all, or block after block in the model's order,
-    q and k of a layer in one. The same seed gives the same values on the same kind of device."""
+    """Overwrites parameters of a Llama-like transformers model in place.
+
+    A call covers all parameters, or a block of them in the model's order, with q and k of a layer in the same call. The
+    same seed gives the same values on the same kind of device.
+    """
     with torch.no_grad():
         for name, parameter in parameters.items():
             _fill_parameter(name, parameter, generator)
@@ -42,13 +45,13 @@ def _fill_parameter(name: str, parameter: torch.Tensor, generator: torch.Generat
 
 
 def _peak_attention(query: torch.Tensor, key: torch.Tensor, head_dim: int) -> None:
-    """Scale q [heads·d, in] and k [kv_heads·d, in] to scores of std SCORE_STD and correlate each head pair."""
+    """Scales q [heads·d, in] and k [kv_heads·d, in] to scores of std SCORE_STD, and correlates each head pair."""
     heads, kv_heads = query.shape[0] // head_dim, key.shape[0] // head_dim
     scale = math.sqrt(SCORE_STD)
     key.mul_(scale)
     for head in range(heads):
         correlation = STRONGEST_CORRELATION * head / max(1, heads - 1)
         kv_head = head * kv_heads // heads
-        own = query[head * head_dim : (head + 1) * head_dim]
-        shared = key[kv_head * head_dim : (kv_head + 1) * head_dim]
-        own.mul_(scale * math.sqrt(1 - correlation**2)).add_(shared, alpha=correlation)
+        query_head = query[head * head_dim : (head + 1) * head_dim]
+        key_head = key[kv_head * head_dim : (kv_head + 1) * head_dim]
+        query_head.mul_(scale * math.sqrt(1 - correlation**2)).add_(key_head, alpha=correlation)

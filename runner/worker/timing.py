@@ -1,4 +1,4 @@
-"""What a session times, in order: two prefills, then the passes, each checked by what it leaves."""
+"""Timed parts of a session, in order: two prefills, then the passes. The state that each pass leaves is checked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runner.job import Job
 from runner.record.sections.gate import EvidenceVersion2
 from runner.record.sections.passes import Actual, KernelTime, Passes, Prefill
 from runner.worker import actual, clocks, profiling
-from runner.worker.gate import Gatekeeper
+from runner.worker.gatekeeper import Gatekeeper
 from runner.worker.progress import Clock
 
 TimedPass = TypeVar("TimedPass", bound=clocks.Timed[Any])
@@ -22,7 +22,7 @@ TimedPass = TypeVar("TimedPass", bound=clocks.Timed[Any])
 
 @dataclass(frozen=True)
 class Timed:
-    """The sections of the timed passes and of what was seen to run, and what the gate compared."""
+    """Sections of the timed passes and of the code that ran, and the gate's evidence."""
 
     passes: Passes
     kernels: tuple[KernelTime, ...]
@@ -43,10 +43,10 @@ def prefill(step: Step, ctx: int, device: torch.device, clock: Clock) -> Prefill
 
 
 def passes(step: Step, keeper: Gatekeeper, job: Job, clock: Clock) -> Timed:
-    """Runs the passes, each checked by what it leaves.
+    """Runs the passes, and checks the state that each leaves.
 
-    The wall pass comes before the gate's steps at ctx: a growing cache has a length at every step that no step had
-    before, and what its first visit costs belongs to the headline.
+    The wall pass runs before the gate's steps at ctx. A growing cache has a new length at every step, and the cost of
+    its first visit belongs to the headline.
     """
     device, ctx, protocol = torch.device(job.device.kind), job.cell.ctx, job.protocol
 
@@ -54,10 +54,10 @@ def passes(step: Step, keeper: Gatekeeper, job: Job, clock: Clock) -> Timed:
         with clock.phase("steps", "warm up"):
             before = clocks.warm_up(step, ctx, protocol.warmup)
         with clock.phase("steps", f"measure: {name}"):
-            own = measure()
+            timed_pass = measure()
         with clock.phase("verify", f"verify: {name}"):
-            keeper.after(name, own.tokens, before)
-        return own
+            keeper.check_pass(name, timed_pass.tokens, before)
+        return timed_pass
 
     kernels: tuple[KernelTime, ...] = ()
     timed = Passes(run_pass("wall", lambda: clocks.wall(step, protocol)).section)
@@ -66,13 +66,13 @@ def passes(step: Step, keeper: Gatekeeper, job: Job, clock: Clock) -> Timed:
     if job.cell.cache == "dynamic":
         timed = replace(timed, revisit=run_pass("revisit", lambda: clocks.wall(step, protocol)).section)
     if device.type == "cpu":
-        seen = profiling.operators_of(step, ctx)
+        observed = profiling.operators_of(step, ctx)
     else:
         span = run_pass("span", lambda: clocks.span(step, protocol, device)).section
         rate = run_pass("rate", lambda: clocks.rate(step, protocol, device)).section
         profiled = run_pass("busy", lambda: clocks.busy(step, protocol, device))
-        seen, kernels = profiled.seen, profiled.profile.summary()
+        observed, kernels = profiled.observed, profiled.profile.summary()
         timed = replace(timed, span=span, rate=rate, busy=profiled.section)
     step.restart(ctx)
     evidence = keeper.evidence(job.cell, job.shape.hidden, synthetic=job.checkpoint is None)
-    return Timed(timed, kernels, actual.of(job, seen, step), evidence)
+    return Timed(timed, kernels, actual.describe(job, observed, step), evidence)

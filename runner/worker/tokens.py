@@ -1,4 +1,4 @@
-"""The tokens of a session: a random prompt and the fixed trace that follows it, drawn from the session's seed."""
+"""Tokens of a session: a random prompt, then a fixed trace, both drawn from the session's seed."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ import torch
 
 @dataclass(frozen=True)
 class Tokens:
-    """`sequence` [tokens] holds prompt and trace on the device. While `forced` [1] is true a step consumes the trace
-    whatever was chosen, and yet depends on the choice: arms decode the same thing, and no step can start early."""
+    """Prompt and trace, `sequence` [tokens], and the flag `forced` [1], both on the device.
+
+    While `forced` is true a step consumes the trace instead of the chosen token, and still depends on the choice. All
+    arms thus decode the same tokens, and no step can start early.
+    """
 
     sequence: torch.Tensor
     forced: torch.Tensor
 
     def next(self, position: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-        """The token to consume at `position` [1], shape [1]; selected on the device."""
+        """Returns the token to consume at `position` [1], shape [1], selected on the device."""
         return torch.where(self.forced, self.sequence.index_select(0, position), chosen)
 
 
 def draw(vocab: int, count: int, seed: int, device: torch.device) -> Tokens:
-    """`count` uniformly random tokens; the same for the same seed on every device."""
+    """Returns `count` uniformly random tokens. A seed gives the same tokens on every device."""
     generator = torch.Generator().manual_seed(seed)
     sequence = torch.randint(vocab, (count,), generator=generator)
     return Tokens(sequence.to(device), torch.ones(1, dtype=torch.bool, device=device))

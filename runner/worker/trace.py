@@ -1,7 +1,7 @@
-"""The trace of a checkpoint: tokens that the model chooses itself, so that neighbouring steps answer differently.
+"""The trace of a checkpoint: tokens that the model chooses itself, so that neighbouring steps choose different tokens.
 
-Trained weights answer random tokens with the same few tokens again and again. A step that does nothing cannot be told
-by its token if two neighbouring steps choose the same one.
+After random tokens, trained weights choose the same few tokens repeatedly. The gate recognises a step that does nothing
+by its token only if two neighbouring steps choose different ones.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from runner.runtimes.eager import EagerStep
 
 CANDIDATES = 8
 DISTINCT = 1.0
-"""A token differs clearly from a step's choice where its logit is so many root mean squares of the logits below it."""
+"""Least distance of a token from a step's choice, in root mean squares of the logits, at which they differ clearly."""
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What a step chose, its logits [vocab], and how far below its best logit the token chosen before it is."""
+    """A step's chosen token and logits [vocab].
+
+    `distance` is the best logit minus that of the token chosen before, in root mean squares of the logits.
+    """
 
     chosen: int
     logits: torch.Tensor
@@ -29,8 +32,9 @@ class _Answer:
 def write(step: EagerStep, start: int, stop: int) -> None:
     """Writes the tokens at the positions [start, stop) of the step's sequence, in place.
 
-    Each is the most likely token after those before it of which the model's answer clearly differs from its answer
-    before; of eight that all answer alike, the one that answers least alike."""
+    Each is the most likely of eight candidates after which the model's choice clearly differs from its choice before.
+    If there is none, it is the candidate with the largest distance.
+    """
     answer = _Answer(int(step.prefill(start)), step.logits, 0.0)
     for position in range(start, stop):
         answer = _extend(step, position, answer)
@@ -43,7 +47,7 @@ def _extend(step: EagerStep, position: int, before: _Answer) -> _Answer:
         tried[candidate] = _consume(step, position, candidate, before.chosen)
         if tried[candidate].distance >= DISTINCT:
             return tried[candidate]
-    return _consume(step, position, max(tried, key=lambda each: tried[each].distance), before.chosen)
+    return _consume(step, position, max(tried, key=lambda token: tried[token].distance), before.chosen)
 
 
 def _consume(step: EagerStep, position: int, token: int, chosen_before: int) -> _Answer:

@@ -1,4 +1,4 @@
-"""What must not happen inside a timed window, counted: allocations, compilations, graph captures, collections."""
+"""Counts of events that must not happen in a timed window: allocations, compilations, graph captures, collections."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Window:
 
 
 def _segments() -> int:
-    """Allocations from and returns to the CUDA driver by torch's allocator since the process began; 0 on a CPU."""
+    """Returns the segments that torch's allocator has taken from and returned to the CUDA driver; 0 on a CPU."""
     if not torch.cuda.is_initialized():
         return 0
     stats = torch.cuda.memory_stats()
@@ -31,19 +31,19 @@ def _segments() -> int:
 
 
 def _compiled() -> int:
-    """Graphs that torch.compile has compiled since the process began; 0 when it was never imported."""
+    """Returns the number of graphs that torch.compile has compiled in this process; 0 if it was never imported."""
     dynamo = sys.modules.get("torch._dynamo.utils")
     return int(dynamo.counters["stats"]["unique_graphs"]) if dynamo is not None else 0
 
 
 class _Captures:
-    """Captures of CUDA graphs begun since `count_captures`."""
+    """Number of CUDA graph captures begun since `count_captures`."""
 
     begun = 0
 
 
 def count_captures(graph_class: type[Any]) -> None:
-    """From now on count the captures that begin through this class."""
+    """Starts to count the captures that begin through this class."""
     begin = graph_class.capture_begin
 
     def counted(*arguments: Any, **named: Any) -> Any:
@@ -53,17 +53,17 @@ def count_captures(graph_class: type[Any]) -> None:
     graph_class.capture_begin = counted
 
 
-count_captures(torch.cuda.CUDAGraph)  # once for all: inductor captures through it, too
+count_captures(torch.cuda.CUDAGraph)  # once per process; inductor also captures through it
 
 
 def _collected() -> int:
-    """Garbage collections since the process began."""
+    """Returns the number of garbage collections in this process."""
     return sum(generation["collections"] for generation in gc.get_stats())
 
 
 @contextmanager
 def watch() -> Iterator[Window]:
-    """Count over the body; the garbage collector rests meanwhile."""
+    """Counts events while the context is open. The garbage collector is off meanwhile."""
     window = Window()
     gc.collect()
     gc.disable()

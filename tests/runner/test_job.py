@@ -40,7 +40,7 @@ def test_a_job_is_the_same_after_its_file(whole, tiny_job, tmp_path):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"session": 1}'])
 def test_what_is_no_job_is_one_line(tmp_path, text):
     (tmp_path / "job.json").write_text(text)
-    with pytest.raises(BadValue, match="is no job that this version of the worker understands"):
+    with pytest.raises(BadValue, match="is not a job of this version of the worker"):
         jobs.read(tmp_path / "job.json")
     with pytest.raises(BadValue, match="cannot be read: No such file"):
         jobs.read(tmp_path / "none.json")

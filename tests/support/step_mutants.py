@@ -98,8 +98,8 @@ class LeavesTheStepBefore(Mutant):
         super().__init__(step, right_calls)
         self.logits = step.logits
 
-    def spoil(self, position: int) -> None:
-        self._right.spoil(position)
+    def poison(self, position: int) -> None:
+        self._right.poison(position)
         self.logits = self._right.logits
 
     def __call__(self) -> torch.Tensor:

@@ -108,7 +108,7 @@ class ContainedWorker:
         }
 
     def _warm_cache(self) -> Path | None:
-        return _compilecache.home() if _compilecache.is_warm(self.job) else None
+        return _compilecache.cache_home() if _compilecache.is_warm(self.job) else None
 
     def _limits(self) -> Iterator[str]:
         memory = str(host.available_memory_bytes())
@@ -144,7 +144,7 @@ class ContainedWorker:
         if self.job.checkpoint is not None:
             yield from ((folder, "ro") for folder in folders_of(Path(self.job.checkpoint)))
         if _compilecache.is_warm(self.job):
-            yield _compilecache.kept().parent, "rw"
+            yield _compilecache.warm_folder().parent, "rw"
 
 
 def _own_variables() -> tuple[str, ...]:

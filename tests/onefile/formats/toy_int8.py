@@ -25,30 +25,30 @@ def read_config(config: Mapping[str, Any]) -> Scheme:
     return Scheme(config["group_size"], sym=True)
 
 
-def parts(rows: int, columns: int, how: Scheme) -> dict[str, Part]:
+def parts(rows: int, columns: int, scheme: Scheme) -> dict[str, Part]:
     """Returns the tensors of a linear layer [rows, columns]."""
-    return {"codes": Part("I8", (rows, columns)), "scales": Part("F32", (rows, columns // how.group_size))}
+    return {"codes": Part("I8", (rows, columns)), "scales": Part("F32", (rows, columns // scheme.group_size))}
 
 
 stored = parts
 
 
-def from_stored(tensors: Mapping[str, torch.Tensor], how: Scheme) -> dict[str, torch.Tensor]:  # noqa: ARG001 (as above)
+def from_stored(tensors: Mapping[str, torch.Tensor], scheme: Scheme) -> dict[str, torch.Tensor]:  # noqa: ARG001 (as above)
     """Returns the tensors that a step needs: all that are stored."""
     return dict(tensors)
 
 
-def quantise(weight: torch.Tensor, how: Scheme) -> dict[str, torch.Tensor]:
+def quantise(weight: torch.Tensor, scheme: Scheme) -> dict[str, torch.Tensor]:
     """Rounds weight [out, in] to the nearest codes."""
     import torch
 
-    groups = weight.float().reshape(weight.shape[0], -1, how.group_size)
+    groups = weight.float().reshape(weight.shape[0], -1, scheme.group_size)
     scales = groups.abs().amax(dim=2).clamp(min=1e-8) / LARGEST
     codes = (groups / scales[..., None]).round().to(torch.int8)
     return {"codes": codes.reshape(weight.shape), "scales": scales}
 
 
-def dequantise(tensors: Mapping[str, torch.Tensor], how: Scheme, columns: int, rows: slice) -> torch.Tensor:
+def dequantise(tensors: Mapping[str, torch.Tensor], scheme: Scheme, columns: int, rows: slice) -> torch.Tensor:
     """Returns rows of the matrix, [rows, in] float32."""
-    groups = tensors["codes"][rows].float().reshape(-1, columns // how.group_size, how.group_size)
+    groups = tensors["codes"][rows].float().reshape(-1, columns // scheme.group_size, scheme.group_size)
     return (groups * tensors["scales"][rows][..., None]).reshape(-1, columns)

@@ -37,8 +37,8 @@ def linears(layers: Sequence[PackedLayer]) -> Iterator[nn.Module]:
             self.layer, self.tensors, self.bias = layer, dict(layer.tensors), layer.bias
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            chosen, how = registry.packed_format(self.layer.quant), self.layer.scheme
-            matrix = chosen.dequantise(self.tensors, how, self.layer.columns, slice(0, self.layer.rows))
+            chosen, scheme = registry.packed_format(self.layer.quant), self.layer.scheme
+            matrix = chosen.dequantise(self.tensors, scheme, self.layer.columns, slice(0, self.layer.rows))
             product: torch.Tensor = _operator()(x, matrix.to(x.dtype), self.bias)
             return product
 

@@ -218,7 +218,7 @@ def test_what_bitsandbytes_packs_otherwise_leads_to_no_other_refusal(saved, tmp_
         saved("qwen2"), quantization_config=BitsAndBytesConfig(**how), dtype=torch.bfloat16, device_map="cpu"
     )
     packed.save_pretrained(tmp_path / "packed")
-    read = f"it holds bitsandbytes {called}, only nf4 is read"
+    read = f"it holds bitsandbytes {called}, only nf4 is supported"
     remedy = "take the unquantised checkpoint it was made from, or another one"
     assert refusal(tmp_path / "packed", QWEN, "bnb-nf4") == f"{read}: {remedy}"
     said = refusal(tmp_path / "packed", QWEN)

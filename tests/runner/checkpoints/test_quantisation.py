@@ -130,8 +130,9 @@ def test_it_is_read_wherever_it_is_told(folder, name, told, beside):
             {"quant_method": "gptq", "bits": 8, "group_size": 128},
             {},
             "bf16",
-            "config.json has a quantization_config (gptq 8), which is not quant=bf16: nor is it read as quant=gptq ("
-            "its weights have 8 bits, only 4 are read): take the unquantised checkpoint it was made from, or another",
+            "config.json has a quantization_config (gptq 8), which is not quant=bf16: nor is it read as quant=gptq "
+            "(its weights have 8 bits, only 4 are supported): take the unquantised checkpoint it was made from, or "
+            "another",
         ),
         (None, {"quantize_config": "[" * 200_000}, "gptq", f"{QUANTIZE} cannot be read (brackets nested too deeply)"),
         (SIZES, {}, "gptq", "config.json has a quantization_config, but no quant_method, and"),

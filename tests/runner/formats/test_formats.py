@@ -186,25 +186,33 @@ def test_an_nf4_tensor_that_says_another_layout_is_refused(name, change, said):
 @pytest.mark.parametrize(
     ("quant", "config", "said"),
     [
-        ("gptq", {"bits": 8, "group_size": 128}, "its weights have 8 bits, only 4 are read"),
-        ("gptq", {"bits": "4", "group_size": 128}, "its bits are '4', which is no number: only 4 are read"),
-        ("awq", {"group_size": 128}, "its bits are None, which is no number"),
+        ("gptq", {"bits": 8, "group_size": 128}, "its weights have 8 bits, only 4 are supported"),
+        ("gptq", {"bits": "4", "group_size": 128}, "its bits are '4', not a number: only 4 are supported"),
+        ("awq", {"group_size": 128}, "its bits are None, not a number"),
         ("gptq", {"bits": 4, "group_size": -1}, "its group_size is -1"),
         ("gptq", {"bits": 4, "group_size": 128, "checkpoint_format": "gptq_v2"}, "its checkpoint_format is gptq_v2"),
-        ("gptq", {**GPTQ, "format": "gptq_v2"}, "its format is gptq_v2, only gptq is read"),
-        ("gptq", {**GPTQ, "checkpoint_format": "gptq", "format": "marlin"}, "its format is marlin, only gptq is read"),
+        ("gptq", {**GPTQ, "format": "gptq_v2"}, "its format is gptq_v2, only gptq is supported"),
+        (
+            "gptq",
+            {**GPTQ, "checkpoint_format": "gptq", "format": "marlin"},
+            "its format is marlin, only gptq is supported",
+        ),
         ("gptq", {**GPTQ, "is_marlin_format": True}, "its is_marlin_format is true"),
         ("gptq", {**GPTQ, "sym": "false"}, "its sym is 'false', neither true nor false"),
         ("gptq", {**GPTQ, "desc_act": 0}, "its desc_act is 0, neither true nor false"),
         ("awq", {**GPTQ, "zero_point": "true"}, "its zero_point is 'true', neither true nor false"),
         ("bnb-nf4", {**NF4_CONFIG, "bnb_4bit_use_double_quant": 0}, "its bnb_4bit_use_double_quant is 0, neither"),
         ("bnb-nf4", {**NF4_CONFIG, "load_in_4bit": "yes"}, "its load_in_4bit is 'yes', neither true nor false"),
-        ("gptq", {**GPTQ, "lm_head": True}, "its lm_head is true: a quantised head is not read"),
-        ("awq", {"bits": 4, "group_size": 128, "version": "gemv"}, "its AWQ version is gemv, only gemm is read"),
-        ("awq", {**GPTQ, "version": "gemm", "backend": "llm-awq"}, "its AWQ version is llm-awq, only gemm is read"),
+        ("gptq", {**GPTQ, "lm_head": True}, "its lm_head is true: a quantised head is not supported"),
+        ("awq", {"bits": 4, "group_size": 128, "version": "gemv"}, "its AWQ version is gemv, only gemm is supported"),
+        (
+            "awq",
+            {**GPTQ, "version": "gemm", "backend": "llm-awq"},
+            "its AWQ version is llm-awq, only gemm is supported",
+        ),
         ("awq", {"bits": 4, "group_size": 128, "zero_point": False}, "its zero_point is false"),
         ("bnb-nf4", {**NF4_CONFIG, "bnb_4bit_quant_storage": "bfloat16"}, "its bnb_4bit_quant_storage is bfloat16"),
-        ("bnb-nf4", {"load_in_8bit": True}, "it holds bitsandbytes int8, only nf4 is read"),
+        ("bnb-nf4", {"load_in_8bit": True}, "it holds bitsandbytes int8, only nf4 is supported"),
         ("bnb-nf4", {"load_in_4bit": True, "bnb_4bit_quant_type": "fp4"}, "it holds bitsandbytes fp4"),
     ],
 )
@@ -236,7 +244,7 @@ def test_layers_that_were_left_unquantised_are_refused_by_name(quant, config, sa
     with pytest.raises(BadCheckpoint) as caught:
         registry.packed_format(quant).read_config(config)
     assert said in str(caught.value)
-    assert str(caught.value).endswith(": layers of different kinds are not read")
+    assert str(caught.value).endswith(": layers of different kinds are not supported")
 
 
 @pytest.mark.parametrize("names", [None, [], ["lm_head"], ["embed_tokens", "visual", "mlp.gate", "model.norm"]])
@@ -250,7 +258,7 @@ def test_what_is_never_packed_or_not_in_the_model_may_be_left_out(names):
 
 @pytest.mark.parametrize("names", ["lm_head", {"lm_head": True}, [1]])
 def test_a_list_of_modules_that_is_none_is_refused(names):
-    with pytest.raises(BadCheckpoint, match="its modules_to_not_convert is no list of names"):
+    with pytest.raises(BadCheckpoint, match="its modules_to_not_convert is not a list of names"):
         awq.read_config({**GPTQ, "modules_to_not_convert": names})
 
 

@@ -19,7 +19,7 @@ ROWS, COLUMNS = 64, 256  # out, in: another number each, so that none stands for
 
 def layer(quant, scheme, bias=True, rows=ROWS, columns=COLUMNS, dtype=torch.float16):
     linear = nn.Linear(columns, rows, bias=bias, dtype=dtype).requires_grad_(False)
-    return plainlinear.of(linear, quant, scheme)
+    return plainlinear.quantised(linear, quant, scheme)
 
 
 def module(monkeypatch, name, **members):
@@ -123,8 +123,8 @@ def test_marlins_compiled_kernels_are_taken_from_the_module_path(gptqmodel, monk
         ("awq", Scheme(32), None),
         ("awq", Scheme(64), None),
         ("gptq", Scheme(128), "no zero points for gptq"),
-        ("awq", Scheme(256), "groups of 32, 64, 128, these are of 256"),
-        ("awq", Scheme(16), "groups of 32, 64, 128, these are of 16"),
+        ("awq", Scheme(256), "groups of 32, 64, 128, not of 256"),
+        ("awq", Scheme(16), "groups of 32, 64, 128, not of 16"),
     ],
 )
 def test_marlin_says_why_it_cannot_multiply_a_scheme(quant, scheme, said):

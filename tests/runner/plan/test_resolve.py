@@ -488,7 +488,7 @@ def test_marlin_takes_the_groups_it_was_built_for(size: int) -> None:
     assert refuses(Scheme(size, sym=True), "gptq") is None
     for quant in ("awq", "gptq"):
         said = refuses(Scheme(2 * size + 1, sym=True), quant)
-        assert said == f"it takes groups of 32, 64, 128, these are of {2 * size + 1}"
+        assert said == f"it takes groups of 32, 64, 128, not of {2 * size + 1}"
 
 
 def test_an_option_of_another_format_is_unknown() -> None:

@@ -10,7 +10,7 @@ from runner.runtimes import eager
 
 
 class Step:
-    settings, cache_seen = {}, "static"
+    settings, cache_kind = {}, "static"
 
     def __init__(self):
         self.position, self.chosen = torch.zeros(1), torch.zeros(1)

@@ -92,11 +92,11 @@ def test_going_back_is_as_if_the_rows_behind_had_never_been_written(step):
 def test_spoiling_leaves_nan_for_logits_and_poison_from_the_position_on(step):
     step.prefill(20)
     rows = step.rows(0, 20).clone()
-    step.spoil(18)
+    step.poison(18)
     assert step.logits.isnan().all()
     assert torch.equal(step.rows(0, 18), rows[:18])
     left = step.rows(18, 25)
-    assert len(left) == (2 if step.cache_seen == "dynamic" else 7)
+    assert len(left) == (2 if step.cache_kind == "dynamic" else 7)
     assert (left == POISON).all()
 
 
@@ -106,9 +106,9 @@ class Inner:
     def __init__(self):
         self.chosen, self.calls = torch.zeros(1), []
         self.prefill, self.restart, self.rows = "prefill", "restart", "rows"
-        self.cache_seen, self.settings = "static", {"a": "b"}
+        self.cache_kind, self.settings = "static", {"a": "b"}
 
-    def spoil(self, position):
+    def poison(self, position):
         self.calls.append(position)
 
 
@@ -116,7 +116,7 @@ def test_a_step_over_eager_spoils_its_own_logits_and_the_inner_ones():
     inner = Inner()
     outer = eager.StepOverEager(inner)
     outer.logits = torch.ones(3)
-    outer.spoil(64)
+    outer.poison(64)
     assert inner.calls == [64]
     assert all(map(math.isnan, outer.logits.tolist()))
 
@@ -125,7 +125,7 @@ def test_a_step_over_eager_is_the_inner_one_in_all_but_its_call():
     inner = Inner()
     outer = eager.StepOverEager(inner)
     assert (outer.prefill, outer.restart, outer.rows) == ("prefill", "restart", "rows")
-    assert (outer.eager, outer.cache_seen, outer.settings) == (inner, "static", {"a": "b"})
+    assert (outer.eager, outer.cache_kind, outer.settings) == (inner, "static", {"a": "b"})
 
 
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
@@ -133,7 +133,7 @@ def test_the_cache_of_a_cell_holds_prompt_and_trace(built, tiny_job, cache):
     job = replace(tiny_job, cell=replace(tiny_job.cell, cache=cache))
     step = eager.build(built, tokens.draw(SHAPE.vocab, 99, 0, CPU), job)
     step.prefill(17)
-    assert step.cache_seen == cache
+    assert step.cache_kind == cache
     if cache == "static":
         # 64 + 5 + 30 = 99 tokens, in multiples of 64: 128 rows
         assert floors.kv_alloc_tokens(64, 5, 30) == 128

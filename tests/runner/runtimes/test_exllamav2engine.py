@@ -136,7 +136,7 @@ def test_a_choice_is_consumed_where_the_trace_is_not_forced(step, drawn):
 
 def test_rows_from_the_position_on_are_spoilt_in_keys_and_values(step):
     step.prefill(20)
-    step.spoil(18)
+    step.poison(18)
     assert all(map(math.isnan, step.logits.tolist()))
     left = step.rows(16, 22)
     assert left.shape == (6, 2 * LAYERS, HEADS * DIM)

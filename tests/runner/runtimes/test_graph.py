@@ -13,7 +13,7 @@ from tests.fakes.cuda import Cuda
 class Step:
     """An eager step over the pretended device: its kernel counts the position up and leaves the count as logits."""
 
-    settings, cache_seen = {}, "static"
+    settings, cache_kind = {}, "static"
 
     def __init__(self, cuda):
         self.cuda = cuda
@@ -25,7 +25,7 @@ class Step:
     def prefill(self, tokens):
         self.prefilled.append(tokens)
 
-    def spoil(self, position):
+    def poison(self, position):
         self.spoilt.append(position)
 
     def __call__(self):
@@ -93,7 +93,7 @@ def test_each_call_replays_one_step_and_nothing_else(cuda, step):
 def test_a_graph_has_logits_of_its_own_which_it_spoils_beside_the_steps(step):
     made = graph.GraphStep(step)
     made()
-    made.spoil(64)
+    made.poison(64)
     assert step.spoilt == [64]
     assert made.logits.isnan().all()
     made()

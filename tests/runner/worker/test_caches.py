@@ -21,7 +21,7 @@ def held(axis=2):
 @pytest.mark.parametrize("position", [0, 3, 5, 9])
 def test_spoiling_overwrites_all_rows_from_the_position_on_and_none_before(axis, position):
     tensors, before = held(axis), held(axis)
-    caches.spoil(tensors, position, axis)
+    caches.poison(tensors, position, axis)
     for tensor, whole in zip(tensors, before, strict=True):
         rows, others = tensor.movedim(axis, 0), whole.movedim(axis, 0)
         assert torch.equal(rows[:position], others[:position])
@@ -30,7 +30,7 @@ def test_spoiling_overwrites_all_rows_from_the_position_on_and_none_before(axis,
 
 @pytest.mark.parametrize("axis", [1, 2])
 def test_rows_are_read_by_position_with_each_tensors_values_together(axis):
-    found = caches.between(held(axis), 1, 3, axis)
+    found = caches.rows_between(held(axis), 1, 3, axis)
     assert found.shape == (2, 2, 6)  # positions, tensors, heads times values
     assert found[0, 0].tolist() == [3, 4, 5, 18, 19, 20]
     assert found[1, 1].tolist() == [106, 107, 108, 121, 122, 123]
@@ -38,7 +38,7 @@ def test_rows_are_read_by_position_with_each_tensors_values_together(axis):
 
 @pytest.mark.parametrize(("start", "stop", "count"), [(3, 9, 2), (5, 7, 0), (8, 9, 0), (0, 5, 5)])
 def test_there_are_fewer_rows_where_the_cache_ends(start, stop, count):
-    assert len(caches.between(held(), start, stop, 2)) == count
+    assert len(caches.rows_between(held(), start, stop, 2)) == count
 
 
 def layers():
@@ -55,8 +55,8 @@ def test_keys_and_values_are_tensors_of_their_own_in_both_versions():
 
 
 def test_a_cache_grows_where_it_holds_no_more_than_the_rows_before_the_position():
-    assert caches.seen(layers(), 5) == "dynamic"
-    assert caches.seen(layers(), 4) == "static"
+    assert caches.detected_kind(layers(), 5) == "dynamic"
+    assert caches.detected_kind(layers(), 4) == "static"
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

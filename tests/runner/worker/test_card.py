@@ -52,7 +52,7 @@ def test_the_card_of_the_job_is_right(sees):
 )
 def test_another_card_or_a_slice_is_a_mismatch(sees, uuid, name):
     sees(uuid, name)
-    with pytest.raises(Mismatch, match=f"the card NVIDIA H200 was asked for, but .* a slice: {name}"):
+    with pytest.raises(Mismatch, match=f"the card NVIDIA H200 was requested, but .* a slice: {name}"):
         card.check(H200)
 
 

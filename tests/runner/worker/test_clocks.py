@@ -35,8 +35,8 @@ class CountingStep:
     def restart(self, position):
         self.calls.append(f"restart {position}")
 
-    def spoil(self, position):
-        self.calls.append(f"spoil {position}")
+    def poison(self, position):
+        self.calls.append(f"poison {position}")
 
     def __call__(self):
         self.calls.append("step")
@@ -83,7 +83,7 @@ def step():
 
 def test_warm_up_goes_back_to_ctx_reads_every_token_and_spoils_what_is_to_be_written(step):
     token = clocks.warm_up(step, 64, 3)
-    assert step.calls == ["restart 64", "spoil 64", *["step", "read back"] * 3, "spoil 67"]
+    assert step.calls == ["restart 64", "poison 64", *["step", "read back"] * 3, "poison 67"]
     assert token == 8  # calls until the last read-back
 
 
@@ -190,8 +190,8 @@ def test_busy_is_the_kernels_of_each_step_between_its_markers(cuda):
     assert found["kernels"] == [2, 2, 2]  # neither marker nor copy
     assert found["steps_ms"] == found["span_ms"] == [0.15, 0.25, 0.35]
     assert timed.tokens == (1, 2, 3)
-    assert timed.seen.counts == {"gemm": 1.0, LAST: 1.0}
-    assert timed.seen.graph_mode == "none"
+    assert timed.observed.counts == {"gemm": 1.0, LAST: 1.0}
+    assert timed.observed.graph_mode == "none"
 
 
 def test_busy_leaves_out_what_lies_between_the_kernels(cuda):
@@ -220,8 +220,8 @@ def test_busy_sees_a_graph_launched_at_each_step(cuda):
 
     timed = clocks.busy(Replays(cuda), THREE, CUDA)
     assert to_json(timed.section)["kernels"] == [1, 1, 1]
-    assert timed.seen.graph_launches == 1.0
-    assert timed.seen.graph_mode == "whole-step"
+    assert timed.observed.graph_launches == 1.0
+    assert timed.observed.graph_mode == "whole-step"
 
 
 CLOCKS = {

@@ -29,7 +29,7 @@ def test_a_cold_cache_lies_beside_the_job_and_is_not_there_yet(tiny_job, tmp_pat
     _compilecache.use(tiny_job, tmp_path / "job")
     own = tmp_path / "job" / "compile-cache"
     assert folders() == (str(own), str(own / "triton"))
-    assert _compilecache.files() == 0
+    assert _compilecache.count_files() == 0
     assert not (tmp_path / "caches").exists()
 
 
@@ -43,7 +43,7 @@ def test_a_warm_cache_is_the_one_that_is_kept(tiny_job, tmp_path):
     (kept / "triton" / "deep").mkdir(parents=True)
     for name in ("graph.py", "triton/kernel.cubin", "triton/deep/kernel.json"):
         (kept / name).touch()
-    assert _compilecache.files() == 3
+    assert _compilecache.count_files() == 3
 
 
 def test_a_kept_folder_that_cannot_be_written_is_an_error_not_a_cold_cache(monkeypatch):
@@ -52,11 +52,11 @@ def test_a_kept_folder_that_cannot_be_written_is_an_error_not_a_cold_cache(monke
 
     monkeypatch.setattr(_compilecache.tempfile, "TemporaryFile", refuse)
     with pytest.raises(BadValue, match=r"cannot be written \(Permission denied\): set XDG_CACHE_HOME"):
-        _compilecache.kept()
+        _compilecache.warm_folder()
 
 
 def test_no_home_is_an_error(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(os.path, "expanduser", lambda _: "~")
     with pytest.raises(BadValue, match="you have no home folder"):
-        _compilecache.home()
+        _compilecache.cache_home()

@@ -91,7 +91,7 @@ def test_a_step_made_of_eager_is_looked_at_kernel_by_kernel(prepared):
 def test_an_engine_shows_nothing(prepared):
     _, _, layers = prepared
     (line,) = explain.lines(SimpleNamespace(runtime="exllamav2"), None, layers, CTX)
-    assert line == "explain-gate: the engine does not show what its layers leave"
+    assert line == "explain-gate: the engine does not expose the output of its layers"
 
 
 def test_a_cell_at_17_is_compared_once():

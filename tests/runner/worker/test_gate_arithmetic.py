@@ -13,6 +13,7 @@ from runner.declarations import POISON
 from runner.record import gaterules
 from runner.record.sections.gate import NotFinite
 from runner.worker import gate, model, reference, tokens
+from runner.worker.gatekeeper import Gatekeeper
 from runner.worker.notfinite import ALL_FINITE
 
 VOCAB, START, COUNT, TIMED = 6, 17, 8, range(22, 25)
@@ -42,8 +43,8 @@ class Step:
         self.calls.append(f"restart {position}")
         self.position = position
 
-    def spoil(self, position):
-        self.calls.append(f"spoil {position}")
+    def poison(self, position):
+        self.calls.append(f"poison {position}")
 
     def __call__(self):
         self.calls.append("step")
@@ -71,7 +72,7 @@ def test_each_error_is_that_of_its_own_position():
     own = slightly(1)
     step = Step(own)
     found = gate.drive("short", step, START, EXPECTED)
-    assert step.calls == [f"restart {START}", f"spoil {START}", *["step"] * COUNT]
+    assert step.calls == [f"restart {START}", f"poison {START}", *["step"] * COUNT]
     assert found.name == "short"
     assert found.positions == POSITIONS
     assert found.errors == tuple(by_hand(*pair) for pair in zip(own, RIGHT, strict=True))
@@ -149,7 +150,7 @@ def test_what_is_expected_comes_from_one_reference_pass_and_one_of_transformers(
     assert found.positions == tuple(range(17, 55))
     assert (found.driven, found.finite) == (32, True)
     with torch.inference_mode():
-        right = reference.of(built, catalogue.models()["tiny"].shape, torch.float32).logits(
+        right = reference.for_model(built, catalogue.models()["tiny"].shape, torch.float32).logits(
             sequence, torch.tensor(found.positions)
         )
         trusted = built(input_ids=sequence[None], use_cache=False).logits[0, 17:].float()
@@ -195,12 +196,12 @@ def test_one_of_the_two_that_is_not_finite_is_enough(built, monkeypatch, broken)
     """Activations may leave float16 and not float32, and a weight may be lost on one way alone."""
 
     def spoilt(function):
-        def spoil(*arguments):
+        def poison(*arguments):
             found = function(*arguments).clone()
             found[0, 0] = math.nan
             return found
 
-        return spoil
+        return poison
 
     if broken == "trusted":
         monkeypatch.setattr(gate, "trusted_logits", spoilt(gate.trusted_logits))
@@ -210,7 +211,7 @@ def test_one_of_the_two_that_is_not_finite_is_enough(built, monkeypatch, broken)
 
 
 def keeper(step, fault=None):
-    return gate.Gatekeeper(step, EXPECTED, TIMED, fault)
+    return Gatekeeper(step, EXPECTED, TIMED, fault)
 
 
 def rows(*values):
@@ -229,7 +230,7 @@ def test_what_a_pass_leaves_is_held_against_the_last_timed_position():
     own = slightly(2)
     step = left_at(24, own)
     found = keeper(step)
-    found.after("wall", (1, 2, 3), 0)
+    found.check_pass("wall", (1, 2, 3), 0)
     (check,) = found.checks
     assert check.positions == (24,)
     assert check.errors == (by_hand(own[7], RIGHT[7]),)
@@ -239,7 +240,7 @@ def test_what_a_pass_leaves_is_held_against_the_last_timed_position():
 
 def test_each_token_is_held_against_its_own_position_and_each_repeat_is_the_token_before():
     found = keeper(left_at(24))
-    found.after("wall", (1, 2, 3), 4)
+    found.check_pass("wall", (1, 2, 3), 4)
     (each,) = found.tokens
     assert (each.name, each.chosen) == ("wall", (1, 2, 3))
     assert each.regrets == tuple(EXPECTED.regret(token, at) for token, at in ((1, 22), (2, 23), (3, 24)))
@@ -249,7 +250,7 @@ def test_each_token_is_held_against_its_own_position_and_each_repeat_is_the_toke
 
 def test_a_pass_without_read_back_has_no_tokens():
     found = keeper(left_at(24))
-    found.after("rate", (), 4)
+    found.check_pass("rate", (), 4)
     assert found.tokens == []
     assert [check.name for check in found.checks] == ["rate"]
 
@@ -259,7 +260,7 @@ def test_rows_of_later_passes_are_held_against_those_of_the_first():
     found = keeper(step)
     for left in ((1.0, 2.0, 3.0), (1.0, 2.0, 3.3), (1.0, 2.0, 3.3)):
         step.left = rows(*left)
-        found.after("pass", (), 0)
+        found.check_pass("pass", (), 0)
     assert [each.difference for each in found.rows] == [0.0, 0.1, 0.1]  # 0.3 of 3
 
 
@@ -291,27 +292,27 @@ def test_why_logits_are_not_finite_is_said_where_one_of_them_is(errors, trusted,
 
 def test_a_row_is_unwritten_where_any_of_its_tensors_is():
     left = rows(1.0, 2.0, 3.0)
-    assert gate.rows_of("wall", left, left, 3).unwritten == 0
+    assert gate.compare_rows("wall", left, left, 3).unwritten == 0
     left[0, 1] = POISON
     left[2] = POISON
     left[1, 0, :3] = POISON  # a value may well be the poison's
-    assert gate.rows_of("wall", left, left, 3).unwritten == 2
-    assert gate.rows_of("wall", left[:1], left[:1], 3).unwritten == 3  # two rows are not even there
+    assert gate.compare_rows("wall", left, left, 3).unwritten == 2
+    assert gate.compare_rows("wall", left[:1], left[:1], 3).unwritten == 3  # two rows are not even there
 
 
 def test_a_pass_that_left_fewer_rows_is_compared_by_those_that_are_there():
     """A growing cache ends where the steps did."""
     first = rows(1.0, 2.0, 3.0)
-    found = gate.rows_of("rate", first[:2] * 2, first, 3)
+    found = gate.compare_rows("rate", first[:2] * 2, first, 3)
     assert (found.unwritten, found.difference) == (1, 1.0)
-    assert gate.rows_of("rate", first, first[:2], 3).difference == 0.0
-    assert gate.rows_of("rate", first[:0], first, 3) == gate.Rows("rate", 3, 0.0, 0.0)
+    assert gate.compare_rows("rate", first, first[:2], 3).difference == 0.0
+    assert gate.compare_rows("rate", first[:0], first, 3) == gate.Rows("rate", 3, 0.0, 0.0)
 
 
 def test_rows_of_a_short_dtype_are_compared_in_float32():
     first = torch.randn(1, 1, 512, generator=torch.Generator().manual_seed(4)).bfloat16()
     left = (first.float() * 1.02).bfloat16()
-    found = gate.rows_of("rate", left, first, 1)
+    found = gate.compare_rows("rate", left, first, 1)
     assert found.difference == pytest.approx(by_hand(left.double().flatten(), first.double().flatten()), abs=1e-6)
 
 
@@ -320,17 +321,17 @@ def test_rows_differ_by_the_worst_row_and_the_worst_tensor():
     first = rows(1.0, 2.0, 3.0)
     left = first.clone()
     left[1, 1] = 1.0
-    found = gate.rows_of("rate", left, first, 3)
+    found = gate.compare_rows("rate", left, first, 3)
     assert (found.difference, found.of_tensor) == (0.3536, 0.5)
     # measured by the first pass's: 2 of 2 the other way round, and √(8) of 2√5 … as one row
-    turned = gate.rows_of("rate", first, left, 3)
+    turned = gate.compare_rows("rate", first, left, 3)
     assert (turned.difference, turned.of_tensor) == (0.4472, 1.0)  # 2 / √(16 + 4)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_rows_that_are_no_numbers_differ_by_the_largest(value):
     left = rows(1.0, value, 3.0)
-    found = gate.rows_of("rate", left, rows(1.0, 2.0, 3.0), 3)
+    found = gate.compare_rows("rate", left, rows(1.0, 2.0, 3.0), 3)
     assert (found.difference, found.of_tensor) == (gaterules.NOT_FINITE, gaterules.NOT_FINITE)
 
 
@@ -356,7 +357,7 @@ def test_a_step_is_held_against_eager_and_eager_against_itself():
     first, again, own = RIGHT.clone(), RIGHT * 1.01, RIGHT * 1.1
     own[3] = first[3]
     own[5] = first[5].flip(0)
-    found = gate.liken("ctx", Pair(own, first, again), START, EXPECTED)
+    found = gate.compare_with_eager("ctx", Pair(own, first, again), START, EXPECTED)
     assert found.positions == POSITIONS
     assert found.equal == tuple(index == 3 for index in range(COUNT))
     assert found.differences == tuple(by_hand(*pair) for pair in zip(own, first, strict=True))

@@ -108,9 +108,9 @@ def test_an_empty_graph_ends_the_session(gpu_job, monkeypatch):
 
 # a replayed step that does nothing is short of launches, which the profile shows before the gate judges
 SEEN_BY_THE_PROFILE = {
-    "graph": "graph mode whole-step was asked for, but partial ran",
-    "compile": "graph mode whole-step was asked for, but partial ran",
-    "exllamav2": "of its matrix products a step where the layers have 14",
+    "graph": "graph mode whole-step was requested, but partial ran",
+    "compile": "graph mode whole-step was requested, but partial ran",
+    "exllamav2": "of its matrix products per step; the layers have at least 14",
 }
 DO_NOTHING = ("runs-nothing", "skips-every-7th", "skips-every-7th-and-advances")
 OPTIONS = {"compile": {"mode": "reduce-overhead"}}
@@ -172,7 +172,7 @@ def test_launches_of_a_graph_are_seen():
         profiling.mark_step()
         torch.cuda.synchronize()
     profile = profiling.cut_at_marks(profiling.kernels_of(recorder))
-    seen = profile.seen(profiling.graph_launches_of(recorder))
+    seen = profile.observed(profiling.graph_launches_of(recorder))
     assert seen.graph_mode == "whole-step"
     assert [step.kernels for step in profile.steps] == [1, 1, 1]
 

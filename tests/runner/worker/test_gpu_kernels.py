@@ -82,7 +82,7 @@ def of_checkpoint(job, name):
 def layer(quant, kernel, scheme, rows=512, columns=1024):
     """The kernel's layer, and the matrix it stands for."""
     linear = torch.nn.Linear(columns, rows, dtype=torch.half, device="cuda")
-    plain = plainlinear.of(linear, quant, scheme)
+    plain = plainlinear.quantised(linear, quant, scheme)
     matrix, bias = plain.matrix(torch.float32), linear.bias.float()
     made = next(iter(registry.packed_kernel(kernel).linears([plain])))
     return made, matrix, bias

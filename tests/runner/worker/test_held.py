@@ -50,18 +50,18 @@ def card(monkeypatch):
 @pytest.mark.usefixtures("card")
 def test_a_library_s_own_memory_is_the_devices_and_not_the_allocators():
     # 100 MiB of live tensors; the device lacks 500 + 100 + 12, of which torch keeps 12 free
-    assert held.now() == held.Held(100 * MIB, 600 * MIB)
+    assert held.measure() == held.Held(100 * MIB, 600 * MIB)
 
 
 @pytest.mark.parametrize("waiting", ["garbage", "cached", "queued"])
 def test_what_waits_to_be_freed_is_not_held(card, waiting):
-    before = held.now()
+    before = held.measure()
     setattr(card, waiting, 7 * MIB)
-    assert held.now() == before
+    assert held.measure() == before
 
 
 def test_more_than_another_is_the_difference_of_each():
-    assert held.beyond(held.Held(10, 70), held.Held(4, 50)) == held.Held(6, 20)
+    assert held.difference(held.Held(10, 70), held.Held(4, 50)) == held.Held(6, 20)
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_cublas_takes_its_workspace_for_each_dtype_that_a_cell_may_have(monkeypa
 
 
 def test_of_a_cpu_nothing_is_told(monkeypatch):
-    monkeypatch.setattr(held, "now", lambda: pytest.fail("asked"))
+    monkeypatch.setattr(held, "measure", lambda: pytest.fail("asked"))
     ledger = held.Ledger(torch.device("cpu"))
     ledger.note("weights")
     assert ledger.held_bytes() is ABSENT

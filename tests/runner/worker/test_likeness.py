@@ -23,18 +23,18 @@ BOUND, STEPS = 0.1, floors.GATE_MOST_STEPS
 
 
 class Replayed:
-    """Eager's step in other clothes, as a graph's replay would be; `spoil` changes its logits."""
+    """Eager's step in other clothes, as a graph's replay would be; `poison` changes its logits."""
 
     runtime = "eager"
     settings = MappingProxyType({})
 
-    def __init__(self, step, spoil):
-        self.eager, self._spoil = step, spoil
-        self.prefill, self.restart, self.rows, self.spoil = step.prefill, step.restart, step.rows, step.spoil
+    def __init__(self, step, poison):
+        self.eager, self._spoil = step, poison
+        self.prefill, self.restart, self.rows, self.poison = step.prefill, step.restart, step.rows, step.poison
 
     @property
-    def cache_seen(self):
-        return self.eager.cache_seen
+    def cache_kind(self):
+        return self.eager.cache_kind
 
     def __call__(self):
         chosen = self.eager()
@@ -51,7 +51,7 @@ class Compiled(CompiledStep):
 @pytest.fixture
 def measure(tiny_job, monkeypatch):
     """A function that runs a static session whose eager step is made into another."""
-    monkeypatch.setattr(probes, "AWAKE_S", 0.0)
+    monkeypatch.setattr(probes, "WARM_UP_S", 0.0)
     Path(tiny_job.record_path).parent.mkdir()
     build = eager.build
 

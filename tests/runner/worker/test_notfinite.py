@@ -98,7 +98,7 @@ def test_and_what_only_dequantising_makes_infinite(write):
 
 @pytest.fixture
 def measure(tiny_job, monkeypatch):
-    monkeypatch.setattr(probes, "AWAKE_S", 0.0)
+    monkeypatch.setattr(probes, "WARM_UP_S", 0.0)
     monkeypatch.setattr(probes, "last_level_cache_bytes", lambda _device: 2 * 2**20)
     Path(tiny_job.record_path).parent.mkdir()
 

@@ -107,7 +107,7 @@ def test_the_reference_reads_packed_weights_row_by_row(quant):
     built = model.build_synthetic(build(quant))
     drawn = tokens.draw(TINY.vocab, 40, 0, CPU)
     positions = torch.tensor([5, 20, 39])
-    ours = reference.of(built, TINY, torch.float64).logits(drawn.sequence, positions)
+    ours = reference.for_model(built, TINY, torch.float64).logits(drawn.sequence, positions)
     theirs = built(input_ids=drawn.sequence[None], use_cache=False, logits_to_keep=positions).logits[0]
     torch.testing.assert_close(ours.float(), theirs, rtol=1e-3, atol=1e-4)
 
@@ -120,14 +120,14 @@ def test_unpacked_layers_say_the_same_and_are_packed_again_afterwards(quant, mon
     with plainlinear.unpacked(built), monkeypatch.context() as patched:
         patched.setattr(plainlinear.PlainLinear, "matrix", None)  # nothing is dequantised meanwhile
         assert torch.equal(built(input_ids=tokens_in, use_cache=False).logits, packed)
-    assert all(plain._kept is None for plain in plainlinear.plain_linears(built).values())
+    assert all(plain._cached_matrix is None for plain in plainlinear.plain_linears(built).values())
 
 
 def test_a_slice_over_blocks_is_whole(monkeypatch):
     blocks = 128 * 28  # of 24 rows, for words have eight
     monkeypatch.setattr(plainlinear, "BLOCK_ELEMENTS", blocks)
     linear = torch.nn.Linear(128, 256, bias=False)
-    plain = plainlinear.of(linear, "gptq", SCHEMES["gptq"])
+    plain = plainlinear.quantised(linear, "gptq", SCHEMES["gptq"])
     monkeypatch.undo()
     whole = plain.matrix(torch.float32)
     monkeypatch.setattr(plainlinear, "BLOCK_ELEMENTS", blocks)
@@ -169,7 +169,7 @@ def test_bitsandbytes_multiplies_the_stored_form(double, monkeypatch):
 
     monkeypatch.setattr(bitsandbytes.nn.modules, "has_avx512bf16", lambda: True)
     linear = torch.nn.Linear(128, 256, bias=False, dtype=torch.bfloat16)
-    plain = plainlinear.of(linear, "bnb-nf4", Scheme(64, double_quant=double))
+    plain = plainlinear.quantised(linear, "bnb-nf4", Scheme(64, double_quant=double))
     stored = {name: tensor.clone() for name, tensor in plain.tensors.items()}
     (made,) = registry.packed_kernel("bitsandbytes").linears([plain])
     assert (made.in_features, made.out_features) == (128, 256)
@@ -247,7 +247,7 @@ def test_a_disk_without_room_for_the_folder_is_one_line(tmp_path: Path, monkeypa
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr(packedfolder, "save_file", fill)
-    with pytest.raises(DiskFull, match=r"the weights, 0\.\d\d GB, .* let TMPDIR name a folder on another"):
+    with pytest.raises(DiskFull, match=r"the weights, 0\.\d\d GB, .* set TMPDIR to a folder on another"):
         packedfolder.write(built, TINY, tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -90,7 +90,7 @@ def test_before_the_first_sample_it_reads_for_half_a_second(cuda, buffers):
 
 def test_a_read_of_this_machine_is_as_fast_as_its_bytes_and_seconds_say(monkeypatch):
     """The real reduction: neither faster than one that reads half the buffer, nor slower than the call as a whole."""
-    monkeypatch.setattr(probes, "AWAKE_S", 0.0)
+    monkeypatch.setattr(probes, "WARM_UP_S", 0.0)
     buffer = torch.ones(2**24)
     reads = []
     for _ in range(5):

@@ -8,7 +8,7 @@ from torch._C._autograd import DeviceType
 
 from runner.record.sections.passes import KernelTime
 from runner.worker import profiling
-from runner.worker.profiling import KernelRun, Profile, ProfiledStep, Seen, cut_at_marks, union_ns
+from runner.worker.profiling import KernelRun, Observed, Profile, ProfiledStep, cut_at_marks, union_ns
 from tests.fakes.cuda import profiled
 
 
@@ -35,18 +35,18 @@ def test_steps_are_cut_at_markers_and_ends_dropped():
     ]
     profile = cut_at_marks(runs)
     assert [(step.busy_us, step.span_us, step.kernels) for step in profile.steps] == [(3.0, 4.0, 2), (0.5, 0.5, 1)]
-    assert profile.seen(2).counts == {"gemm": 1.0, "soft": 0.5}  # 2 and 1 over two steps
-    assert profile.seen(2).graph_mode == "whole-step"
+    assert profile.observed(2).counts == {"gemm": 1.0, "soft": 0.5}  # 2 and 1 over two steps
+    assert profile.observed(2).graph_mode == "whole-step"
     # two gemms over two steps: 1 a step, (2000 + 1000) ns / 2 = 1.5 us
     assert profile.summary()[0] == KernelTime("gemm", count=1.0, us=1.5)
 
 
 def test_attention_backends_by_name():
-    assert Seen({"cudnn_generated_fort_native_sdpa_sm90_flash_fprop": 1.0}).attention_backend == "cudnn"
-    assert Seen({"pytorch_flash::flash_fwd_splitkv_kernel": 1.0}).attention_backend == "flash"
-    assert Seen({"fmha_cutlassF_bf16_aligned_64x64_rf_sm80": 1.0}).attention_backend == "efficient"
-    assert Seen({"softmax_warp_forward": 1.0}).attention_backend == "math"
-    assert Seen({"at::native::cunn_SoftMaxForward<4, float>": 1.0}).attention_backend == "math"
+    assert Observed({"cudnn_generated_fort_native_sdpa_sm90_flash_fprop": 1.0}).attention_backend == "cudnn"
+    assert Observed({"pytorch_flash::flash_fwd_splitkv_kernel": 1.0}).attention_backend == "flash"
+    assert Observed({"fmha_cutlassF_bf16_aligned_64x64_rf_sm80": 1.0}).attention_backend == "efficient"
+    assert Observed({"softmax_warp_forward": 1.0}).attention_backend == "math"
+    assert Observed({"at::native::cunn_SoftMaxForward<4, float>": 1.0}).attention_backend == "math"
 
 
 MARK = run("spin_kernel(long)", 0, 0)
@@ -93,7 +93,7 @@ def test_launches_of_graphs_are_counted_by_either_interface():
     [(0, 4, "none"), (4, 4, "whole-step"), (8, 4, "partial"), (2, 4, "partial"), (1, 4, "partial")],
 )
 def test_the_graph_mode_is_by_launches_a_step(launches, steps, mode):
-    found = Profile((ProfiledStep(1.0, 1.0, 1),) * steps, ()).seen(launches)
+    found = Profile((ProfiledStep(1.0, 1.0, 1),) * steps, ()).observed(launches)
     assert found.graph_launches == launches / steps
     assert found.graph_mode == mode
 
@@ -120,7 +120,7 @@ def test_a_long_name_is_cut_at_200_characters():
 
 
 def test_names_are_matched_by_any_signature():
-    seen = Seen({"gemv2T": 2.0, "nvjet_tst": 3.0, "softmax": 1.0})
+    seen = Observed({"gemv2T": 2.0, "nvjet_tst": 3.0, "softmax": 1.0})
     assert seen.matching(("gemv", "nvjet")) == {"gemv2T": 2.0, "nvjet_tst": 3.0}
 
 

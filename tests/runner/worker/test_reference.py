@@ -60,7 +60,7 @@ def test_it_says_what_transformers_says_to_many_digits(name):
         made.lm_head.weight is made.model.embed_tokens.weight,
         made.model.layers[0].self_attn.q_proj.bias is not None,
     )
-    ours = reference.of(made, shape, torch.float64).logits(sequence(shape), POSITIONS)
+    ours = reference.for_model(made, shape, torch.float64).logits(sequence(shape), POSITIONS)
     theirs = made(input_ids=sequence(shape)[None], use_cache=False).logits[0, POSITIONS]
     error = (ours - theirs).norm(dim=1) / theirs.norm(dim=1)
     # transformers norms and rotates in float32; a larger epsilon, another head or a later position is 1e-3 and more
@@ -69,10 +69,10 @@ def test_it_says_what_transformers_says_to_many_digits(name):
 
 def test_blocks_change_nothing(monkeypatch):
     made = built(TINY)
-    whole = reference.of(made, TINY, torch.float64).logits(sequence(TINY), POSITIONS)
+    whole = reference.for_model(made, TINY, torch.float64).logits(sequence(TINY), POSITIONS)
     for name, size in (("TOKEN_BLOCK", 7), ("QUERY_BLOCK", 3), ("ROW_BLOCK", 50)):
         monkeypatch.setattr(reference, name, size)
-    torch.testing.assert_close(reference.of(made, TINY, torch.float64).logits(sequence(TINY), POSITIONS), whole)
+    torch.testing.assert_close(reference.for_model(made, TINY, torch.float64).logits(sequence(TINY), POSITIONS), whole)
 
 
 def test_each_layer_leaves_what_transformers_layer_leaves():
@@ -80,7 +80,7 @@ def test_each_layer_leaves_what_transformers_layer_leaves():
     for layer in made.model.layers:
         layer.register_forward_hook(lambda _module, _inputs, output: left.append(output[0]))
     made(input_ids=sequence(TINY)[None], use_cache=False)
-    found = reference.of(made, TINY, torch.float64).hidden(sequence(TINY), POSITIONS)
+    found = reference.for_model(made, TINY, torch.float64).hidden(sequence(TINY), POSITIONS)
     theirs = torch.stack([each.view(COUNT, -1)[POSITIONS] for each in left])
     assert found.shape == (TINY.layers, len(POSITIONS), TINY.hidden)
     torch.testing.assert_close(found, theirs, rtol=1e-4, atol=1e-4)
@@ -119,7 +119,7 @@ def test_long_waves_are_slowed_by_the_factor_short_ones_kept_and_those_between_b
 
 
 def test_an_unknown_scaling_is_not_guessed():
-    with pytest.raises(ValueError, match="knows no rope_type 'yarn'"):
+    with pytest.raises(ValueError, match="does not support rope_type 'yarn'"):
         reference._llama3_frequency(1.0, {**LLAMA3, "rope_type": "yarn"})
 
 

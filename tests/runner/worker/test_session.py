@@ -26,7 +26,7 @@ CTX = 64
 @pytest.fixture
 def measure(tiny_job, monkeypatch):
     """A function that runs the tiny session with a mutant planted in the step that is timed."""
-    monkeypatch.setattr(probes, "AWAKE_S", 0.0)
+    monkeypatch.setattr(probes, "WARM_UP_S", 0.0)
     monkeypatch.setattr(probes, "last_level_cache_bytes", lambda _device: 2 * 2**20)
     Path(tiny_job.record_path).parent.mkdir()
 
@@ -102,7 +102,7 @@ def test_what_only_the_end_of_a_timed_pass_shows_is_seen_there(measure):
 def test_a_kernel_whose_name_is_not_in_the_profile_ends_the_session(measure, monkeypatch):
     module = registry.kernel("torch-cpu")
     monkeypatch.setattr(module, "DECLARATION", replace(module.DECLARATION, signatures=("marlin",)))
-    with pytest.raises(Mismatch, match="kernel torch-cpu was asked for"):
+    with pytest.raises(Mismatch, match="kernel torch-cpu was requested"):
         measure()
 
 
@@ -111,7 +111,7 @@ def test_another_cache_than_asked_for_ends_the_session(measure, monkeypatch):
 
     make = caches.make
     monkeypatch.setattr(caches, "make", lambda _kind, config, tokens: make("static", config, tokens))
-    with pytest.raises(Mismatch, match="cache dynamic was asked for, but static ran"):
+    with pytest.raises(Mismatch, match="cache dynamic was requested, but static ran"):
         measure()
 
 

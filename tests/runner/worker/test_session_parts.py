@@ -88,7 +88,7 @@ def pretended(monkeypatch, log, tiny_job):
     monkeypatch.setattr(session.card, "check", says("card", None))
     monkeypatch.setattr(session.nvml, "snapshot", snapshot)
     keeper = SimpleNamespace(drive=lambda name, start: log.append(f"drive {name} {start}"))
-    monkeypatch.setattr(session.gate, "Gatekeeper", lambda *_: keeper)
+    monkeypatch.setattr(session, "Gatekeeper", lambda *_: keeper)
     return job
 
 
@@ -122,7 +122,7 @@ class Keeper:
     def drive(self, name, start):
         self.log.append(f"drive {name} {start}")
 
-    def after(self, name, chosen, before):
+    def check_pass(self, name, chosen, before):
         self.log.append(("after", name, chosen, before))
 
     def found(self, cell, hidden, synthetic):
@@ -402,10 +402,13 @@ def test_what_torch_raises_is_an_error_of_the_family_where_it_is_known(raised, k
 
 def test_a_package_that_is_not_whole_is_missing_and_anything_else_is_a_bug():
     declared = SimpleNamespace(package="autoawq", name="autoawq-triton", remedy="pip install it")
-    said = r"package autoawq of autoawq-triton is not whole .*: pip install it"
-    with pytest.raises(MissingPackage, match=said), session._whole(declared):
+    said = r"package autoawq of autoawq-triton is incomplete .*: pip install it"
+    with pytest.raises(MissingPackage, match=said), session._import_errors(declared):
         raise ImportError("No module named triton")
-    with pytest.raises(ImportError, match="No module named ours"), session._whole(SimpleNamespace(package=None)):
+    with (
+        pytest.raises(ImportError, match="No module named ours"),
+        session._import_errors(SimpleNamespace(package=None)),
+    ):
         raise ImportError("No module named ours")
 
 

@@ -15,6 +15,7 @@ from runner.record.sections.gate import Rows
 from runner.runtimes.compile import CompiledStep
 from runner.runtimes.eager import EagerStep, StepOverEager
 from runner.worker import caches, clocks, gate, model, reference, tokens
+from runner.worker.gatekeeper import Gatekeeper
 from tests.support.derive import gate_of
 from tests.support.step_mutants import STEP_MUTANTS
 
@@ -79,10 +80,10 @@ def step(request, prepared):
 
 def judged(step, expectation, passes):
     """The gate's section after passes by the host's clocks, as far as it follows from them, and its reasons."""
-    keeper = gate.Gatekeeper(step, expectation, TIMED)
+    keeper = Gatekeeper(step, expectation, TIMED)
     for name, measure in passes.items():
         before = clocks.warm_up(step, CTX, PROTOCOL.warmup)
-        keeper.after(name, measure(step).tokens, before)
+        keeper.check_pass(name, measure(step).tokens, before)
     found = gaterules.gate(keeper.evidence(CELL, 128, synthetic=True))
     assert found.error == max(check.errors[0] for check in keeper.checks)
     return found, list(gaterules.reasons(replace(found, trusted_error=max(expectation.trusted))))
@@ -140,12 +141,12 @@ def test_a_step_that_cheats_is_seen_where_nothing_is_read_back(step, prepared, n
 def test_rows_that_nobody_has_written_are_told_from_those_that_were(step):
     step.prefill(CTX)
     step.restart(CTX)
-    step.spoil(CTX)
+    step.poison(CTX)
     for _ in range(3):
         step()
     left = step.rows(CTX, CTX + 5)
     assert left.shape[1:] == (4, 64)  # keys and values of two layers, two heads of 32
-    assert gate.rows_of("wall", left, left, 5).unwritten == 2
+    assert gate.compare_rows("wall", left, left, 5).unwritten == 2
     assert not (left[:3] == POISON).all(dim=2).any()
 
 
@@ -154,7 +155,7 @@ def test_one_wrong_tensor_shows_in_its_own_row_and_hardly_in_all():
     first = torch.ones(3, 32, 64)
     left = first.clone()
     left[1, 5] = 0
-    found = gate.rows_of("rate", left, first, 3)
+    found = gate.compare_rows("rate", left, first, 3)
     assert found.difference == pytest.approx(32**-0.5, rel=1e-3)
     assert found.of_tensor == 1.0
 
@@ -164,7 +165,7 @@ def test_spoilt_rows_behind_the_position_change_nothing(step):
     step.prefill(CTX)
     first = step().clone(), step.logits.clone()
     step.restart(CTX)
-    step.spoil(CTX)
+    step.poison(CTX)
     second = step().clone(), step.logits.clone()
     assert torch.equal(first[1], second[1])
 
@@ -210,7 +211,7 @@ def test_an_honest_session_is_rejected_less_than_once_in_ten_thousand():
     built = model.build_synthetic(model.Build(shape, "bf16", None, torch.bfloat16, DEVICE))
     sequence = tokens.draw(shape.vocab, 1120, 0, DEVICE).sequence
     positions = torch.arange(20, 1120)
-    right = reference.of(built, shape, torch.float32).logits(sequence, positions)
+    right = reference.for_model(built, shape, torch.float32).logits(sequence, positions)
     trusted = gate.trusted_logits(built, sequence, positions)
     errors = [gate.relative_error(own, true) for own, true in zip(trusted, right, strict=True)]
     expectation = gate.Expectation(tuple(range(20, 1120)), right, tuple(errors), True, 1)

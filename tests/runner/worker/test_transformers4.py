@@ -14,7 +14,7 @@ POSITIONS = torch.tensor([7, 8])
 
 
 def test_it_is_for_the_versions_before_five():
-    assert transformers4.IS_HERE is (int(transformers.__version__.split(".")[0]) < 5)
+    assert transformers4.IS_INSTALLED is (int(transformers.__version__.split(".")[0]) < 5)
 
 
 def test_a_growing_cache_is_cut_before_the_position_and_emptied():
@@ -51,7 +51,7 @@ def test_a_static_cache_is_of_the_models_dtype_and_of_as_many_rows(monkeypatch):
 
 @pytest.mark.parametrize("cache", [transformers4.DynamicCache, transformers4.StaticCache])
 def test_the_model_is_told_the_positions_themselves(cache):
-    assert cache.told(None, POSITIONS) == {"cache_position": POSITIONS}
+    assert cache.extra_arguments(None, POSITIONS) == {"cache_position": POSITIONS}
 
 
 def test_theta_and_scaling_of_the_rotation_are_arguments_of_their_own():

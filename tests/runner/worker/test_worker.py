@@ -144,8 +144,12 @@ def test_a_package_that_is_missing_is_one_line_with_how_to_get_it(worker, module
 @pytest.mark.parametrize(
     ("modules", "fields", "said"),
     [
-        (("gptqmodel",), {"kernel": "marlin"}, "the package gptqmodel of marlin is not whole here (No module named "),
-        (("exllamav2_ext", "exllamav2"), ENGINE, "the package exllamav2 of exllamav2 is not whole here (cannot import"),
+        (("gptqmodel",), {"kernel": "marlin"}, "the package gptqmodel of marlin is incomplete here (No module named "),
+        (
+            ("exllamav2_ext", "exllamav2"),
+            ENGINE,
+            "package exllamav2 of exllamav2 is incomplete here (cannot import",
+        ),
     ],
 )
 def test_a_package_that_is_only_half_there_is_one_line_too(worker, modules, fields, said):

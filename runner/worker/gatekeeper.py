@@ -1,0 +1,73 @@
+"""The gatekeeper of a session: drives its step, checks what each timed pass leaves, and collects the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from runner.cell.cell import Cell
+from runner.cell.fieldtypes import ABSENT
+from runner.declarations import Step
+from runner.record import bounds
+from runner.record.gaterules import NOT_FINITE
+from runner.record.sections.gate import Check, EvidenceVersion2, Likeness, NotFinite, Rows, Tokens
+from runner.worker import gate
+from runner.worker.notfinite import ALL_FINITE
+
+
+class Gatekeeper:
+    """Compares one step with the expectation, and collects the results.
+
+    `timed` are the positions of the timed steps. `fault` is the reason that the expectation's own logits are not
+    finite, None if they are.
+    """
+
+    def __init__(self, step: Step, expectation: gate.Expectation, timed: range, fault: NotFinite | None = None) -> None:
+        self._step, self._expectation, self._timed, self._fault = step, expectation, timed, fault
+        self._first_rows: torch.Tensor | None = None
+        self.checks: list[Check] = []
+        self.tokens: list[Tokens] = []
+        self.rows: list[Rows] = []
+        self.likenesses: list[Likeness] = []
+
+    def drive(self, name: str, start: int) -> None:
+        """Compares steps from `start` with the reference, and with eager if the step is made of it."""
+        self.checks.append(gate.drive(name, self._step, start, self._expectation))
+        if likeness := gate.compare_with_eager(name, self._step, start, self._expectation):
+            self.likenesses.append(likeness)
+
+    def check_pass(self, name: str, chosen: Sequence[int], before: int) -> None:
+        """Checks the last logits, cache rows and tokens of a timed pass.
+
+        `chosen` are the tokens that the pass read back, empty for a pass without read-back. `before` is the last token
+        of the warm-up.
+        """
+        self.checks.append(gate.last_logits(name, self._step, self._timed[-1], self._expectation))
+        if chosen:
+            self.tokens.append(gate.compare_tokens(name, self._timed, chosen, before, self._expectation))
+        rows = self._step.rows(self._timed.start, self._timed.stop).cpu()
+        if self._first_rows is None:
+            self._first_rows = rows
+        self.rows.append(gate.compare_rows(name, rows, self._first_rows, len(self._timed)))
+
+    def evidence(self, cell: Cell, hidden: int, synthetic: bool) -> EvidenceVersion2:
+        """Returns all comparisons, and the bounds of the cell.
+
+        `hidden` is the width of its model. `synthetic` is whether its weights are synthetic.
+        """
+        is_not_finite = self._fault is not None or any(map(_step_alone_not_finite, self.checks))
+        return EvidenceVersion2(
+            **bounds.of(cell.dtype, self._step.runtime, cell.quant, cell.kernel, hidden, synthetic),
+            checks=tuple(self.checks),
+            timed_trusted=tuple(map(self._expectation.trusted_error, self._timed)),
+            tokens=tuple(self.tokens),
+            rows=tuple(self.rows),
+            not_finite=(self._fault or ALL_FINITE) if is_not_finite else ABSENT,
+            eager=tuple(self.likenesses) or ABSENT,
+        )
+
+
+def _step_alone_not_finite(check: Check) -> bool:
+    """Returns whether the step is not finite at a position at which trusted eager is finite."""
+    return any(error == NOT_FINITE != trusted for error, trusted in zip(check.errors, check.trusted, strict=True))
