@@ -50,7 +50,7 @@ def test_a_docker_that_does_not_say_is_not_taken_for_either(tmp_path: Path) -> N
     with pytest.raises(NoContainer, match="docker is installed but does not answer"):
         user.caller(docker(tmp_path, "null\n", transcript("docker-not-running.txt"), 1))
     for out in ("", "{", "[1]", '["seccomp"]', "7"):
-        with pytest.raises(NoContainer, match="what the engine says of its security options cannot be read"):
+        with pytest.raises(NoContainer, match="the engine's answer about its security options cannot be read"):
             user.caller(docker(tmp_path, out))
 
 
