@@ -55,7 +55,7 @@ class OpenRun(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """How sessions are run.
+    """The settings of sessions.
 
     `commit` None leaves records in the spool. `run` is the run that MLflow made. `explain` makes the worker compare its
     step with the reference layer by layer.

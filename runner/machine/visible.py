@@ -74,10 +74,10 @@ def _matching(installed: Sequence[InstalledGpu], word: str) -> list[InstalledGpu
     if index := INDEX.match(word):
         number = index.group(1).lstrip("0") or "0"  # as text: it may have thousands of digits
         return [gpu for gpu in installed if str(gpu.index) == number]
-    return [gpu for gpu in installed if begins(word, gpu.uuid)]
+    return [gpu for gpu in installed if is_uuid_prefix(word, gpu.uuid)]
 
 
-def begins(word: str, uuid: str) -> bool:
+def is_uuid_prefix(word: str, uuid: str) -> bool:
     """Returns whether a word is a prefix of the card's UUID, beyond the `GPU-` of all UUIDs."""
     start = word.lower()
     return start.startswith(UUID_PREFIX) and start != UUID_PREFIX and uuid.lower().startswith(start)
@@ -89,7 +89,7 @@ def _fault(word: str, installed: Sequence[InstalledGpu]) -> str:
         return f"names a MIG instance: {NO_FLOOR}; name a whole card, or choose gpu=cpu"
     if not installed:
         return "names a GPU, and this machine has none: unset it, or choose gpu=cpu"
-    fault = "begins several UUIDs" if len(_matching(installed, word)) > 1 else "names no GPU of this machine"
+    fault = "is a prefix of several UUIDs" if len(_matching(installed, word)) > 1 else "names no GPU of this machine"
     return f"{fault} ({'; '.join(map(_presence, installed))}): give an index or a UUID, unset it, or choose gpu=cpu"
 
 

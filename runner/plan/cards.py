@@ -70,7 +70,7 @@ def _by_device(device: str, fitting: Installed, installed: Installed, keys: dict
 
 def _is_named(card: InstalledGpu, device: str) -> bool:
     """Returns whether `device` is the card's index or a prefix of its UUID. A failed card may have no UUID."""
-    return device == str(card.index) if device.isdecimal() else visible.begins(device, card.uuid)
+    return device == str(card.index) if device.isdecimal() else visible.is_uuid_prefix(device, card.uuid)
 
 
 def _only(cards: Installed) -> InstalledGpu:

@@ -125,7 +125,7 @@ def masked(text: str, *uris: str) -> str:
     all_uris = [*filter(None, uris), *_uris_of_arguments()]
     for uri in sorted(all_uris, key=len, reverse=True):
         text = text.replace(uri, shown(uri))
-    secrets = {spelling for uri in all_uris for spelling in _spellings_of_uri(uri)} | of_environment()
+    secrets = {spelling for uri in all_uris for spelling in _spellings_of_uri(uri)} | secrets_of_environment()
     for secret in sorted(secrets, key=len, reverse=True):
         text = without(text, secret, MASK)
     return IN_TEXT.sub(lambda match: _shown_in_text(match[0]), text)
@@ -138,7 +138,7 @@ def without(text: str, secret: str, mask: str) -> str:
     return re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", lambda _: mask, text)
 
 
-def of_environment() -> frozenset[str]:
+def secrets_of_environment() -> frozenset[str]:
     """Returns the secrets in this process's variables in every spelling.
 
     They are found by the variables' names, and in URIs of stores, proxies and indexes.

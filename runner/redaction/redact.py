@@ -130,7 +130,7 @@ def redact(text: str) -> str:
     The secrets in this process's variables (names ending in TOKEN, KEY, PASSWORD, …, and passwords of URIs) are
     replaced everywhere. Redaction is idempotent.
     """
-    for secret in sorted(credentials.of_environment(), key=len, reverse=True):
+    for secret in sorted(credentials.secrets_of_environment(), key=len, reverse=True):
         text = credentials.without(text, secret, "<secret>")
     for pattern, replacement in _rules():
         text = pattern.sub(replacement, text)

@@ -44,19 +44,19 @@ class Wrong(Exception):
 class Finding:
     """The result of one check of the host.
 
-    `otherwise` is its level if it is not `ok`. Notes are printed only by `check`.
+    `level` counts if it is not `ok`. Notes are printed only by `check`.
     """
 
-    what: str
+    subject: str
     has: str
     needs: str
     ok: bool
-    otherwise: str = ERROR
+    level: str = ERROR
 
     def __str__(self) -> str:
         if self.ok:
-            return f"ok: {self.what} {self.has}"
-        return f"{self.otherwise}: {self.what}: this host has {self.has}, this bundle needs {self.needs}"
+            return f"ok: {self.subject} {self.has}"
+        return f"{self.level}: {self.subject}: this host has {self.has}, this bundle needs {self.needs}"
 
 
 def findings(manifest: dict[str, Any]) -> Iterator[Finding]:
@@ -140,9 +140,9 @@ def _gpus(manifest: dict[str, Any]) -> Iterator[Finding]:
     lines = _nvidia_smi_lines()
     gpus = [match.groups() for line in lines if (match := GPU_LINE.fullmatch(line))]
     for line in (line for line in lines if not GPU_LINE.fullmatch(line)):
-        yield Finding("GPU", f"nvidia-smi saying: {line}", f"compute capability {needs}", ok=False, otherwise=NOTE)
+        yield Finding("GPU", f"nvidia-smi saying: {line}", f"compute capability {needs}", ok=False, level=NOTE)
     if not gpus:
-        yield Finding("GPU", "none that nvidia-smi lists", f"compute capability {needs}", ok=False, otherwise=NOTE)
+        yield Finding("GPU", "none that nvidia-smi lists", f"compute capability {needs}", ok=False, level=NOTE)
     for name, capability, driver in gpus:
         ok = any(_runs(capability, target) for target in compiled)
         has = f"{name} of compute capability {capability}"
@@ -311,13 +311,13 @@ def main(arguments: Sequence[str]) -> None:
     checking = list(arguments) == [CHECK]
     results = list(findings(manifest))
     for finding in results:
-        if checking or (not finding.ok and finding.otherwise != NOTE):
+        if checking or (not finding.ok and finding.level != NOTE):
             print(finding, file=sys.stdout if checking else sys.stderr, flush=True)
     if checking and (changed := damaged(manifest)):
         raise Wrong(
             f"{len(changed)} of {len(manifest['files'])} files are not as in the archive, the first: {changed[0]}"
         )
-    if any(not finding.ok and finding.otherwise == ERROR for finding in results):
+    if any(not finding.ok and finding.level == ERROR for finding in results):
         raise SystemExit(1)
     variables = environment()
     python = python_for(manifest)

@@ -142,7 +142,7 @@ class ContainedWorker:
         if os.path.isdir(hostlock.folder()):
             yield Path(os.path.realpath(hostlock.folder())), "rw"
         if self.job.checkpoint is not None:
-            yield from ((folder, "ro") for folder in folders_of(Path(self.job.checkpoint)))
+            yield from ((folder, "ro") for folder in checkpoint_folders(Path(self.job.checkpoint)))
         if _compilecache.is_warm(self.job):
             yield _compilecache.kept().parent, "rw"
 
@@ -151,7 +151,7 @@ def _thread_variables() -> tuple[str, ...]:
     return tuple(name for name in THREADS if name in os.environ)
 
 
-def folders_of(checkpoint: Path) -> tuple[Path, ...]:
+def checkpoint_folders(checkpoint: Path) -> tuple[Path, ...]:
     """Returns the checkpoint's folder and the folders that its links lead to, as in the hub's cache.
 
     Broken links are ignored.
