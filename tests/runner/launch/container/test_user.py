@@ -42,7 +42,7 @@ def test_of_a_rootless_docker_root_is_the_caller(
 
 
 def test_of_a_docker_that_remaps_users_nobody_is_the_caller(tmp_path: Path) -> None:
-    with pytest.raises(NoContainer, match=r"userns-remap.* none of which is you: use Podman, or a Docker"):
+    with pytest.raises(NoContainer, match=r"userns-remap.* no user of a container is you: use Podman, or Docker"):
         user.caller(docker(tmp_path, '["name=seccomp,profile=builtin","name=userns"]'))
 
 
