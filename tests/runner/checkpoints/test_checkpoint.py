@@ -164,7 +164,7 @@ def test_wrong_tensors_are_found_here_already(folder: Path) -> None:
     tensors = checkpoints.tensors()
     del tensors["lm_head.weight"]
     (folder / "model.safetensors").write_bytes(checkpoints.safetensors(tensors))
-    assert "1 tensor missing (lm_head.weight): take a complete" in refusal(folder)
+    assert "1 tensor missing (lm_head.weight): use a complete" in refusal(folder)
 
 
 @pytest.mark.parametrize(
