@@ -168,12 +168,12 @@ def test_an_engine_that_does_not_answer_gives_way_to_one_that_does(
 def test_a_docker_that_remaps_users_is_not_usable(engines: Callable[..., list[FakeEngine]], cpu_plan: Plan) -> None:
     remapping = {**present(), "info": {"out": '["name=seccomp,profile=builtin","name=userns"]\n'}}
     engines(docker=remapping)
-    with pytest.raises(NoContainer, match=r"^docker gives containers user ids .*userns-remap.*, or use where=here$"):
+    with pytest.raises(NoContainer, match=r"^docker remaps user ids .*userns-remap.*, or use where=here$"):
         choose("container", "auto", cpu_plan)
     chosen = choose("auto", "auto", cpu_plan)
     assert chosen.container is None
     assert (chosen.notice or "").startswith(
-        "measuring in this interpreter: docker gives containers user ids of their own"
+        "measuring in this interpreter: docker remaps user ids of their own"
     )
     engines(docker=remapping, podman=present())
     chosen = choose("container", "auto", cpu_plan)
