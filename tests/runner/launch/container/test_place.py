@@ -172,9 +172,7 @@ def test_a_docker_that_remaps_users_is_not_usable(engines: Callable[..., list[Fa
         choose("container", "auto", cpu_plan)
     chosen = choose("auto", "auto", cpu_plan)
     assert chosen.container is None
-    assert (chosen.notice or "").startswith(
-        "measuring in this interpreter: docker remaps user ids of their own"
-    )
+    assert (chosen.notice or "").startswith("measuring in this interpreter: docker remaps user ids (userns-remap)")
     engines(docker=remapping, podman=present())
     chosen = choose("container", "auto", cpu_plan)
     assert chosen.container is not None
