@@ -1,9 +1,9 @@
 # Each target that needs Python makes .venv/ first; requirements/env.sh returns at once when it is up to date.
-#   STACK=cpu|modern  which pins; left out: modern where nvidia-smi lists a GPU; of an image: modern or paper
-#   PYTHON=…          left out: the first of python3, python3.12, python3.11 that is 3.11 or 3.12
-#   ENGINE=docker|podman|buildah  what builds images; left out: the first that works (images/build.sh has more)
-#   BASE=host-torch, KERNELS=folder, PYTHON_VERSION=3.11|3.12  of a bundle: docs/bundle.md
-#   ARGS="…"          more options for the command that the target runs
+#   STACK=cpu|modern  which pins (default: modern if nvidia-smi lists a GPU, else cpu); of an image: modern or paper
+#   PYTHON=…          default: the first of python3, python3.12, python3.11 that is 3.11 or 3.12
+#   ENGINE=docker|podman|buildah  builder of images (default: the first that works); images/build.sh has more
+#   BASE=host-torch, KERNELS=folder, PYTHON_VERSION=3.11|3.12  settings of a bundle: docs/bundle.md
+#   ARGS="…"          more options for the target's command
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 STACK ?=
@@ -11,11 +11,11 @@ PYTHON ?=
 ARGS ?=
 PORT ?= 5000
 JOBS ?= 2
-# From here on records are added, never changed (docs/verify.md).
+# Since this commit, records are only added, never changed (docs/verify.md).
 RECORDS_SINCE := 3b5735f012afa9f600c0d45b9a0adb96206a72e2
 
-# On PATH, so that programs started by a program (mlflow, uv) come from .venv as well. The shell's own word for this folder:
-# whatever is in its name is not read by a shell a second time.
+# PATH, so that child programs (mlflow, uv) also come from .venv. The shell expands PWD itself, so that it does not parse
+# the folder's name.
 venv := PATH="$$PWD/.venv/bin:$$PATH"
 
 .PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-stores test-real lint types check ui bench-overhead bench-tables floor graphs quant budget report demo coverage verify unchanged lock clean
@@ -30,13 +30,13 @@ env: ## Set up .venv/ (the other targets do it themselves)
 cell: env ## Measure one decode cell on what this machine has (ARGS="--ctx 512 …")
 	@$(venv) python -m runner cell $(ARGS)
 
-test: env ## Run the tests, two files at a time (JOBS=0: in turns)
+test: env ## Run the tests, two files at a time (JOBS=0: one after another)
 	@$(venv) python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: env ## Run the tests that are not marked slow, while you work (pyproject.toml says what slow means)
 	@$(venv) python -m pytest -q -n $(JOBS) --dist loadfile -m "not slow and not images and not stores and not real" $(ARGS)
 
-test-images: env ## Run the tests that need a container engine and the cpu image (make image-cpu), or an index and minutes
+test-images: env ## Run the tests that need a container engine and the cpu image (make image-cpu), or a package index; takes minutes
 	@$(venv) python -m pytest -q -m images $(ARGS)
 
 test-stores: env ## Run the tests against servers of other versions of MLflow, which are installed in build/ (minutes)
@@ -59,7 +59,7 @@ types: env ## Check types
 
 check: lint types test ## lint, types and test
 
-ui: env ## Print where to compare cells, and open MLflow's UI there (PORT=5000)
+ui: env ## Print the address for comparing cells, and open MLflow's UI there (PORT=5000)
 	@$(venv) python -m runner ui --port $(PORT) $(ARGS)
 
 bench-overhead: env ## Compare steps timed by the harness with bare ones
@@ -68,10 +68,10 @@ bench-overhead: env ## Compare steps timed by the harness with bare ones
 floor: env ## Print the table of the committed records against their memory floor
 	@$(venv) python -m analysis floor --records experiments/records $(ARGS)
 
-graphs: env ## Print what a CUDA graph is worth, from the committed records, and draw docs/graphs.png
+graphs: env ## Print the effect of CUDA graphs, from the committed records, and draw docs/graphs.png
 	@$(venv) python -m analysis graphs --records experiments/records --figure docs/graphs.png $(ARGS)
 
-quant: env ## Print what quantised weights save, from the committed records, and draw docs/quant.png
+quant: env ## Print the savings of quantised weights, from the committed records, and draw docs/quant.png
 	@$(venv) python -m analysis quant --records experiments/records --figure docs/quant.png $(ARGS)
 
 budget: env ## Print where the steps of the committed records spend their time
@@ -80,7 +80,7 @@ budget: env ## Print where the steps of the committed records spend their time
 report: env ## Make report/report.html from the committed records
 	@$(venv) python -m analysis report --records experiments/records $(ARGS)
 
-demo: env ## Put the committed records into the embedded store, and make (and open) their report: no GPU needed
+demo: env ## Import the committed records into the embedded store, and make (and open) their report: no GPU needed
 	@$(venv) python -m runner import experiments/records
 	@$(venv) python -m analysis report $(ARGS)
 	@test -z "$$DISPLAY$$WAYLAND_DISPLAY" || $(venv) python -c 'import pathlib, webbrowser; webbrowser.open(pathlib.Path("report/report.html").resolve().as_uri())'
@@ -95,7 +95,7 @@ coverage: env ## Simulate how often interval and verdict of an A/B are right
 verify: env ## Recompute every derived number of the committed records
 	@$(venv) python -m runner verify experiments/records experiments/gate
 
-unchanged: env ## Show by git that no committed record was changed or deleted (needs the whole history)
+unchanged: env ## Check with git that no committed record was changed or deleted (needs the whole history)
 	@$(venv) python -m runner verify --since $(RECORDS_SINCE) experiments/records experiments/gate
 
 image-ada: ## Build the image of an architecture, also image-ampere, -hopper, -blackwell, -cpu (STACK=paper: older drivers)
@@ -105,17 +105,17 @@ image-%: any
 images: ## Build every image: each architecture in each of its stacks (hours; some 60 GB)
 	@images/build.sh --all
 
-bundle: ## Make one archive that a GPU box without a network runs (ARCH=hopper BASE=host-torch KERNELS=folder …)
+bundle: ## Make one archive for a GPU machine without a network (ARCH=hopper BASE=host-torch KERNELS=folder …)
 	@requirements/env.sh "" "$(PYTHON)"
 	@$(venv) python -m images.bundle "$(ARCH)" --stack "$(STACK)" --base "$(BASE)" --kernels "$(KERNELS)" --python "$(PYTHON_VERSION)" $(ARGS)
 
-check-images: ## Check the images that are here: labels, user, architectures of the compiled kernels, imports (no GPU needed)
+check-images: ## Check the local images: labels, user, architectures of the compiled kernels, imports (no GPU needed)
 	@images/check.sh $(ARGS)
 
 sbom: env ## Make a CycloneDX bill of materials of each image's locks, in build/sbom/
 	@$(venv) images/sbom.sh build/sbom
 
-lock: env ## Resolve the pins anew, keeping those that still fit (ARGS=--upgrade: the newest)
+lock: env ## Resolve the pins again, keeping those that still fit (ARGS=--upgrade: the newest)
 	@requirements/lock.sh "$$PWD/.venv/bin/uv" $(ARGS)
 
 clean: ## Delete .venv/ and caches; measurements stay

@@ -1,8 +1,8 @@
-"""Puts the catalogue and the schema of records into the wheel: in a checkout they lie beside the packages."""
+"""Packaging of the catalogue and the schema of records, which lie beside the packages in a checkout."""
 
 from setuptools import find_packages, setup
 
-# The folders of a checkout by their names in an installation (runner/files/shipped.py finds both).
+# Folders of a checkout by their names in an installation (runner/files/shipped.py finds both).
 BESIDE = {"decode_floor.experiments": "experiments", "decode_floor.docs": "docs"}
 
 setup(

@@ -1,4 +1,4 @@
-"""Runs in an image (images/check.sh starts it there): is it what its labels say? Prints what it found.
+"""Checks, inside an image, that it matches its labels (images/check.sh starts it there). Prints the results.
 
 No GPU is needed: libraries are loaded and listed, nothing is launched.
 """
@@ -20,40 +20,42 @@ from runner.installation import Installation
 from runner.record import codekey
 
 SITE = Path(sysconfig.get_path("purelib"))
+BUILD_FILES = (Path("/etc/pip.conf"), Path("/run/secrets"), Path("/root/.cache"))
 
 
 class Wrong(Exception):
-    """What of the image is not as it should be."""
+    """A fault of the image, in one line."""
 
 
 def check_code(tree_key: str) -> None:
-    """The copied package is the one that the label names."""
-    if (found := codekey.tree_key()) != tree_key:
-        raise Wrong(f"tree_key is {found}, the label says {tree_key}")
-    print(f"tree_key {found}")
+    """Checks that the copied package is the one in the label."""
+    if (actual := codekey.tree_key()) != tree_key:
+        raise Wrong(f"tree_key is {actual}, the label says {tree_key}")
+    print(f"tree_key {actual}")
 
 
 def check_user() -> None:
-    """Nothing runs as root, nothing but /tmp can be written to, nothing of the build's settings is left."""
+    """Checks that the user is not root, that only /tmp is writable, and that no build settings remain."""
     if os.getuid() == 0:
         raise Wrong("it runs as root")
-    left = [name for name in os.environ if name.startswith(("PIP_", "SSL_", "CURL_", "REQUESTS_"))]
-    left += [str(path) for path in (Path("/etc/pip.conf"), Path("/run/secrets"), Path("/root/.cache")) if _has(path)]
-    if left:
-        raise Wrong(f"settings of the build are left in it: {', '.join(left)}")
+    remaining = [name for name in os.environ if name.startswith(("PIP_", "SSL_", "CURL_", "REQUESTS_"))]
+    remaining += [str(path) for path in BUILD_FILES if _has_content(path)]
+    if remaining:
+        raise Wrong(f"it contains settings of the build: {', '.join(remaining)}")
     Path("/tmp/written").touch()
     print(f"user {os.getuid()}, no settings of the build left")
 
 
-def _has(path: Path) -> bool:
+def _has_content(path: Path) -> bool:
     try:
         return path.is_file() or (path.is_dir() and any(path.iterdir()))
-    except PermissionError:  # nobody but root can look, so what was copied there would not be seen by the worker either
+    except PermissionError:  # only root can read it, so the worker cannot either
         return False
 
 
 def check_kernels(stack: str) -> None:
-    """Every kernel's package that lives in this stack can be imported, and torch loads its compiled operators."""
+    """Checks that the packages of the stack's kernels can be imported, and that torch loads their compiled
+    operators."""
     import torch
 
     print(f"torch {torch.__version__}, CUDA {torch.version.cuda}")
@@ -75,22 +77,24 @@ def _kernels_of(stack: str) -> Iterator[KernelDeclaration]:
 
 
 def check_architectures(expected: set[str], cuobjdump: str) -> None:
-    """Each compiled library has machine code of exactly the architectures expected, and no PTX, which a driver would
-    compile for others."""
+    """Checks that each compiled library has machine code of exactly the expected architectures, and no PTX.
+
+    A driver would compile PTX for other architectures.
+    """
     libraries = [library for kernel in registry.kernel_declarations() for library in _compiled(kernel.installation)]
     if bool(libraries) != bool(expected):
         raise Wrong(f"for {sorted(expected)} it has the libraries {[library.name for library in libraries]}")
     for library in libraries:
-        found = set(re.findall(r"\.(sm_\w+)\.cubin", _listed(cuobjdump, "--list-elf", library)))
-        if found != expected:
-            raise Wrong(f"{library.name} has code of {sorted(found)}, not of {sorted(expected)}")
-        if ".ptx" in _listed(cuobjdump, "--list-ptx", library):
+        compiled_for = set(re.findall(r"\.(sm_\w+)\.cubin", _listing(cuobjdump, "--list-elf", library)))
+        if compiled_for != expected:
+            raise Wrong(f"{library.name} has code of {sorted(compiled_for)}, not of {sorted(expected)}")
+        if ".ptx" in _listing(cuobjdump, "--list-ptx", library):
             raise Wrong(f"{library.name} has PTX")
-        print(f"{library.name}: {', '.join(sorted(found))}, no PTX, {library.stat().st_size / 1e6:.1f} MB")
+        print(f"{library.name}: {', '.join(sorted(compiled_for))}, no PTX, {library.stat().st_size / 1e6:.1f} MB")
 
 
 def _operators(installation: Installation) -> list[Path]:
-    """Returns the compiled libraries of a kernel whose operators torch loads, where they are here."""
+    """Returns a kernel's compiled libraries with operators of torch, if they are installed."""
     is_here = any((SITE / name).exists() for name in installation.operators)
     return list(_compiled(installation)) if is_here else []
 
@@ -101,7 +105,7 @@ def _compiled(installation: Installation) -> Iterator[Path]:
         yield from sorted(SITE.glob(pattern))
 
 
-def _listed(cuobjdump: str, option: str, library: Path) -> str:
+def _listing(cuobjdump: str, option: str, library: Path) -> str:
     done = subprocess.run([cuobjdump, option, str(library)], capture_output=True, text=True)
     if done.returncode != 0 and "No PTX" not in done.stderr:
         raise Wrong(f"cuobjdump {option} {library.name}: {done.stderr.strip()}")
@@ -109,6 +113,7 @@ def _listed(cuobjdump: str, option: str, library: Path) -> str:
 
 
 def main(cuobjdump: str, stack: str, arch_list: str, tree_key: str) -> None:
+    """Checks the image that this runs in. Raises Wrong for the first fault."""
     check_code(tree_key)
     check_user()
     check_kernels(stack)

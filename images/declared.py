@@ -18,15 +18,16 @@ HEAD = "# Made by `make lock` from the declarations in runner/kernels/ and runne
 
 def files() -> dict[str, str]:
     """Returns the text of each file, by its path in requirements/."""
-    lines = {"declared-cpu.in": [pin for each in installations(CPU) for pin in each.wheels]}
+    lines = {"declared-cpu.in": [pin for package in installations(CPU) for pin in package.wheels]}
     for stack in STACKS:
-        lines[f"images/declared-{stack}.in"] = [pin for each in installations(stack) for pin in each.wheels]
-        lines[f"images/declared-{stack}-kernels.in"] = [pin for each in installations(stack) for pin in each.sources]
+        packages = list(installations(stack))
+        lines[f"images/declared-{stack}.in"] = [pin for package in packages for pin in package.wheels]
+        lines[f"images/declared-{stack}-kernels.in"] = [pin for package in packages for pin in package.sources]
     return {path: HEAD + "".join(f"{pin}\n" for pin in dict.fromkeys(pins)) for path, pins in lines.items()}
 
 
 def installations(stack: str) -> Iterator[Installation]:
-    """Yields the installation of every kernel that lives in a stack, and of every runtime of a kind of device there."""
+    """Yields the installations of a stack's kernels, and of the runtimes of its kind of device."""
     for kernel in registry.kernel_declarations():
         if CPU in kernel.devices if stack == CPU else stack in kernel.stacks:
             yield kernel.installation

@@ -1,4 +1,4 @@
-"""The command line: it parses, calls and prints. `__main__` turns what it raises into one line."""
+"""The command line: it parses, calls and prints. `__main__` turns its errors into one line."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ from runner.store.session_run import run_name
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 SESSIONS = click.IntRange(min=1)
-ANY_PATH = click.Path(path_type=Path, readable=False)  # what is wrong with it is said where its purpose is known
+ANY_PATH = click.Path(path_type=Path, readable=False)  # checked later, for a message that names its purpose
 LONGEST_TIMEOUT_S = 7 * 24 * 3600
-VERIFY_LINES = 20  # shown of one file
+VERIFY_LINES = 20  # printed per file
 REQUEST_HELP = {
-    "gpu": "catalogue name of the GPU (see `gpus`), or cpu",
-    "model": "catalogue name of the model (see `models`)",
+    "gpu": "the GPU's name in the catalogue (see `gpus`), or cpu",
+    "model": "the model's name in the catalogue (see `models`)",
     "ctx": "tokens in the context",
     "quant": f"weight format: {', '.join(registry.format_names())}",
     "kernel": f"kernel that multiplies the weights: {', '.join(registry.kernel_names())}",
@@ -52,29 +52,29 @@ REQUEST_HELP = {
     "cache": "KV cache: dynamic, static",
     "dtype": "bf16, fp16, fp32",
     "attention": "sdpa, flash-attn",
-    "weights": "synthetic, hub, a folder of safetensors, or env:NAME for the folder that this variable holds",
+    "weights": "synthetic, hub, a folder of safetensors, or env:NAME for the folder in the variable NAME",
     "protocol": "paper (30 steps) or tail (300)",
     "steps": "timed steps instead of the protocol's",
     "warmup": "warm-up steps instead of the protocol's",
     "seed": "seed of the random prompt",
-    "where": "here (this interpreter), container (insists), or auto: a container where its image is",
-    "device": "which of several GPUs: index or UUID",
-    "study": "name of the study this session belongs to",
+    "where": "here (this interpreter), container (required), or auto (a container if its image is present)",
+    "device": "index or UUID of the GPU, if there are several",
+    "study": "name of the session's study",
     "options": "options of the runtime: name:value,name:value",
-    "stack": "modern, paper",
+    "stack": "pinned package versions: modern, paper",
 }
 
 
 @dataclass(frozen=True)
 class Start:
-    """How the command began: when, in milliseconds since the epoch, and for which run of MLflow's, if any."""
+    """The start of the command: its time, in milliseconds since the epoch, and its MLflow run, if any."""
 
     ms: int
     run: store.EntryRun | None
 
 
 def run(arguments: Sequence[str], start: Start) -> None:
-    """Run one command. Raises the errors of the family, and SystemExit with the exit code otherwise."""
+    """Runs one command. Raises the errors of the family, or SystemExit with the exit code."""
     try:
         code = program.main(list(arguments), "python -m runner", standalone_mode=False, obj=start)
     except click.ClickException as error:
@@ -85,11 +85,11 @@ def run(arguments: Sequence[str], start: Start) -> None:
 @click.group(context_settings={"max_content_width": 110})
 @click.version_option(__version__, prog_name="decode-floor")
 def program() -> None:
-    """Measure batch-1 LLM decode against its memory floor."""
+    """Measures batch-1 LLM decode against its memory floor."""
 
 
 def _request_options(function: Function) -> Function:
-    """One option for each field of the request, in its order."""
+    """Adds an option for each field of the request, in order."""
     for field in reversed(fields(Request)):
         option = click.option(f"--{field.name}", default=AUTO, show_default=True, help=REQUEST_HELP[field.name])
         function = option(function)
@@ -97,18 +97,18 @@ def _request_options(function: Function) -> Function:
 
 
 def _timeout(_context: click.Context, _option: click.Parameter, seconds: float) -> float:
-    """Within the limits that a wait of the operating system has; not a number is within none."""
+    """Returns the timeout if the operating system can wait that long. Rejects NaN."""
     if not 0 < seconds <= LONGEST_TIMEOUT_S:
         raise click.BadParameter(f"{seconds:g} is not more than 0 and at most {LONGEST_TIMEOUT_S} seconds (7 days)")
     return seconds
 
 
 def _session_options(function: Function) -> Function:
-    """How sessions are run, whatever they measure."""
+    """Adds the options of running sessions."""
     options = (
-        click.option("--spool", type=ANY_PATH, help="only leave the records here"),
+        click.option("--spool", type=ANY_PATH, help="write the records here, and not into MLflow"),
         click.option(
-            "--share-host", is_flag=True, help="do not wait for other sessions on this host; flags the record"
+            "--share-host", is_flag=True, help="do not wait for other sessions on this host; the record is flagged"
         ),
         click.option(
             "--timeout",
@@ -116,7 +116,7 @@ def _session_options(function: Function) -> Function:
             callback=_timeout,
             default=process.DEFAULT_TIMEOUT_S,
             show_default=True,
-            help="seconds until a worker is stopped",
+            help="seconds after which a worker is stopped",
         ),
     )
     for option in reversed(options):
@@ -126,9 +126,9 @@ def _session_options(function: Function) -> Function:
 
 @program.command()
 @_request_options
-@click.option("--sessions", type=SESSIONS, default=1, show_default=True, help="fresh processes")
+@click.option("--sessions", type=SESSIONS, default=1, show_default=True, help="sessions, each in a fresh process")
 @click.option(
-    "--explain-gate", is_flag=True, help="print each layer's error afterwards, to find where a step goes wrong"
+    "--explain-gate", is_flag=True, help="print each layer's error afterwards, to locate an error of the step"
 )
 @_session_options
 @click.pass_obj
@@ -142,26 +142,26 @@ def cell(
     timeout: float,
     **request: str,
 ) -> None:
-    """Measure one cell: a GPU, a model, a context, a weight format and a way to run it."""
+    """Measures one cell: a GPU, a model, a context, a weight format and a runtime."""
     settings = replace(_settings(start.run, spool, share_host, timeout), explain=explain_gate)
-    wanted = Request(**request)
-    _warn_of_paths(start.run, {"weights": wanted.weights})
-    errors = [error for error in _sessions(wanted, sessions, start.ms, settings) if error]
+    requested = Request(**request)
+    _warn_of_paths(start.run, {"weights": requested.weights})
+    errors = [error for error in _sessions(requested, sessions, start.ms, settings) if error]
     if errors:
         raise errors[0]
 
 
 @program.command()
-@click.option("--field", default=NONE, show_default=True, help="what the arms differ in; none is an A/A")
-@click.option("--a", "value_a", default=AUTO, help="the field's value in arm a, such as eager")
-@click.option("--b", "value_b", default=AUTO, help="the field's value in arm b, such as graph")
+@click.option("--field", default=NONE, show_default=True, help="field in which the arms differ; none: an A/A")
+@click.option("--a", "value_a", default=AUTO, help="value of the field in arm a, such as eager")
+@click.option("--b", "value_b", default=AUTO, help="value of the field in arm b, such as graph")
 @click.option("--sessions", type=SESSIONS, default=10, show_default=True, help="valid sessions of each arm")
 @click.option(
     "--extension",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="by how many sessions it may grow if the interval is wide, declared before the first",
+    help="additional sessions of each arm if the interval is wide, declared before the first session",
 )
 @_request_options
 @_session_options
@@ -179,18 +179,19 @@ def ab(
     timeout: float,
     **request: str,
 ) -> None:
-    """Measure two cells that differ in one field, in turns; the same command again goes on where it stopped."""
+    """Measures two cells that differ in one field, alternately. The same command continues an interrupted
+    comparison."""
     settings = _settings(start.run, spool, share_host, timeout)
-    wanted = Request(**request)
+    requested = Request(**request)
     _warn_of_paths(
-        start.run, {"weights": wanted.weights} | ({"a": value_a, "b": value_b} if field == "weights" else {})
+        start.run, {"weights": requested.weights} | ({"a": value_a, "b": value_b} if field == "weights" else {})
     )
-    pair = arms.pair(wanted, field, value_a, value_b, () if wanted.gpu == CPU else nvml.list_gpus())
+    pair = arms.pair(requested, field, value_a, value_b, () if requested.gpu == CPU else nvml.list_gpus())
     for name, (in_a, in_b) in pair.implied.items():
         click.echo(f"{field} implies {name}: {in_a} in a, {in_b} in b")
     folder = measure_ab(pair, sessions, extension, settings, _show_ab)
     if start.run is not None:
-        # open, and marked, until its summary is there
+        # the run stays open and marked until it has its summary
         sidecar.remember_run(folder / spools.MANIFEST_NAME, start.run.id)
     command = f"python -m analysis ab {shlex.quote(str(folder))}"
     count = "1 session" if sessions == 1 else f"{sessions} sessions"
@@ -198,23 +199,24 @@ def ab(
 
 
 def _warn_of_paths(run: store.EntryRun | None, weights: Mapping[str, str]) -> None:
-    """MLflow logs every -P value before it starts us, and no client can take a parameter back."""
+    """Warns of paths in parameters: MLflow logs every -P value before this process starts, and they cannot be
+    deleted."""
     for name, value in weights.items():
         if run is not None and are_local(value) and not names_a_variable(value):
             click.echo(
-                f"warning: MLflow has logged the parameter {name}={value}, which all who see its store can read: to "
-                f"keep the path out, export a variable with it, such as W, and give -P {name}={FROM_ENVIRONMENT}W",
+                f"warning: MLflow has logged the parameter {name}={value}, which every user of its store can read: to "
+                f"keep the path private, export a variable with it, such as W, and use -P {name}={FROM_ENVIRONMENT}W",
                 err=True,
             )
 
 
 def _show_ab(progress: Progress) -> None:
-    ended, arm = progress.finished.record, progress.arm
-    what = f"{ended.latency.step_wall_ms:.3f} ms" if isinstance(ended, MeasuredRecord) else "not measured"
-    marks = ", ".join(ended.flags) if ended.valid else "NOT VALID"
+    measured, arm = progress.finished.record, progress.arm
+    result = f"{measured.latency.step_wall_ms:.3f} ms" if isinstance(measured, MeasuredRecord) else "not measured"
+    marks = ", ".join(measured.flags) if measured.valid else "NOT VALID"
     sessions = "session" if progress.left == 1 else "sessions"
-    left = f"{progress.left} {sessions} left, about {progress.left_s / 60:.0f} min" if progress.left else "done"
-    click.echo(f"{arm.name} {progress.number}/{progress.of}  {arm.value}  {what}  {left}  {marks}".rstrip())
+    remaining = f"{progress.left} {sessions} left, about {progress.left_s / 60:.0f} min" if progress.left else "done"
+    click.echo(f"{arm.name} {progress.number}/{progress.of}  {arm.value}  {result}  {remaining}  {marks}".rstrip())
 
 
 def _settings(run: store.EntryRun | None, spool: Path | None, share_host: bool, timeout_s: float) -> Settings:
@@ -223,28 +225,34 @@ def _settings(run: store.EntryRun | None, spool: Path | None, share_host: bool, 
 
 
 def _commit(run: store.EntryRun | None) -> Commit:
-    """MLflow's commit. Its absence, and whatever else would keep the store from taking the session, is noticed before
-    anything is measured; it is imported after that."""
+    """Returns the function that commits a session to MLflow.
+
+    Raises MissingPackage without MLflow, which is imported only after the measurement. Warns if the store cannot take
+    the session.
+    """
     if importlib.util.find_spec("mlflow") is None:
         raise MissingPackage(
             f"{sys.executable} has no MLflow to store the session in: use --spool DIR, and where MLflow is, "
             "python -m runner import DIR"
         )
-    away = store.before_measuring(run.id if run else None)
-    if away is not None:
-        click.echo(f"warning: {away}; what is measured meanwhile is kept in the spool", err=True)
+    obstacle = store.before_measuring(run.id if run else None)
+    if obstacle is not None:
+        click.echo(f"warning: {obstacle}; records are kept in the spool meanwhile", err=True)
     return store.commit
 
 
 def _sessions(
     request: Request, count: int, started_ms: int, settings: Settings
 ) -> Iterator[InvalidSession | StoreUnreachable | None]:
-    """Of each session what went wrong but does not keep the next from being measured; the rest is raised."""
+    """Yields the error of each session that the next session can follow, or None. Raises other errors.
+
+    A session that is not valid, or not stored, does not prevent the next one.
+    """
     for index in range(count):
-        of_run = settings if index == 0 else replace(settings, run=None)
-        began_ms = started_ms if index == 0 else int(time.time() * 1000)
-        finished = run_session(request, index, began_ms, of_run)
-        _show(finished, is_entry=of_run.run is not None)
+        session_settings = settings if index == 0 else replace(settings, run=None)
+        session_ms = started_ms if index == 0 else int(time.time() * 1000)
+        finished = run_session(request, index, session_ms, session_settings)
+        _show(finished, is_entry=session_settings.run is not None)
         error = finished.error
         if error is not None and not isinstance(error, InvalidSession | StoreUnreachable):
             raise error
@@ -262,12 +270,12 @@ def _show(finished: Finished, is_entry: bool) -> None:
         click.echo(_entry_to_add(finished.record.gpu))
     click.echo(f"  record    {finished.path}")
     if finished.store_error is not None and not finished.record.valid:
-        # the command ends with the session's own failure: this one would go unsaid
+        # the command reports only the session's own failure
         click.echo(f"warning: {finished.store_error}", err=True)
     if finished.run is not None:
-        # the run that `mlflow run` made may have a name of the user's
+        # the user may have named the run that `mlflow run` made
         name = "" if is_entry else f"{run_name(finished.record)} "
-        click.echo(f"  MLflow    run {name}({finished.run}); look at it with `make ui`")
+        click.echo(f"  MLflow    run {name}({finished.run}); view it with `make ui`")
 
 
 def _entry_to_add(gpu: GpuInfo) -> str:
@@ -278,17 +286,17 @@ def _entry_to_add(gpu: GpuInfo) -> str:
 @program.command("import")
 @click.argument("folder", type=ANY_PATH)
 def import_command(folder: Path) -> None:
-    """Put the records below FOLDER into MLflow, each once, and close runs that killed commands left open."""
+    """Imports the records below FOLDER into MLflow, each once, and closes runs that killed commands left open."""
     report = store.import_folder(folder)
     click.echo(f"{len(report.imported)} imported, {len(report.present)} already there")
     if report.comparisons:
         click.echo(f"{len(report.comparisons)} A/Bs: {', '.join(report.comparisons)}")
     if report.closed:
         click.echo(f"{len(report.closed)} abandoned runs closed: {', '.join(report.closed)}")
-    first: dict[str, Path] = {}
+    first_paths: dict[str, Path] = {}
     for refused in report.refused:
-        is_first = first.setdefault(refused.reason, refused.path) == refused.path
-        reason = refused.reason if is_first else f"for the same reason as {first[refused.reason]}"
+        is_first = first_paths.setdefault(refused.reason, refused.path) == refused.path
+        reason = refused.reason if is_first else f"for the same reason as {first_paths[refused.reason]}"
         click.echo(terminal.one_line(f"refused {refused.path}: {reason}"), err=True)
     if report.refused:
         kind = StoreUnreachable if all(refused.by_store for refused in report.refused) else BadRecord
@@ -299,7 +307,7 @@ def import_command(folder: Path) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF mlflow ui]")
 def ui(port: int, options: tuple[str, ...]) -> None:
-    """Open the measurements in MLflow's UI on 127.0.0.1, or say where the server is that holds them."""
+    """Opens the measurements in MLflow's UI on 127.0.0.1, or prints the address of the server that has them."""
     served = store.served_at()
     for name, address in store.cells_addresses(served or store.local_address(port)):
         click.echo(f"{name}: {address}")
@@ -308,28 +316,28 @@ def ui(port: int, options: tuple[str, ...]) -> None:
 
 
 @program.command()
-@click.option("--since", metavar="REF", help="also list the records that git shows as changed or deleted since REF")
+@click.option("--since", metavar="REF", help="also list records that were changed or deleted since REF, by git")
 @click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=ANY_PATH)
 def verify(paths: tuple[Path, ...], since: str | None) -> None:
-    """Derive every number of the records again from their raw values, and hold them against the catalogue, their
-    request and one another; folders are searched for *.json. docs/verify.md says what is looked for."""
+    """Recomputes every derived number of the records from their raw values. Compares records with the catalogue, their
+    request and one another. Searches folders for *.json. docs/verify.md lists the checks."""
     files = [file for path in paths for file in _record_files(path)]
     recompute.check_reader()
-    seen = Copies()
-    bad = [file for file in files if not _is_right(file, seen)]
+    copies = Copies()
+    wrong = [file for file in files if not _is_right(file, copies)]
     if since is not None and (edited := history.changed(since, paths)):
         for line in edited:
             click.echo(terminal.one_line(line))
         raise BadRecord(f"{len(edited)} committed records were changed or deleted since {since}")
-    if bad:
-        raise BadRecord(f"{len(bad)} of {len(files)} records are damaged or differ from what their raw values say")
+    if wrong:
+        raise BadRecord(f"{len(wrong)} of {len(files)} records are damaged or differ from their raw values")
     click.echo(f"ok {len(files)} records")
 
 
 def _record_files(path: Path) -> list[Path]:
-    """Raises BadRecord for a path with nothing to verify: a check of nothing must not pass."""
+    """Returns the files to verify. Raises BadRecord for a path without records: an empty check must not pass."""
     if not os.path.isdir(path):
-        _check_is_there(path)
+        _check_exists(path)
         return [path]
     spools.check_folder(path, BadRecord)
     files = [*spools.record_files(path), *spools.manifest_files(path)]
@@ -338,8 +346,8 @@ def _record_files(path: Path) -> list[Path]:
     return files
 
 
-def _check_is_there(path: Path) -> None:
-    """Whatever else the system says of it, its reader tells."""
+def _check_exists(path: Path) -> None:
+    """Raises BadRecord if there is no such path. Other errors are left to its reader."""
     try:
         os.stat(path)
     except FileNotFoundError as error:
@@ -348,8 +356,8 @@ def _check_is_there(path: Path) -> None:
         pass
 
 
-def _differences(file: Path, seen: Copies) -> Iterator[str]:
-    """Yields the differences of a record, or of a manifest with its records; `seen` has the records before it."""
+def _differences(file: Path, copies: Copies) -> Iterator[str]:
+    """Yields the differences of a record, or of a manifest with its records. `copies` has the earlier records."""
     if file.name == spools.MANIFEST_NAME:
         check.read_whole(file)
         return
@@ -358,12 +366,12 @@ def _differences(file: Path, seen: Copies) -> Iterator[str]:
         yield from lines
         return
     yield from recompute.name_differences(read_record, file)
-    yield from seen.differences(str(file), read_record)
+    yield from copies.differences(str(file), read_record)
 
 
-def _is_right(file: Path, seen: Copies) -> bool:
+def _is_right(file: Path, copies: Copies) -> bool:
     try:
-        lines = [f"{file}: {line}" for line in _differences(file, seen)]
+        lines = [f"{file}: {line}" for line in _differences(file, copies)]
     except BadRecord as error:
         lines = [str(error)]
     for line in lines[:VERIFY_LINES]:
@@ -375,7 +383,7 @@ def _is_right(file: Path, seen: Copies) -> bool:
 
 @program.command("gpus")
 def list_gpus() -> None:
-    """List the GPUs of the catalogue; `*` marks those in this machine, `!` a card in it that cannot be measured."""
+    """Lists the catalogue's GPUs. `*` marks those in this machine, `!` an installed card that cannot be measured."""
     here = _gpus_here() or ()
     installed = {cards.gpu_key(card): card for card in here if card.obstacle is None}
     for entry in catalogue.gpus().values():
@@ -395,8 +403,8 @@ def list_gpus() -> None:
 
 
 def _gpus_here() -> nvml.Gpus | None:
-    """Returns the GPUs that may be used. Where they cannot be listed: warns with the reason and returns None, since the
-    catalogue can be shown all the same."""
+    """Returns the usable GPUs. If they cannot be listed, warns and returns None, because the catalogue can still be
+    shown."""
     try:
         return nvml.list_gpus()
     except (GpuNotFound, MissingPackage) as error:
@@ -410,7 +418,7 @@ def _figure(figure: catalogue.Figure, unit: str) -> str:
 
 @program.command("models")
 def list_models() -> None:
-    """List the models of the catalogue; `*` marks what `auto` measures on this machine."""
+    """Lists the models of the catalogue. `*` marks the one that `auto` selects on this machine."""
     here = _gpus_here()
     chosen = None if here is None else cards.default_model(here)
     for key, model in catalogue.models().items():

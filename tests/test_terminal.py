@@ -78,7 +78,7 @@ def test_what_a_worker_says_comes_through_every_encoding(tmp_path: Path) -> None
         done = run(*command, folder=tmp_path, **terminal)
         assert done.returncode == 19
         assert b"w\\xe4rmt auf \\u2026" in done.stderr
-        assert done.stderr.splitlines()[-1].endswith(b"its last words: \\udcff schlu\\xdf")
+        assert done.stderr.splitlines()[-1].endswith(b"its last output: \\udcff schlu\\xdf")
 
 
 def test_a_folder_whose_name_is_no_utf_8_gives_tables_and_a_report(tmp_path: Path) -> None:

@@ -19,40 +19,40 @@ BUILD = ROOT / "build"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The exit code; what went wrong is one line."""
+    """Makes the requested bundle. Returns the exit code; an error is printed as one line."""
     parser = argparse.ArgumentParser(prog="python -m images.bundle", description=__doc__)
     parser.add_argument("arch", nargs="?", default="", metavar="ARCH")
-    parser.add_argument("--stack", default="", help="the first of the architecture where left out")
+    parser.add_argument("--stack", default="", help="default: the architecture's first")
     parser.add_argument("--base", default="", help="full (default) or host-torch")
-    parser.add_argument("--kernels", default="", help="a folder of compiled kernels; left out: they are built")
-    parser.add_argument("--python", default="", help="of the host: 3.12 (default) or 3.11")
+    parser.add_argument("--kernels", default="", help="a folder of compiled kernels (default: build them)")
+    parser.add_argument("--python", default="", help="the host's version: 3.12 (default) or 3.11")
     parser.add_argument("--out", default=str(BUILD), help="folder of the archive")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        wanted = settings(asked.arch, asked.stack, asked.base, asked.python)
-        make(wanted, Path(asked.kernels) if asked.kernels else None, Path(asked.out))
+        bundle = settings(options.arch, options.stack, options.base, options.python)
+        make(bundle, Path(options.kernels) if options.kernels else None, Path(options.out))
     except Wrong as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"The bundle cannot be made in {asked.out}: {error}", file=sys.stderr)
+        print(f"The bundle cannot be made in {options.out}: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def make(wanted: Settings, prebuilt: Path | None, out: Path) -> Path:
-    """Make the archive in the folder `out`; returns its path. Raises Wrong and OSError."""
+def make(bundle: Settings, prebuilt: Path | None, out: Path) -> Path:
+    """Makes the archive in the folder `out`, and returns its path. Raises Wrong and OSError."""
     started = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    # wheels are compressed already: another compression of them would take long and save nothing
-    target = out / f"{wanted.name}.tar{'' if wanted.base == FULL else '.xz'}"
+    # wheels are already compressed, so compressing them again would be slow and save nothing
+    target = out / f"{bundle.name}.tar{'' if bundle.base == FULL else '.xz'}"
     with tempfile.TemporaryDirectory(prefix="bundle-", dir=out) as scratch:
-        if prebuilt is None and contents.needs_kernels(wanted):
+        if prebuilt is None and contents.needs_kernels(bundle):
             prebuilt = Path(scratch) / "kernels"
-            contents.build_kernels(wanted, prebuilt)
-        folder = Path(scratch) / wanted.name
+            contents.build_kernels(bundle, prebuilt)
+        folder = Path(scratch) / bundle.name
         folder.mkdir()
-        manifest = contents.collect(wanted, prebuilt, folder)
+        manifest = contents.collect(bundle, prebuilt, folder)
         archive.write(folder, target, contents.made_at())
         shutil.rmtree(folder)
     size = target.stat().st_size / 2**20

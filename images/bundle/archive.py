@@ -1,4 +1,4 @@
-"""A folder as one archive whose bytes depend on nothing but names, contents and one time."""
+"""Reproducible archives: the bytes depend only on names, contents and one time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import tarfile
 from pathlib import Path
 from typing import Final
 
-PRESET: Final = 6  # of xz: 9 takes 700 MB of memory to save 1 %
+PRESET: Final = 6  # xz's 9 needs 700 MB of memory to save 1 %
 
 
 def write(folder: Path, target: Path, mtime: int) -> None:
-    """The folder, by its own name, sorted, of no user; compressed where the name of the target ends in .xz. It is there
-    whole or not at all. Raises OSError."""
+    """Writes the folder under its own name, sorted, without owners. A target that ends in .xz is compressed.
+
+    The archive is written whole or not at all. Raises OSError.
+    """
     part = target.with_name(f"{target.name}.part")
     try:
         with _opened(part, compressed=target.suffix == ".xz") as archive:

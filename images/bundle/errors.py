@@ -1,7 +1,7 @@
-"""What can go wrong while a bundle is made: one line for the person at the terminal."""
+"""The error of making a bundle: one line for the user."""
 
 from __future__ import annotations
 
 
 class Wrong(Exception):
-    """What was wrong, what is allowed and what to do, in one line."""
+    """A fault, what is allowed and what to do, in one line."""

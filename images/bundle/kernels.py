@@ -1,4 +1,4 @@
-"""A folder of compiled kernels, unpacked for the module path. docs/bundle.md describes such a folder."""
+"""Compiled kernels from a folder, unpacked for the module path. docs/bundle.md describes the folder."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ OTHER_PYTHON = re.compile(r"\.cpython-(\d+)-[^/]*\.so$")
 FOR_PYTHON = re.compile(r"^cp(\d+)$")
 
 
-def unpack(folder: Path, site: Path, wanted: Settings) -> None:
-    """All archives and wheels of the folder, into one. Raises Wrong where there are none, or they are not for the
-    bundle's Python or architecture."""
+def unpack(folder: Path, site: Path, settings: Settings) -> None:
+    """Unpacks all archives and wheels of the folder into `site`.
+
+    Raises Wrong if there are none, or if they are for another Python or architecture.
+    """
     if not folder.is_dir():
         raise Wrong(f"KERNELS={folder} is no folder: name one with compiled kernels (docs/bundle.md describes it)")
     files = sorted(file for file in folder.rglob("[!.]*") if file.is_file())
@@ -29,19 +31,19 @@ def unpack(folder: Path, site: Path, wanted: Settings) -> None:
     if not archives and not wheels:
         raise Wrong(f"KERNELS={folder} has no kernels: neither archives (*.tar.*) nor wheels (*.whl)")
     for wheel in wheels:
-        _check_tag(wheel, wanted)
+        _check_tag(wheel, settings)
         packages.unpack(wheel, site)
     for archive in archives:
         _extract(archive, site)
     _decompress(site)
-    _check(site, folder, wanted)
+    _check(site, folder, settings)
 
 
-def _check_tag(wheel: Path, wanted: Settings) -> None:
+def _check_tag(wheel: Path, settings: Settings) -> None:
     python, abi, _ = wheel.stem.rsplit("-", 3)[1:]
     tags = python.split(".")
-    if abi != "abi3" and all(map(FOR_PYTHON.match, tags)) and wanted.tag not in tags:
-        raise Wrong(f"The kernels' {wheel.name} is for {python}, the bundle for {wanted.tag}: give PYTHON_VERSION")
+    if abi != "abi3" and all(map(FOR_PYTHON.match, tags)) and settings.tag not in tags:
+        raise Wrong(f"The kernels' {wheel.name} is for {python}, the bundle for {settings.tag}: give PYTHON_VERSION")
 
 
 def _extract(archive: Path, site: Path) -> None:
@@ -55,24 +57,25 @@ def _extract(archive: Path, site: Path) -> None:
 
 
 def _decompress(site: Path) -> None:
-    """A library that is compressed by itself (NAME.so.xz), in its place."""
+    """Decompresses libraries that are compressed individually (NAME.so.xz), in place."""
     for compressed in sorted(site.rglob("*.so.xz")):
         with lzma.open(compressed) as source, compressed.with_suffix("").open("wb") as target:
             shutil.copyfileobj(source, target)
         compressed.unlink()
 
 
-def _check(site: Path, folder: Path, wanted: Settings) -> None:
-    """Each library is for the bundle's Python and, where it has code for GPUs, for each one of its architecture."""
+def _check(site: Path, folder: Path, settings: Settings) -> None:
+    """Raises Wrong unless each library is for the bundle's Python and, if it has GPU code, for all its
+    architectures."""
     for library in libraries.libraries(site):
-        if (other := OTHER_PYTHON.search(library.name)) and f"cp{other[1]}" != wanted.tag:
+        if (other := OTHER_PYTHON.search(library.name)) and f"cp{other[1]}" != settings.tag:
             raise Wrong(
-                f"{library.name} in {folder} is for cp{other[1]}, the bundle for {wanted.tag}: give PYTHON_VERSION"
+                f"{library.name} in {folder} is for cp{other[1]}, the bundle for {settings.tag}: give PYTHON_VERSION"
             )
         compiled = libraries.needs(library).capabilities
-        without = [name for name in wanted.arch_list if compiled and not libraries.runs_on(compiled, name)]
+        without = [name for name in settings.arch_list if compiled and not libraries.runs_on(compiled, name)]
         if without:
             raise Wrong(
                 f"{library.name} in {folder} is compiled for {', '.join(compiled)}, "
-                f"not for {', '.join(without)}, which {wanted.arch} is"
+                f"not for {', '.join(without)}, which {settings.arch} is"
             )

@@ -1,4 +1,4 @@
-"""Packages by their locks: which there are, fetched by hash as wheels for another machine's Python, and unpacked."""
+"""Packages of locks: fetched by hash as wheels for the host's Python, and unpacked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from images.bundle.errors import Wrong
 
 PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==(\S+)")
-# the wheels that the locks were resolved for, which is glibc 2.28, and all older ones
+# the locks are resolved for glibc 2.28, so wheels for that and older versions fit
 PLATFORMS = (*(f"manylinux_2_{minor}_x86_64" for minor in range(28, 4, -1)), "manylinux2014_x86_64",
              "manylinux2010_x86_64", "manylinux1_x86_64", "linux_x86_64")  # fmt: skip
 NO_SPACE = "No space left on device"
@@ -24,7 +24,7 @@ NO_SPACE = "No space left on device"
 
 @dataclass(frozen=True)
 class Pin:
-    """A package of a lock; `text` is its entry there, hashes and all."""
+    """A package of a lock. `text` is its entry with hashes."""
 
     name: str
     version: str
@@ -32,36 +32,36 @@ class Pin:
 
 
 def normalised(name: str) -> str:
-    """A package's name as every tool writes it."""
+    """Returns a package's normalised name."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def pins(locks: Iterable[Path]) -> dict[str, Pin]:
-    """The packages of all the locks by name; of one that is in two the first counts."""
-    found: dict[str, Pin] = {}
+    """Returns the packages of the locks by name. The first lock with a package counts."""
+    by_name: dict[str, Pin] = {}
     for lock in locks:
         for entry in re.split(r"\n(?=\S)", lock.read_text(encoding="utf-8")):
             if match := PIN.match(entry):
                 pin = Pin(normalised(match[1]), match[2], entry)
-                found.setdefault(pin.name, pin)
-    return found
+                by_name.setdefault(pin.name, pin)
+    return by_name
 
 
-def fetch(wanted: Mapping[str, Pin], python: str, folder: Path, extra_index_url: str) -> None:
-    """Download the wheels for CPython `python` on x86_64 Linux into the folder. Raises Wrong with pip's own reason.
+def fetch(required: Mapping[str, Pin], python: str, folder: Path, extra_index_url: str) -> None:
+    """Downloads the wheels for CPython `python` on x86_64 Linux into the folder. Raises Wrong with pip's reason.
 
-    pip takes its settings from where it always does; WHEELS names a folder of wheels used instead of the extra index,
-    as it does for images.
+    pip uses its usual settings. The variable WHEELS names a folder of wheels to use instead of the extra index, as for
+    images.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if not wanted:
+    if not required:
         return
     sources = ["--extra-index-url", extra_index_url] if extra_index_url else []
-    if own := os.environ.get("WHEELS"):
-        sources = ["--find-links", own]
+    if wheels := os.environ.get("WHEELS"):
+        sources = ["--find-links", wheels]
     with tempfile.TemporaryDirectory() as scratch:
         lock = Path(scratch) / "lock.txt"
-        lock.write_text("\n".join(pin.text for pin in wanted.values()), encoding="utf-8")
+        lock.write_text("\n".join(pin.text for pin in required.values()), encoding="utf-8")
         command = [
             *(sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"),
             *("--progress-bar", "off", "--no-cache-dir", "--no-deps", "--require-hashes", "--only-binary", ":all:"),
@@ -72,26 +72,26 @@ def fetch(wanted: Mapping[str, Pin], python: str, folder: Path, extra_index_url:
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise Wrong(_why(done.stderr, python))
+        raise Wrong(_reason(done.stderr, python))
 
 
-def _why(said: str, python: str) -> str:
-    """pip's failure in one line."""
-    if NO_SPACE in said:
-        return f"{NO_SPACE} while wheels are fetched: free some, or set TMPDIR to where there is"
-    errors = [line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR: ")]
-    missing = re.search(r"No matching distribution found for ([^\s;]+)", said)
+def _reason(output: str, python: str) -> str:
+    """Returns pip's failure as one line."""
+    if NO_SPACE in output:
+        return f"{NO_SPACE} while wheels are fetched: free some, or set TMPDIR to another disk"
+    errors = [line.removeprefix("ERROR: ") for line in output.splitlines() if line.startswith("ERROR: ")]
+    missing = re.search(r"No matching distribution found for ([^\s;]+)", output)
     if missing:
-        return f"No wheel of {missing[1]} for CPython {python} was found: its index is not reached, or it has none"
-    if "DO NOT MATCH THE HASHES" in said:
-        differing = re.search(r"^\s+(\S+==\S+) from ", said, re.MULTILINE)
+        return f"No wheel of {missing[1]} for CPython {python} was found: its index cannot be reached, or has none"
+    if "DO NOT MATCH THE HASHES" in output:
+        differing = re.search(r"^\s+(\S+==\S+) from ", output, re.MULTILINE)
         name = differing[1] if differing else "a package"
         return f"The wheel of {name} for CPython {python} has none of the hashes of its lock in requirements/images/"
-    return f"pip could not fetch the wheels: {errors[-1] if errors else said.strip().splitlines()[-1]}"
+    return f"pip could not fetch the wheels: {errors[-1] if errors else output.strip().splitlines()[-1]}"
 
 
 def requirements(wheels: Sequence[Path]) -> str:
-    """A lock of exactly these files, for pip without an index."""
+    """Returns a lock of exactly these files, for pip without an index."""
     lines = []
     for wheel in sorted(wheels):
         name, version = wheel.name.split("-")[:2]
@@ -100,14 +100,16 @@ def requirements(wheels: Sequence[Path]) -> str:
 
 
 def sha256(file: Path) -> str:
-    """Of a file of any size, in hex."""
+    """Returns the SHA-256 of a file in hex."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def unpack(wheel: Path, site: Path) -> None:
-    """What a wheel has for the module path; its programs, headers and data are of no use there. Raises Wrong for what
-    is no wheel, or one that would write elsewhere."""
+    """Unpacks the wheel's files for the module path, without programs, headers and data.
+
+    Raises Wrong for an invalid wheel, or one with paths outside of it.
+    """
     try:
         with zipfile.ZipFile(wheel) as opened:
             for entry in opened.infolist():
@@ -122,16 +124,16 @@ def unpack(wheel: Path, site: Path) -> None:
 
 
 def _place(path: PurePosixPath) -> PurePosixPath | None:
-    """Where a wheel's file belongs on the module path; None for what does not."""
+    """Returns the path of a wheel's file on the module path, or None if it does not belong there."""
     if not path.parts[0].endswith(".data"):
         return path
     return PurePosixPath(*path.parts[2:]) if path.parts[1] in ("purelib", "platlib") else None
 
 
 def installed(site: Path) -> dict[str, str]:
-    """Versions by name of the packages in a folder of the module path."""
-    found = {}
+    """Returns the versions of the packages in a folder of the module path, by name."""
+    versions = {}
     for about in sorted(site.glob("*.dist-info")):
         name, _, version = about.name.removesuffix(".dist-info").rpartition("-")
-        found[normalised(name)] = version
-    return found
+        versions[normalised(name)] = version
+    return versions

@@ -1,4 +1,4 @@
-"""Which bundle is asked for, and what images/arch/, images/stack/ and the locks say of it."""
+"""The requested bundle, with its settings from images/arch/, images/stack/ and the locks."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ CPU = "cpu"
 
 @dataclass(frozen=True)
 class Settings:
-    """A bundle. `arch_list` has the compute capabilities ("9.0") that its kernels are compiled for, none for a CPU;
-    `cuda` and `min_driver` are empty there, too."""
+    """The settings of a bundle.
+
+    `arch_list` are the compute capabilities ("9.0") that its kernels are compiled for. On a CPU it, `cuda` and
+    `min_driver` are empty.
+    """
 
     arch: str
     stack: str
@@ -33,55 +36,55 @@ class Settings:
 
     @property
     def tag(self) -> str:
-        """Of the Python it is for, as wheels name it: cp312."""
+        """Returns the wheel tag of its Python: cp312."""
         return f"cp{self.python.replace('.', '')}"
 
     @property
     def name(self) -> str:
-        """Of the archive without its ending, and of the folder in it."""
+        """Returns the name of the archive without suffix, and of its folder."""
         words = ["decode-floor", self.arch]
         words += [self.stack] if self.stack != self.arch else []
         words += [self.base] if self.base != FULL else []
         return "-".join([*words, self.tag])
 
     def stack_locks(self) -> list[Path]:
-        """The locks of the stack's environment, but for what is compiled."""
+        """Returns the locks of the stack's environment, without compiled packages."""
         return [file for end in ("", "-torch") if (file := LOCKS / f"{self.stack}{end}.txt").exists()]
 
 
 def settings(arch: str, stack: str = "", base: str = "", python: str = "") -> Settings:
-    """Of the bundle asked for; what is empty is the first that there is. Raises Wrong for what there is not."""
+    """Returns the settings of a bundle. Empty arguments stand for the first choice. Raises Wrong for unknown values."""
     architectures = sorted(file.stem for file in (ROOT / "images" / "arch").glob("[!.]*.env"))
     if arch not in architectures:
         raise Wrong(f"Architecture '{arch}' is not known: choose ARCH={listed(architectures)}")
-    of_arch = _read(ROOT / "images" / "arch" / f"{arch}.env")
-    stacks = of_arch["STACKS"].split()
+    arch_values = _read(ROOT / "images" / "arch" / f"{arch}.env")
+    stacks = arch_values["STACKS"].split()
     stack = _chosen(stack, stacks, f"There is no stack '{stack}' for {arch}: choose STACK")
-    of_stack = _read(ROOT / "images" / "stack" / f"{stack}.env")
+    stack_values = _read(ROOT / "images" / "stack" / f"{stack}.env")
     return Settings(
         arch=arch,
         stack=stack,
         base=_chosen(base, BASES, f"BASE={base} is not known: choose BASE"),
         python=_chosen(python, PYTHONS, f"PYTHON_VERSION={python} is not known: choose PYTHON_VERSION"),
-        arch_list=tuple(of_arch["ARCH_LIST"].split()),
-        cuda=of_stack["CUDA_VERSION"],
-        min_driver=of_stack["MIN_DRIVER"],
-        extra_index_url=of_stack["EXTRA_INDEX_URL"],
+        arch_list=tuple(arch_values["ARCH_LIST"].split()),
+        cuda=stack_values["CUDA_VERSION"],
+        min_driver=stack_values["MIN_DRIVER"],
+        extra_index_url=stack_values["EXTRA_INDEX_URL"],
     )
 
 
-def _chosen(asked: str, known: Sequence[str], otherwise: str) -> str:
-    if asked and asked not in known:
-        raise Wrong(f"{otherwise}={listed(known)}")
-    return asked or known[0]
+def _chosen(requested: str, choices: Sequence[str], error: str) -> str:
+    if requested and requested not in choices:
+        raise Wrong(f"{error}={listed(choices)}")
+    return requested or choices[0]
 
 
 def listed(words: Sequence[str]) -> str:
-    """a, b or c"""
+    """Returns the words as `a, b or c`."""
     return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _read(file: Path) -> dict[str, str]:
-    """The plain assignments that such a file is made of."""
+    """Returns the assignments of the file."""
     words = shlex.split(file.read_text(encoding="utf-8"), comments=True)
     return dict(word.split("=", 1) for word in words)

@@ -1,7 +1,7 @@
-"""`compile.py FAMILY FOLDER`: compile a family of kernels for TORCH_CUDA_ARCH_LIST; leave wheels and their SHA256SUMS.
+"""`compile.py FAMILY FOLDER`: compiles a family of kernels for TORCH_CUDA_ARCH_LIST into wheels with SHA256SUMS.
 
-Runs in a builder stage, where the packages are installed and no GPU is. A family that the stack has not leaves no
-wheel. The sources are compiled by the packages' own code with the packages' own flags, unpatched.
+It runs in a builder stage with the packages installed and without a GPU. A family that the stack lacks gives no wheel.
+The packages' own code compiles the unpatched sources with the packages' own flags.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ COMPILED = ("exllamav2", "gptqmodel")
 PYTHON = f"cp{sys.version_info.major}{sys.version_info.minor}"
 TAG = f"Tag: {PYTHON}-{PYTHON}-linux_x86_64"
 GPTQMODEL_EXTENSIONS = ("exllamav2", "marlin_fp16", "marlin_bf16")
-"""Those the project has a use for, of its module `extension`."""
+"""The extensions in its module `extension` that the project uses."""
 
 
 def main(family: str, folder: str) -> None:
+    """Compiles a family, and writes its wheels and their SHA256SUMS into the new folder."""
     target = Path(folder)
     target.mkdir(parents=True)
     for wheel in FAMILIES[family]():
@@ -34,12 +35,13 @@ def main(family: str, folder: str) -> None:
 
 
 def rest() -> list[Path]:
-    """What came as sources and needs no CUDA compiler."""
+    """Returns the wheels of packages that are built from source without a CUDA compiler."""
     return [wheel for wheel in SOURCES.glob("*.whl") if not wheel.name.startswith(COMPILED)]
 
 
 def exllamav2() -> list[Path]:
-    """Importing the package compiles its extension where it finds none. Its sources are of no use after that."""
+    """Returns exllamav2's wheel with its extension, without the sources. Importing the package compiles the
+    extension."""
     if importlib.util.find_spec("exllamav2") is None:
         return []
     build = Path(tempfile.mkdtemp())
@@ -49,7 +51,7 @@ def exllamav2() -> list[Path]:
 
 
 def gptqmodel() -> list[Path]:
-    """Its wheel with the compiled extensions beside the package, where the module path has them."""
+    """Returns gptqmodel's wheel with its compiled extensions beside the package."""
     if importlib.util.find_spec("gptqmodel") is None:
         return []
     return [_with_libraries("gptqmodel", [_gptqmodel_library(name) for name in GPTQMODEL_EXTENSIONS])]
@@ -59,28 +61,28 @@ FAMILIES: dict[str, Callable[[], list[Path]]] = {"rest": rest, "exllamav2": exll
 
 
 def _gptqmodel_library(name: str) -> Path:
-    """One extension, compiled. The package's own `load` refuses where torch sees no GPU: what it calls is called."""
+    """Returns one compiled extension. The package's `load` refuses without a GPU, so this does what it does."""
     from gptqmodel import extension
     from torch.utils import cpp_extension
 
-    found = extension._EXTENSION_SPECS_BY_NAME[name].resolve()
+    spec = extension._EXTENSION_SPECS_BY_NAME[name].resolve()
     build = Path(tempfile.mkdtemp())
     cpp_extension.load(
-        name=found.name,
-        sources=found._resolve_sequence(found.sources),
-        extra_cflags=found._resolved_extra_cflags(),
-        extra_cuda_cflags=found._resolved_extra_cuda_cflags(),
-        extra_ldflags=found._resolve_sequence(found.extra_ldflags),
-        extra_include_paths=found._resolved_extra_include_paths(),
+        name=spec.name,
+        sources=spec._resolve_sequence(spec.sources),
+        extra_cflags=spec._resolved_extra_cflags(),
+        extra_cuda_cflags=spec._resolved_extra_cuda_cflags(),
+        extra_ldflags=spec._resolve_sequence(spec.extra_ldflags),
+        extra_include_paths=spec._resolved_extra_include_paths(),
         build_directory=str(build),
         is_python_module=False,
         verbose=True,
     )
-    return build / f"{found.name}.so"
+    return build / f"{spec.name}.so"
 
 
 def _with_libraries(package: str, libraries: Sequence[Path], without: str | None = None) -> Path:
-    """The package's wheel with the libraries at its root, no longer one for every platform."""
+    """Returns the package's wheel with the libraries at its root, tagged for this platform."""
     (original,) = SOURCES.glob(f"{package}-*.whl")
     work = Path(tempfile.mkdtemp())
     _run(sys.executable, "-m", "wheel", "unpack", str(original), "--dest", str(work))
@@ -90,8 +92,8 @@ def _with_libraries(package: str, libraries: Sequence[Path], without: str | None
     if without is not None:
         shutil.rmtree(tree / without)
     (about,) = tree.glob("*.dist-info/WHEEL")
-    kept = [line for line in about.read_text().splitlines() if not line.startswith(("Tag:", "Root-Is-Purelib:"))]
-    about.write_text("\n".join([*(line for line in kept if line), "Root-Is-Purelib: false", TAG, ""]))
+    lines = [line for line in about.read_text().splitlines() if not line.startswith(("Tag:", "Root-Is-Purelib:"))]
+    about.write_text("\n".join([*(line for line in lines if line), "Root-Is-Purelib: false", TAG, ""]))
     _run(sys.executable, "-m", "wheel", "pack", str(tree), "--dest-dir", str(work))
     (packed,) = work.glob("*.whl")
     return packed

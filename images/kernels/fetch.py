@@ -1,4 +1,4 @@
-"""`fetch.py URL SHA256 FILE`: download a file and make sure that it is the one meant."""
+"""`fetch.py URL SHA256 FILE`: downloads a file and verifies its hash."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 
 def main(url: str, sha256: str, file: str) -> str | None:
-    """What went wrong, None where nothing did."""
+    """Downloads the file. Returns an error message, or None."""
     with urllib.request.urlopen(url, timeout=60) as response:
         content = response.read()
-    if (found := hashlib.sha256(content).hexdigest()) != sha256:
-        return f"{url} has sha256 {found}, not {sha256}"
+    if (actual := hashlib.sha256(content).hexdigest()) != sha256:
+        return f"{url} has sha256 {actual}, not {sha256}"
     Path(file).write_bytes(content)
     return None
 

@@ -1,4 +1,4 @@
 """Checkpoints: found in a folder or on the hub, and checked before anything is loaded.
 
-Whatever reads headers and configurations belongs here. Nothing here imports torch or the worker.
+Everything that reads headers and configurations belongs here. Nothing here imports torch or the worker.
 """

@@ -1,7 +1,7 @@
-"""Checkpoints: a folder of safetensors, found on disk or on the hub, checked without loading a single weight.
+"""Checkpoints: folders of safetensors, local or on the hub, checked without loading a weight.
 
-Pickled weights are never opened. `weights_id` names the weights: the hub's revision, or a hash of the folder's content
-(`contentid`); never a path.
+Pickled weights are never opened. `weights_id` identifies the weights: the hub's revision, or a hash of the folder's
+content (`contentid`); never a path.
 """
 
 from __future__ import annotations
@@ -19,24 +19,27 @@ from runner.cell.scheme import Scheme
 from runner.cell.shape import ModelShape
 from runner.checkpoints import contentid, modelconfig, quantisation, tensornames, weightfiles
 from runner.checkpoints.modelconfig import differences
-from runner.checkpoints.quantisation import Told
+from runner.checkpoints.quantisation import Packing
 from runner.checkpoints.weightfiles import Tensor
 from runner.errors import BadCheckpoint, DecodeFloorError, DiskFull, MissingPackage
 from runner.record.flags import CONVERTED, UNPINNED
 
-WANTED = ["*.safetensors", "*.json"]
-# Mistral's repositories hold every weight a second time under this name, Llama's the original release
-UNWANTED = ["consolidated*", "original/*"]
-HUB_DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}  # transformers' words
+DOWNLOADED = ["*.safetensors", "*.json"]
+# Mistral's repositories hold a second copy of all weights under this name, Llama's the original release
+NOT_DOWNLOADED = ["consolidated*", "original/*"]
+HUB_DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}  # transformers' names
 MIXED = "mixed"
-UNREAD = "take the unquantised checkpoint it was made from, or another one"
+USE_ANOTHER = "use the unquantised checkpoint it was made from, or another one"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights to load: `folder` is None while they are only known on the hub, as `hub` at `weights_id`, where they
-    must turn out to be of `shape`. `scheme` is how they are packed, None where they are not; `dtype` is what they (of
-    packed ones, the others) are stored in, as far as that is known without them."""
+    """Weights to load.
+
+    `folder` is None before a download from `hub` at `weights_id`; the downloaded weights must then be of `shape`.
+    `scheme` describes packed weights and is None for unpacked ones. `dtype` is the stored dtype of the unpacked
+    tensors, as far as it is known without them.
+    """
 
     weights_id: str
     folder: Path | None
@@ -48,56 +51,58 @@ class Checkpoint:
     scheme: Scheme | None = None
 
     def flags(self, dtype: str) -> tuple[str, ...]:
-        """What a session that runs these weights in `dtype` is marked with."""
+        """Returns the flags of a session that runs these weights in `dtype`."""
         conditions = {CONVERTED: self.dtype not in (None, dtype), UNPINNED: not self.pinned}
         return tuple(flag for flag, holds in conditions.items() if holds)
 
 
 def local(path: str, shape: ModelShape, quant: str) -> Checkpoint:
-    """The checkpoint in a local folder. Raises BadCheckpoint when it is missing, truncated, pickled, of another quant
-    or not exactly the model."""
+    """Returns the checkpoint in a local folder.
+
+    Raises BadCheckpoint if it is missing, truncated, pickled, of another quant or not exactly the model.
+    """
     folder, name = Path(os.path.realpath(os.path.expanduser(path))), f"weights={path}"
     config = _check_config(folder, name, shape)
     packed = weightfiles.packed_tensors(weightfiles.stored(folder, name))
-    scheme = _scheme(_told(folder, config, name, packed), packed, name, quant, shape)
-    wanted = weightfiles.expected(shape, quant, scheme)
-    found = weightfiles.check(folder, name, wanted)
-    plain = [own for own, part in wanted.items() if part.dtype == weightfiles.ANY_FLOAT]
-    stored = {weightfiles.DTYPES[found[own].dtype] for own in (*plain, tensornames.HEAD) if own in found}
-    weights_id = contentid.of(weightfiles.weight_files(folder, name), name, scheme)
+    scheme = _scheme(_packing(folder, config, name, packed), packed, name, quant, shape)
+    expected = weightfiles.expected(shape, quant, scheme)
+    tensors = weightfiles.check(folder, name, expected)
+    plain = [key for key, part in expected.items() if part.dtype == weightfiles.ANY_FLOAT]
+    stored = {weightfiles.DTYPES[tensors[key].dtype] for key in (*plain, tensornames.HEAD) if key in tensors}
+    weights_id = contentid.weights_id(weightfiles.weight_files(folder, name), name, scheme)
     dtype = stored.pop() if len(stored) == 1 else MIXED
     return Checkpoint(weights_id, folder, dtype=dtype, quant=quant, scheme=scheme)
 
 
 def on_hub(entry: HubCheckpoint, shape: ModelShape, quant: str) -> Checkpoint:
-    """The hub's checkpoint at its pinned revision, or at the one the hub (or the offline cache) has now.
+    """Returns the hub's checkpoint at its pinned revision, or else at the current one of the hub or the offline cache.
 
-    Fetches config.json and its like only, so that a cell that cannot fit is refused before gigabytes are downloaded.
-    Raises BadCheckpoint when it cannot be had or is another model, MissingPackage without huggingface_hub.
+    Fetches only config.json and the files beside it, so that a cell that does not fit is refused before the download.
+    Raises BadCheckpoint if it is not available or is another model, MissingPackage without huggingface_hub.
     """
     folder = _download(entry.hub, entry.revision, [modelconfig.NAME, *quantisation.BESIDE])
     config = _check_config(folder, entry.hub, shape)
     dtype = HUB_DTYPES.get(str(config.get("dtype") or config.get("torch_dtype")))
-    # the snapshot's folder is named after the commit that a missing revision was resolved to
-    scheme = _scheme(_told(folder, config, entry.hub, None), None, entry.hub, quant, shape)
+    # without a revision, the snapshot's folder has the name of the resolved commit
+    scheme = _scheme(_packing(folder, config, entry.hub, None), None, entry.hub, quant, shape)
     revision, pinned = entry.revision or folder.name, entry.revision is not None
     return Checkpoint(revision, None, entry.hub, pinned, shape, dtype, quant, scheme)
 
 
 def fetch(checkpoint: Checkpoint) -> Path:
-    """The folder of the checkpoint, downloaded where it is not here yet, its files checked."""
+    """Returns the checkpoint's folder, downloaded if necessary, with its files checked."""
     if checkpoint.folder is not None:
         return checkpoint.folder
     assert checkpoint.hub is not None
     assert checkpoint.shape is not None
-    folder = _download(checkpoint.hub, checkpoint.weights_id, WANTED)
-    wanted = weightfiles.expected(checkpoint.shape, checkpoint.quant, checkpoint.scheme)
-    weightfiles.check(folder, checkpoint.hub, wanted)
+    folder = _download(checkpoint.hub, checkpoint.weights_id, DOWNLOADED)
+    expected = weightfiles.expected(checkpoint.shape, checkpoint.quant, checkpoint.scheme)
+    weightfiles.check(folder, checkpoint.hub, expected)
     return folder
 
 
 def _download(hub: str, revision: str | None, patterns: list[str]) -> Path:
-    """The snapshot's folder in the hub's cache. Raises BadCheckpoint, DiskFull, MissingPackage."""
+    """Returns the snapshot's folder in the hub's cache. Raises BadCheckpoint, DiskFull or MissingPackage."""
     try:
         import huggingface_hub
     except ImportError as error:
@@ -106,24 +111,24 @@ def _download(hub: str, revision: str | None, patterns: list[str]) -> Path:
     def snapshot(cached: bool) -> Path:
         return Path(
             huggingface_hub.snapshot_download(
-                hub, revision=revision, allow_patterns=patterns, ignore_patterns=UNWANTED, local_files_only=cached
+                hub, revision=revision, allow_patterns=patterns, ignore_patterns=NOT_DOWNLOADED, local_files_only=cached
             )
         )
 
     try:
         return snapshot(cached=False)
-    # the library raises its own, httpx's and the operating system's errors; each means "cannot be had"
+    # the library raises its own, httpx's and the operating system's errors; each means "not available"
     except Exception as error:
         try:
-            # a commit never changes, so a copy in the cache will do; the library asks the hub for the list of its
-            # files even when it is told to stay offline
+            # a commit never changes, so a copy in the cache is enough; the library requests the list of files from the
+            # hub even in offline mode
             return snapshot(cached=True)
         except (OSError, ValueError):
             raise _refusal(error, hub, revision) from error
 
 
 def _refusal(error: Exception, hub: str, revision: str | None) -> DecodeFloorError:
-    """What a failed download means, and what to do; the more special errors first."""
+    """Returns the error of a failed download, with what to do. More specific errors come first."""
     from huggingface_hub import constants, errors
 
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
@@ -131,16 +136,16 @@ def _refusal(error: Exception, hub: str, revision: str | None) -> DecodeFloorErr
     if isinstance(error, OSError) and error.filename and error.errno in failures.REMEDIES:
         return BadCheckpoint(f"the hub's cache cannot be used: {failures.refused(error)} with HF_HOME")
     meanings: tuple[tuple[type[Exception], str], ...] = (
-        (errors.HFValidationError, "is no name of a repository: correct it in models.yaml"),
-        (errors.GatedRepoError, "is gated: accept its terms on its page on the hub, and give that account's HF_TOKEN"),
+        (errors.HFValidationError, "is not a repository name: correct it in models.yaml"),
+        (errors.GatedRepoError, "is gated: accept its terms on its page on the hub, and set that account's HF_TOKEN"),
         (errors.RevisionNotFoundError, f"has no revision {revision} on the hub: correct it in models.yaml"),
         (errors.RepositoryNotFoundError, "is not on the hub, or private: check its name in models.yaml, or HF_TOKEN"),
         (errors.HfHubHTTPError, "cannot be fetched, the hub refused: try again later"),
     )
-    away = "is not whole in the cache and the hub does not answer: check the network"
+    fallback = "is incomplete in the cache and the hub does not answer: check the network"
     if constants.is_offline_mode():
-        away = "is not whole in the cache: unset HF_HUB_OFFLINE to download it"
-    meaning = next((text for kind, text in meanings if isinstance(error, kind)), away)
+        fallback = "is incomplete in the cache: unset HF_HUB_OFFLINE to download it"
+    meaning = next((text for kind, text in meanings if isinstance(error, kind)), fallback)
     return BadCheckpoint(
         f"{hub} {meaning}, or give a local folder with weights=PATH ({type(error).__name__}: {_first_line(error)})"
     )
@@ -151,54 +156,60 @@ def _first_line(error: Exception) -> str:
 
 
 def _check_config(folder: Path, name: str, shape: ModelShape) -> Mapping[str, Any]:
-    """The config.json, when it is this model's."""
+    """Returns the config.json. Raises BadCheckpoint if it describes another model."""
     config = modelconfig.read(folder, name)
     try:
         different = list(differences(config, shape))
     except (TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise BadCheckpoint(
-            f"{name}: config.json holds a value of another kind than expected ({error}): fetch it again, or correct it"
+            f"{name}: config.json has a value of an unexpected type ({error}): fetch it again, or correct it"
         ) from error
     if different:
-        raise BadCheckpoint(f"{name}: another model in config.json: {'; '.join(different)}: choose that model's own")
+        clauses = "; ".join(different)
+        raise BadCheckpoint(f"{name}: another model in config.json: {clauses}: use a checkpoint of the requested model")
     return config
 
 
-def _told(folder: Path, config: Mapping[str, Any], name: str, packed: Collection[str] | None) -> Told | None:
+def _packing(folder: Path, config: Mapping[str, Any], name: str, packed: Collection[str] | None) -> Packing | None:
     try:
-        return quantisation.told(folder, config, packed)
+        return quantisation.packing(folder, config, packed)
     except BadCheckpoint as error:
         raise BadCheckpoint(f"{name}: {error}") from error
 
 
 def _scheme(
-    told: Told | None, packed: Mapping[str, Tensor] | None, name: str, quant: str, shape: ModelShape
+    packing: Packing | None, packed: Mapping[str, Tensor] | None, name: str, quant: str, shape: ModelShape
 ) -> Scheme | None:
-    """How the weights are packed, None for unquantised ones; `packed` are their packed tensors, None where nobody has
-    seen them. Raises BadCheckpoint when they are not of this quant, or packed as no weights of this shape can be.
+    """Returns how the weights are packed, or None for unpacked ones.
+
+    `packed` are the packed tensors, None if the weights have not been read. Raises BadCheckpoint if they are of another
+    quant, or if no weights of this shape can be packed so.
     """
     declared = registry.weight_format(quant).DECLARATION
-    if told is None:
+    if packing is None:
         if packed:
-            raise weightfiles.untold(name, packed)
+            raise weightfiles.undescribed(name, packed)
         if declared.packed:
             raise _not_quantised(name, quant, is_certain=packed is not None)
         return None
-    if told.method is None and told.fields:
+    if packing.method is None and packing.fields:
         raise BadCheckpoint(
-            f"{name}: {told.place}, but no {quantisation.METHOD}, and its fields ({', '.join(told.fields)}) do not "
-            f"tell which it is: add one ({', '.join(quantisation.MARKS)})"
+            f"{name}: {packing.place}, but no {quantisation.METHOD}, and its fields ({', '.join(packing.fields)}) do "
+            f"not identify it: add one ({', '.join(quantisation.MARKS)})"
         )
-    if told.method not in declared.methods:
-        raise BadCheckpoint(f"{name}: {told.place} ({_words(told)}), which is not quant={quant}: {_other(told)}")
+    if packing.method not in declared.methods:
+        method = _method_text(packing)
+        raise BadCheckpoint(
+            f"{name}: {packing.place} ({method}), which is not quant={quant}: {_method_advice(packing)}"
+        )
     try:
-        scheme = registry.packed_format(quant).read_config(told.fields)
+        scheme = registry.packed_format(quant).read_config(packing.fields)
     except BadCheckpoint as error:
-        raise BadCheckpoint(f"{name}: {error}: {UNREAD}") from error
+        raise BadCheckpoint(f"{name}: {error}: {USE_ANOTHER}") from error
     if inputs := scheme.undivided(shape):
         raise BadCheckpoint(
             f"{name}: its group_size is {scheme.group_size}, which does not divide a layer's {inputs} inputs: "
-            "take another checkpoint"
+            "use another checkpoint"
         )
     return scheme
 
@@ -211,19 +222,19 @@ def _not_quantised(name: str, quant: str, is_certain: bool) -> BadCheckpoint:
     )
 
 
-def _words(told: Told) -> str:
-    fields = told.fields
+def _method_text(packing: Packing) -> str:
+    fields = packing.fields
     kind = fields.get("bnb_4bit_quant_type") if fields.get("load_in_4bit") else fields.get("bits")
-    return " ".join(str(part) for part in (told.method or "unknown", kind) if part is not None)
+    return " ".join(str(part) for part in (packing.method or "unknown", kind) if part is not None)
 
 
-def _other(told: Told) -> str:
-    """Returns the advice for a checkpoint of another method; a format of that method need not read this one."""
+def _method_advice(packing: Packing) -> str:
+    """Returns the advice for a checkpoint of another method, whose format may still be unable to read it."""
     for name in registry.format_names():
-        if told.method in registry.weight_format(name).DECLARATION.methods:
+        if packing.method in registry.weight_format(name).DECLARATION.methods:
             try:
-                registry.packed_format(name).read_config(told.fields)
+                registry.packed_format(name).read_config(packing.fields)
             except BadCheckpoint as error:
-                return f"nor is it read as quant={name} ({error}): {UNREAD}"
+                return f"quant={name} cannot read it either ({error}): {USE_ANOTHER}"
             return f"choose quant={name}"
-    return UNREAD
+    return USE_ANOTHER

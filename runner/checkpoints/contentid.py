@@ -1,7 +1,7 @@
-"""The name of a folder's weights: a hash of the files' headers and sizes and of three pieces of every tensor.
+"""The weights_id of a folder: a hash of the files' headers and sizes and of three pieces of every tensor.
 
-16 GB are not hashed in full, which would take minutes. Two fine-tunes of one layout differ in the pieces; an edit that
-leaves all of them as they were is not seen.
+A full hash of 16 GB would take minutes. Two fine-tunes of one layout differ in the pieces. An edit outside the pieces
+is not detected.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ ID_LENGTH = 16
 PIECE_BYTES = 4096
 
 
-def of(files: tuple[Path, ...], name: str, scheme: Scheme | None) -> str:
-    """The weights_id of checked safetensors files, the same wherever they lie. `scheme` is part of it, because a header
-    says nothing of `sym` and `desc_act`, by which kernels differ. Raises BadCheckpoint, which calls the checkpoint
-    `name`, where a file cannot be read."""
+def weights_id(files: tuple[Path, ...], name: str, scheme: Scheme | None) -> str:
+    """Returns the weights_id of checked safetensors files, which does not depend on their path.
+
+    `scheme` is part of it, because a header does not contain `sym` and `desc_act`, which select kernels. Raises
+    BadCheckpoint, which calls the checkpoint `name`, if a file cannot be read.
+    """
     with readable.checked(name):
         content = [_content(file) for file in files]
     return PREFIX + short_hash([content, scheme and scheme.to_json()], ID_LENGTH)
@@ -42,13 +44,13 @@ def _content(file: Path) -> list[str | int]:
 
 
 def _spans(header: bytes) -> Iterator[tuple[int, int]]:
-    """Begin and end of each tensor after the header, in the order of the file: one way over the disk."""
+    """Yields begin and end of each tensor after the header, in file order for sequential reads."""
     entries = {name: entry for name, entry in jsontext.loads(header).items() if name != "__metadata__"}
     yield from sorted((int(begin), int(end)) for begin, end in (entry["data_offsets"] for entry in entries.values()))
 
 
 def _pieces(begin: int, end: int) -> Iterator[tuple[int, int]]:
-    """Offset and size of the first, middle and last 4 KiB of a tensor; of a small one they overlap."""
+    """Yields offset and size of the first, middle and last 4 KiB of a tensor. In a small tensor they overlap."""
     size = min(PIECE_BYTES, end - begin)
     for offset in (begin, begin + (end - begin - size) // 2, end - size):
         yield offset, size

@@ -1,6 +1,6 @@
-"""Files under the name of a checkpoint's file that are none: a pointer, a web page, an error, an archive, a part.
+"""Files that are not what their names say: a pointer, a web page, an error, an archive, a partial download.
 
-Asked only about a file that could not be read as what its name says.
+Used only for a file that could not be read.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import re
 import textwrap
 from pathlib import Path
 
-LOOKED_AT_BYTES = 4096
-SHOWN = 60
+START_BYTES = 4096
+SHOWN_CHARACTERS = 60
 CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 HUB = "fetch the real one, such as with `hf download REPO --local-dir FOLDER`"
 LFS = "run `git lfs pull` in its folder"
@@ -24,7 +24,7 @@ AGAIN = f"the download did not end: {HUB}"
 UNPACK = f"unpack it, or {HUB}"
 CONVERT = "pickled weights are never loaded: convert to safetensors"
 
-# how a file begins, as bytes or as text; what it is; how to get the real one. The more special ones first.
+# a file's start, as bytes or as text; its kind; how to get the real file. More specific entries come first.
 MAGIC = (
     (b"PK\x03\x04", "a ZIP archive, as torch.save writes them", CONVERT),
     (b"\x80\x02", "a pickle", CONVERT),
@@ -41,17 +41,17 @@ MAGIC = (
 )
 SERVER_ERRORS = r"internal server error|bad gateway|service unavailable|gateway time-?out|upstream |5\d\d\b"
 TEXTS = tuple(
-    (re.compile(rf"\s*(?:HTTP/[\d.]+\s+)?(?:{pattern})", re.IGNORECASE | re.DOTALL), what, remedy)
-    for pattern, what, remedy in (
+    (re.compile(rf"\s*(?:HTTP/[\d.]+\s+)?(?:{pattern})", re.IGNORECASE | re.DOTALL), kind, remedy)
+    for pattern, kind, remedy in (
         (r"version https?://(?:git-lfs|hawser)\b", "a pointer of Git LFS", LFS),
         (r"[./\w]*/annex/objects/", "a pointer of git-annex", ANNEX),
         (r"# xet version\b", "a pointer of Xet", HUB),
         (r"(?:outs|deps|md5|wdir|frozen):", "a pointer of DVC", DVC),
         (r"access to \S+ \S+ is restricted|cannot access gated|you (?:must|need to) ", "a server's refusal", LOGIN),
         (r"invalid |unauthori[sz]ed|forbidden|access denied|40[13]\b", "a server's refusal", LOGIN),
-        (r"too many requests|rate limit|429\b", "a server's answer that it was asked too often", LATER),
+        (r"too many requests|rate limit|429\b", "a server's error (too many requests)", LATER),
         (SERVER_ERRORS, "a server's error", LATER),
-        (r"(?:\w+ )?not found|404\b", "a server's answer that it has no such file", HUB),
+        (r"(?:\w+ )?not found|404\b", "a server's error (file not found)", HUB),
         (r"<!doctype html|<html|<head|<body|<script|<!--", "a web page", HUB),
         (r"<\?xml|<error>", "a server's error in XML", HUB),
         (r'\{.{0,200}"(?:error|errors|message|detail)"\s*:', "a server's error in JSON", HUB),
@@ -61,22 +61,22 @@ UNFINISHED = ("*.incomplete", "*.part", "*.partial", "*.crdownload", "*.aria2", 
 HUB_FOLDER = Path(".cache", "huggingface", "download")  # in a folder that `hf download --local-dir` fills
 
 
-def told(file: Path) -> str | None:
-    """`NAME is …: what to do` of a file that is not what its name says; None where that cannot be told."""
-    if (link := lost(file)) is not None:
+def description(file: Path) -> str | None:
+    """Returns `NAME is …: what to do` for a file that is not what its name says, or None if that is unknown."""
+    if (link := broken_link(file)) is not None:
         return link
     try:
         with open(file, "rb") as opened:
-            start = opened.read(LOOKED_AT_BYTES)
+            start = opened.read(START_BYTES)
     except OSError:
         return None
     text = _text(start)
-    found = _found(start, text) or (None if text is None or _is_of_its_kind(file, text) else _other_text(text))
-    return None if found is None else f"{file.name} is {found[0]}, not the file itself: {found[1]}"
+    kind = _kind(start, text) or (None if text is None or _is_of_its_kind(file, text) else _other_text(text))
+    return None if kind is None else f"{file.name} is {kind[0]}, not the file itself: {kind[1]}"
 
 
-def lost(file: Path) -> str | None:
-    """The same of a link without a file behind it, None for every other path."""
+def broken_link(file: Path) -> str | None:
+    """Returns the same for a link without a file behind it, or None for any other path."""
     if not file.is_symlink() or file.exists():
         return None
     if "annex/objects" in os.readlink(file):
@@ -85,17 +85,17 @@ def lost(file: Path) -> str | None:
 
 
 def unfinished(folder: Path) -> str:
-    """` (NAME is there, an unfinished download)`, or nothing."""
+    """Returns ` (NAME is there, an unfinished download)`, or ""."""
     places = (folder, folder / HUB_FOLDER)
     names = sorted(path.name for place in places for pattern in UNFINISHED for path in place.glob(pattern))
     return f" ({names[0]} is there, an unfinished download)" if names else ""
 
 
 def _text(start: bytes) -> str | None:
-    """The beginning of a file as text; None where it is none."""
+    """Returns the start of a file as text, or None if it is not text."""
     encoding = "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
     try:
-        # the last letter may be cut
+        # the last character may be truncated
         text = codecs.getincrementaldecoder(encoding)().decode(start).removeprefix("\ufeff")
     except UnicodeDecodeError:
         return None
@@ -103,21 +103,21 @@ def _text(start: bytes) -> str | None:
 
 
 def _is_of_its_kind(file: Path, text: str) -> bool:
-    """A damaged JSON file is one all the same."""
+    """Returns whether the text is JSON, which a damaged JSON file still is."""
     return file.suffix == ".json" and text.lstrip().startswith(("{", "["))
 
 
 def _other_text(text: str) -> tuple[str, str]:
-    return f"text ({textwrap.shorten(text, SHOWN, placeholder=' …')!r})", HUB
+    return f"text ({textwrap.shorten(text, SHOWN_CHARACTERS, placeholder=' …')!r})", HUB
 
 
-def _found(start: bytes, text: str | None) -> tuple[str, str] | None:
-    """Returns the kind of a file with this beginning, and what to do."""
+def _kind(start: bytes, text: str | None) -> tuple[str, str] | None:
+    """Returns the kind of a file with this start, and what to do, or None."""
     if not start.strip(b"\0"):
         return ("zeros" if start else "empty"), AGAIN
-    for magic, what, remedy in MAGIC:
+    for magic, kind, remedy in MAGIC:
         if start.startswith(magic):
-            return what, remedy
+            return kind, remedy
     if text is None:
         return None
-    return next(((what, remedy) for begins, what, remedy in TEXTS if begins.match(text)), None)
+    return next(((kind, remedy) for begins, kind, remedy in TEXTS if begins.match(text)), None)

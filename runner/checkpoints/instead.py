@@ -1,4 +1,4 @@
-"""Names what a folder holds instead of the files that are looked for, and says what to do with it."""
+"""Advice for a folder without the expected files: what it contains instead, and what to do."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ SNAPSHOTS = "snapshots"  # in the hub's cache, the folder of a repository's comm
 
 
 def remedy(folder: Path) -> str:
-    """The kind of what is there, and what to do, for the end of a line that says what is not."""
+    """Returns what the folder contains and what to do, as the end of an error message."""
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    said = (kind(folder, names) for kind in KINDS)
-    return next((text for text in said if text is not None), AGAIN)
+    advice = (kind(folder, names) for kind in KINDS)
+    return next((text for text in advice if text is not None), AGAIN)
 
 
 def _snapshot(folder: Path, names: list[str]) -> str | None:
@@ -36,17 +36,17 @@ def _adapter(_folder: Path, names: list[str]) -> str | None:
 
 
 def _shards(_folder: Path, names: list[str]) -> str | None:
-    found = [name for name in names if SHARDS.match(name)]
-    if not found:
+    shards = [name for name in names if SHARDS.match(name)]
+    if not shards:
         return None
-    number = f"{len(found)} shards are" if len(found) > 1 else "a shard is"
-    return f"{number} there ({found[0]}, …), but not their index: fetch that, too, or save the model again"
+    number = f"{len(shards)} shards are" if len(shards) > 1 else "a shard is"
+    return f"{number} there ({shards[0]}, …), but not their index: fetch that, too, or save the model again"
 
 
 def _variant(_folder: Path, names: list[str]) -> str | None:
     for name in names:
-        if found := VARIANT.match(name):
-            variant = found["variant"]
+        if match := VARIANT.match(name):
+            variant = match["variant"]
             return (
                 f"only the variant {variant} is there ({name}): rename its files without `.{variant}` (in an index, "
                 "too), or fetch the model without variant"
@@ -55,22 +55,22 @@ def _variant(_folder: Path, names: list[str]) -> str | None:
 
 
 def _release(_folder: Path, names: list[str]) -> str | None:
-    if found := _first(names, lambda name: name.startswith("consolidated") and name.endswith(".safetensors")):
+    if file := _first(names, lambda name: name.startswith("consolidated") and name.endswith(".safetensors")):
         return (
-            f"only {found} is there, with the release's own names of tensors: convert it with transformers' script, "
+            f"only {file} is there, with the release's own names of tensors: convert it with transformers' script, "
             "or fetch model*.safetensors of the same repository"
         )
     return None
 
 
 def _other_format(_folder: Path, names: list[str]) -> str | None:
-    found = _first(names, lambda name: name.endswith(OTHERS))
-    return None if found is None else f"only {found} is there: convert it to safetensors, or fetch those"
+    file = _first(names, lambda name: name.endswith(OTHERS))
+    return None if file is None else f"only {file} is there: convert it to safetensors, or fetch those"
 
 
 def _other_name(_folder: Path, names: list[str]) -> str | None:
-    found = _first(names, lambda name: name.endswith(".safetensors"))
-    return None if found is None else f"{found} is there: if it is the whole model, rename it to model.safetensors"
+    file = _first(names, lambda name: name.endswith(".safetensors"))
+    return None if file is None else f"{file} is there: if it is the whole model, rename it to model.safetensors"
 
 
 def _folders(folder: Path, names: list[str]) -> str | None:
@@ -82,5 +82,5 @@ def _first(names: Iterable[str], fits: Callable[[str], bool]) -> str | None:
     return next(filter(fits, names), None)
 
 
-# the more special ones first
+# more specific ones first
 KINDS = (_snapshot, _adapter, _shards, _variant, _release, _other_format, _other_name, _folders)

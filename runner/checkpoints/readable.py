@@ -1,4 +1,4 @@
-"""A checkpoint whose files the system refuses is a bad checkpoint, whichever of them it is."""
+"""Errors of the system for a checkpoint's files, as BadCheckpoint."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from runner.errors import BadCheckpoint, DiskFull
 
 @contextmanager
 def checked(name: str) -> Iterator[None]:
-    """Raises BadCheckpoint, which calls the checkpoint `name`, for what OSError says of a file; DiskFull where it says
-    that."""
+    """Raises BadCheckpoint, which calls the checkpoint `name`, for an OSError; DiskFull for a full disk."""
     try:
         yield
     except OSError as error:

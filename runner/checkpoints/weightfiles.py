@@ -1,7 +1,7 @@
-"""The safetensors files of a checkpoint: found, their headers read, and compared with the tensors of a shape.
+"""The safetensors files of a checkpoint: finding them, reading headers, and comparing tensors with a shape.
 
-A header names every tensor with its dtype, shape and place, so all that can be wrong with a file but its values is
-known in milliseconds, without torch.
+A header names every tensor with its dtype, shape and offset. So everything but the values is checked within
+milliseconds, without torch.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ SUFFIX = ".safetensors"
 OLD_NAME = re.compile(r"gptq|awq|\d-?bit", re.IGNORECASE)
 SHARD = re.compile(r"-\d{5}-of-(?P<total>\d{5})(?=\.safetensors$)")
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-HEADER_LIMIT_BYTES = 100_000_000  # the safetensors library's own limit
+HEADER_LIMIT_BYTES = 100_000_000  # the limit of the safetensors library
 FLOATS = ("BF16", "F16", "F32", "F64")
 DTYPES = {"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F64": "fp64"}
 NO_CODES = (*FLOATS, "BOOL")
 ANY_FLOAT = "float"
 LEFT_OUT = (
-    "transformers reads over that and computes without it: remove it from the file if that is the model to be "
-    "measured, or take the checkpoint of another one"
+    "transformers ignores that and computes without it: remove it from the file if that is the model to be "
+    "measured, or use the checkpoint of another one"
 )
 NAMED_IN_A_LINE = 3
-# in the order of ModelShape.linear_shapes; the first three have a bias in the models that have one
+# in the order of ModelShape.linear_shapes; the first three may have a bias
 LINEARS = (
     "self_attn.q_proj",
     "self_attn.k_proj",
@@ -55,8 +55,10 @@ NORMS = ("input_layernorm", "post_attention_layernorm")
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor of a checkpoint: the file it lies in, its safetensors dtype and its shape; `name` is what the file
-    calls it, None where that is what the model calls it."""
+    """A tensor of a checkpoint: its file, its safetensors dtype and its shape.
+
+    `name` is its name in the file, None if the model uses the same name.
+    """
 
     file: Path
     dtype: str
@@ -65,8 +67,10 @@ class Tensor:
 
 
 def weight_files(folder: Path, name: str) -> tuple[Path, ...]:
-    """The safetensors files of the checkpoint, by name; errors call it `name`. Raises BadCheckpoint where one is
-    missing."""
+    """Returns the safetensors files of the checkpoint, sorted by name.
+
+    Raises BadCheckpoint, which calls the checkpoint `name`, if a file is missing.
+    """
     names = _shard_names(folder, name)
     missing = [file for file in names if not (folder / file).is_file()]
     if missing:
@@ -79,94 +83,99 @@ def weight_files(folder: Path, name: str) -> tuple[Path, ...]:
 
 
 def _check_links(folder: Path, name: str, files: Iterable[str]) -> None:
-    """Raises BadCheckpoint for a link without a file behind it."""
+    """Raises BadCheckpoint for a broken link."""
     for file in files:
-        if lost := impostors.lost(folder / file):
-            raise BadCheckpoint(f"{name}: {lost}")
+        if fault := impostors.broken_link(folder / file):
+            raise BadCheckpoint(f"{name}: {fault}")
 
 
 def read_header(file: Path) -> bytes:
-    """The JSON header of a safetensors file: 8 bytes of little-endian length, then as many of JSON.
+    """Returns the JSON header of a safetensors file: after 8 bytes of little-endian length, that many bytes.
 
-    Raises BadCheckpoint when the file is too short to hold it.
+    Raises BadCheckpoint if the file is shorter than its header.
     """
     size = file.stat().st_size
     with open(file, "rb") as opened:
         length = int.from_bytes(opened.read(8), "little")
         if size < 8 or length > min(HEADER_LIMIT_BYTES, size - 8):
-            raise BadCheckpoint(
-                impostors.told(file) or f"{file.name} is truncated or not safetensors ({size} bytes): fetch it again"
-            )
+            damaged = f"{file.name} is truncated or not safetensors ({size} bytes): fetch it again"
+            raise BadCheckpoint(impostors.description(file) or damaged)
         return opened.read(length)
 
 
 def tensors(files: Iterable[Path]) -> dict[str, Tensor]:
-    """Every tensor of the files by name. Raises BadCheckpoint when a file is damaged, truncated or longer than its
-    tensors, or when two files hold the same one."""
-    found: dict[str, Tensor] = {}
+    """Returns the tensors of the files by name.
+
+    Raises BadCheckpoint if a file is damaged, truncated or longer than its tensors, or if two files have the same
+    tensor.
+    """
+    by_name: dict[str, Tensor] = {}
     for file in files:
         for name, tensor in _tensors_of(file).items():
-            if name in found and not tensornames.BUFFERS.search(name):
-                raise BadCheckpoint(f"tensor {name} lies in {found[name].file.name} and in {file.name}: remove one")
-            found[name] = tensor
-    return found
+            if name in by_name and not tensornames.BUFFERS.search(name):
+                raise BadCheckpoint(f"tensor {name} is in {by_name[name].file.name} and in {file.name}: remove one")
+            by_name[name] = tensor
+    return by_name
 
 
 def expected(shape: ModelShape, quant: str, scheme: Scheme | None) -> dict[str, Part]:
-    """Every tensor that a checkpoint of this shape holds, a tied head being the embedding itself; the dtype is
-    packed tensors' own, and ANY_FLOAT for all others."""
-    found = {EMBEDDING: Part(ANY_FLOAT, (shape.vocab, shape.hidden))}
+    """Returns the tensors of a checkpoint of this shape. A tied head is only the embedding.
+
+    Packed tensors have their own dtype, all others have ANY_FLOAT.
+    """
+    parts = {EMBEDDING: Part(ANY_FLOAT, (shape.vocab, shape.hidden))}
     for layer in range(shape.layers):
-        found |= {f"model.layers.{layer}.{name}": part for name, part in _layer(shape, quant, scheme).items()}
-    found["model.norm.weight"] = Part(ANY_FLOAT, (shape.hidden,))
+        parts |= {f"model.layers.{layer}.{name}": part for name, part in _layer(shape, quant, scheme).items()}
+    parts["model.norm.weight"] = Part(ANY_FLOAT, (shape.hidden,))
     if not shape.tied_embedding:
-        found[HEAD] = Part(ANY_FLOAT, (shape.vocab, shape.hidden))
-    return found
+        parts[HEAD] = Part(ANY_FLOAT, (shape.vocab, shape.hidden))
+    return parts
 
 
 def _layer(shape: ModelShape, quant: str, scheme: Scheme | None) -> dict[str, Part]:
     linears = dict(zip(LINEARS, shape.linear_shapes, strict=True))
-    found: dict[str, Part] = {}
+    tensors: dict[str, Part] = {}
     for name, size in linears.items():
-        parts = {"weight": Part(ANY_FLOAT, size)}
+        stored_parts = {"weight": Part(ANY_FLOAT, size)}
         if scheme is not None:
-            parts = registry.packed_format(quant).stored(*size, scheme)
-        found |= {f"{name}.{part}": tensor for part, tensor in parts.items()}
-    found |= {f"{name}.bias": Part(ANY_FLOAT, linears[name][:1]) for name in BIASED if shape.qkv_bias}
-    return found | {f"{name}.weight": Part(ANY_FLOAT, (shape.hidden,)) for name in NORMS}
+            stored_parts = registry.packed_format(quant).stored(*size, scheme)
+        tensors |= {f"{name}.{part}": part_shape for part, part_shape in stored_parts.items()}
+    tensors |= {f"{name}.bias": Part(ANY_FLOAT, linears[name][:1]) for name in BIASED if shape.qkv_bias}
+    return tensors | {f"{name}.weight": Part(ANY_FLOAT, (shape.hidden,)) for name in NORMS}
 
 
-def zero_biases(found: Iterable[str], wanted: Mapping[str, Part]) -> list[str]:
-    """Biases that AutoGPTQ writes for every layer, though the model has none there: they must turn out to be zeros."""
-    layers = {name.rpartition(".")[0] for name in wanted if name.endswith(".qweight")}
-    return [name for name in found if name.endswith(".bias") and name not in wanted and name[: -len(".bias")] in layers]
+def zero_biases(names: Iterable[str], expected: Mapping[str, Part]) -> list[str]:
+    """Returns the biases that AutoGPTQ writes for layers without one in the model. All must be zeros."""
+    layers = {name.rpartition(".")[0] for name in expected if name.endswith(".qweight")}
+    extra = [name for name in names if name.endswith(".bias") and name not in expected]
+    return [name for name in extra if name.removesuffix(".bias") in layers]
 
 
-def check(folder: Path, name: str, wanted: Mapping[str, Part]) -> dict[str, Tensor]:
-    """The tensors of the checkpoint under the model's names, when they are exactly those `expected`; a tied head may
-    be stored, too.
+def check(folder: Path, name: str, expected: Mapping[str, Part]) -> dict[str, Tensor]:
+    """Returns the checkpoint's tensors under the model's names. They must be those `expected`; a tied head may be
+    stored, too.
 
-    Raises BadCheckpoint, which calls the checkpoint `name` and names the tensors that are wrong.
+    Raises BadCheckpoint, which calls the checkpoint `name` and lists the wrong tensors.
     """
-    own = stored(folder, name)
+    as_stored = stored(folder, name)
     try:
-        found = tensornames.of_the_model(own, wanted)
+        named = tensornames.renamed(as_stored, expected)
     except BadCheckpoint as error:
         raise BadCheckpoint(f"{name}: {error}") from error
-    if all(part.dtype == ANY_FLOAT for part in wanted.values()) and (packed := packed_tensors(own)):
-        raise untold(name, packed)
-    right = _with_head(wanted, found)
-    problems = list(_problems(found, right))
-    if extra := _extra(found, right):
+    if all(part.dtype == ANY_FLOAT for part in expected.values()) and (packed := packed_tensors(as_stored)):
+        raise undescribed(name, packed)
+    with_head = _with_head(expected, named)
+    problems = list(_problems(named, with_head))
+    if extra := _extra(named, with_head):
         problems.append(f"{_tensors(extra)} more than the model has ({listed(extra)})")
     if problems:
-        remedy = LEFT_OUT if len(problems) == 1 and extra else "take a complete checkpoint of this model in this quant"
+        remedy = LEFT_OUT if len(problems) == 1 and extra else "use a complete checkpoint of this model in this quant"
         raise BadCheckpoint(f"{name}: {'; '.join(problems)}: {remedy}")
-    return found
+    return named
 
 
 def packed_tensors(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors that only packed weights have: by their names, or in a linear layer and of no float's dtype."""
+    """Returns the packed tensors: those with such a name, and those of a linear layer that are not floats."""
     return {name: tensor for name, tensor in stored.items() if _is_packed(name, tensor)}
 
 
@@ -176,7 +185,7 @@ def _is_packed(name: str, tensor: Tensor) -> bool:
 
 
 def stored(folder: Path, name: str) -> dict[str, Tensor]:
-    """The tensors of the checkpoint under the names that its files give them. Raises BadCheckpoint."""
+    """Returns the checkpoint's tensors under the names of the files. Raises BadCheckpoint."""
     files = weight_files(folder, name)
     try:
         return tensors(files)
@@ -184,43 +193,44 @@ def stored(folder: Path, name: str) -> dict[str, Tensor]:
         raise BadCheckpoint(f"{name}: {error}") from error
 
 
-def untold(name: str, packed: Mapping[str, Tensor]) -> BadCheckpoint:
-    """The error for packed weights of which nothing says how they are packed."""
-    found = listed([f"{own} in {tensor.dtype}" for own, tensor in packed.items()])
+def undescribed(name: str, packed: Mapping[str, Tensor]) -> BadCheckpoint:
+    """Returns the error for packed weights without a description of the packing."""
+    examples = listed([f"{tensor_name} in {tensor.dtype}" for tensor_name, tensor in packed.items()])
     return BadCheckpoint(
-        f"{name}: its weights are packed ({found}), but nothing says how ({NOWHERE}): fetch the whole "
-        "folder, or write what its quantiser was told into config.json"
+        f"{name}: its weights are packed ({examples}), but nothing says how ({NOWHERE}): fetch the whole "
+        "folder, or write its quantiser's settings into config.json"
     )
 
 
-def _with_head(wanted: Mapping[str, Part], found: Mapping[str, Tensor]) -> Mapping[str, Part]:
-    """A tied model's head, where it is stored, is of the embedding's shape."""
-    return {**wanted, HEAD: wanted[EMBEDDING]} if HEAD in found and tensornames.is_tied(wanted) else wanted
+def _with_head(expected: Mapping[str, Part], named: Mapping[str, Tensor]) -> Mapping[str, Part]:
+    """Returns the expected tensors, with a tied head if it is stored. It has the embedding's shape."""
+    return {**expected, HEAD: expected[EMBEDDING]} if HEAD in named and tensornames.is_tied(expected) else expected
 
 
-def _problems(found: Mapping[str, Tensor], expected: Mapping[str, Part]) -> Iterator[str]:
-    missing = [name for name in expected if name not in found]
+def _problems(tensors: Mapping[str, Tensor], expected: Mapping[str, Part]) -> Iterator[str]:
+    missing = [name for name in expected if name not in tensors]
     if missing:
         yield f"{_tensors(missing)} missing ({listed(missing)})"
-    common = [name for name in found if name in expected]
-    other = [name for name in common if not _same_shape(found[name].shape, expected[name].shape)]
-    if other:
-        name = other[0]
-        sizes = f"{name} is {[*found[name].shape]}, expected {[*expected[name].shape]}"
-        yield f"{_tensors(other)} of another shape ({sizes})"
-    strange = [name for name in common if found[name].dtype not in _dtypes(expected[name])]
-    if strange:
-        name = strange[0]
-        yield f"{_tensors(strange)} not in {', '.join(_dtypes(expected[name]))} ({name} is {found[name].dtype})"
+    common = [name for name in tensors if name in expected]
+    misshapen = [name for name in common if not _same_shape(tensors[name].shape, expected[name].shape)]
+    if misshapen:
+        name = misshapen[0]
+        sizes = f"{name} is {[*tensors[name].shape]}, expected {[*expected[name].shape]}"
+        yield f"{_tensors(misshapen)} of another shape ({sizes})"
+    wrong_dtype = [name for name in common if tensors[name].dtype not in _dtypes(expected[name])]
+    if wrong_dtype:
+        name = wrong_dtype[0]
+        yield f"{_tensors(wrong_dtype)} not in {', '.join(_dtypes(expected[name]))} ({name} is {tensors[name].dtype})"
 
 
-def _extra(found: Mapping[str, Tensor], expected: Mapping[str, Part]) -> list[str]:
-    allowed = {*expected, *zero_biases(found, expected)}
-    return [name for name in found if name not in allowed]
+def _extra(tensors: Mapping[str, Tensor], expected: Mapping[str, Part]) -> list[str]:
+    allowed = {*expected, *zero_biases(tensors, expected)}
+    return [name for name in tensors if name not in allowed]
 
 
-def _same_shape(found: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    return len(found) == len(wanted) and all(size in (-1, own) for own, size in zip(found, wanted, strict=True))
+def _same_shape(shape: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    pairs = zip(shape, expected, strict=True)
+    return len(shape) == len(expected) and all(size in (-1, length) for length, size in pairs)
 
 
 def _dtypes(part: Part) -> tuple[str, ...]:
@@ -232,36 +242,36 @@ def _tensors(names: list[str]) -> str:
 
 
 def listed(names: list[str]) -> str:
-    """The first few names, for a line."""
+    """Returns the first names, for one line."""
     return ", ".join(names[:NAMED_IN_A_LINE]) + (", …" if len(names) > NAMED_IN_A_LINE else "")
 
 
 def _tensors_of(file: Path) -> dict[str, Tensor]:
     header = read_header(file)
-    found, ends = {}, [0]
+    tensors, ends = {}, [0]
     try:
         entries = {name: entry for name, entry in jsontext.loads(header).items() if name != "__metadata__"}
         for name, entry in entries.items():
-            found[name] = Tensor(file, str(entry["dtype"]), _whole_numbers(entry, "shape"))
+            tensors[name] = Tensor(file, str(entry["dtype"]), _whole_numbers(entry, "shape"))
             begin, end = _whole_numbers(entry, "data_offsets")
             ends.append(end)
-            _check_span(name, found[name], end - begin)
+            _check_span(name, tensors[name], end - begin)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         damaged = f"{file.name}: its header is damaged ({error}): fetch it again"
-        raise BadCheckpoint(impostors.told(file) or damaged) from error
+        raise BadCheckpoint(impostors.description(file) or damaged) from error
     size, expected = file.stat().st_size, 8 + len(header) + max(ends)
     if size != expected:
-        what = "truncated" if size < expected else "longer than its tensors"
-        raise BadCheckpoint(f"{file.name} is {what}: {size} bytes, its header says {expected}: fetch it again")
-    return found
+        fault = "truncated" if size < expected else "longer than its tensors"
+        raise BadCheckpoint(f"{file.name} is {fault}: {size} bytes, its header says {expected}: fetch it again")
+    return tensors
 
 
 def _whole_numbers(entry: Mapping[str, Any], field: str) -> tuple[int, ...]:
-    """A list of a header's. Raises ValueError where it holds anything but sizes: 1e999 is one to JSON."""
-    found = tuple(entry[field])
-    if not all(type(number) is int and number >= 0 for number in found):
+    """Returns a list of a header's entry. Raises ValueError unless all are sizes: JSON reads 1e999 as infinity."""
+    numbers = tuple(entry[field])
+    if not all(type(number) is int and number >= 0 for number in numbers):
         raise ValueError(f"{field} is no list of sizes")
-    return found
+    return numbers
 
 
 def _check_span(name: str, tensor: Tensor, span: int) -> None:
@@ -271,14 +281,14 @@ def _check_span(name: str, tensor: Tensor, span: int) -> None:
 
 
 def _shard_names(folder: Path, name: str) -> tuple[str, ...]:
-    """As transformers chooses: one whole file before shards."""
+    """Returns the files' names as transformers chooses them: a single file takes precedence over shards."""
     if (folder / SINGLE_NAME).is_file():
         return (SINGLE_NAME,)
     index = folder / INDEX_NAME
     if index.is_file():
         return _indexed_names(index, name)
-    if old := _old_names(folder, name):
-        return old
+    if old_names := _old_names(folder, name):
+        return old_names
     _check_links(folder, name, (SINGLE_NAME, INDEX_NAME))
     pickled = next((file.name for pattern in PICKLED for file in sorted(folder.glob(pattern))), None)
     if pickled:
@@ -289,11 +299,13 @@ def _shard_names(folder: Path, name: str) -> tuple[str, ...]:
 
 
 def _old_names(folder: Path, name: str) -> tuple[str, ...]:
-    """Files named after the quantiser and its settings, as AutoGPTQ and others wrote them, or as quantize_config.json
-    calls them; empty where none is there. Raises BadCheckpoint where there are several sets of them."""
+    """Returns files named after the quantiser and its settings, or as quantize_config.json names them.
+
+    AutoGPTQ and others wrote such names. Returns () if there is none. Raises BadCheckpoint if there are several sets.
+    """
     files, base = sorted(folder.glob("[!.]*.safetensors")), quantisation.base_name(folder)
-    found = [file for file in files if _stem(file.name) == base or OLD_NAME.search(file.name)]
-    sets = {SHARD.sub("", file.name): SHARD.search(file.name) for file in found}
+    matching = [file for file in files if _stem(file.name) == base or OLD_NAME.search(file.name)]
+    sets = {SHARD.sub("", file.name): SHARD.search(file.name) for file in matching}
     if len(sets) > 1:
         raise BadCheckpoint(f"{name}: {len(sets)} sets of weights ({listed(sorted(sets))}): keep one of them")
     for first, shard in sets.items():
@@ -318,7 +330,7 @@ def _indexed_names(index: Path, name: str) -> tuple[str, ...]:
         names = sorted(set(jsontext.loads(plainfile.read(index))["weight_map"].values()))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         damaged = f"{INDEX_NAME} is damaged ({error}): fetch it again"
-        raise BadCheckpoint(f"{name}: {impostors.told(index) or damaged}") from error
+        raise BadCheckpoint(f"{name}: {impostors.description(index) or damaged}") from error
     if not names or not all(isinstance(file, str) and _is_inside(file) for file in names):
         raise BadCheckpoint(
             f"{name}: {INDEX_NAME} is damaged: it must name files of its own folder and those in it: fetch it again"

@@ -1,4 +1,4 @@
-"""Files that others wrote, read so that all that can be wrong with them is one line; and folders that do not stay.
+"""Files from outside the project, whose errors are one line; and temporary folders.
 
-Reading plain files, JSON and YAML belongs here. Nothing here imports another room but errors and failures.
+Reading plain files, JSON and YAML belongs here. Nothing here imports another package but errors and failures.
 """

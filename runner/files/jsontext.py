@@ -1,4 +1,4 @@
-"""JSON that somebody else wrote, read so that all that can be wrong with it is one kind of error."""
+"""JSON from outside the project, with ValueError as the only error."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def loads(text: str | bytes) -> Any:
-    """The value of a JSON text. Raises ValueError for all that is none, and for one nested deeper than Python reads."""
+    """Returns the value of a JSON text. Raises ValueError if it is invalid, or nested too deeply for Python."""
     try:
         return json.loads(text)
     except RecursionError as error:

@@ -1,6 +1,6 @@
-"""A plain file, read whole and without ever waiting; pipes, devices and folders are refused.
+"""Plain files, read whole without blocking; pipes, devices and folders are refused.
 
-The names come from folders, manifests and settings of the user's, and may be those of anything.
+The paths come from users' folders, manifests and settings, and may name anything.
 """
 
 from __future__ import annotations
@@ -13,23 +13,26 @@ from pathlib import Path
 from typing import TextIO
 
 MAXIMUM_BYTES = 64 * 2**20
-"""More than any configuration, index or manifest has."""
+"""The default limit, larger than any configuration, index or manifest."""
 LOCK_MODE = 0o666
-"""For all who can reach it, whatever the umask: whoever cannot open it could not wait for it."""
+"""Lets all users open a lock, whatever the umask: a process that cannot open it cannot wait for it."""
 
 
 def read(path: Path, at_most: int = MAXIMUM_BYTES, kind: str = "any such file") -> bytes:
-    """The content. Raises OSError with the path, also for what is no plain file or has more than `at_most` bytes,
-    which is larger than `kind`."""
+    """Returns the content.
+
+    Raises OSError with the path, also if it is no plain file or has more than `at_most` bytes. `kind` names the kind of
+    file in that error.
+    """
     return _read(path, at_most, at_most, kind)
 
 
 def _read(path: Path, length: int, at_most: int | None, kind: str) -> bytes:
     try:
-        # to open a pipe would be to wait for its other end
+        # a blocking open of a pipe would wait for its other end
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except ValueError as error:
-        raise OSError(errno.EINVAL, "no file can have that name", str(path)) from error
+        raise OSError(errno.EINVAL, "not a valid file name", str(path)) from error
     try:
         _check(os.fstat(descriptor), path, at_most, kind)
         with open(descriptor, "rb", closefd=False) as file:
@@ -39,7 +42,7 @@ def _read(path: Path, length: int, at_most: int | None, kind: str) -> bytes:
 
 
 def read_text(path: Path, at_most: int = MAXIMUM_BYTES, kind: str = "any such file") -> str:
-    """The content of a file in UTF-8, a byte order mark left out. Raises OSError as `read`, UnicodeDecodeError."""
+    """Returns the content of a UTF-8 file without a byte order mark. Raises OSError as `read`, UnicodeDecodeError."""
     return read(path, at_most, kind).decode("utf-8-sig")
 
 
@@ -57,15 +60,17 @@ def _check_plain(status: os.stat_result, path: Path) -> None:
 
 
 def read_start(path: Path, length: int) -> bytes:
-    """The first bytes of a file of any size. Raises OSError as `read`."""
+    """Returns the first `length` bytes of a file of any size. Raises OSError as `read`."""
     return _read(path, length, None, "")
 
 
 def opened_lock(path: Path, make: bool = True) -> TextIO:
-    """The file to lock, made where it is missing; nothing is written into it. One that may only be read is enough, as
-    another user's often is. Raises OSError."""
+    """Returns the opened lock file, created if missing and `make` is set. Nothing is written into it.
+
+    A read-only descriptor is enough, since another user's file is often read-only. Raises OSError.
+    """
     try:
-        descriptor = _opened(path, os.O_RDWR)  # without O_CREAT: in a sticky folder Linux refuses it on others' files
+        descriptor = _opened(path, os.O_RDWR)  # no O_CREAT: in a sticky folder Linux refuses it
     except PermissionError:
         descriptor = _opened(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -88,5 +93,5 @@ def _opened(path: Path, flags: int) -> int:
 
 
 def shown(path: Path) -> str:
-    """The path as text that every file and table can hold: a name need not be UTF-8."""
+    """Returns the path as valid UTF-8 text, which a file name need not be."""
     return os.fsencode(path).decode("utf-8", "replace")

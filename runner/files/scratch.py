@@ -1,4 +1,4 @@
-"""A folder of this process's own for as long as it needs one, in TMPDIR or where else temporary files go."""
+"""Temporary folders of this process, in TMPDIR or the system's default."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from runner.errors import BadValue
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """Made now and removed with all that is in it. Raises BadValue where none can be made."""
+    """Yields a new folder, and removes it with its contents. Raises BadValue if none can be created."""
     try:
         made = tempfile.TemporaryDirectory(prefix="decode-floor-", ignore_cleanup_errors=True)
     except OSError as error:
         raise BadValue(
-            f"no temporary folder can be made ({error.strerror}): free space, or name a folder that can be written in "
-            "TMPDIR"
+            f"no temporary folder can be created ({error.strerror}): free space, or set TMPDIR to a writable folder"
         ) from error
     with made as path:
         yield Path(path)

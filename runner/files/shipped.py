@@ -1,4 +1,4 @@
-"""Files that the project ships beside its packages: the catalogue, and the schema of records."""
+"""Files shipped beside the packages: the catalogue, and the schema of records."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 PACKAGES = Path(__file__).resolve().parents[2]
 """The folder that holds the packages: a checkout, or the site-packages of an installation."""
 INSTALLED = PACKAGES / "decode_floor"
-"""Where a wheel puts the files (setup.py)."""
+"""The folder for these files in a wheel (setup.py)."""
 
 
 def folder(name: str) -> Path:

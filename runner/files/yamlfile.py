@@ -1,4 +1,4 @@
-"""A YAML file that people edit: its mapping of names, or one line that says what is wrong with it and where."""
+"""YAML files that people edit: a mapping of names, or an error of one line with the place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NUMBERS = {
     "tag:yaml.org,2002:float": r"[-+]?(([0-9][0-9_]*)?\.[0-9]+|[0-9][0-9_]*\.?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)"
     r"|\.(nan|NaN|NAN)",
 }
-# what PyYAML's own constructors raise for a value that its tag or its look promises and that it is not
+# raised by PyYAML's constructors for a value that does not match its tag or form
 NO_SUCH_VALUE = (ValueError, LookupError, AttributeError, ArithmeticError)
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 60
@@ -26,14 +26,17 @@ _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict = 2, 4, 4
 
 
 class _Twice(Exception):
-    """A name that stands twice in one mapping, of which PyYAML would take the last."""
+    """A name that occurs twice in one mapping. PyYAML would use the last value."""
 
 
 class _Yaml(yaml.SafeLoader):
-    """With the numbers of YAML 1.2: 1e-5 is one, 012 is twelve, and 1:30 is text."""
+    """A loader with the numbers of YAML 1.2: 1e-5 is a number, 012 is twelve, and 1:30 is text."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """As composed, and so before what `<<` brings in, which names of the mapping's own may replace."""
+        """Returns the composed mapping. Raises _Twice for a repeated name.
+
+        This runs before `<<` is merged, whose names the mapping may override.
+        """
         node = super().compose_mapping_node(anchor)
         lines: dict[tuple[str, str], int] = {}
         for key, _ in node.value:
@@ -41,12 +44,13 @@ class _Yaml(yaml.SafeLoader):
                 line = key.start_mark.line + 1
                 if (key.tag, key.value) in lines:
                     first = lines[key.tag, key.value]
-                    raise _Twice(f"{key.value!r} stands twice, in lines {first} and {line}: keep one of them")
+                    raise _Twice(f"{key.value!r} occurs twice, in lines {first} and {line}: keep one of them")
                 lines[key.tag, key.value] = line
         return node
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
-        """Raises ConstructorError, too, where the value is not what its tag or its look promises: 2026-02-30."""
+        """Returns the value. Raises ConstructorError also for a value that does not match its form, such as
+        2026-02-30."""
         try:
             return super().construct_object(node, deep)
         except NO_SUCH_VALUE as error:
@@ -69,19 +73,19 @@ _Yaml.add_constructor("tag:yaml.org,2002:int", _whole_number)
 
 
 def read(path: Path, remedy: str = "") -> dict[str, Any]:
-    """The mapping of names in the file. Raises BadValue where it cannot be read (`remedy` ends that line), is no such
-    mapping, or has a name twice."""
+    """Returns the mapping of names in the file.
+
+    Raises BadValue if it cannot be read (`remedy` ends that message), is no such mapping, or repeats a name.
+    """
     try:
-        data = yaml.load(plainfile.read(path), _Yaml)  # bytes: PyYAML knows the encodings that YAML allows
+        data = yaml.load(plainfile.read(path), _Yaml)  # bytes: PyYAML detects the encoding
     except OSError as error:
-        what = f"cannot be read ({failures.reason(error)}): {failures.remedy(error)}{remedy}"
-        raise BadValue(f"{path}: {what}") from error
+        problem = f"cannot be read ({failures.reason(error)}): {failures.remedy(error)}{remedy}"
+        raise BadValue(f"{path}: {problem}") from error
     except yaml.YAMLError as error:
-        raise BadValue(f"{path}: not YAML ({_said(error)})") from error
+        raise BadValue(f"{path}: not YAML ({_problem(error)})") from error
     except RecursionError as error:
-        raise BadValue(
-            f"{path}: its brackets or lists are nested too deeply to be read: no entry needs that"
-        ) from error
+        raise BadValue(f"{path}: its brackets or lists are nested too deeply: no entry needs that") from error
     except _Twice as error:
         raise BadValue(f"{path.name}: {error}") from error
     if not isinstance(data, dict):
@@ -93,14 +97,14 @@ def read(path: Path, remedy: str = "") -> dict[str, Any]:
 
 
 def shown(value: Any) -> str:
-    """A value as YAML writes it, shortened where it is long."""
+    """Returns a value as YAML writes it, shortened if long."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return _SHORT.repr(value)
 
 
-def _said(error: yaml.YAMLError) -> str:
-    """PyYAML's own words, and the place, but not what it calls the text that it was given."""
+def _problem(error: yaml.YAMLError) -> str:
+    """Returns PyYAML's message and the position, without its name of the text."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
         return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"

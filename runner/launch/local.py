@@ -1,4 +1,4 @@
-"""Where a worker's process runs: what `launch` has to know of it, and the plain one, in this interpreter."""
+"""The protocol of a worker's process that `launch` uses, and a process of this interpreter."""
 
 from __future__ import annotations
 
@@ -17,35 +17,39 @@ WORKER_COMMAND = (sys.executable, "-m", "runner.worker")
 
 
 class Worker(Protocol):
-    """How the worker's process is started, and what it takes to end it beside signals to its process group."""
+    """A way to start a worker's process, and to end what signals to its process group do not reach."""
 
     @property
     def takes_input(self) -> bool:
-        """Whether it ends when its standard input does."""
+        """Returns whether the worker ends when its standard input is closed."""
         ...
 
     def command(self, job_file: Path) -> list[str]:
-        """The argument list."""
+        """Returns the argument list."""
         ...
 
     def environment(self) -> Mapping[str, str]:
-        """Every variable that the process starts with."""
+        """Returns all variables that the process starts with."""
         ...
 
     def end(self) -> None:
-        """End what signals to the process group do not reach. May be called again. Raises NoContainer where it cannot
-        be known to have ended."""
+        """Ends what signals to the process group do not reach. May be called again.
+
+        Raises NoContainer if it may still be running.
+        """
         ...
 
     def outcome(self, code: int) -> tuple[int | None, str | None]:
-        """The worker's own exit code (as in `subprocess`), given the process's, or what went wrong where the process
-        ended for a reason of its own."""
+        """Returns the worker's exit code (as in `subprocess`), or the reason that no worker ended with one.
+
+        `code` is the exit code of the process that was started.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class LocalWorker:
-    """A process of this host's, in this interpreter."""
+    """A process of this host, in this interpreter."""
 
     job: Job
     program: Sequence[str] = WORKER_COMMAND
@@ -59,13 +63,13 @@ class LocalWorker:
         return {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-            # without a buffer the last words of a process that is killed are not lost
+            # unbuffered, so that the last lines of a killed process are not lost
             "PYTHONUNBUFFERED": "1",
             "PYTHONFAULTHANDLER": "1",
-            # the pipe to us, whatever this terminal takes
+            # the encoding of our pipe, not of the terminal
             "PYTHONIOENCODING": "utf-8:backslashreplace",
             "CUDA_VISIBLE_DEVICES": self.job.device.uuid or "",
-            # all files are here before the worker starts: it has no business on the network
+            # all files are local before the worker starts: it needs no network
             "HF_HUB_OFFLINE": "1",
             PARENT_PID_VARIABLE: str(os.getpid()),
         }

@@ -1,9 +1,7 @@
-"""Start the worker in a fresh process, wait for it without waking up, and come back with a record in every
-case.
+"""Starts the worker in a fresh process, waits for it without waking up, and returns a record in every case.
 
-While a window is timed this process sleeps in one `select` on the worker's output and its end, with the
-deadline as the timeout: no polling. The worker leads a process group of its own, which never outlives this
-call.
+While a window is timed, this process sleeps in one `select` on the worker's output and its end, with the deadline as
+the timeout: it does not poll. The worker leads its own process group, which never outlives the call.
 """
 
 from __future__ import annotations
@@ -48,16 +46,16 @@ from runner.redaction.redact import redact
 DEFAULT_TIMEOUT_S = 1800.0
 GRACE_S = 5.0
 LAST_LINES = 40
-LINE_LIMIT = 400  # characters kept of one line: a record stays small whatever a library prints
+LINE_LIMIT = 400  # characters kept of one line, so that a record stays small
 READ_BYTES = 65536
 
 OnPhase = Callable[[str, float], None]
-"""Called with what the worker does now and the seconds since it started."""
+"""Called with the name of the worker's current phase, and the seconds since the worker started."""
 
 
 @dataclass(frozen=True)
 class Cause:
-    """Why a session was not measured: an error's short name, and its message."""
+    """The reason that a session was not measured: an error's short name, and its message."""
 
     reason: str
     message: str
@@ -65,7 +63,7 @@ class Cause:
 
 @dataclass
 class _Output:
-    """What the worker has said so far."""
+    """The worker's output so far."""
 
     on_phase: OnPhase
     hidden: Hidden
@@ -80,7 +78,7 @@ class _Output:
             self._line(line.decode("utf-8", "replace"))
 
     def end(self) -> None:
-        """The worker is gone: what stands in an unfinished line is its last word."""
+        """Reads an unfinished last line: the worker has ended."""
         if self.pending:
             self.feed(b"\n")
 
@@ -98,7 +96,7 @@ def _published(text: str, hidden: Hidden) -> str:
 
 
 def _hidden(job: Job) -> Hidden:
-    """Returns the folders of the job's weights and record."""
+    """Returns the folders of the job's weights and record, with their markers."""
     spool = privatepaths.folder(str(Path(job.record_path).parent), privatepaths.SPOOL)
     weights = () if job.checkpoint is None else privatepaths.folder(job.checkpoint, privatepaths.WEIGHTS)
     return (*spool, *weights)
@@ -113,25 +111,24 @@ def _parsed_error(text: str) -> Cause | None:
 
 
 def run_worker(job: Job, timeout_s: float, on_phase: OnPhase, worker: Worker) -> SessionRecord:
-    """Returns the record of this job: the worker's own, or one of its failure, written at `job.record_path` all the
-    same.
+    """Returns the record of this job: the worker's own, or a record of the failure, written at `job.record_path`.
 
-    A record of status `interrupted` says that this process was told to stop. Raises DiskFull when no record
-    can be written.
+    A record of status `interrupted` means that this process was told to stop. Raises DiskFull if no record can be
+    written. Raises Interrupted or Terminated if the record was already complete.
     """
     output = _Output(on_phase, _hidden(job))
     with _job_file(job) as path:
         stopped, code = _run(worker, path, output, timeout_s)
     output.end()
-    own_record = _written(job)
-    if own_record is not None:
+    record_of_worker = _written(job)
+    if record_of_worker is not None:
         if isinstance(stopped, Stopped):
             raise type(stopped)(f"{stopped}; the record was already complete: {job.record_path}")
-        return own_record
-    own, failed = (code, None) if code is None else worker.outcome(code)
-    cause = _cause(stopped, own, failed, output)
+        return record_of_worker
+    exit_code, fault = (code, None) if code is None else worker.outcome(code)
+    cause = _cause(stopped, exit_code, fault, output)
     published = Cause(cause.reason, privatepaths.without(cause.message, output.hidden))
-    return write_failure(job, _outcome(published, own, output.last_lines))
+    return write_failure(job, _outcome(published, exit_code, output.last_lines))
 
 
 @contextmanager
@@ -143,14 +140,15 @@ def _job_file(job: Job) -> Iterator[Path]:
 
 
 def _run(worker: Worker, job_file: Path, output: _Output, timeout_s: float) -> tuple[Failure | None, int | None]:
-    """Run to the end, the deadline or a stopping signal; the process is gone when this returns.
+    """Runs the worker to its end, the deadline or a stopping signal. The process has ended when this returns.
 
-    Signals are held but while we wait: one between the fork and the assignment would leave a process that
-    nobody knows of, one while stopping it an orphan.
+    Returns the error that stopped it, if any, and the process's exit code, if it was started. Signals are held except
+    while waiting: one between the fork and the assignment would leave an unknown process, one during the stop an
+    orphan.
     """
     process: subprocess.Popen[bytes] | None = None
     stopped: Failure | None = None
-    left: str | None = None
+    remaining: str | None = None
     try:
         with signals.held():
             try:
@@ -158,11 +156,11 @@ def _run(worker: Worker, job_file: Path, output: _Output, timeout_s: float) -> t
                 with signals.wakeup() as wake, signals.let_through():
                     _follow(process, output, timeout_s, wake)
             finally:
-                left = _stop(process, worker, output)
+                remaining = _stop(process, worker, output)
     except (DecodeFloorError, Stopped) as error:
         stopped = error
-    if left is not None:
-        stopped = NoContainer(left) if stopped is None else type(stopped)(f"{stopped}; {left}")
+    if remaining is not None:
+        stopped = NoContainer(remaining) if stopped is None else type(stopped)(f"{stopped}; {remaining}")
     return stopped, None if process is None else process.returncode
 
 
@@ -174,7 +172,7 @@ def _start(worker: Worker, job_file: Path) -> subprocess.Popen[bytes]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=worker.environment(),
-            cwd=job_file.parent,  # what an engine or a library leaves where it was started goes with the job
+            cwd=job_file.parent,  # files left in the working directory are removed with the job
             start_new_session=True,
         )
     except OSError as error:
@@ -182,13 +180,16 @@ def _start(worker: Worker, job_file: Path) -> subprocess.Popen[bytes]:
 
 
 def _follow(process: subprocess.Popen[bytes], output: _Output, timeout_s: float, wake: int) -> None:
-    """Read what the worker says until it ends; `wake` is readable after a signal. Raises WorkerTimeout."""
+    """Reads the worker's output until the worker ends. Raises WorkerTimeout.
+
+    `wake` is a descriptor that becomes readable after a signal.
+    """
     assert process.stdout is not None
     pipe, ended = process.stdout.fileno(), process_descriptor(process.pid)
     watched = [pipe] if ended is None else [pipe, ended]
     deadline = time.monotonic() + timeout_s
     try:
-        # a process that the worker left behind may hold the pipe open: the worker's own end counts
+        # a process that the worker left behind may hold the pipe open, so the worker's own end counts
         while watched and ended not in (ready := _ready([wake, *watched], deadline, timeout_s)):
             if wake in ready:
                 os.read(wake, READ_BYTES)
@@ -209,7 +210,7 @@ def _ready(watched: list[int], deadline: float, timeout_s: float) -> list[int]:
 
 
 def _too_late(timeout_s: float) -> str:
-    return f"the worker did not finish within {timeout_s:g} s and was stopped; --timeout gives it more"
+    return f"the worker did not finish within {timeout_s:g} s and was stopped; --timeout allows more time"
 
 
 def _read(pipe: int, output: _Output) -> bool:
@@ -219,22 +220,24 @@ def _read(pipe: int, output: _Output) -> bool:
 
 
 def _stop(process: subprocess.Popen[bytes] | None, worker: Worker, output: _Output) -> str | None:
-    """End the whole process group: SIGTERM, SIGKILL after a grace, and collect its last words. Returns what may not
-    have ended, None where all has."""
+    """Ends the whole process group: SIGTERM, then SIGKILL after a grace period. Reads its remaining output.
+
+    Returns what may still be running, or None.
+    """
     if process is None:
         return None
     is_early = not _ends_within(process, 0.0)
     if process.stdin is not None:
-        process.stdin.close()  # with which the worker ends, also where nobody answers who could end it
+        process.stdin.close()  # this ends the worker even if the engine does not respond
     if is_early:
         _end(worker)
         _signal_group(process, signal.SIGTERM)
         _ends_within(process, GRACE_S)
-    # also what the worker left behind; its pid is not free for another process before `wait`
+    # includes processes that the worker left behind; the pid is not reused before `wait`
     _signal_group(process, signal.SIGKILL)
     _drain(process, output)
     process.wait()
-    # what the process was just about to start when it was told to end, or left behind when it ended by itself
+    # a container that was about to start when the process ended, or that it left behind
     return _end(worker) if is_early or process.returncode != 0 else None
 
 
@@ -247,7 +250,8 @@ def _end(worker: Worker) -> str | None:
 
 
 def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Has the group's leader ended? It is not reaped: its pid must stay its own until the group is gone."""
+    """Returns whether the group's leader has ended. It is not reaped, so that its pid is not reused before the group is
+    gone."""
     deadline = time.monotonic() + seconds
     while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
         if time.monotonic() >= deadline:
@@ -270,19 +274,22 @@ def _drain(process: subprocess.Popen[bytes], output: _Output) -> None:
 
 
 def _written(job: Job) -> SessionRecord | None:
-    """Returns the worker's own record. It is written whole or not at all, so it counts even when the process crashed
-    on its way out."""
+    """Returns the worker's own record, or None.
+
+    A record is written whole or not at all, so it counts even if the process crashed on exit.
+    """
     path = Path(job.record_path)
     return written.read(path) if os.path.lexists(path) else None
 
 
 def outcome(error: DecodeFloorError) -> Outcome:
-    """Returns the outcome of a session that no worker was started for."""
+    """Returns the outcome of a session without a worker."""
     return _outcome(Cause(error.reason, str(error)), None, ())
 
 
 def _outcome(cause: Cause, code: int | None, last_output: Iterable[str]) -> Outcome:
-    """Returns the outcome of a worker that ended with exit code `code`, the negative number of a signal, or None."""
+    """Returns the outcome of a worker that ended with `code`: an exit code, the negative number of a signal, or
+    None."""
     return Outcome(
         status=_status(cause.reason),
         reason=cause.reason,
@@ -293,13 +300,13 @@ def _outcome(cause: Cause, code: int | None, last_output: Iterable[str]) -> Outc
     )
 
 
-def _cause(stopped: Failure | None, code: int | None, failed: str | None, output: _Output) -> Cause:
+def _cause(stopped: Failure | None, code: int | None, fault: str | None, output: _Output) -> Cause:
     if stopped is not None:
         return Cause(stopped.reason, str(stopped))
     if output.error is not None:
         return output.error
-    if failed is not None:
-        return Cause(NoContainer.reason, f"{failed}{_last_words(output)}")
+    if fault is not None:
+        return Cause(NoContainer.reason, f"{fault}{_last_line(output)}")
     return Cause(WorkerFailed.reason, _crash(code, output))
 
 
@@ -308,11 +315,11 @@ def _crash(code: int | None, output: _Output) -> str:
         name = signals.name_of(-code)
         hint = " (the kernel does that when memory runs out)" if name == "SIGKILL" else ""
         return f"the worker was killed by {name}{hint}"
-    return f"the worker ended with exit code {code} and without a record{_last_words(output)}"
+    return f"the worker ended with exit code {code} and without a record{_last_line(output)}"
 
 
-def _last_words(output: _Output) -> str:
-    return f"; its last words: {output.last_lines[-1]}" if output.last_lines else ""
+def _last_line(output: _Output) -> str:
+    return f"; its last output: {output.last_lines[-1]}" if output.last_lines else ""
 
 
 def _status(reason: str) -> str:
@@ -327,8 +334,10 @@ def _status(reason: str) -> str:
 
 
 def write_failure(job: Job, outcome: Outcome) -> FailedRecord:
-    """Writes the record of a session without a measurement durably at `job.record_path`, and returns it. Raises
-    DiskFull."""
+    """Writes the record of a session without a measurement durably at `job.record_path`, and returns it.
+
+    Raises DiskFull.
+    """
     failed = failed_record(job, outcome)
     with signals.held():
         record.write(failed, Path(job.record_path))

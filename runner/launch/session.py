@@ -1,4 +1,4 @@
-"""One session: from a request to a record that lies in the spool and, where there is one, in the store."""
+"""One session: from a request to a record in the spool and, if there is one, in the store."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ SESSION_ID_LENGTH = 16
 RECORD_BYTES, RECORD_BYTES_PER_STEP = 1 << 16, 128
 
 Commit = Callable[[SessionRecord, str | None, Path], str]
-"""(record, the run `mlflow run` made or None, the record's file) → the id of the run in the store."""
+"""(record, id of the run that `mlflow run` made or None, the record's file) → id of the run in the store."""
 OnProgress = Callable[[str, float], None]
-"""Told what happens now and the seconds since the session began."""
+"""Called with a progress text, and the seconds since the session began."""
 Kind = TypeVar("Kind", DecodeFloorError, Stopped)
 
 
@@ -49,14 +49,17 @@ class OpenRun(Protocol):
     def id(self) -> str: ...
 
     def closed(self) -> None:
-        """The run has got its session, and is closed."""
+        """Notes that the run has its session and is closed."""
         ...
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How sessions are run. `commit` None leaves records in the spool; `run` is the one MLflow made; `explain`
-    has the worker compare its step with the reference layer by layer."""
+    """The settings of sessions.
+
+    `commit` None leaves records in the spool. `run` is the run that MLflow made. `explain` makes the worker compare its
+    step with the reference layer by layer.
+    """
 
     spool: Path
     commit: Commit | None
@@ -69,7 +72,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Finished:
-    """A session's end: its record, where it lies, the run it became, or why the store did not take it."""
+    """A finished session: its record, the record's path, and its run or the store's error."""
 
     record: SessionRecord
     path: Path
@@ -78,59 +81,62 @@ class Finished:
 
     @property
     def error(self) -> Failure | None:
-        """What the command must fail with; a failed session goes before a store that was away."""
+        """Returns the error that the command ends with. A failed session takes precedence over an unreachable store."""
         return failure(self.record) or self.store_error
 
 
 def run_session(request: Request, index: int, started_ms: int, settings: Settings) -> Finished:
-    """Measure once in a fresh process; `started_ms` is when the command began, milliseconds since the epoch.
+    """Measures one session in a fresh process. `started_ms` is the command's start, in milliseconds since the epoch.
 
-    A session that fails comes back as a record too; what is raised is what leaves none: a request that cannot
-    be resolved, DiskFull, and Interrupted or Terminated outside of the measurement.
+    A failed session is returned as a record, too. Errors without a record are raised: a request that cannot be
+    resolved, DiskFull, and Interrupted or Terminated outside the measurement.
     """
     installed = () if request.gpu == CPU else nvml.list_gpus()
     plan = resolve(request, installed)
-    for text in _passed_over(request, installed):
+    for text in _skipped_cards(request, installed):
         settings.on_progress(f"warning: {text}", 0.0)
     place = places.choose(request.where, request.stack, plan, settings.spool)
-    if place.told is not None:
-        settings.on_progress(place.told, 0.0)
+    if place.notice is not None:
+        settings.on_progress(place.notice, 0.0)
     job = _job(request, plan, place, index, started_ms, settings)
     path = Path(job.record_path)
     sidecar.forget_runs(spool.clear_abandoned(path.parent))
     with spool.reserved(path, _reserve_bytes(plan.protocol)):
         if settings.run is not None:
             sidecar.remember_run(path, settings.run.id)
-        # what can never fit need not wait for the host
+        # a cell that can never fit does not wait for the host
         if refused := _refused(job, plan, plan.memory_bytes or host.memory_bytes()):
             return _committed(refused, path, settings)
         with _host(job, settings) as ready:
             return _committed(_measured(ready, plan, place, settings), path, settings)
 
 
-def _passed_over(request: Request, installed: nvml.Gpus) -> Iterator[str]:
-    """The cards that `auto` could not take, and why: the one it took may not be the one that was meant."""
+def _skipped_cards(request: Request, installed: nvml.Gpus) -> Iterator[str]:
+    """Yields why `auto` could not use a card: the selected card may not be the intended one."""
     if request.device == AUTO:
         yield from (card.obstacle for card in installed if card.obstacle is not None)
 
 
 def _reserve_bytes(counts: protocol.Protocol) -> int:
-    """More than a record takes: sections of at most 64 KiB, and of each step a time in every pass."""
+    """Returns more bytes than a record has: sections of at most 64 KiB, and one time per step and pass."""
     return RECORD_BYTES + counts.steps * RECORD_BYTES_PER_STEP
 
 
 @contextmanager
 def _host(job: Job, settings: Settings) -> Iterator[Job]:
-    """Hold the host while loading, measuring and storing, for each would fall into another session's windows."""
-    asked = time.monotonic()
+    """Holds the host while loading, measuring and storing, since each would disturb another session's windows.
+
+    Yields the job without the waiting time.
+    """
+    requested_s = time.monotonic()
     with hostlock.hold(settings.share_host, lambda text: settings.on_progress(text, 0.0)):
-        # waiting for others is no cost of this session
-        waited_ms = int((time.monotonic() - asked) * 1000)
+        # the wait for other sessions is no cost of this one
+        waited_ms = int((time.monotonic() - requested_s) * 1000)
         yield replace(job, session=replace(job.session, started_ms=job.session.started_ms + waited_ms))
 
 
 def failure(measured: SessionRecord) -> Failure | None:
-    """Returns the error that a record tells of, None for a valid session."""
+    """Returns the error that a record describes, or None for a valid session."""
     if measured.valid:
         return None
     if isinstance(measured, MeasuredRecord):
@@ -155,12 +161,12 @@ def _job(request: Request, plan: Plan, place: Place, index: int, started_ms: int
         container=place.info,
         explain=settings.explain,
     )
-    # unlike Path's own, this copes with links that lead to themselves
+    # unlike Path.resolve, realpath accepts links that point to themselves
     return replace(job, record_path=os.path.realpath(settings.spool / record.file_name(job.cell, job.session)))
 
 
 def _refused(job: Job, plan: Plan, memory_bytes: int) -> SessionRecord | None:
-    """Returns the record of a session that cannot fit into so much memory; None where it can."""
+    """Returns the record of a session that does not fit into `memory_bytes`, or None if it fits."""
     try:
         fit.check(plan.cell, plan.model.shape, plan.scheme, plan.protocol, plan.device.kind, memory_bytes)
     except Infeasible as error:
@@ -169,18 +175,21 @@ def _refused(job: Job, plan: Plan, memory_bytes: int) -> SessionRecord | None:
 
 
 def _measured(job: Job, plan: Plan, place: Place, settings: Settings) -> SessionRecord:
-    """Returns the record of the session, whatever became of it."""
+    """Returns the record of the session, measured or failed."""
     if refused := _refused(job, plan, plan.memory_bytes or host.available_memory_bytes()):
         return refused
-    # the real path, for a container has nothing of the links that may lead there
+    # the real path, because a container does not have the links that lead there
     with readable.checked(f"weights={job.request['weights']}"):
         folder = None if plan.checkpoint is None else os.path.realpath(checkpoint.fetch(plan.checkpoint))
-    ready = replace(job, checkpoint=folder, given_flags=(*job.given_flags, *_seen_from_here(job, place)))
+    ready = replace(job, checkpoint=folder, given_flags=(*job.given_flags, *_flags_before_start(job, place)))
     return process.run_worker(ready, settings.timeout_s, settings.on_progress, _worker(ready, place))
 
 
-def _seen_from_here(job: Job, place: Place) -> tuple[str, ...]:
-    """NVML tells a worker in a container of no process outside it, so this one asks, just before it starts."""
+def _flags_before_start(job: Job, place: Place) -> tuple[str, ...]:
+    """Returns the flags that only the host can set just before a container starts.
+
+    NVML shows a worker in a container no process outside it.
+    """
     is_shared = place.container is not None and nvml.snapshot(job.device.uuid).other_processes
     return (SHARED_CARD,) if is_shared else ()
 
@@ -191,22 +200,22 @@ def _worker(job: Job, place: Place) -> Worker:
     return ContainedWorker(chosen.engine, chosen.image, chosen.user, job)
 
 
-def _committed(found: SessionRecord, path: Path, settings: Settings) -> Finished:
+def _committed(measured: SessionRecord, path: Path, settings: Settings) -> Finished:
     if settings.commit is None:
-        return Finished(found, path)
+        return Finished(measured, path)
     try:
-        committed = settings.commit(found, settings.run.id if settings.run else None, path)
+        committed = settings.commit(measured, settings.run.id if settings.run else None, path)
     except DecodeFloorError as error:
-        return Finished(found, path, store_error=_kept(error, path))
+        return Finished(measured, path, store_error=_with_record_path(error, path))
     except Stopped as error:
-        raise _kept(error, path) from error
+        raise _with_record_path(error, path) from error
     if settings.run is not None:
         settings.run.closed()
-    return Finished(found, path, run=committed)
+    return Finished(measured, path, run=committed)
 
 
-def _kept(error: Kind, path: Path) -> Kind:
-    """The same error, saying where the record is and what to do with it."""
+def _with_record_path(error: Kind, path: Path) -> Kind:
+    """Returns the same error, with the record's path and how to import it."""
     text = str(error)
     if str(path.parent) not in text:
         text += (

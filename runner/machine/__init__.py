@@ -1,4 +1,4 @@
-"""The machine: facts of the host, its GPUs, and the lock that keeps it to one session.
+"""The machine: facts of the host and its GPUs, and the lock that allows one session at a time.
 
-Whatever asks the hardware or the system what it is belongs here. Nothing here imports a store, the worker or a plan.
+Everything that queries hardware or the system belongs here. Nothing here imports a store, the worker or a plan.
 """

@@ -1,6 +1,6 @@
-"""Facts of this host for the record: its processor, memory, operating system and how busy it is.
+"""Facts of this host for the record: processor, memory, operating system and load.
 
-All of it is read from /proc, /sys and /etc; none of it starts a process or asks the network.
+All are read from /proc, /sys and /etc, without starting a process or using the network.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MACHINE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 OS_RELEASE_FILES = (Path("/etc/os-release"), Path("/usr/lib/os-release"))
 HOST_ID_LENGTH = 12
 UNIT_BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
-# (limit, usage, the line of memory.stat with what the kernel gives back under pressure) of cgroup v2 and v1
+# (limit, usage, line of memory.stat with the reclaimable bytes) of cgroup v2 and v1
 CGROUP_FILES = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -27,7 +27,7 @@ CGROUP_FILES = (
 
 
 def _read(path: Path) -> str:
-    """The text of a small file, or "" where it cannot be read."""
+    """Returns the text of a small file, or "" if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip("\0 \t\n")
     except OSError:
@@ -35,29 +35,29 @@ def _read(path: Path) -> str:
 
 
 def machine_id() -> str:
-    """The identity of this installation, from systemd or D-Bus, else the host's name.
+    """Returns the identity of this installation, from systemd or D-Bus, or else the host's name.
 
-    Private: only hashes of it may be written down.
+    It is private: only hashes of it may be published.
     """
-    found = (_read(path) for path in MACHINE_ID_FILES)
-    # systemd writes "uninitialized" into images that have not booted yet: every copy would be the same host
-    return next((text for text in found if text and text != "uninitialized"), "") or platform.node()
+    texts = (_read(path) for path in MACHINE_ID_FILES)
+    # images that have not booted yet contain "uninitialized", which would be the same for every copy
+    return next((text for text in texts if text and text != "uninitialized"), "") or platform.node()
 
 
 def host_id(gpu_uuid: str | None) -> str:
-    """First 12 hexadecimal digits of SHA-256(machine-id + GPU UUID); the CPU counts as an empty UUID."""
+    """Returns the first 12 hexadecimal digits of SHA-256(machine id + GPU UUID). The UUID of the CPU is ""."""
     return hashlib.sha256((machine_id() + (gpu_uuid or "")).encode()).hexdigest()[:HOST_ID_LENGTH]
 
 
 def _cpuinfo() -> dict[str, str]:
-    """The fields of the first processor in /proc/cpuinfo."""
+    """Returns the fields of the first processor in /proc/cpuinfo."""
     block = _read(PROC / "cpuinfo").split("\n\n", 1)[0]
     pairs = (line.partition(":") for line in block.splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def cpu_name() -> str:
-    """The processor's name; ARM kernels give none, so its board's, or its part's numbers."""
+    """Returns the processor's name. ARM kernels have none: there it is the board's name or the part numbers."""
     fields = _cpuinfo()
     board = _read(SYS / "firmware/devicetree/base/model")
     if fields.get("model name") or board:
@@ -68,7 +68,7 @@ def cpu_name() -> str:
 
 
 def cores() -> int:
-    """Logical processors this process may run on."""
+    """Returns the number of logical processors that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
@@ -78,13 +78,15 @@ def _meminfo_bytes(field: str) -> int | None:
 
 
 def memory_bytes() -> int:
-    """Memory of the host, in bytes."""
+    """Returns the host's memory in bytes."""
     return _meminfo_bytes("MemTotal") or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def available_memory_bytes() -> int:
-    """Bytes that can be allocated without swapping: the kernel's estimate, or what the control groups (a
-    container's memory limit) leave, whichever is less."""
+    """Returns the bytes that can be allocated without swapping.
+
+    That is the kernel's estimate, or the remainder of a control group's limit if that is less.
+    """
     free = _meminfo_bytes("MemAvailable")
     if free is None:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -92,7 +94,7 @@ def available_memory_bytes() -> int:
 
 
 def _group_allowances() -> Iterator[int]:
-    """Bytes left under each memory limit that holds for this process."""
+    """Yields the remaining bytes of each memory limit on this process."""
     for folder in _memory_groups():
         for limit_name, usage_name, reclaimable in CGROUP_FILES:
             limit, usage = _read(folder / limit_name), _read(folder / usage_name)
@@ -102,7 +104,7 @@ def _group_allowances() -> Iterator[int]:
 
 
 def _memory_groups() -> Iterator[Path]:
-    """The control groups this process is in, innermost first, by both layouts of /sys/fs/cgroup."""
+    """Yields the folders of this process's control groups in /sys/fs/cgroup (v1 or v2), innermost first."""
     for line in _read(PROC / "self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "" or "memory" in controllers.split(","):
@@ -113,7 +115,7 @@ def _memory_groups() -> Iterator[Path]:
 
 
 def last_level_cache_bytes() -> int | None:
-    """Bytes of the largest-level data cache that the first core sees; None where the kernel does not tell."""
+    """Returns the bytes of the first core's last-level data cache, or None if unknown."""
     levels = {}
     for folder in (SYS / "devices/system/cpu/cpu0/cache").glob("index*"):
         size = re.fullmatch(r"(\d+)([KMG]?)", _read(folder / "size"))
@@ -124,7 +126,7 @@ def last_level_cache_bytes() -> int | None:
 
 
 def operating_system() -> str:
-    """The distribution and the kernel's release: `Debian GNU/Linux 12 (bookworm), Linux 6.1.0-18-amd64`."""
+    """Returns distribution and kernel: `Debian GNU/Linux 12 (bookworm), Linux 6.1.0-18-amd64`."""
     text = next(filter(None, map(_read, OS_RELEASE_FILES)), "")
     match = re.search(r"^PRETTY_NAME=(.*)$", text, re.MULTILINE)
     name = match.group(1).strip("\"'") if match else "unknown distribution"
@@ -132,16 +134,16 @@ def operating_system() -> str:
 
 
 def busy_seconds() -> tuple[float, float] | None:
-    """CPU seconds used so far: by all processes of the host, and by this process with its threads.
+    """Returns CPU seconds used so far, by all processes of the host and by this process.
 
-    Two calls around a window tell how many cores others used in it: (Δall − Δown) / window. The first counts
-    user, nice, system, interrupts and stolen time in ticks of 10 ms. None where /proc/stat is missing or, as
-    in some sandboxes, all zeros.
+    With two calls around a window, other processes used (Δall − Δown) / window cores in it. The first number counts
+    user, nice, system, interrupt and steal time in ticks of 10 ms. Returns None if /proc/stat is missing or all zeros,
+    as in some sandboxes.
     """
     fields = _read(PROC / "stat").partition("\n")[0].split()
     if len(fields) < 9 or fields[0] != "cpu" or not any(map(int, fields[1:])):
         return None
-    # guest time is already in user and nice
+    # user and nice include guest time
     user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields[1:9])
     ticks = user + nice + system + irq + softirq + steal
     return ticks / os.sysconf("SC_CLK_TCK"), time.process_time()

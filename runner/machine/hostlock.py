@@ -1,7 +1,7 @@
-"""One session per host at a time: a lock between all users of the host, released by the kernel on death.
+"""One session per host at a time: a lock for all users of the host, which the kernel releases when a process ends.
 
-Eager decode is bound by the host, so two sessions side by side would measure each other. Processes in
-different containers share the lock only where they share its folder.
+Eager decode is limited by the host's CPU, so two concurrent sessions would disturb each other. Containers share the
+lock only if they share its folder.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from runner.errors import BadValue, DiskFull
 FOLDER_VARIABLE = "DECODE_FLOOR_LOCK_DIR"
 DEFAULT_FOLDER = "/tmp/decode-floor"
 FILE_NAME = "host.lock"
-# as /tmp itself: everybody may create, only the owner may delete
+# as /tmp: all users may create files, only the owner may delete one
 FOLDER_MODE = 0o1777
 FILE_MODE = 0o666
 
 
 def folder() -> Path:
-    """Where the lock lies: $DECODE_FLOOR_LOCK_DIR, or /tmp/decode-floor."""
+    """Returns the lock's folder: $DECODE_FLOOR_LOCK_DIR, or /tmp/decode-floor."""
     return Path(os.environ.get(FOLDER_VARIABLE) or DEFAULT_FOLDER)
 
 
 @contextmanager
 def hold(share: bool, on_wait: Callable[[str], None]) -> Iterator[None]:
-    """Hold the host for one session. `share` takes no lock.
+    """Holds the host for one session. `share` takes no lock.
 
-    Waits asleep until the host is free, however long; `on_wait` is told once for whom. A signal handler that
-    raises ends the wait. Not re-entrant: a process that holds the host and asks again waits for itself.
-    Raises BadValue when the folder or file cannot be used, DiskFull when there is no space for them.
+    Sleeps until the host is free, without a limit, and calls `on_wait` once with the reason. A signal handler that
+    raises ends the wait. Not re-entrant: a process that already holds the host waits for itself. Raises BadValue if the
+    folder or file cannot be used, DiskFull if there is no space for them.
     """
     if share:
         yield
@@ -51,12 +51,12 @@ def hold(share: bool, on_wait: Callable[[str], None]) -> Iterator[None]:
 
 
 def _acquire(on_wait: Callable[[str], None]) -> int:
-    """A descriptor that holds the lock."""
-    told = False
+    """Returns a descriptor that holds the lock."""
+    has_waited = False
     while True:
         lock = _open()
         try:
-            told = _lock(lock, None if told else on_wait) or told
+            has_waited = _lock(lock, None if has_waited else on_wait) or has_waited
             if _is_current(lock):
                 _note(lock, f"{os.getpid()} {int(time.time())}\n")
                 return lock
@@ -67,7 +67,7 @@ def _acquire(on_wait: Callable[[str], None]) -> int:
 
 
 def _lock(lock: int, on_wait: Callable[[str], None] | None) -> bool:
-    """Lock the descriptor, asleep while another holds it; returns whether another did."""
+    """Locks the descriptor, asleep while another process holds it. Returns whether it had to wait."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -79,7 +79,7 @@ def _lock(lock: int, on_wait: Callable[[str], None] | None) -> bool:
 
 
 def _is_current(lock: int) -> bool:
-    """Is the locked file still the one others will open? A cleaner of /tmp may have removed it meanwhile."""
+    """Returns whether the locked file is still at its path. A cleaner of /tmp may have removed it."""
     try:
         present = os.stat(folder() / FILE_NAME, follow_symlinks=False)
     except FileNotFoundError:
@@ -88,9 +88,9 @@ def _is_current(lock: int) -> bool:
 
 
 def _note(lock: int, text: str) -> None:
-    """Leave the holder's process id and start time (seconds since the epoch) in the file.
+    """Writes the holder's process id and start time (seconds since the epoch) into the file.
 
-    It is a courtesy to those who wait, so a full disk does not matter.
+    They are only for the message of waiting processes, so errors are ignored.
     """
     with suppress(OSError):
         os.ftruncate(lock, 0)
@@ -98,7 +98,7 @@ def _note(lock: int, text: str) -> None:
 
 
 def _waiting_for(lock: int) -> str:
-    # any user may write this file: only two numbers are taken from it
+    # any user may write this file, so only two numbers are accepted
     match = re.fullmatch(rb"(\d{1,10}) (\d{1,11})\n", os.pread(lock, 64, 0))
     if match is None:
         return "waiting for another session on this host"
@@ -107,7 +107,7 @@ def _waiting_for(lock: int) -> str:
 
 
 def _open() -> int:
-    """The lock file, created where it is missing. A symbolic link as the file or its folder is refused."""
+    """Returns a descriptor of the lock file, created if missing. Symbolic links are refused."""
     try:
         directory = _open_folder(folder())
         try:
@@ -122,14 +122,14 @@ def _open_folder(path: Path) -> int:
     with suppress(FileExistsError):
         path.parent.mkdir(parents=True, exist_ok=True)
         os.mkdir(path)
-        os.chmod(path, FOLDER_MODE)  # a umask would have taken the others' rights
+        os.chmod(path, FOLDER_MODE)  # the umask may have removed rights
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
 
 
 def _open_file(directory: int) -> int:
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
     while True:
-        # without O_CREAT first: in a sticky folder Linux refuses it on others' files (fs.protected_regular)
+        # without O_CREAT first: in a sticky folder Linux refuses it for other users' files (fs.protected_regular)
         with suppress(FileNotFoundError):
             return _checked(os.open(FILE_NAME, flags, dir_fd=directory))
         with suppress(FileExistsError):
@@ -139,7 +139,7 @@ def _open_file(directory: int) -> int:
 
 
 def _checked(lock: int) -> int:
-    """The descriptor, when it is a plain file with one name; a hard link could be to any file."""
+    """Returns the descriptor of a plain file with one name. A hard link could be to any file."""
     status = os.fstat(lock)
     if stat.S_ISREG(status.st_mode) and status.st_nlink <= 1:
         return lock
@@ -152,8 +152,8 @@ def _unusable(error: OSError) -> Exception:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"no space left for the host's lock {path}: free some, then run the command again")
     linked = error.errno == errno.ELOOP or folder().is_symlink()
-    why = "a symbolic link is in the way" if linked else error.strerror
+    reason = "a symbolic link is in the way" if linked else error.strerror
     return BadValue(
-        f"the host's lock {path} cannot be used ({why}): remove it, name another folder in {FOLDER_VARIABLE} "
+        f"the host's lock {path} cannot be used ({reason}): remove it, name another folder in {FOLDER_VARIABLE} "
         "(the same for everyone on this host), or use --share-host"
     )

@@ -1,4 +1,4 @@
-"""From a request to a plan: what was typed, every `auto` resolved, and whether the cell can fit.
+"""From a request to a plan: the typed request, every `auto` resolved, and whether the cell fits.
 
-Decisions that are taken before a process starts belong here. Nothing here imports torch, MLflow or the worker.
+Decisions taken before a process starts belong here. Nothing here imports torch, MLflow or the worker.
 """

@@ -1,4 +1,4 @@
-"""From `gpu=` and `device=` to the card that is measured, or to the CPU."""
+"""Selection of the GPU, or the CPU, that a request's `gpu=` and `device=` name."""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ Installed: TypeAlias = "Sequence[InstalledGpu]"
 
 
 def gpu_key(card: InstalledGpu) -> str:
-    """The catalogue's name of an installed card, or a slug of NVML's name where the catalogue has none."""
+    """Returns the catalogue name of an installed card, or a slug of NVML's name if the catalogue has no entry."""
     entry = catalogue.gpu_for(card.name)
     return entry.key if entry else re.sub(r"[^a-z0-9]+", "-", card.name.lower()).strip("-")
 
 
 def choose_card(gpu: str, device: str, installed: Installed) -> InstalledGpu | None:
-    """The card to measure on, None for the CPU. Raises GpuNotFound, GpuAmbiguous, UnknownName, BadPair."""
+    """Returns the card to measure on, or None for the CPU.
+
+    Raises GpuNotFound, GpuAmbiguous, UnknownName, BadPair or NotAvailable.
+    """
     keys = {card.index: gpu_key(card) for card in installed if card.name}
     if gpu != AUTO:
         vocabulary.known("gpu", gpu, dict.fromkeys((*catalogue.gpus(), *keys.values())))
@@ -43,7 +46,7 @@ def choose_card(gpu: str, device: str, installed: Installed) -> InstalledGpu | N
 
 
 def default_model(installed: Installed) -> str | None:
-    """The model that `auto` measures on a machine with these GPUs; None where none of them can be measured."""
+    """Returns the model that `auto` selects for these GPUs; None if none of them can be measured."""
     if not installed:
         return DEFAULT_MODEL[CPU]
     return DEFAULT_MODEL[CUDA] if any(card.obstacle is None for card in installed) else None
@@ -57,17 +60,17 @@ def _check_no_card(device: str) -> None:
 def _by_device(device: str, fitting: Installed, installed: Installed, keys: dict[int, str]) -> Installed:
     named = [card for card in installed if device == AUTO or _is_named(card, device)]
     if not named:
-        raise GpuNotFound(f"no GPU answers device={device}: found {_listing(installed)}; give an index or a UUID")
-    both = [card for card in named if card in fitting or not card.name]
-    if not both:
+        raise GpuNotFound(f"no GPU matches device={device}: found {_listing(installed)}; give an index or a UUID")
+    matching = [card for card in named if card in fitting or not card.name]
+    if not matching:
         card = named[0]
         raise GpuNotFound(f"gpu {card.index} is {card.name} ({keys[card.index]}), not {keys[fitting[0].index]}")
-    return both
+    return matching
 
 
 def _is_named(card: InstalledGpu, device: str) -> bool:
-    """Returns whether this is its index or the beginning of its UUID, which a dead card may not tell."""
-    return device == str(card.index) if device.isdecimal() else visible.begins(device, card.uuid)
+    """Returns whether `device` is the card's index or a prefix of its UUID. A failed card may have no UUID."""
+    return device == str(card.index) if device.isdecimal() else visible.is_uuid_prefix(device, card.uuid)
 
 
 def _only(cards: Installed) -> InstalledGpu:
@@ -75,16 +78,16 @@ def _only(cards: Installed) -> InstalledGpu:
         listed = ", ".join(f"{card.index}: {card.name} {card.uuid}" for card in cards)
         first = cards[0]
         raise GpuAmbiguous(
-            f"{len(cards)} GPUs answer the request ({listed}): choose with device={first.index} or device={first.uuid}"
+            f"{len(cards)} GPUs match the request ({listed}): choose with device={first.index} or device={first.uuid}"
         )
     return cards[0]
 
 
 def _measurable(cards: Installed) -> Installed:
-    """Returns the cards that can be measured. Raises NotAvailable or GpuNotFound where there is none."""
-    found = [card for card in cards if card.obstacle is None]
-    if found:
-        return found
+    """Returns the cards that can be measured. Raises NotAvailable or GpuNotFound if there is none."""
+    measurable = [card for card in cards if card.obstacle is None]
+    if measurable:
+        return measurable
     if sliced := [card for card in cards if card.fault is None]:
         raise NotAvailable(f"{sliced[0].obstacle}: choose another card with device=, or switch MIG off")
     raise GpuNotFound(f"{'; '.join(card.obstacle or '' for card in cards)}: choose another card with device= or gpu=")
@@ -100,17 +103,17 @@ def _not_found(gpu: str, device: str, installed: Installed, keys: dict[int, str]
 
 
 def _choices(installed: Installed, keys: dict[int, str]) -> list[str]:
-    """The values of gpu= that lead to no further refusal."""
+    """Returns the values of `gpu=` that would be accepted."""
     if not installed:
         return [AUTO, CPU]
-    whole = [keys[card.index] for card in installed if card.obstacle is None]
-    return list(dict.fromkeys((AUTO, *whole))) if whole else [CPU]
+    usable = [keys[card.index] for card in installed if card.obstacle is None]
+    return list(dict.fromkeys((AUTO, *usable))) if usable else [CPU]
 
 
 def _listing(installed: Installed) -> str:
-    whole = ", ".join(f"{card.name} (gpu {card.index})" for card in installed if card.fault is None)
+    working = ", ".join(f"{card.name} (gpu {card.index})" for card in installed if card.fault is None)
     faults = [card.obstacle or "" for card in installed if card.fault is not None]
-    return "; ".join([whole or "no GPU", *faults]) + visible.hint()
+    return "; ".join([working or "no GPU", *faults]) + visible.hint()
 
 
 def device_of(card: InstalledGpu | None) -> Device:

@@ -1,4 +1,4 @@
-"""Will the cell fit? Predicted from bytes before anything is downloaded or loaded."""
+"""Memory prediction: whether a cell fits, computed from bytes before anything is downloaded or loaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runner.errors import Infeasible
 from runner.machine import host
 from runner.record.judgement import VERIFY_LIMIT_BYTES
 
-# CUDA context, module code and the libraries' workspaces; on a CPU the interpreter with torch loaded
+# cuda: context, module code and library workspaces; cpu: the interpreter with torch loaded
 LIBRARY_BYTES = {"cuda": 10**9, "cpu": 5 * 10**8}
 
 MODEL_NEED = ("weights, KV cache, verification, workspace", "choose a smaller model, ctx or quant")
@@ -21,12 +21,12 @@ PROBE_NEED = ("the bandwidth probe reads 16 times the last-level cache", "free s
 
 
 def prefill_bytes(shape: ModelShape, ctx: int, dtype_bytes: int, chunk_tokens: int) -> int:
-    """Activations alive at once while a chunk of the prompt passes through one layer; an upper estimate.
+    """Returns an upper estimate of the activation bytes alive while one prompt chunk passes one layer.
 
-    Per token of the chunk: residual, normed copy and the products of q, k, v, o (4 hidden-sized and 2
-    head-sized rows), gate, up and their product (3 intermediate-sized rows), all in the cell's dtype; over
-    the whole context: keys and values repeated for every query head, and one attention mask of chunk x ctx.
-    Only the last token has logits.
+    Per token of the chunk: residual, normed copy and the products of q, k, v, o (4 hidden-sized and 2 head-sized rows),
+    and gate, up and their product (3 intermediate-sized rows). Over the whole context: keys and values repeated for
+    every query head, and one attention mask of chunk x ctx. Only the last token has logits. All are in the cell's
+    dtype.
     """
     chunk = min(ctx, chunk_tokens)
     rows = 4 * shape.hidden + 2 * (shape.q_width + shape.kv_width) + 3 * shape.intermediate
@@ -36,8 +36,11 @@ def prefill_bytes(shape: ModelShape, ctx: int, dtype_bytes: int, chunk_tokens: i
 
 
 def model_bytes(cell: Cell, shape: ModelShape, scheme: Scheme | None, protocol: Protocol) -> int:
-    """Weights, allocated KV, verify and prefill's activations, all at once; of packed weights also one layer that is
-    not: before it is packed, and where a kernel dequantises a matrix for the prompt."""
+    """Returns the bytes of weights, allocated KV cache, verification and prefill activations together.
+
+    Packed weights add one unpacked layer: a layer exists unpacked before it is packed, and some kernels dequantise a
+    matrix for the prompt.
+    """
     dtype_bytes = floors.DTYPE_BYTES[cell.dtype]
     weights = registry.weight_bytes(cell.quant, scheme, shape, dtype_bytes)
     if scheme is not None:
@@ -51,7 +54,10 @@ def model_bytes(cell: Cell, shape: ModelShape, scheme: Scheme | None, protocol: 
 def predicted_bytes(
     cell: Cell, shape: ModelShape, scheme: Scheme | None, protocol: Protocol, device_kind: str, probe: int
 ) -> int:
-    """Libraries, and the probe's buffer or the model: the first is freed before the second is built."""
+    """Returns the peak bytes of a session: the libraries plus the larger of probe buffer and model.
+
+    The probe buffer is freed before the model is built.
+    """
     return LIBRARY_BYTES[device_kind] + max(probe, model_bytes(cell, shape, scheme, protocol))
 
 
@@ -63,19 +69,25 @@ def check(
     device_kind: str,
     available_bytes: int,
 ) -> None:
-    """Raises Infeasible when the prediction exceeds what the device has (a CPU: what is available now)."""
+    """Raises Infeasible if the predicted bytes exceed `available_bytes`.
+
+    On a GPU that is the card's memory, on a CPU the memory available now.
+    """
     probe = floors.read_probe_bytes(device_kind, _cache_bytes(cell.gpu), available_bytes)
     needed = predicted_bytes(cell, shape, scheme, protocol, device_kind, probe)
     if needed > available_bytes:
-        what, remedy = PROBE_NEED if probe > model_bytes(cell, shape, scheme, protocol) else MODEL_NEED
+        contents, remedy = PROBE_NEED if probe > model_bytes(cell, shape, scheme, protocol) else MODEL_NEED
         raise Infeasible(
-            f"{cell.title} needs about {needed / 1e9:.1f} GB ({what}); "
+            f"{cell.title} needs about {needed / 1e9:.1f} GB ({contents}); "
             f"this device has {available_bytes / 1e9:.1f} GB: {remedy}"
         )
 
 
 def _cache_bytes(gpu: str) -> int | None:
-    """Of the last level; the card itself is asked by the worker only."""
+    """Returns the bytes of the last-level cache, or None if unknown.
+
+    For a GPU the catalogue's figure is used; only the worker queries the card.
+    """
     if gpu == CPU:
         return host.last_level_cache_bytes()
     entry = catalogue.gpus().get(gpu)

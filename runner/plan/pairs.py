@@ -1,4 +1,4 @@
-"""Which kernel, runtime, quant, dtype, card and stack go together, in words for the person at the terminal."""
+"""Checks that kernel, runtime, quant, dtype, card and stack go together, with one-line messages."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def check(cell: Cell) -> None:
 def _refusal(conflict: Conflict, kind: str) -> str:
     owner = f"{conflict.owner}={conflict.name}"
     if conflict.field == registry.DEVICE:
-        needed = "a CUDA GPU" if CUDA in conflict.allowed else "the CPU, gpu=cpu"
+        device = "a CUDA GPU" if CUDA in conflict.allowed else "the CPU, gpu=cpu"
         advice = ": choose runtime=eager" if conflict.owner == registry.RUNTIME else ""
-        return f"{owner} needs {needed}, and this cell is on the {kind}{advice}"
+        return f"{owner} needs {device}, and this cell is on the {kind}{advice}"
     pair = f"{conflict.field}={conflict.value}"
     if conflict.why is not None:
         return f"{pair} {conflict.why}, which {owner} needs"
@@ -41,18 +41,18 @@ def _unpaired(owner: str, pair: str, allowed: Iterable[str]) -> str:
 
 
 def default_kernel(cell: Cell) -> KernelDeclaration:
-    """Returns the kernel that `auto` stands for in a cell whose kernel is still open.
+    """Returns the kernel that `auto` selects for a cell without a kernel.
 
-    That is the quant's default among the kernels that break no rule, else the first of these. Raises BadPair where no
+    That is the quant's default among the kernels that break no rule, or else the first of these. Raises BadPair if no
     kernel multiplies the quant on this device.
     """
     fitting = [kernel for kernel in registry.kernel_declarations() if cell.quant in kernel.quants]
-    here = [kernel for kernel in fitting if cell.device_kind in kernel.devices]
-    if not here:
+    on_device = [kernel for kernel in fitting if cell.device_kind in kernel.devices]
+    if not on_device:
         raise BadPair(_without_kernel(cell, fitting))
-    # where all break one, the rule is told by the quant's default
-    right = [kernel for kernel in here if not any(registry.conflicts(_with(cell, kernel)))] or here
-    return next((kernel for kernel in right if cell.quant in kernel.default_of), right[0])
+    # if every kernel breaks a rule, the message is about the quant's default
+    allowed = [kernel for kernel in on_device if not any(registry.conflicts(_with(cell, kernel)))] or on_device
+    return next((kernel for kernel in allowed if cell.quant in kernel.default_of), allowed[0])
 
 
 def _with(cell: Cell, kernel: KernelDeclaration) -> Cell:
@@ -60,18 +60,19 @@ def _with(cell: Cell, kernel: KernelDeclaration) -> Cell:
 
 
 def _without_kernel(cell: Cell, fitting: list[KernelDeclaration]) -> str:
-    kind, others = cell.device_kind, ", ".join(_packed_on(cell.device_kind))
-    instead = f"quant={others} {'run' if ',' in others else 'runs'} on a {kind.upper()}, too"
+    kind, alternatives = cell.device_kind, ", ".join(_packed_on(cell.device_kind))
+    advice = f"quant={alternatives} {'run' if ',' in alternatives else 'runs'} on a {kind.upper()}, too"
     if not fitting:
-        return f"quant={cell.quant} has no kernel in this version: {instead}"
-    needed = "a CUDA GPU" if any(CUDA in kernel.devices for kernel in fitting) else "the CPU, gpu=cpu"
-    where = f"for that is where {', '.join(kernel.name for kernel in fitting)} run"
-    return f"quant={cell.quant} needs {needed}, {where}; {instead}"
+        return f"quant={cell.quant} has no kernel in this version: {advice}"
+    device = "a CUDA GPU" if any(CUDA in kernel.devices for kernel in fitting) else "the CPU, gpu=cpu"
+    names = ", ".join(kernel.name for kernel in fitting)
+    return f"quant={cell.quant} needs {device}, which its kernels need ({names}); {advice}"
 
 
 def _packed_on(kind: str) -> list[str]:
-    """Returns the packed formats that some kernel multiplies on a kind of device."""
-    multiplied = {quant for each in registry.kernel_declarations() if kind in each.devices for quant in each.quants}
+    """Returns the packed formats that have a kernel on this kind of device."""
+    kernels = [kernel for kernel in registry.kernel_declarations() if kind in kernel.devices]
+    multiplied = {quant for kernel in kernels for quant in kernel.quants}
     return [name for name in registry.format_names() if _is_packed(name) and name in multiplied]
 
 
@@ -80,7 +81,7 @@ def _is_packed(quant: str) -> bool:
 
 
 def check_home(name: str, stack: str, card: InstalledGpu | None) -> None:
-    """Raises BadPair where the kernel does not live in the stack, or does not run on the card."""
+    """Raises BadPair if the kernel is not part of the stack, or does not run on the card."""
     kernel = registry.kernel(name).DECLARATION
     if stack not in (AUTO, *kernel.stacks):
         raise BadPair(_unpaired(f"kernel={name}", f"stack={stack}", kernel.stacks))
@@ -95,6 +96,6 @@ def check_home(name: str, stack: str, card: InstalledGpu | None) -> None:
 
 
 def check_scheme(cell: Cell, scheme: Scheme | None) -> None:
-    """Raises BadPair where the kernel cannot multiply weights that are packed so."""
+    """Raises BadPair if the kernel cannot multiply weights of this scheme."""
     if scheme is not None and (reason := registry.kernel(cell.kernel).DECLARATION.refuses(scheme, cell.quant)):
         raise BadPair(f"kernel={cell.kernel} cannot multiply these weights: {reason}")

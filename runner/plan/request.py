@@ -1,4 +1,4 @@
-"""The request: what the user typed, each field one plain token, before anything is resolved."""
+"""The request: the fields as typed, each one plain token, before anything is resolved."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ SHELL_ACTS_ON = frozenset(";$`|&<>'\"*?\\{}")
 
 @dataclass(frozen=True)
 class Request:
-    """Each field is `auto` or a value. Raises BadValue for a value that is not one plain token: everything
-    here may end up in a shell, a file name or a tag. A folder of weights may have any name that people give to one: it
-    is published nowhere."""
+    """A request; each field is `auto` or a value.
+
+    Raises BadValue for a value that is not one plain token, because any field may end up in a shell, a file name or a
+    tag. Only `weights` may be any folder name, because it is not published.
+    """
 
     gpu: str = AUTO
     model: str = AUTO
@@ -51,11 +53,11 @@ class Request:
 
     @property
     def weights_are_local(self) -> bool:
-        """Is `weights` a folder?"""
+        """Returns whether `weights` names a folder."""
         return are_local(self.weights)
 
     def published(self) -> dict[str, str]:
-        """The request as it may stand in a record that everyone reads: no path, no UUID of a card."""
+        """Returns the fields as records publish them: without paths and card UUIDs."""
         fields: dict[str, str] = asdict(self)
         if self.weights_are_local:
             fields["weights"] = "local"
@@ -65,18 +67,20 @@ class Request:
 
 
 def are_local(weights: str) -> bool:
-    """Is this value of `weights` a folder?"""
+    """Returns whether this value of `weights` names a folder."""
     return weights not in (AUTO, SYNTHETIC, HUB)
 
 
 def weights_folder(weights: str) -> str:
-    """The folder's path as it was given: `env:NAME` is what the variable NAME holds, for `mlflow run` logs every value
-    that it is given. Raises BadValue where there is no such variable."""
+    """Returns the folder's path; for `env:NAME`, the value of the environment variable NAME.
+
+    `env:` keeps a path out of the parameters that `mlflow run` logs. Raises BadValue if the variable is not set.
+    """
     if not weights.startswith(FROM_ENVIRONMENT):
         return weights
     name = weights.removeprefix(FROM_ENVIRONMENT)
     if not names_a_variable(weights):
-        # nothing of it is repeated: it may well be the path that was to be kept out of sight
+        # the message does not repeat the value: it may be the path that was meant to stay private
         raise BadValue("weights=env:… takes the name of a variable: `export W=/path/to/weights`, then weights=env:W")
     if folder := os.environ.get(name):
         return folder
@@ -84,12 +88,15 @@ def weights_folder(weights: str) -> str:
 
 
 def names_a_variable(weights: str) -> bool:
-    """Is this value of `weights` `env:` and a name that a variable can have?"""
+    """Returns whether this value of `weights` is `env:` and a valid variable name."""
     return weights.startswith(FROM_ENVIRONMENT) and bool(VARIABLE.fullmatch(weights.removeprefix(FROM_ENVIRONMENT)))
 
 
 def _is_path(value: str) -> bool:
-    """May it be the path of a folder? With characters that a shell acts on only if there is that folder."""
+    """Returns whether the value can be the path of a folder.
+
+    A value with characters special to a shell is accepted only if that folder exists.
+    """
     return (
         value != ""
         and value.isprintable()
@@ -98,11 +105,11 @@ def _is_path(value: str) -> bool:
 
 
 def whole_number(field: str, value: str, minimum: int) -> int:
-    """The value as an integer from `minimum` to LARGEST_NUMBER; raises BadValue otherwise."""
+    """Returns the value as an integer from `minimum` to LARGEST_NUMBER. Raises BadValue otherwise."""
     digits = value.removeprefix("-")
     if not (digits.isascii() and digits.isdecimal()):
         raise BadValue(f"{field}={value}: must be a whole number of at least {minimum}")
-    # Python refuses to read a number of thousands of digits
+    # Python refuses to parse thousands of digits
     number = int(value[: len(str(LARGEST_NUMBER)) + 1])
     if number < minimum:
         raise BadValue(f"{field}={value}: must be at least {minimum}")
@@ -112,7 +119,7 @@ def whole_number(field: str, value: str, minimum: int) -> int:
 
 
 def option_map(text: str) -> dict[str, str]:
-    """`name:value,name:value` as a map, empty for `none` and `auto`; raises BadValue for anything else."""
+    """Returns `name:value,name:value` as a mapping, empty for `none` and `auto`. Raises BadValue for anything else."""
     if text in (AUTO, NONE):
         return {}
     pairs = [part.partition(":") for part in text.split(",")]

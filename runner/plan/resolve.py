@@ -1,4 +1,4 @@
-"""From a request to a plan: every `auto` replaced, every pair checked, before any weight is touched."""
+"""Resolution of a request into a plan: every `auto` replaced and every pair checked, before weights are read."""
 
 from __future__ import annotations
 
@@ -29,9 +29,12 @@ DEFAULT_QUANT, DEFAULT_RUNTIME = "bf16", "eager"
 
 @dataclass(frozen=True)
 class Plan:
-    """A resolved request. `scheme` is how the weights are packed, None where they are not; `checkpoint` is None for
-    synthetic weights; `memory_bytes` is the card's total memory, None for the CPU; `flags` are what the record is
-    marked with whatever the measurement says."""
+    """A resolved request.
+
+    `scheme` describes packed weights and is None for unpacked ones. `checkpoint` is None for synthetic weights.
+    `memory_bytes` is the card's total memory, None for the CPU. `flags` go into the record whatever the measurement
+    finds.
+    """
 
     cell: Cell
     protocol: Protocol
@@ -46,9 +49,9 @@ class Plan:
 
 
 def resolve(request: Request, installed: Installed) -> Plan:
-    """The plan for a request on a machine with these GPUs. The GPU is checked before anything else.
+    """Returns the plan of a request on a machine with these GPUs. The GPU is checked first.
 
-    Raises UnknownName, BadValue, NotAvailable, BadPair, GpuNotFound, GpuAmbiguous, BadCheckpoint.
+    Raises UnknownName, BadValue, NotAvailable, BadPair, GpuNotFound, GpuAmbiguous or BadCheckpoint.
     """
     card = cards.choose_card(request.gpu, request.device, installed)
     device = cards.device_of(card)
@@ -78,7 +81,7 @@ def resolve(request: Request, installed: Installed) -> Plan:
 
 
 def _cell(request: Request, device: Device, model: Model, ctx: int) -> Cell:
-    """Returns the cell of a request before its weights and options are known; its pairs are still to be checked."""
+    """Returns the cell of a request, with default weights and options. Its pairs are not checked yet."""
     runtime = _runtime(request.runtime)
     cell = Cell(
         gpu=device.gpu,
@@ -87,8 +90,8 @@ def _cell(request: Request, device: Device, model: Model, ctx: int) -> Cell:
         quant=_quant(request.quant),
         kernel="",
         runtime=runtime.name,
-        attention=_of_runtime("attention", request.attention, runtime, vocabulary.ATTENTIONS),
-        cache=_of_runtime("cache", request.cache, runtime, vocabulary.CACHES),
+        attention=_runtime_choice("attention", request.attention, runtime, vocabulary.ATTENTIONS),
+        cache=_runtime_choice("cache", request.cache, runtime, vocabulary.CACHES),
         dtype="",
         weights_id=SYNTHETIC_ID,
     )
@@ -118,15 +121,15 @@ def _protocol(request: Request) -> Protocol:
     return protocol.choose(name, warmup, steps)
 
 
-def _ctx(text: str, kind: str, model: Model, chosen: Protocol) -> int:
+def _ctx(text: str, kind: str, model: Model, counts: Protocol) -> int:
     ctx = whole_number("ctx", DEFAULT_CTX[kind] if text == AUTO else text, 1)
     limit = model.shape.max_positions
-    if sequence_tokens(ctx, chosen.warmup, chosen.steps) <= limit:
+    if sequence_tokens(ctx, counts.warmup, counts.steps) <= limit:
         return ctx
-    largest = limit - max(chosen.warmup + chosen.steps, GATE_STEPS)
+    largest = limit - max(counts.warmup + counts.steps, GATE_STEPS)
     hint = f"the largest ctx is {largest}" if largest > 0 else "choose fewer steps"
     raise BadValue(
-        f"ctx={ctx} with {chosen.warmup} warm-up and {chosen.steps} timed steps goes beyond the {limit} "
+        f"ctx={ctx} with {counts.warmup} warm-up and {counts.steps} timed steps goes beyond the {limit} "
         f"positions of {model.key}: {hint}"
     )
 
@@ -141,15 +144,15 @@ def _runtime(name: str) -> RuntimeDeclaration:
     return registry.runtime(chosen).DECLARATION
 
 
-def _of_runtime(field: str, value: str, runtime: RuntimeDeclaration, words: Iterable[str]) -> str:
-    """Returns a cache or attention: the runtime's first, or the requested one where some runtime has it."""
+def _runtime_choice(field: str, value: str, runtime: RuntimeDeclaration, words: Iterable[str]) -> str:
+    """Returns the requested cache or attention if any runtime has it, or else the runtime's first."""
     plural = {"cache": "caches", "attention": "attentions"}[field]
     if value == AUTO:
         first: str = getattr(runtime, plural)[0]
         return first
-    declared = registry.runtime_declarations()
+    declarations = registry.runtime_declarations()
     return vocabulary.available(
-        field, value, words, dict.fromkeys(each for one in declared for each in getattr(one, plural))
+        field, value, words, dict.fromkeys(choice for declared in declarations for choice in getattr(declared, plural))
     )
 
 
@@ -167,15 +170,15 @@ def _kernel(name: str) -> KernelDeclaration:
 
 
 def _options(text: str, runtime: RuntimeDeclaration, quant: str, synthetic: bool) -> dict[str, str]:
-    """Returns the options of the runtime, and the choices that a format leaves to synthetic weights."""
-    choices = registry.weight_format(quant).DECLARATION.options
-    asked = option_map(text)
-    if not synthetic and (made := [name for name in asked if name in choices]):
-        raise BadPair(f"options={text}: {', '.join(made)} is for synthetic weights, a checkpoint has its own")
-    own = choices if synthetic else {}
-    allowed = {**runtime.options, **own}
-    options = {**runtime.defaults, **{name: values[0] for name, values in own.items()}, **asked}
-    owner = f"runtime={runtime.name}" + (f", quant={quant}" if own else "")
+    """Returns the runtime's options, and those of the format for synthetic weights."""
+    format_options = registry.weight_format(quant).DECLARATION.options
+    requested = option_map(text)
+    if not synthetic and (unused := [name for name in requested if name in format_options]):
+        raise BadPair(f"options={text}: {', '.join(unused)} is for synthetic weights, a checkpoint has its own")
+    added = format_options if synthetic else {}
+    allowed = {**runtime.options, **added}
+    options = {**runtime.defaults, **{name: values[0] for name, values in added.items()}, **requested}
+    owner = f"runtime={runtime.name}" + (f", quant={quant}" if added else "")
     for name, value in options.items():
         if not allowed:
             raise BadPair(f"options={text}: {owner} takes no options")
@@ -185,7 +188,7 @@ def _options(text: str, runtime: RuntimeDeclaration, quant: str, synthetic: bool
 
 
 def _scheme(quant: str, options: dict[str, str]) -> Scheme | None:
-    """Returns the scheme of synthetic weights, None of unquantised ones."""
+    """Returns the scheme of synthetic weights, or None for an unpacked format."""
     if not registry.weight_format(quant).DECLARATION.packed:
         return None
     return registry.packed_format(quant).scheme(options)

@@ -1,5 +1,5 @@
-"""Processes and signals: who started whom, what ends with whom, and Ctrl-C as an error of the family.
+"""Processes and signals: parents and children, processes that end together, and Ctrl-C as an error of the family.
 
-Both command lines and the worker use it. Beside errors this room imports the hash of
-`cell` and the host's facts alone.
+Both command lines and the worker use it. Besides errors, this package imports only the hash of `cell` and the host's
+facts.
 """

@@ -1,7 +1,7 @@
-"""Nothing is left behind: the worker dies with its parent; the entry notices the death of `mlflow run`.
+"""Ends this process with its parent: the worker with the command, and the entry point with `mlflow run`.
 
-Who starts a process may be gone before that process looks. So it says who it is beforehand, in the variable
-DECODE_FLOOR_PARENT_PID: the parent to its worker, and the shell of the entry point (`$PPID`) to the entry.
+The parent may have ended before its child looks. So a parent passes its pid in the variable DECODE_FLOOR_PARENT_PID:
+the command to its worker, and the entry point's shell (`$PPID`) to the entry.
 """
 
 from __future__ import annotations
@@ -25,15 +25,17 @@ INIT = 1
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent dies; exits at once when that has already happened."""
+    """Makes the kernel kill this process when its parent ends. Exits at once if the parent has already ended."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if _expected() not in (None, os.getppid()):
+    if _stated_parent() not in (None, os.getppid()):
         os._exit(128 + signal.SIGKILL)
 
 
 def die_with_input() -> None:
-    """Where DECODE_FLOOR_ENDS_WITH_INPUT is set, end this process when its standard input does, whose other end the
-    parent holds: in a container it cannot see that process."""
+    """Ends this process with its standard input, if DECODE_FLOOR_ENDS_WITH_INPUT is set.
+
+    The parent holds the other end. A process in a container cannot see its parent otherwise.
+    """
     if os.environ.get(INPUT_VARIABLE):
         threading.Thread(target=_await_end_of_input, daemon=True, name="inputwatch").start()
 
@@ -45,35 +47,34 @@ def _await_end_of_input() -> None:
 
 
 def starters() -> tuple[int, ...]:
-    """Pids of our ancestors through `shell -c` up to the first that is none: under `mlflow run`, MLflow
-    itself.
+    """Returns the pids of the ancestors through `shell -c` up to the first other process: under `mlflow run`, MLflow.
 
-    MLflow runs an entry as `bash -c COMMAND` and does not pass its own death on. A shell without `-c` is
-    somebody's terminal, whose end (think of nohup) is not ours.
+    MLflow runs an entry as `bash -c COMMAND` and does not pass its own end on. A shell without `-c` is a user's
+    terminal, whose end (as with nohup) must not end this process.
     """
-    found = []
+    pids = []
     for pid in proc.ancestors(os.getpid()):
         if pid == INIT:
             break
-        shell, command = _is_shell(pid), _arguments(pid)
-        if shell and "-c" not in command[1:2]:
+        is_shell, command = _is_shell(pid), _arguments(pid)
+        if is_shell and "-c" not in command[1:2]:
             break
-        found.append(pid)
-        if not shell:
+        pids.append(pid)
+        if not is_shell:
             break
-    return tuple(found)
+    return tuple(pids)
 
 
 def watch_ancestors(on_death: Callable[[], None] | None = None) -> tuple[int, ...]:
-    """Watch those who started us from a thread that sleeps in the kernel; returns the pids watched.
+    """Watches the starters in a sleeping thread. Returns the pids watched.
 
-    When one dies, or is dead already, `on_death` is called and this process gets SIGTERM, so that the ordinary path
-    stops the worker and closes the run. Where the kernel has no pidfd (before Linux 5.3) nothing is watched.
+    When one ends, or has already ended, `on_death` is called and this process gets SIGTERM, so that the worker is
+    stopped and the run closed as usual. Nothing is watched if the kernel has no pidfd (before Linux 5.3).
     """
     pids = starters()
     watched = {pid: descriptor for pid in pids if (descriptor := process_descriptor(pid)) is not None}
     if _is_orphan(pids):
-        _tell_death(on_death)
+        _handle_death(on_death)
     elif watched:
         arguments = (tuple(watched.values()), on_death)
         threading.Thread(target=_await_death, args=arguments, daemon=True, name="parentwatch").start()
@@ -81,19 +82,19 @@ def watch_ancestors(on_death: Callable[[], None] | None = None) -> tuple[int, ..
 
 
 def _is_orphan(pids: tuple[int, ...]) -> bool:
-    """Has one of them died before it was watched, or before it was seen at all? Asked when all are watched."""
-    gone = _expected() not in (None, INIT, *proc.ancestors(os.getpid()))
+    """Returns whether a starter ended before it was watched or listed. Called when all are watched."""
+    gone = _stated_parent() not in (None, INIT, *proc.ancestors(os.getpid()))
     return gone or starters() != pids
 
 
-def _expected() -> int | None:
-    """Who started us, by their own account."""
+def _stated_parent() -> int | None:
+    """Returns the pid that the parent passed, or None."""
     text = os.environ.get(PARENT_PID_VARIABLE, "")
     return int(text) if text.isdecimal() else None
 
 
 def process_descriptor(pid: int) -> int | None:
-    """A descriptor that becomes readable when the process ends; None where the kernel has none to give."""
+    """Returns a descriptor that becomes readable when the process ends, or None if the kernel has none."""
     try:
         return os.pidfd_open(pid)
     except (AttributeError, OSError):
@@ -105,10 +106,10 @@ def _await_death(descriptors: tuple[int, ...], on_death: Callable[[], None] | No
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
     poll.poll()
-    _tell_death(on_death)
+    _handle_death(on_death)
 
 
-def _tell_death(on_death: Callable[[], None] | None) -> None:
+def _handle_death(on_death: Callable[[], None] | None) -> None:
     if on_death is not None:
         on_death()
     os.kill(os.getpid(), signal.SIGTERM)

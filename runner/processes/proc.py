@@ -1,4 +1,4 @@
-"""Processes as /proc shows them: who started whom, and an identity that no other process can have."""
+"""Processes in /proc: their ancestors, and a unique identity."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from runner.cell.cell import short_hash
 from runner.machine import host
 
-# fields of /proc/<pid>/stat after the command's name
-STATE, PARENT, START_TIME = 0, 1, 19  # the last in ticks from boot to the process's start
+# fields of /proc/<pid>/stat after the command
+STATE, PARENT, START_TIME = 0, 1, 19  # START_TIME is in ticks since boot
 ENDED = ("Z", "X")
 
 
 @dataclass(frozen=True)
 class Process:
-    """What no other process can be taken for; `host` and `boot` are hashes, `pid` counts in `namespace`."""
+    """A unique identity of a process. `host` and `boot` are hashes; `pid` is valid in `namespace`."""
 
     host: str
     boot: str
@@ -27,19 +27,19 @@ class Process:
 
 
 def ancestors(pid: int) -> Iterator[int]:
-    """Parent, grandparent, … up to init, as far as /proc tells."""
+    """Yields parent, grandparent and so on up to init, as far as /proc shows them."""
     while (fields := _stat(pid)) and (pid := int(fields[PARENT])):
         yield pid
 
 
 def this_process() -> Process:
-    """The process that runs this line."""
+    """Returns the identity of this process."""
     pid = os.getpid()
     return Process(_host(), _boot(), _namespace(), pid, _start_time(pid) or "")
 
 
 def has_ended(process: Process) -> bool:
-    """Is that process surely no more? False where this cannot be known from here."""
+    """Returns whether the process has certainly ended; False if that is unknown here."""
     if process.host != _host():
         return False
     if process.boot != _boot():
@@ -48,23 +48,23 @@ def has_ended(process: Process) -> bool:
 
 
 def _stat(pid: int) -> list[str]:
-    """Empty where there is no such process."""
+    """Returns the fields after the command, or [] if there is no such process."""
     try:
         text = (host.PROC / str(pid) / "stat").read_text(errors="replace")
     except OSError:
         return []
-    # the command's name stands in brackets and may itself hold blanks and brackets
+    # the command is in brackets and may itself contain spaces and brackets
     return text.rpartition(")")[2].split()
 
 
 def _start_time(pid: int) -> str | None:
-    """When the process began, None when there is none (a zombie has ended too)."""
+    """Returns the process's start time, or None if there is no such process or it is a zombie."""
     fields = _stat(pid)
     return fields[START_TIME] if fields and fields[STATE] not in ENDED else None
 
 
 def _host() -> str:
-    """Machine and host name together: containers of one image share the first, never the second."""
+    """Returns a hash of machine id and host name. Containers of one image share the first, but not the second."""
     return short_hash([host.machine_id(), socket.gethostname()], 16)
 
 

@@ -1,10 +1,9 @@
-"""Ctrl-C, SIGTERM and SIGHUP as errors of the family, from the first moment on, and a way to hold them back
-for a moment.
+"""Ctrl-C, SIGTERM and SIGHUP as errors of the family, and a way to defer them.
 
-A signal raises `Interrupted` or `Terminated` in the main thread. While held it waits until the hold ends:
-between the start of a process and the variable that remembers it, an exception would leave an orphan. The first
-signal decides; those after it (a second Ctrl-C, the SIGTERM with which MLflow follows up the first) change nothing,
-for the way out that it began stops the worker and closes the run, and takes a bounded time.
+A signal raises `Interrupted` or `Terminated` in the main thread. While held, it waits until the hold ends: between the
+start of a process and the assignment of its variable, an exception would leave an orphan. Only the first signal counts.
+Later ones (a second Ctrl-C, the SIGTERM that MLflow sends after it) change nothing, because the exit that has begun
+stops the worker, closes the run, and takes a bounded time.
 """
 
 from __future__ import annotations
@@ -24,8 +23,11 @@ AGAIN_S = 0.05
 
 
 class _State:
-    """`number` is of the signal that decided, `holds` the depth of nested holds, `cause` explains a SIGTERM that this
-    process sent itself."""
+    """The signal state of this process.
+
+    `number` is the first signal, `holds` the depth of nested holds, `cause` the reason of a SIGTERM that this process
+    sent itself.
+    """
 
     stopped = False
     number = signal.SIGTERM
@@ -35,7 +37,7 @@ class _State:
 
 
 def name_of(number: int) -> str:
-    """Returns `SIGSEGV` and the like; of a real-time signal, which has no name here, such as `signal 40`."""
+    """Returns a signal's name such as `SIGSEGV`, or `signal 40` for a real-time signal without a name."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -43,7 +45,7 @@ def name_of(number: int) -> str:
 
 
 def install() -> None:
-    """Handle the stopping signals from now on. A signal that was ignored (nohup) stays ignored."""
+    """Handles the stopping signals from now on. An ignored signal (nohup) stays ignored."""
     for number in STOPPING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _handle)
@@ -51,19 +53,19 @@ def install() -> None:
 
 
 def ignore() -> None:
-    """The work is done and closed: nothing may interrupt the exit any more."""
+    """Ignores the stopping signals from now on: the work is complete, and the exit must not be interrupted."""
     for number in STOPPING:
         signal.signal(number, signal.SIG_IGN)
 
 
 def explain(cause: str) -> None:
-    """Say why a SIGTERM that is about to come was sent; it becomes the message."""
+    """Sets the message of a SIGTERM that this process is about to send itself."""
     _State.cause = cause
 
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Hold signals back; one that came meanwhile is raised when the outermost hold ends."""
+    """Holds signals back. One that arrives meanwhile is raised when the outermost hold ends."""
     _State.holds += 1
     try:
         yield
@@ -75,7 +77,7 @@ def held() -> Iterator[None]:
 
 @contextmanager
 def let_through() -> Iterator[None]:
-    """Within `held`: raise at once what was held back, and what comes while this lasts."""
+    """Raises held signals at once inside `held`, for as long as this context lasts."""
     depth, _State.holds = _State.holds, 0
     try:
         _raise_pending()
@@ -86,8 +88,10 @@ def let_through() -> Iterator[None]:
 
 @contextmanager
 def wakeup() -> Iterator[int]:
-    """A descriptor that becomes readable when a signal comes. Only a `select` that watches it cannot sleep
-    through one that came just before it, or to another thread."""
+    """Yields a descriptor that becomes readable when a signal arrives.
+
+    A `select` on it also wakes for a signal that arrived just before, or in another thread.
+    """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -114,8 +118,7 @@ def _handle(number: int, _frame: FrameType | None) -> None:
 
 
 def _unraised(lost: sys.UnraisableHookArgs) -> None:
-    """Python only prints what is raised where nobody can catch it: in a finaliser, or while it tidies up an import. A
-    signal that came just then is sent again."""
+    """Sends a signal again whose error Python could only print, in a finaliser or during an import's clean-up."""
     if not isinstance(lost.exc_value, Stopped):
         sys.__unraisablehook__(lost)
         return

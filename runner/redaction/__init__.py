@@ -1,5 +1,5 @@
-"""Takes out of a text what must not be published: credentials, private paths, names of machines and people.
+"""Removal of private text: credentials, private paths, names of machines and people.
 
-Everything that leaves the machine in a record, a tag or a message passes here. This room imports the
-host's facts alone.
+Everything that leaves the machine in a record, a tag or a message passes here. This package imports only the host's
+facts.
 """

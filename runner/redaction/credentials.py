@@ -1,7 +1,7 @@
-"""Credentials: which parts of a URI are secret, and texts without them. The one place that masks.
+"""Credentials: the secret parts of URIs, and texts without them. All masking is done here.
 
-People write passwords into URIs as they are, with `@`, `:`, `/` and `?` in them, and each library that reads such a URI
-cuts it elsewhere. A secret is therefore taken to reach as far as any of those readings says.
+People write passwords with `@`, `:`, `/` and `?` into URIs unquoted, and libraries split such URIs differently. So a
+secret is assumed to extend as far as any of these readings allows.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 MASK = "***"
 DATABASES = ("postgresql", "postgres", "mysql", "mariadb", "mssql", "oracle", "sqlite")
-"""Their URIs have no fragment, and a user's name alone is no token."""
+"""Schemes whose URIs have no fragment, and where a user name alone is no token."""
 FILES = ("sqlite", "file")
-"""Behind `:///` these have a path, which may have an `@` in it."""
+"""Schemes with a path after `:///`, which may contain an `@`."""
 SHORT = 4
-"""A shorter secret is replaced only where it stands by itself: no text can be read without any `a`."""
+"""The length below which a secret is replaced only as a separate word, to keep the text readable."""
 TOKEN_LENGTH = 8
-"""A parameter of an unknown name is masked in other texts as well only if its value has this many characters."""
+"""The minimum length of an unknown parameter's value that is also masked in other texts."""
 LONGEST_USER = 20
-"""A longer user name of a web address is taken for a token."""
+"""The length above which the user name of a web address counts as a token."""
 TOKEN_PASSWORDS = ("", "x-oauth-basic")
-"""Beside these, which say nothing, the user's name is the token."""
+"""Passwords that mean that the user name is the token."""
 
 _URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?://)?(?P<rest>.*)", re.DOTALL)
 IN_TEXT = re.compile(r"(?i)(?<![a-z0-9])[a-z][a-z0-9+.-]{0,20}://[^\s\"'<>`]+")
@@ -36,7 +36,7 @@ _PLACE = re.compile(rf"{_HOST}(?:/[^?#]*)?")
 _WITHOUT_USER = re.compile(rf"{_HOST}(?:[/?#].*)?", re.DOTALL)
 _PLAIN = re.compile(r"[\w.,:/+~%-]*")
 _NAME = re.compile(r"[\w.-]{1,40}")
-_ROUTE = re.compile(r"#/[\w/.-]*")  # as in the addresses of MLflow's UI
+_ROUTE = re.compile(r"#/[\w/.-]*")  # an address of MLflow's UI
 
 _SECRET_NAME = re.compile(
     r"(?i)pass(?:word|wd|phrase)?$|pwd|secret|token|credential|(?:api|access|account|private|shared)[_-]?key"
@@ -53,7 +53,7 @@ _VISIBLE_NAMES = frozenset(
 _SECRET_VARIABLE = re.compile(
     r"(?i)(?:^|_)(?:token|key|password|passwd|passphrase|secret|pwd|pass|credentials?|connection_string)$|^pgpassword$"
 )
-_NOTHING_BUT_SECRETS = (
+_ALWAYS_SECRET = (
     "MLFLOW_TRACKING_PASSWORD",
     "MLFLOW_TRACKING_TOKEN",
     "PGPASSWORD",
@@ -62,13 +62,16 @@ _NOTHING_BUT_SECRETS = (
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
 )
-"""Variables whose value is a secret however short it is, and though it looks like a path."""
+"""Variables whose value is always a secret, even if it is short or looks like a path."""
 SHORTEST_OF_ENVIRONMENT = 8
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """`start` is the scheme with what follows it, `userinfo` None where there is none, `query` begins with ? or #."""
+    """The parts of a URI.
+
+    `start` is the scheme with its separator, `userinfo` is None if missing, `query` begins with ? or #.
+    """
 
     start: str
     is_database: bool
@@ -82,12 +85,13 @@ class _Parts:
 
     @property
     def password(self) -> str | None:
-        """None where there is no colon."""
+        """Returns the password, or None if there is no colon."""
         _, colon, password = (self.userinfo or "").partition(":")
         return password if colon else None
 
     @property
     def user_is_secret(self) -> bool:
+        """Returns whether the user name is a token, or a password that was cut."""
         if re.search(r"[/?#]", self.user):
             return True
         has_token = self.password is None or self.password in TOKEN_PASSWORDS or len(self.user) > LONGEST_USER
@@ -95,7 +99,7 @@ class _Parts:
 
 
 def shown(uri: str) -> str:
-    """The URI as it may be printed: every secret in it replaced by ***. Host and database stay."""
+    """Returns the URI with each secret replaced by ***. Host and database stay."""
     parts = _parts(uri)
     if parts is None:
         return uri
@@ -103,42 +107,50 @@ def shown(uri: str) -> str:
 
 
 def secrets_of(uri: str) -> frozenset[str]:
-    """Every secret of the URI, as it stands there."""
+    """Returns the secrets of the URI, as written there."""
     parts = _parts(uri)
     if parts is None:
         return frozenset()
     queries = _suffixes(uri, "?" if parts.is_database else "?#")
-    return frozenset(filter(None, (*_of_userinfo(parts), *(each for query in queries for each in _of_query(query)))))
+    secrets = (*_userinfo_secrets(parts), *(secret for query in queries for secret in _query_secrets(query)))
+    return frozenset(filter(None, secrets))
 
 
 def masked(text: str, *uris: str) -> str:
-    """The text without the secrets of these URIs, of this process's arguments and of its environment, nor those of any
-    URI that stands in it. Programs print a URI decoded, quoted or in pieces: all of these are found."""
-    known = [*filter(None, uris), *_uris_of_arguments()]
-    for uri in sorted(known, key=len, reverse=True):
+    """Returns the text without secrets: of these URIs, of this process's arguments and environment, and of URIs in the
+    text.
+
+    Programs print URIs decoded, quoted or in pieces; all of these are masked.
+    """
+    all_uris = [*filter(None, uris), *_uris_of_arguments()]
+    for uri in sorted(all_uris, key=len, reverse=True):
         text = text.replace(uri, shown(uri))
-    secrets = {spelling for uri in known for spelling in _spellings_of_uri(uri)} | of_environment()
+    secrets = {spelling for uri in all_uris for spelling in _spellings_of_uri(uri)} | secrets_of_environment()
     for secret in sorted(secrets, key=len, reverse=True):
         text = without(text, secret, MASK)
     return IN_TEXT.sub(lambda match: _shown_in_text(match[0]), text)
 
 
 def without(text: str, secret: str, mask: str) -> str:
-    """The text with the secret replaced; a short one only where it stands by itself."""
+    """Returns the text with the secret replaced; a short secret only as a separate word."""
     if len(secret) >= SHORT:
         return text.replace(secret, mask)
     return re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", lambda _: mask, text)
 
 
-def of_environment() -> frozenset[str]:
-    """The secrets in this process's variables, by their names and in the URIs of stores, proxies and indexes; in every
-    spelling."""
+def secrets_of_environment() -> frozenset[str]:
+    """Returns the secrets in this process's variables in every spelling.
+
+    They are found by the variables' names, and in URIs of stores, proxies and indexes.
+    """
     return frozenset(spelling for value in _values_of_environment() for spelling in _spellings(value))
 
 
 def userinfo_in_text(uri: str) -> str | None:
-    """User and password in a URI that was found in a text, None where there are none. An `@` behind host and port is
-    none of theirs: `git+https://host/name@v1`."""
+    """Returns user and password of a URI from a text, or None.
+
+    An `@` after host and port belongs to neither: `git+https://host/name@v1`.
+    """
     parts = _parts(uri)
     if parts is None or (not parts.is_database and _WITHOUT_USER.fullmatch(uri.partition("://")[2])):
         return None
@@ -146,7 +158,7 @@ def userinfo_in_text(uri: str) -> str | None:
 
 
 def _parts(uri: str) -> _Parts | None:
-    """None for what cannot hold a secret: a path, a word."""
+    """Returns the parts of a URI, or None for a text that cannot contain a secret, such as a path or a word."""
     match = _URI.fullmatch(uri)
     if match is None:
         return None
@@ -159,30 +171,33 @@ def _parts(uri: str) -> _Parts | None:
 
 
 def _cut(rest: str, marks: str) -> tuple[str | None, str, str]:
-    """(userinfo, place, query). The userinfo reaches to the last `@` of all, save those in a query that is one beyond
-    doubt: rather an `@` that was none of a password's is masked than a password shown."""
+    """Returns (userinfo, place, query).
+
+    The userinfo extends to the last `@`, except one in a query that certainly is one. So an unrelated `@` may be
+    masked, but no password is shown.
+    """
     head, query = _at_first(rest, marks)
-    userinfo, found, place = head.rpartition("@")
+    userinfo, at_sign, place = head.rpartition("@")
     if "@" in query and not (_PLACE.fullmatch(place) and _is_known_query(query)):
         if any("@" in part and _is_known_query(part) for part in _suffixes(rest, marks)):
-            return rest, "", ""  # the last `@` may be that query's, or the password's: nothing can be told apart
-        userinfo, found, tail = rest.rpartition("@")
+            return rest, "", ""  # the last `@` may belong to that query or to the password: mask everything
+        userinfo, at_sign, tail = rest.rpartition("@")
         place, query = _at_first(tail, marks)
-    return (userinfo if found else None), place, query
+    return (userinfo if at_sign else None), place, query
 
 
 def _suffixes(text: str, marks: str) -> Iterator[str]:
-    """From each mark on: any may begin the query, and the others be a password's."""
-    return (text[at:] for at, mark in enumerate(text) if mark in marks)
+    """Yields the text from each mark on: any mark may begin the query, the others may be part of a password."""
+    return (text[index:] for index, mark in enumerate(text) if mark in marks)
 
 
 def _at_first(text: str, marks: str) -> tuple[str, str]:
-    at = min((text.index(mark) for mark in marks if mark in text), default=len(text))
-    return text[:at], text[at:]
+    index = min((text.index(mark) for mark in marks if mark in text), default=len(text))
+    return text[:index], text[index:]
 
 
 def _is_known_query(query: str) -> bool:
-    """Has every part of it a name that stores give to their parameters?"""
+    """Returns whether every parameter has a name that stores use."""
     return all(_is_known(name) for name, _ in _parameters(query))
 
 
@@ -192,16 +207,18 @@ def _is_known(name: str) -> bool:
 
 
 def _parameters(query: str) -> list[tuple[str, str]]:
-    """Name and value as they stand there. What follows a secret and has no known name is part of it: a password may
-    have an `&` in it."""
-    found: list[tuple[str, str]] = []
+    """Returns names and values as written.
+
+    A part after a secret without a known name belongs to the secret: a password may contain an `&`.
+    """
+    parameters: list[tuple[str, str]] = []
     for part in query[1:].split("&") if query else ():
         name, equals, value = part.partition("=")
-        if found and not _may_be_shown(*found[-1]) and not (equals and _is_known(name)):
-            found[-1] = (found[-1][0], f"{found[-1][1]}&{part}")
+        if parameters and not _may_be_shown(*parameters[-1]) and not (equals and _is_known(name)):
+            parameters[-1] = (parameters[-1][0], f"{parameters[-1][1]}&{part}")
         else:
-            found.append((name, value) if equals else ("", part))
-    return found
+            parameters.append((name, value) if equals else ("", part))
+    return parameters
 
 
 def _may_be_shown(name: str, value: str) -> bool:
@@ -226,15 +243,15 @@ def _shown_userinfo(parts: _Parts) -> str:
     return f"{user}@" if parts.password is None else f"{user}:{MASK}@"
 
 
-def _of_userinfo(parts: _Parts) -> Iterator[str]:
-    """As we cut it, and as SQLAlchemy does, to the first `@`."""
+def _userinfo_secrets(parts: _Parts) -> Iterator[str]:
+    """Yields the secrets by this module's split, and by SQLAlchemy's, which ends at the first `@`."""
     if parts.user_is_secret:
         yield parts.user
     password = parts.password or ""
-    yield from (each for each in (password, password.partition("@")[0]) if each not in TOKEN_PASSWORDS)
+    yield from (secret for secret in (password, password.partition("@")[0]) if secret not in TOKEN_PASSWORDS)
 
 
-def _of_query(query: str) -> Iterator[str]:
+def _query_secrets(query: str) -> Iterator[str]:
     if _ROUTE.fullmatch(query):
         return
     for name, value in _parameters(query):
@@ -244,28 +261,30 @@ def _of_query(query: str) -> Iterator[str]:
 
 
 def _spellings(secret: str) -> frozenset[str]:
-    """The ways in which a program may print a secret: as it is, decoded, percent-encoded, or quoted."""
+    """Returns the spellings of a secret in programs' output: plain, decoded, percent-encoded, or quoted."""
     plain = {secret, unquote(secret), unquote_plus(secret)}
-    coded = {quote(each, safe=safe) for each in plain for safe in ("", "/", " +")} | {
-        quote_plus(each) for each in plain
+    coded = {quote(text, safe=safe) for text in plain for safe in ("", "/", " +")} | {
+        quote_plus(text) for text in plain
     }
-    coded |= {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), each) for each in coded}
-    quoted = {form(each)[1:-1] for each in plain for form in (json.dumps, repr)}
-    quoted |= {re.sub(r"(['\\])", r"\\\1", each) for each in plain}
+    coded |= {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), text) for text in coded}
+    quoted = {form(text)[1:-1] for text in plain for form in (json.dumps, repr)}
+    quoted |= {re.sub(r"(['\\])", r"\\\1", text) for text in plain}
     return frozenset(filter(None, plain | coded | quoted))
 
 
 def _spellings_of_uri(uri: str) -> Iterator[str]:
-    """Yields the spellings that show a secret. A password equal to the database's name is left out: the name may be
-    shown."""
+    """Yields the spellings that reveal a secret.
+
+    A password equal to the database's name is left out, because the name is public.
+    """
     public = shown(uri)
-    yield from (each for each in _all_spellings_of_uri(uri) if each not in public)
+    yield from (spelling for spelling in _all_spellings_of_uri(uri) if spelling not in public)
 
 
 def _all_spellings_of_uri(uri: str) -> Iterator[str]:
     for secret in secrets_of(uri):
         yield from _spellings(secret)
-        # a library that cuts the URI elsewhere complains of a piece: no host "w@rd", no port "p"
+        # a library that splits the URI elsewhere names a piece in its error: no host "w@rd", no port "p"
         yield from (piece for piece in re.split(r"[@:/?#&\s]", secret) if len(piece) >= SHORT)
     parts = _parts(uri)
     if parts is not None and parts.userinfo:
@@ -274,15 +293,15 @@ def _all_spellings_of_uri(uri: str) -> Iterator[str]:
 
 
 def _uris_of_arguments() -> list[str]:
-    return [uri for each in sys.argv[1:] for uri in (each, each.partition("=")[2]) if "://" in uri]
+    return [uri for argument in sys.argv[1:] for uri in (argument, argument.partition("=")[2]) if "://" in uri]
 
 
 def _values_of_environment() -> Iterator[str]:
     for name, value in os.environ.items():
-        if name in _NOTHING_BUT_SECRETS and len(value) >= SHORT:
+        if name in _ALWAYS_SECRET and len(value) >= SHORT:
             yield value
         elif _SECRET_VARIABLE.search(name) and not name.endswith("OLDPWD"):
-            # a variable may also hold the path of a key file
+            # the value may be the path of a key file
             if len(value) >= SHORTEST_OF_ENVIRONMENT and not value.startswith("/"):
                 yield value
         elif "://" in value:

@@ -1,7 +1,7 @@
-"""Takes out of a text what names a machine, a person or a secret, so that it can be published.
+"""Removes names of machines, people and secrets from a text, so that it can be published.
 
-Each find is replaced by a marker such as `<gpu-uuid>`. Versions, numbers, paths below a home folder and PCI
-bus ids (a place on a board, the same in many machines) stay.
+Each match is replaced by a marker such as `<gpu-uuid>`. Versions, numbers, paths below a home folder and PCI bus ids
+(positions on a board, the same in many machines) stay.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Replacement = str | Callable[[re.Match[str]], str]
 Rule = tuple[re.Pattern[str], Replacement]
 
 MINIMUM_NAME_LENGTH = 4
-# Names that thousands of machines have: they give nobody away, and replacing them would spoil ordinary text.
+# Common names: they identify nobody, and replacing them would damage ordinary text.
 COMMON_NAME = re.compile(
     r"(?i)localhost|localdomain|host|hostname|node|worker|server|master|main|cloud|container|docker|linux|ubuntu"
     r"|debian|fedora|centos|user|root|admin|nobody|guest|runner|build|test|home|email|token|secret|process"
     r"|serial|uuid|cuda|torch|nvidia|python|model|cell|session|record|jetson|orin|thor|spark|removed|credentials"
 )
-# A machine called after its card ("h200", "rtx-4090") must not take the card's name out of a record.
+# A host named after its card ("h200", "rtx-4090"): replacing it would remove the card's name from records.
 CARD_LIKE = re.compile(r"(?i)(?:nvidia-?)?(?:gh|gb|rtx|gtx|dgx|hgx|[abhlptv])-?\d{1,4}\w?")
 
 HEX = "[0-9a-fA-F]"
@@ -44,11 +44,11 @@ def _rule(pattern: str, replacement: Replacement) -> Rule:
 IDENTIFIERS = (
     _rule(rf"\b(?:MIG-)?GPU-{HEX}{{8}}(?:-{HEX}+)*(?:/\d+)*\b", "<gpu-uuid>"),
     _rule(rf"\bMIG-{UUID}\b", "<gpu-uuid>"),
-    # torch prints a card's UUID bare
+    # torch prints a card's UUID without prefix
     _rule(rf"\b{UUID}\b", "<uuid>"),
     _rule(rf"(?i)(\bserial(?:[ _-]?(?:number|no\.?))?{IS})(?!\[?N/A|null\b|None\b)[\w-]+", r"\1<serial>"),
 )
-# The ways nvidia-smi shows the programs on a card: its table, `-q`, and `--query-compute-apps=... csv`.
+# nvidia-smi's forms of a card's processes: its table, `-q`, and `--query-compute-apps=... csv`.
 PROCESSES = (
     _rule(
         r"^(\|\s+\d+\s+\S+\s+\S+\s+\d+\s+[CGM](?:\+[CG])*\s+)\S.*?(\s+(?:\d+ ?MiB|N/A)\s*\|)",
@@ -73,7 +73,7 @@ CREDENTIALS: tuple[Rule, ...] = (
         r"(?i)([?&#](?:token|sig|sas|auth|signature|key|\w+[_-](?:token|signature|credential))=)[^\s&\"'<>]+",
         r"\1<token>",
     ),
-    # the scheme is held fast, or it would be taken for the token once the token is gone
+    # the scheme is matched possessively, or a second redaction would take it for the token
     _rule(rf"(?i)(\bauthorization{IS}(?:(?:basic|bearer|token)\s+)?+)[^\s\"'<>]+", r"\1<token>"),
     _rule(r"\b([Bb]earer\s+)(?=[^\s\"']*\d)[\w.~+/=-]{6,}", r"\1<token>"),
     _rule(r"\b(?:hf_[A-Za-z0-9]{8,}|gh[opsur]_\w{20,}|github_pat_\w{20,})", "<token>"),
@@ -88,7 +88,7 @@ HOMES = (
     _rule(r"(?:(?<=://)|(?<![\w.~/-]))/root(?![\w.-])", "<home>"),
 )
 
-# Four numbers with dots are an address, unless what stands around them says that they are a version.
+# Four dotted numbers are an address, unless the context marks them as a version.
 FOUR_NUMBERS = r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w+]|\.\d|-(?:py|cp)\d|\.dist-info)"
 VERSION_BEFORE = re.compile(
     r"(?i)(?:[=<>~!]=\s*|\bver(?:sion)?s?[\s:=\"'(]*"
@@ -105,7 +105,7 @@ def _ipv4(match: re.Match[str]) -> str:
 
 
 def _ipv6(match: re.Match[str]) -> str:
-    """An address has three groups or more, or begins with one of four digits: `[::2]` is a slice."""
+    """Returns the marker for an address: three or more groups, or a first group of four digits. `[::2]` is a slice."""
     text = match[0].partition("%")[0]
     groups = [group for group in text.split(":") if group]
     if len(groups) < 3 and (text.startswith(":") or len(groups[0]) < 4):
@@ -125,12 +125,12 @@ ADDRESSES = (
 
 
 def redact(text: str) -> str:
-    """The text with all that identifies a machine, card, person or secret replaced by markers.
+    """Returns the text with everything that identifies a machine, card, person or secret replaced by markers.
 
-    The secrets in this process's variables (those whose names end in TOKEN, KEY, PASSWORD, …, and the passwords of
-    URIs) are replaced wherever they stand. Redacting twice changes nothing.
+    The secrets in this process's variables (names ending in TOKEN, KEY, PASSWORD, …, and passwords of URIs) are
+    replaced everywhere. Redaction is idempotent.
     """
-    for secret in sorted(credentials.of_environment(), key=len, reverse=True):
+    for secret in sorted(credentials.secrets_of_environment(), key=len, reverse=True):
         text = credentials.without(text, secret, "<secret>")
     for pattern, replacement in _rules():
         text = pattern.sub(replacement, text)
@@ -138,10 +138,10 @@ def redact(text: str) -> str:
 
 
 def _rules() -> tuple[Rule, ...]:
-    """All rules in order: what could hold a name or an address comes before names and addresses."""
+    """Returns all rules in order: rules for texts that may contain names or addresses come first."""
     names = frozenset({platform.node(), os.environ.get("HOSTNAME", "")})
-    own = _own_rules(names, _user(), os.path.expanduser("~"), host.machine_id())
-    return (*IDENTIFIERS, *PROCESSES, *CREDENTIALS, EMAIL, *ADDRESSES, *own)
+    host_rules = _host_rules(names, _user(), os.path.expanduser("~"), host.machine_id())
+    return (*IDENTIFIERS, *PROCESSES, *CREDENTIALS, EMAIL, *ADDRESSES, *host_rules)
 
 
 def _user() -> str:
@@ -152,25 +152,25 @@ def _user() -> str:
 
 
 @cache
-def _own_rules(host_names: frozenset[str], user: str, home: str, machine: str) -> tuple[Rule, ...]:
-    """Rules for this host's names (with any domain behind), its machine id, this user's name and home."""
+def _host_rules(host_names: frozenset[str], user: str, home: str, machine: str) -> tuple[Rule, ...]:
+    """Returns rules for this host's names (with any domain), its machine id, this user's name and home."""
     short = {name.partition(".")[0] for name in host_names}
-    rules = [_own_home(home), *HOMES] if home.count("/") > 1 else [*HOMES]
-    for name in sorted(filter(_is_telling, {*host_names, *short}), key=len, reverse=True):
+    rules = [_home_rule(home), *HOMES] if home.count("/") > 1 else [*HOMES]
+    for name in sorted(filter(_is_identifying, {*host_names, *short}), key=len, reverse=True):
         rules.append(_rule(rf"(?i)(?<!\w){re.escape(name)}(?:\.[a-z][\w-]*)*(?!\w)", "<host>"))
-    if _is_telling(user):
+    if _is_identifying(user):
         rules.append(_rule(rf"(?<!\w){re.escape(user)}(?!\w)", "<user>"))
     if re.fullmatch(rf"{HEX}{{32}}", machine):
         rules.append(_rule(machine, "<machine-id>"))
     return tuple(rules)
 
 
-def _own_home(home: str) -> Rule:
+def _home_rule(home: str) -> Rule:
     return _rule(rf"(?:(?<=://)|(?<![\w.~/-])){re.escape(home.rstrip('/'))}(?![\w.-])", "<home>")
 
 
-def _is_telling(name: str) -> bool:
-    """Would this name, found in a text, point at one machine or person?"""
+def _is_identifying(name: str) -> bool:
+    """Returns whether the name in a text would identify one machine or person."""
     return (
         len(name) >= MINIMUM_NAME_LENGTH
         and not COMMON_NAME.fullmatch(name)

@@ -221,7 +221,7 @@ def test_a_full_disk_is_one_line(
     ],
 )
 def test_pips_failures_are_one_line(said: str, line: str) -> None:
-    assert packages._why(said, "3.12").startswith(line)
+    assert packages._reason(said, "3.12").startswith(line)
 
 
 # --- kernels by a build ---

@@ -453,7 +453,7 @@ def test_verify_says_in_a_line_what_is_wrong_with_a_damaged_file(main: Main, tmp
     file.write_bytes(damaged.FILES[name])
     code, out, err = main("verify", str(file))
     assert code == 24
-    assert err == "error: 1 of 1 records are damaged or differ from what their raw values say\n"
+    assert err == "error: 1 of 1 records are damaged or differ from their raw values\n"
     assert out.splitlines()
     assert all(line.startswith(f"{file}: ") and line.count(str(file)) == 1 for line in out.splitlines())
 

@@ -150,7 +150,7 @@ def test_a_record_that_cannot_be_read_is_named(tmp_path: Path, setting: Callable
     setting(file)
     done = command("runner", tmp_path, "verify", "spool")
     assert said in done.stdout
-    assert " are damaged or differ from what their raw values say" in one_line(done, 24)
+    assert " are damaged or differ from their raw values" in one_line(done, 24)
 
 
 def _folder(file: Path) -> Path:
@@ -226,7 +226,7 @@ def test_without_any_folder_for_temporary_files(tmp_path: Path) -> None:
     done = command(
         "runner", tmp_path, *SPOOL, PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}:{os.getcwd()}"
     )
-    assert "name a folder that can be written in TMPDIR" in one_line(done, 11)
+    assert "set TMPDIR to a writable folder" in one_line(done, 11)
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP,

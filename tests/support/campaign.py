@@ -81,7 +81,7 @@ FLAGGED = ("throttled", "drifting")
 MESSAGES = {
     "infeasible": "the cell needs about 25.1 GB (weights, KV cache, verification, workspace); this device has 24.0 GB",
     "oom": "CUDA out of memory: tried to allocate 2.00 GiB",
-    "failed": "the worker was killed by SIGSEGV; its last words: Fatal Python error",
+    "failed": "the worker was killed by SIGSEGV; its last output: Fatal Python error",
 }
 
 

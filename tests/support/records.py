@@ -187,7 +187,7 @@ def failed_record(status: str = "failed", **changes: Any) -> dict[str, Any]:
         "interrupted": "interrupted",
         "infeasible": "infeasible",
     }
-    message = "the worker was killed by SIGSEGV; its last words: Fatal Python error"
+    message = "the worker was killed by SIGSEGV; its last output: Fatal Python error"
     outcome = _outcome(
         status,
         reason=reasons.get(status, "worker-failed"),

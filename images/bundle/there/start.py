@@ -1,8 +1,8 @@
-"""Runs on the host of an unpacked bundle: checks what the host has, makes the environment, becomes the runner.
+"""Starts the runner on the host of an unpacked bundle: checks the host, makes the environment, becomes the runner.
 
-`run` starts it with the Python that the bundle is for; it needs nothing but that. What every command needs and is not
-there is an error. What only some cells need (a GPU that the kernels were compiled for, a driver) is a warning: a cell
-that does not need it is measured all the same, and one that does ends with the runner's own word.
+`run` starts it with the bundle's Python, and it uses only the standard library. A missing requirement of all commands
+is an error. A missing requirement of some cells (a GPU that the kernels were compiled for, a driver) is a warning:
+other cells are measured, and such a cell ends with the runner's own error.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 SITE, WHEELS, VENV = HERE / "site", HERE / "wheels", HERE / "venv"
-VENV_PER_WHEEL_BYTE = 5  # what a stack's wheels come to when they are installed
+VENV_PER_WHEEL_BYTE = 5  # the size of a stack's wheels after installation
 ERROR, WARNING, NOTE = "error", "warning", "note"
 CHECK = "check"
 KERNELS = "--kernels"
@@ -37,27 +37,30 @@ GPU_LINE = re.compile(r"(?P<name>[^,]+), *(?P<capability>\d+\.\d+), *(?P<driver>
 
 
 class Wrong(Exception):
-    """What keeps the bundle from running here, in one line."""
+    """The reason that the bundle cannot run here, in one line."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; `otherwise` says what it is where it is not `ok`. Only a check says a note."""
+    """The result of one check of the host.
 
-    what: str
+    `level` counts if it is not `ok`. Notes are printed only by `check`.
+    """
+
+    subject: str
     has: str
     needs: str
     ok: bool
-    otherwise: str = ERROR
+    level: str = ERROR
 
     def __str__(self) -> str:
         if self.ok:
-            return f"ok: {self.what} {self.has}"
-        return f"{self.otherwise}: {self.what}: this host has {self.has}, this bundle needs {self.needs}"
+            return f"ok: {self.subject} {self.has}"
+        return f"{self.level}: {self.subject}: this host has {self.has}, this bundle needs {self.needs}"
 
 
 def findings(manifest: dict[str, Any]) -> Iterator[Finding]:
-    """All that is to be known of the host, nothing of which changes it."""
+    """Yields the findings about the host, without changing it."""
     yield _python(manifest)
     yield _platform(manifest)
     if manifest["glibc"]:
@@ -80,7 +83,7 @@ def _platform(manifest: dict[str, Any]) -> Finding:
 
 
 def _glibc(needs: str) -> Finding:
-    """Raises nothing: a C library that is another one has no version of glibc."""
+    """Returns the finding. Another C library has no glibc version."""
     try:
         has = (os.confstr("CS_GNU_LIBC_VERSION") or "").removeprefix("glibc ")
     except (OSError, ValueError):
@@ -89,20 +92,22 @@ def _glibc(needs: str) -> Finding:
 
 
 def _torch(manifest: dict[str, Any]) -> Iterator[Finding]:
-    """Its version, the CUDA and the C++ ABI it was built with: each must be the one that the kernels were compiled
-    against. A bundle without code for GPUs takes a torch of any CUDA."""
+    """Yields findings of torch's version, CUDA and C++ ABI, which must be those of the kernels' build.
+
+    A bundle without GPU code accepts any CUDA.
+    """
     needs = manifest["torch"]
     try:
         torch = importlib.import_module("torch")
-    except Exception as error:  # whatever a torch that is not whole raises
+    except Exception as error:  # a damaged torch may raise anything
         yield Finding("torch", f"none that can be imported ({_one_line(error)})", needs, ok=False)
         return
     yield Finding("torch", torch.__version__, needs, torch.__version__.split("+")[0] == needs)
     if manifest["cuda"]:
         cuda = torch.version.cuda
         yield Finding("torch's CUDA", cuda or "none (a CPU build)", manifest["cuda"], cuda == manifest["cuda"])
-    has, wanted = bool(torch.compiled_with_cxx11_abi()), manifest["cxx11_abi"]
-    yield Finding("torch's C++ ABI", _abi(has), _abi(wanted), has == wanted)
+    has, required = bool(torch.compiled_with_cxx11_abi()), manifest["cxx11_abi"]
+    yield Finding("torch's C++ ABI", _abi(has), _abi(required), has == required)
 
 
 def _abi(cxx11: bool) -> str:
@@ -110,7 +115,7 @@ def _abi(cxx11: bool) -> str:
 
 
 def _package(name: str, needs: str) -> Finding:
-    """Of the same major version, and of a 0.x of the same minor one; the record says which exactly."""
+    """Returns the finding of a package: the major version must match, and for 0.x the minor one."""
     try:
         has = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -124,20 +129,22 @@ def _series(version: str) -> str:
 
 
 def _gpus(manifest: dict[str, Any]) -> Iterator[Finding]:
-    """Yields for each GPU whether the kernels' machine code runs on it, and the driver; then what else nvidia-smi said,
-    such as a lost card. Says so if it lists no GPU."""
+    """Yields for each GPU whether the kernels' machine code runs on it, and its driver.
+
+    Then yields other lines of nvidia-smi, such as a lost card, and a note if it lists no GPU.
+    """
     compiled = manifest["capabilities"]
     if not compiled:
         return
     needs = f"{' or '.join(compiled)} (or a later one of the same major version)"
-    said = _said_of_gpus()
-    gpus = [found.groups() for line in said if (found := GPU_LINE.fullmatch(line))]
-    for line in (line for line in said if not GPU_LINE.fullmatch(line)):
-        yield Finding("GPU", f"nvidia-smi saying: {line}", f"compute capability {needs}", ok=False, otherwise=NOTE)
+    lines = _nvidia_smi_lines()
+    gpus = [match.groups() for line in lines if (match := GPU_LINE.fullmatch(line))]
+    for line in (line for line in lines if not GPU_LINE.fullmatch(line)):
+        yield Finding("GPU", f"nvidia-smi saying: {line}", f"compute capability {needs}", ok=False, level=NOTE)
     if not gpus:
-        yield Finding("GPU", "none that nvidia-smi lists", f"compute capability {needs}", ok=False, otherwise=NOTE)
+        yield Finding("GPU", "none that nvidia-smi lists", f"compute capability {needs}", ok=False, level=NOTE)
     for name, capability, driver in gpus:
-        ok = any(_runs(capability, of) for of in compiled)
+        ok = any(_runs(capability, target) for target in compiled)
         has = f"{name} of compute capability {capability}"
         needs_kernels = f"{needs} for its compiled kernels; bf16 cells run all the same"
         yield Finding("GPU", has, needs_kernels, ok, WARNING)
@@ -146,8 +153,8 @@ def _gpus(manifest: dict[str, Any]) -> Iterator[Finding]:
             yield Finding("driver", driver, f"{manifest['min_driver']} or newer", new_enough, WARNING)
 
 
-def _said_of_gpus() -> list[str]:
-    """The lines of nvidia-smi. It fails where one of several cards was lost, and lists the others all the same."""
+def _nvidia_smi_lines() -> list[str]:
+    """Returns the lines of nvidia-smi, which fails if a card is lost, but still lists the others."""
     try:
         done = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, errors="replace", timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -156,8 +163,8 @@ def _said_of_gpus() -> list[str]:
 
 
 def _runs(capability: str, compiled: str) -> bool:
-    has, of = _numbers(capability), _numbers(compiled)
-    return has[:1] == of[:1] and has >= of
+    has, target = _numbers(capability), _numbers(compiled)
+    return has[:1] == target[:1] and has >= target
 
 
 def _numbers(version: str) -> list[int]:
@@ -168,23 +175,22 @@ def _one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def python_of(manifest: dict[str, Any]) -> str:
-    """The interpreter that has the packages: the host's, or that of the environment, which is made if it is not there.
-    Raises Wrong."""
+def python_for(manifest: dict[str, Any]) -> str:
+    """Returns the interpreter with the packages: the host's, or the environment's, made if missing. Raises Wrong."""
     if manifest["base"] != "full":
         return sys.executable
     python, stamp = VENV / "bin" / "python", VENV / ".ready"
     lock = (HERE / "requirements.txt").read_bytes()
-    wanted = f"{sys.executable} {hashlib.sha256(lock).hexdigest()}\n"
-    if not _reads(stamp, wanted):
-        with _alone():
-            if not _reads(stamp, wanted):  # another one may have made it meanwhile
+    expected = f"{sys.executable} {hashlib.sha256(lock).hexdigest()}\n"
+    if not _contains(stamp, expected):
+        with _locked():
+            if not _contains(stamp, expected):  # another process may have made it meanwhile
                 _make_environment(python)
-                stamp.write_text(wanted, encoding="utf-8")
+                stamp.write_text(expected, encoding="utf-8")
     return str(python)
 
 
-def _reads(file: Path, content: str) -> bool:
+def _contains(file: Path, content: str) -> bool:
     try:
         return file.read_text(encoding="utf-8") == content
     except OSError:
@@ -192,14 +198,15 @@ def _reads(file: Path, content: str) -> bool:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """One process makes the environment, others wait for it. Raises Wrong where the folder cannot be written to."""
+def _locked() -> Iterator[None]:
+    """Holds a lock while one process makes the environment. Raises Wrong if the folder is not writable."""
     try:
         opened = (HERE / ".venv.lock").open("w")
     except OSError as error:
         raise Wrong(
             f"{HERE} cannot be written to ({error.strerror}), and this bundle makes a virtual environment of "
-            f"{_environment_bytes() / 1e9:.1f} GB in it once: unpack it where you may write, or run it once as who may"
+            f"{_environment_bytes() / 1e9:.1f} GB in it once: unpack it in a writable folder, or run it once as a user "
+            "who can write there"
         ) from error
     with opened:
         fcntl.flock(opened, fcntl.LOCK_EX)
@@ -211,7 +218,7 @@ def _environment_bytes() -> float:
 
 
 def _make_environment(python: Path) -> None:
-    """From the wheels alone: pip gets no index. Raises Wrong."""
+    """Makes the virtual environment from the wheels, without an index. Raises Wrong."""
     needed, free = _environment_bytes(), shutil.disk_usage(HERE).free
     if free < needed:
         raise Wrong(f"{HERE} has {free / 1e9:.1f} GB free, its virtual environment needs about {needed / 1e9:.1f} GB")
@@ -223,35 +230,35 @@ def _make_environment(python: Path) -> None:
     _must([*install, "--requirement", str(HERE / "requirements.txt")], "the wheels cannot be installed")
 
 
-def _must(command: Sequence[str], otherwise: str) -> None:
-    """pip's own settings are of the host's network: none counts here."""
+def _must(command: Sequence[str], failure: str) -> None:
+    """Runs a command without the host's pip settings. Raises Wrong if it fails."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
     environment["PIP_CONFIG_FILE"] = os.devnull
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()
-        errors = [line for line in said if line.startswith("ERROR:")]
-        raise Wrong(f"{otherwise}: {(errors or said)[-1].removeprefix('ERROR: ')}")
+        lines = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()
+        errors = [line for line in lines if line.startswith("ERROR:")]
+        raise Wrong(f"{failure}: {(errors or lines)[-1].removeprefix('ERROR: ')}")
 
 
 def environment() -> dict[str, str]:
-    """What the runner starts with. Raises Wrong."""
+    """Returns the runner's variables. Raises Wrong."""
     if os.pathsep in str(HERE):
         raise Wrong(f"The path {HERE} has a colon, which no module path can have: unpack the bundle elsewhere")
-    found = dict(os.environ)
-    found["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE), str(SITE), found.get("PYTHONPATH", "")]))
-    # Every file of a bundle is of one time, so Python could not tell a compiled module of an older bundle, unpacked in
-    # the same folder, from one of this.
-    found["PYTHONDONTWRITEBYTECODE"] = "1"
-    # `where=auto` would prefer a container of this host's to the bundle
-    found.setdefault("DECODE_FLOOR_ENGINE", "none")
+    variables = dict(os.environ)
+    variables["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE), str(SITE), variables.get("PYTHONPATH", "")]))
+    # All files of a bundle have the same time, so Python could use a compiled module of an older bundle that was
+    # unpacked in the same folder.
+    variables["PYTHONDONTWRITEBYTECODE"] = "1"
+    # otherwise `where=auto` would prefer a container to the bundle
+    variables.setdefault("DECODE_FLOOR_ENGINE", "none")
     if any(SITE.glob("lib*.so*")):
-        found["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, [str(SITE), found.get("LD_LIBRARY_PATH", "")]))
-    return found
+        variables["LD_LIBRARY_PATH"] = os.pathsep.join(filter(None, [str(SITE), variables.get("LD_LIBRARY_PATH", "")]))
+    return variables
 
 
 def damaged(manifest: dict[str, Any]) -> list[str]:
-    """Files that are missing, or not as the manifest says."""
+    """Returns the files that are missing or differ from the manifest."""
     return [name for name, sha256 in manifest["files"].items() if _sha256(HERE / name) != sha256]
 
 
@@ -263,10 +270,12 @@ def _sha256(file: Path) -> str | None:
         return None
 
 
-def say_kernels(stack: str) -> None:
-    """In the runner's own environment: which kernels' packages can be imported. Nothing is launched; what packages say
-    when they are imported is dropped."""
-    said = os.fdopen(os.dup(1), "w", buffering=1, encoding=sys.stdout.encoding, errors="replace")
+def print_kernels(stack: str) -> None:
+    """Prints which kernels' packages can be imported in the runner's environment, without launching anything.
+
+    Output of the packages during import is dropped.
+    """
+    output = os.fdopen(os.dup(1), "w", buffering=1, encoding=sys.stdout.encoding, errors="replace")
     for stream in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
 
@@ -275,56 +284,57 @@ def say_kernels(stack: str) -> None:
     from runner import registry
 
     kernels = registry.kernel_declarations()
-    for library in sorted({name for each in kernels for name in each.installation.operators}):
+    for library in sorted({name for kernel in kernels for name in kernel.installation.operators}):
         if (file := SITE / library).exists() and torch.version.cuda:
             torch.ops.load_library(str(file))
-            print(f"ok: loaded {library}", file=said)
+            print(f"ok: loaded {library}", file=output)
     for declared in kernels:
         if "cpu" in declared.devices if stack == "cpu" else stack in declared.stacks:
-            print(_kernel_line(declared.name, declared.module), file=said)
+            print(_kernel_line(declared.name, declared.module), file=output)
 
 
 def _kernel_line(name: str, module: str | None) -> str:
     try:
         if module is not None:
             importlib.import_module(module)
-    except Exception as error:  # whatever a package that lacks another raises
+    except Exception as error:  # a package with missing dependencies may raise anything
         return f"warning: kernel={name} cannot be used here: importing {module}: {_one_line(error)}"
     return f"ok: kernel={name}"
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Becomes the runner. Raises Wrong, or SystemExit after what is wrong was said."""
+    """Becomes the runner. Raises Wrong, or SystemExit after the errors were printed."""
     manifest = json.loads((HERE / "manifest.json").read_text(encoding="utf-8"))
     if arguments[:1] == [KERNELS]:
-        say_kernels(manifest["stack"])
+        print_kernels(manifest["stack"])
         return
     checking = list(arguments) == [CHECK]
-    found = list(findings(manifest))
-    for finding in found:
-        if checking or (not finding.ok and finding.otherwise != NOTE):
+    results = list(findings(manifest))
+    for finding in results:
+        if checking or (not finding.ok and finding.level != NOTE):
             print(finding, file=sys.stdout if checking else sys.stderr, flush=True)
     if checking and (changed := damaged(manifest)):
         raise Wrong(
             f"{len(changed)} of {len(manifest['files'])} files are not as in the archive, the first: {changed[0]}"
         )
-    if any(not finding.ok and finding.otherwise == ERROR for finding in found):
+    if any(not finding.ok and finding.level == ERROR for finding in results):
         raise SystemExit(1)
-    own = environment()
-    python = python_of(manifest)
+    variables = environment()
+    python = python_for(manifest)
     program = [str(HERE / "start.py"), KERNELS] if checking else ["-m", "runner", *arguments]
-    os.execve(python, [python, "-P", *program], own)
+    os.execve(python, [python, "-P", *program], variables)
 
 
 if __name__ == "__main__":
-    if isinstance(sys.stdout, io.TextIOWrapper):  # None where it is closed
-        sys.stdout.reconfigure(errors="replace")  # what this terminal has no character for
+    if isinstance(sys.stdout, io.TextIOWrapper):  # None if closed
+        sys.stdout.reconfigure(errors="replace")  # characters that the terminal's encoding lacks
     try:
         main(sys.argv[1:])
     except Wrong as wrong:
         sys.exit(f"error: {wrong}")
-    except BrokenPipeError:  # nobody reads on
+    except BrokenPipeError:  # the reader closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(141)
     except OSError as error:
-        sys.exit(f"error: this bundle cannot be used: {error}: unpack the archive anew, where you may read and write")
+        advice = "unpack the archive again in a folder that you can read and write"
+        sys.exit(f"error: this bundle cannot be used: {error}: {advice}")

@@ -1,4 +1,4 @@
-"""Sessions in containers: which image a cell needs, what an engine says of it, and a worker that runs in one.
+"""Sessions in containers: the image that a cell needs, the engine's answers about it, and a worker that runs in one.
 
-Whatever talks to Docker or Podman belongs here. Nothing here imports the worker, torch or MLflow.
+Everything that calls Docker or Podman belongs here. Nothing here imports the worker, torch or MLflow.
 """

@@ -1,4 +1,4 @@
-"""Docker or Podman, by their command lines: which are there, what they say of an image, how they end a container."""
+"""Docker and Podman, by their command lines: which are installed, their images, and the removal of a container."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ DOCKER, PODMAN = "docker", "podman"
 ENGINES = (DOCKER, PODMAN)
 VARIABLE, NONE = "DECODE_FLOOR_ENGINE", "none"
 PATIENCE_S = 30.0
-# what an engine says of an image that it has not got; whatever else it says, it could not look
+# the engines' messages for an image that they do not have; any other message is a failure
 ABSENT = re.compile(r"no such image|image not known|no such object", re.IGNORECASE)
 GONE = re.compile(r"no such container|no container with", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image that an engine has. `digest` is the engine's id of it, a hash of its configuration and so of all its
-    layers (where Docker keeps images in containerd, of its manifest): `sha256:` and 64 hexadecimal digits."""
+    """An image that an engine has.
+
+    `digest` is the engine's id: `sha256:` and 64 hexadecimal digits. It is a hash of the image's configuration, and so
+    of all its layers; Docker with the containerd store gives a hash of the manifest.
+    """
 
     name: str
     digest: str
@@ -35,13 +38,14 @@ class Image:
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine's client: its name and the program."""
+    """An engine's client: its name and its program."""
 
     name: str
     program: str
 
     def image(self, name: str) -> Image | None:
-        """None where it has no such image. Raises NoContainer where it does not answer."""
+        """Returns the image, or None if the engine does not have it. Raises NoContainer if the engine does not
+        answer."""
         done = self._call("image", "inspect", name)
         if done.returncode == 0:
             return _image(name, done.stdout)
@@ -50,16 +54,18 @@ class Engine:
         raise self._silent(done)
 
     def security(self) -> tuple[str, ...]:
-        """Names of the security options that Docker's engine runs with, such as `seccomp` and `rootless`. Podman has no
-        engine apart from its client. Raises NoContainer where Docker's does not answer."""
+        """Returns the names of Docker's security options, such as `seccomp` and `rootless`.
+
+        Podman has no engine apart from its client. Raises NoContainer if Docker's engine does not answer.
+        """
         done = self._call("info", "--format", "{{json .SecurityOptions}}")
         if done.returncode != 0:
             raise self._silent(done)
         return _security(done.stdout)
 
     def remove(self, container: str) -> None:
-        """Kill and remove a container, if it is there. Raises NoContainer where it may be there still."""
-        at_once = ("--time", "0") if self.name == PODMAN else ()  # Podman would wait 10 s for it to heed a SIGTERM
+        """Kills and removes a container if it exists. Raises NoContainer if it may still exist."""
+        at_once = ("--time", "0") if self.name == PODMAN else ()  # Podman would wait 10 s after a SIGTERM
         try:
             done = self._call("rm", "--force", *at_once, container)
         except NoContainer as error:
@@ -82,7 +88,7 @@ class Engine:
                 timeout=PATIENCE_S,
                 env={**os.environ, "LC_ALL": "C"},
                 check=False,
-                start_new_session=True,  # a Ctrl-C is ours to answer, also while a container is being ended
+                start_new_session=True,  # this process handles Ctrl-C, also while it removes a container
             )
         except subprocess.TimeoutExpired as error:
             raise NoContainer(f"{self.name} does not answer within {PATIENCE_S:g} s") from error
@@ -92,41 +98,41 @@ class Engine:
 
 def _image(name: str, text: str) -> Image:
     try:
-        (found,) = json.loads(text)
-        labels = found["Config"].get("Labels") or {}
-        return Image(name, _digest(found), {str(key): str(value) for key, value in labels.items()})
+        (answer,) = json.loads(text)
+        labels = answer["Config"].get("Labels") or {}
+        return Image(name, _digest(answer), {str(key): str(value) for key, value in labels.items()})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NoContainer(f"what the engine says of the image {name} cannot be read ({error})") from error
+        raise NoContainer(f"the engine's answer about the image {name} cannot be read ({error})") from error
 
 
 def _security(text: str) -> tuple[str, ...]:
-    """Each is like `name=seccomp,profile=builtin`; null stands for none."""
+    """Returns the names. The engine's text is a JSON list such as `["name=seccomp,profile=builtin"]`, or null."""
     try:
-        options = [dict(field.partition("=")[::2] for field in each.split(",")) for each in json.loads(text) or ()]
+        options = [dict(field.partition("=")[::2] for field in option.split(",")) for option in json.loads(text) or ()]
         return tuple(option["name"] for option in options)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NoContainer(f"what the engine says of its security options cannot be read ({error})") from error
+        raise NoContainer(f"the engine's answer about its security options cannot be read ({error})") from error
 
 
-def _digest(found: Mapping[str, Any]) -> str:
-    """Docker writes the algorithm before it, Podman does not."""
-    return f"sha256:{str(found['Id']).removeprefix('sha256:')}"
+def _digest(answer: Mapping[str, Any]) -> str:
+    """Returns the id with its algorithm: Docker writes `sha256:` before it, Podman does not."""
+    return f"sha256:{str(answer['Id']).removeprefix('sha256:')}"
 
 
 def _first_line(text: str) -> str:
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "it says nothing")
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "no message")
     return redact(line)[:200]
 
 
 def is_off() -> bool:
-    """Does DECODE_FLOOR_ENGINE say that none is to be used?"""
+    """Returns whether DECODE_FLOOR_ENGINE switches containers off."""
     return os.environ.get(VARIABLE) == NONE
 
 
-def found() -> tuple[Engine, ...]:
-    """The engine named in DECODE_FLOOR_ENGINE (`none` for none of them), else all that are on PATH, Docker first.
+def installed() -> tuple[Engine, ...]:
+    """Returns the engine that DECODE_FLOOR_ENGINE names (`none`: no engine), or else all on PATH, Docker first.
 
-    Raises BadValue for a named one that is unknown or not there.
+    Raises BadValue if the named engine is unknown or not on PATH.
     """
     named = os.environ.get(VARIABLE, "")
     if is_off():
@@ -140,11 +146,11 @@ def found() -> tuple[Engine, ...]:
 
 
 def _kind(name: str, program: str) -> str:
-    """Podman can be installed as a program called docker, and is told what to do as Podman is."""
+    """Returns `podman` for a Podman installed as the program `docker`, or else `name`."""
     if name != DOCKER:
         return name
     try:
-        said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return name
-    return PODMAN if PODMAN in said.stdout.lower() else name
+    return PODMAN if PODMAN in done.stdout.lower() else name

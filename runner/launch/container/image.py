@@ -1,6 +1,6 @@
-"""Which image a cell's kernel runs in, and whether one that is there will do.
+"""The image that a cell's kernel needs, and checks of an image's labels and driver.
 
-The labels are what `images/` writes into every image it builds.
+`images/` writes these labels into every image that it builds.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from runner.errors import NoContainer
 from runner.launch.container.engine import Image
 
 REPOSITORY = "decode-floor"
-CPU = "cpu"  # one stack only, which goes without saying
+CPU = "cpu"  # its image has one stack, which its tag leaves out
 TREE_KEY, MINIMUM_DRIVER = "decode-floor.tree-key", "decode-floor.min-driver"
 ARCHITECTURE, STACK = "decode-floor.arch", "decode-floor.stack"
 
 
 def name(entry: Gpu | None, stack: str, stacks: Sequence[str]) -> str:
-    """The image for a GPU of the catalogue (None is one that it lacks) and a stack; `auto` is the first of those that
-    the kernel lives in. Raises NoContainer where a GPU has none."""
+    """Returns the image's name for a GPU and a stack; `auto` is the first of the kernel's `stacks`.
+
+    `entry` is None for a GPU that the catalogue lacks. Raises NoContainer if the GPU has no image.
+    """
     if entry is None or entry.image is None:
-        why = entry.image_reason if entry else "it is not in the catalogue"
-        raise NoContainer(f"there is no image for this GPU ({why})")
+        reason = entry.image_reason if entry else "it is not in the catalogue"
+        raise NoContainer(f"there is no image for this GPU ({reason})")
     if entry.image == CPU:
         if stack not in (AUTO, MODERN):
             raise NoContainer(
@@ -34,32 +36,34 @@ def name(entry: Gpu | None, stack: str, stacks: Sequence[str]) -> str:
 
 
 def make_target(image: str) -> str:
-    """The command that builds an image."""
+    """Returns the command that builds an image."""
     architecture, _, stack = image.removeprefix(f"{REPOSITORY}:").partition("-")
     return f"make image-{architecture}" + (f" STACK={stack}" if stack not in ("", MODERN) else "")
 
 
 def check_labels(image: Image) -> None:
-    """Raises NoContainer for an image that says itself to be another than its name does: a tag can be put on any."""
+    """Raises NoContainer if the image's labels differ from its name, because any image can be tagged with any name."""
     architecture, _, stack = image.name.removeprefix(f"{REPOSITORY}:").partition("-")
-    named = (architecture, stack or CPU)
-    own = tuple(image.labels.get(label, "") for label in (ARCHITECTURE, STACK))
-    if own != named:
+    expected = (architecture, stack or CPU)
+    labelled = tuple(image.labels.get(label, "") for label in (ARCHITECTURE, STACK))
+    if labelled != expected:
         raise NoContainer(
-            f"the image {image.name} is labelled as of {own[0] or 'no architecture'} and {own[1] or 'no stack'}: "
+            f"the image {image.name} is labelled {labelled[0] or 'no architecture'} and {labelled[1] or 'no stack'}: "
             f"{make_target(image.name)} builds it"
         )
 
 
 def check_driver(image: Image, driver: str | None, stacks: Sequence[str]) -> None:
-    """Raises NoContainer where the host's NVIDIA driver is older than what the image's CUDA needs; `stacks` are those
-    that the kernel lives in."""
+    """Raises NoContainer if the host's NVIDIA driver is older than the image's CUDA requires.
+
+    `stacks` are those that have the kernel.
+    """
     needed = image.labels.get(MINIMUM_DRIVER, "")
     major = (driver or "").split(".")[0]
     if needed.isdecimal() and major.isdecimal() and int(major) < int(needed):
-        older = f"{REPOSITORY}:{image.labels[ARCHITECTURE]}-{PAPER}"
-        other = f", or use an image of an older CUDA ({make_target(older)}, then stack={PAPER})"
+        paper_image = f"{REPOSITORY}:{image.labels[ARCHITECTURE]}-{PAPER}"
+        alternative = f", or use an image of an older CUDA ({make_target(paper_image)}, then stack={PAPER})"
         raise NoContainer(
             f"the image {image.name} needs NVIDIA driver {needed} or newer, this host has {driver}: update it"
-            f"{other if PAPER in stacks and image.name != older else ''}"
+            f"{alternative if PAPER in stacks and image.name != paper_image else ''}"
         )

@@ -1,4 +1,4 @@
-"""Where a session is measured: in this interpreter, or in a container of the image that its GPU and kernel need."""
+"""Choice of the place of a session: this interpreter, or a container of the image that its GPU and kernel need."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from runner.record.sections.head import ContainerInfo
 
 @dataclass(frozen=True)
 class Container:
-    """What one is made of, and whom the worker runs as in it."""
+    """A container's engine and image, and the user that the worker runs as."""
 
     engine: Engine
     image: Image
@@ -29,15 +29,15 @@ class Container:
 
 @dataclass(frozen=True)
 class Place:
-    """`container` is None for this interpreter; `told` is what the person should know of the choice."""
+    """The place of a session. `container` is None for this interpreter; `notice` is a line for the user."""
 
     container: Container | None = None
-    told: str | None = None
+    notice: str | None = None
     flags: tuple[str, ...] = ()
 
     @property
     def info(self) -> ContainerInfo | None:
-        """What the record says of it."""
+        """Returns the record's section about the container, or None."""
         if self.container is None:
             return None
         chosen = self.container.image
@@ -46,24 +46,26 @@ class Place:
 
 
 def choose(where: str, stack: str, plan: Plan, spool: Path) -> Place:
-    """`here` is this interpreter; `container` insists; `auto` is a container where an engine has the image. Another
-    stack than the usual insists too, unless `here` says that this interpreter is of it; the usual one does not, but
-    where it is asked for by name and no container is had, that is told. `spool` is where the record is to lie.
+    """Returns the place of a session.
 
-    Raises NoContainer where one is insisted on and cannot be had, BadValue for an engine that is named and not there.
+    `where=here` is this interpreter. `where=container` requires a container, and so does a stack other than `modern`.
+    `where=auto` uses a container if an engine has the image. If `stack=modern` is requested and no container is
+    available, the notice says so. `spool` is the record's folder.
+
+    Raises NoContainer if a container is required and not available, BadValue if the named engine is not installed.
     """
     if where == HERE:
         return Place()
-    engines, insists = engine.found(), where == CONTAINER or stack not in (AUTO, MODERN)
-    if not engines and not insists and stack == AUTO:
+    engines, is_required = engine.installed(), where == CONTAINER or stack not in (AUTO, MODERN)
+    if not engines and not is_required and stack == AUTO:
         return Place()
     try:
         return _contained(plan, stack, engines, spool)
     except NoContainer as error:
-        if insists:
+        if is_required:
             raise
-        unsure = "" if stack == AUTO else f", which need not be of stack={stack}"
-        return Place(told=f"measuring in this interpreter{unsure}: {error}")
+        doubt = "" if stack == AUTO else f", which may not be of stack={stack}"
+        return Place(notice=f"measuring in this interpreter{doubt}: {error}")
 
 
 def _contained(plan: Plan, stack: str, engines: tuple[Engine, ...], spool: Path) -> Place:
@@ -72,36 +74,39 @@ def _contained(plan: Plan, stack: str, engines: tuple[Engine, ...], spool: Path)
             raise NoContainer(f"{engine.VARIABLE}={engine.NONE} switches containers off: unset it, or use where=here")
         raise NoContainer("a container needs Docker or Podman on PATH: install one, or use where=here")
     stacks = registry.kernel(plan.cell.kernel).DECLARATION.stacks
-    wanted = image.name(catalogue.gpus().get(plan.cell.gpu), stack, stacks)
-    chosen = _first_with(wanted, engines)
+    name = image.name(catalogue.gpus().get(plan.cell.gpu), stack, stacks)
+    chosen = _first_with(name, engines)
     image.check_labels(chosen.image)
     image.check_driver(chosen.image, plan.device.driver, stacks)
     user.check_writable(spool)
-    return _warned(chosen)
+    return _with_tree_flag(chosen)
 
 
-def _first_with(wanted: str, engines: tuple[Engine, ...]) -> Container:
-    """Raises NoContainer where no engine has it, with the word of one that cannot be used where none can."""
+def _first_with(name: str, engines: tuple[Engine, ...]) -> Container:
+    """Returns a container of the first engine that has the image.
+
+    Raises NoContainer if no engine has it, with an engine's own error if none can be used.
+    """
     unusable: list[NoContainer] = []
-    for each in engines:
+    for candidate in engines:
         try:
-            if (found := each.image(wanted)) is not None:
-                return Container(each, found, user.caller(each))
+            if (present := candidate.image(name)) is not None:
+                return Container(candidate, present, user.caller(candidate))
         except NoContainer as error:
             unusable.append(error)
     if len(unusable) == len(engines):
         raise NoContainer(f"{unusable[0]}, or use where=here")
-    raise NoContainer(f"there is no image {wanted}: {image.make_target(wanted)} builds it")
+    raise NoContainer(f"there is no image {name}: {image.make_target(name)} builds it")
 
 
-def _warned(chosen: Container) -> Place:
-    """An image holds the code it was built from, which need not be this."""
-    own, built = codekey.tree_key(), chosen.image.labels.get(image.TREE_KEY)
-    if built == own:
+def _with_tree_flag(chosen: Container) -> Place:
+    """Returns the place, flagged if the image was built from other code than this."""
+    current, built = codekey.tree_key(), chosen.image.labels.get(image.TREE_KEY)
+    if built == current:
         return Place(chosen)
     name = chosen.image.name
-    told = (
-        f"warning: the image {name} was built from other code (tree_key {built or 'unknown'}, this is {own}): "
-        f"the record is flagged {OTHER_TREE}; {image.make_target(name)} builds it anew"
+    notice = (
+        f"warning: the image {name} was built from other code (tree_key {built or 'unknown'}, this is {current}): "
+        f"the record is flagged {OTHER_TREE}; {image.make_target(name)} builds it again"
     )
-    return Place(chosen, told, (OTHER_TREE,))
+    return Place(chosen, notice, (OTHER_TREE,))

@@ -1,9 +1,9 @@
-"""A worker in a container: the engine's command line, and how it is ended.
+"""A worker in a container: the engine's command line, and how the container is ended.
 
-The container sees the job's folder, the spool, the weights and the host lock's folder, each at its own path; nothing
-else of the host, no network, and a root that it cannot write. Its variables are named on the command line, never
-written there. It ends when its standard input does: the engine's client closes that when this process is gone, however
-it went.
+The container sees the job's folder, the spool, the weights and the host lock's folder, each at its own path. It sees
+nothing else of the host, has no network, and cannot write its root. The command line names its variables without their
+values. The container ends when its standard input does, which the engine's client closes when this process ends for any
+reason.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from runner.processes.parentwatch import INPUT_VARIABLE
 from runner.runtimes import _compilecache
 
 NAME_PREFIX = "decode-floor-"
-TEMPORARY = "/tmp"  # of the container; the image names it as HOME
-# where the image has its own: what is mounted over or into one of these would run in its place
-OF_THE_IMAGE = (
+TEMPORARY = "/tmp"  # in the container, where it is HOME
+# folders of the image: a mount over or inside one of them would replace its files
+IMAGE_FOLDERS = (
     "/bin",
     "/dev",
     "/etc",
@@ -44,14 +44,14 @@ OF_THE_IMAGE = (
 )
 FILES_LIMIT, PROCESSES_LIMIT = 16384, 16384
 MACHINE_ID = Path("/etc/machine-id")
-# what decides how many threads a step has; of the caller's other variables a container gets none
+# the number of threads of a step; a container gets no other variables of the caller
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-ENGINE_FAILED = (125, 126, 127)  # the engine's own exit codes; above 128 it is a signal's number and 128
+ENGINE_FAILED = (125, 126, 127)  # the engine's own exit codes; codes above 128 are 128 plus a signal's number
 
 
 @dataclass(frozen=True)
 class ContainedWorker:
-    """See `runner.launch.local.Worker`."""
+    """A worker in a container; see `runner.launch.local.Worker`."""
 
     engine: Engine
     image: Image
@@ -61,14 +61,14 @@ class ContainedWorker:
 
     @property
     def name(self) -> str:
-        """The container's."""
+        """Returns the container's name."""
         return f"{NAME_PREFIX}{self.job.session.id}"
 
     def command(self, job_file: Path) -> list[str]:
-        names = (*self._variables(), *_own_variables())
+        names = (*self._variables(), *_thread_variables())
         return [
             *(self.engine.program, "run", "--rm", "--interactive", "--pull", "never", "--name", self.name),
-            "--no-healthcheck",  # it would look into a window that is being timed
+            "--no-healthcheck",  # it would run during timed windows
             *("--network", "none", "--read-only", "--tmpfs", f"{TEMPORARY}:rw,exec,nosuid,nodev,mode=1777"),
             *("--cap-drop", "all", "--security-opt", "no-new-privileges", "--security-opt", "label=disable"),
             *("--user", self.user.ids, *self.user.namespace),
@@ -80,15 +80,15 @@ class ContainedWorker:
         ]
 
     def environment(self) -> Mapping[str, str]:
-        """What the engine's client starts with: the caller's own, and the values of what the container is to get."""
+        """Returns the client's variables: the caller's own, and those that the container gets."""
         return {**os.environ, **self._variables()}
 
     def end(self) -> None:
-        """Kill the container, whatever became of the client."""
+        """Kills and removes the container, whether or not the client still runs."""
         self.engine.remove(self.name)
 
     def outcome(self, code: int) -> tuple[int | None, str | None]:
-        """The worker's own exit code, negative for a signal as `subprocess` has it, and what the engine failed at."""
+        """Returns the worker's exit code, negative for a signal as in `subprocess`, or the engine's fault."""
         if code in ENGINE_FAILED:
             return None, f"{self.engine.name} could not run the container of {self.image.name}"
         if code < 0:
@@ -113,13 +113,13 @@ class ContainedWorker:
     def _limits(self) -> Iterator[str]:
         memory = str(host.available_memory_bytes())
         yield from ("--memory", memory, "--memory-swap", memory, "--pids-limit", str(PROCESSES_LIMIT))
-        for limit, kind, most in (
+        for limit, kind, maximum in (
             ("nofile", resource.RLIMIT_NOFILE, FILES_LIMIT),
             ("nproc", resource.RLIMIT_NPROC, PROCESSES_LIMIT),
         ):
-            # said out loud: an engine's own default may be more than it is allowed to set
+            # explicit, because an engine's default may exceed what it may set
             hard = resource.getrlimit(kind)[1]
-            value = most if hard == resource.RLIM_INFINITY else min(hard, most)
+            value = maximum if hard == resource.RLIM_INFINITY else min(hard, maximum)
             yield from ("--ulimit", f"{limit}={value}:{value}")
 
     def _gpu(self) -> tuple[str, ...]:
@@ -129,7 +129,7 @@ class ContainedWorker:
         return ("--gpus", f"device={uuid}") if self.engine.name == DOCKER else ("--device", f"nvidia.com/gpu={uuid}")
 
     def _mounts(self, job_file: Path) -> Iterator[tuple[Path, str]]:
-        """Raises BadValue for a folder that cannot be mounted."""
+        """Yields each path with its mode. Raises BadValue for a folder that cannot be mounted."""
         for path, mode in self._folders(job_file):
             _check_place(path)
             yield path, mode
@@ -142,31 +142,33 @@ class ContainedWorker:
         if os.path.isdir(hostlock.folder()):
             yield Path(os.path.realpath(hostlock.folder())), "rw"
         if self.job.checkpoint is not None:
-            yield from ((folder, "ro") for folder in folders_of(Path(self.job.checkpoint)))
+            yield from ((folder, "ro") for folder in checkpoint_folders(Path(self.job.checkpoint)))
         if _compilecache.is_warm(self.job):
             yield _compilecache.warm_folder().parent, "rw"
 
 
-def _own_variables() -> tuple[str, ...]:
+def _thread_variables() -> tuple[str, ...]:
     return tuple(name for name in THREADS if name in os.environ)
 
 
-def folders_of(checkpoint: Path) -> tuple[Path, ...]:
-    """The folder itself, and those that its files really lie in: the hub's cache has links to them. Links that lead to
-    no file are none of its files."""
+def checkpoint_folders(checkpoint: Path) -> tuple[Path, ...]:
+    """Returns the checkpoint's folder and the folders that its links lead to, as in the hub's cache.
+
+    Broken links are ignored.
+    """
     files = sorted(file for file in checkpoint.iterdir() if os.path.isfile(file))
-    return tuple(dict.fromkeys((checkpoint, *(way for file in files for way in _way(file)))))
+    return tuple(dict.fromkeys((checkpoint, *(target for file in files for target in _targets(file)))))
 
 
-def _way(file: Path) -> Iterator[Path]:
-    """The folder of each link on the way to where a file really lies, and that one."""
+def _targets(file: Path) -> Iterator[Path]:
+    """Yields the folder of each link target on the way to the file itself."""
     while file.is_symlink():
         file = Path(os.path.normpath(file.parent / os.readlink(file)))
         yield file.parent
 
 
 def _bind(path: Path, mode: str) -> str:
-    """The option is a line of CSV: a path may have a comma in it."""
+    """Returns the `--mount` option, which is a CSV line: a path may contain a comma."""
     line = io.StringIO()
     fields = ["type=bind", f"source={path}", f"target={path}", *(["readonly"] if mode == "ro" else [])]
     csv.writer(line, lineterminator="").writerow(fields)
@@ -174,10 +176,14 @@ def _bind(path: Path, mode: str) -> str:
 
 
 def _check_place(path: Path) -> None:
-    """Raises BadValue for a folder that would hide what is the image's, or lie in it."""
-    hidden = [own for own in map(Path, OF_THE_IMAGE) if own == path or own in path.parents or path in own.parents]
+    """Raises BadValue for a folder that would hide the image's files, or lie among them."""
+    hidden = [
+        folder
+        for folder in map(Path, IMAGE_FOLDERS)
+        if folder == path or folder in path.parents or path in folder.parents
+    ]
     if hidden or path == Path(TEMPORARY):
-        own = hidden[0] if hidden else TEMPORARY
+        folder = hidden[0] if hidden else TEMPORARY
         raise BadValue(
-            f"{path} cannot be mounted into a container, which has its own {own}: use another folder or where=here"
+            f"{path} cannot be mounted into a container, which has its own {folder}: use another folder or where=here"
         )

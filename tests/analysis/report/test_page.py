@@ -129,7 +129,7 @@ def test_what_is_invalid_or_was_not_measured_stands_there_with_its_reason(kinds,
     assert [row[1] for row in rows] == ["invalid", "not measured: oom"]
     assert "is impossible (above 1.02)" in rows[0][2]
     assert rows[1][0].startswith("h200 qwen2.5-7b 16384")
-    assert rows[1][2] == "the worker was killed by SIGSEGV; its last words: Fatal Python error"
+    assert rows[1][2] == "the worker was killed by SIGSEGV; its last output: Fatal Python error"
     assert len(parsed.tables["table-floor"]) - 1 == len(kinds.valid)
 
 

@@ -290,9 +290,9 @@ def test_a_field_under_another_name_is_told_its_own(folder: Path, field: str, wr
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("m: {a: 1}\nn: {a: 1}\nm: {a: 2}\n", "models.yaml: 'm' stands twice, in lines 1 and 3: keep one of them"),
-        ("m:\n  a: 1\n  b: 2\n  'a': 3\n", "models.yaml: 'a' stands twice, in lines 2 and 4: keep one of them"),
-        ("m: &x {a: 1}\nn: {<<: *x, b: 1, b: 2}\n", "models.yaml: 'b' stands twice, in lines 2 and 2: keep one of"),
+        ("m: {a: 1}\nn: {a: 1}\nm: {a: 2}\n", "models.yaml: 'm' occurs twice, in lines 1 and 3: keep one of them"),
+        ("m:\n  a: 1\n  b: 2\n  'a': 3\n", "models.yaml: 'a' occurs twice, in lines 2 and 4: keep one of them"),
+        ("m: &x {a: 1}\nn: {<<: *x, b: 1, b: 2}\n", "models.yaml: 'b' occurs twice, in lines 2 and 2: keep one of"),
     ],
 )
 def test_a_name_that_stands_twice_is_refused(folder: Path, text: str, said: str) -> None:

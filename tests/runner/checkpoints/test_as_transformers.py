@@ -219,10 +219,10 @@ def test_what_bitsandbytes_packs_otherwise_leads_to_no_other_refusal(saved, tmp_
     )
     packed.save_pretrained(tmp_path / "packed")
     read = f"it holds bitsandbytes {called}, only nf4 is supported"
-    remedy = "take the unquantised checkpoint it was made from, or another one"
+    remedy = "use the unquantised checkpoint it was made from, or another one"
     assert refusal(tmp_path / "packed", QWEN, "bnb-nf4") == f"{read}: {remedy}"
     said = refusal(tmp_path / "packed", QWEN)
-    assert said.endswith(f", which is not quant=bf16: nor is it read as quant=bnb-nf4 ({read}): {remedy}")
+    assert said.endswith(f", which is not quant=bf16: quant=bnb-nf4 cannot read it either ({read}): {remedy}")
     written = json.loads((tmp_path / "packed" / "config.json").read_text())
     del written["quantization_config"]
     (tmp_path / "packed" / "config.json").write_text(json.dumps(written))

@@ -164,7 +164,7 @@ def test_wrong_tensors_are_found_here_already(folder: Path) -> None:
     tensors = checkpoints.tensors()
     del tensors["lm_head.weight"]
     (folder / "model.safetensors").write_bytes(checkpoints.safetensors(tensors))
-    assert "1 tensor missing (lm_head.weight): take a complete" in refusal(folder)
+    assert "1 tensor missing (lm_head.weight): use a complete" in refusal(folder)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_wrong_tensors_are_found_here_already(folder: Path) -> None:
         ({"rope_theta": 1.0}, "rope_theta is 1.0, expected 10000.0"),
         ({"rope_scaling": LLAMA_SCALING}, "rope_scaling is"),
         ({"hidden_act": "gelu"}, "hidden_act is gelu, expected silu"),
-        ({"is_causal": False}, "is_causal is False, expected true: every token would see those after it"),
+        ({"is_causal": False}, "is_causal is False, expected true: tokens would attend to later ones"),
         ({"is_causal": None}, "is_causal is None, expected true"),
         ({"attribute_map": {"rms_norm_eps": "hidden_size"}}, "attribute_map is {'rms_norm_eps': 'hidden_size'}, expec"),
         ({"text_config": {"hidden_size": 1}}, "text_config is {'hidden_size': 1}, expected none"),
@@ -203,13 +203,13 @@ def test_another_model_says_which_field_differs(folder: Path, changes: dict[str,
     configure(folder, **changes)
     found = refusal(folder)
     assert f"another model in config.json: {said}" in found
-    assert found.endswith(": choose that model's own")
+    assert found.endswith(": use a checkpoint of the requested model")
 
 
 @pytest.mark.parametrize("changes", [{"max_position_embeddings": "many"}, {"rope_scaling": "yarn"}])
 def test_a_field_of_another_kind_is_one_line(folder: Path, changes: dict[str, Any]) -> None:
     configure(folder, **changes)
-    assert "config.json holds a value of another kind than expected" in refusal(folder)
+    assert "config.json has a value of an unexpected type" in refusal(folder)
 
 
 @pytest.mark.parametrize(

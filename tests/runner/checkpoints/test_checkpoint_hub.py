@@ -126,7 +126,7 @@ def test_a_token_is_sent(hub: Hub, cell: Cell) -> None:
 
 
 GATED = (
-    f"{REPOSITORY} is gated: accept its terms on its page on the hub, and give that account's HF_TOKEN, or give a "
+    f"{REPOSITORY} is gated: accept its terms on its page on the hub, and set that account's HF_TOKEN, or give a "
     "local folder with weights=PATH (GatedRepoError: "
 )
 
@@ -155,7 +155,7 @@ def test_a_missing_repository(cell: Cell, token: str | None, revision: str | Non
 
 
 def test_a_name_that_no_repository_can_have(cell: Cell) -> None:
-    assert refusal(cell(repository="a/b/c")).startswith("a/b/c is no name of a repository: correct it in models.yaml")
+    assert refusal(cell(repository="a/b/c")).startswith("a/b/c is not a repository name: correct it in models.yaml")
 
 
 def test_a_missing_revision(cell: Cell) -> None:
@@ -166,7 +166,7 @@ def test_a_missing_revision(cell: Cell) -> None:
 def test_offline_with_an_empty_cache(hub: Hub, cell: Cell) -> None:
     for revision in (COMMIT, None):
         line = refusal(cell(revision, HF_HUB_OFFLINE="1"))
-        assert line.startswith(f"{REPOSITORY} is not whole in the cache: unset HF_HUB_OFFLINE to download it, or give")
+        assert line.startswith(f"{REPOSITORY} is incomplete in the cache: unset HF_HUB_OFFLINE to download it, or give")
     assert hub.asked == []
 
 
@@ -196,7 +196,7 @@ def test_unquantised_weights_are_not_taken_for_quantised_ones(cell: Cell) -> Non
 @pytest.mark.parametrize("revision", [COMMIT, None])
 def test_no_network(cell: Cell, revision: str | None) -> None:
     line = refusal(cell(revision, HF_ENDPOINT="http://127.0.0.1:9"))
-    assert line.startswith(f"{REPOSITORY} is not whole in the cache and the hub does not answer: check the network")
+    assert line.startswith(f"{REPOSITORY} is incomplete in the cache and the hub does not answer: check the network")
     assert "refused" in line
 
 
@@ -209,7 +209,7 @@ def test_wrong_weights_are_refused_before_the_worker_starts(hub: Hub, cell: Cell
     tensors = checkpoints.tensors()
     del tensors["model.norm.weight"]
     hub.files["model.safetensors"] = checkpoints.safetensors(tensors)
-    said = f"{REPOSITORY}: 1 tensor missing (model.norm.weight): take a complete checkpoint of this model in this quant"
+    said = f"{REPOSITORY}: 1 tensor missing (model.norm.weight): use a complete checkpoint of this model in this quant"
     assert refusal(cell()) == said
     assert not list((tmp_path / "spool").glob("*.json"))
 

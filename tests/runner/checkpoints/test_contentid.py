@@ -55,19 +55,19 @@ SIZE = 4 * ROWS * COLUMNS
     ],
 )
 def test_the_first_middle_and_last_4_kib_of_every_tensor_count(file: Path, from_the_end: int, seen: bool) -> None:
-    before = contentid.of((file,), "x", None)
+    before = contentid.weights_id((file,), "x", None)
     change(file, from_the_end)
-    assert (contentid.of((file,), "x", None) != before) is seen
+    assert (contentid.weights_id((file,), "x", None) != before) is seen
 
 
 def test_sizes_headers_and_the_scheme_count_and_names_do_not(file: Path) -> None:
-    first = contentid.of((file,), "x", None)
-    assert contentid.of((file.rename(file.with_name("other.safetensors")),), "x", None) == first
+    first = contentid.weights_id((file,), "x", None)
+    assert contentid.weights_id((file.rename(file.with_name("other.safetensors")),), "x", None) == first
     file = file.with_name("other.safetensors")
-    assert len({first, *(contentid.of((file,), "x", Scheme(128, sym=sym)) for sym in (True, False))}) == 3
+    assert len({first, *(contentid.weights_id((file,), "x", Scheme(128, sym=sym)) for sym in (True, False))}) == 3
     renamed = file.read_bytes().replace(b'"small"', b'"tiny "')
     file.write_bytes(renamed)
-    assert contentid.of((file,), "x", None) != first
+    assert contentid.weights_id((file,), "x", None) != first
 
 
 def test_16_gb_take_less_than_a_second(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_16_gb_take_less_than_a_second(tmp_path: Path) -> None:
     spent_s = []
     for _ in range(3):
         started = time.process_time()
-        contentid.of((path,), "x", None)
+        contentid.weights_id((path,), "x", None)
         spent_s.append(time.process_time() - started)
     assert min(spent_s) < 1
 
@@ -98,7 +98,7 @@ def test_an_empty_tensor_has_no_bytes_to_read(tmp_path: Path) -> None:
     header = json.dumps({"none": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}).encode()
     path = tmp_path / "model.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header)
-    assert contentid.of((path,), "x", None).startswith("content-")
+    assert contentid.weights_id((path,), "x", None).startswith("content-")
 
 
 def test_what_cannot_be_read_is_one_line(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,4 +107,4 @@ def test_what_cannot_be_read_is_one_line(file: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(contentid.os, "pread", fail)
     with pytest.raises(BadCheckpoint, match=r"^weights=x: a file: Input/output error: "):
-        contentid.of((file,), "weights=x", None)
+        contentid.weights_id((file,), "weights=x", None)

@@ -49,22 +49,22 @@ CASES = [
     (b'{"error":"Repository not found"}', "is a server's error in JSON"),
     (b'{"success": false, "message": "no"}', "is a server's error in JSON"),
     (S3, "is a server's error in XML"),
-    (b"Entry not found", "is a server's answer that it has no such file"),
-    (b"404: Not Found", "is a server's answer that it has no such file"),
+    (b"Entry not found", "is a server's error (file not found)"),
+    (b"404: Not Found", "is a server's error (file not found)"),
     (GATED, "is a server's refusal, not the file itself: accept the terms on the repository's page, `hf auth login`"),
     (b"Invalid username or password.", "is a server's refusal"),
     (b"Unauthorized", "is a server's refusal"),
     (b"HTTP/1.1 403 Forbidden\r\nServer: x\r\n\r\n", "is a server's refusal"),
-    (b"HTTP/2 404 \r\n", "is a server's answer that it has no such file"),
-    (b"Too Many Requests", "is a server's answer that it was asked too often, not the file itself: wait a while, and"),
-    (b"429 Client Error", "is a server's answer that it was asked too often"),
+    (b"HTTP/2 404 \r\n", "is a server's error (file not found)"),
+    (b"Too Many Requests", "is a server's error (too many requests), not the file itself: wait a while, and"),
+    (b"429 Client Error", "is a server's error (too many requests)"),
     (b"Internal Server Error", "is a server's error, not the file itself: wait a while, and fetch the real one"),
     (b"502 Bad Gateway", "is a server's error"),
     (b"upstream connect error or disconnect/reset before headers", "is a server's error"),
     (b"# xet version 0\nfilesize = 269060552\nhash = '4d7a'\n", "is a pointer of Xet, not the file itself: fetch"),
     (b"outs:\n- md5: 4d7a\n  size: 9\n  path: model.safetensors\n", "is a pointer of DVC, not the file itself: run"),
     ("<!DOCTYPE html><html>".encode("utf-16"), "is a web page"),
-    ("Entry not found".encode("utf-16"), "is a server's answer that it has no such file"),
+    ("Entry not found".encode("utf-16"), "is a server's error (file not found)"),
     (b"Sorry, no.\n", "is text ('Sorry, no.'), not the file itself: fetch the real one"),
     ("Zugriff verweigert: é".encode() * 300, "is text ('Zugriff verweigert:"),
     (b"", "is empty, not the file itself: the download did not end: fetch the real one"),
@@ -121,7 +121,7 @@ def test_it_is_said_what_the_file_is(folder: Path, name: str, content: bytes, sa
 
 
 def test_real_files_are_never_asked_about(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(impostors, "told", lambda file: pytest.fail(f"{file} is right"))
+    monkeypatch.setattr(impostors, "description", lambda file: pytest.fail(f"{file} is right"))
     checkpoint.local(str(folder), SHAPE, "bf16")
 
 

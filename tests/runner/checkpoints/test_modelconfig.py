@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from runner.cell import catalogue
-from runner.cell.shape import ModelShape
+from runner.cell.shape import CONFIG_NAMES, ModelShape
 from runner.checkpoints import modelconfig
 from tests.support.checkpoints import CONFIG, SHAPE
 
@@ -31,7 +31,7 @@ LLAMA3 = {
     "original_max_position_embeddings": 1024,
 }
 BASE: dict[str, Any] = {
-    **{name: CONFIG[name] for name in modelconfig.FIELDS if name in CONFIG and name != "model_type"},
+    **{name: CONFIG[name] for name in CONFIG_NAMES if name in CONFIG and name != "model_type"},
     "head_dim": 64,
     "hidden_act": "silu",
     "max_position_embeddings": 4096,

@@ -130,8 +130,8 @@ def test_it_is_read_wherever_it_is_told(folder, name, told, beside):
             {"quant_method": "gptq", "bits": 8, "group_size": 128},
             {},
             "bf16",
-            "config.json has a quantization_config (gptq 8), which is not quant=bf16: nor is it read as quant=gptq "
-            "(its weights have 8 bits, only 4 are supported): take the unquantised checkpoint it was made from, or "
+            "config.json has a quantization_config (gptq 8), which is not quant=bf16: quant=gptq cannot read it "
+            "either (its weights have 8 bits, only 4 are supported): use the unquantised checkpoint it was made from, or "
             "another",
         ),
         (None, {"quantize_config": "[" * 200_000}, "gptq", f"{QUANTIZE} cannot be read (brackets nested too deeply)"),
@@ -276,7 +276,7 @@ def test_the_modern_name_goes_first(folder, name):
 )
 def test_what_transformers_takes_is_read_as_it_reads_it(fields):
     theirs = AutoQuantizationConfig.from_dict(dict(fields))
-    ours = quantisation.in_words(fields)
+    ours = quantisation.normalised(fields)
     assert ours["quant_method"] == theirs.quant_method.value
     for name in ("bits", "group_size", "sym", "desc_act", "zero_point", "load_in_4bit", "bnb_4bit_quant_type"):
         if name in ours:
@@ -296,4 +296,4 @@ def test_what_transformers_takes_is_read_as_it_reads_it(fields):
     ],
 )
 def test_a_missing_method_follows_from_the_other_fields(fields, method):
-    assert quantisation.in_words(fields).get("quant_method") == method
+    assert quantisation.normalised(fields).get("quant_method") == method

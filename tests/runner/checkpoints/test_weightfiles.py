@@ -90,7 +90,7 @@ def test_a_real_safetensors_file_is_read(tmp_path: Path) -> None:
 )
 def test_a_wrong_tensor_is_named(folder: Path, edit: Callable[[Tensors], object], said: str) -> None:
     change(folder, edit)
-    assert refusal(folder) == f"weights=x: {said}: take a complete checkpoint of this model in this quant"
+    assert refusal(folder) == f"weights=x: {said}: use a complete checkpoint of this model in this quant"
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ def test_a_tensor_too_many_is_told_what_transformers_makes_of_it(folder: Path, n
     dtype = {"_extra_state": "U8", "weight_mask": "BOOL"}.get(name.rpartition(".")[2], "BF16")
     change(folder, lambda found: found.update({name: (dtype, (32,))}))
     assert refusal(folder) == (
-        f"weights=x: 1 tensor more than the model has ({name}): transformers reads over that and computes without it: "
-        "remove it from the file if that is the model to be measured, or take the checkpoint of another one"
+        f"weights=x: 1 tensor more than the model has ({name}): transformers ignores that and computes without it: "
+        "remove it from the file if that is the model to be measured, or use the checkpoint of another one"
     )
 
 
@@ -234,7 +234,7 @@ def test_a_missing_shard(folder: Path) -> None:
 def test_a_tensor_in_two_shards(folder: Path) -> None:
     first, second = checkpoints.shard(folder)
     (folder / second).write_bytes((folder / first).read_bytes())
-    said = f"weights=x: tensor model.embed_tokens.weight lies in {first} and in {second}: remove one"
+    said = f"weights=x: tensor model.embed_tokens.weight is in {first} and in {second}: remove one"
     assert refusal(folder) == said
 
 

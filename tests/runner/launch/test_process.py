@@ -104,7 +104,8 @@ def test_an_exit_code_is_kept_with_the_last_output(run: Run, tiny_job: Job) -> N
     found = run("import sys; print('working'); print('boom', file=sys.stderr); sys.exit(3)")
     assert outcome(found) == ("failed", "worker-failed", 3, None)
     assert found["outcome"]["last_output"] == ["working", "boom"]
-    assert found["outcome"]["message"] == "the worker ended with exit code 3 and without a record; its last words: boom"
+    message = "the worker ended with exit code 3 and without a record; its last output: boom"
+    assert found["outcome"]["message"] == message
     assert record.read(Path(tiny_job.record_path)) == found
     assert (found["valid"], found["reasons"]) == (False, [found["outcome"]["message"]])
 

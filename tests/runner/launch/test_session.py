@@ -381,7 +381,7 @@ def test_the_worker_is_given_the_time_the_listener_and_the_place_that_were_chose
 
     monkeypatch.setattr(process, "run_worker", run_worker)
     run(settings(timeout_s=7.0, on_progress=listen, explain=True))
-    contained = replace(CONTAINED, told="in podman's image", flags=("stale-image",))
+    contained = replace(CONTAINED, notice="in podman's image", flags=("stale-image",))
     monkeypatch.setattr(places, "choose", lambda *_: contained)
     monkeypatch.setattr(nvml, "snapshot", lambda _uuid: SimpleNamespace(other_processes=None))
     run(settings(on_progress=listen))

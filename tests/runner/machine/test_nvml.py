@@ -150,7 +150,7 @@ def test_a_list_that_names_no_card_is_said_with_what_there_is(
 
 def test_the_beginning_of_several_uuids_names_none(three: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-2222")
-    with pytest.raises(GpuNotFound, match="CUDA_VISIBLE_DEVICES='GPU-2222' begins several UUIDs"):
+    with pytest.raises(GpuNotFound, match="CUDA_VISIBLE_DEVICES='GPU-2222' is a prefix of several UUIDs"):
         nvml.list_gpus()
     assert three.inits == 1
 
@@ -192,7 +192,7 @@ def test_a_slice_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, visible: st
     ],
 )
 def test_a_card_is_named_by_the_beginning_of_its_uuid_alone(word: str, uuid: str, named: bool) -> None:
-    assert visible.begins(word, uuid) is named
+    assert visible.is_uuid_prefix(word, uuid) is named
 
 
 def test_indices_stay_those_of_nvml(three: Driver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def test_auto_needs_the_model_that_it_stands_for(tmp_path: Path, monkeypatch: py
     [
         ("sinthetic", "; did you mean synthetic?"),
         ("enw:W", "; did you mean env:W?"),
-        ("Qwen/Qwen2.5-0.5B", "; a checkpoint on the hub is named in models.yaml, and taken by weights=hub"),
+        ("Qwen/Qwen2.5-0.5B", "; for a checkpoint on the hub, add it to models.yaml and use weights=hub"),
         ("./here", " (weights is"),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_uuid_prefix_of_several_is_ambiguous(card: MakeCard) -> None:
 
 @pytest.mark.parametrize("device", ["2", "GPU-ffff", "g", "gpu", "GPU-", "00000000-aaaa", "cuda:0"])
 def test_a_device_that_is_not_there(card: MakeCard, device: str) -> None:
-    with pytest.raises(GpuNotFound, match=rf"no GPU answers device={device}: found NVIDIA L4 \(gpu 0\)"):
+    with pytest.raises(GpuNotFound, match=rf"no GPU matches device={device}: found NVIDIA L4 \(gpu 0\)"):
         resolve(Request(device=device), (card("NVIDIA L4"),))
 
 
@@ -242,8 +242,8 @@ def test_a_dead_card_that_is_asked_for_is_named(card: MakeCard, asked: dict[str,
     ("asked", "said"),
     [
         ({"gpu": "h200"}, r"this machine has no H200.*: found NVIDIA L4 \(gpu 1\); gpu 0 does not answer"),
-        ({"device": "GPU-00000000"}, r"no GPU answers device=GPU-0+: found NVIDIA L4 \(gpu 1\); gpu 0 does not answer"),
-        ({"device": "2"}, r"no GPU answers device=2: found NVIDIA L4 \(gpu 1\); gpu 0 does not answer"),
+        ({"device": "GPU-00000000"}, r"no GPU matches device=GPU-0+: found NVIDIA L4 \(gpu 1\); gpu 0 does not answer"),
+        ({"device": "2"}, r"no GPU matches device=2: found NVIDIA L4 \(gpu 1\); gpu 0 does not answer"),
     ],
 )
 def test_a_missing_gpu_may_be_the_dead_one(card: MakeCard, asked: dict[str, str], said: str) -> None:
@@ -257,7 +257,7 @@ def test_a_gpu_of_which_only_the_dead_one_is_there_is_named(card: MakeCard) -> N
 
 
 def test_two_healthy_cards_stay_ambiguous_beside_a_dead_one(card: MakeCard) -> None:
-    with pytest.raises(GpuAmbiguous, match="2 GPUs answer the request"):
+    with pytest.raises(GpuAmbiguous, match="2 GPUs match the request"):
         resolve(Request(), (card("", fault=LOST), card("NVIDIA L4", 1), card("NVIDIA L4", 2)))
 
 
@@ -332,7 +332,7 @@ def test_pairs_that_do_not_exist(card: MakeCard) -> None:
     cards = (card("NVIDIA L4"),)
     with pytest.raises(BadPair, match=r"quant=bf16 does not go with kernel=marlin \(it goes with: awq, gptq\)"):
         resolve(Request(kernel="marlin"), cards)
-    with pytest.raises(BadPair, match="quant=gptq needs a CUDA GPU, for that is where exllamav2, marlin run"):
+    with pytest.raises(BadPair, match=r"quant=gptq needs a CUDA GPU, which its kernels need \(exllamav2, marlin\)"):
         resolve(Request(quant="gptq"), ())
     with pytest.raises(BadPair, match=r"quant=gptq does not go with runtime=compile \(it goes with: bf16\)"):
         resolve(Request(quant="gptq", runtime="compile"), cards)

@@ -133,7 +133,7 @@ def test_a_session_without_a_measurement_says_how_it_ended(status, run_status, r
     shown = view(typed(failed_record(status)))
     tags = shown.tags
     assert (shown.status, tags["status"], tags["reason"], tags["exit_code"]) == (run_status, status, reason, exit_code)
-    assert tags["message"] == "the worker was killed by SIGSEGV; its last words: Fatal Python error"
+    assert tags["message"] == "the worker was killed by SIGSEGV; its last output: Fatal Python error"
     assert shown.files["last_output.txt"] == "loading\nFatal Python error: Segmentation fault\n"
 
 

@@ -148,7 +148,7 @@ def test_a_session_over_a_broken_checkpoint_ends_before_the_worker_starts(folder
     finished = cell(folder, tmp_path / "spool")
     assert finished.returncode == BadCheckpoint.exit_code
     assert finished.stderr == (
-        f"error: weights={folder}: 1 tensor missing (lm_head.weight): take a complete checkpoint of this "
+        f"error: weights={folder}: 1 tensor missing (lm_head.weight): use a complete checkpoint of this "
         "model in this quant (weights is synthetic, hub, a folder or env:NAME)\n"
     )
 

@@ -45,7 +45,7 @@ def real(monkeypatch: pytest.MonkeyPatch) -> Real:
     except NoContainer as error:
         pytest.skip(f"hardware: {error}")
     assert chosen.container is not None
-    assert chosen.flags == (), chosen.told  # of this very code: make image-cpu
+    assert chosen.flags == (), chosen.notice  # of this very code: make image-cpu
     return chosen.container.engine, chosen.container.image, chosen.container.user
 
 

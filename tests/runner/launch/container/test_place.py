@@ -79,7 +79,7 @@ def test_auto_is_here_without_an_engine_and_in_the_container_where_the_image_is(
     assert (chosen.info.engine, chosen.info.image) == ("podman", "decode-floor:cpu")
     assert chosen.info.digest.startswith("sha256:")
     assert len(chosen.info.digest) == len("sha256:") + 64
-    assert (chosen.told, chosen.flags) == (None, ())
+    assert (chosen.notice, chosen.flags) == (None, ())
 
 
 def test_auto_without_the_image_is_here_and_says_what_would_build_it(
@@ -88,7 +88,7 @@ def test_auto_without_the_image_is_here_and_says_what_would_build_it(
     engines(podman=ABSENT)
     chosen = choose("auto", "auto", cpu_plan)
     assert chosen.info is None
-    assert chosen.told == (
+    assert chosen.notice == (
         "measuring in this interpreter: there is no image decode-floor:cpu: make image-cpu builds it"
     )
 
@@ -144,16 +144,16 @@ def test_the_usual_stack_asked_for_by_name_is_told_where_this_interpreter_may_be
 ) -> None:
     plan = l4_plan("580.65.06")
     engines()
-    assert choose("auto", "modern", plan).told == (
-        "measuring in this interpreter, which need not be of stack=modern: "
+    assert choose("auto", "modern", plan).notice == (
+        "measuring in this interpreter, which may not be of stack=modern: "
         "a container needs Docker or Podman on PATH: install one, or use where=here"
     )
     engines(podman=ABSENT)
-    assert choose("auto", "modern", plan).told == (
-        "measuring in this interpreter, which need not be of stack=modern: "
+    assert choose("auto", "modern", plan).notice == (
+        "measuring in this interpreter, which may not be of stack=modern: "
         "there is no image decode-floor:ada-modern: make image-ada builds it"
     )
-    assert choose("here", "modern", plan).told is None  # whoever says so vouches for it
+    assert choose("here", "modern", plan).notice is None  # whoever says so vouches for it
 
 
 def test_an_engine_that_does_not_answer_gives_way_to_one_that_does(
@@ -168,13 +168,11 @@ def test_an_engine_that_does_not_answer_gives_way_to_one_that_does(
 def test_a_docker_that_remaps_users_is_not_usable(engines: Callable[..., list[FakeEngine]], cpu_plan: Plan) -> None:
     remapping = {**present(), "info": {"out": '["name=seccomp,profile=builtin","name=userns"]\n'}}
     engines(docker=remapping)
-    with pytest.raises(NoContainer, match=r"^docker gives containers user ids .*userns-remap.*, or use where=here$"):
+    with pytest.raises(NoContainer, match=r"^docker remaps user ids .*userns-remap.*, or use where=here$"):
         choose("container", "auto", cpu_plan)
     chosen = choose("auto", "auto", cpu_plan)
     assert chosen.container is None
-    assert (chosen.told or "").startswith(
-        "measuring in this interpreter: docker gives containers user ids of their own"
-    )
+    assert (chosen.notice or "").startswith("measuring in this interpreter: docker remaps user ids (userns-remap)")
     engines(docker=remapping, podman=present())
     chosen = choose("container", "auto", cpu_plan)
     assert chosen.container is not None
@@ -208,8 +206,8 @@ def test_a_spool_that_a_container_could_not_write_keeps_a_session_here(
     spool.mkdir(mode=0o500)
     found = choose("auto", "auto", cpu_plan, spool)
     assert found.info is None
-    assert found.told is not None
-    assert "cannot be written in a container" in found.told
+    assert found.notice is not None
+    assert "cannot be written in a container" in found.notice
     with pytest.raises(NoContainer, match="cannot be written in a container"):
         choose("container", "auto", cpu_plan, spool)
 
@@ -220,26 +218,26 @@ def test_an_image_of_other_code_is_flagged(engines: Callable[..., list[FakeEngin
     assert chosen.flags == ("other-tree",)
     assert chosen.info is not None
     assert chosen.info.tree_key == "0123456789ab"
-    assert "was built from other code (tree_key 0123456789ab" in (chosen.told or "")
-    assert "make image-cpu builds it anew" in (chosen.told or "")
+    assert "was built from other code (tree_key 0123456789ab" in (chosen.notice or "")
+    assert "make image-cpu builds it again" in (chosen.notice or "")
 
 
 def test_a_tag_on_another_image_makes_it_no_other(
     engines: Callable[..., list[FakeEngine]], cpu_plan: Plan, l4_plan: Callable[..., Plan]
 ) -> None:
     engines(podman=present())  # says cpu of itself, whatever it is asked for
-    with pytest.raises(NoContainer, match="decode-floor:ada-modern is labelled as of cpu and cpu: make image-ada"):
+    with pytest.raises(NoContainer, match="decode-floor:ada-modern is labelled cpu and cpu: make image-ada"):
         choose("container", "auto", l4_plan("580.65.06"))
     engines(podman=present(stack="modern"))
-    with pytest.raises(NoContainer, match="decode-floor:cpu is labelled as of cpu and modern"):
+    with pytest.raises(NoContainer, match="decode-floor:cpu is labelled cpu and modern"):
         choose("container", "auto", cpu_plan)
 
 
 def test_podman_under_dockers_name_is_podman(engines: Callable[..., list[FakeEngine]]) -> None:
     engines(docker={**present(), "--version": {"out": "podman version 4.3.1\n"}})
-    assert [each.name for each in engine.found()] == ["podman"]
+    assert [each.name for each in engine.installed()] == ["podman"]
     engines(docker={**present(), "--version": {"out": "Docker version 28.2.2, build e6534b4\n"}})
-    assert [each.name for each in engine.found()] == ["docker"]
+    assert [each.name for each in engine.installed()] == ["docker"]
 
 
 def test_a_gpu_without_an_image_says_why() -> None:
@@ -251,24 +249,24 @@ def test_an_engine_can_be_named_or_done_without(
     engines: Callable[..., list[FakeEngine]], monkeypatch: pytest.MonkeyPatch, cpu_plan: Plan
 ) -> None:
     engines(docker=AWAY, podman=present())
-    assert [each.name for each in engine.found()] == ["docker", "podman"]
+    assert [each.name for each in engine.installed()] == ["docker", "podman"]
     monkeypatch.setenv("DECODE_FLOOR_ENGINE", "podman")
-    assert [each.name for each in engine.found()] == ["podman"]
+    assert [each.name for each in engine.installed()] == ["podman"]
     monkeypatch.setenv("DECODE_FLOOR_ENGINE", "none")
-    assert engine.found() == ()
+    assert engine.installed() == ()
     with pytest.raises(NoContainer, match="DECODE_FLOOR_ENGINE=none switches containers off: unset it"):
         choose("container", "auto", cpu_plan)
     monkeypatch.setenv("DECODE_FLOOR_ENGINE", "buildah")
     with pytest.raises(BadValue, match="DECODE_FLOOR_ENGINE=buildah: choose docker, podman or none"):
-        engine.found()
+        engine.installed()
     engines()
     monkeypatch.setenv("DECODE_FLOOR_ENGINE", "docker")
     with pytest.raises(BadValue, match="there is no docker on PATH"):
-        engine.found()
+        engine.installed()
 
 
 @pytest.mark.parametrize("out", ["", "{}", "[]", '[{"Id": "x"}]', "not json"])
 def test_what_is_no_answer_is_one_line(out: str, tmp_path: Path) -> None:
     fake = FakeEngine(tmp_path, "podman", {"image inspect": {"out": out}})
-    with pytest.raises(NoContainer, match="what the engine says of the image decode-floor:cpu cannot be read"):
+    with pytest.raises(NoContainer, match="the engine's answer about the image decode-floor:cpu cannot be read"):
         engine.Engine("podman", str(fake.program)).image("decode-floor:cpu")

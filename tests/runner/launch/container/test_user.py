@@ -42,7 +42,7 @@ def test_of_a_rootless_docker_root_is_the_caller(
 
 
 def test_of_a_docker_that_remaps_users_nobody_is_the_caller(tmp_path: Path) -> None:
-    with pytest.raises(NoContainer, match=r"userns-remap.* none of which is you: use Podman, or a Docker"):
+    with pytest.raises(NoContainer, match=r"userns-remap.* no user of a container is you: use Podman, or Docker"):
         user.caller(docker(tmp_path, '["name=seccomp,profile=builtin","name=userns"]'))
 
 
@@ -50,7 +50,7 @@ def test_a_docker_that_does_not_say_is_not_taken_for_either(tmp_path: Path) -> N
     with pytest.raises(NoContainer, match="docker is installed but does not answer"):
         user.caller(docker(tmp_path, "null\n", transcript("docker-not-running.txt"), 1))
     for out in ("", "{", "[1]", '["seccomp"]', "7"):
-        with pytest.raises(NoContainer, match="what the engine says of its security options cannot be read"):
+        with pytest.raises(NoContainer, match="the engine's answer about its security options cannot be read"):
             user.caller(docker(tmp_path, out))
 
 

@@ -24,7 +24,7 @@ from runner.job import ContainerInfo, Device, Job
 from runner.launch import process
 from runner.launch.container.engine import Engine, Image
 from runner.launch.container.user import User
-from runner.launch.container.worker import ContainedWorker, folders_of
+from runner.launch.container.worker import ContainedWorker, checkpoint_folders
 from runner.machine import hostlock
 from runner.record import record
 from runner.record.sections.head import Outcome
@@ -122,7 +122,7 @@ def test_weights_are_mounted_where_they_really_lie(
     (blobs / "0123").write_text("weights")
     (snapshot / "model.safetensors").symlink_to("../../blobs/0123")
     (snapshot / "config.json").write_text("{}")
-    assert folders_of(snapshot) == (snapshot, blobs)
+    assert checkpoint_folders(snapshot) == (snapshot, blobs)
     worker, _ = contained(checkpoint=str(snapshot))
     mounts = options(worker.command(tmp_path / "job" / "job.json"), "--mount")
     assert {f"type=bind,source={path},target={path},readonly" for path in (snapshot, blobs)} <= set(mounts)
@@ -134,13 +134,13 @@ def test_links_on_the_way_to_the_weights_are_followed_one_by_one(tmp_path: Path)
     (tmp_path / "end" / "w").write_text("weights")
     (tmp_path / "mid" / "w").symlink_to(tmp_path / "end" / "w")
     (tmp_path / "ck" / "w").symlink_to("../mid/w")
-    assert folders_of(tmp_path / "ck") == (tmp_path / "ck", tmp_path / "mid", tmp_path / "end")
+    assert checkpoint_folders(tmp_path / "ck") == (tmp_path / "ck", tmp_path / "mid", tmp_path / "end")
 
 
 def test_links_that_lead_nowhere_are_no_weights(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "dangling").symlink_to("/no/such/folder/w")
-    assert folders_of(tmp_path) == (tmp_path,)
+    assert checkpoint_folders(tmp_path) == (tmp_path,)
 
 
 def test_a_comma_in_a_path_is_no_end_of_it(
