@@ -42,7 +42,7 @@ NAMES = ("a", "b")
 
 @dataclass(frozen=True)
 class Arm:
-    """One side of an A/B: the field's value as typed, the request with shared fields set explicitly, and its plan."""
+    """Side of an A/B: the field's value as typed, the request with shared fields set explicitly, and its plan."""
 
     name: str
     value: str

@@ -127,7 +127,7 @@ def _block_differences(manifest: Manifest) -> Iterator[str]:
     for number, block in enumerate(manifest.blocks):
         orders = blocks.possible_orders(manifest.asked, done, number)
         if block.order not in orders:
-            yield f"block {number}: order {block.order} is none of {', '.join(orders) or 'the requested sessions'}"
+            yield f"block {number}: order {block.order} is none of {', '.join(orders) or 'the possible orders'}"
         if "".join(entry.arm for entry in block.sessions) != block.order[: len(block.sessions)]:
             yield f"block {number}: its sessions are not in the order {block.order}"
         done += len(block.order) // 2 if block.is_complete else 0

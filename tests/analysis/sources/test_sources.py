@@ -485,11 +485,11 @@ def empty_postgresql(postgresql_uri):
 
 FOREIGN = {
     "nothing": ("", "yet, the database is empty: .*runner import"),
-    "a table": ("CREATE TABLE foo (a INTEGER)", "but a database of something else: name another"),
+    "a table": ("CREATE TABLE foo (a INTEGER)", "but another database: name a store"),
     "migrations of another program": (
         "CREATE TABLE runs (a INTEGER); CREATE TABLE alembic_version (version_num VARCHAR(32)); "
         "INSERT INTO alembic_version VALUES ('0123456789ab')",
-        "but a database of something else: name another",
+        "but another database: name a store",
     ),
 }
 
