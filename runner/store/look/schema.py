@@ -59,7 +59,8 @@ def check(public_uri: str, tables: Collection[str], revision: str | None, only_r
         if only_read:
             raise BadRecord(no_store_text(public_uri, is_empty=not tables))
         raise StoreUnreachable(
-            f"there is no MLflow store in {public_uri} but another database: set MLFLOW_TRACKING_URI to a store"
+            f"there is no MLflow store in {public_uri}, a database of another program: set MLFLOW_TRACKING_URI to a "
+            "store"
         )
     here = installed()
     if here is None or revision == here.newest:
@@ -89,6 +90,6 @@ def no_store_text(public_uri: str, is_empty: bool) -> str:
             "with records, or name another store with --store or MLFLOW_TRACKING_URI"
         )
     return (
-        f"there is no MLflow store in {public_uri} but another database: name a store with --store or "
+        f"there is no MLflow store in {public_uri}, a database of another program: name a store with --store or "
         "MLFLOW_TRACKING_URI"
     )

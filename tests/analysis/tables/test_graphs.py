@@ -126,7 +126,7 @@ def test_a_block_that_is_not_complete_is_counted_and_not_used(copied):
         (lambda m: m["arms"]["a"]["cell"].update(ctx=4096), "not the key of its cell"),
         (lambda m: m.update(schema_version=2), "this version reads 1"),
         (lambda m: m.pop("blocks"), "damaged manifest"),
-        (lambda m: m["blocks"][0]["sessions"][0].update(file="../x.json"), "no file's plain name"),
+        (lambda m: m["blocks"][0]["sessions"][0].update(file="../x.json"), "is not a plain file name"),
         (lambda m: m.update(implied={"kernel": ["cublas", "marlin"]}), "not what runtime implies"),
         (lambda m: m["blocks"].append(m["blocks"][0]), "numbered"),
     ],

@@ -188,8 +188,8 @@ def test_a_database_of_something_else_gets_no_tables(tmp_path: Path, monkeypatch
     with closing(sqlite3.connect(tmp_path / "places.db")) as made:
         made.execute("CREATE TABLE bookmarks (url TEXT)")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/places.db")
-    assert "but another database: set MLFLOW_TRACKING_URI" in refusal()
-    with pytest.raises(StoreUnreachable, match="but another database"):
+    assert "a database of another program: set MLFLOW_TRACKING_URI" in refusal()
+    with pytest.raises(StoreUnreachable, match="a database of another program"):
         store.commit(typed(example_record()), None)
 
 
