@@ -272,7 +272,7 @@ CAUGHT: dict[str, tuple[Edit, str]] = {
     ),
     "none were declared": (
         lambda m, _: (m["declared"].update(sessions=0), m.update(asked=[0])),
-        "0 requested",
+        r"\[0\] requested",
     ),
     "nothing was asked for": (lambda m, _: m.update(asked=[]), "requested"),
     "the extension is below none": (lambda m, _: m["declared"].update(extension=-1), "-1 more sessions declared"),
