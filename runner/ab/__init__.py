@@ -1,4 +1,5 @@
-"""A/B: two cells that differ in one requested field, measured in turns over fresh sessions.
+"""A/B comparisons of two cells that differ in one requested field, measured alternately in fresh sessions.
 
-Arms, blocks, the manifest and its check belong here. Only `measure` starts sessions; nothing here imports a store.
+The package has the arms, the blocks, the manifest and its check. Only `measure` starts sessions. No module imports a
+store.
 """

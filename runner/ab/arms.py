@@ -1,4 +1,4 @@
-"""The arms: two requests that differ in one field, resolved so that nothing else differs but what it implies."""
+"""The arms of an A/B: two requests that differ in one field and in what this field implies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from runner.plan.cards import Installed
 from runner.plan.request import NONE, Request, are_local, option_map
 from runner.plan.resolve import Plan, resolve
 
-# Requested field → the cell's field that it names; the GPU is missing, for one block is measured on one card.
 FIELDS = {
     "model": "model",
     "ctx": "ctx",
@@ -28,21 +27,22 @@ FIELDS = {
     "weights": "weights_id",
     "options": "options",
 }
-# What may differ besides, because the field says so: a format has kernels and a dtype of its own, a runtime options.
+"""Requested field → field of the cell. `gpu` is missing: all sessions of a block run on one card."""
 IMPLIED = {
     "quant": ("kernel", "dtype", "weights_id", "options"),
     "kernel": ("dtype",),
     "runtime": ("options",),
     "model": ("weights_id",),
 }
+"""Requested field → further cell fields that may differ: a format determines its kernels and dtype, for example."""
 SHARED = {"cache": "static", "attention": "sdpa"}
-"""Fields in which runtimes have defaults of their own, and the value that both arms take if both can."""
+"""Fields whose default depends on the runtime → the value for both arms if both runtimes support it."""
 NAMES = ("a", "b")
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One side: its value of the field as typed, the request with everything shared written out, and its plan."""
+    """Side of an A/B: the field's value as typed, the request with shared fields set explicitly, and its plan."""
 
     name: str
     value: str
@@ -52,7 +52,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Pair:
-    """Both arms. `field` is `none` for an A/A; `implied` maps further cell fields that differ to (a's, b's)."""
+    """Both arms. `field` is `none` for an A/A. `implied` maps further cell fields that differ to (value of a, of b)."""
 
     field: str
     a: Arm
@@ -64,62 +64,64 @@ class Pair:
         return self.a, self.b
 
 
-def published(field: str, value: str, weights_id: str) -> str:
-    """An arm's value without a private path: a folder of weights is named by what is in it."""
+def published_value(field: str, value: str, weights_id: str) -> str:
+    """Returns the arm's value, with the weights_id in place of a private path to a folder of weights."""
     return weights_id if field == "weights" and are_local(value) else value
 
 
 def pair(request: Request, field: str, a: str, b: str, installed: Installed) -> Pair:
-    """The arms of an A/B, or of an A/A where `field` is `none`.
+    """Returns the arms of an A/B, or of an A/A if `field` is `none`.
 
-    Raises BadValue for a field or values that make no A/B, BadPair where the arms differ in anything that the field
-    does not imply, naming what to fix; and what `resolve` raises.
+    Raises BadValue if the field and values define no A/B, BadPair if the arms differ in a field that `field` does not
+    imply, and every error of `resolve`.
     """
     _check_values(request, field, a, b)
-    requests = _of_each(request, field, a, b)
-    plans = [resolve(each, installed) for each in requests]
-    requests = [_with_shared(each, plans) for each in requests]
-    plans = [resolve(each, installed) for each in requests]
-    first, second = (Arm(*each) for each in zip(NAMES, (a, b), requests, plans, strict=True))
+    requests = _arm_requests(request, field, a, b)
+    plans = [resolve(arm_request, installed) for arm_request in requests]
+    requests = [_with_shared_values(arm_request, plans) for arm_request in requests]
+    plans = [resolve(arm_request, installed) for arm_request in requests]
+    first, second = (Arm(*parts) for parts in zip(NAMES, (a, b), requests, plans, strict=True))
     return Pair(field, first, second, implied(field, plans[0].cell, plans[1].cell))
 
 
 def _check_values(request: Request, field: str, a: str, b: str) -> None:
     if field == NONE:
         if (a, b) != (AUTO, AUTO):
-            raise BadValue(f"field=none is an A/A, of one cell against itself: leave out a={a} and b={b}")
+            raise BadValue(f"field=none is an A/A (a cell against itself): leave out a={a} and b={b}")
         return
     if field == "gpu":
-        raise BadValue("field=gpu: the arms of an A/B take turns on one card; compare GPUs in the floor table")
+        raise BadValue("field=gpu: both arms of an A/B run on the same card; compare GPUs in the floor table")
     vocabulary.known("field", field, (*FIELDS, NONE))
     if AUTO in (a, b):
         raise BadValue(f"field={field}: give both values, a= and b=")
     if a == b:
         raise BadValue(f"field={field}: a and b are both {a}; for an A/A choose field=none")
-    given = getattr(request, field)
-    if given != AUTO:
-        raise BadValue(f"field={field} is what the arms differ in: leave out {field}={given}")
+    requested = getattr(request, field)
+    if requested != AUTO:
+        raise BadValue(f"field={field}: a= and b= set this field for each arm: leave out {field}={requested}")
 
 
-def _of_each(request: Request, field: str, a: str, b: str) -> list[Request]:
+def _arm_requests(request: Request, field: str, a: str, b: str) -> list[Request]:
     if field == NONE:
         return [request, request]
     requests = [replace(request, **{field: value}) for value in (a, b)]
     if field not in DECLARED_OPTIONS or request.options in (AUTO, NONE):
         return requests
-    taken = {value: DECLARED_OPTIONS[field](value) for value in (a, b)}
+    declared = {value: DECLARED_OPTIONS[field](value) for value in (a, b)}
     return [
-        replace(each, options=_options_of(value, request.options, taken))
-        for each, value in zip(requests, (a, b), strict=True)
+        replace(arm_request, options=_arm_options(value, request.options, declared))
+        for arm_request, value in zip(requests, (a, b), strict=True)
     ]
 
 
-def _options_of(value: str, text: str, taken: Mapping[str, tuple[str, ...]]) -> str:
-    """Of the options given, those that this arm takes; what only the other takes is left out, what neither declares
-    left in: both have it from elsewhere, or it is refused."""
-    others = {name for names in taken.values() for name in names} - {*taken[value]}
-    own = {name: chosen for name, chosen in option_map(text).items() if name not in others}
-    return ",".join(f"{name}:{chosen}" for name, chosen in own.items()) or NONE
+def _arm_options(value: str, text: str, declared: Mapping[str, tuple[str, ...]]) -> str:
+    """Returns the requested options without those that only the other arm declares.
+
+    Options that neither arm declares stay: another field declares them, or `resolve` refuses them.
+    """
+    excluded = {name for names in declared.values() for name in names} - {*declared[value]}
+    options = {name: setting for name, setting in option_map(text).items() if name not in excluded}
+    return ",".join(f"{name}:{setting}" for name, setting in options.items()) or NONE
 
 
 def _runtime_options(name: str) -> tuple[str, ...]:
@@ -133,29 +135,31 @@ def _format_options(name: str) -> tuple[str, ...]:
 DECLARED_OPTIONS = {"runtime": _runtime_options, "quant": _format_options}
 
 
-def _with_shared(request: Request, plans: list[Plan]) -> Request:
-    """Returns the request with cache and attention written out where the arms' defaults differ and both can do the
-    same."""
+def _with_shared_values(request: Request, plans: list[Plan]) -> Request:
+    """Returns the request with the SHARED values of cache and attention, if the arms' defaults differ and both support
+    these values."""
     a, b = (plan.cell for plan in plans)
-    chosen = {
+    shared = {
         name: value
         for name, value in SHARED.items()
         if getattr(request, name) == AUTO
         and getattr(a, name) != getattr(b, name)
         and all(value in getattr(registry.runtime(cell.runtime).DECLARATION, f"{name}s") for cell in (a, b))
     }
-    return replace(request, **chosen)
+    return replace(request, **shared)
 
 
 def implied(field: str, a: Cell, b: Cell) -> dict[str, tuple[Any, Any]]:
-    """What the cells of an A/B differ in beside the field, (a's, b's). Raises BadPair where the field does not imply
-    it, and where they do not differ in the field itself."""
+    """Returns the cell fields other than `field` that differ, as (value of a, value of b).
+
+    Raises BadPair if `field` does not imply one of them, or if the cells do not differ in `field` itself.
+    """
     first, second = a.to_json(), b.to_json()
     different = {name: (first[name], second[name]) for name in first if first[name] != second[name]}
-    named = FIELDS.get(field)
-    if named is not None and different.pop(named, None) is None:
+    cell_field = FIELDS.get(field)
+    if cell_field is not None and different.pop(cell_field, None) is None:
         raise BadPair(f"field={field}: both values resolve to the same cell ({a.title}); choose field=none for an A/A")
-    allowed = (*IMPLIED.get(field, ()), *_without_a_common_value(field, a, b))
+    allowed = (*IMPLIED.get(field, ()), *_fields_without_common_value(field, a, b))
     for name, values in different.items():
         if name not in allowed:
             raise BadPair(
@@ -165,9 +169,11 @@ def implied(field: str, a: Cell, b: Cell) -> dict[str, tuple[Any, Any]]:
     return different
 
 
-def _without_a_common_value(field: str, a: Cell, b: Cell) -> list[str]:
-    """Cache or attention, where an arm's runtime has nothing that the other's has (an engine with its own)."""
+def _fields_without_common_value(field: str, a: Cell, b: Cell) -> list[str]:
+    """Returns the fields of SHARED for which the runtimes support no common value, such as an engine's own cache."""
     if field != "runtime":
         return []
-    declared = [registry.runtime(cell.runtime).DECLARATION for cell in (a, b)]
-    return [name for name in SHARED if not set.intersection(*(set(getattr(each, f"{name}s")) for each in declared))]
+    runtimes = [registry.runtime(cell.runtime).DECLARATION for cell in (a, b)]
+    return [
+        name for name in SHARED if not set.intersection(*(set(getattr(runtime, f"{name}s")) for runtime in runtimes))
+    ]

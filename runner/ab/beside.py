@@ -1,4 +1,4 @@
-"""The records in the folder of an A/B that none of its blocks has."""
+"""Records in an A/B's folder that its manifest does not name."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from runner.record.sessionrecord import SessionRecord
 
 @dataclass(frozen=True)
 class Beside:
-    """`measured` are sessions of its cells, protocol, seed and study that it does not name: nothing in their records
-    says why. `ended` counts the sessions that ended without a measurement, by their status."""
+    """Records of the A/B's cells, protocol, seed and study that are in none of its blocks.
+
+    `measured` has the ids of measured sessions. `ended` counts sessions without a measurement, by status.
+    """
 
     measured: tuple[str, ...] = ()
     ended: tuple[tuple[str, int], ...] = ()
 
 
 def read_beside(folder: Path, manifest: Manifest) -> Beside:
-    """Returns the records that this manifest does not name. One that cannot be read is left to the folder's readers."""
-    named = {entry.file for entry in manifest.sessions}
-    others = [path for path in spool.record_files(folder) if path.parent == folder and path.name not in named]
-    records = [each for each in map(_readable, others) if each is not None and _belongs_to(each, manifest)]
-    known = {entry.session for entry in manifest.sessions}
-    measured = [each.session.id for each in records if each.outcome.status == MEASURED]
-    ended = Counter(each.outcome.status for each in records if each.outcome.status != MEASURED)
-    return Beside(tuple(one for one in measured if one not in known), tuple(sorted(ended.items())))
+    """Returns the records that the manifest does not name. Skips unreadable files: other readers report them."""
+    named_files = {entry.file for entry in manifest.sessions}
+    paths = [path for path in spool.record_files(folder) if path.parent == folder and path.name not in named_files]
+    heads = [head for head in map(_read_head, paths) if head is not None and _belongs_to(head, manifest)]
+    named_ids = {entry.session for entry in manifest.sessions}
+    measured = [head.session.id for head in heads if head.outcome.status == MEASURED]
+    ended = Counter(head.outcome.status for head in heads if head.outcome.status != MEASURED)
+    return Beside(tuple(session for session in measured if session not in named_ids), tuple(sorted(ended.items())))
 
 
-def _readable(path: Path) -> SessionRecord | None:
+def _read_head(path: Path) -> SessionRecord | None:
     try:
         return written.read_head(path)
     except BadRecord:

@@ -1,4 +1,4 @@
-"""May two sessions stand in one A/B? In the same place and environment, and within an arm by the same code."""
+"""Conditions for sessions of one A/B: the same place and environment, and the same code within an arm."""
 
 from __future__ import annotations
 
@@ -6,38 +6,40 @@ from collections.abc import Sequence
 
 from runner.ab.facts import Facts
 
-OF_KERNEL = ("kernel_package", "env_key")
-"""The package, and the key that it is a part of: all that a store tells at a glance."""
+KERNEL_VERSIONS = ("kernel_package", "env_key")
+"""Versions that depend on the kernel. `env_key` includes the package, and is all that a row of a store has."""
 
 
-def obstacle(found: Facts, cell_key: str, same_arm: Sequence[Facts], other_arm: Sequence[Facts]) -> str | None:
-    """What keeps a session from counting in the arm of this cell beside those before it (each arm's first is asked), or
-    None. An invalid session has no other obstacle than that."""
-    if found.cell_key != cell_key:
+def obstacle(session: Facts, cell_key: str, same_arm: Sequence[Facts], other_arm: Sequence[Facts]) -> str | None:
+    """Returns why the session cannot be compared with the earlier ones, None if it can.
+
+    `cell_key` is the arm's. The session is compared with the first session of each arm. Validity is not considered.
+    """
+    if session.cell_key != cell_key:
         return "it resolved to another cell than declared (a hub revision that is not pinned?)"
-    return _difference(found, same_arm, other_arm)
+    return _difference(session, same_arm, other_arm)
 
 
-def _difference(found: Facts, same_arm: Sequence[Facts], other_arm: Sequence[Facts]) -> str | None:
+def _difference(session: Facts, same_arm: Sequence[Facts], other_arm: Sequence[Facts]) -> str | None:
     for earlier in (*same_arm[:1], *other_arm[:1]):
-        if text := _place_difference(earlier, found) or _environment_difference(earlier, found):
+        if text := _place_difference(earlier, session) or _environment_difference(earlier, session):
             return text
     for earlier in same_arm[:1]:
-        if earlier.code_key != found.code_key:
+        if earlier.code_key != session.code_key:
             return "the project's code has changed since"
     return None
 
 
-def _place_difference(earlier: Facts, found: Facts) -> str | None:
-    same = earlier.place == found.place
-    return None if same else f"it was measured in {found.place}, those before in {earlier.place}"
+def _place_difference(earlier: Facts, session: Facts) -> str | None:
+    is_same = earlier.place == session.place
+    return None if is_same else f"it was measured in {session.place}, the earlier sessions in {earlier.place}"
 
 
-def _environment_difference(earlier: Facts, found: Facts) -> str | None:
-    """The first version that differs; a kernel's package may, where the arms have different kernels."""
-    same_kernel = earlier.kernel == found.kernel
-    for name in found.versions:
-        before, now = earlier.versions[name], found.versions[name]
-        if before != now and (same_kernel or name not in OF_KERNEL):
-            return f"{name} is {now}, and was {before}"
+def _environment_difference(earlier: Facts, session: Facts) -> str | None:
+    """Returns the first version that differs. The kernel's package may differ between different kernels."""
+    is_same_kernel = earlier.kernel == session.kernel
+    for name, version in session.versions.items():
+        previous = earlier.versions[name]
+        if previous != version and (is_same_kernel or name not in KERNEL_VERSIONS):
+            return f"{name} is {version}, and was {previous}"
     return None

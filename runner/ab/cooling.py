@@ -1,4 +1,4 @@
-"""A cool-down between sessions: a hot card would make the session after it slower than the one before."""
+"""Cool-down between sessions: a hot card slows the next session down."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ POLL_S = 5.0
 
 
 def cool_down(uuid: str | None, on_progress: Callable[[str, float], None]) -> float:
-    """Wait while the card is hot, until it is cool again or for LONGEST_WAIT_S; returns the seconds waited.
+    """Waits until a card of HOT_C or more has cooled to COOL_C, at most LONGEST_WAIT_S. Returns the seconds waited.
 
-    On a CPU, and where the card does not tell its temperature, nothing is waited for.
+    Does not wait on a CPU (`uuid` is None) or for a card that does not report its temperature.
     """
     temperature = _temperature_c(uuid)
     if temperature is None or temperature < HOT_C:

@@ -1,4 +1,4 @@
-"""The facts of one session that an A/B is judged by, from its record or from its run in a store."""
+"""Facts of a session that the check of an A/B uses, from its record or from its run in a store."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ INTERPRETER = "the runner's own interpreter"
 
 @dataclass(frozen=True)
 class Facts:
-    """`stated` maps what a manifest states, too, to its value here; `versions` are those of the environment, by name.
-    `place` is where it was measured. `reasons` say why it is not valid, or how it ended without a measurement. Times
-    are milliseconds since the epoch."""
+    """Facts of one session. Times are milliseconds since the epoch.
+
+    `stated` has the session's values of fields that the manifest states, too. `versions` are the environment's, by
+    name. `reasons` say why the session is not valid, or how it ended without a measurement.
+    """
 
     stated: Mapping[str, Any]
     cell_key: str
@@ -36,7 +38,7 @@ class Facts:
 
 
 def of_record(record: SessionRecord) -> Facts:
-    """Returns the facts of a session's record, measured or not."""
+    """Returns the facts of a session from its record, measured or not."""
     session, measured = record.session, record if isinstance(record, MeasuredRecord) else None
     environment = to_json(measured.environment) if measured else {}
     stated = {f"session.{name}": getattr(session, name) for name in ("id", "index", "seed", "study")}
@@ -57,5 +59,5 @@ def of_record(record: SessionRecord) -> Facts:
 
 
 def place_of(container: ContainerInfo | None) -> str:
-    """Returns where a session was measured. An image is known by its digest: its name can be given to another one."""
+    """Returns where a session was measured. A digest identifies the image, since its name can move to another one."""
     return f"{container.engine}'s image {container.digest}" if container else INTERPRETER

@@ -1,4 +1,4 @@
-"""The manifest of an A/B: `ab.json` beside its records. What was declared, and every session that was measured."""
+"""Manifest of an A/B: the file `ab.json` beside its records, with the declaration and every measured session."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from runner import failures
-from runner.ab.arms import NAMES, Arm, Pair, published
+from runner.ab.arms import NAMES, Arm, Pair, published_value
 from runner.cell.cell import Cell, short_hash, short_weights_id
 from runner.cell.jsonform import from_json, to_json
 from runner.cell.protocol import Protocol
@@ -29,7 +29,7 @@ ORDERS = {1: ("ab", "ba"), 2: ("abba", "baab")}
 
 @dataclass(frozen=True)
 class ArmEntry:
-    """An arm as declared: its value of the field, a weights_id in place of a folder's path, and its resolved cell."""
+    """An arm as declared: its value of the field (a weights_id in place of a folder's path) and its resolved cell."""
 
     value: str
     cell: Cell
@@ -37,14 +37,14 @@ class ArmEntry:
 
     @property
     def word(self) -> str:
-        """The value in a name that a person reads."""
+        """Returns the value for titles, with a weights_id shortened."""
         return short_weights_id(self.value) if self.value == self.cell.weights_id else self.value
 
 
 @dataclass(frozen=True)
 class SessionEntry:
-    """One session, in the order of measuring: `file` is its record's name in the manifest's folder; `cooled_s` seconds
-    were waited before it for a hot card."""
+    """One measured session. `file` is the name of its record in the manifest's folder, `cooled_s` the cool-down before
+    it in seconds."""
 
     index: int
     arm: str
@@ -56,7 +56,7 @@ class SessionEntry:
 
 @dataclass(frozen=True)
 class Block:
-    """Sessions of both arms on one host. `order` is what was to be measured; complete when all of it is, and valid."""
+    """Sessions of both arms on one host, planned in `order`. A complete block has all of them, each valid."""
 
     host_id: str
     order: str
@@ -68,7 +68,7 @@ class Block:
 
     @property
     def is_sound(self) -> bool:
-        return all(each.valid for each in self.sessions)
+        return all(entry.valid for entry in self.sessions)
 
     @property
     def next_arm(self) -> str:
@@ -77,8 +77,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Declared:
-    """What was said before the first session: sessions of each arm, and by how many they may grow if the interval at
-    that size is wider than wanted."""
+    """Sessions of each arm as declared before the first session, and by how many they may be extended if the interval
+    is too wide then."""
 
     sessions: int
     extension: int
@@ -86,8 +86,11 @@ class Declared:
 
 @dataclass(frozen=True)
 class Manifest:
-    """`implied` maps what differs beside the field to (a's, b's); `asked` is every number of sessions of each arm that
-    was ever asked for, in order. Whatever was measured stays in `blocks`."""
+    """An A/B as declared and measured. `blocks` has every measured session.
+
+    `implied` maps the cell fields that differ besides `field` to (value of a, value of b). `asked` has every requested
+    number of sessions of each arm, in order.
+    """
 
     id: str
     field: str
@@ -102,8 +105,8 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
 
     @property
-    def own_id(self) -> str:
-        """Hash of what is compared and how."""
+    def computed_id(self) -> str:
+        """Returns the hash of what is compared and how."""
         compared = {
             "field": self.field,
             "arms": {name: arm.cell_key for name, arm in self.arms.items()},
@@ -115,45 +118,45 @@ class Manifest:
 
     @property
     def title(self) -> str:
-        """Such as `eager/graph qwen2.5-7b 2048 bf16 static h200`: the arms, and what they share."""
+        """Returns the arms and what they share, such as `eager/graph qwen2.5-7b 2048 bf16 static h200`."""
         a, b = self.arms["a"], self.arms["b"]
-        what = "A/A" if self.field == "none" else f"{a.word}/{b.word}"
+        compared = "A/A" if self.field == "none" else f"{a.word}/{b.word}"
         shared = [word for word in a.cell.words if word in b.cell.words]
-        return " ".join((what, *shared, a.cell.gpu))
+        return " ".join((compared, *shared, a.cell.gpu))
 
     @property
     def complete(self) -> tuple[Block, ...]:
-        """The blocks that count."""
+        """Returns the complete blocks."""
         return tuple(block for block in self.blocks if block.is_complete)
 
     @property
     def done(self) -> int:
-        """Sessions of each arm in complete blocks."""
+        """Returns the number of sessions of each arm in complete blocks."""
         return sum(len(block.order) for block in self.complete) // 2
 
     @property
     def sessions(self) -> tuple[SessionEntry, ...]:
-        """All of them, used or not."""
+        """Returns all sessions, used or not."""
         return tuple(entry for block in self.blocks for entry in block.sessions)
 
     @property
     def as_declared(self) -> bool:
-        """True if never more was asked for than was declared."""
+        """Returns whether the largest requested number is the declared one, without or with the extension."""
         return max(self.asked) in (self.declared.sessions, self.declared.sessions + self.declared.extension)
 
     @property
     def text(self) -> str:
-        """The manifest as its file has it."""
+        """Returns the content of the manifest's file."""
         return json.dumps(to_json(self), indent=1) + "\n"
 
 
 def declare(pair: Pair, sessions: int, extension: int) -> Manifest:
-    """A new manifest. Its id is a hash of what is compared and how, not of how often: more sessions continue it."""
+    """Returns a new manifest. Its id does not depend on the number of sessions: more sessions continue the same A/B."""
     plan = pair.a.plan
     unnamed = Manifest(
         id="",
         field=pair.field,
-        arms={arm.name: _entry(pair.field, arm) for arm in pair.arms},
+        arms={arm.name: _arm_entry(pair.field, arm) for arm in pair.arms},
         implied=pair.implied,
         protocol=plan.protocol,
         seed=plan.seed,
@@ -162,24 +165,24 @@ def declare(pair: Pair, sessions: int, extension: int) -> Manifest:
         asked=(sessions,),
         blocks=(),
     )
-    return replace(unnamed, id=unnamed.own_id)
+    return replace(unnamed, id=unnamed.computed_id)
 
 
 def folder_of(spool: Path, manifest: Manifest) -> Path:
-    """Where its manifest and records lie: `<spool>/ab-<model>-<ctx>-<what>-<id>`."""
+    """Returns the folder of the manifest and its records: `<spool>/ab-<model>-<ctx>-<arms>-<id>`."""
     a, b = manifest.arms["a"], manifest.arms["b"]
-    what = "aa" if manifest.field == "none" else f"{a.word}-{b.word}"
-    words = (a.cell.model, str(a.cell.ctx), what, manifest.id)
+    compared = "aa" if manifest.field == "none" else f"{a.word}-{b.word}"
+    words = (a.cell.model, str(a.cell.ctx), compared, manifest.id)
     return spool / ("ab-" + "-".join(words).replace("/", "_").replace(":", "="))
 
 
 def write(manifest: Manifest, folder: Path) -> None:
-    """Write it durably: after a crash the folder has the manifest of before or of after the last session."""
+    """Writes the manifest durably: after a crash the folder has either the previous or the new one, whole."""
     write_text_durably(folder / MANIFEST_NAME, manifest.text)
 
 
 def read(path: Path) -> Manifest:
-    """The manifest of a file. Raises BadRecord where it is damaged or of another version."""
+    """Reads a manifest. Raises BadRecord if the file is unreadable, damaged or of another version."""
     try:
         return parse(plainfile.read_text(path), str(path))
     except (OSError, UnicodeDecodeError) as error:
@@ -187,7 +190,7 @@ def read(path: Path) -> Manifest:
 
 
 def parse(text: str, name: str) -> Manifest:
-    """A manifest from its JSON text. Raises BadRecord, naming `name`, where it is none."""
+    """Returns the manifest of a JSON text. Raises BadRecord, with `name` in its message, if the text is not one."""
     try:
         data = jsontext.loads(text)
         version = data["schema_version"]
@@ -202,38 +205,41 @@ def parse(text: str, name: str) -> Manifest:
 
 
 def _checked(manifest: Manifest) -> Manifest:
-    """Returns the manifest with its arms a and b. Raises ValueError where one is missing, or where a session is of
-    another arm or its file in another folder."""
+    """Returns the manifest with its arms a and b and without private paths.
+
+    Raises ValueError if an arm is missing, or if a session has another arm or a file in another folder.
+    """
     for entry in manifest.sessions:
         if entry.arm not in NAMES:
             raise ValueError(f"session {entry.session} is of arm {entry.arm!r}, which is neither a nor b")
         if Path(entry.file).name != entry.file:
-            raise ValueError(f"{entry.file!r} is no file's plain name")
+            raise ValueError(f"{entry.file!r} is not a plain file name")
     for name in NAMES:
         if name not in manifest.arms:
             raise ValueError(f"arms.{name} is missing")
-    return replace(manifest, arms={name: _published(manifest.field, manifest.arms[name]) for name in NAMES})
+    return replace(manifest, arms={name: _without_path(manifest.field, manifest.arms[name]) for name in NAMES})
 
 
-def _entry(field: str, arm: Arm) -> ArmEntry:
-    return _published(field, ArmEntry(arm.value, arm.plan.cell, arm.plan.cell.key))
+def _arm_entry(field: str, arm: Arm) -> ArmEntry:
+    return _without_path(field, ArmEntry(arm.value, arm.plan.cell, arm.plan.cell.key))
 
 
-def _published(field: str, arm: ArmEntry) -> ArmEntry:
-    """Returns the arm without the path of a folder of weights, which older manifests have: it goes no further than
-    their file."""
-    return replace(arm, value=published(field, arm.value, arm.cell.weights_id))
+def _without_path(field: str, arm: ArmEntry) -> ArmEntry:
+    """Returns the arm without the path to a folder of weights, which older manifests have."""
+    return replace(arm, value=published_value(field, arm.value, arm.cell.weights_id))
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Measure this A/B alone. Raises BadValue while another process does, or where the folder cannot be written,
-    DiskFull."""
+def exclusive(folder: Path) -> Iterator[None]:
+    """Holds the lock of an A/B's folder, which is made if necessary.
+
+    Raises BadValue if another process holds the lock or the folder cannot be written, DiskFull if it has no space.
+    """
     with _opened_lock(folder) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise BadValue(f"{folder}: another process is measuring this A/B: wait for it to end") from error
+            raise BadValue(f"{folder}: another process is measuring this A/B: wait until it has ended") from error
         yield
 
 

@@ -1,4 +1,4 @@
-"""Measure an A/B: session by session, block by block, and again from where it stopped."""
+"""Measures an A/B session by session and block by block, and continues one that was stopped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from runner.record.spool import MANIFEST_NAME
 
 @dataclass(frozen=True)
 class Progress:
-    """After a session: which one it was, how many are left of both arms, and the seconds they will about take."""
+    """Progress after a session: `number` `of` its arm, `left` sessions of both arms in about `left_s` seconds."""
 
     arm: Arm
     number: int
@@ -37,23 +37,23 @@ OnSession = Callable[[Progress], None]
 
 
 def measure(pair: Pair, sessions: int, extension: int, settings: Settings, on_session: OnSession) -> Path:
-    """Measure until both arms have `sessions` valid sessions in complete blocks; returns the folder of the manifest.
+    """Measures until both arms have `sessions` valid sessions in complete blocks. Returns the manifest's folder.
 
-    What is there already is not measured again. A session that fails or is not valid ends it with its own error; so
-    does one of another place, environment or code than those before (BadPair). Raises StoreUnreachable at the end where
-    the store was away: the records are safe. `settings.spool` is where the folder is made or found.
+    The folder is made or continued in `settings.spool`. Sessions that it has are not measured again. Raises the error
+    of a session that fails or is not valid, and BadPair if the place, environment or code has changed. Raises
+    StoreUnreachable after the last session if the store did not take one; its record is safe.
     """
     declared = manifest.declare(pair, sessions, extension)
     folder = manifest.folder_of(settings.spool, declared)
-    with manifest.alone(folder):
+    with manifest.exclusive(folder):
         run = _Run(pair, sessions, replace(settings, spool=folder, run=None), folder, on_session)
         run.start(declared)
-        run.to_the_end()
+        run.measure_sessions()
     return folder
 
 
 class _Run:
-    """One command's part of an A/B: the manifest as it grows, and the records behind it."""
+    """State of one `ab` command: the growing manifest, and the records of its sessions."""
 
     def __init__(self, pair: Pair, sessions: int, settings: Settings, folder: Path, on_session: OnSession) -> None:
         self._arms = {arm.name: arm for arm in pair.arms}
@@ -65,52 +65,54 @@ class _Run:
         self._manifest: Manifest
 
     def start(self, declared: Manifest) -> None:
-        """Take up the manifest of the folder, or leave the new one there."""
+        """Continues the manifest of the folder, or writes the new one."""
         path = self._folder / MANIFEST_NAME
-        begun = manifest.read(path) if path.exists() else declared
-        if self._sessions not in begun.asked:
-            begun = replace(begun, asked=(*begun.asked, self._sessions))
-        for entry in begun.sessions:
-            self._records[entry.arm].append(_measured(self._folder / entry.file))
-        self._keep(begun)
-        self._adopt()
+        current = manifest.read(path) if path.exists() else declared
+        if self._sessions not in current.asked:
+            current = replace(current, asked=(*current.asked, self._sessions))
+        for entry in current.sessions:
+            self._records[entry.arm].append(_read_measured(self._folder / entry.file))
+        self._save(current)
+        self._adopt_session()
 
-    def _keep(self, grown: Manifest) -> None:
+    def _save(self, grown: Manifest) -> None:
         self._manifest = grown
         manifest.write(grown, self._folder)
 
-    def _adopt(self) -> None:
-        """A session whose record was written just before we were killed belongs to the block that waits for it, be that
-        one of another host."""
+    def _adopt_session(self) -> None:
+        """Adds the session of a command that was killed after it wrote the record and before it wrote the manifest.
+
+        The open block may be of another host than this one.
+        """
         last = self._manifest.blocks[-1] if self._manifest.blocks else None
         if last is None or not blocks.is_open(self._manifest, last.host_id):
             return
         index, arm = len(self._manifest.sessions), self._arms[last.next_arm]
-        awaited = (index, arm.plan.cell.key, last.host_id)
+        expected = (index, arm.plan.cell.key, last.host_id)
         for path in sorted(self._folder.glob(f"*-{index}-*.json")):
-            record = _readable(path)
-            if record and (record.session.index, record.keys.cell_key, record.keys.host_id) == awaited:
+            record = _try_read_measured(path)
+            if record and (record.session.index, record.keys.cell_key, record.keys.host_id) == expected:
                 self._add(arm, record, path, cooled_s=0.0)
                 self._commit(record, path)
                 return
 
     def _commit(self, record: MeasuredRecord, path: Path) -> None:
-        """Commits a record whose writer was killed before it could. A store that is away is told at the end, as of any
-        session."""
+        """Commits an adopted record. Keeps StoreUnreachable for the end, as for any session."""
         if self._settings.commit is not None:
             try:
                 self._settings.commit(record, None, path)
             except StoreUnreachable as error:
                 self._store_error = error
 
-    def to_the_end(self) -> None:
-        while (grown := blocks.opened(self._manifest, self._host_id, self._sessions)).done < self._sessions:
-            self._keep(grown)
-            self._one(self._arms[grown.blocks[-1].next_arm])
+    def measure_sessions(self) -> None:
+        """Measures the missing sessions. Raises as `measure`."""
+        while (grown := blocks.with_open_block(self._manifest, self._host_id, self._sessions)).done < self._sessions:
+            self._save(grown)
+            self._measure_session(self._arms[grown.blocks[-1].next_arm])
         if self._store_error is not None:
             raise self._store_error
 
-    def _one(self, arm: Arm) -> None:
+    def _measure_session(self, arm: Arm) -> None:
         self._check_place(arm)
         cooled_s = cooling.cool_down(self._device.uuid, self._settings.on_progress)
         began_ms = int(time.time() * 1000)
@@ -125,56 +127,59 @@ class _Run:
             raise finished.error
 
     def _check_place(self, arm: Arm) -> None:
-        """Raises BadPair where the next session would be measured elsewhere than the first, before it is."""
+        """Raises BadPair if the next session would not be measured where the first one was."""
         earlier = [*self._records["a"], *self._records["b"]]
         if not earlier:
             return
         info = places.choose(arm.request.where, arm.request.stack, arm.plan, self._folder).info
-        now = facts.place_of(info)
-        before = facts.place_of(known(earlier[0].container))
-        if before != now:
+        place = facts.place_of(info)
+        first_place = facts.place_of(known(earlier[0].container))
+        if first_place != place:
             raise BadPair(
-                f"the next session would be measured in {now}, those before were in {before}: where=here is this "
-                "interpreter, where=container the image that now has the name; or name another study= to begin anew"
+                f"the next session would be measured in {place}, the earlier sessions were in {first_place}: choose "
+                "where=here (this interpreter) or where=container (the image that has the name now), or begin a new "
+                "A/B with another study="
             )
 
     def _add(self, arm: Arm, record: MeasuredRecord, path: Path, cooled_s: float) -> None:
-        """Puts a measured session into the block. Raises BadPair if it may not be compared with those before."""
+        """Adds a measured session to the block. Raises BadPair if it cannot be compared with the earlier ones."""
         difference = self._difference(arm, record)
         session = record.session
         valid = record.valid and difference is None
         entry = SessionEntry(session.index, arm.name, session.id, path.name, valid, cooled_s)
-        self._keep(blocks.with_session(self._manifest, entry))
+        self._save(blocks.with_session(self._manifest, entry))
         self._records[arm.name].append(record)
         if difference is not None:
             raise BadPair(f"session {session.id} of arm {arm.name} cannot be compared: {difference}")
 
     def _difference(self, arm: Arm, record: MeasuredRecord) -> str | None:
-        same, other = (
-            [facts.of_record(each) for each in self._records[name]]
+        same_arm, other_arm = (
+            [facts.of_record(earlier) for earlier in self._records[name]]
             for name in (arm.name, "b" if arm.name == "a" else "a")
         )
-        text = comparable.obstacle(facts.of_record(record), arm.plan.cell.key, same, other)
-        return text and f"{text}: go back to it, or name another study= to begin anew"
+        text = comparable.obstacle(facts.of_record(record), arm.plan.cell.key, same_arm, other_arm)
+        return text and f"{text}: undo that change, or begin a new A/B with another study="
 
     def _progress(self, arm: Arm, finished: Finished) -> Progress:
-        left = blocks.remaining(self._manifest, self._host_id, self._sessions)
-        seconds = {name: [record.cost_s.total for record in records] for name, records in self._records.items()}
-        every = [second for each in seconds.values() for second in each]
-        left_s = sum(count * mean(seconds[name] or every) for name, count in left.items()) if every else 0.0
-        number = self._sessions - left[arm.name]
-        return Progress(arm, number, self._sessions, sum(left.values()), left_s, finished)
+        remaining = blocks.remaining(self._manifest, self._host_id, self._sessions)
+        costs_s = {name: [record.cost_s.total for record in records] for name, records in self._records.items()}
+        all_costs_s = [cost_s for arm_costs_s in costs_s.values() for cost_s in arm_costs_s]
+        left_s = 0.0
+        if all_costs_s:
+            left_s = sum(count * mean(costs_s[name] or all_costs_s) for name, count in remaining.items())
+        number = self._sessions - remaining[arm.name]
+        return Progress(arm, number, self._sessions, sum(remaining.values()), left_s, finished)
 
 
-def _readable(path: Path) -> MeasuredRecord | None:
+def _try_read_measured(path: Path) -> MeasuredRecord | None:
     try:
-        return _measured(path)
+        return _read_measured(path)
     except BadRecord:
         return None
 
 
-def _measured(path: Path) -> MeasuredRecord:
-    """Returns the record of a measured session. Raises BadRecord for any other."""
+def _read_measured(path: Path) -> MeasuredRecord:
+    """Reads the record of a measured session. Raises BadRecord for any other file."""
     record = written.read(path)
     if not isinstance(record, MeasuredRecord):
         raise BadRecord(f"{path}: this session was not measured ({record.outcome.status})")

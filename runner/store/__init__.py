@@ -1,6 +1,6 @@
-"""The MLflow store: a view of the records, filled from the spool.
+"""MLflow store of the records, filled from the spool.
 
-Importing this package is cheap; MLflow itself is imported by the first call that talks to a store.
+The import of this package is cheap. The first call that uses a store imports MLflow.
 """
 
 from __future__ import annotations

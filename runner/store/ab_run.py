@@ -1,4 +1,4 @@
-"""The run of an A/B: its manifest, and what analysis makes of it. Sessions stay runs of their own."""
+"""Run of an A/B: its manifest and its analysis. Each session has a run of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runner.cell.jsonform import to_json
 from runner.record.spool import MANIFEST_NAME
 from runner.store import connection, experiment
 from runner.store.commit import closed_on_failure, log_files, terminate
-from runner.store.made_run import made_run, name_run
+from runner.store.made_run import mlflow_run, name_run
 from runner.store.manifesttags import tags_of
 from runner.store.summary_run import FINISHED, Summary, entities, log_summary
 
@@ -27,39 +27,40 @@ MANIFEST_TAG, SUMMARY_TAG = "decode_floor.ab_manifest", "decode_floor.ab_summary
 def commit_comparison(
     manifest: Manifest, period_ms: tuple[int, int], summary: Summary | None, run_id: str | None
 ) -> str:
-    """Find or make the A/B's run, fill it and close it; returns its id. The same again changes nothing.
+    """Finds or creates the A/B's run, fills and closes it, and returns its id. A repeated call changes nothing.
 
-    `period_ms` is when its first session began and its last one ended, the time of all its points; `run_id` the run
-    that MLflow made for the command, None otherwise. Metrics go to the step of so many sessions: an extended A/B shows
-    how it grew. Without a summary only the manifest is put there. Raises StoreUnreachable, DiskFull, MissingPackage.
+    `period_ms` has the start of the first and the end of the last session, in ms since the epoch. `run_id` is the run
+    that MLflow made for the command, or None. Metrics are logged at the step `manifest.done`, so that an extended A/B
+    has a series. Without a summary only the manifest is logged. Raises StoreUnreachable, DiskFull, MissingPackage.
     """
-    began_ms, at_ms = period_ms
+    began_ms, ended_ms = period_ms
     with connection.opened() as client:
         run = _run(client, manifest, run_id, began_ms)
         with closed_on_failure(client, run):
-            _fill(client, run, manifest, summary, at_ms)
+            _fill(client, run, manifest, summary, ended_ms)
         if run.info.status != FINISHED:
-            terminate(client, run.info.run_id, FINISHED, at_ms)
+            terminate(client, run.info.run_id, FINISHED, ended_ms)
         return str(run.info.run_id)
 
 
 def _run(client: MlflowClient, manifest: Manifest, run_id: str | None, began_ms: int) -> Run:
-    made = None if run_id is None else made_run(client, run_id)
-    found = [made] if made else client.search_runs(experiment.places(client), f"tags.{AB_TAG} = '{manifest.id}'")
-    return found[0] if found else client.create_run(experiment.home(client), began_ms, {AB_TAG: manifest.id})
+    if run_id is not None and (run := mlflow_run(client, run_id)) is not None:
+        return run
+    runs = client.search_runs(experiment.candidate_ids(client), f"tags.{AB_TAG} = '{manifest.id}'")
+    return runs[0] if runs else client.create_run(experiment.home(client), began_ms, {AB_TAG: manifest.id})
 
 
 def _fill(client: MlflowClient, run: Run, manifest: Manifest, summary: Summary | None, at_ms: int) -> None:
     experiment.describe(client, run.info.experiment_id)
-    _once(client, run, MANIFEST_TAG, tags_of(manifest), lambda: _log_manifest(client, run, manifest))
+    _log_changed(client, run, MANIFEST_TAG, tags_of(manifest), lambda: _log_manifest(client, run, manifest))
     if summary is not None:
         files = {name: short_hash(str(content), 16) for name, content in summary.files.items()}
         content = [manifest.done, dict(summary.metrics), dict(summary.tags), summary.note, files]
-        _once(client, run, SUMMARY_TAG, content, lambda: log_summary(client, run, manifest.done, at_ms, summary))
+        _log_changed(client, run, SUMMARY_TAG, content, lambda: log_summary(client, run, manifest.done, at_ms, summary))
 
 
-def _once(client: MlflowClient, run: Run, tag: str, content: Any, log: Callable[[], None]) -> None:
-    """Log what the run has not got yet; the tag with its hash comes last."""
+def _log_changed(client: MlflowClient, run: Run, tag: str, content: Any, log: Callable[[], None]) -> None:
+    """Logs content that the run does not have yet. Sets the tag with its hash last."""
     digest = short_hash(content, 16)
     if run.data.tags.get(tag) != digest:
         log()

@@ -1,4 +1,4 @@
-"""Where the store is: its URI, what of it may be shown, the experiment's name and the lock that guards it."""
+"""Address of the store: its URI, the URI without secrets, the experiment's name and the path of its lock."""
 
 from __future__ import annotations
 
@@ -18,32 +18,35 @@ SQLITE = "sqlite:///"
 DEFAULT_URI = f"{SQLITE}mlflow.db"
 DEFAULT_EXPERIMENT = "decode-floor"
 NOT_UTF8 = "surrogateescape"
-"""How Python keeps what is no UTF-8 in a path, here inside of a URI."""
+"""Error handler that keeps bytes of a path that are not UTF-8, here inside a URI."""
 
 _DATABASE = re.compile(
     r"(?P<kind>\w+)(?:\+\w+)?://(?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?(?P<host>[^/?]*)"
     r"(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?",
     re.DOTALL,
 )
-"""As SQLAlchemy cuts a URI (its `engine.url`), which MLflow leaves that to."""
-_HOST_BEHIND = re.compile(r"@[^/@]*(?:/|:\d+$)")
-"""In the name of a database: rather the host, behind a password that has an @ and a / in it."""
-_YES = ("true", "yes", "on", "y", "t", "1")  # as SQLAlchemy reads a parameter that is one or the other
+"""Parts of a URI as SQLAlchemy parses it (`sqlalchemy.engine.url`), which MLflow uses."""
+_HOST_IN_DATABASE = re.compile(r"@[^/@]*(?:/|:\d+$)")
+"""Host inside the database's name, which a password with an @ and a / causes."""
+_YES = ("true", "yes", "on", "y", "t", "1")  # SQLAlchemy's true values of a boolean parameter
 
 
 def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, or an SQLite file in the working folder. MLflow starts a project's command in the project's
-    folder: a relative file is in the folder where `mlflow run` was called, as it was for MLflow itself."""
+    """Returns MLFLOW_TRACKING_URI, or the URI of an SQLite file in the working folder.
+
+    `mlflow run` starts the command in the project's folder. A relative file is resolved in the folder where `mlflow
+    run` was called, as MLflow itself does.
+    """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-    file, called_in = sqlite_file(uri), _folder_of_mlflow()
+    file, mlflow_folder = sqlite_file(uri), _folder_of_mlflow()
     _, mark, query = uri.partition("?")
-    if file is None or file.is_absolute() or called_in is None or "uri" in dict(parse_qsl(query)):
+    if file is None or file.is_absolute() or mlflow_folder is None or "uri" in dict(parse_qsl(query)):
         return uri
-    return f"{SQLITE}{quote(str(called_in / file), errors=NOT_UTF8)}{mark}{query}"
+    return f"{SQLITE}{quote(str(mlflow_folder / file), errors=NOT_UTF8)}{mark}{query}"
 
 
 def _folder_of_mlflow() -> Path | None:
-    """Where `mlflow run` was called; None where no MLproject started us, or MLflow is gone."""
+    """Returns the folder where `mlflow run` was called; None without `mlflow run`, or if its process has ended."""
     pid = os.environ.get(PARENT_PID_VARIABLE, "") if os.environ.get("MLFLOW_RUN_ID") else ""
     with suppress(OSError):
         return Path(os.readlink(f"/proc/{pid}/cwd")) if pid.isdecimal() else None
@@ -51,28 +54,30 @@ def _folder_of_mlflow() -> Path | None:
 
 
 def experiment_name() -> str:
-    """MLFLOW_EXPERIMENT_NAME, or `decode-floor`. MLFLOW_EXPERIMENT_ID, where set, goes before both."""
+    """Returns MLFLOW_EXPERIMENT_NAME, or `decode-floor`. If MLFLOW_EXPERIMENT_ID is set, it takes precedence."""
     return os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
 
 
 def is_experiment_chosen() -> bool:
-    """Does the environment say into which experiment?"""
+    """Returns whether the environment names the experiment."""
     return any(map(os.environ.get, ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")))
 
 
 def shown(uri: str) -> str:
-    """The URI as it may be printed, see `credentials.shown`."""
+    """Returns the URI without secrets, see `credentials.shown`."""
     return credentials.shown(uri)
 
 
 def without_secrets(text: str, uri: str) -> str:
-    """`text` without the URI's secrets, see `credentials.masked`."""
+    """Returns `text` without the URI's secrets, see `credentials.masked`."""
     return credentials.masked(text, uri)
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The file behind an SQLite URI as SQLAlchemy opens it (percent-encoding undone, the query apart); None for every
-    other kind of store, and for a database in memory."""
+    """Returns the file that SQLAlchemy opens for an SQLite URI, percent-decoded and without the query.
+
+    Returns None for any other kind of store and for a database in memory.
+    """
     match = _DATABASE.fullmatch(uri)
     if match is None or match["kind"] != "sqlite" or match["host"]:
         return None
@@ -85,14 +90,17 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def for_mlflow(uri: str) -> str:
-    """The URI that MLflow is given. It makes a folder by the name that stands in front of an SQLite file, encoded or
-    not, save where the URI names the driver."""
+    """Returns the URI to pass to MLflow.
+
+    MLflow creates the parent folder of an SQLite file without percent-decoding its name, unless the URI names the
+    driver. The URI with an encoded name therefore gets the driver.
+    """
     return f"sqlite+pysqlite{uri[len('sqlite') :]}" if uri.startswith(SQLITE) and "%" in uri else uri
 
 
 def libpq_uri(uri: str) -> str:
-    """A PostgreSQL URI as PostgreSQL's own library reads it: what SQLAlchemy leaves to the eye is encoded, what it
-    decodes (`+`) is written out."""
+    """Returns SQLAlchemy's PostgreSQL URI in the form that libpq reads: percent-encoded, and with each `+` of the query
+    written as an encoded space."""
     match = _DATABASE.fullmatch(uri)
     if match is None:
         return uri
@@ -108,39 +116,40 @@ def _encoded(text: str) -> str:
 
 
 def is_server(uri: str) -> bool:
-    """Is it something that somebody may have to start?"""
+    """Returns whether the store is a server, which may have to be started."""
     return "://" in uri and not uri.startswith(("sqlite", "file"))
 
 
 def check_is_uri(uri: str) -> None:
-    """Raises BadValue for the path of a file, which MLflow takes for a folder of runs, and says which URI was meant. A
-    folder, and a word such as `databricks`, are MLflow's to judge."""
+    """Raises BadValue for the path of a file, which MLflow would use as a folder of runs.
+
+    Accepts the path of a folder, and a word such as `databricks`; MLflow checks these.
+    """
     path = Path(uri)
     if ":" not in uri and not path.is_dir() and (path.is_file() or path.suffix or "/" in uri):
         raise BadValue(f"{uri} is a path, not the URI of an MLflow store: did you mean {SQLITE}{uri}?")
 
 
 def check_password(uri: str) -> None:
-    """Raises BadValue where the libraries would take a part of the password for the host: they complain of that part,
-    to everybody who reads the line."""
+    """Raises BadValue if a library would parse a part of the password as the host and print it in its error."""
     encode = "write it percent-encoded (@ as %40, : as %3A, / as %2F, ? as %3F, # as %23)"
     match = _DATABASE.fullmatch(uri)
     host = "" if match is None else match["host"]
-    is_cut = match is not None and ("@" in host or (host and _HOST_BEHIND.search(match["database"] or "")))
+    is_cut = match is not None and ("@" in host or (host and _HOST_IN_DATABASE.search(match["database"] or "")))
     if match is not None and match["kind"] in credentials.DATABASES and is_cut:
-        raise BadValue(f"the password in {shown(uri)} has an @ in it: {encode}")
+        raise BadValue(f"the password in {shown(uri)} contains an @: {encode}")
     if uri.startswith(("http://", "https://")) and "@" in uri and _has_no_port(uri):
-        raise BadValue(f"the password in {shown(uri)} has a / or ? or # in it: {encode}")
+        raise BadValue(f"the password in {shown(uri)} contains a / or ? or #: {encode}")
 
 
 def _has_no_port(uri: str) -> bool:
-    """Does the web read something as the port that is no number?"""
+    """Returns whether a web client would parse something other than a number as the port."""
     authority = urlsplit(uri).netloc.rpartition("@")[2]
     return bool(re.search(r":(?!\d*$)", authority.rpartition("]")[2]))
 
 
 def identity(uri: str) -> str:
-    """One text for one store, however its URI is spelled, and no secret in it: what a lock and a cache are named by."""
+    """Returns one text without secrets for all spellings of a store's URI. Locks and caches are named after it."""
     file = sqlite_file(uri)
     if file is not None:
         return os.path.realpath(file)
@@ -149,7 +158,7 @@ def identity(uri: str) -> str:
 
 
 def lock_path(uri: str) -> Path:
-    """Beside an SQLite file, where all who share the file find it; for a server in the temporary folder."""
+    """Returns the path of the store's lock: beside an SQLite file, for any other store in the temporary folder."""
     if sqlite_file(uri) is not None:
         return Path(f"{identity(uri)}.lock")
     return Path(tempfile.gettempdir()) / f"decode-floor-{os.getuid()}-{short_hash(identity(uri), 12)}.lock"

@@ -1,4 +1,4 @@
-"""Commit: one session's record becomes one MLflow run. Replaying changes nothing; the run is closed last."""
+"""Commits a session's record as one MLflow run. A repeated commit changes nothing. The run is closed last."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runner.errors import BadRecord, StoreUnreachable
 from runner.files import scratch
 from runner.record.sessionrecord import SessionRecord
 from runner.store import artifacts, connection, experiment
-from runner.store.made_run import made_run, name_run
+from runner.store.made_run import mlflow_run, name_run
 from runner.store.saved_views import GROUP_TAG
 from runner.store.session_run import COMMITTED_TAG, SESSION_TAG, View, view
 
@@ -25,92 +25,95 @@ BATCH_ENTITIES = 1000  # MLflow's limit for metrics, params and tags together
 OPEN = ("RUNNING", "SCHEDULED")
 UNFINISHED = {
     "reason": StoreUnreachable.reason,
-    "message": "the store did not take all of it; `python -m runner import` of the record does the rest",
+    "message": "the store failed before the run was complete: `python -m runner import` of the record completes it",
     "valid": "false",
 }
 
 
 @dataclass(frozen=True)
 class Committed:
-    """`already` says that the store held this session before."""
+    """Run of a committed session. `was_present` says whether the store had it before."""
 
     run_id: str
-    already: bool
+    was_present: bool
 
 
 def commit(record: SessionRecord, run_id: str | None, spooled: Path | None = None) -> str:
-    """Put one session's record into MLflow; returns the id of its run.
+    """Writes a session's record into MLflow and returns the id of its run.
 
-    `run_id` is the run that `mlflow run` made (MLFLOW_RUN_ID), None otherwise; `spooled` is the record's file,
-    for the message when the store is away. Raises BadRecord where the store has other content for the session,
+    `run_id` is the run that `mlflow run` made (MLFLOW_RUN_ID), or None. `spooled` is the record's file, for the
+    message if the store does not answer. Raises BadRecord if the store has other content for the session,
     StoreUnreachable, DiskFull, MissingPackage.
     """
-    shown = view(record)
+    session_view = view(record)
     with connection.opened(spooled) as client:
-        return store_view(client, shown, run_id).run_id
+        return store_view(client, session_view, run_id).run_id
 
 
-def store_view(client: MlflowClient, shown: View, run_id: str | None) -> Committed:
-    """Find or create the run and fill it. BadRecord where the store has other content for the session."""
-    run = _session_run(client, shown.session) or _made_by_mlflow(client, run_id, shown.session)
+def store_view(client: MlflowClient, session_view: View, run_id: str | None) -> Committed:
+    """Finds or creates the session's run and fills it. Raises BadRecord if the store has other content for it."""
+    run = _session_run(client, session_view.session) or _unused_mlflow_run(client, run_id, session_view.session)
     if run is None:
         home = experiment.home(client)
-        run = client.create_run(home, shown.started_ms, {SESSION_TAG: shown.session}, shown.name)
-    filled = COMMITTED_TAG in run.data.tags
-    if filled:
-        _check_same(run, shown)
-        _add_group(client, run, shown)
+        run = client.create_run(home, session_view.started_ms, {SESSION_TAG: session_view.session}, session_view.name)
+    is_filled = COMMITTED_TAG in run.data.tags
+    if is_filled:
+        _check_same(run, session_view)
+        _add_group(client, run, session_view)
     else:
         with closed_on_failure(client, run, UNFINISHED):
             experiment.describe(client, run.info.experiment_id)
-            _fill(client, run, shown)
-    if not filled or run.info.status != shown.status:  # killed in between, or closed by `mlflow run` as failed
-        terminate(client, run.info.run_id, shown.status, shown.finished_ms)
-    return Committed(run.info.run_id, already=filled)
+            _fill(client, run, session_view)
+    # a process was killed after it filled the run, or `mlflow run` closed it as failed
+    if not is_filled or run.info.status != session_view.status:
+        terminate(client, run.info.run_id, session_view.status, session_view.finished_ms)
+    return Committed(run.info.run_id, was_present=is_filled)
 
 
-def _check_same(run: Run, shown: View) -> None:
-    if run.data.tags[COMMITTED_TAG] != shown.digest:
+def _check_same(run: Run, session_view: View) -> None:
+    if run.data.tags[COMMITTED_TAG] != session_view.digest:
         raise BadRecord(
-            f"session {shown.session} is already in the store (run {run.info.run_id}) with other content: "
-            "a record never changes once it is committed; compare the two files"
+            f"session {session_view.session} is already in the store (run {run.info.run_id}) with other content: "
+            "a committed record must not change; compare the two files"
         )
 
 
-def _add_group(client: MlflowClient, run: Run, shown: View) -> None:
-    """A run of before there were groups gets its own: without one the view leaves it out."""
+def _add_group(client: MlflowClient, run: Run, session_view: View) -> None:
+    """Adds the group to a run from before groups existed, which the view *Cells* omits otherwise."""
     if GROUP_TAG not in run.data.tags:
-        client.set_tag(run.info.run_id, GROUP_TAG, shown.tags[GROUP_TAG])
+        client.set_tag(run.info.run_id, GROUP_TAG, session_view.tags[GROUP_TAG])
 
 
 def _session_run(client: MlflowClient, session: str) -> Run | None:
-    """The session's, a whole one before one that was only begun."""
-    found = client.search_runs(experiment.places(client), f"tags.{SESSION_TAG} = '{session}'")
-    return min(found, key=lambda run: COMMITTED_TAG not in run.data.tags, default=None)
+    """Returns the session's run, a complete one rather than an incomplete one. Returns None without any."""
+    runs = client.search_runs(experiment.candidate_ids(client), f"tags.{SESSION_TAG} = '{session}'")
+    return min(runs, key=lambda run: COMMITTED_TAG not in run.data.tags, default=None)
 
 
-def _made_by_mlflow(client: MlflowClient, run_id: str | None, session: str) -> Run | None:
-    """The run `mlflow run` made; None where this store does not know it or another session took it."""
-    run = None if run_id is None else made_run(client, run_id)
+def _unused_mlflow_run(client: MlflowClient, run_id: str | None, session: str) -> Run | None:
+    """Returns the run of `mlflow run`; None if this store does not have it or another session uses it."""
+    run = None if run_id is None else mlflow_run(client, run_id)
     if run is None or run.info.lifecycle_stage != "active":
         return None
     return run if run.data.tags.get(SESSION_TAG, session) == session else None
 
 
-def _fill(client: MlflowClient, run: Run, shown: View) -> None:
-    """All of the run, the mark last: a run without it is filled again, whoever closed it."""
+def _fill(client: MlflowClient, run: Run, session_view: View) -> None:
+    """Fills the run and sets COMMITTED_TAG last. A run without this tag is filled again, even if it is closed."""
     run_id = run.info.run_id
-    name_run(client, run, shown.name)
-    _log_numbers(client, run_id, shown)
-    _log_dataset(client, run_id, shown)
-    log_files(client, run_id, shown.files)
-    client.set_tag(run_id, COMMITTED_TAG, shown.digest)
+    name_run(client, run, session_view.name)
+    _log_numbers(client, run_id, session_view)
+    _log_dataset(client, run_id, session_view)
+    log_files(client, run_id, session_view.files)
+    client.set_tag(run_id, COMMITTED_TAG, session_view.digest)
 
 
 @contextmanager
 def closed_on_failure(client: MlflowClient, run: Run, tags: Mapping[str, str] | None = None) -> Iterator[None]:
-    """A run that cannot be filled is closed as FAILED, with these tags, as far as the store lets us: nobody works on it
-    any more. It is filled, and closed anew, by the next that commits the same."""
+    """Closes the run as FAILED with these tags if the block raises, provided that the store still answers.
+
+    The next commit of the same session fills and closes the run again.
+    """
     try:
         yield
     except BaseException:
@@ -122,54 +125,54 @@ def closed_on_failure(client: MlflowClient, run: Run, tags: Mapping[str, str] | 
 
 
 def log_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
-    """Set several tags in one call."""
+    """Sets several tags in one call."""
     from mlflow.entities import RunTag
 
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()], synchronous=True)
 
 
 def terminate(client: MlflowClient, run_id: str, status: str, finished_ms: int | None = None) -> None:
-    """Close a run; MLflow's lines about where to view it would land in the command's own output."""
+    """Closes a run. Suppresses the lines with its address that MLflow prints."""
     with redirect_stdout(StringIO()):
         client.set_terminated(run_id, status, finished_ms)
 
 
-def _log_numbers(client: MlflowClient, run_id: str, shown: View) -> None:
-    """One call, or more where the step series is longer than a call may be."""
+def _log_numbers(client: MlflowClient, run_id: str, session_view: View) -> None:
+    """Logs params, tags and metrics, in several calls if the step series exceeds BATCH_ENTITIES."""
     from mlflow.entities import Param, RunTag
 
-    params = [Param(name, value) for name, value in shown.params.items()]
-    tags = [RunTag(name, value) for name, value in shown.tags.items()]
-    points = list(_points(shown))
+    params = [Param(name, value) for name, value in session_view.params.items()]
+    tags = [RunTag(name, value) for name, value in session_view.tags.items()]
+    points = list(_points(session_view))
     first = BATCH_ENTITIES - len(params) - len(tags)
     client.log_batch(run_id, points[:first], params, tags, synchronous=True)
     for start in range(first, len(points), BATCH_ENTITIES):
         client.log_batch(run_id, points[start : start + BATCH_ENTITIES], synchronous=True)
 
 
-def _points(shown: View) -> Iterator[Metric]:
+def _points(session_view: View) -> Iterator[Metric]:
     from mlflow.entities import Metric
 
-    for name, value in shown.metrics.items():
-        yield Metric(name, value, shown.finished_ms, 0)
-    for step, value in enumerate(shown.series):
-        yield Metric(shown.series_name, value, shown.finished_ms, step)
+    for name, value in session_view.metrics.items():
+        yield Metric(name, value, session_view.finished_ms, 0)
+    for step, value in enumerate(session_view.series):
+        yield Metric(session_view.series_name, value, session_view.finished_ms, step)
 
 
-def _log_dataset(client: MlflowClient, run_id: str, shown: View) -> None:
+def _log_dataset(client: MlflowClient, run_id: str, session_view: View) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    model = shown.dataset
+    model = session_view.dataset
     dataset = Dataset(model.name, model.digest, source_type="weights", source=model.source)
     client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "model")])])
 
 
 def log_files(client: MlflowClient, run_id: str, files: Mapping[str, str | bytes]) -> None:
-    """Artifacts of a run, by their paths."""
-    artifacts.settle_run(client, run_id)
+    """Writes artifacts of a run. `files` maps artifact paths to contents."""
+    artifacts.correct_run(client, run_id)
     with scratch.folder() as folder:
-        for name, text in files.items():
+        for name, content in files.items():
             path = folder / name
             path.parent.mkdir(exist_ok=True)
-            path.write_bytes(text if isinstance(text, bytes) else text.encode())
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
         client.log_artifacts(run_id, str(folder))

@@ -1,4 +1,4 @@
-"""One exclusive conversation with the store; whatever goes wrong in it becomes one line for the terminal."""
+"""Exclusive connection to the store. Every failure becomes an error of one line."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from runner.store.look.seen import Away
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# MLflow left to itself keeps a caller waiting for four minutes when a server is away, and reports usage home. And
-# PostgreSQL waits for another program's lock without an end.
+# By default MLflow retries a server that does not answer for four minutes and sends telemetry, and PostgreSQL waits
+# for a lock without limit.
 DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -32,35 +32,37 @@ DEFAULTS = {
     "PGOPTIONS": "-c lock_timeout=10s",
 }
 NOISY_LOGGERS = ("alembic", "mlflow.store.db.utils", "mlflow.store.tracking")
-"""Whatever they say of a failure, with a traceback, is raised as well, and told in one line."""
-OUR_MISTAKES = (AssertionError, AttributeError, LookupError, NameError, TypeError)
+"""Loggers that print a traceback for a failure that is also raised."""
+PROGRAMMING_ERRORS = (AssertionError, AttributeError, LookupError, NameError, TypeError)
 FULL_DISK_WORDS = ("database or disk is full", "no space left on device", "disk quota exceeded", "disk full")
 CAUSE_LENGTH = 300
 
 
 @contextmanager
 def opened(spooled: Path | None = None, uri: str | None = None) -> Iterator[MlflowClient]:
-    """A client of the store (of the environment's, unless `uri` names another), made if it does not exist yet and held
-    under its lock.
+    """Yields a client of the store at `uri` (default: the environment's) and holds the store's lock meanwhile.
 
-    `spooled` is the file of the record that is to be stored, for the message. Raises StoreUnreachable,
-    DiskFull or MissingPackage, each in one line without passwords.
+    A store that does not exist is created. `spooled` is the file of the record to be stored, for the message. Raises
+    StoreUnreachable, DiskFull or MissingPackage, each with one line without passwords.
     """
     uri = uri or address.tracking_uri()
     before.check_usable(uri)
     _set_defaults()
     with _one_line_errors(uri, spooled):
-        make = _client_class()  # before the lock: others need not wait for an import
+        make = _client_class()  # before the lock, since the import takes seconds
         with lock.held(uri):
             _check_database(uri, only_read=False)
             client = _client(make, uri)
-            artifacts.follow(uri)
+            artifacts.correct_places(uri)
             yield client
 
 
 def before_measuring(run_id: str | None) -> str | None:
-    """Look whether the store would take a session, as `look.check`; returns what to tell of a server that does not
-    answer now: the session is kept in the spool then. Raises the errors of `opened`, and BadValue."""
+    """Checks that the store can take a session, as `look.before.check`.
+
+    Returns a message if a server does not answer now: the session is then kept in the spool. Returns None otherwise.
+    Raises the errors of `opened`, and BadValue.
+    """
     uri = address.tracking_uri()
     _set_defaults()
     try:
@@ -71,8 +73,8 @@ def before_measuring(run_id: str | None) -> str | None:
     return None
 
 
-def check_fit(spooled: Path) -> None:
-    """Raises what keeps the store from taking any record, this one and the next alike; as `opened`."""
+def check_accepts_records(spooled: Path) -> None:
+    """Raises the errors of `opened` for a store that cannot take any record."""
     uri = address.tracking_uri()
     _set_defaults()
     with _one_line_errors(uri, spooled):
@@ -81,8 +83,11 @@ def check_fit(spooled: Path) -> None:
 
 @contextmanager
 def reading(uri: str) -> Iterator[MlflowClient]:
-    """A client of a store that is only read: it must exist, and no lock is taken. Raises BadRecord for a database that
-    is no store of MLflow's, BadValue for a file's path, and as `one_line_read_errors`."""
+    """Yields a client for reading an existing store, without its lock.
+
+    Raises BadRecord for a database that is not an MLflow store, BadValue for a file's path, and the errors of
+    `one_line_read_errors`.
+    """
     spelling.check(uri)
     _set_defaults()
     with one_line_read_errors(uri):
@@ -92,11 +97,13 @@ def reading(uri: str) -> Iterator[MlflowClient]:
 
 @contextmanager
 def one_line_read_errors(uri: str) -> Iterator[None]:
-    """Whatever is wrong with a store that is read, in one line: StoreUnreachable or MissingPackage. What only a mistake
-    of ours can raise is no fault of the store."""
+    """Converts a failure to read a store into StoreUnreachable or MissingPackage with one line.
+
+    Programming errors propagate unchanged.
+    """
     try:
         yield
-    except (DecodeFloorError, *OUR_MISTAKES):
+    except (DecodeFloorError, *PROGRAMMING_ERRORS):
         raise
     except ModuleNotFoundError as error:
         raise MissingPackage(_missing_text(error, uri, None)) from error
@@ -115,8 +122,8 @@ def _set_defaults() -> None:
 
 
 def _client_class() -> type[MlflowClient]:
-    """MLflow's, imported; to make one makes the store as well, where it is a database that is not there yet."""
-    # cut off by a signal in the middle of its import it could not be used to close the run
+    """Imports MLflow and returns its client class. An instance creates a database that does not exist yet."""
+    # MLflow could not close the run after a signal interrupted its import
     with signals.held():
         from mlflow import MlflowClient
 
@@ -126,17 +133,20 @@ def _client_class() -> type[MlflowClient]:
 
 
 def _client(make: type[MlflowClient], uri: str) -> MlflowClient:
-    with artifacts.beside(uri):
+    with artifacts.default_root_beside(uri):
         return make(tracking_uri=address.for_mlflow(uri))
 
 
 def _check_database(uri: str, only_read: bool) -> None:
-    """Connect once ourselves: MLflow tries a database that does not answer ten times over, for 100 s. And MLflow makes
-    its tables wherever some are missing, or brings them up to date. Raises as `schema.check`."""
+    """Connects to a database and checks its schema before MLflow does. Raises as `schema.check`.
+
+    MLflow retries a database that does not answer ten times, for 100 s. It also creates missing tables and migrates
+    older ones.
+    """
     if database.is_database(uri):
-        with database.opened(uri) as found:
-            if found is not None:
-                found.check_schema(only_read)
+        with database.opened(uri) as tables:
+            if tables is not None:
+                tables.check_schema(only_read)
             elif only_read:
                 raise BadRecord(schema.no_store_text(address.shown(uri), is_empty=True))
 
@@ -146,13 +156,13 @@ def _one_line_errors(uri: str, spooled: Path | None) -> Iterator[None]:
     try:
         yield
     except DecodeFloorError as error:
-        if (told := _with_way_out(error, spooled)) is error:
+        if (advised := _with_import_advice(error, spooled)) is error:
             raise
-        raise told from error
+        raise advised from error
     except ModuleNotFoundError as error:
         raise MissingPackage(_missing_text(error, uri, spooled)) from error
     except Exception as error:
-        # MLflow, SQLAlchemy, urllib3, requests, the database drivers and boto each bring their own
+        # MLflow, SQLAlchemy, urllib3, requests, database drivers and boto have exceptions of their own
         raise _store_error(error, uri, spooled) from error
 
 
@@ -163,29 +173,27 @@ def _store_error(error: Exception, uri: str, spooled: Path | None) -> DecodeFloo
     if database.is_locked(cause):
         return StoreUnreachable(f"{database.locked_text(uri)}, {_then(spooled)}")
     if (advice := refusals.remedy(cause)) is None:
-        seen = _seen(uri)
-        if seen is not None and not isinstance(seen, Away):
-            return _with_way_out(seen, spooled)
-        see_to = "start that store" if seen or database.is_away(cause) else "see to that"
-        advice = f"{see_to}, or set MLFLOW_TRACKING_URI to another"
-    return StoreUnreachable(
-        f"the MLflow store {address.shown(uri)} did not take it ({cause}): {advice}, {_then(spooled)}"
-    )
+        fault = _store_fault(uri)
+        if fault is not None and not isinstance(fault, Away):
+            return _with_import_advice(fault, spooled)
+        first_step = "start that store" if fault or database.is_away(cause) else "correct that"
+        advice = f"{first_step}, or set MLFLOW_TRACKING_URI to another"
+    return StoreUnreachable(f"the MLflow store {address.shown(uri)} failed ({cause}): {advice}, {_then(spooled)}")
 
 
-def _seen(uri: str) -> DecodeFloorError | None:
-    """Returns what a look finds wrong with a store that has just refused something: MLflow's words say less."""
+def _store_fault(uri: str) -> DecodeFloorError | None:
+    """Returns the error of a check of the store, which is more precise than MLflow's; None if the check finds none."""
     try:
         before.check(uri, None)
-    except DecodeFloorError as found:
-        return found
+    except DecodeFloorError as fault:
+        return fault
     except Exception:
         return None
     return None
 
 
-def _with_way_out(error: DecodeFloorError, spooled: Path | None) -> DecodeFloorError:
-    """The same error; of a record that is spooled, with what to do then."""
+def _with_import_advice(error: DecodeFloorError, spooled: Path | None) -> DecodeFloorError:
+    """Returns the error, with advice to import the record if one is in the spool."""
     if spooled is None or not isinstance(error, StoreUnreachable):
         return error
     return type(error)(f"{error}, {_then(spooled)}")
@@ -194,7 +202,7 @@ def _with_way_out(error: DecodeFloorError, spooled: Path | None) -> DecodeFloorE
 def _missing_text(error: ModuleNotFoundError, uri: str, spooled: Path | None) -> str:
     return (
         f"the MLflow store {address.shown(uri)} needs a package that is not installed here ({error}): "
-        f"install it, or go where it is, {_then(spooled)}"
+        f"install it, or use an environment that has it, {_then(spooled)}"
     )
 
 
@@ -205,10 +213,10 @@ def _then(spooled: Path | None) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    following: BaseException | None = error
-    while following is not None:
-        yield following
-        following = following.__cause__ or following.__context__
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
 
 
 def _is_full_disk(error: Exception) -> bool:
@@ -221,12 +229,12 @@ def _is_full_disk(error: Exception) -> bool:
 
 
 def _cause(error: Exception) -> str:
-    """The root of the chain where the line failed (`Connection refused`), else the outermost message."""
+    """Returns the root of the chain if a connection failed (`Connection refused`), else the outermost message."""
     from sqlalchemy.exc import DBAPIError
 
     chain = list(_chain(error))
-    broken_line = any(isinstance(link, OSError | DBAPIError) for link in chain)
-    text = str(chain[-1] if broken_line else error).strip() or type(error).__name__
+    is_connection = any(isinstance(link, OSError | DBAPIError) for link in chain)
+    text = str(chain[-1] if is_connection else error).strip() or type(error).__name__
     first, *more = text.splitlines()
-    # of several addresses of one host, libpq's first line says nothing
+    # libpq's first line has no cause if the host has several addresses
     return textwrap.shorten(text if more and first.endswith(":") else first, CAUSE_LENGTH, placeholder=" …")

@@ -1,4 +1,4 @@
-"""The entry: the process that `mlflow run` started, the run MLflow made for it, and the end of both."""
+"""Entry process of `mlflow run` and the run that MLflow made for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from runner.record import open_runs
 from runner.redaction.redact import redact
 from runner.store import connection
 from runner.store.commit import OPEN, log_tags, terminate
-from runner.store.made_run import known_run, made_run
+from runner.store.made_run import find_run, mlflow_run
 from runner.store.session_run import TAG_LENGTH
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 RUN_VARIABLE = "MLFLOW_RUN_ID"
 ABANDONED = {
     "reason": "abandoned",
-    "message": "the process that measured it ended without closing the run (killed, or the power went)",
+    "message": "the process ended without closing the run (it was killed, or the power failed)",
     "valid": "false",
 }
 
 
 class EntryRun:
-    """The run that MLflow made for this process: marked in the spool, and closed once, by a commit or by `fail`."""
+    """Run that MLflow made for this process. It has a marker in the spool, and a commit or `fail` closes it once."""
 
     def __init__(self, run_id: str) -> None:
         self.id = run_id
@@ -36,22 +36,22 @@ class EntryRun:
         self._is_closed = False
 
     def mark(self, spool: Path) -> None:
-        """From now on an import from the spool closes the run if this process is killed. Never raises."""
+        """Leaves a marker, so that an import from the spool closes the run if this process is killed. Never raises."""
         self._marker = open_runs.leave(spool, self.id)
 
     def closed(self) -> None:
-        """The run has got what it was made for, and is closed."""
+        """Records that the run is filled and closed, and removes its marker."""
         self._is_closed = True
         if self._marker is not None:
             with suppress(OSError):
                 self._marker.unlink()
 
     def fail(self, error: Failure) -> None:
-        """Close the run, unless it is, FAILED or KILLED with the reason as tags. Warns where the store is away."""
+        """Closes an open run as FAILED or KILLED, with the reason as tags. Warns if the store does not answer."""
         if self._is_closed:
             return
-        # without the host's lock: whoever holds it may measure for hours, and `mlflow run` itself, which no lock of
-        # ours can keep waiting, has just loaded MLflow as well
+        # without the host's lock, which another session may hold for hours; `mlflow run` has just imported MLflow on
+        # this host without it, too
         try:
             _close(self.id, error)
         except DecodeFloorError as away:
@@ -61,7 +61,7 @@ class EntryRun:
 
 
 def entry_run() -> EntryRun | None:
-    """The run that `mlflow run` names in the environment; None where it did not start this process."""
+    """Returns the run that the environment names; None if `mlflow run` did not start this process."""
     run_id = os.environ.get(RUN_VARIABLE)
     return EntryRun(run_id) if run_id else None
 
@@ -74,15 +74,15 @@ def _close(run_id: str, error: Failure) -> None:
         "valid": "false",
     }
     with connection.opened() as client:
-        made_run(client, run_id)
+        mlflow_run(client, run_id)  # removes the checkout's path from its tags
         log_tags(client, run_id, tags)
         terminate(client, run_id, "KILLED" if isinstance(error, Stopped) else "FAILED")
 
 
 def close_abandoned(folder: Path) -> list[str]:
-    """Close, as FAILED, the runs whose process was killed, by the markers in `folder`; their ids.
+    """Closes as FAILED the runs with a marker in `folder` whose process was killed. Returns their ids.
 
-    A run that the store does not know keeps its marker: it is in another one. Raises StoreUnreachable.
+    A run that is not in this store keeps its marker. Raises StoreUnreachable.
     """
     markers = list(open_runs.left_behind(folder))
     if not markers:
@@ -91,17 +91,17 @@ def close_abandoned(folder: Path) -> list[str]:
         return [path.name for path in markers if _close_abandoned(client, path)]
 
 
-def _close_abandoned(client: MlflowClient, left: Path) -> bool:
-    run = known_run(client, left.name)
+def _close_abandoned(client: MlflowClient, marker: Path) -> bool:
+    run = find_run(client, marker.name)
     if run is None:
         return False
     is_open = run.info.lifecycle_stage == "active" and run.info.status in OPEN
-    # MLflow, where it outlived us, has closed the run, but could not know why
+    # if MLflow outlived this process, it has closed the run without a reason
     unexplained = run.info.status == "FAILED" and "reason" not in run.data.tags
     if is_open or unexplained:
-        log_tags(client, left.name, ABANDONED)
+        log_tags(client, marker.name, ABANDONED)
     if is_open:
-        terminate(client, left.name, "FAILED")
-    with suppress(OSError):  # another user's: the next import finds the run closed
-        left.unlink()
+        terminate(client, marker.name, "FAILED")
+    with suppress(OSError):  # if another user owns it, the next import finds the run closed
+        marker.unlink()
     return is_open or unexplained

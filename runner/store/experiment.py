@@ -1,4 +1,4 @@
-"""The experiment that the runs are in: found, or made and described."""
+"""Experiment of the runs: finds it, or creates and describes it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.store import address, artifacts
-from runner.store.look.seen import RESTORE
+from runner.store.look.seen import DEFAULT_ID, RESTORE
 from runner.store.saved_views import CELLS, TAG_PREFIX, view_tags
 from runner.store.session_run import NOTE_TAG
 
@@ -16,11 +16,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment
 
 KIND_TAG, MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"
-MLFLOWS_OWN = "0"
-"""Id of the experiment where a plain `mlflow run .` puts its run."""
-
 MARK = f"{TAG_PREFIX}{CELLS}"
-"""Tag of each experiment that a run of ours was committed to: one of our views."""
+"""Tag of every experiment that has received a run of this program: one of its views."""
 
 DESCRIPTION = """\
 ## Batch-1 decode latency against its memory floor
@@ -28,23 +25,23 @@ DESCRIPTION = """\
 One run is one **session**: one cell (gpu, model, ctx, quant, kernel, runtime, cache) measured in one fresh process.
 
 **To compare cells** choose *Cells* from the menu *Views* (top right): valid sessions, grouped by the tag `group`, each
-row the mean of its sessions. A group has one cell, protocol, code and environment: what may be averaged.
-*Sessions* shows every session by itself, *A/B* the ratio and verdict of every comparison.
+row with the mean of its sessions. Sessions of a group have the same cell, protocol, code and environment.
+*Sessions* shows every session, *A/B* the ratio and verdict of every comparison.
 
-- *Chart view*: one section per group of metrics. `floor` how close to the floor, `latency` the clocks and (as a line)
-  every timed step, `gpu` temperature, power and clocks before and after, `gate` whether the answer is right, `cost`
-  where the session's time went.
+- *Chart view*: one section per group of metrics. `floor`: fraction of the floor reached. `latency`: step times, and
+  every timed step as a line. `gpu`: temperature, power and clocks before and after. `gate`: correctness of the
+  outputs. `cost`: time of each phase.
 - *Search*: `tags.valid = "true"` or ``tags.model = "qwen2.5-7b" AND metrics.`cell/ctx` = 2048``
 
 **FINISHED** is measured and valid. **FAILED** is not valid or not measured: the tags `reason`, `reasons`, `message`
-and `exit_code` say why. **KILLED** was interrupted. **flags** mark a right but suspect session. The artifact
-`record.json` is the whole result; the run only shows it.
+and `exit_code` say why. **KILLED** was interrupted. **flags** mark a correct but suspect session. The artifact
+`record.json` is the complete result, which the run displays.
 """
 
 
 @dataclass(frozen=True)
 class Deleted:
-    """An experiment that nobody sees until it is restored."""
+    """Deleted experiment, hidden until it is restored."""
 
     id: str
     name: str
@@ -54,49 +51,51 @@ class Deleted:
 
 
 def home(client: MlflowClient) -> str:
-    """Id of the experiment for runs that MLflow has not put anywhere yet; made where it does not exist."""
-    found = _home(client) or str(client.create_experiment(address.experiment_name()))
-    return artifacts.settled(client, found)
+    """Returns the id of the experiment for new runs. Creates the experiment if it does not exist."""
+    experiment_id = _home(client) or str(client.create_experiment(address.experiment_name()))
+    return artifacts.correct_experiment(client, experiment_id)
 
 
 def _home(client: MlflowClient) -> str | None:
-    given = os.environ.get("MLFLOW_EXPERIMENT_ID")
-    if given:
-        return given
-    found = client.get_experiment_by_name(address.experiment_name())
-    return None if found is None else str(found.experiment_id)
+    requested = os.environ.get("MLFLOW_EXPERIMENT_ID")
+    if requested:
+        return requested
+    experiment = client.get_experiment_by_name(address.experiment_name())
+    return None if experiment is None else str(experiment.experiment_id)
 
 
-def places(client: MlflowClient) -> list[str]:
-    """Ids of the experiments where our runs may be: the one written to, and MLflow's own. Where nobody chose one, all
-    that have our views, for ours may have been renamed."""
-    ours = () if address.is_experiment_chosen() else (str(found.experiment_id) for found in with_views(client))
-    return list(dict.fromkeys(filter(None, (_home(client), MLFLOWS_OWN, *ours))))
+def candidate_ids(client: MlflowClient) -> list[str]:
+    """Returns the ids of the experiments that may have this program's runs: that for new runs, and MLflow's default.
+
+    If the environment names no experiment, also returns every experiment with views, since ours may be renamed.
+    """
+    with_view = () if address.is_experiment_chosen() else (str(each.experiment_id) for each in with_views(client))
+    return list(dict.fromkeys(filter(None, (_home(client), DEFAULT_ID, *with_view))))
 
 
 def describe(client: MlflowClient, experiment_id: str) -> None:
-    """Give the experiment of one of our runs its description, unless someone wrote one, and our views as they are now.
+    """Sets the current views of an experiment, and its description unless it has one.
 
-    Also in MLflow's own experiment, where a plain `mlflow run .` puts its run and no MLproject can say otherwise.
+    Applies to MLflow's default experiment, too: a plain `mlflow run .` puts its run there.
     """
-    has = client.get_experiment(experiment_id).tags
+    existing = client.get_experiment(experiment_id).tags
     for name, value in _tags().items():
         is_ours = name.startswith(TAG_PREFIX)
-        if name not in has or (is_ours and has[name] != value):
+        if name not in existing or (is_ours and existing[name] != value):
             client.set_experiment_tag(experiment_id, name, value)
 
 
 def with_views(client: MlflowClient) -> list[Experiment]:
-    """The experiments that have our views."""
-    return [found for found in client.search_experiments() if MARK in found.tags]
+    """Returns the experiments that have this program's views."""
+    return [experiment for experiment in client.search_experiments() if MARK in experiment.tags]
 
 
 def deleted(client: MlflowClient) -> list[Deleted]:
-    """The experiments that have our views, and were deleted."""
+    """Returns the deleted experiments that have this program's views."""
     from mlflow.entities import ViewType
 
-    found = client.search_experiments(view_type=ViewType.DELETED_ONLY)
-    return [Deleted(str(each.experiment_id), each.name) for each in found if MARK in each.tags]
+    experiments = client.search_experiments(view_type=ViewType.DELETED_ONLY)
+    return [Deleted(str(each.experiment_id), each.name) for each in experiments if MARK in each.tags]
 
 
 def _tags() -> dict[str, str]:

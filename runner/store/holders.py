@@ -1,4 +1,4 @@
-"""Who holds a lock on a file, as far as the kernel tells."""
+"""Processes that hold a lock on a file, from the kernel's list of locks."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from pathlib import Path
 LOCKS = Path("/proc/locks")
 
 
-def of(*files: Path) -> str:
-    """`process 17 (python3)`, several of them, or `another process` where the kernel does not tell."""
-    found = dict.fromkeys(pid for file in files for pid in _pids(file))
-    return ", ".join(f"process {pid} ({_name(pid)})" for pid in found) or "another process"
+def lock_holders(*files: Path) -> str:
+    """Returns the holders' names, such as `process 17 (python3)`, or `another process` if the kernel lists none."""
+    pids = dict.fromkeys(pid for file in files for pid in _pids(file))
+    return ", ".join(f"process {pid} ({_name(pid)})" for pid in pids) or "another process"
 
 
 def _pids(file: Path) -> Iterator[int]:
-    """Lines look like `1: FLOCK ADVISORY WRITE 17 fe:00:1234 0 EOF`; those that wait have an arrow."""
+    """Yields the process ids from lines such as `1: FLOCK ADVISORY WRITE 17 fe:00:1234 0 EOF`.
+
+    Lines of processes that wait have an arrow.
+    """
     with suppress(OSError):
         status = file.stat()
         place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
@@ -28,7 +31,7 @@ def _pids(file: Path) -> Iterator[int]:
 
 
 def _name(pid: int) -> str:
-    """The program's name; a command line may hold a secret."""
+    """Returns the program's name, not its command line, which may contain a secret."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
     return "ended"

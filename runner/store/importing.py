@@ -1,4 +1,4 @@
-"""Import: every record of a folder into the store, each exactly once."""
+"""Import of every record of a folder into the store, each exactly once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from runner.record.sidecar import forget_runs, remembered_run
 from runner.record.verify import recompute
 from runner.store import connection
 from runner.store.ab_run import commit_comparison
-from runner.store.commit import store_view
+from runner.store.commit import Committed, store_view
 from runner.store.entry import close_abandoned
 from runner.store.look.seen import Away
 from runner.store.session_run import view
@@ -22,7 +22,7 @@ from runner.store.session_run import view
 
 @dataclass(frozen=True)
 class Refused:
-    """A file that was not imported, and why; `by_store` says that nothing is wrong with the file itself."""
+    """File that was not imported, and the reason. With `by_store` the store refused it and the file is correct."""
 
     path: Path
     reason: str
@@ -31,8 +31,11 @@ class Refused:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """Run ids: `imported`, `present` (in the store before), `comparisons` (of A/Bs, which have no session of their
-    own), `closed` (abandoned runs, now FAILED)."""
+    """Result of an import, as run ids.
+
+    `imported` and `present` (in the store before) are runs of sessions, `comparisons` runs of A/Bs, `closed` abandoned
+    runs, which are FAILED now.
+    """
 
     imported: tuple[str, ...]
     present: tuple[str, ...]
@@ -42,55 +45,56 @@ class ImportReport:
 
 
 def import_folder(folder: Path) -> ImportReport:
-    """Commit every record below `folder`, then the manifests of A/Bs, and close the runs that killed entries left open.
+    """Commits every record below `folder`, then the manifests of A/Bs, and closes the runs of killed processes.
 
-    A record that is damaged, or in which `runner verify` finds anything else wrong, is named in the report, stays where
-    it is and stops nothing: in the store nobody could tell its run from a right one. Nor does one that the store
-    refuses while it would take others. Raises BadValue where there is no such folder, StoreUnreachable or DiskFull
-    where the store takes nothing, or no more: what is in it stays, the rest can follow.
+    A record with an error that `runner verify` reports is not imported, since its run would look correct. The report
+    names such a file, and any file that the store refuses while it takes others; the import continues. Raises BadValue
+    if the folder does not exist, StoreUnreachable or DiskFull if the store takes no record (any more). A repeated
+    import continues after such an error.
     """
     spool.check_folder(folder, BadValue)
-    done: dict[bool, list[str]] = {False: [], True: []}
+    imported: list[str] = []
+    present: list[str] = []
     refused: list[Refused] = []
     comparisons: list[str] = []
     files = list(spool.record_files(folder))
     if files:
-        with suppress(Away):  # a look is less patient than a commit
-            connection.check_fit(files[0])
+        with suppress(Away):  # the check has a shorter timeout than a commit
+            connection.check_accepts_records(files[0])
     for path in files:
-        with _named(path, refused):
-            run_id, already = _import_file(path)
-            done[already].append(run_id)
+        with _refusals(path, refused):
+            committed = _import_file(path)
+            (present if committed.was_present else imported).append(committed.run_id)
     for path in spool.manifest_files(folder):
-        with _named(path, refused):
+        with _refusals(path, refused):
             comparisons += _import_manifest(path)
     closed = close_abandoned(folder)
     forget_runs(spool.clear_abandoned(folder))
-    return ImportReport(tuple(done[False]), tuple(done[True]), tuple(comparisons), tuple(refused), tuple(closed))
+    return ImportReport(tuple(imported), tuple(present), tuple(comparisons), tuple(refused), tuple(closed))
 
 
 @contextmanager
-def _named(path: Path, refused: list[Refused]) -> Iterator[None]:
+def _refusals(path: Path, refused: list[Refused]) -> Iterator[None]:
+    """Appends to `refused` if the file or the store is at fault. Raises the errors of a store that takes no record."""
     try:
         yield
     except BadRecord as error:
-        named = str(BadRecord(f"{path}:"))  # as errors write a path, on one line
-        refused.append(Refused(path, str(error).removeprefix(named).lstrip()))
+        prefix = str(BadRecord(f"{path}:"))  # errors mask and join a path that contains secrets or line breaks
+        refused.append(Refused(path, str(error).removeprefix(prefix).lstrip()))
     except StoreUnreachable as error:
-        connection.check_fit(path)  # else nothing that follows could be imported
+        connection.check_accepts_records(path)  # raises if no further record could be imported
         refused.append(Refused(path, str(error), by_store=True))
 
 
 def _import_manifest(path: Path) -> list[str]:
-    """The A/B's run; none as long as it has no complete block."""
+    """Returns the id of the A/B's run in a list, which is empty without a complete block."""
     checked = check.read_whole(path)
     if not checked.manifest.complete:
         return []
     return [commit_comparison(checked.manifest, check.period_ms(checked), None, remembered_run(path))]
 
 
-def _import_file(path: Path) -> tuple[str, bool]:
-    shown = view(recompute.read_verified(path), path.read_text(encoding="utf-8"))
+def _import_file(path: Path) -> Committed:
+    session_view = view(recompute.read_verified(path), path.read_text(encoding="utf-8"))
     with connection.opened(path) as client:
-        committed = store_view(client, shown, remembered_run(path))
-    return committed.run_id, committed.already
+        return store_view(client, session_view, remembered_run(path))

@@ -1,4 +1,4 @@
-"""The lock that guards a store, for a while: a process that hangs must not keep others waiting for ever."""
+"""Lock of a store, with a limited wait, because a holder may hang."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ from runner.files import plainfile
 from runner.store import address, holders
 
 WAIT_S = 30.0
-"""A commit takes a second or, where a server is away, its retries."""
+"""A commit takes about a second, or the time of its retries if a server does not answer."""
 POLL_S = 0.01
-"""An import gives the lock back for a few milliseconds between two records."""
+"""An import releases the lock for a few milliseconds between two records."""
 
 
 @contextmanager
 def held(uri: str) -> Iterator[None]:
-    """Hold the store alone; the kernel frees it when the holder dies. Raises OSError, and StoreUnreachable where
-    another process does not give it back.
+    """Holds the lock of a store, which the kernel releases if the process dies.
 
-    MLflow's migrations fail when several processes make one store; to find or create a run takes two calls.
+    MLflow's migrations fail if several processes create a store, and finding or creating a run takes two calls. Raises
+    OSError, and StoreUnreachable if another process holds the lock for more than WAIT_S.
     """
     path = address.lock_path(uri)
     path.parent.mkdir(parents=True, exist_ok=True)
     with plainfile.opened_lock(path) as file:
-        _wait(file, path, address.shown(uri))
+        _acquire(file, path, address.shown(uri))
         yield
 
 
-def _wait(file: IO[str], path: Path, shown: str) -> None:
-    """Others may come before us: only one that holds it all the time is given up on."""
+def _acquire(file: IO[str], path: Path, public_uri: str) -> None:
+    """Waits for the lock. Raises StoreUnreachable if the same process holds it for WAIT_S."""
     holder, deadline = "", 0.0
-    while not _taken(file):
+    while not _try_lock(file):
         if time.monotonic() >= deadline:
-            found = holders.of(path)
-            if found == holder:
+            current = holders.lock_holders(path)
+            if current == holder:
                 raise StoreUnreachable(
-                    f"the MLflow store {shown} is kept locked by {holder} for more than {WAIT_S:.0f} s ({path}): wait "
-                    "until it has ended, or end it"
+                    f"the MLflow store {public_uri} is kept locked by {holder} for more than {WAIT_S:.0f} s ({path}): "
+                    "wait until it has ended, or end it"
                 )
-            holder, deadline = found, time.monotonic() + WAIT_S
+            holder, deadline = current, time.monotonic() + WAIT_S
         time.sleep(POLL_S)
 
 
-def _taken(file: IO[str]) -> bool:
+def _try_lock(file: IO[str]) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

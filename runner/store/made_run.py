@@ -1,4 +1,4 @@
-"""The run that MLflow made for a command: found by its id, given our name, and without the folder of the checkout."""
+"""Run that MLflow made for a command: finds it, names it, and removes the checkout's path from its tags."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 PROJECT = "decode-floor"
 SOURCE_TAGS = ("mlflow.source.name", "mlflow.source.git.repoURL", "mlflow.gitRepoURL")
-A_PATH_BEGINS = ("/", ".", "~", "file:")
-_MADE_UP = re.compile(r"[a-z]+-([a-z]+)-\d{1,4}")
+PATH_PREFIXES = ("/", ".", "~", "file:")
+_GENERATED_NAME = re.compile(r"[a-z]+-([a-z]+)-\d{1,4}")
 
 
-def made_run(client: MlflowClient, run_id: str) -> Run | None:
-    """Returns the run that `mlflow run` made, with nothing in its tags of where the checkout lies."""
-    if (run := known_run(client, run_id)) is not None:
+def mlflow_run(client: MlflowClient, run_id: str) -> Run | None:
+    """Returns the run of `mlflow run` and removes the checkout's path from its tags; None if the store has none."""
+    if (run := find_run(client, run_id)) is not None:
         _hide_source(client, run)
     return run
 
 
-def known_run(client: MlflowClient, run_id: str) -> Run | None:
-    """Returns the run of that id, None where this store has none."""
+def find_run(client: MlflowClient, run_id: str) -> Run | None:
+    """Returns the run with this id, None if this store has none."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -37,25 +37,26 @@ def known_run(client: MlflowClient, run_id: str) -> Run | None:
 
 
 def _hide_source(client: MlflowClient, run: Run) -> None:
-    """Puts the project's name in place of the checkout's folder, which is private, and takes credentials out of an
-    address."""
+    """Replaces the checkout's private folder by the project's name, and removes credentials from an address."""
     for name in SOURCE_TAGS:
         value = run.data.tags.get(name, "")
-        shown = PROJECT if value.startswith(A_PATH_BEGINS) else redact(value)
-        if shown != value:
-            client.set_tag(run.info.run_id, name, shown)
+        public = PROJECT if value.startswith(PATH_PREFIXES) else redact(value)
+        if public != value:
+            client.set_tag(run.info.run_id, name, public)
 
 
 def name_run(client: MlflowClient, run: Run, name: str) -> None:
-    """Gives the run our name, unless somebody gave it another than MLflow made up."""
-    if run.info.run_name != name and is_made_up(run.info.run_name):
+    """Renames the run, unless a user has chosen its name."""
+    if run.info.run_name != name and is_generated(run.info.run_name):
         client.update_run(run.info.run_id, name=name)
 
 
-def is_made_up(name: str | None) -> bool:
-    """True for no name, and for one as MLflow makes them up: a word, an animal of its list and a number, such as
-    `bold-crane-417`."""
+def is_generated(name: str | None) -> bool:
+    """Returns whether MLflow generated the name, such as `bold-crane-417`: a word, an animal of its list, a number.
+
+    Returns True without a name.
+    """
     from mlflow.utils import name_utils
 
-    match = _MADE_UP.fullmatch(name or "")
+    match = _GENERATED_NAME.fullmatch(name or "")
     return not name or (match is not None and match[1] in map(str.lower, name_utils._GENERATOR_NOUNS))

@@ -1,4 +1,4 @@
-"""A manifest as tags of the A/B's run: a table reads it from any store, without the artifacts of every run."""
+"""Manifest of an A/B as tags of its run, which the tables read without downloading artifacts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ PREFIX = "decode_floor.ab_json."
 
 
 def tags_of(manifest: Manifest) -> dict[str, str]:
-    """The manifest's JSON, in as many tags as it takes."""
+    """Returns the manifest's JSON, split into tags of at most TAG_LENGTH characters."""
     text = json.dumps(to_json(manifest), separators=(",", ":"))
     starts = range(0, len(text), TAG_LENGTH)
     return {f"{PREFIX}{number:03d}": text[start : start + TAG_LENGTH] for number, start in enumerate(starts)}
 
 
 def manifest_of(tags: Mapping[str, str], name: str) -> Manifest:
-    """The inverse of `tags_of`, whatever other tags are there. Raises BadRecord, naming `name`, where it is none."""
+    """Returns the manifest in a run's tags, the inverse of `tags_of`. Raises BadRecord with `name` without one."""
     return parse("".join(tags[key] for key in sorted(tags) if key.startswith(PREFIX)), name)

@@ -1,4 +1,4 @@
-"""The Markdown that MLflow shows on the page of a run: cell, verdict, numbers, costs."""
+"""Markdown on the page of a run in MLflow: cell, verdict, numbers, costs."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ HEADLINES = {
     "floor/r_floor": "fraction of that floor reached (`r_floor`)",
     "floor/r_floor_achievable": "… of the floor at this device's own read bandwidth (`r_floor_achievable`)",
     "floor/r_floor_paper": "… as the paper counts bytes (`r_floor_paper`)",
-    "latency/step_busy_ms": "of a step, kernels running (`step_busy_ms`)",
+    "latency/step_busy_ms": "time of a step with kernels running (`step_busy_ms`)",
     "latency/prefill_ms": "prefill to ctx",
     "gate/error": "logit error against the reference",
-    "gate/bound": "… which may be at most",
+    "gate/bound": "… and its upper limit",
     "memory/peak": "peak memory",
 }
-"""Metric → its words on the page."""
+"""Metric → its label on the page."""
 PHASES = ("start", "import", "probe", "build", "reference", "compile", "verify", "prefill", "steps")
-"""The phases of a session, in the order in which they happen."""
+"""Phases of a session, in their order of time."""
 CELL_FIELDS = ("quant", "kernel", "runtime", "cache", "attention", "dtype", "weights_id")
 
 
 def run_description(record: SessionRecord) -> str:
-    """Returns result, cell, verdict, headline numbers with units, flags, and where the time went.
+    """Returns result, cell, verdict, headline numbers with units, flags, and the time of each phase.
 
-    MLflow shows the first three lines and hides the rest behind "Show more": the result comes first.
+    MLflow shows the first three lines and hides the rest behind "Show more", so that the result comes first.
     """
     marks = judgement.marks(record)
     parts = [_result(record, marks), _conditions(record), _verdict(record)]
@@ -74,9 +74,9 @@ def _verdict(record: SessionRecord) -> str:
 
 def _headlines(record: MeasuredRecord) -> Iterator[tuple[str, str, str]]:
     table = {metric.name: metric for metric in metrics.METRICS}
-    for name, words in HEADLINES.items():
+    for name, label in HEADLINES.items():
         if (value := table[name].value(record)) is not None:
-            yield words, *_with_unit(value, table[name].unit)
+            yield label, *_with_unit(value, table[name].unit)
 
 
 def _with_unit(value: float, unit: str) -> tuple[str, str]:
@@ -87,16 +87,16 @@ def _with_unit(value: float, unit: str) -> tuple[str, str]:
 
 def _flags(marks: Iterable[str]) -> str:
     rows = [f"- `{flag}`: {FLAG_MEANINGS.get(flag, 'see docs/')}" for flag in marks]
-    return "\n".join(("### Flags: right, but suspect\n", *rows)) if rows else ""
+    return "\n".join(("### Flags: correct, but suspect\n", *rows)) if rows else ""
 
 
 def _costs(cost_s: Cost) -> str:
-    """Returns the phases, longest first, and the time that no phase claims."""
+    """Returns the phases, longest first, and the time outside all phases."""
     costs = to_json(cost_s)
     phases = {name: costs[name] for name in PHASES if name in costs}
     phases["other"] = max(0.0, cost_s.total - sum(phases.values()))
     rows = [(phase, f"{seconds:.2f}") for phase, seconds in sorted(phases.items(), key=lambda item: -item[1])]
-    return f"### Where {cost_s.total:.1f} s went, from command to record\n\n" + _table(("phase", "s"), rows)
+    return f"### Time of each phase: {cost_s.total:.1f} s from command to record\n\n" + _table(("phase", "s"), rows)
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -1,7 +1,7 @@
-"""Three views preset in MLflow's UI (its menu "Views"): every session, one row and bar per cell, and every A/B.
+"""Three saved views for MLflow's UI (its menu "Views"): every session, one row and bar per cell, and every A/B.
 
-MLflow keeps a saved view as a tag of the experiment (`mlflow.sharedViewState.<id>`, read off MLflow 3.17's own UI; a
-UI that does not know the tag shows its usual table).
+MLflow stores a view as a tag of the experiment, `mlflow.sharedViewState.<id>`. The format is that of MLflow 3.17's UI;
+a UI without such views shows its default table.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 TAG_PREFIX = "mlflow.sharedViewState."
-CREATED_MS = 1_760_000_000_000  # the menu sorts by it; a fixed one keeps the tags equal in every store
+CREATED_MS = 1_760_000_000_000  # the menu sorts by this time; a constant keeps the tags equal in every store
 NUMBERS = ("cell/ctx", "latency/step_wall_ms", "floor/r_floor", "floor/r_floor_achievable")
 WORDS = ("gpu", "model", "quant", "runtime", "cache", "valid", "flags", "study")
 OPEN_SECTIONS = ("floor", "latency")
@@ -24,7 +24,7 @@ GROUP_TAG = "group"
 
 
 def view_tags() -> dict[str, str]:
-    """Tags of the experiment that make up the views."""
+    """Returns the experiment's tags that define the views."""
     return {
         f"{TAG_PREFIX}{CELLS}": _saved("Cells", _cells()),
         f"{TAG_PREFIX}{SESSIONS}": _saved("Sessions", _sessions()),
@@ -33,7 +33,7 @@ def view_tags() -> dict[str, str]:
 
 
 def cells_address(server: str, experiment_id: str) -> str:
-    """Where the UI of an MLflow server shows the cells of an experiment."""
+    """Returns the address of the view *Cells* of an experiment on an MLflow server."""
     return f"{server}/#/experiments/{experiment_id}/runs?viewStateShareKey={CELLS}&workflowType=machine_learning"
 
 
@@ -50,7 +50,7 @@ def _comparisons() -> dict[str, Any]:
 
 
 def _cells() -> dict[str, Any]:
-    """Valid sessions only: the row of a group is their mean."""
+    """Returns the view of valid sessions, with the mean of each group as a row."""
     return {
         **_charts(),
         "selectedColumns": _metrics(NUMBERS),
@@ -68,7 +68,7 @@ def _tags(names: Iterable[str]) -> list[str]:
 
 
 def _charts() -> dict[str, Any]:
-    """What matters most first; MLflow fills each section with the metrics of that prefix."""
+    """Returns the sections, the most important first. MLflow fills each with the metrics that have its prefix."""
     sections = [_section(name, open_=True) for name in OPEN_SECTIONS]
     sections += [_section(name, open_=False) for name in CLOSED_SECTIONS]
     return {"compareRunSections": sections, "compareRunCharts": [], "isAccordionReordered": True}

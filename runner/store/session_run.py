@@ -1,4 +1,4 @@
-"""What a record looks like as an MLflow run. Pure: it knows no MLflow, and can be tested on its own."""
+"""Content of the MLflow run of a record, as plain data without MLflow."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ NOTE_TAG = "mlflow.note.content"
 SESSION_TAG = "session"
 SCHEMA_TAG = "schema_version"
 GATE_TAG = "gate_version"
-"""Sessions that version 1 of the gate judged have no such tag."""
+"""Sessions with version 1 of the gate have no such tag."""
 NAME_TAG = "decode_floor.name"
-"""Our name of the run, whatever it is called (`mlflow run --run-name`)."""
+"""Default name of the run. A user may have chosen another (`mlflow run --run-name`)."""
 COMMITTED_TAG = "decode_floor.committed"
 DEFAULT_PROTOCOL = "paper"
 GROUP_HASH_LENGTH = 6
-PARAM_LENGTH, TAG_LENGTH = 6000, 5000  # limits of MLflow's: of params (cut without a word) since 2.8, of tags of 2.9
+PARAM_LENGTH, TAG_LENGTH = 6000, 5000  # MLflow's limits: params since 2.8 (truncated silently), tags of 2.9
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """The model as a dataset input: name, digest (weights_id, cut to 36 characters), where it came from."""
+    """Model as a dataset input: name, digest (weights_id, truncated to 36 characters) and source as JSON."""
 
     name: str
     digest: str
@@ -45,9 +45,10 @@ class Dataset:
 
 @dataclass(frozen=True)
 class View:
-    """One run: what is compared (`metrics`, at step 0), the step series, and `files` (artifact path → text).
+    """Content of one run: `metrics` at step 0, the series of step times, and `files` (artifact path → text).
 
-    Times are in milliseconds since the epoch; all points carry `finished_ms`: replaying doubles nothing.
+    Times are in milliseconds since the epoch. All points have the time `finished_ms`, so that a repeated commit adds
+    none.
     """
 
     session: str
@@ -66,8 +67,8 @@ class View:
 
 
 def view(record: SessionRecord, text: str | None = None) -> View:
-    """Returns the run of a record. `text` is the record's JSON as its file has it, in which fields may stand in another
-    order than in its type."""
+    """Returns the run of a record. `text` is the content of the record's file, whose order of fields may differ from
+    the type's."""
     started_ms, data = record.session.started_ms, to_json(record)
     return View(
         session=record.session.id,
@@ -87,13 +88,13 @@ def view(record: SessionRecord, text: str | None = None) -> View:
 
 
 def run_name(record: SessionRecord) -> str:
-    """Returns the cell's title and the session's index: the UI cuts names at about 22 characters, so that what differs
-    comes first."""
+    """Returns the cell's title and the session's index. The title begins with what differs, because the UI shows about
+    22 characters."""
     return f"{record.cell.title} #{record.session.index}"
 
 
 def group(record: SessionRecord) -> str:
-    """Returns the name of the sessions that may be averaged with this one, and a short hash of all that they share."""
+    """Returns the name of the group of sessions that may be averaged, with a short hash of all that they share."""
     keys = to_json(record.keys)
     shared = [to_json(record.protocol), *(keys.get(name) for name in ("cell_key", "code_key", "env_key"))]
     words = [record.cell.title]
@@ -110,14 +111,14 @@ def run_status(record: SessionRecord) -> str:
 
 
 def _metrics(record: SessionRecord) -> dict[str, float]:
-    """Returns the metrics in the order of the views' sections: the run's page lists them as they were logged."""
+    """Returns the metrics in the order of the views' sections. The run's page lists them as logged."""
     rank = {name: place for place, name in enumerate((*saved_views.OPEN_SECTIONS, *saved_views.CLOSED_SECTIONS))}
     values = metrics.values(record)
     return {name: values[name] for name in sorted(values, key=lambda name: rank.get(name.partition("/")[0], len(rank)))}
 
 
 def _params(record: SessionRecord) -> dict[str, str]:
-    """Returns the resolved fields under dotted names: MLflow logs bare `-P` names itself and refuses a second text."""
+    """Returns the resolved fields under dotted names: MLflow logs plain `-P` names and refuses a second value."""
     session = {"study": record.session.study, "index": record.session.index, "seed": record.session.seed}
     sections: dict[str, object] = {
         "cell": record.cell,
@@ -138,7 +139,7 @@ def _flat(name: str, section: object) -> list[tuple[str, str]]:
 
 def _word(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ",".join(f"{name}:{each}" for name, each in sorted(value.items())) or "none"
+        return ",".join(f"{name}:{setting}" for name, setting in sorted(value.items())) or "none"
     return "none" if value is None else str(value)
 
 
@@ -150,7 +151,7 @@ def _reason(record: SessionRecord) -> str:
 
 
 def _exit_code(record: SessionRecord) -> str:
-    """Returns what `python -m runner` exits with; the worker's own code stands in the record."""
+    """Returns the exit code of `python -m runner`; the worker's exit code is in the record."""
     codes = {"": 0} | {kind.reason: kind.exit_code for kind in errors.family()}
     return str(codes.get(_reason(record), errors.DecodeFloorError.exit_code))
 

@@ -1,4 +1,4 @@
-"""What analysis makes of sessions, in a run of its own: of an A/B, or a report."""
+"""Results of the analysis in a run of their own, of an A/B or a report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FINISHED = "FINISHED"
 
 @dataclass(frozen=True)
 class Summary:
-    """Numbers, words, the page's text, and `files` (artifact path → content)."""
+    """Metrics, tags, the text of the run's page, and `files` (artifact path → content)."""
 
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
@@ -27,7 +27,7 @@ class Summary:
 
 
 def log_summary(client: MlflowClient, run: Run, step: int, at_ms: int, summary: Summary) -> None:
-    """Put all of it into the run, its metrics at this step."""
+    """Logs the summary to the run, with its metrics at `step` and `at_ms` (ms since the epoch)."""
     from mlflow.entities import Metric, RunTag
 
     metrics = [Metric(name, value, at_ms, step) for name, value in summary.metrics.items()]
@@ -37,5 +37,5 @@ def log_summary(client: MlflowClient, run: Run, step: int, at_ms: int, summary: 
 
 
 def entities(kind: Callable[[str, str], Any], values: Mapping[str, str]) -> list[Any]:
-    """Params or tags of MLflow's, no longer than it takes."""
+    """Returns MLflow's params or tags, with values truncated to TAG_LENGTH."""
     return [kind(name, value[:TAG_LENGTH]) for name, value in values.items()]

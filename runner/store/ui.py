@@ -1,4 +1,4 @@
-"""MLflow's UI over the store, and the addresses in it that show the cells."""
+"""MLflow's UI of the store, and the addresses of its views of the cells."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ LOOPBACK = "127.0.0.1"
 
 
 def served_at() -> str | None:
-    """The address of the MLflow server that is the store; None where the store has to be served first."""
+    """Returns the address of the MLflow server that is the store; None if the store is a file or database."""
     uri = address.tracking_uri()
     return address.shown(uri).rstrip("/") if uri.startswith(("http://", "https://")) else None
 
 
 def local_address(port: int) -> str:
-    """Returns where `serve` shows the store. Raises BadValue where the port cannot be had: MLflow says so late, on many
-    lines."""
+    """Returns the address at which `serve` shows the store. Raises BadValue if the port cannot be used."""
     with socket.socket() as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as MLflow's own server
         try:
@@ -35,17 +34,20 @@ def local_address(port: int) -> str:
 
 
 def cells_addresses(server: str) -> list[tuple[str, str]]:
-    """Name and address of every experiment that has our views; tells of deleted ones. Raises StoreUnreachable."""
+    """Returns name and address of every experiment with this program's views. Prints a note for each deleted one.
+
+    Raises StoreUnreachable.
+    """
     with connection.opened() as client:
-        found, deleted = experiment.with_views(client), experiment.deleted(client)
-    for each in deleted:
-        terminal.say(f"note: {each}")
-    return [(one.name, cells_address(server, one.experiment_id)) for one in found]
+        experiments, deleted = experiment.with_views(client), experiment.deleted(client)
+    for hidden in deleted:
+        terminal.say(f"note: {hidden}")
+    return [(each.name, cells_address(server, each.experiment_id)) for each in experiments]
 
 
 def serve(port: int, options: Sequence[str]) -> None:
-    """Become MLflow's UI over the store, on the loopback interface. Does not return."""
-    # a URI on the command line would show its password to everybody on this host
+    """Replaces this process by MLflow's UI of the store, on the loopback interface. Never returns."""
+    # every user of this host can read a password on the command line
     os.environ["MLFLOW_BACKEND_STORE_URI"] = address.for_mlflow(address.tracking_uri())
     command = [sys.executable, "-m", "mlflow", "ui", "--host", LOOPBACK, "--port", str(port), *options]
     os.execv(sys.executable, command)

@@ -353,7 +353,7 @@ def _compared(
     made = manifest.declare(_pair(plan, study), ARM_SESSIONS, extension=0)
     on = host_id(plan.cell.gpu, host)
     sessions: list[Session] = []
-    while (grown := blocks.opened(made, on, ARM_SESSIONS)).done < ARM_SESSIONS:
+    while (grown := blocks.with_open_block(made, on, ARM_SESSIONS)).done < ARM_SESSIONS:
         arm, index, place = grown.blocks[-1].next_arm, len(sessions), number + len(sessions)
         cell = cells["ab".index(arm)]
         sessions.append(Session(place, _session_id(seed, place), cell, host, study, index, older=False))

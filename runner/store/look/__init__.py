@@ -1,4 +1,4 @@
-"""The look at a store before anything is measured: what would keep it from taking the record, without MLflow.
+"""Checks before measuring that a store can take the record, without MLflow.
 
-One module for each kind of store and of fault. Nothing here writes into a store.
+One module per kind of store and per kind of fault. No module writes into a store.
 """

@@ -1,4 +1,4 @@
-"""Finds where an experiment keeps its artifacts, and whether they can be written there from here."""
+"""Root of an experiment's artifacts, and the check that this host can write there."""
 
 from __future__ import annotations
 
@@ -23,71 +23,70 @@ PACKAGES = {
     "hdfs": "pyarrow",
     "sftp": "pysftp",
 }
-"""What MLflow imports for a scheme."""
+"""URI scheme → package that MLflow imports for it."""
 
 
 def is_proxied(root: str) -> bool:
-    """Do they go through MLflow's server?"""
+    """Returns whether artifacts are transferred through the MLflow server."""
     return root.startswith(f"{PROXIED}:")
 
 
 def path_of(root: str) -> Path | None:
-    """The folder, None where it is not one of a file system."""
+    """Returns the folder of a root; None if the root is not in a file system."""
     parts = urlsplit(root)
     if parts.scheme not in ("", "file"):
         return None
     return Path(unquote(parts.path) if parts.scheme else root)
 
 
-def needs_server_text(shown: str, root: str) -> str:
-    """The words for artifacts behind a server, in a store that is opened without one."""
+def needs_server_text(public_uri: str, root: str) -> str:
+    """Returns the message for a store that is opened without the server that has its artifacts."""
     return (
-        f"the experiment in the MLflow store {shown} keeps its artifacts behind an MLflow server ({root}): set "
+        f"the experiment in the MLflow store {public_uri} keeps its artifacts behind an MLflow server ({root}): set "
         "MLFLOW_TRACKING_URI to that server's address (http://…), or MLFLOW_EXPERIMENT_NAME to another name"
     )
 
 
-def usual(uri: str) -> str:
-    """Returns where a new experiment of a database has its artifacts: beside an SQLite file, else in the working
-    folder."""
+def default_root(uri: str) -> str:
+    """Returns the artifact root of a new experiment of a database: beside an SQLite file, or in the working folder."""
     file = address.sqlite_file(uri)
     beside = Path.cwd() if file is None else Path(os.path.realpath(file)).parent
     return os.environ.get(artifacts.ROOT_VARIABLE) or str(beside / artifacts.ROOT)
 
 
 def check(uri: str, root: str) -> None:
-    """Raises StoreUnreachable or MissingPackage where artifacts of a database cannot be written there from here."""
-    shown = address.shown(uri)
+    """Raises StoreUnreachable or MissingPackage if this host cannot write artifacts of a database to the root."""
+    public_uri = address.shown(uri)
     if is_proxied(root):
-        raise StoreUnreachable(needs_server_text(shown, root))
+        raise StoreUnreachable(needs_server_text(public_uri, root))
     if (folder := path_of(root)) is not None:
-        check_writable(artifacts.settled_place(uri, folder), shown)
+        check_writable(artifacts.corrected_place(uri, folder), public_uri)
     check_packages(root)
 
 
-def check_writable(folder: Path, shown: str) -> None:
-    """Raises StoreUnreachable where the folder is not here and cannot be made, or not be written."""
+def check_writable(folder: Path, public_uri: str) -> None:
+    """Raises StoreUnreachable if the folder cannot be written or created on this host."""
     if (error := writable.obstacle(folder)) is not None:
         raise StoreUnreachable(
-            f"the experiment in the MLflow store {shown} keeps its artifacts in {folder}, which cannot be written from "
-            f"here ({error.filename}: {error.strerror}): {failures.remedy(error)}, or set MLFLOW_EXPERIMENT_NAME to "
-            "another experiment"
+            f"the experiment in the MLflow store {public_uri} keeps its artifacts in {folder}, which cannot be written "
+            f"from here ({error.filename}: {error.strerror}): {failures.remedy(error)}, or set MLFLOW_EXPERIMENT_NAME "
+            "to another experiment"
         ) from error
 
 
 def check_packages(root: str) -> None:
-    """Raises MissingPackage where the package that reaches them is not installed."""
+    """Raises MissingPackage if the package for the root's scheme is not installed."""
     scheme = urlsplit(root).scheme
     package = PACKAGES.get(scheme)
     if package is not None and not _is_installed(package):
         raise MissingPackage(
             f"artifacts of this store are kept at {scheme}://…, for which {sys.executable} lacks the package "
-            f"{package}: install it, or use --spool DIR and import where it is"
+            f"{package}: install it, or use --spool DIR and import the records where it is installed"
         )
 
 
 def _is_installed(package: str) -> bool:
     try:
         return importlib.util.find_spec(package) is not None
-    except ModuleNotFoundError:  # of the package above it
+    except ModuleNotFoundError:  # the parent package is missing
         return False

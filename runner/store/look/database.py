@@ -1,4 +1,4 @@
-"""A look into the tables of a store that is a database: what kind of schema, which experiment, whose lock."""
+"""Check of a store that is a database: its schema, its experiment and runs, and locks on it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, NoReturn, cast
 from runner.errors import StoreUnreachable
 from runner.store import address, holders
 from runner.store.look import artifactroot, refusals, schema, sqlitefile
-from runner.store.look.seen import Away, Experiment, SeenRun
+from runner.store.look.seen import Away, Experiment, StoredRun
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql")
 LOCK_WAIT_S = 10.0
-"""As long as another program may write into an SQLite file before we give up."""
+"""Longest wait for another program's lock on an SQLite file."""
 LOCKED_WORDS = ("database is locked", "database table is locked", "lock timeout", "Lock wait timeout")
 AWAY_WORDS = (
     "Connection refused",
@@ -26,38 +26,38 @@ AWAY_WORDS = (
     "starting up",
     "shutting down",
 )
-"""In the drivers' words for a server that is not there now; others are of what somebody has to change first."""
+"""Parts of the drivers' messages for a server that does not answer now. Other faults must be corrected first."""
 WRITTEN_TABLES = ("experiments", "runs", "tags", "params", "metrics", "latest_metrics")
 _POSTGRESQL_TABLES = (
     "SELECT relname FROM pg_catalog.pg_class"
     " WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace"
 )
-"""All of them: the information schema has only those that the user may read."""
+"""All tables. The information schema has only the tables that the user may read."""
 _MAY_CREATE = "SELECT has_schema_privilege(current_schema(), 'CREATE')"
 _EXPERIMENTS = "SELECT experiment_id, name, lifecycle_stage, artifact_location FROM experiments"
 _RUNS = "SELECT run_uuid, lifecycle_stage, artifact_uri FROM runs WHERE run_uuid = '{}'"
 
 
 def is_database(uri: str) -> bool:
-    """Is it the URI of a store that is a database?"""
+    """Returns whether the URI is that of a database."""
     return uri.partition(":")[0].partition("+")[0] in SCHEMES
 
 
 def is_locked(text: str) -> bool:
-    """Do these words of a database's say that another program holds a lock?"""
+    """Returns whether a driver's message says that another program holds a lock."""
     return any(words in text for words in LOCKED_WORDS)
 
 
 def is_away(text: str) -> bool:
-    """Do these words say that nothing answers now?"""
+    """Returns whether a driver's message says that the server does not answer now."""
     return any(words in text for words in AWAY_WORDS)
 
 
 def locked_text(uri: str) -> str:
-    """The words for a database that another program keeps locked."""
+    """Returns the message for a database that another program keeps locked."""
     file = address.sqlite_file(uri)
-    by = "another program" if file is None else holders.of(file, *_logs(file))
-    return f"the MLflow store {address.shown(uri)} is kept locked by {by}: wait until it has ended, or end it"
+    holder = "another program" if file is None else holders.lock_holders(file, *_logs(file))
+    return f"the MLflow store {address.shown(uri)} is kept locked by {holder}: wait until it has ended, or end it"
 
 
 def _logs(file: Path) -> Iterator[Path]:
@@ -65,40 +65,40 @@ def _logs(file: Path) -> Iterator[Path]:
 
 
 class Database:
-    """See `seen.Backend`."""
+    """Backend of a database. See `seen.Backend`."""
 
     def __init__(self, uri: str, link: Any) -> None:
         """`link` is a connection of Python's DB-API."""
         self._uri, self._link = uri, link
 
     def by_id(self, experiment_id: str) -> Experiment | None:
-        return next((one for one in self._experiments() if one.id == experiment_id), None)
+        return next((each for each in self._experiments() if each.id == experiment_id), None)
 
     def by_name(self, name: str) -> Experiment | None:
-        return next((one for one in self._experiments() if one.name == name), None)
+        return next((each for each in self._experiments() if each.name == name), None)
 
-    def run(self, run_id: str) -> SeenRun | None:
-        found = self._rows(_RUNS.format(run_id.replace("'", "''")))
-        return SeenRun(found[0][0], found[0][1] != "active", str(found[0][2])) if found else None
+    def run(self, run_id: str) -> StoredRun | None:
+        rows = self._rows(_RUNS.format(run_id.replace("'", "''")))
+        return StoredRun(rows[0][0], rows[0][1] != "active", str(rows[0][2])) if rows else None
 
-    def usual_root(self) -> str | None:
-        return artifactroot.usual(self._uri)
+    def default_root(self) -> str | None:
+        return artifactroot.default_root(self._uri)
 
     def check_root(self, root: str) -> None:
         artifactroot.check(self._uri, root)
 
     def check_schema(self, only_read: bool) -> bool:
-        """Is it a store already? Raises as `schema.check`."""
+        """Returns whether the database has MLflow's tables. Raises as `schema.check`."""
         tables = self._tables()
         revision = None
         if "alembic_version" in tables:
-            found = self._rows("SELECT version_num FROM alembic_version")
-            revision = str(found[0][0]) if found else None
+            rows = self._rows("SELECT version_num FROM alembic_version")
+            revision = str(rows[0][0]) if rows else None
         schema.check(address.shown(self._uri), tables, revision, only_read)
         return bool(tables)
 
     def check_writable(self) -> None:
-        """Raises what the driver raises where nothing can be written, or another program keeps it locked."""
+        """Raises the driver's error if the database is read-only or another program keeps it locked."""
         if address.sqlite_file(self._uri) is not None:
             self._link.execute("BEGIN IMMEDIATE")
         elif self._uri.startswith("postgresql"):
@@ -106,13 +106,13 @@ class Database:
         self._link.rollback()
 
     def check_can_be_made(self) -> None:
-        """Raises StoreUnreachable where MLflow may not make its tables in a PostgreSQL database that has none."""
+        """Raises StoreUnreachable if the user lacks the right to create tables in an empty PostgreSQL database."""
         if self._uri.startswith("postgresql") and self._rows(_MAY_CREATE) != [(True,)]:
             self._refuse_schema("CREATE")
 
     def _experiments(self) -> list[Experiment]:
-        found = self._rows(_EXPERIMENTS)
-        return [Experiment(str(number), name, stage != "active", str(root)) for number, name, stage, root in found]
+        rows = self._rows(_EXPERIMENTS)
+        return [Experiment(str(number), name, stage != "active", str(root)) for number, name, stage, root in rows]
 
     def _tables(self) -> set[str]:
         if address.sqlite_file(self._uri) is not None:
@@ -124,9 +124,9 @@ class Database:
         return {str(name) for (name,) in self._rows("SELECT table_name FROM information_schema.tables")}
 
     def _refuse_schema(self, right: str) -> NoReturn:
-        said = f"permission denied: this user lacks {right} on the schema"
+        fault = f"permission denied: this user lacks {right} on the schema"
         raise StoreUnreachable(
-            f"the MLflow store {address.shown(self._uri)} cannot be used ({said}): {refusals.remedy(said)}"
+            f"the MLflow store {address.shown(self._uri)} cannot be used ({fault}): {refusals.remedy(fault)}"
         )
 
     def _rows(self, query: str, fetch: bool = True) -> list[tuple[Any, ...]]:
@@ -137,8 +137,11 @@ class Database:
 
 @contextmanager
 def opened(uri: str) -> Iterator[Database | None]:
-    """The database; None for an SQLite file that is not there yet. Raises StoreUnreachable where it is kept locked or
-    no file, ModuleNotFoundError for a driver, and what the driver raises."""
+    """Yields the database, None for an SQLite file that does not exist yet.
+
+    Raises StoreUnreachable if it is locked or not a file, ModuleNotFoundError if the driver is missing, and the
+    driver's errors.
+    """
     file = address.sqlite_file(uri)
     if file is not None and not sqlitefile.is_there(file, uri):
         yield None
@@ -148,7 +151,7 @@ def opened(uri: str) -> Iterator[Database | None]:
             yield Database(uri, link)
     except StoreUnreachable:
         raise
-    except Exception as error:  # each driver has its own
+    except Exception as error:  # each driver has exceptions of its own
         if is_locked(str(error)):
             raise StoreUnreachable(locked_text(uri)) from error
         raise
@@ -163,7 +166,7 @@ def _connection(uri: str, file: Path | None) -> Any:
 
     try:
         return sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool).raw_connection()
-    except Exception as error:  # each driver has its own
+    except Exception as error:  # each driver has exceptions of its own
         text = address.without_secrets(" ".join(str(error).split()), uri)
         if refusals.remedy(text) or not is_away(text):
             raise

@@ -1,4 +1,4 @@
-"""Requests to an MLflow server without MLflow: with the credentials it would send, and an answer within seconds."""
+"""Requests to an MLflow server without MLflow: with the same credentials and with a timeout of seconds."""
 
 from __future__ import annotations
 
@@ -21,36 +21,39 @@ TIMEOUT_S = 10.0
 LARGEST_ANSWER = 1 << 20
 CHUNK = 1 << 16
 CHANGES_METHOD = (301, 302, 303)
-"""Redirects after which a POST, with which MLflow writes, becomes a GET."""
+"""Redirects that turn a POST into a GET, which breaks MLflow's writes."""
 
 
 def get(base: str, path: str, query: Mapping[str, str]) -> Response:
-    """The answer, whatever its status. Raises Away where none comes, StoreUnreachable where another place answers or
-    something that speaks no HTTP, and `requests.RequestException` for what cannot be asked at all."""
+    """Returns the response, of any status.
+
+    Raises Away without a response, StoreUnreachable for a redirect to another place, a TLS error or a response that is
+    not HTTP, and `requests.RequestException` for an invalid request.
+    """
     import requests
 
-    shown = address.shown(base)
+    public_uri = address.shown(base)
     try:
-        answer = _asked(f"{base.rstrip('/')}{path}", query)
+        answer = _request(f"{base.rstrip('/')}{path}", query)
     except requests.exceptions.SSLError as error:
         raise StoreUnreachable(
-            f"the MLflow server {shown} cannot be trusted or speaks no TLS ({_root(error)}): use http://, or name its "
+            f"the MLflow server {public_uri} is not trusted or has no TLS ({_root(error)}): use http://, or name its "
             "certificate in MLFLOW_TRACKING_SERVER_CERT_PATH"
         ) from error
     except (requests.exceptions.Timeout, requests.exceptions.ConnectionError) as error:
         if "BadStatusLine" in repr(error) or "HTTPException" in repr(error):
             raise StoreUnreachable(
-                f"{shown} is no MLflow server (what answers speaks no HTTP): set MLFLOW_TRACKING_URI to the address of "
-                "one"
+                f"{public_uri} is not an MLflow server (its response is not HTTP): set MLFLOW_TRACKING_URI to the "
+                "address of one"
             ) from error
         raise Away(
-            f"the MLflow server {shown} does not answer ({_root(error)}): start it or set MLFLOW_TRACKING_URI"
+            f"the MLflow server {public_uri} does not answer ({_root(error)}): start it or set MLFLOW_TRACKING_URI"
         ) from error
-    _check_place(answer, shown)
+    _check_redirects(answer, public_uri)
     return answer
 
 
-def _asked(url: str, query: Mapping[str, str]) -> Response:
+def _request(url: str, query: Mapping[str, str]) -> Response:
     import requests
 
     deadline = time.monotonic() + TIMEOUT_S
@@ -60,7 +63,7 @@ def _asked(url: str, query: Mapping[str, str]) -> Response:
             params=dict(query),
             headers=_login(),
             timeout=_timeout_s(),
-            verify=_verified(),
+            verify=_verification(),
             cert=os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH") or None,
             stream=True,
         )
@@ -69,50 +72,53 @@ def _asked(url: str, query: Mapping[str, str]) -> Response:
 
 
 def _body(answer: Response, deadline: float) -> bytes:
-    """No more than an answer of MLflow's has, however slowly it comes."""
+    """Returns at most about LARGEST_ANSWER bytes. Raises Timeout after the deadline."""
     from requests.exceptions import Timeout
 
-    found = b""
+    body = b""
     for chunk in answer.iter_content(CHUNK):
-        found += chunk
+        body += chunk
         if time.monotonic() > deadline:
-            raise Timeout("its answer does not end")
-        if len(found) > LARGEST_ANSWER:
+            raise Timeout("its response does not end")
+        if len(body) > LARGEST_ANSWER:
             break
-    return found
+    return body
 
 
-def _check_place(answer: Response, shown: str) -> None:
-    """Raises StoreUnreachable where what is written would be lost on the way."""
+def _check_redirects(answer: Response, public_uri: str) -> None:
+    """Raises StoreUnreachable for a redirect that drops the content of a write."""
     if any(step.status_code in CHANGES_METHOD for step in answer.history):
-        found = urlsplit(answer.url)
+        target = urlsplit(answer.url)
         raise StoreUnreachable(
-            f"{shown} is no MLflow server but sends on to {found.scheme}://{found.netloc.rpartition('@')[2]}: set "
-            "MLFLOW_TRACKING_URI to the address of the MLflow server itself"
+            f"{public_uri} is not an MLflow server: it redirects to {target.scheme}://"
+            f"{target.netloc.rpartition('@')[2]}: set MLFLOW_TRACKING_URI to the address of the MLflow server itself"
         )
 
 
 def _timeout_s() -> float:
-    """The user's own, where it is shorter."""
+    """Returns TIMEOUT_S, or the user's timeout if it is shorter."""
     try:
         return min(float(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT") or TIMEOUT_S), TIMEOUT_S)
     except ValueError:
         return TIMEOUT_S
 
 
-def _verified() -> bool | str:
+def _verification() -> bool | str:
     if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
         return False
     return os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True
 
 
 def _login() -> dict[str, str]:
-    """As MLflow: a user and password, from the environment or ~/.mlflow/credentials, go before a token."""
+    """Returns the headers of MLflow's login: user and password take precedence over a token.
+
+    User and password are read from the environment, then from ~/.mlflow/credentials.
+    """
     from requests.auth import _basic_auth_str
 
-    kept = _credentials()
+    stored = _stored_credentials()
     user, password = (
-        os.environ.get(name) or kept.get(name.lower())
+        os.environ.get(name) or stored.get(name.lower())
         for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
     )
     headers = {}
@@ -125,7 +131,7 @@ def _login() -> dict[str, str]:
     return headers
 
 
-def _credentials() -> Mapping[str, str]:
+def _stored_credentials() -> Mapping[str, str]:
     import configparser
 
     parser = configparser.RawConfigParser()
@@ -137,8 +143,8 @@ def _credentials() -> Mapping[str, str]:
 
 
 def _root(error: BaseException) -> str:
-    """The innermost words of requests' and urllib3's wrappings, without the object's address."""
-    following: BaseException | None = error
-    while following is not None:
-        error, following = following, following.__cause__ or following.__context__
+    """Returns the message of the innermost exception, without the address of urllib3's object."""
+    link: BaseException | None = error
+    while link is not None:
+        error, link = link, link.__cause__ or link.__context__
     return str(error).rpartition(">: ")[2] or type(error).__name__

@@ -1,4 +1,4 @@
-"""The results of a look at a store, before anything is measured: without MLflow, whose import takes seconds."""
+"""Types of the check of a store before measuring: its result, and the protocol of a backend."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ from typing import Protocol
 from runner.errors import StoreUnreachable
 from runner.store.look import artifactroot
 
-FIRST_ID = "0"
-"""The experiment that MLflow makes with every store."""
-
-
+DEFAULT_ID = "0"
+"""Id of MLflow's default experiment, which every store has. A plain `mlflow run .` uses it."""
 RESTORE = "restore it with `mlflow experiments restore --experiment-id {}`"
 
 
 class Away(StoreUnreachable):
-    """A server that does not answer now, and may later: no reason not to measure."""
+    """A server that does not answer now and may answer later, so that a session can be measured."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """`root` is the URI or path below which its artifacts are."""
+    """An experiment of the store. `root` is the URI or path of its artifacts."""
 
     id: str
     name: str
@@ -30,8 +28,8 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class SeenRun:
-    """`root` is where its artifacts are."""
+class StoredRun:
+    """A run of the store. `root` is the URI or path of its artifacts."""
 
     id: str
     is_deleted: bool
@@ -39,47 +37,47 @@ class SeenRun:
 
 
 class Backend(Protocol):
-    """A store as it is looked at. Every method raises Away or StoreUnreachable, and what its driver raises."""
+    """Access to a store for the check. Every method raises Away, StoreUnreachable and the driver's errors."""
 
     def by_id(self, experiment_id: str) -> Experiment | None:
-        """The experiment of that id, deleted or not."""
+        """Returns the experiment with this id, deleted or not."""
         ...
 
     def by_name(self, name: str) -> Experiment | None:
-        """The experiment of that name, deleted or not."""
+        """Returns the experiment with this name, deleted or not."""
         ...
 
-    def run(self, run_id: str) -> SeenRun | None:
-        """The run of that id, deleted or not."""
+    def run(self, run_id: str) -> StoredRun | None:
+        """Returns the run with this id, deleted or not."""
         ...
 
-    def usual_root(self) -> str | None:
-        """Returns where the artifacts of a new experiment will be, as far as that can be known."""
+    def default_root(self) -> str | None:
+        """Returns the artifact root of a new experiment, None if it is unknown."""
         ...
 
     def check_root(self, root: str) -> None:
-        """Raises StoreUnreachable or MissingPackage where artifacts cannot be written there from here."""
+        """Raises StoreUnreachable or MissingPackage if this host cannot write artifacts to the root."""
         ...
 
 
-class NotThereYet:
-    """A store that will be made: MLflow's own experiment is all that it has then. See `Backend`."""
+class NewStore:
+    """Backend of a store that does not exist yet. MLflow creates it with the default experiment only."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
 
     def by_id(self, experiment_id: str) -> Experiment | None:
-        root = artifactroot.usual(self._uri)
-        return Experiment(FIRST_ID, "Default", False, root) if experiment_id == FIRST_ID else None
+        root = artifactroot.default_root(self._uri)
+        return Experiment(DEFAULT_ID, "Default", False, root) if experiment_id == DEFAULT_ID else None
 
     def by_name(self, _name: str) -> Experiment | None:
         return None
 
-    def run(self, _run_id: str) -> SeenRun | None:
+    def run(self, _run_id: str) -> StoredRun | None:
         return None
 
-    def usual_root(self) -> str | None:
-        return artifactroot.usual(self._uri)
+    def default_root(self) -> str | None:
+        return artifactroot.default_root(self._uri)
 
     def check_root(self, root: str) -> None:
         artifactroot.check(self._uri, root)

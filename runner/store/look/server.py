@@ -1,4 +1,4 @@
-"""A look at a store behind an MLflow server."""
+"""Check of a store behind an MLflow server."""
 
 from __future__ import annotations
 
@@ -14,33 +14,31 @@ from runner.errors import StoreUnreachable
 from runner.files import jsontext
 from runner.store import address
 from runner.store.look import artifactroot, httplook
-from runner.store.look.seen import Away, Experiment, SeenRun
+from runner.store.look.seen import DEFAULT_ID, Away, Experiment, StoredRun
 
 if TYPE_CHECKING:
     from requests import Response
 
 API = "/api/2.0/mlflow"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
-MLFLOWS_OWN = "0"
-"""Id of the experiment that every store has."""
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 TRANSIENT = (408, 425, 429, 502, 503, 504)
-WORDS_LENGTH = 100
+MESSAGE_LENGTH = 100
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 OTHER_LOGIN = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4")
-"""Ways to log in that need MLflow itself: such a server is not looked at."""
+"""Variables of login methods that require MLflow. Such a server is not checked."""
 
 
 def is_server(uri: str) -> bool:
-    """Is it the URI of a server that can be looked at?"""
+    """Returns whether the URI is that of a server that can be checked."""
     return uri.startswith(("http://", "https://")) and not any(map(os.environ.get, OTHER_LOGIN))
 
 
 class Server:
-    """See `seen.Backend`."""
+    """Backend of an MLflow server. See `seen.Backend`."""
 
     def __init__(self, uri: str) -> None:
-        self._uri, self._shown = uri, address.shown(uri)
+        self._uri, self._public_uri = uri, address.shown(uri)
 
     def by_id(self, experiment_id: str) -> Experiment | None:
         return self._experiment("get", experiment_id=experiment_id)
@@ -48,15 +46,15 @@ class Server:
     def by_name(self, name: str) -> Experiment | None:
         return self._experiment("get-by-name", experiment_name=name)
 
-    def run(self, run_id: str) -> SeenRun | None:
-        found = self._answer(f"{API}/runs/get", "run", {"run_id": run_id})
-        if found is None:
+    def run(self, run_id: str) -> StoredRun | None:
+        run = self._answer(f"{API}/runs/get", "run", {"run_id": run_id})
+        if run is None:
             return None
-        return SeenRun(run_id, found["info"]["lifecycle_stage"] != "active", found["info"]["artifact_uri"])
+        return StoredRun(run_id, run["info"]["lifecycle_stage"] != "active", run["info"]["artifact_uri"])
 
-    def usual_root(self) -> str | None:
-        found = self.by_id(MLFLOWS_OWN)  # which has its place from the server's options, too
-        return None if found is None else found.root
+    def default_root(self) -> str | None:
+        default = self.by_id(DEFAULT_ID)  # the server's options determine its root, too
+        return None if default is None else default.root
 
     def check_root(self, root: str) -> None:
         if artifactroot.is_proxied(root):
@@ -66,74 +64,76 @@ class Server:
         artifactroot.check_packages(root)
 
     def _experiment(self, endpoint: str, **query: str) -> Experiment | None:
-        found = self._answer(f"{API}/experiments/{endpoint}", "experiment", query)
-        if found is None:
+        experiment = self._answer(f"{API}/experiments/{endpoint}", "experiment", query)
+        if experiment is None:
             return None
-        is_deleted = found["lifecycle_stage"] != "active"
-        return Experiment(found["experiment_id"], found["name"], is_deleted, found["artifact_location"])
+        is_deleted = experiment["lifecycle_stage"] != "active"
+        return Experiment(experiment["experiment_id"], experiment["name"], is_deleted, experiment["artifact_location"])
 
     def _check_proxy(self, root: str) -> None:
-        """A server that passes no artifacts on says so, with a status that is else a passing one."""
+        """Raises StoreUnreachable for a server that transfers no artifacts, as its status 503 and message say."""
         answer = httplook.get(self._uri, ARTIFACTS, {"path": urlsplit(root).path.strip("/")})
         if answer.status_code == 503 and "serve-artifacts" in answer.text:
             raise StoreUnreachable(
-                f"the MLflow server {self._shown} keeps artifacts at {root} but runs with --no-serve-artifacts and "
-                "takes none: start it without that option (--serve-artifacts)"
+                f"the MLflow server {self._public_uri} keeps artifacts at {root} but runs with --no-serve-artifacts "
+                "and accepts none: start it without that option (--serve-artifacts)"
             )
 
     def _check_shared(self, folder: Path) -> None:
-        """A path is the server's own: to write there would fill a folder of the same name on this machine. Only of a
-        server on this machine, with the folder here, it is the same one."""
+        """Raises StoreUnreachable for a path on the server's host, unless that is this host and the folder is writable.
+
+        A write to the path would otherwise fill a folder of the same name on this host.
+        """
         if urlsplit(self._uri).hostname in LOOPBACK and folder.is_dir() and os.access(folder, os.W_OK):
             return
         raise StoreUnreachable(
-            f"the MLflow server {self._shown} keeps artifacts at {folder}, a path of the server that cannot be written "
-            "from here: start it with --serve-artifacts and --artifacts-destination in place of "
-            "--default-artifact-root, and set MLFLOW_EXPERIMENT_NAME to a new name (an experiment keeps the place it "
-            "was made with)"
+            f"the MLflow server {self._public_uri} keeps artifacts at {folder}, a path of the server that cannot be "
+            "written from here: start it with --serve-artifacts and --artifacts-destination in place of "
+            "--default-artifact-root, and set MLFLOW_EXPERIMENT_NAME to a new name (an experiment keeps its "
+            "first artifact root)"
         )
 
     def _answer(self, path: str, key: str, query: Mapping[str, str]) -> dict[str, Any] | None:
-        """Returns what the server says of the key; None where it has no such thing."""
+        """Returns the object `key` of the response, None if the server does not have it."""
         answer = httplook.get(self._uri, path, query)
-        found = _object(answer)
-        if answer.status_code == 200 and isinstance(found.get(key), dict):
-            return dict(found[key])
-        if found.get("error_code") in UNKNOWN:
+        content = _object(answer)
+        if answer.status_code == 200 and isinstance(content.get(key), dict):
+            return dict(content[key])
+        if content.get("error_code") in UNKNOWN:
             return None
-        raise self._refusal(answer.status_code, found.get("error_code"), _words(answer, found))
+        raise self._refusal(answer.status_code, content.get("error_code"), _message(answer, content))
 
-    def _refusal(self, code: int, error_code: str | None, words: str) -> StoreUnreachable:
-        told = f"{code} {words}".strip()
+    def _refusal(self, code: int, error_code: str | None, message: str) -> StoreUnreachable:
+        refusal = f"{code} {message}".strip()
         if code == 401 or (code == 403 and error_code):
             return StoreUnreachable(
-                f"the MLflow server {self._shown} does not let us in ({told}): set MLFLOW_TRACKING_USERNAME and "
+                f"the MLflow server {self._public_uri} refused the login ({refusal}): set MLFLOW_TRACKING_USERNAME and "
                 "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
             )
         if code in TRANSIENT:
             return Away(
-                f"the MLflow server {self._shown} does not answer ({told}): start it or set MLFLOW_TRACKING_URI"
+                f"the MLflow server {self._public_uri} does not answer ({refusal}): start it or set MLFLOW_TRACKING_URI"
             )
         if error_code:
-            return StoreUnreachable(f"the MLflow server {self._shown} fails ({told}): its own log says why")
+            return StoreUnreachable(f"the MLflow server {self._public_uri} fails ({refusal}): see the cause in its log")
         return StoreUnreachable(
-            f"{self._shown} does not answer as an MLflow server does ({told}): set MLFLOW_TRACKING_URI to the address "
-            "of one, without a path after the port unless the server has it"
+            f"{self._public_uri} does not answer as an MLflow server does ({refusal}): set MLFLOW_TRACKING_URI to the "
+            "address of one, without a path after the port unless the server has one"
         )
 
 
 def _object(answer: Response) -> dict[str, Any]:
-    """The answer's JSON object; empty where it is none."""
+    """Returns the response's JSON object, empty if the response is not one."""
     with suppress(ValueError):
-        found = jsontext.loads(answer.content)
-        if isinstance(found, dict):
-            return found
+        content = jsontext.loads(answer.content)
+        if isinstance(content, dict):
+            return content
     return {}
 
 
-def _words(answer: Response, found: Mapping[str, Any]) -> str:
-    """The server's own, of plain text or an error of MLflow's; a page of HTML has too many."""
-    text = str(found.get("message") or "")
+def _message(answer: Response, content: Mapping[str, Any]) -> str:
+    """Returns the message of MLflow's error or of a plain text, else the status text. Omits pages of HTML."""
+    text = str(content.get("message") or "")
     if not text and answer.headers.get("Content-Type", "").startswith("text/plain"):
         text = answer.text
-    return textwrap.shorten(text, WORDS_LENGTH, placeholder=" …") or str(answer.reason or "")
+    return textwrap.shorten(text, MESSAGE_LENGTH, placeholder=" …") or str(answer.reason or "")

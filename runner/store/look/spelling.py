@@ -1,4 +1,4 @@
-"""Slips in the URI of a store: told with the right spelling, before MLflow or a driver stumbles over them."""
+"""Check of the spelling of a store's URI, with the correct spelling in the error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SQLITE = re.compile(r"sqlite(?:\+\w+)?:(?P<slashes>/*)(?P<rest>.*)", re.DOTALL)
 
 
 def check(uri: str) -> None:
-    """Raises BadValue for a URI that MLflow has no kind of store for, or reads as another than was meant."""
+    """Raises BadValue for a URI that MLflow does not support or would misread."""
     if (bare := uri.strip(_AROUND)) != uri:
         write = f"write {address.shown(bare)}" if bare else "unset it, or name a store"
         raise BadValue(f"the URI of the MLflow store, {address.shown(uri)!r}, has blanks or quotes around it: {write}")
@@ -35,36 +35,36 @@ def _check_kind(uri: str, scheme: str) -> None:
     plain = scheme.partition("+")[0]
     if plain not in known and scheme not in _plugins():
         raise BadValue(
-            f"{address.shown(uri)} is the URI of no kind of MLflow store{suggestion(plain.lower(), known)}: set "
+            f"{address.shown(uri)} is not the URI of any kind of MLflow store{suggestion(plain.lower(), known)}: set "
             "MLFLOW_TRACKING_URI to sqlite:///file, postgresql://… or http://…"
         )
 
 
 def _check_slashes(uri: str, scheme: str, rest: str) -> None:
-    if (found := _SQLITE.fullmatch(uri)) is not None:
-        _check_sqlite(uri, found["slashes"], found["rest"])
+    if (match := _SQLITE.fullmatch(uri)) is not None:
+        _check_sqlite(uri, match["slashes"], match["rest"])
     elif scheme.partition("+")[0] in WITH_A_HOST and not rest.startswith("//"):
-        said = f"{scheme}:… is not the URI of an MLflow store"  # a password would not be found in it
-        raise BadValue(f"{said}: write {scheme}://HOST…, with two slashes")
+        # the URI may contain a password that cannot be located without slashes
+        raise BadValue(f"{scheme}:… is not the URI of an MLflow store: write {scheme}://HOST…, with two slashes")
 
 
 def _check_sqlite(uri: str, slashes: str, rest: str) -> None:
-    if len(slashes) < 3 and rest:  # without any file it is a database in memory
+    if len(slashes) < 3 and rest:  # a URI without a file is a database in memory
         path = "FILE" if "@" in rest else f"/{rest}" if len(slashes) == 1 else rest
         raise BadValue(
             f"{address.shown(uri)} is not the URI of an SQLite file: write {address.SQLITE}{path}, with three slashes "
-            "and a fourth where the path begins with one"
+            "and a fourth if the path begins with one"
         )
     if len(slashes) == 3 and rest.startswith("~"):
         path, mark, query = rest.partition("?")
-        whole = quote(os.path.expanduser(unquote(path)))
+        expanded = quote(os.path.expanduser(unquote(path)))
         raise BadValue(
-            f"{address.shown(uri)} would be in a folder that is called {path.partition('/')[0]}: write "
-            f"{address.SQLITE}{whole}{mark}{query}"
+            f"{address.shown(uri)} would be in a folder named {path.partition('/')[0]}: write "
+            f"{address.SQLITE}{expanded}{mark}{query}"
         )
 
 
 def _plugins() -> set[str]:
-    from importlib import metadata  # slow to import, and needed by hardly anybody
+    from importlib import metadata  # slow to import and rarely needed
 
     return {entry.name for entry in metadata.entry_points(group="mlflow.tracking_store")}

@@ -1,4 +1,4 @@
-"""An SQLite file that is a store, or is to become one: what is in its way, and the stores that lie in a folder."""
+"""SQLite files as stores: the check that a file can be one, and the stores in a folder."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 
 
 def opening(file: Path, mode: str) -> str:
-    """The URI that SQLite opens it by; `mode` is SQLite's: ro, rw. A path need not be UTF-8."""
+    """Returns the URI with which SQLite opens the file. `mode` is ro or rw. The path need not be UTF-8."""
     return f"file:{quote(os.fsencode(os.path.abspath(file)))}?mode={mode}"
 
 
 def is_there(file: Path, uri: str) -> bool:
-    """Is there a file? Raises StoreUnreachable where something else is there, or nobody can look."""
+    """Returns whether the file exists. Raises StoreUnreachable if it is not a regular file or cannot be examined."""
     try:
         mode = os.stat(file).st_mode
     except FileNotFoundError:
@@ -42,13 +42,15 @@ def is_there(file: Path, uri: str) -> bool:
 
 
 def check(uri: str, file: Path) -> None:
-    """Raises StoreUnreachable or DiskFull where the file cannot be written, or made, with its lock and SQLite's logs
-    beside it; BadValue where MLflow could not find its folder again."""
+    """Raises StoreUnreachable or DiskFull if the file, its lock or SQLite's logs cannot be written or created.
+
+    Raises BadValue if the folder's name is not UTF-8, because MLflow would not find artifacts there.
+    """
     _check_name(file)
     if is_there(file, uri) and not os.access(file, os.R_OK | os.W_OK):
         raise _unusable(PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file)), uri)
-    beside = Path(os.path.realpath(file)).parent
-    if (obstacle := writable.obstacle(beside)) is not None:
+    folder = Path(os.path.realpath(file)).parent
+    if (obstacle := writable.obstacle(folder)) is not None:
         raise _unusable(obstacle, uri) from obstacle
     try:
         with suppress(FileNotFoundError):
@@ -58,7 +60,7 @@ def check(uri: str, file: Path) -> None:
 
 
 def stores_in(folder: Path) -> Iterator[Path]:
-    """The SQLite files in a folder that have MLflow's tables."""
+    """Yields the SQLite files in a folder that have MLflow's tables."""
     with suppress(OSError):
         yield from (path for path in folder.iterdir() if _is_store(path))
 
@@ -78,7 +80,7 @@ def _check_name(file: Path) -> None:
         os.fsencode(folder).decode()
     except UnicodeDecodeError as error:
         raise BadValue(
-            f"MLflow finds no artifacts again below {plainfile.shown(Path(folder))}, whose name is not UTF-8: rename "
+            f"MLflow cannot find artifacts below {plainfile.shown(Path(folder))}, whose name is not UTF-8: rename "
             f"it, or set MLFLOW_TRACKING_URI to {address.SQLITE}FILE in another folder"
         ) from error
 

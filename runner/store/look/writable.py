@@ -1,6 +1,6 @@
-"""Tells whether a folder can be written, or be made where it is missing: tried, and nothing left behind.
+"""Check that a folder can be written or created, by a trial that leaves nothing behind.
 
-The mode of a folder does not tell: quotas, file servers, file systems such as /proc and root's own rights decide too.
+The folder's mode is not sufficient: quotas, file servers, file systems such as /proc and root's rights matter, too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def obstacle(folder: Path) -> OSError | None:
-    """The system's refusal, with the path that it is about; None where files can be made there."""
+    """Returns the system's error with the path that it concerns; None if files can be created in the folder."""
     place = folder
     while place != place.parent and not os.path.lexists(place):
         place = place.parent

@@ -118,10 +118,10 @@ def test_another_mlflows_schema_is_left_alone_and_the_advice_is_to_bring_a_copy_
         store.execute(older)
     before = (tmp_path / "mlflow.db").read_bytes()
     with pytest.raises(
-        StoreUnreachable, match=r"schema 0123456789ab of another MLflow, .*here is dc11669786a5"
+        StoreUnreachable, match=r"schema 0123456789ab of another, .*here has the schema dc11669786a5"
     ) as caught:
         Store(uri).frame(floor.METRICS)
-    assert str(caught.value).endswith("bring the copy up to date with `mlflow db upgrade URI-OF-THE-COPY`")
+    assert str(caught.value).endswith("upgrade the copy with a newer MLflow: `mlflow db upgrade URI-OF-THE-COPY`")
     assert "start it" not in str(caught.value)
     assert (tmp_path / "mlflow.db").read_bytes() == before
 
@@ -485,11 +485,11 @@ def empty_postgresql(postgresql_uri):
 
 FOREIGN = {
     "nothing": ("", "yet, the database is empty: .*runner import"),
-    "a table": ("CREATE TABLE foo (a INTEGER)", "but a database of something else: name another"),
+    "a table": ("CREATE TABLE foo (a INTEGER)", "a database of another program: name a store"),
     "migrations of another program": (
         "CREATE TABLE runs (a INTEGER); CREATE TABLE alembic_version (version_num VARCHAR(32)); "
         "INSERT INTO alembic_version VALUES ('0123456789ab')",
-        "but a database of something else: name another",
+        "a database of another program: name a store",
     ),
 }
 

@@ -93,7 +93,7 @@ def test_any_field_of_the_cell_can_differ() -> None:
     ("field", "a", "b", "request_", "said"),
     [
         ("none", "eager", "graph", {}, "field=none is an A/A"),
-        ("gpu", "l4", "h100", {}, "take turns on one card"),
+        ("gpu", "l4", "h100", {}, "run on the same card"),
         ("cache", "static", "static", {}, "choose field=none"),
         ("cache", "static", "auto", {}, "give both values"),
         ("cache", "static", "dynamic", {"cache": "static"}, "leave out cache=static"),

@@ -29,7 +29,7 @@ def whole() -> tuple[Manifest, Told]:
 
 
 def named(found: Manifest) -> Manifest:
-    return replace(found, id=found.own_id)
+    return replace(found, id=found.computed_id)
 
 
 def with_block(found: Manifest, number: int, **changes: Any) -> Manifest:
@@ -101,14 +101,14 @@ def begun(found: Manifest, told: dict[str, Facts], later_ms: int) -> Manifest:
 
 
 BROKEN: dict[str, tuple[Edit, str]] = {
-    "another id": (lambda m, _: replace(m, id="0" * 12), "id 000000000000 is not that of what is compared"),
+    "another id": (lambda m, _: replace(m, id="0" * 12), "id 000000000000 is not the hash of what is compared"),
     "a field that no arms differ in": (
         lambda m, _: named(replace(m, field="gpu")),
-        "field gpu is none that arms can differ in",
+        "field gpu is not a field that arms can differ in",
     ),
     "something implied that is not": (
         lambda m, _: replace(m, implied={"dtype": ("bf16", "fp16")}),
-        "implied: not what runtime brings with it",
+        "implied: not what runtime implies",
     ),
     "an option that its cell has not": (
         lambda m, told: of_options(m, told, "none", "sdpa:math"),
@@ -116,20 +116,20 @@ BROKEN: dict[str, tuple[Edit, str]] = {
     ),
     "none declared, one asked for": (
         lambda m, _: replace(m, declared=Declared(0, 0), asked=(1,)),
-        "0 and 0 more sessions declared, [1] asked for",
+        "0 and 0 more sessions declared, [1] requested",
     ),
     "less than none asked for again": (
         lambda m, _: replace(m, asked=(4, 0)),
-        "4 and 0 more sessions declared, [4, 0] asked for",
+        "4 and 0 more sessions declared, [4, 0] requested",
     ),
-    "a block that ended for no reason": (cut, "block 0: it is not complete, and the next one was begun on the same"),
+    "a block that ended for no reason": (cut, "block 0: it is not complete, but the next block began on the same"),
     "a block that goes on after what did not count": (
         lambda m, told: unused(m, told, 1, 1, is_valid=False, reasons="gate"),
-        "block 1: it goes on after a session that does not count",
+        "block 1: it continues after a session that is not valid",
     ),
     "one that goes on after its last but one": (
         lambda m, told: unused(m, told, 1, 2, is_valid=False, reasons="gate"),
-        "block 1: it goes on after a session that does not count",
+        "block 1: it continues after a session that is not valid",
     ),
     "a failure that is called valid": (
         lambda m, told: with_entry(unused(m, told, 1, 3, is_measured=False, reasons="full"), 1, 3, valid=True),
@@ -137,9 +137,9 @@ BROKEN: dict[str, tuple[Edit, str]] = {
     ),
     "the first of the other arm in another environment": (
         lambda m, told: with_entry(unused(m, told, 0, 1, place="elsewhere"), 0, 1, valid=True),
-        "it was measured in elsewhere, those before in the runner's own interpreter",
+        "it was measured in elsewhere, the earlier sessions in the runner's own interpreter",
     ),
-    "a session in the one before": (lambda m, told: begun(m, told, -1), "began before the one before it had ended"),
+    "a session in the one before": (lambda m, told: begun(m, told, -1), "began before the previous one had ended"),
 }
 HONEST: dict[str, Edit] = {
     "as it is": lambda m, _: m,

@@ -46,17 +46,17 @@ def test_a_manifest_says_what_was_declared() -> None:
         ("static", "static"),
     ]
     assert (found.protocol, found.seed, found.study) == (Protocol("paper", 5, 30), 0, "adhoc")
-    assert (len(found.id), found.id) == (12, found.own_id)
+    assert (len(found.id), found.id) == (12, found.computed_id)
 
 
 def test_its_id_is_of_what_is_compared_and_not_of_how_often() -> None:
     assert declared(sessions=9, extension=0).id == declared().id
     others = [declared(**change) for change in ({"seed": "1"}, {"study": "s"}, {"steps": "40"}, {"ctx": "128"})]
     assert len({declared().id, declared("none").id, *(other.id for other in others)}) == 6
-    assert replace(declared(), field="runtime").own_id != declared().id
+    assert replace(declared(), field="runtime").computed_id != declared().id
     swapped = declared()
     a, b = swapped.arms["a"], swapped.arms["b"]
-    assert replace(swapped, arms={"a": b, "b": a}).own_id != swapped.id
+    assert replace(swapped, arms={"a": b, "b": a}).computed_id != swapped.id
 
 
 def test_its_title_and_folder_name_the_arms_and_what_they_share() -> None:
@@ -158,7 +158,7 @@ def test_a_session_of_a_third_arm_is_refused() -> None:
 def test_a_record_of_another_folder_is_not_looked_for(name: str) -> None:
     entry = {"index": 0, "arm": "a", "session": "0", "file": name, "valid": True, "cooled_s": 0.0}
     text = told(blocks=[{"host_id": "one", "order": "ab", "sessions": [entry]}])
-    with pytest.raises(BadRecord, match="is no file's plain name"):
+    with pytest.raises(BadRecord, match="is not a plain file name"):
         manifest.parse(text, "ab.json")
 
 

@@ -280,7 +280,7 @@ def test_a_session_that_is_not_valid_ends_it_and_its_block_is_not_used(
         (lambda found: found["environment"].update(torch="9.9"), "torch is 9.9, and was"),
         (
             lambda found: found.update(container=IMAGE),
-            "it was measured in podman's image sha256:0123, those before in the runner's own interpreter",
+            "it was measured in podman's image sha256:0123, the earlier sessions in the runner's own interpreter",
         ),
         (lambda found: found["keys"].update(code_key="0" * 12), "code has changed"),
         (lambda found: found["keys"].update(cell_key="0" * 12), "another cell than declared"),
@@ -337,8 +337,14 @@ def in_image(**changes: str) -> Callable[[Any], None]:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"digest": "sha256:4567"}, "in podman's image sha256:4567, those before were in podman's image sha256:0123"),
-        ({"engine": "docker"}, "in docker's image sha256:0123, those before were in podman's image sha256:0123"),
+        (
+            {"digest": "sha256:4567"},
+            "in podman's image sha256:4567, the earlier sessions were in podman's image sha256:0123",
+        ),
+        (
+            {"engine": "docker"},
+            "in docker's image sha256:0123, the earlier sessions were in podman's image sha256:0123",
+        ),
         ({"image": "decode-floor:cpu-of-another-name"}, None),
     ],
 )
@@ -353,7 +359,7 @@ def test_an_ab_goes_on_in_the_image_it_began_in(
     if said is None:
         run(sessions=2)
     else:
-        with pytest.raises(BadPair, match=f"^the next session would be measured {said}: where=here"):
+        with pytest.raises(BadPair, match=f"^the next session would be measured {said}: choose where=here"):
             run(sessions=2)
     assert worker.count == (4 if said is None else 2)
 
@@ -363,7 +369,9 @@ def test_nor_does_it_leave_an_image_for_this_interpreter(worker: Worker, run: Ru
     worker.fates = {number: in_image() for number in range(2)}
     run(sessions=1)
     now_in(None)
-    with pytest.raises(BadPair, match="would be measured in the runner's own interpreter, those before were in podman"):
+    with pytest.raises(
+        BadPair, match="would be measured in the runner's own interpreter, the earlier sessions were in podman"
+    ):
         run(sessions=2)
 
 
@@ -413,7 +421,7 @@ def test_a_store_that_is_away_when_a_session_is_taken_up_is_told_at_the_end(work
 
 def test_two_processes_do_not_measure_one_ab(run: Run) -> None:
     folder = run(sessions=1)
-    with manifest.alone(folder), pytest.raises(BadValue, match="another process is measuring this A/B"):
+    with manifest.exclusive(folder), pytest.raises(BadValue, match="another process is measuring this A/B"):
         run(sessions=2)
 
 
@@ -441,7 +449,7 @@ def test_the_manifest_of_a_complete_ab_fits_its_records(run: Run) -> None:
         (lambda found: found["environment"].update(torch="9.9"), "torch is 9.9, and was"),
         (
             lambda found: found.update(container=IMAGE),
-            "it was measured in podman's image sha256:0123, those before in the runner's own interpreter",
+            "it was measured in podman's image sha256:0123, the earlier sessions in the runner's own interpreter",
         ),
         (lambda found: found["keys"].update(code_key="0" * 12), "code has changed"),
     ],
@@ -461,7 +469,7 @@ def test_whatever_happens_complete_blocks_are_balanced_and_on_one_host(wanted: i
     pair = arms.pair(REQUEST, "cache", "dynamic", "static", ())
     grown, host_id, index = manifest.declare(pair, wanted, 0), "one", 0
     for _ in range(200):
-        grown = blocks.opened(grown, host_id, wanted)
+        grown = blocks.with_open_block(grown, host_id, wanted)
         if grown.done >= wanted:
             break
         event = events.pop() if events else "ok"
@@ -483,7 +491,7 @@ def test_whatever_happens_complete_blocks_are_balanced_and_on_one_host(wanted: i
 
 def test_what_is_left_is_counted_for_each_arm() -> None:
     pair = arms.pair(REQUEST, "cache", "dynamic", "static", ())
-    grown = blocks.opened(manifest.declare(pair, 5, 0), "one", 5)
+    grown = blocks.with_open_block(manifest.declare(pair, 5, 0), "one", 5)
     assert blocks.remaining(grown, "one", 5) == {"a": 5, "b": 5}
     grown = blocks.with_session(grown, SessionEntry(0, "a", "0", "f", True, 0.0))
     assert blocks.remaining(grown, "one", 5) == {"a": 4, "b": 5}

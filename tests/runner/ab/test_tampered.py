@@ -64,7 +64,7 @@ def tampered(folder: Path, edit: Edit) -> Path:
     told = read(folder)
     edit(told, folder)
     unnamed = manifest.parse(json.dumps(told), "ab.json")
-    manifest.write(replace(unnamed, id=unnamed.own_id), folder)
+    manifest.write(replace(unnamed, id=unnamed.computed_id), folder)
     return folder / "ab.json"
 
 
@@ -210,7 +210,7 @@ CAUGHT: dict[str, tuple[Edit, str]] = {
     ),
     "the same, with all that tells its number": (
         lambda m, f: (m["blocks"][-2]["sessions"].pop(), renumber(m), reindex(m, f)),
-        "not complete, and the next one was begun on the same host|is none of",
+        "not complete, but the next block began on the same host|is none of",
     ),
     "the blocks change places": (lambda m, _: m["blocks"].reverse(), "are numbered"),
     "they do, and are renumbered": (
@@ -220,7 +220,7 @@ CAUGHT: dict[str, tuple[Edit, str]] = {
     "a block is there twice": (lambda m, _: m["blocks"].append(m["blocks"][0]), "are numbered"),
     "it is, and the rest renumbered": (
         lambda m, _: (m["blocks"].append(json.loads(json.dumps(m["blocks"][0]))), renumber(m)),
-        "stands in it twice",
+        "is listed twice",
     ),
     "a block is split": (lambda m, _: split(m), "order ab is none of abba"),
     "blocks are joined": (lambda m, _: join(m), "order abbabaab is none of"),
@@ -259,26 +259,26 @@ CAUGHT: dict[str, tuple[Edit, str]] = {
         lambda m, _: swap(m["arms"]["a"], m["arms"]["b"], "value"),
         "is not the runtime of its",
     ),
-    "an arm's cell is another": (lambda m, _: m["arms"]["a"]["cell"].update(ctx=4096), "not this cell's"),
+    "an arm's cell is another": (lambda m, _: m["arms"]["a"]["cell"].update(ctx=4096), "not the key of its cell"),
     "the field is another": (lambda m, _: m.update(field="cache"), "arms: field=cache"),
     "the host is another": (lambda m, _: m["blocks"][0].update(host_id="0" * 12), "keys.host_id is"),
     "the study is another": (lambda m, _: m.update(study="other"), "session.study is cuda-graphs"),
     "the seed is another": (lambda m, _: m.update(seed=1), "session.seed is 0"),
     "the protocol is another": (lambda m, _: m["protocol"].update(steps=31, name="custom"), "protocol is"),
-    "fewer were declared": (lambda m, _: m["declared"].update(sessions=3), "the first is the number declared, 3"),
+    "fewer were declared": (lambda m, _: m["declared"].update(sessions=3), "the first must be the declared number, 3"),
     "fewer were declared and asked for": (
         lambda m, _: (m["declared"].update(sessions=3), m.update(asked=[3])),
-        "though no more than 3 were asked for",
+        "but at most 3 were requested",
     ),
     "none were declared": (
         lambda m, _: (m["declared"].update(sessions=0), m.update(asked=[0])),
-        "0 asked for|asked for",
+        r"\[0\] requested",
     ),
-    "nothing was asked for": (lambda m, _: m.update(asked=[]), "asked for"),
+    "nothing was asked for": (lambda m, _: m.update(asked=[]), "requested"),
     "the extension is below none": (lambda m, _: m["declared"].update(extension=-1), "-1 more sessions declared"),
-    "a number was asked for twice": (lambda m, _: m.update(asked=[*m["asked"], m["asked"][0]]), "none is there twice"),
+    "a number was asked for twice": (lambda m, _: m.update(asked=[*m["asked"], m["asked"][0]]), "none repeated"),
     "a record is another's copy": (lambda m, f: copy_over(m, f), "session.id is"),
-    "a session is named twice": (lambda m, _: name_another(m), "stands in it twice"),
+    "a session is named twice": (lambda m, _: name_another(m), "is listed twice"),
     "a record is gone": (lambda m, f: (f / entry(m, 0, 1)["file"]).unlink(), "no such file"),
     "the times of two sessions change places": (
         lambda m, f: change(
@@ -288,7 +288,7 @@ CAUGHT: dict[str, tuple[Edit, str]] = {
             1,
             lambda r: move(r, record.read(f / entry(m, 0, 0)["file"])["session"]["started_ms"]),
         ),
-        "began before the one before it had ended",
+        "began before the previous one had ended",
     ),
     "one library is another": (
         lambda m, f: change(m, f, 1, 0, lambda r: r["environment"].update(transformers="4.0")),
@@ -414,7 +414,7 @@ def of_rows(frame: Frame, edit: Callable[[Told], object], **columns: Any) -> str
     of_store = replace(
         frame,
         sessions=frame.sessions.with_columns(changed),
-        manifests=(replace(unnamed, id=unnamed.own_id),),
+        manifests=(replace(unnamed, id=unnamed.computed_id),),
         beside={},
         facts={},
     )
@@ -425,14 +425,18 @@ def of_rows(frame: Frame, edit: Callable[[Told], object], **columns: Any) -> str
 @pytest.mark.parametrize(
     ("edit", "columns", "said"),
     [
-        (lambda m: entry(m, -1, -1).update(valid=False), {}, "it is valid, the manifest says that it is not"),
+        (lambda m: entry(m, -1, -1).update(valid=False), {}, "it is valid, but the manifest says that it is not"),
         (lambda _: None, {"valid": False, "reasons": "gate"}, "of arm b: it is not valid: gate"),
         (lambda _: None, {"status": "oom", "valid": False, "reasons": "full"}, "ended without a measurement: full"),
         (lambda _: None, {"host_id": "0" * 12}, "keys.host_id is 000000000000"),
         (lambda _: None, {"code_key": "0" * 12}, "the project's code has changed since"),
         (lambda _: None, {"env_key": "0" * 12}, "env_key is 000000000000, and was"),
-        (lambda _: None, {"image_digest": "sha256:0"}, "measured in the image sha256:0, those before in the runner's"),
-        (lambda _: None, {"started_ms": 0}, "began before the one before it had ended"),
+        (
+            lambda _: None,
+            {"image_digest": "sha256:0"},
+            "measured in the image sha256:0, the earlier sessions in the runner's",
+        ),
+        (lambda _: None, {"started_ms": 0}, "began before the previous one had ended"),
         (lambda m: m["blocks"].pop(0), {}, "sessions are numbered"),
         (lambda m: m["blocks"].pop(), {}, "1 of the 5 planned sessions of each arm are missing"),
         (

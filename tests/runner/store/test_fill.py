@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from runner.errors import BadRecord
 from runner.store import connection
 from runner.store.commit import Committed, closed_on_failure, log_files, store_view
-from runner.store.made_run import known_run
+from runner.store.made_run import find_run
 from runner.store.session_run import COMMITTED_TAG, view
 from tests.runner.store import contents
 from tests.support.derive import typed
@@ -43,7 +43,7 @@ def test_all_points_carry_the_end_of_the_session_and_the_model_is_its_input(clie
 
 def test_whether_the_store_had_it_before_is_told(client: MlflowClient) -> None:
     first, second = (store_view(client, view(typed(example_record())), None) for _ in range(2))
-    assert (first.already, second.already) == (False, True)
+    assert (first.was_present, second.was_present) == (False, True)
     assert second.run_id == first.run_id
     assert client.get_run(first.run_id).data.tags[COMMITTED_TAG] == view(typed(example_record())).digest
 
@@ -52,7 +52,7 @@ def test_whether_the_store_had_it_before_is_told(client: MlflowClient) -> None:
 def test_a_filled_run_that_was_not_closed_as_its_session_is_closed_anew(client: MlflowClient, status: str) -> None:
     run_id = store_view(client, view(typed(example_record())), None).run_id
     client.set_terminated(run_id, status, 5) if status != "RUNNING" else client.update_run(run_id, status)
-    assert store_view(client, view(typed(example_record())), None).already
+    assert store_view(client, view(typed(example_record())), None).was_present
     info = client.get_run(run_id).info
     assert (info.status, info.end_time) == ("FINISHED", FINISHED_MS)
 
@@ -61,7 +61,7 @@ def test_a_run_without_the_mark_is_filled_again_whoever_closed_it(client: Mlflow
     run_id = store_view(client, view(typed(example_record())), None).run_id
     client.delete_tag(run_id, COMMITTED_TAG)
     client.delete_tag(run_id, "cell_key")
-    assert store_view(client, view(typed(example_record())), None) == Committed(run_id, already=False)
+    assert store_view(client, view(typed(example_record())), None) == Committed(run_id, was_present=False)
     assert {"cell_key", COMMITTED_TAG} <= client.get_run(run_id).data.tags.keys()
 
 
@@ -74,7 +74,7 @@ def test_a_run_of_mlflow_that_somebody_deleted_is_passed_over(client: MlflowClie
 def test_a_session_that_has_a_run_does_not_take_that_of_mlflow(client: MlflowClient) -> None:
     run_id = store_view(client, view(typed(example_record())), None).run_id
     made = client.create_run(client.get_run(run_id).info.experiment_id).info.run_id
-    assert store_view(client, view(typed(example_record())), made) == Committed(run_id, already=True)
+    assert store_view(client, view(typed(example_record())), made) == Committed(run_id, was_present=True)
 
 
 def test_a_refused_record_leaves_the_run_as_it_was(client: MlflowClient) -> None:
@@ -130,14 +130,14 @@ def test_a_store_that_takes_not_even_the_end_hides_no_error(
 
 
 def test_only_a_run_that_is_not_there_is_none(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert known_run(client, "0" * 32) is None
+    assert find_run(client, "0" * 32) is None
 
     def broken(_run_id: str) -> None:
         raise MlflowException("the database is locked")
 
     monkeypatch.setattr(client, "get_run", broken)
     with pytest.raises(MlflowException, match="locked"):
-        known_run(client, "0" * 32)
+        find_run(client, "0" * 32)
 
 
 def test_files_may_be_texts_or_bytes_and_lie_in_folders(client: MlflowClient, tmp_path: Any) -> None:

@@ -113,7 +113,7 @@ def test_a_run_that_is_not_there_or_deleted_is_named(any_uri: str) -> None:
 @pytest.mark.parametrize(
     ("uri", "said"),
     [
-        ("ftp://me:secret@host/x", "ftp://me:***@host/x is the URI of no kind of MLflow store"),
+        ("ftp://me:secret@host/x", "ftp://me:***@host/x is not the URI of any kind of MLflow store"),
         ("sqllite:///x.db", "did you mean sqlite?"),
         ("postgres://host/db", "did you mean postgresql?"),
         ("htp://localhost:5000", "did you mean http?"),
@@ -130,9 +130,9 @@ def test_a_run_that_is_not_there_or_deleted_is_named(any_uri: str) -> None:
         (" sqlite:///x.db", "' sqlite:///x.db', has blanks or quotes around it: write sqlite:///x.db"),
         ('"sqlite:///x.db"', "has blanks or quotes around it: write sqlite:///x.db"),
         ("'postgresql://me:secret@host/x'\n", "write postgresql://me:***@host/x"),
-        ("sqlite:///~/x y/z.db", "a folder that is called ~: write sqlite:////home/us%20ers/x%20y/z.db"),
+        ("sqlite:///~/x y/z.db", "a folder named ~: write sqlite:////home/us%20ers/x%20y/z.db"),
         ("store.db", "is a path, not the URI of an MLflow store"),
-        (".", "is a folder, which MLflow takes no runs into any more"),
+        (".", "is a folder, and MLflow no longer writes runs into folders"),
         ("file:///tmp", "or MLFLOW_ALLOW_FILE_STORE=true"),
     ],
 )
@@ -181,15 +181,15 @@ def test_an_older_database_is_refused_alike_in_reading_and_writing_and_left_as_i
 def test_a_newer_database_asks_for_its_own_mlflow(sqlite_uri: str) -> None:
     with closing(sqlite3.connect(address.sqlite_file(sqlite_uri) or "")) as made, made:
         made.execute("UPDATE alembic_version SET version_num = '0123456789ab'")
-    assert "schema 0123456789ab of another MLflow, which is not known here and most likely newer" in refusal()
+    assert "unknown schema 0123456789ab of another, most likely newer MLflow" in refusal()
 
 
 def test_a_database_of_something_else_gets_no_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(sqlite3.connect(tmp_path / "places.db")) as made:
         made.execute("CREATE TABLE bookmarks (url TEXT)")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/places.db")
-    assert "a database of something else: set MLFLOW_TRACKING_URI" in refusal()
-    with pytest.raises(StoreUnreachable, match="something else"):
+    assert "a database of another program: set MLFLOW_TRACKING_URI" in refusal()
+    with pytest.raises(StoreUnreachable, match="a database of another program"):
         store.commit(typed(example_record()), None)
 
 
@@ -197,7 +197,7 @@ def test_the_schema_that_is_read_off_the_files_is_mlflows_own() -> None:
     from mlflow.store.db.utils import _get_latest_schema_revision
     from mlflow.version import VERSION
 
-    known = schema.known()
+    known = schema.installed()
     assert known is not None
     assert (known.version, known.newest) == (VERSION, _get_latest_schema_revision())
 
@@ -288,8 +288,8 @@ def answering(status: int, body: str = "", **headers: str) -> Iterator[str]:
         (200, "{}", "does not answer as an MLflow server does (200 OK)"),
         (200, "[1]", "does not answer as an MLflow server does (200 OK)"),
         (404, "<html>a page</html>", "does not answer as an MLflow server does (404 Not Found)"),
-        (401, "You are not authenticated", "does not let us in (401"),
-        (403, '{"error_code": "PERMISSION_DENIED", "message": "no"}', "does not let us in (403 no)"),
+        (401, "You are not authenticated", "refused the login (401"),
+        (403, '{"error_code": "PERMISSION_DENIED", "message": "no"}', "refused the login (403 no)"),
         (403, "Forbidden", "does not answer as an MLflow server does (403 Forbidden)"),
         (500, '{"error_code": "INTERNAL_ERROR", "message": "no database"}', "fails (500 no database)"),
         (500, "<html>broken</html>", "does not answer as an MLflow server does (500 Internal Server Error)"),
@@ -310,7 +310,7 @@ def test_what_is_no_mlflow_server_or_lets_nobody_in_is_told(
 def test_a_redirect_that_would_turn_a_post_into_a_get_is_told(http_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with answering(302, Location=f"{http_uri}/login?token=abc") as uri:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        assert f"sends on to {http_uri}: set MLFLOW_TRACKING_URI" in refusal()
+        assert f"it redirects to {http_uri}: set MLFLOW_TRACKING_URI" in refusal()
 
 
 def test_a_server_that_is_not_there_now_keeps_nothing_from_being_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,13 +353,13 @@ def test_a_port_that_speaks_no_http_is_told(monkeypatch: pytest.MonkeyPatch) -> 
 
         threading.Thread(target=greet, daemon=True).start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{other.getsockname()[1]}")
-        assert "is no MLflow server (what answers speaks no HTTP)" in refusal()
+        assert "is not an MLflow server (its response is not HTTP)" in refusal()
 
 
 @pytest.mark.slow
 def test_a_server_without_tls_is_told(http_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", http_uri.replace("http:", "https:"))
-    assert "speaks no TLS" in refusal()
+    assert "has no TLS" in refusal()
 
 
 def test_credentials_are_those_that_mlflow_sends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -616,7 +616,7 @@ def rights(postgresql_uri: str) -> Iterator[tuple[str, str]]:
         link.execute("DROP ROLE reader, stranger")
 
 
-GRANT = "have its owner GRANT this user what it needs"
+GRANT = "have its owner GRANT this user the missing rights"
 
 
 def test_what_a_user_of_postgresql_may_not_do_is_told_before_anything_is_measured(
@@ -681,7 +681,8 @@ def test_what_keeps_postgresql_from_letting_us_in_is_told_with_its_remedy(
 def test_a_file_that_is_no_database_says_to_name_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "notes.txt").write_text("no database\n" * 100)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/notes.txt")
-    assert "(file is not a database): that file is no SQLite database: name another in MLFLOW_TRACKING_URI" in refusal()
+    said = "(file is not a database): that file is not an SQLite database: name another in MLFLOW_TRACKING_URI"
+    assert said in refusal()
 
 
 def test_the_ui_tells_of_a_deleted_experiment(sqlite_uri: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from mlflow.utils.name_utils import _generate_random_name
 
 from runner import store
 from runner.ab import manifest
-from runner.store.made_run import is_made_up
+from runner.store.made_run import is_generated
 from runner.store.session_run import NAME_TAG
 from tests.support.derive import typed
 from tests.support.records import example_record
@@ -29,13 +29,13 @@ def named(client: MlflowClient, name: str | None) -> str:
 
 @pytest.mark.parametrize("name", ["X", "my run", "llama-graph-7", "bold-crane", "Bold-Crane-417", "ab-crane-4x"])
 def test_a_name_that_somebody_gave_is_not_taken_for_mlflows(name: str) -> None:
-    assert not is_made_up(name)
+    assert not is_generated(name)
 
 
 def test_the_names_that_mlflow_makes_up_are_known() -> None:
     names = [_generate_random_name() for _ in range(300)]
-    assert [name for name in names if not is_made_up(name)] == []
-    assert is_made_up(None)
+    assert [name for name in names if not is_generated(name)] == []
+    assert is_generated(None)
 
 
 def test_a_session_keeps_the_name_of_its_run_and_has_ours_in_a_tag(any_uri: str) -> None:

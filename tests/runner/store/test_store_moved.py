@@ -132,7 +132,7 @@ def test_artifacts_that_did_not_come_along_are_told_and_found_once_they_do(
     kept = (new / "mlruns").rename(tmp_path / "forgotten")
     _be(new, monkeypatch)
     store.commit(typed(_record(1)), None)
-    told = f"those of 1 earlier run were in {old}/mlruns/1, where they are not: put them into {new}/mlruns/1\n"
+    told = f"those of 1 earlier run were in {old}/mlruns/1 and are missing there: put them into {new}/mlruns/1\n"
     assert capsys.readouterr().err.endswith(told)
     assert not old.exists()
     shutil.copytree(kept / "1", new / "mlruns" / "1", dirs_exist_ok=True)
@@ -178,7 +178,7 @@ def test_a_database_behind_a_link_is_where_the_link_leads(
 ) -> None:
     (tmp_path / "link").symlink_to(old)
     before = (old / "mlflow.db").read_bytes()
-    artifacts.follow(_uri(tmp_path / "link"))
+    artifacts.correct_places(_uri(tmp_path / "link"))
     assert (old / "mlflow.db").read_bytes() == before
     _be(tmp_path / "link", monkeypatch)
     store.commit(typed(_record(1)), None)
