@@ -1,7 +1,7 @@
-"""Dataclasses as JSON values, and back: `to_json` and `from_json`.
+"""Conversion between dataclasses and JSON values: `to_json` and `from_json`.
 
-`from_json` is for what this project's own processes wrote: it checks names and types, and needs the standard library
-alone. A record that somebody else may have written is read by `runner.record.read`, which also checks every limit.
+`from_json` reads values that this project's own processes wrote. It checks names and types, and needs the standard
+library alone. `runner.record.read` reads records from elsewhere and also checks every limit.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Builder: TypeAlias = Callable[[Any], Any]
 ACCEPTED: Mapping[Any, tuple[type, ...]] = {str: (str,), int: (int,), float: (float, int), bool: (bool,)}
-"""Scalar type → the types of the values that may stand for it."""
+"""Type of a scalar field → the types of its JSON values."""
 SCALARS = (str, int, float, NoneType)
 
 
 def name_of(field: str) -> str:
-    """Returns a field's name in JSON: `import` is no name in Python, so it is `import_` there."""
+    """Returns a field's name in JSON. Python's `import_` is `import`, a reserved word, in JSON."""
     return field.removesuffix("_")
 
 
 @cache
 def hints(kind: type) -> Mapping[str, Any]:
-    """Returns the types of a dataclass's fields, with their limits."""
+    """Returns field name → type of a dataclass, with its limits."""
     return get_type_hints(kind, include_extras=True)
 
 
 def stated(section: DataclassInstance) -> Iterator[tuple[str, Any]]:
-    """Yields the name in JSON and the value of each field of a dataclass that is not absent."""
+    """Yields JSON name and value of each field that is not absent."""
     for field in fields(section):
         if (value := getattr(section, field.name)) is not ABSENT:
             yield name_of(field.name), value
 
 
 def to_json(value: Any) -> Any:
-    """Returns the JSON value of a dataclass, or of a value in one. An absent field is left out; None becomes null."""
-    if isinstance(value, SCALARS):  # first, since a record is mostly numbers
+    """Returns the JSON value of a dataclass or of a field's value. An absent field is left out; None becomes null."""
+    if isinstance(value, SCALARS):  # first, because a record is mostly numbers
         return value
     if is_dataclass(value) and not isinstance(value, type):
         return {name: to_json(item) for name, item in stated(value)}
@@ -55,14 +55,14 @@ def to_json(value: Any) -> Any:
 
 
 class Misfit(ValueError):
-    """A JSON value that is not what a field's type says, and its place. The problem goes on where the place ends."""
+    """The error of a JSON value that does not match its field's type. The message is its place, then the problem."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
         self._problem, self._place = problem, ""
 
     def below(self, part: str) -> Misfit:
-        """Returns the same error, one level further out."""
+        """Returns this error with `part` put in front of its place."""
         self._place = part + self._place
         return self
 
@@ -80,7 +80,7 @@ def from_json(kind: type[T], value: Any) -> T:
 
 @cache
 def _builder(hint: Any) -> Builder:
-    """Returns what makes a field's value of its JSON value."""
+    """Returns the function that builds a field's value from its JSON value."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
         kinds = next((mark for mark in inner[1:] if isinstance(mark, WithOrWithout)), None)
