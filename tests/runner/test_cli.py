@@ -437,7 +437,7 @@ def test_a_copy_of_a_record_is_told(main: Main, tmp_path: Path) -> None:
         record.write(example_record(), tmp_path / name)
     code, out, _ = main("verify", str(tmp_path))
     assert code == 24
-    assert out == f"{tmp_path}/copy.json: session 0f3c9a52b7d1e846 is in {tmp_path}/a.json as well\n"
+    assert out == f"{tmp_path}/copy.json: session 0f3c9a52b7d1e846 is also in {tmp_path}/a.json\n"
 
 
 def test_verifying_nothing_does_not_pass(main: Main, tmp_path: Path) -> None:

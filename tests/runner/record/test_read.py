@@ -191,7 +191,7 @@ def test_of_an_array_the_first_fault_is_named() -> None:
     ]
 
 
-HOLDS = "outcome.status: failed, though the record holds a measurement "
+HOLDS = "outcome.status: failed, though the record has a measurement "
 
 
 def test_what_only_a_measured_session_has_is_one_line_in_another() -> None:
@@ -265,7 +265,7 @@ VALUES = st.one_of(
     st.text(max_size=3),
     st.sampled_from([[], {}, [1], ["a", "a"], {"a": 1}, "measured", "bf16", "0" * 12]),
 )
-IS_OF_ANOTHER_KIND = re.compile(": only .* has it$|, though the record holds a measurement")
+IS_OF_ANOTHER_KIND = re.compile(": only .* has it$|, though the record has a measurement")
 RECORDS = [make() for make in KINDS.values()]
 
 

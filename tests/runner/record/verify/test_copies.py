@@ -102,14 +102,14 @@ def test_a_short_series_in_another_order_is_known():
     other["passes"]["wall"]["steps_ms"] = [7.2, 7.3, 7.1]
     assert differences(seen, "one", found) == []
     assert differences(seen, "two", other) == [
-        "passes.wall: the steps in another order of one, though its session is another"
+        "passes.wall: the same steps in another order as one, which is another session"
     ]
 
 
 def test_two_files_of_one_session_are_one():
     seen = Copies()
     assert differences(seen, "one", failed_record()) == []
-    assert differences(seen, "two", failed_record()) == ["session 0f3c9a52b7d1e846 is in one as well"]
+    assert differences(seen, "two", failed_record()) == ["session 0f3c9a52b7d1e846 is also in one"]
 
 
 def test_a_file_that_is_named_twice_is_no_copy_of_itself():
@@ -154,5 +154,5 @@ def test_verify_names_a_copy_and_a_name_that_is_another_sessions(tmp_path):
     result = CliRunner().invoke(program, ["verify", str(tmp_path)])
     assert isinstance(result.exception, BadRecord)
     assert "2 of 3 records" in str(result.exception)
-    assert "passes.wall: the steps of" in result.output
-    assert "its name says another cell or session than its content" in result.output
+    assert "passes.wall: the same steps as" in result.output
+    assert "the file name does not match the cell and session of the content" in result.output

@@ -48,7 +48,7 @@ CAUGHT = {
         ),
         "gpu.name: ",
     ),
-    "another card's name": (put("gpu.name", "NVIDIA L4"), "gpu.name: 'NVIDIA L4' is none of the catalogue's"),
+    "another card's name": (put("gpu.name", "NVIDIA L4"), "gpu.name: 'NVIDIA L4' does not match the catalogue's"),
     "another capability": (put("gpu.compute_capability", "8.9"), "gpu.compute_capability: "),
     "half the memory": (put("gpu.memory_bytes", lambda size: size // 2), "gpu.memory_bytes: "),
     "twice the memory": (put("gpu.memory_bytes", lambda size: size * 2), "gpu.memory_bytes: "),
@@ -86,11 +86,11 @@ CAUGHT = {
     # how it ended
     "called failed": (
         called_failed,
-        "damaged record: outcome.status: failed, though the record holds a measurement (snapshots, probes, prefill, ",
+        "damaged record: outcome.status: failed, though the record has a measurement (snapshots, probes, prefill, ",
     ),
     "failed, with the time of its end": (
         lambda found: (without_measurement(found), found["session"].update(finished_ms=1)),
-        "damaged record: outcome.status: failed, though the record holds a measurement (session.finished_ms)",
+        "damaged record: outcome.status: failed, though the record has a measurement (session.finished_ms)",
     ),
     "failed for no reason": (
         lambda found: (without_measurement(found), found["outcome"].update(reason="tired")),
@@ -101,10 +101,10 @@ CAUGHT = {
         "reasons: ",
     ),
     "failed, and flagged": (lambda found: (without_measurement(found), found.update(flags=["x"])), "flags: ['x']"),
-    "measured, and killed": (put("outcome.signal", "SIGKILL"), "outcome: measured, though it says"),
-    "measured, with an exit code": (put("outcome.exit_code", 1), "outcome: measured, though it says"),
-    "an invented flag": (put("given_flags", ["fast"]), "given_flags: 'fast' is none of"),
-    "a protocol of another name": (put("protocol.name", "custom"), "protocol.name: 'custom', but that of the request"),
+    "measured, and killed": (put("outcome.signal", "SIGKILL"), "outcome: measured, but the section is"),
+    "measured, with an exit code": (put("outcome.exit_code", 1), "outcome: measured, but the section is"),
+    "an invented flag": (put("given_flags", ["fast"]), "given_flags: 'fast' is not one of"),
+    "a protocol of another name": (put("protocol.name", "custom"), "protocol.name: 'custom', but the requested one"),
     "a protocol with other counts": (put("protocol.warmup", 50), "protocol: paper has 5 warm-up"),
     # inside one pass
     "busy beyond its span": (put("passes.busy.steps_ms.3", 1e3), "passes.busy: kernels ran 1000 ms of step 3"),
@@ -113,27 +113,27 @@ CAUGHT = {
     "fewer kernels a step": (put("passes.busy.kernels", lambda counts: [1] * len(counts)), "kernels: "),
     "the wall pass again as span": (
         lambda found: put("passes.span.steps_ms", found["passes"]["wall"]["steps_ms"])(found),
-        "passes.span: the steps of passes.wall",
+        "passes.span: the same steps as passes.wall",
     ),
     "span, a nanosecond longer, as wall": (
         lambda found: put("passes.wall.steps_ms", [step + 1e-6 for step in found["passes"]["span"]["steps_ms"]])(found),
-        "passes.span: the steps times a factor of passes.wall",
+        "passes.span: the same steps times a factor as passes.wall",
     ),
     "span in another order as wall": (
         lambda found: put("passes.wall.steps_ms", found["passes"]["span"]["steps_ms"][::-1])(found),
-        "passes.span: the steps in another order of passes.wall",
+        "passes.span: the same steps in another order as passes.wall",
     ),
     "the profiled steps as wall": (
         lambda found: put("passes.wall.steps_ms", found["passes"]["busy"]["span_ms"])(found),
-        "passes.busy.span_ms: the steps of passes.wall",
+        "passes.busy.span_ms: the same steps as passes.wall",
     ),
     "ten steps three times": (
         lambda found: put("passes.wall.steps_ms", found["passes"]["wall"]["steps_ms"][:10] * 3)(found),
-        "passes.wall: the same 10 steps again and again",
+        "passes.wall: repeats the same 10 steps",
     ),
     "fifteen steps of a span twice": (
         lambda found: put("passes.span.steps_ms", found["passes"]["span"]["steps_ms"][:15] * 2)(found),
-        "passes.span: the same 15 steps again and again",
+        "passes.span: repeats the same 15 steps",
     ),
     "a kernel that outlasts its step": (put("kernels.0.us", times(1e5)), "kernels: "),
     "span faster than the floor": (put("passes.span.steps_ms", times(0.01)), "passes.span: "),
