@@ -42,7 +42,7 @@ def _translated_errors() -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno == errno.EPIPE:
-            raise PipeClosed("nobody reads the output any more") from error
+            raise PipeClosed("the reader of the output has closed it") from error
         kind = DiskFull if error.errno in FULL else BadValue
         raise kind(f"the output cannot be written ({error.strerror}): send it elsewhere") from error
 

@@ -189,7 +189,7 @@ def _figure(entry: Any, place: Place) -> Figure:
 
 def _model(key: str, entry: Any, place: Place) -> Model:
     if not NAME.fullmatch(key) or key == AUTO:
-        raise place.error("no name for a model: letters, digits and . _ + = ~ - only, a letter or digit first")
+        raise place.error("not a model name: use letters, digits and . _ + = ~ -, and begin with a letter or digit")
     data = checked(Model, entry, place)
     shape = ModelShape(**{name: data[name] for name in hints(ModelShape)})
     _check_architecture(shape, place)
@@ -203,7 +203,7 @@ def _check_architecture(shape: ModelShape, place: Place) -> None:
     if kind not in ARCHITECTURES:
         allowed = ", ".join(ARCHITECTURES)
         near = suggestion(kind, ARCHITECTURES)
-        raise place.at("model_type").error(f"{kind!r} is none that the gate was tried on (allowed: {allowed}){near}")
+        raise place.at("model_type").error(f"the gate was not tested with {kind!r} (allowed: {allowed}){near}")
     if shape.qkv_bias != ARCHITECTURES[kind]:
         raise place.at("qkv_bias").error(f"a {kind} has {'' if ARCHITECTURES[kind] else 'no '}biases at q, k and v")
 
@@ -212,7 +212,8 @@ def _checkpoints(data: dict[str, Any], place: Place) -> dict[str, HubCheckpoint]
     quants = registry.format_names()
     for quant in data:
         if quant not in quants:
-            raise place.at(str(quant)).error(f"no quant (allowed: {', '.join(quants)}){suggestion(str(quant), quants)}")
+            near = suggestion(str(quant), quants)
+            raise place.at(str(quant)).error(f"unknown quant (allowed: {', '.join(quants)}){near}")
     return {quant: _checkpoint(entry, place.at(quant)) for quant, entry in data.items()}
 
 
@@ -220,5 +221,5 @@ def _checkpoint(entry: Any, place: Place) -> HubCheckpoint:
     checkpoint = HubCheckpoint(**checked(HubCheckpoint, entry, place))
     revision = checkpoint.revision
     if revision is not None and not re.fullmatch(r"[0-9a-f]{40}", revision):
-        raise place.at("revision").error(f"{revision!r} is not a commit (40 hexadecimal digits): a branch moves")
+        raise place.at("revision").error(f"{revision!r} is not a commit (40 hexadecimal digits): a branch may change")
     return checkpoint

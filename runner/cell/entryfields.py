@@ -75,12 +75,12 @@ def checked(kind: type, entry: Any, place: Place) -> dict[str, Any]:
     """Returns the entry. Raises BadValue if a field is missing, unknown, or of another type."""
     table = fields_of(kind)
     if not isinstance(entry, dict):
-        raise place.error(f"must be a mapping with the fields {', '.join(_needed(kind))}")
+        raise place.error(f"must be a mapping with the fields {', '.join(_required_names(kind))}")
     for name in entry:
         if name not in table:
             near = _nearest_field(str(name), [field for field in table if field not in entry])
             raise place.at(str(name)).error(f"unknown field (allowed: {', '.join(table)}){near}")
-    for name in _needed(kind):
+    for name in _required_names(kind):
         if name not in entry:
             raise place.at(name).error("missing")
     for name, value in entry.items():
@@ -88,7 +88,7 @@ def checked(kind: type, entry: Any, place: Place) -> dict[str, Any]:
     return entry
 
 
-def _needed(kind: type) -> list[str]:
+def _required_names(kind: type) -> list[str]:
     return [name for name, field in fields_of(kind).items() if field.is_needed]
 
 
@@ -121,7 +121,7 @@ def _accepted(kind: Any) -> tuple[type, ...]:
 
 
 def _word(kind: Any) -> str:
-    return WORDS[kind] if kind in WORDS else f"a mapping with {' and '.join(_needed(kind))}"
+    return WORDS[kind] if kind in WORDS else f"a mapping with {' and '.join(_required_names(kind))}"
 
 
 def _correction(value: Any, accepted: Collection[type]) -> str:

@@ -84,7 +84,7 @@ def _builder(hint: Any) -> Builder:
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
         kinds = next((mark for mark in inner[1:] if isinstance(mark, WithOrWithout)), None)
-        return _either(kinds) if kinds else _builder(inner[0])
+        return _union(kinds) if kinds else _builder(inner[0])
     if origin in (Union, UnionType):
         (kind,) = (each for each in inner if each not in (NoneType, Absent))
         return _nullable(_builder(kind)) if NoneType in inner else _builder(kind)
@@ -95,10 +95,10 @@ def _builder(hint: Any) -> Builder:
         return _mapping(_builder(inner[1]))
     if is_dataclass(hint):
         return _object(cast(type, hint))
-    return _anything if hint is Any else _scalar(hint)
+    return _unchecked if hint is Any else _scalar(hint)
 
 
-def _anything(value: Any) -> Any:
+def _unchecked(value: Any) -> Any:
     return value
 
 
@@ -115,7 +115,7 @@ def _nullable(build_inner: Builder) -> Builder:
     return lambda value: None if value is None else build_inner(value)
 
 
-def _either(kinds: WithOrWithout) -> Builder:
+def _union(kinds: WithOrWithout) -> Builder:
     return lambda value: _builder(kinds.kind_of(value))(value)
 
 
@@ -126,7 +126,7 @@ def _series(build_item: Builder) -> Builder:
 def _group(builders: tuple[Builder, ...]) -> Builder:
     def build(value: Any) -> Any:
         if len(_items(value)) != len(builders):
-            raise Misfit(f": {len(value)} items, {len(builders)} belong there")
+            raise Misfit(f": {len(value)} items, expected {len(builders)}")
         pairs = zip(builders, value, strict=True)
         return tuple(_built(build_item, item, f"[{at}]") for at, (build_item, item) in enumerate(pairs))
 
@@ -142,15 +142,15 @@ def _object(kind: type) -> Builder:
     needed = [name_of(each.name) for each in fields(kind) if each.default is each.default_factory is MISSING]
 
     def build(value: Any) -> Any:
-        made = {}
+        members = {}
         for member, item in _members(value).items():
             if member not in fields_of:
                 raise Misfit(": no such field").below(f".{member}")
             name, build_item = fields_of[member]
-            made[name] = _built(build_item, item, f".{member}")
+            members[name] = _built(build_item, item, f".{member}")
         if missing := [member for member in needed if member not in value]:
             raise Misfit(" is missing").below(f".{missing[0]}")
-        return kind(**made)
+        return kind(**members)
 
     return build
 
@@ -164,11 +164,11 @@ def _built(build: Builder, value: Any, place: str) -> Any:
 
 def _items(value: Any) -> list[Any] | tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise Misfit(f": {reprlib.repr(value)} is no array")
+        raise Misfit(f": {reprlib.repr(value)} is not an array")
     return value
 
 
 def _members(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise Misfit(f": {reprlib.repr(value)} is no object")
+        raise Misfit(f": {reprlib.repr(value)} is not an object")
     return value

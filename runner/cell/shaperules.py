@@ -40,11 +40,11 @@ def check(shape: ModelShape, place: Place) -> None:
 
 def _check_heads(shape: ModelShape, place: Place) -> None:
     if shape.hidden % shape.heads:
-        raise place.at("hidden").error(f"{shape.hidden} is no multiple of {shape.heads} heads")
+        raise place.at("hidden").error(f"{shape.hidden} is not a multiple of {shape.heads} heads")
     if shape.heads % shape.kv_heads:
         raise place.at("kv_heads").error(f"{shape.heads} heads cannot share {shape.kv_heads} KV heads evenly")
     if shape.head_dim % 2:
-        raise place.at("head_dim").error(f"{shape.head_dim} is odd, and a rotary embedding turns pairs")
+        raise place.at("head_dim").error(f"{shape.head_dim} is odd, but a rotary embedding needs pairs")
 
 
 def _check_rope(entry: Mapping[str, Any], place: Place) -> None:

@@ -1,4 +1,4 @@
-"""The committed bounds of the gate: those of dtypes in bounds.yaml, and those that kernels and runtimes declare."""
+"""The committed bounds of the gate: bounds.yaml states those of dtypes, declarations those of kernels and runtimes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def of(dtype: str, runtime: str, quant: str, kernel: str, hidden: int, synthetic
     """
     data = read_data("bounds.yaml")
     dtype_bounds = data[dtype]
-    declared = next(_declared(dtype, runtime, quant, kernel), None)
+    declared = next(_declared_bounds(dtype, runtime, quant, kernel), None)
     ratio, spread = (declared.ratio, declared.spread) if declared else (dtype_bounds["ratio"], dtype_bounds["spread"])
     least_spread = max((width, spread) for width, spread in data["spread_by_width"].items() if width <= hidden)[1]
     return {
@@ -45,11 +45,11 @@ def derived_under(quant: str, kernel: str, dtype: str) -> Mapping[str, Any]:
 def version_1_bounds(dtype: str, runtime: str, quant: str, kernel: str) -> dict[str, float]:
     """Returns the cap and the noise that apply to sessions of gate version 1."""
     dtype_bounds = read_data("bounds.yaml")[dtype]
-    declared = (bound.noise for bound in _declared(dtype, runtime, quant, kernel) if bound.noise is not None)
+    declared = (bound.noise for bound in _declared_bounds(dtype, runtime, quant, kernel) if bound.noise is not None)
     return {"cap": dtype_bounds["cap"], "noise": max([dtype_bounds["noise"], *declared])}
 
 
-def _declared(dtype: str, runtime: str, quant: str, kernel: str) -> Iterator[StatedBound]:
+def _declared_bounds(dtype: str, runtime: str, quant: str, kernel: str) -> Iterator[StatedBound]:
     """Yields the bound that the runtime declares, if any, then that of the kernel."""
     for bounds in (_runtime_bounds(runtime), _kernel_bounds(quant, kernel)):
         if dtype in bounds:

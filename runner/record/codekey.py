@@ -37,10 +37,10 @@ def code_key() -> str:
     It depends on the code alone (`sourcetext.essence`). An edit of a comment or a docstring, or a move to another
     package, does not change it. The keys of older records are hashes of whole files with their paths.
     """
-    return _content_key(_loaded() | _read_files)
+    return _content_key(_loaded_files() | _read_files)
 
 
-def _loaded() -> set[Path]:
+def _loaded_files() -> set[Path]:
     """Returns the files of the project's loaded modules, also of those that lie outside the package's folder."""
     files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
     return {

@@ -97,7 +97,7 @@ def worst_ratio(evidence: Evidence) -> float | None:
     """Returns the larger of the ratios at the short context and at ctx; None for version 1."""
     if version(evidence) < VERSION:
         return None
-    return max((ratio(check.errors, check.trusted) for check in _driven(evidence)), default=NOT_FINITE)
+    return max((ratio(check.errors, check.trusted) for check in _driven_checks(evidence)), default=NOT_FINITE)
 
 
 def bound(evidence: Evidence, trusted_error: float) -> float:
@@ -189,16 +189,16 @@ def _means(evidence: EvidenceVersion2, ratio_limit: float, least_spread: float) 
     The limit uses the larger of `least_spread` and the spread of the errors themselves, the latter at most
     `checkpoint_spread`.
     """
-    driven = _driven(evidence)
+    driven = _driven_checks(evidence)
     if not driven:
         return
-    for check in (*driven, _both(driven)):
+    for check in (*driven, _combined(driven)):
         used_spread = max(least_spread, min(spread(check.errors, check.trusted), evidence.checkpoint_spread))
         most = limit(ratio_limit, used_spread, len(check.errors))
         yield _Mean(check.name, ratio(check.errors, check.trusted), len(check.errors), most)
 
 
-def _both(driven: Sequence[Check]) -> Check:
+def _combined(driven: Sequence[Check]) -> Check:
     """Returns the checks combined. A position in both counts once."""
     by_position = {
         position: (error, trusted)
@@ -209,7 +209,7 @@ def _both(driven: Sequence[Check]) -> Check:
     return Check("both", tuple(by_position), errors, trusted)
 
 
-def _driven(evidence: Evidence) -> list[Check]:
+def _driven_checks(evidence: Evidence) -> list[Check]:
     return [check for check in evidence.checks if check.name in DRIVEN]
 
 

@@ -183,7 +183,8 @@ def flags(record: MeasuredRecord) -> list[str]:
 
 
 def marks(record: SessionRecord) -> list[str]:
-    """Returns the flags to display: those of the record, and `passes-disagree` of a record older than that flag."""
+    """Returns the flags to display. A record older than the flag `passes-disagree` gets it here if its passes
+    disagree."""
     if not isinstance(record, MeasuredRecord) or known(record.limits.passes_disagreement) is not None:
         return sorted(record.flags)
     return sorted({*record.flags, *([PASSES_DISAGREE] if _passes_disagree(record) else [])})

@@ -101,7 +101,7 @@ def _lines(error: ValidationError, data: Mapping[str, Any]) -> Iterator[str]:
 def _first_of_arrays(error: ValidationError) -> Iterator[ErrorDetails]:
     """Yields each error, but only the first one of an array."""
     arrays = set()
-    for details in filter(_is_independent, map(_located, error.errors(include_url=False))):
+    for details in filter(_is_independent, map(_with_record_place, error.errors(include_url=False))):
         index = next((at for at, part in enumerate(details["loc"]) if isinstance(part, int)), None)
         array = None if index is None else details["loc"][:index]
         if array is None or array not in arrays:
@@ -109,7 +109,7 @@ def _first_of_arrays(error: ValidationError) -> Iterator[ErrorDetails]:
             yield details
 
 
-def _located(error: ErrorDetails) -> ErrorDetails:
+def _with_record_place(error: ErrorDetails) -> ErrorDetails:
     """Returns an error with its place in the record, without the kind that pydantic adds for a union."""
     section, *inner = error["loc"] or ("",)
     return {**error, "loc": (section, *inner[1:])} if section in UNION_SECTIONS else error
@@ -136,7 +136,7 @@ def _problem(error: ErrorDetails, owner: str | None) -> str:
     if kind == UNKNOWN:
         return f": only {owner} has it" if owner else ": a record has no such field"
     if kind in TYPE_ERRORS:
-        return f": {short_repr(value)} is no {_type_name(error['loc'])}"
+        return f": {short_repr(value)} is not of type {_type_name(error['loc'])}"
     return f": {_limit(kind, value, limits)}"
 
 
@@ -166,7 +166,7 @@ def _limit(kind: str, value: Any, limits: Mapping[str, Any]) -> str:
         case "string_pattern_mismatch":
             return f"{short_repr(value)} does not match {limits['pattern']}"
         case "too_short":
-            return f"{limits['actual_length']} items, at least {limits['min_length']} belong there"
+            return f"{limits['actual_length']} items, expected at least {limits['min_length']}"
         case "value_error":
             return f"{short_repr(value)} {limits['error']}"
         case "json_invalid":  # nested too deeply, or with half a surrogate pair; json.loads accepts both

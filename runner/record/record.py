@@ -101,7 +101,7 @@ def parse(text: str, name: str) -> dict[str, Any]:
 
 
 def _refuse_constant(word: str) -> None:
-    raise ValueError(f"{word} is no number in JSON")
+    raise ValueError(f"{word} is not a number in JSON")
 
 
 def _check_sections(data: dict[str, Any], name: str) -> None:
@@ -118,10 +118,10 @@ def _check_sections(data: dict[str, Any], name: str) -> None:
 
 def read(path: Path) -> dict[str, Any]:
     """Reads a record. Raises BadRecord if it cannot be read, is truncated, of another schema, or lacks a section."""
-    return parse(_text(path), str(path))
+    return parse(_read_text(path), str(path))
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return plainfile.read_text(path, MAXIMUM_BYTES, "any record")
     except FileNotFoundError as error:

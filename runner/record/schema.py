@@ -34,7 +34,7 @@ def schema() -> Schema:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "record.schema.json",
         "title": "Record of one session",
-        **_either(SessionRecord, WHEN_MEASURED, MeasuredRecord, FailedRecord),
+        **_conditional(SessionRecord, WHEN_MEASURED, MeasuredRecord, FailedRecord),
     }
 
 
@@ -72,10 +72,10 @@ def _object(kind: type) -> Schema:
 def _described(schema: Schema, description: str | None) -> Schema:
     if not description:
         return schema
-    return {"type": schema["type"], "description": description, **_without(schema, "type", "description")}
+    return {"type": schema["type"], "description": description, **_without_keys(schema, "type", "description")}
 
 
-def _without(schema: Schema, *names: str) -> Schema:
+def _without_keys(schema: Schema, *names: str) -> Schema:
     return {name: value for name, value in schema.items() if name not in names}
 
 
@@ -99,7 +99,7 @@ def _type(hint: Any) -> Schema:
 def _limited(hint: Any, limits: tuple[Any, ...]) -> Schema:
     for limit in limits:
         if isinstance(limit, WithOrWithout):
-            return _either(limit.common, {"required": [limit.name]}, limit.with_it, limit.without)
+            return _conditional(limit.common, {"required": [limit.name]}, limit.with_it, limit.without)
     limited = _type(hint)
     for limit in limits:
         limited |= limit.keywords
@@ -116,7 +116,7 @@ def _nullable(hint: Any) -> Schema:
     return plain | {"type": [plain["type"], "null"]} | words
 
 
-def _either(common: type, condition: Schema, then: type, otherwise: type) -> Schema:
+def _conditional(common: type, condition: Schema, then: type, otherwise: type) -> Schema:
     """Returns the schema of an object of kind `then` if it meets the condition, of kind `otherwise` if not. `common` is
     their common base class."""
     base, kinds = _object(common), (_object(then), _object(otherwise))

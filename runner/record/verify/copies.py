@@ -86,13 +86,13 @@ class Copies:
         shared = Counter(other for place in enumerate(steps) for other in self._by_step[place]).most_common(1)
         other: int | None
         if shared and shared[0][1] >= SHARED * len(steps):
-            other, how = shared[0][0], SAME
+            other, kind_of_copy = shared[0][0], SAME
         elif in_order in self._by_steps:
-            other, how = self._by_steps[in_order], REORDERED
+            other, kind_of_copy = self._by_steps[in_order], REORDERED
         else:
-            other, how = self._scaled(_shape(steps)), SCALED
+            other, kind_of_copy = self._scaled_copy(_shape(steps)), SCALED
         if other is not None:
-            yield f"passes.wall: {how} as {self._names[other]}, which is another session"
+            yield f"passes.wall: {kind_of_copy} as {self._names[other]}, which is another session"
         self._names.append(name)
         self._by_steps[in_order] = number
         for place in enumerate(steps):
@@ -100,7 +100,7 @@ class Copies:
         if shape := _shape(steps):
             insort(self._shapes, (shape[-1], number, shape))
 
-    def _scaled(self, shape: list[float]) -> int | None:
+    def _scaled_copy(self, shape: list[float]) -> int | None:
         """Returns the number of the earlier record whose steps have this shape; None if there is none."""
         if not shape:
             return None

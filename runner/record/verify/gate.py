@@ -76,8 +76,7 @@ def _version_differences(record: MeasuredRecord) -> Iterator[str]:
 
 
 def _timed_differences(gate: GateVersion2, cell: Cell, protocol: Protocol) -> Iterator[str]:
-    """Yields a line for each timed step without a check: of its token, if the pass read one back, and of its cache
-    row."""
+    """Yields a line for each timed step whose cache row, or whose token if the pass read one back, was not checked."""
     names, steps = pass_names(cell), protocol.steps
     for series, passes, expected in (
         ("tokens", [tokens.name for tokens in gate.tokens], [name for name in names if name != "rate"]),
