@@ -126,7 +126,7 @@ class EvidenceVersion1(Evidence):
     """The evidence of gate version 1, which judged the largest error alone."""
 
     noise: Positive
-    """gate version 1: lower bound of the bound"""
+    """gate version 1: the bound is never below this"""
 
 
 @dataclass(frozen=True, kw_only=True)
