@@ -77,7 +77,8 @@ def _probe_differences(record: MeasuredRecord) -> Iterator[str]:
     """Yields the faults of the probes: too few bytes or samples, or a read faster than the datasheet allows."""
     probes, peak = record.probes, record.gpu.bandwidth_gbs
     least = floors.PROBE_CACHES * (record.gpu.last_level_cache_bytes or 0)
-    yield from too_small("probes.read_bytes", probes.read_bytes, least, f"{floors.PROBE_CACHES} times the cache")
+    if probes.read_bytes < least:
+        yield f"probes.read_bytes: {probes.read_bytes}, less than {floors.PROBE_CACHES} times the cache ({least})"
     if peak is not None:
         most = peak * judgement.R_FLOOR_LIMIT
         yield from too_large("probes.read_samples_gbs", max(probes.read_samples_gbs), most, "the datasheet's peak")

@@ -52,8 +52,8 @@ def test_a_copy_is_known_by_its_steps(disguise):
     copied = copy_of(found)
     copied["passes"]["wall"]["steps_ms"] = disguise(copied["passes"]["wall"]["steps_ms"])
     (line,) = differences(seen, "two", copied)
-    assert line.startswith("passes.wall: the steps")
-    assert "of one, though" in line
+    assert line.startswith("passes.wall: the same steps")
+    assert "as one, which is another session" in line
 
 
 def steps(count, spread=0.01):
@@ -76,16 +76,16 @@ def bent(by):
 @pytest.mark.parametrize(
     ("ours", "theirs", "said"),
     [
-        (steps(3), steps(3), "the steps"),
-        (steps(30), changed(steps(30), 0.5), "the steps"),
+        (steps(3), steps(3), "the same steps"),
+        (steps(30), changed(steps(30), 0.5), "the same steps"),
         (steps(30), changed(steps(30), 0.6), None),
         (steps(30), steps(30)[:14], None),
-        (steps(3), steps(3)[::-1][1:] + steps(3)[2:], "the steps in another order"),
-        (steps(20), [2 * step for step in steps(20)], "the steps times a factor"),
+        (steps(3), steps(3)[::-1][1:] + steps(3)[2:], "the same steps in another order"),
+        (steps(20), [2 * step for step in steps(20)], "the same steps times a factor"),
         (steps(19), [2 * step for step in steps(19)], None),
-        (steps(21, 1.01e-3), [2 * step for step in steps(21, 1.01e-3)], "the steps times a factor"),
+        (steps(21, 1.01e-3), [2 * step for step in steps(21, 1.01e-3)], "the same steps times a factor"),
         (steps(21, 0.99e-3), [2 * step for step in steps(21, 0.99e-3)], None),
-        (steps(21), [2 * step for step in bent(0.9e-5)], "the steps times a factor"),
+        (steps(21), [2 * step for step in bent(0.9e-5)], "the same steps times a factor"),
         (steps(21), [2 * step for step in bent(1.1e-5)], None),
         (steps(21), [2 * step for step in steps(41)], None),
         ([0.0] * 30, [1.0] * 30, None),

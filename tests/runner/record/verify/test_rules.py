@@ -178,7 +178,7 @@ BROKEN = {
     "a checkpoint with an option of synthetic weights": (
         of_checkpoint,
         put("cell.options", {"sym": "true"}),
-        "cell.options: 'sym:true' is no option",
+        "cell.options: 'sym:true' is not an option",
     ),
     "the option sdpa, and another backend": (
         lambda: example_record(cell={"options": {"sdpa": "flash"}}),
@@ -194,7 +194,11 @@ BROKEN = {
     "a graph that was launched twice": (committed, put("actual.graph_launches_per_step", 2.0), "actual.graph_launches"),
     "an engine without a graph": (engine, put("actual.graph_launches_per_step", 0.0), "actual.graph_launches"),
     "a launch in an eager pass": (example_record, put("actual.graph_launches_per_step", 1e-3), "actual.graph_launches"),
-    "a matrix left out": (example_record, products(195.0), "actual.products_per_step: 195, the layers have 196"),
+    "a matrix left out": (
+        example_record,
+        products(195.0),
+        "actual.products_per_step: 195, but the layers have at least 196",
+    ),
     "fewer products than rows": (
         example_record,
         all_of(SHOWN_AS, products(312.969)),

@@ -78,8 +78,8 @@ CAUGHT = {
         all_of(put("request.weights", "hub"), put("cell.weights_id", "content-0123456789abcdef")),
         "request.weights: 'hub'",
     ),
-    "synthetic weights called converted": (put("given_flags", ["converted"]), "given_flags: 'converted', though"),
-    "synthetic weights called unpinned": (put("given_flags", ["unpinned"]), "given_flags: 'unpinned', though"),
+    "synthetic weights called converted": (put("given_flags", ["converted"]), "given_flags: 'converted', but"),
+    "synthetic weights called unpinned": (put("given_flags", ["unpinned"]), "given_flags: 'unpinned', but"),
     "asked for a container": (put("request.where", "container"), "request.where: container"),
     "asked for other options": (put("request.options", "sdpa:flash"), "cell.options: "),
     "a number that is none": (put("request.steps", "many"), "request: steps=many"),
@@ -94,7 +94,7 @@ CAUGHT = {
     ),
     "failed for no reason": (
         lambda found: (without_measurement(found), found["outcome"].update(reason="tired")),
-        "outcome.reason: 'tired' is no reason",
+        "outcome.reason: 'tired' is not a known reason",
     ),
     "failed with another message": (
         lambda found: (without_measurement(found), found["outcome"].update(message="x")),
@@ -105,7 +105,10 @@ CAUGHT = {
     "measured, with an exit code": (put("outcome.exit_code", 1), "outcome: measured, but the section is"),
     "an invented flag": (put("given_flags", ["fast"]), "given_flags: 'fast' is not one of"),
     "a protocol of another name": (put("protocol.name", "custom"), "protocol.name: 'custom', but the requested one"),
-    "a protocol with other counts": (put("protocol.warmup", 50), "protocol: paper has 5 warm-up"),
+    "a protocol with other counts": (
+        put("protocol.warmup", 50),
+        "protocol: 50 warm-up and 30 timed steps, but paper has 5",
+    ),
     # inside one pass
     "busy beyond its span": (put("passes.busy.steps_ms.3", 1e3), "passes.busy: kernels ran 1000 ms of step 3"),
     "one kernel faster": (put("kernels.0.us", times(0.5)), "kernels: "),
@@ -146,7 +149,7 @@ CAUGHT = {
     "other launches of graphs": (put("actual.graph_launches_per_step", 7.0), "actual.graph_launches_per_step: 7"),
     "no count of launches": (drop("actual.graph_launches_per_step"), "actual.graph_launches_per_step: missing"),
     "another attention": (put("actual.attention_backend", "math"), "actual.attention_backend: math, but the table"),
-    "an undeclared option": (put("cell.options", {"mode": "turbo"}), "cell.options: 'mode:turbo' is no option"),
+    "an undeclared option": (put("cell.options", {"mode": "turbo"}), "cell.options: 'mode:turbo' is not an option"),
     # memory, probes, prefill
     "a peak below the weights": (put("memory.peak_bytes", 10**9), "memory.peak_bytes: 1e+09, less than weights"),
     "a peak beyond the card": (put("memory.peak_bytes", 10**12), "memory.peak_bytes: 1e+12, more than"),
