@@ -1,4 +1,4 @@
-"""`python -m runner`: signals first, then the command line; a failure is one line and an exit code."""
+"""`python -m runner`: installs the signal handlers and runs the command line. A failure is a line and an exit code."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command line; returns the exit code. Under `mlflow run` a failure also closes MLflow's run."""
+    """Runs the command line and returns the exit code. Under `mlflow run`, a failure also closes MLflow's run."""
     started_ms = int(time.time() * 1000)
     run = None
     signals.install()
     try:
-        # a module that a signal cuts off in the middle of its import could not be used to close the run
+        # closing the run needs these modules, so no signal may interrupt their import
         with signals.held():
             run = _entry_run(arguments)
         _command_line(arguments, started_ms, run)
         code = 0
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except SystemExit as exit_request:
+        code = exit_request.code if isinstance(exit_request.code, int) else int(exit_request.code is not None)
     except BaseException as error:
         signals.ignore()
         code = _fail(failures.told(error), run, arguments)
@@ -39,9 +39,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _entry_run(arguments: Sequence[str]) -> EntryRun | None:
-    """The run that MLflow made for this command, whose death is watched for; None where MLflow did not start us.
+    """Returns the run that MLflow created for this command; None if MLflow did not start this process.
 
-    It is marked in the spool before anything slow is imported: from then on an import finds it, should we be killed.
+    Marks the run in the spool before any slow import, so `import` can close it if this process is killed. Stops this
+    process when MLflow's process ends.
     """
     from runner import store
     from runner.processes import parentwatch
@@ -49,7 +50,7 @@ def _entry_run(arguments: Sequence[str]) -> EntryRun | None:
     run = store.entry_run()
     if run is not None:
         run.mark(command_line.spool(arguments))
-        # MLflow's telemetry thread would wake up, and use the network, inside timed windows
+        # MLflow's telemetry thread would use CPU and network inside timed windows
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         parentwatch.watch_ancestors(lambda: signals.explain(parentwatch.DEATH_MESSAGE))
     return run
@@ -65,7 +66,7 @@ def _command_line(arguments: Sequence[str], started_ms: int, run: EntryRun | Non
 
 
 def _fail(error: Failure, run: EntryRun | None, arguments: Sequence[str]) -> int:
-    """The person at the terminal reads all of it; the run that others see gets no private path."""
+    """Prints the failure, closes the run with it, and returns the exit code. The run's text has no private paths."""
     terminal.complain(error)
     if run is not None:
         run.fail(type(error)(privatepaths.without(str(error), command_line.private(arguments))))
@@ -73,7 +74,7 @@ def _fail(error: Failure, run: EntryRun | None, arguments: Sequence[str]) -> int
 
 
 def console() -> int:
-    """Runs the command line of this process; returns the exit code. The script `decode-floor` calls it."""
+    """Runs the command line of this process and returns the exit code. The script `decode-floor` calls it."""
     with terminal.settled():
         return main(sys.argv[1:])
 

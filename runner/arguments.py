@@ -1,4 +1,4 @@
-"""Reads a command line without its parser, which is not imported yet then, or has failed."""
+"""Reads a command line without its parser, which is not imported yet or has failed."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ ARMS = ("--a", "--b")
 
 
 def spool(arguments: Sequence[str]) -> Path:
-    """Returns the folder where the command will look for the spool."""
-    return Path(next(iter(_given(arguments, SPOOL)), DEFAULT_SPOOL))
+    """Returns the folder of the spool."""
+    return Path(next(iter(_values(arguments, SPOOL)), DEFAULT_SPOOL))
 
 
 def private(arguments: Sequence[str]) -> Hidden:
-    """The folders that the command was given, and the caches, which nobody else may read of."""
-    options = (WEIGHTS, *(ARMS if "weights" in _given(arguments, FIELD) else ()))
-    weights = [value for option in options for value in _given(arguments, option) if are_local(value)]
-    found = [pair for value in weights for pair in privatepaths.folder(_folder(value), privatepaths.WEIGHTS)]
-    return (*found, *privatepaths.folder(str(spool(arguments)), privatepaths.SPOOL), *privatepaths.caches())
+    """Returns the folders of the command line and the caches: private paths that a published text must not contain."""
+    options = (WEIGHTS, *(ARMS if "weights" in _values(arguments, FIELD) else ()))
+    weights = [value for option in options for value in _values(arguments, option) if are_local(value)]
+    hidden = [pair for value in weights for pair in privatepaths.folder(_folder(value), privatepaths.WEIGHTS)]
+    return (*hidden, *privatepaths.folder(str(spool(arguments)), privatepaths.SPOOL), *privatepaths.caches())
 
 
 def _folder(value: str) -> str:
@@ -36,6 +36,6 @@ def _folder(value: str) -> str:
         return value.removeprefix(FROM_ENVIRONMENT)
 
 
-def _given(arguments: Sequence[str], option: str) -> list[str]:
-    given = [after for before, after in itertools.pairwise(arguments) if before == option]
-    return given + [each.partition("=")[2] for each in arguments if each.startswith(f"{option}=")]
+def _values(arguments: Sequence[str], option: str) -> list[str]:
+    separate = [value for name, value in itertools.pairwise(arguments) if name == option]
+    return separate + [word.partition("=")[2] for word in arguments if word.startswith(f"{option}=")]

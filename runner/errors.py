@@ -1,6 +1,6 @@
-"""One family of errors: each is one line for the person at the terminal, with an exit code of its own.
+"""The family of errors. Each is one line for the person at the terminal and has an exit code of its own.
 
-`docs/exit-codes.md` lists them; a test keeps the list and this module equal.
+`docs/exit-codes.md` lists them. A test compares the list with this module.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from runner.redaction import credentials
 
 
 class _OneLine(BaseException):
-    """Base of the family. The text of each error is one line without secrets, whatever it was made from."""
+    """Base of the family. Its text is always one line, and credentials are masked."""
 
     exit_code = 1
     reason = "error"
@@ -19,60 +19,60 @@ class _OneLine(BaseException):
 
 
 class DecodeFloorError(_OneLine, Exception):
-    """A failure the user can act on. The message says what was wrong, what is allowed and what to do."""
+    """A failure that the user can act on. The message says what was wrong, what is allowed and what to do."""
 
 
 class Stopped(_OneLine):
-    """Somebody told us to stop. No `Exception`, so that nothing which copes with failures copes with it."""
+    """A request to stop. It is no `Exception`, so handlers of failures do not catch it."""
 
 
 Failure = DecodeFloorError | Stopped
 
 
 class UnknownName(DecodeFloorError):
-    """A gpu, model, quant, kernel, runtime, ... that no catalogue or registry knows."""
+    """A name of a GPU, model, quant, kernel, runtime, ... that is in no catalogue or registry."""
 
     exit_code = 10
     reason = "unknown-name"
 
 
 class BadValue(DecodeFloorError):
-    """A value out of range, of the wrong type, or with characters that a plain token may not have."""
+    """A value out of range, of the wrong type, or with characters that are not allowed."""
 
     exit_code = 11
     reason = "bad-value"
 
 
 class Usage(BadValue):
-    """A command line that cannot be parsed; 2 is every command's exit code for it."""
+    """A command line that cannot be parsed. Its exit code is 2, the usual one."""
 
     exit_code = 2
     reason = "usage"
 
 
 class NotAvailable(DecodeFloorError):
-    """A word of the project that this version does not build yet."""
+    """A planned word of the project that this version does not support yet."""
 
     exit_code = 12
     reason = "not-available"
 
 
 class BadPair(DecodeFloorError):
-    """Two fields that are each known but do not exist together."""
+    """Two fields whose values are known but do not go together."""
 
     exit_code = 13
     reason = "bad-pair"
 
 
 class GpuNotFound(DecodeFloorError):
-    """The asked-for GPU is not in this machine, or does not answer."""
+    """The requested GPU is not in this machine, or does not answer."""
 
     exit_code = 14
     reason = "gpu-not-found"
 
 
 class GpuAmbiguous(DecodeFloorError):
-    """Several GPUs answer the request."""
+    """Several GPUs match the request."""
 
     exit_code = 15
     reason = "gpu-ambiguous"
@@ -86,7 +86,7 @@ class BadCheckpoint(DecodeFloorError):
 
 
 class Infeasible(DecodeFloorError):
-    """The cell cannot fit, predicted from bytes before anything is loaded."""
+    """The cell does not fit into memory, as predicted from bytes before anything is loaded."""
 
     exit_code = 17
     reason = "infeasible"
@@ -121,42 +121,42 @@ class StoreUnreachable(DecodeFloorError):
 
 
 class DiskFull(DecodeFloorError):
-    """No space left for the record or the store."""
+    """No space is left for the record or the store."""
 
     exit_code = 22
     reason = "disk-full"
 
 
 class InvalidSession(DecodeFloorError):
-    """The session ran to its end but its answer is not to be believed; the record says why."""
+    """The session ran to its end, but its result is not valid. The record says why."""
 
     exit_code = 23
     reason = "invalid-session"
 
 
 class BadRecord(DecodeFloorError):
-    """A record that is damaged, of another schema, or whose numbers do not follow from its raw values."""
+    """A record that is damaged or of another schema, or whose numbers do not follow from its raw values."""
 
     exit_code = 24
     reason = "bad-record"
 
 
 class MissingPackage(DecodeFloorError):
-    """A package this command needs is not installed in this interpreter."""
+    """A package that this command needs is not installed in this interpreter."""
 
     exit_code = 25
     reason = "missing-package"
 
 
 class Mismatch(DecodeFloorError):
-    """What ran is not what was asked for (kernel, runtime, accounting): nothing falls back silently."""
+    """The kernel, runtime or byte accounting differs from the request: nothing falls back silently."""
 
     exit_code = 26
     reason = "mismatch"
 
 
 class NoContainer(DecodeFloorError):
-    """The container that was asked for cannot be had: no engine, no image, or a driver too old for it."""
+    """The requested container is not available: no engine, no image, or a driver that is too old for it."""
 
     exit_code = 27
     reason = "no-container"
@@ -170,20 +170,20 @@ class Interrupted(Stopped):
 
 
 class PipeClosed(Stopped):
-    """Whoever read the output has ended, as `head` does; nothing is said of it."""
+    """The reader of the output has ended, as `head` does. No message is printed."""
 
     exit_code = 141
     reason = "pipe-closed"
 
 
 class Terminated(Stopped):
-    """SIGTERM, or the death of the process that started us."""
+    """SIGTERM, or the end of the process that started this one."""
 
     exit_code = 143
     reason = "terminated"
 
 
 def family() -> tuple[type[Failure], ...]:
-    """All errors of the family, in order of their exit codes."""
+    """Returns all errors of the family in order of their exit codes."""
     kinds: list[type[Failure]] = [*DecodeFloorError.__subclasses__(), *Stopped.__subclasses__()]
     return tuple(sorted(kinds, key=lambda kind: kind.exit_code))

@@ -1,4 +1,4 @@
-"""Whatever ends a command, as one failure of the family: a line and an exit code."""
+"""Converts any exception that ends a command into an error of the family: a line and an exit code."""
 
 from __future__ import annotations
 
@@ -12,46 +12,47 @@ from runner.redaction import credentials
 
 TRACEBACK_VARIABLE = "DECODE_FLOOR_TRACEBACK"
 FULL = (errno.ENOSPC, errno.EDQUOT)
-NOT_YOURS = "`ls -ld` shows whose it is and who may use it: get the right to, or name another place"
-AWAY = "its disk or file server does not answer as it should: see to that, or name another place"
+NOT_PERMITTED = "`ls -ld` shows its owner and permissions: get permission, or name another place"
+NOT_RESPONDING = "its disk or file server does not respond correctly: check it, or name another place"
 REMEDIES = {
-    errno.EACCES: NOT_YOURS,
-    errno.EPERM: NOT_YOURS,
+    errno.EACCES: NOT_PERMITTED,
+    errno.EPERM: NOT_PERMITTED,
     errno.EROFS: "name a place that can be written",
     errno.ENOENT: "make it, or name another place",
     errno.ENOTDIR: "it, or a part of its path, is a file: name another place, or move the file away",
-    errno.EEXIST: "move away what is there, or name another place",
+    errno.EEXIST: "move the existing file away, or name another place",
     errno.EISDIR: "it is a folder: name a file, or move the folder away",
-    errno.ELOOP: "links that lead to themselves: remove them, or name another place",
+    errno.ELOOP: "its links form a loop: remove them, or name another place",
     errno.ENAMETOOLONG: "name a shorter path",
     errno.EINVAL: "name another place",
     errno.EFBIG: "name another place",
-    errno.EBUSY: "wait until nobody uses it, or name another place",
-    errno.ETXTBSY: "wait until nobody uses it, or name another place",
-    errno.ENXIO: "nobody reads from that pipe: start who does, or name a file",
-    errno.ENODEV: AWAY,
-    errno.EIO: AWAY,
-    errno.ESTALE: AWAY,
-    errno.ETIMEDOUT: AWAY,
+    errno.EBUSY: "wait until no program uses it, or name another place",
+    errno.ETXTBSY: "wait until no program uses it, or name another place",
+    errno.ENXIO: "no program reads from that pipe: start one, or name a file",
+    errno.ENODEV: NOT_RESPONDING,
+    errno.EIO: NOT_RESPONDING,
+    errno.ESTALE: NOT_RESPONDING,
+    errno.ETIMEDOUT: NOT_RESPONDING,
 }
-"""Advice on a path that the system refuses."""
-OF_THE_PROCESS = {
+"""Advice on errors of a path."""
+PROCESS_REMEDIES = {
     errno.EMFILE: "this process may not open so many files: raise `ulimit -n`",
-    errno.ENFILE: "this host has too many files open: end what holds them",
+    errno.ENFILE: "this host has too many files open: end programs that hold some",
     errno.EAGAIN: "this user or container may not start more processes: end some, or raise `ulimit -u`",
     errno.ENOMEM: "no memory is left: free some",
 }
-"""Advice on refusals that have nothing to do with a path."""
+"""Advice on errors that do not concern a path."""
 
 
 def told(error: BaseException) -> Failure:
-    """Any failure as one of the family. An unexpected one is a bug: its type, and how to see more."""
+    """Returns any exception as an error of the family. An unexpected one is a bug: the line names its type, and the
+    variable that shows the traceback."""
     if os.environ.get(TRACEBACK_VARIABLE):
         print(credentials.masked("".join(traceback.format_exception(error))), file=sys.stderr, end="")
     if isinstance(error, Failure):
         return error
-    if isinstance(error, OSError) and (known := _of_the_system(error)) is not None:
-        return known
+    if isinstance(error, OSError) and (failure := _system_failure(error)) is not None:
+        return failure
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("stopped by Ctrl-C")
     return DecodeFloorError(
@@ -60,41 +61,41 @@ def told(error: BaseException) -> Failure:
 
 
 def lacks(package: str) -> MissingPackage:
-    """Returns the error of a package that this interpreter cannot import."""
+    """Returns the error for a package that this interpreter cannot import."""
     return MissingPackage(
         f"{sys.executable} lacks the package {package}: use `make cell` or another make target, or activate an "
         "environment that has it (`make env` makes one in a checkout, `source .venv/bin/activate` enters it)"
     )
 
 
-def _of_the_system(error: OSError) -> DecodeFloorError | None:
-    """Returns what is wrong around us, None for what only a bug explains.
+def _system_failure(error: OSError) -> DecodeFloorError | None:
+    """Returns the failure if the system is its cause; None if only a bug explains it.
 
-    Whoever knows what the file is for says it better."""
+    Code that knows the purpose of the file raises a more specific error before this."""
     if error.errno in FULL:
         return DiskFull(f"no space left ({error}): free some, then run the command again")
-    if error.errno in OF_THE_PROCESS:
-        return BadValue(f"{error.strerror}: {OF_THE_PROCESS[error.errno]}")
+    if error.errno in PROCESS_REMEDIES:
+        return BadValue(f"{error.strerror}: {PROCESS_REMEDIES[error.errno]}")
     if error.errno in REMEDIES and error.filename is not None:
         return BadValue(refused(error))
     if isinstance(error, FileNotFoundError) and not _has_folder():
-        return BadValue("the folder that this command was started in is gone: change to another")
+        return BadValue("the folder that this command was started in no longer exists: change to another")
     return None
 
 
 def refused(error: OSError) -> str:
-    """The path that the system refuses, what it says, and what to do: `/x/y: Permission denied: …`."""
+    """Returns path, reason and advice for an error of a path: `/x/y: Permission denied: …`."""
     name = "a file" if error.filename is None else os.fsdecode(error.filename)
     return f"{name}: {reason(error)}: {remedy(error)}"
 
 
 def remedy(error: OSError) -> str:
-    """Advice on a path that the system refuses."""
+    """Returns advice on an error of a path."""
     return REMEDIES.get(error.errno or 0, "name another place")
 
 
 def reason(error: Exception) -> str:
-    """Returns the system's words, without number and path."""
+    """Returns the system's message, without number and path."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 

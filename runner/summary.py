@@ -1,4 +1,4 @@
-"""The lines that a person reads after a session, made from its record."""
+"""The summary of a session, made from its record."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
 
 def lines(record: SessionRecord) -> Iterator[str]:
-    """Yields the session in a few lines; for one without a measurement, how it ended."""
+    """Yields the lines of the summary. For a session without a measurement they say how it ended."""
     yield f"{record.cell.title} (session {record.session.id})"
     if not isinstance(record, MeasuredRecord):
         yield f"  {record.outcome.status}: {record.outcome.message}"
@@ -33,12 +33,12 @@ def _gate(gate: GateVersion1 | GateVersion2) -> str:
 
 
 def _floor(floor: Floor) -> str:
-    datasheet = _against(floor.floor_ms, "r_floor", floor.r_floor, "of the datasheet's bandwidth")
-    achievable = _against(
-        floor.floor_achievable_ms, "r_floor_achievable", floor.r_floor_achievable, "of the bandwidth read here"
+    datasheet = _floor_and_ratio(floor.floor_ms, "r_floor", floor.r_floor, "at the datasheet's bandwidth")
+    achievable = _floor_and_ratio(
+        floor.floor_achievable_ms, "r_floor_achievable", floor.r_floor_achievable, "at the bandwidth measured here"
     )
     return "; ".join(filter(None, (datasheet, achievable))) or "unknown"
 
 
-def _against(floor_ms: float | None, name: str, ratio: float | None, what: str) -> str:
-    return "" if floor_ms is None or ratio is None else f"{floor_ms:.3f} ms {what} ({name} {ratio:.3f})"
+def _floor_and_ratio(floor_ms: float | None, name: str, ratio: float | None, bandwidth: str) -> str:
+    return "" if floor_ms is None or ratio is None else f"{floor_ms:.3f} ms {bandwidth} ({name} {ratio:.3f})"

@@ -1,4 +1,5 @@
-"""Standard output and error: every text can be printed, and a command whose output nobody takes ends in one line."""
+"""Standard output and error. Every text can be printed, and a command whose output cannot be written ends in one
+line."""
 
 from __future__ import annotations
 
@@ -15,41 +16,44 @@ from runner.errors import BadValue, DecodeFloorError, DiskFull, Failure, PipeClo
 from runner.failures import FULL
 
 CONTROLS = ("Cc", "Zl", "Zp")
-"""Categories of Unicode: control characters, ends of lines and of paragraphs."""
+"""Categories of Unicode: control characters, line separators and paragraph separators."""
 STRICT = ("strict", "surrogateescape")
-"""How Python treats a character that the encoding has not got, or a name of bytes that are none."""
+"""Error handlers that raise an error for characters which the encoding lacks."""
 
 
 class _Output(io.TextIOWrapper):
-    """A standard stream whose failures are of the family. Raises PipeClosed, DiskFull, BadValue."""
+    """A standard stream that raises PipeClosed, DiskFull or BadValue instead of OSError."""
 
-    # Click would write UTF-8 into it where the encoding is ASCII
-    buffer = None  # type: ignore[assignment]  # what Click does with a stream that has none: it writes to the stream
+    # with a buffer, Click would write UTF-8 into it although the encoding is ASCII
+    buffer = None  # type: ignore[assignment]  # without a buffer, Click writes to the stream itself
 
     def write(self, text: str, /) -> int:
-        with _explained():
+        with _translated_errors():
             return super().write(text)
 
     def flush(self) -> None:
-        with _explained():
+        with _translated_errors():
             super().flush()
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
         if error.errno == errno.EPIPE:
-            raise PipeClosed("nobody reads the output any more") from error
+            raise PipeClosed("the reader of the output has closed it") from error
         kind = DiskFull if error.errno in FULL else BadValue
         raise kind(f"the output cannot be written ({error.strerror}): send it elsewhere") from error
 
 
 @contextmanager
 def settled() -> Iterator[None]:
-    """Within it sys.stdout and sys.stderr replace what their encoding lacks, and take whatever is written where they
-    are closed. Afterwards nothing is left for the interpreter to fail on when it ends."""
+    """Replaces sys.stdout and sys.stderr for the duration of the context.
+
+    They replace characters that their encoding lacks. A closed stream accepts and drops all output. Both are flushed at
+    the end, so the interpreter has nothing left to fail on when it exits.
+    """
     _open_closed()
     sys.stdout, sys.stderr = _wrapped(sys.stdout, "replace"), _wrapped(sys.stderr, "backslashreplace")
     try:
@@ -60,18 +64,21 @@ def settled() -> Iterator[None]:
 
 
 def _open_closed() -> None:
-    """A file that is opened later must not become standard output by chance: libraries write there."""
+    """Opens closed standard streams on the null device.
+
+    Otherwise a file that is opened later could get the number of standard output, and libraries would write into it.
+    """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which this is
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is `number`
 
 
-def _wrapped(stream: TextIO | None, instead: str) -> TextIO:
+def _wrapped(stream: TextIO | None, error_handler: str) -> TextIO:
     if stream is None:
         return open(os.devnull, "w", encoding="utf-8")
-    errors = instead if stream.errors in STRICT else stream.errors
+    errors = error_handler if stream.errors in STRICT else stream.errors
     assert isinstance(stream, io.TextIOWrapper)
     wrapped = _Output(stream.buffer, stream.encoding, errors)
     wrapped.reconfigure(line_buffering=stream.line_buffering, write_through=stream.write_through)
@@ -82,24 +89,24 @@ def _finish(stream: TextIO) -> None:
     try:
         stream.flush()
     except (DecodeFloorError, PipeClosed):
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, stream.fileno())
-        os.close(nothing)
+        null_device = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null_device, stream.fileno())
+        os.close(null_device)
 
 
 def complain(failure: Failure) -> None:
-    """The failure's line on standard error, where somebody reads it."""
+    """Writes the failure's line to standard error, unless the failure is a closed pipe."""
     if not isinstance(failure, PipeClosed):
         say(f"error: {one_line(str(failure))}")
 
 
 def one_line(text: str) -> str:
-    """The text with line ends and other control characters spelled out: with them a file's name may look like a line of
-    ours, or clear the screen."""
-    return "".join(repr(each)[1:-1] if unicodedata.category(each) in CONTROLS else each for each in text)
+    """Returns the text with line ends and other control characters escaped. A file's name could contain them, and look
+    like a line of this program or clear the screen."""
+    return "".join(repr(char)[1:-1] if unicodedata.category(char) in CONTROLS else char for char in text)
 
 
 def say(text: str) -> None:
-    """A line on standard error that nothing depends on: that nobody takes it is no failure."""
+    """Writes a line to standard error. Errors of the stream are ignored: nothing depends on the line."""
     with suppress(DecodeFloorError, PipeClosed, OSError):
         print(text, file=sys.stderr, flush=True)

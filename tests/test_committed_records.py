@@ -68,7 +68,7 @@ def test_mutants_of_packed_weights_are_beyond_twice_the_noise_of_today():
     assert {row["model"] for row in rows} == {"qwen2.5-7b", "mistral-7b", "llama-3.1-8b"}
     for row in rows:
         quant, kernel = (part.partition(":")[0] for part in row["weights"].split("/"))
-        limits = bounds.of_version_1(row["dtype"], row["runtime"], quant, kernel)
+        limits = bounds.version_1_bounds(row["dtype"], row["runtime"], quant, kernel)
         if row["mutant"] is None:
             assert max(row["short"], row["ctx_error"]) <= max(row["bound"], limits["noise"])
         else:

@@ -179,7 +179,9 @@ def test_verify_asks_for_what_is_declared(monkeypatch: pytest.MonkeyPatch) -> No
     """The example has 28 layers of 7 matrices, and 197 products a step."""
     assert list(actual.differences(example_record())) == []
     declare(monkeypatch, registry.kernel("cublas"), launches_per_product=2)
-    assert list(actual.differences(example_record())) == ["actual.products_per_step: 197, the layers have 392 at least"]
+    assert list(actual.differences(example_record())) == [
+        "actual.products_per_step: 197, but the layers have at least 392"
+    ]
 
 
 def test_it_brings_its_own_bound_or_is_held_to_its_dtypes(

@@ -1,5 +1,5 @@
 """The cell, its protocol, and the bytes and floor of its step.
 
-Words, shapes, the catalogue and byte accounting belong here. Nothing here imports another room of the runner but
-`files`, `formats` through the registry, and errors.
+Words, shapes, the catalogue and byte accounting belong here. From the runner, this package imports only `files`,
+errors, and formats through the registry.
 """

@@ -1,4 +1,4 @@
-"""Backends of scaled_dot_product_attention, and the kernel names that betray them."""
+"""Backends of scaled_dot_product_attention, and the kernel names that identify them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Collection
 
 UNKNOWN = "unknown"
 DETERMINISTIC = ("flash", "efficient", "math")
-"""The others may add up the parts of a long context in the order in which they finish: cuDNN does (docs/methodology.md,
-"A captured step")."""
-PARTS = {  # of names, most telling first: the others' kernels may contain a softmax, too
+"""Backends whose results repeat bit for bit. Others may add up the parts of a long context in the order in which they
+finish, as cuDNN does (docs/methodology.md, "A captured step")."""
+PARTS = {  # parts of names, the most specific first: the other backends' kernels may contain a softmax, too
     "cudnn": ("cudnn_generated", "cudnn::fusion", "sdpa_sm"),
     "flash": ("flash_fwd", "pytorch_flash", "_flash_attention"),
     "efficient": ("fmha_cutlass", "fmha_"),
@@ -18,7 +18,7 @@ BACKENDS = (*PARTS, UNKNOWN)
 
 
 def backend_of(names: Collection[str]) -> str:
-    """Returns the backend that the names of kernels betray; `unknown` where none is recognised."""
+    """Returns the backend that these kernel names identify; `unknown` if none is recognised."""
     for backend, parts in PARTS.items():
         if any(part in name for name in names for part in parts):
             return backend

@@ -23,15 +23,15 @@ from runner.files import shipped, yamlfile
 
 FOLDER_VARIABLE = "DECODE_FLOOR_EXPERIMENTS"
 SHIPPED = shipped.folder("experiments")
-# Architectures whose every planted mistake the gate was seen to reject, and whether each has biases at q, k and v.
+# Architecture → whether it has biases at q, k and v. In tests, the gate rejects every planted mistake in each of them.
 ARCHITECTURES = {"qwen2": True, "mistral": False, "llama": False}
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=~-]*")  # it stands in commands and in the names of files
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=~-]*")  # names appear in commands and file names
 IMAGES = ("ampere", "ada", "hopper", "blackwell", "cpu")
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One number and where it was read; `value` is None where no source could be read: `note` says so."""
+    """A number and its source. If no source could be read, `value` is None and `note` says why."""
 
     value: float | None
     source: str | None
@@ -41,8 +41,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU of the catalogue. `nvml` must match NVML's name from end to end; None for the CPU, which NVML
-    does not list. Bandwidth is the datasheet peak in decimal GB/s, memory in decimal GB, L2 in MiB."""
+    """A GPU of the catalogue. `nvml` is a regular expression for NVML's whole name, None for the CPU. Bandwidth is the
+    datasheet peak in decimal GB/s, memory is in decimal GB, L2 in MiB."""
 
     key: str
     name: str
@@ -59,7 +59,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class HubCheckpoint:
-    """Where a model's weights lie on the hub; `revision` None is resolved once and flagged."""
+    """A model's weights on the hub. A `revision` of None is resolved once, and the session is flagged."""
 
     hub: str
     revision: str | None
@@ -68,7 +68,7 @@ class HubCheckpoint:
 
 @dataclass(frozen=True)
 class Model:
-    """A model of the catalogue: its shape and, for each quant, a checkpoint."""
+    """A model of the catalogue: its shape, and its checkpoints by quant."""
 
     key: str
     name: str
@@ -81,34 +81,35 @@ FIGURES = tuple(name for name, hint in hints(Gpu).items() if hint is Figure)
 
 
 def folder() -> Path:
-    """The experiments folder beside the package, or the one DECODE_FLOOR_EXPERIMENTS names."""
+    """Returns the experiments folder: the one that DECODE_FLOOR_EXPERIMENTS names, else the one beside the package."""
     return Path(os.environ.get(FOLDER_VARIABLE) or SHIPPED)
 
 
 def gpus(where: Path | None = None) -> Mapping[str, Gpu]:
-    """Key → GPU, in the file's order, of `folder()` or of the folder given. Raises BadValue naming file, entry and
-    field of what is wrong."""
+    """Returns key → GPU, in the file's order, from the folder `where`, by default `folder()`.
+
+    Raises BadValue that names file, entry and field."""
     return _gpus((where or folder()) / "gpus.yaml")
 
 
 def models(where: Path | None = None) -> Mapping[str, Model]:
-    """Key → model, as `gpus`."""
+    """Returns key → model, as `gpus` does."""
     return _models((where or folder()) / "models.yaml")
 
 
 def gpu_for(nvml_name: str) -> Gpu | None:
-    """The one entry whose pattern matches NVML's name from end to end, None when there is none.
+    """Returns the entry whose pattern matches NVML's whole name; None if there is none.
 
-    Raises BadValue when several match: a card measured under two names would be two cards.
+    Raises BadValue if several match: a card measured under two keys would count as two cards.
     """
-    found = [gpu for gpu in gpus().values() if gpu.nvml is not None and re.fullmatch(gpu.nvml, nvml_name)]
-    if len(found) > 1:
-        raise BadValue(f"gpus.yaml: {' and '.join(gpu.key for gpu in found)} both match the NVML name {nvml_name!r}")
-    return found[0] if found else None
+    matches = [gpu for gpu in gpus().values() if gpu.nvml is not None and re.fullmatch(gpu.nvml, nvml_name)]
+    if len(matches) > 1:
+        raise BadValue(f"gpus.yaml: {' and '.join(gpu.key for gpu in matches)} both match the NVML name {nvml_name!r}")
+    return matches[0] if matches else None
 
 
 def entry_to_add(key: str, nvml_name: str, compute_capability: str | None) -> str:
-    """The YAML entry for a card that the catalogue lacks, its figures still to be looked up."""
+    """Returns the YAML entry for a card that the catalogue lacks. Its figures are null, to be looked up."""
     blank = {"value": None, "source": None, "note": "to be looked up"}
     entry = {
         "name": nvml_name,
@@ -133,7 +134,8 @@ def _models(path: Path) -> dict[str, Model]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file of the experiments folder. Raises BadValue where it cannot be read or is none."""
+    """Returns the mapping in a YAML file of the experiments folder. Raises BadValue if it cannot be read or is no
+    mapping."""
     if not os.environ.get(FOLDER_VARIABLE):
         return yamlfile.read(path)
     return yamlfile.read(path, f", copy {SHIPPED / path.name} there, or correct {FOLDER_VARIABLE}")
@@ -187,7 +189,7 @@ def _figure(entry: Any, place: Place) -> Figure:
 
 def _model(key: str, entry: Any, place: Place) -> Model:
     if not NAME.fullmatch(key) or key == AUTO:
-        raise place.error("no name for a model: letters, digits and . _ + = ~ - only, a letter or digit first")
+        raise place.error("not a model name: use letters, digits and . _ + = ~ -, and begin with a letter or digit")
     data = checked(Model, entry, place)
     shape = ModelShape(**{name: data[name] for name in hints(ModelShape)})
     _check_architecture(shape, place)
@@ -201,7 +203,7 @@ def _check_architecture(shape: ModelShape, place: Place) -> None:
     if kind not in ARCHITECTURES:
         allowed = ", ".join(ARCHITECTURES)
         near = suggestion(kind, ARCHITECTURES)
-        raise place.at("model_type").error(f"{kind!r} is none that the gate was tried on (allowed: {allowed}){near}")
+        raise place.at("model_type").error(f"the gate was not tested with {kind!r} (allowed: {allowed}){near}")
     if shape.qkv_bias != ARCHITECTURES[kind]:
         raise place.at("qkv_bias").error(f"a {kind} has {'' if ARCHITECTURES[kind] else 'no '}biases at q, k and v")
 
@@ -210,7 +212,8 @@ def _checkpoints(data: dict[str, Any], place: Place) -> dict[str, HubCheckpoint]
     quants = registry.format_names()
     for quant in data:
         if quant not in quants:
-            raise place.at(str(quant)).error(f"no quant (allowed: {', '.join(quants)}){suggestion(str(quant), quants)}")
+            near = suggestion(str(quant), quants)
+            raise place.at(str(quant)).error(f"unknown quant (allowed: {', '.join(quants)}){near}")
     return {quant: _checkpoint(entry, place.at(quant)) for quant, entry in data.items()}
 
 
@@ -218,5 +221,5 @@ def _checkpoint(entry: Any, place: Place) -> HubCheckpoint:
     checkpoint = HubCheckpoint(**checked(HubCheckpoint, entry, place))
     revision = checkpoint.revision
     if revision is not None and not re.fullmatch(r"[0-9a-f]{40}", revision):
-        raise place.at("revision").error(f"{revision!r} is not a commit (40 hexadecimal digits): a branch moves")
+        raise place.at("revision").error(f"{revision!r} is not a commit (40 hexadecimal digits): a branch may change")
     return checkpoint

@@ -1,6 +1,6 @@
-"""Checks the fields of a catalogue's entry against a dataclass: their names, and the kinds of their values.
+"""Checks the fields of a catalogue entry against a dataclass: their names, and the types of their values.
 
-Whoever wrote the YAML reads the error: it names file, entry and field, and says what to write.
+Each error names file, entry and field, and says what to write.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from runner.errors import BadValue
 from runner.files import yamlfile
 
 KEY = "key"
-"""The field of a dataclass that holds the entry's own name."""
+"""Name of the dataclass field that holds the entry's own name."""
 WORDS: Mapping[Any, str] = {
     str: "text",
     int: "a whole number",
@@ -29,12 +29,12 @@ WORDS: Mapping[Any, str] = {
     NoneType: "null",
 }
 CONFIG_WORDS = {**CONFIG_NAMES, "max_position_embeddings": "max_positions", "attention_bias": "qkv_bias"}
-"""The words of a config.json, from which an entry is copied, and the catalogue's."""
-LARGEST = 10**12  # far above anything of a card or model
+"""A config.json's name of a field → the catalogue's. Entries are copied from a config.json."""
+LARGEST = 10**12  # far above any figure of a card or model
 
 
 class Inline:
-    """The fields of this dataclass stand in the entry itself."""
+    """Mark of a dataclass whose fields are fields of the entry itself."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Place:
-    """A place in a file, for the one line of an error."""
+    """A place in a file, for an error message."""
 
     file: str
     path: str
@@ -60,7 +60,7 @@ class Place:
 
 
 def fields_of(kind: type) -> dict[str, Field]:
-    """Returns the fields of an entry that becomes this dataclass, in their order."""
+    """Returns the fields of an entry of this dataclass, in order."""
     table: dict[str, Field] = {}
     for each in dataclasses.fields(kind):
         hint = hints(kind)[each.name]
@@ -72,16 +72,15 @@ def fields_of(kind: type) -> dict[str, Field]:
 
 
 def checked(kind: type, entry: Any, place: Place) -> dict[str, Any]:
-    """Returns the entry. Raises BadValue where it lacks a field of the dataclass, has an unknown one, or has a value of
-    another kind."""
+    """Returns the entry. Raises BadValue if a field is missing, unknown, or of another type."""
     table = fields_of(kind)
     if not isinstance(entry, dict):
-        raise place.error(f"must be a mapping with the fields {', '.join(_needed(kind))}")
+        raise place.error(f"must be a mapping with the fields {', '.join(_required_names(kind))}")
     for name in entry:
         if name not in table:
-            near = _field_meant(str(name), [field for field in table if field not in entry])
+            near = _nearest_field(str(name), [field for field in table if field not in entry])
             raise place.at(str(name)).error(f"unknown field (allowed: {', '.join(table)}){near}")
-    for name in _needed(kind):
+    for name in _required_names(kind):
         if name not in entry:
             raise place.at(name).error("missing")
     for name, value in entry.items():
@@ -89,13 +88,13 @@ def checked(kind: type, entry: Any, place: Place) -> dict[str, Any]:
     return entry
 
 
-def _needed(kind: type) -> list[str]:
+def _required_names(kind: type) -> list[str]:
     return [name for name, field in fields_of(kind).items() if field.is_needed]
 
 
-def _field_meant(name: str, left: Collection[str]) -> str:
-    """Returns a hint to the nearest of the fields that are not there yet."""
-    return suggestion(CONFIG_WORDS.get(name, name), left)
+def _nearest_field(name: str, unused: Collection[str]) -> str:
+    """Returns a suggestion of the nearest field among `unused`, or nothing."""
+    return suggestion(CONFIG_WORDS.get(name, name), unused)
 
 
 def _check_kind(value: Any, hint: Any, place: Place) -> None:
@@ -103,7 +102,7 @@ def _check_kind(value: Any, hint: Any, place: Place) -> None:
     accepted = [each for kind in kinds for each in _accepted(kind)]
     if type(value) not in accepted:
         words = " or ".join(map(_word, kinds))
-        raise place.error(f"{yamlfile.shown(value)} is not {words}{_to_write(value, accepted)}")
+        raise place.error(f"{yamlfile.shown(value)} is not {words}{_correction(value, accepted)}")
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
@@ -117,17 +116,17 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
 
 
 def _accepted(kind: Any) -> tuple[type, ...]:
-    """Returns the types of the values that YAML may have for a plain type."""
+    """Returns the types that a YAML value of a plain type may have."""
     return (dict,) if is_dataclass(kind) else ACCEPTED.get(kind, (kind,))
 
 
 def _word(kind: Any) -> str:
-    return WORDS[kind] if kind in WORDS else f"a mapping with {' and '.join(_needed(kind))}"
+    return WORDS[kind] if kind in WORDS else f"a mapping with {' and '.join(_required_names(kind))}"
 
 
-def _to_write(value: Any, accepted: Collection[type]) -> str:
-    """Says what to write for a number in quotes or a whole one with a point, and for text that YAML takes for something
-    else; returns nothing for all else."""
+def _correction(value: Any, accepted: Collection[type]) -> str:
+    """Returns what to write instead of a quoted number, a whole number with a point, or unquoted text that YAML reads
+    as another type; nothing for other values."""
     if str in accepted and not isinstance(value, dict | list):
         return ": write it in quotes"
     try:
@@ -140,20 +139,20 @@ def _to_write(value: Any, accepted: Collection[type]) -> str:
 
 
 def _yaml_float(number: float) -> str:
-    """Returns a number as every version of YAML reads it: 1.0e-5, where 1.1 takes 1e-5 for text."""
+    """Returns a number in a form that every version of YAML reads: 1.0e-5, since YAML 1.1 reads 1e-5 as text."""
     mantissa, exponent, digits = repr(number).partition("e")
     point = "" if "." in mantissa else ".0"
     return f"{mantissa}{point}" + (f"e{int(digits):+d}" if exponent else "")
 
 
 def check_positive(value: float, place: Place) -> None:
-    """Raises BadValue for a number that is not above zero, or larger than anything of a model or card."""
-    if not 0 < value < math.inf:  # no comparison holds for what is no number
+    """Raises BadValue for a number that is not above zero, or above `LARGEST`."""
+    if not 0 < value < math.inf:  # false for NaN, too
         raise place.error(f"{yamlfile.shown(value)} is not a positive number")
     check_possible(value, LARGEST, place)
 
 
 def check_possible(value: float, limit: int, place: Place) -> None:
-    """Raises BadValue for a slip of the keyboard, which would fill the memory or overflow a float."""
+    """Raises BadValue for a number above the limit. A typing error could fill the memory or overflow a float."""
     if value > limit:
-        raise place.error(f"{yamlfile.shown(value)} is more than there can be (at most {limit})")
+        raise place.error(f"{yamlfile.shown(value)} is too large (at most {limit})")

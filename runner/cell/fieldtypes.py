@@ -1,7 +1,7 @@
-"""The types of a record's fields: numbers, words and series, with the limits that both of their readers know.
+"""Types of a record's fields: numbers, words and series, with their limits.
 
-A limit is data. `record.schema` writes it into docs/record.schema.json; pydantic, where a record is read, calls
-`__get_pydantic_core_schema__`, whose schemas are plain mappings: nothing here imports pydantic.
+A limit is data. `record.schema` writes it into docs/record.schema.json. Pydantic calls `__get_pydantic_core_schema__`
+when it reads a record. The schemas are plain mappings, so nothing here imports pydantic.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Core: TypeAlias = dict[str, Any]
 
 
 class Absent(Enum):
-    """The value of a field that a record does not have, which is not null. It is false."""
+    """The value of a field that a record does not have. It is not null, and it is false."""
 
     ABSENT = "absent"
 
@@ -31,13 +31,13 @@ ABSENT: Final = Absent.ABSENT
 
 
 def known(value: T | Absent) -> T | None:
-    """Returns the value of a field, None where a record does not have it."""
+    """Returns the value of a field; None if it is absent."""
     return None if isinstance(value, Absent) else value
 
 
 @dataclass(frozen=True)
 class Limit:
-    """One limit: its keyword in JSON Schema, None where that has none, and its name in pydantic-core."""
+    """A limit: its keyword in JSON Schema, None if there is none, and its name in pydantic-core."""
 
     keyword: str | None
     core_name: str
@@ -53,7 +53,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class OneOf:
-    """The only words, or the only number, that a field may hold."""
+    """The values that a field may have."""
 
     values: tuple[str | int | bool, ...]
 
@@ -62,12 +62,12 @@ class OneOf:
         return {"const": self.values[0]} if len(self.values) == 1 else {"enum": list(self.values)}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Core]) -> Core:
-        # the type is asked first: a literal takes 1.0 for 1
+        # the type is checked first: a literal accepts 1.0 for 1
         return {"type": "chain", "steps": [handler(source), {"type": "literal", "expected": list(self.values)}]}
 
 
 class Distinct:
-    """No item of a series stands twice."""
+    """Mark of a series without duplicates."""
 
     keywords: Final = {"uniqueItems": True}
     message: Final = "has an item twice"
@@ -87,7 +87,7 @@ def _distinct(items: tuple[T, ...]) -> tuple[T, ...]:
 
 
 class AsWritten:
-    """A number without a fraction stays an integer, as the record's text has it."""
+    """Mark of a number that stays an integer if the record's text has no fraction."""
 
     keywords: Final[dict[str, Any]] = {}
 
@@ -106,7 +106,7 @@ def _checked(value: T, check: Callable[[T], object]) -> T:
 
 @dataclass(frozen=True)
 class WithOrWithout:
-    """A section of two kinds, told apart by a field that one of them has; `common` is what both are made of."""
+    """A section of two kinds, distinguished by a field that only one has. `common` is their common base class."""
 
     name: str
     common: type
@@ -114,7 +114,7 @@ class WithOrWithout:
     without: type
 
     def kind_of(self, value: Any) -> type:
-        """Returns the kind that a section's JSON value is of."""
+        """Returns the kind of a section's JSON value."""
         return self.with_it if isinstance(value, dict) and self.name in value else self.without
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Core:
@@ -127,7 +127,7 @@ class WithOrWithout:
 
 
 class Stated:
-    """A dataclass all of whose fields a record states, also those that have a default."""
+    """Mark of a dataclass whose fields are all required in a record, defaults or not."""
 
     keywords: Final[dict[str, Any]] = {}
 
@@ -140,7 +140,7 @@ class Stated:
 
 
 class MayBeAbsent:
-    """The field may be missing; ABSENT itself is never written."""
+    """Mark of a field that may be missing. ABSENT itself is never written."""
 
     keywords: Final[dict[str, Any]] = {}
 
@@ -153,11 +153,11 @@ def without_absent(hint: Any) -> Any:
     """Returns a union without Absent."""
     if get_origin(hint) not in (Union, UnionType):
         return hint
-    return Union[tuple(each for each in get_args(hint) if each is not Absent)]  # noqa: UP007 - of types known at run time
+    return Union[tuple(each for each in get_args(hint) if each is not Absent)]  # noqa: UP007 - types known at run time only
 
 
 LARGEST = int(sys.float_info.max)
-IN_RANGE = Limit(None, "le", LARGEST)  # arithmetic with floats follows
+IN_RANGE = Limit(None, "le", LARGEST)  # a larger integer overflows in arithmetic with floats
 NOT_EMPTY = Limit("minItems", "min_length", 1)
 
 Integer: TypeAlias = Annotated[int, IN_RANGE]

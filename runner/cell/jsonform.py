@@ -1,7 +1,7 @@
-"""Dataclasses as JSON values, and back: `to_json` and `from_json`.
+"""Conversion between dataclasses and JSON values: `to_json` and `from_json`.
 
-`from_json` is for what this project's own processes wrote: it checks names and types, and needs the standard library
-alone. A record that somebody else may have written is read by `runner.record.read`, which also checks every limit.
+`from_json` reads values that this project's own processes wrote. It checks names and types, and needs the standard
+library alone. `runner.record.read` reads records from elsewhere and also checks every limit.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Builder: TypeAlias = Callable[[Any], Any]
 ACCEPTED: Mapping[Any, tuple[type, ...]] = {str: (str,), int: (int,), float: (float, int), bool: (bool,)}
-"""Scalar type → the types of the values that may stand for it."""
+"""Type of a scalar field → the types of its JSON values."""
 SCALARS = (str, int, float, NoneType)
 
 
 def name_of(field: str) -> str:
-    """Returns a field's name in JSON: `import` is no name in Python, so it is `import_` there."""
+    """Returns a field's name in JSON. Python's `import_` is `import`, a reserved word, in JSON."""
     return field.removesuffix("_")
 
 
 @cache
 def hints(kind: type) -> Mapping[str, Any]:
-    """Returns the types of a dataclass's fields, with their limits."""
+    """Returns field name → type of a dataclass, with its limits."""
     return get_type_hints(kind, include_extras=True)
 
 
 def stated(section: DataclassInstance) -> Iterator[tuple[str, Any]]:
-    """Yields the name in JSON and the value of each field of a dataclass that is not absent."""
+    """Yields JSON name and value of each field that is not absent."""
     for field in fields(section):
         if (value := getattr(section, field.name)) is not ABSENT:
             yield name_of(field.name), value
 
 
 def to_json(value: Any) -> Any:
-    """Returns the JSON value of a dataclass, or of a value in one. An absent field is left out; None becomes null."""
-    if isinstance(value, SCALARS):  # first, since a record is mostly numbers
+    """Returns the JSON value of a dataclass or of a field's value. An absent field is left out; None becomes null."""
+    if isinstance(value, SCALARS):  # first, because a record is mostly numbers
         return value
     if is_dataclass(value) and not isinstance(value, type):
         return {name: to_json(item) for name, item in stated(value)}
@@ -55,14 +55,14 @@ def to_json(value: Any) -> Any:
 
 
 class Misfit(ValueError):
-    """A JSON value that is not what a field's type says, and its place. The problem goes on where the place ends."""
+    """The error of a JSON value that does not match its field's type. The message is its place, then the problem."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
         self._problem, self._place = problem, ""
 
     def below(self, part: str) -> Misfit:
-        """Returns the same error, one level further out."""
+        """Returns this error with `part` put in front of its place."""
         self._place = part + self._place
         return self
 
@@ -80,11 +80,11 @@ def from_json(kind: type[T], value: Any) -> T:
 
 @cache
 def _builder(hint: Any) -> Builder:
-    """Returns what makes a field's value of its JSON value."""
+    """Returns the function that builds a field's value from its JSON value."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
         kinds = next((mark for mark in inner[1:] if isinstance(mark, WithOrWithout)), None)
-        return _either(kinds) if kinds else _builder(inner[0])
+        return _union(kinds) if kinds else _builder(inner[0])
     if origin in (Union, UnionType):
         (kind,) = (each for each in inner if each not in (NoneType, Absent))
         return _nullable(_builder(kind)) if NoneType in inner else _builder(kind)
@@ -95,10 +95,10 @@ def _builder(hint: Any) -> Builder:
         return _mapping(_builder(inner[1]))
     if is_dataclass(hint):
         return _object(cast(type, hint))
-    return _anything if hint is Any else _scalar(hint)
+    return _unchecked if hint is Any else _scalar(hint)
 
 
-def _anything(value: Any) -> Any:
+def _unchecked(value: Any) -> Any:
     return value
 
 
@@ -115,7 +115,7 @@ def _nullable(build_inner: Builder) -> Builder:
     return lambda value: None if value is None else build_inner(value)
 
 
-def _either(kinds: WithOrWithout) -> Builder:
+def _union(kinds: WithOrWithout) -> Builder:
     return lambda value: _builder(kinds.kind_of(value))(value)
 
 
@@ -126,7 +126,7 @@ def _series(build_item: Builder) -> Builder:
 def _group(builders: tuple[Builder, ...]) -> Builder:
     def build(value: Any) -> Any:
         if len(_items(value)) != len(builders):
-            raise Misfit(f": {len(value)} items, {len(builders)} belong there")
+            raise Misfit(f": {len(value)} items, expected {len(builders)}")
         pairs = zip(builders, value, strict=True)
         return tuple(_built(build_item, item, f"[{at}]") for at, (build_item, item) in enumerate(pairs))
 
@@ -142,15 +142,15 @@ def _object(kind: type) -> Builder:
     needed = [name_of(each.name) for each in fields(kind) if each.default is each.default_factory is MISSING]
 
     def build(value: Any) -> Any:
-        made = {}
+        members = {}
         for member, item in _members(value).items():
             if member not in fields_of:
                 raise Misfit(": no such field").below(f".{member}")
             name, build_item = fields_of[member]
-            made[name] = _built(build_item, item, f".{member}")
+            members[name] = _built(build_item, item, f".{member}")
         if missing := [member for member in needed if member not in value]:
             raise Misfit(" is missing").below(f".{missing[0]}")
-        return kind(**made)
+        return kind(**members)
 
     return build
 
@@ -164,11 +164,11 @@ def _built(build: Builder, value: Any, place: str) -> Any:
 
 def _items(value: Any) -> list[Any] | tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise Misfit(f": {reprlib.repr(value)} is no array")
+        raise Misfit(f": {reprlib.repr(value)} is not an array")
     return value
 
 
 def _members(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise Misfit(f": {reprlib.repr(value)} is no object")
+        raise Misfit(f": {reprlib.repr(value)} is not an object")
     return value

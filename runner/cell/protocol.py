@@ -1,4 +1,4 @@
-"""How a cell is measured: the number of warm-up and timed steps."""
+"""The protocol of a measurement: the number of warm-up and timed steps."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ TAIL_STEPS = {90: 29, 95: 59, 99: 299}  # smallest n with (p/100)^n <= 0.05
 
 @dataclass(frozen=True)
 class Protocol:
-    """How it was measured."""
+    """The protocol of the measurement."""
 
     name: Annotated[str, OneOf((*PROTOCOLS, CUSTOM))]
-    """paper, tail, or custom once a count is overridden"""
+    """paper, tail, or custom if a count is overridden"""
     warmup: Size
     """warm-up steps before each pass"""
     steps: Annotated[int, IN_RANGE, Limit("minimum", "ge", MINIMUM_STEPS)]
@@ -30,7 +30,7 @@ NAMED = {"paper": Protocol("paper", warmup=5, steps=30), "tail": Protocol("tail"
 
 
 def choose(name: str, warmup: int | None, steps: int | None) -> Protocol:
-    """The named protocol with overrides; raises BadValue where the counts cannot carry what is asked."""
+    """Returns the named protocol with overrides. Raises BadValue for too few steps."""
     base = NAMED[name]
     chosen_warmup = base.warmup if warmup is None else warmup
     chosen_steps = base.steps if steps is None else steps

@@ -1,4 +1,4 @@
-"""How the linear layers' weights are packed: what a checkpoint's quantization_config says, in its words."""
+"""The packing of the linear layers' weights, in the words of a checkpoint's quantization_config."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ DTYPE_BYTES = {name: count for count, names in _BYTES_OF.items() for name in nam
 
 @dataclass(frozen=True)
 class Scheme:
-    """How the linear layers' weights are packed; only of quantised ones."""
+    """The packing of the linear layers' weights; absent if they are not quantised."""
 
     group_size: Annotated[int, IN_RANGE, Limit("minimum", "ge", 8)]
-    """weights of a row that share a scale"""
+    """number of weights of a row that share a scale"""
     sym: bool = False
-    """is the zero point the middle of the range, for all groups"""
+    """whether the zero point of every group is the middle of the range"""
     desc_act: bool = False
-    """were the inputs quantised in the order of their activations; then `g_idx` says which group each belongs to"""
+    """whether the inputs were quantised in the order of their activations; then `g_idx` has the group of each input"""
     double_quant: bool = False
-    """are the scales quantised, too"""
+    """whether the scales are quantised, too"""
 
     def undivided(self, shape: ModelShape) -> int | None:
-        """How many inputs some layer has that are no whole number of groups; None where all are."""
+        """Returns the input count of the first layer that does not divide into whole groups; None if all do."""
         return next((inputs for _, inputs in shape.linear_shapes if inputs % self.group_size), None)
 
     def to_json(self) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class Scheme:
 
 @dataclass(frozen=True)
 class Part:
-    """One tensor of a packed linear layer: safetensors' dtype, and its shape."""
+    """A tensor of a packed linear layer: its safetensors dtype and its shape."""
 
     dtype: str
     shape: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""The shape of a decoder-only model: what the byte accounting and the worker need to know of it."""
+"""The shape of a decoder-only model, for the byte accounting and the worker."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ CONFIG_NAMES = {
 
 @dataclass(frozen=True)
 class ModelShape:
-    """Dimensions of a Llama-like model (RMSNorm, RoPE, grouped-query attention, gated MLP), as in its config.json: the
+    """Dimensions of a Llama-like model (RMSNorm, RoPE, grouped-query attention, gated MLP) from its config.json. The
     byte accounting follows from them."""
 
     model_type: str
     """model_type of the model's config.json"""
     layers: Size
-    """decoder layers"""
+    """number of decoder layers"""
     hidden: Size
     """width of the residual stream"""
     heads: Size
-    """query heads"""
+    """number of query heads"""
     kv_heads: Size
-    """key and value heads"""
+    """number of key and value heads"""
     head_dim: Size
     """width of one head"""
     intermediate: Size
     """inner width of the gated MLP"""
     vocab: Size
-    """rows of the embedding"""
+    """number of rows of the embedding"""
     tied_embedding: bool
-    """does the head share the input embedding"""
+    """whether the head shares the input embedding"""
     qkv_bias: bool
-    """do the q, k and v projections have a bias"""
+    """whether the q, k and v projections have a bias"""
     rope_theta: Positive
     """base of the rotary embedding"""
     rope_scaling: dict[str, Any] | None
-    """rope scaling of config.json, as it stands there"""
+    """rope_scaling of config.json, unchanged"""
     rms_norm_eps: Positive
     """epsilon of RMSNorm"""
     max_positions: Size
-    """the most positions the model knows"""
+    """largest number of positions"""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -77,7 +77,7 @@ class ModelShape:
 
     @property
     def linear_shapes(self) -> tuple[tuple[int, int], ...]:
-        """(out, in) of the seven linear layers of one decoder layer: q, k, v, o, gate, up, down."""
+        """Returns (out, in) of the seven linear layers of a decoder layer: q, k, v, o, gate, up, down."""
         return (
             (self.q_width, self.hidden),
             (self.kv_width, self.hidden),
@@ -90,10 +90,10 @@ class ModelShape:
 
     @property
     def bias_parameters(self) -> int:
-        """Biases of one decoder layer (q, k and v where the model has them)."""
+        """Returns the number of biases of a decoder layer (q, k and v, if the model has them)."""
         return self.q_width + 2 * self.kv_width if self.qkv_bias else 0
 
     @property
     def norm_parameters(self) -> int:
-        """All RMSNorm weights: two a layer and the final one."""
+        """Returns the number of all RMSNorm weights: two norms per layer and the final one."""
         return (2 * self.layers + 1) * self.hidden

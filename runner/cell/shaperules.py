@@ -1,4 +1,4 @@
-"""The rules for the shape of a catalogue's model: its dimensions fit together, and the gate knows its rope scaling."""
+"""Rules for a catalogue model's shape: its dimensions fit together, and the gate supports its rope scaling."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from runner.cell.jsonform import hints
 from runner.cell.shape import ModelShape
 from runner.files import yamlfile
 
-ROPE_TYPE = "llama3"  # the one scaling that the gate's reference computes
+ROPE_TYPE = "llama3"  # the only scaling that the gate's reference computes
 MOST_LAYERS = 10**4  # far above any model's
 POSITIVE = tuple(name for name, hint in hints(ModelShape).items() if hint in (Size, Positive))
 
 
 @dataclass(frozen=True)
 class RopeScaling:
-    """A model's rope_scaling, where it has one."""
+    """A model's rope_scaling."""
 
     rope_type: str
     factor: float
@@ -29,7 +29,7 @@ class RopeScaling:
 
 
 def check(shape: ModelShape, place: Place) -> None:
-    """Raises BadValue, naming the field, for a shape that cannot be measured or that no model has."""
+    """Raises BadValue that names the field, for a shape that cannot be measured or that no model has."""
     for name in POSITIVE:
         check_positive(getattr(shape, name), place.at(name))
     check_possible(shape.layers, MOST_LAYERS, place.at("layers"))
@@ -40,11 +40,11 @@ def check(shape: ModelShape, place: Place) -> None:
 
 def _check_heads(shape: ModelShape, place: Place) -> None:
     if shape.hidden % shape.heads:
-        raise place.at("hidden").error(f"{shape.hidden} is no multiple of {shape.heads} heads")
+        raise place.at("hidden").error(f"{shape.hidden} is not a multiple of {shape.heads} heads")
     if shape.heads % shape.kv_heads:
         raise place.at("kv_heads").error(f"{shape.heads} heads cannot share {shape.kv_heads} KV heads evenly")
     if shape.head_dim % 2:
-        raise place.at("head_dim").error(f"{shape.head_dim} is odd, and a rotary embedding turns pairs")
+        raise place.at("head_dim").error(f"{shape.head_dim} is odd, but a rotary embedding needs pairs")
 
 
 def _check_rope(entry: Mapping[str, Any], place: Place) -> None:
@@ -52,7 +52,7 @@ def _check_rope(entry: Mapping[str, Any], place: Place) -> None:
         raise place.at("type").error("an older name: write rope_type")
     if entry.get("rope_type") != ROPE_TYPE:
         kind = yamlfile.shown(entry.get("rope_type"))
-        raise place.at("rope_type").error(f"{kind} is not one that the gate knows (allowed: {ROPE_TYPE}, or null)")
+        raise place.at("rope_type").error(f"the gate does not support {kind} (allowed: {ROPE_TYPE}, or null)")
     scaling = RopeScaling(**checked(RopeScaling, entry, place))
     for name, hint in hints(RopeScaling).items():
         if hint is float:

@@ -1,4 +1,4 @@
-"""The project's words. Those for quants, kernels and runtimes are the names of the registry's files."""
+"""The project's vocabulary. The names of quants, kernels and runtimes are the names of the registry's files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from runner.errors import BadValue, NotAvailable, UnknownName
 
 AUTO = "auto"
 PLANNED = ("fused",)
-"""Names of kernels and runtimes to come: "not available in this version" until there is a file of that name."""
+"""Names of planned kernels and runtimes. The error says "not available in this version" until there is a file."""
 CACHES = ("dynamic", "static", "engine")
 ATTENTIONS = ("sdpa", "flash-attn", "engine")
 DTYPES = ("bf16", "fp16", "fp32")
@@ -26,20 +26,20 @@ PLAIN_TOKEN = re.compile(r"[A-Za-z0-9._:,/+@=~-]*")
 
 
 def plain_token(field: str, value: str) -> str:
-    """The value itself, when it is one plain token; raises BadValue when it holds anything a shell could act on."""
+    """Returns the value. Raises BadValue if it is empty or contains a character that a shell could act on."""
     if value and PLAIN_TOKEN.fullmatch(value):
         return value
     raise BadValue(f"{field}={value!r}: only letters, digits and . _ : , / + @ = ~ - are allowed in a value")
 
 
 def suggestion(value: str, allowed: Iterable[str]) -> str:
-    """`; did you mean X?` for the nearest allowed word, or nothing when none is near."""
+    """Returns `; did you mean X?` for the nearest allowed word; an empty text if none is near."""
     near = difflib.get_close_matches(value.lower(), tuple(allowed), n=1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else ""
 
 
 def known(field: str, value: str, words: Iterable[str]) -> str:
-    """The value, when it is one of the words; raises UnknownName with the nearest match otherwise."""
+    """Returns the value. Raises UnknownName, with the nearest match, if it is not one of the words."""
     allowed = tuple(words)
     if value in allowed:
         return value
@@ -47,7 +47,7 @@ def known(field: str, value: str, words: Iterable[str]) -> str:
 
 
 def available(field: str, value: str, words: Iterable[str], built: Iterable[str]) -> str:
-    """The value, when it is built; raises NotAvailable for a word of the project that is not, UnknownName otherwise."""
+    """Returns the value. Raises NotAvailable for one of `words` that is not in `built`, UnknownName for any other."""
     present = tuple(built)
     known(field, value, dict.fromkeys((*words, *present)))
     if value in present:

@@ -1,4 +1,4 @@
-"""The record of a session: its file, the schema, what follows from raw values, and the verdict.
+"""The record of a session: its file, its schema, its derived numbers, and the verdict.
 
-Whatever is computed from a record alone belongs here. Nothing here imports torch, MLflow, or starts a process.
+Computations on a record alone belong here. Nothing here imports torch or MLflow, or starts a process.
 """

@@ -1,4 +1,4 @@
-"""The committed bounds of the gate: each dtype's from bounds.yaml, and those that kernels and runtimes declare."""
+"""The committed bounds of the gate: bounds.yaml states those of dtypes, declarations those of kernels and runtimes."""
 
 from __future__ import annotations
 
@@ -13,50 +13,52 @@ from runner.record.statedbound import StatedBound
 
 
 def of(dtype: str, runtime: str, quant: str, kernel: str, hidden: int, synthetic: bool = True) -> dict[str, Any]:
-    """Returns the bounds of a cell, as its record states them: its dtype's cap, and the ratio to trusted eager of its
-    dtype, or of its runtime or kernel where that has one of its own. `hidden` is the width of its model; `synthetic` is
-    false where its weights are a checkpoint's."""
+    """Returns the bounds of a cell, as its record states them.
+
+    The cap is that of the dtype. Ratio and spread are those that the runtime or the kernel declares, else those of the
+    dtype. `hidden` is the width of the model. `synthetic` is false for the weights of a checkpoint.
+    """
     data = read_data("bounds.yaml")
-    plain = data[dtype]
-    own = next(_declared(dtype, runtime, quant, kernel), None)
-    ratio, spread = (own.ratio, own.spread) if own else (plain["ratio"], plain["spread"])
-    least = max((width, spread) for width, spread in data["spread_by_width"].items() if width <= hidden)[1]
+    dtype_bounds = data[dtype]
+    declared = next(_declared_bounds(dtype, runtime, quant, kernel), None)
+    ratio, spread = (declared.ratio, declared.spread) if declared else (dtype_bounds["ratio"], dtype_bounds["spread"])
+    least_spread = max((width, spread) for width, spread in data["spread_by_width"].items() if width <= hidden)[1]
     return {
         "gate_version": gaterules.VERSION,
-        "cap": plain["cap"],
+        "cap": dtype_bounds["cap"],
         "stated_ratio": ratio,
-        "stated_spread": max(spread, least),
+        "stated_spread": max(spread, least_spread),
         "checkpoint_spread": 0.0 if synthetic else data["checkpoint_spread"],
-        "dtype_ratio": plain["ratio"],
-        "dtype_spread": max(plain["spread"], least),
+        "dtype_ratio": dtype_bounds["ratio"],
+        "dtype_spread": max(dtype_bounds["spread"], least_spread),
         "regret_limit": data["regret_limit"],
     }
 
 
 def derived_under(quant: str, kernel: str, dtype: str) -> Mapping[str, Any]:
-    """Returns the `code_key` of the sessions that a kernel's bounds were derived from, and the ratio and spread that
-    they state themselves; empty where they come from sessions of gate version 1."""
-    bound = _of_kernel(quant, kernel).get(dtype)
+    """Returns the `code_key` of the sessions that a kernel's bounds were derived from, with the ratio and spread that
+    these sessions state; empty if they are sessions of gate version 1."""
+    bound = _kernel_bounds(quant, kernel).get(dtype)
     return asdict(bound.derived_under) if bound and bound.derived_under else {}
 
 
-def of_version_1(dtype: str, runtime: str, quant: str, kernel: str) -> dict[str, float]:
-    """Returns the cap and the noise that sessions of gate version 1 are held to."""
-    plain = read_data("bounds.yaml")[dtype]
-    own = (bound.noise for bound in _declared(dtype, runtime, quant, kernel) if bound.noise is not None)
-    return {"cap": plain["cap"], "noise": max([plain["noise"], *own])}
+def version_1_bounds(dtype: str, runtime: str, quant: str, kernel: str) -> dict[str, float]:
+    """Returns the cap and the noise that apply to sessions of gate version 1."""
+    dtype_bounds = read_data("bounds.yaml")[dtype]
+    declared = (bound.noise for bound in _declared_bounds(dtype, runtime, quant, kernel) if bound.noise is not None)
+    return {"cap": dtype_bounds["cap"], "noise": max([dtype_bounds["noise"], *declared])}
 
 
-def _declared(dtype: str, runtime: str, quant: str, kernel: str) -> Iterator[StatedBound]:
-    """Yields the bound of the runtime, then of the kernel, where they declare one."""
-    for bounds in (_of_runtime(runtime), _of_kernel(quant, kernel)):
+def _declared_bounds(dtype: str, runtime: str, quant: str, kernel: str) -> Iterator[StatedBound]:
+    """Yields the bound that the runtime declares, if any, then that of the kernel."""
+    for bounds in (_runtime_bounds(runtime), _kernel_bounds(quant, kernel)):
         if dtype in bounds:
             yield bounds[dtype]
 
 
-def _of_runtime(name: str) -> Mapping[str, StatedBound]:
+def _runtime_bounds(name: str) -> Mapping[str, StatedBound]:
     return registry.runtime(name).DECLARATION.bounds if name in registry.runtime_names() else {}
 
 
-def _of_kernel(quant: str, name: str) -> Mapping[str, StatedBound]:
+def _kernel_bounds(quant: str, name: str) -> Mapping[str, StatedBound]:
     return registry.kernel(name).DECLARATION.bounds.get(quant, {}) if name in registry.kernel_names() else {}

@@ -1,4 +1,4 @@
-"""code_key and tree_key: which code and data made a record."""
+"""code_key and tree_key: hashes of the code and data that made a record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _read_files: set[Path] = set()
 
 
 def read_data(name: str) -> Any:
-    """Returns what a YAML data file of this package holds; it counts as loaded from then on."""
+    """Returns the content of a YAML data file of this package, and adds the file to those that `code_key` covers."""
     path = Path(__file__).with_name(name)
     _read_files.add(path)
     return _parsed(path)
@@ -25,8 +25,8 @@ def read_data(name: str) -> Any:
 
 @cache
 def _parsed(path: Path) -> Any:
-    """Parsing takes longer than all that `verify` asks of a record."""
-    import yaml  # not needed for a key, which whoever builds an image computes with Python alone
+    """Returns the parsed file. Cached, since parsing takes longer than all checks that `verify` makes of a record."""
+    import yaml  # imported here, because the build of an image computes a key with the standard library alone
 
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
@@ -34,15 +34,14 @@ def _parsed(path: Path) -> Any:
 def code_key() -> str:
     """Returns a hash of the project's modules and data files that this process has loaded so far.
 
-    It depends on what decides their behaviour (`sourcetext.essence`), and not on where they lie: an edit of a comment
-    or a docstring, or a move to another package, leaves it. The keys of older records hash whole files with
-    their paths.
+    It depends on the code alone (`sourcetext.essence`). An edit of a comment or a docstring, or a move to another
+    package, does not change it. The keys of older records are hashes of whole files with their paths.
     """
-    return _content_key(_loaded() | _read_files)
+    return _content_key(_loaded_files() | _read_files)
 
 
-def _loaded() -> set[Path]:
-    """Returns the files of the loaded modules: those in this folder, and those of its packages that lie elsewhere."""
+def _loaded_files() -> set[Path]:
+    """Returns the files of the project's loaded modules, also of those that lie outside the package's folder."""
     files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
     return {
         Path(file)
@@ -58,7 +57,7 @@ def _content_key(paths: Iterable[Path]) -> str:
 
 
 def _content(path: Path) -> str:
-    """Returns what a file decides; nothing for a module that holds no code."""
+    """Returns the part of a file that affects behaviour; empty for a module without code."""
     text = path.read_text(encoding="utf-8")
     return sourcetext.essence(text) if path.suffix == ".py" else text.replace("\r", "")
 
@@ -66,14 +65,14 @@ def _content(path: Path) -> str:
 def tree_key() -> str:
     """Returns a hash of every module and data file of the package, loaded or not.
 
-    An image and a bundle name by it what they were built from.
+    Images and bundles name the code they were built from by this key.
     """
-    found = (path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".yaml"))
-    return _tree_hash(path for path in found if not _is_hidden(path))
+    paths = (path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".yaml"))
+    return _tree_hash(path for path in paths if not _is_hidden(path))
 
 
 def _is_hidden(path: Path) -> bool:
-    """Returns whether editors or other systems left it there."""
+    """Returns whether the path is hidden: a file that an editor or another system left."""
     return any(part.startswith(".") for part in path.relative_to(PACKAGE).parts)
 
 

@@ -1,7 +1,7 @@
-"""Every number that follows from a session's raw values: bytes, probes, latency, floor, the gate's findings, cost.
+"""The numbers that follow from a session's raw values: bytes, probes, latency, floor, the gate's findings, cost.
 
-The worker derives each section once. `runner verify` derives all of them again and compares (`again`). A number is None
-where the raw values cannot support it.
+The worker derives each section once. `runner verify` derives all of them again (`rederived`) and compares. A number is
+None if the raw values do not support it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,10 @@ from runner.record.sections.surroundings import Cost, Probes
 from runner.record.sessionrecord import MeasuredRecord
 
 
-def again(record: MeasuredRecord) -> MeasuredRecord:
-    """Returns the record with every derived number computed anew from its raw values."""
-    counted, samples = record.bytes, record.probes
-    sizes = bytes_of(
-        record.cell, record.protocol, record.model.shape, counted.weights, measured=counted.weights_measured
-    )
+def rederived(record: MeasuredRecord) -> MeasuredRecord:
+    """Returns the record with every derived number computed again from its raw values."""
+    stored, samples = record.bytes, record.probes
+    sizes = bytes_of(record.cell, record.protocol, record.model.shape, stored.weights, measured=stored.weights_measured)
     speeds = probes(samples.read_bytes, samples.read_samples_gbs, samples.launch_samples_us)
     times = latency(record.passes, record.protocol)
     return replace(
@@ -42,7 +40,8 @@ def again(record: MeasuredRecord) -> MeasuredRecord:
 
 
 def bytes_of(cell: Cell, protocol: Protocol, shape: ModelShape, weights: int, measured: int) -> Bytes:
-    """Returns the bytes of a step whose format stores `weights` bytes, of which `measured` lie on the device."""
+    """Returns the bytes of a step. `weights` is the number of bytes that the format stores, `measured` the number found
+    on the device."""
     dtype_bytes = floors.DTYPE_BYTES[cell.dtype]
     embedding, per_token = floors.embedding_bytes(shape, dtype_bytes), floors.kv_bytes_per_token(shape, dtype_bytes)
     kv = float(per_token * cell.ctx)
@@ -62,7 +61,8 @@ def bytes_of(cell: Cell, protocol: Protocol, shape: ModelShape, weights: int, me
 
 
 def probes(read_bytes: int, read_samples_gbs: Sequence[float], launch_samples_us: Sequence[float]) -> Probes:
-    """Returns the section of two probes: read samples in GB/s, each of `read_bytes`, and launch samples in µs."""
+    """Returns the section of the two probes. Each read sample, in GB/s, reads `read_bytes`; launch samples are in
+    µs."""
     return Probes(
         read_bytes=read_bytes,
         read_samples_gbs=tuple(read_samples_gbs),
@@ -75,8 +75,8 @@ def probes(read_bytes: int, read_samples_gbs: Sequence[float], launch_samples_us
 def latency(passes: Passes, protocol: Protocol) -> Latency:
     """Returns the times of a step in ms, each the median of its own pass.
 
-    In a dynamic-cache cell only `step_wall_ms`, and what follows from it, is over context lengths that the process
-    meets for the first time: revisit, span, rate and busy run over the same lengths again (docs/methodology.md,
+    With a dynamic cache, `step_wall_ms` and the numbers that follow from it are over context lengths that the process
+    meets for the first time. Revisit, span, rate and busy run over the same lengths again (docs/methodology.md,
     "Clocks").
     """
     wall_ms, busy = passes.wall.steps_ms, known(passes.busy)
@@ -98,18 +98,18 @@ def latency(passes: Passes, protocol: Protocol) -> Latency:
 
 
 def median_ms(timed: WallPass | SpanPass | BusyPass | Absent) -> float | None:
-    """Returns the median step of a pass in ms; None for a pass that was not timed."""
+    """Returns the median step of a pass in ms; None if the pass is absent."""
     return None if isinstance(timed, Absent) else median(timed.steps_ms)
 
 
 def rate_ms(passes: Passes, protocol: Protocol) -> float | None:
-    """Returns the ms of a step in the pass without read-back; None where it was not timed."""
+    """Returns the ms of a step in the pass without read-back; None if the pass is absent."""
     return None if isinstance(passes.rate, Absent) else passes.rate.total_ms / protocol.steps
 
 
 def floor(sizes: Bytes, peak_gbs: float | None, read_gbs: float, step_ms: float) -> Floor:
-    """Returns the floors of a step in ms, and the share of each that a step of `step_ms` reaches. `peak_gbs` is the
-    datasheet's bandwidth, `read_gbs` the one read on the device itself."""
+    """Returns the floors of a step in ms, and each as a share of `step_ms`. `peak_gbs` is the datasheet's bandwidth,
+    `read_gbs` the bandwidth of the read probe."""
     floor_ms, paper_ms = _floor_ms(sizes.streamed, peak_gbs), _floor_ms(sizes.paper, peak_gbs)
     achievable_ms = _floor_ms(sizes.streamed, read_gbs)
     return Floor(
@@ -131,13 +131,13 @@ def _share(floor_ms: float | None, step_ms: float) -> float | None:
 
 
 def cost(seconds: Mapping[str, float]) -> Cost:
-    """Returns the section of the seconds that each phase took, to the millisecond; `total` is one of them."""
+    """Returns the section of the seconds of each phase, rounded to the millisecond; `total` is one of them."""
     rounded = {("import_" if phase == "import" else phase): round(value, 3) for phase, value in seconds.items()}
     phases = Cost(**rounded)
     return replace(phases, fixed=fixed_cost(phases))
 
 
 def fixed_cost(phases: Cost) -> float:
-    """Returns the seconds from the command to the record without prefill, the timed passes and torch.compile's own
-    time. The gate is included."""
+    """Returns the seconds from the command to the record, minus prefill, the timed passes and torch.compile. The gate
+    is included."""
     return phases.total - phases.prefill - phases.steps - (known(phases.compile) or 0.0)

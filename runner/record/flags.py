@@ -1,7 +1,7 @@
-"""The flags: each marks a result that is right but suspect. A flag's name, meaning and origin stand here alone.
+"""The flags: marks of a valid but suspect result, each with its name, meaning and origin.
 
 `python -m runner.record.flags` prints the list of docs/flags.md. A run's page shows a session's flags with their
-meanings, every table shows the flags of a row's sessions and the row's own, and the report explains those it shows.
+meanings. Tables show the flags of a row's sessions and of the row itself, and the report explains them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ ROW = "on a row of a table"
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag. `meaning` is what a reader is told; `set_when` is one of BEFORE, MEASURED, READING and ROW; `given`: a
-    record lists it among the flags that were known before its measurement."""
+    """A flag. `meaning` is the text for readers. `set_when` is one of BEFORE, MEASURED, READING and ROW. If `given` is
+    true, a record may list the flag as known before the measurement."""
 
     name: str
     meaning: str
@@ -37,39 +37,40 @@ FLAGS = (
     Flag(CONVERTED, "the checkpoint stores its weights in another dtype than the cell's", BEFORE, given=True),
     Flag(
         DISTURBED,
-        "others kept a quarter of the host's cores busy while steps were timed: left out of its row's medians",
+        "other processes used a quarter of the host's cores or more while steps were timed: the session is left out of "
+        "its row's medians",
         MEASURED,
     ),
     Flag("drifting", "the last third of the steps differs from the first by more than 5 %", MEASURED),
-    Flag("driver-allocations", "memory was taken from the driver inside a timed window", MEASURED),
+    Flag("driver-allocations", "memory was allocated from the driver inside a timed window", MEASURED),
     Flag(
         GATE_1,
-        "judged by the first version of the gate, which did not check every timed step: to be measured again",
+        "judged by the first version of the gate, which did not check every timed step: measure it again",
         READING,
     ),
     Flag("host-busy", "other processes used more than half a core while steps were timed", MEASURED),
-    Flag("imprecise", "an error beyond its dtype's, within what is committed for this kernel or engine", MEASURED),
+    Flag("imprecise", "an error exceeds its dtype's bound, but not the bound of this kernel or engine", MEASURED),
     Flag("in-cache", "the weights fit in the last-level cache, so memory bandwidth is not the limit", MEASURED),
     Flag(MIXED_HOST, "the sessions of the row come from several hosts", ROW),
-    Flag(OTHER_ENV, "the unquantised baseline ran with other versions of what both use", ROW),
+    Flag(OTHER_ENV, "the unquantised baseline ran with other versions of packages that both use", ROW),
     Flag(OTHER_HOST, "no unquantised session ran on the row's hosts, so no saving is estimated", ROW),
     Flag(OTHER_TREE, "the container's image was built from other code than the runner's", BEFORE, given=True),
     Flag(
         PASSES_DISAGREE,
-        "passes over the same context lengths differ by more than 10 %: no cause can be told from them",
+        "passes over the same context lengths differ by more than 10 %: they do not show which cause limits the step",
         MEASURED,
     ),
-    Flag("probe-low", "faster than the bandwidth probe says is possible: the probe read too low", MEASURED),
+    Flag("probe-low", "the step is faster than the bandwidth probe allows: the probe's result is too low", MEASURED),
     Flag(SHARED_CARD, "another process was on the card", MEASURED, given=True),
     Flag(SHARED_HOST, "another session was measured on this host at the same time", BEFORE, given=True),
-    Flag("throttled", "the card named a throttle reason", MEASURED),
+    Flag("throttled", "the card reported a throttle reason", MEASURED),
     Flag(UNPINNED, "the checkpoint's revision is not pinned in the catalogue", BEFORE, given=True),
-    Flag(WIDE_RANGE, "the slowest session took three times as long as the quickest, or longer", ROW),
+    Flag(WIDE_RANGE, "the slowest session took at least three times as long as the fastest", ROW),
 )
-"""All of them, in alphabetical order."""
+"""All flags, in alphabetical order."""
 
 GIVEN_FLAGS = tuple(flag.name for flag in FLAGS if flag.given)
-"""The flags that a record may list as known before its measurement."""
+"""Flags that a record may list as known before its measurement."""
 FLAG_MEANINGS = {flag.name: flag.meaning for flag in FLAGS}
 
 

@@ -1,8 +1,8 @@
-"""The rules of the correctness gate, by version: the numbers that follow from its evidence, and what makes a session
-invalid.
+"""The rules of the correctness gate, by version: the numbers that follow from its evidence, and the reasons that make a
+session invalid.
 
-Version 2 checks every timed step, and holds the errors against trusted eager's by their ratio; version 1 held the worst
-error against three times trusted eager's. A record is judged by the version that it states (docs/methodology.md, "The
+Version 2 checks every timed step, and limits the ratio of errors to trusted eager's. Version 1 limited the largest
+error to three times trusted eager's. A record is judged by the version that it states (docs/methodology.md, "The
 gate").
 """
 
@@ -29,26 +29,29 @@ from runner.record.sections.gate import (
 VERSION = 2
 NOT_FINITE = 1e9  # stands for an error that is NaN or infinite: JSON has neither
 DEVIATIONS = 5
-"""A limit lies so many standard errors above the largest ratio of an honest path."""
+"""Distance of a limit from the largest ratio of a correct path, in standard errors."""
 DRIVEN = ("short", "ctx")
 REPEATABLE_LIMIT = 0.1
 TENSOR_LIMIT = 0.5
-"""A tensor's row that differs by half of itself is another row."""
+"""Limit of ‖Δ‖/‖row‖ of a single tensor's row."""
 
 
 def version(evidence: Evidence) -> int:
-    """Returns the version of the rules that a session's gate was made by."""
+    """Returns the version of the gate's rules for this evidence."""
     return VERSION if isinstance(evidence, EvidenceVersion2) else 1
 
 
 def limit(ratio: float, spread: float, count: int) -> float:
-    """Returns the most that the geometric mean of error/trusted error may be over `count` positions, for a path whose
-    honest sessions reach `ratio`. `spread` is the standard deviation of the ratio's logarithm over single positions."""
+    """Returns the limit of the geometric mean of error/trusted error over `count` positions.
+
+    `ratio` is the largest mean in correct sessions of the path, `spread` the standard deviation of the ratio's
+    logarithm over single positions.
+    """
     return ratio * math.exp(DEVIATIONS * spread / math.sqrt(count))
 
 
 def spread(errors: Sequence[float], trusted: Sequence[float]) -> float:
-    """Returns the standard deviation of the logarithm of error/trusted error; 0 where fewer than two have one."""
+    """Returns the standard deviation of the logarithm of error/trusted error; 0 for fewer than two logarithms."""
     logarithms = list(_logarithms(errors, trusted))
     return stdev(logarithms) if len(logarithms) > 1 else 0.0
 
@@ -56,8 +59,8 @@ def spread(errors: Sequence[float], trusted: Sequence[float]) -> float:
 def ratio(errors: Sequence[float], trusted: Sequence[float]) -> float:
     """Returns the geometric mean of error/trusted error.
 
-    NOT_FINITE if one of them is not finite or a trusted error is 0. An error of exactly 0 is left out: it would make
-    the mean 0 whatever the others are.
+    Returns NOT_FINITE if an error is not finite or a trusted error is 0. An error of exactly 0 is left out: it would
+    make the mean 0.
     """
     if NOT_FINITE in (*errors, *trusted) or not all(trusted):
         return NOT_FINITE
@@ -66,7 +69,8 @@ def ratio(errors: Sequence[float], trusted: Sequence[float]) -> float:
 
 
 def _logarithms(errors: Sequence[float], trusted: Sequence[float]) -> Iterator[float]:
-    return (math.log(own / right) for own, right in zip(errors, trusted, strict=False) if own and right)
+    pairs = zip(errors, trusted, strict=False)
+    return (math.log(error / trusted_error) for error, trusted_error in pairs if error and trusted_error)
 
 
 def findings(evidence: Evidence) -> Findings:
@@ -83,21 +87,21 @@ def findings(evidence: Evidence) -> Findings:
 
 
 def gate(evidence: Evidence) -> GateVersion1 | GateVersion2:
-    """Returns the record's section of a gate: its evidence, and all that follows from it."""
+    """Returns the record's section of a gate: its evidence, and the numbers that follow from it."""
     kind = GateVersion2 if isinstance(evidence, EvidenceVersion2) else GateVersion1
-    own = {name: value for name, value in vars(evidence).items() if name not in Findings.__dataclass_fields__}
-    return kind(**own, **vars(findings(evidence)))
+    measured = {name: value for name, value in vars(evidence).items() if name not in Findings.__dataclass_fields__}
+    return kind(**measured, **vars(findings(evidence)))
 
 
 def worst_ratio(evidence: Evidence) -> float | None:
-    """Returns the larger of the ratios at the short context and at ctx; None for version 1, which has none."""
+    """Returns the larger of the ratios at the short context and at ctx; None for version 1."""
     if version(evidence) < VERSION:
         return None
-    return max((ratio(check.errors, check.trusted) for check in _driven(evidence)), default=NOT_FINITE)
+    return max((ratio(check.errors, check.trusted) for check in _driven_checks(evidence)), default=NOT_FINITE)
 
 
 def bound(evidence: Evidence, trusted_error: float) -> float:
-    """Returns the most that one error may be, where trusted eager's worst is `trusted_error`."""
+    """Returns the limit of an error at the position where trusted eager's error is `trusted_error`, its largest."""
     if isinstance(evidence, EvidenceVersion2):
         return min(_single_limit(evidence) * trusted_error, evidence.cap)
     assert isinstance(evidence, EvidenceVersion1)
@@ -105,48 +109,52 @@ def bound(evidence: Evidence, trusted_error: float) -> float:
 
 
 def _single_limit(evidence: EvidenceVersion2) -> float:
-    """Returns the most that one error may be, in multiples of trusted eager's at its position."""
+    """Returns the limit of a single error, in multiples of trusted eager's error at its position."""
     return limit(evidence.stated_ratio, max(evidence.stated_spread, evidence.checkpoint_spread), 1)
 
 
 def error_bound(trusted: float, cap: float, noise: float) -> float:
-    """Returns version 1's bound: min(3 × trusted eager's worst error, cap), never below noise."""
+    """Returns version 1's bound: min(3 × trusted eager's largest error, cap), at least noise."""
     return max(min(3 * trusted, cap), noise)
 
 
 def worst_regret(evidence: Evidence) -> float | None:
-    """Returns the largest regret of a token that a timed pass read back, as a share of what it may be; None for
-    version 1."""
+    """Returns the largest regret of a token that a timed pass read back, as a share of its limit; None for version
+    1."""
     if not isinstance(evidence, EvidenceVersion2):
         return None
-    allowed = allowed_regrets(evidence)
+    limits = allowed_regrets(evidence)
     shares = (
-        regret / most if most else NOT_FINITE for each in evidence.tokens for regret, most in _pairs(each, allowed)
+        regret / most if most else NOT_FINITE for tokens in evidence.tokens for regret, most in _pairs(tokens, limits)
     )
     return max(shares, default=NOT_FINITE)
 
 
 def repeatable(evidence: Evidence) -> float | None:
-    """Returns the share of timed steps at which the token of the step before would pass, too; None for version 1. At
-    such a step, one that does nothing is not seen by its token."""
+    """Returns the share of timed steps at which the previous step's token would pass, too; None for version 1.
+
+    At such a step, the token does not show whether the step did anything.
+    """
     if not isinstance(evidence, EvidenceVersion2):
         return None
-    allowed = allowed_regrets(evidence)
-    passing = [regret <= most for each in evidence.tokens for regret, most in zip(each.repeats, allowed, strict=False)]
+    limits = allowed_regrets(evidence)
+    passing = [
+        regret <= most for tokens in evidence.tokens for regret, most in zip(tokens.repeats, limits, strict=False)
+    ]
     return mean(passing) if passing else 1.0
 
 
 def allowed_regrets(evidence: EvidenceVersion2) -> list[float]:
-    """Returns the most that the regret of a token may be at each timed position."""
+    """Returns the limit of a token's regret at each timed position."""
     factor = evidence.regret_limit * evidence.stated_ratio
     return [factor * trusted for trusted in evidence.timed_trusted]
 
 
 def undecided_below(gate: Gate) -> float:
-    """Returns the margin below which right paths may choose different tokens.
+    """Returns the margin below which correct paths may choose different tokens.
 
-    A margin is that of the reference's best two logits, in root mean squares: one of the two has a regret of at least
-    the margin.
+    The margin is the difference of the reference's two best logits, in root mean squares. If two paths choose different
+    tokens, one of them has a regret of at least the margin.
     """
     if isinstance(gate, GateVersion2):
         return gate.regret_limit * gate.stated_ratio * gate.trusted_error
@@ -154,21 +162,20 @@ def undecided_below(gate: Gate) -> float:
 
 
 def is_imprecise(gate: Gate) -> bool:
-    """Returns whether a session errs more than its dtype alone allows, within what its kernel or runtime is stated to
-    need."""
+    """Returns whether an error exceeds the dtype's limit. The kernel's or runtime's own limit may allow it."""
     if isinstance(gate, GateVersion2):
-        return any(each.value > each.limit for each in _means(gate, gate.dtype_ratio, gate.dtype_spread))
+        return any(average.value > average.limit for average in _means(gate, gate.dtype_ratio, gate.dtype_spread))
     assert isinstance(gate, GateVersion1)
     return gate.error > min(3 * gate.trusted_error, gate.cap) and gate.noise > gate.cap
 
 
-def _pairs(tokens: Tokens, allowed: Sequence[float]) -> Iterator[tuple[float, float]]:
-    return zip(tokens.regrets, allowed, strict=False)
+def _pairs(tokens: Tokens, limits: Sequence[float]) -> Iterator[tuple[float, float]]:
+    return zip(tokens.regrets, limits, strict=False)
 
 
 @dataclass(frozen=True)
 class _Mean:
-    """A geometric mean of error/trusted error over `count` positions, and the most that it may be."""
+    """A geometric mean of error/trusted error over `count` positions, and its limit."""
 
     name: str
     value: float
@@ -177,19 +184,22 @@ class _Mean:
 
 
 def _means(evidence: EvidenceVersion2, ratio_limit: float, least_spread: float) -> Iterator[_Mean]:
-    """Yields the mean of each place where the gate drives the step, and of both together, with its limit. The spread of
-    a checkpoint's own errors counts, up to what one may have."""
-    driven = _driven(evidence)
+    """Yields the mean of each check in which the gate drives the step, and of both checks together, with its limit.
+
+    The limit uses the larger of `least_spread` and the spread of the errors themselves, the latter at most
+    `checkpoint_spread`.
+    """
+    driven = _driven_checks(evidence)
     if not driven:
         return
-    for check in (*driven, _both(driven)):
-        own = max(least_spread, min(spread(check.errors, check.trusted), evidence.checkpoint_spread))
-        most = limit(ratio_limit, own, len(check.errors))
+    for check in (*driven, _combined(driven)):
+        used_spread = max(least_spread, min(spread(check.errors, check.trusted), evidence.checkpoint_spread))
+        most = limit(ratio_limit, used_spread, len(check.errors))
         yield _Mean(check.name, ratio(check.errors, check.trusted), len(check.errors), most)
 
 
-def _both(driven: Sequence[Check]) -> Check:
-    """Returns the checks as one; a position that is in both counts once."""
+def _combined(driven: Sequence[Check]) -> Check:
+    """Returns the checks combined. A position in both counts once."""
     by_position = {
         position: (error, trusted)
         for check in driven
@@ -199,12 +209,12 @@ def _both(driven: Sequence[Check]) -> Check:
     return Check("both", tuple(by_position), errors, trusted)
 
 
-def _driven(evidence: Evidence) -> list[Check]:
+def _driven_checks(evidence: Evidence) -> list[Check]:
     return [check for check in evidence.checks if check.name in DRIVEN]
 
 
 def reasons(gate: Gate) -> Iterator[str]:
-    """Yields why the answers of a measured session are not right, one line each."""
+    """Yields one line for each reason why the answers of a measured session are not correct."""
     yield from error_reasons(gate)
     if isinstance(gate, GateVersion2):
         yield from _token_reasons(gate)
@@ -225,7 +235,7 @@ def error_reasons(gate: Gate) -> Iterator[str]:
 
 
 def is_explained(evidence: Evidence, error: float) -> bool:
-    """Returns whether the reason that logits are not finite says all there is to say of this error."""
+    """Returns whether the record already states why logits are not finite, so this error needs no reason of its own."""
     return error == NOT_FINITE and known(evidence.not_finite) is not None
 
 
@@ -237,19 +247,20 @@ def _bound_reasons(gate: Gate) -> Iterator[str]:
 
 
 def _ratio_reasons(evidence: EvidenceVersion2) -> Iterator[str]:
-    for each in _means(evidence, evidence.stated_ratio, evidence.stated_spread):
-        if not each.value <= each.limit and not is_explained(evidence, each.value):
+    for average in _means(evidence, evidence.stated_ratio, evidence.stated_spread):
+        if not average.value <= average.limit and not is_explained(evidence, average.value):
             yield (
-                f"gate {each.name}: logit errors are {each.value:.3g} times trusted eager's (geometric mean of "
-                f"{each.count} positions), limit {each.limit:.3g}"
+                f"gate {average.name}: logit errors are {average.value:.3g} times trusted eager's (geometric mean of "
+                f"{average.count} positions), limit {average.limit:.3g}"
             )
 
 
 def _single_reasons(evidence: EvidenceVersion2) -> Iterator[str]:
-    """Yields a reason for each error that is too large by itself: no position may hide in a mean."""
+    """Yields a reason for each check with an error that is too large by itself, even if the mean is within its
+    limit."""
     factor = _single_limit(evidence)
     for check in evidence.checks:
-        bounds = [min(factor * right, evidence.cap) for right in check.trusted]
+        bounds = [min(factor * trusted_error, evidence.cap) for trusted_error in check.trusted]
         wrong = [pair for pair in zip(check.errors, bounds, strict=False) if not pair[0] <= pair[1]]
         if wrong and not is_explained(evidence, max(check.errors)):
             worst, most = max(wrong)
@@ -259,12 +270,12 @@ def _single_reasons(evidence: EvidenceVersion2) -> Iterator[str]:
 def _token_reasons(evidence: EvidenceVersion2) -> Iterator[str]:
     if is_explained(evidence, max(evidence.timed_trusted)):
         return
-    allowed = allowed_regrets(evidence)
-    for each in evidence.tokens:
-        wrong = [regret for regret, most in _pairs(each, allowed) if not regret <= most]
+    limits = allowed_regrets(evidence)
+    for tokens in evidence.tokens:
+        wrong = [regret for regret, most in _pairs(tokens, limits) if not regret <= most]
         if wrong:
             yield (
-                f"gate {each.name}: {len(wrong)} of {len(each.regrets)} timed steps chose a token that the "
+                f"gate {tokens.name}: {len(wrong)} of {len(tokens.regrets)} timed steps chose a token that the "
                 f"reference does not (the worst by {max(wrong):.3g} root mean squares of its logits)"
             )
     share = repeatable(evidence)
@@ -276,17 +287,17 @@ def _token_reasons(evidence: EvidenceVersion2) -> Iterator[str]:
 
 
 def _row_reasons(evidence: EvidenceVersion2) -> Iterator[str]:
-    for each in evidence.rows:
-        if each.unwritten:
-            yield f"gate {each.name}: the cache rows of {each.unwritten} timed steps were not written"
-        if not each.difference <= evidence.cap and not is_explained(evidence, each.difference):
+    for rows in evidence.rows:
+        if rows.unwritten:
+            yield f"gate {rows.name}: the cache rows of {rows.unwritten} timed steps were not written"
+        if not rows.difference <= evidence.cap and not is_explained(evidence, rows.difference):
             yield (
-                f"gate {each.name}: cache rows differ from the first pass's by {each.difference:.3g}, limit "
+                f"gate {rows.name}: cache rows differ from the first pass's by {rows.difference:.3g}, limit "
                 f"{evidence.cap:.3g}"
             )
-        of_tensor = known(each.of_tensor) or 0.0  # the sessions that bounds were derived from lack it
+        of_tensor = known(rows.of_tensor) or 0.0  # absent in the sessions that bounds were derived from
         if not of_tensor <= TENSOR_LIMIT and not is_explained(evidence, of_tensor):
             yield (
-                f"gate {each.name}: cache rows of one tensor differ from the first pass's by {of_tensor:.3g}, limit "
+                f"gate {rows.name}: cache rows of one tensor differ from the first pass's by {of_tensor:.3g}, limit "
                 f"{TENSOR_LIMIT}"
             )

@@ -1,6 +1,7 @@
-"""Bytes that a device may hold while a step is built: the format's, the KV cache's, and the declared workspace.
+"""Limits of the device memory in use while a step is built: the format's bytes, the KV cache, and the declared
+workspace.
 
-This proves what is held, not what a step streams: a matrix may lie on the device and never be read.
+These limits concern memory in use, not memory traffic: a matrix may lie on the device and never be read.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ from runner.record.sessionrecord import MeasuredRecord
 
 TOLERANCE = 0.02
 BASE_WORKSPACE_BYTES = 2**25
-"""What torch's allocator rounds up, and the code of kernels that are loaded when they first run: 10 to 46 MB were seen
-with models of 7B."""
+"""Rounding of torch's allocator, and the code of kernels that are loaded when they first run: 10 to 46 MB with models
+of 7B."""
 REPACKED_SHARE = 0.95
-"""The least share of packed weights that a kernel keeps. Marlin drops zero points and the order of inputs."""
+"""Smallest share of packed weights that a repacked copy takes. Marlin drops zero points and the order of inputs."""
 FREED_BY_COMPILER_BYTES = 40 * 2**20
-"""The most that torch.compile frees of what was held before the weights: cuBLAS's workspaces, 33 MiB on an H200."""
+"""Most bytes that torch.compile frees of what was in use before the weights: cuBLAS workspaces, 33 MiB on an H200."""
 SCRATCH = "scratch_bytes"
-"""The engine's setting that says how much it allocated for its own intermediates."""
+"""An engine's setting: the bytes that it allocated for its own intermediates."""
 
 
-def allowed(record: MeasuredRecord) -> dict[str, int]:
-    """Returns the most that may be held after each stage, in bytes, before the tolerance."""
+def allowed_bytes(record: MeasuredRecord) -> dict[str, int]:
+    """Returns the most bytes that may be in use after each stage, without the tolerance."""
     kernel = registry.kernel(record.cell.kernel).DECLARATION
     runtime = registry.runtime(record.cell.runtime).DECLARATION
     loaded = record.bytes.weights + BASE_WORKSPACE_BYTES
@@ -35,26 +36,26 @@ def allowed(record: MeasuredRecord) -> dict[str, int]:
 
 
 def reasons(record: MeasuredRecord) -> Iterator[str]:
-    """Yields a line for each stage at which more is held than may be.
+    """Yields a line for each stage at which more bytes are in use than allowed.
 
-    The device's own account counts other processes, too: it is read only where NVML saw that there were none.
+    The device's own figure includes other processes, so it counts only if NVML reported none.
     """
     held = known(record.memory.held_bytes)
-    if held is None:  # a CPU has none, and records of before it was counted
+    if held is None:  # absent on a CPU and in older records
         return
     accounts = ("allocator", "device") if _is_alone(record) else ("allocator",)
-    for stage, most in allowed(record).items():
+    for stage, most in allowed_bytes(record).items():
         counts = {account: getattr(getattr(held, stage), account) for account in accounts}
         worst = max(counts, key=lambda account: counts[account])
         if counts[worst] > (1 + TOLERANCE) * most:
-            yield f"{counts[worst]} bytes are held {_SAID[stage]} (by the {worst}), accounted {most}{_MEANT[stage]}"
+            yield f"{counts[worst]} bytes are held {_STAGES[stage]} (by the {worst}), accounted {most}{_CAUSES[stage]}"
 
 
-def required(record: MeasuredRecord) -> dict[str, int]:
-    """Returns the least that torch's allocator holds after each stage, in bytes; empty where nothing was counted.
+def required_bytes(record: MeasuredRecord) -> dict[str, int]:
+    """Returns the least bytes that torch's allocator holds after each stage; empty if the record has no counts.
 
-    A repacked copy may be smaller than its original. A step is built with its static cache and scratch in place, beside
-    what was held before; a compiler frees some of that, and an engine keeps the embedding on the host.
+    A repacked copy may be smaller than its original. The built step adds its static cache and scratch to the bytes held
+    before. A compiler frees some of these, and an engine keeps the embedding on the host.
     """
     held = known(record.memory.held_bytes)
     if held is None:
@@ -70,12 +71,16 @@ def required(record: MeasuredRecord) -> dict[str, int]:
     return {"weights": weights, "kernel": kernel, "step": step}
 
 
-_SAID = {"weights": "with the weights loaded", "kernel": "with the kernel's layers made", "step": "with the step built"}
-_MEANT = {"weights": "", "kernel": ": a packed original is kept beside its repacked copy", "step": ""}
+_STAGES = {
+    "weights": "with the weights loaded",
+    "kernel": "with the kernel's layers made",
+    "step": "with the step built",
+}
+_CAUSES = {"weights": "", "kernel": ": a packed original is kept beside its repacked copy", "step": ""}
 
 
 def _kv_bytes(record: MeasuredRecord) -> int:
-    """Returns the bytes of the cache when the step is built; a growing cache is still empty then."""
+    """Returns the bytes of the cache when the step is built. A dynamic cache is still empty then."""
     if record.cell.cache == "dynamic":
         return 0
     rows = floors.kv_alloc_tokens(record.cell.ctx, record.protocol.warmup, record.protocol.steps)
@@ -83,14 +88,14 @@ def _kv_bytes(record: MeasuredRecord) -> int:
 
 
 def _scratch_bytes(record: MeasuredRecord) -> int:
-    """Returns the bytes of an engine's own intermediates; only an engine with layers of its own has such scratch."""
-    stated = (known(record.actual.settings) or {}).get(SCRATCH, "0")
-    owns = registry.runtime(record.cell.runtime).DECLARATION.owns_model
-    return int(stated) if owns and stated.isdecimal() else 0
+    """Returns the bytes of an engine's own intermediates; 0 for a runtime that uses the model's layers."""
+    setting = (known(record.actual.settings) or {}).get(SCRATCH, "0")
+    owns_model = registry.runtime(record.cell.runtime).DECLARATION.owns_model
+    return int(setting) if owns_model and setting.isdecimal() else 0
 
 
 def _is_alone(record: MeasuredRecord) -> bool:
-    """Returns whether no other process was seen on the card. In a container NVML may know that only after the
-    session."""
-    seen = [record.snapshots.before.other_processes, record.snapshots.after.other_processes]
-    return 0 in seen and not any(seen)
+    """Returns whether NVML reported no other process on the card. In a container, a count may be available only after
+    the session."""
+    counts = [record.snapshots.before.other_processes, record.snapshots.after.other_processes]
+    return 0 in counts and not any(counts)

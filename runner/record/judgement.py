@@ -1,6 +1,6 @@
-"""Is the session valid, and is it suspect? A pure function of the record, so that anyone can judge it again.
+"""The verdict on a session: a pure function of its record, so anyone can judge it again.
 
-Reasons make a session invalid (it is kept, and never enters a table); flags mark a right but suspect one.
+Reasons make a session invalid: it is kept, but never enters a table. Flags mark a valid but suspect session.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ LIMITS = Limits(
     passes_disagreement=DISAGREEMENT_LIMIT,
     verify_extra_bytes=VERIFY_LIMIT_BYTES,
 )
-"""The limits of this version, as a record states them."""
+"""Limits of this version, as a record states them."""
 IDLE_CLOCKS = {"gpu_idle", "applications_clocks_setting", "display_clock_setting"}
-"""NVML's reasons for a lower clock that slow no step."""
+"""NVML's reasons for a lower clock that do not slow down a step."""
 
 
 def windows(passes: Passes) -> Iterator[tuple[str, Window]]:
@@ -45,13 +45,13 @@ def windows(passes: Passes) -> Iterator[tuple[str, Window]]:
 
 
 def _gate_reasons(record: MeasuredRecord) -> Iterator[str]:
-    if (fault := known(record.gate.not_finite)) is not None:  # records of before it was looked for lack it
+    if (fault := known(record.gate.not_finite)) is not None:  # absent in older records
         yield f"logits are not finite: {_not_finite(record, fault)}"
     yield from gaterules.reasons(record.gate)
 
 
 def _not_finite(record: MeasuredRecord, fault: NotFinite) -> str:
-    """Returns the first weight that is not finite and what to do; where all are finite, the path that is at fault."""
+    """Returns the first weight that is not finite and what to do; if all are finite, the path at fault."""
     gate, dtype = record.gate, record.cell.dtype
     wider = ": choose dtype=bf16 or fp32" if dtype == "fp16" else ""
     if fault.how == "stored":
@@ -67,10 +67,10 @@ def _not_finite(record: MeasuredRecord, fault: NotFinite) -> str:
 
 
 def _likeness_reasons(record: MeasuredRecord) -> Iterator[str]:
-    """Yields a reason for each place at which a step made of eager's is not like it.
+    """Yields a reason for each comparison in which a step built from the eager step differs too much from it.
 
-    A runtime that replays eager's kernels must leave eager's bits where those are deterministic, else keep within the
-    bound. One with kernels of its own may choose another token only where the reference is undecided.
+    A runtime that replays eager's kernels must produce eager's bits if these kernels are deterministic, else stay
+    within the bound. A runtime with kernels of its own may choose another token only if the reference is undecided.
     """
     replays = registry.runtime(record.cell.runtime).DECLARATION.replays_eager
     for likeness in known(record.gate.eager) or ():
@@ -87,8 +87,8 @@ def _likeness_reasons(record: MeasuredRecord) -> Iterator[str]:
             yield f"eager {likeness.name}: logits differ from eager's by {worst:.3g}, bound {record.gate.bound:.3g}"
         elif _chooses_otherwise(record, likeness):
             is_first = gaterules.version(record.gate) < gaterules.VERSION
-            decided = "twice the bound" if is_first else "too wide for rounding"  # a stored reason stays what it was
-            yield f"eager {likeness.name}: another token than eager's, though the reference's margin is {decided}"
+            margin = "twice the bound" if is_first else "too wide for rounding"  # stored reasons must not change
+            yield f"eager {likeness.name}: another token than eager's, though the reference's margin is {margin}"
 
 
 def _is_deterministic(record: MeasuredRecord) -> bool:
@@ -104,7 +104,7 @@ def _chooses_otherwise(record: MeasuredRecord, likeness: Likeness) -> bool:
 
 def _window_reasons(record: MeasuredRecord) -> Iterator[str]:
     for name, window in windows(record.passes):
-        if window.collected:  # records of before it was counted lack it
+        if window.collected:  # absent in older records
             yield f"{window.collected} garbage collections inside the {name} window"
         if window.compiled:
             yield f"{window.compiled} compilations inside the {name} window"
@@ -115,32 +115,32 @@ def _window_reasons(record: MeasuredRecord) -> Iterator[str]:
 
 
 def fits_in_cache(record: MeasuredRecord) -> bool:
-    """Returns whether all weights fit into the last-level cache, so that memory need not be read at each step."""
+    """Returns whether all weights fit into the last-level cache. A step then need not read them from memory."""
     cache = known(record.gpu.last_level_cache_bytes)
     return cache is not None and record.bytes.weights <= cache
 
 
 def least_ms(record: MeasuredRecord, streamed_bytes: float) -> float | None:
-    """Returns the ms that reading `streamed_bytes` takes at least: all but what the last-level cache may hold, at
-    `R_FLOOR_LIMIT` times the datasheet's peak. None without a datasheet."""
+    """Returns the lower bound in ms of reading `streamed_bytes`, minus the size of the last-level cache, at
+    `R_FLOOR_LIMIT` times the datasheet's peak; None without a datasheet."""
     peak = record.gpu.bandwidth_gbs
     cached = known(record.gpu.last_level_cache_bytes) or 0
     return None if peak is None else floors.floor_ms(max(0, streamed_bytes - cached), peak) / R_FLOOR_LIMIT
 
 
 def reasons(record: MeasuredRecord) -> list[str]:
-    """Returns why a measured session is not valid; empty when it is."""
-    found = [*_gate_reasons(record), *_likeness_reasons(record), *_window_reasons(record)]
-    found += heldbytes.reasons(record)
+    """Returns the reasons why a measured session is not valid; empty if it is."""
+    lines = [*_gate_reasons(record), *_likeness_reasons(record), *_window_reasons(record)]
+    lines += heldbytes.reasons(record)
     r_floor, sizes = record.floor.r_floor, record.bytes
     if r_floor is not None and r_floor > R_FLOOR_LIMIT and not fits_in_cache(record):
-        found.append(f"r_floor {r_floor:.3f} is impossible (above {R_FLOOR_LIMIT})")
+        lines.append(f"r_floor {r_floor:.3f} is impossible (above {R_FLOOR_LIMIT})")
     if sizes.weights != sizes.weights_measured:
-        found.append(f"weights take {sizes.weights_measured} bytes on the device, accounted {sizes.weights}")
+        lines.append(f"weights take {sizes.weights_measured} bytes on the device, accounted {sizes.weights}")
     extra = record.memory.verify_extra_bytes
     if extra is not None and extra > VERIFY_LIMIT_BYTES:
-        found.append(f"verify took {extra} bytes over weights and KV, limit {VERIFY_LIMIT_BYTES}")
-    return found
+        lines.append(f"verify took {extra} bytes over weights and KV, limit {VERIFY_LIMIT_BYTES}")
+    return lines
 
 
 def _is_throttled(record: MeasuredRecord) -> bool:
@@ -153,21 +153,19 @@ def _is_shared(record: MeasuredRecord) -> bool:
 
 
 def _is_disturbed(record: MeasuredRecord) -> bool:
-    """Returns whether others kept a quarter of the host's cores or more busy while steps were timed. Records of before
-    there was that limit are not asked."""
-    others, limit = record.passes.wall.other_cpu_cores, known(record.limits.disturbed_share)
-    return limit is not None and others is not None and others / record.host.cores >= limit
+    """Returns whether other processes used at least `disturbed_share` of the host's cores while steps were timed; false
+    for older records, which lack that limit."""
+    other_cores, limit = record.passes.wall.other_cpu_cores, known(record.limits.disturbed_share)
+    return limit is not None and other_cores is not None and other_cores / record.host.cores >= limit
 
 
 def _passes_disagree(record: MeasuredRecord) -> bool:
-    """Returns whether passes over the same context lengths differ by more than a tenth: no cause can be told from
-    them."""
+    """Returns whether passes over the same context lengths differ by more than `DISAGREEMENT_LIMIT`."""
     return (passes_disagreement(record) or 0) > DISAGREEMENT_LIMIT
 
 
 def flags(record: MeasuredRecord) -> list[str]:
-    """Returns the marks of a right but suspect session, in alphabetical order; `given_flags` are those known before it
-    began."""
+    """Returns the flags of a measured session, with its `given_flags`, in alphabetical order."""
     conditions = {
         "driver-allocations": record.cell.cache == "dynamic"
         and any(window.segments for _, window in windows(record.passes)),
@@ -185,14 +183,14 @@ def flags(record: MeasuredRecord) -> list[str]:
 
 
 def marks(record: SessionRecord) -> list[str]:
-    """Returns the flags of a record as they are shown: those it has, and what follows from its passes if it was made
-    before there was a flag for that."""
+    """Returns the flags to display. A record older than the flag `passes-disagree` gets it here if its passes
+    disagree."""
     if not isinstance(record, MeasuredRecord) or known(record.limits.passes_disagreement) is not None:
         return sorted(record.flags)
     return sorted({*record.flags, *([PASSES_DISAGREE] if _passes_disagree(record) else [])})
 
 
 def judged(record: MeasuredRecord) -> MeasuredRecord:
-    """Returns the record with `valid`, `reasons` and `flags` as they follow from the rest of it."""
-    why = reasons(record)
-    return replace(record, valid=not why, reasons=tuple(why), flags=tuple(flags(record)))
+    """Returns the record with `valid`, `reasons` and `flags` derived from the rest of it."""
+    lines = reasons(record)
+    return replace(record, valid=not lines, reasons=tuple(lines), flags=tuple(flags(record)))

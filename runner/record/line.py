@@ -1,4 +1,4 @@
-"""A line of text about a record: it begins with the place of what it names, and fits a terminal."""
+"""Lines of text about a record. Each begins with the place of a field, and its values are shortened."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 
 
-def shown(value: object) -> str:
-    """Returns a value of a record for a line: cut, and with nothing in it that a terminal would act on."""
+def short_repr(value: object) -> str:
+    """Returns the repr of a record's value, shortened and without control characters."""
     return _short.repr(value)
 
 
 def place_of(name: str, section: str) -> str:
-    """Returns the place of the field `name` in the section at the place `section`, which is empty for the record."""
-    word = name if PLAIN_NAME.fullmatch(name) else shown(name)
+    """Returns the place of the field `name` in the section at `section`, which is empty for the record itself."""
+    word = name if PLAIN_NAME.fullmatch(name) else short_repr(name)
     return f"{section}.{word}" if section else word
 
 
 def unequal(place: str, stored: object, other_place: str, other: object) -> Iterator[str]:
-    """Yields a line if two values that must be the same are not."""
+    """Yields a line if two values that must be equal are not."""
     if stored != other:
-        yield f"{place}: {shown(stored)}, but {other_place} is {shown(other)}"
+        yield f"{place}: {short_repr(stored)}, but {other_place} is {short_repr(other)}"
 
 
-def below(place: str, value: float | None, least: float | None, what: str) -> Iterator[str]:
-    """Yields a line if a value is less than it can be; `what` names the least. Yields none without one of the two."""
+def too_small(place: str, value: float | None, least: float | None, meaning: str) -> Iterator[str]:
+    """Yields a line if the value is below `least`, described by `meaning`. Yields nothing if either is None."""
     if value is not None and least is not None and value < least:
-        yield f"{place}: {value:g}, less than {what} ({least:g})"
+        yield f"{place}: {value:g}, less than {meaning} ({least:g})"
 
 
-def above(place: str, value: float | None, most: float, what: str) -> Iterator[str]:
-    """Yields a line if a value is more than it can be; `what` names the most. Yields none without a value."""
+def too_large(place: str, value: float | None, most: float, meaning: str) -> Iterator[str]:
+    """Yields a line if the value is above `most`, described by `meaning`. Yields nothing if the value is None."""
     if value is not None and value > most:
-        yield f"{place}: {value:g}, more than {what} ({most:g})"
+        yield f"{place}: {value:g}, more than {meaning} ({most:g})"

@@ -1,7 +1,7 @@
-"""The one table of metrics: a number of a measured record, its name in MLflow, and its unit.
+"""The table of metrics: numbers of a measured record with their names in MLflow and their units.
 
-The MLflow writer and `analysis` read names and units from here. `record.derive` computes what a record stores; the two
-metrics that no record stores are computed here, so older records have them too.
+The MLflow writer and `analysis` read names and units from here. `record.derive` computes the numbers that a record
+stores. The two metrics that no record stores are computed here, so older records have them too.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
 CTX = "cell/ctx"
 STEP_SERIES = "latency/step_wall_series_ms"
-"""The series of the timed steps by the host's clock, in ms; its step is the index of the step."""
+"""Series of the timed steps by the host's clock, in ms. MLflow's step is the index of the timed step."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of a measured record under its name in MLflow; None where the record cannot support it."""
+    """A number of a measured record with its name in MLflow; None if the record does not support it."""
 
     name: str
     unit: str
@@ -29,9 +29,12 @@ class Metric:
 
 
 def passes_disagreement(record: MeasuredRecord) -> float | None:
-    """Returns how far the passes over the same context lengths lie apart, as a share of the step by the host's clock;
-    None where one pass alone was timed. A growing cache meets the lengths of `wall` for the first time, so that there
-    `revisit` is the host's. The profiled pass counts where it is the shortest: a profiler makes no step quicker."""
+    """Returns the difference between the slowest and the fastest pass over the same context lengths, as a share of the
+    step by the host's clock; None unless span and rate were timed.
+
+    With a dynamic cache, the host's pass is `revisit`, because `wall` meets each length for the first time. The
+    profiled pass counts only as the fastest: a profiler makes no step faster.
+    """
     passes = record.passes
     host_ms = derive.median_ms(passes.revisit or passes.wall)
     span_ms, rate_ms = derive.median_ms(passes.span), derive.rate_ms(passes, record.protocol)
@@ -43,8 +46,8 @@ def passes_disagreement(record: MeasuredRecord) -> float | None:
 
 
 def kernel_sum_ms(record: MeasuredRecord) -> float | None:
-    """Returns the durations of a profiled step's kernels, added up, in ms. It is longer than the time in which kernels
-    ran where kernels overlap. None on a CPU."""
+    """Returns the sum of a profiled step's kernel durations in ms; None on a CPU. Kernels that overlap count in full,
+    so the sum may exceed the busy time."""
     return sum(kernel.us for kernel in record.kernels) / 1000 if record.kernels else None
 
 
@@ -108,7 +111,7 @@ METRICS: tuple[Metric, ...] = (
 
 
 def values(record: SessionRecord) -> dict[str, float]:
-    """Returns MLflow's name → value of every metric that the record has."""
+    """Returns name in MLflow → value of every metric that the record has."""
     if not isinstance(record, MeasuredRecord):
         return {CTX: float(record.cell.ctx)}
     computed = ((metric.name, metric.value(record)) for metric in METRICS)
@@ -116,5 +119,5 @@ def values(record: SessionRecord) -> dict[str, float]:
 
 
 def step_series_ms(record: SessionRecord) -> tuple[float, ...]:
-    """Returns the time of each step by the host's clock, in ms; empty where nothing was measured."""
+    """Returns the time of each step by the host's clock in ms; empty if nothing was measured."""
     return tuple(map(float, record.passes.wall.steps_ms)) if isinstance(record, MeasuredRecord) else ()

@@ -1,6 +1,6 @@
-"""The marker: a file in the spool that names the process which has a run open, for as long as it is open.
+"""Markers of open runs: files in the spool, each named after an open run and naming the process that opened it.
 
-A process that is killed closes nothing. Its marker stays, and tells `import` which run to close.
+A killed process closes no run. Its marker stays, so `import` closes the run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ FOLDER = ".runs"
 
 
 def leave(folder: Path, run_id: str) -> Path | None:
-    """Mark the run as this process's. None where that cannot be written: the session will say so better."""
+    """Writes the marker of this process for the run and returns its path; None if it cannot be written, which the
+    session itself reports later."""
     path = folder / FOLDER / run_id
     if not RUN_ID.fullmatch(run_id):
         return None
@@ -34,8 +35,8 @@ def leave(folder: Path, run_id: str) -> Path | None:
 
 
 def left_behind(folder: Path) -> Iterator[Path]:
-    """Markers in `folder` and below whose process has ended; the name of each is its run's id."""
-    for path in spool.below(folder, f"{FOLDER}/*"):
+    """Yields the markers in `folder` and below whose process has ended. The name of a marker is the id of its run."""
+    for path in spool.matching_files(folder, f"{FOLDER}/*"):
         owner = _owner(path)
         if RUN_ID.fullmatch(path.name) and owner is not None and has_ended(owner):
             yield path

@@ -1,4 +1,4 @@
-"""What a sample of steps supports: medians, drift, and tails that are stated only where the sample can carry them."""
+"""Statistics of a sample of steps: its drift, and bounds on tail percentiles if the sample is large enough."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ CONFIDENCE = 0.95
 
 
 def tail_bound(values: Sequence[float], percent: int) -> float | None:
-    """Upper 95 % confidence bound on a percentile, free of any distribution; None where n is too small.
+    """Returns a distribution-free upper 95 % confidence bound on a percentile; None if n is too small.
 
     The k-th smallest of n values lies above the p-quantile with probability P[Binomial(n, p) < k] (order statistics;
-    David & Nagaraja, Order Statistics, 3rd ed., section 7.1). The smallest such k with probability >= 95 % is taken; at
-    n = 29 and p90 that is the largest value.
+    David & Nagaraja, Order Statistics, 3rd ed., section 7.1). The bound is the value with the smallest k whose
+    probability is at least 95 %. At n = 29 and p90, it is the largest value.
     """
     n, p = len(values), percent / 100
     if n < TAIL_STEPS[percent]:
         return None
     below = 0.0
     for k in range(n):
-        # in logarithms: the binomial coefficient alone outgrows a float at about a thousand steps
+        # in logarithms, because the binomial coefficient overflows a float at about a thousand steps
         log_coefficient = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
         below += math.exp(log_coefficient + k * math.log(p) + (n - k) * math.log1p(-p))
         if below >= CONFIDENCE:
@@ -32,6 +32,6 @@ def tail_bound(values: Sequence[float], percent: int) -> float | None:
 
 
 def drift(values: Sequence[float]) -> float:
-    """Median of the last third over median of the first third, minus one (0 = stationary)."""
+    """Returns the median of the last third / the median of the first third, minus 1. Stationary steps have 0."""
     third = max(1, len(values) // 3)
     return median(values[-third:]) / median(values[:third]) - 1

@@ -1,7 +1,7 @@
-"""Reads a record into its type.
+"""Reads a record into its type and checks every limit.
 
-The only module that needs pydantic, and no import of the runner imports it. Where pydantic is missing, `record.read`
-checks a record's schema_version, its outcome, and which sections it has.
+This is the only module that needs pydantic, and it is never imported at the top of another module. Without pydantic,
+`record.read` checks a record's schema_version, its outcome, and the presence of its sections.
 """
 
 from __future__ import annotations
@@ -17,45 +17,45 @@ from pydantic_core import ErrorDetails
 from runner.cell.jsonform import hints, name_of
 from runner.errors import BadRecord
 from runner.record import record, schema
-from runner.record.line import place_of, shown
+from runner.record.line import place_of, short_repr
 from runner.record.sections.gate import GateVersion1, GateVersion2
 from runner.record.sections.head import MeasuredKeys, MeasuredSession
 from runner.record.sessionrecord import FailedRecord, MeasuredRecord, SessionRecord
 
-# the sections have no configuration of their own and take the record's
+# the sections have no configuration of their own and inherit this one
 with_config(ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, alias_generator=name_of))(SessionRecord)
 MEASURED: TypeAdapter[MeasuredRecord] = TypeAdapter(MeasuredRecord)
 FAILED: TypeAdapter[FailedRecord] = TypeAdapter(FailedRecord)
 Location: TypeAlias = tuple[int | str, ...]
 
-OF_TWO_KINDS = ("gate",)
-"""The sections that pydantic reads as a union."""
+UNION_SECTIONS = ("gate",)
+"""Sections that pydantic reads as a union."""
 MISSING, UNKNOWN = "missing", "unexpected_keyword_argument"
-OF_MEASURED = {
+MEASURED_PLACES = {
     *record.MEASURED_ONLY,
     *(f"keys.{name}" for name in hints(MeasuredKeys)),
     *(f"session.{name}" for name in hints(MeasuredSession)),
 }
-"""Places of the fields that a session has only where it was measured."""
+"""Places of the fields that only a measured session has."""
 OWNERS = {
     **{f"gate.{name}": "version 1 of the gate" for name in hints(GateVersion1)},
     **{f"gate.{name}": "version 2 of the gate" for name in hints(GateVersion2).keys() - hints(GateVersion1).keys()},
 }
-"""Place → the kind that has such a field, where another has none."""
-OF_ANOTHER_TYPE = {
+"""Place of a field → the only kind of section that has it."""
+TYPE_ERRORS = {
     *("dataclass_type", "dict_type", "tuple_type", "string_type"),
     *("bool_type", "int_type", "float_type", "finite_number"),
 }
-"""Pydantic's errors of a value whose type is another than the field's."""
+"""Pydantic's errors for a value of the wrong type."""
 
 
 def from_file(path: Path) -> SessionRecord:
-    """Reads one record. Raises BadRecord where it cannot be read, is cut, or is not what its type says."""
+    """Reads a record. Raises BadRecord if it cannot be read, is truncated, or does not match its type."""
     return from_json(record.read(path), str(path))
 
 
 def from_json(data: Mapping[str, Any], name: str) -> SessionRecord:
-    """Returns the record of a mapping. Raises BadRecord, naming `name`, where it is not what its type says."""
+    """Returns the record of a mapping. Raises BadRecord that names `name` if it does not match its type."""
     result = record_or_faults(data)
     if isinstance(result, SessionRecord):
         return result
@@ -64,15 +64,15 @@ def from_json(data: Mapping[str, Any], name: str) -> SessionRecord:
 
 
 def faults(data: Mapping[str, Any]) -> list[str]:
-    """Returns one line for each place where a record is not what its type says; of an array only the first one."""
+    """Returns one line for each place where a record does not match its type, but only the first place of an array."""
     result = record_or_faults(data)
     return [] if isinstance(result, SessionRecord) else result
 
 
 def record_or_faults(data: Mapping[str, Any]) -> SessionRecord | list[str]:
-    """Returns the record of a mapping, or one line for each place where it is not what its type says.
+    """Returns the record of a mapping, or one line for each place where it does not match its type.
 
-    The mapping is read as text, where an array is an array: as values of Python, pydantic wants tuples.
+    Pydantic validates JSON text here: in Python values it would reject lists where the type is a tuple.
     """
     text = json.dumps(data)
     try:
@@ -88,59 +88,60 @@ def _is_failed(data: Mapping[str, Any]) -> bool:
 
 
 def _lines(error: ValidationError, data: Mapping[str, Any]) -> Iterator[str]:
-    faults = [(_place(each["loc"]), each) for each in _first_of_arrays(error)]
-    measured = [place for place, each in faults if each["type"] == UNKNOWN and place in OF_MEASURED]
+    faults = [(_place(details["loc"]), details) for details in _first_of_arrays(error)]
+    measured = [place for place, details in faults if details["type"] == UNKNOWN and place in MEASURED_PLACES]
     if measured:
         names = ", ".join([place for place in measured if place in record.MEASURED_ONLY] or measured)
-        yield f"outcome.status: {data['outcome']['status']}, though the record holds a measurement ({names})"
-    for place, each in faults:
+        yield f"outcome.status: {data['outcome']['status']}, though the record has a measurement ({names})"
+    for place, details in faults:
         if place not in measured:
-            yield f"{place or 'the record'}{_said(each, OWNERS.get(place))}"
+            yield f"{place or 'the record'}{_problem(details, OWNERS.get(place))}"
 
 
 def _first_of_arrays(error: ValidationError) -> Iterator[ErrorDetails]:
-    """Yields each error, but in an array only the first one."""
+    """Yields each error, but only the first one of an array."""
     arrays = set()
-    for each in filter(_is_own, map(_located, error.errors(include_url=False))):
-        index = next((at for at, part in enumerate(each["loc"]) if isinstance(part, int)), None)
-        array = None if index is None else each["loc"][:index]
+    for details in filter(_is_independent, map(_with_record_place, error.errors(include_url=False))):
+        index = next((at for at, part in enumerate(details["loc"]) if isinstance(part, int)), None)
+        array = None if index is None else details["loc"][:index]
         if array is None or array not in arrays:
             arrays.add(array)
-            yield each
+            yield details
 
 
-def _located(error: ErrorDetails) -> ErrorDetails:
-    """Returns an error with its place in the record alone: pydantic names the kind of a section besides."""
+def _with_record_place(error: ErrorDetails) -> ErrorDetails:
+    """Returns an error with its place in the record, without the kind that pydantic adds for a union."""
     section, *inner = error["loc"] or ("",)
-    return {**error, "loc": (section, *inner[1:])} if section in OF_TWO_KINDS else error
+    return {**error, "loc": (section, *inner[1:])} if section in UNION_SECTIONS else error
 
 
-def _is_own(error: ErrorDetails) -> bool:
-    """False for a series that is short only since pydantic counts no item that is itself at fault."""
+def _is_independent(error: ErrorDetails) -> bool:
+    """Returns whether the error does not follow from another one. Pydantic does not count invalid items, so it may call
+    a series with invalid items too short."""
     return error["type"] != "too_short" or len(error["input"]) < error["ctx"]["min_length"]
 
 
 def _place(parts: Location) -> str:
-    """Returns the place of a field for a line of text."""
+    """Returns the place of a field as text."""
     place = ""
     for part in parts:
         place = f"{place}[{part}]" if isinstance(part, int) else place_of(part, place)
     return place
 
 
-def _said(error: ErrorDetails, owner: str | None) -> str:
+def _problem(error: ErrorDetails, owner: str | None) -> str:
     kind, value, limits = error["type"], error["input"], error.get("ctx", {})
     if kind == MISSING:
         return " is missing"
     if kind == UNKNOWN:
         return f": only {owner} has it" if owner else ": a record has no such field"
-    if kind in OF_ANOTHER_TYPE:
-        return f": {shown(value)} is no {_type_of(error['loc'])}"
+    if kind in TYPE_ERRORS:
+        return f": {short_repr(value)} is not of type {_type_name(error['loc'])}"
     return f": {_limit(kind, value, limits)}"
 
 
-def _type_of(parts: Location) -> str:
-    """Returns JSON's words for the types that a field may have."""
+def _type_name(parts: Location) -> str:
+    """Returns the JSON types of a field, joined by `or`."""
     field = schema.schema()
     for part in parts:
         if isinstance(part, int):
@@ -154,20 +155,20 @@ def _type_of(parts: Location) -> str:
 def _limit(kind: str, value: Any, limits: Mapping[str, Any]) -> str:
     match kind:
         case "greater_than_equal":
-            return f"{shown(value)} is below {limits['ge']:g}"
+            return f"{short_repr(value)} is below {limits['ge']:g}"
         case "greater_than":
-            return f"{shown(value)} is not above {limits['gt']:g}"
+            return f"{short_repr(value)} is not above {limits['gt']:g}"
         case "less_than_equal":
-            return f"{shown(value)} is too large a number"
+            return f"{short_repr(value)} is too large a number"
         case "literal_error":
             words = limits["expected"].replace("'", "").replace(", ", " or ")
-            return f"{shown(value)} is not {words}"
+            return f"{short_repr(value)} is not {words}"
         case "string_pattern_mismatch":
-            return f"{shown(value)} does not match {limits['pattern']}"
+            return f"{short_repr(value)} does not match {limits['pattern']}"
         case "too_short":
-            return f"{limits['actual_length']} items, at least {limits['min_length']} belong there"
+            return f"{limits['actual_length']} items, expected at least {limits['min_length']}"
         case "value_error":
-            return f"{shown(value)} {limits['error']}"
-        case "json_invalid":  # as deep as json.loads takes it, or with half a character
+            return f"{short_repr(value)} {limits['error']}"
+        case "json_invalid":  # nested too deeply, or with half a surrogate pair; json.loads accepts both
             return f"cannot be read as JSON: {limits['error']}"
-    return f"{shown(value)} cannot be read ({kind})"
+    return f"{short_repr(value)} cannot be read ({kind})"

@@ -1,4 +1,4 @@
-"""The record: the complete result of a session as one JSON file, and the durable truth that MLflow only views."""
+"""The record file: the complete result of a session as JSON. MLflow holds only a copy of it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from runner.record.spool import reserve_path
 SCHEMA_VERSION = sessionrecord.SCHEMA_VERSION
 # Five series of 131072 steps, the longest context of the catalogue, take 9 MB.
 MAXIMUM_BYTES = 32 * 2**20
-# What env_key is made of, as it stands in the section `environment`.
+# Fields of the section `environment` that env_key is a hash of.
 ENV_KEY_VERSIONS = ("python", "torch", "cuda", "transformers", "triton", "kernel_package", "driver_major")
 ENV_KEY_LENGTH = 12
 MEASURED, STATUSES = head.MEASURED, head.STATUSES
@@ -36,16 +36,16 @@ MEASURED_ONLY = tuple(field.name for field in fields(MeasuredRecord)[len(fields(
 
 
 def write_text_durably(path: Path, text: str) -> None:
-    """Write to a temporary name, fsync, rename, fsync the folder: a reader sees the whole text or no file.
+    """Writes a file atomically and durably: to a temporary name, then fsync, rename, and fsync of the folder.
 
-    Uses up the space reserved for `path`, if any. Raises DiskFull when there is none; nothing half-written is left.
+    Uses the space reserved for `path`, if any. Raises DiskFull if no space is left. A failure leaves no partial file.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             os.replace(reserve_path(path), temporary)
-        # without O_TRUNC, which would give the reserved blocks away
+        # without O_TRUNC, which would free the reserved blocks
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o666), "w", encoding="utf-8") as file:
             file.write(text)
             file.truncate()
@@ -62,8 +62,8 @@ def write_text_durably(path: Path, text: str) -> None:
 
 
 def _sync_folder(path: Path) -> None:
-    """Have the new name survive a power cut; a folder that may be written but not listed cannot be opened for it."""
-    with suppress(PermissionError):
+    """Syncs a folder, so a new name in it survives a power failure."""
+    with suppress(PermissionError):  # a folder without read permission cannot be opened
         folder = os.open(path, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -72,7 +72,7 @@ def _sync_folder(path: Path) -> None:
 
 
 def dump(record: SessionRecord) -> str:
-    """Returns the record as JSON text, with one line per top-level section, so that diffs and eyes find their way."""
+    """Returns the record as JSON text with one line per top-level section."""
     lines = (f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in to_json(record).items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
@@ -83,8 +83,8 @@ def write(record: SessionRecord, path: Path) -> None:
 
 
 def parse(text: str, name: str) -> dict[str, Any]:
-    """A record from its JSON text; raises BadRecord, naming `name`, when it is cut, of another schema, or lacks a
-    section. Whether the sections hold what they should is for `recompute.differences` to say."""
+    """Returns the JSON object of a record's text. Raises BadRecord that names `name` if the text is truncated, of
+    another schema, or lacks a section. `recompute.differences` checks the sections themselves."""
     try:
         data = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -101,7 +101,7 @@ def parse(text: str, name: str) -> dict[str, Any]:
 
 
 def _refuse_constant(word: str) -> None:
-    raise ValueError(f"{word} is no number in JSON")
+    raise ValueError(f"{word} is not a number in JSON")
 
 
 def _check_sections(data: dict[str, Any], name: str) -> None:
@@ -117,11 +117,11 @@ def _check_sections(data: dict[str, Any], name: str) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read one record; raises BadRecord when it cannot be read, is cut, of another schema, or lacks a section."""
-    return parse(_text(path), str(path))
+    """Reads a record. Raises BadRecord if it cannot be read, is truncated, of another schema, or lacks a section."""
+    return parse(_read_text(path), str(path))
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return plainfile.read_text(path, MAXIMUM_BYTES, "any record")
     except FileNotFoundError as error:
@@ -131,10 +131,10 @@ def _text(path: Path) -> str:
 
 
 def env_key(environment: Environment) -> str:
-    """Returns the key of the versions that a number depends on."""
+    """Returns a hash of the versions that a number depends on."""
     return short_hash({name: known(getattr(environment, name)) for name in ENV_KEY_VERSIONS}, ENV_KEY_LENGTH)
 
 
 def file_name(cell: Cell, session: SessionInfo) -> str:
-    """Returns `<words of the cell>-<index>-<session id>.json`: what it is, readable in a folder listing."""
+    """Returns `<words of the cell>-<index>-<session id>.json`."""
     return "-".join((*cell.words, str(session.index), session.id)).replace(":", "=") + ".json"

@@ -1,7 +1,7 @@
-"""docs/record.schema.json, made from the types of a record: `python -m runner.record.schema > docs/record.schema.json`.
+"""The JSON Schema of a record, made from its types: `python -m runner.record.schema > docs/record.schema.json`.
 
-Sections stand where they are used, without references, and a record that was measured differs from one that was not by
-if, then and else. No program of this project reads the file: `record.read` reads records by the same types.
+Sections are written out where they are used, without references. `if`, `then` and `else` distinguish measured records
+from others. No program of this project reads the file: `record.read` checks records by the same types.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ def schema() -> Schema:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "record.schema.json",
         "title": "Record of one session",
-        **_either(SessionRecord, WHEN_MEASURED, MeasuredRecord, FailedRecord),
+        **_conditional(SessionRecord, WHEN_MEASURED, MeasuredRecord, FailedRecord),
     }
 
 
 def text() -> str:
-    """Returns the file's content."""
+    """Returns the content of docs/record.schema.json."""
     return _laid_out(schema(), "") + "\n"
 
 
 def _laid_out(value: Any, indent: str) -> str:
-    """Returns JSON text in which an object without objects in it is one line, and so is what fits into one."""
+    """Returns indented JSON text. An object is a single line if it fits or contains no other object."""
     line = json.dumps(value, ensure_ascii=False)
-    holds_objects = isinstance(value, dict) and any(isinstance(each, dict) for each in value.values())
-    if not holds_objects or len(indent) + len(line) <= LINE:
+    is_nested = isinstance(value, dict) and any(isinstance(item, dict) for item in value.values())
+    if not is_nested or len(indent) + len(line) <= LINE:
         return line
     inner = indent + "  "
     items = (f"{inner}{json.dumps(name)}: {_laid_out(item, inner)}" for name, item in value.items())
@@ -57,24 +57,26 @@ def _laid_out(value: Any, indent: str) -> str:
 def _object(kind: type) -> Schema:
     properties = {}
     for field in fields(kind):
-        made = _type(hints(kind)[field.name])
-        said = _docstrings(kind).get(field.name)
-        properties[name_of(field.name)] = _described(made, said)
+        field_schema = _type(hints(kind)[field.name])
+        description = _docstrings(kind).get(field.name)
+        properties[name_of(field.name)] = _described(field_schema, description)
     return {
         "type": "object",
-        "description": _said(inspect.getdoc(kind) or ""),
+        "description": _description(inspect.getdoc(kind) or ""),
         "properties": properties,
         "required": [name_of(field.name) for field in fields(kind) if not _may_be_absent(hints(kind)[field.name])],
         "additionalProperties": False,
     }
 
 
-def _described(made: Schema, said: str | None) -> Schema:
-    return {"type": made["type"], "description": said, **_without(made, "type", "description")} if said else made
+def _described(schema: Schema, description: str | None) -> Schema:
+    if not description:
+        return schema
+    return {"type": schema["type"], "description": description, **_without_keys(schema, "type", "description")}
 
 
-def _without(made: Schema, *names: str) -> Schema:
-    return {name: value for name, value in made.items() if name not in names}
+def _without_keys(schema: Schema, *names: str) -> Schema:
+    return {name: value for name, value in schema.items() if name not in names}
 
 
 def _may_be_absent(hint: Any) -> bool:
@@ -97,25 +99,26 @@ def _type(hint: Any) -> Schema:
 def _limited(hint: Any, limits: tuple[Any, ...]) -> Schema:
     for limit in limits:
         if isinstance(limit, WithOrWithout):
-            return _either(limit.common, {"required": [limit.name]}, limit.with_it, limit.without)
-    made = _type(hint)
+            return _conditional(limit.common, {"required": [limit.name]}, limit.with_it, limit.without)
+    limited = _type(hint)
     for limit in limits:
-        made |= limit.keywords
-    return made
+        limited |= limit.keywords
+    return limited
 
 
 def _nullable(hint: Any) -> Schema:
-    """Returns the schema of `T | None`, or of a plain T that is left of a union."""
+    """Returns the schema of `T | None`, or of a plain T."""
     if get_origin(hint) not in (Union, UnionType):
         return _type(hint)
     (kind,) = (each for each in get_args(hint) if each is not NoneType)
-    made = _type(kind)
-    words = {"enum": [*made["enum"], None]} if "enum" in made else {}
-    return made | {"type": [made["type"], "null"]} | words
+    plain = _type(kind)
+    words = {"enum": [*plain["enum"], None]} if "enum" in plain else {}
+    return plain | {"type": [plain["type"], "null"]} | words
 
 
-def _either(common: type, condition: Schema, then: type, otherwise: type) -> Schema:
-    """Returns the schema of what is of one kind under a condition, and else of another; `common` is what both share."""
+def _conditional(common: type, condition: Schema, then: type, otherwise: type) -> Schema:
+    """Returns the schema of an object of kind `then` if it meets the condition, of kind `otherwise` if not. `common` is
+    their common base class."""
     base, kinds = _object(common), (_object(then), _object(otherwise))
     properties = _merged(base, *kinds)["properties"]
     narrowed = [{**_narrowing(base, kind)} for kind in kinds]
@@ -123,44 +126,45 @@ def _either(common: type, condition: Schema, then: type, otherwise: type) -> Sch
 
 
 def _merged(*objects: Schema) -> Schema:
-    """Returns an object with the properties of them all, and what the first one demands."""
+    """Returns the first object with the properties of all objects."""
     merged: Schema = {}
-    for name in dict.fromkeys(name for each in objects for name in each["properties"]):
-        found = [each["properties"][name] for each in objects if name in each["properties"]]
-        merged[name] = _merged(*found) if "properties" in found[0] else found[0]
+    for name in dict.fromkeys(name for schema in objects for name in schema["properties"]):
+        variants = [schema["properties"][name] for schema in objects if name in schema["properties"]]
+        merged[name] = _merged(*variants) if "properties" in variants[0] else variants[0]
     return {**objects[0], "properties": merged}
 
 
 def _narrowing(base: Schema, kind: Schema) -> Schema:
-    """Returns what `kind` demands beyond `base`."""
+    """Returns the constraints of `kind` that `base` lacks."""
     narrowed: Schema = {name: value for name, value in kind.items() if name not in ("description", "properties", *base)}
     if required := [name for name in kind.get("required", ()) if name not in base["required"]]:
         narrowed["required"] = required
-    known = base.get("properties", {})
-    inner = {name: _narrowing(known[name], made) for name, made in kind.get("properties", {}).items() if name in known}
-    if properties := {name: made for name, made in inner.items() if made}:
+    of_base = base.get("properties", {})
+    shared = {name: schema for name, schema in kind.get("properties", {}).items() if name in of_base}
+    inner = {name: _narrowing(of_base[name], schema) for name, schema in shared.items()}
+    if properties := {name: schema for name, schema in inner.items() if schema}:
         narrowed["properties"] = properties
     return narrowed
 
 
 @cache
 def _docstrings(kind: type) -> Mapping[str, str]:
-    """Returns the text below each field of a dataclass and of those it is made of."""
-    found: dict[str, str] = {}
-    for owner in reversed([each for each in kind.__mro__ if is_dataclass(each)]):
-        found.update(_below_fields(owner))
-    return found
+    """Returns field name → docstring of a dataclass and its base classes."""
+    docstrings: dict[str, str] = {}
+    for owner in reversed([base for base in kind.__mro__ if is_dataclass(base)]):
+        docstrings.update(_field_docstrings(owner))
+    return docstrings
 
 
-def _below_fields(kind: type) -> Iterator[tuple[str, str]]:
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-    assert isinstance(body, ast.ClassDef)
-    for field, below in zip(body.body, body.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
-            yield ast.unparse(field.target), _said(str(below.value.value))
+def _field_docstrings(kind: type) -> Iterator[tuple[str, str]]:
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(definition, ast.ClassDef)
+    for field, text in zip(definition.body, definition.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            yield ast.unparse(field.target), _description(str(text.value.value))
 
 
-def _said(docstring: str) -> str:
+def _description(docstring: str) -> str:
     return " ".join(docstring.split()).removesuffix(".")
 
 

@@ -1,4 +1,4 @@
-"""The record of a session as a type: what all records have, and what those of measured and other sessions add."""
+"""The record of a session as a type: the fields of all records, and those of measured and failed sessions."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class SessionRecord:
-    """The complete result of one session. Raw values (steps, samples, counts) come first; `python -m runner verify`
-    derives every other number again. Bytes are decimal counts, GB/s is 1e9 B/s, ms since the epoch is UTC. What is null
-    was not supported or does not exist on that device."""
+    """The complete result of a session. `python -m runner verify` derives every number again that follows from the raw
+    values (steps, samples, counts). GB/s is 1e9 B/s, ms since the epoch is UTC. A null value is not supported or does
+    not exist on that device."""
 
     schema_version: Annotated[int, OneOf((SCHEMA_VERSION,))]
     """version of this schema"""
     session: SessionInfo
     request: dict[str, str]
-    """What was typed, before anything was resolved; paths and UUIDs taken out"""
+    """the request as typed, before anything was resolved, without paths and UUIDs"""
     cell: Annotated[Cell, Stated()]
     keys: Keys
     protocol: Protocol
     outcome: Outcome
     valid: bool
-    """the answer is right: every gate passed"""
+    """whether the result is valid; false for a session that was not measured"""
     reasons: tuple[str, ...]
-    """why it is not valid; empty when it is"""
+    """reasons why it is not valid; empty if it is"""
     flags: Marks
-    """marks of a right but suspect session, in alphabetical order"""
+    """marks of a valid but suspect session, in alphabetical order"""
     given_flags: Marks
     """flags known before the measurement (converted, other-tree, shared-card, shared-host, unpinned)"""
     model: ModelInfo
@@ -67,7 +67,7 @@ class MeasuredRecord(SessionRecord):
     bytes: Bytes
     passes: Passes
     kernels: tuple[KernelTime, ...]
-    """The kernels of a step that take longest, the rest as one row; empty on a CPU"""
+    """the kernels of a step that take longest, and a row for all others; empty on a CPU"""
     gate: Annotated[GateVersion1 | GateVersion2, WithOrWithout("gate_version", Gate, GateVersion2, GateVersion1)]
     memory: Memory
     limits: Limits
@@ -80,7 +80,7 @@ class MeasuredRecord(SessionRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class FailedRecord(SessionRecord):
-    """The record of a session that was not measured. It says why."""
+    """The record of a session that was not measured, with the reason."""
 
     valid: Annotated[bool, OneOf((False,))]
     reasons: Annotated[tuple[str, ...], NOT_EMPTY]

@@ -1,6 +1,6 @@
-"""The sidecar: a file beside a spooled record that names the run MLflow made for it.
+"""The sidecar: a file beside a spooled record with the id of the run that MLflow created for it.
 
-A record measured under `mlflow run` while the server was away is later imported into that very run.
+If the server was unreachable during `mlflow run`, `import` later writes the record into that run.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}")
 
 
 def sidecar_path(record_path: Path) -> Path:
-    """`<record>.json.run-id`."""
+    """Returns `<record>.json.run-id`."""
     return record_path.with_name(f"{record_path.name}.run-id")
 
 
 def remember_run(record_path: Path, run_id: str) -> None:
-    """Write the run's id beside the record (before or after the record itself). Raises DiskFull."""
+    """Writes the run's id beside the record, which need not exist yet. Raises DiskFull."""
     write_text_durably(sidecar_path(record_path), f"{run_id}\n")
 
 
 def forget_runs(record_paths: Iterable[Path]) -> None:
-    """Remove what was written beside records that never came."""
+    """Deletes the sidecars of records that were never written."""
     for path in record_paths:
-        with suppress(OSError):  # none, or another user's
+        with suppress(OSError):  # there is none, or it belongs to another user
             sidecar_path(path).unlink()
 
 
 def remembered_run(record_path: Path) -> str | None:
-    """The run's id beside the record, None where there is none or it is not one."""
+    """Returns the run's id beside the record; None if there is no valid one."""
     try:
         text = plainfile.read_text(sidecar_path(record_path)).strip()
     except (OSError, UnicodeDecodeError):

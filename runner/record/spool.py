@@ -1,4 +1,4 @@
-"""The spool: the folder where records lie before they are committed, with space set aside for one to come."""
+"""The spool: the folder of records that are not committed yet, with reserved space for the next one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ RESERVE_SUFFIX = ".reserve"
 
 
 def reserve_path(record_path: Path) -> Path:
-    """The file that keeps space for a record which is not written yet; the record is written into it."""
+    """Returns the path of the file that reserves space for a record. The record is later written into that file."""
     return record_path.with_name(f".{record_path.name}{RESERVE_SUFFIX}")
 
 
 def check_folder(folder: Path, kind: type[DecodeFloorError]) -> None:
-    """Raises the error where there is no such folder of records, or it cannot be looked into."""
+    """Raises an error of `kind` if the folder does not exist or cannot be listed."""
     try:
         os.scandir(folder).close()
     except FileNotFoundError as error:
@@ -36,43 +36,45 @@ def check_folder(folder: Path, kind: type[DecodeFloorError]) -> None:
 
 
 def record_files(folder: Path) -> list[Path]:
-    """The record files in a folder and below it, by path; the manifests of A/Bs are not among them.
+    """Returns the record files in a folder and below it in the order of their paths, without manifests of A/Bs.
 
-    Among them are folders that cannot be looked into: whoever reads one as a record learns why it cannot be read.
+    Folders that cannot be listed are included: reading one as a record gives the error.
     """
     unreadable: list[Path] = []
-    found = below(folder, "*.json", lambda error: unreadable.append(Path(error.filename)))
-    return sorted([*(path for path in found if path.name != MANIFEST_NAME and not _is_hidden(path.name)), *unreadable])
+    files = matching_files(folder, "*.json", lambda error: unreadable.append(Path(error.filename)))
+    return sorted([*(path for path in files if path.name != MANIFEST_NAME and not _is_hidden(path.name)), *unreadable])
 
 
 def manifest_files(folder: Path) -> list[Path]:
-    """The manifests of A/Bs in a folder and below it, by path."""
-    return sorted(below(folder, MANIFEST_NAME))
+    """Returns the manifests of A/Bs in a folder and below it in the order of their paths."""
+    return sorted(matching_files(folder, MANIFEST_NAME))
 
 
-def below(folder: Path, pattern: str, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
-    """Yields the files that fit the pattern, in a folder and in those below it. Hidden ones, such as
-    `.ipynb_checkpoints`, are other programs' and left alone, though the folder itself may lie in one. Links to folders
-    are followed, each folder is looked into once. `on_error` gets the error of a folder that cannot be listed."""
-    seen: set[tuple[int, int]] = set()
-    for found, folders, _ in os.walk(folder, onerror=on_error, followlinks=True):
-        if _is_first(found, seen):
-            folders[:] = sorted((name for name in folders if not _is_hidden(name)), key=partial(_links_last, found))
-            yield from sorted(Path(found).glob(pattern))
+def matching_files(folder: Path, pattern: str, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    """Yields the files that match the pattern, in a folder and below it.
+
+    Hidden folders below it, such as `.ipynb_checkpoints`, are skipped. Links to folders are followed, and each folder
+    is visited once. `on_error` receives the error of a folder that cannot be listed.
+    """
+    visited: set[tuple[int, int]] = set()
+    for parent, folders, _ in os.walk(folder, onerror=on_error, followlinks=True):
+        if _is_first_visit(parent, visited):
+            folders[:] = sorted((name for name in folders if not _is_hidden(name)), key=partial(_links_last, parent))
+            yield from sorted(Path(parent).glob(pattern))
         else:
             folders.clear()
 
 
-def _is_first(folder: str, seen: set[tuple[int, int]]) -> bool:
+def _is_first_visit(folder: str, visited: set[tuple[int, int]]) -> bool:
     status = os.stat(folder)
-    own = (status.st_dev, status.st_ino)
-    is_first = own not in seen
-    seen.add(own)
+    identity = (status.st_dev, status.st_ino)
+    is_first = identity not in visited
+    visited.add(identity)
     return is_first
 
 
 def _links_last(folder: str, name: str) -> tuple[bool, str]:
-    """The order in which folders are looked into: a link into the same tree must not take a folder's own name."""
+    """Returns the sort key of a folder's entry: links come last, so a folder is visited under its own name."""
     return os.path.islink(os.path.join(folder, name)), name
 
 
@@ -82,15 +84,15 @@ def _is_hidden(name: str) -> bool:
 
 @contextmanager
 def reserved(record_path: Path, size: int) -> Iterator[None]:
-    """Keep `size` bytes for the record, so that a disk that fills up meanwhile costs no measurement.
+    """Reserves `size` bytes for the record, so a disk that fills up during the measurement does not lose it.
 
-    Makes the spool. Raises DiskFull or BadValue: now rather than after the measurement.
+    Creates the spool. Raises DiskFull or BadValue before the measurement.
     """
     reserve, spool = reserve_path(record_path), record_path.parent
-    with ExitStack() as kept:
-        kept.callback(_remove, reserve)
+    with ExitStack() as cleanup:
+        cleanup.callback(_remove, reserve)
         try:
-            kept.enter_context(_allocated(reserve, size))
+            cleanup.enter_context(_allocated(reserve, size))
         except OSError as error:
             raise unusable(error, spool) from error
         yield
@@ -98,7 +100,7 @@ def reserved(record_path: Path, size: int) -> Iterator[None]:
 
 @contextmanager
 def _allocated(reserve: Path, size: int) -> Iterator[None]:
-    """The file of `size` bytes, locked for as long as its process lives: one without a lock is nobody's any more."""
+    """Creates a file of `size` bytes and locks it. An unlocked file is abandoned: its process has ended."""
     reserve.parent.mkdir(parents=True, exist_ok=True)
     with open(reserve, "wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -107,15 +109,14 @@ def _allocated(reserve: Path, size: int) -> Iterator[None]:
 
 
 def _remove(reserve: Path) -> None:
-    # gone already when the record was written into it, or when it could not be made
-    with suppress(OSError):
+    with suppress(OSError):  # the record was written into it, or it could not be created
         reserve.unlink()
 
 
 def clear_abandoned(folder: Path) -> list[Path]:
-    """Give back the space that killed processes kept in a folder and below it; the paths of the records that never
-    came."""
-    reserves = [path for path in below(folder, f".*{RESERVE_SUFFIX}") if _is_abandoned(path)]
+    """Deletes the reserved space of killed processes in a folder and below it. Returns the paths of the records that
+    were never written."""
+    reserves = [path for path in matching_files(folder, f".*{RESERVE_SUFFIX}") if _is_abandoned(path)]
     for path in reserves:
         _remove(path)
     records = [path.with_name(path.name[1 : -len(RESERVE_SUFFIX)]) for path in reserves]
@@ -129,13 +130,13 @@ def _is_abandoned(reserve: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         finally:
             os.close(file)
-    except OSError:  # somebody holds it, it is another user's, or no file at all
+    except OSError:  # it is locked, belongs to another user, or is no file
         return False
     return True
 
 
 def unusable(error: OSError, spool: Path) -> Exception:
-    """Returns the error for a spool, or a folder in it, that cannot be written: DiskFull or BadValue."""
+    """Returns DiskFull or BadValue for a spool, or a folder in it, that cannot be written."""
     if error.errno in failures.FULL:
         return DiskFull(f"no space left in the spool {spool}: free some or choose another with --spool")
     return BadValue(f"the spool {spool} cannot be written ({failures.reason(error)}): choose another with --spool")

@@ -1,6 +1,6 @@
-"""Reads a record that this project's own processes wrote into its type: names and types of its fields, no limits.
+"""Reads a record that this project's own processes wrote: checks names and types of its fields, but no limits.
 
-The standard library is enough for it. A record from elsewhere is read by `runner.record.read`, which checks the limits.
+This module needs the standard library alone. `runner.record.read` reads records from elsewhere and checks the limits.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ Record = TypeVar("Record", bound=SessionRecord)
 
 
 def read(path: Path) -> SessionRecord:
-    """Reads one record. Raises BadRecord where it cannot be read, is cut, or lacks a field."""
+    """Reads a record. Raises BadRecord if it cannot be read, is truncated, or lacks a field."""
     return typed(record.read(path), str(path))
 
 
 def read_head(path: Path) -> SessionRecord:
-    """Reads what all records have, and leaves out the rest. Raises BadRecord as `read`."""
+    """Reads only the fields that all records have. Raises BadRecord as `read` does."""
     data = record.read(path)
     kinds = {"session": SessionInfo, "keys": Keys}
-    sections = {name: _part(kind, data[name]) for name, kind in kinds.items()}
-    return _built(SessionRecord, {**_part(SessionRecord, data), **sections}, str(path))
+    sections = {name: _fields_of(kind, data[name]) for name, kind in kinds.items()}
+    return _built(SessionRecord, {**_fields_of(SessionRecord, data), **sections}, str(path))
 
 
-def _part(kind: type, data: Any) -> Any:
-    """Returns the fields of a section that this kind of it has."""
+def _fields_of(kind: type, data: Any) -> Any:
+    """Returns the part of a JSON object that are fields of the dataclass `kind`."""
     return {name: data[name] for name in hints(kind) if name in data} if isinstance(data, Mapping) else data
 
 
 def typed(data: Mapping[str, Any], name: str) -> SessionRecord:
-    """Returns the record of a mapping. Raises BadRecord, naming `name`, where a field is missing, unknown or of another
+    """Returns the record of a mapping. Raises BadRecord that names `name` if a field is missing, unknown or of another
     type."""
     is_measured = data["outcome"]["status"] == MEASURED
     return _built(MeasuredRecord if is_measured else FailedRecord, data, name)

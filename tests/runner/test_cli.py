@@ -225,7 +225,7 @@ def test_the_summary_says_what_was_found(main: Main, monkeypatch: pytest.MonkeyP
     for part in (
         "tiny 64 bf16 eager dynamic cpu (session 0123)",
         "2.000 ms, 500.0 tokens/s",
-        "1.000 ms of the bandwidth read here (r_floor_achievable 0.500)",
+        "1.000 ms at the bandwidth measured here (r_floor_achievable 0.500)",
         "error 1.00e-02, bound 3.00e-02",
         "valid     yes",
         "drifting",
@@ -437,7 +437,7 @@ def test_a_copy_of_a_record_is_told(main: Main, tmp_path: Path) -> None:
         record.write(example_record(), tmp_path / name)
     code, out, _ = main("verify", str(tmp_path))
     assert code == 24
-    assert out == f"{tmp_path}/copy.json: session 0f3c9a52b7d1e846 is in {tmp_path}/a.json as well\n"
+    assert out == f"{tmp_path}/copy.json: session 0f3c9a52b7d1e846 is also in {tmp_path}/a.json\n"
 
 
 def test_verifying_nothing_does_not_pass(main: Main, tmp_path: Path) -> None:

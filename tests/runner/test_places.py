@@ -121,7 +121,7 @@ def _shadowed(folder: Path, name: str) -> Path:
         (lambda at: close(spool(at)), ("verify", "spool"), 24, "spool: Permission denied"),
         (lambda at: (at / "file").write_text(""), ("import", "file"), 11, "name the folder that it is in"),
         (lambda at: (at / "file").write_text(""), ("import", "file/x"), 11, "file/x: Not a directory: it, or a part"),
-        (lambda at: loop(at / "spool"), ("import", "spool"), 11, "links that lead to themselves"),
+        (lambda at: loop(at / "spool"), ("import", "spool"), 11, "its links form a loop"),
         (as_it_is, ("import", "x" * 300), 11, "name a shorter path"),
         (_read_only, CELL, 21, "MLflow store sqlite:///mlflow.db cannot be used: {at}: Permission denied"),
     ],

@@ -34,7 +34,7 @@ def evidence_of(data: dict[str, Any]) -> EvidenceVersion1 | EvidenceVersion2:
 
 def derive(data: dict[str, Any]) -> None:
     """Derives every number of a measured record, in place."""
-    derived = derivation.again(typed(data))
+    derived = derivation.rederived(typed(data))
     for name in DERIVED:
         data[name] = to_json(getattr(derived, name))
     data["gate"] = to_json(gaterules.gate(derived.gate))

@@ -163,7 +163,7 @@ def of_gate_version_1(record: dict[str, Any]) -> dict[str, Any]:
     path = (cell["dtype"], cell["runtime"], cell["quant"], cell["kernel"])
     memory = {name: value for name, value in record["memory"].items() if name != "held_bytes"}
     limits = {name: value for name, value in record["limits"].items() if name in OLDEST_LIMITS}
-    gate = {**bounds.of_version_1(*path), **kept}
+    gate = {**bounds.version_1_bounds(*path), **kept}
     keys = record["keys"] | {"code_key": CODE_OF_GATE_1}
     return _finished({**record, "keys": keys, "memory": memory, "limits": limits, "gate": gate}, {})
 

@@ -1,5 +1,5 @@
 """The sections of a record as frozen dataclasses: names, types, units and limits of their fields.
 
-A field's docstring is its description in docs/record.schema.json. Nothing here reads, writes, computes, or imports
-anything of the project but `runner.cell`.
+A field's docstring is its description in docs/record.schema.json. Nothing here reads, writes or computes. From the
+project, this package imports only `runner.cell`.
 """

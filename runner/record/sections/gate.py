@@ -1,4 +1,4 @@
-"""The gate: every comparison with the reference, and what follows from them."""
+"""The gate: every comparison with the reference, and the numbers that follow from them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from runner.cell.fieldtypes import ABSENT, Count, Integer, NotNegative, OneOf, O
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison with the reference."""
+    """A comparison with the reference."""
 
     name: str
-    """short (from position 17), ctx, or the timed pass that left the logits"""
+    """short (from position 17), ctx, or the timed pass whose last logits are compared"""
     positions: Series[Count]
     """positions in the sequence"""
     errors: Series[NotNegative]
@@ -24,75 +24,76 @@ class Check:
 
 @dataclass(frozen=True)
 class Tokens:
-    """The tokens that one timed pass read back."""
+    """The tokens that a timed pass read back."""
 
     name: str
     """the timed pass"""
     chosen: Series[Integer]
     """the token of each timed step"""
     regrets: Series[NotNegative]
-    """reference: best logit minus the logit of that token, in root mean squares of its logits; 1e9 stands for not
+    """the reference's best logit minus its logit of that token, in root mean squares of its logits; 1e9 stands for not
     finite or no token"""
     repeats: Series[NotNegative]
-    """the same of the token of the step before, which a step that does nothing would leave"""
+    """the regret of the previous step's token; a step that does nothing leaves that token"""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of the KV cache that one timed pass left."""
+    """The rows of the KV cache that a timed pass wrote."""
 
     name: str
     """the timed pass"""
     unwritten: Count
-    """timed steps without a row of their own"""
+    """number of timed steps that wrote no row"""
     difference: NotNegative
-    """‖Δ‖/‖row‖ against the first pass, the worst of the steps; 1e9 stands for not finite"""
+    """‖Δ‖/‖row‖ from the first pass's row, the largest of all steps; 1e9 stands for not finite"""
     of_tensor: OrAbsent[NotNegative] = ABSENT
-    """the same of a single tensor's row, the worst"""
+    """‖Δ‖/‖row‖ of a single tensor's row, the largest of all tensors and steps"""
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """A step made of the eager one against that eager step, over the same cache."""
+    """A comparison of a step built from the eager step with that eager step, over the same cache."""
 
     name: str
     """short (from position 17) or ctx"""
     positions: Series[Count]
     """positions in the sequence"""
     equal: Series[bool]
-    """are the logits the same bits"""
+    """whether the logits are bitwise equal"""
     differences: Series[NotNegative]
     """‖Δ‖/‖eager‖ of the logits; 1e9 stands for not finite"""
     repeats: Series[NotNegative]
-    """the same of eager driven a second time: its run-to-run difference"""
+    """‖Δ‖/‖eager‖ of a second eager run: the run-to-run difference of eager"""
     same_token: Series[bool]
-    """is the chosen token eager's"""
+    """whether the step chose the same token as eager"""
     margins: Series[NotNegative]
-    """reference: best logit minus second, in root mean squares of its logits"""
+    """the reference's best logit minus its second best, in root mean squares of its logits"""
 
 
 @dataclass(frozen=True)
 class NotFinite:
-    """why logits are not finite; absent where all are, and in older records."""
+    """The cause of logits that are not finite; absent if all are finite, and in older records."""
 
     tensor: str | None
-    """the first weight, in the model's order, that is NaN or infinite; null where every one is finite"""
+    """the first weight, in the model's order, that is NaN or infinite; null if all weights are finite"""
     value: Annotated[str, OneOf(("NaN", "inf", "-inf"))] | None
-    """what it holds"""
+    """the value in that weight"""
     how: Annotated[str, OneOf(("stored", "converted", "dequantised"))] | None
-    """stored so, or finite until it was converted to the cell's dtype or dequantised"""
+    """origin of the value: stored in the checkpoint, or a result of conversion to the cell's dtype or of
+    dequantisation"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """The comparisons with the reference, and the limits that they are held to."""
+    """The comparisons with the reference, and their limits."""
 
     cap: Positive
-    """‖Δ‖/‖ref‖ that no session of this dtype may exceed"""
+    """‖Δ‖/‖reference‖ that no session of this dtype may exceed"""
     checks: Series[Check]
     """all comparisons with the reference"""
     eager: OrAbsent[Series[Likeness]] = ABSENT
-    """a step made of the eager one (graph, compile) against that eager step, over the same cache"""
+    """comparisons of a step built from the eager step (graph, compile) with that eager step, over the same cache"""
     not_finite: OrAbsent[NotFinite] = ABSENT
 
 
@@ -101,65 +102,65 @@ class Findings:
     """The numbers that follow from the evidence."""
 
     trusted_error: NotNegative
-    """worst error of trusted eager"""
+    """largest error of trusted eager"""
     error: NotNegative
-    """worst error of the path under test"""
+    """largest error of the path under test"""
     bound: NotNegative
-    """the most that one error may be at the position where trusted eager errs most; version 1:
+    """limit of an error at the position where trusted eager's error is largest; version 1:
     min(3 x trusted_error, cap), never below noise"""
     ratio: OrAbsent[NotNegative | None] = ABSENT
-    """geometric mean of error / trusted error at ctx 17 or at ctx, the larger"""
+    """geometric mean of error / trusted error, the larger of the means at ctx 17 and at ctx"""
     regret: OrAbsent[NotNegative | None] = ABSENT
-    """the largest regret of a token, as a share of what it may be"""
+    """largest regret of a token, as a share of its limit"""
     repeatable: OrAbsent[NotNegative | None] = ABSENT
-    """share of the timed steps at which the token of the step before would pass, too"""
+    """share of the timed steps at which the previous step's token would pass, too"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gate(Findings, Evidence):
-    """Is the answer right."""
+    """The gate: whether the answers are correct."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceVersion1(Evidence):
-    """The evidence of sessions whose worst error alone was judged."""
+    """The evidence of gate version 1, which judged the largest error alone."""
 
     noise: Positive
-    """gate version 1: the bound is never tighter than this"""
+    """gate version 1: the bound is never below this"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GateVersion1(EvidenceVersion1, Gate):
-    """The worst error alone was judged."""
+    """The gate of version 1: it judged the largest error alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceVersion2(Evidence):
-    """The evidence of sessions whose every timed step was checked."""
+    """The evidence of gate version 2, which checked every timed step."""
 
     gate_version: Annotated[int, OneOf((2,))]
-    """which rules the session was judged by; a record without it is of version 1"""
+    """version of the gate's rules; a record without it is of version 1"""
     stated_ratio: Positive
-    """the largest ratio of error to trusted error that honest sessions of this dtype, kernel and runtime reach"""
+    """largest ratio of error to trusted error in correct sessions of this dtype, kernel and runtime"""
     stated_spread: NotNegative
-    """standard deviation of that ratio's logarithm over positions, the largest seen"""
+    """largest standard deviation of that ratio's logarithm over positions in those sessions"""
     checkpoint_spread: NotNegative
-    """up to this the spread that a checkpoint's session shows itself counts instead of the stated one; 0 for synthetic
-    weights"""
+    """upper limit of the session's own spread, which counts instead of a smaller stated_spread for a checkpoint's
+    weights; 0 for synthetic weights"""
     dtype_ratio: Positive
-    """stated_ratio of the dtype alone; a session that needs more is flagged imprecise"""
+    """stated_ratio of the dtype alone; a session that exceeds it is flagged imprecise"""
     dtype_spread: NotNegative
     """stated_spread of the dtype alone"""
     regret_limit: Positive
-    """the most that a token's regret may be, in multiples of the error allowed at its position"""
+    """limit of a token's regret, in multiples of the error allowed at its position"""
     timed_trusted: Series[NotNegative]
     """‖Δ‖/‖reference‖ of trusted eager at the position of each timed step"""
     tokens: Series[Tokens]
     """the tokens that each timed pass read back, against the reference"""
     rows: Series[Rows]
-    """the rows of the KV cache that each timed pass left"""
+    """the rows of the KV cache that each timed pass wrote"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GateVersion2(EvidenceVersion2, Gate):
-    """Every timed step was checked, and errors were held against trusted eager's."""
+    """The gate of version 2: it checked every timed step, and compared errors with trusted eager's."""

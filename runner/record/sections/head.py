@@ -1,4 +1,4 @@
-"""What every record begins with: which session it is, how it ended, its model and its card."""
+"""The sections of every record: the session, its outcome, its model and its card."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ STATUSES = (MEASURED, "infeasible", "oom", "failed", "timeout", "interrupted")
 
 @dataclass(frozen=True)
 class SessionInfo:
-    """One measurement in one fresh process."""
+    """A measurement in a fresh process."""
 
     id: Annotated[str, Limit("pattern", "pattern", "^[A-Za-z0-9._-]+$")]
     """unique id of the session"""
     study: str
-    """name of the study it belongs to"""
+    """name of its study"""
     index: Count
-    """which session of its cell within the study"""
+    """number of the session among those of its cell in the study"""
     seed: Integer
     """seed of the random prompt"""
     started_ms: Count
-    """ms since the epoch: when the command began"""
+    """ms since the epoch at the start of the command"""
 
 
 @dataclass(frozen=True)
 class MeasuredSession(SessionInfo):
-    """One measurement in one fresh process that came to its end."""
+    """A measurement in a fresh process that ran to its end."""
 
     finished_ms: Count
-    """ms since the epoch: when the record was made; absent where nothing was measured"""
+    """ms since the epoch when the record was made; absent if nothing was measured"""
 
 
 @dataclass(frozen=True)
 class Keys:
-    """Sessions are one group only with equal cell_key, protocol, code_key and env_key."""
+    """The keys. Sessions form a group only if cell_key, protocol, code_key and env_key are equal."""
 
     cell_key: Key
     """short hash of the resolved cell"""
@@ -50,45 +50,45 @@ class MeasuredKeys(Keys):
     """The keys of a measured session."""
 
     code_key: Key
-    """hash of the worker's modules and data that this session loaded"""
+    """hash of the project's modules and data files that this session loaded"""
     tree_key: Key
-    """hash of all of them"""
+    """hash of all the runner's modules and data files"""
     env_key: Key
-    """hash of the versions a number depends on"""
+    """hash of the versions that a number depends on"""
     host_id: Key
     """hash of machine-id and GPU UUID"""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the session ended."""
+    """The outcome of the session."""
 
     status: Annotated[str, OneOf(STATUSES)]
     """measured: the session ran to its end, valid or not"""
     reason: str | None
-    """the error's short name (docs/exit-codes.md); null when measured"""
+    """the error's short name (docs/exit-codes.md); null if measured"""
     message: str | None
-    """one line for the person at the terminal; null when measured"""
+    """the error's line; null if measured"""
     exit_code: Count | None
-    """of the worker process; null when it was killed by a signal or never started"""
+    """exit code of the worker process; null if it was killed by a signal or never started"""
     signal: str | None
-    """that killed the worker, such as SIGSEGV"""
+    """signal that killed the worker, such as SIGSEGV"""
     last_output: tuple[str, ...]
     """the worker's last lines, redacted"""
 
 
 @dataclass(frozen=True)
 class ContainerInfo:
-    """The container that the session was measured in; absent where it was the runner's own interpreter."""
+    """The container of the session; absent if it was measured in the runner's own environment."""
 
     engine: str
     """docker or podman"""
     image: str
     """the image's name"""
     digest: Annotated[str, Limit("pattern", "pattern", "^sha256:[0-9a-f]{64}$")]
-    """of the image's configuration, and so of all its layers"""
+    """digest of the image's configuration, which covers all its layers"""
     tree_key: str
-    """of the code that the image was built from; empty where it does not say"""
+    """tree_key of the code that the image was built from; empty if the image does not state it"""
 
 
 @dataclass(frozen=True)
@@ -103,21 +103,21 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class GpuInfo:
-    """The device. A session that failed before it looked at the device lacks the last three."""
+    """The device. The last three fields are absent if the session failed before it read them from the device."""
 
     key: str
     """catalogue key"""
     name: str
-    """NVML's name of the card, or the CPU's"""
+    """NVML's name of the card, or the name of the CPU"""
     bandwidth_gbs: Positive | None
-    """GB/s: datasheet peak; null where the catalogue has none"""
+    """GB/s: datasheet peak; null if the catalogue has none"""
     catalogued: bool
-    """is the card in the catalogue"""
+    """whether the card is in the catalogue"""
     driver: str | None
     """driver version"""
     last_level_cache_bytes: OrAbsent[Count | None] = ABSENT
-    """B: L2 of a GPU, last level of a CPU"""
+    """B: L2 cache of a GPU, last-level cache of a CPU"""
     memory_bytes: OrAbsent[Count] = ABSENT
     """B of device memory"""
     compute_capability: OrAbsent[str] = ABSENT
-    """such as 9.0"""
+    """CUDA compute capability, such as 9.0"""

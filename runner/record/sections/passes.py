@@ -1,4 +1,4 @@
-"""What was timed: the passes with their raw steps, the kernels of a step, and what really ran."""
+"""The timed passes with their raw steps, the kernels of a step, and the configuration that really ran."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ from runner.cell.fieldtypes import ABSENT, Count, Integer, NotNegative, Number, 
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """What may not happen while steps are timed, counted."""
+    """Counts of events that must not happen while steps are timed."""
 
     segments: Integer
-    """driver allocations and returns of torch's allocator inside the window (0 on a CPU)"""
+    """number of times that torch's allocator took memory from the driver or returned it inside the window (0 on a
+    CPU)"""
     compiled: Integer
-    """graphs compiled by torch.compile inside the window"""
+    """number of graphs that torch.compile compiled inside the window"""
     captured: OrAbsent[Integer] = ABSENT
-    """captures of CUDA graphs begun inside the window"""
+    """number of CUDA graph captures begun inside the window"""
     collected: OrAbsent[Integer] = ABSENT
-    """garbage collections inside the window"""
+    """number of garbage collections inside the window"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WallPass(Window):
-    """Host clock around one step and the read-back of its token."""
+    """A pass timed by the host's clock, around each step and the read-back of its token."""
 
     steps_ms: Series[Positive]
     """ms, one per step"""
     other_cpu_cores: NotNegative | None
-    """CPU cores that other processes used in the window; null where the host does not tell"""
+    """CPU cores that other processes used in the window; null if the host does not report it"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpanPass(Window):
-    """Device time of a step; the read-back lies outside."""
+    """A pass timed on the device. The read-back is not included."""
 
     steps_ms: Series[Positive]
     """ms between two events around one step"""
@@ -41,10 +42,10 @@ class SpanPass(Window):
 
 @dataclass(frozen=True, kw_only=True)
 class RatePass(Window):
-    """Throughput without read-back."""
+    """A pass that measures throughput, without read-back."""
 
     total_ms: Positive
-    """ms of all steps back to back with one synchronise"""
+    """ms of all steps back to back, with a single synchronise at the end"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,25 +55,26 @@ class BusyPass(Window):
     steps_ms: Series[NotNegative]
     """ms in which at least one kernel ran, one per step"""
     span_ms: Series[NotNegative]
-    """ms from the first kernel's start to the last one's end, one per step"""
+    """ms from the first kernel's start to the last kernel's end, one per step"""
     kernels: Series[Count]
-    """kernels, one per step"""
+    """number of kernels, one per step"""
 
 
 @dataclass(frozen=True)
 class Passes:
-    """The timed passes, raw; each restarts at ctx after the same warm-up. Span, rate and busy need a GPU."""
+    """The timed passes with their raw values. Each restarts at ctx after the same warm-up. Span, rate and busy need a
+    GPU."""
 
     wall: WallPass
     revisit: OrAbsent[WallPass] = ABSENT
-    """The wall pass once more, where the cache is dynamic"""
+    """a second wall pass; absent unless the cache is dynamic"""
     span: OrAbsent[SpanPass] = ABSENT
     rate: OrAbsent[RatePass] = ABSENT
     busy: OrAbsent[BusyPass] = ABSENT
 
 
 OTHERS = "(others)"
-"""Name of the row that sums up the kernels without a row of their own."""
+"""Name of the row that adds up all kernels without a row of their own."""
 
 
 @dataclass(frozen=True)
@@ -80,42 +82,42 @@ class KernelTime:
     """A kernel of the profiled step."""
 
     name: str
-    """name, cut to 100 characters"""
+    """name, truncated to 100 characters"""
     count: NotNegative
-    """launches per step, mean"""
+    """mean number of launches per step"""
     us: NotNegative
-    """us per step, mean"""
+    """mean us per step"""
 
 
 @dataclass(frozen=True)
 class Prefill:
-    """Prefill to ctx."""
+    """The prefill to ctx."""
 
     cold_ms: NotNegative
-    """ms: the first prefill to ctx, until its token is on the host"""
+    """ms of the first prefill to ctx, until its token is on the host"""
     ms: NotNegative
-    """ms: the second; time to first token"""
+    """ms of the second prefill: time to first token"""
 
 
 @dataclass(frozen=True)
 class Actual:
-    """What really ran; a mismatch with the cell is an error."""
+    """The configuration that really ran. A mismatch with the cell is an error."""
 
     runtime: str
-    """that ran"""
+    """runtime that ran"""
     graph_mode: str
-    """none, whole-step or partial: read off the graph launches in the profile"""
+    """none, whole-step or partial, from the graph launches in the profile"""
     kernel: str
-    """that ran, asserted on the names in the profile"""
+    """kernel that ran, checked against the names in the profile"""
     kernel_names: Series[str]
-    """some of those names"""
+    """some names of that kernel in the profile"""
     attention_backend: str
-    """read off the kernel names: flash, cudnn, efficient, math or unknown"""
+    """flash, cudnn, efficient, math or unknown, from the names in the profile"""
     cache: str
-    """what the live cache showed itself to be"""
+    """kind of the live cache object"""
     graph_launches_per_step: OrAbsent[Number] = ABSENT
-    """CUDA graphs launched, in the profiled pass"""
+    """launches of CUDA graphs per step of the profiled pass"""
     products_per_step: OrAbsent[Number] = ABSENT
-    """kernels of those names in a step; the layers' linear products at least"""
+    """launches of that kernel per step; at least one for each linear product of the layers"""
     settings: OrAbsent[dict[str, str]] = ABSENT
-    """what an engine of its own chose on this machine"""
+    """settings that an engine chose on this machine"""

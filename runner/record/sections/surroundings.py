@@ -1,4 +1,4 @@
-"""Where a session was measured: the card's state, the machine's speed, versions and the host; and what it cost."""
+"""The surroundings of a session: the card's state, the machine's speed, versions, the host, and the time it took."""
 
 from __future__ import annotations
 
@@ -9,62 +9,62 @@ from runner.cell.fieldtypes import ABSENT, Count, NotNegative, Number, OrAbsent,
 
 @dataclass(frozen=True)
 class Ecc:
-    """ECC and the errors since the driver was loaded; null where the card has none."""
+    """ECC, and its errors since the driver was loaded; null if the card has no ECC."""
 
     enabled: bool
-    """is ECC on"""
+    """whether ECC is on"""
     corrected: Count | None
-    """corrected errors"""
+    """number of corrected errors"""
     uncorrected: Count | None
-    """uncorrected errors"""
+    """number of uncorrected errors"""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The card through NVML; no identifier of host, card or processes."""
+    """The card's state from NVML, without identifiers of host, card or processes."""
 
     available: bool
-    """could the card be asked"""
+    """whether NVML could query the card"""
     why: str | None
-    """why not; null where it could"""
+    """the reason if it could not; else null"""
     taken_ms: Count
     """ms since the epoch"""
     temperature_c: Number | None
     """degrees Celsius"""
     power_w: NotNegative | None
-    """W, drawn now"""
+    """W, current draw"""
     power_limit_w: NotNegative | None
     """W, enforced limit"""
     sm_clock_mhz: NotNegative | None
-    """MHz, now"""
+    """MHz, current clock"""
     sm_clock_max_mhz: NotNegative | None
-    """MHz, the most it can do"""
+    """MHz, maximum clock"""
     memory_clock_mhz: NotNegative | None
-    """MHz, now"""
+    """MHz, current clock"""
     memory_clock_max_mhz: NotNegative | None
-    """MHz, the most it can do"""
+    """MHz, maximum clock"""
     memory_used_bytes: NotNegative | None
     """B in use on the card"""
     memory_total_bytes: NotNegative | None
     """B on the card"""
     utilisation_percent: NotNegative | None
-    """%, share of the last sample period with a kernel running"""
+    """% of the last sample period with a kernel running"""
     memory_utilisation_percent: NotNegative | None
-    """%, share of that period with memory traffic"""
+    """% of the last sample period with memory traffic"""
     throttle_reasons: tuple[str, ...] | None
     """NVML's clock event reasons, such as sw_power_cap or gpu_idle"""
     ecc: Ecc | None
     performance_state: Count | None
-    """P-state, 0 is the fastest"""
+    """P-state; 0 is the fastest"""
     other_processes: Count | None
-    """processes on the card that are not of this session; null where it cannot be known"""
+    """number of processes on the card that do not belong to this session; null if unknown"""
     process_ids_visible: bool | None
-    """do NVML's process ids mean anything here (in a container they may not)"""
+    """whether NVML's process ids are valid here (in a container they may not be)"""
 
 
 @dataclass(frozen=True)
 class Snapshots:
-    """The card before loading and after the last pass."""
+    """The card's state before loading and after the last pass."""
 
     before: Snapshot
     after: Snapshot
@@ -72,73 +72,73 @@ class Snapshots:
 
 @dataclass(frozen=True)
 class Probes:
-    """The machine itself."""
+    """The probes of the machine's speed."""
 
     read_bytes: Size
-    """B that one read probe reads: at least 16 times the last-level cache"""
+    """B that a read probe reads: at least 16 times the last-level cache"""
     read_samples_gbs: Series[Positive]
-    """GB/s of a read-only reduction, before the model is built"""
+    """GB/s of a read-only reduction, measured before the model is built"""
     launch_samples_us: tuple[NotNegative, ...]
     """us of host time per null launch; empty on a CPU"""
     read_gbs: Positive
-    """GB/s: the best read sample"""
+    """GB/s: the largest read sample"""
     launch_us: NotNegative | None
     """us: median of the launch samples"""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Versions and settings a number depends on."""
+    """Versions and settings that a number depends on."""
 
     python: str
-    """version"""
+    """version of Python"""
     torch: str
-    """version"""
+    """version of torch"""
     cuda: str | None
-    """version torch was built for"""
+    """CUDA version that torch was built for"""
     transformers: str | None
-    """version"""
+    """version of transformers"""
     triton: str | None
-    """version"""
+    """version of triton"""
     kernel_package: str | None
-    """versions of the packages that the cell's kernel and runtime come in; null where both are torch's"""
+    """versions of the packages of the cell's kernel and runtime; null if both belong to torch"""
     driver: str | None
     """driver version"""
     threads: Size
-    """intra-op threads of torch"""
+    """number of torch's intra-op threads"""
     synchronise: str | None
-    """how the host waits for the device: auto, spin, yield or blocking, a flag of the CUDA context"""
+    """method by which the host waits for the device: auto, spin, yield or blocking, a flag of the CUDA context"""
     driver_major: OrAbsent[str | None] = ABSENT
     """major version of the driver"""
     accelerate: OrAbsent[str | None] = ABSENT
-    """version"""
+    """version of accelerate"""
     interop_threads: OrAbsent[Size] = ABSENT
-    """inter-op threads of torch"""
+    """number of torch's inter-op threads"""
     matmul_tf32: OrAbsent[bool] = ABSENT
-    """TF32 in float32 products"""
+    """whether float32 products use TF32"""
     compile_cache_files: OrAbsent[Count] = ABSENT
-    """files in torch.compile's cache when the session began: 0 unless a warm one was asked for"""
+    """number of files in torch.compile's cache when the session began: 0 unless a warm cache was requested"""
     garbage_collector: OrAbsent[str] = ABSENT
-    """Python's, in the windows"""
+    """mode of Python's garbage collector in the timed windows"""
 
 
 @dataclass(frozen=True)
 class Host:
-    """The host, without anything that names it."""
+    """The host, without identifiers."""
 
     cpu: str
     """name of the processor"""
     cores: Size
-    """logical processors this process may use"""
+    """number of logical processors that this process may use"""
     memory_bytes: Count
-    """B"""
+    """B of memory"""
     os: str
     """distribution and kernel release"""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds by phase, from the command to the record."""
+    """The seconds of each phase, from the command to the record."""
 
     prefill: NotNegative
     """s in the prefills to ctx"""
@@ -147,7 +147,7 @@ class Cost:
     total: NotNegative
     """s from the command to the record"""
     start: OrAbsent[NotNegative] = ABSENT
-    """s until the worker ran"""
+    """s until the worker started"""
     import_: OrAbsent[NotNegative] = ABSENT
     """s to import torch and transformers"""
     probe: OrAbsent[NotNegative] = ABSENT
@@ -166,17 +166,19 @@ class Cost:
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits this session was judged by."""
+    """The limits by which this session was judged."""
 
     r_floor: Number
     """largest possible r_floor"""
     drift: Number
     """largest |drift| without a flag"""
     other_cpu_cores: Number
-    """cores of others without a flag"""
+    """largest number of cores used by other processes without a flag"""
     verify_extra_bytes: Count
-    """B, most that verify may take over weights and KV"""
+    """B: most that verify may use beyond weights and KV cache"""
     disturbed_share: OrAbsent[Positive] = ABSENT
-    """from this share of the host's cores on, others disturb a session: it is taken out of its row's medians"""
+    """share of the host's cores: if other processes use this much or more, the session is left out of its row's
+    medians"""
     passes_disagreement: OrAbsent[Positive] = ABSENT
-    """largest (slowest - fastest) / fastest of the passes over the same lengths without a flag"""
+    """largest difference without a flag between passes over the same context lengths, as a share of the step by the
+    host's clock"""

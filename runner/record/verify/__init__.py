@@ -1,4 +1,4 @@
-"""`runner verify`: does a record hold together, with itself and with what is committed beside it?
+"""`runner verify`: checks that a record is consistent with itself and with the code and data committed beside it.
 
-Checks of one record, of several, and of their history belong here. Nothing here needs torch or MLflow.
+Checks of one record, of several records, and of their history belong here. Nothing here needs torch or MLflow.
 """

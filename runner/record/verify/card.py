@@ -1,4 +1,4 @@
-"""The device: the catalogue's figures of it, and NVML's account of it before and after."""
+"""Checks the device: the catalogue's figures, and NVML's snapshots before and after."""
 
 from __future__ import annotations
 
@@ -9,70 +9,70 @@ from runner.cell import catalogue
 from runner.cell.catalogue import Gpu
 from runner.cell.fieldtypes import ABSENT
 from runner.cell.vocabulary import CPU
-from runner.record.line import above, shown, unequal
+from runner.record.line import short_repr, too_large, unequal
 from runner.record.sections.head import GpuInfo
 from runner.record.sections.surroundings import Snapshot
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
 CACHE_TOLERANCE = 0.1
-ALWAYS_TOLD = ("driver", "memory_bytes", "last_level_cache_bytes", "compute_capability")
-"""Every measured session of a card has asked it for these."""
-LEAST_MEMORY = 0.9  # a driver keeps some of it
+ALWAYS_REPORTED = ("driver", "memory_bytes", "last_level_cache_bytes", "compute_capability")
+"""Fields that every measured session of a GPU has."""
+LEAST_MEMORY = 0.9  # the driver reserves a part of the datasheet's memory
 GB, GIB = 10**9, 2**30
-RESERVED = 0.1  # of what NVML counts, for the driver: CUDA does not
+RESERVED = 0.1  # largest share of the memory that NVML includes and CUDA does not
 
 
 def differences(record: SessionRecord) -> Iterator[str]:
-    """Yields a line for each figure of the card that is not the catalogue's, or that its own accounts contradict."""
+    """Yields a line for each figure of the card that differs from the catalogue, or that its snapshots contradict."""
     gpu = record.gpu
     entry = catalogue.gpus().get(gpu.key)
     if entry is None:
-        yield from _stranger_differences(gpu)
+        yield from _uncatalogued_differences(gpu)
     else:
         yield from _catalogue_differences(gpu, entry)
     if isinstance(record, MeasuredRecord):
         yield from _measured_differences(record)
 
 
-def _stranger_differences(gpu: GpuInfo) -> Iterator[str]:
-    """A card that the catalogue does not have is measured without a datasheet."""
+def _uncatalogued_differences(gpu: GpuInfo) -> Iterator[str]:
+    """Yields the faults of a card that the catalogue lacks: it has no datasheet figures."""
     if gpu.catalogued:
-        yield f"gpu.key: {shown(gpu.key)} is not in the catalogue, though the record says so"
+        yield f"gpu.catalogued: true, but {short_repr(gpu.key)} is not in the catalogue"
     elif gpu.bandwidth_gbs is not None:
-        yield f"gpu.bandwidth_gbs: {gpu.bandwidth_gbs:g}, though no catalogue has this card"
+        yield f"gpu.bandwidth_gbs: {gpu.bandwidth_gbs:g}, but this card is not in the catalogue"
     if entry := catalogue.gpu_for(gpu.name):
-        yield f"gpu.name: {shown(gpu.name)} is the catalogue's {entry.key}, not {shown(gpu.key)}"
+        yield f"gpu.name: {short_repr(gpu.name)} is the catalogue's {entry.key}, not {short_repr(gpu.key)}"
 
 
 def _catalogue_differences(gpu: GpuInfo, entry: Gpu) -> Iterator[str]:
     if not gpu.catalogued:
-        yield f"gpu.catalogued: false, though the catalogue has {entry.key}"
+        yield f"gpu.catalogued: false, but the catalogue has {entry.key}"
     yield from unequal("gpu.bandwidth_gbs", gpu.bandwidth_gbs, "the catalogue's", entry.bandwidth_gbs.value)
     if entry.nvml is not None and not re.fullmatch(entry.nvml, gpu.name):
-        yield f"gpu.name: {shown(gpu.name)} is none of the catalogue's {entry.key}"
+        yield f"gpu.name: {short_repr(gpu.name)} does not match the catalogue's {entry.key}"
     if entry.compute_capability is not None and gpu.compute_capability is not ABSENT:
         yield from unequal(
             "gpu.compute_capability", gpu.compute_capability, "the catalogue's", entry.compute_capability
         )
-    if entry.bandwidth_gbs.value is not None:  # without one, a name may be that of several modules
+    if entry.bandwidth_gbs.value is not None:  # an entry without a bandwidth may cover several modules
         yield from _size_differences(gpu, entry)
 
 
 def _size_differences(gpu: GpuInfo, entry: Gpu) -> Iterator[str]:
     memory, gigabytes = gpu.memory_bytes, entry.memory_gb.value
-    # datasheets say GB of either kind
+    # a datasheet's GB may be 10^9 or 2^30 bytes
     if memory and gigabytes and not LEAST_MEMORY * gigabytes * GB <= memory <= gigabytes * GIB:
-        yield f"gpu.memory_bytes: {memory}, the catalogue has {gigabytes:g} GB"
+        yield f"gpu.memory_bytes: {memory}, but the catalogue has {gigabytes:g} GB"
     cache, mebibytes = gpu.last_level_cache_bytes, entry.l2_mib.value
     if cache and mebibytes and abs(cache / 2**20 / mebibytes - 1) > CACHE_TOLERANCE:
-        yield f"gpu.last_level_cache_bytes: {cache}, the catalogue has {mebibytes:g} MiB"
+        yield f"gpu.last_level_cache_bytes: {cache}, but the catalogue has {mebibytes:g} MiB"
 
 
 def _measured_differences(record: MeasuredRecord) -> Iterator[str]:
-    """A session that was measured asked the card, before and after."""
+    """Yields the faults of a measured session, which read the card's state before and after."""
     gpu, major = record.gpu, record.environment.driver_major
     if gpu.key != CPU:
-        yield from (f"gpu.{name}: missing" for name in ALWAYS_TOLD if not getattr(gpu, name))
+        yield from (f"gpu.{name}: missing" for name in ALWAYS_REPORTED if not getattr(gpu, name))
     yield from _snapshot_differences(gpu, record.snapshots.before, "snapshots.before")
     yield from _snapshot_differences(gpu, record.snapshots.after, "snapshots.after")
     if gpu.driver is not None and major is not ABSENT and major is not None:
@@ -85,9 +85,9 @@ def _snapshot_differences(gpu: GpuInfo, snapshot: Snapshot, place: str) -> Itera
         ("memory_clock", snapshot.memory_clock_mhz, snapshot.memory_clock_max_mhz),
     ):
         if most:
-            yield from above(f"{place}.{name}_mhz", now, most, f"{name}_max_mhz")
+            yield from too_large(f"{place}.{name}_mhz", now, most, f"{name}_max_mhz")
     total, memory = snapshot.memory_total_bytes, gpu.memory_bytes
     if total and memory and not memory <= total <= memory / (1 - RESERVED):
         yield f"{place}.memory_total_bytes: {total}, but gpu.memory_bytes is {memory}"
     if total:
-        yield from above(f"{place}.memory_used_bytes", snapshot.memory_used_bytes, total, "all of it")
+        yield from too_large(f"{place}.memory_used_bytes", snapshot.memory_used_bytes, total, "memory_total_bytes")

@@ -1,4 +1,4 @@
-"""Steps that are one measurement: two runs do not time their steps alike to the nanosecond."""
+"""Detection of copied steps: two runs do not have the same step times to the nanosecond."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from statistics import median
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
 SHARED = 0.5
-"""Among the committed sessions no two have more than one of thirty steps alike, wherever it stands."""
+"""Share of equal steps from which on two series are copies. Any two committed sessions share at most one step in
+thirty."""
 SAME_SHAPE = 1e-5
-"""Sorted steps over their median: those of the two committed sessions that are most alike differ by 5e-4."""
-TELLING_STEPS, TELLING_SPREAD = 20, 1e-3
-"""Only so many steps, so far apart (over their median), have a shape of their own."""
+"""Largest difference of two equal shapes (sorted steps / median). The two most similar committed sessions differ by
+5e-4."""
+MINIMUM_STEPS, MINIMUM_SPREAD = 20, 1e-3
+"""Smallest number of steps, and smallest range of steps / median, of a shape that identifies a series."""
 
-SAME, REORDERED, SCALED = "the steps", "the steps in another order", "the steps times a factor"
+SAME, REORDERED, SCALED = "the same steps", "the same steps in another order", "the same steps times a factor"
 
 
 def likeness(ours: Sequence[float], theirs: Sequence[float]) -> str | None:
-    """Returns in what way two series are one; None if they are two."""
+    """Returns the kind of copy if one series is a copy of the other; else None."""
     equal = sum(a == b for a, b in zip(ours, theirs, strict=False))
     if equal >= SHARED * max(len(ours), len(theirs)):
         return SAME
@@ -30,11 +32,11 @@ def likeness(ours: Sequence[float], theirs: Sequence[float]) -> str | None:
 
 
 def _shape(steps: Sequence[float]) -> list[float]:
-    """Sorted steps over their median; empty where they are too few or too near to each other to tell them by."""
+    """Returns sorted steps / median; empty if the steps are too few or too similar to identify the series."""
     middle = median(steps)
     shape = [step / middle for step in sorted(steps)] if middle else []
-    is_telling = len(shape) >= TELLING_STEPS and shape[-1] - shape[0] >= TELLING_SPREAD
-    return shape if is_telling else []
+    is_distinctive = len(shape) >= MINIMUM_STEPS and shape[-1] - shape[0] >= MINIMUM_SPREAD
+    return shape if is_distinctive else []
 
 
 def _have_one_shape(ours: Sequence[float], theirs: Sequence[float]) -> bool:
@@ -44,7 +46,7 @@ def _have_one_shape(ours: Sequence[float], theirs: Sequence[float]) -> bool:
 
 
 def period(steps: Sequence[float]) -> int | None:
-    """Returns after how many steps a series repeats itself; None if it does not, or its steps tell nothing."""
+    """Returns the period in steps of a series that repeats itself; None if it does not, or if its shape is empty."""
     last: dict[float, int] = {}
     distances: Counter[int] = Counter()
     for place, step in enumerate(steps):
@@ -58,7 +60,7 @@ def period(steps: Sequence[float]) -> int | None:
 
 
 class Copies:
-    """The records that were seen so far, by what they are known by."""
+    """The records read so far, indexed by session id, steps and shape."""
 
     def __init__(self) -> None:
         self._ids: dict[str, str] = {}
@@ -68,11 +70,12 @@ class Copies:
         self._shapes: list[tuple[float, int, list[float]]] = []
 
     def differences(self, name: str, record: SessionRecord) -> Iterator[str]:
-        """Yields a line for each earlier record that this right one is a copy of, then remembers it under `name`."""
+        """Yields a line for each earlier record that this record copies, then adds it under `name`. The record must
+        have no other faults."""
         session = record.session.id
         if session in self._ids:
             if self._ids[session] != name:
-                yield f"session {session} is in {self._ids[session]} as well"
+                yield f"session {session} is also in {self._ids[session]}"
             return
         self._ids[session] = name
         if isinstance(record, MeasuredRecord):
@@ -83,13 +86,13 @@ class Copies:
         shared = Counter(other for place in enumerate(steps) for other in self._by_step[place]).most_common(1)
         other: int | None
         if shared and shared[0][1] >= SHARED * len(steps):
-            other, how = shared[0][0], SAME
+            other, kind_of_copy = shared[0][0], SAME
         elif in_order in self._by_steps:
-            other, how = self._by_steps[in_order], REORDERED
+            other, kind_of_copy = self._by_steps[in_order], REORDERED
         else:
-            other, how = self._scaled(_shape(steps)), SCALED
+            other, kind_of_copy = self._scaled_copy(_shape(steps)), SCALED
         if other is not None:
-            yield f"passes.wall: {how} of {self._names[other]}, though its session is another"
+            yield f"passes.wall: {kind_of_copy} as {self._names[other]}, which is another session"
         self._names.append(name)
         self._by_steps[in_order] = number
         for place in enumerate(steps):
@@ -97,8 +100,8 @@ class Copies:
         if shape := _shape(steps):
             insort(self._shapes, (shape[-1], number, shape))
 
-    def _scaled(self, shape: list[float]) -> int | None:
-        """The earlier record whose steps have this shape."""
+    def _scaled_copy(self, shape: list[float]) -> int | None:
+        """Returns the number of the earlier record whose steps have this shape; None if there is none."""
         if not shape:
             return None
         key = shape[-1]

@@ -1,4 +1,5 @@
-"""The gate's section: its bounds are those committed, and it has every check that the cell and protocol dictate."""
+"""Checks the gate's section: its bounds are the committed ones, and it has every check that cell and protocol
+require."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from runner.cell.jsonform import stated, to_json
 from runner.cell.protocol import Protocol
 from runner.cell.vocabulary import SYNTHETIC_ID
 from runner.record import bounds, gaterules
-from runner.record.line import shown, unequal
+from runner.record.line import short_repr, unequal
 from runner.record.sections.gate import Check, Gate, GateVersion1, GateVersion2, Likeness, Tokens
 from runner.record.sessionrecord import MeasuredRecord
 from runner.record.verify import older
@@ -20,13 +21,13 @@ from runner.record.verify.passes import pass_names
 
 
 def differences(record: MeasuredRecord) -> Iterator[str]:
-    """Yields a line for each bound, check, token and row that is not the one which cell and protocol dictate."""
+    """Yields a line for each bound, check, token and row that differs from what cell and protocol require."""
     yield from _bound_differences(record)
     yield from _version_differences(record)
     missing = _checked_positions(record)
     for check in record.gate.checks:
         if check.name not in missing:
-            yield f"gate.checks: {shown(check.name)} is there twice, or is no check of this cell"
+            yield f"gate.checks: {short_repr(check.name)} is a duplicate, or no check of this cell"
         else:
             yield from _check_differences(check, missing.pop(check.name))
     for name in missing:
@@ -40,11 +41,11 @@ def differences(record: MeasuredRecord) -> Iterator[str]:
 
 
 def _bound_differences(record: MeasuredRecord) -> Iterator[str]:
-    """Yields where the bounds that a session states are not those committed for its cell and version of the gate."""
+    """Yields a line for each stated bound that differs from the one committed for the cell and the gate's version."""
     gate, cell = dict(stated(record.gate)), record.cell
     path = (cell.dtype, cell.runtime, cell.quant, cell.kernel)
     committed = (
-        bounds.of_version_1(*path)
+        bounds.version_1_bounds(*path)
         if isinstance(record.gate, GateVersion1)
         else bounds.of(*path, record.model.shape.hidden, cell.weights_id == SYNTHETIC_ID)
     )
@@ -54,58 +55,59 @@ def _bound_differences(record: MeasuredRecord) -> Iterator[str]:
 
 
 def _stated_by_older_code(record: MeasuredRecord) -> dict[str, float]:
-    """Returns the bounds that the code of this very session stated, if they were others than today's."""
+    """Returns the bounds that this session's code stated, if they differ from today's."""
     cell, code = record.cell, record.keys.code_key
     if isinstance(record.gate, GateVersion1):
-        of_dtype = bounds.of_version_1(cell.dtype, "", "", "")["noise"]
-        return {"noise": of_dtype} if code in older.without_noise() else {}
-    under = bounds.derived_under(cell.quant, cell.kernel, cell.dtype)
-    is_under = under and under["code_key"] == code
-    return {"stated_ratio": under["ratio"], "stated_spread": under["spread"]} if is_under else {}
+        dtype_noise = bounds.version_1_bounds(cell.dtype, "", "", "")["noise"]
+        return {"noise": dtype_noise} if code in older.keys_without_noise() else {}
+    source = bounds.derived_under(cell.quant, cell.kernel, cell.dtype)
+    is_source = source and source["code_key"] == code
+    return {"stated_ratio": source["ratio"], "stated_spread": source["spread"]} if is_source else {}
 
 
 def _version_differences(record: MeasuredRecord) -> Iterator[str]:
-    """A session is judged by the rules of its own code, and by no older ones."""
+    """Yields a line if the gate's version is not that of the session's code."""
     code, is_first = record.keys.code_key, isinstance(record.gate, GateVersion1)
     if is_first and (record.limits.disturbed_share or record.memory.held_bytes):
-        yield "gate.gate_version: missing, though the code of this session had one"
-    if is_first != (code in older.of_gate_1()):
-        had = "no" if is_first else "only"
-        yield f"gate.gate_version: {1 if is_first else gaterules.VERSION}, but the code {code} had {had} version 1"
+        yield "gate.gate_version: missing, but the other sections are of a later version"
+    if is_first != (code in older.gate_1_keys()):
+        support = "did not have" if is_first else "had only"
+        yield f"gate.gate_version: {1 if is_first else gaterules.VERSION}, but the code {code} {support} version 1"
 
 
 def _timed_differences(gate: GateVersion2, cell: Cell, protocol: Protocol) -> Iterator[str]:
-    """Every timed step is checked: by its token where the pass read one back, and by its cache row."""
+    """Yields a line for each timed step whose cache row, or whose token if the pass read one back, was not checked."""
     names, steps = pass_names(cell), protocol.steps
     for series, passes, expected in (
-        ("tokens", [each.name for each in gate.tokens], [name for name in names if name != "rate"]),
-        ("rows", [each.name for each in gate.rows], [*names]),
+        ("tokens", [tokens.name for tokens in gate.tokens], [name for name in names if name != "rate"]),
+        ("rows", [rows.name for rows in gate.rows], [*names]),
     ):
         if sorted(passes) != sorted(expected):
-            yield f"gate.{series}: of {', '.join(passes)}, expected of {', '.join(expected)}"
-    for each in gate.tokens:
-        for series, values in (("chosen", each.chosen), ("regrets", each.regrets), ("repeats", each.repeats)):
+            yield f"gate.{series}: of the passes {', '.join(passes)}, expected {', '.join(expected)}"
+    for tokens in gate.tokens:
+        for series, values in (("chosen", tokens.chosen), ("regrets", tokens.regrets), ("repeats", tokens.repeats)):
             if len(values) != steps:
-                yield f"gate.tokens {each.name}: {len(values)} {series}, the protocol says {steps}"
+                yield f"gate.tokens {tokens.name}: {len(values)} {series}, the protocol says {steps}"
     if len(gate.timed_trusted) != steps:
         yield f"gate.timed_trusted: {len(gate.timed_trusted)} errors, the protocol says {steps} steps"
 
 
 def _token_differences(gate: GateVersion2, vocab: int) -> Iterator[str]:
-    """A token has one regret at a position, whichever pass chose it and whether it came first or was repeated there."""
+    """Yields a line for each token with two regrets at a position, or outside of the vocabulary, and for each position
+    with two best tokens."""
     regrets = dict[tuple[int, int], float]()
-    for each in gate.tokens:
-        for step, token, regret in _regrets(each):
-            if regrets.setdefault((step, token), regret) != regret:
-                yield f"gate.tokens {each.name}: token {token} at step {step} has the regret {regret}, and another"
+    for tokens in gate.tokens:
+        for step, token, regret in _regrets(tokens):
+            if (other := regrets.setdefault((step, token), regret)) != regret:
+                yield f"gate.tokens {tokens.name}: token {token} at step {step} has the regrets {other} and {regret}"
             if not 0 <= token < vocab and regret != gaterules.NOT_FINITE:
-                yield f"gate.tokens {each.name}: {token} is no token of {vocab}"
+                yield f"gate.tokens {tokens.name}: token {token} is not in the vocabulary of {vocab}"
     best = Counter(step for (step, _), regret in regrets.items() if regret == 0)
     yield from (f"gate.tokens: {count} tokens are the best at step {step}" for step, count in best.items() if count > 1)
 
 
 def _regrets(tokens: Tokens) -> Iterator[tuple[int, int, float]]:
-    """Yields step, token and regret of each token that a pass chose, and of each that the next step repeats."""
+    """Yields step, token and regret of each token that a pass chose, and again for each token at the next step."""
     for step, (token, regret) in enumerate(zip(tokens.chosen, tokens.regrets, strict=False)):
         yield step, token, regret
     for step, (token, regret) in enumerate(zip(tokens.chosen, tokens.repeats[1:], strict=False), 1):
@@ -113,35 +115,40 @@ def _regrets(tokens: Tokens) -> Iterator[tuple[int, int, float]]:
 
 
 def _not_finite_differences(gate: Gate) -> Iterator[str]:
-    """A session that names a weight which is not finite has logits that are not."""
+    """Yields the faults of `not_finite`: it needs logits that are not finite, and describes a weight completely."""
     fault = gate.not_finite
     if not fault:
         return
     if not any(gaterules.NOT_FINITE in (*check.errors, *check.trusted) for check in gate.checks):
-        yield "gate.not_finite: there, though every logit error is a finite number"
+        yield "gate.not_finite: present, but every logit error is finite"
     if len({part is None for part in (fault.tensor, fault.value, fault.how)}) > 1:
-        yield f"gate.not_finite: {shown(to_json(fault))} names a weight only in part"
+        yield f"gate.not_finite: {short_repr(to_json(fault))} does not have all of tensor, value and how"
 
 
 def _trusted_differences(record: MeasuredRecord) -> Iterator[str]:
-    """Trusted eager is one forward pass: checks that meet at a position have one error of it there."""
+    """Yields a line for each position at which two checks have different errors of trusted eager, which is a single
+    forward pass."""
     counts, gate = record.protocol, record.gate
     timed = floors.timed_positions(record.cell.ctx, counts.warmup, counts.steps)
     errors = dict(zip(timed, gate.timed_trusted, strict=False)) if isinstance(gate, GateVersion2) else {}
     for check in gate.checks:
         for position, error in zip(check.positions, check.trusted, strict=False):
             if errors.setdefault(position, error) != error:
-                yield f"gate.checks {check.name}: trusted {error} at {position}, {errors[position]} in another check"
+                yield (
+                    f"gate.checks {check.name}: trusted {error} at {position}, but {errors[position]} in another check"
+                )
 
 
 def _likeness_differences(record: MeasuredRecord) -> Iterator[str]:
-    """A step made of the eager one is held against it wherever it is driven; eager itself is not."""
+    """Yields a line for each missing or incomplete comparison with eager. Only steps built from the eager step have
+    such comparisons."""
     runtime = registry.runtime(record.cell.runtime).DECLARATION
     expected = _driven_positions(record) if runtime.made_of_eager else {}
     likenesses = record.gate.eager or ()
-    yield from unequal("gate.eager", [each.name for each in likenesses], "what is driven", list(expected))
-    for each in likenesses:
-        yield from _likeness_faults(each, expected.get(each.name, []))
+    names = [likeness.name for likeness in likenesses]
+    yield from unequal("gate.eager", names, "the expected list", list(expected))
+    for likeness in likenesses:
+        yield from _likeness_faults(likeness, expected.get(likeness.name, []))
 
 
 def _likeness_faults(likeness: Likeness, positions: list[int]) -> Iterator[str]:
@@ -150,10 +157,10 @@ def _likeness_faults(likeness: Likeness, positions: list[int]) -> Iterator[str]:
         if series != "name" and len(values) != len(positions):
             yield f"{place}.{series}: {len(values)} for {len(positions)} positions"
     if list(likeness.positions) != positions:
-        yield f"{place}: positions {shown(list(likeness.positions))}, not {shown(positions)}"
+        yield f"{place}: positions {short_repr(list(likeness.positions))}, expected {short_repr(positions)}"
     for equal, difference, same in zip(likeness.equal, likeness.differences, likeness.same_token, strict=False):
         if equal and (difference or not same):
-            yield f"{place}: equal, and yet different by {difference}"
+            yield f"{place}: equal, but the difference is {difference} or the token differs"
 
 
 def _driven_positions(record: MeasuredRecord) -> dict[str, list[int]]:
@@ -165,7 +172,7 @@ def _driven_positions(record: MeasuredRecord) -> dict[str, list[int]]:
 
 
 def _checked_positions(record: MeasuredRecord) -> dict[str, list[int]]:
-    """Returns name and positions of every comparison that the cell and protocol dictate."""
+    """Returns name → positions of every comparison that cell and protocol require."""
     counts = record.protocol
     last = floors.last_position(record.cell.ctx, counts.warmup, counts.steps)
     return _driven_positions(record) | {name: [last] for name in pass_names(record.cell)}
@@ -174,7 +181,7 @@ def _checked_positions(record: MeasuredRecord) -> dict[str, list[int]]:
 def _check_differences(check: Check, positions: list[int]) -> Iterator[str]:
     place = f"gate.checks {check.name}"
     if list(check.positions) != positions:
-        yield f"{place}: positions {shown(list(check.positions))}, not {shown(positions)}"
+        yield f"{place}: positions {short_repr(list(check.positions))}, expected {short_repr(positions)}"
     for series, values in (("errors", check.errors), ("trusted", check.trusted)):
         if len(values) != len(positions):
             yield f"{place}: {len(values)} {series} for {len(positions)} positions"

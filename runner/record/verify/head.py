@@ -1,4 +1,4 @@
-"""The head of every record: the cell and its key, the protocol, the model, and how the session ended."""
+"""Checks the head of every record: the cell and its key, the protocol, the model, and the outcome."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runner.cell.scheme import Scheme
 from runner.cell.shape import ModelShape
 from runner.cell.vocabulary import SYNTHETIC_ID
 from runner.record.flags import GIVEN_FLAGS
-from runner.record.line import shown, unequal
+from runner.record.line import short_repr, unequal
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 from runner.record.verify import card, request
 
@@ -23,7 +23,7 @@ NO_REASON = (None, None, None, ())
 
 
 def differences(record: SessionRecord) -> Iterator[str]:
-    """Yields a line for each thing that a record, measured or not, says wrongly of its session."""
+    """Yields a line for each fault in the sections that all records have."""
     cell = record.cell
     if cell.key != record.keys.cell_key:
         yield "keys.cell_key: not this cell's"
@@ -41,41 +41,47 @@ def differences(record: SessionRecord) -> Iterator[str]:
 
 
 def _protocol_differences(counts: Protocol) -> Iterator[str]:
-    """A named protocol has its own counts."""
+    """Yields a line if a named protocol has other counts than its name says."""
     named = protocol.NAMED.get(counts.name)
     if named is not None and named != counts:
-        yield f"protocol: {named.name} has {named.warmup} warm-up and {named.steps} timed steps"
+        yield (
+            f"protocol: {counts.warmup} warm-up and {counts.steps} timed steps, but {named.name} has {named.warmup} "
+            f"and {named.steps}"
+        )
 
 
 def _loaded_shapes(shape: ModelShape, cell: Cell) -> tuple[ModelShape, ...]:
-    """Returns the shapes that a session may have loaded: a checkpoint whose stored head differs from the embedding
-    unties a tied model."""
+    """Returns the shapes that a session may have loaded. A checkpoint may store a head of its own for a model whose
+    embedding is tied."""
     untied = replace(shape, tied_embedding=False)
     return (shape,) if cell.weights_id == SYNTHETIC_ID else (shape, untied)
 
 
 def _pair_differences(cell: Cell) -> Iterator[str]:
-    """Pairs that no request can ask for."""
+    """Yields a line for each pair of fields that do not go together."""
     for conflict in registry.conflicts(cell):
         field = "gpu" if conflict.field == registry.DEVICE else conflict.field
         allowed = ", ".join(conflict.allowed)
-        yield f"cell.{field}: {shown(conflict.value)} does not go with {conflict.name} (it has {allowed})"
+        yield f"cell.{field}: {short_repr(conflict.value)} does not go with {conflict.name} (allowed: {allowed})"
 
 
 def _scheme_differences(record: SessionRecord) -> Iterator[str]:
-    """Packed weights have a scheme that their format may have, whose groups divide the inputs, and that their kernel
-    takes; that of synthetic ones follows from the options."""
+    """Yields the faults of the scheme.
+
+    Packed weights have a scheme that their format and kernel allow, and whose groups divide the inputs. The scheme of
+    synthetic weights follows from the options.
+    """
     cell, scheme = record.cell, known(record.model.scheme)
     declared = registry.weight_format(cell.quant).DECLARATION
     if declared.packed != (scheme is not None):
-        yield f"model.scheme: {'missing' if declared.packed else 'there'}, though the weights are {cell.quant}"
+        yield f"model.scheme: {'missing' if declared.packed else 'present'}, but the weights are {cell.quant}"
     elif scheme is not None:
-        if strange := declared.refuses(scheme):
-            yield f"model.scheme: {strange}"
+        if refusal := declared.refuses(scheme):
+            yield f"model.scheme: {refusal}"
         if inputs := scheme.undivided(record.model.shape):
             yield f"model.scheme.group_size: {scheme.group_size} does not divide {inputs} inputs"
         if reason := registry.kernel(cell.kernel).DECLARATION.refuses(scheme, cell.quant):
-            yield f"model.scheme: {cell.kernel} cannot have multiplied it: {reason}"
+            yield f"model.scheme: {cell.kernel} does not support it: {reason}"
         if cell.weights_id == SYNTHETIC_ID:
             yield from _synthetic_differences(cell, scheme)
 
@@ -86,28 +92,29 @@ def _synthetic_differences(cell: Cell, scheme: Scheme) -> Iterator[str]:
     if missing:
         yield f"cell.options: without {', '.join(missing)}"
     elif scheme != chosen.scheme(cell.options):
-        yield f"model.scheme: {shown(scheme.to_json())} is not what the options say"
+        yield f"model.scheme: {short_repr(scheme.to_json())} does not match the options"
 
 
 def _outcome_differences(record: SessionRecord) -> Iterator[str]:
-    """A session that was measured ended well; one that was not says why."""
+    """Yields a line if a measured session has an outcome other than success, or if another one does not give its
+    reason."""
     outcome = record.outcome
     if isinstance(record, MeasuredRecord):
-        said = (outcome.reason, outcome.message, outcome.signal, outcome.last_output)
-        if said != NO_REASON or outcome.exit_code != 0:
-            yield f"outcome: measured, though it says {shown(to_json(outcome))}"
+        failure = (outcome.reason, outcome.message, outcome.signal, outcome.last_output)
+        if failure != NO_REASON or outcome.exit_code != 0:
+            yield f"outcome: measured, but the section is {short_repr(to_json(outcome))}"
     else:
         yield from _failure_differences(record)
     for flag in record.given_flags:
         if flag not in GIVEN_FLAGS:
-            yield f"given_flags: {shown(flag)} is none of {', '.join(GIVEN_FLAGS)}"
+            yield f"given_flags: {short_repr(flag)} is not one of {', '.join(GIVEN_FLAGS)}"
 
 
 def _failure_differences(record: SessionRecord) -> Iterator[str]:
     outcome = record.outcome
     if outcome.reason not in {kind.reason for kind in errors.family()}:
-        yield f"outcome.reason: {shown(outcome.reason)} is no reason to fail"
+        yield f"outcome.reason: {short_repr(outcome.reason)} is not a known reason"
     if record.reasons != (outcome.message,):
-        yield f"reasons: {shown(list(record.reasons))}, but outcome.message is {shown(outcome.message)}"
+        yield f"reasons: {short_repr(list(record.reasons))}, but outcome.message is {short_repr(outcome.message)}"
     if record.flags:
-        yield f"flags: {shown(list(record.flags))}, though nothing was measured"
+        yield f"flags: {short_repr(list(record.flags))}, but nothing was measured"

@@ -1,4 +1,4 @@
-"""Records are added, never changed: what git knows of those that were committed before."""
+"""Checks in git that committed records were not changed: records are only added."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from runner.record.spool import MANIFEST_NAME
 
 CHANGED = "changed"
 CHANGES = {"M": CHANGED, "D": "deleted", "T": CHANGED}
-MOVED = "R100"  # under another name, byte for byte the same
+MOVED = "R100"  # renamed without a change
 
 
 def changed(since: str, folders: Sequence[Path]) -> list[str]:
-    """Returns a line for each record (*.json) below these folders that was committed at `since`, or after it, and has
-    been changed or deleted, in a commit or in the working tree.
+    """Returns a line for each record (*.json) below these folders that was committed at `since` or later, and then
+    changed or deleted, in a commit or in the working tree.
 
-    Raises BadValue where git does not know `since`, BadRecord where a folder lies in no repository, MissingPackage
-    where there is no git.
+    Raises BadValue if git does not know `since`, BadRecord if a folder is not in a repository, and MissingPackage if
+    git is not installed.
     """
     return sorted({line for folder in folders for line in _changed_below(since, folder.resolve())})
 
@@ -32,20 +32,20 @@ def _changed_below(since: str, folder: Path) -> Iterator[str]:
     now = _git(folder, "diff", *options, "HEAD", "--", ".")
     direct = _git(folder, "diff", *options, start, "--", ".")
     for status, name in (*_entries(history), *_entries(now), *_entries(direct)):
-        grows = Path(name).name == MANIFEST_NAME and CHANGES[status[0]] == CHANGED  # an A/B that goes on
-        if name.endswith(".json") and not grows:
-            yield f"{folder / name}: {CHANGES[status[0]]} since {since}: a record is measured anew, never edited"
+        is_continued = Path(name).name == MANIFEST_NAME and CHANGES[status[0]] == CHANGED  # more sessions of an A/B
+        if name.endswith(".json") and not is_continued:
+            yield f"{folder / name}: {CHANGES[status[0]]} since {since}: restore the record, or measure a new one"
 
 
 def _commit(since: str, folder: Path) -> str:
     if not folder.is_dir():
-        raise BadRecord(f"{folder}: no folder of records, and --since asks git about folders")
+        raise BadRecord(f"{folder}: not a folder, but --since compares folders of records")
     try:
         return _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{since}^{{commit}}").strip()
     except subprocess.CalledProcessError as error:
         _check_repository(folder)
         raise BadValue(
-            f"--since {since}: git knows no such commit here (in a shallow clone: git fetch --unshallow)"
+            f"--since {since}: no such commit in this repository (in a shallow clone: git fetch --unshallow)"
         ) from error
 
 
@@ -53,11 +53,11 @@ def _check_repository(folder: Path) -> None:
     try:
         _git(folder, "rev-parse", "--git-dir")
     except subprocess.CalledProcessError as error:
-        raise BadRecord(f"{folder}: in no git repository, which --since needs") from error
+        raise BadRecord(f"{folder}: not in a git repository, which --since needs") from error
 
 
 def _entries(output: str) -> Iterator[tuple[str, str]]:
-    """(status, the old name) of `--name-status -z`; a record that only moved is left out."""
+    """Yields (status, old name) from the output of `--name-status -z`, without records that were only moved."""
     fields = iter(output.strip("\0\n").split("\0"))
     for field in fields:
         status = field.strip()
@@ -65,13 +65,13 @@ def _entries(output: str) -> Iterator[tuple[str, str]]:
             continue
         name = next(fields)
         new = next(fields) if status.startswith("R") else name
-        if status == MOVED and _is_still_a_record(name, new):
+        if status == MOVED and _is_still_record(name, new):
             continue
         yield ("D" if status == MOVED else status), name
 
 
-def _is_still_a_record(name: str, new: str) -> bool:
-    """Is a moved file one that `verify` and the tables find, by its own name?"""
+def _is_still_record(name: str, new: str) -> bool:
+    """Returns whether `verify` and the tables still find a moved file, under the same file name."""
     return Path(name).name == Path(new).name and not any(part.startswith(".") for part in Path(new).parts)
 
 
@@ -79,5 +79,5 @@ def _git(folder: Path, *words: str) -> str:
     try:
         done = subprocess.run(["git", "-C", str(folder), *words], check=True, capture_output=True)
     except FileNotFoundError as error:
-        raise MissingPackage("git is not installed, and --since asks it what became of committed records") from error
+        raise MissingPackage("git is not installed, and --since needs it: install git, or omit --since") from error
     return os.fsdecode(done.stdout)

@@ -1,4 +1,4 @@
-"""The code of committed sessions that older rules hold for (older.yaml)."""
+"""Code keys of committed sessions to which older rules apply (older.yaml)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ def _keys() -> dict[str, frozenset[str]]:
     return {name: frozenset(keys) for name, keys in loaded.items()}
 
 
-def of_gate_1() -> frozenset[str]:
-    """Returns the code keys of the sessions that version 1 of the gate judged."""
+def gate_1_keys() -> frozenset[str]:
+    """Returns the code keys of sessions that version 1 of the gate judged."""
     return _keys()["gate_1"]
 
 
-def without_noise() -> frozenset[str]:
-    """Returns the code keys of sessions whose coarse kernel was held to the noise of its dtype."""
+def keys_without_noise() -> frozenset[str]:
+    """Returns the code keys of sessions in which a coarse kernel had only the noise of its dtype."""
     return _keys()["without_noise"]
 
 
-def without_counts() -> frozenset[str]:
+def keys_without_counts() -> frozenset[str]:
     """Returns the code keys of sessions that recorded neither products nor launches of CUDA graphs."""
     return _keys()["without_counts"]

@@ -1,6 +1,7 @@
-"""The timed passes and the table of kernels: all that the cell and protocol dictate, and what holds inside one pass.
+"""Checks the timed passes and the table of kernels: presence and length, and consistency inside each pass.
 
-Between passes nothing is an error: they are different runs (`flags.PASSES_DISAGREE` marks those far apart).
+Differences between passes are no errors, since passes are different runs. The flag `flags.PASSES_DISAGREE` marks large
+ones.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from runner.cell.cell import Cell
 from runner.cell.jsonform import stated
 from runner.cell.vocabulary import CPU, CUDA
 from runner.record import judgement
-from runner.record.line import below
+from runner.record.line import too_small
 from runner.record.sections.passes import BusyPass, KernelTime, Passes, RatePass, SpanPass, WallPass
 from runner.record.sessionrecord import MeasuredRecord
 from runner.record.verify import copies
@@ -22,10 +23,10 @@ from runner.record.verify import copies
 TimedPass: TypeAlias = WallPass | SpanPass | RatePass | BusyPass
 
 PASSES = {CPU: ("wall",), CUDA: ("wall", "span", "rate", "busy")}
-OTHERS, SUMMED_ROWS = "(others)", 24  # the last row of a long profile, and how many a short one has at most
+OTHERS, SUMMED_ROWS = "(others)", 24  # name of a long table's last row; largest number of rows without it
 COUNT_ROUNDING = 0.005
 US_ROUNDING = 0.005
-SAME_TIME = 1e-6  # relative: what rounding does to a time
+SAME_TIME = 1e-6  # relative rounding error of a time
 
 
 def device_kind(cell: Cell) -> str:
@@ -34,7 +35,7 @@ def device_kind(cell: Cell) -> str:
 
 
 def pass_names(cell: Cell) -> tuple[str, ...]:
-    """Returns the timed passes of a cell's session: only a growing cache has lengths to visit again."""
+    """Returns the names of the timed passes of a cell. Only a dynamic cache has a second visit to each length."""
     return (*PASSES[device_kind(cell)], *(("revisit",) if cell.cache == "dynamic" else ()))
 
 
@@ -44,7 +45,7 @@ def timed(passes: Passes) -> dict[str, TimedPass]:
 
 
 def differences(record: MeasuredRecord) -> Iterator[str]:
-    """Yields a line for each pass that is missing, damaged, or whose own figures contradict each other."""
+    """Yields a line for each pass that is missing, incomplete, or inconsistent."""
     yield from _series_differences(record)
     if record.passes.busy:
         if is_complete(record.kernels):
@@ -67,63 +68,63 @@ def _series_differences(record: MeasuredRecord) -> Iterator[str]:
             if isinstance(values, tuple) and len(values) != steps:
                 yield f"passes.{name}.{series}: {len(values)} steps, the protocol says {steps}"
     if bool(record.kernels) != ("busy" in expected):
-        yield f"kernels: {len(record.kernels)} rows; a profiled pass leaves some, a CPU none"
+        yield f"kernels: {len(record.kernels)} rows, expected {'some' if 'busy' in expected else 'none'}"
 
 
 def _kernel_differences(rows: Sequence[KernelTime], busy: BusyPass) -> Iterator[str]:
-    """The table of kernels adds up to the profiled pass: to as many kernels, and to no less than they were busy."""
+    """Yields a line if the table of kernels does not add up to the profiled pass's number of kernels and busy time."""
     counted = sum(row.count for row in rows)
     if abs(counted - mean(busy.kernels)) > COUNT_ROUNDING * (len(rows) + 1):
-        yield f"kernels: {counted:g} a step in all rows, {median(busy.kernels):g} in passes.busy"
+        yield f"kernels: {counted:g} per step in all rows, but {median(busy.kernels):g} in passes.busy"
     longest_us = 1e3 * max(busy.span_ms)
     for row in rows:
         if row.us > (row.count + COUNT_ROUNDING) * longest_us:
-            yield f"kernels: {row.us:g} us of {row.name[:40]} in {row.count:g} runs, longer than a whole step"
+            yield f"kernels: {row.us:g} us of {row.name[:40]} in {row.count:g} launches, longer than the longest step"
     added_ms, rounding_ms = sum(row.us for row in rows) / 1e3, US_ROUNDING * (len(rows) + 1) / 1e3
     if added_ms + rounding_ms < mean(busy.steps_ms) * (1 - SAME_TIME):
-        yield f"kernels: {added_ms:g} ms in all rows, less than the {mean(busy.steps_ms):g} ms in which any ran"
+        yield f"kernels: {added_ms:g} ms in all rows, less than the busy time of {mean(busy.steps_ms):g} ms"
 
 
 def is_complete(rows: Sequence[KernelTime]) -> bool:
-    """Returns whether a table of kernels has all of them: a long one sums up the rest in its last row."""
+    """Returns whether the table covers all kernels. A long one sums up the rest in its last row."""
     return bool(rows) and (rows[-1].name == OTHERS or len(rows) <= SUMMED_ROWS)
 
 
 def _profile_differences(busy: BusyPass) -> Iterator[str]:
-    """Inside a profiled step, kernels are busy no longer than from the first one's start to the last one's end."""
-    for step, (ran, span) in enumerate(zip(busy.steps_ms, busy.span_ms, strict=False)):
-        if ran > span * (1 + SAME_TIME):
-            yield f"passes.busy: kernels ran {ran:g} ms of step {step}, which took {span:g} ms"
+    """Yields a line for the first profiled step whose busy time exceeds its span."""
+    for step, (busy_ms, span_ms) in enumerate(zip(busy.steps_ms, busy.span_ms, strict=False)):
+        if busy_ms > span_ms * (1 + SAME_TIME):
+            yield f"passes.busy: kernels ran {busy_ms:g} ms of step {step}, which took {span_ms:g} ms"
             return
 
 
-def _series_of(passes: Passes) -> dict[str, tuple[float, ...]]:
+def _step_series(passes: Passes) -> dict[str, tuple[float, ...]]:
     windows = ((f"passes.{name}", window) for name, window in timed(passes).items())
     series = {place: window.steps_ms for place, window in windows if not isinstance(window, RatePass)}
     return series | ({"passes.busy.span_ms": passes.busy.span_ms} if passes.busy else {})
 
 
 def _twin_differences(passes: Passes) -> Iterator[str]:
-    """Two passes are two runs, and do not have the same steps."""
-    for (one, ours), (other, theirs) in combinations(_series_of(passes).items(), 2):
-        if how := copies.likeness(ours, theirs):
-            yield f"{other}: {how} of {one}"
+    """Yields a line for each pair of passes with copied steps."""
+    for (first, ours), (second, theirs) in combinations(_step_series(passes).items(), 2):
+        if kind_of_copy := copies.likeness(ours, theirs):
+            yield f"{second}: {kind_of_copy} as {first}"
 
 
 def _repeat_differences(passes: Passes) -> Iterator[str]:
-    """A pass is one run, and does not go through the same steps again and again."""
-    for name, steps in _series_of(passes).items():
+    """Yields a line for each pass that repeats the same steps."""
+    for name, steps in _step_series(passes).items():
         if period := copies.period(steps):
-            yield f"{name}: the same {period} steps again and again"
+            yield f"{name}: repeats the same {period} steps"
 
 
 def _speed_differences(record: MeasuredRecord) -> Iterator[str]:
-    """No pass is faster than the bytes of its steps can be read at the datasheet's peak. `wall` is judged by its
-    r_floor, which makes a session invalid."""
+    """Yields a line for each pass that is faster than reading the step's bytes at the datasheet's peak. `wall` is not
+    included: its r_floor makes a session invalid."""
     least = judgement.least_ms(record, record.bytes.streamed)
     for name, window in timed(record.passes).items():
         if name != "wall":
-            yield from below(f"passes.{name}", _step_ms(window, record.protocol.steps), least, "the floor in ms")
+            yield from too_small(f"passes.{name}", _step_ms(window, record.protocol.steps), least, "the floor in ms")
 
 
 def _step_ms(window: TimedPass, steps: int) -> float:

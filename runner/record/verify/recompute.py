@@ -1,5 +1,5 @@
-"""`runner verify` of one record: its structure is that of its type, it has all that its cell and protocol dictate, it
-fits what is committed beside it, and every number in it follows again from its raw steps and bytes."""
+"""`runner verify` of one record: checks its structure, its completeness for its cell and protocol, its consistency with
+committed data, and every derived number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from runner.cell.jsonform import name_of, stated, to_json
 from runner.errors import BadRecord
 from runner.record import derive, judgement
 from runner.record import record as recordfile
-from runner.record.line import place_of, shown
+from runner.record.line import place_of, short_repr
 from runner.record.sections.gate import GateVersion2
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 from runner.record.verify import actual, gate, head, passes, plausible
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 RELATIVE_TOLERANCE = 1e-9
-RECORD_NAME = re.compile(r"-\d+-[0-9a-f]{16}\.json")  # how `record.file_name` ends
+RECORD_NAME = re.compile(r"-\d+-[0-9a-f]{16}\.json")  # the end of `record.file_name`
 
 
 def check_reader() -> None:
-    """Raises MissingPackage where this interpreter cannot read records into their types."""
+    """Raises MissingPackage if this interpreter cannot read records into their types."""
     try:
-        import runner.record.read  # noqa: F401 - the import is what is tried
+        import runner.record.read  # noqa: F401 - tests the import
     except ImportError as error:
         raise failures.lacks(str(error.name)) from error
 
 
 def read_verified(path: Path) -> SessionRecord:
-    """Returns the record of a file. Raises BadRecord with the first thing that `verify` finds in it."""
+    """Returns the record of a file. Raises BadRecord with the first line that `verify` prints about it."""
     record, lines = checked(recordfile.read(path))
     if record is not None and not lines:
         lines = list(name_differences(record, path))
@@ -49,12 +49,12 @@ def read_verified(path: Path) -> SessionRecord:
 
 
 def differences(data: Mapping[str, Any]) -> list[str]:
-    """Returns one line for each thing that is damaged, missing, or does not follow from the raw values."""
+    """Returns one line for each field that is damaged, missing, or does not follow from the raw values."""
     return checked(data)[1]
 
 
 def checked(data: Mapping[str, Any]) -> tuple[SessionRecord | None, list[str]]:
-    """Returns a record, None where it is damaged, and the lines of `differences`."""
+    """Returns the record, None if it is damaged, and the lines of `differences`."""
     check_reader()
     from runner.record import read
 
@@ -65,7 +65,7 @@ def checked(data: Mapping[str, Any]) -> tuple[SessionRecord | None, list[str]]:
 
 
 def contradictions(record: SessionRecord) -> list[str]:
-    """Returns one line for each thing that a record lacks, or that does not follow from its raw values."""
+    """Returns one line for each field that a record lacks, or that does not follow from its raw values."""
     if unknown := list(_unknown_words(record.cell)):
         return unknown
     lines = list(head.differences(record))
@@ -79,10 +79,10 @@ def contradictions(record: SessionRecord) -> list[str]:
 
 
 def name_differences(record: SessionRecord, path: Path) -> Iterator[str]:
-    """Yields a line if a file has a record's name, and that of another cell or session than its content's."""
+    """Yields a line if a file has the name of another record than its content's."""
     expected = recordfile.file_name(record.cell, record.session)
     if RECORD_NAME.search(path.name) and path.name != expected:
-        yield f"its name says another cell or session than its content, which is {expected}"
+        yield f"the file name does not match the cell and session of the content: expected {expected}"
 
 
 def _unknown_words(cell: Cell) -> Iterator[str]:
@@ -92,32 +92,33 @@ def _unknown_words(cell: Cell) -> Iterator[str]:
         ("runtime", cell.runtime, registry.runtime_names()),
     ):
         if word not in names:
-            yield f"cell.{field}: {shown(word)} is unknown to this version (it has {', '.join(names)})"
+            yield f"cell.{field}: {short_repr(word)} is unknown to this version (it has {', '.join(names)})"
 
 
 def _content_differences(record: MeasuredRecord) -> Iterator[str]:
-    """Yields what a measured session of this cell and protocol lacks, or states wrongly about itself."""
+    """Yields a line for each field of a measured session that is missing, or that cell, protocol or committed data
+    contradict."""
     yield from passes.differences(record)
     yield from gate.differences(record)
     yield from actual.differences(record)
     yield from plausible.differences(record)
     yield from _limit_differences(record)
     if record.keys.env_key != recordfile.env_key(record.environment):
-        yield "keys.env_key: not this environment's"
+        yield "keys.env_key: does not match the section environment"
 
 
 def _limit_differences(record: MeasuredRecord) -> Iterator[str]:
-    """A session is judged by no looser limits than the committed ones."""
+    """Yields a line for each limit that is missing, or looser than the committed one."""
     committed: dict[str, float] = dict(stated(judgement.LIMITS))
     limits: dict[str, float] = dict(stated(record.limits))
     for name, limit in limits.items():
         if limit > committed[name]:
-            yield f"limits.{name}: {limit} stated, looser than {committed[name]}"
+            yield f"limits.{name}: {limit} stated, looser than the committed {committed[name]}"
     share = known(record.limits.disturbed_share)
-    if share is not None and share < judgement.DISTURBED_SHARE:  # a lower one takes sessions out of medians
+    if share is not None and share < judgement.DISTURBED_SHARE:  # a lower one removes sessions from medians
         yield f"limits.disturbed_share: {share} stated, {judgement.DISTURBED_SHARE} is committed"
     if isinstance(record.gate, GateVersion2):
-        # `judgement.marks` derives passes-disagree of a session that states no limit to it
+        # `judgement.marks` derives passes-disagree for a session without that limit
         for name in committed.keys() - limits.keys() - {"passes_disagreement"}:
             yield f"limits.{name}: missing"
 
@@ -126,20 +127,20 @@ def _derived_differences(record: MeasuredRecord) -> Iterator[str]:
     accounted = _weight_bytes(record)
     if record.bytes.weights != accounted:
         yield f"bytes.weights: {record.bytes.weights} stored, {accounted} from the shape"
-    again = judgement.judged(derive.again(record))
+    rederived = judgement.judged(derive.rederived(record))
     for section, stored in stated(record):
         if is_dataclass(stored) and not isinstance(stored, type):
-            yield from _number_differences(section, stored, getattr(again, section))
+            yield from _number_differences(section, stored, getattr(rederived, section))
     for name in ("valid", "reasons", "flags"):
-        said, derived = to_json(getattr(record, name)), to_json(getattr(again, name))
-        if said != derived:
-            yield f"{name}: {shown(said)} stored, {shown(derived)} derived"
+        stored_value, derived_value = to_json(getattr(record, name)), to_json(getattr(rederived, name))
+        if stored_value != derived_value:
+            yield f"{name}: {short_repr(stored_value)} stored, {short_repr(derived_value)} derived"
 
 
 def _number_differences(section: str, stored: DataclassInstance, derived: DataclassInstance) -> Iterator[str]:
     for field in fields(stored):
         pair = known(getattr(stored, field.name)), known(getattr(derived, field.name))
-        if not _same(*pair):
+        if not _are_equal(*pair):
             yield f"{place_of(name_of(field.name), section)}: {pair[0]} stored, {pair[1]} derived"
 
 
@@ -150,7 +151,7 @@ def _weight_bytes(record: MeasuredRecord) -> int:
     return registry.weight_bytes(cell.quant, scheme, record.model.shape, floors.DTYPE_BYTES[cell.dtype])
 
 
-def _same(stored: object, derived: object) -> bool:
+def _are_equal(stored: object, derived: object) -> bool:
     if isinstance(stored, int | float) and isinstance(derived, int | float):
         return abs(stored - derived) <= RELATIVE_TOLERANCE * max(abs(stored), abs(derived))
     return stored == derived

@@ -1,4 +1,4 @@
-"""The request: each value that is not `auto` is the cell's, the protocol's or the session's own."""
+"""Checks the request: each value that is not `auto` equals that of the cell, the protocol or the session."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from runner.errors import DecodeFloorError
 from runner.plan.request import HUB, SYNTHETIC, option_map, whole_number
 from runner.plan.resolve import DEFAULT_STUDY
 from runner.record.flags import CONVERTED, UNPINNED
-from runner.record.line import shown, unequal
+from runner.record.line import short_repr, unequal
 from runner.record.sessionrecord import SessionRecord
 
 REQUESTED = ("gpu", "model", "ctx", "quant", "weights")
-AS_ASKED = ("gpu", "model", "quant", "kernel", "runtime", "cache", "dtype", "attention")
-LOCAL = "local"  # the published word for a folder
+CELL_FIELDS = ("gpu", "model", "quant", "kernel", "runtime", "cache", "dtype", "attention")
+LOCAL = "local"  # replaces the path of a folder in a record
 FLAGGED_ORIGINS = {CONVERTED: (LOCAL, HUB), UNPINNED: (HUB,)}
 PLACES = {"here": False, "container": True}
 
 
 def differences(record: SessionRecord) -> Iterator[str]:
-    """Yields a line for each value of the request that the session was not measured with."""
+    """Yields a line for each value of the request that differs from the measured one."""
     request = record.request
     if missing := [name for name in REQUESTED if name not in request]:
         yield f"request: without {', '.join(missing)}"
-    for name in AS_ASKED:
+    for name in CELL_FIELDS:
         if (value := request.get(name, AUTO)) != AUTO:
             yield from unequal(f"request.{name}", value, f"cell.{name}", getattr(record.cell, name))
     try:
@@ -37,7 +37,7 @@ def differences(record: SessionRecord) -> Iterator[str]:
         yield f"request: {error}"
     yield from _weights_differences(record)
     if (place := request.get("where", AUTO)) in PLACES and PLACES[place] != bool(record.container):
-        yield f"request.where: {place}, but the record is {'of a container' if record.container else 'of none'}"
+        yield f"request.where: {place}, but the record has {'a' if record.container else 'no'} section container"
 
 
 def _number_differences(record: SessionRecord) -> Iterator[str]:
@@ -53,7 +53,7 @@ def _number_differences(record: SessionRecord) -> Iterator[str]:
     if "protocol" in request:
         chosen = _protocol(request)
         for name in ("name", "warmup", "steps"):
-            yield from unequal(f"protocol.{name}", getattr(counts, name), "that of the request", getattr(chosen, name))
+            yield from unequal(f"protocol.{name}", getattr(counts, name), "the requested one", getattr(chosen, name))
 
 
 def _number(field: str, value: str, default: int) -> int:
@@ -68,31 +68,31 @@ def _protocol(request: Mapping[str, str]) -> protocol.Protocol:
 
 
 def _option_differences(record: SessionRecord) -> Iterator[str]:
-    """The cell's options are those asked for, and what the runtime and the format of synthetic weights write besides;
-    each has a value that was declared."""
+    """Yields a line for each option that is not declared, and if the options are not the requested ones with the
+    defaults of the runtime and of the format of synthetic weights."""
     cell, request = record.cell, record.request
     runtime = registry.runtime(cell.runtime).DECLARATION
     is_synthetic = cell.weights_id == SYNTHETIC_ID
-    own = registry.weight_format(cell.quant).DECLARATION.options if is_synthetic else {}
-    declared = {**runtime.options, **own}
+    format_options = registry.weight_format(cell.quant).DECLARATION.options if is_synthetic else {}
+    declared = {**runtime.options, **format_options}
     for name, value in cell.options.items():
         if value not in declared.get(name, ()):
-            yield f"cell.options: {shown(f'{name}:{value}')} is no option of {cell.runtime} and {cell.quant}"
+            yield f"cell.options: {short_repr(f'{name}:{value}')} is not an option of {cell.runtime} or {cell.quant}"
     if "options" in request:
-        written = {**runtime.defaults, **{name: values[0] for name, values in own.items()}}
-        expected = written | option_map(request["options"])
-        yield from unequal("cell.options", cell.options, "that of the request", expected)
+        defaults = {**runtime.defaults, **{name: values[0] for name, values in format_options.items()}}
+        expected = defaults | option_map(request["options"])
+        yield from unequal("cell.options", cell.options, "the requested one", expected)
 
 
 def _weights_differences(record: SessionRecord) -> Iterator[str]:
-    """An id shows where weights are from, and only some places give cause for a flag."""
+    """Yields a line if the weights' id has another origin than requested, or if a flag does not go with that origin."""
     weights, weights_id = record.request.get("weights", AUTO), record.cell.weights_id
     origin = SYNTHETIC if weights == AUTO else weights
     if origin != _origin(weights_id):
-        yield f"request.weights: {shown(weights)}, but cell.weights_id is {shown(weights_id)}"
+        yield f"request.weights: {short_repr(weights)}, but cell.weights_id is {short_repr(weights_id)}"
     for flag, origins in FLAGGED_ORIGINS.items():
         if flag in record.given_flags and origin not in origins:
-            yield f"given_flags: {shown(flag)}, though the weights are {origin}"
+            yield f"given_flags: {short_repr(flag)}, but the weights are {origin}"
 
 
 def _origin(weights_id: str) -> str:

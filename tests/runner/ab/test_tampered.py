@@ -103,7 +103,7 @@ def move(found: Told, to_ms: int) -> None:
 
 def with_other_code(found: Told) -> None:
     """Code of before version 2 of the gate, as this session's own."""
-    found["keys"]["code_key"] = next(key for key in sorted(older.of_gate_1()) if key != found["keys"]["code_key"])
+    found["keys"]["code_key"] = next(key for key in sorted(older.gate_1_keys()) if key != found["keys"]["code_key"])
 
 
 def swap(a: Told, b: Told, *names: str) -> None:

@@ -29,19 +29,19 @@ def test_an_eager_step_by_hand():
     found = example_record()
     weights = found["bytes"]["weights"]
     loaded = weights + BASE
-    assert heldbytes.allowed(typed(found)) == {"weights": loaded, "kernel": loaded, "step": loaded + KV}
+    assert heldbytes.allowed_bytes(typed(found)) == {"weights": loaded, "kernel": loaded, "step": loaded + KV}
 
 
 def test_a_growing_cache_is_empty_when_the_step_is_built():
     found = example_record(cell={"cache": "dynamic"})
-    assert heldbytes.allowed(typed(found))["step"] == found["bytes"]["weights"] + BASE
+    assert heldbytes.allowed_bytes(typed(found))["step"] == found["bytes"]["weights"] + BASE
 
 
 def test_a_kernels_scratch_and_a_captured_graph_by_hand():
     found = packed_record()
     found["cell"]["runtime"] = "graph"
     weights = found["bytes"]["weights"]
-    assert heldbytes.allowed(typed(found)) == {
+    assert heldbytes.allowed_bytes(typed(found)) == {
         "weights": weights + BASE,
         "kernel": weights + BASE + SCRATCH,
         "step": weights + BASE + SCRATCH + KV + CAPTURE,
@@ -50,25 +50,25 @@ def test_a_kernels_scratch_and_a_captured_graph_by_hand():
 
 def test_an_engine_says_what_its_scratch_is():
     found = packed_record(runtime="exllamav2")
-    before = heldbytes.allowed(typed(found))
+    before = heldbytes.allowed_bytes(typed(found))
     found["actual"]["settings"]["scratch_bytes"] = "1000000"
-    assert heldbytes.allowed(typed(found))["step"] == before["step"] + 1_000_000
+    assert heldbytes.allowed_bytes(typed(found))["step"] == before["step"] + 1_000_000
     assert before["kernel"] == found["bytes"]["weights"] + BASE  # its products are its own
 
 
 @pytest.mark.parametrize("said", ["", "-5", "1.5", "many"])
 def test_scratch_that_is_no_count_of_bytes_allows_nothing(said):
     found = packed_record(runtime="exllamav2")
-    before = heldbytes.allowed(typed(found))
+    before = heldbytes.allowed_bytes(typed(found))
     found["actual"]["settings"]["scratch_bytes"] = said
-    assert heldbytes.allowed(typed(found)) == before
+    assert heldbytes.allowed_bytes(typed(found)) == before
 
 
 def test_a_step_without_an_engine_has_no_scratch_whatever_its_record_says():
     found = example_record()
-    before = heldbytes.allowed(typed(found))
+    before = heldbytes.allowed_bytes(typed(found))
     found["actual"]["settings"] = {"scratch_bytes": "1000000"}
-    assert heldbytes.allowed(typed(found)) == before
+    assert heldbytes.allowed_bytes(typed(found)) == before
 
 
 @pytest.mark.parametrize("account", ["allocator", "device"])
@@ -81,7 +81,7 @@ def test_a_step_without_an_engine_has_no_scratch_whatever_its_record_says():
     ],
 )
 def test_two_percent_more_is_allowed_and_no_more(account, stage, said):
-    most = int(1.02 * heldbytes.allowed(typed(example_record()))[stage])
+    most = int(1.02 * heldbytes.allowed_bytes(typed(example_record()))[stage])
     assert holding(example_record(), stage, **{account: most})["valid"]
     (reason,) = holding(example_record(), stage, **{account: most + 1})["reasons"]
     assert reason.startswith(f"{most + 1} bytes are held {said.format(account)} ")
@@ -133,8 +133,10 @@ def test_what_sessions_held_lies_between_the_least_and_the_most(runtime, cache):
     found["cell"] |= {"runtime": runtime, "cache": cache}
     kernel, step = SEEN[runtime, cache]
     found["memory"]["held_bytes"]["kernel"]["allocator"] = kernel
-    assert heldbytes.required(typed(found))["step"] <= step <= 1.02 * heldbytes.allowed(typed(found))["step"]
-    assert heldbytes.required(typed(found))["kernel"] == found["bytes"]["weights"] <= kernel
+    assert (
+        heldbytes.required_bytes(typed(found))["step"] <= step <= 1.02 * heldbytes.allowed_bytes(typed(found))["step"]
+    )
+    assert heldbytes.required_bytes(typed(found))["kernel"] == found["bytes"]["weights"] <= kernel
 
 
 def test_a_compiler_may_free_the_workspaces_that_were_held_before_a_tiny_model():
@@ -142,21 +144,21 @@ def test_a_compiler_may_free_the_workspaces_that_were_held_before_a_tiny_model()
     found["cell"] |= {"runtime": "compile", "cache": "static"}
     found["bytes"]["weights"] = found["bytes"]["weights_measured"] = 1_800_000
     seen = -32_641_500  # a model of 1.8 MB on an H200
-    assert heldbytes.required(typed(found))["step"] - KV <= seen
+    assert heldbytes.required_bytes(typed(found))["step"] - KV <= seen
     found["cell"]["runtime"] = "graph"
     found["memory"]["held_bytes"]["kernel"]["allocator"] = 1_800_000
-    assert heldbytes.required(typed(found))["step"] == 1_800_000 + KV
+    assert heldbytes.required_bytes(typed(found))["step"] == 1_800_000 + KV
 
 
 def test_the_least_of_a_static_cache_grows_with_the_context():
     found = example_record()
-    before = heldbytes.required(typed(found))["step"]
+    before = heldbytes.required_bytes(typed(found))["step"]
     found["cell"]["ctx"] += 1024
-    assert heldbytes.required(typed(found))["step"] == before + 1024 * 57_344
+    assert heldbytes.required_bytes(typed(found))["step"] == before + 1024 * 57_344
 
 
 def test_an_engine_keeps_the_embedding_on_the_host_and_its_scratch_on_the_card():
     found = packed_record(runtime="exllamav2")
     found["actual"]["settings"]["scratch_bytes"] = "1000000"
     held = found["memory"]["held_bytes"]["kernel"]["allocator"]
-    assert heldbytes.required(typed(found))["step"] == held - 152_064 * 3_584 * 2 + KV + 1_000_000
+    assert heldbytes.required_bytes(typed(found))["step"] == held - 152_064 * 3_584 * 2 + KV + 1_000_000

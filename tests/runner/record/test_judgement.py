@@ -248,10 +248,10 @@ def test_each_path_has_the_bounds_that_are_committed_for_it():
     assert bounds.of("fp16", "exllamav2", "gptq", "exllamav2", 3584) == plain | engine
     narrow = {"stated_spread": 0.11, "dtype_spread": 0.11}
     assert bounds.of("fp16", "graph", "bf16", "cublas", 896) == plain | narrow
-    assert bounds.of_version_1("fp16", "exllamav2", "gptq", "exllamav2") == {"cap": 0.02, "noise": 0.04}
-    assert bounds.of_version_1("fp16", "graph", "gptq", "exllamav2") == {"cap": 0.02, "noise": 0.03}
+    assert bounds.version_1_bounds("fp16", "exllamav2", "gptq", "exllamav2") == {"cap": 0.02, "noise": 0.04}
+    assert bounds.version_1_bounds("fp16", "graph", "gptq", "exllamav2") == {"cap": 0.02, "noise": 0.03}
     others = {name for name in registry.kernel_names() if name != "exllamav2"}
-    assert all(bounds.of_version_1("fp16", "graph", "gptq", name)["noise"] == 0.002 for name in others)
+    assert all(bounds.version_1_bounds("fp16", "graph", "gptq", name)["noise"] == 0.002 for name in others)
 
 
 @pytest.mark.parametrize(("cores", "disturbed"), [(3.99, False), (4.0, True)])

@@ -111,45 +111,45 @@ def put(place: str, value: Any) -> Callable[[Json], None]:
 
 
 DAMAGES = [
-    ("cell.ctx", "2048", "cell.ctx: '2048' is no integer"),
-    ("cell.ctx", 2048.0, "cell.ctx: 2048.0 is no integer"),
-    ("cell.ctx", True, "cell.ctx: True is no integer"),
+    ("cell.ctx", "2048", "cell.ctx: '2048' is not of type integer"),
+    ("cell.ctx", 2048.0, "cell.ctx: 2048.0 is not of type integer"),
+    ("cell.ctx", True, "cell.ctx: True is not of type integer"),
     ("cell.ctx", 0, "cell.ctx: 0 is below 1"),
     ("cell.ctx", 10**400, "cell.ctx: 10000"),
     ("cell.dtype", "fp7", "cell.dtype: 'fp7' is not bf16 or fp16 or fp32"),
     ("cell.two\nlines", 1, "cell.'two\\nlines': a record has no such field"),
-    ("cell.options", {"sym": True}, "cell.options.sym: True is no string"),
-    ("schema_version", 1.0, "schema_version: 1.0 is no integer"),
-    ("schema_version", True, "schema_version: True is no integer"),
-    ("valid", 1, "valid: 1 is no boolean"),
+    ("cell.options", {"sym": True}, "cell.options.sym: True is not of type string"),
+    ("schema_version", 1.0, "schema_version: 1.0 is not of type integer"),
+    ("schema_version", True, "schema_version: True is not of type integer"),
+    ("valid", 1, "valid: 1 is not of type boolean"),
     ("flags", ["a", "a"], "flags: ['a', 'a'] has an item twice"),
-    ("passes", None, "passes: None is no object"),
-    ("passes.wall", [], "passes.wall: [] is no object"),
-    ("passes.wall.captured", None, "passes.wall.captured: None is no integer"),
+    ("passes", None, "passes: None is not of type object"),
+    ("passes.wall", [], "passes.wall: [] is not of type object"),
+    ("passes.wall.captured", None, "passes.wall.captured: None is not of type integer"),
     ("passes.wall.steps_ms.3", 0, "passes.wall.steps_ms[3]: 0 is not above 0"),
-    ("passes.wall.steps_ms.3", "5", "passes.wall.steps_ms[3]: '5' is no number"),
-    ("passes.wall.steps_ms", [], "passes.wall.steps_ms: 0 items, at least 1 belong there"),
-    ("passes.wall.steps_ms", {}, "passes.wall.steps_ms: {} is no array"),
-    ("prefill.ms", math.nan, "prefill.ms: nan is no number"),
-    ("prefill.ms", math.inf, "prefill.ms: inf is no number"),
+    ("passes.wall.steps_ms.3", "5", "passes.wall.steps_ms[3]: '5' is not of type number"),
+    ("passes.wall.steps_ms", [], "passes.wall.steps_ms: 0 items, expected at least 1"),
+    ("passes.wall.steps_ms", {}, "passes.wall.steps_ms: {} is not of type array"),
+    ("prefill.ms", math.nan, "prefill.ms: nan is not of type number"),
+    ("prefill.ms", math.inf, "prefill.ms: inf is not of type number"),
     ("prefill.ms", 10**400, "prefill.ms: "),
     ("gate.checks.0.trusted.1", -0.5, "gate.checks[0].trusted[1]: -0.5 is below 0"),
     ("gate.gate_version", 3, "gate.gate_version: 3 is not 2"),
-    ("gate", [], "gate: [] is no object"),
-    ("gate", None, "gate: None is no object"),
-    ("gate", "without", "gate: 'without' is no object"),
+    ("gate", [], "gate: [] is not of type object"),
+    ("gate", None, "gate: None is not of type object"),
+    ("gate", "without", "gate: 'without' is not of type object"),
     ("gate.with", {"checks": 5}, "gate.with: a record has no such field"),
-    ("gate.ratio", "x", "gate.ratio: 'x' is no number or null"),
-    ("snapshots.before.throttle_reasons.0", 1, "snapshots.before.throttle_reasons[0]: 1 is no string"),
-    ("snapshots.before.throttle_reasons", 1, "snapshots.before.throttle_reasons: 1 is no array or null"),
-    ("snapshots.before.ecc", [], "snapshots.before.ecc: [] is no object or null"),
-    ("memory.verify_extra_bytes", "1", "memory.verify_extra_bytes: '1' is no integer or null"),
-    ("actual.settings", {"scratch_bytes": 1}, "actual.settings.scratch_bytes: 1 is no string"),
+    ("gate.ratio", "x", "gate.ratio: 'x' is not of type number or null"),
+    ("snapshots.before.throttle_reasons.0", 1, "snapshots.before.throttle_reasons[0]: 1 is not of type string"),
+    ("snapshots.before.throttle_reasons", 1, "snapshots.before.throttle_reasons: 1 is not of type array or null"),
+    ("snapshots.before.ecc", [], "snapshots.before.ecc: [] is not of type object or null"),
+    ("memory.verify_extra_bytes", "1", "memory.verify_extra_bytes: '1' is not of type integer or null"),
+    ("actual.settings", {"scratch_bytes": 1}, "actual.settings.scratch_bytes: 1 is not of type string"),
     ("keys.env_key", "xyz", "keys.env_key: 'xyz' does not match ^[0-9a-f]{12}$"),
     ("keys.env_key", "0" * 12 + "\n", "keys.env_key: '000000000000\\n' does not match"),
     ("cost_s.import_", 1.0, "cost_s.import_: a record has no such field"),
     ("surprise", "\x1b[31m" + "x" * 10_000, "surprise: a record has no such field"),
-    ("outcome", [], "outcome: [] is no object"),
+    ("outcome", [], "outcome: [] is not of type object"),
 ]
 
 
@@ -187,11 +187,11 @@ def test_of_an_array_the_first_fault_is_named() -> None:
     found["gate"]["checks"][0]["errors"][2] = found["gate"]["checks"][1]["errors"][0] = None
     assert read.faults(found) == [
         "passes.wall.steps_ms[0]: 0 is not above 0",
-        "gate.checks[0].errors[2]: None is no number",
+        "gate.checks[0].errors[2]: None is not of type number",
     ]
 
 
-HOLDS = "outcome.status: failed, though the record holds a measurement "
+HOLDS = "outcome.status: failed, though the record has a measurement "
 
 
 def test_what_only_a_measured_session_has_is_one_line_in_another() -> None:
@@ -199,7 +199,7 @@ def test_what_only_a_measured_session_has_is_one_line_in_another() -> None:
     found["session"]["finished_ms"], found["keys"]["env_key"] = 1, "0" * 12
     assert read.faults(found) == [f"{HOLDS}(session.finished_ms, keys.env_key)"]
     found |= {name: example_record()[name] for name in ("floor", "passes")} | {"valid": 0}
-    assert read.faults(found) == [f"{HOLDS}(floor, passes)", "valid: 0 is no boolean"]
+    assert read.faults(found) == [f"{HOLDS}(floor, passes)", "valid: 0 is not of type boolean"]
 
 
 TOO_DEEP: list[Any] = functools.reduce(lambda inner, _: [inner], range(300), [])
@@ -224,10 +224,10 @@ def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
     record.write(found, tmp_path / "x.json")
     with pytest.raises(BadRecord) as caught:
         read.from_file(tmp_path / "x.json")
-    assert str(caught.value) == f"{tmp_path}/x.json: damaged record: cell.ctx: '2048' is no integer"
+    assert str(caught.value) == f"{tmp_path}/x.json: damaged record: cell.ctx: '2048' is not of type integer"
     found["valid"] = None
     record.write(found, tmp_path / "x.json")
-    with pytest.raises(BadRecord, match=r"is no integer \(and 1 more\)"):
+    with pytest.raises(BadRecord, match=r"is not of type integer \(and 1 more\)"):
         read.from_file(tmp_path / "x.json")
 
 
@@ -237,7 +237,7 @@ def test_a_number_is_finite(value: Any) -> None:
     found["prefill"]["ms"] = value
     (fault,) = read.faults(found)
     assert fault.startswith("prefill.ms: ")
-    assert fault.endswith(" is no number")
+    assert fault.endswith(" is not of type number")
 
 
 def test_a_long_value_is_cut_and_control_characters_are_escaped() -> None:
@@ -265,7 +265,7 @@ VALUES = st.one_of(
     st.text(max_size=3),
     st.sampled_from([[], {}, [1], ["a", "a"], {"a": 1}, "measured", "bf16", "0" * 12]),
 )
-IS_OF_ANOTHER_KIND = re.compile(": only .* has it$|, though the record holds a measurement")
+IS_OF_ANOTHER_KIND = re.compile(": only .* has it$|, though the record has a measurement")
 RECORDS = [make() for make in KINDS.values()]
 
 

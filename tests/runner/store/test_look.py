@@ -495,7 +495,7 @@ def _in_the_way(place: Path, kind: str) -> Path:
         ("a folder", "Is a directory: it is a folder: name a file"),
         ("a pipe", "not a file but a pipe or a device"),
         ("a device", "not a file but a pipe or a device"),
-        ("a loop", "Too many levels of symbolic links: links that lead to themselves"),
+        ("a loop", "Too many levels of symbolic links: its links form a loop"),
         ("below a file", "Not a directory: it, or a part of its path, is a file"),
     ],
 )

@@ -52,8 +52,8 @@ def test_a_copy_is_known_by_its_steps(disguise):
     copied = copy_of(found)
     copied["passes"]["wall"]["steps_ms"] = disguise(copied["passes"]["wall"]["steps_ms"])
     (line,) = differences(seen, "two", copied)
-    assert line.startswith("passes.wall: the steps")
-    assert "of one, though" in line
+    assert line.startswith("passes.wall: the same steps")
+    assert "as one, which is another session" in line
 
 
 def steps(count, spread=0.01):
@@ -76,16 +76,16 @@ def bent(by):
 @pytest.mark.parametrize(
     ("ours", "theirs", "said"),
     [
-        (steps(3), steps(3), "the steps"),
-        (steps(30), changed(steps(30), 0.5), "the steps"),
+        (steps(3), steps(3), "the same steps"),
+        (steps(30), changed(steps(30), 0.5), "the same steps"),
         (steps(30), changed(steps(30), 0.6), None),
         (steps(30), steps(30)[:14], None),
-        (steps(3), steps(3)[::-1][1:] + steps(3)[2:], "the steps in another order"),
-        (steps(20), [2 * step for step in steps(20)], "the steps times a factor"),
+        (steps(3), steps(3)[::-1][1:] + steps(3)[2:], "the same steps in another order"),
+        (steps(20), [2 * step for step in steps(20)], "the same steps times a factor"),
         (steps(19), [2 * step for step in steps(19)], None),
-        (steps(21, 1.01e-3), [2 * step for step in steps(21, 1.01e-3)], "the steps times a factor"),
+        (steps(21, 1.01e-3), [2 * step for step in steps(21, 1.01e-3)], "the same steps times a factor"),
         (steps(21, 0.99e-3), [2 * step for step in steps(21, 0.99e-3)], None),
-        (steps(21), [2 * step for step in bent(0.9e-5)], "the steps times a factor"),
+        (steps(21), [2 * step for step in bent(0.9e-5)], "the same steps times a factor"),
         (steps(21), [2 * step for step in bent(1.1e-5)], None),
         (steps(21), [2 * step for step in steps(41)], None),
         ([0.0] * 30, [1.0] * 30, None),
@@ -102,14 +102,14 @@ def test_a_short_series_in_another_order_is_known():
     other["passes"]["wall"]["steps_ms"] = [7.2, 7.3, 7.1]
     assert differences(seen, "one", found) == []
     assert differences(seen, "two", other) == [
-        "passes.wall: the steps in another order of one, though its session is another"
+        "passes.wall: the same steps in another order as one, which is another session"
     ]
 
 
 def test_two_files_of_one_session_are_one():
     seen = Copies()
     assert differences(seen, "one", failed_record()) == []
-    assert differences(seen, "two", failed_record()) == ["session 0f3c9a52b7d1e846 is in one as well"]
+    assert differences(seen, "two", failed_record()) == ["session 0f3c9a52b7d1e846 is also in one"]
 
 
 def test_a_file_that_is_named_twice_is_no_copy_of_itself():
@@ -154,5 +154,5 @@ def test_verify_names_a_copy_and_a_name_that_is_another_sessions(tmp_path):
     result = CliRunner().invoke(program, ["verify", str(tmp_path)])
     assert isinstance(result.exception, BadRecord)
     assert "2 of 3 records" in str(result.exception)
-    assert "passes.wall: the steps of" in result.output
-    assert "its name says another cell or session than its content" in result.output
+    assert "passes.wall: the same steps as" in result.output
+    assert "the file name does not match the cell and session of the content" in result.output

@@ -66,7 +66,7 @@ def test_an_edited_record_is_listed(repository, records, since, is_committed):
     if is_committed:
         commit(repository)
     (line,) = history.changed(since, [records])
-    assert line == f"{records / FIRST.name}: changed since {since}: a record is measured anew, never edited"
+    assert line == f"{records / FIRST.name}: changed since {since}: restore the record, or measure a new one"
 
 
 @pytest.mark.parametrize("is_committed", [False, True])
@@ -180,12 +180,12 @@ def test_the_command_fails_with_the_list(records, since):
 
 
 def test_a_commit_that_git_does_not_know_and_a_folder_without_git_are_said(records, since, tmp_path_factory):
-    with pytest.raises(BadValue, match="--since nowhere: git knows no such commit here"):
+    with pytest.raises(BadValue, match="--since nowhere: no such commit in this repository"):
         history.changed("nowhere", [records])
     with pytest.raises(BadValue, match="--since --all"):
         history.changed("--all", [records])
     bare = tmp_path_factory.mktemp("bare")
-    with pytest.raises(BadRecord, match="in no git repository"):
+    with pytest.raises(BadRecord, match="not in a git repository"):
         history.changed(since, [bare])
-    with pytest.raises(BadRecord, match="no folder of records"):
+    with pytest.raises(BadRecord, match="not a folder"):
         history.changed(since, [records / FIRST.name])

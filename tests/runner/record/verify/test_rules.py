@@ -142,27 +142,27 @@ BROKEN = {
     "a stranger that is called catalogued": (
         example_record,
         all_of(stranger(), put("gpu.catalogued", True)),
-        "gpu.key: 'x1' is not in the catalogue, though the record says so",
+        "gpu.catalogued: true, but 'x1' is not in the catalogue",
     ),
     "a stranger with a datasheet": (
         example_record,
         all_of(stranger(), put("gpu.bandwidth_gbs", 4800.0)),
-        "gpu.bandwidth_gbs: 4800, though no catalogue has this card",
+        "gpu.bandwidth_gbs: 4800, but this card is not in the catalogue",
     ),
     "another count of warm-up steps than asked": (
         example_record,
         all_of(put("request.protocol", "auto"), put("request.warmup", "7")),
-        "protocol.warmup: 5, but that of the request is 7",
+        "protocol.warmup: 5, but the requested one is 7",
     ),
     "another count of steps than asked": (
         example_record,
         all_of(put("request.protocol", "auto"), put("request.steps", "29")),
-        "protocol.steps: 30, but that of the request is 29",
+        "protocol.steps: 30, but the requested one is 29",
     ),
     "another protocol than asked": (
         example_record,
         put("request.protocol", "tail"),
-        "protocol.name: 'paper', but that of the request is 'tail'",
+        "protocol.name: 'paper', but the requested one is 'tail'",
     ),
     "a protocol that nobody has": (
         example_record,
@@ -173,12 +173,12 @@ BROKEN = {
     "here, in a container": (
         lambda: example_record(container=CONTAINER),
         put("request.where", "here"),
-        "request.where: here, but the record is of a container",
+        "request.where: here, but the record has a section container",
     ),
     "a checkpoint with an option of synthetic weights": (
         of_checkpoint,
         put("cell.options", {"sym": "true"}),
-        "cell.options: 'sym:true' is no option",
+        "cell.options: 'sym:true' is not an option",
     ),
     "the option sdpa, and another backend": (
         lambda: example_record(cell={"options": {"sdpa": "flash"}}),
@@ -194,21 +194,25 @@ BROKEN = {
     "a graph that was launched twice": (committed, put("actual.graph_launches_per_step", 2.0), "actual.graph_launches"),
     "an engine without a graph": (engine, put("actual.graph_launches_per_step", 0.0), "actual.graph_launches"),
     "a launch in an eager pass": (example_record, put("actual.graph_launches_per_step", 1e-3), "actual.graph_launches"),
-    "a matrix left out": (example_record, products(195.0), "actual.products_per_step: 195, the layers have 196"),
+    "a matrix left out": (
+        example_record,
+        products(195.0),
+        "actual.products_per_step: 195, but the layers have at least 196",
+    ),
     "fewer products than rows": (
         example_record,
         all_of(SHOWN_AS, products(312.969)),
-        "actual.products_per_step: 312.969, the table of kernels has 313 to 813",
+        "actual.products_per_step: 312.969, but the table of kernels has 313 to 813",
     ),
     "more products than rows": (
         example_record,
         all_of(SHOWN_AS, products(813.031)),
-        "actual.products_per_step: 813.031, the table of kernels has 313 to 813",
+        "actual.products_per_step: 813.031, but the table of kernels has 313 to 813",
     ),
     "a name one letter short of a cut one": (
         example_record,
         all_of(rows(200.0, names=[("x" * 99, 100.0)]), products(200.03)),
-        "actual.products_per_step: 200.03, the table of kernels has 200 to 200",
+        "actual.products_per_step: 200.03, but the table of kernels has 200 to 200",
     ),
     "a name that no row has": (
         example_record,
@@ -218,22 +222,22 @@ BROKEN = {
     "24 rows that do not add up": (
         example_record,
         all_of(rows(200.0, **MANY_ROWS), products(200.0), put("passes.busy.kernels", [300] * 30)),
-        "kernels: 250 a step in all rows, 300 in passes.busy",
+        "kernels: 250 per step in all rows, but 300 in passes.busy",
     ),
     "a token beyond the vocabulary": (
         example_record,
         put("gate.tokens.0.chosen.0", QWEN_7B["vocab"]),
-        "gate.tokens wall: 152064 is no token of 152064",
+        "gate.tokens wall: token 152064 is not in the vocabulary of 152064",
     ),
     "a token with two regrets, one of them repeated": (
         example_record,
         tokens(([5], [0.0], [0.0, 3.0]), ([7, 5], [0.5, 2.0], [0.0])),
-        "gate.tokens span: token 5 at step 1 has the regret 2.0, and another",
+        "gate.tokens span: token 5 at step 1 has the regrets 3.0 and 2.0",
     ),
     "a weight that is not finite over finite logits": (
         example_record,
         put("gate.not_finite", NOT_FINITE),
-        "gate.not_finite: there, though every logit error is a finite number",
+        "gate.not_finite: present, but every logit error is finite",
     ),
     "a weight that is named in part": (
         example_record,
@@ -258,12 +262,12 @@ BROKEN = {
     "equal, and different": (
         committed,
         all_of(likeness("equal", 3, True), likeness("differences", 3, 1e-3)),
-        "gate.eager short: equal, and yet different by 0.001",
+        "gate.eager short: equal, but the difference is 0.001",
     ),
     "equal, with another token": (
         committed,
         all_of(likeness("equal", 3, True), likeness("differences", 3, 0.0), likeness("same_token", 3, False)),
-        "gate.eager short: equal, and yet different by 0.0",
+        "gate.eager short: equal, but the difference is 0.0 or the token differs",
     ),
     **{
         f"{name} in version 1 of the gate": (
@@ -289,7 +293,7 @@ BROKEN = {
         f"a failure with {section}": (
             failed_record,
             lambda found, section=section: found.update({section: example_record()[section]}),
-            f"damaged record: outcome.status: failed, though the record holds a measurement ({section})",
+            f"damaged record: outcome.status: failed, though the record has a measurement ({section})",
         )
         for section in record.MEASURED_ONLY
     },
@@ -311,7 +315,7 @@ BROKEN = {
     "a runtime of another format": (
         example_record,
         put("cell.runtime", "exllamav2"),
-        "cell.quant: 'bf16' does not go with exllamav2 (it has gptq)",
+        "cell.quant: 'bf16' does not go with exllamav2 (allowed: gptq)",
     ),
     "a runtime of another kernel": (
         engine,
@@ -459,7 +463,7 @@ def test_an_honest_session_is_right(name):
 def test_a_session_that_ends_before_it_began_is_named_once():
     found = example_record()
     put("session.finished_ms", 1)(found)
-    assert recompute.differences(found) == ["session.finished_ms: before it began"]
+    assert recompute.differences(found) == ["session.finished_ms: before session.started_ms"]
 
 
 @pytest.mark.parametrize(
@@ -507,5 +511,5 @@ def test_a_record_under_another_sessions_name_is_refused(tmp_path):
     path = tmp_path / file_name(found)
     record.write(found, path)
     assert recompute.read_verified(path) == read.from_file(path)
-    with pytest.raises(BadRecord, match="its name says another cell or session than its content"):
+    with pytest.raises(BadRecord, match="the file name does not match the cell and session of the content"):
         recompute.read_verified(path.rename(tmp_path / path.name.replace("eager", "graph")))
