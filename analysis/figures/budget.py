@@ -38,7 +38,7 @@ def draw(table: Sequence[GroupRow]) -> Drawn | None:
     if not valid:
         return None
     rows = style.spread(valid, CELLS)
-    names = dict(zip(map(id, rows), style.names(rows, budget.NAMED_FIELDS, budget.TELLING_FIELDS), strict=True))
+    names = dict(zip(map(id, rows), style.names(rows, budget.NAMED_FIELDS, budget.DISTINGUISHING_FIELDS), strict=True))
     of_gpus = [list(own) for _, own in groupby(rows, key=lambda row: row.gpu)]
     figure = style.canvas(9.6, 0.9 + 0.25 * len(rows) + 0.6 * len(of_gpus))
     panels = figure.subplots(len(of_gpus), squeeze=False, height_ratios=[len(own) + 1.5 for own in of_gpus])[:, 0]
@@ -74,10 +74,12 @@ def _draw_bar(axes: Axes, place: int, row: BudgetRow) -> None:
             linewidth=0.4,
             label=term.name,
         )
-    axes.annotate(told(row), (row.step_wall_ms, place), (4, 0), textcoords="offset points", va="center", fontsize=7.5)
+    axes.annotate(
+        bar_text(row), (row.step_wall_ms, place), (4, 0), textcoords="offset points", va="center", fontsize=7.5
+    )
 
 
-def told(row: BudgetRow) -> str:
+def bar_text(row: BudgetRow) -> str:
     """Returns the step in words, and how far the passes lie apart that its terms come from."""
     apart = "" if row.uncertainty is None else f" ({row.uncertainty:.0%} apart)"
     return f"{row.step_wall_ms:.2f}{apart}"

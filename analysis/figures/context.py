@@ -76,7 +76,7 @@ def _ratio_name(rows: Sequence[FloorRow]) -> str:
 def interval_of(row: FloorRow) -> tuple[float, float]:
     """Returns (low, high) of the ratio."""
     step_ms = (row.step_wall_ms, row.step_wall_ms_low, row.step_wall_ms_high)
-    return intervals.of_ratio(ratio_of(row) or 0.0, *(ms or 0.0 for ms in step_ms))
+    return intervals.ratio_interval(ratio_of(row) or 0.0, *(ms or 0.0 for ms in step_ms))
 
 
 def _panels(rows: Sequence[FloorRow]) -> dict[Panel, list[FloorRow]]:
@@ -88,7 +88,7 @@ def _panels(rows: Sequence[FloorRow]) -> dict[Panel, list[FloorRow]]:
 
 def _series(rows: Sequence[FloorRow]) -> dict[int, str]:
     """Returns the name of each row's line, by the row's id."""
-    fields = [*NAMED[3:], *form.telling(rows, NAMED, floor.TELLING_FIELDS)]
+    fields = [*NAMED[3:], *form.distinguishing(rows, NAMED, floor.DISTINGUISHING_FIELDS)]
     return {id(row): style.short(form.name(row, fields)) for row in rows}
 
 

@@ -39,7 +39,7 @@ def read(source: Source, frame: Frame, table: Sequence[FloorRow]) -> tuple[list[
     rows = [valid[place] for place in sorted(order)]
     of_rows = [_newest(frame, row) for row in rows]
     details = source.details([session for own in of_rows for session in own])
-    names = style.names(rows, floor.NAMED_FIELDS, floor.TELLING_FIELDS)
+    names = style.names(rows, floor.NAMED_FIELDS, floor.DISTINGUISHING_FIELDS)
     found = [
         Steps(name, row.sessions, tuple(details[session].steps_ms for session in own))
         for name, row, own in zip(names, rows, of_rows, strict=True)

@@ -27,7 +27,7 @@ TITLE = "What quantised weights save"
 def draw(table: Sequence[AnyRow]) -> Drawn | None:
     """Returns by how much steps are shorter over by how much their bytes are fewer; on the line all of it is realised.
     None where the table has no quantised row of our own with a baseline (the paper's alone say nothing here)."""
-    rows = [row for row in quant.shown(table) if row.quant != "bf16" and row.realised]
+    rows = [row for row in quant.valid_rows(table) if row.quant != "bf16" and row.realised]
     if not any(isinstance(row, QuantRow) for row in rows):
         return None
     rows.sort(key=lambda row: row.realised or 0.0)

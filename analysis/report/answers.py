@@ -33,13 +33,13 @@ def answers(
 ) -> list[dict[str, str]]:
     """Returns `question` and `answer` of each."""
     return [
-        {"question": FAR, "answer": f"{of_floor(floors)} {of_budget(budgets)}".strip()},
-        {"question": GRAPHS, "answer": of_graphs(compared)},
-        {"question": QUANT, "answer": of_quant(quants)},
+        {"question": FAR, "answer": f"{floor_answer(floors)} {budget_answer(budgets)}".strip()},
+        {"question": GRAPHS, "answer": graphs_answer(compared)},
+        {"question": QUANT, "answer": quant_answer(quants)},
     ]
 
 
-def of_floor(floors: Sequence[FloorRow]) -> str:
+def floor_answer(floors: Sequence[FloorRow]) -> str:
     """Returns the nearest, the farthest and the middle cell, by r_floor, or by r_floor_achievable without a
     datasheet."""
     valid = [row for row in floors if row.valid]
@@ -60,7 +60,7 @@ def of_floor(floors: Sequence[FloorRow]) -> str:
 
 
 def _names(rows: Sequence[FloorRow]) -> list[str]:
-    return titles(rows, floor.NAMED_FIELDS, floor.TELLING_FIELDS)
+    return titles(rows, floor.NAMED_FIELDS, floor.DISTINGUISHING_FIELDS)
 
 
 def _takes(ratio: float) -> str:
@@ -72,7 +72,7 @@ def percent(ratio: float) -> str:
     return f"{100 * ratio:.{0 if ratio >= 0.1 else 1}f} %"
 
 
-def of_budget(table: Sequence[GroupRow]) -> str:
+def budget_answer(table: Sequence[GroupRow]) -> str:
     """Returns which terms beyond the floor are the largest in how many cells, and in how many none is named."""
     valid = budget.budgets(table)
     count = Counter(row.largest for row in valid if row.largest is not None)
@@ -102,12 +102,12 @@ class Gain:
         return f"{self.gain:.2f}" + ("" if self.low is None else f" [{self.low:.2f}, {self.high:.2f}]")
 
 
-def of_graphs(compared: Sequence[ABRow]) -> str:
+def graphs_answer(compared: Sequence[ABRow]) -> str:
     """Returns how many times as fast a step is with the graph, by the A/Bs of eager against graph."""
     gains = map(_gain, compared, graphs.names(compared))
     found = [gain for gain in gains if gain is not None]
     if not found:
-        return f"No A/B of eager against graph was measured here. {_of_papers_graphs()}"
+        return f"No A/B of eager against graph was measured here. {_paper_graphs_sentence()}"
     least, most = (choose(found, key=lambda one: one.gain) for choose in (min, max))
     verdicts = Counter(one.verdict for one in found)
     counted = ", ".join(f"{number} {word}" for word, number in sorted(verdicts.items()))
@@ -132,15 +132,15 @@ def _gain(row: ABRow, name: str) -> Gain | None:
     return Gain(name, turned, 1 / row.ratio, None if high is None else 1 / high, None if low is None else 1 / low)
 
 
-def _of_papers_graphs() -> str:
+def _paper_graphs_sentence() -> str:
     rows = ", ".join(f"{row.ratio:.3f} on the {row.gpu}" for row in paper.graphs_rows())
     return f"The paper measured {rows}."
 
 
-def of_quant(quants: Sequence[AnyRow]) -> str:
+def quant_answer(quants: Sequence[AnyRow]) -> str:
     """Returns the least and the greatest saving over the fastest unquantised cell; a verdict only from five sessions
     on."""
-    own = quant.summary(quant.ours(quants))
+    own = quant.summary(quant.measured_rows(quants))
     if own is not None:
         return f"{own}."
     told = (f"{row.realised:.2f} ({row.quant} {row.kernel})" for row in paper_rows()[1:])

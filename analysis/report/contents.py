@@ -16,7 +16,7 @@ from analysis.reading import Reading
 from analysis.report import answers, provenance
 from analysis.row import Row
 from analysis.sources.frame import Frame
-from analysis.sources.selection import Asked
+from analysis.sources.selection import Selection
 from analysis.table import RowsByTable, Table
 from analysis.tables import budget, floor, graphs, quant
 from analysis.tables._floorrow import FloorRow
@@ -68,7 +68,7 @@ class Contents:
         return [row for row in self.of(floor.TABLE) if not row.valid]
 
 
-def contents(asked: Asked) -> Contents:
+def contents(asked: Selection) -> Contents:
     """Returns what a report of these sessions has. Raises BadRecord, BadValue, StoreUnreachable as the source does."""
     reading = Reading(asked.frame(registry.metrics()), asked.source)
     rows = {table.name: table.rows(reading) for table in registry.tables()}

@@ -21,7 +21,7 @@ class Range:
 
 def ranges(floors: Sequence[FloorRow]) -> list[Range]:
     """Returns the ranges below the floor table, in their order."""
-    names = dict(zip(map(id, floors), titles(floors, floor.NAMED_FIELDS, floor.TELLING_FIELDS), strict=True))
+    names = dict(zip(map(id, floors), titles(floors, floor.NAMED_FIELDS, floor.DISTINGUISHING_FIELDS), strict=True))
     return [
         Range(
             _ranges.range_anchor(shared),

@@ -68,7 +68,7 @@ def sessions(
 
 
 def _of_groups(known: polars.DataFrame, floors: Sequence[FloorRow]) -> polars.DataFrame:
-    names = titles(floors, floor.NAMED_FIELDS, floor.TELLING_FIELDS)
+    names = titles(floors, floor.NAMED_FIELDS, floor.DISTINGUISHING_FIELDS)
     groups = polars.DataFrame(
         {
             "row": [row.anchor for row in floors],

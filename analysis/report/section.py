@@ -59,7 +59,7 @@ def _section(table: Table[Row], rows: RowsByTable) -> Section:
         grids=tuple(_grids(table, own, rows)),
         note=table.remark(own),
         summary=table.summary,
-        sentences=tuple(table.said(own)),
+        sentences=tuple(table.statements(own)),
         below=tuple(figure.name for figure in table.figures if figure.below),
     )
 

@@ -141,9 +141,9 @@ def report(groups: Sequence[Floats]) -> dict[str, Any]:
     """Everything that docs/statistics.md shows: the fitted noise, coverage by setting, power."""
     fitted = {TAIL: noise.fit(groups, noise.TAILS), SPEEDS: noise.fit(groups, noise.SPEEDS)}
     normal = noise.log_likelihood(NORMAL, groups)
-    sources = {name: noise.of_shape(shape) for name, shape in {"normal": NORMAL, **fitted}.items()}
+    sources = {name: noise.standardised(shape) for name, shape in {"normal": NORMAL, **fitted}.items()}
     rows = [_coverage_row(setting, sources[name]) for name in sources for setting in settings(name)]
-    harsh = noise.of_shape(HARSH_SHAPE)
+    harsh = noise.standardised(HARSH_SHAPE)
     rows += [_coverage_row(Setting(HARSH, *VARIATIONS[-1], count, hosts), harsh) for count, hosts in HOSTS]
     return {
         "noise": {

@@ -19,15 +19,15 @@ FEWEST_FOR_AN_INTERVAL = 5
 NONE, RANGE, CI95 = "none", "range", "ci95"
 
 
-def of_sessions(values: Sequence[float]) -> Interval:
+def session_interval(values: Sequence[float]) -> Interval:
     """(low, high, kind) of the median: the range below 5 sessions, else the interval of `median_interval`.
 
     kind is NONE for one session, RANGE or CI95.
     """
-    return of_groups([values])[0]
+    return group_intervals([values])[0]
 
 
-def of_groups(groups: Sequence[Sequence[float]]) -> list[Interval]:
+def group_intervals(groups: Sequence[Sequence[float]]) -> list[Interval]:
     """The same of several groups of as many sessions each."""
     values = np.asarray(groups, dtype=float)
     if values.shape[1] < FEWEST_FOR_AN_INTERVAL:
@@ -70,7 +70,7 @@ def interval_depth(count: int) -> tuple[int, float]:
     return depth, (count - depth) * share / (depth + (count - 2 * depth) * share)
 
 
-def of_ratio(ratio: float, value: float, low: float, high: float) -> tuple[float, float]:
+def ratio_interval(ratio: float, value: float, low: float, high: float) -> tuple[float, float]:
     """(low, high) of a ratio of something constant to a value with this interval: the value's own, turned round."""
     return ratio * value / high, ratio * value / low
 

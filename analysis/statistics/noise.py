@@ -96,7 +96,7 @@ class Noise:
         return (self.shape.draw(generator, size) - self.middle) / self.scale * variation
 
 
-def of_shape(shape: Shape) -> Noise:
+def standardised(shape: Shape) -> Noise:
     """The shape, brought to median 0 and the scale that ten sessions show."""
     drawn = shape.draw(np.random.default_rng(0), (SCALE_DRAWS // SCALE_SESSIONS, SCALE_SESSIONS))
     middle, scale = float(np.median(drawn)), float(np.median(drawn.std(axis=1, ddof=1)))

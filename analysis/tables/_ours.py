@@ -41,7 +41,7 @@ def ratio(cell: Group | None, share: float, versions: Torch) -> Ours | None:
         return None
     value = share * cell.r_floor_paper
     step_ms, (step_low, step_high) = cell.wall_ms, _ends(cell)
-    low, high = intervals.of_ratio(value, step_ms, step_low, step_high)
+    low, high = intervals.ratio_interval(value, step_ms, step_low, step_high)
     return Ours(value, low, high, cell.interval or intervals.NONE, cell.sessions, _evidence(cell, versions), False)
 
 

@@ -9,14 +9,14 @@ from statistics import median
 from typing import Any
 
 from analysis.cellcolumns import cell_columns
-from analysis.form import Column, telling
+from analysis.form import Column, distinguishing
 from analysis.row import Row
 from analysis.tables._floorrow import FloorRow
 from runner.cell.cell import short_hash
 
-RANGE_NAMED, RANGE_TELLING = ("gpu", "runtime", "cache"), ("dtype", "attention", "options", "protocol", "kernel")
+RANGE_NAMED, RANGE_DISTINGUISHING = ("gpu", "runtime", "cache"), ("dtype", "attention", "options", "protocol", "kernel")
 Shared = tuple[str, ...]
-"""The values of `RANGE_NAMED` and `RANGE_TELLING`."""
+"""The values of `RANGE_NAMED` and `RANGE_DISTINGUISHING`."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class RangeRow(Row):
 
     @property
     def anchor(self) -> str:
-        return range_anchor(tuple(str(self.value(name)) for name in (*RANGE_NAMED, *RANGE_TELLING)))
+        return range_anchor(tuple(str(self.value(name)) for name in (*RANGE_NAMED, *RANGE_DISTINGUISHING)))
 
 
 def range_anchor(shared: Shared) -> str:
@@ -73,7 +73,7 @@ RANGE_VALUES = (
 
 def range_columns(ranges: Sequence[RangeRow]) -> list[Column]:
     """Returns the columns for these ranges."""
-    return [*cell_columns((*RANGE_NAMED, *telling(ranges, RANGE_NAMED, RANGE_TELLING))), *RANGE_VALUES]
+    return [*cell_columns((*RANGE_NAMED, *distinguishing(ranges, RANGE_NAMED, RANGE_DISTINGUISHING))), *RANGE_VALUES]
 
 
 def gpu_ranges(table: Sequence[FloorRow]) -> list[RangeRow]:
@@ -83,7 +83,7 @@ def gpu_ranges(table: Sequence[FloorRow]) -> list[RangeRow]:
 
 def _range_row(shared: Shared, own: Sequence[FloorRow]) -> RangeRow:
     fields: dict[str, Any] = {
-        **dict(zip((*RANGE_NAMED, *RANGE_TELLING), shared, strict=True)),
+        **dict(zip((*RANGE_NAMED, *RANGE_DISTINGUISHING), shared, strict=True)),
         **_range("r_floor_paper", [row.r_floor_paper for row in own]),
         **_range("r_floor", [row.r_floor for row in own]),
     }
@@ -96,7 +96,7 @@ def alike(table: Sequence[FloorRow]) -> list[tuple[Shared, list[FloorRow]]]:
     cells: dict[Shared, dict[tuple[str, int], FloorRow]] = defaultdict(dict)
     for row in table:  # of alike cells the newest comes last
         if row.valid and row.quant == "bf16" and row.r_floor is not None:
-            shared = tuple(str(row.value(name)) for name in (*RANGE_NAMED, *RANGE_TELLING))
+            shared = tuple(str(row.value(name)) for name in (*RANGE_NAMED, *RANGE_DISTINGUISHING))
             cells[shared][(row.model, row.ctx)] = row
     return [(shared, list(own.values())) for shared, own in sorted(cells.items())]
 

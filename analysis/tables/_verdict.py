@@ -56,7 +56,7 @@ class CheckRow(Row):
 
 @dataclass(frozen=True)
 class Ours:
-    """Our value beside a figure, with its interval over sessions (see `intervals.of_sessions`); `cell` is what may
+    """Our value beside a figure, with its interval over sessions (see `intervals.session_interval`); `cell` is what may
     explain a difference, and a step slower than the paper's has the greater value where `grows`."""
 
     value: float

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from analysis import groups
 from analysis.cellcolumns import CELL, FLAGS, SESSIONS, WALL, cell_columns
-from analysis.form import Column, sentences_of_invalid, telling, titles
+from analysis.form import Column, distinguishing, sentences_of_invalid, titles
 from analysis.group import Group, shared
 from analysis.reading import Reading
 from analysis.sources.frame import Frame
@@ -37,7 +37,7 @@ METRICS = (
 APART = "passes_apart"
 CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtype", "options")
 NAMED_FIELDS = ("gpu", "model", "ctx", "quant", "runtime", "cache")
-TELLING_FIELDS = ("kernel", "dtype", "options", "attention", "weights_id", "protocol", "env_key", "code_key")
+DISTINGUISHING_FIELDS = ("kernel", "dtype", "options", "attention", "weights_id", "protocol", "env_key", "code_key")
 
 
 def rows(frame: Frame, every_code: bool = False) -> list[GroupRow]:
@@ -109,7 +109,7 @@ LAUNCHING = (
 def columns(valid: Sequence[BudgetRow]) -> list[Column]:
     """Returns the columns for valid rows. A term that does not come from the same passes in all of them has a column
     that tells; `passes` tells it of the others."""
-    named = cell_columns((*NAMED_FIELDS, *telling(valid, NAMED_FIELDS, TELLING_FIELDS)))
+    named = cell_columns((*NAMED_FIELDS, *distinguishing(valid, NAMED_FIELDS, DISTINGUISHING_FIELDS)))
     return [*named, *COUNTS, *(column for term in TERMS for column in _term_columns(valid, term)), *LAUNCHING]
 
 
@@ -139,13 +139,13 @@ def passes(table: Sequence[GroupRow]) -> str:
 def remedies(table: Sequence[GroupRow]) -> list[str]:
     """Returns for each budget what takes most time beyond the floor and what would remove it, or why none is named."""
     valid = budgets(table)
-    names = titles(valid, NAMED_FIELDS, TELLING_FIELDS)
+    names = titles(valid, NAMED_FIELDS, DISTINGUISHING_FIELDS)
     return [f"{name}: {row.sentence}." for name, row in zip(names, valid, strict=True)]
 
 
 def _lines(table: Sequence[GroupRow]) -> list[str]:
     others = [row for row in table if not row.valid]
-    fields = (*CELL_FIELDS, *telling(others, CELL_FIELDS, TELLING_FIELDS))
+    fields = (*CELL_FIELDS, *distinguishing(others, CELL_FIELDS, DISTINGUISHING_FIELDS))
     return [*(f"- {sentence}" for sentence in remedies(table)), *sentences_of_invalid(others, fields)]
 
 

@@ -17,7 +17,7 @@ from analysis.cellcolumns import (
     WALL_ENDS,
     cell_columns,
 )
-from analysis.form import Column, sentences_of_invalid, telling
+from analysis.form import Column, distinguishing, sentences_of_invalid
 from analysis.group import Group, shared
 from analysis.reading import Reading
 from analysis.sources.frame import Frame
@@ -47,7 +47,7 @@ CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache")
 MORE_FIELDS = ("dtype", "attention", "weights_id", "options", "protocol", "env_key", "code_key")
 NAMED_FIELDS = ("gpu", "model", "ctx", "runtime", "cache")
 # Shown, in this order, only where rows would look alike without.
-TELLING_FIELDS = ("quant", "kernel", *MORE_FIELDS)
+DISTINGUISHING_FIELDS = ("quant", "kernel", *MORE_FIELDS)
 HOUR_MS = 3.6e6
 
 
@@ -146,7 +146,7 @@ VALUE_COLUMNS = (
 
 def columns(valid: Sequence[FloorRow]) -> list[Column]:
     """Returns the columns for these rows."""
-    return [*cell_columns((*NAMED_FIELDS, *telling(valid, NAMED_FIELDS, TELLING_FIELDS))), *VALUE_COLUMNS]
+    return [*cell_columns((*NAMED_FIELDS, *distinguishing(valid, NAMED_FIELDS, DISTINGUISHING_FIELDS))), *VALUE_COLUMNS]
 
 
 def _parts(table: Sequence[FloorRow]) -> Iterator[Part]:
@@ -162,7 +162,7 @@ def _parts(table: Sequence[FloorRow]) -> Iterator[Part]:
 
 def _lines(table: Sequence[FloorRow]) -> list[str]:
     others = [row for row in table if not row.valid]
-    return sentences_of_invalid(others, (*CELL_FIELDS, *telling(others, CELL_FIELDS, MORE_FIELDS)))
+    return sentences_of_invalid(others, (*CELL_FIELDS, *distinguishing(others, CELL_FIELDS, MORE_FIELDS)))
 
 
 def _bandwidth(table: Sequence[FloorRow], _reading: Reading) -> Drawn | None:

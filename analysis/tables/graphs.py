@@ -11,7 +11,7 @@ from analysis import ab, abrow, paper
 from analysis.ab import Measured
 from analysis.abrow import ABRow, figure_words
 from analysis.cellcolumns import CELL, FLAGS, cell_columns
-from analysis.form import Column, markdown_table, telling, titles
+from analysis.form import Column, distinguishing, markdown_table, titles
 from analysis.reading import Reading
 from analysis.table import Figure, Part, Table
 
@@ -95,7 +95,7 @@ VALUES = (
     Column("paper", "paper_words", help="the paper's A/B of the same cell"),
     FLAGS,
 )
-TELLING_FIELDS = (
+DISTINGUISHING_FIELDS = (
     *("quant", "kernel", "cache", "dtype", "attention", "weights_id", "protocol"),
     *("env_key_a", "env_key_b", "code_key_a", "code_key_b", "study", "ab"),
 )
@@ -103,13 +103,13 @@ TELLING_FIELDS = (
 
 def columns(table: Sequence[ABRow]) -> list[Column]:
     """Returns the columns for these rows."""
-    more = telling(table, [column.key for column in NAMING], TELLING_FIELDS)
+    more = distinguishing(table, [column.key for column in NAMING], DISTINGUISHING_FIELDS)
     return [*NAMING, *(CELL.get(field, Column(field, field)) for field in more), *VALUES]
 
 
 def names(table: Sequence[ABRow]) -> list[str]:
     """Returns a name for the cell of each A/B."""
-    return titles(table, ("gpu", "model", "ctx"), TELLING_FIELDS)
+    return titles(table, ("gpu", "model", "ctx"), DISTINGUISHING_FIELDS)
 
 
 def markdown(table: Sequence[ABRow]) -> str:
@@ -182,7 +182,7 @@ TABLE = Table(
     help="What a CUDA graph is worth: every A/B between runtimes, with interval and verdict.",
     heading="What CUDA Graphs buy",
     intro="A/Bs of two runtimes: the sessions of both arms in turns, each in a process of its own.",
-    metrics=ab.ASKED,
+    metrics=ab.NEEDED,
     columns=(*NAMING, *VALUES),
     rows=lambda reading: rows(reading.compared, reading.every_code),
     parts=_parts,

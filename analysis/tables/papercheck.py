@@ -40,7 +40,7 @@ METRICS = (
     "peak_bytes",
     "r_floor_paper",
 )
-ASKED = tuple(dict.fromkeys((*METRICS, *ab.ASKED)))
+NEEDED = tuple(dict.fromkeys((*METRICS, *ab.NEEDED)))
 HEADLINE = (("h100", "qwen2.5-7b", 2048), ("l4", "qwen2.5-7b", 2048))
 UNQUANTISED, DTYPE_BYTES = "bf16", 2
 PROTOCOL = "{0.name}-{0.warmup}-{0.steps}".format(protocol.NAMED["paper"])
@@ -50,7 +50,7 @@ def rows(frame: Frame) -> list[CheckRow]:
     """Returns one row per figure: ours beside it, a verdict, and the likely reason of a difference."""
     found = [group for group in groups.rows(frame, METRICS) if group.valid and _is_usual(group)]
     plain = [group for group in found if group.quant == UNQUANTISED and group.runtime == "eager"]
-    comparisons, _ = ab.of_frame(
+    comparisons, _ = ab.from_frame(
         replace(frame, manifests=tuple(filter(_is_of_the_paper, frame.manifests))), bootstrapped=False
     )
     return [
@@ -244,7 +244,7 @@ TABLE = Table(
     help="Every figure of the paper beside ours: reproduced, different (and the likely reason) or not measured.",
     heading="Beside the paper",
     intro=_intro,
-    metrics=ASKED,
+    metrics=NEEDED,
     columns=COLUMNS,
     rows=lambda reading: rows(reading.frame),
     parts=_parts,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import groups, paper
 from analysis.cellcolumns import CELL, FLOOR_MS, PEAK, R_FLOOR, SESSIONS, WALL, WALL_ENDS, cell_columns
-from analysis.form import Column, sentences_of_invalid, telling
+from analysis.form import Column, distinguishing, sentences_of_invalid
 from analysis.group import Group, shared
 from analysis.reading import Reading
 from analysis.sources.frame import Frame
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 METRICS = ("step_wall_ms", "bytes_streamed", "floor_ms", "r_floor", "peak_bytes", "logit_error")
 EAGER = "eager"
 NAMED_FIELDS = (*PLACE, "quant", "kernel", "runtime", "dtype")
-TELLING_FIELDS = ("cache", "protocol", "attention", "env_key", "code_key")
+DISTINGUISHING_FIELDS = ("cache", "protocol", "attention", "env_key", "code_key")
 MEASURED = "measured"
 
 
@@ -121,27 +121,27 @@ VALUE_COLUMNS = (
 )
 
 
-def shown(table: Sequence[AnyRow]) -> list[QuantRow | PaperRow]:
+def valid_rows(table: Sequence[AnyRow]) -> list[QuantRow | PaperRow]:
     """Returns the valid rows, the paper's among them."""
     return [row for row in table if isinstance(row, QuantRow | PaperRow)]
 
 
-def ours(table: Sequence[AnyRow]) -> list[QuantRow]:
+def measured_rows(table: Sequence[AnyRow]) -> list[QuantRow]:
     """Returns the valid rows that were measured."""
     return [row for row in table if isinstance(row, QuantRow)]
 
 
 def columns(valid: Savings) -> list[Column]:
     """Returns the columns for these rows."""
-    more = telling(ours(valid), NAMED_FIELDS, TELLING_FIELDS)
+    more = distinguishing(measured_rows(valid), NAMED_FIELDS, DISTINGUISHING_FIELDS)
     return [*cell_columns((*NAMED_FIELDS, *more)), *VALUE_COLUMNS]
 
 
 def sentences(table: Sequence[AnyRow]) -> list[str]:
     """Returns what all of ours come to, and what a saving beyond the ideal says of the baseline."""
-    valid = shown(table)
+    valid = valid_rows(table)
     beyond = [row for row in valid if (row.realised or 0) > (row.ideal or float("inf"))]
-    own = summary(ours(table))
+    own = summary(measured_rows(table))
     return [
         *([own] if own else []),
         *(
@@ -185,7 +185,7 @@ def _lines(table: Sequence[AnyRow]) -> list[str]:
 
 
 def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
-    valid = shown(table)
+    valid = valid_rows(table)
     yield Part(
         "quant",
         "What quantised weights save by their bytes, and by the clock",

@@ -40,7 +40,7 @@ def floor_rows(frame):
 
 @pytest.fixture(scope="module")
 def measured(frame):
-    return ab.of_frame(frame)[0]
+    return ab.from_frame(frame)[0]
 
 
 def points(axes, colours):
@@ -224,7 +224,7 @@ def test_beside_a_bar_stands_the_step_with_how_far_its_passes_lie_apart(frame):
     beside = [text.get_text() for text in axes.texts]
     assert beside == [f"{row.step_wall_ms:.2f} ({row.uncertainty:.0%} apart)" for row in table]
     (cpu,) = budget_table.rows(frame_of([cpu_record()]))
-    assert budget.told(cpu) == f"{cpu.step_wall_ms:.2f}"
+    assert budget.bar_text(cpu) == f"{cpu.step_wall_ms:.2f}"
 
 
 def test_every_term_has_a_look_of_its_own():

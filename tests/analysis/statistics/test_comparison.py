@@ -68,13 +68,13 @@ def test_an_interval_covers_95_percent_to_the_last_digit(count, depth, inwards):
 
 def test_a_ratio_to_a_value_turns_its_interval_round():
     # 12 / 4 = 3 of 4 in 3..6: from 12 / 6 to 12 / 3
-    assert intervals.of_ratio(3.0, 4.0, 3.0, 6.0) == (2.0, 4.0)
+    assert intervals.ratio_interval(3.0, 4.0, 3.0, 6.0) == (2.0, 4.0)
 
 
 def test_an_interval_begins_at_five_sessions():
-    assert intervals.of_sessions([1.0, 2.0, 3.0, 4.0]) == (1.0, 4.0, "range")
-    assert intervals.of_sessions([5.0, 1.0, 2.0, 3.0, 4.0]) == (1.0, 5.0, "ci95")
-    assert intervals.of_sessions([2.0]) == (2.0, 2.0, "none")
+    assert intervals.session_interval([1.0, 2.0, 3.0, 4.0]) == (1.0, 4.0, "range")
+    assert intervals.session_interval([5.0, 1.0, 2.0, 3.0, 4.0]) == (1.0, 5.0, "ci95")
+    assert intervals.session_interval([2.0]) == (2.0, 2.0, "none")
 
 
 def test_equal_arms_of_like_width_have_the_t_of_both():

@@ -28,7 +28,7 @@ def committed(family, shape):
 
 
 SHAPES = {coverage.TAIL: committed(coverage.TAIL, SkewedT), coverage.SPEEDS: committed(coverage.SPEEDS, TwoSpeeds)}
-SOURCES = {name: noise.of_shape(shape) for name, shape in {"normal": NORMAL, **SHAPES}.items()}
+SOURCES = {name: noise.standardised(shape) for name, shape in {"normal": NORMAL, **SHAPES}.items()}
 
 
 @pytest.mark.parametrize("sessions_", coverage.SESSIONS)
@@ -122,7 +122,7 @@ def test_the_committed_coverage_is_that_of_another_simulation(row, monkeypatch):
     """To three standard errors of both. BCa's takes minutes, and is not ours."""
     monkeypatch.setattr(coverage, "SIMULATIONS", 4_000)
     monkeypatch.setattr(coverage, "share_covered_by_bca", lambda *_: row["covered_by_bca"])
-    sources = SOURCES | {coverage.HARSH: noise.of_shape(coverage.HARSH_SHAPE)}
+    sources = SOURCES | {coverage.HARSH: noise.standardised(coverage.HARSH_SHAPE)}
     setting = Setting(*(row[field.name] for field in fields(Setting)))
     found = coverage._coverage_row(setting, sources[row["noise"]])
     assert found.keys() == row.keys()

@@ -31,7 +31,7 @@ def command(*arguments):
 
 @pytest.fixture(scope="module")
 def table():
-    return graphs.rows(ab.of_frame(Folder(RECORDS).frame(ab.ASKED))[0])
+    return graphs.rows(ab.from_frame(Folder(RECORDS).frame(ab.NEEDED))[0])
 
 
 @pytest.fixture

@@ -161,7 +161,7 @@ def test_without_a_recorded_cause_none_is_made_up():
 
 def compared(a_ms, b_ms, **of_the_eager_arm):
     """The rows of the CUDA Graphs A/B: the H200's committed one, said to be an H100's, with these steps."""
-    frame = Folder(AB).frame(papercheck.ASKED)
+    frame = Folder(AB).frame(papercheck.NEEDED)
     manifest = frame.manifests[0]
     eager = polars.col("cell_key") == manifest.arms["a"].cell_key
     wall = polars.when(eager).then(polars.lit(a_ms)).otherwise(polars.lit(b_ms)).alias("step_wall_ms")
@@ -194,8 +194,8 @@ def test_an_arm_is_explained_by_what_its_own_sessions_recorded():
 
 
 def test_an_ab_of_older_code_gives_way_to_the_newer():
-    frame = Folder(AB).frame(papercheck.ASKED)
-    newer, older = ab.of_frame(frame)[0], ab.of_frame(with_older_code(frame))[0]
+    frame = Folder(AB).frame(papercheck.NEEDED)
+    newer, older = ab.from_frame(frame)[0], ab.from_frame(with_older_code(frame))[0]
     shown = graphs.rows([*older, *newer])
     assert [(row.a_ms, row.superseded) for row in shown] == [(graphs.rows(newer)[0].a_ms, 1)]
     assert [row.superseded for row in graphs.rows([*older, *newer], every_code=True)] == [0, 0]
@@ -349,4 +349,4 @@ def test_a_catalogue_of_the_users_own_need_not_have_the_papers_models_and_gpus(m
 
 
 def test_a_store_is_asked_for_all_that_an_ab_is_held_against():
-    assert set(ab.ASKED) <= set(papercheck.ASKED)
+    assert set(ab.NEEDED) <= set(papercheck.NEEDED)

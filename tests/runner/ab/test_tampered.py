@@ -367,7 +367,7 @@ def test_what_else_can_be_gone_is_named_in_the_table(name: str, ctx: str, tmp_pa
     edit, said = NAMED[name]
     path = tampered(copied(tmp_path, ctx), edit)
     assert re.search(said, graphs.markdown([abrow.row(ab.read(path))]))
-    of_folder, left_out = ab.of_frame(Folder(path.parent).frame(ab.ASKED), bootstrapped=False)
+    of_folder, left_out = ab.from_frame(Folder(path.parent).frame(ab.NEEDED), bootstrapped=False)
     assert left_out == []
     assert re.search(said, graphs.markdown([abrow.row(each) for each in of_folder]))
 
@@ -397,7 +397,7 @@ def test_the_committed_abs_are_whole_and_have_their_ratios(ctx: str, ratio: floa
 def frame() -> Frame:
     """What a store tells of an A/B, too: its sessions' rows and the manifest of its run."""
     (folder,) = RECORDS.glob("ab-qwen2.5-7b-16384-*")
-    return Folder(folder).frame(ab.ASKED)
+    return Folder(folder).frame(ab.NEEDED)
 
 
 def of_rows(frame: Frame, edit: Callable[[Told], object], **columns: Any) -> str:
@@ -418,7 +418,7 @@ def of_rows(frame: Frame, edit: Callable[[Told], object], **columns: Any) -> str
         beside={},
         facts={},
     )
-    found, left_out = ab.of_frame(of_store, bootstrapped=False)
+    found, left_out = ab.from_frame(of_store, bootstrapped=False)
     return graphs.markdown([abrow.row(each) for each in found]) + "".join(left_out)
 
 
