@@ -24,7 +24,8 @@ TABLE = click.Option(["--table"], default="report", show_default=True, help="nam
 
 @click.group(cls=Commands)
 def main() -> None:
-    """Tables from an MLflow store (the embedded one unless --store names another) or directly from record files."""
+    """Prints tables from an MLflow store (the embedded one unless --store names another) or directly from record
+    files."""
 
 
 def run() -> None:
@@ -56,7 +57,7 @@ def _close_entry(error: Usage) -> None:
 
 @main.command(params=[*SELECTION, OUT])
 def report(out: Path, **options: Any) -> None:
-    """Write all tables and figures as one self-contained HTML page. With a store, also log it there as a run."""
+    """Writes all tables and figures as one self-contained HTML page. With a store, also logs it there as a run."""
     from analysis import publish
 
     with publish.entry(publish.REPORT) as run_id:
@@ -65,7 +66,7 @@ def report(out: Path, **options: Any) -> None:
 
 @main.command(params=[*SELECTION, FORMAT, OUT, TABLE])
 def tables(table: str, form_: str, out: Path, **options: Any) -> None:
-    """Print one table or write the report (`mlflow run . -e tables`). Under MLflow, log the result in its run."""
+    """Prints one table or writes the report (`mlflow run . -e tables`). Under MLflow, logs the result in its run."""
     from analysis import publish, registry
 
     with publish.entry(table) as run_id:
@@ -98,7 +99,7 @@ def _make_report(selection: Selection, out: Path, run_id: str | None) -> None:
 @click.option("--commit", is_flag=True, help="also log the summary in the A/B's MLflow run")
 @click.option("--run", "run_id", default=None, help="only the A/B measured under this MLflow run; the run is closed")
 def ab(folder: Path, form_: str, commit: bool, run_id: str | None) -> None:
-    """Compare the arms of the A/Bs in FOLDER and below it, whatever field they differ in."""
+    """Compares the arms of the A/Bs in FOLDER and below it, whatever field they differ in."""
     from analysis import ab as comparisons
     from analysis import abrow, publish
     from analysis.tables import graphs
@@ -117,7 +118,7 @@ def ab(folder: Path, form_: str, commit: bool, run_id: str | None) -> None:
 @click.option("--records", type=folder, default=Path("experiments/records"), show_default=True)
 @click.option("--format", "form_", type=click.Choice(["md", "json"]), default="md", show_default=True)
 def coverage(records: Path, form_: str) -> None:
-    """Simulate A/Bs with the noise of the records' sessions; print the coverage of the interval and the verdicts."""
+    """Simulates A/Bs with the noise of the records' sessions; prints coverage of the interval and verdicts."""
     from analysis import groups
     from analysis.sources.records import Folder
     from analysis.statistics import coverage as simulated

@@ -262,10 +262,10 @@ def test_with_a_thousand_cells_each_figure_says_what_it_left_out_and_is_quick(fr
     comparisons = [row for row in graphs_table.rows(measured) for _ in range(50)]
     for draw, said in (
         (lambda: bandwidth.draw(floors), "one of 1000 valid"),
-        (lambda: context.draw(floors), "Drawn are 9 of "),
-        (lambda: budget.draw(budgets), "Drawn are 40 of 1000 cells"),
-        (lambda: quant.draw(quants), "Named are 28 of 500 points"),
-        (lambda: graphs.draw(measured, comparisons, paper.graphs_rows()), "Drawn are 30 of 100 A/Bs"),
+        (lambda: context.draw(floors), "Drawn: 9 of "),
+        (lambda: budget.draw(budgets), "Drawn: 40 of 1000 cells"),
+        (lambda: quant.draw(quants), "Labels: 28 of 500 points"),
+        (lambda: graphs.draw(measured, comparisons, paper.graphs_rows()), "Drawn: 30 of 100 A/Bs"),
     ):
         began = time.process_time()
         drawn = draw()

@@ -31,24 +31,24 @@ def test_the_nearest_and_the_farthest_cell_change_places_with_their_steps():
     said = answers.floor_answer(floors_of(*(example_record(step_ms=ms, cell=cell) for cell, ms in (quick, slow))))
     # floors of 2.97 and 3.00 ms: 2.97 / 30 = 9.9 %, 3.00 / 60 = 5.0 %, halfway 7.4 %; 30 / 2.97 = 10.1
     assert said == (
-        "2 cells reach 5.0 % to 9.9 % of their memory floor, 7.4 % in the middle. Nearest is h200 qwen2.5-7b 2048 "
-        "eager static, where a step takes 10.1 times as long as reading its bytes would; farthest h200 qwen2.5-7b 4096 "
-        "eager static."
+        "2 cells reach 5.0 % to 9.9 % of their memory floor, 7.4 % in the median. The nearest is h200 qwen2.5-7b "
+        "2048 eager static, where a step takes 10.1 times as long as reading its bytes; the farthest is h200 "
+        "qwen2.5-7b 4096 eager static."
     )
     turned = answers.floor_answer(
         floors_of(example_record(step_ms=60.0), example_record(step_ms=30.0, cell={"ctx": 4096}))
     )
-    assert "Nearest is h200 qwen2.5-7b 4096" in turned
-    assert "farthest h200 qwen2.5-7b 2048" in turned
+    assert "nearest is h200 qwen2.5-7b 4096" in turned
+    assert "farthest is h200 qwen2.5-7b 2048" in turned
 
 
 def test_a_cpu_is_held_against_what_its_memory_was_seen_to_read():
     said = answers.floor_answer(floors_of(cpu_record()))
-    assert said.startswith("The one cell here, cpu qwen2.5-7b 2048 eager static, reaches 86 % of what its memory was")
+    assert said.startswith("The one cell here, cpu qwen2.5-7b 2048 eager static, reaches 86 % of its measured read")
 
 
 def test_without_a_valid_session_nothing_is_claimed():
-    assert answers.floor_answer(floors_of(failed_record("oom"))) == "No valid session says."
+    assert answers.floor_answer(floors_of(failed_record("oom"))) == "There is no valid session."
     assert answers.budget_answer([]) == ""
 
 
@@ -56,13 +56,13 @@ def test_the_largest_terms_are_counted():
     (row, invalid) = budget.rows(frame_of([example_record(), failed_record("oom")]))
     rows = [replace(row, largest=name) for name in ("gaps", "kernels", "kernels")]
     said = answers.budget_answer([*rows, invalid])
-    assert said == "Beyond the floor the largest part of a step is kernels in 2 of 3 cells, gaps in 1."
+    assert said == "Beyond the floor, the largest term of a step is kernels in 2 of 3 cells, gaps in 1."
     untold = replace(row, largest=None)
     assert answers.budget_answer([*rows, untold]) == (
-        "Beyond the floor the largest part of a step is kernels in 2 of 4 cells, gaps in 1. "
-        "In 1 of 4 cells the clocks do not tell which part beyond the floor is the largest."
+        "Beyond the floor, the largest term of a step is kernels in 2 of 4 cells, gaps in 1. "
+        "In 1 of 4 cells the clocks do not determine the largest term beyond the floor."
     )
-    assert answers.budget_answer([untold]).startswith("In 1 of 1 cells the clocks do not tell")
+    assert answers.budget_answer([untold]).startswith("In 1 of 1 cells the clocks do not determine")
 
 
 def test_what_the_graph_buys_is_the_ratio_whichever_arm_came_first():
@@ -108,7 +108,7 @@ def test_the_least_and_the_greatest_saving_change_places_with_the_steps():
     assert turned.startswith(start)
     assert first.index(nf4) < first.index(gptq)
     assert turned.index(gptq) < turned.index(nf4)
-    assert first.endswith("where the bytes allow 3.10×); no verdict: 2 with fewer than 5 sessions.")
+    assert first.endswith("where the bytes allow 3.10×); no verdict: 2 have fewer than 5 sessions.")
 
 
 def test_from_five_sessions_on_the_intervals_decide():
@@ -118,7 +118,7 @@ def test_from_five_sessions_on_the_intervals_decide():
     said = answers.quant_answer(quant.rows(frame_of([*of(5, packed_record), *of(5, example_record)])))
     assert said.startswith("1 quantised cells over the fastest unquantised one on the same hosts: 2.00 [")
     assert said.endswith(
-        "; of 1 cells 1 faster and 0 slower by the whole interval; 0 with fewer than 5 sessions have none."
+        "; 1 have a verdict, 1 faster and 0 slower by the whole interval; 0 have fewer than 5 sessions and no verdict."
     )
 
 

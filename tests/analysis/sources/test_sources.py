@@ -325,7 +325,7 @@ CONTENTS = {
     ),
     "no end": (
         [f"UPDATE runs SET end_time = NULL WHERE {OF_FIRST}"],
-        "its run has no end (where it was not closed, `python -m runner import` of its record does it)",
+        "its run has no end (`python -m runner import` of its record closes it)",
     ),
     "no cell_key": ([f"DELETE FROM tags WHERE key = 'cell_key' AND {OF_FIRST}"], "it has no tag cell_key"),
     "no env_key": ([f"DELETE FROM tags WHERE key = 'env_key' AND {OF_FIRST}"], "it has no tag env_key"),
@@ -339,11 +339,11 @@ CONTENTS = {
     ),
     "no step": (
         [f"DELETE FROM latest_metrics WHERE {WALL_KEY} AND {OF_FIRST}"],
-        "it is measured and has no number latency/step_wall_ms",
+        "it is measured but has no number latency/step_wall_ms",
     ),
     "a step that is no number": (
         [f"UPDATE latest_metrics SET value = 0, is_nan = '1' WHERE {WALL_KEY} AND {OF_FIRST}"],
-        "it is measured and has no number latency/step_wall_ms",
+        "it is measured but has no number latency/step_wall_ms",
     ),
 }
 
@@ -427,7 +427,7 @@ def test_sessions_of_an_ab_that_cannot_be_used_are_named_by_the_graphs_table(cha
             frame = source.compared(ab.NEEDED)
             (line,) = frame.left_out
             assert line.startswith(f"4 runs, the first run {first}: ")
-            assert "4 of its sessions are not there" in ab.from_frame(frame)[1][0]
+            assert "4 of its sessions are missing" in ab.from_frame(frame)[1][0]
 
 
 def test_a_step_that_is_no_number_is_not_drawn(changeable):
@@ -451,7 +451,7 @@ def test_an_ab_whose_session_is_gone_is_told(changeable):
     connection.commit()
     found, left_out = ab.from_frame(Store(uri).compared(ab.NEEDED))
     assert (found, len(left_out)) == ([], 1)
-    assert f"1 of its sessions are not there ({gone})" in left_out[0]
+    assert f"1 of its sessions are missing ({gone})" in left_out[0]
 
 
 @pytest.mark.parametrize("source", [Store, ClientStore])

@@ -322,15 +322,15 @@ NAMED: dict[str, tuple[Edit, str]] = {
     ),
     "the last block is removed, its records left": (
         lambda m, _: m["blocks"].pop(),
-        r"are missing; \d measured sessions lie beside it and are in no block: \w{16}, \w{16}",
+        r"are missing; \d measured sessions in its folder belong to no block: \w{16}, \w{16}",
     ),
     "the last session is removed, its record left": (
         lambda m, _: m["blocks"][-1]["sessions"].pop(),
-        r"are missing; 1 measured sessions lie beside it and are in no block: \w{16}",
+        r"are missing; 1 measured sessions in its folder belong to no block: \w{16}",
     ),
     "more were asked for": (
         lambda m, _: m["asked"].append(24),
-        "of the 24 planned sessions of each arm are missing.*more sessions were asked for than had been declared",
+        "of the 24 planned sessions of each arm are missing.*more sessions were requested than declared",
     ),
     "its last session is invalid": (
         lambda m, f: (invalid(m, f, -1, -1), entry(m, -1, -1).update(valid=False)),
