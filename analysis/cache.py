@@ -20,7 +20,7 @@ from runner.cell.cell import short_hash
 from runner.files import jsontext, plainfile
 
 
-def place(*names: str) -> Path:
+def entry_path(*names: str) -> Path:
     """Returns the path of an entry, below XDG_CACHE_HOME or ~/.cache. Without either folder nothing is cached."""
     home = os.path.expanduser("~")
     base = Path(os.environ.get("XDG_CACHE_HOME") or (f"{home}/.cache" if os.path.isabs(home) else os.devnull))

@@ -125,6 +125,6 @@ def coverage(records: Path, form_: str) -> None:
     from analysis.statistics import noise
 
     frame = Folder(records).frame([groups.WALL])
-    report = simulated.report(noise.groups_of(frame))
+    report = simulated.report(noise.session_groups(frame))
     click.echo(form.json_text(report) if form_ == "json" else simulated.markdown(report), nl=False)
     commands.print_omissions(frame.notes, frame.left_out)

@@ -161,4 +161,4 @@ def _draw(table: Table[Row], result: Result, path: Path) -> None:
     try:
         outputs.write(path, style.png(drawn))
     except OSError as error:
-        raise outputs.unwritten(error, path, "file") from error
+        raise outputs.write_error(error, path, "file") from error

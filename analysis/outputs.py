@@ -53,7 +53,7 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def unwritten(error: OSError, place: Path, other: str) -> DecodeFloorError:
+def write_error(error: OSError, place: Path, other: str) -> DecodeFloorError:
     """Returns the error for a file or folder that cannot be written. `other` is the thing to name instead."""
     if error.errno in failures.FULL:
         return DiskFull(f"no space left for {place}: free some, or name another {other}")

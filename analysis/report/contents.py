@@ -26,13 +26,13 @@ R = TypeVar("R", bound=Row)
 
 @dataclass(frozen=True)
 class Contents:
-    """The contents of a report. `shown` is the source's name, `filters` the filters as text.
+    """The contents of a report. `source` is the source's name, `filters` the filters as text.
 
     `rows` has the rows of each table by name, `figures` the non-empty figures. `left_out` has a line for each fault
     that no table shows.
     """
 
-    shown: str
+    source: str
     filters: str
     reading: Reading
     rows: RowsByTable
@@ -78,10 +78,10 @@ def contents(selection: Selection) -> Contents:
     does."""
     reading = Reading(selection.frame(registry.metrics()), selection.source)
     rows = {table.name: table.rows(reading) for table in registry.tables()}
-    name, published_name = selection.source.shown, published(selection.source.shown)
+    name, published_name = selection.source.label, published(selection.source.label)
     faults = (*reading.frame.left_out, *reading.unusable)
     return Contents(
-        shown=published_name,
+        source=published_name,
         filters=selection.description,
         reading=reading,
         rows=rows,

@@ -28,5 +28,5 @@ def ranges(floors: Sequence[FloorRow]) -> list[Range]:
             f"range of {' '.join(filter(None, shared))}",
             tuple((names[id(row)], row.anchor) for row in rows),
         )
-        for shared, rows in _ranges.alike(floors)
+        for shared, rows in _ranges.comparable_cells(floors)
     ]

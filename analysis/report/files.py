@@ -33,4 +33,4 @@ def write(contents: Files, folder: Path) -> None:
         for name, content in contents.items():
             outputs.write(folder / name, content if isinstance(content, bytes) else content.encode())
     except OSError as error:
-        raise outputs.unwritten(error, folder, "folder with --out") from error
+        raise outputs.write_error(error, folder, "folder with --out") from error

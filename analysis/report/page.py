@@ -60,7 +60,7 @@ def _digest(script: str) -> str:
 def _head(report: Contents) -> dict[str, Any]:
     sessions = report.frame.sessions
     return {
-        "source": report.shown,
+        "source": report.source,
         "filters": report.filters,
         "answers": report.answers,
         "sessions": sessions.height,

@@ -31,7 +31,7 @@ SESSIONS, REST = "sessions.arrow", "rest.json"
 def entry(uri: str, state: str, kind: str, needed: Sequence[str]) -> Path:
     """Returns the folder of a frame for that state of the store."""
     versions = [cache.code(sources()), polars.__version__]
-    return cache.place(
+    return cache.entry_path(
         "frames", short_hash(address.identity(uri), 16), short_hash([state, kind, sorted(needed), versions], 24)
     )
 

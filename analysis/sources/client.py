@@ -31,7 +31,7 @@ class ClientStore:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
-        self.shown = address.shown(uri)
+        self.label = address.shown(uri)
         self._run_ids: dict[str, str] = {}
 
     def frame(self, needed: Sequence[str]) -> Frame:
@@ -56,7 +56,7 @@ class ClientStore:
                     unfinished += 1
                 elif AB_TAG not in tags and REPORT_TAG not in tags:
                     foreign += 1
-            check_sessions(self.shown, len(sessions), foreign, lambda: experiment.deleted(client))
+            check_sessions(self.label, len(sessions), foreign, lambda: experiment.deleted(client))
         if only_compared:
             used = sessions_of(manifests.values())
             sessions = [run for run in sessions if run.tags.get(SESSION_TAG) in used]

@@ -104,7 +104,7 @@ class Source(Protocol):
     """A source of sessions: record files or a store."""
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
         """Returns the source's display name, without passwords."""
         ...
 

@@ -27,7 +27,7 @@ class Folder:
 
     def __init__(self, folder: Path) -> None:
         """Reads the folder. Raises BadRecord if it has no record."""
-        self.shown = plainfile.shown(folder)
+        self.label = plainfile.shown(folder)
         self._records, self._files, rejected = read_folder(folder)
         by_id, unusable = _manifests(folder, self._records)
         self._manifests = [manifest for manifest, _ in by_id.values()]

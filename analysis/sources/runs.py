@@ -65,10 +65,10 @@ def frame(runs: Iterable[Run], needed: Sequence[str], left_out: Iterable[str] = 
     def words_of(columns: Sequence[Text], rows: Sequence[int]) -> Mapping[int, Words]:
         return {row: {column.name: sessions[row].text(column) for column in columns} for row in rows}
 
-    return whole(_sessions(sessions, needed), words_of, left_out, **fields)
+    return frame_of_rows(_sessions(sessions, needed), words_of, left_out, **fields)
 
 
-def whole(
+def frame_of_rows(
     rows: polars.DataFrame,
     words_of: Callable[[Sequence[Text], Sequence[int]], Mapping[int, Words]],
     left_out: Iterable[str],
@@ -80,7 +80,7 @@ def whole(
 
     `words_of` returns further columns of rows, given by their column `row`.
     """
-    usable_rows, rejected = usable.split(finished(rows))
+    usable_rows, rejected = usable.split(with_derived_columns(rows))
     cells, incomplete = usable.cells(usable_rows, lambda row_numbers: words_of(CELL_COLUMNS, row_numbers))
     complete = usable_rows.join(incomplete, on="row", how="anti", maintain_order="left")
     sessions, unlike, repeat_notes = repeated.unrepeated(complete, lambda row_numbers: words_of((DIGEST,), row_numbers))
@@ -113,7 +113,7 @@ def _sessions(runs: Sequence[Run], needed: Sequence[str]) -> polars.DataFrame:
     return polars.DataFrame(columns)
 
 
-def finished(rows: polars.DataFrame) -> polars.DataFrame:
+def with_derived_columns(rows: polars.DataFrame) -> polars.DataFrame:
     """Returns the rows with derived columns in the form that tables use, in an order that does not depend on the
     source.
 
@@ -122,17 +122,17 @@ def finished(rows: polars.DataFrame) -> polars.DataFrame:
     named = {name: f"{name}-{counts.warmup}-{counts.steps}" for name, counts in protocol.NAMED.items()}
     title = polars.col("protocol_name").replace_strict(named, default=None, return_dtype=polars.String)
     custom = polars.concat_str("protocol_name", "warmup", "steps", separator="-")
-    finished_rows = rows.with_columns(
+    derived = rows.with_columns(
         title.fill_null(custom).alias("protocol"), polars.col("valid") == "true", _flags().alias("flags")
     )
     quotients = [
         (polars.col(above) / polars.col(below)).alias(name)
         for name, (above, below) in QUOTIENTS.items()
-        if {above, below} <= set(finished_rows.columns)
+        if {above, below} <= set(derived.columns)
     ]
-    finished_rows = finished_rows.with_columns(quotients)
-    order = [name for name in ORDER if name in finished_rows.columns]
-    return finished_rows.drop("protocol_name", "warmup", "steps").sort(order, maintain_order=True)
+    derived = derived.with_columns(quotients)
+    order = [name for name in ORDER if name in derived.columns]
+    return derived.drop("protocol_name", "warmup", "steps").sort(order, maintain_order=True)
 
 
 def _flags() -> polars.Expr:

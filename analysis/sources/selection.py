@@ -56,7 +56,7 @@ class Selection:
         whole = self.source.frame(self._columns(needed))
         filtered = whole.where(**self.filters)
         if self.description and filtered.sessions.is_empty() and not whole.sessions.is_empty():
-            raise BadValue(f"no session in {self.source.shown} has {self.description}: it has {_values(whole)}")
+            raise BadValue(f"no session in {self.source.label} has {self.description}: it has {_values(whole)}")
         return filtered
 
     def compared(self, needed: Sequence[str]) -> Frame:

@@ -39,7 +39,7 @@ def frame(database: Database, store: str, needed: Sequence[str]) -> Frame:
         rows = rows.join(numbers.rename({"value": names[key]}), on="row", how="left")
     by_run, unusable = lookups.manifests(database, comparisons["run_id"])
     words_of = partial(_words_of, database, committed["run_id"])
-    return runs.whole(_with_counts(database, rows), words_of, unusable, **ab_fields(by_run), notes=notes)
+    return runs.frame_of_rows(_with_counts(database, rows), words_of, unusable, **ab_fields(by_run), notes=notes)
 
 
 def _scanned(

@@ -20,18 +20,18 @@ class Store:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
-        self.shown = address.shown(uri)
+        self.label = address.shown(uri)
         self._client: ClientStore | None = None if database.kind_of(uri) else ClientStore(uri)
         self._notes: tuple[str, ...] = ()
         self._run_ids: dict[str, str] = {}
 
     def frame(self, needed: Sequence[str]) -> Frame:
-        frame = self._frame(SESSIONS, needed, lambda opened: sql.frame(opened, self.shown, needed))
+        frame = self._frame(SESSIONS, needed, lambda opened: sql.frame(opened, self.label, needed))
         self._run_ids = run_ids(frame)
         return frame
 
     def compared(self, needed: Sequence[str]) -> Frame:
-        return self._frame(COMPARED, needed, lambda opened: lookups.compared(opened, self.shown, needed))
+        return self._frame(COMPARED, needed, lambda opened: lookups.compared(opened, self.label, needed))
 
     def details(self, sessions: Sequence[str]) -> dict[str, Details]:
         if self._client is not None:

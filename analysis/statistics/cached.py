@@ -20,7 +20,7 @@ AT_MOST = 5000
 
 def compare(hosts: Sequence[HostSessions], bootstrapped: bool = True) -> Comparison:
     """Returns `comparison.compare`, from the cache if the same code has compared the same sessions."""
-    entry = cache.place("comparisons", short_hash([_code(), bootstrapped, [asdict(host) for host in hosts]], 24))
+    entry = cache.entry_path("comparisons", short_hash([_code(), bootstrapped, [asdict(host) for host in hosts]], 24))
     if (cached := _parsed(cache.load_json(entry))) is not None:
         return cached
     compared = comparison.compare(hosts, bootstrapped=bootstrapped)

@@ -108,7 +108,7 @@ def standardised(shape: Shape) -> Noise:
     return Noise(shape, middle, scale, float(drawn.mean() - middle) / scale)
 
 
-def groups_of(frame: Frame) -> list[Floats]:
+def session_groups(frame: Frame) -> list[Floats]:
     """Returns the log session medians of every group of at least three valid sessions of one code and host."""
     valid = frame.sessions.filter("valid")
     hosts = valid.group_by(*groups.KEYS, "host_id", maintain_order=True).agg(groups.WALL)

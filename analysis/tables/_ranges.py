@@ -78,7 +78,7 @@ def range_columns(ranges: Sequence[RangeRow]) -> list[Column]:
 
 def gpu_ranges(table: Sequence[FloorRow]) -> list[RangeRow]:
     """Returns the ranges of each GPU's comparable cells."""
-    return [_range_row(shared, cells) for shared, cells in alike(table)]
+    return [_range_row(shared, cells) for shared, cells in comparable_cells(table)]
 
 
 def _range_row(shared: Shared, rows: Sequence[FloorRow]) -> RangeRow:
@@ -90,7 +90,7 @@ def _range_row(shared: Shared, rows: Sequence[FloorRow]) -> RangeRow:
     return RangeRow(**fields, cells=len(rows))
 
 
-def alike(table: Sequence[FloorRow]) -> list[tuple[Shared, list[FloorRow]]]:
+def comparable_cells(table: Sequence[FloorRow]) -> list[tuple[Shared, list[FloorRow]]]:
     """Returns the valid unquantised cells that differ only in model and ctx, with the values that they share.
 
     Each cell counts once, with its newest sessions.

@@ -39,7 +39,7 @@ class Evidence:
 Rule = Callable[[Evidence], str | None]
 
 
-def likely(cell: Evidence | None, is_slower: bool) -> str:
+def likely_reason(cell: Evidence | None, is_slower: bool) -> str:
     """Returns the likely reason why a cell's step is slower, or faster, than the paper's."""
     if cell is None:
         return UNKNOWN

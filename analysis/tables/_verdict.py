@@ -105,7 +105,7 @@ def _judged(row: CheckRow, value: float, ours: Ours) -> CheckRow:
         kind = f"range of {ours.sessions} sessions" if ours.interval == intervals.RANGE else "confidence interval"
         reason = f"too scattered for a verdict: the {kind} is {ours.low:.4g} to {ours.high:.4g}"
     else:
-        reason = _reasons.likely(ours.cell, is_slower=(difference > 0) == ours.grows)
+        reason = _reasons.likely_reason(ours.cell, is_slower=(difference > 0) == ours.grows)
     return replace(row, verdict=DIFFERS, reason=reason)
 
 

@@ -156,7 +156,7 @@ def test_nothing_that_slows_a_step_explains_a_faster_one():
 
 
 def test_without_a_recorded_cause_none_is_made_up():
-    assert _reasons.likely(None, is_slower=True) == "no recorded value explains it"
+    assert _reasons.likely_reason(None, is_slower=True) == "no recorded value explains it"
 
 
 def compared(a_ms, b_ms, **of_the_eager_arm):
