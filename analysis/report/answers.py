@@ -51,10 +51,11 @@ def floor_answer(floors: Sequence[FloorRow]) -> str:
     (worst, farthest), (best, nearest) = cells[0], cells[-1]
     if len(cells) == 1:
         return f"The one cell here, {nearest}, reaches {percent(best)} of {limit}: {_slowdown(best)}."
+    limits = limit.replace("its", "their")
+    middle = percent(median(value for value, _ in cells))
     return (
-        f"{len(cells)} cells reach {percent(worst)} to {percent(best)} of {limit.replace('its', 'their')}, "
-        f"{percent(median(value for value, _ in cells))} in the median. The nearest is {nearest}, where "
-        f"{_slowdown(best)}; the farthest is {farthest}."
+        f"{len(cells)} cells reach {percent(worst)} to {percent(best)} of {limits} (median {middle}). "
+        f"The nearest is {nearest}, where {_slowdown(best)}; the farthest is {farthest}."
     )
 
 

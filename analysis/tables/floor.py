@@ -111,7 +111,7 @@ VALUE_COLUMNS = (
         ".2f",
         optional=True,
         unit="ms",
-        help="the same clock at context lengths that the process has processed before (growing cache only)",
+        help="ms/step at context lengths that the process has processed before (growing cache only)",
     ),
     Column("busy ms", "step_busy_ms", ".2f", optional=True, unit="ms", help="time of a step in which kernels run"),
     Column(

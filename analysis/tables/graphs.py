@@ -98,7 +98,9 @@ VALUES = (
         "d",
         help="sessions of each arm needed for an interval of that width at this scatter",
     ),
-    Column("verdict", "verdict", help="FASTER, SLOWER or SAME if the whole interval of b agrees, else AMBIGUOUS"),
+    Column(
+        "verdict", "verdict", help="verdict on b: FASTER, SLOWER or SAME if the whole interval agrees, else AMBIGUOUS"
+    ),
     Column("paper", "paper_words", help="the paper's A/B of the same cell"),
     FLAGS,
 )

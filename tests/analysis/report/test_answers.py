@@ -31,7 +31,7 @@ def test_the_nearest_and_the_farthest_cell_change_places_with_their_steps():
     said = answers.floor_answer(floors_of(*(example_record(step_ms=ms, cell=cell) for cell, ms in (quick, slow))))
     # floors of 2.97 and 3.00 ms: 2.97 / 30 = 9.9 %, 3.00 / 60 = 5.0 %, halfway 7.4 %; 30 / 2.97 = 10.1
     assert said == (
-        "2 cells reach 5.0 % to 9.9 % of their memory floor, 7.4 % in the median. The nearest is h200 qwen2.5-7b "
+        "2 cells reach 5.0 % to 9.9 % of their memory floor (median 7.4 %). The nearest is h200 qwen2.5-7b "
         "2048 eager static, where a step takes 10.1 times as long as reading its bytes; the farthest is h200 "
         "qwen2.5-7b 4096 eager static."
     )
