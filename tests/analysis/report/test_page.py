@@ -271,7 +271,7 @@ def test_figures_of_an_ab_of_memory_and_of_a_whole_gpu_lead_to_theirs(made_of):
 
 def test_the_page_tells_the_passes_of_every_term_of_the_budget(made_of):
     html = html_of(made_of([example_record(), example_record(cell={"cache": "dynamic"})]))
-    assert "<code>gaps</code> busy, span; <code>host</code> as its column says;" in html
+    assert "<code>gaps</code> busy, span; <code>host</code> see its column;" in html
     titles, *rows = Page(html).tables["table-budget"]
     place = titles.index("host from")
     assert {row[place] for row in rows} == {"span, wall", "span, revisit"}
@@ -345,7 +345,7 @@ def test_the_page_of_a_hundred_thousand_sessions_names_the_first_of_each_row_and
     shown = page.html(large, {one.name: b"" for one in large.figures})
     assert len(shown) < 4_000_000
     assert shown.count("and 95 more, in sessions.csv") == 1000
-    assert "this page the first 5 of each row" in shown
+    assert "this page lists the first 5 of each row" in shown
     assert provenance.csv(large.sessions).count("\n") == 1 + 100_000
 
 

@@ -591,7 +591,7 @@ def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(source,
     connection.commit()
     restore = "the experiment decode-floor .id 1. is deleted: restore it with `mlflow experiments restore"
     for read in (source(uri).frame, source(uri).compared):
-        with pytest.raises(BadRecord, match=f"has no runs of ours: {restore} --experiment-id 1`"):
+        with pytest.raises(BadRecord, match=f"has no runs of this project: {restore} --experiment-id 1`"):
             read(ab.NEEDED)
 
 

@@ -262,7 +262,7 @@ def test_below_five_sessions_there_is_a_range_and_no_verdict():
     found = compare(one_host((20.0, 22.0, 30.0), (8.0, 8.1, 8.2)))
     assert (found.verdict, found.interval, found.sessions_needed, found.bootstrap) == (None, "range", None, None)
     assert (found.low, found.high) == (20.0 / 8.2, 30.0 / 8.0)
-    assert "no verdict below 5" in found.reason
+    assert "an interval and a verdict need at least 5" in found.reason
     assert compare(one_host((20.0,), (8.0,))).interval == "none"
 
 
