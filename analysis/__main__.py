@@ -1,5 +1,7 @@
-"""`python -m analysis COMMAND`: tables, figures and a report from an MLflow store or from records. Each table has a
-command; `--help` lists them."""
+"""`python -m analysis COMMAND`: tables, figures and a report from an MLflow store or from records.
+
+Each table has a command; `--help` lists them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from runner.processes import signals
 
 
 def main() -> int:
-    """Exit code 0, or that of the error, which is one line."""
+    """Runs the command line. Returns 0, or the exit code of an error after printing it in one line."""
     signals.install()
     try:
         _command_line()
@@ -31,7 +33,7 @@ def _command_line() -> None:
 
 
 def console() -> int:
-    """Runs the command line of this process; returns the exit code. The script `decode-floor-analysis` calls it."""
+    """Runs the command line of this process and returns its exit code. The script `decode-floor-analysis` calls it."""
     with terminal.settled():
         return main()
 

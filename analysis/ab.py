@@ -1,4 +1,4 @@
-"""A/Bs, each as one row: arms, ratio, intervals, verdict."""
+"""A/B comparisons read from records or a store, each with its sessions and statistics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from analysis import groups
 from analysis.sources import records
 from analysis.sources.columns import IMAGE, SESSION
 from analysis.sources.frame import Cell, Frame, sessions_of
-from analysis.statistics import kept
+from analysis.statistics import cached
 from analysis.statistics.comparison import Comparison, HostSessions
 from runner.ab import check, facts
 from runner.ab.beside import Beside
@@ -23,13 +23,13 @@ from runner.record import spool
 from runner.record.record import MEASURED
 
 METRICS = (groups.WALL, "kernels_per_step", "step_busy_ms", "launch_us", "read_gbs")
-ASKED = (*METRICS, SESSION, IMAGE)
-"""What a frame must have for them."""
+NEEDED = (*METRICS, SESSION, IMAGE)
+"""Metrics and optional columns that a frame must have for A/B comparisons."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """A session of an A/B. Times are milliseconds since the epoch; a metric that the session lacks is None."""
+    """A session of an A/B. Times are in milliseconds since the epoch. A metric that was not measured is None."""
 
     session: str
     cell_key: str
@@ -43,24 +43,26 @@ class Session:
     """separated by commas"""
     reasons: str
     image_digest: str
-    """of the container's image, empty without one"""
+    """digest of the container's image, empty without a container"""
     started_ms: int
     finished_ms: int
     step_wall_ms: float
-    """None where it was not measured; the sessions of a complete block all were"""
+    """None where it was not measured; never None in a complete block"""
     kernels_per_step: float | None
     step_busy_ms: float | None
     launch_us: float | None
     read_gbs: float | None
 
 
-SESSION_COLUMNS = [each.name for each in fields(Session)]
+SESSION_COLUMNS = [field.name for field in fields(Session)]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """An A/B with the sessions of its complete blocks, by id, and what follows from them. `unused` has the reason of
-    each other block, `beside` what lies in its folder and in none of its blocks."""
+    """An A/B with the sessions of its complete blocks by id, and their comparison.
+
+    `unused` has the reason for each unused block. `beside` lists the files of its folder that are in no block.
+    """
 
     manifest: Manifest
     sessions: Mapping[str, Session]
@@ -70,65 +72,74 @@ class Measured:
     beside: Beside
 
     def arm(self, name: str) -> list[Session]:
-        """Returns the sessions of an arm, in the order in which they were measured."""
+        """Returns the sessions of an arm in the order of measurement."""
         blocks = self.manifest.complete
         return [self.sessions[entry.session] for block in blocks for entry in block.sessions if entry.arm == name]
 
     @property
     def period_ms(self) -> tuple[int, int]:
-        """When it was measured, milliseconds since the epoch."""
-        found = self.sessions.values()
-        return min(each.started_ms for each in found), max(each.finished_ms for each in found)
+        """Returns the start of the first and the end of the last session, in milliseconds since the epoch."""
+        sessions = self.sessions.values()
+        return min(session.started_ms for session in sessions), max(session.finished_ms for session in sessions)
 
 
-def of_frame(frame: Frame, bootstrapped: bool = True) -> tuple[list[Measured], list[str]]:
-    """Returns every A/B of a frame that has a complete block, and a line for each whose sessions are not all there or
-    do not fit it. Where only ratio and verdict are asked for, the bootstrap can be left out."""
+def from_frame(frame: Frame, bootstrapped: bool = True) -> tuple[list[Measured], list[str]]:
+    """Returns the A/Bs of a frame that have a complete block, and a line for each A/B that cannot be used.
+
+    An A/B cannot be used if its sessions are incomplete or contradict its manifest. `bootstrapped=False` skips the
+    bootstrap, which dominates the run time.
+    """
     by_id = _sessions(frame.sessions.filter(polars.col("session").is_in(list(sessions_of(frame.manifests)))))
-    found: list[Measured] = []
+    comparisons: list[Measured] = []
     left_out: list[str] = []
     for manifest in frame.manifests:
         try:
-            told = _told(manifest, by_id, frame)
+            session_facts = _session_facts(manifest, by_id, frame)
             beside = frame.beside.get(manifest.id, Beside())
-            found += [_measured(manifest, by_id, told, beside, bootstrapped)] if manifest.complete else []
+            comparisons += (
+                [_measured(manifest, by_id, session_facts, beside, bootstrapped)] if manifest.complete else []
+            )
         except BadRecord as error:
             left_out.append(str(error))
-    return found, left_out
+    return comparisons, left_out
 
 
-def _sessions(found: polars.DataFrame) -> dict[str, Session]:
-    """Returns the sessions of a frame by id: where polars ends and types begin."""
-    return {row["session"]: Session(**row) for row in found.select(SESSION_COLUMNS).iter_rows(named=True)}
+def _sessions(rows: polars.DataFrame) -> dict[str, Session]:
+    """Returns the sessions of a frame by id, as typed values."""
+    return {row["session"]: Session(**row) for row in rows.select(SESSION_COLUMNS).iter_rows(named=True)}
 
 
 def read(path: Path) -> Measured:
-    """Returns the A/B of a manifest. Raises BadRecord where it does not hold together or has no complete block."""
+    """Returns the A/B of a manifest. Raises BadRecord if it is inconsistent or has no complete block."""
     checked = check.read_checked(path)
     if not checked.manifest.complete:
         raise BadRecord(f"{path}: no block is complete yet: run the same `ab` command again")
-    frame = records.frame_of_records(checked.records.values(), ASKED)
+    frame = records.frame_of_records(checked.records.values(), NEEDED)
     by_id = _sessions(frame.sessions)
-    told = {session: facts.of_record(found) for session, found in checked.records.items()}
-    return _measured(checked.manifest, by_id, told, checked.beside)
+    session_facts = {session: facts.of_record(record) for session, record in checked.records.items()}
+    return _measured(checked.manifest, by_id, session_facts, checked.beside)
 
 
-def _told(manifest: Manifest, by_id: Mapping[str, Session], frame: Frame) -> Mapping[str, Facts]:
-    """Returns what the sessions of an A/B tell. Raises BadRecord where one is not there, or the manifest of a store
-    says otherwise; that of a folder was held against the records when it was read."""
+def _session_facts(manifest: Manifest, by_id: Mapping[str, Session], frame: Frame) -> Mapping[str, Facts]:
+    """Returns the facts of an A/B's sessions by id.
+
+    Raises BadRecord if a session is missing, or if the manifest of a store contradicts its sessions. The manifest of a
+    folder was checked when it was read.
+    """
     name, entries = f"A/B {manifest.title} ({manifest.id})", manifest.sessions
     if missing := [entry.session for entry in entries if entry.session not in by_id]:
-        raise BadRecord(f"{name}: {len(missing)} of its sessions are not there ({missing[0]})")
+        raise BadRecord(f"{name}: {len(missing)} of its sessions are missing ({missing[0]})")
     if frame.facts:
         return frame.facts
-    told = {entry.session: _facts(by_id[entry.session], frame.cells) for entry in entries}
-    if lines := list(check.told_differences(manifest, told)):
+    session_facts = {entry.session: _facts(by_id[entry.session], frame.cells) for entry in entries}
+    if lines := list(check.told_differences(manifest, session_facts)):
         raise BadRecord(f"{name}: {lines[0]}")
-    return told
+    return session_facts
 
 
 def _facts(session: Session, cells: Mapping[str, Cell]) -> Facts:
-    """Returns what a store tells of a session at a glance: of its environment the key, of a container the image."""
+    """Returns the facts of a session that a store has as tags: the environment by its key, the container by its
+    image."""
     return Facts(
         stated={"session.id": session.session},
         cell_key=session.cell_key,
@@ -148,15 +159,17 @@ def _facts(session: Session, cells: Mapping[str, Cell]) -> Facts:
 def _measured(
     manifest: Manifest,
     by_id: Mapping[str, Session],
-    told: Mapping[str, Facts],
+    session_facts: Mapping[str, Facts],
     beside: Beside,
     bootstrapped: bool = True,
 ) -> Measured:
     entries = [entry for block in manifest.complete for entry in block.sessions]
     sessions = {entry.session: by_id[entry.session] for entry in entries}
-    hosts = tuple(_host(manifest, sessions, host_id) for host_id in dict.fromkeys(b.host_id for b in manifest.complete))
-    unused = tuple(check.unused_blocks(manifest, told))
-    return Measured(manifest, sessions, hosts, kept.compare(hosts, bootstrapped), unused, beside)
+    hosts = tuple(
+        _host(manifest, sessions, host_id) for host_id in dict.fromkeys(block.host_id for block in manifest.complete)
+    )
+    unused = tuple(check.unused_blocks(manifest, session_facts))
+    return Measured(manifest, sessions, hosts, cached.compare(hosts, bootstrapped), unused, beside)
 
 
 def _host(manifest: Manifest, sessions: Mapping[str, Session], host_id: str) -> HostSessions:
@@ -167,7 +180,7 @@ def _host(manifest: Manifest, sessions: Mapping[str, Session], host_id: str) -> 
 
 
 def paths_in(folder: Path) -> list[Path]:
-    """Returns the manifests below the folder. Raises BadRecord where there is none."""
+    """Returns the paths of the manifests below the folder. Raises BadRecord if there is none."""
     spool.check_folder(folder, BadRecord)
     paths = spool.manifest_files(folder)
     if not paths:
@@ -176,12 +189,12 @@ def paths_in(folder: Path) -> list[Path]:
 
 
 def read_all(paths: Sequence[Path]) -> tuple[list[Measured], list[str]]:
-    """Returns the A/Bs of these manifests, and a line for each that cannot be read."""
-    found: list[Measured] = []
+    """Returns the A/Bs of these manifests, and a line for each manifest that cannot be read."""
+    comparisons: list[Measured] = []
     rejected: list[str] = []
     for path in paths:
         try:
-            found.append(read(path))
+            comparisons.append(read(path))
         except BadRecord as error:
             rejected.append(str(error))
-    return found, rejected
+    return comparisons, rejected

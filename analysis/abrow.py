@@ -1,4 +1,4 @@
-"""An A/B as one row: arms, ratio, intervals, verdict."""
+"""A/B comparisons as rows: arms, ratio, intervals, verdict."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "cache", "attention", "
 
 @dataclass(frozen=True)
 class ABRow(Row):
-    """An A/B. The cell's fields are those of arm a; `arm_a` and `arm_b` are the arms' values of the field in which they
-    differ, `implied` maps what differs beside it to both values."""
+    """An A/B. The cell's fields are those of arm a.
+
+    The arms differ in `field`; `arm_a` and `arm_b` are their values of it. `implied` maps each other field that differs
+    to both values.
+    """
 
     gpu: str
     """the GPU's name in the catalogue"""
@@ -38,72 +41,72 @@ class ABRow(Row):
     attention: str
     """the implementation of attention"""
     dtype: str
-    """type of what is not packed"""
+    """dtype of everything that is not packed"""
     weights_id: str
-    """synthetic, a revision of the hub, or a hash of the content"""
+    """`synthetic-…`, a revision on the hub, or a hash of the content"""
     field: str
     """the field of the cell in which the arms differ"""
     arm_a: str
-    """the arms' values of it"""
+    """the arms' values of that field"""
     arm_b: str
     implied: Mapping[str, tuple[Any, Any]]
     study: str
-    """the study that it is of"""
+    """the study that the A/B belongs to"""
     bandwidth_gbs: float | None
-    """GB/s of the GPU's datasheet, None if the catalogue has none"""
+    """datasheet bandwidth of the GPU in GB/s, None if the catalogue has none"""
     sessions: int
-    """sessions of each arm that the ratio rests on"""
+    """sessions of each arm that the ratio is based on"""
     unused: int
-    """sessions of each arm beside them"""
+    """measured sessions of each arm that the ratio does not use"""
     unused_reasons: list[str]
     planned: int
-    """sessions of each arm that were asked for"""
+    """sessions of each arm that were requested"""
     missing: int
-    """sessions of each arm that were asked for and not measured"""
+    """sessions of each arm that were requested but not measured"""
     unnamed: list[str]
-    """measured sessions that lie beside the A/B and are in no block"""
+    """measured sessions in the A/B's folder that belong to no block"""
     unmeasured: Mapping[str, int]
     """sessions that ended without a measurement, by status"""
     hosts: int
     """number of hosts that the sessions ran on"""
     a_ms: float
-    """ms a step of the arms' median sessions"""
+    """median step of the arms' sessions, in ms"""
     b_ms: float
     ratio: float
     """a over b: above 1, b is faster"""
     ratio_low: float
-    """ends of the ratio's interval, or of its range below five sessions"""
+    """ends of the ratio's confidence interval, or of its range below five sessions"""
     ratio_high: float
     interval: str
     """`ci95`, `range` or `none`"""
     bootstrap_low: float | None
-    """ends of the paper's bootstrap interval of the ratio"""
+    """ends of the bootstrap interval of the ratio, as the paper computes it"""
     bootstrap_high: float | None
     cv_a: float
     """coefficients of variation over the sessions of an arm, within hosts"""
     cv_b: float
     sessions_needed: int | None
-    """sessions of each arm that would bring the interval to ±0.5 %"""
+    """sessions of each arm needed for an interval of ±0.5 %"""
     kernels_a: float | None
-    """kernels a step, of the median session"""
+    """kernels per step, median over sessions"""
     kernels_b: float | None
     busy_a_ms: float | None
-    """ms of a step in which kernels run, of the median session"""
+    """ms of a step in which kernels run, median over sessions"""
     busy_b_ms: float | None
     launch_us: float | None
-    """µs to launch an empty kernel, of the median session"""
+    """launch overhead of an empty kernel in µs, median over sessions"""
     read_gbs: float | None
-    """GB/s that the device's memory was read at, of the median session"""
+    """measured read bandwidth of the device's memory in GB/s, median over sessions"""
     verdict: str | None
     reason: str
     as_declared: bool
-    """no more sessions were asked for than had been declared"""
+    """whether no more sessions were requested than declared"""
     extension_due: int
-    """sessions of each arm that were declared for an interval of this width and not yet asked for"""
+    """declared sessions of each arm that the width of the interval calls for and that were not requested yet"""
     flags: list[str]
-    """what is right but suspect"""
+    """flags: results that are valid but suspect"""
     paper: GraphsFigure | None
-    """the paper's figure of the same cell"""
+    """the paper's figure for the same cell"""
     protocol: str
     """name, warm-up steps and timed steps, such as `paper-5-30`"""
     cell_key_a: str
@@ -113,7 +116,7 @@ class ABRow(Row):
     code_key_b: str | None
     env_key_b: str
     last_start_ms: int
-    """when the last session began, milliseconds since the epoch"""
+    """start of the last session, in milliseconds since the epoch"""
     ab: str
     """the id of the A/B"""
 
@@ -123,41 +126,41 @@ class ABRow(Row):
 
     @property
     def span(self) -> str | None:
-        """The ratio's interval in words, with what it is where that is not 95 %."""
+        """Returns the ratio's interval as text, with its coverage unless that is 95 %."""
         return _span(self.ratio_low, self.ratio_high, self.interval, self.sessions)
 
     @property
     def bootstrap_span(self) -> str | None:
-        """The bootstrap's interval in words."""
+        """Returns the bootstrap interval as text."""
         return _span(self.bootstrap_low, self.bootstrap_high, intervals.CI95)
 
     @property
     def paper_words(self) -> str | None:
-        """The paper's figure in words."""
+        """Returns the paper's figure as text."""
         return None if self.paper is None else figure_words(self.paper)
 
 
 @dataclass(frozen=True)
 class Summary(ABRow):
-    """An A/B with all of its comparison."""
+    """An A/B with its whole comparison."""
 
     comparison: Comparison
 
 
 def row(measured: Measured) -> ABRow:
-    """Returns what is known of one A/B."""
+    """Returns the row of an A/B."""
     return ABRow(**_fields(measured))
 
 
 def summary(measured: Measured) -> Summary:
-    """Returns the comparison of any A/B."""
+    """Returns the row of an A/B with its whole comparison."""
     return Summary(**_fields(measured), comparison=measured.comparison)
 
 
 def _fields(measured: Measured) -> dict[str, Any]:
     manifest = measured.manifest
     cell = manifest.arms["a"].cell
-    known = catalogue.gpus().get(cell.gpu)
+    gpu = catalogue.gpus().get(cell.gpu)
     arm_a, arm_b = measured.arm("a"), measured.arm("b")
     both = [*arm_a, *arm_b]
     return {
@@ -167,23 +170,23 @@ def _fields(measured: Measured) -> dict[str, Any]:
         "arm_b": manifest.arms["b"].value,
         "implied": manifest.implied,
         "study": manifest.study,
-        "bandwidth_gbs": known.bandwidth_gbs.value if known else None,
+        "bandwidth_gbs": gpu.bandwidth_gbs.value if gpu else None,
         **_counts(measured, len(both)),
         **_compared(measured.comparison),
-        "kernels_a": _centre(each.kernels_per_step for each in arm_a),
-        "kernels_b": _centre(each.kernels_per_step for each in arm_b),
-        "busy_a_ms": _centre(each.step_busy_ms for each in arm_a),
-        "busy_b_ms": _centre(each.step_busy_ms for each in arm_b),
-        "launch_us": _centre(each.launch_us for each in both),
-        "read_gbs": _centre(each.read_gbs for each in both),
+        "kernels_a": _centre(session.kernels_per_step for session in arm_a),
+        "kernels_b": _centre(session.kernels_per_step for session in arm_b),
+        "busy_a_ms": _centre(session.step_busy_ms for session in arm_a),
+        "busy_b_ms": _centre(session.step_busy_ms for session in arm_b),
+        "launch_us": _centre(session.launch_us for session in both),
+        "read_gbs": _centre(session.read_gbs for session in both),
         "as_declared": manifest.as_declared,
         "extension_due": _extension_due(manifest, measured.comparison),
-        "flags": groups.flags([each.flags for each in both], []),
+        "flags": groups.flags([session.flags for session in both], []),
         "paper": paper.graphs_row(cell.gpu, cell.model, cell.ctx),
         "protocol": both[0].protocol,
         **_keys("a", arm_a[0]),
         **_keys("b", arm_b[0]),
-        "last_start_ms": max(each.started_ms for each in both),
+        "last_start_ms": max(session.started_ms for session in both),
         "ab": manifest.id,
     }
 
@@ -222,13 +225,15 @@ def _keys(arm: str, session: Session) -> dict[str, str | None]:
 
 
 def _extension_due(manifest: Manifest, compared: Comparison) -> int:
-    """Returns how many sessions of each arm were declared for an interval wider than ±0.5 %, where it is wider and they
-    were not asked for yet; 0 otherwise."""
+    """Returns the declared extension, in sessions of each arm, if it is due; 0 otherwise.
+
+    It is due if the interval is wider than ±0.5 %, the declared sessions are measured and no more were requested.
+    """
     declared = manifest.declared
-    asked = max(manifest.asked) > declared.sessions
+    is_requested = max(manifest.asked) > declared.sessions
     needed = compared.sessions_needed
-    wide = needed is not None and needed > compared.sessions
-    return declared.extension if wide and not asked and manifest.done >= declared.sessions else 0
+    is_wide = needed is not None and needed > compared.sessions
+    return declared.extension if is_wide and not is_requested and manifest.done >= declared.sessions else 0
 
 
 def _centre(values: Iterable[float | None]) -> float | None:
@@ -236,8 +241,7 @@ def _centre(values: Iterable[float | None]) -> float | None:
 
 
 def _span(low: float | None, high: float | None, kind: str, sessions: int | None = None) -> str | None:
-    """Returns an interval in words, with what it is where that is not 95 %: the range, or the interval of five sessions
-    of each arm."""
+    """Returns an interval as text; a range or an interval of less than 95 % is labelled."""
     if low is None or high is None or kind == intervals.NONE:
         return None
     label = None if sessions is None else intervals.label(kind, sessions)
@@ -245,7 +249,7 @@ def _span(low: float | None, high: float | None, kind: str, sessions: int | None
 
 
 def figure_words(figure: GraphsFigure) -> str:
-    """Returns the paper's figure in words: steps, ratio and interval."""
+    """Returns the paper's figure as text: steps, ratio and interval."""
     steps = "" if figure.a_ms is None else f"{figure.a_ms:.3f} → {figure.b_ms:.3f} ms, "
     interval = "" if figure.ratio_low is None else f" [{figure.ratio_low:.3f}, {figure.ratio_high:.3f}]"
     return f"{steps}{figure.ratio:.3f}×{interval}"

@@ -1,6 +1,7 @@
-"""What a command leaves on disk for the next one: nothing that could not be computed again.
+"""On-disk cache of values that can be recomputed.
 
-An entry that cannot be written or read is no entry. Each is named by all that it follows from, so none can be stale.
+An entry that cannot be written or read is ignored. Its name is a hash of everything it depends on, so it cannot be
+stale.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ from runner.cell.cell import short_hash
 from runner.files import jsontext, plainfile
 
 
-def place(*names: str) -> Path:
-    """Returns where an entry lies: below XDG_CACHE_HOME or ~/.cache. Without either folder nothing is kept."""
+def entry_path(*names: str) -> Path:
+    """Returns the path of an entry, below XDG_CACHE_HOME or ~/.cache. Without either folder nothing is cached."""
     home = os.path.expanduser("~")
     base = Path(os.environ.get("XDG_CACHE_HOME") or (f"{home}/.cache" if os.path.isabs(home) else os.devnull))
     return base.joinpath("decode-floor", *names)
 
 
 def code(files: Iterable[Path]) -> str:
-    """A hash of these sources: what other code made is another entry."""
+    """Returns a hash of these source files, so that a change of the code makes a new entry."""
     return short_hash([file.read_text(encoding="utf-8") for file in files], 24)
 
 
 def load_json(entry: Path) -> Any:
-    """The value that is kept there, None where there is none."""
+    """Returns the value of an entry, None if there is none."""
     try:
         return jsontext.loads(plainfile.read_text(entry))
     except (OSError, ValueError):
@@ -40,12 +41,12 @@ def load_json(entry: Path) -> Any:
 
 
 def keep_json(entry: Path, value: Any, at_most: int) -> None:
-    """Keep a value, and in its folder no more of them than `at_most`."""
-    keep(entry, lambda made: made.write_text(json.dumps(value), encoding="utf-8"), at_most)
+    """Writes a value as JSON, and limits its folder to `at_most` entries."""
+    keep(entry, lambda path: path.write_text(json.dumps(value), encoding="utf-8"), at_most)
 
 
 def keep(entry: Path, make: Callable[[Path], object], at_most: int) -> None:
-    """Make a file or a folder at the path that `make` gets; it becomes the entry as a whole or not at all."""
+    """Writes an entry atomically: `make` gets a scratch path and creates a file or a folder there."""
     with suppress(OSError):
         entry.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=entry.parent))
@@ -59,7 +60,8 @@ def keep(entry: Path, make: Callable[[Path], object], at_most: int) -> None:
 
 @once
 def _forget_oldest(folder: Path, at_most: int) -> None:
-    """Once a process: to look through a folder takes longer than to write into it."""
-    entries = [one for one in folder.iterdir() if not one.name.startswith(".")]
-    for old in sorted(entries, key=lambda one: one.stat().st_mtime_ns, reverse=True)[at_most:]:
+    """Deletes the oldest entries beyond `at_most`. Runs once per process, since listing a folder is slower than a
+    write."""
+    entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    for old in sorted(entries, key=lambda path: path.stat().st_mtime_ns, reverse=True)[at_most:]:
         shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The commands of tables: each table that is found has one, with the options that it declares."""
+"""Commands of tables: one for each table in the registry, with the options that the table declares."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from analysis import form, outputs, registry
 from analysis.reading import Reading
 from analysis.row import Row
-from analysis.sources.selection import Asked
+from analysis.sources.selection import Selection
 from analysis.table import Table
 from runner import terminal
 from runner.errors import BadRecord
@@ -26,39 +26,39 @@ SELECTION = (
     click.Option(
         ["--store"], default=None, help="MLflow tracking URI [default: MLFLOW_TRACKING_URI or sqlite:///mlflow.db]"
     ),
-    click.Option(["--records"], type=folder, default=None, help="a folder of record files, instead of a store"),
+    click.Option(["--records"], type=folder, default=None, help="read this folder of record files instead of a store"),
     click.Option(["--gpu"], default=None, help="only this GPU"),
     click.Option(["--model"], default=None, help="only this model"),
     click.Option(["--study"], default=None, help="only this study"),
 )
-"""Options that say where the sessions are, and which of them are meant."""
+"""Options that select the source and its sessions."""
 FORMAT = click.Option(["--format", "form_"], type=click.Choice(FORMATS), default="md", show_default=True)
 
 
 class Commands(click.Group):
-    """The commands that are written out, and one for each table."""
+    """A group of commands: those declared in `cli`, and one for each table."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return sorted({*super().list_commands(context), *(table.name for table in registry.tables())})
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        written = super().get_command(context, name)
-        return written or next((_command(table) for table in registry.tables() if table.name == name), None)
+        declared = super().get_command(context, name)
+        return declared or next((_command(table) for table in registry.tables() if table.name == name), None)
 
 
 def _command(table: Table[Row]) -> click.Command:
     def run(form_: str, figure: Path | None = None, every_code: bool = False, **options: Any) -> None:
         excerpts = [name for name in table.excerpts if options.pop(_variable(name))]
-        make(asked(options), excerpts[0] if excerpts else table.name, form_, every_code, figure)
+        make(selection(options), excerpts[0] if excerpts else table.name, form_, every_code, figure)
 
     return click.Command(table.name, callback=run, params=_options(table), help=table.help or f"{table.title}.")
 
 
 def _options(table: Table[Row]) -> list[click.Parameter]:
     codes = click.Option(
-        ["--all", "every_code"], is_flag=True, help="also the sessions of older code, in rows of their own"
+        ["--all", "every_code"], is_flag=True, help="also show sessions of older code, in separate rows"
     )
-    figure = click.Option(["--figure"], type=file, help="also draw it, as a PNG file")
+    figure = click.Option(["--figure"], type=file, help="also draw the table's figure as a PNG file")
     excerpts = (click.Option([f"--{name}"], is_flag=True, help=text) for name, text in table.excerpts.items())
     return [
         *SELECTION,
@@ -73,9 +73,9 @@ def _variable(option: str) -> str:
     return option.replace("-", "_").lower()
 
 
-def asked(options: dict[str, Any]) -> Asked:
-    """Takes the options of `SELECTION` out of a command's."""
-    return Asked.of(*(options.pop(name) for name in ("store", "records", "gpu", "model", "study")))
+def selection(options: dict[str, Any]) -> Selection:
+    """Removes the options of `SELECTION` from a command's options and returns the selection that they describe."""
+    return Selection.from_options(*(options.pop(name) for name in ("store", "records", "gpu", "model", "study")))
 
 
 def text(rows: Rows, markdown: Callable[[], str], form_: str) -> str:
@@ -85,32 +85,29 @@ def text(rows: Rows, markdown: Callable[[], str], form_: str) -> str:
     return form.csv_text(rows) if form_ == "csv" else form.json_text(rows)
 
 
-def tell(notes: Sequence[str], left_out: Sequence[str]) -> None:
-    """Prints what a reader should know of the source. Raises BadRecord when anything that should be in the table is
-    not."""
+def print_omissions(notes: Sequence[str], left_out: Sequence[str]) -> None:
+    """Prints notes on the source and a line for each thing left out. Raises BadRecord if anything is left out."""
     for line in notes:
         click.echo(f"note: {line}", err=True)
     for line in left_out:
         click.echo(terminal.one_line(f"left out {line}"), err=True)
     if left_out:
-        raise BadRecord(
-            "files or runs are left out of the table: the lines above say which, and what is wrong with them"
-        )
+        raise BadRecord("files or runs are left out of the table: the lines above name each of them and its fault")
 
 
 @dataclass(frozen=True)
 class Result:
-    """The rows of a table, what they were made of, and a line for each thing that should be among them and is not."""
+    """Rows of a table, the reading that they come from, and a line for each thing that was left out."""
 
     reading: Reading
     rows: Rows
     left_out: tuple[str, ...]
 
 
-def read(table: Table[Row], asked: Asked, every_code: bool = False) -> Result:
-    """Returns the rows of a table. Raises BadRecord where there is none, nothing is left out, and that is an error."""
-    frame = asked.compared(table.metrics) if table.only_compared else asked.frame(table.metrics)
-    reading = Reading(frame, asked.source, every_code)
+def read(table: Table[Row], selection: Selection, every_code: bool = False) -> Result:
+    """Returns the rows of a table. Raises BadRecord if there are none and the table requires one."""
+    frame = selection.compared(table.metrics) if table.only_compared else selection.frame(table.metrics)
+    reading = Reading(frame, selection.source, every_code)
     rows = table.rows(reading)
     left_out = (*frame.left_out, *(reading.unusable if table.only_compared else ()))
     if table.missing and not (rows or left_out):
@@ -119,31 +116,33 @@ def read(table: Table[Row], asked: Asked, every_code: bool = False) -> Result:
 
 
 def make(
-    asked: Asked,
+    selection: Selection,
     name: str,
     form_: str,
     every_code: bool = False,
     figure: Path | None = None,
     run_id: str | None = None,
 ) -> None:
-    """Prints a table or an excerpt, draws it into `figure`, and logs it into the run that MLflow made for it. Raises
-    BadRecord as `read` does, and where anything is left out."""
+    """Prints a table or an excerpt, draws it into `figure`, and logs it in the run that MLflow created.
+
+    Raises BadRecord as `read` does, and if anything is left out.
+    """
     table = registry.table(name)
-    result = read(table, asked, every_code)
-    rows, markdown = _shown(table, name, result.rows)
-    made = text(rows, markdown, form_)
-    click.echo(made, nl=False)
+    result = read(table, selection, every_code)
+    rows, markdown = _excerpt(table, name, result.rows)
+    content = text(rows, markdown, form_)
+    click.echo(content, nl=False)
     if figure is not None:
         _draw(table, result, figure)
     if run_id is not None:
         from analysis import publish
 
-        publish.commit_table(name, markdown(), {f"{name}.{form_}": made}, run_id)
-    tell(result.reading.frame.notes, result.left_out)
+        publish.commit_table(name, markdown(), {f"{name}.{form_}": content}, run_id)
+    print_omissions(result.reading.frame.notes, result.left_out)
 
 
-def _shown(table: Table[Row], name: str, rows: Rows) -> tuple[Rows, Callable[[], str]]:
-    """Returns the rows of the table, or of one of its excerpts, and what makes Markdown of them."""
+def _excerpt(table: Table[Row], name: str, rows: Rows) -> tuple[Rows, Callable[[], str]]:
+    """Returns the rows of a table or of one of its excerpts, and a function that renders them as Markdown."""
     if name == table.name:
         return rows, lambda: table.markdown(rows)
     part = table.part(name, rows)
@@ -151,15 +150,15 @@ def _shown(table: Table[Row], name: str, rows: Rows) -> tuple[Rows, Callable[[],
 
 
 def _draw(table: Table[Row], result: Result, path: Path) -> None:
-    """Draws the table's first figure, and says so where there is nothing to draw. Raises BadValue where the file cannot
+    """Draws the table's first figure, or prints a note if there is nothing to draw. Raises BadValue if the file cannot
     be written."""
     from analysis.figures import style
 
     drawn = table.figures[0].draw(result.rows, result.reading)
     if drawn is None:
-        click.echo(f"note: nothing to draw in {path}: no row of the table has what the figure shows", err=True)
+        click.echo(f"note: nothing to draw in {path}: no row of the table has the figure's values", err=True)
         return
     try:
         outputs.write(path, style.png(drawn))
     except OSError as error:
-        raise outputs.unwritten(error, path, "file") from error
+        raise outputs.write_error(error, path, "file") from error

@@ -15,16 +15,16 @@ from runner.cell import jsonform
 
 NOTHING = "–"
 WORDS = "s"
-"""The format of a column of words; every other is a number's."""
+"""The format of a text column; all other formats are numeric."""
 
 
 @dataclass(frozen=True)
 class Column:
     """A column of a table.
 
-    `key` is what it shows of a row (`Row.value`), `form` how a value is formatted after it was divided by `scale`.
-    `unit` is that of the numbers shown, `help` what they mean. An `optional` column is left out where no row has a
-    value; with `hides_zero` 0 is no value.
+    `key` names the value of a row (`Row.value`), `form` its format after division by `scale`. `unit` is the unit of the
+    displayed numbers, `help` their meaning. An `optional` column is omitted if no row has a value. With `hides_zero`, 0
+    counts as no value.
     """
 
     title: str
@@ -45,48 +45,48 @@ class Column:
             return ", ".join(value)
         return format(value / self.scale if isinstance(value, int | float) and self.scale != 1 else value, self.form)
 
-    def says_something(self, row: Row) -> bool:
-        """True if the row has a value for the column."""
+    def has_value(self, row: Row) -> bool:
+        """Returns whether the row has a value for the column."""
         return self.text(row) not in (NOTHING, "")
 
 
 def shown_columns(rows: Sequence[Row], columns: Sequence[Column]) -> list[Column]:
-    """Returns the columns that say something of these rows."""
-    return [one for one in columns if not one.optional or any(map(one.says_something, rows))]
+    """Returns the columns that are shown for these rows."""
+    return [column for column in columns if not column.optional or any(map(column.has_value, rows))]
 
 
 def markdown_table(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
     """Returns the lines of a Markdown table."""
-    shown = shown_columns(rows, columns)
-    lines = ["| " + " | ".join(column.title for column in shown) + " |", "|" + "---|" * len(shown)]
-    return lines + ["| " + " | ".join(_cell(column.text(row)) for column in shown) + " |" for row in rows]
+    visible = shown_columns(rows, columns)
+    lines = ["| " + " | ".join(column.title for column in visible) + " |", "|" + "---|" * len(visible)]
+    return lines + ["| " + " | ".join(_cell(column.text(row)) for column in visible) + " |" for row in rows]
 
 
 def _cell(text: str) -> str:
-    """Escapes the bar, which ends a cell in Markdown: names come from other people's stores."""
+    """Returns the text with `|` escaped, which would end a Markdown cell. Names may come from foreign stores."""
     return text.replace("|", "\\|")
 
 
-def telling(rows: Sequence[Row], named: Sequence[str], candidates: Sequence[str]) -> list[str]:
-    """Returns the candidates that tell rows apart which are alike in the fields already named."""
+def distinguishing(rows: Sequence[Row], named: Sequence[str], candidates: Sequence[str]) -> list[str]:
+    """Returns the candidates that distinguish rows which agree in the named fields."""
     added: list[str] = []
     for field in candidates:
         values = defaultdict(set)
         for row in rows:
             values[tuple(row.value(name) for name in (*named, *added))].add(row.value(field))
-        if field not in named and any(len(different) > 1 for different in values.values()):
+        if field not in named and any(len(distinct) > 1 for distinct in values.values()):
             added.append(field)
     return added
 
 
 def titles(rows: Sequence[Row], named: Sequence[str], candidates: Sequence[str]) -> list[str]:
-    """Returns a name for each row: the named fields, and the candidates that tell rows apart."""
-    fields = [*named, *telling(rows, named, candidates)]
+    """Returns a name for each row: its named fields, and the candidates that distinguish rows."""
+    fields = [*named, *distinguishing(rows, named, candidates)]
     return [name(row, fields) for row in rows]
 
 
 def name(row: Row, fields: Iterable[str]) -> str:
-    """Returns the row's values of these fields in one line, without those that are empty."""
+    """Returns the row's non-empty values of these fields in one line."""
     return " ".join(str(value) for field in fields if (value := row.value(field)) not in (None, ""))
 
 
@@ -109,7 +109,7 @@ class Unshown(Protocol):
 
 
 def sentences_of_invalid(rows: Iterable[Unshown], fields: Sequence[str]) -> list[str]:
-    """Returns what is not in the table, and why: a line for each group that is invalid or was not measured."""
+    """Returns a line for each group that is invalid or was not measured, with its reasons."""
     lines = []
     for row in rows:
         what = "Invalid" if row.status == "measured" else f"Not measured ({row.status})"
@@ -122,7 +122,7 @@ def sentences_of_invalid(rows: Iterable[Unshown], fields: Sequence[str]) -> list
 
 
 def csv_text(rows: Sequence[Row]) -> str:
-    """Returns one line a row; a list's items are joined by `; `, an object is JSON."""
+    """Returns rows as CSV. The items of a list are joined by `; `; an object is written as JSON."""
     lines = [row.to_json() for row in rows]
     text = io.StringIO()
     names = list(dict.fromkeys(key for line in lines for key in line))
@@ -139,5 +139,5 @@ def _flat(value: Any) -> Any:
 
 
 def json_text(value: object) -> str:
-    """Returns rows, or any other value of dataclasses, as JSON."""
+    """Returns rows, or any other dataclass value, as JSON."""
     return json.dumps(jsonform.to_json(value), indent=1) + "\n"

@@ -1,4 +1,4 @@
-"""A group of sessions that may stand in one row: equal cell, protocol, code and environment."""
+"""Groups of sessions that form one row: equal cell, protocol, code and environment."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Key = tuple[object, ...]
 
 @dataclass(frozen=True)
 class Group:
-    """A group of sessions with one cell, protocol, code, environment, status and verdict.
+    """A group of sessions with equal cell, protocol, code, environment, status and validity.
 
-    A metric is None where no session has it, and where it was not read.
+    A metric is None if no session has it or it was not read.
     """
 
     gpu: str
@@ -32,110 +32,110 @@ class Group:
     cache: str
     """kind of KV cache"""
     dtype: str
-    """type of what is not packed"""
+    """dtype of everything that is not packed"""
     attention: str
     """the implementation of attention"""
     weights_id: str
-    """synthetic, a revision of the hub, or a hash of the content"""
+    """`synthetic-…`, a revision on the hub, or a hash of the content"""
     options: str
     """options of runtime and kernel, such as `sdpa:flash`"""
     scheme: str
-    """how packed weights are packed, such as `group_size:128,sym:True`"""
+    """packing of the weights, such as `group_size:128,sym:True`"""
     cell_key: str
     """hash of the cell"""
     protocol: str
     """name, warm-up steps and timed steps, such as `paper-5-30`"""
     code_key: str | None
-    """hash of the code that measured; None where nothing was measured"""
+    """hash of the code that measured; None if nothing was measured"""
     env_key: str | None
-    """hash of the environment's versions; None where nothing was measured"""
+    """hash of the environment's versions; None if nothing was measured"""
     status: str
     """`measured`, or how the sessions ended"""
     valid: bool
-    """every gate passed"""
+    """whether every gate passed"""
     sessions: int
     """sessions that the medians are over"""
     disturbed: int
-    """sessions that `sessions` and the medians leave out, because others kept the host busy"""
+    """sessions that `sessions` and the medians exclude because other processes kept the host busy"""
     last_start_ms: int
-    """when the last session began, milliseconds since the epoch"""
+    """start of the last session, in milliseconds since the epoch"""
     gate_version: str
-    """the oldest version of the gate that judged one of the sessions"""
+    """oldest gate version that judged one of the sessions"""
     hosts: list[str]
     flags: list[str]
-    """what is right but suspect"""
+    """flags: results that are valid but suspect"""
     reasons: list[str]
     """why the sessions are invalid, or how they ended"""
     superseded: int = 0
-    """sessions of older code that the group's row stands for"""
+    """sessions of older code that the group replaces"""
     older_code: bool = False
-    """a group of rejected sessions of older code, which no row of the newest counts"""
+    """whether these are rejected sessions of older code that no newer row counts"""
     step_wall_ms: float | None = None
-    """ms a step with its token read back, by the host's clock; None where nothing was measured"""
+    """ms per step including the read-back of its token, by the host's clock; None if nothing was measured"""
     step_wall_ms_low: float | None = None
-    """ends of the interval of `step_wall_ms` over sessions (see `intervals.of_sessions`)"""
+    """ends of the interval of `step_wall_ms` over sessions (see `intervals.session_interval`)"""
     step_wall_ms_high: float | None = None
     interval: str | None = None
     """`ci95`, `range` or `none`"""
     interval_label: str | None = None
-    """what the interval covers, in words"""
+    """coverage of the interval as text"""
     step_wall_revisit_ms: float | None = None
-    """ms by the same clock over context lengths met before; None without a growing cache"""
+    """ms by the same clock at context lengths that the process has processed before; None without a growing cache"""
     step_span_ms: float | None = None
     """ms from the first to the last kernel of a step, by device events"""
     step_rate_ms: float | None = None
-    """ms a step without reading tokens back"""
+    """ms per step without reading tokens back"""
     step_busy_ms: float | None = None
     """ms of a step in which kernels run"""
     profiled_span_ms: float | None = None
     """ms of a step under the profiler"""
     step_wall_p90_ms: float | None = None
-    """ms that 90 % of the steps of the worst session do not exceed"""
+    """90th percentile of the step in the worst session, in ms"""
     step_wall_p95_ms: float | None = None
-    """the same for 95 %"""
+    """95th percentile, likewise"""
     step_wall_p99_ms: float | None = None
-    """the same for 99 %"""
+    """99th percentile, likewise"""
     kernels_per_step: float | None = None
-    """kernels launched in a step"""
+    """kernels launched per step"""
     kernel_sum_ms: float | None = None
     prefill_ms: float | None = None
-    """ms of the prompt"""
+    """ms to process the prompt"""
     floor_ms: float | None = None
-    """ms to read the streamed bytes at the datasheet's peak; None without a datasheet"""
+    """ms to read the streamed bytes at the datasheet bandwidth; None without a datasheet"""
     floor_achievable_ms: float | None = None
-    """ms to read the streamed bytes at the bandwidth that the device was seen to read at"""
+    """ms to read the streamed bytes at the measured read bandwidth of the device"""
     r_floor: float | None = None
-    """floor over step"""
+    """floor divided by step"""
     r_floor_paper: float | None = None
-    """the same with the paper's count of bytes"""
+    """the same ratio with the paper's count of bytes"""
     r_floor_achievable: float | None = None
-    """the same with the bandwidth that the device was seen to read at"""
+    """the same ratio with the measured read bandwidth of the device"""
     bytes_streamed: float | None = None
     """bytes that a step must read"""
     peak_bytes: float | None = None
-    """bytes of device memory at its peak, of the worst session"""
+    """peak device memory of the worst session, in bytes"""
     logit_error: float | None = None
-    """the worst session's error of its logits, relative to the reference"""
+    """logit error of the worst session, relative to the reference"""
     read_gbs: float | None = None
-    """GB/s that the device's memory was read at"""
+    """measured read bandwidth of the device's memory in GB/s"""
     launch_us: float | None = None
-    """µs to launch an empty kernel"""
+    """launch overhead of an empty kernel in µs"""
     passes_apart: float | None = None
-    """how far the passes of a session over the same lengths lie apart, as a share of the step"""
+    """largest difference between a session's passes over the same lengths, as a fraction of the step"""
 
     @property
     def wall_ms(self) -> float:
-        """`step_wall_ms` of measured sessions, which have it."""
+        """Returns `step_wall_ms` of measured sessions, which is never None."""
         assert self.step_wall_ms is not None
         return self.step_wall_ms
 
     @property
     def key(self) -> Key:
-        """The values of `GROUP`."""
+        """Returns the values of `GROUP`."""
         return tuple(getattr(self, name) for name in GROUP)
 
 
 def shared(group: Group, kind: type) -> dict[str, Any]:
-    """Returns the values of the group's fields that a class of rows has under the same names."""
+    """Returns the group's fields that a row class declares under the same names."""
     names = {field.name for field in fields(kind)}
     return {field.name: getattr(group, field.name) for field in fields(Group) if field.name in names}

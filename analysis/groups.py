@@ -1,4 +1,4 @@
-"""The groups of a frame: where polars' rows become types."""
+"""Groups of a frame, aggregated from its polars rows into typed values."""
 
 from __future__ import annotations
 
@@ -20,119 +20,122 @@ KEYS = ("cell_key", "protocol", "code_key", "env_key")
 CELL_ORDER = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtype", "weights_id", "options")
 WALL = "step_wall_ms"
 WORST = frozenset({"peak_bytes", "logit_error", "step_wall_p90_ms", "step_wall_p95_ms", "step_wall_p99_ms"})
-"""Metrics of which a group has the worst session's value; of every other it has the median session's."""
+"""Metrics that a group takes from its worst session; all others are the median over sessions."""
 WIDE = 3
-"""A row whose slowest session takes at least so many times as long as its quickest is flagged `wide-range`."""
+"""Ratio of the slowest to the fastest session from which a row is flagged `wide-range`."""
 
 
 def rows(frame: Frame, metrics: Sequence[str], every_code: bool = False) -> list[Group]:
     """Returns the groups in the order of the cell's fields. Valid, invalid and unmeasured sessions never mix.
 
-    Of several codes only the newest has groups: the one whose last session began last, valid or not. The valid groups
-    count the valid sessions of the other codes in `superseded`, the invalid ones the invalid. Invalid sessions of older
-    code that no group of the newest counts keep theirs, marked `older_code`. With `every_code` each code has its own.
+    Only the newest code of a cell has groups: the code whose last session began last, valid or not. In `superseded`,
+    valid groups count the valid sessions of older code, and invalid groups the invalid ones. Invalid sessions of older
+    code that no group of the newest code counts form groups of their own, marked `older_code`. With `every_code` each
+    code has its own groups.
     """
-    found = _groups(frame, metrics)
-    return sorted(found if every_code else _newest(found), key=_order)
+    all_groups = _groups(frame, metrics)
+    return sorted(all_groups if every_code else _newest(all_groups), key=_order)
 
 
 def walls_of_hosts(frame: Frame) -> dict[Key, dict[str, tuple[float, ...]]]:
-    """Returns the sessions' medians behind each group's `step_wall_ms` by host; groups by the values of `GROUP`."""
-    kept = frame.sessions.filter(
-        _kept(over=GROUP) & polars.col(WALL).is_not_null() & polars.col("host_id").is_not_null()
+    """Returns the session medians behind each group's `step_wall_ms` by host. Groups are keyed by the values of
+    `GROUP`."""
+    sessions = frame.sessions.filter(
+        _is_counted(over=GROUP) & polars.col(WALL).is_not_null() & polars.col("host_id").is_not_null()
     )
-    found: dict[Key, dict[str, tuple[float, ...]]] = defaultdict(dict)
-    for *group, host, walls in kept.group_by(*GROUP, "host_id", maintain_order=True).agg(WALL).iter_rows():
-        found[tuple(group)][host] = tuple(walls)
-    return found
+    by_group: dict[Key, dict[str, tuple[float, ...]]] = defaultdict(dict)
+    for *group, host, walls in sessions.group_by(*GROUP, "host_id", maintain_order=True).agg(WALL).iter_rows():
+        by_group[tuple(group)][host] = tuple(walls)
+    return by_group
 
 
-def _kept(over: Sequence[str] = ()) -> polars.Expr:
-    """True for sessions that others did not disturb, and for all of a group whose sessions all were disturbed."""
+def _is_counted(over: Sequence[str] = ()) -> polars.Expr:
+    """Returns an expression that is true for undisturbed sessions, and for all sessions of a group where every session
+    was disturbed."""
     quiet = ~polars.col("flags").str.split(",").list.contains(DISTURBED)
     return quiet | ~(quiet.any().over(*over) if over else quiet.any())
 
 
 def _groups(frame: Frame, metrics: Sequence[str]) -> list[Group]:
-    """Returns every group of a frame: where polars ends and types begin."""
-    found = list(_aggregated(frame, metrics).iter_rows(named=True))
-    walls = [[value for value in each.pop("walls") if value is not None] for each in found]
+    """Returns every group of a frame as a typed value."""
+    rows = list(_aggregated(frame, metrics).iter_rows(named=True))
+    walls = [[value for value in row.pop("walls") if value is not None] for row in rows]
     ends = _intervals(walls)
-    return [_group(frame, each, own, end) for each, own, end in zip(found, walls, ends, strict=True)]
+    return [_group(frame, row, group_walls, end) for row, group_walls, end in zip(rows, walls, ends, strict=True)]
 
 
 def _aggregated(frame: Frame, metrics: Sequence[str]) -> polars.DataFrame:
     column = polars.col
-    kept = _kept()
-    centres = [_centre(name, kept) for name in metrics]
+    counted = _is_counted()
+    centres = [_centre(name, counted) for name in metrics]
     return frame.sessions.group_by(*GROUP).agg(
-        kept.sum().alias("sessions"),
-        (~kept).sum().alias("disturbed"),
+        counted.sum().alias("sessions"),
+        (~counted).sum().alias("disturbed"),
         column("started_ms").max().alias("last_start_ms"),
         column("gate_version").min(),
         column("host_id").drop_nulls().unique().sort().alias("hosts"),
         column("flags").unique().alias("flag_words"),
         column("reasons").unique().sort().alias("reasons"),
-        column(WALL).filter(kept).sort().alias("walls"),
+        column(WALL).filter(counted).sort().alias("walls"),
         *centres,
     )
 
 
-def _centre(name: str, kept: polars.Expr) -> polars.Expr:
-    values = polars.col(name).filter(kept)
+def _centre(name: str, counted: polars.Expr) -> polars.Expr:
+    values = polars.col(name).filter(counted)
     return (values.max() if name in WORST else values.median()).alias(name)
 
 
 def _group(frame: Frame, values: Mapping[str, Any], walls: Sequence[float], ends: Mapping[str, Any]) -> Group:
-    found = flags(values["flag_words"], values["hosts"])
+    group_flags = flags(values["flag_words"], values["hosts"])
     if walls and max(walls) >= WIDE * min(walls):
-        found = sorted({*found, WIDE_RANGE})
+        group_flags = sorted({*group_flags, WIDE_RANGE})
     reasons = [text for text in values["reasons"] if text]
-    own = {name: value for name, value in values.items() if name != "flag_words"}
-    return Group(**{**frame.cells[values["cell_key"]], **own, **ends, "flags": found, "reasons": reasons})
+    fields = {name: value for name, value in values.items() if name != "flag_words"}
+    return Group(**{**frame.cells[values["cell_key"]], **fields, **ends, "flags": group_flags, "reasons": reasons})
 
 
 def flags(words: Iterable[str], hosts: Sequence[str]) -> list[str]:
-    """Returns each flag that any session carries, and `mixed-host` when they come from several hosts."""
-    found = {flag for word in words for flag in word.split(",") if flag}
-    return sorted(found | ({MIXED_HOST} if len(hosts) > 1 else set()))
+    """Returns each flag of any session, and `mixed-host` if the sessions come from several hosts."""
+    session_flags = {flag for word in words for flag in word.split(",") if flag}
+    return sorted(session_flags | ({MIXED_HOST} if len(hosts) > 1 else set()))
 
 
 def _intervals(walls: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
-    """Returns the fields of the interval of each group; groups of equally many sessions are computed at once."""
+    """Returns the interval fields of each group. Groups of equal size are computed together."""
     by_size: dict[int, list[int]] = defaultdict(list)
-    for place, own in enumerate(walls):
-        by_size[len(own)].append(place)
-    found: list[dict[str, Any]] = [{} for _ in walls]
+    for place, group_walls in enumerate(walls):
+        by_size[len(group_walls)].append(place)
+    fields: list[dict[str, Any]] = [{} for _ in walls]
     for size, places in by_size.items():
-        ends = intervals.of_groups([walls[place] for place in places]) if size else []
+        ends = intervals.group_intervals([walls[place] for place in places]) if size else []
         for place, (low, high, kind) in zip(places, ends, strict=False):
-            found[place] = {
+            fields[place] = {
                 f"{WALL}_low": low,
                 f"{WALL}_high": high,
                 "interval": kind,
                 "interval_label": intervals.label(kind, size),
             }
-    return found
+    return fields
 
 
-def _newest(found: Iterable[Group]) -> list[Group]:
-    in_time = sorted(found, key=_age)
+def _newest(all_groups: Iterable[Group]) -> list[Group]:
+    in_time = sorted(all_groups, key=_age)
     by_cell: dict[Key, list[Group]] = defaultdict(list)
     checked = {(group.cell_key, group.protocol): group for group in in_time if _is_checked(group)}
     for group in in_time:
-        # of a cell whose timed steps were checked, what was measured without is older, in whatever environment
+        # sessions without checked timed steps count as older than checked ones, in any environment
         newer = checked.get((group.cell_key, group.protocol), group) if _is_unchecked(group) else group
         by_cell[newer.cell_key, newer.protocol, newer.env_key].append(group)
-    return [shown for same in by_cell.values() for shown in _shown(same)]
+    return [row for cell_groups in by_cell.values() for row in _rows_of_cell(cell_groups)]
 
 
-def _shown(same: Sequence[Group]) -> list[Group]:
-    """Returns the groups of one cell that have rows; `same` are all of them, the newest last."""
-    newest = [group for group in same if group.code_key == same[-1].code_key]
-    older = [group for group in same if group.code_key != same[-1].code_key]
+def _rows_of_cell(cell_groups: Sequence[Group]) -> list[Group]:
+    """Returns the groups of one cell that have rows. `cell_groups` are all of them, the newest last."""
+    newest = [group for group in cell_groups if group.code_key == cell_groups[-1].code_key]
+    older = [group for group in cell_groups if group.code_key != cell_groups[-1].code_key]
     counted = [
-        replace(group, superseded=sum(one.sessions for one in older if _kind(one) == _kind(group))) for group in newest
+        replace(group, superseded=sum(old.sessions for old in older if _kind(old) == _kind(group))) for group in newest
     ]
     kinds = {_kind(group) for group in newest}
     rejected = [group for group in older if _is_invalid(group) and _kind(group) not in kinds]
@@ -144,7 +147,7 @@ def _age(group: Group) -> tuple[bool, int, str]:
 
 
 def _is_checked(group: Group) -> bool:
-    """True if the group's sessions were measured, and each timed step was checked: since gate version 2."""
+    """Returns whether the group's timed steps were checked, which the gate does since version 2."""
     return group.status == MEASURED and group.gate_version != "1"
 
 

@@ -1,4 +1,4 @@
-"""The paper's own figures (experiments/paper.yaml), to stand beside ours."""
+"""The paper's own figures (experiments/paper.yaml), for comparison with ours."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Place:
 
 @dataclass(frozen=True)
 class FloorFigure(Place):
-    """The paper's R_floor of a cell, and the datasheet bandwidth of its GPU."""
+    """The paper's R_floor of a cell, with the datasheet bandwidth of its GPU."""
 
     r_floor_paper: float
     bandwidth_gbs: float
@@ -40,7 +40,7 @@ class FloorFigure(Place):
 
 @dataclass(frozen=True)
 class GraphsFigure(Place):
-    """The paper's A/B between eager and graph in a cell: steps in ms, and their ratio with its interval."""
+    """The paper's A/B between eager and graph for a cell: steps in ms, and their ratio with its interval."""
 
     sessions: int | None
     a_ms: float | None
@@ -53,7 +53,7 @@ class GraphsFigure(Place):
 
 @dataclass(frozen=True)
 class QuantFigure(Place):
-    """The paper's step of quantised decode in ms, by the name that it gives the kernel."""
+    """The paper's step of quantised decode in ms. `kernel` is the paper's name for the kernel."""
 
     quant: str
     kernel: str
@@ -81,58 +81,59 @@ def _paper() -> dict[str, Any]:
 
 
 def gpu(key: str) -> catalogue.Gpu:
-    """Returns the entry of one of its GPUs. A user's own catalogue need not have it."""
+    """Returns the shipped catalogue's entry of one of the paper's GPUs. A user's catalogue may lack it."""
     return catalogue.gpus(catalogue.SHIPPED)[key]
 
 
 def shape(model: str) -> ModelShape:
-    """Returns the shape of one of its models, likewise."""
+    """Returns the shape of one of the paper's models from the shipped catalogue."""
     return catalogue.models(catalogue.SHIPPED)[model].shape
 
 
 def floor_rows() -> list[FloorFigure]:
-    """Returns its R_floor by cell."""
+    """Returns the paper's R_floor by cell."""
     return [_figure(FloorFigure, row) for row in _paper()["floors"]]
 
 
 def range_rows() -> list[RangeFigure]:
-    """Returns its ranges and medians of R_floor by GPU."""
+    """Returns the paper's ranges and medians of R_floor by GPU."""
     return [jsonform.from_json(RangeFigure, row) for row in _paper()["ranges"]]
 
 
 def matrix() -> Iterator[Spot]:
-    """Yields (gpu, model, ctx) of every cell it set out to measure."""
+    """Yields (gpu, model, ctx) of every cell that the paper set out to measure."""
     cells = _paper()["cells"]
     yield from itertools.product(cells["gpus"], cells["models"], cells["ctx"])
 
 
 def valid_cells() -> int:
-    """Returns how many of them it measured."""
+    """Returns the number of these cells that the paper measured."""
     return int(_paper()["cells"]["valid"])
 
 
 def out_of_memory_rows() -> list[Place]:
-    """Returns the cells that it names as out of memory."""
+    """Returns the cells that the paper reports as out of memory."""
     return [Place(**row) for row in _paper()["cells"]["out_of_memory"]]
 
 
 def graphs_rows() -> list[GraphsFigure]:
-    """Returns the figures of its CUDA Graphs A/B."""
+    """Returns the figures of the paper's CUDA Graphs A/Bs."""
     return [_figure(GraphsFigure, row) for row in _paper()["graphs"]]
 
 
 def graphs_row(gpu: str, model: str, ctx: int) -> GraphsFigure | None:
-    """Returns its CUDA Graphs figure of a cell, None where it has none."""
+    """Returns the paper's CUDA Graphs figure of a cell, None if it has none."""
     return next((row for row in graphs_rows() if row.spot == (gpu, model, ctx)), None)
 
 
 def quantised_rows() -> list[QuantFigure]:
-    """Returns the figures of its quantised decode, the unquantised baseline first."""
+    """Returns the paper's figures of quantised decode, the unquantised baseline first."""
     return [_figure(QuantFigure, row) for row in _paper()["quantised"]]
 
 
 def implied_ms(figure: FloorFigure) -> float:
-    """Returns the step in ms that an R_floor of the paper's means, by its bytes (W + K) at the datasheet's peak."""
+    """Returns the step in ms that follows from an R_floor of the paper: bytes (W + K) over datasheet bandwidth and
+    R_floor."""
     return floors.floor_ms(_bytes(figure), figure.bandwidth_gbs) / figure.r_floor_paper
 
 
@@ -143,30 +144,29 @@ def _bytes(figure: FloorFigure) -> float:
 
 
 def two_steps(gpu: str, model: str, ctx: int, quant: str = UNQUANTISED) -> str | None:
-    """Returns a sentence on a cell whose R_floor means another step than the one that the paper has elsewhere, None for
-    a cell that has one step."""
+    """Returns a sentence if the R_floor of a cell implies another step than the paper states elsewhere, else None."""
     spot = (gpu, model, ctx)
     row = next((row for row in floor_rows() if row.spot == spot), None)
     elsewhere = [
-        *(("the eager arm of its A/B takes", one.a_ms) for one in graphs_rows() if one.spot == spot),
+        *(("the eager arm of its A/B takes", figure.a_ms) for figure in graphs_rows() if figure.spot == spot),
         *(
-            ("the unquantised step beside its quantised ones takes", one.step_ms)
-            for one in quantised_rows()
-            if one.spot == spot and one.quant == UNQUANTISED
+            ("the unquantised step beside its quantised ones takes", figure.step_ms)
+            for figure in quantised_rows()
+            if figure.spot == spot and figure.quant == UNQUANTISED
         ),
     ]
-    others = " and ".join(f"{what} {ms:g} ms" for what, ms in elsewhere if ms is not None)
-    if row is None or quant != UNQUANTISED or not others:
+    stated = " and ".join(f"{source} {ms:g} ms" for source, ms in elsewhere if ms is not None)
+    if row is None or quant != UNQUANTISED or not stated:
         return None
-    told = f"{row.r_floor_paper:.3f} of {_bytes(row) / 1e9:.2f} GB, means {implied_ms(row):.2f} ms a step"
-    return f"The paper's R_floor of {gpu} {model} {ctx}, {told}; {others}"
+    implied = f"{row.r_floor_paper:.3f} of {_bytes(row) / 1e9:.2f} GB, means {implied_ms(row):.2f} ms a step"
+    return f"The paper's R_floor of {gpu} {model} {ctx}, {implied}; {stated}"
 
 
 def two_steps_of(spots: Collection[Spot]) -> list[str]:
-    """Returns those sentences of these cells."""
+    """Returns the sentences of `two_steps` for these cells."""
     return [text for spot in sorted(spots) if (text := two_steps(*spot)) is not None]
 
 
 def _figure(kind: type[Figure], row: Mapping[str, Any]) -> Figure:
-    """Returns a figure with the datasheet bandwidth of its GPU; each GPU of the paper's has one."""
+    """Returns a figure with the datasheet bandwidth of its GPU; all GPUs of the paper have one."""
     return kind(**row, bandwidth_gbs=gpu(row["gpu"]).bandwidth_gbs.value or 0.0)

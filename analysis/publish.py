@@ -1,7 +1,7 @@
-"""What analysis makes of sessions as runs of MLflow: the summary of an A/B, beside its manifest, and reports.
+"""Logging of results to MLflow: summaries of A/Bs beside their manifests, tables, and reports.
 
-Only here does analysis write to a store, through the runner's room for it: to find or make a run under the store's
-lock, and to say in one line why a store is away, is what that does for sessions already. What reads is in `sources`.
+This is the only module of analysis that writes to a store. It uses `runner.store`, which locks the store and reports
+connection errors in one line. Modules that read are in `sources`.
 """
 
 from __future__ import annotations
@@ -45,8 +45,10 @@ METRICS = (
 
 
 def paths_of(paths: Sequence[Path], run_id: str | None) -> list[Path]:
-    """Returns the manifests that were measured under this run of MLflow's; all without a run. Raises BadRecord for
-    none. Others are not even read: whatever is wrong with them is not this run's."""
+    """Returns the manifests that were measured under this MLflow run; all of them without a run.
+
+    Raises BadRecord if there are none. Other manifests are not read, so a fault in them does not affect this run.
+    """
     chosen = [path for path in paths if run_id is None or sidecar.remembered_run(path) == run_id]
     if not chosen:
         raise BadRecord(f"no A/B there was measured under run {run_id}")
@@ -55,8 +57,11 @@ def paths_of(paths: Sequence[Path], run_id: str | None) -> list[Path]:
 
 @contextmanager
 def closing(folder: Path, run_id: str | None) -> Iterator[None]:
-    """The run that measuring left open is this process's now: a failure closes it with the reason as tags, and of a
-    kill a marker tells the next import. Without a run nothing is done."""
+    """Takes over the run that measuring left open, and closes it.
+
+    A failure closes the run with its reason as tags. After a kill, a marker in the folder makes the next import close
+    it. Without a run id this does nothing.
+    """
     if run_id is None:
         yield
         return
@@ -72,8 +77,11 @@ def closing(folder: Path, run_id: str | None) -> Iterator[None]:
 
 @contextmanager
 def entry(name: str) -> Iterator[str | None]:
-    """The id of the run that `mlflow run` made for this process, which is called a report's from now on; None where
-    MLflow did not start us. A failure closes it as `closing` does; the death of MLflow is noticed."""
+    """Yields the id of the run that `mlflow run` created for this process, None without one. The run becomes a
+    report's.
+
+    A failure closes the run as `closing` does. The process ends if MLflow dies.
+    """
     run = store.entry_run()
     if run is None:
         yield None
@@ -85,61 +93,63 @@ def entry(name: str) -> Iterator[str | None]:
 
 
 def commit(measured: Measured, run_id: str | None) -> str:
-    """Write the summary into the A/B's run, which is closed then; returns its id. Raises StoreUnreachable."""
-    found = abrow.summary(measured)
-    values = {name: getattr(found, name) for name in METRICS}
+    """Writes the summary into the A/B's run, closes the run and returns its id. Raises StoreUnreachable."""
+    row = abrow.summary(measured)
+    values = {name: getattr(row, name) for name in METRICS}
     summary = store.Summary(
         metrics={f"ab/{name}": float(value) for name, value in values.items() if value is not None},
-        tags=_tags(found),
-        note=_note(found),
-        files=_files(measured, found),
+        tags=_tags(row),
+        note=_note(row),
+        files=_files(measured, row),
     )
     return store.commit_comparison(measured.manifest, measured.period_ms, summary, run_id)
 
 
 def commit_report(answers: Sequence[Mapping[str, str]], files: Files, run_id: str | None, uri: str) -> str:
-    """Write a report into a run of its own in the store, or into the one that MLflow made; returns its id. Raises
-    StoreUnreachable."""
-    note = "\n\n".join(f"**{each['question']}** {each['answer']}" for each in answers)
+    """Writes a report into a run of the store and returns the run's id. Raises StoreUnreachable.
+
+    The run is the one that MLflow created, or a new one.
+    """
+    note = "\n\n".join(f"**{answer['question']}** {answer['answer']}" for answer in answers)
     note += "\n\nThe artifact `report.html` has all tables and figures, `tables.md` the tables as Markdown, "
-    note += "`sessions.csv` the sessions of every row with run or record, code and environment.\n"
+    note += "`sessions.csv` the sessions of every row with their run or record, code and environment.\n"
     return store.commit_report(REPORT, store.Summary({}, {}, note, files), run_id, uri)
 
 
 def commit_table(name: str, note: str, files: Files, run_id: str) -> str:
-    """Write a table into the run that MLflow made; returns its id. Raises StoreUnreachable."""
+    """Writes a table into the run that MLflow created; returns the run's id. Raises StoreUnreachable."""
     return store.commit_report(name, store.Summary({}, {}, note, files), run_id)
 
 
-def _tags(found: Summary) -> dict[str, str]:
+def _tags(row: Summary) -> dict[str, str]:
     return {
-        "verdict": found.verdict or "none",
-        "verdict_reason": found.reason,
-        "interval": found.interval,
-        "flags": ",".join(found.flags),
+        "verdict": row.verdict or "none",
+        "verdict_reason": row.reason,
+        "interval": row.interval,
+        "flags": ",".join(row.flags),
         "valid": "true",
-        # whatever an earlier attempt ended with is over
+        # clears the tags of an earlier failed attempt
         "reason": "",
         "exit_code": "0",
         "message": "",
     }
 
 
-def _note(found: Summary) -> str:
-    verdict, low, high = found.verdict or "no verdict", found.ratio_low, found.ratio_high
+def _note(row: Summary) -> str:
+    verdict, low, high = row.verdict or "no verdict", row.ratio_low, row.ratio_high
     return (
-        f"**{verdict}**: {found.arm_a} / {found.arm_b} = **{found.ratio:.3f}** ({low:.3f} to {high:.3f}, "
-        f"{found.interval})\n\n{found.reason}\n\n{graphs.markdown([found])}"
+        f"**{verdict}**: {row.arm_a} / {row.arm_b} = **{row.ratio:.3f}** ({low:.3f} to {high:.3f}, "
+        f"{row.interval})\n\n{row.reason}\n\n{graphs.markdown([row])}"
     )
 
 
-def _files(measured: Measured, found: Summary) -> Files:
+def _files(measured: Measured, row: Summary) -> Files:
     from analysis.figures import graphs as figure  # matplotlib is slow to import, and most A/Bs are only printed
     from analysis.figures import style
 
-    drawn = figure.draw([measured], [found], paper.graphs_rows())
+    drawn = figure.draw([measured], [row], paper.graphs_rows())
     return {
-        "summary.json": form.json_text(found),
-        "summary.md": graphs.markdown([found]),
+        "summary.json": form.json_text(row),
+        "summary.md": graphs.markdown([row]),
         **({} if drawn is None else {"sessions.png": style.png(drawn)}),
     }

@@ -1,4 +1,4 @@
-"""What a command has read: a frame, where it comes from, and the A/Bs in it."""
+"""The input of a command: a frame, its source, and the A/Bs in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from analysis.sources.frame import Frame, Source
 
 @dataclass(frozen=True)
 class Reading:
-    """A frame of a source. With `every_code` tables show the sessions of older code in rows of their own."""
+    """A frame of a source. With `every_code`, tables show sessions of older code in separate rows."""
 
     frame: Frame
     source: Source
@@ -20,14 +20,14 @@ class Reading:
 
     @cached_property
     def _comparisons(self) -> tuple[list[Measured], list[str]]:
-        return ab.of_frame(self.frame)
+        return ab.from_frame(self.frame)
 
     @property
     def compared(self) -> list[Measured]:
-        """The A/Bs of the frame that have a complete block."""
+        """Returns the A/Bs of the frame that have a complete block."""
         return self._comparisons[0]
 
     @property
     def unusable(self) -> list[str]:
-        """A line for each A/B that cannot be used."""
+        """Returns a line for each A/B that cannot be used."""
         return self._comparisons[1]

@@ -1,6 +1,6 @@
-"""The registry of tables. Each is one module of `analysis.tables`; adding one touches no other file.
+"""The registry of tables. Each table is one module of `analysis.tables`; adding one changes no other file.
 
-A module whose name begins with `_` is no table.
+A module whose name begins with `_` is not a table.
 """
 
 from __future__ import annotations
@@ -16,27 +16,29 @@ from runner.cell import vocabulary
 
 
 def tables() -> list[Table[Row]]:
-    """Returns every table, in the order of reports."""
+    """Returns all tables in the order of the report."""
     names = [module.name for module in pkgutil.iter_modules(package.__path__) if not module.name.startswith("_")]
     modules = [importlib.import_module(f"{package.__name__}.{name}") for name in names]
-    found = [cast(Table[Row], module.TABLE) for module in modules]
-    return sorted(found, key=lambda table: (table.order, table.name))
+    declared = [cast(Table[Row], module.TABLE) for module in modules]
+    return sorted(declared, key=lambda table: (table.order, table.name))
 
 
 def choices() -> dict[str, Table[Row]]:
-    """Returns what can be printed, by name: every table, and after it its excerpts."""
+    """Returns tables by the names that can be printed: each table's own and those of its excerpts."""
     return {name: table for table in tables() for name in (table.name, *table.excerpts)}
 
 
 def table(name: str, *others: str) -> Table[Row]:
-    """Returns the table of that name, or that an excerpt of that name is of. Raises UnknownName, which names `others`
-    among what is allowed, too."""
+    """Returns the table with that name or with an excerpt of that name. Raises UnknownName.
+
+    The error lists `others` among the allowed names.
+    """
     known = choices()
     return known[vocabulary.known("table", name, (*known, *others))]
 
 
 def metrics() -> list[str]:
-    """Returns what a frame must have for all tables."""
+    """Returns the metrics and columns that a frame must have for all tables."""
     return sorted({name for table in tables() for name in table.metrics})
 
 

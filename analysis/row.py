@@ -1,4 +1,4 @@
-"""Rows of tables: frozen dataclasses whose fields are the keys of their JSON and CSV, in that order."""
+"""Rows of tables: frozen dataclasses. Their fields, in order, are the keys of the JSON and CSV output."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from runner.cell import jsonform
 from runner.cell.cell import short_hash
 
 GROUP = ("cell_key", "protocol", "code_key", "env_key", "status", "valid")
-"""The fields that the sessions of one row have in common."""
+"""Fields that the sessions of one row have in common."""
 
 
 class Row:
-    """A row of a table. Its class is a frozen dataclass; what a table shows beside the fields are properties."""
+    """A row of a table. Subclasses are frozen dataclasses; columns that are no fields are properties."""
 
     def value(self, key: str) -> object:
-        """Returns what a column shows of the row: a field, or a property."""
+        """Returns the value of a column: a field or a property."""
         return getattr(self, key)
 
     @property
     def anchor(self) -> str | None:
-        """The anchor of the row's origin in a report; None if the row has none."""
+        """Returns the anchor of the row's origin in a report, None if the row has none."""
         return None
 
     def to_json(self) -> dict[str, Any]:
@@ -32,7 +32,7 @@ class Row:
 
 @dataclass(frozen=True)
 class CellRow(Row):
-    """A row of the sessions of one cell. Each kind of such rows has the fields of `GROUP`, too."""
+    """A row of the sessions of one cell. Subclasses also have the fields of `GROUP`."""
 
     gpu: str
     """the GPU's name in the catalogue"""
@@ -49,7 +49,7 @@ class CellRow(Row):
     cache: str
     """kind of KV cache"""
     dtype: str
-    """type of what is not packed"""
+    """dtype of everything that is not packed"""
 
     @property
     def anchor(self) -> str | None:

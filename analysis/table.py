@@ -1,4 +1,4 @@
-"""What a table is. Its command, its texts, its section and glossary in a report all follow from one `Table`."""
+"""The declaration of a table. Its command, texts, report section and glossary follow from one `Table`."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Row)
 RowsByTable = Mapping[str, Sequence[Row]]
-"""Name of a table → its rows."""
+"""Rows by name of the table."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One grid of a table: rows with the columns that are shown of them.
+    """One grid of a table: rows and the columns that show them.
 
-    `name` is its anchor in a report, `caption` says what the rows are. The columns before the one of the key `count`
-    say what a row is. The keys in `first` come right after them on the page, since a small screen shows no more. The
-    column of the key `linked` leads to the row's origin. Words under the keys `by_number` are sorted by the number they
-    begin with. `nothing` is what the page says where there is no row.
+    `name` is its anchor in a report, `caption` describes the rows. The columns before the one with the key `count` name
+    a row. The columns with the keys `first` follow them on the page, since a small screen shows no more. The column
+    with the key `linked` links to the row's origin. Columns with the keys `by_number` contain text that is sorted by
+    its leading number. The page shows `nothing` if there are no rows.
     """
 
     name: str
@@ -45,8 +45,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Figure(Generic[R]):
-    """A figure of a table's rows. `draw` returns None where there is nothing to show; `below`: it stands below the
-    table in a report."""
+    """A figure of a table's rows. `draw` returns None if there is nothing to show. With `below` it follows the table in
+    a report."""
 
     name: str
     draw: Callable[[Sequence[R], Reading], Drawn | None]
@@ -55,10 +55,10 @@ class Figure(Generic[R]):
 
 @dataclass(frozen=True, kw_only=True)
 class Table(Generic[R]):
-    """A table; a module of `analysis.tables` declares one as `TABLE`.
+    """A table. A module of `analysis.tables` declares it as `TABLE`.
 
-    What every table has: its `name` (of its command and anchor), a `title`, the `columns` that it may show, and its
-    `rows` of what was read. All else has a default.
+    Required are its `name` (also of its command and anchor), a `title`, all `columns` that it may show, and `rows`,
+    which makes the rows from a reading. The other fields have defaults.
     """
 
     name: str
@@ -68,35 +68,35 @@ class Table(Generic[R]):
     metrics: tuple[str, ...] = ()
     """metrics and optional columns that its frame must have (see `analysis.sources.columns`)"""
     order: int = 100
-    """tables stand in this order, and alike ones by name"""
+    """position among the tables; equal positions are sorted by name"""
     help: str = ""
-    """help text of the command; the title without it"""
+    """help text of the command; default: the title"""
     heading: str = ""
-    """heading of its section in a report; the title without it"""
+    """heading of its section in a report; default: the title"""
     intro: str | Callable[[Sequence[R]], str] = ""
-    """the section's first paragraph, or a function that makes it of the rows"""
+    """first paragraph of the section, or a function that makes it from the rows"""
     parts: Callable[[Sequence[R]], Iterable[Part]] | None = None
-    """its grids, the first named like the table; one grid of all rows and columns without it"""
+    """makes its grids, the first named like the table; default: one grid of all rows and columns"""
     excerpts: Mapping[str, str] = field(default_factory=dict)
-    """name of a further part → help text of the option that prints this part alone"""
+    """name of a further part → help text of the option that prints only this part"""
     note: Callable[[Sequence[R]], str] | None = None
-    """a paragraph below the grids"""
+    """makes a paragraph below the grids"""
     sentences: Callable[[Sequence[R]], Sequence[str]] | None = None
-    """what is to be said of the rows"""
+    """makes statements about the rows"""
     summary: str = "In words"
-    """the title of the sentences in a report"""
+    """title of the statements in a report"""
     lines: Callable[[Sequence[R]], Sequence[str]] | None = None
-    """the lines below the Markdown table; the sentences, one a line, without it"""
+    """makes the lines below the Markdown table; default: one per statement"""
     origin: Callable[[R, RowsByTable], str | None] | None = None
-    """the anchor in a report that a row leads to, given the rows of all tables; the row's own without it"""
+    """returns the anchor in a report that a row links to, given the rows of all tables; default: the row's anchor"""
     figures: tuple[Figure[R], ...] = ()
-    """the command draws the first of them"""
+    """figures; the command draws the first"""
     only_compared: bool = False
-    """its rows are A/Bs: only their sessions are read"""
+    """whether its rows are A/Bs, so that only their sessions are read"""
     has_codes: bool = True
-    """the command can show the sessions of older code, too"""
+    """whether the command can also show sessions of older code"""
     missing: str = ""
-    """what is wrong and what to do where there is no row at all; empty if that is no error"""
+    """error message if there are no rows; empty if that is no error"""
 
     def grids(self, rows: Sequence[R]) -> list[Part]:
         """Returns the parts for these rows."""
@@ -105,7 +105,7 @@ class Table(Generic[R]):
         return list(self.parts(rows))
 
     def part(self, name: str, rows: Sequence[R]) -> Part:
-        """Returns one of the parts by its name."""
+        """Returns the part with this name."""
         return next(part for part in self.grids(rows) if part.name == name)
 
     def opening(self, rows: Sequence[R]) -> str:
@@ -116,14 +116,14 @@ class Table(Generic[R]):
         """Returns the paragraph below the grids, empty if there is none."""
         return "" if self.note is None else self.note(rows)
 
-    def said(self, rows: Sequence[R]) -> Sequence[str]:
-        """Returns the sentences on these rows."""
+    def statements(self, rows: Sequence[R]) -> Sequence[str]:
+        """Returns the statements about these rows."""
         return () if self.sentences is None else self.sentences(rows)
 
     def markdown(self, rows: Sequence[R]) -> str:
-        """Returns the parts as Markdown tables, and below them what is to be said of them."""
-        first, *others = self.grids(rows)
-        grids = [part.markdown() for part in (first, *(part for part in others if part.rows))]
-        lines = [f"- {sentence}" for sentence in self.said(rows)] if self.lines is None else self.lines(rows)
+        """Returns the parts as Markdown tables, followed by the remark and the lines."""
+        first, *more = self.grids(rows)
+        grids = [part.markdown() for part in (first, *(part for part in more if part.rows))]
+        lines = [f"- {sentence}" for sentence in self.statements(rows)] if self.lines is None else self.lines(rows)
         below = ("\n".join(text) for text in ([self.remark(rows)], lines))
         return "\n".join([*grids, *(f"{text}\n" for text in below if text)])

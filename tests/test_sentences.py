@@ -33,7 +33,7 @@ def records():
 
 @pytest.fixture(scope="module")
 def frame():
-    return Folder(RECORDS).frame([*{*floor.METRICS, *budget.METRICS, *ab.ASKED}])
+    return Folder(RECORDS).frame([*{*floor.METRICS, *budget.METRICS, *ab.NEEDED}])
 
 
 def first_visits(found):
@@ -73,7 +73,7 @@ def test_eager_steps_take_longer_under_the_profiler(records):
 def test_what_the_graph_saves_is_time_without_kernels(frame):
     assert said("The kernels run about as long in either arm", README)
     assert said("Almost all of the interval's width is the eager arm's", README)
-    for row in graphs.rows(ab.of_frame(frame, bootstrapped=False)[0]):
+    for row in graphs.rows(ab.from_frame(frame, bootstrapped=False)[0]):
         assert row.busy_a_ms == pytest.approx(row.busy_b_ms, rel=0.02)
         assert row.cv_a > 50 * row.cv_b
     assert said("scatters more than fifty times as much as the captured one", STATISTICS)

@@ -127,7 +127,7 @@ def _nameless() -> int:
 
 USES = (
     "from runner.redaction.redact import redact; redact('x')",
-    "from analysis.cache import *; keep_json(place('a', 'b'), 1, 1); assert load_json(place('a', 'b')) is None",
+    "from analysis.cache import *; path = entry_path('a', 'b'); keep_json(path, 1, 1); assert load_json(path) is None",
     "from runner.runtimes import _compilecache as c\nfrom runner.errors import BadValue\n"
     "try: c.cache_home()\nexcept BadValue: pass\nelse: raise SystemExit('there is a home')",
 )

@@ -1,9 +1,9 @@
-"""Figures of the tables' rows, one module each; all have the look of `style`.
+"""Figures of tables, one module each, in the common style of `style`.
 
 Nothing here computes a number that a table does not have.
 """
 
 import logging
 
-# it warns where it cannot keep its cache, and makes a new one for itself
+# matplotlib warns if it cannot write its cache, and then uses a temporary one
 logging.getLogger("matplotlib").setLevel(logging.ERROR)

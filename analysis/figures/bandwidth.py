@@ -1,4 +1,4 @@
-"""The paper's headline: the faster the memory, the smaller the part of it that a step uses."""
+"""The paper's main figure: the achieved fraction of the floor over the memory bandwidth."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NEIGHBOURS = 0.07
-"""GPUs whose bandwidths differ by less (as logarithms) share a tick."""
+"""Difference of log10 bandwidths below which GPUs share a tick."""
 STEP_ASIDE = 0.012
-"""How far, as a logarithm, one series stands beside the next over the same GPU."""
-TITLE = "The achieved fraction over the memory's bandwidth"
+"""Offset in log10 between two series at the same GPU."""
+TITLE = "Achieved fraction of the floor over memory bandwidth"
 
 
 @style.applied()
 def draw(table: Sequence[FloorRow]) -> Drawn | None:
-    """Returns the valid unquantised rows of the floor table over the bandwidth, beside the paper's points and ranges;
-    None where no GPU of theirs has a datasheet bandwidth."""
+    """Returns the valid unquantised rows over the bandwidth, beside the paper's points and ranges.
+
+    Returns None if no row has a datasheet bandwidth.
+    """
     rows = [row for row in table if _is_shown(row)]
     if not rows:
         return None
@@ -53,8 +55,8 @@ def _is_shown(row: FloorRow) -> bool:
 
 
 def _peak(row: FloorRow) -> float | None:
-    known = catalogue.gpus().get(row.gpu)
-    return known.bandwidth_gbs.value if known else None
+    gpu = catalogue.gpus().get(row.gpu)
+    return gpu.bandwidth_gbs.value if gpu else None
 
 
 def _draw_series(axes: Axes, rows: Sequence[FloorRow], ratio: str, aside: float, place: int, label: str) -> None:
@@ -65,10 +67,10 @@ def _draw_series(axes: Axes, rows: Sequence[FloorRow], ratio: str, aside: float,
 
 
 def _draw_paper(axes: Axes) -> None:
-    """Draws the paper's points, and a bar from the lowest to the highest of each GPU with a tick at the median."""
-    own = {row.gpu: row.bandwidth_gbs for row in paper.floor_rows()}
+    """Draws the paper's points, and for each GPU a bar from lowest to highest with a tick at the median."""
+    bandwidths = {row.gpu: row.bandwidth_gbs for row in paper.floor_rows()}
     for row in paper.range_rows():
-        x = own[row.gpu]
+        x = bandwidths[row.gpu]
         axes.plot([x, x], [row.low, row.high], color=style.PAPER, linewidth=1, zorder=1)
         axes.plot([x], [row.median], "_", color=style.PAPER, markersize=12, markeredgewidth=1.6, zorder=1)
     axes.plot(
@@ -98,7 +100,7 @@ def _finish(axes: Axes, rows: Sequence[FloorRow]) -> None:
 
 
 def ticks(peaks: Mapping[str, float]) -> list[tuple[float, str]]:
-    """Returns where the GPUs stand, and what to write there; GPUs too near each other for two labels share one."""
+    """Returns position and label of each tick. GPUs too close for two labels share one."""
     groups: list[list[str]] = []
     for gpu in sorted(peaks, key=lambda name: (peaks[name], name)):
         near = groups and log10(peaks[gpu] / peaks[groups[-1][0]]) < NEIGHBOURS
@@ -113,7 +115,7 @@ def _tick_text(group: Sequence[tuple[str, float]]) -> str:
 
 def _caption(rows: Sequence[FloorRow]) -> str:
     return (
-        f"Each point is one of {len(rows)} valid unquantised cells (the median session). Left as the paper counts "
-        "bytes, which is what its own points are comparable with; right the bytes that a step must really read. The "
-        "dashed line is the floor."
+        f"Each point is one of {len(rows)} valid unquantised cells (median over sessions). Left: with the paper's "
+        "count of bytes, comparable with its points. Right: with the bytes that a step must read. The dashed line is "
+        "the floor."
     )

@@ -1,4 +1,4 @@
-"""Where a step's time goes: the gap budget, stacked."""
+"""The gap budget as stacked bars."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CELLS = 40
-TITLE = "Where a step's time goes"
+TITLE = "Gap budget of a step"
 LOOKS = {
     _clocks.FLOOR: (style.BLUE, ""),
     _clocks.ACHIEVED: (style.SKY, "..."),
@@ -27,23 +27,24 @@ LOOKS = {
     _clocks.NOT_ATTRIBUTED: (style.GREY, "++"),
     _clocks.REST: (style.PALE, "ooo"),
 }
-"""Term → colour and hatch."""
+"""Colour and hatch of each term."""
 
 
 @style.applied()
 def draw(table: Sequence[GroupRow]) -> Drawn | None:
-    """Returns a bar of the terms for each cell with a budget, the cells of each GPU on a scale of their own; None
-    without a cell."""
+    """Returns a bar of terms for each cell with a budget, with one scale per GPU. Returns None without a cell."""
     valid = budget.budgets(table)
     if not valid:
         return None
     rows = style.spread(valid, CELLS)
-    names = dict(zip(map(id, rows), style.names(rows, budget.NAMED_FIELDS, budget.TELLING_FIELDS), strict=True))
-    of_gpus = [list(own) for _, own in groupby(rows, key=lambda row: row.gpu)]
-    figure = style.canvas(9.6, 0.9 + 0.25 * len(rows) + 0.6 * len(of_gpus))
-    panels = figure.subplots(len(of_gpus), squeeze=False, height_ratios=[len(own) + 1.5 for own in of_gpus])[:, 0]
-    for axes, own in zip(panels, of_gpus, strict=True):
-        _draw_gpu(axes, own, [names[id(row)] for row in own])
+    names = dict(zip(map(id, rows), style.names(rows, budget.NAMED_FIELDS, budget.DISTINGUISHING_FIELDS), strict=True))
+    rows_by_gpu = [list(gpu_rows) for _, gpu_rows in groupby(rows, key=lambda row: row.gpu)]
+    figure = style.canvas(9.6, 0.9 + 0.25 * len(rows) + 0.6 * len(rows_by_gpu))
+    panels = figure.subplots(
+        len(rows_by_gpu), squeeze=False, height_ratios=[len(gpu_rows) + 1.5 for gpu_rows in rows_by_gpu]
+    )[:, 0]
+    for axes, gpu_rows in zip(panels, rows_by_gpu, strict=True):
+        _draw_gpu(axes, gpu_rows, [names[id(row)] for row in gpu_rows])
     panels[0].set_title(TITLE)
     panels[-1].set_xlabel("ms of a step")
     handles = {label: bar for axes in panels for bar, label in zip(*axes.get_legend_handles_labels(), strict=True)}
@@ -74,23 +75,25 @@ def _draw_bar(axes: Axes, place: int, row: BudgetRow) -> None:
             linewidth=0.4,
             label=term.name,
         )
-    axes.annotate(told(row), (row.step_wall_ms, place), (4, 0), textcoords="offset points", va="center", fontsize=7.5)
+    axes.annotate(
+        bar_text(row), (row.step_wall_ms, place), (4, 0), textcoords="offset points", va="center", fontsize=7.5
+    )
 
 
-def told(row: BudgetRow) -> str:
-    """Returns the step in words, and how far the passes lie apart that its terms come from."""
+def bar_text(row: BudgetRow) -> str:
+    """Returns the step in ms, and the difference between the passes that its terms come from."""
     apart = "" if row.uncertainty is None else f" ({row.uncertainty:.0%} apart)"
     return f"{row.step_wall_ms:.2f}{apart}"
 
 
 def starts(values: Sequence[float]) -> list[float]:
-    """Returns where each bar begins: at the end of the one before."""
+    """Returns the start of each bar, which is the end of the previous one."""
     return [0.0, *accumulate(values)][: len(values)]
 
 
-def _caption(shown: int, total: int) -> str:
+def _caption(visible: int, total: int) -> str:
     return (
-        "The terms of a step add up to it, in the order of the legend; each GPU has a scale of its own. In brackets "
-        f"stands how far the passes over the same lengths lie apart; beyond {_clocks.LIMIT:.0%} all but the floor and "
-        "the kernels is not attributed." + style.left_out(shown, total, "cells")
+        "The terms of a step add up to it, in the order of the legend. Each GPU has its own scale. Brackets give the "
+        f"difference between passes over the same lengths. Beyond {_clocks.LIMIT:.0%}, everything but the floor and "
+        "the kernels is not attributed." + style.left_out(visible, total, "cells")
     )

@@ -1,4 +1,4 @@
-"""How the achieved fraction goes with the context length, a panel for each GPU and model."""
+"""The achieved fraction of the floor over the context length, one panel per GPU and model."""
 
 from __future__ import annotations
 
@@ -21,51 +21,53 @@ Panel = tuple[str, str]
 
 PANELS, LINES, ACROSS = 9, 8, 3
 NAMED = ("gpu", "model", "ctx", "runtime", "cache")
-TITLE = "The achieved fraction over the context length"
+TITLE = "Achieved fraction of the floor over context length"
 
 
 @style.applied()
 def draw(table: Sequence[FloorRow]) -> Drawn | None:
-    """Returns a line of the floor table's valid rows per runtime, cache and whatever else tells rows apart, with the
-    interval of each point; None where no row has a ratio."""
+    """Returns one line per runtime, cache and other distinguishing field, with the interval of each point.
+
+    Returns None if no row has a ratio.
+    """
     rows = [row for row in table if row.valid and ratio_of(row) is not None]
     if not rows:
         return None
     panels = _panels(rows)
     series = _series(rows)
     chosen = style.spread(sorted(panels), PANELS)
-    shown = _chosen_series(series, [row for panel in chosen for row in panels[panel]])
+    lines = _chosen_series(series, [row for panel in chosen for row in panels[panel]])
     figure = style.canvas(9.6, 1.0 + 3.0 * -(-len(chosen) // ACROSS))
-    _draw_panels(figure, {panel: panels[panel] for panel in chosen}, series, shown)
-    _draw_legend(figure, shown)
-    caption = _caption(len(chosen), len(panels), len(shown), len(set(series.values())))
+    _draw_panels(figure, {panel: panels[panel] for panel in chosen}, series, lines)
+    _draw_legend(figure, lines)
+    caption = _caption(len(chosen), len(panels), len(lines), len(set(series.values())))
     return Drawn("floor-context", TITLE, caption, figure)
 
 
 def _draw_panels(
-    figure: Figure, panels: Mapping[Panel, Sequence[FloorRow]], series: Mapping[int, str], shown: Sequence[str]
+    figure: Figure, panels: Mapping[Panel, Sequence[FloorRow]], series: Mapping[int, str], lines: Sequence[str]
 ) -> None:
-    """Draws the panels. If all have the same ratio they share one axis of it, which the first of each line names."""
+    """Draws the panels. If all have the same ratio, they share its axis, labelled once per row of panels."""
     across = min(len(panels), ACROSS)
     alike = len({_ratio_name(rows) for rows in panels.values()}) == 1
     grid = figure.subplots(-(-len(panels) // across), across, sharey=alike, squeeze=False)
     for number, (axes, (panel, rows)) in enumerate(zip(grid.flat, panels.items(), strict=False)):
-        _draw_panel(axes, panel, rows, series, shown)
+        _draw_panel(axes, panel, rows, series, lines)
         axes.set_ylabel("" if alike and number % across else _ratio_name(rows))
     for axes in grid.flat[: len(panels)]:
-        axes.set_ylim(bottom=0)  # once all is drawn: a shared axis would keep the top of the first panel
+        axes.set_ylim(bottom=0)  # after drawing: a shared axis would keep the top of the first panel
     for axes in grid.flat[len(panels) :]:
         axes.remove()
 
 
-def _draw_legend(figure: Figure, shown: Sequence[str]) -> None:
+def _draw_legend(figure: Figure, lines: Sequence[str]) -> None:
     handles = {label: handle for axes in figure.axes for handle, label in zip(*_legend(axes), strict=True)}
-    labels = [label for label in shown if label in handles]
+    labels = [label for label in lines if label in handles]
     figure.legend([handles[label] for label in labels], labels, loc="outside lower center", ncols=3)
 
 
 def ratio_of(row: FloorRow) -> float | None:
-    """Returns r_floor, or r_floor_achievable where the GPU has no datasheet bandwidth."""
+    """Returns r_floor, or r_floor_achievable if the GPU has no datasheet bandwidth."""
     return row.r_floor_achievable if row.r_floor is None else row.r_floor
 
 
@@ -76,7 +78,7 @@ def _ratio_name(rows: Sequence[FloorRow]) -> str:
 def interval_of(row: FloorRow) -> tuple[float, float]:
     """Returns (low, high) of the ratio."""
     step_ms = (row.step_wall_ms, row.step_wall_ms_low, row.step_wall_ms_high)
-    return intervals.of_ratio(ratio_of(row) or 0.0, *(ms or 0.0 for ms in step_ms))
+    return intervals.ratio_interval(ratio_of(row) or 0.0, *(ms or 0.0 for ms in step_ms))
 
 
 def _panels(rows: Sequence[FloorRow]) -> dict[Panel, list[FloorRow]]:
@@ -87,13 +89,13 @@ def _panels(rows: Sequence[FloorRow]) -> dict[Panel, list[FloorRow]]:
 
 
 def _series(rows: Sequence[FloorRow]) -> dict[int, str]:
-    """Returns the name of each row's line, by the row's id."""
-    fields = [*NAMED[3:], *form.telling(rows, NAMED, floor.TELLING_FIELDS)]
+    """Returns the name of each row's line by the row's id."""
+    fields = [*NAMED[3:], *form.distinguishing(rows, NAMED, floor.DISTINGUISHING_FIELDS)]
     return {id(row): style.short(form.name(row, fields)) for row in rows}
 
 
 def _chosen_series(series: Mapping[int, str], rows: Sequence[FloorRow]) -> list[str]:
-    """Returns the lines with most points."""
+    """Returns the lines with the most points."""
     count: dict[str, int] = defaultdict(int)
     for row in rows:
         count[series[id(row)]] += 1
@@ -101,9 +103,9 @@ def _chosen_series(series: Mapping[int, str], rows: Sequence[FloorRow]) -> list[
 
 
 def _draw_panel(
-    axes: Axes, panel: Panel, rows: Sequence[FloorRow], series: Mapping[int, str], shown: Sequence[str]
+    axes: Axes, panel: Panel, rows: Sequence[FloorRow], series: Mapping[int, str], lines: Sequence[str]
 ) -> None:
-    for place, name in enumerate(shown):
+    for place, name in enumerate(lines):
         points = sorted((row for row in rows if series[id(row)] == name), key=lambda row: row.ctx)
         if points:
             _draw_line(axes, points, place, name)
@@ -147,8 +149,8 @@ def _legend(axes: Axes) -> tuple[list[Any], list[str]]:
 
 def _caption(panels: int, all_panels: int, lines: int, all_lines: int) -> str:
     return (
-        "Each point is the median session, its bar the interval or range of the sessions. A GPU without a datasheet "
-        "bandwidth has the fraction of what its own memory was seen to read."
+        "Each point is the median over sessions, its bar the confidence interval or range. For a GPU without a "
+        "datasheet bandwidth, the fraction is relative to its measured read bandwidth."
         + style.left_out(panels, all_panels, "pairs of GPU and model")
-        + style.left_out(lines, all_lines, "kinds of line", "those with most points in these panels")
+        + style.left_out(lines, all_lines, "kinds of line", "those with the most points in these panels")
     )

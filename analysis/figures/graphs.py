@@ -1,4 +1,4 @@
-"""What a CUDA graph is worth: ratios with their intervals, and the sessions behind them."""
+"""The gain of CUDA graphs: ratios with their intervals, and the sessions behind them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
 
 RATIOS, SESSIONS = 30, 3
-TITLE = "What a CUDA graph is worth"
+TITLE = "Gain of a CUDA graph"
 
 
 @style.applied()
-def draw(found: Sequence[Measured], table: Sequence[ABRow], paper: Sequence[GraphsFigure]) -> Drawn | None:
-    """Returns the ratios of A/Bs above, with their intervals, by the GPU's datasheet bandwidth, the paper's among them;
-    below, the sessions of both arms, joined where they were neighbours in a block. None without an A/B."""
+def draw(compared: Sequence[Measured], table: Sequence[ABRow], paper: Sequence[GraphsFigure]) -> Drawn | None:
+    """Returns a figure of A/Bs; None without one.
+
+    Above are the ratios with their intervals, by datasheet bandwidth, including the paper's. Below are the sessions of
+    both arms; neighbours in a block are joined.
+    """
     if not table:
         return None
     rows = style.spread(sorted(table, key=_bandwidth), RATIOS)
-    by_id = {each.manifest.id: each for each in found}
+    by_id = {measured.manifest.id: measured for measured in compared}
     detailed = sorted(sorted(table, key=lambda row: -row.sessions)[:SESSIONS], key=_bandwidth)
     lines = len(rows) + len(paper)
     figure = style.canvas(9.6, 1.2 + 0.27 * lines + 3.2)
@@ -47,7 +50,7 @@ def _bandwidth(row: ABRow | GraphsFigure) -> tuple[float, str, str, int]:
 
 
 def _draw_ratios(figure: SubFigure, rows: Sequence[ABRow | GraphsFigure], names: Mapping[int, str]) -> None:
-    """Draws the ratios; `names` has what to call the cells of our own."""
+    """Draws the ratios. `names` has the names of our rows by id."""
     axes = figure.subplots()
     for place, row in enumerate(rows):
         is_ours = isinstance(row, ABRow)
@@ -62,7 +65,7 @@ def _draw_ratios(figure: SubFigure, rows: Sequence[ABRow | GraphsFigure], names:
             capsize=4,
             linestyle="none",
         )
-        axes.text(1.01, place, _told(row), transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+        axes.text(1.01, place, _ratio_text(row), transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     axes.axvline(1, color=style.GREY, linewidth=0.8, linestyle="--")
     axes.set_yticks(range(len(rows)), [_label(row, names.get(id(row))) for row in rows])
     axes.set_ylim(-0.7, len(rows) - 0.3)
@@ -79,7 +82,7 @@ def _label(row: ABRow | GraphsFigure, name: str | None) -> str:
     return style.short(f"{name}, {row.arm_a} / {row.arm_b}{peak}")
 
 
-def _told(row: ABRow | GraphsFigure) -> str:
+def _ratio_text(row: ABRow | GraphsFigure) -> str:
     low, high = row.ratio_low, row.ratio_high
     interval = "" if low is None else f" [{low:.3f}, {high:.3f}]"
     ours = f"  n = {row.sessions}, {row.verdict or 'no verdict'}" if isinstance(row, ABRow) else ""
@@ -87,14 +90,14 @@ def _told(row: ABRow | GraphsFigure) -> str:
 
 
 def _draw_sessions(axes: Axes, measured: Measured, row: ABRow, name: str) -> None:
-    steps = {session: found.step_wall_ms for session, found in measured.sessions.items()}
+    steps = {name: session.step_wall_ms for name, session in measured.sessions.items()}
     for block in measured.manifest.complete:
         for first, second in zip(block.sessions[::2], block.sessions[1::2], strict=True):
             pair = sorted((first, second), key=lambda entry: entry.arm)
             ends = [steps[entry.session] for entry in pair]
             axes.plot([0, 1], ends, color=style.GREY, linewidth=0.8, alpha=0.6, zorder=1)
     for place, (arm, marker, colour) in enumerate((("a", "^", style.ORANGE), ("b", "s", style.OURS))):
-        values = [found.step_wall_ms for found in measured.arm(arm)]
+        values = [session.step_wall_ms for session in measured.arm(arm)]
         axes.plot([place] * len(values), values, marker, color=colour, markersize=5, zorder=2)
         axes.plot(
             [place - 0.18, place + 0.18],
@@ -113,9 +116,9 @@ def _draw_sessions(axes: Axes, measured: Measured, row: ABRow, name: str) -> Non
 
 def _caption(rows: int, all_rows: int, detailed: int) -> str:
     return (
-        "Above: ratio and 95 % interval (93.75 % at 5 sessions, below 5 the range) of each A/B, the fastest memory on "
-        "top. Below: the median step of every session, sessions next to each other in a block joined, a black line for "
-        "each arm's centre."
+        "Above: ratio and 95 % interval (93.75 % at 5 sessions; the range below 5) of each A/B, the fastest memory on "
+        "top. Below: the median step of every session. Neighbours in a block are joined; a black line marks the "
+        "centre of each arm."
         + style.left_out(rows, all_rows, "A/Bs")
-        + style.left_out(detailed, all_rows, "A/Bs with their sessions", "those with most sessions")
+        + style.left_out(detailed, all_rows, "A/Bs with their sessions", "those with the most sessions")
     )

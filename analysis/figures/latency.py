@@ -1,4 +1,4 @@
-"""How the steps of a cell are distributed: every timed one of its sessions."""
+"""The distribution of single steps over all timed steps of a cell's sessions."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CELLS, SESSIONS = 8, 20
-TITLE = "How long single steps take"
+TITLE = "Distribution of single steps"
 
 
 @dataclass(frozen=True)
 class Steps:
-    """A cell: its name, how many sessions it has, and the timed steps of the newest of them in ms."""
+    """A cell: its name, its number of sessions, and the timed steps of its newest sessions in ms."""
 
     name: str
     sessions: int
@@ -32,19 +32,18 @@ class Steps:
 
 
 def read(source: Source, frame: Frame, table: Sequence[FloorRow]) -> tuple[list[Steps], int]:
-    """Returns the steps of at most `CELLS` of the floor table's valid cells, those with most sessions; and how many
-    there are."""
+    """Returns the steps of at most `CELLS` valid cells, those with the most sessions, and the number of valid cells."""
     valid = [row for row in table if row.valid]
     order = sorted(range(len(valid)), key=lambda place: (-valid[place].sessions, place))[:CELLS]
     rows = [valid[place] for place in sorted(order)]
-    of_rows = [_newest(frame, row) for row in rows]
-    details = source.details([session for own in of_rows for session in own])
-    names = style.names(rows, floor.NAMED_FIELDS, floor.TELLING_FIELDS)
-    found = [
-        Steps(name, row.sessions, tuple(details[session].steps_ms for session in own))
-        for name, row, own in zip(names, rows, of_rows, strict=True)
+    sessions_by_row = [_newest(frame, row) for row in rows]
+    details = source.details([session for session_ids in sessions_by_row for session in session_ids])
+    names = style.names(rows, floor.NAMED_FIELDS, floor.DISTINGUISHING_FIELDS)
+    cells = [
+        Steps(name, row.sessions, tuple(details[session].steps_ms for session in session_ids))
+        for name, row, session_ids in zip(names, rows, sessions_by_row, strict=True)
     ]
-    return found, len(valid)
+    return cells, len(valid)
 
 
 def _newest(frame: Frame, row: FloorRow) -> list[str]:
@@ -54,14 +53,16 @@ def _newest(frame: Frame, row: FloorRow) -> list[str]:
 
 @style.applied()
 def draw(cells: Sequence[Steps], total: int) -> Drawn | None:
-    """Returns the share of steps that took no longer: of all sessions of a cell together and (pale) of each; None
-    without steps. `total` is how many cells there are."""
-    shown = [cell for cell in cells if any(cell.steps_ms)]
-    if not shown:
+    """Returns the cumulative distribution of steps: bold for all sessions of a cell, pale for each session.
+
+    Returns None without steps. `total` is the number of valid cells.
+    """
+    visible = [cell for cell in cells if any(cell.steps_ms)]
+    if not visible:
         return None
     figure = style.canvas(9.6, 4.8)
     axes = figure.subplots()
-    for place, cell in enumerate(shown):
+    for place, cell in enumerate(visible):
         _draw_cell(axes, place, cell)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -69,16 +70,16 @@ def draw(cells: Sequence[Steps], total: int) -> Drawn | None:
     axes.tick_params(which="both", labelsize=8)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("step, host clock (ms)")
-    axes.set_ylabel("share of the steps that took no longer")
+    axes.set_ylabel("share of steps that are no longer")
     axes.set_title(TITLE)
     axes.grid(color=style.PALE, linewidth=0.6)
     axes.set_axisbelow(True)
     figure.legend(loc="outside lower center", ncols=2)
-    return Drawn("latency", TITLE, _caption(shown, total), figure)
+    return Drawn("latency", TITLE, _caption(visible, total), figure)
 
 
 def ecdf(values: Sequence[float]) -> tuple[list[float], list[float]]:
-    """Returns (each value in order, the share of all that are no larger)."""
+    """Returns the sorted values, and for each the share of values that are not larger."""
     return sorted(values), [(place + 1) / len(values) for place in range(len(values))]
 
 
@@ -102,8 +103,10 @@ def _draw_cell(axes: Axes, place: int, cell: Steps) -> None:
 
 
 def _caption(cells: Sequence[Steps], total: int) -> str:
-    some = " Of a cell with more, the newest 20 sessions." if any(cell.sessions > SESSIONS for cell in cells) else ""
+    some = (
+        " For a cell with more, only the newest 20 sessions." if any(cell.sessions > SESSIONS for cell in cells) else ""
+    )
     return (
-        "Every timed step: bold all sessions of a cell together, pale each session by itself. The horizontal axis is "
-        "logarithmic." + some + style.left_out(len(cells), total, "cells", "those with most sessions")
+        "Every timed step. Bold: all sessions of a cell together; pale: each session. The horizontal axis is "
+        "logarithmic." + some + style.left_out(len(cells), total, "cells", "those with the most sessions")
     )

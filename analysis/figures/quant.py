@@ -1,4 +1,4 @@
-"""What quantised weights save: time against bytes."""
+"""The savings of quantised weights: time over bytes."""
 
 from __future__ import annotations
 
@@ -20,21 +20,23 @@ Point = QuantRow | PaperRow
 NAMED = 28
 LONGEST_NAME = 96
 LONGEST_LEGEND = 8
-TITLE = "What quantised weights save"
+TITLE = "Savings of quantised weights"
 
 
 @style.applied()
 def draw(table: Sequence[AnyRow]) -> Drawn | None:
-    """Returns by how much steps are shorter over by how much their bytes are fewer; on the line all of it is realised.
-    None where the table has no quantised row of our own with a baseline (the paper's alone say nothing here)."""
-    rows = [row for row in quant.shown(table) if row.quant != "bf16" and row.realised]
+    """Returns the ratio of steps over the ratio of bytes; on the line, the whole saving in bytes is realised.
+
+    Returns None if no measured quantised row has a baseline.
+    """
+    rows = [row for row in quant.valid_rows(table) if row.quant != "bf16" and row.realised]
     if not any(isinstance(row, QuantRow) for row in rows):
         return None
     rows.sort(key=lambda row: row.realised or 0.0)
     figure = style.canvas(9.6, max(4.4, 0.9 + 0.24 * min(len(rows), NAMED)))
     axes = figure.subplots()
     widest = 1.15 * max(row.ideal or 0.0 for row in rows)
-    ideal = np.linspace(1, widest)  # a straight line is none on a logarithmic axis
+    ideal = np.linspace(1, widest)  # on a logarithmic axis this line is curved, so it needs many points
     axes.plot(ideal, ideal, color=style.GREY, linewidth=0.8, linestyle="--")
     axes.axhline(1, color=style.GREY, linewidth=0.8)
     axes.set_yscale("log")
@@ -51,7 +53,7 @@ def draw(table: Sequence[AnyRow]) -> Drawn | None:
             zorder=3 if is_paper else 2,
         )
         _draw_ends(axes, row)
-    named = _named(rows)
+    named = _labelled(rows)
     _label(axes, named)
     if len(models) > 1:
         handles = [Line2D([], [], color=style.OURS, marker=_marker(models, model), linestyle="") for model in models]
@@ -68,7 +70,7 @@ def _marker(models: Sequence[str], model: str) -> str:
 
 
 def _draw_ends(axes: Axes, row: Point) -> None:
-    """Draws the range of the saving, or its interval."""
+    """Draws the range or the interval of the saving."""
     low, high = (row.realised_low, row.realised_high) if isinstance(row, QuantRow) else (None, None)
     if low and high and low < high:
         axes.plot(
@@ -82,12 +84,12 @@ def _draw_ends(axes: Axes, row: Point) -> None:
 
 
 def place(row: Point) -> tuple[float, float]:
-    """Returns (by how much the bytes are fewer, by how much the step is shorter)."""
+    """Returns (ratio of bytes, ratio of steps), both unquantised over quantised."""
     return row.ideal or 0.0, row.realised or 0.0
 
 
-def _named(rows: Sequence[Point]) -> list[Point]:
-    """Returns the paper's points, and ours that save most time, in the order of the rows."""
+def _labelled(rows: Sequence[Point]) -> list[Point]:
+    """Returns the paper's points and our points with the largest savings, in the order of the rows."""
     best = [row for row in reversed(rows) if isinstance(row, QuantRow)]
     papers = [row for row in rows if isinstance(row, PaperRow)]
     chosen = {id(row) for row in [*papers, *best[: NAMED - len(papers)]]}
@@ -95,7 +97,7 @@ def _named(rows: Sequence[Point]) -> list[Point]:
 
 
 def _label(axes: Axes, rows: Sequence[Point]) -> None:
-    """Writes a name for each point, beside the axes and evenly spaced, with a line that leads to it."""
+    """Writes a name for each point beside the axes, evenly spaced, with a line to the point."""
     for index, row in enumerate(rows):
         axes.annotate(
             name(row),
@@ -111,8 +113,8 @@ def _label(axes: Axes, rows: Sequence[Point]) -> None:
 
 
 def name(row: Point) -> str:
-    """Returns what the point is: the cell, and whatever else is not usual (another packing, a checkpoint, a baseline of
-    another runtime). Flags stand in the table."""
+    """Returns the cell and its deviations from the default (packing, checkpoint, runtime of the baseline). Flags are in
+    the table."""
     marks = row.marks if isinstance(row, PaperRow) else _marks(row)
     cell = " ".join(str(row.value(field)) for field in ("gpu", "model", "ctx", "quant", "kernel"))
     return style.short(f"{row.realised:.2f}×  {cell}, {', '.join(marks)}", LONGEST_NAME)
@@ -125,9 +127,9 @@ def _marks(row: QuantRow) -> list[str]:
 
 def _caption(models: Sequence[str], named: int, total: int) -> str:
     markers = style.left_out(min(len(models), LONGEST_LEGEND), len(models), "models in the legend", "the first by name")
-    some = "" if named == total else f" Named are {named} of {total} points, the paper's and the highest of ours."
+    some = "" if named == total else f" Labels: {named} of {total} points, the paper's and our largest savings."
     return (
-        "Below the dashed line the step saves less time than bytes; below 1 it is slower than the fastest unquantised "
-        "cell on the same hosts, which each name tells. Lines are the ranges of the sessions, from 5 sessions on "
-        f"intervals. Crosses are the paper's.{markers}{some}"
+        "Below the dashed line a step saves less time than bytes. Below 1 it is slower than the fastest unquantised "
+        "cell on the same hosts, which the label names. Lines are the ranges of the sessions, from 5 sessions on their "
+        f"confidence intervals. Crosses are the paper's.{markers}{some}"
     )

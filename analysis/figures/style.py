@@ -1,5 +1,5 @@
-"""One look for all figures: readable in print and by the colour-blind, since markers, lines and hatches tell what
-colours tell; and what a figure does with more rows than can be read."""
+"""The common style of figures. Markers, line styles and hatches repeat what colours show, for print and colour-blind
+readers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, YELLOW = (
 GREY, PALE, BLACK = "#666666", "#D9D9D9", "#000000"
 OURS, PAPER = BLUE, VERMILION
 SERIES = (BLUE, GREEN, ORANGE, PURPLE, SKY, BLACK)
-"""Of our own points, where several series share the axes: never the paper's colour."""
+"""Colours of our series; the paper's colour is excluded."""
 MARKERS = "os^Dv<>Pp"
 PAPER_MARKER = "X"
 LINES = ("-", "--", "-.", ":")
@@ -49,13 +49,13 @@ SETTINGS: dict[Any, Any] = {
     "legend.fontsize": 8,
     "legend.frameon": False,
     "hatch.linewidth": 0.6,
-    "text.parse_math": False,  # names come from other people's stores
+    "text.parse_math": False,  # names may come from foreign stores
 }
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure with the name of its file, a title, and a caption that says what is left out of it."""
+    """A figure with its file name, a title, and a caption that states what is left out."""
 
     name: str
     title: str
@@ -65,7 +65,7 @@ class Drawn:
 
 @contextmanager
 def applied() -> Iterator[None]:
-    """Draws and saves with these settings, whatever the user's own matplotlibrc says."""
+    """Draws and saves with these settings, regardless of the user's matplotlibrc."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
@@ -73,36 +73,36 @@ def applied() -> Iterator[None]:
 
 
 def canvas(width: float, height: float) -> Figure:
-    """Returns an empty figure of this size in inches."""
+    """Returns an empty figure; width and height in inches."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 @applied()
 def png(drawn: Drawn) -> bytes:
-    """Returns the figure as a PNG; the same figure gives the same bytes."""
+    """Returns the figure as PNG. The same figure gives the same bytes."""
     out = io.BytesIO()
     drawn.figure.savefig(out, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
-    drawn.figure.set_layout_engine("none")  # laid out once more it would look a little different
+    drawn.figure.set_layout_engine("none")  # a second layout would differ slightly
     return out.getvalue()
 
 
 def spread(items: Sequence[Item], limit: int) -> list[Item]:
-    """Returns at most `limit` items, evenly from the first to the last."""
+    """Returns at most `limit` items, evenly spaced from the first to the last."""
     if len(items) <= limit:
         return list(items)
     return [items[place * (len(items) - 1) // (limit - 1)] for place in range(limit)]
 
 
-def left_out(shown: int, total: int, what: str, how: str = "evenly spread over the table") -> str:
-    """Returns the sentence of a caption that says how many of all are drawn; empty where all are."""
-    return "" if shown == total else f" Drawn are {shown} of {total} {what}, {how}."
+def left_out(drawn: int, total: int, items: str, choice: str = "evenly spread over the table") -> str:
+    """Returns the sentence of a caption that states how many items are drawn; empty if all are."""
+    return "" if drawn == total else f" Drawn: {drawn} of {total} {items}, {choice}."
 
 
 def names(rows: Sequence[Row], fields: Sequence[str], candidates: Sequence[str]) -> list[str]:
-    """Returns what an axis calls each row."""
+    """Returns a label for each row."""
     return [short(title) for title in titles(rows, fields, candidates)]
 
 
 def short(name: str, longest: int = LONGEST_NAME) -> str:
-    """Returns a name no longer than an axis can bear."""
+    """Returns the name, cut to `longest` characters."""
     return name if len(name) <= longest else f"{name[: longest - 1]}…"

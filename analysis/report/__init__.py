@@ -1,4 +1,4 @@
-"""The report: all tables and figures of a source as one page, with where each number comes from.
+"""The report: all tables and figures of a source on one page, with the origin of each number.
 
-Layout, provenance and the answers belong here. Numbers are made by `tables`, never here.
+Layout, provenance and the answers belong here. Numbers come from `tables`.
 """

@@ -1,4 +1,4 @@
-"""What is in a report: the rows of every table, and the figures, of one frame."""
+"""Contents of a report: the rows of every table and the figures, from one frame."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from analysis.reading import Reading
 from analysis.report import answers, provenance
 from analysis.row import Row
 from analysis.sources.frame import Frame
-from analysis.sources.selection import Asked
+from analysis.sources.selection import Selection
 from analysis.table import RowsByTable, Table
 from analysis.tables import budget, floor, graphs, quant
 from analysis.tables._floorrow import FloorRow
@@ -26,11 +26,14 @@ R = TypeVar("R", bound=Row)
 
 @dataclass(frozen=True)
 class Contents:
-    """`shown` names the source, `told` the filters. `rows` has those of every table by its name; `figures` has those
-    that have something to show, `left_out` a line for each thing that is wrong and in no table."""
+    """The contents of a report. `source` is the source's name, `filters` the filters as text.
 
-    shown: str
-    told: str
+    `rows` has the rows of each table by name, `figures` the non-empty figures. `left_out` has a line for each fault
+    that no table shows.
+    """
+
+    source: str
+    filters: str
     reading: Reading
     rows: RowsByTable
     figures: tuple[Drawn, ...]
@@ -38,49 +41,52 @@ class Contents:
 
     @property
     def frame(self) -> Frame:
-        """The sessions of the report."""
+        """Returns the sessions of the report."""
         return self.reading.frame
 
-    def of(self, table: Table[R]) -> Sequence[R]:
+    def rows_of(self, table: Table[R]) -> Sequence[R]:
         """Returns the rows of a table."""
         return cast(Sequence[R], self.rows[table.name])
 
     @property
     def answers(self) -> list[dict[str, str]]:
-        """The three questions, answered."""
-        compared = self.of(graphs.TABLE)
-        return answers.answers(self.of(floor.TABLE), self.of(budget.TABLE), compared, self.of(quant.TABLE))
+        """Returns the three questions with their answers."""
+        compared = self.rows_of(graphs.TABLE)
+        return answers.answers(
+            self.rows_of(floor.TABLE), self.rows_of(budget.TABLE), compared, self.rows_of(quant.TABLE)
+        )
 
     @cached_property
     def sessions(self) -> polars.DataFrame:
-        """The sessions of every row, see `provenance.sessions`."""
-        compared = self.of(graphs.TABLE)
-        return provenance.sessions(self.frame, self.of(floor.TABLE), self.reading.compared, compared)
+        """Returns the sessions of every row, see `provenance.sessions`."""
+        compared = self.rows_of(graphs.TABLE)
+        return provenance.sessions(self.frame, self.rows_of(floor.TABLE), self.reading.compared, compared)
 
     @property
     def valid(self) -> list[FloorRow]:
-        """The groups of valid sessions."""
-        return [row for row in self.of(floor.TABLE) if row.valid]
+        """Returns the groups of valid sessions."""
+        return [row for row in self.rows_of(floor.TABLE) if row.valid]
 
     @property
-    def others(self) -> list[FloorRow]:
-        """The groups that are invalid or were not measured."""
-        return [row for row in self.of(floor.TABLE) if not row.valid]
+    def invalid(self) -> list[FloorRow]:
+        """Returns the groups that are invalid or were not measured."""
+        return [row for row in self.rows_of(floor.TABLE) if not row.valid]
 
 
-def contents(asked: Asked) -> Contents:
-    """Returns what a report of these sessions has. Raises BadRecord, BadValue, StoreUnreachable as the source does."""
-    reading = Reading(asked.frame(registry.metrics()), asked.source)
+def contents(selection: Selection) -> Contents:
+    """Returns the contents of a report on these sessions. Raises BadRecord, BadValue, StoreUnreachable as the source
+    does."""
+    reading = Reading(selection.frame(registry.metrics()), selection.source)
     rows = {table.name: table.rows(reading) for table in registry.tables()}
-    whole, shown = asked.source.shown, published(asked.source.shown)
-    wrong = (*reading.frame.left_out, *reading.unusable)
+    name, published_name = selection.source.label, published(selection.source.label)
+    faults = (*reading.frame.left_out, *reading.unusable)
     return Contents(
-        shown=shown,
-        told=asked.told,
+        source=published_name,
+        filters=selection.description,
         reading=reading,
         rows=rows,
         figures=tuple(_drawn(rows, reading)),
-        left_out=tuple(line.replace(whole, shown) for line in wrong),
+        left_out=tuple(line.replace(name, published_name) for line in faults),
     )
 
 
@@ -92,14 +98,14 @@ def _drawn(rows: RowsByTable, reading: Reading) -> Iterator[Drawn]:
 
 
 def published(source: str) -> str:
-    """Returns a folder or store as a page may name it, which others will read: without the folders above it."""
+    """Returns a folder or store as a published page may name it: without parent folders."""
     scheme, slashes, path = source.rpartition(":///")
     return f"{scheme}{slashes}{Path(path).name}" if Path(path).is_absolute() else source
 
 
-def markdown(found: Contents) -> str:
+def markdown(report: Contents) -> str:
     """Returns the tables as a Markdown file."""
-    return "# Tables\n\n" + "\n".join(_section(table, found.rows[table.name]) for table in registry.tables())
+    return "# Tables\n\n" + "\n".join(_section(table, report.rows[table.name]) for table in registry.tables())
 
 
 def _section(table: Table[Row], rows: Sequence[Row]) -> str:

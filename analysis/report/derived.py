@@ -1,4 +1,4 @@
-"""Rows made of other rows, and which: the ranges of a GPU."""
+"""Rows that are derived from other rows: the ranges of a GPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from analysis.tables._floorrow import FloorRow
 
 @dataclass(frozen=True)
 class Range:
-    """A row of the ranges; `rows` are (name, anchor) of those that it is made of."""
+    """A range. `rows` are (name, anchor) of the rows that it is derived from."""
 
     anchor: str
     name: str
@@ -20,13 +20,13 @@ class Range:
 
 
 def ranges(floors: Sequence[FloorRow]) -> list[Range]:
-    """Returns the ranges below the floor table, in their order."""
-    names = dict(zip(map(id, floors), titles(floors, floor.NAMED_FIELDS, floor.TELLING_FIELDS), strict=True))
+    """Returns the ranges below the floor table in their order."""
+    names = dict(zip(map(id, floors), titles(floors, floor.NAMED_FIELDS, floor.DISTINGUISHING_FIELDS), strict=True))
     return [
         Range(
             _ranges.range_anchor(shared),
             f"range of {' '.join(filter(None, shared))}",
-            tuple((names[id(row)], row.anchor) for row in own),
+            tuple((names[id(row)], row.anchor) for row in rows),
         )
-        for shared, own in _ranges.alike(floors)
+        for shared, rows in _ranges.comparable_cells(floors)
     ]

@@ -13,22 +13,24 @@ PAGE, TABLES = "report.html", "tables.md"
 SESSIONS = page.SESSIONS
 
 
-def files(found: Contents) -> Files:
-    """Returns the content of each file by its name; the same sessions give the same bytes."""
-    drawn = page.pictures(found)
+def files(report: Contents) -> Files:
+    """Returns the content of each file by name. The same sessions give the same bytes."""
+    drawn = page.pictures(report)
     pictures = {f"{name}.png": content for name, content in drawn.items()}
-    sessions = provenance.csv(found.sessions)
-    return {PAGE: page.html(found, drawn), TABLES: markdown(found), SESSIONS: sessions, **pictures}
+    sessions = provenance.csv(report.sessions)
+    return {PAGE: page.html(report, drawn), TABLES: markdown(report), SESSIONS: sessions, **pictures}
 
 
-def write(made: Files, folder: Path) -> None:
-    """Writes the files, and removes figures of an earlier report that this one has not. Raises BadValue where the
-    folder cannot be written, DiskFull."""
+def write(contents: Files, folder: Path) -> None:
+    """Writes the files, and deletes figures of an earlier report that this one lacks.
+
+    Raises BadValue if the folder cannot be written, DiskFull if the disk is full.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for figure in {f"{name}.png" for name in registry.figure_names()} - made.keys():
+        for figure in {f"{name}.png" for name in registry.figure_names()} - contents.keys():
             (folder / figure).unlink(missing_ok=True)
-        for name, content in made.items():
+        for name, content in contents.items():
             outputs.write(folder / name, content if isinstance(content, bytes) else content.encode())
     except OSError as error:
-        raise outputs.unwritten(error, folder, "folder with --out") from error
+        raise outputs.write_error(error, folder, "folder with --out") from error

@@ -1,4 +1,4 @@
-"""A table of the page: the cells as the Markdown tables have them, with links to where a row comes from."""
+"""Tables of the page: the cells of the Markdown tables, with links to the origin of a row."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from analysis.table import Part
 
 NAME = "what"
 WIDE, SMALL = "wide", "small"
-"""Screens: the columns that name a row fill a small one, which shows one column with all of their words instead."""
+"""Screen classes. A small screen replaces the columns that name a row by one column with all of their words."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """`is_number`: the column is sorted by value. `screen` is the one that shows it, None for any."""
+    """A column head. With `is_number` the column is sorted by value. `screen` limits it to one screen class, None to
+    none."""
 
     title: str
     is_number: bool
@@ -29,7 +30,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Cell:
-    """`to` is the anchor that the text leads to."""
+    """A cell. `to` is the anchor that its text links to."""
 
     text: str
     to: str | None = None
@@ -37,7 +38,8 @@ class Cell:
 
 @dataclass(frozen=True)
 class Grid:
-    """`name` is unique on the page, `title` says what the rows are, `nothing` that there are none."""
+    """A table of the page. `name` is unique on the page, `title` describes the rows, `nothing` is shown without
+    rows."""
 
     name: str
     title: str
@@ -47,14 +49,19 @@ class Grid:
 
 
 def grid(part: Part, origins: Sequence[str | None]) -> Grid:
-    """Returns the grid of a table's part. A small screen shows the name of a row and the columns that come first. The
-    name and the linked column lead to the anchor of a row's origin, where it has one."""
-    named = next((place for place, column in enumerate(part.columns) if column.key == part.count), 1)
-    naming = part.columns[:named]
-    shown = [*naming, *shown_columns(part.rows, _by_weight(part.columns[named:], part.first))]
-    heads = [Head(NAME, False, SMALL), *(Head(one.title, one.form != WORDS, WIDE) for one in naming)]
-    heads += [Head(one.title, one.form != WORDS or one.key in part.by_number) for one in shown[named:]]
-    rows = tuple(_cells(row, naming, shown, part.linked, to) for row, to in zip(part.rows, origins, strict=True))
+    """Returns the grid of a table's part, with the anchors of its rows' origins.
+
+    A small screen shows the name of a row and the columns that come first. The name and the linked column link to the
+    origin.
+    """
+    naming_count = next((place for place, column in enumerate(part.columns) if column.key == part.count), 1)
+    naming = part.columns[:naming_count]
+    columns = [*naming, *shown_columns(part.rows, _by_weight(part.columns[naming_count:], part.first))]
+    heads = [Head(NAME, False, SMALL), *(Head(column.title, column.form != WORDS, WIDE) for column in naming)]
+    heads += [
+        Head(column.title, column.form != WORDS or column.key in part.by_number) for column in columns[naming_count:]
+    ]
+    rows = tuple(_cells(row, naming, columns, part.linked, to) for row, to in zip(part.rows, origins, strict=True))
     return Grid(f"table-{part.name}", part.caption, tuple(heads), rows, part.nothing)
 
 
@@ -64,8 +71,8 @@ def _by_weight(columns: Sequence[Column], first: Sequence[str]) -> list[Column]:
 
 
 def _cells(
-    row: Row, naming: Sequence[Column], shown: Sequence[Column], linked: str, to: str | None
+    row: Row, naming: Sequence[Column], columns: Sequence[Column], linked: str, to: str | None
 ) -> tuple[Cell, ...]:
     name = " ".join(text for column in naming if (text := column.text(row)) != NOTHING)
-    cells = (Cell(column.text(row), to if column.key == linked else None) for column in shown)
+    cells = (Cell(column.text(row), to if column.key == linked else None) for column in columns)
     return (Cell(name, to), *cells)

@@ -1,4 +1,4 @@
-"""The page: one HTML file that loads nothing, with the figures in it."""
+"""The page: one self-contained HTML file that includes the figures."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from analysis.tables import floor
 
 FOLDER = Path(__file__).parent / "page"
 SESSIONS = "sessions.csv"
-"""The file beside the page that names all sessions."""
+"""The file beside the page that lists all sessions."""
 
 
-def html(found: Contents, pictures: dict[str, bytes]) -> str:
-    """Returns the page; `pictures` has the figures' PNGs by name."""
+def html(report: Contents, pictures: dict[str, bytes]) -> str:
+    """Returns the page. `pictures` has the PNGs of figures by name."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
-        autoescape=True,  # whatever stands in a store may have been written by others
+        autoescape=True,  # texts of a store may come from others
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
@@ -37,15 +37,15 @@ def html(found: Contents, pictures: dict[str, bytes]) -> str:
         script=script,
         script_hash=_digest(script),
         pictures={name: base64.b64encode(content).decode() for name, content in pictures.items()},
-        figures={one.name: one for one in found.figures},
-        **_told(found),
-        **_tables(found),
-        **_origins(found),
+        figures={figure.name: figure for figure in report.figures},
+        **_head(report),
+        **_tables(report),
+        **_origins(report),
     )
 
 
 def code(text: str) -> Markup:
-    """Returns words between backticks as code, and all of it escaped."""
+    """Returns the text escaped, with words between backticks as code."""
     parts = [escape(part) for part in text.split("`")]
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
@@ -53,57 +53,57 @@ def code(text: str) -> Markup:
 
 
 def _digest(script: str) -> str:
-    """Returns the hash by which the page's policy knows its own script: no other runs, should one get into the page."""
+    """Returns the hash of the page's script for its content security policy, which blocks every other script."""
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _told(found: Contents) -> dict[str, Any]:
-    sessions = found.frame.sessions
+def _head(report: Contents) -> dict[str, Any]:
+    sessions = report.frame.sessions
     return {
-        "source": found.shown,
-        "filters": found.told,
-        "answers": found.answers,
+        "source": report.source,
+        "filters": report.filters,
+        "answers": report.answers,
         "sessions": sessions.height,
         "cells": sessions["cell_key"].n_unique(),
-        "gpus": sorted({row.gpu for row in found.of(floor.TABLE)}),
+        "gpus": sorted({row.gpu for row in report.rows_of(floor.TABLE)}),
         "began": provenance.day(min(sessions["started_ms"])),
         "ended": provenance.day(max(sessions["finished_ms"])),
-        "superseded": sum(row.superseded for row in found.of(floor.TABLE)),
-        "notes": found.frame.notes,
-        "left_out": found.left_out,
+        "superseded": sum(row.superseded for row in report.rows_of(floor.TABLE)),
+        "notes": report.frame.notes,
+        "left_out": report.left_out,
     }
 
 
-def _tables(found: Contents) -> dict[str, Any]:
+def _tables(report: Contents) -> dict[str, Any]:
     return {
-        "sections": section.sections(found.rows),
-        "invalid": _invalid(found),
+        "sections": section.sections(report.rows),
+        "invalid": _invalid(report),
         "glossary": section.glossary(),
-        "flags": words.flags(found.rows),
+        "flags": words.flags(report.rows),
     }
 
 
-def _invalid(found: Contents) -> list[dict[str, Any]]:
-    names = titles(found.others, floor.CELL_FIELDS, floor.MORE_FIELDS)
-    return [{"row": row, "name": name} for name, row in zip(names, found.others, strict=True)]
+def _invalid(report: Contents) -> list[dict[str, Any]]:
+    names = titles(report.invalid, floor.CELL_FIELDS, floor.MORE_FIELDS)
+    return [{"row": row, "name": name} for name, row in zip(names, report.invalid, strict=True)]
 
 
-def _origins(found: Contents) -> dict[str, Any]:
-    own = found.frame.sessions["env_key"].drop_nulls().value_counts()
-    counts = dict(own.iter_rows())
+def _origins(report: Contents) -> dict[str, Any]:
+    environment_counts = report.frame.sessions["env_key"].drop_nulls().value_counts()
+    counts = dict(environment_counts.iter_rows())
     return {
-        "origins": list(provenance.origins(found.sessions, found.frame.ab_runs)),
-        "derived": derived.ranges(found.of(floor.TABLE)),
-        "from_files": bool(found.frame.record_files),
+        "origins": list(provenance.origins(report.sessions, report.frame.ab_runs)),
+        "derived": derived.ranges(report.rows_of(floor.TABLE)),
+        "from_files": bool(report.frame.record_files),
         "sessions_file": SESSIONS,
         "first": provenance.FIRST,
-        "too_long": provenance.is_too_long(found.sessions),
+        "too_long": provenance.is_too_long(report.sessions),
         "environments": {
-            key: {"sessions": counts[key], "versions": found.frame.environments[key]} for key in sorted(counts)
+            key: {"sessions": counts[key], "versions": report.frame.environments[key]} for key in sorted(counts)
         },
     }
 
 
-def pictures(found: Contents) -> dict[str, bytes]:
-    """Returns the figures as PNG, by name."""
-    return {one.name: style.png(one) for one in found.figures}
+def pictures(report: Contents) -> dict[str, bytes]:
+    """Returns the figures as PNG by name."""
+    return {figure.name: style.png(figure) for figure in report.figures}

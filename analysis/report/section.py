@@ -1,4 +1,4 @@
-"""The section of a table on the page, made of its declaration."""
+"""The section of a table on the page, made from the table's declaration."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from analysis.table import RowsByTable, Table
 
 @dataclass(frozen=True)
 class Section:
-    """`anchor` is its id on the page; `above` and `below` are the figures around the grids. `sentences` stand in a list
-    with the title `summary`."""
+    """A section of the page. `anchor` is its id, `above` and `below` are the figures around the grids.
+
+    `sentences` are a list with the title `summary`.
+    """
 
     anchor: str
     heading: str
@@ -30,7 +32,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Word:
-    """A column's title, and its help text with the unit."""
+    """The title of a column, with its help text and unit."""
 
     title: str
     meaning: str
@@ -38,7 +40,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Words:
-    """The columns of a table, those of the tables before it left out."""
+    """The columns of a table that no earlier table has."""
 
     heading: str
     columns: tuple[Word, ...]
@@ -50,37 +52,37 @@ def sections(rows: RowsByTable) -> list[Section]:
 
 
 def _section(table: Table[Row], rows: RowsByTable) -> Section:
-    own = rows[table.name]
+    table_rows = rows[table.name]
     return Section(
         anchor=table.name,
         heading=table.heading or table.title,
-        intro=table.opening(own),
+        intro=table.opening(table_rows),
         above=tuple(figure.name for figure in table.figures if not figure.below),
-        grids=tuple(_grids(table, own, rows)),
-        note=table.remark(own),
+        grids=tuple(_grids(table, table_rows, rows)),
+        note=table.remark(table_rows),
         summary=table.summary,
-        sentences=tuple(table.said(own)),
+        sentences=tuple(table.statements(table_rows)),
         below=tuple(figure.name for figure in table.figures if figure.below),
     )
 
 
-def _grids(table: Table[Row], own: Sequence[Row], rows: RowsByTable) -> Iterator[Grid]:
-    for part in table.grids(own):
+def _grids(table: Table[Row], table_rows: Sequence[Row], rows: RowsByTable) -> Iterator[Grid]:
+    for part in table.grids(table_rows):
         if part.rows or part.nothing:
             find = table.origin if part.name == table.name else None
             yield grid.grid(part, [row.anchor if find is None else find(row, rows) for row in part.rows])
 
 
 def glossary() -> list[Words]:
-    """Returns what the columns of every table mean; a column that means the same in several stands at the first."""
-    known: set[Word] = set()
-    found: list[Words] = []
+    """Returns the meanings of the columns of every table. A column with the same meaning is listed only once."""
+    earlier: set[Word] = set()
+    groups: list[Words] = []
     for table in registry.tables():
         words = [Word(column.title, _meaning(column.help, column.unit)) for column in table.columns if column.help]
-        new = tuple(dict.fromkeys(word for word in words if word not in known))
-        known |= {*new}
-        found += [Words(table.heading or table.title, new)] if new else []
-    return found
+        new = tuple(dict.fromkeys(word for word in words if word not in earlier))
+        earlier |= {*new}
+        groups += [Words(table.heading or table.title, new)] if new else []
+    return groups
 
 
 def _meaning(text: str, unit: str) -> str:

@@ -1,4 +1,4 @@
-"""What flags mean, for a reader who has nothing but the page."""
+"""Meanings of flags for readers of the page."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from runner.record.flags import FLAG_MEANINGS
 
 
 def flags(rows: RowsByTable) -> dict[str, str]:
-    """Returns the meaning of each flag that a row of any table has; a store may have some that this version does not
-    know."""
-    found = (getattr(row, "flags", ()) for own in rows.values() for row in own)
-    return explained(flag for each in found for flag in each)
+    """Returns the meaning of each flag of any table's rows. A store may have flags that this version does not know."""
+    flag_lists = (getattr(row, "flags", ()) for table_rows in rows.values() for row in table_rows)
+    return explained(flag for flag_list in flag_lists for flag in flag_list)
 
 
 def explained(names: Iterable[str]) -> dict[str, str]:

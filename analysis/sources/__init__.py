@@ -1,4 +1,4 @@
 """Sources of sessions: record files or an MLflow store.
 
-Either way the same sessions give the same frame. Nothing here computes a statistic.
+The same sessions give the same frame from either source. Nothing here computes a statistic.
 """

@@ -1,4 +1,4 @@
-"""Sessions from any MLflow store through its own client: slower than `sql`, and the same result."""
+"""Sessions from any MLflow store through MLflow's client: the same result as `sql`, but slower."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from analysis.sources import runs
 from analysis.sources.columns import COMMITTED, SERIES_NAME
-from analysis.sources.frame import Details, Frame, run_ids, sessions_of, told_of_abs
+from analysis.sources.frame import Details, Frame, ab_fields, run_ids, sessions_of
 from analysis.sources.runs import Run
-from analysis.sources.stored import check_found, told
+from analysis.sources.stored import check_sessions, source_notes
 from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
 from runner.store import address, connection, experiment
@@ -27,43 +27,43 @@ PAGE = 1000
 
 
 class ClientStore:
-    """See `frame.Source`: of any store that MLflow reads."""
+    """A `frame.Source` for any store that MLflow can read."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
-        self.shown = address.shown(uri)
+        self.label = address.shown(uri)
         self._run_ids: dict[str, str] = {}
 
-    def frame(self, asked: Sequence[str]) -> Frame:
-        return self._frame(asked, only_compared=False)
+    def frame(self, needed: Sequence[str]) -> Frame:
+        return self._frame(needed, only_compared=False)
 
-    def compared(self, asked: Sequence[str]) -> Frame:
-        return self._frame(asked, only_compared=True)
+    def compared(self, needed: Sequence[str]) -> Frame:
+        return self._frame(needed, only_compared=True)
 
-    def _frame(self, asked: Sequence[str], only_compared: bool) -> Frame:
+    def _frame(self, needed: Sequence[str], only_compared: bool) -> Frame:
         sessions: list[Run] = []
         manifests: dict[str, Manifest] = {}
         left_out: list[str] = []
-        strangers = unfinished = 0
+        foreign = unfinished = 0
         with connection.reading(self._uri) as client:
             for run in _all_runs(client):
                 tags = run.data.tags
                 if COMMITTED in tags:
-                    sessions.append(_of_mlflow(run))
+                    sessions.append(_converted(run))
                 elif any(key.startswith(PREFIX) for key in tags):
                     _add_manifest(run, manifests, left_out)
                 elif SESSION_TAG in tags:
                     unfinished += 1
                 elif AB_TAG not in tags and REPORT_TAG not in tags:
-                    strangers += 1
-            check_found(self.shown, len(sessions), strangers, lambda: experiment.deleted(client))
+                    foreign += 1
+            check_sessions(self.label, len(sessions), foreign, lambda: experiment.deleted(client))
         if only_compared:
             used = sessions_of(manifests.values())
             sessions = [run for run in sessions if run.tags.get(SESSION_TAG) in used]
-        notes = told(strangers, unfinished)
-        made = runs.frame(sessions, asked, **told_of_abs(manifests), left_out=left_out, notes=notes)
-        self._run_ids = run_ids(made)
-        return made
+        notes = source_notes(foreign, unfinished)
+        frame = runs.frame(sessions, needed, **ab_fields(manifests), left_out=left_out, notes=notes)
+        self._run_ids = run_ids(frame)
+        return frame
 
     def details(self, sessions: Sequence[str]) -> dict[str, Details]:
         with connection.reading(self._uri) as client:
@@ -71,8 +71,8 @@ class ClientStore:
 
 
 def _all_runs(client: MlflowClient) -> Iterator[MlflowRun]:
-    """Every active run of every active experiment."""
-    experiments = [found.experiment_id for found in client.search_experiments()]
+    """Yields every active run of every active experiment."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     token = None
     while True:
         page = client.search_runs(experiments, max_results=PAGE, order_by=["attributes.run_id"], page_token=token)
@@ -82,7 +82,7 @@ def _all_runs(client: MlflowClient) -> Iterator[MlflowRun]:
             return
 
 
-def _of_mlflow(run: MlflowRun) -> Run:
+def _converted(run: MlflowRun) -> Run:
     return Run(
         run.info.run_id, run.info.start_time, run.info.end_time, run.data.params, run.data.metrics, run.data.tags
     )

@@ -1,7 +1,7 @@
-"""The columns of a frame, and under which of MLflow's names each stands in a run.
+"""Columns of a frame and their names in MLflow.
 
-A record is read through `runner.store.session_run`, which says what its run in MLflow looks like: so a frame of records
-and one of a store come from the same params, metrics and tags, and have the same values to the last bit.
+Records are read through `runner.store.session_run`, which defines a record's run in MLflow. Frames of records and of a
+store therefore come from the same params, metrics and tags, and have bit-identical values.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ TAG, PARAM = "tag", "param"
 
 @dataclass(frozen=True)
 class Text:
-    """A column of words. `usual` is the value that most sessions have, which a store need not send 100 000 times; None
-    where there is none such, and the column is empty where the run lacks it. `known`: the column has only other words
-    than these."""
+    """A text column.
+
+    `usual` is the most common value, which a store need not send 100 000 times. It is None if there is no such value;
+    the column is then null if the run lacks it. If `known` is not empty, the column contains only words that are not in
+    `known`.
+    """
 
     name: str
     kind: str
@@ -31,7 +34,7 @@ class Text:
 
     @property
     def unsent(self) -> tuple[str, ...]:
-        """The words that a store need not send."""
+        """Returns the words that a store need not send."""
         return self.known or (() if self.usual is None else (self.usual,))
 
 
@@ -51,14 +54,14 @@ SESSION_COLUMNS = (
     Text("protocol_name", TAG, "protocol", "paper"),
     Text(IMAGE, TAG, "digest", ""),
 )
-"""What each session has of its own."""
+"""Columns that differ from session to session."""
 OPTIONAL = (STUDY, IMAGE)
-"""Read only where it is asked for."""
+"""Columns that are read only on request."""
 
 SCHEMA = Text("schema_version", TAG, SCHEMA_TAG, "1")
-"""Runs of before there was this tag are of the first schema."""
+"""Schema of the record. Runs without this tag have the first schema."""
 COUNT_COLUMNS = (Text("warmup", PARAM, "protocol.warmup"), Text("steps", PARAM, "protocol.steps"))
-"""What tells custom protocols apart; a named one has the counts of its name."""
+"""Steps of custom protocols; a named protocol has the counts of its name."""
 
 CELL_COLUMNS = (
     Text("gpu", TAG, "gpu"),
@@ -77,12 +80,12 @@ CELL_COLUMNS = (
     Text("desc_act", PARAM, "scheme.desc_act"),
     Text("double_quant", PARAM, "scheme.double_quant"),
 )
-"""What follows from the cell_key: read once per cell."""
+"""Columns that the cell_key determines: read once per cell."""
 
 ENVIRONMENT_COLUMNS = tuple(
     Text(name, PARAM, f"environment.{name}") for name in ("python", "torch", "cuda", "transformers", "driver")
 )
-"""What follows from the env_key (of the driver only its major version)."""
+"""Columns that the env_key determines (the driver by its major version)."""
 
 METRIC_NAMES = {
     "step_wall_ms": "latency/step_wall_ms",
@@ -107,14 +110,16 @@ METRIC_NAMES = {
     "read_gbs": "probe/read_gbs",
     "launch_us": "probe/launch_us",
 }
-"""Column → the metric's name in `runner.record.metrics`, which is its name in MLflow, too."""
+"""Names in `runner.record.metrics`, and so in MLflow, by column."""
 QUOTIENTS = {"r_floor": ("floor_ms", "step_wall_ms")}
-"""Metrics that two others tell to the last bit: what need not be read 100 000 times is not."""
+"""Metrics that are bit-identical to a quotient of two others and need not be read."""
 
 
 def checked_columns() -> tuple[Text, ...]:
-    """Returns the columns that tell sessions that this version cannot use (see `usable`): for words that tables look
-    up, those that the registries do not have."""
+    """Returns the columns that identify sessions which this version cannot use (see `usable`).
+
+    For words that tables look up, they contain the words that the registries lack.
+    """
     return (
         SCHEMA,
         Text("unknown_quant", TAG, "quant", known=registry.format_names()),
@@ -124,20 +129,20 @@ def checked_columns() -> tuple[Text, ...]:
     )
 
 
-def session_columns(asked: Collection[str]) -> tuple[Text, ...]:
-    """Those that are always read, and the optional ones asked for."""
-    own = (column for column in SESSION_COLUMNS if column.name not in OPTIONAL or column.name in asked)
-    return (*own, *checked_columns())
+def session_columns(requested: Collection[str]) -> tuple[Text, ...]:
+    """Returns the columns that are always read, and the requested optional ones."""
+    read = (column for column in SESSION_COLUMNS if column.name not in OPTIONAL or column.name in requested)
+    return (*read, *checked_columns())
 
 
-def metric_names(asked: Iterable[str]) -> dict[str, str]:
-    """MLflow's name of each metric that has to be read for those asked for → its column."""
-    metrics_asked = (name for name in asked if name not in (SESSION, *OPTIONAL))
-    read = dict.fromkeys(part for name in metrics_asked for part in QUOTIENTS.get(name, (name,)))
+def metric_names(requested: Iterable[str]) -> dict[str, str]:
+    """Returns the columns of the metrics to read for the requested ones, by name in MLflow."""
+    requested_metrics = (name for name in requested if name not in (SESSION, *OPTIONAL))
+    read = dict.fromkeys(part for name in requested_metrics for part in QUOTIENTS.get(name, (name,)))
     return {METRIC_NAMES[name]: name for name in read}
 
 
 SERIES_NAME = metrics.STEP_SERIES
 COMMITTED = COMMITTED_TAG
 DIGEST = Text("digest", TAG, COMMITTED)
-"""Of the session's whole content."""
+"""Digest of the session's whole content."""

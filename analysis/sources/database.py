@@ -1,4 +1,4 @@
-"""A store's database itself: connections that see one state of it, and a token of that state. SQLite and PostgreSQL."""
+"""Direct access to a store's SQLite or PostgreSQL database: snapshot connections, and a token of the store's state."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ from runner.store.look import spelling, sqlitefile
 SQLITE, POSTGRES = "sqlite", "postgresql"
 TEXT, WHOLE, NUMBER = polars.String, polars.Int64, polars.Float64
 CHANGE_COUNTER = slice(24, 28)
-"""Where an SQLite file counts its transactions (sqlite.org/fileformat.html, "File change counter")."""
+"""Bytes of an SQLite file that count its transactions (sqlite.org/fileformat.html, "File change counter")."""
 ONE_STATE = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 def kind_of(uri: str) -> str | None:
-    """SQLITE or POSTGRES, None for a store of another kind."""
+    """Returns SQLITE or POSTGRES, None for any other store."""
     scheme = uri.partition(":")[0].partition("+")[0]
     return scheme if scheme in (SQLITE, POSTGRES) else None
 
 
 def state(uri: str) -> str:
-    """A text that changes with every transaction that writes anything to the store. Raises StoreUnreachable, BadRecord
-    where there is no such file, BadValue for a slip in the URI."""
+    """Returns a token that changes with every transaction that writes to the store.
+
+    Raises StoreUnreachable, BadRecord if the file does not exist, BadValue for a malformed URI.
+    """
     spelling.check(uri)
     with connection.one_line_read_errors(uri):
         return _sqlite_state(_file(uri)) if kind_of(uri) == SQLITE else _postgres_state(uri)
@@ -46,29 +48,31 @@ def _file(uri: str) -> Path:
 
 
 def _sqlite_state(file: Path) -> str:
-    """What the file's header counts, and when it and its logs were written."""
+    """Returns the file's transaction counter, and the stat values of the file and its logs."""
     with open(file, "rb") as opened_file:
         counter = opened_file.read(CHANGE_COUNTER.stop)[CHANGE_COUNTER].hex()
-    return json.dumps([counter, *(_written(file.with_name(f"{file.name}{end}")) for end in ("", "-wal", "-journal"))])
+    return json.dumps(
+        [counter, *(_stat_values(file.with_name(f"{file.name}{end}")) for end in ("", "-wal", "-journal"))]
+    )
 
 
-def _written(file: Path) -> list[int] | None:
+def _stat_values(file: Path) -> list[int] | None:
     with suppress(FileNotFoundError):
-        found = file.stat()
-        return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns]
+        status = file.stat()
+        return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns]
     return None
 
 
 def _postgres_state(uri: str) -> str:
-    """Which transactions are over: through psycopg, which MLflow needs for such a store and which starts faster than
-    what reads columns."""
+    """Returns a token of the finished transactions. Uses psycopg, which MLflow requires and which starts faster than
+    ADBC."""
     import psycopg
 
     with psycopg.connect(address.libpq_uri(uri)) as link:
-        found = link.execute(
+        result = link.execute(
             "SELECT oid::text, pg_current_snapshot()::text FROM pg_database WHERE datname = current_database()"
         )
-        return json.dumps(found.fetchone())
+        return json.dumps(result.fetchone())
 
 
 def _driver(uri: str) -> Any:
@@ -82,14 +86,14 @@ def _driver(uri: str) -> Any:
 
 
 class Database:
-    """A connection that sees one state of the store, from its first query on.
+    """A connection that sees one state of the store from its first query on.
 
-    It is ADBC's own and not the package's DB-API, which imports pyarrow and pandas before it says a word; polars takes
-    the columns as they come.
+    It uses ADBC's low-level connection. The DB-API of that package imports pyarrow and pandas; polars reads the columns
+    directly.
     """
 
     def __init__(self, uri: str, snapshot: str | None = None) -> None:
-        """`snapshot` is one that another connection to PostgreSQL exported."""
+        """Opens the connection. `snapshot` is the name of a snapshot that another PostgreSQL connection exported."""
         self._uri, self.kind = uri, kind_of(uri)
         import adbc_driver_manager
 
@@ -106,42 +110,43 @@ class Database:
         self._database.close()
 
     def query(self, text: str, **types: Any) -> polars.DataFrame:
-        """The rows, with columns of these names and types (SQLite tells none where there is no row)."""
+        """Returns the rows with columns of these names and types. SQLite reports no types for an empty result."""
         from adbc_driver_manager import AdbcStatement
 
         statement = AdbcStatement(self._link)
         try:
             statement.set_sql_query(text)
             stream, _ = statement.execute_query()
-            found = polars.DataFrame(stream)
+            frame = polars.DataFrame(stream)
         finally:
             statement.close()
-        found.columns = list(types)
-        return found.cast(polars.Schema(types))
+        frame.columns = list(types)
+        return frame.cast(polars.Schema(types))
 
     def revision(self) -> str | None:
-        """Of MLflow's schema; None where this is no store of MLflow's."""
+        """Returns the revision of MLflow's schema, None if this is no MLflow store."""
         try:
             return str(self.query("SELECT version_num FROM alembic_version", version=TEXT).item())
-        except Exception:  # each driver has errors of its own for a table that is not there
+        except Exception:  # each driver has its own error for a missing table
             return None
 
     @contextmanager
-    def beside(self) -> Iterator[Database]:
-        """A second connection, for another thread: of PostgreSQL to the very same state, of SQLite to the newest."""
+    def second(self) -> Iterator[Database]:
+        """Yields a second connection for another thread. PostgreSQL gives it the same snapshot, SQLite the newest
+        state."""
         snapshot = None
         if self.kind == POSTGRES:
             snapshot = str(self.query("SELECT pg_export_snapshot()", snapshot=TEXT).item())
-        second = Database(self._uri, snapshot)
+        other = Database(self._uri, snapshot)
         try:
-            yield second
+            yield other
         finally:
-            second.close()
+            other.close()
 
 
 @contextmanager
 def opened(uri: str) -> Iterator[Database]:
-    """The database of a store. Raises StoreUnreachable, BadRecord where there is no such file."""
+    """Yields the database of a store. Raises StoreUnreachable, BadRecord if the file does not exist."""
     with connection.one_line_read_errors(uri):
         database = Database(uri)
         try:

@@ -1,4 +1,4 @@
-"""The frame: one row a session, the cells they measured, and the A/Bs that sessions belong to."""
+"""The frame: one row per session, the measured cells, and the A/Bs of these sessions."""
 
 from __future__ import annotations
 
@@ -19,16 +19,21 @@ Params = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Frame:
-    """`sessions` has one row a session, with the text columns of `columns.SESSION_COLUMNS` (of the optional ones those
-    asked for), `valid` as a truth value, `protocol` (such as `paper-5-30`), `started_ms`, `finished_ms`, `run_id` (None
-    from records) and the metrics asked for, in the order of time.
+    """Sessions of a source with their cells, environments and A/Bs.
 
-    `cells` maps a cell_key to the cell's fields, `environments` an env_key to the versions of what is in it.
-    `manifests` are the A/Bs', `ab_runs` maps an A/B's id to its run in MLflow (empty from records), `beside` to what
-    lies in its folder and in none of its blocks; `facts` maps a session of an A/B to what its record tells,
-    `record_files` any to its record's file, relative to the folder (these three are empty from a store).
-    `left_out` has a line for each thing that is wrong and could not be used, `notes` for what a reader of the table
-    should know of its source.
+    `sessions` has one row per session in order of time. Its columns are the text columns of `columns.SESSION_COLUMNS`
+    (optional ones on request), `valid` as a boolean, `protocol` (such as `paper-5-30`), `started_ms`, `finished_ms`,
+    `run_id` (None from records) and the requested metrics.
+
+    `cells` maps a cell_key to the cell's fields, `environments` an env_key to its versions. `manifests` are those of
+    the A/Bs. `ab_runs` maps the id of an A/B to its run in MLflow (empty from records).
+
+    From a store, these three are empty: `beside` maps the id of an A/B to the files of its folder that are in no block,
+    `facts` maps a session of an A/B to the facts of its record, and `record_files` maps a session to its record's file,
+    relative to the folder.
+
+    `left_out` has a line for each thing that could not be used, `notes` a line for each thing that a reader should know
+    about the source.
     """
 
     sessions: polars.DataFrame
@@ -42,76 +47,79 @@ class Frame:
     beside: Mapping[str, Beside] = field(default_factory=dict)
     facts: Mapping[str, Facts] = field(default_factory=dict)
 
-    def where(self, **wanted: str | None) -> Frame:
-        """What has these values of gpu, model and study; None is any."""
-        chosen = {name: value for name, value in wanted.items() if value is not None}
-        of_cell = {name: value for name, value in chosen.items() if name != "study"}
+    def where(self, **criteria: str | None) -> Frame:
+        """Returns the part of the frame with these values of gpu, model and study; None matches any value."""
+        chosen = {name: value for name, value in criteria.items() if value is not None}
+        cell_values = {name: value for name, value in chosen.items() if name != "study"}
 
         def fits(cell: Cell) -> bool:
-            return all(str(cell[name]) == value for name, value in of_cell.items())
+            return all(str(cell[name]) == value for name, value in cell_values.items())
 
         cells = {key: cell for key, cell in self.cells.items() if fits(cell)}
-        kept = self.sessions.filter(polars.col("cell_key").is_in(list(cells)))
-        manifests = [one for one in self.manifests if all(fits(to_json(arm.cell)) for arm in one.arms.values())]
+        sessions = self.sessions.filter(polars.col("cell_key").is_in(list(cells)))
+        manifests = [
+            manifest for manifest in self.manifests if all(fits(to_json(arm.cell)) for arm in manifest.arms.values())
+        ]
         if "study" in chosen:
-            kept = kept.filter(polars.col("study") == chosen["study"])
-            manifests = [one for one in manifests if one.study == chosen["study"]]
-        return replace(self, sessions=kept, cells=cells, manifests=tuple(manifests))
+            sessions = sessions.filter(polars.col("study") == chosen["study"])
+            manifests = [manifest for manifest in manifests if manifest.study == chosen["study"]]
+        return replace(self, sessions=sessions, cells=cells, manifests=tuple(manifests))
 
 
 @dataclass(frozen=True)
 class Details:
-    """What only a report shows of a session: params as in MLflow, and every timed step in ms."""
+    """Details of a session that only a report shows: its params in MLflow, and every timed step in ms."""
 
     params: Params
     steps_ms: tuple[float, ...]
 
 
 def in_order(manifests: Iterable[Manifest]) -> tuple[Manifest, ...]:
-    """A/Bs in an order that is the same from every source."""
-    return tuple(sorted(manifests, key=lambda one: (one.title, one.id)))
+    """Returns A/Bs in an order that does not depend on the source."""
+    return tuple(sorted(manifests, key=lambda manifest: (manifest.title, manifest.id)))
 
 
-def told_of_abs(by_run: Mapping[str, Manifest]) -> dict[str, Any]:
-    """The frame's fields of A/Bs, of manifests by run. Of one that is in several runs the longest is taken."""
-    own: dict[str, str] = {}
+def ab_fields(by_run: Mapping[str, Manifest]) -> dict[str, Any]:
+    """Returns the frame's fields for A/Bs, from manifests by run. For an A/B with several runs, the longest manifest
+    counts."""
+    chosen: dict[str, str] = {}
     for run_id in sorted(by_run):
-        known = own.setdefault(by_run[run_id].id, run_id)
+        known = chosen.setdefault(by_run[run_id].id, run_id)
         if by_run[run_id].done > by_run[known].done:
-            own[by_run[run_id].id] = run_id
-    return {"manifests": in_order(by_run[run_id] for run_id in own.values()), "ab_runs": own}
+            chosen[by_run[run_id].id] = run_id
+    return {"manifests": in_order(by_run[run_id] for run_id in chosen.values()), "ab_runs": chosen}
 
 
 def run_ids(frame: Frame) -> dict[str, str]:
-    """Session → its run."""
+    """Returns the run of each session."""
     return dict(frame.sessions.select("session", "run_id").iter_rows())
 
 
 def sessions_of(manifests: Iterable[Manifest]) -> set[str]:
-    """The sessions that A/Bs name, used or not: why one is not used is for its own run to say."""
-    return {entry.session for one in manifests for entry in one.sessions}
+    """Returns the sessions that A/Bs name, used or not."""
+    return {entry.session for manifest in manifests for entry in manifest.sessions}
 
 
 class Source(Protocol):
-    """Record files or a store."""
+    """A source of sessions: record files or a store."""
 
     @property
-    def shown(self) -> str:
-        """Its name for a person, without passwords."""
+    def label(self) -> str:
+        """Returns the source's display name, without passwords."""
         ...
 
-    def frame(self, asked: Sequence[str]) -> Frame:
-        """All sessions with these metrics (names of `columns.METRIC_NAMES`) and optional columns.
+    def frame(self, needed: Sequence[str]) -> Frame:
+        """Returns all sessions with these metrics (names of `columns.METRIC_NAMES`) and optional columns.
 
-        Raises BadRecord where there is none, StoreUnreachable where the store does not answer.
+        Raises BadRecord if there is no session, StoreUnreachable if the store does not respond.
         """
         ...
 
-    def compared(self, asked: Sequence[str]) -> Frame:
-        """The A/Bs and (at least) their sessions, in the same form, with the same notes on other runs. Raises as
-        `frame`."""
+    def compared(self, needed: Sequence[str]) -> Frame:
+        """Returns a frame with the A/Bs and at least their sessions, and the same notes as `frame`. Raises as `frame`
+        does."""
         ...
 
     def details(self, sessions: Sequence[str]) -> dict[str, Details]:
-        """Of these sessions, by id; the last frame had them in its column `session`."""
+        """Returns details of these sessions by id. The sessions must be in the last frame."""
         ...

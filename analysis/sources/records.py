@@ -1,4 +1,4 @@
-"""Sessions from record files, each held against what `runner verify` asks of it."""
+"""Sessions from record files, each checked by the rules of `runner verify`."""
 
 from __future__ import annotations
 
@@ -19,97 +19,101 @@ from runner.record.verify import recompute
 from runner.record.verify.copies import Copies
 from runner.store.session_run import View, view
 
-Found = tuple[Manifest, Beside]
+ManifestBeside = tuple[Manifest, Beside]
 
 
 class Folder:
-    """See `frame.Source`. A table of many sessions does not wait for one damaged file: what is wrong is left out and
-    named."""
+    """A `frame.Source` of record files. Damaged files are left out and named, so that the others can be used."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises BadRecord for a folder without any record."""
-        self.shown = plainfile.shown(folder)
+        """Reads the folder. Raises BadRecord if it has no record."""
+        self.label = plainfile.shown(folder)
         self._records, self._files, rejected = read_folder(folder)
-        found, unusable = _manifests(folder, self._records)
-        self._manifests = [one for one, _ in found.values()]
-        self._beside = {name: beside for name, (_, beside) in found.items()}
+        by_id, unusable = _manifests(folder, self._records)
+        self._manifests = [manifest for manifest, _ in by_id.values()]
+        self._beside = {name: files for name, (_, files) in by_id.items()}
         self._facts = {session: facts.of_record(self._records[session]) for session in sessions_of(self._manifests)}
         self._left_out = (*rejected, *unusable)
-        self._views = [view(found) for found in self._records.values()]
+        self._views = [view(record) for record in self._records.values()]
 
-    def frame(self, asked: Sequence[str]) -> Frame:
-        made = frame_of(self._views, asked, self._manifests, self._left_out)
-        return replace(made, record_files=self._files, beside=self._beside, facts=self._facts)
+    def frame(self, needed: Sequence[str]) -> Frame:
+        frame = frame_of(self._views, needed, self._manifests, self._left_out)
+        return replace(frame, record_files=self._files, beside=self._beside, facts=self._facts)
 
     compared = frame
 
     def details(self, sessions: Sequence[str]) -> dict[str, Details]:
-        wanted = set(sessions)
-        return {one.session: runs.details_of(one) for one in self._views if one.session in wanted}
+        requested = set(sessions)
+        return {view.session: runs.details_of(view) for view in self._views if view.session in requested}
 
 
 def frame_of(
-    views: Iterable[View], asked: Sequence[str], manifests: Iterable[Manifest] = (), left_out: Iterable[str] = ()
+    views: Iterable[View], needed: Sequence[str], manifests: Iterable[Manifest] = (), left_out: Iterable[str] = ()
 ) -> Frame:
-    """The frame of sessions as their runs in MLflow would look."""
-    found = map(runs.of_view, views)
-    return runs.frame(found, asked, manifests=in_order(manifests), left_out=left_out)
+    """Returns the frame of sessions, given as views of their runs in MLflow."""
+    session_runs = map(runs.run_of_view, views)
+    return runs.frame(session_runs, needed, manifests=in_order(manifests), left_out=left_out)
 
 
-def frame_of_records(found: Iterable[SessionRecord], asked: Sequence[str]) -> Frame:
+def frame_of_records(records: Iterable[SessionRecord], needed: Sequence[str]) -> Frame:
     """Returns the frame of records that were read and checked before."""
-    return frame_of(map(view, found), asked)
+    return frame_of(map(view, records), needed)
 
 
 def read_folder(folder: Path) -> tuple[dict[str, SessionRecord], dict[str, str], list[str]]:
-    """Every record below the folder by session id, its file's path there, and a line for each that `runner verify`
-    rejects. Raises BadRecord for a folder without any record."""
+    """Returns the records below the folder by session id, their relative paths by session id, and a line for each
+    rejected record.
+
+    Raises BadRecord for a folder without any record.
+    """
 
     spool.check_folder(folder, BadRecord)
     paths = spool.record_files(folder)
     if not paths:
         raise BadRecord(f"{folder}: no records there")
-    found: dict[str, SessionRecord] = {}
+    records: dict[str, SessionRecord] = {}
     files: dict[str, str] = {}
     rejected: list[str] = []
-    seen = Copies()
+    copies = Copies()
     for path in paths:
         try:
-            one = recompute.read_verified(path)
+            record = recompute.read_verified(path)
         except BadRecord as error:
             rejected.append(str(error))
             continue
-        if copied := list(seen.differences(plainfile.shown(path), one)):
-            rejected.append(f"{path}: {copied[0]}")
+        if differences := list(copies.differences(plainfile.shown(path), record)):
+            rejected.append(f"{path}: {differences[0]}")
             continue
-        found[one.session.id] = one
-        files[one.session.id] = plainfile.shown(path.relative_to(folder))
-    return found, files, rejected
+        records[record.session.id] = record
+        files[record.session.id] = plainfile.shown(path.relative_to(folder))
+    return records, files, rejected
 
 
-def _manifests(folder: Path, records: dict[str, SessionRecord]) -> tuple[dict[str, Found], list[str]]:
-    """The A/Bs below the folder that hold together with these records, by id, each with what lies beside it, and a line
-    for each that does not."""
-    found: dict[str, Found] = {}
+def _manifests(folder: Path, records: dict[str, SessionRecord]) -> tuple[dict[str, ManifestBeside], list[str]]:
+    """Returns the A/Bs below the folder that match these records, by id, and a line for each that does not.
+
+    Each A/B comes with the files of its folder that are in no block.
+    """
+    by_id: dict[str, ManifestBeside] = {}
     rejected: list[str] = []
     for path in spool.manifest_files(folder):
         try:
-            one = _checked(path, records)
+            manifest_read = _checked(path, records)
         except BadRecord as error:
             rejected.append(str(error))
             continue
-        if one.id in found:
-            rejected.append(f"{path}: A/B {one.id} is in another file as well")
+        if manifest_read.id in by_id:
+            rejected.append(f"{path}: A/B {manifest_read.id} is in another file as well")
         else:
-            found[one.id] = one, read_beside(path.parent, one)
-    return found, rejected
+            by_id[manifest_read.id] = manifest_read, read_beside(path.parent, manifest_read)
+    return by_id, rejected
 
 
 def _checked(path: Path, records: dict[str, SessionRecord]) -> Manifest:
-    one = manifest.read(path)
-    for entry in one.sessions:
+    checked = manifest.read(path)
+    for entry in checked.sessions:
         if entry.session not in records:
             raise BadRecord(f"{path}: session {entry.session} ({entry.file}) is not among the records that can be used")
-    if lines := list(check.differences(one, {entry.session: records[entry.session] for entry in one.sessions})):
+    if lines := list(check.differences(checked, {entry.session: records[entry.session] for entry in checked.sessions})):
         raise BadRecord(f"{path}: {lines[0]}")
-    return one
+    return checked

@@ -1,5 +1,8 @@
-"""One row for each session of a store that has it in several runs: imported into two experiments, or deleted, imported
-anew and restored. Counted twice it would narrow every range and interval."""
+"""Removal of duplicate sessions from a store.
+
+A session is in several runs after an import into two experiments, or if it was deleted, imported again and restored. A
+duplicate would narrow every range and interval.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,26 @@ from analysis.sources.usable import WordsOf
 UNLIKE = "its session {} is in another run with other content: compare their record.json, and delete the wrong run"
 
 
-def once(rows: polars.DataFrame, digests_of: WordsOf) -> tuple[polars.DataFrame, polars.DataFrame, tuple[str, ...]]:
-    """The first run of each session, (run_id, fault) of those whose runs have not the same content, and a line on what
-    was passed over. `rows` are in an order that is the same from every source."""
-    more = rows.filter(polars.col(SESSION).is_duplicated())
-    words = digests_of(more["row"].to_list()) if len(more) else {}
-    digests = polars.Series("digest", [words[row][DIGEST.name] for row in more["row"]], dtype=polars.String)
-    unlike = more.with_columns(digests).filter(polars.col("digest").n_unique().over(SESSION) > 1)
-    kept = rows.join(unlike, on="row", how="anti", maintain_order="left")
+def unrepeated(
+    rows: polars.DataFrame, digests_of: WordsOf
+) -> tuple[polars.DataFrame, polars.DataFrame, tuple[str, ...]]:
+    """Returns the first run of each session, (run_id, fault) of sessions whose runs differ in content, and notes on
+    skipped runs.
+
+    `rows` are in an order that does not depend on the source.
+    """
+    repeats = rows.filter(polars.col(SESSION).is_duplicated())
+    digests_by_row = digests_of(repeats["row"].to_list()) if len(repeats) else {}
+    digests = polars.Series("digest", [digests_by_row[row][DIGEST.name] for row in repeats["row"]], dtype=polars.String)
+    unlike = repeats.with_columns(digests).filter(polars.col("digest").n_unique().over(SESSION) > 1)
+    remaining = rows.join(unlike, on="row", how="anti", maintain_order="left")
     faults = unlike.select("run_id", polars.format(UNLIKE, SESSION).alias("fault"))
-    return kept.unique(SESSION, keep="first", maintain_order=True), faults, _told(more, unlike)
+    return remaining.unique(SESSION, keep="first", maintain_order=True), faults, _notes(repeats, unlike)
 
 
-def _told(more: polars.DataFrame, unlike: polars.DataFrame) -> tuple[str, ...]:
-    count = more[SESSION].n_unique() - unlike[SESSION].n_unique()
+def _notes(repeats: polars.DataFrame, unlike: polars.DataFrame) -> tuple[str, ...]:
+    count = repeats[SESSION].n_unique() - unlike[SESSION].n_unique()
     if not count:
         return ()
-    which = "1 session is" if count == 1 else f"{count} sessions are"
-    return (f"{which} in the store in more than one run: each counts once, by the run that began first",)
+    sessions_are = "1 session is" if count == 1 else f"{count} sessions are"
+    return (f"{sessions_are} in the store in more than one run: each counts once, by the run that began first",)

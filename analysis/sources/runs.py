@@ -1,4 +1,4 @@
-"""A frame from whole runs, one at a time: of records, and of stores that cannot be asked for columns."""
+"""Frames made from whole runs: of records, and of stores that cannot be queried by column."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SCHEME = ("group_size", "sym", "desc_act", "double_quant")
 
 @dataclass(frozen=True)
 class Run:
-    """A session as MLflow shows it; `run_id` is None where it comes from a record, a time where the run has none."""
+    """A session as MLflow stores it. `run_id` is None for a record; a time is None if the run lacks it."""
 
     run_id: str | None
     started_ms: int | None
@@ -48,8 +48,8 @@ class Run:
         return None if word in column.known else word
 
 
-def of_view(view: View) -> Run:
-    """The run that a record would be."""
+def run_of_view(view: View) -> Run:
+    """Returns the run that a record would have in MLflow."""
     return Run(None, view.started_ms, view.finished_ms, view.params, view.metrics, view.tags)
 
 
@@ -57,86 +57,98 @@ def details_of(view: View) -> Details:
     return Details(view.params, view.series)
 
 
-def frame(runs: Iterable[Run], asked: Sequence[str], left_out: Iterable[str] = (), **told: Any) -> Frame:
-    """The frame of these sessions; `told` are its other fields, `left_out` what is wrong beside sessions."""
-    found = list(runs)
+def frame(runs: Iterable[Run], needed: Sequence[str], left_out: Iterable[str] = (), **fields: Any) -> Frame:
+    """Returns the frame of these sessions. `fields` are further fields of the frame, `left_out` faults of other
+    things."""
+    sessions = list(runs)
 
     def words_of(columns: Sequence[Text], rows: Sequence[int]) -> Mapping[int, Words]:
-        return {row: {each.name: found[row].text(each) for each in columns} for row in rows}
+        return {row: {column.name: sessions[row].text(column) for column in columns} for row in rows}
 
-    return whole(_sessions(found, asked), words_of, left_out, **told)
+    return frame_of_rows(_sessions(sessions, needed), words_of, left_out, **fields)
 
 
-def whole(
+def frame_of_rows(
     rows: polars.DataFrame,
     words_of: Callable[[Sequence[Text], Sequence[int]], Mapping[int, Words]],
     left_out: Iterable[str],
     notes: Iterable[str] = (),
-    **told: Any,
+    **fields: Any,
 ) -> Frame:
-    """The frame of rows with all columns that were read, less the sessions that cannot be used; `words_of` gives what
-    the runs of some of them (by their column `row`) say of other columns. A session has one row, however many runs."""
-    kept, wrong = usable.sorted_out(finished(rows))
-    cells, untold = usable.cells(kept, lambda some: words_of(CELL_COLUMNS, some))
-    told_whole = kept.join(untold, on="row", how="anti", maintain_order="left")
-    sessions, unlike, twice = repeated.once(told_whole, lambda some: words_of((DIGEST,), some))
-    environments = usable.told(sessions, "env_key", lambda some: words_of(ENVIRONMENT_COLUMNS, some))
-    faults = usable.lines(polars.concat([wrong, untold.select("run_id", "fault"), unlike]))
+    """Returns the frame of rows with all requested columns, without sessions that cannot be used. Each session has one
+    row.
+
+    `words_of` returns further columns of rows, given by their column `row`.
+    """
+    usable_rows, rejected = usable.split(with_derived_columns(rows))
+    cells, incomplete = usable.cells(usable_rows, lambda row_numbers: words_of(CELL_COLUMNS, row_numbers))
+    complete = usable_rows.join(incomplete, on="row", how="anti", maintain_order="left")
+    sessions, unlike, repeat_notes = repeated.unrepeated(complete, lambda row_numbers: words_of((DIGEST,), row_numbers))
+    environments = usable.words_by_key(
+        sessions, "env_key", lambda row_numbers: words_of(ENVIRONMENT_COLUMNS, row_numbers)
+    )
+    faults = usable.lines(polars.concat([rejected, incomplete.select("run_id", "fault"), unlike]))
     return Frame(
         sessions.drop("row"),
         {key: cell(words) for key, words in cells.items()},
         environments,
         left_out=(*sorted(left_out), *faults),
-        notes=(*notes, *twice),
-        **told,
+        notes=(*notes, *repeat_notes),
+        **fields,
     )
 
 
-def _sessions(found: Sequence[Run], asked: Sequence[str]) -> polars.DataFrame:
+def _sessions(runs: Sequence[Run], needed: Sequence[str]) -> polars.DataFrame:
     columns: dict[str, Any] = {
-        "row": polars.Series(range(len(found)), dtype=polars.UInt32),
-        "run_id": polars.Series([run.run_id for run in found], dtype=polars.String),
-        "started_ms": polars.Series([run.started_ms for run in found], dtype=polars.Int64),
-        "finished_ms": polars.Series([run.finished_ms for run in found], dtype=polars.Int64),
+        "row": polars.Series(range(len(runs)), dtype=polars.UInt32),
+        "run_id": polars.Series([run.run_id for run in runs], dtype=polars.String),
+        "started_ms": polars.Series([run.started_ms for run in runs], dtype=polars.Int64),
+        "finished_ms": polars.Series([run.finished_ms for run in runs], dtype=polars.Int64),
     }
-    for column in (*session_columns(asked), *COUNT_COLUMNS):
-        columns[column.name] = polars.Series([run.text(column) for run in found], dtype=polars.String)
-    for key, name in metric_names(asked).items():
-        values = polars.Series([run.metrics.get(key) for run in found], dtype=polars.Float64)
+    for column in (*session_columns(needed), *COUNT_COLUMNS):
+        columns[column.name] = polars.Series([run.text(column) for run in runs], dtype=polars.String)
+    for key, name in metric_names(needed).items():
+        values = polars.Series([run.metrics.get(key) for run in runs], dtype=polars.Float64)
         columns[name] = values.fill_nan(None)
     return polars.DataFrame(columns)
 
 
-def finished(rows: polars.DataFrame) -> polars.DataFrame:
-    """What the text columns say, in the form that tables use; in an order that is the same from every source. The
-    counts of `columns.COUNT_COLUMNS` are needed of custom protocols only."""
+def with_derived_columns(rows: polars.DataFrame) -> polars.DataFrame:
+    """Returns the rows with derived columns in the form that tables use, in an order that does not depend on the
+    source.
+
+    The counts of `columns.COUNT_COLUMNS` are needed for custom protocols only.
+    """
     named = {name: f"{name}-{counts.warmup}-{counts.steps}" for name, counts in protocol.NAMED.items()}
     title = polars.col("protocol_name").replace_strict(named, default=None, return_dtype=polars.String)
     custom = polars.concat_str("protocol_name", "warmup", "steps", separator="-")
-    told = rows.with_columns(
+    derived = rows.with_columns(
         title.fill_null(custom).alias("protocol"), polars.col("valid") == "true", _flags().alias("flags")
     )
     quotients = [
         (polars.col(above) / polars.col(below)).alias(name)
         for name, (above, below) in QUOTIENTS.items()
-        if {above, below} <= set(told.columns)
+        if {above, below} <= set(derived.columns)
     ]
-    told = told.with_columns(quotients)
-    order = [name for name in ORDER if name in told.columns]
-    return told.drop("protocol_name", "warmup", "steps").sort(order, maintain_order=True)
+    derived = derived.with_columns(quotients)
+    order = [name for name in ORDER if name in derived.columns]
+    return derived.drop("protocol_name", "warmup", "steps").sort(order, maintain_order=True)
 
 
 def _flags() -> polars.Expr:
-    """The flags that a session has, and of a measured one whether the first version of the gate judged it: its record
-    was made before there was a flag for that."""
+    """Returns an expression for a session's flags, with `gate-1` for measured sessions judged by the first gate
+    version.
+
+    Their records are older than that flag.
+    """
     flags, is_first = polars.col("flags"), polars.col("gate_version") == "1"
-    more = polars.concat_str(flags, polars.lit(f",{GATE_1}"))
-    marked = polars.when(flags == "").then(polars.lit(GATE_1)).otherwise(more)
+    with_gate_1 = polars.concat_str(flags, polars.lit(f",{GATE_1}"))
+    marked = polars.when(flags == "").then(polars.lit(GATE_1)).otherwise(with_gate_1)
     return polars.when(is_first & (polars.col("status") == MEASURED)).then(marked).otherwise(flags)
 
 
 def cell(words: Mapping[str, str | None]) -> Cell:
-    """A cell's fields, of the words that MLflow has of them; `scheme` says how packed weights are packed."""
+    """Returns a cell's fields from its words in MLflow. `scheme` describes how packed weights are packed."""
     options = words["options"] or "none"
     scheme = [f"{name}:{words[name]}" for name in SCHEME if words[name] is not None]
     fields = {name: value for name, value in words.items() if name not in SCHEME}

@@ -1,7 +1,6 @@
-"""Sessions straight from MLflow's tables in SQLite or PostgreSQL: ADBC → Arrow → polars, one pass over each table.
+"""Sessions directly from MLflow's tables in SQLite or PostgreSQL: ADBC → Arrow → polars, one pass over each table.
 
-The tables are MLflow's own business and may change with any release: only revisions of its schema that were tested are
-read this way.
+MLflow may change its tables in any release, so only tested revisions of its schema are read this way.
 """
 
 from __future__ import annotations
@@ -16,54 +15,60 @@ import polars
 from analysis.sources import lookups, runs
 from analysis.sources.columns import COUNT_COLUMNS, Text, metric_names, session_columns
 from analysis.sources.database import NUMBER, SQLITE, TEXT, Database
-from analysis.sources.frame import Frame, told_of_abs
+from analysis.sources.frame import Frame, ab_fields
 from runner.cell import protocol
 
 TESTED_REVISIONS = ("dc11669786a5",)  # MLflow 3.17
 Keyed = Mapping[str, polars.DataFrame]
 
 
-def frame(database: Database, shown: str, asked: Sequence[str]) -> Frame:
-    """See `frame.Source`. Tags and metrics are read by two threads at once, each with a connection of its own."""
-    names, columns = metric_names(asked), session_columns(asked)
-    with database.beside() as second, ThreadPoolExecutor(1) as pool:
+def frame(database: Database, store: str, needed: Sequence[str]) -> Frame:
+    """Returns the frame of all sessions (see `frame.Source`). Two threads read tags and metrics, each with its own
+    connection."""
+    names, columns = metric_names(needed), session_columns(needed)
+    with database.second() as second, ThreadPoolExecutor(1) as pool:
         reading = pool.submit(_scanned, second, "latest_metrics", NUMBER, dict.fromkeys(names, ()))
-        committed, comparisons, notes = lookups.sorted_out(database, shown)
+        committed, comparisons, notes = lookups.active_sessions(database, store)
         tags = _scanned(database, "tags", TEXT, {column.key: column.unsent for column in columns})
         values = reading.result()
     rows = committed.with_row_index("row")
     texts = _by_row(tags, rows, [column.key for column in columns])
     for column in columns:
         rows = _with_text(rows, column, texts[column.key])
-    for key, found in _by_row(values, rows, names).items():
-        rows = rows.join(found.rename({"value": names[key]}), on="row", how="left")
+    for key, numbers in _by_row(values, rows, names).items():
+        rows = rows.join(numbers.rename({"value": names[key]}), on="row", how="left")
     by_run, unusable = lookups.manifests(database, comparisons["run_id"])
     words_of = partial(_words_of, database, committed["run_id"])
-    return runs.whole(_with_counts(database, rows), words_of, unusable, **told_of_abs(by_run), notes=notes)
+    return runs.frame_of_rows(_with_counts(database, rows), words_of, unusable, **ab_fields(by_run), notes=notes)
 
 
-def _scanned(database: Database, table: str, value: Any, wanted: Mapping[str, Sequence[str]]) -> polars.DataFrame:
-    """The rows (run_id, key, value) of the keys but those with one of the values that a key need not send. One pass
-    over the whole table: a run's rows lie together, so that to look up one key by the index reads nearly every page,
-    too, and two keys read them twice."""
-    if not wanted:
+def _scanned(
+    database: Database, table: str, value: Any, unsent_by_key: Mapping[str, Sequence[str]]
+) -> polars.DataFrame:
+    """Returns (run_id, key, value) of the keys, without the values that a key need not send.
+
+    One pass reads the whole table. The rows of a run are adjacent, so looking up one key by the index reads nearly
+    every page, too, and two keys read them twice.
+    """
+    if not unsent_by_key:
         return polars.DataFrame(schema={"run_id": TEXT, "key": TEXT, "value": value})
-    dense = [key for key, unsent in wanted.items() if not unsent]
-    sparse = {key: unsent for key, unsent in wanted.items() if unsent}
+    dense = [key for key, unsent in unsent_by_key.items() if not unsent]
+    sparse = {key: unsent for key, unsent in unsent_by_key.items() if unsent}
     conditions = [f"key IN ({lookups.listed(dense)})"] if dense else []
     if sparse:
         cases = (
             f"WHEN {lookups.listed([key])} THEN value NOT IN ({lookups.listed(words)})" for key, words in sparse.items()
         )
         conditions.append(f"key IN ({lookups.listed(sparse)}) AND CASE key {' '.join(cases)} END")
-    hint = " NOT INDEXED" if database.kind == SQLITE else ""  # PostgreSQL's planner sees to it itself
+    hint = " NOT INDEXED" if database.kind == SQLITE else ""  # PostgreSQL's planner decides this itself
     chosen = f"({' OR '.join(conditions)}) {lookups.NUMBERS.get(table, '')}"
     query = f"SELECT run_uuid, key, value FROM {table}{hint} WHERE {chosen}"
     return database.query(query, run_id=TEXT, key=TEXT, value=value)
 
 
 def _by_row(scanned: polars.DataFrame, rows: polars.DataFrame, keys: Iterable[str]) -> Keyed:
-    """Key → its values with the number of their run's row: one join by ids, so that the others join by numbers."""
+    """Returns the values of each key with their row numbers. One join by run id replaces a join by id for every
+    column."""
     numbered = scanned.join(rows.select("run_id", "row"), on="run_id").select("row", "key", "value")
     parts = numbered.partition_by("key", as_dict=True, include_key=False)
     return {key: parts.get((key,), numbered.clear().drop("key")) for key in keys}
@@ -75,7 +80,7 @@ def _with_text(rows: polars.DataFrame, column: Text, values: polars.DataFrame) -
 
 
 def _with_counts(database: Database, rows: polars.DataFrame) -> polars.DataFrame:
-    """Warm-up and timed steps of custom protocols, which no tag tells."""
+    """Returns the rows with warm-up and timed steps of custom protocols, which no tag contains."""
     custom = rows.filter(~polars.col("protocol_name").is_in(list(protocol.NAMED)))["run_id"].to_list()
     words = lookups.words(database, custom, COUNT_COLUMNS)
     columns = {name: [words[run_id][name] for run_id in custom] for name in ("warmup", "steps")}
@@ -86,6 +91,6 @@ def _with_counts(database: Database, rows: polars.DataFrame) -> polars.DataFrame
 def _words_of(
     database: Database, run_ids: polars.Series, columns: Sequence[Text], rows: Sequence[int]
 ) -> dict[int, dict[str, str | None]]:
-    own = {row: run_ids[row] for row in rows}
-    words = lookups.words(database, list(own.values()), columns)
-    return {row: words[run_id] for row, run_id in own.items()}
+    by_row = {row: run_ids[row] for row in rows}
+    words = lookups.words(database, list(by_row.values()), columns)
+    return {row: words[run_id] for row, run_id in by_row.items()}

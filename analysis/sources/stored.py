@@ -1,4 +1,4 @@
-"""What both ways of reading a store say of it."""
+"""Messages that both readers of a store share."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from runner.errors import BadRecord
 from runner.store.experiment import Deleted
 
 
-def check_found(store: str, sessions: int, strangers: int, deleted: Callable[[], Sequence[Deleted]]) -> None:
-    """Raises BadRecord for a store without a session of ours."""
+def check_sessions(store: str, sessions: int, foreign: int, deleted: Callable[[], Sequence[Deleted]]) -> None:
+    """Raises BadRecord if the store has no session of this project."""
     if sessions:
         return
-    if found := deleted():
-        raise BadRecord(f"the MLflow store {store} has no runs of ours: {'; '.join(map(str, found))}")
-    what = f"{strangers} runs, none of them a session of this project" if strangers else "no runs"
+    if deleted_experiments := deleted():
+        raise BadRecord(
+            f"the MLflow store {store} has no runs of this project: {'; '.join(map(str, deleted_experiments))}"
+        )
+    content = f"{foreign} runs, none of them a session of this project" if foreign else "no runs"
     raise BadRecord(
-        f"the MLflow store {store} has {what}: measure with `python -m runner cell`, or bring records in with "
-        "`python -m runner import FOLDER` (`make demo` shows what comes of it)"
+        f"the MLflow store {store} has {content}: measure with `python -m runner cell`, or bring records in with "
+        "`python -m runner import FOLDER` (`make demo` shows an example)"
     )
 
 
-def told(strangers: int, unfinished: int) -> tuple[str, ...]:
-    """A line for each kind of run that no table shows."""
+def source_notes(foreign: int, unfinished: int) -> tuple[str, ...]:
+    """Returns a line for each kind of run that no table shows."""
     lines = []
-    if strangers:
-        lines.append(f"{strangers} runs that are no sessions of this project")
+    if foreign:
+        lines.append(f"{foreign} runs that are not sessions of this project")
     if unfinished:
         lines.append(
-            f"{unfinished} sessions that are not wholly in the store (`python -m runner import` completes them)"
+            f"{unfinished} sessions that are incomplete in the store (`python -m runner import` completes them)"
         )
     return tuple(lines)

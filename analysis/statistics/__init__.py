@@ -1,4 +1,4 @@
-"""How sure a number is: intervals, the comparison of two arms, and what both are worth in simulations.
+"""Statistics: confidence intervals, the comparison of two arms, and simulations of both.
 
 Functions of numbers belong here. Nothing here reads a record or a store.
 """

@@ -1,7 +1,7 @@
-"""The statistics of an A/B: by how much is one arm faster, how sure is that, and what is the verdict.
+"""Statistics of an A/B: ratio of the arms, its confidence interval, and the verdict.
 
-Everything is estimated on the logarithm of the sessions' medians, within each host, and put together over hosts
-(docs/statistics.md says why each choice was made, and what was measured of it).
+All estimates use the logarithm of session medians within each host and are combined over hosts. docs/statistics.md
+gives the reasons and the measured properties.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from runner.errors import BadValue
 
 RESAMPLES = 9999
 THRESHOLD = 0.01
-WANTED_HALF_WIDTH = 0.005
-FREEDOM_OF_A_SPACING = 0.75  # by simulation: coverage nearest 95 % under normal and fitted noise (docs/statistics.md)
+TARGET_HALF_WIDTH = 0.005
+FREEDOM_OF_A_SPACING = 0.75  # from simulation: coverage nearest 95 % under normal and fitted noise (docs/statistics.md)
 FASTER, SLOWER, SAME, AMBIGUOUS = "FASTER", "SLOWER", "SAME", "AMBIGUOUS"
 
 Floats = NDArray[np.float64]
@@ -37,7 +37,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class HostSessions:
-    """The sessions' medians of both arms, in ms, on one host; equally many of each."""
+    """Session medians of both arms on one host in ms, equally many of each."""
 
     host_id: str
     a: tuple[float, ...]
@@ -46,14 +46,17 @@ class HostSessions:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`ratio` is a / b, the ratio of the arms' median session: above 1, b is faster.
+    """The result of a comparison.
 
-    `low` and `high` are the 95 % interval (`interval` is `ci95`), the smallest and largest ratio of two sessions of one
-    host below five sessions (`range`), or the ratio itself (`none`). `bootstrap` is scipy's BCa interval as the paper
-    has it, None where it has no value. `a_ms` and `b_ms` are the arms' median sessions, over several hosts their
-    geometric mean, so that they divide to the ratio. `sessions` counts those of each arm that are used, `unused` those
-    on hosts with too few; `cv_a` and `cv_b` are coefficients of variation over sessions, within hosts.
-    `sessions_needed` of each arm would bring the interval to ±0.5 %, None without one.
+    `ratio` is a / b, the ratio of the arms' median sessions: above 1, b is faster. `low` and `high` are the 95 %
+    interval (`interval` is `ci95`). Below five sessions they are the smallest and largest ratio of two sessions of one
+    host (`range`), or the ratio itself (`none`). `bootstrap` is scipy's BCa interval as the paper computes it, None if
+    undefined.
+
+    `a_ms` and `b_ms` are the arms' median sessions, over several hosts their geometric mean, so that a_ms / b_ms is the
+    ratio. `sessions` counts the used sessions of each arm, `unused` those on hosts with too few. `cv_a` and `cv_b` are
+    coefficients of variation over sessions, within hosts. `sessions_needed` is the number of each arm for an interval
+    of ±0.5 %, None without an interval.
     """
 
     a_ms: float
@@ -74,8 +77,10 @@ class Comparison:
 
 
 def compare(hosts: Sequence[HostSessions], threshold: float = THRESHOLD, bootstrapped: bool = True) -> Comparison:
-    """Compare two arms; the bootstrap, which takes longest, may be left out. Raises BadValue for no sessions, unequal
-    counts, or a median that is no positive number."""
+    """Compares two arms. `bootstrapped=False` skips the bootstrap, the slowest part.
+
+    Raises BadValue without sessions, for unequal counts, and for a median that is not a positive number.
+    """
     _check(hosts)
     used = [host for host in hosts if len(host.a) >= FEWEST_FOR_AN_INTERVAL] or list(hosts)
     count = sum(len(host.a) for host in used)
@@ -84,9 +89,9 @@ def compare(hosts: Sequence[HostSessions], threshold: float = THRESHOLD, bootstr
     log_a, log_b = (float(_log_centre([host[arm] for host in logs])[0]) for arm in (0, 1))
     ratio = math.exp(log_a - log_b)
     low, high, kind = _interval(used, logs, enough)
-    low, high = min(low, ratio), max(high, ratio)  # a range of one session is its ratio, but for the last bit
+    low, high = min(low, ratio), max(high, ratio)  # the range of one session equals its ratio up to rounding
     needed = _sessions_needed(count, low, high) if enough else None
-    verdict, reason = _verdict(low, high, threshold, needed) if enough else (None, _too_few(hosts))
+    verdict, reason = _verdict(low, high, threshold, needed, len(used)) if enough else (None, _too_few(hosts))
     return Comparison(
         a_ms=math.exp(log_a),
         b_ms=math.exp(log_b),
@@ -111,30 +116,31 @@ def _check(hosts: Sequence[HostSessions]) -> None:
         raise BadValue("a comparison needs sessions of both arms")
     for host in hosts:
         if len(host.a) != len(host.b):
-            raise BadValue(f"{len(host.a)} sessions of a and {len(host.b)} of b on one host: they must be as many")
+            raise BadValue(f"{len(host.a)} sessions of a and {len(host.b)} of b on one host: the counts must be equal")
         for value in (*host.a, *host.b):
             if not (math.isfinite(value) and value > 0):
-                raise BadValue(f"a session's median of {value} ms is no duration")
+                raise BadValue(f"a session's median of {value} ms is not a duration: it must be a positive number")
 
 
 def log_ratio(logs: Sequence[tuple[Floats, Floats]]) -> Floats:
-    """Log of the ratio a / b, weighted over hosts by their sessions. Each arm of a host is [simulations, sessions]."""
+    """Returns the log of the ratio a / b, hosts weighted by their sessions. Each arm of a host is [simulations,
+    sessions]."""
     return _log_centre([a for a, _ in logs]) - _log_centre([b for _, b in logs])
 
 
 def _log_centre(arms: Sequence[Floats]) -> Floats:
-    """Of one arm: the log of its median session, over several hosts averaged by their sessions."""
+    """Returns the log of an arm's median session; over several hosts, the mean weighted by sessions."""
     return _weighted_sum(arms, [_log_median(arm) for arm in arms])
 
 
 def _log_median(logs: Floats) -> Floats:
-    """Of the medians in ms, as a table shows them: of an even number the logs' own median is another."""
+    """Returns the log of the medians in ms. For an even number of sessions the median of the logs differs from it."""
     middle: Floats = np.log(np.median(np.exp(logs), axis=1))
     return middle
 
 
 def _weighted_sum(arms: Sequence[Floats], values: Sequence[Floats]) -> Floats:
-    total: Floats = np.sum([weight * one for weight, one in zip(_weights(arms), values, strict=True)], axis=0)
+    total: Floats = np.sum([weight * value for weight, value in zip(_weights(arms), values, strict=True)], axis=0)
     return total
 
 
@@ -144,16 +150,16 @@ def _weights(arms: Sequence[Floats]) -> list[float]:
 
 
 def log_interval(logs: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
-    """Ends of the 95 % interval of `log_ratio`, from at least five sessions of each arm and host.
+    """Returns the ends of the 95 % interval of `log_ratio`, from at least five sessions of each arm and host.
 
-    Each arm's median has its distribution-free interval (Hettmansperger and Sheather 1986). MOVER puts them together
-    (Zou and Donner 2008), within a host and over hosts: a sum's distance to an end is the root of its parts' summed
-    squares. Within a host the width is then brought from the arms' own Student's t to that of both.
+    The median of each arm has its distribution-free interval (Hettmansperger and Sheather 1986). MOVER combines these
+    within a host and over hosts (Zou and Donner 2008): the distance of a sum to an end is the root sum of squares of
+    its parts. Within a host, the width is then rescaled from Student's t of one arm to that of both.
     """
     weights = _weights([a for a, _ in logs])
-    each = [ratio_distances(a, b) for a, b in logs]
+    distances = [ratio_distances(a, b) for a, b in logs]
     down, up = (
-        np.sqrt(np.sum([(weight * one[end]) ** 2 for weight, one in zip(weights, each, strict=True)], axis=0))
+        np.sqrt(np.sum([(weight * ends[end]) ** 2 for weight, ends in zip(weights, distances, strict=True)], axis=0))
         for end in (0, 1)
     )
     middle = log_ratio(logs)
@@ -161,8 +167,10 @@ def log_interval(logs: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]
 
 
 def ratio_distances(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """From the log ratio of one host [simulations] down and up to the ends of its interval. Of arms with unequally many
-    sessions the width is left as it is, which is rather too wide than too narrow."""
+    """Returns the distances from the log ratio of one host [simulations] down and up to the ends of its interval.
+
+    For arms with different counts the width is not rescaled, which errs on the wide side.
+    """
     (down_a, up_a), (down_b, up_b) = _distances(a), _distances(b)
     is_even = a.shape[1] == b.shape[1]
     shrink = _satterthwaite(down_a + up_a, down_b + up_b, _freedom(a.shape[1])) if is_even else 1.0
@@ -170,24 +178,27 @@ def ratio_distances(a: Floats, b: Floats) -> tuple[Floats, Floats]:
 
 
 def _distances(logs: Floats) -> tuple[Floats, Floats]:
-    """From the median [simulations] down and up to the ends of its interval."""
+    """Returns the distances from the median [simulations] down and up to the ends of its interval."""
     middle, (low, high) = _log_median(logs), median_interval(logs)
     return middle - low, high - middle
 
 
 def _freedom(count: int) -> float:
-    """Degrees of freedom of the width of `median_interval`: by the spacings between sessions that it adds up, each
-    worth less than one. Of normal sessions the width varies as that of 3.7, 5.5 and 6.6 degrees at 5, 10 and 20, of
-    skewed ones as that of fewer; this gives 3, 4.3 and 6.4."""
+    """Returns the degrees of freedom of the width of `median_interval`.
+
+    The width is a sum of spacings between sessions, each worth less than one degree. Under normal noise the width
+    varies like 3.7, 5.5 and 6.6 degrees at 5, 10 and 20 sessions, under skewed noise like fewer; this formula gives 3,
+    4.3 and 6.4.
+    """
     depth, inwards = interval_depth(count)
     return FREEDOM_OF_A_SPACING * (count + 1 - 2 * (depth + inwards))
 
 
 def _satterthwaite(width_a: Floats, width_b: Floats, freedom: float) -> Floats:
-    """Student's t at the degrees of freedom of both arms (Welch and Satterthwaite) over that at one arm's.
+    """Returns Student's t at the degrees of freedom of both arms (Welch and Satterthwaite) over that of one arm.
 
-    An interval of few sessions is wide to make up for its own uncertain width. Where two of like width are put together
-    that uncertainty averages out; where one is much wider it does not.
+    The interval of few sessions is wide because its own width is uncertain. For two arms of similar width that
+    uncertainty averages out; if one is much wider, it does not.
     """
     from scipy.special import stdtrit  # Student's quantile, as scipy.stats.t.ppf has it
 
@@ -210,27 +221,30 @@ def _interval(
 
 
 def _bootstrap(used: Sequence[HostSessions]) -> tuple[float, float] | None:
-    """The paper's way: scipy's bootstrap (BCa, seed fixed) of the ratio over the sessions of each arm and host."""
+    """Returns scipy's BCa bootstrap interval of the ratio, as the paper computes it (fixed seed)."""
     from scipy.stats import bootstrap
 
     def ratio(*samples: Floats, axis: int) -> Any:
         weights = [sample.shape[axis] for sample in samples[::2]]
-        each = [
+        log_ratios = [
             np.log(np.median(a, axis=axis) / np.median(b, axis=axis)) for a, b in zip(*[iter(samples)] * 2, strict=True)
         ]
-        return np.exp(sum(weight * one for weight, one in zip(weights, each, strict=True)) / sum(weights))
+        return np.exp(
+            sum(weight * log_ratio_of_host for weight, log_ratio_of_host in zip(weights, log_ratios, strict=True))
+            / sum(weights)
+        )
 
     samples = [np.asarray(arm) for host in used for arm in (host.a, host.b)]
     if all(np.ptp(sample) == 0 for sample in samples):
         return None
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of degenerate samples, whose interval is no number and left out below
-        found = bootstrap(samples, ratio, n_resamples=RESAMPLES, rng=0, vectorized=True).confidence_interval
-    return (float(found.low), float(found.high)) if math.isfinite(found.low + found.high) else None
+        warnings.simplefilter("ignore")  # degenerate samples give NaN, which is checked below
+        interval = bootstrap(samples, ratio, n_resamples=RESAMPLES, rng=0, vectorized=True).confidence_interval
+    return (float(interval.low), float(interval.high)) if math.isfinite(interval.low + interval.high) else None
 
 
 def _variation(groups: Sequence[Sequence[float]]) -> float:
-    """Standard deviation within hosts over the mean; 0 where every host has one session."""
+    """Returns the standard deviation within hosts over the mean; 0 if every host has one session."""
     freedom = sum(len(group) - 1 for group in groups)
     if not freedom:
         return 0.0
@@ -239,33 +253,44 @@ def _variation(groups: Sequence[Sequence[float]]) -> float:
 
 
 def half_width(ratio: float, low: float, high: float) -> float:
-    """Half of an interval, relative to its ratio: 0.005 is ±0.5 %."""
+    """Returns half the width of an interval relative to its ratio: 0.005 is ±0.5 %."""
     return (high - low) / 2 / ratio
 
 
 def _sessions_needed(count: int, low: float, high: float) -> int:
-    """Of each arm for ±0.5 %: an interval narrows with the root of the sessions."""
-    now = half_width(math.sqrt(low * high), low, high)
-    return max(FEWEST_FOR_AN_INTERVAL, math.ceil(count * (now / WANTED_HALF_WIDTH) ** 2 - 1e-9))
+    """Returns the sessions of each arm for ±0.5 %: the width shrinks with the square root of the sessions."""
+    current = half_width(math.sqrt(low * high), low, high)
+    return max(FEWEST_FOR_AN_INTERVAL, math.ceil(count * (current / TARGET_HALF_WIDTH) ** 2 - 1e-9))
 
 
-def _verdict(low: float, high: float, threshold: float, needed: int | None) -> tuple[str, str]:
-    """By the whole interval: beyond the threshold on one side, within it, or neither."""
+def _verdict(low: float, high: float, threshold: float, needed: int | None, hosts: int = 1) -> tuple[str, str]:
+    """Returns the verdict and its reason: the whole interval must lie beyond the threshold or within it."""
     above, below = 1 + threshold, 1 / (1 + threshold)
     percent = f"{threshold:.1%}".replace(".0%", " %")
+    ends = f"[{low:.3f}, {high:.3f}]"
     if low > above:
-        return FASTER, f"b is faster than a by more than {percent}: the whole interval says so"
+        return FASTER, f"b is faster than a by more than {percent}: the whole interval {ends} lies above {above:g}"
     if high < below:
-        return SLOWER, f"b is slower than a by more than {percent}: the whole interval says so"
+        return SLOWER, f"b is slower than a by more than {percent}: the whole interval {ends} lies below 1/{above:g}"
     if below <= low and high <= above:
-        return SAME, f"the whole interval lies within {percent} of no difference"
-    if low > 1 or high < 1:
-        word = "faster" if low > 1 else "slower"
-        return AMBIGUOUS, f"b is {word}, but whether by more than {percent} is open: {needed} sessions for ±0.5 %"
-    return AMBIGUOUS, f"the interval reaches beyond {percent} and holds no difference: {needed} sessions for ±0.5 %"
+        return SAME, f"the whole interval {ends} lies within {percent} of 1 (no difference)"
+    return AMBIGUOUS, f"the interval {ends} {_open_question(low, high, percent)}. {_more_sessions(needed, hosts)}"
+
+
+def _open_question(low: float, high: float, percent: str) -> str:
+    if low <= 1 <= high:
+        return f"includes 1 (no difference) and reaches beyond ±{percent}"
+    word = "faster" if low > 1 else "slower"
+    return f"shows that b is {word}, but not whether by more than {percent}"
+
+
+def _more_sessions(needed: int | None, hosts: int) -> str:
+    count = f"{needed:,}".replace(",", " ")
+    where = "this host" if hosts == 1 else "these hosts"
+    return f"About {count} sessions of each arm would be needed on {where} for ±0.5 %; use an idle machine"
 
 
 def _too_few(hosts: Sequence[HostSessions]) -> str:
     most = max(len(host.a) for host in hosts)
     where = "" if len(hosts) == 1 else f" on any of {len(hosts)} hosts"
-    return f"{most} sessions of each arm{where}: no interval and no verdict below {FEWEST_FOR_AN_INTERVAL}"
+    return f"{most} sessions of each arm{where}: an interval and a verdict need at least {FEWEST_FOR_AN_INTERVAL}"

@@ -1,4 +1,4 @@
-"""What the interval and the verdict are worth: simulated A/Bs whose ratio is known (docs/statistics.md)."""
+"""Coverage of the interval and power of the verdict, from simulated A/Bs with a known ratio (docs/statistics.md)."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ Floats = NDArray[np.float64]
 Arms = list[tuple[Floats, Floats]]
 
 TAIL, SPEEDS, HARSH = "long tail", "two speeds", "harsh"
-HARSH_SHAPE = TwoSpeeds(0.3, 10.0)  # harsher than any that was fitted: where several hosts of few sessions fail
+HARSH_SHAPE = TwoSpeeds(0.3, 10.0)  # harsher than the fitted shapes: several hosts with few sessions fail here
 SIMULATIONS = 20_000
 BOOTSTRAP_SIMULATIONS = 1_000
 BOOTSTRAP_RESAMPLES = 999
 SESSIONS = (5, 10, 20)
 RATIO = 1.25
 VARIATIONS = ((0.005, 0.005), (0.005, 0.0025), (0.05, 0.005), (0.2, 0.0015))
-HOSTS = ((10, 2), (20, 2), (20, 4))  # sessions of each arm, and the hosts they are on
+HOSTS = ((10, 2), (20, 2), (20, 4))  # sessions of each arm, number of hosts
 POWER_SESSIONS, POWER_VARIATION, EFFECT = 10, 0.005, 0.03
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One kind of A/B: the noise of its sessions, the arms' coefficients of variation, sessions of each arm, the hosts
-    they are on, and by how many of arm a's variations the host slows down from first to last session."""
+    """One kind of A/B: noise, coefficients of variation of the arms, sessions of each arm, hosts, and drift.
+
+    `drift` is the slowdown of a host from its first to its last session, in units of arm a's variation.
+    """
 
     noise: str
     cv_a: float
@@ -42,7 +44,7 @@ class Setting:
 
 
 def settings(name: str) -> Iterator[Setting]:
-    """Those that are simulated under one noise."""
+    """Yields the simulated settings of one noise."""
     for cv_a, cv_b in VARIATIONS:
         yield from (Setting(name, cv_a, cv_b, count) for count in SESSIONS)
     for cv_a, cv_b in (VARIATIONS[0], VARIATIONS[-1]):
@@ -51,7 +53,7 @@ def settings(name: str) -> Iterator[Setting]:
 
 
 def simulate(setting: Setting, source: Noise, ratio: float, simulations: int, seed: int = 0) -> Arms:
-    """Log session medians of both arms, [simulations, sessions of the host], one pair for each host."""
+    """Returns log session medians of both arms, one pair of [simulations, sessions of the host] per host."""
     generator = np.random.default_rng(seed)
     count = setting.sessions // setting.hosts
     size = (simulations, count)
@@ -66,21 +68,21 @@ def simulate(setting: Setting, source: Noise, ratio: float, simulations: int, se
 
 
 def _drifts(count: int, whole: float) -> tuple[Floats, Floats]:
-    """What a host that slows down evenly adds to the sessions of a and b, in the order abba baab …, centred."""
+    """Returns the offsets that a linear slowdown adds to the sessions of a and b in the order abba baab …, centred."""
     orders = ("abba", "baab")
     arms = "".join(orders[block % 2] for block in range(count))[: 2 * count]
-    added = whole * np.linspace(-0.5, 0.5, len(arms))
+    offsets = whole * np.linspace(-0.5, 0.5, len(arms))
     letters = np.array(list(arms))
-    first, second = added[letters == "a"], added[letters == "b"]
+    first, second = offsets[letters == "a"], offsets[letters == "b"]
     if len(first) != len(second):  # an odd count ends with a pair
         arms = arms[: 2 * count - 2] + "ab"
         letters = np.array(list(arms))
-        first, second = added[letters == "a"], added[letters == "b"]
+        first, second = offsets[letters == "a"], offsets[letters == "b"]
     return first, second
 
 
 def share_covered(arms: Arms, ratio: float) -> float:
-    """Of simulations whose interval holds the ratio."""
+    """Returns the share of simulations whose interval contains the ratio."""
     low, high = comparison.log_interval(arms)
     return _share(low, high, ratio)
 
@@ -90,7 +92,7 @@ def _share(low: Floats, high: Floats, ratio: float) -> float:
 
 
 def share_covered_by_welch(arms: Arms, ratio: float) -> float:
-    """The same of Welch's t interval on the logs, for comparison; `ratio` is that of the arms' geometric means."""
+    """Returns the same share for Welch's t interval on the logs. `ratio` is that of the arms' geometric means."""
     from scipy.stats import t
 
     (a, b), count = arms[0], arms[0][0].shape[1]
@@ -102,22 +104,22 @@ def share_covered_by_welch(arms: Arms, ratio: float) -> float:
 
 
 def share_covered_by_bca(arms: Arms, ratio: float) -> float:
-    """The same of scipy's BCa bootstrap of the ratio of medians, as the paper has it; for comparison."""
+    """Returns the same share for scipy's BCa bootstrap of the ratio of medians, as the paper uses it."""
     from scipy.stats import bootstrap
 
     def difference(a: Floats, b: Floats, axis: int) -> Any:
         return np.median(a, axis=axis) - np.median(b, axis=axis)
 
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = bootstrap(
+        interval = bootstrap(
             arms[0], difference, axis=1, n_resamples=BOOTSTRAP_RESAMPLES, batch=100, rng=0, vectorized=True
         ).confidence_interval
-    return _share(found.low, found.high, ratio)
+    return _share(interval.low, interval.high, ratio)
 
 
 @dataclass(frozen=True)
 class Power:
-    """Shares of simulated A/Bs that end in each verdict when the true ratio is `ratio`."""
+    """Shares of simulated A/Bs that end in each verdict if the true ratio is `ratio`."""
 
     noise: str
     ratio: float
@@ -128,7 +130,7 @@ class Power:
 
 
 def power(name: str, source: Noise, ratio: float, simulations: int) -> Power:
-    """At ten sessions of each arm, 0.5 % between sessions, a threshold of 1 %."""
+    """Returns the shares for ten sessions of each arm, a variation of 0.5 % between sessions and a threshold of 1 %."""
     setting = Setting(name, POWER_VARIATION, POWER_VARIATION, POWER_SESSIONS)
     low, high = comparison.log_interval(simulate(setting, source, ratio, simulations))
     band = math.log1p(comparison.THRESHOLD)
@@ -138,12 +140,12 @@ def power(name: str, source: Noise, ratio: float, simulations: int) -> Power:
 
 
 def report(groups: Sequence[Floats]) -> dict[str, Any]:
-    """Everything that docs/statistics.md shows: the fitted noise, coverage by setting, power."""
+    """Returns everything that docs/statistics.md shows: fitted noise, coverage by setting, power."""
     fitted = {TAIL: noise.fit(groups, noise.TAILS), SPEEDS: noise.fit(groups, noise.SPEEDS)}
     normal = noise.log_likelihood(NORMAL, groups)
-    sources = {name: noise.of_shape(shape) for name, shape in {"normal": NORMAL, **fitted}.items()}
+    sources = {name: noise.standardised(shape) for name, shape in {"normal": NORMAL, **fitted}.items()}
     rows = [_coverage_row(setting, sources[name]) for name in sources for setting in settings(name)]
-    harsh = noise.of_shape(HARSH_SHAPE)
+    harsh = noise.standardised(HARSH_SHAPE)
     rows += [_coverage_row(Setting(HARSH, *VARIATIONS[-1], count, hosts), harsh) for count, hosts in HOSTS]
     return {
         "noise": {
@@ -172,22 +174,22 @@ def _coverage_row(setting: Setting, source: Noise) -> dict[str, Any]:
     arms = simulate(setting, source, RATIO, SIMULATIONS)
     few = [(a[:BOOTSTRAP_SIMULATIONS], b[:BOOTSTRAP_SIMULATIONS]) for a, b in arms]
     one_host = setting.hosts == 1
-    of_means = RATIO * math.exp(source.mean * (setting.cv_a - setting.cv_b))
+    ratio_of_means = RATIO * math.exp(source.mean * (setting.cv_a - setting.cv_b))
     return {
         **asdict(setting),
         "covered": round(share_covered(arms, RATIO), 4),
         "covered_by_bca": round(share_covered_by_bca(few, RATIO), 3) if one_host else None,
-        "covered_by_welch": round(share_covered_by_welch(arms, of_means), 4) if one_host else None,
+        "covered_by_welch": round(share_covered_by_welch(arms, ratio_of_means), 4) if one_host else None,
     }
 
 
-def markdown(found: Mapping[str, Any]) -> str:
-    """The report's tables."""
-    told = found["noise"]
-    tail, speeds = told["fitted"][TAIL], told["fitted"][SPEEDS]
+def markdown(results: Mapping[str, Any]) -> str:
+    """Returns the report's tables as Markdown."""
+    fit = results["noise"]
+    tail, speeds = fit["fitted"][TAIL], fit["fitted"][SPEEDS]
     lines = [
-        f"Noise fitted to {told['sessions']} sessions in {told['groups']} groups, "
-        "and its log likelihood above a normal one's:",
+        f"Noise fitted to {fit['sessions']} sessions in {fit['groups']} groups, "
+        "and its log likelihood relative to normal noise:",
         "",
         f"- {TAIL}: skew {tail['skew']:g}, {tail['freedom']:g} degrees of freedom; "
         f"{tail['log_likelihood_over_normal']:g}",
@@ -195,13 +197,13 @@ def markdown(found: Mapping[str, Any]) -> str:
         f"of the others; {speeds['log_likelihood_over_normal']:g}",
         f"- {HARSH} is not fitted: {HARSH_SHAPE.share:.0%} of the sessions slower by {HARSH_SHAPE.distance:g}",
         "",
-        f"Share of {found['simulations']} simulated A/Bs whose interval holds the true ratio "
-        f"(of {found['bootstrap_simulations']} for BCa):",
+        f"Share of {results['simulations']} simulated A/Bs whose interval contains the true ratio "
+        f"(of {results['bootstrap_simulations']} for BCa):",
         "",
         "| noise | CV a | CV b | N | hosts | drift | ours | BCa | Welch |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in found["coverage"]:
+    for row in results["coverage"]:
         names = [row["noise"], f"{row['cv_a']:.2%}", f"{row['cv_b']:.2%}", row["sessions"], row["hosts"]]
         shares = [_percent(row[name]) for name in ("covered", "covered_by_bca", "covered_by_welch")]
         lines.append("| " + " | ".join(map(str, [*names, f"{row['drift']:g}", *shares])) + " |")
@@ -212,7 +214,7 @@ def markdown(found: Mapping[str, Any]) -> str:
         "| noise | true ratio | FASTER | SLOWER | SAME | AMBIGUOUS |",
         "|---|---|---|---|---|---|",
     ]
-    for row in found["power"]:
+    for row in results["power"]:
         shares = [_percent(row[name]) for name in ("faster", "slower", "same", "ambiguous")]
         lines.append(f"| {row['noise']} | {row['ratio']:.3f} | {' | '.join(shares)} |")
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Intervals over sessions: the session, never the step, is the unit of statistics."""
+"""Confidence intervals over sessions. The session, not the step, is the statistical sample."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ FEWEST_FOR_AN_INTERVAL = 5
 NONE, RANGE, CI95 = "none", "range", "ci95"
 
 
-def of_sessions(values: Sequence[float]) -> Interval:
-    """(low, high, kind) of the median: the range below 5 sessions, else the interval of `median_interval`.
+def session_interval(values: Sequence[float]) -> Interval:
+    """Returns (low, high, kind) of the median of sessions.
 
-    kind is NONE for one session, RANGE or CI95.
+    kind is NONE for one session, RANGE below five sessions, else CI95 with the interval of `median_interval`.
     """
-    return of_groups([values])[0]
+    return group_intervals([values])[0]
 
 
-def of_groups(groups: Sequence[Sequence[float]]) -> list[Interval]:
-    """The same of several groups of as many sessions each."""
+def group_intervals(groups: Sequence[Sequence[float]]) -> list[Interval]:
+    """Returns the same for several groups with equally many sessions."""
     values = np.asarray(groups, dtype=float)
     if values.shape[1] < FEWEST_FOR_AN_INTERVAL:
         kind = RANGE if values.shape[1] > 1 else NONE
@@ -40,9 +40,11 @@ def of_groups(groups: Sequence[Sequence[float]]) -> list[Interval]:
 
 
 def median_interval(values: Floats) -> tuple[Floats, Floats]:
-    """The 95 % interval of the median of each row [groups, sessions]: between two order statistics, interpolated
-    (Hettmansperger and Sheather 1986). Below six sessions none reaches 95 %: the whole range, 93.75 % at five (`label`
-    says so)."""
+    """Returns the ends of the 95 % interval of the median of each row of [groups, sessions].
+
+    The ends are interpolated between two order statistics (Hettmansperger and Sheather 1986). At five sessions no pair
+    reaches 95 %, so the interval is the whole range with a coverage of 93.75 % (see `label`).
+    """
     ordered = np.sort(values, axis=1)
     depth, inwards = interval_depth(values.shape[1])
     outer, inner = (ordered[:, depth - 1], ordered[:, -depth]), (ordered[:, depth], ordered[:, -depth - 1])
@@ -51,8 +53,10 @@ def median_interval(values: Floats) -> tuple[Floats, Floats]:
 
 
 def label(kind: str, count: int) -> str | None:
-    """What low and high of so many sessions are, as a table says it: `range`, or what the interval covers (the range of
-    five holds the median in 93.75 %). None of one session."""
+    """Returns `range` or the coverage of the interval, as tables show it; None for one session.
+
+    The range of five sessions covers the median in 93.75 %.
+    """
     if kind != CI95:
         return None if kind == NONE else RANGE
     return f"{100 * min(CONFIDENCE, 1 - 2 / 2**count):g} %"
@@ -60,22 +64,22 @@ def label(kind: str, count: int) -> str | None:
 
 @cache
 def interval_depth(count: int) -> tuple[int, float]:
-    """How many sessions from either end the median's interval ends, and which part of the way to the next one."""
-    # coverages[depth - 1] = 1 − 2 · P(X < depth) of X ~ Binomial(count, 1/2)
+    """Returns the depth of the median's interval from either end, and the fraction of the way to the next session."""
+    # coverages[depth - 1] = 1 − 2 · P(X < depth) for X ~ Binomial(count, 1/2)
     below = accumulate(math.comb(count, place) for place in range(count // 2))
     coverages = [1 - 2 * total / 2**count for total in below]
-    depth = max((d for d in range(1, count // 2) if coverages[d - 1] >= CONFIDENCE), default=1)
+    depth = max((place for place in range(1, count // 2) if coverages[place - 1] >= CONFIDENCE), default=1)
     surplus = max(0.0, coverages[depth - 1] - CONFIDENCE)
     share = surplus / (coverages[depth - 1] - coverages[depth])
     return depth, (count - depth) * share / (depth + (count - 2 * depth) * share)
 
 
-def of_ratio(ratio: float, value: float, low: float, high: float) -> tuple[float, float]:
-    """(low, high) of a ratio of something constant to a value with this interval: the value's own, turned round."""
+def ratio_interval(ratio: float, value: float, low: float, high: float) -> tuple[float, float]:
+    """Returns (low, high) of the ratio of a constant to a value, from the value's interval."""
     return ratio * value / high, ratio * value / low
 
 
 def centre(values: Sequence[float | None]) -> float | None:
-    """Median of what is there; None when nothing is."""
+    """Returns the median of the values that are not None, None if there is none."""
     present = [value for value in values if value is not None]
     return median(present) if present else None

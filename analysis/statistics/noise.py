@@ -1,7 +1,7 @@
-"""How sessions of one cell scatter: shapes of noise fitted to the committed sessions, drawn for simulations.
+"""Noise of sessions of one cell: shapes fitted to the committed sessions, from which simulations draw.
 
-Sessions scatter to the right: most lie close together, some are much slower. Two families say so, and the committed
-sessions are too few to tell one from the other: a long tail (`SkewedT`) and a second speed (`TwoSpeeds`).
+Sessions scatter to the right: most are close together, some are much slower. Two families model this: a long tail
+(`SkewedT`) and a second speed (`TwoSpeeds`). The committed sessions are too few to decide between them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SKEWS = (1.0, 1.3, 1.7, 2.2, 2.8, 3.5, 4.5)
 FREEDOMS = (1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0, math.inf)
 SHARES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
 DISTANCES = (3.0, 5.0, 7.0, 10.0, 15.0)
-PLACES = np.linspace(-8, 8, 121)  # of the shape's middle, in half ranges of the group
+PLACES = np.linspace(-8, 8, 121)  # locations of the shape, in half ranges of the group
 LOG_SCALES = np.linspace(-5, 4, 73)
 FEWEST = 3
 SCALE_SESSIONS = 10
@@ -32,8 +32,11 @@ SCALE_DRAWS = 1_000_000
 
 @dataclass(frozen=True)
 class SkewedT:
-    """A Student t with its halves stretched (Fernández and Steel 1998): `skew` times to the right, divided by as much
-    to the left; mode 0, scale 1. `freedom` is infinite for a normal one; `skew` 1 is symmetric."""
+    """A Student t with stretched halves (Fernández and Steel 1998), mode 0 and scale 1.
+
+    The right half is multiplied by `skew`, the left half divided by it; 1 is symmetric. `freedom` is infinite for a
+    normal distribution.
+    """
 
     skew: float
     freedom: float
@@ -56,7 +59,7 @@ class SkewedT:
 
 @dataclass(frozen=True)
 class TwoSpeeds:
-    """Normal sessions of standard deviation 1, of which a share is slower by `distance`."""
+    """Normal sessions of standard deviation 1, a share of which is slower by `distance`."""
 
     share: float
     distance: float
@@ -83,8 +86,10 @@ SPEEDS: tuple[Shape, ...] = tuple(itertools.starmap(TwoSpeeds, itertools.product
 
 @dataclass(frozen=True)
 class Noise:
-    """A shape with its median at 0, and its scale such that ten sessions show a standard deviation of 1, as a rule (in
-    the median over groups of ten; a heavy tail has no other scale that a group shows). `mean` is off the median."""
+    """A shape with median 0, scaled so that groups of ten sessions have a median standard deviation of 1.
+
+    A heavy tail has no other scale that a group shows. `mean` is the offset of the mean from the median.
+    """
 
     shape: Shape
     middle: float
@@ -92,33 +97,36 @@ class Noise:
     mean: float
 
     def draw(self, generator: np.random.Generator, size: tuple[int, ...], variation: float) -> Floats:
-        """Deviations of log session medians, for a coefficient of variation of `variation`."""
+        """Returns deviations of log session medians for the coefficient of variation `variation`."""
         return (self.shape.draw(generator, size) - self.middle) / self.scale * variation
 
 
-def of_shape(shape: Shape) -> Noise:
-    """The shape, brought to median 0 and the scale that ten sessions show."""
+def standardised(shape: Shape) -> Noise:
+    """Returns the shape as noise: with median 0 and the scale of groups of ten sessions."""
     drawn = shape.draw(np.random.default_rng(0), (SCALE_DRAWS // SCALE_SESSIONS, SCALE_SESSIONS))
     middle, scale = float(np.median(drawn)), float(np.median(drawn.std(axis=1, ddof=1)))
     return Noise(shape, middle, scale, float(drawn.mean() - middle) / scale)
 
 
-def groups_of(frame: Frame) -> list[Floats]:
-    """Logs of the session medians of every group of at least three valid sessions, of each code and host by itself."""
+def session_groups(frame: Frame) -> list[Floats]:
+    """Returns the log session medians of every group of at least three valid sessions of one code and host."""
     valid = frame.sessions.filter("valid")
     hosts = valid.group_by(*groups.KEYS, "host_id", maintain_order=True).agg(groups.WALL)
-    found = [np.log(np.asarray(values, dtype=float)) for values in hosts[groups.WALL].to_list()]
-    return [values for values in found if len(values) >= FEWEST and np.ptp(values) > 0]
+    log_groups = [np.log(np.asarray(values, dtype=float)) for values in hosts[groups.WALL].to_list()]
+    return [values for values in log_groups if len(values) >= FEWEST and np.ptp(values) > 0]
 
 
 def fit(groups: Sequence[Floats], shapes: Sequence[Shape]) -> Shape:
-    """The likeliest of the shapes. Each group's place and scale are integrated out (under the invariant measure), so
-    that a group of three tells as much of the shape as it holds, and its own mean and deviation launder no tail."""
-    return max(shapes, key=lambda one: log_likelihood(one, groups))
+    """Returns the shape with the highest likelihood.
+
+    The location and scale of each group are integrated out under the invariant measure, so that even a group of three
+    contributes without an estimate of its mean and deviation.
+    """
+    return max(shapes, key=lambda shape: log_likelihood(shape, groups))
 
 
 def log_likelihood(shape: Shape, groups: Sequence[Floats]) -> float:
-    """Of the groups, up to a constant that is the same for every shape."""
+    """Returns the log likelihood of the groups, up to a constant that is equal for all shapes."""
     from scipy.special import logsumexp
 
     total = 0.0

@@ -1,5 +1,7 @@
-"""By how much is one cell faster than another, from sessions that were not planned as an A/B: only those of one host
-are compared, and hosts are put together as those of an A/B are (`comparison`)."""
+"""The ratio of two cells' steps, from sessions that were not measured as an A/B.
+
+Only sessions of the same host are compared. Hosts are combined as in `comparison`.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,16 @@ from analysis.statistics.comparison import ratio_distances
 from analysis.statistics.intervals import CI95, FEWEST_FOR_AN_INTERVAL, NONE, RANGE
 
 Arms = tuple[Sequence[float], Sequence[float]]
-"""Of one host: the sessions' medians of the baseline, and of what is held against it, in ms."""
+"""Session medians of one host in ms: those of the baseline, and those of the compared cell."""
 
 
 @dataclass(frozen=True)
 class Saving:
-    """`ratio` is the baseline's step over the other's: above 1 it saves time.
+    """A ratio with its interval: the baseline's step over the other's, so that above 1 time is saved.
 
-    `low` and `high` are the smallest and largest ratio of two sessions of one host below five sessions of either arm
-    (`interval` is `range`), else the interval (`ci95`), and the ratio itself where there is one pair (`none`). `label`
-    says what the interval covers. `hosts` counts those that are used.
+    From five sessions of both arms on, `low` and `high` are the confidence interval (`interval` is `ci95`). Below, they
+    are the smallest and largest ratio of two sessions of one host (`range`), or the ratio itself for one pair (`none`).
+    `label` is the coverage of the interval. `hosts` counts the hosts used.
     """
 
     ratio: float
@@ -35,9 +37,11 @@ class Saving:
 
 
 def within_hosts(hosts: Sequence[Arms]) -> Saving:
-    """The saving of sessions of the same hosts, at least one of each arm on each. A host with fewer than five sessions
-    of an arm is left out where another has them. A host weighs by how sure its ratio is at equal scatter:
-    n · m / (n + m) for n and m sessions."""
+    """Returns the saving over these hosts, each with at least one session of both arms.
+
+    If some host has five sessions of each arm, hosts with fewer are left out. The weight of a host with n and m
+    sessions is n · m / (n + m), proportional to the inverse variance of its log ratio at equal scatter.
+    """
     used = [arms for arms in hosts if _is_enough(arms)] or list(hosts)
     shares = [len(a) * len(b) / (len(a) + len(b)) for a, b in used]
     weights = [share / sum(shares) for share in shares]
@@ -59,17 +63,17 @@ def _is_enough(arms: Arms) -> bool:
 
 
 def _distances(used: Sequence[Arms], weights: Sequence[float]) -> tuple[float, float]:
-    """From the log ratio down and up: the root of the hosts' summed squares (MOVER)."""
-    each = [ratio_distances(np.log(a)[None], np.log(b)[None]) for a, b in used]
+    """Returns the distances from the log ratio down and up to the ends: root sums of the hosts' squares (MOVER)."""
+    distances = [ratio_distances(np.log(a)[None], np.log(b)[None]) for a, b in used]
     down, up = (
-        math.hypot(*(weight * float(ends[end][0]) for weight, ends in zip(weights, each, strict=True)))
+        math.hypot(*(weight * float(ends[end][0]) for weight, ends in zip(weights, distances, strict=True)))
         for end in (0, 1)
     )
     return down, up
 
 
 def _label(used: Sequence[Arms]) -> str | None:
-    """Over several hosts it covers more than each host's own (docs/statistics.md)."""
+    """Returns the coverage. Over several hosts it is that of all their sessions (docs/statistics.md)."""
     return intervals.label(
         CI95, min(map(len, used[0])) if len(used) == 1 else sum(min(map(len, arms)) for arms in used)
     )

@@ -1,4 +1,4 @@
-"""Tables, one module each: a module that declares a `TABLE` is found by `analysis.registry`, and needs no other line.
+"""Tables, one module each. `analysis.registry` finds every module that declares a `TABLE`.
 
 Modules whose names begin with `_` are parts of tables. Nothing here reads files or stores, or draws.
 """

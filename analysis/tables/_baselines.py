@@ -1,7 +1,7 @@
-"""What a quantised cell is held against: the fastest unquantised cell of its GPU, model, ctx and protocol.
+"""Baselines of quantised cells: the fastest unquantised cell of the same GPU, model, ctx and protocol.
 
-Any runtime and either 16-bit dtype may be the baseline. Only sessions of one host are compared
-(`analysis.statistics.savings`): without a common host no saving is estimated.
+A baseline may have any runtime and either 16-bit dtype. Only sessions of one host are compared
+(`analysis.statistics.savings`); without a common host there is no saving.
 """
 
 from __future__ import annotations
@@ -19,72 +19,77 @@ from runner.record.flags import OTHER_ENV, OTHER_HOST
 UNQUANTISED = "bf16"
 PLACE = ("gpu", "model", "ctx")
 VERSIONS = ("python", "torch", "cuda", "transformers", "driver")
-"""Versions that a row and its baseline should share; that of the kernel's package they cannot."""
+"""Versions that a row and its baseline should share. The kernel's package is excluded, since it differs."""
 Walls = Mapping[Key, Mapping[str, tuple[float, ...]]]
-"""See `groups.walls_of_hosts`."""
+"""Session medians by group and host, see `groups.walls_of_hosts`."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A group of unquantised sessions, and what is saved against it."""
+    """A group of unquantised sessions, and the saving over it."""
 
     group: Group
     saving: Saving
 
     @property
     def words(self) -> str:
-        """Runtime and dtype."""
+        """Returns runtime and dtype as text."""
         return f"{self.group.runtime} {self.group.dtype}"
 
 
 def is_plain(group: Group) -> bool:
-    """True for unquantised sessions."""
+    """Returns whether the sessions are unquantised."""
     return group.quant == UNQUANTISED
 
 
 def fastest(group: Group, plain: Iterable[Group], walls: Walls, runtime: str | None) -> Baseline | None:
-    """Returns the fastest baseline that fits and shares a host, of a runtime or of any; None where there is none. Of a
-    cell the newest sessions count."""
+    """Returns the fastest baseline that fits and shares a host, None if there is none. `runtime` None allows any.
+
+    The newest sessions of each cell count.
+    """
     newest: dict[str, Baseline] = {}
-    for one in sorted(plain, key=lambda one: one.last_start_ms):
-        if fits(one, group) and runtime in (None, one.runtime):
-            saving = _saving(walls, one, group)
-            newest |= {} if saving is None else {one.cell_key: Baseline(one, saving)}
+    for candidate in sorted(plain, key=lambda candidate: candidate.last_start_ms):
+        if fits(candidate, group) and runtime in (None, candidate.runtime):
+            saving = _saving(walls, candidate, group)
+            newest |= {} if saving is None else {candidate.cell_key: Baseline(candidate, saving)}
     return min(newest.values(), key=lambda baseline: baseline.saving.ratio, default=None)
 
 
 def _saving(walls: Walls, baseline: Group, group: Group) -> Saving | None:
-    """Returns the saving of a group; 1 against itself, None if it shares no host with the baseline."""
+    """Returns the saving of a group over a baseline: 1 over itself, None without a common host."""
     if baseline is group:
         return Saving(1.0, 1.0, 1.0, intervals.NONE, None, len(group.hosts))
-    own, others = walls.get(group.key, {}), walls.get(baseline.key, {})
-    shared = [(others[host], own[host]) for host in sorted(own.keys() & others.keys())]
-    return savings.within_hosts(shared) if shared else None
+    group_walls, baseline_walls = walls.get(group.key, {}), walls.get(baseline.key, {})
+    pairs = [(baseline_walls[host], group_walls[host]) for host in sorted(group_walls.keys() & baseline_walls.keys())]
+    return savings.within_hosts(pairs) if pairs else None
 
 
-def fits(one: Group, group: Group) -> bool:
-    """True if `one` may be the group's baseline."""
-    same = all(getattr(one, name) == getattr(group, name) for name in (*PLACE, "protocol"))
-    return same and floors.DTYPE_BYTES[one.dtype] == floors.DTYPE_BYTES[group.dtype]
+def fits(candidate: Group, group: Group) -> bool:
+    """Returns whether `candidate` may be the group's baseline."""
+    same = all(getattr(candidate, name) == getattr(group, name) for name in (*PLACE, "protocol"))
+    return same and floors.DTYPE_BYTES[candidate.dtype] == floors.DTYPE_BYTES[group.dtype]
 
 
 def ideal(group: Group, baseline: Baseline | None) -> float | None:
-    """Returns the saving that the bytes allow: the baseline's streamed bytes over the group's."""
+    """Returns the saving that the bytes allow: streamed bytes of the baseline over those of the group."""
     whole, streamed = None if baseline is None else baseline.group.bytes_streamed, group.bytes_streamed
     return whole / streamed if whole and streamed else None
 
 
 def flags(frame: Frame, group: Group, plain: Sequence[Group], baseline: Baseline | None) -> list[str]:
-    """Returns the group's flags; `other-host` is added where all that it could be held against ran elsewhere, and
-    `other-env` where its baseline ran with other versions of what both use."""
-    found = set(group.flags)
+    """Returns the group's flags.
+
+    `other-host` is added if all possible baselines ran on other hosts, `other-env` if the baseline ran with other
+    versions of shared software.
+    """
+    group_flags = set(group.flags)
     if baseline is None:
-        found |= {OTHER_HOST} if any(fits(one, group) for one in plain) else set()
+        group_flags |= {OTHER_HOST} if any(fits(candidate, group) for candidate in plain) else set()
     elif _versions(frame, group) != _versions(frame, baseline.group):
-        found.add(OTHER_ENV)
-    return sorted(found)
+        group_flags.add(OTHER_ENV)
+    return sorted(group_flags)
 
 
 def _versions(frame: Frame, group: Group) -> list[str | None]:
-    known = frame.environments.get(group.env_key or "", {})
-    return [known.get(name) for name in VERSIONS]
+    environment = frame.environments.get(group.env_key or "", {})
+    return [environment.get(name) for name in VERSIONS]

@@ -8,85 +8,85 @@ from analysis.row import CellRow
 from analysis.tables._clocks import Term
 
 MS, FROM = "ms of ", "ends of "
-"""Keys of a term's columns begin with these."""
+"""Prefixes of the keys of a term's columns."""
 
 
 @dataclass(frozen=True)
 class GroupRow(CellRow):
-    """A group of sessions without a budget: they are invalid, or nothing was measured."""
+    """A group of sessions without a budget: invalid or not measured."""
 
     options: str
     """options of runtime and kernel, such as `sdpa:flash`"""
     attention: str
     """the implementation of attention"""
     weights_id: str
-    """synthetic, a revision of the hub, or a hash of the content"""
+    """`synthetic-…`, a revision on the hub, or a hash of the content"""
     protocol: str
     """name, warm-up steps and timed steps, such as `paper-5-30`"""
     env_key: str | None
-    """hash of the environment's versions; None where nothing was measured"""
+    """hash of the environment's versions; None if nothing was measured"""
     code_key: str | None
-    """hash of the code that measured; None where nothing was measured"""
+    """hash of the code that measured; None if nothing was measured"""
     cell_key: str
     """hash of the cell"""
     status: str
     """`measured`, or how the sessions ended"""
     valid: bool
-    """every gate passed"""
+    """whether every gate passed"""
     sessions: int
     """sessions that the medians are over"""
     superseded: int
     """sessions of older code that the row leaves out"""
     older_code: bool
-    """rejected sessions of older code"""
+    """whether these are rejected sessions of older code"""
     flags: list[str]
-    """what is right but suspect"""
+    """flags: results that are valid but suspect"""
     reasons: list[str]
     """why the sessions are invalid, or how they ended"""
 
 
 @dataclass(frozen=True)
 class BudgetRow(GroupRow):
-    """A group of valid sessions. Clocks are in ms, each the median session's."""
+    """A group of valid sessions. Clocks are in ms, each the median over sessions."""
 
     step_wall_ms: float
-    """ms a step with its token read back, by the host's clock; None where nothing was measured"""
+    """ms per step including the read-back of its token, by the host's clock"""
     step_wall_revisit_ms: float | None
-    """ms by the same clock over context lengths met before; None without a growing cache"""
+    """ms by the same clock at context lengths that the process has processed before; None without a growing cache"""
     step_span_ms: float | None
     """ms from the first to the last kernel of a step, by device events"""
     step_rate_ms: float | None
-    """ms a step without reading tokens back"""
+    """ms per step without reading tokens back"""
     profiled_span_ms: float | None
     """ms of a step under the profiler"""
     step_busy_ms: float | None
     """ms of a step in which kernels run"""
     kernel_sum_ms: float | None
-    """the kernels' durations, added up"""
+    """sum of the kernels' durations in ms"""
     kernels_per_step: float | None
-    """kernels launched in a step"""
+    """kernels launched per step"""
     launch_us: float | None
-    """µs to launch an empty kernel"""
+    """launch overhead of an empty kernel in µs"""
     floor_ms: float | None
-    """ms to read the streamed bytes at the datasheet's peak; None without a datasheet"""
+    """ms to read the streamed bytes at the datasheet bandwidth; None without a datasheet"""
     floor_achievable_ms: float | None
-    """ms to read the streamed bytes at the bandwidth that the device was seen to read at"""
+    """ms to read the streamed bytes at the measured read bandwidth of the device"""
     read_gbs: float | None
-    """GB/s that the device's memory was read at"""
+    """measured read bandwidth of the device's memory in GB/s"""
     terms: list[Term]
-    """add up to `step_wall_ms`"""
+    """terms that add up to `step_wall_ms`"""
     uncertainty: float | None
-    """how far the passes over the same lengths lie apart, as a share of the step; None where there is one pass"""
+    """largest difference between passes over the same lengths, as a fraction of the step; None with one pass"""
     cuts: list[str]
-    """the clocks that were cut to the one above, and by how many ms"""
+    """clocks that were longer than the one above and were cut to it, with the excess in ms"""
     is_attributed: bool
-    """the passes agree well enough to name causes"""
+    """whether the passes agree well enough to name causes"""
     largest: str | None
-    """the largest term beyond the floor, None where two are too near to each other for these passes"""
+    """name of the largest term beyond the floor, None if the passes cannot rank it"""
     sentence: str
 
     def value(self, key: str) -> object:
-        """Returns what a column shows: for a term its milliseconds, or the passes it lies between."""
+        """Returns the value of a column: for a term its milliseconds, or the passes that bound it."""
         if key.startswith(MS):
             return next((term.ms for term in self.terms if term.name == key.removeprefix(MS)), None)
         if key.startswith(FROM):

@@ -1,15 +1,15 @@
-"""The clocks of a step, and the terms between neighbouring ones: they add up to the step.
+"""Clocks of a step, and the terms between adjacent clocks, which add up to the step.
 
-From the least that the bytes allow to what the robot waits for:
+The clocks in order, from the lower bound of the bytes to the observed step:
 
-    floor at the datasheet's peak → floor at the bandwidth this device achieves → kernels busy → span of the step on the
-    device → wall
+    floor at the datasheet bandwidth → floor at the device's measured bandwidth → busy time of kernels → span of the
+    step on the device → wall time
 
-Each clock is the median session's. The clocks come from passes of their own (docs/methodology.md, "Clocks"), so that a
-clock may be longer than the one above it: it is cut to that one. So each term lies between 0 and the step. Beyond
-`LIMIT` the step is not attributed: all but the floor and the kernels is one term. Terms between which the record cannot
-tell are one, too: kernels and gaps where kernels overlap (by programmatic launch) or where their time was not measured,
-everything but the floor on a CPU.
+Each clock is the median over sessions and comes from its own pass (docs/methodology.md, "Clocks"). A clock may
+therefore be longer than the one above it, and is cut to that one. Each term then lies between 0 and the step. If the
+passes differ by more than `LIMIT`, the step is not attributed: all but the floor and the kernels is one term. Terms
+that the record cannot separate are also merged: kernels and gaps if kernels overlap (by programmatic launch) or their
+busy time was not measured, and everything but the floor on a CPU.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from runner.record import judgement
 from runner.record.flags import PASSES_DISAGREE
 
 OVERLAPPING = 1.01
-"""Kernels whose durations add up to more than this times the time in which any ran overlap; on an H200 without
-programmatic launch the two agreed within 0.2 %."""
+"""Ratio of summed kernel durations to busy time above which kernels overlap. On an H200 without programmatic launch the
+two agreed within 0.2 %."""
 LIMIT = judgement.DISAGREEMENT_LIMIT
-"""Passes that lie further apart than this share of the step attribute nothing."""
+"""Difference between passes, as a fraction of the step, above which nothing is attributed."""
 
 FLOOR, ACHIEVED, KERNELS, GAPS, HOST, FIRST_VISIT, REST = (
     "floor",
@@ -43,35 +43,37 @@ KERNELS_AND_GAPS = "kernels and gaps"
 NOT_ATTRIBUTED = "not attributed"
 TERMS = (FLOOR, ACHIEVED, KERNELS, GAPS, KERNELS_AND_GAPS, HOST, FIRST_VISIT, NOT_ATTRIBUTED, REST)
 DISAGREEING = (GAPS, KERNELS_AND_GAPS, HOST, FIRST_VISIT)
-"""The terms between passes that may disagree."""
+"""Terms between passes that may disagree."""
 Reading = tuple[str, float | None, str]
-"""(the term that ends at a clock, the clock in ms, where both its ends come from)"""
+"""(name of the term that ends at the clock, the clock in ms, origin of both its ends)"""
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Milliseconds, the term that ends there, and the passes (or the probe, or the bytes) of both its ends.
-    `uncut_ms` is the clock's own value, more than `ms` where it was cut to the clock above it."""
+    """A clock in ms, with the term that ends there and the passes, probes or bytes of both ends.
+
+    `uncut_ms` is the clock's own value. It is more than `ms` if the clock was cut to the one above.
+    """
 
     term: str
     uncut_ms: float
-    of: str
+    ends: str
     ms: float
 
     @property
     def name(self) -> str:
-        """The pass, probe or bytes of the clock."""
-        return self.of.rpartition(", ")[2]
+        """Returns the pass, probe or bytes of the clock."""
+        return self.ends.rpartition(", ")[2]
 
     @property
     def cut_ms(self) -> float:
-        """What was cut off."""
+        """Returns the excess over the clock above, in ms."""
         return self.uncut_ms - self.ms
 
 
 @dataclass(frozen=True)
 class Term:
-    """Milliseconds of a step, between 0 and all of it, and the passes (or the probe, or the bytes) they lie between."""
+    """A part of a step in ms, and the passes, probes or bytes that bound it."""
 
     name: str
     ms: float
@@ -79,7 +81,8 @@ class Term:
 
 
 def sessions_apart() -> polars.Expr:
-    """Returns how far each session's passes lie apart, by the rule of `runner.record.metrics.passes_disagreement`."""
+    """Returns an expression for each session's difference between passes
+    (`runner.record.metrics.passes_disagreement`)."""
     base = polars.coalesce("step_wall_revisit_ms", "step_wall_ms")
     timed = (base, polars.col("step_span_ms"), polars.col("step_rate_ms"))
     low, high = polars.min_horizontal(*timed, "profiled_span_ms"), polars.max_horizontal(*timed)
@@ -87,11 +90,10 @@ def sessions_apart() -> polars.Expr:
 
 
 def uncertainty(group: Group) -> float | None:
-    """Returns how far the passes over the same lengths lie apart, relative to the step over these lengths; None where
-    there is one pass.
+    """Returns the difference between passes over the same lengths, as a fraction of the step; None with one pass.
 
-    It is the sessions' own spread in the median, or that of the group's clocks, whichever is more. The profiled pass
-    counts where it is the shortest: a profiler makes no step quicker.
+    It is the larger of the median of the sessions' own differences and that of the group's clocks. The profiled pass
+    counts only as the shortest, since a profiler never makes a step faster.
     """
     if group.step_span_ms is None:
         return None
@@ -102,7 +104,7 @@ def uncertainty(group: Group) -> float | None:
 
 
 def is_attributed(group: Group) -> bool:
-    """True if the passes of every session agree well enough to say where the time goes."""
+    """Returns whether the passes of every session agree well enough to attribute the time."""
     cut_ms = max((clock.cut_ms for clock in cuts_of(group)), default=0.0)
     apart = max(uncertainty(group) or 0.0, cut_ms / group.wall_ms)
     return PASSES_DISAGREE not in group.flags and apart <= LIMIT
@@ -114,10 +116,10 @@ def cuts_of(group: Group) -> list[Clock]:
 
 
 def terms_of(group: Group) -> Iterator[Term]:
-    """Yields the terms of a group in the order of the clocks: none is negative, and they add up to the step."""
+    """Yields the terms of a group in the order of the clocks. No term is negative; their sum is the step."""
     clocks = clocks_of(group)
     starts = [0.0, *(clock.ms for clock in clocks)]
-    terms = [Term(clock.term, clock.ms - start, clock.of) for clock, start in zip(clocks, starts, strict=False)]
+    terms = [Term(clock.term, clock.ms - start, clock.ends) for clock, start in zip(clocks, starts, strict=False)]
     if is_attributed(group):
         yield from terms
         return
@@ -128,7 +130,7 @@ def terms_of(group: Group) -> Iterator[Term]:
 
 
 def clocks_of(group: Group) -> list[Clock]:
-    """Returns each clock after the one below it, none longer than the one above: the last is the step."""
+    """Returns the clocks in ascending order, each cut to the one above. The last is the step."""
     known = [(term, ms, ends) for term, ms, ends in _clocks(group) if ms is not None]
     cut = [*accumulate((ms for _, ms, _ in reversed(known)), min)][::-1]
     return [Clock(term, ms, ends, least) for (term, ms, ends), least in zip(known, cut, strict=True)]
@@ -158,6 +160,6 @@ def _device_clocks(group: Group) -> Iterator[Reading]:
 
 
 def overlap(group: Group) -> bool:
-    """True if the step's kernels run over one another."""
-    added, busy = group.kernel_sum_ms, group.step_busy_ms
-    return added is not None and busy is not None and added > OVERLAPPING * busy
+    """Returns whether the step's kernels overlap."""
+    summed, busy = group.kernel_sum_ms, group.step_busy_ms
+    return summed is not None and busy is not None and summed > OVERLAPPING * busy

@@ -1,4 +1,4 @@
-"""Our side of the paper's figures: the cell, or the A/B, that the paper describes."""
+"""Our values for the paper's figures, from the cell or the A/B that the paper describes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from analysis.tables._verdict import Ours
 from analysis.tables.graphs import GraphsRow
 
 Torch = Mapping[str, Mapping[str, str | None]]
-"""env_key → the versions of that environment."""
+"""Versions of each environment by env_key."""
 
 
 def _torch(versions: Torch, env_key: str | None) -> str | None:
@@ -35,13 +35,13 @@ def _evidence(group: Group, versions: Torch) -> Evidence:
 
 
 def ratio(cell: Group | None, share: float, versions: Torch) -> Ours | None:
-    """Returns `share` of a cell's R_floor in the paper's bytes. A ratio floor / step has the step's own interval,
-    turned round."""
+    """Returns `share` times a cell's R_floor with the paper's count of bytes. Its interval follows from that of the
+    step."""
     if cell is None or cell.r_floor_paper is None:
         return None
     value = share * cell.r_floor_paper
     step_ms, (step_low, step_high) = cell.wall_ms, _ends(cell)
-    low, high = intervals.of_ratio(value, step_ms, step_low, step_high)
+    low, high = intervals.ratio_interval(value, step_ms, step_low, step_high)
     return Ours(value, low, high, cell.interval or intervals.NONE, cell.sessions, _evidence(cell, versions), False)
 
 
@@ -51,14 +51,14 @@ def _ends(cell: Group) -> tuple[float, float]:
     return (cell.wall_ms if low is None else low), (cell.wall_ms if high is None else high)
 
 
-def plain_cell(found: Sequence[Group], spot: paper.Spot) -> Group | None:
-    """Returns the newest cell of that place; the growing cache goes before the static one."""
-    fitting = [group for group in found if (group.gpu, group.model, group.ctx) == spot]
+def plain_cell(groups: Sequence[Group], spot: paper.Spot) -> Group | None:
+    """Returns the newest cell of that place; a growing cache is preferred to a static one."""
+    fitting = [group for group in groups if (group.gpu, group.model, group.ctx) == spot]
     return max(fitting, key=lambda group: (group.cache == "dynamic", group.last_start_ms), default=None)
 
 
 def range_ends(cells: Sequence[Group], versions: Torch) -> dict[str, Ours]:
-    """Returns each end with the cell that it is the ratio of; for the median, the lower of the two in the middle."""
+    """Returns each end with its cell; for the median, the lower of the two middle cells."""
     in_order = sorted(cells, key=_r_floor_paper)
     chosen = {"low": in_order[0], "high": in_order[-1], "median": in_order[(len(in_order) - 1) // 2]}
     values = {name: _r_floor_paper(cell) for name, cell in chosen.items()}
@@ -74,21 +74,21 @@ def _r_floor_paper(cell: Group) -> float:
 
 
 def arm_a(pair: GraphsRow, versions: Torch) -> Ours:
-    """Returns the step of an A/B's first arm, in ms."""
+    """Returns the step of an A/B's first arm in ms."""
     torch = _torch(versions, pair.env_key_a)
     cell = Evidence(pair.gpu, pair.arm_a, pair.cache, pair.flags, pair.a_ms, pair.busy_a_ms, pair.read_gbs, torch)
     return Ours(pair.a_ms, None, None, intervals.NONE, pair.sessions, cell, grows=True)
 
 
 def arm_b(pair: GraphsRow, versions: Torch) -> Ours:
-    """Returns the step of an A/B's second arm, in ms."""
+    """Returns the step of an A/B's second arm in ms."""
     torch = _torch(versions, pair.env_key_b)
     cell = Evidence(pair.gpu, pair.arm_b, pair.cache, pair.flags, pair.b_ms, pair.busy_b_ms, pair.read_gbs, torch)
     return Ours(pair.b_ms, None, None, intervals.NONE, pair.sessions, cell, grows=True)
 
 
 def arms_ratio(pair: GraphsRow, versions: Torch) -> Ours:
-    """Returns the ratio of an A/B's arms, which the first arm explains."""
+    """Returns the ratio of an A/B's arms, with the first arm as evidence."""
     first = arm_a(pair, versions)
     return replace(first, value=pair.ratio, low=pair.ratio_low, high=pair.ratio_high, interval=pair.interval)
 

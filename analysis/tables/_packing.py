@@ -1,4 +1,4 @@
-"""How packed weights are packed, where that is not the format's first choice."""
+"""Packing of quantised weights, and deviations from the format's first choice."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from runner.cell.scheme import Scheme
 
 
 def runtime_options(quant: str, options: str) -> list[str]:
-    """Returns a cell's options without those that say how its weights are packed."""
-    of_format = registry.weight_format(quant).DECLARATION.options
-    return [option for option in options.split(",") if option and option.partition(":")[0] not in of_format]
+    """Returns a cell's options without those that determine the packing of its weights."""
+    packing_options = registry.weight_format(quant).DECLARATION.options
+    return [option for option in options.split(",") if option and option.partition(":")[0] not in packing_options]
 
 
 def other_packing(quant: str, scheme: str) -> list[str]:
@@ -21,7 +21,7 @@ def other_packing(quant: str, scheme: str) -> list[str]:
 
 
 def first_scheme(quant: str) -> Scheme | None:
-    """Returns how the format packs unless asked otherwise; None for one that packs nothing."""
+    """Returns the format's default scheme, None for a format without packing."""
     declared = registry.weight_format(quant).DECLARATION
     if not declared.packed:
         return None

@@ -1,4 +1,4 @@
-"""The paper's quantised decode, as rows of the quantisation table."""
+"""The paper's quantised decode as rows of the quantisation table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ DTYPE_BYTES = 2
 
 
 def paper_rows() -> list[PaperRow]:
-    """Returns the paper's times beside bytes and floors of our accounting; the first is the baseline of the others."""
+    """Returns the paper's steps with bytes and floors by our accounting. The first row is the baseline of the
+    others."""
     baseline, *_ = figures = paper.quantised_rows()
     return [_paper_row(figure, baseline) for figure in figures]
 
@@ -22,8 +23,8 @@ def paper_rows() -> list[PaperRow]:
 def _paper_row(figure: QuantFigure, baseline: QuantFigure) -> PaperRow:
     streamed = _streamed_bytes(figure)
     floor_ms = floors.floor_ms(streamed, figure.bandwidth_gbs)
-    # where the paper has an R_floor of its own, of another step than this, that one stands (in the paper check)
-    has_own = paper.two_steps(*figure.spot, figure.quant)
+    # the paper has an R_floor for another step of this cell, which the paper check shows
+    has_r_floor = paper.two_steps(*figure.spot, figure.quant)
     return PaperRow(
         gpu=figure.gpu,
         model=figure.model,
@@ -33,7 +34,7 @@ def _paper_row(figure: QuantFigure, baseline: QuantFigure) -> PaperRow:
         step_wall_ms=figure.step_ms,
         bytes_streamed=streamed,
         floor_ms=floor_ms,
-        r_floor=None if has_own else floor_ms / figure.step_ms,
+        r_floor=None if has_r_floor else floor_ms / figure.step_ms,
         against=UNQUANTISED,
         flags=[],
         valid=True,

@@ -14,102 +14,104 @@ CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dt
 
 @dataclass(frozen=True)
 class GroupRow(CellRow):
-    """A group of sessions without a saving: they are invalid, or nothing was measured."""
+    """A group of sessions without a saving: invalid or not measured."""
 
     options: str
     """options of runtime and kernel, such as `sdpa:flash`"""
     attention: str
     """the implementation of attention"""
     weights_id: str
-    """synthetic, a revision of the hub, or a hash of the content"""
+    """`synthetic-…`, a revision on the hub, or a hash of the content"""
     scheme: str
-    """how packed weights are packed, such as `group_size:128,sym:True`"""
+    """packing of the weights, such as `group_size:128,sym:True`"""
     protocol: str
     """name, warm-up steps and timed steps, such as `paper-5-30`"""
     cell_key: str
     """hash of the cell"""
     code_key: str | None
-    """hash of the code that measured; None where nothing was measured"""
+    """hash of the code that measured; None if nothing was measured"""
     env_key: str | None
-    """hash of the environment's versions; None where nothing was measured"""
+    """hash of the environment's versions; None if nothing was measured"""
     status: str
     """`measured`, or how the sessions ended"""
     valid: bool
-    """every gate passed"""
+    """whether every gate passed"""
     sessions: int
     """sessions that the medians are over"""
     superseded: int
     """sessions of older code that the row leaves out"""
     older_code: bool
-    """rejected sessions of older code"""
+    """whether these are rejected sessions of older code"""
     hosts: int
     """number of hosts that the sessions ran on"""
     reasons: list[str]
     """why the sessions are invalid, or how they ended"""
     flags: list[str]
-    """what is right but suspect"""
+    """flags: results that are valid but suspect"""
     source: str
     """`measured`"""
 
 
 class SavingRow(Row):
-    """A row with a step and what is saved by it: a measured one, or one of the paper's."""
+    """A row with a step and a saving: measured, or from the paper."""
 
     realised: float | None
 
     @property
     def title(self) -> str:
-        """The row's name in a sentence."""
+        """Returns the row's name for a sentence."""
         raise NotImplementedError
 
     @property
     def marks(self) -> list[str]:
-        """What is shown as its flags."""
+        """Returns the entries of the column `flags`."""
         raise NotImplementedError
 
     @property
     def realised_words(self) -> str | None:
-        """The saving with its range, or with its interval and what that covers."""
+        """Returns the saving with its range or interval as text."""
         return None if self.realised is None else f"{self.realised:.2f}"
 
 
 @dataclass(frozen=True)
 class QuantRow(GroupRow, SavingRow):
-    """A group of valid sessions. A saving has its ends, what they are (`_interval`, `_label`), and the number of hosts
-    that it was estimated on; it is None without a baseline."""
+    """A group of valid sessions. A saving is None without a baseline.
+
+    Each saving has its ends, their kind (`_interval`, `_label`), and the number of hosts that it was estimated on.
+    """
 
     step_wall_ms: float
-    """ms a step with its token read back, by the host's clock; None where nothing was measured"""
+    """ms per step including the read-back of its token, by the host's clock"""
     step_wall_ms_low: float | None
     """ends of the interval of `step_wall_ms` over sessions"""
     step_wall_ms_high: float | None
     interval: str | None
     """`ci95`, `range` or `none`"""
     interval_label: str | None
-    """what the interval covers, in words"""
+    """coverage of the interval as text"""
     bytes_streamed: float | None
     """bytes that a step must read"""
     floor_ms: float | None
-    """ms to read the streamed bytes at the datasheet's peak; None without a datasheet"""
+    """ms to read the streamed bytes at the datasheet bandwidth; None without a datasheet"""
     r_floor: float | None
-    """floor over step"""
+    """floor divided by step"""
     peak_bytes: float | None
-    """bytes of device memory at its peak, of the worst session"""
+    """peak device memory of the worst session, in bytes"""
     logit_error: float | None
-    """the worst session's"""
+    """logit error of the worst session, relative to the reference"""
     against: str | None
     """runtime and dtype of the baseline"""
     ideal: float | None
     """the saving that the bytes allow"""
     realised: float | None
-    """the baseline's time over the row's"""
+    """the baseline's step over the row's"""
     realised_low: float | None
     """ends of the saving's interval or range"""
     realised_high: float | None
     realised_interval: str | None
     """`ci95`, `range` or `none`"""
     realised_label: str | None
-    """what the interval covers, in words"""
+    """coverage of the interval as text"""
     realised_hosts: int | None
     """hosts that the saving was estimated on"""
     over_eager: float | None
@@ -126,12 +128,13 @@ class QuantRow(GroupRow, SavingRow):
 
     @property
     def marks(self) -> list[str]:
-        """Flags, options of the runtime, and what is not the format's first choice: a checkpoint, another packing."""
+        """Returns flags, options of the runtime, and deviations from the format's first choice: a checkpoint, another
+        packing."""
         return [*self.flags, *self.peculiarities]
 
     @property
     def peculiarities(self) -> list[str]:
-        """The marks that are no flags."""
+        """Returns the marks that are not flags."""
         checkpoint = [] if self.weights_id == SYNTHETIC_ID else [self.weights_id]
         options = _packing.runtime_options(self.quant, self.options)
         return [*options, *_packing.other_packing(self.quant, self.scheme), *checkpoint]
@@ -143,14 +146,14 @@ class QuantRow(GroupRow, SavingRow):
 
     @property
     def over_eager_words(self) -> str | None:
-        """The saving over the fastest eager cell, in the same words."""
+        """Returns the saving over the fastest eager cell as text."""
         ends = (self.over_eager_low, self.over_eager_high, self.over_eager_interval, self.over_eager_label)
         return _saving_words(self.over_eager, *ends)
 
 
 @dataclass(frozen=True)
 class PaperRow(SavingRow):
-    """A step of the paper's beside bytes and floor of our accounting."""
+    """A step of the paper with bytes and floor by our accounting."""
 
     gpu: str
     """the GPU's name in the catalogue"""
@@ -163,26 +166,26 @@ class PaperRow(SavingRow):
     kernel: str
     """the kernel that multiplies the weights"""
     step_wall_ms: float
-    """ms a step with its token read back, by the host's clock; None where nothing was measured"""
+    """ms per step including the read-back of its token, by the host's clock"""
     bytes_streamed: float
     """bytes that a step must read"""
     floor_ms: float
-    """ms to read the streamed bytes at the datasheet's peak; None without a datasheet"""
+    """ms to read the streamed bytes at the datasheet bandwidth; None without a datasheet"""
     r_floor: float | None
-    """floor over step"""
+    """floor divided by step"""
     against: str
     flags: list[str]
-    """what is right but suspect"""
+    """flags: results that are valid but suspect"""
     valid: bool
-    """every gate passed"""
+    """whether every gate passed"""
     source: str
     """`paper`"""
     ideal: float
     realised: float
-    """the baseline's time over the row's"""
+    """the baseline's step over the row's"""
 
     def value(self, key: str) -> object:
-        """Returns what a column shows: nothing for what the paper does not tell."""
+        """Returns the value of a column, None if the paper does not state it."""
         return getattr(self, key, None)
 
     @property

@@ -1,7 +1,6 @@
-"""Why a figure of ours differs from the paper's: the first rule that fits what our sessions recorded.
+"""Reasons why our value differs from the paper's: the first rule that fits the recorded values of our sessions.
 
-A rule explains a step that is slower than the paper's, one that is faster, or both; a throttled card makes no step
-faster.
+A rule explains a slower step, a faster step, or both. A throttled card never explains a faster step.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ FLAGS = {
     "host-busy": "other processes kept the host busy",
     SHARED_HOST: "another session shared the host",
 }
-UNKNOWN = "no recorded value tells"
+UNKNOWN = "no recorded value explains it"
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What may explain a step: what the sessions of a cell, or of an arm, recorded. `torch` is a version."""
+    """Recorded values of a cell's or arm's sessions that may explain a step. `torch` is a version."""
 
     gpu: str
     runtime: str
@@ -40,11 +39,11 @@ class Evidence:
 Rule = Callable[[Evidence], str | None]
 
 
-def likely(cell: Evidence | None, is_slower: bool) -> str:
-    """Returns the likely reason why the step of a cell is slower, or faster, than the paper's."""
+def likely_reason(cell: Evidence | None, is_slower: bool) -> str:
+    """Returns the likely reason why a cell's step is slower, or faster, than the paper's."""
     if cell is None:
         return UNKNOWN
-    rules = (*(OF_A_SLOWER if is_slower else OF_A_FASTER), *OF_EITHER)
+    rules = (*(SLOWER_RULES if is_slower else FASTER_RULES), *COMMON_RULES)
     return next((text for rule in rules if (text := rule(cell)) is not None), UNKNOWN)
 
 
@@ -56,7 +55,7 @@ def _device_idle(cell: Evidence) -> str | None:
     share = _busy_share(cell)
     if share is None or share >= IDLE:
         return None
-    return f"kernels run in {share:.0%} of the eager step, and the card is idle in the rest"
+    return f"kernels run in {share:.0%} of the eager step; the card is idle for the rest"
 
 
 def _device_busy(cell: Evidence) -> str | None:
@@ -65,28 +64,29 @@ def _device_busy(cell: Evidence) -> str | None:
 
 
 def _busy_share(cell: Evidence) -> float | None:
-    """Returns the share of an eager step in which kernels run; None where it is not known."""
+    """Returns the fraction of an eager step in which kernels run, None if unknown."""
     is_known = cell.runtime == "eager" and cell.step_busy_ms is not None
     return (cell.step_busy_ms or 0.0) / cell.step_wall_ms if is_known else None
 
 
 def _reads_slowly(cell: Evidence) -> str | None:
-    known = catalogue.gpus().get(cell.gpu)
-    peak = known.bandwidth_gbs.value if known else None
+    gpu = catalogue.gpus().get(cell.gpu)
+    peak = gpu.bandwidth_gbs.value if gpu else None
     if not peak or not cell.read_gbs or cell.read_gbs >= SLOW_READ * peak:
         return None
     return f"this card's memory reads at {cell.read_gbs / peak:.0%} of the datasheet's peak"
 
 
 def _other_cache(cell: Evidence) -> str | None:
-    """A static cache saves the copies of a growing one, and its attention may read the whole allocation."""
-    return "a static cache; the paper does not tell its own" if cell.cache == "static" else None
+    """Returns a reason for a static cache. It avoids the copies of a growing cache, but attention may read the whole
+    allocation."""
+    return "a static cache; the paper does not state its own" if cell.cache == "static" else None
 
 
 def _other_software(cell: Evidence) -> str | None:
-    return f"other software: torch {cell.torch} here, the paper tells no version" if cell.torch else None
+    return f"other software: torch {cell.torch} here; the paper states no version" if cell.torch else None
 
 
-OF_A_SLOWER: tuple[Rule, ...] = (_flagged, _device_idle, _reads_slowly)
-OF_A_FASTER: tuple[Rule, ...] = (_device_busy,)
-OF_EITHER: tuple[Rule, ...] = (_other_cache, _other_software)
+SLOWER_RULES: tuple[Rule, ...] = (_flagged, _device_idle, _reads_slowly)
+FASTER_RULES: tuple[Rule, ...] = (_device_busy,)
+COMMON_RULES: tuple[Rule, ...] = (_other_cache, _other_software)

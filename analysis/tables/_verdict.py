@@ -1,8 +1,8 @@
-"""Whether our value reproduces a figure of the paper.
+"""Verdicts: whether our value reproduces a figure of the paper.
 
-A figure is reproduced where ours is within `TOLERANCE` of it, or it lies in the interval of ours (95 %; 93.75 % at five
-sessions) and that is no wider than `WIDEST` to either side: the range of a few sessions, or an interval that would hold
-anything, reproduces nothing. Where it is not, the row has the likely reason.
+A figure is reproduced if our value is within `TOLERANCE` of it. It is also reproduced if it lies in our confidence
+interval (95 %; 93.75 % at five sessions) and that interval is at most `WIDEST` to either side. The range of a few
+sessions, or a very wide interval, reproduces nothing. Otherwise the row has the likely reason.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ REPRODUCES, DIFFERS, NOT_MEASURED, FITS_HERE = "reproduces", "differs", "not mea
 
 @dataclass(frozen=True)
 class Spot:
-    """Where a figure is of: a cell, a whole GPU, or all of the paper's cells."""
+    """The scope of a figure: a cell, a GPU, or all cells of the paper."""
 
     gpu: str | None = None
     model: str | None = None
@@ -29,26 +29,26 @@ class Spot:
 
 @dataclass(frozen=True)
 class CheckRow(Row):
-    """A figure of the paper beside ours."""
+    """A figure of the paper beside our value."""
 
     quantity: str
-    """what the figure is, with its unit"""
+    """quantity of the figure, with its unit"""
     gpu: str | None
     model: str | None
     ctx: int | None
     paper: float | None
     """the paper's value"""
     ours: float | None
-    """our value, None where it was not measured"""
+    """our value, None if it was not measured"""
     ours_low: float | None
     """ends of the interval of `ours` over sessions"""
     ours_high: float | None
     interval: str | None
     """`ci95`, `range` or `none`"""
     sessions: int | None
-    """sessions that the medians are over"""
+    """sessions that our value is based on"""
     difference: float | None
-    """of ours from the paper's, relative to the paper's"""
+    """relative difference of our value from the paper's"""
     verdict: str
     reason: str | None
     """the likely reason of a difference"""
@@ -56,8 +56,10 @@ class CheckRow(Row):
 
 @dataclass(frozen=True)
 class Ours:
-    """Our value beside a figure, with its interval over sessions (see `intervals.of_sessions`); `cell` is what may
-    explain a difference, and a step slower than the paper's has the greater value where `grows`."""
+    """Our value for a figure, with its interval over sessions (see `intervals.session_interval`).
+
+    `cell` is the evidence that may explain a difference. With `grows`, a slower step gives a greater value.
+    """
 
     value: float
     low: float | None
@@ -69,7 +71,7 @@ class Ours:
 
 
 def check(quantity: str, spot: Spot, value: float, ours: Ours | None) -> CheckRow:
-    """Returns the row of a figure, with its verdict if there is a value of ours."""
+    """Returns the row of a figure, with a verdict if we have a value."""
     row = unjudged(quantity, spot, value, None if ours is None else ours.value)
     return row if ours is None else _judged(row, value, ours)
 
@@ -100,10 +102,10 @@ def _judged(row: CheckRow, value: float, ours: Ours) -> CheckRow:
     if abs(difference) <= TOLERANCE or (within and _is_narrow(ours)):
         return replace(row, verdict=REPRODUCES)
     if within:
-        what = f"{ours.sessions} sessions" if ours.interval == intervals.RANGE else "the interval"
-        reason = f"too scattered to say: {what} from {ours.low:.4g} to {ours.high:.4g}"
+        kind = f"range of {ours.sessions} sessions" if ours.interval == intervals.RANGE else "confidence interval"
+        reason = f"too scattered for a verdict: the {kind} is {ours.low:.4g} to {ours.high:.4g}"
     else:
-        reason = _reasons.likely(ours.cell, is_slower=(difference > 0) == ours.grows)
+        reason = _reasons.likely_reason(ours.cell, is_slower=(difference > 0) == ours.grows)
     return replace(row, verdict=DIFFERS, reason=reason)
 
 

@@ -1,4 +1,4 @@
-"""The gap budget: where the time of each cell's step goes, as terms that add up to it (see `_clocks`)."""
+"""The gap budget: terms that add up to the step of each cell (see `_clocks`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from analysis import groups
 from analysis.cellcolumns import CELL, FLAGS, SESSIONS, WALL, cell_columns
-from analysis.form import Column, sentences_of_invalid, telling, titles
+from analysis.form import Column, distinguishing, sentences_of_invalid, titles
 from analysis.group import Group, shared
 from analysis.reading import Reading
 from analysis.sources.frame import Frame
@@ -37,22 +37,22 @@ METRICS = (
 APART = "passes_apart"
 CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtype", "options")
 NAMED_FIELDS = ("gpu", "model", "ctx", "quant", "runtime", "cache")
-TELLING_FIELDS = ("kernel", "dtype", "options", "attention", "weights_id", "protocol", "env_key", "code_key")
+DISTINGUISHING_FIELDS = ("kernel", "dtype", "options", "attention", "weights_id", "protocol", "env_key", "code_key")
 
 
 def rows(frame: Frame, every_code: bool = False) -> list[GroupRow]:
     """Returns one `BudgetRow` per group of valid sessions, then the other groups."""
-    apart = replace(frame, sessions=frame.sessions.with_columns(_clocks.sessions_apart().alias(APART)))
-    found = groups.rows(apart, (*METRICS, APART), every_code)
-    others = [GroupRow(**shared(group, GroupRow)) for group in found if not group.valid]
-    return [*(budget_row(group) for group in found if group.valid), *others]
+    extended = replace(frame, sessions=frame.sessions.with_columns(_clocks.sessions_apart().alias(APART)))
+    all_groups = groups.rows(extended, (*METRICS, APART), every_code)
+    invalid = [GroupRow(**shared(group, GroupRow)) for group in all_groups if not group.valid]
+    return [*(budget_row(group) for group in all_groups if group.valid), *invalid]
 
 
 def budget_row(group: Group) -> BudgetRow:
     """Returns the budget of valid sessions."""
     terms = list(_clocks.terms_of(group))
     largest = _remedies.largest(group, terms)
-    own = {
+    values = {
         **shared(group, BudgetRow),
         "terms": terms,
         "uncertainty": _clocks.uncertainty(group),
@@ -61,21 +61,21 @@ def budget_row(group: Group) -> BudgetRow:
         "largest": None if largest is None else largest.name,
         "sentence": _remedies.sentence(group, terms, largest),
     }
-    return BudgetRow(**own)
+    return BudgetRow(**values)
 
 
 MEANINGS = {
-    _clocks.FLOOR: "reading the bytes at the datasheet's bandwidth",
-    _clocks.ACHIEVED: "what this device's own read bandwidth adds to it",
-    _clocks.KERNELS: "what the kernels take beyond reading their bytes",
-    _clocks.GAPS: "the device is idle between kernels",
-    _clocks.KERNELS_AND_GAPS: "both, where they overlap or were not told apart",
-    _clocks.HOST: "reading the token back and synchronising",
-    _clocks.FIRST_VISIT: "a context length that the process meets for the first time (a growing cache only)",
-    _clocks.NOT_ATTRIBUTED: "what lies between passes that disagree",
-    _clocks.REST: "all but the floor, on a CPU",
+    _clocks.FLOOR: "time to read the bytes at the datasheet bandwidth",
+    _clocks.ACHIEVED: "additional time at the measured read bandwidth of this device",
+    _clocks.KERNELS: "kernel time beyond reading the bytes",
+    _clocks.GAPS: "idle time of the device between kernels",
+    _clocks.KERNELS_AND_GAPS: "both terms, if they overlap or were not measured separately",
+    _clocks.HOST: "host time to read the token back and synchronise",
+    _clocks.FIRST_VISIT: "extra time at a context length that is new to the process (growing cache only)",
+    _clocks.NOT_ATTRIBUTED: "time between passes that disagree",
+    _clocks.REST: "everything but the floor, on a CPU",
 }
-"""Term → what it is."""
+"""Meaning of each term."""
 COUNTS = (
     SESSIONS,
     WALL,
@@ -85,7 +85,7 @@ COUNTS = (
         ".1%",
         optional=True,
         unit="1",
-        help="how far passes over the same lengths lie apart, as a share of the step: the terms' uncertainty",
+        help="difference between passes over the same lengths, as a fraction of the step: the uncertainty of the terms",
     ),
 )
 TERM_COLUMNS = {
@@ -98,18 +98,21 @@ LAUNCHING = (
         "cuts",
         optional=True,
         unit="ms",
-        help="the clocks that were longer than the one above them, and by how much they were cut to it",
+        help="clocks that were longer than the one above them and were cut to it, with the excess",
     ),
-    Column("kernels a step", "kernels_per_step", ".0f", optional=True, help="kernels launched in a step"),
-    Column("launch µs", "launch_us", ".2f", optional=True, unit="µs", help="the launch of an empty kernel"),
+    Column("kernels a step", "kernels_per_step", ".0f", optional=True, help="kernels launched per step"),
+    Column("launch µs", "launch_us", ".2f", optional=True, unit="µs", help="launch overhead of an empty kernel"),
     FLAGS,
 )
 
 
 def columns(valid: Sequence[BudgetRow]) -> list[Column]:
-    """Returns the columns for valid rows. A term that does not come from the same passes in all of them has a column
-    that tells; `passes` tells it of the others."""
-    named = cell_columns((*NAMED_FIELDS, *telling(valid, NAMED_FIELDS, TELLING_FIELDS)))
+    """Returns the columns for valid rows.
+
+    A term whose bounding passes differ between rows has a column that names them; `passes` names those of the other
+    terms.
+    """
+    named = cell_columns((*NAMED_FIELDS, *distinguishing(valid, NAMED_FIELDS, DISTINGUISHING_FIELDS)))
     return [*named, *COUNTS, *(column for term in TERMS for column in _term_columns(valid, term)), *LAUNCHING]
 
 
@@ -129,29 +132,30 @@ def budgets(table: Sequence[GroupRow]) -> list[BudgetRow]:
 
 
 def passes(table: Sequence[GroupRow]) -> str:
-    """Returns a sentence on the two clocks that each term lies between, empty without a budget."""
+    """Returns a sentence with the two clocks that bound each term, empty without a budget."""
     valid = budgets(table)
-    found = {name: origins for name in TERMS if (origins := _origins(valid, name))}
-    told = (f"`{name}` {ends[0] if len(ends) == 1 else 'as its column says'}" for name, ends in found.items())
-    return f"The passes, probes and bytes between which each term lies: {'; '.join(told)}." if valid else ""
+    origins_by_term = {name: origins for name in TERMS if (origins := _origins(valid, name))}
+    bounds = (f"`{name}` {ends[0] if len(ends) == 1 else 'see its column'}" for name, ends in origins_by_term.items())
+    return f"Passes, probes and bytes that bound each term: {'; '.join(bounds)}." if valid else ""
 
 
 def remedies(table: Sequence[GroupRow]) -> list[str]:
-    """Returns for each budget what takes most time beyond the floor and what would remove it, or why none is named."""
+    """Returns a sentence for each budget: the largest term beyond the floor with its remedy, or why no term is
+    named."""
     valid = budgets(table)
-    names = titles(valid, NAMED_FIELDS, TELLING_FIELDS)
+    names = titles(valid, NAMED_FIELDS, DISTINGUISHING_FIELDS)
     return [f"{name}: {row.sentence}." for name, row in zip(names, valid, strict=True)]
 
 
 def _lines(table: Sequence[GroupRow]) -> list[str]:
-    others = [row for row in table if not row.valid]
-    fields = (*CELL_FIELDS, *telling(others, CELL_FIELDS, TELLING_FIELDS))
-    return [*(f"- {sentence}" for sentence in remedies(table)), *sentences_of_invalid(others, fields)]
+    invalid = [row for row in table if not row.valid]
+    fields = (*CELL_FIELDS, *distinguishing(invalid, CELL_FIELDS, DISTINGUISHING_FIELDS))
+    return [*(f"- {sentence}" for sentence in remedies(table)), *sentences_of_invalid(invalid, fields)]
 
 
 def _parts(table: Sequence[GroupRow]) -> Iterator[Part]:
     valid = budgets(table)
-    yield Part("budget", "The terms of each step, in ms", valid, columns(valid), first=("step_wall_ms",))
+    yield Part("budget", "Terms of each step in ms", valid, columns(valid), first=("step_wall_ms",))
 
 
 def _draw(table: Sequence[GroupRow], _reading: Reading) -> Drawn | None:
@@ -163,9 +167,9 @@ def _draw(table: Sequence[GroupRow], _reading: Reading) -> Drawn | None:
 TABLE = Table(
     name="budget",
     order=40,
-    title="Where a step's time goes",
-    help="Where a step's time goes, in terms that add up to it, and what would remove the largest.",
-    heading="Where the time goes",
+    title="Gap budget of a step",
+    help="Gap budget: terms that add up to each step, and a remedy for the largest.",
+    heading="Gap budget",
     intro="The terms of a row add up to its step. `passes apart` is their uncertainty.",
     metrics=METRICS,
     columns=(*CELL.values(), *COUNTS, *TERM_COLUMNS.values(), *LAUNCHING),
@@ -173,7 +177,7 @@ TABLE = Table(
     parts=_parts,
     note=passes,
     sentences=remedies,
-    summary="What takes most, and what would remove it",
+    summary="Largest terms and their remedies",
     lines=_lines,
     figures=(Figure("budget", _draw),),
 )

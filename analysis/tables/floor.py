@@ -1,4 +1,4 @@
-"""The floor table: how far each cell's step is from the time its bytes need."""
+"""The floor table: the distance of each cell's step from its memory-bound limit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from analysis.cellcolumns import (
     WALL_ENDS,
     cell_columns,
 )
-from analysis.form import Column, sentences_of_invalid, telling
+from analysis.form import Column, distinguishing, sentences_of_invalid
 from analysis.group import Group, shared
 from analysis.reading import Reading
 from analysis.sources.frame import Frame
@@ -46,36 +46,36 @@ METRICS = (
 CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache")
 MORE_FIELDS = ("dtype", "attention", "weights_id", "options", "protocol", "env_key", "code_key")
 NAMED_FIELDS = ("gpu", "model", "ctx", "runtime", "cache")
-# Shown, in this order, only where rows would look alike without.
-TELLING_FIELDS = ("quant", "kernel", *MORE_FIELDS)
+# Shown, in this order, only if rows would otherwise look alike.
+DISTINGUISHING_FIELDS = ("quant", "kernel", *MORE_FIELDS)
 HOUR_MS = 3.6e6
 
 
 def rows(frame: Frame, every_code: bool = False) -> list[FloorRow]:
-    """Returns one row per group of valid sessions, then one per group of invalid ones and of those not measured.
+    """Returns one row per group of valid sessions, then one per group of invalid or unmeasured ones.
 
-    `every_code` shows the sessions of older code too, each code in a row of its own.
+    `every_code` also shows sessions of older code, each code in separate rows.
     """
-    found = [_row(group) for group in groups.rows(frame, METRICS, every_code)]
-    return [row for row in found if row.valid] + [row for row in found if not row.valid]
+    all_rows = [_row(group) for group in groups.rows(frame, METRICS, every_code)]
+    return [row for row in all_rows if row.valid] + [row for row in all_rows if not row.valid]
 
 
 def _row(group: Group) -> FloorRow:
     step_ms = group.step_wall_ms
-    own = {
+    values = {
         **shared(group, FloorRow),
         "disturbed": group.disturbed or None,
         "hosts": len(group.hosts),
         "tokens_per_s": 1000 / step_ms if step_ms else None,
         "usd_per_mtok": usd_per_mtok(group.gpu, step_ms),
     }
-    return FloorRow(**own)
+    return FloorRow(**values)
 
 
 def usd_per_mtok(gpu: str, step_ms: float | None) -> float | None:
-    """Returns dollars for a million tokens of one stream: price per hour · step · 10⁶ / hour."""
-    known = catalogue.gpus().get(gpu)
-    price = known.price_usd_per_hour.value if known else None
+    """Returns US dollars per million tokens of one stream: price per hour · step · 10⁶ / hour."""
+    entry = catalogue.gpus().get(gpu)
+    price = entry.price_usd_per_hour.value if entry else None
     return None if price is None or step_ms is None else price * step_ms * 1e6 / HOUR_MS
 
 
@@ -86,35 +86,37 @@ def _tail(percent: int) -> Column:
         ".2f",
         optional=True,
         unit="ms",
-        help="the worst session's tail of its own steps, where it has enough of them to state one",
+        help=f"{percent}th percentile of the steps of the worst session, if it has enough steps",
     )
 
 
 VALUE_COLUMNS = (
     SESSIONS,
-    Column("hosts", "hosts", "d", help="hosts (machine and card) that the sessions ran on"),
+    Column("hosts", "hosts", "d", help="number of hosts (machine and card) that the sessions ran on"),
     Column(
         "disturbed",
         "disturbed",
         "d",
         optional=True,
-        help="sessions that the row leaves out because others kept the host busy meanwhile",
+        help="sessions that the row excludes because other processes kept the host busy",
     ),
-    Column("superseded", "superseded", "d", help="sessions of older code, which the row leaves out"),
+    Column("superseded", "superseded", "d", help="sessions of older code that the row leaves out"),
     WALL,
     *WALL_ENDS,
     *map(_tail, (90, 95, 99)),
-    Column("tokens/s", "tokens_per_s", ".1f", unit="1/s", help="tokens of one stream: 1000 over ms/step"),
+    Column("tokens/s", "tokens_per_s", ".1f", unit="1/s", help="throughput of one stream: 1000 divided by ms/step"),
     Column(
         "revisit ms",
         "step_wall_revisit_ms",
         ".2f",
         optional=True,
         unit="ms",
-        help="the same clock over context lengths that the process has met before (a growing cache only)",
+        help="ms/step at context lengths that the process has processed before (growing cache only)",
     ),
-    Column("busy ms", "step_busy_ms", ".2f", optional=True, unit="ms", help="what the kernels of a step take"),
-    Column("prefill ms", "prefill_ms", ".0f", unit="ms", help="the prompt up to ctx, before the first step"),
+    Column("busy ms", "step_busy_ms", ".2f", optional=True, unit="ms", help="time of a step in which kernels run"),
+    Column(
+        "prefill ms", "prefill_ms", ".0f", unit="ms", help="time to process the prompt up to ctx, before the first step"
+    ),
     PEAK,
     Column(
         "$/Mtok",
@@ -122,7 +124,7 @@ VALUE_COLUMNS = (
         ".2f",
         optional=True,
         unit="$",
-        help="a million tokens of one stream at the catalogue's price of an hour",
+        help="price of a million tokens of one stream at the catalogue's price per hour",
     ),
     FLOOR_MS,
     R_FLOOR,
@@ -131,14 +133,14 @@ VALUE_COLUMNS = (
         "r_floor_paper",
         ".3f",
         unit="1",
-        help="the same with the paper's count of bytes, the whole input embedding among them",
+        help="the same ratio with the paper's count of bytes, which includes the whole input embedding",
     ),
     Column(
         "r_floor_achievable",
         "r_floor_achievable",
         ".3f",
         unit="1",
-        help="the same with the bandwidth that this very card was seen to read at",
+        help="the same ratio with the measured read bandwidth of this card",
     ),
     FLAGS,
 )
@@ -146,23 +148,23 @@ VALUE_COLUMNS = (
 
 def columns(valid: Sequence[FloorRow]) -> list[Column]:
     """Returns the columns for these rows."""
-    return [*cell_columns((*NAMED_FIELDS, *telling(valid, NAMED_FIELDS, TELLING_FIELDS))), *VALUE_COLUMNS]
+    return [*cell_columns((*NAMED_FIELDS, *distinguishing(valid, NAMED_FIELDS, DISTINGUISHING_FIELDS))), *VALUE_COLUMNS]
 
 
 def _parts(table: Sequence[FloorRow]) -> Iterator[Part]:
     valid = [row for row in table if row.valid]
     first = ("r_floor", "step_wall_ms", "step_wall_ms_low", "step_wall_ms_high", "floor_ms")
-    caption = "How far each cell is from what its bytes need"
+    caption = "Distance of each cell from its memory floor"
     yield Part("floor", caption, valid, columns(valid), first=first, nothing="No session is valid.")
     ranges = gpu_ranges(table)
-    caption = "Range and median of each GPU's unquantised cells"
+    caption = "Range and median over each GPU's unquantised cells"
     ends = ("r_floor_low", "r_floor_high", "r_floor_median")
     yield Part("ranges", caption, ranges, range_columns(ranges), count="cells", first=ends, linked="cells")
 
 
 def _lines(table: Sequence[FloorRow]) -> list[str]:
-    others = [row for row in table if not row.valid]
-    return sentences_of_invalid(others, (*CELL_FIELDS, *telling(others, CELL_FIELDS, MORE_FIELDS)))
+    invalid = [row for row in table if not row.valid]
+    return sentences_of_invalid(invalid, (*CELL_FIELDS, *distinguishing(invalid, CELL_FIELDS, MORE_FIELDS)))
 
 
 def _bandwidth(table: Sequence[FloorRow], _reading: Reading) -> Drawn | None:
@@ -184,21 +186,21 @@ def _latency(table: Sequence[FloorRow], reading: Reading) -> Drawn | None:
 
 
 INTRO = (
-    "A step reads its weights and its cache once; the floor is the time which that takes at the datasheet's bandwidth. "
-    "Each row is a cell: sessions of one configuration, code and environment."
+    "A step reads its weights and its cache once. The floor is the time that this takes at the datasheet bandwidth. "
+    "Each row is a cell: sessions with the same configuration, code and environment."
 )
 TABLE = Table(
     name="floor",
     order=10,
-    title="How far each cell is from what its bytes need",
-    help="How far each cell is from its memory floor. Records that `runner verify` rejects are named and left out.",
-    heading="How far from the floor",
+    title="Distance of each cell from its memory floor",
+    help="Distance of each cell from its memory floor. Records that `runner verify` rejects are named and left out.",
+    heading="Distance from the floor",
     intro=INTRO,
     metrics=METRICS,
     columns=(*CELL.values(), *VALUE_COLUMNS, *RANGE_VALUES),
     rows=lambda reading: rows(reading.frame, reading.every_code),
     parts=_parts,
-    excerpts={"ranges": "instead, range and median of each GPU's unquantised cells"},
+    excerpts={"ranges": "print only range and median over each GPU's unquantised cells"},
     lines=_lines,
     figures=(
         Figure("floor-bandwidth", _bandwidth),

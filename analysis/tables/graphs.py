@@ -1,4 +1,4 @@
-"""The CUDA Graphs table: what replaying a captured step is worth, per GPU, model and ctx."""
+"""The CUDA Graphs table: the ratio of an uncaptured to a captured step, per GPU, model and ctx."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from analysis import ab, abrow, paper
 from analysis.ab import Measured
 from analysis.abrow import ABRow, figure_words
 from analysis.cellcolumns import CELL, FLAGS, cell_columns
-from analysis.form import Column, markdown_table, telling, titles
+from analysis.form import Column, distinguishing, markdown_table, titles
 from analysis.reading import Reading
 from analysis.table import Figure, Part, Table
 
@@ -22,25 +22,25 @@ FIELD = "runtime"
 ORDER = ("gpu", "model", "ctx", "arm_a", "arm_b", "last_start_ms", "ab")
 CODES = ("code_key_a", "code_key_b")
 SAME_BUT_CODE = ("cell_key_a", "cell_key_b", "env_key_a", "env_key_b", "protocol")
-NO_AB = "no A/B between runtimes was measured: `python -m runner ab --field runtime` does it"
+NO_AB = "no A/B between runtimes was measured: run `python -m runner ab --field runtime`"
 INTERVALS = ("span", "bootstrap_span")
 
 
 @dataclass(frozen=True)
 class GraphsRow(ABRow):
-    """An A/B between runtimes, and how many others of older code it stands for."""
+    """An A/B between runtimes. `superseded` counts the A/Bs of older code that it replaces."""
 
     superseded: int
 
 
-def rows(found: Iterable[Measured], every_code: bool = False) -> list[GraphsRow]:
+def rows(compared: Iterable[Measured], every_code: bool = False) -> list[GraphsRow]:
     """Returns one row for each A/B between runtimes, in the order of gpu, model, ctx and arms.
 
-    Of A/Bs that differ in nothing but the code of their sessions only those of the newest have a row, the code whose
-    last session began last; `superseded` counts the others. With `every_code` each has its own.
+    A/Bs that differ only in code have rows for the newest code, whose last session began last; `superseded` counts the
+    others. With `every_code` each A/B has a row.
     """
-    made = [abrow.row(each) for each in found if each.manifest.field == FIELD]
-    table = [GraphsRow(**vars(each), superseded=0) for each in made]
+    ab_rows = [abrow.row(measured) for measured in compared if measured.manifest.field == FIELD]
+    table = [GraphsRow(**vars(row), superseded=0) for row in ab_rows]
     return sorted(table if every_code else _newest(table), key=lambda row: _values(row, ORDER))
 
 
@@ -52,50 +52,59 @@ def _newest(table: Sequence[GraphsRow]) -> list[GraphsRow]:
     alike: dict[tuple[object, ...], list[GraphsRow]] = defaultdict(list)
     for row in table:
         alike[_values(row, SAME_BUT_CODE)].append(row)
-    shown: list[GraphsRow] = []
-    for same in alike.values():
-        newest = max(same, key=lambda row: row.last_start_ms)
-        own = [row for row in same if _values(row, CODES) == _values(newest, CODES)]
-        shown += [replace(row, superseded=len(same) - len(own)) for row in own]
-    return shown
+    newest_rows: list[GraphsRow] = []
+    for group in alike.values():
+        newest = max(group, key=lambda row: row.last_start_ms)
+        rows = [row for row in group if _values(row, CODES) == _values(newest, CODES)]
+        newest_rows += [replace(row, superseded=len(group) - len(rows)) for row in rows]
+    return newest_rows
 
 
 NAMING = (
     *cell_columns(("gpu", "model", "ctx")),
-    Column("a", "arm_a", help="the first arm of the A/B"),
-    Column("b", "arm_b", help="the second arm"),
+    Column("a", "arm_a", help="first arm of the A/B"),
+    Column("b", "arm_b", help="second arm"),
 )
 SUPERSEDED = Column(
-    "superseded", "superseded", "d", optional=True, hides_zero=True, help="A/Bs of older code, which the row leaves out"
+    "superseded", "superseded", "d", optional=True, hides_zero=True, help="A/Bs of older code that the row leaves out"
 )
 VALUES = (
-    Column("n", "sessions", "d", help="sessions of each arm; leads to where they come from"),
+    Column("n", "sessions", "d", help="number of sessions of each arm; links to their origin"),
     Column(
-        "missing", "missing", "d", optional=True, hides_zero=True, help="planned sessions of each arm that are missing"
+        "missing",
+        "missing",
+        "d",
+        optional=True,
+        hides_zero=True,
+        help="planned sessions of each arm that were not measured",
     ),
-    Column("hosts", "hosts", "d", help="hosts (machine and card) that the sessions ran on"),
+    Column("hosts", "hosts", "d", help="number of hosts (machine and card) that the sessions ran on"),
     SUPERSEDED,
-    Column("a ms", "a_ms", ".3f", unit="ms", help="the step of the first arm, of its median session"),
-    Column("b ms", "b_ms", ".3f", unit="ms", help="the step of the second arm"),
-    Column("a / b", "ratio", ".3f", unit="1", help="the ratio of both arms' steps: above 1, b is faster"),
-    Column("95 %", "span", unit="1", help="the interval of the ratio over sessions, below 5 sessions their range"),
-    Column("BCa", "bootstrap_span", unit="1", help="the paper's bootstrap interval beside it"),
-    Column("CV a", "cv_a", ".1%", unit="1", help="scatter of the sessions of the first arm"),
-    Column("CV b", "cv_b", ".2%", unit="1", help="scatter of the sessions of the second arm"),
-    Column("kernels a", "kernels_a", ".0f", help="kernels of a step of the first arm"),
-    Column("kernels b", "kernels_b", ".0f", help="kernels of a step of the second arm"),
-    Column("launch µs", "launch_us", ".2f", unit="µs", help="the launch of an empty kernel"),
+    Column("a ms", "a_ms", ".3f", unit="ms", help="step of the first arm: median over its sessions"),
+    Column("b ms", "b_ms", ".3f", unit="ms", help="step of the second arm"),
+    Column("a / b", "ratio", ".3f", unit="1", help="ratio of the arms' steps: above 1, b is faster"),
+    Column(
+        "95 %", "span", unit="1", help="confidence interval of the ratio over sessions; their range below 5 sessions"
+    ),
+    Column("BCa", "bootstrap_span", unit="1", help="bootstrap interval as the paper computes it"),
+    Column("CV a", "cv_a", ".1%", unit="1", help="coefficient of variation over the sessions of the first arm"),
+    Column("CV b", "cv_b", ".2%", unit="1", help="coefficient of variation over the sessions of the second arm"),
+    Column("kernels a", "kernels_a", ".0f", help="kernels per step of the first arm"),
+    Column("kernels b", "kernels_b", ".0f", help="kernels per step of the second arm"),
+    Column("launch µs", "launch_us", ".2f", unit="µs", help="launch overhead of an empty kernel"),
     Column(
         "n for ±0.5 %",
         "sessions_needed",
         "d",
-        help="sessions of each arm that such an interval would take at this scatter",
+        help="sessions of each arm needed for an interval of that width at this scatter",
     ),
-    Column("verdict", "verdict", help="b is FASTER, SLOWER or the SAME by the whole interval, or AMBIGUOUS"),
+    Column(
+        "verdict", "verdict", help="verdict on b: FASTER, SLOWER or SAME if the whole interval agrees, else AMBIGUOUS"
+    ),
     Column("paper", "paper_words", help="the paper's A/B of the same cell"),
     FLAGS,
 )
-TELLING_FIELDS = (
+DISTINGUISHING_FIELDS = (
     *("quant", "kernel", "cache", "dtype", "attention", "weights_id", "protocol"),
     *("env_key_a", "env_key_b", "code_key_a", "code_key_b", "study", "ab"),
 )
@@ -103,55 +112,60 @@ TELLING_FIELDS = (
 
 def columns(table: Sequence[ABRow]) -> list[Column]:
     """Returns the columns for these rows."""
-    more = telling(table, [column.key for column in NAMING], TELLING_FIELDS)
+    more = distinguishing(table, [column.key for column in NAMING], DISTINGUISHING_FIELDS)
     return [*NAMING, *(CELL.get(field, Column(field, field)) for field in more), *VALUES]
 
 
 def names(table: Sequence[ABRow]) -> list[str]:
     """Returns a name for the cell of each A/B."""
-    return titles(table, ("gpu", "model", "ctx"), TELLING_FIELDS)
+    return titles(table, ("gpu", "model", "ctx"), DISTINGUISHING_FIELDS)
 
 
 def markdown(table: Sequence[ABRow]) -> str:
-    """Returns A/Bs of any field as a Markdown table, and the reason of each verdict below it."""
-    shown = [column for column in columns(table) if column != SUPERSEDED]
-    lines = [*markdown_table(table, shown), ""]
-    lines += [f"- {sentence(each)}" for each in table]
+    """Returns A/Bs of any field as a Markdown table, followed by the reason for each verdict."""
+    visible = [column for column in columns(table) if column != SUPERSEDED]
+    lines = [*markdown_table(table, visible), ""]
+    lines += [f"- {sentence(row)}" for row in table]
     return "\n".join(lines) + "\n"
 
 
 def sentences(table: Sequence[ABRow]) -> list[str]:
-    """Returns the verdicts, and the paper's figures that have none here."""
+    """Returns the verdicts, and the paper's figures for cells without an A/B."""
     return [*map(sentence, table), *paper_sentences(table)]
 
 
 def paper_sentences(table: Sequence[ABRow]) -> list[str]:
-    """Returns the paper's figures that have none here, and what else the paper says of the eager step of one."""
+    """Returns the paper's figures for cells without an A/B, and other eager steps that the paper states for its A/B
+    cells."""
     ours = {(row.gpu, row.model, row.ctx) for row in table}
-    unmet = [figure for figure in paper.graphs_rows() if figure.spot not in ours]
-    told = [f"The paper, {figure.gpu} {figure.model} {figure.ctx}: {figure_words(figure)}" for figure in unmet]
-    return told + paper.two_steps_of({figure.spot for figure in paper.graphs_rows() if figure.a_ms})
+    unmeasured = [figure for figure in paper.graphs_rows() if figure.spot not in ours]
+    figures = [f"The paper, {figure.gpu} {figure.model} {figure.ctx}: {figure_words(figure)}" for figure in unmeasured]
+    return figures + paper.two_steps_of({figure.spot for figure in paper.graphs_rows() if figure.a_ms})
 
 
 def sentence(row: ABRow) -> str:
-    """Returns the verdict of an A/B with its reason, and what else is to be known of it."""
+    """Returns the verdict of an A/B with its reason and remarks."""
     unused = f"; {row.unused} more of each arm are not used" if row.unused else ""
-    declared = "" if row.as_declared else "; more sessions were asked for than had been declared"
-    due = f"; wider than ±0.5 %, so the declared {row.extension_due} more are due" if row.extension_due else ""
+    declared = "" if row.as_declared else "; more sessions were requested than declared"
+    due = (
+        f"; the interval is wider than ±0.5 %, so the declared {row.extension_due} more sessions are due"
+        if row.extension_due
+        else ""
+    )
     implied = "".join(f"; {row.field} implies {name}: {a} and {b}" for name, (a, b) in row.implied.items())
-    gone = "".join(f"; {text}" for text in _not_there(row))
+    absent = "".join(f"; {remark}" for remark in _absent_sessions(row))
     verdict = row.verdict or "no verdict"
     name = f"{row.gpu} {row.model} {row.ctx}, {row.arm_a} against {row.arm_b}"
-    return f"{name}: {verdict}: {row.reason}{unused}{gone}{due}{declared}{implied}"
+    return f"{name}: {verdict}: {row.reason}{unused}{absent}{due}{declared}{implied}"
 
 
-def _not_there(row: ABRow) -> Iterator[str]:
-    """Yields why blocks are not used, and which planned or measured sessions the ratio does not rest on."""
+def _absent_sessions(row: ABRow) -> Iterator[str]:
+    """Yields why blocks are not used, and which planned or measured sessions the ratio excludes."""
     yield from row.unused_reasons
     if row.missing:
         yield f"{row.missing} of the {row.planned} planned sessions of each arm are missing"
     if row.unnamed:
-        yield f"{len(row.unnamed)} measured sessions lie beside it and are in no block: {', '.join(row.unnamed)}"
+        yield f"{len(row.unnamed)} measured sessions in its folder belong to no block: {', '.join(row.unnamed)}"
     if row.unmeasured:
         ended = ", ".join(f"{count} {status}" for status, count in row.unmeasured.items())
         yield f"ended without a measurement: {ended}"
@@ -178,11 +192,11 @@ def _draw(table: Sequence[GraphsRow], reading: Reading) -> Drawn | None:
 TABLE = Table(
     name="graphs",
     order=20,
-    title="What a CUDA graph is worth",
-    help="What a CUDA graph is worth: every A/B between runtimes, with interval and verdict.",
-    heading="What CUDA Graphs buy",
-    intro="A/Bs of two runtimes: the sessions of both arms in turns, each in a process of its own.",
-    metrics=ab.ASKED,
+    title="Gain of a CUDA graph",
+    help="Gain of a CUDA graph: every A/B between runtimes, with interval and verdict.",
+    heading="Gain of CUDA Graphs",
+    intro="A/Bs of two runtimes: sessions of both arms alternate, each in a fresh process.",
+    metrics=ab.NEEDED,
     columns=(*NAMING, *VALUES),
     rows=lambda reading: rows(reading.compared, reading.every_code),
     parts=_parts,

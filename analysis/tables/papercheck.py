@@ -1,9 +1,9 @@
-"""The paper check: every figure of arXiv 2605.30571 that the project quotes, beside ours.
+"""The paper check: every figure of arXiv 2605.30571 that the project quotes, beside our value.
 
-Ours is the cell that the paper describes: under its protocol, in 16 bits, with the usual attention and options;
-unquantised and eager for its R_floor, with the growing cache that a plain loop has, or else the static one; its A/B
-between eager and graph, of the newest code; the same quant and kernel for its quantised steps. `_verdict` says when a
-figure is reproduced.
+Our value comes from the cell that the paper describes: its protocol, 16-bit dtype, default attention and options. For
+R_floor the cell is unquantised and eager, with a growing cache if there is one, else a static one. For the A/B it is
+eager against graph, with the newest code. For quantised steps it has the same quant and kernel. `_verdict` defines when
+a figure is reproduced.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ METRICS = (
     "peak_bytes",
     "r_floor_paper",
 )
-ASKED = tuple(dict.fromkeys((*METRICS, *ab.ASKED)))
+NEEDED = tuple(dict.fromkeys((*METRICS, *ab.NEEDED)))
 HEADLINE = (("h100", "qwen2.5-7b", 2048), ("l4", "qwen2.5-7b", 2048))
 UNQUANTISED, DTYPE_BYTES = "bf16", 2
 PROTOCOL = "{0.name}-{0.warmup}-{0.steps}".format(protocol.NAMED["paper"])
 
 
 def rows(frame: Frame) -> list[CheckRow]:
-    """Returns one row per figure: ours beside it, a verdict, and the likely reason of a difference."""
-    found = [group for group in groups.rows(frame, METRICS) if group.valid and _is_usual(group)]
-    plain = [group for group in found if group.quant == UNQUANTISED and group.runtime == "eager"]
-    comparisons, _ = ab.of_frame(
-        replace(frame, manifests=tuple(filter(_is_of_the_paper, frame.manifests))), bootstrapped=False
+    """Returns one row per figure: our value, a verdict, and the likely reason for a difference."""
+    usual = [group for group in groups.rows(frame, METRICS) if group.valid and _is_usual(group)]
+    plain = [group for group in usual if group.quant == UNQUANTISED and group.runtime == "eager"]
+    comparisons, _ = ab.from_frame(
+        replace(frame, manifests=tuple(filter(_has_figure, frame.manifests))), bootstrapped=False
     )
     return [
         *_floor_checks(plain, frame.environments),
@@ -59,26 +59,26 @@ def rows(frame: Frame) -> list[CheckRow]:
         *_range_checks(plain, frame.environments),
         *_memory_checks(plain),
         *_graph_checks(comparisons, frame.environments),
-        *_quantised_checks(found, frame.environments),
+        *_quantised_checks(usual, frame.environments),
     ]
 
 
-def _is_of_the_paper(manifest: Manifest) -> bool:
-    """True for an A/B that has a figure in the paper."""
+def _has_figure(manifest: Manifest) -> bool:
+    """Returns whether the paper has a figure for this A/B."""
     cells = [arm.cell for arm in manifest.arms.values()]
     spots = {figure.spot for figure in paper.graphs_rows()}
     return any((cell.gpu, cell.model, cell.ctx) in spots for cell in cells)
 
 
 def _is_usual(group: Group) -> bool:
-    """True for sessions measured as the paper says, and as one would who asks for nothing else."""
-    known = registry.kernel(group.kernel).DECLARATION
-    choices = registry.weight_format(group.quant).DECLARATION.options
-    usual = ",".join(f"{name}:{values[0]}" for name, values in sorted(choices.items()))
+    """Returns whether the sessions have the paper's protocol and only default options."""
+    kernel = registry.kernel(group.kernel).DECLARATION
+    packing = registry.weight_format(group.quant).DECLARATION.options
+    usual = ",".join(f"{name}:{values[0]}" for name, values in sorted(packing.items()))
     is_engine = registry.runtime(group.runtime).DECLARATION.owns_model
     return (
         group.protocol == PROTOCOL
-        and group.dtype == known.dtypes[0]
+        and group.dtype == kernel.dtypes[0]
         and group.attention == ("engine" if is_engine else "sdpa")
         and (is_engine or group.options == usual)
     )
@@ -95,7 +95,7 @@ def _floor_checks(plain: Sequence[Group], versions: Torch) -> Iterator[CheckRow]
 
 
 def _streamed_checks(plain: Sequence[Group], versions: Torch) -> Iterator[CheckRow]:
-    """Yields its headline cells in the bytes that a step must read: without the input embedding, which the paper
+    """Yields the headline cells with the bytes that a step must read, without the input embedding that the paper
     counts."""
     for figure in paper.floor_rows():
         if figure.spot in HEADLINE:
@@ -106,7 +106,7 @@ def _streamed_checks(plain: Sequence[Group], versions: Torch) -> Iterator[CheckR
 
 
 def _streamed_share(figure: FloorFigure) -> float:
-    """Returns streamed bytes over the paper's."""
+    """Returns streamed bytes over the paper's count of bytes."""
     shape = paper.shape(figure.model)
     weights = registry.weight_bytes(UNQUANTISED, None, shape, DTYPE_BYTES)
     kv = floors.kv_bytes_per_token(shape, DTYPE_BYTES) * figure.ctx
@@ -115,31 +115,30 @@ def _streamed_share(figure: FloorFigure) -> float:
 
 
 def _range_checks(plain: Sequence[Group], versions: Torch) -> Iterator[CheckRow]:
-    """Yields ranges. Only a GPU all of whose cells were measured has one to hold beside the paper's."""
+    """Yields the ranges. A GPU has one only if all of its cells were measured."""
     for figure in paper.range_rows():
-        own = [spot for spot in paper.matrix() if spot[0] == figure.gpu]
-        cells = [cell for spot in own if (cell := _ours.plain_cell(plain, spot)) and cell.r_floor_paper is not None]
-        ends = _ours.range_ends(cells, versions) if len(cells) == len(own) else {}
+        spots = [spot for spot in paper.matrix() if spot[0] == figure.gpu]
+        cells = [cell for spot in spots if (cell := _ours.plain_cell(plain, spot)) and cell.r_floor_paper is not None]
+        ends = _ours.range_ends(cells, versions) if len(cells) == len(spots) else {}
         for name, value in (("low", figure.low), ("high", figure.high), ("median", figure.median)):
-            yield _range_check(f"r_floor_paper, {name} of", value, figure, ends.get(name), len(cells), len(own))
+            yield _range_check(f"r_floor_paper, {name} of", value, figure, ends.get(name), len(cells), len(spots))
 
 
 def _range_check(
     quantity: str, value: float, figure: RangeFigure, ours: Ours | None, measured: int, count: int
 ) -> CheckRow:
-    """Returns the check of one end. The paper's range may be over fewer cells than there are: then ours is another
-    thing, and the reason says so."""
+    """Returns the check of one end of a range. The reason says if the paper's range covers fewer cells than ours."""
     row = check(f"{quantity} {figure.cells} cells", Spot(figure.gpu), value, ours)
     if ours is None:
         return replace(row, reason=f"{measured} of {count} cells measured" if measured else None)
     if figure.cells < count:
-        other = f"ours is over {count} cells, of which the paper has only some"
-        return replace(row, reason="; ".join(filter(None, (other, row.reason))))
+        scope = f"ours covers {count} cells; the paper's covers only some of them"
+        return replace(row, reason="; ".join(filter(None, (scope, row.reason))))
     return row
 
 
 def _memory_checks(plain: Sequence[Group]) -> Iterator[CheckRow]:
-    """Yields the paper's cells that ran out of memory: measured here, or predicted from bytes."""
+    """Yields the paper's cells that ran out of memory, as measured here or as predicted from bytes."""
     matrix = list(paper.matrix())
     fitting = sum(map(_fits, matrix))
     row = unjudged("cells that fit", Spot(), paper.valid_cells(), None)
@@ -149,12 +148,14 @@ def _memory_checks(plain: Sequence[Group]) -> Iterator[CheckRow]:
         cell = _ours.plain_cell(plain, place.spot)
         peak_gb = None if cell is None or cell.peak_bytes is None else cell.peak_bytes / 1e9
         row = unjudged("peak memory (GB); the paper: out of memory", _spot(place), None, peak_gb)
-        told = "fits by our accounting, with logits of the last token only" if _fits(place.spot) else "does not fit"
-        yield replace(row, verdict=NOT_MEASURED if cell is None else FITS_HERE, reason=told)
+        prediction = (
+            "fits by our accounting, with logits of the last token only" if _fits(place.spot) else "does not fit"
+        )
+        yield replace(row, verdict=NOT_MEASURED if cell is None else FITS_HERE, reason=prediction)
 
 
 def _fits(spot: paper.Spot) -> bool:
-    """True if the cell fits by the prediction that a session makes before it loads anything."""
+    """Returns whether the cell fits, by the prediction that a session makes before it loads anything."""
     gpu, model, ctx = spot
     entry, shape = paper.gpu(gpu), paper.shape(model)
     cell = Cell(gpu, model, ctx, UNQUANTISED, "cublas", "eager", "sdpa", "dynamic", "bf16", "synthetic-v1")
@@ -164,17 +165,17 @@ def _fits(spot: paper.Spot) -> bool:
 
 
 def _graph_checks(compared: Sequence[Measured], versions: Torch) -> Iterator[CheckRow]:
-    """Yields each figure by the arm that it is of; a ratio by the eager arm, which makes it greater by being slower."""
+    """Yields each figure of the A/Bs. A ratio is explained by the eager arm, whose slowness increases it."""
     ours = {(row.gpu, row.model, row.ctx): row for row in graphs.rows(compared) if _is_graph_ab(row)}
     for figure in paper.graphs_rows():
         pair = ours.get(figure.spot)
-        for value, quantity, of_ours in (
+        for value, quantity, our_value in (
             (figure.a_ms, "eager ms/step in the A/B", None if pair is None else _ours.arm_a(pair, versions)),
             (figure.b_ms, "graph ms/step in the A/B", None if pair is None else _ours.arm_b(pair, versions)),
             (figure.ratio, "eager / graph", None if pair is None else _ours.arms_ratio(pair, versions)),
         ):
             if value is not None:
-                yield check(quantity, _spot(figure), value, of_ours)
+                yield check(quantity, _spot(figure), value, our_value)
 
 
 def _is_graph_ab(row: GraphsRow) -> bool:
@@ -184,51 +185,61 @@ def _is_graph_ab(row: GraphsRow) -> bool:
     )
 
 
-def _quantised_checks(found: Sequence[Group], versions: Torch) -> Iterator[CheckRow]:
-    """Yields quantised steps. The paper does not tell whether its ExLlamaV2 is the kernel in the transformers model or
-    that package's own engine: each has a row."""
+def _quantised_checks(usual: Sequence[Group], versions: Torch) -> Iterator[CheckRow]:
+    """Yields the quantised steps.
+
+    The paper does not state whether its ExLlamaV2 is the kernel in the transformers model or that package's own engine,
+    so each has a row.
+    """
     for figure in paper.quantised_rows():
         kernel = KERNELS[figure.kernel]
-        fitting = [group for group in found if (group.quant, group.kernel) == (figure.quant, kernel)]
-        words = " ".join(filter(None, (figure.quant, figure.kernel)))
-        for runtime, how in (("eager", ""), *([("exllamav2", ", its own engine")] if kernel == "exllamav2" else ())):
+        fitting = [group for group in usual if (group.quant, group.kernel) == (figure.quant, kernel)]
+        name = " ".join(filter(None, (figure.quant, figure.kernel)))
+        for runtime, suffix in (("eager", ""), *([("exllamav2", ", its own engine")] if kernel == "exllamav2" else ())):
             cell = _ours.plain_cell([group for group in fitting if group.runtime == runtime], figure.spot)
-            yield check(f"ms/step, {words}{how}", _spot(figure), figure.step_ms, _ours.step(cell, versions))
+            yield check(f"ms/step, {name}{suffix}", _spot(figure), figure.step_ms, _ours.step(cell, versions))
 
 
 COLUMNS = (
-    Column("figure", "quantity", help="what the paper gives, with its unit"),
+    Column("figure", "quantity", help="quantity of the paper's figure, with its unit"),
     *(CELL[name] for name in ("gpu", "model", "ctx")),
-    Column("paper", "paper", ".4g", help="the paper's figure"),
-    Column("ours", "ours", ".4g", help="ours; leads to the row that it comes from"),
-    Column("n", "sessions", "d", optional=True, help="sessions that ours rests on"),
-    Column("low", "ours_low", ".4g", optional=True, help="the lower end of the interval of ours over sessions"),
-    Column("high", "ours_high", ".4g", optional=True, help="the upper end of the interval of ours"),
-    Column("difference", "difference", "+.1%", optional=True, unit="1", help="ours relative to the paper's, less 1"),
-    Column("verdict", "verdict", help="whether ours reproduces the figure"),
-    Column("reason", "reason", optional=True, help="the likely reason of a difference, from what was recorded"),
+    Column("paper", "paper", ".4g", help="value in the paper"),
+    Column("ours", "ours", ".4g", help="our value; links to the row that it comes from"),
+    Column("n", "sessions", "d", optional=True, help="number of sessions that our value is based on"),
+    Column("low", "ours_low", ".4g", optional=True, help="lower end of the interval of our value over sessions"),
+    Column("high", "ours_high", ".4g", optional=True, help="upper end of the same interval"),
+    Column(
+        "difference",
+        "difference",
+        "+.1%",
+        optional=True,
+        unit="1",
+        help="relative difference of our value from the paper's",
+    ),
+    Column("verdict", "verdict", help="whether our value reproduces the figure"),
+    Column("reason", "reason", optional=True, help="likely reason for a difference, from recorded values"),
 )
 
 
 def sentences(table: Sequence[CheckRow]) -> list[str]:
-    """Returns the cells of which the paper has two steps."""
+    """Returns a sentence for each cell for which the paper has two steps."""
     spots = {(row.gpu, row.model, row.ctx) for row in table}
     return paper.two_steps_of({(gpu, model, ctx) for gpu, model, ctx in spots if gpu and model and ctx})
 
 
 def _intro(table: Sequence[CheckRow]) -> str:
     counts = sorted(Counter(row.verdict for row in table).items())
-    told = ", ".join(f"{count} {verdict}" for verdict, count in counts)
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts)
     return (
-        f"Figures of arXiv 2605.30571 beside ours: {told}. Ours are those of the tables above, and lead to where they "
-        "come from; the paper's stand with their places in `experiments/paper.yaml`."
+        f"Figures of arXiv 2605.30571 beside our values: {verdicts}. Our values come from the tables above and link "
+        "to their rows. The paper's values and their places in the paper are in `experiments/paper.yaml`."
     )
 
 
 def _parts(table: Sequence[CheckRow]) -> Iterator[Part]:
     yield Part(
         "paper",
-        "Every figure of the paper beside ours",
+        "Every figure of the paper beside our value",
         table,
         COLUMNS,
         count="paper",
@@ -240,16 +251,16 @@ def _parts(table: Sequence[CheckRow]) -> Iterator[Part]:
 TABLE = Table(
     name="paper",
     order=50,
-    title="Every figure of arXiv 2605.30571 beside ours",
-    help="Every figure of the paper beside ours: reproduced, different (and the likely reason) or not measured.",
-    heading="Beside the paper",
+    title="Figures of arXiv 2605.30571 beside ours",
+    help="Every figure of the paper beside our value: reproduced, different (and why) or not measured.",
+    heading="Comparison with the paper",
     intro=_intro,
-    metrics=ASKED,
+    metrics=NEEDED,
     columns=COLUMNS,
     rows=lambda reading: rows(reading.frame),
     parts=_parts,
     sentences=sentences,
-    summary="Cells of which the paper has two steps",
+    summary="Cells for which the paper has two steps",
     origin=_figureorigin.anchor,
     has_codes=False,
 )

@@ -95,7 +95,7 @@ def test_without_a_home_to_write_to_there_is_no_cache_and_all_else_is_as_ever(
 
 def test_a_cache_that_is_another_users_is_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    entry = cache.place("comparisons", "x")
+    entry = cache.entry_path("comparisons", "x")
     entry.parent.mkdir(parents=True)
     os.mkfifo(entry)
     assert cache.load_json(entry) is None  # and nobody waits for the pipe's other end
@@ -111,7 +111,7 @@ def test_a_figure_that_cannot_be_written_is_a_bad_value(tmp_path: Path, name: st
     try:
         outputs.write(tmp_path / name, b"x")
     except OSError as error:
-        told = outputs.unwritten(error, Path(name), "file")
+        told = outputs.write_error(error, Path(name), "file")
     assert isinstance(told, BadValue)
     assert str(told).startswith(f"{name} cannot be written (")
 
@@ -153,7 +153,7 @@ def test_a_file_that_does_not_fit_is_not_there_by_half(tmp_path: Path, earlier: 
 def test_a_full_disk_names_the_file_or_folder() -> None:
     with pytest.raises(OSError, match="No space left") as caught:
         outputs.write(Path("/dev/full"), b"x")
-    told = outputs.unwritten(caught.value, Path("small/rep"), "folder with --out")
+    told = outputs.write_error(caught.value, Path("small/rep"), "folder with --out")
     assert (type(told), str(told)) == (
         DiskFull,
         "no space left for small/rep: free some, or name another folder with --out",

@@ -18,7 +18,7 @@ from analysis.abrow import Summary
 from analysis.form import Column
 from analysis.reading import Reading
 from analysis.report import contents, files, page
-from analysis.sources.selection import Asked
+from analysis.sources.selection import Selection
 from analysis.tables import _budgetrow, _quantrows
 from analysis.tables._floorrow import FloorRow
 from analysis.tables._ranges import RangeRow
@@ -127,7 +127,7 @@ def test_mlflows_entry_knows_it_too(records: Path) -> None:
 
 @pytest.mark.usefixtures("toy")
 def test_a_report_has_its_section_figure_glossary_and_flags(records: Path) -> None:
-    found = contents.contents(Asked.of(None, records, None, None, None))
+    found = contents.contents(Selection.from_options(None, records, None, None, None))
     made = files.files(found)
     html = str(made[files.PAGE])
     assert '<li><a href="#toy-years">Steps in dog years</a></li>' in html
@@ -143,14 +143,16 @@ def test_a_report_has_its_section_figure_glossary_and_flags(records: Path) -> No
 
 def test_without_the_file_nothing_of_it_is_left(records: Path) -> None:
     assert "toy-years" not in registry.choices()
-    found = contents.contents(Asked.of(None, records, None, None, None))
+    found = contents.contents(Selection.from_options(None, records, None, None, None))
     assert "toy" not in page.html(found, page.pictures(found))
 
 
 @pytest.fixture(scope="module")
 def readings(tmp_path_factory: pytest.TempPathFactory) -> Reading:
     """What every table reads of records of every kind."""
-    asked = Asked.of(None, write_records(tmp_path_factory.mktemp("kinds"), every_kind()), None, None, None)
+    asked = Selection.from_options(
+        None, write_records(tmp_path_factory.mktemp("kinds"), every_kind()), None, None, None
+    )
     return Reading(asked.frame(registry.metrics()), asked.source)
 
 

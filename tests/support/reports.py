@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.report import contents
 from analysis.report.contents import Contents
-from analysis.sources.selection import Asked
+from analysis.sources.selection import Selection
 from tests.support.derive import derive, judge
 from tests.support.records import (
     STARTED_MS,
@@ -57,4 +57,4 @@ def too_fast() -> dict[str, Any]:
 
 
 def contents_of(folder: Path) -> Contents:
-    return contents.contents(Asked.of(None, folder, None, None, None))
+    return contents.contents(Selection.from_options(None, folder, None, None, None))

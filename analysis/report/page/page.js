@@ -1,6 +1,6 @@
 "use strict";
-// A click on a column's head (or Enter, or the space bar: it is a button) sorts the table by it, a second one the other way
-// round. Numbers are sorted by value; where there is nothing, the row stays last either way.
+// A click on a column head (a button, so also Enter or the space bar) sorts the table by it; a second click reverses the
+// order. Numbers are sorted by value; rows without a value stay last in both orders.
 const NOTHING = "–";
 const words = new Intl.Collator("en", { numeric: true });
 
@@ -28,7 +28,7 @@ function sortBy(head) {
 for (const button of document.querySelectorAll("th button")) {
   button.addEventListener("click", () => sortBy(button.closest("th")));
 }
-// A window narrower than a figure shows it as a whole; a tap on it (or a key) shows it large, in a box to scroll in.
+// A narrow window shows a figure scaled down; a tap or key press enlarges it in a scrollable box.
 for (const picture of document.querySelectorAll("figure button")) {
   picture.addEventListener("click", () => {
     picture.setAttribute("aria-pressed", picture.getAttribute("aria-pressed") === "true" ? "false" : "true");

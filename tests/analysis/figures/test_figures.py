@@ -40,7 +40,7 @@ def floor_rows(frame):
 
 @pytest.fixture(scope="module")
 def measured(frame):
-    return ab.of_frame(frame)[0]
+    return ab.from_frame(frame)[0]
 
 
 def points(axes, colours):
@@ -224,7 +224,7 @@ def test_beside_a_bar_stands_the_step_with_how_far_its_passes_lie_apart(frame):
     beside = [text.get_text() for text in axes.texts]
     assert beside == [f"{row.step_wall_ms:.2f} ({row.uncertainty:.0%} apart)" for row in table]
     (cpu,) = budget_table.rows(frame_of([cpu_record()]))
-    assert budget.told(cpu) == f"{cpu.step_wall_ms:.2f}"
+    assert budget.bar_text(cpu) == f"{cpu.step_wall_ms:.2f}"
 
 
 def test_every_term_has_a_look_of_its_own():
@@ -262,10 +262,10 @@ def test_with_a_thousand_cells_each_figure_says_what_it_left_out_and_is_quick(fr
     comparisons = [row for row in graphs_table.rows(measured) for _ in range(50)]
     for draw, said in (
         (lambda: bandwidth.draw(floors), "one of 1000 valid"),
-        (lambda: context.draw(floors), "Drawn are 9 of "),
-        (lambda: budget.draw(budgets), "Drawn are 40 of 1000 cells"),
-        (lambda: quant.draw(quants), "Named are 28 of 500 points"),
-        (lambda: graphs.draw(measured, comparisons, paper.graphs_rows()), "Drawn are 30 of 100 A/Bs"),
+        (lambda: context.draw(floors), "Drawn: 9 of "),
+        (lambda: budget.draw(budgets), "Drawn: 40 of 1000 cells"),
+        (lambda: quant.draw(quants), "Labels: 28 of 500 points"),
+        (lambda: graphs.draw(measured, comparisons, paper.graphs_rows()), "Drawn: 30 of 100 A/Bs"),
     ):
         began = time.process_time()
         drawn = draw()

@@ -271,7 +271,7 @@ def test_figures_of_an_ab_of_memory_and_of_a_whole_gpu_lead_to_theirs(made_of):
 
 def test_the_page_tells_the_passes_of_every_term_of_the_budget(made_of):
     html = html_of(made_of([example_record(), example_record(cell={"cache": "dynamic"})]))
-    assert "<code>gaps</code> busy, span; <code>host</code> as its column says;" in html
+    assert "<code>gaps</code> busy, span; <code>host</code> see its column;" in html
     titles, *rows = Page(html).tables["table-budget"]
     place = titles.index("host from")
     assert {row[place] for row in rows} == {"span, wall", "span, revisit"}
@@ -282,10 +282,10 @@ def test_what_takes_most_is_told_of_every_cell_in_an_open_list_however_many(comm
     html = html_of(with_rows(committed, budget=many))
     lists = re.findall(r"<details class=.lines.( open)?>\n<summary>(.*?)</summary>(.*?)</details>", html, re.DOTALL)
     assert all(opened for opened, _, _ in lists)
-    items = {summary: text for _, summary, text in lists}["What takes most, and what would remove it (225)"]
+    items = {summary: text for _, summary, text in lists}["Largest terms and their remedies (225)"]
     valid = [row for row in committed.rows["budget"] if row.valid]
     named = [row for row in valid if row.largest]
-    assert items.count("what would remove it:") == 5 * len(named)
+    assert items.count("; remedy:") == 5 * len(named)
     assert items.count("attribution is not possible:") == 5 * (len(valid) - len(named)) > 0
 
 
@@ -318,18 +318,18 @@ def test_the_folder_has_page_tables_and_the_figures_of_this_report_only(tmp_path
     assert {path.name for path in tmp_path.iterdir()} == {*made_here, "mine.png"} | drawn
     text = (tmp_path / "tables.md").read_text()
     assert [line for line in text.splitlines() if line.startswith("## ")] == [
-        "## Floor: how far each cell is from what its bytes need",
-        "## Graphs: what a CUDA graph is worth",
-        "## Quant: what quantised weights save",
-        "## Budget: where a step's time goes",
-        "## Paper: every figure of arXiv 2605.30571 beside ours",
+        "## Floor: distance of each cell from its memory floor",
+        "## Graphs: gain of a CUDA graph",
+        "## Quant: savings of quantised weights",
+        "## Budget: gap budget of a step",
+        "## Paper: figures of arXiv 2605.30571 beside ours",
     ]
 
 
 def test_records_without_anything_valid_make_a_page_that_says_so(made_of):
     shown = html_of(made_of([too_fast()]))
     assert "No session is valid." in shown
-    assert "No valid session says." in shown
+    assert "There is no valid session." in shown
 
 
 def test_the_page_of_a_hundred_thousand_sessions_names_the_first_of_each_row_and_stays_small(made_of):
@@ -345,7 +345,7 @@ def test_the_page_of_a_hundred_thousand_sessions_names_the_first_of_each_row_and
     shown = page.html(large, {one.name: b"" for one in large.figures})
     assert len(shown) < 4_000_000
     assert shown.count("and 95 more, in sessions.csv") == 1000
-    assert "this page the first 5 of each row" in shown
+    assert "this page lists the first 5 of each row" in shown
     assert provenance.csv(large.sessions).count("\n") == 1 + 100_000
 
 

@@ -76,14 +76,15 @@ def test_each_report_is_a_run_with_the_files_of_the_folder_and_names_the_session
         done = command(folder, "report")
         assert done.returncode == 0, done.stderr
         assert done.stdout == f"{folder}/report/report.html\n"
-        assert "no sessions of this project" not in done.stderr
+        assert "not sessions of this project" not in done.stderr
         assert len(reports(client)) == count
     run = reports(client)[-1]
     assert f"MLflow run report ({run.info.run_id})" in done.stderr
     assert (run.info.run_name, run.info.status, run.data.tags[REPORT_TAG]) == ("report", "FINISHED", "report")
     assert "session" not in run.data.tags
     assert (
-        "**What do quantised weights save?** 2 quantised cells over the fastest" in run.data.tags["mlflow.note.content"]
+        "**How much do quantised weights save?** 2 quantised cells over the fastest"
+        in run.data.tags["mlflow.note.content"]
     )
     assert files_of(client, run) == FILES
     for name in files_of(client, run):
@@ -112,7 +113,7 @@ def test_the_run_that_mlflow_made_is_the_reports(folder, client):
     run_id = client.create_run("0").info.run_id
     done = command(folder, "report", MLFLOW_RUN_ID=run_id)
     assert done.returncode == 0, done.stderr
-    assert "no sessions of this project" not in (folder / "report" / "report.html").read_text()
+    assert "not sessions of this project" not in (folder / "report" / "report.html").read_text()
     (run,) = reports(client)
     assert (run.info.run_id, run.info.status, run.info.run_name) == (run_id, "FINISHED", "report")
     assert "report.html" in files_of(client, run)
@@ -145,7 +146,7 @@ def test_what_is_damaged_stands_in_the_page_and_in_the_exit_code(tmp_path):
     (records / "1.json").write_text(json.dumps(found))
     done = command(tmp_path, "report", "--records", str(records))
     assert done.returncode == 24
-    assert "Left out because something is wrong" in (tmp_path / "report" / "report.html").read_text()
+    assert "Left out because of a fault" in (tmp_path / "report" / "report.html").read_text()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from analysis.sources import database, sql
 from analysis.sources.client import ClientStore
 from analysis.sources.columns import METRIC_NAMES
 from analysis.sources.records import Folder
-from analysis.sources.selection import Asked
+from analysis.sources.selection import Selection
 from analysis.sources.store import Store
 from analysis.tables import budget, floor, graphs, papercheck, quant
 from runner import registry
@@ -24,10 +24,10 @@ from tests.support.stores import free_port
 
 TABLES = {
     "floor": lambda source: floor.rows(source.frame(floor.METRICS), every_code=True),
-    "graphs": lambda source: graphs.rows(ab.of_frame(source.compared(ab.ASKED))[0]),
+    "graphs": lambda source: graphs.rows(ab.from_frame(source.compared(ab.NEEDED))[0]),
     "quant": lambda source: quant.rows(source.frame(quant.METRICS)),
     "budget": lambda source: budget.rows(source.frame(budget.METRICS)),
-    "paper": lambda source: papercheck.rows(source.frame(papercheck.ASKED)),
+    "paper": lambda source: papercheck.rows(source.frame(papercheck.NEEDED)),
 }
 
 ROOT = Path(__file__).parents[3]
@@ -77,15 +77,15 @@ def test_a_tracking_server_gives_the_records_json(expected, server):
 
 
 def test_an_ab_has_its_own_run_in_every_store_and_none_in_records(folder, filled, postgresql):
-    assert Folder(folder).frame(ab.ASKED).ab_runs == {}
-    assert Store(filled).frame(ab.ASKED).record_files == {}
+    assert Folder(folder).frame(ab.NEEDED).ab_runs == {}
+    assert Store(filled).frame(ab.NEEDED).record_files == {}
     stores = {filled: (Store(filled), Store(filled), ClientStore(filled)), postgresql: (Store(postgresql),)}
     for uri, sources in stores.items():
         client = MlflowClient(uri)
         experiments = [each.experiment_id for each in client.search_experiments()]
         (own,) = client.search_runs(experiments, "tags.ab != ''")
         for source in sources:  # of SQLite the second reads what the first kept
-            for found in (source.frame(ab.ASKED), source.compared(ab.ASKED)):
+            for found in (source.frame(ab.NEEDED), source.compared(ab.NEEDED)):
                 assert found.ab_runs == {own.data.tags["ab"]: own.info.run_id}
                 assert [one.id for one in found.manifests] == [own.data.tags["ab"]]
 
@@ -267,12 +267,12 @@ def test_the_graphs_table_says_of_a_stores_other_runs_what_every_table_says(sour
     uri, connection = changeable
     connection.execute(CHANGES["a run not wholly there"])
     connection.commit()
-    assert source(uri).compared(ab.ASKED).notes == source(uri).frame(floor.METRICS).notes != ()
+    assert source(uri).compared(ab.NEEDED).notes == source(uri).frame(floor.METRICS).notes != ()
     only_strangers(connection)
-    for asked in (Asked(source(uri), uri, NO_FILTERS), Asked(source(uri), uri, NO_FILTERS | {"gpu": "h200"})):
+    for asked in (Selection(source(uri), uri, NO_FILTERS), Selection(source(uri), uri, NO_FILTERS | {"gpu": "h200"})):
         for read in (asked.frame, asked.compared):
             with pytest.raises(BadRecord, match=r"has \d+ runs, none of them a session of this project"):
-                read(ab.ASKED)
+                read(ab.NEEDED)
 
 
 FILTERS = {
@@ -286,7 +286,7 @@ FILTERS = {
 @pytest.mark.parametrize(("wanted", "error", "said"), FILTERS.values(), ids=FILTERS)
 def test_a_filter_that_leaves_no_ab_is_answered_by_all_sessions(folder, filled, postgresql, wanted, error, said):
     for source in (Folder(folder), Store(filled), Store(filled), ClientStore(filled), Store(postgresql)):
-        asked = Asked(source, None, NO_FILTERS | wanted)
+        asked = Selection(source, None, NO_FILTERS | wanted)
         with pytest.raises(error, match=said):
             commands.read(graphs.TABLE, asked)
 
@@ -325,7 +325,7 @@ CONTENTS = {
     ),
     "no end": (
         [f"UPDATE runs SET end_time = NULL WHERE {OF_FIRST}"],
-        "its run has no end (where it was not closed, `python -m runner import` of its record does it)",
+        "its run has no end (`python -m runner import` of its record closes it)",
     ),
     "no cell_key": ([f"DELETE FROM tags WHERE key = 'cell_key' AND {OF_FIRST}"], "it has no tag cell_key"),
     "no env_key": ([f"DELETE FROM tags WHERE key = 'env_key' AND {OF_FIRST}"], "it has no tag env_key"),
@@ -339,23 +339,23 @@ CONTENTS = {
     ),
     "no step": (
         [f"DELETE FROM latest_metrics WHERE {WALL_KEY} AND {OF_FIRST}"],
-        "it is measured and has no number latency/step_wall_ms",
+        "it is measured but has no number latency/step_wall_ms",
     ),
     "a step that is no number": (
         [f"UPDATE latest_metrics SET value = 0, is_nan = '1' WHERE {WALL_KEY} AND {OF_FIRST}"],
-        "it is measured and has no number latency/step_wall_ms",
+        "it is measured but has no number latency/step_wall_ms",
     ),
 }
 
 
 def left_out_of_all_tables(source):
     """What each table leaves out; rows are made of the rest."""
-    frames = [source.frame(asked) for asked in (floor.METRICS, quant.METRICS, budget.METRICS, papercheck.ASKED)]
+    frames = [source.frame(asked) for asked in (floor.METRICS, quant.METRICS, budget.METRICS, papercheck.NEEDED)]
     floor.rows(frames[0], every_code=True)
     quant.rows(frames[1])
     budget.rows(frames[2])
     papercheck.rows(frames[3])
-    ab.of_frame(source.compared(ab.ASKED))
+    ab.from_frame(source.compared(ab.NEEDED))
     lines = {frame.left_out for frame in frames}
     assert len(lines) == 1
     return lines.pop()
@@ -417,17 +417,17 @@ def test_a_cell_is_told_by_any_of_its_sessions(changeable):
 )
 def test_sessions_of_an_ab_that_cannot_be_used_are_named_by_the_graphs_table(changeable, changeable_postgresql, change):
     for uri, connection in (changeable, changeable_postgresql):
-        (one,) = Store(uri).compared(ab.ASKED).manifests
+        (one,) = Store(uri).compared(ab.NEEDED).manifests
         ids = ", ".join(f"'{entry.session}'" for entry in one.sessions[:4])
         of_four = f"run_uuid IN (SELECT run_uuid FROM tags WHERE key = 'session' AND value IN ({ids}))"
         assert connection.execute(change.format(of_four)).rowcount == 4
         (first,) = connection.execute(f"SELECT MIN(run_uuid) FROM tags WHERE {of_four}").fetchone()
         connection.commit()
         for source in (Store(uri), ClientStore(uri)):
-            frame = source.compared(ab.ASKED)
+            frame = source.compared(ab.NEEDED)
             (line,) = frame.left_out
             assert line.startswith(f"4 runs, the first run {first}: ")
-            assert "4 of its sessions are not there" in ab.of_frame(frame)[1][0]
+            assert "4 of its sessions are missing" in ab.from_frame(frame)[1][0]
 
 
 def test_a_step_that_is_no_number_is_not_drawn(changeable):
@@ -442,16 +442,16 @@ def test_a_step_that_is_no_number_is_not_drawn(changeable):
 
 def test_an_ab_whose_session_is_gone_is_told(changeable):
     uri, connection = changeable
-    frame = Store(uri).compared(ab.ASKED)
+    frame = Store(uri).compared(ab.NEEDED)
     gone = frame.manifests[0].sessions[0].session
     connection.execute(
         f"UPDATE runs SET lifecycle_stage = 'deleted' WHERE run_uuid IN (SELECT run_uuid FROM tags "
         f"WHERE key = 'session' AND value = '{gone}')"
     )
     connection.commit()
-    found, left_out = ab.of_frame(Store(uri).compared(ab.ASKED))
+    found, left_out = ab.from_frame(Store(uri).compared(ab.NEEDED))
     assert (found, len(left_out)) == ([], 1)
-    assert f"1 of its sessions are not there ({gone})" in left_out[0]
+    assert f"1 of its sessions are missing ({gone})" in left_out[0]
 
 
 @pytest.mark.parametrize("source", [Store, ClientStore])
@@ -504,7 +504,7 @@ def test_a_database_of_something_else_is_not_written_to(source, made, said, tmp_
     before = file.read_bytes()
     for read in (source(f"sqlite:///{file}").frame, source(f"sqlite:///{file}").compared):
         with pytest.raises(BadRecord, match=f"there is no MLflow store in sqlite:///{file} {said}"):
-            read(ab.ASKED)
+            read(ab.NEEDED)
     assert file.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["foreign.db"]
 
@@ -591,15 +591,15 @@ def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(source,
     connection.commit()
     restore = "the experiment decode-floor .id 1. is deleted: restore it with `mlflow experiments restore"
     for read in (source(uri).frame, source(uri).compared):
-        with pytest.raises(BadRecord, match=f"has no runs of ours: {restore} --experiment-id 1`"):
-            read(ab.ASKED)
+        with pytest.raises(BadRecord, match=f"has no runs of this project: {restore} --experiment-id 1`"):
+            read(ab.NEEDED)
 
 
 def test_an_ab_that_is_in_two_folders_is_shown_once(folder, tmp_path):
     (ab_folder,) = (path.parent for path in folder.rglob("ab.json"))
     for name in ("one", "two"):
         shutil.copytree(ab_folder, tmp_path / name)
-    frame = Folder(tmp_path).compared(ab.ASKED)
+    frame = Folder(tmp_path).compared(ab.NEEDED)
     assert len(frame.manifests) == 1
     said = f"{tmp_path}/two/ab.json: A/B {frame.manifests[0].id} is in another file as well"
     assert said in frame.left_out

@@ -68,13 +68,13 @@ def test_an_interval_covers_95_percent_to_the_last_digit(count, depth, inwards):
 
 def test_a_ratio_to_a_value_turns_its_interval_round():
     # 12 / 4 = 3 of 4 in 3..6: from 12 / 6 to 12 / 3
-    assert intervals.of_ratio(3.0, 4.0, 3.0, 6.0) == (2.0, 4.0)
+    assert intervals.ratio_interval(3.0, 4.0, 3.0, 6.0) == (2.0, 4.0)
 
 
 def test_an_interval_begins_at_five_sessions():
-    assert intervals.of_sessions([1.0, 2.0, 3.0, 4.0]) == (1.0, 4.0, "range")
-    assert intervals.of_sessions([5.0, 1.0, 2.0, 3.0, 4.0]) == (1.0, 5.0, "ci95")
-    assert intervals.of_sessions([2.0]) == (2.0, 2.0, "none")
+    assert intervals.session_interval([1.0, 2.0, 3.0, 4.0]) == (1.0, 4.0, "range")
+    assert intervals.session_interval([5.0, 1.0, 2.0, 3.0, 4.0]) == (1.0, 5.0, "ci95")
+    assert intervals.session_interval([2.0]) == (2.0, 2.0, "none")
 
 
 def test_equal_arms_of_like_width_have_the_t_of_both():
@@ -195,21 +195,40 @@ def test_the_limits_of_a_verdict(low, high, verdict):
     assert comparison._verdict(low, high, comparison.THRESHOLD, 7)[0] == verdict
 
 
+OPEN = "includes 1 (no difference) and reaches beyond ±1 %."
+MORE = "About 7 sessions of each arm would be needed on this host for ±0.5 %; use an idle machine"
+
+
 @pytest.mark.parametrize(
     ("low", "high", "verdict", "reason"),
     [
-        (1.2, 1.3, FASTER, "b is faster than a by more than 1 %: the whole interval says so"),
-        (0.7, 0.8, SLOWER, "b is slower than a by more than 1 %: the whole interval says so"),
-        (1 / 1.01, 1.01, SAME, "the whole interval lies within 1 % of no difference"),
-        (1.001, 1.2, AMBIGUOUS, "b is faster, but whether by more than 1 % is open: 7 sessions for ±0.5 %"),
-        (0.8, 0.999, AMBIGUOUS, "b is slower, but whether by more than 1 % is open: 7 sessions for ±0.5 %"),
-        (0.8, 1.2, AMBIGUOUS, "the interval reaches beyond 1 % and holds no difference: 7 sessions for ±0.5 %"),
-        (1.0, 1.2, AMBIGUOUS, "the interval reaches beyond 1 % and holds no difference: 7 sessions for ±0.5 %"),
-        (0.8, 1.0, AMBIGUOUS, "the interval reaches beyond 1 % and holds no difference: 7 sessions for ±0.5 %"),
+        (1.2, 1.3, FASTER, "b is faster than a by more than 1 %: the whole interval [1.200, 1.300] lies above 1.01"),
+        (0.7, 0.8, SLOWER, "b is slower than a by more than 1 %: the whole interval [0.700, 0.800] lies below 1/1.01"),
+        (1 / 1.01, 1.01, SAME, "the whole interval [0.990, 1.010] lies within 1 % of 1 (no difference)"),
+        (
+            1.001,
+            1.2,
+            AMBIGUOUS,
+            f"the interval [1.001, 1.200] shows that b is faster, but not whether by more than 1 %. {MORE}",
+        ),
+        (
+            0.8,
+            0.999,
+            AMBIGUOUS,
+            f"the interval [0.800, 0.999] shows that b is slower, but not whether by more than 1 %. {MORE}",
+        ),
+        (0.8, 1.2, AMBIGUOUS, f"the interval [0.800, 1.200] {OPEN} {MORE}"),
+        (1.0, 1.2, AMBIGUOUS, f"the interval [1.000, 1.200] {OPEN} {MORE}"),
+        (0.8, 1.0, AMBIGUOUS, f"the interval [0.800, 1.000] {OPEN} {MORE}"),
     ],
 )
 def test_a_verdict_has_its_reason(low, high, verdict, reason):
     assert comparison._verdict(low, high, 0.01, 7) == (verdict, reason)
+
+
+def test_an_open_verdict_counts_sessions_in_groups_of_three_digits():
+    _, reason = comparison._verdict(0.97, 1.04, 0.01, 921020, hosts=2)
+    assert "About 921 020 sessions of each arm would be needed on these hosts" in reason
 
 
 def test_so_many_sessions_bring_the_interval_to_half_a_percent():
@@ -236,14 +255,14 @@ def test_the_bootstrap_is_as_wide_as_so_many_resamples_make_it():
 def test_what_is_open_is_told_with_the_sessions_that_would_settle_it():
     found = compare(one_host((10.0, 10.2, 10.4, 10.1, 10.3), (10.0, 10.2, 10.1, 9.9, 10.3)))
     assert found.verdict == AMBIGUOUS
-    assert f"{found.sessions_needed} sessions for ±0.5 %" in found.reason
+    assert f"{found.sessions_needed} sessions of each arm would be needed" in found.reason
 
 
 def test_below_five_sessions_there_is_a_range_and_no_verdict():
     found = compare(one_host((20.0, 22.0, 30.0), (8.0, 8.1, 8.2)))
     assert (found.verdict, found.interval, found.sessions_needed, found.bootstrap) == (None, "range", None, None)
     assert (found.low, found.high) == (20.0 / 8.2, 30.0 / 8.0)
-    assert "no verdict below 5" in found.reason
+    assert "an interval and a verdict need at least 5" in found.reason
     assert compare(one_host((20.0,), (8.0,))).interval == "none"
 
 

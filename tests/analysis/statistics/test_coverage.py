@@ -28,7 +28,7 @@ def committed(family, shape):
 
 
 SHAPES = {coverage.TAIL: committed(coverage.TAIL, SkewedT), coverage.SPEEDS: committed(coverage.SPEEDS, TwoSpeeds)}
-SOURCES = {name: noise.of_shape(shape) for name, shape in {"normal": NORMAL, **SHAPES}.items()}
+SOURCES = {name: noise.standardised(shape) for name, shape in {"normal": NORMAL, **SHAPES}.items()}
 
 
 @pytest.mark.parametrize("sessions_", coverage.SESSIONS)
@@ -84,7 +84,7 @@ def test_a_host_that_slows_down_evenly_slows_both_arms_alike_in_each_block_of_tw
 def test_the_committed_figures_are_those_of_the_committed_records():
     frame = Folder(ROOT / "experiments" / "records").frame([groups.WALL])
     assert frame.left_out == ()
-    found = noise.groups_of(frame)
+    found = noise.session_groups(frame)
     assert COMMITTED["noise"]["sessions"] == sum(map(len, found))
     assert COMMITTED["noise"]["groups"] == len(found)
     normal = noise.log_likelihood(NORMAL, found)
@@ -122,7 +122,7 @@ def test_the_committed_coverage_is_that_of_another_simulation(row, monkeypatch):
     """To three standard errors of both. BCa's takes minutes, and is not ours."""
     monkeypatch.setattr(coverage, "SIMULATIONS", 4_000)
     monkeypatch.setattr(coverage, "share_covered_by_bca", lambda *_: row["covered_by_bca"])
-    sources = SOURCES | {coverage.HARSH: noise.of_shape(coverage.HARSH_SHAPE)}
+    sources = SOURCES | {coverage.HARSH: noise.standardised(coverage.HARSH_SHAPE)}
     setting = Setting(*(row[field.name] for field in fields(Setting)))
     found = coverage._coverage_row(setting, sources[row["noise"]])
     assert found.keys() == row.keys()
@@ -240,7 +240,7 @@ def test_noise_is_fitted_to_groups_of_three_valid_sessions_of_one_host_that_diff
         *sessions(40.0, 41.0, 42.0, cell={"ctx": 4096}),
     ]
     records[-1]["valid"] = False
-    found = noise.groups_of(frame_of(records))
+    found = noise.session_groups(frame_of(records))
     assert sorted(sorted(np.exp(values).round(6).tolist()) for values in found) == [[20, 21, 22], [30, 31, 33]]
 
 

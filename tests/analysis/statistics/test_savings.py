@@ -41,7 +41,7 @@ def test_a_host_with_fewer_than_five_of_a_cell_is_left_out_where_another_has_the
 def test_unequally_many_sessions_have_an_interval_no_narrower_than_either_cells_own():
     a, b = evenly(20.0, 5), evenly(10.0, 20)
     found = savings.within_hosts([(a, b)])
-    low, high, _ = intervals.of_sessions(a)
+    low, high, _ = intervals.session_interval(a)
     assert found.low < found.ratio < found.high
     assert found.high / found.low >= high / low
 

@@ -65,7 +65,7 @@ def test_the_table_tells_the_passes_of_every_term_where_rows_differ_in_each_row(
     assert f"`floor` bytes and datasheet; `achieved` bytes and read probe; {told}" in alike
     assert "host from" not in cells(alike)[0]
     mixed = budget.TABLE.markdown(budget.rows(frame_of([static, growing])))
-    assert "`host` as its column says; `first visit` revisit, wall." in mixed
+    assert "`host` see its column; `first visit` revisit, wall." in mixed
     assert {row["cache"]: row["host from"] for row in cells(mixed)} == {
         "static": "span, wall",
         "dynamic": "span, revisit",
@@ -158,7 +158,7 @@ def test_a_cause_is_named_only_where_the_passes_agree(found):
     span = found["step_span_ms"]
     if span is not None and abs(span - base) > _clocks.LIMIT * base:
         assert (row.is_attributed, row.largest) == (False, None)
-        assert row.sentence.startswith("attribution is not possible: the passes over the same lengths lie")
+        assert row.sentence.startswith("attribution is not possible: passes over the same lengths differ")
         assert not {"gaps", "kernels and gaps", "host", "first visit"} & {term.name for term in row.terms}
     told = (("floor_ms", "step_busy_ms"), ("step_busy_ms", "step_span_ms"), ("step_span_ms", "step_wall_ms"))
     if span is not None and any(found[low] and found[high] and found[low] > found[high] for low, high in told):
@@ -199,7 +199,7 @@ def test_a_probe_that_read_too_low_is_cut_and_beyond_the_limit_attributes_nothin
     row = judged(floor_achievable_ms=12.0)
     assert (row.is_attributed, row.largest) == (False, None)
     assert row.sentence == (
-        "attribution is not possible: the clock of bytes and read probe says 12.00 ms, the one above it 8.00 ms"
+        "attribution is not possible: the clock bytes and read probe is 12.00 ms, the one above it 8.00 ms"
     )
     # a floor above the step itself
     row = judged(floor_ms=30.0, floor_achievable_ms=33.0)
@@ -252,7 +252,7 @@ def test_where_two_terms_are_nearer_than_the_passes_neither_is_called_the_larges
     row = judged(step_busy_ms=13.0, kernel_sum_ms=13.0, step_span_ms=22.0, step_wall_ms=23.0)
     assert (row.is_attributed, row.largest) == (True, None)
     assert row.sentence == (
-        "`kernels` 9.50 and `gaps` 9.00 of 23.00 ms are the largest; passes 4.3% apart cannot order them"
+        "`kernels` 9.50 and `gaps` 9.00 of 23.00 ms are the largest terms; passes that differ by 4.3% cannot rank them"
     )
     assert "not attributed" not in {term.name for term in row.terms}
 
@@ -265,11 +265,11 @@ def test_the_largest_term_is_named_with_what_removes_it(committed):
     eager = judged()
     assert eager.largest == "gaps"
     assert "launch" not in eager.sentence  # launching the kernels need not take as long as the gaps do
-    assert "one CUDA graph a step (runtime=graph)" in eager.sentence
+    assert "one CUDA graph per step (runtime=graph)" in eager.sentence
     first = judged(step_wall_revisit_ms=21.0, step_wall_ms=60.0)
     assert first.largest == "first visit"
     assert "a static cache (cache=static)" in first.sentence
-    assert first.sentence.endswith("or `--options sdpa:flash` where cuDNN is the attention's backend")
+    assert first.sentence.endswith("or `--options sdpa:flash` if cuDNN is the attention backend")
 
 
 @pytest.mark.slow
@@ -284,15 +284,15 @@ def test_no_cause_is_named_where_the_passes_of_one_session_disagree(committed):
 def test_a_cell_that_chose_its_attention_backend_is_not_told_to_choose_one():
     row = judged(options="sdpa:flash", step_wall_revisit_ms=21.0, step_wall_ms=60.0)
     assert row.largest == "first visit"
-    assert row.sentence.endswith("would remove it: a static cache (cache=static), which has one length")
+    assert row.sentence.endswith("; remedy: a static cache (cache=static), which has a single length")
 
 
 @pytest.mark.parametrize(
     ("runtime", "options", "remedy"),
     [
-        ("eager", "sdpa:flash", "one CUDA graph a step (runtime=graph)"),
+        ("eager", "sdpa:flash", "one CUDA graph per step (runtime=graph)"),
         ("graph", "", _remedies.FEWER_KERNELS),
-        ("compile", "mode:default", "one CUDA graph a step (mode:reduce-overhead)"),
+        ("compile", "mode:default", "one CUDA graph per step (mode:reduce-overhead)"),
         ("compile", "compile-cache:warm,mode:reduce-overhead", _remedies.FEWER_KERNELS),
         ("exllamav2", "sdpa:flash,sym:true", _remedies.FEWER_KERNELS),  # some of its kernels are in graphs
         ("of-a-newer-version", "", _remedies.FEWER_KERNELS),
@@ -301,7 +301,7 @@ def test_a_cell_that_chose_its_attention_backend_is_not_told_to_choose_one():
 def test_what_removes_a_gap_depends_on_whether_the_step_is_in_a_graph(runtime, options, remedy):
     row = replace(clocks(), runtime=runtime, options=options, kernels_per_step=1542.0, launch_us=4.2)
     gaps = _clocks.Term(_clocks.GAPS, 12.0, "")
-    assert _remedies.sentence(row, [gaps], gaps).endswith(f"would remove it: {remedy}")
+    assert _remedies.sentence(row, [gaps], gaps).endswith(f"; remedy: {remedy}")
 
 
 def test_of_kernels_whose_time_was_not_measured_no_overlap_is_claimed():
@@ -312,11 +312,11 @@ def test_of_kernels_whose_time_was_not_measured_no_overlap_is_claimed():
 
     unmeasured = sentence(step_busy_ms=None)
     assert "overlap" not in unmeasured
-    assert "the time in which kernels ran was not measured" in unmeasured
-    assert unmeasured.endswith("what would remove it: not to be told before that is")
+    assert "the busy time of kernels was not measured" in unmeasured
+    assert unmeasured.endswith("; remedy: unknown until it is measured")
     overlapping = sentence(kernel_sum_ms=8.0 * 1.02)
-    assert "which overlap and are one term" in overlapping
-    assert overlapping.endswith("one CUDA graph a step (runtime=graph)")
+    assert "one term because kernels overlap" in overlapping
+    assert overlapping.endswith("one CUDA graph per step (runtime=graph)")
 
 
 def test_the_graph_mode_of_a_row_is_the_one_in_its_records():

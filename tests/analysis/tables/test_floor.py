@@ -42,7 +42,7 @@ def test_three_sessions_show_their_range():
 
 
 def test_five_sessions_have_an_interval_within_their_range():
-    low, high, kind = intervals.of_sessions([1.0, 1.1, 1.2, 1.3, 1.4, 1.5])
+    low, high, kind = intervals.session_interval([1.0, 1.1, 1.2, 1.3, 1.4, 1.5])
     assert kind == "ci95"
     assert 1.0 <= low < high <= 1.5
 

@@ -31,7 +31,7 @@ def command(*arguments):
 
 @pytest.fixture(scope="module")
 def table():
-    return graphs.rows(ab.of_frame(Folder(RECORDS).frame(ab.ASKED))[0])
+    return graphs.rows(ab.from_frame(Folder(RECORDS).frame(ab.NEEDED))[0])
 
 
 @pytest.fixture
@@ -96,12 +96,12 @@ def test_a_declared_extension_that_is_due_is_told(copied):
     path.write_text(json.dumps(manifest))
     row = abrow.row(ab.read(path))
     assert row.extension_due == 10
-    assert "the declared 10 more are due" in graphs.markdown([row])
+    assert "the declared 10 more sessions are due" in graphs.markdown([row])
     manifest["asked"] = [10, 13]
     path.write_text(json.dumps(manifest))
     row = abrow.row(ab.read(path))
     assert (row.extension_due, row.as_declared) == (0, False)
-    assert "more sessions were asked for than had been declared" in graphs.markdown([row])
+    assert "more sessions were requested than declared" in graphs.markdown([row])
 
 
 def test_a_block_that_is_not_complete_is_counted_and_not_used(copied):

@@ -77,7 +77,7 @@ def test_in_a_narrow_interval_of_ours_it_reproduces_though_our_median_is_off():
 def test_the_range_of_a_few_sessions_reproduces_nothing():
     row = interval_check((0.69, 4.7, 5.3))
     assert (row.interval, row.verdict) == ("range", "differs")
-    assert row.reason.startswith("too scattered to say: 3 sessions from 0.0")
+    assert row.reason.startswith("too scattered for a verdict: the range of 3 sessions is 0.0")
     # nor do three that are close together, where the median alone is too far off
     assert interval_check((0.99, 1.07, 1.08)).verdict == "differs"
 
@@ -85,7 +85,7 @@ def test_the_range_of_a_few_sessions_reproduces_nothing():
 def test_an_interval_that_would_hold_anything_reproduces_nothing():
     row = interval_check((0.5, 0.6, 0.7, 1.5, 1.9, 2.0, 2.1))
     assert (row.interval, row.verdict) == ("ci95", "differs")
-    assert row.reason.startswith("too scattered to say: the interval from 0.1")
+    assert row.reason.startswith("too scattered for a verdict: the confidence interval is 0.1")
 
 
 def changed(found, path, value):
@@ -132,7 +132,7 @@ def with_cell(found, **fields):
 def test_the_reason_follows_what_was_recorded():
     assert reason(slow()).startswith("other software: torch ")
     # one value flipped at a time
-    assert reason(with_busy(slow(), 0.3)) == "kernels run in 30% of the eager step, and the card is idle in the rest"
+    assert reason(with_busy(slow(), 0.3)) == "kernels run in 30% of the eager step; the card is idle for the rest"
     assert reason(changed(slow(), "probes.read_samples_gbs", [2010.0] * 5)).startswith(
         "this card's memory reads at 60% of the datasheet's peak"
     )
@@ -156,12 +156,12 @@ def test_nothing_that_slows_a_step_explains_a_faster_one():
 
 
 def test_without_a_recorded_cause_none_is_made_up():
-    assert _reasons.likely(None, is_slower=True) == "no recorded value tells"
+    assert _reasons.likely_reason(None, is_slower=True) == "no recorded value explains it"
 
 
 def compared(a_ms, b_ms, **of_the_eager_arm):
     """The rows of the CUDA Graphs A/B: the H200's committed one, said to be an H100's, with these steps."""
-    frame = Folder(AB).frame(papercheck.ASKED)
+    frame = Folder(AB).frame(papercheck.NEEDED)
     manifest = frame.manifests[0]
     eager = polars.col("cell_key") == manifest.arms["a"].cell_key
     wall = polars.when(eager).then(polars.lit(a_ms)).otherwise(polars.lit(b_ms)).alias("step_wall_ms")
@@ -181,7 +181,7 @@ def compared(a_ms, b_ms, **of_the_eager_arm):
 def test_an_arm_is_explained_by_what_its_own_sessions_recorded():
     eager, graph, ratio = compared(22.0, 8.2)
     assert (eager.verdict, graph.verdict, ratio.verdict) == ("differs",) * 3
-    assert eager.reason.endswith("of the eager step, and the card is idle in the rest")
+    assert eager.reason.endswith("of the eager step; the card is idle for the rest")
     assert ratio.reason == eager.reason  # 2.7 instead of 1.26: eager is what is slow
     # the share of an eager step says nothing of a captured one
     assert graph.difference < 0
@@ -194,8 +194,8 @@ def test_an_arm_is_explained_by_what_its_own_sessions_recorded():
 
 
 def test_an_ab_of_older_code_gives_way_to_the_newer():
-    frame = Folder(AB).frame(papercheck.ASKED)
-    newer, older = ab.of_frame(frame)[0], ab.of_frame(with_older_code(frame))[0]
+    frame = Folder(AB).frame(papercheck.NEEDED)
+    newer, older = ab.from_frame(frame)[0], ab.from_frame(with_older_code(frame))[0]
     shown = graphs.rows([*older, *newer])
     assert [(row.a_ms, row.superseded) for row in shown] == [(graphs.rows(newer)[0].a_ms, 1)]
     assert [row.superseded for row in graphs.rows([*older, *newer], every_code=True)] == [0, 0]
@@ -287,7 +287,7 @@ def test_an_end_of_a_range_is_explained_by_the_cell_that_holds_it():
 
 def test_the_l4s_range_is_over_other_cells_than_ours():
     (row,) = checks(list(whole_gpu(L4, [60.0])), quantity="r_floor_paper, median of 8 cells", gpu="l4")
-    assert row.reason.startswith("ours is over 12 cells, of which the paper has only some")
+    assert row.reason.startswith("ours covers 12 cells; the paper's covers only some of them")
     assert sum(row.cells for row in paper.range_rows()) == paper.valid_cells()
 
 
@@ -349,4 +349,4 @@ def test_a_catalogue_of_the_users_own_need_not_have_the_papers_models_and_gpus(m
 
 
 def test_a_store_is_asked_for_all_that_an_ab_is_held_against():
-    assert set(ab.ASKED) <= set(papercheck.ASKED)
+    assert set(ab.NEEDED) <= set(papercheck.NEEDED)

@@ -181,11 +181,11 @@ def verdicts_of(sessions):
 
 def test_below_five_sessions_there_is_no_verdict_and_at_five_the_interval_says_what_it_covers():
     few, five, six = (verdicts_of(sessions) for sessions in (4, 5, 6))
-    assert "no verdict: 1 with fewer than 5 sessions" in few
+    assert "no verdict: 1 have fewer than 5 sessions" in few
     assert "(93.75 %)" not in few
     for word in ("faster and", "slower and", "pays", "gains", "loses", "FASTER"):
         assert not re.search(rf"\b{word}\b", few)
-    assert "of 1 cells 1 faster and 0 slower by the whole interval" in five
+    assert "1 have a verdict, 1 faster and 0 slower by the whole interval" in five
     assert "(93.75 %) | eager fp16" in five
     assert "| 93.75 % |" in five
     assert "(95 %) | eager fp16" in six
@@ -249,7 +249,7 @@ def test_invalid_sessions_stand_below_the_table():
 
 def test_a_saving_beyond_the_ideal_says_what_that_means():
     text = quant.TABLE.markdown(rows_of([packed_record(step_ms=6.0), fp16_baseline()]))
-    assert "6.00× where the bytes allow 3.10×: its baseline is further from its own floor than this row" in text
+    assert "6.00× where the bytes allow 3.10×: its baseline is further from its floor than this row" in text
 
 
 def test_the_papers_rows_stand_beside_ours():

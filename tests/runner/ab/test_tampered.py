@@ -322,15 +322,15 @@ NAMED: dict[str, tuple[Edit, str]] = {
     ),
     "the last block is removed, its records left": (
         lambda m, _: m["blocks"].pop(),
-        r"are missing; \d measured sessions lie beside it and are in no block: \w{16}, \w{16}",
+        r"are missing; \d measured sessions in its folder belong to no block: \w{16}, \w{16}",
     ),
     "the last session is removed, its record left": (
         lambda m, _: m["blocks"][-1]["sessions"].pop(),
-        r"are missing; 1 measured sessions lie beside it and are in no block: \w{16}",
+        r"are missing; 1 measured sessions in its folder belong to no block: \w{16}",
     ),
     "more were asked for": (
         lambda m, _: m["asked"].append(24),
-        "of the 24 planned sessions of each arm are missing.*more sessions were asked for than had been declared",
+        "of the 24 planned sessions of each arm are missing.*more sessions were requested than declared",
     ),
     "its last session is invalid": (
         lambda m, f: (invalid(m, f, -1, -1), entry(m, -1, -1).update(valid=False)),
@@ -367,7 +367,7 @@ def test_what_else_can_be_gone_is_named_in_the_table(name: str, ctx: str, tmp_pa
     edit, said = NAMED[name]
     path = tampered(copied(tmp_path, ctx), edit)
     assert re.search(said, graphs.markdown([abrow.row(ab.read(path))]))
-    of_folder, left_out = ab.of_frame(Folder(path.parent).frame(ab.ASKED), bootstrapped=False)
+    of_folder, left_out = ab.from_frame(Folder(path.parent).frame(ab.NEEDED), bootstrapped=False)
     assert left_out == []
     assert re.search(said, graphs.markdown([abrow.row(each) for each in of_folder]))
 
@@ -397,7 +397,7 @@ def test_the_committed_abs_are_whole_and_have_their_ratios(ctx: str, ratio: floa
 def frame() -> Frame:
     """What a store tells of an A/B, too: its sessions' rows and the manifest of its run."""
     (folder,) = RECORDS.glob("ab-qwen2.5-7b-16384-*")
-    return Folder(folder).frame(ab.ASKED)
+    return Folder(folder).frame(ab.NEEDED)
 
 
 def of_rows(frame: Frame, edit: Callable[[Told], object], **columns: Any) -> str:
@@ -418,7 +418,7 @@ def of_rows(frame: Frame, edit: Callable[[Told], object], **columns: Any) -> str
         beside={},
         facts={},
     )
-    found, left_out = ab.of_frame(of_store, bootstrapped=False)
+    found, left_out = ab.from_frame(of_store, bootstrapped=False)
     return graphs.markdown([abrow.row(each) for each in found]) + "".join(left_out)
 
 

@@ -1,4 +1,5 @@
-"""Comparisons that were computed before: the bootstrap of one takes some 15 ms, and a lab has a hundred A/Bs."""
+"""Comparisons with an on-disk cache. The bootstrap of one comparison takes some 15 ms, and a laboratory may have a
+hundred A/Bs."""
 
 from __future__ import annotations
 
@@ -18,19 +19,19 @@ AT_MOST = 5000
 
 
 def compare(hosts: Sequence[HostSessions], bootstrapped: bool = True) -> Comparison:
-    """`comparison.compare`, from disk where the same sessions were compared by the same code."""
-    entry = cache.place("comparisons", short_hash([_code(), bootstrapped, [asdict(host) for host in hosts]], 24))
-    if (found := _parsed(cache.load_json(entry))) is not None:
-        return found
-    made = comparison.compare(hosts, bootstrapped=bootstrapped)
-    cache.keep_json(entry, asdict(made), AT_MOST)
-    return made
+    """Returns `comparison.compare`, from the cache if the same code has compared the same sessions."""
+    entry = cache.entry_path("comparisons", short_hash([_code(), bootstrapped, [asdict(host) for host in hosts]], 24))
+    if (cached := _parsed(cache.load_json(entry))) is not None:
+        return cached
+    compared = comparison.compare(hosts, bootstrapped=bootstrapped)
+    cache.keep_json(entry, asdict(compared), AT_MOST)
+    return compared
 
 
-def _parsed(found: Any) -> Comparison | None:
+def _parsed(value: Any) -> Comparison | None:
     try:
-        low_high = found["bootstrap"]
-        return Comparison(**{**found, "bootstrap": None if low_high is None else tuple(low_high)})
+        bootstrap = value["bootstrap"]
+        return Comparison(**{**value, "bootstrap": None if bootstrap is None else tuple(bootstrap)})
     except (TypeError, KeyError):
         return None
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.statistics import comparison, kept
+from analysis.statistics import cached, comparison
 from analysis.statistics.comparison import HostSessions
 
 HOSTS = (HostSessions("host", (20.0, 22.0, 21.0, 23.0, 20.5), (8.0, 8.1, 8.2, 7.9, 8.05)),)
@@ -18,40 +18,42 @@ def _own_cache(monkeypatch, tmp_path):
 @pytest.mark.parametrize("bootstrapped", [False, True])
 def test_what_was_kept_is_what_is_computed(bootstrapped):
     made = comparison.compare(HOSTS, bootstrapped=bootstrapped)
-    assert [kept.compare(HOSTS, bootstrapped) for _ in range(2)] == [made, made]
+    assert [cached.compare(HOSTS, bootstrapped) for _ in range(2)] == [made, made]
 
 
 def test_one_without_a_bootstrap_does_not_stand_for_one_with_it():
-    assert kept.compare(HOSTS, bootstrapped=False).bootstrap is None
-    assert kept.compare(HOSTS).bootstrap is not None
-    assert kept.compare(HOSTS, bootstrapped=False).bootstrap is None
+    assert cached.compare(HOSTS, bootstrapped=False).bootstrap is None
+    assert cached.compare(HOSTS).bootstrap is not None
+    assert cached.compare(HOSTS, bootstrapped=False).bootstrap is None
 
 
 @pytest.mark.parametrize("bootstrapped", [False, True])
 def test_what_was_kept_is_not_computed_again(monkeypatch, bootstrapped):
-    made = kept.compare(HOSTS, bootstrapped)
+    made = cached.compare(HOSTS, bootstrapped)
     monkeypatch.setattr(comparison, "compare", lambda *_, **__: pytest.fail("computed again"))
-    assert kept.compare(HOSTS, bootstrapped) == made
+    assert cached.compare(HOSTS, bootstrapped) == made
 
 
 def test_by_other_code_it_is_computed_again(monkeypatch):
-    made = kept.compare(HOSTS, bootstrapped=False)
-    monkeypatch.setattr(kept, "_code", lambda: "of-another-version")
+    made = cached.compare(HOSTS, bootstrapped=False)
+    monkeypatch.setattr(cached, "_code", lambda: "of-another-version")
     monkeypatch.setattr(comparison, "compare", lambda *_, **__: replace(made, reason="computed again"))
-    assert kept.compare(HOSTS, bootstrapped=False).reason == "computed again"
+    assert cached.compare(HOSTS, bootstrapped=False).reason == "computed again"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"bootstrap": null}', "null"])
 def test_what_is_damaged_is_computed_again(tmp_path, text):
-    made = kept.compare(HOSTS, bootstrapped=False)
+    made = cached.compare(HOSTS, bootstrapped=False)
     (entry,) = (path for path in tmp_path.rglob("*") if path.is_file())
     entry.write_text(text)
-    assert kept.compare(HOSTS, bootstrapped=False) == made
+    assert cached.compare(HOSTS, bootstrapped=False) == made
 
 
 def test_other_sessions_are_another_entry():
     (host,) = HOSTS
     other = HostSessions("host", (*host.a[:-1], 20.6), host.b)
-    assert kept.compare([other]).ratio == kept.compare(HOSTS).ratio  # the same medians
-    assert kept.compare([other]).cv_a != kept.compare(HOSTS).cv_a
-    assert kept.compare([HostSessions("host", host.b, host.a)]).ratio == pytest.approx(1 / kept.compare(HOSTS).ratio)
+    assert cached.compare([other]).ratio == cached.compare(HOSTS).ratio  # the same medians
+    assert cached.compare([other]).cv_a != cached.compare(HOSTS).cv_a
+    assert cached.compare([HostSessions("host", host.b, host.a)]).ratio == pytest.approx(
+        1 / cached.compare(HOSTS).ratio
+    )
