@@ -131,8 +131,8 @@ def test_it_is_read_wherever_it_is_told(folder, name, told, beside):
             {},
             "bf16",
             "config.json has a quantization_config (gptq 8), which is not quant=bf16: quant=gptq cannot read it "
-            "either (its weights have 8 bits, only 4 are supported): use the unquantised checkpoint it was made from, or "
-            "another",
+            "either (its weights have 8 bits, only 4 are supported): use the unquantised checkpoint it was made from, "
+            "or another",
         ),
         (None, {"quantize_config": "[" * 200_000}, "gptq", f"{QUANTIZE} cannot be read (brackets nested too deeply)"),
         (SIZES, {}, "gptq", "config.json has a quantization_config, but no quant_method, and"),
