@@ -65,10 +65,9 @@ def _logs(file: Path) -> Iterator[Path]:
 
 
 class Database:
-    """Backend of a database. See `seen.Backend`."""
+    """Backend of a database (see `seen.Backend`); `link` is a connection of Python's DB-API."""
 
     def __init__(self, uri: str, link: Any) -> None:
-        """`link` is a connection of Python's DB-API."""
         self._uri, self._link = uri, link
 
     def by_id(self, experiment_id: str) -> Experiment | None:
