@@ -134,7 +134,7 @@ def test_what_is_invalid_or_was_not_measured_stands_there_with_its_reason(kinds,
 
 
 def test_flags_are_explained_those_of_the_tables_too(html, made_of):
-    assert "faster than the bandwidth probe says is possible" in html  # the invalid session's flag
+    assert "faster than the bandwidth probe allows" in html  # the invalid session's flag
     assert "<dt>drifting</dt>" not in html
     elsewhere = example_record(cell={"dtype": "bf16"})
     elsewhere["keys"]["host_id"] = "f" * 12
@@ -295,7 +295,7 @@ def test_names_from_others_are_text(made_of):
         name: [replace(row, model=EVIL, flags=[EVIL], reasons=[EVIL]) for row in found.rows[name]]
         for name in ("floor", "budget")
     }
-    shown = html_of(replace(with_rows(found, **rows), shown=EVIL, told=EVIL, left_out=(EVIL,)))
+    shown = html_of(replace(with_rows(found, **rows), source=EVIL, filters=EVIL, left_out=(EVIL,)))
     assert "<img src=x" not in shown
     assert shown.count("&lt;img src=x onerror=alert(1)&gt;") > 10
 
