@@ -190,7 +190,7 @@ def test_what_errs_by_a_number_is_told_as_well():
         (lambda gate: gate.update(not_finite=STORED | {"how": None}), "does not have all of tensor, value and how"),
         (
             lambda gate: [check.update(errors=[0.0], trusted=[0.0]) for check in gate["checks"]],
-            "every logit error is a",
+            "every logit error is finite",
         ),
         (lambda gate: gate.update(not_finite=STORED | {"value": "0"}), "gate.not_finite.value"),
     ],
