@@ -11,11 +11,18 @@ import pytest
 import torch
 
 from runner.cell import floors
+from runner.cell.fieldtypes import ABSENT
 from runner.errors import Mismatch, MissingPackage, OutOfMemory
-from runner.record.sections.surroundings import Snapshots
-from runner.worker import clocks, session, tokens
+from runner.record import record
+from runner.record.sections.head import MeasuredKeys
+from runner.record.sections.passes import Passes, Prefill
+from runner.record.sections.surroundings import Probes, Snapshots
+from runner.worker import assemble, clocks, session, timing, tokens
+from runner.worker.assemble import Findings
 from runner.worker.progress import Clock, report_error
 from tests.fakes.cuda import Cuda
+from tests.support.derive import typed
+from tests.support.records import cpu_record
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 MIB = 2**20
@@ -24,7 +31,7 @@ MIB = 2**20
 @pytest.fixture
 def cuda(monkeypatch):
     found = Cuda(launch_ns=0).install(monkeypatch)
-    monkeypatch.setattr(session, "time", found.clock)
+    monkeypatch.setattr(timing, "time", found.clock)
     return found
 
 
@@ -47,9 +54,9 @@ class Prompt:
 
 @pytest.mark.parametrize(("cold", "warm"), [(300, 100), (100, 300)])
 def test_the_first_prefill_is_the_cold_one_and_each_ends_with_its_token_on_the_host(cuda, tiny_job, cold, warm):
-    loaded = SimpleNamespace(device=GPU, job=tiny_job)
     cuda.launch("what came before", 50 * 10**6)  # waited for before the clock starts
-    assert session._prefill(Prompt(cuda, cold, warm), loaded, Clock(1_000)) == {"cold_ms": cold + 1.0, "ms": warm + 1.0}
+    timed = timing.prefill(Prompt(cuda, cold, warm), tiny_job.cell.ctx, GPU, Clock(1_000))
+    assert timed == Prefill(cold_ms=cold + 1.0, ms=warm + 1.0)
     assert cuda.calls == ["synchronise", "prefill 64", "read back"] * 2
 
 
@@ -111,8 +118,6 @@ def test_snapshots_of_the_card_stand_before_and_after_all_that_is_measured(prete
     ]
     assert found.snapshots == Snapshots(before=2, after=13)
     assert found.probes == "speeds"
-    assert found["prefill"] == {"cold_ms": 2.0, "ms": 1.0}
-    assert found["memory"] == {"peak_bytes": 1}
 
 
 class Keeper:
@@ -125,9 +130,9 @@ class Keeper:
     def check_pass(self, name, chosen, before):
         self.log.append(("after", name, chosen, before))
 
-    def found(self, cell, hidden, synthetic):
-        self.log.append(("found", cell.quant, hidden, synthetic))
-        return {"gate": True}
+    def evidence(self, cell, hidden, synthetic):
+        self.log.append(("evidence", cell.quant, hidden, synthetic))
+        return "evidence"
 
 
 @pytest.fixture
@@ -137,25 +142,27 @@ def passes(monkeypatch, log):
     monkeypatch.setattr(
         clocks, "warm_up", lambda _step, ctx, count: log.append(f"warm up {ctx} {count}") or next(warmed)
     )
-    profile = SimpleNamespace(summary=lambda: [{"name": "gemm"}])
+    profile = SimpleNamespace(summary=lambda: ("gemm",))
 
     def clock(name):
         def measure(_step, protocol, *_device):
             log.append(name)
             chosen = () if name == "rate" else (7, 8)
-            return SimpleNamespace(found={name: protocol.steps}, tokens=chosen, profile=profile, seen=f"seen by {name}")
+            section = (name, protocol.steps)
+            return SimpleNamespace(section=section, tokens=chosen, profile=profile, observed=f"observed by {name}")
 
         return measure
 
     for name in ("wall", "span", "rate", "busy"):
         monkeypatch.setattr(clocks, name, clock(name))
-    monkeypatch.setattr(session.profiling, "operators_of", lambda _step, ctx: f"operators at {ctx}")
-    monkeypatch.setattr(session.actual, "of", lambda _job, seen, _step: {"seen": seen})
+    monkeypatch.setattr(timing.profiling, "operators_of", lambda _step, ctx: f"operators at {ctx}")
+    monkeypatch.setattr(timing.actual, "describe", lambda _job, observed, _step: observed)
 
 
 def measured(job, device, log):
     step = SimpleNamespace(restart=lambda position: log.append(f"restart {position}"))
-    return session._measure(step, Keeper(log), SimpleNamespace(job=job, device=device), Clock(1_000))
+    on_device = replace(job, device=replace(job.device, kind=device.type))
+    return timing.passes(step, Keeper(log), on_device, Clock(1_000))
 
 
 def of_pass(name, clock, before, chosen=(7, 8)):
@@ -163,7 +170,7 @@ def of_pass(name, clock, before, chosen=(7, 8)):
 
 
 def end(synthetic=True):
-    return ["restart 64", ("found", "bf16", 128, synthetic)]
+    return ["restart 64", ("evidence", "bf16", 128, synthetic)]
 
 
 @pytest.mark.usefixtures("passes")
@@ -178,18 +185,18 @@ def test_a_gpus_passes_each_have_their_own_clock_and_warm_up(tiny_job, log):
         *of_pass("busy", "busy", 103),
         *end(),
     ]
-    assert found.passes == {name: {name: 30} for name in ("wall", "span", "rate", "busy")}
-    assert found.kernels == [{"name": "gemm"}]
-    assert found.actual == {"seen": "seen by busy"}
-    assert found.gate == {"gate": True}
+    assert found.passes == Passes(**{name: (name, 30) for name in ("wall", "span", "rate", "busy")})
+    assert found.kernels == ("gemm",)
+    assert found.actual == "observed by busy"
+    assert found.evidence == "evidence"
 
 
 @pytest.mark.usefixtures("passes")
 def test_a_growing_cache_is_visited_a_second_time_and_a_cpu_has_no_other_clock(tiny_job, log):
     found = measured(replace(tiny_job, checkpoint="/somewhere"), CPU, log)
     assert log == [*of_pass("wall", "wall", 100), "drive ctx 64", *of_pass("revisit", "wall", 101), *end(False)]
-    assert found.passes == {"wall": {"wall": 30}, "revisit": {"wall": 30}}
-    assert (found.kernels, found.actual) == ([], {"seen": "operators at 64"})
+    assert found.passes == Passes(wall=("wall", 30), revisit=("wall", 30))
+    assert (found.kernels, found.actual) == ((), "operators at 64")
 
 
 class Memory:
@@ -240,29 +247,37 @@ def test_a_cpu_does_not_count_what_the_expectation_takes(monkeypatch, tiny_job):
     assert session._expect(loaded) == ("expectation", None)
 
 
-@pytest.fixture
-def results(monkeypatch, tiny_job):
-    """A function that makes the sections of a session on a device, whose weights are 111 bytes by the accounting."""
-    monkeypatch.setattr(session.registry, "weight_bytes", lambda *_: 111)
-    monkeypatch.setattr(session.environment, "environment", lambda _job, files: {"compile_cache_files": files})
-    found = session.Measured(gate={}, passes={}, kernels=[], actual={})
-    return lambda device: session._results(
-        SimpleNamespace(job=tiny_job, device=device, weight_bytes=222), found, 333, 444
-    )
+EXAMPLE = typed(cpu_record())
 
 
-def test_accounted_and_measured_bytes_and_the_peak_go_where_they_belong(results, monkeypatch):
+def findings(job, **changes):
+    """The findings of a session whose sections are those of an example."""
+    timed = timing.Timed(EXAMPLE.passes, (), EXAMPLE.actual, EXAMPLE.gate)
+    sections = {name: getattr(EXAMPLE, name) for name in ("snapshots", "probes", "prefill", "memory", "environment")}
+    return Findings(**{"job": job, "weight_bytes": 222, "timed": timed, **sections, **changes})
+
+
+def test_accounted_and_measured_bytes_go_where_they_belong(monkeypatch, tiny_job):
+    monkeypatch.setattr(assemble.registry, "weight_bytes", lambda *_: 111)
+    clock = Clock(1_000)
+    clock.seconds |= {"prefill": 1.0, "steps": 2.0}
+    made = assemble.measured(findings(tiny_job), clock)
+    assert (made.bytes.weights, made.bytes.weights_measured) == (111, 222)
+    assert not made.valid
+    assert made.reasons == ("weights take 222 bytes on the device, accounted 111",)
+    assert made.memory == EXAMPLE.memory
+    assert made.environment == EXAMPLE.environment
+
+
+def test_a_cards_peak_is_torchs(monkeypatch):
     Memory(monkeypatch).now = 5
-    found = results(GPU)
-    assert found["bytes"] == {"weights": 111, "weights_measured": 222}
-    assert found["memory"] == {"peak_bytes": 900 * MIB, "verify_extra_bytes": 333}
-    assert found["environment"] == {"compile_cache_files": 444}
+    assert session._peak_bytes(GPU) == 900 * MIB
 
 
-def test_a_cpus_peak_is_the_most_that_this_process_has_held(results):
+def test_a_cpus_peak_is_the_most_that_this_process_has_held():
     lines = Path("/proc/self/status").read_text().splitlines()
     kibibytes = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-    assert results(CPU)["memory"]["peak_bytes"] == pytest.approx(kibibytes * 1024, rel=0.015)
+    assert session._peak_bytes(CPU) == pytest.approx(kibibytes * 1024, rel=0.015)
 
 
 @pytest.mark.parametrize(("device", "emptied"), [(CPU, 0), (GPU, 1)])
@@ -272,7 +287,9 @@ def test_the_probe_reads_as_many_bytes_as_it_says(monkeypatch, device, emptied):
     monkeypatch.setattr(session.probes, "read_samples_gbs", lambda _device, size: [float(size)])
     monkeypatch.setattr(session.probes, "launch_samples_us", lambda _device: [5.0])
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: empty.append(1))
-    assert session._probe(device) == {"read_bytes": 64, "read_samples_gbs": [64.0], "launch_samples_us": [5.0]}
+    assert session._probe(device) == Probes(
+        read_bytes=64, read_samples_gbs=(64.0,), launch_samples_us=(5.0,), read_gbs=64.0, launch_us=5.0
+    )
     assert len(empty) == emptied  # its buffer goes back to the device before the model comes
 
 
@@ -285,15 +302,13 @@ def test_the_tokens_are_those_of_the_sessions_seed(tiny_job):
     assert found.weight_bytes == sum(parameter.nbytes for parameter in found.model.parameters())
 
 
-def test_facts_of_a_card_are_its_own(monkeypatch):
+def test_facts_of_a_card_are_its_own(monkeypatch, tiny_job):
     properties = SimpleNamespace(total_memory=80, major=9, minor=0, L2_cache_size=50)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _device: properties)
-    assert session._device_facts(GPU) == {
-        "last_level_cache_bytes": 50,
-        "memory_bytes": 80,
-        "compute_capability": "9.0",
-    }
-    assert session._device_facts(CPU).keys() == {"last_level_cache_bytes"}
+    card = assemble._device(replace(tiny_job.device, kind="cuda"))
+    assert (card.last_level_cache_bytes, card.memory_bytes, card.compute_capability) == (50, 80, "9.0")
+    processor = assemble._device(tiny_job.device)
+    assert (processor.key, processor.memory_bytes, processor.compute_capability) == ("cpu", ABSENT, ABSENT)
 
 
 @pytest.mark.parametrize(("compiles", "phase"), [(False, "build"), (True, "compile")])
@@ -321,13 +336,9 @@ def test_a_runtime_that_owns_its_model_has_no_kernels_layers(monkeypatch, tiny_j
 
 def test_the_cost_is_by_phase_and_in_all_from_the_commands_start(monkeypatch, tiny_job):
     """The command began 5 s ago."""
-    for module, name in ((session.metrics, "derive"), (session.judgement, "judge")):
-        monkeypatch.setattr(module, name, lambda _sections: None)
-    monkeypatch.setattr(session.record, "write", lambda *_: None)
-    monkeypatch.setattr(session.record, "env_key", lambda _: "env")
-    monkeypatch.setattr(session.codekey, "code_key", lambda: "code")
-    monkeypatch.setattr(session.codekey, "tree_key", lambda: "tree")
-    monkeypatch.setattr(session.host, "host_id", lambda uuid: f"host of {uuid}")
+    monkeypatch.setattr(assemble.codekey, "code_key", lambda: "code")
+    monkeypatch.setattr(assemble.codekey, "tree_key", lambda: "tree")
+    monkeypatch.setattr(assemble.host, "host_id", lambda uuid: f"host of {uuid}")
     started_ms = int((time.time() - 5) * 1e3)
     job = replace(
         tiny_job,
@@ -335,13 +346,15 @@ def test_the_cost_is_by_phase_and_in_all_from_the_commands_start(monkeypatch, ti
         device=replace(tiny_job.device, uuid="GPU-1"),
     )
     clock = Clock(started_ms)
-    clock.seconds = {"load": 1.23456}
-    found = session._finish(job, {"gpu": {}, "keys": {}, "session": {}, "environment": {}}, clock)
-    assert found["keys"] == {"code_key": "code", "tree_key": "tree", "env_key": "env", "host_id": "host of GPU-1"}
-    assert found["outcome"]["status"] == "measured"
-    assert found["cost_s"]["load"] == 1.235
-    assert 5 <= found["cost_s"]["total"] < 60
-    assert 5_000 <= found["session"]["finished_ms"] - started_ms < 60_000
+    clock.seconds = {"build": 1.23456, "prefill": 1.0, "steps": 2.0}
+    made = assemble.measured(findings(job), clock)
+    env_key = record.env_key(EXAMPLE.environment)
+    assert made.keys == MeasuredKeys(job.cell.key, "code", "tree", env_key, host_id="host of GPU-1")
+    assert made.outcome.status == "measured"
+    assert made.cost_s.build == 1.235
+    assert 5 <= made.cost_s.total < 60
+    assert made.cost_s.fixed == pytest.approx(made.cost_s.total - 3.0)
+    assert 5_000 <= made.session.finished_ms - started_ms < 60_000
 
 
 def test_a_phase_that_comes_again_adds_up_under_its_name(monkeypatch, capsys):
