@@ -231,7 +231,7 @@ def test_a_copied_record_is_no_further_session(tmp_path):
     finished = command("--records", str(tmp_path), "--format", "json")
     (row,) = json.loads(finished.stdout)
     assert row["sessions"] == 1
-    assert "copy.json: session 0f3c9a52b7d1e846 is in " in finished.stderr
+    assert "copy.json: session 0f3c9a52b7d1e846 is also in " in finished.stderr
     assert finished.returncode == 24
 
 
