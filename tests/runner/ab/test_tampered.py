@@ -192,7 +192,7 @@ CAUGHT: dict[str, tuple[Edit, str]] = {
     "an invalid session is called valid": (lambda m, f: invalid(m, f, 0, 3), "it is not valid: 2 garbage collections"),
     "an invalid session in a block's middle": (
         lambda m, f: (invalid(m, f, 1, 1), entry(m, 1, 1).update(valid=False)),
-        "goes on after|is none of abba",
+        "continues after|is none of abba",
     ),
     "the first block is removed": (lambda m, _: m["blocks"].pop(0), "sessions are numbered"),
     "the first block is removed, the rest renumbered": (lambda m, _: remove_block(m, 0), "is none of abba"),
