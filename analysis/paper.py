@@ -96,7 +96,7 @@ def floor_rows() -> list[FloorFigure]:
 
 
 def range_rows() -> list[RangeFigure]:
-    """Returns the paper's ranges and medians of R_floor by GPU."""
+    """Returns the ranges and medians of R_floor by GPU as the paper states them."""
     return [jsonform.from_json(RangeFigure, row) for row in _paper()["ranges"]]
 
 

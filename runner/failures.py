@@ -90,7 +90,7 @@ def refused(error: OSError) -> str:
 
 
 def remedy(error: OSError) -> str:
-    """Returns advice on an error of a path."""
+    """Returns advice on an error of a path. For an unknown error, the advice is to name another place."""
     return REMEDIES.get(error.errno or 0, "name another place")
 
 

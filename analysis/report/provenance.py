@@ -147,5 +147,5 @@ def _origin(group: Mapping[str, Any], ab_run: str | None) -> Origin:
 
 
 def day(ms: int) -> str:
-    """Returns the UTC date of a time in milliseconds since the epoch."""
+    """Returns the UTC date (YYYY-MM-DD) of a time in milliseconds since the epoch."""
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d")

@@ -48,7 +48,8 @@ class Frame:
     facts: Mapping[str, Facts] = field(default_factory=dict)
 
     def where(self, **criteria: str | None) -> Frame:
-        """Returns the part of the frame with these values of gpu, model and study; None matches any value."""
+        """Returns the part of the frame with these values of gpu, model and study; None matches any value. An A/B is
+        kept if both arms match."""
         chosen = {name: value for name, value in criteria.items() if value is not None}
         cell_values = {name: value for name, value in chosen.items() if name != "study"}
 
@@ -116,8 +117,7 @@ class Source(Protocol):
         ...
 
     def compared(self, needed: Sequence[str]) -> Frame:
-        """Returns a frame with the A/Bs and at least their sessions, and the same notes as `frame`. Raises as `frame`
-        does."""
+        """Returns as `frame` does, for A/Bs: sessions that belong to no A/B may be missing."""
         ...
 
     def details(self, sessions: Sequence[str]) -> dict[str, Details]:

@@ -50,7 +50,8 @@ class Folder:
 def frame_of(
     views: Iterable[View], needed: Sequence[str], manifests: Iterable[Manifest] = (), left_out: Iterable[str] = ()
 ) -> Frame:
-    """Returns the frame of sessions, given as views of their runs in MLflow."""
+    """Returns the frame of sessions, given as views of their runs in MLflow, with the columns `needed` (as in
+    `Source.frame`) and these A/Bs. A session that cannot be used adds a line to those of `left_out`."""
     session_runs = map(runs.run_of_view, views)
     return runs.frame(session_runs, needed, manifests=in_order(manifests), left_out=left_out)
 

@@ -24,7 +24,8 @@ def with_open_block(manifest: Manifest, host_id: str, sessions: int) -> Manifest
 
 
 def possible_orders(requested: Sequence[int], done: int, number: int) -> tuple[str, ...]:
-    """Returns the possible orders of block `number` after `done` sessions of each arm, for the requested numbers."""
+    """Returns the orders that block `number` may have after `done` sessions of each arm, such as `ab` or `baab`: one
+    for each length that a number in `requested` (sessions of each arm) allows. Empty if all are done."""
     lengths = {min(sessions - done, LONGEST_BLOCK) for sessions in requested if sessions > done}
     return tuple(ORDERS[length][number % 2] for length in sorted(lengths))
 

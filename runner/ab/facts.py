@@ -38,7 +38,7 @@ class Facts:
 
 
 def of_record(record: SessionRecord) -> Facts:
-    """Returns the facts of a session from its record, measured or not."""
+    """Returns the facts of a session from its record, also of a session that ended without a measurement."""
     session, measured = record.session, record if isinstance(record, MeasuredRecord) else None
     environment = to_json(measured.environment) if measured else {}
     stated = {f"session.{name}": getattr(session, name) for name in ("id", "index", "seed", "study")}

@@ -146,7 +146,7 @@ class Manifest:
 
     @property
     def text(self) -> str:
-        """Returns the content of the manifest's file."""
+        """Returns the manifest as JSON, as its file contains it."""
         return json.dumps(to_json(self), indent=1) + "\n"
 
 

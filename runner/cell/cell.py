@@ -69,7 +69,8 @@ class Cell:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """Returns the cell without its GPU in a few words. Defaults are left out."""
+        """Returns the cell without its GPU in a few words. It leaves out plain kernels, `sdpa` attention, synthetic
+        weights, and the dtype bf16 beside a quantised format."""
         unquantised = self.quant == KEY_DEFAULTS["quant"]  # such weights are stored in the cell's dtype
         parts = (
             (self.model, True),

@@ -123,7 +123,7 @@ class Config:
         return name in DEFAULTS[self.model_type]
 
     def origin(self, name: str) -> str:
-        """Returns a remark for a field that was left out, or ""."""
+        """Returns a remark that a field was left out and has its model type's default; "" if it was written."""
         return "" if name in self.written else f" (left out: the default of {self.model_type})"
 
     @property

@@ -32,7 +32,8 @@ def _parsed(path: Path) -> Any:
 
 
 def code_key() -> str:
-    """Returns a hash of the project's modules and data files that this process has loaded so far.
+    """Returns a hash of the modules of the package `runner` that this process has loaded so far, of formats, kernels
+    and runtimes found elsewhere, and of the data files that `read_data` has read. The catalogue is not in it.
 
     It depends on the code alone (`sourcetext.essence`). An edit of a comment or a docstring, or a move to another
     package, does not change it. The keys of older records are hashes of whole files with their paths.

@@ -108,8 +108,11 @@ def rate_ms(passes: Passes, protocol: Protocol) -> float | None:
 
 
 def floor(sizes: Bytes, peak_gbs: float | None, read_gbs: float, step_ms: float) -> Floor:
-    """Returns the floors of a step in ms, and each as a share of `step_ms`. `peak_gbs` is the datasheet's bandwidth,
-    `read_gbs` the bandwidth of the read probe."""
+    """Returns three floors of a step in ms, and each divided by `step_ms`.
+
+    They are the streamed bytes at `peak_gbs` (datasheet), the paper's bytes at `peak_gbs`, and the streamed bytes at
+    `read_gbs` (read probe). The first two are None without a datasheet.
+    """
     floor_ms, paper_ms = _floor_ms(sizes.streamed, peak_gbs), _floor_ms(sizes.paper, peak_gbs)
     achievable_ms = _floor_ms(sizes.streamed, read_gbs)
     return Floor(

@@ -101,7 +101,8 @@ def worst_ratio(evidence: Evidence) -> float | None:
 
 
 def bound(evidence: Evidence, trusted_error: float) -> float:
-    """Returns the limit of an error at the position where trusted eager's error is `trusted_error`, its largest."""
+    """Returns the limit of an error at the position where trusted eager's error is largest; `trusted_error` is its
+    error there."""
     if isinstance(evidence, EvidenceVersion2):
         return min(_single_limit(evidence) * trusted_error, evidence.cap)
     assert isinstance(evidence, EvidenceVersion1)
@@ -222,7 +223,7 @@ def reasons(gate: Gate) -> Iterator[str]:
 
 
 def error_reasons(gate: Gate) -> Iterator[str]:
-    """Yields the reasons that follow from logit errors alone."""
+    """Yields the reasons (see `reasons`) that follow from logit errors alone."""
     timed = gate.timed_trusted if isinstance(gate, GateVersion2) else ()
     trusted = max(gate.trusted_error, *timed, 0.0)
     if not trusted <= gate.cap and not is_explained(gate, trusted):

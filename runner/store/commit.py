@@ -51,7 +51,11 @@ def commit(record: SessionRecord, run_id: str | None, spooled: Path | None = Non
 
 
 def store_view(client: MlflowClient, session_view: View, run_id: str | None) -> Committed:
-    """Finds or creates the session's run and fills it. Raises BadRecord if the store has other content for it."""
+    """Fills the session's run and returns it.
+
+    That is the run that the store already has, else the unused run `run_id` that `mlflow run` made, else a new one. A
+    run that is complete is only compared. Raises BadRecord if the store has other content for the session.
+    """
     run = _session_run(client, session_view.session) or _unused_mlflow_run(client, run_id, session_view.session)
     if run is None:
         home = experiment.home(client)

@@ -13,7 +13,7 @@ PREFIX = "decode_floor.ab_json."
 
 
 def tags_of(manifest: Manifest) -> dict[str, str]:
-    """Returns the manifest's JSON, split into tags of at most TAG_LENGTH characters."""
+    """Returns the manifest's JSON, split into numbered tags of at most TAG_LENGTH characters."""
     text = json.dumps(to_json(manifest), separators=(",", ":"))
     starts = range(0, len(text), TAG_LENGTH)
     return {f"{PREFIX}{number:03d}": text[start : start + TAG_LENGTH] for number, start in enumerate(starts)}

@@ -40,7 +40,7 @@ class Clock:
 
     @contextmanager
     def phase(self, name: str, announce: str | None = None) -> Iterator[None]:
-        """Times a phase under `name`. `announce` is its progress line."""
+        """Adds the seconds of the block to the phase `name`. `announce` is a progress line, printed at the start."""
         if announce is not None:
             self.say(announce)
         started = time.perf_counter()
