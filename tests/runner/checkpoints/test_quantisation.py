@@ -125,7 +125,7 @@ def test_it_is_read_wherever_it_is_told(folder, name, told, beside):
         (None, {"quantize_config": "{"}, "gptq", f"{QUANTIZE} cannot be read ("),
         (None, {"quantize_config": "[]"}, "gptq", f"{QUANTIZE} cannot be read ("),
         (None, {"quantize_config": {"bits": 4, "group_size": 32}}, "gptq", "28 tensors of another shape"),
-        (None, {"quantize_config": {"bits": "four", "group_size": 128}}, "gptq", "its bits are 'four', which is no"),
+        (None, {"quantize_config": {"bits": "four", "group_size": 128}}, "gptq", "its bits are 'four', not a number"),
         (
             {"quant_method": "gptq", "bits": 8, "group_size": 128},
             {},

@@ -137,7 +137,7 @@ def test_packed_weights_are_known_by_their_dtypes(folder: Path, edit: Tensors, p
 def test_of_many_wrong_tensors_a_few_are_named(folder: Path) -> None:
     change(folder, lambda found: [found.pop(name) for name in list(found) if "layers.1" in name])
     assert "12 tensors missing (model.layers.1.self_attn.q_proj.weight, " in refusal(folder)
-    assert ", …): take" in refusal(folder)
+    assert ", …): use" in refusal(folder)
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "consolidated.00.pth"])
