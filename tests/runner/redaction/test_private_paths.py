@@ -120,7 +120,7 @@ def test_a_run_of_mlflows_that_fails_over_a_bad_folder_does_not_say_which(place:
     )
     assert finished.returncode == 16
     assert f"error: weights=~/{PRIVATE}-broken: model.safetensors is " in finished.stderr
-    assert f"warning: MLflow has logged the parameter weights=~/{PRIVATE}-broken, which all" in finished.stderr
+    assert f"warning: MLflow has logged the parameter weights=~/{PRIVATE}-broken, which every user" in finished.stderr
     found = client.get_run(made.info.run_id).data.tags
     assert found["message"].startswith("weights=<weights>: model.safetensors is ")
     assert (found["mlflow.source.name"], found["mlflow.source.git.repoURL"]) == ("decode-floor", "decode-floor")

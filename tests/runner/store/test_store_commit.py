@@ -154,7 +154,7 @@ def test_the_description_says_what_was_measured_how_well_and_where_the_time_went
     assert "(`floor_ms`) | 2.971 | ms |" in text
     assert "(`r_floor`) | 0.08252 |  |" in text
     # 21 - (0.21 + 4.8 + 0.35 + 1.9 + 1.7 + 0.72 + 0.474 + 6.2) = 4.646
-    assert "### Where 21.0 s went" in text
+    assert "### Time of each phase: 21.0 s from command to record" in text
     assert "| other | 4.65 |" in text
 
 
