@@ -47,7 +47,7 @@ def test_a_kernel_may_launch_several_times_for_a_product_and_a_runtime_may_fuse_
     monkeypatch.setattr(runtime, "DECLARATION", replace(runtime.DECLARATION, products=lambda _shape: 1))
     with pytest.raises(Mismatch, match="shows 1 of its matrix products per step; the layers have at least 2"):
         actual.describe(tiny_job, Observed({"aten::mm": 1.0}), step("dynamic"))
-    assert actual.describe(tiny_job, Observed({"aten::mm": 2.0}), step("dynamic"))["products_per_step"] == 2.0
+    assert actual.describe(tiny_job, Observed({"aten::mm": 2.0}), step("dynamic")).products_per_step == 2.0
 
 
 def test_another_cache_is_an_error(tiny_job):
