@@ -103,20 +103,20 @@ def test_a_summary_has_the_kernels_that_take_longest_and_the_rest_as_one():
     runs = [run(f"kernel {index}", 0, 2_000 * index) for index in range(1, 31)]
     runs += [run("short", 0, 10)] * 100
     rows = Profile((ProfiledStep(1.0, 1.0, 1),) * 2, tuple(runs)).summary()
-    assert [row["name"] for row in rows] == [*(f"kernel {index}" for index in range(30, 6, -1)), "(others)"]
-    assert rows[0] == {"name": "kernel 30", "count": 0.5, "us": 30.0}
+    assert [row.name for row in rows] == [*(f"kernel {index}" for index in range(30, 6, -1)), "(others)"]
+    assert rows[0] == KernelTime("kernel 30", 0.5, 30.0)
     # 1 + 2 + … + 6 = 21 µs, and 100 · 10 ns over two steps: 0.5 µs
-    assert rows[-1] == {"name": "(others)", "count": 53.0, "us": 21.5}
+    assert rows[-1] == KernelTime("(others)", 53.0, 21.5)
 
 
 def test_a_summary_of_few_kernels_has_no_rest():
     rows = Profile((ProfiledStep(1.0, 1.0, 1),), (run("gemm", 0, 1_500), run("gemm", 0, 500))).summary()
-    assert rows == [{"name": "gemm", "count": 2.0, "us": 2.0}]
+    assert rows == (KernelTime("gemm", 2.0, 2.0),)
 
 
 def test_a_long_name_is_cut_at_200_characters():
     (row,) = Profile((ProfiledStep(1.0, 1.0, 1),), (run("k" * 300, 0, 1_000),)).summary()
-    assert row["name"] == "k" * 200
+    assert row.name == "k" * 200
 
 
 def test_names_are_matched_by_any_signature():
