@@ -51,7 +51,9 @@ def paths_of(paths: Sequence[Path], run_id: str | None) -> list[Path]:
     """
     chosen = [path for path in paths if run_id is None or sidecar.remembered_run(path) == run_id]
     if not chosen:
-        raise BadRecord(f"no A/B there was measured under run {run_id}")
+        raise BadRecord(
+            f"no A/B in the spool was measured under run {run_id}: name the spool that its `ab` entry wrote"
+        )
     return chosen
 
 

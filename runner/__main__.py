@@ -60,9 +60,10 @@ def _command_line(arguments: Sequence[str], started_ms: int, run: EntryRun | Non
     with signals.held():
         try:
             from runner import cli
+            from runner.commands.measuring import Start
         except ImportError as error:
             raise failures.lacks(str(error.name)) from error
-    cli.run(arguments, cli.Start(started_ms, run))
+    cli.run(arguments, Start(started_ms, run))
 
 
 def _fail(error: Failure, run: EntryRun | None, arguments: Sequence[str]) -> int:

@@ -113,10 +113,12 @@ def compare(hosts: Sequence[HostSessions], threshold: float = THRESHOLD, bootstr
 
 def _check(hosts: Sequence[HostSessions]) -> None:
     if not hosts or not all(host.a for host in hosts):
-        raise BadValue("a comparison needs sessions of both arms")
+        raise BadValue("a comparison needs sessions of both arms: give at least one of each on every host")
     for host in hosts:
         if len(host.a) != len(host.b):
-            raise BadValue(f"{len(host.a)} sessions of a and {len(host.b)} of b on one host: the counts must be equal")
+            raise BadValue(
+                f"{len(host.a)} sessions of a and {len(host.b)} of b on one host: leave out those without a partner"
+            )
         for value in (*host.a, *host.b):
             if not (math.isfinite(value) and value > 0):
                 raise BadValue(f"a session's median of {value} ms is not a duration: it must be a positive number")

@@ -163,8 +163,8 @@ def implied(field: str, a: Cell, b: Cell) -> dict[str, tuple[Any, Any]]:
     for name, values in different.items():
         if name not in allowed:
             raise BadPair(
-                f"the arms differ in {name} as well ({values[0]} and {values[1]}), which {field} does not imply: "
-                f"give {name}= for both"
+                f"the arms differ in {name} as well ({values[0]} and {values[1]}), which field={field} does not imply: "
+                f"give {name}= the same value for both"
             )
     return different
 

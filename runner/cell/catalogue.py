@@ -104,7 +104,10 @@ def gpu_for(nvml_name: str) -> Gpu | None:
     """
     matches = [gpu for gpu in gpus().values() if gpu.nvml is not None and re.fullmatch(gpu.nvml, nvml_name)]
     if len(matches) > 1:
-        raise BadValue(f"gpus.yaml: {' and '.join(gpu.key for gpu in matches)} both match the NVML name {nvml_name!r}")
+        raise BadValue(
+            f"gpus.yaml: {' and '.join(gpu.key for gpu in matches)} match the NVML name {nvml_name!r}: "
+            "make their patterns narrower"
+        )
     return matches[0] if matches else None
 
 

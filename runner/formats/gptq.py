@@ -51,7 +51,7 @@ def _check_uniform(config: Mapping[str, Any]) -> None:
     if config.get("dynamic"):
         raise _config.mixed_layers("its quantization_config is dynamic")
     if _config.boolean(config, "lm_head"):
-        raise BadCheckpoint("its lm_head is true: a quantised head is not supported")
+        raise BadCheckpoint("its lm_head is true: take a checkpoint whose head is in 16 bits")
     _config.check_uniform(config)
     quantised = _config.module_names(config, QUANTISED_LIST) or LINEARS
     if unquantised := [name for name in LINEARS if name not in quantised]:

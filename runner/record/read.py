@@ -15,7 +15,6 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic_core import ErrorDetails
 
 from runner.cell.jsonform import hints, name_of
-from runner.errors import BadRecord
 from runner.record import record, schema
 from runner.record.line import place_of, short_repr
 from runner.record.sections.gate import GateVersion1, GateVersion2
@@ -60,7 +59,7 @@ def from_json(data: Mapping[str, Any], name: str) -> SessionRecord:
     if isinstance(result, SessionRecord):
         return result
     more = f" (and {len(result) - 1} more)" if len(result) > 1 else ""
-    raise BadRecord(f"{name}: damaged record: {result[0]}{more}")
+    raise record.damaged(name, f"damaged record: {result[0]}{more}")
 
 
 def faults(data: Mapping[str, Any]) -> list[str]:

@@ -30,6 +30,7 @@ MAXIMUM_BYTES = 32 * 2**20
 # Fields of the section `environment` that env_key is a hash of.
 ENV_KEY_VERSIONS = ("python", "torch", "cuda", "transformers", "triton", "kernel_package", "driver_major")
 ENV_KEY_LENGTH = 12
+RESTORE = "restore the file, or measure the session again"
 MEASURED, STATUSES = head.MEASURED, head.STATUSES
 ALWAYS_PRESENT = tuple(field.name for field in fields(SessionRecord) if field.default is MISSING)
 MEASURED_ONLY = tuple(field.name for field in fields(MeasuredRecord)[len(fields(SessionRecord)) :])
@@ -88,7 +89,7 @@ def parse(text: str, name: str) -> dict[str, Any]:
     try:
         data = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise BadRecord(f"{name}: not a complete JSON file ({error})") from error
+        raise damaged(name, f"not a complete JSON file ({error})") from error
     if not isinstance(data, dict) or "schema_version" not in data:
         raise BadRecord(f"{name}: not a record of this project (no schema_version)")
     if data["schema_version"] != SCHEMA_VERSION:
@@ -98,6 +99,11 @@ def parse(text: str, name: str) -> dict[str, Any]:
         )
     _check_sections(data, name)
     return data
+
+
+def damaged(name: str, fault: str) -> BadRecord:
+    """Returns the error for a file that is no correct record, with what to do about it."""
+    return BadRecord(f"{name}: {fault}: {RESTORE}")
 
 
 def _refuse_constant(word: str) -> None:
@@ -111,9 +117,9 @@ def _check_sections(data: dict[str, Any], name: str) -> None:
     if status == MEASURED:
         missing += [section for section in MEASURED_ONLY if section not in data]
     if missing:
-        raise BadRecord(f"{name}: damaged record, without {', '.join(missing)}")
+        raise damaged(name, f"damaged record, without {', '.join(missing)}")
     if status not in STATUSES:
-        raise BadRecord(f"{name}: damaged record, unknown outcome {reprlib.repr(outcome)}")
+        raise damaged(name, f"damaged record, unknown outcome {reprlib.repr(outcome)}")
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from runner.record.sections.passes import Actual
 from runner.worker import profiling
 
 LISTED_NAMES = 4
+REMEDY = "install the pinned versions of the packages (`make env`), or report a bug with this line"
 
 
 def describe(job: Job, observed: profiling.Observed, step: Step) -> Actual:
@@ -37,7 +38,7 @@ def _check_products(job: Job, count: float, names: list[str]) -> None:
     if count < expected:
         raise Mismatch(
             f"kernel {job.cell.kernel} was requested, but the profile shows {count:g} of its matrix products per step; "
-            f"the layers have at least {expected}. The profile has {names}"
+            f"the layers have at least {expected}. The profile has {names}: {REMEDY}"
         )
 
 
@@ -53,4 +54,4 @@ def _check(job: Job, actual: Actual) -> None:
 
 def _check_same(field: str, requested: str, actual: str) -> None:
     if requested != actual:
-        raise Mismatch(f"{field} {requested} was requested, but {actual} ran")
+        raise Mismatch(f"{field} {requested} was requested, but {actual} ran: {REMEDY}")

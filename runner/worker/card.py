@@ -27,5 +27,6 @@ def check(device: Device) -> None:
         raise GpuNotFound(f"torch sees no GPU where NVML sees {device.name}: {message}") from error
     if f"GPU-{properties.uuid}".lower() != device.uuid.lower() or " MIG " in properties.name:
         raise Mismatch(
-            f"the card {device.name} was requested, but torch computes on another one or a slice: {properties.name}"
+            f"the card {device.name} was requested, but torch computes on another one or a slice: {properties.name}. "
+            "Give CUDA_VISIBLE_DEVICES the UUID of a whole card (`nvidia-smi -L`), or unset it"
         )

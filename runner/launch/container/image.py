@@ -49,7 +49,7 @@ def check_labels(image: Image) -> None:
     if labelled != expected:
         raise NoContainer(
             f"the image {image.name} is labelled {labelled[0] or 'no architecture'} and {labelled[1] or 'no stack'}: "
-            f"{make_target(image.name)} builds it"
+            f"{make_target(image.name)} builds the one of that name"
         )
 
 

@@ -14,7 +14,6 @@ from runner.cell import floors
 from runner.cell.cell import Cell
 from runner.cell.fieldtypes import known
 from runner.cell.jsonform import name_of, stated, to_json
-from runner.errors import BadRecord
 from runner.record import derive, judgement
 from runner.record import record as recordfile
 from runner.record.line import place_of, short_repr
@@ -44,7 +43,7 @@ def read_verified(path: Path) -> SessionRecord:
         lines = list(name_differences(record, path))
     if record is None or lines:
         more = f" (and {len(lines) - 1} more: `runner verify` lists them)" if len(lines) > 1 else ""
-        raise BadRecord(f"{path}: {lines[0]}{more}")
+        raise recordfile.damaged(str(path), f"{lines[0]}{more}")
     return record
 
 

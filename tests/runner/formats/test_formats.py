@@ -203,7 +203,7 @@ def test_an_nf4_tensor_that_says_another_layout_is_refused(name, change, said):
         ("awq", {**GPTQ, "zero_point": "true"}, "its zero_point is 'true', neither true nor false"),
         ("bnb-nf4", {**NF4_CONFIG, "bnb_4bit_use_double_quant": 0}, "its bnb_4bit_use_double_quant is 0, neither"),
         ("bnb-nf4", {**NF4_CONFIG, "load_in_4bit": "yes"}, "its load_in_4bit is 'yes', neither true nor false"),
-        ("gptq", {**GPTQ, "lm_head": True}, "its lm_head is true: a quantised head is not supported"),
+        ("gptq", {**GPTQ, "lm_head": True}, "its lm_head is true: take a checkpoint whose head is in 16 bits"),
         ("awq", {"bits": 4, "group_size": 128, "version": "gemv"}, "its AWQ version is gemv, only gemm is supported"),
         (
             "awq",

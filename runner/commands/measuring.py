@@ -1,0 +1,199 @@
+"""Commands that run sessions: `cell` and `ab`."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+
+from runner import store, summary, terminal
+from runner.ab import arms
+from runner.ab.measure import Progress
+from runner.ab.measure import measure as measure_ab
+from runner.cell import catalogue
+from runner.cell.fieldtypes import known
+from runner.cell.vocabulary import AUTO, CPU
+from runner.commands.options import SESSIONS, request_options, session_options
+from runner.errors import InvalidSession, MissingPackage, StoreUnreachable
+from runner.launch.session import Commit, Finished, Settings, run_session
+from runner.machine import nvml
+from runner.plan.request import FROM_ENVIRONMENT, NONE, Request, are_local, names_a_variable
+from runner.record import sidecar
+from runner.record import spool as spools
+from runner.record.sections.head import GpuInfo
+from runner.record.sessionrecord import MeasuredRecord
+from runner.record.spool import DEFAULT_SPOOL
+from runner.store.session_run import run_name
+
+
+@dataclass(frozen=True)
+class Start:
+    """The start of the command: its time, in milliseconds since the epoch, and its MLflow run, if any."""
+
+    ms: int
+    run: store.EntryRun | None
+
+
+@click.command()
+@request_options
+@click.option("--sessions", type=SESSIONS, default=1, show_default=True, help="sessions, each in a fresh process")
+@click.option(
+    "--explain-gate", is_flag=True, help="print each layer's error afterwards, to locate an error of the step"
+)
+@session_options
+@click.pass_obj
+def cell(
+    start: Start,
+    /,
+    spool: Path | None,
+    sessions: int,
+    explain_gate: bool,
+    share_host: bool,
+    timeout: float,
+    **request: str,
+) -> None:
+    """Measures one cell: a GPU, a model, a context, a weight format and a runtime."""
+    settings = replace(_settings(start.run, spool, share_host, timeout), explain=explain_gate)
+    requested = Request(**request)
+    _warn_of_paths(start.run, {"weights": requested.weights})
+    errors = [error for error in _sessions(requested, sessions, start.ms, settings) if error]
+    if errors:
+        raise errors[0]
+
+
+@click.command()
+@click.option("--field", default=NONE, show_default=True, help="field in which the arms differ; none: an A/A")
+@click.option("--a", "value_a", default=AUTO, help="value of the field in arm a, such as eager")
+@click.option("--b", "value_b", default=AUTO, help="value of the field in arm b, such as graph")
+@click.option("--sessions", type=SESSIONS, default=10, show_default=True, help="valid sessions of each arm")
+@click.option(
+    "--extension",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="additional sessions of each arm if the interval is wide, declared before the first session",
+)
+@request_options
+@session_options
+@click.pass_obj
+def ab(
+    start: Start,
+    /,
+    field: str,
+    value_a: str,
+    value_b: str,
+    sessions: int,
+    extension: int,
+    spool: Path | None,
+    share_host: bool,
+    timeout: float,
+    **request: str,
+) -> None:
+    """Measures two cells that differ in one field, alternately. The same command continues an interrupted
+    comparison."""
+    settings = _settings(start.run, spool, share_host, timeout)
+    requested = Request(**request)
+    _warn_of_paths(
+        start.run, {"weights": requested.weights} | ({"a": value_a, "b": value_b} if field == "weights" else {})
+    )
+    pair = arms.pair(requested, field, value_a, value_b, () if requested.gpu == CPU else nvml.list_gpus())
+    for name, (in_a, in_b) in pair.implied.items():
+        click.echo(f"{field} implies {name}: {in_a} in a, {in_b} in b")
+    folder = measure_ab(pair, sessions, extension, settings, _show_ab)
+    if start.run is not None:
+        # the run stays open and marked until it has its summary
+        sidecar.remember_run(folder / spools.MANIFEST_NAME, start.run.id)
+    command = f"python -m analysis ab {shlex.quote(str(folder))}"
+    count = "1 session" if sessions == 1 else f"{sessions} sessions"
+    click.echo(f"{count} of each arm in {folder}; compare them with: {command}")
+
+
+def _warn_of_paths(run: store.EntryRun | None, weights: Mapping[str, str]) -> None:
+    """Warns of paths in parameters: MLflow logs every -P value before this process starts, and they cannot be
+    deleted."""
+    for name, value in weights.items():
+        if run is not None and are_local(value) and not names_a_variable(value):
+            click.echo(
+                f"warning: MLflow has logged the parameter {name}={value}, which every user of its store can read: to "
+                f"keep the path private, export a variable with it, such as W, and use -P {name}={FROM_ENVIRONMENT}W",
+                err=True,
+            )
+
+
+def _show_ab(progress: Progress) -> None:
+    measured, arm = progress.finished.record, progress.arm
+    result = f"{measured.latency.step_wall_ms:.3f} ms" if isinstance(measured, MeasuredRecord) else "not measured"
+    marks = ", ".join(measured.flags) if measured.valid else "NOT VALID"
+    sessions = "session" if progress.left == 1 else "sessions"
+    remaining = f"{progress.left} {sessions} left, about {progress.left_s / 60:.0f} min" if progress.left else "done"
+    click.echo(f"{arm.name} {progress.number}/{progress.of}  {arm.value}  {result}  {remaining}  {marks}".rstrip())
+
+
+def _settings(run: store.EntryRun | None, spool: Path | None, share_host: bool, timeout_s: float) -> Settings:
+    commit = None if spool is not None and run is None else _commit(run)
+    return Settings(spool or DEFAULT_SPOOL, commit, run, share_host, timeout_s, _show_progress)
+
+
+def _commit(run: store.EntryRun | None) -> Commit:
+    """Returns the function that commits a session to MLflow.
+
+    Raises MissingPackage without MLflow, which is imported only after the measurement. Warns if the store cannot take
+    the session.
+    """
+    if importlib.util.find_spec("mlflow") is None:
+        raise MissingPackage(
+            f"{sys.executable} has no MLflow to store the session in: use --spool DIR, and where MLflow is, "
+            "python -m runner import DIR"
+        )
+    obstacle = store.before_measuring(run.id if run else None)
+    if obstacle is not None:
+        click.echo(f"warning: {obstacle}; records are kept in the spool meanwhile", err=True)
+    return store.commit
+
+
+def _sessions(
+    request: Request, count: int, started_ms: int, settings: Settings
+) -> Iterator[InvalidSession | StoreUnreachable | None]:
+    """Yields the error of each session that the next session can follow, or None. Raises other errors.
+
+    A session that is not valid, or not stored, does not prevent the next one.
+    """
+    for index in range(count):
+        session_settings = settings if index == 0 else replace(settings, run=None)
+        session_ms = started_ms if index == 0 else int(time.time() * 1000)
+        finished = run_session(request, index, session_ms, session_settings)
+        _show(finished, is_entry=session_settings.run is not None)
+        error = finished.error
+        if error is not None and not isinstance(error, InvalidSession | StoreUnreachable):
+            raise error
+        yield error
+
+
+def _show_progress(text: str, elapsed_s: float) -> None:
+    terminal.say(f"[{elapsed_s:6.1f} s] {text}")
+
+
+def _show(finished: Finished, is_entry: bool) -> None:
+    for line in summary.lines(finished.record):
+        click.echo(line)
+    if not finished.record.gpu.catalogued:
+        click.echo(_entry_to_add(finished.record.gpu))
+    click.echo(f"  record    {finished.path}")
+    if finished.store_error is not None and not finished.record.valid:
+        # the command reports only the session's own failure
+        click.echo(f"warning: {finished.store_error}", err=True)
+    if finished.run is not None:
+        # the user may have named the run that `mlflow run` made
+        name = "" if is_entry else f"{run_name(finished.record)} "
+        click.echo(f"  MLflow    run {name}({finished.run}); view it with `make ui`")
+
+
+def _entry_to_add(gpu: GpuInfo) -> str:
+    entry = catalogue.entry_to_add(gpu.key, gpu.name, known(gpu.compute_capability))
+    return f"This GPU is not in the catalogue. To have r_floor, add to experiments/gpus.yaml:\n\n{entry}"
