@@ -16,7 +16,7 @@ from runner.record.flags import DISTURBED, PASSES_DISAGREE, SHARED_CARD
 from runner.record.gaterules import NOT_FINITE, is_explained
 from runner.record.metrics import passes_disagreement
 from runner.record.sections.gate import Likeness, NotFinite
-from runner.record.sections.passes import Passes, Window
+from runner.record.sections.passes import timed_passes
 from runner.record.sections.surroundings import Limits
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
@@ -37,11 +37,6 @@ LIMITS = Limits(
 """Limits of this version, as a record states them."""
 IDLE_CLOCKS = {"gpu_idle", "applications_clocks_setting", "display_clock_setting"}
 """NVML's reasons for a lower clock that do not slow down a step."""
-
-
-def windows(passes: Passes) -> Iterator[tuple[str, Window]]:
-    """Yields the name and window of each timed pass."""
-    return ((name, timed) for name, timed in vars(passes).items() if isinstance(timed, Window))
 
 
 def _gate_reasons(record: MeasuredRecord) -> Iterator[str]:
@@ -103,7 +98,7 @@ def _chooses_otherwise(record: MeasuredRecord, likeness: Likeness) -> bool:
 
 
 def _window_reasons(record: MeasuredRecord) -> Iterator[str]:
-    for name, window in windows(record.passes):
+    for name, window in timed_passes(record.passes).items():
         if window.collected:  # absent in older records
             yield f"{window.collected} garbage collections inside the {name} window"
         if window.compiled:
@@ -168,7 +163,7 @@ def flags(record: MeasuredRecord) -> list[str]:
     """Returns the flags of a measured session, with its `given_flags`, in alphabetical order."""
     conditions = {
         "driver-allocations": record.cell.cache == "dynamic"
-        and any(window.segments for _, window in windows(record.passes)),
+        and any(window.segments for window in timed_passes(record.passes).values()),
         "drifting": abs(record.latency.drift) > DRIFT_LIMIT,
         "imprecise": gaterules.is_imprecise(record.gate),
         DISTURBED: _is_disturbed(record),

@@ -16,11 +16,10 @@ from torch._C._autograd import DeviceType
 
 from runner.cell import attention
 from runner.declarations import Step
-from runner.record.sections.passes import OTHERS, KernelTime
+from runner.record.sections.passes import OTHERS, SUMMARY_ROWS, KernelTime
 
 MARKER = "spin_kernel"  # kernel of torch.cuda._sleep; no model uses it
 NOT_KERNELS = ("Memcpy", "Memset")
-SUMMARY_ROWS = 24
 NAME_LENGTH = 200
 GRAPH_LAUNCHES = ("cudaGraphLaunch", "cuGraphLaunch")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TypeAlias
 
 from runner.cell.fieldtypes import ABSENT, Count, Integer, NotNegative, Number, OrAbsent, Positive, Series
 
@@ -73,6 +74,17 @@ class Passes:
     busy: OrAbsent[BusyPass] = ABSENT
 
 
+TimedPass: TypeAlias = WallPass | SpanPass | RatePass | BusyPass
+
+
+def timed_passes(passes: Passes) -> dict[str, TimedPass]:
+    """Returns the passes that a record has, by name."""
+    values = ((field.name, getattr(passes, field.name)) for field in fields(passes))
+    return {name: timed for name, timed in values if timed is not ABSENT}
+
+
+SUMMARY_ROWS = 24
+"""Largest number of kernels with a row of their own: those with most time."""
 OTHERS = "(others)"
 """Name of the row that adds up all kernels without a row of their own."""
 

@@ -9,10 +9,10 @@ from runner.cell import attention
 from runner.cell.fieldtypes import ABSENT
 from runner.cell.vocabulary import CUDA
 from runner.record.line import short_repr, unequal
-from runner.record.sections.passes import KernelTime
+from runner.record.sections.passes import OTHERS, KernelTime
 from runner.record.sessionrecord import MeasuredRecord
 from runner.record.verify import older
-from runner.record.verify.passes import COUNT_ROUNDING, OTHERS, device_kind, is_complete
+from runner.record.verify.passes import COUNT_ROUNDING, device_kind, is_complete
 
 CUT_NAME_LENGTH = 100  # a shorter name was not truncated by any version of the worker
 SDPA = "sdpa"

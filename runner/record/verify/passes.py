@@ -9,21 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from statistics import mean, median
-from typing import TypeAlias
 
 from runner.cell.cell import Cell
 from runner.cell.jsonform import stated
 from runner.cell.vocabulary import CPU, CUDA
 from runner.record import judgement
 from runner.record.line import too_small
-from runner.record.sections.passes import BusyPass, KernelTime, Passes, RatePass, SpanPass, WallPass
+from runner.record.sections.passes import (
+    OTHERS,
+    SUMMARY_ROWS,
+    BusyPass,
+    KernelTime,
+    Passes,
+    RatePass,
+    TimedPass,
+    timed_passes,
+)
 from runner.record.sessionrecord import MeasuredRecord
 from runner.record.verify import copies
 
-TimedPass: TypeAlias = WallPass | SpanPass | RatePass | BusyPass
-
 PASSES = {CPU: ("wall",), CUDA: ("wall", "span", "rate", "busy")}
-OTHERS, SUMMED_ROWS = "(others)", 24  # name of a long table's last row; largest number of rows without it
 COUNT_ROUNDING = 0.005
 US_ROUNDING = 0.005
 SAME_TIME = 1e-6  # relative rounding error of a time
@@ -39,11 +44,6 @@ def pass_names(cell: Cell) -> tuple[str, ...]:
     return (*PASSES[device_kind(cell)], *(("revisit",) if cell.cache == "dynamic" else ()))
 
 
-def timed(passes: Passes) -> dict[str, TimedPass]:
-    """Returns the passes that a record has, by name."""
-    return dict(stated(passes))
-
-
 def differences(record: MeasuredRecord) -> Iterator[str]:
     """Yields a line for each pass that is missing, incomplete, or inconsistent."""
     yield from _series_differences(record)
@@ -57,7 +57,7 @@ def differences(record: MeasuredRecord) -> Iterator[str]:
 
 
 def _series_differences(record: MeasuredRecord) -> Iterator[str]:
-    expected, steps, passes = pass_names(record.cell), record.protocol.steps, timed(record.passes)
+    expected, steps, passes = pass_names(record.cell), record.protocol.steps, timed_passes(record.passes)
     for name in expected:
         if name not in passes:
             yield f"passes.{name}: missing"
@@ -87,7 +87,7 @@ def _kernel_differences(rows: Sequence[KernelTime], busy: BusyPass) -> Iterator[
 
 def is_complete(rows: Sequence[KernelTime]) -> bool:
     """Returns whether the table covers all kernels. A long one sums up the rest in its last row."""
-    return bool(rows) and (rows[-1].name == OTHERS or len(rows) <= SUMMED_ROWS)
+    return bool(rows) and (rows[-1].name == OTHERS or len(rows) <= SUMMARY_ROWS)
 
 
 def _profile_differences(busy: BusyPass) -> Iterator[str]:
@@ -99,7 +99,7 @@ def _profile_differences(busy: BusyPass) -> Iterator[str]:
 
 
 def _step_series(passes: Passes) -> dict[str, tuple[float, ...]]:
-    windows = ((f"passes.{name}", window) for name, window in timed(passes).items())
+    windows = ((f"passes.{name}", window) for name, window in timed_passes(passes).items())
     series = {place: window.steps_ms for place, window in windows if not isinstance(window, RatePass)}
     return series | ({"passes.busy.span_ms": passes.busy.span_ms} if passes.busy else {})
 
@@ -122,7 +122,7 @@ def _speed_differences(record: MeasuredRecord) -> Iterator[str]:
     """Yields a line for each pass that is faster than reading the step's bytes at the datasheet's peak. `wall` is not
     included: its r_floor makes a session invalid."""
     least = judgement.least_ms(record, record.bytes.streamed)
-    for name, window in timed(record.passes).items():
+    for name, window in timed_passes(record.passes).items():
         if name != "wall":
             yield from too_small(f"passes.{name}", _step_ms(window, record.protocol.steps), least, "the floor in ms")
 

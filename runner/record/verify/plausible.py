@@ -11,11 +11,11 @@ from runner.cell.vocabulary import CUDA
 from runner.record import heldbytes, judgement
 from runner.record.line import short_repr, too_large, too_small
 from runner.record.sections.gate import GateVersion2
-from runner.record.sections.passes import BusyPass, RatePass
+from runner.record.sections.passes import BusyPass, RatePass, TimedPass, timed_passes
 from runner.record.sections.quantities import Held
 from runner.record.sections.surroundings import Cost
 from runner.record.sessionrecord import MeasuredRecord
-from runner.record.verify.passes import TimedPass, device_kind, timed
+from runner.record.verify.passes import device_kind
 
 PHASES = ("probe", "build", "reference", "verify")  # phases that every measured session has, optional in the schema
 NO_PHASES = ("total", "fixed")
@@ -111,7 +111,7 @@ def _cost_differences(record: MeasuredRecord) -> Iterator[str]:
     yield from too_large("cost_s", sum(_phases(costs).values()), costs.total + SLACK_S, "its total")
     prefill_s = (prefill.cold_ms + prefill.ms) / 1e3
     yield from too_small("cost_s.prefill", costs.prefill + PHASE_SLACK_S, prefill_s, "both prefills took")
-    timed_s = sum(_total_ms(window) for window in timed(record.passes).values()) / 1e3
+    timed_s = sum(_total_ms(window) for window in timed_passes(record.passes).values()) / 1e3
     yield from too_small("cost_s.steps", costs.steps + PHASE_SLACK_S, timed_s, "the timed passes took")
 
 
