@@ -32,6 +32,7 @@ from runner.record import bounds, codekey
 from runner.record.statedbound import StatedBound
 from runner.record.verify import actual
 from tests.support import checkpoints
+from tests.support.derive import typed
 from tests.support.processes import ROOT
 from tests.support.records import example_record
 
@@ -177,9 +178,10 @@ def test_a_step_launches_what_its_runtime_and_kernel_declare(
 
 def test_verify_asks_for_what_is_declared(monkeypatch: pytest.MonkeyPatch) -> None:
     """The example has 28 layers of 7 matrices, and 197 products a step."""
-    assert list(actual.differences(example_record())) == []
+    record = typed(example_record())
+    assert list(actual.differences(record)) == []
     declare(monkeypatch, registry.kernel("cublas"), launches_per_product=2)
-    assert list(actual.differences(example_record())) == [
+    assert list(actual.differences(record)) == [
         "actual.products_per_step: 197, but the layers have at least 392"
     ]
 

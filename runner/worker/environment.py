@@ -32,7 +32,7 @@ def versions(job: Job) -> dict[str, Any]:
     driver = job.device.driver
     return {
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # a subclass of str
         "cuda": torch.version.cuda,
         "transformers": _version("transformers"),
         "triton": _version("triton"),

@@ -28,6 +28,7 @@ def test_versions_are_those_that_python_knows(tiny_job):
         "kernel_package": None,
         "driver_major": "580",
     }
+    assert {type(version) for version in found.values()} <= {str, type(None)}  # torch's own is a subclass of str
     assert environment.versions(with_driver(tiny_job, None))["driver_major"] is None
 
 

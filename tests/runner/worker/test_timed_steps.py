@@ -187,6 +187,8 @@ def section(repeats):
         "stated_ratio": 1.0,
         "stated_spread": 0.05,
         "checkpoint_spread": 0.0,
+        "dtype_ratio": 1.0,
+        "dtype_spread": 0.05,
         "regret_limit": 7,
     }
     found = {**limits, "checks": [], "timed_trusted": [0.01] * 30, "tokens": tokens, "rows": []}
