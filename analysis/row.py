@@ -22,7 +22,7 @@ class Row:
 
     @property
     def anchor(self) -> str | None:
-        """Returns the anchor of the row's origin in a report, None if the row has none."""
+        """Returns the id, without `#`, of the part of a report that lists the row's sessions; None if there is none."""
         return None
 
     def to_json(self) -> dict[str, Any]:

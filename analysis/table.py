@@ -117,7 +117,7 @@ class Table(Generic[R]):
         return "" if self.note is None else self.note(rows)
 
     def statements(self, rows: Sequence[R]) -> Sequence[str]:
-        """Returns the statements about these rows."""
+        """Returns the sentences about these rows, which are printed below the table."""
         return () if self.sentences is None else self.sentences(rows)
 
     def markdown(self, rows: Sequence[R]) -> str:

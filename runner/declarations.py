@@ -220,5 +220,5 @@ class Tokens(Protocol):
         ...
 
     def next(self, position: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
-        """Returns the token to consume at `position` [1], shape [1]."""
+        """Returns the token to consume at `position` [1]: the trace's while `forced`, otherwise `chosen` [1]."""
         ...

@@ -86,7 +86,7 @@ class Head(TypedDict):
 
 
 def head(job: Job) -> Head:
-    """Returns a record's first fields."""
+    """Returns the fields of a record that the job states: request, cell, protocol, flags, model and container."""
     return {
         "schema_version": SCHEMA_VERSION,
         "request": job.request,

@@ -150,12 +150,12 @@ def _capturable() -> tuple[str, ...]:
 
 
 def kernel_declarations() -> tuple[KernelDeclaration, ...]:
-    """Returns the declarations of all kernels of this version."""
+    """Returns the declarations of all kernels in `runner.kernels`."""
     return tuple(kernel(name).DECLARATION for name in kernel_names())
 
 
 def runtime_declarations() -> tuple[RuntimeDeclaration, ...]:
-    """Returns the declarations of all runtimes of this version."""
+    """Returns the declarations of all runtimes in `runner.runtimes`."""
     return tuple(runtime(name).DECLARATION for name in runtime_names())
 
 

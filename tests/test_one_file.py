@@ -181,9 +181,7 @@ def test_verify_asks_for_what_is_declared(monkeypatch: pytest.MonkeyPatch) -> No
     record = typed(example_record())
     assert list(actual.differences(record)) == []
     declare(monkeypatch, registry.kernel("cublas"), launches_per_product=2)
-    assert list(actual.differences(record)) == [
-        "actual.products_per_step: 197, but the layers have at least 392"
-    ]
+    assert list(actual.differences(record)) == ["actual.products_per_step: 197, but the layers have at least 392"]
 
 
 def test_it_brings_its_own_bound_or_is_held_to_its_dtypes(

@@ -100,7 +100,8 @@ def _finish(axes: Axes, rows: Sequence[FloorRow]) -> None:
 
 
 def ticks(peaks: Mapping[str, float]) -> list[tuple[float, str]]:
-    """Returns position and label of each tick. GPUs too close for two labels share one."""
+    """Returns position in GB/s and label of each tick. GPUs too close for two labels share a tick at the lowest peak of
+    theirs, whose label names each of them and each peak."""
     groups: list[list[str]] = []
     for gpu in sorted(peaks, key=lambda name: (peaks[name], name)):
         near = groups and log10(peaks[gpu] / peaks[groups[-1][0]]) < NEIGHBOURS

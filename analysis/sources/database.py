@@ -146,7 +146,8 @@ class Database:
 
 @contextmanager
 def opened(uri: str) -> Iterator[Database]:
-    """Yields the database of a store. Raises StoreUnreachable, BadRecord if the file does not exist."""
+    """Yields the database of a store. Raises BadRecord if its file does not exist, StoreUnreachable if it cannot be
+    opened or read."""
     with connection.one_line_read_errors(uri):
         database = Database(uri)
         try:

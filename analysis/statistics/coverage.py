@@ -44,7 +44,8 @@ class Setting:
 
 
 def settings(name: str) -> Iterator[Setting]:
-    """Yields the simulated settings of one noise."""
+    """Yields a setting for each simulated variation, number of sessions, number of hosts and drift, with the noise
+    `name`."""
     for cv_a, cv_b in VARIATIONS:
         yield from (Setting(name, cv_a, cv_b, count) for count in SESSIONS)
     for cv_a, cv_b in (VARIATIONS[0], VARIATIONS[-1]):

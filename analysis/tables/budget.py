@@ -132,7 +132,7 @@ def budgets(table: Sequence[GroupRow]) -> list[BudgetRow]:
 
 
 def passes(table: Sequence[GroupRow]) -> str:
-    """Returns a sentence with the two clocks that bound each term, empty without a budget."""
+    """Returns a sentence with the passes, probes or bytes that bound each term; empty without a budget."""
     valid = budgets(table)
     origins_by_term = {name: origins for name in TERMS if (origins := _origins(valid, name))}
     bounds = (f"`{name}` {ends[0] if len(ends) == 1 else 'see its column'}" for name, ends in origins_by_term.items())

@@ -30,8 +30,8 @@ CUDA_LIBRARY = re.compile(r"^libbitsandbytes_cuda(\d+)\.so$")
 def collect(settings: Settings, prebuilt: Path | None, folder: Path) -> dict[str, Any]:
     """Fills the empty folder and returns the manifest.
 
-    `prebuilt` contains compiled kernels, and is None if the bundle needs none. Raises Wrong, or OSError if space runs
-    out.
+    `prebuilt` contains compiled kernels, and is None if the bundle needs none. Raises Wrong if an input is missing or
+    does not fit the settings, OSError if space runs out.
     """
     site = folder / "site"
     site.mkdir()

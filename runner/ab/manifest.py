@@ -141,7 +141,8 @@ class Manifest:
 
     @property
     def as_declared(self) -> bool:
-        """Returns whether the largest requested number is the declared one, without or with the extension."""
+        """Returns whether the largest number of sessions that was requested is the declared one, without or with the
+        extension."""
         return max(self.asked) in (self.declared.sessions, self.declared.sessions + self.declared.extension)
 
     @property

@@ -72,7 +72,8 @@ def fields_of(kind: type) -> dict[str, Field]:
 
 
 def checked(kind: type, entry: Any, place: Place) -> dict[str, Any]:
-    """Returns the entry. Raises BadValue if a field is missing, unknown, or of another type."""
+    """Returns the entry unchanged. Raises BadValue if it is no mapping, or a field is missing, unknown, or of another
+    type."""
     table = fields_of(kind)
     if not isinstance(entry, dict):
         raise place.error(f"must be a mapping with the fields {', '.join(_required_names(kind))}")

@@ -93,5 +93,5 @@ def _opened(path: Path, flags: int) -> int:
 
 
 def shown(path: Path) -> str:
-    """Returns the path as valid UTF-8 text, which a file name need not be."""
+    """Returns the path as text. A byte that is not UTF-8 becomes U+FFFD."""
     return os.fsencode(path).decode("utf-8", "replace")

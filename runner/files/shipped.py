@@ -11,5 +11,5 @@ INSTALLED = PACKAGES / "decode_floor"
 
 
 def folder(name: str) -> Path:
-    """Returns the folder `name` of the checkout, or its copy in an installation."""
+    """Returns the path of the folder `name` in the checkout, or of its copy in an installation. Not checked."""
     return (INSTALLED if INSTALLED.is_dir() else PACKAGES) / name

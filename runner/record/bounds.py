@@ -36,8 +36,8 @@ def of(dtype: str, runtime: str, quant: str, kernel: str, hidden: int, synthetic
 
 
 def derived_under(quant: str, kernel: str, dtype: str) -> Mapping[str, Any]:
-    """Returns the `code_key` of the sessions that a kernel's bounds were derived from, with the ratio and spread that
-    these sessions state; empty if they are sessions of gate version 1."""
+    """Returns {`code_key`, `ratio`, `spread`}: the code of the sessions that a kernel's bounds were derived from, and
+    what these sessions state. Empty without bounds, or if the sessions are of gate version 1."""
     bound = _kernel_bounds(quant, kernel).get(dtype)
     return asdict(bound.derived_under) if bound and bound.derived_under else {}
 

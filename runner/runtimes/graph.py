@@ -63,7 +63,7 @@ def capture(step: eager.EagerStep) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
 
 
 def build(model: Any, tokens: Tokens, job: Job) -> GraphStep:
-    """Returns the eager step of this job's cell, captured at a short context."""
+    """Returns the eager step of this job's cell, captured at a short context. Its replay serves every position."""
     step = eager.build(model, tokens, job)
     step.prefill(GATE_SHORT_CTX)
     return GraphStep(step)

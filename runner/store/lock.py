@@ -21,7 +21,7 @@ POLL_S = 0.01
 
 @contextmanager
 def held(uri: str) -> Iterator[None]:
-    """Holds the lock of a store, which the kernel releases if the process dies.
+    """Holds the lock of a store, which the operating system releases if the process dies.
 
     MLflow's migrations fail if several processes create a store, and finding or creating a run takes two calls. Raises
     OSError, and StoreUnreachable if another process holds the lock for more than WAIT_S.

@@ -77,7 +77,7 @@ def environment(job: Job, compile_cache_files: int) -> Environment:
 
 
 def host_facts() -> Host:
-    """Returns facts of the host, without its name."""
+    """Returns CPU, cores, memory and operating system of the host, without its name."""
     return Host(
         cpu=host.cpu_name(),
         cores=host.cores(),

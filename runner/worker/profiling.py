@@ -60,7 +60,7 @@ class Observed:
 
     @property
     def graph_mode(self) -> str:
-        """Returns `none` (kernel by kernel), `whole-step` (one graph per step), or `partial`."""
+        """Returns `none` (no graph launch), `whole-step` (one graph launch per step), or `partial` (another number)."""
         if self.graph_launches == 0:
             return "none"
         return "whole-step" if self.graph_launches == 1 else "partial"
@@ -116,7 +116,9 @@ def kernels_of(recorder: Any) -> list[KernelRun]:
 
 
 def cut_at_marks(runs: Sequence[KernelRun]) -> Profile:
-    """Splits kernel runs, ordered by start, at the markers. Drops runs before the first and after the last marker."""
+    """Splits kernel runs, ordered by start, at the markers. Drops runs before the first and after the last marker.
+
+    A step is what ran between two successive markers. There are no steps with fewer than two."""
     steps: list[list[KernelRun]] = []
     for run in runs:
         if MARKER in run.name:

@@ -31,7 +31,7 @@ class Clock:
         return self._before_s + time.monotonic() - self._began
 
     def now_ms(self) -> int:
-        """Returns the time in milliseconds since the epoch."""
+        """Returns the start of the command plus the monotonic time since then, in milliseconds since the epoch."""
         return self._started_ms + int(self.total_s() * 1e3)
 
     def say(self, text: str) -> None:

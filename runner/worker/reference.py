@@ -126,7 +126,7 @@ class Reference:
 
 
 def causal_mix(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, first: int) -> torch.Tensor:
-    """Returns softmax attention [g, t, d] of queries [g, t, d] over keys and values [n, d].
+    """Returns attention, softmax(q k^T / sqrt(d)) v, of queries [g, t, d] over keys and values [n, d]: [g, t, d].
 
     The queries are at positions first, first + 1, ...; each attends to keys up to its own position.
     """

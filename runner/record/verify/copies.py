@@ -46,7 +46,8 @@ def _have_one_shape(ours: Sequence[float], theirs: Sequence[float]) -> bool:
 
 
 def period(steps: Sequence[float]) -> int | None:
-    """Returns the period in steps of a series that repeats itself; None if it does not, or if its shape is empty."""
+    """Returns the period in steps of a series that repeats itself; None if it does not, or if it is too short or too
+    even to say."""
     last: dict[float, int] = {}
     distances: Counter[int] = Counter()
     for place, step in enumerate(steps):

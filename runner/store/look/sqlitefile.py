@@ -60,7 +60,7 @@ def check(uri: str, file: Path) -> None:
 
 
 def stores_in(folder: Path) -> Iterator[Path]:
-    """Yields the SQLite files in a folder that have MLflow's tables."""
+    """Yields the SQLite files directly in a folder that have MLflow's tables. Skips files that cannot be read."""
     with suppress(OSError):
         yield from (path for path in folder.iterdir() if _is_store(path))
 
