@@ -56,7 +56,7 @@ check_labels() { # IMAGE: all are there, min-driver but for a CPU
 check_worker() { # IMAGE, USER: the entry point is the worker, which says that it was given no job that it can read
     local said
     said=$(run --user "$2" "$1" /no/job.json 2>&1) && fail "$1 ran a job that does not exist"
-    [[ $said == *'The job /no/job.json cannot be read: No such file or directory'* ]] || fail "$1 said: $said"
+    [[ $said == *'the job /no/job.json cannot be read: No such file or directory'* ]] || fail "$1 said: $said"
     echo "as user $2 the worker starts, and says that there is no job"
 }
 
