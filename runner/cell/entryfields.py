@@ -102,7 +102,8 @@ def _check_kind(value: Any, hint: Any, place: Place) -> None:
     accepted = [each for kind in kinds for each in _accepted(kind)]
     if type(value) not in accepted:
         words = " or ".join(map(_word, kinds))
-        raise place.error(f"{yamlfile.shown(value)} is not {words}{_correction(value, accepted)}")
+        remedy = _correction(value, accepted) or ": write one"
+        raise place.error(f"{yamlfile.shown(value)} is not {words}{remedy}")
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:

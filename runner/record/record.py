@@ -98,7 +98,7 @@ def parse(text: str, name: str) -> dict[str, Any]:
     if data["schema_version"] != SCHEMA_VERSION:
         raise BadRecord(
             f"{name}: schema_version {reprlib.repr(data['schema_version'])}, this version reads {SCHEMA_VERSION}: "
-            f"{OTHER_VERSION}"
+            + OTHER_VERSION
         )
     _check_sections(data, name)
     return data

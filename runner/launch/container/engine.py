@@ -67,7 +67,7 @@ class Engine:
     def remove(self, container: str) -> None:
         """Kills and removes a container if it exists. Raises NoContainer if it may still exist."""
         doubt = f"the container {container} may still be running"
-        remedy = f"`{self.program} rm --force {container}` removes it"
+        remedy = f"`{self.name} rm --force {container}` removes it"
         at_once = ("--time", "0") if self.name == PODMAN else ()  # Podman would wait 10 s after a SIGTERM
         try:
             done = self._call("rm", "--force", *at_once, container)
@@ -96,7 +96,7 @@ class Engine:
         except subprocess.TimeoutExpired as error:
             raise NoContainer(f"{self.name} does not answer within {PATIENCE_S:g} s: restart it") from error
         except OSError as error:
-            raise NoContainer(f"{self.name} cannot be started ({error}): check that {self.program} runs") from error
+            raise NoContainer(f"{self.name} cannot be started ({error}): check that `{self.name} info` runs") from error
 
 
 def _image(name: str, text: str) -> Image:
