@@ -23,6 +23,7 @@ from runner.record import spool
 from runner.record.record import MEASURED
 
 METRICS = (groups.WALL, "kernels_per_step", "step_busy_ms", "launch_us", "read_gbs")
+IMPORT_AGAIN = "import its folder again with `python -m runner import FOLDER`"
 NEEDED = (*METRICS, SESSION, IMAGE)
 """Metrics and optional columns that a frame must have for A/B comparisons."""
 
@@ -128,12 +129,12 @@ def _session_facts(manifest: Manifest, by_id: Mapping[str, Session], frame: Fram
     """
     name, entries = f"A/B {manifest.title} ({manifest.id})", manifest.sessions
     if missing := [entry.session for entry in entries if entry.session not in by_id]:
-        raise BadRecord(f"{name}: {len(missing)} of its sessions are missing ({missing[0]})")
+        raise BadRecord(f"{name}: {len(missing)} of its sessions are missing ({missing[0]}): {IMPORT_AGAIN}")
     if frame.facts:
         return frame.facts
     session_facts = {entry.session: _facts(by_id[entry.session], frame.cells) for entry in entries}
     if lines := list(check.told_differences(manifest, session_facts)):
-        raise BadRecord(f"{name}: {lines[0]}")
+        raise BadRecord(f"{name}: {lines[0]}: delete its runs, then {IMPORT_AGAIN}")
     return session_facts
 
 
@@ -184,7 +185,10 @@ def paths_in(folder: Path) -> list[Path]:
     spool.check_folder(folder, BadRecord)
     paths = spool.manifest_files(folder)
     if not paths:
-        raise BadRecord(f"{folder}: no A/B there (no {spool.MANIFEST_NAME})")
+        raise BadRecord(
+            f"{folder}: no A/B there (no {spool.MANIFEST_NAME}): "
+            "name the folder that `python -m runner ab` wrote, or one above"
+        )
     return paths
 
 

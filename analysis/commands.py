@@ -92,7 +92,10 @@ def print_omissions(notes: Sequence[str], left_out: Sequence[str]) -> None:
     for line in left_out:
         click.echo(terminal.one_line(f"left out {line}"), err=True)
     if left_out:
-        raise BadRecord("files or runs are left out of the table: the lines above name each of them and its fault")
+        raise BadRecord(
+            "files or runs are left out of the table: the lines above name each of them and its fault: "
+            "restore or remove them, then run the command again"
+        )
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from runner.installation import Installation
 from runner.record import codekey
 
 SITE = Path(sysconfig.get_path("purelib"))
+BUILD_AGAIN = "correct images/ if that is the cause, then build the image again (`make image-ARCH`)"
 BUILD_FILES = (Path("/etc/pip.conf"), Path("/run/secrets"), Path("/root/.cache"))
 
 
@@ -108,7 +109,7 @@ def _compiled(installation: Installation) -> Iterator[Path]:
 def _listing(cuobjdump: str, option: str, library: Path) -> str:
     done = subprocess.run([cuobjdump, option, str(library)], capture_output=True, text=True)
     if done.returncode != 0 and "No PTX" not in done.stderr:
-        raise Wrong(f"cuobjdump {option} {library.name}: {done.stderr.strip()}")
+        raise Wrong(f"cuobjdump {option} cannot read {library.name} ({done.stderr.strip()})")
     return done.stdout
 
 
@@ -124,4 +125,4 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except Wrong as error:
-        sys.exit(f"wrong: {error}")
+        sys.exit(f"wrong: {error}: {BUILD_AGAIN}")

@@ -94,6 +94,11 @@ def remedy(error: OSError) -> str:
     return REMEDIES.get(error.errno or 0, "name another place")
 
 
+def advice(error: Exception, otherwise: str) -> str:
+    """Returns `remedy` for an error of a path, or else `otherwise`: the content cannot be decoded."""
+    return remedy(error) if isinstance(error, OSError) else otherwise
+
+
 def reason(error: Exception) -> str:
     """Returns the system's message, without number and path."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -68,9 +68,14 @@ def read(path: Path) -> Job:
     try:
         return from_json(Job, json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise BadValue(f"the job {path} cannot be read: {error.strerror or error}") from error
+        raise BadValue(
+            f"the job {path} cannot be read: {error.strerror or error}: start `python -m runner cell`, which writes it"
+        ) from error
     except ValueError as error:
-        raise BadValue(f"{path} is not a job of this version of the worker: {error}") from error
+        raise BadValue(
+            f"{path} is not a job of this version of the worker: {error}: "
+            "if it runs in a container, build the image again"
+        ) from error
 
 
 class Head(TypedDict):

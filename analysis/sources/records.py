@@ -14,6 +14,7 @@ from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
 from runner.files import plainfile
 from runner.record import spool
+from runner.record.record import RESTORE
 from runner.record.sessionrecord import SessionRecord
 from runner.record.verify import recompute
 from runner.record.verify.copies import Copies
@@ -71,7 +72,7 @@ def read_folder(folder: Path) -> tuple[dict[str, SessionRecord], dict[str, str],
     spool.check_folder(folder, BadRecord)
     paths = spool.record_files(folder)
     if not paths:
-        raise BadRecord(f"{folder}: no records there")
+        raise BadRecord(f"{folder}: no records there: {spool.NAME_FOLDER}")
     records: dict[str, SessionRecord] = {}
     files: dict[str, str] = {}
     rejected: list[str] = []
@@ -104,7 +105,7 @@ def _manifests(folder: Path, records: dict[str, SessionRecord]) -> tuple[dict[st
             rejected.append(str(error))
             continue
         if manifest_read.id in by_id:
-            rejected.append(f"{path}: A/B {manifest_read.id} is in another file as well")
+            rejected.append(f"{path}: A/B {manifest_read.id} is in another file as well: remove one of them")
         else:
             by_id[manifest_read.id] = manifest_read, read_beside(path.parent, manifest_read)
     return by_id, rejected
@@ -114,7 +115,9 @@ def _checked(path: Path, records: dict[str, SessionRecord]) -> Manifest:
     checked = manifest.read(path)
     for entry in checked.sessions:
         if entry.session not in records:
-            raise BadRecord(f"{path}: session {entry.session} ({entry.file}) is not among the records that can be used")
+            raise BadRecord(
+                f"{path}: session {entry.session} ({entry.file}) is not among the records that can be used: {RESTORE}"
+            )
     if lines := list(check.differences(checked, {entry.session: records[entry.session] for entry in checked.sessions})):
-        raise BadRecord(f"{path}: {lines[0]}")
+        raise BadRecord(f"{path}: {lines[0]}: {manifest.RESTORE}")
     return checked

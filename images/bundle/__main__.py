@@ -35,7 +35,10 @@ def main(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"The bundle cannot be made in {options.out}: {error}", file=sys.stderr)
+        print(
+            f"The bundle cannot be made in {options.out}: {error}: free space, or name another folder with --out",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

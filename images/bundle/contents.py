@@ -118,7 +118,10 @@ def _manifest(settings: Settings, site: Path) -> dict[str, Any]:
     needs = {library: libraries.needs(library) for library in libraries.libraries(site)}
     for library, library_needs in needs.items():
         if library_needs.cxx11_abi is not None and library_needs.cxx11_abi != abi:
-            raise Wrong(f"{library.name} was compiled with the other C++ ABI than torch {torch} has: build it for that")
+            raise Wrong(
+                f"{library.name} was compiled with the other C++ ABI than torch {torch} has: "
+                "build it again with that torch"
+            )
     compiled = [library_needs.glibc for library_needs in needs.values()]
     glibc = max([GLIBC_OF_WHEELS if settings.base == FULL else 0, *compiled])
     host = [name for name in HOST_PACKAGES if name in pins] if settings.base != FULL else []

@@ -29,7 +29,9 @@ def unpack(folder: Path, site: Path, settings: Settings) -> None:
     archives = [file for file in files if ARCHIVE.search(file.name)]
     wheels = [file for file in files if file.suffix == ".whl"]
     if not archives and not wheels:
-        raise Wrong(f"KERNELS={folder} has no kernels: neither archives (*.tar.*) nor wheels (*.whl)")
+        raise Wrong(
+            f"KERNELS={folder} has no kernels: neither archives (*.tar.*) nor wheels (*.whl): name a folder with some"
+        )
     for wheel in wheels:
         _check_tag(wheel, settings)
         packages.unpack(wheel, site)
@@ -53,7 +55,7 @@ def _extract(archive: Path, site: Path) -> None:
         with tarfile.open(archive) as opened:
             opened.extractall(site, filter="data")
     except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
-        raise Wrong(f"{archive} cannot be unpacked: {error}") from error
+        raise Wrong(f"{archive} cannot be unpacked ({error}): make or copy it again") from error
 
 
 def _decompress(site: Path) -> None:
@@ -77,5 +79,5 @@ def _check(site: Path, folder: Path, settings: Settings) -> None:
         if without:
             raise Wrong(
                 f"{library.name} in {folder} is compiled for {', '.join(compiled)}, "
-                f"not for {', '.join(without)}, which {settings.arch} is"
+                f"not for {', '.join(without)}, which {settings.arch} is: compile it for that, or choose another ARCH"
             )

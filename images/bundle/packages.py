@@ -82,12 +82,15 @@ def _reason(output: str, python: str) -> str:
     errors = [line.removeprefix("ERROR: ") for line in output.splitlines() if line.startswith("ERROR: ")]
     missing = re.search(r"No matching distribution found for ([^\s;]+)", output)
     if missing:
-        return f"No wheel of {missing[1]} for CPython {python} was found: its index cannot be reached, or has none"
+        remedy = "check the network and pip's index, or name a folder that has it in WHEELS"
+        return f"No wheel of {missing[1]} for CPython {python} was found: {remedy}"
     if "DO NOT MATCH THE HASHES" in output:
         differing = re.search(r"^\s+(\S+==\S+) from ", output, re.MULTILINE)
         name = differing[1] if differing else "a package"
-        return f"The wheel of {name} for CPython {python} has none of the hashes of its lock in requirements/images/"
-    return f"pip could not fetch the wheels: {errors[-1] if errors else output.strip().splitlines()[-1]}"
+        fault = f"The wheel of {name} for CPython {python} has none of the hashes of its lock in requirements/images/"
+        return f"{fault}: use another index, or resolve the locks again with `make lock`"
+    last = errors[-1] if errors else output.strip().splitlines()[-1]
+    return f"pip could not fetch the wheels ({last}): correct that, or name a folder that has them in WHEELS"
 
 
 def requirements(wheels: Sequence[Path]) -> str:
@@ -115,12 +118,15 @@ def unpack(wheel: Path, site: Path) -> None:
             for entry in opened.infolist():
                 if not entry.is_dir() and (path := _place(PurePosixPath(entry.filename))) is not None:
                     if path.is_absolute() or ".." in path.parts:
-                        raise Wrong(f"{wheel.name} has the file {entry.filename}, which is outside of it")
+                        raise Wrong(
+                            f"{wheel.name} has the file {entry.filename}, which would be outside of the bundle: "
+                            "take a wheel from a source that you trust"
+                        )
                     target = site / path
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(opened.read(entry))
     except zipfile.BadZipFile as error:
-        raise Wrong(f"{wheel} is no wheel that can be read: {error}") from error
+        raise Wrong(f"{wheel} is no wheel that can be read ({error}): build or copy it again") from error
 
 
 def _place(path: PurePosixPath) -> PurePosixPath | None:

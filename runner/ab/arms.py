@@ -90,7 +90,10 @@ def _check_values(request: Request, field: str, a: str, b: str) -> None:
             raise BadValue(f"field=none is an A/A (a cell against itself): leave out a={a} and b={b}")
         return
     if field == "gpu":
-        raise BadValue("field=gpu: both arms of an A/B run on the same card; compare GPUs in the floor table")
+        raise BadValue(
+            "field=gpu: both arms of an A/B run on the same card: to compare GPUs, measure a cell on each and use the "
+            "floor table (`python -m analysis floor`)"
+        )
     vocabulary.known("field", field, (*FIELDS, NONE))
     if AUTO in (a, b):
         raise BadValue(f"field={field}: give both values, a= and b=")

@@ -9,7 +9,7 @@ from pathlib import Path
 from runner.ab import arms, blocks, comparable, facts
 from runner.ab.beside import Beside, read_beside
 from runner.ab.facts import Facts
-from runner.ab.manifest import Block, Manifest, SessionEntry, read
+from runner.ab.manifest import RESTORE, Block, Manifest, SessionEntry, read
 from runner.cell.cell import Cell
 from runner.cell.jsonform import to_json
 from runner.errors import BadPair, BadRecord
@@ -35,7 +35,7 @@ def read_checked(path: Path) -> Checked:
     manifest = read(path)
     records = {entry.session: recompute.read_verified(path.parent / entry.file) for entry in manifest.sessions}
     if lines := list(differences(manifest, records)):
-        raise BadRecord(f"{path}: {lines[0]}")
+        raise BadRecord(f"{path}: {lines[0]}: {RESTORE}")
     return Checked(manifest, records, read_beside(path.parent, manifest))
 
 

@@ -18,10 +18,11 @@ from runner.cell.protocol import Protocol
 from runner.errors import BadRecord, BadValue
 from runner.files import jsontext, plainfile
 from runner.record import spool
-from runner.record.record import write_text_durably
+from runner.record.record import OTHER_VERSION, write_text_durably
 from runner.record.spool import MANIFEST_NAME
 
 SCHEMA_VERSION = 1
+RESTORE = "restore the file, or move its folder away and measure the A/B again"
 ID_LENGTH = 12
 LONGEST_BLOCK = 2  # sessions of each arm
 ORDERS = {1: ("ab", "ba"), 2: ("abba", "baab")}
@@ -187,7 +188,8 @@ def read(path: Path) -> Manifest:
     try:
         return parse(plainfile.read_text(path), str(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise BadRecord(f"{path}: cannot be read ({failures.reason(error)})") from error
+        advice = failures.advice(error, RESTORE)
+        raise BadRecord(f"{path}: cannot be read ({failures.reason(error)}): {advice}") from error
 
 
 def parse(text: str, name: str) -> Manifest:
@@ -196,13 +198,16 @@ def parse(text: str, name: str) -> Manifest:
         data = jsontext.loads(text)
         version = data["schema_version"]
     except (ValueError, TypeError, KeyError) as error:
-        raise BadRecord(f"{name}: not a manifest of an A/B ({type(error).__name__}: {error})") from error
+        fault = f"not a manifest of an A/B ({type(error).__name__}: {error})"
+        raise BadRecord(f"{name}: {fault}: {RESTORE}") from error
     if version != SCHEMA_VERSION:
-        raise BadRecord(f"{name}: a manifest of version {version!r}, this version reads {SCHEMA_VERSION}")
+        raise BadRecord(
+            f"{name}: a manifest of version {version!r}, this version reads {SCHEMA_VERSION}: {OTHER_VERSION}"
+        )
     try:
         return _checked(from_json(Manifest, data))
     except ValueError as error:
-        raise BadRecord(f"{name}: damaged manifest ({error})") from error
+        raise BadRecord(f"{name}: damaged manifest ({error}): {RESTORE}") from error
 
 
 def _checked(manifest: Manifest) -> Manifest:

@@ -182,5 +182,5 @@ def _read_measured(path: Path) -> MeasuredRecord:
     """Reads the record of a measured session. Raises BadRecord for any other file."""
     record = written.read(path)
     if not isinstance(record, MeasuredRecord):
-        raise BadRecord(f"{path}: this session was not measured ({record.outcome.status})")
+        raise BadRecord(f"{path}: this session was not measured ({record.outcome.status}): {manifest.RESTORE}")
     return record

@@ -148,7 +148,7 @@ def _gpu(key: str, entry: Any, place: Place) -> Gpu:
     data = checked(Gpu, entry, place)
     gpu = Gpu(**{**data, **{name: _figure(data[name], place.at(name)) for name in FIGURES}, KEY: key})
     if gpu.price_usd_per_hour.value is not None and not gpu.price_usd_per_hour.date:
-        raise place.at("price_usd_per_hour").error("a price needs its date")
+        raise place.at("price_usd_per_hour").error('a price needs its date: add date, such as "2026-11"')
     _check_pattern(gpu.nvml, place.at("nvml"))
     _check_capability(gpu.compute_capability, gpu.compute_capability_source, place.at("compute_capability"))
     _check_image(gpu.image, gpu.image_reason, place.at("image"))
@@ -159,32 +159,34 @@ def _check_pattern(pattern: str | None, place: Place) -> None:
     try:
         re.compile(pattern or "")
     except re.error as error:
-        raise place.error(f"not a regular expression ({error})") from error
+        raise place.error(
+            f"not a regular expression ({error}): write one for the name that `nvidia-smi -L` prints"
+        ) from error
 
 
 def _check_capability(capability: str | None, source: str | None, place: Place) -> None:
     if capability is None:
         return
     if not re.fullmatch(r"\d+\.\d", capability):
-        raise place.error(f"{capability!r} is not of the form major.minor")
+        raise place.error(f'{capability!r} is not of the form major.minor: write it as "9.0"')
     if not source:
-        raise place.error("needs its compute_capability_source")
+        raise place.error("needs its compute_capability_source: say there where it was read")
 
 
 def _check_image(image: str | None, reason: str | None, place: Place) -> None:
     if image is None and not reason:
-        raise place.error("null needs its image_reason")
+        raise place.error("null needs its image_reason: say there why there is no image")
     if image is not None and image not in IMAGES:
-        raise place.error(f"{image!r} is not one of {', '.join(IMAGES)}")
+        raise place.error(f"{image!r} is not one of {', '.join(IMAGES)}: choose one, or null with an image_reason")
 
 
 def _figure(entry: Any, place: Place) -> Figure:
     figure = Figure(**checked(Figure, entry, place))
     if figure.value is None:
         if not figure.note:
-            raise place.error("a null value needs a note that says why")
+            raise place.error("a null value needs a note that says why: add note")
     elif not figure.source:
-        raise place.error("a value needs its source")
+        raise place.error("a value needs its source: add source, where it was read, or write null and a note")
     else:
         check_positive(figure.value, place)
     return figure
@@ -208,7 +210,8 @@ def _check_architecture(shape: ModelShape, place: Place) -> None:
         near = suggestion(kind, ARCHITECTURES)
         raise place.at("model_type").error(f"the gate was not tested with {kind!r} (allowed: {allowed}){near}")
     if shape.qkv_bias != ARCHITECTURES[kind]:
-        raise place.at("qkv_bias").error(f"a {kind} has {'' if ARCHITECTURES[kind] else 'no '}biases at q, k and v")
+        has, word = ("", "true") if ARCHITECTURES[kind] else ("no ", "false")
+        raise place.at("qkv_bias").error(f"a {kind} has {has}biases at q, k and v: write {word}")
 
 
 def _checkpoints(data: dict[str, Any], place: Place) -> dict[str, HubCheckpoint]:
@@ -224,5 +227,6 @@ def _checkpoint(entry: Any, place: Place) -> HubCheckpoint:
     checkpoint = HubCheckpoint(**checked(HubCheckpoint, entry, place))
     revision = checkpoint.revision
     if revision is not None and not re.fullmatch(r"[0-9a-f]{40}", revision):
-        raise place.at("revision").error(f"{revision!r} is not a commit (40 hexadecimal digits): a branch may change")
+        problem = f"{revision!r} is not a commit (40 hexadecimal digits), and a branch may change"
+        raise place.at("revision").error(f"{problem}: write the hash of a commit, or null")
     return checkpoint

@@ -83,7 +83,7 @@ def checked(kind: type, entry: Any, place: Place) -> dict[str, Any]:
             raise place.at(str(name)).error(f"unknown field (allowed: {', '.join(table)}){near}")
     for name in _required_names(kind):
         if name not in entry:
-            raise place.at(name).error("missing")
+            raise place.at(name).error("missing: add this field")
     for name, value in entry.items():
         _check_kind(value, table[name].hint, place.at(name))
     return entry
@@ -103,7 +103,8 @@ def _check_kind(value: Any, hint: Any, place: Place) -> None:
     accepted = [each for kind in kinds for each in _accepted(kind)]
     if type(value) not in accepted:
         words = " or ".join(map(_word, kinds))
-        raise place.error(f"{yamlfile.shown(value)} is not {words}{_correction(value, accepted)}")
+        remedy = _correction(value, accepted) or ": write one"
+        raise place.error(f"{yamlfile.shown(value)} is not {words}{remedy}")
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
@@ -149,11 +150,11 @@ def _yaml_float(number: float) -> str:
 def check_positive(value: float, place: Place) -> None:
     """Raises BadValue for a number that is not above zero, or above `LARGEST`."""
     if not 0 < value < math.inf:  # false for NaN, too
-        raise place.error(f"{yamlfile.shown(value)} is not a positive number")
+        raise place.error(f"{yamlfile.shown(value)} is not a positive number: write one")
     check_possible(value, LARGEST, place)
 
 
 def check_possible(value: float, limit: int, place: Place) -> None:
     """Raises BadValue for a number above the limit. A typing error could fill the memory or overflow a float."""
     if value > limit:
-        raise place.error(f"{yamlfile.shown(value)} is too large (at most {limit})")
+        raise place.error(f"{yamlfile.shown(value)} is too large (at most {limit}): correct it")

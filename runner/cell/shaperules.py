@@ -13,6 +13,7 @@ from runner.cell.shape import ModelShape
 from runner.files import yamlfile
 
 ROPE_TYPE = "llama3"  # the only scaling that the gate's reference computes
+COPY = "copy the model's shape from its config.json"
 MOST_LAYERS = 10**4  # far above any model's
 POSITIVE = tuple(name for name, hint in hints(ModelShape).items() if hint in (Size, Positive))
 
@@ -40,11 +41,11 @@ def check(shape: ModelShape, place: Place) -> None:
 
 def _check_heads(shape: ModelShape, place: Place) -> None:
     if shape.hidden % shape.heads:
-        raise place.at("hidden").error(f"{shape.hidden} is not a multiple of {shape.heads} heads")
+        raise place.at("hidden").error(f"{shape.hidden} is not a multiple of {shape.heads} heads: {COPY}")
     if shape.heads % shape.kv_heads:
-        raise place.at("kv_heads").error(f"{shape.heads} heads cannot share {shape.kv_heads} KV heads evenly")
+        raise place.at("kv_heads").error(f"{shape.heads} heads cannot share {shape.kv_heads} KV heads evenly: {COPY}")
     if shape.head_dim % 2:
-        raise place.at("head_dim").error(f"{shape.head_dim} is odd, but a rotary embedding needs pairs")
+        raise place.at("head_dim").error(f"{shape.head_dim} is odd, but a rotary embedding needs pairs: {COPY}")
 
 
 def _check_rope(entry: Mapping[str, Any], place: Place) -> None:
@@ -58,4 +59,4 @@ def _check_rope(entry: Mapping[str, Any], place: Place) -> None:
         if hint is float:
             check_positive(getattr(scaling, name), place.at(name))
     if scaling.high_freq_factor <= scaling.low_freq_factor:
-        raise place.at("high_freq_factor").error("not above low_freq_factor")
+        raise place.at("high_freq_factor").error(f"not above low_freq_factor: {COPY}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,7 +107,10 @@ def _download(hub: str, revision: str | None, patterns: list[str]) -> Path:
     try:
         import huggingface_hub
     except ImportError as error:
-        raise MissingPackage("weights=hub needs the package huggingface_hub in this interpreter") from error
+        raise MissingPackage(
+            f"weights=hub needs the package huggingface_hub, which {sys.executable} lacks: use `make cell`, "
+            "which has it, or give a local folder with weights=PATH"
+        ) from error
 
     def snapshot(cached: bool) -> Path:
         return Path(

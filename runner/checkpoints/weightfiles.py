@@ -307,7 +307,10 @@ def _old_names(folder: Path, name: str) -> tuple[str, ...]:
     matching = [file for file in files if _stem(file.name) == base or OLD_NAME.search(file.name)]
     sets = {SHARD.sub("", file.name): SHARD.search(file.name) for file in matching}
     if len(sets) > 1:
-        raise BadCheckpoint(f"{name}: {len(sets)} sets of weights ({listed(sorted(sets))}): keep one of them")
+        raise BadCheckpoint(
+            f"{name}: {len(sets)} sets of weights ({listed(sorted(sets))}): "
+            "keep one of them there, and move the others away"
+        )
     for first, shard in sets.items():
         if shard is None:
             return (first,)

@@ -85,7 +85,7 @@ def _record_files(path: Path) -> list[Path]:
     spools.check_folder(path, BadRecord)
     files = [*spools.record_files(path), *spools.manifest_files(path)]
     if not files:
-        raise BadRecord(f"{path}: no records (*.json) there")
+        raise BadRecord(f"{path}: no records (*.json) there: {spools.NAME_FOLDER}")
     return files
 
 
@@ -94,7 +94,7 @@ def _check_exists(path: Path) -> None:
     try:
         os.stat(path)
     except FileNotFoundError as error:
-        raise BadRecord(f"{path}: no such file or folder") from error
+        raise BadRecord(f"{path}: no such file or folder: {spools.NAME_FOLDER}, or a file in it") from error
     except OSError:
         pass
 

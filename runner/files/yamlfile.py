@@ -83,9 +83,11 @@ def read(path: Path, remedy: str = "") -> dict[str, Any]:
         problem = f"cannot be read ({failures.reason(error)}): {failures.remedy(error)}{remedy}"
         raise BadValue(f"{path}: {problem}") from error
     except yaml.YAMLError as error:
-        raise BadValue(f"{path}: not YAML ({_problem(error)})") from error
+        raise BadValue(f"{path}: not YAML ({_problem(error)}): correct it there") from error
     except RecursionError as error:
-        raise BadValue(f"{path}: its brackets or lists are nested too deeply: no entry needs that") from error
+        raise BadValue(
+            f"{path}: its brackets or lists are nested too deeply, which no entry needs: remove some"
+        ) from error
     except _Twice as error:
         raise BadValue(f"{path.name}: {error}") from error
     if not isinstance(data, dict):

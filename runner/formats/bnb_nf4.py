@@ -108,7 +108,7 @@ def from_stored(tensors: Mapping[str, torch.Tensor], scheme: Scheme) -> dict[str
         packed["weight.nested_offset"] = torch.tensor(state["nested_offset"], device=packed["weight"].device)
     for name, value in expected.items():
         if state.get(name) != value:
-            raise BadCheckpoint(f"its {name} is {state.get(name)}, expected {value}")
+            raise BadCheckpoint(f"its {name} is {state.get(name)}, expected {value}: use another checkpoint")
     return packed
 
 

@@ -110,7 +110,10 @@ def from_stored(tensors: Mapping[str, torch.Tensor], scheme: Scheme) -> dict[str
         order = packed.pop("g_idx")
         inputs = torch.arange(len(order), dtype=order.dtype, device=order.device)
         if not torch.equal(order, inputs // scheme.group_size):
-            raise BadCheckpoint("g_idx is not the natural order, though desc_act is false")
+            raise BadCheckpoint(
+                "g_idx is not the natural order, though desc_act is false: set desc_act to true in its config.json, "
+                "or use another checkpoint"
+            )
     return packed
 
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from runner import failures
 from runner.cell.jsonform import to_json
 from runner.errors import (
     DecodeFloorError,
@@ -176,7 +177,11 @@ def _start(worker: Worker, job_file: Path) -> subprocess.Popen[bytes]:
             start_new_session=True,
         )
     except OSError as error:
-        raise WorkerFailed(f"the worker cannot be started: {error}") from error
+        raise WorkerFailed(f"the worker cannot be started: {error}: {_start_remedy(error)}") from error
+
+
+def _start_remedy(error: OSError) -> str:
+    return failures.PROCESS_REMEDIES.get(error.errno or 0, "check that this program exists and may be executed")
 
 
 def _follow(process: subprocess.Popen[bytes], output: _Output, timeout_s: float, wake: int) -> None:
@@ -313,7 +318,11 @@ def _cause(stopped: Failure | None, code: int | None, fault: str | None, output:
 def _crash(code: int | None, output: _Output) -> str:
     if code is not None and code < 0:
         name = signals.name_of(-code)
-        hint = " (the kernel does that when memory runs out)" if name == "SIGKILL" else ""
+        hint = (
+            " (the kernel does that when memory runs out: choose a smaller model or ctx, or free memory)"
+            if name == "SIGKILL"
+            else ""
+        )
         return f"the worker was killed by {name}{hint}"
     return f"the worker ended with exit code {code} and without a record{_last_line(output)}"
 

@@ -94,7 +94,7 @@ def run_session(request: Request, index: int, started_ms: int, settings: Setting
     installed = () if request.gpu == CPU else nvml.list_gpus()
     plan = resolve(request, installed)
     for text in _skipped_cards(request, installed):
-        settings.on_progress(f"warning: {text}", 0.0)
+        settings.on_progress(f"warning: {text}; another card is measured (device= chooses one)", 0.0)
     place = places.choose(request.where, request.stack, plan, settings.spool)
     if place.notice is not None:
         settings.on_progress(place.notice, 0.0)

@@ -26,6 +26,8 @@ from runner.record.sections.surroundings import Ecc, Snapshot
 DEV = Path("/dev")
 LIBRARY = "libnvidia-ml.so.1"
 NO_GPU = "no NVIDIA GPU"
+ASK_DRIVER = "nvidia-smi should say the same (after a driver update a reboot, or a restart of the container, is needed)"
+ASK_CARD = "nvidia-smi should say the same (a reset of the card or a reboot may help; gpu=cpu measures on the CPU)"
 # NVML's error codes (nvml.h). Older bindings have the codes of newer errors, but not their classes.
 NOT_SUPPORTED, DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, FUNCTION_NOT_FOUND, GPU_IS_LOST, NO_CARD = 3, 9, 12, 13, 15, 28
 ABSENT = (DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, NO_CARD)
@@ -141,10 +143,7 @@ def _no_answer(error: Exception) -> Exception:
             f"this machine has an NVIDIA GPU, but not the driver's library {LIBRARY}: in a container, "
             "add `utility` to NVIDIA_DRIVER_CAPABILITIES"
         )
-    return GpuNotFound(
-        f"the NVIDIA driver does not answer: {_quoted(error)}; nvidia-smi should say the same "
-        "(after a driver update a reboot, or a restart of the container, is needed)"
-    )
+    return GpuNotFound(f"the NVIDIA driver does not answer: {_quoted(error)}; {ASK_DRIVER}")
 
 
 def _code(error: Exception) -> int | None:
@@ -176,10 +175,7 @@ def list_gpus() -> Gpus:
         return ()
     gpus = visible.visible_gpus(_all_gpus())
     if gpus and all(gpu.fault is not None for gpu in gpus):
-        raise GpuNotFound(
-            f"{'; '.join(gpu.obstacle or '' for gpu in gpus)}; nvidia-smi should say the same (a reset of the card or "
-            "a reboot may help; gpu=cpu measures on the CPU)"
-        )
+        raise GpuNotFound(f"{'; '.join(gpu.obstacle or '' for gpu in gpus)}; {ASK_CARD}")
     return gpus
 
 
@@ -195,11 +191,11 @@ def _installed(nvml: Any) -> Gpus:
     try:
         driver, count = _text(nvml.nvmlSystemGetDriverVersion()), nvml.nvmlDeviceGetCount()
     except nvml.NVMLError as error:
-        raise GpuNotFound(f"the NVIDIA driver does not answer: {_quoted(error)}") from error
+        raise GpuNotFound(f"the NVIDIA driver does not answer: {_quoted(error)}; {ASK_DRIVER}") from error
     if count == 0 and _device_files():
         raise GpuNotFound(
             f"this machine has the device files of a GPU ({DEV}/nvidia*), but NVML lists none: it has fallen off the "
-            "bus, or may not be used from here (gpu=cpu measures on the CPU)"
+            "bus, or may not be used from here: reboot, or give this container the card (gpu=cpu measures on the CPU)"
         )
     return tuple(_describe(nvml, index, driver) for index in range(count))
 

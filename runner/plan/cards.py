@@ -64,7 +64,10 @@ def _by_device(device: str, fitting: Installed, installed: Installed, keys: dict
     matching = [card for card in named if card in fitting or not card.name]
     if not matching:
         card = named[0]
-        raise GpuNotFound(f"gpu {card.index} is {card.name} ({keys[card.index]}), not {keys[fitting[0].index]}")
+        raise GpuNotFound(
+            f"gpu {card.index} is {card.name} ({keys[card.index]}), not {keys[fitting[0].index]}: "
+            f"choose device={fitting[0].index} or gpu={keys[card.index]}"
+        )
     return matching
 
 

@@ -28,11 +28,11 @@ def _refusal(conflict: Conflict, kind: str) -> str:
     owner = f"{conflict.owner}={conflict.name}"
     if conflict.field == registry.DEVICE:
         device = "a CUDA GPU" if CUDA in conflict.allowed else "the CPU, gpu=cpu"
-        advice = ": choose runtime=eager" if conflict.owner == registry.RUNTIME else ""
+        advice = f": choose {'runtime=eager' if conflict.owner == registry.RUNTIME else 'kernel=auto'}"
         return f"{owner} needs {device}, and this cell is on the {kind}{advice}"
     pair = f"{conflict.field}={conflict.value}"
     if conflict.why is not None:
-        return f"{pair} {conflict.why}, which {owner} needs"
+        return f"{pair} {conflict.why}, which {owner} needs: choose another kernel, or runtime=eager"
     return _unpaired(owner, pair, conflict.allowed)
 
 
@@ -98,4 +98,6 @@ def check_home(name: str, stack: str, card: InstalledGpu | None) -> None:
 def check_scheme(cell: Cell, scheme: Scheme | None) -> None:
     """Raises BadPair if the kernel cannot multiply weights of this scheme."""
     if scheme is not None and (reason := registry.kernel(cell.kernel).DECLARATION.refuses(scheme, cell.quant)):
-        raise BadPair(f"kernel={cell.kernel} cannot multiply these weights: {reason}")
+        raise BadPair(
+            f"kernel={cell.kernel} cannot multiply these weights: {reason}: choose another kernel or checkpoint"
+        )

@@ -174,14 +174,15 @@ def _options(text: str, runtime: RuntimeDeclaration, quant: str, synthetic: bool
     format_options = registry.weight_format(quant).DECLARATION.options
     requested = option_map(text)
     if not synthetic and (unused := [name for name in requested if name in format_options]):
-        raise BadPair(f"options={text}: {', '.join(unused)} is for synthetic weights, a checkpoint has its own")
+        names = ", ".join(unused)
+        raise BadPair(f"options={text}: {names} is for synthetic weights, a checkpoint has its own: leave out {names}")
     added = format_options if synthetic else {}
     allowed = {**runtime.options, **added}
     options = {**runtime.defaults, **{name: values[0] for name, values in added.items()}, **requested}
     owner = f"runtime={runtime.name}" + (f", quant={quant}" if added else "")
     for name, value in options.items():
         if not allowed:
-            raise BadPair(f"options={text}: {owner} takes no options")
+            raise BadPair(f"options={text}: {owner} takes no options: leave them out")
         vocabulary.known(f"option of {owner}", name, allowed)
         vocabulary.known(f"option {name}", value, allowed[name])
     return options

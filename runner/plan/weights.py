@@ -25,7 +25,10 @@ def checkpoint_of(request: Request, model: Model, quant: str) -> Checkpoint | No
     entry = model.checkpoints.get(quant)
     if entry is None:
         quants = ", ".join(model.checkpoints) or "none"
-        raise BadCheckpoint(f"the catalogue has no hub checkpoint of {model.key} in {quant} (it has: {quants})")
+        raise BadCheckpoint(
+            f"the catalogue has no hub checkpoint of {model.key} in {quant} (it has: {quants}): "
+            "add it to models.yaml, or give a local folder with weights=PATH"
+        )
     with readable.checked(entry.hub):
         return checkpoint.on_hub(entry, model.shape, quant)
 

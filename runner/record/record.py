@@ -31,6 +31,7 @@ MAXIMUM_BYTES = 32 * 2**20
 ENV_KEY_VERSIONS = ("python", "torch", "cuda", "transformers", "triton", "kernel_package", "driver_major")
 ENV_KEY_LENGTH = 12
 RESTORE = "restore the file, or measure the session again"
+OTHER_VERSION = "use the version of the project that wrote it, or a newer one"
 MEASURED, STATUSES = head.MEASURED, head.STATUSES
 ALWAYS_PRESENT = tuple(field.name for field in fields(SessionRecord) if field.default is MISSING)
 MEASURED_ONLY = tuple(field.name for field in fields(MeasuredRecord)[len(fields(SessionRecord)) :])
@@ -91,11 +92,13 @@ def parse(text: str, name: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise damaged(name, f"not a complete JSON file ({error})") from error
     if not isinstance(data, dict) or "schema_version" not in data:
-        raise BadRecord(f"{name}: not a record of this project (no schema_version)")
+        raise BadRecord(
+            f"{name}: not a record of this project (no schema_version): remove it from the folder of records"
+        )
     if data["schema_version"] != SCHEMA_VERSION:
         raise BadRecord(
             f"{name}: schema_version {reprlib.repr(data['schema_version'])}, this version reads {SCHEMA_VERSION}: "
-            "use the version of the project that wrote it, or a newer one"
+            + OTHER_VERSION
         )
     _check_sections(data, name)
     return data
@@ -131,9 +134,10 @@ def _read_text(path: Path) -> str:
     try:
         return plainfile.read_text(path, MAXIMUM_BYTES, "any record")
     except FileNotFoundError as error:
-        raise BadRecord(f"{path}: no such file or folder") from error
+        raise damaged(str(path), "no such file or folder") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise BadRecord(f"{path}: cannot be read ({failures.reason(error)})") from error
+        advice = failures.advice(error, RESTORE)
+        raise BadRecord(f"{path}: cannot be read ({failures.reason(error)}): {advice}") from error
 
 
 def env_key(environment: Environment) -> str:

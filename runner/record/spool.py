@@ -14,6 +14,7 @@ from runner.errors import BadValue, DecodeFloorError, DiskFull
 
 DEFAULT_SPOOL = Path("spool")
 MANIFEST_NAME = "ab.json"
+NAME_FOLDER = f"name the folder that a command wrote records to (--spool, by default {DEFAULT_SPOOL})"
 RESERVE_SUFFIX = ".reserve"
 
 
@@ -27,7 +28,7 @@ def check_folder(folder: Path, kind: type[DecodeFloorError]) -> None:
     try:
         os.scandir(folder).close()
     except FileNotFoundError as error:
-        raise kind(f"{folder}: no such folder of records") from error
+        raise kind(f"{folder}: no such folder of records: {NAME_FOLDER}") from error
     except NotADirectoryError as error:
         name = "name the folder that it is in" if folder.exists() else failures.remedy(error)
         raise kind(f"the folder of records {folder}: {failures.reason(error)}: {name}") from error

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from runner.cell.jsonform import from_json, hints
-from runner.errors import BadRecord
 from runner.record import record
 from runner.record.sections.head import MEASURED, Keys, SessionInfo
 from runner.record.sessionrecord import FailedRecord, MeasuredRecord, SessionRecord
@@ -47,4 +46,4 @@ def _built(kind: type[Record], data: Mapping[str, Any], name: str) -> Record:
     try:
         return from_json(kind, data)
     except ValueError as error:
-        raise BadRecord(f"{name}: damaged record: {error}") from error
+        raise record.damaged(name, f"damaged record: {error}") from error

@@ -24,7 +24,10 @@ def check(device: Device) -> None:
         properties = torch.cuda.get_device_properties(0)
     except (RuntimeError, AssertionError) as error:
         message = (str(error).splitlines() or [type(error).__name__])[0]
-        raise GpuNotFound(f"torch sees no GPU where NVML sees {device.name}: {message}") from error
+        raise GpuNotFound(
+            f"torch sees no GPU where NVML sees {device.name}: {message}; `nvidia-smi` shows whether the driver "
+            f"supports CUDA {torch.version.cuda}, which this torch needs, and whether the card still answers"
+        ) from error
     if f"GPU-{properties.uuid}".lower() != device.uuid.lower() or " MIG " in properties.name:
         raise Mismatch(
             f"the card {device.name} was requested, but torch computes on another one or a slice: {properties.name}. "

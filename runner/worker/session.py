@@ -46,6 +46,8 @@ from runner.worker.assemble import Findings
 from runner.worker.gatekeeper import Gatekeeper
 from runner.worker.progress import Clock
 
+NEED_LESS = "choose a smaller model, ctx or quant, or end other programs that use this memory"
+ANY_BACKEND = "choose another in options=sdpa:…, or leave that option out"
 NO_BACKEND = (
     "No viable backend for scaled_dot_product_attention",
     "No available kernel",
@@ -134,13 +136,14 @@ def _torch_errors() -> Iterator[None]:
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise OutOfMemory(f"out of memory: {str(error).splitlines()[0] if str(error) else 'host memory'}") from error
+        line = str(error).splitlines()[0] if str(error) else "host memory"
+        raise OutOfMemory(f"out of memory: {line}; {NEED_LESS}") from error
     except RuntimeError as error:
         line = str(error).splitlines()[0] if str(error) else ""
         if "can't allocate memory" in str(error):
-            raise OutOfMemory(f"out of memory: {line}") from error
+            raise OutOfMemory(f"out of memory: {line}; {NEED_LESS}") from error
         if any(text in line for text in NO_BACKEND):
-            raise Mismatch(f"no attention backend that this cell allows can run here: {line}") from error
+            raise Mismatch(f"no attention backend that this cell allows can run here: {line}; {ANY_BACKEND}") from error
         raise
 
 

@@ -221,13 +221,21 @@ def _make_environment(python: Path) -> None:
     """Makes the virtual environment from the wheels, without an index. Raises Wrong."""
     needed, free = _environment_bytes(), shutil.disk_usage(HERE).free
     if free < needed:
-        raise Wrong(f"{HERE} has {free / 1e9:.1f} GB free, its virtual environment needs about {needed / 1e9:.1f} GB")
+        raise Wrong(
+            f"{HERE} has {free / 1e9:.1f} GB free, its virtual environment needs about {needed / 1e9:.1f} GB: free some"
+        )
     print(f"Making {VENV} once, from the wheels of this bundle …", file=sys.stderr, flush=True)
     shutil.rmtree(VENV, ignore_errors=True)
-    _must([sys.executable, "-m", "venv", str(VENV)], "the virtual environment cannot be made (Debian: python3-venv)")
+    _must(
+        [sys.executable, "-m", "venv", str(VENV)],
+        "the virtual environment cannot be made (install the venv module; Debian: python3-venv)",
+    )
     install = [str(python), "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]
     install += ["--no-index", "--no-deps", "--no-cache-dir", "--find-links", str(WHEELS), "--require-hashes"]
-    _must([*install, "--requirement", str(HERE / "requirements.txt")], "the wheels cannot be installed")
+    _must(
+        [*install, "--requirement", str(HERE / "requirements.txt")],
+        "the wheels cannot be installed (`./run check` lists damaged files)",
+    )
 
 
 def _must(command: Sequence[str], failure: str) -> None:
@@ -315,7 +323,8 @@ def main(arguments: Sequence[str]) -> None:
             print(finding, file=sys.stdout if checking else sys.stderr, flush=True)
     if checking and (changed := damaged(manifest)):
         raise Wrong(
-            f"{len(changed)} of {len(manifest['files'])} files are not as in the archive, the first: {changed[0]}"
+            f"{len(changed)} of {len(manifest['files'])} files are not as in the archive, the first: {changed[0]}: "
+            "unpack the archive again"
         )
     if any(not finding.ok and finding.level == ERROR for finding in results):
         raise SystemExit(1)

@@ -18,6 +18,7 @@ DOCKER, PODMAN = "docker", "podman"
 ENGINES = (DOCKER, PODMAN)
 VARIABLE, NONE = "DECODE_FLOOR_ENGINE", "none"
 PATIENCE_S = 30.0
+USE_ANOTHER = f"update it, or name another engine in {VARIABLE}"
 # the engines' messages for an image that they do not have; any other message is a failure
 ABSENT = re.compile(r"no such image|image not known|no such object", re.IGNORECASE)
 GONE = re.compile(r"no such container|no container with", re.IGNORECASE)
@@ -65,13 +66,15 @@ class Engine:
 
     def remove(self, container: str) -> None:
         """Kills and removes a container if it exists. Raises NoContainer if it may still exist."""
+        doubt = f"the container {container} may still be running"
+        remedy = f"`{self.name} rm --force {container}` removes it"
         at_once = ("--time", "0") if self.name == PODMAN else ()  # Podman would wait 10 s after a SIGTERM
         try:
             done = self._call("rm", "--force", *at_once, container)
         except NoContainer as error:
-            raise NoContainer(f"the container {container} may still be running: {error}") from error
+            raise NoContainer(f"{doubt}: {error}; {remedy}") from error
         if done.returncode != 0 and not GONE.search(done.stderr):
-            raise NoContainer(f"the container {container} may still be running: {_first_line(done.stderr)}")
+            raise NoContainer(f"{doubt}: {_first_line(done.stderr)}; {remedy}")
 
     def _silent(self, done: subprocess.CompletedProcess[str]) -> NoContainer:
         return NoContainer(f"{self.name} is installed but does not answer ({_first_line(done.stderr)}): start it")
@@ -91,9 +94,9 @@ class Engine:
                 start_new_session=True,  # this process handles Ctrl-C, also while it removes a container
             )
         except subprocess.TimeoutExpired as error:
-            raise NoContainer(f"{self.name} does not answer within {PATIENCE_S:g} s") from error
+            raise NoContainer(f"{self.name} does not answer within {PATIENCE_S:g} s: restart it") from error
         except OSError as error:
-            raise NoContainer(f"{self.name} cannot be started ({error})") from error
+            raise NoContainer(f"{self.name} cannot be started ({error}): check that `{self.name} info` runs") from error
 
 
 def _image(name: str, text: str) -> Image:
@@ -102,7 +105,9 @@ def _image(name: str, text: str) -> Image:
         labels = answer["Config"].get("Labels") or {}
         return Image(name, _digest(answer), {str(key): str(value) for key, value in labels.items()})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NoContainer(f"the engine's answer about the image {name} cannot be read ({error})") from error
+        raise NoContainer(
+            f"the engine's answer about the image {name} cannot be read ({error}): {USE_ANOTHER}"
+        ) from error
 
 
 def _security(text: str) -> tuple[str, ...]:
@@ -111,7 +116,9 @@ def _security(text: str) -> tuple[str, ...]:
         options = [dict(field.partition("=")[::2] for field in option.split(",")) for option in json.loads(text) or ()]
         return tuple(option["name"] for option in options)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NoContainer(f"the engine's answer about its security options cannot be read ({error})") from error
+        raise NoContainer(
+            f"the engine's answer about its security options cannot be read ({error}): {USE_ANOTHER}"
+        ) from error
 
 
 def _digest(answer: Mapping[str, Any]) -> str:
@@ -141,7 +148,7 @@ def installed() -> tuple[Engine, ...]:
         raise BadValue(f"{VARIABLE}={named}: choose {', '.join(ENGINES)} or {NONE}")
     programs = {name: shutil.which(name) for name in ([named] if named else ENGINES)}
     if named and programs[named] is None:
-        raise BadValue(f"{VARIABLE}={named}, but there is no {named} on PATH")
+        raise BadValue(f"{VARIABLE}={named}, but there is no {named} on PATH: install it, or unset {VARIABLE}")
     return tuple(Engine(_kind(name, program), program) for name, program in programs.items() if program)
 
 

@@ -25,7 +25,7 @@ def name(entry: Gpu | None, stack: str, stacks: Sequence[str]) -> str:
     """
     if entry is None or entry.image is None:
         reason = entry.image_reason if entry else "it is not in the catalogue"
-        raise NoContainer(f"there is no image for this GPU ({reason})")
+        raise NoContainer(f"there is no image for this GPU ({reason}): use where=here")
     if entry.image == CPU:
         if stack not in (AUTO, MODERN):
             raise NoContainer(

@@ -39,13 +39,16 @@ def _changed_below(since: str, folder: Path) -> Iterator[str]:
 
 def _commit(since: str, folder: Path) -> str:
     if not folder.is_dir():
-        raise BadRecord(f"{folder}: not a folder, but --since compares folders of records")
+        raise BadRecord(
+            f"{folder}: not a folder, but --since compares folders of records: name the folder that it is in"
+        )
     try:
         return _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{since}^{{commit}}").strip()
     except subprocess.CalledProcessError as error:
         _check_repository(folder)
         raise BadValue(
-            f"--since {since}: no such commit in this repository (in a shallow clone: git fetch --unshallow)"
+            f"--since {since}: no such commit in this repository: "
+            "name another, or run `git fetch --unshallow` in a shallow clone"
         ) from error
 
 
@@ -53,7 +56,9 @@ def _check_repository(folder: Path) -> None:
     try:
         _git(folder, "rev-parse", "--git-dir")
     except subprocess.CalledProcessError as error:
-        raise BadRecord(f"{folder}: not in a git repository, which --since needs") from error
+        raise BadRecord(
+            f"{folder}: not in a git repository, which --since needs: omit --since, or name a folder of a clone"
+        ) from error
 
 
 def _entries(output: str) -> Iterator[tuple[str, str]]:
