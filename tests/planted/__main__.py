@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -55,6 +56,10 @@ class Place:
         return self.folder / "all.sqlite"
 
     @property
+    def listing(self) -> Path:
+        return self.folder / "all.jsonl"
+
+    @property
     def session(self) -> Path:
         return self.folder / "session.sqlite"
 
@@ -83,13 +88,14 @@ def _fingerprint(place: Place) -> str:
 
 def draw(place: Place, count: int) -> list[sample.Mutation]:
     """Returns the sample of all mutations, which are listed once."""
-    if not place.everything.exists():
-        config, part = place.folder / "cosmic-ray.toml", place.folder / "all.part.sqlite"
+    if not place.listing.exists():
+        config, part = place.folder / "cosmic-ray.toml", place.listing.with_suffix(".part")
         config.write_text(CONFIG.format(modules=json.dumps(rooms.modules())), encoding="utf-8")
-        part.unlink(missing_ok=True)
-        place.cosmic_ray("init", str(config), str(part))
-        part.rename(place.everything)
-    pairs = map(json.loads, place.cosmic_ray("dump", str(place.everything)).splitlines())
+        place.everything.unlink(missing_ok=True)
+        place.cosmic_ray("init", str(config), str(place.everything))
+        part.write_text(place.cosmic_ray("dump", str(place.everything)), encoding="utf-8")
+        part.rename(place.listing)
+    pairs = map(json.loads, place.listing.read_text(encoding="utf-8").splitlines())
     sources = {name: (place.original / name).read_text(encoding="utf-8") for name in rooms.modules()}
     return sample.drawn((sample.listed(item) for item, _ in pairs), sources, count, SEED)
 
@@ -111,7 +117,9 @@ def plant(place: Place) -> int:
     """Tries what was not tried yet, and returns the exit status."""
     program = [str(place.env / "bin" / "python"), str(Path(__file__).with_name("plant.py"))]
     databases = [str(place.everything), str(place.session)]
-    return subprocess.run([*program, str(place.plan), *databases], check=False).returncode
+    process = subprocess.Popen([*program, str(place.plan), *databases])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # plant.py answers Ctrl-C, once the tests that run have ended
+    return process.wait()
 
 
 def main() -> int:
@@ -147,11 +155,14 @@ def forget(place: Place) -> None:
     """Deletes a run, but neither cosmic-ray's environment nor anything that is no part of a run."""
     for tree in (place.original, *place.copies):
         shutil.rmtree(tree, ignore_errors=True)
-    for file in (place.plan, place.everything, place.session):
+    for file in (place.plan, place.everything, place.listing, place.session):
         file.unlink(missing_ok=True)
     for name in ("fingerprint", "baseline.json", "cosmic-ray.toml"):
         (place.folder / name).unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("Stopped: `make mutants` goes on from here")

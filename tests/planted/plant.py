@@ -19,7 +19,8 @@ from cosmic_ray.work_db import WorkDB, use_db
 def keep_sample(jobs, everything, session):
     """Adds to a session what it lacks of the sample."""
     missing = jobs - {item.job_id for item in session.work_items}
-    session.add_work_items([item for item in everything.work_items if item.job_id in missing])
+    if missing:
+        session.add_work_items([item for item in everything.work_items if item.job_id in missing])
 
 
 def tried(item, modules, trees):
@@ -39,9 +40,10 @@ def plant(session, plan):
     trees = SimpleQueue()
     for tree in plan["trees"]:
         trees.put(tree)
+    pending = [item for item in session.pending_work_items if item.job_id in plan["jobs"]]
     done, count = session.num_results, session.num_work_items
     with ThreadPoolExecutor(len(plan["trees"])) as pool:
-        items = {pool.submit(tried, item, plan["modules"], trees): item for item in session.pending_work_items}
+        items = {pool.submit(tried, item, plan["modules"], trees): item for item in pending}
         try:
             for number, future in enumerate(as_completed(items), done + 1):
                 item, result = items[future], future.result()
