@@ -1,0 +1,168 @@
+"""Plants a seeded sample of bugs in the modules that judge, runs their local tests, and prints what survived.
+
+python -m tests.planted build/mutants build/mutants/env             # goes on where it stopped
+python -m tests.planted build/mutants build/mutants/env --report    # prints what is known so far
+python -m tests.planted build/mutants build/mutants/env --anew      # a new copy of the working tree
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.planted import report, rooms, sample, trees
+from tests.planted.localtests import Baseline, command, timeout_s
+
+COUNT = 300
+SEED = 0
+COPIES = 2  # bugs are tried two at a time
+CONFIG = """[cosmic-ray]
+module-path = {modules}
+timeout = 0.0  # plant.py has one for each module
+excluded-modules = []
+test-command = ""
+[cosmic-ray.distributor]
+name = "local"
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """The folder of a run, and cosmic-ray's own environment."""
+
+    folder: Path
+    env: Path
+
+    @property
+    def original(self) -> Path:
+        return self.folder / "original"
+
+    @property
+    def copies(self) -> list[Path]:
+        return [self.folder / f"tree-{number + 1}" for number in range(COPIES)]
+
+    @property
+    def plan(self) -> Path:
+        return self.folder / "plan.json"
+
+    @property
+    def everything(self) -> Path:
+        return self.folder / "all.sqlite"
+
+    @property
+    def listing(self) -> Path:
+        return self.folder / "all.jsonl"
+
+    @property
+    def session(self) -> Path:
+        return self.folder / "session.sqlite"
+
+    def cosmic_ray(self, *arguments: str) -> str:
+        """Runs cosmic-ray in the copy that stays without bugs, and returns what it prints."""
+        program = [str(self.env / "bin" / "cosmic-ray"), *arguments]
+        return subprocess.run(program, cwd=self.original, check=True, text=True, stdout=subprocess.PIPE).stdout
+
+
+def copy(place: Place) -> None:
+    """Copies the working tree where no copy is, and undoes bugs that a killed run left."""
+    for tree in (place.original, *place.copies):
+        if not tree.exists():
+            trees.copy(rooms.ROOT, tree)
+        trees.restore(place.original, tree, rooms.modules())
+    if trees.fingerprint(rooms.ROOT) != _fingerprint(place):
+        print("The working tree has changed since it was copied: ARGS=--anew begins with a new copy", file=sys.stderr)
+
+
+def _fingerprint(place: Place) -> str:
+    file = place.folder / "fingerprint"
+    if not file.exists():
+        file.write_text(trees.fingerprint(rooms.ROOT), encoding="utf-8")
+    return file.read_text(encoding="utf-8")
+
+
+def draw(place: Place, count: int) -> list[sample.Mutation]:
+    """Returns the sample of all mutations, which are listed once."""
+    if not place.listing.exists():
+        config, part = place.folder / "cosmic-ray.toml", place.listing.with_suffix(".part")
+        config.write_text(CONFIG.format(modules=json.dumps(rooms.modules())), encoding="utf-8")
+        place.everything.unlink(missing_ok=True)
+        place.cosmic_ray("init", str(config), str(place.everything))
+        part.write_text(place.cosmic_ray("dump", str(place.everything)), encoding="utf-8")
+        part.rename(place.listing)
+    pairs = map(json.loads, place.listing.read_text(encoding="utf-8").splitlines())
+    sources = {name: (place.original / name).read_text(encoding="utf-8") for name in rooms.modules()}
+    return sample.drawn((sample.listed(item) for item, _ in pairs), sources, count, SEED)
+
+
+def plan(place: Place, sampled: list[sample.Mutation]) -> None:
+    """Writes what plant.py needs: the sample, the copies, and the tests of each module."""
+    files = {name: rooms.local_tests(name, place.original) for name in {one.module for one in sampled}}
+    baseline = Baseline(place.folder / "baseline.json")
+    baseline.measure(sorted(files.values()), place.copies)
+    tests = {
+        name: {"command": command(paths), "timeout_s": timeout_s(baseline.seconds(paths))}
+        for name, paths in files.items()
+    }
+    data = {"jobs": [one.job for one in sampled], "trees": list(map(str, place.copies)), "modules": tests}
+    place.plan.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def plant(place: Place) -> int:
+    """Tries what was not tried yet, and returns the exit status."""
+    program = [str(place.env / "bin" / "python"), str(Path(__file__).with_name("plant.py"))]
+    databases = [str(place.everything), str(place.session)]
+    process = subprocess.Popen([*program, str(place.plan), *databases])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # plant.py answers Ctrl-C, once the tests that run have ended
+    return process.wait()
+
+
+def main() -> int:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="the copies, the session and what else belongs to a run")
+    parser.add_argument("env", type=Path, help="the environment that has cosmic-ray")
+    parser.add_argument("--anew", action="store_true", help="forget the results and copy the working tree again")
+    parser.add_argument("--report", action="store_true", help="try nothing more")
+    parser.add_argument(
+        "--count", type=int, default=COUNT, metavar="N", help=f"the size of the sample (left out: {COUNT})"
+    )
+    options = parser.parse_args()
+    place = Place(options.folder.resolve(), options.env.absolute())
+    if options.anew:
+        forget(place)
+    if not options.report:
+        place.folder.mkdir(parents=True, exist_ok=True)
+        copy(place)
+        sampled = draw(place, options.count)
+        plan(place, sampled)
+        if status := plant(place):
+            return status
+    if not place.session.exists():
+        sys.exit("Nothing is tried yet: leave out --report")
+    bugs = report.tried(dumped := place.cosmic_ray("dump", str(place.session)))
+    planned = len(dumped.splitlines())
+    print(report.text(bugs, planned, report.reasons(Path(__file__).with_name("reasons.yaml"))))
+    return 0 if report.is_enough(bugs, planned) else 1
+
+
+def forget(place: Place) -> None:
+    """Deletes a run, but neither cosmic-ray's environment nor anything that is no part of a run."""
+    for tree in (place.original, *place.copies):
+        shutil.rmtree(tree, ignore_errors=True)
+    for file in (place.plan, place.everything, place.listing, place.session):
+        file.unlink(missing_ok=True)
+    for name in ("fingerprint", "baseline.json", "cosmic-ray.toml"):
+        (place.folder / name).unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("Stopped: `make mutants` goes on from here")
