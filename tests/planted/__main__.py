@@ -8,6 +8,7 @@ python -m tests.planted build/mutants build/mutants/env --anew      # a new copy
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shutil
 import signal
@@ -15,6 +16,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.planted import report, rooms, sample, trees
 from tests.planted.localtests import Baseline, command, timeout_s
@@ -22,14 +24,7 @@ from tests.planted.localtests import Baseline, command, timeout_s
 COUNT = 300
 SEED = 0
 COPIES = 2  # bugs are tried two at a time
-CONFIG = """[cosmic-ray]
-module-path = {modules}
-timeout = 0.0  # plant.py has one for each module
-excluded-modules = []
-test-command = ""
-[cosmic-ray.distributor]
-name = "local"
-"""
+CHANGES, PLANT = (Path(__file__).with_name(name) for name in ("changes.py", "plant.py"))
 
 
 @dataclass(frozen=True)
@@ -52,10 +47,6 @@ class Place:
         return self.folder / "plan.json"
 
     @property
-    def everything(self) -> Path:
-        return self.folder / "all.sqlite"
-
-    @property
     def listing(self) -> Path:
         return self.folder / "all.jsonl"
 
@@ -63,17 +54,21 @@ class Place:
     def session(self) -> Path:
         return self.folder / "session.sqlite"
 
-    def cosmic_ray(self, *arguments: str) -> str:
-        """Runs cosmic-ray in the copy that stays without bugs, and returns what it prints."""
-        program = [str(self.env / "bin" / "cosmic-ray"), *arguments]
-        return subprocess.run(program, cwd=self.original, check=True, text=True, stdout=subprocess.PIPE).stdout
+    def run(self, program: str, *arguments: str) -> str:
+        """Runs a program of cosmic-ray's environment in the copy that stays without bugs, and returns its output."""
+        command = [str(self.env / "bin" / program), *arguments]
+        return subprocess.run(command, cwd=self.original, check=True, text=True, stdout=subprocess.PIPE).stdout
 
 
 def copy(place: Place) -> None:
     """Copies the working tree where no copy is, and undoes bugs that a killed run left."""
-    for tree in (place.original, *place.copies):
+    if not place.original.exists():
+        trees.copy(rooms.ROOT, place.original)
+    if missing := [name for name in rooms.modules() if not (place.original / name).is_file()]:
+        sys.exit(f"The copy of the working tree lacks {missing[0]}: ARGS=--anew begins with a new copy")
+    for tree in place.copies:
         if not tree.exists():
-            trees.copy(rooms.ROOT, tree)
+            trees.copy_again(place.original, tree)
         trees.restore(place.original, tree, rooms.modules())
     if trees.fingerprint(rooms.ROOT) != _fingerprint(place):
         print("The working tree has changed since it was copied: ARGS=--anew begins with a new copy", file=sys.stderr)
@@ -87,37 +82,38 @@ def _fingerprint(place: Place) -> str:
 
 
 def draw(place: Place, count: int) -> list[sample.Mutation]:
-    """Returns the sample of all mutations, which are listed once."""
+    """Returns the sample of all changes, which are listed once."""
     if not place.listing.exists():
-        config, part = place.folder / "cosmic-ray.toml", place.listing.with_suffix(".part")
-        config.write_text(CONFIG.format(modules=json.dumps(rooms.modules())), encoding="utf-8")
-        place.everything.unlink(missing_ok=True)
-        place.cosmic_ray("init", str(config), str(place.everything))
-        part.write_text(place.cosmic_ray("dump", str(place.everything)), encoding="utf-8")
+        wanted = json.dumps({"modules": rooms.modules(), "operators": sorted(sample.OPERATORS)})
+        part = place.listing.with_suffix(".part")
+        part.write_text(place.run("python", str(CHANGES), wanted), encoding="utf-8")
         part.rename(place.listing)
-    pairs = map(json.loads, place.listing.read_text(encoding="utf-8").splitlines())
+    changes = map(json.loads, place.listing.read_text(encoding="utf-8").splitlines())
     sources = {name: (place.original / name).read_text(encoding="utf-8") for name in rooms.modules()}
-    return sample.drawn((sample.listed(item) for item, _ in pairs), sources, count, SEED)
+    return sample.drawn(map(sample.listed, changes), sources, count, SEED)
 
 
 def plan(place: Place, sampled: list[sample.Mutation]) -> None:
     """Writes what plant.py needs: the sample, the copies, and the tests of each module."""
-    files = {name: rooms.local_tests(name, place.original) for name in {one.module for one in sampled}}
+    files = {name: rooms.local_tests(name, place.original) for name in sorted({one.module for one in sampled})}
     baseline = Baseline(place.folder / "baseline.json")
-    baseline.measure(sorted(files.values()), place.copies)
-    tests = {
-        name: {"command": command(paths), "timeout_s": timeout_s(baseline.seconds(paths))}
-        for name, paths in files.items()
-    }
-    data = {"jobs": [one.job for one in sampled], "trees": list(map(str, place.copies)), "modules": tests}
+    baseline.measure(itertools.chain.from_iterable(files.values()), place.copies)
+    tests = {name: _tests(name, baseline.fast(paths), baseline) for name, paths in files.items()}
+    changes = {one.name: one.change for one in sampled}
+    data = {"sample": changes, "trees": list(map(str, place.copies)), "modules": tests}
     place.plan.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def _tests(module: str, files: list[str], baseline: Baseline) -> dict[str, Any]:
+    if not files:
+        raise SystemExit(f"{module}: every test of it is marked slow; add faster ones to {rooms.own_tests(module)}")
+    return {"command": command(files), "timeout_s": timeout_s(baseline.seconds(files))}
 
 
 def plant(place: Place) -> int:
     """Tries what was not tried yet, and returns the exit status."""
-    program = [str(place.env / "bin" / "python"), str(Path(__file__).with_name("plant.py"))]
-    databases = [str(place.everything), str(place.session)]
-    process = subprocess.Popen([*program, str(place.plan), *databases])
+    python = str(place.env / "bin" / "python")
+    process = subprocess.Popen([python, str(PLANT), str(place.plan), str(place.session)])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # plant.py answers Ctrl-C, once the tests that run have ended
     return process.wait()
 
@@ -145,7 +141,7 @@ def main() -> int:
             return status
     if not place.session.exists():
         sys.exit("Nothing is tried yet: leave out --report")
-    bugs = report.tried(dumped := place.cosmic_ray("dump", str(place.session)))
+    bugs = report.tried(dumped := place.run("cosmic-ray", "dump", str(place.session)))
     planned = len(dumped.splitlines())
     print(report.text(bugs, planned, report.reasons(Path(__file__).with_name("reasons.yaml"))))
     return 0 if report.is_enough(bugs, planned) else 1
@@ -155,9 +151,9 @@ def forget(place: Place) -> None:
     """Deletes a run, but neither cosmic-ray's environment nor anything that is no part of a run."""
     for tree in (place.original, *place.copies):
         shutil.rmtree(tree, ignore_errors=True)
-    for file in (place.plan, place.everything, place.listing, place.session):
+    for file in (place.plan, place.listing, place.session):
         file.unlink(missing_ok=True)
-    for name in ("fingerprint", "baseline.json", "cosmic-ray.toml"):
+    for name in ("fingerprint", "baseline.json"):
         (place.folder / name).unlink(missing_ok=True)
 
 

@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
+import pytest
+
 MARKERS = "not slow and not images and not stores and not real and not gpu"
 # A machine that is busy for a while, or a bug that makes the tests slower, is no endless loop.
 TIMEOUT_S = 30
@@ -33,49 +35,56 @@ def timeout_s(seconds: float) -> float:
 
 
 class Baseline:
-    """The seconds that test files take without a bug, measured once each and stored in a JSON file."""
+    """The seconds that each test file takes without a bug, measured once and stored in a JSON file."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._seconds: dict[str, float] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
-    def seconds(self, files: tuple[str, ...]) -> float:
-        """Returns the seconds of one module's tests, which were measured before."""
-        return self._seconds[" ".join(files)]
+    def fast(self, files: Iterable[str]) -> list[str]:
+        """Returns those of the files, which were all measured, that have a test to run."""
+        return [name for name in files if self._seconds[name] > 0]
 
-    def measure(self, wanted: Iterable[tuple[str, ...]], trees: Iterable[Path]) -> None:
-        """Runs what was not measured yet, one at a time in each tree. Exits where tests fail without a bug."""
-        missing = [files for files in dict.fromkeys(wanted) if " ".join(files) not in self._seconds]
-        for files, seconds in _in_turns(missing, list(trees), passing_seconds):
-            self._seconds[" ".join(files)] = seconds
+    def seconds(self, files: Iterable[str]) -> float:
+        """Returns the seconds of several files, which were all measured."""
+        return sum(self._seconds[name] for name in files)
+
+    def measure(self, files: Iterable[str], trees: Iterable[Path]) -> None:
+        """Runs the files that were not measured yet, one at a time in each tree. Exits if a test fails."""
+        missing = [name for name in dict.fromkeys(files) if name not in self._seconds]
+        for number, (name, seconds) in enumerate(_in_turns(missing, list(trees), passing_seconds), 1):
+            self._seconds[name] = seconds
             self._file.write_text(json.dumps(self._seconds, indent=1) + "\n", encoding="utf-8")
-            print(f"{seconds:.1f} s without a bug: {' '.join(files)}", flush=True)
+            print(f"{number}/{len(missing)} passed in {seconds:.1f} s without a bug: {name}", flush=True)
 
 
-def passing_seconds(files: tuple[str, ...], tree: Path) -> float:
-    """Returns how long test files take in a tree. Exits where they fail, with the end of what pytest prints."""
+def passing_seconds(name: str, tree: Path) -> float:
+    """Returns how long a test file takes in a tree, or 0 if all its tests are left out.
+
+    Exits if one fails, with the end of pytest's output.
+    """
     started = time.monotonic()
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # as cosmic-ray runs them
     done = subprocess.run(
-        ["env", *command(files)], cwd=tree, env=environment, capture_output=True, text=True, check=False
+        ["env", *command([name])], cwd=tree, env=environment, capture_output=True, text=True, check=False
     )
-    if done.returncode != 0:
+    if done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED:
+        return 0.0
+    if done.returncode != pytest.ExitCode.OK:
         end = "\n".join((done.stdout + done.stderr).splitlines()[-30:])
-        raise SystemExit(f"{end}\n{' '.join(files)}: fails without a planted bug; correct that first")
+        raise SystemExit(f"{end}\n{name}: fails without a planted bug; correct that first")
     return time.monotonic() - started
 
 
-def _in_turns(
-    wanted: list[tuple[str, ...]], trees: list[Path], run: Callable[[tuple[str, ...], Path], float]
-) -> Iterator[tuple[tuple[str, ...], float]]:
+def _in_turns(wanted: list[str], trees: list[Path], run: Callable[[str, Path], float]) -> Iterator[tuple[str, float]]:
     free: SimpleQueue[Path] = SimpleQueue()
     for tree in trees:
         free.put(tree)
 
-    def once(files: tuple[str, ...]) -> float:
+    def once(name: str) -> float:
         tree = free.get()
         try:
-            return run(files, tree)
+            return run(name, tree)
         finally:
             free.put(tree)
 

@@ -40,9 +40,14 @@ def tried(dump: str) -> list[Tried]:
     """Returns the bugs that have a result, from what `cosmic-ray dump` prints: a work item and its result a line."""
     pairs = [json.loads(line) for line in dump.splitlines()]
     return sorted(
-        (Tried(sample.listed(item), _outcome(result), result["diff"] or "") for item, result in pairs if result),
+        (_tried(item, result) for item, result in pairs if result),
         key=lambda one: one.mutation,
     )
+
+
+def _tried(item: Mapping[str, Any], result: Mapping[str, Any]) -> Tried:
+    (change,) = item["mutations"]
+    return Tried(sample.listed(change), _outcome(result), result["diff"] or "")
 
 
 def _outcome(result: Mapping[str, Any]) -> str:
@@ -112,6 +117,6 @@ def summary(bugs: Sequence[Tried], planned: int) -> str:
 
 
 def is_enough(bugs: Sequence[Tried], planned: int) -> bool:
-    """Whether all were tried and enough of them killed."""
+    """Returns whether all were tried and enough of them killed."""
     killed, count = rate(bugs)
     return count == planned and killed >= ENOUGH * count

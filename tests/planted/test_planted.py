@@ -26,6 +26,11 @@ def total(a: int | None, b: "int | None" = 2) -> int | None:
     if a < b:
         return a + 1
     return 0
+
+Number = int | Decimal
+__all__ = ["Pair"][0:1]
+MASK = READ | WRITE
+known = isinstance(a, int | float) and cast("str", a | b)
 """
 ADD_NOT, NUMBER = "core/AddNot", "core/NumberReplacer"
 BIT_OR = "core/ReplaceBinaryOperator_BitOr_BitAnd"
@@ -34,7 +39,7 @@ BIT_OR = "core/ReplaceBinaryOperator_BitOr_BitAnd"
 def mutation(line: int, text: str, operator: str, occurrence: int = 0) -> Mutation:
     """Returns a mutation at a text in a line of SOURCE."""
     column = SOURCE.splitlines()[line - 1].index(text)
-    return Mutation("m.py", (line, column), operator, occurrence, f"job {line} {column} {operator} {occurrence}")
+    return Mutation("m.py", (line, column), operator, occurrence, (line, column + 1))
 
 
 @pytest.mark.parametrize(
@@ -45,6 +50,9 @@ def mutation(line: int, text: str, operator: str, occurrence: int = 0) -> Mutati
         (8, "|", BIT_OR),
         (10, "| None, b", BIT_OR),
         (10, "| None:", BIT_OR),
+        (15, "|", BIT_OR),
+        (16, "1", NUMBER),
+        (18, "| float", BIT_OR),
     ],
 )
 def test_a_declaration_decides_nothing(line, text, operator):
@@ -61,6 +69,9 @@ def test_a_declaration_decides_nothing(line, text, operator):
         (11, "<", "core/ReplaceComparisonOperator_Lt_LtE"),
         (12, "+", "core/ReplaceBinaryOperator_Add_Sub"),
         (13, "0", NUMBER),
+        (17, "|", BIT_OR),
+        (18, "| b", BIT_OR),
+        (18, "and", "core/ReplaceAndWithOr"),
     ],
 )
 def test_a_value_and_a_condition_decide_something(line, text, operator):
@@ -72,33 +83,40 @@ def test_a_bug_that_any_test_kills_is_not_planted(operator):
     assert not sample.matters(mutation(12, "+", operator), SOURCE)
 
 
-def listed(count: int, jobs: str) -> list[Mutation]:
-    return [Mutation("m.py", (13, 11), NUMBER, number, f"{jobs}{number}") for number in range(count)]
-
-
-def names(mutations: list[Mutation]) -> list[int]:
-    return [one.occurrence for one in mutations]
+def listed(count: int) -> list[Mutation]:
+    return [Mutation("m.py", (13, 11), NUMBER, number, (13, 12)) for number in range(count)]
 
 
 def test_the_sample_depends_on_the_seed_alone():
-    """cosmic-ray's names of jobs are random, and its order is that of a database."""
-    one = sample.drawn(listed(50, "x"), {"m.py": SOURCE}, 10, seed=0)
-    assert names(one) == names(sample.drawn(reversed(listed(50, "y")), {"m.py": SOURCE}, 10, seed=0))
-    assert names(one) != names(sample.drawn(listed(50, "x"), {"m.py": SOURCE}, 10, seed=1))
-    assert len(set(names(one))) == 10
+    one = sample.drawn(listed(50), {"m.py": SOURCE}, 10, seed=0)
+    assert one == sample.drawn(reversed(listed(50)), {"m.py": SOURCE}, 10, seed=0)
+    assert one != sample.drawn(listed(50), {"m.py": SOURCE}, 10, seed=1)
+    assert len(set(one)) == 10
 
 
-def test_a_larger_sample_contains_the_smaller_one():
-    small, large = (sample.drawn(listed(50, "x"), {"m.py": SOURCE}, count, seed=0) for count in (5, 20))
-    assert {*small} < {*large}
+def test_a_larger_sample_begins_with_the_smaller_one_in_a_random_order():
+    """So what was tried before a run was stopped is a random sample too."""
+    small, large = (sample.drawn(listed(50), {"m.py": SOURCE}, count, seed=0) for count in (5, 20))
+    assert small == large[:5] != sorted(small)
 
 
 def test_a_sample_is_no_larger_than_what_there_is():
-    assert len(sample.drawn(listed(3, "x"), {"m.py": SOURCE}, 300, seed=0)) == 3
+    assert len(sample.drawn(listed(3), {"m.py": SOURCE}, 300, seed=0)) == 3
+
+
+def test_a_change_is_read_back_from_what_the_session_stores():
+    (one,) = listed(1)
+    assert sample.listed(json.loads(json.dumps(one.change))) == one
+    assert one.name == f"m.py {NUMBER} 0"
 
 
 def test_no_module_is_listed_twice():
     assert len(rooms.modules()) == len(set(rooms.modules())) > 40
+
+
+def test_every_room_that_judges_has_modules():
+    names = {"judgement", "gate", "clocks", "verify", "statistics", "bytes", "fit", "spool", "store"}
+    assert names <= {name for name, room in rooms.rooms().items() if room.modules}
 
 
 @pytest.mark.parametrize("module", rooms.modules())
@@ -115,11 +133,15 @@ def test_the_file_of_its_name_comes_first():
     )
 
 
+def test_the_tests_of_a_private_module_have_its_name_without_the_underscore():
+    assert rooms.own_tests("analysis/tables/_verdict.py") == "tests/analysis/tables/test_verdict.py"
+
+
 def test_a_module_without_tests_is_named(tmp_path):
     with pytest.raises(SystemExit, match=r"runner/plan/fit\.py has no tests: add tests/runner/plan/test_fit\.py"):
         rooms.local_tests("runner/plan/fit.py", tmp_path)
-    with pytest.raises(SystemExit, match=r"commit\.py: tests/runner/store/test_store_commit\.py does not exist"):
-        rooms.local_tests("runner/store/commit.py", tmp_path)
+    with pytest.raises(SystemExit, match=r"clocks\.py: tests/runner/worker/test_timed_steps\.py does not exist"):
+        rooms.local_tests("runner/worker/clocks.py", tmp_path)
 
 
 DIFF = """--- mutation diff ---
@@ -134,8 +156,9 @@ DIFF = """--- mutation diff ---
 
 def dumped(outcome: str | None, line: int = 11, module: str = "m.py", output: str = "", worker: str = "normal") -> str:
     """Returns a line that `cosmic-ray dump` prints."""
-    spec = {"module_path": module, "operator_name": "core/X", "occurrence": line, "start_pos": [line, 7]}
-    item = {"job_id": f"{module} {line}", "mutations": [spec]}
+    place = {"start_pos": [line, 7], "end_pos": [line, 8]}
+    change = {"module_path": module, "operator_name": "core/X", "occurrence": line, **place}
+    item = {"job_id": f"{module} {line}", "mutations": [change]}
     result = {"worker_outcome": worker, "test_outcome": outcome, "output": output, "diff": DIFF}
     return json.dumps([item, result if outcome or worker != "normal" else None])
 
@@ -232,19 +255,34 @@ def test_the_fingerprint_sees_a_changed_module_and_a_new_one(checkout):
     assert len(seen | {trees.fingerprint(checkout)}) == 3
 
 
+def test_another_copy_is_equal(checkout, tmp_path):
+    original, tree = tmp_path / "original", tmp_path / "tree"
+    trees.copy(checkout, original)
+    trees.copy_again(original, tree)
+    assert (tree / "runner" / "one.py").read_text() == "ONE = 1\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkout", "original", "tree"]
+
+
 def test_tests_that_fail_without_a_bug_stop_the_run(checkout):
-    assert passing_seconds(("test_one.py",), checkout) > 0
+    assert passing_seconds("test_one.py", checkout) > 0
     (checkout / "runner" / "one.py").write_text("ONE = 2\n")
     with pytest.raises(SystemExit, match=r"test_one\.py: fails without a planted bug"):
-        passing_seconds(("test_one.py",), checkout)
+        passing_seconds("test_one.py", checkout)
 
 
-def test_what_was_measured_is_not_measured_again(tmp_path):
+def test_a_file_whose_tests_are_all_slow_is_left_out(checkout):
+    slow = "import pytest\n@pytest.mark.slow\ndef test_one(): pass\n"
+    (checkout / "test_one.py").write_text(slow)
+    assert passing_seconds("test_one.py", checkout) == 0
+
+
+def test_each_file_is_measured_once(tmp_path):
     file = tmp_path / "baseline.json"
-    file.write_text('{"a.py b.py": 1.5}')
+    file.write_text('{"a.py": 1.5, "b.py": 2, "slow.py": 0}')
     baseline = Baseline(file)
-    baseline.measure([("a.py", "b.py")], [tmp_path])
-    assert baseline.seconds(("a.py", "b.py")) == 1.5
+    baseline.measure(["a.py", "b.py", "a.py", "slow.py"], [tmp_path])
+    assert baseline.fast(["b.py", "slow.py", "a.py"]) == ["b.py", "a.py"]
+    assert baseline.seconds(["a.py", "b.py"]) == 3.5
 
 
 def test_the_tests_run_with_this_interpreter():

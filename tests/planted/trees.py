@@ -27,15 +27,26 @@ def fingerprint(checkout: Path) -> str:
 
 
 def copy(checkout: Path, tree: Path) -> None:
-    """Copies a checkout, whole or not at all, with the bytecode of its packages."""
-    part = tree.with_name(f"{tree.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    """Copies the working tree of a checkout, whole or not at all, with the bytecode of its packages."""
+    part = _part(tree)
     for name in files(checkout):
         (part / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(checkout / name, part / name)
-    part.rename(tree)
     for package in ("runner", "analysis", "tests"):
-        compileall.compile_dir(tree / package, quiet=2)
+        compileall.compile_dir(part / package, quiet=2)
+    part.rename(tree)
+
+
+def copy_again(original: Path, tree: Path) -> None:
+    """Copies a copy, whole or not at all."""
+    shutil.copytree(original, part := _part(tree))
+    part.rename(tree)
+
+
+def _part(tree: Path) -> Path:
+    part = tree.with_name(f"{tree.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    return part
 
 
 def restore(original: Path, tree: Path, modules: Iterable[str]) -> None:
