@@ -119,7 +119,7 @@ def plant(place: Place) -> int:
 
 
 def main() -> int:
-    """See the module."""
+    """Plants what the command line asks for, prints the report, and returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="the copies, the session and what else belongs to a run")
     parser.add_argument("env", type=Path, help="the environment that has cosmic-ray")

@@ -6,6 +6,7 @@ cosmic-ray's, holds the results; a bug that has one is not tried again.
 
 import json
 import shlex
+import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -56,8 +57,16 @@ def plant(session, plan):
                 print(f"{count - left}/{count} {line(item, result)} (some {minutes:.0f} min left)", flush=True)
         except KeyboardInterrupt:
             print("Stopping when the tests that run now have ended; `make mutants` goes on from here", file=sys.stderr)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             pool.shutdown(cancel_futures=True)
+            for future in filter(has_result, items):
+                session.set_result(items[future].job_id, future.result())
             sys.exit(130)
+
+
+def has_result(future):
+    """Returns whether the tests of a future have run."""
+    return future.done() and not future.cancelled()
 
 
 def line(item, result):
