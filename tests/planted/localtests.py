@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -89,4 +89,9 @@ def _in_turns(wanted: list[str], trees: list[Path], run: Callable[[str, Path], f
             free.put(tree)
 
     with ThreadPoolExecutor(len(trees)) as pool:
-        yield from zip(wanted, pool.map(once, wanted), strict=True)
+        futures = {pool.submit(once, name): name for name in wanted}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)

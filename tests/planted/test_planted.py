@@ -127,9 +127,9 @@ def test_each_module_that_judges_has_local_tests(module):
 
 def test_the_file_of_its_name_comes_first():
     assert rooms.local_tests("runner/plan/fit.py") == ("tests/runner/plan/test_fit.py",)
-    assert rooms.local_tests("runner/worker/clocks.py") == (
-        "tests/runner/worker/test_clocks.py",
-        "tests/runner/worker/test_timed_steps.py",
+    assert rooms.local_tests("runner/record/verify/recompute.py") == (
+        "tests/runner/record/verify/test_recompute.py",
+        "tests/runner/record/verify/test_tampered.py",
     )
 
 
@@ -140,8 +140,8 @@ def test_the_tests_of_a_private_module_have_its_name_without_the_underscore():
 def test_a_module_without_tests_is_named(tmp_path):
     with pytest.raises(SystemExit, match=r"runner/plan/fit\.py has no tests: add tests/runner/plan/test_fit\.py"):
         rooms.local_tests("runner/plan/fit.py", tmp_path)
-    with pytest.raises(SystemExit, match=r"clocks\.py: tests/runner/worker/test_timed_steps\.py does not exist"):
-        rooms.local_tests("runner/worker/clocks.py", tmp_path)
+    with pytest.raises(SystemExit, match=r"copies\.py: .*/test_recompute\.py does not exist; correct"):
+        rooms.local_tests("runner/record/verify/copies.py", tmp_path)
 
 
 DIFF = """--- mutation diff ---
