@@ -23,10 +23,11 @@ TIMEOUT_FACTOR = 4
 def command(files: Iterable[str]) -> list[str]:
     """Returns the command that runs test files up to the first failure.
 
-    hypothesis draws the same examples each time, and keeps none, where CI is set.
+    hypothesis draws the same examples each time, and keeps none, if CI is set. torch's threads of several test runs
+    would wait for each other's cores, so each run has one.
     """
     options = ["-x", "-q", "-p", "no:cacheprovider", "-m", MARKERS]
-    return ["CI=true", sys.executable, "-m", "pytest", *options, *files]
+    return ["CI=true", "OMP_NUM_THREADS=1", sys.executable, "-m", "pytest", *options, *files]
 
 
 def timeout_s(seconds: float) -> float:

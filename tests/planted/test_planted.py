@@ -286,4 +286,4 @@ def test_each_file_is_measured_once(tmp_path):
 
 
 def test_the_tests_run_with_this_interpreter():
-    assert command(["test_one.py"])[1:4] == [sys.executable, "-m", "pytest"]
+    assert command(["test_one.py"])[2:5] == [sys.executable, "-m", "pytest"]
