@@ -18,7 +18,7 @@ RECORDS_SINCE := 3b5735f012afa9f600c0d45b9a0adb96206a72e2
 # the folder's name.
 venv := PATH="$$PWD/.venv/bin:$$PATH"
 
-.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-stores test-real lint types check ui bench-overhead bench-tables floor graphs quant budget report demo coverage verify unchanged lock clean
+.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-stores test-real lint types check ui bench-overhead bench-tables floor graphs quant budget report demo coverage verify unchanged mutants lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -91,6 +91,16 @@ bench-tables: env ## Time the tables on stores of up to 100 000 runs, made in bu
 
 coverage: env ## Simulate how often interval and verdict of an A/B are right
 	@$(venv) python -m analysis coverage $(ARGS)
+
+mutants: build/mutants/env/.ready ## Plant 300 bugs in the modules that judge and list those that the tests miss (half an hour; goes on)
+	@$(venv) python -m tests.planted build/mutants build/mutants/env $(ARGS)
+
+build/mutants/env/.ready: requirements/mutants.txt | env
+	@echo "Setting up $(@D) …"
+	@rm -rf $(@D)
+	@$(venv) python -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --no-input --disable-pip-version-check --root-user-action ignore -r $<
+	@touch $@
 
 verify: env ## Recompute every derived number of the committed records
 	@$(venv) python -m runner verify experiments/records experiments/gate

@@ -48,6 +48,7 @@ lock_stack() { # STACK [OPTION…]: its environment, of which what comes as sour
 lock modern "$@"
 lock cpu --excludes cpu.excludes "$@"
 lock dev "$@"
+lock mutants "$@"
 lock_image cpu cpu --excludes cpu.excludes --no-emit-package torch "$@"
 lock_stack modern "$@"
 lock_stack paper "$@"
