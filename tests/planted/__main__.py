@@ -23,16 +23,17 @@ from tests.planted.localtests import Baseline, command, timeout_s
 
 COUNT = 300
 SEED = 0
-COPIES = 2  # bugs are tried two at a time
+COPIES = 2
 CHANGES, PLANT = (Path(__file__).with_name(name) for name in ("changes.py", "plant.py"))
 
 
 @dataclass(frozen=True)
 class Place:
-    """The folder of a run, and cosmic-ray's own environment."""
+    """The folder of a run, cosmic-ray's own environment, and the number of copies that bugs are planted in."""
 
     folder: Path
     env: Path
+    copy_count: int = COPIES
 
     @property
     def original(self) -> Path:
@@ -40,7 +41,7 @@ class Place:
 
     @property
     def copies(self) -> list[Path]:
-        return [self.folder / f"tree-{number + 1}" for number in range(COPIES)]
+        return [self.folder / f"tree-{number + 1}" for number in range(self.copy_count)]
 
     @property
     def plan(self) -> Path:
@@ -128,8 +129,11 @@ def main() -> int:
     parser.add_argument(
         "--count", type=int, default=COUNT, metavar="N", help=f"the size of the sample (left out: {COUNT})"
     )
+    parser.add_argument(
+        "--copies", type=int, default=COPIES, metavar="N", help=f"bugs that are tried at a time (left out: {COPIES})"
+    )
     options = parser.parse_args()
-    place = Place(options.folder.resolve(), options.env.absolute())
+    place = Place(options.folder.resolve(), options.env.absolute(), options.copies)
     if options.anew:
         forget(place)
     if not options.report:
@@ -149,7 +153,7 @@ def main() -> int:
 
 def forget(place: Place) -> None:
     """Deletes a run, but neither cosmic-ray's environment nor anything that is no part of a run."""
-    for tree in (place.original, *place.copies):
+    for tree in (place.original, *place.folder.glob("tree-*")):
         shutil.rmtree(tree, ignore_errors=True)
     for file in (place.plan, place.listing, place.session):
         file.unlink(missing_ok=True)
