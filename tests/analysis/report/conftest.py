@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from analysis.report.contents import Contents
+from tests.support.pages import Page, html_of
 from tests.support.reports import COMMITTED, contents_of, every_kind, write_records
 
 
@@ -33,3 +34,14 @@ def kinds(kinds_folder: Path) -> Contents:
 def made_of(tmp_path: Path) -> Callable[[Iterable[dict[str, Any]]], Contents]:
     """Contents of these records."""
     return lambda records: contents_of(write_records(tmp_path / "made", records))
+
+
+@pytest.fixture(scope="session")
+def html(kinds: Contents) -> str:
+    """The page of records of every kind."""
+    return html_of(kinds)
+
+
+@pytest.fixture(scope="session")
+def parsed(html: str) -> Page:
+    return Page(html)

@@ -1,80 +1,22 @@
-"""The page has all rows, loads nothing, believes nobody's names, and is the same each time."""
+"""The page has all rows, loads nothing, believes nobody's names, and is used in a browser and on paper."""
 
-import csv
-import io
-import json
 import re
 import shutil
-from collections import Counter
 from dataclasses import replace
 from html import unescape
-from html.parser import HTMLParser
 
-import polars
 import pytest
 
 from analysis import registry
-from analysis.report import contents, derived, files, page, provenance, section
-from analysis.tables import _figureorigin, _verdict
+from analysis.report import files, page, section
 from tests.support.browser import tab
-from tests.support.frames import AB_ROW
-from tests.support.records import H100, example_record, packed_record
+from tests.support.pages import Page, html_of, with_rows
+from tests.support.records import H100, example_record
 from tests.support.reports import COMMITTED, contents_of, every_kind, too_fast, write_records
 
 PHONE, DESKTOP = 390, 1400
 PAPER = 1032  # A4 across less its margins: 273 mm at 96 / 25.4 px a mm
 EVIL = "<img src=x onerror=alert(1)>"
-
-
-class Page(HTMLParser):
-    """Tags with their attributes, and the cells of each table."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.tags, self.tables, self._table, self._cell = [], {}, None, None
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag == "table":
-            self._table = self.tables.setdefault(dict(attrs)["id"], [])
-        elif tag == "tr":
-            self._table.append([])
-        elif tag in ("td", "th"):
-            self._table[-1].append("")
-            self._cell = self._table[-1]
-
-    def handle_endtag(self, tag):
-        if tag in ("td", "th"):
-            self._cell = None
-
-    def handle_data(self, data):
-        if self._cell is not None:
-            self._cell[-1] += data.strip()
-
-
-def with_frame(found, **changes):
-    """The contents with changes of their frame."""
-    return replace(found, reading=replace(found.reading, frame=replace(found.frame, **changes)))
-
-
-def with_rows(found, **rows):
-    """The contents with other rows of these tables."""
-    return replace(found, rows={**found.rows, **rows})
-
-
-def html_of(found):
-    return page.html(found, page.pictures(found))
-
-
-@pytest.fixture(scope="module")
-def html(kinds):
-    return html_of(kinds)
-
-
-@pytest.fixture(scope="module")
-def parsed(html):
-    return Page(html)
 
 
 @pytest.fixture(scope="module")
@@ -133,92 +75,6 @@ def test_what_is_invalid_or_was_not_measured_stands_there_with_its_reason(kinds,
     assert len(parsed.tables["table-floor"]) - 1 == len(kinds.valid)
 
 
-def test_flags_are_explained_those_of_the_tables_too(html, made_of):
-    assert "faster than the bandwidth probe allows" in html  # the invalid session's flag
-    assert "<dt>drifting</dt>" not in html
-    elsewhere = example_record(cell={"dtype": "bf16"})
-    elsewhere["keys"]["host_id"] = "f" * 12
-    shown = html_of(made_of([packed_record(), elsewhere]))
-    assert "<dt>other-host</dt>" in shown
-
-
-def test_each_group_names_all_its_sessions_keys_and_environment(kinds, parsed):
-    title, *rows = parsed.tables["table-origins"]
-    assert title[:2] == ["row", "n"]
-    assert len(rows) == len(kinds.rows["floor"]) + len(kinds.rows["graphs"])
-    bf16 = next(row for row in rows if row[1] == "6")
-    assert bf16[3] == "2025-10-09 to 2025-10-14"  # six sessions on six days
-    assert bf16[2] == "6 sessions" + "".join(f"{number:016x} {number}.json" for number in range(6))
-    group = next(row for row in kinds.rows["floor"] if row.sessions == 6)
-    assert bf16[5:8] == [group.cell_key, group.code_key, group.env_key]
-    environments = parsed.tables["table-environments"]
-    assert environments[0][2:5] == ["python", "torch", "cuda"]
-    assert environments[1][:4] == [group.env_key, "11", "3.11.7", "2.11.0+cu130"]
-
-
-def test_an_ab_of_a_store_names_its_own_run(committed):
-    (first, *_) = committed.reading.compared
-    of_store = with_frame(committed, ab_runs={first.manifest.id: "f" * 32})
-    named = [each[0] for each in Page(html_of(of_store)).tables["table-origins"] if "f" * 32 in each[0]]
-    assert named == [f"A/B {first.manifest.id}: {first.manifest.title} (run {'f' * 32})"]
-
-
-def lines_of(found):
-    return list(csv.DictReader(io.StringIO(files.files(found)[files.SESSIONS])))
-
-
-def test_a_file_beside_the_page_names_every_session_of_every_row_with_its_record(committed):
-    lines = lines_of(committed)
-    of_rows = Counter(line["row"] for line in lines)
-    counted = {row.anchor: row.sessions for row in committed.rows["floor"]}
-    counted |= {row.anchor: 2 * row.sessions for row in committed.rows["graphs"]}  # of each arm so many
-    assert of_rows == counted
-    ids = {found["id"] for _, found in Page(html_of(committed)).tags if "id" in found}
-    assert of_rows.keys() <= ids
-    for line in lines:
-        record = json.loads((COMMITTED / line["record"]).read_text())
-        assert record["session"]["id"] == line["session"]
-        assert {key: line[key] for key in ("cell_key", "code_key", "env_key", "host_id")}.items() <= record[
-            "keys"
-        ].items()
-        assert (line["status"], line["valid"]) == (record["outcome"]["status"], str(record["valid"]).lower())
-        assert int(line["started_ms"]) == record["session"]["started_ms"]
-
-
-def test_the_file_has_sessions_without_a_code_key_and_those_of_a_store_with_their_runs(kinds):
-    (failed,) = [line for line in lines_of(kinds) if line["status"] == "oom"]
-    assert (failed["code_key"], failed["valid"], failed["record"]) == ("", "false", "11.json")
-    runs = kinds.frame.sessions.with_columns(run_id=polars.lit("run-") + polars.col("session").str.slice(12))
-    of_store = with_frame(kinds, sessions=runs, record_files={})
-    for line in lines_of(of_store):
-        assert (line["run_id"], line["record"]) == (f"run-{line['session'][12:]}", "")
-    shown = html_of(of_store)
-    assert "<div>0000000000000000 run-0000</div>" in shown
-    assert ("the file of its record below" in shown, "the file of its record below" in html_of(kinds)) == (False, True)
-
-
-@pytest.mark.parametrize(
-    ("source", "shown"),
-    [
-        ("/data/acme/spool", "spool"),
-        ("experiments/records", "experiments/records"),
-        ("sqlite:////data/acme/mlflow.db", "sqlite:///mlflow.db"),
-        ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
-        ("postgresql://me:***@db.example/mlflow", "postgresql://me:***@db.example/mlflow"),
-    ],
-)
-def test_a_page_names_its_source_without_the_folders_above_it(source, shown):
-    assert contents.published(source) == shown
-
-
-def test_nor_do_the_lines_of_what_is_left_out_name_them(tmp_path):
-    folder = write_records(tmp_path / "acme" / "spool", [example_record()])
-    (folder / "cut.json").write_text("{")
-    shown = html_of(contents_of(folder))
-    assert "spool/cut.json" in shown
-    assert str(tmp_path) not in shown
-
-
 def linked(html, table):
     """(what the row is, the text that is a link, where it leads) of each row that has one."""
     body = re.search(rf'<table id="{table}">.*?<tbody>(.*?)</tbody>', html, re.DOTALL)[1]
@@ -250,23 +106,6 @@ def test_our_side_of_a_papers_figure_leads_to_the_row_that_it_comes_from(made_of
             row.anchor,
         ),
     }
-
-
-def test_figures_of_an_ab_of_memory_and_of_a_whole_gpu_lead_to_theirs(made_of):
-    floors = made_of([example_record(gpu=H100, cell={"gpu": "h100"})]).rows["floor"]
-    place = {"gpu": "h100", "model": "qwen2.5-7b", "ctx": 2048}
-    pair = replace(AB_ROW, **place, ab="0123", a_ms=14.0, b_ms=12.0, ratio=14 / 12)
-
-    def leads(ours, **changes):
-        figure = _verdict.unjudged("r_floor_paper", _verdict.Spot(**{**place, **changes}), None, ours)
-        return _figureorigin.anchor(figure, {"floor": floors, "graphs": [pair]})
-
-    assert leads(12.0) == leads(14 / 12) == "ab-0123"
-    assert leads(floors[0].peak_bytes / 1e9) == floors[0].anchor
-    assert leads(12.0, ctx=4096) is leads(None) is leads(13.0) is None
-    (whole,) = derived.ranges(floors)
-    assert leads(0.2, model=None, ctx=None) == whole.anchor
-    assert leads(0.2, gpu="a100", model=None, ctx=None) is None
 
 
 def test_the_page_tells_the_passes_of_every_term_of_the_budget(made_of):
@@ -304,49 +143,10 @@ def test_code_in_sentences_is_marked_and_escaped():
     assert page.code("`gaps` is <b>") == "<code>gaps</code> is &lt;b&gt;"
 
 
-def test_the_same_records_give_the_same_bytes(kinds, kinds_folder):
-    assert files.files(kinds) == files.files(contents_of(kinds_folder))
-
-
-def test_the_folder_has_page_tables_and_the_figures_of_this_report_only(tmp_path, kinds):
-    (tmp_path / "graphs.png").write_bytes(b"of an earlier report")
-    (tmp_path / "mine.png").write_bytes(b"somebody's")
-    made = files.files(kinds)
-    files.write(made, tmp_path)
-    drawn = {f"{name}.png" for name in registry.figure_names()} - {"graphs.png"}
-    made_here = {"report.html", "tables.md", "sessions.csv"}
-    assert {path.name for path in tmp_path.iterdir()} == {*made_here, "mine.png"} | drawn
-    text = (tmp_path / "tables.md").read_text()
-    assert [line for line in text.splitlines() if line.startswith("## ")] == [
-        "## Floor: distance of each cell from its memory floor",
-        "## Graphs: gain of a CUDA graph",
-        "## Quant: savings of quantised weights",
-        "## Budget: gap budget of a step",
-        "## Paper: figures of arXiv 2605.30571 beside ours",
-    ]
-
-
 def test_records_without_anything_valid_make_a_page_that_says_so(made_of):
     shown = html_of(made_of([too_fast()]))
     assert "No session is valid." in shown
     assert "There is no valid session." in shown
-
-
-def test_the_page_of_a_hundred_thousand_sessions_names_the_first_of_each_row_and_stays_small(made_of):
-    found = made_of([example_record()])
-    keys = [f"{number:012x}" for number in range(1000)]
-    sessions = found.frame.sessions.drop("cell_key", "session").join(polars.DataFrame({"cell_key": keys}), how="cross")
-    sessions = sessions.join(polars.DataFrame({"session": [f"{number:016x}" for number in range(100)]}), how="cross")
-    tables = {
-        name: [replace(row, cell_key=key, model=f"model-{key}") for row in found.rows[name] for key in keys]
-        for name in ("floor", "budget")
-    }
-    large = with_rows(with_frame(found, sessions=sessions), **tables)
-    shown = page.html(large, {one.name: b"" for one in large.figures})
-    assert len(shown) < 4_000_000
-    assert shown.count("and 95 more, in sessions.csv") == 1000
-    assert "this page lists the first 5 of each row" in shown
-    assert provenance.csv(large.sessions).count("\n") == 1 + 100_000
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The report's run in a real store: files, tags, an own run each time; and what MLflow's entry point makes of it."""
+"""A report by the command goes through a real store and MLflow's entry point: its run, its files and its tags."""
 
 import json
 import os

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from analysis.sources.records import Folder
 from runner import store
 from runner.record import record
 from tests.support.derive import derive, judge
 from tests.support.records import as_session, cpu_record, example_record, failed_record, packed_record
+from tests.support.sources import copied, texts
 from tests.support.stores import served
 
 ROOT = Path(__file__).parents[3]
@@ -97,3 +100,30 @@ def fill(uri: str, folder: Path) -> str:
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def expected(folder: Path) -> dict[str, str]:
+    """Every table of the records, as JSON."""
+    return texts(Folder(folder))
+
+
+@pytest.fixture
+def changeable(filled: str, tmp_path: Path) -> Iterator[tuple[str, sqlite3.Connection]]:
+    """A copy of the filled store, and an open connection that changes it."""
+    uri = copied(filled, tmp_path)
+    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+        yield uri, connection
+
+
+@pytest.fixture
+def changeable_postgresql(postgresql: str, postgresql_uri: str) -> Iterator[tuple[str, psycopg.Connection]]:
+    """A copy of the filled database, and an open connection that changes it."""
+    with psycopg.connect(postgresql_uri, autocommit=True) as server:
+        place, _, name = postgresql.rpartition("/")
+        server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        server.execute(f"CREATE DATABASE changed TEMPLATE {name}")
+        uri = f"{place}/changed"
+        with psycopg.connect(uri) as connection:
+            yield uri, connection
+        server.execute("DROP DATABASE changed WITH (FORCE)")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from analysis.statistics import comparison, intervals
+from analysis.statistics import comparison
 from analysis.statistics.comparison import AMBIGUOUS, FASTER, SAME, SLOWER, HostSessions, compare
 from runner.errors import BadValue
 
@@ -42,41 +42,6 @@ def test_an_interval_of_five_sessions_is_put_together_from_both_ranges():
     assert math.log(found.high / found.ratio) == pytest.approx(up, rel=0.02)
 
 
-def test_the_interval_of_a_median_of_ten_lies_between_the_second_and_third_from_either_end():
-    # from the 2nd to the 9th of 10: 97.85 %; from the 3rd to the 8th: 89.06 %; 95 % lies between
-    low, high = intervals.median_interval(np.arange(10.0)[None])
-    assert 1 < low[0] < 2
-    assert 7 < high[0] < 8
-    # below six not even the range reaches 95 %
-    assert [float(end[0]) for end in intervals.median_interval(np.arange(5.0)[None])] == [0.0, 4.0]
-
-
-@pytest.mark.parametrize(
-    ("count", "depth", "inwards"),
-    [
-        (5, 1, 0.0),
-        # from the 1st to the 6th: 1 - 2/64 = 0.96875; from the 2nd: 1 - 14/64 = 0.78125. The surplus of 0.01875 is a
-        # share of 0.1, which is 5 * 0.1 / (1 + 4 * 0.1) of the way
-        (6, 1, 0.5 / 1.4),
-        # 1 - 22/1024 = 0.978516 and 1 - 112/1024 = 0.890625: a share of 0.324444; 8 * share / (2 + 6 * share)
-        (10, 2, 8 * 0.324444 / (2 + 6 * 0.324444)),
-    ],
-)
-def test_an_interval_covers_95_percent_to_the_last_digit(count, depth, inwards):
-    assert intervals.interval_depth(count) == (depth, pytest.approx(inwards, rel=1e-4, abs=1e-12))
-
-
-def test_a_ratio_to_a_value_turns_its_interval_round():
-    # 12 / 4 = 3 of 4 in 3..6: from 12 / 6 to 12 / 3
-    assert intervals.ratio_interval(3.0, 4.0, 3.0, 6.0) == (2.0, 4.0)
-
-
-def test_an_interval_begins_at_five_sessions():
-    assert intervals.session_interval([1.0, 2.0, 3.0, 4.0]) == (1.0, 4.0, "range")
-    assert intervals.session_interval([5.0, 1.0, 2.0, 3.0, 4.0]) == (1.0, 5.0, "ci95")
-    assert intervals.session_interval([2.0]) == (2.0, 2.0, "none")
-
-
 def test_equal_arms_of_like_width_have_the_t_of_both():
     # widths equal: 2 x 4 = 8 degrees of freedom, t 2.306 instead of 2.776 at 4
     one, none = np.ones(1), np.zeros(1)
@@ -89,13 +54,6 @@ def test_an_arms_degrees_of_freedom_are_the_spacings_of_its_width():
     assert comparison._freedom(5) == 0.75 * 4  # the range of five
     # of ten from between the 2nd and 3rd to between the 8th and 9th: between 5 and 7
     assert 0.75 * 5 < comparison._freedom(10) < 0.75 * 7
-
-
-@pytest.mark.parametrize(("count", "freedom"), [(5, 3.7), (10, 5.5), (20, 6.6)])
-def test_the_width_for_normal_sessions_varies_as_that_of_so_many_degrees_of_freedom(count, freedom):
-    low, high = intervals.median_interval(np.random.default_rng(0).standard_normal((100_000, count)))
-    width = high - low
-    assert 1 / (2 * (width.std() / width.mean()) ** 2) == pytest.approx(freedom, abs=0.15)
 
 
 def test_two_hosts_alike_narrow_the_interval_by_the_root_of_two():
@@ -315,9 +273,3 @@ def test_the_bootstrap_is_scipys_of_the_ratio_of_medians(monkeypatch):
     known = stats.bootstrap(both, ratio, n_resamples=199, rng=0, vectorized=False).confidence_interval
     assert compare(one_host(*both)).bootstrap == pytest.approx((known.low, known.high))
     assert compare(one_host(*both), bootstrapped=False).bootstrap is None
-
-
-def test_the_centre_is_the_median_of_what_is_there():
-    assert intervals.centre([None, 9.0, 1.0, 2.0]) == 2.0
-    assert intervals.centre([None, None]) is None
-    assert intervals.centre([]) is None

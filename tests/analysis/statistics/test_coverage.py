@@ -1,6 +1,5 @@
 """Is a 95 % interval one? Simulated A/Bs with a known ratio, and the committed figures behind docs/statistics.md."""
 
-import json
 import math
 from dataclasses import asdict, astuple, fields
 from pathlib import Path
@@ -13,22 +12,11 @@ from analysis import groups
 from analysis.sources.records import Folder
 from analysis.statistics import coverage, noise
 from analysis.statistics.coverage import RATIO, Setting
-from analysis.statistics.noise import NORMAL, SPEEDS, TAILS, SkewedT, TwoSpeeds
-from tests.support.frames import frame_of
-from tests.support.records import example_record
+from analysis.statistics.noise import NORMAL, SPEEDS, TAILS
+from tests.support.noises import COMMITTED, SHAPES, SOURCES
 
 ROOT = Path(__file__).parents[3]
-COMMITTED = json.loads((ROOT / "docs" / "coverage.json").read_text())
 SIMULATIONS = 10_000  # a standard error of 0.2 percent points
-
-
-def committed(family, shape):
-    told = COMMITTED["noise"]["fitted"][family]
-    return shape(**{name: value for name, value in told.items() if name != "log_likelihood_over_normal"})
-
-
-SHAPES = {coverage.TAIL: committed(coverage.TAIL, SkewedT), coverage.SPEEDS: committed(coverage.SPEEDS, TwoSpeeds)}
-SOURCES = {name: noise.standardised(shape) for name, shape in {"normal": NORMAL, **SHAPES}.items()}
 
 
 @pytest.mark.parametrize("sessions_", coverage.SESSIONS)
@@ -188,16 +176,6 @@ def test_a_report_has_what_the_page_shows(monkeypatch):
     assert coverage.markdown(found).startswith("Noise fitted to 7 sessions in 2 groups, ")
 
 
-def test_noise_is_centred_at_its_median_and_scaled_to_what_ten_sessions_show():
-    for source in SOURCES.values():
-        drawn = source.draw(np.random.default_rng(7), (40_000, 10), 0.02)
-        assert np.median(drawn) == pytest.approx(0, abs=2e-4)
-        assert np.median(drawn.std(axis=1, ddof=1)) == pytest.approx(0.02, rel=0.02)
-        if source.shape != SHAPES[coverage.TAIL]:  # of whose heavy tail a sample's mean says little
-            assert drawn.mean() == pytest.approx(0.02 * source.mean, abs=3e-4)
-    assert SOURCES[coverage.SPEEDS].mean > 0
-
-
 def test_arms_are_simulated_at_their_ratio_with_their_own_noise_and_drift():
     source = SOURCES["normal"]
     ((a, b),) = coverage.simulate(Setting("normal", 0.02, 0.01, 10), source, 1.25, 20_000)
@@ -222,52 +200,3 @@ def test_a_drift_is_centred_whatever_the_number_of_sessions(count):
 
 def test_the_page_is_rendered_from_the_figures():
     assert coverage.markdown(COMMITTED) in (ROOT / "docs" / "statistics.md").read_text()
-
-
-def test_noise_is_fitted_to_groups_of_three_valid_sessions_of_one_host_that_differ():
-    def sessions(*steps_ms, host="one", **changes):
-        made = [example_record(step_ms=step_ms, **changes) for step_ms in steps_ms]
-        for number, each in enumerate(made):
-            each["session"]["id"] = f"{host}-{changes.get('cell', {})}-{number}"
-            each["keys"]["host_id"] = host
-        return made
-
-    records = [
-        *sessions(30.0, 31.0, 33.0),
-        *sessions(20.0, 22.0, 21.0, host="two"),
-        *sessions(10.0, 11.0, host="three"),
-        *sessions(15.0, 15.0, 15.0, host="four"),
-        *sessions(40.0, 41.0, 42.0, cell={"ctx": 4096}),
-    ]
-    records[-1]["valid"] = False
-    found = noise.session_groups(frame_of(records))
-    assert sorted(sorted(np.exp(values).round(6).tolist()) for values in found) == [[20, 21, 22], [30, 31, 33]]
-
-
-@pytest.mark.slow
-def test_the_noise_that_is_fitted_is_found_again():
-    generator = np.random.default_rng(0)
-    shape = SkewedT(2.8, 4.0)
-    groups = [1 + 0.1 * shape.draw(generator, (10,)) for _ in range(30)]
-    found = noise.fit(groups, TAILS)
-    assert 1.7 <= found.skew <= 4.5
-    assert noise.fit([np.random.default_rng(1).standard_normal(10) for _ in range(30)], TAILS).skew <= 1.3
-
-
-@pytest.mark.slow
-def test_sessions_at_two_speeds_are_found_again():
-    generator = np.random.default_rng(0)
-    shape = TwoSpeeds(0.2, 7.0)
-    groups = [1 + 0.1 * shape.draw(generator, (10,)) for _ in range(30)]
-    assert noise.fit(groups, SPEEDS) == shape
-    assert noise.log_likelihood(shape, groups) > noise.log_likelihood(noise.fit(groups, TAILS), groups)
-
-
-@pytest.mark.parametrize("shape", [NORMAL, SkewedT(3.5, 2.0), TwoSpeeds(0.2, 5.0)])
-def test_a_density_is_one_and_that_of_what_is_drawn(shape):
-    places = np.linspace(-400, 400, 800_001)
-    density = np.exp(shape.log_density(places))
-    assert np.trapezoid(density, places) == pytest.approx(1, abs=2e-3)
-    drawn = shape.draw(np.random.default_rng(0), (100_000,))
-    below = np.trapezoid(density[places <= 1], places[places <= 1])
-    assert np.mean(drawn <= 1) == pytest.approx(below, abs=6e-3)

@@ -69,15 +69,6 @@ def test_the_saving_lies_in_the_range_of_the_ratios(arms):
     assert found.low * (1 - 1e-9) <= found.ratio <= found.high * (1 + 1e-9)
 
 
-@pytest.mark.parametrize(
-    ("kind", "count", "label"),
-    [("none", 1, None), ("range", 4, "range"), ("ci95", 5, "93.75 %"), ("ci95", 6, "95 %"), ("ci95", 20, "95 %")],
-)
-def test_the_label_says_what_an_interval_covers(kind, count, label):
-    # the range of five misses the median when all five lie on one side of it: 2 · 2⁻⁵ = 6.25 %
-    assert intervals.label(kind, count) == label
-
-
 def test_the_label_is_of_the_cell_with_fewer_sessions():
     assert savings.within_hosts([(evenly(20.0, 5), evenly(10.0, 9))]).label == "93.75 %"
     assert savings.within_hosts([(evenly(20.0, 6), evenly(10.0, 9))]).label == "95 %"

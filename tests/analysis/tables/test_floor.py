@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from analysis.statistics import intervals
-from analysis.tables import _ranges, floor
+from analysis.tables import floor
 from runner.record import record
 from tests.support import damaged
 from tests.support.derive import judge
 from tests.support.frames import frame_of
-from tests.support.records import STARTED_MS, as_session, example_record, of_gate_version_1
+from tests.support.older import of_code
+from tests.support.records import as_session, example_record, of_gate_version_1
 
 ROOT = Path(__file__).parents[3]
 ROW_FIELDS = {
@@ -39,12 +39,6 @@ def test_three_sessions_show_their_range():
     assert row.interval == "range"
     assert [row.step_wall_ms_low, row.step_wall_ms, row.step_wall_ms_high] == steps
     assert row.to_json().keys() >= ROW_FIELDS
-
-
-def test_five_sessions_have_an_interval_within_their_range():
-    low, high, kind = intervals.session_interval([1.0, 1.1, 1.2, 1.3, 1.4, 1.5])
-    assert kind == "ci95"
-    assert 1.0 <= low < high <= 1.5
 
 
 def disturbed(step_ms):
@@ -98,13 +92,6 @@ def test_invalid_sessions_never_enter_a_valid_row():
     assert "Invalid, 1 sessions" in floor.TABLE.markdown(table)
 
 
-def of_code(code, later_ms=0, **changes):
-    """A session measured by that code, begun so much later."""
-    found = example_record(session={"started_ms": STARTED_MS + later_ms}, **changes)
-    found["keys"]["code_key"] = code * 12
-    return found
-
-
 def test_of_two_codes_the_newest_is_shown_and_the_others_are_counted():
     # two sessions of code a, one of b, then one of c
     records = [of_code("c", 3), of_code("a", 0), of_code("b", 2), of_code("a", 1)]
@@ -136,17 +123,6 @@ def test_what_older_code_got_right_is_not_shown_where_newer_code_fails():
     said = floor.TABLE.markdown([right, wrong])
     assert "- Invalid, 2 sessions of older code: h200 qwen2.5-7b 2048 " in said
     assert "exceeds the bound" in said
-
-
-def test_a_range_counts_each_cell_once_and_only_such_as_are_alike():
-    def of(ctx, **changes):
-        return of_code(changes.pop("code", "b"), changes.pop("later_ms", 1), cell={"ctx": ctx, **changes})
-
-    records = [of(2048), of(4096), of(2048, code="a", later_ms=0), of(2048, dtype="fp16")]
-    for every_code in (False, True):
-        ranges = _ranges.gpu_ranges(rows_of(records, every_code))
-        assert [(row.dtype, row.cells) for row in ranges] == [("bf16", 2), ("fp16", 1)]
-    assert [column.key for column in _ranges.range_columns(ranges)][:4] == ["gpu", "runtime", "cache", "dtype"]
 
 
 @pytest.mark.slow

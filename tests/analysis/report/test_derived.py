@@ -1,0 +1,28 @@
+"""Ranges with the rows that they are derived from."""
+
+from __future__ import annotations
+
+from analysis.report import derived
+from analysis.tables import floor
+from tests.support.frames import frame_of
+from tests.support.records import cpu_record, example_record
+
+
+def test_a_range_names_the_rows_that_it_is_made_of_and_no_other() -> None:
+    cells = ({"ctx": 2048}, {"ctx": 4096}, {"ctx": 2048, "cache": "dynamic"})
+    rows = floor.rows(frame_of([example_record(cell=cell) for cell in cells]))
+    growing, static = derived.ranges(rows)
+    assert static.name == "range of h200 eager static bf16 sdpa paper-5-30 cublas"
+    assert dict(static.rows) == {
+        f"h200 qwen2.5-7b {ctx} eager static": row.anchor
+        for ctx in (2048, 4096)
+        for row in rows
+        if (row.ctx, row.cache) == (ctx, "static")
+    }
+    assert [name for name, _ in growing.rows] == ["h200 qwen2.5-7b 2048 eager dynamic"]
+    assert growing.anchor != static.anchor
+
+
+def test_without_a_comparable_cell_there_is_no_range() -> None:
+    assert derived.ranges([]) == []
+    assert derived.ranges(floor.rows(frame_of([cpu_record()]))) == []  # a CPU has no datasheet

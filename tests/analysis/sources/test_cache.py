@@ -1,0 +1,51 @@
+"""Frames that were kept: taken for the same state and code only, and never when damaged."""
+
+from pathlib import Path
+
+import pytest
+
+from analysis.sources import cache as sources_cache
+from analysis.sources import database
+from analysis.sources.store import Store
+from analysis.tables import budget, floor
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_an_unchanged_store_is_not_read_again(filled, monkeypatch):
+    first = floor.rows(Store(filled).frame(floor.METRICS))
+
+    def refuse(uri):
+        raise AssertionError(f"{uri} was opened")
+
+    monkeypatch.setattr(database, "opened", refuse)
+    assert floor.rows(Store(filled).frame(floor.METRICS)) == first
+    with pytest.raises(AssertionError):
+        Store(filled).frame(budget.METRICS)  # other columns were not kept
+
+
+def test_a_frame_that_other_code_made_is_not_taken(filled, tmp_path, monkeypatch):
+    changed = tmp_path / "runs.py"
+    changed.write_text("one")
+    known = list(sources_cache.sources())
+    monkeypatch.setattr(sources_cache, "sources", lambda: [*known, changed])
+    before = sources_cache.entry(filled, "state", "sessions", floor.METRICS)
+    assert sources_cache.entry(filled, "state", "sessions", floor.METRICS) == before
+    changed.write_text("another")
+    assert sources_cache.entry(filled, "state", "sessions", floor.METRICS) != before
+
+
+def test_the_code_of_a_frame_is_all_of_its_own_and_what_it_takes_of_the_runner():
+    files = set(sources_cache.sources())
+    assert set((ROOT / "analysis" / "sources").glob("*.py")) <= files
+    assert set((ROOT / "runner").rglob("*.py")) <= files
+    assert ROOT / "runner" / "record" / "bounds.yaml" in files
+
+
+def test_a_damaged_cache_is_none(filled, tmp_path):
+    first = floor.rows(Store(filled).frame(floor.METRICS))
+    kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert kept
+    for path in kept:
+        path.write_bytes(b"{")
+    assert floor.rows(Store(filled).frame(floor.METRICS)) == first

@@ -1,0 +1,74 @@
+"""The command line: usage errors without passwords, and the commands that are no tables."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from analysis import cli
+from analysis.statistics import coverage
+from runner.errors import BadRecord
+from runner.record import record
+from tests.support.noises import COMMITTED
+from tests.support.records import example_record
+
+
+def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """The exit code of the command line with these arguments."""
+    monkeypatch.setattr(sys, "argv", ["analysis", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        cli.run()
+    return int(str(caught.value.code))
+
+
+def test_an_unknown_option_is_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(monkeypatch, "floor", "--nonsense") == 2
+    assert "No such option" in capsys.readouterr().err
+
+
+def test_a_usage_error_quotes_no_password(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(monkeypatch, "floor", "postgresql://tester:s3cret@db.example/mlflow") == 2
+    said = capsys.readouterr().err
+    assert "unexpected extra argument" in said
+    assert "db.example" in said
+    assert "s3cret" not in said
+
+
+def test_help_lists_every_command_and_ends_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(monkeypatch, "--help") == 0
+    names = {line.split()[0] for line in capsys.readouterr().out.partition("Commands:")[2].splitlines() if line.strip()}
+    assert {"ab", "coverage", "report", "tables", "floor", "graphs", "quant", "budget", "paper"} <= names
+
+
+@pytest.mark.parametrize("form", ["md", "json"])
+def test_coverage_is_that_of_the_records_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    record.write(example_record(), tmp_path / "one.json")
+    groups: list[object] = []
+
+    def report(simulated: object) -> object:  # a simulation takes minutes
+        groups.append(simulated)
+        return COMMITTED
+
+    monkeypatch.setattr(coverage, "report", report)
+    arguments = ["coverage", "--records", str(tmp_path), "--format", form]
+    done = CliRunner().invoke(cli.main, arguments, catch_exceptions=False)
+    assert groups == [[]]  # a single session has no scatter
+    assert done.stdout == coverage.markdown(COMMITTED) if form == "md" else json.loads(done.stdout) == COMMITTED
+
+
+def test_an_ab_that_cannot_be_read_is_named_below_the_table(copied: Path) -> None:
+    manifest = copied / "ab.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "seed": 7}))
+    done = CliRunner().invoke(cli.main, ["ab", str(copied)])
+    assert done.stdout.startswith("| gpu | model | ctx |")
+    assert done.stderr.startswith(f"left out {manifest}: ")
+    assert isinstance(done.exception, BadRecord)
+    assert "the lines above name each of them" in str(done.exception)
