@@ -67,7 +67,7 @@ def test_a_store_that_is_not_there_yet_has_neither_that_experiment_nor_that_run(
 
 def test_the_look_makes_no_store_and_imports_no_mlflow(tmp_path: Path) -> None:
     code = "import sys; from runner import store; print(store.before_measuring(None), 'mlflow' in sys.modules)"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[4])}
     command = [sys.executable, "-c", code]
     found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert found.stdout == "None False\n"
@@ -463,7 +463,7 @@ def test_a_command_that_ends_at_the_look_measures_nothing_and_closes_the_run_wit
     variables = {"MLFLOW_RUN_ID": run_id, "MLFLOW_EXPERIMENT_NAME": "in the trash"}
     ended = subprocess.run(
         [sys.executable, "-m", "runner", "cell", "--gpu", "cpu", "--model", "tiny", "--ctx", "64"],
-        env={**os.environ, **variables, "PYTHONPATH": str(Path(__file__).resolve().parents[3])},
+        env={**os.environ, **variables, "PYTHONPATH": str(Path(__file__).resolve().parents[4])},
         capture_output=True,
         text=True,
         check=False,
@@ -575,7 +575,7 @@ def test_another_users_lock_that_may_be_read_is_enough(tmp_path: Path) -> None:
     code = "from runner import store; print(store.before_measuring(None))"
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[4])},
         capture_output=True,
         text=True,
         check=False,
