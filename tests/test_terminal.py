@@ -13,7 +13,7 @@ import pytest
 from runner.record import record
 from tests.support.records import example_record
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 RECORDS = "experiments/records"
 PLAIN_C = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 TERMINALS = (*({"PYTHONIOENCODING": name} for name in ("latin-1", "cp1252", "shift_jis", "ascii")), PLAIN_C)
