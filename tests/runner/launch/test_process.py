@@ -13,7 +13,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,32 +25,9 @@ from runner.job import Job
 from runner.launch import process
 from runner.launch.local import LocalWorker
 from runner.record import record
+from tests.support.processes import Run, worker
 
 ROOT = Path(__file__).resolve().parents[3]
-Run = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def run(tmp_path: Path, tiny_job: Job) -> Run:
-    """Run a worker script to its record; `phases` collects what was announced."""
-
-    def run_script(script: str, timeout_s: float = 30.0, phases: list[str] | None = None) -> dict[str, Any]:
-        Path(tiny_job.record_path).unlink(missing_ok=True)
-        command = worker(tmp_path, script)
-        record: dict[str, Any] = to_json(
-            process.run_worker(
-                tiny_job, timeout_s, lambda text, _: (phases or []).append(text), LocalWorker(tiny_job, command)
-            )
-        )
-        return record
-
-    return run_script
-
-
-def worker(folder: Path, script: str) -> list[str]:
-    file = folder / "worker.py"
-    file.write_text(textwrap.dedent(script))
-    return [sys.executable, str(file)]
 
 
 def outcome(found: dict[str, Any]) -> tuple[Any, ...]:
@@ -297,24 +273,6 @@ def test_a_command_that_does_not_exist(tiny_job: Job) -> None:
     found = to_json(process.run_worker(tiny_job, 5.0, lambda *_: None, LocalWorker(tiny_job, ["/nonexistent/python"])))
     assert outcome(found) == ("failed", "worker-failed", None, None)
     assert "cannot be started" in found["outcome"]["message"]
-
-
-def test_the_worker_sees_only_its_card_and_the_project(run: Run, tmp_path: Path, tiny_job: Job) -> None:
-    script = worker(
-        tmp_path,
-        """
-        import os, runner
-        from pathlib import Path
-        print(os.environ["CUDA_VISIBLE_DEVICES"], Path(runner.__file__).parents[1], os.environ["HF_HUB_OFFLINE"])
-        print(Path(os.path.realpath("/proc/self/cwd")).name.startswith("decode-floor-"))
-        print(os.environ["DECODE_FLOOR_PARENT_PID"], os.getpgid(0) == os.getpid())
-        """,
-    )
-    uuid = "a-uuid"
-    job = replace(tiny_job, device=replace(tiny_job.device, kind="cuda", uuid=uuid))
-    found = to_json(process.run_worker(job, 30.0, lambda *_: None, LocalWorker(job, script)))
-    assert found["outcome"]["last_output"] == [f"{uuid} {ROOT} 1", "True", f"{os.getpid()} True"]
-    assert run("import os; print(repr(os.environ['CUDA_VISIBLE_DEVICES']))")["outcome"]["last_output"] == ["''"]
 
 
 def test_a_full_disk_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
