@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from runner.errors import BadValue, PipeClosed
+from runner.terminal import complain, one_line
 from tests.support.processes import ROOT, run_module
 
 RECORDS = "experiments/records"
@@ -99,3 +101,23 @@ def test_output_that_nobody_takes_is_no_bug(line: str, code: int, said: str) -> 
     assert done.returncode == code, done.stderr
     assert done.stderr.startswith(said)
     assert len(done.stderr.splitlines()) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain ä × …", "plain ä × …"),
+        ("two\nlines", "two\\nlines"),
+        ("\x1b[2Jclear", "\\x1b[2Jclear"),
+        ("para\u2029graph\u2028line", "para\\u2029graph\\u2028line"),
+    ],
+)
+def test_a_text_of_others_stays_in_its_line(text: str, shown: str) -> None:
+    assert one_line(text) == shown
+
+
+def test_a_reader_that_is_gone_is_not_told_that_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    complain(PipeClosed("nobody reads"))
+    assert capsys.readouterr().err == ""
+    complain(BadValue("x: two\nlines"))
+    assert capsys.readouterr().err == "error: x: two lines\n"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from runner.cell.jsonform import to_json
 from runner.job import Job
@@ -29,3 +32,16 @@ def test_the_worker_sees_only_its_card_and_the_project(run: Run, tmp_path: Path,
     found = to_json(process.run_worker(job, 30.0, lambda *_: None, LocalWorker(job, script)))
     assert found["outcome"]["last_output"] == [f"{uuid} {ROOT} 1", "True", f"{os.getpid()} True"]
     assert run("import os; print(repr(os.environ['CUDA_VISIBLE_DEVICES']))")["outcome"]["last_output"] == ["''"]
+
+
+def test_the_persons_own_module_path_follows_the_projects(tiny_job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/mine")
+    assert LocalWorker(tiny_job).environment()["PYTHONPATH"] == f"{ROOT}{os.pathsep}/mine"
+    monkeypatch.delenv("PYTHONPATH")
+    assert LocalWorker(tiny_job).environment()["PYTHONPATH"] == str(ROOT)
+
+
+def test_it_is_the_worker_of_this_interpreter_and_its_exit_code_is_the_workers(tiny_job: Job) -> None:
+    worker = LocalWorker(tiny_job)
+    assert worker.command(Path("/x/job.json")) == [sys.executable, "-m", "runner.worker", "/x/job.json"]
+    assert (worker.outcome(-9), worker.takes_input) == ((-9, None), False)

@@ -143,3 +143,15 @@ def test_indices_stay_those_of_nvml(three: Driver, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,0")
     assert [gpu.index for gpu in nvml.list_gpus()] == [2, 0]
     assert three.inits == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "hides"), [(None, False), ("", True), (" ,\t", True), ("-1", True), ("-1,0", True), ("0,-1", False)]
+)
+def test_only_an_empty_list_or_a_leading_minus_one_hides_all(
+    monkeypatch: pytest.MonkeyPatch, value: str | None, hides: bool
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    assert visible.hides_all() is hides
+    assert visible.hint() == ("" if value is None else f" (CUDA_VISIBLE_DEVICES={value!r} may hide others)")

@@ -6,13 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from runner.errors import (
-    BadPair,
-    GpuAmbiguous,
-    GpuNotFound,
-    NotAvailable,
-)
+from runner.errors import BadPair, GpuAmbiguous, GpuNotFound, NotAvailable
 from runner.machine.nvml import InstalledGpu
+from runner.plan import cards
 from runner.plan.request import Request
 from runner.plan.resolve import resolve
 
@@ -183,3 +179,14 @@ def test_a_gpu_that_is_hidden_is_not_said_to_be_missing_without_a_hint(
 def test_a_card_that_the_catalogue_lacks_is_measured_under_its_own_name(card: MakeCard, gpu: str) -> None:
     plan = resolve(Request(gpu=gpu), (card("NVIDIA H100 PCIe", memory_bytes=80 * 10**9),))
     assert (plan.cell.gpu, plan.device.bandwidth_gbs, plan.device.catalogued) == ("nvidia-h100-pcie", None, False)
+
+
+def test_auto_is_a_model_for_the_kind_of_device_that_can_be_measured(card: MakeCard) -> None:
+    assert cards.default_model(()) == "qwen2.5-0.5b"
+    assert cards.default_model((card("NVIDIA L4", fault=LOST), card("NVIDIA L4", 1))) == "qwen2.5-7b"
+    assert cards.default_model((card("NVIDIA H200", mig=True),)) is None
+
+
+def test_a_card_that_the_catalogue_lacks_is_named_by_letters_and_digits(card: MakeCard) -> None:
+    assert cards.gpu_key(card("NVIDIA L4")) == "l4"
+    assert cards.gpu_key(card("NVIDIA X-1 (Super)")) == "nvidia-x-1-super"

@@ -10,9 +10,7 @@ import pytest
 from runner import registry
 from runner.cell.scheme import Scheme
 from runner.declarations import RuntimeDeclaration
-from runner.errors import (
-    BadPair,
-)
+from runner.errors import BadPair
 from runner.machine.nvml import InstalledGpu
 from runner.plan.request import Request
 from runner.plan.resolve import resolve

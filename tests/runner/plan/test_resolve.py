@@ -12,13 +12,7 @@ from runner import registry
 from runner.cell import catalogue
 from runner.cell.scheme import Scheme
 from runner.declarations import RuntimeDeclaration
-from runner.errors import (
-    BadPair,
-    BadValue,
-    GpuNotFound,
-    NotAvailable,
-    UnknownName,
-)
+from runner.errors import BadPair, BadValue, GpuNotFound, NotAvailable, UnknownName
 from runner.machine.nvml import InstalledGpu
 from runner.plan.request import Request
 from runner.plan.resolve import resolve

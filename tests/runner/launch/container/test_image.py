@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from runner.cell import catalogue
 from runner.errors import NoContainer
-from runner.launch.container import image
+from runner.launch.container import engine, image
 from runner.plan.resolve import Plan
 from tests.runner.launch.container.fake import FakeEngine, choose, present
 
@@ -46,3 +47,45 @@ def test_a_tag_on_another_image_makes_it_no_other(
 def test_a_gpu_without_an_image_says_why() -> None:
     with pytest.raises(NoContainer, match="it is not in the catalogue"):
         image.name(None, "auto", ("modern",))
+
+
+@pytest.mark.parametrize(
+    ("gpu", "stack", "stacks", "expected"),
+    [
+        ("cpu", "auto", ("modern",), "decode-floor:cpu"),
+        ("cpu", "modern", ("modern",), "decode-floor:cpu"),
+        ("l4", "auto", ("paper", "modern"), "decode-floor:ada-paper"),
+        ("l4", "modern", ("paper", "modern"), "decode-floor:ada-modern"),
+    ],
+)
+def test_an_image_is_named_by_architecture_and_stack(
+    gpu: str, stack: str, stacks: tuple[str, ...], expected: str
+) -> None:
+    assert image.name(catalogue.gpus()[gpu], stack, stacks) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("decode-floor:cpu", "make image-cpu"),
+        ("decode-floor:ada-modern", "make image-ada"),
+        ("decode-floor:ada-paper", "make image-ada STACK=paper"),
+    ],
+)
+def test_the_command_that_builds_it_names_an_unusual_stack(name: str, command: str) -> None:
+    assert image.make_target(name) == command
+
+
+def test_without_labels_it_is_none_of_ours() -> None:
+    with pytest.raises(NoContainer, match="is labelled no architecture and no stack: make image-cpu builds it"):
+        image.check_labels(engine.Image("decode-floor:cpu", "sha256:0", {}))
+
+
+def test_a_driver_or_a_need_that_is_unknown_keeps_nothing_from_starting() -> None:
+    needs = engine.Image(
+        "decode-floor:ada-modern", "sha256:0", {image.MINIMUM_DRIVER: "580", image.ARCHITECTURE: "ada"}
+    )
+    image.check_driver(needs, None, ("modern",))
+    image.check_driver(engine.Image("decode-floor:cpu", "sha256:0", {}), "1.0", ("modern",))
+    with pytest.raises(NoContainer, match="needs NVIDIA driver 580 or newer, this host has 579"):
+        image.check_driver(needs, "579.99", ("modern",))

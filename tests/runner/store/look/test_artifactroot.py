@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from runner import store
 from runner.errors import MissingPackage
 from runner.store import address
+from runner.store.look import artifactroot
 from tests.support.looks import refusal
 
 
@@ -58,3 +59,33 @@ def test_artifacts_of_a_store_that_was_moved_are_looked_for_where_they_will_be(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri := f"sqlite:///{tmp_path}/mlflow.db")
     MlflowClient(uri).create_experiment(address.experiment_name(), "/proc/nowhere/mlruns/1")
     assert store.before_measuring(None) is None
+
+
+@pytest.mark.parametrize(
+    ("root", "folder"),
+    [
+        ("/data/a%20b", Path("/data/a%20b")),  # a plain path is not encoded
+        ("file:///data/a%20b", Path("/data/a b")),
+        ("s3://bucket/a", None),
+        ("mlflow-artifacts:/1", None),
+    ],
+)
+def test_a_root_in_a_file_system_is_a_folder(root: str, folder: Path | None) -> None:
+    assert artifactroot.path_of(root) == folder
+    assert artifactroot.is_proxied(root) is root.startswith("mlflow-artifacts")
+
+
+def test_a_new_experiment_of_a_database_has_its_artifacts_where_mlflow_puts_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    assert artifactroot.default_root(f"sqlite:///{tmp_path}/link/x.db") == f"{tmp_path}/real/mlruns"
+    assert artifactroot.default_root("postgresql://host/db") == f"{Path.cwd()}/mlruns"
+    monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_ROOT", "s3://bucket")
+    assert artifactroot.default_root("postgresql://host/db") == "s3://bucket"
+
+
+def test_a_scheme_that_needs_no_package_of_its_own_is_taken() -> None:
+    artifactroot.check_packages("/data/a")
+    artifactroot.check_packages("ftp://host/a")

@@ -100,3 +100,29 @@ def test_what_a_user_of_postgresql_may_not_read_is_told(rights: tuple[str, str])
         Store(full.format("reader")).frame(("step_wall_ms",))
     with pytest.raises(BadRecord, match="the database is empty"):
         Store(empty.format("stranger")).frame(("step_wall_ms",))
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("sqlite:///x.db", True),
+        ("postgresql+psycopg://host/db", True),
+        ("http://host:5000", False),
+        ("postgres://host/db", False),  # which SQLAlchemy does not know
+        ("databricks", False),
+    ],
+)
+def test_a_database_is_known_by_its_scheme(uri: str, expected: bool) -> None:
+    assert database.is_database(uri) is expected
+
+
+def test_a_lock_and_a_server_that_is_away_are_known_by_the_drivers_words() -> None:
+    locked, away = "canceling statement due to lock timeout", "connection failed: FATAL: the database is starting up"
+    assert (database.is_locked(locked), database.is_away(locked)) == (True, False)
+    assert (database.is_locked(away), database.is_away(away)) == (False, True)
+
+
+def test_a_file_that_does_not_exist_yet_is_no_database_and_is_not_made(tmp_path: Path) -> None:
+    with database.opened(f"sqlite:///{tmp_path}/x.db") as tables:
+        assert tables is None
+    assert list(tmp_path.iterdir()) == []

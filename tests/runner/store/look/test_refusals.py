@@ -8,6 +8,7 @@ import pytest
 
 from analysis.sources.store import Store
 from runner.errors import StoreUnreachable
+from runner.store.look import refusals
 from tests.support.looks import refusal
 
 
@@ -46,3 +47,22 @@ def test_a_file_that_is_no_database_says_to_name_another(tmp_path: Path, monkeyp
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/notes.txt")
     said = "(file is not a database): that file is not an SQLite database: name another in MLFLOW_TRACKING_URI"
     assert said in refusal()
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        ('FATAL:  role "me" does not exist', "correct the user and the password"),
+        ('FATAL:  no pg_hba.conf entry for host "10.0.0.1"', "allow this host and user in its pg_hba.conf"),
+        ("FATAL:  sorry, too many clients already", "close some of its connections"),
+        ("database disk image is malformed", "restore a copy of it"),
+        ("attempt to write a readonly database", "make it and its folder writable"),
+        ("cannot execute INSERT in a read-only transaction", "have its owner GRANT this user the missing rights"),
+    ],
+)
+def test_each_message_has_the_remedy_of_its_own_kind(message: str, advice: str) -> None:
+    assert advice in (refusals.remedy(message) or "")
+
+
+def test_a_message_of_no_known_kind_has_none() -> None:
+    assert refusals.remedy("Connection refused") is None

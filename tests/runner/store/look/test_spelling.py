@@ -10,6 +10,7 @@ from analysis.sources.store import Store
 from runner import store
 from runner.errors import BadValue
 from runner.record import record
+from runner.store.look import spelling
 from tests.support.looks import refusal
 from tests.support.records import example_record
 
@@ -53,3 +54,25 @@ def test_a_uri_of_no_store_is_refused(uri: str, said: str, monkeypatch: pytest.M
     record.write(example_record(), tmp_path / "spool" / "session.json")
     with pytest.raises(BadValue):
         store.import_folder(tmp_path / "spool")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sqlite:///x.db",
+        "sqlite:////abs/x.db?timeout=5",
+        "sqlite+pysqlite:///x.db",
+        "sqlite://",  # a database in memory
+        "postgresql+psycopg://me:secret@host/db",
+        "https://host:5000/prefix",
+        "databricks",
+        "file:///runs",
+    ],
+)
+def test_a_uri_that_mlflow_reads_as_it_is_meant_is_taken(uri: str) -> None:
+    spelling.check(uri)
+
+
+def test_a_uri_of_blanks_alone_names_no_store() -> None:
+    with pytest.raises(BadValue, match="unset it, or name a store"):
+        spelling.check("' '")
