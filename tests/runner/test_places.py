@@ -1,4 +1,4 @@
-"""Files and folders that cannot be used, as people have them: one line that names the place, and the family's code."""
+"""Places that cannot be used, through whole commands: one line that names the place, and the code of its kind."""
 
 from __future__ import annotations
 

@@ -68,5 +68,5 @@ def test_the_longest_phase_comes_first() -> None:
 
 def test_bytes_are_shown_as_gigabytes() -> None:
     record = typed(example_record())
-    text = run_page.run_description(replace(record, memory=replace(record.memory, peak=17_250_000_000)))
+    text = run_page.run_description(replace(record, memory=replace(record.memory, peak_bytes=17_250_000_000)))
     assert "| peak memory | 17.25 | GB |" in text
