@@ -49,3 +49,7 @@ def test_spool_and_caches_are_private_in_every_command(monkeypatch: pytest.Monke
     monkeypatch.setenv("HF_HOME", "/data/cache")
     said = published("from /data/cache/x to /data/spool/y", "import", "--spool", "/data/spool")
     assert said == f"from {privatepaths.CACHE}/x to {privatepaths.SPOOL}/y"
+
+
+def test_a_path_in_place_of_a_variables_name_is_private_too() -> None:
+    assert published("cannot open /data/tune/x", "cell", "--weights", "env:/data/tune") == "cannot open <weights>/x"
