@@ -19,15 +19,16 @@ from typing import Any
 
 import pytest
 
-from runner.cell.jsonform import to_json
+from runner.cell.fieldtypes import ABSENT
+from runner.cell.jsonform import from_json, to_json
 from runner.errors import DecodeFloorError, DiskFull
-from runner.job import Job
+from runner.job import ContainerInfo, Job
 from runner.launch import process
 from runner.launch.local import LocalWorker
 from runner.record import record
-from tests.support.processes import Run, worker
-
-ROOT = Path(__file__).resolve().parents[3]
+from runner.record.sections.head import Outcome
+from tests.runner.launch.container.fake import DIGEST
+from tests.support.processes import ROOT, Run, worker
 
 
 def outcome(found: dict[str, Any]) -> tuple[Any, ...]:
@@ -408,3 +409,15 @@ def _command(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
     except OSError:
         return ""
+
+
+def test_the_job_carries_the_container_into_the_record(tiny_job: Job) -> None:
+    info = ContainerInfo("podman", "decode-floor:cpu", DIGEST, "0123456789ab")
+    job = replace(tiny_job, container=info)
+    assert from_json(Job, to_json(job)) == job
+    Path(job.record_path).parent.mkdir()
+    outcome = Outcome("failed", "worker-failed", "m", exit_code=None, signal=None, last_output=())
+    failed = process.write_failure(job, outcome)
+    assert record.read(Path(job.record_path)) == to_json(failed)
+    assert failed.container == info
+    assert process.write_failure(tiny_job, outcome).container is ABSENT

@@ -1,4 +1,4 @@
-"""What one committed session looks like in MLflow, in each kind of store."""
+"""What one committed session looks like in MLflow, in each kind of store, and what a failure leaves of it."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import pytest
 from runner.record import metrics, record
 from runner.store import saved_views, session_run
 from runner.store.session_run import view
+from tests.runner.launch.container.fake import DIGEST
 from tests.support.derive import typed
 from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1, packed_record
 
@@ -205,3 +206,12 @@ def test_how_weights_are_packed_can_be_compared() -> None:
         "scheme.double_quant": "False",
     }
     assert params["actual.settings"] == "embedding:cpu"
+
+
+def test_image_and_digest_are_tags_of_the_run_and_the_record_follows_its_schema() -> None:
+    found = example_record()
+    assert {"image", "digest"}.isdisjoint(view(typed(found)).tags)
+    found["container"] = {"engine": "podman", "image": "decode-floor:cpu", "digest": DIGEST, "tree_key": "0123456789ab"}
+    shown = view(typed(found))
+    assert (shown.tags["image"], shown.tags["digest"]) == ("decode-floor:cpu", DIGEST)
+    assert shown.params["container.engine"] == "podman"

@@ -15,6 +15,8 @@ from runner.launch.container import place
 from runner.plan.resolve import Plan
 from runner.record import codekey
 
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+"""An engine's id of an image."""
 TRANSCRIPTS = Path(__file__).with_name("transcripts")
 PROGRAM = """#!{python}
 import json, os, subprocess, sys, time
