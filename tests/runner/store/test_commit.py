@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from mlflow import MlflowClient
 from runner import store
 from runner.errors import BadRecord
 from runner.record import metrics, record
-from runner.store import connection
 from runner.store.commit import Committed, closed_on_failure, log_files, store_view
 from runner.store.session_run import COMMITTED_TAG, view
 from tests.runner.store import contents
@@ -187,13 +185,6 @@ SESSION = "0f3c9a52b7d1e846"
 
 
 FINISHED_MS = 1_760_000_021_000
-
-
-@pytest.fixture
-def client(sqlite_uri: str) -> Iterator[MlflowClient]:
-    with connection.opened(None) as opened:
-        assert opened.tracking_uri == sqlite_uri
-        yield opened
 
 
 def test_all_points_carry_the_end_of_the_session_and_the_model_is_its_input(client: MlflowClient) -> None:
