@@ -7,12 +7,21 @@ raises the real NVMLError subclasses. `Card.unsupported` names the functions tha
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pynvml as real
+
+if TYPE_CHECKING:
+    import pytest
+
+FIRST = "GPU-11111111-aaaa-bbbb-cccc-000000000001"
+SECOND = "GPU-22222222-aaaa-bbbb-cccc-000000000002"
+THIRD = "GPU-22229999-aaaa-bbbb-cccc-000000000003"
+SLICE = "MIG-33333333-aaaa-bbbb-cccc-000000000004"
 
 BORROWED = ("NVMLError", "NVML_TEMPERATURE_GPU", "NVML_CLOCK_SM", "NVML_CLOCK_MEM", "NVML_VOLATILE_ECC")
 MEMORY_ERRORS = ("NVML_MEMORY_ERROR_TYPE_CORRECTED", "NVML_MEMORY_ERROR_TYPE_UNCORRECTED")
@@ -201,3 +210,9 @@ def _c_char_p(text: Any) -> str:
     if not isinstance(text, bytes):
         raise TypeError(f"bytes or integer address expected instead of {type(text).__name__} instance")
     return text.decode()
+
+
+def use(monkeypatch: pytest.MonkeyPatch, driver: Driver, without: tuple[str, ...] = ()) -> Driver:
+    """Installs the driver as `pynvml`, without some of its functions, and returns it."""
+    monkeypatch.setitem(sys.modules, "pynvml", module(driver, without))
+    return driver

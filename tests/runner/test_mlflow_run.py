@@ -1,4 +1,4 @@
-"""`mlflow run` itself: the run it makes is closed with the reason, whatever becomes of the command."""
+"""Commands through `mlflow run` itself: the run it makes is closed with the reason, whatever becomes of them."""
 
 from __future__ import annotations
 

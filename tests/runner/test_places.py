@@ -1,10 +1,10 @@
-"""Files and folders that cannot be used, as people have them: one line that names the place, and the family's code."""
+"""Places that cannot be used, through whole commands: one line that names the place, and the code of its kind."""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
+import pwd
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from runner import failures
 from runner.cell import catalogue
 from runner.checkpoints.modelconfig import config_of
-from runner.errors import BadValue, DecodeFloorError, DiskFull
+from runner.errors import BadValue
 from runner.record import record
+from tests.support.processes import run_module
 from tests.support.records import example_record
 from tests.support.rights import close, command, one_line, strangers
 
@@ -229,20 +229,6 @@ def test_without_any_folder_for_temporary_files(tmp_path: Path) -> None:
     assert "set TMPDIR to a writable folder" in one_line(done, 11)
 
 
-@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP,
-                                    errno.ENAMETOOLONG, errno.EISDIR, errno.EIO, errno.ESTALE])  # fmt: skip
-def test_what_the_system_says_of_a_path_is_no_bug_of_ours(number: int) -> None:
-    told = failures.told(OSError(number, os.strerror(number), "/some/file"))
-    assert isinstance(told, BadValue)
-    assert str(told).startswith(f"/some/file: {os.strerror(number)}: ")
-
-
-def test_a_full_disk_is_no_bad_value_and_an_error_without_a_path_a_bug() -> None:
-    assert isinstance(failures.told(OSError(errno.ENOSPC, "full", "/some/file")), DiskFull)
-    assert type(failures.told(OSError(errno.EACCES, "denied"))) is DecodeFloorError
-    assert type(failures.told(ValueError("x"))) is DecodeFloorError
-
-
 def test_a_working_folder_that_is_gone(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     done = command("runner", tmp_path / "gone", *SPOOL, before=lambda: os.rmdir(tmp_path / "gone"))
@@ -268,3 +254,42 @@ def test_a_files_name_forges_no_line_of_ours(tmp_path: Path) -> None:
     assert (len(done.stdout.splitlines()), "\x1b" in done.stdout) == (2, False)
     done = command("runner", tmp_path, "verify", FORGED)
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_folder_whose_name_is_no_utf_8_gives_tables_and_a_report(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    record.write(example_record(), folder / "one.json")
+    done = run_module("analysis", "report", "--records", os.fsencode(folder), "--out", str(tmp_path / "out"))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "caf\ufffd" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+def _nameless() -> int:
+    names = {entry.pw_uid for entry in pwd.getpwall()}
+    return next(number for number in range(54321, 65000) if number not in names)
+
+
+USES = (
+    "from runner.redaction.redact import redact; redact('x')",
+    "from analysis.cache import *; path = entry_path('a', 'b'); keep_json(path, 1, 1); assert load_json(path) is None",
+    "from runner.runtimes import _compilecache as c\nfrom runner.errors import BadValue\n"
+    "try: c.cache_home()\nexcept BadValue: pass\nelse: raise SystemExit('there is a home')",
+)
+
+
+@pytest.mark.parametrize("program", USES)
+def test_who_has_neither_home_nor_name(tmp_path: Path, program: str) -> None:
+    """In this process's own copy: another user need not be able to read this checkout."""
+    if os.getuid() != 0:
+        pytest.skip("hardware: only root can become a user without a name")
+    preface = "import os, sys\nimport runner.redaction.redact, analysis.cache, runner.runtimes._compilecache\n"
+    become = f"os.environ.pop('HOME', None); os.chdir({str(tmp_path)!r}); os.setresuid(*3 * [{_nameless()}])\n"
+    done = run_module("started", folder=_module(tmp_path, preface + become + program))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert sorted(os.listdir(tmp_path)) == ["started.py"]
+
+
+def _module(folder: Path, text: str) -> Path:
+    folder.chmod(0o777)
+    (folder / "started.py").write_text(text)
+    return folder

@@ -8,9 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from runner.cell import catalogue
 from runner.cell.scheme import DTYPE_BYTES
 from runner.checkpoints import weightfiles
+from runner.errors import BadCheckpoint
 
 SHAPE = catalogue.models()["tiny"].shape
 CONFIG: dict[str, Any] = {
@@ -71,3 +74,11 @@ def shard(folder: Path) -> tuple[str, str]:
     index = {"weight_map": {name: file for file, part in zip(names, parts, strict=True) for name in part}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     return names
+
+
+def refusal(folder: Path) -> str:
+    """The line that refuses the weights of a folder."""
+    with pytest.raises(BadCheckpoint) as caught:
+        weightfiles.check(folder, "weights=x", WANTED)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)

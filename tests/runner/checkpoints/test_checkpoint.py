@@ -47,11 +47,6 @@ LLAMA = {
 }
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return checkpoints.write(tmp_path / "tiny")
-
-
 def refusal(folder: Path) -> str:
     with pytest.raises(BadCheckpoint) as caught:
         checkpoint.local(str(folder), SHAPE, "bf16")

@@ -77,11 +77,6 @@ CASES = [
 ]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return checkpoints.write(tmp_path / "tiny")
-
-
 def refusal(folder: Path) -> str:
     with pytest.raises(BadCheckpoint) as caught:
         checkpoint.local(str(folder), SHAPE, "bf16")

@@ -11,25 +11,12 @@ import pytest
 
 from runner.cell import catalogue
 from runner.checkpoints import weightfiles
-from runner.errors import BadCheckpoint
 from tests.support import checkpoints
-from tests.support.checkpoints import Tensors
+from tests.support.checkpoints import Tensors, refusal
 
 Q_NORM = "model.layers.0.self_attn.q_norm.weight"
 NORM = "model.norm.weight"
 UP = "model.layers.1.mlp.up_proj.weight"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return checkpoints.write(tmp_path / "tiny")
-
-
-def refusal(folder: Path) -> str:
-    with pytest.raises(BadCheckpoint) as caught:
-        weightfiles.check(folder, "weights=x", checkpoints.WANTED)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def change(folder: Path, edit: Callable[[Tensors], object]) -> None:
@@ -146,34 +133,6 @@ def test_pickled_weights_are_never_loaded(folder: Path, name: str) -> None:
     (folder / name).write_bytes(b"\x80\x04.")
     said = f"weights=x: only {name}: pickled weights are never loaded: convert to safetensors"
     assert refusal(folder) == said
-
-
-@pytest.mark.parametrize(
-    ("there", "said"),
-    [
-        ([], "fetch or save the checkpoint again"),
-        (
-            ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"],
-            "2 shards are there (model-00001-of-00002.safetensors, …), but not their index: fetch that, too, or save",
-        ),
-        (["model-00002-of-00002.safetensors"], "a shard is there (model-00002-of-00002.safetensors, …), but not"),
-        (["adapter_config.json", "adapter_model.safetensors"], "only an adapter (as LoRA's) is there: merge it into"),
-        (["tiny-Q4_K_M.gguf"], "only tiny-Q4_K_M.gguf is there: convert it to safetensors"),
-        (["tf_model.h5"], "only tf_model.h5 is there: convert it to safetensors"),
-        (["consolidated.safetensors"], "only consolidated.safetensors is there, with the release's own names"),
-        (["model.fp16.safetensors"], "only the variant fp16 is there (model.fp16.safetensors): rename its files"),
-        (["model.fp16-00001-of-00002.safetensors"], "only the variant fp16 is there (model.fp16-00001-of-00002.safe"),
-        (["mine.safetensors"], "mine.safetensors is there: if it is the whole model, rename it to model.safetensors"),
-        (["checkpoint-500/config.json"], "give the folder of one model, such as checkpoint-500 in it"),
-    ],
-)
-def test_without_weights_it_is_said_what_is_there_instead(folder: Path, there: list[str], said: str) -> None:
-    (folder / "model.safetensors").unlink()
-    for name in there:
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_bytes(b"{}")
-    missing = "weights=x: neither model.safetensors nor model.safetensors.index.json there: "
-    assert refusal(folder).startswith(missing + said)
 
 
 @pytest.mark.parametrize("keep", [4, 20, -1])

@@ -13,45 +13,22 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runner.cell.jsonform import to_json
+from runner.cell.fieldtypes import ABSENT
+from runner.cell.jsonform import from_json, to_json
 from runner.errors import DecodeFloorError, DiskFull
-from runner.job import Job
+from runner.job import ContainerInfo, Job
 from runner.launch import process
 from runner.launch.local import LocalWorker
 from runner.record import record
-
-ROOT = Path(__file__).resolve().parents[3]
-Run = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def run(tmp_path: Path, tiny_job: Job) -> Run:
-    """Run a worker script to its record; `phases` collects what was announced."""
-
-    def run_script(script: str, timeout_s: float = 30.0, phases: list[str] | None = None) -> dict[str, Any]:
-        Path(tiny_job.record_path).unlink(missing_ok=True)
-        command = worker(tmp_path, script)
-        record: dict[str, Any] = to_json(
-            process.run_worker(
-                tiny_job, timeout_s, lambda text, _: (phases or []).append(text), LocalWorker(tiny_job, command)
-            )
-        )
-        return record
-
-    return run_script
-
-
-def worker(folder: Path, script: str) -> list[str]:
-    file = folder / "worker.py"
-    file.write_text(textwrap.dedent(script))
-    return [sys.executable, str(file)]
+from runner.record.sections.head import Outcome
+from tests.runner.launch.container.fake import DIGEST
+from tests.support.processes import ROOT, Run, worker
 
 
 def outcome(found: dict[str, Any]) -> tuple[Any, ...]:
@@ -299,24 +276,6 @@ def test_a_command_that_does_not_exist(tiny_job: Job) -> None:
     assert "cannot be started" in found["outcome"]["message"]
 
 
-def test_the_worker_sees_only_its_card_and_the_project(run: Run, tmp_path: Path, tiny_job: Job) -> None:
-    script = worker(
-        tmp_path,
-        """
-        import os, runner
-        from pathlib import Path
-        print(os.environ["CUDA_VISIBLE_DEVICES"], Path(runner.__file__).parents[1], os.environ["HF_HUB_OFFLINE"])
-        print(Path(os.path.realpath("/proc/self/cwd")).name.startswith("decode-floor-"))
-        print(os.environ["DECODE_FLOOR_PARENT_PID"], os.getpgid(0) == os.getpid())
-        """,
-    )
-    uuid = "a-uuid"
-    job = replace(tiny_job, device=replace(tiny_job.device, kind="cuda", uuid=uuid))
-    found = to_json(process.run_worker(job, 30.0, lambda *_: None, LocalWorker(job, script)))
-    assert found["outcome"]["last_output"] == [f"{uuid} {ROOT} 1", "True", f"{os.getpid()} True"]
-    assert run("import os; print(repr(os.environ['CUDA_VISIBLE_DEVICES']))")["outcome"]["last_output"] == ["''"]
-
-
 def test_a_full_disk_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_space(*_: object) -> None:
         raise DiskFull("no space left")
@@ -450,3 +409,15 @@ def _command(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
     except OSError:
         return ""
+
+
+def test_the_job_carries_the_container_into_the_record(tiny_job: Job) -> None:
+    info = ContainerInfo("podman", "decode-floor:cpu", DIGEST, "0123456789ab")
+    job = replace(tiny_job, container=info)
+    assert from_json(Job, to_json(job)) == job
+    Path(job.record_path).parent.mkdir()
+    outcome = Outcome("failed", "worker-failed", "m", exit_code=None, signal=None, last_output=())
+    failed = process.write_failure(job, outcome)
+    assert record.read(Path(job.record_path)) == to_json(failed)
+    assert failed.container == info
+    assert process.write_failure(tiny_job, outcome).container is ABSENT

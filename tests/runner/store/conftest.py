@@ -5,9 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from runner.store import connection
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +45,11 @@ def any_uri(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", f"test-{time.time_ns()}")
     return uri
+
+
+@pytest.fixture
+def client(sqlite_uri: str) -> Iterator[MlflowClient]:
+    """The client of that store, as every command of ours opens it."""
+    with connection.opened(None) as opened:
+        assert opened.tracking_uri == sqlite_uri
+        yield opened

@@ -1,4 +1,4 @@
-"""The generated store is the one that our importer would have made of the same records."""
+"""The generated store (tests/support/bigstore.py) beside the importer: both write the same rows of the records."""
 
 from __future__ import annotations
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from mlflow.utils.name_utils import _generate_random_name
 
 from runner import store
 from runner.ab import manifest
-from runner.store.made_run import is_generated
+from runner.store.made_run import find_run, is_generated
 from runner.store.session_run import NAME_TAG
 from tests.support.derive import typed
 from tests.support.records import example_record
@@ -57,3 +58,14 @@ def test_an_ab_and_a_report_keep_the_name_too(sqlite_uri: str) -> None:
     run_id = named(client, "X")
     store.claim_report(run_id, "floor")
     assert client.get_run(run_id).info.run_name == "X"
+
+
+def test_only_a_run_that_is_not_there_is_none(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_run(client, "0" * 32) is None
+
+    def broken(_run_id: str) -> None:
+        raise MlflowException("the database is locked")
+
+    monkeypatch.setattr(client, "get_run", broken)
+    with pytest.raises(MlflowException, match="locked"):
+        find_run(client, "0" * 32)

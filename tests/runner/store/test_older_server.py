@@ -1,4 +1,4 @@
-"""A server of MLflow 2.9, the oldest that is supported: sessions, A/Bs and reports go in, and come out as tables."""
+"""Sessions, A/Bs and reports through a server of MLflow 2.9, the oldest supported: they come back as tables."""
 
 from __future__ import annotations
 

@@ -3,16 +3,16 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 
-from runner.cell.jsonform import hints, name_of
 from runner.record import metrics, record
-from runner.record.sections.surroundings import Cost
-from runner.store import run_page, saved_views
+from runner.store import saved_views, session_run
 from runner.store.session_run import view
+from tests.runner.launch.container.fake import DIGEST
 from tests.support.derive import typed
-from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1
+from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1, packed_record
 
 SCHEME = ("cell", "protocol", "session", "environment", "actual", "host", "container")
 CONTAINER = {
@@ -185,5 +185,33 @@ def test_the_artifact_is_the_text_that_the_records_file_has():
     assert view(typed(found), text).files["record.json"] == text
 
 
-def test_the_page_has_a_row_for_each_phase_that_a_record_can_have():
-    assert {*run_page.PHASES, "total", "fixed"} == {name_of(name) for name in hints(Cost)}
+def test_only_sessions_that_may_be_averaged_are_in_one_group() -> None:
+    example = example_record()
+    plain = typed(example)
+    assert re.fullmatch(r"qwen2\.5-7b 2048 bf16 eager static h200 [0-9a-f]{6}", session_run.group(plain))
+    assert session_run.group(typed(example_record(session={"id": "another", "index": 1}))) == session_run.group(plain)
+    keys = ("cell_key", "code_key", "env_key")
+    others = [session_run.group(typed({**example, "keys": {**example["keys"], name: "other"}})) for name in keys]
+    tail = session_run.group(typed(example_record(protocol={"name": "tail", "steps": 300})))
+    assert len({session_run.group(plain), tail, *others}) == 5
+    assert " tail " in tail
+
+
+def test_how_weights_are_packed_can_be_compared() -> None:
+    params = session_run.view(typed(packed_record(runtime="exllamav2"))).params
+    assert {name: value for name, value in params.items() if name.startswith("scheme.")} == {
+        "scheme.group_size": "128",
+        "scheme.sym": "True",
+        "scheme.desc_act": "False",
+        "scheme.double_quant": "False",
+    }
+    assert params["actual.settings"] == "embedding:cpu"
+
+
+def test_image_and_digest_are_tags_of_the_run_and_the_record_follows_its_schema() -> None:
+    found = example_record()
+    assert {"image", "digest"}.isdisjoint(view(typed(found)).tags)
+    found["container"] = {"engine": "podman", "image": "decode-floor:cpu", "digest": DIGEST, "tree_key": "0123456789ab"}
+    shown = view(typed(found))
+    assert (shown.tags["image"], shown.tags["digest"]) == ("decode-floor:cpu", DIGEST)
+    assert shown.params["container.engine"] == "podman"

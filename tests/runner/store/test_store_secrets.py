@@ -1,4 +1,4 @@
-"""Real stores that refuse: no part of a password or token is in a message, a tag, a record or a log."""
+"""Passwords and tokens through commit, import and tables of stores that refuse them: no message, tag or log has one."""
 
 from __future__ import annotations
 

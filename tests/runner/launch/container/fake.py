@@ -11,6 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from runner.launch.container import place
+from runner.plan.resolve import Plan
+from runner.record import codekey
+
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+"""An engine's id of an image."""
 TRANSCRIPTS = Path(__file__).with_name("transcripts")
 PROGRAM = """#!{python}
 import json, os, subprocess, sys, time
@@ -72,3 +78,21 @@ class FakeEngine:
 def path_of(*engines: FakeEngine) -> str:
     """A PATH with these and no other engine."""
     return os.pathsep.join(str(engine.folder) for engine in engines)
+
+
+ABSENT = {"image inspect": {"out": "[]\n", "err": transcript("podman-image-absent.txt"), "code": 125}}
+
+
+AWAY = {"image inspect": {"out": "[]\n", "err": transcript("docker-not-running.txt"), "code": 1}}
+
+
+def choose(where: str, stack: str, plan: Plan, spool: Path = Path("spool-that-is-not-there")) -> place.Place:
+    """Returns the place of a session of this plan."""
+    return place.choose(where, stack, plan, spool)
+
+
+def present(**labels: str) -> dict[str, Any]:
+    """The cpu image, of this code; with other labels the ada image of the modern stack."""
+    ada = {"arch": "ada", "stack": "modern"} if "min_driver" in labels else {}
+    own = {"tree_key": codekey.tree_key(), **ada, **labels}
+    return {"image inspect": {"out": inspected(**own)}}

@@ -1,4 +1,4 @@
-"""Sessions in a real container of the cpu image, with a real engine: `make test-images`."""
+"""Sessions through the command, a real engine and a container of the cpu image: `make test-images`."""
 
 from __future__ import annotations
 

@@ -2,63 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from runner.errors import BadValue, NoContainer
-from runner.launch.container import engine, image, place
+from runner.errors import NoContainer
+from runner.launch.container import place
 from runner.plan.request import Request
 from runner.plan.resolve import Plan, resolve
-from runner.record import codekey
-from tests.runner.launch.container.fake import FakeEngine, inspected, path_of, transcript
-
-ABSENT = {"image inspect": {"out": "[]\n", "err": transcript("podman-image-absent.txt"), "code": 125}}
-AWAY = {"image inspect": {"out": "[]\n", "err": transcript("docker-not-running.txt"), "code": 1}}
-
-
-def choose(where: str, stack: str, plan: Plan, spool: Path = Path("spool-that-is-not-there")) -> place.Place:
-    return place.choose(where, stack, plan, spool)
-
-
-def present(**labels: str) -> dict[str, Any]:
-    """The cpu image, of this code; with other labels the ada image of the modern stack."""
-    ada = {"arch": "ada", "stack": "modern"} if "min_driver" in labels else {}
-    own = {"tree_key": codekey.tree_key(), **ada, **labels}
-    return {"image inspect": {"out": inspected(**own)}}
-
-
-@pytest.fixture
-def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[FakeEngine]]:
-    """Puts fakes on PATH, and nothing else: `engines(podman=answers)`."""
-
-    def put(**answers: Any) -> list[FakeEngine]:
-        made = [FakeEngine(tmp_path, name, each) for name, each in answers.items()]
-        monkeypatch.setenv("PATH", path_of(*made))
-        monkeypatch.delenv("DECODE_FLOOR_ENGINE", raising=False)
-        return made
-
-    return put
-
-
-@pytest.fixture
-def cpu_plan() -> Plan:
-    return resolve(Request(gpu="cpu", model="tiny", ctx="64"), ())
-
-
-@pytest.fixture
-def l4_plan(card: Callable[..., Any]) -> Callable[..., Plan]:
-    """Of an L4 with a driver: `l4_plan("570.86.15", quant="gptq")`."""
-
-    def make(driver: str, **request: str) -> Plan:
-        found = replace(card("NVIDIA L4"), driver=driver)
-        return resolve(Request(gpu="l4", **request), [found])
-
-    return make
+from tests.runner.launch.container.fake import ABSENT, AWAY, FakeEngine, choose, present
 
 
 def test_here_asks_no_engine(engines: Callable[..., list[FakeEngine]], cpu_plan: Plan) -> None:
@@ -179,25 +132,6 @@ def test_a_docker_that_remaps_users_is_not_usable(engines: Callable[..., list[Fa
     assert chosen.container.engine.name == "podman"
 
 
-def test_a_driver_too_old_for_the_image_is_told_before_anything_starts(
-    engines: Callable[..., list[FakeEngine]], l4_plan: Callable[..., Plan]
-) -> None:
-    engines(podman=present(min_driver="580"))
-    with pytest.raises(NoContainer, match=r"needs NVIDIA driver 580 or newer, this host has 535\.129\.03"):
-        choose("container", "auto", l4_plan("535.129.03"))
-    assert choose("container", "auto", l4_plan("580.65.06")).info is not None
-    assert choose("container", "auto", l4_plan("1000.1")).info is not None  # a number, not a word
-
-
-def test_an_older_cuda_is_named_where_the_kernel_lives_in_one(
-    engines: Callable[..., list[FakeEngine]], l4_plan: Callable[..., Plan]
-) -> None:
-    engines(podman=present(min_driver="580"))
-    for quant, end in (("gptq", ", or use an image of an older CUDA (make image-ada STACK=paper, then "), ("awq", "")):
-        with pytest.raises(NoContainer, match=f"update it{re.escape(end)}" + ("stack=paper" if end else "$")):
-            choose("container", "auto", l4_plan("535.129.03", quant=quant))
-
-
 def test_a_spool_that_a_container_could_not_write_keeps_a_session_here(
     engines: Callable[..., list[FakeEngine]], cpu_plan: Plan, tmp_path: Path
 ) -> None:
@@ -220,53 +154,3 @@ def test_an_image_of_other_code_is_flagged(engines: Callable[..., list[FakeEngin
     assert chosen.info.tree_key == "0123456789ab"
     assert "was built from other code (tree_key 0123456789ab" in (chosen.notice or "")
     assert "make image-cpu builds it again" in (chosen.notice or "")
-
-
-def test_a_tag_on_another_image_makes_it_no_other(
-    engines: Callable[..., list[FakeEngine]], cpu_plan: Plan, l4_plan: Callable[..., Plan]
-) -> None:
-    engines(podman=present())  # says cpu of itself, whatever it is asked for
-    with pytest.raises(NoContainer, match="decode-floor:ada-modern is labelled cpu and cpu: make image-ada"):
-        choose("container", "auto", l4_plan("580.65.06"))
-    engines(podman=present(stack="modern"))
-    with pytest.raises(NoContainer, match="decode-floor:cpu is labelled cpu and modern"):
-        choose("container", "auto", cpu_plan)
-
-
-def test_podman_under_dockers_name_is_podman(engines: Callable[..., list[FakeEngine]]) -> None:
-    engines(docker={**present(), "--version": {"out": "podman version 4.3.1\n"}})
-    assert [each.name for each in engine.installed()] == ["podman"]
-    engines(docker={**present(), "--version": {"out": "Docker version 28.2.2, build e6534b4\n"}})
-    assert [each.name for each in engine.installed()] == ["docker"]
-
-
-def test_a_gpu_without_an_image_says_why() -> None:
-    with pytest.raises(NoContainer, match="it is not in the catalogue"):
-        image.name(None, "auto", ("modern",))
-
-
-def test_an_engine_can_be_named_or_done_without(
-    engines: Callable[..., list[FakeEngine]], monkeypatch: pytest.MonkeyPatch, cpu_plan: Plan
-) -> None:
-    engines(docker=AWAY, podman=present())
-    assert [each.name for each in engine.installed()] == ["docker", "podman"]
-    monkeypatch.setenv("DECODE_FLOOR_ENGINE", "podman")
-    assert [each.name for each in engine.installed()] == ["podman"]
-    monkeypatch.setenv("DECODE_FLOOR_ENGINE", "none")
-    assert engine.installed() == ()
-    with pytest.raises(NoContainer, match="DECODE_FLOOR_ENGINE=none switches containers off: unset it"):
-        choose("container", "auto", cpu_plan)
-    monkeypatch.setenv("DECODE_FLOOR_ENGINE", "buildah")
-    with pytest.raises(BadValue, match="DECODE_FLOOR_ENGINE=buildah: choose docker, podman or none"):
-        engine.installed()
-    engines()
-    monkeypatch.setenv("DECODE_FLOOR_ENGINE", "docker")
-    with pytest.raises(BadValue, match="there is no docker on PATH"):
-        engine.installed()
-
-
-@pytest.mark.parametrize("out", ["", "{}", "[]", '[{"Id": "x"}]', "not json"])
-def test_what_is_no_answer_is_one_line(out: str, tmp_path: Path) -> None:
-    fake = FakeEngine(tmp_path, "podman", {"image inspect": {"out": out}})
-    with pytest.raises(NoContainer, match="the engine's answer about the image decode-floor:cpu cannot be read"):
-        engine.Engine("podman", str(fake.program)).image("decode-floor:cpu")

@@ -17,24 +17,17 @@ from typing import Any
 
 import pytest
 
-from runner.cell.fieldtypes import ABSENT
-from runner.cell.jsonform import from_json, to_json
+from runner.cell.jsonform import to_json
 from runner.errors import BadValue
-from runner.job import ContainerInfo, Device, Job
+from runner.job import Device, Job
 from runner.launch import process
 from runner.launch.container.engine import Engine, Image
 from runner.launch.container.user import User
 from runner.launch.container.worker import ContainedWorker, checkpoint_folders
 from runner.machine import hostlock
-from runner.record import record
-from runner.record.sections.head import Outcome
-from runner.store.session_run import view
-from tests.runner.launch.container.fake import FakeEngine, inspected, transcript
-from tests.support.derive import typed
+from tests.runner.launch.container.fake import DIGEST, FakeEngine, inspected, transcript
 from tests.support.processes import ROOT
-from tests.support.records import example_record
 
-DIGEST = "sha256:" + "0123456789abcdef" * 4
 UUID = "GPU-00000000-aaaa-bbbb-cccc-dddddddddddd"
 SLEEPS = [sys.executable, "-c", "import sys, time; print('up', flush=True); time.sleep(60)"]
 
@@ -266,24 +259,3 @@ def test_without_the_variable_an_empty_input_ends_nothing() -> None:
     code = "from runner.processes.parentwatch import die_with_input; import time; die_with_input(); time.sleep(0.5)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, env=environment, check=True)
-
-
-def test_image_and_digest_are_tags_of_the_run_and_the_record_follows_its_schema() -> None:
-    found = example_record()
-    assert {"image", "digest"}.isdisjoint(view(typed(found)).tags)
-    found["container"] = {"engine": "podman", "image": "decode-floor:cpu", "digest": DIGEST, "tree_key": "0123456789ab"}
-    shown = view(typed(found))
-    assert (shown.tags["image"], shown.tags["digest"]) == ("decode-floor:cpu", DIGEST)
-    assert shown.params["container.engine"] == "podman"
-
-
-def test_the_job_carries_the_container_into_the_record(tiny_job: Job) -> None:
-    info = ContainerInfo("podman", "decode-floor:cpu", DIGEST, "0123456789ab")
-    job = replace(tiny_job, container=info)
-    assert from_json(Job, to_json(job)) == job
-    Path(job.record_path).parent.mkdir()
-    outcome = Outcome("failed", "worker-failed", "m", exit_code=None, signal=None, last_output=())
-    failed = process.write_failure(job, outcome)
-    assert record.read(Path(job.record_path)) == to_json(failed)
-    assert failed.container == info
-    assert process.write_failure(tiny_job, outcome).container is ABSENT

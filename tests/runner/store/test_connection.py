@@ -16,7 +16,6 @@ from mlflow import MlflowClient
 from runner import store
 from runner.errors import DecodeFloorError, DiskFull, MissingPackage, StoreUnreachable
 from runner.record import record
-from runner.store import address
 from tests.runner.store import contents
 from tests.support.derive import typed
 from tests.support.records import example_record
@@ -127,32 +126,3 @@ def test_artifacts_on_a_full_disk_are_disk_full_and_imported_later(
     assert contents.session_run(sqlite_uri, "0f3c9a52b7d1e846").info.status == "FAILED"
     store.import_folder(spooled.parent)
     assert contents.session_run(sqlite_uri, "0f3c9a52b7d1e846").info.status == "FINISHED"
-
-
-@pytest.mark.usefixtures("sqlite_uri")
-def test_an_import_stops_at_a_dead_server_and_goes_on_later(spooled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
-        with pytest.raises(StoreUnreachable, match="runner import"):
-            store.import_folder(spooled.parent)
-    assert len(store.import_folder(spooled.parent).imported) == 1
-
-
-@pytest.mark.parametrize(
-    ("uri", "shown"),
-    [
-        ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
-        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
-        ("https://me:pa/ss@w@host/x", "https://me:***@host/x"),
-        ("postgresql://me@host/db?password=secret&sslmode=off", "postgresql://me@host/db?password=***&sslmode=off"),
-    ],
-)
-def test_no_password_is_shown(uri: str, shown: str) -> None:
-    assert address.shown(uri) == shown
-
-
-def test_a_password_is_taken_out_of_a_drivers_message() -> None:
-    text = "cannot log in to postgresql://me:secret@host with secret"
-    assert address.without_secrets(text, "postgresql://me:secret@host") == (
-        "cannot log in to postgresql://me:***@host with ***"
-    )

@@ -1,13 +1,13 @@
-"""What one committed session looks like in MLflow, in each kind of store."""
+"""What one committed session looks like in MLflow, in each kind of store, and what a failure leaves of it."""
 
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -15,10 +15,11 @@ from mlflow import MlflowClient
 from runner import store
 from runner.errors import BadRecord
 from runner.record import metrics, record
-from runner.store import saved_views, session_run
+from runner.store.commit import Committed, closed_on_failure, log_files, store_view
+from runner.store.session_run import COMMITTED_TAG, view
 from tests.runner.store import contents
 from tests.support.derive import typed
-from tests.support.records import cpu_record, example_record, failed_record, packed_record
+from tests.support.records import cpu_record, example_record, failed_record
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -142,52 +143,6 @@ def test_a_cpu_session_has_only_the_wall_clock(sqlite_uri: str) -> None:
     assert "floor/r_floor_achievable" in run.data.metrics
 
 
-def test_the_description_says_what_was_measured_how_well_and_where_the_time_went(sqlite_uri: str) -> None:
-    run = MlflowClient(tracking_uri=sqlite_uri).get_run(store.commit(typed(example_record()), None))
-    text = run.data.tags["mlflow.note.content"]
-    assert "**qwen2.5-7b** at ctx **2048** on **NVIDIA H200**" in text
-    # MLflow's page shows the first lines only
-    assert text.startswith("**36 ms** per step · `r_floor` **0.08252** · valid\n")
-    assert "### Valid" in text
-    assert "| one step, host clock (`step_wall_ms`) | 36 | ms |" in text
-    # (14.141 + 0.117) GB / 4800 GB/s = 2.971 ms;  2.971 / 36 = 0.0825
-    assert "(`floor_ms`) | 2.971 | ms |" in text
-    assert "(`r_floor`) | 0.08252 |  |" in text
-    # 21 - (0.21 + 4.8 + 0.35 + 1.9 + 1.7 + 0.72 + 0.474 + 6.2) = 4.646
-    assert "### Time of each phase: 21.0 s from command to record" in text
-    assert "| other | 4.65 |" in text
-
-
-def test_flags_are_explained(sqlite_uri: str) -> None:
-    run = MlflowClient(tracking_uri=sqlite_uri).get_run(
-        store.commit(typed(example_record(given_flags=["shared-host"])), None)
-    )
-    assert run.data.tags["flags"] == "shared-host"
-    assert "`shared-host`: another session was measured on this host" in run.data.tags["mlflow.note.content"]
-
-
-def test_the_embedded_store_is_made_in_the_working_folder_and_described(tmp_path: Path) -> None:
-    views_prefix = "mlflow.sharedViewState."
-    record.write(example_record(), tmp_path / "one.json")
-    imports = "from pathlib import Path; from runner import store; from runner.record import written"
-    # in a process of its own: MLflow keeps one store a URI, and another test may have had its own of the relative one
-    command = (sys.executable, "-c", f"{imports}; store.commit(written.read(Path('one.json')), None)")
-    subprocess.run(command, env={"PYTHONPATH": str(ROOT), "PATH": ""}, cwd=tmp_path, check=True)
-    assert (tmp_path / "mlflow.db").exists()
-    experiment = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db").get_experiment_by_name("decode-floor")
-    assert experiment is not None
-    assert "To compare cells" in experiment.tags["mlflow.note.content"]
-    saved = {name: json.loads(text) for name, text in experiment.tags.items() if name.startswith(views_prefix)}
-    assert sorted(session_run["name"] for session_run in saved.values()) == ["A/B", "Cells", "Sessions"]
-
-
-def test_the_experiment_is_that_of_the_environment(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    given = MlflowClient(tracking_uri=sqlite_uri).create_experiment("given")
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", given)
-    store.commit(typed(example_record()), None)
-    assert [run.info.experiment_id for run in contents.runs(sqlite_uri)] == [given]
-
-
 @pytest.mark.slow
 def test_eight_processes_make_one_store_and_none_fails(tmp_path: Path) -> None:
     for index in range(8):
@@ -217,36 +172,6 @@ def test_the_store_calls_of_one_session_take_at_most_300_ms(sqlite_uri: str) -> 
     assert min(seconds) <= 0.3
 
 
-def test_what_someone_wrote_about_the_experiment_stays(sqlite_uri: str) -> None:
-    client = MlflowClient(tracking_uri=sqlite_uri)
-    made = client.create_experiment("decode-floor", tags={"mlflow.note.content": "mine"})
-    store.commit(typed(example_record()), None)
-    tags = client.get_experiment(made).tags
-    assert tags["mlflow.note.content"] == "mine"
-    assert "mlflow.sharedViewState.cells" in tags
-
-
-def test_the_experiment_where_mlflow_put_its_run_gets_the_views_too(sqlite_uri: str) -> None:
-    # a plain `mlflow run .` puts it into MLflow's own, called Default
-    client = MlflowClient(tracking_uri=sqlite_uri)
-    run_id = client.create_run("0").info.run_id
-    assert store.commit(typed(example_record()), run_id) == run_id
-    assert "mlflow.sharedViewState.cells" in client.get_experiment("0").tags
-    assert "To compare cells" in client.get_experiment("0").tags["mlflow.note.content"]
-    # and no other experiment was made beside it
-    assert [each.name for each in client.search_experiments()] == ["Default"]
-    address = "http://127.0.0.1:5000/#/experiments/0/runs?viewStateShareKey=cells&workflowType=machine_learning"
-    assert store.cells_addresses("http://127.0.0.1:5000") == [("Default", address)]
-
-
-def test_views_of_an_older_version_are_replaced(sqlite_uri: str) -> None:
-    client = MlflowClient(tracking_uri=sqlite_uri)
-    made = client.create_experiment("decode-floor", tags={"mlflow.sharedViewState.cells": "older"})
-    store.commit(typed(example_record()), None)
-    saved = json.loads(json.loads(client.get_experiment(made).tags["mlflow.sharedViewState.cells"])["state"])
-    assert saved["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "group"}]
-
-
 def test_a_run_of_before_there_were_groups_gets_its_own_when_it_is_imported_again(sqlite_uri: str) -> None:
     client = MlflowClient(tracking_uri=sqlite_uri)
     run_id = store.commit(typed(example_record()), None)
@@ -256,34 +181,123 @@ def test_a_run_of_before_there_were_groups_gets_its_own_when_it_is_imported_agai
     assert client.get_run(run_id).data.tags["group"] == group
 
 
-def test_only_sessions_that_may_be_averaged_are_in_one_group() -> None:
-    example = example_record()
-    plain = typed(example)
-    assert re.fullmatch(r"qwen2\.5-7b 2048 bf16 eager static h200 [0-9a-f]{6}", session_run.group(plain))
-    assert session_run.group(typed(example_record(session={"id": "another", "index": 1}))) == session_run.group(plain)
-    keys = ("cell_key", "code_key", "env_key")
-    others = [session_run.group(typed({**example, "keys": {**example["keys"], name: "other"}})) for name in keys]
-    tail = session_run.group(typed(example_record(protocol={"name": "tail", "steps": 300})))
-    assert len({session_run.group(plain), tail, *others}) == 5
-    assert " tail " in tail
+SESSION = "0f3c9a52b7d1e846"
 
 
-def test_the_views_name_only_metrics_and_tags_that_runs_have(sqlite_uri: str) -> None:
-    run = MlflowClient(tracking_uri=sqlite_uri).get_run(store.commit(typed(example_record()), None))
-    assert {*saved_views.NUMBERS} <= {*run.data.metrics}
-    assert {*saved_views.WORDS, saved_views.GROUP_TAG} <= {*run.data.tags}
-    assert {name.partition("/")[0] for name in run.data.metrics} == {
-        *saved_views.OPEN_SECTIONS,
-        *saved_views.CLOSED_SECTIONS,
-    }
+FINISHED_MS = 1_760_000_021_000
 
 
-def test_how_weights_are_packed_can_be_compared() -> None:
-    params = session_run.view(typed(packed_record(runtime="exllamav2"))).params
-    assert {name: value for name, value in params.items() if name.startswith("scheme.")} == {
-        "scheme.group_size": "128",
-        "scheme.sym": "True",
-        "scheme.desc_act": "False",
-        "scheme.double_quant": "False",
-    }
-    assert params["actual.settings"] == "embedding:cpu"
+def test_all_points_carry_the_end_of_the_session_and_the_model_is_its_input(client: MlflowClient) -> None:
+    found = example_record()
+    run_id = store_view(client, view(typed(found)), None).run_id
+    (point,) = client.get_metric_history(run_id, "latency/step_wall_ms")
+    assert (point.value, point.timestamp, point.step) == (36.0, FINISHED_MS, 0)
+    series = client.get_metric_history(run_id, "latency/step_wall_series_ms")
+    assert {each.timestamp for each in series} == {FINISHED_MS}
+    (used,) = client.get_run(run_id).inputs.dataset_inputs
+    assert (used.dataset.source_type, used.dataset.source) == ("weights", view(typed(found)).dataset.source)
+    assert [(tag.key, tag.value) for tag in used.tags] == [("mlflow.data.context", "model")]
+
+
+def test_whether_the_store_had_it_before_is_told(client: MlflowClient) -> None:
+    first, second = (store_view(client, view(typed(example_record())), None) for _ in range(2))
+    assert (first.was_present, second.was_present) == (False, True)
+    assert second.run_id == first.run_id
+    assert client.get_run(first.run_id).data.tags[COMMITTED_TAG] == view(typed(example_record())).digest
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "FAILED", "KILLED"])
+def test_a_filled_run_that_was_not_closed_as_its_session_is_closed_anew(client: MlflowClient, status: str) -> None:
+    run_id = store_view(client, view(typed(example_record())), None).run_id
+    client.set_terminated(run_id, status, 5) if status != "RUNNING" else client.update_run(run_id, status)
+    assert store_view(client, view(typed(example_record())), None).was_present
+    info = client.get_run(run_id).info
+    assert (info.status, info.end_time) == ("FINISHED", FINISHED_MS)
+
+
+def test_a_run_without_the_mark_is_filled_again_whoever_closed_it(client: MlflowClient) -> None:
+    run_id = store_view(client, view(typed(example_record())), None).run_id
+    client.delete_tag(run_id, COMMITTED_TAG)
+    client.delete_tag(run_id, "cell_key")
+    assert store_view(client, view(typed(example_record())), None) == Committed(run_id, was_present=False)
+    assert {"cell_key", COMMITTED_TAG} <= client.get_run(run_id).data.tags.keys()
+
+
+def test_a_run_of_mlflow_that_somebody_deleted_is_passed_over(client: MlflowClient) -> None:
+    made = client.create_run(client.create_experiment("decode-floor")).info.run_id
+    client.delete_run(made)
+    assert store_view(client, view(typed(example_record())), made).run_id != made
+
+
+def test_a_session_that_has_a_run_does_not_take_that_of_mlflow(client: MlflowClient) -> None:
+    run_id = store_view(client, view(typed(example_record())), None).run_id
+    made = client.create_run(client.get_run(run_id).info.experiment_id).info.run_id
+    assert store_view(client, view(typed(example_record())), made) == Committed(run_id, was_present=True)
+
+
+def test_a_refused_record_leaves_the_run_as_it_was(client: MlflowClient) -> None:
+    run_id = store_view(client, view(typed(example_record())), None).run_id
+    with pytest.raises(BadRecord, match=rf"session {SESSION} is already in the store \(run {run_id}\) with other"):
+        store_view(client, view(typed(example_record(step_ms=18.0))), None)
+    assert client.get_run(run_id).info.status == "FINISHED"
+
+
+class Full(Exception):
+    """What a store may raise in the middle of a session."""
+
+
+@pytest.mark.parametrize("step", ["log_inputs", "log_artifacts"])
+def test_a_run_that_cannot_be_filled_is_closed_as_failed_and_says_what_to_do(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise Full
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client, step, full)
+        with pytest.raises(Full):
+            store_view(client, view(typed(example_record())), None)
+    ((begun,), home) = (contents.runs(client.tracking_uri), client.get_experiment_by_name("decode-floor"))
+    assert (begun.info.status, begun.info.experiment_id) == ("FAILED", home.experiment_id)
+    assert (begun.data.tags["valid"], begun.data.tags["reason"]) == ("false", "store-unreachable")
+    assert "python -m runner import" in begun.data.tags["message"]
+    assert COMMITTED_TAG not in begun.data.tags
+    assert store_view(client, view(typed(example_record())), None).run_id == begun.info.run_id
+    filled = client.get_run(begun.info.run_id)
+    assert (filled.info.status, filled.data.tags["valid"], filled.data.tags["message"]) == ("FINISHED", "true", "")
+
+
+def test_a_run_that_was_closed_before_is_left_closed_as_it_was(client: MlflowClient) -> None:
+    run_id = store_view(client, view(typed(example_record())), None).run_id
+    closed = client.get_run(run_id)
+    with pytest.raises(Full), closed_on_failure(client, closed, {"message": "m"}):
+        raise Full
+    assert (client.get_run(run_id).info.status, client.get_run(run_id).data.tags["message"]) == ("FINISHED", "")
+
+
+def test_a_store_that_takes_not_even_the_end_hides_no_error(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise ConnectionError
+
+    made = client.create_run(client.create_experiment("x"))
+    monkeypatch.setattr(client, "set_terminated", away)
+    with pytest.raises(Full), closed_on_failure(client, made):
+        raise Full
+
+
+def test_files_may_be_texts_or_bytes_and_lie_in_folders(client: MlflowClient, tmp_path: Any) -> None:
+    run_id = store_view(client, view(typed(example_record())), None).run_id
+    log_files(client, run_id, {"deep/a.txt": "ä\n", "b.bin": b"\xff\x00"})
+    folder = client.download_artifacts(run_id, "", str(tmp_path))
+    assert (tmp_path / "deep" / "a.txt").read_bytes() == "ä\n".encode()
+    assert (tmp_path / "b.bin").read_bytes() == b"\xff\x00"
+    assert folder
+
+
+def test_mlflows_lines_about_a_run_are_not_in_the_commands_own_output(
+    client: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store_view(client, view(typed(example_record())), None)
+    assert capsys.readouterr().out == ""

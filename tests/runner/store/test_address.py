@@ -159,3 +159,23 @@ def test_a_password_that_would_be_cut_is_refused_before_anybody_complains_of_its
 )
 def test_what_the_libraries_read_as_it_was_meant_is_taken(uri: str) -> None:
     address.check_password(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("sqlite:///mlflow.db", "sqlite:///mlflow.db"),
+        ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("https://me:pa/ss@w@host/x", "https://me:***@host/x"),
+        ("postgresql://me@host/db?password=secret&sslmode=off", "postgresql://me@host/db?password=***&sslmode=off"),
+    ],
+)
+def test_no_password_is_shown(uri: str, shown: str) -> None:
+    assert address.shown(uri) == shown
+
+
+def test_a_password_is_taken_out_of_a_drivers_message() -> None:
+    text = "cannot log in to postgresql://me:secret@host with secret"
+    assert address.without_secrets(text, "postgresql://me:secret@host") == (
+        "cannot log in to postgresql://me:***@host with ***"
+    )

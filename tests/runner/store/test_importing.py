@@ -14,13 +14,14 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from runner import store
-from runner.errors import BadValue
+from runner.errors import BadValue, StoreUnreachable
 from runner.record import record, sidecar
 from runner.store.session_run import COMMITTED_TAG
 from tests.runner.store import contents
 from tests.support import damaged
 from tests.support.derive import file_name, typed
 from tests.support.records import example_record, failed_record
+from tests.support.stores import free_port
 
 MOST_WRITES = 60  # more than a commit has
 
@@ -184,21 +185,19 @@ def _state(uri: str) -> str:
     return "all" if COMMITTED_TAG in found[0].data.tags and found[0].info.status == "FINISHED" else "part"
 
 
-def test_a_session_is_found_in_an_experiment_that_was_renamed(
-    sqlite_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _spool(tmp_path / "spool", 2)
-    first = store.import_folder(tmp_path / "spool")
-    client = MlflowClient(sqlite_uri)
-    client.rename_experiment(client.get_run(first.imported[0]).info.experiment_id, "renamed")
-    assert store.import_folder(tmp_path / "spool").present == first.imported
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "another")  # whoever names one wants them there
-    assert len(store.import_folder(tmp_path / "spool").imported) == 2
-
-
 def test_a_whole_run_of_a_session_goes_before_one_that_was_only_begun(sqlite_uri: str, tmp_path: Path) -> None:
     _spool(tmp_path / "spool", 1)
     first = store.import_folder(tmp_path / "spool")
     begun = MlflowClient(sqlite_uri).create_run("0", tags={"session": "session-0"})  # newer, which MLflow puts first
     assert store.import_folder(tmp_path / "spool").present == first.imported
     assert COMMITTED_TAG not in MlflowClient(sqlite_uri).get_run(begun.info.run_id).data.tags
+
+
+@pytest.mark.usefixtures("sqlite_uri")
+def test_an_import_stops_at_a_dead_server_and_goes_on_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (spooled,) = _spool(tmp_path / "spool", 1)
+    with monkeypatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
+        with pytest.raises(StoreUnreachable, match="runner import"):
+            store.import_folder(spooled.parent)
+    assert len(store.import_folder(spooled.parent).imported) == 1

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from runner.record import record
-from tests.support.records import example_record
+from runner.errors import BadValue, PipeClosed
+from runner.terminal import complain, one_line
+from tests.support.processes import ROOT, run_module
 
-ROOT = Path(__file__).resolve().parents[1]
 RECORDS = "experiments/records"
 PLAIN_C = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 TERMINALS = (*({"PYTHONIOENCODING": name} for name in ("latin-1", "cp1252", "shift_jis", "ascii")), PLAIN_C)
@@ -25,13 +23,6 @@ COMMANDS = (
     ("images.bundle", "nothing…"),
 )
 TABLES = (("budget",), ("floor", "--format", "csv"), ("quant", "--format", "json"), ("no-such…",), ("paper",))
-
-
-def run(*command: str | bytes, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    own = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    return subprocess.run(
-        [sys.executable, "-m", *command], cwd=folder, env=own, capture_output=True, timeout=120, check=False
-    )
 
 
 def encoding(terminal: dict[str, str]) -> str:
@@ -49,16 +40,16 @@ def check(done: subprocess.CompletedProcess[bytes], usual: subprocess.CompletedP
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_prints_in_every_encoding(command: tuple[str | bytes, ...]) -> None:
-    usual = run(*command, PYTHONIOENCODING="utf-8")
+    usual = run_module(*command, PYTHONIOENCODING="utf-8")
     assert usual.stdout or usual.stderr
     for terminal in TERMINALS:
-        check(run(*command, **terminal), usual, encoding(terminal))
+        check(run_module(*command, **terminal), usual, encoding(terminal))
 
 
 @pytest.mark.parametrize(("command", "terminal"), list(zip(TABLES, TERMINALS, strict=True)))
 def test_every_table_prints_in_every_encoding(command: tuple[str, ...], terminal: dict[str, str]) -> None:
     arguments = ("analysis", *command, "--records", RECORDS)
-    check(run(*arguments, **terminal), run(*arguments, PYTHONIOENCODING="utf-8"), encoding(terminal))
+    check(run_module(*arguments, **terminal), run_module(*arguments, PYTHONIOENCODING="utf-8"), encoding(terminal))
 
 
 def test_what_a_worker_says_comes_through_every_encoding(tmp_path: Path) -> None:
@@ -75,18 +66,10 @@ def test_what_a_worker_says_comes_through_every_encoding(tmp_path: Path) -> None
     )
     command = ("started", "cell", "--gpu", "cpu", "--model", "tiny", "--ctx", "64", "--spool", "spool")
     for terminal in ({"PYTHONIOENCODING": "ascii"}, PLAIN_C):
-        done = run(*command, folder=tmp_path, **terminal)
+        done = run_module(*command, folder=tmp_path, **terminal)
         assert done.returncode == 19
         assert b"w\\xe4rmt auf \\u2026" in done.stderr
         assert done.stderr.splitlines()[-1].endswith(b"its last output: \\udcff schlu\\xdf")
-
-
-def test_a_folder_whose_name_is_no_utf_8_gives_tables_and_a_report(tmp_path: Path) -> None:
-    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
-    record.write(example_record(), folder / "one.json")
-    done = run("analysis", "report", "--records", os.fsencode(folder), "--out", str(tmp_path / "out"))
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert "caf\ufffd" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -120,32 +103,21 @@ def test_output_that_nobody_takes_is_no_bug(line: str, code: int, said: str) -> 
     assert len(done.stderr.splitlines()) == bool(said)
 
 
-def _nameless() -> int:
-    names = {entry.pw_uid for entry in pwd.getpwall()}
-    return next(number for number in range(54321, 65000) if number not in names)
-
-
-USES = (
-    "from runner.redaction.redact import redact; redact('x')",
-    "from analysis.cache import *; path = entry_path('a', 'b'); keep_json(path, 1, 1); assert load_json(path) is None",
-    "from runner.runtimes import _compilecache as c\nfrom runner.errors import BadValue\n"
-    "try: c.cache_home()\nexcept BadValue: pass\nelse: raise SystemExit('there is a home')",
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain ä × …", "plain ä × …"),
+        ("two\nlines", "two\\nlines"),
+        ("\x1b[2Jclear", "\\x1b[2Jclear"),
+        ("para\u2029graph\u2028line", "para\\u2029graph\\u2028line"),
+    ],
 )
+def test_a_text_of_others_stays_in_its_line(text: str, shown: str) -> None:
+    assert one_line(text) == shown
 
 
-@pytest.mark.parametrize("program", USES)
-def test_who_has_neither_home_nor_name(tmp_path: Path, program: str) -> None:
-    """In this process's own copy: another user need not be able to read this checkout."""
-    if os.getuid() != 0:
-        pytest.skip("hardware: only root can become a user without a name")
-    preface = "import os, sys\nimport runner.redaction.redact, analysis.cache, runner.runtimes._compilecache\n"
-    become = f"os.environ.pop('HOME', None); os.chdir({str(tmp_path)!r}); os.setresuid(*3 * [{_nameless()}])\n"
-    done = run("started", folder=_module(tmp_path, preface + become + program))
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert sorted(os.listdir(tmp_path)) == ["started.py"]
-
-
-def _module(folder: Path, text: str) -> Path:
-    folder.chmod(0o777)
-    (folder / "started.py").write_text(text)
-    return folder
+def test_a_reader_that_is_gone_is_not_told_that_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    complain(PipeClosed("nobody reads"))
+    assert capsys.readouterr().err == ""
+    complain(BadValue("x: two\nlines"))
+    assert capsys.readouterr().err == "error: x: two lines\n"
