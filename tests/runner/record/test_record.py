@@ -1,11 +1,14 @@
 """The file of a record: what is refused when one is read, its key and its name."""
 
+import errno
 import json
+import os
+from pathlib import Path
 
 import pytest
 
 from runner.cell.cell import short_hash
-from runner.errors import BadRecord
+from runner.errors import BadRecord, DiskFull
 from runner.record import record
 from runner.record.verify import recompute
 from tests.support.records import example_record, failed_record
@@ -71,3 +74,49 @@ def test_what_is_not_there_or_no_file_is_said(tmp_path):
         record.read(tmp_path / "x.json")
     with pytest.raises(BadRecord, match="not a file"):
         record.read(tmp_path)
+
+
+def test_the_record_reaches_the_disk_before_its_name_and_the_name_before_the_end(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut leaves the whole record or none: fsync of the file, rename, fsync of the folder."""
+    done: list[str] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(descriptor: int) -> None:
+        target = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        done.append(f"sync {'folder' if target.is_dir() else target.read_text()}")
+        fsync(descriptor)
+
+    def renamed(source: Path, target: Path) -> None:
+        done.append(f"name {Path(target).name}")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    record.write_text_durably(path, "{}\n")
+    # without a reserve there is nothing to rename first but what is not there
+    assert done[-3:] == ["sync {}\n", "name record.json", "sync folder"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_is_full_while_a_record_is_written_is_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(number, "full")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DiskFull, match="no space left to write"):
+        record.write_text_durably(path, "{}\n")
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_file_larger_than_any_record_is_not_read(path: Path) -> None:
+    path.parent.mkdir()
+    with open(path, "wb") as file:
+        file.truncate(record.MAXIMUM_BYTES + 1)
+    with pytest.raises(BadRecord, match="any record"):
+        record.read(path)
+    # five passes of 131072 steps, of up to 14 digits each, are the most that a record holds
+    assert 5 * 131_072 * 14 < record.MAXIMUM_BYTES < 2**26
