@@ -1,4 +1,4 @@
-"""Hidden files and folders among records are other programs' and are left alone."""
+"""Hidden files and folders among records are other programs', and spool, tables and import leave them alone."""
 
 from __future__ import annotations
 
