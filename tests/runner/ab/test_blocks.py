@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,3 +45,31 @@ def test_what_is_left_is_counted_for_each_arm() -> None:
     grown = blocks.with_session(grown, SessionEntry(0, "a", "0", "f", True, 0.0))
     assert blocks.remaining(grown, "one", 5) == {"a": 4, "b": 5}
     assert blocks.remaining(grown, "another", 5) == {"a": 5, "b": 5}
+
+
+@pytest.mark.parametrize(
+    ("requested", "done", "number", "orders"),
+    [
+        ((5,), 0, 0, ("abba",)),
+        ((5,), 2, 1, ("baab",)),
+        ((5,), 4, 2, ("ab",)),
+        ((6,), 4, 2, ("abba",)),
+        ((2, 3), 1, 1, ("ba", "baab")),  # one session of each arm is left of two, two of three
+        ((3, 5), 3, 1, ("baab",)),
+        ((3,), 3, 1, ()),
+    ],
+)
+def test_the_leading_arm_alternates_and_the_last_block_is_as_long_as_what_is_left(
+    requested: tuple[int, ...], done: int, number: int, orders: tuple[str, ...]
+) -> None:
+    assert blocks.possible_orders(requested, done, number) == orders
+
+
+def test_a_block_with_an_invalid_session_or_of_another_host_is_not_gone_on_with() -> None:
+    begun = blocks.with_open_block(
+        manifest.declare(arms.pair(REQUEST, "cache", "dynamic", "static", ()), 5, 0), "one", 5
+    )
+    assert blocks.with_open_block(begun, "one", 5) == begun
+    assert len(blocks.with_open_block(begun, "another", 5).blocks) == 2
+    spoilt = blocks.with_session(begun, SessionEntry(0, "a", "0", "f", False, 0.0))
+    assert [block.order for block in blocks.with_open_block(spoilt, "one", 5).blocks] == ["abba", "baab"]

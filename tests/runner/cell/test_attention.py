@@ -19,6 +19,7 @@ CUDNN = "cudnn_generated_fort_native_sdpa_sm90_flash_fprop"
         (["void (anonymous namespace)::softmax_warp_forward<float, 11>"], "math"),
         ([CUTLASS], "efficient"),
         ([FLASH], "flash"),
+        (["flash_fwd_splitkv_kernel"], "flash"),
         ([CUDNN], "cudnn"),
         (["nvjet_tst_128x8", FLASH], "flash"),
         (["nvjet_tst_128x8", "elementwise_kernel"], "unknown"),
