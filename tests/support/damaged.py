@@ -13,6 +13,9 @@ from tests.support.records import example_record
 
 Change = Callable[[dict[str, Any]], None]
 
+DEEP = ("[" * 200_000, '{"a":' * 200_000, '{"schema_version": ' + "[" * 200_000)
+"""JSON nested too deeply for Python."""
+
 
 def _changed(change: Change) -> bytes:
     found = example_record()

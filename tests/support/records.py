@@ -202,7 +202,7 @@ def failed_record(status: str = "failed", **changes: Any) -> dict[str, Any]:
 
 def _merged(record: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = copy.deepcopy(record)
-    for name, change in changes.items():
+    for name, change in copy.deepcopy(changes).items():  # an edit of the record must not reach the caller's values
         own = merged.get(name)
         merged[name] = {**own, **change} if isinstance(own, dict) and isinstance(change, dict) else change
     merged["keys"]["cell_key"] = Cell.from_json(merged["cell"]).key

@@ -11,7 +11,7 @@ from runner.ab import comparable, facts
 from runner.ab.facts import Facts
 from runner.record.sections.head import ContainerInfo
 from tests.support.derive import typed
-from tests.support.records import example_record, failed_record
+from tests.support.records import cpu_record, example_record
 
 FIRST = facts.of_record(typed(example_record()))
 IMAGE = facts.place_of(ContainerInfo("docker", "", "sha256:1", ""))
@@ -67,8 +67,12 @@ def test_the_first_session_of_each_arm_is_asked_and_no_later_one(changed: dict[s
     assert comparable.obstacle(unused, FIRST.cell_key, before, []) is not None
 
 
-def test_a_session_without_an_end_began_and_ended_at_once() -> None:
-    found = example_record()
-    assert facts.of_record(typed(found)).finished_ms == found["session"]["finished_ms"]
-    failed = failed_record()
-    assert facts.of_record(typed(failed)).finished_ms == failed["session"]["started_ms"]
+def test_arms_of_different_kernels_may_have_different_packages_and_nothing_else() -> None:
+    found, other = facts.of_record(typed(cpu_record())), facts.of_record(typed(cpu_record(cell={"kernel": "marlin"})))
+    packaged = replace(other, versions={**other.versions, "kernel_package": "marlin 1"})
+    assert comparable.obstacle(packaged, packaged.cell_key, [], [found]) is None
+    newer = replace(packaged, versions={**packaged.versions, "cuda": "99"})
+    assert comparable.obstacle(newer, newer.cell_key, [], [found]) == f"cuda is 99, and was {found.versions['cuda']}"
+    again = replace(packaged, versions={**packaged.versions, "kernel_package": "marlin 2"})
+    said = comparable.obstacle(again, again.cell_key, [packaged], [found])
+    assert said == "kernel_package is marlin 2, and was marlin 1"

@@ -15,6 +15,7 @@ from runner.cell.jsonform import to_json
 from runner.cell.protocol import Protocol
 from runner.errors import BadRecord
 from runner.plan.request import Request
+from tests.support.damaged import DEEP
 
 RECORDS = Path(__file__).parents[3] / "experiments" / "records"
 REQUEST = Request(gpu="cpu", model="tiny", ctx="64")
@@ -168,3 +169,9 @@ def test_a_manifest_that_is_not_there_or_no_text_is_said(tmp_path: Path) -> None
     (tmp_path / "ab.json").write_bytes(b"\xff\xfe{")
     with pytest.raises(BadRecord, match=r"ab\.json: cannot be read"):
         manifest.read(tmp_path / "ab.json")
+
+
+@pytest.mark.parametrize("text", DEEP)
+def test_a_manifest_of_brackets_without_end_is_damaged(text: str) -> None:
+    with pytest.raises(BadRecord, match=r"^m: not a manifest of an A/B \(ValueError: brackets nested too deeply\)$"):
+        manifest.parse(text, "m")

@@ -13,11 +13,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from runner.ab import arms, blocks, check, comparable, cooling, facts, manifest, measure
-from runner.ab.manifest import Manifest, SessionEntry
+from runner.ab import arms, check, cooling, manifest, measure
+from runner.ab.manifest import Manifest
 from runner.ab.measure import Progress
 from runner.cell.jsonform import to_json
 from runner.errors import BadPair, BadValue, Interrupted, InvalidSession, OutOfMemory, StoreUnreachable
@@ -308,17 +306,6 @@ def test_the_first_session_of_the_other_arm_is_compared_too(worker: Worker, run:
         run(sessions=2)
 
 
-def test_arms_of_different_kernels_may_have_different_packages_and_nothing_else() -> None:
-    found, other = facts.of_record(typed(cpu_record())), facts.of_record(typed(cpu_record(cell={"kernel": "marlin"})))
-    packaged = replace(other, versions={**other.versions, "kernel_package": "marlin 1"})
-    assert comparable.obstacle(packaged, packaged.cell_key, [], [found]) is None
-    newer = replace(packaged, versions={**packaged.versions, "cuda": "99"})
-    assert comparable.obstacle(newer, newer.cell_key, [], [found]) == f"cuda is 99, and was {found.versions['cuda']}"
-    again = replace(packaged, versions={**packaged.versions, "kernel_package": "marlin 2"})
-    said = comparable.obstacle(again, again.cell_key, [packaged], [found])
-    assert said == "kernel_package is marlin 2, and was marlin 1"
-
-
 @pytest.fixture
 def now_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """The place that the runner would choose: the image, with these changes, or (None) this interpreter."""
@@ -462,59 +449,6 @@ def test_a_check_asks_what_measuring_asked(run: Run, change: Any, said: str) -> 
     (line,) = check.differences(read(folder), of_type(records))
     assert line.startswith(f"session {last.session} of arm {last.arm}: ")
     assert said in line
-
-
-@given(st.integers(1, 12), st.lists(st.sampled_from(["ok", "other host", "invalid"]), max_size=12))
-def test_whatever_happens_complete_blocks_are_balanced_and_on_one_host(wanted: int, events: list[str]) -> None:
-    pair = arms.pair(REQUEST, "cache", "dynamic", "static", ())
-    grown, host_id, index = manifest.declare(pair, wanted, 0), "one", 0
-    for _ in range(200):
-        grown = blocks.with_open_block(grown, host_id, wanted)
-        if grown.done >= wanted:
-            break
-        event = events.pop() if events else "ok"
-        if event == "other host":
-            host_id += "'"
-            continue
-        arm = grown.blocks[-1].next_arm
-        grown = blocks.with_session(grown, SessionEntry(index, arm, str(index), "f", event == "ok", 0.0))
-        index += 1
-    assert grown.done >= wanted
-    for block in grown.complete:
-        arms_of = [entry.arm for entry in block.sessions]
-        assert arms_of.count("a") == arms_of.count("b")
-    assert blocks.remaining(grown, host_id, wanted) == {"a": 0, "b": 0}
-    # and a check has nothing against an honest manifest
-    told = [check._number_differences(grown), check._block_differences(grown), check._end_differences(grown)]
-    assert [line for lines in told for line in lines] == []
-
-
-def test_what_is_left_is_counted_for_each_arm() -> None:
-    pair = arms.pair(REQUEST, "cache", "dynamic", "static", ())
-    grown = blocks.with_open_block(manifest.declare(pair, 5, 0), "one", 5)
-    assert blocks.remaining(grown, "one", 5) == {"a": 5, "b": 5}
-    grown = blocks.with_session(grown, SessionEntry(0, "a", "0", "f", True, 0.0))
-    assert blocks.remaining(grown, "one", 5) == {"a": 4, "b": 5}
-    assert blocks.remaining(grown, "another", 5) == {"a": 5, "b": 5}
-
-
-@pytest.mark.parametrize(("temperatures", "polls"), [([60], 0), ([80, 70, 64], 2), ([None], 0)])
-def test_a_hot_card_is_waited_for(temperatures: list[Any], polls: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    left, slept = list(temperatures), []
-    monkeypatch.setattr(cooling.nvml, "snapshot", lambda _uuid: SimpleNamespace(temperature_c=left.pop(0)))
-    monkeypatch.setattr(cooling.time, "sleep", slept.append)
-    said: list[str] = []
-    cooling.cool_down("GPU-1", lambda text, _seconds: said.append(text))
-    assert (len(slept), len(said)) == (polls, polls)
-
-
-def test_a_card_that_does_not_cool_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(0, 10_000, 100))
-    monkeypatch.setattr(cooling.nvml, "snapshot", lambda _uuid: SimpleNamespace(temperature_c=90))
-    monkeypatch.setattr(cooling.time, "sleep", lambda _seconds: None)
-    monkeypatch.setattr(cooling.time, "monotonic", lambda: next(clock))
-    assert cooling.cool_down("GPU-1", lambda _text, _seconds: None) >= cooling.LONGEST_WAIT_S
-    assert cooling.cool_down(None, lambda _text, _seconds: None) == 0.0
 
 
 def test_the_path_in_an_older_manifest_goes_no_further(run: Run) -> None:

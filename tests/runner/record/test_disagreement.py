@@ -1,4 +1,4 @@
-"""Passes over the same context lengths that lie more than a tenth of a step apart mark the session."""
+"""Passes over the same context lengths that lie more than a tenth of a step apart: metric, flag, `verify`, run page."""
 
 import pytest
 

@@ -1,8 +1,7 @@
-"""Hidden files and folders among records are other programs' and are left alone."""
+"""Hidden files and folders among records are other programs', and spool, tables and import leave them alone."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -62,21 +61,3 @@ def test_tables_comparisons_and_import_leave_them_alone(
     assert sorted(path.name for path in folder.rglob("*") if path.is_file()) == sorted(
         ["one.json", *(Path(name).name for name in LITTER)]
     )
-
-
-def test_space_that_a_killed_process_kept_is_given_back(tmp_path: Path) -> None:
-    """Its file is hidden, and lies beside records; one in somebody's bin is not ours."""
-    kept, thrown_away = spool.reserve_path(tmp_path / "inner/a.json"), spool.reserve_path(tmp_path / ".Trash-1/a.json")
-    for path in (kept, thrown_away):
-        path.parent.mkdir()
-        path.touch()
-    assert spool.clear_abandoned(tmp_path) == [tmp_path / "inner" / "a.json"]
-    assert (kept.exists(), thrown_away.exists()) == (False, True)
-
-
-def test_a_marker_of_a_killed_process_is_found(tmp_path: Path) -> None:
-    left = open_runs.leave(tmp_path / "inner", "0123456789abcdef0123456789abcdef")
-    assert left is not None
-    owner = json.loads(left.read_text())
-    left.write_text(json.dumps({**owner, "started": "0"}))
-    assert list(open_runs.left_behind(tmp_path)) == [left]

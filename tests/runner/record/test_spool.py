@@ -10,16 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from runner.errors import BadRecord, BadValue, DiskFull
+from runner.errors import BadValue, DiskFull
 from runner.record import record, spool
 from tests.support.records import example_record
 
 SIZE = 1 << 16
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "spool" / "record.json"
 
 
 def test_the_record_is_written_into_the_space_that_was_reserved(path: Path) -> None:
@@ -32,52 +27,6 @@ def test_the_record_is_written_into_the_space_that_was_reserved(path: Path) -> N
     assert os.stat(path).st_ino == reserve.st_ino
     assert path.read_text() == "{}\n"
     assert [entry.name for entry in path.parent.iterdir()] == ["record.json"]
-
-
-def test_the_record_reaches_the_disk_before_its_name_and_the_name_before_the_end(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A power cut leaves the whole record or none: fsync of the file, rename, fsync of the folder."""
-    done: list[str] = []
-    fsync, replace = os.fsync, os.replace
-
-    def synced(descriptor: int) -> None:
-        target = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
-        done.append(f"sync {'folder' if target.is_dir() else target.read_text()}")
-        fsync(descriptor)
-
-    def renamed(source: Path, target: Path) -> None:
-        done.append(f"name {Path(target).name}")
-        replace(source, target)
-
-    monkeypatch.setattr(os, "fsync", synced)
-    monkeypatch.setattr(os, "replace", renamed)
-    record.write_text_durably(path, "{}\n")
-    # without a reserve there is nothing to rename first but what is not there
-    assert done[-3:] == ["sync {}\n", "name record.json", "sync folder"]
-
-
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_disk_that_is_full_while_a_record_is_written_is_told(
-    path: Path, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
-    def full(_: int) -> None:
-        raise OSError(number, "full")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DiskFull, match="no space left to write"):
-        record.write_text_durably(path, "{}\n")
-    assert list(path.parent.iterdir()) == []
-
-
-def test_a_file_larger_than_any_record_is_not_read(path: Path) -> None:
-    path.parent.mkdir()
-    with open(path, "wb") as file:
-        file.truncate(record.MAXIMUM_BYTES + 1)
-    with pytest.raises(BadRecord, match="any record"):
-        record.read(path)
-    # five passes of 131072 steps, of up to 14 digits each, are the most that a record holds
-    assert 5 * 131_072 * 14 < record.MAXIMUM_BYTES < 2**26
 
 
 def test_a_record_may_be_larger_than_expected(path: Path) -> None:
@@ -143,3 +92,13 @@ def test_folders_behind_links_are_looked_into_once(tmp_path: Path) -> None:
     (tmp_path / "spool" / "loop").symlink_to("loop")
     found = [str(path.relative_to(tmp_path / "spool")) for path in spool.record_files(tmp_path / "spool")]
     assert found == ["again/two.json", "link/one.json", "x/three.json"]
+
+
+def test_space_that_a_killed_process_kept_is_given_back(tmp_path: Path) -> None:
+    """Its file is hidden, and lies beside records; one in somebody's bin is not ours."""
+    kept, thrown_away = spool.reserve_path(tmp_path / "inner/a.json"), spool.reserve_path(tmp_path / ".Trash-1/a.json")
+    for path in (kept, thrown_away):
+        path.parent.mkdir()
+        path.touch()
+    assert spool.clear_abandoned(tmp_path) == [tmp_path / "inner" / "a.json"]
+    assert (kept.exists(), thrown_away.exists()) == (False, True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner.record.verify import recompute
-from tests.runner.record.verify.edits import (
+from tests.support.edits import (
     all_of,
     called_failed,
     derived_again,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -13,6 +13,9 @@ from tests.support.derive import derive, env_key, is_measured, judge
 
 Record = dict[str, Any]
 Edit = Callable[[Record], object]
+
+FLASH: dict[str, Any] = {"name": "flash_fwd_splitkv_kernel", "count": 28.0, "us": 148.91}
+MANY_ROWS = {"names": [(f"k{number}", 1.0) for number in range(22)]}
 
 
 def derived_again(found: Record) -> Record:
@@ -121,3 +124,38 @@ def of_gate_version_1(found: Record) -> None:
     del found["memory"]["held_bytes"]
     for name in ("disturbed_share", "passes_disagreement"):
         found["limits"].pop(name, None)
+
+
+def rename_cell(**changes: Any) -> Edit:
+    """Another cell, with the key that it has."""
+
+    def edit(found: Record) -> None:
+        found["cell"] |= changes
+        found["keys"]["cell_key"] = Cell.from_json(found["cell"]).key
+
+    return edit
+
+
+def rows(*counts: float, names: Iterable[tuple[str, float]] = (), others: float | None = None) -> Edit:
+    """A table of kernels: nvjet rows by count, others by name, and what is summed up; with a pass of as many."""
+    table = [{"name": f"nvjet_{number}", "count": count, "us": 3512.6} for number, count in enumerate(counts)]
+    table += [{"name": name, "count": count, "us": 300.0} for name, count in names]
+    table += [FLASH]
+    table += [{"name": "(others)", "count": others, "us": 1208.4}] if others is not None else []
+
+    def edit(found: Record) -> None:
+        found["kernels"] = [dict(row) for row in table]
+        total = sum(row["count"] for row in table)
+        found["passes"]["busy"]["kernels"] = [round(total)] * 30
+        if others is None:
+            found["actual"]["kernel_names"] = ["nvjet_0"]
+
+    return edit
+
+
+def products(count: float) -> Edit:
+    return put("actual.products_per_step", count)
+
+
+def shorten(values: list[Any]) -> list[Any]:
+    return values[:-1]

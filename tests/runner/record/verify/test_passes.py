@@ -1,0 +1,173 @@
+"""The timed passes of a record and its table of kernels."""
+
+import pytest
+
+from runner.record.verify import recompute
+from tests.support.edits import MANY_ROWS, all_of, derived_again, products, put, rows, shorten, times
+from tests.support.records import example_record
+from tests.support.verify import dynamic, lines_about, lines_with_given_keys, on_cpu, right, sides
+
+
+def without_pass(name):
+    """Take a pass out with all that points to it."""
+
+    def falsify(found):
+        del found["passes"][name]
+        found["gate"]["checks"] = [check for check in found["gate"]["checks"] if check["name"] != name]
+
+    return falsify
+
+
+def copy_pass(name, source):
+    def falsify(found):
+        counts = ("steps_ms", "segments", "compiled", *(("other_cpu_cores",) if name == "revisit" else ()))
+        found["passes"][name] = {field: found["passes"][source][field] for field in counts}
+        found["gate"]["checks"].append({**found["gate"]["checks"][-1], "name": name})
+
+    return falsify
+
+
+def busy_mean(over_ms):
+    """The profiled steps are all so much longer than the rows' 3512.6 + 148.91 + 1208.4 us."""
+    return put("passes.busy.steps_ms", [4.86991 + over_ms] * 30)
+
+
+def long_kernel(spans):
+    """One of the 841 kernels of a step takes so many of the longest profiled steps."""
+
+    def edit(found):
+        row = {"name": "long", "count": 1.0, "us": 1e3 * max(found["passes"]["busy"]["span_ms"]) * spans}
+        found["kernels"][-1]["count"] -= 1
+        found["kernels"].insert(0, row)
+
+    return edit
+
+
+def busy_step(share):
+    """One profiled step was busy for so much of its span."""
+
+    def edit(found):
+        found["kernels"][-1]["us"] *= 10
+        busy = found["passes"]["busy"]
+        busy["steps_ms"][3] = busy["span_ms"][3] * share
+
+    return edit
+
+
+def span_of_floor(share):
+    def edit(found):
+        steps = found["passes"]["span"]["steps_ms"]
+        found["passes"]["span"]["steps_ms"] = [step / 35.98 * found["floor"]["floor_ms"] * share for step in steps]
+
+    return edit
+
+
+# what is falsified in which record, and how the line begins that names it
+LIES = [
+    *((dynamic, without_pass(name), f"passes.{name}: missing") for name in ("revisit", "span", "rate", "busy")),
+    (example_record, without_pass("span"), "passes.span: missing"),
+    (on_cpu, without_pass("revisit"), "passes.revisit: missing"),
+    (example_record, copy_pass("revisit", "wall"), "passes.revisit: a session of this cell has no such pass"),
+    (on_cpu, copy_pass("span", "wall"), "passes.span: a session of this cell has no such pass"),
+    *(
+        (dynamic, put(f"passes.{series}", shorten), f"passes.{series}: 29 steps, the protocol says 30")
+        for series in (
+            *("wall.steps_ms", "revisit.steps_ms", "span.steps_ms"),
+            *("busy.steps_ms", "busy.span_ms", "busy.kernels"),
+        )
+    ),
+    (on_cpu, put("passes.wall.steps_ms", lambda steps: [*steps, 1.0]), "passes.wall.steps_ms: 31 steps"),
+    (example_record, put("kernels", []), "kernels: 0 rows"),
+    (
+        example_record,
+        put("kernels", lambda rows: [*rows[:-1], {"name": "invented", "count": 1.0, "us": 1.0}, rows[-1]]),
+        "kernels: 842 per step in all rows, but 841 in passes.busy",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "falsify", "line"), LIES, ids=[line for _, _, line in LIES])
+def test_a_falsified_record_is_named_even_when_all_that_follows_was_derived_again(make, falsify, line):
+    lines = lines_with_given_keys(right(make), falsify)
+    assert any(said.startswith(line) for said in lines), lines
+
+
+BROKEN = {
+    "24 rows that do not add up": (
+        example_record,
+        all_of(rows(200.0, **MANY_ROWS), products(200.0), put("passes.busy.kernels", [300] * 30)),
+        "kernels: 250 per step in all rows, but 300 in passes.busy",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_breaks_a_rule_is_named(name):
+    make, edit, line = BROKEN[name]
+    said = lines_about(right(make), edit)
+    assert any(one.startswith(line) for one in said), said
+
+
+HONEST = {
+    "a step that the datasheet forbids, in an invalid session": (
+        example_record,
+        put("passes.wall.steps_ms", times(0.01)),
+    ),
+    "as many kernels as the pass has in the mean": (
+        example_record,
+        all_of(put("kernels.-1.count", 701.0), put("passes.busy.kernels.0", 871)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_an_honest_session_is_right(name):
+    make, edit = HONEST[name]
+    assert lines_about(make(), edit) == []
+
+
+# how a record is made and edited, the values that are right, those that are not, and how the line begins
+TOLERANCES = {
+    # the 3 rows and the pass are rounded by 0.005 each
+    "kernels in all rows": (
+        example_record,
+        lambda more: put("kernels.-1.count", 700 + more),
+        [0.0195, -0.0195],
+        [0.0205, -0.0205],
+        "kernels: ",
+    ),
+    # by 0.005 us each, and a millionth of 4.87 ms
+    "time in all rows": (example_record, busy_mean, [2.4e-5], [2.6e-5], "kernels: "),
+    "one kernel in its step": (example_record, long_kernel, [1.004], [1.006], "kernels: "),
+    "busy in a step": (example_record, busy_step, [1 + 5e-7], [1 + 2e-6], "passes.busy: kernels ran"),
+    "speed of a pass": (example_record, span_of_floor, [1 / 1.015], [1 / 1.025], "passes.span: "),
+}
+
+
+SIDES = sides(TOLERANCES)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_tolerance_has_two_sides(side):
+    make, edit, line = SIDES[side]
+    said = lines_about(make(), edit)
+    if line is None:
+        assert said == []
+    else:
+        assert any(one.startswith(line) for one in said), said
+
+
+def test_the_middle_of_a_pass_is_held_against_the_floor():
+    """One slow step hides nothing."""
+    found = example_record()
+    put("passes.span.steps_ms", times(0.01))(found)
+    put("passes.span.steps_ms.-1", 300.0)(found)
+    said = recompute.differences(derived_again(found))
+    assert any(one.startswith("passes.span: 0.3598, less than the floor") for one in said), said
+
+
+def test_a_profile_whose_steps_all_are_too_busy_is_named_once():
+    found = right(example_record)
+    put("passes.busy.steps_ms", times(10))(found)
+    said = [one for one in recompute.differences(derived_again(found)) if one.startswith("passes.busy: kernels ran")]
+    assert len(said) == 1

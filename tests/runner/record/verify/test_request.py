@@ -1,0 +1,90 @@
+"""The request of a record, against the cell, the protocol and the session that followed."""
+
+import pytest
+
+from tests.support.edits import all_of, derived_again, put
+from tests.support.records import example_record
+from tests.support.verify import engine, lines_about, lines_with_given_keys, of_checkpoint, right
+
+CONTAINER = {"engine": "docker", "image": "decode-floor", "digest": "sha256:" + "0" * 64, "tree_key": ""}
+
+
+def of_hub():
+    found = of_checkpoint()
+    all_of(put("cell.weights_id", "0123456789" * 4), put("request.weights", "hub"))(found)
+    return derived_again(found)
+
+
+# what is falsified in which record, and how the line begins that names it
+LIES = [
+    (example_record, put("request", {}), "request: without gpu, model, ctx, quant, weights"),
+]
+
+
+@pytest.mark.parametrize(("make", "falsify", "line"), LIES, ids=[line for _, _, line in LIES])
+def test_a_falsified_record_is_named_even_when_all_that_follows_was_derived_again(make, falsify, line):
+    lines = lines_with_given_keys(right(make), falsify)
+    assert any(said.startswith(line) for said in lines), lines
+
+
+BROKEN = {
+    "another count of warm-up steps than asked": (
+        example_record,
+        all_of(put("request.protocol", "auto"), put("request.warmup", "7")),
+        "protocol.warmup: 5, but the requested one is 7",
+    ),
+    "another count of steps than asked": (
+        example_record,
+        all_of(put("request.protocol", "auto"), put("request.steps", "29")),
+        "protocol.steps: 30, but the requested one is 29",
+    ),
+    "another protocol than asked": (
+        example_record,
+        put("request.protocol", "tail"),
+        "protocol.name: 'paper', but the requested one is 'tail'",
+    ),
+    "a protocol that nobody has": (
+        example_record,
+        put("request.protocol", "short"),
+        "request: unknown protocol 'short'",
+    ),
+    "another attention than asked": (example_record, put("request.attention", "engine"), "request.attention: "),
+    "here, in a container": (
+        lambda: example_record(container=CONTAINER),
+        put("request.where", "here"),
+        "request.where: here, but the record has a section container",
+    ),
+    "a checkpoint with an option of synthetic weights": (
+        of_checkpoint,
+        put("cell.options", {"sym": "true"}),
+        "cell.options: 'sym:true' is not an option",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_breaks_a_rule_is_named(name):
+    make, edit, line = BROKEN[name]
+    said = lines_about(right(make), edit)
+    assert any(one.startswith(line) for one in said), said
+
+
+HONEST = {
+    "a seed that was never asked for": (lambda: example_record(session={"seed": 5}), lambda _: None),
+    "a seed of none": (example_record, put("request.seed", "0")),
+    "counts of one's own": (
+        lambda: example_record(protocol={"name": "custom", "warmup": 7, "steps": 29}),
+        all_of(put("request.protocol", "auto"), put("request.warmup", "7"), put("request.steps", "29")),
+    ),
+    "here": (example_record, put("request.where", "here")),
+    "in a container": (lambda: example_record(container=CONTAINER), put("request.where", "container")),
+    "options that were asked for, with an engine's own": (engine, put("request.options", "sym:true")),
+    "the flag converted": (of_checkpoint, put("given_flags", ["converted"])),
+    "the flag unpinned": (of_hub, put("given_flags", ["converted", "unpinned"])),
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_an_honest_session_is_right(name):
+    make, edit = HONEST[name]
+    assert lines_about(make(), edit) == []
