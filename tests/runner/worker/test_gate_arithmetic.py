@@ -1,4 +1,4 @@
-"""What the gate writes down is what arithmetic says, position by position. Its verdicts are in test_gate.py."""
+"""What the gate writes down is what arithmetic says, position by position. Its verdicts are in test_gate_mutants.py."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The gate believes the right path and rejects every planted mutant, over both caches."""
+"""The eager step goes through the gate, over both caches: the right path passes, and every planted mutant is rejected."""
 
 import pytest
 import torch
