@@ -1,4 +1,4 @@
-"""What the gate writes down is what arithmetic says, position by position. Its verdicts are in test_gate_mutants.py."""
+"""What the gate writes down is what arithmetic says, position by position; test_gate_mutants.py has its verdicts."""
 
 import math
 
@@ -6,66 +6,23 @@ import pytest
 import torch
 
 from runner.cell import catalogue, floors
-from runner.cell.cell import Cell
-from runner.cell.fieldtypes import ABSENT, known
 from runner.cell.protocol import NAMED, Protocol
 from runner.declarations import POISON
 from runner.record import gaterules
-from runner.record.sections.gate import NotFinite
 from runner.worker import gate, model, reference, tokens
-from runner.worker.gatekeeper import Gatekeeper
-from runner.worker.notfinite import ALL_FINITE
-
-VOCAB, START, COUNT, TIMED = 6, 17, 8, range(22, 25)
-POSITIONS = tuple(range(START, START + COUNT))
-CELL = Cell("cpu", "tiny", 64, "bf16", "torch-cpu", "eager", "sdpa", "static", "bf16", "synthetic-v1", {})
-
-
-def random(seed):
-    return torch.randn(COUNT, VOCAB, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-RIGHT = random(0)
-TRUSTED = tuple(round(0.01 * (index + 1), 2) for index in range(COUNT))  # 0.01 … 0.08, each its own
-EXPECTED = gate.Expectation(POSITIONS, RIGHT, TRUSTED, True, COUNT)
-
-
-class Step:
-    """Leaves the logits [position] in one buffer, as a graph's replay does, and chooses their largest."""
-
-    runtime, eager = "eager", None
-
-    def __init__(self, logits, rows=None):
-        self.told, self.logits, self.left = logits, torch.zeros(VOCAB, dtype=torch.float64), rows
-        self.calls = []
-
-    def restart(self, position):
-        self.calls.append(f"restart {position}")
-        self.position = position
-
-    def poison(self, position):
-        self.calls.append(f"poison {position}")
-
-    def __call__(self):
-        self.calls.append("step")
-        self.logits.copy_(self.told[self.position - START])
-        self.position += 1
-        return self.logits.argmax(keepdim=True)
-
-    def rows(self, start, stop):
-        self.calls.append(f"rows {start} {stop}")
-        return self.left
-
-
-def by_hand(own, right):
-    """‖own − right‖ / ‖right‖, by plain Python, to four digits."""
-    difference = math.sqrt(sum((one - other) ** 2 for one, other in zip(own.tolist(), right.tolist(), strict=True)))
-    return float(f"{difference / math.sqrt(sum(other**2 for other in right.tolist())):.4g}")
-
-
-def slightly(seed, share=0.03):
-    """Logits that differ from the right ones, at each position by another share."""
-    return RIGHT + share * random(seed) * torch.arange(1, COUNT + 1)[:, None]
+from tests.support.gate_steps import (
+    COUNT,
+    EXPECTED,
+    POSITIONS,
+    RIGHT,
+    START,
+    TRUSTED,
+    Pair,
+    Step,
+    by_hand,
+    rows,
+    slightly,
+)
 
 
 def test_each_error_is_that_of_its_own_position():
@@ -210,86 +167,6 @@ def test_one_of_the_two_that_is_not_finite_is_enough(built, monkeypatch, broken)
     assert not expect(built)[0].finite
 
 
-def keeper(step, fault=None):
-    return Gatekeeper(step, EXPECTED, TIMED, fault)
-
-
-def rows(*values):
-    """One row of two tensors of 4 values for each timed step."""
-    return torch.tensor(values)[:, None, None].expand(len(values), 2, 4).clone()
-
-
-def left_at(position, own=RIGHT, left=(1.0, 2.0, 3.0)):
-    """A step whose last logits are those of `position`, and the rows it left."""
-    step = Step(own, rows(*left))
-    step.logits.copy_(own[position - START])
-    return step
-
-
-def test_what_a_pass_leaves_is_held_against_the_last_timed_position():
-    own = slightly(2)
-    step = left_at(24, own)
-    found = keeper(step)
-    found.check_pass("wall", (1, 2, 3), 0)
-    (check,) = found.checks
-    assert check.positions == (24,)
-    assert check.errors == (by_hand(own[7], RIGHT[7]),)
-    assert check.trusted == (0.08,)
-    assert step.calls == ["rows 22 25"]
-
-
-def test_each_token_is_held_against_its_own_position_and_each_repeat_is_the_token_before():
-    found = keeper(left_at(24))
-    found.check_pass("wall", (1, 2, 3), 4)
-    (each,) = found.tokens
-    assert (each.name, each.chosen) == ("wall", (1, 2, 3))
-    assert each.regrets == tuple(EXPECTED.regret(token, at) for token, at in ((1, 22), (2, 23), (3, 24)))
-    assert each.repeats == tuple(EXPECTED.regret(token, at) for token, at in ((4, 22), (1, 23), (2, 24)))
-    assert len({*each.regrets, *each.repeats}) == 6
-
-
-def test_a_pass_without_read_back_has_no_tokens():
-    found = keeper(left_at(24))
-    found.check_pass("rate", (), 4)
-    assert found.tokens == []
-    assert [check.name for check in found.checks] == ["rate"]
-
-
-def test_rows_of_later_passes_are_held_against_those_of_the_first():
-    step = left_at(24)
-    found = keeper(step)
-    for left in ((1.0, 2.0, 3.0), (1.0, 2.0, 3.3), (1.0, 2.0, 3.3)):
-        step.left = rows(*left)
-        found.check_pass("pass", (), 0)
-    assert [each.difference for each in found.rows] == [0.0, 0.1, 0.1]  # 0.3 of 3
-
-
-def test_the_section_has_trusted_eagers_errors_at_the_timed_positions():
-    found = keeper(left_at(24)).evidence(CELL, 128, synthetic=True)
-    assert found.timed_trusted == (0.06, 0.07, 0.08)
-    assert found.not_finite is ABSENT
-    assert found.eager is ABSENT
-
-
-def check_of(errors, trusted):
-    return gate.Check("short", (17, 18), errors, trusted)
-
-
-@pytest.mark.parametrize(
-    ("errors", "trusted", "fault", "said"),
-    [
-        ((0.1, 0.1), (0.1, 0.1), None, None),
-        ((0.1, 1e9), (0.1, 0.1), None, ALL_FINITE),  # the path under test alone
-        ((0.1, 1e9), (0.1, 1e9), None, None),  # trusted eager as well: the session looks for the fault itself
-        ((0.1, 0.1), (0.1, 0.1), NotFinite("w", "NaN", "stored"), NotFinite("w", "NaN", "stored")),
-    ],
-)
-def test_why_logits_are_not_finite_is_said_where_one_of_them_is(errors, trusted, fault, said):
-    found = keeper(left_at(24), fault)
-    found.checks.append(check_of(errors, trusted))
-    assert known(found.evidence(CELL, 128, synthetic=True).not_finite) == said
-
-
 def test_a_row_is_unwritten_where_any_of_its_tensors_is():
     left = rows(1.0, 2.0, 3.0)
     assert gate.compare_rows("wall", left, left, 3).unwritten == 0
@@ -335,24 +212,6 @@ def test_rows_that_are_no_numbers_differ_by_the_largest(value):
     assert (found.difference, found.of_tensor) == (gaterules.NOT_FINITE, gaterules.NOT_FINITE)
 
 
-class Pair(Step):
-    """A step that is made of another; that one leaves other logits at its second run than at its first."""
-
-    def __init__(self, own, first, again):
-        super().__init__(own)
-        self.eager = Turns(first, again)
-
-
-class Turns(Step):
-    def __init__(self, *runs):
-        super().__init__(None)
-        self.runs = iter(runs)
-
-    def restart(self, position):
-        super().restart(position)
-        self.told = next(self.runs)
-
-
 def test_a_step_is_held_against_eager_and_eager_against_itself():
     first, again, own = RIGHT.clone(), RIGHT * 1.01, RIGHT * 1.1
     own[3] = first[3]
@@ -367,22 +226,32 @@ def test_a_step_is_held_against_eager_and_eager_against_itself():
     assert len(set(found.margins)) == COUNT
 
 
-def test_a_step_that_is_eager_itself_is_likened_to_nothing():
-    found = keeper(Step(RIGHT))
-    found.drive("short", START)
-    assert found.likenesses == []
-    assert [check.name for check in found.checks] == ["short"]
-
-
-def test_a_step_made_of_eager_is_likened_wherever_it_is_driven():
-    found = keeper(Pair(RIGHT, RIGHT, RIGHT))
-    found.drive("short", START)
-    assert [each.name for each in found.evidence(CELL, 128, synthetic=True).eager] == ["short"]
-
-
 def test_steps_of_a_short_dtype_are_compared_in_float64():
     """bfloat16 has some three digits, of which a sum of 512 squares would leave fewer."""
     theirs = torch.randn(512, generator=torch.Generator().manual_seed(4)).bfloat16()
     ours = (theirs.float() * 1.02).bfloat16()
     assert gate._differences([ours], [theirs]) == (by_hand(ours.double(), theirs.double()),)
     assert gate.relative_error(ours, theirs) != by_hand(ours.double(), theirs.double())
+
+
+def test_a_nan_is_an_error_not_a_pass():
+    assert gate.relative_error(torch.tensor([float("nan"), 1.0]), torch.ones(2)) == gate.NOT_FINITE
+
+
+def test_one_wrong_tensor_shows_in_its_own_row_and_hardly_in_all():
+    """32 tensors of norm 8 each: the row as a whole differs by √(8² / (32 · 8²)) = 0.177 where one of them is zero."""
+    first = torch.ones(3, 32, 64)
+    left = first.clone()
+    left[1, 5] = 0
+    found = gate.compare_rows("rate", left, first, 3)
+    assert found.difference == pytest.approx(32**-0.5, rel=1e-3)
+    assert found.of_tensor == 1.0
+
+
+def test_a_regret_is_how_far_the_reference_prefers_another_token():
+    logits = torch.tensor([[3.0, 1.0, -1.0, -1.0]])  # root mean square sqrt(12 / 4) = sqrt 3
+    expectation = gate.Expectation((17,), logits, (0.01,), True, 1)
+    assert expectation.regret(0, 17) == 0.0
+    assert expectation.regret(1, 17) == pytest.approx(2 / 3**0.5, rel=1e-3)
+    assert expectation.regret(4, 17) == gaterules.NOT_FINITE
+    assert expectation.margin(17) == pytest.approx(2 / 3**0.5, rel=1e-3)
