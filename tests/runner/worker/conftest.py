@@ -1,4 +1,4 @@
-"""What one test of the worker sets in torch must not reach the next; and the jobs of cells on this machine's GPU."""
+"""Fixtures of the worker's tests: torch's settings as before, jobs of cells on this machine's GPU, a log of calls."""
 
 import importlib.util
 from collections.abc import Callable, Iterator
@@ -66,3 +66,9 @@ def engine_job(packed_job: Callable[..., Job]) -> Job:
         pytest.skip("hardware: needs a GPU host with exllamav2")
     words = {"cache": "engine", "attention": "engine", "options": {"sym": "true", "sdpa": "flash"}}
     return packed_job("gptq", "exllamav2", Scheme(128, sym=True), "exllamav2", **words)
+
+
+@pytest.fixture
+def log() -> list[Any]:
+    """A list in which pretended parts note their calls."""
+    return []
