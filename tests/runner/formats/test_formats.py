@@ -348,3 +348,18 @@ def test_groups_are_of_at_least_a_word():
     assert gptq.read_config({"bits": 4, "group_size": 8}).group_size == 8
     with pytest.raises(BadCheckpoint, match="its group_size is 7, only groups of 8 or more"):
         gptq.read_config({"bits": 4, "group_size": 7})
+
+
+def test_bytes_of_a_layer_by_hand():
+    # 256 × 128 weights in int4: 32768 / 2 = 16384 B of codes; one group of 128: 256 scales · 2 B = 512 B and
+    # 256 zero points / 2 = 128 B
+    for quant in ("gptq", "awq"):
+        parts = registry.packed_format(quant).parts(256, 128, SCHEMES[quant])
+        assert sum(part.bytes for part in parts.values()) == 16384 + 512 + 128
+    # nf4: the same codes; 32768 / 64 = 512 blocks with an 8-bit magnitude each, 512 / 256 = 2 of those blocks with a
+    # float; the tables of 16 and 256 floats, and the offset
+    parts = registry.packed_format("bnb-nf4").parts(256, 128, SCHEMES["bnb-nf4"])
+    assert sum(part.bytes for part in parts.values()) == 16384 + 512 + 2 * 4 + (16 + 256 + 1) * 4
+    # in the order of the activations: 128 int32 more
+    ordered = registry.packed_format("gptq").parts(256, 128, Scheme(128, sym=True, desc_act=True))
+    assert sum(part.bytes for part in ordered.values()) == 16384 + 512 + 128 + 128 * 4

@@ -34,6 +34,13 @@ def _no_workspaces_of_earlier_sessions() -> None:
 
 
 @pytest.fixture
+def inference() -> Iterator[None]:
+    """Torch keeps nothing for gradients while the test runs."""
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture
 def gpu_job(tiny_job: Job) -> Job:
     """The job of an unquantised cell of the tiny model at ctx 2048 on this machine's GPU."""
     here = nvml.list_gpus()[0]
