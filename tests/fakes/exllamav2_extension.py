@@ -1,5 +1,9 @@
 """A stand-in for exllamav2's compiled extension, as far as the kernel calls it."""
 
+import torch
+
+from runner.kernels import exllamav2
+
 
 class Extension:
     """Its handle is the plain layer's matrix, which it multiplies as the real one does."""
@@ -27,3 +31,9 @@ class Extension:
 
     def free_q_matrix(self, handle):
         self.freed.append(handle)
+
+
+def made_of(extension, *layers):
+    """The kernel's layers, over an extension that knows their matrices."""
+    extension.matrix = {index + 1: each.matrix(torch.float16) for index, each in enumerate(layers)}
+    return list(exllamav2.linears(layers))

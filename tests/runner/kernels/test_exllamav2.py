@@ -3,6 +3,7 @@
 from runner.cell import catalogue
 from runner.cell.scheme import Scheme
 from runner.kernels import exllamav2
+from tests.fakes.exllamav2_extension import made_of
 from tests.support.packed_layers import ROWS, layer
 
 

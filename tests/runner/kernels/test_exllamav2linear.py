@@ -7,12 +7,8 @@ import torch
 
 from runner.cell.scheme import Scheme
 from runner.kernels import exllamav2
+from tests.fakes.exllamav2_extension import made_of
 from tests.support.packed_layers import COLUMNS, layer
-
-
-def made_of(extension, *layers):
-    extension.matrix = {index + 1: each.matrix(torch.float16) for index, each in enumerate(layers)}
-    return list(exllamav2.linears(layers))
 
 
 @pytest.mark.parametrize("tokens", [1, 32, 33, 40])
