@@ -1,4 +1,4 @@
-"""images/bundle/: what is in an archive, and what a host that unpacks it is told. Wheels and hosts are small fakes."""
+"""What a host that unpacks a bundle is told, and what runs there. Wheels and hosts are small fakes."""
 
 from __future__ import annotations
 
