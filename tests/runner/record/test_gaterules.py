@@ -209,22 +209,15 @@ def test_a_ratio_is_the_geometric_mean_over_positions():
     assert gaterules.ratio([0.02], [0.0]) == gaterules.NOT_FINITE
 
 
-def section(repeats):
+def repeating(repeats):
+    """A gate without checks, whose 30 steps chose rightly; `repeats` are the regrets of the token of the step before."""
     tokens = [{"name": "wall", "chosen": [1] * 30, "regrets": [0.0] * 30, "repeats": repeats}]
-    limits = {
-        "gate_version": 2,
-        "cap": 0.1,
-        "stated_ratio": 1.0,
-        "stated_spread": 0.05,
-        "checkpoint_spread": 0.0,
-        "regret_limit": 7,
-    }
-    found = {**limits, "checks": [], "timed_trusted": [0.01] * 30, "tokens": tokens, "rows": []}
-    return gate_of({**found, "trusted_error": 0.01})
+    limits = {"regret_limit": 7, "stated_ratio": 1.0, "stated_spread": 0.05, "trusted_error": 0.01}
+    return gate(**limits, checks=[], rows=[], timed_trusted=[0.01] * 30, tokens=tokens)
 
 
 def test_a_session_whose_steps_cannot_be_told_from_doing_nothing_is_invalid():
     """At 3 of 30 positions the token of the step before would pass: 10 %; at 4 it is more."""
-    assert list(gaterules.reasons(section([0.07] * 3 + [0.071] * 27))) == []
-    (reason,) = gaterules.reasons(section([0.07] * 4 + [0.071] * 26))
+    assert list(gaterules.reasons(repeating([0.07] * 3 + [0.071] * 27))) == []
+    (reason,) = gaterules.reasons(repeating([0.07] * 4 + [0.071] * 26))
     assert reason.startswith("gate tokens: at 13% of the timed steps the token of the step before would pass as well")
