@@ -66,3 +66,41 @@ def test_a_build_that_fails_names_the_other_way(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("ENGINE", "lxc")
     with pytest.raises(Wrong, match="name a folder of prebuilt ones with KERNELS="):
         contents.build_kernels(settings("ada"), tmp_path / "kernels")
+
+
+def test_a_full_bundle_has_its_stack_and_one_for_a_hosts_torch_only_what_hosts_lack() -> None:
+    """gptqmodel imports torchvision, which hosts need not have; autoawq imports nothing beside it."""
+    full = contents._pins(settings("hopper"), {})
+    assert {"torch", "transformers", "click", "pyyaml"} <= full.keys()
+    lean = contents._pins(settings("hopper", base="host-torch"), {"gptqmodel": "7.3.6", "click": "8.5.1"})
+    assert {"torchvision", "pyyaml"} <= lean.keys()
+    assert not {"torch", "transformers", "click"} & lean.keys()  # click came with the kernels
+    assert "torchvision" not in contents._pins(settings("hopper", base="host-torch"), {"exllamav2": "0.3.2"})
+
+
+def test_a_package_that_the_host_has_must_not_be_in_the_kernels(tmp_path: Path) -> None:
+    """It would hide the host's own."""
+    site = tmp_path / "site"
+    for name in ("torch-2.11.0", "numpy-2.2.6"):
+        (site / f"{name}.dist-info").mkdir(parents=True)
+    with pytest.raises(Wrong, match="has numpy or torch, which BASE=host-torch leaves to the host: take it out"):
+        contents._add_unpacked(settings("hopper", base="host-torch"), {}, tmp_path / "folder", site)
+
+
+def test_only_the_library_for_torchs_cuda_is_left(tmp_path: Path) -> None:
+    folder = tmp_path / "bitsandbytes"
+    folder.mkdir()
+    for name in ("cuda124", "cuda130", "cuda130_extra", "cpu"):
+        (folder / f"libbitsandbytes_{name}.so").touch()
+    contents._prune(tmp_path, "13.0")
+    left = [file.stem.removeprefix("libbitsandbytes_") for file in sorted(folder.iterdir())]
+    assert left == ["cpu", "cuda130", "cuda130_extra"]
+
+
+def test_without_git_the_revision_is_unknown_and_the_time_a_fixed_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert (contents.revision(), contents.made_at()) == ("unknown", 0)
+
+
+def test_only_a_cpu_needs_no_compiled_kernels() -> None:
+    assert [arch for arch in ("ada", "cpu", "hopper") if contents.needs_kernels(settings(arch))] == ["ada", "hopper"]

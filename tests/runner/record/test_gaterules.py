@@ -210,7 +210,7 @@ def test_a_ratio_is_the_geometric_mean_over_positions():
 
 
 def repeating(repeats):
-    """A gate without checks, whose 30 steps chose rightly; `repeats` are the regrets of the token of the step before."""
+    """A gate whose 30 steps chose rightly; `repeats` are the regrets of the token of the step before."""
     tokens = [{"name": "wall", "chosen": [1] * 30, "regrets": [0.0] * 30, "repeats": repeats}]
     limits = {"regret_limit": 7, "stated_ratio": 1.0, "stated_spread": 0.05, "trusted_error": 0.01}
     return gate(**limits, checks=[], rows=[], timed_trusted=[0.01] * 30, tokens=tokens)
