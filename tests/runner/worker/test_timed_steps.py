@@ -1,4 +1,4 @@
-"""Every timed step is checked: what skips, replays or delays one is seen, in each clock and over each kind of step."""
+"""Steps of each kind go through the clocks and the gate: whatever skips, replays or delays one is seen by each clock."""
 
 from dataclasses import replace
 
