@@ -1,4 +1,4 @@
-"""Steps of each kind go through the clocks and the gate: whatever skips, replays or delays one is seen by each clock."""
+"""Steps of each kind go through the clocks and the gate: what skips, replays or delays one is seen by each clock."""
 
 from dataclasses import replace
 
