@@ -55,17 +55,26 @@ def test_pins_are_by_normalised_name_with_their_hashes_and_the_first_lock_counts
     assert f"--hash=sha256:{'1' * 64}" not in pins["some-package"].text
 
 
-def test_pip_fetches_a_wheel_of_the_locks_hash_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real pip, for another Python, with a folder of wheels in place of an index."""
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A wheel in a folder, from which the real pip fetches in place of an index."""
     original = wheel(tmp_path / "index", "some_package-1.0", {"some_package.py": b""})
     monkeypatch.setenv("WHEELS", str(original.parent))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    pin = packages.pins([lock(tmp_path / "lock.txt", own=packages.sha256(original))])["some-package"]
+    return original
+
+
+def test_pip_fetches_the_wheel_of_the_locks_hash(tmp_path: Path, index: Path) -> None:
+    pin = packages.pins([lock(tmp_path / "lock.txt", own=packages.sha256(index))])["some-package"]
     packages.fetch({pin.name: pin}, "3.12", tmp_path / "fetched", "")
-    assert (tmp_path / "fetched" / original.name).read_bytes() == original.read_bytes()
+    assert (tmp_path / "fetched" / index.name).read_bytes() == index.read_bytes()
+
+
+@pytest.mark.usefixtures("index")
+def test_pip_fetches_no_wheel_of_another_hash(tmp_path: Path) -> None:
     pin = packages.pins([lock(tmp_path / "lock.txt")])["some-package"]
     with pytest.raises(Wrong, match=r"^The wheel of Some_Package==1\.0 for CPython 3\.12 has none of the hashes"):
-        packages.fetch({pin.name: pin}, "3.12", tmp_path / "again", "")
+        packages.fetch({pin.name: pin}, "3.12", tmp_path / "fetched", "")
 
 
 def test_nothing_to_fetch_needs_no_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
