@@ -6,8 +6,17 @@ from safetensors import safe_open
 
 from runner import registry
 from runner.cell.scheme import Scheme
-from tests.support.packed_formats import CASES, COLUMNS, GOLDEN, ROWS, SEEN, golden_packed, golden_tensors, same_bits
-from tests.support.packed_models import SCHEMES
+from tests.support.packed_formats import (
+    CASES,
+    COLUMNS,
+    GOLDEN,
+    NF4,
+    ROWS,
+    SEEN,
+    golden_packed,
+    golden_tensors,
+    same_bits,
+)
 
 
 @pytest.fixture(params=CASES)
@@ -90,12 +99,12 @@ def test_weights_of_zero_are_zero_again(name):
 def test_bytes_of_a_layer_by_hand():
     # 256 × 128 weights in int4: 32768 / 2 = 16384 B of codes; one group of 128: 256 scales · 2 B = 512 B and
     # 256 zero points / 2 = 128 B
-    for quant in ("gptq", "awq"):
-        parts = registry.packed_format(quant).parts(256, 128, SCHEMES[quant])
+    for quant, scheme in (CASES["gptq-sym"], CASES["awq"]):
+        parts = registry.packed_format(quant).parts(256, 128, scheme)
         assert sum(part.bytes for part in parts.values()) == 16384 + 512 + 128
     # nf4: the same codes; 32768 / 64 = 512 blocks with an 8-bit magnitude each, 512 / 256 = 2 of those blocks with a
     # float; the tables of 16 and 256 floats, and the offset
-    parts = registry.packed_format("bnb-nf4").parts(256, 128, SCHEMES["bnb-nf4"])
+    parts = registry.packed_format("bnb-nf4").parts(256, 128, NF4)
     assert sum(part.bytes for part in parts.values()) == 16384 + 512 + 2 * 4 + (16 + 256 + 1) * 4
     # in the order of the activations: 128 int32 more
     ordered = registry.packed_format("gptq").parts(256, 128, Scheme(128, sym=True, desc_act=True))
