@@ -55,7 +55,8 @@ def _extract(archive: Path, site: Path) -> None:
         with tarfile.open(archive) as opened:
             opened.extractall(site, filter="data")
     except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
-        raise Wrong(f"{archive} cannot be unpacked ({error}): make or copy it again") from error
+        reason = " ".join(str(error).split())  # tarfile tells of each compression in a line of its own
+        raise Wrong(f"{archive} cannot be unpacked ({reason}): make or copy it again") from error
 
 
 def _decompress(site: Path) -> None:

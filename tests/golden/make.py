@@ -3,7 +3,7 @@
 python -m tests.golden.make FOLDER
 
 Each file holds what a package packed of one random matrix, and what it and its kernels dequantise of that; its metadata
-names the versions. `tests/runner/test_formats.py` holds our own packing and arithmetic against them, bit for bit.
+names the versions. `tests/runner/formats/test_golden.py` compares own packing and arithmetic with them, bit by bit.
 """
 
 from __future__ import annotations

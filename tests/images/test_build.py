@@ -182,3 +182,13 @@ def test_make_passes_architecture_and_stack_on() -> None:
     own = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # of the make of the tests
     done = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "images/build.sh ada paper"
+
+
+def test_without_a_folder_kernels_are_built_in_the_images_builders(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, "buildah that builds")
+    finished = machine.build("--kernels", str(tmp_path / "out"), "ada", "paper")
+    assert finished.returncode == 0, finished.stderr
+    (call,) = [each for each in machine.calls() if each[1] == "bud"]
+    assert call[call.index("--target") + 1] == "kernels"
+    assert call[call.index("--output") + 1] == f"type=local,dest={tmp_path / 'out'}"
+    assert "--tag" not in call

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,3 +52,11 @@ def test_what_no_graph_can_hold_is_told_with_the_kernels_that_one_can(monkeypatc
     assert conflict.why == "cannot be captured in a CUDA graph"
     assert set(conflict.allowed) == {"autoawq-triton", "bitsandbytes", "cublas", "marlin"}
     assert list(registry.conflicts(replace(RIGHT, runtime="eager"))) == []
+
+
+@pytest.mark.parametrize("name", registry.kernel_names())
+def test_a_kernel_from_a_package_says_how_to_get_it(name: str) -> None:
+    declared = registry.kernel(name).DECLARATION
+    found = SimpleNamespace(package=declared.package, module=declared.module, remedy=declared.remedy)
+    assert len({value is None for value in vars(found).values()}) == 1
+    assert declared.signatures

@@ -193,3 +193,31 @@ def test_tokens_are_counted_and_the_worst_regret_told():
     assert reason.startswith(
         "gate busy: 2 of 2 timed steps chose a token that the reference does not (the worst by 0.07"
     )
+
+
+def test_version_1_bounds_errors_by_three_times_trusted_within_cap_and_noise():
+    assert gaterules.error_bound(0.02, cap=0.1, noise=0.01) == 3 * 0.02
+    assert gaterules.error_bound(0.05, cap=0.1, noise=0.01) == 0.1  # 0.15 is over the cap
+    assert gaterules.error_bound(0.001, cap=0.1, noise=0.01) == 0.01  # 0.003 is under the noise
+
+
+def test_a_ratio_is_the_geometric_mean_over_positions():
+    assert gaterules.ratio([0.02, 0.08], [0.02, 0.02]) == pytest.approx(2.0)
+    assert gaterules.ratio([0.0, 0.08], [0.02, 0.02]) == pytest.approx(4.0)  # a zero hides no other error
+    assert gaterules.ratio([0.0, 0.0], [0.02, 0.02]) == 0.0
+    assert gaterules.ratio([gaterules.NOT_FINITE, 0.02], [0.02, 0.02]) == gaterules.NOT_FINITE
+    assert gaterules.ratio([0.02], [0.0]) == gaterules.NOT_FINITE
+
+
+def repeating(repeats):
+    """A gate whose 30 steps chose rightly; `repeats` are the regrets of the token of the step before."""
+    tokens = [{"name": "wall", "chosen": [1] * 30, "regrets": [0.0] * 30, "repeats": repeats}]
+    limits = {"regret_limit": 7, "stated_ratio": 1.0, "stated_spread": 0.05, "trusted_error": 0.01}
+    return gate(**limits, checks=[], rows=[], timed_trusted=[0.01] * 30, tokens=tokens)
+
+
+def test_a_session_whose_steps_cannot_be_told_from_doing_nothing_is_invalid():
+    """At 3 of 30 positions the token of the step before would pass: 10 %; at 4 it is more."""
+    assert list(gaterules.reasons(repeating([0.07] * 3 + [0.071] * 27))) == []
+    (reason,) = gaterules.reasons(repeating([0.07] * 4 + [0.071] * 26))
+    assert reason.startswith("gate tokens: at 13% of the timed steps the token of the step before would pass as well")

@@ -1,4 +1,4 @@
-"""What one test of the worker sets in torch must not reach the next; and the jobs of cells on this machine's GPU."""
+"""Fixtures of the worker's tests: torch's settings as before, jobs of cells on this machine's GPU, a log of calls."""
 
 import importlib.util
 from collections.abc import Callable, Iterator
@@ -34,6 +34,13 @@ def _no_workspaces_of_earlier_sessions() -> None:
 
 
 @pytest.fixture
+def inference() -> Iterator[None]:
+    """Torch keeps nothing for gradients while the test runs."""
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture
 def gpu_job(tiny_job: Job) -> Job:
     """The job of an unquantised cell of the tiny model at ctx 2048 on this machine's GPU."""
     here = nvml.list_gpus()[0]
@@ -66,3 +73,9 @@ def engine_job(packed_job: Callable[..., Job]) -> Job:
         pytest.skip("hardware: needs a GPU host with exllamav2")
     words = {"cache": "engine", "attention": "engine", "options": {"sym": "true", "sdpa": "flash"}}
     return packed_job("gptq", "exllamav2", Scheme(128, sym=True), "exllamav2", **words)
+
+
+@pytest.fixture
+def log() -> list[Any]:
+    """A list in which pretended parts note their calls."""
+    return []

@@ -1,4 +1,4 @@
-"""A step made of the eager one is held against it, bit by bit or token by token."""
+"""Steps made of the eager one go through session, gate and verify: each is compared with eager, bit by bit."""
 
 import json
 from dataclasses import replace

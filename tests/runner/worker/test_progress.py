@@ -1,11 +1,13 @@
-"""The clock of a session, while somebody sets the host's."""
+"""The clock of a session, also while somebody sets the host's, and the lines that reach the parent."""
 
+import io
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
 
 from runner.worker import progress
-from runner.worker.progress import Clock
+from runner.worker.progress import Clock, report_error
 
 BEGAN_S = 1_700_000_000.0
 
@@ -35,3 +37,45 @@ def test_a_host_clock_that_was_set_back_before_makes_no_negative_time(clocks):
     assert clock.seconds == {"start": 0.0}
     assert clock.total_s() == pytest.approx(30.0)
     assert clock.now_ms() == int((BEGAN_S + 3630) * 1e3)
+
+
+def test_a_phase_that_comes_again_adds_up_under_its_name(monkeypatch, capsys):
+    moments = iter([1.0, 3.0, 10.0, 14.0])
+    clock = Clock(1_000)
+    monkeypatch.setattr("runner.worker.progress.time", SimpleNamespace(perf_counter=lambda: next(moments)))
+    for announce in ("measure: wall", None):
+        with clock.phase("steps", announce):
+            pass
+    assert clock.seconds["steps"] == 6.0  # 2 s and 4 s
+    assert capsys.readouterr().out == "@phase measure: wall\n"
+
+
+def test_a_phase_that_fails_is_timed_too(monkeypatch):
+    @contextmanager
+    def failing():
+        with pytest.raises(ValueError, match="now"):
+            yield
+
+    moments = iter([1.0, 3.0])
+    clock = Clock(1_000)
+    monkeypatch.setattr("runner.worker.progress.time", SimpleNamespace(perf_counter=lambda: next(moments)))
+    with failing(), clock.phase("load"):
+        raise ValueError("now")
+    assert clock.seconds["load"] == 2.0
+
+
+def test_what_is_said_reaches_the_parent_at_once(monkeypatch):
+    """Standard output is a pipe, which Python would keep until it is full."""
+
+    class Pipe(io.StringIO):
+        flushed = ""
+
+        def flush(self):
+            self.flushed = self.getvalue()
+
+    pipe = Pipe()
+    monkeypatch.setattr("sys.stdout", pipe)
+    Clock(1_000).say("load")
+    assert pipe.flushed == "@phase load\n"
+    report_error("a-reason", 3, "what was wrong")
+    assert pipe.flushed.splitlines()[1].startswith("@error {")

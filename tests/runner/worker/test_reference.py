@@ -133,3 +133,11 @@ def test_angles_are_exact_at_late_positions():
         angle = 16_383 * frequencies[plane]
         assert table[16_383, 0, plane].item() == pytest.approx(math.cos(angle), abs=1e-9)
         assert table[16_383, 1, plane].item() == pytest.approx(math.sin(angle), abs=1e-9)
+
+
+def test_llama3_frequencies_agree_with_transformers():
+    shape = catalogue.models()["llama-3.1-8b"].shape
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+    theirs = LlamaRotaryEmbedding(model.config_of(shape)).inv_freq
+    assert torch.tensor(reference.rotary_frequencies(shape)).allclose(theirs, rtol=1e-5)

@@ -1,130 +1,252 @@
-"""A whole session in this process: a planted mutant makes its record invalid, a false kernel ends it."""
+"""The parts of a session one by one, and the order in which they run."""
 
-import json
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
-from runner import registry
 from runner.cell import floors
-from runner.cell.jsonform import to_json
-from runner.errors import Mismatch
-from runner.record.verify import recompute
-from runner.runtimes import eager
-from runner.worker import model, probes, session
+from runner.errors import Mismatch, MissingPackage, OutOfMemory
+from runner.record.sections.surroundings import Probes, Snapshots
+from runner.worker import session, tokens
 from runner.worker.progress import Clock
-from tests.support.derive import judge
-from tests.support.mutants import MUTANTS
 
-CTX = 64
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+MIB = 2**20
 
 
 @pytest.fixture
-def measure(tiny_job, monkeypatch):
-    """A function that runs the tiny session with a mutant planted in the step that is timed."""
-    monkeypatch.setattr(probes, "WARM_UP_S", 0.0)
-    monkeypatch.setattr(probes, "last_level_cache_bytes", lambda _device: 2 * 2**20)
-    Path(tiny_job.record_path).parent.mkdir()
+def pretended(monkeypatch, log, tiny_job):
+    """The job of a session of which each part only says that it was called."""
+    job = replace(tiny_job, device=replace(tiny_job.device, uuid="GPU-1"))
 
-    def run(mutant=None, changes=None, **cell):
-        job = replace(tiny_job, cell=replace(tiny_job.cell, **cell), **(changes or {}))
-        with ExitStack() as planted:
-            build = eager.build
+    def says(name, answer):
+        return lambda *_, **__: log.append(name) or answer
 
-            def build_broken(*arguments):
-                step = build(*arguments)
-                if mutant is not None:
-                    planted.enter_context(mutant(step))
-                return step
+    def snapshot(uuid, _taken_ms):
+        log.append(f"snapshot {uuid}")
+        return len(log)
 
-            monkeypatch.setattr(eager, "build", build_broken)
-            planted.enter_context(torch.inference_mode())  # where a mutant is taken out again
-            return to_json(session.run(job, Clock(1_000)))
-
-    return run
-
-
-@contextmanager
-def late(step):
-    """Right for as long as the gate's own steps last, wrong at the end of every timed pass."""
-    forward = step.forward
-    first_wrong = CTX + floors.driven_steps(CTX, 5, 30)
-
-    def shifted(tokens, positions):
-        return forward(tokens, positions + (1 if len(positions) == 1 and int(positions) >= first_wrong else 0))
-
-    step.forward = shifted
-    yield
+    loaded = SimpleNamespace(job=job, model=None, tokens=None, device=CPU, weight_bytes=1)
+    expectation = SimpleNamespace(finite=True)
+    for name, answer in {
+        "_probe": "speeds",
+        "_load": loaded,
+        "_expect": (expectation, None),
+        "_build": SimpleNamespace(prefill=lambda tokens: log.append(f"prefill {tokens}")),
+        "_peak_bytes": 1,
+    }.items():
+        monkeypatch.setattr(session, name, says(name, answer))
+    monkeypatch.setattr(session.assemble, "measured", lambda found, _clock: found)
+    monkeypatch.setattr(session.record, "write", lambda *_: None)
+    monkeypatch.setattr(session.environment, "environment", says("environment", None))
+    for name in ("prefill", "passes"):
+        monkeypatch.setattr(session.timing, name, says(name, None))
+    monkeypatch.setattr(session.card, "check", says("card", None))
+    monkeypatch.setattr(session.nvml, "snapshot", snapshot)
+    keeper = SimpleNamespace(drive=lambda name, start: log.append(f"drive {name} {start}"))
+    monkeypatch.setattr(session, "Gatekeeper", lambda *_: keeper)
+    return job
 
 
-@pytest.mark.parametrize("cache", ["dynamic", "static"])
-def test_the_right_path_is_valid_and_its_record_follows_from_its_raw_values(measure, cache, tiny_job):
-    found = measure(cache=cache)
-    assert found["valid"], found["reasons"]
-    assert recompute.differences(json.loads(Path(tiny_job.record_path).read_text())) == []
+def test_snapshots_of_the_card_stand_before_and_after_all_that_is_measured(pretended, log):
+    found = session.run(pretended, Clock(1_000))
+    assert log == [
+        "card",
+        "snapshot GPU-1",
+        "_probe",
+        "_load",
+        "_expect",
+        "_build",
+        "prefill 17",
+        "drive short 17",
+        "prefill",
+        "passes",
+        "_peak_bytes",
+        "environment",
+        "snapshot GPU-1",
+    ]
+    assert found.snapshots == Snapshots(before=2, after=13)
+    assert found.probes == "speeds"
 
 
-@pytest.mark.parametrize("has_other_head", [False, True])
-def test_a_record_accounts_what_was_loaded(measure, has_other_head, tiny_job, tmp_path):
-    """A tied model is untied by a folder that stores another head; the parent has read only its config."""
+class Memory:
+    """torch's account of what is allocated, and of the most that was since it was reset."""
+
+    def __init__(self, monkeypatch):
+        self.now = self.most = 900 * MIB  # a probe's buffer was there before, and is no more
+        for name in ("empty_cache", "reset_peak_memory_stats", "max_memory_allocated", "memory_allocated"):
+            monkeypatch.setattr(torch.cuda, name, getattr(self, name))
+
+    def take(self, count):
+        self.now += count
+        self.most = max(self.most, self.now)
+
+    def empty_cache(self): ...
+
+    def reset_peak_memory_stats(self):
+        self.most = self.now
+
+    def max_memory_allocated(self):
+        return self.most
+
+    def memory_allocated(self):
+        return self.now
+
+
+@pytest.mark.parametrize(("taken", "extra"), [(50 * MIB, 50 * MIB - 64 * 512), (1_000, 0)])
+def test_what_the_expectation_takes_is_its_peak_over_weights_and_cache(monkeypatch, tiny_job, taken, extra):
+    memory = Memory(monkeypatch)
+    memory.now = 100 * MIB
+
+    def expect(*_):
+        memory.take(taken)
+        memory.now = 100 * MIB
+        return "expectation"
+
+    monkeypatch.setattr(session.gate, "expect", expect)
+    loaded = SimpleNamespace(job=tiny_job, device=GPU, model=None, tokens=None, weight_bytes=100 * MIB)
+    # a position has 2 · 2 layers · 2 heads · 32 · 2 B = 512 B of keys and values; 64 of them
+    assert floors.kv_bytes_per_token(tiny_job.shape, 2) == 512
+    assert session._expect(loaded) == ("expectation", extra)
+    assert memory.most == 100 * MIB  # the record's peak is that of the steps
+
+
+def test_a_cpu_does_not_count_what_the_expectation_takes(monkeypatch, tiny_job):
+    monkeypatch.setattr(session.gate, "expect", lambda *_: "expectation")
+    loaded = SimpleNamespace(job=tiny_job, device=CPU, model=None, tokens=None, weight_bytes=1)
+    assert session._expect(loaded) == ("expectation", None)
+
+
+def test_a_cards_peak_is_torchs(monkeypatch):
+    Memory(monkeypatch).now = 5
+    assert session._peak_bytes(GPU) == 900 * MIB
+
+
+def test_a_cpus_peak_is_the_most_that_this_process_has_held():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    kibibytes = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    assert session._peak_bytes(CPU) == pytest.approx(kibibytes * 1024, rel=0.015)
+
+
+@pytest.mark.parametrize(("device", "emptied"), [(CPU, 0), (GPU, 1)])
+def test_the_probe_reads_as_many_bytes_as_it_says(monkeypatch, device, emptied):
+    empty = []
+    monkeypatch.setattr(session.probes, "read_bytes", lambda _device: 64)
+    monkeypatch.setattr(session.probes, "read_samples_gbs", lambda _device, size: [float(size)])
+    monkeypatch.setattr(session.probes, "launch_samples_us", lambda _device: [5.0])
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: empty.append(1))
+    assert session._probe(device) == Probes(
+        read_bytes=64, read_samples_gbs=(64.0,), launch_samples_us=(5.0,), read_gbs=64.0, launch_us=5.0
+    )
+    assert len(empty) == emptied  # its buffer goes back to the device before the model comes
+
+
+def test_the_tokens_are_those_of_the_sessions_seed(tiny_job):
+    job = replace(tiny_job, session=replace(tiny_job.session, seed=3, index=7))
+    with torch.inference_mode():
+        found = session._load(job, CPU)
+    # 64 + 5 + 30 tokens
+    assert torch.equal(found.tokens.sequence, tokens.draw(job.shape.vocab, 99, 3, CPU).sequence)
+    assert found.weight_bytes == sum(parameter.nbytes for parameter in found.model.parameters())
+
+
+@pytest.mark.parametrize(("compiles", "phase"), [(False, "build"), (True, "compile")])
+def test_what_is_held_is_noted_after_the_kernel_and_after_the_step(monkeypatch, tiny_job, log, compiles, phase):
+    declared = SimpleNamespace(compiles=compiles, owns_model=False)
+    runtime = SimpleNamespace(DECLARATION=declared, build=lambda *_: log.append("step built") or "step")
+    monkeypatch.setattr(session.registry, "runtime", lambda _name: runtime)
+    monkeypatch.setattr(session.model, "use_kernel", lambda _model, kernel: log.append(kernel))
+    clock = Clock(1_000)
+    ledger = SimpleNamespace(note=lambda stage: log.append(f"note {stage}"))
+    loaded = SimpleNamespace(job=tiny_job, model=None, tokens=None)
+    assert session._build(loaded, ledger, clock) == "step"
+    assert log == ["torch-cpu", "note kernel", "step built", "note step"]
+    assert list(clock.seconds) == ["start", phase]
+
+
+def test_a_runtime_that_owns_its_model_has_no_kernels_layers(monkeypatch, tiny_job, log):
+    runtime = SimpleNamespace(DECLARATION=SimpleNamespace(compiles=False, owns_model=True), build=lambda *_: "step")
+    monkeypatch.setattr(session.registry, "runtime", lambda _name: runtime)
+    monkeypatch.setattr(session.model, "use_kernel", lambda *_: log.append("kernel"))
+    loaded = SimpleNamespace(job=tiny_job, model=None, tokens=None)
+    session._build(loaded, SimpleNamespace(note=lambda _: None), Clock(1_000))
+    assert log == []
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "said"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried\nmore"),
+            OutOfMemory,
+            "out of memory: CUDA out of memory. Tried",
+        ),
+        (MemoryError(), OutOfMemory, "out of memory: host memory"),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+            OutOfMemory,
+            "out of memory",
+        ),
+        (
+            RuntimeError("No available kernel. Aborting execution."),
+            Mismatch,
+            "no attention backend that this cell allows",
+        ),
+        (RuntimeError("Invalid backend"), Mismatch, "no attention backend that this cell allows"),
+        (RuntimeError("something else"), RuntimeError, "something else"),
+    ],
+)
+def test_what_torch_raises_is_an_error_of_the_family_where_it_is_known(raised, kind, said):
+    with pytest.raises(kind) as caught, session._torch_errors():
+        raise raised
+    assert type(caught.value) is kind
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_package_that_is_not_whole_is_missing_and_anything_else_is_a_bug():
+    declared = SimpleNamespace(package="autoawq", name="autoawq-triton", remedy="pip install it")
+    said = r"package autoawq of autoawq-triton is incomplete .*: pip install it"
+    with pytest.raises(MissingPackage, match=said), session._import_errors(declared):
+        raise ImportError("No module named triton")
+    with (
+        pytest.raises(ImportError, match="No module named ours"),
+        session._import_errors(SimpleNamespace(package=None)),
+    ):
+        raise ImportError("No module named ours")
+
+
+def test_the_fault_of_a_checkpoint_is_looked_for_in_its_files(monkeypatch, tiny_job):
+    monkeypatch.setattr(session.notfinite, "first", lambda model, read: (model, read))
+    monkeypatch.setattr(session.model, "read_stored", lambda folder, build, name: (folder, build.quant, name))
+    loaded = SimpleNamespace(job=tiny_job, model="model", device=CPU)
+    assert session._fault(loaded) == ("model", None)
+    loaded.job = replace(tiny_job, checkpoint="/models/own")
+    _, read = session._fault(loaded)
+    assert read("a weight") == (Path("/models/own"), "bf16", "a weight")
+
+
+def test_a_checkpoints_trace_is_its_own_and_written_while_its_layers_are_unpacked(monkeypatch, tiny_job, log):
     shape = replace(tiny_job.shape, tied_embedding=True)
-    folder = tmp_path / "folder"
-    model.build_synthetic(model.Build(shape, "bf16", None, torch.bfloat16, torch.device("cpu"))).save_pretrained(folder)
-    tensors = load_file(folder / "model.safetensors")
-    embedding = tensors["model.embed_tokens.weight"]
-    tensors["lm_head.weight"] = embedding.flip(0) if has_other_head else embedding.clone()
-    save_file(tensors, folder / "model.safetensors")
-    found = measure(changes={"checkpoint": str(folder), "shape": shape}, model="own", weights_id="content-0")
-    assert found["valid"], found["reasons"]
-    assert found["model"]["shape"]["tied_embedding"] is not has_other_head
-    assert found["bytes"]["embedding"] == (512 * 128 * 2 if has_other_head else 0)
-    assert found["bytes"]["weights"] == registry.weight_bytes("bf16", None, shape, 2) + found["bytes"]["embedding"]
+    with torch.inference_mode():
+        made = session.model.build_synthetic(session._to_build(tiny_job, CPU))  # untied, as its file says
+    monkeypatch.setattr(session.model, "load_checkpoint", lambda folder, _build: log.append(folder) or made)
 
+    @contextmanager
+    def unpacked(_model):
+        log.append("unpacked")
+        yield
+        log.append("packed")
 
-@pytest.mark.parametrize("cache", ["dynamic", "static"])
-@pytest.mark.parametrize("name", MUTANTS)
-def test_every_mutant_makes_the_record_invalid(measure, name, cache):
-    found = measure(MUTANTS[name], cache=cache)
-    assert not found["valid"]
-    assert any(reason.startswith("gate ") for reason in found["reasons"])
-
-
-def test_what_only_the_end_of_a_timed_pass_shows_is_seen_there(measure):
-    found = measure(late)
-    failed = {reason.split(":")[0] for reason in found["reasons"]}
-    assert failed == {"gate wall", "gate revisit"}
-
-
-def test_a_kernel_whose_name_is_not_in_the_profile_ends_the_session(measure, monkeypatch):
-    module = registry.kernel("torch-cpu")
-    monkeypatch.setattr(module, "DECLARATION", replace(module.DECLARATION, signatures=("marlin",)))
-    with pytest.raises(Mismatch, match="kernel torch-cpu was requested"):
-        measure()
-
-
-def test_another_cache_than_asked_for_ends_the_session(measure, monkeypatch):
-    from runner.worker import caches
-
-    make = caches.make
-    monkeypatch.setattr(caches, "make", lambda _kind, config, tokens: make("static", config, tokens))
-    with pytest.raises(Mismatch, match="cache dynamic was requested, but static ran"):
-        measure()
-
-
-def test_the_option_sdpa_leaves_one_backend(measure):
-    found = measure(options={"sdpa": "math"})
-    assert found["actual"]["attention_backend"] == "math"
-    assert found["valid"]
-    with pytest.raises(Mismatch, match="no attention backend that this cell allows"):
-        measure(options={"sdpa": "cudnn"})
-
-
-def test_a_garbage_collection_in_a_window_makes_it_invalid(measure):
-    found = measure()
-    found["passes"]["wall"]["collected"] = 1
-    judge(found)
-    assert found["reasons"] == ["1 garbage collections inside the wall window"]
+    monkeypatch.setattr(session.plainlinear, "unpacked", unpacked)
+    written = []
+    monkeypatch.setattr(session.trace, "write", lambda step, *range_: written.append(step) or log.append(range_))
+    found = session._load(replace(tiny_job, checkpoint="/models/own", shape=shape), CPU)
+    # 64 + 5 + 30 = 99 tokens: the prompt's are drawn, and those of 64 … 98 are the model's
+    assert log == [Path("/models/own"), "unpacked", (64, 99), "packed"]
+    assert written[0].tokens is found.tokens
+    assert found.job.shape == tiny_job.shape

@@ -1,0 +1,130 @@
+"""A whole session in this process: a planted mutant makes its record invalid, a false kernel ends it."""
+
+import json
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from runner import registry
+from runner.cell import floors
+from runner.cell.jsonform import to_json
+from runner.errors import Mismatch
+from runner.record.verify import recompute
+from runner.runtimes import eager
+from runner.worker import model, probes, session
+from runner.worker.progress import Clock
+from tests.support.derive import judge
+from tests.support.mutants import MUTANTS
+
+CTX = 64
+
+
+@pytest.fixture
+def measure(tiny_job, monkeypatch):
+    """A function that runs the tiny session with a mutant planted in the step that is timed."""
+    monkeypatch.setattr(probes, "WARM_UP_S", 0.0)
+    monkeypatch.setattr(probes, "last_level_cache_bytes", lambda _device: 2 * 2**20)
+    Path(tiny_job.record_path).parent.mkdir()
+
+    def run(mutant=None, changes=None, **cell):
+        job = replace(tiny_job, cell=replace(tiny_job.cell, **cell), **(changes or {}))
+        with ExitStack() as planted:
+            build = eager.build
+
+            def build_broken(*arguments):
+                step = build(*arguments)
+                if mutant is not None:
+                    planted.enter_context(mutant(step))
+                return step
+
+            monkeypatch.setattr(eager, "build", build_broken)
+            planted.enter_context(torch.inference_mode())  # where a mutant is taken out again
+            return to_json(session.run(job, Clock(1_000)))
+
+    return run
+
+
+@contextmanager
+def late(step):
+    """Right for as long as the gate's own steps last, wrong at the end of every timed pass."""
+    forward = step.forward
+    first_wrong = CTX + floors.driven_steps(CTX, 5, 30)
+
+    def shifted(tokens, positions):
+        return forward(tokens, positions + (1 if len(positions) == 1 and int(positions) >= first_wrong else 0))
+
+    step.forward = shifted
+    yield
+
+
+@pytest.mark.parametrize("cache", ["dynamic", "static"])
+def test_the_right_path_is_valid_and_its_record_follows_from_its_raw_values(measure, cache, tiny_job):
+    found = measure(cache=cache)
+    assert found["valid"], found["reasons"]
+    assert recompute.differences(json.loads(Path(tiny_job.record_path).read_text())) == []
+
+
+@pytest.mark.parametrize("has_other_head", [False, True])
+def test_a_record_accounts_what_was_loaded(measure, has_other_head, tiny_job, tmp_path):
+    """A tied model is untied by a folder that stores another head; the parent has read only its config."""
+    shape = replace(tiny_job.shape, tied_embedding=True)
+    folder = tmp_path / "folder"
+    model.build_synthetic(model.Build(shape, "bf16", None, torch.bfloat16, torch.device("cpu"))).save_pretrained(folder)
+    tensors = load_file(folder / "model.safetensors")
+    embedding = tensors["model.embed_tokens.weight"]
+    tensors["lm_head.weight"] = embedding.flip(0) if has_other_head else embedding.clone()
+    save_file(tensors, folder / "model.safetensors")
+    found = measure(changes={"checkpoint": str(folder), "shape": shape}, model="own", weights_id="content-0")
+    assert found["valid"], found["reasons"]
+    assert found["model"]["shape"]["tied_embedding"] is not has_other_head
+    assert found["bytes"]["embedding"] == (512 * 128 * 2 if has_other_head else 0)
+    assert found["bytes"]["weights"] == registry.weight_bytes("bf16", None, shape, 2) + found["bytes"]["embedding"]
+
+
+@pytest.mark.parametrize("cache", ["dynamic", "static"])
+@pytest.mark.parametrize("name", MUTANTS)
+def test_every_mutant_makes_the_record_invalid(measure, name, cache):
+    found = measure(MUTANTS[name], cache=cache)
+    assert not found["valid"]
+    assert any(reason.startswith("gate ") for reason in found["reasons"])
+
+
+def test_what_only_the_end_of_a_timed_pass_shows_is_seen_there(measure):
+    found = measure(late)
+    failed = {reason.split(":")[0] for reason in found["reasons"]}
+    assert failed == {"gate wall", "gate revisit"}
+
+
+def test_a_kernel_whose_name_is_not_in_the_profile_ends_the_session(measure, monkeypatch):
+    module = registry.kernel("torch-cpu")
+    monkeypatch.setattr(module, "DECLARATION", replace(module.DECLARATION, signatures=("marlin",)))
+    with pytest.raises(Mismatch, match="kernel torch-cpu was requested"):
+        measure()
+
+
+def test_another_cache_than_asked_for_ends_the_session(measure, monkeypatch):
+    from runner.worker import caches
+
+    make = caches.make
+    monkeypatch.setattr(caches, "make", lambda _kind, config, tokens: make("static", config, tokens))
+    with pytest.raises(Mismatch, match="cache dynamic was requested, but static ran"):
+        measure()
+
+
+def test_the_option_sdpa_leaves_one_backend(measure):
+    found = measure(options={"sdpa": "math"})
+    assert found["actual"]["attention_backend"] == "math"
+    assert found["valid"]
+    with pytest.raises(Mismatch, match="no attention backend that this cell allows"):
+        measure(options={"sdpa": "cudnn"})
+
+
+def test_a_garbage_collection_in_a_window_makes_it_invalid(measure):
+    found = measure()
+    found["passes"]["wall"]["collected"] = 1
+    judge(found)
+    assert found["reasons"] == ["1 garbage collections inside the wall window"]
