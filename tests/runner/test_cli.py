@@ -361,7 +361,10 @@ def test_verify_takes_files_and_folders(main: Main, tmp_path: Path) -> None:
     (tmp_path / "right" / "x.json").write_text("{}")
     code, out, err = main("verify", str(tmp_path / "right"))
     assert code == 24
-    assert out == f"{tmp_path}/right/x.json: not a record of this project (no schema_version)\n"
+    assert out == (
+        f"{tmp_path}/right/x.json: not a record of this project (no schema_version): "
+        "remove it from the folder of records\n"
+    )
     assert "error: 1 of 2 records are damaged or differ" in err
 
 
@@ -377,7 +380,10 @@ def test_verifying_nothing_does_not_pass(main: Main, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     code, out, err = main("verify", str(tmp_path / "empty"))
     assert (code, out) == (24, "")
-    assert err == f"error: {tmp_path}/empty: no records (*.json) there\n"
+    assert err == (
+        f"error: {tmp_path}/empty: no records (*.json) there: "
+        "name the folder that a command wrote records to (--spool, by default spool)\n"
+    )
 
 
 @pytest.mark.parametrize("name", damaged.FILES)

@@ -18,7 +18,7 @@ def test_an_ab_that_is_in_two_folders_is_shown_once(folder, tmp_path):
         shutil.copytree(ab_folder, tmp_path / name)
     frame = Folder(tmp_path).compared(ab.NEEDED)
     assert len(frame.manifests) == 1
-    said = f"{tmp_path}/two/ab.json: A/B {frame.manifests[0].id} is in another file as well"
+    said = f"{tmp_path}/two/ab.json: A/B {frame.manifests[0].id} is in another file as well: remove one of them"
     assert said in frame.left_out
 
 

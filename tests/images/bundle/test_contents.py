@@ -58,7 +58,7 @@ def test_kernels_of_the_other_abi_are_refused(
 ) -> None:
     asked = ["hopper", "--stack", "paper", "--base", "host-torch", "--python", PYTHON]
     assert command.main([*asked, "--kernels", str(prebuilt), "--out", str(tmp_path / "out")]) == 1
-    said = "ext.so was compiled with the other C++ ABI than torch 2.5.1 has: build it for that\n"
+    said = "ext.so was compiled with the other C++ ABI than torch 2.5.1 has: build it again with that torch\n"
     assert capsys.readouterr().err == said
 
 

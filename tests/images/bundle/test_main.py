@@ -29,7 +29,8 @@ pytestmark = pytest.mark.usefixtures("no_index")
         ),
         (
             ["ada", "--kernels", str(ROOT / "docs")],
-            f"KERNELS={ROOT / 'docs'} has no kernels: neither archives (*.tar.*) nor wheels (*.whl)",
+            f"KERNELS={ROOT / 'docs'} has no kernels: neither archives (*.tar.*) nor wheels (*.whl): "
+            "name a folder with some",
         ),
     ],
 )
@@ -56,7 +57,10 @@ def test_a_full_disk_is_one_line(
 
     monkeypatch.setattr(archive, "write", full)
     assert command.main(["cpu", "--base", "host-torch", "--out", str(tmp_path)]) == 1
-    said = f"The bundle cannot be made in {tmp_path}: [Errno 28] No space left on device\n"
+    said = (
+        f"The bundle cannot be made in {tmp_path}: [Errno 28] No space left on device: "
+        "free space, or name another folder with --out\n"
+    )
     assert capsys.readouterr().err == said
     assert list(tmp_path.iterdir()) == []
 

@@ -63,13 +63,13 @@ def test_an_entry_with_all_that_is_needed_is_taken() -> None:
         ("name", 64, "64 is not text: write it in quotes"),
         ("maker", datetime.date(1938, 1, 1), "datetime.date(1938, 1, 1) is not text or null: write it in quotes"),
         ("doors", 2.0, "2.0 is not a whole number: write 2"),
-        ("doors", True, "true is not a whole number"),
-        ("doors", "2.5", "'2.5' is not a whole number"),
+        ("doors", True, "true is not a whole number: write one"),
+        ("doors", "2.5", "'2.5' is not a whole number: write one"),
         ("litres", "1e-5", "'1e-5' is not a number: write 1.0e-5"),
-        ("litres", None, "null is not a number"),
-        ("is_open", 0, "0 is not true or false"),
-        ("speed", 100, "100 is not a mapping with value and source"),
-        ("colours", ["red"], "['red'] is not a mapping or null"),
+        ("litres", None, "null is not a number: write one"),
+        ("is_open", 0, "0 is not true or false: write one"),
+        ("speed", 100, "100 is not a mapping with value and source: write one"),
+        ("colours", ["red"], "['red'] is not a mapping or null: write one"),
     ],
 )
 def test_a_value_of_another_kind_is_refused_with_what_to_write(field: str, value: Any, said: str) -> None:
@@ -78,7 +78,7 @@ def test_a_value_of_another_kind_is_refused_with_what_to_write(field: str, value
 
 def test_a_field_that_is_missing_or_unknown_is_named_with_the_nearest() -> None:
     without = {name: value for name, value in ENTRY.items() if name != "doors"}
-    assert refusal(without) == "cars.yaml: beetle.doors: missing"
+    assert refusal(without) == "cars.yaml: beetle.doors: missing: add this field"
     allowed = "name, doors, is_open, litres, speed, colours, maker"
     said = f"unknown field (allowed: {allowed})"
     assert refusal({**without, "dores": 2}) == f"cars.yaml: beetle.dores: {said}; did you mean doors?"

@@ -244,7 +244,10 @@ def test_two_sets_of_old_names_are_refused(folder):
     old = folder("gptq", quantize_config=OF_AUTOGPTQ)
     shutil.copy(old / "model.safetensors", old / "gptq_model-4bit-32g.safetensors")
     (old / "model.safetensors").rename(old / "gptq_model-4bit-128g.safetensors")
-    said = "2 sets of weights (gptq_model-4bit-128g.safetensors, gptq_model-4bit-32g.safetensors): keep one of them"
+    said = (
+        "2 sets of weights (gptq_model-4bit-128g.safetensors, gptq_model-4bit-32g.safetensors): "
+        "keep one of them there, and move the others away"
+    )
     assert refusal(old, "gptq") == said
 
 

@@ -36,16 +36,16 @@ def test_numbers_are_read_as_people_write_them(folder: Path, field: str, text: s
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("1:30", "'1:30' is not a number"),
-        ("1e-5x", "'1e-5x' is not a number"),
-        ("e5", "'e5' is not a number"),
-        ("1.2.3", "'1.2.3' is not a number"),
+        ("1:30", "'1:30' is not a number: write one"),
+        ("1e-5x", "'1e-5x' is not a number: write one"),
+        ("e5", "'e5' is not a number: write one"),
+        ("1.2.3", "'1.2.3' is not a number: write one"),
         ("'1e-5'", "'1e-5' is not a number: write 1.0e-5"),
         ("'1e6'", "'1e6' is not a number: write 1000000.0"),
-        ("'nan'", "'nan' is not a number"),
-        (".nan", "nan is not a positive number"),
-        (".inf", "inf is not a positive number"),
-        ("1e400", "inf is not a positive number"),
+        ("'nan'", "'nan' is not a number: write one"),
+        (".nan", "nan is not a positive number: write one"),
+        (".inf", "inf is not a positive number: write one"),
+        ("1e400", "inf is not a positive number: write one"),
     ],
 )
 def test_what_is_no_number_is_none(folder: Path, text: str, said: str) -> None:

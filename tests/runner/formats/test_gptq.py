@@ -66,7 +66,7 @@ def test_gptq_is_known_under_each_name_of_its_form_and_symmetric_where_it_does_n
         ({**INT4_CONFIG, "is_marlin_format": True}, "its is_marlin_format is true"),
         ({**INT4_CONFIG, "sym": "false"}, "its sym is 'false', neither true nor false"),
         ({**INT4_CONFIG, "desc_act": 0}, "its desc_act is 0, neither true nor false"),
-        ({**INT4_CONFIG, "lm_head": True}, "its lm_head is true: a quantised head is not supported"),
+        ({**INT4_CONFIG, "lm_head": True}, "its lm_head is true: take a checkpoint whose head is in 16 bits"),
     ],
 )
 def test_a_layout_that_is_not_read_is_refused(config, said):

@@ -193,7 +193,8 @@ def test_a_killed_worker_is_said_to_have_run_out_of_memory_perhaps(run: Run) -> 
         for name in ("SIGKILL", "SIGTERM")
     ]
     assert messages == [
-        "the worker was killed by SIGKILL (the kernel does that when memory runs out)",
+        "the worker was killed by SIGKILL (the kernel does that when memory runs out: "
+        "choose a smaller model or ctx, or free memory)",
         "the worker was killed by SIGTERM",
     ]
 

@@ -279,8 +279,14 @@ LOST_AND_L4 = (("", "NVML said 'GPU is lost'"), ("NVIDIA L4", None))
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({}, ["warning: gpu 0 does not answer: NVML said 'GPU is lost'"]),
-        ({"gpu": "l4"}, ["warning: gpu 0 does not answer: NVML said 'GPU is lost'"]),
+        (
+            {},
+            ["warning: gpu 0 does not answer: NVML said 'GPU is lost'; another card is measured (device= chooses one)"],
+        ),
+        (
+            {"gpu": "l4"},
+            ["warning: gpu 0 does not answer: NVML said 'GPU is lost'; another card is measured (device= chooses one)"],
+        ),
         ({"device": "1"}, []),
     ],
 )

@@ -224,7 +224,10 @@ def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
     record.write(found, tmp_path / "x.json")
     with pytest.raises(BadRecord) as caught:
         read.from_file(tmp_path / "x.json")
-    assert str(caught.value) == f"{tmp_path}/x.json: damaged record: cell.ctx: '2048' is not of type integer"
+    assert (
+        str(caught.value)
+        == f"{tmp_path}/x.json: damaged record: cell.ctx: '2048' is not of type integer: {record.RESTORE}"
+    )
     found["valid"] = None
     record.write(found, tmp_path / "x.json")
     with pytest.raises(BadRecord, match=r"is not of type integer \(and 1 more\)"):

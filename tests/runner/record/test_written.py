@@ -24,7 +24,7 @@ def test_a_measured_record_and_a_failed_one_have_types_of_their_own(tmp_path):
 def test_a_record_without_a_section_is_damaged(section):
     damaged = example_record()
     del damaged[section]
-    with pytest.raises(BadRecord, match=rf"^one\.json: damaged record: {section} is missing$"):
+    with pytest.raises(BadRecord, match=rf"^one\.json: damaged record: {section} is missing: restore the file"):
         written.typed(damaged, "one.json")
 
 

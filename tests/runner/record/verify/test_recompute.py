@@ -303,7 +303,7 @@ def test_one_difference_has_no_more(tmp_path):
     found = example_record()
     put("flags", ["tired"])(found)
     record.write(found, tmp_path / "r.json")
-    with pytest.raises(BadRecord, match=r"r.json: flags: \['tired'\] stored, \[\] derived$"):
+    with pytest.raises(BadRecord, match=r"r.json: flags: \['tired'\] stored, \[\] derived: restore"):
         recompute.read_verified(tmp_path / "r.json")
 
 
