@@ -18,8 +18,8 @@ def main() -> int:
     try:
         _command_line()
     except (Exception, Stopped) as error:
-        failure = failures.told(error)
-        terminal.complain(failure)
+        failure = failures.as_failure(error)
+        terminal.print_failure(failure)
         return failure.exit_code
     return 0
 
@@ -28,13 +28,13 @@ def _command_line() -> None:
     try:
         from analysis import cli
     except ImportError as error:
-        raise failures.lacks(str(error.name)) from error
+        raise failures.missing_package(str(error.name)) from error
     cli.run()
 
 
 def console() -> int:
     """Runs the command line of this process and returns its exit code. The script `decode-floor-analysis` calls it."""
-    with terminal.settled():
+    with terminal.guarded_streams():
         return main()
 
 

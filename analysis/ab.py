@@ -15,7 +15,7 @@ from analysis.sources.frame import Cell, Frame, sessions_of
 from analysis.statistics import cached
 from analysis.statistics.comparison import Comparison, HostSessions
 from runner.ab import check, facts
-from runner.ab.beside import Beside
+from runner.ab.beside import OtherSessions
 from runner.ab.facts import Facts
 from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
@@ -70,7 +70,7 @@ class Measured:
     hosts: tuple[HostSessions, ...]
     comparison: Comparison
     unused: tuple[str, ...]
-    beside: Beside
+    beside: OtherSessions
 
     def arm(self, name: str) -> list[Session]:
         """Returns the sessions of an arm in the order of measurement."""
@@ -96,7 +96,7 @@ def from_frame(frame: Frame, bootstrapped: bool = True) -> tuple[list[Measured],
     for manifest in frame.manifests:
         try:
             session_facts = _session_facts(manifest, by_id, frame)
-            beside = frame.beside.get(manifest.id, Beside())
+            beside = frame.beside.get(manifest.id, OtherSessions())
             comparisons += (
                 [_measured(manifest, by_id, session_facts, beside, bootstrapped)] if manifest.complete else []
             )
@@ -117,7 +117,7 @@ def read(path: Path) -> Measured:
         raise BadRecord(f"{path}: no block is complete yet: run the same `ab` command again")
     frame = records.frame_of_records(checked.records.values(), NEEDED)
     by_id = _sessions(frame.sessions)
-    session_facts = {session: facts.of_record(record) for session, record in checked.records.items()}
+    session_facts = {session: facts.record_facts(record) for session, record in checked.records.items()}
     return _measured(checked.manifest, by_id, session_facts, checked.beside)
 
 
@@ -133,7 +133,7 @@ def _session_facts(manifest: Manifest, by_id: Mapping[str, Session], frame: Fram
     if frame.facts:
         return frame.facts
     session_facts = {entry.session: _facts(by_id[entry.session], frame.cells) for entry in entries}
-    if lines := list(check.told_differences(manifest, session_facts)):
+    if lines := list(check.manifest_errors(manifest, session_facts)):
         raise BadRecord(f"{name}: {lines[0]}: delete its runs, then {IMPORT_AGAIN}")
     return session_facts
 
@@ -161,7 +161,7 @@ def _measured(
     manifest: Manifest,
     by_id: Mapping[str, Session],
     session_facts: Mapping[str, Facts],
-    beside: Beside,
+    beside: OtherSessions,
     bootstrapped: bool = True,
 ) -> Measured:
     entries = [entry for block in manifest.complete for entry in block.sessions]

@@ -72,9 +72,9 @@ def closing(folder: Path, run_id: str | None) -> Iterator[None]:
         run.mark(folder)
         yield
     except BaseException as error:
-        run.fail(failures.told(error))
+        run.fail(failures.as_failure(error))
         raise
-    run.closed()
+    run.mark_closed()
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def table(name: str, *others: str) -> Table[Row]:
     The error lists `others` among the allowed names.
     """
     known = choices()
-    return known[vocabulary.known("table", name, (*known, *others))]
+    return known[vocabulary.checked_name("table", name, (*known, *others))]
 
 
 def metrics() -> list[str]:

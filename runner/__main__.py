@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
         code = exit_request.code if isinstance(exit_request.code, int) else int(exit_request.code is not None)
     except BaseException as error:
         signals.ignore()
-        code = _fail(failures.told(error), run, arguments)
+        code = _fail(failures.as_failure(error), run, arguments)
     signals.ignore()
     return code
 
@@ -62,13 +62,13 @@ def _command_line(arguments: Sequence[str], started_ms: int, run: EntryRun | Non
             from runner import cli
             from runner.commands.measuring import Start
         except ImportError as error:
-            raise failures.lacks(str(error.name)) from error
+            raise failures.missing_package(str(error.name)) from error
     cli.run(arguments, Start(started_ms, run))
 
 
 def _fail(error: Failure, run: EntryRun | None, arguments: Sequence[str]) -> int:
     """Prints the failure, closes the run with it, and returns the exit code. The run's text has no private paths."""
-    terminal.complain(error)
+    terminal.print_failure(error)
     if run is not None:
         run.fail(type(error)(privatepaths.without(str(error), command_line.private(arguments))))
     return error.exit_code
@@ -76,7 +76,7 @@ def _fail(error: Failure, run: EntryRun | None, arguments: Sequence[str]) -> int
 
 def console() -> int:
     """Runs the command line of this process and returns the exit code. The script `decode-floor` calls it."""
-    with terminal.settled():
+    with terminal.guarded_streams():
         return main(sys.argv[1:])
 
 

@@ -44,7 +44,7 @@ PROCESS_REMEDIES = {
 """Advice on errors that do not concern a path."""
 
 
-def told(error: BaseException) -> Failure:
+def as_failure(error: BaseException) -> Failure:
     """Returns any exception as an error of the family. An unexpected one is a bug: the line names its type, and the
     variable that shows the traceback."""
     if os.environ.get(TRACEBACK_VARIABLE):
@@ -60,7 +60,7 @@ def told(error: BaseException) -> Failure:
     )
 
 
-def lacks(package: str) -> MissingPackage:
+def missing_package(package: str) -> MissingPackage:
     """Returns the error for a package that this interpreter cannot import."""
     return MissingPackage(
         f"{sys.executable} lacks the package {package}: use `make cell` or another make target, or activate an "
@@ -77,13 +77,13 @@ def _system_failure(error: OSError) -> DecodeFloorError | None:
     if error.errno in PROCESS_REMEDIES:
         return BadValue(f"{error.strerror}: {PROCESS_REMEDIES[error.errno]}")
     if error.errno in REMEDIES and error.filename is not None:
-        return BadValue(refused(error))
+        return BadValue(path_message(error))
     if isinstance(error, FileNotFoundError) and not _has_folder():
         return BadValue("the folder that this command was started in no longer exists: change to another")
     return None
 
 
-def refused(error: OSError) -> str:
+def path_message(error: OSError) -> str:
     """Returns path, reason and advice for an error of a path: `/x/y: Permission denied: …`."""
     name = "a file" if error.filename is None else os.fsdecode(error.filename)
     return f"{name}: {reason(error)}: {remedy(error)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runner.cell.fieldtypes import known
+from runner.cell.fieldtypes import value_or_none
 from runner.record.sections.gate import GateVersion1, GateVersion2
 from runner.record.sections.quantities import Floor
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
@@ -25,7 +25,7 @@ def lines(record: SessionRecord) -> Iterator[str]:
 
 
 def _gate(gate: GateVersion1 | GateVersion2) -> str:
-    ratio = known(gate.ratio)
+    ratio = value_or_none(gate.ratio)
     if isinstance(gate, GateVersion1) or ratio is None:
         return f"error {gate.error:.2e}, bound {gate.bound:.2e}"
     steps = sum(len(each.chosen) for each in gate.tokens)

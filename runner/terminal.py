@@ -48,7 +48,7 @@ def _translated_errors() -> Iterator[None]:
 
 
 @contextmanager
-def settled() -> Iterator[None]:
+def guarded_streams() -> Iterator[None]:
     """Replaces sys.stdout and sys.stderr for the duration of the context.
 
     They replace characters that their encoding lacks. A closed stream accepts and drops all output. Both are flushed at
@@ -94,7 +94,7 @@ def _finish(stream: TextIO) -> None:
         os.close(null_device)
 
 
-def complain(failure: Failure) -> None:
+def print_failure(failure: Failure) -> None:
     """Writes the failure's line to standard error, unless the failure is a closed pipe."""
     if not isinstance(failure, PipeClosed):
         say(f"error: {one_line(str(failure))}")

@@ -233,5 +233,5 @@ def measure(model_name: str, ctx: int, cache: str, runtime: str, rounds: int) ->
 
 
 if __name__ == "__main__":
-    with terminal.settled():
+    with terminal.guarded_streams():
         main()

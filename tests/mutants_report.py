@@ -42,7 +42,7 @@ def rows(name: str, ctx: int, dtype: str, runtimes: Sequence[str], device: torch
     count = floors.sequence_tokens(ctx, PROTOCOL.warmup, PROTOCOL.steps)
     drawn = tokens.draw(shape.vocab, count, 0, device)
     expectation = gate.expect(built, shape, drawn, ctx, PROTOCOL)
-    held = bounds.of(dtype, "", "bf16", "", shape.hidden)
+    held = bounds.cell_bounds(dtype, "", "bf16", "", shape.hidden)
     common = {"model": name, "ctx": ctx, "dtype": dtype, "trusted": max(expectation.trusted), **limits_of(held, ctx)}
     found = []
     for runtime, cache in WAYS:

@@ -86,7 +86,7 @@ def packed_rows(name: str, ctx: int, path: str, device: torch.device) -> list[di
     count = floors.sequence_tokens(ctx, PROTOCOL.warmup, PROTOCOL.steps)
     drawn = tokens.draw(shape.vocab, count, 0, device)
     expectation = gate.expect(built, shape, drawn, ctx, PROTOCOL)
-    held = bounds.of(case.dtype, case.runtime, case.quant, case.kernel, shape.hidden)
+    held = bounds.cell_bounds(case.dtype, case.runtime, case.quant, case.kernel, shape.hidden)
     cache = "engine" if case.runtime == ENGINE else "static"
     common = {
         "model": name,
@@ -110,7 +110,7 @@ def packed_rows(name: str, ctx: int, path: str, device: torch.device) -> list[di
 def limits_of(held: Mapping[str, float], ctx: int) -> dict[str, float]:
     """The cap, and the most that the ratio may be over the positions of one check."""
     ratio = gaterules.limit(
-        held["stated_ratio"], held["stated_spread"], floors.driven_steps(ctx, PROTOCOL.warmup, PROTOCOL.steps)
+        held["stated_ratio"], held["stated_spread"], floors.teacher_forced_steps(ctx, PROTOCOL.warmup, PROTOCOL.steps)
     )
     return {"cap": held["cap"], "limit": round(ratio, 4)}
 

@@ -189,13 +189,16 @@ def test_it_brings_its_own_bound_or_is_held_to_its_dtypes(
 ) -> None:
     add(KERNEL, RUNTIME)
     path = ("bf16", "toy-step", "toy-int8", "toy-linear", 3584)
-    assert bounds.of(*path) == bounds.of("bf16", "eager", "bf16", "torch-cpu", 3584)
+    assert bounds.cell_bounds(*path) == bounds.cell_bounds("bf16", "eager", "bf16", "torch-cpu", 3584)
     of_kernel, of_runtime = StatedBound(1.5, 0.06, "none"), StatedBound(2.5, 0.07, "none")
     declare(monkeypatch, registry.kernel("toy-linear"), bounds={"toy-int8": {"bf16": of_kernel}})
-    assert bounds.of(*path)["stated_ratio"] == 1.5
+    assert bounds.cell_bounds(*path)["stated_ratio"] == 1.5
     declare(monkeypatch, registry.runtime("toy-step"), bounds={"bf16": of_runtime})
-    assert bounds.of(*path)["stated_ratio"] == 2.5
-    assert bounds.of("fp16", *path[1:])["stated_ratio"] == bounds.of("fp16", "", "", "", 3584)["stated_ratio"]
+    assert bounds.cell_bounds(*path)["stated_ratio"] == 2.5
+    assert (
+        bounds.cell_bounds("fp16", *path[1:])["stated_ratio"]
+        == bounds.cell_bounds("fp16", "", "", "", 3584)["stated_ratio"]
+    )
 
 
 def test_code_key_and_the_frames_that_are_kept_depend_on_it(add: Callable[..., Path]) -> None:

@@ -15,7 +15,7 @@ from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
 from runner.store import address, connection, experiment
 from runner.store.ab_run import AB_TAG
-from runner.store.manifesttags import PREFIX, manifest_of
+from runner.store.manifesttags import PREFIX, manifest_from_tags
 from runner.store.report import REPORT_TAG
 from runner.store.session_run import SESSION_TAG
 
@@ -31,7 +31,7 @@ class ClientStore:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
-        self.label = address.shown(uri)
+        self.label = address.masked_uri(uri)
         self._run_ids: dict[str, str] = {}
 
     def frame(self, needed: Sequence[str]) -> Frame:
@@ -90,7 +90,7 @@ def _converted(run: MlflowRun) -> Run:
 
 def _add_manifest(run: MlflowRun, manifests: dict[str, Manifest], left_out: list[str]) -> None:
     try:
-        manifests[run.info.run_id] = manifest_of(run.data.tags, f"run {run.info.run_id}")
+        manifests[run.info.run_id] = manifest_from_tags(run.data.tags, f"run {run.info.run_id}")
     except BadRecord as error:
         left_out.append(str(error))
 

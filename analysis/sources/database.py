@@ -41,7 +41,8 @@ def _file(uri: str) -> Path:
     file = address.sqlite_file(uri)
     if file is None or not sqlitefile.is_there(file, uri):
         raise BadRecord(
-            f"there is no MLflow store {address.shown(uri)} yet: measure a cell, `python -m runner import` records, or "
+            f"there is no MLflow store {address.masked_uri(uri)} yet: measure a cell, `python -m runner import` "
+            "records, or "
             "name another with --store"
         )
     return file

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import polars
 
-from runner.ab.beside import Beside
+from runner.ab.beside import OtherSessions
 from runner.ab.facts import Facts
 from runner.ab.manifest import Manifest
 from runner.cell.jsonform import to_json
@@ -44,7 +44,7 @@ class Frame:
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     record_files: Mapping[str, str] = field(default_factory=dict)
-    beside: Mapping[str, Beside] = field(default_factory=dict)
+    beside: Mapping[str, OtherSessions] = field(default_factory=dict)
     facts: Mapping[str, Facts] = field(default_factory=dict)
 
     def where(self, **criteria: str | None) -> Frame:

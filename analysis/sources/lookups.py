@@ -29,7 +29,7 @@ from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
 from runner.store.ab_run import AB_TAG
 from runner.store.experiment import MARK, Deleted
-from runner.store.manifesttags import PREFIX, manifest_of
+from runner.store.manifesttags import PREFIX, manifest_from_tags
 from runner.store.report import REPORT_TAG
 from runner.store.session_run import SESSION_TAG
 
@@ -152,7 +152,7 @@ def manifests(database: Database, run_ids: Iterable[str]) -> tuple[dict[str, Man
     unusable: list[str] = []
     for run_id, pieces in tags.items():
         try:
-            by_run[run_id] = manifest_of(pieces, f"run {run_id}")
+            by_run[run_id] = manifest_from_tags(pieces, f"run {run_id}")
         except BadRecord as error:
             unusable.append(str(error))
     return by_run, unusable

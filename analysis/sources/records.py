@@ -9,7 +9,7 @@ from pathlib import Path
 from analysis.sources import runs
 from analysis.sources.frame import Details, Frame, in_order, sessions_of
 from runner.ab import check, facts, manifest
-from runner.ab.beside import Beside, read_beside
+from runner.ab.beside import OtherSessions, read_beside
 from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
 from runner.files import plainfile
@@ -20,7 +20,7 @@ from runner.record.verify import recompute
 from runner.record.verify.copies import Copies
 from runner.store.session_run import View, view
 
-ManifestBeside = tuple[Manifest, Beside]
+ManifestBeside = tuple[Manifest, OtherSessions]
 
 
 class Folder:
@@ -28,12 +28,12 @@ class Folder:
 
     def __init__(self, folder: Path) -> None:
         """Reads the folder. Raises BadRecord if it has no record."""
-        self.label = plainfile.shown(folder)
+        self.label = plainfile.path_text(folder)
         self._records, self._files, rejected = read_folder(folder)
         by_id, unusable = _manifests(folder, self._records)
         self._manifests = [manifest for manifest, _ in by_id.values()]
         self._beside = {name: files for name, (_, files) in by_id.items()}
-        self._facts = {session: facts.of_record(self._records[session]) for session in sessions_of(self._manifests)}
+        self._facts = {session: facts.record_facts(self._records[session]) for session in sessions_of(self._manifests)}
         self._left_out = (*rejected, *unusable)
         self._views = [view(record) for record in self._records.values()]
 
@@ -83,11 +83,11 @@ def read_folder(folder: Path) -> tuple[dict[str, SessionRecord], dict[str, str],
         except BadRecord as error:
             rejected.append(str(error))
             continue
-        if differences := list(copies.differences(plainfile.shown(path), record)):
+        if differences := list(copies.differences(plainfile.path_text(path), record)):
             rejected.append(f"{path}: {differences[0]}")
             continue
         records[record.session.id] = record
-        files[record.session.id] = plainfile.shown(path.relative_to(folder))
+        files[record.session.id] = plainfile.path_text(path.relative_to(folder))
     return records, files, rejected
 
 

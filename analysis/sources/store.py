@@ -20,7 +20,7 @@ class Store:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
-        self.label = address.shown(uri)
+        self.label = address.masked_uri(uri)
         self._client: ClientStore | None = None if database.kind_of(uri) else ClientStore(uri)
         self._notes: tuple[str, ...] = ()
         self._run_ids: dict[str, str] = {}

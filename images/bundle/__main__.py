@@ -64,5 +64,5 @@ def make(bundle: Settings, prebuilt: Path | None, out: Path) -> Path:
 
 
 if __name__ == "__main__":
-    with terminal.settled():
+    with terminal.guarded_streams():
         sys.exit(main(sys.argv[1:]))

@@ -94,7 +94,7 @@ def _check_values(request: Request, field: str, a: str, b: str) -> None:
             "field=gpu: both arms of an A/B run on the same card: to compare GPUs, measure a cell on each and use the "
             "floor table (`python -m analysis floor`)"
         )
-    vocabulary.known("field", field, (*FIELDS, NONE))
+    vocabulary.checked_name("field", field, (*FIELDS, NONE))
     if AUTO in (a, b):
         raise BadValue(f"field={field}: give both values, a= and b=")
     if a == b:

@@ -14,7 +14,7 @@ from runner.record.sessionrecord import SessionRecord
 
 
 @dataclass(frozen=True)
-class Beside:
+class OtherSessions:
     """Records of the A/B's cells, protocol, seed and study that are in none of its blocks.
 
     `measured` has the ids of measured sessions. `ended` counts sessions without a measurement, by status.
@@ -24,7 +24,7 @@ class Beside:
     ended: tuple[tuple[str, int], ...] = ()
 
 
-def read_beside(folder: Path, manifest: Manifest) -> Beside:
+def read_beside(folder: Path, manifest: Manifest) -> OtherSessions:
     """Returns the records that the manifest does not name. Skips unreadable files: other readers report them."""
     named_files = {entry.file for entry in manifest.sessions}
     paths = [path for path in spool.record_files(folder) if path.parent == folder and path.name not in named_files]
@@ -32,7 +32,9 @@ def read_beside(folder: Path, manifest: Manifest) -> Beside:
     named_ids = {entry.session for entry in manifest.sessions}
     measured = [head.session.id for head in heads if head.outcome.status == MEASURED]
     ended = Counter(head.outcome.status for head in heads if head.outcome.status != MEASURED)
-    return Beside(tuple(session for session in measured if session not in named_ids), tuple(sorted(ended.items())))
+    return OtherSessions(
+        tuple(session for session in measured if session not in named_ids), tuple(sorted(ended.items()))
+    )
 
 
 def _read_head(path: Path) -> SessionRecord | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.ab import arms, blocks, comparable, facts
-from runner.ab.beside import Beside, read_beside
+from runner.ab.beside import OtherSessions, read_beside
 from runner.ab.facts import Facts
 from runner.ab.manifest import RESTORE, Block, Manifest, SessionEntry, read
 from runner.cell.cell import Cell
@@ -24,7 +24,7 @@ class Checked:
 
     manifest: Manifest
     records: Mapping[str, SessionRecord]
-    beside: Beside
+    beside: OtherSessions
 
 
 def read_checked(path: Path) -> Checked:
@@ -56,16 +56,16 @@ def read_whole(path: Path) -> Checked:
 def period_ms(checked: Checked) -> tuple[int, int]:
     """Returns the start of the first and the end of the last session in complete blocks, in ms since the epoch."""
     ids = [entry.session for block in checked.manifest.complete for entry in block.sessions]
-    sessions = [facts.of_record(checked.records[session]) for session in ids]
+    sessions = [facts.record_facts(checked.records[session]) for session in ids]
     return min(session.started_ms for session in sessions), max(session.finished_ms for session in sessions)
 
 
 def differences(manifest: Manifest, records: Mapping[str, SessionRecord]) -> Iterator[str]:
     """Yields one line for each error in the manifest; `records` has the record of each of its sessions, by id."""
-    yield from told_differences(manifest, {session: facts.of_record(record) for session, record in records.items()})
+    yield from manifest_errors(manifest, {session: facts.record_facts(record) for session, record in records.items()})
 
 
-def told_differences(manifest: Manifest, session_facts: Mapping[str, Facts]) -> Iterator[str]:
+def manifest_errors(manifest: Manifest, session_facts: Mapping[str, Facts]) -> Iterator[str]:
     """Yields one line for each error in the manifest; `session_facts` has the facts of each of its sessions, by id."""
     if manifest.id != manifest.computed_id:
         yield f"id {manifest.id} is not the hash of what is compared ({manifest.computed_id})"

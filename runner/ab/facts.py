@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runner.cell.fieldtypes import known
+from runner.cell.fieldtypes import value_or_none
 from runner.cell.jsonform import to_json
 from runner.record.record import ENV_KEY_VERSIONS
 from runner.record.sections.head import ContainerInfo
@@ -37,7 +37,7 @@ class Facts:
     finished_ms: int
 
 
-def of_record(record: SessionRecord) -> Facts:
+def record_facts(record: SessionRecord) -> Facts:
     """Returns the facts of a session from its record, also of a session that ended without a measurement."""
     session, measured = record.session, record if isinstance(record, MeasuredRecord) else None
     environment = to_json(measured.environment) if measured else {}
@@ -48,7 +48,7 @@ def of_record(record: SessionRecord) -> Facts:
         kernel=record.cell.kernel,
         host_id=measured.keys.host_id if measured else None,
         code_key=measured.keys.code_key if measured else None,
-        place=place_of(known(record.container)),
+        place=place_of(value_or_none(record.container)),
         versions={name: environment.get(name) for name in ENV_KEY_VERSIONS},
         is_measured=measured is not None,
         is_valid=record.valid,

@@ -11,7 +11,7 @@ from statistics import mean
 from runner.ab import blocks, comparable, cooling, facts, manifest
 from runner.ab.arms import Arm, Pair
 from runner.ab.manifest import Manifest, SessionEntry
-from runner.cell.fieldtypes import known
+from runner.cell.fieldtypes import value_or_none
 from runner.errors import BadPair, BadRecord, StoreUnreachable
 from runner.launch.container import place as places
 from runner.launch.session import Finished, Settings, run_session
@@ -23,13 +23,14 @@ from runner.record.spool import MANIFEST_NAME
 
 @dataclass(frozen=True)
 class Progress:
-    """Progress after a session: `number` `of` its arm, `left` sessions of both arms in about `left_s` seconds."""
+    """Progress after a session: its `number` in its arm of `planned` sessions; `sessions_left` of both arms, which take
+    about `seconds_left`."""
 
     arm: Arm
     number: int
-    of: int
-    left: int
-    left_s: float
+    planned: int
+    sessions_left: int
+    seconds_left: float
     finished: Finished
 
 
@@ -133,7 +134,7 @@ class _Run:
             return
         info = places.choose(arm.request.where, arm.request.stack, arm.plan, self._folder).info
         place = facts.place_of(info)
-        first_place = facts.place_of(known(earlier[0].container))
+        first_place = facts.place_of(value_or_none(earlier[0].container))
         if first_place != place:
             raise BadPair(
                 f"the next session would be measured in {place}, the earlier sessions were in {first_place}: choose "
@@ -154,10 +155,10 @@ class _Run:
 
     def _difference(self, arm: Arm, record: MeasuredRecord) -> str | None:
         same_arm, other_arm = (
-            [facts.of_record(earlier) for earlier in self._records[name]]
+            [facts.record_facts(earlier) for earlier in self._records[name]]
             for name in (arm.name, "b" if arm.name == "a" else "a")
         )
-        text = comparable.obstacle(facts.of_record(record), arm.plan.cell.key, same_arm, other_arm)
+        text = comparable.obstacle(facts.record_facts(record), arm.plan.cell.key, same_arm, other_arm)
         return text and f"{text}: undo that change, or begin a new A/B with another study="
 
     def _progress(self, arm: Arm, finished: Finished) -> Progress:

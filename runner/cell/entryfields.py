@@ -104,7 +104,7 @@ def _check_kind(value: Any, hint: Any, place: Place) -> None:
     if type(value) not in accepted:
         words = " or ".join(map(_word, kinds))
         remedy = _correction(value, accepted) or ": write one"
-        raise place.error(f"{yamlfile.shown(value)} is not {words}{remedy}")
+        raise place.error(f"{yamlfile.yaml_text(value)} is not {words}{remedy}")
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
@@ -150,11 +150,11 @@ def _yaml_float(number: float) -> str:
 def check_positive(value: float, place: Place) -> None:
     """Raises BadValue for a number that is not above zero, or above `LARGEST`."""
     if not 0 < value < math.inf:  # false for NaN, too
-        raise place.error(f"{yamlfile.shown(value)} is not a positive number: write one")
+        raise place.error(f"{yamlfile.yaml_text(value)} is not a positive number: write one")
     check_possible(value, LARGEST, place)
 
 
 def check_possible(value: float, limit: int, place: Place) -> None:
     """Raises BadValue for a number above the limit. A typing error could fill the memory or overflow a float."""
     if value > limit:
-        raise place.error(f"{yamlfile.shown(value)} is too large (at most {limit}): correct it")
+        raise place.error(f"{yamlfile.yaml_text(value)} is too large (at most {limit}): correct it")

@@ -30,7 +30,7 @@ class Absent(Enum):
 ABSENT: Final = Absent.ABSENT
 
 
-def known(value: T | Absent) -> T | None:
+def value_or_none(value: T | Absent) -> T | None:
     """Returns the value of a field; None if it is absent."""
     return None if isinstance(value, Absent) else value
 

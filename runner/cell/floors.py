@@ -48,7 +48,7 @@ def sequence_tokens(ctx: int, warmup: int, steps: int) -> int:
     return max(ctx + max(warmup + steps, GATE_STEPS), GATE_SHORT_CTX + GATE_STEPS)
 
 
-def driven_steps(ctx: int, warmup: int, steps: int) -> int:
+def teacher_forced_steps(ctx: int, warmup: int, steps: int) -> int:
     """Returns the number of teacher-forced steps that the gate runs from the short context, and again from ctx: as many
     as there are tokens for, at most 32."""
     return min(GATE_MOST_STEPS, sequence_tokens(ctx, warmup, steps) - max(ctx, GATE_SHORT_CTX))

@@ -36,7 +36,7 @@ def hints(kind: type) -> Mapping[str, Any]:
     return get_type_hints(kind, include_extras=True)
 
 
-def stated(section: DataclassInstance) -> Iterator[tuple[str, Any]]:
+def present_fields(section: DataclassInstance) -> Iterator[tuple[str, Any]]:
     """Yields JSON name and value of each field that is not absent."""
     for field in fields(section):
         if (value := getattr(section, field.name)) is not ABSENT:
@@ -48,7 +48,7 @@ def to_json(value: Any) -> Any:
     if isinstance(value, SCALARS):  # first, because a record is mostly numbers
         return value
     if is_dataclass(value) and not isinstance(value, type):
-        return {name: to_json(item) for name, item in stated(value)}
+        return {name: to_json(item) for name, item in present_fields(value)}
     if isinstance(value, Mapping):
         return {name: to_json(item) for name, item in value.items()}
     return [to_json(item) for item in value] if isinstance(value, tuple | list) else value

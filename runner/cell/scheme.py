@@ -31,7 +31,7 @@ class Scheme:
     double_quant: bool = False
     """whether the scales are quantised, too"""
 
-    def undivided(self, shape: ModelShape) -> int | None:
+    def first_undivided_inputs(self, shape: ModelShape) -> int | None:
         """Returns the input count of the first layer that does not divide into whole groups; None if all do."""
         return next((inputs for _, inputs in shape.linear_shapes if inputs % self.group_size), None)
 

@@ -52,7 +52,7 @@ def _check_rope(entry: Mapping[str, Any], place: Place) -> None:
     if "rope_type" not in entry and "type" in entry:
         raise place.at("type").error("an older name: write rope_type")
     if entry.get("rope_type") != ROPE_TYPE:
-        kind = yamlfile.shown(entry.get("rope_type"))
+        kind = yamlfile.yaml_text(entry.get("rope_type"))
         raise place.at("rope_type").error(f"the gate does not support {kind} (allowed: {ROPE_TYPE}, or null)")
     scaling = RopeScaling(**checked(RopeScaling, entry, place))
     for name, hint in hints(RopeScaling).items():

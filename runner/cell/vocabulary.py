@@ -38,7 +38,7 @@ def suggestion(value: str, allowed: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def known(field: str, value: str, words: Iterable[str]) -> str:
+def checked_name(field: str, value: str, words: Iterable[str]) -> str:
     """Returns the value. Raises UnknownName, with the nearest match, if it is not one of the words."""
     allowed = tuple(words)
     if value in allowed:
@@ -46,10 +46,10 @@ def known(field: str, value: str, words: Iterable[str]) -> str:
     raise UnknownName(f"unknown {field} {value!r}{suggestion(value, allowed)} (allowed: {', '.join(allowed)})")
 
 
-def available(field: str, value: str, words: Iterable[str], built: Iterable[str]) -> str:
+def checked_available(field: str, value: str, words: Iterable[str], built: Iterable[str]) -> str:
     """Returns the value. Raises NotAvailable for one of `words` that is not in `built`, UnknownName for any other."""
     present = tuple(built)
-    known(field, value, dict.fromkeys((*words, *present)))
+    checked_name(field, value, dict.fromkeys((*words, *present)))
     if value in present:
         return value
     raise NotAvailable(f"{field}={value} is not available in this version (available: {', '.join(present)})")

@@ -138,7 +138,7 @@ def _refusal(error: Exception, hub: str, revision: str | None) -> DecodeFloorErr
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"no space left to download {hub}: free some or let HF_HOME name another disk")
     if isinstance(error, OSError) and error.filename and error.errno in failures.REMEDIES:
-        return BadCheckpoint(f"the hub's cache cannot be used: {failures.refused(error)} with HF_HOME")
+        return BadCheckpoint(f"the hub's cache cannot be used: {failures.path_message(error)} with HF_HOME")
     meanings: tuple[tuple[type[Exception], str], ...] = (
         (errors.HFValidationError, "is not a repository name: correct it in models.yaml"),
         (errors.GatedRepoError, "is gated: accept its terms on its page on the hub, and set that account's HF_TOKEN"),
@@ -210,7 +210,7 @@ def _scheme(
         scheme = registry.packed_format(quant).read_config(packing.fields)
     except BadCheckpoint as error:
         raise BadCheckpoint(f"{name}: {error}: {USE_ANOTHER}") from error
-    if inputs := scheme.undivided(shape):
+    if inputs := scheme.first_undivided_inputs(shape):
         raise BadCheckpoint(
             f"{name}: its group_size is {scheme.group_size}, which does not divide a layer's {inputs} inputs: "
             "use another checkpoint"

@@ -15,6 +15,6 @@ def checked(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if isinstance(full := failures.told(error), DiskFull):
+        if isinstance(full := failures.as_failure(error), DiskFull):
             raise full from error
-        raise BadCheckpoint(f"{name}: {failures.refused(error)}") from error
+        raise BadCheckpoint(f"{name}: {failures.path_message(error)}") from error

@@ -17,7 +17,7 @@ from runner.ab import arms
 from runner.ab.measure import Progress
 from runner.ab.measure import measure as measure_ab
 from runner.cell import catalogue
-from runner.cell.fieldtypes import known
+from runner.cell.fieldtypes import value_or_none
 from runner.cell.vocabulary import AUTO, CPU
 from runner.commands.options import SESSIONS, request_options, session_options
 from runner.errors import InvalidSession, MissingPackage, StoreUnreachable
@@ -130,9 +130,13 @@ def _show_ab(progress: Progress) -> None:
     measured, arm = progress.finished.record, progress.arm
     result = f"{measured.latency.step_wall_ms:.3f} ms" if isinstance(measured, MeasuredRecord) else "not measured"
     marks = ", ".join(measured.flags) if measured.valid else "NOT VALID"
-    sessions = "session" if progress.left == 1 else "sessions"
-    remaining = f"{progress.left} {sessions} left, about {progress.left_s / 60:.0f} min" if progress.left else "done"
-    click.echo(f"{arm.name} {progress.number}/{progress.of}  {arm.value}  {result}  {remaining}  {marks}".rstrip())
+    sessions = "session" if progress.sessions_left == 1 else "sessions"
+    remaining = (
+        f"{progress.sessions_left} {sessions} left, about {progress.seconds_left / 60:.0f} min"
+        if progress.sessions_left
+        else "done"
+    )
+    click.echo(f"{arm.name} {progress.number}/{progress.planned}  {arm.value}  {result}  {remaining}  {marks}".rstrip())
 
 
 def _settings(run: store.EntryRun | None, spool: Path | None, share_host: bool, timeout_s: float) -> Settings:
@@ -195,5 +199,5 @@ def _show(finished: Finished, is_entry: bool) -> None:
 
 
 def _entry_to_add(gpu: GpuInfo) -> str:
-    entry = catalogue.entry_to_add(gpu.key, gpu.name, known(gpu.compute_capability))
+    entry = catalogue.entry_to_add(gpu.key, gpu.name, value_or_none(gpu.compute_capability))
     return f"This GPU is not in the catalogue. To have r_floor, add to experiments/gpus.yaml:\n\n{entry}"

@@ -92,6 +92,6 @@ def _opened(path: Path, flags: int) -> int:
     return descriptor
 
 
-def shown(path: Path) -> str:
+def path_text(path: Path) -> str:
     """Returns the path as text. A byte that is not UTF-8 becomes U+FFFD."""
     return os.fsencode(path).decode("utf-8", "replace")

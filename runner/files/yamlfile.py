@@ -94,11 +94,11 @@ def read(path: Path, remedy: str = "") -> dict[str, Any]:
         raise BadValue(f"{path.name}: must be a mapping of names to entries")
     for key in data:
         if not isinstance(key, str):
-            raise BadValue(f"{path.name}: the name {shown(key)} is not text to YAML: write it in quotes")
+            raise BadValue(f"{path.name}: the name {yaml_text(key)} is not text to YAML: write it in quotes")
     return data
 
 
-def shown(value: Any) -> str:
+def yaml_text(value: Any) -> str:
     """Returns a value as YAML writes it, shortened if long."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]

@@ -48,7 +48,7 @@ class OpenRun(Protocol):
     @property
     def id(self) -> str: ...
 
-    def closed(self) -> None:
+    def mark_closed(self) -> None:
         """Notes that the run has its session and is closed."""
         ...
 
@@ -210,7 +210,7 @@ def _committed(measured: SessionRecord, path: Path, settings: Settings) -> Finis
     except Stopped as error:
         raise _with_record_path(error, path) from error
     if settings.run is not None:
-        settings.run.closed()
+        settings.run.mark_closed()
     return Finished(measured, path, run=committed)
 
 

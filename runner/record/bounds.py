@@ -12,7 +12,9 @@ from runner.record.codekey import read_data
 from runner.record.statedbound import StatedBound
 
 
-def of(dtype: str, runtime: str, quant: str, kernel: str, hidden: int, synthetic: bool = True) -> dict[str, Any]:
+def cell_bounds(
+    dtype: str, runtime: str, quant: str, kernel: str, hidden: int, synthetic: bool = True
+) -> dict[str, Any]:
     """Returns the bounds of a cell, as its record states them.
 
     The cap is that of the dtype. Ratio and spread are those that the runtime or the kernel declares, else those of the

@@ -12,7 +12,7 @@ from statistics import median
 
 from runner.cell import floors
 from runner.cell.cell import Cell
-from runner.cell.fieldtypes import Absent, known
+from runner.cell.fieldtypes import Absent, value_or_none
 from runner.cell.protocol import Protocol
 from runner.cell.shape import ModelShape
 from runner.record import gaterules, quantiles
@@ -79,7 +79,7 @@ def latency(passes: Passes, protocol: Protocol) -> Latency:
     meets for the first time. Revisit, span, rate and busy run over the same lengths again (docs/methodology.md,
     "Clocks").
     """
-    wall_ms, busy = passes.wall.steps_ms, known(passes.busy)
+    wall_ms, busy = passes.wall.steps_ms, value_or_none(passes.busy)
     step_ms = median(wall_ms)
     return Latency(
         step_wall_ms=step_ms,
@@ -143,4 +143,4 @@ def cost(seconds: Mapping[str, float]) -> Cost:
 def fixed_cost(phases: Cost) -> float:
     """Returns the seconds from the command to the record, minus prefill, the timed passes and torch.compile. The gate
     is included."""
-    return phases.total - phases.prefill - phases.steps - (known(phases.compile) or 0.0)
+    return phases.total - phases.prefill - phases.steps - (value_or_none(phases.compile) or 0.0)

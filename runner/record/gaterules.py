@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from runner.cell.fieldtypes import known
+from runner.cell.fieldtypes import value_or_none
 from runner.record.sections.gate import (
     Check,
     Evidence,
@@ -237,7 +237,7 @@ def error_reasons(gate: Gate) -> Iterator[str]:
 
 def is_explained(evidence: Evidence, error: float) -> bool:
     """Returns whether the record already states why logits are not finite, so this error needs no reason of its own."""
-    return error == NOT_FINITE and known(evidence.not_finite) is not None
+    return error == NOT_FINITE and value_or_none(evidence.not_finite) is not None
 
 
 def _bound_reasons(gate: Gate) -> Iterator[str]:
@@ -296,7 +296,7 @@ def _row_reasons(evidence: EvidenceVersion2) -> Iterator[str]:
                 f"gate {rows.name}: cache rows differ from the first pass's by {rows.difference:.3g}, limit "
                 f"{evidence.cap:.3g}"
             )
-        of_tensor = known(rows.of_tensor) or 0.0  # absent in the sessions that bounds were derived from
+        of_tensor = value_or_none(rows.of_tensor) or 0.0  # absent in the sessions that bounds were derived from
         if not of_tensor <= TENSOR_LIMIT and not is_explained(evidence, of_tensor):
             yield (
                 f"gate {rows.name}: cache rows of one tensor differ from the first pass's by {of_tensor:.3g}, limit "

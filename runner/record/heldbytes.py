@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from runner import registry
 from runner.cell import floors
-from runner.cell.fieldtypes import known
+from runner.cell.fieldtypes import value_or_none
 from runner.record.sessionrecord import MeasuredRecord
 
 TOLERANCE = 0.02
@@ -40,7 +40,7 @@ def reasons(record: MeasuredRecord) -> Iterator[str]:
 
     The device's own figure includes other processes, so it counts only if NVML reported none.
     """
-    held = known(record.memory.held_bytes)
+    held = value_or_none(record.memory.held_bytes)
     if held is None:  # absent on a CPU and in older records
         return
     accounts = ("allocator", "device") if _is_alone(record) else ("allocator",)
@@ -57,7 +57,7 @@ def required_bytes(record: MeasuredRecord) -> dict[str, int]:
     A repacked copy may be smaller than its original. The built step adds its static cache and scratch to the bytes held
     before. A compiler frees some of these, and an engine keeps the embedding on the host.
     """
-    held = known(record.memory.held_bytes)
+    held = value_or_none(record.memory.held_bytes)
     if held is None:
         return {}
     weights = record.bytes.weights_measured
@@ -89,7 +89,7 @@ def _kv_bytes(record: MeasuredRecord) -> int:
 
 def _scratch_bytes(record: MeasuredRecord) -> int:
     """Returns the bytes of an engine's own intermediates; 0 for a runtime that uses the model's layers."""
-    setting = (known(record.actual.settings) or {}).get(SCRATCH, "0")
+    setting = (value_or_none(record.actual.settings) or {}).get(SCRATCH, "0")
     owns_model = registry.runtime(record.cell.runtime).DECLARATION.owns_model
     return int(setting) if owns_model and setting.isdecimal() else 0
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from runner import registry
 from runner.cell import attention, floors
-from runner.cell.fieldtypes import known
+from runner.cell.fieldtypes import value_or_none
 from runner.record import gaterules, heldbytes
 from runner.record.flags import DISTURBED, PASSES_DISAGREE, SHARED_CARD
 from runner.record.gaterules import NOT_FINITE, is_explained
@@ -40,7 +40,7 @@ IDLE_CLOCKS = {"gpu_idle", "applications_clocks_setting", "display_clock_setting
 
 
 def _gate_reasons(record: MeasuredRecord) -> Iterator[str]:
-    if (fault := known(record.gate.not_finite)) is not None:  # absent in older records
+    if (fault := value_or_none(record.gate.not_finite)) is not None:  # absent in older records
         yield f"logits are not finite: {_not_finite(record, fault)}"
     yield from gaterules.reasons(record.gate)
 
@@ -68,7 +68,7 @@ def _likeness_reasons(record: MeasuredRecord) -> Iterator[str]:
     within the bound. A runtime with kernels of its own may choose another token only if the reference is undecided.
     """
     replays = registry.runtime(record.cell.runtime).DECLARATION.replays_eager
-    for likeness in known(record.gate.eager) or ():
+    for likeness in value_or_none(record.gate.eager) or ():
         worst = max(likeness.differences)
         if is_explained(record.gate, worst):
             continue
@@ -111,7 +111,7 @@ def _window_reasons(record: MeasuredRecord) -> Iterator[str]:
 
 def fits_in_cache(record: MeasuredRecord) -> bool:
     """Returns whether all weights fit into the last-level cache. A step then need not read them from memory."""
-    cache = known(record.gpu.last_level_cache_bytes)
+    cache = value_or_none(record.gpu.last_level_cache_bytes)
     return cache is not None and record.bytes.weights <= cache
 
 
@@ -119,7 +119,7 @@ def least_ms(record: MeasuredRecord, streamed_bytes: float) -> float | None:
     """Returns the lower bound in ms of reading `streamed_bytes`, minus the size of the last-level cache, at
     `R_FLOOR_LIMIT` times the datasheet's peak; None without a datasheet."""
     peak = record.gpu.bandwidth_gbs
-    cached = known(record.gpu.last_level_cache_bytes) or 0
+    cached = value_or_none(record.gpu.last_level_cache_bytes) or 0
     return None if peak is None else floors.floor_ms(max(0, streamed_bytes - cached), peak) / R_FLOOR_LIMIT
 
 
@@ -150,7 +150,7 @@ def _is_shared(record: MeasuredRecord) -> bool:
 def _is_disturbed(record: MeasuredRecord) -> bool:
     """Returns whether other processes used at least `disturbed_share` of the host's cores while steps were timed; false
     for older records, which lack that limit."""
-    other_cores, limit = record.passes.wall.other_cpu_cores, known(record.limits.disturbed_share)
+    other_cores, limit = record.passes.wall.other_cpu_cores, value_or_none(record.limits.disturbed_share)
     return limit is not None and other_cores is not None and other_cores / record.host.cores >= limit
 
 
@@ -169,7 +169,7 @@ def flags(record: MeasuredRecord) -> list[str]:
         DISTURBED: _is_disturbed(record),
         "host-busy": (record.passes.wall.other_cpu_cores or 0) > BUSY_HOST_CORES,
         "in-cache": fits_in_cache(record),
-        PASSES_DISAGREE: known(record.limits.passes_disagreement) is not None and _passes_disagree(record),
+        PASSES_DISAGREE: value_or_none(record.limits.passes_disagreement) is not None and _passes_disagree(record),
         "probe-low": (record.floor.r_floor_achievable or 0) > R_FLOOR_LIMIT,
         SHARED_CARD: _is_shared(record),
         "throttled": _is_throttled(record),
@@ -177,15 +177,15 @@ def flags(record: MeasuredRecord) -> list[str]:
     return sorted({*record.given_flags, *(flag for flag, holds in conditions.items() if holds)})
 
 
-def marks(record: SessionRecord) -> list[str]:
+def displayed_flags(record: SessionRecord) -> list[str]:
     """Returns the flags to display. A record older than the flag `passes-disagree` gets it here if its passes
     disagree."""
-    if not isinstance(record, MeasuredRecord) or known(record.limits.passes_disagreement) is not None:
+    if not isinstance(record, MeasuredRecord) or value_or_none(record.limits.passes_disagreement) is not None:
         return sorted(record.flags)
     return sorted({*record.flags, *([PASSES_DISAGREE] if _passes_disagree(record) else [])})
 
 
-def judged(record: MeasuredRecord) -> MeasuredRecord:
+def with_judgement(record: MeasuredRecord) -> MeasuredRecord:
     """Returns the record with `valid`, `reasons` and `flags` derived from the rest of it."""
     lines = reasons(record)
     return replace(record, valid=not lines, reasons=tuple(lines), flags=tuple(flags(record)))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-from runner.cell.fieldtypes import Absent, known
+from runner.cell.fieldtypes import Absent, value_or_none
 from runner.record import derive
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
@@ -86,13 +86,13 @@ METRICS: tuple[Metric, ...] = (
     Metric("gate/trusted_error", "1", lambda r: r.gate.trusted_error),
     Metric("gate/error", "1", lambda r: r.gate.error),
     Metric("gate/bound", "1", lambda r: r.gate.bound),
-    Metric("gate/ratio", "1", lambda r: known(r.gate.ratio)),
-    Metric("gate/regret", "1", lambda r: known(r.gate.regret)),
-    Metric("gate/repeatable", "1", lambda r: known(r.gate.repeatable)),
+    Metric("gate/ratio", "1", lambda r: value_or_none(r.gate.ratio)),
+    Metric("gate/regret", "1", lambda r: value_or_none(r.gate.regret)),
+    Metric("gate/repeatable", "1", lambda r: value_or_none(r.gate.repeatable)),
     Metric("memory/peak", "B", lambda r: r.memory.peak_bytes),
     Metric("memory/verify_extra", "B", lambda r: r.memory.verify_extra_bytes),
-    Metric("cost/fixed_s", "s", lambda r: known(r.cost_s.fixed)),
-    Metric("cost/compile_s", "s", lambda r: known(r.cost_s.compile)),
+    Metric("cost/fixed_s", "s", lambda r: value_or_none(r.cost_s.fixed)),
+    Metric("cost/compile_s", "s", lambda r: value_or_none(r.cost_s.compile)),
     Metric("cost/prefill_s", "s", lambda r: r.cost_s.prefill),
     Metric("cost/steps_s", "s", lambda r: r.cost_s.steps),
     Metric("gpu/temperature_before_c", "C", lambda r: r.snapshots.before.temperature_c),

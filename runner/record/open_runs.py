@@ -22,7 +22,7 @@ from runner.record.sidecar import RUN_ID
 FOLDER = ".runs"
 
 
-def leave(folder: Path, run_id: str) -> Path | None:
+def write_marker(folder: Path, run_id: str) -> Path | None:
     """Writes the marker of this process for the run and returns its path; None if it cannot be written, which the
     session itself reports later."""
     path = folder / FOLDER / run_id
@@ -34,7 +34,7 @@ def leave(folder: Path, run_id: str) -> Path | None:
     return None
 
 
-def left_behind(folder: Path) -> Iterator[Path]:
+def abandoned_markers(folder: Path) -> Iterator[Path]:
     """Yields the markers in `folder` and below whose process has ended. The name of a marker is the id of its run."""
     for path in spool.matching_files(folder, f"{FOLDER}/*"):
         owner = _owner(path)

@@ -13,7 +13,7 @@ from typing import Any
 
 from runner import failures
 from runner.cell.cell import Cell, short_hash
-from runner.cell.fieldtypes import known
+from runner.cell.fieldtypes import value_or_none
 from runner.cell.jsonform import to_json
 from runner.errors import BadRecord, DiskFull
 from runner.files import plainfile
@@ -142,7 +142,7 @@ def _read_text(path: Path) -> str:
 
 def env_key(environment: Environment) -> str:
     """Returns a hash of the versions that a number depends on."""
-    return short_hash({name: known(getattr(environment, name)) for name in ENV_KEY_VERSIONS}, ENV_KEY_LENGTH)
+    return short_hash({name: value_or_none(getattr(environment, name)) for name in ENV_KEY_VERSIONS}, ENV_KEY_LENGTH)
 
 
 def file_name(cell: Cell, session: SessionInfo) -> str:

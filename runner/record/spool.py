@@ -33,7 +33,7 @@ def check_folder(folder: Path, kind: type[DecodeFloorError]) -> None:
         name = "name the folder that it is in" if folder.exists() else failures.remedy(error)
         raise kind(f"the folder of records {folder}: {failures.reason(error)}: {name}") from error
     except OSError as error:
-        raise kind(f"the folder of records {failures.refused(error)}") from error
+        raise kind(f"the folder of records {failures.path_message(error)}") from error
 
 
 def record_files(folder: Path) -> list[Path]:

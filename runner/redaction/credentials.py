@@ -98,7 +98,7 @@ class _Parts:
         return bool(self.user) and not self.is_database and has_token
 
 
-def shown(uri: str) -> str:
+def masked_uri(uri: str) -> str:
     """Returns the URI with each secret replaced by ***. Host and database stay."""
     parts = _parts(uri)
     if parts is None:
@@ -124,7 +124,7 @@ def masked(text: str, *uris: str) -> str:
     """
     all_uris = [*filter(None, uris), *_uris_of_arguments()]
     for uri in sorted(all_uris, key=len, reverse=True):
-        text = text.replace(uri, shown(uri))
+        text = text.replace(uri, masked_uri(uri))
     secrets = {spelling for uri in all_uris for spelling in _spellings_of_uri(uri)} | secrets_of_environment()
     for secret in sorted(secrets, key=len, reverse=True):
         text = without(text, secret, MASK)
@@ -277,7 +277,7 @@ def _spellings_of_uri(uri: str) -> Iterator[str]:
 
     A password equal to the database's name is left out, because the name is public.
     """
-    public = shown(uri)
+    public = masked_uri(uri)
     yield from (spelling for spelling in _all_spellings_of_uri(uri) if spelling not in public)
 
 
@@ -310,6 +310,6 @@ def _values_of_environment() -> Iterator[str]:
 
 def _shown_in_text(uri: str) -> str:
     if userinfo_in_text(uri) is not None:
-        return shown(uri)
+        return masked_uri(uri)
     head, mark, query = uri.partition("?")
     return head + _shown_query(mark + query)

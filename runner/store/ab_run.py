@@ -13,7 +13,7 @@ from runner.record.spool import MANIFEST_NAME
 from runner.store import connection, experiment
 from runner.store.commit import closed_on_failure, log_files, terminate
 from runner.store.made_run import mlflow_run, name_run
-from runner.store.manifesttags import tags_of
+from runner.store.manifesttags import manifest_tags
 from runner.store.summary_run import FINISHED, Summary, entities, log_summary
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _run(client: MlflowClient, manifest: Manifest, run_id: str | None, began_ms:
 
 def _fill(client: MlflowClient, run: Run, manifest: Manifest, summary: Summary | None, at_ms: int) -> None:
     experiment.describe(client, run.info.experiment_id)
-    _log_changed(client, run, MANIFEST_TAG, tags_of(manifest), lambda: _log_manifest(client, run, manifest))
+    _log_changed(client, run, MANIFEST_TAG, manifest_tags(manifest), lambda: _log_manifest(client, run, manifest))
     if summary is not None:
         files = {name: short_hash(str(content), 16) for name, content in summary.files.items()}
         content = [manifest.done, dict(summary.metrics), dict(summary.tags), summary.note, files]
@@ -75,7 +75,7 @@ def _log_manifest(client: MlflowClient, run: Run, manifest: Manifest) -> None:
     params = {"ab.field": manifest.field, "ab.a": a.value, "ab.b": b.value}
     params |= {f"cell.{name}": value for name, value in shared.items()}
     tags = {AB_TAG: manifest.id, "study": manifest.study, "cell": manifest.title}
-    tags |= {name: shared[name] for name in ("gpu", "model", "ctx") if name in shared} | tags_of(manifest)
+    tags |= {name: shared[name] for name in ("gpu", "model", "ctx") if name in shared} | manifest_tags(manifest)
     run_id = run.info.run_id
     name_run(client, run, manifest.title)
     client.log_batch(run_id, (), entities(Param, params), entities(RunTag, tags), synchronous=True)

@@ -63,9 +63,9 @@ def is_experiment_chosen() -> bool:
     return any(map(os.environ.get, ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")))
 
 
-def shown(uri: str) -> str:
-    """Returns the URI without secrets, see `credentials.shown`."""
-    return credentials.shown(uri)
+def masked_uri(uri: str) -> str:
+    """Returns the URI without secrets, see `credentials.masked_uri`."""
+    return credentials.masked_uri(uri)
 
 
 def without_secrets(text: str, uri: str) -> str:
@@ -137,9 +137,9 @@ def check_password(uri: str) -> None:
     host = "" if match is None else match["host"]
     is_cut = match is not None and ("@" in host or (host and _HOST_IN_DATABASE.search(match["database"] or "")))
     if match is not None and match["kind"] in credentials.DATABASES and is_cut:
-        raise BadValue(f"the password in {shown(uri)} contains an @: {encode}")
+        raise BadValue(f"the password in {masked_uri(uri)} contains an @: {encode}")
     if uri.startswith(("http://", "https://")) and "@" in uri and _has_no_port(uri):
-        raise BadValue(f"the password in {shown(uri)} contains a / or ? or #: {encode}")
+        raise BadValue(f"the password in {masked_uri(uri)} contains a / or ? or #: {encode}")
 
 
 def _has_no_port(uri: str) -> bool:
@@ -153,7 +153,7 @@ def identity(uri: str) -> str:
     file = sqlite_file(uri)
     if file is not None:
         return os.path.realpath(file)
-    scheme, separator, rest = shown(uri).partition("://")
+    scheme, separator, rest = masked_uri(uri).partition("://")
     return f"{scheme.partition('+')[0]}{separator}{rest.rstrip('/')}"
 
 

@@ -113,7 +113,9 @@ def one_line_read_errors(uri: str) -> Iterator[None]:
             raise StoreUnreachable(f"{database.locked_text(uri)}, then run the command again") from error
         start = "start it, or " if address.is_server(uri) else ""
         advice = refusals.remedy(cause) or f"{start}name another with --store or MLFLOW_TRACKING_URI"
-        raise StoreUnreachable(f"the MLflow store {address.shown(uri)} cannot be read ({cause}): {advice}") from error
+        raise StoreUnreachable(
+            f"the MLflow store {address.masked_uri(uri)} cannot be read ({cause}): {advice}"
+        ) from error
 
 
 def _set_defaults() -> None:
@@ -148,7 +150,7 @@ def _check_database(uri: str, only_read: bool) -> None:
             if tables is not None:
                 tables.check_schema(only_read)
             elif only_read:
-                raise BadRecord(schema.no_store_text(address.shown(uri), is_empty=True))
+                raise BadRecord(schema.no_store_text(address.masked_uri(uri), is_empty=True))
 
 
 @contextmanager
@@ -168,7 +170,7 @@ def _one_line_errors(uri: str, spooled: Path | None) -> Iterator[None]:
 
 def _store_error(error: Exception, uri: str, spooled: Path | None) -> DecodeFloorError:
     if _is_full_disk(error):
-        return DiskFull(f"no space left for the MLflow store {address.shown(uri)}: free some, {_then(spooled)}")
+        return DiskFull(f"no space left for the MLflow store {address.masked_uri(uri)}: free some, {_then(spooled)}")
     cause = address.without_secrets(_cause(error), uri)
     if database.is_locked(cause):
         return StoreUnreachable(f"{database.locked_text(uri)}, {_then(spooled)}")
@@ -178,7 +180,7 @@ def _store_error(error: Exception, uri: str, spooled: Path | None) -> DecodeFloo
             return _with_import_advice(fault, spooled)
         first_step = "start that store" if fault or database.is_away(cause) else "correct that"
         advice = f"{first_step}, or set MLFLOW_TRACKING_URI to another"
-    return StoreUnreachable(f"the MLflow store {address.shown(uri)} failed ({cause}): {advice}, {_then(spooled)}")
+    return StoreUnreachable(f"the MLflow store {address.masked_uri(uri)} failed ({cause}): {advice}, {_then(spooled)}")
 
 
 def _store_fault(uri: str) -> DecodeFloorError | None:
@@ -201,7 +203,7 @@ def _with_import_advice(error: DecodeFloorError, spooled: Path | None) -> Decode
 
 def _missing_text(error: ModuleNotFoundError, uri: str, spooled: Path | None) -> str:
     return (
-        f"the MLflow store {address.shown(uri)} needs a package that is not installed here ({error}): "
+        f"the MLflow store {address.masked_uri(uri)} needs a package that is not installed here ({error}): "
         f"install it, or use an environment that has it, {_then(spooled)}"
     )
 

@@ -37,9 +37,9 @@ class EntryRun:
 
     def mark(self, spool: Path) -> None:
         """Leaves a marker, so that an import from the spool closes the run if this process is killed. Never raises."""
-        self._marker = open_runs.leave(spool, self.id)
+        self._marker = open_runs.write_marker(spool, self.id)
 
-    def closed(self) -> None:
+    def mark_closed(self) -> None:
         """Records that the run is filled and closed, and removes its marker."""
         self._is_closed = True
         if self._marker is not None:
@@ -57,7 +57,7 @@ class EntryRun:
         except DecodeFloorError as away:
             terminal.say(f"warning: run {self.id} was not closed: {away}")
         else:
-            self.closed()
+            self.mark_closed()
 
 
 def entry_run() -> EntryRun | None:
@@ -84,7 +84,7 @@ def close_abandoned(folder: Path) -> list[str]:
 
     A run that is not in this store keeps its marker. Raises StoreUnreachable.
     """
-    markers = list(open_runs.left_behind(folder))
+    markers = list(open_runs.abandoned_markers(folder))
     if not markers:
         return []
     with connection.opened() as client:

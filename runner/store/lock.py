@@ -29,7 +29,7 @@ def held(uri: str) -> Iterator[None]:
     path = address.lock_path(uri)
     path.parent.mkdir(parents=True, exist_ok=True)
     with plainfile.opened_lock(path) as file:
-        _acquire(file, path, address.shown(uri))
+        _acquire(file, path, address.masked_uri(uri))
         yield
 
 

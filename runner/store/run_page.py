@@ -34,7 +34,7 @@ def run_description(record: SessionRecord) -> str:
 
     MLflow shows the first three lines and hides the rest behind "Show more", so that the result comes first.
     """
-    marks = judgement.marks(record)
+    marks = judgement.displayed_flags(record)
     parts = [_result(record, marks), _conditions(record), _verdict(record)]
     if isinstance(record, MeasuredRecord):
         parts.append(_table(("", "value", "unit"), _headlines(record)))

@@ -168,7 +168,7 @@ def _tags(record: SessionRecord) -> dict[str, str]:
         "index": str(record.session.index),
         "protocol": record.protocol.name,
         "valid": "true" if record.valid else "false",
-        "flags": ",".join(judgement.marks(record)),
+        "flags": ",".join(judgement.displayed_flags(record)),
         "reasons": "; ".join(record.reasons),
         "reason": _reason(record),
         "message": record.outcome.message or "",

@@ -18,7 +18,7 @@ LOOPBACK = "127.0.0.1"
 def served_at() -> str | None:
     """Returns the address of the MLflow server that is the store; None if the store is a file or database."""
     uri = address.tracking_uri()
-    return address.shown(uri).rstrip("/") if uri.startswith(("http://", "https://")) else None
+    return address.masked_uri(uri).rstrip("/") if uri.startswith(("http://", "https://")) else None
 
 
 def local_address(port: int) -> str:

@@ -52,7 +52,7 @@ def _check_packages(cell: Cell) -> None:
     """
     for name in STACK:
         if importlib.util.find_spec(name) is None:
-            raise failures.lacks(name)
+            raise failures.missing_package(name)
     kernel, runtime = registry.kernel(cell.kernel).DECLARATION, registry.runtime(cell.runtime).DECLARATION
     for choice, declared in ((f"kernel={kernel.name}", kernel), (f"runtime={runtime.name}", runtime)):
         if declared.module is not None and importlib.util.find_spec(declared.module) is None:

@@ -44,7 +44,7 @@ def measured(findings: Findings, clock: Clock) -> MeasuredRecord:
     sizes, times = _bytes(job, findings.weight_bytes), derive.latency(timed.passes, job.protocol)
     device = _device(job.device)
     finished_ms, total_s = clock.now_ms(), clock.total_s()
-    return judgement.judged(
+    return judgement.with_judgement(
         MeasuredRecord(
             **head(job),
             session=MeasuredSession(**vars(job.session), finished_ms=finished_ms),

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from runner.cell.floors import GATE_SHORT_CTX, driven_steps, timed_positions
+from runner.cell.floors import GATE_SHORT_CTX, teacher_forced_steps, timed_positions
 from runner.cell.protocol import Protocol
 from runner.cell.shape import ModelShape
 from runner.declarations import POISON, Step
@@ -84,7 +84,7 @@ def _significant(value: float) -> float:
 
 def checked_positions(ctx: int, protocol: Protocol) -> tuple[int, ...]:
     """Returns the positions that the gate drives, from 17 and from ctx, and those of the timed steps."""
-    count = driven_steps(ctx, protocol.warmup, protocol.steps)
+    count = teacher_forced_steps(ctx, protocol.warmup, protocol.steps)
     short = range(GATE_SHORT_CTX, GATE_SHORT_CTX + count)
     full = range(ctx, ctx + count)
     return tuple(sorted({*short, *full, *timed_positions(ctx, protocol.warmup, protocol.steps)}))
@@ -104,7 +104,7 @@ def expect(model: Any, shape: ModelShape, tokens: session_tokens.Tokens, ctx: in
     trusted = trusted_logits(model, sequence, rows)
     errors = tuple(relative_error(logits, exact) for logits, exact in zip(trusted, reference, strict=True))
     finite = bool(reference.isfinite().all() and trusted.isfinite().all())
-    count = driven_steps(ctx, protocol.warmup, protocol.steps)
+    count = teacher_forced_steps(ctx, protocol.warmup, protocol.steps)
     return Expectation(positions, reference.cpu(), errors, finite, count)
 
 

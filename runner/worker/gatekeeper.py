@@ -58,7 +58,7 @@ class Gatekeeper:
         """
         is_not_finite = self._fault is not None or any(map(_step_alone_not_finite, self.checks))
         return EvidenceVersion2(
-            **bounds.of(cell.dtype, self._step.runtime, cell.quant, cell.kernel, hidden, synthetic),
+            **bounds.cell_bounds(cell.dtype, self._step.runtime, cell.quant, cell.kernel, hidden, synthetic),
             checks=tuple(self.checks),
             timed_trusted=tuple(map(self._expectation.trusted_error, self._timed)),
             tokens=tuple(self.tokens),

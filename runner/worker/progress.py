@@ -34,7 +34,7 @@ class Clock:
         """Returns the start of the command plus the monotonic time since then, in milliseconds since the epoch."""
         return self._started_ms + int(self.total_s() * 1e3)
 
-    def say(self, text: str) -> None:
+    def print_progress(self, text: str) -> None:
         """Prints a progress line for the person at the terminal."""
         print(PHASE_MARK + text, flush=True)
 
@@ -42,7 +42,7 @@ class Clock:
     def phase(self, name: str, announce: str | None = None) -> Iterator[None]:
         """Adds the seconds of the block to the phase `name`. `announce` is a progress line, printed at the start."""
         if announce is not None:
-            self.say(announce)
+            self.print_progress(announce)
         started = time.perf_counter()
         try:
             yield

@@ -99,7 +99,7 @@ def _run_phases(job: Job, cached_files: int, clock: Clock) -> Findings:
     prefill = timing.prefill(step, job.cell.ctx, device, clock)
     timed = timing.passes(step, keeper, loaded.job, clock)
     for line in explain.lines(step, loaded.model, layers, job.cell.ctx) if layers else ():
-        clock.say(line)
+        clock.print_progress(line)
     return Findings(
         job=loaded.job,
         weight_bytes=loaded.weight_bytes,

@@ -15,19 +15,19 @@ from runner.errors import BadValue, DecodeFloorError, DiskFull, Interrupted
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP,
                                     errno.ENAMETOOLONG, errno.EISDIR, errno.EIO, errno.ESTALE])  # fmt: skip
 def test_what_the_system_says_of_a_path_is_no_bug_of_ours(number: int) -> None:
-    told = failures.told(OSError(number, os.strerror(number), "/some/file"))
+    told = failures.as_failure(OSError(number, os.strerror(number), "/some/file"))
     assert isinstance(told, BadValue)
     assert str(told).startswith(f"/some/file: {os.strerror(number)}: ")
 
 
 def test_a_full_disk_is_no_bad_value_and_an_error_without_a_path_a_bug() -> None:
-    assert isinstance(failures.told(OSError(errno.ENOSPC, "full", "/some/file")), DiskFull)
-    assert type(failures.told(OSError(errno.EACCES, "denied"))) is DecodeFloorError
-    assert type(failures.told(ValueError("x"))) is DecodeFloorError
+    assert isinstance(failures.as_failure(OSError(errno.ENOSPC, "full", "/some/file")), DiskFull)
+    assert type(failures.as_failure(OSError(errno.EACCES, "denied"))) is DecodeFloorError
+    assert type(failures.as_failure(ValueError("x"))) is DecodeFloorError
 
 
 def test_the_systems_limits_of_a_process_are_no_bug() -> None:
-    told = failures.told(OSError(errno.EMFILE, "Too many open files", "/some/file"))
+    told = failures.as_failure(OSError(errno.EMFILE, "Too many open files", "/some/file"))
     assert (type(told), str(told)) == (
         BadValue,
         "Too many open files: this process may not open so many files: raise `ulimit -n`",
@@ -36,8 +36,8 @@ def test_the_systems_limits_of_a_process_are_no_bug() -> None:
 
 def test_ctrl_c_and_errors_of_the_family_stay_what_they_are() -> None:
     full = DiskFull("no space")
-    assert failures.told(full) is full
-    assert isinstance(failures.told(KeyboardInterrupt()), Interrupted)
+    assert failures.as_failure(full) is full
+    assert isinstance(failures.as_failure(KeyboardInterrupt()), Interrupted)
 
 
 def test_the_traceback_that_was_asked_for_has_no_password(
@@ -47,7 +47,7 @@ def test_the_traceback_that_was_asked_for_has_no_password(
     try:
         raise ValueError("postgresql://me:secret@host/db")
     except ValueError as error:
-        failures.told(error)
+        failures.as_failure(error)
     said = capsys.readouterr().err
     assert "Traceback" in said
     assert "secret" not in said
@@ -55,9 +55,11 @@ def test_the_traceback_that_was_asked_for_has_no_password(
 
 def test_an_unknown_error_of_a_path_has_advice_too() -> None:
     error = OSError(errno.EXDEV, "Invalid cross-device link", "/some/file")
-    assert failures.refused(error) == "/some/file: Invalid cross-device link: name another place"
-    assert failures.refused(OSError("odd")) == "a file: odd: name another place"
+    assert failures.path_message(error) == "/some/file: Invalid cross-device link: name another place"
+    assert failures.path_message(OSError("odd")) == "a file: odd: name another place"
 
 
 def test_a_missing_package_is_told_with_the_interpreter_that_lacks_it() -> None:
-    assert str(failures.lacks("click")).startswith(f"{sys.executable} lacks the package click: use `make cell`")
+    assert str(failures.missing_package("click")).startswith(
+        f"{sys.executable} lacks the package click: use `make cell`"
+    )

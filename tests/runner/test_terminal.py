@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import BadValue, PipeClosed
-from runner.terminal import complain, one_line
+from runner.terminal import one_line, print_failure
 from tests.support.processes import ROOT, run_module
 
 RECORDS = "experiments/records"
@@ -62,7 +62,7 @@ def test_what_a_worker_says_comes_through_every_encoding(tmp_path: Path) -> None
     start = f"from runner.launch import local as workers; workers.LocalWorker.__init__.__defaults__ = ({program!r},)"
     (tmp_path / "started.py").write_text(
         f"{start}\nimport sys\nfrom runner import terminal\nfrom runner.__main__ import main\n"
-        "with terminal.settled(): sys.exit(main(sys.argv[1:]))\n"
+        "with terminal.guarded_streams(): sys.exit(main(sys.argv[1:]))\n"
     )
     command = ("started", "cell", "--gpu", "cpu", "--model", "tiny", "--ctx", "64", "--spool", "spool")
     for terminal in ({"PYTHONIOENCODING": "ascii"}, PLAIN_C):
@@ -117,7 +117,7 @@ def test_a_text_of_others_stays_in_its_line(text: str, shown: str) -> None:
 
 
 def test_a_reader_that_is_gone_is_not_told_that_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    complain(PipeClosed("nobody reads"))
+    print_failure(PipeClosed("nobody reads"))
     assert capsys.readouterr().err == ""
-    complain(BadValue("x: two\nlines"))
+    print_failure(BadValue("x: two\nlines"))
     assert capsys.readouterr().err == "error: x: two lines\n"

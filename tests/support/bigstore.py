@@ -33,7 +33,7 @@ from runner.cell.jsonform import to_json
 from runner.errors import BadValue
 from runner.store import address, connection, experiment
 from runner.store.ab_run import AB_TAG, FINISHED, MANIFEST_TAG
-from runner.store.manifesttags import tags_of
+from runner.store.manifesttags import manifest_tags
 from runner.store.session_run import COMMITTED_TAG, SESSION_TAG, View, view
 from tests.support.campaign import Campaign, campaign
 from tests.support.derive import typed
@@ -120,7 +120,7 @@ def comparison_run(manifest: Manifest, period_ms: tuple[int, int]) -> StoredRun:
     a, b = manifest.arms["a"], manifest.arms["b"]
     shared = {name: value for name, value in to_json(a.cell).items() if getattr(b.cell, name) == value}
     words = {name: str(shared[name]) for name in ("gpu", "model", "ctx") if name in shared}
-    own = tags_of(manifest)
+    own = manifest_tags(manifest)
     began_ms, ended_ms = period_ms
     return StoredRun(
         id=run_id(AB_TAG, manifest.id),
@@ -177,7 +177,7 @@ def _filling(uri: str) -> AbstractContextManager[Insert]:
         return _filling_sqlite(file)
     if uri.startswith("postgresql"):
         return _filling_postgresql(re.sub(r"^postgresql\+\w+", "postgresql", uri))
-    raise BadValue(f"{address.shown(uri)}: rows go straight into SQLite or PostgreSQL only")
+    raise BadValue(f"{address.masked_uri(uri)}: rows go straight into SQLite or PostgreSQL only")
 
 
 @contextmanager

@@ -199,7 +199,7 @@ def _environment() -> dict[str, Any]:
 
 @functools.cache
 def _bounds(dtype: str, runtime: str, quant: str, kernel: str, hidden: int) -> dict[str, float]:
-    return bounds.of(dtype, runtime, quant, kernel, hidden)
+    return bounds.cell_bounds(dtype, runtime, quant, kernel, hidden)
 
 
 def _template(plan: Plan) -> Template:
@@ -275,7 +275,7 @@ def _fit_gate(made: Record) -> None:
 
 def _driven(made: Record) -> int:
     counts = made["protocol"]
-    return floors.driven_steps(made["cell"]["ctx"], counts["warmup"], counts["steps"])
+    return floors.teacher_forced_steps(made["cell"]["ctx"], counts["warmup"], counts["steps"])
 
 
 def _likeness(name: str, start: int, steps: int) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def derive(data: dict[str, Any]) -> None:
 
 def judge(data: dict[str, Any]) -> None:
     """Sets `valid`, `reasons` and `flags` of a measured record, in place."""
-    judged = judgement.judged(typed(data))
+    judged = judgement.with_judgement(typed(data))
     data |= {"valid": judged.valid, "reasons": list(judged.reasons), "flags": list(judged.flags)}
 
 

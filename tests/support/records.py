@@ -100,7 +100,7 @@ def packed_record(
     cell: dict[str, Any] = {"quant": chosen, "kernel": kernel, "dtype": dtype, "options": options}
     actual: dict[str, Any] = {"kernel": kernel, "kernel_names": [PACKED_KERNELS[kernel]]}
     rows = [{"name": PACKED_KERNELS[kernel], "count": 113.0, "us": 3512.6}, *example_record()["kernels"][1:]]
-    gate: dict[str, Any] = bounds.of(dtype, runtime, chosen, kernel, QWEN_7B["hidden"])
+    gate: dict[str, Any] = bounds.cell_bounds(dtype, runtime, chosen, kernel, QWEN_7B["hidden"])
     gate |= precise_errors() if dtype == "fp16" else {}
     if runtime == "exllamav2":
         cell |= {"runtime": runtime, "cache": "engine", "attention": "engine", "options": {**options, "sdpa": "flash"}}
@@ -136,7 +136,7 @@ def precise_errors() -> dict[str, Any]:
 
 def fp16_gate() -> dict[str, Any]:
     """Returns the changes to the example's gate for an unquantised session in float16."""
-    return {**bounds.of("fp16", "eager", "bf16", "cublas", QWEN_7B["hidden"]), **precise_errors()}
+    return {**bounds.cell_bounds("fp16", "eager", "bf16", "cublas", QWEN_7B["hidden"]), **precise_errors()}
 
 
 def cpu_record(**changes: Any) -> dict[str, Any]:
@@ -424,7 +424,7 @@ def _passes(cell: dict[str, Any], steps: int, step_ms: float) -> dict[str, Any]:
 def _checks(ctx: int, protocol: dict[str, Any], passes: Iterable[str]) -> list[dict[str, Any]]:
     """The steps from 17, those from ctx, and the position where every timed pass ends."""
     last = ctx + protocol["warmup"] + protocol["steps"] - 1
-    count = floors.driven_steps(ctx, protocol["warmup"], protocol["steps"])
+    count = floors.teacher_forced_steps(ctx, protocol["warmup"], protocol["steps"])
     positions = {"short": list(range(17, 17 + count)), "ctx": list(range(ctx, ctx + count))}
     positions |= {name: [last] for name in passes}
     return [
@@ -435,7 +435,7 @@ def _checks(ctx: int, protocol: dict[str, Any], passes: Iterable[str]) -> list[d
 
 def _held_to(cell: dict[str, Any], hidden: int) -> dict[str, Any]:
     path = (cell["dtype"], cell["runtime"], cell["quant"], cell["kernel"])
-    return {**bounds.of(*path, hidden, cell["weights_id"] == SYNTHETIC_ID)}
+    return {**bounds.cell_bounds(*path, hidden, cell["weights_id"] == SYNTHETIC_ID)}
 
 
 def _timed(steps: int, passes: Iterable[str]) -> dict[str, Any]:

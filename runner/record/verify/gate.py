@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from runner import registry
 from runner.cell import floors
 from runner.cell.cell import Cell
-from runner.cell.jsonform import stated, to_json
+from runner.cell.jsonform import present_fields, to_json
 from runner.cell.protocol import Protocol
 from runner.cell.vocabulary import SYNTHETIC_ID
 from runner.record import bounds, gaterules
@@ -42,12 +42,12 @@ def differences(record: MeasuredRecord) -> Iterator[str]:
 
 def _bound_differences(record: MeasuredRecord) -> Iterator[str]:
     """Yields a line for each stated bound that differs from the one committed for the cell and the gate's version."""
-    gate, cell = dict(stated(record.gate)), record.cell
+    gate, cell = dict(present_fields(record.gate)), record.cell
     path = (cell.dtype, cell.runtime, cell.quant, cell.kernel)
     committed = (
         bounds.version_1_bounds(*path)
         if isinstance(record.gate, GateVersion1)
-        else bounds.of(*path, record.model.shape.hidden, cell.weights_id == SYNTHETIC_ID)
+        else bounds.cell_bounds(*path, record.model.shape.hidden, cell.weights_id == SYNTHETIC_ID)
     )
     for name, value in (committed | _stated_by_older_code(record)).items():
         if gate.get(name) != value:
@@ -153,7 +153,7 @@ def _likeness_differences(record: MeasuredRecord) -> Iterator[str]:
 
 def _likeness_faults(likeness: Likeness, positions: list[int]) -> Iterator[str]:
     place = f"gate.eager {likeness.name}"
-    for series, values in stated(likeness):
+    for series, values in present_fields(likeness):
         if series != "name" and len(values) != len(positions):
             yield f"{place}.{series}: {len(values)} for {len(positions)} positions"
     if list(likeness.positions) != positions:
@@ -166,7 +166,7 @@ def _likeness_faults(likeness: Likeness, positions: list[int]) -> Iterator[str]:
 def _driven_positions(record: MeasuredRecord) -> dict[str, list[int]]:
     ctx, counts = record.cell.ctx, record.protocol
     is_first = isinstance(record.gate, GateVersion1)
-    count = floors.GATE_STEPS if is_first else floors.driven_steps(ctx, counts.warmup, counts.steps)
+    count = floors.GATE_STEPS if is_first else floors.teacher_forced_steps(ctx, counts.warmup, counts.steps)
     starts = {"short": floors.GATE_SHORT_CTX, "ctx": ctx}
     return {name: list(range(start, start + count)) for name, start in starts.items()}
 

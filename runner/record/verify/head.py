@@ -8,7 +8,7 @@ from dataclasses import replace
 from runner import errors, registry
 from runner.cell import catalogue, protocol
 from runner.cell.cell import Cell
-from runner.cell.fieldtypes import known
+from runner.cell.fieldtypes import value_or_none
 from runner.cell.jsonform import to_json
 from runner.cell.protocol import Protocol
 from runner.cell.scheme import Scheme
@@ -71,14 +71,14 @@ def _scheme_differences(record: SessionRecord) -> Iterator[str]:
     Packed weights have a scheme that their format and kernel allow, and whose groups divide the inputs. The scheme of
     synthetic weights follows from the options.
     """
-    cell, scheme = record.cell, known(record.model.scheme)
+    cell, scheme = record.cell, value_or_none(record.model.scheme)
     declared = registry.weight_format(cell.quant).DECLARATION
     if declared.packed != (scheme is not None):
         yield f"model.scheme: {'missing' if declared.packed else 'present'}, but the weights are {cell.quant}"
     elif scheme is not None:
         if refusal := declared.refuses(scheme):
             yield f"model.scheme: {refusal}"
-        if inputs := scheme.undivided(record.model.shape):
+        if inputs := scheme.first_undivided_inputs(record.model.shape):
             yield f"model.scheme.group_size: {scheme.group_size} does not divide {inputs} inputs"
         if reason := registry.kernel(cell.kernel).DECLARATION.refuses(scheme, cell.quant):
             yield f"model.scheme: {cell.kernel} does not support it: {reason}"

@@ -11,7 +11,7 @@ from itertools import combinations
 from statistics import mean, median
 
 from runner.cell.cell import Cell
-from runner.cell.jsonform import stated
+from runner.cell.jsonform import present_fields
 from runner.cell.vocabulary import CPU, CUDA
 from runner.record import judgement
 from runner.record.line import too_small
@@ -64,7 +64,7 @@ def _series_differences(record: MeasuredRecord) -> Iterator[str]:
     for name, window in passes.items():
         if name not in expected:
             yield f"passes.{name}: a session of this cell has no such pass"
-        for series, values in stated(window):
+        for series, values in present_fields(window):
             if isinstance(values, tuple) and len(values) != steps:
                 yield f"passes.{name}.{series}: {len(values)} steps, the protocol says {steps}"
     if bool(record.kernels) != ("busy" in expected):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runner.cell import floors
-from runner.cell.fieldtypes import known
-from runner.cell.jsonform import stated
+from runner.cell.fieldtypes import value_or_none
+from runner.cell.jsonform import present_fields
 from runner.cell.vocabulary import CUDA
 from runner.record import heldbytes, judgement
 from runner.record.line import short_repr, too_large, too_small
@@ -45,12 +45,12 @@ def _held_differences(record: MeasuredRecord) -> Iterator[str]:
     held = record.memory.held_bytes
     if not held:
         return
-    stages: dict[str, Held] = dict(stated(held))
+    stages: dict[str, Held] = dict(present_fields(held))
     for stage, least in heldbytes.required_bytes(record).items():
         yield from too_small(f"memory.held_bytes.{stage}", stages[stage].allocator, least, MUST_HOLD[stage])
     if held.step.allocator > record.memory.peak_bytes:
         yield f"memory.held_bytes.step: {held.step.allocator}, more than the peak ({record.memory.peak_bytes})"
-    scratch = (known(record.actual.settings) or {}).get(heldbytes.SCRATCH)
+    scratch = (value_or_none(record.actual.settings) or {}).get(heldbytes.SCRATCH)
     if scratch is not None and not scratch.isdecimal():
         yield f"actual.settings.{heldbytes.SCRATCH}: {short_repr(scratch)} is not a number of bytes"
 
@@ -101,7 +101,7 @@ def _prefill_differences(record: MeasuredRecord) -> Iterator[str]:
 
 def _phases(costs: Cost) -> dict[str, float]:
     """Returns the seconds of each phase that a record has."""
-    return {phase: seconds for phase, seconds in stated(costs) if phase not in NO_PHASES}
+    return {phase: seconds for phase, seconds in present_fields(costs) if phase not in NO_PHASES}
 
 
 def _cost_differences(record: MeasuredRecord) -> Iterator[str]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from runner import failures, registry
 from runner.cell import floors
 from runner.cell.cell import Cell
-from runner.cell.fieldtypes import known
-from runner.cell.jsonform import name_of, stated, to_json
+from runner.cell.fieldtypes import value_or_none
+from runner.cell.jsonform import name_of, present_fields, to_json
 from runner.record import derive, judgement
 from runner.record import record as recordfile
 from runner.record.line import place_of, short_repr
@@ -33,7 +33,7 @@ def check_reader() -> None:
     try:
         import runner.record.read  # noqa: F401 - tests the import
     except ImportError as error:
-        raise failures.lacks(str(error.name)) from error
+        raise failures.missing_package(str(error.name)) from error
 
 
 def read_verified(path: Path) -> SessionRecord:
@@ -108,16 +108,16 @@ def _content_differences(record: MeasuredRecord) -> Iterator[str]:
 
 def _limit_differences(record: MeasuredRecord) -> Iterator[str]:
     """Yields a line for each limit that is missing, or looser than the committed one."""
-    committed: dict[str, float] = dict(stated(judgement.LIMITS))
-    limits: dict[str, float] = dict(stated(record.limits))
+    committed: dict[str, float] = dict(present_fields(judgement.LIMITS))
+    limits: dict[str, float] = dict(present_fields(record.limits))
     for name, limit in limits.items():
         if limit > committed[name]:
             yield f"limits.{name}: {limit} stated, looser than the committed {committed[name]}"
-    share = known(record.limits.disturbed_share)
+    share = value_or_none(record.limits.disturbed_share)
     if share is not None and share < judgement.DISTURBED_SHARE:  # a lower one removes sessions from medians
         yield f"limits.disturbed_share: {share} stated, {judgement.DISTURBED_SHARE} is committed"
     if isinstance(record.gate, GateVersion2):
-        # `judgement.marks` derives passes-disagree for a session without that limit
+        # `judgement.displayed_flags` derives passes-disagree for a session without that limit
         for name in committed.keys() - limits.keys() - {"passes_disagreement"}:
             yield f"limits.{name}: missing"
 
@@ -126,8 +126,8 @@ def _derived_differences(record: MeasuredRecord) -> Iterator[str]:
     accounted = _weight_bytes(record)
     if record.bytes.weights != accounted:
         yield f"bytes.weights: {record.bytes.weights} stored, {accounted} from the shape"
-    rederived = judgement.judged(derive.rederived(record))
-    for section, stored in stated(record):
+    rederived = judgement.with_judgement(derive.rederived(record))
+    for section, stored in present_fields(record):
         if is_dataclass(stored) and not isinstance(stored, type):
             yield from _number_differences(section, stored, getattr(rederived, section))
     for name in ("valid", "reasons", "flags"):
@@ -138,7 +138,7 @@ def _derived_differences(record: MeasuredRecord) -> Iterator[str]:
 
 def _number_differences(section: str, stored: DataclassInstance, derived: DataclassInstance) -> Iterator[str]:
     for field in fields(stored):
-        pair = known(getattr(stored, field.name)), known(getattr(derived, field.name))
+        pair = value_or_none(getattr(stored, field.name)), value_or_none(getattr(derived, field.name))
         if not _are_equal(*pair):
             yield f"{place_of(name_of(field.name), section)}: {pair[0]} stored, {pair[1]} derived"
 
@@ -146,7 +146,7 @@ def _number_differences(section: str, stored: DataclassInstance, derived: Datacl
 def _weight_bytes(record: MeasuredRecord) -> int:
     cell = record.cell
     packed = registry.weight_format(cell.quant).DECLARATION.packed
-    scheme = known(record.model.scheme) if packed else None
+    scheme = value_or_none(record.model.scheme) if packed else None
     return registry.weight_bytes(cell.quant, scheme, record.model.shape, floors.DTYPE_BYTES[cell.dtype])
 
 

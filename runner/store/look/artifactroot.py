@@ -56,7 +56,7 @@ def default_root(uri: str) -> str:
 
 def check(uri: str, root: str) -> None:
     """Raises StoreUnreachable or MissingPackage if this host cannot write artifacts of a database to the root."""
-    public_uri = address.shown(uri)
+    public_uri = address.masked_uri(uri)
     if is_proxied(root):
         raise StoreUnreachable(needs_server_text(public_uri, root))
     if (folder := path_of(root)) is not None:

@@ -26,7 +26,7 @@ def check(uri: str, run_id: str | None) -> None:
     """
     check_usable(uri)
     if server.is_server(uri):
-        _check(server.Server(uri), address.shown(uri), run_id)
+        _check(server.Server(uri), address.masked_uri(uri), run_id)
     elif database.is_database(uri):
         _check_database(uri, run_id)
 
@@ -38,7 +38,8 @@ def check_usable(uri: str) -> None:
     is_folder = scheme == "file" if separator else Path(uri).is_dir()
     if is_folder and os.environ.get(FOLDERS_VARIABLE, "").lower() not in ("true", "1"):
         raise BadValue(
-            f"{address.shown(uri)} is a folder, and MLflow no longer writes runs into folders: set MLFLOW_TRACKING_URI "
+            f"{address.masked_uri(uri)} is a folder, and MLflow no longer writes runs into folders: set "
+            "MLFLOW_TRACKING_URI "
             f"to {address.DEFAULT_URI}, or {FOLDERS_VARIABLE}=true"
         )
 
@@ -48,7 +49,7 @@ def _check_database(uri: str, run_id: str | None) -> None:
         sqlitefile.check(uri, file)
     with database.opened(uri) as tables:
         if tables is None:
-            _check(NewStore(uri), address.shown(uri), run_id)
+            _check(NewStore(uri), address.masked_uri(uri), run_id)
             return
         with lock.held(uri):
             is_store = tables.check_schema(only_read=False)
@@ -56,7 +57,7 @@ def _check_database(uri: str, run_id: str | None) -> None:
                 tables.check_writable()
             else:
                 tables.check_can_be_made()
-            _check(tables if is_store else NewStore(uri), address.shown(uri), run_id)
+            _check(tables if is_store else NewStore(uri), address.masked_uri(uri), run_id)
 
 
 def _check(store: Backend, public_uri: str, run_id: str | None) -> None:

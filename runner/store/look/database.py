@@ -57,7 +57,7 @@ def locked_text(uri: str) -> str:
     """Returns the message for a database that another program keeps locked."""
     file = address.sqlite_file(uri)
     holder = "another program" if file is None else holders.lock_holders(file, *_logs(file))
-    return f"the MLflow store {address.shown(uri)} is kept locked by {holder}: wait until it has ended, or end it"
+    return f"the MLflow store {address.masked_uri(uri)} is kept locked by {holder}: wait until it has ended, or end it"
 
 
 def _logs(file: Path) -> Iterator[Path]:
@@ -93,7 +93,7 @@ class Database:
         if "alembic_version" in tables:
             rows = self._rows("SELECT version_num FROM alembic_version")
             revision = str(rows[0][0]) if rows else None
-        schema.check(address.shown(self._uri), tables, revision, only_read)
+        schema.check(address.masked_uri(self._uri), tables, revision, only_read)
         return bool(tables)
 
     def check_writable(self) -> None:
@@ -125,7 +125,7 @@ class Database:
     def _refuse_schema(self, right: str) -> NoReturn:
         fault = f"permission denied: this user lacks {right} on the schema"
         raise StoreUnreachable(
-            f"the MLflow store {address.shown(self._uri)} cannot be used ({fault}): {refusals.remedy(fault)}"
+            f"the MLflow store {address.masked_uri(self._uri)} cannot be used ({fault}): {refusals.remedy(fault)}"
         )
 
     def _rows(self, query: str, fetch: bool = True) -> list[tuple[Any, ...]]:
@@ -170,4 +170,4 @@ def _connection(uri: str, file: Path | None) -> Any:
         if refusals.remedy(text) or not is_away(text):
             raise
         start = "start it or set MLFLOW_TRACKING_URI"
-        raise Away(f"the MLflow store {address.shown(uri)} does not answer ({text}): {start}") from error
+        raise Away(f"the MLflow store {address.masked_uri(uri)} does not answer ({text}): {start}") from error

@@ -32,7 +32,7 @@ def get(base: str, path: str, query: Mapping[str, str]) -> Response:
     """
     import requests
 
-    public_uri = address.shown(base)
+    public_uri = address.masked_uri(base)
     try:
         answer = _request(f"{base.rstrip('/')}{path}", query)
     except requests.exceptions.SSLError as error:

@@ -38,7 +38,7 @@ class Server:
     """Backend of an MLflow server. See `seen.Backend`."""
 
     def __init__(self, uri: str) -> None:
-        self._uri, self._public_uri = uri, address.shown(uri)
+        self._uri, self._public_uri = uri, address.masked_uri(uri)
 
     def by_id(self, experiment_id: str) -> Experiment | None:
         return self._experiment("get", experiment_id=experiment_id)

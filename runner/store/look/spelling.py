@@ -20,8 +20,10 @@ _SQLITE = re.compile(r"sqlite(?:\+\w+)?:(?P<slashes>/*)(?P<rest>.*)", re.DOTALL)
 def check(uri: str) -> None:
     """Raises BadValue for a URI that MLflow does not support or would misread."""
     if (bare := uri.strip(_AROUND)) != uri:
-        write = f"write {address.shown(bare)}" if bare else "unset it, or name a store"
-        raise BadValue(f"the URI of the MLflow store, {address.shown(uri)!r}, has blanks or quotes around it: {write}")
+        write = f"write {address.masked_uri(bare)}" if bare else "unset it, or name a store"
+        raise BadValue(
+            f"the URI of the MLflow store, {address.masked_uri(uri)!r}, has blanks or quotes around it: {write}"
+        )
     address.check_is_uri(uri)
     address.check_password(uri)
     scheme, separator, rest = uri.partition(":")
@@ -35,7 +37,8 @@ def _check_kind(uri: str, scheme: str) -> None:
     plain = scheme.partition("+")[0]
     if plain not in known and scheme not in _plugins():
         raise BadValue(
-            f"{address.shown(uri)} is not the URI of any kind of MLflow store{suggestion(plain.lower(), known)}: set "
+            f"{address.masked_uri(uri)} is not the URI of any kind of MLflow "
+            f"store{suggestion(plain.lower(), known)}: set "
             "MLFLOW_TRACKING_URI to sqlite:///file, postgresql://… or http://…"
         )
 
@@ -52,14 +55,14 @@ def _check_sqlite(uri: str, slashes: str, rest: str) -> None:
     if len(slashes) < 3 and rest:  # a URI without a file is a database in memory
         path = "FILE" if "@" in rest else f"/{rest}" if len(slashes) == 1 else rest
         raise BadValue(
-            f"{address.shown(uri)} is not the URI of an SQLite file: write {address.SQLITE}{path}, with three slashes "
-            "and a fourth if the path begins with one"
+            f"{address.masked_uri(uri)} is not the URI of an SQLite file: write {address.SQLITE}{path}, with three "
+            "slashes and a fourth if the path begins with one"
         )
     if len(slashes) == 3 and rest.startswith("~"):
         path, mark, query = rest.partition("?")
         expanded = quote(os.path.expanduser(unquote(path)))
         raise BadValue(
-            f"{address.shown(uri)} would be in a folder named {path.partition('/')[0]}: write "
+            f"{address.masked_uri(uri)} would be in a folder named {path.partition('/')[0]}: write "
             f"{address.SQLITE}{expanded}{mark}{query}"
         )
 

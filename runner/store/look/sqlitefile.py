@@ -80,7 +80,7 @@ def _check_name(file: Path) -> None:
         os.fsencode(folder).decode()
     except UnicodeDecodeError as error:
         raise BadValue(
-            f"MLflow cannot find artifacts below {plainfile.shown(Path(folder))}, whose name is not UTF-8: rename "
+            f"MLflow cannot find artifacts below {plainfile.path_text(Path(folder))}, whose name is not UTF-8: rename "
             f"it, or set MLFLOW_TRACKING_URI to {address.SQLITE}FILE in another folder"
         ) from error
 
@@ -88,6 +88,8 @@ def _check_name(file: Path) -> None:
 def _unusable(error: OSError, uri: str) -> DecodeFloorError:
     if error.errno in failures.FULL:
         return DiskFull(
-            f"no space left for the MLflow store {address.shown(uri)}: free some, then run the command again"
+            f"no space left for the MLflow store {address.masked_uri(uri)}: free some, then run the command again"
         )
-    return StoreUnreachable(f"the MLflow store {address.shown(uri)} cannot be used: {failures.refused(error)}")
+    return StoreUnreachable(
+        f"the MLflow store {address.masked_uri(uri)} cannot be used: {failures.path_message(error)}"
+    )

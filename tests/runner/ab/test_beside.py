@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from runner.ab import manifest
-from runner.ab.beside import Beside, read_beside
+from runner.ab.beside import OtherSessions, read_beside
 from runner.ab.manifest import Manifest
 from runner.record import record
 
@@ -44,7 +44,7 @@ def left(folder: Path) -> Path:
 
 def test_a_measured_session_is_named(folder: Path) -> None:
     found = record.read(left(folder))
-    assert read_beside(folder, known(folder)) == Beside((found["session"]["id"],))
+    assert read_beside(folder, known(folder)) == OtherSessions((found["session"]["id"],))
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,14 @@ def test_one_of_another_ab_or_that_cannot_be_read_is_left_out(edit: Callable[[To
     found = json.loads(path.read_text())
     edit(found)
     path.write_text(json.dumps(found))
-    assert read_beside(folder, known(folder)) == Beside()
+    assert read_beside(folder, known(folder)) == OtherSessions()
 
 
 def test_one_in_a_folder_of_its_own_is_left_out(folder: Path) -> None:
     path = left(folder)
     (folder / "another").mkdir()
     path.rename(folder / "another" / path.name)
-    assert read_beside(folder, known(folder)) == Beside()
+    assert read_beside(folder, known(folder)) == OtherSessions()
 
 
 def test_those_that_ended_without_a_measurement_are_counted_by_their_status(folder: Path) -> None:
@@ -80,7 +80,7 @@ def test_those_that_ended_without_a_measurement_are_counted_by_their_status(fold
         found["session"]["id"] = f"{number:016x}"
         (folder / f"{number}.json").write_text(json.dumps(found))
     path.unlink()
-    assert read_beside(folder, known(folder)) == Beside((), (("oom", 1), ("timeout", 2)))
+    assert read_beside(folder, known(folder)) == OtherSessions((), (("oom", 1), ("timeout", 2)))
 
 
 def test_one_that_a_block_has_is_counted_there_and_not_here(folder: Path) -> None:

@@ -25,7 +25,7 @@ def whole() -> tuple[Manifest, Told]:
     (folder,) = ROOT.glob("ab-qwen2.5-7b-16384-*")
     read = manifest.read(folder / "ab.json")
     found = replace(read, blocks=read.blocks[:2], declared=Declared(4, 0), asked=(4,))
-    return found, {each.session: facts.of_record(written.read(folder / each.file)) for each in found.sessions}
+    return found, {each.session: facts.record_facts(written.read(folder / each.file)) for each in found.sessions}
 
 
 def named(found: Manifest) -> Manifest:
@@ -167,14 +167,14 @@ HONEST: dict[str, Edit] = {
 def test_what_does_not_fit_is_named(name: str, whole: tuple[Manifest, Told]) -> None:
     edit, line = BROKEN[name]
     told = dict(whole[1])
-    said = list(check.told_differences(edit(whole[0], told), told))
+    said = list(check.manifest_errors(edit(whole[0], told), told))
     assert any(line in one for one in said), said
 
 
 @pytest.mark.parametrize("name", HONEST)
 def test_an_honest_ab_is_right(name: str, whole: tuple[Manifest, Told]) -> None:
     told = dict(whole[1])
-    assert list(check.told_differences(HONEST[name](whole[0], told), told)) == []
+    assert list(check.manifest_errors(HONEST[name](whole[0], told), told)) == []
 
 
 def test_why_a_block_is_not_used_is_told(whole: tuple[Manifest, Told]) -> None:

@@ -13,7 +13,7 @@ from runner.record.sections.head import ContainerInfo
 from tests.support.derive import typed
 from tests.support.records import cpu_record, example_record
 
-FIRST = facts.of_record(typed(example_record()))
+FIRST = facts.record_facts(typed(example_record()))
 IMAGE = facts.place_of(ContainerInfo("docker", "", "sha256:1", ""))
 
 
@@ -68,7 +68,10 @@ def test_the_first_session_of_each_arm_is_asked_and_no_later_one(changed: dict[s
 
 
 def test_arms_of_different_kernels_may_have_different_packages_and_nothing_else() -> None:
-    found, other = facts.of_record(typed(cpu_record())), facts.of_record(typed(cpu_record(cell={"kernel": "marlin"})))
+    found, other = (
+        facts.record_facts(typed(cpu_record())),
+        facts.record_facts(typed(cpu_record(cell={"kernel": "marlin"}))),
+    )
     packaged = replace(other, versions={**other.versions, "kernel_package": "marlin 1"})
     assert comparable.obstacle(packaged, packaged.cell_key, [], [found]) is None
     newer = replace(packaged, versions={**packaged.versions, "cuda": "99"})

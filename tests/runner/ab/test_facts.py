@@ -10,14 +10,14 @@ from tests.support.records import example_record, failed_record
 
 def test_a_session_without_an_end_began_and_ended_at_once() -> None:
     found = example_record()
-    assert facts.of_record(typed(found)).finished_ms == found["session"]["finished_ms"]
+    assert facts.record_facts(typed(found)).finished_ms == found["session"]["finished_ms"]
     failed = failed_record()
-    assert facts.of_record(typed(failed)).finished_ms == failed["session"]["started_ms"]
+    assert facts.record_facts(typed(failed)).finished_ms == failed["session"]["started_ms"]
 
 
 def test_the_facts_of_a_measured_session_are_those_of_its_record() -> None:
     found = example_record(session={"seed": 3, "index": 4, "study": "mine"})
-    told = facts.of_record(typed(found))
+    told = facts.record_facts(typed(found))
     assert told.stated == {
         "session.id": found["session"]["id"],
         "session.index": 4,
@@ -35,7 +35,7 @@ def test_the_facts_of_a_measured_session_are_those_of_its_record() -> None:
 
 def test_a_session_that_was_not_measured_has_its_reason_and_no_host_or_versions() -> None:
     found = failed_record("oom")
-    told = facts.of_record(typed(found))
+    told = facts.record_facts(typed(found))
     assert (told.is_measured, told.is_valid, told.reasons) == (False, False, found["reasons"][0])
     assert (told.host_id, told.code_key, {*told.versions.values()}) == (None, None, {None})
 
@@ -46,4 +46,4 @@ def test_an_image_is_known_by_its_digest_and_not_by_its_name() -> None:
     assert facts.place_of(first) == "podman's image sha256:0123"
     assert facts.place_of(None) == "the runner's own interpreter"
     inside = example_record(container={"engine": "docker", "image": "i", "digest": "sha256:1", "tree_key": "0" * 12})
-    assert facts.of_record(typed(inside)).place == "docker's image sha256:1"
+    assert facts.record_facts(typed(inside)).place == "docker's image sha256:1"

@@ -120,14 +120,14 @@ def test_after_each_session_it_is_told_which_it_was_and_how_long_the_rest_will_t
     pair = arms.pair(REQUEST, "cache", "dynamic", "static", ())
     settings = Settings(tmp_path, None, None, False, 60.0, lambda _text, _seconds: None)
     measure.measure(pair, 2, 0, settings, told.append)
-    assert [(each.arm.name, each.number, each.of, each.left) for each in told] == [
+    assert [(each.arm.name, each.number, each.planned, each.sessions_left) for each in told] == [
         ("a", 1, 2, 3),
         ("b", 1, 2, 2),
         ("b", 2, 2, 1),
         ("a", 2, 2, 0),
     ]
     # 1 · 10 + 2 · 10, for of b nothing is known yet; 1 · 10 + 1 · 40; one more of a; none
-    assert [each.left_s for each in told] == [30.0, 50.0, 10.0, 0.0]
+    assert [each.seconds_left for each in told] == [30.0, 50.0, 10.0, 0.0]
     assert [each.finished.record.cost_s.total for each in told] == [10.0, 40.0, 60.0, 20.0]
 
 

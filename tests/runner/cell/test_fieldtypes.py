@@ -28,7 +28,7 @@ from runner.cell.fieldtypes import (
     Size,
     Stated,
     WithOrWithout,
-    known,
+    value_or_none,
     without_absent,
 )
 
@@ -75,7 +75,7 @@ def test_limits_are_written_in_the_words_of_json_schema() -> None:
 
 def test_an_absent_value_is_neither_null_nor_true() -> None:
     assert not ABSENT
-    assert (known(ABSENT), known(None), known(0), known("x")) == (None, None, 0, "x")
+    assert (value_or_none(ABSENT), value_or_none(None), value_or_none(0), value_or_none("x")) == (None, None, 0, "x")
 
 
 def test_only_absence_is_taken_out_of_a_union() -> None:

@@ -59,10 +59,10 @@ def test_static_allocation_is_a_fixed_formula():
 
 
 def test_the_gate_drives_what_the_tokens_of_a_session_allow() -> None:
-    assert floors.driven_steps(2048, 5, 30) == 32  # of 35
-    assert floors.driven_steps(2048, 1, 9) == 10
-    assert floors.driven_steps(2048, 1, 3) == 8  # for which there are tokens beyond the timed steps
-    assert floors.driven_steps(1, 5, 30) == 19  # 36 tokens, from 17
+    assert floors.teacher_forced_steps(2048, 5, 30) == 32  # of 35
+    assert floors.teacher_forced_steps(2048, 1, 9) == 10
+    assert floors.teacher_forced_steps(2048, 1, 3) == 8  # for which there are tokens beyond the timed steps
+    assert floors.teacher_forced_steps(1, 5, 30) == 19  # 36 tokens, from 17
 
 
 def test_the_timed_steps_consume_the_last_positions() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pytest
 
 from runner.cell.fieldtypes import ABSENT, Count, OrAbsent, Positive, Series, WithOrWithout
-from runner.cell.jsonform import Misfit, from_json, hints, stated, to_json
+from runner.cell.jsonform import Misfit, from_json, hints, present_fields, to_json
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def test_an_absent_field_is_left_out_and_null_is_written() -> None:
     with_null = {**DATA, "bell": None}
     assert from_json(Bicycle, with_null).bell is None
     assert to_json(from_json(Bicycle, with_null)) == with_null
-    assert [name for name, _ in stated(BICYCLE)] == [*DATA]
+    assert [name for name, _ in present_fields(BICYCLE)] == [*DATA]
 
 
 def test_a_section_of_two_kinds_is_of_the_kind_whose_field_it_has() -> None:

@@ -24,7 +24,7 @@ QWEN = ModelShape.from_json(QWEN_7B)
     ],
 )
 def test_the_first_inputs_that_are_no_whole_groups_are_named(group_size: int, inputs: int | None) -> None:
-    assert Scheme(group_size).undivided(QWEN) == inputs
+    assert Scheme(group_size).first_undivided_inputs(QWEN) == inputs
 
 
 def test_a_scheme_in_json_is_the_same_scheme() -> None:

@@ -31,22 +31,22 @@ def test_the_nearest_word_is_suggested_where_one_is_near(value: str, nearest: st
 
 
 def test_a_word_that_nobody_knows_is_refused_with_those_that_there_are() -> None:
-    assert vocabulary.known("runtime", "graph", WORDS) == "graph"
+    assert vocabulary.checked_name("runtime", "graph", WORDS) == "graph"
     with pytest.raises(UnknownName) as caught:
-        vocabulary.known("runtime", "Graph", iter(WORDS))
+        vocabulary.checked_name("runtime", "Graph", iter(WORDS))
     assert str(caught.value) == "unknown runtime 'Graph'; did you mean graph? (allowed: eager, graph, compile)"
 
 
 def test_a_planned_word_is_not_available_and_any_other_is_unknown() -> None:
     built = ("eager", "graph")
-    assert vocabulary.available("runtime", "graph", ("fused",), built) == "graph"
+    assert vocabulary.checked_available("runtime", "graph", ("fused",), built) == "graph"
     with pytest.raises(NotAvailable) as planned:
-        vocabulary.available("runtime", "fused", ("fused",), iter(built))
+        vocabulary.checked_available("runtime", "fused", ("fused",), iter(built))
     assert str(planned.value) == "runtime=fused is not available in this version (available: eager, graph)"
     with pytest.raises(UnknownName, match=r"^unknown runtime 'warp' \(allowed: fused, eager, graph\)$"):
-        vocabulary.available("runtime", "warp", ("fused",), built)
+        vocabulary.checked_available("runtime", "warp", ("fused",), built)
 
 
 def test_a_word_that_is_planned_and_built_is_named_once() -> None:
     with pytest.raises(UnknownName, match=r"\(allowed: fused, eager\)$"):
-        vocabulary.available("runtime", "warp", ("fused",), ("eager", "fused"))
+        vocabulary.checked_available("runtime", "warp", ("fused",), ("eager", "fused"))

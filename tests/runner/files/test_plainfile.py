@@ -107,5 +107,5 @@ def test_no_descriptor_is_left_open_by_what_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_no_utf8_is_shown_all_the_same() -> None:
-    assert plainfile.shown(Path("/srv/é")) == "/srv/é"
-    assert plainfile.shown(Path("/srv/\udcff")) == "/srv/\N{REPLACEMENT CHARACTER}"
+    assert plainfile.path_text(Path("/srv/é")) == "/srv/é"
+    assert plainfile.path_text(Path("/srv/\udcff")) == "/srv/\N{REPLACEMENT CHARACTER}"

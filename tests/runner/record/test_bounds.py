@@ -16,7 +16,7 @@ def stated(name, dtype):
     """Ratio and spread that bounds.yaml or a declaration states for a wide model."""
     quant, _, kernel = name.partition("/")
     runtime = name if name in registry.runtime_names() else "graph"
-    found = bounds.of(dtype, runtime, quant or "bf16", kernel or "cublas", 3584)
+    found = bounds.cell_bounds(dtype, runtime, quant or "bf16", kernel or "cublas", 3584)
     return found["stated_ratio"], found["stated_spread"]
 
 

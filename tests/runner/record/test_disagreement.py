@@ -63,7 +63,7 @@ def test_sessions_of_before_the_flag_are_shown_with_it_and_stay_as_they_are():
     apart(found, wall=20.0, span=20.1, rate=30.0)
     assert "passes-disagree" not in found["flags"]
     assert recompute.differences(found) == []
-    assert judgement.marks(typed(found)) == ["passes-disagree"]
+    assert judgement.displayed_flags(typed(found)) == ["passes-disagree"]
     assert view(typed(found)).tags["flags"] == "passes-disagree"
     assert "`passes-disagree`: passes over the same context lengths" in run_page.run_description(typed(found))
 
@@ -72,4 +72,4 @@ def test_marks_are_shown_in_alphabetical_order():
     found = of_gate_version_1(apart(example_record(), wall=20.0, span=20.0, rate=25.0))
     found["flags"] = ["throttled", "unpinned", "drifting", "host-busy", "shared-card"]
     expected = ["drifting", "host-busy", "passes-disagree", "shared-card", "throttled", "unpinned"]
-    assert judgement.marks(typed(found)) == expected
+    assert judgement.displayed_flags(typed(found)) == expected

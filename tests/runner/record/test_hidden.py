@@ -42,7 +42,7 @@ def test_only_what_lies_openly_below_the_named_folder_counts(tmp_path: Path, nam
     folder = littered(tmp_path / name)
     assert spool.record_files(folder) == [folder / "inner" / "one.json"]
     assert spool.manifest_files(folder) == []
-    assert list(open_runs.left_behind(folder)) == []
+    assert list(open_runs.abandoned_markers(folder)) == []
 
 
 @pytest.mark.slow

@@ -231,7 +231,7 @@ def test_a_coarse_path_of_gate_version_1_is_flagged_within_its_own_noise():
 
 def test_each_path_has_the_bounds_that_are_committed_for_it():
     """A path without a ratio of its own has its dtype's."""
-    plain = bounds.of("fp16", "graph", "bf16", "cublas", 3584)
+    plain = bounds.cell_bounds("fp16", "graph", "bf16", "cublas", 3584)
     assert plain == {
         "gate_version": 2,
         "cap": 0.02,
@@ -243,11 +243,11 @@ def test_each_path_has_the_bounds_that_are_committed_for_it():
         "dtype_spread": 0.038,
     }
     coarse = {"stated_ratio": 2.352, "stated_spread": 0.063}
-    assert bounds.of("fp16", "graph", "gptq", "exllamav2", 3584) == plain | coarse
+    assert bounds.cell_bounds("fp16", "graph", "gptq", "exllamav2", 3584) == plain | coarse
     engine = {"stated_ratio": 6.828, "stated_spread": 0.032}
-    assert bounds.of("fp16", "exllamav2", "gptq", "exllamav2", 3584) == plain | engine
+    assert bounds.cell_bounds("fp16", "exllamav2", "gptq", "exllamav2", 3584) == plain | engine
     narrow = {"stated_spread": 0.11, "dtype_spread": 0.11}
-    assert bounds.of("fp16", "graph", "bf16", "cublas", 896) == plain | narrow
+    assert bounds.cell_bounds("fp16", "graph", "bf16", "cublas", 896) == plain | narrow
     assert bounds.version_1_bounds("fp16", "exllamav2", "gptq", "exllamav2") == {"cap": 0.02, "noise": 0.04}
     assert bounds.version_1_bounds("fp16", "graph", "gptq", "exllamav2") == {"cap": 0.02, "noise": 0.03}
     others = {name for name in registry.kernel_names() if name != "exllamav2"}

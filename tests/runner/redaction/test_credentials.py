@@ -54,8 +54,8 @@ def _no_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_host_and_database_are_shown_and_no_secret(uri: str, shown: str) -> None:
-    assert credentials.shown(uri) == shown
-    assert credentials.shown(shown) == shown
+    assert credentials.masked_uri(uri) == shown
+    assert credentials.masked_uri(shown) == shown
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_an_error_and_its_traceback_show_no_secret_of_the_command_line(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["runner", "--store=postgresql://me:se/cr et@host/db"])
     monkeypatch.setenv(failures.TRACEBACK_VARIABLE, "1")
-    told = failures.told(RuntimeError("no postgresql://me:se/cr et@host/db here: se/cr et"))
+    told = failures.as_failure(RuntimeError("no postgresql://me:se/cr et@host/db here: se/cr et"))
     assert "postgresql://me:***@host/db" in str(told)
     assert "cr et" not in str(told)
     assert "cr et" not in capsys.readouterr().err
@@ -143,7 +143,7 @@ def _spelled(secret: str) -> set[str]:
 
 def _check(uri: str, secrets: list[str], public: str) -> None:
     said = "; ".join([f"cannot open {uri!r} ({uri})", *(f"{each}" for one in secrets for each in _spelled(one))])
-    for text in (credentials.shown(uri), credentials.masked(said, uri)):
+    for text in (credentials.masked_uri(uri), credentials.masked(said, uri)):
         for secret in secrets:
             assert not [each for each in _spelled(secret) if each in text and each not in public]
 
@@ -157,7 +157,7 @@ def test_no_password_comes_out(
     uri = f"{scheme}://{user}:{written(secret)}@{place}"
     assume(secret not in ("x-oauth-basic", credentials.MASK))
     _check(uri, [secret], f"cannot open {scheme}://{user}:***@{place}")
-    assert credentials.shown(uri) == f"{scheme}://{user}:***@{place}"
+    assert credentials.masked_uri(uri) == f"{scheme}://{user}:***@{place}"
 
 
 @given(SCHEMES, WORD, SECRETS, WRITTEN, WORD, SECRET_NAMES, SECRETS)
@@ -168,7 +168,7 @@ def test_no_secret_of_the_query_comes_out(
     assume("x-oauth-basic" not in secret)
     uri = f"{scheme}://{user}:{written(secret)}@{host}/db?sslmode=require&{name}={quote(second, safe='')}"
     _check(uri, [secret, second], f"cannot open {scheme}://{user}:***@{host}/db?sslmode=require&{name}=***")
-    assert f"@{host}/db?sslmode=require&{name}=***" in credentials.shown(uri)
+    assert f"@{host}/db?sslmode=require&{name}=***" in credentials.masked_uri(uri)
 
 
 @given(WORD, SECRET_NAMES, ASCII_SECRET)
@@ -179,8 +179,8 @@ def test_no_secret_of_a_query_comes_out_as_it_was_typed(host: str, name: str, se
 
 @given(st.text(max_size=60))
 def test_what_is_shown_is_shown_again(text: str) -> None:
-    once = credentials.shown(f"postgresql://{text}")
-    assert credentials.shown(once) == once
+    once = credentials.masked_uri(f"postgresql://{text}")
+    assert credentials.masked_uri(once) == once
 
 
 @given(SCHEMES, WORD, SECRETS, WORD, SECRET_NAMES, ASCII_SECRET)

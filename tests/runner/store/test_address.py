@@ -171,7 +171,7 @@ def test_what_the_libraries_read_as_it_was_meant_is_taken(uri: str) -> None:
     ],
 )
 def test_no_password_is_shown(uri: str, shown: str) -> None:
-    assert address.shown(uri) == shown
+    assert address.masked_uri(uri) == shown
 
 
 def test_a_password_is_taken_out_of_a_drivers_message() -> None:

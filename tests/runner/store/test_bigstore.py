@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 
 from runner import store
 from runner.ab import check, manifest
-from runner.ab.beside import Beside
+from runner.ab.beside import OtherSessions
 from runner.record import record
 from runner.record.verify import recompute
 from tests.support import bigstore, campaign
@@ -109,7 +109,7 @@ def test_verify_finds_nothing_wrong_with_its_records_and_manifests() -> None:
     for number, compared in enumerate(made.manifests):
         records = {session.id: typed(made.record(session)) for session in _of(made, number)}
         assert list(check.differences(compared, records)) == []
-        assert made.period_ms(compared) == check.period_ms(check.Checked(compared, records, Beside()))
+        assert made.period_ms(compared) == check.period_ms(check.Checked(compared, records, OtherSessions()))
         assert compared.done == campaign.ARM_SESSIONS
 
 

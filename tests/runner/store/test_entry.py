@@ -53,7 +53,7 @@ def test_an_interrupted_entry_leaves_a_killed_run(sqlite_uri: str) -> None:
 
 def test_a_run_that_its_record_has_closed_stays_as_it_is(sqlite_uri: str) -> None:
     run = EntryRun(store.commit(typed(example_record()), _made_run(sqlite_uri)))
-    run.closed()
+    run.mark_closed()
     run.fail(Terminated("stopped by SIGTERM"))
     assert _status(sqlite_uri, run.id) == "FINISHED"
 

@@ -17,27 +17,27 @@ COMMITTED = sorted((ROOT / "experiments" / "records").rglob("ab.json"))
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.parent.name)
 def test_a_manifest_comes_back_from_among_other_tags(path):
     whole = manifest.read(path)
-    tags = {"study": "cuda-graphs", "ab": whole.id, **manifesttags.tags_of(whole)}
-    assert manifesttags.manifest_of(tags, "run 1") == whole
+    tags = {"study": "cuda-graphs", "ab": whole.id, **manifesttags.manifest_tags(whole)}
+    assert manifesttags.manifest_from_tags(tags, "run 1") == whole
 
 
 def test_one_longer_than_a_tag_may_be_takes_several():
     whole = manifest.read(COMMITTED[0])
     longer = replace(whole, blocks=whole.blocks * 20)
-    tags = manifesttags.tags_of(longer)
+    tags = manifesttags.manifest_tags(longer)
     assert len(tags) > 1
     assert max(map(len, tags.values())) == TAG_LENGTH
-    assert manifesttags.manifest_of(dict(reversed(tags.items())), "run 1") == longer
+    assert manifesttags.manifest_from_tags(dict(reversed(tags.items())), "run 1") == longer
 
 
 def test_more_than_nine_tags_are_put_together_in_their_order():
     whole = manifest.read(COMMITTED[0])
     longer = replace(whole, blocks=whole.blocks * 60)
-    tags = manifesttags.tags_of(longer)
+    tags = manifesttags.manifest_tags(longer)
     assert len(tags) > 11
-    assert manifesttags.manifest_of(dict(reversed(tags.items())), "run 1") == longer
+    assert manifesttags.manifest_from_tags(dict(reversed(tags.items())), "run 1") == longer
 
 
 def test_a_run_without_it_is_told():
     with pytest.raises(BadRecord, match="run 1: not a manifest"):
-        manifesttags.manifest_of({"ab": "0123"}, "run 1")
+        manifesttags.manifest_from_tags({"ab": "0123"}, "run 1")

@@ -52,7 +52,7 @@ def test_whatever_is_longer_than_a_tag_of_2_9_is_cut_or_in_pieces(older_uri: str
     summary = store.Summary({"ab/ratio": 1.0}, {"verdict_reason": words}, words, {"summary.md": words})
     committed = client.get_run(store.commit_comparison(longer, (1, 2), summary, None))
     assert committed.info.status == "FINISHED"
-    assert manifesttags.manifest_of(committed.data.tags, "it") == longer
+    assert manifesttags.manifest_from_tags(committed.data.tags, "it") == longer
     report = client.get_run(store.commit_report("report", summary, None))
     assert report.info.status == "FINISHED"
 

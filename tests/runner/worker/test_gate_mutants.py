@@ -30,7 +30,7 @@ def prepared(request):
         )
         drawn = tokens.draw(shape.vocab, floors.sequence_tokens(CTX, 5, 30), 0, torch.device("cpu"))
         expectation = gate.expect(built, shape, drawn, CTX, PROTOCOL)
-    return built, drawn, expectation, bounds.of(request.param, "eager", "bf16", "torch-cpu", shape.hidden)
+    return built, drawn, expectation, bounds.cell_bounds(request.param, "eager", "bf16", "torch-cpu", shape.hidden)
 
 
 def errors_of(step, prepared):

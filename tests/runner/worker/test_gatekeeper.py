@@ -3,7 +3,7 @@
 import pytest
 
 from runner.cell.cell import Cell
-from runner.cell.fieldtypes import ABSENT, known
+from runner.cell.fieldtypes import ABSENT, value_or_none
 from runner.record.sections.gate import NotFinite
 from runner.worker import gate
 from runner.worker.gatekeeper import Gatekeeper
@@ -85,7 +85,7 @@ def check_of(errors, trusted):
 def test_why_logits_are_not_finite_is_said_where_one_of_them_is(errors, trusted, fault, said):
     found = keeper(left_at(24), fault)
     found.checks.append(check_of(errors, trusted))
-    assert known(found.evidence(CELL, 128, synthetic=True).not_finite) == said
+    assert value_or_none(found.evidence(CELL, 128, synthetic=True).not_finite) == said
 
 
 def test_a_step_that_is_eager_itself_is_likened_to_nothing():

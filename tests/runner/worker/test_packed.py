@@ -35,7 +35,7 @@ def prepared():
 
 
 def held_to(dtype, quant, kernel):
-    return bounds.of(dtype, "eager", quant, kernel, TINY.hidden)
+    return bounds.cell_bounds(dtype, "eager", quant, kernel, TINY.hidden)
 
 
 def worst(found):

@@ -75,7 +75,7 @@ def test_what_is_said_reaches_the_parent_at_once(monkeypatch):
 
     pipe = Pipe()
     monkeypatch.setattr("sys.stdout", pipe)
-    Clock(1_000).say("load")
+    Clock(1_000).print_progress("load")
     assert pipe.flushed == "@phase load\n"
     report_error("a-reason", 3, "what was wrong")
     assert pipe.flushed.splitlines()[1].startswith("@error {")

@@ -52,7 +52,7 @@ def measure(tiny_job, monkeypatch):
 def late(step):
     """Right for as long as the gate's own steps last, wrong at the end of every timed pass."""
     forward = step.forward
-    first_wrong = CTX + floors.driven_steps(CTX, 5, 30)
+    first_wrong = CTX + floors.teacher_forced_steps(CTX, 5, 30)
 
     def shifted(tokens, positions):
         return forward(tokens, positions + (1 if len(positions) == 1 and int(positions) >= first_wrong else 0))

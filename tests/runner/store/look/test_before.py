@@ -63,7 +63,9 @@ def test_an_experiment_id_that_is_not_there_is_named(
 ) -> None:
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", unknown)
     said = refusal()
-    assert said.startswith(f"MLFLOW_EXPERIMENT_ID={unknown}: the MLflow store {address.shown(any_uri)} has no such")
+    assert said.startswith(
+        f"MLFLOW_EXPERIMENT_ID={unknown}: the MLflow store {address.masked_uri(any_uri)} has no such"
+    )
 
 
 def test_a_run_that_is_not_there_or_deleted_is_named(any_uri: str) -> None:
