@@ -86,7 +86,10 @@ def test_what_is_wrong_with_its_own_closes_the_run_with_the_reason_until_it_is_m
 def test_a_run_under_which_nothing_was_measured_is_told(spool, client):
     other = client.create_run("0").info.run_id
     code, errors = finished(spool, other)
-    assert (code, errors) == (24, f"error: no A/B there was measured under run {other}\n")
+    assert (code, errors) == (
+        24,
+        f"error: no A/B in the spool was measured under run {other}: name the spool that its `ab` entry wrote\n",
+    )
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, "KILLED"), (signal.SIGKILL, "RUNNING")])

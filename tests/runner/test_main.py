@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from runner import cli, errors, store
+from runner import errors, store
+from runner.commands import measuring
 from tests.support.processes import ROOT, Main, environment, runner
 
 
@@ -23,7 +24,7 @@ def test_an_unexpected_failure_is_one_line_too(main: Main, monkeypatch: pytest.M
     def broken(*_: object) -> None:
         raise KeyError("x")
 
-    monkeypatch.setattr(cli, "run_session", broken)
+    monkeypatch.setattr(measuring, "run_session", broken)
     code, _, err = main("cell", "--spool", "s")
     assert (code, err) == (
         1,
@@ -37,7 +38,7 @@ def test_a_full_disk_has_a_code_of_its_own(main: Main, monkeypatch: pytest.Monke
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
 
-    monkeypatch.setattr(cli, "run_session", full)
+    monkeypatch.setattr(measuring, "run_session", full)
     code, _, err = main("cell", "--spool", "s")
     assert code == 22
     assert err.startswith("error: no space left ([Errno 28]")
@@ -75,7 +76,7 @@ def _stopped_under_mlflow(main: Main, monkeypatch: pytest.MonkeyPatch, error: er
     monkeypatch.setenv("MLFLOW_RUN_ID", "run-1")
     monkeypatch.setattr("runner.processes.parentwatch.watch_ancestors", lambda _: ())
     monkeypatch.setattr("runner.store.entry._close", lambda run, why: closed.append((run, type(why), str(why))))
-    monkeypatch.setattr(cli, "run_session", fail)
+    monkeypatch.setattr(measuring, "run_session", fail)
     monkeypatch.setattr(store, "before_measuring", lambda _run_id: None)  # there is no store with such a run
     main("cell")
     return closed

@@ -13,16 +13,17 @@ import pytest
 import yaml
 
 from analysis import cli as analysis
-from runner import cli as runner
 from runner.ab import arms
+from runner.commands import measuring
+from runner.commands import options as request_options
 from runner.plan.request import Request
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUEST = [field.name for field in fields(Request)]
 COMMANDS: Mapping[str, click.Command] = {
-    "main": runner.cell,
-    "cell": runner.cell,
-    "ab": runner.ab,
+    "main": measuring.cell,
+    "cell": measuring.cell,
+    "ab": measuring.ab,
     "tables": analysis.main.commands["tables"],
 }
 SESSION = {"spool", "share_host", "timeout"}
@@ -49,7 +50,7 @@ def options(command: click.Command) -> dict[str, click.Option]:
 
 
 def test_every_field_of_the_request_has_a_help_text() -> None:
-    assert list(runner.REQUEST_HELP) == REQUEST
+    assert list(request_options.REQUEST_HELP) == REQUEST
 
 
 @pytest.mark.parametrize("name", ["cell", "ab"])

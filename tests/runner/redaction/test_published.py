@@ -14,8 +14,9 @@ from typing import Any, cast
 
 import pytest
 
-from runner import arguments, cli
+from runner import arguments
 from runner.ab import manifest
+from runner.commands import measuring
 from runner.errors import BadValue
 from runner.plan.request import weights_folder
 from runner.redaction import privatepaths
@@ -139,7 +140,7 @@ def test_a_path_behind_env_is_not_repeated(typed: str) -> None:
 
 def test_a_path_behind_env_is_hidden_and_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
     typed = "env:/data/acme/tune"
-    cli._warn_of_paths(cast("Any", SimpleNamespace()), {"weights": typed})
+    measuring._warn_of_paths(cast("Any", SimpleNamespace()), {"weights": typed})
     assert "MLflow has logged the parameter weights=env:/data/acme/tune" in capsys.readouterr().err
     hidden = arguments.private(["cell", "--weights", typed])
     assert privatepaths.without("cannot open '/data/acme/tune/config.json'", hidden) == (

@@ -175,7 +175,9 @@ def test_the_command_fails_with_the_list(records, since):
     edit(records)
     result = CliRunner().invoke(program, ["verify", "--since", since, str(records)])
     assert isinstance(result.exception, BadRecord)
-    assert str(result.exception) == f"1 committed records were changed or deleted since {since}"
+    assert str(result.exception) == (
+        f"1 committed records were changed or deleted since {since}: `git checkout {since} -- FILE` restores one"
+    )
     assert f"{FIRST.name}: changed since" in result.output.replace("\n", "")
 
 

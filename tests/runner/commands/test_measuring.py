@@ -1,0 +1,72 @@
+"""Commands that run sessions, with the session itself replaced by records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from runner.commands import measuring
+from tests.support.derive import typed
+from tests.support.fakesession import fake_session, measured
+from tests.support.processes import Main
+from tests.support.records import failed_record
+
+
+def test_without_mlflow_the_spool_is_offered_before_anything_is_measured(
+    main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr(measuring, "run_session", lambda *_: pytest.fail("measured"))
+    code, _, err = main("cell")
+    assert code == 25
+    assert "use --spool DIR" in err
+
+
+def test_the_summary_says_what_was_found(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_session(monkeypatch, measured())
+    code, out, _ = main("cell", "--spool", "s")
+    assert code == 0
+    for part in (
+        "tiny 64 bf16 eager dynamic cpu (session 0123)",
+        "2.000 ms, 500.0 tokens/s",
+        "1.000 ms at the bandwidth measured here (r_floor_achievable 0.500)",
+        "error 1.00e-02, bound 3.00e-02",
+        "valid     yes",
+        "drifting",
+        "/spool/r.json",
+    ):
+        assert part in out
+
+
+def test_a_card_that_the_catalogue_lacks_gets_its_entry_printed(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = {"key": "nvidia-x1", "name": "NVIDIA X1", "catalogued": False, "compute_capability": "13.0"}
+    fake_session(monkeypatch, measured(**gpu))
+    out = main("cell", "--spool", "s")[1]
+    assert "nvidia-x1:\n  name: NVIDIA X1\n  nvml: NVIDIA X1\n  compute_capability: '13.0'" in out
+
+
+def test_an_invalid_session_keeps_the_rest_from_nothing_and_ends_with_23(
+    main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = fake_session(monkeypatch, measured(valid=False), measured())
+    code, _, err = main("cell", "--spool", "s", "--sessions", "2")
+    assert (code, len(calls)) == (23, 2)
+    assert "logit error 1 exceeds the bound" in err
+    assert [call[1] for call in calls] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [("oom", 18), ("infeasible", 17), ("worker-failed", 19), ("worker-timeout", 20), ("mismatch", 26)],
+)
+def test_a_failed_session_ends_with_its_own_code_and_stops_the_rest(
+    main: Main, monkeypatch: pytest.MonkeyPatch, reason: str, code: int
+) -> None:
+    example = typed(failed_record(reason if reason in ("oom", "infeasible") else "failed"))
+    outcome = replace(example.outcome, status="failed", reason=reason, message="what was")
+    failed = replace(example, outcome=outcome, reasons=("what was",))
+    calls = fake_session(monkeypatch, failed, measured())
+    found, out, err = main("cell", "--spool", "s", "--sessions", "2")
+    assert (found, len(calls), err) == (code, 1, "error: what was\n")
+    assert "failed: what was" in out

@@ -1,0 +1,101 @@
+"""Commands on records that exist: `verify` and `ui`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from runner import store
+from runner.commands import records
+from runner.record import record
+from tests.support import damaged
+from tests.support.processes import ROOT, Main, runner
+from tests.support.records import example_record
+
+
+def test_without_pydantic_nothing_is_verified_and_the_way_to_it_is_said(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['pydantic'] = None\n")
+    (tmp_path / "r.json").write_text("not read")
+    found = runner(tmp_path, "verify", "r.json", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    assert (found.returncode, found.stdout) == (25, "")
+    assert found.stderr.startswith(f"error: {sys.executable} lacks the package pydantic: use `make cell`")
+    assert len(found.stderr.splitlines()) == 1
+
+
+def test_ui_names_the_prepared_view_and_becomes_mlflows_ui(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(store, "cells_addresses", lambda server: [("decode-floor", f"{server}/#/experiments/1")])
+    monkeypatch.setattr(os, "execv", lambda _, command: commands.append(command))
+    monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "sqlite:///another.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@db/mlflow")
+    code, out, _ = main("ui", "--port", "5001", "--workers", "1")
+    assert (code, out) == (0, "decode-floor: http://127.0.0.1:5001/#/experiments/1\n")
+    assert [command[2:] for command in commands] == [
+        ["mlflow", "ui", "--host", "127.0.0.1", "--port", "5001", "--workers", "1"]
+    ]
+    # not on the command line, which everybody on the host can read
+    assert os.environ["MLFLOW_BACKEND_STORE_URI"] == "postgresql://me:secret@db/mlflow"
+
+
+def test_ui_of_a_server_starts_no_second_one(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "cells_addresses", lambda server: [("decode-floor", f"{server}/#/experiments/1")])
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("started a server"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@tracking:5000/")
+    assert main("ui")[:2] == (0, "decode-floor: http://me:***@tracking:5000/#/experiments/1\n")
+
+
+def test_verify_takes_files_and_folders(main: Main, tmp_path: Path) -> None:
+    record.write(example_record(), tmp_path / "right" / "sub" / "r.json")
+    assert main("verify", str(tmp_path / "right"), str(tmp_path / "right" / "sub" / "r.json"))[:2] == (
+        0,
+        "ok 2 records\n",
+    )
+    (tmp_path / "right" / "x.json").write_text("{}")
+    code, out, err = main("verify", str(tmp_path / "right"))
+    assert code == 24
+    assert out == (
+        f"{tmp_path}/right/x.json: not a record of this project (no schema_version): "
+        "remove it from the folder of records\n"
+    )
+    assert "error: 1 of 2 records are damaged or differ" in err
+
+
+def test_a_copy_of_a_record_is_told(main: Main, tmp_path: Path) -> None:
+    for name in ("a.json", "copy.json"):
+        record.write(example_record(), tmp_path / name)
+    code, out, _ = main("verify", str(tmp_path))
+    assert code == 24
+    assert out == f"{tmp_path}/copy.json: session 0f3c9a52b7d1e846 is also in {tmp_path}/a.json\n"
+
+
+def test_verifying_nothing_does_not_pass(main: Main, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    code, out, err = main("verify", str(tmp_path / "empty"))
+    assert (code, out) == (24, "")
+    assert err == (
+        f"error: {tmp_path}/empty: no records (*.json) there: "
+        "name the folder that a command wrote records to (--spool, by default spool)\n"
+    )
+
+
+@pytest.mark.parametrize("name", damaged.FILES)
+def test_verify_says_in_a_line_what_is_wrong_with_a_damaged_file(main: Main, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "x.json"
+    file.write_bytes(damaged.FILES[name])
+    code, out, err = main("verify", str(file))
+    assert code == 24
+    assert err == f"error: 1 of 1 records are damaged or differ from their raw values: {record.RESTORE}\n"
+    assert out.splitlines()
+    assert all(line.startswith(f"{file}: ") and line.count(str(file)) == 1 for line in out.splitlines())
+
+
+def test_verify_shows_the_first_lines_of_a_file_and_counts_the_rest(main: Main, tmp_path: Path) -> None:
+    found = example_record()
+    found["cell"] |= dict.fromkeys(map(str, range(100)))
+    record.write(found, tmp_path / "r.json")
+    code, out, _ = main("verify", str(tmp_path / "r.json"))
+    assert (code, len(out.splitlines())) == (24, records.VERIFY_LINES + 1)
+    assert out.endswith(f"r.json: {100 - records.VERIFY_LINES} more\n")
