@@ -9,6 +9,7 @@ from analysis import ab
 from analysis.sources import records
 from analysis.sources.records import Folder
 from runner.errors import BadRecord
+from runner.record import record
 from tests.support.records import as_session, example_record
 
 
@@ -48,5 +49,6 @@ def test_an_ab_whose_record_is_gone_is_left_out_by_name(folder, tmp_path):
     session = json.loads(gone.read_text())["session"]["id"]
     gone.unlink()
     frame = Folder(tmp_path).compared(ab.NEEDED)
-    said = f"{tmp_path}/ab/ab.json: session {session} ({gone.name}) is not among the records that can be used"
+    fault = f"session {session} ({gone.name}) is not among the records that can be used"
+    said = f"{tmp_path}/ab/ab.json: {fault}: {record.RESTORE}"
     assert (frame.manifests, frame.left_out) == ((), (said,))
