@@ -49,7 +49,11 @@ def test_a_library_with_exactly_the_architectures_is_told_by_its_size(
         ("sm_80", NO_PTX, r"has code of \['sm_80'\], not of \['sm_90'\]"),
         ("sm_80 sm_90", NO_PTX, r"has code of \['sm_80', 'sm_90'\], not of \['sm_90'\]"),
         ("sm_90", "echo 'PTX file    1: x.1.sm_90.ptx'", r"^exllamav2_ext\.so has PTX$"),
-        ("sm_90", "echo 'no such file' >&2; exit 1", r"^cuobjdump --list-ptx exllamav2_ext\.so: no such file$"),
+        (
+            "sm_90",
+            "echo 'no such file' >&2; exit 1",
+            r"^cuobjdump --list-ptx cannot read exllamav2_ext\.so \(no such file\)$",
+        ),
     ],
 )
 def test_machine_code_of_another_architecture_and_ptx_are_wrong(site: Path, compiled: str, ptx: str, said: str) -> None:

@@ -85,8 +85,10 @@ def test_nothing_to_fetch_needs_no_pip(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_any_other_failure_of_pip_is_told_by_its_last_error() -> None:
     said = "WARNING: a\nERROR: first\nERROR: Could not open requirements file\n"
-    assert packages._reason(said, "3.12") == "pip could not fetch the wheels: Could not open requirements file"
-    assert packages._reason("no error\nhere\n", "3.12") == "pip could not fetch the wheels: here"
+    remedy = "correct that, or name a folder that has them in WHEELS"
+    opening = "pip could not fetch the wheels (Could not open requirements file)"
+    assert packages._reason(said, "3.12") == f"{opening}: {remedy}"
+    assert packages._reason("no error\nhere\n", "3.12") == f"pip could not fetch the wheels (here): {remedy}"
 
 
 def test_requirements_are_exactly_the_wheels_by_hash(tmp_path: Path) -> None:
@@ -110,5 +112,7 @@ def test_libraries_of_a_wheel_go_to_the_module_path_and_programs_nowhere(tmp_pat
 
 def test_a_file_that_is_no_wheel_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "some-1.0-py3-none-any.whl").write_text("<html>")
-    with pytest.raises(Wrong, match=r"some-1\.0-py3-none-any\.whl is no wheel that can be read: "):
+    with pytest.raises(
+        Wrong, match=r"some-1\.0-py3-none-any\.whl is no wheel that can be read \(.*\): build or copy it again$"
+    ):
         packages.unpack(tmp_path / "some-1.0-py3-none-any.whl", tmp_path / "site")

@@ -73,7 +73,9 @@ def test_what_the_field_does_not_imply_is_refused_by_its_name(card: MakeCard, mo
         return replace(plan, cell=replace(plan.cell, dtype="fp16")) if request.ctx == "512" else plan
 
     monkeypatch.setattr(arms, "resolve", drifting)
-    with pytest.raises(BadPair, match=r"differ in dtype as well \(bf16 and fp16\).*give dtype= for both"):
+    with pytest.raises(
+        BadPair, match=r"differ in dtype as well \(bf16 and fp16\).*give dtype= the same value for both"
+    ):
         arms.pair(Request(), "ctx", "256", "512", (card("NVIDIA H200"),))
 
 

@@ -58,7 +58,7 @@ def test_datasheet_bandwidths_are_the_papers() -> None:
 
 def test_two_entries_for_one_card_are_refused(folder: Path) -> None:
     write(folder, "gpus.yaml", {"l4": gpu_entry(), "l-any": gpu_entry(nvml="NVIDIA L.*")})
-    with pytest.raises(BadValue, match="l-any and l4 both match the NVML name 'NVIDIA L4'"):
+    with pytest.raises(BadValue, match="l-any and l4 match the NVML name 'NVIDIA L4': make their patterns narrower"):
         catalogue.gpu_for("NVIDIA L4")
 
 

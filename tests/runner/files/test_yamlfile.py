@@ -111,7 +111,7 @@ def test_a_value_of_many_copies_is_shown_short(folder: Path) -> None:
     for _ in range(12):
         copies = [copies] * 9
     write(folder, "models.yaml", {"m": model_entry(name=copies)})
-    with pytest.raises(BadValue, match=r"m\.name: \[.* is not text$") as caught:
+    with pytest.raises(BadValue, match=r"m\.name: \[.* is not text: write one$") as caught:
         catalogue.models()
     assert len(str(caught.value)) < 5000
 

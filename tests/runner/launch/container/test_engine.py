@@ -59,7 +59,9 @@ def test_a_container_is_removed_at_once_and_one_that_is_gone_is_no_failure(tmp_p
 
 def test_a_container_that_may_still_run_is_named(tmp_path: Path) -> None:
     fake = FakeEngine(tmp_path, "podman", {"rm": {"err": "\n  device is busy\nmore\n", "code": 2}})
-    with pytest.raises(NoContainer, match=r"^the container x may still be running: device is busy$"):
+    with pytest.raises(
+        NoContainer, match=r"^the container x may still be running: device is busy; `podman rm --force x` removes it$"
+    ):
         engine.Engine("podman", str(fake.program)).remove("x")
     with pytest.raises(NoContainer, match=r"^the container x may still be running: podman cannot be started \("):
         engine.Engine("podman", str(tmp_path / "no program")).remove("x")
@@ -70,7 +72,7 @@ def test_an_engine_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)
     monkeypatch.setattr(engine, "PATIENCE_S", 0.2)
-    with pytest.raises(NoContainer, match=r"^docker does not answer within 0\.2 s$"):
+    with pytest.raises(NoContainer, match=r"^docker does not answer within 0\.2 s: restart it$"):
         engine.Engine("docker", str(program)).image("decode-floor:cpu")
 
 

@@ -77,7 +77,9 @@ def test_the_command_that_builds_it_names_an_unusual_stack(name: str, command: s
 
 
 def test_without_labels_it_is_none_of_ours() -> None:
-    with pytest.raises(NoContainer, match="is labelled no architecture and no stack: make image-cpu builds it"):
+    with pytest.raises(
+        NoContainer, match="is labelled no architecture and no stack: make image-cpu builds the one of that name"
+    ):
         image.check_labels(engine.Image("decode-floor:cpu", "sha256:0", {}))
 
 
