@@ -32,9 +32,10 @@ def _changed_below(since: str, folder: Path) -> Iterator[str]:
     now = _git(folder, "diff", *options, "HEAD", "--", ".")
     direct = _git(folder, "diff", *options, start, "--", ".")
     for status, name in (*_entries(history), *_entries(now), *_entries(direct)):
-        is_continued = Path(name).name == MANIFEST_NAME and CHANGES[status[0]] == CHANGED  # more sessions of an A/B
+        change = CHANGES[status]
+        is_continued = Path(name).name == MANIFEST_NAME and change == CHANGED  # more sessions of an A/B
         if name.endswith(".json") and not is_continued:
-            yield f"{folder / name}: {CHANGES[status[0]]} since {since}: restore the record, or measure a new one"
+            yield f"{folder / name}: {change} since {since}: restore the record, or measure a new one"
 
 
 def _commit(since: str, folder: Path) -> str:

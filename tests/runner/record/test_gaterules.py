@@ -8,6 +8,7 @@ import pytest
 from runner.cell.fieldtypes import ABSENT
 from runner.record import gaterules
 from runner.record.gaterules import NOT_FINITE
+from runner.record.sections.gate import GateVersion1, GateVersion2
 from tests.support.derive import gate_of
 
 
@@ -221,3 +222,76 @@ def test_a_session_whose_steps_cannot_be_told_from_doing_nothing_is_invalid():
     assert list(gaterules.reasons(repeating([0.07] * 3 + [0.071] * 27))) == []
     (reason,) = gaterules.reasons(repeating([0.07] * 4 + [0.071] * 26))
     assert reason.startswith("gate tokens: at 13% of the timed steps the token of the step before would pass as well")
+
+
+def test_a_gate_is_its_evidence_and_the_numbers_that_follow():
+    """The larger numbers of two checks: trusted 0.02, error 0.03; 1.5 · 0.02 = 0.03, and √(1.5 · 1) and 1 as ratios."""
+    checks = [check("short", [0.03, 0.02], [0.02, 0.02]), check("ctx", [0.01], [0.01], start=64)]
+    tokens = [{"name": "wall", "chosen": [], "regrets": [0.03, 0.015], "repeats": [4.0, 0.03]}]
+    found = gaterules.gate(gate(checks=checks, tokens=tokens))
+    assert isinstance(found, GateVersion2)
+    assert (found.trusted_error, found.error) == (0.02, 0.03)
+    assert found.bound == pytest.approx(0.03)
+    assert found.ratio == pytest.approx(1.5**0.5)
+    assert (found.regret, found.repeatable) == (pytest.approx(0.5), 0.5)
+    older = gaterules.gate(older_gate(checks=checks))
+    assert isinstance(older, GateVersion1)
+    assert (older.trusted_error, older.error, older.bound) == (0.02, 0.03, 0.06)
+    assert (older.ratio, older.regret, older.repeatable) == (None, None, None)
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 2])
+def test_each_check_of_version_1_has_errors_up_to_the_bound(wrong):
+    def reasons(error):
+        checks = [check(name, [0.02, 0.01], [0.02, 0.02]) for name in ("short", "ctx", "wall")]
+        checks[wrong]["errors"][1] = error
+        return list(gaterules.reasons(older_gate(checks=checks, bound=0.06)))
+
+    assert reasons(0.06) == []
+    name = ("short", "ctx", "wall")[wrong]
+    assert reasons(0.061) == [f"gate {name}: logit error 0.061 exceeds the bound 0.06"]
+
+
+def test_version_1_tells_of_errors_that_are_not_finite_only_where_the_record_does_not():
+    checks = [check("short", [NOT_FINITE], [0.02]), check("ctx", [0.07], [0.02])]
+    found = older_gate(checks=checks, bound=0.06)
+    assert [reason.partition(":")[0] for reason in gaterules.reasons(found)] == ["gate short", "gate ctx"]
+    explained = older_gate(checks=checks, bound=0.06, not_finite={"tensor": "w", "value": "NaN", "how": "stored"})
+    assert [reason.partition(":")[0] for reason in gaterules.reasons(explained)] == ["gate ctx"]
+    assert list(gaterules.reasons(older_gate(trusted_error=0.11, bound=1.0))) == [
+        "trusted eager's error 0.11 exceeds the cap 0.1"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "is_stated", "explained"),
+    [(NOT_FINITE, True, True), (0.2, True, False), (2 * NOT_FINITE, True, False), (NOT_FINITE, False, False)],
+)
+def test_only_an_error_that_is_not_finite_is_explained_by_a_cause(error, is_stated, explained):
+    cause = {"not_finite": {"tensor": "w", "value": "NaN", "how": "stored"}} if is_stated else {}
+    assert gaterules.is_explained(gate(**cause), error) is explained
+
+
+def test_what_is_exactly_at_its_limit_is_right():
+    """A ratio and its limit of 1; the regrets 2 · 1.5 · 0.02 = 0.06 and 2 · 1.5 · 0.01 = 0.03."""
+    assert list(gaterules.reasons(gate(stated_ratio=1.0, regret_limit=3))) == []
+    assert (
+        list(gaterules.reasons(gate(tokens=[{"name": "wall", "regrets": [0.06, 0.03], "repeats": [4.0, 4.0]}]))) == []
+    )
+    (reason,) = gaterules.reasons(gate(tokens=[{"name": "wall", "regrets": [0.06, 0.0301], "repeats": [4.0, 4.0]}]))
+    assert reason.startswith("gate wall: 1 of 2 timed steps chose a token")
+
+
+def test_series_of_unequal_lengths_are_judged_by_what_they_share():
+    """`runner verify` names the missing values; a verdict needs none of them."""
+    assert gaterules.ratio([0.04, 0.08], [0.02]) == pytest.approx(2.0)
+    assert gaterules.spread([0.04], [0.02, 0.02]) == 0.0
+    checks = [check("short", [0.02] * 3, [0.02] * 4), check("ctx", [0.02] * 4, [0.02] * 3, start=64)]
+    tokens = [{"name": "wall", "regrets": [0.0], "repeats": [4.0]}, {"name": "span", "regrets": [0.0] * 3}]
+    found = gate(checks=checks, tokens=tokens)
+    assert list(gaterules.reasons(found)) == []
+    assert gaterules.worst_regret(found) == gaterules.repeatable(found) == 0.0
+
+
+def test_a_trusted_error_of_zero_has_no_logarithm():
+    assert gaterules.spread([0.05, 0.02], [0.02, 0.0]) == 0.0

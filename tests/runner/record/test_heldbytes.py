@@ -162,3 +162,31 @@ def test_an_engine_keeps_the_embedding_on_the_host_and_its_scratch_on_the_card()
     found["actual"]["settings"]["scratch_bytes"] = "1000000"
     held = found["memory"]["held_bytes"]["kernel"]["allocator"]
     assert heldbytes.required_bytes(typed(found))["step"] == held - 152_064 * 3_584 * 2 + KV + 1_000_000
+
+
+def test_only_packed_weights_that_a_kernel_repacks_may_shrink():
+    """A repacked copy takes at least 95 %; an engine, and weights that are not packed, hold all their bytes."""
+    packed, of_engine, plain = packed_record("awq", "marlin"), packed_record(runtime="exllamav2"), example_record()
+    for found, share in ((packed, 0.95), (of_engine, 1.0), (plain, 1.0)):
+        weights = found["bytes"]["weights_measured"]
+        required = heldbytes.required_bytes(typed(found))
+        assert (required["weights"], required["kernel"]) == (weights, int(share * weights))
+
+
+def test_a_compiled_step_holds_the_weights_less_what_the_compiler_freed():
+    found = example_record()
+    found["cell"] |= {"runtime": "compile", "cache": "static"}
+    found["memory"]["held_bytes"]["kernel"]["allocator"] = 10**12  # of which nothing need be left
+    assert heldbytes.required_bytes(typed(found))["step"] == found["bytes"]["weights"] - 40 * 2**20 + KV
+
+
+def test_a_stage_may_hold_exactly_two_percent_more():
+    found = example_record()
+    found["bytes"]["weights"] = 10**9 - BASE
+    held = found["memory"]["held_bytes"]
+    held["weights"] = held["kernel"] = held["step"] = {"allocator": 1_020_000_000, "device": 0}
+    assert list(heldbytes.reasons(typed(found))) == []
+    found["memory"]["held_bytes"]["weights"] = {"allocator": 1_020_000_001, "device": 0}
+    assert list(heldbytes.reasons(typed(found))) == [
+        "1020000001 bytes are held with the weights loaded (by the allocator), accounted 1000000000"
+    ]

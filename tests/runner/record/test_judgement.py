@@ -10,7 +10,7 @@ from runner.machine import nvml
 from runner.record import bounds, gaterules, judgement
 from runner.record.flags import FLAG_MEANINGS
 from tests.support.derive import derive, judge, typed
-from tests.support.records import example_record, of_gate_version_1, packed_record
+from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1, packed_record
 
 
 def judged(found):
@@ -373,3 +373,125 @@ def test_only_what_the_cache_cannot_hold_must_be_read():
     assert judgement.least_ms(typed(found), 3e9) == pytest.approx(3.0 / 1.02)
     found["gpu"]["bandwidth_gbs"] = None
     assert judgement.least_ms(typed(found), 3e9) is None
+
+
+def test_a_read_probe_of_few_bytes_without_a_cache_takes_their_whole_time():
+    """1000 bytes at 1000 GB/s are 1 ns."""
+    found = example_record()
+    found["gpu"] |= {"bandwidth_gbs": 1000, "last_level_cache_bytes": None}
+    assert judgement.least_ms(typed(found), 1000.0) == pytest.approx(1e-6 / 1.02)
+
+
+@pytest.mark.parametrize(("more", "in_cache"), [(-1, True), (0, True), (1, False)])
+def test_weights_as_large_as_the_cache_fit_into_it(more, in_cache):
+    found = example_record()
+    found["gpu"]["last_level_cache_bytes"] = found["bytes"]["weights"] - more
+    assert judgement.fits_in_cache(typed(found)) is in_cache
+
+
+def with_rate(rate_ms):
+    """A session whose steps take 10 ms by each clock, but for the pass without read-back."""
+    found = example_record()
+    for name, series in (("wall", "steps_ms"), ("span", "steps_ms"), ("busy", "span_ms")):
+        found["passes"][name][series] = [10.0] * 30
+    found["passes"]["rate"]["total_ms"] = 30 * rate_ms
+    found["flags"] = ["unpinned", "drifting"]
+    return found
+
+
+# (10 - 9) / 10 is the limit, 0.1
+@pytest.mark.parametrize(("rate_ms", "disagree"), [(10.0, False), (9.0, False), (8.99, True), (11.01, True)])
+def test_passes_disagree_beyond_a_tenth(rate_ms, disagree):
+    found = with_rate(rate_ms)
+    assert ("passes-disagree" in judgement.flags(typed(found))) is disagree
+    # a record of the flag's time displays what it has; an older one has it added
+    assert judgement.displayed_flags(typed(found)) == ["drifting", "unpinned"]
+    del found["limits"]["passes_disagreement"]
+    added = ["passes-disagree"] if disagree else []
+    assert judgement.displayed_flags(typed(found)) == ["drifting", *added, "unpinned"]
+    assert "passes-disagree" not in judgement.flags(typed(found))
+
+
+def test_a_session_with_one_clock_has_no_passes_that_disagree():
+    assert "passes-disagree" not in judgement.flags(typed(cpu_record()))
+    failed = failed_record()
+    failed["flags"] = ["unpinned", "drifting"]
+    assert judgement.displayed_flags(typed(failed)) == ["drifting", "unpinned"]
+
+
+EQUAL = {"equal": [True, True], "differences": [0.0, 0.0], "same_token": [True, True]}
+OTHER_BITS = EQUAL | {"equal": [True, False], "differences": [0.0, 1e-4]}
+OTHER_TOKEN = EQUAL | {"same_token": [True, False]}
+DETERMINISTIC = (
+    "steps have other logits than eager's (by {}), though cublas and flash attention are deterministic".format
+)
+UNDECIDED = 7 * 1.017 * 0.0118  # the margin under which two right paths may choose different tokens
+
+
+def likeness(name="ctx", **changes):
+    plain = {"name": name, "positions": [17, 18], "repeats": [0.0, 0.0], "margins": [9.0, 9.0]}
+    return plain | EQUAL | changes
+
+
+def reasons_beside_eager(*likenesses, runtime="graph", attention="flash", make=example_record, **gate):
+    found = make()
+    found["cell"]["runtime"], found["actual"]["attention_backend"] = runtime, attention
+    found["gate"] |= {"eager": list(likenesses), **gate}
+    return [reason for reason in judgement.reasons(typed(found)) if reason.startswith("eager ")]
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (EQUAL, []),
+        (OTHER_BITS, [f"eager ctx: 1 of 2 {DETERMINISTIC(0.0001)}"]),
+        (OTHER_TOKEN, [f"eager ctx: 0 of 2 {DETERMINISTIC(0)}"]),
+    ],
+)
+def test_a_replay_of_deterministic_kernels_has_eagers_bits(found, said):
+    assert reasons_beside_eager(likeness(**found)) == said
+
+
+@pytest.mark.parametrize("place", [{"attention": "cudnn"}, {"make": lambda: packed_record()}])
+def test_a_replay_of_other_kernels_stays_within_the_bound(place):
+    """Neither cuDNN's attention nor the kernel of exllamav2 repeats its bits."""
+
+    def reasons(**changes):
+        return reasons_beside_eager(likeness(**{**EQUAL, **changes}), bound=0.015, trusted_error=0.01, **place)
+
+    assert reasons(equal=[False, False], differences=[0.015, 0.01]) == []
+    assert reasons(differences=[0.01, 0.0151]) == ["eager ctx: logits differ from eager's by 0.0151, bound 0.015"]
+    (reason,) = reasons(same_token=[False, True])
+    assert reason == "eager ctx: another token than eager's, though the reference's margin is too wide for rounding"
+
+
+def test_kernels_of_its_own_may_differ_where_the_reference_is_undecided():
+    def reasons(margins, same_token=(False, True)):
+        found = likeness(equal=[False, False], differences=[0.5, 0.5], same_token=list(same_token), margins=margins)
+        return reasons_beside_eager(found, runtime="compile", trusted_error=0.0118)
+
+    assert reasons([0.999 * UNDECIDED, 9.0]) == []
+    (reason,) = reasons([1.001 * UNDECIDED, 0.0])
+    assert reason.endswith("margin is too wide for rounding")
+    assert len(reasons([0.0, 1.001 * UNDECIDED], (False, False))) == 1
+    assert reasons([9.0, 9.0], (True, True)) == []
+
+
+def test_a_margin_of_exactly_the_limit_decides_and_version_1_names_its_own_limit():
+    """2 · 0.25 = 0.5."""
+    for margin, count in ((0.5, 1), (0.499, 0)):
+        found = likeness(same_token=[True, False], margins=[0.0, margin])
+        said = reasons_beside_eager(
+            found, runtime="compile", make=lambda: of_gate_version_1(example_record()), bound=0.25
+        )
+        assert (
+            said == ["eager ctx: another token than eager's, though the reference's margin is twice the bound"] * count
+        )
+
+
+def test_a_comparison_whose_error_is_explained_hides_no_other():
+    broken = likeness("short", equal=[False] * 2, differences=[0.0, gaterules.NOT_FINITE])
+    wrong = likeness("ctx", **OTHER_BITS)
+    cause = {"not_finite": {"tensor": "w", "value": "NaN", "how": "stored"}}
+    assert [line.partition(":")[0] for line in reasons_beside_eager(broken, wrong)] == ["eager short", "eager ctx"]
+    assert [line.partition(":")[0] for line in reasons_beside_eager(broken, wrong, **cause)] == ["eager ctx"]

@@ -55,3 +55,43 @@ def test_a_metric_that_is_not_stored_follows_from_the_raw_values():
     assert metrics.values(typed(found))["latency/kernel_sum_ms"] == pytest.approx(3.5126)
     found["passes"]["rate"]["total_ms"] = 27.0 * 30  # a quarter below the wall clock's 36 ms
     assert metrics.values(typed(found))["latency/passes_disagreement"] == pytest.approx(0.25)
+
+
+def disagreement(record):
+    return metrics.passes_disagreement(typed(record))
+
+
+def timed(*, wall=40.0, span=40.0, rate=40.0, profiled=40.0, revisit=None):
+    """A session whose steps all take as long as is said, in ms, by each clock."""
+    found = example_record(cell={"cache": "static" if revisit is None else "dynamic"})
+    passes = found["passes"]
+    passes["wall"]["steps_ms"], passes["span"]["steps_ms"] = [wall] * 30, [span] * 30
+    passes["rate"]["total_ms"], passes["busy"]["span_ms"] = 30 * rate, [profiled] * 30
+    if revisit is not None:
+        passes["revisit"]["steps_ms"] = [revisit] * 30
+    return found
+
+
+@pytest.mark.parametrize(
+    ("steps_ms", "share"),
+    [
+        ({}, 0.0),
+        ({"wall": 50.0}, 0.2),  # (50 − 40) / 50
+        ({"span": 50.0}, 0.25),  # (50 − 40) / 40
+        ({"span": 30.0}, 0.25),
+        ({"rate": 50.0}, 0.25),
+        ({"rate": 30.0}, 0.25),
+        ({"profiled": 30.0}, 0.25),
+        ({"profiled": 90.0}, 0.0),  # a profiler slows down
+        ({"wall": 90.0, "revisit": 50.0}, 0.2),  # the first visit to a length does not count
+    ],
+)
+def test_passes_disagree_by_the_slowest_less_the_fastest_over_the_hosts_step(steps_ms, share):
+    assert disagreement(timed(**steps_ms)) == pytest.approx(share)
+
+
+@pytest.mark.parametrize(("absent", "share"), [("span", None), ("rate", None), ("busy", 0.2)])
+def test_passes_disagree_only_where_span_and_rate_were_timed(absent, share):
+    found = timed(wall=50.0)
+    del found["passes"][absent]
+    assert disagreement(found) == share

@@ -39,3 +39,17 @@ def test_a_bound_is_an_observed_value_not_below_the_median(values):
     bound = quantiles.tail_bound(values, 90)
     assert bound in values
     assert bound >= sorted(values)[len(values) // 2]
+
+
+@pytest.mark.parametrize(
+    ("values", "drift"),
+    [
+        ([2.0], 0.0),
+        ([1.0, 1.1], 0.1),  # fewer than three: the first and the last
+        ([1.0, 5.0, 1.1], 0.1),
+        ([1.0, 5.0, 5.0, 5.0, 1.1], 0.1),  # 5 // 3 = 1
+        ([1.0, 2.0, 5.0, 5.0, 2.0, 4.0], 1.0),  # medians 1.5 and 3
+    ],
+)
+def test_drift_of_few_steps(values, drift):
+    assert quantiles.drift(values) == pytest.approx(drift)

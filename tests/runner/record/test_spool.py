@@ -102,3 +102,23 @@ def test_space_that_a_killed_process_kept_is_given_back(tmp_path: Path) -> None:
         path.touch()
     assert spool.clear_abandoned(tmp_path) == [tmp_path / "inner" / "a.json"]
     assert (kept.exists(), thrown_away.exists()) == (False, True)
+
+
+def test_a_spool_is_made_with_its_parents_and_used_again(tmp_path: Path) -> None:
+    folder = tmp_path / "not/there/yet"
+    for name in ("one.json", "two.json"):
+        with spool.reserved(folder / name, SIZE):
+            assert spool.reserve_path(folder / name).stat().st_size == SIZE
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_of_records_that_cannot_be_listed_is_said_with_what_to_do(tmp_path: Path) -> None:
+    file = tmp_path / "record.json"
+    file.write_text("{}")
+    spool.check_folder(tmp_path, BadValue)
+    with pytest.raises(BadValue, match=r"gone: no such folder of records: name the folder that a command wrote"):
+        spool.check_folder(tmp_path / "gone", BadValue)
+    with pytest.raises(BadValue, match=r"record\.json: Not a directory: name the folder that it is in$"):
+        spool.check_folder(file, BadValue)
+    with pytest.raises(BadValue, match=r"below: Not a directory: it, or a part of its path, is a file: name another"):
+        spool.check_folder(file / "below", BadValue)

@@ -277,3 +277,9 @@ def test_times_are_kept_to_the_nanosecond(cuda):
     cuda.launch_ns = 10_001
     # 10 001 + 50 000 + 100 000 + 30 000 ns
     assert clocks.wall(DeviceStep(cuda), Protocol("custom", 5, 1)).section.steps_ms == (0.190001,)
+
+
+def test_a_time_finer_than_a_nanosecond_is_rounded_to_one():
+    """Events and profilers measure in fractions of one."""
+    assert clocks._rounded(0.1234564) == 0.123456
+    assert clocks._rounded(0.1234566) == 0.123457

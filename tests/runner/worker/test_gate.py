@@ -255,3 +255,9 @@ def test_a_regret_is_how_far_the_reference_prefers_another_token():
     assert expectation.regret(1, 17) == pytest.approx(2 / 3**0.5, rel=1e-3)
     assert expectation.regret(4, 17) == gaterules.NOT_FINITE
     assert expectation.margin(17) == pytest.approx(2 / 3**0.5, rel=1e-3)
+
+
+def test_the_margin_of_two_tokens_is_the_distance_between_them():
+    """3 and 1: root mean square √(10 / 2), margin 2 / √5 = 0.8944; two equal best tokens have none."""
+    expected = gate.Expectation((17, 18), torch.tensor([[1.0, 3.0], [2.0, 2.0]]), (0.01, 0.01), True, 1)
+    assert (expected.margin(17), expected.margin(18)) == (0.8944, 0.0)

@@ -142,6 +142,7 @@ def test_the_operators_of_a_step_are_those_of_one_call_at_ctx():
     assert step.calls == [64, "step"]
     assert seen.counts["aten::mm"] == 2
     assert "aten::exp" not in seen.counts
+    assert (seen.graph_launches, seen.graph_mode) == (0.0, "none")
 
 
 def test_the_marker_is_a_kernel_that_the_cut_recognises(monkeypatch):
@@ -150,3 +151,8 @@ def test_the_marker_is_a_kernel_that_the_cut_recognises(monkeypatch):
     profiling.mark_step()
     assert len(cycles) == 1  # CUDA's name for it is seen on a GPU, in test_gpu.py
     assert cut_at_marks([run("void at::cuda::spin_kernel(long)", 0, 1)] * 2).steps == (ProfiledStep(0.0, 0.0, 0),)
+
+
+def test_names_alone_tell_of_no_graph():
+    assert Observed({"gemm": 1.0}) == Observed({"gemm": 1.0}, 0.0)
+    assert Observed({"gemm": 1.0}).graph_mode == "none"

@@ -1,7 +1,9 @@
 """A window counts what must not happen inside it, and keeps the garbage collector out."""
 
 import gc
+import sys
 import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -127,3 +129,29 @@ def test_garbage_of_before_is_collected_before_the_window_opens():
     assert gone() is not None
     with windows.watch():
         assert gone() is None
+
+
+def test_every_graph_counts_where_the_compiler_is_imported_inside(monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch._dynamo.utils", raising=False)
+    with windows.watch() as quiet:
+        pass
+    with windows.watch() as window:
+        compiler = SimpleNamespace(counters={"stats": {"unique_graphs": 2}})
+        monkeypatch.setitem(sys.modules, "torch._dynamo.utils", compiler)
+    assert (quiet.compiled, window.compiled) == (0, 2)
+
+
+@pytest.mark.parametrize("is_initialized", [False, True])
+def test_every_segment_counts_where_cuda_is_first_used_inside(monkeypatch, is_initialized):
+    """3 segments taken and 1 given back; an allocator that has done nothing has no such statistics."""
+    used, stats = [is_initialized], {}
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: used[0])
+    monkeypatch.setattr(torch.cuda, "memory_stats", lambda: stats)
+    with windows.watch() as window:
+        used[0] = True
+        stats |= {"segment.all.allocated": 3, "segment.all.freed": 1}
+    assert window.segments == 4
+
+
+def test_a_window_begins_without_events():
+    assert windows.Window() == windows.Window(segments=0, compiled=0, captured=0, collected=0)

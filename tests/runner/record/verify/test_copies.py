@@ -156,3 +156,54 @@ def test_verify_names_a_copy_and_a_name_that_is_another_sessions(tmp_path):
     assert "2 of 3 records" in str(result.exception)
     assert "passes.wall: the same steps as" in result.output
     assert "the file name does not match the cell and session of the content" in result.output
+
+
+@pytest.mark.parametrize(
+    ("series", "period"),
+    [
+        (steps(10) * 3, 10),
+        (steps(20) * 2, 20),  # 20 of 40 steps are as long as the one 20 before
+        ([*steps(20), *steps(20)[:19]], None),  # 19 of 39
+        ([*steps(20), *steps(20)[:10]], None),  # 10 of 30
+        ([*steps(20)[:5], *steps(20), *steps(20)[5:]], None),  # 5 at a distance of 5, 15 at one of 20, and 15 of 40
+        (steps(40), None),
+        (steps(9) * 2, None),  # too short
+        ([1.0] * 30, None),  # too even
+    ],
+)
+def test_a_series_repeats_itself_where_half_of_its_steps_come_again(series, period):
+    assert copies.period(series) == period
+
+
+def of_steps(number, series):
+    found = copy_of(example_record(), f"{number:016x}")
+    found["passes"]["wall"]["steps_ms"] = list(series)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("disguise", "kind_of_copy"),
+    [
+        (list, "the same steps"),
+        (lambda series: series[::-1], "the same steps in another order"),
+        (lambda series: [3 * step for step in series], "the same steps times a factor"),
+        (
+            lambda series: [3 * (step + 0.9e-5 * (step == series[-1])) for step in series],
+            "the same steps times a factor",
+        ),
+        (
+            lambda series: [3 * (step - 0.9e-5 * (step == series[-1])) for step in series],
+            "the same steps times a factor",
+        ),
+        (lambda series: [3 * (step + 1.1e-5 * (step == series[-1])) for step in series], None),
+        (lambda series: [3 * (step - 1.1e-5 * (step == series[-1])) for step in series], None),
+    ],
+)
+@pytest.mark.parametrize("copied", range(3))
+def test_a_copy_is_named_by_the_record_that_it_copies(copied, disguise, kind_of_copy):
+    """The slowest step over the median is 1.005, 1.01 and 1.015."""
+    seen, originals = Copies(), [steps(20, 0.01 * number) for number in (1, 2, 3)]
+    for number, series in enumerate(originals):
+        assert differences(seen, f"record {number}", of_steps(number, series)) == []
+    said = [f"passes.wall: {kind_of_copy} as record {copied}, which is another session"] if kind_of_copy else []
+    assert differences(seen, "copy", of_steps(9, disguise(originals[copied]))) == said

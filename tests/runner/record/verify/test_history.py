@@ -191,3 +191,11 @@ def test_a_commit_that_git_does_not_know_and_a_folder_without_git_are_said(recor
         history.changed(since, [bare])
     with pytest.raises(BadRecord, match="not a folder"):
         history.changed(since, [records / FIRST.name])
+
+
+def test_blank_fields_between_commits_hide_no_later_one():
+    """Versions of git separate the commits of a log in different ways."""
+    output = "\0M\0a.json\0\0\nD\0b.json\0\n\0R100\0c.json\0h100/c.json\0R100\0d.json\0e.json\0T\0f.json\0"
+    entries = [("M", "a.json"), ("D", "b.json"), ("D", "d.json"), ("T", "f.json")]
+    assert list(history._entries(output)) == entries
+    assert list(history._entries("")) == []

@@ -2,7 +2,8 @@
 
 import pytest
 
-from runner.record.verify import recompute
+from runner.record.sections.passes import OTHERS, BusyPass, KernelTime
+from runner.record.verify import passes, recompute
 from tests.support.edits import MANY_ROWS, all_of, derived_again, products, put, rows, shorten, times
 from tests.support.records import example_record
 from tests.support.verify import dynamic, lines_about, lines_with_given_keys, on_cpu, right, sides
@@ -171,3 +172,54 @@ def test_a_profile_whose_steps_all_are_too_busy_is_named_once():
     put("passes.busy.steps_ms", times(10))(found)
     said = [one for one in recompute.differences(derived_again(found)) if one.startswith("passes.busy: kernels ran")]
     assert len(said) == 1
+
+
+def busy_pass(steps_ms, span_ms, kernels):
+    """A profiled pass of four steps that are alike."""
+    return BusyPass(segments=0, compiled=0, steps_ms=(steps_ms,) * 4, span_ms=(span_ms,) * 4, kernels=(kernels,) * 4)
+
+
+@pytest.mark.parametrize(("more", "said"), [(0.125, []), (0.126, ["kernels: 24.126 per step in all rows, but 24"])])
+def test_counts_may_be_off_by_all_their_roundings_exactly(more, said):
+    """24 rows and the pass: 25 · 0.005 = 0.125."""
+    table = [*[KernelTime("k", 1.0, 10.0)] * 23, KernelTime("k", 1.0 + more, 10.0)]
+    lines = list(passes._kernel_differences(table, busy_pass(0.2, 1.0, 24)))
+    assert [line.partition(" in passes")[0] for line in lines] == said
+
+
+@pytest.mark.parametrize("us", [2000.0, 2000.1])
+def test_a_kernel_may_take_its_longest_step_exactly(us):
+    """0.995 + 0.005 launches of at most 2 ms each, in the second of two rows."""
+    table = [KernelTime("short", 0.005, 0.0), KernelTime("n" * 50, 0.995, us)]
+    said = list(passes._kernel_differences(table, busy_pass(1.0, 2.0, 1)))
+    line = f"kernels: {us:g} us of {'n' * 40} in 0.995 launches, longer than the longest step"
+    assert said == ([] if us == 2000.0 else [line])
+
+
+@pytest.mark.parametrize(("us", "is_enough"), [(999.989, True), (999.988, False)])
+def test_rows_may_lack_their_roundings_of_the_busy_time_exactly(us, is_enough):
+    """A row and the pass: 0.999989 + 2 · 0.005 / 1000 = 0.999999 ms, a millionth less than 1 ms."""
+    said = list(passes._kernel_differences([KernelTime("k", 1.0, us)], busy_pass(1.0, 2.0, 1)))
+    assert said == ([] if is_enough else ["kernels: 0.999988 ms in all rows, less than the busy time of 1 ms"])
+
+
+def test_a_step_may_be_busy_for_its_span_and_a_millionth_exactly():
+    assert list(passes._profile_differences(busy_pass(1.000001, 1.0, 1))) == []
+    assert list(passes._profile_differences(busy_pass(1.0000011, 1.0, 1))) == [
+        "passes.busy: kernels ran 1 ms of step 0, which took 1 ms"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("names", "complete"),
+    [
+        ([], False),
+        (["k"], True),
+        (["k"] * 24, True),
+        (["k"] * 25, False),
+        (["k"] * 24 + [OTHERS], True),
+        ([OTHERS] + ["k"] * 24, False),
+    ],
+)
+def test_a_table_is_complete_if_it_is_short_or_sums_up_the_rest_at_its_end(names, complete):
+    assert passes.is_complete([KernelTime(name, 1.0, 1.0) for name in names]) is complete
