@@ -114,3 +114,16 @@ def sides(tolerances: dict[str, Tolerance]) -> dict[str, Side]:
         for name, (make, edit, within, beyond, line) in tolerances.items()
         for value in (*within, *beyond)
     }
+
+
+def assert_named(make: Make, edit: Edit, line: str) -> None:
+    """Checks that `verify` names the edit of a right record in a line that begins so."""
+    said = lines_about(right(make), edit)
+    assert any(one.startswith(line) for one in said), said
+
+
+def assert_side(make: Make, edit: Edit, line: str | None) -> None:
+    """Checks one side of a tolerance: no line, or one that begins so."""
+    said = lines_about(make(), edit)
+    is_right = said == [] if line is None else any(one.startswith(line) for one in said)
+    assert is_right, said

@@ -5,7 +5,7 @@ import pytest
 from runner.record.verify import actual, recompute
 from tests.support.edits import MANY_ROWS, all_of, products, put, rows
 from tests.support.records import example_record
-from tests.support.verify import committed_graph, engine, lines_about, lines_with_given_keys, right
+from tests.support.verify import assert_named, committed_graph, engine, lines_about, lines_with_given_keys, right
 
 # nvjet is in two rows, 100 runs may be it, too; the 5 rows and the count are rounded by 0.005 each
 SHOWN_AS = rows(300.0, 13.0, names=[("x" * 100, 100.0)], others=400.0)
@@ -85,9 +85,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_breaks_a_rule_is_named(name):
-    make, edit, line = BROKEN[name]
-    said = lines_about(right(make), edit)
-    assert any(one.startswith(line) for one in said), said
+    assert_named(*BROKEN[name])
 
 
 HONEST = {

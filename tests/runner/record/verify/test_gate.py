@@ -8,6 +8,7 @@ from tests.support.derive import derive, judge
 from tests.support.edits import all_of, drop, put, shorten
 from tests.support.records import QWEN_7B, example_record, of_gate_version_1
 from tests.support.verify import (
+    assert_named,
     awq,
     committed,
     committed_graph,
@@ -195,9 +196,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_breaks_a_rule_is_named(name):
-    make, edit, line = BROKEN[name]
-    said = lines_about(right(make), edit)
-    assert any(one.startswith(line) for one in said), said
+    assert_named(*BROKEN[name])
 
 
 HONEST = {

@@ -10,6 +10,7 @@ from runner.record.verify import recompute
 from tests.support.edits import drop, put, rename_cell
 from tests.support.records import cpu_record, example_record, failed_record, packed_record
 from tests.support.verify import (
+    assert_named,
     awq,
     committed,
     engine,
@@ -93,9 +94,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_breaks_a_rule_is_named(name):
-    make, edit, line = BROKEN[name]
-    said = lines_about(right(make), edit)
-    assert any(one.startswith(line) for one in said), said
+    assert_named(*BROKEN[name])
 
 
 HONEST = {

@@ -20,6 +20,7 @@ from tests.support.edits import all_of, drop, put, rename_cell, times
 from tests.support.records import example_record, failed_record
 from tests.support.verify import (
     WEIGHTS,
+    assert_named,
     committed,
     dynamic,
     engine,
@@ -138,9 +139,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_breaks_a_rule_is_named(name):
-    make, edit, line = BROKEN[name]
-    said = lines_about(right(make), edit)
-    assert any(one.startswith(line) for one in said), said
+    assert_named(*BROKEN[name])
 
 
 HONEST = {

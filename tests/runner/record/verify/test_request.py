@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.edits import all_of, derived_again, put
 from tests.support.records import example_record
-from tests.support.verify import engine, lines_about, lines_with_given_keys, of_checkpoint, right
+from tests.support.verify import assert_named, engine, lines_about, lines_with_given_keys, of_checkpoint, right
 
 CONTAINER = {"engine": "docker", "image": "decode-floor", "digest": "sha256:" + "0" * 64, "tree_key": ""}
 
@@ -64,9 +64,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_what_breaks_a_rule_is_named(name):
-    make, edit, line = BROKEN[name]
-    said = lines_about(right(make), edit)
-    assert any(one.startswith(line) for one in said), said
+    assert_named(*BROKEN[name])
 
 
 HONEST = {
