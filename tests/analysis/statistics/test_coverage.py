@@ -240,7 +240,7 @@ def test_a_row_rounds_shares_and_asks_welch_for_the_ratio_of_means(monkeypatch):
 
 
 def test_power_counts_an_interval_by_its_ends(monkeypatch):
-    band = math.log(1.01)
+    band = math.log1p(0.01)
     low, high = np.array(
         [
             (band, 1),  # open: it begins at the limit
