@@ -86,7 +86,7 @@ def compare(hosts: Sequence[HostSessions], threshold: float = THRESHOLD, bootstr
     count = sum(len(host.a) for host in used)
     enough = all(len(host.a) >= FEWEST_FOR_AN_INTERVAL for host in used)
     logs = [(np.log(host.a)[None], np.log(host.b)[None]) for host in used]
-    log_a, log_b = (float(_log_centre([host[arm] for host in logs])[0]) for arm in (0, 1))
+    log_a, log_b = (_log_centre([host[arm] for host in logs]).item() for arm in (0, 1))
     ratio = math.exp(log_a - log_b)
     low, high, kind = _interval(used, logs, enough)
     low, high = min(low, ratio), max(high, ratio)  # the range of one session equals its ratio up to rounding
@@ -132,7 +132,8 @@ def log_ratio(logs: Sequence[tuple[Floats, Floats]]) -> Floats:
 
 def _log_centre(arms: Sequence[Floats]) -> Floats:
     """Returns the log of an arm's median session; over several hosts, the mean weighted by sessions."""
-    return _weighted_sum(arms, [_log_median(arm) for arm in arms])
+    middle: Floats = np.tensordot(_weights(arms), [_log_median(arm) for arm in arms], axes=1)
+    return middle
 
 
 def _log_median(logs: Floats) -> Floats:
@@ -141,14 +142,10 @@ def _log_median(logs: Floats) -> Floats:
     return middle
 
 
-def _weighted_sum(arms: Sequence[Floats], values: Sequence[Floats]) -> Floats:
-    total: Floats = np.sum([weight * value for weight, value in zip(_weights(arms), values, strict=True)], axis=0)
-    return total
-
-
-def _weights(arms: Sequence[Floats]) -> list[float]:
-    counts = [arm.shape[1] for arm in arms]
-    return [count / sum(counts) for count in counts]
+def _weights(arms: Sequence[Floats]) -> Floats:
+    counts = np.array([arm.shape[1] for arm in arms])
+    weights: Floats = counts / counts.sum()
+    return weights
 
 
 def log_interval(logs: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
@@ -158,14 +155,16 @@ def log_interval(logs: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]
     within a host and over hosts (Zou and Donner 2008): the distance of a sum to an end is the root sum of squares of
     its parts. Within a host, the width is then rescaled from Student's t of one arm to that of both.
     """
-    weights = _weights([a for a, _ in logs])
-    distances = [ratio_distances(a, b) for a, b in logs]
-    down, up = (
-        np.sqrt(np.sum([(weight * ends[end]) ** 2 for weight, ends in zip(weights, distances, strict=True)], axis=0))
-        for end in (0, 1)
-    )
+    down, up = combined_distances(_weights([a for a, _ in logs]), logs)
     middle = log_ratio(logs)
     return middle - down, middle + up
+
+
+def combined_distances(weights: Floats, logs: Sequence[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+    """Returns the distances from the weighted sum of the hosts' log ratios [simulations] down and up to the ends."""
+    distances = np.array([ratio_distances(a, b) for a, b in logs])  # [hosts, 2, simulations]
+    down, up = np.sqrt(np.tensordot(np.square(weights), np.square(distances), axes=1))
+    return down, up
 
 
 def ratio_distances(a: Floats, b: Floats) -> tuple[Floats, Floats]:
@@ -217,7 +216,7 @@ def _interval(
 ) -> tuple[float, float, str]:
     if enough:
         low, high = log_interval(logs)
-        return math.exp(float(low[0])), math.exp(float(high[0])), CI95
+        return math.exp(low.item()), math.exp(high.item()), CI95
     ratios = [min(host.a) / max(host.b) for host in used] + [max(host.a) / min(host.b) for host in used]
     return min(ratios), max(ratios), RANGE if sum(len(host.a) for host in used) > 1 else NONE
 
@@ -227,14 +226,9 @@ def _bootstrap(used: Sequence[HostSessions]) -> tuple[float, float] | None:
     from scipy.stats import bootstrap
 
     def ratio(*samples: Floats, axis: int) -> Any:
+        logs = np.log([np.median(sample, axis=axis) for sample in samples])  # a and b of each host in turn
         weights = [sample.shape[axis] for sample in samples[::2]]
-        log_ratios = [
-            np.log(np.median(a, axis=axis) / np.median(b, axis=axis)) for a, b in zip(*[iter(samples)] * 2, strict=True)
-        ]
-        return np.exp(
-            sum(weight * log_ratio_of_host for weight, log_ratio_of_host in zip(weights, log_ratios, strict=True))
-            / sum(weights)
-        )
+        return np.exp(np.average(logs[::2] - logs[1::2], axis=0, weights=weights))
 
     samples = [np.asarray(arm) for host in used for arm in (host.a, host.b)]
     if all(np.ptp(sample) == 0 for sample in samples):
@@ -242,7 +236,8 @@ def _bootstrap(used: Sequence[HostSessions]) -> tuple[float, float] | None:
     with np.errstate(invalid="ignore", divide="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # degenerate samples give NaN, which is checked below
         interval = bootstrap(samples, ratio, n_resamples=RESAMPLES, rng=0, vectorized=True).confidence_interval
-    return (float(interval.low), float(interval.high)) if math.isfinite(interval.low + interval.high) else None
+    low, high = float(interval.low), float(interval.high)
+    return (low, high) if all(map(math.isfinite, (low, high))) else None
 
 
 def _variation(groups: Sequence[Sequence[float]]) -> float:

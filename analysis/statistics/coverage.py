@@ -70,16 +70,9 @@ def simulate(setting: Setting, source: Noise, ratio: float, simulations: int, se
 
 def _drifts(count: int, whole: float) -> tuple[Floats, Floats]:
     """Returns the offsets that a linear slowdown adds to the sessions of a and b in the order abba baab …, centred."""
-    orders = ("abba", "baab")
-    arms = "".join(orders[block % 2] for block in range(count))[: 2 * count]
-    offsets = whole * np.linspace(-0.5, 0.5, len(arms))
-    letters = np.array(list(arms))
-    first, second = offsets[letters == "a"], offsets[letters == "b"]
-    if len(first) != len(second):  # an odd count ends with a pair
-        arms = arms[: 2 * count - 2] + "ab"
-        letters = np.array(list(arms))
-        first, second = offsets[letters == "a"], offsets[letters == "b"]
-    return first, second
+    letters = np.array(list("abbabaab" * count)[: 2 * count])  # an odd count ends with one session of each
+    offsets = whole * np.linspace(-0.5, 0.5, len(letters))
+    return offsets[letters == "a"], offsets[letters == "b"]
 
 
 def share_covered(arms: Arms, ratio: float) -> float:
@@ -96,7 +89,8 @@ def share_covered_by_welch(arms: Arms, ratio: float) -> float:
     """Returns the same share for Welch's t interval on the logs. `ratio` is that of the arms' geometric means."""
     from scipy.stats import t
 
-    (a, b), count = arms[0], arms[0][0].shape[1]
+    ((a, b),) = arms
+    count = a.shape[1]
     errors = [np.var(arm, axis=1, ddof=1) / count for arm in (a, b)]
     total = errors[0] + errors[1]
     freedom = total**2 * (count - 1) / (errors[0] ** 2 + errors[1] ** 2)
@@ -111,9 +105,10 @@ def share_covered_by_bca(arms: Arms, ratio: float) -> float:
     def difference(a: Floats, b: Floats, axis: int) -> Any:
         return np.median(a, axis=axis) - np.median(b, axis=axis)
 
+    (host,) = arms
     with np.errstate(invalid="ignore", divide="ignore"):
         interval = bootstrap(
-            arms[0], difference, axis=1, n_resamples=BOOTSTRAP_RESAMPLES, batch=100, rng=0, vectorized=True
+            host, difference, axis=1, n_resamples=BOOTSTRAP_RESAMPLES, batch=100, rng=0, vectorized=True
         ).confidence_interval
     return _share(interval.low, interval.high, ratio)
 

@@ -24,7 +24,8 @@ def session_interval(values: Sequence[float]) -> Interval:
 
     kind is NONE for one session, RANGE below five sessions, else CI95 with the interval of `median_interval`.
     """
-    return group_intervals([values])[0]
+    (interval,) = group_intervals([values])
+    return interval
 
 
 def group_intervals(groups: Sequence[Sequence[float]]) -> list[Interval]:
@@ -32,11 +33,11 @@ def group_intervals(groups: Sequence[Sequence[float]]) -> list[Interval]:
     values = np.asarray(groups, dtype=float)
     if values.shape[1] < FEWEST_FOR_AN_INTERVAL:
         kind = RANGE if values.shape[1] > 1 else NONE
-        low, high = values.min(axis=1), values.max(axis=1)
+        ends = values.min(axis=1), values.max(axis=1)
     else:
         kind = CI95
-        low, high = median_interval(values)
-    return [(float(start), float(end), kind) for start, end in zip(low, high, strict=True)]
+        ends = median_interval(values)
+    return [(low, high, kind) for low, high in np.transpose(ends).tolist()]
 
 
 def median_interval(values: Floats) -> tuple[Floats, Floats]:
@@ -47,8 +48,8 @@ def median_interval(values: Floats) -> tuple[Floats, Floats]:
     """
     ordered = np.sort(values, axis=1)
     depth, inwards = interval_depth(values.shape[1])
-    outer, inner = (ordered[:, depth - 1], ordered[:, -depth]), (ordered[:, depth], ordered[:, -depth - 1])
-    low, high = ((1 - inwards) * out + inwards * in_ for out, in_ in zip(outer, inner, strict=True))
+    low = (1 - inwards) * ordered[:, depth - 1] + inwards * ordered[:, depth]
+    high = (1 - inwards) * ordered[:, -depth] + inwards * ordered[:, -depth - 1]
     return low, high
 
 
@@ -66,9 +67,9 @@ def label(kind: str, count: int) -> str | None:
 def interval_depth(count: int) -> tuple[int, float]:
     """Returns the depth of the median's interval from either end, and the fraction of the way to the next session."""
     # coverages[depth - 1] = 1 − 2 · P(X < depth) for X ~ Binomial(count, 1/2)
-    below = accumulate(math.comb(count, place) for place in range(count // 2))
+    below = accumulate(math.comb(count, place) for place in range(count))
     coverages = [1 - 2 * total / 2**count for total in below]
-    depth = max((place for place in range(1, count // 2) if coverages[place - 1] >= CONFIDENCE), default=1)
+    depth = max(1, sum(coverage >= CONFIDENCE for coverage in coverages))
     surplus = max(0.0, coverages[depth - 1] - CONFIDENCE)
     share = surplus / (coverages[depth - 1] - coverages[depth])
     return depth, (count - depth) * share / (depth + (count - 2 * depth) * share)

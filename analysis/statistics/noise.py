@@ -27,7 +27,7 @@ PLACES = np.linspace(-8, 8, 121)  # locations of the shape, in half ranges of th
 LOG_SCALES = np.linspace(-5, 4, 73)
 FEWEST = 3
 SCALE_SESSIONS = 10
-SCALE_DRAWS = 1_000_000
+SCALE_GROUPS = 100_000
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Noise:
 
 def standardised(shape: Shape) -> Noise:
     """Returns the shape as noise: with median 0 and the scale of groups of ten sessions."""
-    drawn = shape.draw(np.random.default_rng(0), (SCALE_DRAWS // SCALE_SESSIONS, SCALE_SESSIONS))
+    drawn = shape.draw(np.random.default_rng(0), (SCALE_GROUPS, SCALE_SESSIONS))
     middle, scale = float(np.median(drawn)), float(np.median(drawn.std(axis=1, ddof=1)))
     return Noise(shape, middle, scale, float(drawn.mean() - middle) / scale)
 

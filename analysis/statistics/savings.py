@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.statistics import intervals
-from analysis.statistics.comparison import ratio_distances
+from analysis.statistics.comparison import combined_distances
 from analysis.statistics.intervals import CI95, FEWEST_FOR_AN_INTERVAL, NONE, RANGE
 
 Arms = tuple[Sequence[float], Sequence[float]]
@@ -44,36 +44,23 @@ def within_hosts(hosts: Sequence[Arms]) -> Saving:
     """
     used = [arms for arms in hosts if _is_enough(arms)] or list(hosts)
     shares = [len(a) * len(b) / (len(a) + len(b)) for a, b in used]
-    weights = [share / sum(shares) for share in shares]
-    log_ratio = sum(
-        weight * math.log(np.median(a) / np.median(b)) for weight, (a, b) in zip(weights, used, strict=True)
-    )
+    weights = np.array(shares) / sum(shares)
+    log_ratio = float(weights @ [math.log(np.median(a) / np.median(b)) for a, b in used])
     ratio = math.exp(log_ratio)
-    if _is_enough(used[0]):
-        down, up = _distances(used, weights)
-        return Saving(ratio, math.exp(log_ratio - down), math.exp(log_ratio + up), CI95, _label(used), len(used))
+    if all(map(_is_enough, used)):
+        down, up = combined_distances(weights, [(np.log(a)[None], np.log(b)[None]) for a, b in used])
+        low, high = math.exp(log_ratio - down.item()), math.exp(log_ratio + up.item())
+        return Saving(ratio, low, high, CI95, _label(CI95, used), len(used))
     low = min(min(a) / max(b) for a, b in used)
     high = max(max(a) / min(b) for a, b in used)
     kind = RANGE if any(len(a) + len(b) > 2 for a, b in used) or len(used) > 1 else NONE
-    return Saving(ratio, low, high, kind, intervals.label(kind, 0), len(used))
+    return Saving(ratio, low, high, kind, _label(kind, used), len(used))
 
 
 def _is_enough(arms: Arms) -> bool:
     return min(map(len, arms)) >= FEWEST_FOR_AN_INTERVAL
 
 
-def _distances(used: Sequence[Arms], weights: Sequence[float]) -> tuple[float, float]:
-    """Returns the distances from the log ratio down and up to the ends: root sums of the hosts' squares (MOVER)."""
-    distances = [ratio_distances(np.log(a)[None], np.log(b)[None]) for a, b in used]
-    down, up = (
-        math.hypot(*(weight * float(ends[end][0]) for weight, ends in zip(weights, distances, strict=True)))
-        for end in (0, 1)
-    )
-    return down, up
-
-
-def _label(used: Sequence[Arms]) -> str | None:
-    """Returns the coverage. Over several hosts it is that of all their sessions (docs/statistics.md)."""
-    return intervals.label(
-        CI95, min(map(len, used[0])) if len(used) == 1 else sum(min(map(len, arms)) for arms in used)
-    )
+def _label(kind: str, used: Sequence[Arms]) -> str | None:
+    """Returns the label. Over several hosts the coverage is that of all their sessions (docs/statistics.md)."""
+    return intervals.label(kind, sum(min(map(len, arms)) for arms in used))

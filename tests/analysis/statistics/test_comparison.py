@@ -273,3 +273,59 @@ def test_the_bootstrap_is_scipys_of_the_ratio_of_medians(monkeypatch):
     known = stats.bootstrap(both, ratio, n_resamples=199, rng=0, vectorized=False).confidence_interval
     assert compare(one_host(*both)).bootstrap == pytest.approx((known.low, known.high))
     assert compare(one_host(*both), bootstrapped=False).bootstrap is None
+
+
+def test_arms_of_unlike_width_have_the_degrees_of_freedom_of_welch_and_satterthwaite():
+    # squared widths 1 and x = 2 + √3: x² + 1 = 4x, (1 + x)² = 6x, so 4 degrees become 6: t 2.447 instead of 2.776
+    narrow, wide = np.array([0.01]), np.array([0.01 * math.sqrt(2 + math.sqrt(3))])
+    for widths in ((narrow, wide), (wide, narrow)):
+        assert comparison._satterthwaite(*widths, 4)[0] == pytest.approx(2.447 / 2.776, rel=1e-3)
+
+
+def test_unequally_many_sessions_have_the_width_of_both_arms_as_it_is():
+    # a as above, and six of b with the ends 8 and 8.4 twice, so that the way inwards between them changes nothing
+    a, b = np.log([[20.0, 30.0, 22.0, 21.0, 40.0]]), np.log([[8.0, 8.0, 8.1, 8.1, 8.4, 8.4]])
+    down, up = comparison.ratio_distances(a, b)
+    assert down.item() == pytest.approx(math.hypot(math.log(22 / 20), math.log(8.4 / 8.1)))
+    assert up.item() == pytest.approx(math.hypot(math.log(40 / 22), math.log(8.1 / 8.0)))
+
+
+def test_the_bootstrap_takes_the_arms_of_each_of_three_hosts_together():
+    # ratios 2 at ten sessions, 4 and 8 at five each: 2 ** (1 · 1/2 + 2 · 1/4 + 3 · 1/4)
+    spread = np.linspace(-0.001, 0.001, 10)
+    hosts = [
+        HostSessions("ten", tuple(20 + spread), tuple(10 + spread)),
+        HostSessions("five", tuple(80 + spread[::2]), tuple(20 + spread[::2])),
+        HostSessions("five more", tuple(320 + spread[::2]), tuple(40 + spread[::2])),
+    ]
+    found = compare(hosts)
+    assert found.ratio == pytest.approx(2**1.75, rel=1e-3)
+    assert found.bootstrap == pytest.approx((2**1.75, 2**1.75), rel=1e-3)
+
+
+def test_a_bootstrap_without_an_acceleration_is_none():
+    # whichever session is left out, the median stays: BCa divides 0 by 0
+    assert compare(one_host((10.0,) * 5, (5.0, 5.0, 5.0, 5.0, 6.0))).bootstrap is None
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.01, 1.2), (0.8, 1 / 1.01)])
+def test_an_interval_that_ends_at_the_threshold_does_not_lie_beyond_it(low, high):
+    assert comparison._verdict(low, high, 0.01, 7)[0] == AMBIGUOUS
+
+
+def test_an_interval_of_just_half_a_percent_needs_no_more_sessions():
+    # half of e^x - e^-x is sinh(x)
+    end = math.exp(math.asinh(0.005))
+    assert comparison._sessions_needed(10, 1 / end, end) == 10
+
+
+def test_cv_is_within_hosts():
+    # ±0.1 of 10 and of 20: four squares of 0.01 over two degrees of freedom
+    assert comparison._variation([(9.0, 11.0), (18.0, 22.0)]) == pytest.approx(math.sqrt(0.02))
+    assert comparison._variation([(9.0,), (18.0,)]) == 0
+
+
+def test_two_sessions_have_a_range_and_most_of_one_host_are_told():
+    assert compare(one_host((20.0, 22.0), (8.0, 8.1))).interval == "range"
+    found = compare([HostSessions("one", (20.0,) * 2, (8.0,) * 2), HostSessions("two", (20.0,) * 3, (8.0,) * 3)])
+    assert found.reason.startswith("3 sessions of each arm on any of 2 hosts: ")

@@ -200,3 +200,60 @@ def test_a_drift_is_centred_whatever_the_number_of_sessions(count):
 
 def test_the_page_is_rendered_from_the_figures():
     assert coverage.markdown(COMMITTED) in (ROOT / "docs" / "statistics.md").read_text()
+
+
+def test_the_committed_numbers_of_simulations_are_those_of_the_code():
+    assert (coverage.SIMULATIONS, coverage.BOOTSTRAP_SIMULATIONS) == (20_000, 1_000)
+    assert (COMMITTED["simulations"], COMMITTED["bootstrap_simulations"]) == (20_000, 1_000)
+
+
+def test_a_simulation_has_its_seed():
+    setting, source = Setting("normal", 0.02, 0.01, 5), SOURCES["normal"]
+    ((a, _),) = coverage.simulate(setting, source, 1.25, 10)
+    ((same, _),), ((other, _),) = (coverage.simulate(setting, source, 1.25, 10, seed=seed) for seed in (0, 1))
+    assert np.array_equal(a, same)
+    assert not np.array_equal(a, other)
+
+
+@pytest.mark.parametrize(
+    ("count", "slots_a", "slots_b"),
+    [(1, [0], [1]), (3, [0, 3, 5], [1, 2, 4]), (4, [0, 3, 5, 6], [1, 2, 4, 7])],  # ab, abbaba, abbabaab
+)
+def test_a_drift_is_even_over_the_order_of_the_sessions(count, slots_a, slots_b):
+    step = 3.0 / (2 * count - 1)  # from -1.5 to 1.5
+    a, b = coverage._drifts(count, 3.0)
+    assert a == pytest.approx([slot * step - 1.5 for slot in slots_a])
+    assert b == pytest.approx([slot * step - 1.5 for slot in slots_b])
+
+
+def test_a_row_rounds_shares_and_asks_welch_for_the_ratio_of_means(monkeypatch):
+    ratios = []
+    monkeypatch.setattr(coverage, "SIMULATIONS", 20)
+    monkeypatch.setattr(coverage, "share_covered", lambda _arms, ratio: ratios.append(ratio) or 2 / 3)
+    monkeypatch.setattr(coverage, "share_covered_by_bca", lambda _arms, ratio: ratios.append(ratio) or 2 / 3)
+    monkeypatch.setattr(coverage, "share_covered_by_welch", lambda _arms, ratio: ratios.append(ratio) or 2 / 3)
+    source = noise.Noise(NORMAL, 0.0, 1.0, 0.5)
+    row = coverage._coverage_row(Setting("normal", 0.3, 0.1, 5), source)
+    # of 1000 simulations three digits are known, of 20 000 four
+    assert (row["covered"], row["covered_by_bca"], row["covered_by_welch"]) == (0.6667, 0.667, 0.6667)
+    assert ratios == [1.25, 1.25, pytest.approx(1.25 * math.exp(0.5 * 0.2))]
+
+
+def test_power_counts_an_interval_by_its_ends(monkeypatch):
+    band = math.log1p(0.01)
+    low, high = np.array(
+        [
+            (band, 1),  # open: it begins at the limit
+            (band + 1e-9, 1),  # faster
+            (-1, -band),  # open
+            (-1, -band - 1e-9),  # slower
+            (-band, band),  # same
+            (-band, band + 1e-9),  # open
+            (-band - 1e-9, band),  # open
+            (-1, 1),  # open
+        ]
+    ).T
+    monkeypatch.setattr(coverage.comparison, "log_interval", lambda _arms: (low, high))
+    assert coverage.power("normal", SOURCES["normal"], 1.0, 10) == coverage.Power(
+        "normal", 1.0, 1 / 8, 1 / 8, 1 / 8, 5 / 8
+    )

@@ -67,3 +67,15 @@ def test_the_centre_is_the_median_of_what_is_there():
 def test_the_label_says_what_an_interval_covers(kind, count, label):
     # the range of five misses the median when all five lie on one side of it: 2 · 2⁻⁵ = 6.25 %
     assert intervals.label(kind, count) == label
+
+
+@pytest.mark.parametrize(("count", "low"), [(6, 0.357143), (10, 1.657657)])
+def test_the_ends_are_as_far_from_the_lowest_as_from_the_highest(count, low):
+    # of the sessions 0, 1, 2, …: the depth less 1, and the fraction of the way that is shown above
+    ends = [float(end[0]) for end in intervals.median_interval(np.arange(float(count))[None])]
+    assert ends == pytest.approx([low, count - 1 - low], abs=1e-5)
+
+
+def test_two_sessions_have_a_range_and_groups_have_their_own():
+    assert intervals.session_interval([3.0, 2.0]) == (2.0, 3.0, "range")
+    assert intervals.group_intervals([[3.0, 2.0], [5.0, 7.0]]) == [(2.0, 3.0, "range"), (5.0, 7.0, "range")]

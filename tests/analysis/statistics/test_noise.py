@@ -1,5 +1,8 @@
 """The noise of sessions: shapes, their scale, and the groups that they are fitted to."""
 
+import math
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,6 +11,8 @@ from analysis.statistics.noise import NORMAL, SPEEDS, TAILS, SkewedT, TwoSpeeds
 from tests.support.frames import frame_of
 from tests.support.noises import SHAPES, SOURCES
 from tests.support.records import example_record
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_noise_is_centred_at_its_median_and_scaled_to_what_ten_sessions_show():
@@ -67,3 +72,40 @@ def test_a_density_is_one_and_that_of_what_is_drawn(shape):
     drawn = shape.draw(np.random.default_rng(0), (100_000,))
     below = np.trapezoid(density[places <= 1], places[places <= 1])
     assert np.mean(drawn <= 1) == pytest.approx(below, abs=6e-3)
+
+
+def test_normal_noise_has_the_normal_density():
+    assert np.exp(NORMAL.log_density(np.array([-1.0, 0.0, 2.0]))) == pytest.approx(
+        [0.24197, 0.39894, 0.05399], abs=1e-5
+    )
+
+
+def test_the_shapes_that_are_tried_are_on_the_page():
+    page = " ".join((ROOT / "docs" / "statistics.md").read_text().split())
+
+    def listed(values):
+        *others, last = (f"{value:g}" for value in values)
+        return f"{', '.join(others)} and {last}"
+
+    assert f"a skew of {listed(noise.SKEWS)}, with {listed(noise.FREEDOMS)} degrees of freedom" in page
+    assert f"a share of {listed(100 * share for share in noise.SHARES)} %" in page
+    assert f"a distance of {listed(noise.DISTANCES)} standard deviations" in page
+
+
+def test_the_likelihood_is_integrated_over_location_and_scale():
+    # of n normal values with the sum of squares S: Γ((n-1)/2) / (2 √n (πS)^((n-1)/2)), on a grid of 2/15 and 1/8
+    values = np.linspace(-1, 1, 10)
+    half, squares = 9 / 2, float(np.sum(values**2))
+    known = math.lgamma(half) - math.log(2 * math.sqrt(10)) - half * math.log(math.pi * squares)
+    found = noise.log_likelihood(NORMAL, [7 + 3 * values])  # place and scale of the group change nothing
+    assert found + math.log(2 / 15 / 8) == pytest.approx(known, abs=2e-3)
+
+
+def test_the_scale_is_that_of_a_hundred_thousand_groups_of_ten():
+    # the median of chi-square at 9 degrees of freedom is 8.3428, and the standard error is 0.1 %
+    source = noise.standardised(NORMAL)
+    assert source.scale == pytest.approx((8.3428 / 9) ** 0.5, abs=3e-3)
+    drawn = NORMAL.draw(np.random.default_rng(0), (100_000, 10))
+    assert source.middle == float(np.median(drawn))
+    assert source.scale == float(np.median(drawn.std(axis=1, ddof=1)))
+    assert source.mean == float(drawn.mean() - source.middle) / source.scale

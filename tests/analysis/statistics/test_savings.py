@@ -76,3 +76,8 @@ def test_the_label_is_of_the_cell_with_fewer_sessions():
 
 def test_over_two_hosts_of_five_the_label_is_that_of_all_sessions():
     assert savings.within_hosts([(evenly(20.0, 5), evenly(10.0, 9))] * 2).label == "95 %"
+
+
+def test_a_third_session_makes_a_range():
+    found = savings.within_hosts([((20.0, 21.0), (10.0,))])
+    assert (found.low, found.high, found.interval, found.label) == (2.0, 2.1, "range", "range")

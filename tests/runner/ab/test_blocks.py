@@ -73,3 +73,13 @@ def test_a_block_with_an_invalid_session_or_of_another_host_is_not_gone_on_with(
     assert len(blocks.with_open_block(begun, "another", 5).blocks) == 2
     spoilt = blocks.with_session(begun, SessionEntry(0, "a", "0", "f", False, 0.0))
     assert [block.order for block in blocks.with_open_block(spoilt, "one", 5).blocks] == ["abba", "baab"]
+
+
+def test_nothing_is_left_of_fewer_sessions_than_are_done_and_only_the_last_block_is_open() -> None:
+    pair = arms.pair(REQUEST, "cache", "dynamic", "static", ())
+    grown = blocks.with_open_block(manifest.declare(pair, 5, 0), "one", 5)
+    for index, arm in enumerate("abba"):
+        grown = blocks.with_session(grown, SessionEntry(index, arm, str(index), "f", True, 0.0))
+    assert blocks.remaining(grown, "one", 1) == {"a": 0, "b": 0}
+    grown = blocks.with_session(blocks.with_open_block(grown, "one", 5), SessionEntry(4, "b", "4", "f", True, 0.0))
+    assert blocks.remaining(grown, "one", 5) == {"a": 3, "b": 2}

@@ -157,6 +157,9 @@ HONEST: dict[str, Edit] = {
     "one left there, and three of each arm asked for": lambda m, told: replace(
         on_another_host(cut(m, told), told), declared=Declared(3, 0), asked=(3,)
     ),
+    "one left there, and two of each arm asked for": lambda m, told: replace(
+        on_another_host(cut(m, told), told), declared=Declared(2, 0), asked=(2,)
+    ),
     "a last session that does not count": lambda m, told: unused(m, told, 1, 3, is_valid=False, reasons="gate"),
     "a last session that was not measured": lambda m, told: unused(m, told, 1, 3, is_measured=False, is_valid=False),
     "a session that begins where another ends": lambda m, told: begun(m, told, 0),

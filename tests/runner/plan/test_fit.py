@@ -96,3 +96,13 @@ def test_float32_doubles_the_weights() -> None:
     more = fit.model_bytes(single, shape, None, PAPER) - fit.model_bytes(half, shape, None, PAPER)
     # 7 615 616 512 parameters, 2 bytes more each; the rest is KV and activations
     assert more > 15_231_233_024
+
+
+def test_a_cards_cache_is_the_catalogues_in_bytes() -> None:
+    assert fit._cache_bytes("l4") == 48 * 1024 * 1024
+    assert fit._cache_bytes("a card of no catalogue") is None
+
+
+def test_a_gpus_libraries_take_a_gigabyte() -> None:
+    shape = catalogue.models()["tiny"].shape
+    assert fit.predicted_bytes(cell("tiny", 64), shape, None, PAPER, "cuda", probe=10**10) == 10**10 + 10**9
