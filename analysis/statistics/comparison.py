@@ -132,8 +132,8 @@ def log_ratio(logs: Sequence[tuple[Floats, Floats]]) -> Floats:
 
 def _log_centre(arms: Sequence[Floats]) -> Floats:
     """Returns the log of an arm's median session; over several hosts, the mean weighted by sessions."""
-    middle: Floats = np.tensordot(_weights(arms), [_log_median(arm) for arm in arms], axes=1)
-    return middle
+    medians = np.array([_log_median(arm) for arm in arms])
+    return np.asarray(np.tensordot(_weights(arms), medians, axes=1), dtype=float)
 
 
 def _log_median(logs: Floats) -> Floats:
