@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from runner import __version__
-from runner.commands import listings, measuring, records
+from runner.commands import listings, measuring, recordfiles
 from runner.commands.measuring import Start
 from runner.errors import Usage
 
@@ -29,7 +29,7 @@ def program() -> None:
 
 for command in (
     *(measuring.cell, measuring.ab),
-    *(records.import_command, records.ui, records.verify),
+    *(recordfiles.import_command, recordfiles.ui, recordfiles.verify),
     *(listings.list_gpus, listings.list_models),
 ):
     program.add_command(command)

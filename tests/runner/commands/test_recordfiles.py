@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner import store
-from runner.commands import records
+from runner.commands import recordfiles
 from runner.record import record
 from tests.support import damaged
 from tests.support.processes import ROOT, Main, runner
@@ -97,5 +97,5 @@ def test_verify_shows_the_first_lines_of_a_file_and_counts_the_rest(main: Main, 
     found["cell"] |= dict.fromkeys(map(str, range(100)))
     record.write(found, tmp_path / "r.json")
     code, out, _ = main("verify", str(tmp_path / "r.json"))
-    assert (code, len(out.splitlines())) == (24, records.VERIFY_LINES + 1)
-    assert out.endswith(f"r.json: {100 - records.VERIFY_LINES} more\n")
+    assert (code, len(out.splitlines())) == (24, recordfiles.VERIFY_LINES + 1)
+    assert out.endswith(f"r.json: {100 - recordfiles.VERIFY_LINES} more\n")
