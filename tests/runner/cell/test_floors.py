@@ -79,3 +79,8 @@ def test_the_probe_by_hand() -> None:
     # a card: 4 GiB of 80, an eighth of 16 GiB
     assert floors.read_probe_bytes("cuda", 50 * 2**20, 80 * 2**30) == 2**32
     assert floors.read_probe_bytes("cuda", 50 * 2**20, 16 * 2**30) == 2**31
+
+
+def test_a_floor_is_bytes_over_bandwidth():
+    assert floors.floor_ms(3_350_000_000, 3350) == pytest.approx(1.0, rel=1e-12)  # 3.35e9 / (3350 * 1e9) s
+    assert floors.DTYPE_BYTES == {"bf16": 2, "fp16": 2, "fp32": 4}

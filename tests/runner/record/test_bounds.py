@@ -48,3 +48,44 @@ def test_rounding_is_upwards():
     cell = {"runtime": "eager", "quant": "bf16", "kernel": "cublas", "dtype": "bf16"}
     found = gate_limits.limits([{"cell": cell, "gate": {"checks": checks}}])
     assert found["", "bf16"] == gate_limits.Limits(1.001, 0.0, 1)
+
+
+def test_a_cells_bounds_are_those_of_its_dtype_and_its_width():
+    """As bounds.yaml states them; a width of 2048 adds nothing, below 2048 the spread is at least 0.11, below 512 0.3."""
+    of_dtype = {"dtype_ratio": 1.017, "dtype_spread": 0.05, "stated_ratio": 1.017, "stated_spread": 0.05}
+    wide = {"gate_version": 2, "cap": 0.1, "checkpoint_spread": 0.0, "regret_limit": 7, **of_dtype}
+    assert bounds.cell_bounds("bf16", "graph", "bf16", "cublas", 2048) == wide
+    widths = {511: 0.3, 512: 0.11, 2047: 0.11, 2048: 0.05}
+    for width, spread in widths.items():
+        found = bounds.cell_bounds("bf16", "eager", "bf16", "torch-cpu", width)
+        assert (found["stated_spread"], found["dtype_spread"]) == (spread, spread), width
+    assert bounds.cell_bounds("fp32", "eager", "bf16", "cublas", 2048, synthetic=False)["checkpoint_spread"] == 0.75
+
+
+def test_what_a_runtime_declares_comes_before_what_its_kernel_declares():
+    """Kernel exllamav2 states (2.352, 0.063) in fp16, its engine (6.828, 0.032); neither states bf16."""
+    declared = {
+        runtime: bounds.cell_bounds("fp16", runtime, "gptq", "exllamav2", 3584) for runtime in ("graph", "exllamav2")
+    }
+    stated = {runtime: (found["stated_ratio"], found["stated_spread"]) for runtime, found in declared.items()}
+    assert stated == {"graph": (2.352, 0.063), "exllamav2": (6.828, 0.032)}
+    assert {(found["dtype_ratio"], found["dtype_spread"]) for found in declared.values()} == {(1.02, 0.038)}
+    assert bounds.cell_bounds("bf16", "exllamav2", "gptq", "exllamav2", 3584)["stated_ratio"] == 1.017
+
+
+def test_the_noise_of_gate_version_1_is_the_largest_that_dtype_runtime_and_kernel_state():
+    noises = {
+        (runtime, kernel): bounds.version_1_bounds("fp16", runtime, quant, kernel)["noise"]
+        for runtime, quant, kernel in (
+            ("graph", "bf16", "cublas"),
+            ("graph", "gptq", "exllamav2"),
+            ("exllamav2", "gptq", "exllamav2"),
+        )
+    }
+    assert noises == {("graph", "cublas"): 0.002, ("graph", "exllamav2"): 0.03, ("exllamav2", "exllamav2"): 0.04}
+
+
+def test_the_code_that_bounds_were_derived_under_is_stated_only_where_it_is_known():
+    assert bounds.derived_under("gptq", "exllamav2", "fp16").keys() == {"code_key", "ratio", "spread"}
+    assert bounds.derived_under("gptq", "exllamav2", "bf16") == {}
+    assert bounds.derived_under("bf16", "cublas", "bf16") == {}
