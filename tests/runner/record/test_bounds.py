@@ -51,7 +51,7 @@ def test_rounding_is_upwards():
 
 
 def test_a_cells_bounds_are_those_of_its_dtype_and_its_width():
-    """bounds.yaml: from a width of 2048 on the spread is the dtype's, below it at least 0.11, below 512 at least 0.3."""
+    """bounds.yaml: from width 2048 on the spread is the dtype's, below it at least 0.11, below 512 at least 0.3."""
     of_dtype = {"dtype_ratio": 1.017, "dtype_spread": 0.05, "stated_ratio": 1.017, "stated_spread": 0.05}
     wide = {"gate_version": 2, "cap": 0.1, "checkpoint_spread": 0.0, "regret_limit": 7, **of_dtype}
     assert bounds.cell_bounds("bf16", "graph", "bf16", "cublas", 2048) == wide
