@@ -109,3 +109,11 @@ def test_the_scale_is_that_of_a_hundred_thousand_groups_of_ten():
     assert source.middle == float(np.median(drawn))
     assert source.scale == float(np.median(drawn.std(axis=1, ddof=1)))
     assert source.mean == float(drawn.mean() - source.middle) / source.scale
+
+
+def test_skew_widens_the_right_and_narrows_the_left():
+    """|standard normal| has the median 0.6745: times the skew of 2 on the right, by it on the left."""
+    drawn = SkewedT(2.0, math.inf).draw(np.random.default_rng(1), (200_000,))
+    assert np.median(drawn[drawn > 0]) == pytest.approx(0.6745 * 2, rel=0.01)
+    assert np.median(-drawn[drawn < 0]) == pytest.approx(0.6745 / 2, rel=0.02)
+    assert np.mean(drawn > 0) == pytest.approx(4 / 5, abs=4e-3)  # skew² / (1 + skew²)

@@ -122,3 +122,5 @@ def test_a_folder_of_records_that_cannot_be_listed_is_said_with_what_to_do(tmp_p
         spool.check_folder(file, BadValue)
     with pytest.raises(BadValue, match=r"below: Not a directory: it, or a part of its path, is a file: name another"):
         spool.check_folder(file / "below", BadValue)
+    with pytest.raises(BadValue, match=r"File name too long: name a shorter path$"):
+        spool.check_folder(tmp_path / ("n" * 300), BadValue)

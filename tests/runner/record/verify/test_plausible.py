@@ -262,6 +262,14 @@ def test_a_tolerance_has_two_sides(side):
     assert_side(*SIDES[side])
 
 
+def test_a_session_that_took_longer_than_its_costs_is_named_with_its_seconds():
+    found = example_record()
+    took_s = (found["session"]["finished_ms"] - found["session"]["started_ms"]) / 1e3 + 5
+    finished(5000)(found)
+    (line,) = recompute.differences(found)
+    assert line.startswith(f"session.finished_ms: {took_s:g} s after session.started_ms, but cost_s.total is ")
+
+
 def test_a_session_that_ends_before_it_began_is_named_once():
     found = example_record()
     put("session.finished_ms", 1)(found)

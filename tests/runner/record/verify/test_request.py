@@ -48,6 +48,11 @@ BROKEN = {
         put("request.protocol", "short"),
         "request: unknown protocol 'short'",
     ),
+    "a seed below 0": (
+        example_record,
+        put("request.seed", "-1"),
+        "request: seed=-1: must be at least 0",
+    ),
     "another attention than asked": (example_record, put("request.attention", "engine"), "request.attention: "),
     "here, in a container": (
         lambda: example_record(container=CONTAINER),
