@@ -33,8 +33,8 @@ cell: env ## Measure one decode cell on what this machine has (ARGS="--ctx 512 â
 test: env ## Run the tests, two files at a time (JOBS=0: one after another)
 	@$(venv) python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-fast: env ## Run the tests that are not marked slow, while you work (pyproject.toml says what slow means)
-	@$(venv) python -m pytest -q -n $(JOBS) --dist loadfile -m "not slow and not images and not stores and not real" $(ARGS)
+test-fast: env ## Run the tests that take no time, while you work: neither slow nor medium (pyproject.toml says what these mean)
+	@$(venv) python -m pytest -q -n $(JOBS) --dist loadfile -m "not slow and not medium and not images and not stores and not real" $(ARGS)
 
 test-images: env ## Run the tests that need a container engine and the cpu image (make image-cpu), or a package index; takes minutes
 	@$(venv) python -m pytest -q -m images $(ARGS)

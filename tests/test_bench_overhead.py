@@ -9,6 +9,7 @@ from runner.cell.cell import Cell
 from tests import bench_overhead
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
 def test_both_ways_take_as_many_steps_and_end_with_the_same_logits(cache, monkeypatch):
     monkeypatch.setattr(bench_overhead, "ROUND_STEPS", 4)

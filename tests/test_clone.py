@@ -51,6 +51,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.mark.medium
 def test_every_file_is_as_it_was_committed(clone: Path) -> None:
     names = [name for name in git(clone, "ls-files", "-z").split("\0") if name]
     assert len(names) > 500
@@ -61,6 +62,7 @@ def test_the_code_is_the_same_code(clone: Path) -> None:
     assert said(clone, "runner.record.codekey") == said(ROOT, "runner.record.codekey")
 
 
+@pytest.mark.medium
 def test_records_are_verified_there(clone: Path) -> None:
     record = next(iter(sorted((clone / "experiments/records").rglob("*.json"))))
     assert said(clone, "runner", "verify", str(record)) == "ok 1 records\n"

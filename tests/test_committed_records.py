@@ -19,6 +19,7 @@ MUTANT_REPORTS = sorted((ROOT / "docs" / "mutants").glob("*.json"))
 SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "docs" / "record.schema.json").read_text()))
 
 
+@pytest.mark.slow
 def test_records_recompute_and_fit_the_schema():
     assert len(PATHS) >= 36
     for path in PATHS:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [path for room in ("runner", "analysis", "images") for path in sorted((ROOT / room).rglob("*.py"))]
 OPENERS = {"Of", "What", "Whom", "Those", "Where", "Which", "Who", "Whoever", "Whatever"}
@@ -23,6 +25,7 @@ def docstrings(*kinds: type[ast.AST]) -> Iterator[tuple[str, str]]:
                 yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}", text
 
 
+@pytest.mark.medium
 def test_a_functions_docstring_begins_with_a_verb_in_the_third_person() -> None:
     wrong = [
         f"{place}: {text.splitlines()[0]}"
@@ -32,6 +35,7 @@ def test_a_functions_docstring_begins_with_a_verb_in_the_third_person() -> None:
     assert wrong == []
 
 
+@pytest.mark.medium
 def test_no_sentence_opens_with_a_word_that_leans_on_another() -> None:
     wrong = [
         f"{place}: {sentence}"

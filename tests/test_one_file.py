@@ -201,6 +201,7 @@ def test_it_brings_its_own_bound_or_is_held_to_its_dtypes(
     )
 
 
+@pytest.mark.slow
 def test_code_key_and_the_frames_that_are_kept_depend_on_it(add: Callable[..., Path]) -> None:
     before = set(cache.sources())
     toys = add(PLAIN_KERNEL)
@@ -231,6 +232,7 @@ def test_a_checkpoint_of_it_is_found_and_checked(add: Callable[..., Path], tmp_p
         resolve(Request(gpu="cpu", model="tiny", quant="bnb-nf4", weights=str(folder)), ())
 
 
+@pytest.mark.medium
 def test_a_models_checkpoints_may_be_of_it(
     add: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

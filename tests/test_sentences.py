@@ -70,6 +70,7 @@ def test_eager_steps_take_longer_under_the_profiler(records):
     assert said(f"the committed eager steps take {longer:.1f} times as long under the profiler", METHODOLOGY)
 
 
+@pytest.mark.medium
 def test_what_the_graph_saves_is_time_without_kernels(frame):
     assert said("The kernels run about as long in either arm", README)
     assert said("Almost all of the interval's width is the eager arm's", README)

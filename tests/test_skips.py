@@ -25,6 +25,7 @@ def run(folder: Path, test: str, strict: bool) -> subprocess.CompletedProcess[st
 SKIP = "import pytest\n\ndef test(): pytest.skip({reason!r})\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reason", "strict", "code"),
     [("no luck", True, 1), ("no luck", False, 0), ("hardware: needs a CUDA GPU", True, 0)],
@@ -35,6 +36,7 @@ def test_only_hardware_excuses_a_skip(tmp_path: Path, reason: str, strict: bool,
     assert reason in found.stdout
 
 
+@pytest.mark.medium
 def test_a_whole_file_that_is_skipped_counts_too(tmp_path: Path) -> None:
     test = "import pytest\npytest.importorskip('a_package_that_is_not_there')\n"
     found = run(tmp_path, test, strict=True)
@@ -42,6 +44,7 @@ def test_a_whole_file_that_is_skipped_counts_too(tmp_path: Path) -> None:
     assert "skips that no missing hardware excuses" in found.stdout
 
 
+@pytest.mark.slow
 def test_an_expected_failure_is_no_skip(tmp_path: Path) -> None:
     test = "import pytest\n\n@pytest.mark.xfail\ndef test(): raise ValueError\n"
     assert run(tmp_path, test, strict=True).returncode == 0

@@ -53,6 +53,7 @@ def crossing(importers: tuple[str, ...], imported: tuple[str, ...], doors: tuple
 PARENT = tuple(name for name in MODULES if name.count(".") == 1 and within(name, "runner") and name != "runner.worker")
 
 
+@pytest.mark.medium
 def test_the_parent_imports_nothing_of_the_worker():
     parent = tuple(name for name in PARENT if name not in LAZY)
     assert crossing(parent, ("runner.worker",)) == []
@@ -75,11 +76,13 @@ def test_launching_knows_no_store_and_no_worker():
     assert crossing(("runner.launch", "runner.plan", "runner.record", "runner.cell"), ("runner.store", "mlflow")) == []
 
 
+@pytest.mark.medium
 def test_pydantic_is_needed_where_a_record_is_read_into_its_type_alone():
     asking = [name for name in MODULES if any(within(each, "pydantic", "pydantic_core") for each in imports(name))]
     assert asking == ["runner.record.read"]
 
 
+@pytest.mark.medium
 def test_no_module_of_the_runner_needs_the_reader_when_it_is_imported():
     assert [name for name in MODULES if "runner.record.read" in _top(name)] == []
 
@@ -178,6 +181,7 @@ def test_no_two_modules_share_a_name_unless_they_play_the_same_part():
     assert {name: found for name, found in by_name.items() if len(found) > 1 and name not in SAME_PART} == {}
 
 
+@pytest.mark.slow
 def test_no_import_goes_in_a_circle():
     """Only imports that run when a module is imported count."""
     graph = {module: {name for name in _top(module) if name in MODULES} for module in MODULES}

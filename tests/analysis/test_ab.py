@@ -9,6 +9,7 @@ from runner.errors import BadRecord
 from tests.support.commands import command
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "said"),
     [

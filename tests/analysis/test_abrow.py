@@ -2,10 +2,13 @@
 
 import json
 
+import pytest
+
 from analysis import ab, abrow
 from analysis.tables import graphs
 
 
+@pytest.mark.medium
 def test_a_declared_extension_that_is_due_is_told(copied):
     path = copied / "ab.json"
     manifest = json.loads(path.read_text())

@@ -54,6 +54,7 @@ def test_the_embedded_store_is_the_default_and_gives_what_the_records_give(store
     assert named.stdout == default.stdout == records.stdout
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("command", COMMANDS)
 def test_without_a_store_it_says_how_to_get_one(command, tmp_path):
     said = refused(command, MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/mlflow.db")
@@ -81,6 +82,7 @@ def test_auto_is_no_filter():
     assert run("quant", "--records", RECORDS, "--format", "json", *auto).stdout == every
 
 
+@pytest.mark.medium
 def test_two_sources_are_one_too_many():
     assert "exclude each other" in refused("floor", "--records", RECORDS, "--store", "sqlite:///mlflow.db")
 
@@ -115,12 +117,14 @@ def test_a_store_of_another_revision_is_one_line(store, tmp_path):
     assert "schema 0123456789ab of another, most likely newer MLflow" in said
 
 
+@pytest.mark.medium
 def test_an_unknown_table_is_told_all_that_it_can_be():
     said = refused("tables", "--table", "nonsense")
     assert "(allowed: floor, " in said
     assert said.endswith(", paper, report)")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -143,6 +147,7 @@ def test_a_record_that_is_newer_damaged_or_wrong_is_named(tmp_path, change, said
     assert last.startswith("error: files or runs are left out of the table")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("command", [*COMMANDS, "report"])
 def test_a_folder_of_nothing_but_damaged_records_is_named_by_every_command(command, tmp_path):
     (tmp_path / "records").mkdir()
@@ -154,6 +159,7 @@ def test_a_folder_of_nothing_but_damaged_records_is_named_by_every_command(comma
     assert done.stderr.splitlines()[0].startswith(f"left out {named}/bad.json: not a complete JSON file")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [*COMMANDS, "report"])
 def test_a_session_that_this_version_cannot_use_is_named_by_every_command(command, store, tmp_path):
     """The only one of its store, so that nothing is left for a table."""
@@ -174,12 +180,14 @@ def test_a_python_without_the_packages_is_told_how_to_get_them(tmp_path):
     assert "source .venv/bin/activate" in said
 
 
+@pytest.mark.slow
 def test_a_figure_that_cannot_be_written_is_one_line(tmp_path):
     place = tmp_path / "missing" / "graphs.png"
     said = refused("graphs", "--records", RECORDS, "--figure", str(place))
     assert said == f"error: {place} cannot be written (No such file or directory): name another file"
 
 
+@pytest.mark.medium
 def test_a_table_without_anything_to_draw_is_printed_all_the_same(tmp_path):
     record.write(example_record(), tmp_path / "records" / "one.json")
     done = run("quant", "--records", str(tmp_path / "records"), "--figure", str(tmp_path / "quant.png"))

@@ -21,6 +21,7 @@ def records(tmp_path: Path) -> Path:
     return tmp_path / "records"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "arguments", "code", "said"),
     [
@@ -54,6 +55,7 @@ def _store(at: Path) -> Path:
     return file
 
 
+@pytest.mark.medium
 def test_a_folder_that_cannot_be_looked_into_is_left_out_by_name(tmp_path: Path, records: Path) -> None:
     close(_folder(records / "inner"))
     done = command("analysis", tmp_path, "floor", "--records", "records")
@@ -81,6 +83,7 @@ def _missing(_: Path) -> dict[str, str]:
     return {"HOME": "/proc/nobody", "XDG_CACHE_HOME": "", "TMPDIR": "/proc/nothing"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", [_file, _closed, _read_only, _missing])
 def test_without_a_home_to_write_to_there_is_no_cache_and_all_else_is_as_ever(
     tmp_path: Path, setting: Callable[[Path], dict[str, str]]

@@ -55,6 +55,7 @@ def damage(folder):
     path.write_text(json.dumps({**json.loads(path.read_text()), "seed": 7}))
 
 
+@pytest.mark.slow
 def test_another_damaged_ab_in_the_spool_is_not_this_runs_business(spool, client, run_id):
     shutil.copytree(AB, spool / "another")
     damage(spool / "another")
@@ -64,6 +65,7 @@ def test_another_damaged_ab_in_the_spool_is_not_this_runs_business(spool, client
     assert list(spool.glob(".runs/*")) == []
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_its_own_closes_the_run_with_the_reason_until_it_is_mended(spool, client, run_id):
     manifest = spool / AB.name / "ab.json"
     whole = manifest.read_text()
@@ -83,6 +85,7 @@ def test_what_is_wrong_with_its_own_closes_the_run_with_the_reason_until_it_is_m
     assert (run.data.tags["reason"], run.data.tags["exit_code"], run.data.tags["valid"]) == ("", "0", "true")
 
 
+@pytest.mark.slow
 def test_a_run_under_which_nothing_was_measured_is_told(spool, client):
     other = client.create_run("0").info.run_id
     code, errors = finished(spool, other)
@@ -92,6 +95,7 @@ def test_a_run_under_which_nothing_was_measured_is_told(spool, client):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, "KILLED"), (signal.SIGKILL, "RUNNING")])
 def test_a_killed_summary_leaves_a_closed_run_or_a_marker_for_the_import(spool, client, run_id, number, status):
     process = started(spool, run_id)

@@ -125,6 +125,7 @@ def test_mlflows_entry_knows_it_too(records: Path) -> None:
     assert "paper, toy-years, report)" in str(done.exception)
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("toy")
 def test_a_report_has_its_section_figure_glossary_and_flags(records: Path) -> None:
     found = contents.contents(Selection.from_options(None, records, None, None, None))
@@ -141,6 +142,7 @@ def test_a_report_has_its_section_figure_glossary_and_flags(records: Path) -> No
     assert "toys.png" in made
 
 
+@pytest.mark.medium
 def test_without_the_file_nothing_of_it_is_left(records: Path) -> None:
     assert "toy-years" not in registry.choices()
     found = contents.contents(Selection.from_options(None, records, None, None, None))

@@ -87,6 +87,7 @@ def test_an_engine_that_is_not_there_is_one_line(tmp_path: Path, engine: str, li
     assert said(Machine(tmp_path, "buildah that builds").build("cpu", ENGINE=engine)) == line
 
 
+@pytest.mark.medium
 def test_a_client_without_its_daemon_does_not_hide_an_engine_that_works(tmp_path: Path) -> None:
     machine = Machine(tmp_path, "buildah that builds")
     machine.install("docker", "#!/bin/sh\nexit 1\n")
@@ -95,6 +96,7 @@ def test_a_client_without_its_daemon_does_not_hide_an_engine_that_works(tmp_path
     assert "with buildah" in finished.stdout
 
 
+@pytest.mark.medium
 def test_the_engine_is_told_what_the_settings_say(tmp_path: Path) -> None:
     """Every argument is one word of the command line; what is secret goes in as a file, never as an argument."""
     machine = Machine(tmp_path, "buildah that builds")
@@ -130,6 +132,7 @@ def test_no_password_of_the_checkout_gets_into_a_label(tmp_path: Path) -> None:
     assert "--build-arg=SOURCE=https://example.org/decode-floor.git" in command
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("engine", ["buildah", "podman"])
 def test_a_build_ends_with_the_image_and_its_size(tmp_path: Path, engine: str) -> None:
     finished = Machine(tmp_path, f"{engine} that builds").build("cpu")
@@ -139,6 +142,7 @@ def test_a_build_ends_with_the_image_and_its_size(tmp_path: Path, engine: str) -
     assert ONE_CPU_IMAGE.removeprefix("sha256:") in last
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("transcript", "line"),
     [
@@ -184,6 +188,7 @@ def test_make_passes_architecture_and_stack_on() -> None:
     assert done.stdout.strip() == "images/build.sh ada paper"
 
 
+@pytest.mark.medium
 def test_without_a_folder_kernels_are_built_in_the_images_builders(tmp_path: Path) -> None:
     machine = Machine(tmp_path, "buildah that builds")
     finished = machine.build("--kernels", str(tmp_path / "out"), "ada", "paper")

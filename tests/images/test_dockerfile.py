@@ -17,12 +17,14 @@ DOCKERFILE = (FOLDER / "Dockerfile").read_text(encoding="utf-8")
 LABELS = ["arch", "stack", "arch-list", "min-driver", "tree-key"]
 
 
+@pytest.mark.medium
 def test_hadolint_has_nothing_to_say() -> None:
     hadolint = program("hadolint", "make env")
     done = subprocess.run([hadolint, str(FOLDER / "Dockerfile")], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 
+@pytest.mark.medium
 def test_shellcheck_has_nothing_to_say() -> None:
     shellcheck = program("shellcheck", "make env")
     scripts = [*sorted(FOLDER.rglob("*.sh")), ROOT / "requirements" / "lock.sh", ROOT / ".ci" / "run"]

@@ -27,6 +27,7 @@ def bills(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
 def test_a_bill_lists_what_its_lock_pins(bills: Path, lock: Path) -> None:
     bill = json.loads((bills / f"{lock.stem}.cdx.json").read_text(encoding="utf-8"))

@@ -263,6 +263,7 @@ def test_another_copy_is_equal(checkout, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkout", "original", "tree"]
 
 
+@pytest.mark.slow
 def test_tests_that_fail_without_a_bug_stop_the_run(checkout):
     assert passing_seconds("test_one.py", checkout) > 0
     (checkout / "runner" / "one.py").write_text("ONE = 2\n")
@@ -270,6 +271,7 @@ def test_tests_that_fail_without_a_bug_stop_the_run(checkout):
         passing_seconds("test_one.py", checkout)
 
 
+@pytest.mark.medium
 def test_a_file_whose_tests_are_all_slow_is_left_out(checkout):
     slow = "import pytest\n@pytest.mark.slow\ndef test_one(): pass\n"
     (checkout / "test_one.py").write_text(slow)

@@ -30,6 +30,7 @@ def test_help_answers_at_once_and_lists_the_commands(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.medium
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     code = "import sys; from runner import cli; print([m for m in ('torch', 'mlflow', 'numpy') if m in sys.modules])"
     found = subprocess.run(

@@ -90,6 +90,7 @@ SLOW_WORKER = """
 """
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)])
 def test_a_signal_ends_the_command_with_its_code_and_leaves_a_record(
     tmp_path: Path, number: signal.Signals, code: int

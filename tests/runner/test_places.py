@@ -88,6 +88,7 @@ def _shadowed(folder: Path, name: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "arguments", "code", "said"),
     [
@@ -133,6 +134,7 @@ def test_a_place_that_cannot_be_used_is_one_line_with_the_code_of_its_kind(
     assert said.format(at=tmp_path) in one_line(command("runner", tmp_path, *arguments), code)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
@@ -163,6 +165,7 @@ def _copy(file: Path, name: str) -> Path:
     return Path(shutil.copy(file, file.with_name(name)))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("path", ["unreadable/one.json", "/dev/zero", "/dev/null", "pipe.json", "socket.json"])
 def test_verify_of_what_is_no_file_ends(tmp_path: Path, path: str) -> None:
     (tmp_path / "unreadable").mkdir(mode=0)
@@ -173,6 +176,7 @@ def test_verify_of_what_is_no_file_ends(tmp_path: Path, path: str) -> None:
     assert done.stdout.startswith(f"{path}: cannot be read (")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", ["gpus.yaml", "models.yaml"])
 @pytest.mark.parametrize("setting", [close, pipe, lambda file: _shadowed(file.parent, file.name), Path.unlink])
 def test_a_catalogue_that_cannot_be_read_is_named(tmp_path: Path, name: str, setting: Callable[[Path], object]) -> None:
@@ -209,6 +213,7 @@ def test_a_catalogue_that_is_no_utf_8_is_one_line(tmp_path: Path, monkeypatch: p
         catalogue.gpus()
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("setting", [close, strangers, lambda file: pipe(file)])
 def test_a_host_lock_that_cannot_be_used_says_how_to_go_on(tmp_path: Path, setting: Callable[[Path], object]) -> None:
     (tmp_path / "lock").mkdir()
@@ -218,6 +223,7 @@ def test_a_host_lock_that_cannot_be_used_says_how_to_go_on(tmp_path: Path, setti
     assert "use --share-host" in one_line(done, 11)
 
 
+@pytest.mark.medium
 def test_without_any_folder_for_temporary_files(tmp_path: Path) -> None:
     """Nothing of the sort can be had on this machine, so Python is told that there is none."""
     (tmp_path / "sitecustomize.py").write_text(
@@ -229,6 +235,7 @@ def test_without_any_folder_for_temporary_files(tmp_path: Path) -> None:
     assert "set TMPDIR to a writable folder" in one_line(done, 11)
 
 
+@pytest.mark.medium
 def test_a_working_folder_that_is_gone(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     done = command("runner", tmp_path / "gone", *SPOOL, before=lambda: os.rmdir(tmp_path / "gone"))
@@ -238,6 +245,7 @@ def test_a_working_folder_that_is_gone(tmp_path: Path) -> None:
 FORGED = "y\n0 imported, 7 already there\u2028\x1b[2J.json"
 
 
+@pytest.mark.medium
 def test_a_files_name_forges_no_line_of_ours(tmp_path: Path) -> None:
     folder = tmp_path / "spool"
     folder.mkdir()
@@ -256,6 +264,7 @@ def test_a_files_name_forges_no_line_of_ours(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_folder_whose_name_is_no_utf_8_gives_tables_and_a_report(tmp_path: Path) -> None:
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
     record.write(example_record(), folder / "one.json")

@@ -38,6 +38,7 @@ def check(done: subprocess.CompletedProcess[bytes], usual: subprocess.CompletedP
     assert len(done.stderr.decode(name).splitlines()) == len(usual.stderr.splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_prints_in_every_encoding(command: tuple[str | bytes, ...]) -> None:
     usual = run_module(*command, PYTHONIOENCODING="utf-8")
@@ -46,12 +47,14 @@ def test_every_command_prints_in_every_encoding(command: tuple[str | bytes, ...]
         check(run_module(*command, **terminal), usual, encoding(terminal))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "terminal"), list(zip(TABLES, TERMINALS, strict=True)))
 def test_every_table_prints_in_every_encoding(command: tuple[str, ...], terminal: dict[str, str]) -> None:
     arguments = ("analysis", *command, "--records", RECORDS)
     check(run_module(*arguments, **terminal), run_module(*arguments, PYTHONIOENCODING="utf-8"), encoding(terminal))
 
 
+@pytest.mark.medium
 def test_what_a_worker_says_comes_through_every_encoding(tmp_path: Path) -> None:
     """Its words go through a pipe of the two programs' own, whatever the terminal is."""
     worker = tmp_path / "worker.py"
@@ -72,6 +75,7 @@ def test_what_a_worker_says_comes_through_every_encoding(tmp_path: Path) -> None
         assert done.stderr.splitlines()[-1].endswith(b"its last output: \\udcff schlu\\xdf")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "code", "said"),
     [

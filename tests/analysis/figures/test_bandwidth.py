@@ -21,6 +21,7 @@ def test_a_cpu_has_no_place_among_bandwidths():
     assert axes.get_ylabel() == "r_floor_achievable"
 
 
+@pytest.mark.medium
 def test_the_fractions_over_bandwidth_are_the_rows_and_the_papers(floor_rows):
     left, right = bandwidth.draw(floor_rows).figure.axes
     valid = [row for row in floor_rows if row.valid]

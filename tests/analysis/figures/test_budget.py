@@ -9,6 +9,7 @@ from tests.support.frames import frame_of
 from tests.support.records import cpu_record, example_record
 
 
+@pytest.mark.medium
 def test_the_bars_of_a_step_stand_one_after_the_other_and_end_at_it(frame):
     assert budget.starts([3.0, 2.0, 4.0]) == [0.0, 3.0, 5.0]
     table = [row for row in budget_table.rows(frame) if row.valid]

@@ -22,6 +22,7 @@ def test_a_page_names_its_source_without_the_folders_above_it(source, shown):
     assert contents.published(source) == shown
 
 
+@pytest.mark.medium
 def test_nor_do_the_lines_of_what_is_left_out_name_them(tmp_path):
     folder = write_records(tmp_path / "acme" / "spool", [example_record()])
     (folder / "cut.json").write_text("{")
@@ -30,6 +31,7 @@ def test_nor_do_the_lines_of_what_is_left_out_name_them(tmp_path):
     assert str(tmp_path) not in shown
 
 
+@pytest.mark.medium
 def test_valid_and_invalid_groups_are_the_two_halves_of_the_floor_table(kinds):
     assert {row.valid for row in kinds.valid} == {True}
     assert {(row.valid, row.status) for row in kinds.invalid} == {(False, "measured"), (False, "oom")}

@@ -15,10 +15,12 @@ from runner.errors import BadValue
 from tests.support.reports import contents_of
 
 
+@pytest.mark.slow
 def test_the_same_records_give_the_same_bytes(kinds: Contents, kinds_folder: Path) -> None:
     assert files.files(kinds) == files.files(contents_of(kinds_folder))
 
 
+@pytest.mark.medium
 def test_the_folder_has_page_tables_and_the_figures_of_this_report_only(tmp_path: Path, kinds: Contents) -> None:
     (tmp_path / "graphs.png").write_bytes(b"of an earlier report")
     (tmp_path / "mine.png").write_bytes(b"somebody's")

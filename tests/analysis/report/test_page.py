@@ -26,6 +26,7 @@ def committed_page(committed, tmp_path_factory):
     return folder / files.PAGE
 
 
+@pytest.mark.medium
 def test_nothing_is_loaded_from_anywhere(html, parsed):
     for tag, attributes in parsed.tags:
         for name in ("src", "href", "action", "data", "poster", "srcset"):
@@ -46,6 +47,7 @@ def test_every_link_leads_somewhere_on_the_page(parsed):
     assert any(link.startswith("group-") for link in links)
 
 
+@pytest.mark.slow
 def test_each_row_of_each_table_is_there_as_the_tables_word_it(committed):
     tables = Page(html_of(committed)).tables
     grids = [made for each in section.sections(committed.rows) for made in each.grids]
@@ -84,6 +86,7 @@ def linked(html, table):
             yield unescape(re.sub("<.*?>", "", first)), text, to
 
 
+@pytest.mark.slow
 def test_a_range_leads_to_the_rows_that_it_is_made_of(committed):
     html = html_of(committed)
     found = {what: (text, to) for what, text, to in linked(html, "table-ranges")}
@@ -95,6 +98,7 @@ def test_a_range_leads_to_the_rows_that_it_is_made_of(committed):
     assert re.findall('href="#(.*?)"', members) == [row.anchor for row in cells]
 
 
+@pytest.mark.medium
 def test_our_side_of_a_papers_figure_leads_to_the_row_that_it_comes_from(made_of):
     found = made_of([example_record(gpu=H100, cell={"gpu": "h100"}), example_record()])
     (row,) = [row for row in found.rows["floor"] if row.gpu == "h100"]
@@ -108,6 +112,7 @@ def test_our_side_of_a_papers_figure_leads_to_the_row_that_it_comes_from(made_of
     }
 
 
+@pytest.mark.medium
 def test_the_page_tells_the_passes_of_every_term_of_the_budget(made_of):
     html = html_of(made_of([example_record(), example_record(cell={"cache": "dynamic"})]))
     assert "<code>gaps</code> busy, span; <code>host</code> see its column;" in html
@@ -116,6 +121,7 @@ def test_the_page_tells_the_passes_of_every_term_of_the_budget(made_of):
     assert {row[place] for row in rows} == {"span, wall", "span, revisit"}
 
 
+@pytest.mark.slow
 def test_what_takes_most_is_told_of_every_cell_in_an_open_list_however_many(committed):
     many = [replace(row, model=f"{row.model}-{n}") for n in range(5) for row in committed.rows["budget"]]
     html = html_of(with_rows(committed, budget=many))
@@ -128,6 +134,7 @@ def test_what_takes_most_is_told_of_every_cell_in_an_open_list_however_many(comm
     assert items.count("attribution is not possible:") == 5 * (len(valid) - len(named)) > 0
 
 
+@pytest.mark.medium
 def test_names_from_others_are_text(made_of):
     found = made_of([example_record(), too_fast()])
     rows = {

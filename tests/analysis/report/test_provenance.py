@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 
 import polars
+import pytest
 
 from analysis.report import files, page, provenance
 from analysis.report.provenance import Session
@@ -15,6 +16,7 @@ from tests.support.records import example_record
 from tests.support.reports import COMMITTED
 
 
+@pytest.mark.slow
 def test_each_group_names_all_its_sessions_keys_and_environment(kinds, parsed):
     title, *rows = parsed.tables["table-origins"]
     assert title[:2] == ["row", "n"]
@@ -29,6 +31,7 @@ def test_each_group_names_all_its_sessions_keys_and_environment(kinds, parsed):
     assert environments[1][:4] == [group.env_key, "11", "3.11.7", "2.11.0+cu130"]
 
 
+@pytest.mark.slow
 def test_an_ab_of_a_store_names_its_own_run(committed):
     (first, *_) = committed.reading.compared
     of_store = with_frame(committed, ab_runs={first.manifest.id: "f" * 32})
@@ -40,6 +43,7 @@ def lines_of(found):
     return list(csv.DictReader(io.StringIO(files.files(found)[files.SESSIONS])))
 
 
+@pytest.mark.slow
 def test_a_file_beside_the_page_names_every_session_of_every_row_with_its_record(committed):
     lines = lines_of(committed)
     of_rows = Counter(line["row"] for line in lines)
@@ -58,6 +62,7 @@ def test_a_file_beside_the_page_names_every_session_of_every_row_with_its_record
         assert int(line["started_ms"]) == record["session"]["started_ms"]
 
 
+@pytest.mark.slow
 def test_the_file_has_sessions_without_a_code_key_and_those_of_a_store_with_their_runs(kinds):
     (failed,) = [line for line in lines_of(kinds) if line["status"] == "oom"]
     assert (failed["code_key"], failed["valid"], failed["record"]) == ("", "false", "11.json")
@@ -70,6 +75,7 @@ def test_the_file_has_sessions_without_a_code_key_and_those_of_a_store_with_thei
     assert ("the file of its record below" in shown, "the file of its record below" in html_of(kinds)) == (False, True)
 
 
+@pytest.mark.medium
 def test_the_page_of_a_hundred_thousand_sessions_names_the_first_of_each_row_and_stays_small(made_of):
     found = made_of([example_record()])
     keys = [f"{number:012x}" for number in range(1000)]

@@ -100,6 +100,7 @@ def test_each_report_is_a_run_with_the_files_of_the_folder_and_names_the_session
         assert f",{session.data.tags['session']},{session.info.run_id},," in lines
 
 
+@pytest.mark.slow
 def test_of_records_it_makes_no_run_and_needs_no_store(tmp_path):
     records = write_records(tmp_path / "records", [example_record()])
     done = command(tmp_path, "report", "--records", str(records))
@@ -120,6 +121,7 @@ def test_the_run_that_mlflow_made_is_the_reports(folder, client):
     assert list(folder.glob("spool/.runs/*")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "reason", "exit_code"),
     [
@@ -139,6 +141,7 @@ def test_a_report_that_fails_closes_its_run_with_the_reason(folder, client, argu
     assert REPORT_TAG in run.data.tags
 
 
+@pytest.mark.slow
 def test_what_is_damaged_stands_in_the_page_and_in_the_exit_code(tmp_path):
     records = write_records(tmp_path / "records", [example_record(), example_record(cell={"ctx": 4096})])
     found = json.loads((records / "1.json").read_text())

@@ -1,11 +1,14 @@
 """Flags on the page, with what they mean."""
 
+import pytest
+
 from analysis.report import words
 from runner.record.flags import FLAG_MEANINGS
 from tests.support.pages import html_of
 from tests.support.records import example_record, packed_record
 
 
+@pytest.mark.slow
 def test_flags_are_explained_those_of_the_tables_too(html, made_of):
     assert "faster than the bandwidth probe allows" in html  # the invalid session's flag
     assert "<dt>drifting</dt>" not in html

@@ -12,6 +12,7 @@ from analysis.tables import budget, floor
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.slow
 def test_an_unchanged_store_is_not_read_again(filled, monkeypatch):
     first = floor.rows(Store(filled).frame(floor.METRICS))
 

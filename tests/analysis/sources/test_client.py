@@ -10,6 +10,7 @@ from runner.errors import StoreUnreachable
 from tests.support.sources import TABLES, texts
 
 
+@pytest.mark.medium
 def test_mlflows_client_gives_the_records_json(expected, filled):
     assert texts(ClientStore(filled)) == expected
 

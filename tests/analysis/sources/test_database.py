@@ -30,6 +30,7 @@ def test_a_changed_store_is_noticed(changeable, change, journal):
         assert valid_sessions(uri) == before - 1
 
 
+@pytest.mark.slow
 def test_a_changed_postgresql_store_is_noticed(postgresql, monkeypatch):
     before = valid_sessions(postgresql)
     assert valid_sessions(postgresql) == before

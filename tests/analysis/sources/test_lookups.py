@@ -1,5 +1,6 @@
 """A/Bs and their sessions, looked up in a store's tables."""
 
+import pytest
 from mlflow import MlflowClient
 
 from analysis import ab
@@ -10,6 +11,7 @@ from analysis.sources.records import Folder
 from analysis.sources.store import Store
 
 
+@pytest.mark.medium
 def test_an_ab_has_its_own_run_in_every_store_and_none_in_records(folder, filled, postgresql):
     assert Folder(folder).frame(ab.NEEDED).ab_runs == {}
     assert Store(filled).frame(ab.NEEDED).record_files == {}

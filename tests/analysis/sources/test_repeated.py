@@ -51,6 +51,7 @@ def test_a_session_that_is_in_two_runs_counts_once(changeable, changeable_postgr
             assert len(source.details([f"{0:016x}"])[f"{0:016x}"].steps_ms) == 30
 
 
+@pytest.mark.medium
 def test_a_session_whose_runs_differ_counts_not_at_all(changeable):
     uri, connection = changeable
     (run_id,) = connection.execute("SELECT run_uuid FROM tags WHERE value = '0000000000000000'").fetchone()

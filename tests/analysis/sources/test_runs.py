@@ -1,6 +1,7 @@
 """Frames made from whole runs."""
 
 import polars
+import pytest
 
 from analysis.sources import runs
 from analysis.sources.client import ClientStore
@@ -10,6 +11,7 @@ from analysis.sources.store import Store
 from tests.support.sources import left_out_of_all_tables, texts
 
 
+@pytest.mark.medium
 def test_a_run_of_before_there_was_the_tag_is_of_the_first_schema(changeable):
     uri, connection = changeable
     before = texts(Store(uri))

@@ -19,6 +19,7 @@ FILTERS = {
 }
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("wanted", "error", "said"), FILTERS.values(), ids=FILTERS)
 def test_a_filter_that_leaves_no_ab_is_answered_by_all_sessions(folder, filled, postgresql, wanted, error, said):
     for source in (Folder(folder), Store(filled), Store(filled), ClientStore(filled), Store(postgresql)):

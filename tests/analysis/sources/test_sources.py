@@ -18,6 +18,7 @@ def test_the_examples_have_all_kinds_of_groups(expected):
     assert '"quant": "gptq"' in expected["quant"]
 
 
+@pytest.mark.medium
 def test_details_are_the_same_by_every_way(folder, filled):
     sources = [Folder(folder), Store(filled), ClientStore(filled)]
     wanted = [f"{number:016x}" for number in (0, 10)]
@@ -40,6 +41,7 @@ def test_a_step_that_is_no_number_is_not_drawn(changeable):
         assert len(source.details([f"{0:016x}"])[f"{0:016x}"].steps_ms) == 29
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("scheme", ["http", "postgresql"])
 def test_a_server_that_is_away_is_one_line_without_the_password(scheme):
     uri = f"{scheme}://tester:se%40cret@127.0.0.1:{free_port()}/db"

@@ -7,6 +7,7 @@ from analysis.sources.store import Store
 from tests.support.sources import texts
 
 
+@pytest.mark.medium
 def test_an_sqlite_store_gives_the_records_json(expected, filled):
     assert texts(Store(filled)) == expected  # from the tables
     assert texts(Store(filled)) == expected  # from the cache

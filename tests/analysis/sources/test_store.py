@@ -12,6 +12,7 @@ from runner.errors import StoreUnreachable
 from tests.support.sources import TABLES, copied, texts
 
 
+@pytest.mark.medium
 def test_a_schema_that_is_not_known_is_read_through_mlflow(expected, filled, monkeypatch):
     monkeypatch.setattr(sql, "TESTED_REVISIONS", ("0123456789ab",))
     source = Store(filled)

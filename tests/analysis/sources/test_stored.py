@@ -12,6 +12,7 @@ from runner.errors import BadRecord
 from tests.support.sources import CHANGES, NO_FILTERS, copied
 
 
+@pytest.mark.medium
 def test_other_runs_are_counted_and_not_shown(changeable):
     uri, connection = changeable
     connection.execute(
@@ -34,6 +35,7 @@ def only_strangers(connection):
     connection.commit()
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("source", [Store, ClientStore])
 def test_the_graphs_table_says_of_a_stores_other_runs_what_every_table_says(source, changeable):
     uri, connection = changeable

@@ -62,6 +62,7 @@ CONTENTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changes", "fault"), CONTENTS.values(), ids=CONTENTS)
 def test_a_session_that_no_row_can_be_made_of_is_named_and_left_out(changeable, changeable_postgresql, changes, fault):
     for uri, connection in (changeable, changeable_postgresql):
@@ -78,6 +79,7 @@ def test_a_session_that_no_row_can_be_made_of_is_named_and_left_out(changeable, 
             assert texts(ClientStore(uri)) == texts(Store(uri))
 
 
+@pytest.mark.medium
 def test_a_cell_is_told_by_any_of_its_sessions(changeable):
     uri, connection = changeable
     before = texts(Store(uri))
@@ -86,6 +88,7 @@ def test_a_cell_is_told_by_any_of_its_sessions(changeable):
     assert texts(Store(uri)) == texts(ClientStore(uri)) == before
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "change",
     [

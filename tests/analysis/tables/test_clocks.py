@@ -97,6 +97,7 @@ def test_the_uncertainty_is_how_far_passes_over_the_same_lengths_lie_apart(chang
     assert _clocks.uncertainty(clocks(**changes)) == pytest.approx(apart)
 
 
+@pytest.mark.medium
 def test_a_sessions_own_passes_lie_as_far_apart_as_its_record_says():
     folder = Folder(RECORDS)
     sessions = folder.frame(budget.METRICS).sessions.with_columns(_clocks.sessions_apart().alias("apart"))

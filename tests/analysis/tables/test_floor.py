@@ -191,6 +191,7 @@ def test_the_readmes_table_is_what_the_command_prints():
     assert finished.stdout in (ROOT / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_all_twelve_cells_have_three_sessions():
     rows = [
         row
@@ -201,6 +202,7 @@ def test_all_twelve_cells_have_three_sessions():
     assert [(row["sessions"], row["valid"]) for row in rows] == [(3, True)] * 13
 
 
+@pytest.mark.medium
 def test_a_copied_record_is_no_further_session(tmp_path):
     record.write(example_record(), tmp_path / "a.json")
     record.write(example_record(), tmp_path / "copy.json")
@@ -211,6 +213,7 @@ def test_a_copied_record_is_no_further_session(tmp_path):
     assert finished.returncode == 24
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("folder", ["", "nowhere"])
 def test_a_folder_without_records_is_one_line(tmp_path, folder):
     finished = command("--records", str(tmp_path / folder))
@@ -218,6 +221,7 @@ def test_a_folder_without_records_is_one_line(tmp_path, folder):
     assert finished.stderr.count("\n") == 1
 
 
+@pytest.mark.medium
 def test_what_verify_rejects_is_named_and_left_out_and_the_command_fails(tmp_path):
     record.write(example_record(), tmp_path / "z.json")
     wrong = damaged.write(tmp_path / "a")
@@ -230,6 +234,7 @@ def test_what_verify_rejects_is_named_and_left_out_and_the_command_fails(tmp_pat
     assert last.startswith("error: files or runs are left out of the table")
 
 
+@pytest.mark.slow
 def test_all_shows_older_code(tmp_path):
     for index, found in enumerate((of_code("a"), of_code("b", 1))):
         record.write(as_session(found, index), tmp_path / f"{index}.json")

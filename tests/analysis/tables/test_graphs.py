@@ -73,6 +73,7 @@ def test_rows_that_differ_in_the_weights_do_not_look_alike(table):
     assert [line.split(" | ")[5] for line in lines[:2]] == ["bf16", "awq"]
 
 
+@pytest.mark.slow
 def test_a_folder_without_an_ab_is_one_line(tmp_path):
     finished = command("ab", str(tmp_path))
     assert finished.returncode == 24
@@ -83,6 +84,7 @@ def test_a_folder_without_an_ab_is_one_line(tmp_path):
     assert "error: no A/B between runtimes was measured" in finished.stderr
 
 
+@pytest.mark.medium
 def test_an_ab_of_older_code_gives_way_to_the_newer():
     frame = Folder(AB).frame(papercheck.NEEDED)
     newer, older = ab.from_frame(frame)[0], ab.from_frame(with_older_code(frame))[0]

@@ -20,6 +20,7 @@ def test_every_figure_that_the_project_quotes_is_checked():
     assert all(row.ours is None for row in found if row.verdict == "not measured")
 
 
+@pytest.mark.medium
 def test_only_a_cell_like_the_papers_stands_beside_its_figures():
     usual = on(H100, FLOOR_PAPER_MS / 0.27)
     for fields in ({"dtype": "fp32"}, {"attention": "flash-attn"}, {"options": {"sdpa": "math"}}, {"runtime": "graph"}):

@@ -17,6 +17,7 @@ from tests.support.records import STARTED_MS, as_session, packed_record
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.slow
 def test_the_readmes_table_is_what_the_command_prints():
     command = [sys.executable, "-m", "analysis", "quant", "--records", "experiments/records"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -24,6 +25,7 @@ def test_the_readmes_table_is_what_the_command_prints():
     assert done.stdout in (ROOT / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_every_declared_cell_of_the_quantisation_study_has_three_sessions_of_one_card():
     """Seven ways to store and multiply Qwen2.5-7B, eager and in a graph, the engine, and four in two other models."""
     command = [sys.executable, "-m", "analysis", "quant", "--records", "experiments/records", "--format", "json"]
@@ -61,6 +63,7 @@ def verdicts_of(sessions):
     return quant.TABLE.markdown(rows_of([*ours, *eager]))
 
 
+@pytest.mark.medium
 def test_below_five_sessions_there_is_no_verdict_and_at_five_the_interval_says_what_it_covers():
     few, five, six = (verdicts_of(sessions) for sessions in (4, 5, 6))
     assert "no verdict: 1 have fewer than 5 sessions" in few
@@ -97,6 +100,7 @@ def test_a_saving_beyond_the_ideal_says_what_that_means():
     assert "6.00× where the bytes allow 3.10×: its baseline is further from its floor than this row" in text
 
 
+@pytest.mark.slow
 def test_the_command_prints_json_and_draws(tmp_path):
     for number, found in enumerate((packed_record(), fp16_baseline())):
         (tmp_path / f"{number}.json").write_text(json.dumps(as_session(found, number)))

@@ -19,6 +19,7 @@ from tests.support.bundles import PYTHON, TAG, made, unpacked
 pytestmark = pytest.mark.usefixtures("no_index")
 
 
+@pytest.mark.medium
 def test_an_archive_has_the_project_unchanged_and_says_what_it_is(bundle: Path) -> None:
     manifest = json.loads((bundle / "manifest.json").read_text())
     assert bundle.name == f"decode-floor-hopper-modern-host-torch-{TAG}"

@@ -65,6 +65,7 @@ def test_a_full_disk_is_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.medium
 def test_two_builds_give_the_same_bytes(tmp_path: Path, prebuilt: Path) -> None:
     asked = ("hopper", "--base", "host-torch", "--kernels", str(prebuilt))
     first, second = (made(tmp_path / name, *asked).read_bytes() for name in ("1", "2"))

@@ -64,12 +64,14 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return original
 
 
+@pytest.mark.medium
 def test_pip_fetches_the_wheel_of_the_locks_hash(tmp_path: Path, index: Path) -> None:
     pin = packages.pins([lock(tmp_path / "lock.txt", own=packages.sha256(index))])["some-package"]
     packages.fetch({pin.name: pin}, "3.12", tmp_path / "fetched", "")
     assert (tmp_path / "fetched" / index.name).read_bytes() == index.read_bytes()
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("index")
 def test_pip_fetches_no_wheel_of_another_hash(tmp_path: Path) -> None:
     pin = packages.pins([lock(tmp_path / "lock.txt")])["some-package"]

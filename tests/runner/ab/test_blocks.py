@@ -13,6 +13,7 @@ from runner.plan.request import Request
 REQUEST = Request(gpu="cpu", model="tiny", ctx="64")
 
 
+@pytest.mark.medium
 @given(st.integers(1, 12), st.lists(st.sampled_from(["ok", "other host", "invalid"]), max_size=12))
 def test_whatever_happens_complete_blocks_are_balanced_and_on_one_host(wanted: int, events: list[str]) -> None:
     pair = arms.pair(REQUEST, "cache", "dynamic", "static", ())

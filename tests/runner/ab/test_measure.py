@@ -430,6 +430,7 @@ def test_the_manifest_of_a_complete_ab_fits_its_records(run: Run) -> None:
     assert len(list(check.differences(read(folder), of_type(other)))) == 1
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -305,6 +305,7 @@ CAUGHT: dict[str, tuple[Edit, str]] = {
 }
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("ctx", RATIOS)
 @pytest.mark.parametrize("name", CAUGHT)
 def test_an_edit_is_caught_by_verify_and_import(name: str, ctx: str, tmp_path: Path) -> None:
@@ -361,6 +362,7 @@ def failed(folder: Path) -> Told:
     return {**head, **ended, "flags": []}
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("ctx", RATIOS)
 @pytest.mark.parametrize("name", NAMED)
 def test_what_else_can_be_gone_is_named_in_the_table(name: str, ctx: str, tmp_path: Path) -> None:

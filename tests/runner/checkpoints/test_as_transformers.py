@@ -165,6 +165,7 @@ def test_a_model_whose_steps_forget_is_another(saved, variant, kind, config, sai
     assert said in refusal(folder, SHAPES[kind])
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("kind", "config"),
     [
@@ -189,6 +190,7 @@ def told_as(name, **changes):
     return {field: value for field, value in found.items() if value is not None}
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("name", "changes"),
     [

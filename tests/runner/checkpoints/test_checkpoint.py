@@ -201,6 +201,7 @@ def test_another_model_says_which_field_differs(folder: Path, changes: dict[str,
     assert found.endswith(": use a checkpoint of the requested model")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("changes", [{"max_position_embeddings": "many"}, {"rope_scaling": "yarn"}])
 def test_a_field_of_another_kind_is_one_line(folder: Path, changes: dict[str, Any]) -> None:
     configure(folder, **changes)

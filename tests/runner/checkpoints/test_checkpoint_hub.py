@@ -118,6 +118,7 @@ def test_an_unpinned_one_is_resolved_to_its_commit_and_flagged(hub: Hub, cell: C
     assert record["given_flags"] == ["converted", "unpinned"]
 
 
+@pytest.mark.medium
 def test_a_token_is_sent(hub: Hub, cell: Cell) -> None:
     hub.token = "hf_right"
     hub.files["config.json"] = b"{}"  # what comes after the token is not this test's
@@ -131,6 +132,7 @@ GATED = (
 )
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("revision", [COMMIT, None])
 def test_a_gated_model_without_a_token(hub: Hub, cell: Cell, revision: str | None) -> None:
     hub.token = "hf_right"
@@ -139,6 +141,7 @@ def test_a_gated_model_without_a_token(hub: Hub, cell: Cell, revision: str | Non
     assert "401" in line
 
 
+@pytest.mark.medium
 def test_a_gated_model_for_an_account_that_was_not_let_in(hub: Hub, cell: Cell) -> None:
     hub.token, hub.granted = "hf_right", False
     line = refusal(cell(HF_TOKEN="hf_right"))
@@ -147,6 +150,7 @@ def test_a_gated_model_for_an_account_that_was_not_let_in(hub: Hub, cell: Cell) 
     assert "hf_right" not in line
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("token", [None, "hf_any"])
 @pytest.mark.parametrize("revision", [COMMIT, None])
 def test_a_missing_repository(cell: Cell, token: str | None, revision: str | None) -> None:
@@ -154,15 +158,18 @@ def test_a_missing_repository(cell: Cell, token: str | None, revision: str | Non
     assert line.startswith("org/nothing is not on the hub, or private: check its name in models.yaml, or HF_TOKEN")
 
 
+@pytest.mark.medium
 def test_a_name_that_no_repository_can_have(cell: Cell) -> None:
     assert refusal(cell(repository="a/b/c")).startswith("a/b/c is not a repository name: correct it in models.yaml")
 
 
+@pytest.mark.medium
 def test_a_missing_revision(cell: Cell) -> None:
     line = refusal(cell(40 * "1"))
     assert line.startswith(f"{REPOSITORY} has no revision {40 * '1'} on the hub: correct it in models.yaml")
 
 
+@pytest.mark.medium
 def test_offline_with_an_empty_cache(hub: Hub, cell: Cell) -> None:
     for revision in (COMMIT, None):
         line = refusal(cell(revision, HF_HUB_OFFLINE="1"))
@@ -170,6 +177,7 @@ def test_offline_with_an_empty_cache(hub: Hub, cell: Cell) -> None:
     assert hub.asked == []
 
 
+@pytest.mark.medium
 def test_offline_with_half_a_cache(hub: Hub, cell: Cell) -> None:
     weights = hub.files.pop("model.safetensors")
     assert f"{REPOSITORY}: neither model.safetensors nor" in refusal(cell())
@@ -189,10 +197,12 @@ def test_quantised_weights_come_from_the_hub_as_they_are(hub: Hub, cell: Cell, t
     assert (found["cell"]["weights_id"], found["cell"]["options"]) == (COMMIT, {})
 
 
+@pytest.mark.medium
 def test_unquantised_weights_are_not_taken_for_quantised_ones(cell: Cell) -> None:
     assert "its weights are not quantised (config.json has no quantization_config)" in refusal(cell(quant="bnb-nf4"))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("revision", [COMMIT, None])
 def test_no_network(cell: Cell, revision: str | None) -> None:
     line = refusal(cell(revision, HF_ENDPOINT="http://127.0.0.1:9"))
@@ -200,11 +210,13 @@ def test_no_network(cell: Cell, revision: str | None) -> None:
     assert "refused" in line
 
 
+@pytest.mark.medium
 def test_a_hub_out_of_order(hub: Hub, cell: Cell) -> None:
     hub.status = 500
     assert refusal(cell()).startswith(f"{REPOSITORY} cannot be fetched, the hub refused: try again later")
 
 
+@pytest.mark.medium
 def test_wrong_weights_are_refused_before_the_worker_starts(hub: Hub, cell: Cell, tmp_path: Path) -> None:
     tensors = checkpoints.tensors()
     del tensors["model.norm.weight"]
@@ -214,6 +226,7 @@ def test_wrong_weights_are_refused_before_the_worker_starts(hub: Hub, cell: Cell
     assert not list((tmp_path / "spool").glob("*.json"))
 
 
+@pytest.mark.medium
 def test_a_wrong_config_is_refused_before_the_weights_are_downloaded(hub: Hub, cell: Cell) -> None:
     hub.files["config.json"] = json.dumps({**checkpoints.CONFIG, "hidden_act": "gelu"}).encode()
     assert refusal(cell()).startswith(f"{REPOSITORY}: another model in config.json: hidden_act is gelu, expected silu")

@@ -70,6 +70,7 @@ def test_sizes_headers_and_the_scheme_count_and_names_do_not(file: Path) -> None
     assert contentid.weights_id((file,), "x", None) != first
 
 
+@pytest.mark.medium
 def test_16_gb_take_less_than_a_second(tmp_path: Path) -> None:
     """Four thousand tensors of 4 MB, of which no byte is on the disk."""
     count, size = 4000, 4_000_000

@@ -168,6 +168,7 @@ def oddities(model: Any) -> list[str]:
     return [name for name, there in found.items() if there]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("model_type", TYPES)
 def test_every_config_is_read_as_transformers_reads_it(model_type: str, tmp_path: Path) -> None:
     """A config that transformers refuses is refused; any other is exactly the shape of the model it makes."""

@@ -199,6 +199,7 @@ def test_a_file_beside_unquantised_weights_is_read_over(tmp_path, file):
     assert refusal(plain, "gptq").startswith("its weights are not quantised (config.json has no quantization_config):")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("name", "file"),
     [

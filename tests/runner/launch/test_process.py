@@ -171,6 +171,7 @@ def test_phases_are_told_with_the_seconds_since_the_worker_was_started(tmp_path:
     assert 0.3 <= seconds < 20
 
 
+@pytest.mark.medium
 def test_a_worker_that_ends_on_sigterm_is_given_the_time_for_it(run: Run) -> None:
     script = """
         import signal, time
@@ -215,6 +216,7 @@ def test_a_damaged_error_line_is_ordinary_output(run: Run, line: str) -> None:
     assert found["outcome"]["last_output"] == [line]
 
 
+@pytest.mark.medium
 def test_only_the_last_lines_are_kept_and_long_ones_cut(run: Run) -> None:
     found = run("for n in range(1000): print(n)\nprint('x' * 100_000)")
     kept = found["outcome"]["last_output"]
@@ -231,6 +233,7 @@ def test_what_names_a_card_is_redacted(run: Run) -> None:
     assert "99887766" not in json.dumps(found)
 
 
+@pytest.mark.medium
 def test_a_worker_that_hangs_is_stopped_at_the_deadline(run: Run) -> None:
     started = time.monotonic()
     found = run("import time; print('alive', flush=True); time.sleep(600)", timeout_s=1.0)
@@ -239,12 +242,14 @@ def test_a_worker_that_hangs_is_stopped_at_the_deadline(run: Run) -> None:
     assert found["outcome"]["last_output"] == ["alive"]
 
 
+@pytest.mark.medium
 def test_a_worker_that_ignores_sigterm_is_killed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "GRACE_S", 0.3)
     script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
     assert outcome(run(script, timeout_s=1.0)) == ("timeout", "worker-timeout", None, "SIGKILL")
 
 
+@pytest.mark.medium
 def test_a_worker_that_hangs_after_closing_its_output_is_stopped_too(run: Run) -> None:
     found = run("import os, time; os.close(1); os.close(2); time.sleep(600)", timeout_s=1.0)
     assert outcome(found)[0] == "timeout"
@@ -265,6 +270,7 @@ def test_what_the_worker_leaves_behind_is_killed_and_not_waited_for(run: Run) ->
     assert wait_until_dead(int(found["outcome"]["last_output"][0]))
 
 
+@pytest.mark.medium
 def test_without_pidfds_it_works_all_the_same(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "process_descriptor", lambda _pid: None)
     assert outcome(run("raise SystemExit(3)")) == ("failed", "worker-failed", 3, None)
@@ -286,6 +292,7 @@ def test_a_full_disk_is_said(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         run("raise SystemExit(1)")
 
 
+@pytest.mark.medium
 def test_the_parent_sleeps_while_the_worker_works(run: Run) -> None:
     before = os.times()
     switches = _voluntary_switches()
@@ -363,6 +370,7 @@ def test_a_signal_to_the_parent_stops_the_worker_and_leaves_a_record(
     assert record.read(Path(tiny_job.record_path))["outcome"] == kept
 
 
+@pytest.mark.medium
 def test_under_nohup_the_end_of_the_terminal_stops_neither_parent_nor_worker(tmp_path: Path, tiny_job: Job) -> None:
     parent = start_parent(tmp_path, tiny_job, SLEEPER, "nohup")
     pid = worker_pid(tmp_path)
@@ -387,6 +395,7 @@ def test_two_signals_at_once_leave_no_orphan_either(tmp_path: Path, tiny_job: Jo
     assert json.loads(said.splitlines()[-1])["reason"] in ("interrupted", "terminated")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("seed", range(12))
 def test_a_signal_at_any_moment_leaves_no_orphan(tmp_path: Path, tiny_job: Job, seed: int) -> None:
     parent = start_parent(tmp_path, tiny_job)

@@ -100,6 +100,7 @@ def test_the_second_is_told_for_whom_it_waits_and_gets_the_host_next(start: Star
     assert line(second) == "holds"
 
 
+@pytest.mark.medium
 def test_waiting_is_asleep_not_polling(start: Start) -> None:
     held(start)
     second = start(HOLDER)
@@ -189,6 +190,7 @@ def test_nothing_but_two_numbers_is_repeated_from_the_file(start: Start, folder:
     assert line(start(HOLDER)) == "waits: waiting for another session on this host"
 
 
+@pytest.mark.medium
 def test_a_file_removed_meanwhile_does_not_let_two_in(start: Start, folder: Path) -> None:
     first = held(start)
     second = start(HOLDER)

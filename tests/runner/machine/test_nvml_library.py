@@ -67,6 +67,7 @@ def ask(library: Path, *without: str, snapshot_of: str = FIRST, **variables: str
     return json.loads(done.stdout)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("without", [(), ("nvmlDeviceGetCudaComputeCapability", "nvmlDeviceGetMigMode")])
 def test_two_cards_and_a_snapshot(library: Path, without: tuple[str, ...]) -> None:
     listed, taken = ask(library, *without, NVML_MIG="1")
@@ -77,6 +78,7 @@ def test_two_cards_and_a_snapshot(library: Path, without: tuple[str, ...]) -> No
     assert taken["sm_clock_mhz"] is None  # the library has no such function
 
 
+@pytest.mark.medium
 def test_a_card_that_fell_off_the_bus(library: Path) -> None:
     listed, taken = ask(library, NVML_FAULT="0 all 15")
     assert listed == [H200 | NOTHING | {"fault": LOST}, L4]

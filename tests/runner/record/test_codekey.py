@@ -28,12 +28,14 @@ def copied(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.medium
 def test_a_module_counts_once_it_is_loaded(copied):
     without, _ = keys(copied, "import runner.cell.floors")
     with_more, _ = keys(copied, "import runner.cell.floors, runner.record.quantiles")
     assert without != with_more
 
 
+@pytest.mark.medium
 def test_a_change_in_a_loaded_module_changes_both_keys_in_another_only_the_tree(copied):
     before = keys(copied, "import runner.cell.floors")
     (copied / "runner" / "record" / "quantiles.py").write_text("CHANGED = 1\n")
@@ -44,6 +46,7 @@ def test_a_change_in_a_loaded_module_changes_both_keys_in_another_only_the_tree(
     assert loaded[0] != before[0]
 
 
+@pytest.mark.medium
 def test_words_leave_the_code_key_and_an_operator_changes_it(copied):
     floors = copied / "runner" / "cell" / "floors.py"
     before, text = keys(copied, "import runner.cell.floors"), floors.read_text()
@@ -55,6 +58,7 @@ def test_words_leave_the_code_key_and_an_operator_changes_it(copied):
     assert keys(copied, "import runner.cell.floors")[0] != before[0]
 
 
+@pytest.mark.medium
 def test_a_move_leaves_the_code_key(copied):
     """To another package and name, with imports that follow it; a package of words alone is no code either."""
     before = keys(copied, "import runner.record.quantiles")
@@ -66,6 +70,7 @@ def test_a_move_leaves_the_code_key(copied):
     assert (after[0] == before[0], after[1] == before[1]) == (True, False)
 
 
+@pytest.mark.slow
 def test_a_data_file_counts_once_it_is_read():
     before = codekey.code_key()
     codekey._read_files.discard(ROOT / "runner" / "record" / "bounds.yaml")

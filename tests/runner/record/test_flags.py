@@ -45,6 +45,7 @@ def test_every_flag_of_a_committed_record_is_declared() -> None:
     assert {flag for text in texts for flag in json.loads(text).get("flags", ())} <= DECLARED
 
 
+@pytest.mark.medium
 def test_the_words_are_spelled_in_one_module_alone() -> None:
     """A constant elsewhere could be a flag that nobody declared, or a second spelling."""
     for path in SOURCES:

@@ -34,6 +34,7 @@ def test_drift_compares_thirds():
     assert quantiles.drift([1.0] * 10 + [1.05] * 10 + [1.1] * 10) == pytest.approx(0.1)
 
 
+@pytest.mark.medium
 @given(st.lists(st.floats(0.1, 1e3), min_size=29, max_size=80))
 def test_a_bound_is_an_observed_value_not_below_the_median(values):
     bound = quantiles.tail_bound(values, 90)

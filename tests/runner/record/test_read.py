@@ -35,6 +35,7 @@ def canonical(found: Json) -> str:
     return json.dumps(found, sort_keys=True)
 
 
+@pytest.mark.medium
 def test_every_committed_record_is_written_as_it_was_read() -> None:
     assert len(PATHS) >= 226
     for path in PATHS:
@@ -272,6 +273,7 @@ IS_OF_ANOTHER_KIND = re.compile(": only .* has it$|, though the record has a mea
 RECORDS = [make() for make in KINDS.values()]
 
 
+@pytest.mark.medium
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_what_the_schema_refuses_the_reader_refuses(data: st.DataObject) -> None:

@@ -38,6 +38,7 @@ def test_sessions_without_a_measurement_are_valid(status: str) -> None:
     assert _faults(failed_record(status)) == []
 
 
+@pytest.mark.medium
 def test_committed_records_are_valid() -> None:
     for path in spool.record_files(ROOT / "experiments" / "records"):
         assert _faults(json.loads(path.read_text(encoding="utf-8"))) == [], path

@@ -117,6 +117,7 @@ def interpreters() -> list[str]:
     return [sys.executable, *runs]
 
 
+@pytest.mark.slow
 def test_the_essence_of_all_modules_is_the_same_under_every_python_here():
     outputs = {
         subprocess.run([name, "-c", PRINT], cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -148,6 +148,7 @@ def _check(uri: str, secrets: list[str], public: str) -> None:
             assert not [each for each in _spelled(secret) if each in text and each not in public]
 
 
+@pytest.mark.medium
 @given(SCHEMES, WORD, SECRETS, WRITTEN, WORD, WORD, st.integers(1, 65535))
 def test_no_password_comes_out(
     scheme: str, user: str, secret: str, written: object, host: str, database: str, port: int
@@ -160,6 +161,7 @@ def test_no_password_comes_out(
     assert credentials.masked_uri(uri) == f"{scheme}://{user}:***@{place}"
 
 
+@pytest.mark.medium
 @given(SCHEMES, WORD, SECRETS, WRITTEN, WORD, SECRET_NAMES, SECRETS)
 def test_no_secret_of_the_query_comes_out(
     scheme: str, user: str, secret: str, written: object, host: str, name: str, second: str
@@ -171,6 +173,7 @@ def test_no_secret_of_the_query_comes_out(
     assert f"@{host}/db?sslmode=require&{name}=***" in credentials.masked_uri(uri)
 
 
+@pytest.mark.medium
 @given(WORD, SECRET_NAMES, ASCII_SECRET)
 def test_no_secret_of_a_query_comes_out_as_it_was_typed(host: str, name: str, secret: str) -> None:
     uri = f"https://{host}/x?{name}={secret}"
@@ -183,6 +186,7 @@ def test_what_is_shown_is_shown_again(text: str) -> None:
     assert credentials.masked_uri(once) == once
 
 
+@pytest.mark.medium
 @given(SCHEMES, WORD, SECRETS, WORD, SECRET_NAMES, ASCII_SECRET)
 def test_neither_comes_out_where_both_are_as_they_were_typed(
     scheme: str, user: str, secret: str, host: str, name: str, second: str

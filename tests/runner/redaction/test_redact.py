@@ -244,12 +244,14 @@ SECRETS = st.sampled_from(
 )
 
 
+@pytest.mark.medium
 @given(st.lists(st.one_of(NUMBERS, LOCAL, DRIVERS, PINS, WORDS)))
 def test_any_text_of_numbers_versions_and_log_words_stays(words: list[str]) -> None:
     text = " ".join(words)
     assert redact.redact(text) == text
 
 
+@pytest.mark.medium
 @given(
     st.lists(st.one_of(NUMBERS, LOCAL, WORDS)),
     SECRETS,
@@ -275,6 +277,7 @@ def test_redacting_secrets_twice_changes_nothing(words: list[str]) -> None:
     assert redact.redact(once) == once
 
 
+@pytest.mark.medium
 def test_a_megabyte_takes_no_time() -> None:
     text = Path(redact.__file__).read_text() + "a1:" * 10**5 + "\n" + "9" * 10**5 + "\n" + "ab.cd-" * 10**5
     assert redact.redact(text).endswith("ab.cd-")

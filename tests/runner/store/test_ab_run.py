@@ -22,6 +22,7 @@ PERIOD_MS = (1_000, 61_000)
 SUMMARY = Summary({"ab/ratio": 0.5}, {"verdict": "FASTER"}, "**What it says**", {"summary.md": "words"})
 
 
+@pytest.mark.medium
 def test_it_has_what_the_arms_share_and_the_manifest_itself(sqlite_uri: str, tmp_path: Path) -> None:
     run_id = commit_comparison(COMPARED, PERIOD_MS, None, None)
     found = contents.everything(sqlite_uri, run_id)
@@ -38,6 +39,7 @@ def test_it_has_what_the_arms_share_and_the_manifest_itself(sqlite_uri: str, tmp
     assert contents.artifact_text(sqlite_uri, run_id, "ab.json", tmp_path) == COMPARED.text
 
 
+@pytest.mark.medium
 def test_committing_again_changes_nothing_and_a_summary_is_added(sqlite_uri: str) -> None:
     run_id = commit_comparison(COMPARED, PERIOD_MS, None, None)
     assert commit_comparison(COMPARED, PERIOD_MS, SUMMARY, None) == run_id
@@ -49,6 +51,7 @@ def test_committing_again_changes_nothing_and_a_summary_is_added(sqlite_uri: str
     assert len(contents.runs(sqlite_uri)) == 1
 
 
+@pytest.mark.medium
 def test_an_extended_one_has_a_series_of_results(sqlite_uri: str) -> None:
     half = replace(COMPARED, blocks=COMPARED.blocks[:5])
     # blocks of two sessions of each arm: 5 · 2 = 10, then 10 · 2 = 20
@@ -57,12 +60,14 @@ def test_an_extended_one_has_a_series_of_results(sqlite_uri: str) -> None:
     assert contents.everything(sqlite_uri, run_id)["rows"]["ab/ratio"] == [(10, 61_000, 0.6), (20, 61_000, 0.5)]
 
 
+@pytest.mark.medium
 def test_the_run_that_mlflow_made_is_filled_and_one_of_another_store_passed_over(sqlite_uri: str) -> None:
     made = MlflowClient(sqlite_uri).create_run("0").info.run_id
     assert commit_comparison(COMPARED, PERIOD_MS, None, made) == made
     assert commit_comparison(COMPARED, PERIOD_MS, None, "0" * 32) == made  # by its tag
 
 
+@pytest.mark.medium
 def test_one_that_cannot_be_filled_is_closed_as_failed_and_filled_later(
     sqlite_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

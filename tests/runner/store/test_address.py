@@ -74,6 +74,7 @@ def test_what_is_no_file_has_none(uri: str) -> None:
     assert address.sqlite_file(uri) is None
 
 
+@pytest.mark.slow
 def test_every_entry_writes_one_store_and_makes_no_other_folder(odd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for index, uri in enumerate(["", *_spellings(odd)]):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)

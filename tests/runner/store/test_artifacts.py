@@ -64,6 +64,7 @@ def _readable(folder: Path, scratch: Path) -> int:
     return len(contents.runs(_uri(folder)))
 
 
+@pytest.mark.slow
 def test_moved_the_earlier_artifacts_are_read_and_new_ones_lie_beside_them(
     old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,6 +81,7 @@ def test_moved_the_earlier_artifacts_are_read_and_new_ones_lie_beside_them(
     assert not old.exists()
 
 
+@pytest.mark.medium
 def test_only_looked_at_a_moved_store_is_followed_too(
     old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +91,7 @@ def test_only_looked_at_a_moved_store_is_followed_too(
     assert _readable(new, tmp_path) == 1
 
 
+@pytest.mark.medium
 def test_a_copy_writes_nothing_into_the_original(old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     new = Path(shutil.copytree(old, tmp_path / NEW))
     _be(new, monkeypatch)
@@ -99,6 +102,7 @@ def test_a_copy_writes_nothing_into_the_original(old: Path, tmp_path: Path, monk
     assert (_records_in(old), _records_in(new), _readable(old, tmp_path)) == (2, 2, 2)
 
 
+@pytest.mark.medium
 def test_a_copy_of_the_database_alone_reads_the_original_and_writes_beside_itself(
     old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,6 +115,7 @@ def test_a_copy_of_the_database_alone_reads_the_original_and_writes_beside_itsel
     assert (_records_in(old), _records_in(new), _readable(new, tmp_path)) == (1, 1, 2)
 
 
+@pytest.mark.medium
 def test_what_is_written_later_into_an_earlier_run_takes_its_artifacts_along(
     old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +130,7 @@ def test_what_is_written_later_into_an_earlier_run_takes_its_artifacts_along(
     assert {"more.txt", "record.json"} <= set(contents.artifacts(MlflowClient(_uri(new)), run))
 
 
+@pytest.mark.medium
 def test_artifacts_that_did_not_come_along_are_told_and_found_once_they_do(
     old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,6 +145,7 @@ def test_artifacts_that_did_not_come_along_are_told_and_found_once_they_do(
     assert _readable(new, tmp_path) == 2
 
 
+@pytest.mark.medium
 def test_a_run_that_mlflow_made_in_a_moved_store_is_written_beside_the_database(
     old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +161,7 @@ def test_a_run_that_mlflow_made_in_a_moved_store_is_written_beside_the_database(
     assert (_readable(new, tmp_path), old.exists()) == (2, False)
 
 
+@pytest.mark.medium
 def test_a_place_that_somebody_chose_is_kept(old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     client = MlflowClient(_uri(old))
     chosen = tmp_path / "big disk"
@@ -165,6 +173,7 @@ def test_a_place_that_somebody_chose_is_kept(old: Path, tmp_path: Path, monkeypa
     assert (chosen / run / "artifacts" / "record.json").is_file()
 
 
+@pytest.mark.medium
 def test_another_programs_experiment_is_left_alone(old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = MlflowClient(_uri(old)).create_experiment("other", str(old / "mlruns" / "2"))
     new = old.rename(tmp_path / NEW)
@@ -173,6 +182,7 @@ def test_another_programs_experiment_is_left_alone(old: Path, tmp_path: Path, mo
     assert MlflowClient(_uri(new)).get_experiment(other).artifact_location == str(old / "mlruns" / "2")
 
 
+@pytest.mark.medium
 def test_a_database_behind_a_link_is_where_the_link_leads(
     old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +195,7 @@ def test_a_database_behind_a_link_is_where_the_link_leads(
     assert _records_in(old) == 2
 
 
+@pytest.mark.slow
 def test_a_store_away_from_the_working_folder_has_its_artifacts_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +210,7 @@ def test_a_store_away_from_the_working_folder_has_its_artifacts_beside_it(
     assert locations == [((away / "mlruns" / "0").as_uri(),), ((away / "mlruns" / "1").as_uri(),)]
 
 
+@pytest.mark.medium
 def test_a_copy_of_the_database_by_another_name_writes_nothing_into_the_original(
     old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +223,7 @@ def test_a_copy_of_the_database_by_another_name_writes_nothing_into_the_original
     assert (_records_in(old), _records_in(copies)) == (1, 1)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("tag", [None, "decode_floor.report"], ids=["just made", "failed before"])
 def test_runs_that_never_had_artifacts_are_not_told_as_lost(
     tag: str | None, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

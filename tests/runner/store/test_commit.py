@@ -24,6 +24,7 @@ from tests.support.records import cpu_record, example_record, failed_record
 ROOT = Path(__file__).resolve().parents[3]
 
 
+@pytest.mark.medium
 def test_the_run_holds_params_metrics_series_tags_dataset_and_files(any_uri: str, tmp_path: Path) -> None:
     measured = example_record()
     run_id = store.commit(typed(measured), None)
@@ -49,6 +50,7 @@ def test_the_run_holds_params_metrics_series_tags_dataset_and_files(any_uri: str
     assert json.loads(contents.artifact_text(any_uri, run_id, "record.json", tmp_path)) == measured
 
 
+@pytest.mark.slow
 def test_committing_again_changes_nothing(any_uri: str) -> None:
     measured = example_record()
     run_id = store.commit(typed(measured), None)
@@ -57,6 +59,7 @@ def test_committing_again_changes_nothing(any_uri: str) -> None:
     assert contents.everything(any_uri, run_id) == before
 
 
+@pytest.mark.medium
 def test_under_mlflow_run_the_run_that_mlflow_made_is_filled(any_uri: str) -> None:
     client = MlflowClient(tracking_uri=any_uri)
     made = client.create_run(client.create_experiment(f"of-mlflow-{time.time_ns()}"), run_name="clever-fox-12")
@@ -74,6 +77,7 @@ def test_under_mlflow_run_the_run_that_mlflow_made_is_filled(any_uri: str) -> No
     assert (filled.data.params["ctx"], filled.data.params["cell.ctx"]) == ("auto", "2048")
 
 
+@pytest.mark.medium
 def test_a_run_id_that_another_session_took_is_not_filled_twice(sqlite_uri: str) -> None:
     first = store.commit(typed(example_record(session={"id": "first"})), None)
     second = store.commit(typed(example_record(session={"id": "second"})), first)
@@ -81,11 +85,13 @@ def test_a_run_id_that_another_session_took_is_not_filled_twice(sqlite_uri: str)
     assert contents.session_run(sqlite_uri, "first").info.run_id == first
 
 
+@pytest.mark.medium
 def test_a_run_id_of_another_store_is_passed_over(any_uri: str) -> None:
     run_id = store.commit(typed(example_record()), "0" * 32)
     assert MlflowClient(tracking_uri=any_uri).get_run(run_id).info.status == "FINISHED"
 
 
+@pytest.mark.medium
 def test_another_record_of_a_committed_session_is_refused(sqlite_uri: str) -> None:
     store.commit(typed(example_record(step_ms=36.0)), None)
     with pytest.raises(BadRecord, match="with other content"):
@@ -94,6 +100,7 @@ def test_another_record_of_a_committed_session_is_refused(sqlite_uri: str) -> No
     assert contents.session_run(sqlite_uri, "0f3c9a52b7d1e846").data.metrics["latency/step_wall_ms"] == 36.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [300, 1000])
 def test_a_long_series_arrives_whole(any_uri: str, steps: int) -> None:
     # MLflow takes at most 1000 metrics, params and tags in one call: 1000 steps need two
@@ -102,6 +109,7 @@ def test_a_long_series_arrives_whole(any_uri: str, steps: int) -> None:
     assert [step for step, _, _ in rows] == list(range(steps))
 
 
+@pytest.mark.medium
 def test_an_invalid_session_is_kept_as_failed_with_its_reasons(sqlite_uri: str) -> None:
     wrong = example_record(bytes={"weights_measured": 1})
     run = MlflowClient(tracking_uri=sqlite_uri).get_run(store.commit(typed(wrong), None))
@@ -113,6 +121,7 @@ def test_an_invalid_session_is_kept_as_failed_with_its_reasons(sqlite_uri: str) 
     assert "1 bytes on the device, accounted 15231233024" in run.data.tags["mlflow.note.content"]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("status", "run_status", "reason", "exit_code"),
     [
@@ -135,6 +144,7 @@ def test_a_session_without_a_measurement_is_kept_with_its_last_output(
     assert last.splitlines()[-1] == "Fatal Python error: Segmentation fault"
 
 
+@pytest.mark.medium
 def test_a_cpu_session_has_only_the_wall_clock(sqlite_uri: str) -> None:
     run = MlflowClient(tracking_uri=sqlite_uri).get_run(store.commit(typed(cpu_record()), None))
     assert "latency/step_wall_ms" in run.data.metrics
@@ -159,6 +169,7 @@ def test_eight_processes_make_one_store_and_none_fails(tmp_path: Path) -> None:
     assert {run.info.status for run in found} == {"FINISHED"}
 
 
+@pytest.mark.medium
 def test_the_store_calls_of_one_session_take_at_most_300_ms(sqlite_uri: str) -> None:
     seconds: list[float] = []
     while len(seconds) < 6 or (min(seconds) > 0.3 and len(seconds) < 40):
@@ -172,6 +183,7 @@ def test_the_store_calls_of_one_session_take_at_most_300_ms(sqlite_uri: str) -> 
     assert min(seconds) <= 0.3
 
 
+@pytest.mark.medium
 def test_a_run_of_before_there_were_groups_gets_its_own_when_it_is_imported_again(sqlite_uri: str) -> None:
     client = MlflowClient(tracking_uri=sqlite_uri)
     run_id = store.commit(typed(example_record()), None)
@@ -187,6 +199,7 @@ SESSION = "0f3c9a52b7d1e846"
 FINISHED_MS = 1_760_000_021_000
 
 
+@pytest.mark.medium
 def test_all_points_carry_the_end_of_the_session_and_the_model_is_its_input(client: MlflowClient) -> None:
     found = example_record()
     run_id = store_view(client, view(typed(found)), None).run_id
@@ -199,6 +212,7 @@ def test_all_points_carry_the_end_of_the_session_and_the_model_is_its_input(clie
     assert [(tag.key, tag.value) for tag in used.tags] == [("mlflow.data.context", "model")]
 
 
+@pytest.mark.medium
 def test_whether_the_store_had_it_before_is_told(client: MlflowClient) -> None:
     first, second = (store_view(client, view(typed(example_record())), None) for _ in range(2))
     assert (first.was_present, second.was_present) == (False, True)
@@ -206,6 +220,7 @@ def test_whether_the_store_had_it_before_is_told(client: MlflowClient) -> None:
     assert client.get_run(first.run_id).data.tags[COMMITTED_TAG] == view(typed(example_record())).digest
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("status", ["RUNNING", "FAILED", "KILLED"])
 def test_a_filled_run_that_was_not_closed_as_its_session_is_closed_anew(client: MlflowClient, status: str) -> None:
     run_id = store_view(client, view(typed(example_record())), None).run_id
@@ -215,6 +230,7 @@ def test_a_filled_run_that_was_not_closed_as_its_session_is_closed_anew(client: 
     assert (info.status, info.end_time) == ("FINISHED", FINISHED_MS)
 
 
+@pytest.mark.medium
 def test_a_run_without_the_mark_is_filled_again_whoever_closed_it(client: MlflowClient) -> None:
     run_id = store_view(client, view(typed(example_record())), None).run_id
     client.delete_tag(run_id, COMMITTED_TAG)
@@ -223,18 +239,21 @@ def test_a_run_without_the_mark_is_filled_again_whoever_closed_it(client: Mlflow
     assert {"cell_key", COMMITTED_TAG} <= client.get_run(run_id).data.tags.keys()
 
 
+@pytest.mark.medium
 def test_a_run_of_mlflow_that_somebody_deleted_is_passed_over(client: MlflowClient) -> None:
     made = client.create_run(client.create_experiment("decode-floor")).info.run_id
     client.delete_run(made)
     assert store_view(client, view(typed(example_record())), made).run_id != made
 
 
+@pytest.mark.medium
 def test_a_session_that_has_a_run_does_not_take_that_of_mlflow(client: MlflowClient) -> None:
     run_id = store_view(client, view(typed(example_record())), None).run_id
     made = client.create_run(client.get_run(run_id).info.experiment_id).info.run_id
     assert store_view(client, view(typed(example_record())), made) == Committed(run_id, was_present=True)
 
 
+@pytest.mark.medium
 def test_a_refused_record_leaves_the_run_as_it_was(client: MlflowClient) -> None:
     run_id = store_view(client, view(typed(example_record())), None).run_id
     with pytest.raises(BadRecord, match=rf"session {SESSION} is already in the store \(run {run_id}\) with other"):
@@ -246,6 +265,7 @@ class Full(Exception):
     """What a store may raise in the middle of a session."""
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("step", ["log_inputs", "log_artifacts"])
 def test_a_run_that_cannot_be_filled_is_closed_as_failed_and_says_what_to_do(
     client: MlflowClient, monkeypatch: pytest.MonkeyPatch, step: str
@@ -296,6 +316,7 @@ def test_files_may_be_texts_or_bytes_and_lie_in_folders(client: MlflowClient, tm
     assert folder
 
 
+@pytest.mark.medium
 def test_mlflows_lines_about_a_run_are_not_in_the_commands_own_output(
     client: MlflowClient, capsys: pytest.CaptureFixture[str]
 ) -> None:

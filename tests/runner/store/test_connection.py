@@ -38,6 +38,7 @@ def _refusal(spooled: Path) -> tuple[DecodeFloorError, float]:
     return caught.value, time.monotonic() - started
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("scheme", ["http://tester:se%40cret@", "postgresql://tester:se%40cret@"])
 def test_a_dead_server_is_one_line_that_names_the_import(
     scheme: str, spooled: Path, monkeypatch: pytest.MonkeyPatch
@@ -56,6 +57,7 @@ def test_a_dead_server_is_one_line_that_names_the_import(
     assert spooled.exists()
 
 
+@pytest.mark.slow
 def test_a_server_that_accepts_and_never_answers_is_given_up(spooled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
@@ -112,6 +114,7 @@ def test_a_database_on_a_full_disk_is_disk_full(spooled: Path, capfd: pytest.Cap
     assert seconds < SOON_S
 
 
+@pytest.mark.medium
 def test_artifacts_on_a_full_disk_are_disk_full_and_imported_later(
     sqlite_uri: str, spooled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -58,6 +58,7 @@ def test_a_run_that_its_record_has_closed_stays_as_it_is(sqlite_uri: str) -> Non
     assert _status(sqlite_uri, run.id) == "FINISHED"
 
 
+@pytest.mark.medium
 def test_a_store_that_is_away_is_a_warning_and_not_an_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -89,6 +90,7 @@ def test_a_name_that_is_no_run_id_is_no_file_name(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.medium
 def test_the_run_of_a_killed_entry_is_closed_by_the_import_in_whatever_experiment(
     sqlite_uri: str, tmp_path: Path
 ) -> None:
@@ -109,6 +111,7 @@ def test_the_run_of_a_killed_entry_is_closed_by_the_import_in_whatever_experimen
     assert list((tmp_path / "spool" / ".runs").iterdir()) == []
 
 
+@pytest.mark.medium
 def test_a_run_that_mlflow_closed_after_a_kill_is_told_why_by_the_import(sqlite_uri: str, tmp_path: Path) -> None:
     run_id = _made_run(sqlite_uri)
     killed = _entry_process(run_id, tmp_path)
@@ -120,6 +123,7 @@ def test_a_run_that_mlflow_closed_after_a_kill_is_told_why_by_the_import(sqlite_
     assert client.get_run(run_id).data.tags["reason"] == "abandoned"
 
 
+@pytest.mark.medium
 def test_the_marker_is_left_before_the_command_line_is_imported(sqlite_uri: str, tmp_path: Path) -> None:
     code = "import sys; from runner import __main__ as m; m._command_line = lambda *_: sys.exit(len(sys.modules)); "
     code += "m._entry_run(['cell', '--spool', 'there']); print('runner.cli' in sys.modules, 'mlflow' in sys.modules)"
@@ -166,6 +170,7 @@ def _entry_process(run_id: str, folder: Path) -> subprocess.Popen[str]:
     return entry
 
 
+@pytest.mark.medium
 def test_a_killed_entry_whose_record_is_there_has_it_imported(sqlite_uri: str, tmp_path: Path) -> None:
     run_id = _made_run(sqlite_uri)
     _leave_marker(tmp_path, run_id)

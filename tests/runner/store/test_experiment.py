@@ -19,6 +19,7 @@ from tests.support.records import example_record
 ROOT = Path(__file__).resolve().parents[3]
 
 
+@pytest.mark.slow
 def test_the_embedded_store_is_made_in_the_working_folder_and_described(tmp_path: Path) -> None:
     views_prefix = "mlflow.sharedViewState."
     record.write(example_record(), tmp_path / "one.json")
@@ -71,6 +72,7 @@ def test_views_of_an_older_version_are_replaced(sqlite_uri: str) -> None:
     assert saved["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "group"}]
 
 
+@pytest.mark.medium
 def test_a_session_is_found_in_an_experiment_that_was_renamed(
     sqlite_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

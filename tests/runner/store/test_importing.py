@@ -35,6 +35,7 @@ def _spool(folder: Path, count: int) -> list[Path]:
     return paths
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("any_uri")
 def test_every_record_of_the_folder_and_below_becomes_a_run(tmp_path: Path) -> None:
     _spool(tmp_path / "spool", 3)
@@ -42,6 +43,7 @@ def test_every_record_of_the_folder_and_below_becomes_a_run(tmp_path: Path) -> N
     assert (len(report.imported), report.present, report.refused, report.closed) == (3, (), (), ())
 
 
+@pytest.mark.slow
 def test_importing_twice_adds_nothing(any_uri: str, tmp_path: Path) -> None:
     _spool(tmp_path / "spool", 2)
     first = store.import_folder(tmp_path / "spool")
@@ -53,6 +55,7 @@ def test_importing_twice_adds_nothing(any_uri: str, tmp_path: Path) -> None:
     assert len(contents.runs(any_uri)) == count
 
 
+@pytest.mark.medium
 def test_damaged_records_are_named_and_the_others_imported(sqlite_uri: str, tmp_path: Path) -> None:
     whole, cut, alien, lacking, newer = _spool(tmp_path / "spool", 5)
     cut.write_text(cut.read_text()[:700])
@@ -68,6 +71,7 @@ def test_damaged_records_are_named_and_the_others_imported(sqlite_uri: str, tmp_
     assert whole.exists()
 
 
+@pytest.mark.medium
 def test_whatever_verify_rejects_stays_in_the_spool_and_stops_nothing(sqlite_uri: str, tmp_path: Path) -> None:
     (right,) = _spool(tmp_path / "spool", 1)
     wrong = damaged.write(tmp_path / "spool" / "a")
@@ -79,6 +83,7 @@ def test_whatever_verify_rejects_stays_in_the_spool_and_stops_nothing(sqlite_uri
     assert all(path.exists() for path in (right, *wrong))
 
 
+@pytest.mark.medium
 def test_a_record_that_the_store_refuses_leaves_no_run_open_and_stops_nothing(any_uri: str, tmp_path: Path) -> None:
     # the sidecar names a run that has another text for a param of ours
     client = MlflowClient(any_uri)
@@ -101,6 +106,7 @@ def test_a_folder_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
         store.import_folder(tmp_path / "nowhere")
 
 
+@pytest.mark.medium
 def test_a_record_goes_into_the_run_that_mlflow_made_for_it(any_uri: str, tmp_path: Path) -> None:
     # measured under `mlflow run` while the server was away: the sidecar names the run
     client = MlflowClient(tracking_uri=any_uri)
@@ -185,6 +191,7 @@ def _state(uri: str) -> str:
     return "all" if COMMITTED_TAG in found[0].data.tags and found[0].info.status == "FINISHED" else "part"
 
 
+@pytest.mark.medium
 def test_a_whole_run_of_a_session_goes_before_one_that_was_only_begun(sqlite_uri: str, tmp_path: Path) -> None:
     _spool(tmp_path / "spool", 1)
     first = store.import_folder(tmp_path / "spool")
@@ -193,6 +200,7 @@ def test_a_whole_run_of_a_session_goes_before_one_that_was_only_begun(sqlite_uri
     assert COMMITTED_TAG not in MlflowClient(sqlite_uri).get_run(begun.info.run_id).data.tags
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("sqlite_uri")
 def test_an_import_stops_at_a_dead_server_and_goes_on_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (spooled,) = _spool(tmp_path / "spool", 1)

@@ -39,6 +39,7 @@ def test_the_names_that_mlflow_makes_up_are_known() -> None:
     assert is_generated(None)
 
 
+@pytest.mark.medium
 def test_a_session_keeps_the_name_of_its_run_and_has_ours_in_a_tag(any_uri: str) -> None:
     client = MlflowClient(any_uri)
     for number, (given, name) in enumerate((("X", "X"), (None, OURS))):
@@ -48,6 +49,7 @@ def test_a_session_keeps_the_name_of_its_run_and_has_ours_in_a_tag(any_uri: str)
         assert run.data.tags["mlflow.runName"] == name
 
 
+@pytest.mark.medium
 def test_an_ab_and_a_report_keep_the_name_too(sqlite_uri: str) -> None:
     client = MlflowClient(sqlite_uri)
     compared = manifest.read(AB / "ab.json")

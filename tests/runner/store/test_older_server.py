@@ -39,6 +39,7 @@ def older_uri(
         yield uri
 
 
+@pytest.mark.medium
 def test_whatever_is_longer_than_a_tag_of_2_9_is_cut_or_in_pieces(older_uri: str) -> None:
     assert store.before_measuring(None) is None
     words = "wörter " * 2000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from mlflow import MlflowClient
 
 from runner.store import Summary, claim_report, commit_report
@@ -11,6 +12,7 @@ from tests.runner.store.contents import artifacts
 SUMMARY = Summary({}, {"words": "some"}, "**What it says**", {"report.html": "<p>é</p>", "one.png": b"\x89PNG"})
 
 
+@pytest.mark.medium
 def test_a_report_makes_a_closed_run_with_its_files_and_another_the_next_time(any_uri: str) -> None:
     client = MlflowClient(any_uri)
     first, second = (commit_report("report", SUMMARY, None) for _ in range(2))

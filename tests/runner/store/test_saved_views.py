@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from mlflow import MlflowClient
 
 from runner import store
@@ -26,6 +27,7 @@ def test_the_views_name_only_metrics_and_tags_that_runs_have(sqlite_uri: str) ->
     }
 
 
+@pytest.mark.medium
 def test_mlflow_finds_sessions_and_abs_by_the_views_filters(sqlite_uri: str) -> None:
     session = store.commit(typed(example_record()), None)
     invalid = store.commit(typed(example_record(session={"id": "another"}, bytes={"weights_measured": 1})), None)

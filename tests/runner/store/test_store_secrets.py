@@ -84,6 +84,7 @@ def refused_uri(request: pytest.FixtureRequest, refusing: str) -> str:
     }[str(request.param)]
 
 
+@pytest.mark.medium
 def test_no_secret_is_in_what_is_said_of_a_store_that_refuses(
     refused_uri: str,
     tmp_path: Path,

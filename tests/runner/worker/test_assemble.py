@@ -26,6 +26,7 @@ def findings(job, **changes):
     return Findings(**{"job": job, "weight_bytes": 222, "timed": timed, **sections, **changes})
 
 
+@pytest.mark.medium
 def test_accounted_and_measured_bytes_go_where_they_belong(monkeypatch, tiny_job):
     monkeypatch.setattr(assemble.registry, "weight_bytes", lambda *_: 111)
     clock = Clock(1_000)

@@ -61,6 +61,7 @@ def test_the_cores_of_others_are_all_less_its_own(monkeypatch, before, after, se
     assert clocks._cores_used_by_others(before, seconds) == others
 
 
+@pytest.mark.slow
 def test_a_busy_neighbour_is_seen_by_the_wall_clock():
     """The real figure of a real process: it spins on a core for as long as the window is open."""
     spinning = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]
@@ -87,6 +88,7 @@ def test_warm_up_goes_back_to_ctx_reads_every_token_and_spoils_what_is_to_be_wri
     assert token == 8  # calls until the last read-back
 
 
+@pytest.mark.medium
 def test_wall_times_each_step_together_with_its_read_back(step):
     began = time.perf_counter()
     timed = clocks.wall(step, PROTOCOL)
@@ -100,6 +102,7 @@ def test_wall_times_each_step_together_with_its_read_back(step):
     assert (found["segments"], found["compiled"], found["collected"]) == (0, 0, 0)
 
 
+@pytest.mark.medium
 def test_rate_reads_nothing_back_and_has_one_total(step):
     began = time.perf_counter()
     timed = clocks.rate(step, PROTOCOL, torch.device("cpu"))
@@ -152,6 +155,7 @@ def cuda(monkeypatch):
 THREE = Protocol("custom", 5, 3)
 
 
+@pytest.mark.medium
 def test_span_is_from_event_to_event_around_the_step_and_reads_back_after_the_second(cuda):
     timed = clocks.span(DeviceStep(cuda), THREE, CUDA)
     assert cuda.calls == ["record", "step", "record", "read back", "synchronise"] * 3
@@ -160,6 +164,7 @@ def test_span_is_from_event_to_event_around_the_step_and_reads_back_after_the_se
     assert timed.tokens == (1, 2, 3)
 
 
+@pytest.mark.medium
 def test_wall_is_the_host_clock_from_the_call_to_the_token(cuda):
     timed = clocks.wall(DeviceStep(cuda), THREE)
     assert cuda.calls == ["step", "read back"] * 3
@@ -168,6 +173,7 @@ def test_wall_is_the_host_clock_from_the_call_to_the_token(cuda):
     assert timed.tokens == (1, 2, 3)
 
 
+@pytest.mark.medium
 def test_wall_holds_the_cores_of_others_against_its_own_window(cuda, monkeypatch):
     used = iter([(10.0, 1.0), (10.0087, 1.0)])
     monkeypatch.setattr(clocks.host, "busy_seconds", lambda: next(used))
@@ -175,6 +181,7 @@ def test_wall_holds_the_cores_of_others_against_its_own_window(cuda, monkeypatch
     assert clocks.wall(DeviceStep(cuda), THREE).section.other_cpu_cores == 10.0
 
 
+@pytest.mark.medium
 def test_rate_is_the_host_clock_until_the_device_has_done_all(cuda):
     timed = clocks.rate(DeviceStep(cuda), THREE, CUDA)
     assert cuda.calls == ["step"] * 3 + ["synchronise"]
@@ -183,6 +190,7 @@ def test_rate_is_the_host_clock_until_the_device_has_done_all(cuda):
     assert timed.tokens == ()
 
 
+@pytest.mark.medium
 def test_busy_is_the_kernels_of_each_step_between_its_markers(cuda):
     timed = clocks.busy(DeviceStep(cuda), THREE, CUDA)
     assert cuda.calls == ["step", "read back"] * 3 + ["synchronise"]
@@ -194,6 +202,7 @@ def test_busy_is_the_kernels_of_each_step_between_its_markers(cuda):
     assert timed.observed.graph_mode == "none"
 
 
+@pytest.mark.medium
 def test_busy_leaves_out_what_lies_between_the_kernels(cuda):
     """A kernel of 5 µs is done before the next is launched, 10 µs later: busy 5 + 5, span 5 + 5 + 5 µs."""
 
@@ -208,6 +217,7 @@ def test_busy_leaves_out_what_lies_between_the_kernels(cuda):
     assert found["span_ms"] == [0.015] * 3
 
 
+@pytest.mark.medium
 def test_busy_sees_a_graph_launched_at_each_step(cuda):
     graph = cuda.CUDAGraph()
     with cuda.graph(graph):
@@ -253,6 +263,7 @@ def test_each_clock_counts_what_its_own_steps_must_not_do(cuda, name):
     assert [found[count] for count in counts] == [0, 0, 6, 3]
 
 
+@pytest.mark.medium
 def test_nothing_of_the_next_step_is_launched_before_a_clock_has_stopped(cuda):
     """Where a read-back follows each step, the device is idle when the next begins."""
     idle = []
@@ -273,6 +284,7 @@ def test_a_gpu_is_waited_for_and_a_cpu_is_not(cuda, device, waits):
     assert cuda.calls == waits
 
 
+@pytest.mark.medium
 def test_times_are_kept_to_the_nanosecond(cuda):
     cuda.launch_ns = 10_001
     # 10 001 + 50 000 + 100 000 + 30 000 ns

@@ -78,6 +78,7 @@ def test_each_figure_is_the_error_of_that_layer_over_the_eight_positions(prepare
         assert float(ratio) == pytest.approx(4.0, abs=0.2)
 
 
+@pytest.mark.medium
 def test_a_step_made_of_eager_is_looked_at_kernel_by_kernel(prepared):
     built, drawn, layers = prepared
     eager = EagerStep(built, caches.make("static", built, floors.kv_alloc_tokens(CTX, 5, 30)), drawn)

@@ -60,6 +60,7 @@ def test_each_mutant_is_rejected_by_twice_the_cap(prepared, cache, name):
     assert not errors_of(step, prepared)["rejected"]  # the mutant is out again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
 @pytest.mark.parametrize("name", SMALL_MUTANTS)
 def test_each_small_mutant_is_rejected_by_its_ratio(prepared, cache, name):
@@ -71,6 +72,7 @@ def test_each_small_mutant_is_rejected_by_its_ratio(prepared, cache, name):
     assert not errors_of(step, prepared)["rejected"]
 
 
+@pytest.mark.slow
 def test_a_larger_norm_epsilon_lies_within_the_rounding_of_short_dtypes(prepared):
     """1e-6 of a variance near 1, and a hundred times that: 5e-5 of each norm, where bfloat16 rounds by 2e-3."""
     step = make_step(prepared, "static")

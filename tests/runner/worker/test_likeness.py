@@ -63,6 +63,7 @@ def measure(tiny_job, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_a_replay_leaves_eagers_bits(measure):
     found = measure(lambda step: Replayed(step, lambda logits: logits))
     assert [each["name"] for each in found["gate"]["eager"]] == ["short", "ctx"]
@@ -73,6 +74,7 @@ def test_a_replay_leaves_eagers_bits(measure):
         assert len(each["margins"]) == STEPS
 
 
+@pytest.mark.slow
 def test_another_bit_is_seen(measure):
     found = measure(lambda step: Replayed(step, lambda logits: logits * (1 + 2**-7)))
     assert not any(found["gate"]["eager"][0]["equal"])
@@ -187,6 +189,7 @@ def test_a_compiled_step_says_what_eager_says_and_compiles_once(measure):
     assert found["passes"]["wall"]["compiled"] == 0
 
 
+@pytest.mark.slow
 def test_a_compiled_step_shows_its_last_logits(measure):
     with torch.inference_mode():
         steps = []

@@ -143,6 +143,7 @@ def test_a_session_over_a_local_checkpoint_needs_no_accelerate_and_hides_its_pat
     assert '"weights_id": "content-' in text
 
 
+@pytest.mark.medium
 def test_a_session_over_a_broken_checkpoint_ends_before_the_worker_starts(folder, tmp_path):
     edit(folder, lambda tensors: tensors.pop("lm_head.weight"))
     finished = cell(folder, tmp_path / "spool")

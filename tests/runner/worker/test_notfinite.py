@@ -89,6 +89,7 @@ def test_so_is_a_tensor_of_packed_weights(write, name, quant, scheme, part, valu
     assert fault(folder, quant, scheme) == NotFinite(f"{Q}.{part}", said, "stored")
 
 
+@pytest.mark.medium
 def test_and_what_only_dequantising_makes_infinite(write):
     """A float16 scale of 60000 times a code 7 away from zero is beyond float16."""
     folder = write({f"{Q}.scales": 60000.0}, WRITTEN / "gptq" / "model.safetensors")
@@ -125,12 +126,14 @@ def measure(tiny_job, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_a_session_over_a_nan_ends_with_that_reason_alone(measure, write):
     found = measure(write({f"{Q}.weight": NAN}))
     assert not found["valid"]
     assert found["reasons"] == [f"logits are not finite: {Q}.weight holds NaN: fetch or make the checkpoint again"]
 
 
+@pytest.mark.slow
 def test_activations_beyond_float16_are_told_from_weights(measure, saved, tmp_path):
     tensors = load_file(saved)
     tensors["model.layers.0.mlp.up_proj.weight"] *= 3e4
@@ -140,6 +143,7 @@ def test_activations_beyond_float16_are_told_from_weights(measure, saved, tmp_pa
     assert reason == f"logits are not finite: {said}"
 
 
+@pytest.mark.slow
 def test_a_step_that_alone_is_not_finite_is_at_fault_itself(measure):
     def planted(forward):
         def broken(tokens, positions):

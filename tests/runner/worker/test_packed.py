@@ -48,6 +48,7 @@ def test_bytes_on_the_device_are_those_accounted(quant):
     assert model.weight_bytes(built) == registry.weight_bytes(quant, SCHEMES[quant], TINY, 2)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("quant", SCHEMES)
 def test_the_reference_reads_packed_weights_row_by_row(quant):
     built = model.build_synthetic(build(quant))
@@ -58,6 +59,7 @@ def test_the_reference_reads_packed_weights_row_by_row(quant):
     torch.testing.assert_close(ours.float(), theirs, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_right_kernel_passes(prepared):
     built, drawn, expectation, held = prepared
     with kernel_in(built, "bitsandbytes") as path:
@@ -65,6 +67,7 @@ def test_the_right_kernel_passes(prepared):
     assert not found["rejected"], found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["fp16", "fp32"])
 def test_the_right_kernel_passes_in_every_dtype(dtype):
     built = model.build_synthetic(build("bnb-nf4", model.DTYPES[dtype]))
@@ -85,6 +88,7 @@ def test_a_layer_that_the_kernel_has_taken_over_holds_nothing():
     assert plainlinear.plain_linears(built) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRONG_GROUP)
 def test_a_kernel_that_reads_the_format_wrongly_is_rejected(prepared, name):
     built, drawn, expectation, held = prepared
@@ -94,6 +98,7 @@ def test_a_kernel_that_reads_the_format_wrongly_is_rejected(prepared, name):
     assert worst(found) >= 2 * held["cap"]
 
 
+@pytest.mark.slow
 def test_stale_buffers_are_rejected(prepared):
     built, drawn, expectation, held = prepared
     with kernel_in(built, "bitsandbytes") as path:

@@ -16,6 +16,7 @@ from tests.support.packed_models import CPU, TINY, build
 pytestmark = pytest.mark.usefixtures("inference")
 
 
+@pytest.mark.medium
 def test_a_written_folder_loads_again(tmp_path: Path):
     built = model.build_synthetic(build("gptq", torch.float16))
     packedfolder.write(built, TINY, tmp_path)
@@ -27,6 +28,7 @@ def test_a_written_folder_loads_again(tmp_path: Path):
     assert torch.equal(loaded(input_ids=sequence).logits, built(input_ids=sequence).logits)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("known_before", [True, False])
 def test_a_disk_without_room_for_the_folder_is_one_line(tmp_path: Path, monkeypatch, known_before):
     """The second: a quota, or somebody else who fills the disk meanwhile; the words are safetensors' own."""
@@ -46,6 +48,7 @@ def test_a_disk_without_room_for_the_folder_is_one_line(tmp_path: Path, monkeypa
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.medium
 def test_a_linked_checkpoint_has_a_config_that_older_readers_know(tmp_path: Path):
     written = Path(__file__).parents[2] / "written" / "gptq"
     assert "rope_theta" not in json.loads((written / "config.json").read_text())

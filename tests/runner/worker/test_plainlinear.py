@@ -9,6 +9,7 @@ from tests.support.packed_models import CPU, SCHEMES, TINY, build
 pytestmark = pytest.mark.usefixtures("inference")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("quant", SCHEMES)
 def test_the_packed_model_is_the_plain_one_rounded(quant):
     packed = model.build_synthetic(build(quant))
@@ -25,6 +26,7 @@ def test_the_packed_model_is_the_plain_one_rounded(quant):
             assert torch.equal(others[name], parameter), name
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("quant", SCHEMES)
 def test_unpacked_layers_say_the_same_and_are_packed_again_afterwards(quant, monkeypatch):
     built = model.build_synthetic(build(quant))

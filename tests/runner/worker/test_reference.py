@@ -51,6 +51,7 @@ def small_blocks(monkeypatch):
         monkeypatch.setattr(reference, name, size)
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("name", SHAPES)
 def test_it_says_what_transformers_says_to_many_digits(name):

@@ -102,6 +102,7 @@ def nearly(tensors):
     return tensors[EMBEDDING].bfloat16().float() * (1 + 2**-12)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("head", "tied"), [(equal, True), (other, False), (nearly, False)])
 def test_a_stored_head_of_a_tied_model_counts_where_it_differs(variant, head, tied):
     ours = check_as_transformers(variant(put(HEAD, head)), TIED)
@@ -112,6 +113,7 @@ def test_a_stored_head_of_a_tied_model_counts_where_it_differs(variant, head, ti
     assert model.weight_bytes(ours) == registry.weight_bytes("bf16", None, shape, 4)
 
 
+@pytest.mark.medium
 def test_heads_are_compared_in_the_dtype_that_is_loaded(variant):
     def both(tensors):
         tensors[EMBEDDING] = tensors[EMBEDDING].bfloat16().float()
@@ -167,6 +169,7 @@ def test_one_tensor_under_two_names_is_refused(variant):
         checkpoint.local(str(folder), TIED, "bf16")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bool, torch.int64])
 def test_buffers_of_old_savers_are_read_over(variant, dtype):
     folder = variant(lambda tensors: tensors.update({name: torch.ones(3).to(dtype) for name in BUFFERS}))
@@ -243,6 +246,7 @@ def test_a_packed_folder_is_tied_where_transformers_ties_it(variant, head, tied)
     assert is_tied(theirs) == tied == is_tied(load_packed(folder, "bnb-nf4", TIED))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("quant", PACKED)
 def test_packed_folders_have_buffers_too(variant, quant):
     folder = variant(lambda tensors: tensors.update({name: torch.ones(3) for name in BUFFERS}), WRITTEN / quant)
@@ -260,6 +264,7 @@ def drop_prefix(tensors):
     return {name.removeprefix("model."): tensor for name, tensor in tensors.items()}
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("edit", [put(HEAD, equal), put(HEAD, other), drop_embedding, drop_prefix])
 def test_an_engine_gets_a_folder_of_the_loaded_model(variant, tmp_path, edit):
     """Its config says what was loaded, and every tensor is there under the name that the engine looks for."""

@@ -96,6 +96,7 @@ def rate(step):
     return clocks.rate(step, PROTOCOL, DEVICE)
 
 
+@pytest.mark.slow
 def test_a_right_step_passes_by_every_clock(step, prepared):
     found, reasons = judged(step, prepared[2], {"wall": wall, "rate": rate})
     assert reasons == []
@@ -105,6 +106,7 @@ def test_a_right_step_passes_by_every_clock(step, prepared):
     assert gaterules.repeatable(found) < gaterules.REPEATABLE_LIMIT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEP_MUTANTS)
 def test_a_step_that_cheats_is_seen_by_the_tokens_that_were_read_back(step, prepared, name):
     right, _ = judged(step, prepared[2], {"wall": wall})
@@ -122,6 +124,7 @@ def test_a_step_that_cheats_is_seen_by_the_tokens_that_were_read_back(step, prep
     assert sum(each <= 1 for each in wrong) <= gaterules.REPEATABLE_LIMIT * len(allowed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEP_MUTANTS)
 def test_a_step_that_cheats_is_seen_where_nothing_is_read_back(step, prepared, name):
     """The wall pass before it was right, and its logits and rows must not pass for those of the rate pass."""
@@ -159,6 +162,7 @@ def test_spoilt_rows_behind_the_position_change_nothing(step):
     assert torch.equal(first[1], second[1])
 
 
+@pytest.mark.medium
 def test_an_honest_session_is_rejected_less_than_once_in_ten_thousand():
     """Trusted eager's own tokens over 1100 positions, extrapolated to a tail session's 300 steps.
 

@@ -72,6 +72,7 @@ def test_where_all_answer_alike_the_least_alike_is_taken_and_left_in_the_cache()
     assert tried[-1] == int(toy.tokens.sequence[2]) == 4
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("seed", [0, 1])
 def test_eager_continues_its_own_prompt(seed):
     """Each token is one of the eight likeliest after those before it, and most are the likeliest."""

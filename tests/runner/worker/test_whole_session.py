@@ -61,6 +61,7 @@ def late(step):
     yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
 def test_the_right_path_is_valid_and_its_record_follows_from_its_raw_values(measure, cache, tiny_job):
     found = measure(cache=cache)
@@ -68,6 +69,7 @@ def test_the_right_path_is_valid_and_its_record_follows_from_its_raw_values(meas
     assert recompute.differences(json.loads(Path(tiny_job.record_path).read_text())) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_other_head", [False, True])
 def test_a_record_accounts_what_was_loaded(measure, has_other_head, tiny_job, tmp_path):
     """A tied model is untied by a folder that stores another head; the parent has read only its config."""
@@ -85,6 +87,7 @@ def test_a_record_accounts_what_was_loaded(measure, has_other_head, tiny_job, tm
     assert found["bytes"]["weights"] == registry.weight_bytes("bf16", None, shape, 2) + found["bytes"]["embedding"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
 @pytest.mark.parametrize("name", MUTANTS)
 def test_every_mutant_makes_the_record_invalid(measure, name, cache):
@@ -93,12 +96,14 @@ def test_every_mutant_makes_the_record_invalid(measure, name, cache):
     assert any(reason.startswith("gate ") for reason in found["reasons"])
 
 
+@pytest.mark.slow
 def test_what_only_the_end_of_a_timed_pass_shows_is_seen_there(measure):
     found = measure(late)
     failed = {reason.split(":")[0] for reason in found["reasons"]}
     assert failed == {"gate wall", "gate revisit"}
 
 
+@pytest.mark.slow
 def test_a_kernel_whose_name_is_not_in_the_profile_ends_the_session(measure, monkeypatch):
     module = registry.kernel("torch-cpu")
     monkeypatch.setattr(module, "DECLARATION", replace(module.DECLARATION, signatures=("marlin",)))
@@ -106,6 +111,7 @@ def test_a_kernel_whose_name_is_not_in_the_profile_ends_the_session(measure, mon
         measure()
 
 
+@pytest.mark.slow
 def test_another_cache_than_asked_for_ends_the_session(measure, monkeypatch):
     from runner.worker import caches
 
@@ -115,6 +121,7 @@ def test_another_cache_than_asked_for_ends_the_session(measure, monkeypatch):
         measure()
 
 
+@pytest.mark.slow
 def test_the_option_sdpa_leaves_one_backend(measure):
     found = measure(options={"sdpa": "math"})
     assert found["actual"]["attention_backend"] == "math"
@@ -123,6 +130,7 @@ def test_the_option_sdpa_leaves_one_backend(measure):
         measure(options={"sdpa": "cudnn"})
 
 
+@pytest.mark.slow
 def test_a_garbage_collection_in_a_window_makes_it_invalid(measure):
     found = measure()
     found["passes"]["wall"]["collected"] = 1

@@ -11,6 +11,7 @@ import torch
 from runner.worker import windows
 
 
+@pytest.mark.medium
 def test_the_collector_rests_inside_and_is_back_after():
     with windows.watch() as window:
         assert not gc.isenabled()
@@ -21,12 +22,14 @@ def test_the_collector_rests_inside_and_is_back_after():
     assert window.collected == 0
 
 
+@pytest.mark.medium
 def test_a_collection_inside_is_counted():
     with windows.watch() as window:
         gc.collect()
     assert window.collected == 1
 
 
+@pytest.mark.medium
 def test_the_collector_is_back_after_an_error():
     try:
         with windows.watch():
@@ -35,6 +38,7 @@ def test_the_collector_is_back_after_an_error():
         assert gc.isenabled()
 
 
+@pytest.mark.medium
 def test_a_compilation_inside_is_counted_and_one_before_is_not():
     @torch.compile(backend="eager", dynamic=False)
     def doubled(x: torch.Tensor) -> torch.Tensor:
@@ -48,6 +52,7 @@ def test_a_compilation_inside_is_counted_and_one_before_is_not():
     assert (quiet.compiled, window.compiled) == (0, 1)
 
 
+@pytest.mark.medium
 def test_a_compilation_without_graph_breaks_is_counted_too():
     @torch.compile(backend="eager", dynamic=False, fullgraph=True)
     def tripled(x: torch.Tensor) -> torch.Tensor:
@@ -59,6 +64,7 @@ def test_a_compilation_without_graph_breaks_is_counted_too():
     assert window.compiled == 1
 
 
+@pytest.mark.medium
 def test_a_capture_inside_is_counted():
     class Graph:
         def capture_begin(self, mode: str) -> str:
@@ -70,6 +76,7 @@ def test_a_capture_inside_is_counted():
     assert window.captured == 1
 
 
+@pytest.mark.medium
 def test_captures_through_torchs_own_graphs_are_counted():
     """Where torch has no CUDA its graph begins nothing; that it was asked to is counted all the same."""
     with windows.watch() as window:
@@ -79,6 +86,7 @@ def test_captures_through_torchs_own_graphs_are_counted():
     assert window.captured == 2
 
 
+@pytest.mark.medium
 def test_only_captures_of_the_window_are_counted():
     class Graph:
         def capture_begin(self) -> None: ...
@@ -92,6 +100,7 @@ def test_only_captures_of_the_window_are_counted():
     assert window.captured == 2
 
 
+@pytest.mark.medium
 def test_memory_taken_from_the_driver_and_given_back_is_counted(monkeypatch):
     """7 segments taken and 2 given back before; 10 and 3 after: 3 + 1."""
     stats = {
@@ -111,6 +120,7 @@ def test_memory_taken_from_the_driver_and_given_back_is_counted(monkeypatch):
     assert quiet.segments == 0
 
 
+@pytest.mark.medium
 def test_without_cuda_no_segment_is_asked_for(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
     monkeypatch.setattr(torch.cuda, "memory_stats", lambda: pytest.fail("asked"))
@@ -119,6 +129,7 @@ def test_without_cuda_no_segment_is_asked_for(monkeypatch):
     assert window.segments == 0
 
 
+@pytest.mark.medium
 def test_garbage_of_before_is_collected_before_the_window_opens():
     class Loop:
         def __init__(self) -> None:

@@ -84,6 +84,7 @@ for text in ("Failed to load CPU gemm_4bit_forward from kernels-community: no", 
 """
 
 
+@pytest.mark.slow
 def test_bitsandbytes_fetches_no_kernel_and_says_nothing_of_it(tmp_path):
     """It asks for one where the CPU has AVX512-BF16; whatever else it warns of is shown."""
     (tmp_path / "kernels.py").write_text("import sys; print('imported', file=sys.stderr)")
@@ -141,6 +142,7 @@ def test_a_package_that_is_missing_is_one_line_with_how_to_get_it(worker, module
     assert "Traceback" not in finished.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("modules", "fields", "said"),
     [

@@ -32,6 +32,7 @@ def runnable(bundle: Path) -> Path:
     return bundle
 
 
+@pytest.mark.medium
 def test_a_host_that_has_all_of_it_runs_and_nothing_is_said(host: Host, runnable: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(runnable / "run")
     done = host.run(tmp_path / "link", "--version")
@@ -39,6 +40,7 @@ def test_a_host_that_has_all_of_it_runs_and_nothing_is_said(host: Host, runnable
     assert done.stdout.startswith("decode-floor, version ")
 
 
+@pytest.mark.medium
 def test_it_leaves_nothing_in_its_own_folder(host: Host, runnable: Path) -> None:
     done = host.run(runnable / "run", "verify", "no/such")
     assert lines(done) == [
@@ -48,6 +50,7 @@ def test_it_leaves_nothing_in_its_own_folder(host: Host, runnable: Path) -> None
     assert not list(runnable.rglob("__pycache__")), "what Python compiles there could outlive the next bundle"
 
 
+@pytest.mark.medium
 def test_another_torch_is_named_in_all_that_differs(tmp_path: Path, bundle: Path) -> None:
     host = Host(tmp_path, "2.13.0+cpu", None, abi=False)
     done = host.run(bundle / "run", "cell")
@@ -60,6 +63,7 @@ def test_another_torch_is_named_in_all_that_differs(tmp_path: Path, bundle: Path
     ]
 
 
+@pytest.mark.medium
 def test_a_package_that_is_not_there_or_of_another_series_is_an_error(host: Host, bundle: Path) -> None:
     host.package("transformers", "4.51.3")
     host.package("safetensors", "0.7.9")
@@ -75,6 +79,7 @@ def test_a_package_that_is_not_there_or_of_another_series_is_an_error(host: Host
     ]
 
 
+@pytest.mark.medium
 def test_another_gpu_and_an_old_driver_are_warnings(host: Host, runnable: Path) -> None:
     """A bf16 cell needs no compiled kernel; torch itself says what an old driver cannot."""
     host.gpus("NVIDIA L4, 8.9, 570.1", "NVIDIA GH200, 9.0, 580.1")
@@ -87,6 +92,7 @@ def test_another_gpu_and_an_old_driver_are_warnings(host: Host, runnable: Path) 
     ]
 
 
+@pytest.mark.medium
 def test_a_lost_card_hides_no_other(host: Host, runnable: Path) -> None:
     """nvidia-smi fails where a card was lost, and lists the others."""
     lost = "Unable to determine the device handle for GPU0: 0000:3B:00.0: GPU is lost, reboot, to recover it"
@@ -102,6 +108,7 @@ def test_a_lost_card_hides_no_other(host: Host, runnable: Path) -> None:
     assert lines(host.run(runnable / "run", "--version")) == []
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", ["/no/such/python", "old"])
 def test_another_python_is_one_line(host: Host, bundle: Path, name: str) -> None:
     old = host.bin / "old"
@@ -116,6 +123,7 @@ def test_another_python_is_one_line(host: Host, bundle: Path, name: str) -> None
     ]
 
 
+@pytest.mark.medium
 def test_a_check_says_all_that_was_seen_and_what_is_damaged(host: Host, bundle: Path) -> None:
     (bundle / "site" / "click.py").write_text("changed")
     done = host.run(bundle / "run", "check")
@@ -131,6 +139,7 @@ def manifest_of(folder: Path) -> Any:
     return json.loads((folder / "manifest.json").read_text())
 
 
+@pytest.mark.medium
 def test_a_path_with_a_colon_is_one_line(tmp_path: Path, host: Host, bundle: Path) -> None:
     moved = tmp_path / "a:b"
     bundle.rename(moved)
@@ -138,6 +147,7 @@ def test_a_path_with_a_colon_is_one_line(tmp_path: Path, host: Host, bundle: Pat
     assert lines(host.run(moved / "run", "cell")) == [said]
 
 
+@pytest.mark.slow
 def test_a_full_one_makes_its_environment_without_an_index(tmp_path: Path, host: Host) -> None:
     """The fake wheels have nothing to run, so the runner ends with its own line on what it lacks."""
     folder = unpacked(made(tmp_path / "out", "cpu"), tmp_path / "here")
@@ -149,6 +159,7 @@ def test_a_full_one_makes_its_environment_without_an_index(tmp_path: Path, host:
     assert "Making" not in host.run(folder / "run", "cell").stderr
 
 
+@pytest.mark.slow
 def test_a_full_one_whose_wheel_is_damaged_says_so(tmp_path: Path, host: Host) -> None:
     folder = unpacked(made(tmp_path / "out", "cpu"), tmp_path / "here")
     with (folder / "wheels" / "click-8.5.1-py3-none-any.whl").open("ab") as damaged:
@@ -161,6 +172,7 @@ def test_a_full_one_whose_wheel_is_damaged_says_so(tmp_path: Path, host: Host) -
     assert not (folder / "venv" / ".ready").exists()
 
 
+@pytest.mark.medium
 def test_a_full_one_that_cannot_write_says_what_it_needs(tmp_path: Path, host: Host) -> None:
     folder = unpacked(made(tmp_path / "out", "cpu"), tmp_path / "here")
     (folder / ".venv.lock").mkdir()  # for root, too, a folder is no file that can be opened

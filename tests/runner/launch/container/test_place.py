@@ -56,6 +56,7 @@ def test_docker_says_of_a_missing_image_what_its_documentation_has(
         choose("container", "auto", cpu_plan)
 
 
+@pytest.mark.medium
 def test_insisting_names_what_is_missing(
     engines: Callable[..., list[FakeEngine]], cpu_plan: Plan, l4_plan: Callable[..., Plan]
 ) -> None:
@@ -118,6 +119,7 @@ def test_an_engine_that_does_not_answer_gives_way_to_one_that_does(
     assert chosen.container.engine.name == "podman"
 
 
+@pytest.mark.medium
 def test_a_docker_that_remaps_users_is_not_usable(engines: Callable[..., list[FakeEngine]], cpu_plan: Plan) -> None:
     remapping = {**present(), "info": {"out": '["name=seccomp,profile=builtin","name=userns"]\n'}}
     engines(docker=remapping)

@@ -205,6 +205,7 @@ def test_a_client_that_is_killed_is_not_told_as_the_worker(
     assert "rm" in [call[0] for call in fake.told()]
 
 
+@pytest.mark.medium
 def test_a_container_that_cannot_be_removed_is_told_beside_the_reason(
     contained: Callable[..., tuple[ContainedWorker, FakeEngine]],
 ) -> None:
@@ -233,6 +234,7 @@ def test_one_that_is_gone_already_is_removed(
     assert fake.told() == [["rm", "--force", docker.name]]
 
 
+@pytest.mark.medium
 def test_one_that_takes_too_long_is_removed_by_name(
     contained: Callable[..., tuple[ContainedWorker, FakeEngine]],
 ) -> None:
@@ -242,6 +244,7 @@ def test_one_that_takes_too_long_is_removed_by_name(
     assert ["rm", "--force", "--time", "0", f"decode-floor-{worker.job.session.id}"] in fake.told()
 
 
+@pytest.mark.medium
 def test_it_ends_when_the_process_that_started_it_is_killed() -> None:
     """SIGKILL leaves nobody to remove the container: the worker sees the end of its input."""
     waits = "from runner.processes.parentwatch import die_with_input; import time; die_with_input(); time.sleep(60)"
@@ -255,6 +258,7 @@ def test_it_ends_when_the_process_that_started_it_is_killed() -> None:
     assert child.wait(timeout=20) == 128 + signal.SIGKILL
 
 
+@pytest.mark.medium
 def test_without_the_variable_an_empty_input_ends_nothing() -> None:
     code = "from runner.processes.parentwatch import die_with_input; import time; die_with_input(); time.sleep(0.5)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

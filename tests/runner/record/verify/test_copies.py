@@ -117,6 +117,7 @@ def test_a_file_that_is_named_twice_is_no_copy_of_itself():
     assert [*differences(seen, "one", found), *differences(seen, "one", found)] == []
 
 
+@pytest.mark.medium
 def test_no_committed_session_is_taken_for_another():
     seen = Copies()
     for folder in ("records", "gate"):
@@ -131,6 +132,7 @@ def test_a_session_that_is_three_steps_long_has_copies_too():
     assert len(differences(seen, "two", copy_of(found))) == 1
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("count", "middle_ms", "sigma_ms", "clock_ms"),
     [(3, 7.5, 0.002, 1e-6), (3000, 0.2, 0.001, 1e-6), (30, 0.3, 0.001, 1e-4), (300, 36.0, 0.5, 1e-6)],

@@ -228,6 +228,7 @@ EDITS = {
 KINDS = (example_record, dynamic, on_cpu, older, failed_record, gptq, engine, committed)
 
 
+@pytest.mark.medium
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_no_edit_that_leaves_the_types_makes_verify_fail(data):

@@ -237,6 +237,7 @@ def read(path):
     return json.loads(path.read_text())
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("path", EDITS.values(), ids=EDITS)
 @pytest.mark.parametrize("name", CAUGHT)
 def test_an_edit_is_named(path, name):

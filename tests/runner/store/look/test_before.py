@@ -31,6 +31,7 @@ def test_a_store_that_is_fine_or_not_there_yet_is_told_nothing_of(any_uri: str) 
     client.set_terminated(run.info.run_id)
 
 
+@pytest.mark.medium
 def test_the_look_makes_no_store_and_imports_no_mlflow(tmp_path: Path) -> None:
     code = "import sys; from runner import store; print(store.before_measuring(None), 'mlflow' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -110,6 +111,7 @@ def test_a_look_at_a_store_that_is_wrong_makes_no_run(sqlite_uri: str, tmp_path:
     assert contents.runs(sqlite_uri) == []
 
 
+@pytest.mark.slow
 def test_a_command_that_ends_at_the_look_measures_nothing_and_closes_the_run_with_the_reason(
     sqlite_uri: str, tmp_path: Path
 ) -> None:

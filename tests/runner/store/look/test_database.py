@@ -20,6 +20,7 @@ from tests.support.processes import holding
 from tests.support.records import example_record
 
 
+@pytest.mark.medium
 def test_a_database_that_another_program_keeps_locked_names_it(
     sqlite_uri: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -73,6 +74,7 @@ def rights(postgresql_uri: str) -> Iterator[tuple[str, str]]:
 GRANT = "have its owner GRANT this user the missing rights"
 
 
+@pytest.mark.medium
 def test_what_a_user_of_postgresql_may_not_do_is_told_before_anything_is_measured(
     rights: tuple[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -92,6 +94,7 @@ def test_what_a_user_of_postgresql_may_not_do_is_told_before_anything_is_measure
             store.import_folder(tmp_path / "spool")
 
 
+@pytest.mark.medium
 def test_what_a_user_of_postgresql_may_not_read_is_told(rights: tuple[str, str]) -> None:
     full, empty = rights
     with pytest.raises(StoreUnreachable, match=f"permission denied for table .*{GRANT}"):
