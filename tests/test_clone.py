@@ -58,6 +58,7 @@ def test_every_file_is_as_it_was_committed(clone: Path) -> None:
     assert [name for name in names if (clone / name).read_bytes() != (ROOT / name).read_bytes()] == []
 
 
+@pytest.mark.medium
 def test_the_code_is_the_same_code(clone: Path) -> None:
     assert said(clone, "runner.record.codekey") == said(ROOT, "runner.record.codekey")
 

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from runner.record import record, spool
 from tests import measure_again
 from tests.support.records import example_record, failed_record, of_gate_version_1
 
 
+@pytest.mark.medium
 def test_the_page_is_what_the_command_prints():
     committed = map(record.read, spool.record_files(measure_again.RECORDS))
     page = measure_again.page(measure_again.cells(committed))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 HOUSE = ("runner", "analysis", "images")
 WITHOUT_FILE = {
@@ -102,6 +104,7 @@ def test_a_test_file_of_no_module_is_listed() -> None:
     assert sorted(OF_NO_MODULE - (TESTS - of_modules)) == []
 
 
+@pytest.mark.medium
 def test_a_test_file_of_no_module_says_what_goes_through_it() -> None:
     listed = sorted(OF_NO_MODULE & TESTS)
     assert [test for test in listed if not ast.get_docstring(ast.parse((ROOT / test).read_text("utf-8")))] == []

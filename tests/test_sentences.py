@@ -40,6 +40,7 @@ def first_visits(found):
     return [one["latency"]["step_wall_ms"] - one["latency"]["step_wall_revisit_ms"] for one in found]
 
 
+@pytest.mark.medium
 def test_the_control_of_the_first_visit(records):
     """One host, in turns, and different in nothing but the backend of attention."""
     own = [one for one in records if one["cell"]["cache"] == "dynamic" and one["gate"].get("gate_version", 1) >= 2]
@@ -80,6 +81,7 @@ def test_what_the_graph_saves_is_time_without_kernels(frame):
     assert said("scatters more than fifty times as much as the captured one", STATISTICS)
 
 
+@pytest.mark.medium
 def test_in_a_graph_the_kernels_of_packed_weights_take_more_beyond_their_bytes(frame):
     assert said("in a graph `kernels` is greater for every packed format than for bf16", README)
     terms = defaultdict(list)

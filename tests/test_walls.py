@@ -59,6 +59,7 @@ def test_the_parent_imports_nothing_of_the_worker():
     assert crossing(parent, ("runner.worker",)) == []
 
 
+@pytest.mark.medium
 def test_the_worker_plans_launches_and_stores_nothing():
     parent = ("runner.plan", "runner.launch", "runner.store", "runner.ab", "runner.cli", "runner.commands")
     walls = (*parent, "mlflow", "click")
@@ -72,6 +73,7 @@ def test_a_runtime_imports_the_worker_inside_its_functions():
                 assert "runner.worker" not in ast.unparse(node), module
 
 
+@pytest.mark.medium
 def test_launching_knows_no_store_and_no_worker():
     assert crossing(("runner.launch", "runner.plan", "runner.record", "runner.cell"), ("runner.store", "mlflow")) == []
 
@@ -114,12 +116,14 @@ READ = (
 WITH_STORES = ("analysis.sources", "analysis.cli", "analysis.commands", "analysis.publish")
 
 
+@pytest.mark.medium
 def test_analysis_reads_records_and_measures_nothing():
     others = tuple(name for name in MODULES if name.startswith("analysis.") and not within(name, *WITH_STORES))
     walls = tuple(name for name in (*PARENT, "runner.worker", "torch", "mlflow") if not within(name, *READ))
     assert crossing(others, walls, READ) == []
 
 
+@pytest.mark.medium
 def test_the_commands_of_analysis_reach_the_store_and_no_further():
     walls = ("runner.worker", "runner.launch", "runner.machine", "runner.plan", "torch")
     assert crossing(WITH_STORES, walls, READ) == []

@@ -26,6 +26,7 @@ def test_a_declared_extension_that_is_due_is_told(copied):
     assert "more sessions were requested than declared" in graphs.markdown([row])
 
 
+@pytest.mark.medium
 def test_a_block_that_is_not_complete_is_counted_and_not_used(copied):
     path = copied / "ab.json"
     manifest = json.loads(path.read_text())

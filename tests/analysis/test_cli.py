@@ -48,6 +48,7 @@ def test_help_lists_every_command_and_ends_well(
     assert {"ab", "coverage", "report", "tables", "floor", "graphs", "quant", "budget", "paper"} <= names
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("form", ["md", "json"])
 def test_coverage_is_that_of_the_records_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
     record.write(example_record(), tmp_path / "one.json")
@@ -64,6 +65,7 @@ def test_coverage_is_that_of_the_records_sessions(tmp_path: Path, monkeypatch: p
     assert done.stdout == coverage.markdown(COMMITTED) if form == "md" else json.loads(done.stdout) == COMMITTED
 
 
+@pytest.mark.medium
 def test_an_ab_that_cannot_be_read_is_named_below_the_table(copied: Path) -> None:
     manifest = copied / "ab.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "seed": 7}))

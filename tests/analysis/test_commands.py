@@ -173,6 +173,7 @@ def test_a_session_that_this_version_cannot_use_is_named_by_every_command(comman
         assert done.stderr.startswith(f"left out run {run_id}: quant fp8 is not known to this version")
 
 
+@pytest.mark.medium
 def test_a_python_without_the_packages_is_told_how_to_get_them(tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['polars'] = None\n")
     said = refused("floor", "--records", RECORDS, PYTHONPATH=str(tmp_path))

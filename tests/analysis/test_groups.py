@@ -41,6 +41,7 @@ def tail_record(slowest_ms):
     return judged(found)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", TAILS)
 def test_a_tail_is_the_worst_sessions(name):
     (row,) = rows_of([tail_record(ms) for ms in (40.0, 60.0, 50.0)], (groups.WALL, *TAILS))
@@ -59,11 +60,13 @@ def test_so_are_memory_and_error(name, path):
     assert getattr(row, name) == 8.0
 
 
+@pytest.mark.medium
 def test_every_other_metric_is_the_median_sessions():
     (row,) = rows_of([example_record(step_ms=ms) for ms in (30.0, 50.0, 33.0)])
     assert row.step_wall_ms == example_record(step_ms=33.0)["latency"]["step_wall_ms"]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("slowest", "wide"), [(107.0, False), (108.0, True), (109.0, True)])
 def test_three_times_the_quickest_is_wide(slowest, wide):
     found = [example_record(step_ms=ms) for ms in (36.0, slowest)]
@@ -78,6 +81,7 @@ def disturbed(found):
     return judged(found)
 
 
+@pytest.mark.medium
 def test_disturbed_sessions_are_counted_apart_unless_all_are():
     (row,) = rows_of(
         [example_record(step_ms=36.0), example_record(step_ms=37.0), disturbed(example_record(step_ms=90.0))]
@@ -88,6 +92,7 @@ def test_disturbed_sessions_are_counted_apart_unless_all_are():
     assert (row.sessions, row.disturbed) == (2, 0)
 
 
+@pytest.mark.medium
 def test_two_hosts_are_mixed():
     here, there = example_record(), example_record()
     there["keys"]["host_id"] = "0" * 12
@@ -98,6 +103,7 @@ def test_two_hosts_are_mixed():
     assert row.flags == []
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("key", ["code_key", "env_key"])
 def test_another_code_or_environment_is_another_row(key):
     other = example_record()
@@ -110,6 +116,7 @@ def test_another_protocol_or_cell_is_another_row():
     assert [row.sessions for row in rows_of([example_record(), *others])] == [1, 1, 1]
 
 
+@pytest.mark.medium
 def test_of_two_codes_the_one_that_began_last_has_the_row_and_counts_the_other():
     # a began first and last: the newest session decides, not the oldest
     found = [coded(at(0), "a"), coded(at(5), "b"), coded(at(6), "b"), coded(at(9), "a")]
@@ -124,6 +131,7 @@ def invalid(found):
     return judged(found)
 
 
+@pytest.mark.medium
 def test_valid_and_invalid_older_sessions_are_counted_each_with_its_kind():
     found = [
         coded(at(0), "a"),
@@ -145,6 +153,7 @@ def test_an_older_rejection_that_no_row_counts_keeps_its_own():
     assert rows[False].reasons == ["1 garbage collections inside the wall window"]
 
 
+@pytest.mark.medium
 def test_one_unchecked_session_makes_its_row_unchecked():
     mixed = [coded(of_gate_version_1(at(0)), "a"), coded(at(9), "a")]
     (row,) = rows_of([*mixed, coded(at(5), "b")])

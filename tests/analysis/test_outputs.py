@@ -26,6 +26,7 @@ def test_a_figure_that_cannot_be_written_is_a_bad_value(tmp_path: Path, name: st
     assert str(told).startswith(f"{name} cannot be written (")
 
 
+@pytest.mark.medium
 def test_a_pipe_that_somebody_reads_gets_all_of_a_figure() -> None:
     reader, writer = os.pipe()
     content = bytes(range(256)) * 4096  # a MiB, more than a pipe holds

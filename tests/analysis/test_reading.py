@@ -26,6 +26,7 @@ def source(tmp_path: Path) -> Folder:
     return Folder(tmp_path)
 
 
+@pytest.mark.medium
 def test_a_comparison_is_made_once(source: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[Frame] = []
 
@@ -40,6 +41,7 @@ def test_a_comparison_is_made_once(source: Folder, monkeypatch: pytest.MonkeyPat
     assert compared == [reading.frame]
 
 
+@pytest.mark.medium
 def test_an_ab_without_its_sessions_cannot_be_used(source: Folder) -> None:
     frame = replace(frame_of([example_record()]), manifests=(manifest.read(AB / "ab.json"),))
     reading = Reading(frame, source)

@@ -101,6 +101,7 @@ def printed(*arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("toy")
 def test_a_table_that_is_one_file_has_a_command_in_every_form(records: Path) -> None:
     from_records = ("--records", str(records))
@@ -118,6 +119,7 @@ def test_a_table_that_is_one_file_has_a_command_in_every_form(records: Path) -> 
     assert figure.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("toy")
 def test_mlflows_entry_knows_it_too(records: Path) -> None:
     assert printed("tables", "--table", "toy-years", "--records", str(records)).startswith("| gpu | runtime | dog ms |")
@@ -158,6 +160,7 @@ def readings(tmp_path_factory: pytest.TempPathFactory) -> Reading:
     return Reading(asked.frame(registry.metrics()), asked.source)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", [table.name for table in registry.tables()])
 def test_what_a_table_declares_is_what_its_rows_have(name: str, readings: Reading) -> None:
     table = registry.table(name)

@@ -27,6 +27,7 @@ def target_of(arch: str, stack: str) -> str:
     return "cpu" if arch == "cpu" else f"{arch}-{stack}"
 
 
+@pytest.mark.medium
 def test_it_plans_every_image_and_no_other(plan: Any) -> None:
     assert set(plan["target"]) == {target_of(arch, stack) for arch, stack in IMAGES}
 

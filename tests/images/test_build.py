@@ -48,6 +48,7 @@ def test_without_an_engine_it_says_what_to_install(tmp_path: Path) -> None:
     assert said(Machine(tmp_path, None).build("cpu")) == needed
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("transcript", "engine", "why"),
     [
@@ -124,6 +125,7 @@ def test_the_engine_is_told_what_the_settings_say(tmp_path: Path) -> None:
     } <= given
 
 
+@pytest.mark.medium
 def test_no_password_of_the_checkout_gets_into_a_label(tmp_path: Path) -> None:
     machine = Machine(tmp_path, "buildah that builds")
     machine.install("git", "#!/bin/sh\n[ $1 = remote ] && echo https://me:secret@example.org/decode-floor.git\n")

@@ -70,6 +70,7 @@ def test_libraries_where_none_were_compiled_and_none_where_some_were_are_wrong(s
         check.check_architectures({"sm_90"}, "no-program")
 
 
+@pytest.mark.medium
 def test_the_code_is_that_of_the_label(capsys: pytest.CaptureFixture[str]) -> None:
     check.check_code(codekey.tree_key())
     assert capsys.readouterr().out == f"tree_key {codekey.tree_key()}\n"

@@ -44,6 +44,7 @@ def test_a_full_disk_has_a_code_of_its_own(main: Main, monkeypatch: pytest.Monke
     assert err.startswith("error: no space left ([Errno 28]")
 
 
+@pytest.mark.medium
 def test_without_click_the_way_to_the_environment_is_said(tmp_path: Path) -> None:
     (tmp_path / "click.py").write_text("raise ModuleNotFoundError('No module named click', name='click')")
     found = runner(tmp_path, "--help", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")

@@ -191,6 +191,7 @@ def test_a_catalogue_that_cannot_be_read_is_named(tmp_path: Path, name: str, set
     assert line.endswith("or correct DECODE_FLOOR_EXPERIMENTS")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("encode", [
     lambda text: text.replace("\n", "\r\n").encode(),
     lambda text: text.encode("utf-8-sig"),
@@ -286,6 +287,7 @@ USES = (
 )
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("program", USES)
 def test_who_has_neither_home_nor_name(tmp_path: Path, program: str) -> None:
     """In this process's own copy: another user need not be able to read this checkout."""

@@ -15,6 +15,7 @@ def points(axes, colours):
     return sorted((x, y) for line in lines for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True))
 
 
+@pytest.mark.medium
 def test_a_cpu_has_no_place_among_bandwidths():
     assert bandwidth.draw(floor.rows(frame_of([cpu_record()]))) is None
     (axes,) = context.draw(floor.rows(frame_of([cpu_record()]))).figure.axes

@@ -26,6 +26,7 @@ def test_the_bars_of_a_step_stand_one_after_the_other_and_end_at_it(frame):
     )
 
 
+@pytest.mark.medium
 def test_beside_a_bar_stands_the_step_with_how_far_its_passes_lie_apart(frame):
     table = [row for row in budget_table.rows(frame) if row.valid]
     (axes,) = budget.draw(table).figure.axes
@@ -41,6 +42,7 @@ def test_every_term_has_a_look_of_its_own():
     assert len(set(hatches)) == len(hatches)
 
 
+@pytest.mark.medium
 def test_a_gpu_that_is_ten_times_slower_has_its_own_scale():
     table = budget_table.rows(frame_of([cpu_record(), example_record()]))
     slow, fast = budget.draw(table).figure.axes

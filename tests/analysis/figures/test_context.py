@@ -7,6 +7,7 @@ import pytest
 from analysis.figures import context
 
 
+@pytest.mark.medium
 def test_the_line_over_ctx_has_the_rows_with_the_interval_turned_round(floor_rows):
     drawn = context.draw(floor_rows)
     panel = next(axes for axes in drawn.figure.axes if axes.get_title(loc="left") == "h200 qwen2.5-7b")
@@ -20,6 +21,7 @@ def test_the_line_over_ctx_has_the_rows_with_the_interval_turned_round(floor_row
     assert context.interval_of(row) == pytest.approx((0.04, 0.06))
 
 
+@pytest.mark.medium
 def test_no_panel_of_a_shared_axis_cuts_what_another_did_not_reach(floor_rows):
     slow = [row for row in floor_rows if row.runtime == "eager" and row.model == "llama-3.1-8b"]
     fast = [row for row in floor_rows if row.runtime == "graph" and row.model == "qwen2.5-7b"]

@@ -1,10 +1,13 @@
 """The ratios of A/Bs with their sessions."""
 
+import pytest
+
 from analysis import paper
 from analysis.figures import graphs
 from analysis.tables import graphs as graphs_table
 
 
+@pytest.mark.medium
 def test_an_ab_has_its_ratio_interval_and_sessions(measured):
     table = graphs_table.rows(measured)
     drawn = graphs.draw(measured, table, paper.graphs_rows())

@@ -1,8 +1,11 @@
 """The distribution of single steps."""
 
+import pytest
+
 from analysis.figures import latency
 
 
+@pytest.mark.medium
 def test_the_distribution_is_of_all_timed_steps(source, frame, floor_rows):
     # of four steps each is a quarter
     assert latency.ecdf([4.0, 1.0, 3.0, 2.0]) == ([1.0, 2.0, 3.0, 4.0], [0.25, 0.5, 0.75, 1.0])

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from analysis.figures import quant, style
 from analysis.tables import quant as quant_table
 from tests.support.frames import frame_of
@@ -9,6 +11,7 @@ from tests.support.quants import fp16_baseline
 from tests.support.records import packed_record
 
 
+@pytest.mark.medium
 def test_a_quantised_row_has_a_point_and_a_name_that_tells_its_packing():
     table = quant_table.rows(frame_of([packed_record(), fp16_baseline()]))
     own = next(row for row in table if row.quant == "gptq" and row.source == "measured")
@@ -24,6 +27,7 @@ def test_a_quantised_row_has_a_point_and_a_name_that_tells_its_packing():
     )
 
 
+@pytest.mark.medium
 def test_of_one_model_there_is_no_legend_and_a_baseline_of_another_runtime_is_named():
     engine = packed_record(runtime="exllamav2", step_ms=9.0)
     table = quant_table.rows(frame_of([packed_record(), engine, fp16_baseline()]))
@@ -34,6 +38,7 @@ def test_of_one_model_there_is_no_legend_and_a_baseline_of_another_runtime_is_na
     assert sum(", against" in name for name in names) == 1
 
 
+@pytest.mark.medium
 def test_the_range_of_a_saving_is_drawn_and_a_single_pair_has_none():
     table = quant_table.rows(frame_of([packed_record(step_ms=18.0), packed_record(step_ms=20.0), fp16_baseline()]))
     (axes,) = quant.draw(table).figure.axes
@@ -44,6 +49,7 @@ def test_the_range_of_a_saving_is_drawn_and_a_single_pair_has_none():
     assert not [line for line in axes.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
 
 
+@pytest.mark.medium
 def test_each_model_has_its_marker_in_the_legend():
     engine = packed_record(runtime="exllamav2", step_ms=9.0)
     table = quant_table.rows(frame_of([packed_record(), engine, fp16_baseline()]))

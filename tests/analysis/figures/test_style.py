@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
+
 from analysis.figures import context, style
 
 
+@pytest.mark.medium
 def test_a_name_with_markup_is_drawn_as_it_is(floor_rows):
     odd = [replace(row, model="$\\frac{1}{<b>}$ " + "x" * 200) for row in floor_rows]
     drawn = context.draw(odd)

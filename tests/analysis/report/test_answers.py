@@ -26,6 +26,7 @@ def quant_rows(*records):
     return quant.rows(frame_of([*records, example_record(cell={"dtype": "fp16"}, gate=gate), example_record()]))
 
 
+@pytest.mark.medium
 def test_the_nearest_and_the_farthest_cell_change_places_with_their_steps():
     quick, slow = ({"ctx": 2048}, 30.0), ({"ctx": 4096}, 60.0)
     said = answers.floor_answer(floors_of(*(example_record(step_ms=ms, cell=cell) for cell, ms in (quick, slow))))
@@ -95,6 +96,7 @@ def test_without_an_ab_the_papers_own_ratios_are_told():
     assert said.endswith("The paper measured 1.259 on the h100, 1.028 on the l4.")
 
 
+@pytest.mark.medium
 def test_the_least_and_the_greatest_saving_change_places_with_the_steps():
     def said(gptq_ms, nf4_ms):
         nf4 = packed_record("bnb-nf4", "bitsandbytes", "bf16", step_ms=nf4_ms)
@@ -111,6 +113,7 @@ def test_the_least_and_the_greatest_saving_change_places_with_the_steps():
     assert first.endswith("where the bytes allow 3.10×); no verdict: 2 have fewer than 5 sessions.")
 
 
+@pytest.mark.medium
 def test_from_five_sessions_on_the_intervals_decide():
     def of(count, make, **changes):
         return [make(step_ms=(36.0 if make is example_record else 18.0) + n / 100, **changes) for n in range(count)]
@@ -122,6 +125,7 @@ def test_from_five_sessions_on_the_intervals_decide():
     )
 
 
+@pytest.mark.medium
 def test_without_a_quantised_cell_the_papers_savings_are_told():
     said = answers.quant_answer(quant.rows(frame_of([example_record()])))
     # 62.32 / 17.36 = 3.59, 62.32 / 59.36 = 1.05

@@ -38,6 +38,7 @@ def test_valid_and_invalid_groups_are_the_two_halves_of_the_floor_table(kinds):
     assert len(kinds.valid) + len(kinds.invalid) == len(kinds.rows["floor"])
 
 
+@pytest.mark.medium
 def test_a_table_without_rows_says_in_markdown_what_is_missing(kinds):
     assert kinds.rows["graphs"] == []
     text = contents.markdown(kinds)

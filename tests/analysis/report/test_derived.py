@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from analysis.report import derived
 from analysis.tables import floor
 from tests.support.frames import frame_of
 from tests.support.records import cpu_record, example_record
 
 
+@pytest.mark.medium
 def test_a_range_names_the_rows_that_it_is_made_of_and_no_other() -> None:
     cells = ({"ctx": 2048}, {"ctx": 4096}, {"ctx": 2048, "cache": "dynamic"})
     rows = floor.rows(frame_of([example_record(cell=cell) for cell in cells]))

@@ -39,6 +39,7 @@ def test_nothing_is_loaded_from_anywhere(html, parsed):
     assert any(found.get("name") == "viewport" for tag, found in parsed.tags if tag == "meta")
 
 
+@pytest.mark.medium
 def test_every_link_leads_somewhere_on_the_page(parsed):
     ids = [found["id"] for _, found in parsed.tags if "id" in found]
     assert len(set(ids)) == len(ids)
@@ -150,6 +151,7 @@ def test_code_in_sentences_is_marked_and_escaped():
     assert page.code("`gaps` is <b>") == "<code>gaps</code> is &lt;b&gt;"
 
 
+@pytest.mark.medium
 def test_records_without_anything_valid_make_a_page_that_says_so(made_of):
     shown = html_of(made_of([too_fast()]))
     assert "No session is valid." in shown

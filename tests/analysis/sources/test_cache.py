@@ -25,6 +25,7 @@ def test_an_unchanged_store_is_not_read_again(filled, monkeypatch):
         Store(filled).frame(budget.METRICS)  # other columns were not kept
 
 
+@pytest.mark.medium
 def test_a_frame_that_other_code_made_is_not_taken(filled, tmp_path, monkeypatch):
     changed = tmp_path / "runs.py"
     changed.write_text("one")
@@ -43,6 +44,7 @@ def test_the_code_of_a_frame_is_all_of_its_own_and_what_it_takes_of_the_runner()
     assert ROOT / "runner" / "record" / "bounds.yaml" in files
 
 
+@pytest.mark.medium
 def test_a_damaged_cache_is_none(filled, tmp_path):
     first = floor.rows(Store(filled).frame(floor.METRICS))
     kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]

@@ -14,6 +14,7 @@ from runner.errors import BadRecord, BadValue, StoreUnreachable
 from tests.support.sources import CHANGES, valid_sessions
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 @pytest.mark.parametrize("journal", ["delete", "wal"])
 def test_a_changed_store_is_noticed(changeable, change, journal):
@@ -97,6 +98,7 @@ def test_a_database_of_something_else_is_not_written_to(source, made, said, tmp_
     assert [path.name for path in tmp_path.iterdir()] == ["foreign.db"]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("made", "said"), FOREIGN.values(), ids=FOREIGN)
 def test_a_postgresql_database_of_something_else_is_not_written_to(made, said, empty_postgresql):
     tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1"

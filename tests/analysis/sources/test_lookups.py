@@ -26,6 +26,7 @@ def test_an_ab_has_its_own_run_in_every_store_and_none_in_records(folder, filled
                 assert [one.id for one in found.manifests] == [own.data.tags["ab"]]
 
 
+@pytest.mark.medium
 def test_an_ab_whose_session_is_gone_is_told(changeable):
     uri, connection = changeable
     frame = Store(uri).compared(ab.NEEDED)
@@ -45,6 +46,7 @@ def test_a_word_may_have_a_quotation_mark():
     assert lookups.listed([]) == ""
 
 
+@pytest.mark.medium
 def test_many_runs_are_looked_up_in_batches(filled, monkeypatch):
     columns = (*CELL_COLUMNS, *ENVIRONMENT_COLUMNS)
     with database.opened(filled) as opened:

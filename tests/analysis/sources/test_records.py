@@ -13,6 +13,7 @@ from runner.record import record
 from tests.support.records import as_session, example_record
 
 
+@pytest.mark.medium
 def test_an_ab_that_is_in_two_folders_is_shown_once(folder, tmp_path):
     (ab_folder,) = (path.parent for path in folder.rglob("ab.json"))
     for name in ("one", "two"):
@@ -23,6 +24,7 @@ def test_an_ab_that_is_in_two_folders_is_shown_once(folder, tmp_path):
     assert said in frame.left_out
 
 
+@pytest.mark.medium
 def test_a_record_is_named_by_its_place_in_the_folder_and_what_is_damaged_by_its_fault(tmp_path):
     for number, place in enumerate(("a.json", "inner/b.json")):
         path = tmp_path / place
@@ -42,6 +44,7 @@ def test_a_folder_without_a_record_says_so(tmp_path):
         Folder(tmp_path)
 
 
+@pytest.mark.medium
 def test_an_ab_whose_record_is_gone_is_left_out_by_name(folder, tmp_path):
     (ab_folder,) = (path.parent for path in folder.rglob("ab.json"))
     shutil.copytree(ab_folder, tmp_path / "ab")

@@ -28,6 +28,7 @@ def test_a_filter_that_leaves_no_ab_is_answered_by_all_sessions(folder, filled, 
             commands.read(graphs.TABLE, asked)
 
 
+@pytest.mark.medium
 def test_auto_is_no_store_and_no_filter(folder):
     asked = Selection.from_options("auto", folder, "auto", None, "auto")
     assert (asked.uri, asked.filters, asked.description) == (None, NO_FILTERS, "")
@@ -44,6 +45,7 @@ def test_the_store_is_the_one_that_mlflow_is_told(filled, monkeypatch):
     assert Selection.from_options(None, None, "h200", None, None).uri == filled
 
 
+@pytest.mark.medium
 def test_filters_are_told_in_words_and_one_of_a_study_reads_the_studies(folder):
     source = Folder(folder)
     asked = Selection(source, None, NO_FILTERS | {"gpu": "h200", "study": "cuda-graphs"})

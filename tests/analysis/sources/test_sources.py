@@ -11,6 +11,7 @@ from tests.support.sources import OF_FIRST
 from tests.support.stores import free_port
 
 
+@pytest.mark.medium
 def test_the_examples_have_all_kinds_of_groups(expected):
     for kind in ('"status": "oom"', '"status": "infeasible"', '"valid": false', "mixed-host", '"gpu": "cpu"', '"ci95"'):
         assert kind in expected["floor"]
@@ -31,6 +32,7 @@ def test_details_are_the_same_by_every_way(folder, filled):
     assert all(other == first for other in others)
 
 
+@pytest.mark.medium
 def test_a_step_that_is_no_number_is_not_drawn(changeable):
     uri, connection = changeable
     change = f"UPDATE metrics SET value = 0, is_nan = '1' WHERE key LIKE '%series%' AND step = 3 AND {OF_FIRST}"

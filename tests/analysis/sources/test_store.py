@@ -21,6 +21,7 @@ def test_a_schema_that_is_not_known_is_read_through_mlflow(expected, filled, mon
     assert texts(source) == expected
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("older", ["", "DROP TABLE trace_info"], ids=["all tables", "without newer tables"])
 def test_another_mlflows_schema_is_left_alone_and_the_advice_is_to_bring_a_copy_up_to_date(filled, tmp_path, older):
     uri = copied(filled, tmp_path)

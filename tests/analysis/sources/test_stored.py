@@ -49,6 +49,7 @@ def test_the_graphs_table_says_of_a_stores_other_runs_what_every_table_says(sour
                 read(ab.NEEDED)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("source", [Store, ClientStore])
 def test_a_store_without_a_session_of_ours_says_so(source, empty_sqlite, tmp_path):
     uri = copied(f"sqlite:///{empty_sqlite}", tmp_path)
@@ -61,6 +62,7 @@ def test_a_store_without_a_session_of_ours_says_so(source, empty_sqlite, tmp_pat
         source(uri).frame(floor.METRICS)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("source", [Store, ClientStore])
 def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(source, changeable):
     uri, connection = changeable

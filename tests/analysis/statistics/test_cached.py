@@ -49,6 +49,7 @@ def test_what_is_damaged_is_computed_again(tmp_path, text):
     assert cached.compare(HOSTS, bootstrapped=False) == made
 
 
+@pytest.mark.medium
 def test_other_sessions_are_another_entry():
     (host,) = HOSTS
     other = HostSessions("host", (*host.a[:-1], 20.6), host.b)

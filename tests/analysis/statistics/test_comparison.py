@@ -115,6 +115,7 @@ def test_the_interval_holds_the_ratio(both):
     assert found.ratio <= found.high * (1 + 1e-12)
 
 
+@pytest.mark.medium
 @given(SECONDS, SECONDS)
 def test_so_does_the_range_of_one_session_to_the_last_bit(a, b):
     found = compare(one_host((a,), (b,)))
@@ -195,6 +196,7 @@ def test_so_many_sessions_bring_the_interval_to_half_a_percent():
     assert comparison._sessions_needed(10, 0.9999, 1.0001) == 5
 
 
+@pytest.mark.medium
 def test_the_bootstrap_weighs_hosts_by_their_sessions():
     # logs of ratio 2 at ten sessions and 4 at five: 2 ** (2/3) * 4 ** (1/3) = 2 ** (4/3)
     spread = np.linspace(-0.001, 0.001, 10)

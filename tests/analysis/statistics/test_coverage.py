@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[3]
 SIMULATIONS = 10_000  # a standard error of 0.2 percent points
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("sessions_", coverage.SESSIONS)
 @pytest.mark.parametrize("variations", coverage.VARIATIONS)
 @pytest.mark.parametrize("name", SOURCES)
@@ -35,6 +36,7 @@ def test_over_several_hosts_it_is_at_least_as_sure(name, sessions_, hosts):
     assert coverage.share_covered(arms, RATIO) >= 0.945
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", SOURCES)
 def test_the_verdict_has_its_power(name):
     """What docs/statistics.md says, to three standard errors of both simulations; the errors are of a share."""
@@ -105,6 +107,7 @@ def test_the_committed_settings_are_those_that_are_simulated():
     assert coverage._ratios() == ratios
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("row", COMMITTED["coverage"][::7], ids=lambda row: row["noise"])
 def test_the_committed_coverage_is_that_of_another_simulation(row, monkeypatch):
     """To three standard errors of both. BCa's takes minutes, and is not ours."""
@@ -139,6 +142,7 @@ def test_welchs_interval_is_scipys():
         assert coverage.share_covered_by_welch([(a, b)], math.exp(log_ratio)) == held
 
 
+@pytest.mark.medium
 def test_the_bootstrap_that_is_compared_with_is_scipys_bca(monkeypatch):
     monkeypatch.setattr(coverage, "BOOTSTRAP_RESAMPLES", 499)
     generator = np.random.default_rng(3)
@@ -157,6 +161,7 @@ def test_the_bootstrap_that_is_compared_with_is_scipys_bca(monkeypatch):
         assert coverage.share_covered_by_bca([(a[None], b[None])], math.exp(log_ratio)) == held
 
 
+@pytest.mark.medium
 def test_a_report_has_what_the_page_shows(monkeypatch):
     shapes = {TAILS: SHAPES[coverage.TAIL], SPEEDS: SHAPES[coverage.SPEEDS]}
     monkeypatch.setattr(noise, "fit", lambda _groups, family: shapes[family])
@@ -176,6 +181,7 @@ def test_a_report_has_what_the_page_shows(monkeypatch):
     assert coverage.markdown(found).startswith("Noise fitted to 7 sessions in 2 groups, ")
 
 
+@pytest.mark.medium
 def test_arms_are_simulated_at_their_ratio_with_their_own_noise_and_drift():
     source = SOURCES["normal"]
     ((a, b),) = coverage.simulate(Setting("normal", 0.02, 0.01, 10), source, 1.25, 20_000)

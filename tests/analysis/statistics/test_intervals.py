@@ -47,6 +47,7 @@ def test_an_interval_begins_at_five_sessions():
     assert intervals.session_interval([2.0]) == (2.0, 2.0, "none")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("count", "freedom"), [(5, 3.7), (10, 5.5), (20, 6.6)])
 def test_the_width_for_normal_sessions_varies_as_that_of_so_many_degrees_of_freedom(count, freedom):
     low, high = intervals.median_interval(np.random.default_rng(0).standard_normal((100_000, count)))

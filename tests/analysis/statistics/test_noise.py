@@ -15,6 +15,7 @@ from tests.support.records import example_record
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.medium
 def test_noise_is_centred_at_its_median_and_scaled_to_what_ten_sessions_show():
     for source in SOURCES.values():
         drawn = source.draw(np.random.default_rng(7), (40_000, 10), 0.02)
@@ -25,6 +26,7 @@ def test_noise_is_centred_at_its_median_and_scaled_to_what_ten_sessions_show():
     assert SOURCES[coverage.SPEEDS].mean > 0
 
 
+@pytest.mark.medium
 def test_noise_is_fitted_to_groups_of_three_valid_sessions_of_one_host_that_differ():
     def sessions(*steps_ms, host="one", **changes):
         made = [example_record(step_ms=step_ms, **changes) for step_ms in steps_ms]
@@ -64,6 +66,7 @@ def test_sessions_at_two_speeds_are_found_again():
     assert noise.log_likelihood(shape, groups) > noise.log_likelihood(noise.fit(groups, TAILS), groups)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("shape", [NORMAL, SkewedT(3.5, 2.0), TwoSpeeds(0.2, 5.0)])
 def test_a_density_is_one_and_that_of_what_is_drawn(shape):
     places = np.linspace(-400, 400, 800_001)
@@ -101,6 +104,7 @@ def test_the_likelihood_is_integrated_over_location_and_scale():
     assert found + math.log(2 / 15 / 8) == pytest.approx(known, abs=2e-3)
 
 
+@pytest.mark.medium
 def test_the_scale_is_that_of_a_hundred_thousand_groups_of_ten():
     # the median of chi-square at 9 degrees of freedom is 8.3428, and the standard error is 0.1 %
     source = noise.standardised(NORMAL)

@@ -63,6 +63,7 @@ def test_one_session_of_each_has_no_range():
     assert (found.ratio, found.low, found.high, found.interval, found.label) == (2.0, 2.0, 2.0, "none", None)
 
 
+@pytest.mark.medium
 @given(st.lists(st.tuples(STEPS, STEPS), min_size=1, max_size=3))
 def test_the_saving_lies_in_the_range_of_the_ratios(arms):
     found = savings.within_hosts(arms)

@@ -7,6 +7,7 @@ from tests.support.quants import by_quant, fp16_baseline, graph_of, on_host, row
 from tests.support.records import example_record, packed_record
 
 
+@pytest.mark.medium
 def test_savings_are_against_the_fastest_unquantised_cell_with_eager_beside_it():
     table = rows_by(rows_of([packed_record(), fp16_baseline(), graph_of(example_record(step_ms=9.0))]))
     row, eager, graph = table["gptq", "eager", "fp16"], table["bf16", "eager", "fp16"], table["bf16", "graph", "bf16"]
@@ -22,12 +23,14 @@ def test_savings_are_against_the_fastest_unquantised_cell_with_eager_beside_it()
     assert eager.realised == pytest.approx(0.25, rel=0.01)
 
 
+@pytest.mark.medium
 def test_nf4_is_held_against_bf16():
     table = by_quant(rows_of([packed_record("bnb-nf4", "bitsandbytes", "bf16"), example_record()]))
     assert table.keys() == {("bnb-nf4", "bf16"), ("bf16", "bf16")}
     assert table["bnb-nf4", "bf16"].ideal == pytest.approx(3.12, abs=0.01)
 
 
+@pytest.mark.medium
 def test_the_faster_16_bit_dtype_is_the_baseline_whatever_the_rows_own():
     table = by_quant(rows_of([packed_record(), example_record()]))
     assert table["gptq", "fp16"].against == "eager bf16"
@@ -44,6 +47,7 @@ def test_without_a_baseline_there_is_no_saving():
     assert row.r_floor == pytest.approx(row.floor_ms / row.step_wall_ms)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "other",
     [
@@ -59,6 +63,7 @@ def test_a_cell_of_another_place_or_protocol_is_no_baseline(other):
     assert row.against is None
 
 
+@pytest.mark.medium
 def test_savings_are_estimated_within_each_host_and_put_together():
     # host a: 26.01 over the median of 6.66 and 7.19; host b: the median of 30.56 and 22.62 over 8.74
     ours = [on_host(packed_record(step_ms=ms), host) for host, ms in (("a", 6.66), ("a", 7.19), ("b", 8.74))]
@@ -72,6 +77,7 @@ def test_savings_are_estimated_within_each_host_and_put_together():
     assert "| 3.38 [2.59–3.91] | eager fp16 | 3.38 [2.59–3.91] | 2 |" in quant.TABLE.markdown([row])
 
 
+@pytest.mark.medium
 def test_a_host_on_which_only_one_of_both_ran_says_nothing():
     records = [on_host(packed_record(step_ms=18.0), "a"), on_host(fp16_baseline(step_ms=36.0), "a")]
     alone = [on_host(packed_record(step_ms=1000.0), "b"), on_host(fp16_baseline(step_ms=5.0), "c")]
@@ -79,6 +85,7 @@ def test_a_host_on_which_only_one_of_both_ran_says_nothing():
     assert (row.realised, row.realised_hosts) == (pytest.approx(2.0, rel=0.01), 1)
 
 
+@pytest.mark.medium
 def test_of_a_cell_measured_twice_the_newer_sessions_count():
     newer = fp16_baseline(step_ms=54.0)
     newer["session"]["started_ms"] += 1000
@@ -87,6 +94,7 @@ def test_of_a_cell_measured_twice_the_newer_sessions_count():
     assert table["gptq", "fp16"].realised == pytest.approx(3.0, rel=0.01)
 
 
+@pytest.mark.medium
 def test_a_baseline_of_other_versions_is_marked():
     other = fp16_baseline()
     other["environment"]["torch"] = "2.6.0"
@@ -99,6 +107,7 @@ def test_a_baseline_of_other_versions_is_marked():
     assert by_quant(rows_of([kernels, fp16_baseline()]))["gptq", "fp16"].flags == []
 
 
+@pytest.mark.medium
 def test_an_engine_is_held_against_the_fastest_too():
     table = rows_by(rows_of([packed_record(runtime="exllamav2"), fp16_baseline(), graph_of(fp16_baseline(9.0))]))
     row = table["gptq", "exllamav2", "fp16"]
@@ -106,6 +115,7 @@ def test_an_engine_is_held_against_the_fastest_too():
     assert row.over_eager == pytest.approx(2.0, rel=0.01)
 
 
+@pytest.mark.medium
 def test_where_all_baselines_ran_elsewhere_no_saving_is_estimated():
     table = by_quant(rows_of([packed_record(), on_host(fp16_baseline(), "f")]))
     row = table["gptq", "fp16"]

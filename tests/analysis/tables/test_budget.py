@@ -21,6 +21,7 @@ def cells(text):
     return [dict(zip(titles, row, strict=True)) for row in rows]
 
 
+@pytest.mark.medium
 def test_the_table_tells_the_passes_of_every_term_where_rows_differ_in_each_row():
     static, growing = example_record(), example_record(cell={"cache": "dynamic"})
     alike = budget.TABLE.markdown(budget.rows(frame_of([static])))
@@ -35,6 +36,7 @@ def test_the_table_tells_the_passes_of_every_term_where_rows_differ_in_each_row(
     }
 
 
+@pytest.mark.medium
 def test_the_sum_of_kernels_comes_from_the_profile():
     profile = example_record()["kernels"]
     (row,) = budget.rows(frame_of([example_record()]))
@@ -60,6 +62,7 @@ def test_a_column_that_no_row_has_anything_for_is_left_out():
     }
 
 
+@pytest.mark.medium
 def test_sessions_of_older_code_have_rows_where_they_are_asked_for():
     older, newer = example_record(), example_record()
     older["keys"]["code_key"] = "0" * 12
@@ -81,6 +84,7 @@ def test_the_committed_cells_add_up(committed):
         assert row.step_busy_ms + gaps <= row.step_wall_ms * (1 + 1e-9)
 
 
+@pytest.mark.medium
 def test_of_the_sessions_the_passes_of_each_are_compared_and_not_their_medians_alone():
     # wall and span change places from session to session, so that their medians are equal
     records = []
@@ -101,6 +105,7 @@ def test_what_was_not_measured_stands_below():
     assert "- Not measured (oom), 1 sessions: h200 qwen2.5-7b 2048 bf16 cublas eager static bf16" in text
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("field", "change"),
     [

@@ -43,6 +43,7 @@ def test_a_gpu_that_is_not_in_the_catalogue_starts_at_what_it_achieves():
     assert terms(floor_ms=None) == {"floor": 3.5, "kernels": 4.5, "gaps": 12.0, "host": 1.0}
 
 
+@pytest.mark.medium
 @given(CLOCKS)
 def test_whatever_the_clocks_say_each_term_is_in_the_step_and_they_add_up_to_it(found):
     ms = [term.ms for term in _clocks.terms_of(clocks(**found))]

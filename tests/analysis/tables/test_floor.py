@@ -32,6 +32,7 @@ def command(*arguments):
     return subprocess.run(whole, cwd=ROOT, capture_output=True, text=True)
 
 
+@pytest.mark.medium
 def test_three_sessions_show_their_range():
     (row,) = rows_of([example_record(step_ms=ms) for ms in (30.0, 36.0, 33.0)])
     steps = sorted(example_record(step_ms=ms)["latency"]["step_wall_ms"] for ms in (30.0, 33.0, 36.0))
@@ -49,6 +50,7 @@ def disturbed(step_ms):
     return found
 
 
+@pytest.mark.medium
 def test_a_session_that_others_disturbed_stays_out_of_the_median_and_is_counted():
     (row,) = rows_of([example_record(step_ms=ms) for ms in (36.0, 36.3)] + [disturbed(869.0)])
     assert (row.sessions, row.disturbed) == (2, 1)
@@ -58,12 +60,14 @@ def test_a_session_that_others_disturbed_stays_out_of_the_median_and_is_counted(
     assert "| disturbed |" in floor.TABLE.markdown([row])
 
 
+@pytest.mark.medium
 def test_where_all_were_disturbed_they_are_shown():
     (row,) = rows_of([disturbed(80.0), disturbed(82.0)])
     assert (row.sessions, row.disturbed) == (2, None)
     assert row.step_wall_ms > 79
 
 
+@pytest.mark.medium
 def test_a_wide_range_alone_takes_no_session_out():
     (row,) = rows_of([example_record(step_ms=ms) for ms in (83.0, 869.0)])
     assert row.sessions == 2
@@ -72,6 +76,7 @@ def test_a_wide_range_alone_takes_no_session_out():
     assert "wide-range" not in row.flags
 
 
+@pytest.mark.medium
 def test_a_session_of_gate_2_supersedes_those_of_gate_1_of_its_cell_whatever_their_environment():
     older = of_gate_version_1(example_record(step_ms=30.0))
     older["keys"] |= {"env_key": "0" * 12, "code_key": "1" * 12}
@@ -83,6 +88,7 @@ def test_a_session_of_gate_2_supersedes_those_of_gate_1_of_its_cell_whatever_the
     assert row.flags == ["gate-1"]
 
 
+@pytest.mark.medium
 def test_invalid_sessions_never_enter_a_valid_row():
     bad = example_record(step_ms=1e-3)
     invalid(bad)
@@ -92,6 +98,7 @@ def test_invalid_sessions_never_enter_a_valid_row():
     assert "Invalid, 1 sessions" in floor.TABLE.markdown(table)
 
 
+@pytest.mark.medium
 def test_of_two_codes_the_newest_is_shown_and_the_others_are_counted():
     # two sessions of code a, one of b, then one of c
     records = [of_code("c", 3), of_code("a", 0), of_code("b", 2), of_code("a", 1)]
@@ -106,6 +113,7 @@ def invalid(found):
     return found
 
 
+@pytest.mark.medium
 def test_what_older_code_got_right_is_not_shown_where_newer_code_fails():
     records = [of_code("a", 0), of_code("a", 1), invalid(of_code("b", 2))]
     assert [(row.code_key[0], row.valid, row.superseded) for row in rows_of(records)] == [("b", False, 0)]
@@ -135,6 +143,7 @@ def test_the_ranges_come_in_every_form():
     assert dynamic["r_floor_low"] < dynamic["r_floor_median"] < dynamic["r_floor_high"]
 
 
+@pytest.mark.medium
 def test_asked_for_all_each_code_has_a_row_of_its_own():
     records = [of_code("c", 3), of_code("a", 0), of_code("b", 2), of_code("a", 1)]
     table = rows_of(records, every_code=True)
@@ -150,6 +159,7 @@ def header(table):
     return [title.strip() for title in floor.TABLE.markdown(table).splitlines()[0].strip("| ").split("|")]
 
 
+@pytest.mark.medium
 def test_rows_that_look_alike_are_told_apart_by_what_differs():
     usual, other = example_record(), example_record()
     other["keys"]["env_key"] = "f" * 12
@@ -166,6 +176,7 @@ def test_rows_that_look_alike_are_told_apart_by_what_differs():
     assert header(rows_of([usual, tail]))[5:7] == ["protocol", "n"]
 
 
+@pytest.mark.medium
 def test_a_group_over_several_hosts_is_flagged():
     here, there = example_record(), example_record()
     there["keys"]["host_id"] = "f" * 12

@@ -49,6 +49,7 @@ def test_an_arm_is_explained_by_what_its_own_sessions_recorded():
     assert ratio.reason.endswith("% of the eager step")
 
 
+@pytest.mark.medium
 def test_an_end_of_a_range_is_explained_by_the_cell_that_holds_it():
     records = list(whole_gpu(H100, [10.0, 100.0]))
     records[0] = with_flags(records[0], "throttled")

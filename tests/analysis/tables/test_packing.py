@@ -1,10 +1,13 @@
 """The packing of quantised weights, and how it deviates from the format's first choice."""
 
+import pytest
+
 from analysis.tables import _packing
 from tests.support.quants import by_quant, fp16_baseline, rows_of
 from tests.support.records import packed_record
 
 
+@pytest.mark.medium
 def test_what_the_runtime_was_asked_for_is_told():
     ours = packed_record()
     ours["cell"]["options"] = {"sdpa": "math", "sym": "true"}

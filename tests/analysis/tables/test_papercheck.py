@@ -11,6 +11,7 @@ from tests.support.papers import FLOOR_PAPER_MS, L4, checks, h100_check, on, row
 from tests.support.records import H100, example_record, packed_record
 
 
+@pytest.mark.medium
 def test_every_figure_that_the_project_quotes_is_checked():
     found = rows_of([example_record()])
     # 13 of Qwen, 4 of Llama; two of them in streamed bytes; low, high, median of four GPUs; the cells that fit, the one
@@ -46,12 +47,14 @@ def test_a_cell_of_which_the_paper_has_two_steps_says_so_wherever_it_stands():
     assert said in graphs.paper_sentences([])
 
 
+@pytest.mark.medium
 def test_the_headline_cells_stand_in_streamed_bytes_too():
     # 14.259 of 15.349 GB are streamed: .270 is .251, and .810 is .752
     shares = [row.paper for row in checks([example_record()], quantity="r_floor (the paper's, in streamed bytes)")]
     assert shares == [pytest.approx(0.251, abs=5e-4), pytest.approx(0.752, abs=5e-4)]
 
 
+@pytest.mark.medium
 def test_all_of_its_cells_fit_here():
     row = checks([example_record()], quantity="cells that fit")[0]
     # 4 GPUs × 3 models × 4 contexts = 48, of which the paper has 44
@@ -67,6 +70,7 @@ def test_all_of_its_cells_fit_here():
     assert named.ours == pytest.approx(measured["memory"]["peak_bytes"] / 1e9)
 
 
+@pytest.mark.medium
 def test_a_range_needs_all_cells_of_the_gpu():
     (row,) = checks([on(H100, 17.0)], quantity="r_floor_paper, median of 12 cells", gpu="h100")
     assert (row.verdict, row.reason) == ("not measured", "1 of 12 cells measured")
@@ -75,12 +79,14 @@ def test_a_range_needs_all_cells_of_the_gpu():
     assert row.verdict == "reproduces"
 
 
+@pytest.mark.medium
 def test_the_l4s_range_is_over_other_cells_than_ours():
     (row,) = checks(list(whole_gpu(L4, [60.0])), quantity="r_floor_paper, median of 8 cells", gpu="l4")
     assert row.reason.startswith("ours covers 12 cells; the paper's covers only some of them")
     assert sum(row.cells for row in paper.range_rows()) == paper.valid_cells()
 
 
+@pytest.mark.medium
 def test_a_quantised_step_stands_beside_the_same_kernels():
     ours = packed_record(step_ms=17.5)
     ours["cell"]["gpu"], ours["gpu"] = "l4", {**ours["gpu"], **L4}
@@ -93,6 +99,7 @@ def test_a_quantised_step_stands_beside_the_same_kernels():
     assert engine.verdict == awq.verdict == "not measured"
 
 
+@pytest.mark.medium
 def test_the_engine_of_exllamav2_has_a_row_of_its_own():
     ours = packed_record(runtime="exllamav2", step_ms=17.5)
     ours["gpu"] = {**ours["gpu"], **L4}
@@ -102,6 +109,7 @@ def test_the_engine_of_exllamav2_has_a_row_of_its_own():
     assert (kernel.verdict, engine.verdict) == ("not measured", "reproduces")
 
 
+@pytest.mark.medium
 def test_a_catalogue_of_the_users_own_need_not_have_the_papers_models_and_gpus(monkeypatch, tmp_path):
     expected = (papercheck.rows(frame_of([])), paper_rows())
     shipped = catalogue.SHIPPED

@@ -47,6 +47,7 @@ def test_every_declared_cell_of_the_quantisation_study_has_three_sessions_of_one
     assert sorted(cells) == sorted(expected)
 
 
+@pytest.mark.medium
 def test_the_example_is_a_record_that_verify_accepts():
     for found in (
         packed_record(),
@@ -77,6 +78,7 @@ def test_below_five_sessions_there_is_no_verdict_and_at_five_the_interval_says_w
     assert "93.75 %" not in six
 
 
+@pytest.mark.medium
 def test_memory_and_error_are_the_worst_sessions():
     first, second = packed_record(), packed_record()
     second["memory"]["peak_bytes"] = first["memory"]["peak_bytes"] + 1
@@ -87,6 +89,7 @@ def test_memory_and_error_are_the_worst_sessions():
         assert row.logit_error == second["gate"]["error"]
 
 
+@pytest.mark.medium
 def test_invalid_sessions_stand_below_the_table():
     bad = packed_record(session={"id": "b" * 16, "started_ms": STARTED_MS})
     bad["valid"], bad["reasons"] = False, ["gate short: logit error 0.5 exceeds the bound 0.02"]
@@ -95,6 +98,7 @@ def test_invalid_sessions_stand_below_the_table():
     assert by_quant(rows_of([packed_record(), fp16_baseline()]))["gptq", "fp16"].sessions == 1
 
 
+@pytest.mark.medium
 def test_a_saving_beyond_the_ideal_says_what_that_means():
     text = quant.TABLE.markdown(rows_of([packed_record(step_ms=6.0), fp16_baseline()]))
     assert "6.00× where the bytes allow 3.10×: its baseline is further from its floor than this row" in text
@@ -111,6 +115,7 @@ def test_the_command_prints_json_and_draws(tmp_path):
     assert (tmp_path / "q.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.medium
 def test_a_session_that_others_disturbed_enters_no_saving():
     disturbed = fp16_baseline(step_ms=900.0)
     disturbed["passes"]["wall"]["other_cpu_cores"] = 4.0

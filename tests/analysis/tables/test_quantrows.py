@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import pytest
+
 from analysis.tables import _quantrows
 from analysis.tables._quantpaper import paper_rows
 from tests.support.quants import by_quant, fp16_baseline, rows_of
 from tests.support.records import packed_record
 
 
+@pytest.mark.medium
 def test_another_packing_and_a_checkpoint_are_told():
     ours = packed_record()
     ours["cell"]["weights_id"] = "content-0123456789abcdef"
@@ -28,6 +31,7 @@ def test_a_saving_has_its_ends_and_from_five_sessions_on_what_they_cover():
     assert _quantrows._saving_words(None, None, None, None, None) is None
 
 
+@pytest.mark.medium
 def test_a_row_is_named_by_its_cell_and_marked_by_its_flags_first():
     table = by_quant(rows_of([packed_record(), fp16_baseline()]))
     row = replace(table["gptq", "fp16"], flags=["throttled"], options="sdpa:flash,sym:true", weights_id="content-0123")

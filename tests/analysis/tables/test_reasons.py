@@ -1,5 +1,7 @@
 """The rule that tells why a step differs from the paper's."""
 
+import pytest
+
 from analysis.tables import _reasons
 from analysis.tables._reasons import Evidence
 from tests.support.derive import derive
@@ -37,6 +39,7 @@ def with_busy(found, share):
     return found
 
 
+@pytest.mark.medium
 def test_the_reason_follows_what_was_recorded():
     assert reason(slow()).startswith("other software: torch ")
     # one value flipped at a time
@@ -55,6 +58,7 @@ def fast(busy):
     return with_busy(on(H100, 0.5 * FLOOR_PAPER_MS / 0.27), busy)
 
 
+@pytest.mark.medium
 def test_nothing_that_slows_a_step_explains_a_faster_one():
     assert reason(fast(0.95)) == "kernels run in 95% of the eager step"
     waiting = reason(fast(0.3))

@@ -14,6 +14,7 @@ from tests.support.frames import GROUP
 RECORDS = Path(__file__).parents[3] / "experiments" / "records"
 
 
+@pytest.mark.medium
 @given(CLOCKS)
 def test_a_cause_is_named_only_where_the_passes_agree(found):
     row = judged(**found)
@@ -100,6 +101,7 @@ def test_of_kernels_whose_time_was_not_measured_no_overlap_is_claimed():
     assert overlapping.endswith("one CUDA graph per step (runtime=graph)")
 
 
+@pytest.mark.medium
 def test_the_graph_mode_of_a_row_is_the_one_in_its_records():
     records = RECORDS.rglob("*.json")
     found = [json.loads(path.read_text()) for path in records if path.name != "ab.json"]

@@ -8,6 +8,7 @@ from tests.support.papers import FLOOR_PAPER_MS, h100_check, on
 from tests.support.records import H100
 
 
+@pytest.mark.medium
 def test_within_the_tolerance_it_reproduces():
     row = h100_check([on(H100, FLOOR_PAPER_MS / 0.27)] * 3)
     assert row.verdict == "reproduces"
@@ -15,6 +16,7 @@ def test_within_the_tolerance_it_reproduces():
     assert row.reason is None
 
 
+@pytest.mark.medium
 def test_beyond_it_differs_by_so_much():
     row = h100_check([on(H100, 2 * FLOOR_PAPER_MS / 0.27)] * 3)
     assert row.verdict == "differs"
@@ -27,6 +29,7 @@ def interval_check(factors):
     return h100_check([on(H100, factor * FLOOR_PAPER_MS / 0.27) for factor in factors])
 
 
+@pytest.mark.medium
 def test_in_a_narrow_interval_of_ours_it_reproduces_though_our_median_is_off():
     row = interval_check((0.97, 0.98, 1.06, 1.06, 1.07, 1.07, 1.07, 1.08))
     assert row.difference < -0.05
@@ -34,6 +37,7 @@ def test_in_a_narrow_interval_of_ours_it_reproduces_though_our_median_is_off():
     assert row.ours_low < 0.27 < row.ours_high
 
 
+@pytest.mark.medium
 def test_the_range_of_a_few_sessions_reproduces_nothing():
     row = interval_check((0.69, 4.7, 5.3))
     assert (row.interval, row.verdict) == ("range", "differs")
@@ -42,6 +46,7 @@ def test_the_range_of_a_few_sessions_reproduces_nothing():
     assert interval_check((0.99, 1.07, 1.08)).verdict == "differs"
 
 
+@pytest.mark.medium
 def test_an_interval_that_would_hold_anything_reproduces_nothing():
     row = interval_check((0.5, 0.6, 0.7, 1.5, 1.9, 2.0, 2.1))
     assert (row.interval, row.verdict) == ("ci95", "differs")

@@ -43,6 +43,7 @@ def test_an_archive_has_the_project_unchanged_and_says_what_it_is(bundle: Path) 
         assert packages.sha256(bundle / name) == sha256
 
 
+@pytest.mark.medium
 def test_a_full_one_has_the_wheels_of_its_stack_by_hash(tmp_path: Path) -> None:
     folder = unpacked(made(tmp_path / "out", "cpu"), tmp_path / "here")
     assert folder.name == f"decode-floor-cpu-{TAG}"
@@ -54,6 +55,7 @@ def test_a_full_one_has_the_wheels_of_its_stack_by_hash(tmp_path: Path) -> None:
     assert all("--hash=sha256:" in line for line in lock)
 
 
+@pytest.mark.medium
 def test_kernels_of_the_other_abi_are_refused(
     tmp_path: Path, prebuilt: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,6 +49,7 @@ def test_make_passes_everything_on() -> None:
     assert expected in done.stdout
 
 
+@pytest.mark.medium
 def test_a_full_disk_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

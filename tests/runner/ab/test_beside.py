@@ -42,6 +42,7 @@ def left(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.medium
 def test_a_measured_session_is_named(folder: Path) -> None:
     found = record.read(left(folder))
     assert read_beside(folder, known(folder)) == OtherSessions((found["session"]["id"],))

@@ -194,6 +194,7 @@ def test_why_a_block_is_not_used_is_told(whole: tuple[Manifest, Told]) -> None:
     assert said == f"block 0: session {found.blocks[0].sessions[3].session}: it is not valid: gate"
 
 
+@pytest.mark.medium
 def test_the_period_is_that_of_the_blocks_that_count() -> None:
     (path,) = ROOT.glob("ab-qwen2.5-7b-16384-*/ab.json")
     checked = check.read_checked(path)

@@ -50,6 +50,7 @@ def test_a_manifest_says_what_was_declared() -> None:
     assert (len(found.id), found.id) == (12, found.computed_id)
 
 
+@pytest.mark.medium
 def test_its_id_is_of_what_is_compared_and_not_of_how_often() -> None:
     assert declared(sessions=9, extension=0).id == declared().id
     others = [declared(**change) for change in ({"seed": "1"}, {"study": "s"}, {"steps": "40"}, {"ctx": "128"})]

@@ -101,6 +101,7 @@ def order(folder: Path) -> list[str]:
     return ["".join(entry.arm for entry in block.sessions) for block in read(folder).blocks]
 
 
+@pytest.mark.medium
 def test_both_arms_take_turns_in_balanced_blocks(worker: Worker, run: Run) -> None:
     folder = run(sessions=5)
     assert order(folder) == ["abba", "baab", "ab"]
@@ -109,6 +110,7 @@ def test_both_arms_take_turns_in_balanced_blocks(worker: Worker, run: Run) -> No
     assert [entry.index for entry in read(folder).sessions] == list(range(10))
 
 
+@pytest.mark.medium
 def test_after_each_session_it_is_told_which_it_was_and_how_long_the_rest_will_take(
     worker: Worker, tmp_path: Path
 ) -> None:
@@ -131,6 +133,7 @@ def test_after_each_session_it_is_told_which_it_was_and_how_long_the_rest_will_t
     assert [each.finished.record.cost_s.total for each in told] == [10.0, 40.0, 60.0, 20.0]
 
 
+@pytest.mark.medium
 def test_a_session_of_an_ab_lies_in_its_folder_and_is_not_the_run_that_mlflow_made(
     worker: Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,10 +158,12 @@ def test_a_session_of_an_ab_lies_in_its_folder_and_is_not_the_run_that_mlflow_ma
     assert (found.declared.sessions, found.declared.extension) == (1, 4)
 
 
+@pytest.mark.medium
 def test_every_number_that_was_asked_for_is_kept_once(run: Run) -> None:
     assert [read(run(sessions=count)).asked for count in (1, 3, 3, 2)] == [(1,), (1, 3), (1, 3), (1, 3, 2)]
 
 
+@pytest.mark.medium
 def test_a_session_that_fails_is_told_and_has_no_place_in_the_ab(worker: Worker, run: Run) -> None:
     def fail(found: dict[str, Any]) -> None:
         session = {name: value for name, value in found["session"].items() if name != "finished_ms"}
@@ -174,6 +179,7 @@ def test_a_session_that_fails_is_told_and_has_no_place_in_the_ab(worker: Worker,
     assert worker.count == 3
 
 
+@pytest.mark.medium
 def test_what_is_measured_is_not_measured_again_and_more_go_on(worker: Worker, run: Run) -> None:
     folder = run(sessions=2)
     run(sessions=2)
@@ -183,6 +189,7 @@ def test_what_is_measured_is_not_measured_again_and_more_go_on(worker: Worker, r
     assert not read(folder).as_declared
 
 
+@pytest.mark.medium
 def test_an_a_a_runs_one_cell_in_both_arms(run: Run) -> None:
     folder = run(sessions=2, field="none")
     found = read(folder)
@@ -190,6 +197,7 @@ def test_an_a_a_runs_one_cell_in_both_arms(run: Run) -> None:
     assert order(folder) == ["abba"]
 
 
+@pytest.mark.medium
 def test_an_interrupted_ab_goes_on_in_its_block(worker: Worker, run: Run, tmp_path: Path) -> None:
     worker.fates[2] = Interrupted("stopped by Ctrl-C")
     with pytest.raises(Interrupted):
@@ -200,6 +208,7 @@ def test_an_interrupted_ab_goes_on_in_its_block(worker: Worker, run: Run, tmp_pa
     assert (order(folder), worker.count) == (["abba"], 5)
 
 
+@pytest.mark.medium
 def test_a_session_written_just_before_a_kill_is_taken_up(
     worker: Worker, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +234,7 @@ def test_a_session_written_just_before_a_kill_is_taken_up(
     assert committed == [f"{2:016x}"]  # the one whose record the killed command had not stored
 
 
+@pytest.mark.medium
 def test_another_host_begins_a_new_block_and_the_incomplete_one_is_kept(
     worker: Worker, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +251,7 @@ def test_another_host_begins_a_new_block_and_the_incomplete_one_is_kept(
     assert found.done == 2
 
 
+@pytest.mark.medium
 def test_a_session_written_just_before_a_kill_is_taken_up_from_another_host_too(
     worker: Worker, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +267,7 @@ def test_a_session_written_just_before_a_kill_is_taken_up_from_another_host_too(
     assert (order(folder), worker.count) == (["ab"], 2)
 
 
+@pytest.mark.medium
 def test_a_session_that_is_not_valid_ends_it_and_its_block_is_not_used(
     worker: Worker, run: Run, tmp_path: Path
 ) -> None:
@@ -272,6 +284,7 @@ def test_a_session_that_is_not_valid_ends_it_and_its_block_is_not_used(
     assert len(list(folder.glob("tiny-*.json"))) == 6  # all are kept
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -292,6 +305,7 @@ def test_what_may_not_be_compared_ends_it(worker: Worker, run: Run, change: Any,
         run(sessions=2)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -321,6 +335,7 @@ def in_image(**changes: str) -> Callable[[Any], None]:
     return lambda found: found.update(container=IMAGE | changes)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -351,6 +366,7 @@ def test_an_ab_goes_on_in_the_image_it_began_in(
     assert worker.count == (4 if said is None else 2)
 
 
+@pytest.mark.medium
 def test_nor_does_it_leave_an_image_for_this_interpreter(worker: Worker, run: Run, now_in: Callable[..., None]) -> None:
     now_in({})
     worker.fates = {number: in_image() for number in range(2)}
@@ -362,6 +378,7 @@ def test_nor_does_it_leave_an_image_for_this_interpreter(worker: Worker, run: Ru
         run(sessions=2)
 
 
+@pytest.mark.medium
 def test_nor_after_its_very_first_session(worker: Worker, run: Run, now_in: Callable[..., None]) -> None:
     now_in({})
     worker.fates = {0: in_image(), 1: Interrupted("stopped by Ctrl-C")}
@@ -373,6 +390,7 @@ def test_nor_after_its_very_first_session(worker: Worker, run: Run, now_in: Call
     assert worker.count == 2
 
 
+@pytest.mark.medium
 def test_an_image_that_changed_since_it_was_chosen_is_noticed_by_the_record(
     worker: Worker, run: Run, now_in: Callable[..., None]
 ) -> None:
@@ -382,6 +400,7 @@ def test_an_image_that_changed_since_it_was_chosen_is_noticed_by_the_record(
         run(sessions=2)
 
 
+@pytest.mark.medium
 def test_a_store_that_is_away_keeps_nothing_from_being_measured(worker: Worker, run: Run) -> None:
     worker.fates[0] = lambda _found: StoreUnreachable("the store is away")
     with pytest.raises(StoreUnreachable):
@@ -389,6 +408,7 @@ def test_a_store_that_is_away_keeps_nothing_from_being_measured(worker: Worker, 
     assert worker.count == 4
 
 
+@pytest.mark.medium
 def test_a_store_that_is_away_when_a_session_is_taken_up_is_told_at_the_end(worker: Worker, tmp_path: Path) -> None:
     def away(*_: Any) -> str:
         raise StoreUnreachable("the store is away")
@@ -406,12 +426,14 @@ def test_a_store_that_is_away_when_a_session_is_taken_up_is_told_at_the_end(work
     assert order(folder) == ["ab"]
 
 
+@pytest.mark.medium
 def test_two_processes_do_not_measure_one_ab(run: Run) -> None:
     folder = run(sessions=1)
     with manifest.exclusive(folder), pytest.raises(BadValue, match="another process is measuring this A/B"):
         run(sessions=2)
 
 
+@pytest.mark.medium
 def test_another_seed_study_or_protocol_is_another_ab(run: Run) -> None:
     folders = {run(sessions=1), run(sessions=1, seed="1"), run(sessions=1, study="x"), run(sessions=1, steps="40")}
     assert len(folders) == 4
@@ -421,6 +443,7 @@ def of_type(records: dict[str, Any]) -> dict[str, SessionRecord]:
     return {session: typed(each) for session, each in records.items()}
 
 
+@pytest.mark.medium
 def test_the_manifest_of_a_complete_ab_fits_its_records(run: Run) -> None:
     folder = run(sessions=3)
     records = {path.stem[-16:]: json.loads(path.read_text()) for path in folder.glob("tiny-*.json")}
@@ -452,6 +475,7 @@ def test_a_check_asks_what_measuring_asked(run: Run, change: Any, said: str) -> 
     assert said in line
 
 
+@pytest.mark.medium
 def test_the_path_in_an_older_manifest_goes_no_further(run: Run) -> None:
     """Its id is that of the cells: it is the same A/B still."""
     folder = run(sessions=1)

@@ -374,6 +374,7 @@ def test_what_else_can_be_gone_is_named_in_the_table(name: str, ctx: str, tmp_pa
     assert re.search(said, graphs.markdown([abrow.row(each) for each in of_folder]))
 
 
+@pytest.mark.medium
 def test_a_second_file_of_a_session_is_no_other_session(tmp_path: Path) -> None:
     """`runner verify` names it, as of any record."""
     folder = copied(tmp_path, "16384")
@@ -381,11 +382,13 @@ def test_a_second_file_of_a_session_is_no_other_session(tmp_path: Path) -> None:
     assert check.read_whole(folder / "ab.json").beside.measured == ()
 
 
+@pytest.mark.medium
 def test_more_declared_than_measured_is_named_as_missing(tmp_path: Path) -> None:
     path = tampered(copied(tmp_path, "2048"), lambda m, _: (m["declared"].update(sessions=22), m.update(asked=[22])))
     assert "2 of the 22 planned sessions of each arm are missing" in graphs.markdown([abrow.row(ab.read(path))])
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("ctx", "ratio"), RATIOS.items())
 def test_the_committed_abs_are_whole_and_have_their_ratios(ctx: str, ratio: float) -> None:
     (path,) = RECORDS.glob(f"ab-qwen2.5-7b-{ctx}-*/ab.json")

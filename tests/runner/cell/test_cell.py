@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from runner.cell.cell import KEY_DEFAULTS, Cell
 from runner.record import spool
 
@@ -17,6 +19,7 @@ def cell(**changes):
     return Cell(**(named | changes))
 
 
+@pytest.mark.medium
 def test_committed_keys_stay():
     for path in spool.record_files(RECORDS):
         found = json.loads(path.read_text())

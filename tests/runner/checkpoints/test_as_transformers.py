@@ -95,6 +95,7 @@ def in_float64(*names):
     return lambda tensors: tensors.update({name: tensors[name].double() for name in names or tensors})
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("names", "dtype"), [((NORM,), "mixed"), ((), "fp64")])
 def test_floats_of_64_bits_are_converted(saved, variant, names, dtype):
     found = check_same(variant(saved("llama"), in_float64(*names)), SHAPES["llama"])
@@ -102,11 +103,13 @@ def test_floats_of_64_bits_are_converted(saved, variant, names, dtype):
     assert found.flags("fp32") == ("converted",)
 
 
+@pytest.mark.medium
 def test_a_mask_that_an_old_version_saved_is_a_buffer(saved, variant):
     mask = torch.ones(8, 8, dtype=torch.bool)
     check_same(variant(saved("llama"), lambda tensors: tensors.update({"model.causal_mask": mask})), SHAPES["llama"])
 
 
+@pytest.mark.medium
 def test_shards_in_folders_that_hold_a_buffer_twice(saved, variant):
     folder = variant(saved("qwen2"))
     tensors = load_file(folder / "model.safetensors")
@@ -122,11 +125,13 @@ def test_shards_in_folders_that_hold_a_buffer_twice(saved, variant):
     check_same(folder, QWEN)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", SHAPES)
 def test_a_rotary_embedding_scaled_by_one_is_not_scaled(saved, variant, kind):
     check_same(variant(saved(kind), rope_scaling={"type": "linear", "factor": 1.0}), SHAPES[kind])
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("kind", SHAPES)
 def test_a_model_that_sees_the_tokens_to_come_is_another(saved, variant, kind):
     folder = variant(saved(kind), is_causal=False)
@@ -134,6 +139,7 @@ def test_a_model_that_sees_the_tokens_to_come_is_another(saved, variant, kind):
     assert "is_causal is False" in refusal(folder, SHAPES[kind])
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("kind", "config", "said"),
     [
@@ -211,6 +217,7 @@ def test_bitsandbytes_tensors_say_themselves_how_they_are_packed(variant, name, 
     assert torch.equal(*map(logits, ours))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("how", "called"), [({"load_in_8bit": True}, "int8"), ({"load_in_4bit": True, "bnb_4bit_quant_type": "fp4"}, "fp4")]
 )

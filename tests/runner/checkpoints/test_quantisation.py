@@ -223,6 +223,7 @@ def test_an_old_layout_is_loaded_as_the_modern_one(folder, name, file):
     assert torch.equal(logits(old, name), logits(WRITTEN / name, name))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("has_index", [True, False])
 def test_old_names_in_shards(folder, has_index):
     old = folder("gptq", quantize_config=OF_AUTOGPTQ)

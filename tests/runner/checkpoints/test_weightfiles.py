@@ -25,6 +25,7 @@ def change(folder: Path, edit: Callable[[Tensors], object]) -> None:
     (folder / "model.safetensors").write_bytes(checkpoints.safetensors(tensors))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("key", ["tiny", "qwen2.5-0.5b", "qwen2.5-7b", "mistral-7b", "llama-3.1-8b"])
 def test_the_tensors_of_a_shape_are_those_of_transformers_own_model(key: str) -> None:
     torch = pytest.importorskip("torch")

@@ -80,6 +80,7 @@ def test_folders_that_only_their_config_tells_apart_have_ids_of_their_own():
     assert len(ids) == len(SCHEMES)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", SCHEMES)
 def test_a_loaded_model_says_what_the_unquantised_one_says(name, sequence, right_logits):
     """Up to what four bits lose of random weights; a transposed, permuted or shifted matrix says something else."""
@@ -89,6 +90,7 @@ def test_a_loaded_model_says_what_the_unquantised_one_says(name, sequence, right
     assert 0.02 < error < 0.35
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", SCHEMES)
 def test_its_bytes_are_those_accounted(name):
     quant, scheme = SCHEMES[name]
@@ -96,6 +98,7 @@ def test_its_bytes_are_those_accounted(name):
     assert model.weight_bytes(loaded) == registry.weight_bytes(quant, scheme, TINY, 2)
 
 
+@pytest.mark.medium
 def test_what_bitsandbytes_loads_itself_is_what_we_load():
     from transformers import AutoModelForCausalLM
 
@@ -131,6 +134,7 @@ def test_an_order_that_the_config_hides_is_refused(copy):
         load(folder, "gptq")
 
 
+@pytest.mark.medium
 def test_zero_points_that_the_config_denies_are_refused(copy):
     folder = copy("gptq-asym", config=lambda config: config.update(sym=True))
     assert checkpoint.local(str(folder), TINY, "gptq").scheme == Scheme(128, sym=True)  # headers cannot tell
@@ -157,6 +161,7 @@ def test_groups_of_another_size_than_the_config_says_are_refused(copy):
         checkpoint.local(str(folder), TINY, "awq")
 
 
+@pytest.mark.medium
 def test_biases_of_zeros_where_the_model_has_none_are_read_over(copy, sequence):
     """AutoGPTQ writes one for every layer."""
     name = "model.layers.0.mlp.up_proj.bias"
@@ -167,6 +172,7 @@ def test_biases_of_zeros_where_the_model_has_none_are_read_over(copy, sequence):
     assert torch.equal(ours, theirs)
 
 
+@pytest.mark.medium
 def test_a_bias_that_is_not_zero_where_the_model_has_none_is_refused(copy):
     name = "model.layers.0.mlp.up_proj.bias"
     folder = copy("gptq", tensors=lambda found: found.update({name: torch.ones(256, dtype=torch.float16)}))

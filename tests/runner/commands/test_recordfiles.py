@@ -16,6 +16,7 @@ from tests.support.processes import ROOT, Main, runner
 from tests.support.records import example_record
 
 
+@pytest.mark.medium
 def test_without_pydantic_nothing_is_verified_and_the_way_to_it_is_said(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['pydantic'] = None\n")
     (tmp_path / "r.json").write_text("not read")
@@ -47,6 +48,7 @@ def test_ui_of_a_server_starts_no_second_one(main: Main, monkeypatch: pytest.Mon
     assert main("ui")[:2] == (0, "decode-floor: http://me:***@tracking:5000/#/experiments/1\n")
 
 
+@pytest.mark.medium
 def test_verify_takes_files_and_folders(main: Main, tmp_path: Path) -> None:
     record.write(example_record(), tmp_path / "right" / "sub" / "r.json")
     assert main("verify", str(tmp_path / "right"), str(tmp_path / "right" / "sub" / "r.json"))[:2] == (
@@ -63,6 +65,7 @@ def test_verify_takes_files_and_folders(main: Main, tmp_path: Path) -> None:
     assert "error: 1 of 2 records are damaged or differ" in err
 
 
+@pytest.mark.medium
 def test_a_copy_of_a_record_is_told(main: Main, tmp_path: Path) -> None:
     for name in ("a.json", "copy.json"):
         record.write(example_record(), tmp_path / name)

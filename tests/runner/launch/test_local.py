@@ -16,6 +16,7 @@ from runner.launch.local import LocalWorker
 from tests.support.processes import ROOT, Run, worker
 
 
+@pytest.mark.medium
 def test_the_worker_sees_only_its_card_and_the_project(run: Run, tmp_path: Path, tiny_job: Job) -> None:
     script = worker(
         tmp_path,

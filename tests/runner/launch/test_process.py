@@ -66,6 +66,7 @@ WRITES_A_RECORD = """
 """
 
 
+@pytest.mark.medium
 def test_the_workers_record_comes_back_and_its_phases_are_shown(run: Run) -> None:
     phases = ["(start)"]
     found = run(WRITES_A_RECORD, phases=phases)
@@ -73,6 +74,7 @@ def test_the_workers_record_comes_back_and_its_phases_are_shown(run: Run) -> Non
     assert phases == ["(start)", "load", "measure"]
 
 
+@pytest.mark.medium
 def test_a_crash_after_the_record_does_not_lose_it(run: Run) -> None:
     assert run(WRITES_A_RECORD + "\n    import os; os.abort()\n")["outcome"]["reason"] == "mark"
 
@@ -154,6 +156,7 @@ def test_each_reason_has_its_status(reason: str, status: str) -> None:
     }
 
 
+@pytest.mark.medium
 def test_no_open_file_is_left_of_a_worker(run: Run) -> None:
     run("pass")
     before = len(os.listdir("/proc/self/fd"))
@@ -162,6 +165,7 @@ def test_no_open_file_is_left_of_a_worker(run: Run) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.medium
 def test_phases_are_told_with_the_seconds_since_the_worker_was_started(tmp_path: Path, tiny_job: Job) -> None:
     told: list[tuple[str, float]] = []
     command = worker(tmp_path, "import time; time.sleep(0.3); print('@phase late', flush=True)")
@@ -188,6 +192,7 @@ def test_a_worker_that_ends_on_sigterm_is_given_the_time_for_it(run: Run) -> Non
     assert found["outcome"]["last_output"] == ["ready", "tidied"]
 
 
+@pytest.mark.medium
 def test_a_killed_worker_is_said_to_have_run_out_of_memory_perhaps(run: Run) -> None:
     messages = [
         run(f"import os, signal; os.kill(os.getpid(), signal.{name})")["outcome"]["message"]
@@ -255,6 +260,7 @@ def test_a_worker_that_hangs_after_closing_its_output_is_stopped_too(run: Run) -
     assert outcome(found)[0] == "timeout"
 
 
+@pytest.mark.medium
 def test_what_the_worker_leaves_behind_is_killed_and_not_waited_for(run: Run) -> None:
     started = time.monotonic()
     found = run(
@@ -353,6 +359,7 @@ def worker_pid(tmp_path: Path) -> int:
     raise AssertionError("the worker did not start")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("number", "reason"),
     [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated"), (signal.SIGHUP, "terminated")],
@@ -385,6 +392,7 @@ def test_under_nohup_the_end_of_the_terminal_stops_neither_parent_nor_worker(tmp
     assert json.loads(said.splitlines()[-1])["reason"] == "terminated"
 
 
+@pytest.mark.medium
 def test_two_signals_at_once_leave_no_orphan_either(tmp_path: Path, tiny_job: Job) -> None:
     parent = start_parent(tmp_path, tiny_job)
     pid = worker_pid(tmp_path)

@@ -155,6 +155,7 @@ def test_busy_seconds_without_a_usable_stat_are_unknown(root: Path, text: str | 
     assert host.busy_seconds() is None
 
 
+@pytest.mark.medium
 def test_this_process_shows_in_both_counts() -> None:
     before = host.busy_seconds()
     if before is None:

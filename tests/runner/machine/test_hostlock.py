@@ -86,6 +86,7 @@ def asleep(process: subprocess.Popen[str]) -> None:
     raise AssertionError("the process does not sleep")
 
 
+@pytest.mark.medium
 def test_the_second_is_told_for_whom_it_waits_and_gets_the_host_next(start: Start) -> None:
     first = held(start)
     second = start(HOLDER)
@@ -111,6 +112,7 @@ def test_waiting_is_asleep_not_polling(start: Start) -> None:
     assert status(second, "voluntary_ctxt_switches") == before
 
 
+@pytest.mark.medium
 def test_a_killed_holder_frees_the_host(start: Start) -> None:
     first = held(start)
     second = start(HOLDER)
@@ -120,6 +122,7 @@ def test_a_killed_holder_frees_the_host(start: Start) -> None:
     assert first.wait() == -signal.SIGKILL
 
 
+@pytest.mark.medium
 def test_a_signal_handler_that_raises_ends_the_wait(start: Start) -> None:
     first = held(start)
     second = start(WAITER_WITH_HANDLER)
@@ -132,6 +135,7 @@ def test_a_signal_handler_that_raises_ends_the_wait(start: Start) -> None:
     assert first.poll() is None
 
 
+@pytest.mark.medium
 def test_sharing_the_host_takes_no_lock(start: Start, folder: Path) -> None:
     with hostlock.hold(True, pytest.fail):
         assert not folder.exists()
@@ -183,6 +187,7 @@ def test_the_file_names_the_holder_only_while_it_holds(folder: Path) -> None:
     assert (folder / "host.lock").read_text() == ""
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("text", ["", "rubbish\x1b[2J", "1 2 3\n", "-5 1\n", "9" * 100])
 def test_nothing_but_two_numbers_is_repeated_from_the_file(start: Start, folder: Path, text: str) -> None:
     held(start)

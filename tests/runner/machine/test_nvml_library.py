@@ -89,12 +89,14 @@ def test_a_card_that_fell_off_the_bus(library: Path) -> None:
     assert said.startswith(f"gpu 0 does not answer: {LOST}; nvidia-smi should say the same")
 
 
+@pytest.mark.medium
 def test_a_card_that_is_lost_while_it_is_asked(library: Path) -> None:
     listed, taken = ask(library, NVML_FAULT="1 nvmlDeviceGetMemoryInfo 15", snapshot_of=SECOND)
     assert listed == [H200, L4 | {"memory_bytes": 0, "fault": LOST}]
     assert (taken["available"], taken["temperature_c"]) == (False, None)
 
 
+@pytest.mark.medium
 def test_an_error_newer_than_the_bindings(library: Path) -> None:
     listed, _ = ask(library, NVML_FAULT="0 nvmlDeviceGetName 999999")
     assert listed == [H200 | NOTHING | {"uuid": FIRST, "fault": "NVML said 'Unknown Error'"}, L4]

@@ -57,6 +57,7 @@ def start_chain(folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, starter, entry, str(folder)], env=environment)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_entry_notices_the_death_of_the_process_above_the_shell(tmp_path: Path, number: signal.Signals) -> None:
     starter = start_chain(tmp_path)
@@ -68,6 +69,7 @@ def test_the_entry_notices_the_death_of_the_process_above_the_shell(tmp_path: Pa
     assert text_of(tmp_path / "end") == "terminated: the process that started us died"
 
 
+@pytest.mark.medium
 def test_a_starter_that_died_before_the_entry_looked_is_noticed(tmp_path: Path) -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
@@ -77,6 +79,7 @@ def test_a_starter_that_died_before_the_entry_looked_is_noticed(tmp_path: Path) 
     assert text_of(tmp_path / "end") == "terminated: the process that started us died"
 
 
+@pytest.mark.medium
 def test_a_starter_that_is_alive_is_no_reason_to_stop(tmp_path: Path) -> None:
     entry = script(tmp_path, "entry.py", ENTRY)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), parentwatch.PARENT_PID_VARIABLE: str(os.getpid())}
@@ -89,6 +92,7 @@ def test_a_starter_that_is_alive_is_no_reason_to_stop(tmp_path: Path) -> None:
     assert text_of(tmp_path / "end") == "terminated: stopped by SIGTERM"
 
 
+@pytest.mark.medium
 def test_the_entry_notices_the_death_of_the_shell(tmp_path: Path) -> None:
     starter = start_chain(tmp_path)
     shell = int(text_of(tmp_path / "watched").split()[0])
@@ -102,6 +106,7 @@ def test_without_a_shell_the_parent_itself_is_watched() -> None:
     assert os.getppid() in parentwatch.starters() or parentwatch.starters() == ()
 
 
+@pytest.mark.medium
 def test_a_terminal_is_not_watched(tmp_path: Path) -> None:
     entry = script(tmp_path, "print.py", "from runner.processes import parentwatch; print(parentwatch.starters())")
     shell = script(tmp_path, "session.sh", f"'{sys.executable}' '{entry}'\ntrue\n")
@@ -134,6 +139,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.medium
 def test_a_killed_parent_takes_its_worker_along(tmp_path: Path) -> None:
     child, mother = script(tmp_path, "child.py", CHILD), script(tmp_path, "mother.py", MOTHER)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -147,6 +153,7 @@ def test_a_killed_parent_takes_its_worker_along(tmp_path: Path) -> None:
     assert not is_alive(pid)
 
 
+@pytest.mark.medium
 def test_a_parent_that_died_before_the_call_is_noticed(tmp_path: Path) -> None:
     child = script(tmp_path, "child.py", CHILD)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), parentwatch.PARENT_PID_VARIABLE: "1"}

@@ -145,6 +145,7 @@ def test_of_two_held_signals_the_first_is_raised() -> None:
         work()
 
 
+@pytest.mark.medium
 def test_a_signal_that_another_thread_sends_wakes_the_select() -> None:
     threading.Timer(0.1, send, (signal.SIGTERM,)).start()
     started = time.monotonic()

@@ -27,10 +27,12 @@ def test_the_bounds_are_those_that_the_committed_records_give(derived):
     }
 
 
+@pytest.mark.medium
 def test_every_stated_path_has_committed_records(derived):
     assert {*gate_limits.declared()} <= derived.keys()
 
 
+@pytest.mark.medium
 def test_a_model_that_they_do_not_come_from_keeps_within_them(derived):
     tried = gate_limits.limits(gate_limits.committed(gate_limits.TRIED_ON))
     assert len(tried) == 4

@@ -58,6 +58,7 @@ def test_more_than_a_tenth_is_flagged(rate, flagged):
     assert found["valid"]
 
 
+@pytest.mark.medium
 def test_sessions_of_before_the_flag_are_shown_with_it_and_stay_as_they_are():
     found = of_gate_version_1(example_record())
     apart(found, wall=20.0, span=20.1, rate=30.0)

@@ -39,6 +39,7 @@ def test_every_flag_that_a_session_may_get_is_declared(setter: str) -> None:
     assert found <= DECLARED
 
 
+@pytest.mark.medium
 def test_every_flag_of_a_committed_record_is_declared() -> None:
     texts = [path.read_text() for path in (ROOT / "experiments" / "records").rglob("*.json") if path.name != "ab.json"]
     assert texts

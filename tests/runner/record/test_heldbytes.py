@@ -87,6 +87,7 @@ def test_two_percent_more_is_allowed_and_no_more(account, stage, said):
     assert reason.startswith(f"{most + 1} bytes are held {said.format(account)} ")
 
 
+@pytest.mark.medium
 def test_a_packed_original_beside_its_copy_is_named():
     found = packed_record("awq", "marlin")
     weights = found["bytes"]["weights"]
@@ -164,6 +165,7 @@ def test_an_engine_keeps_the_embedding_on_the_host_and_its_scratch_on_the_card()
     assert heldbytes.required_bytes(typed(found))["step"] == held - 152_064 * 3_584 * 2 + KV + 1_000_000
 
 
+@pytest.mark.medium
 def test_only_packed_weights_that_a_kernel_repacks_may_shrink():
     """A repacked copy takes at least 95 %; an engine, and weights that are not packed, hold all their bytes."""
     packed, of_engine, plain = packed_record("awq", "marlin"), packed_record(runtime="exllamav2"), example_record()

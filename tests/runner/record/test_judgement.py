@@ -113,6 +113,7 @@ def with_errors(found, error, trusted):
     return judged(found)
 
 
+@pytest.mark.medium
 def test_errors_may_be_a_little_more_than_trusted_eagers_and_no_more():
     """bf16: 1.017 · exp(5 · 0.05 / √n) is 1.0493 over all 64 positions, 1.0629 over 32 of a place, 1.306 for each."""
     assert with_errors(example_record(), 0.020985, 0.02)["valid"]
@@ -142,6 +143,7 @@ def test_the_cap_holds_whatever_trusted_eager_errs_by():
     )
 
 
+@pytest.mark.medium
 def test_a_path_coarser_than_its_dtype_is_flagged_within_its_own_ratio():
     """Over 64 positions awq/marlin may reach 1.344 · exp(5 · 0.052 / √64) = 1.388, fp16 alone 1.044."""
     found = with_errors(packed_record("awq", "marlin"), 0.00138, 0.001)
@@ -161,6 +163,7 @@ def spread_errors(found, ratio, spread):
     return judged(found)
 
 
+@pytest.mark.medium
 def test_a_checkpoint_is_held_to_the_spread_that_its_session_shows():
     """±0.4 in the logarithm over 32 positions is a standard deviation of 0.406: 1.017 · exp(5 · 0.406 / √32) = 1.456,
     and 1.017 · exp(5 · 0.403 / √64) = 1.309 over all 64."""
@@ -180,6 +183,7 @@ def test_a_position_that_both_places_share_counts_once():
     assert found["valid"], found["reasons"]
 
 
+@pytest.mark.medium
 def test_the_spread_of_a_checkpoint_counts_up_to_a_limit():
     """What scatters by 1.0 is held to 1.017 · exp(5 · 0.75 / √64) = 1.625 over all 64."""
     checkpoint = {"cell": {"weights_id": "content-0123456789abcdef"}}
@@ -452,6 +456,7 @@ def test_a_replay_of_deterministic_kernels_has_eagers_bits(found, said):
     assert reasons_beside_eager(likeness(**found)) == said
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("place", [{"attention": "cudnn"}, {"make": lambda: packed_record()}])
 def test_a_replay_of_other_kernels_stays_within_the_bound(place):
     """Neither cuDNN's attention nor the kernel of exllamav2 repeats its bits."""
@@ -465,6 +470,7 @@ def test_a_replay_of_other_kernels_stays_within_the_bound(place):
     assert reason == "eager ctx: another token than eager's, though the reference's margin is too wide for rounding"
 
 
+@pytest.mark.medium
 def test_kernels_of_its_own_may_differ_where_the_reference_is_undecided():
     def reasons(margins, same_token=(False, True)):
         found = likeness(equal=[False, False], differences=[0.5, 0.5], same_token=list(same_token), margins=margins)

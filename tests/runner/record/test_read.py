@@ -212,6 +212,7 @@ def test_what_the_reader_takes_for_no_json_is_one_line(value: Any) -> None:
     assert fault.startswith("the record: cannot be read as JSON: ")
 
 
+@pytest.mark.medium
 def test_what_only_the_other_version_of_the_gate_has_is_named() -> None:
     newer, older = example_record(), of_gate_version_1(example_record())
     newer["gate"]["noise"], older["gate"]["rows"] = 0.002, newer["gate"]["rows"]

@@ -22,10 +22,12 @@ def _faults(found: dict[str, Any]) -> list[str]:
     return [f"{error.json_path}: {error.message}" for error in Draft202012Validator(SCHEMA).iter_errors(found)]
 
 
+@pytest.mark.medium
 def test_the_schema_is_a_json_schema() -> None:
     Draft202012Validator.check_schema(SCHEMA)
 
 
+@pytest.mark.medium
 def test_measured_sessions_are_valid() -> None:
     assert _faults(example_record()) == []
     assert _faults(example_record(cell={"cache": "dynamic"}, protocol={"name": "tail", "steps": 300})) == []

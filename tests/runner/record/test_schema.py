@@ -18,6 +18,7 @@ from runner.record.sessionrecord import FailedRecord, MeasuredRecord
 ROOT = Path(__file__).resolve().parents[3]
 
 
+@pytest.mark.medium
 def test_the_committed_file_is_what_the_command_prints() -> None:
     made = subprocess.run(
         [sys.executable, "-m", "runner.record.schema"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -101,6 +102,7 @@ def test_a_section_of_two_kinds_has_the_fields_of_both_and_asks_for_those_of_the
     }
 
 
+@pytest.mark.medium
 def test_the_file_is_laid_out_a_field_a_line() -> None:
     lines = schema.text().splitlines()
     assert json.loads(schema.text()) == schema.schema()

@@ -60,6 +60,7 @@ def test_a_spool_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         pytest.fail("went on")
 
 
+@pytest.mark.medium
 def test_what_a_killed_process_reserved_is_given_back_and_what_a_living_one_holds_is_kept(path: Path) -> None:
     code = "import sys, time; from pathlib import Path; from runner.record import spool\n"
     code += "with spool.reserved(Path(sys.argv[1]), 4096): print(flush=True); time.sleep(60)"
@@ -82,6 +83,7 @@ def test_a_record_that_came_is_not_named_when_its_space_is_given_back(path: Path
     assert not spool.reserve_path(path).exists()
 
 
+@pytest.mark.medium
 def test_folders_behind_links_are_looked_into_once(tmp_path: Path) -> None:
     for place in ("deep/one.json", "deep/inner/two.json", "spool/x/three.json"):
         record.write(example_record(), tmp_path / place)

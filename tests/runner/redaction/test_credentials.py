@@ -180,6 +180,7 @@ def test_no_secret_of_a_query_comes_out_as_it_was_typed(host: str, name: str, se
     _check(uri, [secret], f"cannot open https://{host}/x?{name}=***")
 
 
+@pytest.mark.medium
 @given(st.text(max_size=60))
 def test_what_is_shown_is_shown_again(text: str) -> None:
     once = credentials.masked_uri(f"postgresql://{text}")

@@ -265,12 +265,14 @@ def test_a_secret_is_found_in_any_surroundings(before: list[str], secret: str, a
     assert "pw1" not in clean
 
 
+@pytest.mark.medium
 @given(st.text(alphabet="aB1:.@/=-_<> \n'\"{}|,", max_size=80))
 def test_redacting_twice_changes_nothing(text: str) -> None:
     once = redact.redact(text)
     assert redact.redact(once) == once
 
 
+@pytest.mark.medium
 @given(st.lists(st.one_of(SECRETS, WORDS, st.sampled_from(["Authorization:", "token=", "password:", "Bearer"]))))
 def test_redacting_secrets_twice_changes_nothing(words: list[str]) -> None:
     once = redact.redact(" ".join(words))

@@ -42,6 +42,7 @@ def same(ours, theirs):
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.medium
 def test_prefill_and_steps_say_what_one_pass_says(step):
     buffer = step.chosen  # what a graph captures stays where it is
     chosen = step.prefill(20)
@@ -56,6 +57,7 @@ def test_prefill_and_steps_say_what_one_pass_says(step):
         assert chosen == step.logits.argmax()
 
 
+@pytest.mark.medium
 def test_a_prompt_passes_in_chunks_at_its_own_positions(step, monkeypatch):
     seen = []
     forward = step.forward
@@ -71,6 +73,7 @@ def test_a_prompt_passes_in_chunks_at_its_own_positions(step, monkeypatch):
     same(step.logits, whole(step, 20))
 
 
+@pytest.mark.medium
 def test_a_second_prefill_begins_with_an_empty_cache(step):
     step.prefill(20)
     step.prefill(12)
@@ -79,6 +82,7 @@ def test_a_second_prefill_begins_with_an_empty_cache(step):
     same(step.logits, whole(step, 13))
 
 
+@pytest.mark.medium
 def test_going_back_is_as_if_the_rows_behind_had_never_been_written(step):
     step.prefill(20)
     for _ in range(5):

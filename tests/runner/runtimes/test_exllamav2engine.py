@@ -182,6 +182,7 @@ def built(module, drawn, tiny_job, monkeypatch):
     return build
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("checkpoint", "way"), [(None, ("write", True)), ("/models/own", ("link", "own"))], ids=["synthetic", "checkpoint"]
 )
@@ -191,12 +192,14 @@ def test_the_model_leaves_the_device_before_the_engine_is_loaded(built, checkpoi
     assert step._engine.loaded is step._cache
 
 
+@pytest.mark.medium
 def test_the_cache_holds_prompt_and_trace_and_the_engine_knows_it(built):
     step, _ = built()
     rows = kv_alloc_tokens(64, 5, 30)
     assert step._cache.max_seq_len == step._engine.config.max_seq_len == rows == 128
 
 
+@pytest.mark.medium
 def test_its_graphs_are_captured_before_anything_is_timed(built):
     """The package captures a graph at its 205th call (cuda/graph.cuh); a prompt's calls have none."""
     step, _ = built()

@@ -59,6 +59,7 @@ def _spellings(folder: Path) -> list[str]:
     ]
 
 
+@pytest.mark.medium
 def test_every_spelling_is_the_file_that_is_opened_and_has_one_lock(odd: Path) -> None:
     for uri in _spellings(odd):
         assert _opened(uri) == odd / "mlflow.db"

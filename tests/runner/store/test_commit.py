@@ -287,6 +287,7 @@ def test_a_run_that_cannot_be_filled_is_closed_as_failed_and_says_what_to_do(
     assert (filled.info.status, filled.data.tags["valid"], filled.data.tags["message"]) == ("FINISHED", "true", "")
 
 
+@pytest.mark.medium
 def test_a_run_that_was_closed_before_is_left_closed_as_it_was(client: MlflowClient) -> None:
     run_id = store_view(client, view(typed(example_record())), None).run_id
     closed = client.get_run(run_id)
@@ -295,6 +296,7 @@ def test_a_run_that_was_closed_before_is_left_closed_as_it_was(client: MlflowCli
     assert (client.get_run(run_id).info.status, client.get_run(run_id).data.tags["message"]) == ("FINISHED", "")
 
 
+@pytest.mark.medium
 def test_a_store_that_takes_not_even_the_end_hides_no_error(
     client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,6 +309,7 @@ def test_a_store_that_takes_not_even_the_end_hides_no_error(
         raise Full
 
 
+@pytest.mark.medium
 def test_files_may_be_texts_or_bytes_and_lie_in_folders(client: MlflowClient, tmp_path: Any) -> None:
     run_id = store_view(client, view(typed(example_record())), None).run_id
     log_files(client, run_id, {"deep/a.txt": "ä\n", "b.bin": b"\xff\x00"})

@@ -105,6 +105,7 @@ def full_database() -> Iterator[None]:
     sqlalchemy.event.remove(sqlalchemy.Engine, "connect", forbid_growth)
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("sqlite_uri", "full_database")
 def test_a_database_on_a_full_disk_is_disk_full(spooled: Path, capfd: pytest.CaptureFixture[str]) -> None:
     error, seconds = _refusal(spooled)

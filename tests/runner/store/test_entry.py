@@ -35,6 +35,7 @@ def _status(uri: str, run_id: str) -> str:
     return str(MlflowClient(tracking_uri=uri).get_run(run_id).info.status)
 
 
+@pytest.mark.medium
 def test_a_failed_entry_leaves_reason_exit_code_and_message(any_uri: str) -> None:
     run_id = _made_run(any_uri)
     EntryRun(run_id).fail(GpuNotFound("this machine has no L4: found none"))
@@ -45,12 +46,14 @@ def test_a_failed_entry_leaves_reason_exit_code_and_message(any_uri: str) -> Non
     assert run.data.tags["message"] == "this machine has no L4: found none"
 
 
+@pytest.mark.medium
 def test_an_interrupted_entry_leaves_a_killed_run(sqlite_uri: str) -> None:
     run_id = _made_run(sqlite_uri)
     EntryRun(run_id).fail(Interrupted("stopped by Ctrl-C"))
     assert _status(sqlite_uri, run_id) == "KILLED"
 
 
+@pytest.mark.medium
 def test_a_run_that_its_record_has_closed_stays_as_it_is(sqlite_uri: str) -> None:
     run = EntryRun(store.commit(typed(example_record()), _made_run(sqlite_uri)))
     run.mark_closed()
@@ -72,6 +75,7 @@ def test_a_store_that_is_away_is_a_warning_and_not_an_error(
     assert (tmp_path / ".runs" / run.id).exists()
 
 
+@pytest.mark.medium
 def test_the_marker_is_there_while_the_run_is_open(sqlite_uri: str, tmp_path: Path) -> None:
     run = EntryRun(_made_run(sqlite_uri))
     run.mark(tmp_path)
@@ -189,6 +193,7 @@ def _leave_marker(spool: Path, run_id: str, **changes: str | int) -> None:
     (spool / ".runs" / run_id).write_text(json.dumps(asdict(owner)))
 
 
+@pytest.mark.medium
 def test_runs_of_others_that_are_running_are_left_alone(sqlite_uri: str, tmp_path: Path) -> None:
     unmarked = _made_run(sqlite_uri)
     _leave_marker(tmp_path, _made_run(sqlite_uri), host="another")
@@ -200,6 +205,7 @@ def test_runs_of_others_that_are_running_are_left_alone(sqlite_uri: str, tmp_pat
     assert _status(sqlite_uri, unmarked) == "RUNNING"
 
 
+@pytest.mark.medium
 def test_a_marker_of_a_run_in_another_store_is_kept_for_that_one(sqlite_uri: str, tmp_path: Path) -> None:
     assert address.tracking_uri() == sqlite_uri
     _leave_marker(tmp_path, "0" * 32)

@@ -35,6 +35,7 @@ def test_the_embedded_store_is_made_in_the_working_folder_and_described(tmp_path
     assert sorted(session_run["name"] for session_run in saved.values()) == ["A/B", "Cells", "Sessions"]
 
 
+@pytest.mark.medium
 def test_the_experiment_is_that_of_the_environment(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given = MlflowClient(tracking_uri=sqlite_uri).create_experiment("given")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", given)
@@ -42,6 +43,7 @@ def test_the_experiment_is_that_of_the_environment(sqlite_uri: str, monkeypatch:
     assert [run.info.experiment_id for run in contents.runs(sqlite_uri)] == [given]
 
 
+@pytest.mark.medium
 def test_what_someone_wrote_about_the_experiment_stays(sqlite_uri: str) -> None:
     client = MlflowClient(tracking_uri=sqlite_uri)
     made = client.create_experiment("decode-floor", tags={"mlflow.note.content": "mine"})
@@ -51,6 +53,7 @@ def test_what_someone_wrote_about_the_experiment_stays(sqlite_uri: str) -> None:
     assert "mlflow.sharedViewState.cells" in tags
 
 
+@pytest.mark.medium
 def test_the_experiment_where_mlflow_put_its_run_gets_the_views_too(sqlite_uri: str) -> None:
     # a plain `mlflow run .` puts it into MLflow's own, called Default
     client = MlflowClient(tracking_uri=sqlite_uri)
@@ -64,6 +67,7 @@ def test_the_experiment_where_mlflow_put_its_run_gets_the_views_too(sqlite_uri: 
     assert store.cells_addresses("http://127.0.0.1:5000") == [("Default", address)]
 
 
+@pytest.mark.medium
 def test_views_of_an_older_version_are_replaced(sqlite_uri: str) -> None:
     client = MlflowClient(tracking_uri=sqlite_uri)
     made = client.create_experiment("decode-floor", tags={"mlflow.sharedViewState.cells": "older"})

@@ -119,6 +119,7 @@ def test_a_record_goes_into_the_run_that_mlflow_made_for_it(any_uri: str, tmp_pa
     assert store.import_folder(tmp_path / "spool").present == (made.info.run_id,)
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("sqlite_uri")
 def test_a_sidecar_that_is_no_run_id_is_passed_over(tmp_path: Path) -> None:
     (path,) = _spool(tmp_path / "spool", 1)
@@ -127,6 +128,7 @@ def test_a_sidecar_that_is_no_run_id_is_passed_over(tmp_path: Path) -> None:
     assert len(store.import_folder(tmp_path / "spool").imported) == 1
 
 
+@pytest.mark.medium
 def test_a_failed_session_is_imported_as_failed(sqlite_uri: str, tmp_path: Path) -> None:
     record.write(failed_record("oom"), tmp_path / "spool" / "oom.json")
     store.import_folder(tmp_path / "spool")

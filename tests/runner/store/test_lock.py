@@ -21,6 +21,7 @@ from tests.support.records import example_record
 from tests.support.rights import obey_modes, strangers
 
 
+@pytest.mark.medium
 def test_a_process_that_never_gives_our_lock_back_is_named(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lock, "WAIT_S", 0.2)
     path = address.lock_path(sqlite_uri)
@@ -31,6 +32,7 @@ def test_a_process_that_never_gives_our_lock_back_is_named(sqlite_uri: str, monk
     assert store.before_measuring(None) is None
 
 
+@pytest.mark.medium
 def test_a_lock_that_is_given_back_is_waited_for(sqlite_uri: str) -> None:
     path = address.lock_path(sqlite_uri)
     with open(path, "a") as file:
@@ -39,6 +41,7 @@ def test_a_lock_that_is_given_back_is_waited_for(sqlite_uri: str) -> None:
         assert store.before_measuring(None) is None
 
 
+@pytest.mark.medium
 @pytest.mark.usefixtures("sqlite_uri")
 def test_another_users_lock_that_may_be_read_is_enough(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db.lock"

@@ -62,6 +62,7 @@ def test_an_ab_and_a_report_keep_the_name_too(sqlite_uri: str) -> None:
     assert client.get_run(run_id).info.run_name == "X"
 
 
+@pytest.mark.medium
 def test_only_a_run_that_is_not_there_is_none(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_run(client, "0" * 32) is None
 

@@ -30,6 +30,7 @@ def test_one_longer_than_a_tag_may_be_takes_several():
     assert manifesttags.manifest_from_tags(dict(reversed(tags.items())), "run 1") == longer
 
 
+@pytest.mark.medium
 def test_more_than_nine_tags_are_put_together_in_their_order():
     whole = manifest.read(COMMITTED[0])
     longer = replace(whole, blocks=whole.blocks * 60)

@@ -58,6 +58,7 @@ def test_whatever_is_longer_than_a_tag_of_2_9_is_cut_or_in_pieces(older_uri: str
     assert report.info.status == "FINISHED"
 
 
+@pytest.mark.medium
 def test_the_proxy_does_refuse_what_is_too_long(older_uri: str) -> None:
     client = MlflowClient(older_uri)
     run_id = client.create_run("0").info.run_id

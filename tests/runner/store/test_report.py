@@ -23,6 +23,7 @@ def test_a_report_makes_a_closed_run_with_its_files_and_another_the_next_time(an
     assert artifacts(client, first) == ["one.png", "report.html"]
 
 
+@pytest.mark.medium
 def test_the_run_that_mlflow_made_is_called_a_report_at_once_and_filled_later(any_uri: str) -> None:
     client = MlflowClient(any_uri)
     run_id = client.create_run("0").info.run_id
@@ -33,6 +34,7 @@ def test_the_run_that_mlflow_made_is_called_a_report_at_once_and_filled_later(an
     assert client.get_run(run_id).info.status == "FINISHED"
 
 
+@pytest.mark.medium
 def test_a_run_of_another_store_is_left_alone(sqlite_uri: str) -> None:
     claim_report("0" * 32, "report")
     made = commit_report("report", SUMMARY, "0" * 32, sqlite_uri)

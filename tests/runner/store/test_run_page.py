@@ -15,6 +15,7 @@ from tests.support.derive import typed
 from tests.support.records import example_record, failed_record
 
 
+@pytest.mark.medium
 def test_the_description_says_what_was_measured_how_well_and_where_the_time_went(sqlite_uri: str) -> None:
     run = MlflowClient(tracking_uri=sqlite_uri).get_run(store.commit(typed(example_record()), None))
     text = run.data.tags["mlflow.note.content"]
@@ -31,6 +32,7 @@ def test_the_description_says_what_was_measured_how_well_and_where_the_time_went
     assert "| other | 4.65 |" in text
 
 
+@pytest.mark.medium
 def test_flags_are_explained(sqlite_uri: str) -> None:
     run = MlflowClient(tracking_uri=sqlite_uri).get_run(
         store.commit(typed(example_record(given_flags=["shared-host"])), None)

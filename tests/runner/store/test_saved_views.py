@@ -17,6 +17,7 @@ from tests.support.records import example_record
 (AB,) = (ROOT / "experiments" / "records").glob("h200/ab-qwen2.5-7b-2048-*")
 
 
+@pytest.mark.medium
 def test_the_views_name_only_metrics_and_tags_that_runs_have(sqlite_uri: str) -> None:
     run = MlflowClient(tracking_uri=sqlite_uri).get_run(store.commit(typed(example_record()), None))
     assert {*saved_views.NUMBERS} <= {*run.data.metrics}

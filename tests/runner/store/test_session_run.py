@@ -145,6 +145,7 @@ def test_a_reason_that_this_version_does_not_know_has_the_code_of_any_error():
     assert view(typed(found)).tags["reason"] == "failed"
 
 
+@pytest.mark.medium
 def test_its_dataset_is_the_model_with_where_the_weights_came_from():
     dataset = view(typed(example_record())).dataset
     assert (dataset.name, dataset.digest) == ("qwen2.5-7b", "synthetic-v1")
@@ -185,6 +186,7 @@ def test_the_artifact_is_the_text_that_the_records_file_has():
     assert view(typed(found), text).files["record.json"] == text
 
 
+@pytest.mark.medium
 def test_only_sessions_that_may_be_averaged_are_in_one_group() -> None:
     example = example_record()
     plain = typed(example)
@@ -197,6 +199,7 @@ def test_only_sessions_that_may_be_averaged_are_in_one_group() -> None:
     assert " tail " in tail
 
 
+@pytest.mark.medium
 def test_how_weights_are_packed_can_be_compared() -> None:
     params = session_run.view(typed(packed_record(runtime="exllamav2"))).params
     assert {name: value for name, value in params.items() if name.startswith("scheme.")} == {

@@ -116,6 +116,7 @@ def test_no_secret_is_in_what_is_said_of_a_store_that_refuses(
     assert _is_clean(" ".join(os.fsdecode(each) for each in tmp_path.rglob("*")))
 
 
+@pytest.mark.medium
 def test_no_secret_is_in_the_tags_of_a_run_that_failed(sqlite_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:{PASSWORD}@proxy:3128")
     run_id = MlflowClient(sqlite_uri).create_run("0").info.run_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Param, RunTag
 
@@ -10,6 +11,7 @@ from runner.store.summary_run import Summary, entities, log_summary
 from tests.runner.store import contents
 
 
+@pytest.mark.medium
 def test_metrics_tags_page_and_files_are_logged_at_their_step(sqlite_uri: str) -> None:
     client = MlflowClient(sqlite_uri)
     run = client.create_run("0")

@@ -28,6 +28,7 @@ def test_a_port_that_another_program_listens_at_is_refused_with_what_to_do() -> 
     assert str(caught.value) == f"port {port} cannot be used (Address already in use): choose another with --port"
 
 
+@pytest.mark.medium
 def test_the_ui_tells_of_a_deleted_experiment(sqlite_uri: str, capsys: pytest.CaptureFixture[str]) -> None:
     store.commit(typed(example_record()), None)
     MlflowClient(sqlite_uri).delete_experiment("1")

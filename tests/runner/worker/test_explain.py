@@ -51,18 +51,21 @@ def ratios(prepared, broken=None):
     return {(int(start), int(layer)): float(ratio) for start, layer, *_, ratio in found}
 
 
+@pytest.mark.medium
 def test_each_layer_of_a_right_step_errs_as_trusted_eager_does(prepared):
     found = ratios(prepared)
     assert list(found) == [(17, 0), (17, 1), (64, 0), (64, 1)]
     assert all(0.8 < ratio < 1.25 for ratio in found.values()), found
 
 
+@pytest.mark.medium
 def test_the_first_layer_that_stands_out_is_the_one_that_is_wrong(prepared):
     found = ratios(prepared, broken=1)
     assert all(found[start, 0] < 1.25 for start in (17, 64)), found
     assert all(found[start, 1] > 2 for start in (17, 64)), found
 
 
+@pytest.mark.medium
 def test_each_figure_is_the_error_of_that_layer_over_the_eight_positions(prepared):
     """The reference's states are turned into known multiples of what the step leaves."""
     built, drawn, layers = prepared
@@ -115,6 +118,7 @@ def test_what_a_layer_leaves_is_the_first_of_what_it_returns():
         assert [each.tolist() for each in seen] == [[[1.0, 1.0]] * 3]
 
 
+@pytest.mark.medium
 def test_the_model_is_left_without_hooks(prepared):
     built, *_ = prepared
     ratios(prepared)

@@ -101,6 +101,7 @@ def expect(built):
         return gate.expect(built, shape, drawn, 20, NAMED["paper"]), drawn.sequence
 
 
+@pytest.mark.medium
 def test_what_is_expected_comes_from_one_reference_pass_and_one_of_transformers(built):
     found, sequence = expect(built)
     # 20 + 5 + 30 = 55 tokens: 32 steps from 17 and from 20, 17 … 51, and timed ones to 54
@@ -118,6 +119,7 @@ def test_what_is_expected_comes_from_one_reference_pass_and_one_of_transformers(
     assert found.trusted_error(30) == found.trusted[13]
 
 
+@pytest.mark.medium
 def test_trusted_eager_keeps_no_cache(built):
     asked = []
     hook = built.register_forward_pre_hook(lambda _model, _inputs, named: asked.append(named), with_kwargs=True)
@@ -148,6 +150,7 @@ def test_an_mlp_says_the_same_of_tokens_in_blocks(built, monkeypatch):
     assert sizes == [4, 4, 2]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("broken", ["reference", "trusted"])
 def test_one_of_the_two_that_is_not_finite_is_enough(built, monkeypatch, broken):
     """Activations may leave float16 and not float32, and a weight may be lost on one way alone."""

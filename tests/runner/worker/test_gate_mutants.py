@@ -82,6 +82,7 @@ def test_a_larger_norm_epsilon_lies_within_the_rounding_of_short_dtypes(prepared
     assert found["rejected"] is (dtype == torch.float32), found
 
 
+@pytest.mark.medium
 def test_every_step_consumes_the_trace_whatever_was_chosen(prepared):
     step = make_step(prepared, "static")
     step.prefill(CTX)

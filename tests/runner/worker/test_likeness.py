@@ -116,6 +116,7 @@ def test_a_graph_with_other_bits_is_not_where_the_kernel_is_deterministic():
     ]
 
 
+@pytest.mark.medium
 def test_a_graph_over_a_kernel_that_is_not_deterministic_keeps_within_the_bound(monkeypatch):
     from runner.kernels import cublas
 
@@ -148,6 +149,7 @@ def test_a_compiled_step_may_choose_another_token_only_where_the_reference_is_un
     ]
 
 
+@pytest.mark.medium
 def test_logits_of_kernels_of_its_own_may_be_further_from_eagers_than_the_bound():
     bound = compiled_record()["gate"]["bound"]
     other = {"equal": [False] * STEPS, "differences": [2 * bound] * STEPS}

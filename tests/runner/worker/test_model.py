@@ -44,6 +44,7 @@ def edit(folder, change):
     save_file(tensors, path, metadata={"format": "pt"})
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("tied", [False, True])
 def test_a_checkpoint_comes_back_bit_for_bit(tmp_path, tied):
     shape = replace(TINY, tied_embedding=tied)
@@ -55,6 +56,7 @@ def test_a_checkpoint_comes_back_bit_for_bit(tmp_path, tied):
     assert loaded.lm_head.weight is (loaded.model.embed_tokens.weight if tied else found["lm_head.weight"])
 
 
+@pytest.mark.medium
 def test_it_computes_what_transformers_own_loading_computes(folder):
     from transformers import AutoModelForCausalLM
 
@@ -65,6 +67,7 @@ def test_it_computes_what_transformers_own_loading_computes(folder):
     assert torch.equal(ours, theirs)
 
 
+@pytest.mark.medium
 def test_shards_are_put_together(tmp_path):
     whole = model.build_synthetic(plain(TINY, torch.bfloat16))
     whole.save_pretrained(tmp_path, max_shard_size="200KB")
@@ -73,6 +76,7 @@ def test_shards_are_put_together(tmp_path):
     assert all(torch.equal(found[name], parameter) for name, parameter in whole.named_parameters())
 
 
+@pytest.mark.medium
 def test_weights_of_another_dtype_are_converted(tmp_path):
     save(tmp_path, dtype=torch.float32)
     saved = load_file(tmp_path / "model.safetensors")
@@ -80,6 +84,7 @@ def test_weights_of_another_dtype_are_converted(tmp_path):
     assert all(torch.equal(found[name], saved[name].bfloat16()) for name in saved)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", ["model.layers.1.mlp.up_proj.weight", "model.layers.0.self_attn.q_proj.bias"])
 def test_a_missing_tensor_is_refused_by_name(folder, name):
     edit(folder, lambda tensors: tensors.pop(name))
@@ -87,6 +92,7 @@ def test_a_missing_tensor_is_refused_by_name(folder, name):
         model.load_checkpoint(folder, plain(TINY))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "error",
     [
@@ -111,6 +117,7 @@ def test_whatever_fails_while_reading_is_the_checkpoints_error(folder, monkeypat
     assert str(folder) not in str(caught.value)
 
 
+@pytest.mark.medium
 def test_a_device_that_runs_out_is_not_the_checkpoints_fault(folder, monkeypatch):
     def fail(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -178,6 +185,7 @@ def test_the_configuration_of_a_model_says_what_its_shape_says(name):
         assert shape.rope_scaling.items() <= rope.items()
 
 
+@pytest.mark.medium
 def test_synthetic_weights_are_those_of_seed_0():
     """Their weights_id says no more than `synthetic-v1`: another seed would be other weights under that name."""
     first = torch.empty(TINY.vocab, TINY.hidden).normal_(generator=torch.Generator().manual_seed(0))

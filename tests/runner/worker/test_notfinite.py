@@ -59,6 +59,7 @@ def fault(folder, quant="bf16", scheme=None, dtype=torch.bfloat16):
     return notfinite.first(model.load_checkpoint(folder, build), partial(model.read_stored, folder, build))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("values", "dtype", "found"),
     [
@@ -74,6 +75,7 @@ def test_the_first_weight_in_the_models_order_is_named(write, values, dtype, fou
     assert fault(write(values), dtype=model.DTYPES[dtype]) == NotFinite(*found)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("name", "quant", "scheme", "part", "value"),
     [

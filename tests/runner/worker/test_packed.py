@@ -42,6 +42,7 @@ def worst(found):
     return max(found["short"], found["ctx_error"])
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("quant", SCHEMES)
 def test_bytes_on_the_device_are_those_accounted(quant):
     built = model.build_synthetic(build(quant, torch.bfloat16))
@@ -78,6 +79,7 @@ def test_the_right_kernel_passes_in_every_dtype(dtype):
     assert not found["rejected"], found
 
 
+@pytest.mark.medium
 def test_a_layer_that_the_kernel_has_taken_over_holds_nothing():
     """A kernel that repacks would otherwise leave the device both forms."""
     built = model.build_synthetic(build("bnb-nf4", torch.bfloat16))

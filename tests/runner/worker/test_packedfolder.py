@@ -72,6 +72,7 @@ def gptq_copy(tmp_path: Path) -> Path:
     return Path(shutil.copytree(Path(__file__).parents[2] / "written" / "gptq", tmp_path / "copy"))
 
 
+@pytest.mark.medium
 def test_a_checkpoint_with_more_than_the_model_needs_is_linked_all_the_same(gptq_copy: Path, tmp_path: Path):
     tensors = load_file(gptq_copy / "model.safetensors")
     tensors["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(16)
@@ -80,6 +81,7 @@ def test_a_checkpoint_with_more_than_the_model_needs_is_linked_all_the_same(gptq
     assert linked(gptq_copy, tmp_path / "linked") == [True]
 
 
+@pytest.mark.medium
 def test_a_checkpoint_with_other_names_is_written_anew(gptq_copy: Path, tmp_path: Path):
     """transformers finds a model's tensors without their first word, too; the engine does not."""
     tensors = load_file(gptq_copy / "model.safetensors")
@@ -89,6 +91,7 @@ def test_a_checkpoint_with_other_names_is_written_anew(gptq_copy: Path, tmp_path
     assert linked(gptq_copy, tmp_path / "linked") == [False]
 
 
+@pytest.mark.medium
 def test_a_file_system_that_does_not_tell_its_size_is_written_to(tmp_path: Path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(total=0, free=0)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
@@ -96,6 +99,7 @@ def test_a_file_system_that_does_not_tell_its_size_is_written_to(tmp_path: Path,
     assert (tmp_path / packedfolder.FILE).stat().st_size > 100_000
 
 
+@pytest.mark.medium
 def test_a_released_model_holds_nothing():
     built = model.build_synthetic(build("gptq", torch.float16))
     packedfolder.release(built)

@@ -38,6 +38,7 @@ def test_unpacked_layers_say_the_same_and_are_packed_again_afterwards(quant, mon
     assert all(plain._cached_matrix is None for plain in plainlinear.plain_linears(built).values())
 
 
+@pytest.mark.medium
 def test_a_slice_over_blocks_is_whole(monkeypatch):
     blocks = 128 * 28  # of 24 rows, for words have eight
     monkeypatch.setattr(plainlinear, "BLOCK_ELEMENTS", blocks)

@@ -88,6 +88,7 @@ def test_before_the_first_sample_it_reads_for_half_a_second(cuda, buffers):
     assert buffers == [10**8]
 
 
+@pytest.mark.medium
 def test_a_read_of_this_machine_is_as_fast_as_its_bytes_and_seconds_say(monkeypatch):
     """The real reduction: neither faster than one that reads half the buffer, nor slower than the call as a whole."""
     monkeypatch.setattr(probes, "WARM_UP_S", 0.0)
@@ -106,6 +107,7 @@ def test_a_cpu_launches_nothing():
     assert probes.launch_samples_us(CPU) == []
 
 
+@pytest.mark.medium
 def test_a_launch_costs_what_the_host_takes_for_it_whatever_the_device_does_meanwhile(cuda, monkeypatch):
     """1000 launches of 5.678 µs; 3 ms of older work are waited for before, and what is queued after the last."""
     cuda.launch_ns = 5_678
@@ -118,6 +120,7 @@ def test_a_launch_costs_what_the_host_takes_for_it_whatever_the_device_does_mean
     assert cuda.now_ns == cuda.done_ns  # nothing is left for the next clock to wait for
 
 
+@pytest.mark.medium
 def test_a_null_launch_asks_the_device_for_nothing(cuda):
     probes.launch_samples_us(torch.device("cuda"))
     assert {event.duration_ns() for event in cuda.seen} == {0}

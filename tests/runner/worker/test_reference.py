@@ -68,6 +68,7 @@ def test_it_says_what_transformers_says_to_many_digits(name):
     assert float(error.max()) < 1e-5
 
 
+@pytest.mark.medium
 def test_blocks_change_nothing(monkeypatch):
     made = built(TINY)
     whole = reference.for_model(made, TINY, torch.float64).logits(sequence(TINY), POSITIONS)
@@ -76,6 +77,7 @@ def test_blocks_change_nothing(monkeypatch):
     torch.testing.assert_close(reference.for_model(made, TINY, torch.float64).logits(sequence(TINY), POSITIONS), whole)
 
 
+@pytest.mark.medium
 def test_each_layer_leaves_what_transformers_layer_leaves():
     made, left = built(TINY), []
     for layer in made.model.layers:

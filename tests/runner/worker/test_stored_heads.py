@@ -124,6 +124,7 @@ def test_heads_are_compared_in_the_dtype_that_is_loaded(variant):
     assert is_tied(check_as_transformers(folder, TIED, torch.bfloat16))
 
 
+@pytest.mark.medium
 def test_heads_of_two_stored_dtypes(variant):
     def both(tensors):
         tensors |= {EMBEDDING: tensors[EMBEDDING].bfloat16(), HEAD: tensors[EMBEDDING].bfloat16().float()}
@@ -134,6 +135,7 @@ def test_heads_of_two_stored_dtypes(variant):
     assert checkpoint.local(str(folder), TIED, "bf16").dtype == "mixed"
 
 
+@pytest.mark.medium
 def test_a_zero_with_a_sign_is_a_zero(variant):
     def signed(tensors):
         tensors[EMBEDDING][0, 0] = 0.0
@@ -143,6 +145,7 @@ def test_a_zero_with_a_sign_is_a_zero(variant):
     assert is_tied(check_as_transformers(variant(signed), TIED))
 
 
+@pytest.mark.medium
 def test_a_head_that_is_stored_alone_is_the_embedding(variant):
     def rename(tensors):
         tensors[HEAD] = tensors.pop(EMBEDDING)
@@ -150,11 +153,13 @@ def test_a_head_that_is_stored_alone_is_the_embedding(variant):
     assert is_tied(check_as_transformers(variant(rename), TIED))
 
 
+@pytest.mark.medium
 def test_an_untied_model_with_two_equal_matrices_stays_untied(variant):
     folder = variant(put(HEAD, equal), tie_word_embeddings=False)
     assert not is_tied(check_as_transformers(folder, UNTIED))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("prefix", ["", "model.model."])
 def test_the_prefix_may_be_missing_or_there_twice(variant, prefix):
     def rename(tensors):
@@ -205,6 +210,7 @@ def test_what_transformers_would_fill_with_noise_or_refuse(variant, edit, shape,
         checkpoint.local(str(folder), shape, "bf16")
 
 
+@pytest.mark.medium
 def test_shards_hold_a_head_too(variant):
     whole = variant(put(HEAD, other))
     tensors = load_file(whole / "model.safetensors")
@@ -226,6 +232,7 @@ def load_packed(folder, quant, shape):
     return model.load_checkpoint(folder, model.Build(shape, quant, PACKED[quant], torch.float16, CPU))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("quant", PACKED)
 @pytest.mark.parametrize(("head", "tied"), [(equal, True), (other, False)])
 def test_packed_folders_store_heads_too(variant, quant, head, tied):
@@ -239,6 +246,7 @@ def test_packed_folders_store_heads_too(variant, quant, head, tied):
     assert torch.equal(loaded.lm_head.weight, saved[HEAD].half())
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("head", "tied"), [(equal, True), (other, False)])
 def test_a_packed_folder_is_tied_where_transformers_ties_it(variant, head, tied):
     folder = variant(put(HEAD, head), WRITTEN / "bnb-nf4", tie_word_embeddings=True)

@@ -50,6 +50,7 @@ def test_each_kind_has_its_mean_and_spread(weights, name, mean, std):
     assert float(found.std()) == pytest.approx(std, rel=0.03)
 
 
+@pytest.mark.medium
 def test_every_tensor_is_distinct_and_a_seed_says_all(weights):
     assert not torch.equal(*(weights[f"model.layers.{layer}.mlp.down_proj.weight"] for layer in (0, 1)))
     again = filled()

@@ -140,6 +140,7 @@ def test_a_step_that_cheats_is_seen_where_nothing_is_read_back(step, prepared, n
     assert all(reason.startswith("gate rate: ") for reason in reasons)
 
 
+@pytest.mark.medium
 def test_rows_that_nobody_has_written_are_told_from_those_that_were(step):
     step.prefill(CTX)
     step.restart(CTX)
@@ -152,6 +153,7 @@ def test_rows_that_nobody_has_written_are_told_from_those_that_were(step):
     assert not (left[:3] == POISON).all(dim=2).any()
 
 
+@pytest.mark.medium
 def test_spoilt_rows_behind_the_position_change_nothing(step):
     """A masked row's weight is exactly 0, and the poison is finite."""
     step.prefill(CTX)

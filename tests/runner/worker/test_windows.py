@@ -142,6 +142,7 @@ def test_garbage_of_before_is_collected_before_the_window_opens():
         assert gone() is None
 
 
+@pytest.mark.medium
 def test_every_graph_counts_where_the_compiler_is_imported_inside(monkeypatch):
     monkeypatch.delitem(sys.modules, "torch._dynamo.utils", raising=False)
     with windows.watch() as quiet:
@@ -152,6 +153,7 @@ def test_every_graph_counts_where_the_compiler_is_imported_inside(monkeypatch):
     assert (quiet.compiled, window.compiled) == (0, 2)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("is_initialized", [False, True])
 def test_every_segment_counts_where_cuda_is_first_used_inside(monkeypatch, is_initialized):
     """3 segments taken and 1 given back; an allocator that has done nothing has no such statistics."""

@@ -125,6 +125,7 @@ ENGINE = {"kernel": "exllamav2", "runtime": "exllamav2", "cache": "engine", "att
 MARLIN = "pip install gptqmodel==7.3.6 torchvision==0.26.0 (its kernels are compiled"
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("modules", "fields", "said"),
     [

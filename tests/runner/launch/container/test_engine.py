@@ -13,6 +13,7 @@ from runner.plan.resolve import Plan
 from tests.runner.launch.container.fake import AWAY, FakeEngine, choose, present
 
 
+@pytest.mark.medium
 def test_podman_under_dockers_name_is_podman(engines: Callable[..., list[FakeEngine]]) -> None:
     engines(docker={**present(), "--version": {"out": "podman version 4.3.1\n"}})
     assert [each.name for each in engine.installed()] == ["podman"]
@@ -20,6 +21,7 @@ def test_podman_under_dockers_name_is_podman(engines: Callable[..., list[FakeEng
     assert [each.name for each in engine.installed()] == ["docker"]
 
 
+@pytest.mark.medium
 def test_an_engine_can_be_named_or_done_without(
     engines: Callable[..., list[FakeEngine]], monkeypatch: pytest.MonkeyPatch, cpu_plan: Plan
 ) -> None:
@@ -40,6 +42,7 @@ def test_an_engine_can_be_named_or_done_without(
         engine.installed()
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("out", ["", "{}", "[]", '[{"Id": "x"}]', "not json"])
 def test_what_is_no_answer_is_one_line(out: str, tmp_path: Path) -> None:
     fake = FakeEngine(tmp_path, "podman", {"image inspect": {"out": out}})
@@ -47,6 +50,7 @@ def test_what_is_no_answer_is_one_line(out: str, tmp_path: Path) -> None:
         engine.Engine("podman", str(fake.program)).image("decode-floor:cpu")
 
 
+@pytest.mark.medium
 def test_a_container_is_removed_at_once_and_one_that_is_gone_is_no_failure(tmp_path: Path) -> None:
     gone = {"rm": {"err": "Error response from daemon: No such container: x\n", "code": 1}}
     fakes = {name: FakeEngine(tmp_path, name, gone) for name in engine.ENGINES}
@@ -57,6 +61,7 @@ def test_a_container_is_removed_at_once_and_one_that_is_gone_is_no_failure(tmp_p
     assert fakes["docker"].told() == [["rm", "--force", "x"]]
 
 
+@pytest.mark.medium
 def test_a_container_that_may_still_run_is_named(tmp_path: Path) -> None:
     fake = FakeEngine(tmp_path, "podman", {"rm": {"err": "\n  device is busy\nmore\n", "code": 2}})
     with pytest.raises(
@@ -67,6 +72,7 @@ def test_a_container_that_may_still_run_is_named(tmp_path: Path) -> None:
         engine.Engine("podman", str(tmp_path / "no program")).remove("x")
 
 
+@pytest.mark.medium
 def test_an_engine_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "docker"
     program.write_text("#!/bin/sh\nexec sleep 60\n")
@@ -76,6 +82,7 @@ def test_an_engine_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
         engine.Engine("docker", str(program)).image("decode-floor:cpu")
 
 
+@pytest.mark.medium
 def test_security_options_are_read_by_their_names(tmp_path: Path) -> None:
     fake = FakeEngine(tmp_path, "docker", {"info": {"out": '["name=seccomp,profile=builtin","name=rootless"]\n'}})
     docker = engine.Engine("docker", str(fake.program))

@@ -14,6 +14,7 @@ from runner.plan.resolve import Plan
 from tests.runner.launch.container.fake import FakeEngine, choose, present
 
 
+@pytest.mark.medium
 def test_a_driver_too_old_for_the_image_is_told_before_anything_starts(
     engines: Callable[..., list[FakeEngine]], l4_plan: Callable[..., Plan]
 ) -> None:
@@ -24,6 +25,7 @@ def test_a_driver_too_old_for_the_image_is_told_before_anything_starts(
     assert choose("container", "auto", l4_plan("1000.1")).info is not None  # a number, not a word
 
 
+@pytest.mark.medium
 def test_an_older_cuda_is_named_where_the_kernel_lives_in_one(
     engines: Callable[..., list[FakeEngine]], l4_plan: Callable[..., Plan]
 ) -> None:
@@ -33,6 +35,7 @@ def test_an_older_cuda_is_named_where_the_kernel_lives_in_one(
             choose("container", "auto", l4_plan("535.129.03", quant=quant))
 
 
+@pytest.mark.medium
 def test_a_tag_on_another_image_makes_it_no_other(
     engines: Callable[..., list[FakeEngine]], cpu_plan: Plan, l4_plan: Callable[..., Plan]
 ) -> None:

@@ -20,6 +20,7 @@ def test_here_asks_no_engine(engines: Callable[..., list[FakeEngine]], cpu_plan:
     assert podman.told() == []
 
 
+@pytest.mark.medium
 def test_auto_is_here_without_an_engine_and_in_the_container_where_the_image_is(
     engines: Callable[..., list[FakeEngine]], cpu_plan: Plan
 ) -> None:
@@ -35,6 +36,7 @@ def test_auto_is_here_without_an_engine_and_in_the_container_where_the_image_is(
     assert (chosen.notice, chosen.flags) == (None, ())
 
 
+@pytest.mark.medium
 def test_auto_without_the_image_is_here_and_says_what_would_build_it(
     engines: Callable[..., list[FakeEngine]], cpu_plan: Plan
 ) -> None:
@@ -46,6 +48,7 @@ def test_auto_without_the_image_is_here_and_says_what_would_build_it(
     )
 
 
+@pytest.mark.medium
 def test_docker_says_of_a_missing_image_what_its_documentation_has(
     engines: Callable[..., list[FakeEngine]], cpu_plan: Plan
 ) -> None:
@@ -76,6 +79,7 @@ def test_insisting_names_what_is_missing(
         choose("container", "paper", plan)
 
 
+@pytest.mark.medium
 def test_another_stack_is_never_measured_in_whatever_is_here(
     engines: Callable[..., list[FakeEngine]], l4_plan: Callable[..., Plan]
 ) -> None:
@@ -93,6 +97,7 @@ def test_another_stack_is_never_measured_in_whatever_is_here(
         choose("auto", "paper", resolve(Request(gpu="cpu", model="tiny", ctx="64", stack="paper"), ()))
 
 
+@pytest.mark.medium
 def test_the_usual_stack_asked_for_by_name_is_told_where_this_interpreter_may_be_of_another(
     engines: Callable[..., list[FakeEngine]], l4_plan: Callable[..., Plan]
 ) -> None:
@@ -110,6 +115,7 @@ def test_the_usual_stack_asked_for_by_name_is_told_where_this_interpreter_may_be
     assert choose("here", "modern", plan).notice is None  # whoever says so vouches for it
 
 
+@pytest.mark.medium
 def test_an_engine_that_does_not_answer_gives_way_to_one_that_does(
     engines: Callable[..., list[FakeEngine]], cpu_plan: Plan
 ) -> None:
@@ -134,6 +140,7 @@ def test_a_docker_that_remaps_users_is_not_usable(engines: Callable[..., list[Fa
     assert chosen.container.engine.name == "podman"
 
 
+@pytest.mark.medium
 def test_a_spool_that_a_container_could_not_write_keeps_a_session_here(
     engines: Callable[..., list[FakeEngine]], cpu_plan: Plan, tmp_path: Path
 ) -> None:
@@ -148,6 +155,7 @@ def test_a_spool_that_a_container_could_not_write_keeps_a_session_here(
         choose("container", "auto", cpu_plan, spool)
 
 
+@pytest.mark.medium
 def test_an_image_of_other_code_is_flagged(engines: Callable[..., list[FakeEngine]], cpu_plan: Plan) -> None:
     engines(podman=present(tree_key="0123456789ab"))
     chosen = choose("auto", "auto", cpu_plan)

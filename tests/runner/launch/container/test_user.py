@@ -23,6 +23,7 @@ def docker(folder: Path, out: str, err: str = "", code: int = 0) -> Engine:
     return Engine("docker", str(fake.program))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("said", "ids"),
     [
@@ -41,11 +42,13 @@ def test_of_a_rootless_docker_root_is_the_caller(
     assert user.caller(docker(tmp_path, said)) == User(ids)
 
 
+@pytest.mark.medium
 def test_of_a_docker_that_remaps_users_nobody_is_the_caller(tmp_path: Path) -> None:
     with pytest.raises(NoContainer, match=r"userns-remap.* no user of a container is you: use Podman, or Docker"):
         user.caller(docker(tmp_path, '["name=seccomp,profile=builtin","name=userns"]'))
 
 
+@pytest.mark.medium
 def test_a_docker_that_does_not_say_is_not_taken_for_either(tmp_path: Path) -> None:
     with pytest.raises(NoContainer, match="docker is installed but does not answer"):
         user.caller(docker(tmp_path, "null\n", transcript("docker-not-running.txt"), 1))

@@ -156,6 +156,7 @@ def test_nothing_is_mounted_over_what_the_image_runs(
         worker.command(tmp_path / "job.json")
 
 
+@pytest.mark.medium
 def test_every_call_to_the_engine_has_the_callers_own_home(
     contained: Callable[..., tuple[ContainedWorker, FakeEngine]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,6 +174,7 @@ def run(worker: ContainedWorker, timeout_s: float = 60.0) -> dict[str, Any]:
     return to_json(process.run_worker(worker.job, timeout_s, lambda *_: None, worker))
 
 
+@pytest.mark.medium
 def test_what_the_engine_cannot_start_is_told_in_its_own_words(
     contained: Callable[..., tuple[ContainedWorker, FakeEngine]],
 ) -> None:
@@ -183,6 +185,7 @@ def test_what_the_engine_cannot_start_is_told_in_its_own_words(
     assert "error setting rlimit type 7" in found["outcome"]["message"]
 
 
+@pytest.mark.medium
 def test_a_worker_killed_in_its_container_is_told_as_one(
     contained: Callable[..., tuple[ContainedWorker, FakeEngine]],
 ) -> None:
@@ -193,6 +196,7 @@ def test_a_worker_killed_in_its_container_is_told_as_one(
     assert [call[0] for call in fake.told()] == ["run", "rm"]  # should the client alone have ended
 
 
+@pytest.mark.medium
 def test_a_client_that_is_killed_is_not_told_as_the_worker(
     contained: Callable[..., tuple[ContainedWorker, FakeEngine]],
 ) -> None:
@@ -221,6 +225,7 @@ def test_a_container_that_cannot_be_removed_is_told_beside_the_reason(
     )
 
 
+@pytest.mark.medium
 def test_one_that_is_gone_already_is_removed(
     contained: Callable[..., tuple[ContainedWorker, FakeEngine]],
 ) -> None:

@@ -183,6 +183,7 @@ def of_steps(number, series):
     return found
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("disguise", "kind_of_copy"),
     [

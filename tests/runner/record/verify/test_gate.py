@@ -241,6 +241,7 @@ def test_an_honest_session_is_right(name):
     assert lines_about(make(), edit) == []
 
 
+@pytest.mark.medium
 def test_older_code_held_a_coarse_kernel_to_the_noise_of_its_dtype():
     found = of_gate_version_1(gptq())
     assert found["gate"]["noise"] == 0.03

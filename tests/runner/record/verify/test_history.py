@@ -52,6 +52,7 @@ def edit(records):
     path.write_text(path.read_text().replace('"valid": true', '"valid": false'))
 
 
+@pytest.mark.medium
 def test_an_untouched_folder_has_no_changes(repository, records, since):
     shutil.copy(SECOND, records)
     (records / "README.md").write_text("two")
@@ -69,6 +70,7 @@ def test_an_edited_record_is_listed(repository, records, since, is_committed):
     assert line == f"{records / FIRST.name}: changed since {since}: restore the record, or measure a new one"
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("is_committed", [False, True])
 def test_a_deleted_record_is_listed(repository, records, since, is_committed):
     (records / FIRST.name).unlink()
@@ -78,6 +80,7 @@ def test_a_deleted_record_is_listed(repository, records, since, is_committed):
     assert "deleted since" in line
 
 
+@pytest.mark.medium
 def test_a_record_that_was_added_and_then_edited_or_edited_and_restored_is_listed(repository, records, since):
     shutil.copy(SECOND, records)
     commit(repository)
@@ -92,6 +95,7 @@ def test_a_record_that_was_added_and_then_edited_or_edited_and_restored_is_liste
     assert named == sorted(str(records / each.name) for each in (FIRST, SECOND))
 
 
+@pytest.mark.medium
 def test_a_record_may_move_within_its_folder_and_not_out_of_it(repository, records, since):
     (records / "h100").mkdir()
     (records / FIRST.name).rename(records / "h100" / FIRST.name)
@@ -103,6 +107,7 @@ def test_a_record_may_move_within_its_folder_and_not_out_of_it(repository, recor
     assert line.startswith("deleted since")
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", [f"{FIRST.name}.bak", f".{FIRST.name}", "renamed.json", f".old/{FIRST.name}"])
 def test_a_record_that_is_hidden_or_renamed_is_listed_as_deleted(repository, records, since, name):
     (records / name).parent.mkdir(exist_ok=True)
@@ -112,6 +117,7 @@ def test_a_record_that_is_hidden_or_renamed_is_listed_as_deleted(repository, rec
     assert line.startswith(f"{records / FIRST.name}: deleted since")
 
 
+@pytest.mark.medium
 def test_a_record_that_moved_and_was_edited_is_listed(repository, records, since):
     (records / "h100").mkdir()
     edit(records)
@@ -121,6 +127,7 @@ def test_a_record_that_moved_and_was_edited_is_listed(repository, records, since
     assert line.startswith(f"{records / FIRST.name}: deleted since")
 
 
+@pytest.mark.medium
 def test_a_record_beside_one_that_moved_is_listed(repository, records):
     shutil.copy(SECOND, records)
     since = commit(repository)
@@ -133,6 +140,7 @@ def test_a_record_beside_one_that_moved_is_listed(repository, records):
     assert line.startswith(f"{records / second}: deleted since")
 
 
+@pytest.mark.medium
 def test_a_record_that_became_a_link_is_listed(repository, records, since):
     (records / FIRST.name).rename(repository / "elsewhere")
     (records / FIRST.name).symlink_to(repository / "elsewhere")
@@ -141,6 +149,7 @@ def test_a_record_that_became_a_link_is_listed(repository, records, since):
     assert line.startswith(f"{records / FIRST.name}: changed since")
 
 
+@pytest.mark.medium
 def test_a_record_that_was_added_and_is_edited_now_is_listed(repository, records, since):
     shutil.copy(SECOND, records)
     commit(repository)
@@ -149,6 +158,7 @@ def test_a_record_that_was_added_and_is_edited_now_is_listed(repository, records
     assert line.startswith(f"{records / SECOND.name}: changed since")
 
 
+@pytest.mark.medium
 def test_a_branch_that_left_before_the_record_is_held_against_it_all_the_same(tmp_path):
     git(tmp_path, "init", "-q")
     (tmp_path / "README.md").write_text("one")
@@ -160,6 +170,7 @@ def test_a_branch_that_left_before_the_record_is_held_against_it_all_the_same(tm
     assert line.startswith(f"{tmp_path / FIRST.name}: deleted since")
 
 
+@pytest.mark.medium
 def test_the_manifest_of_an_ab_may_grow_and_not_go(repository, records):
     manifest = records / "ab.json"
     manifest.write_text("{}")
@@ -181,6 +192,7 @@ def test_the_command_fails_with_the_list(records, since):
     assert f"{FIRST.name}: changed since" in result.output.replace("\n", "")
 
 
+@pytest.mark.medium
 def test_a_commit_that_git_does_not_know_and_a_folder_without_git_are_said(records, since, tmp_path_factory):
     with pytest.raises(BadValue, match="--since nowhere: no such commit in this repository"):
         history.changed("nowhere", [records])

@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from runner.record import record, spool
 from runner.record.verify import older
 
@@ -22,6 +24,7 @@ def keys(sessions: list[dict[str, Any]]) -> set[str]:
     return {each["keys"]["code_key"] for each in sessions}
 
 
+@pytest.mark.medium
 def test_every_session_of_version_1_of_the_gate_is_by_code_of_that_version() -> None:
     first = [each for each in measured() if "gate_version" not in each["gate"]]
     later = [each for each in measured() if "gate_version" in each["gate"]]

@@ -128,6 +128,7 @@ HONEST = {
 }
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", HONEST)
 def test_an_honest_session_is_right(name):
     make, edit = HONEST[name]
@@ -160,6 +161,7 @@ def test_a_tolerance_has_two_sides(side):
     assert_side(*SIDES[side])
 
 
+@pytest.mark.medium
 def test_the_middle_of_a_pass_is_held_against_the_floor():
     """One slow step hides nothing."""
     found = example_record()

@@ -242,6 +242,7 @@ def test_no_edit_that_leaves_the_types_makes_verify_fail(data):
     assert all(isinstance(line, str) for line in recompute.differences(found))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("make", KINDS)
 def test_an_edited_record_leaves_the_next_one_as_it_was(make):
     """Else the edits of one test would be in the records of another."""
@@ -307,6 +308,7 @@ def test_one_difference_has_no_more(tmp_path):
         recompute.read_verified(tmp_path / "r.json")
 
 
+@pytest.mark.medium
 def test_a_record_under_another_sessions_name_is_refused(tmp_path):
     found = example_record()
     path = tmp_path / file_name(found)

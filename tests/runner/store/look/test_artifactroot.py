@@ -16,11 +16,13 @@ from runner.store.look import artifactroot
 from tests.support.looks import refusal
 
 
+@pytest.mark.medium
 def test_artifacts_behind_a_server_cannot_be_written_past_it(sqlite_uri: str) -> None:
     MlflowClient(sqlite_uri).create_experiment(address.experiment_name(), "mlflow-artifacts:/1")
     assert "behind an MLflow server (mlflow-artifacts:/1): set MLFLOW_TRACKING_URI" in refusal()
 
 
+@pytest.mark.medium
 def test_artifacts_that_need_a_package_name_it(sqlite_uri: str) -> None:
     MlflowClient(sqlite_uri).create_experiment(address.experiment_name(), "gs://bucket/place")
     assert "lacks the package google.cloud.storage" in refusal(kind=MissingPackage)
@@ -47,6 +49,7 @@ def test_a_file_in_place_of_the_artifacts_folder_is_told(
     assert f"cannot be written from here ({tmp_path}/mlruns: Not a directory)" in refusal()
 
 
+@pytest.mark.medium
 def test_artifacts_of_an_sqlite_store_that_cannot_be_written_are_told(sqlite_uri: str) -> None:
     MlflowClient(sqlite_uri).create_experiment(address.experiment_name(), "/proc/nowhere/art")
     assert "keeps its artifacts in /proc/nowhere/art, which cannot be written from here (/proc: " in refusal()

@@ -41,6 +41,7 @@ def test_the_look_makes_no_store_and_imports_no_mlflow(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.medium
 def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(
     any_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,6 +70,7 @@ def test_an_experiment_id_that_is_not_there_is_named(
     )
 
 
+@pytest.mark.medium
 def test_a_run_that_is_not_there_or_deleted_is_named(any_uri: str) -> None:
     client = MlflowClient(any_uri)
     run_id = client.create_run("0").info.run_id
@@ -85,6 +87,7 @@ def test_a_folder_that_mlflow_is_told_to_take_is_left_to_it(monkeypatch: pytest.
     assert store.before_measuring(None) is None
 
 
+@pytest.mark.medium
 def test_a_server_that_is_not_there_now_keeps_nothing_from_being_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     for scheme in ("http", "postgresql"):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://me:secret@127.0.0.1:{free_port()}/x")
@@ -98,6 +101,7 @@ def test_a_server_that_is_not_there_now_keeps_nothing_from_being_measured(monkey
         assert "does not answer (503" in (store.before_measuring(None) or "")
 
 
+@pytest.mark.medium
 def test_a_look_at_a_store_that_is_wrong_makes_no_run(sqlite_uri: str, tmp_path: Path) -> None:
     client = MlflowClient(sqlite_uri)
     client.delete_experiment(client.create_experiment(address.experiment_name()))

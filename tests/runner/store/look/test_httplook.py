@@ -21,6 +21,7 @@ def test_a_redirect_that_would_turn_a_post_into_a_get_is_told(http_uri: str, mon
         assert f"it redirects to {http_uri}: set MLFLOW_TRACKING_URI" in refusal()
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\n\r\n"], ids=["nothing", "half"])
 def test_a_server_that_never_ends_its_answer_is_given_up_soon(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(httplook, "TIMEOUT_S", 0.5)

@@ -20,6 +20,7 @@ from tests.support.records import example_record
 OLDER = sorted((Path(__file__).parent / "older").glob("*.sql"))
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("dump", OLDER, ids=lambda path: path.stem)
 def test_an_older_database_is_refused_alike_in_reading_and_writing_and_left_as_it_is(
     dump: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -56,6 +57,7 @@ def test_a_database_of_something_else_gets_no_tables(tmp_path: Path, monkeypatch
         store.commit(typed(example_record()), None)
 
 
+@pytest.mark.medium
 def test_the_schema_that_is_read_off_the_files_is_mlflows_own() -> None:
     from mlflow.store.db.utils import _get_latest_schema_revision
     from mlflow.version import VERSION

@@ -13,6 +13,7 @@ from runner.store.look import httplook, seen
 from tests.support.looks import answering, refusal
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
