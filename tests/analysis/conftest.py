@@ -1,4 +1,4 @@
-"""What tests of several modules of analysis share."""
+"""Fixtures that tests of several modules of analysis share."""
 
 from __future__ import annotations
 

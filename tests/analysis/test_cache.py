@@ -1,4 +1,4 @@
-"""What can be computed again is kept where there is a place, and ignored where it is damaged."""
+"""The cache: it is kept if there is a place for it, and ignored if it is damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with an image in one line each: its code, its user, and the machine code of its libraries."""
+"""The faults of an image, one line each: its code, its user, and the machine code of its libraries."""
 
 from __future__ import annotations
 

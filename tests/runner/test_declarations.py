@@ -1,4 +1,4 @@
-"""What formats and runtimes declare: which schemes a format can have, and how a runtime's steps are launched."""
+"""The declarations of formats and runtimes: which schemes a format can have, and how a runtime's steps are launched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the look at a store refuses, and servers that answer everything alike."""
+"""The refusals of the look at a store, and servers that answer everything alike."""
 
 from __future__ import annotations
 

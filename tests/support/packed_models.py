@@ -1,4 +1,4 @@
-"""What a model of packed weights is built of: the tiny shape, and a scheme of each format."""
+"""The parts of a model of packed weights: the tiny shape, and a scheme of each format."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ SCHEMES = {
 
 
 def build(quant: str, dtype: torch.dtype = torch.float32) -> model.Build:
-    """What the tiny model of this format is built by."""
+    """Returns the builder of the tiny model of this format."""
     return model.Build(TINY, quant, SCHEMES[quant], dtype, CPU)

@@ -29,7 +29,7 @@ def rows_of(records: Iterable[Record]) -> list[CheckRow]:
 
 
 def checks(records: Iterable[Record], **wanted: object) -> list[CheckRow]:
-    """Those rows that have these values."""
+    """Returns the rows that have these values."""
     found = rows_of(records)
     return [row for row in found if all(row.value(name) == value for name, value in wanted.items())]
 

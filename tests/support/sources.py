@@ -56,7 +56,7 @@ WALL_KEY = "key = 'latency/step_wall_ms'"
 
 
 def left_out_of_all_tables(source: Source) -> tuple[str, ...]:
-    """What each table leaves out; rows are made of the rest."""
+    """The fields that each table leaves out; rows are made of the rest."""
     frames = [source.frame(asked) for asked in (floor.METRICS, quant.METRICS, budget.METRICS, papercheck.NEEDED)]
     floor.rows(frames[0], every_code=True)
     quant.rows(frames[1])

@@ -1,4 +1,4 @@
-"""What the figures of the committed records are drawn of."""
+"""The rows that the figures of the committed records draw."""
 
 from __future__ import annotations
 

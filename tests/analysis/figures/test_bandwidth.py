@@ -10,7 +10,7 @@ from tests.support.records import cpu_record
 
 
 def points(axes, colours):
-    """What stands in markers of these colours on the axes."""
+    """Returns the (x, y) of each marker in these colours, sorted."""
     lines = [line for line in axes.lines if line.get_color() in colours and line.get_marker() not in ("None", "_")]
     return sorted((x, y) for line in lines for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True))
 

@@ -1,4 +1,4 @@
-"""What is said of a store without sessions, and of the runs that no table shows."""
+"""The messages about a store without sessions, and about runs that no table shows."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What tests of several tables share."""
+"""Fixtures that tests of several tables share."""
 
 from __future__ import annotations
 

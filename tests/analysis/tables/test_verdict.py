@@ -25,7 +25,7 @@ def test_beyond_it_differs_by_so_much():
 
 
 def interval_check(factors):
-    """Of H100 sessions whose steps are the paper's times these."""
+    """Returns the check of H100 sessions whose steps are the paper's, each times a factor."""
     return h100_check([on(H100, factor * FLOOR_PAPER_MS / 0.27) for factor in factors])
 
 

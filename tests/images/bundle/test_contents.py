@@ -1,4 +1,4 @@
-"""What is in a bundle: the project unchanged, the packages that its base needs, and a manifest that says so."""
+"""The contents of a bundle: the project unchanged, the packages that its base needs, and a manifest that says so."""
 
 from __future__ import annotations
 

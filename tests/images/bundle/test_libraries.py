@@ -1,4 +1,4 @@
-"""What a compiled library needs, read from bytes that are laid out as a linker and CUDA's fatbinary lay them out."""
+"""The needs of a compiled library, read from bytes that are laid out as a linker and CUDA's fatbinary lay them out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in a folder instead of a checkpoint is said, with what to do."""
+"""A folder without a checkpoint: the message names its contents and the remedy."""
 
 from __future__ import annotations
 

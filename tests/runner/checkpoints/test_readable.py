@@ -1,4 +1,4 @@
-"""What the system says of a checkpoint's files names the checkpoint, the file and what to do."""
+"""The system's errors on a checkpoint's files: the message names the checkpoint, the file and the remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What AutoAWQ's layer is given of a packed one. The package is pretended; test_gpu_kernels.py has the real one."""
+"""The tensors that AutoAWQ's layer gets. The package is pretended; test_gpu_kernels.py has the real one."""
 
 import pytest
 import torch

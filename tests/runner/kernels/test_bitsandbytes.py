@@ -11,7 +11,7 @@ from runner.worker import plainlinear
 @pytest.mark.parametrize("double", [True, False])
 @torch.inference_mode()
 def test_bitsandbytes_multiplies_the_stored_form(double, monkeypatch):
-    """Where a CPU has AVX512-BF16 the package repacks a layer at its first forward, unless it is told not to."""
+    """On a CPU with AVX512-BF16 the package repacks a layer at its first forward, unless it is told not to."""
     import bitsandbytes
 
     monkeypatch.setattr(bitsandbytes.nn.modules, "has_avx512bf16", lambda: True)

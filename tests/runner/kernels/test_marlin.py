@@ -1,4 +1,4 @@
-"""What GPTQModel's Marlin layers are given of a packed one. It is pretended; test_gpu_kernels.py has the real one."""
+"""The tensors that GPTQModel's Marlin layers get. It is pretended; test_gpu_kernels.py has the real one."""
 
 import sys
 from types import ModuleType

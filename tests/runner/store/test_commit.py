@@ -1,4 +1,4 @@
-"""What one committed session looks like in MLflow, in each kind of store, and what a failure leaves of it."""
+"""One committed session in MLflow, in each kind of store, and the remains of a failure."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ def test_a_refused_record_leaves_the_run_as_it_was(client: MlflowClient) -> None
 
 
 class Full(Exception):
-    """What a store may raise in the middle of a session."""
+    """Errors that a store may raise in the middle of a session."""
 
 
 @pytest.mark.medium

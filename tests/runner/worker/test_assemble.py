@@ -1,4 +1,4 @@
-"""What of a session's findings goes where in the record: bytes, facts of the device, keys and the cost by phase."""
+"""The places of a session's findings in the record: bytes, facts of the device, keys and the cost by phase."""
 
 import time
 from dataclasses import replace

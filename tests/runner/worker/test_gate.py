@@ -1,4 +1,4 @@
-"""What the gate writes down is what arithmetic says, position by position; test_gate_mutants.py has its verdicts."""
+"""The gate writes down what arithmetic gives, position by position; test_gate_mutants.py has its verdicts."""
 
 import math
 

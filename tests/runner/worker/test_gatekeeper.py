@@ -1,4 +1,4 @@
-"""What a gatekeeper collects of each pass: logits, tokens and cache rows, each compared with its own position."""
+"""The evidence of a pass: logits, tokens and cache rows, each compared with its own position."""
 
 import pytest
 

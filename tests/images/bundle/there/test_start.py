@@ -1,4 +1,4 @@
-"""What a host that unpacks a bundle is told, and what runs there. Wheels and hosts are small fakes."""
+"""The messages to a host that unpacks a bundle, and the programs that run there. Wheels and hosts are small fakes."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def cpu_plan() -> Plan:
 
 @pytest.fixture
 def l4_plan(card: Callable[..., Any]) -> Callable[..., Plan]:
-    """Of an L4 with a driver: `l4_plan("570.86.15", quant="gptq")`."""
+    """Returns a function that makes a plan for an L4 with a driver: `l4_plan("570.86.15", quant="gptq")`."""
 
     def make(driver: str, **request: str) -> Plan:
         found = replace(card("NVIDIA L4"), driver=driver)

@@ -1,4 +1,4 @@
-"""What ran according to a record, against its cell, the declaration of its runtime, and its table of kernels."""
+"""The configuration that ran, against its cell, the declaration of its runtime, and its table of kernels."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a database server or a driver refuses is told with its remedy."""
+"""Refusals of a database server or a driver come with their remedy."""
 
 from __future__ import annotations
 
