@@ -114,7 +114,7 @@ def read(path: Path) -> Measured:
     """Returns the A/B of a manifest. Raises BadRecord if it is inconsistent or has no complete block."""
     checked = check.read_checked(path)
     if not checked.manifest.complete:
-        raise BadRecord(f"{path}: no block is complete yet: run the same `ab` command again")
+        raise BadRecord(f"{path}: no block is complete yet: run the `python -m runner ab` command that began it again")
     frame = records.frame_of_records(checked.records.values(), NEEDED)
     by_id = _sessions(frame.sessions)
     session_facts = {session: facts.record_facts(record) for session, record in checked.records.items()}

@@ -73,8 +73,8 @@ def read(path: Path) -> Job:
         ) from error
     except ValueError as error:
         raise BadValue(
-            f"{path} is not a job of this version of the worker: {error}: "
-            "if it runs in a container, build the image again"
+            f"{path} is not a job of this version of the worker ({error}): in a container, build the image again; "
+            "otherwise start `python -m runner cell` again"
         ) from error
 
 

@@ -53,7 +53,10 @@ def _check_rope(entry: Mapping[str, Any], place: Place) -> None:
         raise place.at("type").error("an older name: write rope_type")
     if entry.get("rope_type") != ROPE_TYPE:
         kind = yamlfile.yaml_text(entry.get("rope_type"))
-        raise place.at("rope_type").error(f"the gate does not support {kind} (allowed: {ROPE_TYPE}, or null)")
+        raise place.at("rope_type").error(
+            f"{kind} is not supported, only {ROPE_TYPE}: choose another model; "
+            "if its config.json scales nothing, write rope_scaling: null"
+        )
     scaling = RopeScaling(**checked(RopeScaling, entry, place))
     for name, hint in hints(RopeScaling).items():
         if hint is float:

@@ -34,8 +34,8 @@ DTYPES = {"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F64": "fp64"}
 NO_CODES = (*FLOATS, "BOOL")
 ANY_FLOAT = "float"
 LEFT_OUT = (
-    "transformers ignores that and computes without it: remove it from the file if that is the model to be "
-    "measured, or use the checkpoint of another one"
+    "transformers ignores these tensors: use a checkpoint without them; if the model without them is to be measured, "
+    "remove them from its files"
 )
 NAMED_IN_A_LINE = 3
 # in the order of ModelShape.linear_shapes; the first three may have a bias

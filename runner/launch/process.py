@@ -37,7 +37,7 @@ from runner.job import ERROR_MARK, PHASE_MARK, Job, failed_record
 from runner.launch.local import Worker
 from runner.processes import signals
 from runner.processes.parentwatch import process_descriptor
-from runner.record import record, written
+from runner.record import record, spool, written
 from runner.record.sections.head import Outcome
 from runner.record.sessionrecord import FailedRecord, SessionRecord
 from runner.redaction import privatepaths
@@ -98,9 +98,9 @@ def _published(text: str, hidden: Hidden) -> str:
 
 def _hidden(job: Job) -> Hidden:
     """Returns the folders of the job's weights and record, with their markers."""
-    spool = privatepaths.folder(str(Path(job.record_path).parent), privatepaths.SPOOL)
+    folder = privatepaths.folder(str(Path(job.record_path).parent), privatepaths.SPOOL)
     weights = () if job.checkpoint is None else privatepaths.folder(job.checkpoint, privatepaths.WEIGHTS)
-    return (*spool, *weights)
+    return (*folder, *weights)
 
 
 def _parsed_error(text: str) -> Cause | None:
@@ -124,7 +124,7 @@ def run_worker(job: Job, timeout_s: float, on_phase: OnPhase, worker: Worker) ->
     record_of_worker = _written(job)
     if record_of_worker is not None:
         if isinstance(stopped, Stopped):
-            raise type(stopped)(f"{stopped}; the record was already complete: {job.record_path}")
+            raise type(stopped)(f"{stopped}; {spool.kept(Path(job.record_path))}")
         return record_of_worker
     exit_code, fault = (code, None) if code is None else worker.outcome(code)
     cause = _cause(stopped, exit_code, fault, output)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -218,7 +217,5 @@ def _with_record_path(error: Kind, path: Path) -> Kind:
     """Returns the same error, with the record's path and how to import it."""
     text = str(error)
     if str(path.parent) not in text:
-        text += (
-            f"; the record is kept at {path}; import it with: python -m runner import {shlex.quote(str(path.parent))}"
-        )
+        text += f"; {spool.kept(path)}"
     return type(error)(text)

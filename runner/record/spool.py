@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -21,6 +22,12 @@ RESERVE_SUFFIX = ".reserve"
 def reserve_path(record_path: Path) -> Path:
     """Returns the path of the file that reserves space for a record. The record is later written into that file."""
     return record_path.with_name(f".{record_path.name}{RESERVE_SUFFIX}")
+
+
+def kept(record_path: Path) -> str:
+    """Returns a sentence that says where the record is and how to import it."""
+    folder = shlex.quote(str(record_path.parent))
+    return f"the record is kept at {record_path}; import it with: python -m runner import {folder}"
 
 
 def check_folder(folder: Path, kind: type[DecodeFloorError]) -> None:

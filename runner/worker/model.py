@@ -15,13 +15,13 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from runner import registry
+from runner import failures, registry
 from runner.cell.scheme import Scheme
 from runner.cell.shape import ModelShape
 from runner.checkpoints import weightfiles
 from runner.checkpoints.tensornames import EMBEDDING, HEAD
 from runner.errors import BadCheckpoint
-from runner.worker import plainlinear, synthetic, transformers4
+from runner.worker import plainlinear, synthetic, torcherrors, transformers4
 
 if transformers4.IS_INSTALLED:
     from runner.worker.transformers4 import no_init_weights
@@ -111,12 +111,13 @@ def load_checkpoint(folder: Path, build: Build) -> nn.Module:
                 block.set_submodule(part, _read_packed(f"{name}.{part}", linear, tensors, build))
         _copy_weights(model, tensors)
         _check_zero(weightfiles.zero_biases(tensors, expected), tensors)
-    except torch.OutOfMemoryError:
-        raise
     except READING_ERRORS as error:
+        if torcherrors.is_out_of_memory(error):
+            raise
         # an OSError names the file by its full path, which is private
         text = str(error).replace(f"{folder}/", "")
-        raise BadCheckpoint(f"the checkpoint cannot be loaded: {text}: fetch it again") from error
+        advice = failures.advice(error, "fetch the folder again, it may be damaged")
+        raise BadCheckpoint(f"the checkpoint cannot be loaded ({type(error).__name__}: {text}): {advice}") from error
     return _ready(model)
 
 

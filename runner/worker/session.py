@@ -15,7 +15,7 @@ import torch
 from runner import registry
 from runner.cell import floors
 from runner.declarations import KernelDeclaration, RuntimeDeclaration, Step
-from runner.errors import Mismatch, MissingPackage, OutOfMemory
+from runner.errors import MissingPackage
 from runner.job import Job
 from runner.machine import nvml
 from runner.record import derive, record
@@ -40,19 +40,12 @@ from runner.worker import (
     probes,
     timing,
     tokens,
+    torcherrors,
     trace,
 )
 from runner.worker.assemble import Findings
 from runner.worker.gatekeeper import Gatekeeper
 from runner.worker.progress import Clock
-
-NEED_LESS = "choose a smaller model, ctx or quant, or end other programs that use this memory"
-ANY_BACKEND = "choose another in options=sdpa:…, or leave that option out"
-NO_BACKEND = (
-    "No viable backend for scaled_dot_product_attention",
-    "No available kernel",
-    "Invalid backend",
-)
 
 
 @dataclass(frozen=True)
@@ -74,7 +67,7 @@ def run(job: Job, clock: Clock) -> MeasuredRecord:
     """
     card.check(job.device)
     cached_files = _compilecache.count_files()
-    with _torch_errors(), torch.inference_mode():
+    with torcherrors.translated(), torch.inference_mode():
         findings = _run_phases(job, cached_files, clock)
     measured = assemble.measured(findings, clock)
     record.write(measured, Path(job.record_path))
@@ -128,23 +121,6 @@ def _peak_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-@contextmanager
-def _torch_errors() -> Iterator[None]:
-    """Translates torch's errors when memory runs out, or when no attention backend supports the call."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        line = str(error).splitlines()[0] if str(error) else "host memory"
-        raise OutOfMemory(f"out of memory: {line}; {NEED_LESS}") from error
-    except RuntimeError as error:
-        line = str(error).splitlines()[0] if str(error) else ""
-        if "can't allocate memory" in str(error):
-            raise OutOfMemory(f"out of memory: {line}; {NEED_LESS}") from error
-        if any(text in line for text in NO_BACKEND):
-            raise Mismatch(f"no attention backend that this cell allows can run here: {line}; {ANY_BACKEND}") from error
-        raise
 
 
 def _snapshot(job: Job, clock: Clock) -> Snapshot:

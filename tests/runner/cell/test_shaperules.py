@@ -28,9 +28,10 @@ from tests.support.catalogues import LLAMA, LLAMA3, model_entry, write
         ({"head_dim": 33}, "head_dim: 33 is odd, but a rotary embedding needs pairs"),
         (
             {**LLAMA, "rope_scaling": {"rope_type": "yarn", "factor": 4.0}},
-            "rope_scaling.rope_type: the gate does not support 'yarn' (allowed: llama3, or null)",
+            "rope_scaling.rope_type: 'yarn' is not supported, only llama3: choose another model; if its config.json "
+            "scales nothing, write rope_scaling: null",
         ),
-        ({"rope_scaling": {}}, "rope_scaling.rope_type: the gate does not support null"),
+        ({"rope_scaling": {}}, "rope_scaling.rope_type: null is not supported, only llama3"),
         ({"rope_scaling": {"type": "llama3"}}, "rope_scaling.type: an older name: write rope_type"),
         ({"rope_scaling": {"rope_type": "llama3"}}, "rope_scaling.factor: missing"),
         ({"rope_scaling": {**LLAMA3, "factor": "8"}}, "rope_scaling.factor: '8' is not a number: write 8.0"),

@@ -98,8 +98,8 @@ def test_a_tensor_too_many_is_told_what_transformers_makes_of_it(folder: Path, n
     dtype = {"_extra_state": "U8", "weight_mask": "BOOL"}.get(name.rpartition(".")[2], "BF16")
     change(folder, lambda found: found.update({name: (dtype, (32,))}))
     assert refusal(folder) == (
-        f"weights=x: 1 tensor more than the model has ({name}): transformers ignores that and computes without it: "
-        "remove it from the file if that is the model to be measured, or use the checkpoint of another one"
+        f"weights=x: 1 tensor more than the model has ({name}): transformers ignores these tensors: use a checkpoint "
+        "without them; if the model without them is to be measured, remove them from its files"
     )
 
 

@@ -126,3 +126,9 @@ def test_a_folder_of_records_that_cannot_be_listed_is_said_with_what_to_do(tmp_p
         spool.check_folder(file / "below", BadValue)
     with pytest.raises(BadValue, match=r"File name too long: name a shorter path$"):
         spool.check_folder(tmp_path / ("n" * 300), BadValue)
+
+
+def test_a_kept_record_is_named_with_the_command_that_imports_its_folder() -> None:
+    assert spool.kept(Path("my spool/a.json")) == (
+        "the record is kept at my spool/a.json; import it with: python -m runner import 'my spool'"
+    )

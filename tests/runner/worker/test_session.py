@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from runner.cell import floors
-from runner.errors import Mismatch, MissingPackage, OutOfMemory
+from runner.errors import MissingPackage
 from runner.record.sections.surroundings import Probes, Snapshots
 from runner.worker import session, tokens
 from runner.worker.progress import Clock
@@ -175,37 +175,6 @@ def test_a_runtime_that_owns_its_model_has_no_kernels_layers(monkeypatch, tiny_j
     loaded = SimpleNamespace(job=tiny_job, model=None, tokens=None)
     session._build(loaded, SimpleNamespace(note=lambda _: None), Clock(1_000))
     assert log == []
-
-
-@pytest.mark.parametrize(
-    ("raised", "kind", "said"),
-    [
-        (
-            torch.OutOfMemoryError("CUDA out of memory. Tried\nmore"),
-            OutOfMemory,
-            "out of memory: CUDA out of memory. Tried",
-        ),
-        (MemoryError(), OutOfMemory, "out of memory: host memory"),
-        (
-            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
-            OutOfMemory,
-            "out of memory",
-        ),
-        (
-            RuntimeError("No available kernel. Aborting execution."),
-            Mismatch,
-            "no attention backend that this cell allows",
-        ),
-        (RuntimeError("Invalid backend"), Mismatch, "no attention backend that this cell allows"),
-        (RuntimeError("something else"), RuntimeError, "something else"),
-    ],
-)
-def test_what_torch_raises_is_an_error_of_the_family_where_it_is_known(raised, kind, said):
-    with pytest.raises(kind) as caught, session._torch_errors():
-        raise raised
-    assert type(caught.value) is kind
-    assert str(caught.value).startswith(said)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_package_that_is_not_whole_is_missing_and_anything_else_is_a_bug():
