@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis import cache
+from tests.support.damaged import DEEP
 
 
 def test_a_cache_that_is_another_users_is_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,3 +68,9 @@ def test_other_code_has_another_hash(tmp_path: Path) -> None:
     assert cache.code([source]) == before
     source.write_text("1 - 1\n")
     assert cache.code([source]) != before
+
+
+@pytest.mark.parametrize("text", DEEP)
+def test_an_entry_that_is_nested_too_deeply_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "entry").write_text(text)
+    assert cache.load_json(tmp_path / "entry") is None

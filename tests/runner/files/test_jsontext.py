@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-from analysis import cache
 from runner.files import jsontext
 from tests.support.damaged import DEEP
 
@@ -17,12 +15,6 @@ def test_brackets_without_end_are_no_json(text: str) -> None:
     for given in (text, text.encode()):
         with pytest.raises(ValueError, match=r"^brackets nested too deeply$"):
             jsontext.loads(given)
-
-
-@pytest.mark.parametrize("text", DEEP)
-def test_an_entry_of_a_cache_is_none(tmp_path: Path, text: str) -> None:
-    (tmp_path / "entry").write_text(text)
-    assert cache.load_json(tmp_path / "entry") is None
 
 
 def test_all_else_is_as_json_reads_it() -> None:
