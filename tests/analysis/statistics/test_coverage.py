@@ -205,7 +205,10 @@ def test_a_drift_is_centred_whatever_the_number_of_sessions(count):
 
 
 def test_the_page_is_rendered_from_the_figures():
-    assert coverage.markdown(COMMITTED) in (ROOT / "docs" / "statistics.md").read_text()
+    page = coverage.markdown(COMMITTED)
+    assert page in (ROOT / "docs" / "statistics.md").read_text()
+    heads_and_rules = 2 * 2
+    assert page.count("\n|") == heads_and_rules + len(COMMITTED["coverage"]) + len(COMMITTED["power"])
 
 
 def test_the_committed_numbers_of_simulations_are_those_of_the_code():

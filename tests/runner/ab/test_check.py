@@ -100,6 +100,20 @@ def begun(found: Manifest, told: dict[str, Facts], later_ms: int) -> Manifest:
     return found
 
 
+def renumbered(found: Manifest, told: dict[str, Facts], *chosen: Block) -> Manifest:
+    """The A/B of these blocks, with its sessions numbered from 0."""
+    index, blocks = 0, []
+    for block in chosen:
+        entries = []
+        for entry in block.sessions:
+            own = told[entry.session]
+            told[entry.session] = replace(own, stated={**own.stated, "session.index": index})
+            entries.append(replace(entry, index=index))
+            index += 1
+        blocks.append(replace(block, sessions=tuple(entries)))
+    return replace(found, blocks=tuple(blocks))
+
+
 BROKEN: dict[str, tuple[Edit, str]] = {
     "another id": (lambda m, _: replace(m, id="0" * 12), "id 000000000000 is not the hash of what is compared"),
     "a field that no arms differ in": (
@@ -123,6 +137,16 @@ BROKEN: dict[str, tuple[Edit, str]] = {
         "4 and 0 more sessions declared, [4, 0] requested",
     ),
     "a block that ended for no reason": (cut, "block 0: it is not complete, but the next block began on the same"),
+    "a block that ended for no reason before one on another host": (
+        lambda m, told: renumbered(
+            m,
+            told,
+            Block(m.blocks[0].host_id, "abba", m.blocks[0].sessions[:3]),
+            Block(m.blocks[0].host_id, "baab", m.blocks[1].sessions[:2]),
+            Block("0" * 12, "abba", m.blocks[1].sessions[2:]),
+        ),
+        "block 0: it is not complete, but the next block began on the same",
+    ),
     "a block that goes on after what did not count": (
         lambda m, told: unused(m, told, 1, 1, is_valid=False, reasons="gate"),
         "block 1: it continues after a session that is not valid",
@@ -159,6 +183,12 @@ HONEST: dict[str, Edit] = {
     ),
     "one left there, and two of each arm asked for": lambda m, told: replace(
         on_another_host(cut(m, told), told), declared=Declared(2, 0), asked=(2,)
+    ),
+    "one block left there at its first session, and one of each arm asked for": lambda m, told: renumbered(
+        replace(on_another_host(m, told), declared=Declared(1, 0), asked=(1,)),
+        told,
+        Block(m.blocks[0].host_id, "ab", m.blocks[0].sessions[:1]),
+        Block("0" * 12, "ba", m.blocks[1].sessions[:2]),
     ),
     "a last session that does not count": lambda m, told: unused(m, told, 1, 3, is_valid=False, reasons="gate"),
     "a last session that was not measured": lambda m, told: unused(m, told, 1, 3, is_measured=False, is_valid=False),

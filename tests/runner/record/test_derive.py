@@ -2,6 +2,7 @@
 
 import pytest
 
+from runner.record.derive import cost
 from tests.support.derive import derive
 from tests.support.records import example_record
 
@@ -109,3 +110,8 @@ def test_the_fixed_cost_is_what_neither_steps_nor_prefill_nor_compiling_takes():
     del found["cost_s"]["compile"]
     derive(found)
     assert found["cost_s"]["fixed"] == 85.0
+
+
+def test_the_cost_keeps_the_name_of_each_phase_and_its_milliseconds():
+    found = cost({"import": 1.2344, "prefill": 0.5, "steps": 0.25, "total": 4.0})
+    assert (found.import_, found.prefill, found.steps, found.total) == (1.234, 0.5, 0.25, 4.0)

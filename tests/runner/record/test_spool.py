@@ -132,3 +132,9 @@ def test_a_kept_record_is_named_with_the_command_that_imports_its_folder() -> No
     assert spool.kept(Path("my spool/a.json")) == (
         "the record is kept at my spool/a.json; import it with: python -m runner import 'my spool'"
     )
+
+
+def test_records_are_neither_hidden_files_nor_manifests(tmp_path: Path) -> None:
+    for name in ("one.json", ".hidden.json", spool.MANIFEST_NAME):
+        (tmp_path / name).touch()
+    assert spool.record_files(tmp_path) == [tmp_path / "one.json"]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from mlflow import MlflowClient
@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from runner import store
 from runner.errors import BadRecord
 from runner.record import metrics, record
-from runner.store.commit import Committed, closed_on_failure, log_files, store_view
+from runner.store.commit import BATCH_ENTITIES, Committed, _log_numbers, closed_on_failure, log_files, store_view
 from runner.store.session_run import COMMITTED_TAG, view
 from tests.runner.store import contents
 from tests.support.derive import typed
@@ -325,3 +325,19 @@ def test_mlflows_lines_about_a_run_are_not_in_the_commands_own_output(
 ) -> None:
     store_view(client, view(typed(example_record())), None)
     assert capsys.readouterr().out == ""
+
+
+def test_a_call_has_at_most_as_many_entities_as_mlflow_takes() -> None:
+    """The first call also has the params and the tags."""
+    calls: list[list[int]] = []
+
+    class Client:
+        def log_batch(self, _run: str, *entities: list[Any], **_settings: bool) -> None:
+            calls.append([len(each) for each in entities])
+
+    session_view = view(typed(example_record(protocol={"name": "custom", "steps": 1500})))
+    _log_numbers(cast("MlflowClient", Client()), "run", session_view)
+    assert max(map(sum, calls)) == BATCH_ENTITIES
+    assert sum(map(sum, calls)) == sum(
+        map(len, (session_view.params, session_view.tags, session_view.metrics, session_view.series))
+    )

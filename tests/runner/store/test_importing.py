@@ -16,6 +16,7 @@ from sqlalchemy.engine import Engine
 from runner import store
 from runner.errors import BadValue, StoreUnreachable
 from runner.record import record, sidecar
+from runner.store.look import before
 from runner.store.session_run import COMMITTED_TAG
 from tests.runner.store import contents
 from tests.support import damaged
@@ -211,3 +212,15 @@ def test_an_import_stops_at_a_dead_server_and_goes_on_later(tmp_path: Path, monk
         with pytest.raises(StoreUnreachable, match="runner import"):
             store.import_folder(spooled.parent)
     assert len(store.import_folder(spooled.parent).imported) == 1
+
+
+@pytest.mark.usefixtures("sqlite_uri")
+def test_a_store_that_takes_no_record_is_named_with_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise StoreUnreachable("the store takes nothing")
+
+    for name in ("a.json", "below/b.json"):
+        record.write(failed_record(), tmp_path / name)
+    monkeypatch.setattr(before, "check", refuse)
+    with pytest.raises(StoreUnreachable, match=f"the store takes nothing, then `python -m runner import {tmp_path}` "):
+        store.import_folder(tmp_path)

@@ -264,3 +264,11 @@ def test_the_margin_of_two_tokens_is_the_distance_between_them():
     """3 and 1: root mean square √(10 / 2), margin 2 / √5 = 0.8944; two equal best tokens have none."""
     expected = gate.Expectation((17, 18), torch.tensor([[1.0, 3.0], [2.0, 2.0]]), (0.01, 0.01), True, 1)
     assert (expected.margin(17), expected.margin(18)) == (0.8944, 0.0)
+
+
+def test_a_repeated_token_is_held_against_the_position_after_its_own():
+    """Two tokens, and the reference prefers token 0 at 17, token 1 at 18 by a margin of 2 / √5."""
+    expected = gate.Expectation((17, 18), torch.tensor([[3.0, 1.0], [1.0, 3.0]]), (0.01, 0.01), True, 1)
+    found = gate.compare_tokens("wall", range(17, 19), (0, 1), 1, expected)
+    assert found.regrets == (0.0, 0.0)
+    assert found.repeats == (0.8944, 0.8944)  # token 1 at 17, token 0 at 18

@@ -38,7 +38,7 @@ class Prompt:
         self.cuda.wait()
 
 
-@pytest.mark.parametrize(("cold", "warm"), [(300, 100), (100, 300)])
+@pytest.mark.parametrize(("cold", "warm"), [(300, 100), (100, 300), (100, 60_000)])
 def test_the_first_prefill_is_the_cold_one_and_each_ends_with_its_token_on_the_host(cuda, tiny_job, cold, warm):
     cuda.launch("what came before", 50 * 10**6)  # waited for before the clock starts
     timed = timing.prefill(Prompt(cuda, cold, warm), tiny_job.cell.ctx, GPU, Clock(1_000))
