@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "experiments" / "records"
 SIZES = {"report-wide.png": (1280, 1600), "report-phone.png": (390, 1600), "mlflow-cells.png": (1280, 900)}
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/#/\S+")
-PATIENCE_S = 120
+PATIENCE_S = 300
 STILL_S = 3
 """A page that has not changed for this long has loaded everything."""
 CLOSE_ASSISTANT = "document.querySelector('[data-component-id=\"mlflow.assistant.chat_panel.close\"]')?.click()"
@@ -59,7 +59,7 @@ def served(folder: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    command = _command("runner", "ui", "--port", port)
+    command = _command("runner", "ui", "--port", port, "--workers", "1")
     server = subprocess.Popen(
         command, cwd=folder, env=_environment(), stdout=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -69,8 +69,8 @@ def served(folder: Path) -> Iterator[str]:
         _wait_for(int(port))
         yield address
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=30)
+        os.killpg(server.pid, signal.SIGKILL)  # it only reads, and takes long to end in order
+        server.wait()
 
 
 def _wait_for(port: int) -> None:

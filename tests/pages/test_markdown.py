@@ -41,6 +41,12 @@ def test_the_front_page_is_short():
     assert len(markdown.read(ROOT / "README.md").splitlines()) <= README_LINES
 
 
+def test_the_first_screen_has_a_claim_and_one_figure_with_its_text():
+    first = markdown.read(ROOT / "README.md").partition("## ")[0].split("\n\n")
+    assert [part.startswith("**On an H100") for part in first[:4]] == [False, False, True, False]
+    assert re.match(r"!\[[^\]]{40,}\]\(docs/figures/steps\.svg\)$", first[3].strip())
+
+
 @EVERY_PAGE
 def test_lines_are_no_wider_than_the_code(path):
     """Tables, pictures, code and generated blocks cannot be broken."""
