@@ -2,7 +2,7 @@
 #   STACK=cpu|modern  which pins (default: modern if nvidia-smi lists a GPU, else cpu); of an image: modern or paper
 #   PYTHON=…          default: the first of python3, python3.12, python3.11 that is 3.11 or 3.12
 #   ENGINE=docker|podman|buildah  builder of images (default: the first that works); images/build.sh has more
-#   BASE=host-torch, KERNELS=folder, PYTHON_VERSION=3.11|3.12  settings of a bundle: docs/bundle.md
+#   BASE=host-torch, KERNELS=folder, PYTHON_VERSION=3.11|3.12  settings of a bundle: docs/containers.md
 #   ARGS="…"          more options for the target's command
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -22,7 +22,7 @@ venv := PATH="$$PWD/.venv/bin:$$PATH"
 # of test-fast.
 keep_bytecode := PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-stores test-real lint types check ui bench-overhead bench-tables floor graphs quant budget report demo coverage verify unchanged mutants lock clean
+.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-stores test-real lint types check ui bench-overhead bench-tables floor graphs quant budget report demo results screenshots coverage verify unchanged mutants lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -89,6 +89,12 @@ demo: env ## Import the committed records into the embedded store, and make (and
 	@$(venv) python -m analysis report $(ARGS)
 	@test -z "$$DISPLAY$$WAYLAND_DISPLAY" || $(venv) python -c 'import pathlib, webbrowser; webbrowser.open(pathlib.Path("report/report.html").resolve().as_uri())'
 	@echo "make ui shows the same sessions in MLflow"
+
+results: env ## Write the tables of README.md and docs/results.md, from the committed records
+	@$(venv) python -m tests.pages.fill README.md docs/results.md
+
+screenshots: env ## Take the screenshots in docs/figures, of what make demo shows (needs Chromium)
+	@$(venv) python -m tests.pages.screenshots docs/figures
 
 bench-tables: env ## Time the tables on stores of up to 100 000 runs, made in build/bench (minutes; 5 GB)
 	@$(venv) python -m tests.bench_tables build/bench $(ARGS)

@@ -1,7 +1,7 @@
 """How long the tables take on large stores, and how much longer `mlflow.search_runs` does.
 
-python -m tests.bench_tables FOLDER [--postgresql URI] [--sizes 1000,10000,100000] [--out docs/scale/HOST.json]
-python -m tests.bench_tables --render docs/scale/*.json             # the tables of docs/scale.md
+python -m tests.bench_tables FOLDER [--postgresql URI] [--sizes 1000,10000,100000] [--out docs/evidence/scale/HOST.json]
+python -m tests.bench_tables --render docs/evidence/scale/*.json             # the tables of docs/scale.md
 
 Stores are made in FOLDER (SQLite) and, as databases of their own, on the server (PostgreSQL) where they are not there
 yet. Each is read once before anything is timed, so that its pages are in memory. Every command runs in a process of its

@@ -17,9 +17,9 @@ RECORDS = Path(__file__).resolve().parents[1] / "experiments" / "records"
 FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtype")
 HEAD = """# Cells to measure again
 
-Every timed step is checked since gate version 2 (methodology.md, "The gate"). The committed sessions of the cells below
-are all of version 1: they stand in every table with the mark `gate-1` until a session of the cell supersedes them.
-`python -m tests.measure_again` makes this page from the committed records.
+Since gate version 2, the gate checks every timed step ([methodology.md](methodology.md#correctness-gate)). The
+committed sessions of the cells below are all of version 1. Every table shows them with the flag `gate-1` until a
+session of the cell supersedes them. `python -m tests.measure_again` makes this page from the committed records.
 
 """
 

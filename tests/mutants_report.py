@@ -1,7 +1,7 @@
 """Plant every mutant in a model at full size on this machine's GPU and write what the gate measured, as JSON.
 
-python -m tests.mutants_report --models qwen2.5-7b --ctx 2048 --dtypes bf16,fp16 --out docs/mutants/h200.json
-python -m tests.mutants_report --render docs/mutants/*.json          # the Markdown tables of docs/mutants.md
+python -m tests.mutants_report --models qwen2.5-7b --ctx 2048 --dtypes bf16,fp16 --out docs/evidence/mutants/h200.json
+python -m tests.mutants_report --render docs/evidence/mutants/*.json          # the Markdown tables of docs/mutants.md
 """
 
 from __future__ import annotations

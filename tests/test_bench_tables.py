@@ -10,7 +10,7 @@ import pytest
 from tests import bench_tables
 
 ROOT = Path(__file__).parents[1]
-COMMITTED = ROOT / "docs" / "scale"
+COMMITTED = ROOT / "docs" / "evidence" / "scale"
 
 
 def test_the_page_is_rendered_from_the_figures():

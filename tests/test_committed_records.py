@@ -15,7 +15,8 @@ from tests.support.mutants import MUTANTS
 ROOT = Path(__file__).parents[1]
 PATHS = [path for folder in ("records", "gate") for path in spool.record_files(ROOT / "experiments" / folder)]
 WITHIN_ROUNDING = "norm-epsilon-times-100"
-MUTANT_REPORTS = sorted((ROOT / "docs" / "mutants").glob("*.json"))
+EVIDENCE = ROOT / "docs" / "evidence"
+MUTANT_REPORTS = sorted((EVIDENCE / "mutants").glob("*.json"))
 SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "docs" / "record.schema.json").read_text()))
 
 
@@ -30,14 +31,12 @@ def test_records_recompute_and_fit_the_schema():
 
 
 def test_the_mutants_were_planted_in_all_three_models_on_the_h200():
-    rows = json.loads((ROOT / "docs" / "mutants" / "h200.json").read_text())["rows"]
+    rows = json.loads((EVIDENCE / "mutants" / "h200.json").read_text())["rows"]
     assert {row["model"] for row in rows} == {"qwen2.5-7b", "mistral-7b", "llama-3.1-8b"}
 
 
 def test_the_mutants_of_packed_weights_were_planted_on_every_kernel_on_the_h200():
-    reports = [
-        json.loads((ROOT / "docs" / "mutants" / f"h200-{name}.json").read_text()) for name in ("packed", "engine")
-    ]
+    reports = [json.loads((EVIDENCE / "mutants" / f"h200-{name}.json").read_text()) for name in ("packed", "engine")]
     rows = [row for report in reports for row in report["rows"]]
     planted = {(row["weights"].replace(":asym", ""), row["runtime"], row["mutant"]) for row in rows}
     kernels = ("bnb-nf4/bitsandbytes", "awq/marlin", "awq/autoawq-triton", "gptq/exllamav2", "gptq/marlin")
@@ -81,13 +80,13 @@ def test_the_mutants_page_is_rendered_from_its_data(path):
     assert render(json.loads(path.read_text())) in (ROOT / "docs" / "mutants.md").read_text()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "overhead").glob("*.json")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((EVIDENCE / "overhead").glob("*.json")), ids=lambda path: path.name)
 def test_what_the_harness_costs_is_rendered_from_its_figures(path):
     lines = bench_overhead.lines(json.loads(path.read_text()))
     assert "\n".join(f"    {line}" for line in lines) in (ROOT / "docs" / "methodology.md").read_text()
 
 
 def test_the_harness_costs_a_captured_step_on_the_h200_at_most_half_a_percent():
-    report = json.loads((ROOT / "docs" / "overhead" / "h200-graph.json").read_text())
+    report = json.loads((EVIDENCE / "overhead" / "h200-graph.json").read_text())
     assert report["runtime"] == "graph"
     assert report["ratio"][0] <= 1.005

@@ -1,4 +1,4 @@
-"""The sentences of README and methodology that follow from the committed records: each is held against them."""
+"""Sentences of README and docs/ that follow from the committed records: each is compared with them."""
 
 import json
 from collections import defaultdict
@@ -7,7 +7,7 @@ from statistics import median
 
 import pytest
 
-from analysis import ab
+from analysis import ab, paper
 from analysis.sources.records import Folder
 from analysis.tables import budget, floor, graphs
 from runner.record import record, spool
@@ -15,8 +15,10 @@ from tests.support.derive import is_measured
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "experiments" / "records"
-README, METHODOLOGY, STATISTICS, MUTANTS = (
-    (ROOT / name).read_text() for name in ("README.md", "docs/methodology.md", "docs/statistics.md", "docs/mutants.md")
+README = (ROOT / "README.md").read_text()
+METHODOLOGY, MUTANTS, QUANTISATION, RESULTS, RUNTIMES, STATISTICS = (
+    (ROOT / "docs" / f"{name}.md").read_text()
+    for name in ("methodology", "mutants", "quantisation", "results", "runtimes", "statistics")
 )
 
 
@@ -34,6 +36,43 @@ def records():
 @pytest.fixture(scope="module")
 def frame():
     return Folder(RECORDS).frame([*{*floor.METRICS, *budget.METRICS, *ab.NEEDED}])
+
+
+def steps_of(frame, **fields):
+    """Returns the row of the H100's Qwen2.5-7B at 2048 with these fields."""
+    fields = {"gpu": "h100", "model": "qwen2.5-7b", "ctx": 2048, "dtype": "bf16", **fields}
+    (row,) = [row for row in floor.rows(frame) if all(getattr(row, name) == value for name, value in fields.items())]
+    return row
+
+
+@pytest.mark.medium
+def test_the_claim_of_the_front_page(frame):
+    eager, graph = (steps_of(frame, quant="bf16", runtime=runtime) for runtime in ("eager", "graph"))
+    awq = steps_of(frame, quant="awq", kernel="marlin", runtime="graph", dtype="fp16")
+    steps = [f"{row.step_wall_ms:.1f} ms" for row in (eager, graph, awq)]
+    assert said(f"takes {steps[0]} in plain PyTorch and {steps[1]} as a CUDA graph", README)
+    assert said(f"reading its bytes takes {graph.floor_ms:.1f} ms", README)
+    assert said(f"4-bit weights have a third of the bytes, but the step still takes {steps[2]}", README)
+    assert graph.floor_ms / awq.floor_ms == pytest.approx(3, abs=0.2)
+
+
+@pytest.mark.medium
+def test_the_outcome_of_the_paper_check_on_the_front_page(frame):
+    eager, graph = (steps_of(frame, quant="bf16", runtime=runtime) for runtime in ("eager", "graph"))
+    figures = {(figure.gpu, figure.model, figure.ctx): figure.r_floor_paper for figure in paper.floor_rows()}
+    paper_share = figures["h100", "qwen2.5-7b", 2048]
+    assert said(f"reports that plain PyTorch reaches {100 * paper_share:.0f} % of the floor on an H100", README)
+    assert said(f"reach {100 * eager.r_floor:.0f}–{100 * eager.r_floor_paper:.0f} %", README)
+    idle = 1 - eager.step_busy_ms / eager.step_wall_ms
+    assert said(f"the GPU is idle for {100 * idle:.0f} % of the step", README)
+    assert said(f"the CUDA graph reaches {100 * graph.r_floor:.0f} %", README)
+    assert eager.r_floor_paper < 0.95 * paper_share
+
+
+@pytest.mark.medium
+def test_how_much_eager_sessions_scatter(frame):
+    scatter = max(row.cv_a for row in graphs.rows(ab.from_frame(frame, bootstrapped=False)[0]))
+    assert said(f"eager sessions of the same cell scatter by up to {100 * scatter:.0f} %", README)
 
 
 def first_visits(found):
@@ -61,7 +100,8 @@ def test_the_control_of_the_first_visit(records):
     revisits = [[one["latency"]["step_wall_revisit_ms"] for one in both] for both in (cudnn, flash)]
     assert max(revisits[1]) > min(revisits[0])
     assert said(
-        "The two `dynamic` rows of qwen2.5-7b at 2048 are a control: one host, three sessions each in turns", README
+        "The two `dynamic` rows of qwen2.5-7b at 2048 are a control: one host, three sessions each, in alternation",
+        RESULTS,
     )
 
 
@@ -73,8 +113,8 @@ def test_eager_steps_take_longer_under_the_profiler(records):
 
 @pytest.mark.medium
 def test_what_the_graph_saves_is_time_without_kernels(frame):
-    assert said("The kernels run about as long in either arm", README)
-    assert said("Almost all of the interval's width is the eager arm's", README)
+    assert said("The kernels run about as long in both arms", RESULTS)
+    assert said("Almost all of the interval's width comes from the eager arm", RESULTS)
     for row in graphs.rows(ab.from_frame(frame, bootstrapped=False)[0]):
         assert row.busy_a_ms == pytest.approx(row.busy_b_ms, rel=0.02)
         assert row.cv_a > 50 * row.cv_b
@@ -83,7 +123,7 @@ def test_what_the_graph_saves_is_time_without_kernels(frame):
 
 @pytest.mark.medium
 def test_in_a_graph_the_kernels_of_packed_weights_take_more_beyond_their_bytes(frame):
-    assert said("in a graph `kernels` is greater for every packed format than for bf16", README)
+    assert said("in a graph `kernels` is greater for every packed format than for bf16", RESULTS)
     terms = defaultdict(list)
     for row in budget.rows(frame):
         if row.valid and (row.gpu, row.runtime) == ("h100", "graph"):
@@ -95,7 +135,7 @@ def test_in_a_graph_the_kernels_of_packed_weights_take_more_beyond_their_bytes(f
 
 
 def test_most_superseded_sessions_are_of_another_host(frame):
-    assert said("superseded sessions, most of them of another host, in rows of their own", README)
+    assert said("superseded sessions in separate rows; most of them ran on another host", RESULTS)
     shown = {row.cell_key: row.code_key for row in floor.rows(frame) if row.valid and row.superseded}
     of_cells = frame.sessions.filter("valid").select("cell_key", "code_key", "host_id").rows()
     newest = {(cell, host) for cell, code, host in of_cells if shown.get(cell) == code}
@@ -104,7 +144,7 @@ def test_most_superseded_sessions_are_of_another_host(frame):
 
 
 def test_marlins_products_take_longer_in_gptq_than_in_awq(records):
-    assert said("In the H100's records a product of Marlin's takes longer in GPTQ than in AWQ", METHODOLOGY)
+    assert said("In the H100's records a product of Marlin's takes longer in GPTQ than in AWQ", QUANTISATION)
     took = defaultdict(list)
     for one in records:
         if one["cell"]["kernel"] == "marlin" and one["cell"]["model"] == "qwen2.5-7b":
@@ -114,9 +154,7 @@ def test_marlins_products_take_longer_in_gptq_than_in_awq(records):
 
 
 def test_eager_repeats_itself_at_17_and_not_at_the_cells_ctx(records):
-    assert said(
-        "at ctx 17 eager repeats itself, at 2048 and 16384 it differs from itself in most sessions", METHODOLOGY
-    )
+    assert said("at ctx 17 eager repeats itself, at 2048 and 16384 it differs from itself in most sessions", RUNTIMES)
     plain = [one for one in records if (one["cell"]["runtime"], one["cell"]["quant"]) == ("graph", "bf16")]
     checks = [{each["name"]: each for each in one["gate"]["eager"]} for one in plain]
     assert all(max(each["short"]["repeats"]) == 0 for each in checks)
@@ -130,7 +168,7 @@ def percents(rows, name="covered"):
 
 
 def test_what_the_intervals_reach_in_simulations():
-    report = json.loads((ROOT / "docs" / "coverage.json").read_text())
+    report = json.loads((ROOT / "docs" / "evidence" / "coverage.json").read_text())
     rows = [row for row in report["coverage"] if row["noise"] != "harsh"]
     still = [row for row in rows if row["hosts"] == 1 and not row["drift"]]
     assert said(f"On one host without drift the interval holds the true ratio in {percents(still)} %", STATISTICS)
@@ -138,7 +176,7 @@ def test_what_the_intervals_reach_in_simulations():
         ("95 to 99", [row for row in rows if row["hosts"] > 1]),
         ("95 to 98", [row for row in rows if row["drift"]]),
     ):
-        assert f"({told} %)" in STATISTICS
+        assert said(f"({told} %)", STATISTICS)
         assert told == " to ".join(f"{100 * end(row['covered'] for row in chosen):.0f}" for end in (min, max))
     same = {row["noise"]: row["same"] for row in report["power"] if row["ratio"] == 1}
     told = (
@@ -151,7 +189,7 @@ def test_what_the_intervals_reach_in_simulations():
 
 
 def test_the_faults_that_no_bound_can_see():
-    files = sorted((ROOT / "docs" / "mutants").glob("*.json"))
+    files = sorted((ROOT / "docs" / "evidence" / "mutants").glob("*.json"))
     rows = [row for path in files for row in json.loads(path.read_text())["rows"] if row["mutant"]]
     missing = [row for row in rows if row["mutant"].endswith("prompt-row-missing") and row["dtype"] == "bf16"]
     short, long = (
@@ -166,7 +204,7 @@ def test_the_faults_that_no_bound_can_see():
 
 
 def test_the_demo_and_the_tables_promise_no_figure_that_no_record_has():
-    for page in (README, METHODOLOGY, STATISTICS):
+    for page in (README, METHODOLOGY, QUANTISATION, RESULTS, RUNTIMES, STATISTICS):
         for false in (
             "is no effect of the context",
             "most of a step's price",
@@ -180,6 +218,6 @@ def test_the_demo_and_the_tables_promise_no_figure_that_no_record_has():
 
 
 def test_the_two_headline_rows_of_the_paper_say_that_they_differ():
-    assert "means 16.97 ms a step; the eager arm of its A/B takes 14.828 ms" in README
-    assert "means 63.16 ms a step; the unquantised step beside its quantised ones takes 62.32 ms" in README
-    assert "0.763" not in README
+    assert "means 16.97 ms a step; the eager arm of its A/B takes 14.828 ms" in RESULTS
+    assert "means 63.16 ms a step; the unquantised step beside its quantised ones takes 62.32 ms" in RESULTS
+    assert "0.763" not in RESULTS

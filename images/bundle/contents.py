@@ -73,7 +73,7 @@ def _beside(package: str) -> set[str]:
 def _copy_project(folder: Path) -> None:
     """Copies the project unchanged, because its keys are hashes of its files."""
     shutil.copytree(ROOT / "runner", folder / "runner", ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".*"))
-    for name in ("LICENSE", "docs/record.schema.json", "docs/exit-codes.md", "docs/bundle.md"):
+    for name in ("LICENSE", "docs/record.schema.json", "docs/exit-codes.md", "docs/containers.md"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     (folder / "experiments").mkdir()

@@ -1,4 +1,4 @@
-"""Compiled kernels from a folder, unpacked for the module path. docs/bundle.md describes the folder."""
+"""Compiled kernels from a folder, unpacked for the module path. docs/containers.md describes the folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def unpack(folder: Path, site: Path, settings: Settings) -> None:
     Raises Wrong if there are none, or if they are for another Python or architecture.
     """
     if not folder.is_dir():
-        raise Wrong(f"KERNELS={folder} is no folder: name one with compiled kernels (docs/bundle.md describes it)")
+        raise Wrong(f"KERNELS={folder} is no folder: name one with compiled kernels (docs/containers.md describes it)")
     files = sorted(file for file in folder.rglob("[!.]*") if file.is_file())
     archives = [file for file in files if ARCHIVE.search(file.name)]
     wheels = [file for file in files if file.suffix == ".whl"]

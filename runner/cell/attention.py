@@ -7,7 +7,7 @@ from collections.abc import Collection
 UNKNOWN = "unknown"
 DETERMINISTIC = ("flash", "efficient", "math")
 """Backends whose results repeat bit for bit. Others may add up the parts of a long context in the order in which they
-finish, as cuDNN does (docs/methodology.md, "A captured step")."""
+finish, as cuDNN does (docs/runtimes.md, "CUDA graphs and torch.compile")."""
 PARTS = {  # parts of names, the most specific first: the other backends' kernels may contain a softmax, too
     "cudnn": ("cudnn_generated", "cudnn::fusion", "sdpa_sm"),
     "flash": ("flash_fwd", "pytorch_flash", "_flash_attention"),

@@ -2,8 +2,8 @@
 session invalid.
 
 Version 2 checks every timed step, and limits the ratio of errors to trusted eager's. Version 1 limited the largest
-error to three times trusted eager's. A record is judged by the version that it states (docs/methodology.md, "The
-gate").
+error to three times trusted eager's. A record is judged by the version that it states (docs/methodology.md,
+"Correctness gate").
 """
 
 from __future__ import annotations

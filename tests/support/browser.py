@@ -68,9 +68,13 @@ class Tab:
 
     def show(self, page: Path, width: int, height: int = 900) -> None:
         """Load a file into a window of this size (a phone's, if it is as narrow as one)."""
+        self.open(page.as_uri(), width, height)
+
+    def open(self, address: str, width: int, height: int) -> None:
+        """Load an address into a window of this size."""
         mobile = width < SMALLEST_DESKTOP
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
-        self.call("Page.navigate", url=page.as_uri())
+        self.call("Page.navigate", url=address)
         self._until(lambda found: found.get("method") == "Page.loadEventFired")
 
     def value(self, script: str) -> Any:

@@ -1,4 +1,4 @@
-"""The committed figures of docs/coverage.json, and the noise that they name."""
+"""The committed figures of docs/evidence/coverage.json, and the noise that they name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from analysis.statistics import coverage, noise
 from analysis.statistics.noise import NORMAL, Shape, SkewedT, TwoSpeeds
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMITTED = json.loads((ROOT / "docs" / "coverage.json").read_text())
+COMMITTED = json.loads((ROOT / "docs" / "evidence" / "coverage.json").read_text())
 
 
 def committed(family: str, shape: type[SkewedT] | type[TwoSpeeds]) -> Shape:

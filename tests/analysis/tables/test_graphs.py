@@ -43,13 +43,6 @@ def test_the_committed_ab_has_ten_sessions_an_arm_at_2048_and_five_at_16384(tabl
 
 
 @pytest.mark.slow
-def test_the_readme_has_what_the_command_prints():
-    finished = command("graphs", "--records", "experiments/records")
-    assert (finished.returncode, finished.stderr) == (0, "")
-    assert finished.stdout in (ROOT / "README.md").read_text()
-
-
-@pytest.mark.slow
 def test_the_paper_stands_beside_what_it_measured():
     assert paper.graphs_row("h100", "qwen2.5-7b", 2048).ratio == 1.259
     assert paper.graphs_row("h200", "qwen2.5-7b", 2048) is None

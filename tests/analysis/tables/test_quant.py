@@ -18,14 +18,6 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.slow
-def test_the_readmes_table_is_what_the_command_prints():
-    command = [sys.executable, "-m", "analysis", "quant", "--records", "experiments/records"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout in (ROOT / "README.md").read_text()
-
-
-@pytest.mark.slow
 def test_every_declared_cell_of_the_quantisation_study_has_three_sessions_of_one_card():
     """Seven ways to store and multiply Qwen2.5-7B, eager and in a graph, the engine, and four in two other models."""
     command = [sys.executable, "-m", "analysis", "quant", "--records", "experiments/records", "--format", "json"]

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("no_index")
         (["ada", "--python", "3.9"], "PYTHON_VERSION=3.9 is not known: choose PYTHON_VERSION=3.12 or 3.11"),
         (
             ["ada", "--kernels", "/no/such"],
-            "KERNELS=/no/such is no folder: name one with compiled kernels (docs/bundle.md describes it)",
+            "KERNELS=/no/such is no folder: name one with compiled kernels (docs/containers.md describes it)",
         ),
         (
             ["ada", "--kernels", str(ROOT / "docs")],

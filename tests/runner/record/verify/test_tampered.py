@@ -284,6 +284,6 @@ def test_a_session_that_is_passed_off_as_one_of_older_code_is_listed():
 
 
 def test_the_page_lists_no_other_edits():
-    section = PAGE.partition("## What cannot be seen in a record")[2].split("\n## ")[0]
+    section = PAGE.partition("## Undetectable edits of a record")[2].split("\n## ")[0]
     listed = re.findall(r"^\| (?!edit |---)([^|]+) \|", section, re.M)
     assert set(listed) == {*UNSEEN, "a session passed off as one of older code, with that code's key"}

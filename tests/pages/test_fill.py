@@ -1,0 +1,48 @@
+"""The tables of README and docs/results.md are what their commands print."""
+
+import sys
+
+import pytest
+
+from tests.pages import fill
+
+PAGES = ("README.md", "docs/results.md")
+COMMANDS = [(page, command) for page in PAGES for command in fill.blocks((fill.ROOT / page).read_text("utf-8"))]
+PAGE = """before
+
+<!-- $ python -c "print('| a |')" -->
+old
+<!-- end -->
+
+after
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "command"), COMMANDS)
+def test_a_block_is_what_its_command_prints(page, command):
+    committed = fill.blocks((fill.ROOT / page).read_text("utf-8"))[command]
+    assert committed == fill.content(command), "run: make results"
+
+
+def test_the_pages_have_a_block_for_every_table():
+    tables = {command.split()[3] for page, command in COMMANDS if page == "docs/results.md"}
+    assert tables == {"floor", "graphs", "quant", "budget", "paper"}
+    assert [command for page, command in COMMANDS if page == "README.md"] == ["python -m tests.pages.headline"]
+
+
+@pytest.mark.medium
+def test_a_block_is_replaced_and_all_else_stays():
+    command = "python -c \"print('| a |')\""
+    assert fill.blocks(PAGE) == {command: "old\n"}
+    filled = fill.filled(PAGE)
+    assert fill.blocks(filled) == {command: f"\n`{command}` prints:\n\n| a |\n\n"}
+    assert filled.startswith("before\n\n<!-- $ python")
+    assert filled.endswith("<!-- end -->\n\nafter\n")
+    assert fill.filled(filled) == filled
+
+
+@pytest.mark.medium
+def test_a_command_that_fails_writes_no_page():
+    with pytest.raises(fill.subprocess.CalledProcessError):
+        fill.filled(f"<!-- $ {sys.executable} -c 1/0 -->\n<!-- end -->\n")

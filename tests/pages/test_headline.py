@@ -1,0 +1,50 @@
+"""The table of the front page."""
+
+from dataclasses import replace
+
+import pytest
+
+from analysis.tables import floor
+from tests.pages import headline
+from tests.support.frames import frame_of
+from tests.support.records import as_session, example_record, packed_record
+
+
+def chosen(*records):
+    return list(headline.chosen(floor.rows(frame_of(records))))
+
+
+def graph(step_ms, **changes):
+    return example_record(cell={"runtime": "graph", "cache": "static", **changes}, step_ms=step_ms)
+
+
+def test_a_gpu_has_plain_pytorch_and_the_fastest_row_of_each_format():
+    plain = example_record(cell={"cache": "static"}, step_ms=20)
+    rows = chosen(plain, graph(8), graph(7, dtype="fp16"), graph(5, ctx=4096), packed_record())
+    assert [(row.runtime, row.quant, row.dtype) for row in rows if row.quant == "bf16"] == [
+        ("eager", "bf16", "bf16"),
+        ("graph", "bf16", "fp16"),
+    ]
+    assert len([row for row in rows if row.quant != "bf16"]) == 1
+
+
+def test_a_row_whose_passes_disagree_is_not_the_fastest():
+    fast, steady = graph(4, dtype="fp16"), graph(8)
+    rows = floor.rows(frame_of([as_session(fast, 1), as_session(steady, 2)]))
+    unsteady = [replace(row, flags=["passes-disagree"]) if row.dtype == "fp16" else row for row in rows]
+    assert [row.dtype for row in headline.chosen(rows)] == ["fp16"]
+    assert [row.dtype for row in headline.chosen(unsteady)] == ["bf16"]
+
+
+@pytest.mark.slow
+def test_the_table_of_the_committed_records_fits_a_page():
+    rows = list(headline.chosen(floor.rows(headline.Folder(headline.RECORDS).frame(floor.METRICS))))
+    assert 1 < len(rows) <= 8
+    assert len(headline.HEAD) <= 7
+    first_of_gpu = {}
+    for row in rows:
+        first_of_gpu.setdefault(row.gpu, row)
+    assert {(row.runtime, row.quant) for row in first_of_gpu.values()} == {("eager", "bf16")}
+    rest = [row for row in rows if row is not first_of_gpu[row.gpu]]
+    assert all(not headline.UNSTEADY & set(row.flags) for row in rest)
+    assert len({(row.gpu, row.quant) for row in rest}) == len(rest)
