@@ -1,7 +1,13 @@
 #!/usr/bin/env bash
 # env.sh [STACK] [PYTHON]: makes .venv hold exactly the pins of one stack. Silent and immediate when it already does.
+# env.sh --look [STACK] [PYTHON]: changes nothing, and prints whether .venv does, and the Python that it has or would get.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+look=
+if [[ ${1:-} == --look ]]; then
+    look=1
+    shift
+fi
 stack=${1:-}
 python=${2:-}
 stamp=.venv/.ready
@@ -69,9 +75,15 @@ fi
 [[ $stack == cpu || $stack == modern ]] || fail "STACK=$stack is not known: choose cpu or modern, or leave it out"
 
 if is_ready; then
+    [[ -z $look ]] || echo "ready $stack $(version_of .venv/bin/python) .venv/bin/python"
     exit
 fi
 [[ -z $python ]] || usable "$python" || fail "PYTHON=$python is no Python 3.11 or 3.12 with venv: name another or leave it out"
+if [[ -n $look ]]; then
+    python=${python:-$(find_python)}
+    echo "absent $stack $(version_of "$python") $python"
+    exit
+fi
 exec 9>.venv.lock
 if ! flock --nonblock 9; then
     echo "Another make is setting up .venv; waiting for it …"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from runner import __version__
-from runner.commands import listings, measuring, recordfiles
+from runner.commands import diagnosing, listings, measuring, recordfiles
 from runner.commands.measuring import Start
 from runner.errors import Usage
 
@@ -30,6 +30,6 @@ def program() -> None:
 for command in (
     *(measuring.cell, measuring.ab),
     *(recordfiles.import_command, recordfiles.ui, recordfiles.verify),
-    *(listings.list_gpus, listings.list_models),
+    *(listings.list_gpus, listings.list_models, diagnosing.doctor),
 ):
     program.add_command(command)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Union
+
 from runner.redaction import credentials
 
 
@@ -26,7 +28,7 @@ class Stopped(_OneLine):
     """A request to stop. It is no `Exception`, so handlers of failures do not catch it."""
 
 
-Failure = DecodeFloorError | Stopped
+Failure = Union[DecodeFloorError, Stopped]  # noqa: UP007  # `runner.doctor` runs on Python 3.9, too
 
 
 class UnknownName(DecodeFloorError):

@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 
-from runner.errors import BadValue, DecodeFloorError, DiskFull, Failure, Interrupted, MissingPackage
+from runner.errors import BadValue, DecodeFloorError, DiskFull, Failure, Interrupted, MissingPackage, Stopped
 from runner.redaction import credentials
 
 TRACEBACK_VARIABLE = "DECODE_FLOOR_TRACEBACK"
@@ -49,7 +49,7 @@ def as_failure(error: BaseException) -> Failure:
     variable that shows the traceback."""
     if os.environ.get(TRACEBACK_VARIABLE):
         print(credentials.masked("".join(traceback.format_exception(error))), file=sys.stderr, end="")
-    if isinstance(error, Failure):
+    if isinstance(error, DecodeFloorError | Stopped):
         return error
     if isinstance(error, OSError) and (failure := _system_failure(error)) is not None:
         return failure

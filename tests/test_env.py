@@ -59,3 +59,31 @@ def test_the_stack_follows_from_a_gpu_that_answers(
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout == f"Setting up .venv ({stack}, Python 3.11.9) …\n", done.stderr
     assert done.stderr == ""
+
+
+@pytest.mark.medium
+def test_a_look_changes_nothing_and_names_the_python(tmp_path: Path) -> None:
+    (tmp_path / "requirements").mkdir()
+    for file in ("env.sh", "cpu.txt", "modern.txt", "dev.txt"):
+        shutil.copy(REQUIREMENTS / file, tmp_path / "requirements" / file)
+    program(tmp_path / "python", PYTHON)
+    script, python = str(tmp_path / "requirements" / "env.sh"), str(tmp_path / "python")
+
+    def looked() -> str:
+        done = subprocess.run(["bash", script, "--look", "cpu", python], capture_output=True, text=True, check=True)
+        return done.stdout
+
+    assert looked() == f"absent cpu 3.11.9 {python}\n"
+    assert not (tmp_path / ".venv").exists()
+    assert not (tmp_path / ".venv.lock").exists()
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    program(tmp_path / ".venv" / "bin" / "python", PYTHON)
+    hashed = subprocess.run(
+        f"cat {tmp_path}/requirements/cpu.txt {tmp_path}/requirements/dev.txt | sha256sum",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (tmp_path / ".venv" / ".ready").write_text(f"cpu 3.11.9 {tmp_path} {hashed.stdout.strip()}\n")
+    assert looked() == "ready cpu 3.11.9 .venv/bin/python\n"

@@ -72,7 +72,7 @@ def _lock(lock: int, on_wait: Callable[[str], None] | None) -> bool:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         if on_wait is not None:
-            on_wait(_waiting_for(lock))
+            on_wait(f"waiting for {_held_by(lock)}")
         fcntl.flock(lock, fcntl.LOCK_EX)
         return True
     return False
@@ -97,13 +97,30 @@ def _note(lock: int, text: str) -> None:
         os.pwrite(lock, text.encode(), 0)
 
 
-def _waiting_for(lock: int) -> str:
+def holder() -> str | None:
+    """Returns the session that holds the host now, as text, or None. Raises BadValue if the lock cannot be read."""
+    try:
+        lock = os.open(folder() / FILE_NAME, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unusable(error) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _held_by(lock)
+    finally:
+        os.close(lock)
+    return None
+
+
+def _held_by(lock: int) -> str:
     # any user may write this file, so only two numbers are accepted
     match = re.fullmatch(rb"(\d{1,10}) (\d{1,11})\n", os.pread(lock, 64, 0))
     if match is None:
-        return "waiting for another session on this host"
+        return "another session on this host"
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(int(match[2])))
-    return f"waiting for another session on this host (pid {int(match[1])}, since {since})"
+    return f"another session on this host (pid {int(match[1])}, since {since})"
 
 
 def _open() -> int:

@@ -12,14 +12,15 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from runner.errors import GpuNotFound, MissingPackage
 from runner.machine import host, visible
+from runner.machine.installedgpu import InstalledGpu
 from runner.processes import proc
 from runner.record.sections.surroundings import Ecc, Snapshot
 
@@ -52,33 +53,6 @@ THROTTLE_REASONS = {
 ALWAYS_SET = ("available", "why", "taken_ms")
 SNAPSHOT_FIELDS = tuple(field.name for field in fields(Snapshot) if field.name not in ALWAYS_SET)
 """Fields that the card reports; None if not supported."""
-
-
-@dataclass(frozen=True)
-class InstalledGpu:
-    """A GPU of this machine. `index` is NVML's, in PCI bus order.
-
-    A card with `mig` on is partitioned and cannot be measured as a whole card. `memory_bytes` is the host's if host and
-    GPU share memory. `compute_capability` is None if neither bindings nor library report it. A card with a `fault` does
-    not answer; its other fields are what it reported before, or "" and 0.
-    """
-
-    index: int
-    uuid: str
-    name: str
-    memory_bytes: int
-    compute_capability: str | None  # "9.0"
-    driver: str
-    mig: bool
-    fault: str | None = None
-
-    @property
-    def obstacle(self) -> str | None:
-        """Returns why the card cannot be measured, with its name, or None if it can."""
-        called = f"gpu {self.index} ({self.name})" if self.name else f"gpu {self.index}"
-        if self.fault is not None:
-            return f"{called} does not answer: {self.fault}"
-        return f"{called} is in MIG mode, and {visible.NO_FLOOR}" if self.mig else None
 
 
 Gpus = tuple[InstalledGpu, ...]
@@ -399,8 +373,26 @@ def _processes(nvml: Any, handle: Any) -> dict[str, Any]:
         return {"other_processes": None, "process_ids_visible": None}
     ids = {process.pid for process in running}
     visible = True if os.getpid() in ids else (False if _uses_cuda() else None)
-    other_processes = None if visible is False else sum(not _is_family(pid) for pid in ids)
+    other_processes = None if visible is False else len(_others(ids))
     return {"other_processes": other_processes, "process_ids_visible": visible}
+
+
+def _others(ids: Iterable[int]) -> tuple[int, ...]:
+    """Returns the ids of processes that are neither this process, an ancestor nor a descendant."""
+    return tuple(sorted(pid for pid in ids if not _is_family(pid)))
+
+
+def users(uuid: str) -> tuple[int, ...] | None:
+    """Returns the ids of other processes that compute on the card, as far as this process may see them.
+
+    Returns None if the card does not report them. Raises GpuNotFound or MissingPackage.
+    """
+    with _session() as nvml:
+        try:
+            running = _first_result(nvml, PROCESSES, _handle(nvml, uuid))
+        except nvml.NVMLError as error:
+            raise GpuNotFound(f"the GPU does not answer: {_quoted(error)}") from error
+    return None if running is None else _others({process.pid for process in running})
 
 
 def _uses_cuda() -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from runner.errors import GpuNotFound
 
 if TYPE_CHECKING:
-    from runner.machine.nvml import InstalledGpu
+    from runner.machine.installedgpu import InstalledGpu
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 NO_FLOOR = "a slice of a card has no known bandwidth, and so no floor"

@@ -14,7 +14,7 @@ from runner.job import Device
 from runner.machine import host, visible
 
 if TYPE_CHECKING:
-    from runner.machine.nvml import InstalledGpu
+    from runner.machine.installedgpu import InstalledGpu
 
 DEFAULT_MODEL = {CPU: "qwen2.5-0.5b", CUDA: "qwen2.5-7b"}
 Installed: TypeAlias = "Sequence[InstalledGpu]"

@@ -15,7 +15,7 @@ from runner.errors import BadPair
 from runner.registry import Conflict
 
 if TYPE_CHECKING:
-    from runner.machine.nvml import InstalledGpu
+    from runner.machine.installedgpu import InstalledGpu
 
 
 def check(cell: Cell) -> None:

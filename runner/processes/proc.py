@@ -47,6 +47,14 @@ def has_ended(process: Process) -> bool:
     return process.namespace == _namespace() and _start_time(process.pid) != process.started
 
 
+def program(pid: int) -> str:
+    """Returns the name of the process's program, not its command line, which may contain a secret."""
+    try:
+        return (host.PROC / str(pid) / "comm").read_text(errors="replace").strip()
+    except OSError:
+        return "ended"
+
+
 def _stat(pid: int) -> list[str]:
     """Returns the fields after the command, or [] if there is no such process."""
     try:

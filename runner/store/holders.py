@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from runner.processes import proc
+
 LOCKS = Path("/proc/locks")
 
 
 def lock_holders(*files: Path) -> str:
     """Returns the holders' names, such as `process 17 (python3)`, or `another process` if the kernel lists none."""
     pids = dict.fromkeys(pid for file in files for pid in _pids(file))
-    return ", ".join(f"process {pid} ({_name(pid)})" for pid in pids) or "another process"
+    return ", ".join(f"process {pid} ({proc.program(pid)})" for pid in pids) or "another process"
 
 
 def _pids(file: Path) -> Iterator[int]:
@@ -28,10 +30,3 @@ def _pids(file: Path) -> Iterator[int]:
             words = line.split()
             if "->" not in words and place in words and (pid := int(words[4])) not in (0, os.getpid()):
                 yield pid
-
-
-def _name(pid: int) -> str:
-    """Returns the program's name, not its command line, which may contain a secret."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
-    return "ended"

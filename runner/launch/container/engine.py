@@ -39,10 +39,11 @@ class Image:
 
 @dataclass(frozen=True)
 class Engine:
-    """An engine's client: its name and its program."""
+    """An engine's client: its name, its program, and the seconds that one of its answers may take."""
 
     name: str
     program: str
+    patience_s: float = PATIENCE_S
 
     def image(self, name: str) -> Image | None:
         """Returns the image, or None if the engine does not have it. Raises NoContainer if the engine does not
@@ -88,13 +89,13 @@ class Engine:
                 capture_output=True,
                 text=True,
                 errors="replace",
-                timeout=PATIENCE_S,
+                timeout=self.patience_s,
                 env={**os.environ, "LC_ALL": "C"},
                 check=False,
                 start_new_session=True,  # this process handles Ctrl-C, also while it removes a container
             )
         except subprocess.TimeoutExpired as error:
-            raise NoContainer(f"{self.name} does not answer within {PATIENCE_S:g} s: restart it") from error
+            raise NoContainer(f"{self.name} does not answer within {self.patience_s:g} s: restart it") from error
         except OSError as error:
             raise NoContainer(f"{self.name} cannot be started ({error}): check that `{self.name} info` runs") from error
 

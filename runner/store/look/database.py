@@ -11,6 +11,7 @@ from runner.errors import StoreUnreachable
 from runner.store import address, holders
 from runner.store.look import artifactroot, refusals, schema, sqlitefile
 from runner.store.look.seen import Away, Experiment, StoredRun
+from runner.store.session_run import COMMITTED_TAG, SESSION_TAG
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql")
 LOCK_WAIT_S = 10.0
@@ -35,6 +36,11 @@ _POSTGRESQL_TABLES = (
 """All tables. The information schema has only the tables that the user may read."""
 _MAY_CREATE = "SELECT has_schema_privilege(current_schema(), 'CREATE')"
 _EXPERIMENTS = "SELECT experiment_id, name, lifecycle_stage, artifact_location FROM experiments"
+_SESSIONS = (
+    "SELECT named.value FROM tags AS named JOIN tags AS filled ON filled.run_uuid = named.run_uuid"
+    f" WHERE named.key = '{SESSION_TAG}' AND filled.key = '{COMMITTED_TAG}'"
+)
+_RUNNING = "SELECT run_uuid FROM runs WHERE status = 'RUNNING' AND lifecycle_stage = 'active'"
 _RUNS = "SELECT run_uuid, lifecycle_stage, artifact_uri FROM runs WHERE run_uuid = '{}'"
 
 
@@ -89,12 +95,22 @@ class Database:
     def check_schema(self, only_read: bool) -> bool:
         """Returns whether the database has MLflow's tables. Raises as `schema.check`."""
         tables = self._tables()
-        revision = None
-        if "alembic_version" in tables:
-            rows = self._rows("SELECT version_num FROM alembic_version")
-            revision = str(rows[0][0]) if rows else None
+        revision = self.revision() if "alembic_version" in tables else None
         schema.check(address.masked_uri(self._uri), tables, revision, only_read)
         return bool(tables)
+
+    def revision(self) -> str | None:
+        """Returns the revision of the schema that MLflow has noted, None without one."""
+        rows = self._rows("SELECT version_num FROM alembic_version")
+        return str(rows[0][0]) if rows else None
+
+    def sessions(self) -> frozenset[str]:
+        """Returns the ids of the sessions whose runs are complete."""
+        return frozenset(str(value) for (value,) in self._rows(_SESSIONS))
+
+    def running(self) -> tuple[str, ...]:
+        """Returns the ids of the runs that are RUNNING."""
+        return tuple(str(run_id) for (run_id,) in self._rows(_RUNNING))
 
     def check_writable(self) -> None:
         """Raises the driver's error if the database is read-only or another program keeps it locked."""

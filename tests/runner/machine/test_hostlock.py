@@ -267,3 +267,20 @@ def test_the_folder_without_a_wish_is_one_for_all_users(monkeypatch: pytest.Monk
     assert hostlock.folder() == Path("/tmp/decode-floor")
     monkeypatch.setenv(hostlock.FOLDER_VARIABLE, "")
     assert hostlock.folder() == Path("/tmp/decode-floor")
+
+
+@pytest.mark.medium
+def test_the_holder_is_told_without_waiting(start: Start, folder: Path) -> None:
+    assert hostlock.holder() is None
+    assert not folder.exists()
+    holder = held(start)
+    assert re.fullmatch(rf"another session on this host \(pid {holder.pid}, since [\d: -]+\)", str(hostlock.holder()))
+    holder.communicate()
+    assert hostlock.holder() is None
+
+
+def test_a_link_in_the_place_of_the_lock_has_no_holder(folder: Path, tmp_path: Path) -> None:
+    folder.mkdir(parents=True)
+    (folder / hostlock.FILE_NAME).symlink_to(tmp_path)
+    with pytest.raises(BadValue, match="a symbolic link is in the way"):
+        hostlock.holder()

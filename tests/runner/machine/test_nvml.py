@@ -468,3 +468,20 @@ def test_a_snapshot_is_json_and_names_nothing(three: Driver) -> None:
 
 def uuids() -> list[str]:
     return [gpu.uuid for gpu in nvml.list_gpus()]
+
+
+def test_the_users_of_a_card_are_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = use(monkeypatch, Driver(cards=[Card(FIRST, processes=(99_999_997, os.getpid(), 99_999_996))]))
+    assert nvml.users(FIRST) == (99_999_996, 99_999_997)
+    assert driver.open_sessions == 0
+
+
+def test_a_card_may_not_report_its_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, Driver(cards=[Card(FIRST, unsupported=nvml.PROCESSES)]))
+    assert nvml.users(FIRST) is None
+
+
+def test_a_lost_card_has_no_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, Driver(cards=[Card(FIRST, gone=nvml.GPU_IS_LOST)]))
+    with pytest.raises(GpuNotFound, match="does not answer"):
+        nvml.users(FIRST)

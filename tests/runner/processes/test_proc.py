@@ -45,3 +45,9 @@ def test_a_zombie_has_ended() -> None:
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert proc.has_ended(replace(proc.this_process(), pid=child.pid, started="1"))
     child.wait()
+
+
+def test_a_program_has_a_name_until_it_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert proc.program(os.getpid()) == Path("/proc/self/comm").read_text().strip()
+    monkeypatch.setattr(host, "PROC", tmp_path)
+    assert proc.program(77) == "ended"

@@ -73,13 +73,12 @@ def test_a_container_that_may_still_run_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.medium
-def test_an_engine_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_hangs_is_given_up(tmp_path: Path) -> None:
     program = tmp_path / "docker"
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)
-    monkeypatch.setattr(engine, "PATIENCE_S", 0.2)
     with pytest.raises(NoContainer, match=r"^docker does not answer within 0\.2 s: restart it$"):
-        engine.Engine("docker", str(program)).image("decode-floor:cpu")
+        engine.Engine("docker", str(program), patience_s=0.2).image("decode-floor:cpu")
 
 
 @pytest.mark.medium

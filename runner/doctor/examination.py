@@ -1,0 +1,28 @@
+"""The examination: all checks in order, as far as this interpreter's packages allow."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from runner.doctor import hardware, interpreter
+from runner.doctor.finding import Finding, Report, note
+from runner.doctor.hardware import Look
+
+INSIDE = ("host", "kernels", "container", "store", "spool", "cell")
+"""Names of the checks that need packages of the environment."""
+NEEDED = ("yaml",)
+
+
+def examine(gpu: str) -> Report:
+    """Returns the report for a GPU of the catalogue, `cpu` or `auto`. Changes nothing on this machine."""
+    look = hardware.look(gpu)
+    own = interpreter.findings(has_gpu=look.card is not None)
+    return Report(gpu, (*look.findings, *own, *_inside(gpu, look)))
+
+
+def _inside(gpu: str, look: Look) -> tuple[Finding, ...]:
+    if not interpreter.RUNS_ALL or any(importlib.util.find_spec(name) is None for name in NEEDED):
+        return tuple(note(name, "examined once there is an environment") for name in INSIDE)
+    from runner.doctor import inside
+
+    return tuple(inside.findings(gpu, look))

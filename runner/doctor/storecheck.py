@@ -1,0 +1,105 @@
+"""The store and the spool: whether the next session can be stored, and what was left behind by earlier ones."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from runner import store
+from runner.doctor.finding import Finding, failed, note, ok, problem
+from runner.errors import BadValue, DecodeFloorError
+from runner.files import jsontext, plainfile
+from runner.record import spool as spools
+from runner.record.spool import DEFAULT_SPOOL
+from runner.store import address, connection
+from runner.store.look import holdings, schema
+from runner.store.look.holdings import Holdings
+
+STORE, SPOOL = "store", "spool"
+PATIENCE_S = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "3", "PGCONNECT_TIMEOUT": "3"}
+"""Shorter waits than a command's, since nothing is lost if the doctor gives up."""
+IMPORT = f"python -m runner import {DEFAULT_SPOOL}"
+NAMED = 2  # runs that a finding names
+
+
+def findings() -> Iterator[Finding]:
+    """Yields the findings on the store and on the spool."""
+    for name, seconds in PATIENCE_S.items():
+        os.environ.setdefault(name, seconds)
+    held = None
+    try:
+        if obstacle := _obstacle():
+            yield note(STORE, obstacle, "records are kept in the spool meanwhile: use --spool DIR")
+        else:
+            held = _holdings()
+            yield _store(held)
+    except DecodeFloorError as error:
+        yield failed(STORE, error)
+    yield _spool(held)
+
+
+def _obstacle() -> str | None:
+    """Returns why the store takes no session now, though a cell can be measured. Raises as `before_measuring`."""
+    if importlib.util.find_spec("mlflow") is None:
+        return "this Python has no MLflow to store sessions in"
+    return store.before_measuring(None)
+
+
+def _holdings() -> Holdings | None:
+    uri = address.tracking_uri()
+    with connection.one_line_read_errors(uri):
+        return holdings.read(uri)
+
+
+def _store(held: Holdings | None) -> Finding:
+    uri = address.tracking_uri()
+    name = address.masked_uri(uri)
+    if held is None:
+        return ok(STORE, f"{name} answers")
+    if held.revision is None:
+        return ok(STORE, f"{name}: the first session makes it")
+    here = schema.installed()
+    version = f" of MLflow {here.version}" if here and here.newest == held.revision else ""
+    text = f"{name}: schema {held.revision}{version}, {_count(len(held.sessions), 'session')}"
+    if not held.running:
+        return ok(STORE, text)
+    named = ", ".join(held.running[:NAMED]) + (" …" if len(held.running) > NAMED else "")
+    running = f"{_count(len(held.running), 'run')} RUNNING ({named})"
+    return note(STORE, f"{text}, {running}", f"{IMPORT} closes those of killed commands")
+
+
+def _spool(held: Holdings | None) -> Finding:
+    """Returns how many records of the spool are not in the store."""
+    if (fault := _unwritable(DEFAULT_SPOOL)) is not None:
+        return problem(SPOOL, BadValue, f"{fault.absolute()} cannot be written", "choose another with --spool")
+    files = spools.record_files(DEFAULT_SPOOL) if DEFAULT_SPOOL.exists() else []
+    if not files:
+        return ok(SPOOL, f"no record waits in {DEFAULT_SPOOL}/")
+    if held is None:
+        return note(
+            SPOOL, f"{_count(len(files), 'record')} in {DEFAULT_SPOOL}/; the store's sessions are unknown", IMPORT
+        )
+    missing = [path for path in files if _session(path) not in held.sessions]
+    if not missing:
+        return ok(SPOOL, f"the store has all of the {_count(len(files), 'record')} in {DEFAULT_SPOOL}/")
+    return note(SPOOL, f"{len(missing)} of {_count(len(files), 'record')} in {DEFAULT_SPOOL}/ not imported", IMPORT)
+
+
+def _unwritable(folder: Path) -> Path | None:
+    """Returns the folder, or the one that it would be made in, if that cannot be written."""
+    there = folder if folder.exists() else Path()
+    return None if os.access(there, os.W_OK | os.X_OK) else there
+
+
+def _session(path: Path) -> str | None:
+    """Returns the id of the record's session; None if it cannot be read, so that `import` says why."""
+    try:
+        return str(jsontext.loads(plainfile.read_text(path))["session"]["id"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,29 @@
+"""Holdings of a store that is a database: its schema's revision, its sessions and its open runs, without MLflow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runner.store.look import database
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """The revision of the schema (None without tables), the ids of complete sessions, and those of RUNNING runs."""
+
+    revision: str | None
+    sessions: frozenset[str]
+    running: tuple[str, ...]
+
+
+def read(uri: str) -> Holdings | None:
+    """Returns the contents, which are empty for a database that does not exist yet; None for a server.
+
+    Raises StoreUnreachable and the driver's errors.
+    """
+    if not database.is_database(uri):
+        return None
+    with database.opened(uri) as tables:
+        if tables is None or not tables.check_schema(only_read=False):
+            return Holdings(None, frozenset(), ())
+        return Holdings(tables.revision(), tables.sessions(), tables.running())

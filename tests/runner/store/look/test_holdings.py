@@ -1,0 +1,59 @@
+"""What real databases hold: nothing yet, imported sessions, and runs that are left open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from runner import store
+from runner.errors import StoreUnreachable
+from runner.record import record
+from runner.store.look import holdings, schema
+from runner.store.look.holdings import Holdings
+from tests.support.records import example_record
+
+
+def test_a_store_that_does_not_exist_yet_holds_nothing(tmp_path: Path) -> None:
+    assert holdings.read(f"sqlite:///{tmp_path}/new.db") == Holdings(None, frozenset(), ())
+    (tmp_path / "new.db").touch()
+    assert holdings.read(f"sqlite:///{tmp_path}/new.db") == Holdings(None, frozenset(), ())
+
+
+def test_a_server_is_not_asked() -> None:
+    assert holdings.read("http://127.0.0.1:9") is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite_uri", "postgresql_uri"])
+def test_complete_sessions_and_open_runs_are_found(
+    kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    uri = str(request.getfixturevalue(kind))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    record.write(example_record(), tmp_path / "spool" / "session.json")
+    assert len(store.import_folder(tmp_path / "spool").imported) == 1
+    client = MlflowClient(uri)
+    session = example_record()["session"]["id"]
+    unfinished = client.create_run("0", tags={"session": "not complete"}).info.run_id
+    deleted = client.create_run("0").info.run_id
+    client.delete_run(deleted)
+    held = holdings.read(uri)
+    here = schema.installed()
+    assert held is not None
+    assert here is not None
+    assert held.revision == here.newest
+    assert session in held.sessions
+    assert "not complete" not in held.sessions
+    assert unfinished in held.running
+    assert deleted not in held.running
+
+
+def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "other.db") as other:
+        other.execute("CREATE TABLE books (title TEXT)")
+    with pytest.raises(StoreUnreachable, match="a database of another program"):
+        holdings.read(f"sqlite:///{tmp_path}/other.db")
