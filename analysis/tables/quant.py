@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis import groups, paper
-from analysis.cellcolumns import CELL, FLOOR_MS, PEAK, R_FLOOR, SESSIONS, WALL, WALL_ENDS, cell_columns
+from analysis.cellcolumns import CELL, FLOOR_MS, PEAK, R_FLOOR, SESSIONS, WALL, WALL_ENDS, cell_columns, tail
 from analysis.form import Column, distinguishing, sentences_of_invalid
 from analysis.group import Group, shared
 from analysis.reading import Reading
 from analysis.sources.frame import Frame
 from analysis.statistics import intervals
 from analysis.table import Figure, Part, Table
-from analysis.tables import _baselines
+from analysis.tables import _baselines, _payoff
 from analysis.tables._baselines import PLACE, UNQUANTISED, Baseline, Walls
 from analysis.tables._quantpaper import paper_rows
 from analysis.tables._quantrows import CELL_FIELDS, AnyRow, GroupRow, PaperRow, QuantRow
@@ -26,7 +26,7 @@ from runner import registry
 if TYPE_CHECKING:
     from analysis.figures.style import Drawn
 
-METRICS = ("step_wall_ms", "bytes_streamed", "floor_ms", "r_floor", "peak_bytes", "logit_error")
+METRICS = ("step_wall_ms", "step_wall_p90_ms", "bytes_streamed", "floor_ms", "r_floor", "peak_bytes", "logit_error")
 EAGER = "eager"
 NAMED_FIELDS = (*PLACE, "quant", "kernel", "runtime", "dtype")
 DISTINGUISHING_FIELDS = ("cache", "protocol", "attention", "env_key", "code_key")
@@ -102,6 +102,7 @@ VALUE_COLUMNS = (
     SESSIONS,
     WALL,
     *WALL_ENDS,
+    tail(90),
     FLOOR_MS,
     R_FLOOR,
     Column(
@@ -206,8 +207,8 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
         valid,
         columns(valid),
         first=(
-            *("ideal", "realised_words", "step_wall_ms", "step_wall_ms_low", "step_wall_ms_high"),
-            *("over_eager_words", "floor_ms"),
+            *("gpu", "model", "ctx", "quant", "runtime"),
+            *("realised_words", "ideal", "step_wall_ms", "step_wall_p90_ms", "marks"),
         ),
         by_number=("realised_words", "over_eager_words"),
     )
@@ -236,5 +237,6 @@ TABLE = Table(
     sentences=sentences,
     summary="Savings",
     lines=_lines,
+    questions=_payoff.QUESTIONS,
     figures=(Figure("quant", _draw),),
 )
