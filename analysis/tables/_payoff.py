@@ -50,7 +50,7 @@ def _span(row: QuantRow) -> str:
 
 
 def _caveat(row: QuantRow) -> str:
-    few = "" if row.realised_interval == intervals.CI95 else f"No verdict from {row.sessions} sessions"
+    few = "" if row.realised_interval == intervals.CI95 else f"No verdict with n = {row.sessions}"
     return ". ".join(filter(None, (few, flagged(row.flags))))
 
 

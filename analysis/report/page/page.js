@@ -32,17 +32,18 @@ for (const button of document.querySelectorAll("th button")) {
 // The filters hide rows of all tables. A row without a value for a filter is not hidden by it.
 const filters = document.getElementById("filters");
 
-function fits(row) {
-  return Array.from(new FormData(filters)).every(([name, value]) => {
+function fits(row, choices) {
+  return choices.every(([name, value]) => {
     const values = row.dataset[name];
-    return value === "" || values === undefined || values.split("|").includes(value);
+    return values === undefined || values.split("|").includes(value);
   });
 }
 
 function filter() {
+  const choices = Array.from(new FormData(filters)).filter(([, value]) => value !== "");
   for (const table of document.querySelectorAll("table")) {
     const rows = Array.from(table.tBodies[0].rows).filter((row) => Object.keys(row.dataset).length > 0);
-    for (const row of rows) row.hidden = !fits(row);
+    for (const row of rows) row.hidden = !fits(row, choices);
     const shown = rows.filter((row) => !row.hidden).length;
     const count = table.querySelector(".count");
     if (count !== null) count.textContent = shown === rows.length ? "" : ` (${shown} of ${rows.length} rows)`;
