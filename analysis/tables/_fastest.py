@@ -67,8 +67,8 @@ def fastest_line(table: Sequence[FloorRow], gpu: str) -> Line:
     compared = _compared(table, gpu)
     (name,) = (title for title, each in zip(_names(compared), compared, strict=True) if each is row)
     count = _configurations(compared)
-    among = f"fastest of {count}" if count > 1 else "the only one"
-    text = f"{name}, {among} for {row.model}, ctx {row.ctx}"
+    among = f"fastest of {count} configurations" if count > 1 else "the only configuration"
+    text = f"{name}, {among} ({row.model}, ctx {row.ctx})"
     return Line(text, f"{_step(row):.2f} ms", row, _caveat(_valid(table, gpu), row))
 
 
@@ -82,7 +82,7 @@ def _caveat(valid: Sequence[FloorRow], row: FloorRow) -> str:
     if not own:
         return ""
     ((flag, count),) = Counter(flag for each in valid for flag in each.flags).most_common(1) or [("", 0)]
-    why = f" ({flag} is on {count} of {len(valid)})" if all(each.flags for each in valid) else ""
+    why = f" ({flag} on {count} of {len(valid)})" if all(each.flags for each in valid) else ""
     shown = "; ".join(own)
     return f"{shown[0].upper()}{shown[1:]}: no row qualifies{why}"
 

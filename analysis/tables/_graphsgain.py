@@ -58,9 +58,7 @@ def graphs_line(table: Sequence[ABRow], gpu: str) -> Line:
         return Line(f"No A/B of eager against graph was measured on this GPU{_of_the_paper(gpu)}")
     chosen, *others = sorted(gains, key=lambda each: -each.row.sessions)
     steps = f"eager {chosen.eager_ms:.2f} ms, graph {chosen.graph_ms:.2f} ms"
-    text = (
-        f"{chosen.verdict}{chosen.span}: {steps} ({chosen.place}, {chosen.row.sessions} sessions each){_also(others)}"
-    )
+    text = f"{chosen.verdict}{chosen.span}: {steps} ({chosen.place}, n = {chosen.row.sessions}){_also(others)}"
     return Line(text, f"{chosen.ratio:.2f}×", chosen.row, flagged(chosen.row.flags))
 
 

@@ -40,7 +40,7 @@ def quant_line(table: Sequence[AnyRow], gpu: str) -> Line:
     tail = "" if best.step_wall_p90_ms is None else f", p90 {best.step_wall_p90_ms:.2f} ms"
     step = f"step {best.step_wall_ms:.2f} ms{tail} ({best.model}, ctx {best.ctx})"
     faster = sum(_saving(row) > 1 for row in rows)
-    text = f"{pays}{name}{_span(best)} over {best.against}: {step}; {faster} of {len(rows)} quantised rows are faster"
+    text = f"{pays}{name}{_span(best)} over {best.against}: {step}; {faster} of {len(rows)} rows pay"
     return Line(text, f"{_saving(best):.2f}×", best, _caveat(best))
 
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from analysis.group import Group
 from analysis.tables._clocks import (
     ACHIEVED,
-    NEW_LENGTH,
     FLOOR,
     GAPS,
     HOST,
     KERNELS,
     KERNELS_AND_GAPS,
     LIMIT,
+    NEW_LENGTH,
     REST,
     Term,
     cuts_of,

@@ -228,7 +228,7 @@ def sentences(table: Sequence[CheckRow]) -> list[str]:
 
 def _intro(table: Sequence[CheckRow]) -> str:
     counts = sorted(Counter(row.verdict for row in table).items())
-    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts)
+    verdicts = ", ".join(f"{count} × {verdict}" for verdict, count in counts)
     return (
         f"Figures of arXiv 2605.30571 beside our values: {verdicts}. Our values come from the tables above and link "
         "to their rows. The paper's values and their places in the paper are in `experiments/paper.yaml`."

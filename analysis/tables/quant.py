@@ -175,14 +175,20 @@ def summary(table: Sequence[QuantRow]) -> str | None:
     if not cells:
         return None
     decided = [row for row in cells if row.realised_interval == intervals.CI95]
+    fewest = f"fewer than {intervals.FEWEST_FOR_AN_INTERVAL} sessions"
+    verdicts = _verdicts(decided, len(cells) - len(decided), fewest) if decided else f"no verdict, all have {fewest}"
+    least = "" if len(cells) == 1 else f"{_saving_text(cells[0])} to "
+    count = "1 quantised cell" if len(cells) == 1 else f"{len(cells)} quantised cells"
+    whole = f"{count} against the fastest unquantised cell on the same hosts"
+    return f"{whole}: {least}{_saving_text(cells[-1])}; {verdicts}"
+
+
+def _verdicts(decided: Sequence[QuantRow], few: int, fewest: str) -> str:
+    """Returns the number of savings that lie above 1, below 1 and on both sides, and of those without an interval."""
     faster = sum((row.realised_low or 0.0) > 1 for row in decided)
     slower = sum((row.realised_high or 0.0) < 1 for row in decided)
-    few = f"{len(cells) - len(decided)} have fewer than {intervals.FEWEST_FOR_AN_INTERVAL} sessions"
-    decisions = f"{len(decided)} have a verdict, {faster} faster and {slower} slower by the whole interval"
-    verdicts = f"{decisions}; {few} and no verdict" if decided else f"no verdict: {few}"
-    least = "" if len(cells) == 1 else f"{_saving_text(cells[0])} to "
-    whole = f"{len(cells)} quantised cells over the fastest unquantised one on the same hosts"
-    return f"{whole}: {least}{_saving_text(cells[-1])}; {verdicts}"
+    counts = {"faster": faster, "slower": slower, "undecided": len(decided) - faster - slower, f"with {fewest}": few}
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
 
 
 def _is_saving(row: QuantRow) -> bool:

@@ -50,26 +50,27 @@ function filter() {
   }
 }
 
-// A link to a row that a filter hides shows the row.
-function reveal(hash) {
-  const target = hash.length > 1 ? document.getElementById(decodeURIComponent(hash.slice(1))) : null;
-  if (target === null || !target.hidden || target.tagName !== "TR") return;
-  target.hidden = false;
-  target.scrollIntoView({ block: "center" });
+// A link to a row shows it even if a filter hides it, together with the heads of its table.
+function show(hash) {
+  const row = hash.length > 1 ? document.getElementById(decodeURIComponent(hash.slice(1))) : null;
+  if (row?.tagName !== "TR") return;
+  row.hidden = false;
+  row.closest(".scroll").scrollIntoView({ block: "start" });
+  row.scrollIntoView({ block: "nearest" });
 }
 
+addEventListener("hashchange", () => show(location.hash));
+document.addEventListener("click", (event) => {
+  const link = event.target.closest('a[href^="#"]');
+  if (link !== null) setTimeout(() => show(link.hash)); // after the browser followed the link
+});
 if (filters !== null) {
   filters.hidden = false;
   filters.addEventListener("change", filter);
   filters.addEventListener("reset", () => setTimeout(filter));
-  document.addEventListener("click", (event) => {
-    const link = event.target.closest('a[href^="#"]');
-    if (link !== null) reveal(link.hash);
-  });
-  addEventListener("hashchange", () => reveal(location.hash));
   filter(); // a browser may keep the choice of an earlier visit
-  reveal(location.hash);
 }
+show(location.hash);
 // A narrow window shows a figure scaled down; a tap or key press enlarges it in a scrollable box.
 for (const picture of document.querySelectorAll("figure button")) {
   picture.addEventListener("click", () => {

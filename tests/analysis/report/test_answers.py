@@ -48,8 +48,8 @@ def test_the_committed_answers_follow_from_the_rows(committed: Contents) -> None
     fastest = said[QUESTIONS[0], "h100"]
     assert fastest.row == best
     assert fastest.number == f"{best.step_wall_ms:.2f} ms"
-    assert f"fastest of {len(h100)} for qwen2.5-7b, ctx 2048" in fastest.text
-    assert "no row qualifies (gate-1 is on 23 of 23)" in fastest.caveat
+    assert f"fastest of {len(h100)} configurations (qwen2.5-7b, ctx 2048)" in fastest.text
+    assert "no row qualifies (gate-1 on 23 of 23)" in fastest.caveat
     paying = said[QUESTIONS[3], "h100"]
     assert "over graph fp16" in paying.text
     assert f"p90 {best.step_wall_p90_ms:.2f} ms" in paying.text

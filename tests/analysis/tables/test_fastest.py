@@ -48,19 +48,19 @@ def test_the_shortest_step_is_the_fastest_and_the_line_links_to_its_row() -> Non
     for rows in ((slow, quick), (quick, slow)):
         found = line(*rows)
         assert found.row is quick
-        assert found.words == "8.00 ms: bf16 cublas graph, fastest of 2 for qwen2.5-7b, ctx 2048."
+        assert found.words == "8.00 ms: bf16 cublas graph, fastest of 2 configurations (qwen2.5-7b, ctx 2048)."
 
 
 def test_a_row_that_qualifies_wins_over_a_faster_one_that_does_not() -> None:
     found = line(row("graph", 8.0), row("compile", 6.0, flags=["drifting"]), row("engine", 7.0, sessions=2))
     assert (found.number, found.caveat) == ("8.00 ms", "")
-    assert found.text == "bf16 cublas graph, the only one for qwen2.5-7b, ctx 2048"
+    assert found.text == "bf16 cublas graph, the only configuration (qwen2.5-7b, ctx 2048)"
 
 
 def test_if_no_row_qualifies_the_best_flagged_row_is_named_with_its_flags_and_the_flag_that_most_rows_have() -> None:
     rows = [row("graph", 8.0, flags=["gate-1"]), row("compile", 6.0, flags=["drifting", "gate-1"])]
     assert line(*rows).number == "6.00 ms"
-    assert line(*rows).caveat == "Flagged drifting, gate-1: no row qualifies (gate-1 is on 2 of 2)"
+    assert line(*rows).caveat == "Flagged drifting, gate-1: no row qualifies (gate-1 on 2 of 2)"
     # a row with too few sessions comes after flagged ones, however fast it is
     found = line(*rows, row("engine", 1.0, sessions=2))
     assert (found.number, found.caveat) == ("6.00 ms", "Flagged drifting, gate-1: no row qualifies")
@@ -71,7 +71,10 @@ def test_rows_of_one_model_and_ctx_are_compared_those_with_the_most_configuratio
     alone = row("graph", 2.0, model="tiny")
     again = replace(alone, env_key="other", step_wall_ms=1.0)  # the same cell in another environment
     found = line(alone, again, row("eager", 20.0), row("compile", 6.0))
-    assert (found.number, found.text) == ("6.00 ms", "bf16 cublas compile, fastest of 2 for qwen2.5-7b, ctx 2048")
+    assert (found.number, found.text) == (
+        "6.00 ms",
+        "bf16 cublas compile, fastest of 2 configurations (qwen2.5-7b, ctx 2048)",
+    )
     assert line(alone, row("eager", 20.0, sessions=30)).number == "20.00 ms"  # a draw: the most sessions
 
 

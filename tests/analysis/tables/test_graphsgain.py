@@ -24,7 +24,7 @@ def words(*rows: ABRow) -> str:
 
 def test_the_line_has_the_ratio_its_interval_its_verdict_and_both_steps() -> None:
     row = ab_row(2.0, "FASTER")
-    said = "2.00×: FASTER [1.80–2.20]: eager 16.00 ms, graph 8.00 ms (qwen2.5-7b, ctx 2048, 20 sessions each)."
+    said = "2.00×: FASTER [1.80–2.20]: eager 16.00 ms, graph 8.00 ms (qwen2.5-7b, ctx 2048, n = 20)."
     assert words(row) == said
     assert _graphsgain.graphs_line([row], "h200").row is row
     assert words(replace(row, flags=["drifting"])) == f"{said} Flags: drifting."

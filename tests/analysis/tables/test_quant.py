@@ -67,11 +67,11 @@ def verdicts_of(sessions):
 @pytest.mark.medium
 def test_below_five_sessions_there_is_no_verdict_and_at_five_the_interval_says_what_it_covers():
     few, five, six = (verdicts_of(sessions) for sessions in (4, 5, 6))
-    assert "no verdict: 1 have fewer than 5 sessions" in few
+    assert "; no verdict, all have fewer than 5 sessions" in few
     assert "(93.75 %)" not in few
     for word in ("faster and", "slower and", "pays", "gains", "loses", "FASTER"):
         assert not re.search(rf"\b{word}\b", few)
-    assert "1 have a verdict, 1 faster and 0 slower by the whole interval" in five
+    assert "; 1 faster" in five
     assert "(93.75 %) | eager fp16" in five
     assert "| 93.75 % |" in five
     assert "(95 %) | eager fp16" in six
