@@ -63,3 +63,15 @@ PEAK = Column("peak GB", "peak_bytes", ".2f", scale=1e9, unit="GB", help="peak d
 def cell_columns(names: Iterable[str]) -> list[Column]:
     """Returns the columns of these fields."""
     return [CELL[name] for name in names]
+
+
+def tail(percent: int) -> Column:
+    """Returns the column of a percentile of the step."""
+    return Column(
+        f"p{percent} ≤",
+        f"step_wall_p{percent}_ms",
+        ".2f",
+        optional=True,
+        unit="ms",
+        help=f"{percent}th percentile of the steps of the worst session, if it has enough steps",
+    )

@@ -88,7 +88,8 @@ def _make_report(selection: Selection, out: Path, run_id: str | None) -> None:
     files.write(content, out)
     click.echo(os.path.abspath(out / files.PAGE))
     if selection.uri is not None:
-        run = publish.commit_report(report.answers, content, run_id, selection.uri)
+        answers = [answer.markdown for answer in report.answers]
+        run = publish.commit_report(answers, content, run_id, selection.uri)
         click.echo(f"MLflow run {publish.REPORT} ({run})", err=True)
     commands.print_omissions(report.frame.notes, report.left_out)
 

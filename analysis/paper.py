@@ -9,10 +9,12 @@ from functools import cache
 from typing import Any, TypeVar
 
 from runner import registry
-from runner.cell import catalogue, floors, jsonform
+from runner.cell import catalogue, floors, jsonform, protocol
 from runner.cell.shape import ModelShape
 
 UNQUANTISED, DTYPE_BYTES = "bf16", 2
+PROTOCOL = "{0.name}-{0.warmup}-{0.steps}".format(protocol.NAMED["paper"])
+"""The paper's protocol, as rows name it."""
 Spot = tuple[str, str, int]
 """(gpu, model, ctx)"""
 

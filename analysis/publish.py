@@ -6,7 +6,7 @@ connection errors in one line. Modules that read are in `sources`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -107,12 +107,12 @@ def commit(measured: Measured, run_id: str | None) -> str:
     return store.commit_comparison(measured.manifest, measured.period_ms, summary, run_id)
 
 
-def commit_report(answers: Sequence[Mapping[str, str]], files: Files, run_id: str | None, uri: str) -> str:
+def commit_report(answers: Sequence[str], files: Files, run_id: str | None, uri: str) -> str:
     """Writes a report into a run of the store and returns the run's id. Raises StoreUnreachable.
 
-    The run is the one that MLflow created, or a new one.
+    The run is the one that MLflow created, or a new one. `answers` are the report's, as Markdown.
     """
-    note = "\n\n".join(f"**{answer['question']}** {answer['answer']}" for answer in answers)
+    note = "\n\n".join(answers)
     note += "\n\nThe artifact `report.html` has all tables and figures, `tables.md` the tables as Markdown, "
     note += "`sessions.csv` the sessions of every row with their run or record, code and environment.\n"
     return store.commit_report(REPORT, store.Summary({}, {}, note, files), run_id, uri)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from analysis.form import Column, markdown_table
+from analysis.question import Question
 from analysis.reading import Reading
 from analysis.row import Row
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Row)
 RowsByTable = Mapping[str, Sequence[Row]]
 """Rows by name of the table."""
+FILTERS: Mapping[str, tuple[str, ...]] = {name: (name,) for name in ("gpu", "model", "quant", "runtime")}
+"""The filters of a page, with the keys of their values in a row."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,10 @@ class Part:
     """One grid of a table: rows and the columns that show them.
 
     `name` is its anchor in a report, `caption` describes the rows. The columns before the one with the key `count` name
-    a row. The columns with the keys `first` follow them on the page, since a small screen shows no more. The column
-    with the key `linked` links to the row's origin. Columns with the keys `by_number` contain text that is sorted by
-    its leading number. The page shows `nothing` if there are no rows.
+    a row. A page shows the columns with the keys `first` at first and the others on demand; without `first`, these are
+    the first ten. The columns with the keys `linked` link to the row's origin. Columns with the keys `by_number`
+    contain text that is sorted by its leading number. `filters` maps each filter of a page to the keys of its values in
+    a row. The page shows `nothing` if there are no rows.
     """
 
     name: str
@@ -34,8 +38,9 @@ class Part:
     columns: Sequence[Column]
     count: str = "sessions"
     first: tuple[str, ...] = ()
-    linked: str = "sessions"
+    linked: tuple[str, ...] = ("sessions", "step_wall_ms")
     by_number: tuple[str, ...] = ()
+    filters: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: FILTERS)
     nothing: str = ""
 
     def markdown(self) -> str:
@@ -89,6 +94,8 @@ class Table(Generic[R]):
     """makes the lines below the Markdown table; default: one per statement"""
     origin: Callable[[R, RowsByTable], str | None] | None = None
     """returns the anchor in a report that a row links to, given the rows of all tables; default: the row's anchor"""
+    questions: tuple[Question[R], ...] = ()
+    """questions on the first screen of a report that its rows answer; a row of an answer is one of its first grid"""
     figures: tuple[Figure[R], ...] = ()
     """figures; the command draws the first"""
     only_compared: bool = False

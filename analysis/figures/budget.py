@@ -23,7 +23,7 @@ LOOKS = {
     _clocks.GAPS: (style.YELLOW, "\\\\\\"),
     _clocks.KERNELS_AND_GAPS: (style.GREEN, "xxx"),
     _clocks.HOST: (style.VERMILION, "---"),
-    _clocks.FIRST_VISIT: (style.PURPLE, "|||"),
+    _clocks.NEW_LENGTH: (style.PURPLE, "|||"),
     _clocks.NOT_ATTRIBUTED: (style.GREY, "++"),
     _clocks.REST: (style.PALE, "ooo"),
 }

@@ -14,11 +14,12 @@ from analysis import registry
 from analysis.figures.style import Drawn
 from analysis.reading import Reading
 from analysis.report import answers, provenance
+from analysis.report.answers import Answer
 from analysis.row import Row
 from analysis.sources.frame import Frame
 from analysis.sources.selection import Selection
 from analysis.table import RowsByTable, Table
-from analysis.tables import budget, floor, graphs, quant
+from analysis.tables import floor, graphs
 from analysis.tables._floorrow import FloorRow
 
 R = TypeVar("R", bound=Row)
@@ -49,12 +50,14 @@ class Contents:
         return cast(Sequence[R], self.rows[table.name])
 
     @property
-    def answers(self) -> list[dict[str, str]]:
-        """Returns the three questions with their answers."""
-        compared = self.rows_of(graphs.TABLE)
-        return answers.answers(
-            self.rows_of(floor.TABLE), self.rows_of(budget.TABLE), compared, self.rows_of(quant.TABLE)
-        )
+    def gpus(self) -> list[str]:
+        """Returns the GPUs of the report's sessions."""
+        return sorted({row.gpu for row in self.rows_of(floor.TABLE)})
+
+    @property
+    def answers(self) -> list[Answer]:
+        """Returns the questions of all tables with their answers."""
+        return answers.answers(self.rows, self.gpus)
 
     @cached_property
     def sessions(self) -> polars.DataFrame:

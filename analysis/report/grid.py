@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.form import NOTHING, WORDS, Column, shown_columns
@@ -12,28 +12,46 @@ from analysis.table import Part
 NAME = "what"
 WIDE, SMALL = "wide", "small"
 """Screen classes. A small screen replaces the columns that name a row by one column with all of their words."""
+SHOWN = 10
+"""Most columns that a page shows at first."""
 
 
 @dataclass(frozen=True)
 class Head:
     """A column head. With `is_number` the column is sorted by value. `screen` limits it to one screen class, None to
-    none."""
+    none. The page shows a column with `on_demand` only among all columns. The text of a column that `wraps` may take
+    several lines."""
 
     title: str
     is_number: bool
     screen: str | None = None
+    on_demand: bool = False
+    wraps: bool = False
 
     @property
     def classes(self) -> str:
-        return " ".join(filter(None, ("number" if self.is_number else None, self.screen)))
+        """Returns the classes of the column's cells."""
+        marks = {"number": self.is_number, "more": self.on_demand, "words": self.wraps}
+        return " ".join(filter(None, (self.screen, *(mark for mark, is_set in marks.items() if is_set))))
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell. `to` is the anchor that its text links to."""
+    """A cell. `to` is the anchor that its text links to. `detail` is text below it while the columns on demand are
+    hidden: the values of those that name the row."""
 
     text: str
     to: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the grid. `anchor` is its id on the page, `filters` has its values for each filter of the page."""
+
+    anchor: str | None
+    filters: Mapping[str, tuple[str, ...]]
+    cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
@@ -44,35 +62,98 @@ class Grid:
     name: str
     title: str
     heads: tuple[Head, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[Line, ...]
     nothing: str
+
+    @property
+    def column_count(self) -> int:
+        """Returns the number of all columns on a wide screen."""
+        return sum(head.screen != SMALL for head in self.heads)
+
+    @property
+    def is_cut(self) -> bool:
+        """Returns whether some columns are shown on demand only."""
+        return any(head.on_demand for head in self.heads)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a part in the order of the page: `naming` columns, then the others. `first` has the keys of those
+    that are shown at first."""
+
+    naming: tuple[Column, ...]
+    others: tuple[Column, ...]
+    first: frozenset[str]
+
+    @property
+    def unseen(self) -> list[Column]:
+        """Returns the naming columns that are shown on demand."""
+        return [column for column in self.naming if column.key not in self.first]
+
+    @property
+    def detailed(self) -> Column | None:
+        """Returns the column whose cells have the values of `unseen` as a detail: the last naming text at first."""
+        seen = [column for column in self.naming if column.key in self.first and column.form == WORDS]
+        return seen[-1] if seen else None
+
+
+def row_anchor(name: str, row: Row) -> str | None:
+    """Returns the id of a row in the grid of the part with this name, None if the row has no anchor."""
+    return None if row.anchor is None else f"{name}-{row.anchor}"
 
 
 def grid(part: Part, origins: Sequence[str | None]) -> Grid:
     """Returns the grid of a table's part, with the anchors of its rows' origins.
 
-    A small screen shows the name of a row and the columns that come first. The name and the linked column link to the
-    origin.
+    A small screen shows the name of a row instead of the columns that name it. The name and the linked columns link to
+    the origin.
     """
-    naming_count = next((place for place, column in enumerate(part.columns) if column.key == part.count), 1)
-    naming = part.columns[:naming_count]
-    columns = [*naming, *shown_columns(part.rows, _by_weight(part.columns[naming_count:], part.first))]
-    heads = [Head(NAME, False, SMALL), *(Head(column.title, column.form != WORDS, WIDE) for column in naming)]
-    heads += [
-        Head(column.title, column.form != WORDS or column.key in part.by_number) for column in columns[naming_count:]
-    ]
-    rows = tuple(_cells(row, naming, columns, part.linked, to) for row, to in zip(part.rows, origins, strict=True))
-    return Grid(f"table-{part.name}", part.caption, tuple(heads), rows, part.nothing)
+    layout = _layout(part)
+    heads = (Head(NAME, False, SMALL), *_heads(part, layout))
+    rows = (_line(part, layout, row, to) for row, to in zip(part.rows, origins, strict=True))
+    return Grid(f"table-{part.name}", part.caption, heads, tuple(rows), part.nothing)
 
 
-def _by_weight(columns: Sequence[Column], first: Sequence[str]) -> list[Column]:
-    by_key = {column.key: column for column in columns}
-    return [*(by_key[key] for key in first), *(column for column in columns if column.key not in first)]
+def _layout(part: Part) -> Layout:
+    count = next((place for place, column in enumerate(part.columns) if column.key == part.count), 1)
+    naming, others = part.columns[:count], shown_columns(part.rows, part.columns[count:])
+    first = part.first or tuple(column.key for column in (*naming, *others))[:SHOWN]
+    return Layout(_by_weight(naming, first), _by_weight(others, first), frozenset(first))
 
 
-def _cells(
-    row: Row, naming: Sequence[Column], columns: Sequence[Column], linked: str, to: str | None
-) -> tuple[Cell, ...]:
-    name = " ".join(text for column in naming if (text := column.text(row)) != NOTHING)
-    cells = (Cell(column.text(row), to if column.key == linked else None) for column in columns)
-    return (Cell(name, to), *cells)
+def _by_weight(columns: Sequence[Column], first: Sequence[str]) -> tuple[Column, ...]:
+    """Returns the columns with the keys `first` in that order, then the others."""
+    order = {key: place for place, key in enumerate(first)}
+    return tuple(sorted(columns, key=lambda column: order.get(column.key, len(order))))
+
+
+def _heads(part: Part, layout: Layout) -> Iterator[Head]:
+    for column in layout.naming:
+        yield Head(column.title, column.form != WORDS, WIDE, column.key not in layout.first)
+    for column in layout.others:
+        is_text = column.form == WORDS
+        is_number = not is_text or column.key in part.by_number
+        yield Head(column.title, is_number, None, column.key not in layout.first, is_text)
+
+
+def _line(part: Part, layout: Layout, row: Row, to: str | None) -> Line:
+    name = Cell(_words(row, layout.naming), to)
+    detail = _words(row, layout.unseen)
+    cells = (
+        Cell(column.text(row), to if column.key in part.linked else None, detail if column is layout.detailed else "")
+        for column in (*layout.naming, *layout.others)
+    )
+    return Line(row_anchor(part.name, row), filters(row, part.filters), (name, *cells))
+
+
+def _words(row: Row, columns: Sequence[Column]) -> str:
+    return " ".join(text for column in columns if (text := column.text(row)) != NOTHING)
+
+
+def filters(row: Row, keys_by_filter: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Returns the row's values for each filter that it has a value for."""
+    found = {
+        name: tuple(str(value) for key in keys if (value := getattr(row, key, None)))
+        for name, keys in keys_by_filter.items()
+    }
+    return {name: values for name, values in found.items() if values}

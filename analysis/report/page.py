@@ -12,8 +12,9 @@ from markupsafe import Markup, escape
 
 from analysis.figures import style
 from analysis.form import titles
-from analysis.report import derived, provenance, section, words
+from analysis.report import derived, grid, provenance, section, words
 from analysis.report.contents import Contents
+from analysis.table import FILTERS
 from analysis.tables import floor
 
 FOLDER = Path(__file__).parent / "page"
@@ -65,7 +66,7 @@ def _head(report: Contents) -> dict[str, Any]:
         "answers": report.answers,
         "sessions": sessions.height,
         "cells": sessions["cell_key"].n_unique(),
-        "gpus": sorted({row.gpu for row in report.rows_of(floor.TABLE)}),
+        "gpus": report.gpus,
         "began": provenance.day(min(sessions["started_ms"])),
         "ended": provenance.day(max(sessions["finished_ms"])),
         "superseded": sum(row.superseded for row in report.rows_of(floor.TABLE)),
@@ -75,8 +76,10 @@ def _head(report: Contents) -> dict[str, Any]:
 
 
 def _tables(report: Contents) -> dict[str, Any]:
+    sections = section.sections(report.rows)
     return {
-        "sections": section.sections(report.rows),
+        "sections": sections,
+        "filter_boxes": section.filter_boxes(sections),
         "invalid": _invalid(report),
         "glossary": section.glossary(),
         "flags": words.flags(report.rows),
@@ -85,7 +88,10 @@ def _tables(report: Contents) -> dict[str, Any]:
 
 def _invalid(report: Contents) -> list[dict[str, Any]]:
     names = titles(report.invalid, floor.CELL_FIELDS, floor.MORE_FIELDS)
-    return [{"row": row, "name": name} for name, row in zip(names, report.invalid, strict=True)]
+    return [
+        {"row": row, "name": name, "filters": grid.filters(row, FILTERS)}
+        for name, row in zip(names, report.invalid, strict=True)
+    ]
 
 
 def _origins(report: Contents) -> dict[str, Any]:

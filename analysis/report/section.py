@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from analysis import registry
 from analysis.report import grid
 from analysis.report.grid import Grid
 from analysis.row import Row
-from analysis.table import RowsByTable, Table
+from analysis.table import FILTERS, RowsByTable, Table
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,15 @@ def _grids(table: Table[Row], table_rows: Sequence[Row], rows: RowsByTable) -> I
         if part.rows or part.nothing:
             find = table.origin if part.name == table.name else None
             yield grid.grid(part, [row.anchor if find is None else find(row, rows) for row in part.rows])
+
+
+def filter_boxes(sections: Iterable[Section]) -> dict[str, list[str]]:
+    """Returns the values that each filter of the page offers. A filter with a single value is left out."""
+    values: dict[str, set[str]] = {name: set() for name in FILTERS}
+    for line in (line for each in sections for made in each.grids for line in made.rows):
+        for name, found in line.filters.items():
+            values.setdefault(name, set()).update(found)
+    return {name: sorted(found) for name, found in values.items() if len(found) > 1}
 
 
 def glossary() -> list[Words]:

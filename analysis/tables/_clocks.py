@@ -30,19 +30,19 @@ two agreed within 0.2 %."""
 LIMIT = judgement.DISAGREEMENT_LIMIT
 """Difference between passes, as a fraction of the step, above which nothing is attributed."""
 
-FLOOR, ACHIEVED, KERNELS, GAPS, HOST, FIRST_VISIT, REST = (
+FLOOR, ACHIEVED, KERNELS, GAPS, HOST, NEW_LENGTH, REST = (
     "floor",
     "achieved",
     "kernels",
     "gaps",
     "host",
-    "first visit",
+    "new length",
     "rest",
 )
 KERNELS_AND_GAPS = "kernels and gaps"
 NOT_ATTRIBUTED = "not attributed"
-TERMS = (FLOOR, ACHIEVED, KERNELS, GAPS, KERNELS_AND_GAPS, HOST, FIRST_VISIT, NOT_ATTRIBUTED, REST)
-DISAGREEING = (GAPS, KERNELS_AND_GAPS, HOST, FIRST_VISIT)
+TERMS = (FLOOR, ACHIEVED, KERNELS, GAPS, KERNELS_AND_GAPS, HOST, NEW_LENGTH, NOT_ATTRIBUTED, REST)
+DISAGREEING = (GAPS, KERNELS_AND_GAPS, HOST, NEW_LENGTH)
 """Terms between passes that may disagree."""
 Reading = tuple[str, float | None, str]
 """(name of the term that ends at the clock, the clock in ms, origin of both its ends)"""
@@ -146,7 +146,7 @@ def _clocks(group: Group) -> Iterator[Reading]:
     yield from _device_clocks(group)
     if group.step_wall_revisit_ms is not None:
         yield HOST, group.step_wall_revisit_ms, "span, revisit"
-        yield FIRST_VISIT, group.step_wall_ms, "revisit, wall"
+        yield NEW_LENGTH, group.step_wall_ms, "revisit, wall"
     else:
         yield HOST, group.step_wall_ms, "span, wall"
 

@@ -89,6 +89,8 @@ class QuantRow(GroupRow, SavingRow):
     """`ci95`, `range` or `none`"""
     interval_label: str | None
     """coverage of the interval as text"""
+    step_wall_p90_ms: float | None
+    """90th percentile of the step in the worst session, in ms"""
     bytes_streamed: float | None
     """bytes that a step must read"""
     floor_ms: float | None

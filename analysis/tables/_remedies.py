@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from analysis.group import Group
 from analysis.tables._clocks import (
     ACHIEVED,
-    FIRST_VISIT,
     FLOOR,
     GAPS,
     HOST,
     KERNELS,
     KERNELS_AND_GAPS,
     LIMIT,
+    NEW_LENGTH,
     REST,
     Term,
     cuts_of,
@@ -41,7 +41,7 @@ WORDS = {
         f"{ONE_GRAPH}, or a faster host",
         "a decode loop that stays on the device",
     ),
-    FIRST_VISIT: (
+    NEW_LENGTH: (
         "the extra cost of a context length that the process has not processed before",
         *("a static cache (cache=static), which has a single length{flash}",) * 2,
     ),

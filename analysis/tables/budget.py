@@ -37,6 +37,11 @@ METRICS = (
 APART = "passes_apart"
 CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtype", "options")
 NAMED_FIELDS = ("gpu", "model", "ctx", "quant", "runtime", "cache")
+FIRST = (
+    *("gpu", "model", "ctx", "runtime", "step_wall_ms"),
+    *(f"{MS}{name}" for name in (_clocks.FLOOR, _clocks.KERNELS, _clocks.GAPS, _clocks.NOT_ATTRIBUTED)),
+    "flags",
+)
 DISTINGUISHING_FIELDS = ("kernel", "dtype", "options", "attention", "weights_id", "protocol", "env_key", "code_key")
 
 
@@ -71,7 +76,7 @@ MEANINGS = {
     _clocks.GAPS: "idle time of the device between kernels",
     _clocks.KERNELS_AND_GAPS: "both terms, if they overlap or were not measured separately",
     _clocks.HOST: "host time to read the token back and synchronise",
-    _clocks.FIRST_VISIT: "extra time at a context length that is new to the process (growing cache only)",
+    _clocks.NEW_LENGTH: "extra time at a context length that is new to the process (growing cache only)",
     _clocks.NOT_ATTRIBUTED: "time between passes that disagree",
     _clocks.REST: "everything but the floor, on a CPU",
 }
@@ -155,7 +160,7 @@ def _lines(table: Sequence[GroupRow]) -> list[str]:
 
 def _parts(table: Sequence[GroupRow]) -> Iterator[Part]:
     valid = budgets(table)
-    yield Part("budget", "Terms of each step in ms", valid, columns(valid), first=("step_wall_ms",))
+    yield Part("budget", "Terms of each step in ms", valid, columns(valid), first=FIRST)
 
 
 def _draw(table: Sequence[GroupRow], _reading: Reading) -> Drawn | None:
@@ -170,7 +175,8 @@ TABLE = Table(
     title="Gap budget of a step",
     help="Gap budget: terms that add up to each step, and a remedy for the largest.",
     heading="Gap budget",
-    intro="The terms of a row add up to its step. `passes apart` is their uncertainty.",
+    intro="The terms of a row add up to its step. All columns include the small terms, and `passes apart`, the "
+    "uncertainty of all terms.",
     metrics=METRICS,
     columns=(*CELL.values(), *COUNTS, *TERM_COLUMNS.values(), *LAUNCHING),
     rows=lambda reading: rows(reading.frame, reading.every_code),

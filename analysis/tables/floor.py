@@ -16,12 +16,14 @@ from analysis.cellcolumns import (
     WALL,
     WALL_ENDS,
     cell_columns,
+    tail,
 )
 from analysis.form import Column, distinguishing, sentences_of_invalid
 from analysis.group import Group, shared
 from analysis.reading import Reading
 from analysis.sources.frame import Frame
 from analysis.table import Figure, Part, Table
+from analysis.tables import _fastest
 from analysis.tables._floorrow import FloorRow
 from analysis.tables._ranges import RANGE_VALUES, gpu_ranges, range_columns
 from runner.cell import catalogue
@@ -46,6 +48,10 @@ METRICS = (
 CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache")
 MORE_FIELDS = ("dtype", "attention", "weights_id", "options", "protocol", "env_key", "code_key")
 NAMED_FIELDS = ("gpu", "model", "ctx", "runtime", "cache")
+FIRST = (
+    *("gpu", "model", "ctx", "quant", "runtime"),
+    *("step_wall_ms", "r_floor", "step_wall_p90_ms", "usd_per_mtok", "flags"),
+)
 # Shown, in this order, only if rows would otherwise look alike.
 DISTINGUISHING_FIELDS = ("quant", "kernel", *MORE_FIELDS)
 HOUR_MS = 3.6e6
@@ -79,17 +85,6 @@ def usd_per_mtok(gpu: str, step_ms: float | None) -> float | None:
     return None if price is None or step_ms is None else price * step_ms * 1e6 / HOUR_MS
 
 
-def _tail(percent: int) -> Column:
-    return Column(
-        f"p{percent} ≤",
-        f"step_wall_p{percent}_ms",
-        ".2f",
-        optional=True,
-        unit="ms",
-        help=f"{percent}th percentile of the steps of the worst session, if it has enough steps",
-    )
-
-
 VALUE_COLUMNS = (
     SESSIONS,
     Column("hosts", "hosts", "d", help="number of hosts (machine and card) that the sessions ran on"),
@@ -103,7 +98,7 @@ VALUE_COLUMNS = (
     Column("superseded", "superseded", "d", help="sessions of older code that the row leaves out"),
     WALL,
     *WALL_ENDS,
-    *map(_tail, (90, 95, 99)),
+    *map(tail, (90, 95, 99)),
     Column("tokens/s", "tokens_per_s", ".1f", unit="1/s", help="throughput of one stream: 1000 divided by ms/step"),
     Column(
         "revisit ms",
@@ -153,13 +148,12 @@ def columns(valid: Sequence[FloorRow]) -> list[Column]:
 
 def _parts(table: Sequence[FloorRow]) -> Iterator[Part]:
     valid = [row for row in table if row.valid]
-    first = ("r_floor", "step_wall_ms", "step_wall_ms_low", "step_wall_ms_high", "floor_ms")
     caption = "Distance of each cell from its memory floor"
-    yield Part("floor", caption, valid, columns(valid), first=first, nothing="No session is valid.")
+    yield Part("floor", caption, valid, columns(valid), first=FIRST, nothing="No session is valid.")
     ranges = gpu_ranges(table)
     caption = "Range and median over each GPU's unquantised cells"
-    ends = ("r_floor_low", "r_floor_high", "r_floor_median")
-    yield Part("ranges", caption, ranges, range_columns(ranges), count="cells", first=ends, linked="cells")
+    first = ("gpu", "runtime", "cache", "cells", "r_floor_low", "r_floor_high", "r_floor_median")
+    yield Part("ranges", caption, ranges, range_columns(ranges), count="cells", first=first, linked=("cells",))
 
 
 def _lines(table: Sequence[FloorRow]) -> list[str]:
@@ -202,6 +196,7 @@ TABLE = Table(
     parts=_parts,
     excerpts={"ranges": "print only range and median over each GPU's unquantised cells"},
     lines=_lines,
+    questions=_fastest.QUESTIONS,
     figures=(
         Figure("floor-bandwidth", _bandwidth),
         Figure("floor-context", _context),

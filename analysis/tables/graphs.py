@@ -13,7 +13,8 @@ from analysis.abrow import ABRow, figure_words
 from analysis.cellcolumns import CELL, FLAGS, cell_columns
 from analysis.form import Column, distinguishing, markdown_table, titles
 from analysis.reading import Reading
-from analysis.table import Figure, Part, Table
+from analysis.table import FILTERS, Figure, Part, Table
+from analysis.tables import _graphsgain
 
 if TYPE_CHECKING:
     from analysis.figures.style import Drawn
@@ -177,8 +178,10 @@ def _parts(table: Sequence[GraphsRow]) -> Iterator[Part]:
         "A/Bs between runtimes: step of a over step of b",
         table,
         columns(table),
-        first=("a_ms", "b_ms", "ratio", *INTERVALS, "verdict"),
+        first=("gpu", "model", "ctx", "a_ms", "b_ms", "ratio", "span", "verdict", "sessions", "flags"),
+        linked=("sessions", "ratio"),
         by_number=INTERVALS,
+        filters={**FILTERS, FIELD: ("arm_a", "arm_b")},
         nothing=f"So far {NO_AB}.",
     )
 
@@ -202,6 +205,7 @@ TABLE = Table(
     parts=_parts,
     sentences=sentences,
     summary="Verdicts and their reasons",
+    questions=_graphsgain.QUESTIONS,
     figures=(Figure("graphs", _draw),),
     only_compared=True,
     missing=NO_AB,

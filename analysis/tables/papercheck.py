@@ -43,7 +43,6 @@ METRICS = (
 NEEDED = tuple(dict.fromkeys((*METRICS, *ab.NEEDED)))
 HEADLINE = (("h100", "qwen2.5-7b", 2048), ("l4", "qwen2.5-7b", 2048))
 UNQUANTISED, DTYPE_BYTES = "bf16", 2
-PROTOCOL = "{0.name}-{0.warmup}-{0.steps}".format(protocol.NAMED["paper"])
 
 
 def rows(frame: Frame) -> list[CheckRow]:
@@ -77,7 +76,7 @@ def _is_usual(group: Group) -> bool:
     usual = ",".join(f"{name}:{values[0]}" for name, values in sorted(packing.items()))
     is_engine = registry.runtime(group.runtime).DECLARATION.owns_model
     return (
-        group.protocol == PROTOCOL
+        group.protocol == paper.PROTOCOL
         and group.dtype == kernel.dtypes[0]
         and group.attention == ("engine" if is_engine else "sdpa")
         and (is_engine or group.options == usual)
@@ -180,7 +179,7 @@ def _graph_checks(compared: Sequence[Measured], versions: Torch) -> Iterator[Che
 
 def _is_graph_ab(row: GraphsRow) -> bool:
     return (row.quant, row.dtype, row.attention, row.protocol, row.arm_a, row.arm_b) == (
-        *(UNQUANTISED, "bf16", "sdpa", PROTOCOL),
+        *(UNQUANTISED, "bf16", "sdpa", paper.PROTOCOL),
         *("eager", "graph"),
     )
 
@@ -229,7 +228,7 @@ def sentences(table: Sequence[CheckRow]) -> list[str]:
 
 def _intro(table: Sequence[CheckRow]) -> str:
     counts = sorted(Counter(row.verdict for row in table).items())
-    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts)
+    verdicts = ", ".join(f"{count} × {verdict}" for verdict, count in counts)
     return (
         f"Figures of arXiv 2605.30571 beside our values: {verdicts}. Our values come from the tables above and link "
         "to their rows. The paper's values and their places in the paper are in `experiments/paper.yaml`."
@@ -243,8 +242,8 @@ def _parts(table: Sequence[CheckRow]) -> Iterator[Part]:
         table,
         COLUMNS,
         count="paper",
-        first=("paper", "ours", "difference", "verdict"),
-        linked="ours",
+        first=("quantity", "gpu", "model", "ctx", "paper", "ours", "difference", "verdict", "reason"),
+        linked=("ours",),
     )
 
 

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis import groups, paper
-from analysis.cellcolumns import CELL, FLOOR_MS, PEAK, R_FLOOR, SESSIONS, WALL, WALL_ENDS, cell_columns
+from analysis.cellcolumns import CELL, FLOOR_MS, PEAK, R_FLOOR, SESSIONS, WALL, WALL_ENDS, cell_columns, tail
 from analysis.form import Column, distinguishing, sentences_of_invalid
 from analysis.group import Group, shared
 from analysis.reading import Reading
 from analysis.sources.frame import Frame
 from analysis.statistics import intervals
 from analysis.table import Figure, Part, Table
-from analysis.tables import _baselines
+from analysis.tables import _baselines, _payoff
 from analysis.tables._baselines import PLACE, UNQUANTISED, Baseline, Walls
 from analysis.tables._quantpaper import paper_rows
 from analysis.tables._quantrows import CELL_FIELDS, AnyRow, GroupRow, PaperRow, QuantRow
@@ -26,7 +26,7 @@ from runner import registry
 if TYPE_CHECKING:
     from analysis.figures.style import Drawn
 
-METRICS = ("step_wall_ms", "bytes_streamed", "floor_ms", "r_floor", "peak_bytes", "logit_error")
+METRICS = ("step_wall_ms", "step_wall_p90_ms", "bytes_streamed", "floor_ms", "r_floor", "peak_bytes", "logit_error")
 EAGER = "eager"
 NAMED_FIELDS = (*PLACE, "quant", "kernel", "runtime", "dtype")
 DISTINGUISHING_FIELDS = ("cache", "protocol", "attention", "env_key", "code_key")
@@ -102,6 +102,7 @@ VALUE_COLUMNS = (
     SESSIONS,
     WALL,
     *WALL_ENDS,
+    tail(90),
     FLOOR_MS,
     R_FLOOR,
     Column(
@@ -174,14 +175,20 @@ def summary(table: Sequence[QuantRow]) -> str | None:
     if not cells:
         return None
     decided = [row for row in cells if row.realised_interval == intervals.CI95]
+    fewest = f"fewer than {intervals.FEWEST_FOR_AN_INTERVAL} sessions"
+    verdicts = _verdicts(decided, len(cells) - len(decided), fewest) if decided else f"no verdict, all have {fewest}"
+    least = "" if len(cells) == 1 else f"{_saving_text(cells[0])} to "
+    count = "1 quantised cell" if len(cells) == 1 else f"{len(cells)} quantised cells"
+    whole = f"{count} against the fastest unquantised cell on the same hosts"
+    return f"{whole}: {least}{_saving_text(cells[-1])}; {verdicts}"
+
+
+def _verdicts(decided: Sequence[QuantRow], few: int, fewest: str) -> str:
+    """Returns the number of savings that lie above 1, below 1 and on both sides, and of those without an interval."""
     faster = sum((row.realised_low or 0.0) > 1 for row in decided)
     slower = sum((row.realised_high or 0.0) < 1 for row in decided)
-    few = f"{len(cells) - len(decided)} have fewer than {intervals.FEWEST_FOR_AN_INTERVAL} sessions"
-    decisions = f"{len(decided)} have a verdict, {faster} faster and {slower} slower by the whole interval"
-    verdicts = f"{decisions}; {few} and no verdict" if decided else f"no verdict: {few}"
-    least = "" if len(cells) == 1 else f"{_saving_text(cells[0])} to "
-    whole = f"{len(cells)} quantised cells over the fastest unquantised one on the same hosts"
-    return f"{whole}: {least}{_saving_text(cells[-1])}; {verdicts}"
+    counts = {"faster": faster, "slower": slower, "undecided": len(decided) - faster - slower, f"with {fewest}": few}
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
 
 
 def _is_saving(row: QuantRow) -> bool:
@@ -206,8 +213,8 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
         valid,
         columns(valid),
         first=(
-            *("ideal", "realised_words", "step_wall_ms", "step_wall_ms_low", "step_wall_ms_high"),
-            *("over_eager_words", "floor_ms"),
+            *("gpu", "model", "ctx", "quant", "runtime"),
+            *("realised_words", "ideal", "step_wall_ms", "step_wall_p90_ms", "marks"),
         ),
         by_number=("realised_words", "over_eager_words"),
     )
@@ -236,5 +243,6 @@ TABLE = Table(
     sentences=sentences,
     summary="Savings",
     lines=_lines,
+    questions=_payoff.QUESTIONS,
     figures=(Figure("quant", _draw),),
 )

@@ -17,7 +17,7 @@ from analysis import cli, registry, tables
 from analysis.abrow import Summary
 from analysis.form import Column
 from analysis.reading import Reading
-from analysis.report import contents, files, page
+from analysis.report import contents, files, grid, page
 from analysis.sources.selection import Selection
 from analysis.tables import _budgetrow, _quantrows
 from analysis.tables._floorrow import FloorRow
@@ -168,7 +168,10 @@ def test_what_a_table_declares_is_what_its_rows_have(name: str, readings: Readin
     assert all(is_dataclass(row) and list(row.to_json()) == [each.name for each in fields(row)] for row in rows)
     for part in table.grids(rows):
         keys = {column.key for column in part.columns}
-        assert {part.count, part.linked, *part.first, *part.by_number} <= keys
+        assert {part.count, *part.by_number} <= keys
+        assert {*part.first} <= keys | {column.key for column in table.columns}  # some are only shown if rows differ
+        assert keys & {*part.linked}
+        assert len(part.first) <= grid.SHOWN
         for row in part.rows:
             assert all(isinstance(column.text(row), str) for column in part.columns)  # each key is there
 

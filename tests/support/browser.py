@@ -78,8 +78,8 @@ class Tab:
         self._until(lambda found: found.get("method") == "Page.loadEventFired")
 
     def value(self, script: str) -> Any:
-        """Of a JavaScript expression in the page."""
-        found = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        """Of a JavaScript expression in the page, awaited if it is a promise."""
+        found = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 

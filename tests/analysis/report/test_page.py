@@ -14,7 +14,7 @@ from tests.support.pages import Page, html_of, with_rows
 from tests.support.records import H100, example_record
 from tests.support.reports import COMMITTED, contents_of, every_kind, too_fast, write_records
 
-PHONE, DESKTOP = 390, 1400
+PHONE, LAPTOP, DESKTOP = 390, 1280, 1400
 PAPER = 1032  # A4 across less its margins: 273 mm at 96 / 25.4 px a mm
 EVIL = "<img src=x onerror=alert(1)>"
 
@@ -58,9 +58,9 @@ def test_each_row_of_each_table_is_there_as_the_tables_word_it(committed):
     for made in grids:
         titles, *rows = tables[made.name]
         assert titles == [head.title for head in made.heads]
-        assert rows == [[cell.text for cell in row] for row in made.rows]
+        assert rows == [[cell.text + cell.detail for cell in row.cells] for row in made.rows]
         is_ours = made.name in ("table-floor", "table-ranges", "table-graphs", "table-budget")
-        assert all(any(cell.to for cell in row) for row in made.rows) == is_ours
+        assert all(any(cell.to for cell in row.cells) for row in made.rows) == is_ours
     assert len(tables["table-floor"]) - 1 == len(committed.valid) == 45
     assert len(tables["table-graphs"]) - 1 == len(committed.rows["graphs"]) == 2
     first = dict(zip(tables["table-floor"][0], tables["table-floor"][1], strict=True))
@@ -81,7 +81,7 @@ def test_what_is_invalid_or_was_not_measured_stands_there_with_its_reason(kinds,
 def linked(html, table):
     """(what the row is, the text that is a link, where it leads) of each row that has one."""
     body = re.search(rf'<table id="{table}">.*?<tbody>(.*?)</tbody>', html, re.DOTALL)[1]
-    for row in re.findall(r"<tr>(.*?)</tr>", body):
+    for row in re.findall(r"<tr.*?>(.*?)</tr>", body):
         first, *_ = re.findall(r'<td class="small">(.*?)</td>', row)
         for to, text in re.findall(r'<td class="number"><a href="#(.*?)">(.*?)</a></td>', row):
             yield unescape(re.sub("<.*?>", "", first)), text, to
@@ -127,7 +127,7 @@ def test_what_takes_most_is_told_of_every_cell_in_an_open_list_however_many(comm
     many = [replace(row, model=f"{row.model}-{n}") for n in range(5) for row in committed.rows["budget"]]
     html = html_of(with_rows(committed, budget=many))
     lists = re.findall(r"<details class=.lines.( open)?>\n<summary>(.*?)</summary>(.*?)</details>", html, re.DOTALL)
-    assert all(opened for opened, _, _ in lists)
+    assert [summary for opened, summary, _ in lists if not opened] == ["Invalid or not measured (2)"]
     items = {summary: text for _, summary, text in lists}["Largest terms and their remedies (225)"]
     valid = [row for row in committed.rows["budget"] if row.valid]
     named = [row for row in valid if row.largest]
@@ -155,7 +155,7 @@ def test_code_in_sentences_is_marked_and_escaped():
 def test_records_without_anything_valid_make_a_page_that_says_so(made_of):
     shown = html_of(made_of([too_fast()]))
     assert "No session is valid." in shown
-    assert "There is no valid session." in shown
+    assert "No row is valid." in shown
 
 
 @pytest.fixture(scope="module")
@@ -252,11 +252,11 @@ const cell = (table, title) => {
 @pytest.mark.parametrize(
     ("table", "titles"),
     [
-        ("table-floor", ("r_floor", "ms/step", "low", "high")),
+        ("table-floor", ("ms/step", "r_floor", "p90 ≤", "$/Mtok", "flags")),
         ("table-ranges", ("r_floor from", "to", "median")),
         ("table-graphs", ("a ms", "b ms", "a / b")),
-        ("table-quant", ("ideal saving", "realised saving", "ms/step")),
-        ("table-budget", ("ms/step", "floor")),
+        ("table-quant", ("realised saving", "ideal saving", "ms/step", "p90 ≤")),
+        ("table-budget", ("ms/step", "floor", "kernels", "gaps")),
         ("table-paper", ("paper", "ours", "difference", "verdict")),
     ],
 )
@@ -275,9 +275,11 @@ def test_on_a_phone_the_rows_name_stays_while_the_table_is_scrolled(phone):
     left, scrolled = phone.value(
         """(() => {
           const table = document.querySelector("#table-floor");
+          document.querySelector("#table-floor-all").checked = true;
           table.parentNode.scrollLeft = 300;
           const found = [table.tBodies[0].rows[0].cells[0].getBoundingClientRect().left, table.parentNode.scrollLeft];
           table.parentNode.scrollLeft = 0;
+          document.querySelector("#table-floor-all").checked = false;
           return found;
         })()"""
     )
@@ -317,16 +319,178 @@ WIDTHS = """(() => {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+@pytest.mark.parametrize("width", [PHONE, LAPTOP, DESKTOP])
 def test_the_page_is_no_wider_than_its_window(browser, committed_page, width):
     browser.show(committed_page, width)
     found = browser.value(WIDTHS)
     assert found["inner"] == width
     assert found["scroll"] <= width
     assert all(right <= width for right in found["boxes"])
-    assert width == DESKTOP or found["hidden"] > 0  # a wide table scrolls in a box of its own
+    assert found["hidden"] <= 1  # the columns that are shown at first fit
     assert len(found["pictures"]) == 6
     assert all(found["pictures"])
+
+
+SHOWN = """Array.from(document.querySelectorAll("%s th"), (head) => ({
+  title: head.textContent.trim(), width: head.getBoundingClientRect().width, right: head.getBoundingClientRect().right,
+})).filter((each) => each.width > 0)"""
+TABLES = "Array.from(document.querySelectorAll('.grid table'), (table) => table.id)"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [PHONE, LAPTOP])
+def test_no_table_shows_more_than_ten_columns_until_all_are_asked_for(browser, committed_page, width):
+    browser.show(committed_page, width)
+    tables = browser.value(TABLES)
+    assert len(tables) == 6
+    for table in tables:
+        at_first = browser.value(SHOWN % f"#{table}")
+        assert 3 < len(at_first) <= 10
+        assert browser.value(f"document.querySelector('#{table} caption').textContent") != ""
+        browser.value(f"document.querySelector('label[for={table}-all]').click()")
+        all_of_them = browser.value(SHOWN % f"#{table}")
+        assert len(all_of_them) > len(at_first)
+        assert {each["title"] for each in at_first} <= {each["title"] for each in all_of_them}
+        assert browser.value("document.documentElement.scrollWidth") <= width
+        browser.value(f"document.querySelector('label[for={table}-all]').click()")
+        assert browser.value(SHOWN % f"#{table}") == at_first
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [PHONE, LAPTOP])
+def test_flags_and_the_price_of_tokens_are_visible_without_scrolling(browser, committed_page, width):
+    browser.show(committed_page, width)
+    shown = {each["title"]: each["right"] for each in browser.value(SHOWN % "#table-floor")}
+    assert shown["$/Mtok"] < shown["flags"] <= width
+    size = browser.value("parseFloat(getComputedStyle(document.querySelector('#table-floor td')).fontSize)")
+    assert size >= 12
+
+
+@pytest.mark.slow
+def test_what_names_a_row_on_demand_stands_below_its_name_until_all_columns_are_shown(browser, committed_page):
+    browser.show(committed_page, LAPTOP)
+    details = """Array.from(document.querySelectorAll("#table-floor tbody tr:first-child small"), (each) =>
+      each.getBoundingClientRect().width > 0 ? each.textContent : "")"""
+    assert browser.value(details) == ["static marlin fp16"]
+    browser.value("document.querySelector('#table-floor-all').click()")
+    assert browser.value(details) == [""]
+
+
+@pytest.mark.slow
+def test_the_answers_are_on_the_first_screen_and_the_contents_beside_them(browser, committed_page):
+    for width, height in ((LAPTOP, 900), (PHONE, 844)):
+        browser.show(committed_page, width, height)
+        boxes = browser.value(
+            """["#answers h2:last-of-type", "#answers", "nav", "main"].map((name) => {
+              const box = document.querySelector(name).getBoundingClientRect();
+              return [box.left, box.top, box.right, box.bottom];
+            })"""
+        )
+        last_question, answers, nav, main = boxes
+        assert last_question[3] < height
+        if width == LAPTOP:
+            assert answers[3] <= height
+            assert nav[2] <= min(answers[0], main[0])
+            browser.value("scrollTo(0, 5000)")
+            assert browser.value("document.querySelector('nav').getBoundingClientRect().top") >= 0
+        else:
+            assert nav[1] >= answers[3]
+
+
+VISIBLE = """Array.from(document.querySelectorAll("#%s tbody tr"))
+  .filter((row) => row.getBoundingClientRect().height > 0).map((row) => row.id)"""
+
+
+def chosen(browser, **values):
+    for name, value in values.items():
+        browser.value(
+            f"""(() => {{
+              const box = document.querySelector("#filters [name={name}]");
+              box.value = "{value}";
+              box.dispatchEvent(new Event("change", {{ bubbles: true }}));
+            }})()"""
+        )
+
+
+@pytest.mark.slow
+def test_a_filter_narrows_every_table_and_counts_its_rows(browser, committed, committed_page):
+    browser.show(committed_page, LAPTOP)
+    everything = {table: browser.value(VISIBLE % table) for table in browser.value(TABLES)}
+    chosen(browser, gpu="h100", quant="awq")
+    expected = [f"floor-{row.anchor}" for row in committed.valid if (row.gpu, row.quant) == ("h100", "awq")]
+    assert browser.value(VISIBLE % "table-floor") == expected
+    assert 0 < len(expected) < len(everything["table-floor"])
+    count = browser.value("document.querySelector('#table-floor .count').textContent")
+    assert count == f" ({len(expected)} of {len(committed.valid)} rows)"
+    assert browser.value(VISIBLE % "table-graphs") == []
+    chosen(browser, gpu="h200", quant="bf16", runtime="graph")
+    assert browser.value(VISIBLE % "table-graphs") == everything["table-graphs"]  # either arm counts
+    runtimes = {
+        row.runtime for row in committed.valid if f"floor-{row.anchor}" in browser.value(VISIBLE % "table-floor")
+    }
+    assert runtimes == {"graph"}
+    browser.value("document.querySelector('#filters button').click()")
+    browser.value("new Promise((done) => setTimeout(done))")
+    assert {table: browser.value(VISIBLE % table) for table in everything} == everything
+    assert browser.value("document.querySelector('#table-floor .count').textContent") == ""
+
+
+@pytest.mark.slow
+def test_a_filter_keeps_its_effect_on_sorted_rows(browser, committed_page):
+    browser.show(committed_page, LAPTOP)
+    chosen(browser, model="mistral-7b")
+    before = browser.value(VISIBLE % "table-floor")
+    clicked(browser, "table-floor", "ms/step")
+    after = browser.value(VISIBLE % "table-floor")
+    assert before != after
+    assert sorted(before) == sorted(after)
+
+
+ON_SCREEN = """(() => {
+  const box = document.getElementById(location.hash.slice(1)).getBoundingClientRect();
+  return box.height > 0 && box.top >= 0 && box.bottom <= innerHeight;
+})()"""
+SETTLED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [PHONE, LAPTOP])
+@pytest.mark.parametrize("is_filtered", [False, True])
+def test_each_answer_leads_to_its_row_even_if_a_filter_hides_it(browser, committed_page, width, is_filtered):
+    browser.show(committed_page, width)
+    count = browser.value("document.querySelectorAll('#answers a').length")
+    assert count > 5
+    for place in range(count - 1):  # the last one explains the flags
+        if is_filtered:
+            chosen(browser, model="mistral-7b")
+        browser.value(f"document.querySelectorAll('#answers a')[{place}].click()")
+        browser.value(SETTLED)
+        assert browser.value(ON_SCREEN)
+        text = browser.value(f"document.querySelectorAll('#answers a')[{place}].textContent")
+        row = browser.value("document.getElementById(location.hash.slice(1)).textContent")
+        assert text.split(" ")[0].rstrip("×") in row or text.endswith("%")
+
+
+@pytest.mark.slow
+def test_long_lists_of_rejected_sessions_are_folded(made_of):
+    html = html_of(replace(made_of([example_record(), too_fast()]), left_out=tuple(f"cut-{n}.json" for n in range(9))))
+    folded = re.findall(r"<details class=.lines.>\n<summary>(.*?)</summary>", html)
+    assert folded == ["Invalid or not measured (1)", "Left out because of a fault (9)"]
+    short = html_of(replace(made_of([example_record()]), left_out=("cut.json",)))
+    assert '<details class="lines" open>\n<summary>Left out because of a fault (1)</summary>' in short
+
+
+@pytest.mark.slow
+def test_without_its_script_the_page_shows_all_rows_and_no_filters(browser, committed, committed_page):
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.show(committed_page, LAPTOP)
+        assert len(browser.value(VISIBLE % "table-floor")) == len(committed.valid)
+        assert browser.value("document.querySelector('#filters').getBoundingClientRect().height") == 0
+        browser.value("document.querySelector('#table-floor-all').checked = true")
+        assert len(browser.value(SHOWN % "#table-floor")) > 10
+    finally:
+        browser.call("Emulation.setScriptExecutionDisabled", value=False)
 
 
 @pytest.mark.slow

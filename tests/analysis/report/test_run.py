@@ -82,10 +82,9 @@ def test_each_report_is_a_run_with_the_files_of_the_folder_and_names_the_session
     assert f"MLflow run report ({run.info.run_id})" in done.stderr
     assert (run.info.run_name, run.info.status, run.data.tags[REPORT_TAG]) == ("report", "FINISHED", "report")
     assert "session" not in run.data.tags
-    assert (
-        "**How much do quantised weights save?** 2 quantised cells over the fastest"
-        in run.data.tags["mlflow.note.content"]
-    )
+    note = run.data.tags["mlflow.note.content"]
+    assert "**Which quantisation pays?** (against the fastest unquantised runtime on the same hosts)\n\n" in note
+    assert "- h200: 2.00×: gptq exllamav2 eager" in note
     assert files_of(client, run) == FILES
     for name in files_of(client, run):
         kept = Path(client.download_artifacts(run.info.run_id, name, str(folder)))

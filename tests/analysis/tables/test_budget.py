@@ -29,7 +29,7 @@ def test_the_table_tells_the_passes_of_every_term_where_rows_differ_in_each_row(
     assert f"`floor` bytes and datasheet; `achieved` bytes and read probe; {told}" in alike
     assert "host from" not in cells(alike)[0]
     mixed = budget.TABLE.markdown(budget.rows(frame_of([static, growing])))
-    assert "`host` see its column; `first visit` revisit, wall." in mixed
+    assert "`host` see its column; `new length` revisit, wall." in mixed
     assert {row["cache"]: row["host from"] for row in cells(mixed)} == {
         "static": "span, wall",
         "dynamic": "span, revisit",

@@ -16,7 +16,7 @@ def test_a_term_is_a_value_of_its_row_with_the_passes_that_bound_it() -> None:
 
 def test_a_term_that_the_row_lacks_is_none_and_a_field_is_no_term() -> None:
     row = judged()
-    assert row.value(f"{MS}first visit") is row.value(f"{FROM}first visit") is None
+    assert row.value(f"{MS}new length") is row.value(f"{FROM}new length") is None
     assert (row.value("step_wall_ms"), row.value("gpu")) == (21.0, "h200")
     with pytest.raises(AttributeError):
         row.value("gaps")

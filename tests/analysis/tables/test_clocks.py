@@ -29,7 +29,7 @@ def test_each_term_lies_between_two_clocks():
 def test_a_growing_cache_has_its_first_visits_apart():
     # the revisit takes 22, the first visit 60: 22 − 20 = 2 for the host, 60 − 22 = 38 for the visit
     found = terms(step_wall_revisit_ms=22.0, step_wall_ms=60.0)
-    assert (found["host"], found["first visit"]) == (2.0, 38.0)
+    assert (found["host"], found["new length"]) == (2.0, 38.0)
 
 
 def test_kernels_that_overlap_are_one_term_with_their_gaps():

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,11 +60,11 @@ def verdicts_of(sessions):
 @pytest.mark.medium
 def test_below_five_sessions_there_is_no_verdict_and_at_five_the_interval_says_what_it_covers():
     few, five, six = (verdicts_of(sessions) for sessions in (4, 5, 6))
-    assert "no verdict: 1 have fewer than 5 sessions" in few
+    assert "; no verdict, all have fewer than 5 sessions" in few
     assert "(93.75 %)" not in few
     for word in ("faster and", "slower and", "pays", "gains", "loses", "FASTER"):
         assert not re.search(rf"\b{word}\b", few)
-    assert "1 have a verdict, 1 faster and 0 slower by the whole interval" in five
+    assert "; 1 faster" in five
     assert "(93.75 %) | eager fp16" in five
     assert "| 93.75 % |" in five
     assert "(95 %) | eager fp16" in six
@@ -116,3 +117,15 @@ def test_a_session_that_others_disturbed_enters_no_saving():
     assert row.realised == pytest.approx(2.0, rel=0.01)
     alone = rows_by(rows_of([packed_record(), disturbed]))["gptq", "eager", "fp16"]
     assert alone.realised == pytest.approx(50.0, rel=0.01)
+
+
+@pytest.mark.medium
+def test_the_summary_counts_savings_above_below_and_around_1():
+    (row,) = [row for row in quant.measured_rows(rows_of([packed_record(), fp16_baseline()])) if row.quant == "gptq"]
+    ends = [(1.9, 2.1), (0.8, 0.9), (0.9, 1.1), (1.2, 1.4)]
+    decided = [replace(row, realised_interval="ci95", realised_low=low, realised_high=high) for low, high in ends]
+    said = quant.summary([*decided, row])
+    assert said.startswith("5 quantised cells against the fastest unquantised cell on the same hosts: 2.00")
+    assert said.endswith("; 2 faster, 1 slower, 1 undecided, 1 with fewer than 5 sessions")
+    assert quant.summary([row]).startswith("1 quantised cell against ")
+    assert quant.summary([]) is None

@@ -23,7 +23,7 @@ def test_a_cause_is_named_only_where_the_passes_agree(found):
     if span is not None and abs(span - base) > _clocks.LIMIT * base:
         assert (row.is_attributed, row.largest) == (False, None)
         assert row.sentence.startswith("attribution is not possible: passes over the same lengths differ")
-        assert not {"gaps", "kernels and gaps", "host", "first visit"} & {term.name for term in row.terms}
+        assert not {"gaps", "kernels and gaps", "host", "new length"} & {term.name for term in row.terms}
     told = (("floor_ms", "step_busy_ms"), ("step_busy_ms", "step_span_ms"), ("step_span_ms", "step_wall_ms"))
     if span is not None and any(found[low] and found[high] and found[low] > found[high] for low, high in told):
         assert row.cuts or row.step_busy_ms is None or "kernels" not in {term.name for term in row.terms}
@@ -49,7 +49,7 @@ def test_the_largest_term_is_named_with_what_removes_it(committed):
     assert "launch" not in eager.sentence  # launching the kernels need not take as long as the gaps do
     assert "one CUDA graph per step (runtime=graph)" in eager.sentence
     first = judged(step_wall_revisit_ms=21.0, step_wall_ms=60.0)
-    assert first.largest == "first visit"
+    assert first.largest == "new length"
     assert "a static cache (cache=static)" in first.sentence
     assert first.sentence.endswith("or `--options sdpa:flash` if cuDNN is the attention backend")
 
@@ -65,7 +65,7 @@ def test_no_cause_is_named_where_the_passes_of_one_session_disagree(committed):
 
 def test_a_cell_that_chose_its_attention_backend_is_not_told_to_choose_one():
     row = judged(options="sdpa:flash", step_wall_revisit_ms=21.0, step_wall_ms=60.0)
-    assert row.largest == "first visit"
+    assert row.largest == "new length"
     assert row.sentence.endswith("; remedy: a static cache (cache=static), which has a single length")
 
 

@@ -1,0 +1,77 @@
+"""The gain of CUDA Graphs on a GPU: the A/B of eager against graph, in either order of arms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis import paper
+from analysis.abrow import ABRow
+from analysis.question import Line, Question, flagged
+from analysis.statistics import intervals
+
+EAGER, GRAPH = "eager", "graph"
+TURNED = {"FASTER": "SLOWER", "SLOWER": "FASTER"}
+
+
+@dataclass(frozen=True)
+class Gain:
+    """An A/B as eager over graph: above 1, the graph is faster. Steps are in ms."""
+
+    row: ABRow
+    ratio: float
+    low: float | None
+    high: float | None
+    eager_ms: float
+    graph_ms: float
+    verdict: str
+
+    @property
+    def span(self) -> str:
+        """Returns the interval as text, with its coverage unless that is 95 %; empty if there is none."""
+        if self.low is None or self.high is None or self.row.interval == intervals.NONE:
+            return ""
+        label = intervals.label(self.row.interval, self.row.sessions)
+        return f" [{self.low:.2f}–{self.high:.2f}]" + ("" if label in (None, "95 %") else f" ({label})")
+
+    @property
+    def place(self) -> str:
+        """Returns model and ctx as text."""
+        return f"{self.row.model}, ctx {self.row.ctx}"
+
+
+def gain(row: ABRow) -> Gain | None:
+    """Returns the A/B as eager over graph, None for other arms."""
+    verdict, low, high = row.verdict or "no verdict", row.ratio_low, row.ratio_high
+    if (row.arm_a, row.arm_b) == (EAGER, GRAPH):
+        return Gain(row, row.ratio, low, high, row.a_ms, row.b_ms, verdict)
+    if (row.arm_a, row.arm_b) != (GRAPH, EAGER):
+        return None
+    turned_ends = (None if high is None else 1 / high, None if low is None else 1 / low)
+    return Gain(row, 1 / row.ratio, *turned_ends, row.b_ms, row.a_ms, TURNED.get(verdict, verdict))
+
+
+def graphs_line(table: Sequence[ABRow], gpu: str) -> Line:
+    """Returns the gain in the A/B with the most sessions on a GPU, and the gains of the others."""
+    gains = [found for row in table if row.gpu == gpu and (found := gain(row)) is not None]
+    if not gains:
+        return Line(f"No A/B of eager against graph was measured on this GPU{_of_the_paper(gpu)}")
+    chosen, *others = sorted(gains, key=lambda each: -each.row.sessions)
+    steps = f"eager {chosen.eager_ms:.2f} ms, graph {chosen.graph_ms:.2f} ms"
+    text = f"{chosen.verdict}{chosen.span}: {steps} ({chosen.place}, n = {chosen.row.sessions}){_also(others)}"
+    return Line(text, f"{chosen.ratio:.2f}×", chosen.row, flagged(chosen.row.flags))
+
+
+def _also(others: Sequence[Gain]) -> str:
+    if len(others) > 1:
+        least, most = (end(each.ratio for each in others) for end in (min, max))
+        return f"; {least:.2f}× to {most:.2f}× in {len(others)} more A/Bs"
+    return "".join(f"; {other.ratio:.2f}× for {other.place}" for other in others)
+
+
+def _of_the_paper(gpu: str) -> str:
+    ratios = [f"{figure.ratio:.3f}×" for figure in paper.graphs_rows() if figure.gpu == gpu]
+    return f"; the paper measured {', '.join(ratios)}" if ratios else ""
+
+
+QUESTIONS = (Question("What do CUDA Graphs buy?", graphs_line, "eager step over graph step, in an A/B"),)

@@ -1,0 +1,60 @@
+"""The gain of CUDA Graphs on a GPU, from A/Bs in either order of arms."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from analysis.abrow import ABRow
+from analysis.tables import _graphsgain
+from tests.support.frames import AB_ROW
+
+
+def ab_row(ratio: float, verdict: str | None, arms: tuple[str, str] = ("eager", "graph"), **changes: Any) -> ABRow:
+    ends = {"ratio_low": ratio * 0.9, "ratio_high": ratio * 1.1, "interval": "ci95", "sessions": 20}
+    steps = {"a_ms": 8.0 * ratio, "b_ms": 8.0, "flags": []}
+    return replace(
+        AB_ROW, **{"arm_a": arms[0], "arm_b": arms[1], "ratio": ratio, **ends, **steps, "verdict": verdict, **changes}
+    )
+
+
+def words(*rows: ABRow) -> str:
+    return _graphsgain.graphs_line(rows, "h200").words
+
+
+def test_the_line_has_the_ratio_its_interval_its_verdict_and_both_steps() -> None:
+    row = ab_row(2.0, "FASTER")
+    said = "2.00×: FASTER [1.80–2.20]: eager 16.00 ms, graph 8.00 ms (qwen2.5-7b, ctx 2048, n = 20)."
+    assert words(row) == said
+    assert _graphsgain.graphs_line([row], "h200").row is row
+    assert words(replace(row, flags=["drifting"])) == f"{said} Flags: drifting."
+
+
+def test_the_order_of_the_arms_does_not_matter() -> None:
+    # graph over eager 0.5 is eager over graph 2; its ends 0.45 and 0.55 become 1 / 0.55 and 1 / 0.45
+    turned = ab_row(0.5, "SLOWER", ("graph", "eager"))
+    assert words(turned).startswith("2.00×: FASTER [1.82–2.22]: eager 8.00 ms, graph 4.00 ms")
+    assert words(ab_row(0.8, "SLOWER")).startswith("0.80×: SLOWER [0.72–0.88]")
+    assert words(ab_row(1.0, "SAME", ("graph", "eager"))).startswith("1.00×: SAME")
+
+
+def test_an_interval_below_95_percent_is_labelled_and_a_missing_one_is_absent() -> None:
+    assert "[1.80–2.20] (93.75 %): eager" in words(ab_row(2.0, "FASTER", sessions=5))
+    assert "[1.80–2.20] (range): eager" in words(ab_row(2.0, None, sessions=3, interval="range"))
+    assert words(ab_row(2.0, None, sessions=1, interval="none")).startswith("2.00×: no verdict: eager")
+
+
+def test_the_ab_with_the_most_sessions_is_chosen_and_the_others_are_named() -> None:
+    chosen, other = ab_row(2.0, "FASTER"), ab_row(1.5, "FASTER", ctx=4096, sessions=5)
+    assert words(other, chosen).startswith("2.00×")
+    assert words(other, chosen).endswith("; 1.50× for qwen2.5-7b, ctx 4096.")
+    third = ab_row(1.2, "FASTER", ctx=8192, sessions=5)
+    assert words(other, chosen, third).endswith("; 1.20× to 1.50× in 2 more A/Bs.")
+
+
+def test_without_an_ab_of_these_arms_on_the_gpu_the_papers_ratio_is_given() -> None:
+    others = [ab_row(9.0, "FASTER", ("eager", "compile")), ab_row(2.0, "FASTER", gpu="h100")]
+    assert words(*others) == "No A/B of eager against graph was measured on this GPU."
+    (line,) = [_graphsgain.graphs_line([], gpu) for gpu in ("l4",)]
+    assert line.words == "No A/B of eager against graph was measured on this GPU; the paper measured 1.028×."
+    assert line.row is None
