@@ -28,12 +28,6 @@ function sortBy(head) {
 for (const button of document.querySelectorAll("th button")) {
   button.addEventListener("click", () => sortBy(button.closest("th")));
 }
-// A narrow window shows a figure scaled down; a tap or key press enlarges it in a scrollable box.
-for (const picture of document.querySelectorAll("figure button")) {
-  picture.addEventListener("click", () => {
-    picture.setAttribute("aria-pressed", picture.getAttribute("aria-pressed") === "true" ? "false" : "true");
-  });
-}
 addEventListener("beforeprint", () => {
   for (const closed of document.querySelectorAll("details")) closed.open = true;
 });
