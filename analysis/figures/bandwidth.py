@@ -17,7 +17,7 @@ from runner.cell import catalogue
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-GPUS, SERIES, POINTS = 8, 5, 40
+GPUS, SERIES, POINTS = 7, 5, 40
 WIDEST_SLOT, FILLED = 0.2, 0.8
 PAPERS = "the paper"
 TITLE = "Achieved fraction of the floor against memory bandwidth"
@@ -134,7 +134,7 @@ def _points(x: float, values: Sequence[float], half: float) -> list[tuple[float,
 
 
 def _finish(axes: Axes, gpus: Sequence[str], peaks: Mapping[str, float]) -> None:
-    axes.set_xticks(range(len(gpus)), [f"{style.wrapped(gpu, 10)}\n{peaks[gpu]:g}" for gpu in gpus])
+    axes.set_xticks(range(len(gpus)), [f"{style.wrapped(gpu, 8, 3)}\n{peaks[gpu]:g}" for gpu in gpus])
     axes.tick_params(axis="x", length=0)
     for column in range(len(gpus) - 1):
         axes.axvline(column + 0.5, color=style.PALE, linewidth=0.6)

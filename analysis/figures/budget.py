@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from itertools import accumulate, groupby
 from typing import TYPE_CHECKING
 
+from matplotlib.transforms import blended_transform_factory
+
 from analysis.figures import labels, style
 from analysis.figures.style import Drawn
 from analysis.tables import _clocks, budget
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 LINES, HEADING = 56, 1.3
 """Most bars, with headings, and the height of a heading in bars."""
-NAME_WIDTH = 36
+NAME_WIDTH, HEADING_WIDTH = 36, 50
 TITLE = "Where the time of a step goes"
 LOOKS = {
     _clocks.FLOOR: (style.BLUE, ""),
@@ -44,11 +46,12 @@ def draw(table: Sequence[GroupRow]) -> Drawn | None:
     rows = _chosen(valid)
     groups = [list(group) for _, group in groupby(rows, _heading)]
     height = _height(rows)
-    figure = style.canvas(0.9 + 0.19 * height)
+    figure = style.canvas(1.3 + 0.19 * height)
     axes = figure.subplots()
+    edge = blended_transform_factory(figure.transFigure, axes.transData)
     top = 0.0
     for group in groups:
-        axes.text(0, top + 0.3, style.short(_heading(group[0])), fontweight="bold", va="center")
+        axes.text(0.01, top + 0.3, style.short(_heading(group[0]), HEADING_WIDTH), transform=edge, fontweight="bold")
         top += HEADING
         for row, name in zip(group, labels.names(group, _base), strict=True):
             _draw_bar(axes, top, row, style.short(name, NAME_WIDTH))

@@ -77,7 +77,7 @@ def _draw_panel(axes: Axes, model: str, lines: Lines, names: Sequence[str]) -> N
     """Draws the lines of a model. A line has the same look in every panel."""
     for name, points in lines.items():
         _draw_line(axes, points, names.index(name), name)
-    axes.set_title(style.wrapped(model, 18))
+    axes.set_title(style.wrapped(model, 16), fontsize=style.SMALL)
     axes.grid(axis="y")
 
 

@@ -118,7 +118,7 @@ def _draw_sessions(axes: Axes, measured: Measured, row: ABRow, name: str) -> Non
     axes.set_xlim(-0.4, 1.4)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("ms per step, by session")
-    axes.set_title(style.wrapped(name, 26), fontsize=8.5)
+    axes.set_title(style.wrapped(name, 26), fontsize=style.SMALL)
 
 
 def _caption(rows: int, all_rows: int, detailed: int) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CELLS, SESSIONS = 8, 20
+NAME_WIDTH = 46
 TITLE = "Distribution of single steps"
 
 
@@ -92,7 +93,7 @@ def _draw_cell(axes: Axes, place: int, cell: Steps) -> None:
         marker=marker,
         markevery=(place / 40, 0.22),
         markersize=5,
-        label=f"{style.short(cell.name)}, {len(cell.steps_ms)} sessions",
+        label=f"{style.short(cell.name, NAME_WIDTH)}, {len(cell.steps_ms)} sessions",
     )
 
 

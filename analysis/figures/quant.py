@@ -42,7 +42,7 @@ def draw(table: Sequence[AnyRow]) -> Drawn | None:
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(drawn) - 0.4, -0.6)
     style.logarithmic(axes, "x", [1.0, *(value for row in drawn for value in (row.ideal or 1.0, *_ends(row)))])
-    axes.set_xlabel("unquantised step / row, in bytes and in time")
+    axes.set_xlabel("saving: unquantised / row")
     axes.grid(axis="x")
     figure.legend(handles=_handles(drawn), loc="outside upper left", ncols=3)
     return Drawn("quant", TITLE, _caption(len(drawn), len(rows)), figure)
@@ -104,6 +104,6 @@ def _caption(visible: int, total: int) -> str:
     return (
         "A hollow marker is the saving that the bytes allow, a filled one the saving in time, also written at the "
         "right. Left of the dashed line a cell is slower than the fastest unquantised cell on the same hosts, which a "
-        "name gives after `/` if it has another runtime. Thin lines are ranges of the sessions, from 5 sessions on "
+        "name gives after a slash if it has another runtime. Thin lines are ranges of the sessions, from 5 sessions on "
         "their confidence intervals." + style.left_out(visible, total, "cells", "evenly spread over the savings")
     )

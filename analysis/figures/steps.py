@@ -29,7 +29,7 @@ LOOKS = {
 """Colour and hatch of each runtime; others have `OTHER`."""
 OTHER = (style.GREY, "++")
 NAME_WIDTH = 34
-NOTE_WIDTH = 74
+NOTE_WIDTH, TITLE_WIDTH = 72, 32
 TITLE = "Step time and memory floor"
 
 
@@ -86,13 +86,24 @@ def _draw_panel(axes: Axes, rows: Sequence[FloorRow], letters: Mapping[str, str]
         axes.plot([floor_ms] * 2, [place - 0.48, place + 0.48], color="white", linewidth=3.4, solid_capstyle="butt")
         axes.plot([floor_ms] * 2, [place - 0.48, place + 0.48], color=style.BLACK, linewidth=2, solid_capstyle="butt")
         axes.text(step_ms + longest / 80, place, bar_text(row, letters), va="center", fontsize=style.SMALL)
-    names = labels.names(rows, labels.configuration)
-    axes.set_yticks(range(len(rows)), [style.short(name, NAME_WIDTH) for name in names])
+    names = [style.short(name, NAME_WIDTH) for name in labels.names(rows, labels.configuration)]
+    axes.set_yticks(range(len(rows)), names)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_xlim(0, 1.45 * longest)
+    axes.set_xlim(0, limit(rows, letters, max(map(len, names))))
+    axes.set_xticks([tick for tick in axes.get_xticks() if tick <= longest])
     axes.set_xlabel("ms per step")
-    axes.set_title(style.short(labels.place(rows[0])))
+    axes.set_title(style.wrapped(labels.place(rows[0]), TITLE_WIDTH))
+
+
+def limit(rows: Sequence[FloorRow], letters: Mapping[str, str], longest_name: int) -> float:
+    """Returns the end of the axis in ms at which the text beside each bar is within the figure."""
+    width = style.WIDTH * style.POINTS_PER_INCH - style.CHARACTER * (longest_name + 3)
+    texts = (style.CHARACTER * (len(bar_text(row, letters)) + 1) for row in rows)
+    return max(
+        (row.step_wall_ms or 0.0) * width / (width - min(text, 0.8 * width))
+        for row, text in zip(rows, texts, strict=True)
+    )
 
 
 def bar_text(row: FloorRow, letters: Mapping[str, str]) -> str:
@@ -104,7 +115,7 @@ def bar_text(row: FloorRow, letters: Mapping[str, str]) -> str:
 
 def _note(letters: Mapping[str, str]) -> list[str]:
     """Returns the lines that explain the letters."""
-    text = "Flags: " + ", ".join(f"{letter} {flag}" for flag, letter in letters.items())
+    text = "Flags: " + ", ".join(f"{letter}\u00a0{flag}" for flag, letter in letters.items())
     return style.wrapped(text, NOTE_WIDTH, ceil(len(text) / NOTE_WIDTH) + 1).splitlines() if letters else []
 
 

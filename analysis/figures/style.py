@@ -35,13 +35,18 @@ SERIES = (BLUE, GREEN, ORANGE, PURPLE, SKY, BLACK)
 MARKERS = "os^Dv<>Pp"
 PAPER_MARKER = "X"
 LINES = ("-", "--", "-.", ":")
-WIDTH = 5.0
+WIDTH = 4.6
 """Width of every figure in inches: in a window of 390 pixels, a point of its text is about a pixel."""
+POINTS_PER_INCH = 72
+CHARACTER = 4.6
+"""Width of an average character of a tick's label or of small text, in points."""
 LONGEST_NAME = 64
-LEGEND_WIDTH = 76
+LEGEND_WIDTH = 70
 """Characters of a legend that fit into the width, with about seven for each entry's symbol."""
 MARGIN = 1.5
-"""Factor beside the values of a logarithmic axis: from 2 · MARGIN on, there are two ticks."""
+"""Factor beside the values of a logarithmic axis, so that it always has two ticks: those of `FINE` are closer."""
+FINE, COARSE = (1, 1.5, 2, 3, 4, 5, 7), (1, 2, 3, 5)
+"""Ticks of a logarithmic axis of less than one decade, and of one or more."""
 SMALL = 7.8
 """Size of notes and of text beside data, in points."""
 
@@ -117,7 +122,7 @@ def short(name: str, longest: int = LONGEST_NAME) -> str:
 
 def wrapped(name: str, width: int, lines: int = 2) -> str:
     """Returns the name in at most `lines` lines of at most `width` characters, cut if it is longer."""
-    return "\n".join(textwrap.wrap(name, width, max_lines=lines, placeholder="…", break_on_hyphens=False))
+    return "\n".join(textwrap.wrap(name, width, max_lines=lines, placeholder="…"))
 
 
 def columns(names: Sequence[str]) -> int:
@@ -135,6 +140,6 @@ def logarithmic(axes: Axes, axis: Literal["x", "y"], values: Sequence[float]) ->
         axes.set_yscale("log")
         axes.set_ylim(low, high)
     one = axes.xaxis if axis == "x" else axes.yaxis
-    one.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    one.set_major_locator(LogLocator(subs=FINE if high < 10 * low else COARSE))
     one.set_major_formatter(lambda value, _: f"{value:g}")
     one.set_minor_locator(NullLocator())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
@@ -27,7 +28,9 @@ def svg(drawn: Drawn) -> bytes:
     Ids begin with the figure's name, so that several figures fit on one page.
     """
     out = io.StringIO()
-    drawn.figure.savefig(out, format="svg", metadata={"Date": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # the reader's fonts have characters that ours lacks
+        drawn.figure.savefig(out, format="svg", metadata={"Date": None})
     drawn.figure.set_layout_engine("none")  # a second layout would differ slightly
     root = ElementTree.fromstring(NOT_XML.sub("", out.getvalue()))
     _drop_what_concerns_a_page(root)
