@@ -22,7 +22,7 @@ venv := PATH="$$PWD/.venv/bin:$$PATH"
 # of test-fast.
 keep_bytecode := PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-stores test-real lint types check ui bench-overhead bench-tables floor graphs quant budget report demo results screenshots coverage verify unchanged mutants lock clean
+.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-stores test-real lint types check ui bench-overhead bench-tables floor graphs quant budget figures report demo results screenshots coverage verify unchanged mutants lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -72,14 +72,19 @@ bench-overhead: env ## Compare steps timed by the harness with bare ones
 floor: env ## Print the table of the committed records against their memory floor
 	@$(venv) python -m analysis floor --records experiments/records $(ARGS)
 
-graphs: env ## Print the effect of CUDA graphs, from the committed records, and draw docs/graphs.png
-	@$(venv) python -m analysis graphs --records experiments/records --figure docs/graphs.png $(ARGS)
+graphs: env ## Print the effect of CUDA graphs, from the committed records
+	@$(venv) python -m analysis graphs --records experiments/records $(ARGS)
 
-quant: env ## Print the savings of quantised weights, from the committed records, and draw docs/quant.png
-	@$(venv) python -m analysis quant --records experiments/records --figure docs/quant.png $(ARGS)
+quant: env ## Print the savings of quantised weights, from the committed records
+	@$(venv) python -m analysis quant --records experiments/records $(ARGS)
 
 budget: env ## Print where the steps of the committed records spend their time
 	@$(venv) python -m analysis budget --records experiments/records $(ARGS)
+
+figures: env ## Draw docs/figures/ from the committed records; steps.svg has the H100 alone
+	@$(venv) python -m analysis figures --records experiments/records --out docs/figures $(ARGS)
+	@$(venv) python -m analysis floor --records experiments/records --gpu h100 --figure docs/figures/steps.svg >/dev/null
+	@echo docs/figures/steps.svg
 
 report: env ## Make report/report.html from the committed records
 	@$(venv) python -m analysis report --records experiments/records $(ARGS)

@@ -19,6 +19,9 @@ from runner.redaction import credentials
 OUT = click.Option(
     ["--out"], type=folder, default=Path("report"), show_default=True, help="folder that the report is written to"
 )
+FIGURES = click.Option(
+    ["--out"], type=folder, default=Path("figures"), show_default=True, help="folder that the figures are written to"
+)
 TABLE = click.Option(["--table"], default="report", show_default=True, help="name of a table, or `report`")
 
 
@@ -62,6 +65,19 @@ def report(out: Path, **options: Any) -> None:
 
     with publish.entry(publish.REPORT) as run_id:
         _make_report(commands.selection(options), out, run_id)
+
+
+@main.command(params=[*SELECTION, FIGURES])
+def figures(out: Path, **options: Any) -> None:
+    """Writes the figures of the report as SVG files."""
+    from analysis.report import contents, files, page
+
+    report = contents.contents(commands.selection(options))
+    drawn = page.pictures(report)
+    files.write(files.drawings(drawn), out)
+    for name in drawn:
+        click.echo(out / f"{name}.svg")
+    commands.print_omissions(report.frame.notes, report.left_out)
 
 
 @main.command(params=[*SELECTION, FORMAT, OUT, TABLE])

@@ -15,7 +15,7 @@ from analysis.row import Row
 from analysis.sources.selection import Selection
 from analysis.table import Table
 from runner import terminal
-from runner.errors import BadRecord
+from runner.errors import BadRecord, BadValue
 
 Rows = Sequence[Row]
 
@@ -58,7 +58,7 @@ def _options(table: Table[Row]) -> list[click.Parameter]:
     codes = click.Option(
         ["--all", "every_code"], is_flag=True, help="also show sessions of older code, in separate rows"
     )
-    figure = click.Option(["--figure"], type=file, help="also draw the table's figure as a PNG file")
+    figure = click.Option(["--figure"], type=file, help="also draw the table's first figure as an SVG file")
     excerpts = (click.Option([f"--{name}"], is_flag=True, help=text) for name, text in table.excerpts.items())
     return [
         *SELECTION,
@@ -154,14 +154,17 @@ def _excerpt(table: Table[Row], name: str, rows: Rows) -> tuple[Rows, Callable[[
 
 def _draw(table: Table[Row], result: Result, path: Path) -> None:
     """Draws the table's first figure, or prints a note if there is nothing to draw. Raises BadValue if the file cannot
-    be written."""
-    from analysis.figures import style
+    be written, or if its name ends as that of another kind of picture."""
+    from analysis.figures.svg import svg
+
+    if path.suffix not in ("", ".svg"):
+        raise BadValue(f"{path} would be an SVG file: give --figure a name that ends with .svg")
 
     drawn = table.figures[0].draw(result.rows, result.reading)
     if drawn is None:
         click.echo(f"note: nothing to draw in {path}: no row of the table has the figure's values", err=True)
         return
     try:
-        outputs.write(path, style.png(drawn))
+        outputs.write(path, svg(drawn))
     except OSError as error:
         raise outputs.write_error(error, path, "file") from error

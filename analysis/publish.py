@@ -147,11 +147,11 @@ def _note(row: Summary) -> str:
 
 def _files(measured: Measured, row: Summary) -> Files:
     from analysis.figures import graphs as figure  # matplotlib is slow to import, and most A/Bs are only printed
-    from analysis.figures import style
+    from analysis.figures.svg import svg
 
     drawn = figure.draw([measured], [row], paper.graphs_rows())
     return {
         "summary.json": form.json_text(row),
         "summary.md": graphs.markdown([row]),
-        **({} if drawn is None else {"sessions.png": style.png(drawn)}),
+        **({} if drawn is None else {"sessions.svg": svg(drawn)}),
     }

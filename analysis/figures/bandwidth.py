@@ -1,14 +1,15 @@
-"""The paper's main figure: the achieved fraction of the floor over the memory bandwidth."""
+"""The paper's main figure: the achieved fraction of the floor against the memory bandwidth, ours beside the paper's."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from math import log10
+from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
 from analysis import paper
-from analysis.figures import style
+from analysis.figures import labels, style
 from analysis.figures.style import Drawn
 from analysis.tables._floorrow import FloorRow
 from runner.cell import catalogue
@@ -16,42 +17,52 @@ from runner.cell import catalogue
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-NEIGHBOURS = 0.07
-"""Difference of log10 bandwidths below which GPUs share a tick."""
-STEP_ASIDE = 0.012
-"""Offset in log10 between two series at the same GPU."""
-TITLE = "Achieved fraction of the floor over memory bandwidth"
+GPUS, SERIES, POINTS = 7, 5, 40
+WIDEST_SLOT, FILLED = 0.2, 0.8
+PAPERS = "the paper"
+TITLE = "Achieved fraction of the floor against memory bandwidth"
+
+
+@dataclass(frozen=True)
+class Fractions:
+    """The fractions of a series on a GPU in ascending order, with their range and median."""
+
+    values: Sequence[float]
+    low: float
+    median: float
+    high: float
+
+
+Series = Mapping[str, Fractions]
+"""Fractions by GPU."""
 
 
 @style.applied()
 def draw(table: Sequence[FloorRow]) -> Drawn | None:
-    """Returns the valid unquantised rows over the bandwidth, beside the paper's points and ranges.
+    """Returns the valid unquantised rows beside the paper's points, with a range and a median for each GPU.
 
-    Returns None if no row has a datasheet bandwidth.
+    A GPU has a column, in the order of the bandwidths, and each series a slot in it. Returns None if no row has a
+    datasheet bandwidth.
     """
     rows = [row for row in table if _is_shown(row)]
     if not rows:
         return None
-    series: dict[tuple[str, str], list[FloorRow]] = defaultdict(list)
-    for row in rows:
-        series[(row.runtime, row.cache)].append(row)
-    figure = style.canvas(9.6, 4.8)
-    left, right = figure.subplots(1, 2, sharey=True)
-    _draw_paper(left)
-    for axes, ratio in ((left, "r_floor_paper"), (right, "r_floor")):
-        for place, key in enumerate(sorted(series)):
-            _draw_series(axes, series[key], ratio, place - (len(series) - 1) / 2, place, " ".join(key))
-        _finish(axes, rows)
-    left.set_title("r_floor_paper: bytes as the paper counts them")
-    right.set_title("r_floor: bytes that a step must read")
-    left.set_ylabel("achieved fraction of the floor")
-    handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6))
-    return Drawn("floor-bandwidth", TITLE, _caption(rows), figure)
+    series = _series(rows)
+    order = sorted(series, key=lambda name: (-sum(len(each.values) for each in series[name].values()), name))[:SERIES]
+    peaks = _peaks(rows)
+    gpus = style.spread(sorted(peaks, key=lambda gpu: (peaks[gpu], gpu)), GPUS)
+    figure = style.canvas(3.6)
+    axes = figure.subplots()
+    _draw_series(axes, slots(gpus, {PAPERS: _paper(), **{name: series[name] for name in sorted(order)}}))
+    _finish(axes, gpus, peaks)
+    handles, found = axes.get_legend_handles_labels()
+    names = [str(name) for name in found]
+    figure.legend(handles, names, loc="outside upper left", ncols=style.columns(names))
+    return Drawn("floor-bandwidth", TITLE, _caption(len(rows), len(order), len(series), len(gpus), len(peaks)), figure)
 
 
 def _is_shown(row: FloorRow) -> bool:
-    return row.valid and row.quant == "bf16" and row.r_floor is not None and _peak(row) is not None
+    return row.valid and row.quant == labels.UNQUANTISED and row.r_floor_paper is not None and _peak(row) is not None
 
 
 def _peak(row: FloorRow) -> float | None:
@@ -59,64 +70,90 @@ def _peak(row: FloorRow) -> float | None:
     return gpu.bandwidth_gbs.value if gpu else None
 
 
-def _draw_series(axes: Axes, rows: Sequence[FloorRow], ratio: str, aside: float, place: int, label: str) -> None:
-    points = [(peak * 10 ** (aside * STEP_ASIDE), row.value(ratio)) for row in rows if (peak := _peak(row))]
-    colour, marker = style.SERIES[place % len(style.SERIES)], style.MARKERS[place % len(style.MARKERS)]
-    xs, ys = zip(*points, strict=True)
-    axes.plot(xs, ys, marker, color=colour, markersize=5, alpha=0.75, markeredgewidth=0, label=label)
-
-
-def _draw_paper(axes: Axes) -> None:
-    """Draws the paper's points, and for each GPU a bar from lowest to highest with a tick at the median."""
-    bandwidths = {row.gpu: row.bandwidth_gbs for row in paper.floor_rows()}
-    for row in paper.range_rows():
-        x = bandwidths[row.gpu]
-        axes.plot([x, x], [row.low, row.high], color=style.PAPER, linewidth=1, zorder=1)
-        axes.plot([x], [row.median], "_", color=style.PAPER, markersize=12, markeredgewidth=1.6, zorder=1)
-    axes.plot(
-        [row.bandwidth_gbs for row in paper.floor_rows()],
-        [row.r_floor_paper for row in paper.floor_rows()],
-        style.PAPER_MARKER,
-        color=style.PAPER,
-        markerfacecolor="none",
-        markersize=5,
-        label="the paper (bar: range and median)",
-    )
-
-
-def _finish(axes: Axes, rows: Sequence[FloorRow]) -> None:
+def _peaks(rows: Sequence[FloorRow]) -> dict[str, float]:
     peaks = {figure.gpu: figure.bandwidth_gbs for figure in paper.floor_rows()}
-    peaks |= {row.gpu: peak for row in rows if (peak := _peak(row)) is not None}
-    places = ticks(peaks)
-    axes.set_xscale("log")
-    axes.set_xticks([place for place, _ in places], [text for _, text in places])
-    axes.set_xticks([], minor=True)
-    axes.set_xlim(places[0][0] / 1.3, places[-1][0] * 1.3)
-    axes.set_xlabel("datasheet bandwidth (GB/s)")
+    return peaks | {row.gpu: peak for row in rows if (peak := _peak(row)) is not None}
+
+
+def _series(rows: Sequence[FloorRow]) -> dict[str, Series]:
+    """Returns our fractions by runtime and cache."""
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        found[f"{row.runtime}, {row.cache}"][row.gpu].append(row.r_floor_paper or 0.0)
+    return {name: {gpu: _fractions(values) for gpu, values in by_gpu.items()} for name, by_gpu in found.items()}
+
+
+def _fractions(values: Sequence[float]) -> Fractions:
+    return Fractions(sorted(values), min(values), median(values), max(values))
+
+
+def _paper() -> Series:
+    """Returns the fractions that the paper states, with its own ranges, which are over more cells."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for figure in paper.floor_rows():
+        found[figure.gpu].append(figure.r_floor_paper)
+    return {row.gpu: Fractions(sorted(found[row.gpu]), row.low, row.median, row.high) for row in paper.range_rows()}
+
+
+def slots(gpus: Sequence[str], series: Mapping[str, Series]) -> dict[str, dict[float, Fractions]]:
+    """Returns the fractions of each series by their horizontal position.
+
+    Column n is centred on n. Its series share it evenly, in their order, so that no two have the same position.
+    """
+    placed: dict[str, dict[float, Fractions]] = {name: {} for name in series}
+    for column, gpu in enumerate(gpus):
+        names = [name for name in series if gpu in series[name]]
+        width = slot_width(len(names))
+        for slot, name in enumerate(names):
+            placed[name][column + (slot - (len(names) - 1) / 2) * width] = series[name][gpu]
+    return placed
+
+
+def slot_width(series: int) -> float:
+    """Returns the distance of the series of a column, which is 1 wide."""
+    return min(WIDEST_SLOT, FILLED / max(series, 1))
+
+
+def _draw_series(axes: Axes, placed: Mapping[str, Mapping[float, Fractions]]) -> None:
+    """Draws the points beside each other, and behind them a line from lowest to highest with the median."""
+    half = 0.25 * slot_width(SERIES + 1)
+    for number, (name, columns) in enumerate(placed.items()):
+        colour, marker = (style.PAPER, style.PAPER_MARKER) if name == PAPERS else style.look(number - 1)
+        for x, found in columns.items():
+            axes.plot([x, x], [found.low, found.high], color=colour, linewidth=0.8, alpha=0.6, zorder=1)
+            ends = [x - 2 * half, x + 2 * half]
+            axes.plot(ends, [found.median] * 2, color=colour, linewidth=2, solid_capstyle="butt", zorder=3)
+        points = [point for x, found in columns.items() for point in _points(x, found.values, half)]
+        xs, ys = [x for x, _ in points], [y for _, y in points]
+        axes.plot(xs, ys, marker, color=colour, markersize=4.5, alpha=0.7, markeredgewidth=0, label=name, zorder=2)
+
+
+def _points(x: float, values: Sequence[float], half: float) -> list[tuple[float, float]]:
+    drawn = style.spread(values, POINTS)
+    return [(x + half * (place % 5 - 2) / 2 * (len(drawn) > 1), value) for place, value in enumerate(drawn)]
+
+
+def _finish(axes: Axes, gpus: Sequence[str], peaks: Mapping[str, float]) -> None:
+    axes.set_xticks(range(len(gpus)), [f"{style.wrapped(gpu, 8, 3)}\n{peaks[gpu]:g}" for gpu in gpus])
+    axes.tick_params(axis="x", length=0)
+    for column in range(len(gpus) - 1):
+        axes.axvline(column + 0.5, color=style.PALE, linewidth=0.6)
+    axes.set_xlim(-0.5, len(gpus) - 0.5)
+    axes.set_xlabel("GPU, datasheet bandwidth (GB/s)")
     axes.axhline(1, color=style.GREY, linewidth=0.8, linestyle="--")
     axes.set_ylim(0, 1.05)
-    axes.grid(axis="y", color=style.PALE, linewidth=0.6)
-    axes.set_axisbelow(True)
+    axes.set_ylabel("floor / step (r_floor_paper)")
+    axes.set_title("Unquantised decode, bytes as the paper counts them")
+    axes.grid(axis="y")
 
 
-def ticks(peaks: Mapping[str, float]) -> list[tuple[float, str]]:
-    """Returns position in GB/s and label of each tick. GPUs too close for two labels share a tick at the lowest peak of
-    theirs, whose label names each of them and each peak."""
-    groups: list[list[str]] = []
-    for gpu in sorted(peaks, key=lambda name: (peaks[name], name)):
-        near = groups and log10(peaks[gpu] / peaks[groups[-1][0]]) < NEIGHBOURS
-        groups[-1].append(gpu) if near else groups.append([gpu])
-    return [(peaks[group[0]], _tick_text([(gpu, peaks[gpu]) for gpu in group])) for group in groups]
-
-
-def _tick_text(group: Sequence[tuple[str, float]]) -> str:
-    values = list(dict.fromkeys(f"{peak:g}" for _, peak in group))
-    return "\n".join([*(gpu for gpu, _ in group), "/".join(values)])
-
-
-def _caption(rows: Sequence[FloorRow]) -> str:
+def _caption(rows: int, series: int, all_series: int, gpus: int, all_gpus: int) -> str:
     return (
-        f"Each point is one of {len(rows)} valid unquantised cells (median over sessions). Left: with the paper's "
-        "count of bytes, comparable with its points. Right: with the bytes that a step must read. The dashed line is "
-        "the floor."
+        f"Each of our points is one of {rows} valid unquantised cells (median over sessions), with the paper's count "
+        "of bytes. The paper's points are the cells whose fraction it states. A vertical line is the range of a series "
+        "on a GPU, a horizontal one its median; the paper's are over all cells that it measured. Columns are in the "
+        "order of the bandwidth. The dashed line is the floor. "
+        f"A series with more than {POINTS} cells on a GPU has {POINTS} points."
+        + style.left_out(series, all_series, "kinds of runtime and cache", "those with the most cells")
+        + style.left_out(gpus, all_gpus, "GPUs", "evenly spread by bandwidth")
     )

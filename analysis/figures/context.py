@@ -1,4 +1,4 @@
-"""The achieved fraction of the floor over the context length, one panel per GPU and model."""
+"""Step time over the context length, one panel per model."""
 
 from __future__ import annotations
 
@@ -6,151 +6,139 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from analysis import form
-from analysis.figures import style
+from analysis.figures import labels, style
 from analysis.figures.style import Drawn
-from analysis.statistics import intervals
-from analysis.tables import floor
 from analysis.tables._floorrow import FloorRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Panel = tuple[str, str]
+Lines = Mapping[str, Sequence[FloorRow]]
+"""The rows of each line, in the order of ctx, by the line's name."""
 
 PANELS, LINES, ACROSS = 9, 8, 3
-NAMED = ("gpu", "model", "ctx", "runtime", "cache")
-TITLE = "Achieved fraction of the floor over context length"
+TITLE = "Step time over context length"
 
 
 @style.applied()
 def draw(table: Sequence[FloorRow]) -> Drawn | None:
-    """Returns one line per runtime, cache and other distinguishing field, with the interval of each point.
+    """Returns a line for each GPU, weights, runtime and distinguishing field, with the interval of each point.
 
-    Returns None if no row has a ratio.
+    All panels share their axes. A line needs two context lengths; returns None if no cell has them.
     """
-    rows = [row for row in table if row.valid and ratio_of(row) is not None]
-    if not rows:
+    rows = [row for row in table if row.valid and row.step_wall_ms]
+    panels = lines_of(rows)
+    if not panels:
         return None
-    panels = _panels(rows)
-    series = _series(rows)
     chosen = style.spread(sorted(panels), PANELS)
-    lines = _chosen_series(series, [row for panel in chosen for row in panels[panel]])
-    figure = style.canvas(9.6, 1.0 + 3.0 * -(-len(chosen) // ACROSS))
-    _draw_panels(figure, {panel: panels[panel] for panel in chosen}, series, lines)
-    _draw_legend(figure, lines)
-    caption = _caption(len(chosen), len(panels), len(lines), len(set(series.values())))
+    counts = _points([panels[model] for model in chosen])
+    names = sorted(sorted(counts, key=lambda name: (-counts[name], name))[:LINES])
+    drawn = {model: {name: panels[model][name] for name in names if name in panels[model]} for model in chosen}
+    drawn = {model: lines for model, lines in drawn.items() if lines}
+    across = min(len(drawn), ACROSS)
+    down = -(-len(drawn) // across)
+    figure = style.canvas(0.6 + 2.0 * down + 0.16 * -(-len(names) // style.columns(names)))
+    grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
+    for axes, (model, lines) in zip(grid.flat, drawn.items(), strict=False):
+        _draw_panel(axes, model, lines, names)
+    for axes in grid.flat[len(drawn) :]:
+        axes.remove()
+    for axes in figure.axes[-across:]:
+        axes.tick_params(labelbottom=True)  # below it may be no panel
+    _finish(figure, [row for lines in drawn.values() for points in lines.values() for row in points])
+    caption = _caption(len(drawn), len({row.model for row in rows}), len(panels), len(names), len(counts))
     return Drawn("floor-context", TITLE, caption, figure)
 
 
-def _draw_panels(
-    figure: Figure, panels: Mapping[Panel, Sequence[FloorRow]], series: Mapping[int, str], lines: Sequence[str]
-) -> None:
-    """Draws the panels. If all have the same ratio, they share its axis, labelled once per row of panels."""
-    across = min(len(panels), ACROSS)
-    alike = len({_ratio_name(rows) for rows in panels.values()}) == 1
-    grid = figure.subplots(-(-len(panels) // across), across, sharey=alike, squeeze=False)
-    for number, (axes, (panel, rows)) in enumerate(zip(grid.flat, panels.items(), strict=False)):
-        _draw_panel(axes, panel, rows, series, lines)
-        axes.set_ylabel("" if alike and number % across else _ratio_name(rows))
-    for axes in grid.flat[: len(panels)]:
-        axes.set_ylim(bottom=0)  # after drawing: a shared axis would keep the top of the first panel
-    for axes in grid.flat[len(panels) :]:
-        axes.remove()
+def lines_of(rows: Sequence[FloorRow]) -> dict[str, dict[str, list[FloorRow]]]:
+    """Returns for each model the lines with at least two context lengths."""
+    names = labels.names(rows, lambda row: f"{row.gpu}, {labels.configuration(row)}", ("model", "ctx"))
+    lines: dict[tuple[str, str], list[FloorRow]] = defaultdict(list)
+    for row, name in zip(rows, names, strict=True):
+        lines[(row.model, name)].append(row)
+    panels: dict[str, dict[str, list[FloorRow]]] = defaultdict(dict)
+    for (model, name), points in lines.items():
+        if len({row.ctx for row in points}) > 1:
+            panels[model][name] = sorted(points, key=lambda row: row.ctx)
+    return dict(panels)
 
 
-def _draw_legend(figure: Figure, lines: Sequence[str]) -> None:
-    handles = {label: handle for axes in figure.axes for handle, label in zip(*_legend(axes), strict=True)}
-    labels = [label for label in lines if label in handles]
-    figure.legend([handles[label] for label in labels], labels, loc="outside lower center", ncols=3)
+def _points(panels: Sequence[Lines]) -> dict[str, int]:
+    """Returns the number of points of each line over all panels."""
+    counts: dict[str, int] = defaultdict(int)
+    for lines in panels:
+        for name, points in lines.items():
+            counts[name] += len(points)
+    return counts
 
 
-def ratio_of(row: FloorRow) -> float | None:
-    """Returns r_floor, or r_floor_achievable if the GPU has no datasheet bandwidth."""
-    return row.r_floor_achievable if row.r_floor is None else row.r_floor
+def _draw_panel(axes: Axes, model: str, lines: Lines, names: Sequence[str]) -> None:
+    """Draws the lines of a model. A line has the same look in every panel."""
+    for name, points in lines.items():
+        _draw_line(axes, points, names.index(name), name)
+    axes.set_title(style.wrapped(model, 16), fontsize=style.SMALL)
+    axes.grid(axis="y")
 
 
-def _ratio_name(rows: Sequence[FloorRow]) -> str:
-    return "r_floor" if any(row.r_floor is not None for row in rows) else "r_floor_achievable"
-
-
-def interval_of(row: FloorRow) -> tuple[float, float]:
-    """Returns (low, high) of the ratio."""
-    step_ms = (row.step_wall_ms, row.step_wall_ms_low, row.step_wall_ms_high)
-    return intervals.ratio_interval(ratio_of(row) or 0.0, *(ms or 0.0 for ms in step_ms))
-
-
-def _panels(rows: Sequence[FloorRow]) -> dict[Panel, list[FloorRow]]:
-    panels: dict[Panel, list[FloorRow]] = defaultdict(list)
-    for row in rows:
-        panels[(row.gpu, row.model)].append(row)
-    return panels
-
-
-def _series(rows: Sequence[FloorRow]) -> dict[int, str]:
-    """Returns the name of each row's line by the row's id."""
-    fields = [*NAMED[3:], *form.distinguishing(rows, NAMED, floor.DISTINGUISHING_FIELDS)]
-    return {id(row): style.short(form.name(row, fields)) for row in rows}
-
-
-def _chosen_series(series: Mapping[int, str], rows: Sequence[FloorRow]) -> list[str]:
-    """Returns the lines with the most points."""
-    count: dict[str, int] = defaultdict(int)
-    for row in rows:
-        count[series[id(row)]] += 1
-    return sorted(sorted(count, key=lambda name: (-count[name], name))[:LINES])
-
-
-def _draw_panel(
-    axes: Axes, panel: Panel, rows: Sequence[FloorRow], series: Mapping[int, str], lines: Sequence[str]
-) -> None:
-    for place, name in enumerate(lines):
-        points = sorted((row for row in rows if series[id(row)] == name), key=lambda row: row.ctx)
-        if points:
-            _draw_line(axes, points, place, name)
-    ctxs = sorted({row.ctx for row in rows})
-    axes.set_xscale("log", base=2)
-    ticks = style.spread(ctxs, 5)
-    axes.set_xticks(ticks, [str(ctx) for ctx in ticks])
-    axes.set_xticks([], minor=True)
-    axes.set_xlim(ctxs[0] / 1.4, ctxs[-1] * 1.4)
-    axes.set_title(style.short(" ".join(panel)))
-    axes.set_xlabel("ctx (tokens)")
-    axes.grid(axis="y", color=style.PALE, linewidth=0.6)
-    axes.set_axisbelow(True)
-
-
-def _draw_line(axes: Axes, points: Sequence[FloorRow], place: int, name: str) -> None:
-    ratios = [ratio_of(row) or 0.0 for row in points]
-    ends = [interval_of(row) for row in points]
+def _draw_line(axes: Axes, rows: Sequence[FloorRow], place: int, name: str) -> None:
+    steps = [row.step_wall_ms or 0.0 for row in rows]
+    ends = [_ends(row) for row in rows]
+    colour, marker = style.look(place)
     axes.errorbar(
-        [row.ctx for row in points],
-        ratios,
+        [row.ctx for row in rows],
+        steps,
         yerr=[
-            [ratio - low for ratio, (low, _) in zip(ratios, ends, strict=True)],
-            [high - ratio for ratio, (_, high) in zip(ratios, ends, strict=True)],
+            [ms - low for ms, (low, _) in zip(steps, ends, strict=True)],
+            [high - ms for ms, (_, high) in zip(steps, ends, strict=True)],
         ],
-        color=style.SERIES[place % len(style.SERIES)],
-        marker=style.MARKERS[place % len(style.MARKERS)],
+        color=colour,
+        marker=marker,
         linestyle=style.LINES[place % len(style.LINES)],
         linewidth=1.2,
-        markersize=5,
+        markersize=4.5,
         capsize=2.5,
         elinewidth=0.8,
         label=name,
     )
 
 
-def _legend(axes: Axes) -> tuple[list[Any], list[str]]:
-    handles, labels = axes.get_legend_handles_labels()
-    return list(handles), [str(label) for label in labels]
+def _finish(figure: Figure, rows: Sequence[FloorRow]) -> None:
+    """Sets the common axes and the legend."""
+    first = figure.axes[0]
+    ctxs = sorted({row.ctx for row in rows})
+    first.set_xscale("log", base=2)
+    ticks = style.spread(ctxs, 4)
+    first.set_xticks(ticks, [_ctx_text(ctx) for ctx in ticks])
+    first.set_xticks([], minor=True)
+    first.set_xlim(ctxs[0] / 1.4, ctxs[-1] * 1.4)
+    style.logarithmic(first, "y", [ms for row in rows for ms in _ends(row)])
+    figure.supxlabel("ctx (tokens)")
+    figure.supylabel("ms per step")
+    handles: dict[str, Any] = {}
+    for axes in figure.axes:
+        handles |= {str(name): handle for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+    names = {name: style.short(name) for name in sorted(handles)}
+    ncols = style.columns([*names.values()])
+    figure.legend([handles[name] for name in names], [*names.values()], loc="outside upper left", ncols=ncols)
 
 
-def _caption(panels: int, all_panels: int, lines: int, all_lines: int) -> str:
+def _ends(row: FloorRow) -> tuple[float, float]:
+    step_ms = row.step_wall_ms or 0.0
+    return row.step_wall_ms_low or step_ms, row.step_wall_ms_high or step_ms
+
+
+def _ctx_text(ctx: int) -> str:
+    return f"{ctx // 1024}k" if ctx % 1024 == 0 else str(ctx)
+
+
+def _caption(panels: int, models: int, with_lines: int, lines: int, all_lines: int) -> str:
+    alone = models - with_lines
+    single = f" {alone} models were measured at one ctx only and have no panel." if alone else ""
     return (
-        "Each point is the median over sessions, its bar the confidence interval or range. For a GPU without a "
-        "datasheet bandwidth, the fraction is relative to its measured read bandwidth."
-        + style.left_out(panels, all_panels, "pairs of GPU and model")
+        "Each point is the median over sessions, its bar the confidence interval or range. The vertical axis is "
+        "logarithmic and the same in every panel. A configuration that was measured at one ctx only has no line."
+        + single
+        + style.left_out(panels, with_lines, "models")
         + style.left_out(lines, all_lines, "kinds of line", "those with the most points in these panels")
     )

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import polars
 
-from analysis.figures import style
+from analysis.figures import labels, style
 from analysis.figures.style import Drawn
 from analysis.row import GROUP
 from analysis.sources.frame import Frame, Source
-from analysis.tables import floor
 from analysis.tables._floorrow import FloorRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CELLS, SESSIONS = 8, 20
+NAME_WIDTH = 46
 TITLE = "Distribution of single steps"
 
 
@@ -38,7 +38,7 @@ def read(source: Source, frame: Frame, table: Sequence[FloorRow]) -> tuple[list[
     rows = [valid[place] for place in sorted(order)]
     sessions_by_row = [_newest(frame, row) for row in rows]
     details = source.details([session for session_ids in sessions_by_row for session in session_ids])
-    names = style.names(rows, floor.NAMED_FIELDS, floor.DISTINGUISHING_FIELDS)
+    names = labels.names(rows, lambda row: f"{row.gpu} {row.model} {row.ctx} {labels.configuration(row)}")
     cells = [
         Steps(name, row.sessions, tuple(details[session].steps_ms for session in session_ids))
         for name, row, session_ids in zip(names, rows, sessions_by_row, strict=True)
@@ -60,21 +60,16 @@ def draw(cells: Sequence[Steps], total: int) -> Drawn | None:
     visible = [cell for cell in cells if any(cell.steps_ms)]
     if not visible:
         return None
-    figure = style.canvas(9.6, 4.8)
+    figure = style.canvas(2.8 + 0.17 * len(visible))
     axes = figure.subplots()
     for place, cell in enumerate(visible):
         _draw_cell(axes, place, cell)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:g}"[0] in "235" else "")
-    axes.tick_params(which="both", labelsize=8)
+    style.logarithmic(axes, "x", [step for cell in visible for steps in cell.steps_ms for step in steps])
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("step, host clock (ms)")
     axes.set_ylabel("share of steps that are no longer")
-    axes.set_title(TITLE)
-    axes.grid(color=style.PALE, linewidth=0.6)
-    axes.set_axisbelow(True)
-    figure.legend(loc="outside lower center", ncols=2)
+    axes.grid(axis="both")
+    figure.legend(loc="outside upper left")
     return Drawn("latency", TITLE, _caption(visible, total), figure)
 
 
@@ -84,7 +79,7 @@ def ecdf(values: Sequence[float]) -> tuple[list[float], list[float]]:
 
 
 def _draw_cell(axes: Axes, place: int, cell: Steps) -> None:
-    colour = style.SERIES[place % len(style.SERIES)]
+    colour, marker = style.look(place)
     for steps in cell.steps_ms:
         axes.step(*ecdf(steps), where="post", color=colour, linewidth=0.5, alpha=0.25)
     xs, ys = ecdf([step for steps in cell.steps_ms for step in steps])
@@ -95,10 +90,10 @@ def _draw_cell(axes: Axes, place: int, cell: Steps) -> None:
         color=colour,
         linewidth=1.6,
         linestyle=style.LINES[place % len(style.LINES)],
-        marker=style.MARKERS[place % len(style.MARKERS)],
+        marker=marker,
         markevery=(place / 40, 0.22),
         markersize=5,
-        label=f"{cell.name}, {len(cell.steps_ms)} sessions",
+        label=f"{style.short(cell.name, NAME_WIDTH)}, {len(cell.steps_ms)} sessions",
     )
 
 

@@ -3,17 +3,18 @@ readers."""
 
 from __future__ import annotations
 
-import io
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
-from analysis.form import titles
-from analysis.row import Row
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Item = TypeVar("Item")
 
@@ -34,22 +35,42 @@ SERIES = (BLUE, GREEN, ORANGE, PURPLE, SKY, BLACK)
 MARKERS = "os^Dv<>Pp"
 PAPER_MARKER = "X"
 LINES = ("-", "--", "-.", ":")
-DOTS_PER_INCH = 150
+WIDTH = 4.6
+"""Width of every figure in inches: in a window of 390 pixels, a point of its text is about a pixel."""
+POINTS_PER_INCH = 72
+CHARACTER = 4.6
+"""Width of an average character of a tick's label or of small text, in points."""
 LONGEST_NAME = 64
+LEGEND_WIDTH = 70
+"""Characters of a legend that fit into the width, with about seven for each entry's symbol."""
+MARGIN = 1.5
+"""Factor beside the values of a logarithmic axis, so that it always has two ticks: those of `FINE` are closer."""
+FINE, COARSE = (1, 1.5, 2, 3, 4, 5, 7), (1, 2, 3, 5)
+"""Ticks of a logarithmic axis of less than one decade, and of one or more."""
+SMALL = 7.8
+"""Size of notes and of text beside data, in points."""
 
 SETTINGS: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 10,
+    "font.size": 8.5,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],  # the others are as wide or narrower
+    "axes.titlesize": 9.5,
     "axes.titlelocation": "left",
-    "axes.labelsize": 9,
+    "axes.labelsize": 8.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.axisbelow": True,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
     "legend.fontsize": 8,
     "legend.frameon": False,
+    "figure.labelsize": 8.5,
+    "grid.color": PALE,
+    "grid.linewidth": 0.6,
     "hatch.linewidth": 0.6,
     "text.parse_math": False,  # names may come from foreign stores
+    "svg.fonttype": "none",
+    "svg.hashsalt": "decode-floor",
 }
 
 
@@ -72,18 +93,14 @@ def applied() -> Iterator[None]:
         yield
 
 
-def canvas(width: float, height: float) -> Figure:
-    """Returns an empty figure; width and height in inches."""
-    return Figure(figsize=(width, height), layout="constrained")
+def canvas(height: float) -> Figure:
+    """Returns an empty figure of the common width; the height is in inches."""
+    return Figure(figsize=(WIDTH, height), layout="constrained")
 
 
-@applied()
-def png(drawn: Drawn) -> bytes:
-    """Returns the figure as PNG. The same figure gives the same bytes."""
-    out = io.BytesIO()
-    drawn.figure.savefig(out, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
-    drawn.figure.set_layout_engine("none")  # a second layout would differ slightly
-    return out.getvalue()
+def look(place: int) -> tuple[str, str]:
+    """Returns colour and marker of a series by its place among the series."""
+    return SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
 
 
 def spread(items: Sequence[Item], limit: int) -> list[Item]:
@@ -98,11 +115,31 @@ def left_out(drawn: int, total: int, items: str, choice: str = "evenly spread ov
     return "" if drawn == total else f" Drawn: {drawn} of {total} {items}, {choice}."
 
 
-def names(rows: Sequence[Row], fields: Sequence[str], candidates: Sequence[str]) -> list[str]:
-    """Returns a label for each row."""
-    return [short(title) for title in titles(rows, fields, candidates)]
-
-
 def short(name: str, longest: int = LONGEST_NAME) -> str:
     """Returns the name, cut to `longest` characters."""
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
+
+
+def wrapped(name: str, width: int, lines: int = 2) -> str:
+    """Returns the name in at most `lines` lines of at most `width` characters, cut if it is longer."""
+    return "\n".join(textwrap.wrap(name, width, max_lines=lines, placeholder="…"))
+
+
+def columns(names: Sequence[str]) -> int:
+    """Returns how many columns a legend of these names may have, at most four."""
+    return min(4, max(1, LEGEND_WIDTH // (max(map(len, names)) + 7)))
+
+
+def logarithmic(axes: Axes, axis: Literal["x", "y"], values: Sequence[float]) -> None:
+    """Makes an axis logarithmic, wide enough for these values and at least two ticks, with numbers as labels."""
+    low, high = min(values) / MARGIN, max(values) * MARGIN
+    if axis == "x":
+        axes.set_xscale("log")
+        axes.set_xlim(low, high)
+    else:
+        axes.set_yscale("log")
+        axes.set_ylim(low, high)
+    one = axes.xaxis if axis == "x" else axes.yaxis
+    one.set_major_locator(LogLocator(subs=FINE if high < 10 * low else COARSE))
+    one.set_major_formatter(lambda value, _: f"{value:g}")
+    one.set_minor_locator(NullLocator())

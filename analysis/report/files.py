@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from analysis import outputs, registry
@@ -16,9 +17,13 @@ SESSIONS = page.SESSIONS
 def files(report: Contents) -> Files:
     """Returns the content of each file by name. The same sessions give the same bytes."""
     drawn = page.pictures(report)
-    pictures = {f"{name}.png": content for name, content in drawn.items()}
     sessions = provenance.csv(report.sessions)
-    return {PAGE: page.html(report, drawn), TABLES: markdown(report), SESSIONS: sessions, **pictures}
+    return {PAGE: page.html(report, drawn), TABLES: markdown(report), SESSIONS: sessions, **drawings(drawn)}
+
+
+def drawings(drawn: Mapping[str, bytes]) -> Files:
+    """Returns the files of figures by name."""
+    return {f"{name}.svg": content for name, content in drawn.items()}
 
 
 def write(contents: Files, folder: Path) -> None:
@@ -28,7 +33,7 @@ def write(contents: Files, folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for figure in {f"{name}.png" for name in registry.figure_names()} - contents.keys():
+        for figure in {f"{name}.svg" for name in registry.figure_names()} - contents.keys():
             (folder / figure).unlink(missing_ok=True)
         for name, content in contents.items():
             outputs.write(folder / name, content if isinstance(content, bytes) else content.encode())

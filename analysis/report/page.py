@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from analysis.figures import style
+from analysis.figures.svg import svg
 from analysis.form import titles
 from analysis.report import derived, grid, provenance, section, words
 from analysis.report.contents import Contents
@@ -23,7 +23,7 @@ SESSIONS = "sessions.csv"
 
 
 def html(report: Contents, pictures: dict[str, bytes]) -> str:
-    """Returns the page. `pictures` has the PNGs of figures by name."""
+    """Returns the page. `pictures` has the figures as SVG by name."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,  # texts of a store may come from others
@@ -37,7 +37,7 @@ def html(report: Contents, pictures: dict[str, bytes]) -> str:
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
         script=script,
         script_hash=_digest(script),
-        pictures={name: base64.b64encode(content).decode() for name, content in pictures.items()},
+        pictures={name: Markup(content.decode()) for name, content in pictures.items()},
         figures={figure.name: figure for figure in report.figures},
         **_head(report),
         **_tables(report),
@@ -111,5 +111,5 @@ def _origins(report: Contents) -> dict[str, Any]:
 
 
 def pictures(report: Contents) -> dict[str, bytes]:
-    """Returns the figures as PNG by name."""
-    return {figure.name: style.png(figure) for figure in report.figures}
+    """Returns the figures as SVG by name."""
+    return {figure.name: svg(figure) for figure in report.figures}

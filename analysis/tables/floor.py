@@ -161,6 +161,12 @@ def _lines(table: Sequence[FloorRow]) -> list[str]:
     return sentences_of_invalid(invalid, (*CELL_FIELDS, *distinguishing(invalid, CELL_FIELDS, MORE_FIELDS)))
 
 
+def _steps(table: Sequence[FloorRow], _reading: Reading) -> Drawn | None:
+    from analysis.figures import steps
+
+    return steps.draw(table)
+
+
 def _bandwidth(table: Sequence[FloorRow], _reading: Reading) -> Drawn | None:
     from analysis.figures import bandwidth
 
@@ -198,6 +204,7 @@ TABLE = Table(
     lines=_lines,
     questions=_fastest.QUESTIONS,
     figures=(
+        Figure("floor-steps", _steps),
         Figure("floor-bandwidth", _bandwidth),
         Figure("floor-context", _context),
         Figure("latency", _latency, below=True),

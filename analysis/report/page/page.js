@@ -71,12 +71,6 @@ if (filters !== null) {
   filter(); // a browser may keep the choice of an earlier visit
 }
 show(location.hash);
-// A narrow window shows a figure scaled down; a tap or key press enlarges it in a scrollable box.
-for (const picture of document.querySelectorAll("figure button")) {
-  picture.addEventListener("click", () => {
-    picture.setAttribute("aria-pressed", picture.getAttribute("aria-pressed") === "true" ? "false" : "true");
-  });
-}
 addEventListener("beforeprint", () => {
   for (const closed of document.querySelectorAll("details")) closed.open = true;
 });

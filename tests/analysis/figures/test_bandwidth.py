@@ -1,9 +1,13 @@
-"""The achieved fraction over the bandwidth: points, the paper's bars, and shared ticks."""
+"""The achieved fraction against the bandwidth: one panel with ours and the paper's, side by side."""
+
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from analysis import paper
-from analysis.figures import bandwidth, context, style
+from analysis.figures import bandwidth, budget, style
+from analysis.tables import budget as budget_table
 from analysis.tables import floor
 from tests.support.frames import frame_of
 from tests.support.records import cpu_record
@@ -11,35 +15,67 @@ from tests.support.records import cpu_record
 
 def points(axes, colours):
     """Returns the (x, y) of each marker in these colours, sorted."""
-    lines = [line for line in axes.lines if line.get_color() in colours and line.get_marker() not in ("None", "_")]
+    lines = [line for line in axes.lines if line.get_color() in colours and line.get_marker() != "None"]
     return sorted((x, y) for line in lines for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True))
 
 
 @pytest.mark.medium
 def test_a_cpu_has_no_place_among_bandwidths():
     assert bandwidth.draw(floor.rows(frame_of([cpu_record()]))) is None
-    (axes,) = context.draw(floor.rows(frame_of([cpu_record()]))).figure.axes
-    assert axes.get_ylabel() == "r_floor_achievable"
+    assert budget.draw(budget_table.rows(frame_of([cpu_record()]))) is not None
 
 
 @pytest.mark.medium
-def test_the_fractions_over_bandwidth_are_the_rows_and_the_papers(floor_rows):
-    left, right = bandwidth.draw(floor_rows).figure.axes
-    valid = [row for row in floor_rows if row.valid]
-    for axes, ratio in ((left, "r_floor_paper"), (right, "r_floor")):
-        found = points(axes, style.SERIES)
-        assert sorted(y for _, y in found) == sorted(row.value(ratio) for row in valid)
-        assert all(x == pytest.approx(4800, rel=0.1) for x, _ in found)
-    assert points(left, [style.PAPER]) == sorted((row.bandwidth_gbs, row.r_floor_paper) for row in paper.floor_rows())
-    assert points(right, [style.PAPER]) == []
-    bars = sorted(tuple(line.get_ydata()) for line in left.lines if len(line.get_xdata()) == 2 and line.get_color())
-    ranges = sorted((row.low, row.high) for row in paper.range_rows())
-    assert [bar for bar in bars if bar in ranges] == ranges
-
-
-def test_gpus_of_nearly_one_bandwidth_share_a_tick():
-    # log10(320 / 300) = 0.028 is below 0.07, log10(864 / 300) = 0.459 is not
-    assert bandwidth.ticks({"l40s": 864.0, "t4": 320.0, "l4": 300.0}) == [
-        (300.0, "l4\nt4\n300/320"),
-        (864.0, "l40s\n864"),
+def test_one_panel_has_the_rows_beside_the_papers_points(floor_rows):
+    (axes,) = bandwidth.draw(floor_rows).figure.axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == [
+        "l4\n300",
+        "l40s\n864",
+        "a100\n2039",
+        "h100\n3350",
+        "h200\n4800",
     ]
+    ours = points(axes, style.SERIES)
+    assert sorted(y for _, y in ours) == sorted(row.r_floor_paper for row in floor_rows if row.valid)
+    assert all(round(x) == 4 for x, _ in ours)  # the column of the h200
+    papers = points(axes, [style.PAPER])
+    columns = ["l4", "l40s", "a100", "h100", "h200"]
+    assert sorted((columns[round(x)], y) for x, y in papers) == sorted(
+        (row.gpu, row.r_floor_paper) for row in paper.floor_rows()
+    )
+
+
+@pytest.mark.medium
+def test_the_papers_ranges_are_those_that_it_states(floor_rows):
+    (axes,) = bandwidth.draw(floor_rows).figure.axes
+    lines = [line for line in axes.lines if line.get_color() == style.PAPER and line.get_marker() == "None"]
+    ranges = sorted(tuple(line.get_ydata()) for line in lines if len(set(line.get_xdata())) == 1)
+    medians = sorted(line.get_ydata()[0] for line in lines if len(set(line.get_xdata())) == 2)
+    assert ranges == sorted((row.low, row.high) for row in paper.range_rows())
+    assert medians == sorted(row.median for row in paper.range_rows())
+
+
+def test_no_two_series_of_a_gpu_have_the_same_position():
+    one = bandwidth.Fractions([0.5], 0.5, 0.5, 0.5)
+    series = {name: {"h100": one, "h200": one} for name in ("a", "b", "c")}
+    placed = bandwidth.slots(["h100", "h200"], {**series, "d": {"h200": one}})
+    # three series: 0.2 apart around 0; four: 0.2 apart around 1
+    assert [[*columns] for columns in placed.values()] == [
+        pytest.approx([-0.2, 0.7]),
+        pytest.approx([0.0, 0.9]),
+        pytest.approx([0.2, 1.1]),
+        pytest.approx([1.3]),
+    ]
+
+
+@pytest.mark.medium
+def test_markers_of_two_series_are_apart(floor_rows):
+    other = [replace(row, runtime=f"runtime-{number}") for row in floor_rows for number in range(4)]
+    (axes,) = bandwidth.draw(other).figure.axes
+    spans = [
+        (min(line.get_xdata()), max(line.get_xdata()))
+        for line in axes.lines
+        if line.get_marker() not in ("None", style.PAPER_MARKER)
+    ]
+    assert len(spans) == bandwidth.SERIES
+    assert all(high < low for (_, high), (low, _) in pairwise(sorted(spans)))

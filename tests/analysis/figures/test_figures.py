@@ -1,23 +1,37 @@
-"""All figures together: the same bytes each time, none without rows, and quick with a thousand cells."""
+"""All figures together: legible with few and many cells, the same each time, and in docs/figures as they are drawn."""
 
+import re
+import subprocess
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from analysis import paper
-from analysis.figures import bandwidth, budget, context, graphs, latency, quant, style
+from analysis import paper, registry
+from analysis.figures import bandwidth, budget, context, graphs, latency, quant, steps
+from analysis.figures.svg import svg
+from analysis.reading import Reading
+from analysis.sources.selection import Selection
 from analysis.tables import budget as budget_table
 from analysis.tables import floor
 from analysis.tables import graphs as graphs_table
 from analysis.tables import quant as quant_table
 from analysis.tables._quantpaper import paper_rows
+from runner.cell import catalogue
+from tests.support import drawings
 from tests.support.frames import frame_of
 from tests.support.quants import fp16_baseline
-from tests.support.records import failed_record, packed_record
+from tests.support.records import cpu_record, example_record, failed_record, packed_record
+from tests.support.reports import COMMITTED, every_kind, write_records
 
+ROOT = Path(__file__).parents[3]
+COMMITTED_FIGURES = ROOT / "docs" / "figures"
 # 0.3–1 s on an idle core; ten seconds is what a figure that grows with the square of its cells would pass
 SLOWEST_CPU_S = 10.0
+LARGEST_BYTES = 600_000
+LONGEST_INCHES = 20
 
 
 def many(rows, count):
@@ -25,25 +39,84 @@ def many(rows, count):
     return [replace(rows[number % len(rows)], model=f"model-{number // len(rows):04d}") for number in range(count)]
 
 
-@pytest.mark.slow
-def test_each_figure_of_the_committed_records_is_a_png_and_the_same_each_time(source, frame, floor_rows, measured):
-    def draw():
-        return [
-            bandwidth.draw(floor_rows),
-            context.draw(floor_rows),
-            graphs.draw(measured, graphs_table.rows(measured), paper.graphs_rows()),
-            budget.draw(budget_table.rows(frame)),
-            latency.draw(*latency.read(source, frame, floor_rows)),
-        ]
+def on_every_gpu(rows):
+    return [replace(row, gpu=gpu) for row in rows for gpu in catalogue.gpus()]
 
-    first, second = ([style.png(drawn) for drawn in draw()] for _ in range(2))
-    assert all(each.startswith(b"\x89PNG") for each in first)
+
+def of_long_names(rows):
+    model = "someone/$\\frac{1}{2}$ A-Very-Long-Model-Name-Instruct-AWQ-128g-"
+    return [replace(row, model=f"{model}{row.model}") for row in rows]
+
+
+def reading_of(folder):
+    selection = Selection.from_options(None, folder, None, None, None)
+    return Reading(selection.frame(registry.metrics()), selection.source)
+
+
+def drawn(reading, change=list):
+    """Returns the figures of a reading whose rows are changed before."""
+    frame, compared = reading.frame, reading.compared
+    floors = change(floor.rows(frame))
+    found = (
+        steps.draw(floors),
+        bandwidth.draw(floors),
+        context.draw(floors),
+        graphs.draw(compared, change(graphs_table.rows(compared)), paper.graphs_rows()),
+        quant.draw(change(quant_table.rows(frame))),
+        budget.draw(change(budget_table.rows(frame))),
+        latency.draw(*latency.read(reading.source, frame, floor.rows(frame))),
+    )
+    return [figure for figure in found if figure is not None]
+
+
+@pytest.fixture(scope="module")
+def committed():
+    return reading_of(COMMITTED)
+
+
+def check_legible(figure):
+    assert drawings.faults(figure.figure) == [], figure.name
+    assert drawings.arrows(figure.figure) == [], figure.name
+    assert all(drawings.points(axes) >= 2 for axes in figure.figure.axes), figure.name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", [list, on_every_gpu, of_long_names])
+def test_no_text_overlaps_or_is_cut_off_and_no_panel_has_a_single_point(committed, change):
+    figures = drawn(committed, change)
+    assert len(figures) == 7
+    for figure in figures:
+        check_legible(figure)
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    ("records", "names"),
+    [
+        ([example_record()], ["floor-bandwidth", "budget", "latency"]),
+        ([cpu_record()], ["budget", "latency"]),
+        ([*every_kind()], ["floor-bandwidth", "quant", "budget", "latency"]),
+    ],
+    ids=["one", "cpu", "kinds"],
+)
+def test_a_small_store_has_the_figures_that_have_something_to_compare(tmp_path, records, names):
+    figures = drawn(reading_of(write_records(tmp_path / "records", records)))
+    assert [figure.name for figure in figures] == names
+    for figure in figures:
+        check_legible(figure)
+
+
+@pytest.mark.slow
+def test_each_figure_is_the_same_each_time():
+    first, second = ([svg(figure) for figure in drawn(reading_of(COMMITTED / "h200"))] for _ in range(2))
+    assert len(first) == 6  # the h200 has no quantised cell
     assert first == second
 
 
 def test_nothing_to_show_is_no_figure():
     unmeasured = floor.rows(frame_of([failed_record("oom")]))
     for table in ([], unmeasured):
+        assert steps.draw(table) is None
         assert bandwidth.draw(table) is None
         assert context.draw(table) is None
     assert budget.draw(budget_table.rows(frame_of([failed_record("oom")]))) is None
@@ -56,20 +129,46 @@ def test_nothing_to_show_is_no_figure():
 @pytest.mark.slow
 def test_with_a_thousand_cells_each_figure_says_what_it_left_out_and_is_quick(frame, floor_rows, measured):
     floors, budgets = many(floor_rows, 1000), many(budget_table.rows(frame), 1000)
+    alone = [replace(row, model="one") for row in floors]
     packed = quant_table.rows(frame_of([packed_record(), fp16_baseline()]))
     quants = many([row for row in packed if row.source == "measured"], 1000)
     comparisons = [row for row in graphs_table.rows(measured) for _ in range(50)]
     for draw, said in (
+        (lambda: steps.draw(alone), "Drawn: 18 of "),
         (lambda: bandwidth.draw(floors), "one of 1000 valid"),
         (lambda: context.draw(floors), "Drawn: 9 of "),
-        (lambda: budget.draw(budgets), "Drawn: 40 of 1000 cells"),
-        (lambda: quant.draw(quants), "Labels: 28 of 500 points"),
+        (lambda: budget.draw(budgets), " of 1000 cells"),
+        (lambda: quant.draw(quants), "Drawn: 36 of 500 cells"),
         (lambda: graphs.draw(measured, comparisons, paper.graphs_rows()), "Drawn: 30 of 100 A/Bs"),
     ):
+        check_legible(draw())
         began = time.process_time()
-        drawn = draw()
-        picture = style.png(drawn)
-        assert said in drawn.caption
-        assert len(picture) < 600_000
-        assert max(drawn.figure.get_size_inches()) < 16
+        figure = draw()
+        content = svg(figure)
         assert time.process_time() - began < SLOWEST_CPU_S
+        assert said in figure.caption
+        assert len(content) < LARGEST_BYTES
+        assert max(figure.figure.get_size_inches()) < LONGEST_INCHES
+
+
+def recipe(target):
+    """Returns the command lines of a Makefile's target."""
+    text = (ROOT / "Makefile").read_text()
+    block = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", text, re.MULTILINE)
+    return [line.strip() for line in block[1].splitlines()]
+
+
+@pytest.mark.slow
+def test_the_figures_in_docs_are_those_that_make_figures_draws(tmp_path):
+    """Shapes may be a few points elsewhere with another version of matplotlib; texts and their order may not differ."""
+    for line in recipe("figures"):
+        command = line.replace("@$(venv) python", sys.executable).replace("$(ARGS)", "")
+        command = command.replace("docs/figures", str(tmp_path))
+        if "analysis" in command:
+            subprocess.run(command, shell=True, cwd=ROOT, check=True, capture_output=True)
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in COMMITTED_FIGURES.iterdir()}
+    for path in tmp_path.iterdir():
+        elements, numbers = drawings.content(path.read_bytes())
+        committed_elements, committed_numbers = drawings.content((COMMITTED_FIGURES / path.name).read_bytes())
+        assert elements == committed_elements, f"{path.name}: run make figures"
+        assert numbers == pytest.approx(committed_numbers, abs=3), f"{path.name}: run make figures"

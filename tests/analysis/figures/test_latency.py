@@ -12,7 +12,7 @@ def test_the_distribution_is_of_all_timed_steps(source, frame, floor_rows):
     cells, total = latency.read(source, frame, floor_rows)
     assert total == len([row for row in floor_rows if row.valid])
     assert len(cells) == latency.CELLS
-    (graph,) = [cell for cell in cells if cell.name.startswith("h200 qwen2.5-7b 2048 graph")]
+    (graph,) = [cell for cell in cells if cell.name.startswith("h200 qwen2.5-7b 2048 bf16, graph")]
     assert (graph.sessions, len(graph.steps_ms)) == (20, 20)
     assert all(len(steps) == 30 for steps in graph.steps_ms)
     (axes,) = latency.draw(cells, total).figure.axes

@@ -1,4 +1,4 @@
-"""The savings of quantised weights, time over bytes."""
+"""The savings of quantised weights: a line from the ideal to the realised one."""
 
 from dataclasses import replace
 
@@ -11,51 +11,74 @@ from tests.support.quants import fp16_baseline
 from tests.support.records import packed_record
 
 
+def drawn_points(axes, is_hollow):
+    lines = [line for line in axes.lines if len(line.get_xdata()) == 1]
+    return [
+        (line.get_ydata()[0], line.get_xdata()[0])
+        for line in lines
+        if (line.get_markerfacecolor() == "white") == is_hollow
+    ]
+
+
+def names_of(axes):
+    return [label.get_text() for label in axes.get_yticklabels()]
+
+
 @pytest.mark.medium
-def test_a_quantised_row_has_a_point_and_a_name_that_tells_its_packing():
+def test_a_row_has_its_ideal_and_its_realised_saving_and_the_largest_is_on_top():
     table = quant_table.rows(frame_of([packed_record(), fp16_baseline()]))
-    own = next(row for row in table if row.quant == "gptq" and row.source == "measured")
-    table.append(replace(own, realised=3.0, scheme="group_size:64,sym:true", weights_id="somebody/checkpoint"))
     (axes,) = quant.draw(table).figure.axes
-    names = [text.get_text() for text in axes.texts]
-    assert sum("gptq exllamav2, eager" in name for name in names) == 2
-    assert sum("group_size:64" in name and "somebody/checkpoint" in name for name in names) == 1
-    assert sum("the paper's" in name for name in names) == 3
-    found = [line for line in axes.lines if len(line.get_xdata()) == 1]
-    assert sorted((line.get_xdata()[0], line.get_ydata()[0]) for line in found) == sorted(
-        (row.ideal, row.realised) for row in table if row.quant != "bf16" and row.realised
-    )
+    rows = sorted((row for row in table if row.quant != "bf16" and row.realised), key=lambda row: -row.realised)
+    assert sorted(drawn_points(axes, True)) == [(place, row.ideal) for place, row in enumerate(rows)]
+    assert sorted(drawn_points(axes, False)) == [(place, row.realised) for place, row in enumerate(rows)]
+    assert [text.get_text() for text in axes.texts] == [f"{row.realised:.2f}×" for row in rows]
+    bottom, top = axes.get_ylim()
+    assert bottom > top  # the first row is on top
+    assert axes.get_xlim()[0] < 1 < axes.get_xlim()[1]
 
 
 @pytest.mark.medium
-def test_of_one_model_there_is_no_legend_and_a_baseline_of_another_runtime_is_named():
+def test_a_name_tells_packing_checkpoint_and_the_baseline_of_another_runtime():
     engine = packed_record(runtime="exllamav2", step_ms=9.0)
     table = quant_table.rows(frame_of([packed_record(), engine, fp16_baseline()]))
+    own = next(row for row in table if row.quant == "gptq" and row.source == "measured" and row.runtime == "eager")
+    table.append(replace(own, realised=3.0, scheme="sym:false"))
     (axes,) = quant.draw(table).figure.axes
-    assert axes.get_legend() is None  # one model
-    names = [text.get_text() for text in axes.texts]
-    assert sum(name.endswith("gptq exllamav2, exllamav2, sdpa:flash, against eager fp16") for name in names) == 1
-    assert sum(", against" in name for name in names) == 1
+    names = names_of(axes)
+    assert sum("gptq exllamav2, eager" in name for name in names) == 2
+    assert sum("sym:false" in name for name in names) == 1
+    assert sum(name.endswith("gptq exllamav2, exllamav2 / eager") for name in names) == 1
+    assert sum(" / " in name for name in names) == 1
+    assert sum("the paper" in name for name in names) == 3
 
 
 @pytest.mark.medium
 def test_the_range_of_a_saving_is_drawn_and_a_single_pair_has_none():
+    def ranges(axes):
+        return [line for line in axes.lines if line.get_marker() == "|"]
+
     table = quant_table.rows(frame_of([packed_record(step_ms=18.0), packed_record(step_ms=20.0), fp16_baseline()]))
     (axes,) = quant.draw(table).figure.axes
-    (bar,) = [line for line in axes.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
+    (bar,) = ranges(axes)
     (row,) = [row for row in table if row.quant == "gptq" and row.source == "measured"]
-    assert sorted(bar.get_ydata()) == [row.realised_low, row.realised_high]
+    assert list(bar.get_xdata()) == [row.realised_low, row.realised_high]
     (axes,) = quant.draw(quant_table.rows(frame_of([packed_record(), fp16_baseline()]))).figure.axes
-    assert not [line for line in axes.lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
+    assert not ranges(axes)
 
 
 @pytest.mark.medium
-def test_each_model_has_its_marker_in_the_legend():
-    engine = packed_record(runtime="exllamav2", step_ms=9.0)
-    table = quant_table.rows(frame_of([packed_record(), engine, fp16_baseline()]))
-    measured_rows = [row for row in table if row.source == "measured"]
-    (axes,) = quant.draw([*table, *(replace(row, model="another") for row in measured_rows)]).figure.axes
-    handles = axes.get_legend().legend_handles
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["another", "qwen2.5-7b"]
-    points = {line.get_marker() for line in axes.lines if line.get_color() == style.OURS}
-    assert {handle.get_marker() for handle in handles} == points
+def test_ours_and_the_papers_differ_in_colour_and_marker():
+    table = quant_table.rows(frame_of([packed_record(), fp16_baseline()]))
+    figure = quant.draw(table).figure
+    (axes,) = figure.axes
+    filled = [line for line in axes.lines if len(line.get_xdata()) == 1 and line.get_markerfacecolor() != "white"]
+    assert {(line.get_color(), line.get_marker()) for line in filled} == {
+        (style.OURS, style.MARKERS[0]),
+        (style.PAPER, style.PAPER_MARKER),
+    }
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "ideal (bytes)",
+        "realised (time)",
+        "realised, the paper",
+    ]
