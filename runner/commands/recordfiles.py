@@ -47,7 +47,7 @@ def import_command(folder: Path) -> None:
 def ui(port: int, options: tuple[str, ...]) -> None:
     """Opens the measurements in MLflow's UI on 127.0.0.1, or prints the address of the server that has them."""
     served = store.served_at()
-    for name, address in store.cells_addresses(served or store.local_address(port)):
+    for name, address in store.view_addresses(served or store.local_address(port)):
         click.echo(f"{name}: {address}")
     if served is None:
         store.serve(port, options)

@@ -12,7 +12,7 @@ from runner.store.entry import EntryRun, entry_run
 from runner.store.importing import ImportReport, Refused, import_folder
 from runner.store.report import claim_report, commit_report
 from runner.store.summary_run import Summary
-from runner.store.ui import cells_addresses, local_address, serve, served_at
+from runner.store.ui import view_addresses, local_address, serve, served_at
 
 __all__ = [
     "EntryRun",
@@ -20,7 +20,7 @@ __all__ = [
     "Refused",
     "Summary",
     "before_measuring",
-    "cells_addresses",
+    "view_addresses",
     "claim_report",
     "commit",
     "commit_comparison",

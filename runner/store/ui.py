@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from runner import failures, terminal
 from runner.errors import BadValue
 from runner.store import address, connection, experiment
-from runner.store.saved_views import cells_address
+from runner.store import saved_views
 
 LOOPBACK = "127.0.0.1"
 
@@ -33,7 +33,7 @@ def local_address(port: int) -> str:
     return f"http://{LOOPBACK}:{port}"
 
 
-def cells_addresses(server: str) -> list[tuple[str, str]]:
+def view_addresses(server: str) -> list[tuple[str, str]]:
     """Returns name and address of every experiment with this program's views. Prints a note for each deleted one.
 
     Raises StoreUnreachable.
@@ -42,7 +42,7 @@ def cells_addresses(server: str) -> list[tuple[str, str]]:
         experiments, deleted = experiment.with_views(client), experiment.deleted(client)
     for hidden in deleted:
         terminal.say(f"note: {hidden}")
-    return [(each.name, cells_address(server, each.experiment_id)) for each in experiments]
+    return [(each.name, saved_views.address(server, each.experiment_id)) for each in experiments]
 
 
 def serve(port: int, options: Sequence[str]) -> None:

@@ -75,7 +75,7 @@ def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(source,
 
 
 def test_a_store_with_a_session_is_not_searched_for_deleted_experiments():
-    stored.check_sessions("a store", 1, 5, lambda: pytest.fail("searched"))
+    stored.check_sessions("a store", 1, 5, 0, lambda: pytest.fail("searched"))
 
 
 def test_runs_that_no_table_shows_are_noted_by_kind_and_none_where_there_are_none():

@@ -28,7 +28,7 @@ def test_without_pydantic_nothing_is_verified_and_the_way_to_it_is_said(tmp_path
 
 def test_ui_names_the_prepared_view_and_becomes_mlflows_ui(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[list[str]] = []
-    monkeypatch.setattr(store, "cells_addresses", lambda server: [("decode-floor", f"{server}/#/experiments/1")])
+    monkeypatch.setattr(store, "view_addresses", lambda server: [("decode-floor", f"{server}/#/experiments/1")])
     monkeypatch.setattr(os, "execv", lambda _, command: commands.append(command))
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "sqlite:///another.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@db/mlflow")
@@ -42,7 +42,7 @@ def test_ui_names_the_prepared_view_and_becomes_mlflows_ui(main: Main, monkeypat
 
 
 def test_ui_of_a_server_starts_no_second_one(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "cells_addresses", lambda server: [("decode-floor", f"{server}/#/experiments/1")])
+    monkeypatch.setattr(store, "view_addresses", lambda server: [("decode-floor", f"{server}/#/experiments/1")])
     monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("started a server"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@tracking:5000/")
     assert main("ui")[:2] == (0, "decode-floor: http://me:***@tracking:5000/#/experiments/1\n")

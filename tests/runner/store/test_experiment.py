@@ -64,7 +64,7 @@ def test_the_experiment_where_mlflow_put_its_run_gets_the_views_too(sqlite_uri: 
     # and no other experiment was made beside it
     assert [each.name for each in client.search_experiments()] == ["Default"]
     address = "http://127.0.0.1:5000/#/experiments/0/runs?viewStateShareKey=cells&workflowType=machine_learning"
-    assert store.cells_addresses("http://127.0.0.1:5000") == [("Default", address)]
+    assert store.view_addresses("http://127.0.0.1:5000") == [("Default", address)]
 
 
 @pytest.mark.medium

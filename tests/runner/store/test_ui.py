@@ -32,7 +32,7 @@ def test_a_port_that_another_program_listens_at_is_refused_with_what_to_do() -> 
 def test_the_ui_tells_of_a_deleted_experiment(sqlite_uri: str, capsys: pytest.CaptureFixture[str]) -> None:
     store.commit(typed(example_record()), None)
     MlflowClient(sqlite_uri).delete_experiment("1")
-    assert store.cells_addresses("http://127.0.0.1:5000") == []
+    assert store.view_addresses("http://127.0.0.1:5000") == []
     assert capsys.readouterr().err == (
         "note: the experiment decode-floor (id 1) is deleted: restore it with `mlflow experiments restore "
         "--experiment-id 1`\n"
