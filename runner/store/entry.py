@@ -11,7 +11,7 @@ from runner import terminal
 from runner.errors import DecodeFloorError, Failure, Stopped
 from runner.record import open_runs
 from runner.redaction.redact import redact
-from runner.store import connection
+from runner.store import connection, experiment
 from runner.store.commit import OPEN, log_tags, terminate
 from runner.store.failed_run import describe_failure
 from runner.store.made_run import find_run, mlflow_run
@@ -78,6 +78,7 @@ def _close(run_id: str, error: Failure) -> None:
         if (run := mlflow_run(client, run_id)) is None:
             log_tags(client, run_id, tags)  # raises the store's error
         else:
+            experiment.describe(client, run.info.experiment_id)
             describe_failure(client, run, tags)
         terminate(client, run_id, "KILLED" if isinstance(error, Stopped) else "FAILED")
 

@@ -35,7 +35,12 @@ def _made_run(uri: str, entry: str = "main", **params: str) -> str:
         ("main", {"gpu": "l4", "model": "qwen2.5-7b"}, NO_L4, "l4 qwen2.5-7b: no such GPU here"),
         ("cell", {"gpu": "l4", "quant": "gptq", "runtime": "graph"}, NO_L4, "l4 graph gptq: no such GPU here"),
         ("main", {}, NO_L4, "cell: no such GPU here"),
-        ("ab", {"gpu": "l4", "field": "runtime", "a": "eager", "b": "graph"}, NO_L4, "eager/graph l4: no such GPU here"),
+        (
+            "ab",
+            {"gpu": "l4", "field": "runtime", "a": "eager", "b": "graph"},
+            NO_L4,
+            "eager/graph l4: no such GPU here",
+        ),
         ("ab", {"gpu": "l4", "field": "none"}, BadPair("x"), "l4: fields do not go together"),
         ("tables", {"table": "floor"}, StoreUnreachable("x"), "floor: store unreachable"),
         ("cell", {"gpu": "l4"}, Terminated("stopped by SIGTERM"), "l4: terminated"),

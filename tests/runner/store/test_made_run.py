@@ -17,7 +17,7 @@ from tests.support.derive import typed
 from tests.support.records import example_record
 
 (AB,) = (Path(__file__).resolve().parents[3] / "experiments" / "records").glob("h200/ab-qwen2.5-7b-16384-*")
-OURS = "qwen2.5-7b 2048 bf16 eager static h200 #0"
+OURS = "h200 eager bf16 2048 qwen2.5-7b static #0"
 
 
 def named(client: MlflowClient, name: str | None) -> str:
