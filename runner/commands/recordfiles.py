@@ -20,7 +20,7 @@ from runner.record.verify.copies import Copies
 VERIFY_LINES = 20  # printed per file
 
 
-class Port(click.ParamType):
+class Port(click.ParamType[int]):
     """A TCP port."""
 
     name = "port"

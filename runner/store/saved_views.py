@@ -59,9 +59,6 @@ CELL_COLUMNS: Widths = {
     _metric("floor/r_floor_achievable"): 210,
 }
 COMPARISON_COLUMNS: Widths = {
-    _tag("gpu"): 70,
-    _tag("model"): 105,
-    _tag("ctx"): 65,
     _metric("ab/ratio"): 90,
     _metric("ab/ratio_low"): 105,
     _metric("ab/ratio_high"): 110,
@@ -69,10 +66,13 @@ COMPARISON_COLUMNS: Widths = {
     _metric("ab/a_ms"): 90,
     _metric("ab/b_ms"): 90,
     _metric("ab/sessions"): 105,
+    _tag("gpu"): 70,
+    _tag("model"): 105,
+    _tag("ctx"): 65,
     _tag("flags"): 200,
     _tag("study"): 120,
 }
-FAILURE_COLUMNS: Widths = {_tag("reason"): 150, _tag("message"): 600, _tag("reasons"): 300, _tag("exit_code"): 90}
+FAILURE_COLUMNS: Widths = {_tag("reason"): 150, _tag("message"): 400, _tag("reasons"): 300, _tag("exit_code"): 90}
 
 
 def view_tags() -> dict[str, str]:
@@ -103,7 +103,7 @@ def _saved(name: str, created_ms: int, state: dict[str, Any]) -> str:
 
 def _table(search: str, columns: Widths, name_width: int) -> dict[str, Any]:
     """Returns the state of a table of these columns, with the newest run first."""
-    widths = {NAME: name_width, CREATED: 135, **columns}
+    widths = {NAME: name_width, CREATED: 145, **columns}
     return {
         "searchFilter": search,
         "orderByKey": "attributes.start_time",

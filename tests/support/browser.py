@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,11 +67,11 @@ class Tab:
             text.clear()
         raise AssertionError("the browser has ended")
 
-    def show(self, page: Path, width: int, height: int = 900) -> None:
-        """Load a file into a window of this size (a phone's, if it is as narrow as one)."""
+    def show(self, page: Path | str, width: int, height: int = 900) -> None:
+        """Load a file or an address into a window of this size (a phone's, if it is as narrow as one)."""
         mobile = width < SMALLEST_DESKTOP
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
-        self.call("Page.navigate", url=page.as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         self._until(lambda found: found.get("method") == "Page.loadEventFired")
 
     def value(self, script: str) -> Any:
@@ -78,6 +79,15 @@ class Tab:
         found = self.call("Runtime.evaluate", expression=script, returnByValue=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
+
+    def wait_for(self, script: str, within_s: float = 60) -> Any:
+        """The first true value of a JavaScript expression in the page, which a program there may change."""
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            if found := self.value(script):
+                return found
+            time.sleep(0.2)
+        raise AssertionError(f"not within {within_s:.0f} s: {script}")
 
     def press(self, key: str) -> None:
         """A key, down and up."""

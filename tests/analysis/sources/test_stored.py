@@ -8,7 +8,8 @@ from analysis.sources.client import ClientStore
 from analysis.sources.selection import Selection
 from analysis.sources.store import Store
 from analysis.tables import floor
-from runner.errors import BadRecord
+from runner.errors import BadRecord, GpuNotFound
+from runner.store import EntryRun
 from tests.support.sources import CHANGES, NO_FILTERS, copied
 
 
@@ -60,6 +61,20 @@ def test_a_store_without_a_session_of_ours_says_so(source, empty_sqlite, tmp_pat
     MlflowClient(uri).create_run("0")
     with pytest.raises(BadRecord, match="has 1 runs, none of them a session of this project"):
         source(uri).frame(floor.METRICS)
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("source", [Store, ClientStore])
+def test_a_failed_request_of_ours_is_not_a_run_of_others(source, changeable, monkeypatch):
+    from mlflow import MlflowClient
+
+    uri, _ = changeable
+    client = MlflowClient(uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    EntryRun(client.create_run("0").info.run_id).fail(GpuNotFound("this machine has no L4"))
+    assert source(uri).frame(floor.METRICS).notes == ()
+    client.create_run("0")
+    assert source(uri).frame(floor.METRICS).notes == ("1 runs that are not sessions of this project",)
 
 
 @pytest.mark.medium

@@ -190,7 +190,7 @@ def test_the_artifact_is_the_text_that_the_records_file_has():
 def test_only_sessions_that_may_be_averaged_are_in_one_group() -> None:
     example = example_record()
     plain = typed(example)
-    assert re.fullmatch(r"qwen2\.5-7b 2048 bf16 eager static h200 [0-9a-f]{6}", session_run.group(plain))
+    assert re.fullmatch(r"h200 eager bf16 2048 qwen2\.5-7b static [0-9a-f]{6}", session_run.group(plain))
     assert session_run.group(typed(example_record(session={"id": "another", "index": 1}))) == session_run.group(plain)
     keys = ("cell_key", "code_key", "env_key")
     others = [session_run.group(typed({**example, "keys": {**example["keys"], name: "other"}})) for name in keys]
