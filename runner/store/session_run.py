@@ -93,8 +93,8 @@ def run_name(record: SessionRecord) -> str:
 
 
 def _cell_name(cell: Cell) -> str:
-    """Returns the cell's words. Those in which cells differ most are first, because MLflow shows about 22 characters,
-    and the model is also in its column of datasets."""
+    """Returns the cell's words, beginning with those in which cells differ most: MLflow shows about 22 characters. Its
+    column of datasets has the model, too."""
     model, ctx, quant, *others = cell.words
     return " ".join((cell.gpu, cell.runtime, quant, ctx, model, *(word for word in others if word != cell.runtime)))
 

@@ -32,7 +32,8 @@ def test_the_embedded_store_is_made_in_the_working_folder_and_described(tmp_path
     assert experiment is not None
     assert "mean of its sessions" in experiment.tags["mlflow.note.content"]
     saved = {name: json.loads(text) for name, text in experiment.tags.items() if name.startswith(views_prefix)}
-    assert sorted(session_run["name"] for session_run in saved.values()) == ["A/B", "Cells", "Sessions"]
+    names = ["A/B", "Cells: mean of sessions (tables use medians)", "Failed", "Sessions"]
+    assert sorted(view["name"] for view in saved.values()) == names
 
 
 @pytest.mark.medium

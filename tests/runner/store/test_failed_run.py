@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import pytest
@@ -9,12 +10,13 @@ from mlflow import MlflowClient
 
 from runner import store
 from runner.errors import BadPair, DecodeFloorError, GpuNotFound, StoreUnreachable, Terminated
-from runner.store import EntryRun
+from runner.store import EntryRun, saved_views
 from tests.runner.store import contents
 from tests.support.derive import typed
 from tests.support.records import example_record
 
 DEFAULTS = {"gpu": "auto", "model": "auto", "ctx": "auto", "quant": "auto", "weights": "synthetic", "options": "none"}
+FAILURES_TAG = f"{saved_views.TAG_PREFIX}{saved_views.FAILURES}"
 ENTRY_TAG = "mlflow.project.entryPoint"
 NO_L4 = GpuNotFound("this machine has no L4: found no GPU; choose gpu=auto or gpu=cpu")
 
@@ -64,6 +66,17 @@ def test_its_page_has_the_message_first_and_what_was_requested(sqlite_uri: str) 
         "requested: gpu `l4` · quant `gptq`\n\n"
         "exit code 14, reason `gpu-not-found` (docs/exit-codes.md)\n"
     )
+
+
+@pytest.mark.medium
+def test_its_experiment_has_the_view_that_lists_it(sqlite_uri: str) -> None:
+    run_id = _made_run(sqlite_uri, gpu="l4")
+    EntryRun(run_id).fail(NO_L4)
+    (address,) = store.view_addresses("http://127.0.0.1:5000")
+    assert address[0] == "Default"
+    view = json.loads(json.loads(MlflowClient(sqlite_uri).get_experiment("0").tags[FAILURES_TAG])["state"])
+    found = MlflowClient(sqlite_uri).search_runs(["0"], view["searchFilter"])
+    assert [run.info.run_id for run in found] == [run_id]
 
 
 @pytest.mark.medium
