@@ -91,6 +91,7 @@ report: env ## Make report/report.html from the committed records
 
 demo: env ## Import the committed records into the embedded store, and make (and open) their report: no GPU needed
 	@$(venv) python -m runner import experiments/records
+	@$(venv) python -m analysis ab experiments/records --commit >/dev/null
 	@$(venv) python -m analysis report $(ARGS)
 	@test -z "$$DISPLAY$$WAYLAND_DISPLAY" || $(venv) python -c 'import pathlib, webbrowser; webbrowser.open(pathlib.Path("report/report.html").resolve().as_uri())'
 	@echo "make ui shows the same sessions in MLflow"

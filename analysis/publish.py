@@ -138,11 +138,25 @@ def _tags(row: Summary) -> dict[str, str]:
 
 
 def _note(row: Summary) -> str:
-    verdict, low, high = row.verdict or "no verdict", row.ratio_low, row.ratio_high
-    return (
-        f"**{verdict}**: {row.arm_a} / {row.arm_b} = **{row.ratio:.3f}** ({low:.3f} to {high:.3f}, "
-        f"{row.interval})\n\n{row.reason}\n\n{graphs.markdown([row])}"
+    """Returns the page of an A/B's run. MLflow shows its first three lines and hides the others."""
+    interval = "" if row.span is None else f", interval {row.span}"
+    flags = ", ".join(f"`{flag}`" for flag in row.flags)
+    parts = (
+        f"**{row.verdict or 'no verdict'}**: {row.arm_a} / {row.arm_b} = **{row.ratio:.3f}**{interval}",
+        row.reason,
+        "\n".join((f"| | a: {row.arm_a} | b: {row.arm_b} |", "|---|---|---|", *_arms(row))),
+        f"flags: {flags} (docs/flags.md)" if flags else "",
+        "The artifact `summary.md` has the whole row, `sessions.png` a figure of the sessions.",
     )
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _arms(row: Summary) -> Iterator[str]:
+    """Yields the lines of a table that compares the arms."""
+    yield f"| ms/step, median of {row.sessions} | {row.a_ms:.3f} | {row.b_ms:.3f} |"
+    yield f"| spread (CV) of the sessions | {row.cv_a:.2%} | {row.cv_b:.2%} |"
+    if row.kernels_a is not None and row.kernels_b is not None:
+        yield f"| kernels per step | {row.kernels_a:.0f} | {row.kernels_b:.0f} |"
 
 
 def _files(measured: Measured, row: Summary) -> Files:

@@ -15,6 +15,7 @@ from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
 from runner.store import address, connection, experiment
 from runner.store.ab_run import AB_TAG
+from runner.store.failed_run import REASON_TAG
 from runner.store.manifesttags import PREFIX, manifest_from_tags
 from runner.store.report import REPORT_TAG
 from runner.store.session_run import SESSION_TAG
@@ -44,7 +45,7 @@ class ClientStore:
         sessions: list[Run] = []
         manifests: dict[str, Manifest] = {}
         left_out: list[str] = []
-        foreign = unfinished = 0
+        foreign = unfinished = failed = 0
         with connection.reading(self._uri) as client:
             for run in _all_runs(client):
                 tags = run.data.tags
@@ -54,9 +55,13 @@ class ClientStore:
                     _add_manifest(run, manifests, left_out)
                 elif SESSION_TAG in tags:
                     unfinished += 1
-                elif AB_TAG not in tags and REPORT_TAG not in tags:
+                elif AB_TAG in tags or REPORT_TAG in tags:
+                    pass
+                elif tags.get(REASON_TAG):
+                    failed += 1
+                else:
                     foreign += 1
-            check_sessions(self.label, len(sessions), foreign, lambda: experiment.deleted(client))
+            check_sessions(self.label, len(sessions), foreign, failed, lambda: experiment.deleted(client))
         if only_compared:
             used = sessions_of(manifests.values())
             sessions = [run for run in sessions if run.tags.get(SESSION_TAG) in used]

@@ -29,11 +29,14 @@ from runner.ab.manifest import Manifest
 from runner.errors import BadRecord
 from runner.store.ab_run import AB_TAG
 from runner.store.experiment import MARK, Deleted
+from runner.store.failed_run import REASON_TAG
 from runner.store.manifesttags import PREFIX, manifest_from_tags
 from runner.store.report import REPORT_TAG
 from runner.store.session_run import SESSION_TAG
 
 RUNS_AT_ONCE = 1000
+IS_OURS = f"AND (key = '{SESSION_TAG}' OR key = '{REASON_TAG}' AND value <> '')"
+"""Condition for tags of incomplete sessions and of failed requests."""
 TABLES = {TAG: "tags", PARAM: "params"}
 NUMBERS = dict.fromkeys(("metrics", "latest_metrics"), "AND NOT is_nan")
 """Conditions that exclude NaN, which MLflow stores as 0 with a mark, by table."""
@@ -69,10 +72,13 @@ def active_sessions(database: Database, store: str) -> tuple[polars.DataFrame, p
     other_runs = active.join(committed, on="run_id", how="anti")
     comparisons, reports = (runs_with_tag(database, mark) for mark in (AB_TAG, REPORT_TAG))
     rest = other_runs.join(comparisons, on="run_id", how="anti").join(reports, on="run_id", how="anti")
-    begun = len(list(run_values(database, "tags", rest["run_id"].to_list(), f"AND key = '{SESSION_TAG}'")))
+    marks = list(run_values(database, "tags", rest["run_id"].to_list(), IS_OURS))
+    begun = {run_id for run_id, key, _ in marks if key == SESSION_TAG}
+    failed = {run_id for run_id, _, _ in marks} - begun
+    foreign = len(rest) - len(begun) - len(failed)
     sessions = active.join(committed, on="run_id", how="semi")
-    check_sessions(store, len(sessions), len(rest) - begun, lambda: _deleted(database))
-    return sessions, other_runs.join(comparisons, on="run_id", how="semi"), source_notes(len(rest) - begun, begun)
+    check_sessions(store, len(sessions), foreign, len(failed), lambda: _deleted(database))
+    return sessions, other_runs.join(comparisons, on="run_id", how="semi"), source_notes(foreign, len(begun))
 
 
 def _deleted(database: Database) -> list[Deleted]:

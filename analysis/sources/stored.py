@@ -8,15 +8,21 @@ from runner.errors import BadRecord
 from runner.store.experiment import Deleted
 
 
-def check_sessions(store: str, sessions: int, foreign: int, deleted: Callable[[], Sequence[Deleted]]) -> None:
-    """Raises BadRecord if the store has no session of this project."""
+def check_sessions(
+    store: str, sessions: int, foreign: int, failed: int, deleted: Callable[[], Sequence[Deleted]]
+) -> None:
+    """Raises BadRecord if the store has no session of this project.
+
+    `failed` is the number of runs of requests without a result, `foreign` that of other programs' runs.
+    """
     if sessions:
         return
     if deleted_experiments := deleted():
         raise BadRecord(
             f"the MLflow store {store} has no runs of this project: {'; '.join(map(str, deleted_experiments))}"
         )
-    content = f"{foreign} runs, none of them a session of this project" if foreign else "no runs"
+    runs = foreign + failed
+    content = f"{runs} runs, none of them a session of this project" if runs else "no runs"
     raise BadRecord(
         f"the MLflow store {store} has {content}: measure with `python -m runner cell`, or bring records in with "
         "`python -m runner import FOLDER` (`make demo` shows an example)"

@@ -88,7 +88,7 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """Returns the name of a run. MLflow's table of runs shows about its first 22 characters."""
+        """Returns the cell in a few words, with its GPU at the end."""
         return " ".join((*self.words, self.gpu))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from runner.ab.measure import measure as measure_ab
 from runner.cell import catalogue
 from runner.cell.fieldtypes import value_or_none
 from runner.cell.vocabulary import AUTO, CPU
+from runner.commands import comparing
 from runner.commands.options import SESSIONS, request_options, session_options
 from runner.errors import InvalidSession, MissingPackage, StoreUnreachable
 from runner.launch.session import Commit, Finished, Settings, run_session
@@ -106,12 +106,16 @@ def ab(
     for name, (in_a, in_b) in pair.implied.items():
         click.echo(f"{field} implies {name}: {in_a} in a, {in_b} in b")
     folder = measure_ab(pair, sessions, extension, settings, _show_ab)
-    if start.run is not None:
-        # the run stays open and marked until it has its summary
-        sidecar.remember_run(folder / spools.MANIFEST_NAME, start.run.id)
-    command = f"python -m analysis ab {shlex.quote(str(folder))}"
     count = "1 session" if sessions == 1 else f"{sessions} sessions"
-    click.echo(f"{count} of each arm in {folder}; compare them with: {command}")
+    measured = f"{count} of each arm in {folder}"
+    if start.run is None and settings.commit is not None:
+        click.echo(measured)
+        comparing.log_comparison(folder)
+        return
+    if start.run is not None:
+        # the run stays open and marked until the entry's second step has logged the comparison
+        sidecar.remember_run(folder / spools.MANIFEST_NAME, start.run.id)
+    click.echo(f"{measured}; compare them with: {comparing.command(folder)}")
 
 
 def _warn_of_paths(run: store.EntryRun | None, weights: Mapping[str, str]) -> None:

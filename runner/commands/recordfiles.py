@@ -11,13 +11,31 @@ import click
 from runner import store, terminal
 from runner.ab import check
 from runner.commands.options import ANY_PATH
-from runner.errors import BadRecord, StoreUnreachable
+from runner.errors import BadRecord, BadValue, StoreUnreachable
 from runner.record import record
 from runner.record import spool as spools
 from runner.record.verify import history, recompute
 from runner.record.verify.copies import Copies
 
 VERIFY_LINES = 20  # printed per file
+
+
+class Port(click.ParamType[int]):
+    """A TCP port."""
+
+    name = "port"
+
+    def convert(self, value: str | int, _param: click.Parameter | None, _ctx: click.Context | None) -> int:
+        """Returns the port's number. Raises BadValue if it is not one."""
+        try:
+            port = int(value)
+        except ValueError:
+            port = 0
+        if not 0 < port <= store.LAST_PORT:
+            raise BadValue(
+                f"port {value!r} is not a number from 1 to {store.LAST_PORT}: choose one with --port (make ui PORT=…)"
+            )
+        return port
 
 
 @click.command("import")
@@ -42,14 +60,17 @@ def import_command(folder: Path) -> None:
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+@click.option("--port", type=Port(), default=5000, show_default=True)
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF mlflow ui]")
 def ui(port: int, options: tuple[str, ...]) -> None:
     """Opens the measurements in MLflow's UI on 127.0.0.1, or prints the address of the server that has them."""
     served = store.served_at()
-    for name, address in store.cells_addresses(served or store.local_address(port)):
+    server = served or store.local_address(port)
+    addresses = store.view_addresses(server)
+    for name, address in addresses or [("no measurements yet", server)]:
         click.echo(f"{name}: {address}")
     if served is None:
+        terminal.say("MLflow's UI takes some seconds to start; Ctrl-C stops it")
         store.serve(port, options)
 
 

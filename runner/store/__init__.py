@@ -12,15 +12,15 @@ from runner.store.entry import EntryRun, entry_run
 from runner.store.importing import ImportReport, Refused, import_folder
 from runner.store.report import claim_report, commit_report
 from runner.store.summary_run import Summary
-from runner.store.ui import cells_addresses, local_address, serve, served_at
+from runner.store.ui import LAST_PORT, local_address, serve, served_at, view_addresses
 
 __all__ = [
+    "LAST_PORT",
     "EntryRun",
     "ImportReport",
     "Refused",
     "Summary",
     "before_measuring",
-    "cells_addresses",
     "claim_report",
     "commit",
     "commit_comparison",
@@ -30,4 +30,5 @@ __all__ = [
     "local_address",
     "serve",
     "served_at",
+    "view_addresses",
 ]

@@ -14,6 +14,7 @@ from runner.store import connection, experiment
 from runner.store.commit import closed_on_failure, log_files, terminate
 from runner.store.made_run import mlflow_run, name_run
 from runner.store.manifesttags import manifest_tags
+from runner.store.session_run import NOTE_TAG
 from runner.store.summary_run import FINISHED, Summary, entities, log_summary
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 AB_TAG = "ab"
+NOT_COMPARED = (
+    "**not compared yet**: `python -m analysis ab FOLDER --commit`, with the folder of the artifact `ab.json`, logs "
+    "ratio, interval and verdict here\n"
+)
+"""Page of an A/B's run until the summary replaces it."""
 MANIFEST_TAG, SUMMARY_TAG = "decode_floor.ab_manifest", "decode_floor.ab_summary"
 
 
@@ -76,6 +82,7 @@ def _log_manifest(client: MlflowClient, run: Run, manifest: Manifest) -> None:
     params |= {f"cell.{name}": value for name, value in shared.items()}
     tags = {AB_TAG: manifest.id, "study": manifest.study, "cell": manifest.title}
     tags |= {name: shared[name] for name in ("gpu", "model", "ctx") if name in shared} | manifest_tags(manifest)
+    tags[NOTE_TAG] = NOT_COMPARED
     run_id = run.info.run_id
     name_run(client, run, manifest.title)
     client.log_batch(run_id, (), entities(Param, params), entities(RunTag, tags), synchronous=True)

@@ -11,8 +11,9 @@ from runner import terminal
 from runner.errors import DecodeFloorError, Failure, Stopped
 from runner.record import open_runs
 from runner.redaction.redact import redact
-from runner.store import connection
+from runner.store import connection, experiment
 from runner.store.commit import OPEN, log_tags, terminate
+from runner.store.failed_run import describe_failure
 from runner.store.made_run import find_run, mlflow_run
 from runner.store.session_run import TAG_LENGTH
 
@@ -74,8 +75,11 @@ def _close(run_id: str, error: Failure) -> None:
         "valid": "false",
     }
     with connection.opened() as client:
-        mlflow_run(client, run_id)  # removes the checkout's path from its tags
-        log_tags(client, run_id, tags)
+        if (run := mlflow_run(client, run_id)) is None:
+            log_tags(client, run_id, tags)  # raises the store's error
+        else:
+            experiment.describe(client, run.info.experiment_id)
+            describe_failure(client, run, tags)
         terminate(client, run_id, "KILLED" if isinstance(error, Stopped) else "FAILED")
 
 
@@ -99,7 +103,7 @@ def _close_abandoned(client: MlflowClient, marker: Path) -> bool:
     # if MLflow outlived this process, it has closed the run without a reason
     unexplained = run.info.status == "FAILED" and "reason" not in run.data.tags
     if is_open or unexplained:
-        log_tags(client, marker.name, ABANDONED)
+        describe_failure(client, run, ABANDONED)
     if is_open:
         terminate(client, marker.name, "FAILED")
     with suppress(OSError):  # if another user owns it, the next import finds the run closed

@@ -24,14 +24,19 @@ DESCRIPTION = """\
 
 One run is one **session**: one cell (gpu, model, ctx, quant, kernel, runtime, cache) measured in one fresh process.
 
-**To compare cells** choose *Cells* from the menu *Views* (top right): valid sessions, grouped by the tag `group`, each
-row with the mean of its sessions. Sessions of a group have the same cell, protocol, code and environment.
-*Sessions* shows every session, *A/B* the ratio and verdict of every comparison.
+The menu *Views* (top right) has:
 
-- *Chart view*: one section per group of metrics. `floor`: fraction of the floor reached. `latency`: step times, and
-  every timed step as a line. `gpu`: temperature, power and clocks before and after. `gate`: correctness of the
-  outputs. `cost`: time of each phase.
-- *Search*: `tags.valid = "true"` or ``tags.model = "qwen2.5-7b" AND metrics.`cell/ctx` = 2048``
+- *Sessions*: every valid session with its cell, step time and fraction of the floor, the newest first.
+- *Cells*: the same sessions grouped by the tag `group`. A row has the **mean of its sessions**; the tables of
+  `python -m analysis` use **medians**. Sessions of a group have the same cell, protocol, code and environment.
+- *A/B*: ratio, interval and verdict of every comparison.
+- *Failed*: requests without a result and sessions that are not valid, with their reasons.
+
+Charts open with step time and `r_floor`. Below, each section has the metrics of one group. `latency`: step times, and
+every timed step as a line. `floor`: fractions of the floor. `gpu`: temperature, power and clocks before and after.
+`gate`: correctness of the outputs. `cost`: time of each phase.
+
+Searches: `tags.valid = "true"` or ``tags.model = "qwen2.5-7b" AND metrics.`cell/ctx` = 2048``
 
 **FINISHED** is measured and valid. **FAILED** is not valid or not measured: the tags `reason`, `reasons`, `message`
 and `exit_code` say why. **KILLED** was interrupted. **flags** mark a correct but suspect session. The artifact

@@ -1,11 +1,17 @@
-"""Run that MLflow made for a command: finds it, names it, and removes the checkout's path from its tags."""
+"""Run that MLflow made for a command: finds it, names it, removes the checkout's path from its tags, and says where it
+is."""
 
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
+from runner import terminal
 from runner.redaction.redact import redact
+from runner.store import address
+from runner.store.look.seen import DEFAULT_ID
+from runner.store.session_run import NAME_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,10 +24,26 @@ _GENERATED_NAME = re.compile(r"[a-z]+-([a-z]+)-\d{1,4}")
 
 
 def mlflow_run(client: MlflowClient, run_id: str) -> Run | None:
-    """Returns the run of `mlflow run` and removes the checkout's path from its tags; None if the store has none."""
+    """Returns the run of `mlflow run` and removes the checkout's path from its tags; None if the store has none.
+
+    Prints a note if the run is in MLflow's default experiment.
+    """
     if (run := find_run(client, run_id)) is not None:
         _hide_source(client, run)
+        if run.info.experiment_id == DEFAULT_ID:
+            _note_default_experiment()
     return run
+
+
+@cache
+def _note_default_experiment() -> None:
+    """Says once how to have the run beside those of other commands. MLflow chooses the experiment before it starts
+    this program, and no run can be moved."""
+    ours = address.DEFAULT_EXPERIMENT
+    terminal.say(
+        f"note: this run is in MLflow's experiment Default, and those of `make cell` are in {ours}: add "
+        f"--experiment-name {ours} to `mlflow run`, or export MLFLOW_EXPERIMENT_NAME={ours}"
+    )
 
 
 def find_run(client: MlflowClient, run_id: str) -> Run | None:
@@ -46,8 +68,9 @@ def _hide_source(client: MlflowClient, run: Run) -> None:
 
 
 def name_run(client: MlflowClient, run: Run, name: str) -> None:
-    """Renames the run, unless a user has chosen its name."""
-    if run.info.run_name != name and is_generated(run.info.run_name):
+    """Renames the run, unless a user has chosen its name. MLflow or this program has generated any other name."""
+    current = run.info.run_name
+    if current != name and (is_generated(current) or current == run.data.tags.get(NAME_TAG)):
         client.update_run(run.info.run_id, name=name)
 
 

@@ -1,4 +1,4 @@
-"""Three saved views for MLflow's UI (its menu "Views"): every session, one row and bar per cell, and every A/B.
+"""Four saved views for MLflow's UI (its menu "Views"): sessions, cells, A/Bs, and what failed.
 
 MLflow stores a view as a tag of the experiment, `mlflow.sharedViewState.<id>`. The format is that of MLflow 3.17's UI;
 a UI without such views shows its default table.
@@ -7,72 +7,138 @@ a UI without such views shows its default table.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 TAG_PREFIX = "mlflow.sharedViewState."
-CREATED_MS = 1_760_000_000_000  # the menu sorts by this time; a constant keeps the tags equal in every store
-NUMBERS = ("cell/ctx", "latency/step_wall_ms", "floor/r_floor", "floor/r_floor_achievable")
-WORDS = ("gpu", "model", "quant", "runtime", "cache", "valid", "flags", "study")
-OPEN_SECTIONS = ("floor", "latency")
-CLOSED_SECTIONS = ("gate", "probe", "bytes", "memory", "gpu", "cost", "cell")
-CELLS, SESSIONS, COMPARISONS = "cells", "sessions", "comparisons"
-AB_NUMBERS = ("ab/ratio", "ab/ratio_low", "ab/ratio_high", "ab/a_ms", "ab/b_ms", "ab/sessions")
-AB_WORDS = ("verdict", "gpu", "model", "ctx", "study")
-IS_SESSION, IS_COMPARISON = "tags.session LIKE '%'", "tags.ab LIKE '%'"
+CREATED_MS = 1_760_000_000_000  # a constant keeps the tags equal in every store
+SESSIONS, CELLS, COMPARISONS, FAILURES = "sessions", "cells", "comparisons", "failures"
+IS_SESSION, IS_COMPARISON, IS_FAILURE = "tags.session LIKE '%'", "tags.ab LIKE '%'", "tags.reason LIKE '%'"
+IS_FINISHED = "attributes.status = 'FINISHED'"
 GROUP_TAG = "group"
+STEP_MS, R_FLOOR = "latency/step_wall_ms", "floor/r_floor"
+SECTIONS = ("latency", "floor", "gate", "probe", "bytes", "memory", "gpu", "cost", "cell")
+"""Prefixes of the metrics, in the order of their sections in the charts."""
+HEADLINE = "step time, r_floor"
+"""The first section of the charts, which is the only open one."""
+NAME, CREATED = "attributes.`Run Name`", "runDateAndNestInfo"
+"""MLflow's identifiers of the pinned columns."""
+
+Widths = Mapping[str, int]
+"""Identifier of a column → its width in pixels. The columns have this order."""
+
+
+def _tag(name: str) -> str:
+    return f"tags.`{name}`"
+
+
+def _metric(name: str) -> str:
+    return f"metrics.`{name}`"
+
+
+SESSION_COLUMNS: Widths = {
+    _tag("gpu"): 70,
+    _tag("model"): 105,
+    _tag("ctx"): 65,
+    _tag("quant"): 80,
+    _tag("runtime"): 80,
+    _metric(STEP_MS): 155,
+    _metric(R_FLOOR): 105,
+    _metric("latency/step_wall_p90_ms"): 180,
+    _tag("valid"): 65,
+    _tag("flags"): 200,
+    _tag("cache"): 85,
+    _tag("kernel"): 115,
+    _metric("floor/r_floor_achievable"): 175,
+    _tag("study"): 120,
+}
+CELL_COLUMNS: Widths = {
+    _metric(STEP_MS): 210,
+    _metric(R_FLOOR): 210,
+    _metric("latency/step_wall_p90_ms"): 210,
+    _metric("floor/r_floor_achievable"): 210,
+}
+COMPARISON_COLUMNS: Widths = {
+    _metric("ab/ratio"): 90,
+    _metric("ab/ratio_low"): 105,
+    _metric("ab/ratio_high"): 110,
+    _tag("verdict"): 95,
+    _metric("ab/a_ms"): 90,
+    _metric("ab/b_ms"): 90,
+    _metric("ab/sessions"): 105,
+    _tag("gpu"): 70,
+    _tag("model"): 105,
+    _tag("ctx"): 65,
+    _tag("flags"): 200,
+    _tag("study"): 120,
+}
+FAILURE_COLUMNS: Widths = {_tag("reason"): 150, _tag("message"): 400, _tag("reasons"): 300, _tag("exit_code"): 90}
 
 
 def view_tags() -> dict[str, str]:
-    """Returns the experiment's tags that define the views."""
+    """Returns the experiment's tags that define the views. The menu shows them in this order."""
+    sessions = f"{IS_FINISHED} AND {IS_SESSION}"
+    cells = {**_table(sessions, CELL_COLUMNS, name_width=330), **_charts(), **_grouped()}
+    views = {
+        SESSIONS: ("Sessions", {**_table(sessions, SESSION_COLUMNS, name_width=120), **_charts()}),
+        CELLS: ("Cells: mean of sessions (tables use medians)", cells),
+        COMPARISONS: ("A/B", _table(IS_COMPARISON, COMPARISON_COLUMNS, name_width=330)),
+        FAILURES: ("Failed", _table(f"attributes.status != 'FINISHED' AND {IS_FAILURE}", FAILURE_COLUMNS, 330)),
+    }
     return {
-        f"{TAG_PREFIX}{CELLS}": _saved("Cells", _cells()),
-        f"{TAG_PREFIX}{SESSIONS}": _saved("Sessions", _sessions()),
-        f"{TAG_PREFIX}{COMPARISONS}": _saved("A/B", _comparisons()),
+        f"{TAG_PREFIX}{key}": _saved(name, CREATED_MS - place, state)
+        for place, (key, (name, state)) in enumerate(views.items())
     }
 
 
-def cells_address(server: str, experiment_id: str) -> str:
-    """Returns the address of the view *Cells* of an experiment on an MLflow server."""
-    return f"{server}/#/experiments/{experiment_id}/runs?viewStateShareKey={CELLS}&workflowType=machine_learning"
+def address(server: str, experiment_id: str) -> str:
+    """Returns the address of the view *Sessions* of an experiment on an MLflow server."""
+    return f"{server}/#/experiments/{experiment_id}/runs?viewStateShareKey={SESSIONS}&workflowType=machine_learning"
 
 
-def _saved(name: str, state: dict[str, Any]) -> str:
-    return json.dumps({"name": name, "createdAt": CREATED_MS, "updatedAt": CREATED_MS, "state": json.dumps(state)})
+def _saved(name: str, created_ms: int, state: dict[str, Any]) -> str:
+    """Returns a view as MLflow stores it. The menu shows the view with the latest time first."""
+    return json.dumps({"name": name, "createdAt": created_ms, "updatedAt": created_ms, "state": json.dumps(state)})
 
 
-def _sessions() -> dict[str, Any]:
-    return {**_charts(), "selectedColumns": [*_metrics(NUMBERS), *_tags(WORDS)], "searchFilter": IS_SESSION}
-
-
-def _comparisons() -> dict[str, Any]:
-    return {"selectedColumns": [*_metrics(AB_NUMBERS), *_tags(AB_WORDS)], "searchFilter": IS_COMPARISON}
-
-
-def _cells() -> dict[str, Any]:
-    """Returns the view of valid sessions, with the mean of each group as a row."""
+def _table(search: str, columns: Widths, name_width: int) -> dict[str, Any]:
+    """Returns the state of a table of these columns, with the newest run first."""
+    widths = {NAME: name_width, CREATED: 145, **columns}
     return {
-        **_charts(),
-        "selectedColumns": _metrics(NUMBERS),
-        "searchFilter": f"attributes.status = 'FINISHED' AND {IS_SESSION}",
-        "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": GROUP_TAG}]},
+        "searchFilter": search,
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": False,
+        "selectedColumns": [*columns],
+        "columnOrder": [*widths],
+        "columnWidths": widths,
     }
 
 
-def _metrics(names: Iterable[str]) -> list[str]:
-    return [f"metrics.`{name}`" for name in names]
-
-
-def _tags(names: Iterable[str]) -> list[str]:
-    return [f"tags.`{name}`" for name in names]
+def _grouped() -> dict[str, Any]:
+    """Returns the state that makes each group of sessions a row, with the mean of each metric."""
+    return {"groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": GROUP_TAG}]}}
 
 
 def _charts() -> dict[str, Any]:
-    """Returns the sections, the most important first. MLflow fills each with the metrics that have its prefix."""
-    sections = [_section(name, open_=True) for name in OPEN_SECTIONS]
-    sections += [_section(name, open_=False) for name in CLOSED_SECTIONS]
-    return {"compareRunSections": sections, "compareRunCharts": [], "isAccordionReordered": True}
+    """Returns the state of the charts. MLflow fills each closed section with the metrics that have its prefix."""
+    headline = {**_section(HEADLINE, is_open=True), "columns": 2, "cardHeight": 420}
+    sections = [headline, *(_section(name, is_open=False) for name in SECTIONS)]
+    bars = [_bars(STEP_MS), _bars(R_FLOOR)]
+    return {"compareRunSections": sections, "compareRunCharts": bars, "isAccordionReordered": True}
 
 
-def _section(name: str, open_: bool) -> dict[str, Any]:
-    return {"uuid": name, "name": name, "display": open_, "isReordered": False}
+def _section(name: str, is_open: bool) -> dict[str, Any]:
+    return {"uuid": name, "name": name, "display": is_open, "isReordered": False}
+
+
+def _bars(metric: str) -> dict[str, Any]:
+    return {
+        "uuid": metric,
+        "type": "BAR",
+        "metricKey": metric,
+        "metricSectionId": HEADLINE,
+        "displayName": metric,
+        "runsCountToCompare": 20,
+        "isGenerated": False,
+        "deleted": False,
+    }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner import errors
-from runner.cell.cell import short_hash
+from runner.cell.cell import Cell, short_hash
 from runner.cell.jsonform import to_json
 from runner.record import judgement, metrics
 from runner.record import record as records
@@ -27,7 +27,7 @@ SCHEMA_TAG = "schema_version"
 GATE_TAG = "gate_version"
 """Sessions with version 1 of the gate have no such tag."""
 NAME_TAG = "decode_floor.name"
-"""Default name of the run. A user may have chosen another (`mlflow run --run-name`)."""
+"""Tag with the run's name as this program chose it. A user may have chosen another (`mlflow run --run-name`)."""
 COMMITTED_TAG = "decode_floor.committed"
 DEFAULT_PROTOCOL = "paper"
 GROUP_HASH_LENGTH = 6
@@ -88,16 +88,22 @@ def view(record: SessionRecord, text: str | None = None) -> View:
 
 
 def run_name(record: SessionRecord) -> str:
-    """Returns the cell's title and the session's index. The title begins with what differs, because the UI shows about
-    22 characters."""
-    return f"{record.cell.title} #{record.session.index}"
+    """Returns the cell's name and the session's index."""
+    return f"{_cell_name(record.cell)} #{record.session.index}"
+
+
+def _cell_name(cell: Cell) -> str:
+    """Returns the cell's words, beginning with those in which cells differ most: MLflow shows about 22 characters. Its
+    column of datasets has the model, too."""
+    model, ctx, quant, *others = cell.words
+    return " ".join((cell.gpu, cell.runtime, quant, ctx, model, *(word for word in others if word != cell.runtime)))
 
 
 def group(record: SessionRecord) -> str:
     """Returns the name of the group of sessions that may be averaged, with a short hash of all that they share."""
     keys = to_json(record.keys)
     shared = [to_json(record.protocol), *(keys.get(name) for name in ("cell_key", "code_key", "env_key"))]
-    words = [record.cell.title]
+    words = [_cell_name(record.cell)]
     if record.protocol.name != DEFAULT_PROTOCOL:
         words.append(record.protocol.name)
     return " ".join((*words, short_hash(shared, GROUP_HASH_LENGTH)))
@@ -112,7 +118,7 @@ def run_status(record: SessionRecord) -> str:
 
 def _metrics(record: SessionRecord) -> dict[str, float]:
     """Returns the metrics in the order of the views' sections. The run's page lists them as logged."""
-    rank = {name: place for place, name in enumerate((*saved_views.OPEN_SECTIONS, *saved_views.CLOSED_SECTIONS))}
+    rank = {name: place for place, name in enumerate(saved_views.SECTIONS)}
     values = metrics.values(record)
     return {name: values[name] for name in sorted(values, key=lambda name: rank.get(name.partition("/")[0], len(rank)))}
 

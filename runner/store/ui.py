@@ -1,18 +1,30 @@
-"""MLflow's UI of the store, and the addresses of its views of the cells."""
+"""MLflow's UI of the store, and the addresses of its views."""
 
 from __future__ import annotations
 
 import os
 import socket
-import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 
 from runner import failures, terminal
 from runner.errors import BadValue
-from runner.store import address, connection, experiment
-from runner.store.saved_views import cells_address
+from runner.store import address, connection, experiment, saved_views
 
 LOOPBACK = "127.0.0.1"
+SERVER = {
+    "MLFLOW_UVICORN_OPTS": "--log-level warning",
+    "PYTHONWARNINGS": "ignore:starlette.middleware.wsgi is deprecated",
+    "MLFLOW_WORKERS": "2",  # with one, uvicorn prints a traceback after Ctrl-C
+    # without processes that poll for jobs, of which there are none
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+"""Environment in which MLflow's server starts quickly and quietly. A variable that the user has set stays."""
+LAST_PORT = 65_535
+OTHER_PORTS = 20
+"""Ports above a used one in which a free one is looked for."""
 
 
 def served_at() -> str | None:
@@ -23,17 +35,29 @@ def served_at() -> str | None:
 
 def local_address(port: int) -> str:
     """Returns the address at which `serve` shows the store. Raises BadValue if the port cannot be used."""
+    if (obstacle := _obstacle(port)) is not None:
+        others = range(port + 1, min(port + OTHER_PORTS, LAST_PORT) + 1)
+        free = next((other for other in others if _obstacle(other) is None), None)
+        example = "" if free is None else f", such as {free}"
+        raise BadValue(
+            f"port {port} cannot be used ({failures.reason(obstacle)}): choose another{example}, with --port "
+            "(make ui PORT=…)"
+        ) from obstacle
+    return f"http://{LOOPBACK}:{port}"
+
+
+def _obstacle(port: int) -> OSError | None:
+    """Returns the error of listening at the port, None if it can be used."""
     with socket.socket() as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as MLflow's own server
         try:
             attempt.bind((LOOPBACK, port))
         except OSError as error:
-            text = f"port {port} cannot be used ({failures.reason(error)}): choose another with --port"
-            raise BadValue(text) from error
-    return f"http://{LOOPBACK}:{port}"
+            return error
+    return None
 
 
-def cells_addresses(server: str) -> list[tuple[str, str]]:
+def view_addresses(server: str) -> list[tuple[str, str]]:
     """Returns name and address of every experiment with this program's views. Prints a note for each deleted one.
 
     Raises StoreUnreachable.
@@ -42,12 +66,26 @@ def cells_addresses(server: str) -> list[tuple[str, str]]:
         experiments, deleted = experiment.with_views(client), experiment.deleted(client)
     for hidden in deleted:
         terminal.say(f"note: {hidden}")
-    return [(each.name, cells_address(server, each.experiment_id)) for each in experiments]
+    return [(each.name, saved_views.address(server, each.experiment_id)) for each in experiments]
 
 
 def serve(port: int, options: Sequence[str]) -> None:
-    """Replaces this process by MLflow's UI of the store, on the loopback interface. Never returns."""
+    """Runs MLflow's UI of the store on the loopback interface until it is stopped.
+
+    Shows what MLflow says at its start only if it fails. Raises MissingPackage, and click's errors of wrong `options`.
+    """
     # every user of this host can read a password on the command line
     os.environ["MLFLOW_BACKEND_STORE_URI"] = address.for_mlflow(address.tracking_uri())
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", LOOPBACK, "--port", str(port), *options]
-    os.execv(sys.executable, command)
+    for name, value in SERVER.items():
+        os.environ.setdefault(name, value)
+    from mlflow.cli import cli
+
+    command = ["ui", "--host", LOOPBACK, "--port", str(port), *options]
+    said = StringIO()
+    try:
+        with redirect_stdout(said), redirect_stderr(said):
+            cli.main(command, "mlflow", standalone_mode=False)
+    except (Exception, SystemExit):
+        for line in said.getvalue().splitlines():
+            terminal.say(line)
+        raise

@@ -60,6 +60,13 @@ def test_a_gpu_that_is_not_here_fails_the_run_with_the_reason(project: Path) -> 
     assert "error: this machine has no Jetson AGX Thor (T5000): found" in said
     assert run.info.status == "FAILED"
     assert (run.data.tags["reason"], run.data.tags["exit_code"]) == ("gpu-not-found", "14")
+    assert run.info.run_name == "jetson-thor: no such GPU here"
+    assert run.data.tags["mlflow.note.content"].startswith(
+        "**No result: no such GPU here**\n\nthis machine has no Jetson"
+    )
+    # where `mlflow run` has no --experiment-name
+    assert "note: this run is in MLflow's experiment Default" in said
+    assert "add --experiment-name decode-floor" in said
 
 
 @pytest.mark.slow

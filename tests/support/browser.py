@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,6 +83,15 @@ class Tab:
         found = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
+
+    def wait_for(self, script: str, within_s: float = 60) -> Any:
+        """The first true value of a JavaScript expression in the page, which a program there may change."""
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            if found := self.value(script):
+                return found
+            time.sleep(0.2)
+        raise AssertionError(f"not within {within_s:.0f} s: {script}")
 
     def press(self, key: str) -> None:
         """A key, down and up."""

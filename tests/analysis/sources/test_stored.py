@@ -8,7 +8,8 @@ from analysis.sources.client import ClientStore
 from analysis.sources.selection import Selection
 from analysis.sources.store import Store
 from analysis.tables import floor
-from runner.errors import BadRecord
+from runner.errors import BadRecord, GpuNotFound
+from runner.store import EntryRun
 from tests.support.sources import CHANGES, NO_FILTERS, copied
 
 
@@ -64,6 +65,20 @@ def test_a_store_without_a_session_of_ours_says_so(source, empty_sqlite, tmp_pat
 
 @pytest.mark.medium
 @pytest.mark.parametrize("source", [Store, ClientStore])
+def test_a_failed_request_of_ours_is_not_a_run_of_others(source, changeable, monkeypatch):
+    from mlflow import MlflowClient
+
+    uri, _ = changeable
+    client = MlflowClient(uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    EntryRun(client.create_run("0").info.run_id).fail(GpuNotFound("this machine has no L4"))
+    assert source(uri).frame(floor.METRICS).notes == ()
+    client.create_run("0")
+    assert source(uri).frame(floor.METRICS).notes == ("1 runs that are not sessions of this project",)
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("source", [Store, ClientStore])
 def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(source, changeable):
     uri, connection = changeable
     connection.execute(CHANGES["a deleted experiment"])
@@ -75,7 +90,7 @@ def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(source,
 
 
 def test_a_store_with_a_session_is_not_searched_for_deleted_experiments():
-    stored.check_sessions("a store", 1, 5, lambda: pytest.fail("searched"))
+    stored.check_sessions("a store", 1, 5, 0, lambda: pytest.fail("searched"))
 
 
 def test_runs_that_no_table_shows_are_noted_by_kind_and_none_where_there_are_none():

@@ -77,10 +77,22 @@ def test_dynamic_against_static_is_measured_killed_gone_on_with_compared_and_imp
     assert summary.info.status == "FINISHED"
     assert summary.data.metrics["ab/ratio"] == pytest.approx(row["ratio"])
     assert summary.data.tags["verdict"] == row["verdict"]
-    assert {*saved_views.AB_NUMBERS} <= {*summary.data.metrics}
-    assert {*saved_views.AB_WORDS} <= {*summary.data.tags}
+    known = {f"metrics.`{name}`" for name in summary.data.metrics} | {f"tags.`{name}`" for name in summary.data.tags}
+    assert {*saved_views.COMPARISON_COLUMNS} <= known
     assert [each.info.run_id for each in runs(tmp_path, saved_views.IS_COMPARISON)] == [summary.info.run_id]
     assert len(runs(tmp_path, saved_views.IS_SESSION)) == 10
+
+
+@pytest.mark.slow
+def test_an_a_a_with_a_store_ends_in_a_run_with_ratio_and_verdict(tmp_path: Path) -> None:
+    finished = run(tmp_path, "runner", "ab", *TINY, "--cache", "static", "--sessions", "1")
+    assert finished.returncode == 0, finished.stderr
+    (summary,) = runs(tmp_path, saved_views.IS_COMPARISON)
+    assert (summary.info.status, summary.data.metrics["ab/sessions"]) == ("FINISHED", 1)
+    assert summary.data.metrics["ab/ratio_low"] <= summary.data.metrics["ab/ratio"]
+    assert (summary.data.tags["verdict"], bool(summary.data.tags["verdict_reason"])) == ("none", True)
+    assert f"MLflow run {summary.info.run_name} ({summary.info.run_id})" in finished.stderr
+    assert len(runs(tmp_path, saved_views.IS_SESSION)) == 2
 
 
 @pytest.mark.slow

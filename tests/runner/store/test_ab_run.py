@@ -37,6 +37,7 @@ def test_it_has_what_the_arms_share_and_the_manifest_itself(sqlite_uri: str, tmp
     assert (found["tags"]["ab"], found["tags"]["gpu"], found["tags"]["study"]) == (COMPARED.id, "h200", COMPARED.study)
     assert (found["files"], found["rows"]) == (["ab.json"], {})
     assert contents.artifact_text(sqlite_uri, run_id, "ab.json", tmp_path) == COMPARED.text
+    assert found["tags"]["mlflow.note.content"].startswith("**not compared yet**: `python -m analysis ab FOLDER")
 
 
 @pytest.mark.medium

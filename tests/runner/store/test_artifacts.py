@@ -87,7 +87,7 @@ def test_only_looked_at_a_moved_store_is_followed_too(
 ) -> None:
     new = old.rename(tmp_path / NEW)
     _be(new, monkeypatch)
-    assert [name for name, _ in store.cells_addresses("http://127.0.0.1:5000")] == ["decode-floor"]
+    assert [name for name, _ in store.view_addresses("http://127.0.0.1:5000")] == ["decode-floor"]
     assert _readable(new, tmp_path) == 1
 
 

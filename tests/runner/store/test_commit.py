@@ -73,7 +73,7 @@ def test_under_mlflow_run_the_run_that_mlflow_made_is_filled(any_uri: str) -> No
         client.log_param(made.info.run_id, name, value)  # as `mlflow run` does with its -P values
     assert store.commit(typed(example_record()), made.info.run_id) == made.info.run_id
     filled = client.get_run(made.info.run_id)
-    assert filled.info.run_name == "qwen2.5-7b 2048 bf16 eager static h200 #0"
+    assert filled.info.run_name == "h200 eager bf16 2048 qwen2.5-7b static #0"
     assert (filled.data.params["ctx"], filled.data.params["cell.ctx"]) == ("auto", "2048")
 
 

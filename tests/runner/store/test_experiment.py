@@ -30,9 +30,10 @@ def test_the_embedded_store_is_made_in_the_working_folder_and_described(tmp_path
     assert (tmp_path / "mlflow.db").exists()
     experiment = MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db").get_experiment_by_name("decode-floor")
     assert experiment is not None
-    assert "To compare cells" in experiment.tags["mlflow.note.content"]
+    assert "mean of its sessions" in experiment.tags["mlflow.note.content"]
     saved = {name: json.loads(text) for name, text in experiment.tags.items() if name.startswith(views_prefix)}
-    assert sorted(session_run["name"] for session_run in saved.values()) == ["A/B", "Cells", "Sessions"]
+    names = ["A/B", "Cells: mean of sessions (tables use medians)", "Failed", "Sessions"]
+    assert sorted(view["name"] for view in saved.values()) == names
 
 
 @pytest.mark.medium
@@ -60,11 +61,11 @@ def test_the_experiment_where_mlflow_put_its_run_gets_the_views_too(sqlite_uri: 
     run_id = client.create_run("0").info.run_id
     assert store.commit(typed(example_record()), run_id) == run_id
     assert "mlflow.sharedViewState.cells" in client.get_experiment("0").tags
-    assert "To compare cells" in client.get_experiment("0").tags["mlflow.note.content"]
+    assert "mean of its sessions" in client.get_experiment("0").tags["mlflow.note.content"]
     # and no other experiment was made beside it
     assert [each.name for each in client.search_experiments()] == ["Default"]
-    address = "http://127.0.0.1:5000/#/experiments/0/runs?viewStateShareKey=cells&workflowType=machine_learning"
-    assert store.cells_addresses("http://127.0.0.1:5000") == [("Default", address)]
+    address = "http://127.0.0.1:5000/#/experiments/0/runs?viewStateShareKey=sessions&workflowType=machine_learning"
+    assert store.view_addresses("http://127.0.0.1:5000") == [("Default", address)]
 
 
 @pytest.mark.medium

@@ -11,13 +11,14 @@ from mlflow.utils.name_utils import _generate_random_name
 
 from runner import store
 from runner.ab import manifest
+from runner.store import made_run
 from runner.store.made_run import find_run, is_generated
 from runner.store.session_run import NAME_TAG
 from tests.support.derive import typed
 from tests.support.records import example_record
 
 (AB,) = (Path(__file__).resolve().parents[3] / "experiments" / "records").glob("h200/ab-qwen2.5-7b-16384-*")
-OURS = "qwen2.5-7b 2048 bf16 eager static h200 #0"
+OURS = "h200 eager bf16 2048 qwen2.5-7b static #0"
 
 
 def named(client: MlflowClient, name: str | None) -> str:
@@ -47,6 +48,23 @@ def test_a_session_keeps_the_name_of_its_run_and_has_ours_in_a_tag(any_uri: str)
         run = client.get_run(run_id)
         assert (run.info.run_name, run.data.tags[NAME_TAG]) == (name, OURS)
         assert run.data.tags["mlflow.runName"] == name
+
+
+@pytest.mark.medium
+def test_a_run_in_mlflows_default_experiment_is_told_once_how_to_be_beside_the_others(
+    sqlite_uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = MlflowClient(sqlite_uri)
+    made_run._note_default_experiment.cache_clear()
+    elsewhere = client.create_run(client.create_experiment("decode-floor")).info.run_id
+    assert made_run.mlflow_run(client, elsewhere) is not None
+    assert capsys.readouterr().err == ""
+    for _ in range(2):
+        assert made_run.mlflow_run(client, named(client, None)) is not None
+    assert capsys.readouterr().err == (
+        "note: this run is in MLflow's experiment Default, and those of `make cell` are in decode-floor: add "
+        "--experiment-name decode-floor to `mlflow run`, or export MLFLOW_EXPERIMENT_NAME=decode-floor\n"
+    )
 
 
 @pytest.mark.medium
