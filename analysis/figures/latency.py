@@ -14,6 +14,7 @@ from analysis.row import GROUP
 from analysis.sources.frame import Frame, Source
 from analysis.tables import floor
 from analysis.tables._floorrow import FloorRow
+from runner.counts import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,7 +99,7 @@ def _draw_cell(axes: Axes, place: int, cell: Steps) -> None:
         marker=style.MARKERS[place % len(style.MARKERS)],
         markevery=(place / 40, 0.22),
         markersize=5,
-        label=f"{cell.name}, {len(cell.steps_ms)} sessions",
+        label=f"{cell.name}, {counted(len(cell.steps_ms), 'session')}",
     )
 
 

@@ -22,6 +22,7 @@ from analysis.tables._baselines import PLACE, UNQUANTISED, Baseline, Walls
 from analysis.tables._quantpaper import paper_rows
 from analysis.tables._quantrows import CELL_FIELDS, AnyRow, GroupRow, PaperRow, QuantRow
 from runner import registry
+from runner.counts import counted
 
 if TYPE_CHECKING:
     from analysis.figures.style import Drawn
@@ -176,11 +177,12 @@ def summary(table: Sequence[QuantRow]) -> str | None:
     decided = [row for row in cells if row.realised_interval == intervals.CI95]
     faster = sum((row.realised_low or 0.0) > 1 for row in decided)
     slower = sum((row.realised_high or 0.0) < 1 for row in decided)
-    few = f"{len(cells) - len(decided)} have fewer than {intervals.FEWEST_FOR_AN_INTERVAL} sessions"
-    decisions = f"{len(decided)} have a verdict, {faster} faster and {slower} slower by the whole interval"
+    undecided, with_verdict = (counted(count, "has", "have") for count in (len(cells) - len(decided), len(decided)))
+    few = f"{undecided} fewer than {intervals.FEWEST_FOR_AN_INTERVAL} sessions"
+    decisions = f"{with_verdict} a verdict, {faster} faster and {slower} slower by the whole interval"
     verdicts = f"{decisions}; {few} and no verdict" if decided else f"no verdict: {few}"
     least = "" if len(cells) == 1 else f"{_saving_text(cells[0])} to "
-    whole = f"{len(cells)} quantised cells over the fastest unquantised one on the same hosts"
+    whole = f"{counted(len(cells), 'quantised cell')} over the fastest unquantised one on the same hosts"
     return f"{whole}: {least}{_saving_text(cells[-1])}; {verdicts}"
 
 

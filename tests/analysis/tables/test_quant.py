@@ -67,7 +67,7 @@ def verdicts_of(sessions):
 @pytest.mark.medium
 def test_below_five_sessions_there_is_no_verdict_and_at_five_the_interval_says_what_it_covers():
     few, five, six = (verdicts_of(sessions) for sessions in (4, 5, 6))
-    assert "no verdict: 1 have fewer than 5 sessions" in few
+    assert "no verdict: 1 has fewer than 5 sessions" in few
     assert "(93.75 %)" not in few
     for word in ("faster and", "slower and", "pays", "gains", "loses", "FASTER"):
         assert not re.search(rf"\b{word}\b", few)
@@ -94,7 +94,7 @@ def test_invalid_sessions_stand_below_the_table():
     bad = packed_record(session={"id": "b" * 16, "started_ms": STARTED_MS})
     bad["valid"], bad["reasons"] = False, ["gate short: logit error 0.5 exceeds the bound 0.02"]
     text = quant.TABLE.markdown(rows_of([packed_record(), bad, fp16_baseline()]))
-    assert "- Invalid, 1 sessions: h200 qwen2.5-7b 2048 gptq exllamav2 eager static fp16 sym:true: gate short" in text
+    assert "- Invalid, 1 session: h200 qwen2.5-7b 2048 gptq exllamav2 eager static fp16 sym:true: gate short" in text
     assert by_quant(rows_of([packed_record(), fp16_baseline()]))["gptq", "fp16"].sessions == 1
 
 
