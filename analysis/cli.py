@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from io import StringIO
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ import click
 from analysis import commands, form
 from analysis.commands import FORMAT, FORMATS, SELECTION, Commands, folder
 from analysis.sources.selection import Selection
+from runner import program
 from runner.errors import Usage
 from runner.record.spool import DEFAULT_SPOOL
-from runner.redaction import credentials
 
 OUT = click.Option(
     ["--out"], type=folder, default=Path("report"), show_default=True, help="folder that the report is written to"
@@ -28,22 +28,13 @@ def main() -> None:
     files."""
 
 
-def run() -> None:
-    """Runs one command. Raises the errors of `runner.errors`, and SystemExit for usage errors.
-
-    Usage errors are printed here with passwords masked, since click quotes parts of the command line.
-    """
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command, as `program.run` does. A usage error also closes MLflow's run."""
     try:
-        code = main.main(prog_name="python -m analysis", standalone_mode=False)
-    except click.ClickException as error:
-        message = StringIO()
-        error.show(message)
-        click.echo(credentials.masked(message.getvalue()), nl=False, err=True)
-        _close_entry(Usage(error.format_message()))
-        code = error.exit_code
-    except click.Abort:
-        code = 1
-    raise SystemExit(code or 0)
+        return program.run(main, "python -m analysis", arguments)
+    except Usage as error:
+        _close_entry(error)
+        raise
 
 
 def _close_entry(error: Usage) -> None:
@@ -66,7 +57,8 @@ def report(out: Path, **options: Any) -> None:
 
 @main.command(params=[*SELECTION, FORMAT, OUT, TABLE])
 def tables(table: str, form_: str, out: Path, **options: Any) -> None:
-    """Prints one table or writes the report (`mlflow run . -e tables`). Under MLflow, logs the result in its run."""
+    """Prints one table or writes the report; the entry point `tables` of `mlflow run` calls it. Under MLflow, logs the
+    result in its run."""
     from analysis import publish, registry
 
     with publish.entry(table) as run_id:
