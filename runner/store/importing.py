@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.ab import check
-from runner.errors import BadRecord, BadValue, StoreUnreachable
+from runner.errors import BadRecord, StoreUnreachable
 from runner.record import spool
 from runner.record.sidecar import forget_runs, remembered_run
 from runner.record.verify import recompute
@@ -33,12 +33,13 @@ class Refused:
 class ImportReport:
     """Result of an import, as run ids.
 
-    `imported` and `present` (in the store before) are runs of sessions, `comparisons` runs of A/Bs, `closed` abandoned
-    runs, which are FAILED now.
+    `imported` and `present` (in the store before) are runs of sessions, `closed` abandoned runs, which are FAILED now.
+    `manifests` counts the manifests of A/Bs in the folder. `comparisons` are the runs of those with a complete block.
     """
 
     imported: tuple[str, ...]
     present: tuple[str, ...]
+    manifests: int
     comparisons: tuple[str, ...]
     refused: tuple[Refused, ...]
     closed: tuple[str, ...]
@@ -49,10 +50,10 @@ def import_folder(folder: Path) -> ImportReport:
 
     A record with an error that `runner verify` reports is not imported, since its run would look correct. The report
     names such a file, and any file that the store refuses while it takes others; the import continues. Raises BadValue
-    if the folder does not exist, StoreUnreachable or DiskFull if the store takes no record (any more). A repeated
-    import continues after such an error.
+    if the folder does not exist or has nothing to import, StoreUnreachable or DiskFull if the store takes no record
+    (any more). A repeated import continues after such an error.
     """
-    spool.check_folder(folder, BadValue)
+    spool.check_folder(folder)
     imported: list[str] = []
     present: list[str] = []
     refused: list[Refused] = []
@@ -65,12 +66,17 @@ def import_folder(folder: Path) -> ImportReport:
         with _refusals(path, refused):
             committed = _import_file(path)
             (present if committed.was_present else imported).append(committed.run_id)
-    for path in spool.manifest_files(folder):
+    manifests = spool.manifest_files(folder)
+    for path in manifests:
         with _refusals(path, refused):
             comparisons += _import_manifest(path)
     closed = close_abandoned(folder)
-    forget_runs(spool.clear_abandoned(folder))
-    return ImportReport(tuple(imported), tuple(present), tuple(comparisons), tuple(refused), tuple(closed))
+    forget_runs(abandoned := spool.clear_abandoned(folder))
+    if not (files or manifests or closed or abandoned):
+        raise spool.without_records(folder)
+    return ImportReport(
+        tuple(imported), tuple(present), len(manifests), tuple(comparisons), tuple(refused), tuple(closed)
+    )
 
 
 @contextmanager
