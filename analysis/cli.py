@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ import click
 from analysis import commands, form
 from analysis.commands import FORMAT, FORMATS, SELECTION, Commands, folder
 from analysis.sources.selection import Selection
-from runner import program
-from runner.errors import Usage
+from runner import arguments as runner_arguments
+from runner import failures, program
+from runner.errors import BadValue, Usage
 from runner.record.spool import DEFAULT_SPOOL
 
 OUT = click.Option(
     ["--out"], type=folder, default=Path("report"), show_default=True, help="folder that the report is written to"
 )
+RECORDS = Path("experiments/records")
 TABLE = click.Option(["--table"], default="report", show_default=True, help="name of a table, or `report`")
 
 
@@ -86,6 +89,53 @@ def _make_report(selection: Selection, out: Path, run_id: str | None) -> None:
 
 
 @main.command()
+@click.option("--store", default=None, help="compare the newest session of this store, not of --spool")
+@click.option(
+    "--spool",
+    type=folder,
+    default=DEFAULT_SPOOL,
+    show_default=True,
+    help="a record, or a folder: its newest record",
+)
+@click.option("--records", type=folder, default=RECORDS, show_default=True, help="recorded sessions to compare with")
+@click.option("--after-cell", is_flag=True, help="take --spool from ARGUMENTS, and print an error as a note")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS OF runner cell]")
+def compare(store: str | None, spool: Path, records: Path, after_cell: bool, arguments: tuple[str, ...]) -> None:
+    """Compares a session with recorded runtimes of the same GPU, model, ctx and quant."""
+    if arguments and not after_cell:
+        raise BadValue(f"unexpected arguments {' '.join(arguments)}: they go with --after-cell")
+    if not after_cell:
+        _print_comparison(store, spool, records)
+    elif "--json" not in arguments:  # which promises that nothing follows the object
+        with _errors_as_notes("not compared with recorded sessions"):
+            _print_comparison(store, runner_arguments.spool(arguments), records)
+
+
+def _print_comparison(store: str | None, spool: Path, records: Path) -> None:
+    from analysis import compare as comparing
+    from analysis import groups
+
+    if store is None:
+        path = comparing.newest_record(spool)
+        comparison = comparing.of_record(path, dict.fromkeys((path.parent, records)))
+    else:
+        frame = Selection.from_options(store, None, None, None, None).frame([groups.WALL])
+        comparison = comparing.compare(frame, store, (records,))
+    for line in comparison.lines:
+        click.echo(line)
+    commands.print_omissions(comparison.notes, ())
+
+
+@contextmanager
+def _errors_as_notes(what: str) -> Iterator[None]:
+    """Prints an error as a note: what came before the block has succeeded, and its exit code stays."""
+    try:
+        yield
+    except Exception as error:
+        click.echo(f"note: {what}: {failures.as_failure(error)}", err=True)
+
+
+@main.command()
 @click.argument("folder", type=folder)
 @click.option("--format", "form_", type=click.Choice(FORMATS), default="md", show_default=True)
 @click.option("--commit", is_flag=True, help="also log the summary in the A/B's MLflow run")
@@ -107,7 +157,7 @@ def ab(folder: Path, form_: str, commit: bool, run_id: str | None) -> None:
 
 
 @main.command()
-@click.option("--records", type=folder, default=Path("experiments/records"), show_default=True)
+@click.option("--records", type=folder, default=RECORDS, show_default=True)
 @click.option("--format", "form_", type=click.Choice(["md", "json"]), default="md", show_default=True)
 def coverage(records: Path, form_: str) -> None:
     """Simulates A/Bs with the noise of the records' sessions; prints coverage of the interval and verdicts."""
