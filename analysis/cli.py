@@ -97,10 +97,12 @@ def _make_report(selection: Selection, out: Path, run_id: str | None) -> None:
     show_default=True,
     help="a record, or a folder: its newest record",
 )
-@click.option("--records", type=folder, default=RECORDS, show_default=True, help="recorded sessions to compare with")
+@click.option(
+    "--records", type=folder, default=None, help=f"recorded sessions to compare with [default: {RECORDS}, if it exists]"
+)
 @click.option("--after-cell", is_flag=True, help="take --spool from ARGUMENTS, and print an error as a note")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS OF runner cell]")
-def compare(store: str | None, spool: Path, records: Path, after_cell: bool, arguments: tuple[str, ...]) -> None:
+def compare(store: str | None, spool: Path, records: Path | None, after_cell: bool, arguments: tuple[str, ...]) -> None:
     """Compares a session with recorded runtimes of the same GPU, model, ctx and quant."""
     if arguments and not after_cell:
         raise BadValue(f"unexpected arguments {' '.join(arguments)}: they go with --after-cell")
@@ -111,16 +113,17 @@ def compare(store: str | None, spool: Path, records: Path, after_cell: bool, arg
             _print_comparison(store, runner_arguments.spool(arguments), records)
 
 
-def _print_comparison(store: str | None, spool: Path, records: Path) -> None:
+def _print_comparison(store: str | None, spool: Path, records: Path | None) -> None:
     from analysis import compare as comparing
     from analysis import groups
 
+    recorded = [records] if records is not None else [RECORDS] if RECORDS.is_dir() else []
     if store is None:
         path = comparing.newest_record(spool)
-        comparison = comparing.of_record(path, dict.fromkeys((path.parent, records)))
+        comparison = comparing.of_record(path, dict.fromkeys((path.parent, *recorded)))
     else:
         frame = Selection.from_options(store, None, None, None, None).frame([groups.WALL])
-        comparison = comparing.compare(frame, store, (records,))
+        comparison = comparing.compare(frame, store, recorded)
     for line in comparison.lines:
         click.echo(line)
     commands.print_omissions(comparison.notes, ())

@@ -46,7 +46,8 @@ REQUEST_HELP = {
     "runtime": f"how a step is executed: {_words(registry.runtime_names())}",
     "cache": f"KV cache: {_words(each for runtime in registry.runtime_declarations() for each in runtime.caches)}",
     "dtype": f"dtype of unpacked values: {_words(DTYPES)}",
-    "attention": f"{_words(each for runtime in registry.runtime_declarations() for each in runtime.attentions)}",
+    "attention": "implementation of attention: "
+    f"{_words(each for runtime in registry.runtime_declarations() for each in runtime.attentions)}",
     "weights": "synthetic, hub, a folder of safetensors, or env:NAME for the folder in the variable NAME",
     "protocol": _words(f"{name} ({counts.steps} steps)" for name, counts in NAMED.items()),
     "steps": "timed steps instead of the protocol's",

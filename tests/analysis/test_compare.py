@@ -92,6 +92,17 @@ def test_without_a_recorded_session_that_is_said(folders: tuple[Path, Path]) -> 
 
 
 @pytest.mark.medium
+def test_outside_a_checkout_the_folder_of_the_session_is_compared(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(folders[0], 1, 40.0)
+    write(folders[0], 2, 30.0)
+    done = compare()
+    assert (done.exit_code, len(done.stdout.splitlines())) == (0, 3)
+
+
+@pytest.mark.medium
 def test_a_damaged_record_is_counted_in_a_note(folders: tuple[Path, Path]) -> None:
     spool, records = folders
     write(records, 1, 40.0).write_text("{}")
