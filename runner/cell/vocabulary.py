@@ -28,7 +28,7 @@ PLAIN_TOKEN = re.compile(r"[A-Za-z0-9._:,/+@=~-]*")
 def plain_token(field: str, value: str) -> str:
     """Returns the value. Raises BadValue if it is empty or contains a character that a shell could act on."""
     if not value:
-        raise BadValue(f"{field} is empty: give it a value, or leave it out")
+        raise BadValue(f"{field}={value!r} is empty: give it a value, or leave it out")
     if PLAIN_TOKEN.fullmatch(value):
         return value
     raise BadValue(f"{field}={value!r}: only letters, digits and . _ : , / + @ = ~ - are allowed in a value")

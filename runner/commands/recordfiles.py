@@ -27,6 +27,8 @@ VERIFY_LINES = 20  # printed per file
 def import_command(folder: Path) -> None:
     """Imports the records below FOLDER into MLflow, each once, and closes runs that killed commands left open."""
     report = store.import_folder(folder)
+    if report.is_empty:
+        raise spools.without_records(folder)
     manifests = f"; {_manifests(report.manifests)}" if report.manifests else ""
     click.echo(f"{counted(len(report.imported), 'record')} imported, {len(report.present)} already there{manifests}")
     if report.comparisons:

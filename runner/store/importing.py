@@ -44,14 +44,19 @@ class ImportReport:
     refused: tuple[Refused, ...]
     closed: tuple[str, ...]
 
+    @property
+    def is_empty(self) -> bool:
+        """Returns whether there was nothing to import or to close."""
+        return not (self.imported or self.present or self.manifests or self.refused or self.closed)
+
 
 def import_folder(folder: Path) -> ImportReport:
     """Commits every record below `folder`, then the manifests of A/Bs, and closes the runs of killed processes.
 
     A record with an error that `runner verify` reports is not imported, since its run would look correct. The report
     names such a file, and any file that the store refuses while it takes others; the import continues. Raises BadValue
-    if the folder does not exist or has nothing to import, StoreUnreachable or DiskFull if the store takes no record
-    (any more). A repeated import continues after such an error.
+    if the folder does not exist, StoreUnreachable or DiskFull if the store takes no record (any more). A repeated
+    import continues after such an error.
     """
     spool.check_folder(folder)
     imported: list[str] = []
@@ -71,9 +76,7 @@ def import_folder(folder: Path) -> ImportReport:
         with _refusals(path, refused):
             comparisons += _import_manifest(path)
     closed = close_abandoned(folder)
-    forget_runs(abandoned := spool.clear_abandoned(folder))
-    if not (files or manifests or closed or abandoned):
-        raise spool.without_records(folder)
+    forget_runs(spool.clear_abandoned(folder))
     return ImportReport(
         tuple(imported), tuple(present), len(manifests), tuple(comparisons), tuple(refused), tuple(closed)
     )

@@ -23,7 +23,7 @@ def test_what_a_shell_could_act_on_is_refused_with_what_is_allowed(value: str) -
 
 
 def test_an_empty_value_is_called_empty() -> None:
-    with pytest.raises(BadValue, match=r"^ctx is empty: give it a value, or leave it out$"):
+    with pytest.raises(BadValue, match=r"^ctx='' is empty: give it a value, or leave it out$"):
         vocabulary.plain_token("ctx", "")
 
 
