@@ -33,6 +33,7 @@ env: ## Set up .venv/ (the other targets do it themselves)
 
 cell: env ## Measure one decode cell on what this machine has (ARGS="--ctx 512 …")
 	@$(venv) python -m runner cell $(ARGS)
+	@$(venv) python -m analysis compare --after-cell -- $(ARGS)
 
 test: env ## Run the tests, two files at a time (JOBS=0: one after another)
 	@$(venv) $(keep_bytecode) python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)

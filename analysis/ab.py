@@ -18,7 +18,7 @@ from runner.ab import check, facts
 from runner.ab.beside import OtherSessions
 from runner.ab.facts import Facts
 from runner.ab.manifest import Manifest
-from runner.errors import BadRecord
+from runner.errors import BadRecord, BadValue
 from runner.record import spool
 from runner.record.record import MEASURED
 
@@ -181,11 +181,11 @@ def _host(manifest: Manifest, sessions: Mapping[str, Session], host_id: str) -> 
 
 
 def paths_in(folder: Path) -> list[Path]:
-    """Returns the paths of the manifests below the folder. Raises BadRecord if there is none."""
-    spool.check_folder(folder, BadRecord)
+    """Returns the paths of the manifests below the folder. Raises BadValue if there is none."""
+    spool.check_folder(folder)
     paths = spool.manifest_files(folder)
     if not paths:
-        raise BadRecord(
+        raise BadValue(
             f"{folder}: no A/B there (no {spool.MANIFEST_NAME}): "
             "name the folder that `python -m runner ab` wrote, or one above"
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from io import StringIO
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import click
 from analysis import commands, form
 from analysis.commands import FORMAT, FORMATS, SELECTION, Commands, folder
 from analysis.sources.selection import Selection
-from runner.errors import Usage
+from runner import arguments as runner_arguments
+from runner import failures, program
+from runner.errors import BadValue, Usage
 from runner.record.spool import DEFAULT_SPOOL
-from runner.redaction import credentials
 
 OUT = click.Option(
     ["--out"], type=folder, default=Path("report"), show_default=True, help="folder that the report is written to"
@@ -22,6 +24,7 @@ OUT = click.Option(
 FIGURES = click.Option(
     ["--out"], type=folder, default=Path("figures"), show_default=True, help="folder that the figures are written to"
 )
+RECORDS = Path("experiments/records")
 TABLE = click.Option(["--table"], default="report", show_default=True, help="name of a table, or `report`")
 
 
@@ -31,22 +34,13 @@ def main() -> None:
     files."""
 
 
-def run() -> None:
-    """Runs one command. Raises the errors of `runner.errors`, and SystemExit for usage errors.
-
-    Usage errors are printed here with passwords masked, since click quotes parts of the command line.
-    """
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command, as `program.run` does. A usage error also closes MLflow's run."""
     try:
-        code = main.main(prog_name="python -m analysis", standalone_mode=False)
-    except click.ClickException as error:
-        message = StringIO()
-        error.show(message)
-        click.echo(credentials.masked(message.getvalue()), nl=False, err=True)
-        _close_entry(Usage(error.format_message()))
-        code = error.exit_code
-    except click.Abort:
-        code = 1
-    raise SystemExit(code or 0)
+        return program.run(main, "python -m analysis", arguments)
+    except Usage as error:
+        _close_entry(error)
+        raise
 
 
 def _close_entry(error: Usage) -> None:
@@ -82,7 +76,8 @@ def figures(out: Path, **options: Any) -> None:
 
 @main.command(params=[*SELECTION, FORMAT, OUT, TABLE])
 def tables(table: str, form_: str, out: Path, **options: Any) -> None:
-    """Prints one table or writes the report (`mlflow run . -e tables`). Under MLflow, logs the result in its run."""
+    """Prints one table or writes the report; the entry point `tables` of `mlflow run` calls it. Under MLflow, logs the
+    result in its run."""
     from analysis import publish, registry
 
     with publish.entry(table) as run_id:
@@ -111,6 +106,56 @@ def _make_report(selection: Selection, out: Path, run_id: str | None) -> None:
 
 
 @main.command()
+@click.option("--store", default=None, help="compare the newest session of this store, not of --spool")
+@click.option(
+    "--spool",
+    type=folder,
+    default=DEFAULT_SPOOL,
+    show_default=True,
+    help="a record, or a folder: its newest record",
+)
+@click.option(
+    "--records", type=folder, default=None, help=f"recorded sessions to compare with [default: {RECORDS}, if it exists]"
+)
+@click.option("--after-cell", is_flag=True, help="take --spool from ARGUMENTS, and print an error as a note")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS OF runner cell]")
+def compare(store: str | None, spool: Path, records: Path | None, after_cell: bool, arguments: tuple[str, ...]) -> None:
+    """Compares a session with recorded runtimes of the same GPU, model, ctx and quant."""
+    if arguments and not after_cell:
+        raise BadValue(f"unexpected arguments {' '.join(arguments)}: they go with --after-cell")
+    if not after_cell:
+        _print_comparison(store, spool, records)
+    elif "--json" not in arguments:  # which promises that nothing follows the object
+        with _errors_as_notes("not compared with recorded sessions"):
+            _print_comparison(store, runner_arguments.spool(arguments), records)
+
+
+def _print_comparison(store: str | None, spool: Path, records: Path | None) -> None:
+    from analysis import compare as comparing
+    from analysis import groups
+
+    recorded = [records] if records is not None else [RECORDS] if RECORDS.is_dir() else []
+    if store is None:
+        path = comparing.newest_record(spool)
+        comparison = comparing.of_record(path, dict.fromkeys((path.parent, *recorded)))
+    else:
+        frame = Selection.from_options(store, None, None, None, None).frame([groups.WALL])
+        comparison = comparing.compare(frame, store, recorded)
+    for line in comparison.lines:
+        click.echo(line)
+    commands.print_omissions(comparison.notes, ())
+
+
+@contextmanager
+def _errors_as_notes(what: str) -> Iterator[None]:
+    """Prints an error as a note: what came before the block has succeeded, and its exit code stays."""
+    try:
+        yield
+    except Exception as error:
+        click.echo(f"note: {what}: {failures.as_failure(error)}", err=True)
+
+
+@main.command()
 @click.argument("folder", type=folder)
 @click.option("--format", "form_", type=click.Choice(FORMATS), default="md", show_default=True)
 @click.option("--commit", is_flag=True, help="also log the summary in the A/B's MLflow run")
@@ -132,7 +177,7 @@ def ab(folder: Path, form_: str, commit: bool, run_id: str | None) -> None:
 
 
 @main.command()
-@click.option("--records", type=folder, default=Path("experiments/records"), show_default=True)
+@click.option("--records", type=folder, default=RECORDS, show_default=True)
 @click.option("--format", "form_", type=click.Choice(["md", "json"]), default="md", show_default=True)
 def coverage(records: Path, form_: str) -> None:
     """Simulates A/Bs with the noise of the records' sessions; prints coverage of the interval and verdicts."""

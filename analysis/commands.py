@@ -16,6 +16,7 @@ from analysis.sources.selection import Selection
 from analysis.table import Table
 from runner import terminal
 from runner.errors import BadRecord, BadValue
+from runner.program import Program
 
 Rows = Sequence[Row]
 
@@ -35,7 +36,7 @@ SELECTION = (
 FORMAT = click.Option(["--format", "form_"], type=click.Choice(FORMATS), default="md", show_default=True)
 
 
-class Commands(click.Group):
+class Commands(Program):
     """A group of commands: those declared in `cli`, and one for each table."""
 
     def list_commands(self, context: click.Context) -> list[str]:

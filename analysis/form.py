@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from analysis.row import Row
 from runner.cell import jsonform
+from runner.counts import counted
 
 NOTHING = "–"
 WORDS = "s"
@@ -117,7 +118,7 @@ def sentences_of_invalid(rows: Iterable[Unshown], fields: Sequence[str]) -> list
         older = " of older code" if row.older_code else more
         place = " ".join(str(row.value(field)) for field in fields if row.value(field) not in (None, ""))
         flags = f" [{', '.join(row.flags)}]" if row.flags else ""
-        lines.append(f"- {what}, {row.sessions} sessions{older}: {place}{flags}: {' / '.join(row.reasons)}")
+        lines.append(f"- {what}, {counted(row.sessions, 'session')}{older}: {place}{flags}: {' / '.join(row.reasons)}")
     return lines
 
 

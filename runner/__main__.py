@@ -27,10 +27,7 @@ def main(arguments: Sequence[str]) -> int:
         # closing the run needs these modules, so no signal may interrupt their import
         with signals.held():
             run = _entry_run(arguments)
-        _command_line(arguments, started_ms, run)
-        code = 0
-    except SystemExit as exit_request:
-        code = exit_request.code if isinstance(exit_request.code, int) else int(exit_request.code is not None)
+        code = _command_line(arguments, started_ms, run)
     except BaseException as error:
         signals.ignore()
         code = _fail(failures.as_failure(error), run, arguments)
@@ -56,14 +53,14 @@ def _entry_run(arguments: Sequence[str]) -> EntryRun | None:
     return run
 
 
-def _command_line(arguments: Sequence[str], started_ms: int, run: EntryRun | None) -> None:
+def _command_line(arguments: Sequence[str], started_ms: int, run: EntryRun | None) -> int:
     with signals.held():
         try:
             from runner import cli
             from runner.commands.measuring import Start
         except ImportError as error:
             raise failures.missing_package(str(error.name)) from error
-    cli.run(arguments, Start(started_ms, run))
+    return cli.run(arguments, Start(started_ms, run))
 
 
 def _fail(error: Failure, run: EntryRun | None, arguments: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""The command line: runs one command and raises its errors. `__main__` turns them into one line."""
+"""The command line: its commands, and the start that they receive."""
 
 from __future__ import annotations
 
@@ -6,23 +6,18 @@ from collections.abc import Sequence
 
 import click
 
-from runner import __version__
+from runner import program as programs
 from runner.commands import diagnosing, listings, measuring, recordfiles
 from runner.commands.measuring import Start
-from runner.errors import Usage
+from runner.program import Program
 
 
-def run(arguments: Sequence[str], start: Start) -> None:
-    """Runs one command. Raises the errors of the family, or SystemExit with the exit code."""
-    try:
-        code = program.main(list(arguments), "python -m runner", standalone_mode=False, obj=start)
-    except click.ClickException as error:
-        raise Usage(f"{error.format_message()} (see `python -m runner --help`)") from error
-    raise SystemExit(code or 0)
+def run(arguments: Sequence[str], start: Start) -> int:
+    """Runs one command, as `program.run` does."""
+    return programs.run(program, "python -m runner", arguments, start)
 
 
-@click.group(context_settings={"max_content_width": 110})
-@click.version_option(__version__, prog_name="decode-floor")
+@click.group(cls=Program)
 def program() -> None:
     """Measures batch-1 LLM decode against its memory floor."""
 

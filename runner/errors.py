@@ -39,7 +39,7 @@ class UnknownName(DecodeFloorError):
 
 
 class BadValue(DecodeFloorError):
-    """A value out of range, of the wrong type, or with characters that are not allowed."""
+    """A value out of range, of the wrong type, or with characters that are not allowed; a path without records."""
 
     exit_code = 11
     reason = "bad-value"

@@ -2,43 +2,64 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 from runner.cell.fieldtypes import value_or_none
+from runner.record.flags import FLAG_MEANINGS
 from runner.record.sections.gate import GateVersion1, GateVersion2
 from runner.record.sections.quantities import Floor
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
+LABEL = 10
+"""Columns of the labels."""
 
-def lines(record: SessionRecord) -> Iterator[str]:
-    """Yields the lines of the summary. For a session without a measurement they say how it ended."""
+
+def lines(record: SessionRecord, width: int = 120) -> Iterator[str]:
+    """Yields the lines of the summary, of at most `width` columns. For a session that was not measured they name its
+    status; the command's error says why."""
     yield f"{record.cell.title} (session {record.session.id})"
     if not isinstance(record, MeasuredRecord):
-        yield f"  {record.outcome.status}: {record.outcome.message}"
+        yield from line("status", record.outcome.status, width)
         return
-    yield f"  step      {record.latency.step_wall_ms:.3f} ms, {record.latency.tokens_per_s:.1f} tokens/s"
-    yield f"  floor     {_floor(record.floor)}"
-    yield f"  gate      {_gate(record.gate)}"
-    yield f"  valid     {'yes' if record.valid else 'NO: ' + '; '.join(record.reasons)}"
-    if record.flags:
-        yield f"  flags     {', '.join(record.flags)}"
+    p90_ms = record.latency.step_wall_p90_ms
+    yield from line("step", f"{record.latency.step_wall_ms:.3f} ms, {record.latency.tokens_per_s:.1f} tokens/s", width)
+    if p90_ms is not None:
+        yield from line("p90", f"{p90_ms:.3f} ms", width)
+    for place, share in enumerate(_shares(record.floor)):
+        yield from line("" if place else "floor", share, width)
+    yield from line("achieved", f"{achieved_gbs(record):.4g} GB/s", width)
+    yield from line("valid", f"yes: {_gate(record.gate)}" if record.valid else "NO", width)
+    for place, flag in enumerate(record.flags):
+        yield from line("" if place else "flags", f"{flag}: {FLAG_MEANINGS.get(flag, 'see docs/flags.md')}", width)
+
+
+def line(label: str, text: str, width: int = 120) -> Iterator[str]:
+    """Yields the lines of one labelled text."""
+    start = f"  {label:{LABEL}}"
+    yield from textwrap.wrap(
+        text, width, initial_indent=start, subsequent_indent=" " * len(start), break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def achieved_gbs(record: MeasuredRecord) -> float:
+    """Returns the bytes that a step reads, divided by its time, in GB/s: 1e9 B / s = 1e6 B / ms."""
+    return record.bytes.streamed / record.latency.step_wall_ms / 1e6
 
 
 def _gate(gate: GateVersion1 | GateVersion2) -> str:
     ratio = value_or_none(gate.ratio)
     if isinstance(gate, GateVersion1) or ratio is None:
-        return f"error {gate.error:.2e}, bound {gate.bound:.2e}"
+        return f"logit error {gate.error:.2e}, bound {gate.bound:.2e}"
     steps = sum(len(each.chosen) for each in gate.tokens)
-    return f"error {gate.error:.2e}, {ratio:.2f} times that of trusted eager; {steps} timed tokens checked"
+    return f"logit error {gate.error:.2e}, {ratio:.2f} times that of trusted eager; {steps} timed tokens checked"
 
 
-def _floor(floor: Floor) -> str:
-    datasheet = _floor_and_ratio(floor.floor_ms, "r_floor", floor.r_floor, "at the datasheet's bandwidth")
-    achievable = _floor_and_ratio(
-        floor.floor_achievable_ms, "r_floor_achievable", floor.r_floor_achievable, "at the bandwidth measured here"
-    )
-    return "; ".join(filter(None, (datasheet, achievable))) or "unknown"
-
-
-def _floor_and_ratio(floor_ms: float | None, name: str, ratio: float | None, bandwidth: str) -> str:
-    return "" if floor_ms is None or ratio is None else f"{floor_ms:.3f} ms {bandwidth} ({name} {ratio:.3f})"
+def _shares(floor: Floor) -> Iterator[str]:
+    """Yields the share of each known floor that the step reaches."""
+    datasheet = floor.floor_ms, floor.r_floor, "at the datasheet's bandwidth (r_floor"
+    measured = floor.floor_achievable_ms, floor.r_floor_achievable, "at the bandwidth measured here (r_floor_achievable"
+    for floor_ms, ratio, bandwidth in (datasheet, measured):
+        if floor_ms is not None and ratio is not None:
+            yield f"{100 * ratio:.1f} % of the floor of {floor_ms:.3f} ms {bandwidth} {ratio:.3f})"

@@ -66,4 +66,4 @@ def test_the_code_is_the_same_code(clone: Path) -> None:
 @pytest.mark.medium
 def test_records_are_verified_there(clone: Path) -> None:
     record = next(iter(sorted((clone / "experiments/records").rglob("*.json"))))
-    assert said(clone, "runner", "verify", str(record)) == "ok 1 records\n"
+    assert said(clone, "runner", "verify", str(record)) == "ok 1 record\n"

@@ -143,7 +143,7 @@ def test_the_dependencies_are_what_the_test_installs() -> None:
 
 def test_the_runner_works_from_any_folder(programs: Path, tmp_path: Path) -> None:
     record = next(iter(sorted(RECORDS.rglob("*.json"))))
-    assert checked(tmp_path, programs / "decode-floor", "verify", record) == "ok 1 records\n"
+    assert checked(tmp_path, programs / "decode-floor", "verify", record) == "ok 1 record\n"
     assert "tiny" in checked(tmp_path, programs / "decode-floor", "models")
     by_module = checked(tmp_path, programs / "python", "-m", "runner", "--help")
     assert checked(tmp_path, programs / "decode-floor", "--help") == by_module

@@ -83,7 +83,7 @@ def test_a_session_with_it_is_valid_and_verify_finds_nothing(measured: tuple[Pat
     record = json.loads(path.read_text())
     assert record["valid"], record["reasons"]
     assert "toy" in " ".join((record["cell"]["quant"], record["cell"]["kernel"], record["cell"]["runtime"]))
-    assert run(toys, "runner", "verify", str(spool)) == "ok 1 records\n"
+    assert run(toys, "runner", "verify", str(spool)) == "ok 1 record\n"
 
 
 @pytest.mark.slow

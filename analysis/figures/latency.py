@@ -13,6 +13,7 @@ from analysis.figures.style import Drawn
 from analysis.row import GROUP
 from analysis.sources.frame import Frame, Source
 from analysis.tables._floorrow import FloorRow
+from runner.counts import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +94,7 @@ def _draw_cell(axes: Axes, place: int, cell: Steps) -> None:
         marker=marker,
         markevery=(place / 40, 0.22),
         markersize=5,
-        label=f"{style.short(cell.name, NAME_WIDTH)}, {len(cell.steps_ms)} sessions",
+        label=f"{style.short(cell.name, NAME_WIDTH)}, {counted(len(cell.steps_ms), 'session')}",
     )
 
 

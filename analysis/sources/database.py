@@ -12,7 +12,7 @@ import polars
 
 from runner.errors import BadRecord
 from runner.store import address, connection
-from runner.store.look import spelling, sqlitefile
+from runner.store.look import sqlitefile
 
 SQLITE, POSTGRES = "sqlite", "postgresql"
 TEXT, WHOLE, NUMBER = polars.String, polars.Int64, polars.Float64
@@ -30,9 +30,8 @@ def kind_of(uri: str) -> str | None:
 def state(uri: str) -> str:
     """Returns a token that changes with every transaction that writes to the store.
 
-    Raises StoreUnreachable, BadRecord if the file does not exist, BadValue for a malformed URI.
+    Raises StoreUnreachable, or BadRecord if the file does not exist.
     """
-    spelling.check(uri)
     with connection.one_line_read_errors(uri):
         return _sqlite_state(_file(uri)) if kind_of(uri) == SQLITE else _postgres_state(uri)
 

@@ -27,7 +27,7 @@ class Folder:
     """A `frame.Source` of record files. Damaged files are left out and named, so that the others can be used."""
 
     def __init__(self, folder: Path) -> None:
-        """Reads the folder. Raises BadRecord if it has no record."""
+        """Reads the folder. Raises BadValue if it has no record."""
         self.label = plainfile.path_text(folder)
         self._records, self._files, rejected = read_folder(folder)
         by_id, unusable = _manifests(folder, self._records)
@@ -66,13 +66,13 @@ def read_folder(folder: Path) -> tuple[dict[str, SessionRecord], dict[str, str],
     """Returns the records below the folder by session id, their relative paths by session id, and a line for each
     rejected record.
 
-    Raises BadRecord for a folder without any record.
+    Raises BadValue for a folder without any record.
     """
 
-    spool.check_folder(folder, BadRecord)
+    spool.check_folder(folder)
     paths = spool.record_files(folder)
     if not paths:
-        raise BadRecord(f"{folder}: no records there: {spool.NAME_FOLDER}")
+        raise spool.without_records(folder)
     records: dict[str, SessionRecord] = {}
     files: dict[str, str] = {}
     rejected: list[str] = []

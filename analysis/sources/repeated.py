@@ -10,6 +10,7 @@ import polars
 
 from analysis.sources.columns import DIGEST, SESSION
 from analysis.sources.usable import WordsOf
+from runner.counts import counted
 
 UNLIKE = "its session {} is in another run with other content: compare their record.json, and delete the wrong run"
 
@@ -35,5 +36,5 @@ def _notes(repeats: polars.DataFrame, unlike: polars.DataFrame) -> tuple[str, ..
     count = repeats[SESSION].n_unique() - unlike[SESSION].n_unique()
     if not count:
         return ()
-    sessions_are = "1 session is" if count == 1 else f"{count} sessions are"
+    sessions_are = counted(count, "session is", "sessions are")
     return (f"{sessions_are} in the store in more than one run: each counts once, by the run that began first",)

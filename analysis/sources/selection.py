@@ -29,7 +29,7 @@ class Selection:
         """Returns the selection of a command's options. `auto` is the same as no value (MLproject has no other
         default).
 
-        Raises BadValue for two sources, BadRecord if the folder or file does not exist.
+        Raises BadValue for two sources, or if the folder has no records.
         """
         store = None if store == AUTO else store
         if store is not None and records is not None:

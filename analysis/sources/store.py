@@ -10,6 +10,7 @@ from analysis.sources.client import ClientStore
 from analysis.sources.database import Database
 from analysis.sources.frame import Details, Frame, run_ids
 from runner.store import address
+from runner.store.look import spelling
 
 SESSIONS, COMPARED = "sessions", "compared"
 """Kinds of frames: all sessions, or A/Bs only."""
@@ -19,6 +20,7 @@ class Store:
     """A `frame.Source` of an MLflow store."""
 
     def __init__(self, uri: str) -> None:
+        spelling.check(uri)
         self._uri = uri
         self.label = address.masked_uri(uri)
         self._client: ClientStore | None = None if database.kind_of(uri) else ClientStore(uri)

@@ -24,6 +24,7 @@ from analysis.statistics.intervals import (
     interval_depth,
     median_interval,
 )
+from runner.counts import counted
 from runner.errors import BadValue
 
 RESAMPLES = 9999
@@ -117,7 +118,8 @@ def _check(hosts: Sequence[HostSessions]) -> None:
     for host in hosts:
         if len(host.a) != len(host.b):
             raise BadValue(
-                f"{len(host.a)} sessions of a and {len(host.b)} of b on one host: leave out those without a partner"
+                f"{counted(len(host.a), 'session')} of a and {len(host.b)} of b on one host: "
+                "leave out those without a partner"
             )
         for value in (*host.a, *host.b):
             if not (math.isfinite(value) and value > 0):
@@ -290,4 +292,5 @@ def _more_sessions(needed: int | None, hosts: int) -> str:
 def _too_few(hosts: Sequence[HostSessions]) -> str:
     most = max(len(host.a) for host in hosts)
     where = "" if len(hosts) == 1 else f" on any of {len(hosts)} hosts"
-    return f"{most} sessions of each arm{where}: an interval and a verdict need at least {FEWEST_FOR_AN_INTERVAL}"
+    found = f"{counted(most, 'session')} of each arm{where}"
+    return f"{found}: an interval and a verdict need at least {FEWEST_FOR_AN_INTERVAL}"

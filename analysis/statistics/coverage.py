@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from analysis.statistics import comparison, noise
 from analysis.statistics.noise import NORMAL, Noise, TwoSpeeds
+from runner.counts import counted
 
 Floats = NDArray[np.float64]
 Arms = list[tuple[Floats, Floats]]
@@ -184,7 +185,7 @@ def markdown(results: Mapping[str, Any]) -> str:
     fit = results["noise"]
     tail, speeds = fit["fitted"][TAIL], fit["fitted"][SPEEDS]
     lines = [
-        f"Noise fitted to {fit['sessions']} sessions in {fit['groups']} groups, "
+        f"Noise fitted to {counted(fit['sessions'], 'session')} in {counted(fit['groups'], 'group')}, "
         "and its log likelihood relative to normal noise:",
         "",
         f"- {TAIL}: skew {tail['skew']:g}, {tail['freedom']:g} degrees of freedom; "

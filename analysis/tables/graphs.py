@@ -15,6 +15,7 @@ from analysis.form import Column, distinguishing, markdown_table, titles
 from analysis.reading import Reading
 from analysis.table import FILTERS, Figure, Part, Table
 from analysis.tables import _graphsgain
+from runner.counts import counted
 
 if TYPE_CHECKING:
     from analysis.figures.style import Drawn
@@ -148,11 +149,8 @@ def sentence(row: ABRow) -> str:
     """Returns the verdict of an A/B with its reason and remarks."""
     unused = f"; {row.unused} more of each arm are not used" if row.unused else ""
     declared = "" if row.as_declared else "; more sessions were requested than declared"
-    due = (
-        f"; the interval is wider than ±0.5 %, so the declared {row.extension_due} more sessions are due"
-        if row.extension_due
-        else ""
-    )
+    more = counted(row.extension_due, "more session is", "more sessions are")
+    due = f"; the interval is wider than ±0.5 %, so the declared {more} due" if row.extension_due else ""
     implied = "".join(f"; {row.field} implies {name}: {a} and {b}" for name, (a, b) in row.implied.items())
     absent = "".join(f"; {remark}" for remark in _absent_sessions(row))
     verdict = row.verdict or "no verdict"
@@ -164,9 +162,11 @@ def _absent_sessions(row: ABRow) -> Iterator[str]:
     """Yields why blocks are not used, and which planned or measured sessions the ratio excludes."""
     yield from row.unused_reasons
     if row.missing:
-        yield f"{row.missing} of the {row.planned} planned sessions of each arm are missing"
+        yield f"{row.missing} of the {counted(row.planned, 'planned session')} of each arm are missing"
     if row.unnamed:
-        yield f"{len(row.unnamed)} measured sessions in its folder belong to no block: {', '.join(row.unnamed)}"
+        one, several = "measured session in its folder belongs", "measured sessions in its folder belong"
+        unnamed = counted(len(row.unnamed), one, several)
+        yield f"{unnamed} to no block: {', '.join(row.unnamed)}"
     if row.unmeasured:
         ended = ", ".join(f"{count} {status}" for status, count in row.unmeasured.items())
         yield f"ended without a measurement: {ended}"

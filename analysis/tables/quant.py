@@ -22,6 +22,7 @@ from analysis.tables._baselines import PLACE, UNQUANTISED, Baseline, Walls
 from analysis.tables._quantpaper import paper_rows
 from analysis.tables._quantrows import CELL_FIELDS, AnyRow, GroupRow, PaperRow, QuantRow
 from runner import registry
+from runner.counts import counted
 
 if TYPE_CHECKING:
     from analysis.figures.style import Drawn
@@ -178,8 +179,7 @@ def summary(table: Sequence[QuantRow]) -> str | None:
     fewest = f"fewer than {intervals.FEWEST_FOR_AN_INTERVAL} sessions"
     verdicts = _verdicts(decided, len(cells) - len(decided), fewest) if decided else f"no verdict, all have {fewest}"
     least = "" if len(cells) == 1 else f"{_saving_text(cells[0])} to "
-    count = "1 quantised cell" if len(cells) == 1 else f"{len(cells)} quantised cells"
-    whole = f"{count} against the fastest unquantised cell on the same hosts"
+    whole = f"{counted(len(cells), 'quantised cell')} against the fastest unquantised cell on the same hosts"
     return f"{whole}: {least}{_saving_text(cells[-1])}; {verdicts}"
 
 

@@ -115,7 +115,7 @@ class _Run:
 
     def _measure_session(self, arm: Arm) -> None:
         self._check_place(arm)
-        cooled_s = cooling.cool_down(self._device.uuid, self._settings.on_progress)
+        cooled_s = cooling.cool_down(self._device.uuid, self._settings.display.phase)
         began_ms = int(time.time() * 1000)
         finished = run_session(arm.request, len(self._manifest.sessions), began_ms, self._settings)
         record = finished.record

@@ -27,14 +27,19 @@ PLAIN_TOKEN = re.compile(r"[A-Za-z0-9._:,/+@=~-]*")
 
 def plain_token(field: str, value: str) -> str:
     """Returns the value. Raises BadValue if it is empty or contains a character that a shell could act on."""
-    if value and PLAIN_TOKEN.fullmatch(value):
+    if not value:
+        raise BadValue(f"{field}={value!r} is empty: give it a value, or leave it out")
+    if PLAIN_TOKEN.fullmatch(value):
         return value
     raise BadValue(f"{field}={value!r}: only letters, digits and . _ : , / + @ = ~ - are allowed in a value")
 
 
 def suggestion(value: str, allowed: Iterable[str]) -> str:
-    """Returns `; did you mean X?` for the nearest allowed word; an empty text if none is near."""
-    near = difflib.get_close_matches(value.lower(), tuple(allowed), n=1, cutoff=0.5)
+    """Returns `; did you mean X?` for the nearest allowed word, or the first that begins with the value; an empty text
+    if there is none."""
+    words, written = tuple(allowed), value.lower()
+    begun = (word for word in words if len(written) > 1 and word.startswith(written))
+    near = (*difflib.get_close_matches(written, words, n=1), *begun)
     return f"; did you mean {near[0]}?" if near else ""
 
 

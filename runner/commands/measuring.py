@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
-from runner import store, summary, terminal
+from runner import display, store, summary, terminal
 from runner.ab import arms
 from runner.ab.measure import Progress
 from runner.ab.measure import measure as measure_ab
 from runner.cell import catalogue
 from runner.cell.fieldtypes import value_or_none
 from runner.cell.vocabulary import AUTO, CPU
-from runner.commands import comparing
-from runner.commands.options import SESSIONS, request_options, session_options
-from runner.errors import InvalidSession, MissingPackage, StoreUnreachable
-from runner.launch.session import Commit, Finished, Settings, run_session
+from runner.commands import comparing, objects
+from runner.commands.options import SESSIONS, json_option, request_options, session_options
+from runner.counts import counted
+from runner.errors import Failure, InvalidSession, MissingPackage, StoreUnreachable
+from runner.launch.session import Commit, Display, Finished, Settings, run_session
 from runner.machine import nvml
 from runner.plan.request import FROM_ENVIRONMENT, NONE, Request, are_local, names_a_variable
 from runner.record import sidecar
@@ -30,6 +32,8 @@ from runner.record.sections.head import GpuInfo
 from runner.record.sessionrecord import MeasuredRecord
 from runner.record.spool import DEFAULT_SPOOL
 from runner.store.session_run import run_name
+
+SUMMARY_WIDTH = 120
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Start:
     "--explain-gate", is_flag=True, help="print each layer's error afterwards, to locate an error of the step"
 )
 @session_options
+@json_option
 @click.pass_obj
 def cell(
     start: Start,
@@ -56,15 +61,26 @@ def cell(
     explain_gate: bool,
     share_host: bool,
     timeout: float,
+    as_json: bool,
     **request: str,
 ) -> None:
     """Measures one cell: a GPU, a model, a context, a weight format and a runtime."""
-    settings = replace(_settings(start.run, spool, share_host, timeout), explain=explain_gate)
-    requested = Request(**request)
-    _warn_of_paths(start.run, {"weights": requested.weights})
-    errors = [error for error in _sessions(requested, sessions, start.ms, settings) if error]
-    if errors:
-        raise errors[0]
+    finished: list[Finished] = []
+    try:
+        # the lines of an explanation are many: they need a display that keeps them
+        shown = display.choose(plain=explain_gate)
+        settings = replace(_settings(start.run, spool, share_host, timeout, shown), explain=explain_gate)
+        requested = Request(**request)
+        _warn_of_paths(start.run, {"weights": requested.weights})
+        for each in _sessions(requested, sessions, start.ms, settings):
+            finished.append(each)
+            if not as_json:
+                _show(each, is_entry=start.run is not None and len(finished) == 1)
+            _check(each, sessions)
+        _raise_first([each.error for each in finished if each.error is not None], sessions)
+    finally:
+        if as_json:
+            objects.print_json(objects.Cells([objects.session_result(each) for each in finished]))
 
 
 @click.command()
@@ -97,7 +113,7 @@ def ab(
 ) -> None:
     """Measures two cells that differ in one field, alternately. The same command continues an interrupted
     comparison."""
-    settings = _settings(start.run, spool, share_host, timeout)
+    settings = _settings(start.run, spool, share_host, timeout, display.choose())
     requested = Request(**request)
     _warn_of_paths(
         start.run, {"weights": requested.weights} | ({"a": value_a, "b": value_b} if field == "weights" else {})
@@ -106,8 +122,7 @@ def ab(
     for name, (in_a, in_b) in pair.implied.items():
         click.echo(f"{field} implies {name}: {in_a} in a, {in_b} in b")
     folder = measure_ab(pair, sessions, extension, settings, _show_ab)
-    count = "1 session" if sessions == 1 else f"{sessions} sessions"
-    measured = f"{count} of each arm in {folder}"
+    measured = f"{counted(sessions, 'session')} of each arm in {folder}"
     if start.run is None and settings.commit is not None:
         click.echo(measured)
         comparing.log_comparison(folder)
@@ -134,18 +149,19 @@ def _show_ab(progress: Progress) -> None:
     measured, arm = progress.finished.record, progress.arm
     result = f"{measured.latency.step_wall_ms:.3f} ms" if isinstance(measured, MeasuredRecord) else "not measured"
     marks = ", ".join(measured.flags) if measured.valid else "NOT VALID"
-    sessions = "session" if progress.sessions_left == 1 else "sessions"
     remaining = (
-        f"{progress.sessions_left} {sessions} left, about {progress.seconds_left / 60:.0f} min"
+        f"{counted(progress.sessions_left, 'session')} left, about {progress.seconds_left / 60:.0f} min"
         if progress.sessions_left
         else "done"
     )
     click.echo(f"{arm.name} {progress.number}/{progress.planned}  {arm.value}  {result}  {remaining}  {marks}".rstrip())
 
 
-def _settings(run: store.EntryRun | None, spool: Path | None, share_host: bool, timeout_s: float) -> Settings:
+def _settings(
+    run: store.EntryRun | None, spool: Path | None, share_host: bool, timeout_s: float, shown: Display
+) -> Settings:
     commit = None if spool is not None and run is None else _commit(run)
-    return Settings(spool or DEFAULT_SPOOL, commit, run, share_host, timeout_s, _show_progress)
+    return Settings(spool or DEFAULT_SPOOL, commit, run, share_host, timeout_s, shown)
 
 
 def _commit(run: store.EntryRun | None) -> Commit:
@@ -165,37 +181,43 @@ def _commit(run: store.EntryRun | None) -> Commit:
     return store.commit
 
 
-def _sessions(
-    request: Request, count: int, started_ms: int, settings: Settings
-) -> Iterator[InvalidSession | StoreUnreachable | None]:
-    """Yields the error of each session that the next session can follow, or None. Raises other errors.
-
-    A session that is not valid, or not stored, does not prevent the next one.
-    """
+def _sessions(request: Request, count: int, started_ms: int, settings: Settings) -> Iterator[Finished]:
+    """Yields each session when it has finished. Only the first belongs to the run that MLflow made."""
     for index in range(count):
         session_settings = settings if index == 0 else replace(settings, run=None)
         session_ms = started_ms if index == 0 else int(time.time() * 1000)
-        finished = run_session(request, index, session_ms, session_settings)
-        _show(finished, is_entry=session_settings.run is not None)
-        error = finished.error
-        if error is not None and not isinstance(error, InvalidSession | StoreUnreachable):
-            raise error
-        yield error
+        yield run_session(request, index, session_ms, session_settings)
 
 
-def _show_progress(text: str, elapsed_s: float) -> None:
-    terminal.say(f"[{elapsed_s:6.1f} s] {text}")
+def _check(finished: Finished, count: int) -> None:
+    """Raises the error of a session that no other session can follow. Prints the error of one of several sessions.
+
+    A session that is not valid, or not stored, does not prevent the next one.
+    """
+    if finished.store_error is not None and not finished.record.valid:
+        # the command reports only the session's own failure
+        click.echo(f"warning: {finished.store_error}", err=True)
+    if not isinstance(error := finished.error, InvalidSession | StoreUnreachable | None):
+        raise error
+    if error is not None and count > 1:
+        terminal.print_failure(error)
+
+
+def _raise_first(errors: Sequence[Failure], count: int) -> None:
+    """Raises the first error, if any. The errors of several sessions are only counted: each has been printed."""
+    if errors and count > 1:
+        raise type(errors[0])(f"{len(errors)} of {count} sessions failed: the lines above say why")
+    if errors:
+        raise errors[0]
 
 
 def _show(finished: Finished, is_entry: bool) -> None:
-    for line in summary.lines(finished.record):
+    width = min(shutil.get_terminal_size((SUMMARY_WIDTH, 1)).columns, SUMMARY_WIDTH)
+    for line in summary.lines(finished.record, width):
         click.echo(line)
     if not finished.record.gpu.catalogued:
         click.echo(_entry_to_add(finished.record.gpu))
     click.echo(f"  record    {finished.path}")
-    if finished.store_error is not None and not finished.record.valid:
-        # the command reports only the session's own failure
-        click.echo(f"warning: {finished.store_error}", err=True)
     if finished.run is not None:
         # the user may have named the run that `mlflow run` made
         name = "" if is_entry else f"{run_name(finished.record)} "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from runner import registry
-from runner.cell.vocabulary import AUTO
+from runner.cell.protocol import NAMED
+from runner.cell.vocabulary import AUTO, DTYPES, STACKS
 from runner.launch import process
 from runner.plan.request import Request
 
@@ -19,26 +20,44 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 SESSIONS = click.IntRange(min=1)
 ANY_PATH = click.Path(path_type=Path, readable=False)  # checked later, for a message that names its purpose
 LONGEST_TIMEOUT_S = 7 * 24 * 3600
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="print one JSON object (docs/json.md) and nothing else"
+)
+
+
+def _words(choices: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(choices))
+
+
+def _options() -> str:
+    """Returns the options of runtimes and formats with their values, as the help shows them."""
+    runtimes = (declared.options for declared in registry.runtime_declarations())
+    formats = (registry.weight_format(name).DECLARATION.options for name in registry.format_names())
+    values = {name: values for options in (*runtimes, *formats) for name, values in options.items()}
+    return "; ".join(f"{name}:{'|'.join(values[name])}" for name in values)
+
+
 REQUEST_HELP = {
-    "gpu": "the GPU's name in the catalogue (see `gpus`), or cpu",
-    "model": "the model's name in the catalogue (see `models`)",
+    "gpu": "the GPU's name in the catalogue (`python -m runner gpus` lists them), or cpu",
+    "model": "the model's name in the catalogue (`python -m runner models` lists them)",
     "ctx": "tokens in the context",
-    "quant": f"weight format: {', '.join(registry.format_names())}",
-    "kernel": f"kernel that multiplies the weights: {', '.join(registry.kernel_names())}",
-    "runtime": f"how a step is executed: {', '.join(registry.runtime_names())}",
-    "cache": "KV cache: dynamic, static",
-    "dtype": "bf16, fp16, fp32",
-    "attention": "sdpa, flash-attn",
+    "quant": f"weight format: {_words(registry.format_names())}",
+    "kernel": f"kernel that multiplies the weights: {_words(registry.kernel_names())}",
+    "runtime": f"how a step is executed: {_words(registry.runtime_names())}",
+    "cache": f"KV cache: {_words(each for runtime in registry.runtime_declarations() for each in runtime.caches)}",
+    "dtype": f"dtype of unpacked values: {_words(DTYPES)}",
+    "attention": "implementation of attention: "
+    f"{_words(each for runtime in registry.runtime_declarations() for each in runtime.attentions)}",
     "weights": "synthetic, hub, a folder of safetensors, or env:NAME for the folder in the variable NAME",
-    "protocol": "paper (30 steps) or tail (300)",
+    "protocol": _words(f"{name} ({counts.steps} steps)" for name, counts in NAMED.items()),
     "steps": "timed steps instead of the protocol's",
     "warmup": "warm-up steps instead of the protocol's",
     "seed": "seed of the random prompt",
     "where": "here (this interpreter), container (required), or auto (a container if its image is present)",
     "device": "index or UUID of the GPU, if there are several",
     "study": "name of the session's study",
-    "options": "options of the runtime: name:value,name:value",
-    "stack": "pinned package versions: modern, paper",
+    "options": f"name:value,name:value, options of the runtime and of synthetic weights: {_options()}",
+    "stack": f"pinned package versions: {_words(STACKS)}",
 }
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from runner import store, terminal
 from runner.ab import check
-from runner.commands.options import ANY_PATH
+from runner.commands import objects
+from runner.commands.options import ANY_PATH, json_option
+from runner.counts import counted
 from runner.errors import BadRecord, BadValue, StoreUnreachable
 from runner.record import record
 from runner.record import spool as spools
@@ -43,11 +45,14 @@ class Port(click.ParamType[int]):
 def import_command(folder: Path) -> None:
     """Imports the records below FOLDER into MLflow, each once, and closes runs that killed commands left open."""
     report = store.import_folder(folder)
-    click.echo(f"{len(report.imported)} imported, {len(report.present)} already there")
+    if report.is_empty:
+        raise spools.without_records(folder)
+    manifests = f"; {_manifests(report.manifests)}" if report.manifests else ""
+    click.echo(f"{counted(len(report.imported), 'record')} imported, {len(report.present)} already there{manifests}")
     if report.comparisons:
-        click.echo(f"{len(report.comparisons)} A/Bs: {', '.join(report.comparisons)}")
+        click.echo(f"{counted(len(report.comparisons), 'A/B')}: {', '.join(report.comparisons)}")
     if report.closed:
-        click.echo(f"{len(report.closed)} abandoned runs closed: {', '.join(report.closed)}")
+        click.echo(f"{counted(len(report.closed), 'abandoned run')} closed: {', '.join(report.closed)}")
     first_paths: dict[str, Path] = {}
     for refused in report.refused:
         is_first = first_paths.setdefault(refused.reason, refused.path) == refused.path
@@ -55,8 +60,15 @@ def import_command(folder: Path) -> None:
         click.echo(terminal.one_line(f"refused {refused.path}: {reason}"), err=True)
     if report.refused:
         if all(refused.by_store for refused in report.refused):
-            raise StoreUnreachable(f"the store refused {len(report.refused)} files: mend it, then import again")
-        raise BadRecord(f"{len(report.refused)} files were not imported: restore or remove them, then import again")
+            raise StoreUnreachable(
+                f"the store refused {counted(len(report.refused), 'file')}: mend it, then import again"
+            )
+        refused_files = counted(len(report.refused), "file was", "files were")
+        raise BadRecord(f"{refused_files} not imported: restore or remove each, then import again")
+
+
+def _manifests(count: int) -> str:
+    return counted(count, "A/B manifest")
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -76,46 +88,63 @@ def ui(port: int, options: tuple[str, ...]) -> None:
 
 @click.command()
 @click.option("--since", metavar="REF", help="also list records that were changed or deleted since REF, by git")
+@json_option
 @click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=ANY_PATH)
-def verify(paths: tuple[Path, ...], since: str | None) -> None:
+def verify(paths: tuple[Path, ...], since: str | None, as_json: bool) -> None:
     """Recomputes every derived number of the records from their raw values. Compares records with the catalogue, their
     request and one another. Searches folders for *.json. docs/verify.md lists the checks."""
     files = [file for path in paths for file in _record_files(path)]
     recompute.check_reader()
+    manifests = sum(file.name == spools.MANIFEST_NAME for file in files)
     copies = Copies()
-    wrong = [file for file in files if not _is_right(file, copies)]
-    if since is not None and (edited := history.changed(since, paths)):
-        for line in edited:
+    found = {str(file): lines for file in files if (lines := _lines(file, copies))}
+    edited = [] if since is None else history.changed(since, paths)
+    if as_json:
+        objects.print_json(
+            objects.Verification(not (found or edited), len(files) - manifests, manifests, found, edited)
+        )
+    else:
+        _print_faults(found, edited)
+    if edited:
+        raise BadRecord(
+            f"{counted(len(edited), 'committed record was', 'committed records were')} changed or deleted since "
+            f"{since}: `git checkout {since} -- FILE` restores one"
+        )
+    if found:
+        raise BadRecord(f"{len(found)} of {counted(len(files), 'file')} failed verification: {record.RESTORE}")
+    if not as_json:
+        also = f" and {_manifests(manifests)}" if manifests else ""
+        click.echo(f"ok {counted(len(files) - manifests, 'record')}{also}")
+
+
+def _print_faults(found: Mapping[str, Sequence[str]], edited: Sequence[str]) -> None:
+    """Prints the lines of each file, at most VERIFY_LINES of one, and those of files that git says were changed."""
+    for file, lines in found.items():
+        more = [f"{file}: {len(lines) - VERIFY_LINES} more"] if len(lines) > VERIFY_LINES else []
+        for line in (*lines[:VERIFY_LINES], *more):
             click.echo(terminal.one_line(line))
-        raise BadRecord(
-            f"{len(edited)} committed records were changed or deleted since {since}: "
-            f"`git checkout {since} -- FILE` restores one"
-        )
-    if wrong:
-        raise BadRecord(
-            f"{len(wrong)} of {len(files)} records are damaged or differ from their raw values: {record.RESTORE}"
-        )
-    click.echo(f"ok {len(files)} records")
+    for line in edited:
+        click.echo(terminal.one_line(line))
 
 
 def _record_files(path: Path) -> list[Path]:
-    """Returns the files to verify. Raises BadRecord for a path without records: an empty check must not pass."""
+    """Returns the files to verify. Raises BadValue for a path without records: an empty check must not pass."""
     if not os.path.isdir(path):
         _check_exists(path)
         return [path]
-    spools.check_folder(path, BadRecord)
+    spools.check_folder(path)
     files = [*spools.record_files(path), *spools.manifest_files(path)]
     if not files:
-        raise BadRecord(f"{path}: no records (*.json) there: {spools.NAME_FOLDER}")
+        raise spools.without_records(path)
     return files
 
 
 def _check_exists(path: Path) -> None:
-    """Raises BadRecord if there is no such path. Other errors are left to its reader."""
+    """Raises BadValue if there is no such path. Other errors are left to its reader."""
     try:
         os.stat(path)
     except FileNotFoundError as error:
-        raise BadRecord(f"{path}: no such file or folder: {spools.NAME_FOLDER}, or a file in it") from error
+        raise BadValue(f"{path}: no such file or folder: {spools.NAME_FOLDER}, or a file in it") from error
     except OSError:
         pass
 
@@ -133,13 +162,9 @@ def _differences(file: Path, copies: Copies) -> Iterator[str]:
     yield from copies.differences(str(file), read_record)
 
 
-def _is_right(file: Path, copies: Copies) -> bool:
+def _lines(file: Path, copies: Copies) -> list[str]:
+    """Returns a line for each fault of the file."""
     try:
-        lines = [f"{file}: {line}" for line in _differences(file, copies)]
+        return [f"{file}: {line}" for line in _differences(file, copies)]
     except BadRecord as error:
-        lines = [str(error)]
-    for line in lines[:VERIFY_LINES]:
-        click.echo(terminal.one_line(line))
-    if len(lines) > VERIFY_LINES:
-        click.echo(terminal.one_line(f"{file}: {len(lines) - VERIFY_LINES} more"))
-    return not lines
+        return [str(error)]

@@ -6,7 +6,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -26,7 +26,7 @@ from runner.machine import host, hostlock, nvml
 from runner.plan import fit
 from runner.plan.request import Request
 from runner.plan.resolve import Plan, resolve
-from runner.record import record, sidecar, spool
+from runner.record import expected, record, sidecar, spool
 from runner.record.flags import SHARED_CARD, SHARED_HOST
 from runner.record.sections.head import SessionInfo
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
@@ -36,8 +36,6 @@ RECORD_BYTES, RECORD_BYTES_PER_STEP = 1 << 16, 128
 
 Commit = Callable[[SessionRecord, str | None, Path], str]
 """(record, id of the run that `mlflow run` made or None, the record's file) → id of the run in the store."""
-OnProgress = Callable[[str, float], None]
-"""Called with a progress text, and the seconds since the session began."""
 Kind = TypeVar("Kind", DecodeFloorError, Stopped)
 
 
@@ -49,6 +47,22 @@ class OpenRun(Protocol):
 
     def mark_closed(self) -> None:
         """Notes that the run has its session and is closed."""
+        ...
+
+
+class Display(Protocol):
+    """The display of sessions while they run."""
+
+    def session(self, title: str, expected_s: float | None) -> AbstractContextManager[None]:
+        """Shows a session for as long as the context lasts. `expected_s` is how long it may take, if that is known."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Shows a text that does not concern the session alone. A repeated one is shown once."""
+        ...
+
+    def phase(self, name: str, elapsed_s: float) -> None:
+        """Shows the current phase, and the seconds since the worker started."""
         ...
 
 
@@ -65,7 +79,7 @@ class Settings:
     run: OpenRun | None
     share_host: bool
     timeout_s: float
-    on_progress: OnProgress
+    display: Display
     explain: bool = False
 
 
@@ -93,14 +107,15 @@ def run_session(request: Request, index: int, started_ms: int, settings: Setting
     installed = () if request.gpu == CPU else nvml.list_gpus()
     plan = resolve(request, installed)
     for text in _skipped_cards(request, installed):
-        settings.on_progress(f"warning: {text}; another card is measured (device= chooses one)", 0.0)
+        settings.display.note(f"warning: {text}; another card is measured (device= chooses one)")
     place = places.choose(request.where, request.stack, plan, settings.spool)
     if place.notice is not None:
-        settings.on_progress(place.notice, 0.0)
+        settings.display.note(place.notice)
     job = _job(request, plan, place, index, started_ms, settings)
     path = Path(job.record_path)
     sidecar.forget_runs(spool.clear_abandoned(path.parent))
-    with spool.reserved(path, _reserve_bytes(plan.protocol)):
+    expected_s = expected.expected_s(path.parent, plan.cell, plan.protocol)
+    with spool.reserved(path, _reserve_bytes(plan.protocol)), settings.display.session(plan.cell.title, expected_s):
         if settings.run is not None:
             sidecar.remember_run(path, settings.run.id)
         # a cell that can never fit does not wait for the host
@@ -128,7 +143,7 @@ def _host(job: Job, settings: Settings) -> Iterator[Job]:
     Yields the job without the waiting time.
     """
     requested_s = time.monotonic()
-    with hostlock.hold(settings.share_host, lambda text: settings.on_progress(text, 0.0)):
+    with hostlock.hold(settings.share_host, settings.display.note):
         # the wait for other sessions is no cost of this one
         waited_ms = int((time.monotonic() - requested_s) * 1000)
         yield replace(job, session=replace(job.session, started_ms=job.session.started_ms + waited_ms))
@@ -181,7 +196,7 @@ def _measured(job: Job, plan: Plan, place: Place, settings: Settings) -> Session
     with readable.checked(f"weights={job.request['weights']}"):
         folder = None if plan.checkpoint is None else os.path.realpath(checkpoint.fetch(plan.checkpoint))
     ready = replace(job, checkpoint=folder, given_flags=(*job.given_flags, *_flags_before_start(job, place)))
-    return process.run_worker(ready, settings.timeout_s, settings.on_progress, _worker(ready, place))
+    return process.run_worker(ready, settings.timeout_s, settings.display.phase, _worker(ready, place))
 
 
 def _flags_before_start(job: Job, place: Place) -> tuple[str, ...]:

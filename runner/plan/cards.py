@@ -33,7 +33,7 @@ def choose_card(gpu: str, device: str, installed: Installed) -> InstalledGpu | N
     """
     keys = {card.index: gpu_key(card) for card in installed if card.name}
     if gpu != AUTO:
-        vocabulary.checked_name("gpu", gpu, dict.fromkeys((*catalogue.gpus(), *keys.values())))
+        vocabulary.checked_name("gpu", gpu, dict.fromkeys((AUTO, *catalogue.gpus(), *keys.values())))
     if gpu == CPU or (gpu == AUTO and device == AUTO and not installed):
         _check_no_card(device)
         return None

@@ -100,9 +100,9 @@ def _cell(request: Request, device: Device, model: Model, ctx: int) -> Cell:
 
 def _check_place(request: Request) -> None:
     if request.where != AUTO:
-        vocabulary.checked_name("where", request.where, vocabulary.PLACES)
+        vocabulary.checked_name("where", request.where, (AUTO, *vocabulary.PLACES))
     if request.stack != AUTO:
-        vocabulary.checked_name("stack", request.stack, vocabulary.STACKS)
+        vocabulary.checked_name("stack", request.stack, (AUTO, *vocabulary.STACKS))
 
 
 def _model(name: str, kind: str) -> Model:
@@ -110,12 +110,12 @@ def _model(name: str, kind: str) -> Model:
     if name == AUTO and DEFAULT_MODEL[kind] not in models:
         file = catalogue.folder() / "models.yaml"
         raise BadValue(f"model=auto is {DEFAULT_MODEL[kind]} here, which {file} does not have: name one of its models")
-    return models[vocabulary.checked_name("model", DEFAULT_MODEL[kind] if name == AUTO else name, models)]
+    return models[vocabulary.checked_name("model", DEFAULT_MODEL[kind] if name == AUTO else name, (AUTO, *models))]
 
 
 def _protocol(request: Request) -> Protocol:
     name = "paper" if request.protocol == AUTO else request.protocol
-    vocabulary.checked_name("protocol", name, vocabulary.PROTOCOLS)
+    vocabulary.checked_name("protocol", name, (AUTO, *vocabulary.PROTOCOLS))
     warmup = None if request.warmup == AUTO else whole_number("warmup", request.warmup, 1)
     steps = None if request.steps == AUTO else whole_number("steps", request.steps, 1)
     return protocol.choose(name, warmup, steps)
@@ -135,12 +135,13 @@ def _ctx(text: str, kind: str, model: Model, counts: Protocol) -> int:
 
 
 def _quant(name: str) -> str:
-    return vocabulary.checked_available("quant", DEFAULT_QUANT if name == AUTO else name, (), registry.format_names())
+    chosen = DEFAULT_QUANT if name == AUTO else name
+    return vocabulary.checked_available("quant", chosen, (AUTO,), registry.format_names())
 
 
 def _runtime(name: str) -> RuntimeDeclaration:
     chosen = DEFAULT_RUNTIME if name == AUTO else name
-    vocabulary.checked_available("runtime", chosen, vocabulary.PLANNED, registry.runtime_names())
+    vocabulary.checked_available("runtime", chosen, (AUTO, *vocabulary.PLANNED), registry.runtime_names())
     return registry.runtime(chosen).DECLARATION
 
 
@@ -152,20 +153,27 @@ def _runtime_choice(field: str, value: str, runtime: RuntimeDeclaration, words: 
         return first
     declarations = registry.runtime_declarations()
     return vocabulary.checked_available(
-        field, value, words, dict.fromkeys(choice for declared in declarations for choice in getattr(declared, plural))
+        field,
+        value,
+        (AUTO, *words),
+        dict.fromkeys(choice for declared in declarations for choice in getattr(declared, plural)),
     )
 
 
 def _with_kernel(cell: Cell, name: str, dtype: str) -> Cell:
     """Returns the cell with the requested kernel and dtype, or with the defaults of its quant and kernel."""
     kernel = pairs.default_kernel(cell) if name == AUTO else _kernel(name)
-    chosen = kernel.dtypes[0] if dtype == AUTO else vocabulary.checked_name("dtype", dtype, vocabulary.DTYPES)
+    chosen = kernel.dtypes[0] if dtype == AUTO else _dtype(dtype)
     return replace(cell, kernel=kernel.name, dtype=chosen)
+
+
+def _dtype(name: str) -> str:
+    return vocabulary.checked_name("dtype", name, (AUTO, *vocabulary.DTYPES))
 
 
 def _kernel(name: str) -> KernelDeclaration:
     return registry.kernel(
-        vocabulary.checked_available("kernel", name, vocabulary.PLANNED, registry.kernel_names())
+        vocabulary.checked_available("kernel", name, (AUTO, *vocabulary.PLANNED), registry.kernel_names())
     ).DECLARATION
 
 

@@ -147,4 +147,9 @@ def env_key(environment: Environment) -> str:
 
 def file_name(cell: Cell, session: SessionInfo) -> str:
     """Returns `<words of the cell>-<index>-<session id>.json`."""
-    return "-".join((*cell.words, str(session.index), session.id)).replace(":", "=") + ".json"
+    return f"{file_start(cell)}-{session.index}-{session.id}.json"
+
+
+def file_start(cell: Cell) -> str:
+    """Returns how the names of a cell's records begin."""
+    return "-".join(cell.words).replace(":", "=")

@@ -58,7 +58,7 @@ def _object(kind: type) -> Schema:
     properties = {}
     for field in fields(kind):
         field_schema = _type(hints(kind)[field.name])
-        description = _docstrings(kind).get(field.name)
+        description = docstrings(kind).get(field.name)
         properties[name_of(field.name)] = _described(field_schema, description)
     return {
         "type": "object",
@@ -148,12 +148,12 @@ def _narrowing(base: Schema, kind: Schema) -> Schema:
 
 
 @cache
-def _docstrings(kind: type) -> Mapping[str, str]:
+def docstrings(kind: type) -> Mapping[str, str]:
     """Returns field name → docstring of a dataclass and its base classes."""
-    docstrings: dict[str, str] = {}
+    found: dict[str, str] = {}
     for owner in reversed([base for base in kind.__mro__ if is_dataclass(base)]):
-        docstrings.update(_field_docstrings(owner))
-    return docstrings
+        found.update(_field_docstrings(owner))
+    return found
 
 
 def _field_docstrings(kind: type) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from runner import failures
-from runner.errors import BadValue, DecodeFloorError, DiskFull
+from runner.errors import BadValue, DiskFull
 
 DEFAULT_SPOOL = Path("spool")
 MANIFEST_NAME = "ab.json"
@@ -30,17 +30,23 @@ def kept(record_path: Path) -> str:
     return f"the record is kept at {record_path}; import it with: python -m runner import {folder}"
 
 
-def check_folder(folder: Path, kind: type[DecodeFloorError]) -> None:
-    """Raises an error of `kind` if the folder does not exist or cannot be listed."""
+def check_folder(folder: Path) -> None:
+    """Raises BadValue if the folder does not exist, is a file, or cannot be listed."""
     try:
         os.scandir(folder).close()
     except FileNotFoundError as error:
-        raise kind(f"{folder}: no such folder of records: {NAME_FOLDER}") from error
+        raise BadValue(f"{folder}: no such folder of records: {NAME_FOLDER}") from error
     except NotADirectoryError as error:
-        name = "name the folder that it is in" if folder.exists() else failures.remedy(error)
-        raise kind(f"the folder of records {folder}: {failures.reason(error)}: {name}") from error
+        if folder.exists():
+            raise BadValue(f"{folder} is a file, not a folder of records: name its folder, {folder.parent}") from error
+        raise BadValue(f"the folder of records {failures.path_message(error)}") from error
     except OSError as error:
-        raise kind(f"the folder of records {failures.path_message(error)}") from error
+        raise BadValue(f"the folder of records {failures.path_message(error)}") from error
+
+
+def without_records(folder: Path, found: str = "records (*.json)") -> BadValue:
+    """Returns the error for a folder where a command found nothing to do."""
+    return BadValue(f"{folder}: no {found} there: {NAME_FOLDER}")
 
 
 def record_files(folder: Path) -> list[Path]:

@@ -17,6 +17,8 @@ from runner.redaction import credentials
 SQLITE = "sqlite:///"
 DEFAULT_URI = f"{SQLITE}mlflow.db"
 DEFAULT_EXPERIMENT = "decode-floor"
+WORDS = ("databricks", "databricks-uc", "uc")
+"""URIs of stores that are one word."""
 NOT_UTF8 = "surrogateescape"
 """Error handler that keeps bytes of a path that are not UTF-8, here inside a URI."""
 
@@ -121,13 +123,16 @@ def is_server(uri: str) -> bool:
 
 
 def check_is_uri(uri: str) -> None:
-    """Raises BadValue for the path of a file, which MLflow would use as a folder of runs.
+    """Raises BadValue for the path of a file or a word of no store, which MLflow would use as a folder of runs.
 
-    Accepts the path of a folder, and a word such as `databricks`; MLflow checks these.
+    Accepts the path of a folder, which MLflow checks.
     """
     path = Path(uri)
-    if ":" not in uri and not path.is_dir() and (path.is_file() or path.suffix or "/" in uri):
+    if ":" in uri or uri in WORDS or path.is_dir():
+        return
+    if path.is_file() or path.suffix or "/" in uri:
         raise BadValue(f"{uri} is a path, not the URI of an MLflow store: did you mean {SQLITE}{uri}?")
+    raise BadValue(f"{uri!r} is not the URI of an MLflow store: name {SQLITE}FILE, postgresql://… or http://HOST:PORT")
 
 
 def check_password(uri: str) -> None:

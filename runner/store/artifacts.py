@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from runner.counts import counted
 from runner.store import address
 from runner.store.look import sqlitefile
 from runner.store.saved_views import CELLS, TAG_PREFIX
@@ -216,4 +217,4 @@ def _print_move(move: Move, experiment: str, stored: Path, home: Path) -> None:
 
 
 def _runs(ids: list[str]) -> str:
-    return "1 earlier run" if len(ids) == 1 else f"{len(ids)} earlier runs"
+    return counted(len(ids), "earlier run")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner.ab import check
-from runner.errors import BadRecord, BadValue, StoreUnreachable
+from runner.errors import BadRecord, StoreUnreachable
 from runner.record import spool
 from runner.record.sidecar import forget_runs, remembered_run
 from runner.record.verify import recompute
@@ -33,15 +33,21 @@ class Refused:
 class ImportReport:
     """Result of an import, as run ids.
 
-    `imported` and `present` (in the store before) are runs of sessions, `comparisons` runs of A/Bs, `closed` abandoned
-    runs, which are FAILED now.
+    `imported` and `present` (in the store before) are runs of sessions, `closed` abandoned runs, which are FAILED now.
+    `manifests` counts the manifests of A/Bs in the folder. `comparisons` are the runs of those with a complete block.
     """
 
     imported: tuple[str, ...]
     present: tuple[str, ...]
+    manifests: int
     comparisons: tuple[str, ...]
     refused: tuple[Refused, ...]
     closed: tuple[str, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Returns whether there was nothing to import or to close."""
+        return not (self.imported or self.present or self.manifests or self.refused or self.closed)
 
 
 def import_folder(folder: Path) -> ImportReport:
@@ -52,7 +58,7 @@ def import_folder(folder: Path) -> ImportReport:
     if the folder does not exist, StoreUnreachable or DiskFull if the store takes no record (any more). A repeated
     import continues after such an error.
     """
-    spool.check_folder(folder, BadValue)
+    spool.check_folder(folder)
     imported: list[str] = []
     present: list[str] = []
     refused: list[Refused] = []
@@ -65,12 +71,15 @@ def import_folder(folder: Path) -> ImportReport:
         with _refusals(path, refused):
             committed = _import_file(path)
             (present if committed.was_present else imported).append(committed.run_id)
-    for path in spool.manifest_files(folder):
+    manifests = spool.manifest_files(folder)
+    for path in manifests:
         with _refusals(path, refused):
             comparisons += _import_manifest(path)
     closed = close_abandoned(folder)
     forget_runs(spool.clear_abandoned(folder))
-    return ImportReport(tuple(imported), tuple(present), tuple(comparisons), tuple(refused), tuple(closed))
+    return ImportReport(
+        tuple(imported), tuple(present), len(manifests), tuple(comparisons), tuple(refused), tuple(closed)
+    )
 
 
 @contextmanager

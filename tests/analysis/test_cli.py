@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,41 +10,34 @@ from click.testing import CliRunner
 
 from analysis import cli
 from analysis.statistics import coverage
-from runner.errors import BadRecord
+from runner.errors import BadRecord, Usage
 from runner.record import record
 from tests.support.noises import COMMITTED
 from tests.support.records import example_record
 
 
-def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """The exit code of the command line with these arguments."""
-    monkeypatch.setattr(sys, "argv", ["analysis", *arguments])
-    with pytest.raises(SystemExit) as caught:
-        cli.run()
-    return int(str(caught.value.code))
+def refusal(*arguments: str) -> str:
+    """Returns the message of a command line that cannot be parsed."""
+    with pytest.raises(Usage) as caught:
+        cli.run(arguments)
+    return str(caught.value)
 
 
-def test_an_unknown_option_is_a_usage_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert ended(monkeypatch, "floor", "--nonsense") == 2
-    assert "No such option" in capsys.readouterr().err
+def test_an_unknown_option_is_a_usage_error() -> None:
+    assert "No such option" in refusal("floor", "--nonsense")
 
 
-def test_a_usage_error_quotes_no_password(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert ended(monkeypatch, "floor", "postgresql://tester:s3cret@db.example/mlflow") == 2
-    said = capsys.readouterr().err
+def test_a_usage_error_quotes_no_password() -> None:
+    said = refusal("floor", "postgresql://tester:s3cret@db.example/mlflow")
     assert "unexpected extra argument" in said
     assert "db.example" in said
     assert "s3cret" not in said
 
 
-def test_help_lists_every_command_and_ends_well(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert ended(monkeypatch, "--help") == 0
+def test_help_lists_every_command_and_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--help"]) == 0
     names = {line.split()[0] for line in capsys.readouterr().out.partition("Commands:")[2].splitlines() if line.strip()}
-    assert {"ab", "coverage", "report", "tables", "floor", "graphs", "quant", "budget", "paper"} <= names
+    assert {"ab", "compare", "coverage", "report", "tables", "floor", "graphs", "quant", "budget", "paper"} <= names
 
 
 @pytest.mark.medium

@@ -136,4 +136,4 @@ def test_a_session_is_valid_and_its_bytes_are_those_of_a_tied_model(
     assert counted["streamed"] == counted["paper"] == weights + KV_VALUES * dtype_bytes  # E is 0: the head reads it all
     assert str(checkpoints) not in path.read_text()
     verified = run(["runner", "verify", str(tmp_path)], **catalogue_of)
-    assert (verified.returncode, verified.stdout) == (0, "ok 1 records\n")
+    assert (verified.returncode, verified.stdout) == (0, "ok 1 record\n")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -28,8 +30,8 @@ COMMANDS: Mapping[str, click.Command] = {
 }
 SESSION = {"spool", "share_host", "timeout"}
 OF_THE_TERMINAL = {
-    "main": {*SESSION, "sessions", "explain_gate"},
-    "cell": {*SESSION, "sessions", "explain_gate"},
+    "main": {*SESSION, "sessions", "explain_gate", "json"},
+    "cell": {*SESSION, "sessions", "explain_gate", "json"},
     "ab": SESSION,
     "tables": {"records", "store", "out"},
 }
@@ -102,3 +104,38 @@ def test_what_is_no_field_of_the_request_has_the_default_of_its_option(name: str
     known = options(COMMANDS[name])
     others = {each: default for each, default in DEFAULTS[name].items() if each not in REQUEST}
     assert others == {each: str(known[each].default) for each in others}
+
+
+STEP = """#!/bin/sh
+echo "$DECODE_FLOOR_PARENT_PID $@" >> {log}
+[ "$2 $3" = "runner cell" ] && exit {code}
+exit 0
+"""
+"""A program in the place of `python` that notes how it is called."""
+
+
+@pytest.mark.parametrize("code", [0, 23])
+def test_a_comparison_follows_a_measurement_that_succeeded_and_leaves_its_exit_code(tmp_path: Path, code: int) -> None:
+    (tmp_path / "python").write_text(STEP.format(log=tmp_path / "log", code=code))
+    (tmp_path / "python").chmod(0o700)
+    values = {**DEFAULTS["cell"], "ctx": "64"}
+    command = f"{ENTRIES['cell']['command'].format(**values)} --sessions 2"  # as MLflow appends `-P sessions=2`
+    done = subprocess.run(
+        ["bash", "-c", command], env={**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin"}, check=False, timeout=60
+    )
+    assert done.returncode == code
+    first, *second = (tmp_path / "log").read_text().splitlines()
+    parent, _, arguments = first.partition(" -m runner cell ")
+    assert parent == str(os.getpid())
+    assert arguments.startswith("--gpu auto --model auto --ctx 64 ")
+    assert arguments.endswith(" --sessions 2")
+    assert second == ([f"{parent} -m analysis compare --after-cell -- {arguments}"] if code == 0 else [])
+
+
+def test_make_cell_compares_what_it_has_measured() -> None:
+    done = subprocess.run(
+        ["make", "-n", "cell", "ARGS=--ctx 64"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    first, second = done.stdout.splitlines()[-2:]
+    assert first.endswith(" python -m runner cell --ctx 64")
+    assert second.endswith(" python -m analysis compare --after-cell -- --ctx 64")

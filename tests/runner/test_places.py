@@ -254,7 +254,7 @@ def test_a_files_name_forges_no_line_of_ours(tmp_path: Path) -> None:
         (folder / name).write_text("{}")
     written = "y\\n0 imported, 7 already there\\u2028\\x1b[2J.json"
     done = command("runner", tmp_path, "import", "spool")
-    assert done.stdout == "0 imported, 0 already there\n"
+    assert done.stdout == "0 records imported, 0 already there\n"
     first, second, last = done.stderr.splitlines()
     assert first.startswith(f"refused spool/{written}: ")
     assert second == f"refused spool/z.json: for the same reason as spool/{written}"

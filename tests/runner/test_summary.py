@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from runner import summary
+from runner.record.flags import FLAG_MEANINGS
 from tests.support.derive import typed
 from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1
 
@@ -24,17 +25,36 @@ def test_a_measured_session_is_summed_up() -> None:
     said = lines(record)
     assert said["step"] == "36.000 ms, 27.8 tokens/s"  # 1000 / 36 = 27.78
     # (14.141 + 0.117) GB / 4800 GB/s = 2.971 ms;  2.971 / 36 = 0.083
-    assert said["floor"].startswith("2.971 ms at the datasheet's bandwidth (r_floor 0.083); ")
-    assert (said["valid"], said["flags"]) == ("yes", "drifting, throttled")
+    assert said["floor"] == "8.3 % of the floor of 2.971 ms at the datasheet's bandwidth (r_floor 0.083)"
+    # 14.258 GB / 36 ms = 396.1 GB/s
+    assert said["achieved"] == "396.1 GB/s"
+    assert said["p90"] == f"{record.latency.step_wall_p90_ms:.3f} ms"
+    assert said["flags"] == f"drifting: {FLAG_MEANINGS['drifting']}"
+    assert said["throttled:"] == FLAG_MEANINGS["throttled"]
+    assert len([*summary.lines(record)]) <= 10
+
+
+def test_long_texts_are_wrapped_below_their_label() -> None:
+    record = replace(typed(example_record()), flags=("disturbed",))
+    found = [*summary.lines(record, 60)][1:]
+    assert max(map(len, found)) <= 60
+    after = found[found.index(next(line for line in found if line.startswith("  flags"))) :]
+    assert " ".join(" ".join(after).split()) == f"flags disturbed: {FLAG_MEANINGS['disturbed']}"
+    assert all(line.startswith(" " * 12) for line in after[1:])
+
+
+def test_a_session_of_few_steps_has_no_p90() -> None:
+    record = typed(example_record())
+    assert "p90" not in lines(replace(record, latency=replace(record.latency, step_wall_p90_ms=None)))
 
 
 def test_without_flags_there_is_no_line_of_flags() -> None:
     assert "flags" not in lines(replace(typed(example_record()), flags=()))
 
 
-def test_reasons_follow_an_invalid_verdict() -> None:
+def test_an_invalid_session_is_marked_and_the_error_says_why() -> None:
     record = replace(typed(example_record()), valid=False, reasons=("too hot", "too slow"))
-    assert lines(record)["valid"] == "NO: too hot; too slow"
+    assert lines(record)["valid"] == "NO"
 
 
 def test_a_device_without_a_datasheet_has_the_floor_that_was_measured_on_it() -> None:
@@ -42,23 +62,24 @@ def test_a_device_without_a_datasheet_has_the_floor_that_was_measured_on_it() ->
     assert "datasheet" not in lines(record)["floor"]
     assert lines(record)["floor"].endswith(f"(r_floor_achievable {record.floor.r_floor_achievable:.3f})")
     unknown = replace(record.floor, floor_achievable_ms=None, r_floor_achievable=None)
-    assert lines(replace(record, floor=unknown))["floor"] == "unknown"
+    assert "floor" not in lines(replace(record, floor=unknown))
 
 
 def test_the_gate_counts_the_timed_tokens_of_every_pass() -> None:
     record = typed(example_record())
     # each timed pass reads back its 30 steps
     steps = 30 * len(record.gate.tokens)
-    assert lines(record)["gate"].endswith(f" times that of trusted eager; {steps} timed tokens checked")
+    assert lines(record)["valid"].startswith("yes: logit error ")
+    assert lines(record)["valid"].endswith(f" times that of trusted eager; {steps} timed tokens checked")
 
 
 def test_the_older_gate_had_an_error_and_a_bound() -> None:
     record = typed(of_gate_version_1(cpu_record()))
     gate = replace(record.gate, error=0.01, bound=0.03)
-    assert lines(replace(record, gate=gate))["gate"] == "error 1.00e-02, bound 3.00e-02"
+    assert lines(replace(record, gate=gate))["valid"] == "yes: logit error 1.00e-02, bound 3.00e-02"
 
 
 @pytest.mark.parametrize("status", ["oom", "interrupted"])
-def test_a_session_without_a_measurement_says_how_it_ended(status: str) -> None:
+def test_a_session_without_a_measurement_says_how_it_ended_and_the_error_says_why(status: str) -> None:
     record = typed(failed_record(status))
-    assert [*summary.lines(record)][1:] == [f"  {status}: {record.outcome.message}"]
+    assert [*summary.lines(record)][1:] == [f"  status    {status}"]

@@ -24,6 +24,10 @@ ABSENT = re.compile(r"no such image|image not known|no such object", re.IGNORECA
 GONE = re.compile(r"no such container|no container with", re.IGNORECASE)
 
 
+class NoAnswer(NoContainer):
+    """An engine that is installed but does not answer."""
+
+
 @dataclass(frozen=True)
 class Image:
     """An image that an engine has.
@@ -77,8 +81,8 @@ class Engine:
         if done.returncode != 0 and not GONE.search(done.stderr):
             raise NoContainer(f"{doubt}: {_first_line(done.stderr)}; {remedy}")
 
-    def _silent(self, done: subprocess.CompletedProcess[str]) -> NoContainer:
-        return NoContainer(f"{self.name} is installed but does not answer ({_first_line(done.stderr)}): start it")
+    def _silent(self, done: subprocess.CompletedProcess[str]) -> NoAnswer:
+        return NoAnswer(f"{self.name} is installed but does not answer ({_first_line(done.stderr)}): start it")
 
     def _call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [self.program, *arguments]
@@ -95,9 +99,9 @@ class Engine:
                 start_new_session=True,  # this process handles Ctrl-C, also while it removes a container
             )
         except subprocess.TimeoutExpired as error:
-            raise NoContainer(f"{self.name} does not answer within {self.patience_s:g} s: restart it") from error
+            raise NoAnswer(f"{self.name} does not answer within {self.patience_s:g} s: restart it") from error
         except OSError as error:
-            raise NoContainer(f"{self.name} cannot be started ({error}): check that `{self.name} info` runs") from error
+            raise NoAnswer(f"{self.name} cannot be started ({error}): check that `{self.name} info` runs") from error
 
 
 def _image(name: str, text: str) -> Image:

@@ -10,7 +10,7 @@ from runner.cell import catalogue
 from runner.cell.vocabulary import AUTO, CONTAINER, HERE, MODERN
 from runner.errors import NoContainer
 from runner.launch.container import engine, image, user
-from runner.launch.container.engine import Engine, Image
+from runner.launch.container.engine import Engine, Image, NoAnswer
 from runner.launch.container.user import User
 from runner.plan.resolve import Plan
 from runner.record import codekey
@@ -49,8 +49,8 @@ def choose(where: str, stack: str, plan: Plan, spool: Path) -> Place:
     """Returns the place of a session.
 
     `where=here` is this interpreter. `where=container` requires a container, and so does a stack other than `modern`.
-    `where=auto` uses a container if an engine has the image. If `stack=modern` is requested and no container is
-    available, the notice says so. `spool` is the record's folder.
+    `where=auto` uses a container if an engine has the image; otherwise a notice says why not. An engine that does not
+    answer has no notice unless `stack=modern` asks for a container. `spool` is the record's folder.
 
     Raises NoContainer if a container is required and not available, BadValue if the named engine is not installed.
     """
@@ -64,6 +64,8 @@ def choose(where: str, stack: str, plan: Plan, spool: Path) -> Place:
     except NoContainer as error:
         if is_required:
             raise
+        if stack == AUTO and isinstance(error, NoAnswer):
+            return Place()
         doubt = "" if stack == AUTO else f", which may not be of stack={stack}"
         return Place(notice=f"measuring in this interpreter{doubt}: {error}")
 
@@ -95,7 +97,7 @@ def _first_with(name: str, engines: tuple[Engine, ...]) -> Container:
         except NoContainer as error:
             unusable.append(error)
     if len(unusable) == len(engines):
-        raise NoContainer(f"{unusable[0]}, or use where=here")
+        raise type(unusable[0])(f"{unusable[0]}, or use where=here")
     raise NoContainer(f"there is no image {name}: {image.make_target(name)} builds it")
 
 

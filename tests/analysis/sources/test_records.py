@@ -8,7 +8,7 @@ import pytest
 from analysis import ab
 from analysis.sources import records
 from analysis.sources.records import Folder
-from runner.errors import BadRecord
+from runner.errors import BadValue
 from runner.record import record
 from tests.support.records import as_session, example_record
 
@@ -40,7 +40,7 @@ def test_a_record_is_named_by_its_place_in_the_folder_and_what_is_damaged_by_its
 
 
 def test_a_folder_without_a_record_says_so(tmp_path):
-    with pytest.raises(BadRecord, match="no records there"):
+    with pytest.raises(BadValue, match=r"no records \(\*\.json\) there"):
         Folder(tmp_path)
 
 

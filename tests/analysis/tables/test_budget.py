@@ -102,7 +102,7 @@ def test_of_the_sessions_the_passes_of_each_are_compared_and_not_their_medians_a
 
 def test_what_was_not_measured_stands_below():
     text = budget.TABLE.markdown(budget.rows(frame_of([example_record(), failed_record("oom")])))
-    assert "- Not measured (oom), 1 sessions: h200 qwen2.5-7b 2048 bf16 cublas eager static bf16" in text
+    assert "- Not measured (oom), 1 session: h200 qwen2.5-7b 2048 bf16 cublas eager static bf16" in text
 
 
 @pytest.mark.medium

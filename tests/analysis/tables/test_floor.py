@@ -95,7 +95,7 @@ def test_invalid_sessions_never_enter_a_valid_row():
     table = rows_of([example_record(), bad])
     assert [row.valid for row in table] == [True, False]
     assert table[0].sessions == 1
-    assert "Invalid, 1 sessions" in floor.TABLE.markdown(table)
+    assert "Invalid, 1 session" in floor.TABLE.markdown(table)
 
 
 @pytest.mark.medium
@@ -190,7 +190,7 @@ def test_invalid_groups_that_look_alike_are_told_apart_too():
     bad, other = example_record(bytes={"weights_measured": 1}), example_record(bytes={"weights_measured": 1})
     other["keys"]["env_key"] = "f" * 12
     said = floor.TABLE.markdown(rows_of([bad, other])).splitlines()
-    lines = [line for line in said if line.startswith("- Invalid, 1 sessions: h200 qwen2.5-7b")]
+    lines = [line for line in said if line.startswith("- Invalid, 1 session: h200 qwen2.5-7b")]
     assert len(lines) == 2
     assert sum("f" * 12 in line for line in lines) == 1
 

@@ -87,7 +87,7 @@ def test_invalid_sessions_stand_below_the_table():
     bad = packed_record(session={"id": "b" * 16, "started_ms": STARTED_MS})
     bad["valid"], bad["reasons"] = False, ["gate short: logit error 0.5 exceeds the bound 0.02"]
     text = quant.TABLE.markdown(rows_of([packed_record(), bad, fp16_baseline()]))
-    assert "- Invalid, 1 sessions: h200 qwen2.5-7b 2048 gptq exllamav2 eager static fp16 sym:true: gate short" in text
+    assert "- Invalid, 1 session: h200 qwen2.5-7b 2048 gptq exllamav2 eager static fp16 sym:true: gate short" in text
     assert by_quant(rows_of([packed_record(), fp16_baseline()]))["gptq", "fp16"].sessions == 1
 
 

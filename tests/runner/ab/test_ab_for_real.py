@@ -67,10 +67,10 @@ def test_dynamic_against_static_is_measured_killed_gone_on_with_compared_and_imp
     assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
 
     imported = run(tmp_path, "runner", "import", "spool")
-    assert imported.stdout.startswith("10 imported, 0 already there\n1 A/Bs: ")
+    assert imported.stdout.startswith("10 records imported, 0 already there; 1 A/B manifest\n1 A/B: ")
     assert run(tmp_path, "analysis", "ab", "spool", "--commit").returncode == 0
     again = run(tmp_path, "runner", "import", "spool")
-    assert again.stdout.startswith("0 imported, 10 already there\n1 A/Bs: ")
+    assert again.stdout.startswith("0 records imported, 10 already there; 1 A/B manifest\n1 A/B: ")
     stored = runs(tmp_path)
     assert len(stored) == 11
     (summary,) = [each for each in stored if "ab" in each.data.tags]

@@ -27,6 +27,7 @@ from runner.record import record
 from runner.record.sessionrecord import SessionRecord
 from runner.store import EntryRun
 from tests.support.derive import file_name, typed
+from tests.support.displays import Seen
 from tests.support.records import cpu_record, failed_record
 
 REQUEST = Request(gpu="cpu", model="tiny", ctx="64")
@@ -83,7 +84,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
 
 @pytest.fixture
 def run(tmp_path: Path, worker: Worker) -> Run:  # noqa: ARG001 (the worker has to stand in for the real one)
-    settings = Settings(tmp_path, None, None, False, 60.0, lambda _text, _seconds: None)
+    settings = Settings(tmp_path, None, None, False, 60.0, Seen())
 
     def call(sessions: int = 3, field: str = "cache", **changes: Any) -> Path:
         values = ("dynamic", "static") if field == "cache" else ("auto", "auto")
@@ -120,7 +121,7 @@ def test_after_each_session_it_is_told_which_it_was_and_how_long_the_rest_will_t
     worker.fates = {0: lasting(10.0), 1: lasting(40.0), 2: lasting(60.0), 3: lasting(20.0)}
     told: list[Progress] = []
     pair = arms.pair(REQUEST, "cache", "dynamic", "static", ())
-    settings = Settings(tmp_path, None, None, False, 60.0, lambda _text, _seconds: None)
+    settings = Settings(tmp_path, None, None, False, 60.0, Seen())
     measure.measure(pair, 2, 0, settings, told.append)
     assert [(each.arm.name, each.number, each.planned, each.sessions_left) for each in told] == [
         ("a", 1, 2, 3),
@@ -147,7 +148,7 @@ def test_a_session_of_an_ab_lies_in_its_folder_and_is_not_the_run_that_mlflow_ma
     monkeypatch.setattr(measure, "run_session", run_session)
     monkeypatch.setattr(cooling, "cool_down", lambda *_: 2.5)
     pair = arms.pair(REQUEST, "cache", "dynamic", "static", ())
-    settings = Settings(tmp_path, None, EntryRun("of-mlflow"), False, 60.0, lambda _text, _seconds: None)
+    settings = Settings(tmp_path, None, EntryRun("of-mlflow"), False, 60.0, Seen())
     folder = measure.measure(pair, 1, 4, settings, lambda _progress: None)
     assert [(index, one.spool, one.run) for index, one in given] == [(0, folder, None), (1, folder, None)]
     found = read(folder)
@@ -414,7 +415,7 @@ def test_a_store_that_is_away_when_a_session_is_taken_up_is_told_at_the_end(work
         raise StoreUnreachable("the store is away")
 
     pair = arms.pair(REQUEST, "cache", "dynamic", "static", ())
-    settings = Settings(tmp_path, None, None, False, 60.0, lambda _text, _seconds: None)
+    settings = Settings(tmp_path, None, None, False, 60.0, Seen())
     worker.fates[1] = Interrupted("stopped by Ctrl-C")
     with pytest.raises(Interrupted):
         measure.measure(pair, 1, 0, settings, lambda _progress: None)

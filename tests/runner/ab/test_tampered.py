@@ -327,7 +327,7 @@ NAMED: dict[str, tuple[Edit, str]] = {
     ),
     "the last session is removed, its record left": (
         lambda m, _: m["blocks"][-1]["sessions"].pop(),
-        r"are missing; 1 measured sessions in its folder belong to no block: \w{16}",
+        r"are missing; 1 measured session in its folder belongs to no block: \w{16}",
     ),
     "more were asked for": (
         lambda m, _: m["asked"].append(24),

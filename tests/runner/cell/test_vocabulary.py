@@ -15,16 +15,32 @@ def test_a_plain_word_stays(value: str) -> None:
     assert vocabulary.plain_token("model", value) == value
 
 
-@pytest.mark.parametrize("value", ["", "a b", "a;b", "$HOME", "`id`", "a\n", "a'b", "modèle", "a|b", "a*"])
+@pytest.mark.parametrize("value", ["a b", "a;b", "$HOME", "`id`", "a\n", "a'b", "modèle", "a|b", "a*"])
 def test_what_a_shell_could_act_on_is_refused_with_what_is_allowed(value: str) -> None:
     with pytest.raises(BadValue) as caught:
         vocabulary.plain_token("model", value)
     assert str(caught.value).startswith(f"model={value!r}: only letters, digits and . _ : , / + @ = ~ - are allowed")
 
 
+def test_an_empty_value_is_called_empty() -> None:
+    with pytest.raises(BadValue, match=r"^ctx='' is empty: give it a value, or leave it out$"):
+        vocabulary.plain_token("ctx", "")
+
+
+def test_another_number_is_no_spelling_mistake() -> None:
+    assert vocabulary.suggestion("fp8", vocabulary.DTYPES) == ""
+
+
 @pytest.mark.parametrize(
     ("value", "nearest"),
-    [("egaer", "eager"), ("GRAPH", "graph"), ("compiled", "compile"), ("warp", None), ("", None)],
+    [
+        ("egaer", "eager"),
+        ("GRAPH", "graph"),
+        ("compiled", "compile"),
+        ("warp", None),
+        ("", None),
+        ("gr", "graph"),
+    ],
 )
 def test_the_nearest_word_is_suggested_where_one_is_near(value: str, nearest: str | None) -> None:
     assert vocabulary.suggestion(value, WORDS) == (f"; did you mean {nearest}?" if nearest else "")

@@ -31,9 +31,11 @@ def test_the_summary_says_what_was_found(main: Main, monkeypatch: pytest.MonkeyP
         "tiny 64 bf16 eager dynamic cpu (session 0123)",
         "2.000 ms, 500.0 tokens/s",
         "1.000 ms at the bandwidth measured here (r_floor_achievable 0.500)",
-        "error 1.00e-02, bound 3.00e-02",
-        "valid     yes",
-        "drifting",
+        "p90       ",
+        "50.0 % of the floor of 1.000 ms",
+        "valid     yes: logit error 1.00e-02, bound 3.00e-02",
+        "GB/s",
+        "drifting: the last third of the steps differs",
         "/spool/r.json",
     ):
         assert part in out
@@ -69,4 +71,5 @@ def test_a_failed_session_ends_with_its_own_code_and_stops_the_rest(
     calls = fake_session(monkeypatch, failed, measured())
     found, out, err = main("cell", "--spool", "s", "--sessions", "2")
     assert (found, len(calls), err) == (code, 1, "error: what was\n")
-    assert "failed: what was" in out
+    assert "status    failed" in out
+    assert "what was" not in out  # the error says it, once

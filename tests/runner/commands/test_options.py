@@ -6,6 +6,8 @@ import re
 
 from click.testing import CliRunner
 
+from runner import registry
+from runner.cell.vocabulary import AUTO, DTYPES, PLACES, PROTOCOLS, STACKS
 from runner.cli import program
 from runner.commands import options
 
@@ -15,3 +17,15 @@ def test_every_field_of_the_request_is_an_option_that_is_auto() -> None:
     for name in options.REQUEST_HELP:
         assert re.search(rf"--{name} TEXT", text), name
     assert text.count("[default: auto]") == len(options.REQUEST_HELP)
+
+
+def test_the_help_lists_the_values_that_a_field_takes() -> None:
+    for declared in registry.runtime_declarations():
+        assert declared.name in options.REQUEST_HELP["runtime"]
+        assert all(cache in options.REQUEST_HELP["cache"] for cache in declared.caches)
+        assert all(attention in options.REQUEST_HELP["attention"] for attention in declared.attentions)
+        for name, values in declared.options.items():
+            assert f"{name}:{'|'.join(values)}" in options.REQUEST_HELP["options"]
+    words = {"quant": registry.format_names(), "kernel": registry.kernel_names(), "dtype": DTYPES, "stack": STACKS}
+    for field, allowed in {**words, "protocol": PROTOCOLS, "where": (*PLACES, AUTO)}.items():
+        assert all(word in options.REQUEST_HELP[field] for word in allowed), field

@@ -74,7 +74,7 @@ def test_verify_takes_files_and_folders(main: Main, tmp_path: Path) -> None:
         f"{tmp_path}/right/x.json: not a record of this project (no schema_version): "
         "remove it from the folder of records\n"
     )
-    assert "error: 1 of 2 records are damaged or differ" in err
+    assert "error: 1 of 2 files failed verification" in err
 
 
 @pytest.mark.medium
@@ -86,10 +86,35 @@ def test_a_copy_of_a_record_is_told(main: Main, tmp_path: Path) -> None:
     assert out == f"{tmp_path}/copy.json: session 0f3c9a52b7d1e846 is also in {tmp_path}/a.json\n"
 
 
+@pytest.mark.slow
+def test_import_and_verify_count_the_same_files(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    committed = next((ROOT / "experiments" / "records").rglob("ab.json")).parent
+    records = len(list(committed.glob("*.json"))) - 1
+    report = store.ImportReport(("r",) * records, (), 1, ("ab",), (), ("x",))
+    monkeypatch.setattr(store, "import_folder", lambda _folder: report)
+    assert main("verify", str(committed))[1] == f"ok {records} records and 1 A/B manifest\n"
+    assert main("import", str(committed))[1] == (
+        f"{records} records imported, 0 already there; 1 A/B manifest\n1 A/B: ab\n1 abandoned run closed: x\n"
+    )
+
+
+@pytest.mark.parametrize("command", [("verify",), ("import",)])
+def test_a_folder_that_is_missing_or_empty_or_a_file_has_one_exit_code(
+    main: Main, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """The same as of `analysis`, see tests/analysis/test_compare.py."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    places = ["empty", "missing", *(["file"] if command == ("import",) else [])]
+    found = [main(*command, str(tmp_path / name)) for name in places]
+    assert {code for code, _, _ in found} == {11}
+    assert all(out == "" and len(err.splitlines()) == 1 for _, out, err in found)
+
+
 def test_verifying_nothing_does_not_pass(main: Main, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     code, out, err = main("verify", str(tmp_path / "empty"))
-    assert (code, out) == (24, "")
+    assert (code, out) == (11, "")
     assert err == (
         f"error: {tmp_path}/empty: no records (*.json) there: "
         "name the folder that a command wrote records to (--spool, by default spool)\n"
@@ -102,7 +127,7 @@ def test_verify_says_in_a_line_what_is_wrong_with_a_damaged_file(main: Main, tmp
     file.write_bytes(damaged.FILES[name])
     code, out, err = main("verify", str(file))
     assert code == 24
-    assert err == f"error: 1 of 1 records are damaged or differ from their raw values: {record.RESTORE}\n"
+    assert err == f"error: 1 of 1 file failed verification: {record.RESTORE}\n"
     assert out.splitlines()
     assert all(line.startswith(f"{file}: ") and line.count(str(file)) == 1 for line in out.splitlines())
 

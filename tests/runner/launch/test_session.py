@@ -46,6 +46,7 @@ from runner.record.written import read as read_written
 from runner.store import EntryRun
 from tests.fakes.pynvml_fake import Card, Driver, module
 from tests.support.derive import typed
+from tests.support.displays import Seen
 from tests.support.records import example_record
 from tests.support.records import failed_record as failed_example
 
@@ -58,7 +59,7 @@ FAILED = Outcome("failed", "worker-failed", "m", exit_code=None, signal=None, la
 @pytest.fixture
 def settings(tmp_path: Path) -> MakeSettings:
     def make(**changes: Any) -> Settings:
-        quiet = {"on_progress": lambda *_: None, "timeout_s": 60.0, "share_host": False, "run": None}
+        quiet = {"display": Seen(), "timeout_s": 60.0, "share_host": False, "run": None}
         return Settings(**{"spool": tmp_path / "spool", "commit": None, **quiet, **changes})
 
     return make
@@ -222,10 +223,10 @@ def test_that_it_waits_for_the_host_is_told_before_any_second_of_the_session(
         on_wait("waiting for another session")
         yield
 
-    told: list[tuple[str, float]] = []
+    seen = Seen()
     monkeypatch.setattr(hostlock, "hold", hold)
-    run(settings(on_progress=lambda *each: told.append(each)))
-    assert (told, len(jobs)) == ([("waiting for another session", 0.0)], 1)
+    run(settings(display=seen))
+    assert (seen.notes, len(jobs)) == (["waiting for another session"], 1)
 
 
 def test_what_cannot_be_resolved_is_said_without_waiting_for_the_host(
@@ -300,10 +301,10 @@ def test_a_healthy_card_is_measured_and_a_dead_one_that_auto_passed_over_is_told
 ) -> None:
     cards = tuple(card(name, index, fault=fault) for index, (name, fault) in enumerate(LOST_AND_L4))
     monkeypatch.setattr(nvml, "list_gpus", lambda: cards)
-    said: list[tuple[str, float]] = []
-    run(settings(on_progress=lambda *each: said.append(each)), Request(model="tiny", ctx="64", **asked))
+    seen = Seen()
+    run(settings(display=seen), Request(model="tiny", ctx="64", **asked))
     assert [job.device.uuid for job in jobs] == [cards[1].uuid]
-    assert [each for each in said if each[0].startswith("warning")] == [(text, 0.0) for text in told]
+    assert [each for each in seen.notes if each.startswith("warning")] == told
 
 
 def test_a_request_that_cannot_be_resolved_writes_nothing(settings: MakeSettings, tmp_path: Path) -> None:
@@ -380,19 +381,15 @@ def test_the_worker_is_given_the_time_the_listener_and_the_place_that_were_chose
         given.append((job.explain, timeout_s, on_phase, type(worker)))
         return failed_record(job, FAILED)
 
-    told: list[tuple[str, float]] = []
-
-    def listen(text: str, seconds: float) -> None:
-        told.append((text, seconds))
-
+    seen = Seen()
     monkeypatch.setattr(process, "run_worker", run_worker)
-    run(settings(timeout_s=7.0, on_progress=listen, explain=True))
+    run(settings(timeout_s=7.0, display=seen, explain=True))
     contained = replace(CONTAINED, notice="in podman's image", flags=("stale-image",))
     monkeypatch.setattr(places, "choose", lambda *_: contained)
     monkeypatch.setattr(nvml, "snapshot", lambda _uuid: SimpleNamespace(other_processes=None))
-    run(settings(on_progress=listen))
-    assert given == [(True, 7.0, listen, LocalWorker), (False, 60.0, listen, ContainedWorker)]
-    assert told == [("in podman's image", 0.0)]
+    run(settings(display=seen))
+    assert given == [(True, 7.0, seen.phase, LocalWorker), (False, 60.0, seen.phase, ContainedWorker)]
+    assert seen.notes == ["in podman's image"]
 
 
 def test_flags_known_before_are_those_of_the_plan_the_place_and_the_host(

@@ -10,7 +10,7 @@ import pytest
 from analysis import ab as comparisons
 from analysis.sources.records import Folder
 from runner import store
-from runner.errors import BadRecord
+from runner.errors import BadValue
 from runner.record import open_runs, record, spool
 from tests.support.records import example_record
 
@@ -54,7 +54,7 @@ def test_tables_comparisons_and_import_leave_them_alone(
     folder = littered(tmp_path / "records")
     found = Folder(folder).frame(())
     assert (found.sessions.height, found.left_out) == (1, ())
-    with pytest.raises(BadRecord, match="no A/B there"):
+    with pytest.raises(BadValue, match="no A/B there"):
         comparisons.paths_in(folder)
     report = store.import_folder(folder)
     assert (len(report.imported), report.refused) == (1, ())

@@ -117,15 +117,15 @@ def test_a_spool_is_made_with_its_parents_and_used_again(tmp_path: Path) -> None
 def test_a_folder_of_records_that_cannot_be_listed_is_said_with_what_to_do(tmp_path: Path) -> None:
     file = tmp_path / "record.json"
     file.write_text("{}")
-    spool.check_folder(tmp_path, BadValue)
+    spool.check_folder(tmp_path)
     with pytest.raises(BadValue, match=r"gone: no such folder of records: name the folder that a command wrote"):
-        spool.check_folder(tmp_path / "gone", BadValue)
-    with pytest.raises(BadValue, match=r"record\.json: Not a directory: name the folder that it is in$"):
-        spool.check_folder(file, BadValue)
+        spool.check_folder(tmp_path / "gone")
+    with pytest.raises(BadValue, match=r"record\.json is a file, not a folder of records: name its folder, "):
+        spool.check_folder(file)
     with pytest.raises(BadValue, match=r"below: Not a directory: it, or a part of its path, is a file: name another"):
-        spool.check_folder(file / "below", BadValue)
+        spool.check_folder(file / "below")
     with pytest.raises(BadValue, match=r"File name too long: name a shorter path$"):
-        spool.check_folder(tmp_path / ("n" * 300), BadValue)
+        spool.check_folder(tmp_path / ("n" * 300))
 
 
 def test_a_kept_record_is_named_with_the_command_that_imports_its_folder() -> None:

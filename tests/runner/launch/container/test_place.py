@@ -126,6 +126,17 @@ def test_an_engine_that_does_not_answer_gives_way_to_one_that_does(
 
 
 @pytest.mark.medium
+def test_an_engine_that_does_not_answer_is_named_only_where_a_container_was_asked_for(
+    engines: Callable[..., list[FakeEngine]], cpu_plan: Plan
+) -> None:
+    engines(docker=AWAY)
+    assert choose("auto", "auto", cpu_plan) == place.Place()
+    assert "docker is installed but does not answer" in (choose("auto", "modern", cpu_plan).notice or "")
+    with pytest.raises(NoContainer, match=r"docker is installed but does not answer .*, or use where=here"):
+        choose("container", "auto", cpu_plan)
+
+
+@pytest.mark.medium
 def test_a_docker_that_remaps_users_is_not_usable(engines: Callable[..., list[FakeEngine]], cpu_plan: Plan) -> None:
     remapping = {**present(), "info": {"out": '["name=seccomp,profile=builtin","name=userns"]\n'}}
     engines(docker=remapping)

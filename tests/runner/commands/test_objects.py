@@ -1,0 +1,95 @@
+"""The objects that `--json` prints, and their list in docs/json.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.commands import objects
+from runner.machine import nvml
+from runner.machine.nvml import InstalledGpu
+from runner.record import record
+from tests.support.derive import typed
+from tests.support.fakesession import fake_session, measured
+from tests.support.processes import ROOT, Main
+from tests.support.records import example_record, failed_record
+
+
+def keys(kind: type[Any]) -> list[str]:
+    return [field.name for field in fields(kind)]
+
+
+def test_the_documentation_lists_every_field() -> None:
+    assert (ROOT / "docs" / "json.md").read_text(encoding="utf-8").endswith(f"\n\n{objects.markdown()}")
+
+
+def test_cell_prints_the_numbers_of_each_session(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_session(monkeypatch, measured(), measured(valid=False))
+    code, out, err = main("cell", "--spool", "s", "--sessions", "2", "--json")
+    first, second = json.loads(out)["sessions"]
+    assert list(first) == list(second) == keys(objects.SessionResult)
+    assert (first["session"], first["status"], first["valid"], first["message"]) == ("0123", "measured", True, None)
+    assert (first["step_wall_ms"], first["tokens_per_s"], first["r_floor_achievable"]) == (2.0, 500.0, 0.5)
+    # bytes / 2 ms = bytes / 2e6 GB/s
+    assert first["achieved_gbs"] == measured().bytes.streamed / 2e6
+    assert (first["record"], first["mlflow_run"], first["flags"]) == ("/spool/r.json", None, ["drifting"])
+    assert second["reasons"] == ["gate ctx: logit error 1 exceeds the bound 0.03"]
+    assert (code, err.splitlines()[-1]) == (23, "error: 1 of 2 sessions failed: the lines above say why")
+
+
+def test_cell_prints_a_session_that_failed_and_nothing_of_a_request_that_did(
+    main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_session(monkeypatch, typed(failed_record("oom")))
+    code, out, err = main("cell", "--spool", "s", "--json")
+    (session,) = json.loads(out)["sessions"]
+    assert (code, session["status"], session["step_wall_ms"]) == (18, "oom", None)
+    assert err == f"error: {session['message']}\n"
+    code, out, _ = main("cell", "--ctx", "", "--json")
+    assert (code, json.loads(out)) == (11, {"sessions": []})
+
+
+@pytest.mark.medium
+def test_verify_prints_counts_and_faults(main: Main, tmp_path: Path) -> None:
+    record.write(example_record(), tmp_path / "r.json")
+    code, out, err = main("verify", str(tmp_path), "--json")
+    assert (code, json.loads(out), err) == (
+        0,
+        {"ok": True, "records": 1, "manifests": 0, "faults": {}, "changed": []},
+        "",
+    )
+    (tmp_path / "x.json").write_text("{}")
+    code, out, err = main("verify", str(tmp_path), "--json")
+    found = json.loads(out)
+    assert (code, found["ok"], found["records"], list(found["faults"])) == (24, False, 2, [str(tmp_path / "x.json")])
+    assert list(found) == keys(objects.Verification)
+    assert err.startswith("error: 1 of 2 files failed verification")
+
+
+def test_gpus_prints_the_catalogue_and_the_cards_of_this_machine(
+    main: Main, monkeypatch: pytest.MonkeyPatch, card: Callable[..., InstalledGpu]
+) -> None:
+    lost = replace(card("NVIDIA H100 PCIe", 2), fault="does not answer")
+    monkeypatch.setattr(nvml, "list_gpus", lambda: (card("NVIDIA L4"), card("NVIDIA X1", 1), lost))
+    code, out, err = main("gpus", "--json")
+    found = json.loads(out)
+    assert (code, err, list(found)) == (0, "", keys(objects.Gpus))
+    assert all(list(each) == keys(objects.ListedGpu) for each in found["gpus"])
+    by_key = {each["key"]: each for each in found["gpus"]}
+    assert [key for key, each in by_key.items() if each["installed"]] == ["l4", "cpu", "nvidia-x1"]
+    assert (by_key["l4"]["bandwidth_gbs"], by_key["nvidia-x1"]["catalogued"]) == (300, False)
+    assert found["obstacles"] == [lost.obstacle]
+
+
+def test_models_prints_the_catalogue_and_the_default(main: Main) -> None:
+    code, out, _ = main("models", "--json")
+    found = json.loads(out)
+    assert (code, list(found)) == (0, keys(objects.Models))
+    assert all(list(each) == keys(objects.ListedModel) for each in found["models"])
+    assert [each["key"] for each in found["models"] if each["default"]] == ["qwen2.5-0.5b"]
+    assert next(each for each in found["models"] if each["key"] == "llama-3.1-8b")["layers"] == 32

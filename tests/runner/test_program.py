@@ -1,0 +1,78 @@
+"""The common part of both command lines, with every command of both."""
+
+from __future__ import annotations
+
+import re
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from analysis import cli as analysis
+from runner import __version__, program
+from runner.cli import program as runner_program
+from runner.errors import Usage
+from runner.program import Program
+
+PROGRAMS = {"runner": runner_program, "analysis": analysis.main}
+COMMANDS = [(name, command) for name, each in PROGRAMS.items() for command in each.list_commands(click.Context(each))]
+
+
+def output(called: Program, *arguments: str) -> str:
+    """Returns what a command line prints that ends well."""
+    done = CliRunner().invoke(called, arguments)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_version_is_printed(name: str) -> None:
+    assert output(PROGRAMS[name], "--version") == f"decode-floor, version {__version__}\n"
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_without_arguments_the_help_is_printed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = []
+    for arguments in ([], ["-h"], ["--help"]):
+        assert program.run(PROGRAMS[name], f"python -m {name}", arguments) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0].startswith(f"Usage: python -m {name} [OPTIONS] COMMAND")
+    assert len({*texts}) == 1
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS)
+def test_every_command_has_a_short_and_a_long_help_option(name: str, command: str) -> None:
+    short = output(PROGRAMS[name], command, "-h")
+    assert short == output(PROGRAMS[name], command, "--help")
+    assert "-h, --help" in short
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS)
+def test_the_line_of_a_command_is_its_whole_first_sentence(name: str, command: str) -> None:
+    """Click would cut it at the width, and at a dot inside a sentence."""
+    listed = " ".join(output(PROGRAMS[name], "-h").partition("Commands:")[2].split())
+    whole = " ".join(output(PROGRAMS[name], command, "-h").partition("\n\n")[2].partition("Options:")[0].split())
+    line = re.search(rf"(?:^|\. ){command} (.*?\.)(?= [a-z]+ [A-Z]|$)", listed)
+    assert line is not None, listed
+    assert whole.startswith(line[1])
+    assert line[1].count("`") % 2 == line[1].count("(") - line[1].count(")") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("runner", ["cel"], "unknown command 'cel'; did you mean cell? (allowed: ab, cell, "),
+        ("analysis", ["flor"], "unknown command 'flor'; did you mean floor? (allowed: ab, budget, "),
+        ("runner", ["import"], "Missing argument 'FOLDER'. (see `python -m runner import --help`)"),
+        ("runner", ["gpus", "--jsn"], "(see `python -m runner gpus --help`)"),
+        ("analysis", ["floor", "--format", "x"], "(see `python -m analysis floor --help`)"),
+        ("analysis", ["--nonsense"], "(see `python -m analysis --help`)"),
+    ],
+)
+def test_a_command_line_that_cannot_be_parsed_is_one_error_with_its_help(
+    name: str, arguments: list[str], said: str
+) -> None:
+    with pytest.raises(Usage) as caught:
+        program.run(PROGRAMS[name], f"python -m {name}", arguments)
+    assert said in str(caught.value)
+    assert caught.value.exit_code == 2
