@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from math import ceil
 from typing import TYPE_CHECKING
 
 from matplotlib.lines import Line2D
@@ -29,7 +29,7 @@ LOOKS = {
 """Colour and hatch of each runtime; others have `OTHER`."""
 OTHER = (style.GREY, "++")
 NAME_WIDTH = 34
-NOTE_WIDTH, TITLE_WIDTH = 72, 32
+NOTE_WIDTH, TITLE_WIDTH = 76, 32
 TITLE = "Step time and memory floor"
 
 
@@ -116,7 +116,7 @@ def bar_text(row: FloorRow, letters: Mapping[str, str]) -> str:
 def _note(letters: Mapping[str, str]) -> list[str]:
     """Returns the lines that explain the letters."""
     text = "Flags: " + ", ".join(f"{letter}\u00a0{flag}" for flag, letter in letters.items())
-    return style.wrapped(text, NOTE_WIDTH, ceil(len(text) / NOTE_WIDTH) + 1).splitlines() if letters else []
+    return textwrap.wrap(text, NOTE_WIDTH, break_on_hyphens=False) if letters else []
 
 
 def _caption(total: int, bars: Sequence[Sequence[FloorRow]], chosen: Sequence[Sequence[FloorRow]], panels: int) -> str:

@@ -38,7 +38,7 @@ LINES = ("-", "--", "-.", ":")
 WIDTH = 4.6
 """Width of every figure in inches: in a window of 390 pixels, a point of its text is about a pixel."""
 POINTS_PER_INCH = 72
-CHARACTER = 4.6
+CHARACTER = 4.3
 """Width of an average character of a tick's label or of small text, in points."""
 LONGEST_NAME = 64
 LEGEND_WIDTH = 70

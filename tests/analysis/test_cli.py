@@ -66,3 +66,15 @@ def test_an_ab_that_cannot_be_read_is_named_below_the_table(copied: Path) -> Non
     assert done.stderr.startswith(f"left out {manifest}: ")
     assert isinstance(done.exception, BadRecord)
     assert "the lines above name each of them" in str(done.exception)
+
+
+@pytest.mark.medium
+def test_figures_writes_an_svg_for_each_figure_that_has_something_to_show(tmp_path: Path) -> None:
+    record.write(example_record(), tmp_path / "records" / "one.json")
+    out = tmp_path / "out"
+    done = CliRunner().invoke(cli.main, ["figures", "--records", str(tmp_path / "records"), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    made = sorted(out.iterdir())
+    assert [path.name for path in made] == ["budget.svg", "floor-bandwidth.svg", "latency.svg"]
+    assert sorted(done.stdout.splitlines()) == [str(path) for path in made]
+    assert all(path.read_bytes().startswith(b"<svg ") for path in made)

@@ -183,15 +183,23 @@ def test_a_python_without_the_packages_is_told_how_to_get_them(tmp_path):
 
 @pytest.mark.slow
 def test_a_figure_that_cannot_be_written_is_one_line(tmp_path):
-    place = tmp_path / "missing" / "graphs.png"
+    place = tmp_path / "missing" / "graphs.svg"
     said = refused("graphs", "--records", RECORDS, "--figure", str(place))
     assert said == f"error: {place} cannot be written (No such file or directory): name another file"
+
+
+@pytest.mark.slow
+def test_a_figure_with_the_name_of_another_kind_of_picture_is_refused(tmp_path):
+    place = tmp_path / "graphs.png"
+    said = refused("graphs", "--records", RECORDS, "--figure", str(place))
+    assert said == f"error: {place} would be an SVG file: give --figure a name that ends with .svg"
+    assert not place.exists()
 
 
 @pytest.mark.medium
 def test_a_table_without_anything_to_draw_is_printed_all_the_same(tmp_path):
     record.write(example_record(), tmp_path / "records" / "one.json")
-    done = run("quant", "--records", str(tmp_path / "records"), "--figure", str(tmp_path / "quant.png"))
-    assert (done.returncode, (tmp_path / "quant.png").exists()) == (0, False)
+    done = run("quant", "--records", str(tmp_path / "records"), "--figure", str(tmp_path / "quant.svg"))
+    assert (done.returncode, (tmp_path / "quant.svg").exists()) == (0, False)
     assert "note: nothing to draw in" in done.stderr
     assert "| gpu |" in done.stdout

@@ -58,7 +58,7 @@ def rows(reading: Reading) -> list[ToyRow]:
 def draw(table, reading):
     from analysis.figures import style
 
-    figure = style.canvas(2.0, 1.0)
+    figure = style.canvas(1.0)
     figure.subplots().plot([row.dog_ms for row in table])
     return style.Drawn("toys", "Toys", "Steps in dog years.", figure)
 
@@ -114,9 +114,9 @@ def test_a_table_that_is_one_file_has_a_command_in_every_form(records: Path) -> 
     assert first.keys() == {"gpu", "runtime", "dog_ms", "flags"}
     found = json.loads(printed("toy-years", *from_records, "--format", "json"))
     assert [row["flags"] for row in found] == [["toy-flag"], ["toy-flag"]]
-    figure = records.parent / "toys.png"
+    figure = records.parent / "toys.svg"
     printed("toy-years", *from_records, "--figure", str(figure))
-    assert figure.read_bytes().startswith(b"\x89PNG")
+    assert figure.read_bytes().startswith(b"<svg ")
 
 
 @pytest.mark.medium
@@ -141,7 +141,7 @@ def test_a_report_has_its_section_figure_glossary_and_flags(records: Path) -> No
     assert "<dt>dog ms</dt>\n<dd>a step, seven times as long [ms]</dd>" in html
     assert "<dt>toy-flag</dt>" in html
     assert "\n## Toy-years: steps in dog years\n\n| gpu | runtime | dog ms |" in str(made[files.TABLES])
-    assert "toys.png" in made
+    assert "toys.svg" in made
 
 
 @pytest.mark.medium

@@ -16,7 +16,7 @@ from tests.support.records import example_record
 from tests.support.reports import every_kind, write_records
 
 ROOT = Path(__file__).parents[3]
-DRAWN = ["budget.png", "floor-bandwidth.png", "floor-context.png", "latency.png", "quant.png"]
+DRAWN = ["budget.svg", "floor-bandwidth.svg", "latency.svg", "quant.svg"]
 
 FILES = [*DRAWN, "report.html", "sessions.csv", "tables.md"]
 

@@ -13,7 +13,7 @@ def test_a_section_has_what_its_table_declares(kinds: Contents) -> None:
     found = {made.anchor: made for made in section.sections(kinds.rows)}
     assert list(found) == [table.name for table in registry.tables()]
     floor = found["floor"]
-    assert (floor.above, floor.below) == (("floor-bandwidth", "floor-context"), ("latency",))
+    assert (floor.above, floor.below) == (("floor-steps", "floor-bandwidth", "floor-context"), ("latency",))
     assert [made.name for made in floor.grids] == ["table-floor", "table-ranges"]
     assert found["paper"].heading == "Comparison with the paper"
     assert found["quant"].sentences == tuple(registry.table("quant").statements(kinds.rows["quant"]))

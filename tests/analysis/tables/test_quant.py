@@ -102,10 +102,10 @@ def test_the_command_prints_json_and_draws(tmp_path):
     for number, found in enumerate((packed_record(), fp16_baseline())):
         (tmp_path / f"{number}.json").write_text(json.dumps(as_session(found, number)))
     whole = [sys.executable, "-m", "analysis", "quant", "--records", str(tmp_path), "--format", "json"]
-    done = subprocess.run([*whole, "--figure", str(tmp_path / "q.png")], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([*whole, "--figure", str(tmp_path / "q.svg")], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert [row["quant"] for row in json.loads(done.stdout)] == ["bf16", "gptq", "bf16", "bnb-nf4", "awq", "gptq"]
-    assert (tmp_path / "q.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "q.svg").read_bytes().startswith(b"<svg ")
 
 
 @pytest.mark.medium

@@ -128,5 +128,5 @@ def test_an_a_a_under_mlflow_run_ends_in_its_summary_run(tmp_path: Path) -> None
     assert min(sessions) / max(sessions) <= summary.data.metrics["ab/ratio"] <= max(sessions) / min(sessions)
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     names = {each.path for each in client.list_artifacts(summary.info.run_id)}
-    assert names == {"ab.json", "summary.json", "summary.md", "sessions.png"}
+    assert names == {"ab.json", "summary.json", "summary.md", "sessions.svg"}
     assert list((tmp_path / "spool").glob(".runs/*")) == []
