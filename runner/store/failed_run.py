@@ -49,12 +49,18 @@ def _in_words(reason: str) -> str:
 
 def _requested(run: Run) -> str:
     """Returns the requested values in a few words, or the name of the entry point if every value is a default."""
-    params = run.data.params
-    compared = f"{params['a']}/{params['b']}" if params.get("field", NONE) != NONE else ""
-    table = params.get("table", "")
-    words = [word for word in (compared, table, *dict(_chosen(run)).values()) if word]
+    table = run.data.params.get("table", "")
+    words = [word for word in (_arms(run.data.params), table, *dict(_chosen(run)).values()) if word]
     entry = run.data.tags.get("mlflow.project.entryPoint", "request").replace("main", "cell")
     return redact(" ".join(words or [entry]))
+
+
+def _arms(params: Mapping[str, str]) -> str:
+    """Returns the values that an A/B compares, empty without any. Values of weights may be private paths."""
+    field = params.get("field", NONE)
+    if field in (NONE, "weights"):
+        return "" if field == NONE else field
+    return f"{params.get('a', AUTO)}/{params.get('b', AUTO)}"
 
 
 def _chosen(run: Run) -> Iterator[tuple[str, str]]:

@@ -43,6 +43,7 @@ def _made_run(uri: str, entry: str = "main", **params: str) -> str:
             NO_L4,
             "eager/graph l4: no such GPU here",
         ),
+        ("ab", {"gpu": "l4", "field": "weights", "a": "/mnt/mine", "b": "hub"}, NO_L4, "weights l4: no such GPU here"),
         ("ab", {"gpu": "l4", "field": "none"}, BadPair("x"), "l4: fields do not go together"),
         ("tables", {"table": "floor"}, StoreUnreachable("x"), "floor: store unreachable"),
         ("cell", {"gpu": "l4"}, Terminated("stopped by SIGTERM"), "l4: terminated"),
