@@ -38,7 +38,7 @@ def check_folder(folder: Path) -> None:
         raise BadValue(f"{folder}: no such folder of records: {NAME_FOLDER}") from error
     except NotADirectoryError as error:
         if folder.exists():
-            raise BadValue(f"{folder} is a file, not a folder of records: name its folder, {folder.parent}") from error
+            raise BadValue(f"{folder} is a file, not a folder of records: name the folder that it is in") from error
         raise BadValue(f"the folder of records {failures.path_message(error)}") from error
     except OSError as error:
         raise BadValue(f"the folder of records {failures.path_message(error)}") from error

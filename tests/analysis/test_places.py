@@ -25,8 +25,8 @@ def records(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("setting", "arguments", "code", "said"),
     [
-        (lambda at: close(at / "records"), ("floor", "--records", "records"), 24, "records: Permission denied"),
-        (lambda at: close(at / "records"), ("ab", "records"), 24, "records: Permission denied"),
+        (lambda at: close(at / "records"), ("floor", "--records", "records"), 11, "records: Permission denied"),
+        (lambda at: close(at / "records"), ("ab", "records"), 11, "records: Permission denied"),
         (lambda at: (at / "out").mkdir(mode=0o500), REPORT, 11, "out cannot be written (Permission denied)"),
         (lambda at: strangers(_folder(at / "out")), REPORT, 11, "out cannot be written (Permission denied)"),
         (lambda at: os.mkfifo(_folder(at / "out") / "tables.md"), REPORT, 11, "out cannot be written (No such device"),

@@ -63,7 +63,11 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
         (("cell", "--ctx", "9" * 21), 11, "must be at most 9223372036854775807"),
         (("verify", "/nonexistent.json"), 11, "/nonexistent.json: no such file or folder"),
         (("import", "/nonexistent"), 11, "no such folder"),
-        (("import", "/etc/passwd"), 11, "/etc/passwd is a file, not a folder of records: name its folder, /etc"),
+        (
+            ("import", "/etc/passwd"),
+            11,
+            "/etc/passwd is a file, not a folder of records: name the folder that it is in",
+        ),
         (("cell", "--ctx", ""), 11, "ctx='' is empty: give it a value, or leave it out"),
         (("cell", "--where", "moon"), 10, "unknown where 'moon' (allowed: auto, here, container)"),
         (("cell", "--dtype", "fp8"), 10, "unknown dtype 'fp8' (allowed: auto, bf16, fp16, fp32)"),

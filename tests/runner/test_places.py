@@ -119,7 +119,7 @@ def _shadowed(folder: Path, name: str) -> Path:
         (lambda at: close(spool(at), 0o500), AB, 11, "cannot be written (Permission denied)"),
         (lambda at: (at / "spool").write_text(""), AB, 11, "cannot be written"),
         (lambda at: close(spool(at)), ("import", "spool"), 11, "spool: Permission denied"),
-        (lambda at: close(spool(at)), ("verify", "spool"), 24, "spool: Permission denied"),
+        (lambda at: close(spool(at)), ("verify", "spool"), 11, "spool: Permission denied"),
         (lambda at: (at / "file").write_text(""), ("import", "file"), 11, "name the folder that it is in"),
         (lambda at: (at / "file").write_text(""), ("import", "file/x"), 11, "file/x: Not a directory: it, or a part"),
         (lambda at: loop(at / "spool"), ("import", "spool"), 11, "its links form a loop"),
@@ -152,7 +152,7 @@ def test_a_record_that_cannot_be_read_is_named(tmp_path: Path, setting: Callable
     setting(file)
     done = command("runner", tmp_path, "verify", "spool")
     assert said in done.stdout
-    assert " are damaged or differ from their raw values" in one_line(done, 24)
+    assert " failed verification" in one_line(done, 24)
 
 
 def _folder(file: Path) -> Path:
@@ -258,7 +258,7 @@ def test_a_files_name_forges_no_line_of_ours(tmp_path: Path) -> None:
     first, second, last = done.stderr.splitlines()
     assert first.startswith(f"refused spool/{written}: ")
     assert second == f"refused spool/z.json: for the same reason as spool/{written}"
-    assert last == "error: 2 files were not imported: restore or remove them, then import again"
+    assert last == "error: 2 files were not imported: restore or remove each, then import again"
     done = command("runner", tmp_path, "verify", "spool")
     assert (len(done.stdout.splitlines()), "\x1b" in done.stdout) == (2, False)
     done = command("runner", tmp_path, "verify", FORGED)

@@ -58,7 +58,7 @@ def test_dynamic_against_static_is_measured_killed_gone_on_with_compared_and_imp
     (folder,) = (tmp_path / "spool").glob("ab-*")
     found = json.loads((folder / "ab.json").read_text())
     assert [block["order"] for block in found["blocks"]] == ["abba", "baab", "ab"]
-    assert run(tmp_path, "runner", "verify", "spool").stdout == "ok 11 records\n"
+    assert run(tmp_path, "runner", "verify", "spool").stdout == "ok 10 records and 1 A/B manifest\n"
 
     compared = run(tmp_path, "analysis", "ab", "spool", "--format", "json")
     (row,) = json.loads(compared.stdout)

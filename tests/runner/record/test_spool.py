@@ -120,7 +120,9 @@ def test_a_folder_of_records_that_cannot_be_listed_is_said_with_what_to_do(tmp_p
     spool.check_folder(tmp_path)
     with pytest.raises(BadValue, match=r"gone: no such folder of records: name the folder that a command wrote"):
         spool.check_folder(tmp_path / "gone")
-    with pytest.raises(BadValue, match=r"record\.json is a file, not a folder of records: name its folder, "):
+    with pytest.raises(
+        BadValue, match=r"record\.json is a file, not a folder of records: name the folder that it is in$"
+    ):
         spool.check_folder(file)
     with pytest.raises(BadValue, match=r"below: Not a directory: it, or a part of its path, is a file: name another"):
         spool.check_folder(file / "below")
