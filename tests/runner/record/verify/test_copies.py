@@ -155,7 +155,7 @@ def test_verify_names_a_copy_and_a_name_that_is_another_sessions(tmp_path):
     shutil.copy(FIRST, tmp_path / "renamed-0-0123456789abcdef.json")
     result = CliRunner().invoke(program, ["verify", str(tmp_path)])
     assert isinstance(result.exception, BadRecord)
-    assert "2 of 3 records" in str(result.exception)
+    assert "2 of 3 files" in str(result.exception)
     assert "passes.wall: the same steps as" in result.output
     assert "the file name does not match the cell and session of the content" in result.output
 

@@ -187,7 +187,7 @@ def test_the_command_fails_with_the_list(records, since):
     result = CliRunner().invoke(program, ["verify", "--since", since, str(records)])
     assert isinstance(result.exception, BadRecord)
     assert str(result.exception) == (
-        f"1 committed records were changed or deleted since {since}: `git checkout {since} -- FILE` restores one"
+        f"1 committed record was changed or deleted since {since}: `git checkout {since} -- FILE` restores one"
     )
     assert f"{FIRST.name}: changed since" in result.output.replace("\n", "")
 
