@@ -30,7 +30,6 @@ def test_the_summary_says_what_was_found(main: Main, monkeypatch: pytest.MonkeyP
     for part in (
         "tiny 64 bf16 eager dynamic cpu (session 0123)",
         "2.000 ms, 500.0 tokens/s",
-        "1.000 ms at the bandwidth measured here (r_floor_achievable 0.500)",
         "p90       ",
         "50.0 % of the floor of 1.000 ms",
         "valid     yes: logit error 1.00e-02, bound 3.00e-02",
