@@ -1,4 +1,4 @@
-"""Where the time of a step goes: the gap budget as stacked bars."""
+"""The gap budget of a step as stacked bars."""
 
 from __future__ import annotations
 

@@ -134,7 +134,12 @@ def test_a_comparison_follows_a_measurement_that_succeeded_and_leaves_its_exit_c
 
 def test_make_cell_compares_what_it_has_measured() -> None:
     done = subprocess.run(
-        ["make", "-n", "cell", "ARGS=--ctx 64"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        ["make", "--no-print-directory", "-n", "cell", "ARGS=--ctx 64"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     first, second = done.stdout.splitlines()[-2:]
     assert first.endswith(" python -m runner cell --ctx 64")

@@ -32,9 +32,9 @@ from runner.cell.cell import short_hash
 from runner.cell.jsonform import to_json
 from runner.errors import BadValue
 from runner.store import address, connection, experiment
-from runner.store.ab_run import AB_TAG, FINISHED, MANIFEST_TAG
+from runner.store.ab_run import AB_TAG, FINISHED, MANIFEST_TAG, NOT_COMPARED
 from runner.store.manifesttags import manifest_tags
-from runner.store.session_run import COMMITTED_TAG, SESSION_TAG, View, view
+from runner.store.session_run import COMMITTED_TAG, NOTE_TAG, SESSION_TAG, View, view
 from tests.support.campaign import Campaign, campaign
 from tests.support.derive import typed
 
@@ -131,7 +131,7 @@ def comparison_run(manifest: Manifest, period_ms: tuple[int, int]) -> StoredRun:
         params={"ab.field": manifest.field, "ab.a": a.value, "ab.b": b.value}
         | {f"cell.{name}": _word(value) for name, value in shared.items()},
         tags={AB_TAG: manifest.id, MLFLOW_RUN_NAME: manifest.title, "study": manifest.study, "cell": manifest.title}
-        | {**words, **own, MANIFEST_TAG: short_hash(own, 16)},
+        | {**words, **own, MANIFEST_TAG: short_hash(own, 16), NOTE_TAG: NOT_COMPARED},
         points=(),
     )
 

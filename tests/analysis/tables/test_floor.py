@@ -221,7 +221,7 @@ def test_a_copied_record_is_no_further_session(tmp_path):
 @pytest.mark.parametrize("folder", ["", "nowhere"])
 def test_a_folder_without_records_is_one_line(tmp_path, folder):
     finished = command("--records", str(tmp_path / folder))
-    assert finished.returncode == 24
+    assert finished.returncode == 11
     assert finished.stderr.count("\n") == 1
 
 

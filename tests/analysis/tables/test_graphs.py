@@ -69,7 +69,7 @@ def test_rows_that_differ_in_the_weights_do_not_look_alike(table):
 @pytest.mark.slow
 def test_a_folder_without_an_ab_is_one_line(tmp_path):
     finished = command("ab", str(tmp_path))
-    assert finished.returncode == 24
+    assert finished.returncode == 11
     assert "no A/B there" in finished.stderr
     record.write(example_record(), tmp_path / "one.json")
     finished = command("graphs", "--records", str(tmp_path))
