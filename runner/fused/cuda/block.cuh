@@ -1,0 +1,45 @@
+// What every phase of a block knows: who the thread is, where its shared memory lies, which step this is.
+#pragma once
+#include "arguments.cuh"
+#include "ring.cuh"
+
+// Instrumented builds, for tests alone. STAMPS: clocks of each block at each place. DELAYS: seeded pauses there.
+#ifdef STAMPS
+__device__ long long stamps[shape::blocks][shape::layers][16];
+#endif
+
+struct Block {
+  const Step& step;
+  char* memory;
+  Ring& ring;
+  int thread, warp, lane;
+  int position, split, splits;   // of the token that is consumed; this block's split of its key head, and of how many
+  unsigned epoch;                // of layer 0's first half
+  int layer = 0;
+
+  template <class T> __device__ __forceinline__ T* at(int offset) const { return (T*)(memory + offset); }
+  __device__ __forceinline__ const plan::Range& range(int phase) const { return ring.ranges[phase]; }
+  __device__ __forceinline__ Waiting waiting(int awaited) const { return Waiting(step.report, awaited, layer); }
+  __device__ __forceinline__ unsigned epoch_now(int half) const { return epoch + 2 * layer + half; }
+
+  // Calls use(i) for each of the warp's items of a phase.
+  template <class Use> __device__ __forceinline__ void items(int phase, Use use) const {
+    int count = plan::items(range(phase), phase);
+    for (int i = plan::first_item(range(phase), warp); i < count; i += shape::warps) use(i);
+  }
+  __device__ __forceinline__ bool has_items(int phase) const {
+    return plan::first_item(range(phase), warp) < plan::items(range(phase), phase);
+  }
+  // Called between the phases of a layer.
+  __device__ __forceinline__ void passes(int place) const {
+#ifdef STAMPS
+    if (thread == 0) stamps[blockIdx.x][layer][place] = clock64();
+#endif
+#ifdef DELAYS
+    unsigned hash = (epoch + layer * 16 + place) * 2654435761u ^ (blockIdx.x * 64 + warp + DELAYS) * 2246822519u;
+    hash = (hash ^ hash >> 15) * 2654435761u;
+    if (hash >> 29 == 0) __nanosleep(hash & 0x3fff);
+#endif
+  }
+  __device__ __forceinline__ void sync() const { asm volatile("bar.sync 0;" ::: "memory"); }
+};

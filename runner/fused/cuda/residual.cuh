@@ -1,0 +1,56 @@
+// The residual stream: gathered from all blocks, weighted for the next products, and added to by Wo and Wdown.
+#pragma once
+#include "product.cuh"
+
+namespace residual {
+using namespace shape;
+
+// Puts h · weight as bf16 into memory::input, and returns what the products with it must be multiplied by to be those
+// with rmsnorm(h) · weight. h is the embedding's row of `token`, or what all blocks sent in `epoch` if token < 0.
+__device__ __forceinline__ float normed(const Block& block, const bf16* weight, long long token, unsigned epoch) {
+  constexpr int loads = divided_up(hidden / 2, threads);
+  unsigned w[loads];
+  Pair h[loads];
+  auto pair = [&](int k) { int i = block.thread + k * threads; return i < hidden / 2 ? i : 0; };
+#pragma unroll
+  for (int k = 0; k < loads; ++k) w[k] = ((const unsigned*)weight)[pair(k)];
+  if (token >= 0) {
+#pragma unroll
+    for (int k = 0; k < loads; ++k) {
+      unsigned v = ((const unsigned*)(block.step.embedding + token * hidden))[pair(k)];
+      h[k] = {(u64)__float_as_uint(low(v)), (u64)__float_as_uint(high(v))};
+    }
+  } else {
+    gather(h, [&](int k) { return block.step.hidden + 2 * pair(k); }, epoch, block.waiting(HIDDEN_STATE));
+  }
+  float squares = 0;
+  unsigned* input = block.at<unsigned>(memory::input);
+#pragma unroll
+  for (int k = 0; k < loads; ++k) {
+    if (block.thread + k * threads >= hidden / 2) continue;
+    float a = number(h[k].a), b = number(h[k].b);
+    squares += a * a + b * b;
+    input[pair(k)] = pack(a * low(w[k]), b * high(w[k]));
+  }
+  squares = warp_sum(squares);
+  float* sums = block.at<float>(memory::sums);
+  if (block.lane == 0) sums[block.warp] = squares;
+  block.sync();
+  float total = 0;
+  for (int i = 0; i < warps; ++i) total += sums[i];
+  return rsqrtf(total / hidden + block.step.epsilon);
+}
+
+// The block's own rows of the embedding's row of `token`: its residual.
+__device__ __forceinline__ void begin(const Block& block, long long token) {
+  const plan::Range& rows = block.range(plan::OUT);
+  int row = rows.first + block.thread;
+  if (row < rows.stop) block.at<float>(memory::residual)[block.thread] = from_bf16(block.step.embedding[token * hidden + row]);
+}
+
+__device__ __forceinline__ void add_and_send(const Block& block, int own_row, float sum, int half) {
+  float* sum_so_far = block.at<float>(memory::residual) + own_row;
+  *sum_so_far += sum;
+  send(block.step.hidden + block.range(plan::OUT).first + own_row, *sum_so_far, block.epoch_now(half));
+}
+}  // namespace residual

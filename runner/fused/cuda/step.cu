@@ -1,0 +1,82 @@
+// One decode step as one kernel: a block per SM, resident for the whole step. Read ring.cuh and exchange.cuh first.
+//
+//   for each layer:   h ─► norm, Wq Wk Wv ─► qkv ─► attention's splits ─► parts ─► join ─► attention ─► Wo ─► h
+//                     h ─► norm, Wgate Wup, silu ─► activations ─► Wdown ─► h
+//   at the end:       h ─► norm, head ─► logits ─► chosen token
+//
+// Each name between arrows is an exchange between blocks. All that is read from device memory besides is on the tape.
+#include "attention.cuh"
+#include "choice.cuh"
+#include "mlp.cuh"
+
+using namespace shape;
+
+__device__ __forceinline__ void send_qkv(const Block& block, float scale) {
+  const plan::Layer& layer = block.step.layers[block.layer];
+  product::rows<hidden>(block, plan::QKV, [&](int item, float sum) {
+    int row = block.range(plan::QKV).first + item;
+    float bias = 0;
+    if (qkv_bias) {
+      const bf16* from = row < q_rows ? layer.query_bias + row
+                         : row < q_rows + kv_rows ? layer.key_bias + row - q_rows : layer.value_bias + row - q_rows - kv_rows;
+      bias = from_bf16(*from);
+    }
+    if (block.lane == 0) send(block.step.qkv + row, scale * sum + bias, block.epoch_now(0));
+  });
+}
+
+extern "C" __global__ void __launch_bounds__(threads, 1) decode_step(const __grid_constant__ Step step) {
+  extern __shared__ __align__(128) char shared[];
+  int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
+  int position = *step.position;
+  long long token = *step.forced ? step.sequence[position] : *step.chosen;
+  unsigned epoch = *step.launches * (2 * layers);
+
+  plan::Range* ranges = (plan::Range*)(shared + memory::ranges);
+  if (thread < plan::phases) ranges[thread] = thread == plan::CACHE ? plan::cache_range(blockIdx.x, position)
+                                                                    : step.ranges[blockIdx.x * plan::phases + thread];
+  unsigned full = shared_address(shared + memory::full);
+  if (thread < warps * slots) make_barrier(full + 8 * thread);
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+  if (thread < head_dim / 2) {
+    float* angles = (float*)(shared + memory::angles);
+    angles[thread] = step.cosines[(long long)position * (head_dim / 2) + thread];
+    angles[thread + head_dim / 2] = step.sines[(long long)position * (head_dim / 2) + thread];
+  }
+  __syncthreads();
+
+  int splits = plan::splits(position), head = blockIdx.x / splits;
+  Ring ring{ranges, step.layers, step.head, step.report, head, (int)step.cache_rows, warp,
+            shared_address(shared + memory::ring) + warp * slots * slot_bytes, full + 8 * warp * slots, copies::read_once()};
+  ring.start();
+  Block block{step, shared, ring, thread, warp, lane, position, (int)blockIdx.x % splits, splits, epoch};
+  residual::begin(block, token);
+
+  for (int layer = 0; layer < layers; ++layer) {
+    block.layer = layer;
+    block.passes(0);
+    float scale = residual::normed(block, step.layers[layer].input_norm, layer ? -1 : token, block.epoch_now(-1));
+    block.passes(1);
+    send_qkv(block, scale);
+    block.passes(2);
+    if (head < kv_heads) attention::split(block);
+    block.passes(3);
+    attention::join_splits(block);
+    block.passes(4);
+    attention::gather_outputs(block);
+    block.passes(5);
+    product::rows<q_rows>(block, plan::OUT, [&](int item, float sum) {
+      if (lane == 0) residual::add_and_send(block, item, sum, 0);
+    });
+    block.passes(6);
+    scale = residual::normed(block, step.layers[layer].output_norm, -1, block.epoch_now(0));
+    block.passes(7);
+    mlp::gate_up(block, scale);
+    block.passes(8);
+    mlp::down(block);
+    block.passes(9);
+  }
+  float scale = residual::normed(block, step.norm, -1, block.epoch_now(1));
+  choice::logits(block, scale);
+  choice::choose(block);
+}
