@@ -13,6 +13,7 @@ TILE_TOKENS = 16
 MOST_WARPS, LEAST_WARPS = 8, 4
 MOST_GROUP = 8
 MOST_SLOTS = 16
+FLIGHTS = 2
 REMAINDER_BYTES = 8192
 """Shared memory besides ring and input, at most; `memory` in shape.cuh has the exact layout, and checks it."""
 
@@ -36,6 +37,8 @@ class Geometry:
     slots: int
     """of one warp"""
     slot_bytes: int
+    flights: int
+    """copies of a warp that are under way at once, at most"""
     pieces: int
     """parts of a row of the down projection"""
     shared_bytes: int
@@ -56,6 +59,7 @@ class Geometry:
             "WARPS": self.warps,
             "SLOTS": self.slots,
             "SLOT_BYTES": self.slot_bytes,
+            "FLIGHTS": self.flights,
             "PIECES": self.pieces,
             "LARGEST_SHARED": self.shared_bytes,
         }
@@ -105,8 +109,9 @@ def _fitting(shape: ModelShape, card: Card, blocks: int) -> Iterator[Geometry]:
     for warps in range(LEAST_WARPS, MOST_WARPS + 1):
         slots = min(room // (warps * slot_bytes), MOST_SLOTS)
         for pieces in (count for count in range(1, warps + 1) if warps % count == 0):
+            flights = min(slots, FLIGHTS)
             if slots >= 1 and piece_bytes(shape.intermediate, pieces) <= slot_bytes:
-                yield Geometry(shape, blocks, warps, slots, slot_bytes, pieces, card.shared_bytes)
+                yield Geometry(shape, blocks, warps, slots, slot_bytes, flights, pieces, card.shared_bytes)
 
 
 def _slot_bytes(shape: ModelShape) -> int:

@@ -14,18 +14,16 @@ from runner.fused.geometry import Card, Geometry
 if TYPE_CHECKING:
     import torch
 
-LAYER_FIELDS = (
-    *("query", "key", "value", "out", "gate", "up", "down"),
-    *("query_bias", "key_bias", "value_bias", "input_norm", "output_norm"),
-    *("keys", "values"),
-)
-"""Addresses of a layer, in the order of `plan::Layer`."""
+LAYER_FIELDS = ("query", "key", "value", "out", "gate", "up", "down", "keys", "values")
+"""Addresses of what a layer has on the tape, in the order of `plan::Layer`."""
+VECTOR_FIELDS = ("query_bias", "key_bias", "value_bias", "input_norm", "output_norm")
+"""Addresses of a layer's vectors, in the order of `Vectors` (arguments.cuh)."""
 STEP_FIELDS = (
-    *("embedding", "norm", "head", "cosines", "sines", "ranges"),
+    *("layers", "embedding", "norm", "head", "cosines", "sines", "ranges"),
     *("hidden", "qkv", "parts", "weights", "attention", "activations", "choices"),
     *("logits", "sequence", "forced", "position", "chosen", "launches", "report", "cache_rows"),
 )
-"""Fields of `Step` (arguments.cuh) behind the layers, eight bytes each; epsilon, a float, is the last."""
+"""Fields of `Step` (arguments.cuh) behind the vectors, eight bytes each; epsilon, a float, is the last."""
 REPORT_WORDS = 8
 AWAITED = ("a copy", "the residual stream", "queries", "attention's parts", "attention", "activations", "choices")
 
@@ -78,6 +76,9 @@ class Launch:
         self._geometry = geometry
         self._kept = (compiled, layers, tensors)
         self.buffers = self._make_buffers()
+        self.buffers["layers"] = torch.tensor(
+            [_addresses(layer, LAYER_FIELDS) for layer in layers], dtype=torch.int64, device=self._device
+        )
         addresses = {name: tensor.data_ptr() for name, tensor in {**tensors, **self.buffers}.items()}
         addresses["cache_rows"] = cache_rows
         self._arguments = _arguments(layers, addresses, epsilon)
@@ -142,13 +143,18 @@ def _arguments(
     layers: Sequence[dict[str, torch.Tensor]], addresses: dict[str, int], epsilon: float
 ) -> ctypes.Structure:
     """Returns the kernel's only parameter, `Step` in arguments.cuh."""
-    words = [layer[name].data_ptr() if name in layer else 0 for layer in layers for name in LAYER_FIELDS]
+    words = [address for layer in layers for address in _addresses(layer, VECTOR_FIELDS)]
     words += [addresses[name] for name in STEP_FIELDS]
 
     class Step(ctypes.Structure):
         _fields_ = [("words", ctypes.c_uint64 * len(words)), ("epsilon", ctypes.c_float)]
 
     return Step((ctypes.c_uint64 * len(words))(*words), epsilon)
+
+
+def _addresses(tensors: dict[str, torch.Tensor], names: Sequence[str]) -> list[int]:
+    """Returns the tensors' addresses; 0 for one that the model lacks."""
+    return [tensors[name].data_ptr() if name in tensors else 0 for name in names]
 
 
 def _checked(result: Any) -> Any:

@@ -3,8 +3,12 @@
 #include "exchange.cuh"
 #include "plan.cuh"
 
+// Vectors of a layer, bf16.
+struct Vectors { const bf16 *query_bias, *key_bias, *value_bias, *input_norm, *output_norm; };
+
 struct Step {
-  plan::Layer layers[shape::layers];
+  Vectors vectors[shape::layers];
+  const plan::Layer* layers;                 // [layers]
   const bf16 *embedding, *norm;              // [vocab][hidden], [hidden]
   const char* head;                          // bf16 [vocab][hidden]; the embedding's own address if they are tied
   const float *cosines, *sines;              // [positions][head_dim / 2]

@@ -22,11 +22,11 @@ __device__ __forceinline__ void rotate(const Block& block, bool last) {
   int head = block.ring.head, count = last ? most : group * quarter;
   auto item = [&](int k) { int i = block.thread + k * threads; return i < count ? i : 0; };
   Pair v[2 * loads];
-  gather(v, [&](int k) {
+  block.gather(v, [&](int k) {
     int i = item(k / 2), h = i / quarter, d = i % quarter * 2 + (k & 1) * (head_dim / 2);
     int first = h < group ? (head * group + h) * head_dim : q_rows + (h - group) * kv_rows + head * head_dim;
     return block.step.qkv + first + d;
-  }, block.epoch_now(0), block.waiting(QUERY));
+  }, block.epoch_now(0), QUERY);
   const float *cosine = block.at<float>(memory::angles), *sine = cosine + head_dim / 2;
 #pragma unroll
   for (int k = 0; k < loads; ++k) {
@@ -42,7 +42,7 @@ __device__ __forceinline__ void rotate(const Block& block, bool last) {
     row[d / 2] = a;
     row[d / 2 + quarter] = b;
     if (h >= group) {
-      const plan::Layer& layer = block.step.layers[block.layer];
+      const plan::Layer& layer = block.ring.layers[block.layer];
       unsigned* cached = (unsigned*)((value ? layer.values : layer.keys) +
                                      ((long long)head * block.step.cache_rows + block.position) * row_bytes);
       cached[d / 2] = a;
@@ -170,10 +170,10 @@ __device__ __forceinline__ void join_splits(const Block& block) {
   int split = smaller(block.lane, block.splits - 1);
   auto pair = [&](int k) { int i = item + k * warps; return range.first + (i < count ? i : item); };
   Pair v[2 * most];                                            // two outputs; largest score and total
-  gather(v, [&](int k) {
+  block.gather(v, [&](int k) {
     int output = 2 * pair(k / 2);
     return k & 1 ? block.step.weights + 2 * (split * heads + output / head_dim) : block.step.parts + split * q_rows + output;
-  }, block.epoch_now(0), block.waiting(PARTS));
+  }, block.epoch_now(0), PARTS);
 #pragma unroll
   for (int k = 0; k < most; ++k) {
     if (item + k * warps >= count) continue;
@@ -191,7 +191,7 @@ __device__ __forceinline__ void gather_outputs(const Block& block) {
   constexpr int loads = divided_up(q_rows / 4, threads);
   auto index = [&](int k) { int i = block.thread + k * threads; return i < q_rows / 4 ? i : 0; };
   Pair v[loads];
-  gather(v, [&](int k) { return block.step.attention + 2 * index(k); }, block.epoch_now(0), block.waiting(ATTENTION));
+  block.gather(v, [&](int k) { return block.step.attention + 2 * index(k); }, block.epoch_now(0), ATTENTION);
 #pragma unroll
   for (int k = 0; k < loads; ++k)
     if (block.thread + k * threads < q_rows / 4)

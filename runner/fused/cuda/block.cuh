@@ -19,7 +19,6 @@ struct Block {
 
   template <class T> __device__ __forceinline__ T* at(int offset) const { return (T*)(memory + offset); }
   __device__ __forceinline__ const plan::Range& range(int phase) const { return ring.ranges[phase]; }
-  __device__ __forceinline__ Waiting waiting(int awaited) const { return Waiting(step.report, awaited, layer); }
   __device__ __forceinline__ unsigned epoch_now(int half) const { return epoch + 2 * layer + half; }
 
   // Calls use(i) for each of the warp's items of a phase.
@@ -30,6 +29,24 @@ struct Block {
   __device__ __forceinline__ bool has_items(int phase) const {
     return plan::first_item(range(phase), warp) < plan::items(range(phase), phase);
   }
+  // Waits for N pairs of packets; pair k is at `at(k)`. Called by all lanes of a warp. The ring goes on meanwhile.
+  template <int N, class At>
+  __device__ __forceinline__ void gather(Pair (&pairs)[N], At at, unsigned epoch, int awaited) const {
+    Waiting waiting(step.report, awaited, layer);
+#pragma unroll
+    for (int k = 0; k < N; ++k) ask(pairs[k], at(k));
+    for (;;) {
+      bool all = true;
+#pragma unroll
+      for (int k = 0; k < N; ++k) all &= has(pairs[k], epoch);
+      if (__all_sync(~0u, all)) return;
+#pragma unroll
+      for (int k = 0; k < N; ++k) ask_if(!has(pairs[k], epoch), pairs[k], at(k));
+      ring.pump();
+      waiting.again(epoch, epoch_of(pairs[0].a));
+    }
+  }
+
   // Called between the phases of a layer.
   __device__ __forceinline__ void passes(int place) const {
 #ifdef STAMPS

@@ -3,6 +3,7 @@
 // From sm_90 on one lane asks the TMA unit for the whole copy. Before, every lane copies 16 bytes at a time by cp.async.
 #pragma once
 #include "machine.cuh"
+#include "plan.cuh"
 
 #if __CUDA_ARCH__ >= 900
 namespace copies {
@@ -21,17 +22,18 @@ __device__ __forceinline__ void bulk(unsigned to, const char* from, int bytes, u
 }
 
 // Called by all lanes of a warp.
-__device__ __forceinline__ void fill(unsigned to, unsigned second_to, const char* from, const char* second, int bytes,
-                                     unsigned barrier, u64 policy) {
+__device__ __forceinline__ void fill(unsigned to, unsigned second_to, const plan::Copy& copy, unsigned barrier, u64 policy) {
   if (threadIdx.x % 32) return;
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;"
-               :: "r"(barrier), "r"(second ? 2 * bytes : bytes) : "memory");
-  bulk(to, from, bytes, barrier, policy);
-  if (second) bulk(second_to, second, bytes, barrier, policy);
+               :: "r"(barrier), "r"(copy.second ? 2 * copy.bytes : copy.bytes) : "memory");
+  bulk(to, copy.from, copy.bytes, barrier, policy);
+  if (copy.second) bulk(second_to, copy.second, copy.bytes, barrier, policy);
 }
 
-// Whether the phase of this parity is over; the hardware waits a little before it says no.
-__device__ __forceinline__ bool is_full(unsigned barrier, unsigned parity) {
+__device__ __forceinline__ bool is_full(unsigned barrier, unsigned parity);
+
+// Whether a slot is full. The hardware waits a little before it says no.
+__device__ __forceinline__ bool become_full(unsigned barrier, unsigned parity) {
   unsigned done;
   asm volatile("{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.b32 %0, 1, 0, p;\n}"
                : "=r"(done) : "r"(barrier), "r"(parity) : "memory");
@@ -49,21 +51,24 @@ __device__ __forceinline__ void lanes(unsigned to, const char* from, int bytes) 
     asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" :: "r"(to + i), "l"(from + i) : "memory");
 }
 
-__device__ __forceinline__ void fill(unsigned to, unsigned second_to, const char* from, const char* second, int bytes,
-                                     unsigned barrier, u64) {
-  lanes(to, from, bytes);
-  if (second) lanes(second_to, second, bytes);
+__device__ __forceinline__ void fill(unsigned to, unsigned second_to, const plan::Copy& copy, unsigned barrier, u64) {
+  lanes(to, copy.from, copy.bytes);
+  if (copy.second) lanes(second_to, copy.second, copy.bytes);
   asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" :: "r"(barrier) : "memory");
 }
 
-__device__ __forceinline__ bool is_full(unsigned barrier, unsigned parity) {
+__device__ __forceinline__ bool is_full(unsigned barrier, unsigned parity);
+__device__ __forceinline__ bool become_full(unsigned barrier, unsigned parity) { return is_full(barrier, parity); }
+}  // namespace copies
+#endif
+
+// Whether the phase of this parity of a slot's barrier is over.
+__device__ __forceinline__ bool copies::is_full(unsigned barrier, unsigned parity) {
   unsigned done;
   asm volatile("{\n.reg .pred p;\nmbarrier.test_wait.parity.shared.b64 p, [%1], %2;\nselp.b32 %0, 1, 0, p;\n}"
                : "=r"(done) : "r"(barrier), "r"(parity) : "memory");
   return done;
 }
-}  // namespace copies
-#endif
 
 __device__ __forceinline__ void make_barrier(unsigned barrier) {
   asm volatile("mbarrier.init.shared.b64 [%0], %1;" :: "r"(barrier), "r"(copies::arrivals) : "memory");

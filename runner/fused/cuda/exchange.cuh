@@ -6,7 +6,7 @@
 // Buffers are reused from layer to layer. That is safe because a block's write waits, through the values that it is made
 // of, for every block's last read of what it overwrites (docs/fused.md has the chain).
 #pragma once
-#include "waiting.cuh"
+#include "machine.cuh"
 
 typedef u64 Packet;  // value in the lower half, epoch in the upper
 
@@ -31,20 +31,4 @@ __device__ __forceinline__ void ask(Pair& pair, const Packet* from) {
 __device__ __forceinline__ void ask_if(bool missing, Pair& pair, const Packet* from) {
   asm volatile("{\n.reg .pred p;\nsetp.ne.u32 p, %3, 0;\n@p ld.relaxed.gpu.global.v2.b64 {%0, %1}, [%2];\n}"
                : "+l"(pair.a), "+l"(pair.b) : "l"(from), "r"((unsigned)missing) : "memory");
-}
-
-// Waits for N pairs; pair k is at `at(k)`.
-template <int N, class At>
-__device__ __forceinline__ void gather(Pair (&pairs)[N], At at, unsigned epoch, Waiting waiting) {
-#pragma unroll
-  for (int k = 0; k < N; ++k) ask(pairs[k], at(k));
-  for (;;) {
-    bool all = true;
-#pragma unroll
-    for (int k = 0; k < N; ++k) all &= has(pairs[k], epoch);
-    if (all) return;
-#pragma unroll
-    for (int k = 0; k < N; ++k) ask_if(!has(pairs[k], epoch), pairs[k], at(k));
-    waiting.again(epoch, epoch_of(pairs[0].a));
-  }
 }

@@ -19,10 +19,9 @@ constexpr int phases = END;
 // JOIN has no bytes on the tape: its items are pairs of attention's outputs.
 struct Range { int first, stop, warp, unused; };
 
-// Base addresses of a layer's tensors. Matrices are bf16 [rows][columns]; the cache is bf16 [kv_heads][tokens][head_dim].
+// Addresses of a layer's tensors. Matrices are bf16 [rows][columns]; the cache is bf16 [kv_heads][tokens][head_dim].
 struct Layer {
   const char *query, *key, *value, *out, *gate, *up, *down;
-  const unsigned short *query_bias, *key_bias, *value_bias, *input_norm, *output_norm;
   char *keys, *values;
 };
 

@@ -12,7 +12,7 @@ constexpr int qkv_rows = q_rows + 2 * kv_rows;        // rows of Wq, Wk and Wv o
 
 // the launch: one block per SM, each with `warps` warps, each warp with a ring of `slots` slots
 constexpr int blocks = BLOCKS, warps = WARPS, threads = 32 * warps;
-constexpr int slots = SLOTS, slot_bytes = SLOT_BYTES;
+constexpr int slots = SLOTS, slot_bytes = SLOT_BYTES, flights = FLIGHTS;  // copies under way, at most
 constexpr int pieces = PIECES;                        // a row of Wdown is cut into so many pieces
 
 // 16 bytes, eight bf16: what one lane reads at once
@@ -39,6 +39,8 @@ static_assert(slot_bytes % 128 == 0 && tile_tokens >= 1, "slots of whole lines, 
 static_assert(warps % pieces == 0, "a warp always has the same piece of Wdown's rows");
 static_assert(most_hidden_rows <= threads, "a thread adds up one row of Wdown");
 static_assert(blocks <= hidden && blocks <= q_rows / 2 && blocks <= intermediate / 2, "every block has a share of each phase");
+static_assert(divided_up(divided_up(qkv_rows, blocks), warps) <= 32, "a lane keeps the bias of one of the warp's rows");
+static_assert(flights >= 1 && flights <= slots, "copies under way have slots");
 static_assert(blocks >= kv_heads, "kv_heads: at most one per block");
 }  // namespace shape
 
@@ -56,7 +58,8 @@ constexpr int sums = peaks + 64 * warps;                           // one float 
 constexpr int partial = aligned(sums + 4 * warps);                 // Wdown's sums float [rows][pieces]
 constexpr int residual = aligned(partial + 4 * most_hidden_rows * pieces);  // the residual of the block's rows, float
 constexpr int ranges = aligned(residual + 4 * most_hidden_rows);   // the block's ranges of the plan, 16 bytes a phase
-constexpr int input = ranges + 16 * 8;                             // x of a product, bf16 [hidden or q_rows]
+constexpr int tables = ranges + 16 * 8;                            // addresses of what is on the tape, 72 bytes a layer
+constexpr int input = aligned(tables + 72 * layers);               // x of a product, bf16 [hidden or q_rows]
 constexpr int input_bytes = 2 * larger(hidden, q_rows);
 // The warps' join in attention runs over the input's bytes and the rest, in as many rounds as make it fit.
 constexpr int room = LARGEST_SHARED - input;

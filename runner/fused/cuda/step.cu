@@ -11,17 +11,21 @@
 
 using namespace shape;
 
-__device__ __forceinline__ void send_qkv(const Block& block, float scale) {
-  const plan::Layer& layer = block.step.layers[block.layer];
+// The bias of the warp's lane-th row of q, k and v.
+__device__ __forceinline__ float own_bias(const Block& block) {
+  const plan::Range& range = block.range(plan::QKV);
+  int row = range.first + plan::first_item(range, block.warp) + block.lane * warps;
+  if (!qkv_bias || row >= range.stop) return 0;
+  const Vectors& vectors = block.step.vectors[block.layer];
+  return from_bf16(row < q_rows             ? vectors.query_bias[row]
+                   : row < q_rows + kv_rows ? vectors.key_bias[row - q_rows]
+                                            : vectors.value_bias[row - q_rows - kv_rows]);
+}
+
+__device__ __forceinline__ void send_qkv(const Block& block, float scale, float bias) {
   product::rows<hidden>(block, plan::QKV, [&](int item, float sum) {
-    int row = block.range(plan::QKV).first + item;
-    float bias = 0;
-    if (qkv_bias) {
-      const bf16* from = row < q_rows ? layer.query_bias + row
-                         : row < q_rows + kv_rows ? layer.key_bias + row - q_rows : layer.value_bias + row - q_rows - kv_rows;
-      bias = from_bf16(*from);
-    }
-    if (block.lane == 0) send(block.step.qkv + row, scale * sum + bias, block.epoch_now(0));
+    float own = qkv_bias ? __shfl_sync(~0u, bias, item / warps) : 0;
+    if (block.lane == 0) send(block.step.qkv + block.range(plan::QKV).first + item, scale * sum + own, block.epoch_now(0));
   });
 }
 
@@ -35,6 +39,8 @@ extern "C" __global__ void __launch_bounds__(threads, 1) decode_step(const __gri
   plan::Range* ranges = (plan::Range*)(shared + memory::ranges);
   if (thread < plan::phases) ranges[thread] = thread == plan::CACHE ? plan::cache_range(blockIdx.x, position)
                                                                     : step.ranges[blockIdx.x * plan::phases + thread];
+  u64* tables = (u64*)(shared + memory::tables);
+  for (int i = thread; i < layers * (int)sizeof(plan::Layer) / 8; i += threads) tables[i] = ((const u64*)step.layers)[i];
   unsigned full = shared_address(shared + memory::full);
   if (thread < warps * slots) make_barrier(full + 8 * thread);
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
@@ -46,7 +52,7 @@ extern "C" __global__ void __launch_bounds__(threads, 1) decode_step(const __gri
   __syncthreads();
 
   int splits = plan::splits(position), head = blockIdx.x / splits;
-  Ring ring{ranges, step.layers, step.head, step.report, head, (int)step.cache_rows, warp,
+  Ring ring{ranges, (const plan::Layer*)tables, step.head, step.report, head, (int)step.cache_rows, warp,
             shared_address(shared + memory::ring) + warp * slots * slot_bytes, full + 8 * warp * slots, copies::read_once()};
   ring.start();
   Block block{step, shared, ring, thread, warp, lane, position, (int)blockIdx.x % splits, splits, epoch};
@@ -55,9 +61,10 @@ extern "C" __global__ void __launch_bounds__(threads, 1) decode_step(const __gri
   for (int layer = 0; layer < layers; ++layer) {
     block.layer = layer;
     block.passes(0);
-    float scale = residual::normed(block, step.layers[layer].input_norm, layer ? -1 : token, block.epoch_now(-1));
+    float bias = own_bias(block);
+    float scale = residual::normed(block, step.vectors[layer].input_norm, layer ? -1 : token, block.epoch_now(-1));
     block.passes(1);
-    send_qkv(block, scale);
+    send_qkv(block, scale, bias);
     block.passes(2);
     if (head < kv_heads) attention::split(block);
     block.passes(3);
@@ -69,7 +76,7 @@ extern "C" __global__ void __launch_bounds__(threads, 1) decode_step(const __gri
       if (lane == 0) residual::add_and_send(block, item, sum, 0);
     });
     block.passes(6);
-    scale = residual::normed(block, step.layers[layer].output_norm, -1, block.epoch_now(0));
+    scale = residual::normed(block, step.vectors[layer].output_norm, -1, block.epoch_now(0));
     block.passes(7);
     mlp::gate_up(block, scale);
     block.passes(8);
