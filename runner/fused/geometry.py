@@ -13,7 +13,7 @@ TILE_TOKENS = 16
 MOST_WARPS, LEAST_WARPS = 8, 4
 MOST_GROUP = 8
 MOST_SLOTS = 16
-FLIGHTS = 2
+FLIGHTS = 16
 REMAINDER_BYTES = 8192
 """Shared memory besides ring and input, at most; `memory` in shape.cuh has the exact layout, and checks it."""
 

@@ -14,7 +14,7 @@ from runner.fused.geometry import Card, Geometry
 if TYPE_CHECKING:
     import torch
 
-LAYER_FIELDS = ("query", "key", "value", "out", "gate", "up", "down", "keys", "values")
+LAYER_FIELDS = ("query", "key", "value", "keys", "out", "gate", "down", "values", "up")
 """Addresses of what a layer has on the tape, in the order of `plan::Layer`."""
 VECTOR_FIELDS = ("query_bias", "key_bias", "value_bias", "input_norm", "output_norm")
 """Addresses of a layer's vectors, in the order of `Vectors` (arguments.cuh)."""

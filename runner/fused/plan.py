@@ -1,53 +1,68 @@
-"""Which block reads what: the ranges that the kernel reads (plan.cuh), made once for a layout."""
+"""Which warp reads what: the ranges that the kernel reads (plan.cuh), made once for a layout."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from runner.fused.geometry import Geometry
 
-QKV, CACHE, JOIN, OUT, GATE_UP, DOWN, HEAD = PHASES = ("qkv", "cache", "join", "out", "gate_up", "down", "head")
+QKV, OUT, PAIRS, DOWN, HEAD, OUTPUT_PAIRS = RANGES = ("qkv", "out", "pairs", "down", "head", "output_pairs")
+"""What is shared out, in the order of `RangeOf` (plan.cuh)."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """A block's items of one phase, [first, stop); `warp` has the first of them, and the next warp the next."""
+    """A share: [first, stop)."""
 
     first: int
     stop: int
-    warp: int
+
+    def cut(self, shares: int, start: int) -> Iterator[Range]:
+        """Yields contiguous shares of nearly the same size. The larger ones begin with share `start`, and wrap."""
+        size, larger = divmod(self.stop - self.first, shares)
+        first = self.first
+        for share in range(shares):
+            stop = first + size + ((share - start) % shares < larger)
+            yield Range(first, stop)
+            first = stop
 
 
-def items_of(geometry: Geometry) -> dict[str, int]:
-    """Returns the number of items of each phase, over all blocks. The cache's depend on the position."""
+def counts(geometry: Geometry) -> dict[str, int]:
+    """Returns how many rows, or pairs of rows, all blocks share."""
     shape = geometry.shape
     return {
         QKV: geometry.qkv_rows,
-        CACHE: 0,
-        JOIN: shape.q_width // 2,
         OUT: shape.hidden,
-        GATE_UP: shape.intermediate // 2,
+        PAIRS: shape.intermediate // 2,
         DOWN: shape.hidden,
         HEAD: shape.vocab,
+        OUTPUT_PAIRS: shape.q_width // 2,
     }
 
 
-def ranges(geometry: Geometry, block: int) -> dict[str, Range]:
-    """Returns a block's ranges. A phase begins with the warp after the one that the phase before it ended with."""
-    made, warp = {}, 0
-    for phase, count in items_of(geometry).items():
-        first, stop = (count * edge // geometry.blocks for edge in (block, block + 1))
-        if phase == DOWN:
-            first, stop = first * geometry.pieces, stop * geometry.pieces
-        made[phase] = Range(first, stop, warp)
-        if phase != JOIN:
-            warp = (warp + stop - first) % geometry.warps
-    return made
+def of_block(geometry: Geometry, block: int) -> list[dict[str, Range]]:
+    """Returns the ranges of each warp of a block.
+
+    The warps that have one row more than others take turns from phase to phase. Wdown's rows are shared by groups of
+    `pieces` warps, each of which has one piece of the same rows.
+    """
+    warps: list[dict[str, Range]] = [{} for _ in range(geometry.warps)]
+    turn = 0
+    for name, count in counts(geometry).items():
+        whole = Range(count * block // geometry.blocks, count * (block + 1) // geometry.blocks)
+        together = geometry.pieces if name == DOWN else 1
+        groups = geometry.warps // together
+        for group, share in enumerate(whole.cut(groups, turn % groups)):
+            for warp in range(group * together, (group + 1) * together):
+                warps[warp][name] = share
+        turn += whole.stop - whole.first
+    return warps
 
 
-def table(geometry: Geometry) -> list[list[list[int]]]:
-    """Returns the kernel's table [blocks][phases][4]: first, stop, warp, and nothing."""
+def table(geometry: Geometry) -> list[list[list[list[int]]]]:
+    """Returns the kernel's table [blocks][warps][ranges][2]."""
     return [
-        [[entry.first, entry.stop, entry.warp, 0] for entry in ranges(geometry, block).values()]
+        [[[ranges[name].first, ranges[name].stop] for name in RANGES] for ranges in of_block(geometry, block)]
         for block in range(geometry.blocks)
     ]

@@ -19,7 +19,7 @@ __device__ __forceinline__ void rotate(const Block& block, bool last) {
   constexpr int quarter = head_dim / 4;                        // an item: dimensions d, d + 1 and their partners half a head on
   constexpr int most = (group + 2) * quarter, loads = divided_up(most, threads);
   const float scale = 1.4426950408889634f * rsqrtf((float)head_dim);
-  int head = block.ring.head, count = last ? most : group * quarter;
+  int head = block.tokens.head, count = last ? most : group * quarter;
   auto item = [&](int k) { int i = block.thread + k * threads; return i < count ? i : 0; };
   Pair v[2 * loads];
   block.gather(v, [&](int k) {
@@ -43,7 +43,7 @@ __device__ __forceinline__ void rotate(const Block& block, bool last) {
     row[d / 2 + quarter] = b;
     if (h >= group) {
       const plan::Layer& layer = block.ring.layers[block.layer];
-      unsigned* cached = (unsigned*)((value ? layer.values : layer.keys) +
+      unsigned* cached = (unsigned*)((value ? layer.values : layer.first[plan::CACHE]) +
                                      ((long long)head * block.step.cache_rows + block.position) * row_bytes);
       cached[d / 2] = a;
       cached[d / 2 + quarter] = b;
@@ -59,10 +59,10 @@ __device__ __forceinline__ void add_tile(Sums& sums, unsigned keys, unsigned val
 #pragma unroll
   for (int j = 0; j < head_dim / 32; ++j) {
     uint4 a = load_shared(near + 64 * j), b = load_shared(far + 64 * j), q = sums.query[j];
-    multiply(first, q.x, q.y, a.x, a.y);
-    multiply(second, q.x, q.y, b.x, b.y);
-    multiply(first, q.z, q.w, a.z, a.w);
-    multiply(second, q.z, q.w, b.z, b.w);
+    multiply(first, q.x, 0, q.y, 0, a.x, a.y);
+    multiply(second, q.x, 0, q.y, 0, b.x, b.y);
+    multiply(first, q.z, 0, q.w, 0, a.z, a.w);
+    multiply(second, q.z, 0, q.w, 0, b.z, b.w);
   }
   float p[4] = {first[0], first[1], second[0], second[1]}, largest = -1e30f;
 #pragma unroll
@@ -88,15 +88,15 @@ __device__ __forceinline__ void add_tile(Sums& sums, unsigned keys, unsigned val
     uint4 v = load_transposed(from + 32 * j);
 #pragma unroll
     for (int n = 2 * j; n < 2 * j + 2; ++n) { sums.out[n][0] *= shrink; sums.out[n][1] *= shrink; }
-    multiply(sums.out[2 * j], near_p, far_p, v.x, v.y);
-    multiply(sums.out[2 * j + 1], near_p, far_p, v.z, v.w);
+    multiply(sums.out[2 * j], near_p, 0, far_p, 0, v.x, v.y);
+    multiply(sums.out[2 * j + 1], near_p, 0, far_p, 0, v.z, v.w);
   }
 }
 
 // Joins the warps' sums and sends the block's: for each head of the group its outputs, its largest score and its total.
 __device__ __forceinline__ void join_warps(const Block& block, Sums& sums) {
   constexpr int dims = memory::round_dims;
-  int row = block.lane / 4, column = block.lane % 4, first = block.ring.head * group;
+  int row = block.lane / 4, column = block.lane % 4, first = block.tokens.head * group;
   sums.total += __shfl_xor_sync(~0u, sums.total, 1);
   sums.total += __shfl_xor_sync(~0u, sums.total, 2);
   float2* peaks = block.at<float2>(memory::peaks);             // [warps][8]
@@ -148,12 +148,12 @@ __device__ __forceinline__ void split(const Block& block) {
   unsigned query = shared_address(block.at<char>(memory::query)) + smaller(block.lane / 4, group - 1) * row_bytes;
 #pragma unroll
   for (int j = 0; j < head_dim / 32; ++j) sums.query[j] = load_shared(query + 64 * j + 16 * (block.lane % 4));
-  int tokens = block.range(plan::CACHE).stop - block.range(plan::CACHE).first;
-  block.items(plan::CACHE, [&](int item) {
-    unsigned keys = block.ring.wait(block.layer);
-    add_tile(sums, keys, keys + tile_tokens * row_bytes, row_bytes, smaller(tile_tokens, tokens - item * tile_tokens), block.lane);
-    block.ring.release();
-  });
+#pragma unroll 1
+  for (int left = block.tokens.stop - block.tokens.first; left > 0; left -= tile_tokens) {
+    unsigned keys = block.ring.wait();
+    add_tile(sums, keys, keys + copies::second_at, row_bytes, smaller(tile_tokens, left), block.lane);
+    block.ring.release(1);
+  }
   if (last && block.warp == 0) {                               // the new token: a tile of one, from shared memory
     unsigned fresh = shared_address(block.at<char>(memory::fresh));
     add_tile(sums, fresh, fresh + row_bytes, 0, 1, block.lane);
@@ -164,11 +164,10 @@ __device__ __forceinline__ void split(const Block& block) {
 // Joins the splits of the warp's own pairs of outputs, a lane for each split, and sends them.
 __device__ __forceinline__ void join_splits(const Block& block) {
   constexpr int most = divided_up(divided_up(q_rows / 2, blocks), warps);
-  const plan::Range& range = block.range(plan::JOIN);
-  int item = plan::first_item(range, block.warp), count = range.stop - range.first;
-  if (item >= count) return;
+  const plan::Range& range = block.range(plan::OUTPUT_PAIRS);
+  if (range.first >= range.stop) return;
   int split = smaller(block.lane, block.splits - 1);
-  auto pair = [&](int k) { int i = item + k * warps; return range.first + (i < count ? i : item); };
+  auto pair = [&](int k) { return smaller(range.first + k, range.stop - 1); };
   Pair v[2 * most];                                            // two outputs; largest score and total
   block.gather(v, [&](int k) {
     int output = 2 * pair(k / 2);
@@ -176,7 +175,7 @@ __device__ __forceinline__ void join_splits(const Block& block) {
   }, block.epoch_now(0), PARTS);
 #pragma unroll
   for (int k = 0; k < most; ++k) {
-    if (item + k * warps >= count) continue;
+    if (range.first + k >= range.stop) continue;
     float score = block.lane < block.splits ? number(v[2 * k + 1].a) : -1e30f, largest = score;
     for (int lanes = 16; lanes; lanes >>= 1) largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, lanes));
     float f = block.lane < block.splits ? exp2f(score - largest) : 0.f;
@@ -189,12 +188,12 @@ __device__ __forceinline__ void join_splits(const Block& block) {
 // Puts all outputs of attention as bf16 into memory::input.
 __device__ __forceinline__ void gather_outputs(const Block& block) {
   constexpr int loads = divided_up(q_rows / 4, threads);
-  auto index = [&](int k) { int i = block.thread + k * threads; return i < q_rows / 4 ? i : 0; };
+  auto index = [&](int k) { return block.share(k, q_rows / 4); };
   Pair v[loads];
   block.gather(v, [&](int k) { return block.step.attention + 2 * index(k); }, block.epoch_now(0), ATTENTION);
 #pragma unroll
   for (int k = 0; k < loads; ++k)
-    if (block.thread + k * threads < q_rows / 4)
+    if (block.has_share(k, q_rows / 4))
       block.at<uint2>(memory::input)[index(k)] = make_uint2(value(v[k].a), value(v[k].b));
   block.sync();
 }

@@ -13,22 +13,27 @@ struct Block {
   char* memory;
   Ring& ring;
   int thread, warp, lane;
+  const plan::Range* ranges;     // the warp's, [plan::RANGES], in shared memory
+  plan::Tokens tokens;           // the warp's older tokens
   int position, split, splits;   // of the token that is consumed; this block's split of its key head, and of how many
+  int first_row, rows;           // the block's rows of the residual stream
   unsigned epoch;                // of layer 0's first half
   int layer = 0;
 
   template <class T> __device__ __forceinline__ T* at(int offset) const { return (T*)(memory + offset); }
-  __device__ __forceinline__ const plan::Range& range(int phase) const { return ring.ranges[phase]; }
   __device__ __forceinline__ unsigned epoch_now(int half) const { return epoch + 2 * layer + half; }
+  __device__ __forceinline__ const plan::Range& range(int of) const { return ranges[of]; }
 
-  // Calls use(i) for each of the warp's items of a phase.
-  template <class Use> __device__ __forceinline__ void items(int phase, Use use) const {
-    int count = plan::items(range(phase), phase);
-    for (int i = plan::first_item(range(phase), warp); i < count; i += shape::warps) use(i);
+  // This thread's k-th of `count` things that the block's threads share in turn; the first one if there is none. Where no
+  // thread can be without, the compiler knows it, and the addresses of many loads are one address and constants.
+  __device__ __forceinline__ int share(int k, int count) const {
+    int i = thread + k * shape::threads;
+    return (k + 1) * shape::threads <= count || i < count ? i : 0;
   }
-  __device__ __forceinline__ bool has_items(int phase) const {
-    return plan::first_item(range(phase), warp) < plan::items(range(phase), phase);
+  __device__ __forceinline__ bool has_share(int k, int count) const {
+    return (k + 1) * shape::threads <= count || thread + k * shape::threads < count;
   }
+
   // Waits for N pairs of packets; pair k is at `at(k)`. Called by all lanes of a warp. The ring goes on meanwhile.
   template <int N, class At>
   __device__ __forceinline__ void gather(Pair (&pairs)[N], At at, unsigned epoch, int awaited) const {

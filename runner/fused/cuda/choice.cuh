@@ -26,8 +26,9 @@ struct Best {
 // Writes the block's logits and sends its best.
 __device__ __forceinline__ void logits(const Block& block, float scale) {
   Best best;
-  product::rows<hidden>(block, plan::HEAD, [&](int item, float sum) {
-    unsigned token = block.range(plan::HEAD).first + item;
+  const plan::Range& range = block.range(plan::HEAD_ROWS);
+  product::rows<hidden>(block, range.stop - range.first, [&](int i, float sum) {
+    unsigned token = range.first + i;
     best.offer(scale * sum, token);
     if (block.lane == 0) block.step.logits[token] = scale * sum;
   });

@@ -1,9 +1,13 @@
 // Filling a slot of shared memory from global memory, without registers. A slot's mbarrier completes when it is full.
 //
-// From sm_90 on one lane asks the TMA unit for the whole copy. Before, every lane copies 16 bytes at a time by cp.async.
+// From sm_90 on one lane asks the TMA unit for the whole  Before, every lane copies 16 bytes at a time by cp.async.
 #pragma once
 #include "machine.cuh"
-#include "plan.cuh"
+#include "shape.cuh"
+
+namespace copies {
+constexpr int second_at = shape::tile_tokens * shape::row_bytes;  // where a tile's values lie, behind its keys
+}
 
 #if __CUDA_ARCH__ >= 900
 namespace copies {
@@ -21,13 +25,13 @@ __device__ __forceinline__ void bulk(unsigned to, const char* from, int bytes, u
                :: "r"(to), "l"(from), "r"(bytes), "r"(barrier), "l"(policy) : "memory");
 }
 
-// Called by all lanes of a warp.
-__device__ __forceinline__ void fill(unsigned to, unsigned second_to, const plan::Copy& copy, unsigned barrier, u64 policy) {
+// Fills a slot with `bytes` bytes, and with as many of `second`, if it is not null. Called by all lanes of a warp.
+__device__ __forceinline__ void fill(unsigned to, const char* from, const char* second, int bytes, unsigned barrier, u64 policy) {
   if (threadIdx.x % 32) return;
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;"
-               :: "r"(barrier), "r"(copy.second ? 2 * copy.bytes : copy.bytes) : "memory");
-  bulk(to, copy.from, copy.bytes, barrier, policy);
-  if (copy.second) bulk(second_to, copy.second, copy.bytes, barrier, policy);
+               :: "r"(barrier), "r"(second ? 2 * bytes : bytes) : "memory");
+  bulk(to, from, bytes, barrier, policy);
+  if (second) bulk(to + second_at, second, bytes, barrier, policy);
 }
 
 __device__ __forceinline__ bool is_full(unsigned barrier, unsigned parity);
@@ -51,9 +55,9 @@ __device__ __forceinline__ void lanes(unsigned to, const char* from, int bytes) 
     asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" :: "r"(to + i), "l"(from + i) : "memory");
 }
 
-__device__ __forceinline__ void fill(unsigned to, unsigned second_to, const plan::Copy& copy, unsigned barrier, u64) {
-  lanes(to, copy.from, copy.bytes);
-  if (copy.second) lanes(second_to, copy.second, copy.bytes);
+__device__ __forceinline__ void fill(unsigned to, const char* from, const char* second, int bytes, unsigned barrier, u64) {
+  lanes(to, from, bytes);
+  if (second) lanes(to + second_at, second, bytes);
   asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" :: "r"(barrier) : "memory");
 }
 

@@ -27,12 +27,13 @@ __device__ __forceinline__ float warp_sum(float v) {
   return v;
 }
 
-// d[16][8] += a[16][16] b[16][8], bf16 in, float out. Rows 8 to 15 of a are zero here: a0 and a2 hold rows 0 to 7.
-// Lane 4r + c holds a[r][2c, 2c + 1] in a0, a[r][2c + 8, 2c + 9] in a2, b[2c, 2c + 1][r] in b0, b[2c + 8, 2c + 9][r] in b1,
-// and d[r][2c], d[r][2c + 1] in d[0], d[1].
-__device__ __forceinline__ void multiply(float (&d)[4], unsigned a0, unsigned a2, unsigned b0, unsigned b1) {
+// d[16][8] += a[16][16] b[16][8], bf16 in, float out. Lane 4r + c holds
+//   a[r][2c, 2c + 1] in a0, a[r + 8][2c, 2c + 1] in a1, a[r][2c + 8, 2c + 9] in a2, a[r + 8][2c + 8, 2c + 9] in a3,
+//   b[2c, 2c + 1][r] in b0, b[2c + 8, 2c + 9][r] in b1,
+//   d[r][2c, 2c + 1] in d[0], d[1], and d[r + 8][2c, 2c + 1] in d[2], d[3].
+__device__ __forceinline__ void multiply(float (&d)[4], unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1) {
   asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a0), "r"(0), "r"(a2), "r"(0), "r"(b0), "r"(b1));
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
 // Four 8 × 8 matrices of bf16, transposed: lane i gives the address of row i % 8 of matrix i / 8.

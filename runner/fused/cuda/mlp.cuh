@@ -6,34 +6,17 @@
 namespace mlp {
 using namespace shape;
 
-// An item is a pair of activations, made of two rows of Wgate and two of Wup. It is finished while the next one's first
-// row comes out of its slot.
+// Rows of Wgate and Wup come in turn; two of each make a packet of two activations.
 __device__ __forceinline__ void gate_up(const Block& block, float scale) {
-  constexpr int granules = hidden / granule, n = product::steps(granules);
-  if (!block.has_items(plan::GATE_UP)) return;
-  uint4 x[n];
-  product::load<granules, granules>(x, shared_address(block.at<char>(memory::input)), granules);
-  int before = -1;
-  float v[4];                                                  // gate, up, gate, up
-  auto finish = [&] {
-#pragma unroll
-    for (int part = 0; part < 4; ++part) v[part] = scale * warp_sum(v[part]);
-    float a = v[0] / (1.f + __expf(-v[0])) * v[1], b = v[2] / (1.f + __expf(-v[2])) * v[3];
-    if (block.lane == 0)
-      send(block.step.activations + block.range(plan::GATE_UP).first + before, pack(a, b), block.epoch_now(0));
-  };
-  block.items(plan::GATE_UP, [&](int item) {
-#pragma unroll
-    for (int part = 0; part < 4; ++part) {
-      uint4 w[n];
-      product::load<granules, granules>(w, block.ring.wait(block.layer), granules);
-      if (part == 0 && before >= 0) finish();
-      v[part] = product::share(x, w);
-      block.ring.release();
-    }
-    before = item;
+  const plan::Range& pairs = block.range(plan::PAIRS);
+  float gate = 0, before = 0;
+  product::rows<hidden>(block, 4 * (pairs.stop - pairs.first), [&](int i, float sum) {
+    sum *= scale;
+    if (i % 2 == 0) { gate = sum; return; }
+    float activation = gate / (1.f + __expf(-gate)) * sum;
+    if (i % 4 == 1) { before = activation; return; }
+    if (block.lane == 0) send(block.step.activations + pairs.first + i / 4, pack(before, activation), block.epoch_now(0));
   });
-  finish();
 }
 
 constexpr int piece_granules(int p) { return plan::piece_start(p + 1) - plan::piece_start(p); }
@@ -49,30 +32,30 @@ constexpr int most_piece() {
 }
 static_assert(16 * most_piece() <= slot_bytes, "intermediate: a piece of a row must fit a slot");
 
-// An item is a piece of a row; its sum goes to memory::partial.
+// A warp multiplies its piece of its rows; the sums of all pieces are added up at the end.
 __device__ __forceinline__ void down(const Block& block) {
-  const plan::Range& range = block.range(plan::DOWN);
-  if (block.has_items(plan::DOWN)) {
+  const plan::Range& range = block.range(plan::DOWN_ROWS);
+  float* partial = block.at<float>(memory::partial);           // [rows][pieces]
+  if (range.first < range.stop) {
     constexpr int n = product::steps(most_piece());
-    int piece = (range.first + plan::first_item(range, block.warp)) % pieces, start = plan::piece_start(piece);
-    int granules = plan::piece_start(piece + 1) - start;
+    int piece = block.warp % pieces, start = plan::piece_start(piece), granules = plan::piece_start(piece + 1) - start;
     Pair v[2 * n];                                             // four packets, eight activations, make a granule
     block.gather(v, [&](int k) {
-      int i = smaller(k / 2 * 32 + block.lane, granules - 1);
+      int i = k / 2 * 32 + block.lane;
+      if (k / 2 * 32 + 32 > least_piece()) i = smaller(i, granules - 1);
       return block.step.activations + 4 * (start + i) + 2 * (k & 1);
     }, block.epoch_now(0), ACTIVATIONS);
     uint4 x[n];
 #pragma unroll
     for (int s = 0; s < n; ++s) x[s] = make_uint4(value(v[2 * s].a), value(v[2 * s].b), value(v[2 * s + 1].a), value(v[2 * s + 1].b));
-    float* partial = block.at<float>(memory::partial);
-    product::items<least_piece(), most_piece()>(block, plan::DOWN, x, granules, [&](int item, float sum) {
-      if (block.lane == 0) partial[item] = sum;
+    product::rows<least_piece()>(block, range.stop - range.first, x, granules, [&](int i, float sum) {
+      if (block.lane == 0) partial[(range.first - block.first_row + i) * pieces + piece] = sum;
     });
   }
   block.sync();
-  if (block.thread < (range.stop - range.first) / pieces) {
+  if (block.thread < block.rows) {
     float sum = 0;
-    for (int p = 0; p < pieces; ++p) sum += block.at<float>(memory::partial)[block.thread * pieces + p];
+    for (int p = 0; p < pieces; ++p) sum += partial[block.thread * pieces + p];
     residual::add_and_send(block, block.thread, sum, 1);
   }
 }

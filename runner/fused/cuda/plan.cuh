@@ -1,7 +1,5 @@
-// The plan: what a block reads, in order. Every name here is a pure function, compiled for the GPU and for the host.
-//
-// A phase is a list of items, dealt to the warps of a block in turn. An item is one slot of the ring, or four of them
-// (rows 2i and 2i + 1 of Wgate and Wup: together they make two neighbouring activations).
+// The plan: which bytes a warp reads, in order. Ranges come from the host as data; what follows from them is computed
+// here, by pure functions that are compiled for the GPU and for the host.
 #pragma once
 #include "shape.cuh"
 
@@ -12,109 +10,86 @@
 #endif
 
 namespace plan {
-enum Phase { QKV, CACHE, JOIN, OUT, GATE_UP, DOWN, HEAD, END };
-constexpr int phases = END;
+// Phases of the tape, in order. HEAD comes once, after the last layer. GATE_UP's rows alternate between two matrices.
+enum Phase { QUERY, KEY, VALUE, CACHE, OUT, GATE_UP, DOWN, HEAD, END };
 
-// A block's share of a phase: items [first, stop). The first belongs to `warp`, the next one to the next warp.
-// JOIN has no bytes on the tape: its items are pairs of attention's outputs.
-struct Range { int first, stop, warp, unused; };
+// A warp's share, [first, stop): rows of Wq, Wk and Wv one below the other; of Wo; pairs of neighbouring rows of Wgate and
+// Wup; rows of Wdown; of the head; pairs of neighbouring outputs of attention.
+struct Range { int first, stop; };
+enum RangeOf { QKV_ROWS, OUT_ROWS, PAIRS, DOWN_ROWS, HEAD_ROWS, OUTPUT_PAIRS, RANGES };
 
 // Addresses of a layer's tensors. Matrices are bf16 [rows][columns]; the cache is bf16 [kv_heads][tokens][head_dim].
 struct Layer {
-  const char *query, *key, *value, *out, *gate, *up, *down;
-  char *keys, *values;
+  const char* first[7];       // Wq, Wk, Wv, keys, Wo, Wgate, Wdown: by phase
+  const char *values, *up;    // what goes with keys, and with Wgate
 };
 
-// What fills one slot: `bytes` from `from`, and as many again from `second` if that is not null (values, behind keys).
-struct Copy { const char *from, *second; int bytes; };
+// A run: `count` slots of `bytes` bytes (the last one of `last`), the first of them `offset` bytes into its tensor, each
+// next one `stride` bytes on. A slot of CACHE takes as many bytes of values, too. GATE_UP takes every other slot from Wup.
+struct Run { long long offset; int count, bytes, last, stride; };
 
-// The place of a warp on its tape.
-struct Place { int layer, phase, item, part; };
+// Older tokens that a warp reads of its block's key head.
+struct Tokens { int head, first, stop; };
 
-BOTH constexpr int parts(int phase) { return phase == GATE_UP ? 4 : 1; }
-
-// Items of the tape: the cache's range is in tokens, sixteen (or tile_tokens) to an item.
-BOTH int items(const Range& range, int phase) {
-  if (phase == JOIN) return 0;
-  int count = range.stop - range.first;
-  return phase == CACHE ? (count + shape::tile_tokens - 1) / shape::tile_tokens : count;
-}
-
-// The first item of a warp.
-BOTH int first_item(const Range& range, int warp) {
-  int item = warp - range.warp;
-  return item < 0 ? item + shape::warps : item;
-}
+BOTH int between(int v, int least, int most) { return v < least ? least : v > most ? most : v; }
 
 // Splits of attention at `tokens` older tokens: only as many as give each warp of a block a tile.
 BOTH int splits(int tokens) {
   constexpr int block_tokens = shape::tile_tokens * shape::warps;
-  int wanted = (tokens + block_tokens - 1) / block_tokens;
-  return wanted < 1 ? 1 : wanted < shape::most_splits ? wanted : shape::most_splits;
+  return between((tokens + block_tokens - 1) / block_tokens, 1, shape::most_splits);
 }
 
-// Older tokens that a block reads: split `block % n` of key head `block / n`. Blocks beyond the last head read none.
-BOTH Range cache_range(int block, int tokens) {
-  int n = splits(tokens), split = block % n;
-  if (block / n >= shape::kv_heads) return {0, 0, 0, 0};
-  return {int((long long)tokens * split / n), int((long long)tokens * (split + 1) / n), 0, 0};
+// Block b has split b % splits of key head b / splits; blocks beyond the last head have none. Warps take whole tiles.
+BOTH Tokens tokens_of(int block, int warp, int tokens) {
+  constexpr int tile = shape::tile_tokens;
+  int n = splits(tokens), split = block % n, head = block / n;
+  if (head >= shape::kv_heads) return {head, 0, 0};
+  int first = (long long)tokens * split / n, stop = (long long)tokens * (split + 1) / n, tiles = (stop - first + tile - 1) / tile;
+  int from = first + tiles * warp / shape::warps * tile, to = first + tiles * (warp + 1) / shape::warps * tile;
+  return {head, from < stop ? from : stop, to < stop ? to : stop};
 }
 
-// Piece p of a row of Wdown starts at this granule: pieces are whole lines of 128 bytes where the row is.
+// A warp has piece warp % pieces of its rows of Wdown. Piece p starts at this granule: pieces are whole lines of 128 bytes
+// where the row is.
 BOTH constexpr int piece_start(int p) {
   constexpr int line = shape::intermediate % 64 ? 1 : 8;
   return shape::intermediate / shape::granule / line * p / shape::pieces * line;
 }
 
-// The slot's content at a place. `head` is the block's key head, `rows` the tokens that the cache has room for.
-BOTH Copy copy_at(const Place& at, const Range& range, const Layer& layer, const char* vocabulary, int head, int rows) {
+// Rows [first, stop) of a matrix whose rows have `bytes` bytes.
+BOTH Run rows_of(int first, int stop, int bytes) { return {(long long)first * bytes, stop - first, bytes, bytes, bytes}; }
+
+// Rows of q, k or v: those of the stacked range that lie in [start, start + rows).
+BOTH Run part_of(const Range& range, int start, int rows) {
+  return rows_of(between(range.first - start, 0, rows), between(range.stop - start, 0, rows), 2 * shape::hidden);
+}
+
+// A warp's run in a phase. The cache has room for `rows` tokens.
+BOTH Run run_of(int phase, const Range* ranges, const Tokens& tokens, int warp, int rows) {
   using namespace shape;
-  int i = range.first + at.item;
-  switch (at.phase) {
-    case QKV: {
-      const char* matrix = i < q_rows ? layer.query : i < q_rows + kv_rows ? layer.key : layer.value;
-      int row = i < q_rows ? i : i < q_rows + kv_rows ? i - q_rows : i - q_rows - kv_rows;
-      return {matrix + (long long)row * hidden * 2, nullptr, hidden * 2};
-    }
+  switch (phase) {
+    case QUERY: return part_of(ranges[QKV_ROWS], 0, q_rows);
+    case KEY: return part_of(ranges[QKV_ROWS], q_rows, kv_rows);
+    case VALUE: return part_of(ranges[QKV_ROWS], q_rows + kv_rows, kv_rows);
     case CACHE: {
-      int token = range.first + at.item * tile_tokens, count = range.stop - token;
-      if (count > tile_tokens) count = tile_tokens;
-      long long offset = ((long long)head * rows + token) * row_bytes;
-      return {layer.keys + offset, layer.values + offset, count * row_bytes};
+      int count = tokens.stop - tokens.first, tiles = (count + tile_tokens - 1) / tile_tokens, bytes = tile_tokens * row_bytes;
+      return {((long long)tokens.head * rows + tokens.first) * row_bytes, tiles, bytes,
+              (count - (tiles - 1) * tile_tokens) * row_bytes, bytes};
     }
-    case OUT: return {layer.out + (long long)i * q_rows * 2, nullptr, q_rows * 2};
+    case OUT: return rows_of(ranges[OUT_ROWS].first, ranges[OUT_ROWS].stop, 2 * q_rows);
     case GATE_UP: {
-      const char* matrix = at.part & 1 ? layer.up : layer.gate;
-      return {matrix + (2ll * i + at.part / 2) * hidden * 2, nullptr, hidden * 2};
+      Run run = rows_of(2 * ranges[PAIRS].first, 2 * ranges[PAIRS].stop, 2 * hidden);
+      run.count *= 2;
+      return run;
     }
     case DOWN: {
-      int row = i / pieces, start = piece_start(i % pieces), stop = piece_start(i % pieces + 1);
-      return {layer.down + (long long)row * intermediate * 2 + start * 16, nullptr, (stop - start) * 16};
+      Run run = rows_of(ranges[DOWN_ROWS].first, ranges[DOWN_ROWS].stop, 2 * intermediate);
+      int start = piece_start(warp % pieces);
+      run.offset += 16 * start;
+      run.bytes = run.last = 16 * (piece_start(warp % pieces + 1) - start);
+      return run;
     }
-    default: return {vocabulary + (long long)i * hidden * 2, nullptr, hidden * 2};
+    default: return rows_of(ranges[HEAD_ROWS].first, ranges[HEAD_ROWS].stop, 2 * hidden);
   }
-}
-
-// Moves to the warp's next slot: the next part, the warp's next item, or its first item of the next phase that has one.
-BOTH void advance(Place& at, const Range* ranges, int warp) {
-  if (++at.part < parts(at.phase)) return;
-  at.part = 0;
-  at.item += shape::warps;
-  while (at.item >= items(ranges[at.phase], at.phase)) {
-    if (at.phase == DOWN && at.layer + 1 < shape::layers) {
-      at.layer += 1;
-      at.phase = QKV;
-    } else if (++at.phase == END) {
-      return;
-    }
-    at.item = first_item(ranges[at.phase], warp);
-  }
-}
-
-// The warp's first slot of a step.
-BOTH Place start(const Range* ranges, int warp) {
-  Place at{0, QKV, first_item(ranges[QKV], warp) - shape::warps, 0};
-  advance(at, ranges, warp);
-  return at;
 }
 }  // namespace plan

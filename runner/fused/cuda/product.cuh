@@ -1,66 +1,83 @@
-// A row of weights times the input, by one warp. The input lies in registers, the row in a slot of the ring.
+// Rows of weights times the input, by one warp. The input lies in registers, the rows in slots of the ring.
 //
-// Each lane holds the same granules (eight bf16, 16 bytes) of both: lane, lane + 32, … A matrix instruction multiplies
-// 16 × 16 weights by a 16 × 8 input; here its row r and its column r are what lanes 4r to 4r + 3 hold, and of its result
-// only the diagonal is wanted: the sum over those lanes' granules. Seven eighths of its work are thrown away, and still
-// a granule costs two instructions; unpacked and multiplied one by one it costs twenty-four.
+// Each lane holds the same granules (eight bf16, 16 bytes) of input and row: lane, lane + 32, … Two rows go through the
+// matrix unit together. An instruction multiplies 16 × 16 weights by a 16 × 8 input. Here its rows r and r + 8 are what
+// lanes 4r to 4r + 3 hold of the two rows, its column r is what they hold of the input, and of its result only the
+// diagonals are wanted. Seven eighths of its work are thrown away, and still a granule costs two instructions, one to
+// load and one to multiply it; unpacked and multiplied value by value it costs more than twenty.
 #pragma once
 #include "block.cuh"
 
 namespace product {
-constexpr int chains = 8;  // sums that run side by side: a matrix instruction takes about 33 cycles
+constexpr int chains = 4;  // sums that run side by side: a matrix instruction takes about 33 cycles
+constexpr int chunk = 4;   // granules per lane and row that are loaded while those before are multiplied
 
 constexpr int steps(int granules) { return shape::divided_up(granules, 32); }
 
-// This lane's granules of a vector of LEAST to MOST granules in shared memory; zero behind its end.
-template <int LEAST, int MOST>
-__device__ __forceinline__ void load(uint4 (&v)[steps(MOST)], unsigned from, int granules) {
-#pragma unroll
-  for (int s = 0; s < steps(MOST); ++s) {
-    int i = 32 * s + threadIdx.x % 32;
-    v[s] = 32 * s + 32 <= LEAST || i < granules ? load_shared(from + 16 * i) : make_uint4(0, 0, 0, 0);
-  }
+// This lane's granule 32 step + lane of a vector of LEAST to MOST granules in shared memory; zero behind its end.
+template <int LEAST>
+__device__ __forceinline__ uint4 load(unsigned from, int step, int granules) {
+  int i = 32 * step + threadIdx.x % 32;
+  return 32 * step + 32 <= LEAST || i < granules ? load_shared(from + 16 * i) : make_uint4(0, 0, 0, 0);
 }
 
-// The product of this lane's granules, in part: the sum over all lanes is the row's.
-template <int N>
-__device__ __forceinline__ float share(const uint4 (&x)[N], const uint4 (&w)[N]) {
+// Sums of two rows, each in the lanes of one diagonal: the sum over all lanes is the row's product with x.
+template <int LEAST, int N>
+__device__ __forceinline__ float2 multiply_rows(const uint4 (&x)[N], unsigned first, unsigned second, int granules) {
+  constexpr int chunks = shape::divided_up(N, chunk);
   float sums[chains][4] = {};
+  uint4 w[2][chunk][2];
 #pragma unroll
-  for (int s = 0; s < N; ++s) {
-    multiply(sums[2 * s % chains], w[s].x, w[s].y, x[s].x, x[s].y);
-    multiply(sums[(2 * s + 1) % chains], w[s].z, w[s].w, x[s].z, x[s].w);
+  for (int c = 0; c <= chunks; ++c) {
+#pragma unroll
+    for (int i = 0; i < chunk; ++i) {
+      if (c * chunk + i >= N) continue;
+      w[c % 2][i][0] = load<LEAST>(first, c * chunk + i, granules);
+      w[c % 2][i][1] = load<LEAST>(second, c * chunk + i, granules);
+    }
+#pragma unroll
+    for (int i = 0; i < chunk; ++i) {
+      int s = (c - 1) * chunk + i;
+      if (s < 0 || s >= N) continue;
+      const uint4 &a = w[(c + 1) % 2][i][0], &b = w[(c + 1) % 2][i][1];
+      multiply(sums[2 * s % chains], a.x, b.x, a.y, b.y, x[s].x, x[s].y);
+      multiply(sums[(2 * s + 1) % chains], a.z, b.z, a.w, b.w, x[s].z, x[s].w);
+    }
   }
+  float total[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) total[i] = (sums[0][i] + sums[1][i]) + (sums[2][i] + sums[3][i]);
   int row = threadIdx.x % 32 / 4, column = threadIdx.x % 4;
-  float even = ((sums[0][0] + sums[1][0]) + (sums[2][0] + sums[3][0])) + ((sums[4][0] + sums[5][0]) + (sums[6][0] + sums[7][0]));
-  float odd = ((sums[0][1] + sums[1][1]) + (sums[2][1] + sums[3][1])) + ((sums[4][1] + sums[5][1]) + (sums[6][1] + sums[7][1]));
-  return column == row / 2 ? (row & 1 ? odd : even) : 0.f;
+  if (column != row / 2) return make_float2(0, 0);
+  return row & 1 ? make_float2(total[1], total[3]) : make_float2(total[0], total[2]);
 }
 
-// Calls use(item, product) for each of the warp's items of a phase, with x in registers. A product is added up over the
-// lanes while the next row comes out of its slot.
-template <int LEAST, int MOST, class Use>
-__device__ __forceinline__ void items(const Block& block, int phase, const uint4 (&x)[steps(MOST)], int granules, Use use) {
-  int before = -1;
-  float sum = 0;
-  block.items(phase, [&](int item) {
-    uint4 w[steps(MOST)];
-    load<LEAST, MOST>(w, block.ring.wait(block.layer), granules);
-    if (before >= 0) use(before, warp_sum(sum));
-    sum = share(x, w);
-    block.ring.release();
-    before = item;
-  });
-  if (before >= 0) use(before, warp_sum(sum));
+// Calls use(i, product) for the warp's next `count` slots, i = 0, 1, …, with x in registers. Rows of LEAST granules or more.
+template <int LEAST, int N, class Use>
+__device__ __forceinline__ void rows(const Block& block, int count, const uint4 (&x)[N], int granules, Use use) {
+#pragma unroll 1
+  for (int i = 0; i < count; i += 2) {
+    bool two = i + 1 < count;
+    unsigned first = block.ring.wait(), second = two ? block.ring.wait(1) : first;
+    float2 sums = multiply_rows<LEAST>(x, first, second, granules);
+    for (int lanes = 16; lanes; lanes >>= 1) {
+      sums.x += __shfl_xor_sync(~0u, sums.x, lanes);
+      sums.y += __shfl_xor_sync(~0u, sums.y, lanes);
+    }
+    block.ring.release(two ? 2 : 1);
+    use(i, sums.x);
+    if (two) use(i + 1, sums.y);
+  }
 }
 
 // The same for rows of K weights, the input being in shared memory.
 template <int K, class Use>
-__device__ __forceinline__ void rows(const Block& block, int phase, Use use) {
-  if (!block.has_items(phase)) return;
+__device__ __forceinline__ void rows(const Block& block, int count, Use use) {
+  if (count <= 0) return;
   constexpr int granules = K / shape::granule;
   uint4 x[steps(granules)];
-  load<granules, granules>(x, shared_address(block.at<char>(memory::input)), granules);
-  items<granules, granules>(block, phase, x, granules, use);
+#pragma unroll
+  for (int s = 0; s < steps(granules); ++s) x[s] = load<granules>(shared_address(block.at<char>(memory::input)), s, granules);
+  rows<granules>(block, count, x, granules, use);
 }
 }  // namespace product

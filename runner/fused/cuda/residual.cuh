@@ -11,7 +11,7 @@ __device__ __forceinline__ float normed(const Block& block, const bf16* weight, 
   constexpr int loads = divided_up(hidden / 2, threads);
   unsigned w[loads];
   Pair h[loads];
-  auto pair = [&](int k) { int i = block.thread + k * threads; return i < hidden / 2 ? i : 0; };
+  auto pair = [&](int k) { return block.share(k, hidden / 2); };
 #pragma unroll
   for (int k = 0; k < loads; ++k) w[k] = ((const unsigned*)weight)[pair(k)];
   if (token >= 0) {
@@ -27,7 +27,7 @@ __device__ __forceinline__ float normed(const Block& block, const bf16* weight, 
   unsigned* input = block.at<unsigned>(memory::input);
 #pragma unroll
   for (int k = 0; k < loads; ++k) {
-    if (block.thread + k * threads >= hidden / 2) continue;
+    if (!block.has_share(k, hidden / 2)) continue;
     float a = number(h[k].a), b = number(h[k].b);
     squares += a * a + b * b;
     input[pair(k)] = pack(a * low(w[k]), b * high(w[k]));
@@ -43,14 +43,13 @@ __device__ __forceinline__ float normed(const Block& block, const bf16* weight, 
 
 // The block's own rows of the embedding's row of `token`: its residual.
 __device__ __forceinline__ void begin(const Block& block, long long token) {
-  const plan::Range& rows = block.range(plan::OUT);
-  int row = rows.first + block.thread;
-  if (row < rows.stop) block.at<float>(memory::residual)[block.thread] = from_bf16(block.step.embedding[token * hidden + row]);
+  if (block.thread >= block.rows) return;
+  block.at<float>(memory::residual)[block.thread] = from_bf16(block.step.embedding[token * hidden + block.first_row + block.thread]);
 }
 
 __device__ __forceinline__ void add_and_send(const Block& block, int own_row, float sum, int half) {
   float* sum_so_far = block.at<float>(memory::residual) + own_row;
   *sum_so_far += sum;
-  send(block.step.hidden + block.range(plan::OUT).first + own_row, *sum_so_far, block.epoch_now(half));
+  send(block.step.hidden + block.first_row + own_row, *sum_so_far, block.epoch_now(half));
 }
 }  // namespace residual

@@ -57,8 +57,8 @@ constexpr int peaks = angles + 4 * head_dim;                       // a warp's {
 constexpr int sums = peaks + 64 * warps;                           // one float per warp, [warps]
 constexpr int partial = aligned(sums + 4 * warps);                 // Wdown's sums float [rows][pieces]
 constexpr int residual = aligned(partial + 4 * most_hidden_rows * pieces);  // the residual of the block's rows, float
-constexpr int ranges = aligned(residual + 4 * most_hidden_rows);   // the block's ranges of the plan, 16 bytes a phase
-constexpr int tables = ranges + 16 * 8;                            // addresses of what is on the tape, 72 bytes a layer
+constexpr int ranges = aligned(residual + 4 * most_hidden_rows);   // the warps' ranges, 48 bytes a warp
+constexpr int tables = ranges + 48 * warps;                           // addresses of what is on the tape, 72 bytes a layer
 constexpr int input = aligned(tables + 72 * layers);               // x of a product, bf16 [hidden or q_rows]
 constexpr int input_bytes = 2 * larger(hidden, q_rows);
 // The warps' join in attention runs over the input's bytes and the rest, in as many rounds as make it fit.

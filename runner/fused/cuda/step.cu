@@ -13,8 +13,8 @@ using namespace shape;
 
 // The bias of the warp's lane-th row of q, k and v.
 __device__ __forceinline__ float own_bias(const Block& block) {
-  const plan::Range& range = block.range(plan::QKV);
-  int row = range.first + plan::first_item(range, block.warp) + block.lane * warps;
+  const plan::Range& range = block.range(plan::QKV_ROWS);
+  int row = range.first + block.lane;
   if (!qkv_bias || row >= range.stop) return 0;
   const Vectors& vectors = block.step.vectors[block.layer];
   return from_bf16(row < q_rows             ? vectors.query_bias[row]
@@ -23,9 +23,10 @@ __device__ __forceinline__ float own_bias(const Block& block) {
 }
 
 __device__ __forceinline__ void send_qkv(const Block& block, float scale, float bias) {
-  product::rows<hidden>(block, plan::QKV, [&](int item, float sum) {
-    float own = qkv_bias ? __shfl_sync(~0u, bias, item / warps) : 0;
-    if (block.lane == 0) send(block.step.qkv + block.range(plan::QKV).first + item, scale * sum + own, block.epoch_now(0));
+  const plan::Range& range = block.range(plan::QKV_ROWS);
+  product::rows<hidden>(block, range.stop - range.first, [&](int i, float sum) {
+    float own = qkv_bias ? __shfl_sync(~0u, bias, i) : 0;
+    if (block.lane == 0) send(block.step.qkv + range.first + i, scale * sum + own, block.epoch_now(0));
   });
 }
 
@@ -37,8 +38,7 @@ extern "C" __global__ void __launch_bounds__(threads, 1) decode_step(const __gri
   unsigned epoch = *step.launches * (2 * layers);
 
   plan::Range* ranges = (plan::Range*)(shared + memory::ranges);
-  if (thread < plan::phases) ranges[thread] = thread == plan::CACHE ? plan::cache_range(blockIdx.x, position)
-                                                                    : step.ranges[blockIdx.x * plan::phases + thread];
+  for (int i = thread; i < warps * plan::RANGES; i += threads) ranges[i] = step.ranges[blockIdx.x * warps * plan::RANGES + i];
   u64* tables = (u64*)(shared + memory::tables);
   for (int i = thread; i < layers * (int)sizeof(plan::Layer) / 8; i += threads) tables[i] = ((const u64*)step.layers)[i];
   unsigned full = shared_address(shared + memory::full);
@@ -51,11 +51,14 @@ extern "C" __global__ void __launch_bounds__(threads, 1) decode_step(const __gri
   }
   __syncthreads();
 
-  int splits = plan::splits(position), head = blockIdx.x / splits;
-  Ring ring{ranges, (const plan::Layer*)tables, step.head, step.report, head, (int)step.cache_rows, warp,
-            shared_address(shared + memory::ring) + warp * slots * slot_bytes, full + 8 * warp * slots, copies::read_once()};
+  plan::Range* own = ranges + warp * plan::RANGES;
+  plan::Tokens tokens = plan::tokens_of(blockIdx.x, warp, position);
+  Ring ring{(const plan::Layer*)tables, step.head, step.report, shared_address(shared + memory::ring) + warp * slots * slot_bytes,
+            full + 8 * warp * slots, copies::read_once(), plan::run_of(lane, own, tokens, warp, step.cache_rows)};
   ring.start();
-  Block block{step, shared, ring, thread, warp, lane, position, (int)blockIdx.x % splits, splits, epoch};
+  int splits = plan::splits(position), first_row = ranges[plan::OUT_ROWS].first;
+  Block block{step, shared, ring, thread, warp, lane, own, tokens, position, (int)blockIdx.x % splits, splits,
+              first_row, ranges[(warps - 1) * plan::RANGES + plan::OUT_ROWS].stop - first_row, epoch};
   residual::begin(block, token);
 
   for (int layer = 0; layer < layers; ++layer) {
@@ -66,14 +69,15 @@ extern "C" __global__ void __launch_bounds__(threads, 1) decode_step(const __gri
     block.passes(1);
     send_qkv(block, scale, bias);
     block.passes(2);
-    if (head < kv_heads) attention::split(block);
+    if (tokens.head < kv_heads) attention::split(block);
     block.passes(3);
     attention::join_splits(block);
     block.passes(4);
     attention::gather_outputs(block);
     block.passes(5);
-    product::rows<q_rows>(block, plan::OUT, [&](int item, float sum) {
-      if (lane == 0) residual::add_and_send(block, item, sum, 0);
+    const plan::Range& rows = block.range(plan::OUT_ROWS);
+    product::rows<q_rows>(block, rows.stop - rows.first, [&](int i, float sum) {
+      if (lane == 0) residual::add_and_send(block, rows.first - first_row + i, sum, 0);
     });
     block.passes(6);
     scale = residual::normed(block, step.vectors[layer].output_norm, -1, block.epoch_now(0));
