@@ -13,7 +13,9 @@ TILE_TOKENS = 16
 MOST_WARPS, LEAST_WARPS = 8, 4
 MOST_GROUP = 8
 MOST_SLOTS = 16
-FLIGHTS = 16
+FILLERS = 2
+FLIGHT_BYTES = 2**16
+"""What a block keeps under way at once: enough for the memory's latency, and little that other loads queue behind."""
 REMAINDER_BYTES = 8192
 """Shared memory besides ring and input, at most; `memory` in shape.cuh has the exact layout, and checks it."""
 
@@ -37,8 +39,10 @@ class Geometry:
     slots: int
     """of one warp"""
     slot_bytes: int
+    fillers: int
+    """warps that fill the rings"""
     flights: int
-    """copies of a warp that are under way at once, at most"""
+    """copies of a filler that are under way at once, at most"""
     pieces: int
     """parts of a row of the down projection"""
     shared_bytes: int
@@ -59,10 +63,15 @@ class Geometry:
             "WARPS": self.warps,
             "SLOTS": self.slots,
             "SLOT_BYTES": self.slot_bytes,
+            "FILLERS": self.fillers,
             "FLIGHTS": self.flights,
             "PIECES": self.pieces,
             "LARGEST_SHARED": self.shared_bytes,
         }
+
+    @property
+    def threads(self) -> int:
+        return 32 * (self.warps + self.fillers)
 
     @property
     def most_splits(self) -> int:
@@ -109,9 +118,9 @@ def _fitting(shape: ModelShape, card: Card, blocks: int) -> Iterator[Geometry]:
     for warps in range(LEAST_WARPS, MOST_WARPS + 1):
         slots = min(room // (warps * slot_bytes), MOST_SLOTS)
         for pieces in (count for count in range(1, warps + 1) if warps % count == 0):
-            flights = min(slots, FLIGHTS)
+            flights = max(1, FLIGHT_BYTES // FILLERS // slot_bytes)
             if slots >= 1 and piece_bytes(shape.intermediate, pieces) <= slot_bytes:
-                yield Geometry(shape, blocks, warps, slots, slot_bytes, flights, pieces, card.shared_bytes)
+                yield Geometry(shape, blocks, warps, slots, slot_bytes, FILLERS, flights, pieces, card.shared_bytes)
 
 
 def _slot_bytes(shape: ModelShape) -> int:

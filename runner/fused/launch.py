@@ -121,7 +121,7 @@ class Launch:
     def _check_residency(self) -> None:
         count = _checked(
             self._driver.cuOccupancyMaxActiveBlocksPerMultiprocessor(
-                self._function, 32 * self._geometry.warps, self._geometry.shared_bytes
+                self._function, self._geometry.threads, self._geometry.shared_bytes
             )
         )
         if count < 1:
@@ -130,7 +130,7 @@ class Launch:
     def _make_config(self) -> Any:
         driver, config = self._driver, self._driver.CUlaunchConfig()
         config.gridDimX, config.gridDimY, config.gridDimZ = self._geometry.blocks, 1, 1
-        config.blockDimX, config.blockDimY, config.blockDimZ = 32 * self._geometry.warps, 1, 1
+        config.blockDimX, config.blockDimY, config.blockDimZ = self._geometry.threads, 1, 1
         config.sharedMemBytes = self._geometry.shared_bytes
         cooperative = driver.CUlaunchAttribute()
         cooperative.id = driver.CUlaunchAttributeID.CU_LAUNCH_ATTRIBUTE_COOPERATIVE

@@ -42,7 +42,7 @@ __device__ __forceinline__ void rotate(const Block& block, bool last) {
     row[d / 2] = a;
     row[d / 2 + quarter] = b;
     if (h >= group) {
-      const plan::Layer& layer = block.ring.layers[block.layer];
+      const plan::Layer& layer = block.layers[block.layer];
       unsigned* cached = (unsigned*)((value ? layer.values : layer.first[plan::CACHE]) +
                                      ((long long)head * block.step.cache_rows + block.position) * row_bytes);
       cached[d / 2] = a;

@@ -12,6 +12,7 @@ struct Block {
   const Step& step;
   char* memory;
   Ring& ring;
+  const plan::Layer* layers;     // in shared memory
   int thread, warp, lane;
   const plan::Range* ranges;     // the warp's, [plan::RANGES], in shared memory
   plan::Tokens tokens;           // the warp's older tokens
@@ -34,7 +35,7 @@ struct Block {
     return (k + 1) * shape::threads <= count || thread + k * shape::threads < count;
   }
 
-  // Waits for N pairs of packets; pair k is at `at(k)`. Called by all lanes of a warp. The ring goes on meanwhile.
+  // Waits for N pairs of packets; pair k is at `at(k)`.
   template <int N, class At>
   __device__ __forceinline__ void gather(Pair (&pairs)[N], At at, unsigned epoch, int awaited) const {
     Waiting waiting(step.report, awaited, layer);
@@ -44,10 +45,9 @@ struct Block {
       bool all = true;
 #pragma unroll
       for (int k = 0; k < N; ++k) all &= has(pairs[k], epoch);
-      if (__all_sync(~0u, all)) return;
+      if (all) return;
 #pragma unroll
       for (int k = 0; k < N; ++k) ask_if(!has(pairs[k], epoch), pairs[k], at(k));
-      ring.pump();
       waiting.again(epoch, epoch_of(pairs[0].a));
     }
   }
@@ -63,5 +63,6 @@ struct Block {
     if (hash >> 29 == 0) __nanosleep(hash & 0x3fff);
 #endif
   }
-  __device__ __forceinline__ void sync() const { asm volatile("bar.sync 0;" ::: "memory"); }
+  // A barrier of the warps that multiply.
+  __device__ __forceinline__ void sync() const { asm volatile("bar.sync 1, %0;" :: "n"(shape::threads) : "memory"); }
 };

@@ -22,8 +22,9 @@ __device__ __forceinline__ uint4 load(unsigned from, int step, int granules) {
 }
 
 // Sums of two rows, each in the lanes of one diagonal: the sum over all lanes is the row's product with x.
-template <int LEAST, int N>
-__device__ __forceinline__ float2 multiply_rows(const uint4 (&x)[N], unsigned first, unsigned second, int granules) {
+// Calls meanwhile() while the first granules are loaded.
+template <int LEAST, int N, class Meanwhile>
+__device__ __forceinline__ float2 multiply_rows(const uint4 (&x)[N], unsigned first, unsigned second, int granules, Meanwhile meanwhile) {
   constexpr int chunks = shape::divided_up(N, chunk);
   float sums[chains][4] = {};
   uint4 w[2][chunk][2];
@@ -35,6 +36,7 @@ __device__ __forceinline__ float2 multiply_rows(const uint4 (&x)[N], unsigned fi
       w[c % 2][i][0] = load<LEAST>(first, c * chunk + i, granules);
       w[c % 2][i][1] = load<LEAST>(second, c * chunk + i, granules);
     }
+    if (c == 0) meanwhile();
 #pragma unroll
     for (int i = 0; i < chunk; ++i) {
       int s = (c - 1) * chunk + i;
@@ -53,21 +55,26 @@ __device__ __forceinline__ float2 multiply_rows(const uint4 (&x)[N], unsigned fi
 }
 
 // Calls use(i, product) for the warp's next `count` slots, i = 0, 1, …, with x in registers. Rows of LEAST granules or more.
+// Two products are added up over the lanes while the next two rows come out of their slots.
 template <int LEAST, int N, class Use>
 __device__ __forceinline__ void rows(const Block& block, int count, const uint4 (&x)[N], int granules, Use use) {
-#pragma unroll 1
-  for (int i = 0; i < count; i += 2) {
-    bool two = i + 1 < count;
-    unsigned first = block.ring.wait(), second = two ? block.ring.wait(1) : first;
-    float2 sums = multiply_rows<LEAST>(x, first, second, granules);
+  float2 sums;
+  auto finish = [&](int i) {
     for (int lanes = 16; lanes; lanes >>= 1) {
       sums.x += __shfl_xor_sync(~0u, sums.x, lanes);
       sums.y += __shfl_xor_sync(~0u, sums.y, lanes);
     }
-    block.ring.release(two ? 2 : 1);
     use(i, sums.x);
-    if (two) use(i + 1, sums.y);
+    if (i + 1 < count) use(i + 1, sums.y);
+  };
+#pragma unroll 1
+  for (int i = 0; i < count; i += 2) {
+    bool two = i + 1 < count;
+    unsigned first = block.ring.wait(), second = two ? block.ring.wait(1) : first;
+    sums = multiply_rows<LEAST>(x, first, second, granules, [&] { if (i) finish(i - 2); });
+    block.ring.release(two ? 2 : 1);
   }
+  if (count > 0) finish((count - 1) / 2 * 2);
 }
 
 // The same for rows of K weights, the input being in shared memory.

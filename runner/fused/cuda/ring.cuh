@@ -1,33 +1,81 @@
-// The ring of a warp: `slots` slots of shared memory that run ahead of the warp on its tape.
+// The rings: each warp that multiplies has `slots` slots of shared memory, which run ahead of it on its tape.
 //
-// Weights and older keys and values depend on nothing that a step computes. So a warp knows from the start what it will
-// read, to the end of the step, and keeps its slots full: it asks for the next copies while it works, and while it waits
-// for other blocks. No other warp touches these slots: there is no producer that could fall behind, and nothing to tell it.
+// Weights and older keys and values depend on nothing that a step computes. So it is known from the start what a warp will
+// read, to the end of the step, and its slots can be filled while it works, and while it waits for other blocks. That is
+// what the filler does, a warp of its own: its lane w keeps the place of warp w on its tape. A slot is handed over by its
+// mbarrier, which completes when the copy has landed, and handed back by a count of the slots that the warp has used.
 //
-// At most `flights` copies of a warp are under way at once. More would only queue: the memory would serve some blocks
-// before others, and all would then wait for the last.
+// At most `flights` copies of a filler are under way at once: as many as keep the memory busy. More would only queue, and
+// the packets that blocks exchange would queue behind them.
 #pragma once
 #include "copies.cuh"
 #include "plan.cuh"
 #include "waiting.cuh"
 
+// Shared addresses of the rings.
+struct Rings {
+  unsigned data, full, used;  // [warps][slots] slots, [warps][slots] mbarriers, [warps] counts
+  __device__ __forceinline__ unsigned slot(int warp, int s) const { return data + (warp * shape::slots + s) * shape::slot_bytes; }
+  __device__ __forceinline__ unsigned barrier(int warp, int s) const { return full + 8 * (warp * shape::slots + s); }
+};
+
+// A place in a ring that goes round: the slot, and the parity of the round.
+struct Turn {
+  int slot = 0;
+  unsigned parity = 0;
+  __device__ __forceinline__ Turn after(int count) const {
+    bool over = slot + count >= shape::slots;
+    return {over ? slot + count - shape::slots : slot + count, parity ^ over};
+  }
+};
+
+// A warp's end of its ring.
 struct Ring {
+  Rings rings;
+  unsigned* report;
+  int warp;
+  Turn next;                  // the slot that the warp uses next
+  int used = 0;
+
+  // Waits until the slot `ahead` slots after the next one is full, and returns its shared address.
+  __device__ __forceinline__ unsigned wait(int ahead = 0) {
+    Turn turn = next.after(ahead);
+    unsigned barrier = rings.barrier(warp, turn.slot);
+    if (!copies::become_full(barrier, turn.parity)) wait_longer(report, barrier, turn.parity, used);
+    return rings.slot(warp, turn.slot);
+  }
+  static __device__ __noinline__ void wait_longer(unsigned* report, unsigned barrier, unsigned parity, int used) {
+    Waiting waiting(report, RING, used);
+    while (!copies::become_full(barrier, parity)) waiting.again(parity, 0);
+  }
+
+  // Gives the next `count` slots back. What was read from them must have been *used* by then: a load that is still under
+  // way could see the next copy.
+  __device__ __forceinline__ void release(int count) {
+    next = next.after(count);
+    used += count;
+    __syncwarp();
+    if (threadIdx.x % 32 == 0)
+      asm volatile("st.release.cta.shared.b32 [%0], %1;" :: "r"(rings.used + 4 * warp), "r"(used) : "memory");
+  }
+};
+
+// The other end of the rings of all warps that have this filler. Every lane has its own values; those of lanes without a
+// warp stay at nothing to do.
+struct Filler {
+  Rings rings;
   const plan::Layer* layers;  // in shared memory
   const char* vocabulary;
-  unsigned* report;
-  unsigned data, barriers;    // shared addresses of the warp's first slot and of its barrier
+  const plan::Range* ranges;  // of the lane's warp, in shared memory
+  plan::Tokens tokens;
+  int warp, rows;             // tokens that the cache has room for
   u64 policy;
-  plan::Run mine;             // of the phase that this lane keeps, lane < plan::END
 
-  // The run that is being asked for. All lanes have the same.
-  int layer = 0, phase = -1, left = 0, bytes, last, stride;
+  int layer = 0, phase = -1, left = 0;  // slots left in the run
+  plan::Run run;
   const char *from, *other;   // the next copy; what goes with it (values), or comes after it (Wup)
-
-  int slot = 0, free_slot = 0;  // the slot that the warp uses next; the one that is filled next
-  unsigned parity = 0;        // of the round in which `slot` was filled
-  int asked = 0, landed = 0;  // slots in use, from `slot` on; how many of them, from the first, are known to be full
-
-  __device__ __forceinline__ unsigned address(int s) const { return data + s * shape::slot_bytes; }
+  Turn free, flying;          // the slot that is filled next; the oldest one that is not known to be full
+  int asked = 0, landed = 0;
 
   // Opens the next run that has slots.
   __device__ __forceinline__ void open() {
@@ -38,24 +86,18 @@ struct Ring {
       } else if (++phase == plan::END) {
         return;
       }
-      left = __shfl_sync(~0u, mine.count, phase);
-    } while (!left);
-    long long offset = __shfl_sync(~0u, mine.offset, phase);
-    bytes = __shfl_sync(~0u, mine.bytes, phase);
-    last = __shfl_sync(~0u, mine.last, phase);
-    stride = __shfl_sync(~0u, mine.stride, phase);
-    from = (phase == plan::HEAD ? vocabulary : layers[layer].first[phase]) + offset;
-    other = (phase == plan::CACHE ? layers[layer].values : layers[layer].up) + offset;
+      run = plan::run_of(phase, ranges, tokens, warp, rows);
+    } while (!run.count);
+    left = run.count;
+    from = (phase == plan::HEAD ? vocabulary : layers[layer].first[phase]) + run.offset;
+    other = (phase == plan::CACHE ? layers[layer].values : layers[layer].up) + run.offset;
   }
 
-  // Asks for the next copy, into the next free slot.
-  __device__ __forceinline__ void ask() {
-    copies::fill(address(free_slot), from, phase == plan::CACHE ? other : nullptr, left == 1 ? last : bytes,
-                 barriers + 8 * free_slot, policy);
+  __device__ __forceinline__ void go_on() {
     ++asked;
-    if (++free_slot == shape::slots) free_slot = 0;
-    from += stride;
-    if (phase == plan::CACHE) other += stride;
+    free = free.after(1);
+    from += run.stride;
+    if (phase == plan::CACHE) other += run.stride;
     if (phase == plan::GATE_UP) {
       const char* next = other;
       other = from;
@@ -64,45 +106,32 @@ struct Ring {
     if (--left == 0) open();
   }
 
-  // Asks for copies as long as there are free slots and few enough copies under way.
-  __device__ __forceinline__ void pump() {
-    if (shape::flights < shape::slots)
-      for (; landed < asked; ++landed)
-        if (!copies::is_full(barrier(landed), parity_of(landed))) break;
-#pragma unroll 1
-    while (asked < shape::slots && (shape::flights == shape::slots || asked - landed < shape::flights) && left) ask();
-  }
-
-  __device__ __forceinline__ void start() {
-    open();
-    pump();
-  }
-
-  // The slot that is used `ahead` slots after the next one, its barrier, and the parity of the round in which it is filled.
-  __device__ __forceinline__ int slot_of(int ahead) const {
-    return slot + ahead < shape::slots ? slot + ahead : slot + ahead - shape::slots;
-  }
-  __device__ __forceinline__ unsigned barrier(int ahead) const { return barriers + 8 * slot_of(ahead); }
-  __device__ __forceinline__ unsigned parity_of(int ahead) const { return parity ^ (slot + ahead >= shape::slots); }
-
-  // Waits until that slot is full, and returns its shared address.
-  __device__ __forceinline__ unsigned wait(int ahead = 0) {
-    if (!copies::become_full(barrier(ahead), parity_of(ahead))) wait_longer(report, barrier(ahead), parity_of(ahead), layer);
-    return address(slot_of(ahead));
-  }
-  static __device__ __noinline__ void wait_longer(unsigned* report, unsigned barrier, unsigned parity, int layer) {
-    Waiting waiting(report, RING, layer);
-    while (!copies::become_full(barrier, parity)) waiting.again(parity, 0);
-  }
-
-  // Gives the next `count` slots back. What was read from them must have been *used* by then: a load that is still under
-  // way could see the next copy.
-  __device__ __forceinline__ void release(int count) {
-    __syncwarp();
-    asked -= count;
-    landed = landed < count ? 0 : landed - count;
-    slot += count;
-    if (slot >= shape::slots) { slot -= shape::slots; parity ^= 1; }
-    pump();
+  // Fills slots until the tape of every warp of this filler is at its end.
+  __device__ void fill_all(bool has_warp) {
+    if (has_warp) open();
+    unsigned turn = 0;        // the warp that is looked at first
+    while (__any_sync(~0u, left)) {
+      int used = asked;
+      if (has_warp) asm volatile("ld.acquire.cta.shared.b32 %0, [%1];" : "=r"(used) : "r"(rings.used + 4 * warp) : "memory");
+      while (landed < asked && (landed < used || copies::is_full(rings.barrier(warp, flying.slot), flying.parity))) {
+        ++landed;
+        flying = flying.after(1);
+      }
+      int room = shape::flights - __reduce_add_sync(~0u, asked - landed);
+      unsigned ready = __ballot_sync(~0u, left && asked - used < shape::slots);
+      for (; ready && room > 0; --room) {
+        int w = (turn + __ffs(__funnelshift_r(ready, ready, turn)) - 1) % 32;
+        bool both = __shfl_sync(~0u, phase, w) == plan::CACHE;
+        const char* first = (const char*)__shfl_sync(~0u, (u64)from, w);
+        const char* second = (const char*)__shfl_sync(~0u, (u64)other, w);
+        int s = __shfl_sync(~0u, free.slot, w), bytes = __shfl_sync(~0u, left == 1 ? run.last : run.bytes, w);
+        int its_warp = __shfl_sync(~0u, warp, w);
+        copies::fill(rings.slot(its_warp, s), first, both ? second : nullptr, bytes, rings.barrier(its_warp, s), policy);
+        if (threadIdx.x % 32 == w) go_on();
+        __syncwarp();
+        ready &= ~(1u << w);
+        turn = (w + 1) % 32;
+      }
+    }
   }
 };

@@ -10,9 +10,10 @@ constexpr int group = heads / kv_heads;               // query heads that share 
 constexpr int q_rows = heads * head_dim, kv_rows = kv_heads * head_dim;
 constexpr int qkv_rows = q_rows + 2 * kv_rows;        // rows of Wq, Wk and Wv one below the other
 
-// the launch: one block per SM, each with `warps` warps, each warp with a ring of `slots` slots
-constexpr int blocks = BLOCKS, warps = WARPS, threads = 32 * warps;
-constexpr int slots = SLOTS, slot_bytes = SLOT_BYTES, flights = FLIGHTS;  // copies under way, at most
+// the launch: one block per SM, each with `warps` warps that multiply, and `fillers` that fill the rings of `slots` slots
+constexpr int blocks = BLOCKS, warps = WARPS, threads = 32 * warps, fillers = FILLERS, all_threads = threads + 32 * fillers;
+constexpr int slots = SLOTS, slot_bytes = SLOT_BYTES;
+constexpr int flights = FLIGHTS;                      // copies of a filler that are under way at once, at most
 constexpr int pieces = PIECES;                        // a row of Wdown is cut into so many pieces
 
 // 16 bytes, eight bf16: what one lane reads at once
@@ -40,7 +41,6 @@ static_assert(warps % pieces == 0, "a warp always has the same piece of Wdown's 
 static_assert(most_hidden_rows <= threads, "a thread adds up one row of Wdown");
 static_assert(blocks <= hidden && blocks <= q_rows / 2 && blocks <= intermediate / 2, "every block has a share of each phase");
 static_assert(divided_up(divided_up(qkv_rows, blocks), warps) <= 32, "a lane keeps the bias of one of the warp's rows");
-static_assert(flights >= 1 && flights <= slots, "copies under way have slots");
 static_assert(blocks >= kv_heads, "kv_heads: at most one per block");
 }  // namespace shape
 
@@ -50,7 +50,8 @@ using namespace shape;
 constexpr int aligned(int bytes) { return divided_up(bytes, 16) * 16; }
 constexpr int ring = 0;                                            // [warps][slots][slot_bytes]
 constexpr int full = ring + warps * slots * slot_bytes;            // [warps][slots] mbarriers
-constexpr int query = aligned(full + 8 * warps * slots);           // bf16 [group][head_dim]
+constexpr int used = full + 8 * warps * slots;                     // slots that a warp has used [warps]
+constexpr int query = aligned(used + 4 * warps);                 // bf16 [group][head_dim]
 constexpr int fresh = query + 2 * group * head_dim;                // key and value of this step's token, bf16 [2][head_dim]
 constexpr int angles = fresh + 4 * head_dim;                       // cosines, then sines, float [2][head_dim / 2]
 constexpr int peaks = angles + 4 * head_dim;                       // a warp's {maximum, sum} float [warps][8][2]

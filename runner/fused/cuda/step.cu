@@ -30,7 +30,7 @@ __device__ __forceinline__ void send_qkv(const Block& block, float scale, float 
   });
 }
 
-extern "C" __global__ void __launch_bounds__(threads, 1) decode_step(const __grid_constant__ Step step) {
+extern "C" __global__ void __launch_bounds__(all_threads, 1) decode_step(const __grid_constant__ Step step) {
   extern __shared__ __align__(128) char shared[];
   int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
   int position = *step.position;
@@ -38,26 +38,35 @@ extern "C" __global__ void __launch_bounds__(threads, 1) decode_step(const __gri
   unsigned epoch = *step.launches * (2 * layers);
 
   plan::Range* ranges = (plan::Range*)(shared + memory::ranges);
-  for (int i = thread; i < warps * plan::RANGES; i += threads) ranges[i] = step.ranges[blockIdx.x * warps * plan::RANGES + i];
+  for (int i = thread; i < warps * plan::RANGES; i += all_threads) ranges[i] = step.ranges[blockIdx.x * warps * plan::RANGES + i];
   u64* tables = (u64*)(shared + memory::tables);
-  for (int i = thread; i < layers * (int)sizeof(plan::Layer) / 8; i += threads) tables[i] = ((const u64*)step.layers)[i];
+  for (int i = thread; i < layers * (int)sizeof(plan::Layer) / 8; i += all_threads) tables[i] = ((const u64*)step.layers)[i];
   unsigned full = shared_address(shared + memory::full);
-  if (thread < warps * slots) make_barrier(full + 8 * thread);
+  for (int i = thread; i < warps * slots; i += all_threads) make_barrier(full + 8 * i);
+  if (thread < warps) ((int*)(shared + memory::used))[thread] = 0;
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-  if (thread < head_dim / 2) {
+  for (int i = thread; i < head_dim / 2; i += all_threads) {
     float* angles = (float*)(shared + memory::angles);
-    angles[thread] = step.cosines[(long long)position * (head_dim / 2) + thread];
-    angles[thread + head_dim / 2] = step.sines[(long long)position * (head_dim / 2) + thread];
+    angles[i] = step.cosines[(long long)position * (head_dim / 2) + i];
+    angles[i + head_dim / 2] = step.sines[(long long)position * (head_dim / 2) + i];
   }
   __syncthreads();
 
+  Rings rings{shared_address(shared + memory::ring), full, shared_address(shared + memory::used)};
+  if (warp >= warps) {
+    bool has_warp = lane < warps && lane % fillers == warp - warps;
+    int its_warp = has_warp ? lane : 0;
+    Filler filler{rings, (const plan::Layer*)tables, step.head, ranges + its_warp * plan::RANGES,
+                  plan::tokens_of(blockIdx.x, its_warp, position), its_warp, (int)step.cache_rows, copies::read_once()};
+    filler.fill_all(has_warp);
+    return;
+  }
+
   plan::Range* own = ranges + warp * plan::RANGES;
   plan::Tokens tokens = plan::tokens_of(blockIdx.x, warp, position);
-  Ring ring{(const plan::Layer*)tables, step.head, step.report, shared_address(shared + memory::ring) + warp * slots * slot_bytes,
-            full + 8 * warp * slots, copies::read_once(), plan::run_of(lane, own, tokens, warp, step.cache_rows)};
-  ring.start();
+  Ring ring{rings, step.report, warp};
   int splits = plan::splits(position), first_row = ranges[plan::OUT_ROWS].first;
-  Block block{step, shared, ring, thread, warp, lane, own, tokens, position, (int)blockIdx.x % splits, splits,
+  Block block{step, shared, ring, (const plan::Layer*)tables, thread, warp, lane, own, tokens, position, (int)blockIdx.x % splits, splits,
               first_row, ranges[(warps - 1) * plan::RANGES + plan::OUT_ROWS].stop - first_row, epoch};
   residual::begin(block, token);
 
