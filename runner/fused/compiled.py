@@ -39,7 +39,7 @@ def compile_step(geometry: Geometry, arch: str, more: dict[str, str] | None = No
     """
     from cuda.core import Program, ProgramOptions
 
-    defines = {name: str(value) for name, value in geometry.defines().items()} | (more or {})
+    defines = {name: str(value) for name, value in {**geometry.defines(), **(more or {})}.items()}
     options = ProgramOptions(
         std="c++17",
         arch=arch,

@@ -8,9 +8,13 @@
 #pragma once
 #include "block.cuh"
 
+#ifndef CHUNK
+#define CHUNK 4
+#endif
+
 namespace product {
 constexpr int chains = 4;  // sums that run side by side: a matrix instruction takes about 33 cycles
-constexpr int chunk = 4;   // granules per lane and row that are loaded while those before are multiplied
+constexpr int chunk = CHUNK;   // granules per lane and row that are loaded while those before are multiplied
 
 constexpr int steps(int granules) { return shape::divided_up(granules, 32); }
 

@@ -60,78 +60,88 @@ struct Ring {
   }
 };
 
-// The other end of the rings of all warps that have this filler. Every lane has its own values; those of lanes without a
-// warp stay at nothing to do.
+// The other end of the rings of every `fillers`-th warp: one warp, whose lanes all do the same, but for the runs.
+//
+// It goes through the phases in order, and in each of them from warp to warp, a slot at a time. All slots of a phase are
+// asked for before any of the next, whatever ring is full: the warps wait for each other from phase to phase.
 struct Filler {
+  static constexpr int most = shape::divided_up(shape::warps, shape::fillers);  // warps that it fills for
   Rings rings;
   const plan::Layer* layers;  // in shared memory
-  const char* vocabulary;
-  const plan::Range* ranges;  // of the lane's warp, in shared memory
-  plan::Tokens tokens;
-  int warp, rows;             // tokens that the cache has room for
+  const plan::Range* ranges;  // [warps][plan::RANGES], in shared memory
+  int first_warp, position, rows;  // rows: tokens that the cache has room for
   u64 policy;
+  Turn turns[most] = {};      // the slot that each warp's next copy goes to
+  int asked[most] = {}, used[most] = {};
+  int copies_asked = 0;
+  unsigned history = 0;       // lane n % 32: barrier and parity of copy n
 
-  int layer = 0, phase = -1, left = 0;  // slots left in the run
-  plan::Run run;
-  const char *from, *other;   // the next copy; what goes with it (values), or comes after it (Wup)
-  Turn free, flying;          // the slot that is filled next; the oldest one that is not known to be full
-  int asked = 0, landed = 0;
+  __device__ __forceinline__ int warp_of(int i) const { return first_warp + i * shape::fillers; }
 
-  // Opens the next run that has slots.
-  __device__ __forceinline__ void open() {
-    do {
-      if (phase == plan::DOWN && layer + 1 < shape::layers) {
-        phase = 0;
-        ++layer;
-      } else if (++phase == plan::END) {
-        return;
-      }
-      run = plan::run_of(phase, ranges, tokens, warp, rows);
-    } while (!run.count);
-    left = run.count;
-    from = (phase == plan::HEAD ? vocabulary : layers[layer].first[phase]) + run.offset;
-    other = (phase == plan::CACHE ? layers[layer].values : layers[layer].up) + run.offset;
+  // Fills one slot of its i-th warp.
+  __device__ __forceinline__ void fill(int i, const char* from, const char* second, int bytes) {
+    int warp = warp_of(i);
+    while (asked[i] - used[i] == shape::slots)
+      asm volatile("ld.acquire.cta.shared.b32 %0, [%1];" : "=r"(used[i]) : "r"(rings.used + 4 * warp) : "memory");
+    if (copies_asked >= shape::flights) {
+      unsigned oldest = __shfl_sync(~0u, history, (copies_asked - shape::flights) % 32);
+      while (!copies::become_full(oldest & ~1u, oldest & 1)) {}
+    }
+    unsigned barrier = rings.barrier(warp, turns[i].slot);
+    copies::fill(rings.slot(warp, turns[i].slot), from, second, bytes, barrier, policy);
+    if (threadIdx.x % 32 == copies_asked % 32) history = barrier | turns[i].parity;
+    turns[i] = turns[i].after(1);
+    ++asked[i];
+    ++copies_asked;
   }
 
-  __device__ __forceinline__ void go_on() {
-    ++asked;
-    free = free.after(1);
-    from += run.stride;
-    if (phase == plan::CACHE) other += run.stride;
-    if (phase == plan::GATE_UP) {
-      const char* next = other;
-      other = from;
-      from = next;
+  // Fills all slots of a phase. `tensor` is where its bytes begin; `second`, where values or Wup begin.
+  template <int PHASE>
+  __device__ __forceinline__ void fill_phase(const char* tensor, const char* second) {
+    int lane = threadIdx.x % 32, its_warp = warp_of(lane);
+    plan::Run run = {0, 0, 0, 0, 0};
+    plan::Tokens tokens = {0, 0, 0};
+    if (PHASE == plan::CACHE) tokens = plan::tokens_of(blockIdx.x, its_warp, position);
+    if (lane < most && its_warp < shape::warps) run = plan::run_of(PHASE, ranges + its_warp * plan::RANGES, tokens, its_warp, rows);
+    const char* from[most];
+    int count[most], bytes[most], last[most], longest = 0;
+#pragma unroll
+    for (int i = 0; i < most; ++i) {
+      from[i] = tensor + __shfl_sync(~0u, run.offset, i);
+      count[i] = __shfl_sync(~0u, run.count, i);
+      bytes[i] = __shfl_sync(~0u, run.bytes, i);
+      last[i] = __shfl_sync(~0u, run.last, i);
+      longest = shape::larger(longest, count[i]);
     }
-    if (--left == 0) open();
+    int stride = __shfl_sync(~0u, run.stride, 0);
+    long long across = second - tensor;
+#pragma unroll 1
+    for (int n = 0; n < longest; ++n)
+#pragma unroll
+      for (int i = 0; i < most; ++i) {
+        if (n >= count[i]) continue;
+        if (PHASE == plan::GATE_UP) {
+          fill(i, from[i] + (n & 1 ? across : 0), nullptr, bytes[i]);
+          if (n & 1) from[i] += stride;
+        } else {
+          fill(i, from[i], PHASE == plan::CACHE ? from[i] + across : nullptr, n == count[i] - 1 ? last[i] : bytes[i]);
+          from[i] += stride;
+        }
+      }
   }
 
-  // Fills slots until the tape of every warp of this filler is at its end.
-  __device__ void fill_all(bool has_warp) {
-    if (has_warp) open();
-    unsigned turn = 0;        // the warp that is looked at first
-    while (__any_sync(~0u, left)) {
-      int used = asked;
-      if (has_warp) asm volatile("ld.acquire.cta.shared.b32 %0, [%1];" : "=r"(used) : "r"(rings.used + 4 * warp) : "memory");
-      while (landed < asked && (landed < used || copies::is_full(rings.barrier(warp, flying.slot), flying.parity))) {
-        ++landed;
-        flying = flying.after(1);
-      }
-      int room = shape::flights - __reduce_add_sync(~0u, asked - landed);
-      unsigned ready = __ballot_sync(~0u, left && asked - used < shape::slots);
-      for (; ready && room > 0; --room) {
-        int w = (turn + __ffs(__funnelshift_r(ready, ready, turn)) - 1) % 32;
-        bool both = __shfl_sync(~0u, phase, w) == plan::CACHE;
-        const char* first = (const char*)__shfl_sync(~0u, (u64)from, w);
-        const char* second = (const char*)__shfl_sync(~0u, (u64)other, w);
-        int s = __shfl_sync(~0u, free.slot, w), bytes = __shfl_sync(~0u, left == 1 ? run.last : run.bytes, w);
-        int its_warp = __shfl_sync(~0u, warp, w);
-        copies::fill(rings.slot(its_warp, s), first, both ? second : nullptr, bytes, rings.barrier(its_warp, s), policy);
-        if (threadIdx.x % 32 == w) go_on();
-        __syncwarp();
-        ready &= ~(1u << w);
-        turn = (w + 1) % 32;
-      }
+  __device__ __forceinline__ void fill_all(const char* vocabulary) {
+#pragma unroll 1
+    for (int l = 0; l < shape::layers; ++l) {
+      const plan::Layer& layer = layers[l];
+      fill_phase<plan::QUERY>(layer.first[plan::QUERY], nullptr);
+      fill_phase<plan::KEY>(layer.first[plan::KEY], nullptr);
+      fill_phase<plan::VALUE>(layer.first[plan::VALUE], nullptr);
+      fill_phase<plan::CACHE>(layer.first[plan::CACHE], layer.values);
+      fill_phase<plan::OUT>(layer.first[plan::OUT], nullptr);
+      fill_phase<plan::GATE_UP>(layer.first[plan::GATE_UP], layer.up);
+      fill_phase<plan::DOWN>(layer.first[plan::DOWN], nullptr);
     }
+    fill_phase<plan::HEAD>(vocabulary, nullptr);
   }
 };

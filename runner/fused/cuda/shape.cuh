@@ -41,6 +41,7 @@ static_assert(warps % pieces == 0, "a warp always has the same piece of Wdown's 
 static_assert(most_hidden_rows <= threads, "a thread adds up one row of Wdown");
 static_assert(blocks <= hidden && blocks <= q_rows / 2 && blocks <= intermediate / 2, "every block has a share of each phase");
 static_assert(divided_up(divided_up(qkv_rows, blocks), warps) <= 32, "a lane keeps the bias of one of the warp's rows");
+static_assert(flights >= 1 && flights <= 32 && fillers >= 1, "a lane remembers a copy under way");
 static_assert(blocks >= kv_heads, "kv_heads: at most one per block");
 }  // namespace shape
 

@@ -54,11 +54,8 @@ extern "C" __global__ void __launch_bounds__(all_threads, 1) decode_step(const _
 
   Rings rings{shared_address(shared + memory::ring), full, shared_address(shared + memory::used)};
   if (warp >= warps) {
-    bool has_warp = lane < warps && lane % fillers == warp - warps;
-    int its_warp = has_warp ? lane : 0;
-    Filler filler{rings, (const plan::Layer*)tables, step.head, ranges + its_warp * plan::RANGES,
-                  plan::tokens_of(blockIdx.x, its_warp, position), its_warp, (int)step.cache_rows, copies::read_once()};
-    filler.fill_all(has_warp);
+    Filler filler{rings, (const plan::Layer*)tables, ranges, warp - warps, position, (int)step.cache_rows, copies::read_once()};
+    filler.fill_all(step.head);
     return;
   }
 
