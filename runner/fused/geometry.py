@@ -10,10 +10,10 @@ from runner.errors import BadValue
 
 GRANULE = 8  # bf16 values in 16 bytes, what a lane reads at once
 TILE_TOKENS = 16
-MOST_WARPS, LEAST_WARPS = 8, 4
+FILLERS = 2
+MOST_WARPS, LEAST_WARPS = 8 - FILLERS, 4  # of more than eight in all, a thread would have 168 registers instead of 255
 MOST_GROUP = 8
 MOST_SLOTS = 16
-FILLERS = 2
 FLIGHT_BYTES = 2**16
 """What a block keeps under way at once: enough for the memory's latency, and little that other loads queue behind."""
 REMAINDER_BYTES = 8192
@@ -68,6 +68,11 @@ class Geometry:
             "PIECES": self.pieces,
             "LARGEST_SHARED": self.shared_bytes,
         }
+
+    @property
+    def tile_tokens(self) -> int:
+        """Returns the tokens of a tile: as many as fit a slot with key and value."""
+        return min(self.slot_bytes // (4 * self.shape.head_dim), TILE_TOKENS)
 
     @property
     def threads(self) -> int:

@@ -22,10 +22,10 @@ __device__ __forceinline__ void rotate(const Block& block, bool last) {
   int head = block.tokens.head, count = last ? most : group * quarter;
   auto item = [&](int k) { int i = block.thread + k * threads; return i < count ? i : 0; };
   Pair v[2 * loads];
-  block.gather(v, [&](int k) {
+  block.gather(v, block.step.qkv, [&](int k) {
     int i = item(k / 2), h = i / quarter, d = i % quarter * 2 + (k & 1) * (head_dim / 2);
     int first = h < group ? (head * group + h) * head_dim : q_rows + (h - group) * kv_rows + head * head_dim;
-    return block.step.qkv + first + d;
+    return first + d;
   }, block.epoch_now(0), QUERY);
   const float *cosine = block.at<float>(memory::angles), *sine = cosine + head_dim / 2;
 #pragma unroll
@@ -168,10 +168,11 @@ __device__ __forceinline__ void join_splits(const Block& block) {
   if (range.first >= range.stop) return;
   int split = smaller(block.lane, block.splits - 1);
   auto pair = [&](int k) { return smaller(range.first + k, range.stop - 1); };
+  long long weights = block.step.weights - block.step.parts;
   Pair v[2 * most];                                            // two outputs; largest score and total
-  block.gather(v, [&](int k) {
+  block.gather(v, block.step.parts, [&](int k) {
     int output = 2 * pair(k / 2);
-    return k & 1 ? block.step.weights + 2 * (split * heads + output / head_dim) : block.step.parts + split * q_rows + output;
+    return k & 1 ? weights + 2 * (split * heads + output / head_dim) : split * q_rows + output;
   }, block.epoch_now(0), PARTS);
 #pragma unroll
   for (int k = 0; k < most; ++k) {
@@ -190,7 +191,7 @@ __device__ __forceinline__ void gather_outputs(const Block& block) {
   constexpr int loads = divided_up(q_rows / 4, threads);
   auto index = [&](int k) { return block.share(k, q_rows / 4); };
   Pair v[loads];
-  block.gather(v, [&](int k) { return block.step.attention + 2 * index(k); }, block.epoch_now(0), ATTENTION);
+  block.gather(v, block.step.attention, [&](int k) { return 2 * index(k); }, block.epoch_now(0), ATTENTION);
 #pragma unroll
   for (int k = 0; k < loads; ++k)
     if (block.has_share(k, q_rows / 4))

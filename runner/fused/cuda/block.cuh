@@ -35,19 +35,20 @@ struct Block {
     return (k + 1) * shape::threads <= count || thread + k * shape::threads < count;
   }
 
-  // Waits for N pairs of packets; pair k is at `at(k)`.
+  // Waits for N pairs of packets; pair k is at base[at(k)].
   template <int N, class At>
-  __device__ __forceinline__ void gather(Pair (&pairs)[N], At at, unsigned epoch, int awaited) const {
+  __device__ __forceinline__ void gather(Pair (&pairs)[N], const Packet* base, At at, unsigned epoch, int awaited) const {
     Waiting waiting(step.report, awaited, layer);
 #pragma unroll
-    for (int k = 0; k < N; ++k) ask(pairs[k], at(k));
+    for (int k = 0; k < N; ++k) ask(pairs[k], base + at(k));
     for (;;) {
       bool all = true;
 #pragma unroll
       for (int k = 0; k < N; ++k) all &= has(pairs[k], epoch);
       if (all) return;
+      asm volatile("" : "+l"(base));  // or the compiler keeps N addresses in registers
 #pragma unroll
-      for (int k = 0; k < N; ++k) ask_if(!has(pairs[k], epoch), pairs[k], at(k));
+      for (int k = 0; k < N; ++k) ask_if(!has(pairs[k], epoch), pairs[k], base + at(k));
       waiting.again(epoch, epoch_of(pairs[0].a));
     }
   }

@@ -48,7 +48,7 @@ __device__ __forceinline__ void choose(const Block& block) {
   constexpr int loads = divided_up(blocks, 32);
   auto other = [&](int k) { int i = block.lane + 32 * k; return i < blocks ? i : 0; };
   Pair v[loads];
-  block.gather(v, [&](int k) { return block.step.choices + 2 * other(k); }, block.epoch_now(1), CHOICES);
+  block.gather(v, block.step.choices, [&](int k) { return 2 * other(k); }, block.epoch_now(1), CHOICES);
   Best best;
 #pragma unroll
   for (int k = 0; k < loads; ++k) best.offer(number(v[k].a), value(v[k].b));

@@ -36,6 +36,9 @@ __device__ __forceinline__ void fill(unsigned to, const char* from, const char* 
 
 __device__ __forceinline__ bool is_full(unsigned barrier, unsigned parity);
 
+// Makes the barriers known to the copy engine.
+__device__ __forceinline__ void announce_barriers() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
 // Whether a slot is full. The hardware waits a little before it says no.
 __device__ __forceinline__ bool become_full(unsigned barrier, unsigned parity) {
   unsigned done;
@@ -49,6 +52,7 @@ namespace copies {
 constexpr int arrivals = 32;
 
 __device__ __forceinline__ u64 read_once() { return 0; }
+__device__ __forceinline__ void announce_barriers() {}
 
 __device__ __forceinline__ void lanes(unsigned to, const char* from, int bytes) {
   for (int i = threadIdx.x % 32 * 16; i < bytes; i += 512)

@@ -40,10 +40,10 @@ __device__ __forceinline__ void down(const Block& block) {
     constexpr int n = product::steps(most_piece());
     int piece = block.warp % pieces, start = plan::piece_start(piece), granules = plan::piece_start(piece + 1) - start;
     Pair v[2 * n];                                             // four packets, eight activations, make a granule
-    block.gather(v, [&](int k) {
+    block.gather(v, block.step.activations, [&](int k) {
       int i = k / 2 * 32 + block.lane;
       if (k / 2 * 32 + 32 > least_piece()) i = smaller(i, granules - 1);
-      return block.step.activations + 4 * (start + i) + 2 * (k & 1);
+      return 4 * (start + i) + 2 * (k & 1);
     }, block.epoch_now(0), ACTIVATIONS);
     uint4 x[n];
 #pragma unroll

@@ -21,7 +21,7 @@ __device__ __forceinline__ float normed(const Block& block, const bf16* weight, 
       h[k] = {(u64)__float_as_uint(low(v)), (u64)__float_as_uint(high(v))};
     }
   } else {
-    block.gather(h, [&](int k) { return block.step.hidden + 2 * pair(k); }, epoch, HIDDEN_STATE);
+    block.gather(h, block.step.hidden, [&](int k) { return 2 * pair(k); }, epoch, HIDDEN_STATE);
   }
   float squares = 0;
   unsigned* input = block.at<unsigned>(memory::input);

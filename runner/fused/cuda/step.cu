@@ -44,7 +44,7 @@ extern "C" __global__ void __launch_bounds__(all_threads, 1) decode_step(const _
   unsigned full = shared_address(shared + memory::full);
   for (int i = thread; i < warps * slots; i += all_threads) make_barrier(full + 8 * i);
   if (thread < warps) ((int*)(shared + memory::used))[thread] = 0;
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+  copies::announce_barriers();
   for (int i = thread; i < head_dim / 2; i += all_threads) {
     float* angles = (float*)(shared + memory::angles);
     angles[i] = step.cosines[(long long)position * (head_dim / 2) + i];
