@@ -6,6 +6,15 @@
 #include "shape.cuh"
 
 namespace copies {
+// Brings bytes into the L2. Called by all lanes of a warp.
+__device__ __forceinline__ void bring(const char* from, int bytes) {
+#if __CUDA_ARCH__ >= 900
+  if (threadIdx.x % 32 == 0) asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" :: "l"(from), "r"(bytes) : "memory");
+#else
+  for (int i = threadIdx.x % 32 * 128; i < bytes; i += 32 * 128) asm volatile("prefetch.global.L2 [%0];" :: "l"(from + i));
+#endif
+}
+
 constexpr int second_at = shape::tile_tokens * shape::row_bytes;  // where a tile's values lie, behind its keys
 }
 

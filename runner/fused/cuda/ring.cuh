@@ -78,11 +78,14 @@ struct Filler {
 
   __device__ __forceinline__ int warp_of(int i) const { return first_warp + i * shape::fillers; }
 
-  // Fills one slot of its i-th warp.
-  __device__ __forceinline__ void fill(int i, const char* from, const char* second, int bytes) {
+  // Fills one slot of its i-th warp. While the ring is full it calls meanwhile().
+  template <class Meanwhile>
+  __device__ __forceinline__ void fill(int i, const char* from, const char* second, int bytes, Meanwhile meanwhile) {
     int warp = warp_of(i);
-    while (asked[i] - used[i] == shape::slots)
+    while (asked[i] - used[i] == shape::slots) {
       asm volatile("ld.acquire.cta.shared.b32 %0, [%1];" : "=r"(used[i]) : "r"(rings.used + 4 * warp) : "memory");
+      if (asked[i] - used[i] == shape::slots) meanwhile();
+    }
     if (copies_asked >= shape::flights) {
       unsigned oldest = __shfl_sync(~0u, history, (copies_asked - shape::flights) % 32);
       while (!copies::become_full(oldest & ~1u, oldest & 1)) {}
@@ -115,19 +118,30 @@ struct Filler {
     }
     int stride = __shfl_sync(~0u, run.stride, 0);
     long long across = second - tensor;
+    constexpr bool alternates = PHASE == plan::GATE_UP;
+    int brought = 0;          // copies that were brought into the L2, for each warp
+    unsigned since = clock();
 #pragma unroll 1
-    for (int n = 0; n < longest; ++n)
+    for (int n = 0; n < longest; ++n) {
+      auto place = [&](int i, int k) {  // of the warp's copy n + k
+        return from[i] + (long long)(alternates ? (n + k) / 2 : n + k) * stride + (alternates && (n + k) & 1 ? across : 0);
+      };
+      auto bring = [&] {
+        if (PHASE < plan::OUT || brought >= shape::most_brought || (unsigned)clock() - since < shape::bring_clocks) return;
+        since = clock();
+#pragma unroll
+        for (int i = 0; i < most; ++i)
+          if (n + 1 + brought < count[i]) copies::bring(place(i, 1 + brought), bytes[i]);
+        ++brought;
+      };
 #pragma unroll
       for (int i = 0; i < most; ++i) {
         if (n >= count[i]) continue;
-        if (PHASE == plan::GATE_UP) {
-          fill(i, from[i] + (n & 1 ? across : 0), nullptr, bytes[i]);
-          if (n & 1) from[i] += stride;
-        } else {
-          fill(i, from[i], PHASE == plan::CACHE ? from[i] + across : nullptr, n == count[i] - 1 ? last[i] : bytes[i]);
-          from[i] += stride;
-        }
+        const char* at = place(i, 0);
+        fill(i, at, PHASE == plan::CACHE ? at + across : nullptr, n == count[i] - 1 ? last[i] : bytes[i], bring);
       }
+      if (brought) --brought;
+    }
   }
 
   __device__ __forceinline__ void fill_all(const char* vocabulary) {

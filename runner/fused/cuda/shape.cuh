@@ -14,6 +14,14 @@ constexpr int qkv_rows = q_rows + 2 * kv_rows;        // rows of Wq, Wk and Wv o
 constexpr int blocks = BLOCKS, warps = WARPS, threads = 32 * warps, fillers = FILLERS, all_threads = threads + 32 * fillers;
 constexpr int slots = SLOTS, slot_bytes = SLOT_BYTES;
 constexpr int flights = FLIGHTS;                      // copies of a filler that are under way at once, at most
+#ifndef BROUGHT
+#define BROUGHT 0
+#endif
+#ifndef BRING
+#define BRING 1200
+#endif
+constexpr int most_brought = BROUGHT;                 // copies of each warp that a filler brings into the L2 while the ring is full
+constexpr unsigned bring_clocks = BRING;              // between two rounds of them
 constexpr int pieces = PIECES;                        // a row of Wdown is cut into so many pieces
 
 // 16 bytes, eight bf16: what one lane reads at once

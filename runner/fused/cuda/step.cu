@@ -65,6 +65,7 @@ extern "C" __global__ void __launch_bounds__(all_threads, 1) decode_step(const _
   int splits = plan::splits(position), first_row = ranges[plan::OUT_ROWS].first;
   Block block{step, shared, ring, (const plan::Layer*)tables, thread, warp, lane, own, tokens, position, (int)blockIdx.x % splits, splits,
               first_row, ranges[(warps - 1) * plan::RANGES + plan::OUT_ROWS].stop - first_row, epoch};
+  residual::prefetch_vectors(block, 0);
   residual::begin(block, token);
 
   for (int layer = 0; layer < layers; ++layer) {
@@ -88,6 +89,7 @@ extern "C" __global__ void __launch_bounds__(all_threads, 1) decode_step(const _
     block.passes(6);
     scale = residual::normed(block, step.vectors[layer].output_norm, -1, block.epoch_now(0));
     block.passes(7);
+    residual::prefetch_vectors(block, layer + 1);
     mlp::gate_up(block, scale);
     block.passes(8);
     mlp::down(block);
