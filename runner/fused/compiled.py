@@ -10,6 +10,7 @@ from typing import Any
 
 from runner.errors import BadValue
 from runner.fused.geometry import Geometry
+from runner.record import codekey
 
 SOURCES = Path(__file__).parent / "cuda"
 ENTRY = "decode_step"
@@ -50,7 +51,7 @@ def compile_step(geometry: Geometry, arch: str, more: dict[str, str] | None = No
     )
     log = StringIO()
     try:
-        module = Program((SOURCES / "step.cu").read_text(), "c++", options).compile("cubin", logs=log)
+        module = Program(_source(), "c++", options).compile("cubin", logs=log)
     except Exception as error:
         raise BadValue(f"the fused kernel does not compile for {arch}: {_first_error(str(error))}") from error
     text = log.getvalue()
@@ -60,6 +61,13 @@ def compile_step(geometry: Geometry, arch: str, more: dict[str, str] | None = No
         max(map(int, REGISTERS.findall(text)), default=0),
         sum(map(int, SPILLED.findall(text))),
     )
+
+
+def _source() -> str:
+    """Returns the text of step.cu. It and the headers that it includes count in the session's code_key."""
+    for header in SOURCES.glob("*.cuh"):
+        codekey.read_source(header)
+    return codekey.read_source(SOURCES / "step.cu")
 
 
 def _first_error(text: str) -> str:

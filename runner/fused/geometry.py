@@ -14,8 +14,11 @@ FILLERS = 2
 MOST_WARPS, LEAST_WARPS = 8 - FILLERS, 4  # of more than eight in all, a thread would have 168 registers instead of 255
 MOST_GROUP = 8
 MOST_SLOTS = 16
-FLIGHT_BYTES = 2**16
+FLIGHT_BYTES = 57344
 """What a block keeps under way at once: enough for the memory's latency, and little that other loads queue behind."""
+BROUGHT = 4
+STREAM_BYTES_PER_CLOCK = 19
+"""What the memory gives a multiprocessor: 4.5 TB/s over 132 of them at 1.8 GHz (H200). A faster rate would queue."""
 REMAINDER_BYTES = 8192
 """Shared memory besides ring and input, at most; `memory` in shape.cuh has the exact layout, and checks it."""
 
@@ -43,6 +46,12 @@ class Geometry:
     """warps that fill the rings"""
     flights: int
     """copies of a filler that are under way at once, at most"""
+    early_flights: int
+    """the same while blocks exchange values, which then queue behind fewer copies"""
+    brought: int
+    """copies of each warp that a filler brings into the L2 while the ring is full"""
+    bring_clocks: int
+    """clocks between two rounds of them"""
     pieces: int
     """parts of a row of the down projection"""
     shared_bytes: int
@@ -65,6 +74,9 @@ class Geometry:
             "SLOT_BYTES": self.slot_bytes,
             "FILLERS": self.fillers,
             "FLIGHTS": self.flights,
+            "EARLY_FLIGHTS": self.early_flights,
+            "BROUGHT": self.brought,
+            "BRING_CLOCKS": self.bring_clocks,
             "PIECES": self.pieces,
             "LARGEST_SHARED": self.shared_bytes,
         }
@@ -124,8 +136,10 @@ def _fitting(shape: ModelShape, card: Card, blocks: int) -> Iterator[Geometry]:
         slots = min(room // (warps * slot_bytes), MOST_SLOTS)
         for pieces in (count for count in range(1, warps + 1) if warps % count == 0):
             flights = max(1, FLIGHT_BYTES // FILLERS // slot_bytes)
+            early = (flights + 1) // 2
+            bring = warps * slot_bytes // STREAM_BYTES_PER_CLOCK
             if slots >= 1 and piece_bytes(shape.intermediate, pieces) <= slot_bytes:
-                yield Geometry(shape, blocks, warps, slots, slot_bytes, FILLERS, flights, pieces, card.shared_bytes)
+                yield Geometry(shape, blocks, warps, slots, slot_bytes, FILLERS, flights, early, BROUGHT, bring, pieces, card.shared_bytes)
 
 
 def _slot_bytes(shape: ModelShape) -> int:

@@ -47,7 +47,7 @@ __device__ __forceinline__ void down(const Block& block) {
     }, block.epoch_now(0), ACTIVATIONS);
     uint4 x[n];
 #pragma unroll
-    for (int s = 0; s < n; ++s) x[s] = product::as_columns(make_uint4(value(v[2 * s].a), value(v[2 * s].b), value(v[2 * s + 1].a), value(v[2 * s + 1].b)));
+    for (int s = 0; s < n; ++s) x[s] = make_uint4(value(v[2 * s].a), value(v[2 * s].b), value(v[2 * s + 1].a), value(v[2 * s + 1].b));
     product::rows<least_piece()>(block, range.stop - range.first, x, granules, [&](int i, float sum) {
       if (block.lane == 0) partial[(range.first - block.first_row + i) * pieces + piece] = sum;
     });

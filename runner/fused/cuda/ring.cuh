@@ -78,16 +78,16 @@ struct Filler {
 
   __device__ __forceinline__ int warp_of(int i) const { return first_warp + i * shape::fillers; }
 
-  // Fills one slot of its i-th warp. While the ring is full it calls meanwhile().
+  // Fills one slot of its i-th warp, with at most `limit` copies under way. While the ring is full it calls meanwhile().
   template <class Meanwhile>
-  __device__ __forceinline__ void fill(int i, const char* from, const char* second, int bytes, Meanwhile meanwhile) {
+  __device__ __forceinline__ void fill(int i, const char* from, const char* second, int bytes, int limit, Meanwhile meanwhile) {
     int warp = warp_of(i);
     while (asked[i] - used[i] == shape::slots) {
       asm volatile("ld.acquire.cta.shared.b32 %0, [%1];" : "=r"(used[i]) : "r"(rings.used + 4 * warp) : "memory");
       if (asked[i] - used[i] == shape::slots) meanwhile();
     }
-    if (copies_asked >= shape::flights) {
-      unsigned oldest = __shfl_sync(~0u, history, (copies_asked - shape::flights) % 32);
+    if (copies_asked >= limit) {
+      unsigned oldest = __shfl_sync(~0u, history, (copies_asked - limit) % 32);
       while (!copies::become_full(oldest & ~1u, oldest & 1)) {}
     }
     unsigned barrier = rings.barrier(warp, turns[i].slot);
@@ -134,11 +134,12 @@ struct Filler {
           if (n + 1 + brought < count[i]) copies::bring(place(i, 1 + brought), bytes[i]);
         ++brought;
       };
+      int limit = n < shape::slots ? shape::early_flights : shape::flights;
 #pragma unroll
       for (int i = 0; i < most; ++i) {
         if (n >= count[i]) continue;
         const char* at = place(i, 0);
-        fill(i, at, PHASE == plan::CACHE ? at + across : nullptr, n == count[i] - 1 ? last[i] : bytes[i], bring);
+        fill(i, at, PHASE == plan::CACHE ? at + across : nullptr, n == count[i] - 1 ? last[i] : bytes[i], limit, bring);
       }
       if (brought) --brought;
     }

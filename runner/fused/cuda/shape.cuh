@@ -14,14 +14,9 @@ constexpr int qkv_rows = q_rows + 2 * kv_rows;        // rows of Wq, Wk and Wv o
 constexpr int blocks = BLOCKS, warps = WARPS, threads = 32 * warps, fillers = FILLERS, all_threads = threads + 32 * fillers;
 constexpr int slots = SLOTS, slot_bytes = SLOT_BYTES;
 constexpr int flights = FLIGHTS;                      // copies of a filler that are under way at once, at most
-#ifndef BROUGHT
-#define BROUGHT 0
-#endif
-#ifndef BRING
-#define BRING 1200
-#endif
+constexpr int early_flights = EARLY_FLIGHTS;          // while blocks exchange values: for a phase's first `slots` copies
 constexpr int most_brought = BROUGHT;                 // copies of each warp that a filler brings into the L2 while the ring is full
-constexpr unsigned bring_clocks = BRING;              // between two rounds of them
+constexpr unsigned bring_clocks = BRING_CLOCKS;              // between two rounds of them
 constexpr int pieces = PIECES;                        // a row of Wdown is cut into so many pieces
 
 // 16 bytes, eight bf16: what one lane reads at once
@@ -49,7 +44,7 @@ static_assert(warps % pieces == 0, "a warp always has the same piece of Wdown's 
 static_assert(most_hidden_rows <= threads, "a thread adds up one row of Wdown");
 static_assert(blocks <= hidden && blocks <= q_rows / 2 && blocks <= intermediate / 2, "every block has a share of each phase");
 static_assert(divided_up(divided_up(qkv_rows, blocks), warps) <= 32, "a lane keeps the bias of one of the warp's rows");
-static_assert(flights >= 1 && flights <= 32 && fillers >= 1, "a lane remembers a copy under way");
+static_assert(early_flights >= 1 && flights >= early_flights && flights <= 32 && fillers >= 1, "a lane remembers a copy under way");
 static_assert(blocks >= kv_heads, "kv_heads: at most one per block");
 }  // namespace shape
 
