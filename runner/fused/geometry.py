@@ -130,16 +130,33 @@ def _check(shape: ModelShape) -> None:
 
 
 def _fitting(shape: ModelShape, card: Card, blocks: int) -> Iterator[Geometry]:
+    for warps in range(LEAST_WARPS, MOST_WARPS + 1):
+        for pieces in (count for count in range(1, warps + 1) if warps % count == 0):
+            made = _layout(shape, card, blocks, warps, pieces)
+            if made.slots >= 1 and piece_bytes(shape.intermediate, pieces) <= made.slot_bytes:
+                yield made
+
+
+def _layout(shape: ModelShape, card: Card, blocks: int, warps: int, pieces: int) -> Geometry:
+    """Returns the layout with these warps and pieces; without a slot if it does not fit."""
     slot_bytes = _slot_bytes(shape)
     room = card.shared_bytes - 2 * max(shape.hidden, shape.q_width) - REMAINDER_BYTES
-    for warps in range(LEAST_WARPS, MOST_WARPS + 1):
-        slots = min(room // (warps * slot_bytes), MOST_SLOTS)
-        for pieces in (count for count in range(1, warps + 1) if warps % count == 0):
-            flights = max(1, FLIGHT_BYTES // FILLERS // slot_bytes)
-            early = (flights + 1) // 2
-            bring = warps * slot_bytes // STREAM_BYTES_PER_CLOCK
-            if slots >= 1 and piece_bytes(shape.intermediate, pieces) <= slot_bytes:
-                yield Geometry(shape, blocks, warps, slots, slot_bytes, FILLERS, flights, early, BROUGHT, bring, pieces, card.shared_bytes)
+    slots = min(room // (warps * slot_bytes), MOST_SLOTS)
+    flights = min(slots, max(1, FLIGHT_BYTES // FILLERS // slot_bytes))
+    return Geometry(
+        shape=shape,
+        blocks=blocks,
+        warps=warps,
+        slots=slots,
+        slot_bytes=slot_bytes,
+        fillers=FILLERS,
+        flights=flights,
+        early_flights=(flights + 1) // 2,
+        brought=BROUGHT,
+        bring_clocks=warps * slot_bytes // STREAM_BYTES_PER_CLOCK,
+        pieces=pieces,
+        shared_bytes=card.shared_bytes,
+    )
 
 
 def _slot_bytes(shape: ModelShape) -> int:

@@ -30,15 +30,16 @@ AWAITED = ("a copy", "the residual stream", "queries", "attention's parts", "att
 
 def card_of(device: torch.device) -> Card:
     """Returns the device's limits. Raises NotAvailable if it cannot launch cooperatively."""
+    import torch
     from cuda.bindings import driver
 
-    import torch
+    def attribute(name: str) -> int:
+        key = getattr(driver.CUdevice_attribute, f"CU_DEVICE_ATTRIBUTE_{name}")
+        return int(_checked(driver.cuDeviceGetAttribute(key, device.index or 0)))
 
-    properties = torch.cuda.get_device_properties(device)
-    attribute = driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH
-    if not _checked(driver.cuDeviceGetAttribute(attribute, device.index or 0)):
+    if not attribute("COOPERATIVE_LAUNCH"):
         raise NotAvailable("runtime=fused needs cooperative launches, which this GPU does not support")
-    return Card(properties.multi_processor_count, properties.shared_memory_per_block_optin)
+    return Card(attribute("MULTIPROCESSOR_COUNT"), attribute("MAX_SHARED_MEMORY_PER_BLOCK_OPTIN"))
 
 
 def exchange_packets(geometry: Geometry) -> dict[str, int]:
@@ -67,9 +68,8 @@ class Launch:
         cache_rows: int,
         epsilon: float,
     ) -> None:
-        from cuda.bindings import driver
-
         import torch
+        from cuda.bindings import driver
 
         self._driver, self._torch = driver, torch
         self._device = tensors["position"].device
@@ -92,9 +92,7 @@ class Launch:
 
     def __call__(self) -> None:
         self._config.hStream = self._torch.cuda.current_stream(self._device).cuda_stream
-        (error,) = self._driver.cuLaunchKernelEx(
-            self._config, self._function, ctypes.addressof(self._pointers), 0
-        )
+        (error,) = self._driver.cuLaunchKernelEx(self._config, self._function, ctypes.addressof(self._pointers), 0)
         if error.value:
             raise RuntimeError(f"the fused step was not launched ({error.name})")
 

@@ -1,6 +1,6 @@
 """The tape of a warp: every copy that a step makes for it, in order. The same as run_of in plan.cuh, in Python.
 
-The kernel computes its tape itself. Tests hold the two against each other, and every byte of the model against the tape.
+The kernel computes its tape itself. Tests hold the two against each other, and the model's bytes against the tape.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BESIDE = {"keys": "values", "gate": "up"}
 
 @dataclass(frozen=True)
 class Run:
-    """Slots of a warp in one phase: `count` copies of `size` bytes, `stride` bytes apart, the last one of `last` bytes."""
+    """Slots of a warp in one phase: `count` copies of `size` bytes, `stride` bytes apart; the last one has `last`."""
 
     offset: int
     count: int
@@ -72,7 +72,8 @@ def run_of(geometry: Geometry, phase: str, block: int, warp: int, tokens: int, c
     starts = {"query": 0, "key": shape.q_width, "value": shape.q_width + shape.kv_width}
     if phase in starts:
         rows = shape.q_width if phase == "query" else shape.kv_width
-        first, stop = (min(max(edge - starts[phase], 0), rows) for edge in (ranges[plan.QKV].first, ranges[plan.QKV].stop))
+        stacked = ranges[plan.QKV]
+        first, stop = (min(max(edge - starts[phase], 0), rows) for edge in (stacked.first, stacked.stop))
         return _rows(first, stop, wide)
     if phase == "keys":
         return _cache_run(geometry, block, warp, tokens, cache_rows)

@@ -12,21 +12,24 @@ struct Block {
   const Step& step;
   char* memory;
   Ring& ring;
-  const plan::Layer* layers;     // in shared memory
+  const plan::Layer* layers;  // in shared memory
   int thread, warp, lane;
-  const plan::Range* ranges;     // the warp's, [plan::RANGES], in shared memory
-  plan::Tokens tokens;           // the warp's older tokens
-  int position, split, splits;   // of the token that is consumed; this block's split of its key head, and of how many
-  int first_row, rows;           // the block's rows of the residual stream
-  unsigned epoch;                // of layer 0's first half
+  const plan::Range* ranges;    // the warp's, [plan::RANGES], in shared memory
+  plan::Tokens tokens;          // the warp's older tokens
+  int position, split, splits;  // of the token that is consumed; this block's split of its key head, and of how many
+  int first_row, rows;          // the block's rows of the residual stream
+  unsigned epoch;               // of layer 0's first half
   int layer = 0;
 
-  template <class T> __device__ __forceinline__ T* at(int offset) const { return (T*)(memory + offset); }
+  template <class T>
+  __device__ __forceinline__ T* at(int offset) const {
+    return (T*)(memory + offset);
+  }
   __device__ __forceinline__ unsigned epoch_now(int half) const { return epoch + 2 * layer + half; }
   __device__ __forceinline__ const plan::Range& range(int of) const { return ranges[of]; }
 
-  // This thread's k-th of `count` things that the block's threads share in turn; the first one if there is none. Where no
-  // thread can be without, the compiler knows it, and the addresses of many loads are one address and constants.
+  // This thread's k-th of `count` things that the block's threads share in turn; the first one if there is none. Where
+  // no thread can be without, the compiler knows it, and the addresses of many loads are one address and constants.
   __device__ __forceinline__ int share(int k, int count) const {
     int i = thread + k * shape::threads;
     return (k + 1) * shape::threads <= count || i < count ? i : 0;
@@ -37,7 +40,8 @@ struct Block {
 
   // Waits for N pairs of packets; pair k is at base[at(k)].
   template <int N, class At>
-  __device__ __forceinline__ void gather(Pair (&pairs)[N], const Packet* base, At at, unsigned epoch, int awaited) const {
+  __device__ __forceinline__ void gather(Pair (&pairs)[N], const Packet* base, At at, unsigned epoch,
+                                         int awaited) const {
     Waiting waiting(step.report, awaited, layer);
 #pragma unroll
     for (int k = 0; k < N; ++k) ask(pairs[k], base + at(k));
@@ -65,5 +69,5 @@ struct Block {
 #endif
   }
   // A barrier of the warps that multiply.
-  __device__ __forceinline__ void sync() const { asm volatile("bar.sync 1, %0;" :: "n"(shape::threads) : "memory"); }
+  __device__ __forceinline__ void sync() const { asm volatile("bar.sync 1, %0;" ::"n"(shape::threads) : "memory"); }
 };

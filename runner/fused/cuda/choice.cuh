@@ -12,7 +12,10 @@ struct Best {
   __device__ __forceinline__ void offer(float other, unsigned its) {
     bool more = other > logit || (other != other && logit == logit);
     bool equal = other == logit || (other != other && logit != logit);
-    if (more || (equal && its < token)) { logit = other; token = its; }
+    if (more || (equal && its < token)) {
+      logit = other;
+      token = its;
+    }
   }
   __device__ __forceinline__ void over_lanes() {
     for (int lanes = 16; lanes; lanes >>= 1) {
@@ -32,7 +35,7 @@ __device__ __forceinline__ void logits(const Block& block, float scale) {
     best.offer(scale * sum, token);
     if (block.lane == 0) block.step.logits[token] = scale * sum;
   });
-  Best* bests = block.at<Best>(memory::peaks);                 // [warps]
+  Best* bests = block.at<Best>(memory::peaks);  // [warps]
   if (block.lane == 0) bests[block.warp] = best;
   block.sync();
   if (block.thread == 0) {
@@ -46,7 +49,10 @@ __device__ __forceinline__ void logits(const Block& block, float scale) {
 __device__ __forceinline__ void choose(const Block& block) {
   if (blockIdx.x || block.warp) return;
   constexpr int loads = divided_up(blocks, 32);
-  auto other = [&](int k) { int i = block.lane + 32 * k; return i < blocks ? i : 0; };
+  auto other = [&](int k) {
+    int i = block.lane + 32 * k;
+    return i < blocks ? i : 0;
+  };
   Pair v[loads];
   block.gather(v, block.step.choices, [&](int k) { return 2 * other(k); }, block.epoch_now(1), CHOICES);
   Best best;

@@ -9,14 +9,16 @@ namespace copies {
 // Brings bytes into the L2. Called by all lanes of a warp.
 __device__ __forceinline__ void bring(const char* from, int bytes) {
 #if __CUDA_ARCH__ >= 900
-  if (threadIdx.x % 32 == 0) asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" :: "l"(from), "r"(bytes) : "memory");
+  if (threadIdx.x % 32 == 0)
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
 #else
-  for (int i = threadIdx.x % 32 * 128; i < bytes; i += 32 * 128) asm volatile("prefetch.global.L2 [%0];" :: "l"(from + i));
+  for (int i = threadIdx.x % 32 * 128; i < bytes; i += 32 * 128)
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(from + i));
 #endif
 }
 
 constexpr int second_at = shape::tile_tokens * shape::row_bytes;  // where a tile's values lie, behind its keys
-}
+}  // namespace copies
 
 #if __CUDA_ARCH__ >= 900
 namespace copies {
@@ -30,15 +32,19 @@ __device__ __forceinline__ u64 read_once() {
 }
 
 __device__ __forceinline__ void bulk(unsigned to, const char* from, int bytes, unsigned barrier, u64 policy) {
-  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;"
-               :: "r"(to), "l"(from), "r"(bytes), "r"(barrier), "l"(policy) : "memory");
+  asm volatile(
+      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;" ::
+          "r"(to),
+      "l"(from), "r"(bytes), "r"(barrier), "l"(policy)
+      : "memory");
 }
 
 // Fills a slot with `bytes` bytes, and with as many of `second`, if it is not null. Called by all lanes of a warp.
-__device__ __forceinline__ void fill(unsigned to, const char* from, const char* second, int bytes, unsigned barrier, u64 policy) {
+__device__ __forceinline__ void fill(unsigned to, const char* from, const char* second, int bytes, unsigned barrier,
+                                     u64 policy) {
   if (threadIdx.x % 32) return;
-  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;"
-               :: "r"(barrier), "r"(second ? 2 * bytes : bytes) : "memory");
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(second ? 2 * bytes : bytes)
+               : "memory");
   bulk(to, from, bytes, barrier, policy);
   if (second) bulk(to + second_at, second, bytes, barrier, policy);
 }
@@ -52,7 +58,9 @@ __device__ __forceinline__ void announce_barriers() { asm volatile("fence.proxy.
 __device__ __forceinline__ bool become_full(unsigned barrier, unsigned parity) {
   unsigned done;
   asm volatile("{\n.reg .pred p;\nmbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.b32 %0, 1, 0, p;\n}"
-               : "=r"(done) : "r"(barrier), "r"(parity) : "memory");
+               : "=r"(done)
+               : "r"(barrier), "r"(parity)
+               : "memory");
   return done;
 }
 }  // namespace copies
@@ -65,13 +73,14 @@ __device__ __forceinline__ void announce_barriers() {}
 
 __device__ __forceinline__ void lanes(unsigned to, const char* from, int bytes) {
   for (int i = threadIdx.x % 32 * 16; i < bytes; i += 512)
-    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" :: "r"(to + i), "l"(from + i) : "memory");
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(to + i), "l"(from + i) : "memory");
 }
 
-__device__ __forceinline__ void fill(unsigned to, const char* from, const char* second, int bytes, unsigned barrier, u64) {
+__device__ __forceinline__ void fill(unsigned to, const char* from, const char* second, int bytes, unsigned barrier,
+                                     u64) {
   lanes(to, from, bytes);
   if (second) lanes(to + second_at, second, bytes);
-  asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" :: "r"(barrier) : "memory");
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier) : "memory");
 }
 
 __device__ __forceinline__ bool is_full(unsigned barrier, unsigned parity);
@@ -83,10 +92,12 @@ __device__ __forceinline__ bool become_full(unsigned barrier, unsigned parity) {
 __device__ __forceinline__ bool copies::is_full(unsigned barrier, unsigned parity) {
   unsigned done;
   asm volatile("{\n.reg .pred p;\nmbarrier.test_wait.parity.shared.b64 p, [%1], %2;\nselp.b32 %0, 1, 0, p;\n}"
-               : "=r"(done) : "r"(barrier), "r"(parity) : "memory");
+               : "=r"(done)
+               : "r"(barrier), "r"(parity)
+               : "memory");
   return done;
 }
 
 __device__ __forceinline__ void make_barrier(unsigned barrier) {
-  asm volatile("mbarrier.init.shared.b64 [%0], %1;" :: "r"(barrier), "r"(copies::arrivals) : "memory");
+  asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(barrier), "r"(copies::arrivals) : "memory");
 }

@@ -13,23 +13,31 @@ namespace plan {
 // Phases of the tape, in order. HEAD comes once, after the last layer. GATE_UP's rows alternate between two matrices.
 enum Phase { QUERY, KEY, VALUE, CACHE, OUT, GATE_UP, DOWN, HEAD, END };
 
-// A warp's share, [first, stop): rows of Wq, Wk and Wv one below the other; of Wo; pairs of neighbouring rows of Wgate and
-// Wup; rows of Wdown; of the head; pairs of neighbouring outputs of attention.
-struct Range { int first, stop; };
+// A warp's share, [first, stop): rows of Wq, Wk and Wv one below the other; of Wo; pairs of neighbouring rows of Wgate
+// and Wup; rows of Wdown; of the head; pairs of neighbouring outputs of attention.
+struct Range {
+  int first, stop;
+};
 enum RangeOf { QKV_ROWS, OUT_ROWS, PAIRS, DOWN_ROWS, HEAD_ROWS, OUTPUT_PAIRS, RANGES };
 
 // Addresses of a layer's tensors. Matrices are bf16 [rows][columns]; the cache is bf16 [kv_heads][tokens][head_dim].
 struct Layer {
-  const char* first[7];       // Wq, Wk, Wv, keys, Wo, Wgate, Wdown: by phase
-  const char *values, *up;    // what goes with keys, and with Wgate
+  const char* first[7];     // Wq, Wk, Wv, keys, Wo, Wgate, Wdown: by phase
+  const char *values, *up;  // what goes with keys, and with Wgate
 };
 
-// A run: `count` slots of `bytes` bytes (the last one of `last`), the first of them `offset` bytes into its tensor, each
-// next one `stride` bytes on. A slot of CACHE takes as many bytes of values, too. GATE_UP takes every other slot from Wup.
-struct Run { long long offset; int count, bytes, last, stride; };
+// A run: `count` slots of `bytes` bytes (the last one of `last`), the first of them `offset` bytes into its tensor,
+// each next one `stride` bytes on. A slot of CACHE takes as many bytes of values, too. GATE_UP takes every other slot
+// from Wup.
+struct Run {
+  long long offset;
+  int count, bytes, last, stride;
+};
 
 // Older tokens that a warp reads of its block's key head.
-struct Tokens { int head, first, stop; };
+struct Tokens {
+  int head, first, stop;
+};
 
 BOTH int between(int v, int least, int most) { return v < least ? least : v > most ? most : v; }
 
@@ -44,20 +52,23 @@ BOTH Tokens tokens_of(int block, int warp, int tokens) {
   constexpr int tile = shape::tile_tokens;
   int n = splits(tokens), split = block % n, head = block / n;
   if (head >= shape::kv_heads) return {head, 0, 0};
-  int first = (long long)tokens * split / n, stop = (long long)tokens * (split + 1) / n, tiles = (stop - first + tile - 1) / tile;
+  int first = (long long)tokens * split / n, stop = (long long)tokens * (split + 1) / n,
+      tiles = (stop - first + tile - 1) / tile;
   int from = first + tiles * warp / shape::warps * tile, to = first + tiles * (warp + 1) / shape::warps * tile;
   return {head, from < stop ? from : stop, to < stop ? to : stop};
 }
 
-// A warp has piece warp % pieces of its rows of Wdown. Piece p starts at this granule: pieces are whole lines of 128 bytes
-// where the row is.
+// A warp has piece warp % pieces of its rows of Wdown. Piece p starts at this granule: pieces are whole lines of 128
+// bytes where the row is.
 BOTH constexpr int piece_start(int p) {
   constexpr int line = shape::intermediate % 64 ? 1 : 8;
   return shape::intermediate / shape::granule / line * p / shape::pieces * line;
 }
 
 // Rows [first, stop) of a matrix whose rows have `bytes` bytes.
-BOTH Run rows_of(int first, int stop, int bytes) { return {(long long)first * bytes, stop - first, bytes, bytes, bytes}; }
+BOTH Run rows_of(int first, int stop, int bytes) {
+  return {(long long)first * bytes, stop - first, bytes, bytes, bytes};
+}
 
 // Rows of q, k or v: those of the stacked range that lie in [start, start + rows).
 BOTH Run part_of(const Range& range, int start, int rows) {
@@ -72,7 +83,8 @@ BOTH Run run_of(int phase, const Range* ranges, const Tokens& tokens, int warp, 
     case KEY: return part_of(ranges[QKV_ROWS], q_rows, kv_rows);
     case VALUE: return part_of(ranges[QKV_ROWS], q_rows + kv_rows, kv_rows);
     case CACHE: {
-      int count = tokens.stop - tokens.first, tiles = (count + tile_tokens - 1) / tile_tokens, bytes = tile_tokens * row_bytes;
+      int count = tokens.stop - tokens.first, tiles = (count + tile_tokens - 1) / tile_tokens,
+          bytes = tile_tokens * row_bytes;
       return {((long long)tokens.head * rows + tokens.first) * row_bytes, tiles, bytes,
               (count - (tiles - 1) * tile_tokens) * row_bytes, bytes};
     }

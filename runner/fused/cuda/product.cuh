@@ -3,8 +3,8 @@
 // Each lane holds the same granules (eight bf16, 16 bytes) of input and row: lane, lane + 32, … Two rows go through the
 // matrix unit together. An instruction multiplies 16 × 16 weights by a 16 × 8 input. Here its rows r and r + 8 are what
 // lanes 4r to 4r + 3 hold of the two rows, its column r is what they hold of the input, and of its result only the
-// diagonals are wanted. Seven eighths of its work are thrown away, and still a granule costs two instructions, one to
-// load and one to multiply it; unpacked and multiplied value by value it costs more than twenty.
+// diagonals are wanted. Seven eighths of its work are thrown away, and still a granule costs two instructions: one to
+// load and one to multiply it. Unpacked and multiplied value by value, it costs more than twenty.
 #pragma once
 #include "block.cuh"
 
@@ -24,7 +24,8 @@ __device__ __forceinline__ uint4 load(unsigned from, int step, int granules) {
 // Sums of two rows, each in the lanes of one diagonal: the sum over all lanes is the row's product with x.
 // Calls meanwhile() while the first granules are loaded.
 template <int LEAST, int N, class Meanwhile>
-__device__ __forceinline__ float2 multiply_rows(const uint4 (&x)[N], unsigned first, unsigned second, int granules, Meanwhile meanwhile) {
+__device__ __forceinline__ float2 multiply_rows(const uint4 (&x)[N], unsigned first, unsigned second, int granules,
+                                                Meanwhile meanwhile) {
   constexpr int chunks = shape::divided_up(N, chunk);
   float sums[chains][4] = {};
   uint4 w[2][chunk][2];
@@ -54,8 +55,8 @@ __device__ __forceinline__ float2 multiply_rows(const uint4 (&x)[N], unsigned fi
   return row & 1 ? make_float2(total[1], total[3]) : make_float2(total[0], total[2]);
 }
 
-// Calls use(i, product) for the warp's next `count` slots, i = 0, 1, …, with x in registers. Rows of LEAST granules or more.
-// Two products are added up over the lanes while the next two rows come out of their slots.
+// Calls use(i, product) for the warp's next `count` slots, i = 0, 1, …, with x in registers; rows of LEAST granules or
+// more. Two products are added up over the lanes while the next two rows come out of their slots.
 template <int LEAST, int N, class Use>
 __device__ __forceinline__ void rows(const Block& block, int count, const uint4 (&x)[N], int granules, Use use) {
   float2 sums;
@@ -71,7 +72,9 @@ __device__ __forceinline__ void rows(const Block& block, int count, const uint4 
   for (int i = 0; i < count; i += 2) {
     bool two = i + 1 < count;
     unsigned first = block.ring.wait(), second = two ? block.ring.wait(1) : first;
-    sums = multiply_rows<LEAST>(x, first, second, granules, [&] { if (i) finish(i - 2); });
+    sums = multiply_rows<LEAST>(x, first, second, granules, [&] {
+      if (i) finish(i - 2);
+    });
     block.ring.release(two ? 2 : 1);
   }
   if (count > 0) finish((count - 1) / 2 * 2);
@@ -84,7 +87,8 @@ __device__ __forceinline__ void rows(const Block& block, int count, Use use) {
   constexpr int granules = K / shape::granule;
   uint4 x[steps(granules)];
 #pragma unroll
-  for (int s = 0; s < steps(granules); ++s) x[s] = load<granules>(shared_address(block.at<char>(memory::input)), s, granules);
+  for (int s = 0; s < steps(granules); ++s)
+    x[s] = load<granules>(shared_address(block.at<char>(memory::input)), s, granules);
   rows<granules>(block, count, x, granules, use);
 }
 }  // namespace product

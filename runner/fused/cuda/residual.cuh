@@ -41,21 +41,25 @@ __device__ __forceinline__ float normed(const Block& block, const bf16* weight, 
   return rsqrtf(total / hidden + block.step.epsilon);
 }
 
-// Brings a layer's norms and biases, and the last norm, into the L2: they are few bytes, but what waits for them waits for
-// the memory. Each block takes other lines of 128 bytes.
+// Brings a layer's norms and biases, and the last norm, into the L2: they are few bytes, but what waits for them waits
+// for the memory. Each block takes other lines of 128 bytes.
 __device__ __forceinline__ void prefetch_vectors(const Block& block, int layer) {
   if (block.thread > 5) return;
   bool biases = block.thread < 3;
   if (layer >= layers || (biases && !qkv_bias)) return;
-  const char* vector = block.thread == 5 ? (const char*)block.step.norm : (const char*)(&block.step.vectors[layer].query_bias)[block.thread];
+  const char* vector = block.thread == 5 ? (const char*)block.step.norm
+                                         : (const char*)(&block.step.vectors[layer].query_bias)[block.thread];
   int bytes = 2 * (block.thread == 0 ? q_rows : biases ? kv_rows : hidden);
-  for (int at = 128 * blockIdx.x; at < bytes; at += 128 * blocks) asm volatile("prefetch.global.L2 [%0];" :: "l"(vector + at));
+#pragma unroll 1
+  for (int at = 128 * blockIdx.x; at < bytes; at += 128 * blocks)
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(vector + at));
 }
 
 // The block's own rows of the embedding's row of `token`: its residual.
 __device__ __forceinline__ void begin(const Block& block, long long token) {
   if (block.thread >= block.rows) return;
-  block.at<float>(memory::residual)[block.thread] = from_bf16(block.step.embedding[token * hidden + block.first_row + block.thread]);
+  block.at<float>(memory::residual)[block.thread] =
+      from_bf16(block.step.embedding[token * hidden + block.first_row + block.thread]);
 }
 
 __device__ __forceinline__ void add_and_send(const Block& block, int own_row, float sum, int half) {

@@ -1,12 +1,13 @@
 // The rings: each warp that multiplies has `slots` slots of shared memory, which run ahead of it on its tape.
 //
-// Weights and older keys and values depend on nothing that a step computes. So it is known from the start what a warp will
-// read, to the end of the step, and its slots can be filled while it works, and while it waits for other blocks. That is
-// what the filler does, a warp of its own: its lane w keeps the place of warp w on its tape. A slot is handed over by its
-// mbarrier, which completes when the copy has landed, and handed back by a count of the slots that the warp has used.
+// Weights and older keys and values depend on nothing that a step computes. So it is known from the start what a warp
+// will read, to the end of the step, and its slots can be filled while it works, and while it waits for other blocks.
+// That is what the fillers do, warps of their own. A slot is handed over by its mbarrier, which completes when the copy
+// has landed, and handed back by a count of the slots that the warp has used.
 //
-// At most `flights` copies of a filler are under way at once: as many as keep the memory busy. More would only queue, and
-// the packets that blocks exchange would queue behind them.
+// At most `flights` copies of a filler are under way at once: as many as keep the memory busy. More would only queue,
+// and the packets that blocks exchange would queue behind them; so there are fewer while packets are on their way. While
+// the rings are full, a filler brings the next copies into the L2, no faster than the memory gives them.
 #pragma once
 #include "copies.cuh"
 #include "plan.cuh"
@@ -15,7 +16,9 @@
 // Shared addresses of the rings.
 struct Rings {
   unsigned data, full, used;  // [warps][slots] slots, [warps][slots] mbarriers, [warps] counts
-  __device__ __forceinline__ unsigned slot(int warp, int s) const { return data + (warp * shape::slots + s) * shape::slot_bytes; }
+  __device__ __forceinline__ unsigned slot(int warp, int s) const {
+    return data + (warp * shape::slots + s) * shape::slot_bytes;
+  }
   __device__ __forceinline__ unsigned barrier(int warp, int s) const { return full + 8 * (warp * shape::slots + s); }
 };
 
@@ -34,7 +37,7 @@ struct Ring {
   Rings rings;
   unsigned* report;
   int warp;
-  Turn next;                  // the slot that the warp uses next
+  Turn next;  // the slot that the warp uses next
   int used = 0;
 
   // Waits until the slot `ahead` slots after the next one is full, and returns its shared address.
@@ -49,38 +52,40 @@ struct Ring {
     while (!copies::become_full(barrier, parity)) waiting.again(parity, 0);
   }
 
-  // Gives the next `count` slots back. What was read from them must have been *used* by then: a load that is still under
-  // way could see the next copy.
+  // Gives the next `count` slots back. What was read from them must have been *used* by then: a load that is still
+  // under way could see the next copy.
   __device__ __forceinline__ void release(int count) {
     next = next.after(count);
     used += count;
     __syncwarp();
     if (threadIdx.x % 32 == 0)
-      asm volatile("st.release.cta.shared.b32 [%0], %1;" :: "r"(rings.used + 4 * warp), "r"(used) : "memory");
+      asm volatile("st.release.cta.shared.b32 [%0], %1;" ::"r"(rings.used + 4 * warp), "r"(used) : "memory");
   }
 };
 
 // The other end of the rings of every `fillers`-th warp: one warp, whose lanes all do the same, but for the runs.
 //
-// It goes through the phases in order, and in each of them from warp to warp, a slot at a time. All slots of a phase are
-// asked for before any of the next, whatever ring is full: the warps wait for each other from phase to phase.
+// It goes through the phases in order, and in each of them from warp to warp, a slot at a time. All slots of a phase
+// are asked for before any of the next, whatever ring is full: the warps wait for each other from phase to phase.
 struct Filler {
   static constexpr int most = shape::divided_up(shape::warps, shape::fillers);  // warps that it fills for
   Rings rings;
-  const plan::Layer* layers;  // in shared memory
-  const plan::Range* ranges;  // [warps][plan::RANGES], in shared memory
+  const plan::Layer* layers;       // in shared memory
+  const plan::Range* ranges;       // [warps][plan::RANGES], in shared memory
   int first_warp, position, rows;  // rows: tokens that the cache has room for
   u64 policy;
-  Turn turns[most] = {};      // the slot that each warp's next copy goes to
+  Turn turns[most] = {};  // the slot that each warp's next copy goes to
   int asked[most] = {}, used[most] = {};
   int copies_asked = 0;
-  unsigned history = 0;       // lane n % 32: barrier and parity of copy n
+  unsigned history = 0;  // lane n % 32: barrier and parity of copy n
 
   __device__ __forceinline__ int warp_of(int i) const { return first_warp + i * shape::fillers; }
 
-  // Fills one slot of its i-th warp, with at most `limit` copies under way. While the ring is full it calls meanwhile().
+  // Fills one slot of its i-th warp, with at most `limit` copies under way. While the ring is full it calls
+  // meanwhile().
   template <class Meanwhile>
-  __device__ __forceinline__ void fill(int i, const char* from, const char* second, int bytes, int limit, Meanwhile meanwhile) {
+  __device__ __forceinline__ void fill(int i, const char* from, const char* second, int bytes, int limit,
+                                       Meanwhile meanwhile) {
     int warp = warp_of(i);
     while (asked[i] - used[i] == shape::slots) {
       asm volatile("ld.acquire.cta.shared.b32 %0, [%1];" : "=r"(used[i]) : "r"(rings.used + 4 * warp) : "memory");
@@ -105,7 +110,8 @@ struct Filler {
     plan::Run run = {0, 0, 0, 0, 0};
     plan::Tokens tokens = {0, 0, 0};
     if (PHASE == plan::CACHE) tokens = plan::tokens_of(blockIdx.x, its_warp, position);
-    if (lane < most && its_warp < shape::warps) run = plan::run_of(PHASE, ranges + its_warp * plan::RANGES, tokens, its_warp, rows);
+    if (lane < most && its_warp < shape::warps)
+      run = plan::run_of(PHASE, ranges + its_warp * plan::RANGES, tokens, its_warp, rows);
     const char* from[most];
     int count[most], bytes[most], last[most], longest = 0;
 #pragma unroll
@@ -119,15 +125,17 @@ struct Filler {
     int stride = __shfl_sync(~0u, run.stride, 0);
     long long across = second - tensor;
     constexpr bool alternates = PHASE == plan::GATE_UP;
-    int brought = 0;          // copies that were brought into the L2, for each warp
+    int brought = 0;  // copies that were brought into the L2, for each warp
     unsigned since = clock();
 #pragma unroll 1
     for (int n = 0; n < longest; ++n) {
       auto place = [&](int i, int k) {  // of the warp's copy n + k
-        return from[i] + (long long)(alternates ? (n + k) / 2 : n + k) * stride + (alternates && (n + k) & 1 ? across : 0);
+        return from[i] + (long long)(alternates ? (n + k) / 2 : n + k) * stride +
+               (alternates && (n + k) & 1 ? across : 0);
       };
       auto bring = [&] {
-        if (PHASE < plan::OUT || brought >= shape::most_brought || (unsigned)clock() - since < shape::bring_clocks) return;
+        if (PHASE < plan::OUT || brought >= shape::most_brought || (unsigned)clock() - since < shape::bring_clocks)
+          return;
         since = clock();
 #pragma unroll
         for (int i = 0; i < most; ++i)

@@ -1,8 +1,8 @@
 // One decode step as one kernel: a block per SM, resident for the whole step. Read ring.cuh and exchange.cuh first.
 //
-//   for each layer:   h ─► norm, Wq Wk Wv ─► qkv ─► attention's splits ─► parts ─► join ─► attention ─► Wo ─► h
-//                     h ─► norm, Wgate Wup, silu ─► activations ─► Wdown ─► h
-//   at the end:       h ─► norm, head ─► logits ─► chosen token
+//   for each layer:   h -> norm, Wq Wk Wv -> qkv -> attention's splits -> parts -> join -> attention -> Wo -> h
+//                     h -> norm, Wgate Wup, silu -> activations -> Wdown -> h
+//   at the end:       h -> norm, head -> logits -> chosen token
 //
 // Each name between arrows is an exchange between blocks. All that is read from device memory besides is on the tape.
 #include "attention.cuh"
@@ -38,9 +38,11 @@ extern "C" __global__ void __launch_bounds__(all_threads, 1) decode_step(const _
   unsigned epoch = *step.launches * (2 * layers);
 
   plan::Range* ranges = (plan::Range*)(shared + memory::ranges);
-  for (int i = thread; i < warps * plan::RANGES; i += all_threads) ranges[i] = step.ranges[blockIdx.x * warps * plan::RANGES + i];
+  for (int i = thread; i < warps * plan::RANGES; i += all_threads)
+    ranges[i] = step.ranges[blockIdx.x * warps * plan::RANGES + i];
   u64* tables = (u64*)(shared + memory::tables);
-  for (int i = thread; i < layers * (int)sizeof(plan::Layer) / 8; i += all_threads) tables[i] = ((const u64*)step.layers)[i];
+  for (int i = thread; i < layers * (int)sizeof(plan::Layer) / 8; i += all_threads)
+    tables[i] = ((const u64*)step.layers)[i];
   unsigned full = shared_address(shared + memory::full);
   for (int i = thread; i < warps * slots; i += all_threads) make_barrier(full + 8 * i);
   if (thread < warps) ((int*)(shared + memory::used))[thread] = 0;
@@ -54,7 +56,8 @@ extern "C" __global__ void __launch_bounds__(all_threads, 1) decode_step(const _
 
   Rings rings{shared_address(shared + memory::ring), full, shared_address(shared + memory::used)};
   if (warp >= warps) {
-    Filler filler{rings, (const plan::Layer*)tables, ranges, warp - warps, position, (int)step.cache_rows, copies::read_once()};
+    Filler filler{
+        rings, (const plan::Layer*)tables, ranges, warp - warps, position, (int)step.cache_rows, copies::read_once()};
     filler.fill_all(step.head);
     return;
   }
@@ -63,8 +66,21 @@ extern "C" __global__ void __launch_bounds__(all_threads, 1) decode_step(const _
   plan::Tokens tokens = plan::tokens_of(blockIdx.x, warp, position);
   Ring ring{rings, step.report, warp};
   int splits = plan::splits(position), first_row = ranges[plan::OUT_ROWS].first;
-  Block block{step, shared, ring, (const plan::Layer*)tables, thread, warp, lane, own, tokens, position, (int)blockIdx.x % splits, splits,
-              first_row, ranges[(warps - 1) * plan::RANGES + plan::OUT_ROWS].stop - first_row, epoch};
+  Block block{step,
+              shared,
+              ring,
+              (const plan::Layer*)tables,
+              thread,
+              warp,
+              lane,
+              own,
+              tokens,
+              position,
+              (int)blockIdx.x % splits,
+              splits,
+              first_row,
+              ranges[(warps - 1) * plan::RANGES + plan::OUT_ROWS].stop - first_row,
+              epoch};
   residual::prefetch_vectors(block, 0);
   residual::begin(block, token);
 

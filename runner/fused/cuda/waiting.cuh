@@ -13,7 +13,12 @@ enum Awaited { RING, HIDDEN_STATE, QUERY, PARTS, ATTENTION, ACTIVATIONS, CHOICES
 __device__ __noinline__ void give_up(unsigned* report, int awaited, int layer, unsigned expected, unsigned seen) {
   int warp = threadIdx.x / 32;
   volatile unsigned* line = report + (blockIdx.x * shape::warps + warp) * 8;
-  line[1] = awaited; line[2] = layer; line[3] = blockIdx.x; line[4] = warp; line[5] = expected; line[6] = seen;
+  line[1] = awaited;
+  line[2] = layer;
+  line[3] = blockIdx.x;
+  line[4] = warp;
+  line[5] = expected;
+  line[6] = seen;
   __threadfence_system();
   line[0] = 1;
   __threadfence_system();
@@ -26,7 +31,8 @@ struct Waiting {
   unsigned spins = 0;
   u64 since = 0;
 
-  __device__ __forceinline__ Waiting(unsigned* report, int awaited, int layer) : report(report), awaited(awaited), layer(layer) {}
+  __device__ __forceinline__ Waiting(unsigned* report, int awaited, int layer)
+      : report(report), awaited(awaited), layer(layer) {}
 
   // Called once per unsuccessful look.
   __device__ __forceinline__ void again(unsigned expected, unsigned seen) {

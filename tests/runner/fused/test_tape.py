@@ -35,7 +35,8 @@ int main() {
 def sizes(shape: ModelShape) -> dict[str, int]:
     """Returns the bytes of each tensor of a layer, and of the head."""
     shapes = dict(zip(("query", "key", "value", "out", "gate", "up", "down"), shape.linear_shapes, strict=True))
-    return {name: 2 * rows * columns for name, (rows, columns) in shapes.items()} | {"head": 2 * shape.vocab * shape.hidden}
+    shapes["head"] = (shape.vocab, shape.hidden)
+    return {name: 2 * rows * columns for name, (rows, columns) in shapes.items()}
 
 
 def pieces(layout: Geometry, tokens: int) -> dict[tuple[int, str], list[tuple[int, int]]]:
