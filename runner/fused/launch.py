@@ -30,7 +30,6 @@ AWAITED = ("a copy", "the residual stream", "queries", "attention's parts", "att
 
 def card_of(device: torch.device) -> Card:
     """Returns the device's limits. Raises NotAvailable if it cannot launch cooperatively."""
-    import torch
     from cuda.bindings import driver
 
     def attribute(name: str) -> int:
