@@ -15,17 +15,17 @@ MOST_WARPS, LEAST_WARPS = 8 - FILLERS, 4  # of more than eight in all, a thread 
 MOST_GROUP = 8
 MOST_SLOTS = 16
 FLIGHT_BYTES = 57344
-"""What a block keeps under way at once: enough for the memory's latency, and little that other loads queue behind."""
+"""Bytes that a block keeps under way at once: enough for the memory's latency. More would delay other loads."""
 BROUGHT = 4
 STREAM_BYTES_PER_CLOCK = 19
-"""What the memory gives a multiprocessor: 4.5 TB/s over 132 of them at 1.8 GHz (H200). A faster rate would queue."""
+"""Rate of the memory for one multiprocessor: 4.5 TB/s over 132 of them at 1.8 GHz (H200). A faster rate would queue."""
 REMAINDER_BYTES = 8192
 """Shared memory besides ring and input, at most; `memory` in shape.cuh has the exact layout, and checks it."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """What the layout depends on."""
+    """Properties of a GPU on which the layout depends."""
 
     multiprocessors: int
     shared_bytes: int

@@ -1,4 +1,4 @@
-"""Which warp reads what: the ranges that the kernel reads (plan.cuh), made once for a layout."""
+"""The warps' shares of all rows: the ranges that the kernel reads (plan.cuh), made once for a layout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from runner.fused.geometry import Geometry
 
 QKV, OUT, PAIRS, DOWN, HEAD, OUTPUT_PAIRS = RANGES = ("qkv", "out", "pairs", "down", "head", "output_pairs")
-"""What is shared out, in the order of `RangeOf` (plan.cuh)."""
+"""Names of the shares, in the order of `RangeOf` (plan.cuh)."""
 
 
 @dataclass(frozen=True)

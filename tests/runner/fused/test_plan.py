@@ -28,7 +28,7 @@ def test_shares_follow_each_other_and_leave_nothing_out(name: str) -> None:
 
 @pytest.mark.parametrize("name", everything())
 def test_every_block_takes_part_in_every_exchange(name: str) -> None:
-    """What a block overwrites, all blocks have read: they have sent something since (docs/fused.md)."""
+    """A block may overwrite a buffer because all blocks have sent something since they read it (docs/fused.md)."""
     layout = geometry.choose(everything()[name], H200)
     for block in range(layout.blocks):
         for what in (plan.QKV, plan.OUTPUT_PAIRS, plan.OUT, plan.PAIRS, plan.DOWN):
