@@ -13,6 +13,7 @@ from tests.support.fusedshapes import odd, of_catalogue
 
 SHAPES = odd() | {"tiny": of_catalogue()["tiny"]}
 START, STEPS = 20, 100
+COMPILE_STEP = compiled.compile_step
 pytestmark = pytest.mark.gpu
 
 
@@ -20,8 +21,7 @@ def step_of(shape: ModelShape, more: Mapping[str, str], monkeypatch: pytest.Monk
     device = torch.device("cuda", 0)
     module = model.build_synthetic(model.Build(shape, "bf16", None, torch.bfloat16, device))
     drawn = tokens.draw(shape.vocab, 400, 1, device)
-    plain = compiled.compile_step
-    monkeypatch.setattr(compiled, "compile_step", lambda layout, arch: plain(layout, arch, dict(more)))
+    monkeypatch.setattr(compiled, "compile_step", lambda layout, arch: COMPILE_STEP(layout, arch, dict(more)))
     step = _fusedstep.FusedStep(eager.EagerStep(module, caches.make("static", module, 400), drawn), shape)
     step.prefill(START)
     return step
