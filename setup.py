@@ -9,7 +9,7 @@ setup(
     packages=[*find_packages(include=["runner", "runner.*", "analysis", "analysis.*"]), *BESIDE],
     package_dir=BESIDE,
     package_data={
-        "runner": ["*.yaml", "*/*.yaml", "*/*/*.yaml"],
+        "runner": ["*.yaml", "*/*.yaml", "*/*/*.yaml", "fused/cuda/*"],
         "analysis.report": ["page/*"],
         "decode_floor.experiments": ["*.yaml"],
         "decode_floor.docs": ["record.schema.json"],

@@ -23,6 +23,14 @@ def read_data(name: str) -> Any:
     return _parsed(path)
 
 
+def read_source(path: Path) -> str:
+    """Returns the text of a source that is compiled in this session, and adds the file to those that `code_key`
+    covers.
+    """
+    _read_files.add(path)
+    return path.read_text(encoding="utf-8")
+
+
 @cache
 def _parsed(path: Path) -> Any:
     """Returns the parsed file. Cached, since parsing takes longer than all checks that `verify` makes of a record."""
@@ -68,7 +76,7 @@ def tree_key() -> str:
 
     Images and bundles name the code they were built from by this key.
     """
-    paths = (path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".yaml"))
+    paths = (path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".yaml", ".cu", ".cuh"))
     return _tree_hash(path for path in paths if not _is_hidden(path))
 
 

@@ -1,0 +1,73 @@
+// What every phase of a block knows: who the thread is, where its shared memory lies, which step this is.
+#pragma once
+#include "arguments.cuh"
+#include "ring.cuh"
+
+// Instrumented builds, for tests alone. STAMPS: clocks of each block at each place. DELAYS: seeded pauses there.
+#ifdef STAMPS
+__device__ long long stamps[shape::blocks][shape::layers][16];
+#endif
+
+struct Block {
+  const Step& step;
+  char* memory;
+  Ring& ring;
+  const plan::Layer* layers;  // in shared memory
+  int thread, warp, lane;
+  const plan::Range* ranges;    // the warp's, [plan::RANGES], in shared memory
+  plan::Tokens tokens;          // the warp's older tokens
+  int position, split, splits;  // of the token that is consumed; this block's split of its key head, and of how many
+  int first_row, rows;          // the block's rows of the residual stream
+  unsigned epoch;               // of layer 0's first half
+  int layer = 0;
+
+  template <class T>
+  __device__ __forceinline__ T* at(int offset) const {
+    return (T*)(memory + offset);
+  }
+  __device__ __forceinline__ unsigned epoch_now(int half) const { return epoch + 2 * layer + half; }
+  __device__ __forceinline__ const plan::Range& range(int of) const { return ranges[of]; }
+
+  // This thread's k-th of `count` things that the block's threads share in turn; the first one if there is none. Where
+  // no thread can be without, the compiler knows it, and the addresses of many loads are one address and constants.
+  __device__ __forceinline__ int share(int k, int count) const {
+    int i = thread + k * shape::threads;
+    return (k + 1) * shape::threads <= count || i < count ? i : 0;
+  }
+  __device__ __forceinline__ bool has_share(int k, int count) const {
+    return (k + 1) * shape::threads <= count || thread + k * shape::threads < count;
+  }
+
+  // Waits for N pairs of packets; pair k is at base[at(k)].
+  template <int N, class At>
+  __device__ __forceinline__ void gather(Pair (&pairs)[N], const Packet* base, At at, unsigned epoch,
+                                         int awaited) const {
+    Waiting waiting(step.report, awaited, layer);
+#pragma unroll
+    for (int k = 0; k < N; ++k) ask(pairs[k], base + at(k));
+    for (;;) {
+      bool all = true;
+#pragma unroll
+      for (int k = 0; k < N; ++k) all &= has(pairs[k], epoch);
+      if (all) return;
+      asm volatile("" : "+l"(base));  // or the compiler keeps N addresses in registers
+#pragma unroll
+      for (int k = 0; k < N; ++k) ask_if(!has(pairs[k], epoch), pairs[k], base + at(k));
+      waiting.again(epoch, epoch_of(pairs[0].a));
+    }
+  }
+
+  // Called between the phases of a layer.
+  __device__ __forceinline__ void passes(int place) const {
+#ifdef STAMPS
+    if (thread == 0) stamps[blockIdx.x][layer][place] = clock64();
+#endif
+#ifdef DELAYS
+    unsigned hash = (epoch + layer * 16 + place) * 2654435761u ^ (blockIdx.x * 64 + warp + DELAYS) * 2246822519u;
+    hash = (hash ^ hash >> 15) * 2654435761u;
+    if (hash >> 29 == 0) __nanosleep(hash & 0x3fff);
+#endif
+  }
+  // A barrier of the warps that multiply.
+  __device__ __forceinline__ void sync() const { asm volatile("bar.sync 1, %0;" ::"n"(shape::threads) : "memory"); }
+};

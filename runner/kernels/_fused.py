@@ -1,0 +1,17 @@
+"""The persistent decode kernel: every product of a step, and all that lies between them, in one launch."""
+
+from __future__ import annotations
+
+from runner.declarations import KernelDeclaration
+
+DECLARATION = KernelDeclaration(
+    name="fused",
+    quants=("bf16",),
+    dtypes=("bf16",),
+    devices=("cuda",),
+    signatures=("decode_step",),
+    deterministic=True,
+    capturable=False,  # its launch is cooperative
+    capability=(8, 0),
+    runtimes=("fused",),
+)

@@ -1,0 +1,45 @@
+"""`fused`: the whole step in one persistent kernel, compiled for the model and the card when the session starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runner.cell.shape import ModelShape
+from runner.declarations import RuntimeDeclaration
+from runner.installation import Installation
+from runner.runtimes import eager
+
+if TYPE_CHECKING:
+    from runner.declarations import Step, Tokens
+    from runner.job import Job
+
+
+def _one_launch(_shape: ModelShape) -> int:
+    return 1
+
+
+DECLARATION = RuntimeDeclaration(
+    name="fused",
+    devices=("cuda",),
+    caches=("static",),
+    attentions=("engine",),
+    quants=("bf16",),
+    kernels=("fused",),
+    graph_mode="none",
+    prefill_chunk_tokens=eager.DECLARATION.prefill_chunk_tokens,
+    made_of_eager=True,
+    compiles=True,
+    workspace_bytes=2**26,  # packets between blocks, and the angles of all positions
+    products=_one_launch,
+    package="cuda-core",
+    module="cuda.core",
+    remedy="pip install cuda-core==1.2.2",
+    installation=Installation(wheels=("cuda-core==1.2.2",)),
+)
+
+
+def build(model: Any, tokens: Tokens, job: Job) -> Step:
+    """Returns the fused step over the model's own tensors and a static cache, which the eager step fills."""
+    from runner.runtimes import _fusedstep
+
+    return _fusedstep.FusedStep(eager.build(model, tokens, job), job.shape)

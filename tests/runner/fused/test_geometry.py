@@ -1,0 +1,54 @@
+"""The layout of a step on a card: what fits, and what is refused with a line that names the dimension."""
+
+from dataclasses import replace
+
+import pytest
+
+from runner.errors import BadValue
+from runner.fused import geometry
+from runner.fused.geometry import Card
+from tests.support.fusedshapes import A100, H200, L4, everything, of_catalogue
+
+
+@pytest.mark.parametrize("card", [H200, A100, L4])
+@pytest.mark.parametrize("name", everything())
+def test_every_shape_has_a_layout_on_every_card(name: str, card: Card) -> None:
+    shape = everything()[name]
+    layout = geometry.choose(shape, card)
+    assert layout.warps * layout.slots * layout.slot_bytes < card.shared_bytes
+    assert layout.warps % layout.pieces == 0
+    assert geometry.piece_bytes(shape.intermediate, layout.pieces) <= layout.slot_bytes
+    assert layout.threads <= 256  # so that a thread may have 255 registers
+
+
+def test_the_ring_of_qwen_holds_whole_rows() -> None:
+    layout = geometry.choose(of_catalogue()["qwen2.5-7b"], H200)
+    # 6 warps · 5 slots · 7168 bytes = 215040: 6.3 µs of an H200's stream (34 bytes/ns on each multiprocessor)
+    assert (layout.warps, layout.slots, layout.slot_bytes) == (6, 5, 2 * 3584)
+
+
+def test_a_block_has_a_share_of_every_phase() -> None:
+    layout = geometry.choose(of_catalogue()["tiny"], H200)
+    assert layout.blocks == 4 * 32 // 2  # pairs of attention's outputs: fewer than multiprocessors
+
+
+@pytest.mark.parametrize(
+    ("change", "dimension"),
+    [
+        ({"hidden": 3580}, "hidden=3580"),
+        ({"intermediate": 18940}, "intermediate=18940"),
+        ({"head_dim": 80}, "head_dim=80"),
+        ({"heads": 36}, "heads=36"),
+        ({"heads": 30}, "heads=30"),
+        ({"hidden": 65536}, "hidden=65536"),
+    ],
+)
+def test_a_shape_that_does_not_fit_is_refused(change: dict[str, int], dimension: str) -> None:
+    shape = replace(of_catalogue()["qwen2.5-7b"], **change)
+    with pytest.raises(BadValue, match=dimension):
+        geometry.choose(shape, H200)
+
+
+def test_fewer_multiprocessors_than_key_heads_are_refused() -> None:
+    with pytest.raises(BadValue, match="at least kv_heads=8"):
+        geometry.choose(of_catalogue()["llama-3.1-8b"], Card(7, H200.shared_bytes))
