@@ -123,6 +123,7 @@ def _finish(axes: Axes, height: float) -> None:
 def _caption(visible: int, total: int) -> str:
     return (
         "The terms of a step add up to it, in the order of the legend. Beside a bar is the step, with the difference "
-        f"between passes over the same lengths in brackets. Beyond {_clocks.LIMIT:.0%}, everything but the floor and "
-        "the kernels is not attributed." + style.left_out(visible, total, "cells")
+        f"between passes over the same lengths in brackets. If it is more than {_clocks.LIMIT:.0%} in any of the "
+        "row's sessions, everything but the floor and the kernels is not attributed."
+        + style.left_out(visible, total, "cells")
     )

@@ -16,6 +16,7 @@ from analysis.report import derived, grid, provenance, section, words
 from analysis.report.contents import Contents
 from analysis.table import FILTERS
 from analysis.tables import floor
+from runner.counts import counted
 
 FOLDER = Path(__file__).parent / "page"
 SESSIONS = "sessions.csv"
@@ -60,16 +61,19 @@ def _digest(script: str) -> str:
 
 def _head(report: Contents) -> dict[str, Any]:
     sessions = report.frame.sessions
+    superseded = sum(row.superseded for row in report.rows_of(floor.TABLE))
     return {
         "source": report.source,
         "filters": report.filters,
         "answers": report.answers,
-        "sessions": sessions.height,
-        "cells": sessions["cell_key"].n_unique(),
+        "sessions": counted(sessions.height, "session"),
+        "cells": counted(sessions["cell_key"].n_unique(), "cell"),
         "gpus": report.gpus,
         "began": provenance.day(min(sessions["started_ms"])),
         "ended": provenance.day(max(sessions["finished_ms"])),
-        "superseded": sum(row.superseded for row in report.rows_of(floor.TABLE)),
+        "superseded": counted(superseded, "session of older code is", "sessions of older code are")
+        if superseded
+        else "",
         "notes": report.frame.notes,
         "left_out": report.left_out,
     }

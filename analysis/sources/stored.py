@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from runner.counts import counted
 from runner.errors import BadRecord
 from runner.store.experiment import Deleted
 
@@ -22,7 +23,7 @@ def check_sessions(
             f"the MLflow store {store} has no runs of this project: {'; '.join(map(str, deleted_experiments))}"
         )
     runs = foreign + failed
-    content = f"{runs} runs, none of them a session of this project" if runs else "no runs"
+    content = f"{counted(runs, 'run')}, none of them a session of this project" if runs else "no runs"
     raise BadRecord(
         f"the MLflow store {store} has {content}: measure with `python -m runner cell`, or bring records in with "
         "`python -m runner import FOLDER` (`make demo` shows an example)"
@@ -33,9 +34,10 @@ def source_notes(foreign: int, unfinished: int) -> tuple[str, ...]:
     """Returns a line for each kind of run that no table shows."""
     lines = []
     if foreign:
-        lines.append(f"{foreign} runs that are not sessions of this project")
+        lines.append(counted(foreign, "run that is not a session", "runs that are not sessions") + " of this project")
     if unfinished:
         lines.append(
-            f"{unfinished} sessions that are incomplete in the store (`python -m runner import` completes them)"
+            counted(unfinished, "session that is incomplete", "sessions that are incomplete")
+            + f" in the store (`python -m runner import` completes {'it' if unfinished == 1 else 'them'})"
         )
     return tuple(lines)

@@ -78,13 +78,18 @@ def _names(rows: Sequence[FloorRow]) -> list[str]:
 
 def _caveat(valid: Sequence[FloorRow], row: FloorRow) -> str:
     """Returns why the fastest row does not qualify, and the most common flag if each row has one."""
-    own = shortfalls(row)
+    own = _doubts(row)
     if not own:
         return ""
     ((flag, count),) = Counter(flag for each in valid for flag in each.flags).most_common(1) or [("", 0)]
     why = f" ({flag} on {count} of {len(valid)})" if all(each.flags for each in valid) else ""
-    shown = "; ".join(own)
-    return f"{shown[0].upper()}{shown[1:]}: no row qualifies{why}"
+    return f"{own}: no row qualifies{why}"
+
+
+def _doubts(row: FloorRow) -> str:
+    """Returns why the row does not qualify, as the beginning of a sentence; empty if it does."""
+    shown = "; ".join(shortfalls(row))
+    return f"{shown[:1].upper()}{shown[1:]}"
 
 
 def distance_line(table: Sequence[FloorRow], gpu: str) -> Line:
@@ -97,11 +102,11 @@ def distance_line(table: Sequence[FloorRow], gpu: str) -> Line:
         return Line("No row is valid")
     if row.r_floor is not None and row.floor_ms is not None:
         slowdown = f"it takes {1 / row.r_floor:.1f} times as long as reading its bytes ({row.floor_ms:.2f} ms)"
-        return Line(f"of the floor: {slowdown}", percent(row.r_floor), row)
+        return Line(f"of the floor: {slowdown}", percent(row.r_floor), row, _doubts(row))
     if row.r_floor_achievable is not None:
         slowdown = f"it takes {1 / row.r_floor_achievable:.1f} times as long as reading its bytes"
         limit = "of the measured read bandwidth, since the catalogue has no datasheet bandwidth"
-        return Line(f"{limit}: {slowdown}", percent(row.r_floor_achievable), row)
+        return Line(f"{limit}: {slowdown}", percent(row.r_floor_achievable), row, _doubts(row))
     return Line("The bandwidth of this GPU is unknown, so it has no floor")
 
 

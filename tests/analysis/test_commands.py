@@ -106,7 +106,7 @@ def test_a_store_of_others_is_one_line(empty_sqlite, tmp_path):
             "lifecycle_stage, artifact_uri, experiment_id) "
             "VALUES ('a', 'x', 'LOCAL', '', 'me', 'FINISHED', 1, 'active', '', 0)"
         )
-    assert "has 1 runs, none of them a session of this project" in refused("budget", "--store", uri)
+    assert "has 1 run, none of them a session of this project" in refused("budget", "--store", uri)
 
 
 @pytest.mark.slow

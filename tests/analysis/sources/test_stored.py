@@ -27,7 +27,7 @@ def test_other_runs_are_counted_and_not_shown(changeable):
     connection.commit()
     for source in (Store(uri), ClientStore(uri)):
         frame = source.frame((*floor.METRICS, "session"))
-        assert [note.split(" that ")[0] for note in frame.notes] == ["1 runs", "1 sessions"]
+        assert [note.split(" that ")[0] for note in frame.notes] == ["1 run", "1 session"]
         assert not {f"{0:016x}", f"{1:016x}"} & set(frame.sessions["session"])
 
 
@@ -59,7 +59,7 @@ def test_a_store_without_a_session_of_ours_says_so(source, empty_sqlite, tmp_pat
     from mlflow import MlflowClient
 
     MlflowClient(uri).create_run("0")
-    with pytest.raises(BadRecord, match="has 1 runs, none of them a session of this project"):
+    with pytest.raises(BadRecord, match="has 1 run, none of them a session of this project"):
         source(uri).frame(floor.METRICS)
 
 
@@ -74,7 +74,7 @@ def test_a_failed_request_of_ours_is_not_a_run_of_others(source, changeable, mon
     EntryRun(client.create_run("0").info.run_id).fail(GpuNotFound("this machine has no L4"))
     assert source(uri).frame(floor.METRICS).notes == ()
     client.create_run("0")
-    assert source(uri).frame(floor.METRICS).notes == ("1 runs that are not sessions of this project",)
+    assert source(uri).frame(floor.METRICS).notes == ("1 run that is not a session of this project",)
 
 
 @pytest.mark.medium
