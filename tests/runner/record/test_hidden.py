@@ -50,6 +50,8 @@ def test_tables_comparisons_and_import_leave_them_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_sqlite: Path
 ) -> None:
     shutil.copy(empty_sqlite, tmp_path)
+    # MLflow keeps one engine per URI, so a relative one would name the folder of an earlier test
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / empty_sqlite.name}")
     monkeypatch.chdir(tmp_path)
     folder = littered(tmp_path / "records")
     found = Folder(folder).frame(())
