@@ -207,6 +207,7 @@ __device__ __forceinline__ void gather_outputs(const Block& block) {
   auto index = [&](int k) { return block.share(k, q_rows / 4); };
   Pair v[loads];
   block.gather(v, block.step.attention, [&](int k) { return 2 * index(k); }, block.epoch_now(0), ATTENTION);
+  block.sync();  // no warp still reads what it needs of the input before
 #pragma unroll
   for (int k = 0; k < loads; ++k)
     if (block.has_share(k, q_rows / 4))

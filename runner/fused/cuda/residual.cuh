@@ -24,17 +24,18 @@ __device__ __forceinline__ float normed(const Block& block, const bf16* weight, 
     block.gather(h, block.step.hidden, [&](int k) { return 2 * pair(k); }, epoch, HIDDEN_STATE);
   }
   float squares = 0;
-  unsigned* input = block.at<unsigned>(memory::input);
 #pragma unroll
-  for (int k = 0; k < loads; ++k) {
-    if (!block.has_share(k, hidden / 2)) continue;
-    float a = number(h[k].a), b = number(h[k].b);
-    squares += a * a + b * b;
-    input[pair(k)] = pack(a * low(w[k]), b * high(w[k]));
-  }
+  for (int k = 0; k < loads; ++k)
+    if (block.has_share(k, hidden / 2)) squares += number(h[k].a) * number(h[k].a) + number(h[k].b) * number(h[k].b);
   squares = warp_sum(squares);
   float* sums = block.at<float>(memory::sums);
   if (block.lane == 0) sums[block.warp] = squares;
+  block.sync();  // no warp still reads what it needs of the input before
+  unsigned* input = block.at<unsigned>(memory::input);
+#pragma unroll
+  for (int k = 0; k < loads; ++k)
+    if (block.has_share(k, hidden / 2))
+      input[pair(k)] = pack(number(h[k].a) * low(w[k]), number(h[k].b) * high(w[k]));
   block.sync();
   float total = 0;
   for (int i = 0; i < warps; ++i) total += sums[i];
