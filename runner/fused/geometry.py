@@ -13,10 +13,10 @@ TILE_TOKENS = 16
 FILLERS = 2
 MOST_WARPS, LEAST_WARPS = 8 - FILLERS, 4  # of more than eight in all, a thread would have 168 registers instead of 255
 MOST_GROUP = 8
-MOST_SLOTS = 16
-FLIGHT_BYTES = 57344
+MOST_SLOTS = 64
+FLIGHT_BYTES = 65536
 """Bytes that a block keeps under way at once: enough for the memory's latency. More would delay other loads."""
-BROUGHT = 4
+BROUGHT = 12
 STREAM_BYTES_PER_CLOCK = 19
 """Rate of the memory for one multiprocessor: 4.5 TB/s over 132 of them at 1.8 GHz (H200). A faster rate would queue."""
 REMAINDER_BYTES = 8192
@@ -40,18 +40,17 @@ class Geometry:
     blocks: int
     warps: int
     slots: int
-    """of one warp"""
     slot_bytes: int
     fillers: int
-    """warps that fill the rings"""
+    """warps that fill the ring"""
     flights: int
     """copies of a filler that are under way at once, at most"""
     early_flights: int
     """the same while blocks exchange values, which then queue behind fewer copies"""
     brought: int
-    """copies of each warp that a filler brings into the L2 while the ring is full"""
+    """copies that a filler brings into the L2 while the ring is full"""
     bring_clocks: int
-    """clocks between two rounds of them"""
+    """clocks between two of them"""
     pieces: int
     """parts of a row of the down projection"""
     shared_bytes: int
@@ -131,18 +130,18 @@ def _check(shape: ModelShape) -> None:
 
 def _fitting(shape: ModelShape, card: Card, blocks: int) -> Iterator[Geometry]:
     for warps in range(LEAST_WARPS, MOST_WARPS + 1):
-        for pieces in (count for count in range(1, warps + 1) if warps % count == 0):
+        for pieces in (count for count in range(1, 2 * warps + 1) if warps % count == 0 or count == 2 * warps):
             made = _layout(shape, card, blocks, warps, pieces)
-            if made.slots >= 1 and piece_bytes(shape.intermediate, pieces) <= made.slot_bytes:
+            if made.flights >= 1 and piece_bytes(shape.intermediate, pieces) <= made.slot_bytes:
                 yield made
 
 
 def _layout(shape: ModelShape, card: Card, blocks: int, warps: int, pieces: int) -> Geometry:
-    """Returns the layout with these warps and pieces; without a slot if it does not fit."""
+    """Returns the layout with these warps and pieces; without a copy under way if it does not fit."""
     slot_bytes = _slot_bytes(shape)
     room = card.shared_bytes - 2 * max(shape.hidden, shape.q_width) - REMAINDER_BYTES
-    slots = min(room // (warps * slot_bytes), MOST_SLOTS)
-    flights = min(slots, max(1, FLIGHT_BYTES // FILLERS // slot_bytes))
+    slots = min(room // slot_bytes, MOST_SLOTS) // FILLERS * FILLERS
+    flights = min(max(FLIGHT_BYTES // slot_bytes, FILLERS), slots - 2 * warps) // FILLERS
     return Geometry(
         shape=shape,
         blocks=blocks,
@@ -153,7 +152,7 @@ def _layout(shape: ModelShape, card: Card, blocks: int, warps: int, pieces: int)
         flights=flights,
         early_flights=(flights + 1) // 2,
         brought=BROUGHT,
-        bring_clocks=warps * slot_bytes // STREAM_BYTES_PER_CLOCK,
+        bring_clocks=FILLERS * slot_bytes // STREAM_BYTES_PER_CLOCK,
         pieces=pieces,
         shared_bytes=card.shared_bytes,
     )
@@ -172,7 +171,6 @@ def piece_bytes(intermediate: int, pieces: int) -> int:
 
 
 def _bytes_ahead(geometry: Geometry) -> tuple[float, int, int]:
-    """Returns the bytes that the rings hold in the two long phases; equals go to fewer warps, and fewer pieces."""
-    shape, ring = geometry.shape, geometry.warps * geometry.slots
-    down = 2 * shape.intermediate / geometry.pieces
-    return ring * (2 * shape.hidden + down), -geometry.warps, -geometry.pieces
+    """Returns the bytes that the ring holds in the two long phases; equals go to fewer warps, and fewer pieces."""
+    down = 2 * geometry.shape.intermediate / geometry.pieces
+    return geometry.slots * (2 * geometry.shape.hidden + down), -geometry.warps, -geometry.pieces

@@ -1,4 +1,4 @@
-"""The tape of a warp: every copy that a step makes for it, in order. The same as run_of in plan.cuh, in Python.
+"""The tape of a block: every copy that a step makes for it, in order. The same as plan.cuh, in Python.
 
 The kernel computes its tape itself. Tests hold the two against each other, and the model's bytes against the tape.
 """
@@ -12,33 +12,28 @@ from runner.fused import plan
 from runner.fused.geometry import GRANULE, Geometry
 from runner.fused.plan import Range
 
-LAYER_PHASES = ("query", "key", "value", "keys", "out", "gate", "down")
-HEAD_PHASE = "head"
-PHASES = (*LAYER_PHASES, HEAD_PHASE)
-"""Phases in order, each by the tensor of its first copy (`Layer::first` in plan.cuh)."""
-BESIDE = {"keys": "values", "gate": "up"}
-"""The tensor that is read together with, or in turn with, a phase's first one."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """Slots of a warp in one phase: `count` copies of `size` bytes, `stride` bytes apart; the last one has `last`."""
-
-    offset: int
-    count: int
-    size: int
-    last: int
-    stride: int
+BESIDE = {"keys": "values"}
+"""The tensor that is read together with another one, from the same offset."""
 
 
 @dataclass(frozen=True)
 class Copy:
-    """Bytes of one tensor of one layer; the head belongs to layer 0."""
+    """Bytes of one tensor, `size` from an offset on, that fill a slot, and the warp that uses them."""
 
-    layer: int
     tensor: str
     offset: int
     size: int
+    warp: int
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Older tokens that a block reads of a key head: split number `split` of `splits`."""
+
+    head: int
+    split: int
+    splits: int
+    range: Range
 
 
 def splits(geometry: Geometry, tokens: int) -> int:
@@ -47,16 +42,13 @@ def splits(geometry: Geometry, tokens: int) -> int:
     return max(1, min(wanted, geometry.most_splits))
 
 
-def tokens_of(geometry: Geometry, block: int, warp: int, tokens: int) -> tuple[int, Range]:
-    """Returns the block's key head, and the warp's share of the `tokens` older tokens; none beyond the last head."""
+def tokens_of(geometry: Geometry, block: int, tokens: int) -> Tokens:
+    """Returns the block's share of the `tokens` older tokens; none beyond the last key head."""
     count = splits(geometry, tokens)
     head, split = divmod(block, count)
     if head >= geometry.shape.kv_heads:
-        return head, Range(0, 0)
-    first, stop = tokens * split // count, tokens * (split + 1) // count
-    tile, tiles = geometry.tile_tokens, -(-(stop - first) // geometry.tile_tokens)
-    edges = (first + tiles * edge // geometry.warps * tile for edge in (warp, warp + 1))
-    return head, Range(*(min(edge, stop) for edge in edges))
+        return Tokens(head, split, count, Range(0, 0))
+    return Tokens(head, split, count, Range(tokens * split // count, tokens * (split + 1) // count))
 
 
 def piece_start(geometry: Geometry, piece: int) -> int:
@@ -65,61 +57,68 @@ def piece_start(geometry: Geometry, piece: int) -> int:
     return geometry.shape.intermediate // line * piece // geometry.pieces * line * 2
 
 
-def run_of(geometry: Geometry, phase: str, block: int, warp: int, tokens: int, cache_rows: int) -> Run:
-    """Returns a warp's run in a phase, with `tokens` older tokens in a cache that has room for `cache_rows`."""
-    shape, ranges = geometry.shape, plan.of_block(geometry, block)[warp]
-    wide = 2 * shape.hidden
-    starts = {"query": 0, "key": shape.q_width, "value": shape.q_width + shape.kv_width}
-    if phase in starts:
-        rows = shape.q_width if phase == "query" else shape.kv_width
-        stacked = ranges[plan.QKV]
-        first, stop = (min(max(edge - starts[phase], 0), rows) for edge in (stacked.first, stacked.stop))
-        return _rows(first, stop, wide)
-    if phase == "keys":
-        return _cache_run(geometry, block, warp, tokens, cache_rows)
-    if phase == "out":
-        return _rows(ranges[plan.OUT].first, ranges[plan.OUT].stop, 2 * shape.q_width)
-    if phase == "gate":
-        run = _rows(2 * ranges[plan.PAIRS].first, 2 * ranges[plan.PAIRS].stop, wide)
-        return Run(run.offset, 2 * run.count, wide, wide, wide)
-    if phase == "down":
-        return _down_run(geometry, warp, ranges[plan.DOWN])
-    return _rows(ranges[plan.HEAD].first, ranges[plan.HEAD].stop, wide)
+def of_layer(geometry: Geometry, block: int, tokens: int, cache_rows: int) -> Iterator[Copy]:
+    """Yields a block's copies for one layer, with `tokens` older tokens in a cache that has room for `cache_rows`."""
+    shape, ranges = geometry.shape, plan.of_block(geometry, block)
+    yield from _in_twos(geometry, [_qkv_row(geometry, row) for row in _numbers(ranges[plan.QKV])])
+    yield from _of_cache(geometry, tokens_of(geometry, block, tokens), cache_rows)
+    yield from _in_twos(geometry, [("out", row, 2 * shape.q_width) for row in _numbers(ranges[plan.ROWS])])
+    yield from _of_gate_up(geometry, ranges[plan.PAIRS])
+    yield from _of_down(geometry, ranges[plan.ROWS])
 
 
-def _rows(first: int, stop: int, size: int) -> Run:
-    return Run(first * size, stop - first, size, size, size)
+def of_head(geometry: Geometry, block: int) -> Iterator[Copy]:
+    """Yields a block's copies of the head, which follow those of all layers."""
+    rows = _numbers(plan.of_block(geometry, block)[plan.HEAD])
+    yield from _in_twos(geometry, [("head", row, 2 * geometry.shape.hidden) for row in rows])
 
 
-def _cache_run(geometry: Geometry, block: int, warp: int, tokens: int, cache_rows: int) -> Run:
-    head, share = tokens_of(geometry, block, warp, tokens)
-    row = 2 * geometry.shape.head_dim
-    tiles = -(-(share.stop - share.first) // geometry.tile_tokens)
-    last = share.stop - share.first - (tiles - 1) * geometry.tile_tokens
-    size = geometry.tile_tokens * row
-    return Run((head * cache_rows + share.first) * row, tiles, size, last * row, size)
+def _numbers(share: Range) -> range:
+    return range(share.first, share.stop)
 
 
-def _down_run(geometry: Geometry, warp: int, rows: Range) -> Run:
-    whole, piece = _rows(rows.first, rows.stop, 2 * geometry.shape.intermediate), warp % geometry.pieces
-    start, stop = (piece_start(geometry, edge) for edge in (piece, piece + 1))
-    return Run(whole.offset + start, whole.count, stop - start, stop - start, whole.stride)
+def _in_twos(geometry: Geometry, rows: list[tuple[str, int, int]]) -> Iterator[Copy]:
+    """Yields rows (tensor, row, bytes of a row). Two neighbours go to one warp, the next two to the next warp."""
+    for turn, (tensor, row, size) in enumerate(rows):
+        yield Copy(tensor, row * size, size, turn // 2 % geometry.warps)
 
 
-def copies(geometry: Geometry, block: int, warp: int, tokens: int, cache_rows: int) -> Iterator[Copy]:
-    """Yields the copies of one step for a warp, in order."""
-    runs = {phase: run_of(geometry, phase, block, warp, tokens, cache_rows) for phase in PHASES}
-    for layer in range(geometry.shape.layers):
-        for phase in LAYER_PHASES:
-            yield from _copies_of(layer, phase, runs[phase])
-    yield from _copies_of(0, HEAD_PHASE, runs[HEAD_PHASE])
+def _qkv_row(geometry: Geometry, row: int) -> tuple[str, int, int]:
+    """Returns tensor, row and bytes of a row of Wq, Wk and Wv one below the other."""
+    q, kv, wide = geometry.shape.q_width, geometry.shape.kv_width, 2 * geometry.shape.hidden
+    if row < q:
+        return "query", row, wide
+    return ("key", row - q, wide) if row < q + kv else ("value", row - q - kv, wide)
 
 
-def _copies_of(layer: int, phase: str, run: Run) -> Iterator[Copy]:
-    for slot in range(run.count):
-        size = run.last if slot == run.count - 1 else run.size
-        if phase == "gate":
-            yield Copy(layer, ("gate", "up")[slot % 2], run.offset + slot // 2 * run.stride, size)
-            continue
-        for tensor in (phase, *([BESIDE[phase]] if phase in BESIDE else [])):
-            yield Copy(layer, tensor, run.offset + slot * run.stride, size)
+def _of_cache(geometry: Geometry, tokens: Tokens, cache_rows: int) -> Iterator[Copy]:
+    row, tile = 2 * geometry.shape.head_dim, geometry.tile_tokens
+    for turn, first in enumerate(range(tokens.range.first, tokens.range.stop, tile)):
+        size = min(tile, tokens.range.stop - first) * row
+        yield Copy("keys", (tokens.head * cache_rows + first) * row, size, turn % geometry.warps)
+
+
+def _of_gate_up(geometry: Geometry, pairs: Range) -> Iterator[Copy]:
+    """Yields a row of both matrices together. Each warp has pairs of rows: the first rows of all warps come first."""
+    wide = 2 * geometry.shape.hidden
+    for before in range(pairs.first, pairs.stop, geometry.warps):
+        of_warps = range(before, min(before + geometry.warps, pairs.stop))
+        for half in (0, 1):
+            for warp, pair in enumerate(of_warps):
+                for tensor in ("gate", "up"):
+                    yield Copy(tensor, (2 * pair + half) * wide, wide, warp)
+
+
+def _of_down(geometry: Geometry, rows: Range) -> Iterator[Copy]:
+    """Yields two rows together: a piece of both, the next piece of both, and so on; the last row may be alone.
+
+    In a round each warp has one piece. If there are more pieces than warps, the round is repeated with the next pieces.
+    """
+    wide, at_once = 2 * geometry.shape.intermediate, min(geometry.pieces, geometry.warps)
+    for round_start in range(0, geometry.pieces, at_once):
+        for turn, first in enumerate(range(rows.first, rows.stop, 2)):
+            group = turn % (geometry.warps // at_once) * at_once
+            for k in range(at_once):
+                start, stop = (piece_start(geometry, round_start + edge) for edge in (k, k + 1))
+                for row in range(first, min(first + 2, rows.stop)):
+                    yield Copy("down", row * wide + start, stop - start, group + k)

@@ -14,7 +14,7 @@ struct Step {
   const bf16 *embedding, *norm;  // [vocab][hidden], [hidden]
   const char* head;              // bf16 [vocab][hidden]; the embedding's own address if they are tied
   const float *cosines, *sines;  // [positions][head_dim / 2]
-  const plan::Range* ranges;     // [blocks][warps][plan::RANGES]
+  const plan::Range* ranges;     // [blocks][plan::RANGES]
   Packet* hidden;                // [hidden] the residual stream, float
   Packet* qkv;                   // [qkv_rows] float, before the rotation
   Packet* parts;                 // [most_splits][q_rows] float: a split's weighted sum of values

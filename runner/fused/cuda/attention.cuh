@@ -19,7 +19,7 @@ __device__ __forceinline__ void rotate(const Block& block, bool last) {
   constexpr int quarter = head_dim / 4;  // an item: dimensions d, d + 1 and their partners half a head on
   constexpr int most = (group + 2) * quarter, loads = divided_up(most, threads);
   const float scale = 1.4426950408889634f * rsqrtf((float)head_dim);
-  int head = block.tokens.head, count = last ? most : group * quarter;
+  int head = block.share.tokens.head, count = last ? most : group * quarter;
   auto item = [&](int k) {
     int i = block.thread + k * threads;
     return i < count ? i : 0;
@@ -50,7 +50,7 @@ __device__ __forceinline__ void rotate(const Block& block, bool last) {
     row[d / 2 + quarter] = b;
     if (h >= group) {
       const plan::Layer& layer = block.layers[block.layer];
-      unsigned* cached = (unsigned*)((value ? layer.values : layer.first[plan::CACHE]) +
+      unsigned* cached = (unsigned*)(layer.tensors[value ? plan::VALUES : plan::KEYS] +
                                      ((long long)head * block.step.cache_rows + block.position) * row_bytes);
       cached[d / 2] = a;
       cached[d / 2 + quarter] = b;
@@ -107,7 +107,7 @@ __device__ __forceinline__ void add_tile(Sums& sums, unsigned keys, unsigned val
 // Joins the warps' sums and sends the block's: for each head of the group its outputs, its largest score and its total.
 __device__ __forceinline__ void join_warps(const Block& block, Sums& sums) {
   constexpr int dims = memory::round_dims;
-  int row = block.lane / 4, column = block.lane % 4, first = block.tokens.head * group;
+  int row = block.lane / 4, column = block.lane % 4, first = block.share.tokens.head * group;
   sums.total += __shfl_xor_sync(~0u, sums.total, 1);
   sums.total += __shfl_xor_sync(~0u, sums.total, 2);
   float2* peaks = block.at<float2>(memory::peaks);  // [warps][8]
@@ -121,12 +121,12 @@ __device__ __forceinline__ void join_warps(const Block& block, Sums& sums) {
   float f = exp2f(sums.largest - largest);
   unsigned epoch = block.epoch_now(0);
   if (block.warp == 0 && column == 0 && row < group) {
-    Packet* to = block.step.weights + 2 * (block.split * heads + first + row);
+    Packet* to = block.step.weights + 2 * (block.share.tokens.split * heads + first + row);
     send(to, largest, epoch);
     send(to + 1, total, epoch);
   }
   float* joined = block.at<float>(memory::input);  // [warps][group][dims]
-  Packet* parts = block.step.parts + block.split * q_rows + first * head_dim;
+  Packet* parts = block.step.parts + block.share.tokens.split * q_rows + first * head_dim;
 #pragma unroll
   for (int start = 0; start < head_dim; start += dims) {
     if (start) block.sync();
@@ -149,7 +149,8 @@ __device__ __forceinline__ void join_warps(const Block& block, Sums& sums) {
 
 // The block's split of its key head.
 __device__ __forceinline__ void split(const Block& block) {
-  bool last = block.split == block.splits - 1;
+  const plan::Tokens& tokens = block.share.tokens;
+  bool last = tokens.split == tokens.splits - 1;
   rotate(block, last);
   block.sync();
   Sums sums;
@@ -160,11 +161,13 @@ __device__ __forceinline__ void split(const Block& block) {
   unsigned query = shared_address(block.at<char>(memory::query)) + smaller(block.lane / 4, group - 1) * row_bytes;
 #pragma unroll
   for (int j = 0; j < head_dim / 32; ++j) sums.query[j] = load_shared(query + 64 * j + 16 * (block.lane % 4));
+  int start = block.first_slot(plan::CACHE), count = tokens.stop - tokens.first;
 #pragma unroll 1
-  for (int left = block.tokens.stop - block.tokens.first; left > 0; left -= tile_tokens) {
-    unsigned keys = block.ring.wait();
-    add_tile(sums, keys, keys + copies::second_at, row_bytes, smaller(tile_tokens, left), block.lane);
-    block.ring.release(1);
+  for (int tile = block.warp; tile * tile_tokens < count; tile += warps) {
+    unsigned keys = block.reader.wait(start + tile);
+    add_tile(sums, keys, keys + copies::second_at, row_bytes, smaller(tile_tokens, count - tile * tile_tokens),
+             block.lane);
+    block.reader.release(start + tile, 1);
   }
   if (last && block.warp == 0) {  // the new token: a tile of one, from shared memory
     unsigned fresh = shared_address(block.at<char>(memory::fresh));
@@ -177,9 +180,9 @@ __device__ __forceinline__ void split(const Block& block) {
 __device__ __forceinline__ void join_splits(const Block& block) {
   constexpr int most = divided_up(divided_up(q_rows / 2, blocks), warps);
   const plan::Range& range = block.range(plan::OUTPUT_PAIRS);
-  if (range.first >= range.stop) return;
-  int split = smaller(block.lane, block.splits - 1);
-  auto pair = [&](int k) { return smaller(range.first + k, range.stop - 1); };
+  int splits = block.share.tokens.splits, split = smaller(block.lane, splits - 1), first = range.first + block.warp;
+  if (first >= range.stop) return;
+  auto pair = [&](int k) { return first + k * warps < range.stop ? first + k * warps : first; };
   long long weights = block.step.weights - block.step.parts;
   Pair v[2 * most];  // two outputs; largest score and total
   block.gather(
@@ -191,10 +194,10 @@ __device__ __forceinline__ void join_splits(const Block& block) {
       block.epoch_now(0), PARTS);
 #pragma unroll
   for (int k = 0; k < most; ++k) {
-    if (range.first + k >= range.stop) continue;
-    float score = block.lane < block.splits ? number(v[2 * k + 1].a) : -1e30f, largest = score;
+    if (first + k * warps >= range.stop) continue;
+    float score = block.lane < splits ? number(v[2 * k + 1].a) : -1e30f, largest = score;
     for (int lanes = 16; lanes; lanes >>= 1) largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, lanes));
-    float f = block.lane < block.splits ? exp2f(score - largest) : 0.f;
+    float f = block.lane < splits ? exp2f(score - largest) : 0.f;
     float total = warp_sum(f * number(v[2 * k + 1].b));
     float a = warp_sum(f * number(v[2 * k].a)), b = warp_sum(f * number(v[2 * k].b));
     if (block.lane == 0) send(block.step.attention + pair(k), pack(a / total, b / total), block.epoch_now(0));
@@ -204,13 +207,13 @@ __device__ __forceinline__ void join_splits(const Block& block) {
 // Puts all outputs of attention as bf16 into memory::input.
 __device__ __forceinline__ void gather_outputs(const Block& block) {
   constexpr int loads = divided_up(q_rows / 4, threads);
-  auto index = [&](int k) { return block.share(k, q_rows / 4); };
+  auto index = [&](int k) { return block.item(k, q_rows / 4); };
   Pair v[loads];
   block.gather(v, block.step.attention, [&](int k) { return 2 * index(k); }, block.epoch_now(0), ATTENTION);
   block.sync();  // no warp still reads what it needs of the input before
 #pragma unroll
   for (int k = 0; k < loads; ++k)
-    if (block.has_share(k, q_rows / 4))
+    if (block.has_item(k, q_rows / 4))
       block.at<uint2>(memory::input)[index(k)] = make_uint2(value(v[k].a), value(v[k].b));
   block.sync();
 }

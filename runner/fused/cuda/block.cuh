@@ -11,14 +11,13 @@ __device__ long long stamps[shape::blocks][shape::layers][16];
 struct Block {
   const Step& step;
   char* memory;
-  Ring& ring;
+  Reader& reader;
   const plan::Layer* layers;  // in shared memory
+  const plan::Share& share;   // in shared memory
   int thread, warp, lane;
-  const plan::Range* ranges;    // the warp's, [plan::RANGES], in shared memory
-  plan::Tokens tokens;          // the warp's older tokens
-  int position, split, splits;  // of the token that is consumed; this block's split of its key head, and of how many
-  int first_row, rows;          // the block's rows of the residual stream
-  unsigned epoch;               // of layer 0's first half
+  int position;         // of the token that is consumed
+  int first_row, rows;  // the block's rows of the residual stream
+  unsigned epoch;       // of layer 0's first half
   int layer = 0;
 
   template <class T>
@@ -26,15 +25,19 @@ struct Block {
     return (T*)(memory + offset);
   }
   __device__ __forceinline__ unsigned epoch_now(int half) const { return epoch + 2 * layer + half; }
-  __device__ __forceinline__ const plan::Range& range(int of) const { return ranges[of]; }
+  __device__ __forceinline__ const plan::Range& range(int of) const { return share.ranges[of]; }
+  // The first slot of a phase of this layer, counted from the step's first one.
+  __device__ __forceinline__ int first_slot(plan::Phase phase) const {
+    return layer * share.start[plan::HEAD] + share.start[phase];
+  }
 
   // This thread's k-th of `count` things that the block's threads share in turn; the first one if there is none. Where
   // no thread can be without, the compiler knows it, and the addresses of many loads are one address and constants.
-  __device__ __forceinline__ int share(int k, int count) const {
+  __device__ __forceinline__ int item(int k, int count) const {
     int i = thread + k * shape::threads;
     return (k + 1) * shape::threads <= count || i < count ? i : 0;
   }
-  __device__ __forceinline__ bool has_share(int k, int count) const {
+  __device__ __forceinline__ bool has_item(int k, int count) const {
     return (k + 1) * shape::threads <= count || thread + k * shape::threads < count;
   }
 

@@ -30,10 +30,15 @@ struct Best {
 __device__ __forceinline__ void logits(const Block& block, float scale) {
   Best best;
   const plan::Range& range = block.range(plan::HEAD_ROWS);
-  product::rows<hidden>(block, range.stop - range.first, [&](int i, float sum) {
-    unsigned token = range.first + i;
-    best.offer(scale * sum, token);
-    if (block.lane == 0) block.step.logits[token] = scale * sum;
+  product::InTwos turns{block.warp, range.count()};
+  product::rows<hidden>(block, plan::HEAD, turns, [&](int k, float sum, float next) {
+    product::Turn turn = turns(k);
+    for (int i = 0; i < (turn.two ? 2 : 1); ++i) {
+      float logit = scale * (i ? next : sum);
+      unsigned token = range.first + turn.slot + i;
+      best.offer(logit, token);
+      if (block.lane == 0) block.step.logits[token] = logit;
+    }
   });
   Best* bests = block.at<Best>(memory::peaks);  // [warps]
   if (block.lane == 0) bests[block.warp] = best;

@@ -6,21 +6,19 @@
 #include "shape.cuh"
 
 namespace copies {
-// Brings bytes into the L2. Called by all lanes of a warp.
+// Brings bytes into the L2. Called by one lane.
 __device__ __forceinline__ void bring(const char* from, int bytes) {
-#if __CUDA_ARCH__ >= 900
-  if (threadIdx.x % 32 == 0)
-    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+#if __CUDA_ARCH__ >= 900 && !defined(CP_ASYNC)
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
 #else
-  for (int i = threadIdx.x % 32 * 128; i < bytes; i += 32 * 128)
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(from + i));
+  for (int i = 0; i < bytes; i += 128) asm volatile("prefetch.global.L2 [%0];" ::"l"(from + i));
 #endif
 }
 
 constexpr int second_at = shape::tile_tokens * shape::row_bytes;  // where a tile's values lie, behind its keys
 }  // namespace copies
 
-#if __CUDA_ARCH__ >= 900
+#if __CUDA_ARCH__ >= 900 && !defined(CP_ASYNC)
 namespace copies {
 constexpr int arrivals = 1;  // at a slot's barrier, per fill
 
@@ -39,10 +37,11 @@ __device__ __forceinline__ void bulk(unsigned to, const char* from, int bytes, u
       : "memory");
 }
 
-// Fills a slot with `bytes` bytes, and with as many of `second`, if it is not null. Called by all lanes of a warp.
-__device__ __forceinline__ void fill(unsigned to, const char* from, const char* second, int bytes, unsigned barrier,
-                                     u64 policy) {
-  if (threadIdx.x % 32) return;
+// Fills a slot with `bytes` bytes, and with as many of `second`, if it is not null. Called by all lanes of a warp; from
+// where and how many is what lane `turn` says.
+__device__ __forceinline__ void fill(int turn, unsigned to, const char* from, const char* second, int bytes,
+                                     unsigned barrier, u64 policy) {
+  if (threadIdx.x % 32 != turn) return;
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(second ? 2 * bytes : bytes)
                : "memory");
   bulk(to, from, bytes, barrier, policy);
@@ -76,8 +75,11 @@ __device__ __forceinline__ void lanes(unsigned to, const char* from, int bytes) 
     asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16;" ::"r"(to + i), "l"(from + i) : "memory");
 }
 
-__device__ __forceinline__ void fill(unsigned to, const char* from, const char* second, int bytes, unsigned barrier,
-                                     u64) {
+__device__ __forceinline__ void fill(int turn, unsigned to, const char* from, const char* second, int bytes,
+                                     unsigned barrier, u64) {
+  from = (const char*)__shfl_sync(~0u, (u64)from, turn);
+  second = (const char*)__shfl_sync(~0u, (u64)second, turn);
+  bytes = __shfl_sync(~0u, bytes, turn);
   lanes(to, from, bytes);
   if (second) lanes(to + second_at, second, bytes);
   asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier) : "memory");
@@ -98,6 +100,6 @@ __device__ __forceinline__ bool copies::is_full(unsigned barrier, unsigned parit
   return done;
 }
 
-__device__ __forceinline__ void make_barrier(unsigned barrier) {
-  asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(barrier), "r"(copies::arrivals) : "memory");
+__device__ __forceinline__ void make_barrier(unsigned barrier, int arrivals) {
+  asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
 }

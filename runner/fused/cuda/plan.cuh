@@ -1,5 +1,5 @@
-// The plan: which bytes a warp reads, in order. Ranges come from the host as data; what follows from them is computed
-// here, by pure functions that are compiled for the GPU and for the host.
+// The plan: which bytes a block reads, in order, and which warp uses them. Ranges come from the host as data; what
+// follows from them is computed here, by pure functions that are compiled for the GPU and for the host.
 #pragma once
 #include "shape.cuh"
 
@@ -10,33 +10,41 @@
 #endif
 
 namespace plan {
-// Phases of the tape, in order. HEAD comes once, after the last layer. GATE_UP's rows alternate between two matrices.
-enum Phase { QUERY, KEY, VALUE, CACHE, OUT, GATE_UP, DOWN, HEAD, END };
+// Phases of a layer on the tape, in order. HEAD comes once, after the last layer.
+enum Phase { QKV, CACHE, OUT, GATE_UP, DOWN, HEAD, PHASES };
 
-// A warp's share, [first, stop): rows of Wq, Wk and Wv one below the other; of Wo; pairs of neighbouring rows of Wgate
-// and Wup; rows of Wdown; of the head; pairs of neighbouring outputs of attention.
+// A block's share, [first, stop): rows of Wq, Wk and Wv one below the other; rows of Wo, and the same of Wdown; pairs
+// of neighbouring rows of Wgate and Wup; rows of the head; pairs of neighbouring outputs of attention.
 struct Range {
   int first, stop;
+  BOTH int count() const { return stop - first; }
 };
-enum RangeOf { QKV_ROWS, OUT_ROWS, PAIRS, DOWN_ROWS, HEAD_ROWS, OUTPUT_PAIRS, RANGES };
+enum RangeOf { QKV_ROWS, HIDDEN_ROWS, PAIRS, HEAD_ROWS, OUTPUT_PAIRS, RANGES };
 
-// Addresses of a layer's tensors. Matrices are bf16 [rows][columns]; the cache is bf16 [kv_heads][tokens][head_dim].
+// A tensor of a layer. Matrices are bf16 [rows][columns]; the cache is bf16 [kv_heads][tokens][head_dim].
+enum Tensor { WQ, WK, WV, KEYS, VALUES, WO, WGATE, WUP, WDOWN, TENSORS };
 struct Layer {
-  const char* first[7];     // Wq, Wk, Wv, keys, Wo, Wgate, Wdown: by phase
-  const char *values, *up;  // what goes with keys, and with Wgate
+  const char* tensors[TENSORS];
 };
 
-// A run: `count` slots of `bytes` bytes (the last one of `last`), the first of them `offset` bytes into its tensor,
-// each next one `stride` bytes on. A slot of CACHE takes as many bytes of values, too. GATE_UP takes every other slot
-// from Wup.
-struct Run {
+// What fills a slot: `bytes` bytes at an offset into a tensor. With KEYS come as many bytes of VALUES, at the same
+// offset. For HEAD the tensor is -1.
+struct Copy {
+  int tensor;
   long long offset;
-  int count, bytes, last, stride;
+  int bytes;
 };
 
-// Older tokens that a warp reads of its block's key head.
+// Older tokens that a block reads of one key head.
 struct Tokens {
-  int head, first, stop;
+  int head, split, splits, first, stop;
+};
+
+// A block's share of a step.
+struct Share {
+  Range ranges[RANGES];
+  Tokens tokens;
+  int start[PHASES];  // a phase's first slot, counted from the layer's first one; HEAD's is the number of all
 };
 
 BOTH int between(int v, int least, int most) { return v < least ? least : v > most ? most : v; }
@@ -47,61 +55,117 @@ BOTH int splits(int tokens) {
   return between((tokens + block_tokens - 1) / block_tokens, 1, shape::most_splits);
 }
 
-// Block b has split b % splits of key head b / splits; blocks beyond the last head have none. Warps take whole tiles.
-BOTH Tokens tokens_of(int block, int warp, int tokens) {
-  constexpr int tile = shape::tile_tokens;
+// Block b has split b % splits of key head b / splits; blocks beyond the last head have none.
+BOTH Tokens tokens_of(int block, int tokens) {
   int n = splits(tokens), split = block % n, head = block / n;
-  if (head >= shape::kv_heads) return {head, 0, 0};
-  int first = (long long)tokens * split / n, stop = (long long)tokens * (split + 1) / n,
-      tiles = (stop - first + tile - 1) / tile;
-  int from = first + tiles * warp / shape::warps * tile, to = first + tiles * (warp + 1) / shape::warps * tile;
-  return {head, from < stop ? from : stop, to < stop ? to : stop};
+  if (head >= shape::kv_heads) return {head, split, n, 0, 0};
+  return {head, split, n, (int)((long long)tokens * split / n), (int)((long long)tokens * (split + 1) / n)};
 }
 
-// A warp has piece warp % pieces of its rows of Wdown. Piece p starts at this granule: pieces are whole lines of 128
-// bytes where the row is.
+// Piece p of a row of Wdown starts at this granule: pieces are whole lines of 128 bytes where the row is.
 BOTH constexpr int piece_start(int p) {
   constexpr int line = shape::intermediate % 64 ? 1 : 8;
   return shape::intermediate / shape::granule / line * p / shape::pieces * line;
 }
 
-// Rows [first, stop) of a matrix whose rows have `bytes` bytes.
-BOTH Run rows_of(int first, int stop, int bytes) {
-  return {(long long)first * bytes, stop - first, bytes, bytes, bytes};
+BOTH Share share_of(const Range* ranges, int block, int tokens) {
+  Share share;
+  for (int i = 0; i < RANGES; ++i) share.ranges[i] = ranges[i];
+  share.tokens = tokens_of(block, tokens);
+  int rows = ranges[HIDDEN_ROWS].count();
+  share.start[QKV] = 0;
+  share.start[CACHE] = ranges[QKV_ROWS].count();
+  share.start[OUT] = share.start[CACHE] + shape::divided_up(share.tokens.stop - share.tokens.first, shape::tile_tokens);
+  share.start[GATE_UP] = share.start[OUT] + rows;
+  share.start[DOWN] = share.start[GATE_UP] + 4 * ranges[PAIRS].count();
+  share.start[HEAD] = share.start[DOWN] + shape::pieces * rows;
+  return share;
 }
 
-// Rows of q, k or v: those of the stacked range that lie in [start, start + rows).
-BOTH Run part_of(const Range& range, int start, int rows) {
-  return rows_of(between(range.first - start, 0, rows), between(range.stop - start, 0, rows), 2 * shape::hidden);
-}
+// Slots of the whole step.
+BOTH int slots_of(const Share& share) { return shape::layers * share.start[HEAD] + share.ranges[HEAD_ROWS].count(); }
 
-// A warp's run in a phase. The cache has room for `rows` tokens.
-BOTH Run run_of(int phase, const Range* ranges, const Tokens& tokens, int warp, int rows) {
+BOTH Copy row_of(int tensor, int row, int columns) { return {tensor, 2LL * row * columns, 2 * columns}; }
+
+BOTH Copy qkv_copy(int row) {
   using namespace shape;
-  switch (phase) {
-    case QUERY: return part_of(ranges[QKV_ROWS], 0, q_rows);
-    case KEY: return part_of(ranges[QKV_ROWS], q_rows, kv_rows);
-    case VALUE: return part_of(ranges[QKV_ROWS], q_rows + kv_rows, kv_rows);
-    case CACHE: {
-      int count = tokens.stop - tokens.first, tiles = (count + tile_tokens - 1) / tile_tokens,
-          bytes = tile_tokens * row_bytes;
-      return {((long long)tokens.head * rows + tokens.first) * row_bytes, tiles, bytes,
-              (count - (tiles - 1) * tile_tokens) * row_bytes, bytes};
-    }
-    case OUT: return rows_of(ranges[OUT_ROWS].first, ranges[OUT_ROWS].stop, 2 * q_rows);
-    case GATE_UP: {
-      Run run = rows_of(2 * ranges[PAIRS].first, 2 * ranges[PAIRS].stop, 2 * hidden);
-      run.count *= 2;
-      return run;
-    }
-    case DOWN: {
-      Run run = rows_of(ranges[DOWN_ROWS].first, ranges[DOWN_ROWS].stop, 2 * intermediate);
-      int start = piece_start(warp % pieces);
-      run.offset += 16 * start;
-      run.bytes = run.last = 16 * (piece_start(warp % pieces + 1) - start);
-      return run;
-    }
-    default: return rows_of(ranges[HEAD_ROWS].first, ranges[HEAD_ROWS].stop, 2 * hidden);
+  if (row < q_rows) return row_of(WQ, row, hidden);
+  if (row < q_rows + kv_rows) return row_of(WK, row - q_rows, hidden);
+  return row_of(WV, row - q_rows - kv_rows, hidden);
+}
+
+// Tile i of the block's tokens. The cache has room for `rows` tokens.
+BOTH Copy cache_copy(const Tokens& tokens, int i, int rows) {
+  int first = tokens.first + i * shape::tile_tokens, count = shape::smaller(shape::tile_tokens, tokens.stop - first);
+  return {KEYS, ((long long)tokens.head * rows + first) * shape::row_bytes, count * shape::row_bytes};
+}
+
+// A row of Wgate and the same of Wup go together. Each warp has pairs of neighbouring rows: first come the first ones
+// of all warps, then the second ones.
+struct Pairs {
+  int before, count;  // pairs before those that warps have in the same round, and how many these are
+};
+BOTH Pairs pairs_in_round(int round, int pairs) {
+  int before = round * shape::warps;
+  return {before, shape::smaller(shape::warps, pairs - before)};
+}
+BOTH Copy gate_up_copy(const Range& pairs, int i) {
+  Pairs round = pairs_in_round(i / (4 * shape::warps), pairs.count());
+  int two = i / 2 - 2 * round.before, row = 2 * (pairs.first + round.before + two % round.count) + two / round.count;
+  return row_of(i % 2 ? WUP : WGATE, row, shape::hidden);
+}
+
+// Two rows of Wdown go together: a piece of both, the next piece of both, … The last row may be alone. If there are
+// more pieces than warps, all rows' first pieces come first, as many as there are warps.
+struct Place {
+  int two, piece;  // of which two rows, counted from the block's first ones; which piece
+  bool alone;      // there is one row
+  int slot;        // of the first row, counted from the phase's first slot
+};
+BOTH Place down_place(int round, int two, int piece, int rows) {
+  using namespace shape;
+  bool alone = 2 * two + 1 == rows;
+  int first = round * round_pieces * rows + 2 * round_pieces * two;
+  return {two, round * round_pieces + piece, alone, first + (alone ? 1 : 2) * piece};
+}
+BOTH Copy down_copy(const Range& rows, int i) {
+  using namespace shape;
+  int round = i / (round_pieces * rows.count()), k = i % (round_pieces * rows.count());
+  int two = k / (2 * round_pieces), within = k % (2 * round_pieces);
+  bool alone = 2 * two + 1 == rows.count();
+  Place place = down_place(round, two, alone ? within : within / 2, rows.count());
+  int row = rows.first + 2 * two + i - place.slot, start = piece_start(place.piece);
+  return {WDOWN, 2LL * row * intermediate + 16 * start, 16 * (piece_start(place.piece + 1) - start)};
+}
+
+// Slot i of a layer; from start[HEAD] on, of the head.
+BOTH Copy copy_of(const Share& share, int i, int cache_rows) {
+  using namespace shape;
+  const int* start = share.start;
+  if (i < start[CACHE]) return qkv_copy(share.ranges[QKV_ROWS].first + i);
+  if (i < start[OUT]) return cache_copy(share.tokens, i - start[CACHE], cache_rows);
+  if (i < start[GATE_UP]) return row_of(WO, share.ranges[HIDDEN_ROWS].first + i - start[OUT], q_rows);
+  if (i < start[DOWN]) return gate_up_copy(share.ranges[PAIRS], i - start[GATE_UP]);
+  if (i < start[HEAD]) return down_copy(share.ranges[HIDDEN_ROWS], i - start[DOWN]);
+  return row_of(-1, share.ranges[HEAD_ROWS].first + i - start[HEAD], hidden);
+}
+
+// The warp that uses slot i of a layer: two rows go to one warp, the next two to the next; a piece of Wdown's rows
+// always goes to the same warps.
+BOTH int warp_of(const Share& share, int i) {
+  using namespace shape;
+  const int* start = share.start;
+  if (i < start[CACHE]) return i / 2 % warps;
+  if (i < start[OUT]) return (i - start[CACHE]) % warps;
+  if (i < start[GATE_UP]) return (i - start[OUT]) / 2 % warps;
+  if (i < start[DOWN]) {
+    int two = (i - start[GATE_UP]) / 2;
+    Pairs round = pairs_in_round(two / (2 * warps), share.ranges[PAIRS].count());
+    return (two - 2 * round.before) % round.count;
   }
+  if (i >= start[HEAD]) return (i - start[HEAD]) / 2 % warps;
+  int rows = share.ranges[HIDDEN_ROWS].count(), k = (i - start[DOWN]) % (round_pieces * rows);
+  int two = k / (2 * round_pieces), within = k % (2 * round_pieces);
+  return two % (warps / round_pieces) * round_pieces + (2 * two + 1 == rows ? within : within / 2);
 }
 }  // namespace plan

@@ -55,40 +55,59 @@ __device__ __forceinline__ float2 multiply_rows(const uint4 (&x)[N], unsigned fi
   return row & 1 ? make_float2(total[1], total[3]) : make_float2(total[0], total[2]);
 }
 
-// Calls use(i, product) for the warp's next `count` slots, i = 0, 1, …, with x in registers; rows of LEAST granules or
-// more. Two products are added up over the lanes while the next two rows come out of their slots.
-template <int LEAST, int N, class Use>
-__device__ __forceinline__ void rows(const Block& block, int count, const uint4 (&x)[N], int granules, Use use) {
+// A warp's turn in a phase: one row or two, in slots that follow each other, counted from the phase's first one.
+struct Turn {
+  int slot;
+  bool two;
+};
+
+// The warp's turns where two rows go to each warp in turn, of `slots` slots.
+struct InTwos {
+  int warp, slots;
+  __device__ __forceinline__ int count() const { return shape::divided_up(slots - 2 * warp, 2 * shape::warps); }
+  __device__ __forceinline__ Turn operator()(int k) const {
+    int slot = 2 * (warp + k * shape::warps);
+    return {slot, slot + 1 < slots};
+  }
+};
+
+// Calls use(k, product, next product) in each of the warp's turns k, with x in registers; rows of LEAST granules or
+// more. If a row is alone, both products are its own. Products are added up over the lanes while the next two rows come
+// out of their slots.
+template <int LEAST, int N, class Turns, class Use>
+__device__ __forceinline__ void rows(const Block& block, plan::Phase phase, Turns turns, const uint4 (&x)[N],
+                                     int granules, Use use) {
+  int start = block.first_slot(phase), count = turns.count();
   float2 sums;
-  auto finish = [&](int i) {
+  auto finish = [&](int k) {
     for (int lanes = 16; lanes; lanes >>= 1) {
       sums.x += __shfl_xor_sync(~0u, sums.x, lanes);
       sums.y += __shfl_xor_sync(~0u, sums.y, lanes);
     }
-    use(i, sums.x);
-    if (i + 1 < count) use(i + 1, sums.y);
+    use(k, sums.x, sums.y);
   };
 #pragma unroll 1
-  for (int i = 0; i < count; i += 2) {
-    bool two = i + 1 < count;
-    unsigned first = block.ring.wait(), second = two ? block.ring.wait(1) : first;
+  for (int k = 0; k < count; ++k) {
+    Turn turn = turns(k);
+    int n = start + turn.slot;
+    unsigned first = block.reader.wait(n), second = turn.two ? block.reader.wait(n + 1) : first;
     sums = multiply_rows<LEAST>(x, first, second, granules, [&] {
-      if (i) finish(i - 2);
+      if (k) finish(k - 1);
     });
-    block.ring.release(two ? 2 : 1);
+    block.reader.release(n, turn.two ? 2 : 1);
   }
-  if (count > 0) finish((count - 1) / 2 * 2);
+  if (count > 0) finish(count - 1);
 }
 
 // The same for rows of K weights, the input being in shared memory.
-template <int K, class Use>
-__device__ __forceinline__ void rows(const Block& block, int count, Use use) {
-  if (count <= 0) return;
+template <int K, class Turns, class Use>
+__device__ __forceinline__ void rows(const Block& block, plan::Phase phase, Turns turns, Use use) {
+  if (turns.count() <= 0) return;
   constexpr int granules = K / shape::granule;
   uint4 x[steps(granules)];
 #pragma unroll
   for (int s = 0; s < steps(granules); ++s)
     x[s] = load<granules>(shared_address(block.at<char>(memory::input)), s, granules);
-  rows<granules>(block, count, x, granules, use);
+  rows<granules>(block, phase, turns, x, granules, use);
 }
 }  // namespace product

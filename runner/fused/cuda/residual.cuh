@@ -11,7 +11,7 @@ __device__ __forceinline__ float normed(const Block& block, const bf16* weight, 
   constexpr int loads = divided_up(hidden / 2, threads);
   unsigned w[loads];
   Pair h[loads];
-  auto pair = [&](int k) { return block.share(k, hidden / 2); };
+  auto pair = [&](int k) { return block.item(k, hidden / 2); };
 #pragma unroll
   for (int k = 0; k < loads; ++k) w[k] = ((const unsigned*)weight)[pair(k)];
   if (token >= 0) {
@@ -26,7 +26,7 @@ __device__ __forceinline__ float normed(const Block& block, const bf16* weight, 
   float squares = 0;
 #pragma unroll
   for (int k = 0; k < loads; ++k)
-    if (block.has_share(k, hidden / 2)) squares += number(h[k].a) * number(h[k].a) + number(h[k].b) * number(h[k].b);
+    if (block.has_item(k, hidden / 2)) squares += number(h[k].a) * number(h[k].a) + number(h[k].b) * number(h[k].b);
   squares = warp_sum(squares);
   float* sums = block.at<float>(memory::sums);
   if (block.lane == 0) sums[block.warp] = squares;
@@ -34,8 +34,7 @@ __device__ __forceinline__ float normed(const Block& block, const bf16* weight, 
   unsigned* input = block.at<unsigned>(memory::input);
 #pragma unroll
   for (int k = 0; k < loads; ++k)
-    if (block.has_share(k, hidden / 2))
-      input[pair(k)] = pack(number(h[k].a) * low(w[k]), number(h[k].b) * high(w[k]));
+    if (block.has_item(k, hidden / 2)) input[pair(k)] = pack(number(h[k].a) * low(w[k]), number(h[k].b) * high(w[k]));
   block.sync();
   float total = 0;
   for (int i = 0; i < warps; ++i) total += sums[i];

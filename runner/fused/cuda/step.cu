@@ -11,10 +11,10 @@
 
 using namespace shape;
 
-// The bias of the warp's lane-th row of q, k and v.
+// The bias of row 2i or 2i + 1 of the warp's turn i of q, k and v, in lane 2i or 2i + 1.
 __device__ __forceinline__ float own_bias(const Block& block) {
   const plan::Range& range = block.range(plan::QKV_ROWS);
-  int row = range.first + block.lane;
+  int row = range.first + 2 * (block.warp + block.lane / 2 * warps) + block.lane % 2;
   if (!qkv_bias || row >= range.stop) return 0;
   const Vectors& vectors = block.step.vectors[block.layer];
   return from_bf16(row < q_rows             ? vectors.query_bias[row]
@@ -24,9 +24,13 @@ __device__ __forceinline__ float own_bias(const Block& block) {
 
 __device__ __forceinline__ void send_qkv(const Block& block, float scale, float bias) {
   const plan::Range& range = block.range(plan::QKV_ROWS);
-  product::rows<hidden>(block, range.stop - range.first, [&](int i, float sum) {
-    float own = qkv_bias ? __shfl_sync(~0u, bias, i) : 0;
-    if (block.lane == 0) send(block.step.qkv + range.first + i, scale * sum + own, block.epoch_now(0));
+  product::InTwos turns{block.warp, range.count()};
+  product::rows<hidden>(block, plan::QKV, turns, [&](int k, float sum, float next) {
+    product::Turn turn = turns(k);
+    int i = block.lane;
+    float own = qkv_bias ? __shfl_sync(~0u, bias, 2 * k + i % 2) : 0;
+    if (i < (turn.two ? 2 : 1))
+      send(block.step.qkv + range.first + turn.slot + i, scale * (i ? next : sum) + own, block.epoch_now(0));
   });
 }
 
@@ -37,15 +41,17 @@ extern "C" __global__ void __launch_bounds__(all_threads, 1) decode_step(const _
   long long token = *step.forced ? step.sequence[position] : *step.chosen;
   unsigned epoch = *step.launches * (2 * layers);
 
-  plan::Range* ranges = (plan::Range*)(shared + memory::ranges);
-  for (int i = thread; i < warps * plan::RANGES; i += all_threads)
-    ranges[i] = step.ranges[blockIdx.x * warps * plan::RANGES + i];
+  plan::Share& share = *(plan::Share*)(shared + memory::share);
+  if (thread == 0) share = plan::share_of(step.ranges + blockIdx.x * plan::RANGES, blockIdx.x, position);
   u64* tables = (u64*)(shared + memory::tables);
   for (int i = thread; i < layers * (int)sizeof(plan::Layer) / 8; i += all_threads)
     tables[i] = ((const u64*)step.layers)[i];
-  unsigned full = shared_address(shared + memory::full);
-  for (int i = thread; i < warps * slots; i += all_threads) make_barrier(full + 8 * i);
-  if (thread < warps) ((int*)(shared + memory::used))[thread] = 0;
+  Ring ring{shared_address(shared + memory::ring), shared_address(shared + memory::full),
+            shared_address(shared + memory::free)};
+  for (int i = thread; i < slots; i += all_threads) {
+    make_barrier(ring.full_at(i), copies::arrivals);
+    make_barrier(ring.free_at(i), 1);
+  }
   copies::announce_barriers();
   for (int i = thread; i < head_dim / 2; i += all_threads) {
     float* angles = (float*)(shared + memory::angles);
@@ -54,33 +60,17 @@ extern "C" __global__ void __launch_bounds__(all_threads, 1) decode_step(const _
   }
   __syncthreads();
 
-  Rings rings{shared_address(shared + memory::ring), full, shared_address(shared + memory::used)};
+  const plan::Layer* on_tape = (const plan::Layer*)tables;
   if (warp >= warps) {
     Filler filler{
-        rings, (const plan::Layer*)tables, ranges, warp - warps, position, (int)step.cache_rows, copies::read_once()};
-    filler.fill_all(step.head);
+        ring, step.report, on_tape, share, step.head, warp - warps, (int)step.cache_rows, copies::read_once()};
+    filler.fill_all();
     return;
   }
 
-  plan::Range* own = ranges + warp * plan::RANGES;
-  plan::Tokens tokens = plan::tokens_of(blockIdx.x, warp, position);
-  Ring ring{rings, step.report, warp};
-  int splits = plan::splits(position), first_row = ranges[plan::OUT_ROWS].first;
-  Block block{step,
-              shared,
-              ring,
-              (const plan::Layer*)tables,
-              thread,
-              warp,
-              lane,
-              own,
-              tokens,
-              position,
-              (int)blockIdx.x % splits,
-              splits,
-              first_row,
-              ranges[(warps - 1) * plan::RANGES + plan::OUT_ROWS].stop - first_row,
-              epoch};
+  Reader reader{ring, step.report};
+  const plan::Range& own = share.ranges[plan::HIDDEN_ROWS];
+  Block block{step, shared, reader, on_tape, share, thread, warp, lane, position, own.first, own.count(), epoch};
   residual::prefetch_vectors(block, 0);
   residual::begin(block, token);
 
@@ -92,15 +82,16 @@ extern "C" __global__ void __launch_bounds__(all_threads, 1) decode_step(const _
     block.passes(1);
     send_qkv(block, scale, bias);
     block.passes(2);
-    if (tokens.head < kv_heads) attention::split(block);
+    if (share.tokens.head < kv_heads) attention::split(block);
     block.passes(3);
     attention::join_splits(block);
     block.passes(4);
     attention::gather_outputs(block);
     block.passes(5);
-    const plan::Range& rows = block.range(plan::OUT_ROWS);
-    product::rows<q_rows>(block, rows.stop - rows.first, [&](int i, float sum) {
-      if (lane == 0) residual::add_and_send(block, rows.first - first_row + i, sum, 0);
+    product::InTwos turns{warp, own.count()};
+    product::rows<q_rows>(block, plan::OUT, turns, [&](int k, float sum, float next) {
+      product::Turn turn = turns(k);
+      if (lane < (turn.two ? 2 : 1)) residual::add_and_send(block, turn.slot + lane, lane ? next : sum, 0);
     });
     block.passes(6);
     scale = residual::normed(block, step.vectors[layer].output_norm, -1, block.epoch_now(0));

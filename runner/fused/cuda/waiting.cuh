@@ -7,12 +7,12 @@
 #define WAIT_LIMIT_NS 2000000000ull
 #endif
 
-enum Awaited { RING, HIDDEN_STATE, QUERY, PARTS, ATTENTION, ACTIVATIONS, CHOICES };
+enum Awaited { COPY, SLOT, HIDDEN_STATE, QUERY, PARTS, ATTENTION, ACTIVATIONS, CHOICES };
 
-// report: [blocks][warps][8] words of pinned host memory, zero before the launch
+// report: [blocks][warps + fillers][8] words of pinned host memory, zero before the launch
 __device__ __noinline__ void give_up(unsigned* report, int awaited, int layer, unsigned expected, unsigned seen) {
   int warp = threadIdx.x / 32;
-  volatile unsigned* line = report + (blockIdx.x * shape::warps + warp) * 8;
+  volatile unsigned* line = report + (blockIdx.x * (shape::warps + shape::fillers) + warp) * 8;
   line[1] = awaited;
   line[2] = layer;
   line[3] = blockIdx.x;

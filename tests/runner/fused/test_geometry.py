@@ -15,16 +15,23 @@ from tests.support.fusedshapes import A100, H200, L4, everything, of_catalogue
 def test_every_shape_has_a_layout_on_every_card(name: str, card: Card) -> None:
     shape = everything()[name]
     layout = geometry.choose(shape, card)
-    assert layout.warps * layout.slots * layout.slot_bytes < card.shared_bytes
-    assert layout.warps % layout.pieces == 0
+    assert layout.slots * layout.slot_bytes < card.shared_bytes
+    assert layout.slots >= 2 * layout.warps + layout.fillers * layout.flights  # ring.cuh has the reason
+    assert 0 in (layout.warps % layout.pieces, layout.pieces % layout.warps)
     assert geometry.piece_bytes(shape.intermediate, layout.pieces) <= layout.slot_bytes
     assert layout.threads <= 256  # so that a thread may have 255 registers
 
 
 def test_the_ring_of_qwen_holds_whole_rows() -> None:
     layout = geometry.choose(of_catalogue()["qwen2.5-7b"], H200)
-    # 6 warps · 5 slots · 7168 bytes = 215040: 6.3 µs of an H200's stream (34 bytes/ns on each multiprocessor)
-    assert (layout.warps, layout.slots, layout.slot_bytes) == (6, 5, 2 * 3584)
+    # 30 slots · 7168 bytes = 215040: 6.3 µs of an H200's stream (34 bytes/ns on each multiprocessor)
+    assert (layout.warps, layout.slots, layout.slot_bytes) == (6, 30, 2 * 3584)
+
+
+def test_a_small_ring_has_more_pieces_than_warps() -> None:
+    # 12 slots of 7168 bytes on an L4: rows of 37888 bytes need 6 pieces or more, and 6 warps would need 12 slots alone
+    layout = geometry.choose(of_catalogue()["qwen2.5-7b"], L4)
+    assert (layout.warps, layout.pieces, layout.slots, layout.flights) == (4, 8, 12, 2)
 
 
 def test_a_block_has_a_share_of_every_phase() -> None:
