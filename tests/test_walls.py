@@ -175,7 +175,7 @@ SAME_PART = {
     "graphs": TABLE_AND_FIGURE,
     "quant": TABLE_AND_FIGURE,
     "exllamav2": "a kernel and a runtime of one package",
-    "_fused": "a kernel and its runtime",
+    "fused": "a kernel and its runtime",
 }
 """Names that modules of several packages share, since they play the same part there."""
 

@@ -173,10 +173,16 @@ def implied(field: str, a: Cell, b: Cell) -> dict[str, tuple[Any, Any]]:
 
 
 def _fields_without_common_value(field: str, a: Cell, b: Cell) -> list[str]:
-    """Returns the fields of SHARED for which the runtimes support no common value, such as an engine's own cache."""
+    """Returns cache, attention and kernel as far as the runtimes support no common value, such as an engine's own
+    cache, or a runtime's own kernel."""
     if field != "runtime":
         return []
     runtimes = [registry.runtime(cell.runtime).DECLARATION for cell in (a, b)]
-    return [
+    shared = [
         name for name in SHARED if not set.intersection(*(set(getattr(runtime, f"{name}s")) for runtime in runtimes))
     ]
+    return shared if any(_both_allow(a, b, kernel) for kernel in registry.kernel_names()) else [*shared, "kernel"]
+
+
+def _both_allow(a: Cell, b: Cell, kernel: str) -> bool:
+    return not any(conflict for cell in (a, b) for conflict in registry.conflicts(replace(cell, kernel=kernel)))

@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from runner.errors import BadValue, NotAvailable, UnknownName
 
 AUTO = "auto"
-PLANNED = ("fused",)
-"""Names of planned kernels and runtimes. The error says "not available in this version" until there is a file."""
 CACHES = ("dynamic", "static", "engine")
 ATTENTIONS = ("sdpa", "flash-attn", "engine")
 DTYPES = ("bf16", "fp16", "fp32")

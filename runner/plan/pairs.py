@@ -43,16 +43,16 @@ def _unpaired(owner: str, pair: str, allowed: Iterable[str]) -> str:
 def default_kernel(cell: Cell) -> KernelDeclaration:
     """Returns the kernel that `auto` selects for a cell without a kernel.
 
-    That is the quant's default among the kernels that break no rule, or else the first of these. Raises BadPair if no
-    kernel multiplies the quant on this device.
+    That is the quant's default among the kernels that break the fewest rules, or else the first of these. Raises
+    BadPair if no kernel multiplies the quant on this device.
     """
     fitting = [kernel for kernel in registry.kernel_declarations() if cell.quant in kernel.quants]
     on_device = [kernel for kernel in fitting if cell.device_kind in kernel.devices]
     if not on_device:
         raise BadPair(_without_kernel(cell, fitting))
-    # if every kernel breaks a rule, the message is about the quant's default
-    allowed = [kernel for kernel in on_device if not any(registry.conflicts(_with(cell, kernel)))] or on_device
-    return next((kernel for kernel in allowed if cell.quant in kernel.default_of), allowed[0])
+    broken = [len([*registry.conflicts(_with(cell, kernel))]) for kernel in on_device]
+    best = [kernel for kernel, count in zip(on_device, broken, strict=True) if count == min(broken)]
+    return next((kernel for kernel in best if cell.quant in kernel.default_of), best[0])
 
 
 def _with(cell: Cell, kernel: KernelDeclaration) -> Cell:

@@ -141,7 +141,7 @@ def _quant(name: str) -> str:
 
 def _runtime(name: str) -> RuntimeDeclaration:
     chosen = DEFAULT_RUNTIME if name == AUTO else name
-    vocabulary.checked_available("runtime", chosen, (AUTO, *vocabulary.PLANNED), registry.runtime_names())
+    vocabulary.checked_available("runtime", chosen, (AUTO,), registry.runtime_names())
     return registry.runtime(chosen).DECLARATION
 
 
@@ -172,9 +172,7 @@ def _dtype(name: str) -> str:
 
 
 def _kernel(name: str) -> KernelDeclaration:
-    return registry.kernel(
-        vocabulary.checked_available("kernel", name, (AUTO, *vocabulary.PLANNED), registry.kernel_names())
-    ).DECLARATION
+    return registry.kernel(vocabulary.checked_available("kernel", name, (AUTO,), registry.kernel_names())).DECLARATION
 
 
 def _options(text: str, runtime: RuntimeDeclaration, quant: str, synthetic: bool) -> dict[str, str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING
 
+from runner.errors import BadValue
 from runner.fused import compiled, geometry, tensors
 from runner.fused.launch import Launch, card_of
-from runner.runtimes import eager
+from runner.runtimes import _compilecache, eager
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +28,8 @@ class FusedStep(eager.StepOverEager):
         device = step.position.device
         layers = tensors.of_layers(step.model, step.cache.rows)
         rows = layers[0]["keys"].shape[2]
-        layout = geometry.choose(shape, card_of(device))
-        self.compiled = compiled.compile_step(layout, architecture(device))
+        self.layout = geometry.choose(shape, card_of(device))
+        self.compiled = compiled.compile_step(self.layout, architecture(device), cache=_cubins())
         self.logits = torch.zeros(shape.vocab, dtype=torch.float32, device=device)
         state = {
             "logits": self.logits,
@@ -37,11 +39,29 @@ class FusedStep(eager.StepOverEager):
             "chosen": step.chosen,
         }
         given = {**tensors.of_model(step.model, rows), **state}
-        self.launch = Launch(self.compiled, layout, layers, given, rows, shape.rms_norm_eps)
+        self.launch = Launch(self.compiled, self.layout, layers, given, rows, shape.rms_norm_eps)
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """Returns how the kernel was compiled. Its layout is among the options."""
+        return self.compiled.facts()
 
     def __call__(self) -> torch.Tensor:
         self.launch()
         return self._chosen
+
+
+def _cubins() -> MutableMapping[bytes, bytes] | None:
+    """Returns the user's cache of compiled kernels; None if there is no folder that can be written."""
+    from cuda.core.utils import FileStreamProgramCache
+
+    try:
+        cache: MutableMapping[bytes, bytes] = FileStreamProgramCache(
+            _compilecache.cache_home() / _compilecache.PROJECT / "cubins"
+        )
+        return cache
+    except (BadValue, OSError):
+        return None
 
 
 def architecture(device: torch.device) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from runner import registry
 from runner.ab import arms
-from runner.errors import BadPair, BadValue, NotAvailable, UnknownName
+from runner.errors import BadPair, BadValue, UnknownName
 from runner.machine.nvml import InstalledGpu
 from runner.plan.request import Request
 
@@ -109,10 +109,16 @@ def test_values_that_make_no_ab_are_refused(field: str, a: str, b: str, request_
 def test_unknown_words_are_told_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match="did you mean runtime"):
         arms.pair(Request(gpu="cpu"), "runtme", "eager", "graph", ())
-    with pytest.raises(NotAvailable, match="runtime=fused is not available"):
-        arms.pair(Request(gpu="cpu"), "runtime", "eager", "fused", ())
+    with pytest.raises(UnknownName, match="did you mean fused"):
+        arms.pair(Request(gpu="cpu"), "runtime", "eager", "fusd", ())
     with pytest.raises(BadPair, match="runtime=graph needs a CUDA GPU"):
         arms.pair(Request(gpu="cpu"), "runtime", "eager", "graph", ())
+
+
+def test_the_fused_runtime_implies_kernel_and_attention_and_nothing_else(card: MakeCard) -> None:
+    pair = arms.pair(Request(), "runtime", "graph", "fused", (card("NVIDIA H200"),))
+    assert pair.implied == {"kernel": ("cublas", "fused"), "attention": ("sdpa", "engine")}
+    assert pair.a.plan.cell.cache == pair.b.plan.cell.cache == "static"
 
 
 def test_both_values_for_one_cell_are_no_ab(card: MakeCard) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runner.declarations import KernelDeclaration
+from runner.installation import Installation
 
 DECLARATION = KernelDeclaration(
     name="fused",
@@ -14,4 +15,5 @@ DECLARATION = KernelDeclaration(
     capturable=False,  # its launch is cooperative
     capability=(8, 0),
     runtimes=("fused",),
+    installation=Installation(wheels=("cuda-core==1.2.2",)),
 )
