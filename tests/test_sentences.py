@@ -173,7 +173,7 @@ def test_what_the_intervals_reach_in_simulations():
     report = json.loads((ROOT / "docs" / "evidence" / "coverage.json").read_text())
     rows = [row for row in report["coverage"] if row["noise"] != "harsh"]
     still = [row for row in rows if row["hosts"] == 1 and not row["drift"]]
-    assert said(f"On one host without drift the interval holds the true ratio in {percents(still)} %", STATISTICS)
+    assert said(f"On one host without drift the interval contains the true ratio in {percents(still)} %", STATISTICS)
     for told, chosen in (
         ("95 to 99", [row for row in rows if row["hosts"] > 1]),
         ("95 to 98", [row for row in rows if row["drift"]]),
