@@ -59,18 +59,18 @@ SESSION_COLUMNS: Widths = {
     _metric("floor/r_floor_achievable"): 180,
 }
 CELL_COLUMNS: Widths = {
-    _metric(STEP_MS): 210,
-    _metric(R_FLOOR): 210,
-    _metric(P90_MS): 210,
+    _metric(STEP_MS): 180,
+    _metric(R_FLOOR): 125,
+    _metric(P90_MS): 190,
     _metric("floor/r_floor_achievable"): 210,
 }
 COMPARISON_COLUMNS: Widths = {
-    _metric("ab/ratio"): 90,
-    _metric("ab/ratio_low"): 105,
-    _metric("ab/ratio_high"): 110,
-    _tag("verdict"): 95,
-    _metric("ab/a_ms"): 90,
-    _metric("ab/b_ms"): 90,
+    _metric("ab/ratio"): 80,
+    _metric("ab/ratio_low"): 100,
+    _metric("ab/ratio_high"): 106,
+    _tag("verdict"): 88,
+    _metric("ab/a_ms"): 74,
+    _metric("ab/b_ms"): 74,
     _metric("ab/sessions"): 105,
     _tag("gpu"): 70,
     _tag("model"): 105,
@@ -84,11 +84,11 @@ FAILURE_COLUMNS: Widths = {_tag("reason"): 150, _tag("message"): 400, _tag("reas
 def view_tags() -> dict[str, str]:
     """Returns the experiment's tags that define the views. The menu shows them in this order."""
     sessions = f"{IS_FINISHED} AND {IS_SESSION}"
-    cells = {**_table(sessions, CELL_COLUMNS, name_width=330), **_charts(), **_grouped()}
+    cells = {**_table(sessions, CELL_COLUMNS, name_width=328), **_charts(), **_grouped()}
     views = {
         SESSIONS: ("Sessions", {**_table(sessions, SESSION_COLUMNS, name_width=151), **_charts()}),
         CELLS: ("Cells: mean of sessions (tables use medians)", cells),
-        COMPARISONS: ("A/B", _table(IS_COMPARISON, COMPARISON_COLUMNS, name_width=330)),
+        COMPARISONS: ("A/B", _table(IS_COMPARISON, COMPARISON_COLUMNS, name_width=300)),
         FAILURES: ("Failed", _table(f"attributes.status != 'FINISHED' AND {IS_FAILURE}", FAILURE_COLUMNS, 330)),
     }
     return {

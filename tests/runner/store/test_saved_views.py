@@ -67,6 +67,19 @@ def test_each_view_fits_into_a_tag_and_the_menu_shows_them_in_order() -> None:
 WIDEST = {"model": "llama-3.1-8b", "ctx": 16384, "quant": "bnb-nf4", "runtime": "exllamav2"}
 
 
+LAST = {saved_views.SESSIONS: "tags.`valid`", saved_views.CELLS: f"metrics.`{saved_views.P90_MS}`"}
+LAST |= {saved_views.COMPARISONS: "metrics.`ab/b_ms`"}
+
+
+@pytest.mark.parametrize(("view", "last"), LAST.items())
+def test_the_first_columns_fit_into_a_window_of_1280_pixels(view: str, last: str) -> None:
+    tag = saved_views.view_tags()[f"{saved_views.TAG_PREFIX}{view}"]
+    widths = json.loads(json.loads(tag)["state"])["columnWidths"]
+    first = [*widths][: [*widths].index(last) + 1]
+    # 1280 = 254 around the table (the side bar) + 73 for MLflow's own boxes + 953
+    assert sum(widths[name] for name in first) <= 953
+
+
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory, empty_sqlite: Path) -> Iterator[str]:
     """The address of an experiment's view on a real server: three valid sessions, one that is not, a failed request."""
