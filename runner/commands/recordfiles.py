@@ -83,6 +83,7 @@ def ui(port: int, options: tuple[str, ...]) -> None:
         click.echo(f"{name}: {address}")
     if served is None:
         terminal.say("MLflow's UI takes some seconds to start; Ctrl-C stops it")
+        terminal.say("MLflow opens its Assistant on the first visit: close the panel to see every column")
         store.serve(port, options)
 
 
