@@ -89,6 +89,8 @@ class KernelDeclaration:
     """how images and bundles install the package"""
     capability: tuple[int, int] | None = None
     """minimum compute capability of the GPU; None for torch's own minimum"""
+    tried: tuple[str, ...] | None = None
+    """compute capabilities of which sessions with this project's own kernel are committed; None for other kernels"""
     stacks: tuple[str, ...] = ("modern",)
     default_of: tuple[str, ...] = ()
     """quants for which it is the default kernel on its devices"""

@@ -14,6 +14,7 @@ DECLARATION = KernelDeclaration(
     deterministic=True,
     capturable=False,  # its launch is cooperative
     capability=(8, 0),
+    tried=("9.0",),
     runtimes=("fused",),
     installation=Installation(wheels=("cuda-core==1.2.2",)),
 )

@@ -12,6 +12,7 @@ from runner.cell.scheme import Scheme
 from runner.cell.vocabulary import AUTO, CUDA
 from runner.declarations import KernelDeclaration
 from runner.errors import BadPair
+from runner.record.flags import UNTRIED_KERNEL
 from runner.registry import Conflict
 
 if TYPE_CHECKING:
@@ -93,6 +94,13 @@ def check_home(name: str, stack: str, card: InstalledGpu | None) -> None:
             f"kernel={kernel.name} needs compute capability {needed} or more, gpu {card.index} ({card.name}) has "
             f"{card.compute_capability}: choose another kernel, quant or card"
         )
+
+
+def flags(kernel: str, card: InstalledGpu | None) -> tuple[str, ...]:
+    """Returns `untried-kernel` for this project's own kernel on an architecture without a committed session."""
+    tried = registry.kernel(kernel).DECLARATION.tried
+    is_untried = tried is not None and card is not None and card.compute_capability not in tried
+    return (UNTRIED_KERNEL,) if is_untried else ()
 
 
 def check_scheme(cell: Cell, scheme: Scheme | None) -> None:

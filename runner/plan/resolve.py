@@ -76,7 +76,7 @@ def resolve(request: Request, installed: Installed) -> Plan:
         checkpoint=weights,
         seed=0 if request.seed == AUTO else whole_number("seed", request.seed, 0),
         study=DEFAULT_STUDY if request.study == AUTO else request.study,
-        flags=() if weights is None else weights.flags(cell.dtype),
+        flags=(*(() if weights is None else weights.flags(cell.dtype)), *pairs.flags(cell.kernel, card)),
     )
 
 

@@ -12,6 +12,7 @@ from runner.cell.scheme import Scheme
 from runner.declarations import RuntimeDeclaration
 from runner.errors import BadPair
 from runner.machine.nvml import InstalledGpu
+from runner.plan import pairs
 from runner.plan.request import Request
 from runner.plan.resolve import resolve
 from tests.fakes.modules import FakeModule
@@ -116,3 +117,10 @@ def test_marlin_takes_the_groups_it_was_built_for(size: int) -> None:
     for quant in ("awq", "gptq"):
         said = refuses(Scheme(2 * size + 1, sym=True), quant)
         assert said == f"it takes groups of 32, 64, 128, not of {2 * size + 1}"
+
+
+def test_the_projects_own_kernel_is_flagged_where_no_session_with_it_is_committed(card: MakeCard) -> None:
+    ada = card("NVIDIA L4")
+    hopper = replace(ada, compute_capability="9.0")
+    assert pairs.flags("fused", ada) == ("untried-kernel",)
+    assert pairs.flags("fused", hopper) == pairs.flags("cublas", ada) == pairs.flags("cublas", None) == ()
