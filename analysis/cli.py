@@ -125,7 +125,7 @@ def compare(store: str | None, spool: Path, records: Path | None, after_cell: bo
         raise BadValue(f"unexpected arguments {' '.join(arguments)}: they go with --after-cell")
     if not after_cell:
         _print_comparison(store, spool, records)
-    elif "--json" not in arguments:  # which promises that nothing follows the object
+    elif not runner_arguments.is_json(arguments):  # which promises that nothing follows the object
         with _errors_as_notes("not compared with recorded sessions"):
             _print_comparison(store, runner_arguments.spool(arguments), records)
 

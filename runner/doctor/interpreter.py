@@ -19,6 +19,8 @@ from runner.files import shipped
 
 RUNS_ALL = sys.version_info[:2] >= (3, 11)
 """Whether this Python can import all of the runner. An older one runs the doctor alone."""
+NEEDED = ("yaml",)
+"""Packages that the checks of `inside` need."""
 SUPPORTED = ((3, 11), (3, 12))
 SCRIPT = shipped.PACKAGES / "requirements" / "env.sh"
 PATIENCE_S = 10.0
@@ -52,6 +54,11 @@ def findings(has_gpu: bool) -> Iterator[Finding]:
         yield _pins(stack)
         yield _disk(needed_gb=0.0)
     yield _mlflow_run()
+
+
+def is_environment() -> bool:
+    """Returns whether this interpreter can run all checks, and not only those on the standard library."""
+    return RUNS_ALL and all(importlib.util.find_spec(name) is not None for name in NEEDED)
 
 
 def missing_packages() -> list[str]:
