@@ -28,7 +28,7 @@ class NamedGpu:
 
 
 def entries() -> Mapping[str, NamedGpu]:
-    """Returns key → GPU, from the catalogue of `cell`, or outside an environment from the shipped one. Raises BadValue."""
+    """Returns key → GPU: of the catalogue of `cell`, or outside an environment of the shipped one. Raises BadValue."""
     if not interpreter.is_environment():
         return read(shipped.folder("experiments") / "gpus.yaml")
     from runner.cell import catalogue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from runner import registry
 from runner.cell import catalogue, protocol, vocabulary
@@ -19,8 +20,12 @@ from runner.errors import BadPair, BadValue
 from runner.job import Device
 from runner.plan import cards, pairs
 from runner.plan.cards import DEFAULT_MODEL, Installed
+from runner.plan.remedies import Changes, Unpaired, advised
 from runner.plan.request import Request, option_map, whole_number
 from runner.plan.weights import checkpoint_of
+
+if TYPE_CHECKING:
+    from runner.machine.installedgpu import InstalledGpu
 
 DEFAULT_STUDY = "adhoc"
 DEFAULT_CTX = {CPU: "256", CUDA: "2048"}
@@ -58,9 +63,7 @@ def resolve(request: Request, installed: Installed) -> Plan:
     _check_place(request)
     model = _model(request.model, device.kind)
     chosen = _protocol(request)
-    cell = _cell(request, device, model, _ctx(request.ctx, device.kind, model, chosen))
-    pairs.check(cell)
-    pairs.check_home(cell.kernel, request.stack, card)
+    cell = _paired_cell(request, device, model, _ctx(request.ctx, device.kind, model, chosen), card)
     weights = checkpoint_of(request, model, cell.quant)
     options = _options(request.options, registry.runtime(cell.runtime).DECLARATION, cell.quant, weights is None)
     scheme = _scheme(cell.quant, options) if weights is None else weights.scheme
@@ -78,6 +81,23 @@ def resolve(request: Request, installed: Installed) -> Plan:
         study=DEFAULT_STUDY if request.study == AUTO else request.study,
         flags=() if weights is None else weights.flags(cell.dtype),
     )
+
+
+def _paired_cell(request: Request, device: Device, model: Model, ctx: int, card: InstalledGpu | None) -> Cell:
+    """Returns the cell of a request, with default weights and options. Raises BadPair with the changes after which the
+    request could be resolved."""
+
+    def attempt(changes: Changes) -> Cell:
+        changed = replace(request, **changes)
+        cell = _cell(changed, device, model, ctx)
+        pairs.check(cell)
+        pairs.check_home(cell.kernel, changed.stack, card)
+        return cell
+
+    try:
+        return attempt({})
+    except Unpaired as error:
+        raise advised(error, request, attempt) from error
 
 
 def _cell(request: Request, device: Device, model: Model, ctx: int) -> Cell:
