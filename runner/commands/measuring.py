@@ -12,7 +12,8 @@ from pathlib import Path
 import click
 
 from runner import display, layout, store, summary, terminal
-from runner.ab import arms
+from runner.ab import announcement, arms, manifest
+from runner.ab.arms import Pair
 from runner.ab.measure import Progress
 from runner.ab.measure import measure as measure_ab
 from runner.cell import catalogue
@@ -110,8 +111,7 @@ def ab(
         start.run, {"weights": requested.weights} | ({"a": value_a, "b": value_b} if field == "weights" else {})
     )
     pair = arms.pair(requested, field, value_a, value_b, () if requested.gpu == CPU else nvml.list_gpus())
-    for name, (in_a, in_b) in pair.implied.items():
-        click.echo(f"{field} implies {name}: {in_a} in a, {in_b} in b")
+    _announce(pair, sessions, extension, settings.spool)
     folder = measure_ab(pair, sessions, extension, settings, _show_ab)
     measured = f"{counted(sessions, 'session')} of each arm in {folder}"
     if start.run is None and settings.commit is not None:
@@ -122,6 +122,20 @@ def ab(
         # the run stays open and marked until the entry's second step has logged the comparison
         sidecar.remember_run(folder / spools.MANIFEST_NAME, start.run.id)
     click.echo(f"{measured}; compare them with: {comparing.command(folder)}")
+
+
+def _announce(pair: Pair, sessions: int, extension: int, spool: Path) -> None:
+    """Prints what will be measured. Warns if the comparison could have no verdict."""
+    declared = manifest.declare(pair, sessions, extension)
+    current = manifest.current(declared, manifest.folder_of(spool, declared))
+    for line in announcement.lines(pair, current, sessions, spool, layout.width()):
+        click.echo(line)
+    if sessions < manifest.FEWEST_FOR_AN_INTERVAL:
+        click.echo(
+            f"warning: {counted(sessions, 'session')} of each arm will give no interval and no verdict: use --sessions "
+            f"{manifest.FEWEST_FOR_AN_INTERVAL} or more",
+            err=True,
+        )
 
 
 def _warn_of_paths(run: store.EntryRun | None, weights: Mapping[str, str]) -> None:
