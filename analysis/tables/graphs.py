@@ -147,7 +147,8 @@ def paper_sentences(table: Sequence[ABRow]) -> list[str]:
 
 def sentence(row: ABRow) -> str:
     """Returns the verdict of an A/B with its reason and remarks."""
-    return f"{row.gpu} {row.model} {row.ctx}, {row.arm_a} against {row.arm_b}: {row.verdict or 'no verdict'}: {reason(row)}"
+    name = f"{row.gpu} {row.model} {row.ctx}, {row.arm_a} against {row.arm_b}"
+    return f"{name}: {row.verdict or 'no verdict'}: {reason(row)}"
 
 
 def reason(row: ABRow) -> str:

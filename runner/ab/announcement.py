@@ -49,7 +49,8 @@ def _time(pair: Pair, missing: dict[str, int], folders: tuple[Path, Path]) -> st
     total_s = sum(missing[name] * seconds for name, seconds in known.items() if seconds is not None)
     if None in known.values():
         return "not known before the first session of each arm"
-    return f"about {duration(total_s)} for {counted(sum(missing.values()), 'session')}, as long as the last ones took"
+    count = counted(sum(missing.values()), "session")
+    return f"about {duration(total_s)} for {count}, by the last sessions of these cells"
 
 
 def _expected_s(arm: Arm, folders: tuple[Path, Path]) -> float | None:

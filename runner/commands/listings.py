@@ -16,11 +16,11 @@ from runner.errors import GpuNotFound, MissingPackage
 from runner.machine import nvml
 from runner.plan import cards
 
-MARK, NO_MARK = "*", ""
-GPU_HEADER = ("", "gpu", "bandwidth", "memory", "image", "name")
+MARK, NO_MARK = "* ", "  "
+GPU_HEADER = (f"{NO_MARK}gpu", "bandwidth", "memory", "image", "name")
 GPU_NUMERIC = ("bandwidth", "memory")
-MODEL_HEADER = ("", "model", "layers", "hidden", "heads", "kv heads", "largest ctx", "hub checkpoints")
-MODEL_NUMERIC = MODEL_HEADER[2:-1]
+MODEL_HEADER = (f"{NO_MARK}model", "layers", "hidden", "heads", "kv heads", "largest ctx", "hub checkpoints")
+MODEL_NUMERIC = MODEL_HEADER[1:-1]
 UNKNOWN = "?"
 
 
@@ -38,13 +38,13 @@ def list_gpus(start: Start, as_json: bool) -> None:
     known = catalogue.gpus()
     listed = [_gpu_row(entry, entry.key in installed or entry.key == CPU) for entry in known.values()]
     others = [
-        (MARK, key, *(UNKNOWN,) * 2, "none", f"{name} (not in the catalogue: no r_floor)")
+        (f"{MARK}{key}", *(UNKNOWN,) * 2, "none", f"{name} (not in the catalogue: no r_floor)")
         for key, name in installed.items()
         if key not in known
     ]
     for line in layout.aligned([GPU_HEADER, *listed, *others], GPU_NUMERIC):
         click.echo(line)
-    click.echo(f"({MARK} = in this machine)")
+    click.echo(f"({MARK}= in this machine)")
     for obstacle in obstacles:
         click.echo(f"! {obstacle}")
 
@@ -61,7 +61,7 @@ def _gpus_here() -> nvml.Gpus | None:
 
 def _gpu_row(entry: Gpu, is_here: bool) -> tuple[str, ...]:
     figures = _figure(entry.bandwidth_gbs, "GB/s"), _figure(entry.memory_gb, "GB")
-    return MARK if is_here else NO_MARK, entry.key, *figures, entry.image or "none", entry.name
+    return f"{MARK if is_here else NO_MARK}{entry.key}", *figures, entry.image or "none", entry.name
 
 
 def _figure(figure: catalogue.Figure, unit: str) -> str:
@@ -82,7 +82,7 @@ def list_models(start: Start, as_json: bool) -> None:
         for line in layout.aligned([MODEL_HEADER, *rows], MODEL_NUMERIC):
             click.echo(line)
         if chosen is not None:
-            click.echo(f"({MARK} = selected by auto on this machine)")
+            click.echo(f"({MARK}= selected by auto on this machine)")
     for card in here or ():
         if card.obstacle is not None:
             click.echo(f"warning: {card.obstacle}", err=True)
@@ -91,4 +91,4 @@ def list_models(start: Start, as_json: bool) -> None:
 def _model_row(model: Model, is_chosen: bool) -> tuple[str, ...]:
     shape = model.shape
     sizes = map(str, (shape.layers, shape.hidden, shape.heads, shape.kv_heads, shape.max_positions))
-    return MARK if is_chosen else NO_MARK, model.key, *sizes, ", ".join(model.checkpoints) or "none"
+    return f"{MARK if is_chosen else NO_MARK}{model.key}", *sizes, ", ".join(model.checkpoints) or "none"

@@ -1,4 +1,4 @@
-"""What a command receives when it starts."""
+"""The start of a command, which it receives from the program."""
 
 from __future__ import annotations
 

@@ -107,8 +107,8 @@ class Report:
 def _error(found: Finding) -> ErrorInfo:
     """Returns the error that a problem amounts to."""
     reason = next(kind.reason for kind in errors.family() if kind.exit_code == found.exit_code)
-    message = found.finding if found.remedy is None else f"{found.finding}: {found.remedy}"
-    return ErrorInfo(message, found.exit_code, reason)
+    remedy = "" if found.remedy is None else f": {found.remedy}"
+    return ErrorInfo(f"{found.name}: {found.finding}{remedy}", found.exit_code, reason)
 
 
 def _lines(alike: list[Finding]) -> Iterator[str]:
