@@ -19,7 +19,7 @@ from runner.plan import cards
 MARK, NO_MARK = "* ", "  "
 GPU_HEADER = (f"{NO_MARK}gpu", "bandwidth", "memory", "image", "name")
 GPU_NUMERIC = ("bandwidth", "memory")
-MODEL_HEADER = (f"{NO_MARK}model", "layers", "hidden", "heads", "kv heads", "largest ctx", "hub checkpoints")
+MODEL_HEADER = (f"{NO_MARK}model", "layers", "hidden", "heads/kv", "max ctx", "hub checkpoints")
 MODEL_NUMERIC = MODEL_HEADER[1:-1]
 UNKNOWN = "?"
 
@@ -90,5 +90,5 @@ def list_models(start: Start, as_json: bool) -> None:
 
 def _model_row(model: Model, is_chosen: bool) -> tuple[str, ...]:
     shape = model.shape
-    sizes = map(str, (shape.layers, shape.hidden, shape.heads, shape.kv_heads, shape.max_positions))
+    sizes = f"{shape.layers}", f"{shape.hidden}", f"{shape.heads}/{shape.kv_heads}", f"{shape.max_positions}"
     return f"{MARK if is_chosen else NO_MARK}{model.key}", *sizes, ", ".join(model.checkpoints) or "none"

@@ -165,5 +165,5 @@ def test_models_are_listed(main: Main) -> None:
     code, out, _ = main("models")
     assert code == 0
     assert re.search(r"^\* qwen2.5-0.5b", out, re.MULTILINE)
-    assert re.search(r"^ +llama-3.1-8b +32 +4096 +32 +8 +131072  bf16, ", out, re.MULTILINE)
+    assert re.search(r"^ +llama-3.1-8b +32 +4096 +32/8 +131072  bf16, ", out, re.MULTILINE)
     assert max(map(len, out.splitlines())) <= 80
