@@ -96,12 +96,12 @@ def _check_values(request: Request, field: str, a: str, b: str) -> None:
         )
     vocabulary.checked_name("field", field, (*FIELDS, NONE))
     if AUTO in (a, b):
-        raise BadValue(f"field={field}: give both values, a= and b=")
+        raise BadValue(f"field={field} needs a value for each arm: give both a=… and b=… (options --a and --b)")
     if a == b:
         raise BadValue(f"field={field}: a and b are both {a}; for an A/A choose field=none")
     requested = getattr(request, field)
     if requested != AUTO:
-        raise BadValue(f"field={field}: a= and b= set this field for each arm: leave out {field}={requested}")
+        raise BadValue(f"field={field}: each arm sets this field itself (a={a}, b={b}): leave out {field}={requested}")
 
 
 def _arm_requests(request: Request, field: str, a: str, b: str) -> list[Request]:

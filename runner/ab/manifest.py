@@ -216,7 +216,7 @@ def parse(text: str, name: str) -> Manifest:
         raise BadRecord(f"{name}: {fault}: {RESTORE}") from error
     if version != SCHEMA_VERSION:
         raise BadRecord(
-            f"{name}: a manifest of version {version!r}, this version reads {SCHEMA_VERSION}: {OTHER_VERSION}"
+            f"{name}: it has schema_version {version!r}, this version reads {SCHEMA_VERSION}: {OTHER_VERSION}"
         )
     try:
         return _checked(from_json(Manifest, data))

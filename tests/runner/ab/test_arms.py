@@ -97,7 +97,7 @@ def test_any_field_of_the_cell_can_differ() -> None:
         ("none", "eager", "graph", {}, "field=none is an A/A"),
         ("gpu", "l4", "h100", {}, "run on the same card"),
         ("cache", "static", "static", {}, "choose field=none"),
-        ("cache", "static", "auto", {}, "give both values"),
+        ("cache", "static", "auto", {}, r"give both a=… and b=… \(options --a and --b\)"),
         ("cache", "static", "dynamic", {"cache": "static"}, "leave out cache=static"),
     ],
 )
