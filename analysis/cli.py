@@ -144,7 +144,7 @@ def _print_comparison(store: str | None, spool: Path, records: Path | None) -> N
     else:
         frame = Selection.from_options(store, None, None, None, None).frame([groups.WALL])
         comparison = comparing.compare(frame, store, recorded)
-    for line in comparison.lines:
+    for line in comparison.lines(layout.width()):
         click.echo(line)
     commands.print_omissions(comparison.notes, ())
 

@@ -56,15 +56,14 @@ class Comparison:
     groups: Sequence[Group]
     unusable: int
 
-    @property
-    def lines(self) -> list[str]:
-        """Returns the comparison as text."""
+    def lines(self, width: int) -> list[str]:
+        """Returns the comparison as lines of `width` columns."""
         own = self.subject
         if not self.groups:
             return [f"No other session of {own.place} is recorded: nothing to compare with."]
         title = f"This session ({own.cell['runtime']}, {own.step_ms:.3f} ms) and recorded ones of {own.place}:"
-        table = layout.aligned([HEADER, *(_words(own, group) for group in self.groups)], NUMERIC)
-        return [title, *(f"  {line}" for line in table)]
+        rows = [HEADER, *(_words(own, group) for group in self.groups)]
+        return [title, *layout.aligned(rows, NUMERIC, width, indent="  ")]
 
     @property
     def notes(self) -> list[str]:

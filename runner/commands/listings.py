@@ -42,7 +42,7 @@ def list_gpus(start: Start, as_json: bool) -> None:
         for key, name in installed.items()
         if key not in known
     ]
-    for line in layout.aligned([GPU_HEADER, *listed, *others], GPU_NUMERIC):
+    for line in layout.aligned([GPU_HEADER, *listed, *others], GPU_NUMERIC, layout.width()):
         click.echo(line)
     click.echo(f"({MARK}= in this machine)")
     for obstacle in obstacles:
@@ -79,7 +79,7 @@ def list_models(start: Start, as_json: bool) -> None:
         start.result.update(to_json(objects.models(chosen)))
     else:
         rows = [_model_row(model, model.key == chosen) for model in catalogue.models().values()]
-        for line in layout.aligned([MODEL_HEADER, *rows], MODEL_NUMERIC):
+        for line in layout.aligned([MODEL_HEADER, *rows], MODEL_NUMERIC, layout.width()):
             click.echo(line)
         if chosen is not None:
             click.echo(f"({MARK}= selected by auto on this machine)")

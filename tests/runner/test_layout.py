@@ -20,6 +20,15 @@ def test_each_column_is_as_wide_as_its_widest_text_and_numbers_end_at_the_right(
     ]
 
 
+def test_the_last_column_is_wrapped_below_itself() -> None:
+    rows = [("gpu", "flags"), ("l4", "drifting, host-busy, in-cache")]
+    assert layout.aligned(rows, (), 26, indent="  ") == [
+        "  gpu  flags",
+        "  l4   drifting,",
+        "       host-busy, in-cache",
+    ]
+
+
 def test_a_line_is_at_most_as_wide_as_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     for columns, expected in (("80", 80), ("200", 120)):
         monkeypatch.setenv("COLUMNS", columns)
