@@ -10,6 +10,9 @@ WIDTH = 120
 """Columns of a line where there is no terminal, and the most at one."""
 LABEL = 10
 """Columns of the labels."""
+GAP = "  "
+NARROW = 20
+"""Fewest columns that a wrapped text is put into."""
 
 
 def width() -> int:
@@ -23,17 +26,27 @@ def line(label: str, text: str, width: int = WIDTH) -> Iterator[str]:
 
 
 def aligned(rows: Sequence[Sequence[str]], numeric: Collection[str], width: int = WIDTH, indent: str = "") -> list[str]:
-    """Returns the rows as lines, the last column wrapped at `width`. The first row has the titles; the columns with
-    `numeric` titles end at the right."""
+    """Returns the rows as lines. The first row has the titles; the columns with `numeric` titles end at the right.
+
+    The last column is wrapped at `width`. If less than NARROW is left for it, its texts are below their rows.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    title = rows[0][-1]
+    is_narrow = width - len(indent) - sum(columns + len(GAP) for columns in widths) < NARROW
     lines: list[str] = []
     for row in rows:
+        *first, last = row
         texts = (
-            text.rjust(columns) if title in numeric else text.ljust(columns)
-            for title, text, columns in zip(rows[0], row, widths, strict=False)
+            text.rjust(columns) if name in numeric else text.ljust(columns)
+            for name, text, columns in zip(rows[0], first, widths, strict=False)
         )
-        start = indent + "".join(f"{text}  " for text in texts)
-        lines += _wrapped(row[-1], start, width) or [start.rstrip()]
+        start = indent + "".join(f"{text}{GAP}" for text in texts)
+        if not is_narrow:
+            lines += _wrapped(last, start, width) or [start.rstrip()]
+            continue
+        lines.append(start.rstrip())
+        if row is not rows[0] and last:
+            lines += _wrapped(last, f"{indent}{GAP}{title}: ", width)
     return lines
 
 

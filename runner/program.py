@@ -9,6 +9,7 @@ import click
 
 from runner import __version__
 from runner.cell.vocabulary import nearest, suggestion
+from runner.counts import listed
 from runner.errors import Interrupted, Usage
 
 NAME = "decode-floor"
@@ -76,7 +77,7 @@ def _unknown_option(program: Program, error: click.NoSuchOption) -> str:
     commands = {each: program.get_command(context, each) for each in program.list_commands(context)}
     others = [each for each, command in commands.items() if command and name in _options(command, context)]
     if others:
-        return f"unknown option {name!r}, which {' and '.join(others)} {'has' if len(others) == 1 else 'have'}"
+        return f"unknown option {name!r}, which {listed(others, 'and')} {'has' if len(others) == 1 else 'have'}"
     # without the dashes, which all options share
     own = {option.lstrip("-"): option for option in _options(context.command, context)}
     near = nearest(name.lstrip("-"), own)

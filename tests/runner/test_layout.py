@@ -22,10 +22,21 @@ def test_each_column_is_as_wide_as_its_widest_text_and_numbers_end_at_the_right(
 
 def test_the_last_column_is_wrapped_below_itself() -> None:
     rows = [("gpu", "flags"), ("l4", "drifting, host-busy, in-cache")]
-    assert layout.aligned(rows, (), 26, indent="  ") == [
+    assert layout.aligned(rows, (), 27, indent="  ") == [
         "  gpu  flags",
-        "  l4   drifting,",
-        "       host-busy, in-cache",
+        "  l4   drifting, host-busy,",
+        "       in-cache",
+    ]
+
+
+def test_where_too_little_is_left_the_last_column_is_below_its_row() -> None:
+    rows = [("gpu", "ms", "flags"), ("l4", "1.5", "drifting, host-busy, in-cache"), ("h100", "0.5", "")]
+    assert layout.aligned(rows, {"ms"}, 30, indent="  ") == [
+        "  gpu    ms",
+        "  l4    1.5",
+        "    flags: drifting,",
+        "           host-busy, in-cache",
+        "  h100  0.5",
     ]
 
 

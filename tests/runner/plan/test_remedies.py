@@ -13,7 +13,7 @@ from runner import registry
 from runner.cell.vocabulary import AUTO
 from runner.errors import BadPair
 from runner.machine.nvml import InstalledGpu
-from runner.plan.remedies import PAIRED, Unpaired, advised
+from runner.plan.remedies import Unpaired, advised
 from runner.plan.request import Request
 from runner.plan.resolve import resolve
 
@@ -69,9 +69,9 @@ def test_awq_without_a_gpu_is_told_which_quants_remain() -> None:
     )
 
 
-def _attempt(*passing: dict[str, str]) -> Callable[[object], None]:
-    def attempt(changes: object) -> None:
-        if changes not in passing:
+def _attempt(*passing: Request) -> Callable[[Request], None]:
+    def attempt(request: Request) -> None:
+        if request not in passing:
             raise BadPair("no")
 
     return attempt
@@ -79,21 +79,30 @@ def _attempt(*passing: dict[str, str]) -> Callable[[object], None]:
 
 def test_the_first_tier_with_a_passing_change_is_the_advice() -> None:
     error = Unpaired("x", [{"kernel": "a"}], [{"kernel": "b"}, {"kernel": "c"}, {"kernel": "d"}], [{"kernel": "e"}])
-    attempt = _attempt({"kernel": "b"}, {"kernel": "d"}, {"kernel": "e"})
-    assert str(advised(error, Request(), attempt)) == "x: choose kernel=b or kernel=d"
+    attempt = _attempt(Request(kernel="b"), Request(kernel="d"), Request(kernel="e"))
+    assert str(advised(error, [Request()], attempt)) == "x: choose kernel=b or kernel=d"
 
 
 def test_otherwise_as_few_fields_as_possible_are_left_to_auto() -> None:
     request = Request(kernel="marlin", dtype="fp32", cache="static")
-    attempt = _attempt({"kernel": AUTO, "cache": AUTO}, dict.fromkeys(PAIRED, AUTO))
-    assert str(advised(Unpaired("x"), request, attempt)) == "x: choose kernel=auto cache=auto"
+    attempt = _attempt(Request(dtype="fp32"), Request())
+    assert str(advised(Unpaired("x"), [request], attempt)) == "x: choose kernel=auto cache=auto"
 
 
 def test_a_change_that_changes_nothing_is_no_advice() -> None:
-    attempt = _attempt({"kernel": "a"}, {"kernel": "b", "dtype": AUTO})
+    attempt = _attempt(Request(kernel="a"), Request(kernel="b"))
     error = Unpaired("x", [{"kernel": "a"}, {"kernel": "b", "dtype": AUTO}])
-    assert str(advised(error, Request(kernel="a"), attempt)) == "x: choose kernel=b"
+    assert str(advised(error, [Request(kernel="a")], attempt)) == "x: choose kernel=b"
 
 
 def test_without_any_advice_the_error_stands_alone() -> None:
-    assert str(advised(Unpaired("x"), Request(), _attempt())) == "x"
+    assert str(advised(Unpaired("x"), [Request()], _attempt())) == "x"
+
+
+def test_the_advice_for_two_arms_holds_for_both_and_keeps_their_field() -> None:
+    error = Unpaired("x", [{"quant": "a"}, {"kernel": "b"}, {"kernel": "c"}])
+    requests = [Request(quant="a"), Request(quant="z")]
+    of_a = (Request(quant="a"), Request(quant="a", kernel="b"), Request(quant="a", kernel="c"))
+    attempt = _attempt(*of_a, Request(quant="z", kernel="c"))
+    assert str(advised(error, requests, attempt, "quant")) == "x: choose kernel=c"
+    assert str(advised(error, requests, _attempt(*of_a), "quant")) == "x: choose another value of quant"
