@@ -49,7 +49,7 @@ def as_failure(error: BaseException) -> Failure:
     variable that shows the traceback."""
     if os.environ.get(TRACEBACK_VARIABLE):
         print(credentials.masked("".join(traceback.format_exception(error))), file=sys.stderr, end="")
-    if isinstance(error, DecodeFloorError | Stopped):
+    if isinstance(error, (DecodeFloorError, Stopped)):  # `runner.doctor` runs on Python 3.9, too
         return error
     if isinstance(error, OSError) and (failure := _system_failure(error)) is not None:
         return failure

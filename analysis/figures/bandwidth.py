@@ -149,10 +149,10 @@ def _finish(axes: Axes, gpus: Sequence[str], peaks: Mapping[str, float]) -> None
 
 def _caption(rows: int, series: int, all_series: int, gpus: int, all_gpus: int) -> str:
     return (
-        f"Each of our points is one of {rows} valid unquantised cells (median over sessions), with the paper's count "
-        "of bytes. The paper's points are the cells whose fraction it states. A vertical line is the range of a series "
-        "on a GPU, a horizontal one its median; the paper's are over all cells that it measured. Columns are in the "
-        "order of the bandwidth. The dashed line is the floor. "
+        f"Our points are {rows} valid unquantised cells: medians over sessions, with bytes counted as the paper does. "
+        "The paper's points are the cells for which it states a fraction. A vertical line shows the range of a series "
+        "on a GPU, a horizontal one its median; for the paper, both are over all cells that it measured. GPUs are "
+        "sorted by bandwidth. The dashed line is the floor. "
         f"A series with more than {POINTS} cells on a GPU has {POINTS} points."
         + style.left_out(series, all_series, "kinds of runtime and cache", "those with the most cells")
         + style.left_out(gpus, all_gpus, "GPUs", "evenly spread by bandwidth")

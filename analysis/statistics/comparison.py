@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from analysis.statistics.intervals import (
     CI95,
     CONFIDENCE,
-    FEWEST_FOR_AN_INTERVAL,
     NONE,
     RANGE,
     interval_depth,
     median_interval,
 )
+from runner.ab.manifest import FEWEST_FOR_AN_INTERVAL
 from runner.counts import counted
 from runner.errors import BadValue
 

@@ -45,7 +45,7 @@ WORDS = {
         "the extra cost of a context length that the process has not processed before",
         *("a static cache (cache=static), which has a single length{flash}",) * 2,
     ),
-    REST: ("all time beyond reading the bytes", *("unknown, since a CPU has no further clocks",) * 2),
+    REST: ("all time beyond reading the bytes", *("unknown, because only the wall clock exists on a CPU",) * 2),
 }
 """Description of each term, its remedy for an uncaptured step, and its remedy for another step.
 

@@ -32,13 +32,17 @@ def plain_token(field: str, value: str) -> str:
     raise BadValue(f"{field}={value!r}: only letters, digits and . _ : , / + @ = ~ - are allowed in a value")
 
 
-def suggestion(value: str, allowed: Iterable[str]) -> str:
-    """Returns `; did you mean X?` for the nearest allowed word, or the first that begins with the value; an empty text
-    if there is none."""
+def nearest(value: str, allowed: Iterable[str]) -> str | None:
+    """Returns the nearest allowed word, or the first that begins with the value; None if there is none."""
     words, written = tuple(allowed), value.lower()
     begun = (word for word in words if len(written) > 1 and word.startswith(written))
-    near = (*difflib.get_close_matches(written, words, n=1), *begun)
-    return f"; did you mean {near[0]}?" if near else ""
+    return next(iter((*difflib.get_close_matches(written, words, n=1), *begun)), None)
+
+
+def suggestion(value: str, allowed: Iterable[str]) -> str:
+    """Returns `; did you mean X?` for the nearest allowed word, an empty text if there is none."""
+    near = nearest(value, allowed)
+    return f"; did you mean {near}?" if near else ""
 
 
 def checked_name(field: str, value: str, words: Iterable[str]) -> str:
