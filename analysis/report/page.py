@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def html(report: Contents, pictures: dict[str, bytes]) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["code"] = code
+    environment.filters["before_brackets"] = before_brackets
     script = (FOLDER / "page.js").read_text(encoding="utf-8")
     return environment.get_template("page.html").render(
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
@@ -52,6 +54,11 @@ def code(text: str) -> Markup:
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
     )
+
+
+def before_brackets(text: str) -> Markup:
+    """Returns the text escaped, with a possible line break before each bracket: `1.42` and `[1.40–1.43]`."""
+    return Markup(re.sub(r" (?=[\[(])", " <wbr>", str(escape(text))))
 
 
 def _digest(script: str) -> str:

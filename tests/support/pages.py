@@ -30,6 +30,8 @@ class Page(HTMLParser):
         elif tag in ("td", "th"):
             self._table[-1].append("")
             self._cell = self._table[-1]
+        elif tag == "wbr" and self._cell is not None:
+            self._cell[-1] += " "  # the space before it, which `handle_data` strips
 
     def handle_endtag(self, tag: str) -> None:
         if tag in ("td", "th"):

@@ -148,6 +148,11 @@ def test_names_from_others_are_text(made_of):
     assert shown.count("&lt;img src=x onerror=alert(1)&gt;") > 10
 
 
+def test_an_interval_is_broken_before_its_bracket_only():
+    assert page.before_brackets("1.42 [1.40–1.43] (95 %)") == "1.42 <wbr>[1.40–1.43] <wbr>(95 %)"
+    assert page.before_brackets("<b> [1]") == "&lt;b&gt; <wbr>[1]"
+
+
 def test_code_in_sentences_is_marked_and_escaped():
     assert page.code("`gaps` is <b>") == "<code>gaps</code> is &lt;b&gt;"
 
@@ -317,12 +322,15 @@ def test_on_a_phone_a_figure_is_as_wide_as_the_window_and_its_text_legible(phone
 
 
 WIDTHS = """(() => {
-  const table = document.querySelector("#table-floor");
+  const tables = Array.from(document.querySelectorAll(".grid table"));
+  const cells = Array.from(document.querySelectorAll(".grid td, .grid th"));
   return {
     inner: innerWidth,
     scroll: document.documentElement.scrollWidth,
     boxes: Array.from(document.querySelectorAll(".scroll"), (box) => box.getBoundingClientRect().right),
-    hidden: table.scrollWidth - table.parentNode.clientWidth,
+    hidden: tables.map((table) => table.parentNode.scrollWidth - table.parentNode.clientWidth),
+    cut: cells.filter((cell) => cell.scrollWidth > cell.clientWidth + 1).map((cell) => cell.textContent),
+    sizes: cells.map((cell) => parseFloat(getComputedStyle(cell).fontSize)),
     pictures: Array.from(document.querySelectorAll("figure > svg"), (one) => one.getBoundingClientRect().height),
   };
 })()"""
@@ -336,7 +344,10 @@ def test_the_page_is_no_wider_than_its_window(browser, committed_page, width):
     assert found["inner"] == width
     assert found["scroll"] <= width
     assert all(right <= width for right in found["boxes"])
-    assert found["hidden"] <= 1  # the columns that are shown at first fit
+    assert len(found["hidden"]) == 6
+    assert max(found["hidden"]) <= 0  # the columns that are shown at first fit, with the flags
+    assert found["cut"] == []
+    assert min(found["sizes"]) >= 12
     assert len(found["pictures"]) == 7
     assert all(found["pictures"])
 
