@@ -33,7 +33,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Fallback:
-    """An answer from the rows of the table named `table`: the line of a GPU, None if these rows have no answer either."""
+    """An answer from the rows of the table named `table`: the line of a GPU, None if they have no answer either."""
 
     table: str
     answer: Callable[[Sequence[Any], str], Line | None]
