@@ -155,6 +155,13 @@ def test_an_interval_is_broken_before_its_bracket_only():
 
 def test_code_in_sentences_is_marked_and_escaped():
     assert page.code("`gaps` is <b>") == "<code>gaps</code> is &lt;b&gt;"
+    assert page.code("45 % of 3") == "45\u00a0% of 3"  # no line begins with the sign
+
+
+def test_a_flag_is_not_broken_at_its_hyphen():
+    assert page.unbroken("gate-1, passes-disagree & drifting") == (
+        '<span>gate-1,</span> <span class="long">passes-disagree</span> &amp; drifting'
+    )
 
 
 @pytest.mark.medium
@@ -201,6 +208,8 @@ def test_a_click_on_a_head_sorts_by_value_and_a_second_one_the_other_way_round(b
     assert up != sorted(shown)  # by value, not as text: 8.15 before 22.76
     assert sorting(browser, "table-floor", "ms/step") == "ascending"
     assert clicked(browser, "table-floor", "ms/step") == shown[::-1]
+    flags = clicked(browser, "table-floor", "flags")
+    assert flags == sorted(flags)  # by all flags, not the first one alone
     models = clicked(browser, "table-floor", "model")
     assert models == sorted(models)
     assert sorting(browser, "table-floor", "ms/step") is None
