@@ -137,6 +137,8 @@ def _print_comparison(store: str | None, spool: Path, records: Path | None) -> N
     from analysis import compare as comparing
     from analysis import groups
 
+    if records is not None:
+        comparing.check_records(records)
     recorded = [records] if records is not None else [RECORDS] if RECORDS.is_dir() else []
     if store is None:
         path = comparing.newest_record(spool)

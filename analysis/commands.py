@@ -169,4 +169,4 @@ def _draw(table: Table[Row], result: Result, path: Path) -> None:
     try:
         outputs.write(path, svg(drawn))
     except OSError as error:
-        raise outputs.write_error(error, path, "file") from error
+        raise outputs.write_error(error, path, "file with --figure") from error

@@ -16,7 +16,7 @@ from analysis.sources.frame import Frame
 from analysis.sources.records import frame_of_records
 from runner import layout
 from runner.counts import counted
-from runner.errors import BadRecord
+from runner.errors import BadRecord, BadValue
 from runner.record import spool
 from runner.record.record import MEASURED
 from runner.record.sessionrecord import SessionRecord
@@ -82,6 +82,20 @@ def newest_record(folder: Path) -> Path:
     if not paths:
         raise spool.without_records(folder)
     return max(paths, key=lambda path: os.stat(path).st_mtime)
+
+
+def check_records(folder: Path) -> None:
+    """Raises BadValue if the folder does not exist or has no record of this project that can be used."""
+    spool.check_folder(folder)
+    faults: list[str] = []
+    for path in spool.record_files(folder):
+        try:
+            recompute.read_verified(path)
+        except BadRecord as error:
+            faults.append(str(error))
+        else:
+            return
+    raise BadValue(f"{folder}: no usable record there: {faults[0]}") if faults else spool.without_records(folder)
 
 
 def subject(frame: Frame, name: str) -> Subject:

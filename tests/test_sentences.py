@@ -125,7 +125,8 @@ def test_what_the_graph_saves_is_time_without_kernels(frame):
 
 @pytest.mark.medium
 def test_in_a_graph_the_kernels_of_packed_weights_take_more_beyond_their_bytes(frame):
-    assert said("`kernels` in a graph is greater for every packed format than for bf16", RESULTS)
+    assert said("the kernel time beyond reading the bytes (`kernels` in the gap budget) is longer for every", RESULTS)
+    assert said("On the H100 with CUDA graphs", RESULTS)
     terms = defaultdict(list)
     for row in budget.rows(frame):
         if row.valid and (row.gpu, row.runtime) == ("h100", "graph"):

@@ -38,8 +38,8 @@ FLAGS = (
     Flag(CONVERTED, "the checkpoint stores its weights in another dtype than the cell's", BEFORE, given=True),
     Flag(
         DISTURBED,
-        "other processes used a quarter of the host's cores or more while steps were timed: the session is left out of "
-        "its row's medians",
+        "other processes used a quarter of the host's cores or more while steps were timed: the row's medians "
+        "exclude the session, unless all of its sessions are disturbed",
         MEASURED,
     ),
     Flag("drifting", "the last third of the steps differs from the first by more than 5 %", MEASURED),
