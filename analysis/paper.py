@@ -160,8 +160,8 @@ def two_steps(gpu: str, model: str, ctx: int, quant: str = UNQUANTISED) -> str |
     stated = " and ".join(f"{source} {ms:g} ms" for source, ms in elsewhere if ms is not None)
     if row is None or quant != UNQUANTISED or not stated:
         return None
-    implied = f"{row.r_floor_paper:.3f} of {_bytes(row) / 1e9:.2f} GB, means {implied_ms(row):.2f} ms a step"
-    return f"The paper's R_floor of {gpu} {model} {ctx}, {implied}; {stated}"
+    step = f"{row.r_floor_paper:.3f} for {_bytes(row) / 1e9:.2f} GB, implies a step of {implied_ms(row):.2f} ms"
+    return f"The paper's R_floor of {gpu} {model} {ctx}, {step}; {stated}"
 
 
 def two_steps_of(spots: Collection[Spot]) -> list[str]:

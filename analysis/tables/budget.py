@@ -141,7 +141,7 @@ def passes(table: Sequence[GroupRow]) -> str:
     valid = budgets(table)
     origins_by_term = {name: origins for name in TERMS if (origins := _origins(valid, name))}
     bounds = (f"`{name}` {ends[0] if len(ends) == 1 else 'see its column'}" for name, ends in origins_by_term.items())
-    return f"Passes, probes and bytes that bound each term: {'; '.join(bounds)}." if valid else ""
+    return f"Each term is bounded by these passes, probes and bytes: {'; '.join(bounds)}." if valid else ""
 
 
 def remedies(table: Sequence[GroupRow]) -> list[str]:

@@ -182,7 +182,8 @@ def _mlflow_run() -> Finding:
     """Returns which --env-manager of `mlflow run` works: each needs a program on PATH."""
     if shutil.which("mlflow") is None:
         return note(MLFLOW_RUN, "there is no mlflow on PATH", "make env && source .venv/bin/activate")
+    gigabytes = ENVIRONMENT_GB[CUDA_STACK][1]
     others = [f"--env-manager {name}" for name in ("uv", "local") if name == "local" or shutil.which(name)]
     if shutil.which("pyenv"):
-        return ok(MLFLOW_RUN, f"works as it is, with pyenv; also with {' or '.join(others)}")
+        return ok(MLFLOW_RUN, f"works with pyenv, and installs {gigabytes} GB the first time; also with {' or '.join(others)}")
     return note(MLFLOW_RUN, "there is no pyenv, which it uses by default", f"add {' or '.join(others)}")

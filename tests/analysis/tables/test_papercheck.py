@@ -35,9 +35,9 @@ def test_only_a_cell_like_the_papers_stands_beside_its_figures():
 
 def test_a_cell_of_which_the_paper_has_two_steps_says_so_wherever_it_stands():
     # 15.349 GB at 3350 GB/s are 4.58 ms, of which .270 makes 16.97
-    said = "The paper's R_floor of h100 qwen2.5-7b 2048, 0.270 of 15.35 GB, means 16.97 ms a step; "
+    said = "The paper's R_floor of h100 qwen2.5-7b 2048, 0.270 for 15.35 GB, implies a step of 16.97 ms; "
     said += "the eager arm of its A/B takes 14.828 ms"
-    l4 = "The paper's R_floor of l4 qwen2.5-7b 2048, 0.810 of 15.35 GB, means 63.16 ms a step; "
+    l4 = "The paper's R_floor of l4 qwen2.5-7b 2048, 0.810 for 15.35 GB, implies a step of 63.16 ms; "
     assert paper.implied_ms(paper.floor_rows()[0]) == pytest.approx(FLOOR_PAPER_MS / 0.27)
     assert paper.two_steps("h100", "qwen2.5-7b", 2048) == said
     assert paper.two_steps("h100", "qwen2.5-7b", 4096) is None
