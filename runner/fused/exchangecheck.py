@@ -2,7 +2,8 @@
 
 Blocks have no barrier between them. A block knows how far another one is from the packets that it has, for these were
 sent behind everything that the sender had gathered before, and its own knowledge came with them. So each packet counts
-for a clock of all blocks. The check goes through the phases in order and hands these clocks on.
+for a clock of all blocks. The check goes through the phases in order and hands these clocks on. Between two launches
+everything is in order.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def _gather(
         if known and key not in joined:
             joined[key] = _later(*known.values())
         state.gathered[block] = _later(state.gathered[block], joined.get(key, state.gathered[block]))
-        if phase.has_barrier:
+        if phase.has_barrier and of_block:  # blocks without a split have none there
             clock = state.gathered[block]
             state.gathered[block] = state.behind_barrier[block] = (*clock[:block], number, *clock[block + 1 :])
 

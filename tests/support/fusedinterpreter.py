@@ -24,9 +24,11 @@ from runner.fused.turns import Take
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 Bits = np.ndarray[Any, np.dtype[np.uint16]]
 """bf16 values: the upper halves of floats"""
+Epochs = np.ndarray[Any, np.dtype[np.int64]]
+Truths = np.ndarray[Any, np.dtype[np.bool_]]
 T = TypeVar("T")
-Waits = Generator[str, None, T]
-"""Yields what a block waits for, and returns what it waited for."""
+Waits = Generator[str | None, None, T]
+"""Yields what a block waits for, or None where it pauses, and returns what it waited for."""
 
 NAN_BITS = np.uint16(0x7FC0)
 LOWEST = np.float32(-1e30)
@@ -66,7 +68,9 @@ class Weights:
         layers = [{name: _bits(each) for name, each in layer.items()} for layer in tensors.of_layers(model, cache)]
         given = tensors.of_model(model, layers[0]["keys"].size)
         angles = (given[name].numpy() for name in ("cosines", "sines"))
-        return cls(layers, *(_bits(given[name]) for name in ("embedding", "norm", "head")), *angles, np.float32(epsilon))
+        return cls(
+            layers, *(_bits(given[name]) for name in ("embedding", "norm", "head")), *angles, np.float32(epsilon)
+        )
 
 
 def _bits(tensor: torch.Tensor) -> Bits:
@@ -80,7 +84,7 @@ class Buffers:
         self.values = {
             name: np.full((count, 2) if name in OF_TWO else count, np.nan, np.float32) for name, count in sizes.items()
         }
-        self.epochs = {name: np.zeros(count, np.int64) for name, count in sizes.items()}
+        self.epochs: dict[str, Epochs] = {name: np.zeros(count, np.int64) for name, count in sizes.items()}
         self.launches = 1
         self.sent = 0
 
@@ -150,7 +154,7 @@ class Block:
     chosen: int | None = None
     layer: int = 0
     input: Floats = field(default_factory=lambda: np.empty(0, np.float32))
-    scale: np.float32 = np.float32(1)
+    scale: np.float32 = field(default_factory=lambda: np.float32(1))
 
     def __post_init__(self) -> None:
         self.geometry, self.shape = self.step.geometry, self.step.geometry.shape
@@ -167,8 +171,10 @@ class Block:
         for layer in range(self.shape.layers):
             self.layer = layer
             for phase in self.step.phases:
+                yield None
                 yield from getattr(self, phase.name)()
         for phase in self.step.end:
+            yield None
             yield from getattr(self, phase.name)()
 
     # The phases.
@@ -272,14 +278,18 @@ class Block:
         for buffer, ranges in packets.gathered(phase, self.geometry, self.share).items():
             half = next(each.awaited for each in self.step.exchanges if (each.buffer, each.reader) == (buffer, phase))
             found[buffer] = np.full_like(self.buffers.values[buffer], np.nan)
-            missing = np.unique(np.concatenate([np.arange(each.start, each.stop) for each in ranges]))
+            missing = np.array(sorted({packet for each in ranges for packet in each}), dtype=int)
             while missing.size:
-                there = self.buffers.epochs[buffer][missing] == self.epoch(half)
+                there = self.fits(self.buffers.epochs[buffer][missing], self.epoch(half))
                 found[buffer][missing[there]] = self.buffers.values[buffer][missing[there]]
                 missing = missing[~there]
                 if missing.size:
                     yield f"{phase} of layer {self.layer} in block {self.share.block} waits for {buffer}"
         return found
+
+    def fits(self, epochs: Epochs, epoch: int) -> Truths:
+        """Returns which packets have the value that is waited for."""
+        return epochs == epoch
 
     def send(self, phase: str, buffer: str, packet: int, value: Floats | np.float32) -> None:
         half = next(each.sent for each in self.step.exchanges if (each.buffer, each.sender) == (buffer, phase))
@@ -371,11 +381,18 @@ class Block:
 
 
 def run(
-    step: StepPlan, weights: Weights, buffers: Buffers, token: int, seed: int, kind: type[Block] = Block
+    step: StepPlan,
+    weights: Weights,
+    buffers: Buffers,
+    token: int,
+    seed: int,
+    kind: type[Block] = Block,
+    late: int | None = None,
 ) -> tuple[Floats, int]:
-    """Runs a step that consumes `token`. Returns its logits and the chosen token. The seed is that of the order.
+    """Runs a step that consumes `token`. Returns its logits and the chosen token.
 
-    Raises Stuck if no block can go on.
+    Blocks go on in an order that is drawn with the seed; the block `late` only when all others wait. Raises Stuck if no
+    block can go on.
     """
     order = np.random.default_rng(seed)
     logits = np.full(step.geometry.shape.vocab, np.nan, np.float32)
@@ -385,9 +402,11 @@ def run(
     while running:
         if waiting.keys() == running.keys():
             raise Stuck("; ".join(sorted(set(waiting.values()))[:3]))
-        turn, sent = int(order.choice(sorted(running.keys() - waiting.keys()))), buffers.sent
+        ready = sorted(running.keys() - waiting.keys())
+        turn, sent = int(order.choice([each for each in ready if each != late] or ready)), buffers.sent
         try:
-            waiting[turn] = next(running[turn])
+            if (awaited := next(running[turn])) is not None:
+                waiting[turn] = awaited
         except StopIteration:
             del running[turn]
         if buffers.sent != sent:
