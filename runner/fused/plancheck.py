@@ -31,14 +31,14 @@ def problems(step: StepPlan) -> list[str]:
     return [line for check in checks for line in check(step)] + exchangecheck.problems(step)
 
 
-def sizes(step: StepPlan) -> dict[str, int]:
+def _sizes(step: StepPlan) -> dict[str, int]:
     """Returns the bytes of each matrix of a layer, and of the head."""
     shape = step.geometry.shape
     shapes = dict(zip(MATRICES, shape.linear_shapes, strict=True)) | {"head": (shape.vocab, shape.hidden)}
     return {name: 2 * rows * columns for name, (rows, columns) in shapes.items()}
 
 
-def spans(step: StepPlan) -> dict[str, list[tuple[int, int]]]:
+def _spans(step: StepPlan) -> dict[str, list[tuple[int, int]]]:
     """Returns the bytes [first, last) of each tensor of a layer, and of the head, that all blocks read, sorted."""
     found = defaultdict(list)
     for share in step.shares:
@@ -50,8 +50,8 @@ def spans(step: StepPlan) -> dict[str, list[tuple[int, int]]]:
 
 def _bytes(step: StepPlan) -> Iterator[str]:
     """Yields a line for each matrix of which a byte is not read once."""
-    found = spans(step)
-    for matrix, size in sizes(step).items():
+    found = _spans(step)
+    for matrix, size in _sizes(step).items():
         read = found.get(matrix, [])
         edges = [(0, 0), *read, (size, size)]
         if any(before[1] != after[0] for before, after in pairwise(edges)):
@@ -64,7 +64,7 @@ def _bytes(step: StepPlan) -> Iterator[str]:
 
 def _tokens(step: StepPlan) -> Iterator[str]:
     """Yields a line for each key head of which an older token is not read once."""
-    row, found = 2 * step.geometry.shape.head_dim, spans(step)
+    row, found = 2 * step.geometry.shape.head_dim, _spans(step)
     for tensor in ("keys", "values"):
         rows = [at // row for first, last in found.get(tensor, []) for at in range(first, last, row)]
         for head in range(step.geometry.shape.kv_heads):

@@ -13,7 +13,7 @@ from runner.fused.tape import Copy, Tokens
 
 @dataclass(frozen=True)
 class Share:
-    """What one block does in a step."""
+    """A block's part of a step."""
 
     block: int
     ranges: dict[str, Range]

@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from runner.fused.turns import Take
-from tests.support.fusedinterpreter import Bits, Block, Epochs, Floats, Sums, Truths
+from tests.support.fusedattention import Sums
+from tests.support.fusedinterpreter import Block, Truths
+from tests.support.fusedmemory import Bits, Epochs, Floats
 
 
 class NewestDropped(Block):

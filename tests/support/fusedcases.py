@@ -13,11 +13,18 @@ from runner.fused import geometry, stepplan
 from runner.fused.stepplan import StepPlan
 from runner.runtimes import eager
 from runner.worker import caches, gate, model, reference, tokens
-from tests.support import fusedinterpreter
-from tests.support.fusedinterpreter import NAN_BITS, Block, Weights
-from tests.support.fusedshapes import H200, everything
+from tests.support import fusedorder
+from tests.support.fusedinterpreter import Block
+from tests.support.fusedmemory import NAN_BITS, Buffers, Weights
+from tests.support.fusedshapes import H200, everything, of_catalogue
 
 STEPS, CACHE_ROWS = 3, 400
+TINY = of_catalogue()["tiny"]
+SCALING = of_catalogue()["llama-3.1-8b"].rope_scaling
+SHAPES = everything() | {
+    "tied": replace(TINY, tied_embedding=True),
+    "llama": replace(TINY, model_type="llama", qkv_bias=False, rope_scaling=SCALING),
+}
 
 
 @dataclass(frozen=True)
@@ -51,9 +58,9 @@ class Case:
         chosen_layout = replace(geometry.choose(self.shape, H200), **layout)
         for position in range(self.start, self.start + STEPS):
             plan = change(stepplan.make(chosen_layout, position, CACHE_ROWS))
-            buffers = buffers or fusedinterpreter.buffers_of(plan)
+            buffers = buffers or Buffers(plan)
             token = int(self.sequence[position])
-            logits, chosen = fusedinterpreter.run(plan, weights, buffers, token, seed + position, kind, late)
+            logits, chosen = fusedorder.run(plan, weights, buffers, token, seed + position, kind, late)
             left.append(torch.from_numpy(logits))
             assert chosen == int(left[-1].argmax()) or left[-1].isnan().any()
         return torch.stack(left)
@@ -78,7 +85,7 @@ class Case:
 @torch.no_grad()
 def of(name: str, start: int) -> Case:
     """Returns a case with synthetic weights. transformers fills the cache."""
-    shape, device = everything()[name], torch.device("cpu")
+    shape, device = SHAPES[name], torch.device("cpu")
     module = model.build_synthetic(model.Build(shape, "bf16", None, torch.bfloat16, device))
     drawn = tokens.draw(shape.vocab, CACHE_ROWS, 1, device)
     step = eager.EagerStep(module, caches.make("static", module, CACHE_ROWS), drawn)

@@ -1,7 +1,7 @@
 """The fused step in NumPy. It executes a plan as the kernel does, so that a plan can be tried without a GPU.
 
 Begin with `Block.run`: the phases of a step, one method each, in the words of the CUDA sources. A block is a generator.
-It yields while packets that it waits for are not there yet, and `run` lets the blocks go on in a random order. The
+It yields while packets that it waits for are not there yet, and fusedorder.py lets the blocks go on in any order. The
 arithmetic is the kernel's where it rounds: sums are float32; inputs of products, queries, keys, values, weights of
 tokens, outputs of attention and activations are bf16. Only the order of additions differs.
 """
@@ -13,132 +13,18 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
-import torch
 
-from runner.fused import exchanges, packets, plan, tensors, turns
-from runner.fused.launch import exchange_packets
+from runner.fused import exchanges, packets, plan, turns
 from runner.fused.stepplan import Share, StepPlan
-from runner.fused.tape import BESIDE, piece_start
+from runner.fused.tape import piece_start
 from runner.fused.turns import Take
+from tests.support.fusedattention import LOWEST, Sums, joined, rotated
+from tests.support.fusedmemory import Bits, Buffers, Epochs, Floats, Ring, Weights, number, rounded
 
-Floats = np.ndarray[Any, np.dtype[np.float32]]
-Bits = np.ndarray[Any, np.dtype[np.uint16]]
-"""bf16 values: the upper halves of floats"""
-Epochs = np.ndarray[Any, np.dtype[np.int64]]
 Truths = np.ndarray[Any, np.dtype[np.bool_]]
 T = TypeVar("T")
 Waits = Generator[str | None, None, T]
 """Yields what a block waits for, or None where it pauses, and returns what it waited for."""
-
-NAN_BITS = np.uint16(0x7FC0)
-LOWEST = np.float32(-1e30)
-OF_TWO = {"attention", "activations"}
-"""Buffers whose packets hold two bf16 values."""
-
-
-class Stuck(Exception):
-    """No block can go on. The kernel would give up and say what it waited for."""
-
-
-def number(bits: Bits) -> Floats:
-    return (bits.astype(np.uint32) << 16).view(np.float32)
-
-
-def rounded(values: Floats) -> Bits:
-    """Returns the nearest bf16 values; of two that are equally near, the even one."""
-    whole = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    return ((whole + 0x7FFF + (whole >> 16 & 1)) >> 16).astype(np.uint16)
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A model's tensors and its static cache, flat, in place."""
-
-    layers: list[dict[str, Bits]]
-    embedding: Bits
-    norm: Bits
-    head: Bits
-    cosines: Floats
-    sines: Floats
-    epsilon: np.float32
-
-    @classmethod
-    def of(cls, model: Any, cache: Any, epsilon: float) -> Weights:
-        """Returns views of what the kernel would be given the addresses of."""
-        layers = [{name: _bits(each) for name, each in layer.items()} for layer in tensors.of_layers(model, cache)]
-        given = tensors.of_model(model, layers[0]["keys"].size)
-        angles = (given[name].numpy() for name in ("cosines", "sines"))
-        return cls(
-            layers, *(_bits(given[name]) for name in ("embedding", "norm", "head")), *angles, np.float32(epsilon)
-        )
-
-
-def _bits(tensor: torch.Tensor) -> Bits:
-    return tensor.detach().view(torch.uint16).numpy().reshape(-1)
-
-
-class Buffers:
-    """What blocks exchange: values with the epoch of their making. They stay from launch to launch."""
-
-    def __init__(self, sizes: dict[str, int]) -> None:
-        self.values = {
-            name: np.full((count, 2) if name in OF_TWO else count, np.nan, np.float32) for name, count in sizes.items()
-        }
-        self.epochs: dict[str, Epochs] = {name: np.zeros(count, np.int64) for name, count in sizes.items()}
-        self.launches = 1
-        self.sent = 0
-
-
-class Ring:
-    """Slots that are filled in the order of the tape, each as soon as it is free."""
-
-    def __init__(self, step: StepPlan, share: Share, weights: Weights) -> None:
-        self._values_at = step.geometry.tile_tokens * step.geometry.shape.head_dim
-        self._memory = np.full((step.geometry.slots, step.geometry.slot_bytes // 2), NAN_BITS)
-        self._holds: list[int | None] = [None] * step.geometry.slots
-        self._tape = [(layer, copy) for layer in weights.layers for copy in share.layer]
-        self._tape += [({"head": weights.head}, copy) for copy in share.head]
-        self._next = 0
-        self._fill()
-
-    def read(self, n: int) -> Bits:
-        """Returns the slot of copy n."""
-        if self._holds[n % len(self._holds)] != n:
-            raise Stuck(f"a warp waits for copy {n}")
-        return self._memory[n % len(self._holds)]
-
-    def release(self, n: int) -> None:
-        self._holds[n % len(self._holds)] = None
-        self._fill()
-
-    def _fill(self) -> None:
-        while self._next < len(self._tape) and self._holds[slot := self._next % len(self._holds)] is None:
-            layer, copy = self._tape[self._next]
-            first, count = copy.offset // 2, copy.size // 2
-            self._memory[slot, :count] = layer[copy.tensor][first : first + count]
-            if copy.tensor in BESIDE:
-                values = layer[BESIDE[copy.tensor]][first : first + count]
-                self._memory[slot, self._values_at : self._values_at + count] = values
-            self._holds[slot] = self._next
-            self._next += 1
-
-
-@dataclass
-class Sums:
-    """Running sums of a warp over its tokens, for each query head of the group."""
-
-    largest: Floats
-    total: Floats
-    out: Floats
-
-    def add(self, queries: Floats, keys: Floats, values: Floats) -> None:
-        """Adds tokens: keys and values [tokens, head_dim]. Weights of tokens are powers of two."""
-        scores = queries @ keys.T
-        largest = np.maximum(self.largest, scores.max(axis=1))
-        shrink, weights = np.exp2(self.largest - largest), np.exp2(scores - largest[:, None])
-        self.total = self.total * shrink + weights.sum(axis=1)
-        self.out = self.out * shrink[:, None] + number(rounded(weights)) @ values
-        self.largest = largest
 
 
 @dataclass
@@ -194,15 +80,12 @@ class Block:
             return
         qkv = (yield from self.gather(exchanges.SPLIT))["qkv"]
         first = tokens.head * self.group * d
-        scale = np.float32(1.4426950408889634 / np.sqrt(d))
         heads = qkv[first : first + self.group * d].reshape(self.group, d)
-        queries = number(rounded(self.rotated(heads, scale)))
-        sums = [
-            Sums(np.full(self.group, LOWEST), np.zeros(self.group, np.float32), np.zeros((self.group, d), np.float32))
-            for _ in range(self.geometry.warps)
-        ]
+        queries = number(rounded(self.rotated(heads, 1.4426950408889634 / np.sqrt(d))))  # for exp2
+        sums = [Sums.of_nothing(self.group, d) for _ in range(self.geometry.warps)]
         for take, slot in self.slots(exchanges.SPLIT):
-            count, values_at = self.tile(take), self.geometry.tile_tokens * d
+            values_at = self.geometry.tile_tokens * d
+            count = min(self.geometry.tile_tokens, tokens.range.stop - take.row)
             tile = (slot[: count * d], slot[values_at : values_at + count * d])
             sums[take.warp].add(queries, *self.seen(take, *(number(part).reshape(count, d) for part in tile)))
         if tokens.split == tokens.splits - 1:
@@ -217,9 +100,8 @@ class Block:
         pairs = self.share.ranges[plan.OUTPUT_PAIRS]
         for pair in range(pairs.first, pairs.stop):
             largest, total = weights[: self.joined_splits(), 2 * pair // self.shape.head_dim].T
-            factor = np.exp2(largest - largest.max())
-            outputs = factor @ parts[: self.joined_splits(), 2 * pair : 2 * pair + 2] / (factor @ total)
-            self.send(exchanges.JOIN, "attention", pair, number(rounded(outputs)))
+            sums = joined(largest, total, parts[: self.joined_splits(), 2 * pair : 2 * pair + 2])
+            self.send(exchanges.JOIN, "attention", pair, number(rounded(sums.out / sums.total)))
 
     def out(self) -> Waits[None]:
         """outputs of attention → hidden"""
@@ -247,12 +129,12 @@ class Block:
         """activations → hidden"""
         activations = (yield from self.gather(exchanges.DOWN))["activations"].reshape(-1)
         partial = np.full((self.own.count, self.geometry.pieces), np.nan, np.float32)
-        for take, row in self.slots(exchanges.DOWN):
+        for take, piece in self.slots(exchanges.DOWN):
             first, stop = (piece_start(self.geometry, take.piece + edge) // 2 for edge in (0, 1))
             self.input = activations[first:stop]
-            partial[take.row - self.own.first, take.piece] = self.product(row)
-        for row, total in enumerate(self.added_up(partial)):
-            self.add_and_send(exchanges.DOWN, self.own.first + row, total)
+            partial[take.row - self.own.first, take.piece] = self.product(piece)
+        for row, total in enumerate(self.added_up(partial), self.own.first):
+            self.add_and_send(exchanges.DOWN, row, total)
 
     def head(self) -> Waits[None]:
         """hidden → logits"""
@@ -289,9 +171,9 @@ class Block:
 
     def fits(self, epochs: Epochs, epoch: int) -> Truths:
         """Returns which packets have the value that is waited for."""
-        return epochs == epoch
+        return np.equal(epochs, epoch)
 
-    def send(self, phase: str, buffer: str, packet: int, value: Floats | np.float32) -> None:
+    def send(self, phase: str, buffer: str, packet: int | slice, value: Floats | np.float32) -> None:
         half = next(each.sent for each in self.step.exchanges if (each.buffer, each.sender) == (buffer, phase))
         self.buffers.values[buffer][packet] = value
         self.buffers.epochs[buffer][packet] = self.epoch(half)
@@ -330,14 +212,9 @@ class Block:
         """Returns the position whose angles the token has."""
         return self.step.tokens
 
-    def rotated(self, heads: Floats, scale: np.float32) -> Floats:
-        cosine, sine = self.weights.cosines[self.position()] * scale, self.weights.sines[self.position()] * scale
-        a, b = np.split(heads, 2, axis=-1)
-        return np.concatenate([a * cosine - b * sine, b * cosine + a * sine], axis=-1)
-
-    def tile(self, take: Take) -> int:
-        """Returns how many tokens a tile has."""
-        return min(self.geometry.tile_tokens, self.share.tokens.range.stop - take.row)
+    def rotated(self, heads: Floats, scale: float) -> Floats:
+        cosine, sine = (table[self.position()] for table in (self.weights.cosines, self.weights.sines))
+        return rotated(heads, cosine * np.float32(scale), sine * np.float32(scale))
 
     def seen(self, _take: Take, keys: Floats, values: Floats) -> tuple[Floats, Floats]:
         """Returns the tokens of a tile that attention sees: all."""
@@ -349,72 +226,32 @@ class Block:
         key, value = (
             qkv[start + head * d :][:d] for start in (self.shape.q_width, self.shape.q_width + self.shape.kv_width)
         )
-        bits = {"keys": rounded(self.rotated(key, np.float32(1))), "values": rounded(value)}
+        bits = {"keys": rounded(self.rotated(key, 1)), "values": rounded(value)}
         for name, row in bits.items():
             first = (head * self.step.cache_rows + self.step.tokens) * d
             self.of_layer(name)[first : first + d] = row
         sums.add(queries, *(number(row)[None] for row in bits.values()))
 
     def join_warps(self, sums: list[Sums]) -> None:
-        tokens, d = self.share.tokens, self.shape.head_dim
-        largest = np.max([each.largest for each in sums], axis=0)
-        factors = [np.exp2(each.largest - largest) for each in sums]
-        total = sum(each.total * factor for each, factor in zip(sums, factors, strict=True))
-        out = sum(each.out * factor[:, None] for each, factor in zip(sums, factors, strict=True))
-        for i in range(self.group):
-            head = tokens.head * self.group + i
-            weight, part = 2 * (tokens.split * self.shape.heads + head), tokens.split * self.shape.q_width + head * d
-            self.send(exchanges.SPLIT, "weights", weight, largest[i])
-            self.send(exchanges.SPLIT, "weights", weight + 1, total[i])
-            for dimension in range(d):
-                self.send(exchanges.SPLIT, "parts", part + dimension, out[i, dimension])
+        tokens, shape = self.share.tokens, self.shape
+        arrays = ([getattr(each, name) for each in sums] for name in ("largest", "total", "out"))
+        block = joined(*map(np.array, arrays))
+        first = tokens.split * shape.heads + tokens.head * self.group
+        self.send(
+            exchanges.SPLIT,
+            "weights",
+            slice(2 * first, 2 * (first + self.group)),
+            np.stack([block.largest, block.total], axis=1).reshape(-1),
+        )
+        places = slice(first * shape.head_dim, (first + self.group) * shape.head_dim)
+        self.send(exchanges.SPLIT, "parts", places, block.out.reshape(-1))
 
     def joined_splits(self) -> int:
         return self.share.tokens.splits
 
     def added_up(self, partial: Floats) -> Floats:
-        return partial.sum(axis=1)
+        return np.sum(partial, axis=1, dtype=np.float32)
 
     def add_and_send(self, phase: str, row: int, value: np.float32) -> None:
         self.residual[row - self.own.first] += value
         self.send(phase, "hidden", row, self.residual[row - self.own.first])
-
-
-def run(
-    step: StepPlan,
-    weights: Weights,
-    buffers: Buffers,
-    token: int,
-    seed: int,
-    kind: type[Block] = Block,
-    late: int | None = None,
-) -> tuple[Floats, int]:
-    """Runs a step that consumes `token`. Returns its logits and the chosen token.
-
-    Blocks go on in an order that is drawn with the seed; the block `late` only when all others wait. Raises Stuck if no
-    block can go on.
-    """
-    order = np.random.default_rng(seed)
-    logits = np.full(step.geometry.shape.vocab, np.nan, np.float32)
-    blocks = [kind(step, share, weights, buffers, logits, token) for share in step.shares]
-    running = {block.share.block: block.run() for block in blocks}
-    waiting: dict[int, str] = {}  # since the last packet was sent
-    while running:
-        if waiting.keys() == running.keys():
-            raise Stuck("; ".join(sorted(set(waiting.values()))[:3]))
-        ready = sorted(running.keys() - waiting.keys())
-        turn, sent = int(order.choice([each for each in ready if each != late] or ready)), buffers.sent
-        try:
-            if (awaited := next(running[turn])) is not None:
-                waiting[turn] = awaited
-        except StopIteration:
-            del running[turn]
-        if buffers.sent != sent:
-            waiting.clear()
-    buffers.launches += 1
-    assert blocks[0].chosen is not None
-    return logits, blocks[0].chosen
-
-
-def buffers_of(step: StepPlan) -> Buffers:
-    return Buffers(exchange_packets(step.geometry))

@@ -19,8 +19,10 @@ PIECES = {"pieces": 8}  # of four warps: two rounds
         ("group-7", 100, {}),
         ("group-2", 100, PIECES),
         ("group-1", 15, {}),  # one query head for a key head, head_dim 128
+        ("tied", 17, {}),
+        ("llama", 100, {}),  # no bias, scaled angles
     ],
-    ids=["first-steps", "tiny", "five-splits", "group-7", "two-rounds", "group-1"],
+    ids=["first-steps", "tiny", "five-splits", "group-7", "two-rounds", "group-1", "tied", "llama"],
 )
 def test_logits_are_no_worse_than_trusted_eagers(name: str, start: int, layout: dict[str, int]) -> None:
     case = fusedcases.of(name, start)
