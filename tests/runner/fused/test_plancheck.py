@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from runner.fused import geometry, plancheck, stepplan
 from runner.fused.geometry import Card
@@ -77,6 +79,34 @@ def test_the_interpreter_fails_with_a_planted_fault(name: str) -> None:
     except Stuck:
         return
     assert case.error(logits) > 5 * case.bound
+
+
+FEW_BLOCKS = stepplan.make(geometry.choose(everything()["group-2"], Card(6, H200.shared_bytes)), 300, CACHE_ROWS)
+SLOTS = min(len(share.layer) for share in FEW_BLOCKS.shares)
+
+
+@pytest.mark.medium
+@settings(max_examples=60)
+@given(block=st.integers(0, 5), places=st.sets(st.integers(0, SLOTS - 1), min_size=2, max_size=2), data=st.data())
+def test_any_change_of_a_tape_is_found(block: int, places: set[int], data: st.DataObject) -> None:
+    """A copy is left out, comes twice, changes places with another one, begins elsewhere or has another warp."""
+    share, (first, second) = FEW_BLOCKS.shares[block], sorted(places)
+    tape = list(share.layer)
+    before, behind = tape[first], tape[second]
+    changed = data.draw(
+        st.sampled_from(
+            [
+                tape[:first] + tape[first + 1 :],
+                [*tape[:first], before, *tape[first:]],
+                [*tape[:first], behind, *tape[first + 1 : second], before, *tape[second + 1 :]],
+                [*tape[:first], replace(before, offset=before.offset + 16), *tape[first + 1 :]],
+                [*tape[:first], replace(before, warp=before.warp ^ 1), *tape[first + 1 :]],
+            ]
+        )
+    )
+    shares = list(FEW_BLOCKS.shares)
+    shares[block] = replace(share, layer=tuple(changed))
+    assert plancheck.problems(replace(FEW_BLOCKS, shares=tuple(shares)))
 
 
 def with_other_warp(step: StepPlan) -> StepPlan:
