@@ -1,11 +1,8 @@
-"""Turns of warps: what they count is what the tape has."""
+"""Turns of warps, slot by slot. That the tape has what they count, test_plancheck holds."""
 
 from dataclasses import replace
 
-import pytest
-
 from runner.fused import exchanges, geometry, stepplan, turns
-from runner.fused.turns import Take
 from tests.support.fusedshapes import H200, everything
 
 LAYOUT = geometry.choose(everything()["group-2"], H200)  # 4 warps, 128 blocks; 520 / 2 pairs of rows, 264 rows
@@ -34,11 +31,3 @@ def test_a_warp_has_the_same_piece_of_all_its_rows() -> None:
     assert [(take.row, take.piece) for take in takes[:9]] == [
         *((261, 0), (262, 0), (261, 1), (262, 1), (261, 2), (262, 2), (261, 3), (262, 3), (263, 0)),
     ]
-
-
-@pytest.mark.parametrize("name", everything())
-def test_a_take_is_the_copy_of_its_slot(name: str) -> None:
-    step = stepplan.make(geometry.choose(everything()[name], H200), 300, 1000)
-    share = step.shares[1]
-    takes: list[Take] = [take for of in turns.of_layer(step.geometry, share).values() for take in of]
-    assert [turns.copy_of(step.geometry, share, 1000, take) for take in takes] == list(share.layer)
