@@ -60,7 +60,7 @@ def piece_start(geometry: Geometry, piece: int) -> int:
 def of_layer(geometry: Geometry, block: int, tokens: int, cache_rows: int) -> Iterator[Copy]:
     """Yields a block's copies for one layer, with `tokens` older tokens in a cache that has room for `cache_rows`."""
     shape, ranges = geometry.shape, plan.of_block(geometry, block)
-    yield from _in_twos(geometry, [_qkv_row(geometry, row) for row in _numbers(ranges[plan.QKV])])
+    yield from _in_twos(geometry, [qkv_row(geometry, row) for row in _numbers(ranges[plan.QKV])])
     yield from _of_cache(geometry, tokens_of(geometry, block, tokens), cache_rows)
     yield from _in_twos(geometry, [("out", row, 2 * shape.q_width) for row in _numbers(ranges[plan.ROWS])])
     yield from _of_gate_up(geometry, ranges[plan.PAIRS])
@@ -83,7 +83,7 @@ def _in_twos(geometry: Geometry, rows: list[tuple[str, int, int]]) -> Iterator[C
         yield Copy(tensor, row * size, size, turn // 2 % geometry.warps)
 
 
-def _qkv_row(geometry: Geometry, row: int) -> tuple[str, int, int]:
+def qkv_row(geometry: Geometry, row: int) -> tuple[str, int, int]:
     """Returns tensor, row and bytes of a row of Wq, Wk and Wv one below the other."""
     q, kv, wide = geometry.shape.q_width, geometry.shape.kv_width, 2 * geometry.shape.hidden
     if row < q:
