@@ -86,6 +86,7 @@ figures: env ## Draw docs/figures/ from the committed records; steps.svg has the
 	@$(venv) python -m analysis figures --records experiments/records --out docs/figures $(ARGS)
 	@$(venv) python -m analysis floor --records experiments/records --gpu h100 --figure docs/figures/steps.svg >/dev/null
 	@echo docs/figures/steps.svg
+	@$(venv) python -m tests.pages.drawing docs/figures
 
 report: env ## Make report/report.html from the committed records
 	@$(venv) python -m analysis report --records experiments/records $(ARGS)

@@ -269,9 +269,9 @@ def _verdict(low: float, high: float, threshold: float, needed: int | None, host
     share = percent(threshold, ".1%").replace(".0 ", " ")
     ends = f"[{low:.3f}, {high:.3f}]"
     if low > above:
-        return FASTER, f"b is faster than a by more than {share}, since the whole interval {ends} lies above {above:g}"
+        return FASTER, f"b is faster than a by more than {share}, as all of {ends} lies above {above:g}"
     if high < below:
-        return SLOWER, f"b is slower than a by more than {share}, since the whole interval {ends} lies below 1/{above:g}"
+        return SLOWER, f"b is slower than a by more than {share}, as all of {ends} lies below 1/{above:g}"
     if below <= low and high <= above:
         return SAME, f"the whole interval {ends} lies within {share} of 1 (no difference)"
     return AMBIGUOUS, f"the interval {ends} {_open_question(low, high, share)}. {_more_sessions(needed, hosts)}"

@@ -185,5 +185,5 @@ def _mlflow_run() -> Finding:
     gigabytes = ENVIRONMENT_GB[CUDA_STACK][1]
     others = [f"--env-manager {name}" for name in ("uv", "local") if name == "local" or shutil.which(name)]
     if shutil.which("pyenv"):
-        return ok(MLFLOW_RUN, f"works with pyenv, and installs {gigabytes} GB the first time; also with {' or '.join(others)}")
+        return ok(MLFLOW_RUN, f"works with pyenv (installs {gigabytes} GB once); also with {' or '.join(others)}")
     return note(MLFLOW_RUN, "there is no pyenv, which it uses by default", f"add {' or '.join(others)}")

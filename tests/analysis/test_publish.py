@@ -21,7 +21,7 @@ AB = next((ROOT / "experiments" / "records" / "h200").glob("ab-qwen2.5-7b-16384-
 NOTE = """\
 **FASTER**: eager / graph = **1.727**, interval 1.622–2.682 (93.75 %)
 
-b is faster than a by more than 1 %, since the whole interval [1.622, 2.682] lies above 1.01
+b is faster than a by more than 1 %, as all of [1.622, 2.682] lies above 1.01
 
 | | a: eager | b: graph |
 |---|---|---|

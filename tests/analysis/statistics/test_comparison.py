@@ -161,8 +161,8 @@ MORE = "About 7 sessions of each arm would be needed on this host for ±0.5 %; u
 @pytest.mark.parametrize(
     ("low", "high", "verdict", "reason"),
     [
-        (1.2, 1.3, FASTER, "b is faster than a by more than 1 %, since the whole interval [1.200, 1.300] lies above 1.01"),
-        (0.7, 0.8, SLOWER, "b is slower than a by more than 1 %, since the whole interval [0.700, 0.800] lies below 1/1.01"),
+        (1.2, 1.3, FASTER, "b is faster than a by more than 1 %, as all of [1.200, 1.300] lies above 1.01"),
+        (0.7, 0.8, SLOWER, "b is slower than a by more than 1 %, as all of [0.700, 0.800] lies below 1/1.01"),
         (1 / 1.01, 1.01, SAME, "the whole interval [0.990, 1.010] lies within 1 % of 1 (no difference)"),
         (
             1.001,

@@ -161,9 +161,9 @@ def test_an_installation_without_packages_is_a_problem(bare: Path) -> None:
         (
             ("mlflow", "pyenv", "uv"),
             OK,
-            "works with pyenv, and installs 6.6 GB the first time; also with --env-manager uv or --env-manager local",
+            "works with pyenv (installs 6.6 GB once); also with --env-manager uv or --env-manager local",
         ),
-        (("mlflow", "pyenv"), OK, "works with pyenv, and installs 6.6 GB the first time; also with --env-manager local"),
+        (("mlflow", "pyenv"), OK, "works with pyenv (installs 6.6 GB once); also with --env-manager local"),
         (("mlflow", "uv"), NOTE, "add --env-manager uv or --env-manager local"),
         (("mlflow",), NOTE, "add --env-manager local"),
         (("pyenv",), NOTE, "make env && source .venv/bin/activate"),
