@@ -67,7 +67,7 @@ def written(tiny_job, tmp_path):
 def test_a_session_is_run_with_its_job_and_the_seconds_until_here(written, monkeypatch, tmp_path):
     seen = {}
     monkeypatch.setattr(session, "run", lambda job, clock: seen.update(job=job, seconds=dict(clock.seconds)))
-    assert program.main(written(ago=3)) == 0
+    assert program.main([written(ago=3)]) == 0
     assert seen["job"].cell.model == "tiny"
     assert 3 <= seen["seconds"]["start"] < 60
     assert seen["seconds"].keys() == {"start", "import"}
@@ -77,7 +77,7 @@ def test_a_session_is_run_with_its_job_and_the_seconds_until_here(written, monke
 def test_a_clock_that_was_set_back_meanwhile_makes_no_negative_time(written, monkeypatch):
     seen = {}
     monkeypatch.setattr(session, "run", lambda _job, clock: seen.update(clock.seconds))
-    program.main(written(ago=-100))
+    program.main([written(ago=-100)])
     assert seen["start"] == 0.0
 
 
@@ -91,7 +91,7 @@ def test_an_error_of_the_family_is_told_with_its_reason_and_code(written, monkey
         raise MissingPackage("no such thing")
 
     monkeypatch.setattr(session, "run", fail)
-    assert program.main(written()) == MissingPackage.exit_code
+    assert program.main([written()]) == MissingPackage.exit_code
     assert told(capsys) == {
         "reason": MissingPackage.reason,
         "exit_code": MissingPackage.exit_code,
@@ -100,5 +100,5 @@ def test_an_error_of_the_family_is_told_with_its_reason_and_code(written, monkey
 
 
 def test_a_job_that_cannot_be_read_is_told_too(tmp_path, capsys):
-    assert program.main(str(tmp_path / "none.json")) == BadValue.exit_code
+    assert program.main([str(tmp_path / "none.json")]) == BadValue.exit_code
     assert "cannot be read" in told(capsys)["message"]

@@ -167,11 +167,11 @@ def test_a_runtime_that_owns_its_model_has_no_kernels_layers(monkeypatch, tiny_j
 def test_a_package_that_is_not_whole_is_missing_and_anything_else_is_a_bug():
     declared = SimpleNamespace(package="autoawq", name="autoawq-triton", remedy="pip install it")
     said = r"package autoawq of autoawq-triton is incomplete .*: pip install it"
-    with pytest.raises(MissingPackage, match=said), session._import_errors(declared):
+    with pytest.raises(MissingPackage, match=said), packages.import_errors(declared):
         raise ImportError("No module named triton")
     with (
         pytest.raises(ImportError, match="No module named ours"),
-        session._import_errors(SimpleNamespace(package=None)),
+        packages.import_errors(SimpleNamespace(package=None)),
     ):
         raise ImportError("No module named ours")
 
