@@ -41,9 +41,8 @@ def _floor(bench: Bench) -> str:
     read = f"a step reads {bench.bytes.streamed / 1e9:.3f} GB"
     if bench.floor_ms is None:
         return f"{read}; {bench.gpu.name} has no datasheet here, so no r_floor"
-    return (
-        f"{read}: {bench.floor_ms:.3f} ms at the {bench.gpu.bandwidth_gbs:g} GB/s of the datasheet ({bench.gpu.name})"
-    )
+    bandwidth = f"{bench.gpu.bandwidth_gbs:g} GB/s of the datasheet ({bench.gpu.name})"
+    return f"{read}: {bench.floor_ms:.3f} ms at the {bandwidth}"
 
 
 def _speed(entry: Entry) -> tuple[str, ...]:

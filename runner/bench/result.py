@@ -24,7 +24,7 @@ CAVEATS = (
     "synthetic weights, and no profile of what ran",
     "no record, no interval and no verdict: `python -m runner ab --field runtime` compares two runtimes",
 )
-"""What a bench does not show."""
+"""The limits of a bench, for its readers."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Bench:
     schema: str = SCHEMA
     version: int = VERSION
     caveats: tuple[str, ...] = field(default=CAVEATS)
-    """what a bench does not show"""
+    """limits of a bench, for its readers"""
 
 
 def dump(bench: Bench) -> str:

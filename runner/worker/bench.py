@@ -37,7 +37,7 @@ UNKNOWN_BACKEND = "unknown"
 
 @dataclass(frozen=True)
 class Shared:
-    """What the steps of a bench share: the model, its tokens, and the expected answers."""
+    """The parts that the steps of a bench share: the model, its tokens, and the expected answers."""
 
     model: Any
     tokens: tokens.Tokens
@@ -57,7 +57,7 @@ class Entrant:
 
 @dataclass(frozen=True)
 class Found:
-    """What a bench has found. `built` has a runtime's reason where its step could not be built."""
+    """The findings of a bench. `built` has a runtime's reason where its step could not be built."""
 
     built: Mapping[str, Entrant | str]
     turns: tuple[tuple[str, ...], ...]
