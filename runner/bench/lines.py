@@ -9,7 +9,7 @@ from runner.counts import counted
 from runner.record import judgement
 
 SPEEDS = ("runtime", "ms/step", "of the rounds", "r_floor")
-RATIOS = ("ratio", "", "of the rounds")
+RATIOS = ("ratio", "median", "of the rounds")
 
 
 def lines(bench: Bench) -> Iterator[str]:
