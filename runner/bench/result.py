@@ -142,7 +142,7 @@ def _ratio(over: str, under: str, medians: Mapping[str, Sequence[float]]) -> Rat
 
 
 def turns(runtimes: Sequence[str], rounds: int) -> tuple[tuple[str, ...], ...]:
-    """Returns the order of the runtimes in each round: each begins with the next one, and every second is reversed.
+    """Returns the order of the runtimes in each round: forwards, backwards, then the same from the next runtime on.
 
     No runtime thus always runs first, or always after the same one. Without runtimes there are no rounds.
     """
@@ -150,6 +150,6 @@ def turns(runtimes: Sequence[str], rounds: int) -> tuple[tuple[str, ...], ...]:
 
 
 def _turn(runtimes: tuple[str, ...], number: int) -> tuple[str, ...]:
-    start = number % len(runtimes)
+    start = number // 2 % len(runtimes)
     turn = runtimes[start:] + runtimes[:start]
     return turn[::-1] if number % 2 else turn

@@ -24,7 +24,6 @@ from runner.launch import process
 from runner.launch.local import WORKER_COMMAND, LocalWorker
 from runner.launch.process import OnPhase
 from runner.machine import hostlock
-from runner.redaction import privatepaths
 
 COMMAND = (*WORKER_COMMAND, BENCH)
 
@@ -40,16 +39,15 @@ def check_result(path: Path) -> None:
         raise BadValue(f"{path} cannot be written ({failures.reason(error)}): name another file with --out") from error
 
 
-def run(order: Assignment, path: Path, on_phase: OnPhase, on_wait: Callable[[str], None]) -> Bench:
+def run(order: Assignment, path: Path, timeout_s: float, on_phase: OnPhase, on_wait: Callable[[str], None]) -> Bench:
     """Returns the result of a bench, written at `path`. It holds the host as a session does.
 
     Raises the error that the worker ended with; WorkerFailed if it crashed, WorkerTimeout if it took too long.
     """
     order = replace(order, result_path=os.path.realpath(path))
     worker = LocalWorker(order.jobs[0], COMMAND)
-    hidden = privatepaths.folder(os.path.dirname(order.result_path), privatepaths.SPOOL)
     with hostlock.hold(share=False, on_wait=on_wait):
-        ended = process.run_to_end(order, hidden, process.DEFAULT_TIMEOUT_S, on_phase, worker)
+        ended = process.run_to_end(order, (), timeout_s, on_phase, worker)
     if ended.stopped is not None or not path.exists():
         raise errors.of_reason(ended.cause.reason)(ended.cause.message)
     return from_json(Bench, json.loads(path.read_text(encoding="utf-8")))

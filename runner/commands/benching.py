@@ -12,7 +12,7 @@ from runner.bench import entrants, starting
 from runner.bench.lines import lines
 from runner.cell.vocabulary import AUTO, CPU
 from runner.commands.measuring import Start
-from runner.commands.options import ANY_PATH, REQUEST_HELP
+from runner.commands.options import ANY_PATH, REQUEST_HELP, timeout_option
 from runner.errors import InvalidSession
 from runner.machine import nvml
 from runner.plan.request import Request
@@ -30,6 +30,7 @@ RUNTIMES = "eager,graph,compile,fused"
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="passes of each runtime")
 @click.option("--steps", default="64", show_default=True, help="timed steps of a pass")
 @click.option("--out", type=ANY_PATH, help=f"write the result here [default: {FOLDER}/GPU-MODEL-CTX-TIME.json]")
+@timeout_option
 @click.pass_obj
 def bench(
     start: Start,
@@ -42,6 +43,7 @@ def bench(
     rounds: int,
     steps: str,
     out: Path | None,
+    timeout: float,
 ) -> None:
     """Compares runtimes of one model in one process, in turns. The result is no record and has no verdict."""
     names = entrants.names(runtimes)
@@ -52,7 +54,7 @@ def bench(
     starting.check_result(path)
     shown = display.choose()
     with shown.session(f"{cell.model} {cell.ctx} {cell.gpu}: {', '.join(order.runtimes)}", None):
-        found = starting.run(order, path, shown.phase, shown.note)
+        found = starting.run(order, path, timeout, shown.phase, shown.note)
     for line in lines(found):
         click.echo(line)
     click.echo(f"result in {path}, which is no record")

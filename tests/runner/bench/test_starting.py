@@ -11,7 +11,7 @@ import pytest
 from runner.bench import result, starting
 from runner.bench.assignment import Assignment
 from runner.bench.result import Bench
-from runner.errors import BadValue, OutOfMemory, WorkerFailed
+from runner.errors import BadValue, OutOfMemory, WorkerFailed, WorkerTimeout
 from runner.job import Job
 from runner.launch.local import WORKER_COMMAND
 from runner.machine import hostlock
@@ -27,7 +27,7 @@ WRITES = """
 FAILS = """
     print('@error {"reason": "oom", "exit_code": 18, "message": "out of memory: choose less"}', flush=True)
 """
-Start = Callable[[str], Bench]
+Start = Callable[..., Bench]
 
 
 @pytest.fixture
@@ -47,10 +47,12 @@ def phases() -> list[str]:
 def start(tiny_job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phases: list[str]) -> Start:
     """A function that runs a script in the worker's place; `phases` collects what was announced."""
 
-    def run(script: str) -> Bench:
+    def run(script: str, timeout_s: float = 30.0) -> Bench:
         monkeypatch.setattr(starting, "COMMAND", worker(tmp_path, script))
         order = Assignment((tiny_job,), (), 3)
-        return starting.run(order, tmp_path / "out.json", lambda phase, _: phases.append(phase), phases.append)
+        return starting.run(
+            order, tmp_path / "out.json", timeout_s, lambda phase, _: phases.append(phase), phases.append
+        )
 
     return run
 
@@ -88,6 +90,12 @@ def test_the_workers_error_is_the_commands(start: Start) -> None:
 def test_a_crash_is_one_line_with_the_last_output(start: Start) -> None:
     with pytest.raises(WorkerFailed, match=r"exit code 3 .*its last output: a CUDA error"):
         start("import sys; print('a CUDA error'); sys.exit(3)")
+
+
+@pytest.mark.medium
+def test_a_worker_that_hangs_is_stopped(start: Start) -> None:
+    with pytest.raises(WorkerTimeout, match="--timeout allows more time"):
+        start("import time; time.sleep(60)", timeout_s=0.5)
 
 
 def test_a_result_is_never_overwritten(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def run(tiny_job, tmp_path):
 def test_right_steps_have_a_speed_and_their_evidence(run, runtimes):
     runtimes["again"] = (eager.build, {})
     found, entries = run("eager", "again", rounds=2, refusals=(Refusal("graph", "needs a GPU"),))
-    assert found.turns == (("eager", "again"), ("eager", "again"))
+    assert found.turns == (("eager", "again"), ("again", "eager"))
     for name in ("eager", "again"):
         entry = entries[name]
         assert entry.reasons == ()
