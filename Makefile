@@ -22,7 +22,7 @@ venv := PATH="$$PWD/.venv/bin:$$PATH"
 # of test-fast.
 keep_bytecode := PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-stores test-real lint types check ui bench-overhead bench-tables floor graphs quant budget figures report demo results screenshots coverage verify unchanged mutants lock clean
+.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-stores test-real lint types check ui bench-decode bench-overhead bench-tables floor graphs quant budget figures report demo results screenshots coverage verify unchanged mutants lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -66,6 +66,9 @@ check: lint types test ## lint, types and test
 
 ui: env ## Print the address for comparing cells, and open MLflow's UI there (PORT=5000)
 	@$(venv) python -m runner ui --port $(PORT) $(ARGS)
+
+bench-decode: env ## Compare eager, graph, compile and fused in one process, in turns (ARGS="--model mistral-7b --ctx 16384 …")
+	@$(venv) python -m runner bench $(ARGS)
 
 bench-overhead: env ## Compare steps timed by the harness with bare ones
 	@$(venv) python -m tests.bench_overhead $(ARGS)

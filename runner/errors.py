@@ -189,3 +189,8 @@ def family() -> tuple[type[Failure], ...]:
     """Returns all errors of the family in order of their exit codes."""
     kinds: list[type[Failure]] = [*DecodeFloorError.__subclasses__(), *Stopped.__subclasses__()]
     return tuple(sorted(kinds, key=lambda kind: kind.exit_code))
+
+
+def of_reason(reason: str | None) -> type[Failure]:
+    """Returns the error of a short name; WorkerFailed if none has it."""
+    return next((kind for kind in family() if kind.reason == reason), WorkerFailed)

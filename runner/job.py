@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, TypeVar
 
 from runner.cell.cell import Cell
 from runner.cell.fieldtypes import ABSENT, Absent
@@ -17,6 +17,9 @@ from runner.errors import BadValue
 from runner.record.sections.head import ContainerInfo, GpuInfo, Keys, ModelInfo, Outcome, SessionInfo
 from runner.record.sessionrecord import SCHEMA_VERSION, FailedRecord
 
+Order = TypeVar("Order")
+BENCH = "--bench"
+"""Option of the worker that measures several runtimes in one process."""
 PHASE_MARK = "@phase "
 ERROR_MARK = "@error "
 """Prefixes of the lines on the worker's standard output that the parent reads."""
@@ -60,13 +63,13 @@ class Job:
     """compare layer by layer with the reference, after all timed passes"""
 
 
-def read(path: Path) -> Job:
-    """Returns the job in a file.
+def read(kind: type[Order], path: Path) -> Order:
+    """Returns the job in a file, or another order of this type.
 
-    Raises BadValue if the file cannot be read or is not a complete job of this version.
+    Raises BadValue if the file cannot be read or is not a complete order of this version.
     """
     try:
-        return from_json(Job, json.loads(path.read_text(encoding="utf-8")))
+        return from_json(kind, json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise BadValue(
             f"the job {path} cannot be read: {error.strerror or error}: start `python -m runner cell`, which writes it"

@@ -76,6 +76,16 @@ def _timeout(_context: click.Context, _option: click.Parameter, seconds: float) 
     return seconds
 
 
+timeout_option = click.option(
+    "--timeout",
+    type=float,
+    callback=_timeout,
+    default=process.DEFAULT_TIMEOUT_S,
+    show_default=True,
+    help="seconds after which a worker is stopped",
+)
+
+
 def session_options(function: Function) -> Function:
     """Adds the options of running sessions."""
     options = (
@@ -83,14 +93,7 @@ def session_options(function: Function) -> Function:
         click.option(
             "--share-host", is_flag=True, help="do not wait for other sessions on this host; the record is flagged"
         ),
-        click.option(
-            "--timeout",
-            type=float,
-            callback=_timeout,
-            default=process.DEFAULT_TIMEOUT_S,
-            show_default=True,
-            help="seconds after which a worker is stopped",
-        ),
+        timeout_option,
     )
     for option in reversed(options):
         function = option(function)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from runner import failures
 from runner.cell.jsonform import to_json
@@ -60,6 +61,19 @@ class Cause:
 
     reason: str
     message: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The end of a worker: the error that stopped it, if any, and why it has no result, if it has none.
+
+    The exit code is the negative number of a signal, or None if it is not known.
+    """
+
+    stopped: Failure | None
+    exit_code: int | None
+    cause: Cause
+    last_lines: tuple[str, ...]
 
 
 @dataclass
@@ -117,26 +131,35 @@ def run_worker(job: Job, timeout_s: float, on_phase: OnPhase, worker: Worker) ->
     A record of status `interrupted` means that this process was told to stop. Raises DiskFull if no record can be
     written. Raises Interrupted or Terminated if the record was already complete.
     """
-    output = _Output(on_phase, _hidden(job))
-    with _job_file(job) as path:
-        stopped, code = _run(worker, path, output, timeout_s)
-    output.end()
+    ended = run_to_end(job, _hidden(job), timeout_s, on_phase, worker)
     record_of_worker = _written(job)
     if record_of_worker is not None:
-        if isinstance(stopped, Stopped):
-            raise type(stopped)(f"{stopped}; {spool.kept(Path(job.record_path))}")
+        if isinstance(ended.stopped, Stopped):
+            raise type(ended.stopped)(f"{ended.stopped}; {spool.kept(Path(job.record_path))}")
         return record_of_worker
+    return write_failure(job, _outcome(ended.cause, ended.exit_code, ended.last_lines))
+
+
+def run_to_end(order: Any, hidden: Hidden, timeout_s: float, on_phase: OnPhase, worker: Worker) -> Ended:
+    """Runs a worker with its order, a dataclass that it reads from a JSON file, until it has ended.
+
+    `hidden` are the folders that its texts must not name.
+    """
+    output = _Output(on_phase, hidden)
+    with _order_file(order) as path:
+        stopped, code = _run(worker, path, output, timeout_s)
+    output.end()
     exit_code, fault = (code, None) if code is None else worker.outcome(code)
     cause = _cause(stopped, exit_code, fault, output)
-    published = Cause(cause.reason, privatepaths.without(cause.message, output.hidden))
-    return write_failure(job, _outcome(published, exit_code, output.last_lines))
+    published = Cause(cause.reason, privatepaths.without(cause.message, hidden))
+    return Ended(stopped, exit_code, published, tuple(output.last_lines))
 
 
 @contextmanager
-def _job_file(job: Job) -> Iterator[Path]:
+def _order_file(order: Any) -> Iterator[Path]:
     with scratch.folder() as folder:
         path = folder / "job.json"
-        path.write_text(json.dumps(to_json(job)), encoding="utf-8")
+        path.write_text(json.dumps(to_json(order)), encoding="utf-8")
         yield path
 
 

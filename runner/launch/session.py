@@ -15,7 +15,7 @@ from runner import errors
 from runner.cell import protocol
 from runner.cell.vocabulary import AUTO, CPU
 from runner.checkpoints import checkpoint, readable
-from runner.errors import DecodeFloorError, Failure, Infeasible, InvalidSession, Stopped, WorkerFailed
+from runner.errors import DecodeFloorError, Failure, Infeasible, InvalidSession, Stopped
 from runner.job import Job
 from runner.launch import process
 from runner.launch.container import place as places
@@ -159,8 +159,7 @@ def failure(measured: SessionRecord) -> Failure | None:
         return None
     if isinstance(measured, MeasuredRecord):
         return InvalidSession("the session is not valid: " + "; ".join(measured.reasons))
-    kinds = {kind.reason: kind for kind in errors.family()}
-    return kinds.get(measured.outcome.reason or "", WorkerFailed)(measured.outcome.message)
+    return errors.of_reason(measured.outcome.reason)(measured.outcome.message)
 
 
 def _job(request: Request, plan: Plan, place: Place, index: int, started_ms: int, settings: Settings) -> Job:

@@ -5,19 +5,20 @@ Reasons make a session invalid: it is kept, but never enters a table. Flags mark
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from runner import registry
 from runner.cell import attention, floors
+from runner.cell.cell import Cell
 from runner.cell.fieldtypes import value_or_none
 from runner.record import gaterules, heldbytes
 from runner.record.flags import DISTURBED, PASSES_DISAGREE, SHARED_CARD
 from runner.record.gaterules import NOT_FINITE, is_explained
 from runner.record.metrics import passes_disagreement
-from runner.record.sections.gate import Likeness, NotFinite
-from runner.record.sections.passes import timed_passes
-from runner.record.sections.surroundings import Limits
+from runner.record.sections.gate import Gate, Likeness, NotFinite
+from runner.record.sections.passes import Window, timed_passes
+from runner.record.sections.surroundings import Limits, Snapshots
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
 R_FLOOR_LIMIT = 1.02
@@ -39,15 +40,15 @@ IDLE_CLOCKS = {"gpu_idle", "applications_clocks_setting", "display_clock_setting
 """NVML's reasons for a lower clock that do not slow down a step."""
 
 
-def _gate_reasons(record: MeasuredRecord) -> Iterator[str]:
-    if (fault := value_or_none(record.gate.not_finite)) is not None:  # absent in older records
-        yield f"logits are not finite: {_not_finite(record, fault)}"
-    yield from gaterules.reasons(record.gate)
+def gate_reasons(gate: Gate, dtype: str) -> Iterator[str]:
+    """Yields the reasons why a step of this dtype gave wrong answers, by the evidence of its gate."""
+    if (fault := value_or_none(gate.not_finite)) is not None:  # absent in older records
+        yield f"logits are not finite: {_not_finite(gate, dtype, fault)}"
+    yield from gaterules.reasons(gate)
 
 
-def _not_finite(record: MeasuredRecord, fault: NotFinite) -> str:
+def _not_finite(gate: Gate, dtype: str, fault: NotFinite) -> str:
     """Returns the first weight that is not finite and what to do; if all are finite, the path at fault."""
-    gate, dtype = record.gate, record.cell.dtype
     wider = ": choose dtype=bf16 or fp32" if dtype == "fp16" else ""
     if fault.how == "stored":
         return f"{fault.tensor} holds {fault.value}: fetch or make the checkpoint again"
@@ -61,51 +62,52 @@ def _not_finite(record: MeasuredRecord, fault: NotFinite) -> str:
     return f"every weight is finite, and so are trusted eager's logits: the step that is timed is at fault ({names})"
 
 
-def _likeness_reasons(record: MeasuredRecord) -> Iterator[str]:
+def likeness_reasons(gate: Gate, cell: Cell, attention_backend: str) -> Iterator[str]:
     """Yields a reason for each comparison in which a step built from the eager step differs too much from it.
 
     A runtime that replays eager's kernels must produce eager's bits if these kernels are deterministic, else stay
     within the bound. A runtime with kernels of its own may choose another token only if the reference is undecided.
     """
-    replays = registry.runtime(record.cell.runtime).DECLARATION.replays_eager
-    for likeness in value_or_none(record.gate.eager) or ():
+    replays = registry.runtime(cell.runtime).DECLARATION.replays_eager
+    for likeness in value_or_none(gate.eager) or ():
         worst = max(likeness.differences)
-        if is_explained(record.gate, worst):
+        if is_explained(gate, worst):
             continue
-        if replays and _is_deterministic(record) and not all((*likeness.equal, *likeness.same_token)):
+        is_exact = replays and _is_deterministic(cell.kernel, attention_backend)
+        if is_exact and not all((*likeness.equal, *likeness.same_token)):
             yield (
                 f"eager {likeness.name}: {likeness.equal.count(False)} of {len(likeness.equal)} steps have other "
-                f"logits than eager's (by {worst:.3g}), though {record.cell.kernel} and "
-                f"{record.actual.attention_backend} attention are deterministic"
+                f"logits than eager's (by {worst:.3g}), though {cell.kernel} and "
+                f"{attention_backend} attention are deterministic"
             )
-        elif replays and not worst <= record.gate.bound:
-            yield f"eager {likeness.name}: logits differ from eager's by {worst:.3g}, bound {record.gate.bound:.3g}"
-        elif _chooses_otherwise(record, likeness):
-            is_first = gaterules.version(record.gate) < gaterules.VERSION
+        elif replays and not worst <= gate.bound:
+            yield f"eager {likeness.name}: logits differ from eager's by {worst:.3g}, bound {gate.bound:.3g}"
+        elif _chooses_otherwise(gate, likeness):
+            is_first = gaterules.version(gate) < gaterules.VERSION
             margin = "twice the bound" if is_first else "too wide for rounding"  # stored reasons must not change
             yield f"eager {likeness.name}: another token than eager's, though the reference's margin is {margin}"
 
 
-def _is_deterministic(record: MeasuredRecord) -> bool:
-    kernel = registry.kernel(record.cell.kernel).DECLARATION
-    return kernel.deterministic and record.actual.attention_backend in attention.DETERMINISTIC
+def _is_deterministic(kernel: str, attention_backend: str) -> bool:
+    return registry.kernel(kernel).DECLARATION.deterministic and attention_backend in attention.DETERMINISTIC
 
 
-def _chooses_otherwise(record: MeasuredRecord, likeness: Likeness) -> bool:
-    least = gaterules.undecided_below(record.gate)
+def _chooses_otherwise(gate: Gate, likeness: Likeness) -> bool:
+    least = gaterules.undecided_below(gate)
     pairs = zip(likeness.same_token, likeness.margins, strict=False)
     return not all(same or margin < least for same, margin in pairs)
 
 
-def _window_reasons(record: MeasuredRecord) -> Iterator[str]:
-    for name, window in timed_passes(record.passes).items():
+def window_reasons(windows: Mapping[str, Window], cache: str) -> Iterator[str]:
+    """Yields a reason for each event that must not happen in the window of a timed pass. `windows` has them by name."""
+    for name, window in windows.items():
         if window.collected:  # absent in older records
             yield f"{window.collected} garbage collections inside the {name} window"
         if window.compiled:
             yield f"{window.compiled} compilations inside the {name} window"
         if window.captured:
             yield f"{window.captured} captures of CUDA graphs inside the {name} window"
-        if window.segments and record.cell.cache != "dynamic":
+        if window.segments and cache != "dynamic":
             yield f"{window.segments} driver allocations inside the {name} window"
 
 
@@ -125,7 +127,10 @@ def least_ms(record: MeasuredRecord, streamed_bytes: float) -> float | None:
 
 def reasons(record: MeasuredRecord) -> list[str]:
     """Returns the reasons why a measured session is not valid; empty if it is."""
-    lines = [*_gate_reasons(record), *_likeness_reasons(record), *_window_reasons(record)]
+    cell = record.cell
+    lines = [*gate_reasons(record.gate, cell.dtype)]
+    lines += likeness_reasons(record.gate, cell, record.actual.attention_backend)
+    lines += window_reasons(timed_passes(record.passes), cell.cache)
     lines += heldbytes.reasons(record)
     r_floor, sizes = record.floor.r_floor, record.bytes
     if r_floor is not None and r_floor > R_FLOOR_LIMIT and not fits_in_cache(record):
@@ -138,13 +143,15 @@ def reasons(record: MeasuredRecord) -> list[str]:
     return lines
 
 
-def _is_throttled(record: MeasuredRecord) -> bool:
-    moments = (record.snapshots.before, record.snapshots.after)
+def is_throttled(snapshots: Snapshots) -> bool:
+    """Returns whether the card had a lower clock than it could, for a reason that slows down a step."""
+    moments = (snapshots.before, snapshots.after)
     return any(set(moment.throttle_reasons or ()) - IDLE_CLOCKS for moment in moments)
 
 
-def _is_shared(record: MeasuredRecord) -> bool:
-    return bool(record.snapshots.before.other_processes or record.snapshots.after.other_processes)
+def is_shared(snapshots: Snapshots) -> bool:
+    """Returns whether other processes used the card."""
+    return bool(snapshots.before.other_processes or snapshots.after.other_processes)
 
 
 def _is_disturbed(record: MeasuredRecord) -> bool:
@@ -171,8 +178,8 @@ def flags(record: MeasuredRecord) -> list[str]:
         "in-cache": fits_in_cache(record),
         PASSES_DISAGREE: value_or_none(record.limits.passes_disagreement) is not None and _passes_disagree(record),
         "probe-low": (record.floor.r_floor_achievable or 0) > R_FLOOR_LIMIT,
-        SHARED_CARD: _is_shared(record),
-        "throttled": _is_throttled(record),
+        SHARED_CARD: is_shared(record.snapshots),
+        "throttled": is_throttled(record.snapshots),
     }
     return sorted({*record.given_flags, *(flag for flag, holds in conditions.items() if holds)})
 

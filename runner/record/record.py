@@ -91,6 +91,11 @@ def parse(text: str, name: str) -> dict[str, Any]:
         data = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise damaged(name, f"not a complete JSON file ({error})") from error
+    if isinstance(data, dict) and "schema" in data:
+        raise BadRecord(
+            f"{name}: a file of the schema {reprlib.repr(data['schema'])}, not a record, which nothing verifies or "
+            "imports: move it out of the folder of records"
+        )
     if not isinstance(data, dict) or "schema_version" not in data:
         raise BadRecord(
             f"{name}: not a record of this project (no schema_version): remove it from the folder of records"

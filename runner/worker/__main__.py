@@ -1,23 +1,25 @@
-"""`python -m runner.worker JOB.json`: measures one job. The parent starts it; it is not meant to be typed."""
+"""`python -m runner.worker JOB.json`: measures one job; with `--bench`, several runtimes of one model in turns.
+
+The parent starts it; it is not meant to be typed.
+"""
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from runner import failures, registry
 from runner import job as jobs
-from runner.cell.cell import Cell
-from runner.errors import DecodeFloorError, MissingPackage
+from runner.bench.assignment import Assignment
+from runner.errors import DecodeFloorError
+from runner.job import BENCH, Job
 from runner.processes.parentwatch import die_with_input, die_with_parent
 from runner.runtimes import _compilecache
+from runner.worker import packages
 from runner.worker.progress import Clock, report_error
 
-STACK = ("torch", "transformers", "safetensors")
-"""Packages that every session imports."""
 UNWANTED = (
     "sklearn",  # transformers imports it (2 s) for a sampling method that no step uses
     "kernels",  # with it bitsandbytes downloads a compiled kernel from the hub at import, and would run it
@@ -26,37 +28,41 @@ UNWANTED = (
 HUB_KERNEL_LOGGER, HUB_KERNEL = "bitsandbytes.backends.cpu.ops", "gemm_4bit_forward from kernels-community"
 
 
-def main(path: str) -> int:
-    """Returns exit code 0 if the record is written (valid or not), otherwise the error's own."""
+def main(arguments: Sequence[str]) -> int:
+    """Returns exit code 0 if the result is written (valid or not), otherwise the error's own."""
     die_with_parent()
     die_with_input()
+    *option, path = arguments
     try:
-        job = jobs.read(Path(path))
-        clock = Clock(job.session.started_ms)
-        _check_packages(job.cell)
-        with clock.phase("import", "import"):
-            _prepare_import()
-            _compilecache.use(job, Path(path).resolve().parent)
-            from runner.worker import session
-        session.run(job, clock)
+        _bench(Path(path)) if option else _session(Path(path))
     except DecodeFloorError as error:
         report_error(error.reason, error.exit_code, str(error))
         return error.exit_code
     return 0
 
 
-def _check_packages(cell: Cell) -> None:
-    """Raises MissingPackage if this interpreter lacks a package of the stack, the kernel or the runtime.
+def _session(path: Path) -> None:
+    job = jobs.read(Job, path)
+    clock = Clock(job.session.started_ms)
+    packages.check_stack()
+    packages.check_cell(job.cell)
+    with clock.phase("import", "import"):
+        _prepare_import()
+        _compilecache.use(job, path.resolve().parent)
+        from runner.worker import session
+    session.run(job, clock)
 
-    It runs before anything slow. An incomplete package shows only in use.
-    """
-    for name in STACK:
-        if importlib.util.find_spec(name) is None:
-            raise failures.missing_package(name)
-    kernel, runtime = registry.kernel(cell.kernel).DECLARATION, registry.runtime(cell.runtime).DECLARATION
-    for choice, declared in ((f"kernel={kernel.name}", kernel), (f"runtime={runtime.name}", runtime)):
-        if declared.module is not None and importlib.util.find_spec(declared.module) is None:
-            raise MissingPackage(f"{choice} needs the package {declared.package} here: {declared.remedy}")
+
+def _bench(path: Path) -> None:
+    """Measures several runtimes. A runtime whose package is missing is one of the results, not an error."""
+    order = jobs.read(Assignment, path)
+    clock = Clock(order.jobs[0].session.started_ms)
+    packages.check_stack()
+    with clock.phase("import", "import"):
+        _prepare_import()
+        _compilecache.use(order.jobs[0], path.resolve().parent)
+        from runner.worker import bench
+    bench.run(order, clock)
 
 
 def _prepare_import() -> None:
@@ -73,7 +79,7 @@ def _prepare_import() -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        print("usage: python -m runner.worker JOB.json", file=sys.stderr)
+    if len(sys.argv) != 2 and sys.argv[1:-1] != [BENCH]:
+        print(f"usage: python -m runner.worker [{BENCH}] JOB.json", file=sys.stderr)
         sys.exit(2)
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))

@@ -41,8 +41,8 @@ class Findings:
 def measured(findings: Findings, clock: Clock) -> MeasuredRecord:
     """Returns the record: derived, time-stamped and judged."""
     job, timed = findings.job, findings.timed
-    sizes, times = _bytes(job, findings.weight_bytes), derive.latency(timed.passes, job.protocol)
-    device = _device(job.device)
+    sizes, times = step_bytes(job, findings.weight_bytes), derive.latency(timed.passes, job.protocol)
+    device = device_info(job.device)
     finished_ms, total_s = clock.now_ms(), clock.total_s()
     return judgement.with_judgement(
         MeasuredRecord(
@@ -73,7 +73,8 @@ def measured(findings: Findings, clock: Clock) -> MeasuredRecord:
     )
 
 
-def _bytes(job: Job, weight_bytes: int) -> Bytes:
+def step_bytes(job: Job, weight_bytes: int) -> Bytes:
+    """Returns the bytes of a step. `weight_bytes` is what the weights take on the device."""
     accounted = registry.weight_bytes(job.cell.quant, job.scheme, job.shape, floors.DTYPE_BYTES[job.cell.dtype])
     return derive.bytes_of(job.cell, job.protocol, job.shape, accounted, measured=weight_bytes)
 
@@ -88,7 +89,7 @@ def _keys(job: Job, versions: Environment) -> MeasuredKeys:
     )
 
 
-def _device(device: Device) -> GpuInfo:
+def device_info(device: Device) -> GpuInfo:
     """Returns the device: facts from the catalogue and the parent, and from its own properties."""
     kind = torch.device(device.kind)
     properties = torch.cuda.get_device_properties(kind) if kind.type == "cuda" else None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +12,7 @@ import torch
 
 from runner import registry
 from runner.cell import floors
-from runner.declarations import KernelDeclaration, RuntimeDeclaration, Step
-from runner.errors import MissingPackage
+from runner.declarations import Step
 from runner.job import Job
 from runner.machine import nvml
 from runner.record import derive, record
@@ -35,6 +33,7 @@ from runner.worker import (
     held,
     model,
     notfinite,
+    packages,
     plainlinear,
     probes,
     timing,
@@ -201,23 +200,10 @@ def _build(loaded: Loaded, ledger: held.Ledger, clock: Clock) -> Step:
     phase, announce = ("compile", "compile") if runtime.DECLARATION.compiles else ("build", "prepare the step")
     with clock.phase(phase, announce):
         if not runtime.DECLARATION.owns_model:
-            with _import_errors(kernel.DECLARATION):
+            with packages.import_errors(kernel.DECLARATION):
                 model.use_kernel(loaded.model, loaded.job.cell.kernel)
         ledger.note("kernel")
-        with _import_errors(runtime.DECLARATION):
+        with packages.import_errors(runtime.DECLARATION):
             step = runtime.build(loaded.model, loaded.tokens, loaded.job)
         ledger.note("step")
     return step
-
-
-@contextmanager
-def _import_errors(declared: KernelDeclaration | RuntimeDeclaration) -> Iterator[None]:
-    """Raises MissingPackage if a part of the package of a kernel or runtime cannot be imported."""
-    try:
-        yield
-    except ImportError as error:
-        if declared.package is None:
-            raise
-        raise MissingPackage(
-            f"the package {declared.package} of {declared.name} is incomplete here ({error}): {declared.remedy}"
-        ) from error

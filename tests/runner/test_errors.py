@@ -39,3 +39,8 @@ def test_being_stopped_is_no_failure_that_something_could_cope_with() -> None:
 
 def test_a_message_is_one_line() -> None:
     assert str(errors.BadValue("two\nlines   and spaces")) == "two lines and spaces"
+
+
+def test_an_error_is_found_by_its_reason_and_a_crash_has_none() -> None:
+    assert [errors.of_reason(kind.reason) for kind in errors.family()] == [*errors.family()]
+    assert {errors.of_reason("killed"), errors.of_reason(None)} == {errors.WorkerFailed}

@@ -34,16 +34,16 @@ def test_a_job_is_the_same_after_its_file(whole, tiny_job, tmp_path):
     for job in (whole, tiny_job):
         path = tmp_path / "job.json"
         path.write_text(json.dumps(to_json(job)))
-        assert jobs.read(path) == job
+        assert jobs.read(Job, path) == job
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"session": 1}'])
 def test_what_is_no_job_is_one_line(tmp_path, text):
     (tmp_path / "job.json").write_text(text)
     with pytest.raises(BadValue, match="is not a job of this version of the worker"):
-        jobs.read(tmp_path / "job.json")
+        jobs.read(Job, tmp_path / "job.json")
     with pytest.raises(BadValue, match="cannot be read: No such file"):
-        jobs.read(tmp_path / "none.json")
+        jobs.read(Job, tmp_path / "none.json")
 
 
 def test_a_record_begins_with_all_that_the_job_says(whole):

@@ -66,7 +66,7 @@ def test_the_line_of_a_command_is_its_whole_first_sentence(name: str, command: s
 @pytest.mark.parametrize(
     ("name", "arguments", "said"),
     [
-        ("runner", ["cel"], "unknown command 'cel'; did you mean cell? (allowed: ab, cell, "),
+        ("runner", ["cel"], "unknown command 'cel'; did you mean cell? (allowed: ab, bench, cell, "),
         ("analysis", ["flor"], "unknown command 'flor'; did you mean floor? (allowed: ab, budget, "),
         ("runner", ["import"], "Missing argument 'FOLDER'. (see `python -m runner import --help`)"),
         (

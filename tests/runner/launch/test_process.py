@@ -58,7 +58,7 @@ WRITES_A_RECORD = """
     from runner.record import record
     from runner.record.sections.head import Outcome
     from runner import job as jobs
-    job = jobs.read(Path(sys.argv[1]))
+    job = jobs.read(jobs.Job, Path(sys.argv[1]))
     print("@phase load", flush=True)
     print("@phase measure", flush=True)
     outcome = Outcome("failed", "mark", "7", exit_code=None, signal=None, last_output=())
@@ -326,7 +326,7 @@ PARENT = """
     signals.install()
     print("ready", flush=True)
     try:
-        job = jobs.read(Path(sys.argv[1]))
+        job = jobs.read(jobs.Job, Path(sys.argv[1]))
         found = launch.run_worker(job, 60.0, lambda *_: None, LocalWorker(job, sys.argv[2:]))
         print(json.dumps(to_json(found.outcome)), flush=True)
     except Stopped as error:

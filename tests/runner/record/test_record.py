@@ -28,6 +28,7 @@ def test_the_key_of_the_environment_is_the_workers(tiny_job):
         (b"\x00\xff\xfe\x80", "cannot be read ('utf-8' codec"),
         (b"[]", "not a record of this project"),
         (b"3", "not a record of this project"),
+        (b'{"schema": "some.other", "version": 1}', "a file of the schema 'some.other', not a record"),
         (b'{"schema_version": 99}', "schema_version 99, this version reads 1"),
         (b'{"schema_version": 1}', "damaged record, without session, request"),
         (b'{"schema_version": 1, "outcome": []}', "damaged record, without session, request"),

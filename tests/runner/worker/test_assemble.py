@@ -42,9 +42,9 @@ def test_accounted_and_measured_bytes_go_where_they_belong(monkeypatch, tiny_job
 def test_facts_of_a_card_are_its_own(monkeypatch, tiny_job):
     properties = SimpleNamespace(total_memory=80, major=9, minor=0, L2_cache_size=50)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _device: properties)
-    card = assemble._device(replace(tiny_job.device, kind="cuda"))
+    card = assemble.device_info(replace(tiny_job.device, kind="cuda"))
     assert (card.last_level_cache_bytes, card.memory_bytes, card.compute_capability) == (50, 80, "9.0")
-    processor = assemble._device(tiny_job.device)
+    processor = assemble.device_info(tiny_job.device)
     assert (processor.key, processor.memory_bytes, processor.compute_capability) == ("cpu", ABSENT, ABSENT)
 
 

@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import pytest
 
+from runner.bench.assignment import Assignment
 from runner.cell.jsonform import to_json
 from runner.errors import BadValue, MissingPackage
 from runner.runtimes import _compilecache
 from runner.worker import __main__ as program
-from runner.worker import session
+from runner.worker import bench, session
 
 TF32 = ("NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE")
 
@@ -67,7 +68,7 @@ def written(tiny_job, tmp_path):
 def test_a_session_is_run_with_its_job_and_the_seconds_until_here(written, monkeypatch, tmp_path):
     seen = {}
     monkeypatch.setattr(session, "run", lambda job, clock: seen.update(job=job, seconds=dict(clock.seconds)))
-    assert program.main(written(ago=3)) == 0
+    assert program.main([written(ago=3)]) == 0
     assert seen["job"].cell.model == "tiny"
     assert 3 <= seen["seconds"]["start"] < 60
     assert seen["seconds"].keys() == {"start", "import"}
@@ -77,7 +78,7 @@ def test_a_session_is_run_with_its_job_and_the_seconds_until_here(written, monke
 def test_a_clock_that_was_set_back_meanwhile_makes_no_negative_time(written, monkeypatch):
     seen = {}
     monkeypatch.setattr(session, "run", lambda _job, clock: seen.update(clock.seconds))
-    program.main(written(ago=-100))
+    program.main([written(ago=-100)])
     assert seen["start"] == 0.0
 
 
@@ -91,7 +92,7 @@ def test_an_error_of_the_family_is_told_with_its_reason_and_code(written, monkey
         raise MissingPackage("no such thing")
 
     monkeypatch.setattr(session, "run", fail)
-    assert program.main(written()) == MissingPackage.exit_code
+    assert program.main([written()]) == MissingPackage.exit_code
     assert told(capsys) == {
         "reason": MissingPackage.reason,
         "exit_code": MissingPackage.exit_code,
@@ -100,5 +101,28 @@ def test_an_error_of_the_family_is_told_with_its_reason_and_code(written, monkey
 
 
 def test_a_job_that_cannot_be_read_is_told_too(tmp_path, capsys):
-    assert program.main(str(tmp_path / "none.json")) == BadValue.exit_code
+    assert program.main([str(tmp_path / "none.json")]) == BadValue.exit_code
     assert "cannot be read" in told(capsys)["message"]
+
+
+@pytest.fixture
+def bench_file(tiny_job, tmp_path):
+    """The file of a bench's assignment of one job, and the assignment."""
+    order = Assignment((tiny_job,), (), 5, "/somewhere/found.json")
+    (tmp_path / "job.json").write_text(json.dumps(to_json(order)))
+    return order, str(tmp_path / "job.json")
+
+
+def test_a_bench_is_run_with_its_assignment(bench_file, monkeypatch, tmp_path):
+    order, path = bench_file
+    seen = {}
+    monkeypatch.setattr(bench, "run", lambda order, clock: seen.update(order=order, seconds=dict(clock.seconds)))
+    assert program.main(["--bench", path]) == 0
+    assert seen["order"] == order
+    assert seen["seconds"].keys() == {"start", "import"}
+    assert os.environ[_compilecache.INDUCTOR_VARIABLE] == str(tmp_path / "compile-cache")
+
+
+def test_a_bench_is_no_job(bench_file, capsys):
+    assert program.main([bench_file[1]]) == BadValue.exit_code
+    assert "is not a job of this version" in told(capsys)["message"]

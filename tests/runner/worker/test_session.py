@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from runner.cell import floors
-from runner.errors import MissingPackage
 from runner.record.sections.surroundings import Probes, Snapshots
 from runner.worker import session, tokens
 from runner.worker.progress import Clock
@@ -162,18 +161,6 @@ def test_a_runtime_that_owns_its_model_has_no_kernels_layers(monkeypatch, tiny_j
     loaded = SimpleNamespace(job=tiny_job, model=None, tokens=None)
     session._build(loaded, SimpleNamespace(note=lambda _: None), Clock(1_000))
     assert log == []
-
-
-def test_a_package_that_is_not_whole_is_missing_and_anything_else_is_a_bug():
-    declared = SimpleNamespace(package="autoawq", name="autoawq-triton", remedy="pip install it")
-    said = r"package autoawq of autoawq-triton is incomplete .*: pip install it"
-    with pytest.raises(MissingPackage, match=said), session._import_errors(declared):
-        raise ImportError("No module named triton")
-    with (
-        pytest.raises(ImportError, match="No module named ours"),
-        session._import_errors(SimpleNamespace(package=None)),
-    ):
-        raise ImportError("No module named ours")
 
 
 def test_the_fault_of_a_checkpoint_is_looked_for_in_its_files(monkeypatch, tiny_job):
