@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from runner.errors import BadValue
@@ -33,25 +35,28 @@ class Compiled:
         return bytes(self.module.code)
 
 
-def compile_step(geometry: Geometry, arch: str, more: dict[str, str] | None = None) -> Compiled:
-    """Returns the kernel for a layout, for an architecture such as `sm_90a`; `more` are further constants.
+def compile_step(
+    geometry: Geometry, arch: str, more: Mapping[str, str] = MappingProxyType({}), sources: Path = SOURCES
+) -> Compiled:
+    """Returns the kernel for a layout, for an architecture such as `sm_90a`.
 
-    Raises BadValue with the compiler's first message if it refuses.
+    `more` are further constants, such as the names of instruments (instruments.cuh); `sources` is the folder of step.cu
+    and its headers. Raises BadValue with the compiler's first message if it refuses.
     """
     from cuda.core import Program, ProgramOptions
 
-    defines = {name: str(value) for name, value in {**geometry.defines(), **(more or {})}.items()}
+    defines = {name: str(value) for name, value in {**geometry.defines(), **more}.items()}
     options = ProgramOptions(
         std="c++17",
         arch=arch,
         device_as_default_execution_space=True,
-        include_path=[str(SOURCES)],
+        include_path=[str(sources)],
         define_macro=list(defines.items()),
         ptxas_options=["-v"],
     )
     log = StringIO()
     try:
-        module = Program(_source(), "c++", options).compile("cubin", logs=log)
+        module = Program(_source(sources), "c++", options).compile("cubin", logs=log)
     except Exception as error:
         raise BadValue(f"the fused kernel does not compile for {arch}: {_first_error(str(error))}") from error
     text = log.getvalue()
@@ -63,11 +68,11 @@ def compile_step(geometry: Geometry, arch: str, more: dict[str, str] | None = No
     )
 
 
-def _source() -> str:
+def _source(sources: Path) -> str:
     """Returns the text of step.cu. It and the headers that it includes count in the session's code_key."""
-    for header in SOURCES.glob("*.cuh"):
+    for header in sources.glob("*.cuh"):
         codekey.read_source(header)
-    return codekey.read_source(SOURCES / "step.cu")
+    return codekey.read_source(sources / "step.cu")
 
 
 def _first_error(text: str) -> str:

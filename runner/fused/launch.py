@@ -43,7 +43,7 @@ def card_of(device: torch.device) -> Card:
 
     def attribute(name: str) -> int:
         key = getattr(driver.CUdevice_attribute, f"CU_DEVICE_ATTRIBUTE_{name}")
-        return int(_checked(driver.cuDeviceGetAttribute(key, device.index or 0)))
+        return int(checked(driver.cuDeviceGetAttribute(key, device.index or 0)))
 
     if not attribute("COOPERATIVE_LAUNCH"):
         raise NotAvailable("runtime=fused needs cooperative launches, which this GPU does not support")
@@ -81,8 +81,8 @@ class Launch:
 
         self._driver, self._torch = driver, torch
         self._device = tensors["position"].device
-        self._geometry = geometry
-        self._kept = (compiled, layers, tensors)
+        self.geometry = geometry
+        self.compiled, self.layers, self.tensors, self.cache_rows = compiled, layers, tensors, cache_rows
         self.buffers = self._make_buffers()
         self.buffers["layers"] = torch.tensor(
             [_addresses(layer, LAYER_FIELDS) for layer in layers], dtype=torch.int64, device=self._device
@@ -92,17 +92,17 @@ class Launch:
         self._arguments = _arguments(layers, addresses, epsilon)
         self._pointers = (ctypes.c_void_p * 1)(ctypes.addressof(self._arguments))
         kernel = compiled.module.get_kernel(ENTRY)
-        self._function = _checked(driver.cuKernelGetFunction(kernel.handle))
+        self._function = checked(driver.cuKernelGetFunction(kernel.handle))
         largest = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-        _checked(driver.cuFuncSetAttribute(self._function, largest, geometry.shared_bytes))
+        checked(driver.cuFuncSetAttribute(self._function, largest, geometry.shared_bytes))
         self._check_residency()
 
     def __call__(self) -> None:
         (error,) = self._driver.cuLaunchCooperativeKernel(
             self._function,
-            *(self._geometry.blocks, 1, 1),
-            *(self._geometry.threads, 1, 1),
-            self._geometry.shared_bytes,
+            *(self.geometry.blocks, 1, 1),
+            *(self.geometry.threads, 1, 1),
+            self.geometry.shared_bytes,
             self._torch._C._cuda_getCurrentRawStream(self._device.index),  # ten times as fast as current_stream()
             ctypes.addressof(self._pointers),
         )
@@ -118,7 +118,7 @@ class Launch:
         return None
 
     def _make_buffers(self) -> dict[str, torch.Tensor]:
-        torch, geometry = self._torch, self._geometry
+        torch, geometry = self._torch, self.geometry
         buffers = {
             name: torch.zeros(count, dtype=torch.int64, device=self._device)
             for name, count in exchange_packets(geometry).items()
@@ -130,9 +130,9 @@ class Launch:
         return buffers
 
     def _check_residency(self) -> None:
-        count = _checked(
+        count = checked(
             self._driver.cuOccupancyMaxActiveBlocksPerMultiprocessor(
-                self._function, self._geometry.threads, self._geometry.shared_bytes
+                self._function, self.geometry.threads, self.geometry.shared_bytes
             )
         )
         if count < 1:
@@ -157,7 +157,7 @@ def _addresses(tensors: dict[str, torch.Tensor], names: Sequence[str]) -> list[i
     return [tensors[name].data_ptr() if name in tensors else 0 for name in names]
 
 
-def _checked(result: Any) -> Any:
+def checked(result: Any) -> Any:
     """Returns what a call of NVIDIA's bindings returned besides its status. Raises RuntimeError if it failed."""
     error, *values = result
     if error.value:

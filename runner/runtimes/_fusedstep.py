@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from runner.fused import compiled, geometry, tensors
+from runner.fused.compiled import Compiled
+from runner.fused.geometry import Geometry
 from runner.fused.launch import Launch, card_of
 from runner.runtimes import eager
 
@@ -13,13 +16,18 @@ if TYPE_CHECKING:
 
     from runner.cell.shape import ModelShape
 
+CompileStep = Callable[[Geometry, str], Compiled]
+"""Returns the kernel for a layout and an architecture."""
+
 
 class FusedStep(eager.StepOverEager):
     """Step (`runner.declarations.Step`) that launches one kernel. It shares the eager step's cache and buffers."""
 
     runtime = "fused"
 
-    def __init__(self, step: eager.EagerStep, shape: ModelShape) -> None:
+    def __init__(
+        self, step: eager.EagerStep, shape: ModelShape, compile_step: CompileStep = compiled.compile_step
+    ) -> None:
         import torch
 
         super().__init__(step)
@@ -27,7 +35,7 @@ class FusedStep(eager.StepOverEager):
         layers = tensors.of_layers(step.model, step.cache.rows)
         rows = layers[0]["keys"].shape[2]
         layout = geometry.choose(shape, card_of(device))
-        self.compiled = compiled.compile_step(layout, architecture(device))
+        self.compiled = compile_step(layout, architecture(device))
         self.logits = torch.zeros(shape.vocab, dtype=torch.float32, device=device)
         state = {
             "logits": self.logits,

@@ -1,0 +1,128 @@
+"""Planted faults of the fused kernel's sources: each is in the machine code, and on a GPU the gate rejects each mutant
+and each hang ends with the place where a warp waited."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from runner.cell import floors
+from runner.cell.protocol import NAMED
+from runner.fused import compiled, geometry
+from runner.record import bounds
+from runner.runtimes._fusedstep import FusedStep
+from runner.runtimes.eager import EagerStep
+from runner.worker import gate
+from tests.support import cubins
+from tests.support.fusedshapes import H200, odd, of_catalogue
+from tests.support.fusedsteps import eager_step
+from tests.support.gate_errors import checked
+from tests.support.kernelpatches import HANGS, MUTANTS, Patch, patched
+
+CTX, PROTOCOL = 300, NAMED["paper"]
+FAULTS = MUTANTS | HANGS
+MUTANT_SHAPES = {"piece-skipped": "five-pieces"}
+"""Mutants that need a shape of their own; all others are tried on `group-7`."""
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_patch_fits_the_sources_once(name: str, tmp_path: Path) -> None:
+    folder = patched(FAULTS[name], tmp_path / "cuda")
+    changed = [file.name for file in folder.iterdir() if file.read_text() != (compiled.SOURCES / file.name).read_text()]
+    assert changed == [FAULTS[name].file]
+
+
+def test_a_patch_that_no_longer_fits_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"step\.cu has 0 times 'no such text': adapt the patch"):
+        patched(Patch("step.cu", "no such text", ""), tmp_path / "cuda")
+
+
+@functools.cache
+def product_code() -> bytes:
+    return cubins.machine_code(compiled.compile_step(geometry.choose(of_catalogue()["tiny"], H200), "sm_90a").code)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_in_the_machine_code(name: str, tmp_path: Path) -> None:
+    layout = geometry.choose(of_catalogue()["tiny"], H200)
+    made = compiled.compile_step(layout, "sm_90a", sources=patched(FAULTS[name], tmp_path / "cuda"))
+    assert cubins.machine_code(made.code) != product_code()
+
+
+@pytest.fixture
+def _inference() -> Iterator[None]:
+    with torch.inference_mode():
+        yield
+
+
+@functools.cache
+def prepared(name: str) -> tuple[EagerStep, gate.Expectation, dict[str, Any]]:
+    """Returns an eager step of a shape, what the gate expects of one, and the gate's limits."""
+    shape = odd()[name]
+    step = eager_step(shape, floors.kv_alloc_tokens(CTX, PROTOCOL.warmup, PROTOCOL.steps))
+    expectation = gate.expect(step.model, shape, step.tokens, CTX, PROTOCOL)
+    return step, expectation, bounds.cell_bounds("bf16", "eager", "bf16", "cublas", shape.hidden)
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("_inference")
+@pytest.mark.parametrize("name", ["group-7", "five-pieces"])
+def test_the_gate_accepts_the_product(name: str) -> None:
+    step, *rest = prepared(name)
+    found = checked(FusedStep(step, odd()[name]), CTX, *rest)
+    print(json.dumps({"mutant": None, "model": name, "ctx": CTX, **found}))
+    assert not found["rejected"]
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("_inference")
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_gate_rejects_each_mutant(name: str, tmp_path: Path) -> None:
+    shape = MUTANT_SHAPES.get(name, "group-7")
+    step, *rest = prepared(shape)
+    build = partial(compiled.compile_step, sources=patched(MUTANTS[name], tmp_path / "cuda"))
+    found = checked(FusedStep(step, odd()[shape], build), CTX, *rest)
+    print(json.dumps({"mutant": name, "model": shape, "ctx": CTX, **found}))
+    assert found["rejected"]
+
+
+@pytest.fixture(scope="module")
+def hung() -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """Yields a process for each planted hang, all at work: a hang ends its process's use of the GPU."""
+    command = [sys.executable, "-m", "tests.support.hungstep"]
+    processes = {name: subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in HANGS}
+    yield processes
+    for process in processes.values():
+        process.kill()
+        process.wait()
+
+
+PLACES = {
+    "epoch-never-sent": ("the residual stream before the MLP (layer 0, ", None),
+    "slot-never-freed": ("a free slot for a copy of ", "block 1, "),
+    "block-missing": ("queries, keys and values (layer 0, ", None),
+    "copy-never-lands": ("a copy of qkv (layer 0, ", "block 1, "),
+}
+"""What a warp says that it waited for, and in which block, if only one can say it."""
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", HANGS)
+def test_a_hang_ends_with_the_place_where_a_warp_waited(name: str, hung: dict[str, subprocess.Popen[str]]) -> None:
+    output, _ = hung[name].communicate(timeout=120)
+    found = json.loads(output.splitlines()[-1])
+    print(json.dumps({"hang": name, **found}))
+    assert found["error"] in ("AcceleratorError", "RuntimeError")
+    awaited, block = PLACES[name]
+    assert awaited in found["stuck"]
+    assert block is None or block in found["stuck"]
