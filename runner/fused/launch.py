@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import NotAvailable
-from runner.fused import plan
+from runner.fused import plan, stuck
 from runner.fused.compiled import ENTRY, Compiled
 from runner.fused.geometry import Card, Geometry
 
@@ -24,17 +24,6 @@ STEP_FIELDS = (
     *("logits", "sequence", "forced", "position", "chosen", "launches", "report", "cache_rows"),
 )
 """Fields of `Step` (arguments.cuh) behind the vectors, eight bytes each; epsilon, a float, is the last."""
-REPORT_WORDS = 8
-AWAITED = (
-    "a copy",
-    "a free slot",
-    "the residual stream",
-    "queries",
-    "attention's parts",
-    "attention",
-    "activations",
-    "choices",
-)
 
 
 def card_of(device: torch.device) -> Card:
@@ -111,11 +100,7 @@ class Launch:
 
     def stuck(self) -> str | None:
         """Returns what a warp waited for when it gave up; None if none did. Readable after a failed launch too."""
-        lines = self.buffers["report"].view(-1, REPORT_WORDS)
-        for _, awaited, layer, block, warp, expected, seen, _ in lines[lines[:, 0] != 0].tolist():
-            place = f"layer {layer}, block {block}, warp {warp}"
-            return f"the fused step waited too long for {AWAITED[awaited]} ({place}: expected {expected}, saw {seen})"
-        return None
+        return stuck.place(self.buffers["report"].view(self._torch.uint32).view(-1, stuck.WORDS).tolist())
 
     def _make_buffers(self) -> dict[str, torch.Tensor]:
         torch, geometry = self._torch, self.geometry
@@ -125,7 +110,7 @@ class Launch:
         }
         buffers["ranges"] = torch.tensor(plan.table(geometry), dtype=torch.int32, device=self._device)
         buffers["launches"] = torch.ones(1, dtype=torch.int32, device=self._device)
-        words = geometry.blocks * (geometry.threads // 32) * REPORT_WORDS
+        words = geometry.blocks * (geometry.threads // 32) * stuck.WORDS
         buffers["report"] = torch.zeros(words, dtype=torch.int32, pin_memory=True)
         return buffers
 

@@ -111,7 +111,7 @@ PLACES = {
     "epoch-never-sent": ("the residual stream before the MLP (layer 0, ", None),
     "slot-never-freed": ("a free slot for a copy of ", "block 1, "),
     "block-missing": ("queries, keys and values (layer 0, ", None),
-    "copy-never-lands": ("a copy of qkv (layer 0, ", "block 1, "),
+    "copy-never-lands": ("a copy of Wq, Wk and Wv (layer 0, ", "block 1, "),
 }
 """What a warp says that it waited for, and in which block, if only one can say it."""
 
