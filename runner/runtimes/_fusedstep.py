@@ -51,6 +51,9 @@ class FusedStep(eager.StepOverEager):
         self.launch()
         return self._chosen
 
+    def stuck(self) -> str | None:
+        return self.launch.stuck()
+
 
 def architecture(device: torch.device) -> str:
     """Returns the compiler's name of the device's architecture; from 9.0 on with the features of that one alone."""

@@ -6,6 +6,7 @@ from runner.fused import geometry, launch
 from tests.support.cudasources import enumerators, members
 from tests.support.fusedshapes import H200, of_catalogue
 
+
 def test_the_fields_of_a_step_are_in_the_kernels_order() -> None:
     assert members("Step", "arguments.cuh") == ["vectors", *launch.STEP_FIELDS, "epsilon"]
 
