@@ -62,8 +62,8 @@ class Loaded:
 def run(job: Job, clock: Clock) -> MeasuredRecord:
     """Measures the job's cell, writes its record, and returns it.
 
-    Raises OutOfMemory if memory runs out, Mismatch if the code that ran contradicts the cell, WorkerFailed if a kernel of
-    the step hung, and the errors of `card.check`.
+    Raises OutOfMemory if memory runs out, Mismatch if the code that ran contradicts the cell, WorkerFailed if a
+    kernel of the step hung, and the errors of `card.check`.
     """
     card.check(job.device)
     cached_files = _compilecache.count_files()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from runner.cell.shape import ModelShape
+from runner.declarations import Step
 from runner.fused import launch
 from runner.fused.launch import checked
 from runner.runtimes._fusedstep import CompileStep, FusedStep, architecture
@@ -31,7 +32,7 @@ def fused_step(shape: ModelShape, compile_step: CompileStep, positions: int) -> 
     return FusedStep(eager_step(shape, positions), shape, compile_step)
 
 
-def drive(step: FusedStep, start: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+def drive(step: Step, start: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Returns the logits [count, vocab] that steps from `start` leave, and the tokens [count] that they choose."""
     step.restart(start)
     logits, chosen = [], []

@@ -1,4 +1,4 @@
-"""Instrumented builds: what the host reads is laid out as in instruments.cuh, and on a GPU a step's trace is its tape."""
+"""Instrumented builds: the host reads what instruments.cuh lays out, and on a GPU a step's trace is its tape."""
 
 from functools import partial
 
@@ -31,7 +31,7 @@ def test_an_instrumented_build_has_the_variables_that_the_host_asks_for(instrume
     plain, instrumented = build(), build(getattr(instruments, instrument))
     assert instrumented.spilled_bytes == 0
     assert set(BUILDS[instrument]) <= cubins.variables(instrumented.code)
-    assert not set(sum(BUILDS.values(), [])) & cubins.variables(plain.code)
+    assert not {name for names in BUILDS.values() for name in names} & cubins.variables(plain.code)
     assert cubins.machine_code(plain.code) != cubins.machine_code(instrumented.code)
 
 

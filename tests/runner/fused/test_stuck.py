@@ -1,4 +1,4 @@
-"""The line that a stuck kernel leaves: what it waited for, where, and which of several warps is nearest to the cause."""
+"""The line that a stuck kernel leaves: what was awaited, where, and which of several warps is nearest to the cause."""
 
 import pytest
 

