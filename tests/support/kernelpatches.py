@@ -69,7 +69,7 @@ MUTANTS = {
     "every-second-step-idle": Patch(
         "step.cu",
         "  plan::Share& share = *(plan::Share*)",
-        """  if (position % 2) {  // the first block goes on when all blocks have read the state
+        """  if (position % 2 == 0) {  // the first block goes on when all blocks have read the state
     static unsigned idle;
     __syncthreads();
     if (thread) return;

@@ -1,4 +1,4 @@
-"""The fused step on a GPU: against a reference, the same bits whatever delays or spoils it, and the tokens it chooses."""
+"""The fused step on a GPU: against a reference, the same bits whatever delays or spoils it, and what it chooses."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from runner.fused import compiled, instruments
-from runner.record import bounds, gaterules
+from runner.record import bounds
 from runner.runtimes._fusedstep import FusedStep
 from runner.runtimes.eager import EagerStep
 from runner.worker import gate, reference
+from tests.support import gate_errors
 from tests.support.fusedshapes import odd, of_catalogue
 from tests.support.fusedsteps import drive, eager_step, spoil_exchanges, spoil_shared_memory
 
@@ -146,7 +147,8 @@ def test_greedy_tokens_are_eagers_where_the_reference_decides(name: str) -> None
         rows = torch.arange(START, START + GREEDY, device=sequence.device)
         consumed = sequence[: START + GREEDY]
         exact = reference.for_model(step.model, SHAPES[name], torch.float32).logits(consumed, rows)
-        bound = bound_of(name, worst(gate.trusted_logits(step.model, consumed, rows), exact))
+        limits = bounds.cell_bounds("bf16", "eager", "bf16", "cublas", SHAPES[name].hidden)
+        bound = gate_errors.bound(limits, worst(gate.trusted_logits(step.model, consumed, rows), exact))
     finally:
         step.tokens.forced.fill_(True)
         sequence.copy_(before)
@@ -156,12 +158,6 @@ def test_greedy_tokens_are_eagers_where_the_reference_decides(name: str) -> None
     assert decided.sum() > GREEDY / 4
     assert torch.equal(tokens[decided], eagers[decided])
     assert torch.equal(tokens[decided], exact.argmax(dim=1)[decided])
-
-
-def bound_of(name: str, trusted_error: float) -> float:
-    """Returns the gate's bound of a single error, as `gaterules.bound` has it."""
-    limits = bounds.cell_bounds("bf16", "eager", "bf16", "cublas", SHAPES[name].hidden)
-    return min(gaterules.limit(limits["stated_ratio"], limits["stated_spread"], 1) * trusted_error, limits["cap"])
 
 
 @pytest.fixture
@@ -179,7 +175,7 @@ def test_of_equal_logits_the_lowest_token_is_chosen(head: torch.Tensor) -> None:
     best, last = int(chosen), len(head) - 1
     for others in ([last], [0, last], [best // 2, 0], [best // 2]):
         kept = head[others].clone()
-        head[others] = head[best]
+        head[others] = head[best].clone()
         (logits,), (token,) = drive(step, START, 1)
         assert (logits[others] == logits[best]).all()
         assert int(token) == min(best, *others)
