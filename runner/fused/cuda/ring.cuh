@@ -91,8 +91,8 @@ struct Filler {
   }
   __device__ __forceinline__ void wait_for_landing(int n) const {
     if (n < 0) return;
-    while (!copies::become_full(ring.full_at(n), Ring::parity(n))) {
-    }
+    Waiting waiting(report, COPY, n);
+    while (!copies::become_full(ring.full_at(n), Ring::parity(n))) waiting.again(n, 0);
   }
 
   __device__ __forceinline__ void fill_all() const {
