@@ -100,7 +100,8 @@ class Launch:
 
     def stuck(self) -> str | None:
         """Returns what a warp waited for when it gave up; None if none did. Readable after a failed launch too."""
-        return stuck.place(self.buffers["report"].view(self._torch.uint32).view(-1, stuck.WORDS).tolist())
+        report = self.buffers["report"].view(self._torch.uint32).view(-1, stuck.WORDS)
+        return stuck.place(report.tolist(), self.geometry.shape.layers)
 
     def _make_buffers(self) -> dict[str, torch.Tensor]:
         torch, geometry = self._torch, self.geometry

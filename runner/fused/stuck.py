@@ -20,7 +20,12 @@ AWAITED = (
     "choices",
 )
 """What warps wait for, in the order of `Awaited` (waiting.cuh)."""
-COPY, SLOT, HIDDEN_STATE = range(3)
+COPY, SLOT, HIDDEN_STATE, QUERY, PARTS, ATTENTION, ACTIVATIONS, CHOICES = range(8)
+COPY_STAGES = (1, 3, 6, 8, 10, 12)
+STAGES = {QUERY: 2, PARTS: 4, ATTENTION: 5, ACTIVATIONS: 9, CHOICES: 13}
+BEFORE_ATTENTION, BEFORE_MLP, BEFORE_HEAD = 0, 7, 11
+"""Places of a layer in the order in which a warp passes them: where it waits for copies of a phase, for packets, and
+for the residual stream."""
 
 
 class Line(NamedTuple):
@@ -38,29 +43,53 @@ class Line(NamedTuple):
     multiprocessor: int
 
 
-def place(report: Iterable[Sequence[int]]) -> str | None:
-    """Returns what the first of the warps that gave up waited for, and where; None if none did.
+def place(report: Iterable[Sequence[int]], layers: int) -> str | None:
+    """Returns what was awaited where the step got stuck, as one line; None if no warp gave up.
 
-    A missing slot delays copies, and a missing copy delays packets: the warp that is nearest to the cause counts.
+    Of all warps that wait, the one that came least far is the cause: all others wait for it.
     """
     lines = [line for words in report if (line := Line(*words)).written]
     if not lines:
         return None
-    first = min(lines, key=lambda line: (_rank(line), line.expected))
+    first = _cause(lines, layers)
     where = f"layer {first.layer}, block {first.block}, SM {first.multiprocessor}, warp {first.warp}"
-    return f"the fused step waited too long for {_awaited(first)} ({where}: {_expected(first)})"
+    return f"the fused step waited too long for {_awaited(first, layers)} ({where}: {_expected(first)})"
 
 
-def _rank(line: Line) -> int:
-    return (SLOT, COPY).index(line.awaited) if line.awaited in (SLOT, COPY) else 2
+def _cause(lines: Sequence[Line], layers: int) -> Line:
+    """Returns the line of the warp that came least far; if it waits for a copy that has no slot, the filler's.
+
+    Fillers run ahead, and wait for slots whenever the warps of their block wait for anything.
+    """
+    of_slots = [line for line in lines if line.awaited == SLOT]
+    others = [line for line in lines if line.awaited != SLOT]
+    if not others:
+        return min(of_slots, key=lambda line: line.expected)
+    first = min(others, key=lambda line: (line.layer, _stage(line, layers), line.expected))
+    missing = [line for line in of_slots if line.block == first.block and line.expected <= first.expected]
+    return min(missing, key=lambda line: line.expected) if missing and first.awaited == COPY else first
 
 
-def _awaited(line: Line) -> str:
+def _stage(line: Line, layers: int) -> int:
+    if line.awaited == COPY:
+        return COPY_STAGES[line.seen]
+    return STAGES[line.awaited] if line.awaited in STAGES else _before(line, layers)
+
+
+def _before(line: Line, layers: int) -> int:
+    """Returns what the residual stream is awaited for. Epochs are 2 · layers · launch + 2 · layer + half."""
+    if line.expected % 2 == 0:
+        return BEFORE_MLP
+    return BEFORE_ATTENTION if (line.expected + 1 - 2 * line.layer) % (2 * layers) == 0 else BEFORE_HEAD
+
+
+def _awaited(line: Line, layers: int) -> str:
     name = AWAITED[line.awaited]
     if line.awaited in (COPY, SLOT):
         return f"{name} {PHASES[line.seen]}"
-    if line.awaited == HIDDEN_STATE:  # epochs of a layer's second half, which attention awaits, are odd
-        return f"{name} before {'attention or the head' if line.expected % 2 else 'the MLP'}"
+    if line.awaited == HIDDEN_STATE:
+        words = {BEFORE_ATTENTION: "attention", BEFORE_MLP: "the MLP", BEFORE_HEAD: "the head"}
+        return f"{name} before {words[_before(line, layers)]}"
     return name
 
 

@@ -1,4 +1,5 @@
-// Every wait ends: after LIMIT nanoseconds the warp says in host memory what it waited for, and the launch traps.
+// Every wait ends: after WAIT_LIMIT_NS the warp says in host memory what it waited for, and the launch traps. Half as
+// much time later, so that all warps that wait have said it: the one that is stuck earliest in the step is the cause.
 #pragma once
 #include "machine.cuh"
 #include "plan.cuh"
@@ -33,6 +34,7 @@ __device__ __noinline__ void give_up(unsigned* report, int awaited, int where, u
   __threadfence_system();
   line[0] = 1;
   __threadfence_system();
+  for (u64 until = nanoseconds() + WAIT_LIMIT_NS / 2; nanoseconds() < until;) __nanosleep(1000);
   __trap();
 }
 

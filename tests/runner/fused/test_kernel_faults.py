@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -113,12 +114,12 @@ def hung() -> Iterator[dict[str, subprocess.Popen[str]]]:
 
 
 PLACES = {
-    "epoch-never-sent": ("the residual stream before the MLP (layer 0, ", None),
-    "slot-never-freed": ("a free slot for a copy of ", "block 1, "),
-    "block-missing": ("queries, keys and values (layer 0, ", None),
-    "copy-never-lands": ("a copy of Wq, Wk and Wv (layer 0, ", "block 1, "),
+    "epoch-never-sent": r"the residual stream before the MLP \(layer 0, ",
+    "slot-never-freed": r"a free slot for a copy of Wo \(layer 1, block 1, SM \d+, warp [45]: copy 5[67]\)",
+    "block-missing": r"the parts of attention \(layer 0, ",  # block 0 has all tokens of the first key head
+    "copy-never-lands": r"a copy of Wq, Wk and Wv \(layer 0, block 1, SM \d+, warp \d: copy ",
 }
-"""What a warp says that it waited for, and in which block, if only one can say it."""
+"""What each hang says."""
 
 
 @pytest.mark.gpu
@@ -128,6 +129,4 @@ def test_a_hang_ends_with_the_place_where_a_warp_waited(name: str, hung: dict[st
     found = json.loads(output.splitlines()[-1])
     print(json.dumps({"hang": name, **found}))
     assert found["error"] in ("AcceleratorError", "RuntimeError")
-    awaited, block = PLACES[name]
-    assert awaited in found["stuck"]
-    assert block is None or block in found["stuck"]
+    assert re.search(PLACES[name], found["stuck"])
