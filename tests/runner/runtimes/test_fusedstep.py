@@ -200,3 +200,11 @@ def test_logits_of_which_none_is_a_number_choose_as_torch_does(head: torch.Tenso
     (logits,), (token,) = drive(step, START, 1)
     assert logits.isnan().all()
     assert int(token) == int(logits.argmax()) == 0
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_copies_by_lanes_leave_the_same_bits(name: str) -> None:
+    """The form of older cards (copies.cuh) fills the same slots with the same bytes."""
+    expected, _ = drive(prefilled(name), START, STEPS)
+    older = FusedStep(prepared(name)[0], SHAPES[name], partial(compiled.compile_step, more={"CP_ASYNC": "1"}))
+    assert torch.equal(drive(older, START, STEPS)[0], expected)
