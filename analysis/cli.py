@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from analysis import commands, form
 from analysis.commands import FORMAT, FORMATS, SELECTION, Commands, folder
 from analysis.sources.selection import Selection
 from runner import arguments as runner_arguments
-from runner import failures, program
+from runner import failures, layout, program
 from runner.errors import BadValue, Usage
 from runner.record.spool import DEFAULT_SPOOL
 
@@ -25,6 +26,8 @@ FIGURES = click.Option(
     ["--out"], type=folder, default=Path("figures"), show_default=True, help="folder that the figures are written to"
 )
 RECORDS = Path("experiments/records")
+TEXT = "text"
+"""The format of a few labelled lines for a terminal."""
 TABLE = click.Option(["--table"], default="report", show_default=True, help="name of a table, or `report`")
 
 
@@ -125,7 +128,7 @@ def compare(store: str | None, spool: Path, records: Path | None, after_cell: bo
         raise BadValue(f"unexpected arguments {' '.join(arguments)}: they go with --after-cell")
     if not after_cell:
         _print_comparison(store, spool, records)
-    elif "--json" not in arguments:  # which promises that nothing follows the object
+    elif not runner_arguments.is_json(arguments):  # which promises that nothing follows the object
         with _errors_as_notes("not compared with recorded sessions"):
             _print_comparison(store, runner_arguments.spool(arguments), records)
 
@@ -134,6 +137,8 @@ def _print_comparison(store: str | None, spool: Path, records: Path | None) -> N
     from analysis import compare as comparing
     from analysis import groups
 
+    if records is not None:
+        comparing.check_records(records)
     recorded = [records] if records is not None else [RECORDS] if RECORDS.is_dir() else []
     if store is None:
         path = comparing.newest_record(spool)
@@ -141,7 +146,7 @@ def _print_comparison(store: str | None, spool: Path, records: Path | None) -> N
     else:
         frame = Selection.from_options(store, None, None, None, None).frame([groups.WALL])
         comparison = comparing.compare(frame, store, recorded)
-    for line in comparison.lines:
+    for line in comparison.lines(layout.width()):
         click.echo(line)
     commands.print_omissions(comparison.notes, ())
 
@@ -157,20 +162,26 @@ def _errors_as_notes(what: str) -> Iterator[None]:
 
 @main.command()
 @click.argument("folder", type=folder)
-@click.option("--format", "form_", type=click.Choice(FORMATS), default="md", show_default=True)
+@click.option(
+    "--format", "form_", type=click.Choice((TEXT, *FORMATS)), help="[default: text at a terminal, or else md]"
+)
 @click.option("--commit", is_flag=True, help="also log the summary in the A/B's MLflow run")
 @click.option("--run", "run_id", default=None, help="only the A/B measured under this MLflow run; the run is closed")
-def ab(folder: Path, form_: str, commit: bool, run_id: str | None) -> None:
+def ab(folder: Path, form_: str | None, commit: bool, run_id: str | None) -> None:
     """Compares the arms of the A/Bs in FOLDER and below it, whatever field they differ in."""
     from analysis import ab as comparisons
-    from analysis import abrow, publish
+    from analysis import abrow, abtext, publish
     from analysis.tables import graphs
 
     with publish.closing(folder, run_id):
         paths = publish.paths_of(comparisons.paths_in(folder), run_id)
         compared, rejected = comparisons.read_all(paths)
-        rows = [abrow.summary(measured) for measured in compared]
-        click.echo(commands.text(rows, lambda: graphs.markdown(rows), form_), nl=False)
+        if (form_ or (TEXT if sys.stdout.isatty() else "md")) == TEXT:
+            content = abtext.text(compared, layout.width())
+        else:
+            rows = [abrow.summary(measured) for measured in compared]
+            content = commands.text(rows, lambda: graphs.markdown(rows), form_ or "md")
+        click.echo(content, nl=False)
         for measured in compared if commit else ():
             click.echo(f"MLflow run {measured.manifest.title} ({publish.commit(measured, run_id)})", err=True)
         commands.print_omissions((), rejected)

@@ -16,7 +16,7 @@ from analysis.sources.selection import Selection
 from analysis.table import Table
 from runner import terminal
 from runner.errors import BadRecord, BadValue
-from runner.program import Program
+from runner.program import Program, version_option
 
 Rows = Sequence[Row]
 
@@ -52,7 +52,8 @@ def _command(table: Table[Row]) -> click.Command:
         excerpts = [name for name in table.excerpts if options.pop(_variable(name))]
         make(selection(options), excerpts[0] if excerpts else table.name, form_, every_code, figure)
 
-    return click.Command(table.name, callback=run, params=_options(table), help=table.help or f"{table.title}.")
+    help_ = table.help or f"{table.title}."
+    return version_option(click.Command(table.name, callback=run, params=_options(table), help=help_))
 
 
 def _options(table: Table[Row]) -> list[click.Parameter]:
@@ -168,4 +169,4 @@ def _draw(table: Table[Row], result: Result, path: Path) -> None:
     try:
         outputs.write(path, svg(drawn))
     except OSError as error:
-        raise outputs.write_error(error, path, "file") from error
+        raise outputs.write_error(error, path, "file with --figure") from error

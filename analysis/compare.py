@@ -14,8 +14,9 @@ from analysis.group import Group
 from analysis.groups import WALL
 from analysis.sources.frame import Frame
 from analysis.sources.records import frame_of_records
+from runner import layout
 from runner.counts import counted
-from runner.errors import BadRecord
+from runner.errors import BadRecord, BadValue
 from runner.record import spool
 from runner.record.record import MEASURED
 from runner.record.sessionrecord import SessionRecord
@@ -55,14 +56,14 @@ class Comparison:
     groups: Sequence[Group]
     unusable: int
 
-    @property
-    def lines(self) -> list[str]:
-        """Returns the comparison as text."""
+    def lines(self, width: int) -> list[str]:
+        """Returns the comparison as lines of `width` columns."""
         own = self.subject
         if not self.groups:
             return [f"No other session of {own.place} is recorded: nothing to compare with."]
         title = f"This session ({own.cell['runtime']}, {own.step_ms:.3f} ms) and recorded ones of {own.place}:"
-        return [title, *_aligned([HEADER, *(_words(own, group) for group in self.groups)])]
+        rows = [HEADER, *(_words(own, group) for group in self.groups)]
+        return [title, *layout.aligned(rows, NUMERIC, width, indent="  ")]
 
     @property
     def notes(self) -> list[str]:
@@ -81,6 +82,20 @@ def newest_record(folder: Path) -> Path:
     if not paths:
         raise spool.without_records(folder)
     return max(paths, key=lambda path: os.stat(path).st_mtime)
+
+
+def check_records(folder: Path) -> None:
+    """Raises BadValue if the folder does not exist or has no record of this project that can be used."""
+    spool.check_folder(folder)
+    faults: list[str] = []
+    for path in spool.record_files(folder):
+        try:
+            recompute.read_verified(path)
+        except BadRecord as error:
+            faults.append(str(error))
+        else:
+            return
+    raise BadValue(f"{folder}: no usable record there: {faults[0]}") if faults else spool.without_records(folder)
 
 
 def subject(frame: Frame, name: str) -> Subject:
@@ -149,15 +164,3 @@ def _host(host_id: str, hosts: Sequence[str]) -> str:
     if host_id not in hosts:
         return "another host" if len(hosts) == 1 else counted(len(hosts), "other host")
     return "this host" if len(hosts) == 1 else "this and other hosts"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  "
-        + "  ".join(
-            text.rjust(width) if title in NUMERIC else text.ljust(width)
-            for title, text, width in zip(HEADER, row, widths, strict=True)
-        ).rstrip()
-        for row in rows
-    ]

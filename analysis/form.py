@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from analysis.percent import percent
 from analysis.row import Row
 from runner.cell import jsonform
 from runner.counts import counted
@@ -44,7 +45,10 @@ class Column:
             return NOTHING
         if isinstance(value, list):
             return ", ".join(value)
-        return format(value / self.scale if isinstance(value, int | float) and self.scale != 1 else value, self.form)
+        if isinstance(value, int | float):
+            scaled = value / self.scale if self.scale != 1 else value
+            return percent(scaled, self.form) if self.form.endswith("%") else format(scaled, self.form)
+        return format(value, self.form)
 
     def has_value(self, row: Row) -> bool:
         """Returns whether the row has a value for the column."""

@@ -57,4 +57,4 @@ def write_error(error: OSError, place: Path, other: str) -> DecodeFloorError:
     """Returns the error for a file or folder that cannot be written. `other` is the thing to name instead."""
     if error.errno in failures.FULL:
         return DiskFull(f"no space left for {place}: free some, or name another {other}")
-    return BadValue(f"{place} cannot be written ({error.strerror}): name another {other}")
+    return BadValue(f"{place} cannot be written ({failures.obstacle(error, place)}): name another {other}")

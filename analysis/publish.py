@@ -14,6 +14,7 @@ from analysis import abrow, form, paper
 from analysis.ab import Measured
 from analysis.abrow import Summary
 from analysis.outputs import Files
+from analysis.percent import percent
 from analysis.tables import graphs
 from runner import failures, store
 from runner.errors import BadRecord
@@ -154,7 +155,7 @@ def _note(row: Summary) -> str:
 def _arms(row: Summary) -> Iterator[str]:
     """Yields the lines of a table that compares the arms."""
     yield f"| ms/step, median of {row.sessions} | {row.a_ms:.3f} | {row.b_ms:.3f} |"
-    yield f"| spread (CV) of the sessions | {row.cv_a:.2%} | {row.cv_b:.2%} |"
+    yield f"| spread (CV) of the sessions | {percent(row.cv_a, '.2%')} | {percent(row.cv_b, '.2%')} |"
     if row.kernels_a is not None and row.kernels_b is not None:
         yield f"| kernels per step | {row.kernels_a:.0f} | {row.kernels_b:.0f} |"
 

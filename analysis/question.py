@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from analysis.row import Row
 
@@ -32,12 +32,22 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Fallback:
+    """An answer from the rows of the table named `table`: the line of a GPU, None if they have no answer either."""
+
+    table: str
+    answer: Callable[[Sequence[Any], str], Line | None]
+
+
+@dataclass(frozen=True)
 class Question(Generic[R_contra]):
-    """A question. `answer` makes the line of a GPU from all rows of the table; `scope` limits what counts."""
+    """A question. `answer` makes the line of a GPU from all rows of the table; `scope` limits what counts.
+    `fallback` counts where that line has no row."""
 
     text: str
     answer: Callable[[Sequence[R_contra], str], Line]
     scope: str = ""
+    fallback: Fallback | None = None
 
 
 def flagged(flags: Sequence[str]) -> str:

@@ -44,7 +44,9 @@ class Part:
     nothing: str = ""
 
     def markdown(self) -> str:
-        """Returns the rows as a Markdown table."""
+        """Returns the rows as a Markdown table, or the sentence `nothing` without rows."""
+        if not self.rows and self.nothing:
+            return f"{self.nothing}\n"
         return "\n".join(markdown_table(self.rows, self.columns)) + "\n"
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from runner import arguments as command_line
-from runner import failures, terminal
+from runner import failures, jsonoutput, terminal
 from runner.errors import Failure
 from runner.processes import signals
 from runner.redaction import privatepaths
@@ -22,15 +22,18 @@ def main(arguments: Sequence[str]) -> int:
     """Runs the command line and returns the exit code. Under `mlflow run`, a failure also closes MLflow's run."""
     started_ms = int(time.time() * 1000)
     run = None
+    result: dict[str, Any] = {}
     signals.install()
     try:
         # closing the run needs these modules, so no signal may interrupt their import
         with signals.held():
             run = _entry_run(arguments)
-        code = _command_line(arguments, started_ms, run)
+        code = _command_line(arguments, started_ms, run, result)
+        if result:
+            print(jsonoutput.text(result, None), flush=True)
     except BaseException as error:
         signals.ignore()
-        code = _fail(failures.as_failure(error), run, arguments)
+        code = _fail(failures.as_failure(error), run, arguments, result)
     signals.ignore()
     return code
 
@@ -53,19 +56,22 @@ def _entry_run(arguments: Sequence[str]) -> EntryRun | None:
     return run
 
 
-def _command_line(arguments: Sequence[str], started_ms: int, run: EntryRun | None) -> int:
+def _command_line(arguments: Sequence[str], started_ms: int, run: EntryRun | None, result: dict[str, Any]) -> int:
+    """Runs the command, which puts the fields of its JSON object into `result`."""
     with signals.held():
         try:
             from runner import cli
-            from runner.commands.measuring import Start
+            from runner.commands.start import Start
         except ImportError as error:
             raise failures.missing_package(str(error.name)) from error
-    return cli.run(arguments, Start(started_ms, run))
+    return cli.run(arguments, Start(started_ms, run, result))
 
 
-def _fail(error: Failure, run: EntryRun | None, arguments: Sequence[str]) -> int:
+def _fail(error: Failure, run: EntryRun | None, arguments: Sequence[str], result: Mapping[str, Any]) -> int:
     """Prints the failure, closes the run with it, and returns the exit code. The run's text has no private paths."""
     terminal.print_failure(error)
+    if command_line.is_json(arguments):
+        jsonoutput.print_error(error, result)
     if run is not None:
         run.fail(type(error)(privatepaths.without(str(error), command_line.private(arguments))))
     return error.exit_code

@@ -12,13 +12,18 @@ from runner.record.spool import DEFAULT_SPOOL
 from runner.redaction import privatepaths
 from runner.redaction.privatepaths import Hidden
 
-SPOOL, WEIGHTS, FIELD = "--spool", "--weights", "--field"
+SPOOL, WEIGHTS, FIELD, JSON = "--spool", "--weights", "--field", "--json"
 ARMS = ("--a", "--b")
 
 
 def spool(arguments: Sequence[str]) -> Path:
     """Returns the folder of the spool."""
     return Path(next(iter(_values(arguments, SPOOL)), DEFAULT_SPOOL))
+
+
+def is_json(arguments: Sequence[str]) -> bool:
+    """Returns whether standard output is to have one JSON object and nothing else."""
+    return JSON in arguments
 
 
 def private(arguments: Sequence[str]) -> Hidden:

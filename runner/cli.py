@@ -8,7 +8,7 @@ import click
 
 from runner import program as programs
 from runner.commands import diagnosing, listings, measuring, recordfiles
-from runner.commands.measuring import Start
+from runner.commands.start import Start
 from runner.program import Program
 
 

@@ -44,6 +44,8 @@ class FormatDeclaration:
         return f"{self.name} is never {', '.join(unsupported)}" if unsupported else None
 
 
+READ_BACKS = 1
+"""Copies of a step that is nothing but its own kernels: its token goes to the host."""
 CAPTURE_WORKSPACE_BYTES = 2**27
 """Memory of a captured CUDA graph: cuBLAS's workspace of the captured stream (32 MiB on Hopper), and the driver's
 copy of the graph (80 MB measured on an H200)."""
@@ -87,6 +89,8 @@ class KernelDeclaration:
     """how images and bundles install the package"""
     capability: tuple[int, int] | None = None
     """minimum compute capability of the GPU; None for torch's own minimum"""
+    tried: tuple[str, ...] | None = None
+    """compute capabilities of which sessions with this project's own kernel are committed; None for other kernels"""
     stacks: tuple[str, ...] = ("modern",)
     default_of: tuple[str, ...] = ()
     """quants for which it is the default kernel on its devices"""
@@ -139,6 +143,8 @@ class RuntimeDeclaration:
     products: Callable[[ModelShape], int] = _every_matrix
     """returns the least number of the kernel's matrix products per step: fewer than the layers have matrices if some
     are fused, 1 if one kernel runs the whole step"""
+    kernels_per_step: int | None = None
+    """exact number of kernels in a profiled step, which then has no copy but the read-back; None if it is not fixed"""
     bounds: Mapping[str, StatedBound] = field(default_factory=dict)
     """its own bounds in the gate, by dtype; the kernel's or the dtype's bound applies otherwise"""
     package: str | None = None
@@ -147,6 +153,8 @@ class RuntimeDeclaration:
     """module that is imported"""
     remedy: str | None = None
     """how to install the package"""
+    companions: tuple[str, ...] = ()
+    """distributions that the package calls, whose versions `env_key` takes, too"""
     installation: Installation = field(default_factory=Installation)
     """how images and bundles install the package, unless a kernel's declaration has it"""
 

@@ -30,17 +30,23 @@ class Lines:
 
     def __init__(self) -> None:
         self._noted: set[str] = set()
+        self._has_waited = False
 
     @contextmanager
     def session(self, title: str, expected_s: float | None) -> Iterator[None]:
         if expected_s is not None:
-            terminal.say(f"{title}: about {duration(expected_s)}, as the last session of this cell")
+            terminal.say(f"{title}: about {duration(expected_s)}, like the last session of this cell")
         yield
 
     def note(self, text: str) -> None:
         if text not in self._noted:
             self._noted.add(text)
             self._say(text if text.startswith("warning: ") else f"note: {text}")
+
+    def wait(self, text: str) -> None:
+        if not self._has_waited:
+            self._has_waited = True
+            self.note(text)
 
     def phase(self, name: str, elapsed_s: float) -> None:
         self._say(f"[{elapsed_s:6.1f} s] {name}")

@@ -46,14 +46,14 @@ class BadValue(DecodeFloorError):
 
 
 class Usage(BadValue):
-    """A command line that cannot be parsed. Its exit code is 2, the usual one."""
+    """A command line that cannot be parsed. By convention its exit code is 2."""
 
     exit_code = 2
     reason = "usage"
 
 
 class NotAvailable(DecodeFloorError):
-    """A planned word of the project that this version does not support yet."""
+    """A value that is planned, but that this version does not support yet."""
 
     exit_code = 12
     reason = "not-available"

@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 import traceback
+from pathlib import Path
 
 from runner.errors import BadValue, DecodeFloorError, DiskFull, Failure, Interrupted, MissingPackage, Stopped
 from runner.redaction import credentials
@@ -49,7 +50,7 @@ def as_failure(error: BaseException) -> Failure:
     variable that shows the traceback."""
     if os.environ.get(TRACEBACK_VARIABLE):
         print(credentials.masked("".join(traceback.format_exception(error))), file=sys.stderr, end="")
-    if isinstance(error, DecodeFloorError | Stopped):
+    if isinstance(error, (DecodeFloorError, Stopped)):  # `runner.doctor` runs on Python 3.9, too
         return error
     if isinstance(error, OSError) and (failure := _system_failure(error)) is not None:
         return failure
@@ -102,6 +103,17 @@ def advice(error: Exception, otherwise: str) -> str:
 def reason(error: Exception) -> str:
     """Returns the system's message, without number and path."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def obstacle(error: OSError, place: Path) -> str:
+    """Returns why a file or folder cannot be written: the missing folder, or the file that is in the way of a folder,
+    or else the system's message."""
+    first = next((path for path in reversed(place.parents) if not os.path.isdir(path)), place)
+    if error.errno == errno.ENOENT and first != place:
+        return f"there is no folder {first}"
+    if error.errno in (errno.ENOTDIR, errno.EEXIST) and os.path.exists(first):
+        return f"{first} is a file"
+    return reason(error)
 
 
 def _has_folder() -> bool:

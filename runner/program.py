@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from runner import __version__
-from runner.cell.vocabulary import suggestion
+from runner.cell.vocabulary import nearest, suggestion
+from runner.counts import listed
 from runner.errors import Interrupted, Usage
 
 NAME = "decode-floor"
@@ -17,13 +18,21 @@ WHOLE = 1000
 """Limit of a command's line in the help, in characters: no sentence is cut."""
 
 
+version_option = click.version_option(__version__, prog_name=NAME)
+"""Adds `--version` to a command."""
+
+
 class Program(click.Group):
-    """A group of commands with `-h`, `--help` and `--version`. An unknown command gets the nearest name."""
+    """A group of commands. It and each of its commands have `-h`, `--help` and `--version`. An unknown command gets the
+    nearest name."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         settings["context_settings"] = {"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}
         super().__init__(*arguments, **settings)
-        click.version_option(__version__, prog_name=NAME)(self)
+        version_option(self)
+
+    def add_command(self, command: click.Command, name: str | None = None) -> None:
+        super().add_command(version_option(command), name)
 
     def resolve_command(
         self, context: click.Context, arguments: list[str]
@@ -52,8 +61,28 @@ def run(program: Program, name: str, arguments: Sequence[str], start: object = N
         return program.main([*arguments] or ["--help"], name, standalone_mode=False, obj=start) or 0
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx is not None else name
-        raise Usage(f"{error.format_message()} (see `{command} --help`)") from error
+        message = _unknown_option(program, error) if isinstance(error, click.NoSuchOption) else error.format_message()
+        raise Usage(f"{message} (see `{command} --help`)") from error
     except click.ClickException as error:
         raise Usage(error.format_message()) from error
     except click.Abort as error:
         raise Interrupted("stopped by Ctrl-C") from error
+
+
+def _unknown_option(program: Program, error: click.NoSuchOption) -> str:
+    """Returns the message for an option that the command lacks, with the commands that have it, or with the nearest
+    option of its own."""
+    name = error.option_name
+    context = error.ctx or click.Context(program)
+    commands = {each: program.get_command(context, each) for each in program.list_commands(context)}
+    others = [each for each, command in commands.items() if command and name in _options(command, context)]
+    if others:
+        return f"unknown option {name!r}, which {listed(others, 'and')} {'has' if len(others) == 1 else 'have'}"
+    # without the dashes, which all options share
+    own = {option.lstrip("-"): option for option in _options(context.command, context)}
+    near = nearest(name.lstrip("-"), own)
+    return f"unknown option {name!r}" + (f"; did you mean {own[near]}?" if near else "")
+
+
+def _options(command: click.Command, context: click.Context) -> list[str]:
+    return [option for parameter in command.get_params(context) for option in parameter.opts if option[:1] == "-"]

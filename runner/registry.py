@@ -127,9 +127,9 @@ def conflicts(cell: Cell) -> Iterator[Conflict]:
     """
     kernel_rules, runtime_rules = kernel(cell.kernel).DECLARATION, runtime(cell.runtime).DECLARATION
     rules = (
-        ("quant", cell.quant, KERNEL, kernel_rules.quants),
         (DEVICE, cell.device_kind, KERNEL, kernel_rules.devices),
         (DEVICE, cell.device_kind, RUNTIME, runtime_rules.devices),
+        ("quant", cell.quant, KERNEL, kernel_rules.quants),
         ("quant", cell.quant, RUNTIME, runtime_rules.quants),
         (KERNEL, cell.kernel, RUNTIME, runtime_rules.kernels),
         (RUNTIME, cell.runtime, KERNEL, kernel_rules.runtimes),

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 
 from runner.cell.fieldtypes import value_or_none
+from runner.layout import WIDTH, line
 from runner.record.flags import FLAG_MEANINGS
 from runner.record.sections.gate import GateVersion1, GateVersion2
 from runner.record.sections.quantities import Floor
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
-LABEL = 10
-"""Columns of the labels."""
 
-
-def lines(record: SessionRecord, width: int = 120) -> Iterator[str]:
+def lines(record: SessionRecord, width: int = WIDTH) -> Iterator[str]:
     """Yields the lines of the summary, of at most `width` columns. For a session that was not measured they name its
     status; the command's error says why."""
     yield f"{record.cell.title} (session {record.session.id})"
@@ -34,15 +31,6 @@ def lines(record: SessionRecord, width: int = 120) -> Iterator[str]:
         yield from line("" if place else "flags", f"{flag}: {FLAG_MEANINGS.get(flag, 'see docs/flags.md')}", width)
 
 
-def line(label: str, text: str, width: int = 120) -> Iterator[str]:
-    """Yields the lines of one labelled text."""
-    start = f"  {label:{LABEL}}"
-    yield from textwrap.wrap(
-        text, width, initial_indent=start, subsequent_indent=" " * len(start), break_long_words=False,
-        break_on_hyphens=False,
-    )  # fmt: skip
-
-
 def achieved_gbs(record: MeasuredRecord) -> float:
     """Returns the bytes that a step reads, divided by its time, in GB/s: 1e9 B / s = 1e6 B / ms."""
     return record.bytes.streamed / record.latency.step_wall_ms / 1e6
@@ -58,8 +46,8 @@ def _gate(gate: GateVersion1 | GateVersion2) -> str:
 
 def _shares(floor: Floor) -> Iterator[str]:
     """Yields the share of each known floor that the step reaches."""
-    datasheet = floor.floor_ms, floor.r_floor, "at the datasheet's bandwidth (r_floor"
-    measured = floor.floor_achievable_ms, floor.r_floor_achievable, "at the bandwidth measured here (r_floor_achievable"
-    for floor_ms, ratio, bandwidth in (datasheet, measured):
+    datasheet = floor.floor_ms, floor.r_floor, "datasheet's bandwidth", "r_floor"
+    measured = floor.floor_achievable_ms, floor.r_floor_achievable, "bandwidth measured here", "r_floor_achievable"
+    for floor_ms, ratio, bandwidth, name in (datasheet, measured):
         if floor_ms is not None and ratio is not None:
-            yield f"{100 * ratio:.1f} % of the floor of {floor_ms:.3f} ms {bandwidth} {ratio:.3f})"
+            yield f"{100 * ratio:.1f} % of the floor ({floor_ms:.3f} ms at the {bandwidth}; {name} {ratio:.3f})"

@@ -13,9 +13,10 @@ WITHOUT_FILE = {
     "analysis/cellcolumns.py": "declarations of columns; test_registry and the tables' tests check each",
     "analysis/tables/_floorrow.py": "the fields of a row; test_registry checks their keys",
     "images/bundle/errors.py": "an exception without behaviour",
+    "runner/commands/start.py": "one dataclass without behaviour",
     "runner/formats/bf16.py": "a declaration alone",
     "runner/installation.py": "one dataclass without behaviour",
-    "runner/kernels/_fused.py": "a declaration alone",
+    "runner/kernels/fused.py": "a declaration alone",
     "runner/kernels/cublas.py": "a declaration alone",
     "runner/kernels/torch_cpu.py": "a declaration alone",
     "runner/protocols.py": "protocols without behaviour",
@@ -25,7 +26,7 @@ WITHOUT_FILE = {
     "runner/record/sections/surroundings.py": "dataclasses alone; test_read and test_schema hold them",
     "runner/record/sessionrecord.py": "dataclasses alone; test_read, test_schema and test_written hold them",
     "runner/record/statedbound.py": "two dataclasses without behaviour",
-    "runner/runtimes/_fused.py": "a declaration, and one call of _fusedstep",
+    "runner/runtimes/fused.py": "a declaration, and one call of _fusedstep",
     "runner/runtimes/exllamav2.py": "a declaration, and one call of _exllamav2engine",
 }
 """Modules that have no test file of their own, each with the reason."""

@@ -58,7 +58,9 @@ def draw(table: Sequence[FloorRow]) -> Drawn | None:
     handles, found = axes.get_legend_handles_labels()
     names = [str(name) for name in found]
     figure.legend(handles, names, loc="outside upper left", ncols=style.columns(names))
-    return Drawn("floor-bandwidth", TITLE, _caption(len(rows), len(order), len(series), len(gpus), len(peaks)), figure)
+    most = max(len(each.values) for by_gpu in series.values() for each in by_gpu.values())
+    caption = _caption(len(rows), most, len(order), len(series), len(gpus), len(peaks))
+    return Drawn("floor-bandwidth", TITLE, caption, figure)
 
 
 def _is_shown(row: FloorRow) -> bool:
@@ -147,13 +149,13 @@ def _finish(axes: Axes, gpus: Sequence[str], peaks: Mapping[str, float]) -> None
     axes.grid(axis="y")
 
 
-def _caption(rows: int, series: int, all_series: int, gpus: int, all_gpus: int) -> str:
+def _caption(rows: int, most: int, series: int, all_series: int, gpus: int, all_gpus: int) -> str:
     return (
-        f"Each of our points is one of {rows} valid unquantised cells (median over sessions), with the paper's count "
-        "of bytes. The paper's points are the cells whose fraction it states. A vertical line is the range of a series "
-        "on a GPU, a horizontal one its median; the paper's are over all cells that it measured. Columns are in the "
-        "order of the bandwidth. The dashed line is the floor. "
-        f"A series with more than {POINTS} cells on a GPU has {POINTS} points."
+        f"Our points are {rows} valid unquantised cells: medians over sessions, with bytes counted as the paper does. "
+        "The paper's points are the cells for which it states a fraction. A vertical line shows the range of a series "
+        "on a GPU, a horizontal one its median; for the paper, both are over all cells that it measured. GPUs are "
+        "sorted by bandwidth. The dashed line is the floor."
+        + (f" A series with more than {POINTS} cells on a GPU has {POINTS} points." if most > POINTS else "")
         + style.left_out(series, all_series, "kinds of runtime and cache", "those with the most cells")
         + style.left_out(gpus, all_gpus, "GPUs", "evenly spread by bandwidth")
     )

@@ -10,6 +10,7 @@ from matplotlib.transforms import blended_transform_factory
 
 from analysis.figures import labels, style
 from analysis.figures.style import Drawn
+from analysis.percent import percent
 from analysis.tables import _clocks, budget
 from analysis.tables._budgetrow import BudgetRow, GroupRow
 
@@ -103,7 +104,7 @@ def _draw_bar(axes: Axes, place: float, row: BudgetRow, name: str) -> None:
 
 def bar_text(row: BudgetRow) -> str:
     """Returns the step in ms, and the difference between the passes that its terms come from."""
-    apart = "" if row.uncertainty is None else f" ({row.uncertainty:.0%})"
+    apart = "" if row.uncertainty is None else f" ({percent(row.uncertainty)})"
     return f"{row.step_wall_ms:.2f} ms{apart}"
 
 
@@ -123,7 +124,7 @@ def _finish(axes: Axes, height: float) -> None:
 def _caption(visible: int, total: int) -> str:
     return (
         "The terms of a step add up to it, in the order of the legend. Beside a bar is the step, with the difference "
-        f"between passes over the same lengths in brackets. If it is more than {_clocks.LIMIT:.0%} in any of the "
+        f"between passes over the same lengths in brackets. If it is more than {percent(_clocks.LIMIT)} in any of the "
         "row's sessions, everything but the floor and the kernels is not attributed."
         + style.left_out(visible, total, "cells")
     )

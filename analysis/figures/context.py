@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.figures import labels, style
 from analysis.figures.style import Drawn
 from analysis.tables._floorrow import FloorRow
+from runner.counts import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -134,10 +135,11 @@ def _ctx_text(ctx: int) -> str:
 
 def _caption(panels: int, models: int, with_lines: int, lines: int, all_lines: int) -> str:
     alone = models - with_lines
-    single = f" {alone} models were measured at one ctx only and have no panel." if alone else ""
+    without = counted(alone, "model has", "models have")
+    single = f" {without} no panel, because only one ctx was measured." if alone else ""
     return (
-        "Each point is the median over sessions, its bar the confidence interval or range. The vertical axis is "
-        "logarithmic and the same in every panel. A configuration that was measured at one ctx only has no line."
+        "Each point is the median over sessions, with its confidence interval or range as a bar. The vertical axis is "
+        "logarithmic and the same in every panel. A configuration with only one measured ctx has no line."
         + single
         + style.left_out(panels, with_lines, "models")
         + style.left_out(lines, all_lines, "kinds of line", "those with the most points in these panels")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CELLS, SESSIONS = 8, 20
-NAME_WIDTH = 46
+NAME_WIDTH = 56
 TITLE = "Distribution of single steps"
 
 
@@ -35,8 +35,7 @@ class Steps:
 def read(source: Source, frame: Frame, table: Sequence[FloorRow]) -> tuple[list[Steps], int]:
     """Returns the steps of at most `CELLS` valid cells, those with the most sessions, and the number of valid cells."""
     valid = [row for row in table if row.valid]
-    order = sorted(range(len(valid)), key=lambda place: (-valid[place].sessions, place))[:CELLS]
-    rows = [valid[place] for place in sorted(order)]
+    rows = _chosen(valid)
     sessions_by_row = [_newest(frame, row) for row in rows]
     details = source.details([session for session_ids in sessions_by_row for session in session_ids])
     names = labels.names(rows, lambda row: f"{row.gpu} {row.model} {row.ctx} {labels.configuration(row)}")
@@ -45,6 +44,18 @@ def read(source: Source, frame: Frame, table: Sequence[FloorRow]) -> tuple[list[
         for name, row, session_ids in zip(names, rows, sessions_by_row, strict=True)
     ]
     return cells, len(valid)
+
+
+def _chosen(valid: Sequence[FloorRow]) -> list[FloorRow]:
+    """Returns the rows with the most sessions, in their order: all rows of a number of sessions or none.
+
+    If even the rows with the most sessions are too many, these are evenly spread.
+    """
+    ordered = sorted((row.sessions for row in valid), reverse=True)
+    if len(ordered) <= CELLS:
+        return list(valid)
+    fewest = next((count for count in reversed(ordered[:CELLS]) if count > ordered[CELLS]), ordered[0])
+    return style.spread([row for row in valid if row.sessions >= fewest], CELLS)
 
 
 def _newest(frame: Frame, row: FloorRow) -> list[str]:
@@ -68,7 +79,7 @@ def draw(cells: Sequence[Steps], total: int) -> Drawn | None:
     style.logarithmic(axes, "x", [step for cell in visible for steps in cell.steps_ms for step in steps])
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("step, host clock (ms)")
-    axes.set_ylabel("share of steps that are no longer")
+    axes.set_ylabel("share of steps up to this time")
     axes.grid(axis="both")
     figure.legend(loc="outside upper left")
     return Drawn("latency", TITLE, _caption(visible, total), figure)

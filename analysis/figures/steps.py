@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from analysis.figures import labels, style
 from analysis.figures.style import Drawn
+from analysis.percent import percent
 from analysis.tables._floorrow import FloorRow
 
 if TYPE_CHECKING:
@@ -108,9 +109,9 @@ def limit(rows: Sequence[FloorRow], letters: Mapping[str, str], longest_name: in
 
 def bar_text(row: FloorRow, letters: Mapping[str, str]) -> str:
     """Returns the step in ms, the percent of the floor, and the letters of the row's flags."""
-    percent = 100 * (row.floor_ms or 0.0) / (row.step_wall_ms or 1.0)
+    share = percent((row.floor_ms or 0.0) / (row.step_wall_ms or 1.0))
     marks = f" ({''.join(letters[flag] for flag in sorted(row.flags))})" if row.flags else ""
-    return f"{row.step_wall_ms:.1f} ms, {percent:.0f} %{marks}"
+    return f"{row.step_wall_ms:.1f} ms, {share}{marks}"
 
 
 def _note(letters: Mapping[str, str]) -> list[str]:

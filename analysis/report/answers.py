@@ -40,15 +40,18 @@ class Answer:
 
 def answers(rows: RowsByTable, gpus: Sequence[str]) -> list[Answer]:
     """Returns the answers to the questions of every table, in the order of the tables."""
-    return [answer for table in registry.tables() for answer in _answers(table, rows[table.name], gpus)]
+    return [answer for table in registry.tables() for answer in _answers(table, rows, gpus)]
 
 
-def _answers(table: Table[Row], rows: Sequence[Row], gpus: Sequence[str]) -> Iterator[Answer]:
+def _answers(table: Table[Row], rows: RowsByTable, gpus: Sequence[str]) -> Iterator[Answer]:
     for question in table.questions:
         lines = (_line(question, table.name, rows, gpu) for gpu in gpus)
         yield Answer(question.text, question.scope, tuple(lines))
 
 
-def _line(question: Question[Row], name: str, rows: Sequence[Row], gpu: str) -> GPULine:
-    line = question.answer(rows, gpu)
+def _line(question: Question[Row], name: str, rows: RowsByTable, gpu: str) -> GPULine:
+    line, fallback = question.answer(rows[name], gpu), question.fallback
+    if line.row is None and fallback is not None:
+        other = fallback.answer(rows[fallback.table], gpu)
+        name, line = (name, line) if other is None else (fallback.table, other)
     return GPULine(gpu, line, None if line.row is None else grid.row_anchor(name, line.row))

@@ -112,6 +112,4 @@ def markdown(report: Contents) -> str:
 
 
 def _section(table: Table[Row], rows: Sequence[Row]) -> str:
-    first, *_ = table.grids(rows)
-    text = table.markdown(rows) if rows or not first.nothing else f"{first.nothing}\n"
-    return f"## {table.name.capitalize()}: {table.title[:1].lower()}{table.title[1:]}\n\n{text}"
+    return f"## {table.name.capitalize()}: {table.title[:1].lower()}{table.title[1:]}\n\n{table.markdown(rows)}"

@@ -11,7 +11,8 @@ from analysis.table import Part
 
 NAME = "what"
 WIDE, SMALL = "wide", "small"
-"""Screen classes. A small screen replaces the columns that name a row by one column with all of their words."""
+"""Screen classes. A small screen replaces the columns that name a row by one cell with all of their words, on a line of
+its own above the row's values."""
 SHOWN = 10
 """Most columns that a page shows at first."""
 
@@ -69,6 +70,16 @@ class Grid:
     def column_count(self) -> int:
         """Returns the number of all columns on a wide screen."""
         return sum(head.screen != SMALL for head in self.heads)
+
+    @property
+    def value_count(self) -> int:
+        """Returns the number of columns beside the name on a small screen."""
+        return sum(head.screen is None for head in self.heads)
+
+    @property
+    def first_value_count(self) -> int:
+        """Returns the number of these columns that are shown at first."""
+        return sum(head.screen is None and not head.on_demand for head in self.heads)
 
     @property
     def is_cut(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from analysis.tables import floor
 from runner.counts import counted
 
 FOLDER = Path(__file__).parent / "page"
+LONG = 8
+"""Characters from which a word with a hyphen may be broken on a small screen."""
 SESSIONS = "sessions.csv"
 """The file beside the page that lists all sessions."""
 
@@ -33,6 +36,8 @@ def html(report: Contents, pictures: dict[str, bytes]) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["code"] = code
+    environment.filters["before_brackets"] = before_brackets
+    environment.filters["unbroken"] = unbroken
     script = (FOLDER / "page.js").read_text(encoding="utf-8")
     return environment.get_template("page.html").render(
         style=(FOLDER / "page.css").read_text(encoding="utf-8"),
@@ -47,11 +52,26 @@ def html(report: Contents, pictures: dict[str, bytes]) -> str:
 
 
 def code(text: str) -> Markup:
-    """Returns the text escaped, with words between backticks as code."""
-    parts = [escape(part) for part in text.split("`")]
+    """Returns the text escaped, words between backticks as code, and no line break before a percent sign."""
+    parts = [escape(part) for part in re.sub(r"(?<=\d) %", "\u00a0%", text).split("`")]
     return Markup("").join(
         Markup("<code>{}</code>").format(part) if place % 2 else part for place, part in enumerate(parts)
     )
+
+
+def before_brackets(text: str) -> Markup:
+    """Returns the text escaped, with a possible line break before each bracket: `1.42` and `[1.40–1.43]`."""
+    return Markup(re.sub(r" (?=[\[(])", " <wbr>", str(escape(text))))
+
+
+def unbroken(text: str) -> Markup:
+    """Returns the text escaped, with each word that has a hyphen in a span; a class marks the `long` ones."""
+    return Markup(re.sub(r"\S+-\S+", _span, str(escape(text))))
+
+
+def _span(word: re.Match[str]) -> str:
+    mark = ' class="long"' if len(word[0]) > LONG else ""
+    return f"<span{mark}>{word[0]}</span>"
 
 
 def _digest(script: str) -> str:

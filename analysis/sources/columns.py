@@ -83,7 +83,8 @@ CELL_COLUMNS = (
 """Columns that the cell_key determines: read once per cell."""
 
 ENVIRONMENT_COLUMNS = tuple(
-    Text(name, PARAM, f"environment.{name}") for name in ("python", "torch", "cuda", "transformers", "driver")
+    Text(name, PARAM, f"environment.{name}")
+    for name in ("python", "torch", "cuda", "transformers", "triton", "kernel_package", "driver")
 )
 """Columns that the env_key determines (the driver by its major version)."""
 

@@ -29,8 +29,11 @@ class Selection:
         """Returns the selection of a command's options. `auto` is the same as no value (MLproject has no other
         default).
 
-        Raises BadValue for two sources, or if the folder has no records.
+        Raises BadValue for an empty value, for two sources, or if the folder has no records.
         """
+        for name, value in {"store": store, "gpu": gpu, "model": model, "study": study}.items():
+            if value == "":
+                raise BadValue(f"--{name} is empty: give it a value, or leave it out")
         store = None if store == AUTO else store
         if store is not None and records is not None:
             raise BadValue("--store and --records exclude each other: name one")

@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.percent import percent
 from analysis.statistics.intervals import (
     CI95,
     CONFIDENCE,
-    FEWEST_FOR_AN_INTERVAL,
     NONE,
     RANGE,
     interval_depth,
     median_interval,
 )
+from runner.ab.manifest import FEWEST_FOR_AN_INTERVAL
 from runner.counts import counted
 from runner.errors import BadValue
 
@@ -265,22 +266,22 @@ def _sessions_needed(count: int, low: float, high: float) -> int:
 def _verdict(low: float, high: float, threshold: float, needed: int | None, hosts: int = 1) -> tuple[str, str]:
     """Returns the verdict and its reason: the whole interval must lie beyond the threshold or within it."""
     above, below = 1 + threshold, 1 / (1 + threshold)
-    percent = f"{threshold:.1%}".replace(".0%", " %")
+    share = percent(threshold, ".1%").replace(".0 ", " ")
     ends = f"[{low:.3f}, {high:.3f}]"
     if low > above:
-        return FASTER, f"b is faster than a by more than {percent}: the whole interval {ends} lies above {above:g}"
+        return FASTER, f"b is faster than a by more than {share}: the whole interval {ends} lies above {above:g}"
     if high < below:
-        return SLOWER, f"b is slower than a by more than {percent}: the whole interval {ends} lies below 1/{above:g}"
+        return SLOWER, f"b is slower than a by more than {share}: the whole interval {ends} lies below 1/{above:g}"
     if below <= low and high <= above:
-        return SAME, f"the whole interval {ends} lies within {percent} of 1 (no difference)"
-    return AMBIGUOUS, f"the interval {ends} {_open_question(low, high, percent)}. {_more_sessions(needed, hosts)}"
+        return SAME, f"the whole interval {ends} lies within {share} of 1 (no difference)"
+    return AMBIGUOUS, f"the interval {ends} {_open_question(low, high, share)}. {_more_sessions(needed, hosts)}"
 
 
-def _open_question(low: float, high: float, percent: str) -> str:
+def _open_question(low: float, high: float, share: str) -> str:
     if low <= 1 <= high:
-        return f"includes 1 (no difference) and reaches beyond ±{percent}"
+        return f"includes 1 (no difference) and reaches beyond ±{share}"
     word = "faster" if low > 1 else "slower"
-    return f"shows that b is {word}, but not whether by more than {percent}"
+    return f"shows that b is {word}, but not whether by more than {share}"
 
 
 def _more_sessions(needed: int | None, hosts: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.percent import percent
 from analysis.statistics import comparison, noise
 from analysis.statistics.noise import NORMAL, Noise, TwoSpeeds
 from runner.counts import counted
@@ -190,9 +191,9 @@ def markdown(results: Mapping[str, Any]) -> str:
         "",
         f"- {TAIL}: skew {tail['skew']:g}, {tail['freedom']:g} degrees of freedom; "
         f"{tail['log_likelihood_over_normal']:g}",
-        f"- {SPEEDS}: {speeds['share']:.0%} of the sessions slower by {speeds['distance']:g} standard deviations "
+        f"- {SPEEDS}: {percent(speeds['share'])} of the sessions slower by {speeds['distance']:g} standard deviations "
         f"of the others; {speeds['log_likelihood_over_normal']:g}",
-        f"- {HARSH} is not fitted: {HARSH_SHAPE.share:.0%} of the sessions slower by {HARSH_SHAPE.distance:g}",
+        f"- {HARSH} is not fitted: {percent(HARSH_SHAPE.share)} of the sessions slower by {HARSH_SHAPE.distance:g}",
         "",
         f"Share of {results['simulations']} simulated A/Bs whose interval contains the true ratio "
         f"(of {results['bootstrap_simulations']} for BCa):",
@@ -201,12 +202,13 @@ def markdown(results: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in results["coverage"]:
-        names = [row["noise"], f"{row['cv_a']:.2%}", f"{row['cv_b']:.2%}", row["sessions"], row["hosts"]]
+        names = [row["noise"], percent(row["cv_a"], ".2%"), percent(row["cv_b"], ".2%"), row["sessions"], row["hosts"]]
         shares = [_percent(row[name]) for name in ("covered", "covered_by_bca", "covered_by_welch")]
         lines.append("| " + " | ".join(map(str, [*names, f"{row['drift']:g}", *shares])) + " |")
     lines += [
         "",
-        f"Verdicts at N = {POWER_SESSIONS}, CV {POWER_VARIATION:.1%}, threshold {comparison.THRESHOLD:.0%}:",
+        f"Verdicts at N = {POWER_SESSIONS}, CV {percent(POWER_VARIATION, '.1%')}, "
+        f"threshold {percent(comparison.THRESHOLD)}:",
         "",
         "| noise | true ratio | FASTER | SLOWER | SAME | AMBIGUOUS |",
         "|---|---|---|---|---|---|",
@@ -218,4 +220,4 @@ def markdown(results: Mapping[str, Any]) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.1%}"
+    return "–" if share is None else percent(share, ".1%")

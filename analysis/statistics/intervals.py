@@ -11,11 +11,12 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
+from runner.ab.manifest import FEWEST_FOR_AN_INTERVAL
+
 Floats = NDArray[np.float64]
 Interval = tuple[float, float, str]
 
 CONFIDENCE = 0.95
-FEWEST_FOR_AN_INTERVAL = 5
 NONE, RANGE, CI95 = "none", "range", "ci95"
 
 

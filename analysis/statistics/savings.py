@@ -13,7 +13,8 @@ import numpy as np
 
 from analysis.statistics import intervals
 from analysis.statistics.comparison import combined_distances
-from analysis.statistics.intervals import CI95, FEWEST_FOR_AN_INTERVAL, NONE, RANGE
+from analysis.statistics.intervals import CI95, NONE, RANGE
+from runner.ab.manifest import FEWEST_FOR_AN_INTERVAL
 
 Arms = tuple[Sequence[float], Sequence[float]]
 """Session medians of one host in ms: those of the baseline, and those of the compared cell."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from analysis import paper
 from analysis.form import titles
+from analysis.percent import percent
 from analysis.question import Line, Question
 from analysis.tables._floorrow import FloorRow
 
@@ -102,17 +103,17 @@ def distance_line(table: Sequence[FloorRow], gpu: str) -> Line:
         return Line("No row is valid")
     if row.r_floor is not None and row.floor_ms is not None:
         slowdown = f"it takes {1 / row.r_floor:.1f} times as long as reading its bytes ({row.floor_ms:.2f} ms)"
-        return Line(f"of the floor: {slowdown}", percent(row.r_floor), row, _doubts(row))
+        return Line(f"of the floor: {slowdown}", rounded(row.r_floor), row, _doubts(row))
     if row.r_floor_achievable is not None:
         slowdown = f"it takes {1 / row.r_floor_achievable:.1f} times as long as reading its bytes"
         limit = "of the measured read bandwidth, since the catalogue has no datasheet bandwidth"
-        return Line(f"{limit}: {slowdown}", percent(row.r_floor_achievable), row, _doubts(row))
+        return Line(f"{limit}: {slowdown}", rounded(row.r_floor_achievable), row, _doubts(row))
     return Line("The bandwidth of this GPU is unknown, so it has no floor")
 
 
-def percent(ratio: float) -> str:
+def rounded(ratio: float) -> str:
     """Returns a percentage such as `3.3 %` or `45 %`."""
-    return f"{100 * ratio:.{0 if ratio >= 0.1 else 1}f} %"
+    return percent(ratio, ".0%" if ratio >= 0.1 else ".1%")
 
 
 QUESTIONS = (

@@ -1,4 +1,5 @@
-"""The gain of CUDA Graphs on a GPU: the A/B of eager against graph, in either order of arms."""
+"""The gain of CUDA Graphs on a GPU: the A/B of eager against graph, in either order of arms, or else the ratio of two
+rows of the floor table."""
 
 from __future__ import annotations
 
@@ -7,10 +8,17 @@ from dataclasses import dataclass
 
 from analysis import paper
 from analysis.abrow import ABRow
-from analysis.question import Line, Question, flagged
+from analysis.question import Fallback, Line, Question, flagged
 from analysis.statistics import intervals
+from analysis.tables._baselines import UNQUANTISED
+from analysis.tables._floorrow import FloorRow
 
 EAGER, GRAPH = "eager", "graph"
+ALIKE = (
+    *("gpu", "model", "ctx", "quant", "kernel", "cache", "dtype"),
+    *("attention", "weights_id", "options", "protocol", "env_key"),
+)
+"""Fields in which an eager and a graph row that are compared without an A/B agree."""
 TURNED = {"FASTER": "SLOWER", "SLOWER": "FASTER"}
 
 
@@ -69,9 +77,39 @@ def _also(others: Sequence[Gain]) -> str:
     return "".join(f"; {other.ratio:.2f}× for {other.place}" for other in others)
 
 
+def unpaired_line(table: Sequence[FloorRow], gpu: str) -> Line | None:
+    """Returns the ratio of the medians of an eager and a graph row that differ in nothing else, None without such rows.
+
+    Unquantised rows come first, then those with the most sessions.
+    """
+    pairs = _pairs([row for row in table if row.valid and row.gpu == gpu])
+    if not pairs:
+        return None
+    eager, graph = max(pairs, key=lambda pair: (pair[1].quant == UNQUANTISED, min(row.sessions for row in pair)))
+    assert eager.step_wall_ms is not None
+    assert graph.step_wall_ms is not None
+    steps = " / ".join(f"{row.runtime} {row.step_wall_ms:.2f} ms (n = {row.sessions})" for row in (eager, graph))
+    text = f"not an A/B, but the ratio of medians of sessions: {steps}, {graph.model}, ctx {graph.ctx}"
+    number = f"{eager.step_wall_ms / graph.step_wall_ms:.2f}×"
+    flags = flagged(sorted({*eager.flags, *graph.flags}))
+    caveat = ". ".join(filter(None, ("Not measured in alternation", flags)))
+    return Line(f"{text}{_of_the_paper(gpu)}", number, graph, caveat)
+
+
+def _pairs(rows: Sequence[FloorRow]) -> list[tuple[FloorRow, FloorRow]]:
+    """Returns pairs of an eager and a graph row that agree in the fields `ALIKE`."""
+    eager = {_alike(row): row for row in rows if row.runtime == EAGER}
+    return [(eager[_alike(row)], row) for row in rows if row.runtime == GRAPH and _alike(row) in eager]
+
+
+def _alike(row: FloorRow) -> tuple[object, ...]:
+    return tuple(row.value(name) for name in ALIKE)
+
+
 def _of_the_paper(gpu: str) -> str:
     ratios = [f"{figure.ratio:.3f}×" for figure in paper.graphs_rows() if figure.gpu == gpu]
     return f"; the paper measured {', '.join(ratios)}" if ratios else ""
 
 
-QUESTIONS = (Question("What do CUDA Graphs buy?", graphs_line, "eager step over graph step, in an A/B"),)
+SCOPE = "eager step over graph step, in an A/B if there is one"
+QUESTIONS = (Question("What do CUDA Graphs buy?", graphs_line, SCOPE, Fallback("floor", unpaired_line)),)

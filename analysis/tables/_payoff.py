@@ -10,6 +10,7 @@ from analysis.statistics import intervals
 from analysis.tables._baselines import UNQUANTISED
 from analysis.tables._quantpaper import paper_rows
 from analysis.tables._quantrows import AnyRow, QuantRow
+from runner.counts import counted
 
 CONFIGURATION = ("quant", "kernel", "runtime")
 DISTINGUISHING = ("dtype", "cache", "options", "protocol", "env_key", "code_key")
@@ -36,11 +37,12 @@ def quant_line(table: Sequence[AnyRow], gpu: str) -> Line:
     best, *_ = rows
     here = [row for row in rows if (row.model, row.ctx) == (best.model, best.ctx)]
     name = titles(here, CONFIGURATION, DISTINGUISHING)[here.index(best)]
-    pays = "" if _saving(best) > 1 else "none pays; the best is "
+    slower = "" if _saving(best) > 1 else "no median is faster; the best is "
     tail = "" if best.step_wall_p90_ms is None else f", p90 {best.step_wall_p90_ms:.2f} ms"
     step = f"step {best.step_wall_ms:.2f} ms{tail} ({best.model}, ctx {best.ctx})"
     faster = sum(_saving(row) > 1 for row in rows)
-    text = f"{pays}{name}{_span(best)} over {best.against}: {step}; {faster} of {len(rows)} rows pay"
+    count = f"faster by the median in {faster} of {counted(len(rows), 'row')}"
+    text = f"{slower}{name}{_span(best)} over {best.against}: {step}; {count}"
     return Line(text, f"{_saving(best):.2f}×", best, _caveat(best))
 
 

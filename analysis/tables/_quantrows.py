@@ -193,7 +193,7 @@ class PaperRow(SavingRow):
     @property
     def title(self) -> str:
         cell = (value for name in CELL_FIELDS if (value := self.value(name)))
-        return " ".join(["the paper,", *map(str, cell)])
+        return " ".join(["The paper,", *map(str, cell)])
 
     @property
     def marks(self) -> list[str]:

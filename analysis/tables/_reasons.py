@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from analysis.percent import percent
 from runner.cell import catalogue
 from runner.record.flags import SHARED_CARD, SHARED_HOST
 
@@ -55,12 +56,12 @@ def _device_idle(cell: Evidence) -> str | None:
     share = _busy_share(cell)
     if share is None or share >= IDLE:
         return None
-    return f"kernels run in {share:.0%} of the eager step; the card is idle for the rest"
+    return f"kernels run in {percent(share)} of the eager step; the card is idle for the rest"
 
 
 def _device_busy(cell: Evidence) -> str | None:
     share = _busy_share(cell)
-    return None if share is None or share < IDLE else f"kernels run in {share:.0%} of the eager step"
+    return None if share is None or share < IDLE else f"kernels run in {percent(share)} of the eager step"
 
 
 def _busy_share(cell: Evidence) -> float | None:
@@ -74,7 +75,7 @@ def _reads_slowly(cell: Evidence) -> str | None:
     peak = gpu.bandwidth_gbs.value if gpu else None
     if not peak or not cell.read_gbs or cell.read_gbs >= SLOW_READ * peak:
         return None
-    return f"this card's memory reads at {cell.read_gbs / peak:.0%} of the datasheet's peak"
+    return f"this card's memory reads at {percent(cell.read_gbs / peak)} of the datasheet's peak"
 
 
 def _other_cache(cell: Evidence) -> str | None:

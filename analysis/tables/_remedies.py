@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.group import Group
+from analysis.percent import percent
 from analysis.tables._clocks import (
     ACHIEVED,
     FLOOR,
@@ -45,7 +46,7 @@ WORDS = {
         "the extra cost of a context length that the process has not processed before",
         *("a static cache (cache=static), which has a single length{flash}",) * 2,
     ),
-    REST: ("all time beyond reading the bytes", *("unknown, since a CPU has no further clocks",) * 2),
+    REST: ("all time beyond reading the bytes", *("unknown, because only the wall clock exists on a CPU",) * 2),
 }
 """Description of each term, its remedy for an uncaptured step, and its remedy for another step.
 
@@ -90,15 +91,15 @@ def sentence(group: Group, terms: Sequence[Term], named: Term | None) -> str:
 
 
 def _share(group: Group, term: Term) -> str:
-    return f"{term.ms:.2f} of {group.wall_ms:.2f} ms ({term.ms / group.wall_ms:.0%})"
+    return f"{term.ms:.2f} of {group.wall_ms:.2f} ms ({percent(term.ms / group.wall_ms)})"
 
 
 def _why_not(group: Group) -> str:
     """Returns why a step is not attributed: passes that disagree, or a clock that was cut by more than the limit."""
     if (apart := uncertainty(group) or 0.0) > LIMIT:
-        return f"passes over the same lengths differ by {apart:.0%} of a step (more than {LIMIT:.0%})"
+        return f"passes over the same lengths differ by {percent(apart)} of a step (more than {percent(LIMIT)})"
     if PASSES_DISAGREE in group.flags:
-        return f"passes of a session over the same lengths differ by more than {LIMIT:.0%} of a step"
+        return f"passes of a session over the same lengths differ by more than {percent(LIMIT)} of a step"
     cut = max(cuts_of(group), key=lambda clock: clock.cut_ms)
     return f"the clock {cut.name} is {cut.uncut_ms:.2f} ms, the one above it {cut.ms:.2f} ms"
 
@@ -108,7 +109,7 @@ def _undecided(group: Group, terms: Sequence[Term]) -> str:
         return "no part of the step lies beyond its floor"
     near_terms = [term for term in terms if terms[0].ms - term.ms <= (uncertainty(group) or 0.0) * group.wall_ms]
     nearest = " and ".join(f"`{term.name}` {term.ms:.2f}" for term in near_terms)
-    apart = f"passes that differ by {uncertainty(group) or 0.0:.1%} cannot rank them"
+    apart = f"passes that differ by {percent(uncertainty(group) or 0.0, '.1%')} cannot rank them"
     return f"{nearest} of {group.wall_ms:.2f} ms are the largest terms; {apart}"
 
 

@@ -7,15 +7,25 @@ sessions, or a very wide interval, reproduces nothing. Otherwise the row has the
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from analysis.row import Row
 from analysis.statistics import intervals
 from analysis.tables import _reasons
 from analysis.tables._reasons import Evidence
+from runner.counts import counted
 
 TOLERANCE, WIDEST = 0.05, 0.10
 REPRODUCES, DIFFERS, NOT_MEASURED, FITS_HERE = "reproduces", "differs", "not measured", "fits here"
+COUNTED = {
+    REPRODUCES: ("is reproduced", "are reproduced"),
+    DIFFERS: ("differs", "differ"),
+    FITS_HERE: ("fits here", "fit here"),
+    NOT_MEASURED: ("was not measured", "were not measured"),
+}
+"""Verdicts with their words for one figure and for several."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,12 @@ class Ours:
     sessions: int
     cell: Evidence | None
     grows: bool
+
+
+def counted_verdicts(table: Iterable[CheckRow]) -> str:
+    """Returns the number of figures with each verdict as text, such as `2 differ, 1 fits here`."""
+    counts = Counter(row.verdict for row in table)
+    return ", ".join(counted(counts[verdict], *words) for verdict, words in COUNTED.items() if counts[verdict])
 
 
 def check(quantity: str, spot: Spot, value: float, ours: Ours | None) -> CheckRow:

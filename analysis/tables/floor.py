@@ -47,14 +47,15 @@ METRICS = (
 )
 CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache")
 MORE_FIELDS = ("dtype", "attention", "weights_id", "options", "protocol", "env_key", "code_key")
-NAMED_FIELDS = ("gpu", "model", "ctx", "runtime", "cache")
+NAMED_FIELDS = ("gpu", "model", "ctx", "quant", "runtime", "cache")
 FIRST = (
     *("gpu", "model", "ctx", "quant", "runtime"),
     *("step_wall_ms", "r_floor", "step_wall_p90_ms", "usd_per_mtok", "flags"),
 )
 # Shown, in this order, only if rows would otherwise look alike.
-DISTINGUISHING_FIELDS = ("quant", "kernel", *MORE_FIELDS)
+DISTINGUISHING_FIELDS = ("kernel", *MORE_FIELDS)
 HOUR_MS = 3.6e6
+NO_RANGE = "No range: no valid unquantised cell has an `r_floor`."
 
 
 def rows(frame: Frame, every_code: bool = False) -> list[FloorRow]:
@@ -93,7 +94,8 @@ VALUE_COLUMNS = (
         "disturbed",
         "d",
         optional=True,
-        help="sessions that the row excludes because other processes kept the host busy",
+        help="sessions that the row excludes because other processes kept the host busy; a row with only such sessions "
+        "excludes none",
     ),
     Column("superseded", "superseded", "d", help="sessions of older code that the row leaves out"),
     WALL,
@@ -153,7 +155,7 @@ def _parts(table: Sequence[FloorRow]) -> Iterator[Part]:
     ranges = gpu_ranges(table)
     caption = "Range and median over each GPU's unquantised cells"
     first = ("gpu", "runtime", "cache", "cells", "r_floor_low", "r_floor_high", "r_floor_median")
-    yield Part("ranges", caption, ranges, range_columns(ranges), count="cells", first=first, linked=("cells",))
+    yield Part("ranges", caption, ranges, range_columns(ranges), "cells", first, linked=("cells",), nothing=NO_RANGE)
 
 
 def _lines(table: Sequence[FloorRow]) -> list[str]:

@@ -147,15 +147,19 @@ def paper_sentences(table: Sequence[ABRow]) -> list[str]:
 
 def sentence(row: ABRow) -> str:
     """Returns the verdict of an A/B with its reason and remarks."""
+    name = f"{row.gpu} {row.model} {row.ctx}, {row.arm_a} against {row.arm_b}"
+    return f"{name}: {row.verdict or 'no verdict'}: {reason(row)}"
+
+
+def reason(row: ABRow) -> str:
+    """Returns the reason for the verdict of an A/B, with remarks."""
     unused = f"; {row.unused} more of each arm are not used" if row.unused else ""
     declared = "" if row.as_declared else "; more sessions were requested than declared"
     more = counted(row.extension_due, "more session is", "more sessions are")
     due = f"; the interval is wider than ±0.5 %, so the declared {more} due" if row.extension_due else ""
     implied = "".join(f"; {row.field} implies {name}: {a} and {b}" for name, (a, b) in row.implied.items())
     absent = "".join(f"; {remark}" for remark in _absent_sessions(row))
-    verdict = row.verdict or "no verdict"
-    name = f"{row.gpu} {row.model} {row.ctx}, {row.arm_a} against {row.arm_b}"
-    return f"{name}: {verdict}: {row.reason}{unused}{absent}{due}{declared}{implied}"
+    return f"{row.reason}{unused}{absent}{due}{declared}{implied}"
 
 
 def _absent_sessions(row: ABRow) -> Iterator[str]:
@@ -204,7 +208,7 @@ TABLE = Table(
     rows=lambda reading: rows(reading.compared, reading.every_code),
     parts=_parts,
     sentences=sentences,
-    summary="Verdicts and their reasons",
+    summary="Verdicts, their reasons, and the paper's A/Bs",
     questions=_graphsgain.QUESTIONS,
     figures=(Figure("graphs", _draw),),
     only_compared=True,

@@ -8,7 +8,6 @@ a figure is reproduced.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -22,12 +21,23 @@ from analysis.sources.frame import Frame
 from analysis.table import Part, Table
 from analysis.tables import _figureorigin, _ours, graphs
 from analysis.tables._ours import Torch
-from analysis.tables._verdict import FITS_HERE, NOT_MEASURED, REPRODUCES, CheckRow, Ours, Spot, check, unjudged
+from analysis.tables._verdict import (
+    FITS_HERE,
+    NOT_MEASURED,
+    REPRODUCES,
+    CheckRow,
+    Ours,
+    Spot,
+    check,
+    counted_verdicts,
+    unjudged,
+)
 from analysis.tables.graphs import GraphsRow
 from runner import registry
 from runner.ab.manifest import Manifest
 from runner.cell import floors, protocol
 from runner.cell.cell import Cell
+from runner.counts import counted
 from runner.plan import fit
 
 KERNELS = {"AutoAWQ+Marlin": "marlin", "ExLlamaV2": "exllamav2", "bitsandbytes": "bitsandbytes", "": "cublas"}
@@ -227,11 +237,10 @@ def sentences(table: Sequence[CheckRow]) -> list[str]:
 
 
 def _intro(table: Sequence[CheckRow]) -> str:
-    counts = sorted(Counter(row.verdict for row in table).items())
-    verdicts = ", ".join(f"{count} × {verdict}" for verdict, count in counts)
     return (
-        f"Figures of arXiv 2605.30571 beside our values: {verdicts}. Our values come from the tables above and link "
-        "to their rows. The paper's values and their places in the paper are in `experiments/paper.yaml`."
+        f"{counted(len(table), 'figure')} of arXiv 2605.30571 beside our values: {counted_verdicts(table)}. Our values "
+        "come from the tables above and link to their rows. The paper's values and their places in the paper are in "
+        "`experiments/paper.yaml`."
     )
 
 

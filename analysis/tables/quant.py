@@ -22,6 +22,7 @@ from analysis.tables._baselines import PLACE, UNQUANTISED, Baseline, Walls
 from analysis.tables._quantpaper import paper_rows
 from analysis.tables._quantrows import CELL_FIELDS, AnyRow, GroupRow, PaperRow, QuantRow
 from runner import registry
+from runner.ab.manifest import FEWEST_FOR_AN_INTERVAL
 from runner.counts import counted
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def summary(table: Sequence[QuantRow]) -> str | None:
     if not cells:
         return None
     decided = [row for row in cells if row.realised_interval == intervals.CI95]
-    fewest = f"fewer than {intervals.FEWEST_FOR_AN_INTERVAL} sessions"
+    fewest = f"fewer than {FEWEST_FOR_AN_INTERVAL} sessions"
     verdicts = _verdicts(decided, len(cells) - len(decided), fewest) if decided else f"no verdict, all have {fewest}"
     least = "" if len(cells) == 1 else f"{_saving_text(cells[0])} to "
     whole = f"{counted(len(cells), 'quantised cell')} against the fastest unquantised cell on the same hosts"

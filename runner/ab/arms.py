@@ -12,8 +12,9 @@ from runner.cell.cell import Cell
 from runner.cell.vocabulary import AUTO
 from runner.errors import BadPair, BadValue
 from runner.plan.cards import Installed
+from runner.plan.remedies import Unpaired, advised
 from runner.plan.request import NONE, Request, are_local, option_map
-from runner.plan.resolve import Plan, resolve
+from runner.plan.resolve import Plan, paired, resolve
 
 FIELDS = {
     "model": "model",
@@ -77,6 +78,7 @@ def pair(request: Request, field: str, a: str, b: str, installed: Installed) -> 
     """
     _check_values(request, field, a, b)
     requests = _arm_requests(request, field, a, b)
+    _check_pairs(field, requests, installed)
     plans = [resolve(arm_request, installed) for arm_request in requests]
     requests = [_with_shared_values(arm_request, plans) for arm_request in requests]
     plans = [resolve(arm_request, installed) for arm_request in requests]
@@ -87,7 +89,10 @@ def pair(request: Request, field: str, a: str, b: str, installed: Installed) -> 
 def _check_values(request: Request, field: str, a: str, b: str) -> None:
     if field == NONE:
         if (a, b) != (AUTO, AUTO):
-            raise BadValue(f"field=none is an A/A (a cell against itself): leave out a={a} and b={b}")
+            raise BadValue(
+                f"a={a} and b={b} need a field in which the arms differ: give field=… (option --field), or leave out a "
+                "and b for an A/A, a cell against itself"
+            )
         return
     if field == "gpu":
         raise BadValue(
@@ -96,12 +101,23 @@ def _check_values(request: Request, field: str, a: str, b: str) -> None:
         )
     vocabulary.checked_name("field", field, (*FIELDS, NONE))
     if AUTO in (a, b):
-        raise BadValue(f"field={field}: give both values, a= and b=")
+        raise BadValue(f"field={field} needs a value for each arm: give both a=… and b=… (options --a and --b)")
     if a == b:
         raise BadValue(f"field={field}: a and b are both {a}; for an A/A choose field=none")
     requested = getattr(request, field)
     if requested != AUTO:
-        raise BadValue(f"field={field}: a= and b= set this field for each arm: leave out {field}={requested}")
+        raise BadValue(f"field={field}: each arm sets this field itself (a={a}, b={b}): leave out {field}={requested}")
+
+
+def _check_pairs(field: str, requests: list[Request], installed: Installed) -> None:
+    """Raises BadPair if the fields of an arm do not go together. Its advice holds for both arms and keeps the field."""
+    for name, request in zip(NAMES, requests, strict=True):
+        try:
+            paired(request, installed)
+        except Unpaired as error:
+            found = error if field == NONE else Unpaired(f"arm {name}: {error}", *error.tiers)
+            fixed = None if field == NONE else field
+            raise advised(found, requests, lambda changed: paired(changed, installed), fixed) from error
 
 
 def _arm_requests(request: Request, field: str, a: str, b: str) -> list[Request]:
@@ -173,10 +189,16 @@ def implied(field: str, a: Cell, b: Cell) -> dict[str, tuple[Any, Any]]:
 
 
 def _fields_without_common_value(field: str, a: Cell, b: Cell) -> list[str]:
-    """Returns the fields of SHARED for which the runtimes support no common value, such as an engine's own cache."""
+    """Returns cache, attention and kernel as far as the runtimes support no common value, such as an engine's own
+    cache, or a runtime's own kernel."""
     if field != "runtime":
         return []
     runtimes = [registry.runtime(cell.runtime).DECLARATION for cell in (a, b)]
-    return [
+    shared = [
         name for name in SHARED if not set.intersection(*(set(getattr(runtime, f"{name}s")) for runtime in runtimes))
     ]
+    return shared if any(_both_allow(a, b, kernel) for kernel in registry.kernel_names()) else [*shared, "kernel"]
+
+
+def _both_allow(a: Cell, b: Cell, kernel: str) -> bool:
+    return not any(conflict for cell in (a, b) for conflict in registry.conflicts(replace(cell, kernel=kernel)))

@@ -17,6 +17,7 @@ from runner.cell.jsonform import from_json, to_json
 from runner.cell.protocol import Protocol
 from runner.errors import BadRecord, BadValue
 from runner.files import jsontext, plainfile
+from runner.plan.request import NONE
 from runner.record import spool
 from runner.record.record import OTHER_VERSION, write_text_durably
 from runner.record.spool import MANIFEST_NAME
@@ -25,6 +26,8 @@ SCHEMA_VERSION = 1
 RESTORE = "restore the file, or move its folder away and measure the A/B again"
 ID_LENGTH = 12
 LONGEST_BLOCK = 2  # sessions of each arm
+FEWEST_FOR_AN_INTERVAL = 5
+"""Sessions of each arm below which a comparison has no interval and no verdict."""
 ORDERS = {1: ("ab", "ba"), 2: ("abba", "baab")}
 
 
@@ -121,9 +124,14 @@ class Manifest:
     def title(self) -> str:
         """Returns the arms and what they share, such as `eager/graph qwen2.5-7b 2048 bf16 static h200`."""
         a, b = self.arms["a"], self.arms["b"]
-        compared = "A/A" if self.field == "none" else f"{a.word}/{b.word}"
+        compared = "A/A" if self.field == NONE else f"{a.word}/{b.word}"
         shared = [word for word in a.cell.words if word in b.cell.words]
         return " ".join((compared, *shared, a.cell.gpu))
+
+    @property
+    def heading(self) -> str:
+        """Returns the title, which says whether it is an A/B or an A/A."""
+        return self.title if self.field == NONE else f"A/B {self.title}"
 
     @property
     def complete(self) -> tuple[Block, ...]:
@@ -170,10 +178,16 @@ def declare(pair: Pair, sessions: int, extension: int) -> Manifest:
     return replace(unnamed, id=unnamed.computed_id)
 
 
+def current(declared: Manifest, folder: Path) -> Manifest:
+    """Returns the manifest of the folder, or the declared one if it has none. Raises BadRecord as `read` does."""
+    path = folder / MANIFEST_NAME
+    return read(path) if path.exists() else declared
+
+
 def folder_of(spool: Path, manifest: Manifest) -> Path:
     """Returns the folder of the manifest and its records: `<spool>/ab-<model>-<ctx>-<arms>-<id>`."""
     a, b = manifest.arms["a"], manifest.arms["b"]
-    compared = "aa" if manifest.field == "none" else f"{a.word}-{b.word}"
+    compared = "aa" if manifest.field == NONE else f"{a.word}-{b.word}"
     words = (a.cell.model, str(a.cell.ctx), compared, manifest.id)
     return spool / ("ab-" + "-".join(words).replace("/", "_").replace(":", "="))
 
@@ -202,7 +216,7 @@ def parse(text: str, name: str) -> Manifest:
         raise BadRecord(f"{name}: {fault}: {RESTORE}") from error
     if version != SCHEMA_VERSION:
         raise BadRecord(
-            f"{name}: a manifest of version {version!r}, this version reads {SCHEMA_VERSION}: {OTHER_VERSION}"
+            f"{name}: it has schema_version {version!r}, this version reads {SCHEMA_VERSION}: {OTHER_VERSION}"
         )
     try:
         return _checked(from_json(Manifest, data))

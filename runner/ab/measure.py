@@ -18,7 +18,6 @@ from runner.launch.session import Finished, Settings, run_session
 from runner.machine import host
 from runner.record import written
 from runner.record.sessionrecord import MeasuredRecord
-from runner.record.spool import MANIFEST_NAME
 
 
 @dataclass(frozen=True)
@@ -67,8 +66,7 @@ class _Run:
 
     def start(self, declared: Manifest) -> None:
         """Continues the manifest of the folder, or writes the new one."""
-        path = self._folder / MANIFEST_NAME
-        current = manifest.read(path) if path.exists() else declared
+        current = manifest.current(declared, self._folder)
         if self._sessions not in current.asked:
             current = replace(current, asked=(*current.asked, self._sessions))
         for entry in current.sessions:

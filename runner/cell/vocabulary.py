@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from runner.errors import BadValue, NotAvailable, UnknownName
 
 AUTO = "auto"
-PLANNED = ("fused",)
-"""Names of planned kernels and runtimes. The error says "not available in this version" until there is a file."""
 CACHES = ("dynamic", "static", "engine")
 ATTENTIONS = ("sdpa", "flash-attn", "engine")
 DTYPES = ("bf16", "fp16", "fp32")
@@ -34,13 +32,17 @@ def plain_token(field: str, value: str) -> str:
     raise BadValue(f"{field}={value!r}: only letters, digits and . _ : , / + @ = ~ - are allowed in a value")
 
 
-def suggestion(value: str, allowed: Iterable[str]) -> str:
-    """Returns `; did you mean X?` for the nearest allowed word, or the first that begins with the value; an empty text
-    if there is none."""
+def nearest(value: str, allowed: Iterable[str]) -> str | None:
+    """Returns the nearest allowed word, or the first that begins with the value; None if there is none."""
     words, written = tuple(allowed), value.lower()
     begun = (word for word in words if len(written) > 1 and word.startswith(written))
-    near = (*difflib.get_close_matches(written, words, n=1), *begun)
-    return f"; did you mean {near[0]}?" if near else ""
+    return next(iter((*difflib.get_close_matches(written, words, n=1), *begun)), None)
+
+
+def suggestion(value: str, allowed: Iterable[str]) -> str:
+    """Returns `; did you mean X?` for the nearest allowed word, an empty text if there is none."""
+    near = nearest(value, allowed)
+    return f"; did you mean {near}?" if near else ""
 
 
 def checked_name(field: str, value: str, words: Iterable[str]) -> str:

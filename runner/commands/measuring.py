@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from runner import display, store, summary, terminal
-from runner.ab import arms
+from runner import display, layout, store, summary, terminal
+from runner.ab import announcement, arms, manifest
+from runner.ab.arms import Pair
 from runner.ab.measure import Progress
 from runner.ab.measure import measure as measure_ab
 from runner.cell import catalogue
 from runner.cell.fieldtypes import value_or_none
+from runner.cell.jsonform import to_json
 from runner.cell.vocabulary import AUTO, CPU
 from runner.commands import comparing, objects
 from runner.commands.options import SESSIONS, json_option, request_options, session_options
+from runner.commands.start import Start
 from runner.counts import counted
 from runner.errors import Failure, InvalidSession, MissingPackage, StoreUnreachable
 from runner.launch.session import Commit, Display, Finished, Settings, run_session
@@ -32,16 +34,6 @@ from runner.record.sections.head import GpuInfo
 from runner.record.sessionrecord import MeasuredRecord
 from runner.record.spool import DEFAULT_SPOOL
 from runner.store.session_run import run_name
-
-SUMMARY_WIDTH = 120
-
-
-@dataclass(frozen=True)
-class Start:
-    """The start of the command: its time, in milliseconds since the epoch, and its MLflow run, if any."""
-
-    ms: int
-    run: store.EntryRun | None
 
 
 @click.command()
@@ -80,7 +72,7 @@ def cell(
         _raise_first([each.error for each in finished if each.error is not None], sessions)
     finally:
         if as_json:
-            objects.print_json(objects.Cells([objects.session_result(each) for each in finished]))
+            start.result.update(to_json(objects.Cells([objects.session_result(each) for each in finished])))
 
 
 @click.command()
@@ -119,8 +111,7 @@ def ab(
         start.run, {"weights": requested.weights} | ({"a": value_a, "b": value_b} if field == "weights" else {})
     )
     pair = arms.pair(requested, field, value_a, value_b, () if requested.gpu == CPU else nvml.list_gpus())
-    for name, (in_a, in_b) in pair.implied.items():
-        click.echo(f"{field} implies {name}: {in_a} in a, {in_b} in b")
+    _announce(pair, sessions, extension, settings.spool)
     folder = measure_ab(pair, sessions, extension, settings, _show_ab)
     measured = f"{counted(sessions, 'session')} of each arm in {folder}"
     if start.run is None and settings.commit is not None:
@@ -131,6 +122,20 @@ def ab(
         # the run stays open and marked until the entry's second step has logged the comparison
         sidecar.remember_run(folder / spools.MANIFEST_NAME, start.run.id)
     click.echo(f"{measured}; compare them with: {comparing.command(folder)}")
+
+
+def _announce(pair: Pair, sessions: int, extension: int, spool: Path) -> None:
+    """Prints what will be measured. Warns if the comparison could have no verdict."""
+    declared = manifest.declare(pair, sessions, extension)
+    current = manifest.current(declared, manifest.folder_of(spool, declared))
+    for line in announcement.lines(pair, current, sessions, spool, layout.width()):
+        click.echo(line)
+    if sessions < manifest.FEWEST_FOR_AN_INTERVAL:
+        click.echo(
+            f"warning: {counted(sessions, 'session')} of each arm will give no interval and no verdict: use --sessions "
+            f"{manifest.FEWEST_FOR_AN_INTERVAL} or more",
+            err=True,
+        )
 
 
 def _warn_of_paths(run: store.EntryRun | None, weights: Mapping[str, str]) -> None:
@@ -212,8 +217,7 @@ def _raise_first(errors: Sequence[Failure], count: int) -> None:
 
 
 def _show(finished: Finished, is_entry: bool) -> None:
-    width = min(shutil.get_terminal_size((SUMMARY_WIDTH, 1)).columns, SUMMARY_WIDTH)
-    for line in summary.lines(finished.record, width):
+    for line in summary.lines(finished.record, layout.width()):
         click.echo(line)
     if not finished.record.gpu.catalogued:
         click.echo(_entry_to_add(finished.record.gpu))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-
-import click
 
 from runner.cell import catalogue, jsonform
 from runner.cell.catalogue import Model
 from runner.cell.vocabulary import CPU
+from runner.doctor.finding import Examination, Finding
+from runner.jsonoutput import ErrorInfo
 from runner.launch.session import Finished
 from runner.record.sessionrecord import MeasuredRecord
 from runner.summary import achieved_gbs
@@ -200,29 +199,26 @@ def _listed_model(model: Model, default: bool) -> ListedModel:
     return ListedModel(model.key, model.name, *sizes, tuple(model.checkpoints), default)
 
 
-def print_json(value: object) -> None:
-    """Prints an object as JSON on standard output."""
-    click.echo(json.dumps(jsonform.to_json(value), indent=1))
-
-
 OUTPUTS: Mapping[str, tuple[type, ...]] = {
     "cell": (Cells, SessionResult),
     "verify": (Verification,),
     "gpus": (Gpus, ListedGpu),
     "models": (Models, ListedModel),
+    "doctor": (Examination, Finding),
 }
 """Command → the object that it prints, and the objects inside it."""
 
 
 def markdown() -> str:
     """Returns the list of all fields in docs/json.md as Markdown."""
-    return "\n".join(line for command, kinds in OUTPUTS.items() for line in _section(command, kinds))
+    sections = {"Errors": (ErrorInfo,), **{f"`{command} --json`": kinds for command, kinds in OUTPUTS.items()}}
+    return "\n".join(line for heading, kinds in sections.items() for line in _section(heading, kinds))
 
 
-def _section(command: str, kinds: Sequence[type]) -> Iterator[str]:
+def _section(heading: str, kinds: Sequence[type]) -> Iterator[str]:
     from runner.record.schema import docstrings  # no command needs it
 
-    yield f"## `{command} --json`\n"
+    yield f"## {heading}\n"
     for kind in kinds:
         meanings = docstrings(kind)
         yield from (f"{' '.join((kind.__doc__ or '').split())}\n", "| field | meaning |", "|---|---|")

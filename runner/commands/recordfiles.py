@@ -10,8 +10,10 @@ import click
 
 from runner import store, terminal
 from runner.ab import check
+from runner.cell.jsonform import to_json
 from runner.commands import objects
 from runner.commands.options import ANY_PATH, json_option
+from runner.commands.start import Start
 from runner.counts import counted
 from runner.errors import BadRecord, BadValue, StoreUnreachable
 from runner.record import record
@@ -83,6 +85,7 @@ def ui(port: int, options: tuple[str, ...]) -> None:
         click.echo(f"{name}: {address}")
     if served is None:
         terminal.say("MLflow's UI takes some seconds to start; Ctrl-C stops it")
+        terminal.say("MLflow opens its Assistant on the first visit: close the panel to see every column")
         store.serve(port, options)
 
 
@@ -90,7 +93,8 @@ def ui(port: int, options: tuple[str, ...]) -> None:
 @click.option("--since", metavar="REF", help="also list records that were changed or deleted since REF, by git")
 @json_option
 @click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=ANY_PATH)
-def verify(paths: tuple[Path, ...], since: str | None, as_json: bool) -> None:
+@click.pass_obj
+def verify(start: Start, paths: tuple[Path, ...], since: str | None, as_json: bool) -> None:
     """Recomputes every derived number of the records from their raw values. Compares records with the catalogue, their
     request and one another. Searches folders for *.json. docs/verify.md lists the checks."""
     files = [file for path in paths for file in _record_files(path)]
@@ -100,9 +104,8 @@ def verify(paths: tuple[Path, ...], since: str | None, as_json: bool) -> None:
     found = {str(file): lines for file in files if (lines := _lines(file, copies))}
     edited = [] if since is None else history.changed(since, paths)
     if as_json:
-        objects.print_json(
-            objects.Verification(not (found or edited), len(files) - manifests, manifests, found, edited)
-        )
+        verified = objects.Verification(not (found or edited), len(files) - manifests, manifests, found, edited)
+        start.result.update(to_json(verified))
     else:
         _print_faults(found, edited)
     if edited:

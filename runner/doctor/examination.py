@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 from runner.doctor import hardware, interpreter
 from runner.doctor.finding import Finding, Report, note
 from runner.doctor.hardware import Look
 
 INSIDE = ("host", "kernels", "container", "store", "spool", "cell")
 """Names of the checks that need packages of the environment."""
-NEEDED = ("yaml",)
 
 
 def examine(gpu: str) -> Report:
@@ -21,7 +18,7 @@ def examine(gpu: str) -> Report:
 
 
 def _inside(gpu: str, look: Look) -> tuple[Finding, ...]:
-    if not interpreter.RUNS_ALL or any(importlib.util.find_spec(name) is None for name in NEEDED):
+    if not interpreter.is_environment():
         return tuple(note(name, "examined once there is an environment") for name in INSIDE)
     from runner.doctor import inside
 

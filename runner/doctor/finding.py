@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from typing import Any
 
-from runner import __version__, terminal
+from runner import __version__, errors, jsonoutput, terminal
 from runner.errors import DecodeFloorError
+from runner.jsonoutput import ErrorInfo
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 WIDTH = 80
@@ -19,13 +18,34 @@ STATE_WIDTH, NAME_WIDTH = len(PROBLEM), 11
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check. `exit_code` is that of `cell` if it met this problem, 0 without one."""
+    """The result of one check."""
 
     name: str
+    """name of the check"""
     state: str
+    """`ok`, `note` or `problem`; only a problem prevents a valid measurement"""
     finding: str
+    """what was found"""
     remedy: str | None = None
+    """what to do, null if nothing is to be done or if the finding says it"""
     exit_code: int = 0
+    """the exit code with which `cell` would end because of this problem, 0 without one"""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Output of `doctor --json`."""
+
+    version: str
+    """version of Decode Floor"""
+    gpu: str
+    """the requested GPU"""
+    valid: bool
+    """whether a measurement here would be valid"""
+    exit_code: int
+    """exit code of the first problem, 0 without one"""
+    checks: tuple[Finding, ...]
+    """the checks in order"""
 
 
 def ok(name: str, finding: str) -> Finding:
@@ -56,34 +76,39 @@ class Report:
     findings: tuple[Finding, ...]
 
     @property
+    def problems(self) -> tuple[Finding, ...]:
+        """Returns the findings that prevent a valid measurement."""
+        return tuple(found for found in self.findings if found.state == PROBLEM)
+
+    @property
     def exit_code(self) -> int:
         """Returns the exit code of the first problem, 0 if a measurement would be valid."""
-        return next((found.exit_code for found in self.findings if found.state == PROBLEM), 0)
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns the report as a JSON object."""
-        checks = [asdict(found) for found in self.findings]
-        return {
-            "version": __version__,
-            "gpu": self.gpu,
-            "valid": self.exit_code == 0,
-            "exit_code": self.exit_code,
-            "checks": checks,
-        }
+        return self.problems[0].exit_code if self.problems else 0
 
     def text(self, as_json: bool) -> str:
         """Returns the report as a JSON object, or as lines for a terminal of 80 columns."""
-        return json.dumps(self.to_json(), indent=2) if as_json else "\n".join(self._lines())
+        return self._json() if as_json else "\n".join(self._lines())
+
+    def _json(self) -> str:
+        found = Examination(__version__, self.gpu, not self.problems, self.exit_code, self.findings)
+        return jsonoutput.text(asdict(found), _error(self.problems[0]) if self.problems else None)
 
     def _lines(self) -> Iterator[str]:
         for _, alike in groupby(self.findings, lambda found: (found.state, found.finding, found.remedy)):
             yield from _lines(list(alike))
-        problems = [found.name for found in self.findings if found.state == PROBLEM]
         yield ""
-        if not problems:
+        if not self.problems:
             yield "A measurement here would be valid."
         else:
-            yield f"A measurement here would not be valid (exit code {self.exit_code}): {', '.join(problems)}."
+            names = ", ".join(found.name for found in self.problems)
+            yield f"A measurement here would not be valid (exit code {self.exit_code}): {names}."
+
+
+def _error(found: Finding) -> ErrorInfo:
+    """Returns the error that a problem amounts to."""
+    reason = next(kind.reason for kind in errors.family() if kind.exit_code == found.exit_code)
+    remedy = "" if found.remedy is None else f": {found.remedy}"
+    return ErrorInfo(f"{found.name}: {found.finding}{remedy}", found.exit_code, reason)
 
 
 def _lines(alike: list[Finding]) -> Iterator[str]:

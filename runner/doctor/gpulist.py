@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.doctor import interpreter
 from runner.errors import BadValue
 from runner.files import shipped
 
@@ -28,8 +28,8 @@ class NamedGpu:
 
 
 def entries() -> Mapping[str, NamedGpu]:
-    """Returns key → GPU, from the catalogue of `cell`, or without PyYAML from the shipped one. Raises BadValue."""
-    if importlib.util.find_spec("yaml") is None:
+    """Returns key → GPU: of the catalogue of `cell`, or outside an environment of the shipped one. Raises BadValue."""
+    if not interpreter.is_environment():
         return read(shipped.folder("experiments") / "gpus.yaml")
     from runner.cell import catalogue
 

@@ -77,7 +77,7 @@ def _no_card(
     wanted: str, fitting: list[InstalledGpu], installed: tuple[InstalledGpu, ...], names: Mapping[str, NamedGpu]
 ) -> Finding:
     if wanted == CPU:
-        return ok(GPU, "none is asked for: gpu=cpu has a step time and achieved GB/s, but no r_floor")
+        return ok(GPU, "none is needed: gpu=cpu has a step time and achieved GB/s, but no r_floor")
     if fitting:
         unusable = "; ".join(card.obstacle or "" for card in fitting)
         return problem(GPU, GpuNotFound, unusable, "choose another GPU, or gpu=cpu")
@@ -164,7 +164,7 @@ def _users(card: InstalledGpu) -> Finding:
         USERS,
         f"{len(users)} other {'process computes' if len(users) == 1 else 'processes compute'} on the card "
         f"({', '.join(users)}): sessions would be flagged shared-card",
-        "end what may be ended, or wait",
+        "stop these programs, or wait until they end",
     )
 
 

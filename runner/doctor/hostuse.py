@@ -26,7 +26,7 @@ def finding() -> Finding:
         return ok(HOST, "no session is being measured; the processors' use is not reported here")
     text = f"no session is being measured; other programs use {cores:.1f} of {host.cores()} cores"
     if cores > BUSY_HOST_CORES:
-        return note(HOST, f"{text}: sessions would be flagged host-busy", "end what may be ended, or wait")
+        return note(HOST, f"{text}: sessions would be flagged host-busy", "stop these programs, or wait until they end")
     return ok(HOST, text)
 
 

@@ -19,12 +19,16 @@ from runner.files import shipped
 
 RUNS_ALL = sys.version_info[:2] >= (3, 11)
 """Whether this Python can import all of the runner. An older one runs the doctor alone."""
+NEEDED = ("yaml",)
+"""Packages that the checks of `inside` need."""
 SUPPORTED = ((3, 11), (3, 12))
 SCRIPT = shipped.PACKAGES / "requirements" / "env.sh"
 PATIENCE_S = 10.0
 CUDA_STACK, CPU_STACK = "modern", "cpu"
-ENVIRONMENT_GB = 5.9
-"""Disk space of an environment with torch's CUDA libraries, unpacked."""
+ENVIRONMENT_GB = {CUDA_STACK: (6.6, 6.6), CPU_STACK: (2.9, 6.6)}
+"""Stack → disk space of `make env` as measured by du: the least and the most. On PyPI torch has the CUDA libraries; on
+a machine without a GPU, PyTorch's own index has a build without them."""
+CPU_BUILD = "PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu"
 MEASURING = ("torch", "transformers", "mlflow")
 """Packages without which this interpreter measures or stores nothing."""
 PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;]+)(\s*;.*)?$", re.MULTILINE)
@@ -50,8 +54,13 @@ def findings(has_gpu: bool) -> Iterator[Finding]:
     else:
         yield _python()
         yield _pins(stack)
-        yield _disk(needed_gb=0.0)
+        yield _disk()
     yield _mlflow_run()
+
+
+def is_environment() -> bool:
+    """Returns whether this interpreter can run all checks, and not only those on the standard library."""
+    return RUNS_ALL and all(importlib.util.find_spec(name) is not None for name in NEEDED)
 
 
 def missing_packages() -> list[str]:
@@ -84,15 +93,22 @@ def _without_packages(stack: str, missing: list[str]) -> Iterator[Finding]:
     yield ok(PYTHON, f"{venv.version} ({venv.program}) for .venv; this one is {_version()}")
     if venv.is_ready:
         yield note(ENVIRONMENT, ".venv is ready; this interpreter is not in it", "source .venv/bin/activate")
-        yield _disk(needed_gb=0.0)
+        yield _disk()
     else:
         pins = f"requirements/{venv.stack}.txt"
         if os.access(shipped.PACKAGES, os.W_OK):
-            yield note(ENVIRONMENT, f"no .venv with the pins of {pins} yet", f"make env (up to {ENVIRONMENT_GB} GB)")
+            yield note(ENVIRONMENT, f"no .venv with the pins of {pins} yet", _making(venv.stack))
         else:
             unwritable = f"no .venv, and none can be made: {shipped.PACKAGES} cannot be written"
             yield problem(ENVIRONMENT, MissingPackage, unwritable, "copy the checkout to a place that can be written")
-        yield _disk(ENVIRONMENT_GB)
+        yield _disk(venv.stack)
+
+
+def _making(stack: str) -> str:
+    """Returns the command that makes the environment, and the disk space that it takes."""
+    least, most = ENVIRONMENT_GB[stack]
+    smaller = "" if least == most else f"; {CPU_BUILD} make env ({least} GB) leaves out torch's CUDA libraries"
+    return f"make env ({most} GB){smaller}"
 
 
 def _look(stack: str) -> Venv:
@@ -147,16 +163,19 @@ def _difference(name: str, pinned: str) -> str | None:
     return None if version.partition("+")[0] == pinned else f"{name} {version} ({pinned})"
 
 
-def _disk(needed_gb: float) -> Finding:
+def _disk(stack: str | None = None) -> Finding:
+    """Returns the free space, and whether the environment of a stack that is still to be made fits into it."""
     try:
         free_gb = shutil.disk_usage(shipped.PACKAGES).free / 1e9
     except OSError as error:
         return note(DISK, f"its free space is unknown ({error.strerror})")
-    if free_gb < needed_gb:
-        return problem(
-            DISK, DiskFull, f"{free_gb:.1f} GB free, and an environment takes {needed_gb} GB", "free some space"
-        )
-    return ok(DISK, f"{free_gb:.0f} GB free" + (f", an environment takes up to {needed_gb} GB" if needed_gb else ""))
+    if stack is None:
+        return ok(DISK, f"{free_gb:.0f} GB free")
+    least, most = ENVIRONMENT_GB[stack]
+    takes = f"an environment takes {most} GB" if least == most else f"an environment takes {least} to {most} GB"
+    if free_gb < least:
+        return problem(DISK, DiskFull, f"{free_gb:.1f} GB free, and {takes}", "free some space")
+    return ok(DISK, f"{free_gb:.0f} GB free, {takes}")
 
 
 def _mlflow_run() -> Finding:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runner import store
+from runner.counts import counted
 from runner.doctor.finding import Finding, failed, note, ok, problem
 from runner.errors import BadValue, DecodeFloorError
 from runner.files import jsontext, plainfile
@@ -62,11 +63,11 @@ def _store(held: Holdings | None) -> Finding:
         return ok(STORE, f"{name}: the first session makes it")
     here = schema.installed()
     version = f" of MLflow {here.version}" if here and here.newest == held.revision else ""
-    text = f"{name}: schema {held.revision}{version}, {_count(len(held.sessions), 'session')}"
+    text = f"{name}: schema {held.revision}{version}, {counted(len(held.sessions), 'session')}"
     if not held.running:
         return ok(STORE, text)
     named = ", ".join(held.running[:NAMED]) + (" …" if len(held.running) > NAMED else "")
-    running = f"{_count(len(held.running), 'run')} RUNNING ({named})"
+    running = f"{counted(len(held.running), 'run')} RUNNING ({named})"
     return note(STORE, f"{text}, {running}", f"{IMPORT} closes those of killed commands")
 
 
@@ -79,12 +80,12 @@ def _spool(held: Holdings | None) -> Finding:
         return ok(SPOOL, f"no record waits in {DEFAULT_SPOOL}/")
     if held is None:
         return note(
-            SPOOL, f"{_count(len(files), 'record')} in {DEFAULT_SPOOL}/; the store's sessions are unknown", IMPORT
+            SPOOL, f"{counted(len(files), 'record')} in {DEFAULT_SPOOL}/; the store's sessions are unknown", IMPORT
         )
     missing = [path for path in files if _session(path) not in held.sessions]
     if not missing:
-        return ok(SPOOL, f"the store has all of the {_count(len(files), 'record')} in {DEFAULT_SPOOL}/")
-    return note(SPOOL, f"{len(missing)} of {_count(len(files), 'record')} in {DEFAULT_SPOOL}/ not imported", IMPORT)
+        return ok(SPOOL, f"the store has every record in {DEFAULT_SPOOL}/")
+    return note(SPOOL, f"{len(missing)} of {counted(len(files), 'record')} in {DEFAULT_SPOOL}/ not imported", IMPORT)
 
 
 def _unwritable(folder: Path) -> Path | None:
@@ -99,7 +100,3 @@ def _session(path: Path) -> str | None:
         return str(jsontext.loads(plainfile.read_text(path))["session"]["id"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -16,35 +17,67 @@ from runner.record import codekey
 
 SOURCES = Path(__file__).parent / "cuda"
 ENTRY = "decode_step"
+INCLUDE = "--include-path"  # a path of this machine, which no record names
+LOG = b"log"
+"""Ends the key of a cubin's log in the cache."""
 REGISTERS = re.compile(r"Used (\d+) registers")
 SPILLED = re.compile(r"(\d+) bytes spill (?:stores|loads)")
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """A compiled kernel, and what the assembler said of it."""
+    """A compiled kernel, and the log of its assembler."""
 
     module: Any
     """cuda-core's object code"""
     options: tuple[str, ...]
-    registers: int
-    spilled_bytes: int
+    log: str
+    cached: bool
+    """whether an earlier session compiled it"""
 
     @property
     def code(self) -> bytes:
         return bytes(self.module.code)
 
+    @property
+    def registers(self) -> int:
+        """Returns the registers of a thread."""
+        return max(map(int, REGISTERS.findall(self.log)), default=0)
+
+    @property
+    def spilled_bytes(self) -> int:
+        """Returns the bytes of registers that a thread stores in memory and loads again."""
+        return sum(map(int, SPILLED.findall(self.log)))
+
+    def facts(self) -> dict[str, str]:
+        """Returns what a record keeps: compiler, options, registers, spilled bytes, the cubin's hash."""
+        return {
+            "nvrtc": ".".join(map(str, _nvrtc_version())),
+            "options": " ".join(option for option in self.options if not option.startswith(INCLUDE)),
+            "registers": str(self.registers),
+            "spilled_bytes": str(self.spilled_bytes),
+            "cubin_sha256": hashlib.sha256(self.code).hexdigest(),
+            "compiled": "in an earlier session" if self.cached else "in this session",
+        }
+
 
 def compile_step(
-    geometry: Geometry, arch: str, more: Mapping[str, str] = MappingProxyType({}), sources: Path = SOURCES
+    geometry: Geometry,
+    arch: str,
+    more: Mapping[str, str] = MappingProxyType({}),
+    sources: Path = SOURCES,
+    cache: MutableMapping[bytes, bytes] | None = None,
 ) -> Compiled:
     """Returns the kernel for a layout, for an architecture such as `sm_90a`.
 
     `more` are further constants, such as the names of instruments (instruments.cuh); `sources` is the folder of step.cu
-    and its headers. Raises BadValue with the compiler's first message if it refuses.
+    and its headers; `cache` keeps cubins by source, included headers, options and compiler. Raises BadValue with the
+    compiler's first message if it refuses.
     """
-    from cuda.core import Program, ProgramOptions
+    from cuda.core import ObjectCode, Program, ProgramOptions
+    from cuda.core.utils import make_program_cache_key
 
+    source, headers = _read(sources)
     defines = {name: str(value) for name, value in {**geometry.defines(), **more}.items()}
     options = ProgramOptions(
         std="c++17",
@@ -54,25 +87,37 @@ def compile_step(
         define_macro=list(defines.items()),
         ptxas_options=["-v"],
     )
+    given = tuple(option.decode() if isinstance(option, bytes) else str(option) for option in options.as_bytes("nvrtc"))
+    key = make_program_cache_key(
+        code=source,
+        code_type="c++",
+        options=options,
+        target_type="cubin",
+        extra_digest=hashlib.sha256(headers).digest(),
+    )
+    if cache is not None and (code := cache.get(key)) and (kept := cache.get(key + LOG)) is not None:
+        return Compiled(ObjectCode.from_cubin(code), given, kept.decode(), cached=True)
     log = StringIO()
     try:
-        module = Program(_source(sources), "c++", options).compile("cubin", logs=log)
+        module = Program(source, "c++", options).compile("cubin", logs=log)
     except Exception as error:
         raise BadValue(f"the fused kernel does not compile for {arch}: {_first_error(str(error))}") from error
-    text = log.getvalue()
-    return Compiled(
-        module,
-        tuple(option.decode() if isinstance(option, bytes) else str(option) for option in options.as_bytes("nvrtc")),
-        max(map(int, REGISTERS.findall(text)), default=0),
-        sum(map(int, SPILLED.findall(text))),
-    )
+    if cache is not None:
+        cache[key + LOG], cache[key] = log.getvalue().encode(), bytes(module.code)
+    return Compiled(module, given, log.getvalue(), cached=False)
 
 
-def _source(sources: Path) -> str:
-    """Returns the text of step.cu. It and the headers that it includes count in the session's code_key."""
-    for header in sources.glob("*.cuh"):
-        codekey.read_source(header)
-    return codekey.read_source(sources / "step.cu")
+def _nvrtc_version() -> tuple[int, int]:
+    from cuda.bindings import nvrtc
+
+    _, major, minor = nvrtc.nvrtcVersion()
+    return major, minor
+
+
+def _read(sources: Path) -> tuple[str, bytes]:
+    """Returns step.cu and all headers. They count in the session's code_key."""
+    headers = [codekey.read_source(header) for header in sorted(sources.glob("*.cuh"))]
+    return codekey.read_source(sources / "step.cu"), "".join(headers).encode()
 
 
 def _first_error(text: str) -> str:

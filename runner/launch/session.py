@@ -61,6 +61,10 @@ class Display(Protocol):
         """Shows a text that does not concern the session alone. A repeated one is shown once."""
         ...
 
+    def wait(self, text: str) -> None:
+        """Shows why a session waits. Later waits are not shown: a command of many sessions may have many."""
+        ...
+
     def phase(self, name: str, elapsed_s: float) -> None:
         """Shows the current phase, and the seconds since the worker started."""
         ...
@@ -143,7 +147,7 @@ def _host(job: Job, settings: Settings) -> Iterator[Job]:
     Yields the job without the waiting time.
     """
     requested_s = time.monotonic()
-    with hostlock.hold(settings.share_host, settings.display.note):
+    with hostlock.hold(settings.share_host, settings.display.wait):
         # the wait for other sessions is no cost of this one
         waited_ms = int((time.monotonic() - requested_s) * 1000)
         yield replace(job, session=replace(job.session, started_ms=job.session.started_ms + waited_ms))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,47 +12,70 @@ from runner.cell.scheme import Scheme
 from runner.cell.vocabulary import AUTO, CUDA
 from runner.declarations import KernelDeclaration
 from runner.errors import BadPair
-from runner.registry import Conflict
+from runner.plan.remedies import Changes, Unpaired
+from runner.record.flags import UNTRIED_KERNEL
+from runner.registry import DEVICE, KERNEL, RUNTIME, Conflict
 
 if TYPE_CHECKING:
     from runner.machine.installedgpu import InstalledGpu
 
+QUANT, STACK = "quant", "stack"
+
 
 def check(cell: Cell) -> None:
-    """Raises BadPair for the first rule that the cell breaks."""
+    """Raises Unpaired for the first rule that the cell breaks."""
     for conflict in registry.conflicts(cell):
-        raise BadPair(_refusal(conflict, cell.device_kind.upper()))
+        raise Unpaired(
+            _refusal(conflict, cell), [*_other_values(conflict), *_other_owners(conflict)], *_other_kernels()
+        )
 
 
-def _refusal(conflict: Conflict, kind: str) -> str:
+def _refusal(conflict: Conflict, cell: Cell) -> str:
     owner = f"{conflict.owner}={conflict.name}"
-    if conflict.field == registry.DEVICE:
-        device = "a CUDA GPU" if CUDA in conflict.allowed else "the CPU, gpu=cpu"
-        advice = f": choose {'runtime=eager' if conflict.owner == registry.RUNTIME else 'kernel=auto'}"
-        return f"{owner} needs {device}, and this cell is on the {kind}{advice}"
+    if conflict.field == DEVICE:
+        return f"{owner} needs {_device(CUDA in conflict.allowed)}, and {_own_device(cell)}"
     pair = f"{conflict.field}={conflict.value}"
-    if conflict.why is not None:
-        return f"{pair} {conflict.why}, which {owner} needs: choose another kernel, or runtime=eager"
-    return _unpaired(owner, pair, conflict.allowed)
+    return f"{pair} does not go with {owner}" if conflict.why is None else f"{pair} {conflict.why}, which {owner} needs"
 
 
-def _unpaired(owner: str, pair: str, allowed: Iterable[str]) -> str:
-    return f"{pair} does not go with {owner} (it goes with: {', '.join(allowed)})"
+def _device(is_cuda: bool) -> str:
+    return "a CUDA GPU" if is_cuda else "the CPU"
+
+
+def _own_device(cell: Cell) -> str:
+    return f"this cell is on the {cell.device_kind.upper()}"
+
+
+def _other_values(conflict: Conflict) -> Iterator[Changes]:
+    if conflict.field != DEVICE:
+        yield from ({conflict.field: value} for value in conflict.allowed)
+
+
+def _other_owners(conflict: Conflict) -> Iterator[Changes]:
+    names = registry.runtime_names() if conflict.owner == RUNTIME else (AUTO,)
+    yield from ({conflict.owner: name} for name in names)
+
+
+def _other_kernels() -> tuple[list[Changes], list[Changes]]:
+    """Returns the changes to another kernel, and those to another quant and its default kernel."""
+    quants = registry.format_names()
+    return [{KERNEL: name} for name in registry.kernel_names()], [{QUANT: quant, KERNEL: AUTO} for quant in quants]
 
 
 def default_kernel(cell: Cell) -> KernelDeclaration:
     """Returns the kernel that `auto` selects for a cell without a kernel.
 
-    That is the quant's default among the kernels that break no rule, or else the first of these. Raises BadPair if no
-    kernel multiplies the quant on this device.
+    That is the quant's default among the kernels that break the fewest rules, or else the first of these. Raises
+    Unpaired if no kernel multiplies the quant on this device.
     """
     fitting = [kernel for kernel in registry.kernel_declarations() if cell.quant in kernel.quants]
     on_device = [kernel for kernel in fitting if cell.device_kind in kernel.devices]
     if not on_device:
-        raise BadPair(_without_kernel(cell, fitting))
-    # if every kernel breaks a rule, the message is about the quant's default
-    allowed = [kernel for kernel in on_device if not any(registry.conflicts(_with(cell, kernel)))] or on_device
-    return next((kernel for kernel in allowed if cell.quant in kernel.default_of), allowed[0])
+        other_quants = [{QUANT: quant} for quant in registry.format_names()]
+        raise Unpaired(_without_kernel(cell, fitting), other_quants, *_other_kernels())
+    broken = [len([*registry.conflicts(_with(cell, kernel))]) for kernel in on_device]
+    best = [kernel for kernel, count in zip(on_device, broken, strict=True) if count == min(broken)]
+    return next((kernel for kernel in best if cell.quant in kernel.default_of), best[0])
 
 
 def _with(cell: Cell, kernel: KernelDeclaration) -> Cell:
@@ -60,44 +83,44 @@ def _with(cell: Cell, kernel: KernelDeclaration) -> Cell:
 
 
 def _without_kernel(cell: Cell, fitting: list[KernelDeclaration]) -> str:
-    kind, alternatives = cell.device_kind, ", ".join(_packed_on(cell.device_kind))
-    advice = f"quant={alternatives} {'run' if ',' in alternatives else 'runs'} on a {kind.upper()}, too"
     if not fitting:
-        return f"quant={cell.quant} has no kernel in this version: {advice}"
-    device = "a CUDA GPU" if any(CUDA in kernel.devices for kernel in fitting) else "the CPU, gpu=cpu"
+        return f"quant={cell.quant} has no kernel in this version"
+    device = _device(any(CUDA in kernel.devices for kernel in fitting))
     names = ", ".join(kernel.name for kernel in fitting)
-    return f"quant={cell.quant} needs {device}, which its kernels need ({names}); {advice}"
-
-
-def _packed_on(kind: str) -> list[str]:
-    """Returns the packed formats that have a kernel on this kind of device."""
-    kernels = [kernel for kernel in registry.kernel_declarations() if kind in kernel.devices]
-    multiplied = {quant for kernel in kernels for quant in kernel.quants}
-    return [name for name in registry.format_names() if _is_packed(name) and name in multiplied]
-
-
-def _is_packed(quant: str) -> bool:
-    return registry.weight_format(quant).DECLARATION.packed
+    return (
+        f"the kernels of quant={cell.quant} ({names}) need {device}, and this cell is on the {cell.device_kind.upper()}"
+    )
 
 
 def check_home(name: str, stack: str, card: InstalledGpu | None) -> None:
-    """Raises BadPair if the kernel is not part of the stack, or does not run on the card."""
+    """Raises Unpaired if the kernel is not part of the stack, or does not run on the card."""
     kernel = registry.kernel(name).DECLARATION
     if stack not in (AUTO, *kernel.stacks):
-        raise BadPair(_unpaired(f"kernel={name}", f"stack={stack}", kernel.stacks))
+        stacks = [{STACK: each} for each in kernel.stacks]
+        raise Unpaired(f"stack={stack} does not go with kernel={name}", [*stacks, {KERNEL: AUTO}], *_other_kernels())
     if card is None or kernel.capability is None or card.compute_capability is None:
         return
     if tuple(map(int, card.compute_capability.split("."))) < kernel.capability:
         needed = ".".join(map(str, kernel.capability))
-        raise BadPair(
-            f"kernel={kernel.name} needs compute capability {needed} or more, gpu {card.index} ({card.name}) has "
-            f"{card.compute_capability}: choose another kernel, quant or card"
-        )
+        has = f"gpu {card.index} ({card.name}) has {card.compute_capability}"
+        raise Unpaired(f"kernel={name} needs compute capability {needed} or more, and {has}", *_other_kernels())
+
+
+def flags(kernel: str, card: InstalledGpu | None) -> tuple[str, ...]:
+    """Returns `untried-kernel` for this project's own kernel on an architecture without a committed session."""
+    tried = registry.kernel(kernel).DECLARATION.tried
+    is_untried = tried is not None and card is not None and card.compute_capability not in tried
+    return (UNTRIED_KERNEL,) if is_untried else ()
 
 
 def check_scheme(cell: Cell, scheme: Scheme | None) -> None:
     """Raises BadPair if the kernel cannot multiply weights of this scheme."""
-    if scheme is not None and (reason := registry.kernel(cell.kernel).DECLARATION.refuses(scheme, cell.quant)):
-        raise BadPair(
-            f"kernel={cell.kernel} cannot multiply these weights: {reason}: choose another kernel or checkpoint"
-        )
+    if scheme is None or not (reason := registry.kernel(cell.kernel).DECLARATION.refuses(scheme, cell.quant)):
+        return
+    others = [
+        f"kernel={kernel.name}"
+        for kernel in registry.kernel_declarations()
+        if not kernel.refuses(scheme, cell.quant) and not any(registry.conflicts(_with(cell, kernel)))
+    ]
+    advice = " or ".join((*others, "other weights"))
+    raise BadPair(f"kernel={cell.kernel} cannot multiply these weights: {reason}: choose {advice}")

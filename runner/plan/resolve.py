@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from runner import registry
 from runner.cell import catalogue, protocol, vocabulary
@@ -19,8 +20,12 @@ from runner.errors import BadPair, BadValue
 from runner.job import Device
 from runner.plan import cards, pairs
 from runner.plan.cards import DEFAULT_MODEL, Installed
+from runner.plan.remedies import Unpaired, advised
 from runner.plan.request import Request, option_map, whole_number
 from runner.plan.weights import checkpoint_of
+
+if TYPE_CHECKING:
+    from runner.machine.installedgpu import InstalledGpu
 
 DEFAULT_STUDY = "adhoc"
 DEFAULT_CTX = {CPU: "256", CUDA: "2048"}
@@ -48,11 +53,49 @@ class Plan:
     flags: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Paired:
+    """The part of a plan that is known before weights are read: its fields go together. The cell has default weights
+    and options. `card` is None for the CPU."""
+
+    card: InstalledGpu | None
+    device: Device
+    model: Model
+    protocol: Protocol
+    cell: Cell
+
+
 def resolve(request: Request, installed: Installed) -> Plan:
     """Returns the plan of a request on a machine with these GPUs. The GPU is checked first.
 
     Raises UnknownName, BadValue, NotAvailable, BadPair, GpuNotFound, GpuAmbiguous or BadCheckpoint.
     """
+    try:
+        pair = paired(request, installed)
+    except Unpaired as error:
+        raise advised(error, [request], lambda changed: paired(changed, installed)) from error
+    cell = pair.cell
+    weights = checkpoint_of(request, pair.model, cell.quant)
+    options = _options(request.options, registry.runtime(cell.runtime).DECLARATION, cell.quant, weights is None)
+    scheme = _scheme(cell.quant, options) if weights is None else weights.scheme
+    pairs.check_scheme(cell, scheme)
+    weights_id = SYNTHETIC_ID if weights is None else weights.weights_id
+    return Plan(
+        cell=replace(cell, weights_id=weights_id, options=options),
+        protocol=pair.protocol,
+        device=pair.device,
+        memory_bytes=pair.card.memory_bytes if pair.card else None,
+        model=pair.model,
+        scheme=scheme,
+        checkpoint=weights,
+        seed=0 if request.seed == AUTO else whole_number("seed", request.seed, 0),
+        study=DEFAULT_STUDY if request.study == AUTO else request.study,
+        flags=(*(() if weights is None else weights.flags(cell.dtype)), *pairs.flags(cell.kernel, pair.card)),
+    )
+
+
+def paired(request: Request, installed: Installed) -> Paired:
+    """Returns the first part of the plan of a request. Raises Unpaired, and the other errors of `resolve`."""
     card = cards.choose_card(request.gpu, request.device, installed)
     device = cards.device_of(card)
     _check_place(request)
@@ -61,23 +104,7 @@ def resolve(request: Request, installed: Installed) -> Plan:
     cell = _cell(request, device, model, _ctx(request.ctx, device.kind, model, chosen))
     pairs.check(cell)
     pairs.check_home(cell.kernel, request.stack, card)
-    weights = checkpoint_of(request, model, cell.quant)
-    options = _options(request.options, registry.runtime(cell.runtime).DECLARATION, cell.quant, weights is None)
-    scheme = _scheme(cell.quant, options) if weights is None else weights.scheme
-    pairs.check_scheme(cell, scheme)
-    weights_id = SYNTHETIC_ID if weights is None else weights.weights_id
-    return Plan(
-        cell=replace(cell, weights_id=weights_id, options=options),
-        protocol=chosen,
-        device=device,
-        memory_bytes=card.memory_bytes if card else None,
-        model=model,
-        scheme=scheme,
-        checkpoint=weights,
-        seed=0 if request.seed == AUTO else whole_number("seed", request.seed, 0),
-        study=DEFAULT_STUDY if request.study == AUTO else request.study,
-        flags=() if weights is None else weights.flags(cell.dtype),
-    )
+    return Paired(card, device, model, chosen, cell)
 
 
 def _cell(request: Request, device: Device, model: Model, ctx: int) -> Cell:
@@ -141,7 +168,7 @@ def _quant(name: str) -> str:
 
 def _runtime(name: str) -> RuntimeDeclaration:
     chosen = DEFAULT_RUNTIME if name == AUTO else name
-    vocabulary.checked_available("runtime", chosen, (AUTO, *vocabulary.PLANNED), registry.runtime_names())
+    vocabulary.checked_available("runtime", chosen, (AUTO,), registry.runtime_names())
     return registry.runtime(chosen).DECLARATION
 
 
@@ -172,9 +199,7 @@ def _dtype(name: str) -> str:
 
 
 def _kernel(name: str) -> KernelDeclaration:
-    return registry.kernel(
-        vocabulary.checked_available("kernel", name, (AUTO, *vocabulary.PLANNED), registry.kernel_names())
-    ).DECLARATION
+    return registry.kernel(vocabulary.checked_available("kernel", name, (AUTO,), registry.kernel_names())).DECLARATION
 
 
 def _options(text: str, runtime: RuntimeDeclaration, quant: str, synthetic: bool) -> dict[str, str]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 CONVERTED, UNPINNED, OTHER_TREE = "converted", "unpinned", "other-tree"
+UNTRIED_KERNEL = "untried-kernel"
 SHARED_HOST, SHARED_CARD = "shared-host", "shared-card"
 DISTURBED, PASSES_DISAGREE = "disturbed", "passes-disagree"
 GATE_1 = "gate-1"
@@ -37,8 +38,8 @@ FLAGS = (
     Flag(CONVERTED, "the checkpoint stores its weights in another dtype than the cell's", BEFORE, given=True),
     Flag(
         DISTURBED,
-        "other processes used a quarter of the host's cores or more while steps were timed: the session is left out of "
-        "its row's medians",
+        "other processes used a quarter of the host's cores or more while steps were timed: the row's medians "
+        "exclude the session, unless all of its sessions are disturbed",
         MEASURED,
     ),
     Flag("drifting", "the last third of the steps differs from the first by more than 5 %", MEASURED),
@@ -65,6 +66,12 @@ FLAGS = (
     Flag(SHARED_HOST, "another session was measured on this host at the same time", BEFORE, given=True),
     Flag("throttled", "the card reported a throttle reason", MEASURED),
     Flag(UNPINNED, "the checkpoint's revision is not pinned in the catalogue", BEFORE, given=True),
+    Flag(
+        UNTRIED_KERNEL,
+        "this project's own kernel, on an architecture of which no session with it is committed yet",
+        BEFORE,
+        given=True,
+    ),
     Flag(WIDE_RANGE, "the slowest session took at least three times as long as the fastest", ROW),
 )
 """All flags, in alphabetical order."""

@@ -31,7 +31,7 @@ MAXIMUM_BYTES = 32 * 2**20
 ENV_KEY_VERSIONS = ("python", "torch", "cuda", "transformers", "triton", "kernel_package", "driver_major")
 ENV_KEY_LENGTH = 12
 RESTORE = "restore the file, or measure the session again"
-OTHER_VERSION = "use the version of the project that wrote it, or a newer one"
+OTHER_VERSION = "read it with the version of Decode Floor that wrote it, or with a newer one"
 MEASURED, STATUSES = head.MEASURED, head.STATUSES
 ALWAYS_PRESENT = tuple(field.name for field in fields(SessionRecord) if field.default is MISSING)
 MEASURED_ONLY = tuple(field.name for field in fields(MeasuredRecord)[len(fields(SessionRecord)) :])
@@ -96,10 +96,8 @@ def parse(text: str, name: str) -> dict[str, Any]:
             f"{name}: not a record of this project (no schema_version): remove it from the folder of records"
         )
     if data["schema_version"] != SCHEMA_VERSION:
-        raise BadRecord(
-            f"{name}: schema_version {reprlib.repr(data['schema_version'])}, this version reads {SCHEMA_VERSION}: "
-            + OTHER_VERSION
-        )
+        found = reprlib.repr(data["schema_version"])
+        raise BadRecord(f"{name}: it has schema_version {found}, this version reads {SCHEMA_VERSION}: {OTHER_VERSION}")
     _check_sections(data, name)
     return data
 

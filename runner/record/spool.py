@@ -153,4 +153,5 @@ def unusable(error: OSError, spool: Path) -> Exception:
     """Returns DiskFull or BadValue for a spool, or a folder in it, that cannot be written."""
     if error.errno in failures.FULL:
         return DiskFull(f"no space left in the spool {spool}: free some or choose another with --spool")
-    return BadValue(f"the spool {spool} cannot be written ({failures.reason(error)}): choose another with --spool")
+    why = failures.obstacle(error, spool)
+    return BadValue(f"the spool {spool} cannot be written ({why}): choose another with --spool")

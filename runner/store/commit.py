@@ -14,7 +14,7 @@ from runner.files import scratch
 from runner.record.sessionrecord import SessionRecord
 from runner.store import artifacts, connection, experiment
 from runner.store.made_run import mlflow_run, name_run
-from runner.store.saved_views import GROUP_TAG
+from runner.store.saved_views import GROUP_TAG, SHORT_TAGS
 from runner.store.session_run import COMMITTED_TAG, SESSION_TAG, View, view
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def store_view(client: MlflowClient, session_view: View, run_id: str | None) -> 
     is_filled = COMMITTED_TAG in run.data.tags
     if is_filled:
         _check_same(run, session_view)
-        _add_group(client, run, session_view)
+        _add_view_tags(client, run, session_view)
     else:
         with closed_on_failure(client, run, UNFINISHED):
             experiment.describe(client, run.info.experiment_id)
@@ -82,10 +82,11 @@ def _check_same(run: Run, session_view: View) -> None:
         )
 
 
-def _add_group(client: MlflowClient, run: Run, session_view: View) -> None:
-    """Adds the group to a run from before groups existed, which the view *Cells* omits otherwise."""
-    if GROUP_TAG not in run.data.tags:
-        client.set_tag(run.info.run_id, GROUP_TAG, session_view.tags[GROUP_TAG])
+def _add_view_tags(client: MlflowClient, run: Run, session_view: View) -> None:
+    """Adds the tags that the saved views show to a run of an older version, which lacks them."""
+    for name in (GROUP_TAG, *SHORT_TAGS):
+        if name in session_view.tags and name not in run.data.tags:
+            client.set_tag(run.info.run_id, name, session_view.tags[name])
 
 
 def _session_run(client: MlflowClient, session: str) -> Run | None:

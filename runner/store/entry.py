@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from runner import terminal
 from runner.errors import DecodeFloorError, Failure, Stopped
+from runner.processes import signals
 from runner.record import open_runs
 from runner.redaction.redact import redact
 from runner.store import connection, experiment
@@ -38,7 +39,8 @@ class EntryRun:
 
     def mark(self, spool: Path) -> None:
         """Leaves a marker, so that an import from the spool closes the run if this process is killed. Never raises."""
-        self._marker = open_runs.write_marker(spool, self.id)
+        with signals.held():  # one that arrives before the marker's path is known would leave the marker behind
+            self._marker = open_runs.write_marker(spool, self.id)
 
     def mark_closed(self) -> None:
         """Records that the run is filled and closed, and removes its marker."""

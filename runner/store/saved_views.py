@@ -16,7 +16,10 @@ SESSIONS, CELLS, COMPARISONS, FAILURES = "sessions", "cells", "comparisons", "fa
 IS_SESSION, IS_COMPARISON, IS_FAILURE = "tags.session LIKE '%'", "tags.ab LIKE '%'", "tags.reason LIKE '%'"
 IS_FINISHED = "attributes.status = 'FINISHED'"
 GROUP_TAG = "group"
-STEP_MS, R_FLOOR = "latency/step_wall_ms", "floor/r_floor"
+STEP_MS, R_FLOOR, P90_MS = "latency/step_wall_ms", "floor/r_floor", "latency/step_wall_p90_ms"
+SHORT_TAGS: Mapping[str, str] = {"ms/step": STEP_MS, "r_floor": R_FLOOR, "p90": P90_MS}
+"""Tag → the metric that it repeats, with three decimals. The column of a metric shows its full name and all digits, so
+that the first columns would not fit into a window of 1280 pixels."""
 SECTIONS = ("latency", "floor", "gate", "probe", "bytes", "memory", "gpu", "cost", "cell")
 """Prefixes of the metrics, in the order of their sections in the charts."""
 HEADLINE = "step time, r_floor"
@@ -37,34 +40,37 @@ def _metric(name: str) -> str:
 
 
 SESSION_COLUMNS: Widths = {
-    _tag("gpu"): 70,
-    _tag("model"): 105,
-    _tag("ctx"): 65,
-    _tag("quant"): 80,
-    _tag("runtime"): 80,
-    _metric(STEP_MS): 155,
-    _metric(R_FLOOR): 105,
-    _metric("latency/step_wall_p90_ms"): 180,
-    _tag("valid"): 65,
+    _tag("gpu"): 60,
+    _tag("model"): 110,
+    _tag("ctx"): 64,
+    _tag("quant"): 76,
+    _tag("runtime"): 88,
+    _tag("ms/step"): 76,
+    _tag("r_floor"): 68,
+    _tag("p90"): 74,
+    _tag("valid"): 56,
     _tag("flags"): 200,
     _tag("cache"): 85,
     _tag("kernel"): 115,
-    _metric("floor/r_floor_achievable"): 175,
     _tag("study"): 120,
+    _metric(STEP_MS): 165,
+    _metric(R_FLOOR): 105,
+    _metric(P90_MS): 195,
+    _metric("floor/r_floor_achievable"): 180,
 }
 CELL_COLUMNS: Widths = {
-    _metric(STEP_MS): 210,
-    _metric(R_FLOOR): 210,
-    _metric("latency/step_wall_p90_ms"): 210,
+    _metric(STEP_MS): 180,
+    _metric(R_FLOOR): 125,
+    _metric(P90_MS): 190,
     _metric("floor/r_floor_achievable"): 210,
 }
 COMPARISON_COLUMNS: Widths = {
-    _metric("ab/ratio"): 90,
-    _metric("ab/ratio_low"): 105,
-    _metric("ab/ratio_high"): 110,
-    _tag("verdict"): 95,
-    _metric("ab/a_ms"): 90,
-    _metric("ab/b_ms"): 90,
+    _metric("ab/ratio"): 80,
+    _metric("ab/ratio_low"): 100,
+    _metric("ab/ratio_high"): 106,
+    _tag("verdict"): 88,
+    _metric("ab/a_ms"): 74,
+    _metric("ab/b_ms"): 74,
     _metric("ab/sessions"): 105,
     _tag("gpu"): 70,
     _tag("model"): 105,
@@ -78,11 +84,11 @@ FAILURE_COLUMNS: Widths = {_tag("reason"): 150, _tag("message"): 400, _tag("reas
 def view_tags() -> dict[str, str]:
     """Returns the experiment's tags that define the views. The menu shows them in this order."""
     sessions = f"{IS_FINISHED} AND {IS_SESSION}"
-    cells = {**_table(sessions, CELL_COLUMNS, name_width=330), **_charts(), **_grouped()}
+    cells = {**_table(sessions, CELL_COLUMNS, name_width=328), **_charts(), **_grouped()}
     views = {
-        SESSIONS: ("Sessions", {**_table(sessions, SESSION_COLUMNS, name_width=120), **_charts()}),
+        SESSIONS: ("Sessions", {**_table(sessions, SESSION_COLUMNS, name_width=151), **_charts()}),
         CELLS: ("Cells: mean of sessions (tables use medians)", cells),
-        COMPARISONS: ("A/B", _table(IS_COMPARISON, COMPARISON_COLUMNS, name_width=330)),
+        COMPARISONS: ("A/B", _table(IS_COMPARISON, COMPARISON_COLUMNS, name_width=300)),
         FAILURES: ("Failed", _table(f"attributes.status != 'FINISHED' AND {IS_FAILURE}", FAILURE_COLUMNS, 330)),
     }
     return {
@@ -103,7 +109,7 @@ def _saved(name: str, created_ms: int, state: dict[str, Any]) -> str:
 
 def _table(search: str, columns: Widths, name_width: int) -> dict[str, Any]:
     """Returns the state of a table of these columns, with the newest run first."""
-    widths = {NAME: name_width, CREATED: 145, **columns}
+    widths = {NAME: name_width, CREATED: 130, **columns}
     return {
         "searchFilter": search,
         "orderByKey": "attributes.start_time",

@@ -180,11 +180,17 @@ def _tags(record: SessionRecord) -> dict[str, str]:
         "message": record.outcome.message or "",
         "status": record.outcome.status,
         "exit_code": _exit_code(record),
+        **_short_tags(record),
         **_gate_tag(record),
         **({"image": record.container.image, "digest": record.container.digest} if record.container else {}),
         NAME_TAG: run_name(record),
         NOTE_TAG: run_description(record),
     }
+
+
+def _short_tags(record: SessionRecord) -> dict[str, str]:
+    values = metrics.values(record)
+    return {tag: f"{values[name]:.3f}" for tag, name in saved_views.SHORT_TAGS.items() if name in values}
 
 
 def _gate_tag(record: SessionRecord) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runner import registry
 from runner.cell.fieldtypes import ABSENT
-from runner.declarations import Step
+from runner.declarations import READ_BACKS, Step
 from runner.errors import Mismatch
 from runner.job import Job
 from runner.record.sections.passes import Actual
@@ -18,6 +18,7 @@ def describe(job: Job, observed: profiling.Observed, step: Step) -> Actual:
     """Returns the record's section `actual`. Raises Mismatch if it contradicts the cell."""
     products = observed.matching(registry.kernel(job.cell.kernel).DECLARATION.signatures)
     _check_products(job, sum(products.values()), sorted(observed.counts))
+    _check_whole_step(job, observed)
     actual = Actual(
         runtime=step.runtime,
         graph_mode=observed.graph_mode,
@@ -25,6 +26,7 @@ def describe(job: Job, observed: profiling.Observed, step: Step) -> Actual:
         kernel=job.cell.kernel,  # the layers' products all match its signatures
         kernel_names=tuple(name[: profiling.NAME_LENGTH] for name in sorted(products)[:LISTED_NAMES]),
         products_per_step=round(sum(products.values()), 2),
+        copies_per_step=ABSENT if observed.copies is None else round(observed.copies, 2),
         attention_backend=observed.attention_backend,
         cache=step.cache_kind,
         settings=dict(step.settings) or ABSENT,
@@ -39,6 +41,21 @@ def _check_products(job: Job, count: float, names: list[str]) -> None:
         raise Mismatch(
             f"kernel {job.cell.kernel} was requested, but the profile shows {count:g} of its matrix products per step; "
             f"the layers have at least {expected}. The profile has {names}: {REMEDY}"
+        )
+
+
+def _check_whole_step(job: Job, observed: profiling.Observed) -> None:
+    """Raises Mismatch if the profile has other kernels or copies than those of a runtime whose kernels make the whole
+    step."""
+    expected = registry.runtime(job.cell.runtime).DECLARATION.kernels_per_step
+    if expected is None:
+        return
+    count = sum(observed.counts.values())
+    copies = observed.copies or 0
+    if count != expected or copies > READ_BACKS:
+        raise Mismatch(
+            f"a step of runtime {job.cell.runtime} is {expected} kernel and the read-back, but the profile shows "
+            f"{count:g} kernels ({', '.join(sorted(observed.counts))}) and {copies:g} copies: {REMEDY}"
         )
 
 

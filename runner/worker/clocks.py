@@ -133,5 +133,5 @@ def busy(step: Step, protocol: Protocol, device: torch.device) -> Profiled:
         kernels=tuple(step.kernels for step in profile.steps),
         **asdict(window),
     )
-    observed = profile.observed(profiling.graph_launches_of(recorder))
+    observed = profile.observed(profiling.graph_launches_of(recorder), profiling.copies_of(recorder))
     return Profiled(section, tuple(tokens), profile=profile, observed=observed)

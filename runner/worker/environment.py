@@ -43,8 +43,9 @@ def versions(job: Job) -> dict[str, Any]:
 
 def _package_versions(cell: Cell) -> str | None:
     """Returns the versions of the packages of the cell's kernel and runtime; None if both are torch's."""
-    declared = (registry.kernel(cell.kernel).DECLARATION, registry.runtime(cell.runtime).DECLARATION)
-    packages = dict.fromkeys(entry.package for entry in declared if entry.package is not None)
+    kernel, runtime = registry.kernel(cell.kernel).DECLARATION, registry.runtime(cell.runtime).DECLARATION
+    names = (kernel.package, runtime.package, *runtime.companions)
+    packages = dict.fromkeys(name for name in names if name is not None)
     return "+".join(filter(None, map(_version, packages))) or None
 
 

@@ -44,10 +44,12 @@ class ProfiledStep:
 
 @dataclass(frozen=True)
 class Observed:
-    """Kernels (on a CPU, operators) by name, and launches of CUDA graphs, as counts per step."""
+    """Kernels (on a CPU, operators) by name, launches of CUDA graphs, and copies and fills, as counts per step."""
 
     counts: Mapping[str, float]
     graph_launches: float = 0.0
+    copies: float | None = None
+    """None where no profile shows copies: on a CPU"""
 
     def matching(self, signatures: Sequence[str]) -> dict[str, float]:
         """Returns the counts of names that contain one of the signatures."""
@@ -73,11 +75,11 @@ class Profile:
     steps: tuple[ProfiledStep, ...]
     runs: tuple[KernelRun, ...]
 
-    def observed(self, graph_launches: int) -> Observed:
-        """Returns counts per step. `graph_launches` is the count of the whole recording."""
+    def observed(self, graph_launches: int, copies: int) -> Observed:
+        """Returns counts per step. `graph_launches` and `copies` are the counts of the whole recording."""
         counts = Counter(run.name for run in self.runs)
         steps = len(self.steps)
-        return Observed({name: count / steps for name, count in counts.items()}, graph_launches / steps)
+        return Observed({name: count / steps for name, count in counts.items()}, graph_launches / steps, copies / steps)
 
     def summary(self) -> tuple[KernelTime, ...]:
         """Returns mean count and µs per step of the slowest kernels, and of all others in one row."""
@@ -110,9 +112,18 @@ def mark_step() -> None:
 
 def kernels_of(recorder: Any) -> list[KernelRun]:
     """Returns the kernels of a finished recording, ordered by start, without copies and fills."""
-    events = [event for event in recorder.profiler.kineto_results.events() if event.device_type() == DeviceType.CUDA]
+    events = [event for event in _on_device(recorder) if not event.name().startswith(NOT_KERNELS)]
     runs = [KernelRun(event.name(), event.start_ns(), event.start_ns() + event.duration_ns()) for event in events]
-    return sorted((run for run in runs if not run.name.startswith(NOT_KERNELS)), key=lambda run: run.start_ns)
+    return sorted(runs, key=lambda run: run.start_ns)
+
+
+def copies_of(recorder: Any) -> int:
+    """Returns the number of copies and fills in a finished recording."""
+    return sum(event.name().startswith(NOT_KERNELS) for event in _on_device(recorder))
+
+
+def _on_device(recorder: Any) -> list[Any]:
+    return [event for event in recorder.profiler.kineto_results.events() if event.device_type() == DeviceType.CUDA]
 
 
 def cut_at_marks(runs: Sequence[KernelRun]) -> Profile:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -45,6 +44,7 @@ from runner.worker import (
 )
 from runner.worker.assemble import Findings
 from runner.worker.gatekeeper import Gatekeeper
+from runner.worker.peaks import Peaks
 from runner.worker.progress import Clock
 
 
@@ -88,10 +88,12 @@ def _run_phases(job: Job, cached_files: int, clock: Clock) -> Findings:
         fault = None if expectation.finite else _fault(loaded)  # the packed layers are still plain ones
         layers = _layer_states(loaded)
     step = _build(loaded, ledger, clock)
+    peaks = Peaks(device)
     with torcherrors.explained_by(step):
         keeper = _gatekeeper(step, expectation, fault, loaded.job, clock)
-        prefill = timing.prefill(step, job.cell.ctx, device, clock)
-        timed = timing.passes(step, keeper, loaded.job, clock)
+        with peaks.of_steps():
+            prefill = timing.prefill(step, job.cell.ctx, device, clock)
+        timed = timing.passes(step, keeper, loaded.job, clock, peaks)
         for line in explain.lines(step, loaded.model, layers, job.cell.ctx) if layers else ():
             clock.print_progress(line)
     return Findings(
@@ -100,7 +102,7 @@ def _run_phases(job: Job, cached_files: int, clock: Clock) -> Findings:
         probes=speeds,
         prefill=prefill,
         timed=timed,
-        memory=Memory(_peak_bytes(device), verify_extra, ledger.held_bytes()),
+        memory=Memory(peaks.whole_bytes(), verify_extra, ledger.held_bytes(), peaks.steps_bytes()),
         environment=environment.environment(loaded.job, cached_files),
         snapshots=Snapshots(before=before, after=_snapshot(job, clock)),
     )
@@ -116,12 +118,6 @@ def _gatekeeper(
         step.prefill(floors.GATE_SHORT_CTX)
         keeper.drive("short", floors.GATE_SHORT_CTX)
     return keeper
-
-
-def _peak_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _snapshot(job: Job, clock: Clock) -> Snapshot:

@@ -15,6 +15,7 @@ from runner.record.sections.gate import EvidenceVersion2
 from runner.record.sections.passes import Actual, KernelTime, Passes, Prefill
 from runner.worker import actual, clocks, profiling
 from runner.worker.gatekeeper import Gatekeeper
+from runner.worker.peaks import Peaks
 from runner.worker.progress import Clock
 
 TimedPass = TypeVar("TimedPass", bound=clocks.Timed[Any])
@@ -42,7 +43,7 @@ def prefill(step: Step, ctx: int, device: torch.device, clock: Clock) -> Prefill
     return Prefill(cold_ms=times_ms[0], ms=times_ms[1])
 
 
-def passes(step: Step, keeper: Gatekeeper, job: Job, clock: Clock) -> Timed:
+def passes(step: Step, keeper: Gatekeeper, job: Job, clock: Clock, peaks: Peaks) -> Timed:
     """Runs the passes, and checks the state that each leaves.
 
     The wall pass runs before the gate's steps at ctx. A growing cache has a new length at every step, and the cost of
@@ -51,10 +52,11 @@ def passes(step: Step, keeper: Gatekeeper, job: Job, clock: Clock) -> Timed:
     device, ctx, protocol = torch.device(job.device.kind), job.cell.ctx, job.protocol
 
     def run_pass(name: str, measure: Callable[[], TimedPass]) -> TimedPass:
-        with clock.phase("steps", "warm up"):
-            before = clocks.warm_up(step, ctx, protocol.warmup)
-        with clock.phase("steps", f"measure: {name}"):
-            timed_pass = measure()
+        with peaks.of_steps():
+            with clock.phase("steps", "warm up"):
+                before = clocks.warm_up(step, ctx, protocol.warmup)
+            with clock.phase("steps", f"measure: {name}"):
+                timed_pass = measure()
         with clock.phase("verify", f"verify: {name}"):
             keeper.check_pass(name, timed_pass.tokens, before)
         return timed_pass

@@ -185,7 +185,8 @@ def test_a_python_without_the_packages_is_told_how_to_get_them(tmp_path):
 def test_a_figure_that_cannot_be_written_is_one_line(tmp_path):
     place = tmp_path / "missing" / "graphs.svg"
     said = refused("graphs", "--records", RECORDS, "--figure", str(place))
-    assert said == f"error: {place} cannot be written (No such file or directory): name another file"
+    reason = f"there is no folder {tmp_path}/missing"
+    assert said == f"error: {place} cannot be written ({reason}): name another file with --figure"
 
 
 @pytest.mark.slow

@@ -84,11 +84,30 @@ def test_a_session_that_is_committed_as_well_counts_once(folders: tuple[Path, Pa
 @pytest.mark.medium
 def test_without_a_recorded_session_that_is_said(folders: tuple[Path, Path]) -> None:
     path = write(folders[0], 1, 40.0)
+    copy(OTHER_CTX, folders[1], 1)
     done = compare("--spool", path, "--records", folders[1])
     assert (done.exit_code, done.stdout) == (
         0,
         "No other session of h200 qwen2.5-7b 2048 bf16 is recorded: nothing to compare with.\n",
     )
+
+
+@pytest.mark.medium
+def test_a_folder_without_a_record_of_this_project_is_refused_with_one_code(folders: tuple[Path, Path]) -> None:
+    spool, records = folders
+    arguments = ("--spool", write(spool, 1, 40.0), "--records")
+    refused = compare(*arguments, records).exception
+    assert isinstance(refused, BadValue)
+    assert str(refused).startswith(f"{records}: no records (*.json) there: name the folder that ")
+    (records / "foreign.json").write_text("{}")
+    refused = compare(*arguments, records).exception
+    assert isinstance(refused, BadValue)
+    assert str(refused).startswith(
+        f"{records}: no usable record there: {records}/foreign.json: not a record of this project (no schema_version): "
+    )
+    refused = compare(*arguments, records / "foreign.json").exception
+    assert isinstance(refused, BadValue)
+    assert "foreign.json is a file, not a folder of records" in str(refused)
 
 
 @pytest.mark.medium
@@ -106,6 +125,7 @@ def test_outside_a_checkout_the_folder_of_the_session_is_compared(
 def test_a_damaged_record_is_counted_in_a_note(folders: tuple[Path, Path]) -> None:
     spool, records = folders
     write(records, 1, 40.0).write_text("{}")
+    copy(OTHER_CTX, records, 1)
     write(spool, 2, 30.0)
     done = compare("--spool", spool, "--records", records)
     assert (done.exit_code, done.stderr) == (
@@ -121,6 +141,7 @@ def test_the_newest_session_of_a_store_is_compared_with_its_others(
     spool, records = folders
     copy(EARLIER, spool, 1)
     copy(SUBJECT, spool, 2)
+    copy(OTHER_CTX, records, 3)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     store.import_folder(spool)
@@ -137,6 +158,7 @@ def test_what_cannot_be_compared_is_an_error_and_after_a_cell_a_note(
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "records").mkdir()
+    copy(EARLIER, tmp_path / "records", 1)
     (tmp_path / "file").write_text("{}")
     broken = {"valid": False, "reasons": ["gate short: logit error 0.5 exceeds the bound 0.02"]}
     if place == "invalid":

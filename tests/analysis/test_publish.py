@@ -26,7 +26,7 @@ b is faster than a by more than 1 %: the whole interval [1.622, 2.682] lies abov
 | | a: eager | b: graph |
 |---|---|---|
 | ms/step, median of 5 | 26.281 | 15.222 |
-| spread (CV) of the sessions | 24.30% | 0.40% |
+| spread (CV) of the sessions | 24.30 % | 0.40 % |
 | kernels per step | 1542 | 1543 |
 
 flags: `drifting`, `gate-1`, `passes-disagree` (docs/flags.md)

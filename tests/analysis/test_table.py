@@ -44,6 +44,11 @@ def test_a_further_part_is_found_by_its_name_and_left_out_where_it_has_no_rows()
     assert made.markdown(()) == "| gpu |\n|---|\n"  # the first part stays
 
 
+def test_a_part_without_rows_says_why_instead_of_a_bare_header() -> None:
+    assert Part("toys", "Toys", ROWS, COLUMNS, nothing="No toys.").markdown() == GRID
+    assert Part("toys", "Toys", (), COLUMNS, nothing="No toys.").markdown() == "No toys.\n"
+
+
 def test_below_the_grids_stand_the_note_and_a_line_for_each_statement() -> None:
     def said(rows: Sequence[Toy]) -> list[str]:
         return [f"{row.gpu} is a toy" for row in rows]

@@ -1,6 +1,8 @@
 """The table of the front page."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,8 @@ from analysis.tables import floor
 from tests.pages import headline
 from tests.support.frames import frame_of
 from tests.support.records import as_session, example_record, packed_record
+
+ROOT = Path(__file__).parents[2]
 
 
 def chosen(*records):
@@ -48,3 +52,12 @@ def test_the_table_of_the_committed_records_fits_a_page():
     rest = [row for row in rows if row is not first_of_gpu[row.gpu]]
     assert all(not headline.UNSTEADY & set(row.flags) for row in rest)
     assert len({(row.gpu, row.quant) for row in rest}) == len(rest)
+
+
+def test_the_front_page_explains_the_columns_that_its_table_has():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (heads,) = re.findall(r"^\| GPU .*$", readme, re.MULTILINE)
+    (terms,) = re.findall(r"How to read a row:\n\n((?:- .*\n)+)", readme)
+    explained = re.findall(r"^- \*\*(.*?)\*\*", terms, re.MULTILINE)
+    assert explained == ["r_floor", "p90 ≤", "flags"]
+    assert all(term in heads for term in explained)

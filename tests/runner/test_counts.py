@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.counts import counted
+from runner.counts import counted, listed
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,7 @@ from runner.counts import counted
 )
 def test_a_noun_agrees_with_its_number(number: int, words: tuple[str, ...], text: str) -> None:
     assert counted(number, *words) == text
+
+
+def test_a_list_ends_with_a_conjunction() -> None:
+    assert [listed(words, "or") for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a or b", "a, b or c"]

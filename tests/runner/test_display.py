@@ -83,11 +83,11 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines() -> None:
     lines = at_terminal(80, TERM="dumb").splitlines()
     assert lines == [
         "note: docker is away",
-        "tiny 64 eager cpu: about 1 min 40 s, as the last session of this cell",
+        "tiny 64 eager cpu: about 1 min 40 s, like the last session of this cell",
         "[   5.0 s] load",
         "note: waiting [1]",
         "[  65.0 s] measure: wall",
-        "tiny 64 eager cpu: about 1 min 40 s, as the last session of this cell",
+        "tiny 64 eager cpu: about 1 min 40 s, like the last session of this cell",
         "[   5.0 s] load",
         "[  65.0 s] measure: wall",
     ]
@@ -109,6 +109,14 @@ def test_into_a_file_there_are_lines_and_a_warning_stays_one(capsys: pytest.Capt
         shown.note("warning: gpu 1 is lost")
         shown.phase("import", 1.25)
     assert capsys.readouterr().err == "warning: gpu 1 is lost\n[   1.2 s] import\n"
+
+
+def test_only_the_first_wait_of_a_command_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = display.choose()
+    for number in (1, 2):
+        with shown.session("tiny", None):
+            shown.wait(f"waiting for another session on this host (pid {number})")
+    assert capsys.readouterr().err == "note: waiting for another session on this host (pid 1)\n"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (3725.0, "62 min 5 s")])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +59,22 @@ def test_an_unknown_error_of_a_path_has_advice_too() -> None:
     error = OSError(errno.EXDEV, "Invalid cross-device link", "/some/file")
     assert failures.path_message(error) == "/some/file: Invalid cross-device link: name another place"
     assert failures.path_message(OSError("odd")) == "a file: odd: name another place"
+
+
+def test_a_place_that_cannot_be_written_is_told_with_what_is_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    def told(name: str, action: Callable[[Path], object]) -> str:
+        place = tmp_path / name
+        with pytest.raises(OSError) as caught:  # noqa: PT011 its kind is the parameter
+            action(place)
+        return failures.obstacle(caught.value, place)
+
+    assert told("none/deep/x.svg", Path.touch) == f"there is no folder {tmp_path}/none"
+    assert told("file/x.svg", Path.touch) == f"{tmp_path}/file is a file"
+    assert told("file/folder", lambda place: place.mkdir(parents=True)) == f"{tmp_path}/file is a file"
+    assert told("file", Path.mkdir) == f"{tmp_path}/file is a file"
+    assert told("x" * 300, Path.touch) == "File name too long"
 
 
 def test_a_missing_package_is_told_with_the_interpreter_that_lacks_it() -> None:

@@ -46,8 +46,8 @@ DEFAULTS = {
 
 
 def options(command: click.Command) -> dict[str, click.Option]:
-    """Returns the options of a command by their names on the command line."""
-    found = (one for one in command.params if isinstance(one, click.Option))
+    """Returns the options that a command receives, by their names on the command line."""
+    found = (one for one in command.params if isinstance(one, click.Option) and one.expose_value)
     return {one.opts[0].removeprefix("--").replace("-", "_"): one for one in found}
 
 

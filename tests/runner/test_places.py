@@ -111,7 +111,7 @@ def _shadowed(folder: Path, name: str) -> Path:
         (lambda at: close(spool(at)), SPOOL, 11, "the spool {at}/spool cannot be written (Permission denied)"),
         (lambda at: strangers(spool(at)), SPOOL, 11, "the spool {at}/spool cannot be written (Permission denied)"),
         (lambda at: (at / "spool").write_text(""), SPOOL, 11, "the spool {at}/spool cannot be written"),
-        (lambda at: (at / "file").write_text(""), (*CELL, "--spool", "file/deeper"), 11, "Not a directory"),
+        (lambda at: (at / "file").write_text(""), (*CELL, "--spool", "file/deeper"), 11, "{at}/file is a file"),
         (lambda at: loop(at / "spool"), SPOOL, 11, "the spool {at}/spool cannot be written"),
         (lambda at: pipe(at / "spool"), SPOOL, 11, "the spool {at}/spool cannot be written"),
         (as_it_is, (*CELL, "--spool", "x" * 300), 11, "File name too long"),

@@ -30,6 +30,11 @@ def test_the_version_is_printed(name: str) -> None:
     assert output(PROGRAMS[name], "--version") == f"decode-floor, version {__version__}\n"
 
 
+@pytest.mark.parametrize(("name", "command"), COMMANDS)
+def test_every_command_prints_the_version_whatever_else_it_needs(name: str, command: str) -> None:
+    assert output(PROGRAMS[name], command, "--version") == f"decode-floor, version {__version__}\n"
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_without_arguments_the_help_is_printed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     texts = []
@@ -64,7 +69,16 @@ def test_the_line_of_a_command_is_its_whole_first_sentence(name: str, command: s
         ("runner", ["cel"], "unknown command 'cel'; did you mean cell? (allowed: ab, cell, "),
         ("analysis", ["flor"], "unknown command 'flor'; did you mean floor? (allowed: ab, budget, "),
         ("runner", ["import"], "Missing argument 'FOLDER'. (see `python -m runner import --help`)"),
-        ("runner", ["gpus", "--jsn"], "(see `python -m runner gpus --help`)"),
+        (
+            "runner",
+            ["gpus", "--jsn"],
+            "unknown option '--jsn'; did you mean --json? (see `python -m runner gpus --help`)",
+        ),
+        ("runner", ["gpus", "--where", "x"], "unknown option '--where', which ab and cell have (see `"),
+        ("runner", ["cell", "--hlp"], "unknown option '--hlp'; did you mean --help? (see `"),
+        ("runner", ["models", "--zzz"], "unknown option '--zzz' (see `python -m runner models --help`)"),
+        ("runner", ["--jsn"], "unknown option '--jsn' (see `python -m runner --help`)"),
+        ("analysis", ["floor", "--commit"], "unknown option '--commit', which ab has (see `"),
         ("analysis", ["floor", "--format", "x"], "(see `python -m analysis floor --help`)"),
         ("analysis", ["--nonsense"], "(see `python -m analysis --help`)"),
     ],

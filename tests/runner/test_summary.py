@@ -25,7 +25,7 @@ def test_a_measured_session_is_summed_up() -> None:
     said = lines(record)
     assert said["step"] == "36.000 ms, 27.8 tokens/s"  # 1000 / 36 = 27.78
     # (14.141 + 0.117) GB / 4800 GB/s = 2.971 ms;  2.971 / 36 = 0.083
-    assert said["floor"] == "8.3 % of the floor of 2.971 ms at the datasheet's bandwidth (r_floor 0.083)"
+    assert said["floor"] == "8.3 % of the floor (2.971 ms at the datasheet's bandwidth; r_floor 0.083)"
     # 14.258 GB / 36 ms = 396.1 GB/s
     assert said["achieved"] == "396.1 GB/s"
     assert said["p90"] == f"{record.latency.step_wall_p90_ms:.3f} ms"
@@ -60,7 +60,7 @@ def test_an_invalid_session_is_marked_and_the_error_says_why() -> None:
 def test_a_device_without_a_datasheet_has_the_floor_that_was_measured_on_it() -> None:
     record = typed(cpu_record())
     assert "datasheet" not in lines(record)["floor"]
-    assert lines(record)["floor"].endswith(f"(r_floor_achievable {record.floor.r_floor_achievable:.3f})")
+    assert lines(record)["floor"].endswith(f"; r_floor_achievable {record.floor.r_floor_achievable:.3f})")
     unknown = replace(record.floor, floor_achievable_ms=None, r_floor_achievable=None)
     assert "floor" not in lines(replace(record, floor=unknown))
 

@@ -22,5 +22,8 @@ class Seen:
     def note(self, text: str) -> None:
         self.notes.append(text)
 
+    def wait(self, text: str) -> None:
+        self.notes.append(text)
+
     def phase(self, name: str, elapsed_s: float) -> None:
         self.phases.append((name, elapsed_s))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
@@ -32,12 +33,13 @@ class Page(HTMLParser):
             self._cell = self._table[-1]
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in ("td", "th"):
+        if tag in ("td", "th") and self._cell is not None:
+            self._cell[-1] = self._cell[-1].strip()
             self._cell = None
 
     def handle_data(self, data: str) -> None:
         if self._cell is not None:
-            self._cell[-1] += data.strip()
+            self._cell[-1] += re.sub(r"\s*\n\s*", "", data)
 
 
 def with_frame(found: Contents, **changes: Any) -> Contents:

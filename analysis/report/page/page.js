@@ -5,8 +5,9 @@ const NOTHING = "–";
 const words = new Intl.Collator("en", { numeric: true });
 
 function valueOf(row, place, isNumber) {
-  // the first node is the value; a detail may follow it
-  const text = (row.cells[place].firstChild?.textContent ?? "").trim();
+  const cell = row.cells[place];
+  const detail = cell.querySelector("small")?.textContent ?? ""; // it follows the value
+  const text = cell.textContent.slice(0, cell.textContent.length - detail.length).trim();
   if (text === NOTHING || text === "") return null;
   const value = isNumber ? parseFloat(text) : text;
   return Number.isNaN(value) ? null : value;

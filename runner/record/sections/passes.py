@@ -131,5 +131,7 @@ class Actual:
     """launches of CUDA graphs per step of the profiled pass"""
     products_per_step: OrAbsent[Number] = ABSENT
     """launches of that kernel per step; at least one for each linear product of the layers"""
+    copies_per_step: OrAbsent[Number] = ABSENT
+    """copies and fills per step of the profiled pass; the read-back is one"""
     settings: OrAbsent[dict[str, str]] = ABSENT
     """settings that an engine chose on this machine"""

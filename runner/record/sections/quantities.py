@@ -113,3 +113,5 @@ class Memory:
     verify_extra_bytes: Count | None
     """B that the reference used beyond weights and KV cache; null on a CPU"""
     held_bytes: OrAbsent[HeldBytes] = ABSENT
+    steps_peak_bytes: OrAbsent[Count] = ABSENT
+    """B: the same during prefill and the timed steps, without the checks between them; absent on a CPU"""

@@ -177,8 +177,8 @@ class Limits:
     verify_extra_bytes: Count
     """B: most that verify may use beyond weights and KV cache"""
     disturbed_share: OrAbsent[Positive] = ABSENT
-    """share of the host's cores: if other processes use this much or more, the session is left out of its row's
-    medians"""
+    """share of the host's cores: if other processes use this much or more, the row's medians exclude the session,
+    unless all of its sessions are disturbed"""
     passes_disagreement: OrAbsent[Positive] = ABSENT
     """largest difference without a flag between passes over the same context lengths, as a share of the step by the
     host's clock"""

@@ -8,6 +8,7 @@ from runner import registry
 from runner.cell import attention
 from runner.cell.fieldtypes import ABSENT
 from runner.cell.vocabulary import CUDA
+from runner.declarations import READ_BACKS
 from runner.record.line import short_repr, unequal
 from runner.record.sections.passes import OTHERS, KernelTime
 from runner.record.sessionrecord import MeasuredRecord
@@ -33,6 +34,7 @@ def differences(record: MeasuredRecord) -> Iterator[str]:
     if not any(_may_have_signature(name, signatures) for name in actual.kernel_names):
         yield f"actual.kernel_names: none of {short_repr(list(actual.kernel_names))} is a kernel of {cell.kernel}"
     yield from _product_differences(record, signatures)
+    yield from _whole_step_differences(record)
 
 
 def _attention_differences(record: MeasuredRecord) -> Iterator[str]:
@@ -79,6 +81,19 @@ def _product_differences(record: MeasuredRecord, signatures: tuple[str, ...]) ->
         yield f"actual.products_per_step: {count:g}, but the layers have at least {expected}"
     if is_complete(record.kernels):
         yield from _table_differences(record.kernels, record.actual.kernel_names, count, signatures)
+
+
+def _whole_step_differences(record: MeasuredRecord) -> Iterator[str]:
+    """Yields a line if a runtime whose kernels make the whole step ran other kernels, or copies but the read-back."""
+    expected = registry.runtime(record.cell.runtime).DECLARATION.kernels_per_step
+    if expected is None:
+        return
+    count = sum(row.count for row in record.kernels)
+    if count != expected:
+        yield f"kernels: {count:g} a step, but a step of runtime {record.cell.runtime} is {expected}"
+    copies = record.actual.copies_per_step
+    if copies is ABSENT or copies > READ_BACKS:
+        yield f"actual.copies_per_step: {short_repr(copies)}, but a step of {record.cell.runtime} reads its token back"
 
 
 def _table_differences(

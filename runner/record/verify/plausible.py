@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runner.cell import floors
-from runner.cell.fieldtypes import value_or_none
+from runner.cell.fieldtypes import ABSENT, value_or_none
 from runner.cell.jsonform import present_fields
 from runner.cell.vocabulary import CUDA
 from runner.record import heldbytes, judgement
@@ -62,6 +62,9 @@ def _peak_differences(record: MeasuredRecord) -> Iterator[str]:
     yield from too_small("memory.peak_bytes", peak, least, "weights and KV cache")
     if available := record.gpu.memory_bytes or record.host.memory_bytes:
         yield from too_large("memory.peak_bytes", peak, available, "the device has")
+    if (of_steps := record.memory.steps_peak_bytes) is not ABSENT:
+        yield from too_small("memory.steps_peak_bytes", of_steps, least, "weights and KV cache")
+        yield from too_large("memory.steps_peak_bytes", of_steps, peak, "the session's peak")
     if record.memory.verify_extra_bytes is None and device_kind(record.cell) == CUDA:
         yield "memory.verify_extra_bytes: missing"
 

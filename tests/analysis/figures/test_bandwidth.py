@@ -79,3 +79,13 @@ def test_markers_of_two_series_are_apart(floor_rows):
     ]
     assert len(spans) == bandwidth.SERIES
     assert all(high < low for (_, high), (low, _) in pairwise(sorted(spans)))
+
+
+def test_the_caption_states_the_most_points_only_if_a_series_has_more(floor_rows):
+    assert "points." not in bandwidth.draw(floor_rows).caption.split("The dashed line is the floor.")[1]
+    (row, *_) = [row for row in floor_rows if row.valid and row.quant == "bf16"]
+    many = [row] * (bandwidth.POINTS + 1)
+    assert (
+        f"with more than {bandwidth.POINTS} cells on a GPU has {bandwidth.POINTS} points."
+        in bandwidth.draw(many).caption
+    )

@@ -44,7 +44,7 @@ def test_beside_a_bar_stands_the_step_with_how_far_its_passes_lie_apart(frame):
     (axes,) = budget.draw(table).figure.axes
     texts = [text.get_text() for text in axes.texts]
     assert [text for text in texts if " ms" in text] == [
-        f"{row.step_wall_ms:.2f} ms ({row.uncertainty:.0%})" for row in table
+        f"{row.step_wall_ms:.2f} ms ({100 * row.uncertainty:.0f} %)" for row in table
     ]
     (cpu,) = budget_table.rows(frame_of([cpu_record()]))
     assert budget.bar_text(cpu) == f"{cpu.step_wall_ms:.2f} ms"

@@ -42,7 +42,7 @@ def test_a_cell_at_one_ctx_has_no_line_and_a_model_of_such_cells_no_panel(floor_
     drawn = context.draw([*floor_rows, replace(alone, model="another")])
     assert all(len(bars.lines[0].get_xdata()) > 1 for axes in drawn.figure.axes for bars in axes.containers)
     assert "another" not in {axes.get_title(loc="left") for axes in drawn.figure.axes}
-    assert "1 models were measured at one ctx only and have no panel." in drawn.caption
+    assert "1 model has no panel, because only one ctx was measured." in drawn.caption
     assert context.draw([alone]) is None
 
 

@@ -1,5 +1,7 @@
 """The distribution of single steps."""
 
+from dataclasses import replace
+
 import pytest
 
 from analysis.figures import latency
@@ -11,7 +13,7 @@ def test_the_distribution_is_of_all_timed_steps(source, frame, floor_rows):
     assert latency.ecdf([4.0, 1.0, 3.0, 2.0]) == ([1.0, 2.0, 3.0, 4.0], [0.25, 0.5, 0.75, 1.0])
     cells, total = latency.read(source, frame, floor_rows)
     assert total == len([row for row in floor_rows if row.valid])
-    assert len(cells) == latency.CELLS
+    assert [cell.sessions for cell in cells] == [20, 20, 5, 5]  # 41 cells with 3 sessions are too many
     (graph,) = [cell for cell in cells if cell.name.startswith("h200 qwen2.5-7b 2048 bf16, graph")]
     assert (graph.sessions, len(graph.steps_ms)) == (20, 20)
     assert all(len(steps) == 30 for steps in graph.steps_ms)
@@ -19,3 +21,25 @@ def test_the_distribution_is_of_all_timed_steps(source, frame, floor_rows):
     (line,) = [line for line in axes.lines if str(line.get_label()).startswith(graph.name)]
     assert list(line.get_xdata()) == sorted(step for steps in graph.steps_ms for step in steps)
     assert list(line.get_ydata())[-1] == 1.0
+
+
+@pytest.mark.medium
+def test_cells_with_equally_many_sessions_are_all_drawn_or_none(source, frame, floor_rows):
+    rows = [row for row in floor_rows if row.valid][: latency.CELLS + 2]
+
+    def drawn(*counts):
+        table = [replace(row, sessions=count) for row, count in zip(rows, counts, strict=False)]
+        cells, _ = latency.read(source, frame, table)
+        return [cell.sessions for cell in cells]
+
+    assert drawn(3, 3, 5) == [3, 3, 5]
+    assert drawn(3, 5, 3, 5, 3, 3, 3, 3, 3, 3) == [5, 5]
+    assert drawn(*[3] * 10) == [3] * latency.CELLS  # evenly spread
+
+
+@pytest.mark.medium
+def test_no_name_of_a_committed_cell_is_cut(source, frame, floor_rows):
+    for row in floor_rows:
+        cells, total = latency.read(source, frame, [row])
+        if drawn := latency.draw(cells, total):
+            assert all("…" not in str(line.get_label()) for line in drawn.figure.axes[0].lines)

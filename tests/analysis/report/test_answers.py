@@ -33,10 +33,14 @@ def test_a_line_with_a_number_links_to_the_row_that_has_it(committed: Contents) 
     ids = {attributes["id"] for _, attributes in Page(html_of(committed)).tags if "id" in attributes}
     lines = {(answer.question, each.gpu): each for answer in committed.answers for each in answer.lines}
     assert all((each.to in ids) if each.line.number else each.to is None for each in lines.values())
-    assert sum(bool(each.line.number) for each in lines.values()) == 6  # h100 has no A/B, h200 no quantised cell
+    assert sum(bool(each.line.number) for each in lines.values()) == 7  # h200 has no quantised cell
     graphs = lines[QUESTIONS[2], "h200"]
     assert graphs.to is not None
     assert graphs.to.startswith("graphs-ab-")
+    unpaired = lines[QUESTIONS[2], "h100"]  # without an A/B, from the floor table
+    assert unpaired.to is not None
+    assert unpaired.to.startswith("floor-group-")
+    assert unpaired.line.text.startswith("not an A/B")
 
 
 @pytest.mark.medium

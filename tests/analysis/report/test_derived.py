@@ -17,12 +17,12 @@ def test_a_range_names_the_rows_that_it_is_made_of_and_no_other() -> None:
     growing, static = derived.ranges(rows)
     assert static.name == "range of h200 eager static bf16 sdpa paper-5-30 cublas"
     assert dict(static.rows) == {
-        f"h200 qwen2.5-7b {ctx} eager static": row.anchor
+        f"h200 qwen2.5-7b {ctx} bf16 eager static": row.anchor
         for ctx in (2048, 4096)
         for row in rows
         if (row.ctx, row.cache) == (ctx, "static")
     }
-    assert [name for name, _ in growing.rows] == ["h200 qwen2.5-7b 2048 eager dynamic"]
+    assert [name for name, _ in growing.rows] == ["h200 qwen2.5-7b 2048 bf16 eager dynamic"]
     assert growing.anchor != static.anchor
 
 

@@ -32,6 +32,14 @@ def test_each_group_names_all_its_sessions_keys_and_environment(kinds, parsed):
 
 
 @pytest.mark.slow
+def test_environments_differ_in_a_version_that_the_page_shows(committed):
+    heads, *rows = Page(html_of(committed)).tables["table-environments"]
+    assert heads[2:] == ["python", "torch", "cuda", "transformers", "triton", "kernel package", "driver"]
+    versions = [tuple(row[2:]) for row in rows]
+    assert len(versions) == len(set(versions)) == 5
+
+
+@pytest.mark.slow
 def test_an_ab_of_a_store_names_its_own_run(committed):
     (first, *_) = committed.reading.compared
     of_store = with_frame(committed, ab_runs={first.manifest.id: "f" * 32})

@@ -212,7 +212,7 @@ def test_a_parameter_that_no_entry_has_ends_it_before_anything_is_done(project, 
     before = {run.info.run_id for run in all_runs(client)}
     done = mlflow_run(project, "model=tiny", parameter, entry=entry)
     assert done.returncode != 0
-    assert f"No such option '{option}'" in done.stdout
+    assert f"unknown option '{option}'" in done.stdout
     assert not list(project.glob("spool/**/*.json"))
     (run,) = [run for run in all_runs(client) if run.info.run_id not in before]
     assert run.info.status == "FAILED"

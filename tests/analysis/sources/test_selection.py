@@ -40,6 +40,14 @@ def test_a_store_and_records_are_one_source_too_many(folder):
         Selection.from_options("sqlite:///mlflow.db", folder, None, None, None)
 
 
+@pytest.mark.parametrize("place", range(4))
+def test_an_empty_value_is_refused_by_the_name_of_its_option(folder, place):
+    options = {"store": None, "gpu": None, "model": None, "study": None}
+    name = list(options)[place]
+    with pytest.raises(BadValue, match=f"^--{name} is empty: give it a value, or leave it out$"):
+        Selection.from_options(records=folder, **options | {name: ""})
+
+
 def test_the_store_is_the_one_that_mlflow_is_told(filled, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", filled)
     assert Selection.from_options(None, None, "h200", None, None).uri == filled

@@ -20,14 +20,14 @@ CONTENTS = {
         "quant fp8 is not known to this version (awq, bf16, bnb-nf4, gptq): use a newer version of this project",
     ),
     "an unknown kernel": (
-        [f"UPDATE tags SET value = 'fused' WHERE key = 'kernel' AND {OF_FIRST}"],
-        f"kernel fused is not known to this version ({', '.join(registry.kernel_names())}): use a newer version of "
+        [f"UPDATE tags SET value = 'warp' WHERE key = 'kernel' AND {OF_FIRST}"],
+        f"kernel warp is not known to this version ({', '.join(registry.kernel_names())}): use a newer version of "
         "this project",
     ),
     "an unknown runtime": (
-        [f"UPDATE tags SET value = 'fused' WHERE key = 'runtime' AND {OF_GPTQ}"],
-        "runtime fused is not known to this version (compile, eager, exllamav2, graph): use a newer version of this "
-        "project",
+        [f"UPDATE tags SET value = 'warp' WHERE key = 'runtime' AND {OF_GPTQ}"],
+        "runtime warp is not known to this version (compile, eager, exllamav2, fused, graph): use a newer version of "
+        "this project",
     ),
     "an unknown dtype": (
         [f"UPDATE tags SET value = 'fp8' WHERE key = 'dtype' AND {OF_FIRST}"],

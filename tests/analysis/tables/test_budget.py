@@ -56,7 +56,7 @@ def test_a_column_that_no_row_has_anything_for_is_left_out():
     assert {name: shown[name] for name in ("n", "ms/step", "passes apart", "kernels a step", "launch µs")} == {
         "n": "1",
         "ms/step": "36.00",
-        "passes apart": "0.1%",  # (36 − 35.95) / 36
+        "passes apart": "0.1 %",  # (36 − 35.95) / 36
         "kernels a step": "841",
         "launch µs": "4.30",
     }

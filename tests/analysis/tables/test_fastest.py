@@ -105,4 +105,4 @@ def test_a_cpu_is_compared_with_its_measured_read_bandwidth() -> None:
 
 @pytest.mark.parametrize(("ratio", "text"), [(0.0333, "3.3 %"), (0.0999, "10.0 %"), (0.1, "10 %"), (0.454, "45 %")])
 def test_small_percentages_have_a_decimal(ratio: float, text: str) -> None:
-    assert _fastest.percent(ratio) == text
+    assert _fastest.rounded(ratio) == text

@@ -9,11 +9,12 @@ import pytest
 
 from analysis.tables import floor
 from runner.record import record
+from runner.record.flags import FLAG_MEANINGS
 from tests.support import damaged
 from tests.support.derive import judge
 from tests.support.frames import frame_of
 from tests.support.older import of_code
-from tests.support.records import as_session, example_record, of_gate_version_1
+from tests.support.records import as_session, example_record, of_gate_version_1, packed_record
 
 ROOT = Path(__file__).parents[3]
 ROW_FIELDS = {
@@ -104,7 +105,8 @@ def test_of_two_codes_the_newest_is_shown_and_the_others_are_counted():
     records = [of_code("c", 3), of_code("a", 0), of_code("b", 2), of_code("a", 1)]
     (row,) = rows_of(records)
     assert (row.code_key, row.sessions, row.superseded) == ("c" * 12, 1, 3)
-    assert header(rows_of(records))[:8] == ["gpu", "model", "ctx", "runtime", "cache", "n", "hosts", "superseded"]
+    assert header(rows_of(records))[:6] == ["gpu", "model", "ctx", "quant", "runtime", "cache"]
+    assert header(rows_of(records))[6:9] == ["n", "hosts", "superseded"]
 
 
 def invalid(found):
@@ -152,7 +154,7 @@ def test_asked_for_all_each_code_has_a_row_of_its_own():
         ("b", 1, 0),
         ("c", 1, 0),
     ]
-    assert header(table)[5:8] == ["code_key", "n", "hosts"]
+    assert header(table)[6:9] == ["code_key", "n", "hosts"]
 
 
 def header(table):
@@ -165,15 +167,38 @@ def test_rows_that_look_alike_are_told_apart_by_what_differs():
     other["keys"]["env_key"] = "f" * 12
     assert "env_key" not in header(rows_of([usual]))
     table = rows_of([usual, other])
-    assert header(table)[5:7] == ["env_key", "n"]
+    assert header(table)[6:8] == ["env_key", "n"]
     assert sorted(row.env_key for row in table) == sorted([usual["keys"]["env_key"], "f" * 12])
     # another dtype is told by its name: the keys of these rows are equal
-    assert header(rows_of([usual, example_record(cell={"dtype": "fp16"})]))[5:7] == ["dtype", "n"]
+    assert header(rows_of([usual, example_record(cell={"dtype": "fp16"})]))[6:8] == ["dtype", "n"]
     # what differs between rows that differ in the shown columns anyhow is not needed
-    assert header(rows_of([usual, example_record(cell={"dtype": "fp16", "ctx": 4096})]))[5] == "n"
+    assert header(rows_of([usual, example_record(cell={"dtype": "fp16", "ctx": 4096})]))[6] == "n"
     tail = example_record(protocol={"name": "tail", "steps": 300})
     assert [row.protocol for row in rows_of([usual, tail])] == ["paper-5-30", "tail-5-300"]
-    assert header(rows_of([usual, tail]))[5:7] == ["protocol", "n"]
+    assert header(rows_of([usual, tail]))[6:8] == ["protocol", "n"]
+
+
+@pytest.mark.medium
+def test_rows_that_share_one_packed_quant_name_it():
+    (row,) = rows_of([packed_record("awq", "marlin", "fp16")])
+    assert "| awq |" in floor.TABLE.markdown([row])
+
+
+@pytest.mark.medium
+def test_without_an_unquantised_cell_the_command_says_why_there_is_no_range(tmp_path):
+    record.write(packed_record(), tmp_path / "packed.json")
+    finished = command("--records", str(tmp_path), "--ranges")
+    told = "No range: no valid unquantised cell has an `r_floor`.\n"
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, told, "")
+
+
+@pytest.mark.medium
+def test_the_texts_of_a_disturbed_session_hold_for_a_row_of_disturbed_sessions_too():
+    (help_text,) = [column.help for column in floor.VALUE_COLUMNS if column.key == "disturbed"]
+    assert "a row with only such sessions excludes none" in help_text
+    assert "unless all of its sessions are disturbed" in FLAG_MEANINGS["disturbed"]
+    (row,) = rows_of([disturbed(80.0), disturbed(82.0)])
+    assert (row.sessions, row.flags) == (2, ["disturbed", "host-busy"])
 
 
 @pytest.mark.medium

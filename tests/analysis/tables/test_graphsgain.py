@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from analysis.abrow import ABRow
-from analysis.tables import _graphsgain
-from tests.support.frames import AB_ROW
+from analysis.tables import _graphsgain, floor
+from tests.support.frames import AB_ROW, frame_of
+from tests.support.records import example_record
 
 
 def ab_row(ratio: float, verdict: str | None, arms: tuple[str, str] = ("eager", "graph"), **changes: Any) -> ABRow:
@@ -58,3 +61,21 @@ def test_without_an_ab_of_these_arms_on_the_gpu_the_papers_ratio_is_given() -> N
     (line,) = [_graphsgain.graphs_line([], gpu) for gpu in ("l4",)]
     assert line.words == "No A/B of eager against graph was measured on this GPU; the paper measured 1.028×."
     assert line.row is None
+
+
+@pytest.mark.medium
+def test_without_an_ab_the_medians_of_rows_that_differ_in_nothing_else_are_compared() -> None:
+    (eager,) = floor.rows(frame_of([example_record(step_ms=ms) for ms in (36.0, 38.0, 40.0)]))
+    eager = replace(eager, step_wall_ms=38.0, flags=["gate-1"])
+    graph = replace(eager, runtime="graph", code_key="f" * 12, step_wall_ms=10.0, sessions=2, flags=["drifting"])
+    quantised = [replace(row, quant="awq", sessions=9) for row in (eager, graph)]
+    found = _graphsgain.unpaired_line([*quantised, eager, graph], "h200")
+    assert found is not None
+    # 38 / 10
+    assert found.words == (
+        "3.80×: not an A/B, but the ratio of medians of sessions: eager 38.00 ms (n = 3) / graph 10.00 ms (n = 2), "
+        "qwen2.5-7b, ctx 2048. Not measured in alternation. Flags: drifting, gate-1."
+    )
+    assert found.row is graph
+    others = [replace(eager, gpu="h100"), replace(eager, ctx=4096), replace(eager, valid=False)]
+    assert _graphsgain.unpaired_line([*others, graph], "h200") is None

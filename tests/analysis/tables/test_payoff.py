@@ -36,7 +36,7 @@ def test_the_largest_saving_is_the_answer_and_changes_with_the_steps() -> None:
     assert first.number == turned.number == "2.00×"
     assert first.text.startswith("gptq exllamav2 eager")
     assert turned.text.startswith("bnb-nf4 bitsandbytes eager")
-    assert first.text.endswith("1 of 2 rows pay")
+    assert first.text.endswith("faster by the median in 1 of 2 rows")
     assert "No verdict with n = 1" in first.caveat
     row = first.row
     assert row is not None
@@ -50,15 +50,15 @@ def test_the_baseline_is_the_fastest_unquantised_runtime_and_the_p90_is_given() 
     found = _payoff.quant_line(table, "h200")
     assert found.number == "1.50×"  # 27 / 18 against the graph; 36 / 18 = 2 against eager
     step = f"step {row.step_wall_ms:.2f} ms, p90 {row.step_wall_p90_ms:.2f} ms (qwen2.5-7b, ctx 2048)"
-    assert found.text == f"gptq exllamav2 eager over graph fp16: {step}; 1 of 1 rows pay"
+    assert found.text == f"gptq exllamav2 eager over graph fp16: {step}; faster by the median in 1 of 1 row"
 
 
 @pytest.mark.medium
 def test_if_no_quantised_row_is_faster_none_pays() -> None:
     found = line(packed_record(step_ms=72.0))
     assert found.number == "0.50×"
-    assert found.text.startswith("none pays; the best is gptq exllamav2 eager")
-    assert found.text.endswith("0 of 1 rows pay")
+    assert found.text.startswith("no median is faster; the best is gptq exllamav2 eager")
+    assert found.text.endswith("faster by the median in 0 of 1 row")
 
 
 @pytest.mark.medium

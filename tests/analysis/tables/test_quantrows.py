@@ -42,5 +42,5 @@ def test_a_row_is_named_by_its_cell_and_marked_by_its_flags_first():
 def test_the_papers_row_has_no_value_where_the_paper_states_none():
     row = paper_rows()[-1]
     assert (row.value("cache"), row.value("logit_error")) == (None, None)
-    assert row.title == "the paper, l4 qwen2.5-7b 2048 gptq ExLlamaV2"
+    assert row.title == "The paper, l4 qwen2.5-7b 2048 gptq ExLlamaV2"
     assert row.realised_words == "3.59"  # 62.32 / 17.36

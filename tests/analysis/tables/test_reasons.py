@@ -43,9 +43,9 @@ def with_busy(found, share):
 def test_the_reason_follows_what_was_recorded():
     assert reason(slow()).startswith("other software: torch ")
     # one value flipped at a time
-    assert reason(with_busy(slow(), 0.3)) == "kernels run in 30% of the eager step; the card is idle for the rest"
+    assert reason(with_busy(slow(), 0.3)) == "kernels run in 30 % of the eager step; the card is idle for the rest"
     assert reason(changed(slow(), "probes.read_samples_gbs", [2010.0] * 5)).startswith(
-        "this card's memory reads at 60% of the datasheet's peak"
+        "this card's memory reads at 60 % of the datasheet's peak"
     )
     assert reason(with_cell(slow(), cache="static")).startswith("a static cache")
     assert reason(with_flags(slow(), "throttled")) == "the card was throttled (flag throttled)"
@@ -60,7 +60,7 @@ def fast(busy):
 
 @pytest.mark.medium
 def test_nothing_that_slows_a_step_explains_a_faster_one():
-    assert reason(fast(0.95)) == "kernels run in 95% of the eager step"
+    assert reason(fast(0.95)) == "kernels run in 95 % of the eager step"
     waiting = reason(fast(0.3))
     assert waiting.startswith("other software")
     assert reason(with_flags(fast(0.3), "throttled", "host-busy", "shared-card", "shared-host")) == waiting
@@ -79,9 +79,9 @@ def test_only_an_eager_step_is_explained_by_the_share_in_which_its_kernels_run()
 
     software = "other software: torch 2.11.0 here; the paper states no version"
     # idle from below 60 % on
-    assert told("eager", 5.9, is_slower=True).startswith("kernels run in 59% of the eager step; the card is idle")
+    assert told("eager", 5.9, is_slower=True).startswith("kernels run in 59 % of the eager step; the card is idle")
     assert told("eager", 6.0, is_slower=True) == software
-    assert told("eager", 6.0, is_slower=False) == "kernels run in 60% of the eager step"
+    assert told("eager", 6.0, is_slower=False) == "kernels run in 60 % of the eager step"
     assert told("graph", 5.9, is_slower=True) == told("eager", None, is_slower=True) == software
 
 
@@ -90,5 +90,5 @@ def test_a_card_that_is_in_no_catalogue_or_was_not_probed_does_not_read_slowly()
         return _reasons.likely_reason(Evidence(gpu, "graph", "dynamic", [], 10.0, None, read_gbs, None), is_slower=True)
 
     # 85 % of the H100's 3350 GB/s are 2847.5
-    assert told("h100", 2847.0) == "this card's memory reads at 85% of the datasheet's peak"
+    assert told("h100", 2847.0) == "this card's memory reads at 85 % of the datasheet's peak"
     assert told("h100", 2848.0) == told("h100", None) == told("nobodys", 100.0) == "no recorded value explains it"

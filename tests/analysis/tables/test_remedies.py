@@ -34,7 +34,7 @@ def test_where_two_terms_are_nearer_than_the_passes_neither_is_called_the_larges
     row = judged(step_busy_ms=13.0, kernel_sum_ms=13.0, step_span_ms=22.0, step_wall_ms=23.0)
     assert (row.is_attributed, row.largest) == (True, None)
     assert row.sentence == (
-        "`kernels` 9.50 and `gaps` 9.00 of 23.00 ms are the largest terms; passes that differ by 4.3% cannot rank them"
+        "`kernels` 9.50 and `gaps` 9.00 of 23.00 ms are the largest terms; passes that differ by 4.3 % cannot rank them"
     )
     assert "not attributed" not in {term.name for term in row.terms}
 

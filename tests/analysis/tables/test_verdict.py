@@ -1,9 +1,11 @@
 """Verdicts on a figure of the paper: the tolerance, and intervals that hold it."""
 
+from dataclasses import replace
+
 import pytest
 
 from analysis.tables import _verdict
-from analysis.tables._verdict import Ours, Spot
+from analysis.tables._verdict import Ours, Spot, unjudged
 from tests.support.papers import FLOOR_PAPER_MS, h100_check, on
 from tests.support.records import H100
 
@@ -67,3 +69,11 @@ def test_a_figure_without_our_value_is_not_measured_and_has_no_difference():
     row = _verdict.check("ms", Spot("h100", "qwen2.5-7b", 2048), 11.0, None)
     assert (row.verdict, row.ours, row.difference, row.reason) == ("not measured", None, None, None)
     assert _verdict.unjudged("ms", Spot(), 8.0, 10.0).difference == 0.25  # 10 / 8 − 1
+
+
+def test_counts_of_verdicts_agree_with_their_verbs():
+    rows = [unjudged("r_floor_paper", Spot(), 0.27, None)] * 3
+    verdicts = ("differs", "differs", "fits here")
+    judged = [replace(row, verdict=verdict) for row, verdict in zip(rows, verdicts, strict=True)]
+    assert _verdict.counted_verdicts([*judged, *rows]) == "2 differ, 1 fits here, 3 were not measured"
+    assert _verdict.counted_verdicts(judged[:1]) == "1 differs"

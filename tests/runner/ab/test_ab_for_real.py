@@ -47,13 +47,15 @@ def test_dynamic_against_static_is_measured_killed_gone_on_with_compared_and_imp
         command, cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     assert process.stdout is not None
-    assert process.stdout.readline().startswith("a 1/5  dynamic")
+    assert process.stdout.readline() == "A/B dynamic/static tiny 64 bf16 eager cpu\n"
+    assert next(line for line in process.stdout if line[0] != " ").startswith("a 1/5  dynamic")
     time.sleep(1.5)  # inside the second session
     process.send_signal(signal.SIGKILL)
     process.wait()
     finished = run(tmp_path, *ab, "--sessions", "5")
     assert finished.returncode == 0, finished.stderr
-    assert finished.stdout.splitlines()[0].startswith("b 1/5  static")
+    assert "  sessions  5 of each arm, alternating, each in a fresh process; 9 of 10 are missing\n" in finished.stdout
+    assert next(line for line in finished.stdout.splitlines()[1:] if line[0] != " ").startswith("b 1/5  static")
     assert "left, about" in finished.stdout
     (folder,) = (tmp_path / "spool").glob("ab-*")
     found = json.loads((folder / "ab.json").read_text())

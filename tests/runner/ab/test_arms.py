@@ -9,7 +9,7 @@ import pytest
 
 from runner import registry
 from runner.ab import arms
-from runner.errors import BadPair, BadValue, NotAvailable, UnknownName
+from runner.errors import BadPair, BadValue, UnknownName
 from runner.machine.nvml import InstalledGpu
 from runner.plan.request import Request
 
@@ -94,10 +94,16 @@ def test_any_field_of_the_cell_can_differ() -> None:
 @pytest.mark.parametrize(
     ("field", "a", "b", "request_", "said"),
     [
-        ("none", "eager", "graph", {}, "field=none is an A/A"),
+        (
+            "none",
+            "eager",
+            "graph",
+            {},
+            r"a=eager and b=graph need a field .*: give field=… \(option --field\)",
+        ),
         ("gpu", "l4", "h100", {}, "run on the same card"),
         ("cache", "static", "static", {}, "choose field=none"),
-        ("cache", "static", "auto", {}, "give both values"),
+        ("cache", "static", "auto", {}, r"give both a=… and b=… \(options --a and --b\)"),
         ("cache", "static", "dynamic", {"cache": "static"}, "leave out cache=static"),
     ],
 )
@@ -109,10 +115,26 @@ def test_values_that_make_no_ab_are_refused(field: str, a: str, b: str, request_
 def test_unknown_words_are_told_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match="did you mean runtime"):
         arms.pair(Request(gpu="cpu"), "runtme", "eager", "graph", ())
-    with pytest.raises(NotAvailable, match="runtime=fused is not available"):
-        arms.pair(Request(gpu="cpu"), "runtime", "eager", "fused", ())
-    with pytest.raises(BadPair, match="runtime=graph needs a CUDA GPU"):
+    with pytest.raises(UnknownName, match="did you mean fused"):
+        arms.pair(Request(gpu="cpu"), "runtime", "eager", "fusd", ())
+
+
+def test_advice_is_for_both_arms(card: MakeCard) -> None:
+    said = "arm b: runtime=graph needs a CUDA GPU, and this cell is on the CPU: choose another value of runtime"
+    with pytest.raises(BadPair, match=said):
         arms.pair(Request(gpu="cpu"), "runtime", "eager", "graph", ())
+    h200 = (card("NVIDIA H200"),)
+    with pytest.raises(BadPair, match="arm b: quant=awq does not go with kernel=cublas: choose kernel=auto"):
+        arms.pair(Request(kernel="cublas"), "quant", "bf16", "awq", h200)
+    assert arms.pair(Request(), "quant", "bf16", "awq", h200).b.plan.cell.kernel == "marlin"
+    with pytest.raises(BadPair, match=r"^kernel=cublas needs a CUDA GPU.*: choose kernel=auto$"):
+        arms.pair(Request(gpu="cpu", kernel="cublas"), "none", "auto", "auto", ())
+
+
+def test_the_fused_runtime_implies_kernel_and_attention_and_nothing_else(card: MakeCard) -> None:
+    pair = arms.pair(Request(), "runtime", "graph", "fused", (card("NVIDIA H200"),))
+    assert pair.implied == {"kernel": ("cublas", "fused"), "attention": ("sdpa", "engine")}
+    assert pair.a.plan.cell.cache == pair.b.plan.cell.cache == "static"
 
 
 def test_both_values_for_one_cell_are_no_ab(card: MakeCard) -> None:

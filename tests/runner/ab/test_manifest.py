@@ -134,7 +134,10 @@ def test_what_is_implied_keeps_both_values() -> None:
         ("{", "not a manifest of an A/B"),
         ("[]", "not a manifest of an A/B"),
         ("{}", "not a manifest of an A/B"),
-        (told(schema_version=2), "a manifest of version 2, this version reads 1"),
+        (
+            told(schema_version=2),
+            "it has schema_version 2, this version reads 1: read it with the version of Decode Floor that wrote",
+        ),
         (told(blocks=[{}]), r"damaged manifest \(blocks\[0\]\.host_id is missing\)"),
         (told(seed="0" * 999), r"damaged manifest \(seed: '0+\.\.\.0+' is not of type int\)"),
         (told(blocks=3), "damaged manifest"),

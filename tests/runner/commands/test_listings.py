@@ -27,7 +27,19 @@ def test_gpus_marks_what_is_here(
     code, out, _ = main("gpus")
     marked = [line.split()[1] for line in out.splitlines() if line.startswith("*")]
     assert (code, marked) == (0, ["l4", "cpu", "nvidia-x1"])
-    assert re.search(r"l4 +NVIDIA L4 +300 GB/s +24 GB +ada", out)
+    assert re.search(r"l4 +300 GB/s +24 GB +ada +NVIDIA L4$", out, re.MULTILINE)
+    assert re.search(r"nvidia-x1 +\? +\? +none +NVIDIA X1 \(not in the catalogue: no r_floor\)$", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("command", "legend"), [("gpus", "in this machine"), ("models", "selected by auto on this machine")]
+)
+def test_lists_have_titles_aligned_columns_and_a_legend(main: Main, command: str, legend: str) -> None:
+    header, *rows, last = main(command)[1].splitlines()
+    starts = [match.start() for match in re.finditer(r"(?<=  )\S", header)]
+    words = starts[-1]  # the last column begins where its title does
+    assert all(row[words - 1] == " " and row[words] != " " for row in rows)
+    assert last == f"(* = {legend})"
 
 
 FIRST, SECOND = (f"GPU-{index:08x}-aaaa-bbbb-cccc-dddddddddddd" for index in range(2))
@@ -153,4 +165,5 @@ def test_models_are_listed(main: Main) -> None:
     code, out, _ = main("models")
     assert code == 0
     assert re.search(r"^\* qwen2.5-0.5b", out, re.MULTILINE)
-    assert re.search(r"^  llama-3.1-8b +32 layers x 4096", out, re.MULTILINE)
+    assert re.search(r"^ +llama-3.1-8b +32 +4096 +32/8 +131072  bf16, ", out, re.MULTILINE)
+    assert max(map(len, out.splitlines())) <= 80

@@ -31,7 +31,7 @@ def test_the_summary_says_what_was_found(main: Main, monkeypatch: pytest.MonkeyP
         "tiny 64 bf16 eager dynamic cpu (session 0123)",
         "2.000 ms, 500.0 tokens/s",
         "p90       ",
-        "50.0 % of the floor of 1.000 ms",
+        "50.0 % of the floor (1.000 ms at the bandwidth measured here; r_floor_achievable 0.500)",
         "valid     yes: logit error 1.00e-02, bound 3.00e-02",
         "GB/s",
         "drifting: the last third of the steps differs",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -28,6 +29,53 @@ def test_the_documentation_lists_every_field() -> None:
     assert (ROOT / "docs" / "json.md").read_text(encoding="utf-8").endswith(f"\n\n{objects.markdown()}")
 
 
+def documented() -> dict[str, list[list[str]]]:
+    """Returns command → the fields of each of its tables in docs/json.md."""
+    sections = re.split(r"^## ", (ROOT / "docs" / "json.md").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    tables = {
+        part.partition("\n")[0].strip("`").partition(" ")[0]: part.split("| field | meaning |")[1:] for part in sections
+    }
+    return {
+        name: [re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) for table in found] for name, found in tables.items()
+    }
+
+
+@pytest.mark.medium
+def test_every_command_prints_the_documented_fields(
+    main: Main, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake_session(monkeypatch, measured())
+    record.write(example_record(), tmp_path / "r.json")
+    commands = {
+        "cell": (("cell", "--spool", "s", "--json"), "sessions"),
+        "verify": (("verify", str(tmp_path), "--json"), None),
+        "gpus": (("gpus", "--json"), "gpus"),
+        "models": (("models", "--json"), "models"),
+        "doctor": (("doctor", "--gpu", "cpu", "--json"), "checks"),
+    }
+    (error,), *_ = documented().values()
+    assert list(documented()) == ["Errors", *commands]
+    for name, (arguments, inside) in commands.items():
+        code, out, _ = main(*arguments)
+        printed, (fields, *nested) = json.loads(out), documented()[name]
+        assert (code, list(printed)) == (0, [*fields, "error"])
+        assert [list(each) for each in printed.get(inside, ())] == [*nested] * len(printed.get(inside, ()))
+        code, out, err = main(*arguments, "--nonsense")
+        failed = json.loads(out)
+        assert (code, list(failed), list(failed["error"])) == (2, ["error"], error)
+        assert err == f"error: {failed['error']['message']}\n"
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("arguments", [("verify",), ("verify", "/nowhere"), ("gpus", "x"), ("cel",), ("doctor", "l4")])
+def test_a_command_that_fails_before_it_has_a_result_prints_its_error(main: Main, arguments: tuple[str, ...]) -> None:
+    code, out, err = main(*arguments, "--json")
+    error = json.loads(out)["error"]
+    assert list(json.loads(out)) == ["error"]
+    assert (error["exit_code"], f"error: {error['message']}\n") == (code, err)
+    assert main(*arguments)[1] == ""
+
+
 def test_cell_prints_the_numbers_of_each_session(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_session(monkeypatch, measured(), measured(valid=False))
     code, out, err = main("cell", "--spool", "s", "--sessions", "2", "--json")
@@ -50,8 +98,12 @@ def test_cell_prints_a_session_that_failed_and_nothing_of_a_request_that_did(
     (session,) = json.loads(out)["sessions"]
     assert (code, session["status"], session["step_wall_ms"]) == (18, "oom", None)
     assert err == f"error: {session['message']}\n"
-    code, out, _ = main("cell", "--ctx", "", "--json")
-    assert (code, json.loads(out)) == (11, {"sessions": []})
+    code, out, err = main("cell", "--ctx", "", "--json")
+    message = err.removeprefix("error: ").rstrip()
+    assert (code, json.loads(out)) == (
+        11,
+        {"sessions": [], "error": {"message": message, "exit_code": 11, "reason": "bad-value"}},
+    )
 
 
 @pytest.mark.medium
@@ -60,14 +112,15 @@ def test_verify_prints_counts_and_faults(main: Main, tmp_path: Path) -> None:
     code, out, err = main("verify", str(tmp_path), "--json")
     assert (code, json.loads(out), err) == (
         0,
-        {"ok": True, "records": 1, "manifests": 0, "faults": {}, "changed": []},
+        {"ok": True, "records": 1, "manifests": 0, "faults": {}, "changed": [], "error": None},
         "",
     )
     (tmp_path / "x.json").write_text("{}")
     code, out, err = main("verify", str(tmp_path), "--json")
     found = json.loads(out)
     assert (code, found["ok"], found["records"], list(found["faults"])) == (24, False, 2, [str(tmp_path / "x.json")])
-    assert list(found) == keys(objects.Verification)
+    assert list(found) == [*keys(objects.Verification), "error"]
+    assert (found["error"]["exit_code"], found["error"]["reason"]) == (24, "bad-record")
     assert err.startswith("error: 1 of 2 files failed verification")
 
 
@@ -78,7 +131,7 @@ def test_gpus_prints_the_catalogue_and_the_cards_of_this_machine(
     monkeypatch.setattr(nvml, "list_gpus", lambda: (card("NVIDIA L4"), card("NVIDIA X1", 1), lost))
     code, out, err = main("gpus", "--json")
     found = json.loads(out)
-    assert (code, err, list(found)) == (0, "", keys(objects.Gpus))
+    assert (code, err, list(found)) == (0, "", [*keys(objects.Gpus), "error"])
     assert all(list(each) == keys(objects.ListedGpu) for each in found["gpus"])
     by_key = {each["key"]: each for each in found["gpus"]}
     assert [key for key, each in by_key.items() if each["installed"]] == ["l4", "cpu", "nvidia-x1"]
@@ -89,7 +142,7 @@ def test_gpus_prints_the_catalogue_and_the_cards_of_this_machine(
 def test_models_prints_the_catalogue_and_the_default(main: Main) -> None:
     code, out, _ = main("models", "--json")
     found = json.loads(out)
-    assert (code, list(found)) == (0, keys(objects.Models))
+    assert (code, list(found), found["error"]) == (0, [*keys(objects.Models), "error"], None)
     assert all(list(each) == keys(objects.ListedModel) for each in found["models"])
     assert [each["key"] for each in found["models"] if each["default"]] == ["qwen2.5-0.5b"]
     assert next(each for each in found["models"] if each["key"] == "llama-3.1-8b")["layers"] == 32

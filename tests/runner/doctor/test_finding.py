@@ -59,7 +59,13 @@ def test_json_has_every_finding_with_the_same_fields() -> None:
                 "exit_code": 11,
             },
         ],
+        "error": {"message": "spool: not writable: choose another", "exit_code": 11, "reason": "bad-value"},
     }
+
+
+def test_without_a_problem_json_has_no_error() -> None:
+    found = json.loads(Report("l4", (ok("python", "3.11.7"), note("host", "busy"))).text(as_json=True))
+    assert (found["error"], found["valid"], found["exit_code"]) == (None, True, 0)
 
 
 def test_lines_fit_into_a_terminal() -> None:
@@ -76,7 +82,7 @@ def test_checks_with_the_same_finding_share_a_line() -> None:
         "                      examined later",
         "ok       disk         free",
     ]
-    assert len(Report("auto", alike).to_json()["checks"]) == 3
+    assert len(json.loads(Report("auto", alike).text(as_json=True))["checks"]) == 3
 
 
 def test_a_quoted_text_cannot_command_the_terminal() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner.cell import catalogue
-from runner.doctor import gpulist
+from runner.doctor import gpulist, interpreter
 from runner.doctor.gpulist import NamedGpu
 from runner.errors import BadValue
 
@@ -27,7 +27,7 @@ def test_both_readers_read_a_gpu_alike(key: str) -> None:
 
 
 def test_the_small_reader_is_used_without_pyyaml(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpulist.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(interpreter, "is_environment", lambda: False)
     monkeypatch.delitem(sys.modules, "runner.cell.catalogue")
     assert list(gpulist.entries()) == list(GPUS)
     assert "runner.cell.catalogue" not in sys.modules

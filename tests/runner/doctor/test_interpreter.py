@@ -84,7 +84,7 @@ def test_before_an_environment_exists_its_python_and_pins_are_named(bare: Path) 
     findings = found(has_gpu=True)
     assert findings["environment"].state == NOTE
     assert findings["environment"].finding == "no .venv with the pins of requirements/modern.txt yet"
-    assert findings["environment"].remedy == "make env (up to 5.9 GB)"
+    assert findings["environment"].remedy == "make env (6.6 GB)"
     assert findings["python"].state == OK
     assert "for .venv; this one is" in findings["python"].finding
     assert not (bare / ".venv").exists()
@@ -116,11 +116,29 @@ def test_a_shell_that_is_missing_is_one_line(monkeypatch: pytest.MonkeyPatch, tm
 
 @pytest.mark.usefixtures("bare")
 @pytest.mark.medium
-def test_an_environment_needs_space(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2_000_000_000))
-    disk = found()["disk"]
-    assert (disk.state, disk.exit_code) == (PROBLEM, DiskFull.exit_code)
-    assert disk.finding == "2.0 GB free, and an environment takes 5.9 GB"
+@pytest.mark.parametrize(
+    ("free_gb", "has_gpu", "state", "said"),
+    [
+        (5, True, PROBLEM, "5.0 GB free, and an environment takes 6.6 GB"),
+        (7, True, OK, "7 GB free, an environment takes 6.6 GB"),
+        (2, False, PROBLEM, "2.0 GB free, and an environment takes 2.9 to 6.6 GB"),
+        (5, False, OK, "5 GB free, an environment takes 2.9 to 6.6 GB"),
+    ],
+)
+def test_an_environment_needs_the_space_of_its_stack(
+    monkeypatch: pytest.MonkeyPatch, free_gb: int, has_gpu: bool, state: str, said: str
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free_gb * 10**9))
+    disk = found(has_gpu)["disk"]
+    assert (disk.state, disk.exit_code) == (state, DiskFull.exit_code if state == PROBLEM else 0)
+    assert disk.finding == said
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.medium
+def test_without_a_gpu_the_small_build_of_torch_is_offered() -> None:
+    small = "PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make env (2.9 GB)"
+    assert found()["environment"].remedy == f"make env (6.6 GB); {small} leaves out torch's CUDA libraries"
 
 
 @pytest.mark.medium

@@ -10,11 +10,13 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runner import __version__
 from tests.fakes import nvidia_smi
 from tests.support import rights
 
@@ -115,10 +117,28 @@ def test_a_damaged_catalogue_is_one_line(checkout: Path) -> None:
 
 
 @pytest.mark.medium
-def test_a_mistyped_option_is_a_usage_error(checkout: Path) -> None:
-    done = doctor(checkout, "--gup", "l4")
-    assert done.returncode == 2
-    assert "unrecognized arguments: --gup" in done.stderr
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--foo",), "unrecognized arguments: --foo"),
+        (("--gp", "l4"), "unrecognized arguments: --gp l4"),
+        (("--gpu",), "argument --gpu: expected one argument"),
+    ],
+)
+def test_a_usage_error_looks_like_those_of_the_other_commands(
+    checkout: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    message = f"{said} (see `python3 -m runner.doctor --help`)"
+    done = doctor(checkout, *arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {message}\n")
+    done = doctor(checkout, *arguments, "--json")
+    if arguments != ("--gpu",):
+        assert json.loads(done.stdout) == {"error": {"message": message, "exit_code": 2, "reason": "usage"}}
+
+
+@pytest.mark.medium
+def test_the_version_is_that_of_the_other_commands(checkout: Path) -> None:
+    assert doctor(checkout, "--version").stdout == f"decode-floor, version {__version__}\n"
 
 
 @pytest.mark.medium
@@ -165,6 +185,30 @@ def test_an_old_python_can_parse_all_that_it_imports() -> None:
         assert "from __future__ import annotations" in path.read_text() or path.name == "__init__.py"
         unions = [node for node in _at_import(tree) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)]
         assert not unions, f"{path}: a union of types at import fails on Python 3.9"
+        assert not [*_unions_of_isinstance(tree)], f"{path}: isinstance with a union of types fails on Python 3.9"
+
+
+def _unions_of_isinstance(tree: ast.Module) -> Iterator[ast.BinOp]:
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "isinstance":
+            yield from (node for node in ast.walk(call.args[1]) if isinstance(node, ast.BinOp))
+
+
+@pytest.mark.medium
+def test_an_old_python_with_yaml_runs_on_the_standard_library(checkout: Path) -> None:
+    """Python 3.9 cannot import the catalogue, even if PyYAML is there."""
+    settings = "import sys; sys.version_info = (3, 9, 16, 'final', 0); sys.modules['runner.cell.catalogue'] = None"
+    (checkout / "yaml.py").touch()
+    call = "sys.argv[1:] = ['--gpu', 'l4', '--json']; import runpy; runpy.run_module('runner.doctor', None, '__main__')"
+    done = subprocess.run(
+        [sys.executable, "-S", "-E", "-B", "-c", f"{settings}; {call}"],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (14, "")
+    assert checks(done)["cell"]["finding"] == "examined once there is an environment"
 
 
 def _at_import(tree: ast.Module) -> list[ast.AST]:

@@ -60,7 +60,7 @@ def test_records_that_were_not_imported_are_counted() -> None:
     store.import_folder(spool)
     findings = found()
     assert findings["store"].finding.endswith(", 1 session")
-    assert (findings["spool"].state, findings["spool"].finding) == (OK, "the store has all of the 1 record in spool/")
+    assert (findings["spool"].state, findings["spool"].finding) == (OK, "the store has every record in spool/")
     record.write(second, spool / "second.json")
     (spool / "damaged.json").write_text("{")
     assert found()["spool"] == Finding(

@@ -72,7 +72,7 @@ def prepared(name: str) -> tuple[EagerStep, gate.Expectation, dict[str, Any]]:
     shape = odd()[name]
     step = eager_step(shape, floors.kv_alloc_tokens(CTX, PROTOCOL.warmup, PROTOCOL.steps))
     expectation = gate.expect(step.model, shape, step.tokens, CTX, PROTOCOL)
-    return step, expectation, bounds.cell_bounds("bf16", "eager", "bf16", "cublas", shape.hidden)
+    return step, expectation, bounds.cell_bounds("bf16", "fused", "bf16", "fused", shape.hidden)
 
 
 def tried(mutant: str | None, shape: str, sources: Path = compiled.SOURCES) -> bool:

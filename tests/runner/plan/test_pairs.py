@@ -12,6 +12,7 @@ from runner.cell.scheme import Scheme
 from runner.declarations import RuntimeDeclaration
 from runner.errors import BadPair
 from runner.machine.nvml import InstalledGpu
+from runner.plan import pairs
 from runner.plan.request import Request
 from runner.plan.resolve import resolve
 from tests.fakes.modules import FakeModule
@@ -31,11 +32,17 @@ def test_a_kernel_of_another_device_is_no_pair() -> None:
 
 def test_pairs_that_do_not_exist(card: MakeCard) -> None:
     cards = (card("NVIDIA L4"),)
-    with pytest.raises(BadPair, match=r"quant=bf16 does not go with kernel=marlin \(it goes with: awq, gptq\)"):
+    with pytest.raises(
+        BadPair, match="quant=bf16 does not go with kernel=marlin: choose quant=awq, quant=gptq or kernel"
+    ):
         resolve(Request(kernel="marlin"), cards)
-    with pytest.raises(BadPair, match=r"quant=gptq needs a CUDA GPU, which its kernels need \(exllamav2, marlin\)"):
+    with pytest.raises(
+        BadPair, match=r"the kernels of quant=gptq \(exllamav2, marlin\) need a CUDA GPU, and this cell"
+    ):
         resolve(Request(quant="gptq"), ())
-    with pytest.raises(BadPair, match=r"quant=gptq does not go with runtime=compile \(it goes with: bf16\)"):
+    with pytest.raises(
+        BadPair, match="quant=gptq does not go with runtime=compile: choose quant=bf16, runtime=eager, "
+    ):
         resolve(Request(quant="gptq", runtime="compile"), cards)
 
 
@@ -70,7 +77,8 @@ def test_each_quant_has_its_kernel_and_dtype(
 
 def test_marlin_has_no_zero_points_for_gptq(card: MakeCard) -> None:
     said = (
-        "kernel=marlin cannot multiply these weights: it has no zero points for gptq: sym:false needs kernel=exllamav2"
+        "kernel=marlin cannot multiply these weights: it has no zero points for gptq: sym:false needs "
+        "kernel=exllamav2: choose kernel=exllamav2 or other weights"
     )
     with pytest.raises(BadPair, match=said):
         resolve(Request(gpu="l4", quant="gptq", kernel="marlin", options="sym:false"), (card(L4),))
@@ -87,14 +95,14 @@ def test_a_card_below_what_a_kernel_needs_is_refused(card: MakeCard, kernel: str
     below = f"{int(least[0]) - 1}.5"
     with pytest.raises(BadPair) as caught:
         resolve(asked, (replace(card("NVIDIA T4"), compute_capability=below),))
-    said = f"kernel={kernel} needs compute capability {least} or more, gpu 0 (NVIDIA T4) has {below}"
-    assert str(caught.value) == f"{said}: choose another kernel, quant or card"
+    said = f"kernel={kernel} needs compute capability {least} or more, and gpu 0 (NVIDIA T4) has {below}"
+    assert str(caught.value).startswith(f"{said}: choose ")
 
 
 def test_a_kernel_is_refused_outside_its_stack(card: MakeCard) -> None:
     asked = Request(gpu="l4", quant="awq", kernel="marlin")
     assert resolve(replace(asked, stack="modern"), (card(L4),)).cell.kernel == "marlin"
-    with pytest.raises(BadPair, match=r"stack=paper does not go with kernel=marlin \(it goes with: modern\)"):
+    with pytest.raises(BadPair, match="stack=paper does not go with kernel=marlin: choose stack=modern"):
         resolve(replace(asked, stack="paper"), (card(L4),))
     assert resolve(Request(stack="paper"), ()).cell.kernel == "torch-cpu"
 
@@ -116,3 +124,10 @@ def test_marlin_takes_the_groups_it_was_built_for(size: int) -> None:
     for quant in ("awq", "gptq"):
         said = refuses(Scheme(2 * size + 1, sym=True), quant)
         assert said == f"it takes groups of 32, 64, 128, not of {2 * size + 1}"
+
+
+def test_the_projects_own_kernel_is_flagged_where_no_session_with_it_is_committed(card: MakeCard) -> None:
+    ada = card("NVIDIA L4")
+    hopper = replace(ada, compute_capability="9.0")
+    assert pairs.flags("fused", ada) == ("untried-kernel",)
+    assert pairs.flags("fused", hopper) == pairs.flags("cublas", ada) == pairs.flags("cublas", None) == ()

@@ -116,13 +116,35 @@ def test_an_unknown_word_gets_the_nearest_one(field: str, value: str, near: str)
         resolve(Request(**{field: value}), ())
 
 
+def test_attention_that_no_runtime_has_is_not_available() -> None:
+    with pytest.raises(NotAvailable, match="attention=flash-attn is not available in this version"):
+        resolve(Request(attention="flash-attn"), ())
+
+
+def test_the_runtime_fused_implies_its_kernel_attention_cache_and_dtype(card: MakeCard) -> None:
+    cell = resolve(Request(runtime="fused"), (card("NVIDIA H200"),)).cell
+    assert (cell.kernel, cell.attention, cell.cache, cell.dtype, cell.quant) == (
+        *("fused", "engine", "static", "bf16"),
+        "bf16",
+    )
+
+
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [("runtime", "fused"), ("kernel", "fused")],
+    ("request_", "said"),
+    [
+        ({"runtime": "graph", "kernel": "fused"}, "runtime=graph does not go with kernel=fused"),
+        ({"runtime": "fused", "kernel": "cublas"}, "kernel=cublas does not go with runtime=fused"),
+        ({"runtime": "fused", "cache": "dynamic"}, "cache=dynamic does not go with runtime=fused"),
+        ({"runtime": "fused", "dtype": "fp16"}, "dtype=fp16 does not go with kernel=fused"),
+        ({"runtime": "fused", "quant": "gptq"}, "quant=gptq does not go with runtime=fused"),
+    ],
 )
-def test_a_word_that_is_not_built_yet_is_not_available(field: str, value: str) -> None:
-    with pytest.raises(NotAvailable, match="not available in this version"):
-        resolve(Request(**{field: value}), ())
+def test_what_does_not_go_with_the_fused_kernel_is_one_line(
+    request_: dict[str, str], said: str, card: MakeCard
+) -> None:
+    with pytest.raises(BadPair, match=said) as refused:
+        resolve(Request(**request_), (card("NVIDIA H200"),))
+    assert "\n" not in str(refused.value)
 
 
 def test_a_runtime_that_takes_no_options(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +235,9 @@ def test_the_engine_runs_gptq_on_its_own_kernel_cache_and_attention(card: MakeCa
     cell = resolve(Request(gpu="l4", quant="gptq", runtime="exllamav2"), (card(L4),)).cell
     assert (cell.kernel, cell.cache, cell.attention, cell.dtype) == ("exllamav2", "engine", "engine", "fp16")
     assert cell.options == {"sdpa": "flash", "sym": "true"}
-    with pytest.raises(BadPair, match=r"quant=awq does not go with runtime=exllamav2 \(it goes with: gptq\)"):
+    with pytest.raises(
+        BadPair, match="quant=awq does not go with runtime=exllamav2: choose quant=gptq, runtime=eager or "
+    ):
         resolve(Request(gpu="l4", quant="awq", runtime="exllamav2"), (card(L4),))
-    with pytest.raises(BadPair, match=r"kernel=marlin does not go with runtime=exllamav2 \(it goes with: exllamav2\)"):
+    with pytest.raises(BadPair, match="kernel=marlin does not go with runtime=exllamav2: choose kernel=exllamav2"):
         resolve(Request(gpu="l4", quant="gptq", kernel="marlin", runtime="exllamav2"), (card(L4),))

@@ -71,4 +71,4 @@ def test_each_flag_stands_once_in_order_with_a_meaning_and_an_origin() -> None:
     names = [flag.name for flag in flags.FLAGS]
     assert names == sorted(set(names))
     assert all(flag.meaning and flag.set_when for flag in flags.FLAGS)
-    assert flags.GIVEN_FLAGS == ("converted", "other-tree", "shared-card", "shared-host", "unpinned")
+    assert flags.GIVEN_FLAGS == ("converted", "other-tree", "shared-card", "shared-host", "unpinned", "untried-kernel")

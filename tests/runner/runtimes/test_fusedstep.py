@@ -147,7 +147,7 @@ def test_greedy_tokens_are_eagers_where_the_reference_decides(name: str) -> None
         rows = torch.arange(START, START + GREEDY, device=sequence.device)
         consumed = sequence[: START + GREEDY]
         exact = reference.for_model(step.model, SHAPES[name], torch.float32).logits(consumed, rows)
-        limits = bounds.cell_bounds("bf16", "eager", "bf16", "cublas", SHAPES[name].hidden)
+        limits = bounds.cell_bounds("bf16", "fused", "bf16", "fused", SHAPES[name].hidden)
         bound = gate_errors.bound(limits, worst(gate.trusted_logits(step.model, consumed, rows), exact))
     finally:
         step.tokens.forced.fill_(True)

@@ -16,8 +16,8 @@ from mlflow import MlflowClient
 
 from runner import store
 from runner.errors import GpuNotFound, Interrupted, OutOfMemory, Terminated
-from runner.processes import proc
-from runner.record import record, sidecar
+from runner.processes import proc, signals
+from runner.record import open_runs, record, sidecar
 from runner.store import EntryRun, address
 from tests.runner.store import contents
 from tests.support.derive import typed
@@ -82,6 +82,33 @@ def test_the_marker_is_there_while_the_run_is_open(sqlite_uri: str, tmp_path: Pa
     assert [file.name for file in (tmp_path / ".runs").iterdir()] == [run.id]
     run.fail(OutOfMemory("out of memory"))
     assert list((tmp_path / ".runs").iterdir()) == []
+
+
+@pytest.mark.medium
+def test_a_signal_while_the_marker_is_written_leaves_none_behind(
+    sqlite_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = EntryRun(_made_run(sqlite_uri))
+    write = open_runs.write_marker
+
+    def interrupted(folder: Path, run_id: str) -> Path | None:
+        with signals.held():
+            os.kill(os.getpid(), signal.SIGTERM)
+            return write(folder, run_id)
+
+    monkeypatch.setattr(open_runs, "write_marker", interrupted)
+    monkeypatch.setattr(signals._State, "stopped", False)
+    before = {number: signal.getsignal(number) for number in signals.STOPPING}
+    signals.install()
+    try:
+        with pytest.raises(Terminated) as stopped:
+            run.mark(tmp_path)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert list(tmp_path.glob(".runs/*"))
+    run.fail(stopped.value)
+    assert list(tmp_path.glob(".runs/*")) == []
 
 
 def test_a_spool_that_cannot_be_written_keeps_no_marker_and_is_no_failure(tmp_path: Path) -> None:

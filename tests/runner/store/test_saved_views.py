@@ -15,6 +15,7 @@ from runner.ab import manifest
 from runner.errors import GpuNotFound
 from runner.store import EntryRun, saved_views
 from runner.store.session_run import TAG_LENGTH
+from tests.pages.screenshots import CLOSE_ASSISTANT
 from tests.support import browser
 from tests.support.derive import typed
 from tests.support.processes import ROOT
@@ -63,9 +64,25 @@ def test_each_view_fits_into_a_tag_and_the_menu_shows_them_in_order() -> None:
     ]
 
 
+WIDEST = {"model": "llama-3.1-8b", "ctx": 16384, "quant": "bnb-nf4", "runtime": "exllamav2"}
+
+
+LAST = {saved_views.SESSIONS: "tags.`valid`", saved_views.CELLS: f"metrics.`{saved_views.P90_MS}`"}
+LAST |= {saved_views.COMPARISONS: "metrics.`ab/b_ms`"}
+
+
+@pytest.mark.parametrize(("view", "last"), LAST.items())
+def test_the_first_columns_fit_into_a_window_of_1280_pixels(view: str, last: str) -> None:
+    tag = saved_views.view_tags()[f"{saved_views.TAG_PREFIX}{view}"]
+    widths = json.loads(json.loads(tag)["state"])["columnWidths"]
+    first = [*widths][: [*widths].index(last) + 1]
+    # 1280 = 254 around the table (the side bar) + 73 for MLflow's own boxes + 953
+    assert sum(widths[name] for name in first) <= 953
+
+
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory, empty_sqlite: Path) -> Iterator[str]:
-    """The address of an experiment's view on a real server: two valid sessions, one that is not, a failed request."""
+    """The address of an experiment's view on a real server: three valid sessions, one that is not, a failed request."""
     folder = tmp_path_factory.mktemp("shown")
     shutil.copy(empty_sqlite, folder / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
@@ -75,6 +92,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory, empty_sqlite: Path) -> Itera
             started_ms = 1_760_000_000_000 + index * 60_000
             session = {"id": f"{index}", "index": index, "started_ms": started_ms, "finished_ms": started_ms + 1000}
             run_id = store.commit(typed(example_record(session=session)), None)
+        store.commit(typed(example_record(cell=WIDEST, session={"id": "w", "index": 2, "started_ms": 1})), None)
         store.commit(typed(example_record(session={"id": "another"}, bytes={"weights_measured": 1})), None)
         client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
         home = str(client.get_run(run_id).info.experiment_id)
@@ -96,7 +114,7 @@ HEADS = (
 )
 SESSION_HEADS = (
     *("Run Name", "Created", "gpu", "model", "ctx", "quant", "runtime"),
-    *("latency/step_wall_ms", "floor/r_floor", "latency/step_wall_p90_ms", "valid"),
+    *("ms/step", "r_floor", "p90", "valid"),
 )
 
 
@@ -106,9 +124,40 @@ def test_the_browser_lists_valid_sessions_with_their_cell_and_numbers_first(show
         tab.open(shown, 2400, 900)
         rows = tab.wait_for(f"{ROWS}.length && {ROWS}")
         heads = tab.wait_for(f"{HEADS}.length > {len(SESSION_HEADS)} && {HEADS}")
-    assert rows == [f"h200 eager bf16 2048 qwen2.5-7b static #{n}" for n in (1, 0)]
+    assert rows[:2] == [f"h200 eager bf16 2048 qwen2.5-7b static #{n}" for n in (1, 0)]
+    assert len(rows) == 3
     assert tuple(name for name, _, _ in heads[: len(SESSION_HEADS)]) == SESSION_HEADS
     assert [name for name, width, needed in heads if needed > width] == []
+
+
+TEXTS = """(columns => {
+  const edge = document.querySelector('.ag-root').getBoundingClientRect().right
+  const boxes = [...document.querySelectorAll('.ag-header-cell, .ag-cell')]
+  return boxes.filter(box => columns.includes(box.getAttribute('col-id'))).map(box => {
+    const {paddingRight, borderRightWidth} = getComputedStyle(box)
+    const right = box.getBoundingClientRect().right - parseFloat(paddingRight) - parseFloat(borderRightWidth)
+    const walker = document.createTreeWalker(box, NodeFilter.SHOW_TEXT), range = document.createRange()
+    let needed = 0
+    while (walker.nextNode()) {
+      range.selectNodeContents(walker.currentNode)
+      needed = Math.max(needed, range.getBoundingClientRect().right)
+    }
+    return [box.innerText.trim(), 0 < needed && needed <= Math.min(edge, right)]
+  })
+})"""
+"""The text of each head and cell of the columns, and whether it ends inside its box and the table."""
+
+
+@pytest.mark.slow
+def test_a_window_of_1280_pixels_shows_the_cell_and_its_numbers_in_full(shown: str) -> None:
+    columns = [saved_views.CREATED, *saved_views.SESSION_COLUMNS][: len(SESSION_HEADS) - 1]
+    found = f"{TEXTS}({json.dumps(columns)})"
+    boxes = (1 + 3) * len(columns)  # a head and three sessions
+    with browser.tab() as tab:
+        tab.open(shown, 1280, 900)
+        tab.wait_for(f"{ROWS}.length")
+        texts = tab.wait_for(f"({CLOSE_ASSISTANT}, {found}.length == {boxes} && {found})")
+    assert [text for text, is_whole in texts if not is_whole] == []
 
 
 @pytest.mark.slow

@@ -65,6 +65,7 @@ def test_the_ui_starts_quietly_and_a_second_one_on_its_port_is_refused(tmp_path:
     assert [line for line in lines if line] == [
         f"decode-floor: {saved_views.address(f'http://127.0.0.1:{port}', '1')}",
         "MLflow's UI takes some seconds to start; Ctrl-C stops it",
+        "MLflow opens its Assistant on the first visit: close the panel to see every column",
     ]
     assert server.returncode == 0
 

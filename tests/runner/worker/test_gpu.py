@@ -172,7 +172,7 @@ def test_launches_of_a_graph_are_seen():
         profiling.mark_step()
         torch.cuda.synchronize()
     profile = profiling.cut_at_marks(profiling.kernels_of(recorder))
-    seen = profile.observed(profiling.graph_launches_of(recorder))
+    seen = profile.observed(profiling.graph_launches_of(recorder), profiling.copies_of(recorder))
     assert seen.graph_mode == "whole-step"
     assert [step.kernels for step in profile.steps] == [1, 1, 1]
 

@@ -35,8 +35,8 @@ def test_steps_are_cut_at_markers_and_ends_dropped():
     ]
     profile = cut_at_marks(runs)
     assert [(step.busy_us, step.span_us, step.kernels) for step in profile.steps] == [(3.0, 4.0, 2), (0.5, 0.5, 1)]
-    assert profile.observed(2).counts == {"gemm": 1.0, "soft": 0.5}  # 2 and 1 over two steps
-    assert profile.observed(2).graph_mode == "whole-step"
+    assert profile.observed(2, 4).counts == {"gemm": 1.0, "soft": 0.5}  # 2 and 1 over two steps
+    assert profile.observed(2, 4).graph_mode == "whole-step"
     # two gemms over two steps: 1 a step, (2000 + 1000) ns / 2 = 1.5 us
     assert profile.summary()[0] == KernelTime("gemm", count=1.0, us=1.5)
 
@@ -93,7 +93,7 @@ def test_launches_of_graphs_are_counted_by_either_interface():
     [(0, 4, "none"), (4, 4, "whole-step"), (8, 4, "partial"), (2, 4, "partial"), (1, 4, "partial")],
 )
 def test_the_graph_mode_is_by_launches_a_step(launches, steps, mode):
-    found = Profile((ProfiledStep(1.0, 1.0, 1),) * steps, ()).observed(launches)
+    found = Profile((ProfiledStep(1.0, 1.0, 1),) * steps, ()).observed(launches, 0)
     assert found.graph_launches == launches / steps
     assert found.graph_mode == mode
 

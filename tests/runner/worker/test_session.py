@@ -37,7 +37,6 @@ def pretended(monkeypatch, log, tiny_job):
         "_load": loaded,
         "_expect": (expectation, None),
         "_build": SimpleNamespace(prefill=lambda tokens: log.append(f"prefill {tokens}")),
-        "_peak_bytes": 1,
     }.items():
         monkeypatch.setattr(session, name, says(name, answer))
     monkeypatch.setattr(session.assemble, "measured", lambda found, _clock: found)
@@ -65,11 +64,10 @@ def test_snapshots_of_the_card_stand_before_and_after_all_that_is_measured(prete
         "drive short 17",
         "prefill",
         "passes",
-        "_peak_bytes",
         "environment",
         "snapshot GPU-1",
     ]
-    assert found.snapshots == Snapshots(before=2, after=13)
+    assert found.snapshots == Snapshots(before=2, after=12)
     assert found.probes == "speeds"
 
 
@@ -119,17 +117,6 @@ def test_a_cpu_does_not_count_what_the_expectation_takes(monkeypatch, tiny_job):
     monkeypatch.setattr(session.gate, "expect", lambda *_: "expectation")
     loaded = SimpleNamespace(job=tiny_job, device=CPU, model=None, tokens=None, weight_bytes=1)
     assert session._expect(loaded) == ("expectation", None)
-
-
-def test_a_cards_peak_is_torchs(monkeypatch):
-    Memory(monkeypatch).now = 5
-    assert session._peak_bytes(GPU) == 900 * MIB
-
-
-def test_a_cpus_peak_is_the_most_that_this_process_has_held():
-    lines = Path("/proc/self/status").read_text().splitlines()
-    kibibytes = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-    assert session._peak_bytes(CPU) == pytest.approx(kibibytes * 1024, rel=0.015)
 
 
 @pytest.mark.parametrize(("device", "emptied"), [(CPU, 0), (GPU, 1)])

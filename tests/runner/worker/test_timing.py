@@ -8,6 +8,7 @@ import torch
 
 from runner.record.sections.passes import Passes, Prefill
 from runner.worker import clocks, timing
+from runner.worker.peaks import Peaks
 from runner.worker.progress import Clock
 from tests.fakes.cuda import Cuda
 
@@ -88,7 +89,7 @@ def passes(monkeypatch, log):
 def measured(job, device, log):
     step = SimpleNamespace(restart=lambda position: log.append(f"restart {position}"))
     on_device = replace(job, device=replace(job.device, kind=device.type))
-    return timing.passes(step, Keeper(log), on_device, Clock(1_000))
+    return timing.passes(step, Keeper(log), on_device, Clock(1_000), Peaks(torch.device("cpu")))
 
 
 def of_pass(name, clock, before, chosen=(7, 8)):

@@ -202,34 +202,36 @@ OF_VERSION_2 = {
 OF_VERSION_1 = {"a noise of one's own": (put("gate.noise", 0.05), "gate.noise: ")}
 OLDER_CODE = all_of(of_gate_version_1, put("keys.code_key", "e0e330956044"))
 UNSEEN = {
-    "every timed series times a plausible factor": passes_times(0.9),
+    "every timed series multiplied by a plausible factor": passes_times(0.9),
     "a slow step replaced by a fast one": lambda found: put(
         "passes.wall.steps_ms.0", min(found["passes"]["wall"]["steps_ms"]) * 1.0001
     )(found),
     "logit errors within the bound made smaller": put("gate.checks.2.errors", times(0.9)),
     "counters of a timed window set to zero": put("passes.wall.collected", 0),
-    "others' use of the host's cores set to zero": put("passes.wall.other_cpu_cores", 0.0),
-    "a throttle reason taken out": put("snapshots.after.throttle_reasons", []),
-    "temperature, power and clocks within their limits": put("snapshots.after.temperature_c", 30),
-    "processes on the card that were seen": put("snapshots.after.other_processes", 0),
-    "a flag taken out that was known before it began": put("given_flags", []),
-    "read samples below the datasheet's peak": put("probes.read_samples_gbs", times(1.01)),
+    "use of the host's cores by other processes set to zero": put("passes.wall.other_cpu_cores", 0.0),
+    "a throttle reason removed": put("snapshots.after.throttle_reasons", []),
+    "temperature, power or clocks changed within their limits": put("snapshots.after.temperature_c", 30),
+    "other processes on the card removed": put("snapshots.after.other_processes", 0),
+    "a flag removed that was set before the session began": put("given_flags", []),
+    "read samples changed below the datasheet's peak": put("probes.read_samples_gbs", times(1.01)),
     "cold and warm prefill exchanged": lambda found: found["prefill"].update(
         cold_ms=found["prefill"]["ms"], ms=found["prefill"]["cold_ms"]
     ),
-    "launch samples": put("probes.launch_samples_us", times(1.1)),
-    "peak memory between what must be held and what there is": put("memory.peak_bytes", lambda size: size + 10**6),
-    "code, tree or host of another name": all_of(put("keys.tree_key", "0" * 12), put("keys.host_id", "0" * 12)),
-    "versions in the environment, with the key that follows": put("environment.torch", "2.12.0"),
-    "processor and system of the host": put("host.cpu", "another"),
-    "phases within the total": put("cost_s.build", times(0.9)),
+    "launch samples changed": put("probes.launch_samples_us", times(1.1)),
+    "peak memory changed between the held and the available memory": put(
+        "memory.peak_bytes", lambda size: size + 10**6
+    ),
+    "another hash for the code, tree or host": all_of(put("keys.tree_key", "0" * 12), put("keys.host_id", "0" * 12)),
+    "versions in the environment changed, with the key that follows": put("environment.torch", "2.12.0"),
+    "processor or system of the host changed": put("host.cpu", "another"),
+    "phases changed within the total": put("cost_s.build", times(0.9)),
     "the whole session moved in time": lambda found: (
         [put(f"session.{name}", lambda ms: ms + HOUR_MS)(found) for name in ("started_ms", "finished_ms")],
         [put(f"snapshots.{name}.taken_ms", lambda ms: ms + HOUR_MS)(found) for name in ("before", "after")],
     ),
     "a measurement replaced by a failure": without_measurement,
-    "the device, stack or index that was asked for": all_of(put("request.device", "0"), put("request.stack", "paper")),
-    "a kernel's name in the profile, where it bears no signature": put("kernels.-2.name", "another"),
+    "another requested device, stack or index": all_of(put("request.device", "0"), put("request.stack", "paper")),
+    "a kernel's name in the profile changed, if it carries no signature": put("kernels.-2.name", "another"),
 }
 
 
@@ -276,14 +278,14 @@ def test_an_edit_that_cannot_be_seen_is_listed(path, name):
     assert f"| {name} |" in PAGE
 
 
-def test_a_session_that_is_passed_off_as_one_of_older_code_is_listed():
+def test_a_session_that_is_presented_as_one_of_older_code_is_listed():
     found = read(GRAPH)
     OLDER_CODE(found)
     assert recompute.differences(derived_again(found)) == []
-    assert "| a session passed off as one of older code, with that code's key |" in PAGE
+    assert "| a session presented as one of older code, with that code's key |" in PAGE
 
 
 def test_the_page_lists_no_other_edits():
     section = PAGE.partition("## Undetectable edits of a record")[2].split("\n## ")[0]
     listed = re.findall(r"^\| (?!edit |---)([^|]+) \|", section, re.M)
-    assert set(listed) == {*UNSEEN, "a session passed off as one of older code, with that code's key"}
+    assert set(listed) == {*UNSEEN, "a session presented as one of older code, with that code's key"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runner.declarations import KernelDeclaration
+from runner.installation import Installation
 
 DECLARATION = KernelDeclaration(
     name="fused",
@@ -13,5 +14,7 @@ DECLARATION = KernelDeclaration(
     deterministic=True,
     capturable=False,  # its launch is cooperative
     capability=(8, 0),
+    tried=("9.0",),
     runtimes=("fused",),
+    installation=Installation(wheels=("cuda-core==1.2.2",)),
 )

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from runner.cell.shape import ModelShape
 from runner.declarations import RuntimeDeclaration
-from runner.installation import Installation
 from runner.runtimes import eager
 
 if TYPE_CHECKING:
@@ -31,10 +30,11 @@ DECLARATION = RuntimeDeclaration(
     compiles=True,
     workspace_bytes=2**26,  # packets between blocks, and the angles of all positions
     products=_one_launch,
+    kernels_per_step=1,
     package="cuda-core",
     module="cuda.core",
     remedy="pip install cuda-core==1.2.2",
-    installation=Installation(wheels=("cuda-core==1.2.2",)),
+    companions=("cuda-bindings", "nvidia-cuda-nvrtc"),
 )
 
 
