@@ -21,7 +21,7 @@ VECTOR_FIELDS = ("query_bias", "key_bias", "value_bias", "input_norm", "output_n
 STEP_FIELDS = (
     *("layers", "embedding", "norm", "head", "cosines", "sines", "ranges"),
     *("hidden", "qkv", "parts", "weights", "attention", "activations", "choices"),
-    *("logits", "sequence", "forced", "position", "chosen", "launches", "report", "cache_rows"),
+    *("logits", "sequence", "forced", "position", "chosen", "log", "launches", "report", "cache_rows"),
 )
 """Fields of `Step` (arguments.cuh) behind the vectors, eight bytes each; epsilon, a float, is the last."""
 
@@ -110,6 +110,7 @@ class Launch:
             for name, count in exchange_packets(geometry).items()
         }
         buffers["ranges"] = torch.tensor(plan.table(geometry), dtype=torch.int32, device=self._device)
+        buffers["log"] = torch.full((self.cache_rows,), -1, dtype=torch.int64, device=self._device)
         buffers["launches"] = torch.ones(1, dtype=torch.int32, device=self._device)
         words = geometry.blocks * (geometry.threads // 32) * stuck.WORDS
         buffers["report"] = torch.zeros(words, dtype=torch.int32, pin_memory=True)

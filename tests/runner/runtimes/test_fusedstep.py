@@ -86,6 +86,15 @@ def test_the_same_steps_leave_the_same_bits(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHAPES)
+def test_the_log_has_each_steps_token_at_its_position(name: str) -> None:
+    step = prefilled(name)
+    log = step.launch.buffers["log"].fill_(-1)
+    _, tokens = drive(step, START, STEPS)
+    assert torch.equal(log[START : START + STEPS], tokens)
+    assert (log == -1).sum() == POSITIONS - STEPS
+
+
+@pytest.mark.parametrize("name", SHAPES)
 def test_nothing_that_lay_in_memory_before_reaches_the_logits(name: str) -> None:
     step = prefilled(name)
     first, _ = drive(step, START, STEPS)
