@@ -1,4 +1,4 @@
-"""What a kernel that gave up waiting has left in host memory (waiting.cuh), as one line."""
+"""Reads the report that a kernel leaves in host memory when it gives up waiting (waiting.cuh)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Line(NamedTuple):
 def place(report: Iterable[Sequence[int]], layers: int) -> str | None:
     """Returns what was awaited where the step got stuck, as one line; None if no warp gave up.
 
-    Of all warps that wait, the one that came least far is the cause: all others wait for it.
+    The warp that came least far is the cause: all others wait for it.
     """
     lines = [line for words in report if (line := Line(*words)).written]
     if not lines:

@@ -1,4 +1,4 @@
-"""What the CUDA sources declare, read from their text."""
+"""Declarations in the CUDA sources, read from their text."""
 
 from __future__ import annotations
 
