@@ -19,7 +19,7 @@ AWAITED = (
     "activations",
     "choices",
 )
-"""What warps wait for, in the order of `Awaited` (waiting.cuh)."""
+"""Names of the things that warps wait for, in the order of `Awaited` (waiting.cuh)."""
 COPY, SLOT, HIDDEN_STATE, QUERY, PARTS, ATTENTION, ACTIVATIONS, CHOICES = range(8)
 COPY_STAGES = (1, 3, 6, 8, 10, 12)
 STAGES = {QUERY: 2, PARTS: 4, ATTENTION: 5, ACTIVATIONS: 9, CHOICES: 13}

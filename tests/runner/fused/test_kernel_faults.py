@@ -119,7 +119,7 @@ PLACES = {
     "block-missing": r"the parts of attention \(layer 0, ",  # block 0 has all tokens of the first key head
     "copy-never-lands": r"a copy of Wq, Wk and Wv \(layer 0, block 1, SM \d+, warp \d: copy ",
 }
-"""What each hang says."""
+"""Lines of the hangs."""
 
 
 @pytest.mark.gpu
