@@ -213,6 +213,13 @@ class Step(Protocol):
         """
         ...
 
+    def stuck(self) -> str | None:
+        """Returns what a kernel of the step waited for when it gave up, one line; None if none did.
+
+        It needs no device: after such a failure every call of CUDA fails.
+        """
+        ...
+
 
 class Tokens(Protocol):
     """Tokens of a session, on the device: prompt and trace, and the choice of the token that a step consumes."""

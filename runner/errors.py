@@ -102,7 +102,7 @@ class OutOfMemory(DecodeFloorError):
 
 
 class WorkerFailed(DecodeFloorError):
-    """The worker crashed or was killed."""
+    """The worker crashed, was killed, or stopped because a kernel hung."""
 
     exit_code = 19
     reason = "worker-failed"

@@ -48,6 +48,7 @@ OF_NO_MODULE = {
     "tests/runner/checkpoints/test_checkpoint_hub.py",
     "tests/runner/checkpoints/test_written.py",
     "tests/runner/formats/test_golden.py",
+    "tests/runner/fused/test_kernel_faults.py",
     "tests/runner/launch/container/test_for_real.py",
     "tests/runner/machine/test_nvml_library.py",
     "tests/runner/record/test_disagreement.py",

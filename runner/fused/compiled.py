@@ -8,6 +8,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from runner.errors import BadValue
@@ -63,24 +64,26 @@ class Compiled:
 def compile_step(
     geometry: Geometry,
     arch: str,
-    more: Mapping[str, str] | None = None,
+    more: Mapping[str, str] = MappingProxyType({}),
+    sources: Path = SOURCES,
     cache: MutableMapping[bytes, bytes] | None = None,
 ) -> Compiled:
-    """Returns the kernel for a layout, for an architecture such as `sm_90a`; `more` are further constants.
+    """Returns the kernel for a layout, for an architecture such as `sm_90a`.
 
-    `cache` keeps cubins by source, included headers, options and compiler. Raises BadValue with the compiler's first
-    message if it refuses.
+    `more` are further constants, such as the names of instruments (instruments.cuh); `sources` is the folder of step.cu
+    and its headers; `cache` keeps cubins by source, included headers, options and compiler. Raises BadValue with the
+    compiler's first message if it refuses.
     """
     from cuda.core import ObjectCode, Program, ProgramOptions
     from cuda.core.utils import make_program_cache_key
 
-    source, headers = _sources()
-    defines = {name: str(value) for name, value in {**geometry.defines(), **(more or {})}.items()}
+    source, headers = _read(sources)
+    defines = {name: str(value) for name, value in {**geometry.defines(), **more}.items()}
     options = ProgramOptions(
         std="c++17",
         arch=arch,
         device_as_default_execution_space=True,
-        include_path=[str(SOURCES)],
+        include_path=[str(sources)],
         define_macro=list(defines.items()),
         ptxas_options=["-v"],
     )
@@ -111,10 +114,10 @@ def _nvrtc_version() -> tuple[int, int]:
     return major, minor
 
 
-def _sources() -> tuple[str, bytes]:
+def _read(sources: Path) -> tuple[str, bytes]:
     """Returns step.cu and all headers. They count in the session's code_key."""
-    headers = [codekey.read_source(header) for header in sorted(SOURCES.glob("*.cuh"))]
-    return codekey.read_source(SOURCES / "step.cu"), "".join(headers).encode()
+    headers = [codekey.read_source(header) for header in sorted(sources.glob("*.cuh"))]
+    return codekey.read_source(sources / "step.cu"), "".join(headers).encode()
 
 
 def _first_error(text: str) -> str:

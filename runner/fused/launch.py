@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import NotAvailable
-from runner.fused import plan
+from runner.fused import plan, stuck
 from runner.fused.compiled import ENTRY, Compiled
 from runner.fused.geometry import Card, Geometry
 
@@ -21,20 +21,9 @@ VECTOR_FIELDS = ("query_bias", "key_bias", "value_bias", "input_norm", "output_n
 STEP_FIELDS = (
     *("layers", "embedding", "norm", "head", "cosines", "sines", "ranges"),
     *("hidden", "qkv", "parts", "weights", "attention", "activations", "choices"),
-    *("logits", "sequence", "forced", "position", "chosen", "launches", "report", "cache_rows"),
+    *("logits", "sequence", "forced", "position", "chosen", "log", "launches", "report", "cache_rows"),
 )
 """Fields of `Step` (arguments.cuh) behind the vectors, eight bytes each; epsilon, a float, is the last."""
-REPORT_WORDS = 8
-AWAITED = (
-    "a copy",
-    "a free slot",
-    "the residual stream",
-    "queries",
-    "attention's parts",
-    "attention",
-    "activations",
-    "choices",
-)
 
 
 def card_of(device: torch.device) -> Card:
@@ -43,7 +32,7 @@ def card_of(device: torch.device) -> Card:
 
     def attribute(name: str) -> int:
         key = getattr(driver.CUdevice_attribute, f"CU_DEVICE_ATTRIBUTE_{name}")
-        return int(_checked(driver.cuDeviceGetAttribute(key, device.index or 0)))
+        return int(checked(driver.cuDeviceGetAttribute(key, device.index or 0)))
 
     if not attribute("COOPERATIVE_LAUNCH"):
         raise NotAvailable("runtime=fused needs cooperative launches, which this GPU does not support")
@@ -81,8 +70,8 @@ class Launch:
 
         self._driver, self._torch = driver, torch
         self._device = tensors["position"].device
-        self._geometry = geometry
-        self._kept = (compiled, layers, tensors)
+        self.geometry = geometry
+        self.compiled, self.layers, self.tensors, self.cache_rows = compiled, layers, tensors, cache_rows
         self.buffers = self._make_buffers()
         self.buffers["layers"] = torch.tensor(
             [_addresses(layer, LAYER_FIELDS) for layer in layers], dtype=torch.int64, device=self._device
@@ -92,17 +81,17 @@ class Launch:
         self._arguments = _arguments(layers, addresses, epsilon)
         self._pointers = (ctypes.c_void_p * 1)(ctypes.addressof(self._arguments))
         kernel = compiled.module.get_kernel(ENTRY)
-        self._function = _checked(driver.cuKernelGetFunction(kernel.handle))
+        self._function = checked(driver.cuKernelGetFunction(kernel.handle))
         largest = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
-        _checked(driver.cuFuncSetAttribute(self._function, largest, geometry.shared_bytes))
+        checked(driver.cuFuncSetAttribute(self._function, largest, geometry.shared_bytes))
         self._check_residency()
 
     def __call__(self) -> None:
         (error,) = self._driver.cuLaunchCooperativeKernel(
             self._function,
-            *(self._geometry.blocks, 1, 1),
-            *(self._geometry.threads, 1, 1),
-            self._geometry.shared_bytes,
+            *(self.geometry.blocks, 1, 1),
+            *(self.geometry.threads, 1, 1),
+            self.geometry.shared_bytes,
             self._torch._C._cuda_getCurrentRawStream(self._device.index),  # ten times as fast as current_stream()
             ctypes.addressof(self._pointers),
         )
@@ -111,28 +100,26 @@ class Launch:
 
     def stuck(self) -> str | None:
         """Returns what a warp waited for when it gave up; None if none did. Readable after a failed launch too."""
-        lines = self.buffers["report"].view(-1, REPORT_WORDS)
-        for _, awaited, layer, block, warp, expected, seen, _ in lines[lines[:, 0] != 0].tolist():
-            place = f"layer {layer}, block {block}, warp {warp}"
-            return f"the fused step waited too long for {AWAITED[awaited]} ({place}: expected {expected}, saw {seen})"
-        return None
+        report = self.buffers["report"].view(self._torch.uint32).view(-1, stuck.WORDS)
+        return stuck.place(report.tolist(), self.geometry.shape.layers)
 
     def _make_buffers(self) -> dict[str, torch.Tensor]:
-        torch, geometry = self._torch, self._geometry
+        torch, geometry = self._torch, self.geometry
         buffers = {
             name: torch.zeros(count, dtype=torch.int64, device=self._device)
             for name, count in exchange_packets(geometry).items()
         }
         buffers["ranges"] = torch.tensor(plan.table(geometry), dtype=torch.int32, device=self._device)
+        buffers["log"] = torch.full((self.cache_rows,), -1, dtype=torch.int64, device=self._device)
         buffers["launches"] = torch.ones(1, dtype=torch.int32, device=self._device)
-        words = geometry.blocks * (geometry.threads // 32) * REPORT_WORDS
+        words = geometry.blocks * (geometry.threads // 32) * stuck.WORDS
         buffers["report"] = torch.zeros(words, dtype=torch.int32, pin_memory=True)
         return buffers
 
     def _check_residency(self) -> None:
-        count = _checked(
+        count = checked(
             self._driver.cuOccupancyMaxActiveBlocksPerMultiprocessor(
-                self._function, self._geometry.threads, self._geometry.shared_bytes
+                self._function, self.geometry.threads, self.geometry.shared_bytes
             )
         )
         if count < 1:
@@ -157,7 +144,7 @@ def _addresses(tensors: dict[str, torch.Tensor], names: Sequence[str]) -> list[i
     return [tensors[name].data_ptr() if name in tensors else 0 for name in names]
 
 
-def _checked(result: Any) -> Any:
+def checked(result: Any) -> Any:
     """Returns what a call of NVIDIA's bindings returned besides its status. Raises RuntimeError if it failed."""
     error, *values = result
     if error.value:

@@ -74,6 +74,9 @@ class EngineStep:
     def rows(self, start: int, stop: int) -> torch.Tensor:
         return caches.rows_between(self._cache_tensors(), start, stop, CACHE_POSITIONS)
 
+    def stuck(self) -> None:
+        return None
+
     def _cache_tensors(self) -> list[torch.Tensor]:
         return [*self._cache.key_states, *self._cache.value_states]
 

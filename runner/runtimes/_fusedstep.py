@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING
 
 from runner.errors import BadValue
 from runner.fused import compiled, geometry, tensors
+from runner.fused.compiled import Compiled
+from runner.fused.geometry import Geometry
 from runner.fused.launch import Launch, card_of
 from runner.runtimes import _compilecache, eager
 
@@ -15,13 +17,34 @@ if TYPE_CHECKING:
 
     from runner.cell.shape import ModelShape
 
+CompileStep = Callable[[Geometry, str], Compiled]
+"""Returns the kernel for a layout and an architecture."""
+
+
+def _cubins() -> MutableMapping[bytes, bytes] | None:
+    """Returns the user's cache of compiled kernels; None if there is no folder that can be written."""
+    from cuda.core.utils import FileStreamProgramCache
+
+    try:
+        cache: MutableMapping[bytes, bytes] = FileStreamProgramCache(
+            _compilecache.cache_home() / _compilecache.PROJECT / "cubins"
+        )
+        return cache
+    except (BadValue, OSError):
+        return None
+
+
+def compile_cached(layout: Geometry, arch: str) -> Compiled:
+    """Returns the kernel from the user's cache; compiles it if it is not there."""
+    return compiled.compile_step(layout, arch, cache=_cubins())
+
 
 class FusedStep(eager.StepOverEager):
     """Step (`runner.declarations.Step`) that launches one kernel. It shares the eager step's cache and buffers."""
 
     runtime = "fused"
 
-    def __init__(self, step: eager.EagerStep, shape: ModelShape) -> None:
+    def __init__(self, step: eager.EagerStep, shape: ModelShape, compile_step: CompileStep = compile_cached) -> None:
         import torch
 
         super().__init__(step)
@@ -29,7 +52,7 @@ class FusedStep(eager.StepOverEager):
         layers = tensors.of_layers(step.model, step.cache.rows)
         rows = layers[0]["keys"].shape[2]
         self.layout = geometry.choose(shape, card_of(device))
-        self.compiled = compiled.compile_step(self.layout, architecture(device), cache=_cubins())
+        self.compiled = compile_step(self.layout, architecture(device))
         self.logits = torch.zeros(shape.vocab, dtype=torch.float32, device=device)
         state = {
             "logits": self.logits,
@@ -50,18 +73,8 @@ class FusedStep(eager.StepOverEager):
         self.launch()
         return self._chosen
 
-
-def _cubins() -> MutableMapping[bytes, bytes] | None:
-    """Returns the user's cache of compiled kernels; None if there is no folder that can be written."""
-    from cuda.core.utils import FileStreamProgramCache
-
-    try:
-        cache: MutableMapping[bytes, bytes] = FileStreamProgramCache(
-            _compilecache.cache_home() / _compilecache.PROJECT / "cubins"
-        )
-        return cache
-    except (BadValue, OSError):
-        return None
+    def stuck(self) -> str | None:
+        return self.launch.stuck()
 
 
 def architecture(device: torch.device) -> str:

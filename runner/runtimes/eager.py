@@ -82,6 +82,9 @@ class EagerStep:
 
         return caches.rows_between(caches.tensors(self.cache.rows), start, stop, caches.POSITIONS)
 
+    def stuck(self) -> None:
+        return None
+
     def decode_one_token(self) -> torch.Tensor:
         """Consumes the token at `position`, chooses the next one, and advances. Returns the logits [vocab]."""
         logits = self.forward(self.tokens.next(self.position, self.chosen), self.position)
@@ -127,6 +130,9 @@ class StepOverEager:
     @property
     def settings(self) -> Mapping[str, str]:
         return self._step.settings
+
+    def stuck(self) -> str | None:
+        return None
 
 
 def build(model: Any, tokens: Tokens, job: Job) -> EagerStep:

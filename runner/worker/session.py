@@ -61,8 +61,8 @@ class Loaded:
 def run(job: Job, clock: Clock) -> MeasuredRecord:
     """Measures the job's cell, writes its record, and returns it.
 
-    Raises OutOfMemory if memory runs out, Mismatch if the code that ran contradicts the cell, and the errors of
-    `card.check`.
+    Raises OutOfMemory if memory runs out, Mismatch if the code that ran contradicts the cell, WorkerFailed if a
+    kernel of the step hung, and the errors of `card.check`.
     """
     card.check(job.device)
     cached_files = _compilecache.count_files()
@@ -88,12 +88,13 @@ def _run_phases(job: Job, cached_files: int, clock: Clock) -> Findings:
         layers = _layer_states(loaded)
     step = _build(loaded, ledger, clock)
     peaks = Peaks(device)
-    keeper = _gatekeeper(step, expectation, fault, loaded.job, clock)
-    with peaks.of_steps():
-        prefill = timing.prefill(step, job.cell.ctx, device, clock)
-    timed = timing.passes(step, keeper, loaded.job, clock, peaks)
-    for line in explain.lines(step, loaded.model, layers, job.cell.ctx) if layers else ():
-        clock.print_progress(line)
+    with torcherrors.explained_by(step):
+        keeper = _gatekeeper(step, expectation, fault, loaded.job, clock)
+        with peaks.of_steps():
+            prefill = timing.prefill(step, job.cell.ctx, device, clock)
+        timed = timing.passes(step, keeper, loaded.job, clock, peaks)
+        for line in explain.lines(step, loaded.model, layers, job.cell.ctx) if layers else ():
+            clock.print_progress(line)
     return Findings(
         job=loaded.job,
         weight_bytes=loaded.weight_bytes,

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
-from runner.errors import Mismatch, OutOfMemory
+from runner.declarations import Step
+from runner.errors import Mismatch, OutOfMemory, WorkerFailed
 
 NEED_LESS = "choose a smaller model, ctx or quant, or end other programs that use this memory"
 CPU_ALLOCATOR = "can't allocate memory"
@@ -32,6 +33,21 @@ def translated() -> Iterator[None]:
         if any(text in line for text in NO_BACKEND):
             raise Mismatch(f"no attention backend that this cell allows can run here: {line}; {ANY_BACKEND}") from error
         raise
+
+
+@contextmanager
+def explained_by(step: Step) -> Iterator[None]:
+    """Raises WorkerFailed with what a kernel of the step waited for, if that is why the device failed.
+
+    CUDA's own error, raised by whatever waits for the device next, does not say it.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        line = step.stuck()
+        if line is None:
+            raise
+        raise WorkerFailed(line) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

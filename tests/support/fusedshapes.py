@@ -18,7 +18,8 @@ def of_catalogue() -> dict[str, ModelShape]:
 
 
 def odd() -> dict[str, ModelShape]:
-    """Returns shapes that no catalogue has: sizes that do not divide, one key head, groups of 1, 2, 4, 7 and 8."""
+    """Returns shapes that no catalogue has: sizes that do not divide, one key head, groups of 1, 2, 4, 7 and 8, and
+    rows of the down projection that are cut into five pieces."""
     tiny = of_catalogue()["tiny"]
     changes = {
         "group-1": {"hidden": 512, "heads": 4, "kv_heads": 4, "head_dim": 128, "intermediate": 1536, "vocab": 999},
@@ -27,6 +28,7 @@ def odd() -> dict[str, ModelShape]:
         "group-7": {"hidden": 904, "heads": 14, "kv_heads": 2, "head_dim": 64, "intermediate": 1000, "vocab": 1999},
         "group-8": {"hidden": 1024, "heads": 8, "kv_heads": 1, "head_dim": 128, "intermediate": 3000, "vocab": 2000},
         "one-key-head": {"hidden": 384, "heads": 4, "kv_heads": 1, "head_dim": 64, "intermediate": 1088, "vocab": 777},
+        "five-pieces": {"hidden": 264, "heads": 4, "kv_heads": 2, "head_dim": 64, "intermediate": 9000, "vocab": 999},
     }
     return {name: replace(tiny, **change) for name, change in changes.items()}
 

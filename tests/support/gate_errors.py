@@ -34,6 +34,11 @@ def checked(step: Step, ctx: int, expectation: gate.Expectation, bounds: Mapping
     }
 
 
+def bound(limits: Mapping[str, float], trusted_error: float) -> float:
+    """The gate's bound of a single error where trusted eager's is `trusted_error`."""
+    return min(gaterules.limit(limits["stated_ratio"], limits["stated_spread"], 1) * trusted_error, limits["cap"])
+
+
 def run_to_run(step: Step, ctx: int) -> float:
     """The largest difference between two runs over the same positions from ctx, relative to the logits: zero for
     arithmetic in a fixed order."""

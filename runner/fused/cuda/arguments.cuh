@@ -26,6 +26,7 @@ struct Step {
   const long long* sequence;     // tokens that are consumed while `forced`
   const unsigned char* forced;   // [1]
   long long *position, *chosen;  // [1] each; the step consumes chosen and leaves its own, and position + 1
+  long long* log;                // [positions] the token that was chosen at each position
   unsigned* launches;            // [1] starts at 1
   unsigned* report;              // Waiting::report
   long long cache_rows;          // tokens that the cache has room for

@@ -165,13 +165,15 @@ __device__ __forceinline__ void split(const Block& block) {
 #pragma unroll 1
   for (int tile = block.warp; tile * tile_tokens < count; tile += warps) {
     unsigned keys = block.reader.wait(start + tile);
-    add_tile(sums, keys, keys + copies::second_at, row_bytes, smaller(tile_tokens, count - tile * tile_tokens),
-             block.lane);
+    int held = smaller(tile_tokens, count - tile * tile_tokens);
+    add_tile(sums, keys, keys + copies::second_at, row_bytes, held, block.lane);
+    instruments::multiplies(block.layer, plan::CACHE, held, 2 * row_bytes);
     block.reader.release(start + tile, 1);
   }
   if (last && block.warp == 0) {  // the new token: a tile of one, from shared memory
     unsigned fresh = shared_address(block.at<char>(memory::fresh));
     add_tile(sums, fresh, fresh + row_bytes, 0, 1, block.lane);
+    instruments::multiplies(block.layer, plan::CACHE, 1, 2 * row_bytes);
   }
   join_warps(block, sums);
 }

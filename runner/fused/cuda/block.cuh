@@ -3,11 +3,6 @@
 #include "arguments.cuh"
 #include "ring.cuh"
 
-// Instrumented builds, for tests alone. STAMPS: clocks of each block at each place. DELAYS: seeded pauses there.
-#ifdef STAMPS
-__device__ long long stamps[shape::blocks][shape::layers][16];
-#endif
-
 struct Block {
   const Step& step;
   char* memory;
@@ -61,16 +56,7 @@ struct Block {
   }
 
   // Called between the phases of a layer.
-  __device__ __forceinline__ void passes(int place) const {
-#ifdef STAMPS
-    if (thread == 0) stamps[blockIdx.x][layer][place] = clock64();
-#endif
-#ifdef DELAYS
-    unsigned hash = (epoch + layer * 16 + place) * 2654435761u ^ (blockIdx.x * 64 + warp + DELAYS) * 2246822519u;
-    hash = (hash ^ hash >> 15) * 2654435761u;
-    if (hash >> 29 == 0) __nanosleep(hash & 0x3fff);
-#endif
-  }
+  __device__ __forceinline__ void passes(int place) const { instruments::passes(layer, place, epoch_now(0)); }
   // A barrier of the warps that multiply.
   __device__ __forceinline__ void sync() const { asm volatile("bar.sync 1, %0;" ::"n"(shape::threads) : "memory"); }
 };

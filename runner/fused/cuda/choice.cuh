@@ -66,6 +66,7 @@ __device__ __forceinline__ void choose(const Block& block) {
   best.over_lanes();
   if (block.lane) return;
   *block.step.chosen = best.token;
+  block.step.log[block.position] = best.token;
   *block.step.position = block.position + 1;
   *block.step.launches += 1;
 }

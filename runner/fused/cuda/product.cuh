@@ -94,6 +94,7 @@ __device__ __forceinline__ void rows(const Block& block, plan::Phase phase, Turn
     sums = multiply_rows<LEAST>(x, first, second, granules, [&] {
       if (k) finish(k - 1);
     });
+    instruments::multiplies(block.layer, phase, turn.two ? 2 : 1, 16 * granules);
     block.reader.release(n, turn.two ? 2 : 1);
   }
   if (count > 0) finish(count - 1);

@@ -10,6 +10,7 @@
 // While the ring is full, a filler brings the next copies into the L2, no faster than the memory gives them.
 #pragma once
 #include "copies.cuh"
+#include "instruments.cuh"
 #include "plan.cuh"
 #include "waiting.cuh"
 
@@ -35,6 +36,7 @@ struct Reader {
   // Waits until copy n has landed, and returns the shared address of its slot.
   __device__ __forceinline__ unsigned wait(int n) const {
     if (!copies::become_full(ring.full_at(n), Ring::parity(n))) wait_longer(ring, report, n);
+    instruments::reads(n);
     return ring.slot(n);
   }
   static __device__ __noinline__ void wait_longer(Ring ring, unsigned* report, int n) {
@@ -89,8 +91,8 @@ struct Filler {
   }
   __device__ __forceinline__ void wait_for_landing(int n) const {
     if (n < 0) return;
-    while (!copies::become_full(ring.full_at(n), Ring::parity(n))) {
-    }
+    Waiting waiting(report, COPY, n);
+    while (!copies::become_full(ring.full_at(n), Ring::parity(n))) waiting.again(n, 0);
   }
 
   __device__ __forceinline__ void fill_all() const {
@@ -115,6 +117,7 @@ struct Filler {
           if (copy.second) copies::bring(copy.second, copy.bytes);
         });
         wait_for_landing(n - (early >> turn & 1 ? shape::early_flights : shape::flights) * shape::fillers);
+        instruments::fills(n, turn, ring.slot(n) - ring.data, copy.from, copy.second, copy.bytes);
         copies::fill(turn, ring.slot(n), copy.from, copy.second, copy.bytes, ring.full_at(n), policy);
         if (brought) --brought;
       }

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from runner import registry
 from runner.cell import floors
 from runner.cell.jsonform import to_json
-from runner.errors import Mismatch
+from runner.errors import Mismatch, WorkerFailed
 from runner.record.verify import recompute
 from runner.runtimes import eager
 from runner.worker import model, probes, session
@@ -136,3 +136,26 @@ def test_a_garbage_collection_in_a_window_makes_it_invalid(measure):
     found["passes"]["wall"]["collected"] = 1
     judge(found)
     assert found["reasons"] == ["1 garbage collections inside the wall window"]
+
+
+@contextmanager
+def hung(step):
+    """Its third step never ends, and is stopped by its kernel's own limit."""
+    decode, calls = step.decode_one_token, []
+
+    def stops():
+        calls.append(None)
+        if len(calls) < 3:
+            return decode()
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+    step.decode_one_token = stops
+    step.stuck = lambda: "the fused step waited too long for activations (layer 1, block 0)" if len(calls) > 2 else None
+    yield
+
+
+@pytest.mark.medium
+def test_a_hung_step_ends_the_session_with_the_place_and_without_a_record(measure, tiny_job):
+    with pytest.raises(WorkerFailed, match=r"^the fused step waited too long for activations \(layer 1, block 0\)$"):
+        measure(hung)
+    assert not Path(tiny_job.record_path).exists()

@@ -1,0 +1,132 @@
+"""Planted faults of the fused kernel's sources: each is in the machine code, and on a GPU the gate rejects each mutant
+and each hang ends with the place where a warp waited."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from runner.cell import floors
+from runner.cell.protocol import NAMED
+from runner.fused import compiled, geometry
+from runner.record import bounds, gaterules
+from runner.runtimes._fusedstep import FusedStep
+from runner.runtimes.eager import EagerStep
+from runner.worker import gate
+from tests.support import cubins, gate_errors
+from tests.support.fusedshapes import H200, odd, of_catalogue
+from tests.support.fusedsteps import eager_step
+from tests.support.gate_errors import checked
+from tests.support.kernelpatches import HANGS, MUTANTS, Patch, patched
+
+CTX, PROTOCOL = 301, NAMED["paper"]  # the mutant that idles at even positions begins neither check with it
+FAULTS = MUTANTS | HANGS
+MUTANT_SHAPES = {"piece-skipped": "five-pieces"}
+"""Mutants that need a shape of their own; all others are tried on `group-7`."""
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_patch_fits_the_sources_once(name: str, tmp_path: Path) -> None:
+    folder = patched(FAULTS[name], tmp_path / "cuda")
+    changed = [file.name for file in folder.iterdir() if file.read_text() != (compiled.SOURCES / file.name).read_text()]
+    assert changed == [FAULTS[name].file]
+
+
+def test_a_patch_that_no_longer_fits_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"step\.cu has 0 times 'no such text': adapt the patch"):
+        patched(Patch("step.cu", "no such text", ""), tmp_path / "cuda")
+
+
+@functools.cache
+def product_code() -> bytes:
+    return cubins.machine_code(compiled.compile_step(geometry.choose(of_catalogue()["tiny"], H200), "sm_90a").code)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_in_the_machine_code(name: str, tmp_path: Path) -> None:
+    layout = geometry.choose(of_catalogue()["tiny"], H200)
+    made = compiled.compile_step(layout, "sm_90a", sources=patched(FAULTS[name], tmp_path / "cuda"))
+    assert cubins.machine_code(made.code) != product_code()
+
+
+@pytest.fixture
+def _inference() -> Iterator[None]:
+    with torch.inference_mode():
+        yield
+
+
+@functools.cache
+def prepared(name: str) -> tuple[EagerStep, gate.Expectation, dict[str, Any]]:
+    """Returns an eager step of a shape, what the gate expects of one, and the gate's limits."""
+    shape = odd()[name]
+    step = eager_step(shape, floors.kv_alloc_tokens(CTX, PROTOCOL.warmup, PROTOCOL.steps))
+    expectation = gate.expect(step.model, shape, step.tokens, CTX, PROTOCOL)
+    return step, expectation, bounds.cell_bounds("bf16", "fused", "bf16", "fused", shape.hidden)
+
+
+def tried(mutant: str | None, shape: str, sources: Path = compiled.SOURCES) -> bool:
+    """Returns whether the gate rejects the kernel of these sources, and prints errors and limits as a line of JSON."""
+    step, expectation, limits = prepared(shape)
+    built = FusedStep(step, odd()[shape], partial(compiled.compile_step, sources=sources))
+    found = checked(built, CTX, expectation, limits)
+    allowed = {
+        "bound": gate_errors.bound(limits, max(expectation.trusted)),
+        "ratio_limit": gaterules.limit(limits["stated_ratio"], limits["stated_spread"], expectation.driven),
+    }
+    print(json.dumps({"mutant": mutant, "model": shape, "ctx": CTX, **found, **allowed}))
+    return bool(found["rejected"])
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("_inference")
+@pytest.mark.parametrize("shape", ["group-7", "five-pieces"])
+def test_the_gate_accepts_the_product(shape: str) -> None:
+    assert not tried(None, shape)
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("_inference")
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_gate_rejects_each_mutant(name: str, tmp_path: Path) -> None:
+    assert tried(name, MUTANT_SHAPES.get(name, "group-7"), patched(MUTANTS[name], tmp_path / "cuda"))
+
+
+@pytest.fixture(scope="module")
+def hung() -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """Yields a process for each planted hang, all at work: a hang ends its process's use of the GPU."""
+    command = [sys.executable, "-m", "tests.support.hungstep"]
+    processes = {name: subprocess.Popen([*command, name], stdout=subprocess.PIPE, text=True) for name in HANGS}
+    yield processes
+    for process in processes.values():
+        process.kill()
+        process.wait()
+
+
+PLACES = {
+    "epoch-never-sent": r"the residual stream before the MLP \(layer 0, ",
+    "slot-never-freed": r"a free slot for a copy of Wo \(layer 1, block 1, SM \d+, warp [45]: copy 5[67]\)",
+    "block-missing": r"the parts of attention \(layer 0, ",  # block 0 has all tokens of the first key head
+    "copy-never-lands": r"a copy of Wq, Wk and Wv \(layer 0, block 1, SM \d+, warp \d: copy ",
+}
+"""Lines of the hangs."""
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", HANGS)
+def test_a_hang_ends_with_the_place_where_a_warp_waited(name: str, hung: dict[str, subprocess.Popen[str]]) -> None:
+    output, _ = hung[name].communicate(timeout=120)
+    found = json.loads(output.splitlines()[-1])
+    print(json.dumps({"hang": name, **found}))
+    assert found["error"] in ("AcceleratorError", "RuntimeError")
+    assert re.search(PLACES[name], found["stuck"])
