@@ -91,17 +91,23 @@ def is_complete(rows: Sequence[KernelTime]) -> bool:
 
 
 def _profile_differences(busy: BusyPass) -> Iterator[str]:
-    """Yields a line for the first profiled step whose busy time exceeds its span."""
-    for step, (busy_ms, span_ms) in enumerate(zip(busy.steps_ms, busy.span_ms, strict=False)):
+    """Yields a line for the first profiled step whose busy time exceeds its span, or whose one kernel was shorter."""
+    series = zip(busy.steps_ms, busy.span_ms, busy.kernels, strict=False)
+    for step, (busy_ms, span_ms, kernels) in enumerate(series):
         if busy_ms > span_ms * (1 + SAME_TIME):
             yield f"passes.busy: kernels ran {busy_ms:g} ms of step {step}, which took {span_ms:g} ms"
+            return
+        if kernels == 1 and busy_ms < span_ms * (1 - SAME_TIME):
+            yield f"passes.busy: the one kernel of step {step} ran {busy_ms:g} ms, but the step took {span_ms:g} ms"
             return
 
 
 def _step_series(passes: Passes) -> dict[str, tuple[float, ...]]:
     windows = ((f"passes.{name}", window) for name, window in timed_passes(passes).items())
     series = {place: window.steps_ms for place, window in windows if not isinstance(window, RatePass)}
-    return series | ({"passes.busy.span_ms": passes.busy.span_ms} if passes.busy else {})
+    # a step of one kernel is busy for its whole span
+    spans = passes.busy if passes.busy and set(passes.busy.kernels) != {1} else None
+    return series | ({"passes.busy.span_ms": spans.span_ms} if spans else {})
 
 
 def _twin_differences(passes: Passes) -> Iterator[str]:

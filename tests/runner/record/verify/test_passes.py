@@ -227,3 +227,30 @@ def test_a_step_may_be_busy_for_its_span_and_a_millionth_exactly():
 )
 def test_a_table_is_complete_if_it_is_short_or_sums_up_the_rest_at_its_end(names, complete):
     assert passes.is_complete([KernelTime(name, 1.0, 1.0) for name in names]) is complete
+
+
+def one_kernel(share):
+    """Each step is one kernel that takes this share of its span."""
+
+    def edit(found):
+        busy = found["passes"]["busy"]
+        busy["kernels"] = [1] * len(busy["span_ms"])
+        busy["steps_ms"] = [share * span for span in busy["span_ms"]]
+
+    return edit
+
+
+def busy_as_spans(found):
+    found["passes"]["busy"]["steps_ms"] = found["passes"]["busy"]["span_ms"]
+
+
+def test_a_step_of_one_kernel_is_busy_for_its_whole_span():
+    whole, shorter = (" ".join(lines_about(example_record(), one_kernel(share))) for share in (1.0, 0.9))
+    assert "the one kernel of step" not in whole
+    assert "passes.busy.span_ms: the same steps" not in whole
+    assert "the one kernel of step 0 ran" in shorter
+
+
+def test_busy_steps_of_many_kernels_are_not_the_spans():
+    lines = lines_about(example_record(), busy_as_spans)
+    assert "passes.busy.span_ms: the same steps as passes.busy" in lines
