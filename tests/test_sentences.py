@@ -54,6 +54,9 @@ def test_the_claim_of_the_front_page(frame):
     assert said(f"reading its bytes takes {graph.floor_ms:.1f} ms", README)
     assert said(f"4-bit weights have a third of the bytes, but the step still takes {steps[2]}", README)
     assert graph.floor_ms / awq.floor_ms == pytest.approx(3, abs=0.2)
+    fused, other = (steps_of(frame, gpu="h200", quant="bf16", runtime=runtime) for runtime in ("fused", "graph"))
+    assert said(f"takes {fused.step_wall_ms:.2f} ms, {100 * fused.r_floor:.0f} % of the floor", README)
+    assert said(f"a CUDA graph there reaches {100 * other.r_floor:.0f} %", README)
 
 
 @pytest.mark.medium
