@@ -16,7 +16,6 @@ WITHOUT_FILE = {
     "runner/commands/start.py": "one dataclass without behaviour",
     "runner/formats/bf16.py": "a declaration alone",
     "runner/installation.py": "one dataclass without behaviour",
-    "runner/kernels/fused.py": "a declaration alone",
     "runner/kernels/cublas.py": "a declaration alone",
     "runner/kernels/torch_cpu.py": "a declaration alone",
     "runner/protocols.py": "protocols without behaviour",
