@@ -29,8 +29,8 @@ def shortfalls(row: FloorRow) -> list[str]:
 def fastest(table: Sequence[FloorRow], gpu: str) -> FloorRow | None:
     """Returns the row of the shortest step of a GPU, None without a valid row.
 
-    The rows of one model and ctx are compared: those with the most configurations. Rows that qualify come first, then
-    rows with too many flags only, then all others.
+    The rows of one model and ctx are compared: those with the most configurations that qualify, then with the most
+    configurations at all. Rows that qualify come first, then rows with too many flags only, then all others.
     """
     return min(_compared(table, gpu), key=_step, default=None)
 
@@ -43,8 +43,17 @@ def _compared(table: Sequence[FloorRow], gpu: str) -> list[FloorRow]:
     by_place: dict[tuple[str, int], list[FloorRow]] = defaultdict(list)
     for row in qualified or complete or valid:
         by_place[row.model, row.ctx].append(row)
-    places = sorted(by_place.values(), key=lambda rows: (-_configurations(rows), -sum(row.sessions for row in rows)))
-    return places[0] if places else []
+
+    def rank(rows: Sequence[FloorRow]) -> tuple[int, int, int]:
+        return _configurations(rows), _configurations(_beside(valid, rows[0])), sum(row.sessions for row in rows)
+
+    return max(by_place.values(), key=rank, default=[])
+
+
+def _beside(rows: Sequence[FloorRow], row: FloorRow) -> list[FloorRow]:
+    """Returns the rows of the same GPU, model and ctx."""
+    place = (row.gpu, row.model, row.ctx)
+    return [each for each in rows if (each.gpu, each.model, each.ctx) == place]
 
 
 def _valid(table: Sequence[FloorRow], gpu: str) -> list[FloorRow]:
@@ -67,10 +76,17 @@ def fastest_line(table: Sequence[FloorRow], gpu: str) -> Line:
         return Line("No row is valid")
     compared = _compared(table, gpu)
     (name,) = (title for title, each in zip(_names(compared), compared, strict=True) if each is row)
-    count = _configurations(compared)
-    among = f"fastest of {count} configurations" if count > 1 else "the only configuration"
-    text = f"{name}, {among} ({row.model}, ctx {row.ctx})"
-    return Line(text, f"{_step(row):.2f} ms", row, _caveat(_valid(table, gpu), row))
+    valid = _valid(table, gpu)
+    text = f"{name}, {_among(compared, _beside(valid, row))} ({row.model}, ctx {row.ctx})"
+    return Line(text, f"{_step(row):.2f} ms", row, _caveat(valid, row))
+
+
+def _among(compared: Sequence[FloorRow], beside: Sequence[FloorRow]) -> str:
+    """Returns among how many configurations of its model and ctx a row is the fastest."""
+    count, measured = _configurations(compared), _configurations(beside)
+    if count > 1:
+        return f"fastest of {count} configurations"
+    return "the only configuration" if measured == 1 else f"the only one of {measured} configurations that qualifies"
 
 
 def _names(rows: Sequence[FloorRow]) -> list[str]:

@@ -54,7 +54,8 @@ def test_the_shortest_step_is_the_fastest_and_the_line_links_to_its_row() -> Non
 def test_a_row_that_qualifies_wins_over_a_faster_one_that_does_not() -> None:
     found = line(row("graph", 8.0), row("compile", 6.0, flags=["drifting"]), row("engine", 7.0, sessions=2))
     assert (found.number, found.caveat) == ("8.00 ms", "")
-    assert found.text == "bf16 cublas graph, the only configuration (qwen2.5-7b, ctx 2048)"
+    assert found.text == "bf16 cublas graph, the only one of 3 configurations that qualifies (qwen2.5-7b, ctx 2048)"
+    assert line(row("graph", 8.0)).text == "bf16 cublas graph, the only configuration (qwen2.5-7b, ctx 2048)"
 
 
 def test_if_no_row_qualifies_the_best_flagged_row_is_named_with_its_flags_and_the_flag_that_most_rows_have() -> None:
@@ -65,6 +66,11 @@ def test_if_no_row_qualifies_the_best_flagged_row_is_named_with_its_flags_and_th
     found = line(*rows, row("engine", 1.0, sessions=2))
     assert (found.number, found.caveat) == ("6.00 ms", "Flagged drifting, gate-1: no row qualifies")
     assert line(row("engine", 1.0, sessions=2)).caveat == "2 of 3 sessions: no row qualifies"
+
+
+def test_of_places_with_equally_many_qualified_rows_the_one_with_most_configurations_is_compared() -> None:
+    elsewhere, here = row("fused", 3.0, model="llama-3.1-8b"), row("fused", 4.0)
+    assert line(elsewhere, here, row("graph", 8.0, flags=["gate-1"])).row is here
 
 
 def test_rows_of_one_model_and_ctx_are_compared_those_with_the_most_configurations() -> None:
