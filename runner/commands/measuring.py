@@ -151,7 +151,7 @@ def _show_ab(progress: Progress) -> None:
     result = f"{measured.latency.step_wall_ms:.3f} ms" if isinstance(measured, MeasuredRecord) else "not measured"
     marks = ", ".join(measured.flags) if measured.valid else "NOT VALID"
     remaining = (
-        f"{counted(progress.sessions_left, 'session')} left, about {progress.seconds_left / 60:.0f} min"
+        f"{counted(progress.sessions_left, 'session')} left, about {display.duration(progress.seconds_left)}"
         if progress.sessions_left
         else "done"
     )
@@ -220,8 +220,8 @@ def _show(finished: Finished, is_entry: bool) -> None:
     click.echo(f"  record    {finished.path}")
     if finished.run is not None:
         # the user may have named the run that `mlflow run` made
-        name = "" if is_entry else f"{run_name(finished.record)} "
-        click.echo(f"  MLflow    run {name}({finished.run}); view it with `make ui`")
+        run = finished.run if is_entry else f"{run_name(finished.record)} ({finished.run})"
+        click.echo(f"  MLflow    run {run}; view it with `make ui`")
 
 
 def _entry_to_add(gpu: GpuInfo) -> str:
