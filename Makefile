@@ -65,7 +65,7 @@ types: env ## Check types
 check: lint types test ## lint, types and test
 
 ui: env ## Print the address for comparing cells, and open MLflow's UI there (PORT=5000)
-	@$(venv) python -m runner ui --port $(PORT) $(ARGS)
+	@$(venv) python -m runner ui --port "$(PORT)" $(ARGS)
 
 bench-overhead: env ## Compare steps timed by the harness with bare ones
 	@$(venv) python -m tests.bench_overhead $(ARGS)
