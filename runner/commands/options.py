@@ -83,7 +83,7 @@ def request_options(function: Function) -> Function:
 def _timeout(_context: click.Context, _option: click.Parameter, seconds: float) -> float:
     """Returns the timeout if the operating system can wait that long. Rejects NaN."""
     if not 0 < seconds <= LONGEST_TIMEOUT_S:
-        raise click.BadParameter(f"{seconds:g} is not more than 0 and at most {LONGEST_TIMEOUT_S} seconds (7 days)")
+        raise click.BadParameter(f"{seconds:g} must be more than 0 and at most {LONGEST_TIMEOUT_S} seconds (7 days)")
     return seconds
 
 
