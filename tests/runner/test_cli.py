@@ -56,7 +56,7 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
         (("cell", "--nonsense", "1"), 2, "(see `python -m runner cell --help`)"),
         (("cel",), 2, "unknown command 'cel'; did you mean cell? (allowed: ab, cell, "),
         (("nonsense",), 2, "unknown command 'nonsense' (allowed: ab, cell, "),
-        (("cell", "--sessions", "0"), 2, "--sessions"),
+        (("cell", "--sessions", "0"), 11, "sessions=0: must be at least 1"),
         (("cell", "--timeout", "nan"), 2, "nan must be more than 0 and at most 604800 seconds"),
         (("cell", "--timeout", "1e12"), 2, "at most 604800 seconds (7 days)"),
         (("cell", "--timeout", "0"), 2, "0 must be more than 0"),
