@@ -65,7 +65,7 @@ types: env ## Check types
 check: lint types test ## lint, types and test
 
 ui: env ## Print the address for comparing cells, and open MLflow's UI there (PORT=5000)
-	@$(venv) python -m runner ui --port $(PORT) $(ARGS)
+	@$(venv) python -m runner ui --port "$(PORT)" $(ARGS)
 
 bench-decode: env ## Compare eager, graph, compile and fused in one process, in turns (ARGS="--model mistral-7b --ctx 16384 …")
 	@$(venv) python -m runner bench $(ARGS)

@@ -70,7 +70,8 @@ def closing(folder: Path, run_id: str | None) -> Iterator[None]:
         return
     run = store.EntryRun(run_id)
     try:
-        run.mark(folder)
+        if folder.is_dir():  # a marker would make a missing folder
+            run.mark(folder)
         yield
     except BaseException as error:
         run.fail(failures.as_failure(error))

@@ -60,13 +60,21 @@ def run(program: Program, name: str, arguments: Sequence[str], start: object = N
     try:
         return program.main([*arguments] or ["--help"], name, standalone_mode=False, obj=start) or 0
     except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx is not None else name
-        message = _unknown_option(program, error) if isinstance(error, click.NoSuchOption) else error.format_message()
+        # Click gives no context if the value of an option is missing
+        called = " ".join((name, *(each for each in arguments[:1] if each in program.commands)))
+        command = error.ctx.command_path if error.ctx is not None else called
+        message = _unknown_option(program, error) if isinstance(error, click.NoSuchOption) else _said(error)
         raise Usage(f"{message} (see `{command} --help`)") from error
     except click.ClickException as error:
-        raise Usage(error.format_message()) from error
+        raise Usage(_said(error)) from error
     except click.Abort as error:
         raise Interrupted("stopped by Ctrl-C") from error
+
+
+def _said(error: click.ClickException) -> str:
+    """Returns Click's message in the style of the other errors: without a capital and a full stop."""
+    message = error.format_message()
+    return f"{message[:1].lower()}{message[1:].removesuffix('.')}"
 
 
 def _unknown_option(program: Program, error: click.NoSuchOption) -> str:

@@ -15,6 +15,7 @@ from analysis.form import Column, distinguishing, markdown_table, titles
 from analysis.reading import Reading
 from analysis.table import FILTERS, Figure, Part, Table
 from analysis.tables import _graphsgain
+from runner.ab.arms import value_words
 from runner.counts import counted
 
 if TYPE_CHECKING:
@@ -157,7 +158,8 @@ def reason(row: ABRow) -> str:
     declared = "" if row.as_declared else "; more sessions were requested than declared"
     more = counted(row.extension_due, "more session is", "more sessions are")
     due = f"; the interval is wider than ±0.5 %, so the declared {more} due" if row.extension_due else ""
-    implied = "".join(f"; {row.field} implies {name}: {a} and {b}" for name, (a, b) in row.implied.items())
+    both = {name: " and ".join(map(value_words, values)) for name, values in row.implied.items()}
+    implied = "".join(f"; {row.field} implies {name}: {values}" for name, values in both.items())
     absent = "".join(f"; {remark}" for remark in _absent_sessions(row))
     return f"{row.reason}{unused}{absent}{due}{declared}{implied}"
 

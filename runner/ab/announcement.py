@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runner.ab import blocks, manifest
-from runner.ab.arms import Arm, Pair
+from runner.ab.arms import Arm, Pair, value_words
 from runner.ab.manifest import Manifest
 from runner.counts import counted
 from runner.display import duration
@@ -23,7 +23,7 @@ def lines(pair: Pair, current: Manifest, sessions: int, spool: Path, width: int)
     yield current.heading
     yield from _arms(pair, width)
     for name, (in_a, in_b) in pair.implied.items():
-        yield from line("implied", f"{name}: {in_a} in a, {in_b} in b", width)
+        yield from line("implied", f"{name}: {value_words(in_a)} in a, {value_words(in_b)} in b", width)
     yield from line("sessions", _sessions(current, sessions, sum(missing.values())), width)
     if any(missing.values()):
         yield from line("time", _time(pair, missing, (folder, spool)), width)

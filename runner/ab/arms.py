@@ -140,7 +140,7 @@ def _arm_options(value: str, text: str, declared: Mapping[str, tuple[str, ...]])
     """
     excluded = {name for names in declared.values() for name in names} - {*declared[value]}
     options = {name: setting for name, setting in option_map(text).items() if name not in excluded}
-    return ",".join(f"{name}:{setting}" for name, setting in options.items()) or NONE
+    return value_words(options)
 
 
 def _runtime_options(name: str) -> tuple[str, ...]:
@@ -186,6 +186,13 @@ def implied(field: str, a: Cell, b: Cell) -> dict[str, tuple[Any, Any]]:
                 f"give {name}= the same value for both"
             )
     return different
+
+
+def value_words(value: Any) -> str:
+    """Returns the value of a cell field in words: options as a request writes them, `none` if there are none."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}:{setting}" for name, setting in value.items()) or NONE
+    return str(value)
 
 
 def _fields_without_common_value(field: str, a: Cell, b: Cell) -> list[str]:

@@ -21,7 +21,7 @@ from runner.cell.fieldtypes import value_or_none
 from runner.cell.jsonform import to_json
 from runner.cell.vocabulary import AUTO, CPU
 from runner.commands import comparing, objects
-from runner.commands.options import SESSIONS, json_option, request_options, session_options
+from runner.commands.options import count_option, json_option, request_options, session_options
 from runner.commands.start import Start
 from runner.counts import counted
 from runner.errors import Failure, InvalidSession, MissingPackage, StoreUnreachable
@@ -38,7 +38,7 @@ from runner.store.session_run import run_name
 
 @click.command()
 @request_options
-@click.option("--sessions", type=SESSIONS, default=1, show_default=True, help="sessions, each in a fresh process")
+@count_option("--sessions", 1, 1, "sessions, each in a fresh process")
 @click.option(
     "--explain-gate", is_flag=True, help="print each layer's error afterwards, to locate an error of the step"
 )
@@ -79,13 +79,9 @@ def cell(
 @click.option("--field", default=NONE, show_default=True, help="field in which the arms differ; none: an A/A")
 @click.option("--a", "value_a", default=AUTO, help="value of the field in arm a, such as eager")
 @click.option("--b", "value_b", default=AUTO, help="value of the field in arm b, such as graph")
-@click.option("--sessions", type=SESSIONS, default=10, show_default=True, help="valid sessions of each arm")
-@click.option(
-    "--extension",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="additional sessions of each arm if the interval is wide, declared before the first session",
+@count_option("--sessions", 1, 10, "valid sessions of each arm")
+@count_option(
+    "--extension", 0, 0, "additional sessions of each arm if the interval is wide, declared before the first session"
 )
 @request_options
 @session_options
@@ -155,7 +151,7 @@ def _show_ab(progress: Progress) -> None:
     result = f"{measured.latency.step_wall_ms:.3f} ms" if isinstance(measured, MeasuredRecord) else "not measured"
     marks = ", ".join(measured.flags) if measured.valid else "NOT VALID"
     remaining = (
-        f"{counted(progress.sessions_left, 'session')} left, about {progress.seconds_left / 60:.0f} min"
+        f"{counted(progress.sessions_left, 'session')} left, about {display.duration(progress.seconds_left)}"
         if progress.sessions_left
         else "done"
     )
@@ -224,8 +220,8 @@ def _show(finished: Finished, is_entry: bool) -> None:
     click.echo(f"  record    {finished.path}")
     if finished.run is not None:
         # the user may have named the run that `mlflow run` made
-        name = "" if is_entry else f"{run_name(finished.record)} "
-        click.echo(f"  MLflow    run {name}({finished.run}); view it with `make ui`")
+        run = finished.run if is_entry else f"{run_name(finished.record)} ({finished.run})"
+        click.echo(f"  MLflow    run {run}; view it with `make ui`")
 
 
 def _entry_to_add(gpu: GpuInfo) -> str:

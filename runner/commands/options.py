@@ -11,18 +11,29 @@ import click
 
 from runner import registry
 from runner.cell.protocol import NAMED
-from runner.cell.vocabulary import AUTO, DTYPES, STACKS
+from runner.cell.vocabulary import AUTO, DTYPES, STACKS, plain_token
 from runner.launch import process
-from runner.plan.request import Request
+from runner.plan.request import Request, whole_number
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-SESSIONS = click.IntRange(min=1)
 ANY_PATH = click.Path(path_type=Path, readable=False)  # checked later, for a message that names its purpose
 LONGEST_TIMEOUT_S = 7 * 24 * 3600
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="print one JSON object (docs/json.md) and nothing else"
 )
+
+
+def count_option(name: str, least: int, default: int, text: str) -> Callable[[Function], Function]:
+    """Returns an option whose value is a whole number of at least `least`, checked like those of the request."""
+
+    def checked(_context: click.Context, option: click.Parameter, value: str) -> int:
+        field = str(option.name)
+        return whole_number(field, plain_token(field, value), least)
+
+    return click.option(
+        name, type=str, metavar="INTEGER", default=str(default), show_default=True, callback=checked, help=text
+    )
 
 
 def _words(choices: Iterable[str]) -> str:
@@ -72,7 +83,7 @@ def request_options(function: Function) -> Function:
 def _timeout(_context: click.Context, _option: click.Parameter, seconds: float) -> float:
     """Returns the timeout if the operating system can wait that long. Rejects NaN."""
     if not 0 < seconds <= LONGEST_TIMEOUT_S:
-        raise click.BadParameter(f"{seconds:g} is not more than 0 and at most {LONGEST_TIMEOUT_S} seconds (7 days)")
+        raise click.BadParameter(f"{seconds:g} must be more than 0 and at most {LONGEST_TIMEOUT_S} seconds (7 days)")
     return seconds
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -133,7 +134,7 @@ def _print_faults(found: Mapping[str, Sequence[str]], edited: Sequence[str]) -> 
 def _record_files(path: Path) -> list[Path]:
     """Returns the files to verify. Raises BadValue for a path without records: an empty check must not pass."""
     if not os.path.isdir(path):
-        _check_exists(path)
+        _check_is_record(path)
         return [path]
     spools.check_folder(path)
     files = [*spools.record_files(path), *spools.manifest_files(path)]
@@ -142,10 +143,12 @@ def _record_files(path: Path) -> list[Path]:
     return files
 
 
-def _check_exists(path: Path) -> None:
-    """Raises BadValue if there is no such path. Other errors are left to its reader."""
+def _check_is_record(path: Path) -> None:
+    """Raises BadValue if there is no such path, or if the file is not named like a record. Other errors are left to its
+    reader."""
     try:
-        os.stat(path)
+        if stat.S_ISREG(os.stat(path).st_mode) and path.suffix != ".json":
+            raise BadValue(f"{path} is not named like a record (*.json): {spools.NAME_FOLDER}, or a file in it")
     except FileNotFoundError as error:
         raise BadValue(f"{path}: no such file or folder: {spools.NAME_FOLDER}, or a file in it") from error
     except OSError:

@@ -78,7 +78,7 @@ COMPARISON_COLUMNS: Widths = {
     _tag("flags"): 200,
     _tag("study"): 120,
 }
-FAILURE_COLUMNS: Widths = {_tag("reason"): 150, _tag("message"): 400, _tag("reasons"): 300, _tag("exit_code"): 90}
+FAILURE_COLUMNS: Widths = {_tag("reason"): 130, _tag("message"): 230, _tag("reasons"): 230, _tag("exit_code"): 90}
 
 
 def view_tags() -> dict[str, str]:

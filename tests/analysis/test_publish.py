@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+from analysis import publish
 from runner.record.sidecar import remember_run
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +72,13 @@ def finished(spool, run_id):
 def damage(folder):
     path = folder / "ab.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "seed": 7}))
+
+
+def test_a_missing_folder_is_not_made_for_a_marker(tmp_path, monkeypatch):
+    monkeypatch.setattr(publish.store.EntryRun, "fail", lambda *_: None)
+    with pytest.raises(KeyError), publish.closing(tmp_path / "nope", "0" * 32):
+        raise KeyError
+    assert not (tmp_path / "nope").exists()
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Mapping
 from dataclasses import fields
@@ -144,3 +145,10 @@ def test_make_cell_compares_what_it_has_measured() -> None:
     first, second = done.stdout.splitlines()[-2:]
     assert first.endswith(" python -m runner cell --ctx 64")
     assert second.endswith(" python -m analysis compare --after-cell -- --ctx 64")
+
+
+@pytest.mark.parametrize("port", ["", "50 00"])
+def test_make_ui_passes_any_port_as_one_word(port: str) -> None:
+    command = ["make", "-n", "ui", f"PORT={port}"]
+    recipe = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert shlex.split(recipe.splitlines()[-1])[-2:] == ["--port", port]

@@ -68,7 +68,9 @@ def test_the_line_of_a_command_is_its_whole_first_sentence(name: str, command: s
     [
         ("runner", ["cel"], "unknown command 'cel'; did you mean cell? (allowed: ab, bench, cell, "),
         ("analysis", ["flor"], "unknown command 'flor'; did you mean floor? (allowed: ab, budget, "),
-        ("runner", ["import"], "Missing argument 'FOLDER'. (see `python -m runner import --help`)"),
+        ("runner", ["import"], "missing argument 'FOLDER' (see `python -m runner import --help`)"),
+        ("runner", ["cell", "--gpu"], "option '--gpu' requires an argument (see `python -m runner cell --help`)"),
+        ("runner", ["gpus", "x"], "got unexpected extra argument (x) (see `python -m runner gpus --help`)"),
         (
             "runner",
             ["gpus", "--jsn"],
@@ -79,7 +81,11 @@ def test_the_line_of_a_command_is_its_whole_first_sentence(name: str, command: s
         ("runner", ["models", "--zzz"], "unknown option '--zzz' (see `python -m runner models --help`)"),
         ("runner", ["--jsn"], "unknown option '--jsn' (see `python -m runner --help`)"),
         ("analysis", ["floor", "--commit"], "unknown option '--commit', which ab has (see `"),
-        ("analysis", ["floor", "--format", "x"], "(see `python -m analysis floor --help`)"),
+        (
+            "analysis",
+            ["floor", "--format", "x"],
+            "invalid value for '--format': 'x' is not one of 'md', 'csv', 'json' (see `",
+        ),
         ("analysis", ["--nonsense"], "(see `python -m analysis --help`)"),
     ],
 )

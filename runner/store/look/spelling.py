@@ -37,9 +37,8 @@ def _check_kind(uri: str, scheme: str) -> None:
     plain = scheme.partition("+")[0]
     if plain not in known and scheme not in _plugins():
         raise BadValue(
-            f"{address.masked_uri(uri)} is not the URI of any kind of MLflow "
-            f"store{suggestion(plain.lower(), known)}: set "
-            "MLFLOW_TRACKING_URI to sqlite:///file, postgresql://… or http://…"
+            f"{address.masked_uri(uri)} is not the URI of any kind of MLflow store{suggestion(plain.lower(), known)} "
+            "(such as sqlite:///FILE, postgresql://… or http://HOST:PORT)"
         )
 
 

@@ -59,6 +59,7 @@ def test_what_the_field_implies_is_named(tmp_path: Path) -> None:
     pair = arms.pair(REQUEST, "quant", "bf16", "bnb-nf4", ())
     said = lines(tmp_path, manifest.declare(pair, 10, 0), pair=pair)
     assert "  implied   kernel: torch-cpu in a, bitsandbytes in b" in said
+    assert "  implied   options: none in a, double-quant:on in b" in said
 
 
 def test_the_time_is_that_of_earlier_sessions_of_both_cells(tmp_path: Path) -> None:

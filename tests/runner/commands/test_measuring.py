@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from runner.ab import arms
+from runner.ab.measure import Progress
 from runner.commands import measuring
+from runner.launch import session
+from runner.plan.request import Request
 from tests.support.derive import typed
 from tests.support.fakesession import fake_session, measured
 from tests.support.processes import Main
@@ -72,3 +77,22 @@ def test_a_failed_session_ends_with_its_own_code_and_stops_the_rest(
     assert (found, len(calls), err) == (code, 1, "error: what was\n")
     assert "status    failed" in out
     assert "what was" not in out  # the error says it, once
+
+
+@pytest.mark.parametrize(
+    ("is_entry", "said"), [(True, "run 0a1b"), (False, "run cpu eager bf16 64 tiny dynamic #0 (0a1b)")]
+)
+def test_the_run_is_named_unless_the_user_named_it(
+    capsys: pytest.CaptureFixture[str], is_entry: bool, said: str
+) -> None:
+    measuring._show(session.Finished(measured(), Path("/spool/r.json"), run="0a1b"), is_entry)
+    assert f"  MLflow    {said}; view it with `make ui`\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(24.0, "2 sessions left, about 24 s"), (200.0, "about 3 min 20 s")])
+def test_an_ab_says_after_each_session_how_long_the_rest_takes(
+    capsys: pytest.CaptureFixture[str], seconds: float, said: str
+) -> None:
+    arm = arms.pair(Request(gpu="cpu", model="tiny"), "cache", "dynamic", "static", ()).a
+    measuring._show_ab(Progress(arm, 1, 2, 2, seconds, session.Finished(measured(), Path("/spool/r.json"))))
+    assert said in capsys.readouterr().out

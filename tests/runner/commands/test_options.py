@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from click.testing import CliRunner
 
 from runner import registry
 from runner.cell.vocabulary import AUTO, DTYPES, PLACES, PROTOCOLS, STACKS
 from runner.cli import program
 from runner.commands import options
+from tests.support.processes import Main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("cell", "--sessions", "x"), "sessions=x: must be a whole number of at least 1"),
+        (("cell", "--sessions", ""), "sessions='' is empty: give it a value, or leave it out"),
+        (("ab", "--sessions", "0"), "sessions=0: must be at least 1"),
+        (("ab", "--extension", "-1"), "extension=-1: must be at least 0"),
+    ],
+)
+def test_a_count_is_checked_like_the_numbers_of_a_request(main: Main, arguments: tuple[str, ...], said: str) -> None:
+    assert main(*arguments)[::2] == (11, f"error: {said}\n")
 
 
 def test_every_field_of_the_request_is_an_option_that_is_auto() -> None:

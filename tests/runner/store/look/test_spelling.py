@@ -20,7 +20,7 @@ from tests.support.records import example_record
     [
         ("ftp://me:secret@host/x", "ftp://me:***@host/x is not the URI of any kind of MLflow store"),
         ("sqllite:///x.db", "did you mean sqlite?"),
-        ("postgres://host/db", "did you mean postgresql?"),
+        ("postgres://host/db", "did you mean postgresql? (such as sqlite:///FILE, postgresql://… or "),
         ("htp://localhost:5000", "did you mean http?"),
         ("postgresql:/host/db", "write postgresql://HOST…, with two slashes"),
         (
