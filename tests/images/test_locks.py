@@ -60,9 +60,10 @@ def test_a_stack_has_the_packages_of_the_kernels_that_live_in_it(stack: str, nam
 
 @pytest.mark.parametrize("stack", ["modern", "paper"])
 def test_a_stack_has_the_packages_of_the_runtimes(stack: str) -> None:
-    for name in registry.runtime_names():
-        package = registry.runtime(name).DECLARATION.package
-        assert package is None or package in stack_pins(stack)
+    for runtime in registry.runtime_declarations():
+        kernels = runtime.kernels or registry.kernel_names()
+        has_kernel = any(stack in registry.kernel(name).DECLARATION.stacks for name in kernels)
+        assert runtime.package is None or not has_kernel or runtime.package in stack_pins(stack)
 
 
 @pytest.mark.parametrize(

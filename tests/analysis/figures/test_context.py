@@ -53,5 +53,5 @@ def test_a_line_looks_the_same_in_every_panel(floor_rows):
     for axes in drawn.figure.axes:
         for bars in axes.containers:
             looks.setdefault(bars.get_label(), set()).add((bars.lines[0].get_color(), bars.lines[0].get_marker()))
-    assert len(looks) == 3
+    assert len(looks) == 4
     assert all(len(found) == 1 for found in looks.values())
