@@ -36,6 +36,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+# the workers of a parallel run have 80 columns, a run without workers as many as the terminal
+os.environ["COLUMNS"] = "120"
+
 STRICT_VARIABLE = "DECODE_FLOOR_STRICT_SKIPS"
 HARDWARE = "hardware:"
 OURS = ("DECODE_FLOOR_", "MLFLOW_")
