@@ -74,37 +74,58 @@ def compile_step(
     and its headers; `cache` keeps cubins by source, included headers, options and compiler. Raises BadValue with the
     compiler's first message if it refuses.
     """
-    from cuda.core import ObjectCode, Program, ProgramOptions
-    from cuda.core.utils import make_program_cache_key
-
     source, headers = _read(sources)
-    defines = {name: str(value) for name, value in {**geometry.defines(), **more}.items()}
-    options = ProgramOptions(
+    options = _options(arch, {**geometry.defines(), **more}, sources)
+    given = tuple(option.decode() if isinstance(option, bytes) else str(option) for option in options.as_bytes("nvrtc"))
+    key = _key(source, headers, options)
+    if cache is not None and (code := cache.get(key)) and (kept := cache.get(key + LOG)) is not None:
+        return Compiled(_object_code(code), given, kept.decode(), cached=True)
+    code, log = _compile(source, options, arch)
+    if cache is not None:
+        cache[key + LOG], cache[key] = log.encode(), code
+    return Compiled(_object_code(code), given, log, cached=False)
+
+
+def _options(arch: str, defines: Mapping[str, Any], sources: Path) -> Any:
+    from cuda.core import ProgramOptions
+
+    return ProgramOptions(
         std="c++17",
         arch=arch,
         device_as_default_execution_space=True,
         include_path=[str(sources)],
-        define_macro=list(defines.items()),
+        define_macro=[(name, str(value)) for name, value in defines.items()],
         ptxas_options=["-v"],
     )
-    given = tuple(option.decode() if isinstance(option, bytes) else str(option) for option in options.as_bytes("nvrtc"))
-    key = make_program_cache_key(
-        code=source,
-        code_type="c++",
-        options=options,
-        target_type="cubin",
-        extra_digest=hashlib.sha256(headers).digest(),
+
+
+def _key(source: str, headers: bytes, options: Any) -> bytes:
+    """Returns the key of a cubin: a hash of source, headers, options and the compiler's version."""
+    from cuda.core.utils import make_program_cache_key
+
+    digest = hashlib.sha256(headers).digest()
+    key: bytes = make_program_cache_key(
+        code=source, code_type="c++", options=options, target_type="cubin", extra_digest=digest
     )
-    if cache is not None and (code := cache.get(key)) and (kept := cache.get(key + LOG)) is not None:
-        return Compiled(ObjectCode.from_cubin(code), given, kept.decode(), cached=True)
+    return key
+
+
+def _compile(source: str, options: Any, arch: str) -> tuple[bytes, str]:
+    """Returns the cubin, and the log of its assembler."""
+    from cuda.core import Program
+
     log = StringIO()
     try:
         module = Program(source, "c++", options).compile("cubin", logs=log)
     except Exception as error:
         raise BadValue(f"the fused kernel does not compile for {arch}: {_first_error(str(error))}") from error
-    if cache is not None:
-        cache[key + LOG], cache[key] = log.getvalue().encode(), bytes(module.code)
-    return Compiled(module, given, log.getvalue(), cached=False)
+    return bytes(module.code), log.getvalue()
+
+
+def _object_code(code: bytes) -> Any:
+    from cuda.core import ObjectCode
+
+    return ObjectCode.from_cubin(code)
 
 
 def _nvrtc_version() -> tuple[int, int]:

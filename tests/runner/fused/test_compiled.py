@@ -1,5 +1,8 @@
 """NVRTC compiles the kernel for every model and architecture, without a GPU: no spills, and shared memory fits."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from runner.errors import BadValue
@@ -32,6 +35,20 @@ def test_tiny_compiles_for_every_architecture(arch: str) -> None:
     """Before sm_90 the copies are made by cp.async. Shared memory is checked by the kernel's own assertions."""
     made = compiled.compile_step(geometry.choose(of_catalogue()["tiny"], CARDS[arch]), arch)
     assert made.spilled_bytes == 0
+
+
+@pytest.mark.slow
+def test_a_cubin_is_kept_by_source_headers_and_options(tmp_path: Path) -> None:
+    layout, cache = geometry.choose(of_catalogue()["tiny"], H200), dict[bytes, bytes]()
+    fresh = compiled.compile_step(layout, "sm_90a", cache=cache)
+    again = compiled.compile_step(layout, "sm_90a", cache=cache)
+    assert (fresh.cached, again.cached) == (False, True)
+    assert (again.code, again.facts()["registers"]) == (fresh.code, fresh.facts()["registers"])
+    assert not compiled.compile_step(layout, "sm_90a", {"DELAYS": "1"}, cache=cache).cached
+    sources = Path(shutil.copytree(compiled.SOURCES, tmp_path / "cuda"))
+    header = sources / "waiting.cuh"
+    header.write_text(header.read_text().replace("2000000000ull", "1000000000ull"))
+    assert not compiled.compile_step(layout, "sm_90a", sources=sources, cache=cache).cached
 
 
 @pytest.mark.medium
