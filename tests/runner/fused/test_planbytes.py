@@ -1,5 +1,7 @@
 """A step reads the bytes of the floor, and what it reads again is listed apart."""
 
+from pathlib import Path
+
 import pytest
 
 from runner.cell import floors
@@ -7,6 +9,8 @@ from runner.fused import geometry, planbytes, stepplan
 from tests.support.fusedshapes import H200, everything
 
 TOKENS = 2048
+ROW = "embedding's row"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "fused.md"
 
 
 @pytest.mark.slow
@@ -19,6 +23,30 @@ def test_a_step_reads_the_bytes_of_the_floor(name: str) -> None:
         weights, floors.embedding_bytes(shape, 2), TOKENS * floors.kv_bytes_per_token(shape, 2)
     )
     assert sum(planbytes.distinct(step).values()) == floor
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("qwen2.5-7b", "Qwen2.5-7B"),
+        ("mistral-7b", "Mistral-7B"),
+        ("llama-3.1-8b", "Llama-3.1-8B"),
+        ("qwen2.5-0.5b", "Qwen2.5-0.5B"),
+    ],
+)
+def test_the_documents_bytes_are_those_of_the_plan(name: str, title: str) -> None:
+    step = stepplan.make(geometry.choose(everything()[name], H200), TOKENS, 3000)
+    again = planbytes.repeated(step)
+    packets = sum(size for what, size in again.items() if what.startswith("packets"))
+    distinct = f"{sum(planbytes.distinct(step).values()):,}".replace(",", " ")
+    shown = (
+        f"{again['norms'] / 1e6:.1f}",
+        f"{packets / 1e6:.1f}",
+        f"{again[ROW] / 1e6:.2f}",
+        f"{again['angles'] / 1e6:.2f}",
+    )
+    assert f"| {title} | {distinct} | {' MB | '.join(shown)} MB |" in PAGE.read_text(encoding="utf-8")
 
 
 @pytest.mark.medium
