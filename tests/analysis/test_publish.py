@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 
 from analysis import publish
 from runner.record.sidecar import remember_run
+from tests.support.makefile import recipe
 
 ROOT = Path(__file__).parents[2]
 AB = next((ROOT / "experiments" / "records" / "h200").glob("ab-qwen2.5-7b-16384-eager-graph-*"))
@@ -94,8 +95,7 @@ def test_another_damaged_ab_in_the_spool_is_not_this_runs_business(spool, client
 
 @pytest.mark.slow
 def test_the_demo_logs_ratio_interval_and_verdict_of_its_abs(spool, client):
-    recipe = subprocess.run(["make", "-n", "demo"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    steps = [line.partition("python -m ")[2] for line in recipe.splitlines() if "experiments/records" in line]
+    steps = [line.partition("python -m ")[2] for line in recipe("demo") if "experiments/records" in line]
     assert [step.split()[:2] for step in steps] == [["runner", "import"], ["analysis", "ab"]]
     for step in steps:
         command = f"{sys.executable} -m {step.replace('experiments/records', str(spool))}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.images.engines import ROOT, Machine
+from tests.support.makefile import recipe
 
 ONE_CPU_IMAGE = "sha256:86001e454b8e2a1d6b72d1ada3cfb8394351dabe1cd8aac6beb6686e3c2789e3"
 
@@ -184,10 +184,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
 
 
 def test_make_passes_architecture_and_stack_on() -> None:
-    command = ["make", "--no-print-directory", "--dry-run", "image-ada", "STACK=paper"]
-    own = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}  # of the make of the tests
-    done = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "images/build.sh ada paper"
+    assert recipe("image-ada", "STACK=paper") == ["images/build.sh ada paper"]
 
 
 @pytest.mark.medium

@@ -20,6 +20,7 @@ from runner.ab import arms
 from runner.commands import measuring
 from runner.commands import options as request_options
 from runner.plan.request import Request
+from tests.support.makefile import recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUEST = [field.name for field in fields(Request)]
@@ -134,21 +135,11 @@ def test_a_comparison_follows_a_measurement_that_succeeded_and_leaves_its_exit_c
 
 
 def test_make_cell_compares_what_it_has_measured() -> None:
-    done = subprocess.run(
-        ["make", "--no-print-directory", "-n", "cell", "ARGS=--ctx 64"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    first, second = done.stdout.splitlines()[-2:]
+    first, second = recipe("cell", "ARGS=--ctx 64")[-2:]
     assert first.endswith(" python -m runner cell --ctx 64")
     assert second.endswith(" python -m analysis compare --after-cell -- --ctx 64")
 
 
 @pytest.mark.parametrize("port", ["", "50 00"])
 def test_make_ui_passes_any_port_as_one_word(port: str) -> None:
-    command = ["make", "-n", "ui", f"PORT={port}"]
-    recipe = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
-    assert shlex.split(recipe.splitlines()[-1])[-2:] == ["--port", port]
+    assert shlex.split(recipe("ui", f"PORT={port}")[-1])[-2:] == ["--port", port]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from images.bundle import __main__ as command
 from images.bundle import archive
 from images.bundle.settings import ROOT
 from tests.support.bundles import made
+from tests.support.makefile import recipe
 
 pytestmark = pytest.mark.usefixtures("no_index")
 
@@ -44,9 +44,8 @@ def test_what_there_is_not_is_one_line(
 
 def test_make_passes_everything_on() -> None:
     told = ["ARCH=ada", "STACK=paper", "BASE=host-torch", "KERNELS=a b", "PYTHON_VERSION=3.11"]
-    done = subprocess.run(["make", "--dry-run", "bundle", *told], cwd=ROOT, capture_output=True, text=True, check=True)
     expected = '-m images.bundle "ada" --stack "paper" --base "host-torch" --kernels "a b" --python "3.11"'
-    assert expected in done.stdout
+    assert any(expected in line for line in recipe("bundle", *told))
 
 
 @pytest.mark.medium
