@@ -14,8 +14,7 @@ import click
 from runner import display, layout, store, summary, terminal
 from runner.ab import announcement, arms, manifest
 from runner.ab.arms import Pair
-from runner.ab.measure import Progress
-from runner.ab.measure import measure as measure_ab
+from runner.ab.pairseries import PairSeries
 from runner.cell import catalogue
 from runner.cell.fieldtypes import value_or_none
 from runner.cell.jsonform import to_json
@@ -25,6 +24,7 @@ from runner.commands.options import count_option, json_option, request_options, 
 from runner.commands.start import Start
 from runner.counts import counted
 from runner.errors import Failure, InvalidSession, MissingPackage, StoreUnreachable
+from runner.launch.series import TimeLimit, measure_all
 from runner.launch.session import Commit, Display, Finished, Settings, run_session
 from runner.machine import nvml
 from runner.plan.request import FROM_ENVIRONMENT, NONE, Request, are_local, names_a_variable
@@ -108,7 +108,11 @@ def ab(
     )
     pair = arms.pair(requested, field, value_a, value_b, () if requested.gpu == CPU else nvml.list_gpus())
     _announce(pair, sessions, extension, settings.spool)
-    folder = measure_ab(pair, sessions, extension, settings, _show_ab)
+    series = PairSeries(pair, sessions, extension, settings)
+    ended = measure_all([series], TimeLimit(), lambda _series, finished: _show_ab(series, finished))
+    if ended.first_error is not None:
+        raise ended.first_error
+    folder = series.folder
     measured = f"{counted(sessions, 'session')} of each arm in {folder}"
     if start.run is None and settings.commit is not None:
         click.echo(measured)
@@ -146,16 +150,21 @@ def _warn_of_paths(run: store.EntryRun | None, weights: Mapping[str, str]) -> No
             )
 
 
-def _show_ab(progress: Progress) -> None:
-    measured, arm = progress.finished.record, progress.arm
+def _show_ab(series: PairSeries, finished: Finished) -> None:
+    arm, measured, left = series.measured_arm, finished.record, series.remaining_by_arm()
     result = f"{measured.latency.step_wall_ms:.3f} ms" if isinstance(measured, MeasuredRecord) else "not measured"
     marks = ", ".join(measured.flags) if measured.valid else "NOT VALID"
-    remaining = (
-        f"{counted(progress.sessions_left, 'session')} left, about {display.duration(progress.seconds_left)}"
-        if progress.sessions_left
-        else "done"
-    )
-    click.echo(f"{arm.name} {progress.number}/{progress.planned}  {arm.value}  {result}  {remaining}  {marks}".rstrip())
+    number = series.planned - left[arm.name]
+    click.echo(f"{arm.name} {number}/{series.planned}  {arm.value}  {result}  {_left(series)}  {marks}".rstrip())
+
+
+def _left(series: PairSeries) -> str:
+    """Returns how many sessions are left, and about how long they take."""
+    sessions, seconds = series.remaining(), series.remaining_s()
+    if not sessions:
+        return "done"
+    about = "" if seconds is None else f", about {display.duration(seconds)}"
+    return f"{counted(sessions, 'session')} left{about}"
 
 
 def _settings(

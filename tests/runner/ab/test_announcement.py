@@ -11,6 +11,7 @@ import pytest
 from runner.ab import announcement, arms, manifest
 from runner.ab.manifest import Block, Manifest, SessionEntry
 from runner.cell.jsonform import to_json
+from runner.launch.series import Ended
 from runner.machine import host
 from runner.plan.request import Request
 from runner.record import record
@@ -91,7 +92,7 @@ def test_the_command_announces_before_it_measures_and_warns_below_five_sessions(
     main: Main, monkeypatch: pytest.MonkeyPatch, sessions: str, warned: bool
 ) -> None:
     fake_session(monkeypatch, measured())
-    monkeypatch.setattr("runner.commands.measuring.measure_ab", lambda *_: print("measured") or Path("spool/ab-x"))
+    monkeypatch.setattr("runner.commands.measuring.measure_all", lambda *_: print("measured") or Ended())
     code, out, err = main("ab", "--model", "tiny", "--ctx", "64", "--sessions", sessions, "--spool", "spool")
     assert code == 0
     assert out.index("A/A tiny 64") < out.index("measured")

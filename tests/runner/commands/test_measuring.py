@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from runner.ab import arms
-from runner.ab.measure import Progress
+from runner.ab.pairseries import PairSeries
 from runner.commands import measuring
 from runner.launch import session
 from runner.plan.request import Request
 from tests.support.derive import typed
+from tests.support.displays import Seen
 from tests.support.fakesession import fake_session, measured
 from tests.support.processes import Main
 from tests.support.records import failed_record
@@ -89,10 +90,23 @@ def test_the_run_is_named_unless_the_user_named_it(
     assert f"  MLflow    {said}; view it with `make ui`\n" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(24.0, "2 sessions left, about 24 s"), (200.0, "about 3 min 20 s")])
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(24.0, "3 sessions left, about 24 s"), (200.0, "3 sessions left, about 3 min 20 s"), (None, "3 sessions left  ")],
+)
 def test_an_ab_says_after_each_session_how_long_the_rest_takes(
-    capsys: pytest.CaptureFixture[str], seconds: float, said: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    seconds: float | None,
+    said: str,
 ) -> None:
-    arm = arms.pair(Request(gpu="cpu", model="tiny"), "cache", "dynamic", "static", ()).a
-    measuring._show_ab(Progress(arm, 1, 2, 2, seconds, session.Finished(measured(), Path("/spool/r.json"))))
-    assert said in capsys.readouterr().out
+    pair = arms.pair(Request(gpu="cpu", model="tiny"), "cache", "dynamic", "static", ())
+    series = PairSeries(pair, 2, 0, session.Settings(tmp_path, None, None, False, 60.0, Seen()))
+    monkeypatch.setattr(PairSeries, "remaining_by_arm", lambda _: {"a": 1, "b": 2})
+    monkeypatch.setattr(PairSeries, "remaining_s", lambda _: seconds)
+    series.measured_arm = pair.a
+    measuring._show_ab(series, session.Finished(measured(), Path("/spool/r.json")))
+    shown = capsys.readouterr().out
+    assert shown.startswith("a 1/2  dynamic  ")
+    assert said in shown

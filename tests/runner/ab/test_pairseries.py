@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from runner.ab import arms, check, cooling, manifest, measure
+from runner.ab import arms, check, cooling, manifest, pairseries
 from runner.ab.manifest import Manifest
-from runner.ab.measure import Progress
+from runner.ab.pairseries import PairSeries
 from runner.cell.jsonform import to_json
 from runner.errors import BadPair, BadValue, Interrupted, InvalidSession, OutOfMemory, StoreUnreachable
 from runner.job import ContainerInfo
+from runner.launch.series import OnSession, Series, TimeLimit, measure_all
 from runner.launch.session import Finished, Settings
 from runner.machine import host
 from runner.plan.request import Request
@@ -33,6 +34,14 @@ from tests.support.records import cpu_record, failed_record
 REQUEST = Request(gpu="cpu", model="tiny", ctx="64")
 IMAGE = {"engine": "podman", "image": "decode-floor:cpu", "digest": "sha256:0123", "tree_key": "0123456789ab"}
 Run = Callable[..., Path]
+
+
+def measured(series: PairSeries, on_session: OnSession = lambda _series, _finished: None) -> Path:
+    """Measures the A/B as the command `ab` does. Returns its folder."""
+    ended = measure_all([series], TimeLimit(), on_session)
+    if ended.first_error is not None:
+        raise ended.first_error
+    return series.folder
 
 
 class Worker:
@@ -78,7 +87,7 @@ class Worker:
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
     stand_in = Worker()
-    monkeypatch.setattr(measure, "run_session", stand_in)
+    monkeypatch.setattr(pairseries, "run_session", stand_in)
     return stand_in
 
 
@@ -89,7 +98,7 @@ def run(tmp_path: Path, worker: Worker) -> Run:  # noqa: ARG001 (the worker has 
     def call(sessions: int = 3, field: str = "cache", **changes: Any) -> Path:
         values = ("dynamic", "static") if field == "cache" else ("auto", "auto")
         pair = arms.pair(replace(REQUEST, **changes), field, *values, ())
-        return measure.measure(pair, sessions, 0, settings, lambda _progress: None)
+        return measured(PairSeries(pair, sessions, 0, settings))
 
     return call
 
@@ -119,19 +128,23 @@ def test_after_each_session_it_is_told_which_it_was_and_how_long_the_rest_will_t
         return lambda found: found["cost_s"].update(total=seconds)
 
     worker.fates = {0: lasting(10.0), 1: lasting(40.0), 2: lasting(60.0), 3: lasting(20.0)}
-    told: list[Progress] = []
+    told: list[tuple[str, dict[str, int], float | None, float]] = []
     pair = arms.pair(REQUEST, "cache", "dynamic", "static", ())
     settings = Settings(tmp_path, None, None, False, 60.0, Seen())
-    measure.measure(pair, 2, 0, settings, told.append)
-    assert [(each.arm.name, each.number, each.planned, each.sessions_left) for each in told] == [
-        ("a", 1, 2, 3),
-        ("b", 1, 2, 2),
-        ("b", 2, 2, 1),
-        ("a", 2, 2, 0),
+    series = PairSeries(pair, 2, 0, settings)
+
+    def tell(_series: Series, finished: Finished) -> None:
+        cost_s = finished.record.cost_s.total  # type: ignore[attr-defined]  # every session here is measured
+        told.append((series.measured_arm.name, series.remaining_by_arm(), series.remaining_s(), cost_s))
+
+    measured(series, tell)
+    # 1 · 10 + 2 · 10, since nothing of b is known yet; 1 · 10 + 1 · 40; one more of a; none
+    assert told == [
+        ("a", {"a": 1, "b": 2}, 30.0, 10.0),
+        ("b", {"a": 1, "b": 1}, 50.0, 40.0),
+        ("b", {"a": 1, "b": 0}, 10.0, 60.0),
+        ("a", {"a": 0, "b": 0}, 0.0, 20.0),
     ]
-    # 1 · 10 + 2 · 10, for of b nothing is known yet; 1 · 10 + 1 · 40; one more of a; none
-    assert [each.seconds_left for each in told] == [30.0, 50.0, 10.0, 0.0]
-    assert [each.finished.record.cost_s.total for each in told] == [10.0, 40.0, 60.0, 20.0]
 
 
 @pytest.mark.medium
@@ -145,11 +158,11 @@ def test_a_session_of_an_ab_lies_in_its_folder_and_is_not_the_run_that_mlflow_ma
         assert abs(started_ms / 1000 - time.time()) < 60
         return worker(request, index, started_ms, settings)
 
-    monkeypatch.setattr(measure, "run_session", run_session)
+    monkeypatch.setattr(pairseries, "run_session", run_session)
     monkeypatch.setattr(cooling, "cool_down", lambda *_: 2.5)
     pair = arms.pair(REQUEST, "cache", "dynamic", "static", ())
     settings = Settings(tmp_path, None, EntryRun("of-mlflow"), False, 60.0, Seen())
-    folder = measure.measure(pair, 1, 4, settings, lambda _progress: None)
+    folder = measured(PairSeries(pair, 1, 4, settings))
     assert [(index, one.spool, one.run) for index, one in given] == [(0, folder, None), (1, folder, None)]
     found = read(folder)
     assert [(entry.index, entry.file, entry.valid, entry.cooled_s) for entry in found.sessions] == [
@@ -214,7 +227,7 @@ def test_a_session_written_just_before_a_kill_is_taken_up(
     worker: Worker, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        add, left = measure._Run._add, 2
+        add, left = PairSeries._add, 2
 
         def killed(self: Any, *arguments: Any, **named: Any) -> None:
             nonlocal left
@@ -223,13 +236,13 @@ def test_a_session_written_just_before_a_kill_is_taken_up(
                 raise KeyboardInterrupt
             add(self, *arguments, **named)
 
-        patched.setattr(measure._Run, "_add", killed)
+        patched.setattr(PairSeries, "_add", killed)
         with pytest.raises(KeyboardInterrupt):
             run(sessions=2)
     (folder,) = tmp_path.glob("ab-*")
     assert (order(folder), worker.count) == (["ab"], 3)
     committed: list[str] = []
-    monkeypatch.setattr(measure._Run, "_commit", lambda _self, found, _path: committed.append(found.session.id))
+    monkeypatch.setattr(PairSeries, "_commit", lambda _self, found, _path: committed.append(found.session.id))
     run(sessions=2)
     assert (order(folder), worker.count) == (["abba"], 4)
     assert committed == [f"{2:016x}"]  # the one whose record the killed command had not stored
@@ -327,7 +340,7 @@ def now_in(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def put(changes: dict[str, str] | None) -> None:
         info = None if changes is None else ContainerInfo(**IMAGE | changes)
-        monkeypatch.setattr(measure.places, "choose", lambda *_: SimpleNamespace(info=info))
+        monkeypatch.setattr(pairseries.places, "choose", lambda *_: SimpleNamespace(info=info))
 
     return put
 
@@ -418,12 +431,12 @@ def test_a_store_that_is_away_when_a_session_is_taken_up_is_told_at_the_end(work
     settings = Settings(tmp_path, None, None, False, 60.0, Seen())
     worker.fates[1] = Interrupted("stopped by Ctrl-C")
     with pytest.raises(Interrupted):
-        measure.measure(pair, 1, 0, settings, lambda _progress: None)
+        measured(PairSeries(pair, 1, 0, settings))
     (folder,) = tmp_path.glob("ab-*")
     found = worker._record(pair.b.request, 1, 9)  # written, not yet in the manifest
     record.write(found, folder / file_name(found))
     with pytest.raises(StoreUnreachable):
-        measure.measure(pair, 1, 0, replace(settings, commit=away), lambda _progress: None)
+        measured(PairSeries(pair, 1, 0, replace(settings, commit=away)))
     assert order(folder) == ["ab"]
 
 
