@@ -29,7 +29,7 @@ class _Twice(Exception):
     """A name that occurs twice in one mapping. PyYAML would use the last value."""
 
 
-class _Yaml(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """A loader with the numbers of YAML 1.2: 1e-5 is a number, 012 is twelve, and 1:30 is text."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
@@ -48,6 +48,12 @@ class _Yaml(yaml.SafeLoader):
                 lines[key.tag, key.value] = line
         return node
 
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Merges `<<` into the mapping, each name once. PyYAML keeps every copy, so that merges of merges could fill
+        the memory."""
+        super().flatten_mapping(node)
+        node.value = [*{_identity(key): (key, value) for key, value in node.value}.values()]
+
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         """Returns the value. Raises ConstructorError also for a value that does not match its form, such as
         2026-02-30."""
@@ -58,18 +64,22 @@ class _Yaml(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, f"no such {kind} ({error})", node.start_mark) from error
 
 
+def _identity(key: yaml.Node) -> tuple[str, str] | int:
+    return (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key)
+
+
 def _whole_number(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     text = node.value.replace("_", "")
     return int(text, 16 if "0x" in text else 10)
 
 
-_Yaml.yaml_implicit_resolvers = {
+Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in NUMBERS]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 for _tag, _pattern in NUMBERS.items():
-    _Yaml.add_implicit_resolver(_tag, re.compile(f"({_pattern})$"), list("-+.0123456789"))
-_Yaml.add_constructor("tag:yaml.org,2002:int", _whole_number)
+    Loader.add_implicit_resolver(_tag, re.compile(f"({_pattern})$"), list("-+.0123456789"))
+Loader.add_constructor("tag:yaml.org,2002:int", _whole_number)
 
 
 def read(path: Path, remedy: str = "") -> dict[str, Any]:
@@ -77,8 +87,29 @@ def read(path: Path, remedy: str = "") -> dict[str, Any]:
 
     Raises BadValue if it cannot be read (`remedy` ends that message), is no such mapping, or repeats a name.
     """
+    data = load(path, Loader, remedy)
+    if not isinstance(data, dict):
+        raise BadValue(f"{path.name}: must be a mapping of names to entries")
+    for key in data:
+        if not isinstance(key, str):
+            raise BadValue(f"{path.name}: the name {yaml_text(key)} is not text to YAML: write it in quotes")
+    return data
+
+
+def load(
+    path: Path,
+    loader: type[Loader],
+    remedy: str = "",
+    at_most: int = plainfile.MAXIMUM_BYTES,
+    kind: str = "any such file",
+) -> Any:
+    """Returns the value of the whole file, as this loader makes it.
+
+    Raises BadValue if the file cannot be read (`remedy` ends that message), has more than `at_most` bytes, is no YAML,
+    or repeats a name. `kind` names the kind of file.
+    """
     try:
-        data = yaml.load(plainfile.read(path), _Yaml)  # bytes: PyYAML detects the encoding
+        return yaml.load(plainfile.read(path, at_most, kind), loader)  # bytes: PyYAML detects the encoding
     except OSError as error:
         problem = f"cannot be read ({failures.reason(error)}): {failures.remedy(error)}{remedy}"
         raise BadValue(f"{path}: {problem}") from error
@@ -90,12 +121,6 @@ def read(path: Path, remedy: str = "") -> dict[str, Any]:
         ) from error
     except _Twice as error:
         raise BadValue(f"{path.name}: {error}") from error
-    if not isinstance(data, dict):
-        raise BadValue(f"{path.name}: must be a mapping of names to entries")
-    for key in data:
-        if not isinstance(key, str):
-            raise BadValue(f"{path.name}: the name {yaml_text(key)} is not text to YAML: write it in quotes")
-    return data
 
 
 def yaml_text(value: Any) -> str:

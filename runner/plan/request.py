@@ -47,8 +47,8 @@ class Request:
     stack: str = AUTO
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if name != "weights" or not _is_path(value):
+        for name, value in vars(self).items():
+            if value != AUTO and (name != "weights" or not _is_path(value)):
                 plain_token(name, value)
 
     @property

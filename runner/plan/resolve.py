@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,10 +17,10 @@ from runner.checkpoints.checkpoint import Checkpoint
 from runner.declarations import KernelDeclaration, RuntimeDeclaration
 from runner.errors import BadPair, BadValue
 from runner.job import Device
-from runner.plan import cards, pairs
+from runner.plan import cards, fieldvalues, pairs
 from runner.plan.cards import DEFAULT_MODEL, Installed
 from runner.plan.remedies import Unpaired, advised
-from runner.plan.request import Request, option_map, whole_number
+from runner.plan.request import Request, option_map
 from runner.plan.weights import checkpoint_of
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ def resolve(request: Request, installed: Installed) -> Plan:
         model=pair.model,
         scheme=scheme,
         checkpoint=weights,
-        seed=0 if request.seed == AUTO else whole_number("seed", request.seed, 0),
+        seed=0 if request.seed == AUTO else fieldvalues.number("seed", request.seed),
         study=DEFAULT_STUDY if request.study == AUTO else request.study,
         flags=(*(() if weights is None else weights.flags(cell.dtype)), *pairs.flags(cell.kernel, pair.card)),
     )
@@ -98,7 +97,8 @@ def paired(request: Request, installed: Installed) -> Paired:
     """Returns the first part of the plan of a request. Raises Unpaired, and the other errors of `resolve`."""
     card = cards.choose_card(request.gpu, request.device, installed)
     device = cards.device_of(card)
-    _check_place(request)
+    fieldvalues.checked("where", request.where)
+    fieldvalues.checked("stack", request.stack)
     model = _model(request.model, device.kind)
     chosen = _protocol(request)
     cell = _cell(request, device, model, _ctx(request.ctx, device.kind, model, chosen))
@@ -114,22 +114,15 @@ def _cell(request: Request, device: Device, model: Model, ctx: int) -> Cell:
         gpu=device.gpu,
         model=model.key,
         ctx=ctx,
-        quant=_quant(request.quant),
+        quant=_chosen("quant", request.quant, DEFAULT_QUANT),
         kernel="",
         runtime=runtime.name,
-        attention=_runtime_choice("attention", request.attention, runtime, vocabulary.ATTENTIONS),
-        cache=_runtime_choice("cache", request.cache, runtime, vocabulary.CACHES),
+        attention=_chosen("attention", request.attention, runtime.attentions[0]),
+        cache=_chosen("cache", request.cache, runtime.caches[0]),
         dtype="",
         weights_id=SYNTHETIC_ID,
     )
     return _with_kernel(cell, request.kernel, request.dtype)
-
-
-def _check_place(request: Request) -> None:
-    if request.where != AUTO:
-        vocabulary.checked_name("where", request.where, (AUTO, *vocabulary.PLACES))
-    if request.stack != AUTO:
-        vocabulary.checked_name("stack", request.stack, (AUTO, *vocabulary.STACKS))
 
 
 def _model(name: str, kind: str) -> Model:
@@ -137,19 +130,18 @@ def _model(name: str, kind: str) -> Model:
     if name == AUTO and DEFAULT_MODEL[kind] not in models:
         file = catalogue.folder() / "models.yaml"
         raise BadValue(f"model=auto is {DEFAULT_MODEL[kind]} here, which {file} does not have: name one of its models")
-    return models[vocabulary.checked_name("model", DEFAULT_MODEL[kind] if name == AUTO else name, (AUTO, *models))]
+    return models[_chosen("model", name, DEFAULT_MODEL[kind])]
 
 
 def _protocol(request: Request) -> Protocol:
-    name = "paper" if request.protocol == AUTO else request.protocol
-    vocabulary.checked_name("protocol", name, (AUTO, *vocabulary.PROTOCOLS))
-    warmup = None if request.warmup == AUTO else whole_number("warmup", request.warmup, 1)
-    steps = None if request.steps == AUTO else whole_number("steps", request.steps, 1)
+    name = _chosen("protocol", request.protocol, "paper")
+    warmup = None if request.warmup == AUTO else fieldvalues.number("warmup", request.warmup)
+    steps = None if request.steps == AUTO else fieldvalues.number("steps", request.steps)
     return protocol.choose(name, warmup, steps)
 
 
 def _ctx(text: str, kind: str, model: Model, counts: Protocol) -> int:
-    ctx = whole_number("ctx", DEFAULT_CTX[kind] if text == AUTO else text, 1)
+    ctx = fieldvalues.number("ctx", DEFAULT_CTX[kind] if text == AUTO else text)
     limit = model.shape.max_positions
     if sequence_tokens(ctx, counts.warmup, counts.steps) <= limit:
         return ctx
@@ -161,45 +153,23 @@ def _ctx(text: str, kind: str, model: Model, counts: Protocol) -> int:
     )
 
 
-def _quant(name: str) -> str:
-    chosen = DEFAULT_QUANT if name == AUTO else name
-    return vocabulary.checked_available("quant", chosen, (AUTO,), registry.format_names())
-
-
 def _runtime(name: str) -> RuntimeDeclaration:
-    chosen = DEFAULT_RUNTIME if name == AUTO else name
-    vocabulary.checked_available("runtime", chosen, (AUTO,), registry.runtime_names())
-    return registry.runtime(chosen).DECLARATION
-
-
-def _runtime_choice(field: str, value: str, runtime: RuntimeDeclaration, words: Iterable[str]) -> str:
-    """Returns the requested cache or attention if any runtime has it, or else the runtime's first."""
-    plural = {"cache": "caches", "attention": "attentions"}[field]
-    if value == AUTO:
-        first: str = getattr(runtime, plural)[0]
-        return first
-    declarations = registry.runtime_declarations()
-    return vocabulary.checked_available(
-        field,
-        value,
-        (AUTO, *words),
-        dict.fromkeys(choice for declared in declarations for choice in getattr(declared, plural)),
-    )
+    return registry.runtime(_chosen("runtime", name, DEFAULT_RUNTIME)).DECLARATION
 
 
 def _with_kernel(cell: Cell, name: str, dtype: str) -> Cell:
     """Returns the cell with the requested kernel and dtype, or with the defaults of its quant and kernel."""
     kernel = pairs.default_kernel(cell) if name == AUTO else _kernel(name)
-    chosen = kernel.dtypes[0] if dtype == AUTO else _dtype(dtype)
-    return replace(cell, kernel=kernel.name, dtype=chosen)
-
-
-def _dtype(name: str) -> str:
-    return vocabulary.checked_name("dtype", name, (AUTO, *vocabulary.DTYPES))
+    return replace(cell, kernel=kernel.name, dtype=_chosen("dtype", dtype, kernel.dtypes[0]))
 
 
 def _kernel(name: str) -> KernelDeclaration:
-    return registry.kernel(vocabulary.checked_available("kernel", name, (AUTO,), registry.kernel_names())).DECLARATION
+    return registry.kernel(fieldvalues.checked("kernel", name)).DECLARATION
+
+
+def _chosen(field: str, value: str, default: str) -> str:
+    """Returns the checked value, or the default of `auto`."""
+    return default if value == AUTO else fieldvalues.checked(field, value)
 
 
 def _options(text: str, runtime: RuntimeDeclaration, quant: str, synthetic: bool) -> dict[str, str]:

@@ -1,0 +1,62 @@
+"""Values of single fields of a request, checked without the other fields: names, whole numbers and options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from runner import registry
+from runner.cell import catalogue, vocabulary
+from runner.cell.vocabulary import AUTO
+from runner.plan.request import option_map, whole_number
+
+LEAST = {"ctx": 1, "steps": 1, "warmup": 1, "seed": 0}
+"""Fields that are whole numbers, each with its least value."""
+
+
+def _all_caches() -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for declared in registry.runtime_declarations() for name in declared.caches))
+
+
+def _all_attentions() -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for declared in registry.runtime_declarations() for name in declared.attentions))
+
+
+WORDS: Mapping[str, Callable[[], tuple[str, ...]]] = {
+    "gpu": lambda: (*catalogue.gpus(),),
+    "model": lambda: (*catalogue.models(),),
+    "quant": registry.format_names,
+    "kernel": registry.kernel_names,
+    "runtime": registry.runtime_names,
+    "cache": _all_caches,
+    "attention": _all_attentions,
+    "dtype": lambda: vocabulary.DTYPES,
+    "protocol": lambda: vocabulary.PROTOCOLS,
+    "where": lambda: vocabulary.PLACES,
+    "stack": lambda: vocabulary.STACKS,
+}
+"""Fields whose values are names, each with those that this version has."""
+PLANNED = {"cache": vocabulary.CACHES, "attention": vocabulary.ATTENTIONS}
+"""Fields with names that no runtime may have yet."""
+
+
+def checked(field: str, value: str) -> str:
+    """Returns the value. Raises UnknownName, NotAvailable or BadValue if no request can have it in this field.
+
+    `gpu` must be in the catalogue: this function does not know the installed cards.
+    """
+    if value == AUTO:
+        return value
+    if field in LEAST:
+        number(field, value)
+    elif field == "options":
+        option_map(value)
+    elif field in PLANNED:
+        vocabulary.checked_available(field, value, (AUTO, *PLANNED[field]), WORDS[field]())
+    elif field in WORDS:
+        vocabulary.checked_name(field, value, (AUTO, *WORDS[field]()))
+    return value
+
+
+def number(field: str, value: str) -> int:
+    """Returns the value of a field of LEAST as an integer. Raises BadValue if it is none, or too small or large."""
+    return whole_number(field, value, LEAST[field])
