@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from runner import program as programs
-from runner.commands import benching, diagnosing, listings, measuring, recordfiles
+from runner.commands import benching, diagnosing, listings, measuring, recordfiles, studying
 from runner.commands.start import Start
 from runner.program import Program
 
@@ -23,7 +23,7 @@ def program() -> None:
 
 
 for command in (
-    *(measuring.cell, measuring.ab, benching.bench),
+    *(measuring.cell, measuring.ab, studying.study, benching.bench),
     *(recordfiles.import_command, recordfiles.ui, recordfiles.verify),
     *(listings.list_gpus, listings.list_models, diagnosing.doctor),
 ):

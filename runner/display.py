@@ -31,12 +31,16 @@ class Lines:
     def __init__(self) -> None:
         self._noted: set[str] = set()
         self._has_waited = False
+        self._position = ""
 
     @contextmanager
     def session(self, title: str, expected_s: float | None) -> Iterator[None]:
         if expected_s is not None:
             terminal.say(f"{title}: about {duration(expected_s)}, like the last session of this cell")
         yield
+
+    def position(self, text: str) -> None:
+        self._position = f"{text}: "
 
     def note(self, text: str) -> None:
         if text not in self._noted:
@@ -49,7 +53,7 @@ class Lines:
             self.note(text)
 
     def phase(self, name: str, elapsed_s: float) -> None:
-        self._say(f"[{elapsed_s:6.1f} s] {name}")
+        self._say(f"[{elapsed_s:6.1f} s] {self._position}{name}")
 
     def _say(self, line: str) -> None:
         terminal.say(line)
@@ -85,7 +89,8 @@ class Live(Lines):
         done_s = elapsed_s if total_s is None else min(elapsed_s, total_s)
         with suppress(DecodeFloorError, PipeClosed, OSError):
             self._progress.start()
-            self._progress.update(task, description=name, completed=done_s, time=_times(elapsed_s, total_s))
+            description, times = f"{self._position}{name}", _times(elapsed_s, total_s)
+            self._progress.update(task, description=description, completed=done_s, time=times)
             self._progress.refresh()
 
     def _say(self, line: str) -> None:

@@ -164,6 +164,13 @@ class NoContainer(DecodeFloorError):
     reason = "no-container"
 
 
+class StudyIncomplete(DecodeFloorError):
+    """Sessions of a study are missing: some failed, or its time limit ended it. The same command continues it."""
+
+    exit_code = 30
+    reason = "study-incomplete"
+
+
 class Interrupted(Stopped):
     """Ctrl-C."""
 

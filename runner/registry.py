@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -40,7 +41,8 @@ def _listed(folders: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _load(package: ModuleType, name: str) -> Any:
-    return importlib.import_module(f"{package.__name__}.{name.replace('-', '_')}")
+    module = f"{package.__name__}.{name.replace('-', '_')}"
+    return sys.modules.get(module) or importlib.import_module(module)
 
 
 def folders() -> Iterator[Path]:

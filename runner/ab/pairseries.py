@@ -59,6 +59,11 @@ class PairSeries:
         if self._store_error is not None:
             raise self._store_error
 
+    @property
+    def is_complete(self) -> bool:
+        """Returns whether an opened A/B has all sessions."""
+        return self._manifest.done >= self.planned
+
     def remaining(self) -> int:
         """Returns the number of sessions still to measure in both arms, provided that each is valid."""
         return sum(self.remaining_by_arm().values())

@@ -82,19 +82,20 @@ FIGURES = tuple(name for name, hint in hints(Gpu).items() if hint is Figure)
 
 def folder() -> Path:
     """Returns the experiments folder: the one that DECODE_FLOOR_EXPERIMENTS names, else the one beside the package."""
-    return Path(os.environ.get(FOLDER_VARIABLE) or SHIPPED)
+    named = os.environ.get(FOLDER_VARIABLE)
+    return Path(named) if named else SHIPPED
 
 
 def gpus(where: Path | None = None) -> Mapping[str, Gpu]:
     """Returns key → GPU, in the file's order, from the folder `where`, by default `folder()`.
 
     Raises BadValue that names file, entry and field."""
-    return _gpus((where or folder()) / "gpus.yaml")
+    return _gpus(where or folder())
 
 
 def models(where: Path | None = None) -> Mapping[str, Model]:
     """Returns key → model, as `gpus` does."""
-    return _models((where or folder()) / "models.yaml")
+    return _models(where or folder())
 
 
 def gpu_for(nvml_name: str) -> Gpu | None:
@@ -102,7 +103,12 @@ def gpu_for(nvml_name: str) -> Gpu | None:
 
     Raises BadValue if several match: a card measured under two keys would count as two cards.
     """
-    matches = [gpu for gpu in gpus().values() if gpu.nvml is not None and re.fullmatch(gpu.nvml, nvml_name)]
+    return _gpu_for(nvml_name, folder())
+
+
+@cache
+def _gpu_for(nvml_name: str, where: Path) -> Gpu | None:
+    matches = [gpu for gpu in gpus(where).values() if gpu.nvml is not None and re.fullmatch(gpu.nvml, nvml_name)]
     if len(matches) > 1:
         raise BadValue(
             f"gpus.yaml: {' and '.join(gpu.key for gpu in matches)} match the NVML name {nvml_name!r}: "
@@ -127,12 +133,14 @@ def entry_to_add(key: str, nvml_name: str, compute_capability: str | None) -> st
 
 
 @cache
-def _gpus(path: Path) -> dict[str, Gpu]:
+def _gpus(where: Path) -> dict[str, Gpu]:
+    path = where / "gpus.yaml"
     return {key: _gpu(key, entry, Place(path.name, key)) for key, entry in read_yaml(path).items()}
 
 
 @cache
-def _models(path: Path) -> dict[str, Model]:
+def _models(where: Path) -> dict[str, Model]:
+    path = where / "models.yaml"
     return {key: _model(key, entry, Place(path.name, key)) for key, entry in read_yaml(path).items()}
 
 

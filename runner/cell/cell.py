@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from runner.cell.fieldtypes import OneOf, Size
@@ -50,7 +50,7 @@ class Cell:
     """options, validated by the runtime and kernel"""
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**vars(self), "options": dict(self.options)}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Cell:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -21,18 +19,18 @@ from runner.cell.jsonform import to_json
 from runner.cell.vocabulary import AUTO, CPU
 from runner.commands import comparing, objects
 from runner.commands.options import count_option, json_option, request_options, session_options
+from runner.commands.sessionsettings import session_settings
 from runner.commands.start import Start
 from runner.counts import counted
-from runner.errors import Failure, InvalidSession, MissingPackage, StoreUnreachable
+from runner.errors import Failure, InvalidSession, StoreUnreachable
 from runner.launch.series import TimeLimit, measure_all
-from runner.launch.session import Commit, Display, Finished, Settings, run_session
+from runner.launch.session import Finished, Settings, run_session
 from runner.machine import nvml
 from runner.plan.request import FROM_ENVIRONMENT, NONE, Request, are_local, names_a_variable
 from runner.record import sidecar
 from runner.record import spool as spools
 from runner.record.sections.head import GpuInfo
 from runner.record.sessionrecord import MeasuredRecord
-from runner.record.spool import DEFAULT_SPOOL
 from runner.store.session_run import run_name
 
 
@@ -61,7 +59,7 @@ def cell(
     try:
         # the lines of an explanation are many: they need a display that keeps them
         shown = display.choose(plain=explain_gate)
-        settings = replace(_settings(start.run, spool, share_host, timeout, shown), explain=explain_gate)
+        settings = replace(session_settings(start.run, spool, share_host, timeout, shown), explain=explain_gate)
         requested = Request(**request)
         _warn_of_paths(start.run, {"weights": requested.weights})
         for each in _sessions(requested, sessions, start.ms, settings):
@@ -101,7 +99,7 @@ def ab(
 ) -> None:
     """Measures two cells that differ in one field, alternately. The same command continues an interrupted
     comparison."""
-    settings = _settings(start.run, spool, share_host, timeout, display.choose())
+    settings = session_settings(start.run, spool, share_host, timeout, display.choose())
     requested = Request(**request)
     _warn_of_paths(
         start.run, {"weights": requested.weights} | ({"a": value_a, "b": value_b} if field == "weights" else {})
@@ -165,30 +163,6 @@ def _left(series: PairSeries) -> str:
         return "done"
     about = "" if seconds is None else f", about {display.duration(seconds)}"
     return f"{counted(sessions, 'session')} left{about}"
-
-
-def _settings(
-    run: store.EntryRun | None, spool: Path | None, share_host: bool, timeout_s: float, shown: Display
-) -> Settings:
-    commit = None if spool is not None and run is None else _commit(run)
-    return Settings(spool or DEFAULT_SPOOL, commit, run, share_host, timeout_s, shown)
-
-
-def _commit(run: store.EntryRun | None) -> Commit:
-    """Returns the function that commits a session to MLflow.
-
-    Raises MissingPackage without MLflow, which is imported only after the measurement. Warns if the store cannot take
-    the session.
-    """
-    if importlib.util.find_spec("mlflow") is None:
-        raise MissingPackage(
-            f"{sys.executable} has no MLflow to store the session in: use --spool DIR, and where MLflow is, "
-            "python -m runner import DIR"
-        )
-    obstacle = store.before_measuring(run.id if run else None)
-    if obstacle is not None:
-        click.echo(f"warning: {obstacle}; records are kept in the spool meanwhile", err=True)
-    return store.commit
 
 
 def _sessions(request: Request, count: int, started_ms: int, settings: Settings) -> Iterator[Finished]:

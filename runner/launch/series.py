@@ -46,6 +46,11 @@ class TimeLimit:
         """Returns whether a session of this length ends before the limit. One of unknown length may begin before it."""
         return self.end_s is None or time.monotonic() + (expected_s or 0.0) < self.end_s
 
+    @property
+    def is_over(self) -> bool:
+        """Returns whether the limit has passed."""
+        return not self.allows(None)
+
 
 @dataclass
 class Ended:
@@ -93,13 +98,15 @@ def _measure(series: Series, limit: TimeLimit, on_session: OnSession, ended: End
             ended.at_limit = True
             return
         finished = series.measure()
-        on_session(series, finished)
         error = finished.error
+        if isinstance(error, Stopped):
+            raise error
+        on_session(series, finished)
         if isinstance(finished.store_error, StoreUnreachable):
             ended.store_error = finished.store_error
         if error is None or isinstance(error, StoreUnreachable):
             continue
-        if isinstance(error, Stopped | DiskFull):
+        if isinstance(error, DiskFull):
             raise error
         if series.ends_with(error):
             ended.errors.append((series, error))

@@ -57,6 +57,10 @@ class Display(Protocol):
         """Shows a session for as long as the context lasts. `expected_s` is how long it may take, if that is known."""
         ...
 
+    def position(self, text: str) -> None:
+        """Shows with the following sessions which of how many the session is, such as `3/12`."""
+        ...
+
     def note(self, text: str) -> None:
         """Shows a text that does not concern the session alone. A repeated one is shown once."""
         ...

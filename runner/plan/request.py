@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from runner.cell.vocabulary import AUTO, plain_token
 from runner.errors import BadValue
@@ -58,7 +58,7 @@ class Request:
 
     def published(self) -> dict[str, str]:
         """Returns the fields as records publish them: without paths and card UUIDs."""
-        fields: dict[str, str] = asdict(self)
+        fields: dict[str, str] = {**vars(self)}
         if self.weights_are_local:
             fields["weights"] = "local"
         if self.device != AUTO and not self.device.isdecimal():

@@ -13,11 +13,15 @@ class Seen:
         self.sessions: list[tuple[str, float | None]] = []
         self.notes: list[str] = []
         self.phases: list[tuple[str, float]] = []
+        self.positions: list[str] = []
 
     @contextmanager
     def session(self, title: str, expected_s: float | None) -> Iterator[None]:
         self.sessions.append((title, expected_s))
         yield
+
+    def position(self, text: str) -> None:
+        self.positions.append(text)
 
     def note(self, text: str) -> None:
         self.notes.append(text)

@@ -281,6 +281,6 @@ def test_the_holder_is_told_without_waiting(start: Start, folder: Path) -> None:
 
 def test_a_link_in_the_place_of_the_lock_has_no_holder(folder: Path, tmp_path: Path) -> None:
     folder.mkdir(parents=True)
-    (folder / hostlock.FILE_NAME).symlink_to(tmp_path)
+    (folder / hostlock.FILE_NAMES[hostlock.SESSION]).symlink_to(tmp_path)
     with pytest.raises(BadValue, match="a symbolic link is in the way"):
         hostlock.holder()

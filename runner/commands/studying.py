@@ -1,0 +1,229 @@
+"""The command `study`: measures what is missing of the studies that files declare."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from runner import display, layout, store
+from runner.ab.pairseries import PairSeries
+from runner.commands import comparing
+from runner.commands.options import ANY_PATH, LONGEST_TIMEOUT_S, session_options
+from runner.commands.sessionsettings import session_settings
+from runner.commands.start import Start
+from runner.counts import counted
+from runner.errors import GpuNotFound, StudyIncomplete, Terminated
+from runner.launch.series import Ended, OnSession, Series, TimeLimit, measure_all
+from runner.launch.session import Finished, Settings
+from runner.machine import hostlock
+from runner.processes import signals
+from runner.record.sessionrecord import MeasuredRecord
+from runner.record.spool import DEFAULT_SPOOL
+from runner.store import EntryRun, Summary
+from runner.study import outline, prepared, studyfile, studystate
+from runner.study.declared import Study
+from runner.study.prepared import Prepared
+from runner.study.standing import DONE, FAILED, MISSING, WAITING
+from runner.study.tally import Tally
+
+STOPPING_S = 10.0
+"""Seconds before the end of `--minutes` in which a session that still runs is stopped."""
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What the options ask for."""
+
+    redo: bool
+    retry: bool
+    limit: TimeLimit
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A study after its sessions, and how they ended."""
+
+    after: Prepared
+    ended: Ended
+
+
+def _minutes(_context: click.Context, _option: click.Parameter, minutes: float) -> float:
+    """Returns the minutes of a time limit. Rejects NaN."""
+    if minutes == math.inf or 0 < 60 * minutes <= LONGEST_TIMEOUT_S:
+        return minutes
+    raise click.BadParameter(f"{minutes:g} must be more than 0, and at most {LONGEST_TIMEOUT_S // 60} minutes (7 days)")
+
+
+@click.command()
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=ANY_PATH)
+@click.option("--dry-run", is_flag=True, help="print the cells, what is done, and the expected time; measure nothing")
+@click.option("--redo", is_flag=True, help="measure every cell anew; the earlier records are kept")
+@click.option("--retry-failed", is_flag=True, help="measure the cells again that failed or were not valid")
+@click.option(
+    "--minutes",
+    type=float,
+    default=math.inf,
+    show_default="no limit",
+    callback=_minutes,
+    help="end before this many minutes have passed; the same command continues",
+)
+@session_options
+@click.pass_obj
+def study(
+    start: Start,
+    /,
+    files: Sequence[Path],
+    dry_run: bool,
+    redo: bool,
+    retry_failed: bool,
+    minutes: float,
+    spool: Path | None,
+    share_host: bool,
+    timeout: float,
+) -> None:
+    """Measures what is missing of the studies in these files: cells, or A/Bs. The same command continues them."""
+    studies = [studyfile.read(file) for file in files]
+    if dry_run:
+        for each in studies:
+            _print_plan(prepared.prepare(each, spool or DEFAULT_SPOOL, redo, retry_failed))
+        return
+    settings = session_settings(start.run, spool, share_host, timeout, display.choose())
+    with _time_limit(minutes) as limit, hostlock.hold(share_host, settings.display.wait, hostlock.STUDY):
+        order = _Order(redo, retry_failed, limit)
+        measured = [_measured(each, order, settings) for each in studies]
+    _raise_incomplete(measured)
+    if start.run is not None:
+        _commit(start.run, [each.after for each in measured])
+
+
+@contextmanager
+def _time_limit(minutes: float) -> Iterator[TimeLimit]:
+    """Yields the time limit. A session that still runs at its end is stopped by SIGTERM."""
+    if minutes == math.inf:
+        yield TimeLimit()
+        return
+    seconds = max(0.0, 60 * minutes - STOPPING_S)
+    with signals.terminated_after(seconds, f"the time limit, --minutes {minutes:g}, is over"):
+        yield TimeLimit(time.monotonic() + seconds)
+
+
+def _print_plan(found: Prepared) -> None:
+    _print_outline(found)
+    for row in outline.table(found.standings, layout.width()):
+        click.echo(row)
+
+
+def _print_outline(found: Prepared) -> None:
+    for text in found.changes:
+        click.echo(f"note: {found.state.name} has changed since it was measured: {text}", err=True)
+    for file in found.unreadable:
+        click.echo(f"note: {file.path} is no record ({file.reason}): its session does not count", err=True)
+    for text in outline.lines(found.study.name, found.standings, layout.width()):
+        click.echo(text)
+
+
+def _measured(study: Study, order: _Order, settings: Settings) -> _Measured:
+    """Measures the missing sessions of a study. Prints how far it is before and after."""
+    before = prepared.prepare(study, settings.spool, order.redo, order.retry)
+    _print_outline(before)
+    planned = list(prepared.missing_series(before, settings))
+    if not planned or order.limit.is_over:
+        return _Measured(before, Ended(at_limit=bool(planned)))
+    studystate.write(settings.spool, before.state)
+    tally = Tally(planned)
+    titles = {id(series): standing.planned.title for series, standing in planned}
+
+    def show(series: Series, finished: Finished) -> None:
+        tally.add(series, finished)
+        click.echo(_line(titles[id(series)], finished, tally))
+        settings.display.position(tally.position)
+
+    settings.display.position(tally.position)
+    ended = _ended([series for series, _ in planned], order.limit, show)
+    for series, _ in planned:
+        if isinstance(series, PairSeries):
+            _compare(series, settings)
+    after = prepared.again(before, settings.spool)
+    _print_end(after)
+    return _Measured(after, ended)
+
+
+def _ended(series: Sequence[Series], limit: TimeLimit, show: OnSession) -> Ended:
+    """Measures the series. A session that the time limit stopped ends them like the limit itself."""
+    try:
+        return measure_all(series, limit, show)
+    except Terminated:
+        if not limit.is_over:
+            raise
+        return Ended(at_limit=True)
+
+
+def _line(title: str, finished: Finished, tally: Tally) -> str:
+    record = finished.record
+    result = f"{record.latency.step_wall_ms:.3f} ms" if isinstance(record, MeasuredRecord) else record.outcome.status
+    marks = ", ".join(record.flags) if record.valid else "NOT VALID"
+    return "  ".join(filter(None, (f"{tally.done + tally.failed}", title, result, tally.text, marks)))
+
+
+def _compare(series: PairSeries, settings: Settings) -> None:
+    """Prints the comparison of a complete A/B, and logs it where there is a store."""
+    if not series.is_complete:
+        return
+    if settings.commit is None:
+        click.echo(f"compare the arms with: {comparing.command(series.folder)}")
+    else:
+        comparing.log_comparison(series.folder)
+
+
+def _print_end(after: Prepared) -> None:
+    _print_outline(after)
+    for text in outline.failures(after.standings):
+        click.echo(text)
+
+
+def _commit(run: EntryRun, found: Sequence[Prepared]) -> None:
+    """Closes the run that MLflow made for this command with what the studies have."""
+    names = " ".join(each.study.name for each in found)
+    standings = [standing for each in found for standing in each.standings]
+    lines = [line for each in found for line in outline.lines(each.study.name, each.standings, layout.WIDTH)]
+    metrics = {
+        "study/entries": float(len(standings)),
+        "study/entries_done": float(sum(each.status == DONE for each in standings)),
+        "study/sessions_done": float(sum(each.done for each in standings)),
+    }
+    note = "\n".join(("```", *lines, "```", ""))
+    store.claim_report(run.id, f"study {names}")
+    store.commit_report(f"study {names}", Summary(metrics, {"study": names}, note, {}), run.id)
+    run.mark_closed()
+
+
+def _raise_incomplete(measured: Sequence[_Measured]) -> None:
+    """Raises StudyIncomplete if sessions are missing that could be measured here, GpuNotFound if none could be, and the
+    store's error if it did not take one."""
+    standings = [standing for each in measured for standing in each.after.standings]
+    missing = sum(each.missing for each in standings if each.status == MISSING)
+    failed = [each for each in standings if each.status == FAILED]
+    if missing or failed:
+        raise StudyIncomplete(_incomplete(missing, len(failed), any(each.ended.at_limit for each in measured)))
+    store_errors = [each.ended.store_error for each in measured if each.ended.store_error is not None]
+    if store_errors:
+        raise store_errors[0]
+    waiting = dict.fromkeys(each.planned.gpu for each in standings if each.status == WAITING)
+    if waiting and all(each.status == WAITING for each in standings):
+        raise GpuNotFound(f"nothing to measure here: the study's cells wait for {', '.join(waiting)}")
+
+
+def _incomplete(missing: int, failed: int, at_limit: bool) -> str:
+    parts = []
+    if missing:
+        why = " at the time limit" if at_limit else ""
+        parts.append(f"{counted(missing, 'session is', 'sessions are')} missing{why}: run the same command again")
+    if failed:
+        parts.append(f"{counted(failed, 'cell')} failed: see the lines above; --retry-failed measures again")
+    return "; ".join(parts)

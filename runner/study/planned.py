@@ -1,0 +1,128 @@
+"""The entries of a study, resolved: for the devices of this machine, and for other GPUs by the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from runner.ab import arms
+from runner.ab.arms import Pair
+from runner.cell import catalogue
+from runner.cell.vocabulary import AUTO, CPU
+from runner.errors import BadValue, DecodeFloorError, Infeasible
+from runner.machine import host
+from runner.plan import absent, fit
+from runner.plan.cards import Installed, gpu_key
+from runner.plan.request import NONE, Request
+from runner.plan.resolve import Plan, resolve
+from runner.study.declared import Entry, Study
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A resolved entry: the plan of its cell, or those of arms a and b.
+
+    `waits_for` names a GPU that this machine lacks. `obstacle` says why a cell does not fit into its device's memory.
+    There are no plans for an absent GPU whose memory the catalogue does not know.
+    """
+
+    entry: Entry
+    gpu: str
+    plans: tuple[Plan, ...]
+    keys: tuple[str, ...]
+    """cell_key of each plan"""
+    pair: Pair | None = None
+    waits_for: str | None = None
+    obstacle: str | None = None
+
+    @property
+    def title(self) -> str:
+        """Returns the cell in a few words; for an A/B its arms and what they share."""
+        if not self.plans:
+            return " ".join(text for text in vars(self.entry.request).values() if text != AUTO)
+        if self.pair is None:
+            return self.plans[0].cell.title
+        a, b = (plan.cell for plan in self.plans)
+        shared = " ".join((*(word for word in a.words if word in b.words), a.gpu))
+        field = self.pair.field
+        return f"A/A {shared}" if field == NONE else f"A/B {self.pair.a.value}/{self.pair.b.value} {shared}"
+
+
+def plan_study(study: Study, installed: Installed) -> tuple[Planned, ...]:
+    """Returns the entries of a study, resolved on a machine with these GPUs.
+
+    Raises the errors of `resolve` and of `arms.pair` with the entry's place in its file, and BadValue for two entries
+    of the same cell.
+    """
+    planner = _Planner(installed)
+    entries = tuple(map(planner.planned, study.entries))
+    _check_distinct(entries)
+    return entries
+
+
+class _Planner:
+    """Devices of this machine, and the cards of the catalogue that stand for absent ones."""
+
+    def __init__(self, installed: Installed) -> None:
+        self._installed = installed
+        self._present = {AUTO, CPU, *(gpu_key(card) for card in installed if card.name)}
+        self._memory_bytes = host.memory_bytes()
+        self._absent: dict[str, Installed] = {}
+
+    def planned(self, entry: Entry) -> Planned:
+        try:
+            return self._planned(entry)
+        except DecodeFloorError as error:
+            raise type(error)(f"{entry.place}: {error}") from error
+
+    def _planned(self, entry: Entry) -> Planned:
+        request = entry.request
+        is_here = request.gpu in self._present
+        cards = self._installed if is_here else self._absent_cards(request.gpu)
+        waits_for = None if is_here else request.gpu
+        if not cards and not is_here:
+            return Planned(entry, request.gpu, (), (), waits_for=waits_for)
+        pair = _pair(entry, cards)
+        plans = (resolve(request, cards),) if pair is None else tuple(arm.plan for arm in pair.arms)
+        keys = tuple(plan.cell.key for plan in plans)
+        obstacle = next(filter(None, map(self._obstacle, plans)), None)
+        return Planned(entry, plans[0].cell.gpu, plans, keys, pair, waits_for, obstacle)
+
+    def _absent_cards(self, gpu: str) -> Installed:
+        """Returns the card of the catalogue that stands for an absent GPU, in a list, which may be empty."""
+        if gpu not in self._absent:
+            entry = catalogue.gpus().get(gpu)
+            stand_in = absent.card(entry) if entry is not None else None
+            self._absent[gpu] = () if stand_in is None else (stand_in,)
+        return self._absent[gpu]
+
+    def _obstacle(self, plan: Plan) -> str | None:
+        """Returns why the plan does not fit into the memory of its device, None if it does."""
+        available_bytes = plan.memory_bytes or self._memory_bytes
+        try:
+            fit.check(plan.cell, plan.model.shape, plan.scheme, plan.protocol, plan.device.kind, available_bytes)
+        except Infeasible as error:
+            return str(error)
+        return None
+
+
+def _pair(entry: Entry, cards: Installed) -> Pair | None:
+    compared = entry.arms
+    if compared is None:
+        return None
+    return arms.pair(entry.request, compared.field, compared.a, compared.b, cards)
+
+
+def _check_distinct(entries: tuple[Planned, ...]) -> None:
+    """Raises BadValue if two entries give the same cell, or A/Bs of the same cells."""
+    places: dict[tuple[object, ...], Entry] = {}
+    for planned in entries:
+        identity = (*planned.keys, *_measured_as(planned.entry.request, planned.plans))
+        if planned.plans and (first := places.setdefault(identity, planned.entry)) is not planned.entry:
+            raise BadValue(f"{planned.entry.place}: gives {planned.title} again, like {first.place}: keep one of them")
+
+
+def _measured_as(request: Request, plans: tuple[Plan, ...]) -> Iterator[object]:
+    """Yields what distinguishes measurements of the same cell."""
+    yield from ((plan.protocol, plan.seed) for plan in plans)
+    yield from (request.where, request.stack, request.device)
