@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,8 +11,9 @@ import click
 
 from runner import registry
 from runner.cell.protocol import NAMED
-from runner.cell.vocabulary import AUTO, DTYPES, STACKS, plain_token
+from runner.cell.vocabulary import AUTO, plain_token
 from runner.launch import process
+from runner.plan import fieldvalues
 from runner.plan.request import Request, whole_number
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -36,10 +37,6 @@ def count_option(name: str, least: int, default: int, text: str) -> Callable[[Fu
     )
 
 
-def _words(choices: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(choices))
-
-
 def _options() -> str:
     """Returns the options of runtimes and formats with their values, as the help shows them."""
     runtimes = (declared.options for declared in registry.runtime_declarations())
@@ -48,27 +45,13 @@ def _options() -> str:
     return "; ".join(f"{name}:{'|'.join(values[name])}" for name in values)
 
 
+LISTED = ("quant", "kernel", "runtime", "cache", "dtype", "attention", "stack")
+"""Fields whose help lists their values."""
 REQUEST_HELP = {
-    "gpu": "the GPU's name in the catalogue (`python -m runner gpus` lists them), or cpu",
-    "model": "the model's name in the catalogue (`python -m runner models` lists them)",
-    "ctx": "tokens in the context",
-    "quant": f"weight format: {_words(registry.format_names())}",
-    "kernel": f"kernel that multiplies the weights: {_words(registry.kernel_names())}",
-    "runtime": f"how a step is executed: {_words(registry.runtime_names())}",
-    "cache": f"KV cache: {_words(each for runtime in registry.runtime_declarations() for each in runtime.caches)}",
-    "dtype": f"dtype of unpacked values: {_words(DTYPES)}",
-    "attention": "implementation of attention: "
-    f"{_words(each for runtime in registry.runtime_declarations() for each in runtime.attentions)}",
-    "weights": "synthetic, hub, a folder of safetensors, or env:NAME for the folder in the variable NAME",
-    "protocol": _words(f"{name} ({counts.steps} steps)" for name, counts in NAMED.items()),
-    "steps": "timed steps instead of the protocol's",
-    "warmup": "warm-up steps instead of the protocol's",
-    "seed": "seed of the random prompt",
-    "where": "here (this interpreter), container (required), or auto (a container if its image is present)",
-    "device": "index or UUID of the GPU, if there are several",
-    "study": "name of the session's study",
-    "options": f"name:value,name:value, options of the runtime and of synthetic weights: {_options()}",
-    "stack": f"pinned package versions: {_words(STACKS)}",
+    **fieldvalues.DESCRIPTIONS,
+    **{name: f"{fieldvalues.DESCRIPTIONS[name]}: {', '.join(fieldvalues.WORDS[name]())}" for name in LISTED},
+    "protocol": ", ".join(f"{name} ({counts.steps} steps)" for name, counts in NAMED.items()),
+    "options": f"{fieldvalues.DESCRIPTIONS['options']}: {_options()}",
 }
 
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import re
 import reprlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
+from yaml.composer import Composer
+from yaml.constructor import SafeConstructor
+from yaml.parser import Parser
+from yaml.reader import Reader
+from yaml.resolver import Resolver
+from yaml.scanner import Scanner
 
 from runner import failures
 from runner.errors import BadValue
@@ -25,12 +31,32 @@ _SHORT.maxstring = _SHORT.maxother = 60
 _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict = 2, 4, 4
 
 
+if TYPE_CHECKING or not yaml.__with_libyaml__:
+
+    class Events(Reader, Scanner, Parser):
+        """PyYAML's own parser."""
+
+        def __init__(self, stream: bytes) -> None:
+            Reader.__init__(self, stream)
+            Scanner.__init__(self)
+            Parser.__init__(self)
+
+else:
+    from yaml._yaml import CParser as Events  # libyaml's, five times as fast
+
+
 class _Twice(Exception):
     """A name that occurs twice in one mapping. PyYAML would use the last value."""
 
 
-class Loader(yaml.SafeLoader):
+class Loader(Composer, Events, SafeConstructor, Resolver):
     """A loader with the numbers of YAML 1.2: 1e-5 is a number, 012 is twelve, and 1:30 is text."""
+
+    def __init__(self, stream: bytes) -> None:
+        Events.__init__(self, stream)  # bytes: the parser detects the encoding
+        Composer.__init__(self)
+        SafeConstructor.__init__(self)
+        Resolver.__init__(self)
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Returns the composed mapping. Raises _Twice for a repeated name.
@@ -109,7 +135,7 @@ def load(
     or repeats a name. `kind` names the kind of file.
     """
     try:
-        return yaml.load(plainfile.read(path, at_most, kind), loader)  # bytes: PyYAML detects the encoding
+        return loader(plainfile.read(path, at_most, kind)).get_single_data()
     except OSError as error:
         problem = f"cannot be read ({failures.reason(error)}): {failures.remedy(error)}{remedy}"
         raise BadValue(f"{path}: {problem}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import yaml
 
@@ -44,9 +44,11 @@ class _WithLines(yamlfile.Loader):
         yield items
         items.extend(Lined(self.construct_object(item), item.start_mark.line + 1) for item in node.value)
 
-
-_WithLines.add_constructor("tag:yaml.org,2002:map", _WithLines.construct_lined_map)
-_WithLines.add_constructor("tag:yaml.org,2002:seq", _WithLines.construct_lined_list)
+    yaml_constructors: ClassVar = {
+        **yamlfile.Loader.yaml_constructors,
+        "tag:yaml.org,2002:map": construct_lined_map,
+        "tag:yaml.org,2002:seq": construct_lined_list,
+    }
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,28 @@ from runner.cell import catalogue, vocabulary
 from runner.cell.vocabulary import AUTO
 from runner.plan.request import option_map, whole_number
 
+DESCRIPTIONS = {
+    "gpu": "the GPU's name in the catalogue (`python -m runner gpus` lists them), or cpu",
+    "model": "the model's name in the catalogue (`python -m runner models` lists them)",
+    "ctx": "tokens in the context",
+    "quant": "weight format",
+    "kernel": "kernel that multiplies the weights",
+    "runtime": "how a step is executed",
+    "cache": "KV cache",
+    "dtype": "dtype of unpacked values",
+    "attention": "implementation of attention",
+    "weights": "synthetic, hub, a folder of safetensors, or env:NAME for the folder in the variable NAME",
+    "protocol": "number of warm-up and timed steps",
+    "steps": "timed steps instead of the protocol's",
+    "warmup": "warm-up steps instead of the protocol's",
+    "seed": "seed of the random prompt",
+    "where": "here (this interpreter), container (required), or auto (a container if its image is present)",
+    "device": "index or UUID of the GPU, if there are several",
+    "study": "name of the session's study",
+    "options": "name:value,name:value, options of the runtime and of synthetic weights",
+    "stack": "pinned package versions",
+}
+"""Field of a request → its description."""
 LEAST = {"ctx": 1, "steps": 1, "warmup": 1, "seed": 0}
 """Fields that are whole numbers, each with its least value."""
 

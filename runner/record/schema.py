@@ -40,17 +40,17 @@ def schema() -> Schema:
 
 def text() -> str:
     """Returns the content of docs/record.schema.json."""
-    return _laid_out(schema(), "") + "\n"
+    return laid_out(schema()) + "\n"
 
 
-def _laid_out(value: Any, indent: str) -> str:
+def laid_out(value: Any, indent: str = "") -> str:
     """Returns indented JSON text. An object is a single line if it fits or contains no other object."""
     line = json.dumps(value, ensure_ascii=False)
     is_nested = isinstance(value, dict) and any(isinstance(item, dict) for item in value.values())
     if not is_nested or len(indent) + len(line) <= LINE:
         return line
     inner = indent + "  "
-    items = (f"{inner}{json.dumps(name)}: {_laid_out(item, inner)}" for name, item in value.items())
+    items = (f"{inner}{json.dumps(name)}: {laid_out(item, inner)}" for name, item in value.items())
     return "{\n" + ",\n".join(items) + f"\n{indent}}}"
 
 

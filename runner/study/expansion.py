@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TypeAlias
 
-from runner.cell.vocabulary import AUTO, suggestion
-from runner.errors import BadPair, UnknownName
+from runner.cell.vocabulary import AUTO
+from runner.errors import BadPair
 from runner.files.yamlnode import Node
 from runner.study import choices
 from runner.study.choices import Choices
@@ -42,8 +42,7 @@ def expanded(matrix: Part | None, include: Sequence[Part], exclude: Sequence[Par
     """Returns the fields of each cell, and the part of the file from which it comes.
 
     Raises BadPair if there are too many cells, if a mapping of `exclude` matches no cell of the matrix, all that are
-    left, or one of `include`, or if a cell occurs twice. Raises UnknownName if `exclude` has a value that the matrix
-    does not have.
+    left, or one of `include`, or if a cell occurs twice.
     """
     _check_size([*([matrix] if matrix else []), *include])
     cells: list[tuple[Fields, Node]]
@@ -95,13 +94,12 @@ def _check_known(part: Part, matrix: Part) -> None:
     for name, choice in part.fields.items():
         if name not in matrix.fields:
             raise choice.node.error(f"matches nothing: the matrix has no {name}: remove it", BadPair)
-        allowed = tuple(matrix.fields[name].values)
+        known = matrix.fields[name].values
         for value, node in choice.values.items():
-            if value not in allowed:
-                near = suggestion(value, allowed)
+            if value not in known:
                 raise node.error(
-                    f"matches nothing: the matrix has no {name} {value}{near} (it has {', '.join(allowed)})",
-                    UnknownName if near else BadPair,
+                    f"matches nothing: the matrix has no {name}={value} (it has {', '.join(known)}): correct it",
+                    BadPair,
                 )
 
 
@@ -121,7 +119,7 @@ def _check_included(cells: Sequence[tuple[Fields, Node]], exclude: Sequence[Part
         seen[cell] = node
     for fields, node in cells:
         for part in exclude:
-            if all(fields.get(name) in choice.values for name, choice in part.fields.items()):
+            if all(fields.get(name, AUTO) in choice.values for name, choice in part.fields.items()):
                 raise part.node.error(
                     f"leaves out a cell that {node.place} adds ({_words(fields)}): correct one of them", BadPair
                 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import yaml
 from runner.cell import catalogue
 from runner.errors import BadValue
 from tests.support.catalogues import model_entry, write
+from tests.support.processes import ROOT
 
 
 @pytest.mark.parametrize(
@@ -82,9 +85,9 @@ def test_a_name_of_its_own_may_replace_one_that_is_merged_in(folder: Path) -> No
     [
         (b"m: " + b"[" * 900, "its brackets or lists are nested too deeply"),
         (b"- " * 5000, "its brackets or lists are nested too deeply"),
-        (b"m: {a: 1\n", "not YAML (line 2, column 1: expected ',' or '}'"),
-        (b"m: \x00\n", "not YAML (position 3: special characters are not allowed)"),
-        (b"m: \xff\n", "not YAML (position 3: invalid start byte)"),
+        (b"m: {a: 1\n", "not YAML (line 2, column 1: did not find expected ',' or '}'"),
+        (b"m: \x00\n", "not YAML (position 3: control characters are not allowed)"),
+        (b"m: \xff\n", "not YAML (position 3: invalid leading UTF-8 octet)"),
         (b"m: 2026-02-30\n", "not YAML (line 1, column 4: no such timestamp (day is out of range for month))"),
         (b"m: !!int x\n", "not YAML (line 1, column 4: no such int (invalid literal"),
         (b"m: !!bool x\n", "not YAML (line 1, column 4: no such bool ('x'))"),
@@ -103,6 +106,22 @@ def test_what_is_no_catalogue_is_one_line_with_the_place(folder: Path, text: byt
     assert said in str(caught.value)
     assert "byte string" not in str(caught.value)
     assert len(str(caught.value)) < 500
+
+
+def test_merges_of_merges_are_as_long_as_their_names(folder: Path) -> None:
+    """Each mapping merges nine copies of the one before it: with every copy kept, the last would fill any memory."""
+    entry = yaml.safe_dump({"m0": model_entry()}).replace("m0:\n", "m0: &m0\n", 1)
+    merges = (f"m{i}: &m{i}\n  <<: [{', '.join([f'*m{i - 1}'] * 9)}]\n" for i in range(1, 12))
+    (folder / "models.yaml").write_text(entry + "".join(merges))
+    assert len({model.shape for model in catalogue.models().values()}) == 1
+
+
+@pytest.mark.medium
+def test_without_libyaml_the_catalogue_is_the_same() -> None:
+    script = "import sys; sys.modules['yaml._yaml'] = None; from runner.files import yamlfile; print(yamlfile.Events); "
+    script += "from runner.cell import catalogue; print((catalogue.gpus(), catalogue.models()))"
+    made = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert made.splitlines() == ["<class 'runner.files.yamlfile.Events'>", repr((catalogue.gpus(), catalogue.models()))]
 
 
 def test_a_value_of_many_copies_is_shown_short(folder: Path) -> None:
