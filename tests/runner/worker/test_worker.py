@@ -13,7 +13,7 @@ import pytest
 from runner.cell.jsonform import to_json
 from runner.cell.scheme import Scheme
 from runner.errors import MissingPackage
-from runner.record import read
+from runner.record import codekey, read
 from runner.record.verify import recompute
 from tests.support.processes import SMALL_CACHE
 
@@ -71,7 +71,10 @@ def test_phases_are_shown(measured):
 
 @pytest.mark.slow
 def test_keys_name_code_environment_and_host(measured):
-    assert {"cell_key", "code_key", "tree_key", "env_key", "host_id"} <= measured[0]["keys"].keys()
+    keys = measured[0]["keys"]
+    assert {"cell_key", "code_key", "tree_key", "env_key", "host_id", "code_files"} == keys.keys()
+    assert codekey.key_of_files(keys["code_files"], {}) == keys["code_key"]
+    assert {"worker/session.py", "record/bounds.yaml", "runtimes/eager.py"} <= {*keys["code_files"]}
 
 
 QUIET = """
