@@ -212,6 +212,7 @@ def test_code_key_and_the_frames_that_are_kept_depend_on_it(add: Callable[..., P
     without = codekey.code_key()
     registry.kernel("toy-plain")
     first = codekey.code_key()
+    assert codekey.code_files() is None  # it is outside the package
     file.write_text(file.read_text().replace("chunk(2)", "chunk(4)"))
     assert len({without, first, codekey.code_key()}) == 3
 

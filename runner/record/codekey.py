@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import sys
-from collections.abc import Iterable
+import tokenize
+from collections.abc import Iterable, MutableMapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from runner.record import sourcetext
 
 PACKAGE = Path(__file__).resolve().parent.parent
 KEY_LENGTH = 12
+PATH_PATTERN = "^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$"
+"""Form of a file's path in a record: relative to the package, with slashes, and not out of the package."""
+Hashes: TypeAlias = MutableMapping[str, str | None]
+"""Suffix and hash of a file's bytes → hash of the part that affects behaviour."""
 _read_files: set[Path] = set()
 
 
@@ -46,7 +53,40 @@ def code_key() -> str:
     It depends on the code alone (`sourcetext.essence`). An edit of a comment or a docstring, or a move to another
     package, does not change it. The keys of older records are hashes of whole files with their paths.
     """
-    return _content_key(_loaded_files() | _read_files)
+    return _content_key(_covered_files())
+
+
+def code_files() -> tuple[str, ...] | None:
+    """Returns the sorted paths of the files that `code_key` covers, relative to the package. None if a file lies
+    outside it, because its path would be private and of no use to others.
+    """
+    files = _covered_files()
+    if not all(PACKAGE in file.parents for file in files):
+        return None
+    return tuple(sorted(file.relative_to(PACKAGE).as_posix() for file in files))
+
+
+def key_of_files(paths: Iterable[str], hashes: Hashes) -> str | None:
+    """Returns the key that the files at these paths of the package have now, for comparison with a record's `code_key`.
+
+    None if a file is missing, cannot be read, or is not inside the package. Contents whose hash is in `hashes` are not
+    analysed again; the others are added.
+    """
+    try:
+        return _key_of_hashes(_content_hash(_inside(path), hashes) for path in paths)
+    except (OSError, ValueError, SyntaxError, tokenize.TokenError):  # the last three: it is being edited
+        return None
+
+
+def _inside(path: str) -> Path:
+    """Returns the file of a path in the package. Raises ValueError if the path could lead out of it."""
+    if not re.fullmatch(PATH_PATTERN, path):
+        raise ValueError(f"{path!r} is no path inside the package")
+    return PACKAGE / path
+
+
+def _covered_files() -> set[Path]:
+    return {Path(os.path.realpath(file)) for file in _loaded_files() | _read_files}
 
 
 def _loaded_files() -> set[Path]:
@@ -60,15 +100,26 @@ def _loaded_files() -> set[Path]:
 
 
 def _content_key(paths: Iterable[Path]) -> str:
-    contents = filter(None, map(_content, paths))
-    hashes = sorted(hashlib.sha256(content.encode()).hexdigest() for content in contents)
-    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:KEY_LENGTH]
+    return _key_of_hashes(_content_hash(path, {}) for path in paths)
 
 
-def _content(path: Path) -> str:
-    """Returns the part of a file that affects behaviour; empty for a module without code."""
-    text = path.read_text(encoding="utf-8")
-    return sourcetext.essence(text) if path.suffix == ".py" else text.replace("\r", "")
+def _key_of_hashes(hashes: Iterable[str | None]) -> str:
+    return hashlib.sha256("".join(sorted(filter(None, hashes))).encode()).hexdigest()[:KEY_LENGTH]
+
+
+def _content_hash(path: Path, hashes: Hashes) -> str | None:
+    """Returns the hash of the part of a file that affects behaviour; None for a module without code."""
+    data = path.read_bytes()
+    name = f"{path.suffix} {hashlib.sha256(data).hexdigest()}"
+    if name not in hashes:
+        content = _content(data.decode(), path.suffix)
+        hashes[name] = hashlib.sha256(content.encode()).hexdigest() if content else None
+    return hashes[name]
+
+
+def _content(text: str, suffix: str) -> str:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")  # as Python reads a text file
+    return sourcetext.essence(text) if suffix == ".py" else text
 
 
 def tree_key() -> str:

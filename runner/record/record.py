@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import reprlib
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -145,7 +146,12 @@ def _read_text(path: Path) -> str:
 
 def env_key(environment: Environment) -> str:
     """Returns a hash of the versions that a number depends on."""
-    return short_hash({name: value_or_none(getattr(environment, name)) for name in ENV_KEY_VERSIONS}, ENV_KEY_LENGTH)
+    return env_key_of({name: value_or_none(getattr(environment, name)) for name in ENV_KEY_VERSIONS})
+
+
+def env_key_of(versions: Mapping[str, str | None]) -> str:
+    """Returns the hash of versions by their names, those of ENV_KEY_VERSIONS."""
+    return short_hash(versions, ENV_KEY_LENGTH)
 
 
 def file_name(cell: Cell, session: SessionInfo) -> str:

@@ -56,7 +56,9 @@ def record_files(folder: Path) -> list[Path]:
     """
     unreadable: list[Path] = []
     files = matching_files(folder, "*.json", lambda error: unreadable.append(Path(error.filename)))
-    return sorted([*(path for path in files if path.name != MANIFEST_NAME and not _is_hidden(path.name)), *unreadable])
+    records = (path for path in files if path.name != MANIFEST_NAME and not _is_hidden(path.name))
+    # the order of paths; comparing the paths themselves takes five times as long
+    return sorted([*records, *unreadable], key=lambda path: path.parts)
 
 
 def manifest_files(folder: Path) -> list[Path]:
@@ -74,7 +76,7 @@ def matching_files(folder: Path, pattern: str, on_error: Callable[[OSError], Non
     for parent, folders, _ in os.walk(folder, onerror=on_error, followlinks=True):
         if _is_first_visit(parent, visited):
             folders[:] = sorted((name for name in folders if not _is_hidden(name)), key=partial(_links_last, parent))
-            yield from sorted(Path(parent).glob(pattern))
+            yield from sorted(Path(parent).glob(pattern), key=lambda path: path.name)
         else:
             folders.clear()
 

@@ -14,7 +14,7 @@ from runner.record import record
 from runner.record.sections.head import MEASURED, Keys, SessionInfo
 from runner.record.sessionrecord import FailedRecord, MeasuredRecord, SessionRecord
 
-Record = TypeVar("Record", bound=SessionRecord)
+T = TypeVar("T")
 
 
 def read(path: Path) -> SessionRecord:
@@ -24,10 +24,19 @@ def read(path: Path) -> SessionRecord:
 
 def read_head(path: Path) -> SessionRecord:
     """Reads only the fields that all records have. Raises BadRecord as `read` does."""
-    data = record.read(path)
+    return head(record.read(path), str(path))
+
+
+def head(data: Mapping[str, Any], name: str) -> SessionRecord:
+    """Returns only the fields that all records have. Raises BadRecord as `typed` does."""
     kinds = {"session": SessionInfo, "keys": Keys}
-    sections = {name: _fields_of(kind, data[name]) for name, kind in kinds.items()}
-    return _built(SessionRecord, {**_fields_of(SessionRecord, data), **sections}, str(path))
+    sections = {section: _fields_of(kind, data[section]) for section, kind in kinds.items()}
+    return _built(SessionRecord, {**_fields_of(SessionRecord, data), **sections}, name)
+
+
+def part(kind: type[T], data: Mapping[str, Any], name: str) -> T:
+    """Returns the sections that are fields of the dataclass `kind`. Raises BadRecord as `typed` does."""
+    return _built(kind, _fields_of(kind, data), name)
 
 
 def _fields_of(kind: type, data: Any) -> Any:
@@ -42,7 +51,7 @@ def typed(data: Mapping[str, Any], name: str) -> SessionRecord:
     return _built(MeasuredRecord if is_measured else FailedRecord, data, name)
 
 
-def _built(kind: type[Record], data: Mapping[str, Any], name: str) -> Record:
+def _built(kind: type[T], data: Mapping[str, Any], name: str) -> T:
     try:
         return from_json(kind, data)
     except ValueError as error:

@@ -168,7 +168,7 @@ def _tags(record: SessionRecord) -> dict[str, str]:
         "cell": record.cell.title,
         saved_views.GROUP_TAG: group(record),
         **{name: str(getattr(record.cell, name)) for name in CELL_TAGS},
-        **to_json(record.keys),
+        **{name: key for name, key in to_json(record.keys).items() if name != "code_files"},
         "study": record.session.study,
         SESSION_TAG: record.session.id,
         "index": str(record.session.index),

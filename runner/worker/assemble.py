@@ -86,6 +86,7 @@ def _keys(job: Job, versions: Environment) -> MeasuredKeys:
         tree_key=codekey.tree_key(),
         env_key=record.env_key(versions),
         host_id=host.host_id(job.device.uuid),
+        code_files=codekey.code_files() or ABSENT,
     )
 
 

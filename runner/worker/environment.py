@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.metadata
-import platform
 from typing import Any
 
 import torch
 
-from runner import registry
-from runner.cell.cell import Cell
 from runner.job import Job
 from runner.machine import host
+from runner.machine import versions as installed
 from runner.record.sections.surroundings import Environment, Host
 from runner.redaction.redact import redact
 
@@ -20,33 +17,10 @@ SYNCHRONISE = {0: "auto", 1: "spin", 2: "yield", 4: "blocking"}  # CUctx_flags o
 SYNCHRONISE_MASK = 7
 
 
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def versions(job: Job) -> dict[str, Any]:
+def versions(job: Job) -> dict[str, str | None]:
     """Returns the versions that `record.env_key` hashes."""
-    driver = job.device.driver
-    return {
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),  # a subclass of str
-        "cuda": torch.version.cuda,
-        "transformers": _version("transformers"),
-        "triton": _version("triton"),
-        "kernel_package": _package_versions(job.cell),
-        "driver_major": driver.split(".")[0] if driver else None,
-    }
-
-
-def _package_versions(cell: Cell) -> str | None:
-    """Returns the versions of the packages of the cell's kernel and runtime; None if both are torch's."""
-    kernel, runtime = registry.kernel(cell.kernel).DECLARATION, registry.runtime(cell.runtime).DECLARATION
-    names = (kernel.package, runtime.package, *runtime.companions)
-    packages = dict.fromkeys(name for name in names if name is not None)
-    return "+".join(filter(None, map(_version, packages))) or None
+    # torch's version is a subclass of str
+    return installed.of_session(job.cell, job.device.driver, str(torch.__version__), torch.version.cuda)
 
 
 def synchronise_mode() -> str | None:
@@ -65,10 +39,11 @@ def environment(job: Job, compile_cache_files: int) -> Environment:
 
     `compile_cache_files` is the number of files in torch.compile's cache at the start of the session.
     """
+    stated: dict[str, Any] = versions(job)
     return Environment(
-        **versions(job),
+        **stated,
         driver=job.device.driver,
-        accelerate=_version("accelerate"),
+        accelerate=installed.of_package("accelerate"),
         threads=torch.get_num_threads(),
         interop_threads=torch.get_num_interop_threads(),
         synchronise=synchronise_mode(),

@@ -5,9 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from runner.cell.fieldtypes import ABSENT, Count, Integer, Key, Limit, OneOf, OrAbsent, Positive, Stated
+from runner.cell.fieldtypes import (
+    ABSENT,
+    Count,
+    Distinct,
+    Integer,
+    Key,
+    Limit,
+    OneOf,
+    OrAbsent,
+    Positive,
+    Series,
+    Stated,
+)
 from runner.cell.scheme import Scheme
 from runner.cell.shape import ModelShape
+from runner.record.codekey import PATH_PATTERN
 
 MEASURED = "measured"
 STATUSES = (MEASURED, "infeasible", "oom", "failed", "timeout", "interrupted")
@@ -57,6 +70,11 @@ class MeasuredKeys(Keys):
     """hash of the versions that a number depends on"""
     host_id: Key
     """hash of machine-id and GPU UUID"""
+    code_files: OrAbsent[Annotated[Series[Annotated[str, Limit("pattern", "pattern", PATH_PATTERN)]], Distinct()]] = (
+        ABSENT
+    )
+    """sorted paths of the files that code_key is a hash of, relative to the package runner; absent if one lies outside
+    it"""
 
 
 @dataclass(frozen=True)

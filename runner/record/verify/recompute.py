@@ -104,6 +104,9 @@ def _content_differences(record: MeasuredRecord) -> Iterator[str]:
     yield from _limit_differences(record)
     if record.keys.env_key != recordfile.env_key(record.environment):
         yield "keys.env_key: does not match the section environment"
+    files = value_or_none(record.keys.code_files)
+    if files is not None and list(files) != sorted(files):
+        yield "keys.code_files: not sorted"
 
 
 def _limit_differences(record: MeasuredRecord) -> Iterator[str]:

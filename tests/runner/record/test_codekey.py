@@ -1,8 +1,10 @@
-"""code_key follows what was loaded; tree_key everything."""
+"""code_key follows what was loaded, and can be had from the paths of those files; tree_key follows everything."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,6 +80,107 @@ def test_a_data_file_counts_once_it_is_read():
     codekey.read_data("bounds.yaml")
     assert codekey.code_key() != without
     assert codekey.code_key() == before or before == without
+
+
+FILES_AND_KEYS = """
+import json, sys, runner.cell.floors
+from runner.record import codekey
+codekey.read_data("bounds.yaml")
+paths = codekey.code_files()
+json.dump({"paths": paths, "loaded": codekey.code_key(), "listed": codekey.key_of_files(paths, {})}, sys.stdout)
+"""
+
+
+def files_and_keys(root: Path) -> dict[str, Any]:
+    finished = subprocess.run(
+        [sys.executable, "-B", "-c", FILES_AND_KEYS], cwd=root, capture_output=True, text=True, check=True
+    )
+    found: dict[str, Any] = json.loads(finished.stdout)
+    return found
+
+
+@pytest.mark.medium
+def test_the_files_of_a_code_key_have_the_same_key(copied):
+    found = files_and_keys(copied)
+    assert found["listed"] == found["loaded"]
+    assert found["paths"] == sorted(found["paths"])
+    assert {"__init__.py", "cell/floors.py", "record/bounds.yaml", "record/codekey.py"} <= {*found["paths"]}
+    assert "record/quantiles.py" not in found["paths"]
+
+
+@pytest.mark.medium
+def test_a_package_below_a_link_has_the_same_files(copied, tmp_path_factory):
+    link = tmp_path_factory.mktemp("links") / "checkout"
+    link.symlink_to(copied)
+    assert files_and_keys(link) == files_and_keys(copied)
+
+
+@pytest.fixture
+def package(copied, monkeypatch) -> Path:
+    monkeypatch.setattr(codekey, "PACKAGE", copied / "runner")
+    return copied / "runner"
+
+
+LISTED = ("cell/floors.py", "record/bounds.yaml", "record/codekey.py")
+
+
+def key_of(*paths: str) -> str | None:
+    return codekey.key_of_files(paths, {})
+
+
+@pytest.mark.medium
+def test_the_key_of_listed_files_follows_their_code_alone(package):
+    before = key_of(*LISTED)
+    assert before is not None
+    floors = package / "cell" / "floors.py"
+    text = floors.read_text()
+    floors.write_text(text.replace('"""Returns', '"""Gives', 1) + "# a comment\n")
+    (package / "record" / "quantiles.py").write_text("CHANGED = 1\n")
+    assert floors.read_text() != text
+    assert key_of(*LISTED) == before
+    floors.write_text(text + "CHANGED = 1\n")
+    assert key_of(*LISTED) not in (before, None)
+    floors.write_text(text)
+    assert key_of(*LISTED) == before
+    (package / "record" / "bounds.yaml").open("a").write("# data is hashed as it is\n")
+    assert key_of(*LISTED) not in (before, None)
+
+
+@pytest.mark.medium
+def test_contents_that_were_seen_are_not_analysed_again(package, monkeypatch):
+    hashes: dict[str, str | None] = {}
+    before = codekey.key_of_files(LISTED, hashes)
+    monkeypatch.setattr(codekey.sourcetext, "essence", lambda _text: pytest.fail("analysed again"))
+    assert codekey.key_of_files(LISTED, hashes) == before
+    monkeypatch.setattr(codekey.sourcetext, "essence", lambda text: text)
+    (package / "cell" / "floors.py").open("a").write("CHANGED = 1\n")
+    assert codekey.key_of_files(LISTED, hashes) != before
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("cell/gone.py", "cell", "/etc/hostname", "../pyproject.toml", "cell/../cell/floors.py", "./cell/floors.py"),
+        *("cell//floors.py", "", ".hidden.py", "cell\\floors.py", "cell/floors.py\n"),
+    ],
+)
+def test_a_file_that_is_not_there_or_not_in_the_package_has_no_key(package, path):
+    (package / ".hidden.py").touch()
+    assert key_of(*LISTED, path) is None
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("content", [b"def broken(:\n", b'"""never closed\n', b"(\n", b"\xff\xfe", b"x = '\0'\n"])
+def test_a_file_that_is_no_python_now_has_no_key(package, content):
+    (package / "cell" / "floors.py").write_bytes(content)
+    assert key_of(*LISTED) is None
+
+
+def test_a_file_outside_the_package_is_not_named(monkeypatch, tmp_path):
+    assert codekey.code_files() is not None
+    monkeypatch.setattr(codekey, "_read_files", {tmp_path / "private.cu"})
+    assert codekey.code_files() is None
 
 
 def test_contents_that_change_places_change_the_tree_key(monkeypatch, tmp_path):

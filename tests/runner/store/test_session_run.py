@@ -77,7 +77,8 @@ def test_its_metrics_are_all_that_the_record_has_in_the_order_of_the_sections():
 
 def test_its_tags_say_what_was_measured_and_whether_it_counts():
     found = example_record(given_flags=["unpinned", "shared-host"], container=CONTAINER)
-    tags = view(typed(found)).tags
+    with_files = {**found, "keys": {**found["keys"], "code_files": ["cell/cell.py", "job.py"]}}
+    tags = view(typed(with_files)).tags
     cell = {name: str(found["cell"][name]) for name in ("gpu", "model", "ctx", "quant", "kernel", "runtime", "dtype")}
     expected = {
         **cell,

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from runner.cell.fieldtypes import ABSENT
+from runner.cell.jsonform import to_json
 from runner.record import record
 from runner.record.sections.head import MeasuredKeys
 from runner.worker import assemble, timing
@@ -51,6 +52,7 @@ def test_facts_of_a_card_are_its_own(monkeypatch, tiny_job):
 def test_the_cost_is_by_phase_and_in_all_from_the_commands_start(monkeypatch, tiny_job):
     """The command began 5 s ago."""
     monkeypatch.setattr(assemble.codekey, "code_key", lambda: "code")
+    monkeypatch.setattr(assemble.codekey, "code_files", lambda: ("cell/cell.py", "job.py"))
     monkeypatch.setattr(assemble.codekey, "tree_key", lambda: "tree")
     monkeypatch.setattr(assemble.host, "host_id", lambda uuid: f"host of {uuid}")
     started_ms = int((time.time() - 5) * 1e3)
@@ -63,9 +65,19 @@ def test_the_cost_is_by_phase_and_in_all_from_the_commands_start(monkeypatch, ti
     clock.seconds = {"build": 1.23456, "prefill": 1.0, "steps": 2.0}
     made = assemble.measured(findings(job), clock)
     env_key = record.env_key(EXAMPLE.environment)
-    assert made.keys == MeasuredKeys(job.cell.key, "code", "tree", env_key, host_id="host of GPU-1")
+    assert made.keys == MeasuredKeys(
+        job.cell.key, "code", "tree", env_key, host_id="host of GPU-1", code_files=("cell/cell.py", "job.py")
+    )
     assert made.outcome.status == "measured"
     assert made.cost_s.build == 1.235
     assert 5 <= made.cost_s.total < 60
     assert made.cost_s.fixed == pytest.approx(made.cost_s.total - 3.0)
     assert 5_000 <= made.session.finished_ms - started_ms < 60_000
+
+
+@pytest.mark.medium
+def test_files_outside_the_package_are_not_named(monkeypatch, tiny_job):
+    monkeypatch.setattr(assemble.codekey, "code_files", lambda: None)
+    clock = Clock(1_000)
+    clock.seconds |= {"prefill": 1.0, "steps": 2.0}
+    assert "code_files" not in to_json(assemble.measured(findings(tiny_job), clock).keys)

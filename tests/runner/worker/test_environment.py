@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from runner.cell.jsonform import to_json
+from runner.machine import versions
 from runner.worker import environment
 
 
@@ -24,7 +25,7 @@ def test_versions_are_those_that_python_knows(tiny_job):
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "transformers": importlib.metadata.version("transformers"),
-        "triton": environment._version("triton"),
+        "triton": versions.of_package("triton"),
         "kernel_package": None,
         "driver_major": "580",
     }
@@ -33,30 +34,12 @@ def test_versions_are_those_that_python_knows(tiny_job):
 
 
 def test_each_version_is_of_its_own_package(tiny_job, monkeypatch):
-    monkeypatch.setattr(environment, "_version", lambda package: f"version of {package}")
+    monkeypatch.setattr(versions, "of_package", lambda package: f"version of {package}")
     cell = replace(tiny_job.cell, kernel="bitsandbytes")
     found = to_json(environment.environment(replace(tiny_job, cell=cell), 0))
     names = ("transformers", "triton", "accelerate")
     assert {name: found[name] for name in names} == {name: f"version of {name}" for name in names}
     assert found["kernel_package"] == "version of bitsandbytes"
-
-
-@pytest.mark.parametrize(
-    ("kernel", "runtime", "expected"),
-    [
-        ("exllamav2", "exllamav2", "version of exllamav2"),
-        ("torch-cpu", "exllamav2", "version of exllamav2"),
-        ("marlin", "exllamav2", "version of gptqmodel+version of exllamav2"),
-    ],
-)
-def test_a_runtimes_package_is_one_of_them(tiny_job, monkeypatch, kernel, runtime, expected):
-    monkeypatch.setattr(environment, "_version", lambda package: f"version of {package}")
-    job = replace(tiny_job, cell=replace(tiny_job.cell, kernel=kernel, runtime=runtime))
-    assert environment.versions(job)["kernel_package"] == expected
-
-
-def test_a_package_that_is_not_here_has_no_version():
-    assert environment._version("no-such-package-of-any-index") is None
 
 
 class Driver:

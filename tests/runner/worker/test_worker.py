@@ -10,10 +10,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from runner.cell.cell import Cell
 from runner.cell.jsonform import to_json
 from runner.cell.scheme import Scheme
 from runner.errors import MissingPackage
-from runner.record import read
+from runner.machine import versions
+from runner.record import codekey, read, record
 from runner.record.verify import recompute
 from tests.support.processes import SMALL_CACHE
 
@@ -71,7 +73,12 @@ def test_phases_are_shown(measured):
 
 @pytest.mark.slow
 def test_keys_name_code_environment_and_host(measured):
-    assert {"cell_key", "code_key", "tree_key", "env_key", "host_id"} <= measured[0]["keys"].keys()
+    keys = measured[0]["keys"]
+    assert {"cell_key", "code_key", "tree_key", "env_key", "host_id", "code_files"} == keys.keys()
+    assert codekey.key_of_files(keys["code_files"], {}) == keys["code_key"]
+    cell = Cell.from_json(measured[0]["cell"])
+    assert record.env_key_of(versions.installed(cell, measured[0]["gpu"]["driver"])) == keys["env_key"]
+    assert {"worker/session.py", "record/bounds.yaml", "runtimes/eager.py"} <= {*keys["code_files"]}
 
 
 QUIET = """

@@ -93,6 +93,9 @@ LIES = [
     *((example_record, put(f"limits.{name}", a_little_more), f"limits.{name}: ") for name in to_json(judgement.LIMITS)),
     (example_record, put("environment.torch", "2.12.0"), "keys.env_key: does not match the section environment"),
     (example_record, put("keys.env_key", "0" * 12), "keys.env_key: does not match the section environment"),
+    (example_record, put("keys.code_files", ["job.py", "cell/cell.py"]), "keys.code_files: not sorted"),
+    (example_record, put("keys.code_files", ["../job.py"]), "damaged record: keys.code_files[0]: '../job.py' does not"),
+    (failed_record, put("keys.code_files", ["job.py"]), "damaged record: outcome.status: failed, though the record"),
     (committed, put("environment.driver_major", "999"), "keys.env_key: does not match the section environment"),
     (
         example_record,

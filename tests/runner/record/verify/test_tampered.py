@@ -222,6 +222,7 @@ UNSEEN = {
         "memory.peak_bytes", lambda size: size + 10**6
     ),
     "another hash for the code, tree or host": all_of(put("keys.tree_key", "0" * 12), put("keys.host_id", "0" * 12)),
+    "other files named as those of `code_key`": put("keys.code_files", ["cell/cell.py", "job.py"]),
     "versions in the environment changed, with the key that follows": put("environment.torch", "2.12.0"),
     "processor or system of the host changed": put("host.cpu", "another"),
     "phases changed within the total": put("cost_s.build", times(0.9)),
