@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -183,16 +183,16 @@ def _ctx(text: str, kind: str, model: Model, counts: Protocol) -> int:
 
 def _quant(name: str) -> str:
     chosen = DEFAULT_QUANT if name == AUTO else name
-    return vocabulary.checked_available("quant", chosen, (AUTO,), registry.format_names())
+    return vocabulary.checked_name("quant", chosen, (AUTO, *registry.format_names()))
 
 
 def _runtime(name: str) -> RuntimeDeclaration:
     chosen = DEFAULT_RUNTIME if name == AUTO else name
-    vocabulary.checked_available("runtime", chosen, (AUTO,), registry.runtime_names())
+    vocabulary.checked_name("runtime", chosen, (AUTO, *registry.runtime_names()))
     return registry.runtime(chosen).DECLARATION
 
 
-def _runtime_choice(field: str, value: str, runtime: RuntimeDeclaration, words: Iterable[str]) -> str:
+def _runtime_choice(field: str, value: str, runtime: RuntimeDeclaration, words: Collection[str]) -> str:
     """Returns the requested cache or attention if any runtime has it, or else the runtime's first."""
     plural = {"cache": "caches", "attention": "attentions"}[field]
     if value == AUTO:
@@ -202,7 +202,7 @@ def _runtime_choice(field: str, value: str, runtime: RuntimeDeclaration, words: 
     return vocabulary.checked_available(
         field,
         value,
-        (AUTO, *words),
+        words,
         dict.fromkeys(choice for declared in declarations for choice in getattr(declared, plural)),
     )
 
@@ -219,7 +219,7 @@ def _dtype(name: str) -> str:
 
 
 def _kernel(name: str) -> KernelDeclaration:
-    return registry.kernel(vocabulary.checked_available("kernel", name, (AUTO,), registry.kernel_names())).DECLARATION
+    return registry.kernel(vocabulary.checked_name("kernel", name, (AUTO, *registry.kernel_names()))).DECLARATION
 
 
 def _options(text: str, runtime: RuntimeDeclaration, quant: str, synthetic: bool) -> dict[str, str]:

@@ -119,6 +119,8 @@ def test_an_unknown_word_gets_the_nearest_one(field: str, value: str, near: str)
 def test_attention_that_no_runtime_has_is_not_available() -> None:
     with pytest.raises(NotAvailable, match="attention=flash-attn is not available in this version"):
         resolve(Request(attention="flash-attn"), ())
+    with pytest.raises(UnknownName, match=r"^unknown attention 'flash' \(allowed: auto, sdpa, engine\)$"):
+        resolve(Request(attention="flash"), ())
 
 
 def test_the_runtime_fused_implies_its_kernel_attention_cache_and_dtype(card: MakeCard) -> None:
