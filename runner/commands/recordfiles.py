@@ -81,6 +81,8 @@ def ui(port: int, options: tuple[str, ...]) -> None:
     """Opens the measurements in MLflow's UI on 127.0.0.1, or prints the address of the server that has them."""
     served = store.served_at()
     server = served or store.local_address(port)
+    if served is None:
+        store.check_ui_options(options)
     addresses = store.view_addresses(server)
     for name, address in addresses or [("no measurements yet", server)]:
         click.echo(f"{name}: {address}")

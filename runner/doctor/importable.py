@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 
 from runner import registry
 from runner.declarations import KernelDeclaration, RuntimeDeclaration
 from runner.doctor.finding import Finding, note, ok
+from runner.findable import is_findable
 
 KERNELS = "kernels"
 Declared = KernelDeclaration | RuntimeDeclaration
@@ -36,4 +36,4 @@ def _declared(device_kind: str) -> Iterator[Declared]:
 
 def _is_there(declared: Declared) -> bool:
     """Returns whether the module can be found, as the worker asks before it imports anything."""
-    return declared.module is None or importlib.util.find_spec(declared.module) is not None
+    return declared.module is None or is_findable(declared.module)

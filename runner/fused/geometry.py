@@ -105,6 +105,7 @@ def choose(shape: ModelShape, card: Card) -> Geometry:
     blocks = min(card.multiprocessors, shape.hidden, shape.q_width // 2, shape.intermediate // 2)
     if blocks < shape.kv_heads:
         raise BadValue(f"runtime=fused needs at least kv_heads={shape.kv_heads} multiprocessors, not {blocks}")
+    _check_rows(shape, blocks)
     fitting = list(_fitting(shape, card, blocks))
     if not fitting:
         raise BadValue(
@@ -128,8 +129,27 @@ def _check(shape: ModelShape) -> None:
             raise BadValue(f"runtime=fused does not fit {message}")
 
 
+def _check_rows(shape: ModelShape, blocks: int) -> None:
+    """Raises BadValue if a block would have more rows of a matrix than its warps have lanes."""
+    for dimension, rows in _rows_by_dimension(shape).items():
+        if -(-rows // blocks) > 32 * MOST_WARPS:
+            raise BadValue(
+                f"runtime=fused does not fit {dimension}: {rows} rows need at least {-(-rows // (32 * MOST_WARPS))} "
+                f"multiprocessors, not {blocks}"
+            )
+
+
+def _rows_by_dimension(shape: ModelShape) -> dict[str, int]:
+    """Returns the rows of the matrices for each of which a block keeps a value in a lane."""
+    return {
+        f"heads={shape.heads}": shape.q_width + 2 * shape.kv_width,  # the bias of Wq, Wk and Wv
+        f"hidden={shape.hidden}": shape.hidden,  # the sum of Wdown's pieces
+    }
+
+
 def _fitting(shape: ModelShape, card: Card, blocks: int) -> Iterator[Geometry]:
-    for warps in range(LEAST_WARPS, MOST_WARPS + 1):
+    most_rows = -(-max(_rows_by_dimension(shape).values()) // blocks)
+    for warps in range(max(LEAST_WARPS, -(-most_rows // 32)), MOST_WARPS + 1):
         for pieces in (count for count in range(1, 2 * warps + 1) if warps % count == 0 or count == 2 * warps):
             made = _layout(shape, card, blocks, warps, pieces)
             if made.flights >= 1 and piece_bytes(shape.intermediate, pieces) <= made.slot_bytes:

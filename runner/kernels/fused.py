@@ -13,6 +13,9 @@ DECLARATION = KernelDeclaration(
     signatures=("decode_step",),
     deterministic=True,
     capturable=False,  # its launch is cooperative
+    package="cuda-core",  # compiles it, by torch's NVRTC
+    module="cuda.core",
+    remedy="pip install cuda-core==1.2.2",
     capability=(8, 0),
     tried=("9.0",),
     runtimes=("fused",),

@@ -28,7 +28,6 @@ from runner.plan.request import Request
 from runner.plan.resolve import Plan, resolve
 from runner.record import expected, record, sidecar, spool
 from runner.record.flags import SHARED_CARD, SHARED_HOST
-from runner.record.sections.head import SessionInfo
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
 SESSION_ID_LENGTH = 16
@@ -167,18 +166,9 @@ def failure(measured: SessionRecord) -> Failure | None:
 
 
 def _job(request: Request, plan: Plan, place: Place, index: int, started_ms: int, settings: Settings) -> Job:
-    job = Job(
-        session=SessionInfo(uuid.uuid4().hex[:SESSION_ID_LENGTH], plan.study, index, plan.seed, started_ms),
-        request=request.published(),
-        cell=plan.cell,
-        protocol=plan.protocol,
-        model_name=plan.model.key,
-        shape=plan.model.shape,
-        scheme=plan.scheme,
-        checkpoint=None,
-        device=plan.device,
+    job = replace(
+        plan.job(uuid.uuid4().hex[:SESSION_ID_LENGTH], request.published(), index, started_ms),
         given_flags=(*plan.flags, *place.flags, *([SHARED_HOST] if settings.share_host else [])),
-        record_path="",
         container=place.info,
         explain=settings.explain,
     )

@@ -73,7 +73,7 @@ def checked(field: str, value: str) -> str:
     elif field == "options":
         option_map(value)
     elif field in PLANNED:
-        vocabulary.checked_available(field, value, (AUTO, *PLANNED[field]), WORDS[field]())
+        vocabulary.checked_available(field, value, PLANNED[field], WORDS[field]())
     elif field in WORDS:
         vocabulary.checked_name(field, value, (AUTO, *WORDS[field]()))
     return value

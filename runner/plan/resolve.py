@@ -16,12 +16,13 @@ from runner.cell.vocabulary import AUTO, CPU, CUDA, SYNTHETIC_ID
 from runner.checkpoints.checkpoint import Checkpoint
 from runner.declarations import KernelDeclaration, RuntimeDeclaration
 from runner.errors import BadPair, BadValue
-from runner.job import Device
+from runner.job import Device, Job
 from runner.plan import cards, fieldvalues, pairs
 from runner.plan.cards import DEFAULT_MODEL, Installed
 from runner.plan.remedies import Unpaired, advised
 from runner.plan.request import Request, option_map
 from runner.plan.weights import checkpoint_of
+from runner.record.sections.head import SessionInfo
 
 if TYPE_CHECKING:
     from runner.machine.installedgpu import InstalledGpu
@@ -50,6 +51,25 @@ class Plan:
     seed: int
     study: str
     flags: tuple[str, ...]
+
+    def job(self, session_id: str, requested: dict[str, str], index: int, started_ms: int) -> Job:
+        """Returns the job of one session, which has no checkpoint, container and record's path yet.
+
+        `requested` is the request as records publish it; `started_ms` is in milliseconds since the epoch.
+        """
+        return Job(
+            session=SessionInfo(session_id, self.study, index, self.seed, started_ms),
+            request=requested,
+            cell=self.cell,
+            protocol=self.protocol,
+            model_name=self.model.key,
+            shape=self.model.shape,
+            scheme=self.scheme,
+            checkpoint=None,
+            device=self.device,
+            given_flags=self.flags,
+            record_path="",
+        )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.cell.shape import ModelShape
 from runner.declarations import RuntimeDeclaration
+from runner.kernels import fused
 from runner.runtimes import eager
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ DECLARATION = RuntimeDeclaration(
     workspace_bytes=2**26,  # packets between blocks, and the angles of all positions
     products=_one_launch,
     kernels_per_step=1,
-    package="cuda-core",
-    module="cuda.core",
-    remedy="pip install cuda-core==1.2.2",
+    package=fused.DECLARATION.package,
+    module=fused.DECLARATION.module,
+    remedy=fused.DECLARATION.remedy,
     companions=("cuda-bindings", "nvidia-cuda-nvrtc"),
 )
 

@@ -12,7 +12,7 @@ from runner.store.entry import EntryRun, entry_run
 from runner.store.importing import ImportReport, Refused, import_folder
 from runner.store.report import claim_report, commit_report
 from runner.store.summary_run import Summary
-from runner.store.ui import LAST_PORT, local_address, serve, served_at, view_addresses
+from runner.store.ui import LAST_PORT, check_ui_options, local_address, serve, served_at, view_addresses
 
 __all__ = [
     "LAST_PORT",
@@ -21,6 +21,7 @@ __all__ = [
     "Refused",
     "Summary",
     "before_measuring",
+    "check_ui_options",
     "claim_report",
     "commit",
     "commit_comparison",

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 
+import click
+
 from runner import failures, terminal
 from runner.errors import BadValue
 from runner.store import address, connection, experiment, saved_views
@@ -67,6 +69,17 @@ def view_addresses(server: str) -> list[tuple[str, str]]:
     for hidden in deleted:
         terminal.say(f"note: {hidden}")
     return [(each.name, saved_views.address(server, each.experiment_id)) for each in experiments]
+
+
+def check_ui_options(options: Sequence[str]) -> None:
+    """Raises click's errors of wrong options of `serve`, and MissingPackage. MLflow is imported only for an option."""
+    if not options:
+        return
+    from mlflow.cli import cli
+
+    with click.Context(cli, info_name="mlflow") as context:
+        command = cli.get_command(context, "ui")
+        command.make_context("ui", list(options), parent=context)
 
 
 def serve(port: int, options: Sequence[str]) -> None:

@@ -57,11 +57,11 @@ def again(prepared: Prepared, spool: Path) -> Prepared:
 
 
 def _standing(prepared: Prepared, spool: Path, retry: bool) -> Prepared:
-    sessions, unreadable = known.read_spool(spool)
+    found = known.read(spool)
     round_tag = None if prepared.state.rounds == 1 else prepared.state.tag
-    situation = Situation(spool, SpooledSessions(sessions), Present(spool).difference, round_tag, retry)
-    found = standings(prepared.study, prepared.entries, situation)
-    return replace(prepared, standings=found, unreadable=tuple(unreadable))
+    situation = Situation(spool, SpooledSessions(found.sessions), Present(spool).difference, round_tag, retry)
+    standing = standings(prepared.study, prepared.entries, situation)
+    return replace(prepared, standings=standing, unreadable=found.unreadable)
 
 
 def _tagged(study: Study, tag: str) -> Study:

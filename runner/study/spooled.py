@@ -20,7 +20,6 @@ from runner.errors import (
     Terminated,
 )
 from runner.plan.resolve import Plan
-from runner.record.sections.head import MEASURED
 from runner.study.known import Known
 
 TRANSIENT = tuple(
@@ -89,13 +88,13 @@ def session_s(sessions: Sequence[Known]) -> float | None:
 
 def attempts(sessions: Sequence[Known], plan: Plan, difference: Difference) -> Attempts:
     """Returns the sessions of a cell by their outcome."""
-    measured = [known for known in sessions if known.status == MEASURED]
+    measured = [known for known in sessions if known.is_measured]
     current = [known for known in measured if difference(known, plan) is None]
     return Attempts(
         valid=tuple(known for known in current if known.valid),
         invalid=tuple(known for known in current if not known.valid),
         outdated=tuple(known for known in measured if known not in current),
-        failed=tuple(known for known in sessions if known.status != MEASURED and is_failure(known, plan)),
+        failed=tuple(known for known in sessions if not known.is_measured and is_failure(known, plan)),
     )
 
 

@@ -11,7 +11,6 @@ from runner.ab.arms import Pair
 from runner.counts import counted
 from runner.errors import BadRecord
 from runner.machine import host
-from runner.record.sections.head import MEASURED
 from runner.study import spooled
 from runner.study.declared import Study
 from runner.study.known import Known
@@ -111,7 +110,7 @@ def _failure(found: Attempts, sessions: int) -> str | None:
     if found.failure is not None:
         return _outcome(found.failure)
     if found.invalid and len(found.valid) + len(found.invalid) >= sessions:
-        return f"{counted(len(found.invalid), 'session')} not valid: {found.invalid[-1].message or 'see its record'}"
+        return f"{counted(len(found.invalid), 'session')} not valid: {found.invalid[-1].reasons[0]}"
     return None
 
 
@@ -144,7 +143,7 @@ def _pair_failures(current: manifest.Manifest, sessions: Sequence[Known], pair: 
     """Yields why the last session of an A/B failed, if it did."""
     last = current.sessions[-1] if current.sessions else None
     newest = sessions[-1] if sessions else None
-    if newest is not None and newest.status != MEASURED and spooled.is_failure(newest, pair.a.plan):
+    if newest is not None and not newest.is_measured and spooled.is_failure(newest, pair.a.plan):
         yield _outcome(newest)
     if last is not None and not last.valid:
         yield f"session {last.session} of arm {last.arm} is not valid, or cannot be compared"

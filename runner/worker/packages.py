@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +9,7 @@ from runner import failures, registry
 from runner.cell.cell import Cell
 from runner.declarations import KernelDeclaration, RuntimeDeclaration
 from runner.errors import MissingPackage
+from runner.findable import is_findable
 
 STACK = ("torch", "transformers", "safetensors")
 """Packages that every session imports."""
@@ -18,7 +18,7 @@ STACK = ("torch", "transformers", "safetensors")
 def check_stack() -> None:
     """Raises MissingPackage if this interpreter lacks a package of the stack. It runs before anything slow."""
     for name in STACK:
-        if importlib.util.find_spec(name) is None:
+        if not is_findable(name):
             raise failures.missing_package(name)
 
 
@@ -29,7 +29,7 @@ def check_cell(cell: Cell) -> None:
     """
     kernel, runtime = registry.kernel(cell.kernel).DECLARATION, registry.runtime(cell.runtime).DECLARATION
     for choice, declared in ((f"kernel={kernel.name}", kernel), (f"runtime={runtime.name}", runtime)):
-        if declared.module is not None and importlib.util.find_spec(declared.module) is None:
+        if declared.module is not None and not is_findable(declared.module):
             raise MissingPackage(f"{choice} needs the package {declared.package} here: {declared.remedy}")
 
 

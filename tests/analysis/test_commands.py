@@ -25,9 +25,10 @@ def run(*arguments, **environment):
     return subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, timeout=120)
 
 
-def refused(*arguments, **environment):
-    """The one line of a command that fails."""
+def refused(*arguments, prints=None, **environment):
+    """The one line of a command that fails. If `prints` is given, it must be all of the command's output."""
     done = run(*arguments, **environment)
+    assert prints in (None, done.stdout)
     assert done.returncode not in (0, 1, 2), done.stderr
     assert "Traceback" not in done.stderr
     *_, last = done.stderr.splitlines()
@@ -184,15 +185,17 @@ def test_a_python_without_the_packages_is_told_how_to_get_them(tmp_path):
 @pytest.mark.slow
 def test_a_figure_that_cannot_be_written_is_one_line(tmp_path):
     place = tmp_path / "missing" / "graphs.svg"
-    said = refused("graphs", "--records", RECORDS, "--figure", str(place))
+    said = refused("graphs", "--records", RECORDS, "--figure", str(place), prints="")
     reason = f"there is no folder {tmp_path}/missing"
     assert said == f"error: {place} cannot be written ({reason}): name another file with --figure"
+    (tmp_path / "missing").touch()
+    assert refused("graphs", "--records", RECORDS, "--figure", str(place), prints="").startswith(f"error: {place} ")
 
 
 @pytest.mark.slow
 def test_a_figure_with_the_name_of_another_kind_of_picture_is_refused(tmp_path):
     place = tmp_path / "graphs.png"
-    said = refused("graphs", "--records", RECORDS, "--figure", str(place))
+    said = refused("graphs", "--records", RECORDS, "--figure", str(place), prints="")
     assert said == f"error: {place} would be an SVG file: give --figure a name that ends with .svg"
     assert not place.exists()
 

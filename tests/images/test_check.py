@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from images import check
 from images.check import Wrong
+from runner import registry
 from runner.record import codekey
 
 CUOBJDUMP = """#!/bin/sh
@@ -99,3 +102,21 @@ def test_settings_of_the_build_are_named(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(Wrong) as caught:
         check.check_user()
     assert str(caught.value) == f"it contains settings of the build: PIP_INDEX_URL, {files[0]}, {files[2]}"
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(("stack", "has_fused"), [("modern", True), ("paper", False)])
+def test_the_packages_of_a_stacks_kernels_are_imported(
+    stack: str, has_fused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(check, "SITE", tmp_path)
+    for kernel in registry.kernel_declarations():
+        if kernel.module is not None:
+            monkeypatch.setitem(sys.modules, kernel.module, ModuleType(kernel.module))
+    check.check_kernels(stack)
+    said = capsys.readouterr().out.splitlines()
+    assert ("imported cuda.core for kernel=fused" in said) == has_fused
+    assert "imported exllamav2_ext for kernel=exllamav2" in said
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    with pytest.raises(ImportError, match="bitsandbytes"):
+        check.check_kernels(stack)

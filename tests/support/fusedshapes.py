@@ -11,6 +11,16 @@ from runner.fused.geometry import Card
 H200 = Card(multiprocessors=132, shared_bytes=232448)
 L4 = Card(multiprocessors=58, shared_bytes=101376)
 A100 = Card(multiprocessors=108, shared_bytes=166912)
+ORIN = Card(multiprocessors=16, shared_bytes=166912)
+ARCHITECTURES = {
+    "sm_80": A100,
+    "sm_86": Card(multiprocessors=82, shared_bytes=101376),  # an RTX 3090
+    "sm_89": L4,
+    "sm_90a": H200,
+    "sm_100a": Card(multiprocessors=148, shared_bytes=232448),  # a B200
+    "sm_120a": Card(multiprocessors=188, shared_bytes=101376),  # an RTX PRO 6000
+}
+"""A card of each architecture that the kernel is compiled for without a GPU."""
 
 
 def of_catalogue() -> dict[str, ModelShape]:

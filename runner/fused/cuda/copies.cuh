@@ -1,6 +1,6 @@
 // Filling a slot of shared memory from global memory, without registers. A slot's mbarrier completes when it is full.
 //
-// From sm_90 on one lane asks the TMA unit for the whole  Before, every lane copies 16 bytes at a time by cp.async.
+// From sm_90 on one lane asks the TMA unit for all bytes. Before, every lane copies 16 bytes at a time by cp.async.
 #pragma once
 #include "machine.cuh"
 #include "shape.cuh"

@@ -59,10 +59,17 @@ def test_a_planned_word_is_not_available_and_any_other_is_unknown() -> None:
     with pytest.raises(NotAvailable) as planned:
         vocabulary.checked_available("runtime", "fused", ("fused",), iter(built))
     assert str(planned.value) == "runtime=fused is not available in this version (available: eager, graph)"
-    with pytest.raises(UnknownName, match=r"^unknown runtime 'warp' \(allowed: fused, eager, graph\)$"):
+    with pytest.raises(UnknownName, match=r"^unknown runtime 'warp' \(allowed: auto, eager, graph\)$"):
         vocabulary.checked_available("runtime", "warp", ("fused",), built)
 
 
+def test_a_word_that_is_only_planned_is_not_suggested() -> None:
+    with pytest.raises(UnknownName, match=r"^unknown runtime 'fuse' \(allowed: auto, eager\)$"):
+        vocabulary.checked_available("runtime", "fuse", ("fused",), ("eager",))
+    with pytest.raises(UnknownName, match=r"^unknown runtime 'fuse'; did you mean fused\? \(allowed: auto, fused\)$"):
+        vocabulary.checked_available("runtime", "fuse", ("fused",), ("fused",))
+
+
 def test_a_word_that_is_planned_and_built_is_named_once() -> None:
-    with pytest.raises(UnknownName, match=r"\(allowed: fused, eager\)$"):
+    with pytest.raises(UnknownName, match=r"\(allowed: auto, eager, fused\)$"):
         vocabulary.checked_available("runtime", "warp", ("fused",), ("eager", "fused"))

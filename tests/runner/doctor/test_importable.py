@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-from importlib.machinery import ModuleSpec
-from types import SimpleNamespace
 
 import pytest
 
@@ -17,10 +15,7 @@ from runner.files import shipped
 
 
 def present(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
-    def find(name: str) -> ModuleSpec | None:
-        return ModuleSpec(name, None) if name in modules else None
-
-    monkeypatch.setattr(importable, "importlib", SimpleNamespace(util=SimpleNamespace(find_spec=find)))
+    monkeypatch.setattr(importable, "is_findable", lambda name: name in modules)
 
 
 MODULES = {each.module for each in (*registry.kernel_declarations(), *registry.runtime_declarations()) if each.module}
@@ -40,6 +35,15 @@ def test_a_missing_package_is_named_with_what_brings_it(monkeypatch: pytest.Monk
     assert found.state == NOTE
     assert found.finding.endswith("; not here: marlin (package gptqmodel)")
     assert found.remedy == f"gptqmodel: {registry.kernel('marlin').DECLARATION.remedy}"
+
+
+def test_a_kernel_without_its_package_is_not_listed_as_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+    present(monkeypatch, *(MODULES - {"cuda.core"}))
+    found = importable.finding("cuda", None)
+    usable, _, lacking = found.finding.partition("; not here: ")
+    assert "fused" not in usable.split(", ")
+    assert lacking == "fused (package cuda-core)"
+    assert found.remedy == "cuda-core: pip install cuda-core==1.2.2"
 
 
 def test_the_image_of_the_gpu_has_them_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 from runner.errors import BadValue
 from runner.fused import geometry
 from runner.fused.geometry import Card
-from tests.support.fusedshapes import A100, H200, L4, everything, of_catalogue
+from tests.support.fusedshapes import A100, H200, L4, ORIN, everything, of_catalogue
 
 
 @pytest.mark.parametrize("card", [H200, A100, L4])
@@ -59,3 +59,20 @@ def test_a_shape_that_does_not_fit_is_refused(change: dict[str, int], dimension:
 def test_fewer_multiprocessors_than_key_heads_are_refused() -> None:
     with pytest.raises(BadValue, match="at least kv_heads=8"):
         geometry.choose(of_catalogue()["llama-3.1-8b"], Card(7, H200.shared_bytes))
+
+
+@pytest.mark.parametrize(
+    ("model", "dimension"),
+    [
+        ("qwen2.5-7b", "heads=28: 4608 rows need at least 24 multiprocessors, not 16"),  # 192 rows a block: 6 warps
+        ("mistral-7b", "heads=32: 6144 rows need at least 32 multiprocessors, not 16"),
+    ],
+)
+def test_too_few_multiprocessors_are_refused(model: str, dimension: str) -> None:
+    with pytest.raises(BadValue, match=dimension):
+        geometry.choose(of_catalogue()[model], ORIN)
+
+
+def test_a_block_with_many_rows_has_as_many_lanes() -> None:
+    # 896 / 8 = 112 rows of the hidden state, 1152 / 8 = 144 of Wq, Wk and Wv: 5 warps have 160 lanes
+    assert geometry.choose(of_catalogue()["qwen2.5-0.5b"], Card(8, H200.shared_bytes)).warps >= 5

@@ -15,6 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from runner import store
+from runner.commands import recordfiles
 from runner.errors import BadValue
 from runner.store import saved_views, ui
 from tests.support.derive import typed
@@ -95,3 +96,17 @@ def test_the_ui_tells_of_a_deleted_experiment(sqlite_uri: str, capsys: pytest.Ca
         "note: the experiment decode-floor (id 1) is deleted: restore it with `mlflow experiments restore "
         "--experiment-id 1`\n"
     )
+
+
+@pytest.mark.medium
+@pytest.mark.usefixtures("sqlite_uri")
+def test_a_wrong_option_is_found_before_anything_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(click.UsageError, match="No such option"):
+        recordfiles.ui.main(["--prot", "5"], standalone_mode=False)
+    assert capfd.readouterr().out == ""
+    store.check_ui_options(["--workers", "1"])
+
+
+def test_without_options_there_is_nothing_to_import_mlflow_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow.cli", None)
+    store.check_ui_options([])

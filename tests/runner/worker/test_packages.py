@@ -32,7 +32,7 @@ def test_a_cell_needs_the_packages_of_its_kernel_and_its_runtime(without, tiny_j
     packages.check_cell(tiny_job.cell)
     without("cuda.core")
     fused = replace(tiny_job.cell, runtime="fused", kernel="fused")
-    with pytest.raises(MissingPackage, match="runtime=fused needs the package cuda-core here: pip install cuda-core"):
+    with pytest.raises(MissingPackage, match="kernel=fused needs the package cuda-core here: pip install cuda-core"):
         packages.check_cell(fused)
 
 
