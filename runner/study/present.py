@@ -1,4 +1,4 @@
-"""Whether a session of the spool was of today's code and environment: those that a session would have if it began now."""
+"""Whether a session of the spool was of today's code and environment: those of a session that would begin now."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runner.record.sections.head import ContainerInfo
 from runner.study import cache
 from runner.study.known import Known
 
-CACHE_NAME = ".code"
+CACHE_NAME = ".known-code"
 DIGEST_LENGTH = len("sha256:") + 12
 NOT_MEASURED = "nothing was measured"
 OLDER_VERSION = "it cannot be told whether the code is the same: the session was measured by an older version"
