@@ -218,7 +218,7 @@ def test_a_session_that_the_limit_stops_is_measured_by_the_next_command(
 @pytest.mark.slow
 def test_a_second_study_on_the_host_waits_for_the_first(tmp_path: Path) -> None:
     """Two processes with one spool: the second finds everything measured."""
-    file = write(tmp_path, "sessions: 1\nmatrix: {gpu: cpu, model: tiny, ctx: 32, steps: 2, warmup: 1}")
+    file = write(tmp_path, "sessions: 1\nmatrix: {gpu: cpu, model: tiny, ctx: 32, steps: 3, warmup: 1}")
     command = [sys.executable, "-m", "runner", "study", str(file), "--spool", str(tmp_path / "spool")]
     environment = {**os.environ, "DECODE_FLOOR_LOCK_DIR": str(tmp_path / "lock")}
     first = subprocess.Popen(
@@ -237,7 +237,7 @@ def test_a_second_study_on_the_host_waits_for_the_first(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_killed_study_continues_with_its_records(tmp_path: Path) -> None:
     """A real session, SIGKILL during the next one, and the same command again."""
-    file = write(tmp_path, "sessions: 2\nmatrix: {gpu: cpu, model: tiny, ctx: 32, steps: 2, warmup: 1}")
+    file = write(tmp_path, "sessions: 2\nmatrix: {gpu: cpu, model: tiny, ctx: 32, steps: 3, warmup: 1}")
     command = [sys.executable, "-m", "runner", "study", str(file), "--spool", str(tmp_path / "spool")]
     environment = {**os.environ, "DECODE_FLOOR_LOCK_DIR": str(tmp_path / "lock")}
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
