@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from runner.ab.facts import Facts
+from runner.record.record import version_difference
 
 KERNEL_VERSIONS = ("kernel_package", "env_key")
 """Versions that depend on the kernel. `env_key` includes the package, and is all that a row of a store has."""
@@ -37,9 +38,5 @@ def _place_difference(earlier: Facts, session: Facts) -> str | None:
 
 def _environment_difference(earlier: Facts, session: Facts) -> str | None:
     """Returns the first version that differs. The kernel's package may differ between different kernels."""
-    is_same_kernel = earlier.kernel == session.kernel
-    for name, version in session.versions.items():
-        previous = earlier.versions[name]
-        if previous != version and (is_same_kernel or name not in KERNEL_VERSIONS):
-            return f"{name} is {version}, and was {previous}"
-    return None
+    ignored = () if earlier.kernel == session.kernel else KERNEL_VERSIONS
+    return version_difference(session.versions, earlier.versions, ignored)

@@ -36,7 +36,7 @@ class PairSeries:
         self._device = pair.a.plan.device
         self._host_id = host.host_id(self._device.uuid)
         self._records: dict[str, list[MeasuredRecord]] = {name: [] for name in self._arms}
-        self._manifest: Manifest
+        self._manifest = self._declared
         self._store_error: StoreUnreachable | None = None
         self.measured_arm = pair.a
         """arm of the last session; arm a before the first one"""
@@ -61,7 +61,7 @@ class PairSeries:
 
     @property
     def is_complete(self) -> bool:
-        """Returns whether an opened A/B has all sessions."""
+        """Returns whether the A/B has all its sessions; False before it was opened."""
         return self._manifest.done >= self.planned
 
     def remaining(self) -> int:

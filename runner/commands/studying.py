@@ -114,16 +114,20 @@ def _time_limit(minutes: float) -> Iterator[TimeLimit]:
 
 
 def _print_plan(found: Prepared) -> None:
+    _print_notes(found)
     _print_outline(found)
     for row in outline.table(found.standings, layout.width()):
         click.echo(row)
 
 
-def _print_outline(found: Prepared) -> None:
+def _print_notes(found: Prepared) -> None:
     for text in found.changes:
         click.echo(f"note: {found.state.name} has changed since it was measured: {text}", err=True)
     for file in found.unreadable:
         click.echo(f"note: {file.path} is no record ({file.reason}): its session does not count", err=True)
+
+
+def _print_outline(found: Prepared) -> None:
     for text in outline.lines(found.study.name, found.standings, layout.width()):
         click.echo(text)
 
@@ -131,17 +135,18 @@ def _print_outline(found: Prepared) -> None:
 def _measured(study: Study, order: _Order, settings: Settings) -> _Measured:
     """Measures the missing sessions of a study. Prints how far it is before and after."""
     before = prepared.prepare(study, settings.spool, order.redo, order.retry)
+    _print_notes(before)
     _print_outline(before)
+    studystate.write(settings.spool, before.state)
     planned = list(prepared.missing_series(before, settings))
     if not planned or order.limit.is_over:
         return _Measured(before, Ended(at_limit=bool(planned)))
-    studystate.write(settings.spool, before.state)
     tally = Tally(planned)
-    titles = {id(series): standing.planned.title for series, standing in planned}
+    entries = {id(series): standing.planned for series, standing in planned}
 
     def show(series: Series, finished: Finished) -> None:
         tally.add(series, finished)
-        click.echo(_line(titles[id(series)], finished, tally))
+        click.echo(_line(entries[id(series)].title, finished, tally))
         settings.display.position(tally.position)
 
     settings.display.position(tally.position)
@@ -149,8 +154,10 @@ def _measured(study: Study, order: _Order, settings: Settings) -> _Measured:
     for series, _ in planned:
         if isinstance(series, PairSeries):
             _compare(series, settings)
-    after = prepared.again(before, settings.spool)
-    _print_end(after)
+    after = prepared.again(before, settings.spool, [(entries[id(series)], error) for series, error in ended.errors])
+    _print_outline(after)
+    for text in outline.failures(after.standings):
+        click.echo(text)
     return _Measured(after, ended)
 
 
@@ -179,12 +186,6 @@ def _compare(series: PairSeries, settings: Settings) -> None:
         click.echo(f"compare the arms with: {comparing.command(series.folder)}")
     else:
         comparing.log_comparison(series.folder)
-
-
-def _print_end(after: Prepared) -> None:
-    _print_outline(after)
-    for text in outline.failures(after.standings):
-        click.echo(text)
 
 
 def _commit(run: EntryRun, found: Sequence[Prepared]) -> None:

@@ -17,6 +17,7 @@ from runner.cell.cell import Cell
 
 TORCH_VERSION, TORCH_CUDA = "__version__", "cuda"
 """Names in torch/version.py."""
+DRIVER = "driver_major"
 
 
 def of_package(package: str) -> str | None:
@@ -39,8 +40,13 @@ def of_session(cell: Cell, driver: str | None, torch: str | None, cuda: str | No
         "transformers": of_package("transformers"),
         "triton": of_package("triton"),
         "kernel_package": _of_cell(cell),
-        "driver_major": driver.split(".")[0] if driver else None,
+        DRIVER: major(driver),
     }
+
+
+def major(driver: str | None) -> str | None:
+    """Returns the major version of a driver."""
+    return driver.split(".")[0] if driver else None
 
 
 def installed(cell: Cell, driver: str | None) -> dict[str, str | None]:

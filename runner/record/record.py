@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -152,6 +152,17 @@ def env_key(environment: Environment) -> str:
 def env_key_of(versions: Mapping[str, str | None]) -> str:
     """Returns the hash of versions by their names, those of ENV_KEY_VERSIONS."""
     return short_hash(versions, ENV_KEY_LENGTH)
+
+
+def version_difference(
+    now: Mapping[str, str | None], before: Mapping[str, str | None], ignored: Collection[str] = ()
+) -> str | None:
+    """Returns the first version in `now` that differs from the one before, in words; None if none does."""
+    for name, version in now.items():
+        previous = before.get(name)
+        if version != previous and name not in ignored:
+            return f"{name} is {version}, and was {previous}"
+    return None
 
 
 def file_name(cell: Cell, session: SessionInfo) -> str:

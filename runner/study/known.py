@@ -24,7 +24,7 @@ from runner.record.sections.surroundings import Cost, Environment
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 from runner.study import cache
 
-CACHE_NAME = ".known"
+CACHE_NAME = ".known-sessions"
 VERSION = 1
 """Version of the cache. It grows if a field of `Known` gets another meaning."""
 

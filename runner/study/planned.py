@@ -77,7 +77,8 @@ class _Planner:
 
     def _planned(self, entry: Entry) -> Planned:
         request = entry.request
-        is_here = request.gpu in self._present
+        # a GPU that is unknown, too, is refused by `resolve`
+        is_here = request.gpu in self._present or request.gpu not in catalogue.gpus()
         cards = self._installed if is_here else self._absent_cards(request.gpu)
         waits_for = None if is_here else request.gpu
         if not cards and not is_here:
@@ -91,8 +92,7 @@ class _Planner:
     def _absent_cards(self, gpu: str) -> Installed:
         """Returns the card of the catalogue that stands for an absent GPU, in a list, which may be empty."""
         if gpu not in self._absent:
-            entry = catalogue.gpus().get(gpu)
-            stand_in = absent.card(entry) if entry is not None else None
+            stand_in = absent.card(catalogue.gpus()[gpu])
             self._absent[gpu] = () if stand_in is None else (stand_in,)
         return self._absent[gpu]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.ab.pairseries import PairSeries
 from runner.cell.vocabulary import CPU
+from runner.errors import Failure
 from runner.launch.series import Series
 from runner.launch.session import Settings
 from runner.machine import nvml
@@ -16,10 +17,10 @@ from runner.study import known, studystate
 from runner.study.cellseries import CellSeries
 from runner.study.declared import Study
 from runner.study.planned import Planned, plan_study
-from runner.study.present import Present
 from runner.study.spooled import SpooledSessions
-from runner.study.standing import MISSING, UNFIT, Situation, Standing, standings
+from runner.study.standing import FAILED, MISSING, UNFIT, Situation, Standing, standings
 from runner.study.studystate import StudyState
+from runner.study.today import Today
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,22 @@ def prepare(study: Study, spool: Path, redo: bool, retry: bool) -> Prepared:
     return _standing(Prepared(current, state, changes, entries, (), ()), spool, retry)
 
 
-def again(prepared: Prepared, spool: Path) -> Prepared:
-    """Returns the study as it stands now, after sessions of it were measured."""
-    return _standing(prepared, spool, retry=False)
+def again(prepared: Prepared, spool: Path, errors: Sequence[tuple[Planned, Failure]]) -> Prepared:
+    """Returns the study as it stands after its sessions. An entry whose sessions ended with an error has failed."""
+    found = _standing(prepared, spool, retry=False)
+    reasons = {id(planned): f"{error.reason}: {error}" for planned, error in errors}
+    return replace(found, standings=tuple(_with_error(each, reasons) for each in found.standings))
+
+
+def _with_error(standing: Standing, reasons: Mapping[int, str]) -> Standing:
+    reason = reasons.get(id(standing.planned))
+    return standing if reason is None or standing.status != MISSING else replace(standing, status=FAILED, reason=reason)
 
 
 def _standing(prepared: Prepared, spool: Path, retry: bool) -> Prepared:
     found = known.read(spool)
     round_tag = None if prepared.state.rounds == 1 else prepared.state.tag
-    situation = Situation(spool, SpooledSessions(found.sessions), Present(spool).difference, round_tag, retry)
+    situation = Situation(spool, SpooledSessions(found.sessions), Today(spool), round_tag, retry)
     standing = standings(prepared.study, prepared.entries, situation)
     return replace(prepared, standings=standing, unreadable=found.unreadable)
 

@@ -32,8 +32,8 @@ OF_MEMORY = (Infeasible.reason, OutOfMemory.reason)
 FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 """Signals that end a worker from outside; the kernel sends SIGKILL when the host's memory runs out."""
 
-Difference = Callable[[Known, Plan], "str | None"]
-"""Returns why a session is not of today's code and environment, None if it is."""
+Difference = Callable[[Known], "str | None"]
+"""Returns why a session of a cell is not of today's code and environment, None if it is."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def session_s(sessions: Sequence[Known]) -> float | None:
 def attempts(sessions: Sequence[Known], plan: Plan, difference: Difference) -> Attempts:
     """Returns the sessions of a cell by their outcome."""
     measured = [known for known in sessions if known.is_measured]
-    current = [known for known in measured if difference(known, plan) is None]
+    current = [known for known in measured if difference(known) is None]
     return Attempts(
         valid=tuple(known for known in current if known.valid),
         invalid=tuple(known for known in current if not known.valid),

@@ -15,7 +15,8 @@ from runner.study import spooled
 from runner.study.declared import Study
 from runner.study.known import Known
 from runner.study.planned import Planned
-from runner.study.spooled import Attempts, Difference, SpooledSessions
+from runner.study.spooled import Attempts, SpooledSessions
+from runner.study.today import Today
 
 DONE, MISSING, FAILED, UNFIT, WAITING = "done", "missing", "failed", "too large", "waiting"
 STATUSES = (DONE, MISSING, FAILED, UNFIT, WAITING)
@@ -51,7 +52,7 @@ class Situation:
 
     spool: Path
     sessions: SpooledSessions
-    difference: Difference
+    today: Today
     round_tag: str | None = None
     retry: bool = False
 
@@ -88,9 +89,9 @@ def _elsewhere(study: Study, planned: Planned, situation: Situation) -> Standing
 
 
 def _cell(study: Study, planned: Planned, situation: Situation) -> Standing:
-    (plan,), (key,) = planned.plans, planned.keys
+    (plan,), (key,), request = planned.plans, planned.keys, planned.entry.request
     sessions = situation.sessions.of_cell(plan, key, situation.round_tag)
-    found = spooled.attempts(sessions, plan, situation.difference)
+    found = spooled.attempts(sessions, plan, lambda known: situation.today.difference(known, request, plan))
     done, reason = len(found.valid), None if situation.retry else _failure(found, study.sessions)
     return Standing(
         planned,

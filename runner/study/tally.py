@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import mean
 
 from runner.display import duration
+from runner.errors import StoreUnreachable
 from runner.launch.series import Series
 from runner.launch.session import Finished
 from runner.record.sessionrecord import MeasuredRecord
@@ -25,14 +26,10 @@ class Tally:
     def add(self, series: Series, finished: Finished) -> None:
         """Counts a session that has ended."""
         self.done, self.failed = self.done + finished.record.valid, self.failed + (not finished.record.valid)
-        self._left[id(series)] = series.remaining()
+        self._left[id(series)] = 0 if _is_last(series, finished) else series.remaining()
         self._session_s[id(series)] = series.expected_s() if series.remaining() else None
         if isinstance(finished.record, MeasuredRecord):
             self._measured_s.append(finished.record.cost_s.total)
-
-    def end(self, series: Series) -> None:
-        """Counts no more sessions of a series that has failed."""
-        self._left[id(series)] = 0
 
     @property
     def left(self) -> int:
@@ -61,3 +58,9 @@ class Tally:
         """Returns the number of the next session: `5/12`."""
         ended = self.done + self.failed
         return f"{ended + 1}/{ended + self.left}"
+
+
+def _is_last(series: Series, finished: Finished) -> bool:
+    """Returns whether the session failed in a way that ends its series."""
+    error = finished.error
+    return error is not None and not isinstance(error, StoreUnreachable) and series.ends_with(error)

@@ -29,7 +29,8 @@ from runner.record.sessionrecord import SessionRecord
 from runner.store import EntryRun
 from tests.support.derive import file_name, typed
 from tests.support.displays import Seen
-from tests.support.records import cpu_record, failed_record
+from tests.support.records import failed_record
+from tests.support.standins import Worker
 
 REQUEST = Request(gpu="cpu", model="tiny", ctx="64")
 IMAGE = {"engine": "podman", "image": "decode-floor:cpu", "digest": "sha256:0123", "tree_key": "0123456789ab"}
@@ -42,46 +43,6 @@ def measured(series: PairSeries, on_session: OnSession = lambda _series, _finish
     if ended.first_error is not None:
         raise ended.first_error
     return series.folder
-
-
-class Worker:
-    """Stands in for `run_session`: leaves the record that a session of that cell would leave. `fate` of a session is an
-    exception to raise, or a change to make to its record."""
-
-    def __init__(self) -> None:
-        self.fates: dict[int, Any] = {}
-        self.count = 0
-
-    def __call__(self, request: Request, index: int, _started_ms: int, settings: Settings) -> Finished:
-        number, self.count = self.count, self.count + 1
-        fate = self.fates.get(number)
-        if isinstance(fate, BaseException):
-            raise fate
-        found = self._record(request, index, number)
-        error = fate(found) if fate else None
-        settings.spool.mkdir(parents=True, exist_ok=True)
-        path = settings.spool / file_name(found)
-        record.write(found, path)
-        return Finished(typed(found), path, store_error=error)
-
-    def _record(self, request: Request, index: int, number: int) -> dict[str, Any]:
-        from runner.plan.resolve import resolve
-
-        plan = resolve(request, ())
-        found = cpu_record(
-            cell=plan.cell.to_json(),
-            model={"name": plan.cell.model, "shape": plan.model.shape.to_json()},
-            session={
-                "id": f"{number:016x}",
-                "index": index,
-                "study": plan.study,
-                "seed": plan.seed,
-                "started_ms": 1_760_000_000_000 + 30_000 * number,
-                "finished_ms": 1_760_000_000_000 + 30_000 * number + 20_000,
-            },
-        )
-        found["keys"] |= {"host_id": host.host_id(None), "code_key": plan.cell.key}
-        return found
 
 
 @pytest.fixture

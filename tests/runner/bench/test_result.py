@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,11 @@ def test_a_speed_is_the_median_of_the_rounds_medians() -> None:
 def test_a_ratio_compares_the_medians_of_the_same_round() -> None:
     # 20 / 4 = 5, 21 / 3.5 = 6, 19.5 / 3.9 = 5: not 20 / 3.9 = 5.13
     assert result.ratios(ROUNDS) == (Ratio("eager", "fused", 5.0, 5.0, 6.0),)
+
+
+def test_runtimes_of_other_rounds_have_no_ratio() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        result.ratios({"eager": ROUNDS["eager"], "fused": ROUNDS["fused"][:2]})
 
 
 def test_each_pair_has_a_ratio_in_the_order_of_the_request() -> None:
@@ -72,6 +79,11 @@ def test_the_file_comes_back_the_same_and_begins_with_its_schema(written: Path) 
     assert from_json(Bench, found) == example_bench()
     assert [*found][:3] == ["schema", "version", "caveats"]
     assert (found["schema"], found["version"]) == ("decode-floor.bench", 1)
+
+
+def test_a_number_that_json_lacks_is_not_written() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        result.dump(replace(example_bench(), floor_ms=math.nan))
 
 
 def test_the_file_is_refused_as_a_record(written: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from runner.errors import BadPair, BadValue, DecodeFloorError, UnknownName
 from runner.study.declared import Arms
-from tests.support.studies import read
+from tests.support.studyfiles import read
 
 MATRIX = "matrix: {gpu: [h100, l4], ctx: 2048}\n"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import BadValue, DecodeFloorError, NotAvailable, UnknownName
-from tests.support.studies import read
+from tests.support.studyfiles import read
 
 
 @pytest.mark.parametrize(

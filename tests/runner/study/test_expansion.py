@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import BadPair, BadValue, DecodeFloorError
-from tests.support.studies import read
+from tests.support.studyfiles import read
 
 
 def cells(folder: Path, text: str) -> list[tuple[str, ...]]:

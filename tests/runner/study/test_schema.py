@@ -15,7 +15,7 @@ from runner.errors import DecodeFloorError
 from runner.plan import fieldvalues
 from runner.study import schema
 from tests.support.processes import ROOT
-from tests.support.studies import read
+from tests.support.studyfiles import read
 
 COMMITTED: dict[str, Any] = json.loads((ROOT / "docs" / "study.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(COMMITTED)

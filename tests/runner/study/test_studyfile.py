@@ -17,7 +17,7 @@ from runner.study.choices import FIELDS
 from runner.study.declared import Arms, Entry, Study
 from runner.study.keys import KEYS
 from tests.support.processes import ROOT
-from tests.support.studies import read
+from tests.support.studyfiles import read
 
 MATRIX = "matrix: {gpu: l4}\n"
 ARMS = "arms: {a: {runtime: eager}, b: {runtime: graph}}\n"

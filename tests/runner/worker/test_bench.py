@@ -151,3 +151,81 @@ def test_memory_that_ends_in_a_round_ends_the_bench(tiny_job, monkeypatch):
     monkeypatch.setattr(bench, "_shared", exhaust)
     with pytest.raises(OutOfMemory):
         bench.run(Assignment((tiny_job,), (), 1, "unused"), Clock(1_000))
+
+
+@pytest.fixture
+def three(tiny_job):
+    """An assignment of three runtimes, each with a card of its own, and their jobs."""
+    jobs = tuple(
+        replace(
+            tiny_job,
+            model_name=f"model of {name}",
+            cell=replace(tiny_job.cell, runtime=name),
+            device=replace(tiny_job.device, uuid=f"card of {name}"),
+        )
+        for name in ("a", "b", "c")
+    )
+    return Assignment(jobs, (), 2, "unused")
+
+
+def test_the_passes_of_a_bench_are_in_turns_over_what_the_first_job_says(three, tmp_path, monkeypatch, log):
+    entrants = {job.cell.runtime: bench.Entrant(job, None, None) for job in three.jobs}
+    built = {**entrants, "b": "b cannot be built"}
+    shared = SimpleNamespace(weight_bytes=7)
+    monkeypatch.setattr(bench.card, "check", lambda device: log.append(device.uuid))
+    monkeypatch.setattr(bench.nvml, "snapshot", lambda uuid, _now: log.append(uuid) or "snapshot")
+    monkeypatch.setattr(bench, "_shared", lambda job, _clock: log.append(job.model_name) or shared)
+    monkeypatch.setattr(bench, "_built", lambda _jobs, parts, _clock: built if parts is shared else None)
+    monkeypatch.setattr(bench, "_pass", lambda entrant, name, _clock: log.append((name, entrant.job.cell.runtime)))
+    monkeypatch.setattr(bench, "_bench", lambda order, found: (order, found))
+    monkeypatch.setattr(bench.result, "dump", lambda _: "the file")
+    order = replace(three, result_path=str(tmp_path / "found.json"))
+    _, found = bench.run(order, Clock(1_000))
+    passes = [("round 1", "a"), ("round 1", "c"), ("round 2", "c"), ("round 2", "a")]
+    assert log == ["card of a", "card of a", "model of a", *passes, "card of a"]
+    assert (found.built, found.turns, found.weight_bytes) == (built, (("a", "c"), ("c", "a")), 7)
+    assert (tmp_path / "found.json").read_text() == "the file"
+
+
+def test_the_file_describes_the_first_job(three, monkeypatch):
+    monkeypatch.setattr(bench.assemble, "device_info", lambda device: device.uuid)
+    found = bench.Found({}, (), None, 7, 0)
+    monkeypatch.setattr(bench, "_entry", lambda job, *_: SimpleNamespace(runtime=job.cell.runtime, speed=None))
+    described = bench._bench(three, found)
+    assert (described.model, described.gpu) == ("model of a", "card of a")
+    assert [each.runtime for each in described.entries] == ["a", "b", "c"]
+
+
+def test_a_step_is_driven_over_the_short_context_and_from_ctx(tiny_job, monkeypatch, log):
+    step = SimpleNamespace(prefill=lambda tokens: log.append(tokens))
+    keeper = SimpleNamespace(drive=lambda context, start: log.append((context, start)))
+    runtime = SimpleNamespace(DECLARATION=eager.DECLARATION, build=lambda *_: step)
+    monkeypatch.setattr(registry, "runtime", lambda _: runtime)
+    monkeypatch.setattr(bench.packages, "check_cell", lambda _: None)
+    monkeypatch.setattr(bench, "Gatekeeper", lambda *_: keeper)
+    entrant = bench._entrant(replace(tiny_job, protocol=PROTOCOL), bench.Shared(None, None, None, 0), Clock(1_000))
+    assert (entrant.step, entrant.keeper) == (step, keeper)
+    assert log == [17, ("short", 17), 64, ("ctx", 64)]
+
+
+def test_weights_of_a_bench_are_judged_as_synthetic_ones(tiny_job, monkeypatch, log):
+    keeper = SimpleNamespace(evidence=lambda cell, hidden, synthetic: log.append((cell, hidden, synthetic)))
+    monkeypatch.setattr(bench.gaterules, "gate", lambda _: object.__new__(bench.GateVersion2))
+    for name in ("gate_reasons", "likeness_reasons", "window_reasons"):
+        monkeypatch.setattr(bench.judgement, name, lambda *_: ())
+    passed = clocks.WallPass(segments=0, compiled=0, captured=0, collected=0, steps_ms=(1.0,), other_cpu_cores=0.0)
+    entrant = bench.Entrant(tiny_job, None, keeper, [passed])
+    bench._entry(tiny_job, SimpleNamespace(built={"eager": entrant}, cached_files=0), None)
+    assert log == [(tiny_job.cell, tiny_job.shape.hidden, True)]
+
+
+@pytest.mark.parametrize(("kind", "emptied"), [("cpu", []), ("cuda", ["emptied"])])
+def test_a_cards_memory_is_given_back_behind_the_reference(tiny_job, monkeypatch, log, kind, emptied):
+    for module, name in ((bench.model, "build_synthetic"), (bench.tokens, "draw"), (bench.gate, "expect")):
+        monkeypatch.setattr(module, name, lambda *_: None)
+    monkeypatch.setattr(bench.clocks, "wait", lambda _: None)
+    monkeypatch.setattr(bench.model, "weight_bytes", lambda _: 7)
+    monkeypatch.setattr(bench.torch.cuda, "empty_cache", lambda: log.append("emptied"))
+    job = replace(tiny_job, device=replace(tiny_job.device, kind=kind))
+    assert bench._shared(job, Clock(1_000)).weight_bytes == 7
+    assert log == emptied

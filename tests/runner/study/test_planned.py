@@ -1,0 +1,92 @@
+"""Entries of a study are resolved, here and for absent GPUs, and no cell comes twice."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from runner.cell import catalogue
+from runner.errors import BadPair, BadValue, UnknownName
+from runner.plan import absent
+from runner.study.declared import Arms
+from runner.study.planned import plan_study
+from tests.support.studies import entry, planned, study
+
+
+def test_a_cell_of_this_machine_is_resolved() -> None:
+    found = planned(entry(runtime="eager", cache="static"))
+    assert (found.gpu, found.waits_for, found.obstacle, found.pair) == ("cpu", None, None, None)
+    assert found.title == "tiny 64 bf16 eager static cpu"
+    assert found.keys == (found.plans[0].cell.key,)
+
+
+def test_a_cell_of_an_absent_gpu_is_resolved_by_the_catalogue() -> None:
+    found = planned(entry(gpu="l4", model="qwen2.5-7b", ctx="2048"))
+    assert (found.gpu, found.waits_for, found.obstacle) == ("l4", "l4", None)
+    assert found.title == "qwen2.5-7b 2048 bf16 eager dynamic l4"
+
+
+def test_a_cell_that_does_not_fit_says_why() -> None:
+    found = planned(entry(gpu="l4", model="llama-3.1-8b", ctx="100000"))
+    # 16.06 GB of weights, 131072 B x 100008 = 13.1 GB of KV, and what verification and the prompt take
+    assert found.obstacle is not None
+    assert "this device has 24.0 GB" in found.obstacle
+
+
+def test_a_present_card_is_not_taken_from_the_catalogue() -> None:
+    card = absent.card(catalogue.gpus()["h100"])
+    assert card is not None
+    (found,) = plan_study(study(entry(gpu="auto", model="qwen2.5-7b")), (card,))
+    assert (found.gpu, found.waits_for) == ("h100", None)
+
+
+def test_a_gpu_of_unknown_memory_only_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(absent, "card", lambda _entry: None)
+    found = planned(entry(gpu="l4", model="qwen2.5-7b"))
+    assert (found.plans, found.waits_for) == ((), "l4")
+    assert "l4 qwen2.5-7b 64" in found.title
+
+
+def test_arms_are_planned_as_a_pair() -> None:
+    found = planned(entry(Arms("cache", "dynamic", "static")))
+    assert found.pair is not None
+    assert [plan.cell.cache for plan in found.plans] == ["dynamic", "static"]
+    assert found.title == "A/B dynamic/static tiny 64 bf16 eager cpu"
+    assert planned(entry(Arms("none", "auto", "auto"))).title == "A/A tiny 64 bf16 eager dynamic cpu"
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "said"),
+    [
+        ({"gpu": "l44"}, UnknownName, "s.yaml:1: matrix: unknown gpu 'l44'; did you mean l4?"),
+        ({"runtime": "graph"}, BadPair, "s.yaml:1: matrix: runtime=graph needs a CUDA GPU"),
+        ({"ctx": "9999999"}, BadValue, "s.yaml:1: matrix: ctx=9999999"),
+    ],
+)
+def test_an_error_names_the_place_in_the_file(fields: dict[str, str], error: type[Exception], said: str) -> None:
+    with pytest.raises(error) as raised:
+        planned(entry(**fields))
+    assert str(raised.value).startswith(said)
+
+
+def test_two_entries_of_one_cell_are_refused() -> None:
+    twice = study(entry(dtype="auto"), entry(place="s.yaml:9: include", dtype="bf16"))
+    with pytest.raises(BadValue, match=r"s.yaml:9: include: gives tiny 64 bf16 eager dynamic cpu again, like s.yaml:1"):
+        plan_study(twice, ())
+    assert len(plan_study(study(entry(seed="0"), entry(seed="1")), ())) == 2
+
+
+@pytest.mark.slow
+def test_ten_thousand_cells_are_planned_quickly() -> None:
+    gpus, runtimes = ("h100", "l4", "a100", "l40s"), ("eager", "graph", "compile", "fused")
+    entries = [
+        entry(gpu=gpu, model=model, runtime=runtime, ctx=str(1000 + ctx))
+        for gpu in gpus
+        for model in ("qwen2.5-7b", "mistral-7b", "llama-3.1-8b")
+        for runtime in runtimes
+        for ctx in range(209)
+    ]
+    began = time.process_time()
+    assert len(plan_study(study(*entries), ())) == 10032
+    assert time.process_time() - began < 3.0  # 0.9 s on an idle machine

@@ -1,0 +1,80 @@
+"""What the sessions of a spool say about a cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from runner.cell.protocol import NAMED
+from runner.study import spooled
+from runner.study.known import Known
+from runner.study.planned import Planned
+from runner.study.spooled import Attempts, SpooledSessions
+from tests.support.studies import CODE, entry, failed, known, planned
+
+
+@pytest.fixture
+def cell() -> Planned:
+    return planned(entry())
+
+
+def attempts(of: Planned, *sessions: Known) -> Attempts:
+    return spooled.attempts(sessions, of.plans[0], lambda one: None if one.code_key == CODE else "other code")
+
+
+def test_sessions_count_by_cell_protocol_and_seed(cell: Planned) -> None:
+    counted = [known(cell, 2, study="another"), known(cell, 1)]
+    others = [known(cell, seed=1), known(cell, protocol=NAMED["tail"]), known(cell, cell_key="0123")]
+    found = SpooledSessions([*counted, *others])
+    assert found.of_cell(cell.plans[0], cell.keys[0], None) == counted[::-1]
+    assert found.of_cell(cell.plans[0], cell.keys[0], "another") == counted[:1]
+
+
+def test_sessions_of_a_folder_are_those_of_its_records(cell: Planned) -> None:
+    inside, outside = known(cell, folder=Path("spool/ab-x")), known(cell)
+    assert SpooledSessions([inside, outside]).in_folder(Path("spool/ab-x")) == [inside]
+    assert SpooledSessions([]).in_folder(Path("spool/ab-x")) == ()
+
+
+def test_attempts_are_divided_by_their_outcome(cell: Planned) -> None:
+    valid, invalid = known(cell, 1), known(cell, 2, valid=False)
+    outdated, oom = known(cell, 3, code_key="old"), failed(cell, "worker-failed", 4)
+    found = attempts(cell, valid, invalid, outdated, oom)
+    assert found == Attempts((valid,), (invalid,), (outdated,), (oom,))
+    assert found.failure is oom
+
+
+def test_a_valid_session_after_a_failure_excuses_it(cell: Planned) -> None:
+    assert attempts(cell, failed(cell, "worker-failed", 1), known(cell, 2)).failure is None
+    assert attempts(cell, known(cell, 1), failed(cell, "worker-failed", 2)).failure is not None
+
+
+@pytest.mark.parametrize("reason", ["interrupted", "terminated", "disk-full", "store-unreachable", "gpu-not-found"])
+def test_a_cause_that_says_nothing_about_the_cell_is_no_failure(cell: Planned, reason: str) -> None:
+    assert attempts(cell, failed(cell, reason)).failed == ()
+
+
+def test_a_worker_that_was_killed_from_outside_has_not_failed(cell: Planned) -> None:
+    assert attempts(cell, failed(cell, "worker-failed", signal="SIGKILL")).failed == ()
+    assert len(attempts(cell, failed(cell, "worker-failed", signal="SIGSEGV")).failed) == 1
+
+
+@pytest.mark.parametrize(("gpu", "model", "failures"), [("cpu", "tiny", 0), ("l4", "qwen2.5-7b", 1)])
+@pytest.mark.parametrize("reason", ["oom", "infeasible"])
+def test_memory_is_the_same_again_on_a_card_but_not_on_a_host(gpu: str, model: str, failures: int, reason: str) -> None:
+    cell = planned(entry(gpu=gpu, model=model))
+    assert len(attempts(cell, failed(cell, reason)).failed) == failures
+
+
+def test_a_session_takes_as_long_as_the_newest_measured_one(cell: Planned) -> None:
+    sessions = [known(cell, 1, cost_s={"total": 9.0}), known(cell, 2, cost_s={"total": 7.0}), failed(cell, "oom", 3)]
+    assert spooled.session_s(sessions) == 7.0
+    assert spooled.session_s([]) is None
+
+
+def test_the_newest_group_has_one_code_and_environment(cell: Planned) -> None:
+    old, first, second = known(cell, 1, code_key="old"), known(cell, 2), known(cell, 3)
+    invalid = known(cell, 4, valid=False, code_key="newer")
+    assert spooled.newest_group([old, first, second, invalid]) == [first, second]
+    assert spooled.newest_group([]) == []
