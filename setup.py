@@ -1,4 +1,4 @@
-"""Packaging of the catalogue and the schema of records, which lie beside the packages in a checkout."""
+"""Packaging of the catalogue, the studies and their schemas, which lie beside the packages in a checkout."""
 
 from setuptools import find_packages, setup
 
@@ -12,7 +12,7 @@ setup(
         "runner": ["*.yaml", "*/*.yaml", "*/*/*.yaml", "fused/cuda/*"],
         "analysis.report": ["page/*"],
         "decode_floor.experiments": ["*.yaml"],
-        "decode_floor.docs": ["record.schema.json"],
+        "decode_floor.docs": ["record.schema.json", "study.schema.json"],
     },
     include_package_data=False,
 )

@@ -32,7 +32,10 @@ ROOT = Path(__file__).resolve().parents[1]
 RECORDS = ROOT / "experiments" / "records"
 FOLDERS = ("runner", "analysis", "experiments", "docs")
 FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
-BESIDE = ("experiments/gpus.yaml", "experiments/models.yaml", "experiments/paper.yaml", "docs/record.schema.json")
+BESIDE = (
+    *("experiments/gpus.yaml", "experiments/models.yaml", "experiments/paper.yaml", "experiments/floor.yaml"),
+    *("docs/record.schema.json", "docs/study.schema.json"),
+)
 READER = (pydantic, pydantic_core, annotated_types, typing_extensions, typing_inspection)
 DATA = (".yaml", ".html", ".css", ".js")
 WHEEL = "from setuptools import build_meta as b; b.build_sdist('dist'); b.build_wheel('dist')"

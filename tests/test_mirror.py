@@ -25,6 +25,8 @@ WITHOUT_FILE = {
     "runner/record/sections/surroundings.py": "dataclasses alone; test_read and test_schema hold them",
     "runner/record/sessionrecord.py": "dataclasses alone; test_read, test_schema and test_written hold them",
     "runner/record/statedbound.py": "two dataclasses without behaviour",
+    "runner/study/declared.py": "dataclasses without behaviour",
+    "runner/study/keys.py": "descriptions and limits; test_studyfile and test_schema hold them",
     "runner/runtimes/fused.py": "a declaration, and one call of _fusedstep",
     "runner/runtimes/exllamav2.py": "a declaration, and one call of _exllamav2engine",
 }
@@ -61,6 +63,7 @@ OF_NO_MODULE = {
     "tests/runner/test_mlflow_run.py",
     "tests/runner/test_mlproject.py",
     "tests/runner/test_places.py",
+    "tests/runner/study/test_shipped_studies.py",
     "tests/runner/worker/test_gate_mutants.py",
     "tests/runner/worker/test_gpu.py",
     "tests/runner/worker/test_gpu_kernels.py",

@@ -166,7 +166,7 @@ SAME_PART = {
     "actual": "what really ran: read off, and verified",
     "card": "the card: checked before, and verified",
     "cache": "what is kept for the next command",
-    "schema": "a schema: of a record, and of a store's database",
+    "schema": "a schema: of a record, of a study file, and of a store's database",
     "registry": "a registry: of formats, kernels and runtimes, and of tables",
     "report": "a report: made, and committed as a run",
     "database": "the database of a store: looked at before measuring, and read for tables",

@@ -20,6 +20,13 @@ from runner.record import codekey
 
 THERE = Path(__file__).parent / "there"
 FORMAT = 1
+DOCUMENTS = (
+    "docs/containers.md",
+    "docs/exit-codes.md",
+    "docs/record.schema.json",
+    "docs/studies.md",
+    "docs/study.schema.json",
+)
 HOST_PACKAGES = ("torch", "numpy", "transformers", "triton", "safetensors", "accelerate")
 """Packages that the host provides for a bundle with the base host-torch."""
 GLIBC_OF_WHEELS = 28  # the locks are resolved for manylinux_2_28
@@ -73,7 +80,7 @@ def _beside(package: str) -> set[str]:
 def _copy_project(folder: Path) -> None:
     """Copies the project unchanged, because its keys are hashes of its files."""
     shutil.copytree(ROOT / "runner", folder / "runner", ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".*"))
-    for name in ("LICENSE", "docs/record.schema.json", "docs/exit-codes.md", "docs/containers.md"):
+    for name in ("LICENSE", *DOCUMENTS):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     (folder / "experiments").mkdir()

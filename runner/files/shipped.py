@@ -1,4 +1,4 @@
-"""Files shipped beside the packages: the catalogue, and the schema of records."""
+"""Files shipped beside the packages: the catalogue, the studies, and the schemas of records and studies."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_an_archive_has_the_project_unchanged_and_says_what_it_is(bundle: Path) 
     present = {str(file.relative_to(bundle)) for file in bundle.rglob("*") if file.is_file()}
     present = {name for name in present if "__pycache__" not in name}
     assert present == {"manifest.json", *manifest["files"]}
-    assert {"run", "LICENSE", "experiments/gpus.yaml", "docs/record.schema.json", "site/ext.so"} <= present
+    assert {"run", "LICENSE", "experiments/gpus.yaml", "experiments/floor.yaml", "site/ext.so"} <= present
     assert {"site/some_kernel.so", "site/click.py"} <= present
     assert not any(name.endswith("/x") or name.startswith("wheels/") for name in present)
     for name, sha256 in manifest["files"].items():
