@@ -1,4 +1,4 @@
-"""The command `study`: measures what is missing of the studies that files declare."""
+"""The command `study`: measures the missing sessions of the studies that files declare."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STOPPING_S = 10.0
 
 @dataclass(frozen=True)
 class _Order:
-    """What the options ask for."""
+    """The request of the options."""
 
     redo: bool
     retry: bool

@@ -1,4 +1,4 @@
-"""What a study looked like when it was measured last, and its rounds: `<spool>/.studies/<name>.json`.
+"""State of a study when it was measured last, and its rounds: `<spool>/.studies/<name>.json`.
 
 The records say what is finished. This file only tells a changed study from an unchanged one, and counts the rounds of
 `--redo`.

@@ -17,7 +17,7 @@ import yaml
 
 from analysis import cli as analysis
 from runner.ab import arms
-from runner.commands import measuring
+from runner.commands import measuring, studying
 from runner.commands import options as request_options
 from runner.plan.request import Request
 from tests.support.makefile import recipe
@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, click.Command] = {
     "main": measuring.cell,
     "cell": measuring.cell,
     "ab": measuring.ab,
+    "study": studying.study,
     "tables": analysis.main.commands["tables"],
 }
 SESSION = {"spool", "share_host", "timeout"}
@@ -35,14 +36,17 @@ OF_THE_TERMINAL = {
     "main": {*SESSION, "sessions", "explain_gate", "json"},
     "cell": {*SESSION, "sessions", "explain_gate", "json"},
     "ab": SESSION,
+    "study": {*SESSION, "dry_run", "redo", "retry_failed"},
     "tables": {"records", "store", "out"},
 }
 """Options that `mlflow run` does without: a run is one session or one A/B, and its store is MLflow's."""
+ARGUMENTS = {"study": {"file"}}
+"""Parameters that are no options, but arguments of the command."""
 
 
 ENTRIES: dict[str, Any] = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))["entry_points"]
 DEFAULTS = {
-    name: {each: declared["default"] for each, declared in entry["parameters"].items()}
+    name: {each: declared.get("default") for each, declared in entry["parameters"].items()}
     for name, entry in ENTRIES.items()
 }
 
@@ -80,13 +84,14 @@ def test_every_entry_point_is_a_command() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_an_entry_point_takes_what_its_command_takes(name: str) -> None:
-    assert set(DEFAULTS[name]) == set(options(COMMANDS[name])) - OF_THE_TERMINAL[name]
+    assert set(DEFAULTS[name]) - ARGUMENTS.get(name, set()) == set(options(COMMANDS[name])) - OF_THE_TERMINAL[name]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_an_entry_point_hands_on_each_parameter_once(name: str) -> None:
-    handed_on = re.findall(r"--([a-z]+) \{([a-z]+)\}", ENTRIES[name]["command"])
-    assert sorted(handed_on) == sorted((each, each) for each in DEFAULTS[name])
+    handed_on = re.findall(r"(?:--([a-z]+) )?\{([a-z]+)\}", ENTRIES[name]["command"])
+    arguments = ARGUMENTS.get(name, set())
+    assert sorted(handed_on) == sorted(("" if each in arguments else each, each) for each in DEFAULTS[name])
 
 
 @pytest.mark.parametrize("name", ["cell", "ab"])
@@ -101,10 +106,11 @@ def test_an_ab_may_differ_in_any_of_its_fields() -> None:
     assert set(taken.values()) == {"auto"}
 
 
-@pytest.mark.parametrize("name", ["ab", "tables"])
+@pytest.mark.parametrize("name", ["ab", "study", "tables"])
 def test_what_is_no_field_of_the_request_has_the_default_of_its_option(name: str) -> None:
     known = options(COMMANDS[name])
-    others = {each: default for each, default in DEFAULTS[name].items() if each not in REQUEST}
+    skipped = {*REQUEST, *ARGUMENTS.get(name, set())}
+    others = {each: default for each, default in DEFAULTS[name].items() if each not in skipped}
     assert others == {each: str(known[each].default) for each in others}
 
 
