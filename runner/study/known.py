@@ -1,4 +1,4 @@
-"""What the spool knows: the sessions that were tried before, read from their records.
+"""The sessions that the spool knows: those that were tried before, read from their records.
 
 Only a record whose file changed is read again. The rest is in a hidden file of the spool.
 """

@@ -1,4 +1,4 @@
-"""What a command keeps for the next one is either what was written, or nothing."""
+"""A value that a command keeps for the next one is read as it was written, or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the spool knows, and that nothing is believed which a record does not say now."""
+"""The sessions that the spool knows; nothing is believed that a record does not say now."""
 
 from __future__ import annotations
 
