@@ -38,7 +38,8 @@ Difference = Callable[[Known], "str | None"]
 
 @dataclass(frozen=True)
 class Attempts:
-    """The sessions of a cell, the oldest first. `outdated` are measured ones of other code or another environment.
+    """The sessions of a cell, the oldest first. `valid` are those of one group. `outdated` are measured ones of other
+    code or another environment.
 
     `failed` are those without a measurement whose cause may come again. Sessions that ended for another reason, such as
     Ctrl-C, are left out.
@@ -89,11 +90,12 @@ def session_s(sessions: Sequence[Known]) -> float | None:
 def attempts(sessions: Sequence[Known], plan: Plan, difference: Difference) -> Attempts:
     """Returns the sessions of a cell by their outcome."""
     measured = [known for known in sessions if known.is_measured]
-    current = [known for known in measured if difference(known) is None]
+    is_current = {known.session_id: difference(known) is None for known in measured}
+    current = [known for known in measured if is_current[known.session_id]]
     return Attempts(
-        valid=tuple(known for known in current if known.valid),
+        valid=newest_group(current),
         invalid=tuple(known for known in current if not known.valid),
-        outdated=tuple(known for known in measured if known not in current),
+        outdated=tuple(known for known in measured if not is_current[known.session_id]),
         failed=tuple(known for known in sessions if not known.is_measured and is_failure(known, plan)),
     )
 
@@ -104,7 +106,7 @@ def is_failure(known: Known, plan: Plan) -> bool:
     return not (known.reason in TRANSIENT or is_of_host or known.signal in FROM_OUTSIDE)
 
 
-def newest_group(sessions: Sequence[Known]) -> Sequence[Known]:
-    """Returns the valid sessions of the code and environment of the newest one."""
+def newest_group(sessions: Sequence[Known]) -> tuple[Known, ...]:
+    """Returns the valid sessions that are one group with the newest one: of the same code_key and env_key."""
     valid = [known for known in sessions if known.valid]
-    return [known for known in valid if (known.code_key, known.env_key) == (valid[-1].code_key, valid[-1].env_key)]
+    return tuple(one for one in valid if (one.code_key, one.env_key) == (valid[-1].code_key, valid[-1].env_key))

@@ -45,9 +45,10 @@ class Standing:
 
 @dataclass(frozen=True)
 class Situation:
-    """What the standing of entries depends on. `round_tag` is the study of the sessions that count, None for all.
+    """The facts that the standing of entries depends on.
 
-    `retry` counts no failure, so that entries that failed are measured again.
+    `round_tag` is the study of the sessions that count, None for all. `retry` counts no failure, so that entries that
+    failed are measured again.
     """
 
     spool: Path

@@ -76,5 +76,5 @@ def test_a_session_takes_as_long_as_the_newest_measured_one(cell: Planned) -> No
 def test_the_newest_group_has_one_code_and_environment(cell: Planned) -> None:
     old, first, second = known(cell, 1, code_key="old"), known(cell, 2), known(cell, 3)
     invalid = known(cell, 4, valid=False, code_key="newer")
-    assert spooled.newest_group([old, first, second, invalid]) == [first, second]
-    assert spooled.newest_group([]) == []
+    assert spooled.newest_group([old, first, second, invalid]) == (first, second)
+    assert spooled.newest_group([]) == ()
