@@ -1,15 +1,24 @@
-"""The summary of a session, made from its record."""
+"""The summary of a session, made from its record, and the costs of several."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 
 from runner.cell.fieldtypes import value_or_none
+from runner.cell.jsonform import present_fields
+from runner.counts import counted
 from runner.layout import WIDTH, line
+from runner.record import derive
 from runner.record.flags import FLAG_MEANINGS
 from runner.record.sections.gate import GateVersion1, GateVersion2
 from runner.record.sections.quantities import Floor
+from runner.record.sections.surroundings import Cost
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
+
+FIXED_PHASES = ("start", "import", "probe", "build", "reference", "verify")
+MEASURED_PHASES = ("prefill", "steps", "compile")
+"""Phases whose time depends on the cell's ctx, protocol and runtime (`derive.fixed_cost`)."""
 
 
 def lines(record: SessionRecord, width: int = WIDTH) -> Iterator[str]:
@@ -51,3 +60,28 @@ def _shares(floor: Floor) -> Iterator[str]:
     for floor_ms, ratio, bandwidth, name in (datasheet, measured):
         if floor_ms is not None and ratio is not None:
             yield f"{100 * ratio:.1f} % of the floor ({floor_ms:.3f} ms at the {bandwidth}; {name} {ratio:.3f})"
+
+
+def cost_lines(costs: Sequence[Cost], width: int = WIDTH) -> Iterator[str]:
+    """Yields the lines of the mean seconds that a session takes in each phase: the fixed cost, then the measurement.
+
+    `costs` are of one or more sessions. A phase is the mean over all of them, 0 for one without it. `other` is the part
+    of the fixed cost outside the phases.
+    """
+    seconds = [dict(present_fields(cost)) for cost in costs]
+    means = {name: fmean(each.get(name) or 0.0 for each in seconds) for name in (*FIXED_PHASES, *MEASURED_PHASES)}
+    fixed_s, total_s = fmean(map(derive.fixed_cost, costs)), fmean(cost.total for cost in costs)
+    fixed = {name: means[name] for name in FIXED_PHASES}
+    fixed["other"] = fixed_s - sum(fixed.values())
+    measured = {name: means[name] for name in MEASURED_PHASES}
+    yield from line(
+        "cost",
+        f"{total_s:.1f} s per session (mean of {counted(len(costs), 'session')}): {fixed_s:.1f} s fixed "
+        f"({_phases(fixed)}), {total_s - fixed_s:.1f} s measurement ({_phases(measured)})",
+        width,
+    )
+
+
+def _phases(seconds: Mapping[str, float]) -> str:
+    """Returns the phases that take any time."""
+    return ", ".join(f"{name} {value:.1f}" for name, value in seconds.items() if value >= 0.05)

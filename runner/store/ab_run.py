@@ -52,8 +52,9 @@ def commit_comparison(
 def _run(client: MlflowClient, manifest: Manifest, run_id: str | None, began_ms: int) -> Run:
     if run_id is not None and (run := mlflow_run(client, run_id)) is not None:
         return run
-    runs = client.search_runs(experiment.candidate_ids(client), f"tags.{AB_TAG} = '{manifest.id}'")
-    return runs[0] if runs else client.create_run(experiment.home(client), began_ms, {AB_TAG: manifest.id})
+    experiments = experiment.Experiments(client)
+    runs = client.search_runs(experiments.candidate_ids(), f"tags.{AB_TAG} = '{manifest.id}'")
+    return runs[0] if runs else client.create_run(experiments.home, began_ms, {AB_TAG: manifest.id})
 
 
 def _fill(client: MlflowClient, run: Run, manifest: Manifest, summary: Summary | None, at_ms: int) -> None:

@@ -91,12 +91,11 @@ def correct_places(uri: str) -> None:
                 _correct_experiment(tables, file, str(experiment))
 
 
-def correct_experiment(client: MlflowClient, experiment: str) -> str:
-    """Corrects the place of an experiment and its runs. Returns its id."""
+def correct_experiment(client: MlflowClient, experiment: str) -> None:
+    """Corrects the place of an experiment and its runs."""
     if (file := _file(client.tracking_uri)) is not None:
         with _tables(file) as tables:
             _correct_experiment(tables, file, experiment)
-    return experiment
 
 
 def correct_run(client: MlflowClient, run_id: str) -> None:
@@ -108,7 +107,10 @@ def correct_run(client: MlflowClient, run_id: str) -> None:
         return
     with _tables(file) as tables:
         experiment, uri = tables.execute(RUN_PLACE, (run_id,)).fetchone()
-        home, stored = _correct_experiment(tables, file, str(experiment)), _path(uri)
+        stored = _path(uri)
+        if stored == file.parent / ROOT / str(experiment) / run_id / RUN_FOLDER:
+            return  # as is every run that MLflow has just made
+        home = _correct_experiment(tables, file, str(experiment))
         if home is None or stored is None or not _has_default_form(stored, home, run_id):
             return
         place = home / run_id / RUN_FOLDER

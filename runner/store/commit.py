@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from runner.errors import BadRecord, StoreUnreachable
 from runner.files import scratch
 from runner.record.sessionrecord import SessionRecord
-from runner.store import artifacts, connection, experiment
+from runner.store import artifacts, connection
+from runner.store.experiment import Experiments
 from runner.store.made_run import mlflow_run, name_run
 from runner.store.saved_views import GROUP_TAG, SHORT_TAGS
 from runner.store.session_run import COMMITTED_TAG, SESSION_TAG, View, view
@@ -38,6 +39,17 @@ class Committed:
     was_present: bool
 
 
+@dataclass(frozen=True)
+class Known:
+    """What commits under one holding of the store's lock need to read only once.
+
+    `absent` are sessions that no run of the store names. A commit removes its own.
+    """
+
+    experiments: Experiments
+    absent: set[str]
+
+
 def commit(record: SessionRecord, run_id: str | None, spooled: Path | None = None) -> str:
     """Writes a session's record into MLflow and returns the id of its run.
 
@@ -50,23 +62,25 @@ def commit(record: SessionRecord, run_id: str | None, spooled: Path | None = Non
         return store_view(client, session_view, run_id).run_id
 
 
-def store_view(client: MlflowClient, session_view: View, run_id: str | None) -> Committed:
+def store_view(client: MlflowClient, session_view: View, run_id: str | None, known: Known | None = None) -> Committed:
     """Fills the session's run and returns it.
 
     That is the run that the store already has, else the unused run `run_id` that `mlflow run` made, else a new one. A
     run that is complete is only compared. Raises BadRecord if the store has other content for the session.
     """
-    run = _session_run(client, session_view.session) or _unused_mlflow_run(client, run_id, session_view.session)
+    known = known or Known(Experiments(client), set())
+    run = _session_run(client, session_view.session, known)
+    run = run or _unused_mlflow_run(client, run_id, session_view.session)
     if run is None:
-        home = experiment.home(client)
-        run = client.create_run(home, session_view.started_ms, {SESSION_TAG: session_view.session}, session_view.name)
+        tags = {SESSION_TAG: session_view.session}
+        run = client.create_run(known.experiments.home, session_view.started_ms, tags, session_view.name)
     is_filled = COMMITTED_TAG in run.data.tags
     if is_filled:
         _check_same(run, session_view)
         _add_view_tags(client, run, session_view)
     else:
         with closed_on_failure(client, run, UNFINISHED):
-            experiment.describe(client, run.info.experiment_id)
+            known.experiments.describe(run.info.experiment_id)
             _fill(client, run, session_view)
     # a process was killed after it filled the run, or `mlflow run` closed it as failed
     if not is_filled or run.info.status != session_view.status:
@@ -89,9 +103,12 @@ def _add_view_tags(client: MlflowClient, run: Run, session_view: View) -> None:
             client.set_tag(run.info.run_id, name, session_view.tags[name])
 
 
-def _session_run(client: MlflowClient, session: str) -> Run | None:
+def _session_run(client: MlflowClient, session: str, known: Known) -> Run | None:
     """Returns the session's run, a complete one rather than an incomplete one. Returns None without any."""
-    runs = client.search_runs(experiment.candidate_ids(client), f"tags.{SESSION_TAG} = '{session}'")
+    if session in known.absent:
+        known.absent.remove(session)  # it has a run from now on
+        return None
+    runs = client.search_runs(known.experiments.candidate_ids(), f"tags.{SESSION_TAG} = '{session}'")
     return min(runs, key=lambda run: COMMITTED_TAG not in run.data.tags, default=None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from runner.store import address, artifacts
@@ -55,27 +56,51 @@ class Deleted:
         return f"the experiment {self.name} (id {self.id}) is deleted: {RESTORE.format(self.id)}"
 
 
-def home(client: MlflowClient) -> str:
-    """Returns the id of the experiment for new runs. Creates the experiment if it does not exist."""
-    experiment_id = _home(client) or str(client.create_experiment(address.experiment_name()))
-    return artifacts.correct_experiment(client, experiment_id)
+class Experiments:
+    """Experiments of an open store. Each fact is read once: an instance is used while the store's lock is held."""
 
+    def __init__(self, client: MlflowClient) -> None:
+        self._client = client
+        self._made: str | None = None
+        self._described: set[str] = set()
 
-def _home(client: MlflowClient) -> str | None:
-    requested = os.environ.get("MLFLOW_EXPERIMENT_ID")
-    if requested:
-        return requested
-    experiment = client.get_experiment_by_name(address.experiment_name())
-    return None if experiment is None else str(experiment.experiment_id)
+    @cached_property
+    def home(self) -> str:
+        """Returns the id of the experiment for new runs. Creates the experiment if it does not exist."""
+        if self._existing is None:
+            self._made = str(self._client.create_experiment(address.experiment_name()))
+        experiment_id = self._existing or self._made
+        assert experiment_id is not None
+        if experiment_id not in self._with_views:  # their places were corrected when the store was opened
+            artifacts.correct_experiment(self._client, experiment_id)
+        return experiment_id
 
+    def candidate_ids(self) -> list[str]:
+        """Returns the ids of the experiments that may have this program's runs: that for new runs, and MLflow's
+        default.
 
-def candidate_ids(client: MlflowClient) -> list[str]:
-    """Returns the ids of the experiments that may have this program's runs: that for new runs, and MLflow's default.
+        If the environment names no experiment, also returns every experiment with views, since ours may be renamed.
+        """
+        with_views = () if address.is_experiment_chosen() else self._with_views
+        return list(dict.fromkeys(filter(None, (self._existing or self._made, DEFAULT_ID, *with_views))))
 
-    If the environment names no experiment, also returns every experiment with views, since ours may be renamed.
-    """
-    with_view = () if address.is_experiment_chosen() else (str(each.experiment_id) for each in with_views(client))
-    return list(dict.fromkeys(filter(None, (_home(client), DEFAULT_ID, *with_view))))
+    def describe(self, experiment_id: str) -> None:
+        """Describes an experiment as `describe` does, once."""
+        if experiment_id not in self._described:
+            describe(self._client, experiment_id)
+            self._described.add(experiment_id)
+
+    @cached_property
+    def _existing(self) -> str | None:
+        requested = os.environ.get("MLFLOW_EXPERIMENT_ID")
+        if requested:
+            return requested
+        experiment = self._client.get_experiment_by_name(address.experiment_name())
+        return None if experiment is None else str(experiment.experiment_id)
+
+    @cached_property
+    def _with_views(self) -> tuple[str, ...]:
+        return tuple(str(each.experiment_id) for each in with_views(self._client))
 
 
 def describe(client: MlflowClient, experiment_id: str) -> None:

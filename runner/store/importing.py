@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from runner.ab import check
@@ -12,12 +14,18 @@ from runner.errors import BadRecord, StoreUnreachable
 from runner.record import spool
 from runner.record.sidecar import forget_runs, remembered_run
 from runner.record.verify import recompute
-from runner.store import connection
+from runner.store import address, connection
 from runner.store.ab_run import commit_comparison
-from runner.store.commit import Committed, store_view
+from runner.store.commit import Committed, Known, store_view
 from runner.store.entry import close_abandoned
+from runner.store.experiment import Experiments
+from runner.store.look import holdings
 from runner.store.look.seen import Away
-from runner.store.session_run import view
+from runner.store.session_run import View, view
+
+BATCH_RECORDS = 25
+"""Records that are stored under one holding of the lock: a few seconds, for which the commit of another command waits.
+"""
 
 
 @dataclass(frozen=True)
@@ -67,9 +75,8 @@ def import_folder(folder: Path) -> ImportReport:
     if files:
         with suppress(Away):  # the check has a shorter timeout than a commit
             connection.check_accepts_records(files[0])
-    for path in files:
-        with _refusals(path, refused):
-            committed = _import_file(path)
+    for paths in _batches(files):
+        for committed in _import_batch(paths, refused):
             (present if committed.was_present else imported).append(committed.run_id)
     manifests = spool.manifest_files(folder)
     for path in manifests:
@@ -84,15 +91,20 @@ def import_folder(folder: Path) -> ImportReport:
 
 @contextmanager
 def _refusals(path: Path, refused: list[Refused]) -> Iterator[None]:
-    """Appends to `refused` if the file or the store is at fault. Raises the errors of a store that takes no record."""
+    """Appends to `refused` if the file or the store is at fault. Raises the errors of `_refusal`."""
     try:
         yield
-    except BadRecord as error:
-        prefix = str(BadRecord(f"{path}:"))  # errors mask and join a path that contains secrets or line breaks
-        refused.append(Refused(path, str(error).removeprefix(prefix).lstrip()))
-    except StoreUnreachable as error:
-        connection.check_accepts_records(path)  # raises if no further record could be imported
-        refused.append(Refused(path, str(error), by_store=True))
+    except (BadRecord, StoreUnreachable) as error:
+        refused.append(_refusal(path, error))
+
+
+def _refusal(path: Path, error: BadRecord | StoreUnreachable) -> Refused:
+    """Returns the file with the error's reason. Raises the errors of a store that takes no further record."""
+    if isinstance(error, StoreUnreachable):
+        connection.check_accepts_records(path)
+        return Refused(path, str(error), by_store=True)
+    prefix = str(BadRecord(f"{path}:"))  # errors mask and join a path that contains secrets or line breaks
+    return Refused(path, str(error).removeprefix(prefix).lstrip())
 
 
 def _import_manifest(path: Path) -> list[str]:
@@ -103,7 +115,37 @@ def _import_manifest(path: Path) -> list[str]:
     return [commit_comparison(checked.manifest, check.period_ms(checked), None, remembered_run(path))]
 
 
-def _import_file(path: Path) -> Committed:
-    session_view = view(recompute.read_verified(path), path.read_text(encoding="utf-8"))
-    with connection.opened(path) as client:
-        return store_view(client, session_view, remembered_run(path))
+def _batches(files: Iterable[Path]) -> Iterator[Sequence[Path]]:
+    """Yields the files in their order, those of one folder together: an error names the folder to import again."""
+    for _, group in groupby(files, key=lambda path: path.parent):
+        paths = list(group)
+        for start in range(0, len(paths), BATCH_RECORDS):
+            yield paths[start : start + BATCH_RECORDS]
+
+
+def _import_batch(paths: Sequence[Path], refused: list[Refused]) -> Iterator[Committed]:
+    """Yields what became of each record. The files are read and verified without the lock, so that others may have
+    it."""
+    views: dict[Path, View] = {}
+    for path in paths:
+        with _refusals(path, refused):
+            views[path] = view(recompute.read_verified(path), path.read_text(encoding="utf-8"))
+    remaining = deque(views.items())
+    while remaining:
+        try:
+            yield from _commit(remaining)
+        except (BadRecord, StoreUnreachable) as error:
+            path, _ = remaining.popleft()
+            refused.append(_refusal(path, error))
+
+
+def _commit(remaining: deque[tuple[Path, View]]) -> Iterator[Committed]:
+    """Commits the records from the left, and removes each that is committed. Raises the errors of `commit`."""
+    with connection.opened(remaining[0][0]) as client:
+        absent = holdings.absent(address.tracking_uri(), [session_view.session for _, session_view in remaining])
+        known = Known(Experiments(client), absent)
+        while remaining:
+            path, session_view = remaining[0]
+            committed = store_view(client, session_view, remembered_run(path), known)
+            remaining.popleft()
+            yield committed

@@ -14,9 +14,9 @@ from runner.files import plainfile
 from runner.store import address, holders
 
 WAIT_S = 30.0
-"""A commit takes about a second, or the time of its retries if a server does not answer."""
+"""A commit takes about a second, a batch of an import a few, or the time of the retries if a server does not answer."""
 POLL_S = 0.01
-"""An import releases the lock for a few milliseconds between two records."""
+"""An import releases the lock between two batches, for as long as it reads the next one."""
 
 
 @contextmanager

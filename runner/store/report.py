@@ -31,7 +31,7 @@ def commit_report(name: str, summary: Summary, run_id: str | None, uri: str | No
     """
     with connection.opened(uri=uri) as client:
         existing = None if run_id is None else find_run(client, run_id)
-        run = existing or client.create_run(experiment.home(client), tags={REPORT_TAG: name}, run_name=name)
+        run = existing or client.create_run(experiment.Experiments(client).home, tags={REPORT_TAG: name}, run_name=name)
         with closed_on_failure(client, run):
             experiment.describe(client, run.info.experiment_id)
             log_summary(client, run, 0, int(time.time() * 1000), summary)

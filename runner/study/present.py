@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from runner.cell.cell import Cell
 from runner.machine import versions
 from runner.record import codekey, record, sourcetext
 from runner.record.sections.head import ContainerInfo
-from runner.study import cache
+from runner.study import cache, imports
 from runner.study.known import Known
 
 CACHE_NAME = ".known-code"
@@ -29,7 +30,9 @@ class Present:
     def __init__(self, spool: Path) -> None:
         self._hashes_file = spool / CACHE_NAME
         self._hashes: codekey.Hashes = cache.read(self._hashes_file, _form()) or {}
-        self._code_keys: dict[tuple[str, ...], str | None] = {}
+        self._code_key = functools.cache(self._look_at_files)
+        self._imported = functools.cache(imports.imported)
+        self._has_imports = functools.cache(self._look_at_imports)
         self._versions: dict[tuple[str, str, str | None], dict[str, str | None]] = {}
 
     def difference(self, session: Known, cell: Cell, container: ContainerInfo | None, driver: str | None) -> str | None:
@@ -45,17 +48,21 @@ class Present:
         return _image_difference(session.container, container) or _driver_difference(session, driver)
 
     def _code_difference(self, session: Known) -> str | None:
-        if session.code_files is None:
+        if (files := session.code_files) is None:
             return OLDER_VERSION
-        return None if self._code_key(session.code_files) == session.code_key else OTHER_CODE
+        is_same = self._code_key(files) == session.code_key and self._has_imports(files)
+        return None if is_same else OTHER_CODE
 
-    def _code_key(self, files: tuple[str, ...]) -> str | None:
-        if files not in self._code_keys:
-            before = len(self._hashes)
-            self._code_keys[files] = codekey.key_of_files(files, self._hashes)
-            if len(self._hashes) > before:
-                cache.write(self._hashes_file, _form(), self._hashes)
-        return self._code_keys[files]
+    def _look_at_files(self, files: tuple[str, ...]) -> str | None:
+        before = len(self._hashes)
+        key = codekey.key_of_files(files, self._hashes)
+        if len(self._hashes) > before:
+            cache.write(self._hashes_file, _form(), self._hashes)
+        return key
+
+    def _look_at_imports(self, files: tuple[str, ...]) -> bool:
+        """Returns whether the files import no others: a session now would load those, too."""
+        return all(self._imported(file) <= {*files} for file in files)
 
     def _environment_difference(self, session: Known, cell: Cell, driver: str | None) -> str | None:
         choice = (cell.kernel, cell.runtime, driver)

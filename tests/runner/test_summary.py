@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from runner import summary
+from runner.record import derive
 from runner.record.flags import FLAG_MEANINGS
 from tests.support.derive import typed
 from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1
@@ -83,3 +84,25 @@ def test_the_older_gate_had_an_error_and_a_bound() -> None:
 def test_a_session_without_a_measurement_says_how_it_ended_and_the_error_says_why(status: str) -> None:
     record = typed(failed_record(status))
     assert [*summary.lines(record)][1:] == [f"  status    {status}"]
+
+
+def test_the_costs_of_sessions_are_told_by_phase_as_fixed_cost_and_measurement() -> None:
+    phases = {"start": 0.2, "import": 10.0, "probe": 0.6, "build": 1.0, "reference": 3.0, "verify": 1.2}
+    one = derive.cost({**phases, "prefill": 0.5, "steps": 9.5, "total": 28.0})
+    other = derive.cost({**phases, "import": 8.0, "prefill": 0.5, "steps": 9.5, "compile": 6.0, "total": 32.0})
+    # totals (28 + 32) / 2; fixed (28 - 10 + 32 - 16) / 2 = 17, of which the phases are 0.2 + 9 + 0.6 + 1 + 3 + 1.2 = 15
+    assert " ".join(" ".join(summary.cost_lines([one, other])).split()) == (
+        "cost 30.0 s per session (mean of 2 sessions): 17.0 s fixed (start 0.2, import 9.0, probe 0.6, build 1.0, "
+        "reference 3.0, verify 1.2, other 2.0), 13.0 s measurement (prefill 0.5, steps 9.5, compile 3.0)"
+    )
+
+
+def test_the_costs_of_an_older_session_have_its_phases_alone() -> None:
+    cost = replace(typed(example_record()).cost_s, fixed=None)
+    oldest = derive.cost({"prefill": 0.5, "steps": 9.5, "total": 28.0})
+    assert " ".join(" ".join(summary.cost_lines([oldest])).split()) == (
+        "cost 28.0 s per session (mean of 1 session): 18.0 s fixed (other 18.0), "
+        "10.0 s measurement (prefill 0.5, steps 9.5)"
+    )
+    assert [*summary.cost_lines([cost])] == [*summary.cost_lines([typed(example_record()).cost_s])]
+    assert max(map(len, summary.cost_lines([cost], 60))) <= 60

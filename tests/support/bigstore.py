@@ -83,7 +83,7 @@ def make(uri: str, runs: int, comparisons: int, seed: int) -> Campaign:
     """
     made = campaign(runs, comparisons, seed)
     with patch.dict(os.environ, MLFLOW_TRACKING_URI=uri), connection.opened() as client:
-        home = experiment.home(client)
+        home = experiment.Experiments(client).home
         experiment.describe(client, home)
         _fill(uri, stored_runs(made), client.get_experiment(home))
     return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from runner.store.look import database
@@ -27,3 +28,17 @@ def read(uri: str) -> Holdings | None:
         if tables is None or not tables.check_schema(only_read=False):
             return Holdings(None, frozenset(), ())
         return Holdings(tables.revision(), tables.sessions(), tables.running())
+
+
+def absent(uri: str, sessions: Collection[str]) -> set[str]:
+    """Returns the sessions of which a database has no run, complete or not; none for a server, which has no such query.
+
+    MLflow's search finds runs by one value of a tag at a time, and reads that tag of every run for it. Raises
+    StoreUnreachable and the driver's errors.
+    """
+    if not database.is_database(uri):
+        return set()
+    with database.opened(uri) as tables:
+        if tables is None or not tables.check_schema(only_read=False):
+            return set(sessions)
+        return tables.absent(sessions)

@@ -21,7 +21,7 @@ from tests.support.derive import typed
 from tests.support.records import cpu_record, failed_record
 
 ROOT = Path(__file__).parents[3]
-FILES = ("cell/cell.py", "cell/floors.py", "record/bounds.yaml")
+FILES = ("__init__.py", "counts.py", "layout.py", "record/__init__.py", "record/bounds.yaml")
 DRIVER = "580.95.05"
 RECORD = typed(cpu_record())
 CELL: Cell = RECORD.cell
@@ -31,7 +31,7 @@ NOW = ContainerInfo("docker", "decode-floor:cpu", f"sha256:{'a' * 64}", "")
 @pytest.fixture(autouse=True)
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the listed files, as a package of its own."""
-    for file in (*FILES, "cell/protocol.py"):
+    for file in (*FILES, "jsonoutput.py"):
         target = tmp_path / "runner" / file
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "runner" / file, target)
@@ -79,11 +79,11 @@ def test_a_session_of_now_is_not_different(session: Known, said: Callable[..., s
 
 
 def test_an_edit_of_a_listed_file_is_other_code(session: Known, said: Callable[..., str | None], package: Path) -> None:
-    edit(package / "cell" / "floors.py", " * ", " + ")
+    edit(package / "counts.py", " == ", " != ")
     assert said(session) == "the project's code has changed since"
 
 
-@pytest.mark.parametrize("file", ["cell/floors.py", "record/bounds.yaml"])
+@pytest.mark.parametrize("file", ["counts.py", "record/bounds.yaml"])
 def test_a_listed_file_that_is_gone_is_other_code(
     session: Known, said: Callable[..., str | None], package: Path, file: str
 ) -> None:
@@ -94,9 +94,22 @@ def test_a_listed_file_that_is_gone_is_other_code(
 def test_words_and_other_modules_are_not_the_code(
     session: Known, said: Callable[..., str | None], package: Path
 ) -> None:
-    edit(package / "cell" / "floors.py", '"""', '"""Other words: ')
-    edit(package / "cell" / "protocol.py", "MINIMUM_STEPS = 3", "MINIMUM_STEPS = 4")
+    edit(package / "counts.py", '"""', '"""Other words: ')
+    (package / "jsonoutput.py").write_text("CHANGED = 1\n")
     assert said(session) is None
+
+
+def test_an_import_of_another_module_is_other_code(
+    session: Known, said: Callable[..., str | None], package: Path
+) -> None:
+    """The words of imports are no part of `code_key`: this edit does not change the key of the same files."""
+    with (package / "counts.py").open("a") as file:
+        file.write("from runner import layout\n")
+    assert said(session) is None
+    with (package / "counts.py").open("a") as file:
+        file.write("from runner import jsonoutput as layout\n")
+    assert codekey.key_of_files(FILES, {}) == session.code_key
+    assert said(session) == "the project's code has changed since"
 
 
 def test_code_that_is_not_listed_cannot_be_compared(said: Callable[..., str | None]) -> None:
@@ -186,15 +199,15 @@ def test_the_next_command_does_not_analyse_the_same_files_again(
     monkeypatch.setattr(codekey.sourcetext, "essence", lambda text: analysed.append(text) or essence(text))
     assert said(session) is None
     assert analysed == []
-    edit(package / "cell" / "floors.py", " * ", " + ")
+    edit(package / "counts.py", " == ", " != ")
     assert said(session) == present.OTHER_CODE
-    assert analysed == [(package / "cell" / "floors.py").read_text()]
+    assert analysed == [(package / "counts.py").read_text()]
 
 
 def test_hashes_of_another_way_to_make_them_are_not_used(
     session: Known, said: Callable[..., str | None], package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert said(session) is None
-    monkeypatch.setattr(codekey, "__file__", str(package / "cell" / "cell.py"))
+    monkeypatch.setattr(codekey, "__file__", str(package / "layout.py"))
     monkeypatch.setattr(codekey.sourcetext, "essence", lambda text: text)
     assert said(session) == present.OTHER_CODE

@@ -63,5 +63,7 @@ def test_a_long_list_of_changes_is_counted() -> None:
 def test_a_damaged_state_is_one_line_with_what_to_do(tmp_path: Path, text: str) -> None:
     studystate.write(tmp_path, studystate.state_of(study(entry())))
     (tmp_path / ".studies" / "s.json").write_text(text)
-    with pytest.raises(BadRecord, match=r"not the state of a study .*: remove it; only the number of the round is lost"):
+    with pytest.raises(
+        BadRecord, match=r"not the state of a study .*: remove it; only the number of the round is lost"
+    ):
         studystate.read(tmp_path, "s")

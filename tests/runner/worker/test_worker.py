@@ -17,6 +17,8 @@ from runner.errors import MissingPackage
 from runner.machine import versions
 from runner.record import codekey, read, record
 from runner.record.verify import recompute
+from runner.study import known
+from runner.study.present import Present
 from tests.support.processes import SMALL_CACHE
 
 ROOT = Path(__file__).parents[3]
@@ -78,6 +80,8 @@ def test_keys_name_code_environment_and_host(measured):
     assert codekey.key_of_files(keys["code_files"], {}) == keys["code_key"]
     cell = Cell.from_json(measured[0]["cell"])
     assert record.env_key_of(versions.installed(cell, measured[0]["gpu"]["driver"])) == keys["env_key"]
+    (session,) = known.read(measured[1].parent).sessions
+    assert Present(measured[1].parent).difference(session, cell, None, measured[0]["gpu"]["driver"]) is None
     assert {"worker/session.py", "record/bounds.yaml", "runtimes/eager.py"} <= {*keys["code_files"]}
 
 

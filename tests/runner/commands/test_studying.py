@@ -1,0 +1,254 @@
+"""The command `study`: what it prints, measures, continues, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.ab import pairseries
+from runner.commands import comparing
+from runner.errors import Interrupted, StoreUnreachable, Terminated
+from runner.study import cellseries
+from runner.study.today import Today
+from tests.support import standins
+from tests.support.processes import Main
+from tests.support.records import failed_record
+from tests.support.studies import write
+
+ROOT = Path(__file__).parents[3]
+CELLS = """
+    sessions: 2
+    matrix: {gpu: cpu, model: tiny, ctx: [64, 128], cache: static}
+"""
+PAIRS = """
+    sessions: 1
+    matrix: {gpu: cpu, model: tiny, ctx: 64}
+    arms: {a: {cache: dynamic}, b: {cache: static}}
+"""
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> standins.Worker:
+    """Sessions without a worker. Each is of today's code."""
+    stand_in = standins.Worker()
+    for module in (cellseries, pairseries):
+        monkeypatch.setattr(module, "run_session", stand_in)
+    monkeypatch.setattr(Today, "difference", lambda *_: None)
+    return stand_in
+
+
+def fail(found: dict[str, Any]) -> None:
+    """Turns a record into that of a session that ran out of memory on a GPU's worker."""
+    session = {name: value for name, value in found["session"].items() if name != "finished_ms"}
+    crash = failed_record("failed", session=session, cell=found["cell"])
+    found.clear()
+    found.update(crash)
+
+
+@pytest.mark.medium
+def test_a_dry_run_prints_the_cells_and_measures_nothing(main: Main, worker: standins.Worker, tmp_path: Path) -> None:
+    file = write(tmp_path, CELLS)
+    code, out, _ = main("study", "--dry-run", str(file), "--spool", "spool")
+    assert code == 0
+    assert out.splitlines()[:2] == ["s: 2 cells: 2 missing", "  missing   2 cells on cpu: 4 sessions, time unknown"]
+    assert "missing       0/2  unknown  tiny 128 bf16 eager static cpu" in out
+    assert (worker.count, Path("spool").exists()) == (0, False)
+
+
+@pytest.mark.medium
+def test_a_study_is_measured_once(main: Main, worker: standins.Worker, tmp_path: Path) -> None:
+    file = write(tmp_path, CELLS)
+    code, out, _ = main("study", str(file), "--spool", "spool")
+    assert (code, worker.count) == (0, 4)
+    shown = out.splitlines()
+    assert shown[2].startswith("1  tiny 64 bf16 eager static cpu  ")
+    assert "1 done, 0 failed, 3 left, about " in shown[2]
+    assert "4 done, 0 failed, 0 left" in shown[5]
+    assert shown[-2:] == ["s: 2 cells: 2 done", "  done      2 cells, 4 sessions"]
+    code, out, _ = main("study", str(file), "--spool", "spool")
+    assert (code, worker.count) == (0, 4)
+    assert out.splitlines()[0] == "s: 2 cells: 2 done"
+
+
+@pytest.mark.medium
+def test_an_interrupted_study_continues_where_it_was(main: Main, worker: standins.Worker, tmp_path: Path) -> None:
+    file = write(tmp_path, CELLS)
+    worker.fates = {1: Interrupted("stopped by Ctrl-C")}
+    assert main("study", str(file), "--spool", "spool")[0] == 130
+    assert main("study", str(file), "--spool", "spool")[0] == 0
+    assert worker.count == 1 + 1 + 3
+
+
+@pytest.mark.medium
+def test_sessions_of_an_earlier_cell_command_count(main: Main, worker: standins.Worker, tmp_path: Path) -> None:
+    other = write(tmp_path, CELLS.replace("[64, 128]", "64").replace("sessions: 2", "sessions: 1"), "other.yaml")
+    assert main("study", str(other), "--spool", "spool")[0] == 0
+    assert main("study", str(write(tmp_path, CELLS)), "--spool", "spool")[0] == 0
+    assert worker.count == 4
+
+
+@pytest.mark.medium
+def test_a_redo_measures_anew_and_may_be_continued(main: Main, worker: standins.Worker, tmp_path: Path) -> None:
+    file = write(tmp_path, CELLS)
+    assert main("study", str(file), "--spool", "spool")[0] == 0
+    worker.fates = {6: Interrupted("stopped by Ctrl-C")}
+    assert main("study", str(file), "--spool", "spool", "--redo")[0] == 130
+    code, out, _ = main("study", str(file), "--spool", "spool")
+    assert (code, worker.count) == (0, 4 + 3 + 2)
+    assert out.splitlines()[0] == "s.2: 2 cells: 1 done, 1 missing"
+    studies = [json.loads(path.read_text())["session"]["study"] for path in Path("spool").glob("*.json")]
+    assert sorted(studies) == ["s"] * 4 + ["s.2"] * 4
+
+
+@pytest.mark.medium
+def test_a_failed_cell_is_remembered_and_only_tried_again_when_asked(
+    main: Main, worker: standins.Worker, tmp_path: Path
+) -> None:
+    file = write(tmp_path, CELLS)
+    worker.fates = {0: fail}
+    code, out, err = main("study", str(file), "--spool", "spool")
+    assert (code, worker.count) == (30, 3)
+    assert "failed: tiny 64 bf16 eager static cpu: " in out
+    assert err.splitlines()[-1] == "error: 1 cell failed: see the lines above; --retry-failed measures again"
+    assert main("study", str(file), "--spool", "spool")[0] == 30
+    assert worker.count == 3
+    assert main("study", str(file), "--spool", "spool", "--retry-failed")[0] == 0
+    assert worker.count == 5
+
+
+@pytest.mark.medium
+def test_a_changed_file_is_told_and_its_new_cells_are_measured(
+    main: Main, worker: standins.Worker, tmp_path: Path
+) -> None:
+    main("study", str(write(tmp_path, CELLS)), "--spool", "spool")
+    code, _, err = main("study", str(write(tmp_path, CELLS.replace("128", "128, 256"))), "--spool", "spool")
+    assert (code, worker.count) == (0, 6)
+    assert "note: s has changed since it was measured: added: gpu=cpu model=tiny ctx=256 cache=static" in err
+
+
+@pytest.mark.medium
+def test_arms_are_measured_in_turns_and_their_comparison_is_named(
+    main: Main, worker: standins.Worker, tmp_path: Path
+) -> None:
+    code, out, _ = main("study", str(write(tmp_path, PAIRS)), "--spool", "spool")
+    assert (code, worker.count) == (0, 2)
+    assert "s: 1 A/B: 1 missing" in out
+    assert "1  A/B dynamic/static tiny 64 bf16 eager cpu  " in out
+    (folder,) = Path("spool").glob("ab-*")
+    assert f"compare the arms with: {comparing.command(folder)}" in out
+    assert main("study", str(write(tmp_path, PAIRS)), "--spool", "spool")[0] == 0
+    assert worker.count == 2
+
+
+@pytest.mark.medium
+def test_several_files_share_their_sessions(main: Main, worker: standins.Worker, tmp_path: Path) -> None:
+    files = [str(write(tmp_path, CELLS, name)) for name in ("one.yaml", "two.yaml")]
+    code, out, _ = main("study", *files, "--spool", "spool")
+    assert (code, worker.count) == (0, 4)
+    assert out.splitlines()[-2:] == ["two: 2 cells: 2 done", "  done      2 cells, 4 sessions"]
+
+
+@pytest.mark.medium
+def test_no_session_begins_that_would_end_after_the_time_limit(
+    main: Main, worker: standins.Worker, tmp_path: Path
+) -> None:
+    def slow(found: dict[str, Any]) -> None:
+        found["cost_s"].update(total=100.0)
+
+    worker.fates = {0: slow}
+    code, out, err = main("study", str(write(tmp_path, CELLS)), "--spool", "spool", "--minutes", "1")
+    assert (code, worker.count) == (30, 1)
+    assert "s: 2 cells: 2 missing" in out.splitlines()[-2]
+    assert err.splitlines()[-1] == "error: 3 sessions are missing at the time limit: run the same command again"
+
+
+@pytest.mark.parametrize("minutes", ["0", "-1", "nan", "99999999"])
+def test_a_time_limit_must_be_a_time(main: Main, tmp_path: Path, minutes: str) -> None:
+    code, _, err = main("study", str(write(tmp_path, CELLS)), "--minutes", minutes)
+    assert code == 2
+    assert "must be more than 0, and at most 10080 minutes (7 days)" in err
+
+
+@pytest.mark.medium
+def test_cells_of_absent_gpus_wait_and_nothing_else_is_an_error(
+    main: Main, worker: standins.Worker, tmp_path: Path
+) -> None:
+    waiting = "matrix: {gpu: [l4, h100], model: qwen2.5-7b, ctx: 2048}"
+    code, out, err = main("study", str(write(tmp_path, waiting)), "--spool", "spool")
+    assert (code, worker.count) == (14, 0)
+    assert "  waiting   2 cells: l4 1, h100 1" in out
+    assert err == "error: nothing to measure here: the study's cells wait for l4, h100\n"
+    mixed = "matrix: {gpu: cpu, model: tiny, ctx: 64}\ninclude: [{gpu: l4, model: qwen2.5-7b, ctx: 2048}]"
+    assert main("study", str(write(tmp_path, mixed, "mixed.yaml")), "--spool", "spool")[0] == 0
+
+
+@pytest.mark.medium
+def test_a_store_that_is_away_is_reported_at_the_end(main: Main, worker: standins.Worker, tmp_path: Path) -> None:
+    worker.fates = {0: lambda _found: StoreUnreachable("no answer; the record is kept")}
+    code, _, err = main("study", str(write(tmp_path, CELLS)), "--spool", "spool")
+    assert (code, worker.count) == (21, 4)
+    assert err.splitlines()[-1] == "error: no answer; the record is kept"
+
+
+@pytest.mark.medium
+def test_a_session_that_the_limit_stops_is_measured_by_the_next_command(
+    main: Main, worker: standins.Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        time.sleep(0.3)
+        raise Terminated("the time limit, --minutes 0.17, is over")
+
+    monkeypatch.setattr(cellseries, "run_session", stopped)
+    monkeypatch.setattr("runner.processes.signals.explain", lambda _cause: None)
+    monkeypatch.setattr(os, "kill", lambda *_: None)
+    code, _, err = main("study", str(write(tmp_path, CELLS)), "--spool", "spool", "--minutes", "0.17")
+    assert code == 30
+    assert "4 sessions are missing at the time limit" in err
+    monkeypatch.setattr(cellseries, "run_session", worker)
+    assert main("study", str(tmp_path / "s.yaml"), "--spool", "spool")[0] == 0
+
+
+@pytest.mark.slow
+def test_a_second_study_on_the_host_waits_for_the_first(tmp_path: Path) -> None:
+    """Two processes with one spool: the second finds everything measured."""
+    file = write(tmp_path, "sessions: 1\nmatrix: {gpu: cpu, model: tiny, ctx: 32, steps: 3, warmup: 1}")
+    command = [sys.executable, "-m", "runner", "study", str(file), "--spool", str(tmp_path / "spool")]
+    environment = {**os.environ, "DECODE_FLOOR_LOCK_DIR": str(tmp_path / "lock")}
+    first = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert first.stdout is not None
+    assert first.stdout.readline() == "s: 1 cell: 1 missing\n"
+    second = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    out, err = first.communicate(timeout=300)
+    assert (first.returncode, second.returncode) == (0, 0), (out, err, second.stderr)
+    assert "waiting for another study on this host (pid" in second.stderr
+    assert second.stdout.splitlines()[0] == "s: 1 cell: 1 done"
+    assert len(list((tmp_path / "spool").glob("*.json"))) == 1
+
+
+@pytest.mark.slow
+def test_a_killed_study_continues_with_its_records(tmp_path: Path) -> None:
+    """A real session, SIGKILL during the next one, and the same command again."""
+    file = write(tmp_path, "sessions: 2\nmatrix: {gpu: cpu, model: tiny, ctx: 32, steps: 3, warmup: 1}")
+    command = [sys.executable, "-m", "runner", "study", str(file), "--spool", str(tmp_path / "spool")]
+    environment = {**os.environ, "DECODE_FLOOR_LOCK_DIR": str(tmp_path / "lock")}
+    pipe, null = subprocess.PIPE, subprocess.DEVNULL
+    begun = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=null, text=True)
+    assert begun.stdout is not None
+    assert any(line.startswith("1  tiny 32") for line in begun.stdout)
+    begun.kill()
+    begun.communicate()
+    (record,) = (tmp_path / "spool").glob("*.json")
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1].startswith("  missing   1 cell on cpu: 1 session, about ")
+    assert len(list((tmp_path / "spool").glob("*.json"))) == 2
+    assert record.exists()
