@@ -12,6 +12,9 @@ import yaml
 from runner.errors import BadValue, DecodeFloorError
 from runner.files import yamlfile
 
+MOST_VALUES = 250_000
+"""Values of a file. A few aliases of aliases stand for more than any memory has."""
+
 
 class Lined(NamedTuple):
     """A value, and the line of its name in a mapping or of itself in a list, from 1."""
@@ -21,8 +24,7 @@ class Lined(NamedTuple):
 
 
 class _WithLines(yamlfile.Loader):
-    """A loader whose mappings and lists have Lined members. Aliases share one value, so that copies of copies stay
-    small."""
+    """A loader whose mappings and lists have Lined members. Aliases share one value."""
 
     def construct_lined_map(self, node: yaml.Node) -> Iterator[dict[Any, Lined]]:
         """Yields the mapping, which is filled afterwards, as PyYAML's constructors do it."""
@@ -105,6 +107,28 @@ class Node:
 def read(path: Path, at_most: int, kind: str) -> Node:
     """Returns the value of the whole file. `kind` names the kind of file.
 
-    Raises BadValue if the file cannot be read, has more than `at_most` bytes, or is no YAML.
+    Raises BadValue if the file cannot be read, has more than `at_most` bytes, is no YAML, or has more than MOST_VALUES.
     """
-    return Node(path.name, 1, "", yamlfile.load(path, _WithLines, at_most=at_most, kind=kind))
+    file = Node(path.name, 1, "", yamlfile.load(path, _WithLines, at_most=at_most, kind=kind))
+    if _count(file.value, {}) > MOST_VALUES:
+        raise BadValue(
+            f"{path.name}: has more than {MOST_VALUES} values, with those of anchors written out: divide it, or use "
+            "fewer aliases"
+        )
+    return file
+
+
+def _count(value: Any, counted: dict[int, int]) -> int:
+    """Returns the number of values with aliases written out. `counted` has those of mappings and lists by id.
+
+    A value that contains itself has too many.
+    """
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in counted:
+        counted[id(value)] = MOST_VALUES
+        total = 1
+        for member in value.values() if isinstance(value, dict) else value:
+            total += _count(member.value, counted)
+        counted[id(value)] = total
+    return counted[id(value)]

@@ -92,15 +92,28 @@ def test_what_is_no_yaml_is_one_line_with_the_place(tmp_path: Path, text: str, s
     assert said in str(caught.value)
 
 
-def test_a_list_that_contains_itself_is_read(tmp_path: Path) -> None:
-    items = read(tmp_path, "a: &a [1, *a]\n").members()["a"].items()
-    assert [item.text for item in items] == ["1", "a list"]
+def test_an_alias_shares_its_value(tmp_path: Path) -> None:
+    members = read(tmp_path, "a: &a [1, 2]\nb: *a\n").members()
+    assert members["a"].value is members["b"].value
+    assert [item.place for item in members["b"].items()] == ["file.yaml:1: b[0]", "file.yaml:1: b[1]"]
 
 
-def test_copies_of_copies_share_their_memory(tmp_path: Path) -> None:
-    """Each list has nine times the one before it: written out, the last would fill any memory."""
-    lists = "".join(f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]\n" for i in range(1, 30))
-    assert len(read(tmp_path, f"l0: &l0 [x]\n{lists}").members()["l29"].items()) == 9
+ALIASES = "l0: &l0 [x]\n" + "".join(f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]\n" for i in range(1, 30))
+"""Each list has nine times the one before it: written out, the last would fill any memory."""
+
+
+@pytest.mark.parametrize(
+    "text", [ALIASES, "a: &a [1, *a]\n", "a: &a {b: *a}\n", f"a: &a [{'1, ' * 1000}]\nb: [{'*a, ' * 250}]\n"]
+)
+def test_aliases_that_stand_for_too_many_values_are_refused_at_once(tmp_path: Path, text: str) -> None:
+    with pytest.raises(BadValue, match=r"^file\.yaml: has more than 250000 values, with those of anchors written out"):
+        read(tmp_path, text)
+
+
+@pytest.mark.medium
+def test_aliases_that_stand_for_many_values_are_read(tmp_path: Path) -> None:
+    file = read(tmp_path, f"a: &a [{'1, ' * 1000}]\nb: [{'*a, ' * 240}]\n")
+    assert sum(len(item.items()) for item in file.members()["b"].items()) == 240_000
 
 
 def test_a_file_that_is_too_long_is_refused(tmp_path: Path) -> None:

@@ -105,10 +105,3 @@ def test_a_matrix_without_fields_is_refused(tmp_path: Path, text: str, said: str
     with pytest.raises(BadValue) as caught:
         read(tmp_path, text + "\n")
     assert str(caught.value).startswith(f"floor.yaml:{said}")
-
-
-def test_copies_of_copies_are_refused_at_once(tmp_path: Path) -> None:
-    """Each list has nine times the one before it: written out, the last would fill any memory."""
-    lists = "".join(f"    - &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]\n" for i in range(1, 30))
-    with pytest.raises(BadValue, match=r"^floor\.yaml:3: matrix\.ctx\[0\]: a list is not a value of ctx"):
-        read(tmp_path, f"matrix:\n  ctx:\n    - &l0 [x]\n{lists}")

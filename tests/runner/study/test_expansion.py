@@ -115,12 +115,10 @@ def test_a_product_that_fills_the_memory_is_refused_at_once(tmp_path: Path) -> N
 
 
 def test_many_includes_count_together(tmp_path: Path) -> None:
-    seeds = f"[{', '.join(map(str, range(1000)))}]"
-    items = "".join(
-        f"  - {{ctx: {ctx}, seed: &seeds {seeds}}}\n" if ctx == 1 else f"  - {{ctx: {ctx}, seed: *seeds}}\n"
-        for ctx in range(1, 102)
-    )
-    with pytest.raises(BadValue, match=r"^floor.yaml:102: include\[100\]: 101000 cells are too many"):
+    """Each has 100 × 100 cells."""
+    hundred = f"[{', '.join(map(str, range(1, 101)))}]"
+    items = "".join(f"  - {{steps: {steps}, ctx: {hundred}, seed: {hundred}}}\n" for steps in range(3, 14))
+    with pytest.raises(BadValue, match=r"^floor\.yaml:12: include\[10\]: 110000 cells are too many"):
         read(tmp_path, "include:\n" + items)
 
 

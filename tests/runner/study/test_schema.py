@@ -45,6 +45,7 @@ def _is_known(field: str, word: str) -> bool:
     return fieldvalues.checked(field, word) == word
 
 
+@pytest.mark.medium
 def test_the_schema_is_one_and_every_key_and_field_is_described() -> None:
     VALIDATOR.check_schema(COMMITTED)
     assert [place for place, described in _properties(COMMITTED) if not described] == []

@@ -11,10 +11,12 @@ import pytest
 from runner.ab import arms
 from runner.counts import listed
 from runner.errors import BadPair, BadValue, DecodeFloorError, UnknownName
+from runner.files.yamlnode import MOST_VALUES
 from runner.plan.request import Request
 from runner.study import studyfile
 from runner.study.choices import FIELDS
 from runner.study.declared import Arms, Entry, Study
+from runner.study.expansion import MOST_CELLS
 from runner.study.keys import KEYS
 from tests.support.processes import ROOT
 from tests.support.studyfiles import read
@@ -168,6 +170,13 @@ def test_anchors_and_merges_spare_repetition(tmp_path: Path) -> None:
     ]
 
 
+def test_aliases_of_aliases_are_refused_at_once(tmp_path: Path) -> None:
+    """Each list has nine times the one before it."""
+    lists = "".join(f"    - &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]\n" for i in range(1, 30))
+    with pytest.raises(BadValue, match=r"^floor\.yaml: has more than 250000 values, with those of anchors written out"):
+        read(tmp_path, f"matrix:\n  ctx:\n    - &l0 [x]\n{lists}")
+
+
 def test_merges_of_merges_are_read_at_once(tmp_path: Path) -> None:
     """Each mapping merges nine copies of the one before it."""
     merges = "".join(f"  - &m{i} {{<<: [{', '.join([f'*m{i - 1}'] * 9)}], seed: {i}}}\n" for i in range(1, 30))
@@ -191,3 +200,8 @@ def test_the_examples_of_the_page_are_studies(tmp_path: Path) -> None:
     )
     assert (len(first.entries), len(first.entries) * first.sessions) == (7, 35)
     assert {entry.arms for entry in with_arms.entries} == {Arms("runtime", "eager", "graph")}
+
+
+def test_the_page_states_the_limits() -> None:
+    limits = (f"{studyfile.MOST_BYTES >> 20} MiB", *(f"{n:,}".replace(",", " ") for n in (MOST_VALUES, MOST_CELLS)))
+    assert [limit for limit in limits if limit not in " ".join(DOCS.split())] == []
