@@ -25,7 +25,7 @@ from runner.counts import counted
 from runner.errors import Failure, InvalidSession, StoreUnreachable
 from runner.launch.series import TimeLimit, measure_all
 from runner.launch.session import Finished, Settings, run_session
-from runner.machine import nvml
+from runner.machine import hostlock, nvml
 from runner.plan.request import FROM_ENVIRONMENT, NONE, Request, are_local, names_a_variable
 from runner.record import sidecar
 from runner.record import spool as spools
@@ -107,7 +107,8 @@ def ab(
     pair = arms.pair(requested, field, value_a, value_b, () if requested.gpu == CPU else nvml.list_gpus())
     _announce(pair, sessions, extension, settings.spool)
     series = PairSeries(pair, sessions, extension, settings)
-    ended = measure_all([series], TimeLimit(), lambda _series, finished: _show_ab(series, finished))
+    with hostlock.hold(share_host, settings.display.wait, hostlock.STUDY):
+        ended = measure_all([series], TimeLimit(), lambda _series, finished: _show_ab(series, finished))
     if ended.first_error is not None:
         raise ended.first_error
     folder = series.folder

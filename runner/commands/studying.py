@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from runner import display, layout, store
+from runner import display, layout, store, summary
 from runner.ab.pairseries import PairSeries
 from runner.commands import comparing
 from runner.commands.options import ANY_PATH, LONGEST_TIMEOUT_S, session_options
@@ -23,6 +23,7 @@ from runner.launch.series import Ended, OnSession, Series, TimeLimit, measure_al
 from runner.launch.session import Finished, Settings
 from runner.machine import hostlock
 from runner.processes import signals
+from runner.record.sections.surroundings import Cost
 from runner.record.sessionrecord import MeasuredRecord
 from runner.record.spool import DEFAULT_SPOOL
 from runner.store import EntryRun, Summary
@@ -143,9 +144,12 @@ def _measured(study: Study, order: _Order, settings: Settings) -> _Measured:
         return _Measured(before, Ended(at_limit=bool(planned)))
     tally = Tally(planned)
     entries = {id(series): standing.planned for series, standing in planned}
+    costs: list[Cost] = []
 
     def show(series: Series, finished: Finished) -> None:
         tally.add(series, finished)
+        if isinstance(finished.record, MeasuredRecord):
+            costs.append(finished.record.cost_s)
         click.echo(_line(entries[id(series)].title, finished, tally))
         settings.display.position(tally.position)
 
@@ -156,7 +160,7 @@ def _measured(study: Study, order: _Order, settings: Settings) -> _Measured:
             _compare(series, settings)
     after = prepared.again(before, settings.spool, [(entries[id(series)], error) for series, error in ended.errors])
     _print_outline(after)
-    for text in outline.failures(after.standings):
+    for text in (*outline.failures(after.standings), *(summary.cost_lines(costs, layout.width()) if costs else ())):
         click.echo(text)
     return _Measured(after, ended)
 

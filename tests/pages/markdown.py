@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 GENERATED = re.compile(r"<!-- \$ .*?<!-- end -->", re.DOTALL)
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+FENCED = re.compile(r"^```\w*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)|src=\"([^\"]+)\"")
 NEW_ITEM = re.compile(r"\s*(?:[-*]|\d+\.) ")
@@ -26,14 +27,26 @@ def written(text: str) -> str:
 
 
 def code_lines(text: str) -> list[str]:
-    """Returns the lines of the code blocks, without comments at their end."""
-    return [line.partition("  #")[0].strip() for line in written(text).splitlines() if line.startswith("    ")]
+    """Returns the lines of the code blocks, indented or fenced, without comments at their end."""
+    fenced = [line for block in FENCED.findall(written(text)) for line in block.splitlines()]
+    indented = [line for line in _unfenced(text).splitlines() if line.startswith("    ")]
+    return [line.partition("  #")[0].strip() for line in (*indented, *fenced)]
+
+
+def spans(text: str) -> list[str]:
+    """Returns the code in the prose, each span on one line."""
+    lines = (line for line in _unfenced(text).splitlines() if not line.startswith("    "))
+    return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", "\n".join(lines))]
+
+
+def _unfenced(text: str) -> str:
+    return FENCED.sub("", written(text))
 
 
 def prose(text: str) -> Iterator[str]:
     """Yields the paragraphs and list items, each on one line."""
     paragraph: list[str] = []
-    for line in [*COMMENT.sub("", written(text)).splitlines(), ""]:
+    for line in [*COMMENT.sub("", _unfenced(text)).splitlines(), ""]:
         ends = not line.strip() or line.startswith(("#", "|", "!", "<"))
         if paragraph and (ends or NEW_ITEM.match(line)):
             yield " ".join(paragraph)

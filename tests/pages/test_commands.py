@@ -25,8 +25,7 @@ def shown() -> str:
     lines = []
     for path in PAGES:
         text = markdown.read(path)
-        spans = re.findall(r"`([^`]+)`", markdown.written(text))
-        lines += [*markdown.code_lines(text), *(" ".join(span.split()) for span in spans)]
+        lines += [*markdown.code_lines(text), *markdown.spans(text)]
     return "\n".join(lines)
 
 

@@ -28,6 +28,10 @@ over `two` lines:
 
     $ a command  # a comment
 
+```yaml
+key: `value`  # a comment
+```
+
 <!-- $ python -->
 generated
 <!-- end -->
@@ -92,7 +96,8 @@ def test_a_page_is_divided_into_its_parts():
         "another",
         "[there](other.md#here) [away](https://example.org)",
     ]
-    assert markdown.code_lines(TEXT) == ["$ a command"]
+    assert markdown.code_lines(TEXT) == ["$ a command", "key: `value`"]
+    assert markdown.spans(TEXT) == ["two", "second"]
     assert markdown.headings(TEXT) == ["A page", 'Its `second` part, "quoted"']
     assert markdown.anchors(TEXT) == {"a-page", "its-second-part-quoted"}
     assert markdown.links(TEXT) == ["other.md#here"]

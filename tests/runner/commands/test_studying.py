@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -71,7 +72,8 @@ def test_a_study_is_measured_once(main: Main, worker: standins.Worker, tmp_path:
     assert shown[2].startswith("1  tiny 64 bf16 eager static cpu  ")
     assert "1 done, 0 failed, 3 left, about " in shown[2]
     assert "4 done, 0 failed, 0 left" in shown[5]
-    assert shown[-2:] == ["s: 2 cells: 2 done", "  done      2 cells, 4 sessions"]
+    assert shown[6:8] == ["s: 2 cells: 2 done", "  done      2 cells, 4 sessions"]
+    assert re.match(r"  cost      \d+\.\d s per session \(mean of 4 sessions\): \d+\.\d s fixed", shown[8])
     code, out, _ = main("study", str(file), "--spool", "spool")
     assert (code, worker.count) == (0, 4)
     assert out.splitlines()[0] == "s: 2 cells: 2 done"
@@ -165,7 +167,7 @@ def test_no_session_begins_that_would_end_after_the_time_limit(
     worker.fates = {0: slow}
     code, out, err = main("study", str(write(tmp_path, CELLS)), "--spool", "spool", "--minutes", "1")
     assert (code, worker.count) == (30, 1)
-    assert "s: 2 cells: 2 missing" in out.splitlines()[-2]
+    assert out.splitlines().count("s: 2 cells: 2 missing") == 2
     assert err.splitlines()[-1] == "error: 3 sessions are missing at the time limit: run the same command again"
 
 
