@@ -74,7 +74,7 @@ def test_it_runs_from_nothing(tmp_path):
         rows = {row["part"]: row["later_s"] for row in found["sessions"] if row["to"] == to}
         excluded = rows.pop("worker"), rows.pop("host")
         assert min(excluded) >= 0
-        # the parts make up the overhead
+        # of one session after the first, the parts make up the overhead
         assert sum(rows.values()) == pytest.approx(2 * rows["overhead"])
         assert ("commit" in rows) == (to == "sqlite")
     assert [row["runs"] for row in found["imports"]] == [0, 200]
