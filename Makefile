@@ -22,7 +22,7 @@ venv := PATH="$$PWD/.venv/bin:$$PATH"
 # of test-fast.
 keep_bytecode := PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-stores test-nvrtc test-real lint types check ui bench-decode bench-overhead bench-tables floor graphs quant budget figures report demo results screenshots coverage verify unchanged mutants lock clean
+.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-stores test-nvrtc test-real lint types check ui bench-decode bench-overhead bench-study bench-tables floor graphs quant budget figures report demo results screenshots coverage verify unchanged mutants lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -109,6 +109,9 @@ results: env ## Write the tables of README.md and docs/results.md, from the comm
 
 screenshots: env ## Take the screenshots in docs/figures, of what make demo shows (needs Chromium)
 	@$(venv) python -m tests.pages.screenshots docs/figures
+
+bench-study: env ## Time what a session takes beside its worker, and imports into stores of up to 100 000 runs (an hour; 10 GB)
+	@$(venv) python -m tests.bench_study build/bench $(ARGS)
 
 bench-tables: env ## Time the tables on stores of up to 100 000 runs, made in build/bench (minutes; 5 GB)
 	@$(venv) python -m tests.bench_tables build/bench $(ARGS)

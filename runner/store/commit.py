@@ -41,7 +41,7 @@ class Committed:
 
 @dataclass(frozen=True)
 class Known:
-    """What commits under one holding of the store's lock need to read only once.
+    """Facts of a store that are read once under one holding of its lock, and shared by several commits.
 
     `absent` are sessions that no run of the store names. A commit removes its own.
     """

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from runner.errors import BadValue, NoContainer
@@ -162,7 +163,14 @@ def _kind(name: str, program: str) -> str:
     if name != DOCKER:
         return name
     try:
-        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        file = os.stat(program)
+        return PODMAN if _is_podman(program, file.st_ino, file.st_mtime_ns) else name
     except (OSError, subprocess.TimeoutExpired):
         return name
-    return PODMAN if PODMAN in done.stdout.lower() else name
+
+
+@cache
+def _is_podman(program: str, _inode: int, _mtime_ns: int) -> bool:
+    """Returns whether a program says that it is Podman. Each session of a command asks: the same file says the same."""
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    return PODMAN in done.stdout.lower()

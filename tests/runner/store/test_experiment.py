@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 
 from runner import store
 from runner.record import record
+from runner.store.experiment import Experiments
 from tests.runner.store import contents
 from tests.support.derive import typed
 from tests.support.records import example_record
@@ -90,3 +91,23 @@ def test_a_session_is_found_in_an_experiment_that_was_renamed(
     assert store.import_folder(tmp_path / "spool").present == first.imported
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "another")  # whoever names one wants them there
     assert len(store.import_folder(tmp_path / "spool").imported) == 2
+
+
+@pytest.mark.medium
+def test_each_fact_is_read_once_and_an_experiment_made_meanwhile_is_searched(
+    sqlite_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = MlflowClient(tracking_uri=sqlite_uri)
+    calls: list[str] = []
+    for name in ("get_experiment_by_name", "search_experiments", "get_experiment", "create_experiment"):
+        real = getattr(client, name)
+        monkeypatch.setattr(client, name, lambda *given, name=name, real=real: calls.append(name) or real(*given))
+    experiments = Experiments(client)
+    assert experiments.candidate_ids() == ["0"]
+    made = experiments.home
+    for _ in range(2):
+        assert experiments.home == made
+        assert experiments.candidate_ids() == [made, "0"]
+        experiments.describe(made)
+    assert sorted(calls) == ["create_experiment", "get_experiment", "get_experiment_by_name", "search_experiments"]
+    assert Experiments(client).candidate_ids() == [made, "0"]

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Engine
 from runner import store
 from runner.errors import BadValue, StoreUnreachable
 from runner.record import record, sidecar
+from runner.store import importing, lock
 from runner.store.look import before
 from runner.store.session_run import COMMITTED_TAG
 from tests.runner.store import contents
@@ -54,6 +55,32 @@ def test_importing_twice_adds_nothing(any_uri: str, tmp_path: Path) -> None:
     assert (second.imported, second.present) == ((), first.imported)
     assert [contents.everything(any_uri, run_id) for run_id in first.imported] == before
     assert len(contents.runs(any_uri)) == count
+
+
+@pytest.mark.medium
+def test_a_batch_holds_the_store_once_and_searches_only_for_sessions_that_it_may_have(
+    sqlite_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _spool(tmp_path / "spool", 5)
+    monkeypatch.setattr(importing, "BATCH_RECORDS", 2)
+    searches, holdings = [], []
+    search, held = MlflowClient.search_runs, lock.held
+    monkeypatch.setattr(MlflowClient, "search_runs", lambda *given: searches.append(given) or search(*given))
+    monkeypatch.setattr(lock, "held", lambda uri: holdings.append(uri) or held(uri))
+    first = store.import_folder(tmp_path / "spool")
+    # the check of the store, then batches of 2, 2 and 1
+    assert (len(first.imported), len(searches), holdings) == (5, 0, [sqlite_uri] * 4)
+    again = store.import_folder(tmp_path / "spool")
+    assert (again.imported, again.present, len(searches)) == ((), first.imported, 5)
+
+
+@pytest.mark.medium
+def test_two_files_of_one_session_in_a_batch_are_one_run(sqlite_uri: str, tmp_path: Path) -> None:
+    (path,) = _spool(tmp_path / "spool", 1)
+    shutil.copy(path, path.with_name("copy.json"))
+    report = store.import_folder(tmp_path / "spool")
+    assert (report.imported, report.refused) == (report.present, ())
+    assert len(contents.runs(sqlite_uri)) == 1
 
 
 @pytest.mark.medium

@@ -17,8 +17,11 @@ from tests.runner.launch.container.fake import AWAY, FakeEngine, choose, present
 def test_podman_under_dockers_name_is_podman(engines: Callable[..., list[FakeEngine]]) -> None:
     engines(docker={**present(), "--version": {"out": "podman version 4.3.1\n"}})
     assert [each.name for each in engine.installed()] == ["podman"]
-    engines(docker={**present(), "--version": {"out": "Docker version 28.2.2, build e6534b4\n"}})
+    (docker,) = engines(docker={**present(), "--version": {"out": "Docker version 28.2.2, build e6534b4\n"}})
     assert [each.name for each in engine.installed()] == ["docker"]
+    asked = docker.told()
+    assert [each.name for each in engine.installed()] == ["docker"]
+    assert docker.told() == asked  # the same file is asked once
 
 
 @pytest.mark.medium

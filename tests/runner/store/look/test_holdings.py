@@ -16,13 +16,16 @@ from tests.support.records import example_record
 
 
 def test_a_store_that_does_not_exist_yet_holds_nothing(tmp_path: Path) -> None:
-    assert holdings.read(f"sqlite:///{tmp_path}/new.db") == Holdings(None, frozenset(), ())
+    uri = f"sqlite:///{tmp_path}/new.db"
+    assert holdings.read(uri) == Holdings(None, frozenset(), ())
     (tmp_path / "new.db").touch()
-    assert holdings.read(f"sqlite:///{tmp_path}/new.db") == Holdings(None, frozenset(), ())
+    assert holdings.read(uri) == Holdings(None, frozenset(), ())
+    assert holdings.absent(uri, ["one", "other"]) == {"one", "other"}
 
 
 def test_a_server_is_not_asked() -> None:
     assert holdings.read("http://127.0.0.1:9") is None
+    assert holdings.absent("http://127.0.0.1:9", ["one"]) == set()
 
 
 @pytest.mark.slow
@@ -39,6 +42,11 @@ def test_complete_sessions_and_open_runs_are_found(
     unfinished = client.create_run("0", tags={"session": "not complete"}).info.run_id
     deleted = client.create_run("0").info.run_id
     client.delete_run(deleted)
+    gone = client.create_run("0", tags={"session": "of a deleted run"}).info.run_id
+    client.delete_run(gone)
+    asked = [session, "not complete", "of a deleted run", "nobody's", "none"]
+    assert holdings.absent(uri, asked) == {"nobody's", "none"}
+    assert holdings.absent(uri, []) == set()
     held = holdings.read(uri)
     here = schema.installed()
     assert held is not None
