@@ -64,6 +64,7 @@ OF_NO_MODULE = {
     "tests/runner/test_mlproject.py",
     "tests/runner/test_places.py",
     "tests/runner/study/test_shipped_studies.py",
+    "tests/runner/worker/test_fused_sessions.py",
     "tests/runner/worker/test_gate_mutants.py",
     "tests/runner/worker/test_gpu.py",
     "tests/runner/worker/test_gpu_kernels.py",

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from unittest import mock
+
 import torch
 
 from runner.cell.shape import ModelShape
 from runner.declarations import Step
-from runner.fused import launch
+from runner.fused import compiled, launch
+from runner.fused.geometry import Card
 from runner.fused.launch import checked
+from runner.runtimes import _fusedstep
 from runner.runtimes._fusedstep import CompileStep, FusedStep, architecture
 from runner.runtimes.eager import EagerStep
 from runner.worker import caches, model, tokens
+from tests.support.fusedshapes import ARCHITECTURES
 
+CP_ASYNC = {"CP_ASYNC": "1"}
+"""The constant with which `compile_step` copies as before sm_90."""
+OLDER_SHARED_BYTES = ARCHITECTURES["sm_86"].shared_bytes
 SPOIL = """
 extern "C" __global__ void spoil() {
   extern __shared__ unsigned shared[];
@@ -30,6 +43,17 @@ def eager_step(shape: ModelShape, positions: int) -> EagerStep:
 
 def fused_step(shape: ModelShape, compile_step: CompileStep, positions: int) -> FusedStep:
     return FusedStep(eager_step(shape, positions), shape, compile_step)
+
+
+@contextmanager
+def older_form(sources: Path = compiled.SOURCES) -> Iterator[CompileStep]:
+    """Yields a compilation of the form of older cards: copies by cp.async. Meanwhile a ring has to fit their 99 KB."""
+
+    def limited(device: torch.device) -> Card:
+        return replace(launch.card_of(device), shared_bytes=OLDER_SHARED_BYTES)
+
+    with mock.patch.object(_fusedstep, "card_of", limited):
+        yield partial(compiled.compile_step, more=CP_ASYNC, sources=sources)
 
 
 def drive(step: Step, start: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:

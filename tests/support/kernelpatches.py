@@ -86,6 +86,8 @@ MUTANTS = {
     ),
 }
 """Faults of the arithmetic and of the exchanges."""
+MUTANT_SHAPES = {"piece-skipped": "five-pieces"}
+"""Mutants that need a shape of their own; all others are tried on `group-7`."""
 
 HANGS = {
     "epoch-never-sent": Patch(
@@ -110,6 +112,13 @@ HANGS = {
     ),
 }
 """Faults after which something is awaited that never comes: from block 1, to it, or from block 0."""
+PLACES = {
+    "epoch-never-sent": r"the residual stream before the MLP \(layer 0, ",
+    "slot-never-freed": r"a free slot for a copy of Wo \(layer 1, block 1, SM \d+, warp [45]: copy 5[67]\)",
+    "block-missing": r"the parts of attention \(layer 0, ",  # block 0 has all tokens of the first key head
+    "copy-never-lands": r"a copy of Wq, Wk and Wv \(layer 0, block 1, SM \d+, warp \d: copy ",
+}
+"""Lines of the hangs."""
 
 
 def patched(patch: Patch, folder: Path) -> Path:

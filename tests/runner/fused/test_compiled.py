@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 
 from runner.errors import BadValue
 from runner.fused import compiled, geometry, sharedmemory
+from tests.support import cubins
 from tests.support.fusedshapes import ARCHITECTURES, H200, everything, of_catalogue
+from tests.support.fusedsteps import CP_ASYNC, OLDER_SHARED_BYTES
 
 LIMITS_KB = {"sm_80": 163, "sm_86": 99, "sm_89": 99, "sm_90a": 227, "sm_100a": 227, "sm_120a": 99}
 """Shared memory that a block may have, by CUDA's programming guide."""
@@ -41,6 +44,16 @@ def test_a_shape_compiles_without_spills_into_the_cards_shared_memory(name: str,
     assert needed + sum(map(int, re.findall(r"(\d+) bytes smem", made.log))) <= LIMITS_KB[arch] * 1024
     assert layout.shared_bytes <= LIMITS_KB[arch] * 1024
     assert made.code.startswith(b"\x7fELF")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["group-7", "qwen2.5-7b"])
+def test_the_form_of_older_cards_compiles_for_hopper(name: str) -> None:
+    """Copies by cp.async and a ring of 99 KB, which a GPU of this architecture tries in place of an older one."""
+    layout = geometry.choose(everything()[name], replace(H200, shared_bytes=OLDER_SHARED_BYTES))
+    made, by_tma = (compiled.compile_step(layout, "sm_90a", more) for more in (CP_ASYNC, {}))
+    assert made.spilled_bytes == by_tma.spilled_bytes == 0
+    assert cubins.machine_code(made.code) != cubins.machine_code(by_tma.code)
 
 
 @pytest.mark.slow

@@ -20,19 +20,17 @@ from runner.cell import floors
 from runner.cell.protocol import NAMED
 from runner.fused import compiled, geometry
 from runner.record import bounds, gaterules
-from runner.runtimes._fusedstep import FusedStep
+from runner.runtimes._fusedstep import CompileStep, FusedStep
 from runner.runtimes.eager import EagerStep
 from runner.worker import gate
 from tests.support import cubins, gate_errors
 from tests.support.fusedshapes import H200, odd, of_catalogue
-from tests.support.fusedsteps import eager_step
+from tests.support.fusedsteps import eager_step, older_form
 from tests.support.gate_errors import checked
-from tests.support.kernelpatches import HANGS, MUTANTS, Patch, patched
+from tests.support.kernelpatches import HANGS, MUTANT_SHAPES, MUTANTS, PLACES, Patch, patched
 
 CTX, PROTOCOL = 301, NAMED["paper"]  # the mutant that idles at even positions begins neither check with it
 FAULTS = MUTANTS | HANGS
-MUTANT_SHAPES = {"piece-skipped": "five-pieces"}
-"""Mutants that need a shape of their own; all others are tried on `group-7`."""
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -58,6 +56,7 @@ def test_a_planted_fault_is_in_the_machine_code(name: str, tmp_path: Path) -> No
     layout = geometry.choose(of_catalogue()["tiny"], H200)
     made = compiled.compile_step(layout, "sm_90a", sources=patched(FAULTS[name], tmp_path / "cuda"))
     assert cubins.machine_code(made.code) != product_code()
+    assert made.spilled_bytes == 0
 
 
 @pytest.fixture
@@ -75,16 +74,17 @@ def prepared(name: str) -> tuple[EagerStep, gate.Expectation, dict[str, Any]]:
     return step, expectation, bounds.cell_bounds("bf16", "fused", "bf16", "fused", shape.hidden)
 
 
-def tried(mutant: str | None, shape: str, sources: Path = compiled.SOURCES) -> bool:
-    """Returns whether the gate rejects the kernel of these sources, and prints errors and limits as a line of JSON."""
+def tried(mutant: str | None, shape: str, compile_step: CompileStep) -> bool:
+    """Returns whether the gate rejects the kernel compiled so, and prints errors and limits as a line of JSON."""
     step, expectation, limits = prepared(shape)
-    built = FusedStep(step, odd()[shape], partial(compiled.compile_step, sources=sources))
+    built = FusedStep(step, odd()[shape], compile_step)
     found = checked(built, CTX, expectation, limits)
     allowed = {
         "bound": gate_errors.bound(limits, max(expectation.trusted)),
         "ratio_limit": gaterules.limit(limits["stated_ratio"], limits["stated_spread"], expectation.driven),
     }
-    print(json.dumps({"mutant": mutant, "model": shape, "ctx": CTX, **found, **allowed}))
+    ring = built.layout.shared_bytes
+    print(json.dumps({"mutant": mutant, "model": shape, "ring": ring, "ctx": CTX, **found, **allowed}))
     return bool(found["rejected"])
 
 
@@ -92,14 +92,31 @@ def tried(mutant: str | None, shape: str, sources: Path = compiled.SOURCES) -> b
 @pytest.mark.usefixtures("_inference")
 @pytest.mark.parametrize("shape", ["group-7", "five-pieces"])
 def test_the_gate_accepts_the_product(shape: str) -> None:
-    assert not tried(None, shape)
+    assert not tried(None, shape, compiled.compile_step)
 
 
 @pytest.mark.gpu
 @pytest.mark.usefixtures("_inference")
 @pytest.mark.parametrize("name", MUTANTS)
 def test_the_gate_rejects_each_mutant(name: str, tmp_path: Path) -> None:
-    assert tried(name, MUTANT_SHAPES.get(name, "group-7"), patched(MUTANTS[name], tmp_path / "cuda"))
+    sources = patched(MUTANTS[name], tmp_path / "cuda")
+    assert tried(name, MUTANT_SHAPES.get(name, "group-7"), partial(compiled.compile_step, sources=sources))
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("_inference")
+@pytest.mark.parametrize("shape", ["group-7", "five-pieces"])
+def test_the_gate_accepts_the_form_of_older_cards(shape: str) -> None:
+    with older_form() as compile_step:
+        assert not tried(None, shape, compile_step)
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("_inference")
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_gate_rejects_each_mutant_in_the_form_of_older_cards(name: str, tmp_path: Path) -> None:
+    with older_form(patched(MUTANTS[name], tmp_path / "cuda")) as compile_step:
+        assert tried(name, MUTANT_SHAPES.get(name, "group-7"), compile_step)
 
 
 @pytest.fixture(scope="module")
@@ -111,15 +128,6 @@ def hung() -> Iterator[dict[str, subprocess.Popen[str]]]:
     for process in processes.values():
         process.kill()
         process.wait()
-
-
-PLACES = {
-    "epoch-never-sent": r"the residual stream before the MLP \(layer 0, ",
-    "slot-never-freed": r"a free slot for a copy of Wo \(layer 1, block 1, SM \d+, warp [45]: copy 5[67]\)",
-    "block-missing": r"the parts of attention \(layer 0, ",  # block 0 has all tokens of the first key head
-    "copy-never-lands": r"a copy of Wq, Wk and Wv \(layer 0, block 1, SM \d+, warp \d: copy ",
-}
-"""Lines of the hangs."""
 
 
 @pytest.mark.gpu

@@ -5,6 +5,10 @@ from __future__ import annotations
 import functools
 import json
 import math
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 
@@ -18,10 +22,19 @@ from runner.runtimes.eager import EagerStep
 from runner.worker import gate, reference
 from tests.support import gate_errors
 from tests.support.fusedshapes import odd, of_catalogue
-from tests.support.fusedsteps import drive, eager_step, spoil_exchanges, spoil_shared_memory
+from tests.support.fusedsteps import (
+    CP_ASYNC,
+    OLDER_SHARED_BYTES,
+    drive,
+    eager_step,
+    older_form,
+    spoil_exchanges,
+    spoil_shared_memory,
+)
+from tests.support.processes import ROOT
 
 SHAPES = odd() | {"tiny": of_catalogue()["tiny"]}
-CONTEXTS, OF_CONTEXT = (4097, 2048, 2047, 17, 16, 15, 2, 1), 8
+CONTEXTS, OF_CONTEXT = (16384, 4097, 2048, 2047, 17, 16, 15, 2, 1), 8
 START, STEPS, MANY = 20, 100, 2000
 GREEDY = 512
 POSITIONS = CONTEXTS[0] + OF_CONTEXT
@@ -53,20 +66,31 @@ def prefilled(name: str, tokens: int = START) -> FusedStep:
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_logits_are_no_worse_than_trusted_eagers_at_any_context(name: str) -> None:
-    step = prefilled(name, POSITIONS)
-    module, sequence = step.eager.model, step.eager.tokens.sequence
-    positions = [ctx + i for ctx in CONTEXTS for i in range(OF_CONTEXT)]
-    rows = torch.tensor(positions, device=sequence.device)
-    exact = reference.for_model(module, SHAPES[name], torch.float32).logits(sequence, rows)
-    trusted = gate.trusted_logits(module, sequence, rows)
+    check_logits(name, prefilled(name, POSITIONS))
+
+
+def check_logits(name: str, step: FusedStep) -> None:
+    """Asserts the errors of a step, whose cache is filled, at every context."""
+    exact, trusted = answers(name)
     for index, ctx in enumerate(CONTEXTS):  # the longest first: poisoned rows are those from ctx on
         step.restart(ctx)
         step.poison(ctx)
         logits, _ = drive(step, ctx, OF_CONTEXT)
         at = slice(index * OF_CONTEXT, (index + 1) * OF_CONTEXT)
         error, trusted_error = worst(logits, exact[at]), worst(trusted[at], exact[at])
-        print(json.dumps({"model": name, "ctx": ctx, "error": error, "trusted_error": trusted_error}))
+        ring = step.layout.shared_bytes
+        print(json.dumps({"model": name, "ring": ring, "ctx": ctx, "error": error, "trusted_error": trusted_error}))
         assert error <= 1.2 * trusted_error
+
+
+@functools.cache
+def answers(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns the reference's and trusted eager's logits at the positions from each context."""
+    step = prepared(name)[0]
+    positions = [ctx + i for ctx in CONTEXTS for i in range(OF_CONTEXT)]
+    rows = torch.tensor(positions, device=step.tokens.sequence.device)
+    exact = reference.for_model(step.model, SHAPES[name], torch.float32).logits(step.tokens.sequence, rows)
+    return exact, gate.trusted_logits(step.model, step.tokens.sequence, rows)
 
 
 def worst(logits: torch.Tensor, exact: torch.Tensor) -> float:
@@ -215,5 +239,27 @@ def test_logits_of_which_none_is_a_number_choose_as_torch_does(head: torch.Tenso
 def test_copies_by_lanes_leave_the_same_bits(name: str) -> None:
     """The form of older cards (copies.cuh) fills the same slots with the same bytes."""
     expected, _ = drive(prefilled(name), START, STEPS)
-    older = FusedStep(prepared(name)[0], SHAPES[name], partial(compiled.compile_step, more={"CP_ASYNC": "1"}))
+    older = FusedStep(prepared(name)[0], SHAPES[name], partial(compiled.compile_step, more=CP_ASYNC))
     assert torch.equal(drive(older, START, STEPS)[0], expected)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_form_of_older_cards_is_no_worse_at_any_context(name: str) -> None:
+    """Copies by lanes, and a ring of 99 KB, which has other tiles and pieces: other bits."""
+    step = prefilled(name, POSITIONS)
+    with older_form() as compile_step:
+        older = FusedStep(prepared(name)[0], SHAPES[name], compile_step)
+    assert older.layout.shared_bytes == OLDER_SHARED_BYTES
+    assert older.layout.slots <= step.layout.slots
+    check_logits(name, older)
+
+
+@pytest.mark.parametrize("tool", ["memcheck", "synccheck", "racecheck"])
+def test_a_sanitizer_finds_nothing(tool: str) -> None:
+    program = shutil.which("compute-sanitizer", path=os.pathsep.join((os.environ["PATH"], "/usr/local/cuda/bin")))
+    if program is None:
+        pytest.skip("hardware: needs a GPU host with compute-sanitizer")
+    command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, "-m", "tests.support.sanitized"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr

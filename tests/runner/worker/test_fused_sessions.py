@@ -1,0 +1,134 @@
+"""Whole sessions of the fused step: right on a GPU, rejected with each mutant, and failed with each planted hang."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.cell import catalogue
+from runner.cell.jsonform import to_json
+from runner.cell.shape import ModelShape
+from runner.errors import WorkerFailed
+from runner.fused import compiled
+from runner.job import Job
+from runner.record import record, spool
+from runner.record.verify import recompute
+from runner.runtimes import eager, fused
+from runner.runtimes._fusedstep import CompileStep, FusedStep
+from runner.worker import session
+from runner.worker.progress import Clock
+from tests.support import patchedtree
+from tests.support.fusedshapes import odd
+from tests.support.fusedsteps import older_form
+from tests.support.kernelpatches import HANGS, MUTANT_SHAPES, MUTANTS, PLACES, patched
+
+CTX = 301  # the mutant that idles at even positions begins neither check with it
+Measure = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def measure(gpu_job: Job, monkeypatch: pytest.MonkeyPatch) -> Measure:
+    """A function that measures a shape with the fused step, compiled in this way, and returns the record."""
+
+    def run(name: str, shape: ModelShape, ctx: int, compile_step: CompileStep) -> dict[str, Any]:
+        monkeypatch.setattr(
+            fused,
+            "build",
+            lambda model, tokens, job: FusedStep(eager.build(model, tokens, job), job.shape, compile_step),
+        )
+        words = {"kernel": "fused", "runtime": "fused", "attention": "engine", "cache": "static", "ctx": ctx}
+        cell = replace(gpu_job.cell, model=name, **words)
+        job = replace(gpu_job, cell=cell, model_name=name, shape=shape)
+        found: dict[str, Any] = to_json(session.run(job, Clock(1_000)))
+        print(json.dumps({"model": name, "ctx": ctx, **summary(found)}))
+        return found
+
+    return run
+
+
+def summary(found: dict[str, Any]) -> dict[str, Any]:
+    """Returns what a test prints of a record: times, errors of the gate, and the verdict."""
+    gate = found["gate"]
+    return {
+        "step_wall_ms": found["latency"]["step_wall_ms"],
+        "errors": {check["name"]: max(check["errors"]) for check in gate["checks"]},
+        "trusted_error": gate["trusted_error"],
+        "valid": found["valid"],
+        "reasons": found["reasons"],
+    }
+
+
+@pytest.mark.gpu
+def test_a_session_is_valid_and_says_how_its_kernel_was_compiled(gpu_job: Job, measure: Measure) -> None:
+    found = measure("tiny", catalogue.models()["tiny"].shape, 2048, compiled.compile_step)
+    assert found["valid"], found["reasons"]
+    assert recompute.differences(json.loads(Path(gpu_job.record_path).read_text())) == []
+    assert (found["actual"]["runtime"], found["actual"]["products_per_step"]) == ("fused", 1)
+    assert found["actual"]["settings"]["spilled_bytes"] == "0"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_session_with_a_mutant_is_invalid(name: str, measure: Measure, tmp_path: Path) -> None:
+    shape = MUTANT_SHAPES.get(name, "group-7")
+    sources = patched(MUTANTS[name], tmp_path / "cuda")
+    found = measure(shape, odd()[shape], CTX, partial(compiled.compile_step, sources=sources))
+    assert not found["valid"]
+    assert any(reason.startswith("gate ") for reason in found["reasons"]), found["reasons"]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("ctx", [2048, 16384])
+@pytest.mark.parametrize("name", ["qwen2.5-0.5b", "qwen2.5-7b"])
+def test_a_session_in_the_form_of_older_cards_is_valid(name: str, ctx: int, measure: Measure) -> None:
+    with older_form() as compile_step:
+        found = measure(name, catalogue.models()[name].shape, ctx, compile_step)
+    assert found["valid"], found["reasons"]
+
+
+@pytest.fixture(scope="module")
+def hung(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Path, subprocess.Popen[str]]]]:
+    """Yields a command that measures for each planted hang, with the tree it runs in, all at work."""
+    trees = {name: patchedtree.make(tmp_path_factory.mktemp(name) / "tree", patch) for name, patch in HANGS.items()}
+    options = ("--runtime", "fused", "--model", patchedtree.MODEL, "--ctx", str(CTX), "--share-host")
+    commands = {name: (tree, patchedtree.measure(tree, *options)) for name, tree in trees.items()}
+    yield commands
+    for _, command in commands.values():
+        command.kill()
+        command.wait()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", HANGS)
+def test_a_session_with_a_hang_fails_with_the_place(
+    name: str, hung: dict[str, tuple[Path, subprocess.Popen[str]]]
+) -> None:
+    tree, command = hung[name]
+    output, _ = command.communicate(timeout=300)
+    (path,) = spool.record_files(tree / "spool")
+    found = record.read(path)
+    print(json.dumps({"hang": name, **found["outcome"]}))
+    assert command.returncode == WorkerFailed.exit_code, output
+    assert found["outcome"]["reason"] == WorkerFailed.reason
+    assert re.search(PLACES[name], found["outcome"]["message"])
+    assert found["outcome"]["message"] in output
+
+
+@pytest.mark.slow
+def test_a_tree_with_a_planted_fault_measures_by_the_command(tmp_path: Path) -> None:
+    """The same on a CPU, which has no fused step: the shape is known, and the record is found."""
+    tree = patchedtree.make(tmp_path / "tree", HANGS["block-missing"])
+    command = patchedtree.measure(tree, "--gpu", "cpu", "--model", patchedtree.MODEL, "--ctx", "17", "--steps", "3")
+    output, _ = command.communicate(timeout=300)
+    assert command.returncode == 0, output
+    (path,) = spool.record_files(tree / "spool")
+    found = record.read(path)
+    assert (found["valid"], found["model"]["shape"]["hidden"]) == (True, patchedtree.SHAPE.hidden)
