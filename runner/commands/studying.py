@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -94,7 +94,8 @@ def study(
         for each in studies:
             _print_plan(prepared.prepare(each, spool or DEFAULT_SPOOL, redo, retry_failed))
         return
-    settings = session_settings(start.run, spool, share_host, timeout, display.choose())
+    # the run that MLflow made is the study's; each session has one of its own
+    settings = replace(session_settings(start.run, spool, share_host, timeout, display.choose()), run=None)
     with _time_limit(minutes) as limit, hostlock.hold(share_host, settings.display.wait, hostlock.STUDY):
         order = _Order(redo, retry_failed, limit)
         measured = [_measured(each, order, settings) for each in studies]

@@ -5,23 +5,30 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from runner.ab import pairseries
 from runner.commands import comparing
 from runner.errors import Interrupted, StoreUnreachable, Terminated
+from runner.launch.session import Finished, Settings
+from runner.processes import parentwatch
 from runner.study import cellseries
 from runner.study.today import Today
 from tests.support import standins
 from tests.support.processes import Main
 from tests.support.records import failed_record
 from tests.support.studies import write
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 ROOT = Path(__file__).parents[3]
 CELLS = """
@@ -215,6 +222,54 @@ def test_a_session_that_the_limit_stops_is_measured_by_the_next_command(
     assert "4 sessions are missing at the time limit" in err
     monkeypatch.setattr(cellseries, "run_session", worker)
     assert main("study", str(tmp_path / "s.yaml"), "--spool", "spool")[0] == 0
+
+
+@pytest.fixture
+def mlflow_run(tmp_path: Path, empty_sqlite: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Run]:
+    """A run that MLflow made for the command, in a store of its own. Returns it as it is now."""
+    from mlflow import MlflowClient
+
+    shutil.copyfile(empty_sqlite, tmp_path / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    client = MlflowClient()
+    run_id = client.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    monkeypatch.setattr(parentwatch, "watch_ancestors", lambda _: None)
+    return lambda: client.get_run(run_id)
+
+
+@pytest.mark.slow
+def test_the_run_of_mlflow_is_the_studys_and_each_session_has_its_own(
+    main: Main,
+    worker: standins.Worker,
+    tmp_path: Path,
+    mlflow_run: Callable[[], Run],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[Settings] = []
+
+    def run_session(*arguments: Any) -> Finished:
+        given.append(arguments[-1])
+        return worker(*arguments)
+
+    monkeypatch.setattr(cellseries, "run_session", run_session)
+    assert main("study", str(write(tmp_path, CELLS)))[0] == 0
+    assert [settings.run for settings in given] == [None] * 4
+    assert all(settings.commit is not None for settings in given)
+    run = mlflow_run()
+    assert (run.info.run_name, run.info.status, run.data.tags["study"]) == ("study s", "FINISHED", "s")
+    assert run.data.metrics == {"study/entries": 2.0, "study/entries_done": 2.0, "study/sessions_done": 4.0}
+    assert "s: 2 cells: 2 done" in run.data.tags["mlflow.note.content"]
+
+
+@pytest.mark.slow
+def test_an_incomplete_study_closes_the_run_of_mlflow_with_its_reason(
+    main: Main, worker: standins.Worker, tmp_path: Path, mlflow_run: Callable[[], Run]
+) -> None:
+    worker.fates = {0: fail}
+    assert main("study", str(write(tmp_path, CELLS)))[0] == 30
+    run = mlflow_run()
+    assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "study-incomplete")
 
 
 @pytest.mark.slow
