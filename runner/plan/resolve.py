@@ -107,10 +107,23 @@ def resolve(request: Request, installed: Installed) -> Plan:
         model=pair.model,
         scheme=scheme,
         checkpoint=weights,
-        seed=0 if request.seed == AUTO else fieldvalues.number("seed", request.seed),
+        seed=_seed(request.seed),
         study=DEFAULT_STUDY if request.study == AUTO else request.study,
         flags=(*(() if weights is None else weights.flags(cell.dtype)), *pairs.flags(cell.kernel, pair.card)),
     )
+
+
+VARIED = ("ctx", "seed")
+"""Fields of a request on which no other part of a plan depends."""
+
+
+def varied(plan: Plan, request: Request) -> Plan:
+    """Returns the plan of a request that differs from the plan's own in the fields of VARIED alone.
+
+    A study with thousands of cells resolves the other fields once. Raises BadValue.
+    """
+    ctx = _ctx(request.ctx, plan.device.kind, plan.model, plan.protocol)
+    return replace(plan, cell=replace(plan.cell, ctx=ctx), seed=_seed(request.seed))
 
 
 def paired(request: Request, installed: Installed) -> Paired:
@@ -171,6 +184,10 @@ def _ctx(text: str, kind: str, model: Model, counts: Protocol) -> int:
         f"ctx={ctx} with {counts.warmup} warm-up and {counts.steps} timed steps goes beyond the {limit} "
         f"positions of {model.key}: {hint}"
     )
+
+
+def _seed(text: str) -> int:
+    return 0 if text == AUTO else fieldvalues.number("seed", text)
 
 
 def _runtime(name: str) -> RuntimeDeclaration:

@@ -14,7 +14,7 @@ from runner.machine import host
 from runner.plan import absent, fit
 from runner.plan.cards import Installed, gpu_key
 from runner.plan.request import NONE, Request
-from runner.plan.resolve import Plan, resolve
+from runner.plan.resolve import VARIED, Plan, resolve, varied
 from runner.study.declared import Entry, Study
 
 
@@ -68,6 +68,8 @@ class _Planner:
         self._present = {AUTO, CPU, *(gpu_key(card) for card in installed if card.name)}
         self._memory_bytes = host.memory_bytes()
         self._absent: dict[str, Installed] = {}
+        self._plans: dict[tuple[str, ...], Plan] = {}
+        """other fields of a request than VARIED → plan"""
 
     def planned(self, entry: Entry) -> Planned:
         try:
@@ -84,10 +86,17 @@ class _Planner:
         if not cards and not is_here:
             return Planned(entry, request.gpu, (), (), waits_for=waits_for)
         pair = _pair(entry, cards)
-        plans = (resolve(request, cards),) if pair is None else tuple(arm.plan for arm in pair.arms)
+        plans = (self._plan(request, cards),) if pair is None else tuple(arm.plan for arm in pair.arms)
         keys = tuple(plan.cell.key for plan in plans)
         obstacle = next(filter(None, map(self._obstacle, plans)), None)
         return Planned(entry, plans[0].cell.gpu, plans, keys, pair, waits_for, obstacle)
+
+    def _plan(self, request: Request, cards: Installed) -> Plan:
+        fields = tuple(value for name, value in vars(request).items() if name not in VARIED)
+        if fields in self._plans:
+            return varied(self._plans[fields], request)
+        plan = self._plans[fields] = resolve(request, cards)
+        return plan
 
     def _absent_cards(self, gpu: str) -> Installed:
         """Returns the card of the catalogue that stands for an absent GPU, in a list, which may be empty."""

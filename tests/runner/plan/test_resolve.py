@@ -15,7 +15,7 @@ from runner.declarations import RuntimeDeclaration
 from runner.errors import BadPair, BadValue, GpuNotFound, NotAvailable, UnknownName
 from runner.machine.nvml import InstalledGpu
 from runner.plan.request import Request
-from runner.plan.resolve import resolve
+from runner.plan.resolve import resolve, varied
 from tests.fakes.modules import FakeModule
 
 MakeCard = Callable[..., InstalledGpu]
@@ -259,3 +259,31 @@ def test_the_job_of_a_plan_is_the_plan_with_a_session(card: MakeCard) -> None:
     assert [getattr(job, name) for name in same] == [getattr(plan, name) for name in same]
     assert (job.model_name, job.shape, job.given_flags) == (plan.model.key, plan.model.shape, plan.flags)
     assert (job.request, job.checkpoint, job.container, job.record_path) == ({"ctx": "64"}, None, None, "")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"runtime": "eager"},
+        {"runtime": "graph", "quant": "awq"},
+        {"runtime": "compile"},
+        {"runtime": "fused"},
+        {"runtime": "exllamav2", "quant": "gptq"},
+        {"quant": "bnb-nf4", "options": "double-quant:off"},
+    ],
+)
+@pytest.mark.parametrize("changes", [{"ctx": "4096"}, {"seed": "7"}, {"ctx": "17", "seed": "3"}, {}])
+def test_ctx_and_seed_change_nothing_else_of_a_plan(
+    card: MakeCard, fields: dict[str, str], changes: dict[str, str]
+) -> None:
+    h100 = replace(card("NVIDIA H100 80GB HBM3"), compute_capability="9.0")
+    request = Request(**fields, **changes)
+    assert varied(resolve(Request(**fields), (h100,)), request) == resolve(request, (h100,))
+
+
+def test_a_varied_ctx_is_checked(card: MakeCard) -> None:
+    plan = resolve(Request(), (card("NVIDIA L4"),))
+    with pytest.raises(BadValue, match="ctx=9999999"):
+        varied(plan, Request(ctx="9999999"))
+    with pytest.raises(BadValue, match="seed=-1"):
+        varied(plan, Request(seed="-1"))
