@@ -68,7 +68,7 @@ def manifest_files(folder: Path) -> list[Path]:
 
 
 def matching_files(folder: Path, pattern: str, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
-    """Yields the files that match the pattern, in a folder and below it.
+    """Yields the files and folders whose names match the pattern, in a folder and below it.
 
     Hidden folders below it, such as `.ipynb_checkpoints`, are skipped. Links to folders are followed, and each folder
     is visited once. `on_error` receives the error of a folder that cannot be listed.
