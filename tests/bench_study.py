@@ -121,18 +121,20 @@ def _least(rows: Sequence[Row], part: str) -> float:
 
 def import_rows(folder: Path, records: int, runs: int) -> list[Row]:
     """The import of new records into an empty store and into one that has `runs`: the least of the rounds."""
-    big = next(uri for _, _, uri in bench_tables.stores(folder, None, [runs])).removeprefix("sqlite:///")
+    big = Path(next(uri for _, _, uri in bench_tables.stores(folder, None, [runs])).removeprefix("sqlite:///"))
     scratch = Path(tempfile.mkdtemp(prefix="import-", dir=folder))
+    copy = big.with_name(f"{scratch.name}.db")  # beside the other, so that no run's artifacts have moved
     try:
-        shutil.copyfile(big, scratch / "big.db")
+        shutil.copyfile(big, copy)
         took: dict[int, list[tuple[float, float]]] = {0: [], runs: []}
         for number in range(ROUNDS):
-            for size, file in ((0, scratch / f"empty-{number}.db"), (runs, scratch / "big.db")):
+            for size, file in ((0, scratch / f"empty-{number}.db"), (runs, copy)):
                 spooled = scratch / f"spool-{number}-{size}"
                 write_records(spooled, records, seed=1 + number)
                 took[size].append(_import(spooled, file, records))
     finally:
         shutil.rmtree(scratch)
+        copy.unlink(missing_ok=True)
     return [
         {"runs": size, "records": records, "wall_s": min(wall), "cpu_s": min(cpu)}
         for size, (wall, cpu) in ((size, zip(*pairs, strict=True)) for size, pairs in took.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ from runner.errors import BadRecord, StoreUnreachable
 from runner.record import spool
 from runner.record.sidecar import forget_runs, remembered_run
 from runner.record.verify import recompute
-from runner.store import address, connection
+from runner.store import address, connection, lock
 from runner.store.ab_run import commit_comparison
 from runner.store.commit import Committed, Known, store_view
 from runner.store.entry import close_abandoned
@@ -23,9 +24,10 @@ from runner.store.look import holdings
 from runner.store.look.seen import Away
 from runner.store.session_run import View, view
 
-BATCH_RECORDS = 25
-"""Records that are stored under one holding of the lock: a few seconds, for which the commit of another command waits.
-"""
+BATCH_RECORDS = 100
+"""Records that are read before the store is opened for all of them."""
+HELD_S = 10.0
+"""Seconds after which a batch releases the store's lock, on which the commit of another command waits `lock.WAIT_S`."""
 
 
 @dataclass(frozen=True)
@@ -137,11 +139,13 @@ def _import_batch(paths: Sequence[Path], refused: list[Refused]) -> Iterator[Com
         except (BadRecord, StoreUnreachable) as error:
             path, _ = remaining.popleft()
             refused.append(_refusal(path, error))
+        time.sleep(2 * lock.POLL_S)  # who waits for the lock may have it now
 
 
 def _commit(remaining: deque[tuple[Path, View]]) -> Iterator[Committed]:
-    """Commits the records from the left, and removes each that is committed. Raises the errors of `commit`."""
+    """Commits records from the left for HELD_S, and removes each that is committed. Raises the errors of `commit`."""
     with connection.opened(remaining[0][0]) as client:
+        deadline = time.monotonic() + HELD_S
         absent = holdings.absent(address.tracking_uri(), [session_view.session for _, session_view in remaining])
         known = Known(Experiments(client), absent)
         while remaining:
@@ -149,3 +153,5 @@ def _commit(remaining: deque[tuple[Path, View]]) -> Iterator[Committed]:
             committed = store_view(client, session_view, remembered_run(path), known)
             remaining.popleft()
             yield committed
+            if time.monotonic() > deadline:
+                break

@@ -14,9 +14,9 @@ from runner.files import plainfile
 from runner.store import address, holders
 
 WAIT_S = 30.0
-"""A commit takes about a second, a batch of an import a few, or the time of the retries if a server does not answer."""
+"""A commit takes about a second, a batch of an import ten, or the time of the retries if a server does not answer."""
 POLL_S = 0.01
-"""An import releases the lock between two batches, for as long as it reads the next one."""
+"""An import releases the lock for twice as long between two batches."""
 
 
 @contextmanager

@@ -75,6 +75,18 @@ def test_a_batch_holds_the_store_once_and_searches_only_for_sessions_that_it_may
 
 
 @pytest.mark.medium
+def test_a_batch_that_takes_long_releases_the_store_meanwhile(
+    sqlite_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _spool(tmp_path / "spool", 3)
+    monkeypatch.setattr(importing, "HELD_S", 0.0)
+    held, holdings = lock.held, []
+    monkeypatch.setattr(lock, "held", lambda uri: holdings.append(uri) or held(uri))
+    assert len(store.import_folder(tmp_path / "spool").imported) == 3
+    assert holdings == [sqlite_uri] * 4  # the check of the store, then one for each record
+
+
+@pytest.mark.medium
 def test_two_files_of_one_session_in_a_batch_are_one_run(sqlite_uri: str, tmp_path: Path) -> None:
     (path,) = _spool(tmp_path / "spool", 1)
     shutil.copy(path, path.with_name("copy.json"))
