@@ -13,8 +13,9 @@ from runner import registry
 from runner.cell import catalogue
 from runner.cell.scheme import Scheme
 from runner.job import Device, Job
-from runner.machine import nvml
+from runner.machine import host, nvml
 from runner.plan import cards
+from runner.worker import probes
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +39,13 @@ def inference() -> Iterator[None]:
     """Torch keeps nothing for gradients while the test runs."""
     with torch.inference_mode():
         yield
+
+
+@pytest.fixture
+def quick_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bandwidth probe is over at once, as with tests/small_cache: it takes longer than the rest of the session."""
+    monkeypatch.setattr(probes, "WARM_UP_S", 0.0)
+    monkeypatch.setattr(host, "last_level_cache_bytes", lambda: 2 * 2**20)
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from runner.runtimes.eager import EagerStep
 from runner.worker import caches, explain, model, session, tokens
 from runner.worker.progress import Clock
 
+pytestmark = pytest.mark.usefixtures("quick_probe")
+
 CTX, DEVICE = 64, torch.device("cpu")
 LINE = re.compile(r"explain-gate: from (\d+), layer (\d+): error (\S+), trusted (\S+), ratio (\S+)")
 

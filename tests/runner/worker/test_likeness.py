@@ -14,10 +14,12 @@ from runner.job import Job
 from runner.record.verify import recompute
 from runner.runtimes import eager
 from runner.runtimes.compile import CompiledStep
-from runner.worker import probes, session
+from runner.worker import session
 from runner.worker.progress import Clock
 from tests.support.derive import judge
 from tests.support.records import example_record, of_gate_version_1
+
+pytestmark = pytest.mark.usefixtures("quick_probe")
 
 BOUND, STEPS = 0.1, floors.GATE_MOST_STEPS
 
@@ -51,7 +53,6 @@ class Compiled(CompiledStep):
 @pytest.fixture
 def measure(tiny_job, monkeypatch):
     """A function that runs a static session whose eager step is made into another."""
-    monkeypatch.setattr(probes, "WARM_UP_S", 0.0)
     Path(tiny_job.record_path).parent.mkdir()
     build = eager.build
 

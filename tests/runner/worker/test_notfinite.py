@@ -18,10 +18,12 @@ from runner.record import gaterules
 from runner.record.sections.gate import NotFinite
 from runner.record.verify import recompute
 from runner.runtimes import eager
-from runner.worker import gate, model, notfinite, probes, session
+from runner.worker import gate, model, notfinite, session
 from runner.worker.progress import Clock
 from tests.support.derive import derive, judge
 from tests.support.records import example_record
+
+pytestmark = pytest.mark.usefixtures("quick_probe")
 
 ROOT = Path(__file__).parents[3]
 WRITTEN = ROOT / "tests" / "written"
@@ -101,8 +103,6 @@ def test_and_what_only_dequantising_makes_infinite(write):
 
 @pytest.fixture
 def measure(tiny_job, monkeypatch):
-    monkeypatch.setattr(probes, "WARM_UP_S", 0.0)
-    monkeypatch.setattr(probes, "last_level_cache_bytes", lambda _device: 2 * 2**20)
     Path(tiny_job.record_path).parent.mkdir()
 
     def run(folder, dtype="bf16", planted=lambda forward: forward):

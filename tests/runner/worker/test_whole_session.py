@@ -15,10 +15,12 @@ from runner.cell.jsonform import to_json
 from runner.errors import Mismatch, WorkerFailed
 from runner.record.verify import recompute
 from runner.runtimes import eager
-from runner.worker import model, probes, session
+from runner.worker import model, session
 from runner.worker.progress import Clock
 from tests.support.derive import judge
 from tests.support.mutants import MUTANTS
+
+pytestmark = pytest.mark.usefixtures("quick_probe")
 
 CTX = 64
 
@@ -26,8 +28,6 @@ CTX = 64
 @pytest.fixture
 def measure(tiny_job, monkeypatch):
     """A function that runs the tiny session with a mutant planted in the step that is timed."""
-    monkeypatch.setattr(probes, "WARM_UP_S", 0.0)
-    monkeypatch.setattr(probes, "last_level_cache_bytes", lambda _device: 2 * 2**20)
     Path(tiny_job.record_path).parent.mkdir()
 
     def run(mutant=None, changes=None, **cell):
