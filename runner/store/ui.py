@@ -78,7 +78,7 @@ def check_ui_options(options: Sequence[str]) -> None:
     from mlflow.cli import cli
 
     with click.Context(cli, info_name="mlflow") as context:
-        command = cli.get_command(context, "ui")  # type: ignore[no-untyped-call]  # MLflow has no types there
+        command = cli.get_command(context, "ui")
         command.make_context("ui", list(options), parent=context)
 
 
