@@ -26,7 +26,7 @@ WITHOUT_FILE = {
     "runner/record/sessionrecord.py": "dataclasses alone; test_read, test_schema and test_written hold them",
     "runner/record/statedbound.py": "two dataclasses without behaviour",
     "runner/study/declared.py": "dataclasses without behaviour",
-    "runner/study/keys.py": "descriptions and limits; test_studyfile and test_schema hold them",
+    "runner/study/declaration/keys.py": "descriptions and limits; test_studyfile and test_schema hold them",
     "runner/runtimes/fused.py": "a declaration, and one call of _fusedstep",
     "runner/runtimes/exllamav2.py": "a declaration, and one call of _exllamav2engine",
 }

@@ -27,7 +27,8 @@ from runner.record.sections.surroundings import Cost
 from runner.record.sessionrecord import MeasuredRecord
 from runner.record.spool import DEFAULT_SPOOL
 from runner.store import EntryRun, Summary
-from runner.study import outline, prepared, studyfile, studystate
+from runner.study import outline, prepared, studystate
+from runner.study.declaration import studyfile
 from runner.study.declared import Study
 from runner.study.prepared import Prepared
 from runner.study.standing import DONE, FAILED, MISSING, WAITING

@@ -1,4 +1,5 @@
-"""Studies: many cells, or A/Bs of cells, declared in one YAML file.
+"""Studies: many cells, or A/Bs of cells, declared in one YAML file, and measured once.
 
-Reading a study file and expanding its matrix belong here. Nothing here starts a session or imports a store.
+`declaration` reads the file, `recorded` the records of the spool. The package plans the entries and tells which
+sessions are missing. No module imports a store.
 """

@@ -13,14 +13,15 @@ from runner.launch.series import Series
 from runner.launch.session import Settings
 from runner.machine import nvml
 from runner.plan.cards import Installed
-from runner.study import known, studystate
+from runner.study import studystate
 from runner.study.cellseries import CellSeries
 from runner.study.declared import Study
 from runner.study.planned import Planned, plan_study
-from runner.study.spooled import SpooledSessions
+from runner.study.recorded import known
+from runner.study.recorded.spooled import SpooledSessions
+from runner.study.recorded.today import Today
 from runner.study.standing import FAILED, MISSING, UNFIT, Situation, Standing, standings
 from runner.study.studystate import StudyState
-from runner.study.today import Today
 
 
 @dataclass(frozen=True)

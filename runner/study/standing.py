@@ -11,12 +11,12 @@ from runner.ab.arms import Pair
 from runner.counts import counted
 from runner.errors import BadRecord
 from runner.machine import host
-from runner.study import spooled
 from runner.study.declared import Study
-from runner.study.known import Known
 from runner.study.planned import Planned
-from runner.study.spooled import Attempts, SpooledSessions
-from runner.study.today import Today
+from runner.study.recorded import spooled
+from runner.study.recorded.known import Known
+from runner.study.recorded.spooled import Attempts, SpooledSessions
+from runner.study.recorded.today import Today
 
 DONE, MISSING, FAILED, UNFIT, WAITING = "done", "missing", "failed", "too large", "waiting"
 STATUSES = (DONE, MISSING, FAILED, UNFIT, WAITING)

@@ -9,8 +9,8 @@ from typing import Any
 from runner.cell.protocol import NAMED
 from runner.plan.request import Request
 from runner.study.declared import Arms, Entry, Study
-from runner.study.known import Known
 from runner.study.planned import Planned, plan_study
+from runner.study.recorded.known import Known
 
 CODE, ENVIRONMENT = "c0de", "e0"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runner.study import studyfile
+from runner.study.declaration import studyfile
 from runner.study.declared import Study
 
 

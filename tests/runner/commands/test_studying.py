@@ -21,7 +21,7 @@ from runner.errors import Interrupted, StoreUnreachable, Terminated
 from runner.launch.session import Finished, Settings
 from runner.processes import parentwatch
 from runner.study import cellseries
-from runner.study.today import Today
+from runner.study.recorded.today import Today
 from tests.support import standins
 from tests.support.processes import Main
 from tests.support.records import failed_record

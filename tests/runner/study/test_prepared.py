@@ -11,13 +11,13 @@ from runner.ab.pairseries import PairSeries
 from runner.errors import BadPair
 from runner.launch.session import Settings
 from runner.machine import nvml
-from runner.study import known as spool_known
 from runner.study import prepared, studystate
 from runner.study.cellseries import CellSeries
 from runner.study.declared import Arms
-from runner.study.known import Found, Unreadable
+from runner.study.recorded import known as spool_known
+from runner.study.recorded.known import Found, Unreadable
+from runner.study.recorded.today import Today
 from runner.study.standing import DONE, FAILED, MISSING, UNFIT
-from runner.study.today import Today
 from tests.support.displays import Seen
 from tests.support.studies import entry, failed, known, planned, study
 

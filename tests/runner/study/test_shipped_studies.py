@@ -16,7 +16,7 @@ from runner.ab import arms
 from runner.cell import catalogue
 from runner.machine.installedgpu import InstalledGpu
 from runner.plan.resolve import resolve
-from runner.study import studyfile
+from runner.study.declaration import studyfile
 from runner.study.declared import Arms, Entry, Study
 from tests.support.processes import ROOT
 

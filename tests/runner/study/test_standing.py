@@ -14,9 +14,9 @@ from runner.machine import host
 from runner.plan.request import Request
 from runner.plan.resolve import Plan
 from runner.study.declared import Arms
-from runner.study.known import Known
 from runner.study.planned import Planned
-from runner.study.spooled import SpooledSessions
+from runner.study.recorded.known import Known
+from runner.study.recorded.spooled import SpooledSessions
 from runner.study.standing import DONE, FAILED, MISSING, UNFIT, WAITING, Situation, Standing, standings
 from tests.support.studies import CODE, entry, failed, known, planned, study
 

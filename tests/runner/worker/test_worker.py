@@ -17,8 +17,8 @@ from runner.errors import MissingPackage
 from runner.machine import versions
 from runner.record import codekey, read, record
 from runner.record.verify import recompute
-from runner.study import known
-from runner.study.present import Present
+from runner.study.recorded import known
+from runner.study.recorded.present import Present
 from tests.support.processes import SMALL_CACHE
 
 ROOT = Path(__file__).parents[3]

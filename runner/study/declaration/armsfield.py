@@ -10,9 +10,9 @@ from runner.counts import listed
 from runner.errors import BadPair
 from runner.files.yamlnode import Node
 from runner.plan.request import NONE
-from runner.study import choices
+from runner.study.declaration import choices
+from runner.study.declaration.expansion import Part
 from runner.study.declared import Arms
-from runner.study.expansion import Part
 
 Values = dict[str, tuple[str, Node]]
 

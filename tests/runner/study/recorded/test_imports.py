@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from runner.record import codekey
-from runner.study import imports
+from runner.study.recorded import imports
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 SOURCE = '''"""A module."""
 import os, runner.job
 import runner.record.codekey as renamed

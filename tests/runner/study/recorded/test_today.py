@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from runner.errors import NoContainer
-from runner.study import today
-from runner.study.present import Present
-from runner.study.today import Today
+from runner.study.recorded import today
+from runner.study.recorded.present import Present
+from runner.study.recorded.today import Today
 from tests.support.studies import entry, known, planned
 
 CELL = planned(entry())

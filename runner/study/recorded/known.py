@@ -22,7 +22,7 @@ from runner.record.record import ENV_KEY_VERSIONS
 from runner.record.sections.head import MEASURED, MeasuredKeys
 from runner.record.sections.surroundings import Cost, Environment
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
-from runner.study import cache
+from runner.study.recorded import cache
 
 CACHE_NAME = ".known-sessions"
 VERSION = 1

@@ -9,8 +9,8 @@ from runner.launch.container import place as places
 from runner.plan.request import Request
 from runner.plan.resolve import Plan
 from runner.record.sections.head import ContainerInfo
-from runner.study.known import Known
-from runner.study.present import Present
+from runner.study.recorded.known import Known
+from runner.study.recorded.present import Present
 
 
 class Today:

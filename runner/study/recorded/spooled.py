@@ -20,7 +20,7 @@ from runner.errors import (
     Terminated,
 )
 from runner.plan.resolve import Plan
-from runner.study.known import Known
+from runner.study.recorded.known import Known
 
 TRANSIENT = tuple(
     kind.reason

@@ -1,4 +1,4 @@
-"""The JSON Schema of a study file, for editors: `python -m runner.study.schema > docs/study.schema.json`.
+"""The JSON Schema of a study file, for editors: `python -m runner.study.declaration.schema > docs/study.schema.json`.
 
 It describes the form. `studyfile` also checks names, and whether the parts of a file go together. Names of the
 catalogue and the registries are examples, which editors complete: a file may use others.
@@ -13,8 +13,8 @@ from runner.cell.catalogue import NAME
 from runner.cell.vocabulary import AUTO, PLAIN_TOKEN
 from runner.plan import fieldvalues
 from runner.record.schema import laid_out
-from runner.study.choices import FIELDS
-from runner.study.keys import KEYS, LONGEST_NAME, MOST_SESSIONS, SESSIONS, SESSIONS_OF_AN_ARM
+from runner.study.declaration.choices import FIELDS
+from runner.study.declaration.keys import KEYS, LONGEST_NAME, MOST_SESSIONS, SESSIONS, SESSIONS_OF_AN_ARM
 
 Schema = dict[str, Any]
 FIXED = ("dtype", "protocol", "stack", "where")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import DiskFull
-from runner.study import cache
+from runner.study.recorded import cache
 
 VALUE = {"a": [1, 2.5, None, "ü"], "b": {}}
 

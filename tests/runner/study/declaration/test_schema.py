@@ -13,7 +13,7 @@ import yaml
 
 from runner.errors import DecodeFloorError
 from runner.plan import fieldvalues
-from runner.study import schema
+from runner.study.declaration import schema
 from tests.support.processes import ROOT
 from tests.support.studyfiles import read
 
@@ -31,7 +31,7 @@ def without_examples(value: Any) -> Any:
 def test_the_committed_file_is_what_the_command_prints() -> None:
     printed = json.loads(schema.text())
     assert without_examples(printed) == without_examples(COMMITTED), (
-        "run: python -m runner.study.schema > docs/study.schema.json"
+        "run: python -m runner.study.declaration.schema > docs/study.schema.json"
     )
 
 

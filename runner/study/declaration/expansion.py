@@ -11,8 +11,8 @@ from typing import TypeAlias
 from runner.cell.vocabulary import AUTO
 from runner.errors import BadPair
 from runner.files.yamlnode import Node
-from runner.study import choices
-from runner.study.choices import Choices
+from runner.study.declaration import choices
+from runner.study.declaration.choices import Choices
 
 MOST_CELLS = 100_000
 """Cells of a study. Some lists of a few values each have a product that fills the memory."""

@@ -10,8 +10,8 @@ from runner.cell.cell import Cell
 from runner.machine import versions
 from runner.record import codekey, record, sourcetext
 from runner.record.sections.head import ContainerInfo
-from runner.study import cache, imports
-from runner.study.known import Known
+from runner.study.recorded import cache, imports
+from runner.study.recorded.known import Known
 
 CACHE_NAME = ".known-code"
 DIGEST_LENGTH = len("sha256:") + 12

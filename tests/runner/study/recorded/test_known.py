@@ -15,12 +15,12 @@ import pytest
 from runner.record import record, spool
 from runner.record.sections.head import ContainerInfo
 from runner.record.sessionrecord import SessionRecord
-from runner.study import cache, known
-from runner.study.known import Known
+from runner.study.recorded import cache, known
+from runner.study.recorded.known import Known
 from tests.support.derive import typed
 from tests.support.records import cpu_record, example_record, failed_record
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 CONTAINER = {"engine": "docker", "image": "decode-floor:hopper-modern", "digest": f"sha256:{'a' * 64}", "tree_key": ""}
 FILES = ["cell/cell.py", "job.py"]
 

@@ -13,11 +13,11 @@ from runner.counts import listed
 from runner.errors import BadPair, BadValue, DecodeFloorError, UnknownName
 from runner.files.yamlnode import MOST_VALUES
 from runner.plan.request import Request
-from runner.study import studyfile
-from runner.study.choices import FIELDS
+from runner.study.declaration import studyfile
+from runner.study.declaration.choices import FIELDS
+from runner.study.declaration.expansion import MOST_CELLS
+from runner.study.declaration.keys import KEYS
 from runner.study.declared import Arms, Entry, Study
-from runner.study.expansion import MOST_CELLS
-from runner.study.keys import KEYS
 from tests.support.processes import ROOT
 from tests.support.studyfiles import read
 

@@ -12,10 +12,10 @@ from runner.errors import BadPair, BadValue
 from runner.files import yamlnode
 from runner.files.yamlnode import Node
 from runner.plan.request import Request
-from runner.study import armsfield, choices, expansion
+from runner.study.declaration import armsfield, choices, expansion
+from runner.study.declaration.expansion import Part
+from runner.study.declaration.keys import KEYS, LONGEST_NAME, MOST_SESSIONS, SESSIONS, SESSIONS_OF_AN_ARM
 from runner.study.declared import Arms, Entry, Study
-from runner.study.expansion import Part
-from runner.study.keys import KEYS, LONGEST_NAME, MOST_SESSIONS, SESSIONS, SESSIONS_OF_AN_ARM
 
 MOST_BYTES = 2**20
 ROUND = re.compile(r"\.[0-9]+")

@@ -14,13 +14,13 @@ from runner.cell.cell import Cell
 from runner.machine import versions
 from runner.record import codekey, record
 from runner.record.sections.head import ContainerInfo
-from runner.study import known, present
-from runner.study.known import Known
-from runner.study.present import Present
+from runner.study.recorded import known, present
+from runner.study.recorded.known import Known
+from runner.study.recorded.present import Present
 from tests.support.derive import typed
 from tests.support.records import cpu_record, failed_record
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 FILES = ("__init__.py", "counts.py", "layout.py", "record/__init__.py", "record/bounds.yaml")
 DRIVER = "580.95.05"
 RECORD = typed(cpu_record())

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from runner.cell.protocol import NAMED
-from runner.study import spooled
-from runner.study.known import Known
 from runner.study.planned import Planned
-from runner.study.spooled import Attempts, SpooledSessions
+from runner.study.recorded import spooled
+from runner.study.recorded.known import Known
+from runner.study.recorded.spooled import Attempts, SpooledSessions
 from tests.support.studies import CODE, entry, failed, known, planned
 
 
