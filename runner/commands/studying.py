@@ -152,7 +152,8 @@ def _measured(study: Study, order: _Order, settings: Settings) -> _Measured:
         tally.add(series, finished)
         if isinstance(finished.record, MeasuredRecord):
             costs.append(finished.record.cost_s)
-        click.echo(_line(entries[id(series)].title, finished, tally))
+        arm = f", {series.measured_arm.value}" if isinstance(series, PairSeries) else ""
+        click.echo(_line(f"{entries[id(series)].title}{arm}", finished, tally))
         settings.display.position(tally.position)
 
     settings.display.position(tally.position)

@@ -149,7 +149,8 @@ def test_arms_are_measured_in_turns_and_their_comparison_is_named(
     code, out, _ = main("study", str(write(tmp_path, PAIRS)), "--spool", "spool")
     assert (code, worker.count) == (0, 2)
     assert "s: 1 A/B: 1 missing" in out
-    assert "1  A/B dynamic/static tiny 64 bf16 eager cpu  " in out
+    assert "1  A/B dynamic/static tiny 64 bf16 eager cpu, dynamic  " in out
+    assert "2  A/B dynamic/static tiny 64 bf16 eager cpu, static  " in out
     (folder,) = Path("spool").glob("ab-*")
     assert f"compare the arms with: {comparing.command(folder)}" in out
     assert main("study", str(write(tmp_path, PAIRS)), "--spool", "spool")[0] == 0
