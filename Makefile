@@ -22,7 +22,7 @@ venv := PATH="$$PWD/.venv/bin:$$PATH"
 # of test-fast.
 keep_bytecode := PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-stores test-nvrtc test-real lint types check ui bench-decode bench-overhead bench-study bench-tables floor graphs quant budget figures report demo results screenshots coverage verify unchanged mutants lock clean
+.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-whole test-stores test-nvrtc test-real lint types check ui bench-decode bench-overhead bench-study bench-tables floor graphs quant budget figures report demo results screenshots coverage verify unchanged mutants lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,9 @@ test: env ## Run the tests, two files at a time (JOBS=0: one after another)
 
 test-fast: env ## Run the tests that take no time, while you work: neither slow nor medium (pyproject.toml says what these mean)
 	@$(venv) $(keep_bytecode) python -m pytest -q -n $(JOBS) --dist loadfile -m "not slow and not medium and not images and not stores and not real" $(ARGS)
+
+test-whole: env ## Run the tests that go through MLflow's command line or many sessions (minutes)
+	@$(venv) $(keep_bytecode) python -m pytest -q -n $(JOBS) --dist loadfile -m whole $(ARGS)
 
 test-images: env ## Run the tests that need a container engine and the cpu image (make image-cpu), or a package index; takes minutes
 	@$(venv) python -m pytest -q -m images $(ARGS)

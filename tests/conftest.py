@@ -36,8 +36,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# two test files run at once: a second thread of torch's would only wait, with its core busy, for one that a neighbour
-# has displaced (five to ten times the CPU time); torch reads this when it is first imported, sessions inherit it
+# two test files run at once: a second thread of torch would only wait, with its core busy, for one that a neighbour has
+# displaced (five to ten times the CPU time). Torch reads this when it is first imported, and sessions inherit it
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # the workers of a parallel run have 80 columns, a run without workers as many as the terminal

@@ -67,7 +67,10 @@ def run(toys: Path, *arguments: str, **variables: str) -> str:
     return finished.stdout
 
 
-@pytest.fixture(scope="module", params=CELLS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=() if name == "all three" else pytest.mark.whole) for name in CELLS],
+)
 def measured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The folder of the toy files, and that of the record of a session with them."""
     toy_files, options = CELLS[request.param]

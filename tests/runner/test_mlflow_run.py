@@ -69,6 +69,7 @@ def test_a_gpu_that_is_not_here_fails_the_run_with_the_reason(project: Path) -> 
     assert "add --experiment-name decode-floor" in said
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("whom", "number", "within_s", "reason", "exit_code"),
@@ -119,6 +120,7 @@ def _command_line(pid: int) -> bytes:
         return b""
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_the_death_of_mlflow_stops_the_worker_and_closes_the_run(project: Path) -> None:
     process = start(project, "gpu=cpu", "model=tiny", "ctx=64", "steps=4000")

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from analysis.outputs import Files
+from analysis.report import files
 from analysis.report.contents import Contents
 from tests.support.pages import Page, html_of
 from tests.support.reports import COMMITTED, contents_of, every_kind, write_records
@@ -17,6 +19,20 @@ from tests.support.reports import COMMITTED, contents_of, every_kind, write_reco
 def committed() -> Contents:
     """Of the committed records."""
     return contents_of(COMMITTED)
+
+
+@pytest.fixture(scope="session")
+def committed_files(committed: Contents) -> Files:
+    """The files of that report: drawing its figures takes seconds."""
+    return files.files(committed)
+
+
+@pytest.fixture(scope="session")
+def committed_html(committed_files: Files) -> str:
+    """Its page."""
+    html = committed_files[files.PAGE]
+    assert isinstance(html, str)
+    return html
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from analysis.question import Line
 from analysis.report import answers
 from analysis.report.answers import Answer, GPULine
 from analysis.report.contents import Contents
-from tests.support.pages import Page, html_of, with_rows
+from tests.support.pages import Page, with_rows
 
 QUESTIONS = [
     "Which configuration is fastest on each GPU?",
@@ -29,8 +29,8 @@ def test_the_four_questions_have_a_line_for_each_gpu(committed: Contents) -> Non
 
 
 @pytest.mark.medium
-def test_a_line_with_a_number_links_to_the_row_that_has_it(committed: Contents) -> None:
-    ids = {attributes["id"] for _, attributes in Page(html_of(committed)).tags if "id" in attributes}
+def test_a_line_with_a_number_links_to_the_row_that_has_it(committed: Contents, committed_html: str) -> None:
+    ids = {attributes["id"] for _, attributes in Page(committed_html).tags if "id" in attributes}
     lines = {(answer.question, each.gpu): each for answer in committed.answers for each in answer.lines}
     assert all((each.to in ids) if each.line.number else each.to is None for each in lines.values())
     assert sum(bool(each.line.number) for each in lines.values()) == 7  # h200 has no quantised cell

@@ -20,9 +20,9 @@ EVIL = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture(scope="module")
-def committed_page(committed, tmp_path_factory):
+def committed_page(committed_files, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    files.write(files.files(committed), folder)
+    files.write(committed_files, folder)
     return folder / files.PAGE
 
 
@@ -50,8 +50,8 @@ def test_every_link_leads_somewhere_on_the_page(parsed):
 
 
 @pytest.mark.slow
-def test_each_row_of_each_table_is_there_as_the_tables_word_it(committed):
-    tables = Page(html_of(committed)).tables
+def test_each_row_of_each_table_is_there_as_the_tables_word_it(committed, committed_html):
+    tables = Page(committed_html).tables
     grids = [made for each in section.sections(committed.rows) for made in each.grids]
     assert [made.name for made in grids] == [
         f"table-{name}" for name in ("floor", "ranges", "graphs", "quant", "budget", "paper")
@@ -89,11 +89,10 @@ def linked(html, table):
 
 
 @pytest.mark.slow
-def test_a_range_leads_to_the_rows_that_it_is_made_of(committed):
-    html = html_of(committed)
-    found = {what: (text, to) for what, text, to in linked(html, "table-ranges")}
+def test_a_range_leads_to_the_rows_that_it_is_made_of(committed, committed_html):
+    found = {what: (text, to) for what, text, to in linked(committed_html, "table-ranges")}
     count, to = found["h200 eager dynamic bf16"]
-    (members,) = re.findall(rf'<li id="{to}">.*?: (.*)</li>', html)
+    (members,) = re.findall(rf'<li id="{to}">.*?: (.*)</li>', committed_html)
     assert members.count("<a ") == int(count) == 12
     of_range = ("eager", "dynamic", "")
     cells = [row for row in committed.valid if (row.runtime, row.cache, row.options) == of_range]

@@ -32,8 +32,8 @@ def test_each_group_names_all_its_sessions_keys_and_environment(kinds, parsed):
 
 
 @pytest.mark.slow
-def test_environments_differ_in_a_version_that_the_page_shows(committed):
-    heads, *rows = Page(html_of(committed)).tables["table-environments"]
+def test_environments_differ_in_a_version_that_the_page_shows(committed_html):
+    heads, *rows = Page(committed_html).tables["table-environments"]
     assert heads[2:] == ["python", "torch", "cuda", "transformers", "triton", "kernel package", "driver"]
     versions = [tuple(row[2:]) for row in rows]
     assert len(versions) == len(set(versions)) == 6
@@ -52,13 +52,13 @@ def lines_of(found):
 
 
 @pytest.mark.slow
-def test_a_file_beside_the_page_names_every_session_of_every_row_with_its_record(committed):
+def test_a_file_beside_the_page_names_every_session_of_every_row_with_its_record(committed, committed_html):
     lines = lines_of(committed)
     of_rows = Counter(line["row"] for line in lines)
     counted = {row.anchor: row.sessions for row in committed.rows["floor"]}
     counted |= {row.anchor: 2 * row.sessions for row in committed.rows["graphs"]}  # of each arm so many
     assert of_rows == counted
-    ids = {found["id"] for _, found in Page(html_of(committed)).tags if "id" in found}
+    ids = {found["id"] for _, found in Page(committed_html).tags if "id" in found}
     assert of_rows.keys() <= ids
     for line in lines:
         record = json.loads((COMMITTED / line["record"]).read_text())
@@ -71,7 +71,7 @@ def test_a_file_beside_the_page_names_every_session_of_every_row_with_its_record
 
 
 @pytest.mark.slow
-def test_the_file_has_sessions_without_a_code_key_and_those_of_a_store_with_their_runs(kinds):
+def test_the_file_has_sessions_without_a_code_key_and_those_of_a_store_with_their_runs(kinds, html):
     (failed,) = [line for line in lines_of(kinds) if line["status"] == "oom"]
     assert (failed["code_key"], failed["valid"], failed["record"]) == ("", "false", "11.json")
     runs = kinds.frame.sessions.with_columns(run_id=polars.lit("run-") + polars.col("session").str.slice(12))
@@ -80,7 +80,7 @@ def test_the_file_has_sessions_without_a_code_key_and_those_of_a_store_with_thei
         assert (line["run_id"], line["record"]) == (f"run-{line['session'][12:]}", "")
     shown = html_of(of_store)
     assert "<div>0000000000000000 run-0000</div>" in shown
-    assert ("the file of its record below" in shown, "the file of its record below" in html_of(kinds)) == (False, True)
+    assert ("the file of its record below" in shown, "the file of its record below" in html) == (False, True)
 
 
 @pytest.mark.medium

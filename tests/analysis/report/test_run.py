@@ -181,6 +181,7 @@ def mlflow_run(project, *parameters, entry="tables"):
     )
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_mlflow_run_makes_the_report_prints_a_table_and_fails_with_the_reason(project, client):
     done = mlflow_run(project)
@@ -203,6 +204,7 @@ def test_mlflow_run_makes_the_report_prints_a_table_and_fails_with_the_reason(pr
     assert list(project.glob("spool/.runs/*")) == []
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("entry", "parameter", "option"), [("ab", "sesions=2", "--sesions"), ("tables", "gpus=h200", "--gpus")]

@@ -39,6 +39,7 @@ def runs(folder: Path, chosen: str = "") -> list[Any]:
     return list(client.search_runs([each.experiment_id for each in client.search_experiments()], chosen))
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_dynamic_against_static_is_measured_killed_gone_on_with_compared_and_imported(tmp_path: Path) -> None:
     ab = ("runner", "ab", "--field", "cache", "--a", "dynamic", "--b", "static", *TINY, "--spool", "spool")
@@ -97,6 +98,7 @@ def test_an_a_a_with_a_store_ends_in_a_run_with_ratio_and_verdict(tmp_path: Path
     assert len(runs(tmp_path, saved_views.IS_SESSION)) == 2
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_an_a_a_under_mlflow_run_ends_in_its_summary_run(tmp_path: Path) -> None:
     from mlflow import MlflowClient
