@@ -1,9 +1,9 @@
-"""A large MLflow store, for benchmarks and tests: what our importer would have left of a campaign, in minutes.
+"""A large MLflow store, for benchmarks and tests: what our importer would have left of two studies, in minutes.
 
 python -m tests.support.bigstore URI --runs 100000 [--comparisons 100] [--seed 0]
 
 MLflow makes the tables and our code describes the experiment; the rows go in by bulk SQL, into a store that has none of
-this campaign yet. Left out, beside all that analysis adds to an A/B: dataset inputs and artifact files. Run ids follow
+these runs yet. Left out, beside all that analysis adds to an A/B: dataset inputs and artifact files. Run ids follow
 from the seed; nothing else in the rows differs between two stores but where their artifacts would lie.
 """
 
@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, starmap
 from pathlib import Path
 from typing import Any, TypeAlias
 from unittest.mock import patch
@@ -27,6 +27,9 @@ import psycopg
 from mlflow.entities import Experiment
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 
+from runner.ab import check
+from runner.ab.beside import OtherSessions
+from runner.ab.check import Checked
 from runner.ab.manifest import Manifest
 from runner.cell.cell import short_hash
 from runner.cell.jsonform import to_json
@@ -35,8 +38,8 @@ from runner.store import address, connection, experiment
 from runner.store.ab_run import AB_TAG, FINISHED, MANIFEST_TAG, NOT_COMPARED
 from runner.store.manifesttags import manifest_tags
 from runner.store.session_run import COMMITTED_TAG, NOTE_TAG, SESSION_TAG, View, view
-from tests.support.campaign import Campaign, campaign
 from tests.support.derive import typed
+from tests.support.measurements import Measurements, Session, measurements
 
 BATCH_RUNS = 1000
 TABLES = {
@@ -76,12 +79,12 @@ class StoredRun:
     points: Sequence[tuple[str, float, int]]
 
 
-def make(uri: str, runs: int, comparisons: int, seed: int) -> Campaign:
+def make(uri: str, runs: int, comparisons: int, seed: int) -> Measurements:
     """Fill the store at `uri` (SQLite or PostgreSQL; made if it does not exist) and return what is in it.
 
     Raises BadValue for another kind of store, ValueError for more A/Bs than so many sessions make up.
     """
-    made = campaign(runs, comparisons, seed)
+    made = measurements(runs, comparisons, seed)
     with patch.dict(os.environ, MLFLOW_TRACKING_URI=uri), connection.opened() as client:
         home = experiment.Experiments(client).home
         experiment.describe(client, home)
@@ -89,15 +92,14 @@ def make(uri: str, runs: int, comparisons: int, seed: int) -> Campaign:
     return made
 
 
-def views(made: Campaign) -> Iterator[View]:
+def views(made: Measurements) -> Iterator[View]:
     """The view of every session's record, in the order of the runs."""
-    return (view(typed(record)) for record in made.records())
+    return (view(typed(session.record())) for session in made.sessions)
 
 
-def stored_runs(made: Campaign) -> Iterator[StoredRun]:
+def stored_runs(made: Measurements) -> Iterator[StoredRun]:
     """The runs of all sessions in the order of time, then those of the A/Bs."""
-    comparisons = (comparison_run(each, made.period_ms(each)) for each in made.manifests)
-    return chain(map(session_run, views(made)), comparisons)
+    return chain(map(session_run, views(made)), starmap(comparison_run, made.comparisons))
 
 
 def session_run(shown: View) -> StoredRun:
@@ -115,13 +117,14 @@ def session_run(shown: View) -> StoredRun:
     )
 
 
-def comparison_run(manifest: Manifest, period_ms: tuple[int, int]) -> StoredRun:
+def comparison_run(manifest: Manifest, sessions: Iterable[Session]) -> StoredRun:
     """What `runner.store.ab_run.commit_comparison` leaves of an A/B that is imported."""
     a, b = manifest.arms["a"], manifest.arms["b"]
     shared = {name: value for name, value in to_json(a.cell).items() if getattr(b.cell, name) == value}
     words = {name: str(shared[name]) for name in ("gpu", "model", "ctx") if name in shared}
     own = manifest_tags(manifest)
-    began_ms, ended_ms = period_ms
+    records = {session.id: typed(session.record()) for session in sessions}
+    began_ms, ended_ms = check.period_ms(Checked(manifest, records, OtherSessions()))
     return StoredRun(
         id=run_id(AB_TAG, manifest.id),
         name=manifest.title,
@@ -239,7 +242,8 @@ def main() -> None:
     began = time.monotonic()
     made = make(given.uri, given.runs, comparisons, given.seed)
     took_s = time.monotonic() - began
-    print(f"{len(made.sessions)} sessions of {len(made.templates)} cells, {len(made.manifests)} A/Bs: {took_s:.0f} s")
+    cells = {session.job.cell.key for session in made.sessions}
+    print(f"{len(made.sessions)} sessions of {len(cells)} cells, {len(made.comparisons)} A/Bs: {took_s:.0f} s")
 
 
 if __name__ == "__main__":

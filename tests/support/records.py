@@ -43,6 +43,7 @@ OLDEST_LIMITS = ("r_floor", "drift", "other_cpu_cores", "verify_extra_bytes")
 CODE_OF_GATE_1 = "3fa3070776bb"  # that of the first committed sessions
 STARTED_MS = 1_760_000_000_000
 SESSION_S, SHORTEST_S = 14.8, 6.2  # without the timed passes, and they at least
+BUSY_MS = 4.87
 FIRST_ID = "0f3c9a52b7d1e846"
 H200 = {
     "key": "h200",
@@ -75,14 +76,15 @@ PACKED_KERNELS = {
 CPU = {"key": "cpu", "name": "AMD EPYC", "bandwidth_gbs": None, "catalogued": True, "driver": None}
 
 
-def example_record(*, step_ms: float = 36.0, **changes: Any) -> dict[str, Any]:
-    """A measured session on an H200 whose steps take about `step_ms`, valid unless `changes` break it.
+def example_record(*, step_ms: float = 36.0, busy_ms: float = BUSY_MS, **changes: Any) -> dict[str, Any]:
+    """A measured session on an H200, valid unless `changes` break it: its steps take about `step_ms`, and kernels run
+    for `busy_ms` of it.
 
-    A change replaces a section or, where both are objects, is merged into it: `cell={"ctx": 4096}`. Steps, gate
+    A change replaces a section or, where both are objects, is merged into it: `cell={"ctx": 4096}`. Steps, graphs, gate
     positions, byte counts and keys follow from the changed cell and protocol; what is derived is derived again.
     """
     head = _asked(_merged(_head(), changes), changes)
-    return _finished(head | _measured(head, step_ms), changes)
+    return _finished(head | _measured(head, step_ms, busy_ms), changes)
 
 
 def packed_record(
@@ -94,14 +96,10 @@ def packed_record(
     **changes: Any,
 ) -> dict[str, Any]:
     """A measured session of quantised weights, in every other way the example; `runtime` is eager or exllamav2."""
-    shape = ModelShape.from_json(dict(QWEN_7B))
     scheme, options = PACKED[chosen]
-    weights = registry.weight_bytes(chosen, scheme, shape, 2)
     cell: dict[str, Any] = {"quant": chosen, "kernel": kernel, "dtype": dtype, "options": options}
-    actual: dict[str, Any] = {"kernel": kernel, "kernel_names": [PACKED_KERNELS[kernel]]}
+    actual: dict[str, Any] = {"kernel": kernel}
     rows = [{"name": PACKED_KERNELS[kernel], "count": 113.0, "us": 3512.6}, *example_record()["kernels"][1:]]
-    gate: dict[str, Any] = bounds.cell_bounds(dtype, runtime, chosen, kernel, QWEN_7B["hidden"])
-    gate |= precise_errors() if dtype == "fp16" else {}
     if runtime == "exllamav2":
         cell |= {"runtime": runtime, "cache": "engine", "attention": "engine", "options": {**options, "sdpa": "flash"}}
         actual |= {
@@ -116,11 +114,9 @@ def packed_record(
         request={"quant": chosen},
         cell=cell,
         model={"scheme": scheme.to_json()},
-        bytes={"weights": weights, "weights_measured": weights},
-        memory={"held_bytes": held(weights, allocated_kv(_merged(_head(), {**changes, "cell": cell})))},
         actual=actual,
         kernels=rows,
-        gate=gate,
+        gate=precise_errors() if dtype == "fp16" else {},
         **changes,
     )
 
@@ -251,10 +247,10 @@ def _head() -> dict[str, Any]:
     }
 
 
-def _measured(record: dict[str, Any], step_ms: float) -> dict[str, Any]:
-    cell, protocol = record["cell"], record["protocol"]
-    weights = registry.weight_bytes("bf16", None, ModelShape.from_json(record["model"]["shape"]), 2)
-    passes = _passes(cell, protocol["steps"], step_ms)
+def _measured(record: dict[str, Any], step_ms: float, busy_ms: float = BUSY_MS) -> dict[str, Any]:
+    cell, protocol, longer = record["cell"], record["protocol"], busy_ms / BUSY_MS
+    weights = _weights(record)
+    passes = _passes(cell, protocol["steps"], step_ms, busy_ms)
     if record["session"]["id"] != FIRST_ID:
         _give_own_steps(passes, record["session"]["id"])
     seconds = _seconds(passes)
@@ -271,25 +267,25 @@ def _measured(record: dict[str, Any], step_ms: float) -> dict[str, Any]:
         "prefill": {"cold_ms": 412.5, "ms": 61.25},
         "actual": {
             "runtime": cell["runtime"],
-            "graph_mode": "none",
-            "graph_launches_per_step": 0.0,
+            **_graphs(cell),
             "products_per_step": 197.0,
             "kernel": cell["kernel"],
-            "kernel_names": ["nvjet_tst_128x8_64x8_1x2_h_bz_TNT"],
+            "kernel_names": [PACKED_KERNELS.get(cell["kernel"], "nvjet_tst_128x8_64x8_1x2_h_bz_TNT")],
             "attention_backend": "flash",
             "cache": cell["cache"],
         },
         "bytes": {"weights": weights, "weights_measured": weights},
         "passes": passes,
         "kernels": [
-            {"name": "nvjet_tst_128x8_64x8_1x2_h_bz_TNT", "count": 113.0, "us": 3512.6},
-            {"name": "flash_fwd_splitkv_kernel", "count": 28.0, "us": 148.91},
-            {"name": "(others)", "count": 700.0, "us": 1208.4},
+            {"name": "nvjet_tst_128x8_64x8_1x2_h_bz_TNT", "count": 113.0, "us": 3512.6 * longer},
+            {"name": "flash_fwd_splitkv_kernel", "count": 28.0, "us": 148.91 * longer},
+            {"name": "(others)", "count": 700.0, "us": 1208.4 * longer},
         ],
         "gate": {
             **_held_to(cell, record["model"]["shape"]["hidden"]),
             "checks": _checks(cell["ctx"], protocol, passes),
             **_timed(protocol["steps"], passes),
+            **_beside_eager(cell, protocol),
         },
         "memory": {
             "held_bytes": held(weights, allocated_kv(record)),
@@ -316,6 +312,19 @@ def _measured(record: dict[str, Any], step_ms: float) -> dict[str, Any]:
             "total": total_s,
         },
     }
+
+
+def _graphs(cell: dict[str, Any]) -> dict[str, Any]:
+    mode = registry.runtime(cell["runtime"]).DECLARATION.graph_mode_with(cell["options"])
+    return {"graph_mode": mode, "graph_launches_per_step": float(mode != "none")}
+
+
+def _weights(record: dict[str, Any]) -> int:
+    """Returns the bytes of the cell's weights, packed if the model has a scheme."""
+    shape = ModelShape.from_json(record["model"]["shape"])
+    if "scheme" not in record["model"]:
+        return registry.weight_bytes("bf16", None, shape, 2)
+    return registry.weight_bytes(record["cell"]["quant"], from_json(Scheme, record["model"]["scheme"]), shape, 2)
 
 
 def _read_samples(bandwidth_gbs: float | None) -> list[float]:
@@ -403,7 +412,7 @@ def _give_own_steps(passes: dict[str, Any], session: str) -> None:
             window["steps_ms"] = [round(step, 9) for step in own]
 
 
-def _passes(cell: dict[str, Any], steps: int, step_ms: float) -> dict[str, Any]:
+def _passes(cell: dict[str, Any], steps: int, step_ms: float, busy_ms: float) -> dict[str, Any]:
     """Only a growing cache has lengths to visit again."""
     quiet = {"segments": 0, "compiled": 0, "collected": 0}
     passes = {
@@ -412,7 +421,7 @@ def _passes(cell: dict[str, Any], steps: int, step_ms: float) -> dict[str, Any]:
         "span": {"steps_ms": _series(steps, step_ms - 0.02, 0.0022), **quiet},
         "rate": {"total_ms": round(steps * (step_ms - 0.05), 6), **quiet},
         "busy": {
-            "steps_ms": _series(steps, 4.87, 0.0023),
+            "steps_ms": _series(steps, busy_ms, 0.0023),
             "span_ms": _series(steps, step_ms + 1.0, 0.0024),
             "kernels": [841] * steps,
             **quiet,
@@ -436,6 +445,17 @@ def _checks(ctx: int, protocol: dict[str, Any], passes: Iterable[str]) -> list[d
 def _held_to(cell: dict[str, Any], hidden: int) -> dict[str, Any]:
     path = (cell["dtype"], cell["runtime"], cell["quant"], cell["kernel"])
     return {**bounds.cell_bounds(*path, hidden, cell["weights_id"] == SYNTHETIC_ID)}
+
+
+def _beside_eager(cell: dict[str, Any], protocol: dict[str, Any]) -> dict[str, Any]:
+    """Returns the gate's steps of a runtime that is made of eager, each equal to eager's."""
+    if not registry.runtime(cell["runtime"]).DECLARATION.made_of_eager:
+        return {}
+    count = floors.teacher_forced_steps(cell["ctx"], protocol["warmup"], protocol["steps"])
+    same = {"equal": True, "differences": 0.0, "repeats": 0.0, "same_token": True, "margins": 0.2}
+    series = {name: [value] * count for name, value in same.items()}
+    starts = {"short": floors.GATE_SHORT_CTX, "ctx": cell["ctx"]}
+    return {"eager": [{"name": name, "positions": [*range(at, at + count)], **series} for name, at in starts.items()]}
 
 
 def _timed(steps: int, passes: Iterable[str]) -> dict[str, Any]:

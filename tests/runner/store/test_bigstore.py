@@ -15,30 +15,23 @@ from mlflow import MlflowClient
 
 from runner import store
 from runner.ab import check, manifest
-from runner.ab.beside import OtherSessions
 from runner.record import record
 from runner.record.verify import recompute
-from tests.support import bigstore, campaign
-from tests.support.campaign import Campaign, Session
+from tests.support import bigstore
 from tests.support.derive import file_name, typed
+from tests.support.measurements import ARMS, CELLS, FATES, Measurements, Session, measurements
 
-RUNS, COMPARISONS = 600, 3
+RUNS, COMPARISONS = 600, 2
 
 
 @pytest.fixture
-def made(sqlite_uri: str) -> Campaign:
+def made(sqlite_uri: str) -> Measurements:
     return bigstore.make(sqlite_uri, RUNS, COMPARISONS, seed=1)
 
 
-def _one_of_each(made: Campaign) -> list[Session]:
+def _one_of_each(made: Measurements) -> list[Session]:
     """A session of each fate, and one by the code of before."""
     return list({(session.fate, session.older): session for session in made.sessions}.values())
-
-
-def _of(made: Campaign, number: int) -> list[Session]:
-    """The sessions of an A/B."""
-    ids = {entry.session for entry in made.manifests[number].sessions}
-    return [session for session in made.sessions if session.id in ids]
 
 
 def _stored(uri: str, experiment: str) -> dict[str, dict[str, list[Any]]]:
@@ -69,77 +62,99 @@ def _experiment_tags(name: str) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_search_runs_reads_it(made: Campaign) -> None:
+def test_search_runs_reads_it(made: Measurements) -> None:
     found = mlflow.search_runs(experiment_names=["decode-floor"])
     fates = Counter(session.fate for session in made.sessions)
-    # 5 % of 600 are not valid, 0.5 % were not measured, 1 % are flagged
-    assert sum(fates[fate] for fate in campaign.INVALID) == 30
-    assert sum(fates[fate] for fate in campaign.NOT_MEASURED) == 3
+    # of 600 sessions 5 % are not valid and 0.5 % not measured; 1 % are flagged
+    assert fates["gate"] + fates["collected"] == 30
+    assert fates["failed"] == 3
     assert len(found) == RUNS + COMPARISONS
     assert (found["tags.valid"] == "false").sum() == 30 + 3
     assert Counter(found["tags.flags"])["throttled"] == fates["throttled"] == 3
-    assert found["tags.cell_key"].nunique() == RUNS / campaign.SESSIONS_PER_CELL
+    assert Counter(found["tags.flags"])["drifting"] == fates["drifting"] == 3
+    assert found["tags.cell_key"].nunique() == RUNS / CELLS.sessions
     assert set(found.groupby("tags.cell_key")["tags.code_key"].nunique()) == {2}
     assert found["tags.host_id"].nunique() > 2
-    assert list(found["tags.ab"].dropna().sort_values()) == sorted(each.id for each in made.manifests)
+    assert set(found["tags.ab"].dropna()) == {manifest.id for manifest, _ in made.comparisons}
 
 
 @pytest.mark.slow
 def test_the_importer_writes_the_same_rows(
-    made: Campaign, sqlite_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Measurements, sqlite_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compared, whole = made.manifests[0], _of(made, 0)
+    compared, whole = made.comparisons[0]
     for folder, sessions in (("single", _one_of_each(made)), ("ab", whole)):
-        for found in map(made.record, sessions):
+        for found in (session.record() for session in sessions):
             record.write(found, tmp_path / "spool" / folder / file_name(found))
     manifest.write(compared, tmp_path / "spool" / "ab")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "imported")
     report = store.import_folder(tmp_path / "spool")
     assert report.refused == ()
     generated, imported = _stored(sqlite_uri, "decode-floor"), _stored(sqlite_uri, "imported")
-    assert len(imported) == len(report.imported) + 1 >= len(campaign.SPOILERS) + 2 * campaign.ARM_SESSIONS
+    assert len(imported) == len(report.imported) + 1 >= len(FATES) + 2 * ARMS.sessions
     assert {name: generated[name] for name in imported} == imported
     assert _experiment_tags("decode-floor") == _experiment_tags("imported")
 
 
 @pytest.mark.slow
 def test_verify_finds_nothing_wrong_with_its_records_and_manifests() -> None:
-    made = campaign.campaign(2000, 8, seed=0)
-    assert [recompute.differences(made.record(session)) for session in made.sessions[::40]] == [[]] * 50
-    for number, compared in enumerate(made.manifests):
-        records = {session.id: typed(made.record(session)) for session in _of(made, number)}
-        assert list(check.differences(compared, records)) == []
-        assert made.period_ms(compared) == check.period_ms(check.Checked(compared, records, OtherSessions()))
-        assert compared.done == campaign.ARM_SESSIONS
+    made = measurements(2000, 8, seed=0)
+    chosen = [*made.sessions[::40], *_one_of_each(made)]
+    assert [recompute.differences(session.record()) for session in chosen] == [[]] * len(chosen)
+    for compared, sessions in made.comparisons:
+        assert list(check.differences(compared, {session.id: typed(session.record()) for session in sessions})) == []
+        assert compared.done == ARMS.sessions
 
 
 @pytest.mark.slow
-def test_equal_arguments_make_equal_campaigns() -> None:
-    one, again, other = (campaign.campaign(400, 2, seed) for seed in (7, 7, 8))
-    assert one.sessions == again.sessions
-    assert one.manifests == again.manifests
-    assert [*map(json.dumps, one.records())] == [*map(json.dumps, again.records())]
+def test_a_record_shows_what_became_of_its_session() -> None:
+    judged = {session.fate: session.record() for session in measurements(600, 2, seed=0).sessions}
+    assert {fate for fate, found in judged.items() if not found["valid"]} == {"gate", "collected", "failed"}
+    assert {fate: found["flags"] for fate, found in judged.items() if found["flags"]} == {
+        "throttled": ["throttled"],
+        "drifting": ["drifting"],
+    }
+    assert {fate: found["outcome"]["status"] for fate, found in judged.items()} == {
+        **dict.fromkeys(("valid", *FATES), "measured"),
+        "failed": "failed",
+    }
+
+
+@pytest.mark.slow
+def test_equal_arguments_give_equal_measurements() -> None:
+    one, again, other = (measurements(400, 2, seed) for seed in (7, 7, 8))
+    assert one == again
+    assert [json.dumps(session.record()) for session in one.sessions] == [
+        json.dumps(session.record()) for session in again.sessions
+    ]
     assert not {session.id for session in one.sessions} & {session.id for session in other.sessions}
 
 
 @pytest.mark.slow
 def test_a_thousand_cells_are_all_different() -> None:
-    made = campaign.campaign(100_000, 100, seed=0)
-    cells = [template.plan.cell for template in made.templates]
-    assert len({cell.key for cell in cells}) == 1000
-    assert {cell.gpu for cell in cells} == set(campaign.GPUS)
-    assert {cell.ctx for cell in cells} == set(campaign.CONTEXTS)
-    assert set(Counter(session.cell for session in made.sessions).values()) == {100}
-    assert set(Counter(session.cell for session in made.sessions if session.older).values()) == {40}
-    assert len({compared.id for compared in made.manifests}) == 100
+    made = measurements(100_000, 100, seed=0)
+    assert len(made.sessions) == 100_000
+    sessions = Counter(session.job.cell.key for session in made.sessions)
+    of_arms = Counter(session.job.cell.key for _, own in made.comparisons for session in own)
+    assert len(sessions) == 1000
+    # 100 A/Bs with 10 sessions of each arm leave 98 000, 98 of each cell
+    assert {sessions[key] - of_arms[key] for key in sessions} == {98}
+    # 40 % of 98 are 39.2
+    assert set(Counter(session.job.cell.key for session in made.sessions if session.older).values()) == {39, 40}
+    assert len({compared.id for compared, _ in made.comparisons}) == 100
+    declared = {field: {getattr(entry.request, field) for entry in CELLS.entries} for field in ("gpu", "ctx", "quant")}
+    cells = [session.job.cell for session in made.sessions]
+    assert {field: {str(getattr(cell, field)) for cell in cells} for field in declared} == declared
 
 
-def test_more_comparisons_than_sessions_for_them_are_refused() -> None:
-    assert len(campaign.campaign(200, 6, seed=0).manifests) == 6
-    with pytest.raises(ValueError, match="too many A/Bs"):
-        campaign.campaign(200, 7, seed=0)
-    with pytest.raises(ValueError, match="at least 200 runs"):
-        campaign.campaign(100, 1, seed=0)
+@pytest.mark.medium
+def test_more_comparisons_than_sessions_or_entries_for_them_are_refused() -> None:
+    # 20 sessions of each
+    assert len(measurements(200, 10, seed=0).comparisons) == 10
+    with pytest.raises(ValueError, match="is negative"):
+        measurements(200, 11, seed=0)
+    with pytest.raises(ValueError, match="larger than population"):
+        measurements(100_000, len(ARMS.entries) + 1, seed=0)
 
 
 @pytest.mark.slow
