@@ -106,13 +106,20 @@ def study(
 
 @contextmanager
 def _time_limit(minutes: float) -> Iterator[TimeLimit]:
-    """Yields the time limit. A session that still runs at its end is stopped by SIGTERM."""
+    """Yields the time limit. A session that still runs at its end is stopped by SIGTERM. Raises StudyIncomplete if the
+    limit ends anything else, such as the wait for another study."""
     if minutes == math.inf:
         yield TimeLimit()
         return
     seconds = max(0.0, 60 * minutes - STOPPING_S)
-    with signals.terminated_after(seconds, f"the time limit, --minutes {minutes:g}, is over"):
-        yield TimeLimit(time.monotonic() + seconds)
+    limit = TimeLimit(time.monotonic() + seconds)
+    try:
+        with signals.terminated_after(seconds, f"the time limit, --minutes {minutes:g}, is over"):
+            yield limit
+    except Terminated as error:
+        if not limit.is_over:
+            raise
+        raise StudyIncomplete(f"{error}: run the same command again") from error
 
 
 def _print_plan(found: Prepared) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -222,6 +223,21 @@ def test_a_session_that_the_limit_stops_is_measured_by_the_next_command(
     assert "4 sessions are missing at the time limit" in err
     monkeypatch.setattr(cellseries, "run_session", worker)
     assert main("study", str(tmp_path / "s.yaml"), "--spool", "spool")[0] == 0
+
+
+@pytest.mark.medium
+def test_a_time_limit_that_ends_the_wait_for_another_study_is_no_failure(
+    main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def terminated(seconds: float, cause: str) -> AbstractContextManager[None]:
+        raise Terminated(f"{cause} after {seconds:g} s")
+
+    monkeypatch.setattr("runner.processes.signals.terminated_after", terminated)
+    code, _, err = main("study", str(write(tmp_path, CELLS)), "--spool", "spool", "--minutes", "0.1")
+    assert (code, err) == (
+        30,
+        "error: the time limit, --minutes 0.1, is over after 0 s: run the same command again\n",
+    )
 
 
 @pytest.fixture
