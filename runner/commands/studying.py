@@ -141,6 +141,11 @@ def _print_outline(found: Prepared) -> None:
         click.echo(text)
 
 
+def _print_failures(found: Prepared) -> None:
+    for text in outline.failures(found.standings):
+        click.echo(text)
+
+
 def _measured(study: Study, order: _Order, settings: Settings) -> _Measured:
     """Measures the missing sessions of a study. Prints how far it is before and after."""
     before = prepared.prepare(study, settings.spool, order.redo, order.retry)
@@ -149,6 +154,7 @@ def _measured(study: Study, order: _Order, settings: Settings) -> _Measured:
     studystate.write(settings.spool, before.state)
     planned = list(prepared.missing_series(before, settings))
     if not planned or order.limit.is_over:
+        _print_failures(before)
         return _Measured(before, Ended(at_limit=bool(planned)))
     tally = Tally(planned)
     entries = {id(series): standing.planned for series, standing in planned}
@@ -168,7 +174,8 @@ def _measured(study: Study, order: _Order, settings: Settings) -> _Measured:
             _compare(series, settings)
     after = prepared.again(before, settings.spool, [(entries[id(series)], error) for series, error in ended.errors])
     _print_outline(after)
-    for text in (*outline.failures(after.standings), *(summary.cost_lines(costs, layout.width()) if costs else ())):
+    _print_failures(after)
+    for text in summary.cost_lines(costs, layout.width()) if costs else ():
         click.echo(text)
     return _Measured(after, ended)
 
