@@ -89,7 +89,7 @@ def study(
     timeout: float,
 ) -> None:
     """Measures what is missing of the studies in these files: cells, or A/Bs. The same command continues them."""
-    studies = [studyfile.read(file) for file in files]
+    studies = studyfile.read_all(files)
     if dry_run:
         for each in studies:
             _print_plan(prepared.prepare(each, spool or DEFAULT_SPOOL, redo, retry_failed))
@@ -99,7 +99,7 @@ def study(
     with _time_limit(minutes) as limit, hostlock.hold(share_host, settings.display.wait, hostlock.STUDY):
         order = _Order(redo, retry_failed, limit)
         measured = [_measured(each, order, settings) for each in studies]
-    _raise_incomplete(measured)
+    _raise_incomplete(measured, redo)
     if start.run is not None:
         _commit(start.run, [each.after for each in measured])
 
@@ -223,14 +223,14 @@ def _commit(run: EntryRun, found: Sequence[Prepared]) -> None:
     run.mark_closed()
 
 
-def _raise_incomplete(measured: Sequence[_Measured]) -> None:
+def _raise_incomplete(measured: Sequence[_Measured], redo: bool) -> None:
     """Raises StudyIncomplete if sessions are missing that could be measured here, GpuNotFound if none could be, and the
     store's error if it did not take one."""
     standings = [standing for each in measured for standing in each.after.standings]
     missing = sum(each.missing for each in standings if each.status == MISSING)
     failed = [each for each in standings if each.status == FAILED]
     if missing or failed:
-        raise StudyIncomplete(_incomplete(missing, len(failed), any(each.ended.at_limit for each in measured)))
+        raise StudyIncomplete(_incomplete(missing, len(failed), any(each.ended.at_limit for each in measured), redo))
     store_errors = [each.ended.store_error for each in measured if each.ended.store_error is not None]
     if store_errors:
         raise store_errors[0]
@@ -239,11 +239,12 @@ def _raise_incomplete(measured: Sequence[_Measured]) -> None:
         raise GpuNotFound(f"nothing to measure here: the study's cells wait for {', '.join(waiting)}")
 
 
-def _incomplete(missing: int, failed: int, at_limit: bool) -> str:
+def _incomplete(missing: int, failed: int, at_limit: bool, redo: bool) -> str:
     parts = []
     if missing:
         why = " at the time limit" if at_limit else ""
-        parts.append(f"{counted(missing, 'session is', 'sessions are')} missing{why}: run the same command again")
+        again = "without --redo, which would begin anew" if redo else "again"
+        parts.append(f"{counted(missing, 'session is', 'sessions are')} missing{why}: run the same command {again}")
     if failed:
         parts.append(f"{counted(failed, 'cell')} failed: see the lines above; --retry-failed measures again")
     return "; ".join(parts)

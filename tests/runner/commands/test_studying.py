@@ -180,6 +180,28 @@ def test_no_session_begins_that_would_end_after_the_time_limit(
     assert err.splitlines()[-1] == "error: 3 sessions are missing at the time limit: run the same command again"
 
 
+@pytest.mark.medium
+def test_a_redo_that_is_not_complete_is_continued_without_the_option(
+    main: Main, worker: standins.Worker, tmp_path: Path
+) -> None:
+    file = str(write(tmp_path, CELLS))
+    main("study", file, "--spool", "spool")
+    code, _, err = main("study", file, "--spool", "spool", "--redo", "--minutes", "0.2")
+    assert (code, worker.count) == (30, 5)
+    wanted = "3 sessions are missing at the time limit: run the same command without --redo, which would begin anew"
+    assert err.splitlines()[-1] == f"error: {wanted}"
+
+
+def test_two_studies_of_one_name_are_refused(main: Main, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    files = [str(write(folder, CELLS)) for folder in (tmp_path, tmp_path / "other")]
+    code, _, err = main("study", *files, "--spool", "spool")
+    assert (code, err) == (
+        11,
+        "error: 2 of these files declare a study s: give each the key name, or name one file\n",
+    )
+
+
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan", "99999999"])
 def test_a_time_limit_must_be_a_time(main: Main, tmp_path: Path, minutes: str) -> None:
     code, _, err = main("study", str(write(tmp_path, CELLS)), "--minutes", minutes)
