@@ -90,7 +90,7 @@ def study(
     timeout: float,
 ) -> None:
     """Measures what is missing of the studies in these files: cells, or A/Bs. The same command continues them."""
-    studies = [studyfile.read(file) for file in files]
+    studies = studyfile.read_all(files)
     if dry_run:
         for each in studies:
             _print_plan(prepared.prepare(each, spool or DEFAULT_SPOOL, redo, retry_failed))
@@ -100,20 +100,27 @@ def study(
     with _time_limit(minutes) as limit, hostlock.hold(share_host, settings.display.wait, hostlock.STUDY):
         order = _Order(redo, retry_failed, limit)
         measured = [_measured(each, order, settings) for each in studies]
-    _raise_incomplete(measured)
+    _raise_incomplete(measured, redo)
     if start.run is not None:
         _commit(start.run, [each.after for each in measured])
 
 
 @contextmanager
 def _time_limit(minutes: float) -> Iterator[TimeLimit]:
-    """Yields the time limit. A session that still runs at its end is stopped by SIGTERM."""
+    """Yields the time limit. A session that still runs at its end is stopped by SIGTERM. Raises StudyIncomplete if the
+    limit ends anything else, such as the wait for another study."""
     if minutes == math.inf:
         yield TimeLimit()
         return
     seconds = max(0.0, 60 * minutes - STOPPING_S)
-    with signals.terminated_after(seconds, f"the time limit, --minutes {minutes:g}, is over"):
-        yield TimeLimit(time.monotonic() + seconds)
+    limit = TimeLimit(time.monotonic() + seconds)
+    try:
+        with signals.terminated_after(seconds, f"the time limit, --minutes {minutes:g}, is over"):
+            yield limit
+    except Terminated as error:
+        if not limit.is_over:
+            raise
+        raise StudyIncomplete(f"{error}: run the same command again") from error
 
 
 def _print_plan(found: Prepared) -> None:
@@ -135,6 +142,11 @@ def _print_outline(found: Prepared) -> None:
         click.echo(text)
 
 
+def _print_failures(found: Prepared) -> None:
+    for text in outline.failures(found.standings):
+        click.echo(text)
+
+
 def _measured(study: Study, order: _Order, settings: Settings) -> _Measured:
     """Measures the missing sessions of a study. Prints how far it is before and after."""
     before = prepared.prepare(study, settings.spool, order.redo, order.retry)
@@ -143,6 +155,7 @@ def _measured(study: Study, order: _Order, settings: Settings) -> _Measured:
     studystate.write(settings.spool, before.state)
     planned = list(prepared.missing_series(before, settings))
     if not planned or order.limit.is_over:
+        _print_failures(before)
         return _Measured(before, Ended(at_limit=bool(planned)))
     tally = Tally(planned)
     entries = {id(series): standing.planned for series, standing in planned}
@@ -163,7 +176,8 @@ def _measured(study: Study, order: _Order, settings: Settings) -> _Measured:
             _compare(series, settings)
     after = prepared.again(before, settings.spool, [(entries[id(series)], error) for series, error in ended.errors])
     _print_outline(after)
-    for text in (*outline.failures(after.standings), *(summary.cost_lines(costs, layout.width()) if costs else ())):
+    _print_failures(after)
+    for text in summary.cost_lines(costs, layout.width()) if costs else ():
         click.echo(text)
     return _Measured(after, ended)
 
@@ -211,14 +225,14 @@ def _commit(run: EntryRun, found: Sequence[Prepared]) -> None:
     run.mark_closed()
 
 
-def _raise_incomplete(measured: Sequence[_Measured]) -> None:
+def _raise_incomplete(measured: Sequence[_Measured], redo: bool) -> None:
     """Raises StudyIncomplete if sessions are missing that could be measured here, GpuNotFound if none could be, and the
     store's error if it did not take one."""
     standings = [standing for each in measured for standing in each.after.standings]
     missing = sum(each.missing for each in standings if each.status == MISSING)
     failed = [each for each in standings if each.status == FAILED]
     if missing or failed:
-        raise StudyIncomplete(_incomplete(missing, len(failed), any(each.ended.at_limit for each in measured)))
+        raise StudyIncomplete(_incomplete(missing, len(failed), any(each.ended.at_limit for each in measured), redo))
     store_errors = [each.ended.store_error for each in measured if each.ended.store_error is not None]
     if store_errors:
         raise store_errors[0]
@@ -227,11 +241,12 @@ def _raise_incomplete(measured: Sequence[_Measured]) -> None:
         raise GpuNotFound(f"nothing to measure here: the study's cells wait for {', '.join(waiting)}")
 
 
-def _incomplete(missing: int, failed: int, at_limit: bool) -> str:
+def _incomplete(missing: int, failed: int, at_limit: bool, redo: bool) -> str:
     parts = []
     if missing:
         why = " at the time limit" if at_limit else ""
-        parts.append(f"{counted(missing, 'session is', 'sessions are')} missing{why}: run the same command again")
+        again = "without --redo, which would begin anew" if redo else "again"
+        parts.append(f"{counted(missing, 'session is', 'sessions are')} missing{why}: run the same command {again}")
     if failed:
         parts.append(f"{counted(failed, 'cell')} failed: see the lines above; --retry-failed measures again")
     return "; ".join(parts)

@@ -77,7 +77,7 @@ def table(standings: Sequence[Standing], width: int) -> list[str]:
     rows += [
         (
             each.status,
-            f"{each.done}/{each.done + each.missing}",
+            f"{each.done}/{each.done + each.missing + each.lost}",
             UNKNOWN if each.session_s is None else duration(each.session_s),
             each.planned.title,
             each.reason or "",

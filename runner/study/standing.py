@@ -27,8 +27,8 @@ class Standing:
     """An entry and its sessions: those of both arms for an A/B.
 
     `session_s` is how long a session may take, None if that is not known. `reason` says why the entry failed, does not
-    fit or waits. `outdated` counts measured sessions of other code or another environment. `next_index` is the index of
-    the cell's next session.
+    fit or waits. `outdated` counts measured sessions of other code or another environment, `lost` the planned ones
+    whose place one took that is not valid. `next_index` is the index of the cell's next session.
     """
 
     planned: Planned
@@ -38,6 +38,7 @@ class Standing:
     reason: str | None = None
     session_s: float | None = None
     outdated: int = 0
+    lost: int = 0
     next_index: int = 0
     is_recorded: bool = False
     """whether the spool has a record that says why the entry failed"""
@@ -86,7 +87,14 @@ def _elsewhere(study: Study, planned: Planned, situation: Situation) -> Standing
     sessions = situation.sessions.of_cell(plan, key, situation.round_tag)
     done = len(spooled.newest_group(sessions))
     missing = max(0, study.sessions - done)
-    return Standing(planned, MISSING if missing else DONE, done, missing, session_s=spooled.session_s(sessions))
+    return Standing(planned, MISSING if missing else DONE, done, missing, session_s=_session_s(planned, situation))
+
+
+def _session_s(planned: Planned, situation: Situation) -> float | None:
+    """Returns how long a session may take: as long as the newest one of the same cells, in whatever round."""
+    cells = zip(planned.plans, planned.keys, strict=True)
+    sessions = [known for plan, key in cells for known in situation.sessions.of_cell(plan, key, None)]
+    return spooled.session_s(sorted(sessions, key=lambda known: known.started_ms))
 
 
 def _cell(study: Study, planned: Planned, situation: Situation) -> Standing:
@@ -94,14 +102,17 @@ def _cell(study: Study, planned: Planned, situation: Situation) -> Standing:
     sessions = situation.sessions.of_cell(plan, key, situation.round_tag)
     found = spooled.attempts(sessions, plan, lambda known: situation.today.difference(known, request, plan))
     done, reason = len(found.valid), None if situation.retry else _failure(found, study.sessions)
+    wanted = max(0, study.sessions - done)
+    lost = 0 if situation.retry else min(wanted, len(found.invalid))
     return Standing(
         planned,
         status=DONE if done >= study.sessions else MISSING if reason is None else FAILED,
         done=done,
-        missing=max(0, study.sessions - done - (0 if situation.retry else len(found.invalid))),
+        missing=wanted - lost,
         reason=reason,
-        session_s=spooled.session_s(sessions),
+        session_s=_session_s(planned, situation),
         outdated=len(found.outdated),
+        lost=lost,
         next_index=1 + max((known.index for known in sessions), default=-1),
         is_recorded=bool(found.failed),
     )
@@ -136,7 +147,7 @@ def _pair(study: Study, planned: Planned, pair: Pair, situation: Situation) -> S
         done=2 * study.sessions - missing,
         missing=missing,
         reason=reason,
-        session_s=spooled.session_s(sessions),
+        session_s=_session_s(planned, situation),
         is_recorded=reason is not None,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,16 @@ MOST_BYTES = 2**20
 ROUND = re.compile(r"\.[0-9]+")
 """End of the name under which a study is measured again."""
 Keys = Mapping[str, Node]
+
+
+def read_all(paths: Sequence[Path]) -> list[Study]:
+    """Returns the studies that the files declare. Raises the errors of `read`, and BadValue for two of one name: they
+    would share their state in the spool."""
+    studies = [read(path) for path in paths]
+    for name, count in Counter(study.name for study in studies).items():
+        if count > 1:
+            raise BadValue(f"{count} of these files declare a study {name}: give each the key name, or name one file")
+    return studies
 
 
 def read(path: Path) -> Study:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,8 +127,9 @@ def test_a_failed_cell_is_remembered_and_only_tried_again_when_asked(
     assert (code, worker.count) == (30, 3)
     assert "failed: tiny 64 bf16 eager static cpu: " in out
     assert err.splitlines()[-1] == "error: 1 cell failed: see the lines above; --retry-failed measures again"
-    assert main("study", str(file), "--spool", "spool")[0] == 30
-    assert worker.count == 3
+    code, again, _ = main("study", str(file), "--spool", "spool")
+    assert (code, worker.count) == (30, 3)
+    assert "failed: tiny 64 bf16 eager static cpu: worker-failed: the worker was killed by SIGSEGV" in again
     assert main("study", str(file), "--spool", "spool", "--retry-failed")[0] == 0
     assert worker.count == 5
 
@@ -179,6 +181,28 @@ def test_no_session_begins_that_would_end_after_the_time_limit(
     assert err.splitlines()[-1] == "error: 3 sessions are missing at the time limit: run the same command again"
 
 
+@pytest.mark.medium
+def test_a_redo_that_is_not_complete_is_continued_without_the_option(
+    main: Main, worker: standins.Worker, tmp_path: Path
+) -> None:
+    file = str(write(tmp_path, CELLS))
+    main("study", file, "--spool", "spool")
+    code, _, err = main("study", file, "--spool", "spool", "--redo", "--minutes", "0.2")
+    assert (code, worker.count) == (30, 5)
+    wanted = "3 sessions are missing at the time limit: run the same command without --redo, which would begin anew"
+    assert err.splitlines()[-1] == f"error: {wanted}"
+
+
+def test_two_studies_of_one_name_are_refused(main: Main, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    files = [str(write(folder, CELLS)) for folder in (tmp_path, tmp_path / "other")]
+    code, _, err = main("study", *files, "--spool", "spool")
+    assert (code, err) == (
+        11,
+        "error: 2 of these files declare a study s: give each the key name, or name one file\n",
+    )
+
+
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan", "99999999"])
 def test_a_time_limit_must_be_a_time(main: Main, tmp_path: Path, minutes: str) -> None:
     code, _, err = main("study", str(write(tmp_path, CELLS)), "--minutes", minutes)
@@ -223,6 +247,21 @@ def test_a_session_that_the_limit_stops_is_measured_by_the_next_command(
     assert "4 sessions are missing at the time limit" in err
     monkeypatch.setattr(cellseries, "run_session", worker)
     assert main("study", str(tmp_path / "s.yaml"), "--spool", "spool")[0] == 0
+
+
+@pytest.mark.medium
+def test_a_time_limit_that_ends_the_wait_for_another_study_is_no_failure(
+    main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def terminated(seconds: float, cause: str) -> AbstractContextManager[None]:
+        raise Terminated(f"{cause} after {seconds:g} s")
+
+    monkeypatch.setattr("runner.processes.signals.terminated_after", terminated)
+    code, _, err = main("study", str(write(tmp_path, CELLS)), "--spool", "spool", "--minutes", "0.1")
+    assert (code, err) == (
+        30,
+        "error: the time limit, --minutes 0.1, is over after 0 s: run the same command again\n",
+    )
 
 
 @pytest.fixture

@@ -53,6 +53,11 @@ def test_the_table_has_a_line_for_each_entry() -> None:
     assert len(rows) == 8
 
 
+def test_a_session_that_is_not_valid_is_still_one_of_those_asked_for() -> None:
+    rows = outline.table([Standing(CELL, FAILED, 1, 0, "2 sessions not valid", lost=2)], 120)
+    assert rows[1].split()[:2] == ["failed", "1/3"]
+
+
 def test_failures_are_listed_with_their_reasons() -> None:
     assert list(outline.failures(STANDINGS)) == [
         "failed: tiny 64 bf16 eager dynamic cpu: oom: no space for the cache",

@@ -62,7 +62,7 @@ def test_a_session_that_is_not_valid_is_not_measured_again(cell: Planned) -> Non
     found = standing(cell, known(cell, 1), invalid)
     assert (found.status, found.done, found.missing) == (MISSING, 1, 1)
     whole = standing(cell, known(cell, 1), invalid, known(cell, 3))
-    assert (whole.status, whole.missing) == (FAILED, 0)
+    assert (whole.status, whole.missing, whole.lost) == (FAILED, 0, 1)
     assert whole.reason == "1 session not valid: gate ctx: logit error 1 exceeds the bound 0.03"
     again = standing(cell, known(cell, 1), invalid, known(cell, 3), retry=True)
     assert (again.status, again.done, again.missing) == (MISSING, 2, 1)
@@ -79,7 +79,14 @@ def test_a_failed_cell_is_remembered_with_its_reason(cell: Planned) -> None:
 def test_a_round_counts_only_its_own_sessions(cell: Planned) -> None:
     sessions = [known(cell, 1), known(cell, 2, study="s.2"), known(cell, 3, study="other")]
     assert standing(cell, *sessions).done == 3
-    assert standing(cell, *sessions, round_tag="s.2").done == 1
+    anew = standing(cell, *sessions, round_tag="s.3")
+    assert (standing(cell, *sessions, round_tag="s.2").done, anew.done, anew.session_s) == (1, 0, 20.0)
+
+
+def test_an_ab_may_take_as_long_as_earlier_sessions_of_its_cells() -> None:
+    of = planned(entry(CACHES))
+    sessions = [known(of, 1, cost_s={"total": 9.0}), known(of, 2, cell_key=of.keys[1])]
+    assert standing(of, *sessions, spool=Path("none")).session_s == 20.0
 
 
 def test_a_cell_of_another_gpu_waits_unless_its_records_are_here() -> None:
