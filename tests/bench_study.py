@@ -1,6 +1,7 @@
 """What a study costs beside its measurements: a session's overhead over its worker, and the import of its records.
 
-python -m tests.bench_study FOLDER [--sessions 5] [--records 1000] [--runs 100000] [--out docs/evidence/study/HOST.json]
+python -m tests.bench_study FOLDER [--sessions 5] [--records 1000] [--runs 100000] [--rounds 2]
+                            [--out docs/evidence/study/HOST.json]
 python -m tests.bench_study --render docs/evidence/study/*.json             # the tables of docs/scale.md
 
 A session is the smallest one of a CPU, run by this process as `cell --sessions N` runs it: into the spool only, and
@@ -59,7 +60,6 @@ PARTS = {
     "record": (written, "read"),
 }
 """Part of a session → the function that it is. What is in none of them is OTHER."""
-ROUNDS = 2
 
 Row = dict[str, Any]
 
@@ -119,24 +119,29 @@ def _least(rows: Sequence[Row], part: str) -> float:
     return min(float(row[part]) for row in rows)
 
 
-def import_rows(folder: Path, records: int, runs: int) -> list[Row]:
+def import_rows(folder: Path, records: int, runs: int, rounds: int) -> list[Row]:
     """The import of new records into an empty store and into one that has `runs`: the least of the rounds."""
     big = Path(next(uri for _, _, uri in bench_tables.stores(folder, None, [runs])).removeprefix("sqlite:///"))
     scratch = Path(tempfile.mkdtemp(prefix="import-", dir=folder))
     copy = big.with_name(f"{scratch.name}.db")  # beside the other, so that no run's artifacts have moved
+    artifacts = big.with_name("mlruns")
+    has_artifacts = artifacts.exists()
     try:
         shutil.copyfile(big, copy)
         took: dict[int, list[tuple[float, float]]] = {0: [], runs: []}
-        for number in range(ROUNDS):
+        for number in range(rounds):
             for size, file in ((0, scratch / f"empty-{number}.db"), (runs, copy)):
                 spooled = scratch / f"spool-{number}-{size}"
                 write_records(spooled, records, seed=1 + number)
                 took[size].append(_import(spooled, file, records))
     finally:
         shutil.rmtree(scratch)
-        copy.unlink(missing_ok=True)
+        for left in big.parent.glob(f"{copy.name}*"):
+            left.unlink()
+        if not has_artifacts:
+            shutil.rmtree(artifacts, ignore_errors=True)
     return [
-        {"runs": size, "records": records, "wall_s": min(wall), "cpu_s": min(cpu)}
+        {"runs": size, "records": records, "rounds": rounds, "wall_s": min(wall), "cpu_s": min(cpu)}
         for size, (wall, cpu) in ((size, zip(*pairs, strict=True)) for size, pairs in took.items())
     ]
 
@@ -163,7 +168,7 @@ def _import(spooled: Path, file: Path, records: int) -> tuple[float, float]:
     return seconds, used.ru_utime + used.ru_stime
 
 
-def report(folder: Path, sessions: int, records: int, runs: int) -> Row:
+def report(folder: Path, given: argparse.Namespace) -> Row:
     """Everything that docs/scale.md shows of a study's costs."""
     folder.mkdir(parents=True, exist_ok=True)
     machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
@@ -171,8 +176,8 @@ def report(folder: Path, sessions: int, records: int, runs: int) -> Row:
         "machine": f"{os.cpu_count()} cores, {machine}",
         "date": date.today().isoformat(),
         "load": os.getloadavg()[0],
-        "sessions": session_rows(sessions),
-        "imports": import_rows(folder, records, runs),
+        "sessions": session_rows(given.sessions),
+        "imports": import_rows(folder, given.records, given.runs, given.rounds),
     }
 
 
@@ -182,9 +187,11 @@ def markdown(found: Row) -> str:
     lines += ["| to | part | first session (s) | later ones (s) |", "|---|---|---|---|"]
     for row in found["sessions"]:
         lines.append(f"| {row['to']} | {row['part']} | {row['first_s']:.3f} | {row['later_s']:.3f} |")
-    lines += ["", "| runs in the store | records imported | time (s) | of it CPU (s) |", "|---|---|---|---|"]
+    lines += ["", "| runs in the store | records imported | rounds | time (s) | CPU (s) |", "|---|---|---|---|---|"]
     for row in found["imports"]:
-        lines.append(f"| {row['runs']} | {row['records']} | {row['wall_s']:.1f} | {row['cpu_s']:.1f} |")
+        lines.append(
+            f"| {row['runs']} | {row['records']} | {row['rounds']} | {row['wall_s']:.1f} | {row['cpu_s']:.1f} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -209,6 +216,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=5, help="beside the first")
     parser.add_argument("--records", type=int, default=IMPORT_RECORDS)
     parser.add_argument("--runs", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=2, help="imports into each store, in turns")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--render", type=Path, nargs="*")
     given = parser.parse_args()
@@ -217,7 +225,7 @@ def main() -> None:
         return
     if given.folder is None:
         parser.error("name the folder of the stores")
-    found = report(given.folder.resolve(), given.sessions, given.records, given.runs)
+    found = report(given.folder.resolve(), given)
     print(markdown(found), end="")
     if given.out:
         given.out.parent.mkdir(parents=True, exist_ok=True)

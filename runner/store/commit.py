@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from io import StringIO
@@ -14,6 +14,7 @@ from runner.files import scratch
 from runner.record.sessionrecord import SessionRecord
 from runner.store import artifacts, connection
 from runner.store.experiment import Experiments
+from runner.store.look import holdings
 from runner.store.made_run import mlflow_run, name_run
 from runner.store.saved_views import GROUP_TAG, SHORT_TAGS
 from runner.store.session_run import COMMITTED_TAG, SESSION_TAG, View, view
@@ -43,11 +44,16 @@ class Committed:
 class Known:
     """Facts of a store that are read once under one holding of its lock, and shared by several commits.
 
-    `absent` are sessions that no run of the store names. A commit removes its own.
+    `absent` are sessions that no run of the store names: MLflow need not search for them. A commit removes its own.
     """
 
     experiments: Experiments
     absent: set[str]
+
+    @classmethod
+    def read(cls, client: MlflowClient, sessions: Collection[str]) -> Known:
+        """Returns the facts for commits of these sessions."""
+        return cls(Experiments(client), holdings.absent(client.tracking_uri, sessions))
 
 
 def commit(record: SessionRecord, run_id: str | None, spooled: Path | None = None) -> str:
@@ -68,7 +74,7 @@ def store_view(client: MlflowClient, session_view: View, run_id: str | None, kno
     That is the run that the store already has, else the unused run `run_id` that `mlflow run` made, else a new one. A
     run that is complete is only compared. Raises BadRecord if the store has other content for the session.
     """
-    known = known or Known(Experiments(client), set())
+    known = known or Known.read(client, [session_view.session])
     run = _session_run(client, session_view.session, known)
     run = run or _unused_mlflow_run(client, run_id, session_view.session)
     if run is None:

@@ -15,12 +15,10 @@ from runner.errors import BadRecord, StoreUnreachable
 from runner.record import spool
 from runner.record.sidecar import forget_runs, remembered_run
 from runner.record.verify import recompute
-from runner.store import address, connection, lock
+from runner.store import connection, lock
 from runner.store.ab_run import commit_comparison
 from runner.store.commit import Committed, Known, store_view
 from runner.store.entry import close_abandoned
-from runner.store.experiment import Experiments
-from runner.store.look import holdings
 from runner.store.look.seen import Away
 from runner.store.session_run import View, view
 
@@ -146,8 +144,7 @@ def _commit(remaining: deque[tuple[Path, View]]) -> Iterator[Committed]:
     """Commits records from the left for HELD_S, and removes each that is committed. Raises the errors of `commit`."""
     with connection.opened(remaining[0][0]) as client:
         deadline = time.monotonic() + HELD_S
-        absent = holdings.absent(address.tracking_uri(), [session_view.session for _, session_view in remaining])
-        known = Known(Experiments(client), absent)
+        known = Known.read(client, [session_view.session for _, session_view in remaining])
         while remaining:
             path, session_view = remaining[0]
             committed = store_view(client, session_view, remembered_run(path), known)
