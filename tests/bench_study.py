@@ -41,8 +41,8 @@ from runner.machine import hostlock, nvml
 from runner.plan.request import Request
 from runner.record import expected, record, spool, written
 from tests import bench_tables
-from tests.support import campaign
 from tests.support.derive import file_name
+from tests.support.measurements import measurements
 
 OVERHEAD_S, IMPORT_S, IMPORT_RECORDS, GROWTH = 0.2, 300.0, 1000, 1.1
 SMALLEST = Request(gpu="cpu", model="tiny", ctx="64", warmup="1", steps="30")
@@ -148,8 +148,8 @@ def import_rows(folder: Path, records: int, runs: int, rounds: int) -> list[Row]
 
 def write_records(folder: Path, count: int, seed: int) -> None:
     """Writes records of sessions that no store has whose seed is another."""
-    made = campaign.campaign(count, 0, seed)
-    for found in made.records():
+    for each in measurements(count, 0, seed).sessions:
+        found = each.record()
         record.write(found, folder / file_name(found))
 
 

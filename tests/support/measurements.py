@@ -17,7 +17,7 @@ from runner.launch.session import SESSION_ID_LENGTH
 from runner.plan.request import Request
 from runner.plan.resolve import Plan
 from runner.record import record
-from runner.study import studyfile
+from runner.study.declaration import studyfile
 from runner.study.planned import Planned, plan_study
 from tests.support.edits import Edit, derived_again, put, times, without_measurement
 from tests.support.jobrecords import job_record
