@@ -20,6 +20,7 @@ from runner.errors import BadRecord
 from runner.files import jsontext, plainfile
 from runner.plan.request import NONE
 from runner.record.record import write_text_durably
+from runner.record.spool import unusable
 from runner.study.declared import Entry, Study
 
 FOLDER = ".studies"
@@ -104,12 +105,14 @@ def _listing(entries: Sequence[str]) -> str:
 
 def read(spool: Path, name: str) -> StudyState | None:
     """Returns the study's state in the spool, None if it was never measured there. Raises BadRecord for a damaged
-    file."""
+    file, and BadValue if the spool is a file."""
     path = _path(spool, name)
     try:
         return from_json(StudyState, jsontext.loads(plainfile.read_text(path)))
     except FileNotFoundError:
         return None
+    except NotADirectoryError as error:
+        raise unusable(error, spool) from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = failures.reason(error) if isinstance(error, OSError) else str(error)
         raise BadRecord(

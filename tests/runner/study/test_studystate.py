@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.errors import BadRecord
+from runner.errors import BadRecord, BadValue
 from runner.study import studystate
 from runner.study.declared import Arms
 from tests.support.studies import entry, study
@@ -78,3 +78,9 @@ def test_a_damaged_state_is_one_line_with_what_to_do(tmp_path: Path, text: str) 
     (tmp_path / ".studies" / "s.json").write_text(text)
     with pytest.raises(BadRecord, match=r"not the state of a study .*: remove it; nothing is lost"):
         studystate.read(tmp_path, "s")
+
+
+def test_a_spool_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "spool").touch()
+    with pytest.raises(BadValue, match=r"the spool .*spool cannot be written .*: choose another with --spool"):
+        studystate.read(tmp_path / "spool", "s")
