@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runner.ab import arms
 from runner.ab.arms import Pair
 from runner.cell import catalogue
 from runner.cell.vocabulary import AUTO, CPU
-from runner.errors import BadValue, DecodeFloorError, Infeasible
+from runner.errors import BadCheckpoint, BadValue, DecodeFloorError, Infeasible
 from runner.machine import host
 from runner.plan import absent, fit
 from runner.plan.cards import Installed, gpu_key
@@ -23,7 +23,8 @@ class Planned:
     """A resolved entry: the plan of its cell, or those of arms a and b.
 
     `waits_for` names a GPU that this machine lacks. `obstacle` says why a cell does not fit into its device's memory.
-    There are no plans for an absent GPU whose memory the catalogue does not know.
+    There are no plans for an absent GPU whose memory the catalogue does not know, or with a device or weights that only
+    its own machine may have.
     """
 
     entry: Entry
@@ -34,6 +35,7 @@ class Planned:
     pair: Pair | None = None
     waits_for: str | None = None
     obstacle: str | None = None
+    failure: str | None = None
 
     @property
     def title(self) -> str:
@@ -83,10 +85,15 @@ class _Planner:
         is_here = request.gpu in self._present or request.gpu not in catalogue.gpus()
         cards = self._installed if is_here else self._absent_cards(request.gpu)
         waits_for = None if is_here else request.gpu
-        if not cards and not is_here:
-            return Planned(entry, request.gpu, (), (), waits_for=waits_for)
-        pair = _pair(entry, cards)
-        plans = (self._plan(request, cards),) if pair is None else tuple(arm.plan for arm in pair.arms)
+        unresolved = Planned(entry, request.gpu, (), (), waits_for=waits_for)
+        if not is_here and not (cards and request.device == AUTO):
+            return unresolved  # nothing is known here of another machine's devices
+        try:
+            pair = _pair(entry, cards)
+            plans = (self._plan(request, cards),) if pair is None else tuple(arm.plan for arm in pair.arms)
+        except BadCheckpoint as error:
+            # another machine may have the weights
+            return replace(unresolved, failure=f"{error.reason}: {error}") if is_here else unresolved
         keys = tuple(plan.cell.key for plan in plans)
         obstacle = next(filter(None, map(self._obstacle, plans)), None)
         return Planned(entry, plans[0].cell.gpu, plans, keys, pair, waits_for, obstacle)

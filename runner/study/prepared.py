@@ -46,16 +46,17 @@ def prepare(study: Study, spool: Path, redo: bool, retry: bool) -> Prepared:
     Raises the errors of `plan_study`, and BadRecord if the study's state is damaged.
     """
     earlier = studystate.read(spool, study.name)
-    state = studystate.continued(study, earlier, redo)
+    found = known.read(spool)
+    state = studystate.continued(study, earlier, (session.study for session in found.sessions), redo)
     current = _tagged(study, state.tag)
     entries = plan_study(current, _installed(study))
     changes = () if earlier is None else tuple(studystate.changes(earlier, state))
-    return _standing(Prepared(current, state, changes, entries, (), ()), spool, retry)
+    return _standing(Prepared(current, state, changes, entries, (), ()), found, spool, retry)
 
 
 def again(prepared: Prepared, spool: Path, errors: Sequence[tuple[Planned, Failure]]) -> Prepared:
     """Returns the study as it stands after its sessions. An entry whose sessions ended with an error has failed."""
-    found = _standing(prepared, spool, retry=False)
+    found = _standing(prepared, known.read(spool), spool, retry=False)
     reasons = {id(planned): f"{error.reason}: {error}" for planned, error in errors}
     return replace(found, standings=tuple(_with_error(each, reasons) for each in found.standings))
 
@@ -65,8 +66,7 @@ def _with_error(standing: Standing, reasons: Mapping[int, str]) -> Standing:
     return standing if reason is None or standing.status != MISSING else replace(standing, status=FAILED, reason=reason)
 
 
-def _standing(prepared: Prepared, spool: Path, retry: bool) -> Prepared:
-    found = known.read(spool)
+def _standing(prepared: Prepared, found: known.Found, spool: Path, retry: bool) -> Prepared:
     round_tag = None if prepared.state.rounds == 1 else prepared.state.tag
     situation = Situation(spool, SpooledSessions(found.sessions), Today(spool), round_tag, retry)
     standing = standings(prepared.study, prepared.entries, situation)

@@ -66,6 +66,8 @@ def standings(study: Study, entries: Sequence[Planned], situation: Situation) ->
 
 def _standing(study: Study, planned: Planned, situation: Situation) -> Standing:
     waits = None if planned.waits_for is None else f"no {planned.waits_for} here"
+    if planned.failure is not None:
+        return Standing(planned, FAILED, 0, study.sessions, planned.failure)
     if not planned.plans:
         return Standing(planned, WAITING, 0, study.sessions, waits)
     if planned.pair is not None:

@@ -1,13 +1,14 @@
 """State of a study when it was measured last, and its rounds: `<spool>/.studies/<name>.json`.
 
 The records say what is finished. This file only tells a changed study from an unchanged one, and counts the rounds of
-`--redo`.
+`--redo`, also one that has no record yet.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from runner.errors import BadRecord
 from runner.files import jsontext, plainfile
 from runner.plan.request import NONE
 from runner.record.record import write_text_durably
+from runner.record.spool import unusable
 from runner.study.declared import Entry, Study
 
 FOLDER = ".studies"
@@ -61,12 +63,22 @@ def _words(entry: Entry) -> str:
     return " ".join(words)
 
 
-def continued(study: Study, earlier: StudyState | None, redo: bool) -> StudyState:
-    """Returns the state with which the study continues, in a new round if `redo`."""
-    current = state_of(study)
-    if earlier is None:
-        return current
-    return replace(current, rounds=earlier.rounds + redo)
+def continued(study: Study, earlier: StudyState | None, recorded: Iterable[str], redo: bool) -> StudyState:
+    """Returns the state with which the study continues, in a new round if `redo`.
+
+    `recorded` are the studies that records name: a lost state begins no round of theirs again. The first round counts
+    sessions of any study, so a redo of a study without a state begins a new one, too.
+    """
+    rounds = max(earlier.rounds if earlier else 1, *_rounds(study.name, {*recorded}))
+    return replace(state_of(study), rounds=rounds + redo)
+
+
+def _rounds(name: str, tags: Iterable[str]) -> Iterator[int]:
+    """Yields the numbers of a study's rounds among these studies, the first one always."""
+    yield 1
+    for tag in tags:
+        if match := re.fullmatch(rf"{re.escape(name)}\.([1-9][0-9]{{0,5}})", tag, re.ASCII):
+            yield int(match[1])
 
 
 def changes(earlier: StudyState, current: StudyState) -> Iterator[str]:
@@ -93,17 +105,19 @@ def _listing(entries: Sequence[str]) -> str:
 
 def read(spool: Path, name: str) -> StudyState | None:
     """Returns the study's state in the spool, None if it was never measured there. Raises BadRecord for a damaged
-    file."""
+    file, and BadValue if the spool is a file."""
     path = _path(spool, name)
     try:
         return from_json(StudyState, jsontext.loads(plainfile.read_text(path)))
     except FileNotFoundError:
         return None
+    except NotADirectoryError as error:
+        raise unusable(error, spool) from error
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = failures.reason(error) if isinstance(error, OSError) else str(error)
         raise BadRecord(
-            f"{path}: not the state of a study ({reason}): remove it; only the number of the round is lost, for the "
-            "records say what is measured"
+            f"{path}: not the state of a study ({reason}): remove it; nothing is lost, for the records say what is "
+            "measured"
         ) from error
 
 

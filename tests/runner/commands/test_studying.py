@@ -188,8 +188,8 @@ def test_a_redo_that_is_not_complete_is_continued_without_the_option(
     file = str(write(tmp_path, CELLS))
     main("study", file, "--spool", "spool")
     code, _, err = main("study", file, "--spool", "spool", "--redo", "--minutes", "0.2")
-    assert (code, worker.count) == (30, 5)
-    wanted = "3 sessions are missing at the time limit: run the same command without --redo, which would begin anew"
+    assert (code, worker.count) == (30, 4)
+    wanted = "4 sessions are missing at the time limit: run the same command without --redo, which would begin anew"
     assert err.splitlines()[-1] == f"error: {wanted}"
 
 

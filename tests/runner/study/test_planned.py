@@ -90,3 +90,9 @@ def test_ten_thousand_cells_are_planned_quickly() -> None:
     began = time.process_time()
     assert len(plan_study(study(*entries), ())) == 10032
     assert time.process_time() - began < 3.0  # 0.9 s on an idle machine
+
+
+@pytest.mark.parametrize("fields", [{"device": "1"}, {"weights": "./no-such-folder"}])
+def test_a_device_or_weights_of_an_absent_gpus_machine_are_no_error_here(fields: dict[str, str]) -> None:
+    away = planned(entry(gpu="l4", model="qwen2.5-7b", **fields))
+    assert (away.plans, away.waits_for) == ((), "l4")

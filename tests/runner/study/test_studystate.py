@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.errors import BadRecord
+from runner.errors import BadRecord, BadValue
 from runner.study import studystate
 from runner.study.declared import Arms
 from tests.support.studies import entry, study
@@ -34,11 +34,24 @@ def test_entries_are_kept_in_words_without_private_paths() -> None:
 
 
 def test_a_redo_begins_a_round_with_a_name_of_its_own() -> None:
-    first = studystate.continued(study(entry()), None, redo=False)
+    first = studystate.continued(study(entry()), None, [], redo=False)
     assert (first.rounds, first.tag) == (1, "s")
-    second = studystate.continued(study(entry()), first, redo=True)
+    second = studystate.continued(study(entry()), first, [], redo=True)
     assert (second.rounds, second.tag) == (2, "s.2")
-    assert studystate.continued(study(entry()), second, redo=False).tag == "s.2"
+    assert studystate.continued(study(entry()), second, [], redo=False).tag == "s.2"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "redo", "tag"),
+    [
+        (["s", "s.2", "s.11", "x.50"], False, "s.11"),
+        (["s", "s.2"], True, "s.3"),
+        (["other"], True, "s.2"),  # the first round would count the other study's sessions
+        (["s.x", "s.02", "s.2.7", "s7"], False, "s"),
+    ],
+)
+def test_a_lost_state_begins_no_round_again(recorded: list[str], redo: bool, tag: str) -> None:
+    assert studystate.continued(study(entry()), None, recorded, redo).tag == tag
 
 
 def test_changes_of_the_file_are_told() -> None:
@@ -63,7 +76,11 @@ def test_a_long_list_of_changes_is_counted() -> None:
 def test_a_damaged_state_is_one_line_with_what_to_do(tmp_path: Path, text: str) -> None:
     studystate.write(tmp_path, studystate.state_of(study(entry())))
     (tmp_path / ".studies" / "s.json").write_text(text)
-    with pytest.raises(
-        BadRecord, match=r"not the state of a study .*: remove it; only the number of the round is lost"
-    ):
+    with pytest.raises(BadRecord, match=r"not the state of a study .*: remove it; nothing is lost"):
         studystate.read(tmp_path, "s")
+
+
+def test_a_spool_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "spool").touch()
+    with pytest.raises(BadValue, match=r"the spool .*spool cannot be written .*: choose another with --spool"):
+        studystate.read(tmp_path / "spool", "s")
