@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import fnmatch
 import os
 import shlex
 from collections.abc import Callable, Iterator
@@ -74,11 +73,10 @@ def matching_files(folder: Path, pattern: str, on_error: Callable[[OSError], Non
     is visited once. `on_error` receives the error of a folder that cannot be listed.
     """
     visited: set[tuple[int, int]] = set()
-    for parent, folders, names in os.walk(folder, onerror=on_error, followlinks=True):
+    for parent, folders, _ in os.walk(folder, onerror=on_error, followlinks=True):
         if _is_first_visit(parent, visited):
-            found = fnmatch.filter([*folders, *names], pattern)
             folders[:] = sorted((name for name in folders if not _is_hidden(name)), key=partial(_links_last, parent))
-            yield from (Path(parent, name) for name in sorted(found))
+            yield from sorted(Path(parent).glob(pattern))
         else:
             folders.clear()
 

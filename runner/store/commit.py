@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from io import StringIO
@@ -44,16 +44,17 @@ class Committed:
 class Known:
     """Facts of a store that are read once under one holding of its lock, and shared by several commits.
 
-    `absent` are sessions that no run of the store names: MLflow need not search for them. A commit removes its own.
+    `runs` are the ids of the runs that name a session, in whatever experiment and state; None for a server, which
+    MLflow searches for each session. A commit adds its own run.
     """
 
     experiments: Experiments
-    absent: set[str]
+    runs: dict[str, list[str]] | None
 
     @classmethod
     def read(cls, client: MlflowClient, sessions: Collection[str]) -> Known:
         """Returns the facts for commits of these sessions."""
-        return cls(Experiments(client), holdings.absent(client.tracking_uri, sessions))
+        return cls(Experiments(client), holdings.runs_of(client.tracking_uri, sessions))
 
 
 def commit(record: SessionRecord, run_id: str | None, spooled: Path | None = None) -> str:
@@ -80,6 +81,8 @@ def store_view(client: MlflowClient, session_view: View, run_id: str | None, kno
     if run is None:
         tags = {SESSION_TAG: session_view.session}
         run = client.create_run(known.experiments.home, session_view.started_ms, tags, session_view.name)
+    if known.runs is not None:
+        known.runs[session_view.session] = [run.info.run_id]
     is_filled = COMMITTED_TAG in run.data.tags
     if is_filled:
         _check_same(run, session_view)
@@ -111,11 +114,18 @@ def _add_view_tags(client: MlflowClient, run: Run, session_view: View) -> None:
 
 def _session_run(client: MlflowClient, session: str, known: Known) -> Run | None:
     """Returns the session's run, a complete one rather than an incomplete one. Returns None without any."""
-    if session in known.absent:
-        known.absent.remove(session)  # it has a run from now on
-        return None
-    runs = client.search_runs(known.experiments.candidate_ids(), f"tags.{SESSION_TAG} = '{session}'")
+    runs = _found(client, session, known)
     return min(runs, key=lambda run: COMMITTED_TAG not in run.data.tags, default=None)
+
+
+def _found(client: MlflowClient, session: str, known: Known) -> Sequence[Run]:
+    """Returns the session's runs, the newest first, that are active in an experiment of this program."""
+    if known.runs is None:
+        return client.search_runs(known.experiments.candidate_ids(), f"tags.{SESSION_TAG} = '{session}'")
+    runs = [client.get_run(run_id) for run_id in known.runs.get(session, ())]
+    own = [run for run in runs if run.info.experiment_id in known.experiments.candidate_ids()]
+    active = [run for run in own if run.info.lifecycle_stage == "active"]
+    return sorted(active, key=lambda run: -run.info.start_time)
 
 
 def _unused_mlflow_run(client: MlflowClient, run_id: str | None, session: str) -> Run | None:

@@ -40,7 +40,7 @@ _SESSIONS = (
     "SELECT named.value FROM tags AS named JOIN tags AS filled ON filled.run_uuid = named.run_uuid"
     f" WHERE named.key = '{SESSION_TAG}' AND filled.key = '{COMMITTED_TAG}'"
 )
-_NAMED = f"SELECT value FROM tags WHERE key = '{SESSION_TAG}' AND value IN ({{}})"
+_NAMED = f"SELECT value, run_uuid FROM tags WHERE key = '{SESSION_TAG}' AND value IN ({{}})"
 _RUNNING = "SELECT run_uuid FROM runs WHERE status = 'RUNNING' AND lifecycle_stage = 'active'"
 _RUNS = "SELECT run_uuid, lifecycle_stage, artifact_uri FROM runs WHERE run_uuid = '{}'"
 
@@ -109,11 +109,13 @@ class Database:
         """Returns the ids of the sessions whose runs are complete."""
         return frozenset(str(value) for (value,) in self._rows(_SESSIONS))
 
-    def absent(self, sessions: Collection[str]) -> set[str]:
-        """Returns those of the sessions that no run names, in whatever experiment and state."""
+    def runs_of(self, sessions: Collection[str]) -> dict[str, list[str]]:
+        """Returns the ids of the runs that name one of the sessions, by session, in whatever experiment and state."""
         ids = ", ".join("'{}'".format(session.replace("'", "''")) for session in sessions)
-        named = self._rows(_NAMED.format(ids)) if ids else []
-        return set(sessions) - {str(value) for (value,) in named}
+        runs: dict[str, list[str]] = {}
+        for session, run_id in self._rows(_NAMED.format(ids)) if ids else ():
+            runs.setdefault(str(session), []).append(str(run_id))
+        return runs
 
     def running(self) -> tuple[str, ...]:
         """Returns the ids of the runs that are RUNNING."""

@@ -30,15 +30,16 @@ def read(uri: str) -> Holdings | None:
         return Holdings(tables.revision(), tables.sessions(), tables.running())
 
 
-def absent(uri: str, sessions: Collection[str]) -> set[str]:
-    """Returns the sessions of which a database has no run, complete or not; none for a server, which has no such query.
+def runs_of(uri: str, sessions: Collection[str]) -> dict[str, list[str]] | None:
+    """Returns the ids of the runs that name one of the sessions, by session, in whatever experiment and state; None for
+    a server.
 
-    MLflow's search finds runs by one value of a tag at a time, and reads that tag of every run for it. Raises
-    StoreUnreachable and the driver's errors.
+    MLflow's search takes one value of a tag at a time, and reads that tag of every run for it. Raises StoreUnreachable
+    and the driver's errors.
     """
     if not database.is_database(uri):
-        return set()
+        return None
     with database.opened(uri) as tables:
         if tables is None or not tables.check_schema(only_read=False):
-            return set(sessions)
-        return tables.absent(sessions)
+            return {}
+        return tables.runs_of(sessions)

@@ -20,12 +20,12 @@ def test_a_store_that_does_not_exist_yet_holds_nothing(tmp_path: Path) -> None:
     assert holdings.read(uri) == Holdings(None, frozenset(), ())
     (tmp_path / "new.db").touch()
     assert holdings.read(uri) == Holdings(None, frozenset(), ())
-    assert holdings.absent(uri, ["one", "other"]) == {"one", "other"}
+    assert holdings.runs_of(uri, ["one", "other"]) == {}
 
 
 def test_a_server_is_not_asked() -> None:
     assert holdings.read("http://127.0.0.1:9") is None
-    assert holdings.absent("http://127.0.0.1:9", ["one"]) == set()
+    assert holdings.runs_of("http://127.0.0.1:9", ["one"]) is None
 
 
 @pytest.mark.slow
@@ -44,9 +44,11 @@ def test_complete_sessions_and_open_runs_are_found(
     client.delete_run(deleted)
     gone = client.create_run("0", tags={"session": "of a deleted run"}).info.run_id
     client.delete_run(gone)
-    asked = [session, "not complete", "of a deleted run", "nobody's", "none"]
-    assert holdings.absent(uri, asked) == {"nobody's", "none"}
-    assert holdings.absent(uri, []) == set()
+    runs = holdings.runs_of(uri, [session, "not complete", "of a deleted run", "nobody's", "none"])
+    assert runs is not None
+    assert (runs.pop("not complete"), runs.pop("of a deleted run")) == ([unfinished], [gone])
+    assert [*runs] == [session]
+    assert holdings.runs_of(uri, []) == {}
     held = holdings.read(uri)
     here = schema.installed()
     assert held is not None
