@@ -72,7 +72,9 @@ class Live(Lines):
 
     @contextmanager
     def session(self, title: str, expected_s: float | None) -> Iterator[None]:
-        self._progress, self._expected_s = _progress(expected_s), expected_s
+        # a command of many sessions says which one it is, also after the first phase
+        which = f"{self._position}{title}" if self._position else ""
+        self._progress, self._expected_s = _progress(expected_s, which), expected_s
         try:
             self.phase(title, 0.0)
             yield
@@ -89,8 +91,7 @@ class Live(Lines):
         done_s = elapsed_s if total_s is None else min(elapsed_s, total_s)
         with suppress(DecodeFloorError, PipeClosed, OSError):
             self._progress.start()
-            description, times = f"{self._position}{name}", _times(elapsed_s, total_s)
-            self._progress.update(task, description=description, completed=done_s, time=times)
+            self._progress.update(task, description=name, completed=done_s, time=_times(elapsed_s, total_s))
             self._progress.refresh()
 
     def _say(self, line: str) -> None:
@@ -108,23 +109,25 @@ def choose(plain: bool = False) -> Display:
     return Live() if is_terminal and not plain and importlib.util.find_spec("rich") is not None else Lines()
 
 
-def _progress(expected_s: float | None) -> Progress:
+def _progress(expected_s: float | None, which: str) -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
     from rich.table import Column
 
+    one_line = Column(no_wrap=True, overflow="ellipsis")
+    session = (TextColumn("{task.fields[session]}", table_column=one_line, markup=False),) if which else ()
     phase = TextColumn("{task.description}", table_column=Column(width=PHASE_WIDTH, no_wrap=True), markup=False)
     times = TextColumn("{task.fields[time]}", table_column=Column(no_wrap=True), markup=False)
     bar: tuple[ProgressColumn, ...] = () if expected_s is None else (BarColumn(bar_width=16),)
     progress = Progress(
-        *(phase, *bar, times),
+        *(*session, phase, *bar, times),
         console=Console(file=sys.stderr),
         auto_refresh=False,
         transient=True,
         redirect_stdout=False,
         redirect_stderr=False,
     )
-    progress.add_task("", total=expected_s, time="")
+    progress.add_task("", total=expected_s, time="", session=which)
     return progress
 
 
@@ -134,6 +137,8 @@ def _times(elapsed_s: float, expected_s: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Returns a duration in words: `42 s`, `6 min 5 s`."""
+    """Returns a duration in words: `42 s`, `6 min 5 s`, `2 h 24 min`."""
     minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -18,7 +18,7 @@ from runner.commands.options import ANY_PATH, LONGEST_TIMEOUT_S, session_options
 from runner.commands.sessionsettings import session_settings
 from runner.commands.start import Start
 from runner.counts import counted
-from runner.errors import GpuNotFound, StudyIncomplete, Terminated
+from runner.errors import GpuNotFound, Interrupted, StudyIncomplete, Terminated
 from runner.launch.series import Ended, OnSession, Series, TimeLimit, measure_all
 from runner.launch.session import Finished, Settings
 from runner.machine import hostlock
@@ -97,7 +97,12 @@ def study(
         return
     # the run that MLflow made is the study's; each session has one of its own
     settings = replace(session_settings(start.run, spool, share_host, timeout, display.choose()), run=None)
-    with _time_limit(minutes) as limit, hostlock.hold(share_host, settings.display.wait, hostlock.STUDY):
+    with (
+        _time_limit(minutes) as limit,
+        hostlock.hold(share_host, settings.display.wait, hostlock.STUDY),
+        studystate.exclusive(settings.spool),
+        _continuation(redo),
+    ):
         order = _Order(redo, retry_failed, limit)
         measured = [_measured(each, order, settings) for each in studies]
     _raise_incomplete(measured, redo)
@@ -121,6 +126,15 @@ def _time_limit(minutes: float) -> Iterator[TimeLimit]:
         if not limit.is_over:
             raise
         raise StudyIncomplete(f"{error}: run the same command again") from error
+
+
+@contextmanager
+def _continuation(redo: bool) -> Iterator[None]:
+    """Adds to the message of Ctrl-C how the study continues."""
+    try:
+        yield
+    except Interrupted as error:
+        raise Interrupted(f"{error}; the same command{' without --redo' if redo else ''} continues") from error
 
 
 def _print_plan(found: Prepared) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from runner.errors import DecodeFloorError, DiskFull, Failure, Stopped, StoreUnreachable
 from runner.launch.session import Finished
+from runner.record.sessionrecord import MeasuredRecord
 
 
 class Series(Protocol):
@@ -60,6 +61,8 @@ class Ended:
     errors: list[tuple[Series, Failure]] = field(default_factory=list)
     store_error: StoreUnreachable | None = None
     at_limit: bool = False
+    longest_s: float | None = None
+    """seconds of the longest session"""
 
     @property
     def first_error(self) -> Failure | None:
@@ -94,7 +97,7 @@ def measure_all(series: Iterable[Series], limit: TimeLimit, on_session: OnSessio
 
 def _measure(series: Series, limit: TimeLimit, on_session: OnSession, ended: Ended) -> None:
     while series.remaining():
-        if not limit.allows(series.expected_s()):
+        if not limit.allows(series.expected_s() or ended.longest_s):
             ended.at_limit = True
             return
         finished = series.measure()
@@ -102,6 +105,8 @@ def _measure(series: Series, limit: TimeLimit, on_session: OnSession, ended: End
         if isinstance(error, Stopped):
             raise error
         on_session(series, finished)
+        if isinstance(finished.record, MeasuredRecord):
+            ended.longest_s = max(finished.record.cost_s.total, ended.longest_s or 0.0)
         if isinstance(finished.store_error, StoreUnreachable):
             ended.store_error = finished.store_error
         if error is None or isinstance(error, StoreUnreachable):

@@ -36,16 +36,10 @@ def write_marker(folder: Path, run_id: str) -> Path | None:
 
 def abandoned_markers(folder: Path) -> Iterator[Path]:
     """Yields the markers in `folder` and below whose process has ended. The name of a marker is the id of its run."""
-    for path in _markers(folder):
+    for path in spool.matching_files(folder, f"{FOLDER}/*"):
         owner = _owner(path)
         if RUN_ID.fullmatch(path.name) and owner is not None and has_ended(owner):
             yield path
-
-
-def _markers(folder: Path) -> Iterator[Path]:
-    for markers in spool.matching_files(folder, FOLDER):
-        with suppress(OSError):  # it is no folder, or cannot be listed
-            yield from sorted(markers.iterdir())
 
 
 def _owner(path: Path) -> Process | None:

@@ -67,7 +67,7 @@ def manifest_files(folder: Path) -> list[Path]:
 
 
 def matching_files(folder: Path, pattern: str, on_error: Callable[[OSError], None] | None = None) -> Iterator[Path]:
-    """Yields the files and folders whose names match the pattern, in a folder and below it.
+    """Yields the files that match the pattern, in a folder and below it.
 
     Hidden folders below it, such as `.ipynb_checkpoints`, are skipped. Links to folders are followed, and each folder
     is visited once. `on_error` receives the error of a folder that cannot be listed.
@@ -76,7 +76,7 @@ def matching_files(folder: Path, pattern: str, on_error: Callable[[OSError], Non
     for parent, folders, _ in os.walk(folder, onerror=on_error, followlinks=True):
         if _is_first_visit(parent, visited):
             folders[:] = sorted((name for name in folders if not _is_hidden(name)), key=partial(_links_last, parent))
-            yield from sorted(Path(parent).glob(pattern))
+            yield from sorted(Path(parent).glob(pattern), key=lambda path: path.name)
         else:
             folders.clear()
 

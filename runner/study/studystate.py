@@ -6,9 +6,11 @@ The records say what is finished. This file only tells a changed study from an u
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from runner import failures
 from runner.cell.jsonform import from_json, to_json
 from runner.cell.vocabulary import AUTO
 from runner.counts import counted
-from runner.errors import BadRecord
+from runner.errors import BadRecord, BadValue
 from runner.files import jsontext, plainfile
 from runner.plan.request import NONE
 from runner.record.record import write_text_durably
@@ -24,6 +26,7 @@ from runner.record.spool import unusable
 from runner.study.declared import Entry, Study
 
 FOLDER = ".studies"
+LOCK = ".lock"
 SCHEMA_VERSION = 1
 LISTED = 3
 """Entries that a note about a change names."""
@@ -124,6 +127,27 @@ def read(spool: Path, name: str) -> StudyState | None:
 def write(spool: Path, state: StudyState) -> None:
     """Writes the state durably. Raises DiskFull or BadValue."""
     write_text_durably(_path(spool, state.name), json.dumps(to_json(state), indent=1) + "\n")
+
+
+@contextmanager
+def exclusive(spool: Path) -> Iterator[None]:
+    """Holds the spool for one command of studies, also on a host that is shared.
+
+    Raises BadValue if another process holds it or the folder cannot be written, DiskFull if it has no space.
+    """
+    try:
+        (spool / FOLDER).mkdir(parents=True, exist_ok=True)
+        lock = plainfile.opened_lock(spool / FOLDER / LOCK)
+    except OSError as error:
+        raise unusable(error, spool) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BadValue(
+                f"{spool}: another process measures studies in this spool: wait until it has ended, or name another"
+            ) from error
+        yield
 
 
 def _path(spool: Path, name: str) -> Path:

@@ -28,10 +28,10 @@ print("done")
 """
 
 
-def at_terminal(columns: int, expected: str = "100.0", **variables: str) -> str:
+def at_terminal(columns: int, expected: str = "100.0", script: str = SESSION, **variables: str) -> str:
     """Returns what the display writes to a terminal of this width."""
     controller, terminal = pty.openpty()
-    command = [sys.executable, "-c", SESSION.format(expected=expected)]
+    command = [sys.executable, "-c", script.format(expected=expected)]
     own = environment(**{"TERM": "xterm", "COLUMNS": str(columns), **variables})
     with subprocess.Popen(command, stdin=terminal, stdout=subprocess.PIPE, stderr=terminal, env=own) as process:
         os.close(terminal)
@@ -119,6 +119,26 @@ def test_only_the_first_wait_of_a_command_is_shown(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == "note: waiting for another session on this host (pid 1)\n"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (3725.0, "62 min 5 s")])
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (3725.0, "1 h 2 min")])
 def test_a_duration_has_minutes_from_sixty_seconds_on(seconds: float, text: str) -> None:
     assert display.duration(seconds) == text
+
+
+NUMBERED = """
+from runner import display
+shown = display.choose()
+shown.position("3/12")
+with shown.session("tiny 64 eager cpu", {expected}):
+    shown.phase("measure: wall", 65.0)
+"""
+
+
+@pytest.mark.medium
+def test_one_of_many_sessions_is_named_in_each_phase() -> None:
+    expected = r"3/12: tiny 64 eager cpu measure: wall .* 1 min 5 s of about 1 min 40 s"
+    assert any(re.match(expected, each) for each in frames(at_terminal(120, script=NUMBERED)))
+
+
+@pytest.mark.medium
+def test_plain_lines_have_the_number_of_the_session() -> None:
+    assert "[  65.0 s] 3/12: measure: wall" in at_terminal(120, script=NUMBERED, TERM="dumb")

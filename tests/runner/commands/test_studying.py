@@ -21,7 +21,7 @@ from runner.commands import comparing
 from runner.errors import Interrupted, StoreUnreachable, Terminated
 from runner.launch.session import Finished, Settings
 from runner.processes import parentwatch
-from runner.study import cellseries
+from runner.study import cellseries, studystate
 from runner.study.recorded.today import Today
 from tests.support import standins
 from tests.support.processes import Main
@@ -310,6 +310,38 @@ def test_an_incomplete_study_closes_the_run_of_mlflow_with_its_reason(
     assert main("study", str(write(tmp_path, CELLS)))[0] == 30
     run = mlflow_run()
     assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "study-incomplete")
+
+
+@pytest.mark.medium
+def test_two_commands_do_not_share_a_spool_on_a_shared_host(
+    main: Main, worker: standins.Worker, tmp_path: Path
+) -> None:
+    file = write(tmp_path, CELLS)
+    with studystate.exclusive(Path("spool")):
+        code, _, err = main("study", str(file), "--spool", "spool", "--share-host")
+    assert (code, worker.count) == (11, 0)
+    assert "another process measures studies in this spool" in err
+    assert main("study", str(file), "--spool", "spool", "--share-host")[0] == 0
+
+
+@pytest.mark.medium
+def test_ctrl_c_says_how_to_continue(main: Main, worker: standins.Worker, tmp_path: Path) -> None:
+    file = write(tmp_path, CELLS)
+    worker.fates = {0: Interrupted("stopped by Ctrl-C"), 1: Interrupted("stopped by Ctrl-C")}
+    assert main("study", str(file), "--spool", "spool")[2].endswith("by Ctrl-C; the same command continues\n")
+    said = main("study", str(file), "--spool", "spool", "--redo")[2]
+    assert said.endswith("by Ctrl-C; the same command without --redo continues\n")
+
+
+@pytest.mark.medium
+def test_weights_that_cannot_be_read_fail_their_cells_alone(
+    main: Main, worker: standins.Worker, tmp_path: Path
+) -> None:
+    text = CELLS.replace("cache: static", "cache: static, weights: [synthetic, ./no-such-folder]")
+    code, out, _ = main("study", str(write(tmp_path, text)), "--spool", "spool")
+    assert (code, worker.count) == (30, 4)
+    assert "s: 4 cells: 2 done, 2 failed" in out
+    assert "failed: " in out
 
 
 @pytest.mark.slow

@@ -131,6 +131,14 @@ def test_no_session_begins_that_would_end_after_the_limit() -> None:
     assert (ended.at_limit, told, long.count, never.count) == (True, 1, 0, 0)
 
 
+def test_a_session_of_unknown_length_takes_as_long_as_the_longest_of_the_command() -> None:
+    # the records of these sessions say 20 s or more
+    longest_s = measured().cost_s.total
+    series = Planned([None, None])
+    ended, told = run(series, limit=TimeLimit(time.monotonic() + longest_s - 1))
+    assert (ended.at_limit, told, ended.longest_s) == (True, 1, longest_s)
+
+
 def test_a_session_of_unknown_length_may_begin_until_the_limit() -> None:
     assert TimeLimit(time.monotonic() + 60).allows(None)
     assert not TimeLimit(time.monotonic() - 1).allows(None)
