@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PHASE_WIDTH = 30
 """Columns for the phase, whose name changes while the bar keeps its place."""
+START = "start"
 
 
 class Lines:
@@ -76,7 +77,7 @@ class Live(Lines):
         which = f"{self._position}{title}" if self._position else ""
         self._progress, self._expected_s = _progress(expected_s, which), expected_s
         try:
-            self.phase(title, 0.0)
+            self.phase(START if which else title, 0.0)
             yield
         finally:
             progress, self._progress = self._progress, None
