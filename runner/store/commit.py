@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +55,10 @@ class Known:
     def read(cls, client: MlflowClient, sessions: Collection[str]) -> Known:
         """Returns the facts for commits of these sessions."""
         return cls(Experiments(client), holdings.runs_of(client.tracking_uri, sessions))
+
+    def with_runs_of(self, client: MlflowClient, session: str) -> Known:
+        """Returns the facts with the present runs of one session."""
+        return replace(self, runs=holdings.runs_of(client.tracking_uri, [session]))
 
 
 def commit(record: SessionRecord, run_id: str | None, spooled: Path | None = None) -> str:

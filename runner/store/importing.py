@@ -15,7 +15,7 @@ from runner.errors import BadRecord, StoreUnreachable
 from runner.record import spool
 from runner.record.sidecar import forget_runs, remembered_run
 from runner.record.verify import recompute
-from runner.store import connection, lock
+from runner.store import address, connection, lock
 from runner.store.ab_run import commit_comparison
 from runner.store.commit import Committed, Known, store_view
 from runner.store.entry import close_abandoned
@@ -144,9 +144,13 @@ def _commit(remaining: deque[tuple[Path, View]]) -> Iterator[Committed]:
     """Commits records from the left for HELD_S, and removes each that is committed. Raises the errors of `commit`."""
     with connection.opened(remaining[0][0]) as client:
         deadline = time.monotonic() + HELD_S
+        # another host, which does not see this lock, may have stored a session meanwhile
+        is_shared = address.sqlite_file(client.tracking_uri) is None
         known = Known.read(client, [session_view.session for _, session_view in remaining])
         while remaining:
             path, session_view = remaining[0]
+            if is_shared:
+                known = known.with_runs_of(client, session_view.session)
             committed = store_view(client, session_view, remembered_run(path), known)
             remaining.popleft()
             yield committed

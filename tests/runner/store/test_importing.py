@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -17,8 +18,9 @@ from runner import store
 from runner.errors import BadValue, StoreUnreachable
 from runner.record import record, sidecar
 from runner.store import importing, lock
+from runner.store.commit import Committed, Known, store_view
 from runner.store.look import before
-from runner.store.session_run import COMMITTED_TAG
+from runner.store.session_run import COMMITTED_TAG, View, view
 from tests.runner.store import contents
 from tests.support import damaged
 from tests.support.derive import file_name, typed
@@ -84,6 +86,29 @@ def test_a_batch_that_takes_long_releases_the_store_meanwhile(
     monkeypatch.setattr(lock, "held", lambda uri: holdings.append(uri) or held(uri))
     assert len(store.import_folder(tmp_path / "spool").imported) == 3
     assert holdings == [sqlite_uri] * 4  # the check of the store, then one for each record
+
+
+@pytest.mark.slow
+def test_a_session_that_another_host_stores_during_a_batch_is_not_stored_again(
+    postgresql_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", postgresql_uri)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", f"test-{time.time_ns()}")
+    _, second = _spool(tmp_path / "spool", 2)
+    text = second.read_text()
+    elsewhere = [view(typed(json.loads(text)), text)]
+
+    def stored(client: MlflowClient, session_view: View, run_id: str | None, known: Known) -> Committed:
+        committed = store_view(client, session_view, run_id, known)
+        while elsewhere:  # after the first session, by a process without this host's lock
+            store_view(client, elsewhere.pop(), None)
+        return committed
+
+    monkeypatch.setattr(importing, "store_view", stored)
+    report = store.import_folder(tmp_path / "spool")
+    assert (report.refused, len(report.imported), len(report.present)) == ((), 1, 1)
+    homes = [run.info.experiment_id for run in contents.runs(postgresql_uri)]
+    assert homes.count(homes[-1]) == 2
 
 
 @pytest.mark.medium
