@@ -98,6 +98,14 @@ class Group:
     kernels_per_step: float | None = None
     """kernels launched per step"""
     kernel_sum_ms: float | None = None
+    kernels_qkv_ms: float | None = None
+    """ms of a phase of a step that is one kernel, beyond the time to read its bytes; None for other steps"""
+    kernels_attention_ms: float | None = None
+    kernels_out_ms: float | None = None
+    kernels_gate_up_ms: float | None = None
+    kernels_down_ms: float | None = None
+    kernels_head_ms: float | None = None
+    kernels_exchanges_ms: float | None = None
     prefill_ms: float | None = None
     """ms to process the prompt"""
     floor_ms: float | None = None

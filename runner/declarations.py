@@ -14,6 +14,8 @@ from runner.record.statedbound import StatedBound
 if TYPE_CHECKING:
     import torch
 
+    from runner.record.sections.passes import Phases
+
 MODE = "mode"
 POISON = 1024.0
 """Value of cache rows that no step has written yet, exact in every dtype. A masked row has weight 0, so its value
@@ -217,6 +219,13 @@ class Step(Protocol):
         """Returns what a kernel of the step waited for when it gave up, one line; None if none did.
 
         It needs no device: after such a failure every call of CUDA fails.
+        """
+        ...
+
+    def phases(self) -> Phases | None:
+        """Returns the clocks of a kernel's phases, from steps of an instrumented build that run now; None without one.
+
+        It begins at the current position, as `restart` left it.
         """
         ...
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from runner import registry
 from runner.cell import floors
-from runner.record import metrics
+from runner.record import metrics, phases
 from runner.store.session_run import COMMITTED_TAG, GATE_TAG, SCHEMA_TAG, SESSION_TAG
 
 TAG, PARAM = "tag", "param"
@@ -100,6 +100,7 @@ METRIC_NAMES = {
     "step_wall_p99_ms": "latency/step_wall_p99_ms",
     "kernels_per_step": "latency/kernels_per_step",
     "kernel_sum_ms": "latency/kernel_sum_ms",
+    **{f"kernels_{name}_ms": f"kernels/{name}_ms" for name in phases.NAMES},
     "prefill_ms": "latency/prefill_ms",
     "floor_ms": "floor/floor_ms",
     "floor_achievable_ms": "floor/floor_achievable_ms",

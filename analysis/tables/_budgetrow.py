@@ -75,6 +75,8 @@ class BudgetRow(GroupRow):
     """measured read bandwidth of the device's memory in GB/s"""
     terms: list[Term]
     """terms that add up to `step_wall_ms`"""
+    phases: list[Term]
+    """parts of the kernels' time beyond reading, by phase of a step that is one kernel; empty for other steps"""
     uncertainty: float | None
     """largest difference between passes over the same lengths, as a fraction of the step; None with one pass"""
     cuts: list[str]

@@ -21,7 +21,7 @@ from itertools import accumulate
 import polars
 
 from analysis.group import Group
-from runner.record import judgement
+from runner.record import judgement, phases
 from runner.record.flags import PASSES_DISAGREE
 
 OVERLAPPING = 1.01
@@ -157,6 +157,16 @@ def _device_clocks(group: Group) -> Iterator[Reading]:
     else:
         yield KERNELS, group.step_busy_ms, "read probe, busy"
         yield GAPS, group.step_span_ms, "busy, span"
+
+
+def phases_of(group: Group) -> list[Term]:
+    """Returns the parts of `kernels` by phase of a step that is one kernel, the largest first; none for other steps.
+
+    They add up to the busy time minus the achievable floor. A phase is negative if its bytes were read ahead.
+    """
+    found = ((name, getattr(group, f"kernels_{name}_ms")) for name in phases.NAMES)
+    terms = [Term(name, ms, "busy and clock stamps") for name, ms in found if ms is not None]
+    return sorted(terms, key=lambda term: -term.ms)
 
 
 def overlap(group: Group) -> bool:

@@ -16,6 +16,7 @@ from analysis.table import Figure, Part, Table
 from analysis.tables import _clocks, _remedies
 from analysis.tables._budgetrow import FROM, MS, BudgetRow, GroupRow
 from analysis.tables._clocks import TERMS
+from runner.record import phases
 
 if TYPE_CHECKING:
     from analysis.figures.style import Drawn
@@ -28,6 +29,7 @@ METRICS = (
     "profiled_span_ms",
     "step_busy_ms",
     "kernel_sum_ms",
+    *(f"kernels_{name}_ms" for name in phases.NAMES),
     "kernels_per_step",
     "launch_us",
     "floor_ms",
@@ -60,6 +62,7 @@ def budget_row(group: Group) -> BudgetRow:
     values = {
         **shared(group, BudgetRow),
         "terms": terms,
+        "phases": _clocks.phases_of(group),
         "uncertainty": _clocks.uncertainty(group),
         "cuts": [f"{cut.name} by {cut.cut_ms:.3f}" for cut in _clocks.cuts_of(group)],
         "is_attributed": _clocks.is_attributed(group),
@@ -145,11 +148,19 @@ def passes(table: Sequence[GroupRow]) -> str:
 
 
 def remedies(table: Sequence[GroupRow]) -> list[str]:
-    """Returns a sentence for each budget: the largest term beyond the floor with its remedy, or why no term is
-    named."""
+    """Returns a sentence for each budget: the largest term beyond the floor with its remedy, or why no term is named,
+    and how a step that is one kernel spends the time of `kernels`."""
     valid = budgets(table)
     names = titles(valid, NAMED_FIELDS, DISTINGUISHING_FIELDS)
-    return [f"{name}: {row.sentence}." for name, row in zip(names, valid, strict=True)]
+    return [f"{name}: {row.sentence}{_by_phase(row)}." for name, row in zip(names, valid, strict=True)]
+
+
+def _by_phase(row: BudgetRow) -> str:
+    """Returns how the time of `kernels` is divided among the phases of a step that is one kernel; else nothing."""
+    if not row.phases or _clocks.KERNELS not in {term.name for term in row.terms}:
+        return ""
+    parts = (f"{term.name} {term.ms:.2f}" for term in row.phases)
+    return f"; `{_clocks.KERNELS}` by phase, beyond reading its bytes: {', '.join(parts)} ms"
 
 
 def _lines(table: Sequence[GroupRow]) -> list[str]:

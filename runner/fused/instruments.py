@@ -6,14 +6,12 @@ import ctypes
 from dataclasses import fields
 from typing import Any
 
-from runner.fused import copytrace
+from runner.fused import copytrace, stamps
 from runner.fused.copytrace import PHASES, Addresses, Traced, Work
 from runner.fused.launch import LAYER_FIELDS, Launch, checked
 
 STAMPS, DELAYS, TRACE = ({name: "1"} for name in ("STAMPS", "DELAYS", "TRACE"))
 """Constants with which `compile_step` builds an instrument into the kernel."""
-PLACES = 16
-"""Room for stamps of a block in a layer."""
 
 
 def set_seed(launch: Launch, seed: int) -> None:
@@ -22,9 +20,8 @@ def set_seed(launch: Launch, seed: int) -> None:
 
 
 def read_stamps(launch: Launch) -> list[int]:
-    """Returns the clocks of the last step, [blocks][layers][PLACES]. Needs STAMPS."""
-    layout = launch.geometry
-    return _read(launch, "stamps", layout.blocks * layout.shape.layers * PLACES)
+    """Returns the clocks of the last step, as `stamps.words` lays them out. Needs STAMPS."""
+    return _read(launch, "stamps", stamps.words(launch.geometry))
 
 
 def trace_step(launch: Launch) -> list[list[Traced]]:

@@ -1,17 +1,18 @@
 """The table of metrics: numbers of a measured record with their names in MLflow and their units.
 
 The MLflow writer and `analysis` read names and units from here. `record.derive` computes the numbers that a record
-stores. The two metrics that no record stores are computed here, so older records have them too.
+stores. The metrics that no record stores are computed from its other fields, so older records have them too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 from runner.cell.fieldtypes import Absent, value_or_none
-from runner.record import derive
+from runner.record import derive, phases
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
 CTX = "cell/ctx"
@@ -51,6 +52,11 @@ def kernel_sum_ms(record: MeasuredRecord) -> float | None:
     return sum(kernel.us for kernel in record.kernels) / 1000 if record.kernels else None
 
 
+def phase_beyond_ms(name: str, record: MeasuredRecord) -> float | None:
+    """Returns the ms of a phase of the step's kernel beyond the time to read its bytes; None without phases."""
+    return phases.beyond_ms(record).get(name)
+
+
 METRICS: tuple[Metric, ...] = (
     Metric(CTX, "tokens", lambda r: r.cell.ctx),
     Metric("bytes/weights", "B", lambda r: r.bytes.weights),
@@ -75,6 +81,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("latency/tokens_per_s", "1/s", lambda r: r.latency.tokens_per_s),
     Metric("latency/kernels_per_step", "1", lambda r: r.latency.kernels_per_step),
     Metric("latency/kernel_sum_ms", "ms", kernel_sum_ms),
+    *(Metric(f"kernels/{name}_ms", "ms", partial(phase_beyond_ms, name)) for name in phases.NAMES),
     Metric("latency/passes_disagreement", "1", passes_disagreement),
     Metric("latency/prefill_ms", "ms", lambda r: r.prefill.ms),
     Metric("floor/floor_ms", "ms", lambda r: r.floor.floor_ms),

@@ -35,7 +35,9 @@ RESTORE = "restore the file, or measure the session again"
 OTHER_VERSION = "read it with the version of Decode Floor that wrote it, or with a newer one"
 MEASURED, STATUSES = head.MEASURED, head.STATUSES
 ALWAYS_PRESENT = tuple(field.name for field in fields(SessionRecord) if field.default is MISSING)
-MEASURED_ONLY = tuple(field.name for field in fields(MeasuredRecord)[len(fields(SessionRecord)) :])
+MEASURED_ONLY = tuple(
+    field.name for field in fields(MeasuredRecord)[len(fields(SessionRecord)) :] if field.default is MISSING
+)
 
 
 def write_text_durably(path: Path, text: str) -> None:

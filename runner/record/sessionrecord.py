@@ -19,7 +19,7 @@ from runner.record.sections.head import (
     Outcome,
     SessionInfo,
 )
-from runner.record.sections.passes import Actual, KernelTime, Passes, Prefill
+from runner.record.sections.passes import Actual, KernelTime, Passes, Phases, Prefill
 from runner.record.sections.quantities import Bytes, Floor, Latency, Memory
 from runner.record.sections.surroundings import Cost, Environment, Host, Limits, Probes, Snapshots
 
@@ -76,6 +76,7 @@ class MeasuredRecord(SessionRecord):
     cost_s: Cost
     latency: Latency
     floor: Floor
+    phases: OrAbsent[Phases] = ABSENT
 
 
 @dataclass(frozen=True, kw_only=True)

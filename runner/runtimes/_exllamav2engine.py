@@ -77,6 +77,9 @@ class EngineStep:
     def stuck(self) -> None:
         return None
 
+    def phases(self) -> None:
+        return None
+
     def _cache_tensors(self) -> list[torch.Tensor]:
         return [*self._cache.key_states, *self._cache.value_states]
 

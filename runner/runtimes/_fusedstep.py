@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runner.errors import BadValue
-from runner.fused import compiled, geometry, tensors
+from runner.fused import compiled, geometry, instruments, stamps, tensors
 from runner.fused.compiled import Compiled
 from runner.fused.geometry import Geometry
 from runner.fused.launch import Launch, card_of
+from runner.record.sections.passes import Phases
 from runner.runtimes import _compilecache, eager
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
     from runner.cell.shape import ModelShape
 
+UNCOUNTED, COUNTED = 2, 8
+"""Steps of an instrumented build before those whose stamps count, and these."""
 CompileStep = Callable[[Geometry, str], Compiled]
 """Returns the kernel for a layout and an architecture."""
 
@@ -37,6 +41,11 @@ def _cubins() -> MutableMapping[bytes, bytes] | None:
 def compile_cached(layout: Geometry, arch: str) -> Compiled:
     """Returns the kernel from the user's cache; compiles it if it is not there."""
     return compiled.compile_step(layout, arch, cache=_cubins())
+
+
+def compile_stamped(layout: Geometry, arch: str) -> Compiled:
+    """Returns the build with clock stamps in the same way."""
+    return compiled.compile_step(layout, arch, instruments.STAMPS, cache=_cubins())
 
 
 class FusedStep(eager.StepOverEager):
@@ -62,7 +71,11 @@ class FusedStep(eager.StepOverEager):
             "chosen": step.chosen,
         }
         given = {**tensors.of_model(step.model, rows), **state}
-        self.launch = Launch(self.compiled, self.layout, layers, given, rows, shape.rms_norm_eps)
+        self._launch_of = partial(
+            Launch, geometry=self.layout, layers=layers, tensors=given, cache_rows=rows, epsilon=shape.rms_norm_eps
+        )
+        self.launch = self._launch_of(self.compiled)
+        self._stamped: Launch | None = None
 
     @property
     def settings(self) -> Mapping[str, str]:
@@ -74,7 +87,15 @@ class FusedStep(eager.StepOverEager):
         return self._chosen
 
     def stuck(self) -> str | None:
-        return self.launch.stuck()
+        return self.launch.stuck() or (None if self._stamped is None else self._stamped.stuck())
+
+    def phases(self) -> Phases:
+        self._stamped = self._launch_of(compile_stamped(self.layout, architecture(self.logits.device)))
+        found = []
+        for _ in range(UNCOUNTED + COUNTED):
+            self._stamped()
+            found.append(stamps.clocks_by_phase(instruments.read_stamps(self._stamped), self.layout))
+        return Phases(**{name: tuple(step[name] for step in found[UNCOUNTED:]) for name in stamps.PHASES})
 
 
 def architecture(device: torch.device) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from runner.declarations import Step, Tokens
     from runner.job import Job
+    from runner.record.sections.passes import Phases
     from runner.worker.caches import Cache
 
 DECLARATION = RuntimeDeclaration(
@@ -85,6 +86,9 @@ class EagerStep:
     def stuck(self) -> None:
         return None
 
+    def phases(self) -> None:
+        return None
+
     def decode_one_token(self) -> torch.Tensor:
         """Consumes the token at `position`, chooses the next one, and advances. Returns the logits [vocab]."""
         logits = self.forward(self.tokens.next(self.position, self.chosen), self.position)
@@ -132,6 +136,9 @@ class StepOverEager:
         return self._step.settings
 
     def stuck(self) -> str | None:
+        return None
+
+    def phases(self) -> Phases | None:
         return None
 
 

@@ -8,12 +8,12 @@ import torch
 
 from runner import registry
 from runner.cell import floors
-from runner.cell.fieldtypes import ABSENT
+from runner.cell.fieldtypes import ABSENT, Absent
 from runner.job import Device, Job, head
 from runner.machine import host
 from runner.record import codekey, derive, gaterules, judgement, record
 from runner.record.sections.head import GpuInfo, MeasuredKeys, MeasuredSession, Outcome
-from runner.record.sections.passes import Prefill
+from runner.record.sections.passes import Phases, Prefill
 from runner.record.sections.quantities import Bytes, Memory
 from runner.record.sections.surroundings import Environment, Probes, Snapshots
 from runner.record.sessionrecord import MeasuredRecord
@@ -34,6 +34,7 @@ class Findings:
     probes: Probes
     prefill: Prefill
     timed: Timed
+    phases: Phases | Absent
     memory: Memory
     environment: Environment
 
@@ -63,6 +64,7 @@ def measured(findings: Findings, clock: Clock) -> MeasuredRecord:
             kernels=timed.kernels,
             gate=gaterules.gate(timed.evidence),
             memory=findings.memory,
+            phases=findings.phases,
             limits=judgement.LIMITS,
             environment=findings.environment,
             host=environment.host_facts(),

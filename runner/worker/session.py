@@ -12,11 +12,13 @@ import torch
 
 from runner import registry
 from runner.cell import floors
+from runner.cell.fieldtypes import ABSENT, Absent
 from runner.declarations import Step
 from runner.job import Job
 from runner.machine import nvml
 from runner.record import derive, record
 from runner.record.sections.gate import NotFinite
+from runner.record.sections.passes import Phases
 from runner.record.sections.quantities import Memory
 from runner.record.sections.surroundings import Probes, Snapshot, Snapshots
 from runner.record.sessionrecord import MeasuredRecord
@@ -93,6 +95,8 @@ def _run_phases(job: Job, cached_files: int, clock: Clock) -> Findings:
         with peaks.of_steps():
             prefill = timing.prefill(step, job.cell.ctx, device, clock)
         timed = timing.passes(step, keeper, loaded.job, clock, peaks)
+        memory = Memory(peaks.whole_bytes(), verify_extra, ledger.held_bytes(), peaks.steps_bytes())
+        phases = _phases(step, loaded.job, clock)
         for line in explain.lines(step, loaded.model, layers, job.cell.ctx) if layers else ():
             clock.print_progress(line)
     return Findings(
@@ -101,7 +105,8 @@ def _run_phases(job: Job, cached_files: int, clock: Clock) -> Findings:
         probes=speeds,
         prefill=prefill,
         timed=timed,
-        memory=Memory(peaks.whole_bytes(), verify_extra, ledger.held_bytes(), peaks.steps_bytes()),
+        phases=phases,
+        memory=memory,
         environment=environment.environment(loaded.job, cached_files),
         snapshots=Snapshots(before=before, after=_snapshot(job, clock)),
     )
@@ -117,6 +122,15 @@ def _gatekeeper(
         step.prefill(floors.GATE_SHORT_CTX)
         keeper.drive("short", floors.GATE_SHORT_CTX)
     return keeper
+
+
+def _phases(step: Step, job: Job, clock: Clock) -> Phases | Absent:
+    """Returns the clocks of the phases of a step that is one kernel; absent for other steps."""
+    if registry.runtime(job.cell.runtime).DECLARATION.kernels_per_step is None:
+        return ABSENT
+    with clock.phase("verify", "measure: phases of the kernel"):
+        step.restart(job.cell.ctx)
+        return step.phases() or ABSENT
 
 
 def _snapshot(job: Job, clock: Clock) -> Snapshot:

@@ -1,6 +1,6 @@
 // Instruments of test builds. In the product build each function is empty, and costs nothing.
 //
-// STAMPS: the clock of each block at each place between two phases.
+// STAMPS: the clock of each block at each place between two phases, when it starts, and around the head.
 // DELAYS: pauses there, before a slot is read, and before a copy is made. A seed decides which warps pause how long.
 // TRACE: each copy as its filler made it, with the warp that read it; the rows and bytes that each phase multiplied.
 // The host sets and reads the variables by their names (runner/fused/instruments.py).
@@ -9,7 +9,7 @@
 #include "plan.cuh"
 
 #ifdef STAMPS
-__device__ long long stamps[shape::blocks][shape::layers][16];
+__device__ long long stamps[shape::blocks][shape::layers + 1][16];  // the last row has what belongs to no layer
 #endif
 #ifdef DELAYS
 __device__ unsigned delay_seed;
@@ -35,11 +35,19 @@ __device__ __forceinline__ void pause(unsigned where) {
 #endif
 }
 
-// A block passes from one phase of a layer to the next. `epoch` is that of the layer.
-__device__ __forceinline__ void passes(int layer, int place, unsigned epoch) {
+__device__ __forceinline__ void stamp(int layer, int place) {
 #ifdef STAMPS
   if (threadIdx.x == 0) stamps[blockIdx.x][layer][place] = clock64();
 #endif
+}
+
+// A block starts, and later has the norm before the head, its logits, and the chosen token.
+enum Outside { STARTS, HEAD_NORMED, HAS_LOGITS, HAS_CHOSEN };
+__device__ __forceinline__ void outside(Outside place) { stamp(shape::layers, place); }
+
+// A block passes from one phase of a layer to the next. `epoch` is that of the layer.
+__device__ __forceinline__ void passes(int layer, int place, unsigned epoch) {
+  stamp(layer, place);
   pause(16 * epoch + place);
 }
 

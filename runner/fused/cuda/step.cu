@@ -36,6 +36,7 @@ __device__ __forceinline__ void send_qkv(const Block& block, float scale, float 
 
 extern "C" __global__ void __launch_bounds__(all_threads, 1) decode_step(const __grid_constant__ Step step) {
   extern __shared__ __align__(128) char shared[];
+  instruments::outside(instruments::STARTS);
   int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
   int position = *step.position;
   long long token = *step.forced ? step.sequence[position] : *step.chosen;
@@ -103,6 +104,9 @@ extern "C" __global__ void __launch_bounds__(all_threads, 1) decode_step(const _
     block.passes(9);
   }
   float scale = residual::normed(block, step.norm, -1, block.epoch_now(1));
+  instruments::outside(instruments::HEAD_NORMED);
   choice::logits(block, scale);
+  instruments::outside(instruments::HAS_LOGITS);
   choice::choose(block);
+  instruments::outside(instruments::HAS_CHOSEN);
 }

@@ -83,6 +83,27 @@ def timed_passes(passes: Passes) -> dict[str, TimedPass]:
     return {name: timed for name, timed in values if timed is not ABSENT}
 
 
+@dataclass(frozen=True)
+class Phases:
+    """Clocks of a multiprocessor in each phase of a step that is one kernel, one value per step. An instrumented build
+    of the kernel runs these steps after all timed passes. Values are means over the blocks."""
+
+    qkv: Series[NotNegative]
+    """the products by Wq, Wk and Wv"""
+    attention: Series[NotNegative]
+    """attention over the cache, its waits included"""
+    out: Series[NotNegative]
+    """the product by Wo"""
+    gate_up: Series[NotNegative]
+    """the products by Wgate and Wup"""
+    down: Series[NotNegative]
+    """the product by Wdown, its wait for the activations included"""
+    head: Series[NotNegative]
+    """the logits"""
+    exchanges: Series[NotNegative]
+    """norms and other places where a block waits for the values of all others, and the choice of the token"""
+
+
 SUMMARY_ROWS = 24
 """Largest number of kernels with a row of their own: those with most time."""
 OTHERS = "(others)"

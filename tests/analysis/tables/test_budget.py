@@ -10,6 +10,7 @@ import pytest
 from analysis.tables import budget
 from tests.support.derive import derive
 from tests.support.frames import frame_of
+from tests.support.fusedrecords import fused_record
 from tests.support.records import cpu_record, example_record, failed_record
 
 ROOT = Path(__file__).parents[3]
@@ -41,6 +42,29 @@ def test_the_sum_of_kernels_comes_from_the_profile():
     profile = example_record()["kernels"]
     (row,) = budget.rows(frame_of([example_record()]))
     assert row.kernel_sum_ms == pytest.approx(sum(kernel["us"] for kernel in profile) / 1000)
+
+
+@pytest.mark.medium
+def test_the_kernels_of_a_step_that_is_one_kernel_are_divided_among_its_phases():
+    found = fused_record()
+    (row,) = budget.rows(frame_of([found]))
+    busy_ms, read_ms = found["latency"]["step_busy_ms"], found["floor"]["floor_achievable_ms"]
+    assert sum(term.ms for term in row.phases) == pytest.approx(busy_ms - read_ms)
+    # a tenth of the clocks, and almost no bytes
+    assert row.phases[0].name == "exchanges"
+    assert row.phases[0].ms == pytest.approx(busy_ms / 10, rel=0.01)
+    parts = ", ".join(f"{term.name} {term.ms:.2f}" for term in row.phases)
+    (sentence,) = budget.remedies([row])
+    assert sentence.endswith(f"; `kernels` by phase, beyond reading its bytes: {parts} ms.")
+    (text,) = (line for line in budget.TABLE.markdown([row]).splitlines() if "by phase" in line)
+    assert sentence in text
+
+
+@pytest.mark.medium
+def test_other_steps_have_no_phases():
+    (row,) = budget.rows(frame_of([example_record()]))
+    assert row.phases == []
+    assert "by phase" not in budget.TABLE.markdown([row])
 
 
 def test_a_cpu_has_two_terms():

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from runner.fused import compiled, copytrace, geometry, instruments
+from runner.fused import compiled, copytrace, geometry, instruments, stamps
 from tests.support import cubins
 from tests.support.cudasources import enumerators, members
 from tests.support.fusedshapes import H200, odd, of_catalogue
@@ -35,6 +35,15 @@ def test_an_instrumented_build_has_the_variables_that_the_host_asks_for(instrume
     assert cubins.machine_code(plain.code) != cubins.machine_code(instrumented.code)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name == "qwen2.5-7b" else pytest.mark.nvrtc) for name in of_catalogue()]
+)
+def test_the_build_that_a_session_takes_stamps_from_does_not_spill(name: str) -> None:
+    layout = geometry.choose(of_catalogue()[name], H200)
+    assert compiled.compile_step(layout, "sm_90a", instruments.STAMPS).spilled_bytes == 0
+
+
 @pytest.mark.gpu
 @torch.no_grad()
 @pytest.mark.parametrize("name", SMALL)
@@ -54,6 +63,12 @@ def test_every_block_leaves_a_stamp_at_each_place() -> None:
     step = fused_step(SMALL["tiny"], partial(compiled.compile_step, more=instruments.STAMPS), 400)
     step.restart(20)
     step()
-    stamps = torch.tensor(instruments.read_stamps(step.launch)).view(step.launch.geometry.blocks, 2, -1)[..., :10]
-    assert (stamps > 0).all()
-    assert (stamps.diff(dim=2) > 0).all()
+    layout = step.launch.geometry
+    found = torch.tensor(instruments.read_stamps(step.launch)).view(layout.blocks, layout.shape.layers + 1, -1)
+    of_layers, outside = found[:, :-1, :10], found[:, -1, :4]
+    for each in (of_layers, outside):
+        assert (each > 0).all()
+        assert (each.diff(dim=-1) > 0).all()
+    clocks = stamps.clocks_by_phase(found.flatten().tolist(), layout)
+    assert sum(clocks.values()) >= int(outside[0, 3] - outside[0, 0]) / 2
+    assert all(value > 0 for value in clocks.values())

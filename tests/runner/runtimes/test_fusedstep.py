@@ -15,7 +15,7 @@ from functools import partial
 import pytest
 import torch
 
-from runner.fused import compiled, instruments
+from runner.fused import compiled, instruments, stamps
 from runner.record import bounds
 from runner.runtimes._fusedstep import FusedStep
 from runner.runtimes.eager import EagerStep
@@ -252,6 +252,18 @@ def test_the_form_of_older_cards_is_no_worse_at_any_context(name: str) -> None:
     assert older.layout.shared_bytes == OLDER_SHARED_BYTES
     assert older.layout.slots <= step.layout.slots
     check_logits(name, older)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_each_phase_takes_clocks_in_each_step(name: str) -> None:
+    step = prefilled(name)
+    step.restart(START)
+    found = {field: getattr(step.phases(), field) for field in stamps.PHASES}
+    print(json.dumps({"model": name, "clocks": {field: sum(clocks) / len(clocks) for field, clocks in found.items()}}))
+    assert {len(clocks) for clocks in found.values()} == {8}
+    assert all(value > 0 for clocks in found.values() for value in clocks)
+    step.restart(START)
+    assert torch.equal(drive(step, START, STEPS)[0], drive(prefilled(name), START, STEPS)[0])
 
 
 @pytest.mark.parametrize("tool", ["memcheck", "synccheck", "racecheck"])

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from runner.cell import catalogue
 from runner.cell.jsonform import to_json
 from runner.cell.shape import ModelShape
 from runner.errors import WorkerFailed
-from runner.fused import compiled
+from runner.fused import compiled, stamps
 from runner.job import Job
-from runner.record import record, spool
+from runner.record import phases, record, spool
 from runner.record.verify import recompute
-from runner.runtimes import eager, fused
+from runner.runtimes import _fusedstep, eager, fused
 from runner.runtimes._fusedstep import CompileStep, FusedStep
 from runner.worker import session
 from runner.worker.progress import Clock
@@ -73,6 +74,7 @@ def test_a_session_is_valid_and_says_how_its_kernel_was_compiled(gpu_job: Job, m
     assert recompute.differences(json.loads(Path(gpu_job.record_path).read_text())) == []
     assert (found["actual"]["runtime"], found["actual"]["products_per_step"]) == ("fused", 1)
     assert found["actual"]["settings"]["spilled_bytes"] == "0"
+    assert {len(clocks) for clocks in found["phases"].values()} == {8}
 
 
 @pytest.mark.gpu
@@ -132,3 +134,22 @@ def test_a_tree_with_a_planted_fault_measures_by_the_command(tmp_path: Path) -> 
     (path,) = spool.record_files(tree / "spool")
     found = record.read(path)
     assert (found["valid"], found["model"]["shape"]["hidden"]) == (True, patchedtree.SHAPE.hidden)
+
+
+def test_the_last_eight_of_ten_instrumented_steps_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step leaves its number as the clocks of every phase."""
+    step: Any = object.__new__(FusedStep)
+    step.layout, step.logits = "layout", torch.zeros(1)
+    launched: list[str] = []
+    step._launch_of = lambda build: lambda: launched.append(build)
+    monkeypatch.setattr(_fusedstep, "architecture", lambda _: "sm_90a")
+    monkeypatch.setattr(_fusedstep, "compile_stamped", lambda layout, arch: f"{layout} for {arch} with stamps")
+    monkeypatch.setattr(_fusedstep.instruments, "read_stamps", lambda _: [len(launched)])
+    monkeypatch.setattr(_fusedstep.stamps, "clocks_by_phase", lambda read, _: dict.fromkeys(stamps.PHASES, read[0]))
+    found = step.phases()
+    assert launched == ["layout for sm_90a with stamps"] * 10
+    assert {getattr(found, name) for name in stamps.PHASES} == {(3, 4, 5, 6, 7, 8, 9, 10)}
+
+
+def test_a_session_keeps_every_phase_of_the_stamps() -> None:
+    assert tuple(phases.NAMES) == stamps.PHASES

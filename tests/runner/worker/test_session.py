@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from runner.cell import floors
+from runner.cell.fieldtypes import ABSENT
 from runner.record.sections.surroundings import Probes, Snapshots
 from runner.worker import session, tokens
 from runner.worker.progress import Clock
@@ -193,3 +194,13 @@ def test_a_checkpoints_trace_is_its_own_and_written_while_its_layers_are_unpacke
     assert log == [Path("/models/own"), "unpacked", (64, 99), "packed"]
     assert written[0].tokens is found.tokens
     assert found.job.shape == tiny_job.shape
+
+
+@pytest.mark.parametrize(("runtime", "expected"), [("eager", []), ("fused", ["restart 64", "phases"])])
+def test_the_phases_of_a_step_that_is_one_kernel_are_measured_from_ctx(tiny_job, log, runtime, expected):
+    step = SimpleNamespace(
+        restart=lambda position: log.append(f"restart {position}"), phases=lambda: log.append("phases") or "clocks"
+    )
+    job = replace(tiny_job, cell=replace(tiny_job.cell, runtime=runtime))
+    assert session._phases(step, job, Clock(1_000)) == ("clocks" if expected else ABSENT)
+    assert log == expected
