@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
 
-import click
-
 from runner import failures, terminal
 from runner.errors import BadValue
 from runner.store import address, connection, experiment, saved_views
@@ -75,6 +73,7 @@ def check_ui_options(options: Sequence[str]) -> None:
     """Raises click's errors of wrong options of `serve`, and MissingPackage. MLflow is imported only for an option."""
     if not options:
         return
+    import click  # a machine without click is told so, by a program that imports this module first
     from mlflow.cli import cli
 
     with click.Context(cli, info_name="mlflow") as context:
