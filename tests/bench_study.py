@@ -1,4 +1,5 @@
-"""What a study costs beside its measurements: a session's overhead over its worker, and the import of its records.
+"""What a study costs beside its measurements: a session's overhead over its worker, a dry run, and the import of its
+records.
 
 python -m tests.bench_study FOLDER [--sessions 5] [--records 1000] [--runs 100000] [--rounds 2]
                             [--out docs/evidence/study/HOST.json]
@@ -44,7 +45,8 @@ from tests import bench_tables
 from tests.support.derive import file_name
 from tests.support.measurements import measurements
 
-OVERHEAD_S, IMPORT_S, IMPORT_RECORDS, GROWTH = 0.2, 300.0, 1000, 1.1
+OVERHEAD_S, IMPORT_S, IMPORT_RECORDS, GROWTH, DRY_RUN_S = 0.2, 300.0, 1000, 1.1, 2.0
+DRY_RUNS = 3
 SMALLEST = Request(gpu="cpu", model="tiny", ctx="64", warmup="1", steps="30")
 HOST, WORKER, COMMIT, OTHER, OVERHEAD = "host", "worker", "commit", "other", "overhead"
 PARTS = {
@@ -60,6 +62,15 @@ PARTS = {
     "record": (written, "read"),
 }
 """Part of a session → the function that it is. What is in none of them is OTHER."""
+CELLS = """
+matrix:
+  gpu: [h100, a100, l40s, l4]
+  model: [qwen2.5-7b, mistral-7b, llama-3.1-8b]
+  runtime: [eager, graph, compile, fused]
+  cache: static
+  ctx: [{contexts}]
+"""
+"""Study of 48 cells for each context."""
 
 Row = dict[str, Any]
 
@@ -155,17 +166,35 @@ def write_records(folder: Path, count: int, seed: int) -> None:
 
 def _import(spooled: Path, file: Path, records: int) -> tuple[float, float]:
     """Wall and CPU seconds of the command. Every record must be new to the store."""
-    command = [sys.executable, "-m", "runner", "import", str(spooled)]
+    expected_text = f"{records} records imported, 0 already there"
+    return _run("import", str(spooled), begins=expected_text, MLFLOW_TRACKING_URI=f"sqlite:///{file}")
+
+
+def _run(*arguments: str, begins: str, **variables: str) -> tuple[float, float]:
+    """Wall and CPU seconds of a command, whose output must begin with a text."""
+    command = [sys.executable, "-m", "runner", *arguments]
     began = time.perf_counter()
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{file}"}
-    child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(command, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     said = child.stdout.read()
     _, status, used = os.wait4(child.pid, 0)
     seconds = time.perf_counter() - began
-    if status or not said.startswith(f"{records} records imported, 0 already there"):
+    if status or not said.startswith(begins):
         raise SystemExit(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}: {said}")
     return seconds, used.ru_utime + used.ru_stime
+
+
+def dry_run(cells: int) -> Row:
+    """The dry run of a study of at least so many cells, with an empty spool: the least of DRY_RUNS."""
+    contexts = range(1000, 1000 + -(-cells // 48))
+    with tempfile.TemporaryDirectory(prefix="decode-floor-bench-") as folder:
+        file = Path(folder, "many.yaml")
+        file.write_text(CELLS.format(contexts=", ".join(map(str, contexts))), encoding="utf-8")
+        count = 48 * len(contexts)
+        arguments = ("study", "--dry-run", str(file), "--spool", str(Path(folder, "spool")))
+        took = [_run(*arguments, begins=f"many: {count} cells: ") for _ in range(DRY_RUNS)]
+    wall, cpu = zip(*took, strict=True)
+    return {"cells": count, "wall_s": min(wall), "cpu_s": min(cpu)}
 
 
 def report(folder: Path, given: argparse.Namespace) -> Row:
@@ -177,6 +206,7 @@ def report(folder: Path, given: argparse.Namespace) -> Row:
         "date": date.today().isoformat(),
         "load": os.getloadavg()[0],
         "sessions": session_rows(given.sessions),
+        "dry_run": dry_run(given.cells),
         "imports": import_rows(folder, given.records, given.runs, given.rounds),
     }
 
@@ -192,6 +222,11 @@ def markdown(found: Row) -> str:
         lines.append(
             f"| {row['runs']} | {row['records']} | {row['rounds']} | {row['wall_s']:.1f} | {row['cpu_s']:.1f} |"
         )
+    planned = found["dry_run"]
+    lines += [
+        "",
+        f"A dry run of {planned['cells']} cells took {planned['wall_s']:.2f} s ({planned['cpu_s']:.2f} s CPU).",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -199,6 +234,8 @@ def misses(found: Row) -> list[str]:
     """A line for each target that is missed."""
     over = [row for row in found["sessions"] if row["part"] == OVERHEAD and row["later_s"] > OVERHEAD_S]
     lines = [f"{row['to']}: {row['later_s']:.2f} s beside the worker, at most {OVERHEAD_S}" for row in over]
+    if (dry_run_s := found["dry_run"]["wall_s"]) > DRY_RUN_S:
+        lines.append(f"a dry run of {found['dry_run']['cells']} cells: {dry_run_s:.1f} s, at most {DRY_RUN_S}")
     for row in found["imports"]:
         if (limit_s := IMPORT_S * row["records"] / IMPORT_RECORDS) < row["wall_s"]:
             import_ = f"import of {row['records']} records to {row['runs']} runs"
@@ -215,6 +252,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--sessions", type=int, default=5, help="beside the first")
     parser.add_argument("--records", type=int, default=IMPORT_RECORDS)
+    parser.add_argument("--cells", type=int, default=10_000, help="of the dry run, at least")
     parser.add_argument("--runs", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=2, help="imports into each store, in turns")
     parser.add_argument("--out", type=Path)
