@@ -58,6 +58,7 @@ def test_fewer_records_have_less_time():
     ]
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_it_runs_from_nothing(tmp_path):
     arguments = [

@@ -54,6 +54,7 @@ def test_a_time_that_grows_faster_than_the_runs_is_named():
     ]
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_it_runs_from_nothing(tmp_path):
     arguments = [str(tmp_path), "--sizes", "1000", "--out", str(tmp_path / "o.json")]

@@ -47,6 +47,7 @@ def test_noise_is_fitted_to_groups_of_three_valid_sessions_of_one_host_that_diff
     assert sorted(sorted(np.exp(values).round(6).tolist()) for values in found) == [[20, 21, 22], [30, 31, 33]]
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_the_noise_that_is_fitted_is_found_again():
     generator = np.random.default_rng(0)
@@ -57,6 +58,7 @@ def test_the_noise_that_is_fitted_is_found_again():
     assert noise.fit([np.random.default_rng(1).standard_normal(10) for _ in range(30)], TAILS).skew <= 1.3
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_sessions_at_two_speeds_are_found_again():
     generator = np.random.default_rng(0)

@@ -86,6 +86,7 @@ def test_dynamic_against_static_is_measured_killed_gone_on_with_compared_and_imp
     assert len(runs(tmp_path, saved_views.IS_SESSION)) == 10
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_an_a_a_with_a_store_ends_in_a_run_with_ratio_and_verdict(tmp_path: Path) -> None:
     finished = run(tmp_path, "runner", "ab", *TINY, "--cache", "static", "--sessions", "1")

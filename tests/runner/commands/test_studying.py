@@ -344,6 +344,7 @@ def test_weights_that_cannot_be_read_fail_their_cells_alone(
     assert "failed: " in out
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_a_second_study_on_the_host_waits_for_the_first(tmp_path: Path) -> None:
     """Two processes with one spool: the second finds everything measured."""
@@ -363,6 +364,7 @@ def test_a_second_study_on_the_host_waits_for_the_first(tmp_path: Path) -> None:
     assert len(list((tmp_path / "spool").glob("*.json"))) == 1
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_a_killed_study_continues_with_its_records(tmp_path: Path) -> None:
     """A real session, SIGKILL during the next one, and the same command again."""

@@ -83,6 +83,7 @@ def _rows(database: Path) -> Iterator[str]:
             yield from (f"{table}: {row}" for row in link.execute(f"SELECT * FROM {table}").fetchall())
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_an_ab_over_two_fine_tunes_names_them_by_what_is_in_them(place: Path, fine_tunes: Path) -> None:
     """One folder is given by `~`, the other by a relative path with a link in it."""

@@ -153,6 +153,7 @@ def test_a_cpu_session_has_only_the_wall_clock(sqlite_uri: str) -> None:
     assert "floor/r_floor_achievable" in run.data.metrics
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_eight_processes_make_one_store_and_none_fails(tmp_path: Path) -> None:
     for index in range(8):

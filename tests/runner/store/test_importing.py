@@ -201,6 +201,7 @@ def test_a_failed_session_is_imported_as_failed(sqlite_uri: str, tmp_path: Path)
     assert [run.info.status for run in contents.runs(sqlite_uri)] == ["FAILED"]
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_killed_before_any_write_of_a_commit_the_import_leaves_one_complete_run(
     tmp_path: Path, empty_sqlite: Path, monkeypatch: pytest.MonkeyPatch

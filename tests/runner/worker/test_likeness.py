@@ -182,6 +182,7 @@ def test_an_eager_record_with_one_is_refused():
     assert any("gate.eager" in line for line in recompute.differences(found))
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_a_compiled_step_says_what_eager_says_and_compiles_once(measure):
     """The real torch.compile, on the CPU: kernels of its own, without a CUDA graph."""

@@ -87,6 +87,7 @@ def test_a_record_accounts_what_was_loaded(measure, has_other_head, tiny_job, tm
     assert found["bytes"]["weights"] == registry.weight_bytes("bf16", None, shape, 2) + found["bytes"]["embedding"]
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
 @pytest.mark.parametrize("name", MUTANTS)

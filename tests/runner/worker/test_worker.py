@@ -154,6 +154,7 @@ def test_a_package_that_is_missing_is_one_line_with_how_to_get_it(worker, module
     assert "Traceback" not in finished.stderr
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("modules", "fields", "said"),
