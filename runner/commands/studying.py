@@ -89,7 +89,7 @@ def study(
     share_host: bool,
     timeout: float,
 ) -> None:
-    """Measures what is missing of the studies in these files: cells, or A/Bs. The same command continues them."""
+    """Measures the missing sessions of the studies in these files. The same command continues an interrupted study."""
     studies = studyfile.read_all(files)
     if dry_run:
         for each in studies:
