@@ -270,8 +270,9 @@ def mlflow_run(tmp_path: Path, empty_sqlite: Path, monkeypatch: pytest.MonkeyPat
     from mlflow import MlflowClient
 
     shutil.copyfile(empty_sqlite, tmp_path / "mlflow.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    client = MlflowClient()
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    client = MlflowClient(tracking_uri=uri)  # another test may have set MLflow's own default
     run_id = client.create_run("0").info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
     monkeypatch.setattr(parentwatch, "watch_ancestors", lambda _: None)
@@ -293,7 +294,8 @@ def test_the_run_of_mlflow_is_the_studys_and_each_session_has_its_own(
         return worker(*arguments)
 
     monkeypatch.setattr(cellseries, "run_session", run_session)
-    assert main("study", str(write(tmp_path, CELLS)))[0] == 0
+    code, _, err = main("study", str(write(tmp_path, CELLS)))
+    assert code == 0, err
     assert [settings.run for settings in given] == [None] * 4
     assert all(settings.commit is not None for settings in given)
     run = mlflow_run()
@@ -307,7 +309,8 @@ def test_an_incomplete_study_closes_the_run_of_mlflow_with_its_reason(
     main: Main, worker: standins.Worker, tmp_path: Path, mlflow_run: Callable[[], Run]
 ) -> None:
     worker.fates = {0: fail}
-    assert main("study", str(write(tmp_path, CELLS)))[0] == 30
+    code, _, err = main("study", str(write(tmp_path, CELLS)))
+    assert code == 30, err
     run = mlflow_run()
     assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "study-incomplete")
 
