@@ -23,8 +23,9 @@ class Planned:
     """A resolved entry: the plan of its cell, or those of arms a and b.
 
     `waits_for` names a GPU that this machine lacks. `obstacle` says why a cell does not fit into its device's memory.
-    There are no plans for an absent GPU whose memory the catalogue does not know, or with a device or weights that only
-    its own machine may have.
+    `failure` says why the weights of a cell of this machine cannot be read. Such a cell has no plans. Neither has one
+    of an absent GPU whose memory the catalogue does not know, or with a device or weights that only its own machine
+    may have.
     """
 
     entry: Entry

@@ -9,7 +9,7 @@ from pathlib import Path
 from runner.ab import blocks, manifest
 from runner.ab.arms import Pair
 from runner.counts import counted
-from runner.errors import BadRecord
+from runner.errors import BadRecord, Infeasible
 from runner.machine import host
 from runner.study.declared import Study
 from runner.study.planned import Planned
@@ -66,10 +66,10 @@ def standings(study: Study, entries: Sequence[Planned], situation: Situation) ->
 
 def _standing(study: Study, planned: Planned, situation: Situation) -> Standing:
     waits = None if planned.waits_for is None else f"no {planned.waits_for} here"
-    if planned.failure is not None:
-        return Standing(planned, FAILED, 0, study.sessions, planned.failure)
     if not planned.plans:
-        return Standing(planned, WAITING, 0, study.sessions, waits)
+        count = study.sessions if planned.entry.arms is None else 2 * study.sessions
+        status, reason = (WAITING, waits) if planned.failure is None else (FAILED, planned.failure)
+        return Standing(planned, status, 0, count, reason)
     if planned.pair is not None:
         found = _pair(study, planned, planned.pair, situation)
     elif planned.waits_for is not None:
@@ -116,7 +116,7 @@ def _cell(study: Study, planned: Planned, situation: Situation) -> Standing:
         outdated=len(found.outdated),
         lost=lost,
         next_index=1 + max((known.index for known in sessions), default=-1),
-        is_recorded=bool(found.failed),
+        is_recorded=bool(found.failed) or any(known.reason == Infeasible.reason for known in sessions),
     )
 
 

@@ -92,7 +92,7 @@ def test_a_cell_that_does_not_fit_gets_one_record_that_says_so(
     assert found.standings[0].status == UNFIT
     (series,) = series_of(found, tmp_path)
     assert series.remaining() == 1
-    spool.append(failed(CELL, "worker-failed"))
+    spool.append(failed(CELL, "infeasible"))
     assert series_of(prepared.prepare(study(entry()), tmp_path, redo=False, retry=False), tmp_path) == []
 
 

@@ -103,6 +103,8 @@ def test_a_cell_that_does_not_fit_is_told_wherever_its_gpu_is() -> None:
     assert (found.status, found.reason) == (UNFIT, large.obstacle)
     unknown = replace(large, plans=(), keys=())
     assert standing(unknown).reason == "no l4 here"
+    arms = replace(unknown, entry=replace(unknown.entry, arms=CACHES))
+    assert (standing(unknown).missing, standing(arms).missing) == (3, 6)
 
 
 def pair_in(folder: Path, order: str, measured: str, valid: bool = True) -> tuple[Planned, Path]:
