@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+DIGITS = bytes.maketrans(b"\0\1", b"01")
+
 
 @dataclass(frozen=True)
 class Indicators:
@@ -24,10 +26,14 @@ class Indicators:
 def indicators(windows: Sequence[Sequence[bool]]) -> Indicators:
     """Returns the indicators of windows that are independent of one another."""
     longest = max(map(len, windows), default=0)
-    gap = "0" * longest
-    yes = gap.join("".join("01"[value] for value in window) for window in windows)
-    steps = gap.join("1" * len(window) for window in windows)
-    return Indicators(int(yes or "0", 2), int(steps or "0", 2), longest)
+    gap = bytes(longest)
+    yes = gap.join(map(bytes, windows))
+    steps = gap.join(b"\1" * len(window) for window in windows)
+    return Indicators(_bits(yes), _bits(steps), longest)
+
+
+def _bits(digits: bytes) -> int:
+    return int(digits.translate(DIGITS) or b"0", 2)
 
 
 def autocovariances(series: Indicators) -> Iterator[float]:

@@ -84,8 +84,8 @@ def percentile_bound(windows: Windows, percent: float) -> float | None:
 
 
 def upper_bound(missed: float, n_eff: float) -> float:
-    """Returns the one-sided 95 % Clopper-Pearson bound on a probability, by bisection. Where all are missed, or there
-    are none, it is 1."""
+    """Returns the one-sided 95 % Clopper-Pearson bound on a probability, by bisection; 1 if all are missed or
+    there are none."""
     low, high = 0.0, 1.0
     while low < (middle := (low + high) / 2) < high:
         if _is_bound(middle, missed, n_eff):
