@@ -83,6 +83,23 @@ def test_a_step_at_the_deadline_meets_it():
     assert tails.miss([[3.0, 3.0]], 3.0) == tails.Miss(0, 2, 0.0, tails.upper_bound(0, 2), 1.0, 2.0)
 
 
+@pytest.mark.parametrize(
+    ("windows", "missed", "upper"),
+    [
+        ([[1.0]], 0, 0.95),  # 1 - 0.05^(1/1)
+        ([[3.0]], 1, 1.0),
+        ([[3.0] * 300], 300, 1.0),
+        ([[3.0, 4.0, 5.0] * 100], 300, 1.0),
+        ([[1.0], [1.0]], 0, 1 - 0.05 ** (1 / 2)),
+        ([[1.0, 3.0]], 1, 0.95**0.5),  # I_p(2, 1) = p^2
+    ],
+)
+def test_few_steps_and_steps_that_are_all_late_have_a_bound(windows, missed, upper):
+    found = tails.miss(windows, 2.0)
+    assert found is not None
+    assert (found.missed, found.upper) == (missed, pytest.approx(upper))
+
+
 @pytest.mark.parametrize(("percent", "fewest"), [(90, 29), (95, 59), (99, 299)])
 def test_a_percentile_needs_its_sample(percent, fewest):
     # one slowest step in ten or fewer, spread evenly: tau is 1
