@@ -99,6 +99,8 @@ class QuantRow(GroupRow, SavingRow):
     """floor divided by step"""
     peak_bytes: float | None
     """peak device memory of the worst session, in bytes"""
+    usd_per_mtok: float | None
+    """US dollars per million tokens of one stream, None without a price"""
     logit_error: float | None
     """logit error of the worst session, relative to the reference"""
     against: str | None
@@ -175,6 +177,8 @@ class PaperRow(SavingRow):
     """ms to read the streamed bytes at the datasheet bandwidth; None without a datasheet"""
     r_floor: float | None
     """floor divided by step"""
+    usd_per_mtok: float | None
+    """US dollars per million tokens of one stream, None without a price"""
     against: str
     flags: list[str]
     """flags: results that are valid but suspect"""

@@ -10,9 +10,22 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis import groups, paper
-from analysis.cellcolumns import CELL, FLOOR_MS, PEAK, R_FLOOR, SESSIONS, WALL, WALL_ENDS, cell_columns, tail
+from analysis import prices as pricing
+from analysis.cellcolumns import (
+    CELL,
+    FLOOR_MS,
+    PEAK,
+    R_FLOOR,
+    SESSIONS,
+    USD_PER_MTOK,
+    WALL,
+    WALL_ENDS,
+    cell_columns,
+    tail,
+)
 from analysis.form import Column, distinguishing, sentences_of_invalid
 from analysis.group import Group, shared
+from analysis.prices import Prices
 from analysis.reading import Reading
 from analysis.sources.frame import Frame
 from analysis.statistics import intervals
@@ -38,7 +51,7 @@ MEASURED = "measured"
 Savings = Sequence[QuantRow | PaperRow]
 
 
-def rows(frame: Frame, every_code: bool = False) -> list[AnyRow]:
+def rows(frame: Frame, every_code: bool = False, prices: Prices = pricing.NONE) -> list[AnyRow]:
     """Returns one row per group of valid sessions of quantised cells and their baselines, then invalid groups, then the
     paper's rows.
 
@@ -50,13 +63,13 @@ def rows(frame: Frame, every_code: bool = False) -> list[AnyRow]:
     plain = [group for group in valid if _baselines.is_plain(group)]
     packed = [group for group in valid if not _baselines.is_plain(group)]
     baselines = [candidate for candidate in plain if any(_baselines.fits(candidate, group) for group in packed)]
-    table = [_row(frame, group, plain, walls) for group in (*baselines, *packed)]
+    table = [_row(frame, group, plain, walls, prices) for group in (*baselines, *packed)]
     invalid = [
         GroupRow(**_named(group, GroupRow))
         for group in all_groups
         if not group.valid and not _baselines.is_plain(group)
     ]
-    return [*sorted(table, key=_order), *invalid, *paper_rows()]
+    return [*sorted(table, key=_order), *invalid, *paper_rows(prices)]
 
 
 def _order(row: QuantRow) -> tuple[Any, ...]:
@@ -75,10 +88,11 @@ def _named(group: Group, kind: type[GroupRow]) -> dict[str, Any]:
     return {**shared(group, kind), "hosts": len(group.hosts), "source": MEASURED}
 
 
-def _row(frame: Frame, group: Group, plain: Sequence[Group], walls: Walls) -> QuantRow:
+def _row(frame: Frame, group: Group, plain: Sequence[Group], walls: Walls, prices: Prices) -> QuantRow:
     best, eager = (_baselines.fastest(group, plain, walls, runtime) for runtime in (None, EAGER))
     values = {
         **_named(group, QuantRow),
+        "usd_per_mtok": pricing.usd_per_mtok(group.gpu, group.step_wall_ms, prices),
         "flags": _baselines.flags(frame, group, plain, best),
         "against": None if best is None else best.words,
         "ideal": _baselines.ideal(group, best),
@@ -121,6 +135,7 @@ VALUE_COLUMNS = (
     Column("over eager", "over_eager_words", unit="1", help="the same ratio for the fastest eager unquantised cell"),
     Column("hosts", "realised_hosts", "d", help="number of hosts that both cells of the saving ran on"),
     PEAK,
+    USD_PER_MTOK,
     Column(
         "logit error",
         "logit_error",
@@ -239,7 +254,8 @@ TABLE = Table(
     intro=INTRO,
     metrics=METRICS,
     columns=(*CELL.values(), *VALUE_COLUMNS),
-    rows=lambda reading: rows(reading.frame, reading.every_code),
+    rows=lambda reading: rows(reading.frame, reading.every_code, reading.prices),
+    priced=True,
     parts=_parts,
     sentences=sentences,
     summary="Savings",
