@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from runner.cell import catalogue
@@ -30,6 +32,13 @@ def test_thor_and_spark_read_273_gigabytes_a_second(gpu: str) -> None:
     # 14.259e9 / 273e9 = 52.2 ms; 4.598e9 / 273e9 = 16.8 ms
     assert floors_of(gpu) == {"bf16": pytest.approx(BF16 / 273e6), "gptq": pytest.approx(GPTQ / 273e6)}
     assert [round(floor_ms or 0) for floor_ms in floors_of(gpu).values()] == [52, 17]
+
+
+def test_the_documentation_has_these_numbers() -> None:
+    page = " ".join((Path(__file__).parents[3] / "docs" / "usage.md").read_text().split())
+    thor = floors_of("jetson-thor")
+    assert f"must read {BF16 / 1e9:.2f} GB in bf16 and {GPTQ / 1e9:.2f} GB with int4 weights" in page
+    assert f"at least {thor['bf16']:.0f} ms and {thor['gptq']:.0f} ms there" in page
 
 
 def test_an_orin_that_no_device_is_matched_to_has_floors() -> None:
