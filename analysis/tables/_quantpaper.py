@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from analysis import paper
-from analysis import prices as pricing
 from analysis.paper import QuantFigure
-from analysis.prices import Prices
+from analysis.prices import NONE, Prices, usd_per_mtok
 from analysis.tables._baselines import UNQUANTISED
 from analysis.tables._quantrows import PaperRow
 from runner import registry
@@ -14,7 +13,7 @@ from runner.cell import floors
 DTYPE_BYTES = 2
 
 
-def paper_rows(prices: Prices = pricing.NONE) -> list[PaperRow]:
+def paper_rows(prices: Prices = NONE) -> list[PaperRow]:
     """Returns the paper's steps with bytes and floors by our accounting. The first row is the baseline of the
     others."""
     baseline, *_ = figures = paper.quantised_rows()
@@ -36,7 +35,7 @@ def _paper_row(figure: QuantFigure, baseline: QuantFigure, prices: Prices) -> Pa
         bytes_streamed=streamed,
         floor_ms=floor_ms,
         r_floor=None if has_r_floor else floor_ms / figure.step_ms,
-        usd_per_mtok=pricing.usd_per_mtok(figure.gpu, figure.step_ms, prices),
+        usd_per_mtok=usd_per_mtok(figure.gpu, figure.step_ms, prices),
         against=UNQUANTISED,
         flags=[],
         valid=True,

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from analysis import groups
-from analysis import prices as pricing
 from analysis.cellcolumns import (
     CELL,
     FLAGS,
@@ -22,7 +21,7 @@ from analysis.cellcolumns import (
 )
 from analysis.form import Column, distinguishing, sentences_of_invalid
 from analysis.group import Group, shared
-from analysis.prices import Prices
+from analysis.prices import NONE, Prices, usd_per_mtok
 from analysis.reading import Reading
 from analysis.sources.frame import Frame
 from analysis.table import Figure, Part, Table
@@ -59,7 +58,7 @@ DISTINGUISHING_FIELDS = ("kernel", *MORE_FIELDS)
 NO_RANGE = "No range: no valid unquantised cell has an `r_floor`."
 
 
-def rows(frame: Frame, every_code: bool = False, prices: Prices = pricing.NONE) -> list[FloorRow]:
+def rows(frame: Frame, every_code: bool = False, prices: Prices = NONE) -> list[FloorRow]:
     """Returns one row per group of valid sessions, then one per group of invalid or unmeasured ones.
 
     `every_code` also shows sessions of older code, each code in separate rows.
@@ -75,7 +74,7 @@ def _row(group: Group, prices: Prices) -> FloorRow:
         "disturbed": group.disturbed or None,
         "hosts": len(group.hosts),
         "tokens_per_s": 1000 / step_ms if step_ms else None,
-        "usd_per_mtok": pricing.usd_per_mtok(group.gpu, step_ms, prices),
+        "usd_per_mtok": usd_per_mtok(group.gpu, step_ms, prices),
     }
     return FloorRow(**values)
 

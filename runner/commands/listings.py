@@ -22,11 +22,11 @@ from runner.plan.gpufloors import Step
 
 MARK, NO_MARK = "* ", "  "
 GPU_HEADER = (f"{NO_MARK}gpu", "bandwidth", "memory", "power", "image", "name")
-FLOOR_HEADER = (f"{NO_MARK}gpu", "bandwidth", *(f"{quant} floor" for quant in gpufloors.QUANTS), "memory", "name")
+FLOOR_HEADER = (f"{NO_MARK}gpu", "bandwidth", *(f"{quant} ms" for quant in gpufloors.QUANTS), "memory", "name")
 GPU_NUMERIC = {*GPU_HEADER[1:4], *FLOOR_HEADER[1:5]}
 FLOOR_MEANING = (
-    "floor = bytes that a step must read / bandwidth; gptq = 4 bits in groups of 128; a floor does not say whether the "
-    "model fits into the memory, which the CPU uses, too, where it is shared"
+    "bytes that it must read / bandwidth; gptq = 4 bits in groups of 128; this does not say whether the model fits "
+    "into the memory"
 )
 MODEL_HEADER = (f"{NO_MARK}model", "layers", "hidden", "heads/kv", "max ctx", "hub checkpoints")
 MODEL_NUMERIC = MODEL_HEADER[1:-1]
@@ -53,8 +53,9 @@ def list_gpus(start: Start, model: str | None, ctx: str | None, as_json: bool) -
     others = [_other_row(key, name, header) for key, name in installed.items() if key not in known]
     for line in layout.aligned([header, *listed, *others], GPU_NUMERIC, layout.width()):
         click.echo(line)
-    for line in [] if step is None else _floor_remarks(step):
-        click.echo(line)
+    for remark in _remarks(step):
+        for line in textwrap.wrap(f"({remark})", layout.width(), break_long_words=False, break_on_hyphens=False):
+            click.echo(line)
     click.echo(f"({MARK}= in this machine)")
     for obstacle in obstacles:
         click.echo(f"! {obstacle}")
@@ -72,11 +73,11 @@ def _gpus_here() -> nvml.Gpus | None:
 
 def _gpu_row(entry: Gpu, is_here: bool, step: Step | None) -> tuple[str, ...]:
     key = f"{MARK if is_here else NO_MARK}{entry.key}"
-    bandwidth = _amount(entry.bandwidth_gbs.value, "g", "GB/s")
-    memory = _amount(entry.memory_gb.value, "g", "GB shared" if entry.shared_memory else "GB")
+    bandwidth = _amount(entry.bandwidth_gbs.value, "GB/s")
+    memory = _amount(entry.memory_gb.value, "GB")
     if step is None:
-        return key, bandwidth, memory, _amount(entry.power_w.value, "g", "W"), entry.image or NO_IMAGE, entry.name
-    floors = (_amount(floor_ms, ".1f", "ms") for floor_ms in step.floors_ms(entry).values())
+        return key, bandwidth, memory, _amount(entry.power_w.value, "W"), entry.image or NO_IMAGE, entry.name
+    floors = (UNKNOWN if floor_ms is None else f"{floor_ms:.1f}" for floor_ms in step.floors_ms(entry).values())
     return key, bandwidth, *floors, memory, entry.name
 
 
@@ -86,18 +87,20 @@ def _other_row(key: str, name: str, header: Sequence[str]) -> tuple[str, ...]:
     return f"{MARK}{key}", *figures, f"{name} (not in the catalogue: no r_floor)"
 
 
-def _amount(value: float | None, form: str, unit: str) -> str:
-    return UNKNOWN if value is None else f"{value:{form}} {unit}"
+def _amount(value: float | None, unit: str) -> str:
+    return UNKNOWN if value is None else f"{value:g} {unit}"
 
 
-def _floor_remarks(step: Step) -> Iterator[str]:
-    """Yields what a floor means, and the GPUs on which nothing was run."""
-    untried = ", ".join(entry.key for entry in catalogue.gpus().values() if entry.image is None)
-    remarks = [f"a step of {step.model.key} at ctx {step.ctx}: {FLOOR_MEANING}"]
-    if untried:
-        remarks.append(f"untried, since no image runs there: {untried}")
-    for remark in remarks:
-        yield from textwrap.wrap(f"({remark})", layout.width(), break_long_words=False, break_on_hyphens=False)
+def _remarks(step: Step | None) -> Iterator[str]:
+    """Yields which GPUs share their memory, and with a step, what its floor means and where nothing was run."""
+    known = catalogue.gpus().values()
+    if shared := [entry.key for entry in known if entry.shared_memory]:
+        yield f"memory shared with the CPU: {', '.join(shared)}"
+    if step is None:
+        return
+    yield f"ms: memory floor of a step of {step.model.key} at ctx {step.ctx}: {FLOOR_MEANING}"
+    if untried := [entry.key for entry in known if entry.image is None]:
+        yield f"untried, since no image runs there: {', '.join(untried)}"
 
 
 @click.command("models")
