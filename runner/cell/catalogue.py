@@ -54,10 +54,10 @@ class Gpu:
     image_reason: str | None
     bandwidth_gbs: Figure
     memory_gb: Figure
-    shared_memory: bool
     l2_mib: Figure
-    power_w: Figure
     price_usd_per_hour: Figure
+    power_w: Figure = Figure(None, None, "not stated")
+    shared_memory: bool = False
 
 
 @dataclass(frozen=True)
