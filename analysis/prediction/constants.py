@@ -84,8 +84,10 @@ class Spread:
     rows: int
     folds: int
     rms: float
-    half_width: float | None
-    """half the width of a range, as a logarithm; None if the rows are too few to state one"""
+    freedom: float
+    """degrees of freedom of `rms`"""
+    half_width: float
+    """half the width of a range, as a logarithm"""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class FittedRow:
     row: str
     measured_ms: float
     fitted_ms: float
+    flags: tuple[str, ...]
     sessions: tuple[str, ...]
 
 
@@ -113,6 +116,8 @@ class Architecture:
     products: tuple[Products, ...]
     paths: tuple[StepPath, ...]
     remainders: tuple[Remainder, ...]
+    probe_correlation: float | None
+    """correlation of the launch probe with the host's time per kernel, over sessions; None if it cannot be computed"""
     spreads: tuple[Spread, ...] = ()
     rows: tuple[FittedRow, ...] = ()
 
@@ -137,6 +142,11 @@ class Constants:
     """The constants of all architectures."""
 
     architectures: tuple[Architecture, ...]
+
+    @property
+    def configurations(self) -> list[Configuration]:
+        """Returns the configurations that an architecture has constants of."""
+        return sorted({each.configuration for known in self.architectures for each in known.remainders})
 
     def of(self, capability: str | None) -> Architecture | None:
         """Returns the constants of a compute capability, None if no card of it was measured."""

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from analysis.prediction import residuals, stepmodel
-from analysis.prediction.constants import Architecture, Constants
+from analysis.prediction.constants import Architecture, Constants, Remainder
 from analysis.prediction.stepmodel import HOST_BOUND, MEMORY, Step
-from analysis.prediction.workload import Configuration, workload
+from analysis.prediction.workload import Configuration, Workload, workload
 from runner.cell import floors
 from runner.cell.shape import ModelShape
 
@@ -35,7 +35,7 @@ class Card:
 @dataclass(frozen=True)
 class Estimate:
     """A step in ms with its range. `limit` is the term that wins, `basis` what the constants were fitted on, or
-    `untested`; `caveats` are conditions of the estimate. `high_ms` is infinite if no range can be stated."""
+    `untested`; `caveats` are conditions of the estimate."""
 
     step_ms: float
     low_ms: float
@@ -52,65 +52,67 @@ class Estimate:
 
 def estimate(constants: Constants, card: Card, shape: ModelShape, ctx: int, configuration: Configuration) -> Estimate:
     """Returns the estimate of a configuration that the constants of some architecture have."""
+    work = workload(configuration, shape, ctx)
     known = constants.of(card.capability)
-    if known is not None and known.remainder(configuration) is not None:
-        return _tested(known, card, shape, ctx, configuration)
-    return _untested(constants, card, shape, ctx, configuration)
-
-
-def _tested(known: Architecture, card: Card, shape: ModelShape, ctx: int, configuration: Configuration) -> Estimate:
-    work = workload(configuration, shape, ctx)
-    own, path = known.remainder(configuration), known.path_of(configuration)
-    assert own is not None
+    own = None if known is None else known.remainder(configuration)
+    if known is None or own is None:
+        return _untested(constants, card, work, ctx, configuration)
     step = stepmodel.step(known, configuration, work, card.bandwidth_gbs)
-    factor = _factor(known, step)
-    floor_ms = floors.floor_ms(work.streamed_bytes, card.bandwidth_gbs)
-    shorter = replace(work, attended=work.attended * min(1.0, path.ctx / ctx))
-    least_ms = stepmodel.step(known, configuration, shorter, card.bandwidth_gbs).ms
-    caveats = []
+    low_ms, high_ms, caveats = _range(known, step, card, work, ctx, configuration)
     if step.limit == HOST_BOUND:
-        caveats.append(_of_the_host(own.launch_us))
-    if ctx > path.ctx:
-        caveats.append(f"attention was fitted up to ctx {path.ctx}")
+        caveats = (_of_the_host(own), *caveats)
+    if new_length_ms := known.path_of(configuration).new_length_ms:
+        caveats = (*caveats, f"of it {new_length_ms:.0f} ms for a context length that is new to the process")
     if card.gpu not in own.gpus:
-        caveats.append(f"this kernel was measured on {', '.join(own.gpus)} alone")
+        caveats = (*caveats, f"measured on {', '.join(own.gpus)} alone")
     basis = f"{known.name}: {', '.join(sorted(known.gpus))}"
-    return Estimate(
-        step.ms, max(least_ms / factor, floor_ms), step.ms * factor, step.limit, basis, floor_ms, tuple(caveats)
-    )
+    return Estimate(step.ms, low_ms, high_ms, step.limit, basis, _floor_ms(work, card.bandwidth_gbs), caveats)
 
 
-def _factor(known: Architecture, step: Step) -> float:
-    """Returns the upper end of a range over the prediction."""
-    spread = known.spread(residuals.kind(step.limit))
-    return math.inf if spread is None or spread.half_width is None else math.exp(spread.half_width)
+def _range(
+    known: Architecture, step: Step, card: Card, work: Workload, ctx: int, configuration: Configuration
+) -> tuple[float, float, tuple[str, ...]]:
+    """Returns the ends of the range of a tested step, and its caveats."""
+    floor_ms = _floor_ms(work, card.bandwidth_gbs)
+    spread = known.spread(residuals.limit_of(step.limit))
+    if spread is None:  # no row could be held out
+        untested = _untested(Constants((known,)), card, work, ctx, configuration)
+        return floor_ms, max(untested.high_ms, step.ms), ("too few records for a range of its own",)
+    factor = math.exp(spread.half_width)
+    path = known.path_of(configuration)
+    if ctx <= path.ctx:
+        return max(step.ms / factor, floor_ms), step.ms * factor, ()
+    shorter = replace(work, attended=work.attended * path.ctx / ctx)
+    least_ms = stepmodel.step(known, configuration, shorter, card.bandwidth_gbs).ms
+    caveats = (f"attention was fitted up to ctx {path.ctx}",)
+    return max(least_ms / factor, floor_ms), step.ms * factor, caveats
 
 
-def _of_the_host(launch_us: tuple[float, float]) -> str:
-    low, high = launch_us
-    probe = f"{low:.1f}" if round(low, 1) == round(high, 1) else f"{low:.1f} to {high:.1f}"
-    return f"only for a host like the recorded ones, whose launch probe shows {probe} µs"
+def _floor_ms(work: Workload, bandwidth_gbs: float) -> float:
+    return floors.floor_ms(work.streamed_bytes, bandwidth_gbs)
 
 
-def _untested(constants: Constants, card: Card, shape: ModelShape, ctx: int, configuration: Configuration) -> Estimate:
-    work = workload(configuration, shape, ctx)
-    floor_ms = floors.floor_ms(work.streamed_bytes, card.bandwidth_gbs)
-    seen = list(_seen(constants, shape, ctx, configuration))
-    host = max(each.host_ms for each in seen)
-    slowest_ms = floor_ms / min(each.share for each in seen)
-    added_ms = max(each.added_ms for each in seen)
-    high_ms = max(slowest_ms, host) + added_ms
-    middle_ms = math.sqrt(floor_ms * high_ms)
+def _of_the_host(own: Remainder) -> str:
+    low, high = own.launch_us
+    probe = f"{low:.1f}" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f}"
+    return f"only for a host like the recorded ones (launch probe {probe} µs)"
+
+
+def _untested(constants: Constants, card: Card, work: Workload, ctx: int, configuration: Configuration) -> Estimate:
+    floor_ms = _floor_ms(work, card.bandwidth_gbs)
+    seen = list(_seen(constants, work, ctx, configuration))
+    device_ms, host_ms = floor_ms / min(each.share for each in seen), max(each.host_ms for each in seen)
+    high_ms = max(device_ms, host_ms) + max(each.added_ms for each in seen)
+    limit = HOST_BOUND if host_ms > device_ms else MEMORY
     gpus = sorted({gpu for each in seen for gpu in each.gpus})
-    caveats = (f"architecture without a record; the shares were seen on {', '.join(gpus)}",)
-    return Estimate(
-        middle_ms, floor_ms, high_ms, HOST_BOUND if host > slowest_ms else MEMORY, UNTESTED, floor_ms, caveats
-    )
+    caveats = (f"no record of its architecture; shares as seen on {', '.join(gpus)}",)
+    return Estimate(math.sqrt(floor_ms * high_ms), floor_ms, high_ms, limit, UNTESTED, floor_ms, caveats)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What an architecture with records says about others."""
+    """What the records of one architecture suggest for another: the smallest share, and the longest times of the host
+    and of what it adds to a step that it paces."""
 
     share: float
     host_ms: float
@@ -118,23 +120,20 @@ class Seen:
     gpus: tuple[str, ...]
 
 
-def _seen(constants: Constants, shape: ModelShape, ctx: int, configuration: Configuration) -> Iterator[Seen]:
-    """Yields what each architecture shows of a configuration. Beyond its measured contexts the share is the model's, if
-    that is smaller."""
+def _seen(constants: Constants, work: Workload, ctx: int, configuration: Configuration) -> Iterator[Seen]:
+    """Yields what each architecture suggests. Beyond the contexts of the records, the share is the model's if that is
+    smaller."""
     for known in constants.architectures:
         if (own := known.remainder(configuration)) is None:
             continue
-        work = workload(configuration, shape, ctx)
         steps = {gbs: stepmodel.step(known, configuration, work, gbs) for gbs in known.gpus.values()}
-        shares = [floors.floor_ms(work.streamed_bytes, gbs) / step.device_ms for gbs, step in steps.items()]
+        shares = [_floor_ms(work, gbs) / step.device_ms for gbs, step in steps.items()]
+        slowest = max(steps.values(), key=lambda step: step.host_ms)
         spread = known.spread(HOST_BOUND)
-        factor = math.exp(spread.half_width) if spread and spread.half_width is not None else 1.0
-        host_ms, added_ms = (
-            max(values) for values in zip(*((step.host_ms, step.added_ms) for step in steps.values()), strict=True)
-        )
+        factor = math.exp(spread.half_width) if spread else 1.0
         yield Seen(
-            share=min([own.least_share, *(shares if ctx > own.ctx else [])]),
-            host_ms=host_ms * factor,
-            added_ms=added_ms * (factor if host_ms else 1.0),
+            share=min(own.least_share, *shares) if ctx > own.ctx else own.least_share,
+            host_ms=slowest.host_ms * factor,
+            added_ms=slowest.added_ms * factor if slowest.host_ms else 0.0,
             gpus=own.gpus,
         )

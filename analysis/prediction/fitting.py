@@ -61,6 +61,7 @@ def fit(observed: Sequence[Observation]) -> Architecture:
         products=products,
         paths=_paths(observed),
         remainders=_remainders(observed),
+        probe_correlation=_probe_correlation(observed),
     )
 
 
@@ -190,6 +191,23 @@ def _remainder(configuration: Configuration, rows: Sequence[Observation], readba
         least_share=min(row.least_busy_share if is_host_paced else row.least_share for row in rows),
         gpus=tuple(sorted({row.gpu for row in rows})),
     )
+
+
+def _probe_correlation(observed: Sequence[Observation]) -> float | None:
+    """Returns the correlation of launch probe and host's time per kernel over the sessions that the host paces, both as
+    logarithms relative to the mean of their configuration; None without two different sessions."""
+    probes: list[float] = []
+    times: list[float] = []
+    for rows in _by(observed, lambda row: row.configuration).values():
+        if _is_host_paced(rows):
+            probes += _centred(each.launch_us for row in rows for each in row.sessions)
+            times += _centred(each.revisit_ms / row.kernels for row in rows for each in row.sessions)
+    return statistics.correlation(probes, times) if any(probes) and any(times) else None
+
+
+def _centred(values: Iterable[float]) -> list[float]:
+    logarithms = [math.log(value) for value in values]
+    return [each - statistics.fmean(logarithms) for each in logarithms]
 
 
 def _by(rows: Iterable[Observation], key: Callable[[Observation], Key]) -> Mapping[Key, list[Observation]]:

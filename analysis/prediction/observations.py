@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from analysis import groups
@@ -22,11 +23,22 @@ from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
 
 @dataclass(frozen=True)
+class HostTimes:
+    """What one session shows of its host. `revisit_ms` is `wall_ms` without the cost of context lengths that are new to
+    the process."""
+
+    session: str
+    host: str
+    wall_ms: float
+    revisit_ms: float
+    launch_us: float
+
+
+@dataclass(frozen=True)
 class Observation:
     """A row of the tables: the medians over its sessions.
 
-    `revisit_ms` is `wall_ms` without the cost of context lengths that are new to the process. The shares are those of
-    the session with the smallest: floor over step, and floor over the time in which kernels run.
+    The shares are the smallest of a session: floor over step, and floor over the time in which kernels run.
     """
 
     gpu: str
@@ -37,21 +49,29 @@ class Observation:
     dtype: str
     configuration: Configuration
     shape: ModelShape
-    wall_ms: float
-    revisit_ms: float
+    sessions: tuple[HostTimes, ...]
     rate_ms: float
     busy_ms: float
     kernels: float
     times: GroupTimes
-    launch_us: float
     least_share: float
     least_busy_share: float
     gate_version: str
     flags: tuple[str, ...]
-    hosts: tuple[str, ...]
-    sessions: tuple[str, ...]
 
     @property
+    def wall_ms(self) -> float:
+        return _median(each.wall_ms for each in self.sessions)
+
+    @property
+    def revisit_ms(self) -> float:
+        return _median(each.revisit_ms for each in self.sessions)
+
+    @property
+    def launch_us(self) -> float:
+        return _median(each.launch_us for each in self.sessions)
+
+    @cached_property
     def work(self) -> Workload:
         return workload(self.configuration, self.shape, self.ctx)
 
@@ -108,27 +128,31 @@ def _observation(group: Group, records: Sequence[SessionRecord]) -> Observation 
         dtype=cell.dtype,
         configuration=configuration,
         shape=measured[0].model.shape,
-        wall_ms=_median(record.latency.step_wall_ms for record in measured),
-        revisit_ms=_median(record.latency.step_wall_revisit_ms or record.latency.step_wall_ms for record in measured),
+        sessions=tuple(map(_host_times, measured)),
         rate_ms=_median(record.latency.step_rate_ms for record in measured),
         busy_ms=_median(record.latency.step_busy_ms for record in measured),
         kernels=_median(record.latency.kernels_per_step for record in measured),
         times=GroupTimes(*(_median(column) for column in zip(*map(_values, times), strict=True))),
-        launch_us=_median(record.probes.launch_us for record in measured),
         least_share=min(_floor_ms(record) / record.latency.step_wall_ms for record in measured),
         least_busy_share=min(_floor_ms(record) / (record.latency.step_busy_ms or math.inf) for record in measured),
         gate_version=group.gate_version,
         flags=tuple(group.flags),
-        hosts=tuple(group.hosts),
-        sessions=tuple(sorted(record.session.id for record in measured)),
     )
+
+
+def _host_times(record: MeasuredRecord) -> HostTimes:
+    wall_ms, revisit_ms = record.latency.step_wall_ms, record.latency.step_wall_revisit_ms
+    launch_us = record.probes.launch_us
+    assert launch_us is not None  # a GPU has this probe
+    times = (wall_ms, wall_ms if revisit_ms is None else revisit_ms, launch_us)
+    return HostTimes(record.session.id, record.keys.host_id, *times)
 
 
 def _values(times: GroupTimes) -> tuple[float, ...]:
     return times.products, times.head, times.attention, times.others
 
 
-def _median(values: Iterator[float | None] | Sequence[float]) -> float:
+def _median(values: Iterable[float | None]) -> float:
     return statistics.median(value for value in values if value is not None)
 
 

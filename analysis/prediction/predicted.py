@@ -10,6 +10,8 @@ from analysis.prediction import estimates
 from analysis.prediction.constants import Constants
 from analysis.prediction.estimates import Card
 from analysis.prediction.workload import PROTOCOL, Configuration, streamed_bytes
+from analysis.row import Row
+from runner import registry
 from runner.cell import catalogue, floors, vocabulary
 from runner.cell.catalogue import Gpu, Model
 from runner.cell.vocabulary import CUDA
@@ -22,7 +24,7 @@ divided by it, are not predicted."""
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(Row):
     """The predicted step of a cell, with its range and the memory of a session."""
 
     gpu: str
@@ -46,8 +48,23 @@ class Prediction:
     memory_bytes: float | None
     """memory of the card; None if the catalogue does not have it"""
     floor_ms: float
-    caveats: tuple[str, ...]
+    caveats: list[str]
     """conditions of the prediction"""
+
+    @property
+    def range(self) -> str:
+        return f"{self.low_ms:.2f} to {self.high_ms:.2f}"
+
+    @property
+    def tokens_per_s(self) -> float:
+        return 1e3 / self.step_ms
+
+    @property
+    def notes(self) -> list[str]:
+        """Returns the caveats, and whether the session does not fit."""
+        if self.fits is not False or self.memory_bytes is None:
+            return self.caveats
+        return [f"does not fit into {self.memory_bytes / 1e9:.0f} GB", *self.caveats]
 
     @property
     def fits(self) -> bool | None:
@@ -64,12 +81,17 @@ def predictions(gpus: Sequence[str], model: str, ctx: int) -> list[Prediction]:
     constants = data.committed()
     cards = [known_gpu(gpu) for gpu in gpus]
     entry = known_model(model, ctx, constants)
-    return [prediction(constants, card, entry, ctx, each) for card in cards for each in configurations(constants)]
+    return [prediction(constants, card, entry, ctx, each) for card in cards for each in configurations(constants, card)]
 
 
-def configurations(constants: Constants) -> list[Configuration]:
-    """Returns the configurations that the constants cover."""
-    return sorted({each.configuration for known in constants.architectures for each in known.remainders})
+def configurations(constants: Constants, gpu: Gpu) -> list[Configuration]:
+    """Returns the configurations that the constants cover and whose kernels support the GPU."""
+    return [each for each in constants.configurations if _supports(each, gpu.compute_capability)]
+
+
+def _supports(configuration: Configuration, capability: str | None) -> bool:
+    least = registry.kernel(configuration.kernel).DECLARATION.capability
+    return least is None or capability is None or tuple(map(int, capability.split("."))) >= least
 
 
 def prediction(constants: Constants, gpu: Gpu, model: Model, ctx: int, configuration: Configuration) -> Prediction:
@@ -92,7 +114,7 @@ def prediction(constants: Constants, gpu: Gpu, model: Model, ctx: int, configura
         needed_bytes=_needed_bytes(gpu, model, ctx, configuration),
         memory_bytes=None if memory_gb is None else memory_gb * 1e9,
         floor_ms=estimate.floor_ms,
-        caveats=estimate.caveats,
+        caveats=list(estimate.caveats),
     )
 
 
