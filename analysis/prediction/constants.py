@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 
 import yaml
 
+from analysis.percent import percent
 from analysis.prediction.workload import Configuration
+from analysis.row import Row
 from runner.cell.jsonform import from_json, to_json
 from runner.files import yamlfile
 
@@ -23,7 +26,7 @@ HEADER = (
 
 
 @dataclass(frozen=True)
-class Products:
+class Products(Row):
     """The products by the matrices of the layers, of one format and kernel."""
 
     quant: str
@@ -37,8 +40,8 @@ class Products:
 
 
 @dataclass(frozen=True)
-class StepPath:
-    """What is common to the steps of a runtime with a kind of cache."""
+class StepPath(Row):
+    """Constants of a runtime with a kind of cache."""
 
     runtime: str
     cache: str
@@ -57,10 +60,13 @@ class StepPath:
 
 
 @dataclass(frozen=True)
-class Remainder:
-    """What only one configuration shows."""
+class Remainder(Row):
+    """Constants of one configuration alone."""
 
-    configuration: Configuration
+    quant: str
+    kernel: str
+    runtime: str
+    cache: str
     kernels: float
     """kernels per layer, all of a step divided by the layers"""
     others_us: float
@@ -75,9 +81,17 @@ class Remainder:
     """smallest share of the datasheet's bandwidth that a session shows"""
     gpus: tuple[str, ...]
 
+    @property
+    def configuration(self) -> Configuration:
+        return Configuration(self.quant, self.kernel, self.runtime, self.cache)
+
+    @property
+    def measured_on(self) -> str:
+        return ", ".join(self.gpus)
+
 
 @dataclass(frozen=True)
-class Spread:
+class Spread(Row):
     """The logarithm of measured over predicted of rows held out of the fit, by what limits the step."""
 
     limit: str
@@ -88,6 +102,11 @@ class Spread:
     """degrees of freedom of `rms`"""
     half_width: float
     """half the width of a range, as a logarithm"""
+
+    @property
+    def range(self) -> str:
+        """Returns the ends of a range relative to the prediction."""
+        return f"{percent(math.exp(-self.half_width) - 1)} to {percent(math.exp(self.half_width) - 1, '+.0%')}"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from analysis.prediction import residuals, stepmodel
 from analysis.prediction.constants import Architecture, Constants, Remainder
 from analysis.prediction.stepmodel import HOST_BOUND, MEMORY, Step
 from analysis.prediction.workload import Configuration, Workload, workload
+from runner import registry
 from runner.cell import floors
 from runner.cell.shape import ModelShape
 
@@ -25,7 +26,7 @@ UNTESTED = "untested"
 
 @dataclass(frozen=True)
 class Card:
-    """What an estimate needs of a GPU."""
+    """The facts about a GPU that an estimate needs."""
 
     gpu: str
     capability: str | None
@@ -64,7 +65,7 @@ def estimate(constants: Constants, card: Card, shape: ModelShape, ctx: int, conf
     if new_length_ms := known.path_of(configuration).new_length_ms:
         caveats = (*caveats, f"of it {new_length_ms:.0f} ms for a context length that is new to the process")
     if card.gpu not in own.gpus:
-        caveats = (*caveats, f"measured on {', '.join(own.gpus)} alone")
+        caveats = (*caveats, f"measured on {own.measured_on} alone")
     basis = f"{known.name}: {', '.join(sorted(known.gpus))}"
     return Estimate(step.ms, low_ms, high_ms, step.limit, basis, _floor_ms(work, card.bandwidth_gbs), caveats)
 
@@ -105,14 +106,16 @@ def _untested(constants: Constants, card: Card, work: Workload, ctx: int, config
     high_ms = max(device_ms, host_ms) + max(each.added_ms for each in seen)
     limit = HOST_BOUND if host_ms > device_ms else MEMORY
     gpus = sorted({gpu for each in seen for gpu in each.gpus})
-    caveats = (f"no record of its architecture; shares as seen on {', '.join(gpus)}",)
-    return Estimate(math.sqrt(floor_ms * high_ms), floor_ms, high_ms, limit, UNTESTED, floor_ms, caveats)
+    caveats = [f"no record on its architecture; shares as seen on {', '.join(gpus)}"]
+    if (tried := registry.kernel(configuration.kernel).DECLARATION.tried) and card.capability not in tried:
+        caveats.append(f"kernel tried on compute capability {', '.join(tried)} alone")
+    return Estimate(math.sqrt(floor_ms * high_ms), floor_ms, high_ms, limit, UNTESTED, floor_ms, tuple(caveats))
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the records of one architecture suggest for another: the smallest share, and the longest times of the host
-    and of what it adds to a step that it paces."""
+    """Bounds that the records of one architecture suggest for another: the smallest share, and the longest times of the
+    host, including `added_ms` of a step that it paces."""
 
     share: float
     host_ms: float

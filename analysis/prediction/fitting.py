@@ -182,7 +182,7 @@ def _remainder(configuration: Configuration, rows: Sequence[Observation], readba
     is_host_paced = _is_host_paced(rows)
     issue_us = _mean((row.revisit_ms - readback_ms) / row.kernels * 1e3 for row in rows) if is_host_paced else 0.0
     return Remainder(
-        configuration=configuration,
+        **vars(configuration),
         kernels=_mean(row.kernels / row.work.layers for row in rows),
         others_us=0.0 if configuration.is_one_kernel else _mean(row.times.others / row.work.layers for row in rows),
         issue_us=issue_us,

@@ -29,8 +29,8 @@ class GroupTimes:
     others: float
 
 
-def group_times(kernels: Iterable[KernelTime], kernel: str) -> GroupTimes:
-    """Returns the times of a step whose matrices this kernel multiplies.
+def group_times(kernels: Iterable[KernelTime], kernel: str) -> GroupTimes | None:
+    """Returns the times of a step whose matrices this kernel multiplies; None if a group has no kernel of a known name.
 
     The head is never packed: it is the longest plain product that runs once, if the step has more kernels than one.
     """
@@ -38,13 +38,15 @@ def group_times(kernels: Iterable[KernelTime], kernel: str) -> GroupTimes:
     if len(rows) == 1:
         return GroupTimes(rows[0].us, 0.0, 0.0, 0.0)
     once = [row for row in rows if row.count <= 1 and _named(row, _signatures(PLAIN))]
-    head = max(once, key=lambda row: row.us)
-    others = [row for row in rows if row is not head]
+    head = sorted(once, key=lambda row: row.us)[-1:]
+    others = [row for row in rows if row not in head]
     attention = [row for row in others if _named(row, ATTENTION)]
     own = (*_signatures(kernel), *([REDUCTION] if kernel == PLAIN else []))
     products = [row for row in others if row not in attention and row.count > 1 and _named(row, own)]
     rest = [row for row in others if row not in attention and row not in products]
-    return GroupTimes(*(sum(row.us for row in group) for group in (products, [head], attention, rest)))
+    if not (head and attention and products and rest):
+        return None
+    return GroupTimes(*(sum(row.us for row in group) for group in (products, head, attention, rest)))
 
 
 def _signatures(kernel: str) -> tuple[str, ...]:

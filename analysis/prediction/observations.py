@@ -1,10 +1,10 @@
-"""Observations: what the committed records show of each configuration, one for each row of the tables."""
+"""Observations: the rows of the tables as the fit sees them, with the kernels of their steps."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,18 +14,16 @@ from analysis.group import Group
 from analysis.prediction import kernelgroups
 from analysis.prediction.kernelgroups import GroupTimes
 from analysis.prediction.workload import PROTOCOL, Configuration, Workload, workload
-from analysis.row import GROUP
-from analysis.sources.frame import Frame
 from analysis.sources.records import frame_of_records, read_folder
+from runner.cell.cell import Cell
 from runner.cell.shape import ModelShape
-from runner.record.flags import DISTURBED
-from runner.record.sessionrecord import MeasuredRecord, SessionRecord
+from runner.record.sessionrecord import MeasuredRecord
 
 
 @dataclass(frozen=True)
 class HostTimes:
-    """What one session shows of its host. `revisit_ms` is `wall_ms` without the cost of context lengths that are new to
-    the process."""
+    """Times of one session that depend on its host. `revisit_ms` is `wall_ms` without the cost of context lengths that
+    are new to the process."""
 
     session: str
     host: str
@@ -56,7 +54,6 @@ class Observation:
     times: GroupTimes
     least_share: float
     least_busy_share: float
-    gate_version: str
     flags: tuple[str, ...]
 
     @property
@@ -83,8 +80,18 @@ class Observation:
         return " ".join(map(str, (*words, *([self.dtype] if self.dtype != fields.dtype else []))))
 
 
-def observations(folder: Path) -> tuple[list[Observation], list[str]]:
-    """Returns the observations of a folder of records, and a line for each file that cannot be used.
+@dataclass(frozen=True)
+class Observed:
+    """The observations of a folder of records, a line for each file that cannot be used, and notes on rows that are no
+    observations."""
+
+    rows: list[Observation]
+    left_out: list[str]
+    notes: list[str]
+
+
+def observed(folder: Path) -> Observed:
+    """Returns the observations of a folder of records.
 
     An observation is a valid row of the newest code on a GPU with a datasheet bandwidth, with the default options and
     the paper's protocol. Sessions that other processes disturbed are excluded, as in every table. Raises BadValue for a
@@ -92,50 +99,53 @@ def observations(folder: Path) -> tuple[list[Observation], list[str]]:
     """
     records, _, rejected = read_folder(folder)
     frame = frame_of_records(records.values(), [groups.WALL])
-    valid = [group for group in groups.rows(frame, [groups.WALL]) if group.valid]
-    sessions = _sessions(frame)
-    seen = (_observation(group, [records[name] for name in sessions[group.key]]) for group in valid)
-    return [each for each in seen if each is not None], rejected
+    sessions = groups.counted_sessions(frame)
+    rows, notes = [], []
+    for group in groups.rows(frame, [groups.WALL]):
+        measured = [record for name in sessions[group.key] if isinstance(record := records[name], MeasuredRecord)]
+        if not group.valid or not _is_usual(measured[0]):
+            continue
+        times = [kernelgroups.group_times(record.kernels, group.kernel) for record in measured]
+        known = [each for each in times if each is not None]
+        if len(known) == len(times):
+            rows.append(_observation(group, measured, known))
+        else:
+            notes.append(f"not fitted: {measured[0].cell.title}: its kernels have names that are not known here")
+    return Observed(rows, rejected, notes)
 
 
-def _sessions(frame: Frame) -> Mapping[object, list[str]]:
-    """Returns the sessions behind each group, by the values of `GROUP`. Only undisturbed ones, if there are any."""
-    by_group: dict[object, list[tuple[str, bool]]] = {}
-    for *key, session, flags in frame.sessions.select(*GROUP, "session", "flags").iter_rows():
-        by_group.setdefault(tuple(key), []).append((session, DISTURBED in (flags or "").split(",")))
-    quiet = {key: [name for name, disturbed in each if not disturbed] for key, each in by_group.items()}
-    return {key: quiet[key] or [name for name, _ in each] for key, each in by_group.items()}
-
-
-def _observation(group: Group, records: Sequence[SessionRecord]) -> Observation | None:
-    """Returns the observation of a group and its sessions; None if it is none."""
-    measured = [record for record in records if isinstance(record, MeasuredRecord)]
-    cell, gpu = measured[0].cell, measured[0].gpu
-    configuration = Configuration(cell.quant, cell.kernel, cell.runtime, cell.cache)
-    usual = configuration.cell(cell.gpu, cell.model, cell.ctx)
+def _is_usual(record: MeasuredRecord) -> bool:
+    """Returns whether the cell has the default options, the protocol the paper's, and the GPU a bandwidth."""
+    cell, gpu = record.cell, record.gpu
+    usual = _configuration(cell).cell(cell.gpu, cell.model, cell.ctx)
     is_usual = (cell.options, cell.attention, cell.weights_id) == (usual.options, usual.attention, usual.weights_id)
-    if not is_usual or measured[0].protocol != PROTOCOL or not measured[0].kernels:
-        return None
-    if gpu.bandwidth_gbs is None or not isinstance(gpu.compute_capability, str):
-        return None
-    times = [kernelgroups.group_times(record.kernels, cell.kernel) for record in measured]
+    is_known = gpu.bandwidth_gbs is not None and isinstance(gpu.compute_capability, str)
+    return is_usual and is_known and record.protocol == PROTOCOL and bool(record.kernels)
+
+
+def _configuration(cell: Cell) -> Configuration:
+    return Configuration(cell.quant, cell.kernel, cell.runtime, cell.cache)
+
+
+def _observation(group: Group, records: Sequence[MeasuredRecord], times: Sequence[GroupTimes]) -> Observation:
+    cell, gpu = records[0].cell, records[0].gpu
+    assert gpu.bandwidth_gbs is not None
     return Observation(
         gpu=cell.gpu,
-        capability=gpu.compute_capability,
+        capability=str(gpu.compute_capability),
         bandwidth_gbs=gpu.bandwidth_gbs,
         model=cell.model,
         ctx=cell.ctx,
         dtype=cell.dtype,
-        configuration=configuration,
-        shape=measured[0].model.shape,
-        sessions=tuple(map(_host_times, measured)),
-        rate_ms=_median(record.latency.step_rate_ms for record in measured),
-        busy_ms=_median(record.latency.step_busy_ms for record in measured),
-        kernels=_median(record.latency.kernels_per_step for record in measured),
+        configuration=_configuration(cell),
+        shape=records[0].model.shape,
+        sessions=tuple(map(_host_times, records)),
+        rate_ms=_median(record.latency.step_rate_ms for record in records),
+        busy_ms=_median(record.latency.step_busy_ms for record in records),
+        kernels=_median(record.latency.kernels_per_step for record in records),
         times=GroupTimes(*(_median(column) for column in zip(*map(_values, times), strict=True))),
-        least_share=min(_floor_ms(record) / record.latency.step_wall_ms for record in measured),
-        least_busy_share=min(_floor_ms(record) / (record.latency.step_busy_ms or math.inf) for record in measured),
-        gate_version=group.gate_version,
+        least_share=min(_floor_ms(record) / record.latency.step_wall_ms for record in records),
+        least_busy_share=min(_floor_ms(record) / (record.latency.step_busy_ms or math.inf) for record in records),
         flags=tuple(group.flags),
     )
 

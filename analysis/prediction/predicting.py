@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from runner.cell import vocabulary
 from runner.errors import BadValue, NotAvailable
 
 if TYPE_CHECKING:
-    from analysis.prediction.observations import Observation
+    from analysis.prediction.observations import Observed
     from analysis.prediction.predicted import Prediction
 
 RECORDS = Path("experiments/records")
@@ -29,6 +28,7 @@ RECORDS = Path("experiments/records")
 @click.option("--quant", default=None, help="only this weight format")
 @click.option("--kernel", default=None, help="only this kernel")
 @click.option("--runtime", default=None, help="only this runtime")
+@click.option("--constants", is_flag=True, help="print the constants of the model and where they come from")
 @click.option("--check", is_flag=True, help="predict each record from the others, and print the errors")
 @click.option("--fit", is_flag=True, help="fit the constants on the records and write their file")
 @click.option("--records", type=folder, default=RECORDS, show_default=True, help="the records of --check and --fit")
@@ -39,19 +39,22 @@ def predict(
     quant: str | None,
     kernel: str | None,
     runtime: str | None,
+    constants: bool,
     check: bool,
     fit: bool,
     records: Path,
     form_: str,
 ) -> None:
     """Predicts the steps of a model on a GPU that need not be at hand, by constants fitted on committed records."""
-    if check + fit + (gpu is not None) != 1:
-        raise BadValue("give --gpu for predictions, --check or --fit: exactly one of them")
+    if constants + check + fit + (gpu is not None) != 1:
+        raise BadValue("give exactly one of --gpu, --constants, --check and --fit")
     if gpu is not None:
         from analysis.prediction import predicttext
 
         rows = _predictions(gpu, model, ctx, {"quant": quant, "kernel": kernel, "runtime": runtime})
         click.echo(commands.text(rows, lambda: predicttext.predictions_text(rows), form_), nl=False)
+    elif constants:
+        _print_constants(form_)
     elif check:
         _check(records, form_)
     else:
@@ -78,22 +81,32 @@ def _predictions(gpu: str, model: str, ctx: int, wanted: dict[str, str | None]) 
     return sorted(found, key=lambda row: (row.fits is False, row.step_ms))
 
 
+def _print_constants(form_: str) -> None:
+    from analysis import form
+    from analysis.prediction import constantstext
+
+    if form_ == "csv":
+        raise BadValue("--constants has several tables, which CSV cannot hold: use --format md or json")
+    known = data.committed()
+    click.echo(form.json_text(known) if form_ == "json" else constantstext.constants_text(known), nl=False)
+
+
 def _check(records: Path, form_: str) -> None:
     from analysis.prediction import heldout, predicttext
 
-    observed, rejected = _observed(records)
-    found = heldout.check(observed)
+    observed = _observed(records)
+    found = heldout.check(observed.rows)
     click.echo(commands.text(found.rows, lambda: predicttext.check_text(found), form_), nl=False)
-    commands.print_omissions((), rejected)
+    commands.print_omissions(observed.notes, observed.left_out)
 
 
 def _fit(records: Path) -> None:
     from analysis import outputs
     from analysis.prediction import residuals
 
-    observed, rejected = _observed(records)
-    commands.print_omissions((), rejected)  # constants are fitted on all records or on none
-    fitted = residuals.constants(observed)
+    observed = _observed(records)
+    commands.print_omissions(observed.notes, observed.left_out)  # constants are fitted on all records or on none
+    fitted = residuals.constants(observed.rows)
     try:
         outputs.write(data.PATH, data.text(fitted).encode())
     except OSError as error:
@@ -101,11 +114,11 @@ def _fit(records: Path) -> None:
     click.echo(data.PATH)
 
 
-def _observed(records: Path) -> tuple[Sequence[Observation], Sequence[str]]:
-    """Returns the observations of a folder, and a line for each file that is left out. Raises BadValue without any."""
+def _observed(records: Path) -> Observed:
+    """Returns the observations of a folder. Raises BadValue if there is none."""
     from analysis.prediction import observations
 
-    observed, rejected = observations.observations(records)
-    if not observed:
+    observed = observations.observed(records)
+    if not observed.rows:
         raise BadValue(f"{records}: no valid record of a catalogued GPU there: name another folder with --records")
-    return observed, rejected
+    return observed
