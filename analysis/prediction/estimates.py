@@ -2,7 +2,7 @@
 
 - *Tested*: a card of the architecture has records. The step is the model's, the range that of `residuals`. Beyond the
   fitted contexts, the range begins where attention does not grow any further.
-- *Untested*: no card has. The range is [floor, floor / smallest share seen], the step its geometric middle. Where the
+- *Untested*: no card has. The range is [floor, floor / smallest share seen], the step its geometric middle. If the
   host sets the pace, the share is that of the time in which kernels run, and the range reaches at least to the host's
   time on the recorded hosts.
 """

@@ -195,14 +195,15 @@ def _remainder(configuration: Configuration, rows: Sequence[Observation], readba
 
 def _probe_correlation(observed: Sequence[Observation]) -> float | None:
     """Returns the correlation of launch probe and host's time per kernel over the sessions that the host paces, both as
-    logarithms relative to the mean of their configuration; None without two different sessions."""
+    logarithms relative to the mean of their configuration; None if neither varies within any."""
     probes: list[float] = []
     times: list[float] = []
     for rows in _by(observed, lambda row: row.configuration).values():
-        if _is_host_paced(rows):
-            probes += _centred(each.launch_us for row in rows for each in row.sessions)
-            times += _centred(each.revisit_ms / row.kernels for row in rows for each in row.sessions)
-    return statistics.correlation(probes, times) if any(probes) and any(times) else None
+        sessions = [(each.launch_us, each.revisit_ms / row.kernels) for row in rows for each in row.sessions]
+        if _is_host_paced(rows) and all(len(set(values)) > 1 for values in zip(*sessions, strict=True)):
+            probes += _centred(launch_us for launch_us, _ in sessions)
+            times += _centred(time for _, time in sessions)
+    return statistics.correlation(probes, times) if probes else None
 
 
 def _centred(values: Iterable[float]) -> list[float]:

@@ -95,7 +95,7 @@ def _not_checked(check: Check, kind: str) -> Iterator[str]:
 
 def summary(check: Check) -> Iterator[str]:
     """Yields what the check shows, against the goals."""
-    tested = [row for row in check.rows if row.kind != PAPER]
+    tested = [row for row in check.rows if row.is_tested]
     yield _result("Within a measured architecture", tested)
     goals = f"a median of {percent(MEDIAN_GOAL)}, a worst of {percent(WORST_GOAL)} and {percent(INSIDE_GOAL)} inside"
     yield f"The goals are {goals}: {_met(tested)}."
@@ -108,7 +108,7 @@ def summary(check: Check) -> Iterator[str]:
     untested = [row for row in check.rows if row.basis == UNTESTED]
     inside = sum(row.inside for row in untested)
     yield f"The paper's steps on architectures without a record: {inside} of {counted(len(untested), 'row')} inside."
-    others = [row for row in check.rows if row.kind == PAPER and row.basis != UNTESTED]
+    others = [row for row in check.rows if not row.is_tested and row.basis != UNTESTED]
     inside = sum(row.inside for row in others)
     yield (
         f"The paper's steps on measured architectures: {inside} of {counted(len(others), 'row')} inside. Its host and "
