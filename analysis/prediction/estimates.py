@@ -3,8 +3,8 @@
 - *Tested*: a card of the architecture has records. The step is the model's, the range that of `residuals`. Beyond the
   fitted contexts, the range begins where attention does not grow any further.
 - *Untested*: no card has. The range is [floor, floor / smallest share seen], the step its geometric middle. If the
-  host sets the pace, the share is that of the time in which kernels run, and the range reaches at least to the host's
-  time on the recorded hosts.
+  host sets the pace, the share is that of the time in which kernels run. The range reaches at least to the steps of the
+  measured cards and to the time of their hosts: a faster memory shortens neither.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from analysis.prediction import residuals, stepmodel
-from analysis.prediction.constants import Architecture, Constants, Remainder
+from analysis.prediction.constants import Architecture, Constants, Remainder, Spread
 from analysis.prediction.stepmodel import HOST_BOUND, MEMORY, Step
 from analysis.prediction.workload import Configuration, Workload, workload
 from runner import registry
@@ -79,7 +79,7 @@ def _range(
     if spread is None:  # no row could be held out
         untested = _untested(Constants((known,)), card, work, ctx, configuration)
         return floor_ms, max(untested.high_ms, step.ms), ("too few records for a range of its own",)
-    factor = math.exp(spread.half_width)
+    factor = _factor(spread)
     path = known.path_of(configuration)
     if ctx <= path.ctx:
         return max(step.ms / factor, floor_ms), step.ms * factor, ()
@@ -87,6 +87,11 @@ def _range(
     least_ms = stepmodel.step(known, configuration, shorter, card.bandwidth_gbs).ms
     caveats = (f"attention was fitted up to ctx {path.ctx}",)
     return max(least_ms / factor, floor_ms), step.ms * factor, caveats
+
+
+def _factor(spread: Spread | None) -> float:
+    """Returns the upper end of a range over the prediction; 1 without a spread."""
+    return 1.0 if spread is None else math.exp(spread.half_width)
 
 
 def _floor_ms(work: Workload, bandwidth_gbs: float) -> float:
@@ -102,7 +107,8 @@ def _of_the_host(own: Remainder) -> str:
 def _untested(constants: Constants, card: Card, work: Workload, ctx: int, configuration: Configuration) -> Estimate:
     floor_ms = _floor_ms(work, card.bandwidth_gbs)
     seen = list(_seen(constants, work, ctx, configuration))
-    device_ms, host_ms = floor_ms / min(each.share for each in seen), max(each.host_ms for each in seen)
+    device_ms = max(floor_ms / min(each.share for each in seen), *(each.device_ms for each in seen))
+    host_ms = max(each.host_ms for each in seen)
     high_ms = max(device_ms, host_ms) + max(each.added_ms for each in seen)
     limit = HOST_BOUND if host_ms > device_ms else MEMORY
     gpus = sorted({gpu for each in seen for gpu in each.gpus})
@@ -114,10 +120,11 @@ def _untested(constants: Constants, card: Card, work: Workload, ctx: int, config
 
 @dataclass(frozen=True)
 class Seen:
-    """Bounds that the records of one architecture suggest for another: the smallest share, and the longest times of the
-    host, including `added_ms` of a step that it paces."""
+    """Bounds that the records of one architecture suggest for another: the smallest share, and the longest times of
+    device and host. `added_ms` is the rest of a step that the host paces."""
 
     share: float
+    device_ms: float
     host_ms: float
     added_ms: float
     gpus: tuple[str, ...]
@@ -131,12 +138,12 @@ def _seen(constants: Constants, work: Workload, ctx: int, configuration: Configu
             continue
         steps = {gbs: stepmodel.step(known, configuration, work, gbs) for gbs in known.gpus.values()}
         shares = [_floor_ms(work, gbs) / step.device_ms for gbs, step in steps.items()]
-        slowest = max(steps.values(), key=lambda step: step.host_ms)
-        spread = known.spread(HOST_BOUND)
-        factor = math.exp(spread.half_width) if spread else 1.0
+        host_factor, device_factor = (_factor(known.spread(limit)) for limit in (HOST_BOUND, residuals.DEVICE_BOUND))
+        slowest = max(steps.values(), key=lambda step: step.device_ms)
         yield Seen(
             share=min(own.least_share, *shares) if ctx > own.ctx else own.least_share,
-            host_ms=slowest.host_ms * factor,
-            added_ms=slowest.added_ms * factor if slowest.host_ms else 0.0,
+            device_ms=slowest.device_ms * device_factor,
+            host_ms=slowest.host_ms * host_factor,
+            added_ms=slowest.added_ms * host_factor if slowest.host_ms else 0.0,
             gpus=own.gpus,
         )

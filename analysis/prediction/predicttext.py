@@ -65,7 +65,8 @@ def predictions_text(rows: Sequence[Prediction]) -> str:
     if any(row.basis == UNTESTED for row in rows):
         lines.append(
             f"- `{UNTESTED}`: no card of this architecture has a record. The range is [floor, floor / smallest share "
-            "seen]; ms/step is its geometric middle, not an expectation."
+            "seen], or up to the step of a measured card if that is longer; ms/step is its geometric middle, not an "
+            "expectation."
         )
     if any(row.limit == HOST_BOUND for row in rows):
         lines.append(f"- `{HOST_BOUND}`: the host launches more slowly than the GPU works; another host differs.")
@@ -104,7 +105,9 @@ def summary(check: Check) -> Iterator[str]:
     yield _result("Of these, host-bound", host_bound)
     for row in tested:
         if abs(row.error) > WORST_GOAL or not row.inside:
-            yield f"{row.verdict.capitalize()}, {percent(row.error, '+.1%')}: {_name(row)}, without {row.without}."
+            sessions = f"sessions of {row.fastest_ms:.2f} to {row.slowest_ms:.2f} ms"
+            error = percent(row.error, "+.1%")
+            yield f"{row.verdict.capitalize()}, {error}: {_name(row)}, without {row.without}; {sessions}."
     untested = [row for row in check.rows if row.basis == UNTESTED]
     inside = sum(row.inside for row in untested)
     yield f"The paper's steps on architectures without a record: {inside} of {counted(len(untested), 'row')} inside."

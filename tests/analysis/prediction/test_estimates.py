@@ -76,6 +76,13 @@ def test_the_range_of_an_untested_card_reaches_to_the_host():
     assert of(L4, EAGER).high_ms == pytest.approx(FLOOR_L4 / 0.4 + 40.05 * math.exp(0.5))
 
 
+def test_the_range_of_a_faster_card_reaches_to_the_steps_of_the_measured_ones():
+    fast = Card("b200", "10.0", 30_000.0)
+    step = stepmodel.step(TRUTH, GRAPH, workload(GRAPH, QWEN, 2048), 3350.0)
+    assert of(fast, GRAPH).floor_ms / 0.2 < step.device_ms
+    assert of(fast, GRAPH).high_ms == pytest.approx(step.device_ms * math.exp(0.1))
+
+
 def test_beyond_the_measured_contexts_a_smaller_share_of_the_model_counts():
     short = Constants((replace(TRUTH, remainders=tuple(replace(each, ctx=2048) for each in TRUTH.remainders)),))
     longer = of(L4, GRAPH, 32000, short)

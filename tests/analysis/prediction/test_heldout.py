@@ -111,6 +111,6 @@ def test_what_the_committed_check_reaches(honest):
 def test_the_verdict_and_range_in_words():
     row = heldout.HeldOut(
         *("gpu", "h100", "h100", "qwen2.5-7b", 2048, "bf16", "cublas", "graph", "static", "bf16"),
-        *(10.0, 9.0, 8.0, 9.9, -0.1, False, "memory", "hopper: h200", []),
+        *(10.0, 9.9, 10.1, 9.0, 8.0, 9.9, -0.1, False, "memory", "hopper: h200", []),
     )
     assert (row.range, row.verdict) == ("8.00 to 9.90", "outside")

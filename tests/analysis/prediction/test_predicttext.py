@@ -12,7 +12,7 @@ from tests.support.predictions import MARLIN, rows
 def row(error=0.0, inside=True, limit="memory", **changes):
     base = HeldOut(
         *("gpu", "h100", "h100", "qwen2.5-7b", 2048, "bf16", "cublas", "graph", "static", "bf16"),
-        *(10.0, 10.0 * (1 + error), 9.0, 11.0, error, inside, limit, "hopper: h200", []),
+        *(10.0, 9.9, 10.1, 10.0 * (1 + error), 9.0, 11.0, error, inside, limit, "hopper: h200", []),
     )
     return replace(base, **changes)
 
@@ -53,7 +53,10 @@ def test_a_check_that_misses_a_goal_says_by_how_much_and_where():
     )
     assert lines[2].startswith("Of these, limited by the GPU: 2 rows, median error 13.0 %")
     assert lines[3].startswith("Of these, host-bound: 1 row, median error 30.0 %, worst 30.0 %, 0 inside")
-    assert lines[4] == "Outside, +30.0 %: h100 qwen2.5-7b 2048 bf16 cublas graph static bf16, without h100."
+    assert lines[4] == (
+        "Outside, +30.0 %: h100 qwen2.5-7b 2048 bf16 cublas graph static bf16, without h100; "
+        "sessions of 9.90 to 10.10 ms."
+    )
 
 
 def test_the_papers_rows_do_not_count():
