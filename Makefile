@@ -107,8 +107,9 @@ demo: env ## Import the committed records into the embedded store, and make (and
 	@test -z "$$DISPLAY$$WAYLAND_DISPLAY" || $(venv) python -c 'import pathlib, webbrowser; webbrowser.open(pathlib.Path("report/report.html").resolve().as_uri())'
 	@echo "make ui shows the same sessions in MLflow"
 
-results: env ## Write the tables of README.md and docs/results.md, from the committed records
-	@$(venv) python -m tests.pages.fill README.md docs/results.md
+results: env ## Write the tables of README.md, docs/results.md and docs/prediction.md, from the committed records
+	@$(venv) python -m analysis predict --fit >/dev/null
+	@$(venv) python -m tests.pages.fill README.md docs/results.md docs/prediction.md
 
 screenshots: env ## Take the screenshots in docs/figures, of what make demo shows (needs Chromium)
 	@$(venv) python -m tests.pages.screenshots docs/figures

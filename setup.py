@@ -10,6 +10,7 @@ setup(
     package_dir=BESIDE,
     package_data={
         "runner": ["*.yaml", "*/*.yaml", "*/*/*.yaml", "fused/cuda/*"],
+        "analysis.prediction": ["constants.yaml"],
         "analysis.report": ["page/*"],
         "decode_floor.experiments": ["*.yaml"],
         "decode_floor.docs": ["record.schema.json", "study.schema.json"],

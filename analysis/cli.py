@@ -13,6 +13,7 @@ import click
 
 from analysis import commands, form
 from analysis.commands import FORMAT, FORMATS, SELECTION, Commands, folder
+from analysis.prediction.predicting import predict
 from analysis.sources.selection import Selection
 from runner import arguments as runner_arguments
 from runner import failures, layout, program
@@ -35,6 +36,9 @@ TABLE = click.Option(["--table"], default="report", show_default=True, help="nam
 def main() -> None:
     """Prints tables from an MLflow store (the embedded one unless --store names another) or directly from record
     files."""
+
+
+main.add_command(predict)
 
 
 def run(arguments: Sequence[str]) -> int:

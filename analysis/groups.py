@@ -11,6 +11,7 @@ import polars
 
 from analysis.group import Group, Key
 from analysis.row import GROUP
+from analysis.sources.columns import SESSION
 from analysis.sources.frame import Frame
 from analysis.statistics import intervals
 from runner.record.flags import DISTURBED, MIXED_HOST, WIDE_RANGE
@@ -47,6 +48,13 @@ def walls_of_hosts(frame: Frame) -> dict[Key, dict[str, tuple[float, ...]]]:
     for *group, host, walls in sessions.group_by(*GROUP, "host_id", maintain_order=True).agg(WALL).iter_rows():
         by_group[tuple(group)][host] = tuple(walls)
     return by_group
+
+
+def counted_sessions(frame: Frame) -> dict[Key, list[str]]:
+    """Returns the ids of the sessions behind each group's values, the newest last. Groups are keyed by the values of
+    `GROUP`."""
+    grouped = frame.sessions.filter(_is_counted(over=GROUP)).group_by(*GROUP, maintain_order=True).agg(SESSION)
+    return {tuple(group): sessions for *group, sessions in grouped.iter_rows()}
 
 
 def _is_counted(over: Sequence[str] = ()) -> polars.Expr:

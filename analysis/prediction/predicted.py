@@ -1,0 +1,159 @@
+"""Predictions of cells, from the committed constants and the catalogue alone; no record is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.prediction import constants as data
+from analysis.prediction import estimates
+from analysis.prediction.constants import Constants
+from analysis.prediction.estimates import Card
+from analysis.prediction.workload import PROTOCOL, Configuration, streamed_bytes
+from analysis.row import Row
+from runner import registry
+from runner.cell import catalogue, floors, vocabulary
+from runner.cell.catalogue import Gpu, Model
+from runner.cell.vocabulary import CUDA
+from runner.errors import BadValue, NotAvailable
+from runner.plan import fit
+
+SIZE_MARGIN = 2.0
+"""Models whose layers have more parameters than this times the largest fitted one's, or fewer than the smallest one's
+divided by it, are not predicted."""
+
+
+@dataclass(frozen=True)
+class Prediction(Row):
+    """The predicted step of a cell, with its range and the memory of a session."""
+
+    gpu: str
+    model: str
+    ctx: int
+    quant: str
+    kernel: str
+    runtime: str
+    cache: str
+    step_ms: float
+    low_ms: float
+    high_ms: float
+    limit: str
+    """the term that wins: `memory`, `kernels` or `host-bound`"""
+    basis: str
+    """what it was fitted on; `untested` for an architecture without a record"""
+    streamed_bytes: float
+    """bytes that a step must read"""
+    needed_bytes: float
+    """memory that a session needs"""
+    memory_bytes: float | None
+    """memory of the card; None if the catalogue does not have it"""
+    floor_ms: float
+    caveats: list[str]
+    """conditions of the prediction"""
+
+    @property
+    def range(self) -> str:
+        return f"{self.low_ms:.2f} to {self.high_ms:.2f}"
+
+    @property
+    def tokens_per_s(self) -> float:
+        return 1e3 / self.step_ms
+
+    @property
+    def notes(self) -> list[str]:
+        """Returns the caveats, and whether the session does not fit."""
+        if self.fits is not False or self.memory_bytes is None:
+            return self.caveats
+        return [f"does not fit into {self.memory_bytes / 1e9:.0f} GB", *self.caveats]
+
+    @property
+    def fits(self) -> bool | None:
+        """Returns whether a session fits into the card; None if its memory is not known."""
+        return None if self.memory_bytes is None else self.needed_bytes <= self.memory_bytes
+
+
+def predictions(gpus: Sequence[str], model: str, ctx: int) -> list[Prediction]:
+    """Returns the prediction of every configuration that the committed constants cover, GPU by GPU.
+
+    Raises UnknownName for a GPU or a model that the catalogue lacks, BadValue for a context that the model cannot have
+    and for a GPU without a bandwidth, NotAvailable for a model of another size than the fitted ones.
+    """
+    constants = data.committed()
+    cards = [known_gpu(gpu) for gpu in gpus]
+    entry = known_model(model, ctx, constants)
+    return [prediction(constants, card, entry, ctx, each) for card in cards for each in configurations(constants, card)]
+
+
+def configurations(constants: Constants, gpu: Gpu) -> list[Configuration]:
+    """Returns the configurations that the constants cover and whose kernels support the GPU."""
+    return [each for each in constants.configurations if _supports(each, gpu.compute_capability)]
+
+
+def _supports(configuration: Configuration, capability: str | None) -> bool:
+    least = registry.kernel(configuration.kernel).DECLARATION.capability
+    return least is None or capability is None or tuple(map(int, capability.split("."))) >= least
+
+
+def prediction(constants: Constants, gpu: Gpu, model: Model, ctx: int, configuration: Configuration) -> Prediction:
+    """Returns the prediction of a configuration that the constants cover, on a GPU with a bandwidth."""
+    assert gpu.bandwidth_gbs.value is not None
+    card = Card(gpu.key, gpu.compute_capability, gpu.bandwidth_gbs.value)
+    estimate = estimates.estimate(constants, card, model.shape, ctx, configuration)
+    memory_gb = gpu.memory_gb.value
+    return Prediction(
+        gpu=gpu.key,
+        model=model.key,
+        ctx=ctx,
+        **vars(configuration),
+        step_ms=estimate.step_ms,
+        low_ms=estimate.low_ms,
+        high_ms=estimate.high_ms,
+        limit=estimate.limit,
+        basis=estimate.basis,
+        streamed_bytes=streamed_bytes(configuration, model.shape, ctx),
+        needed_bytes=_needed_bytes(gpu, model, ctx, configuration),
+        memory_bytes=None if memory_gb is None else memory_gb * 1e9,
+        floor_ms=estimate.floor_ms,
+        caveats=list(estimate.caveats),
+    )
+
+
+def known_gpu(name: str) -> Gpu:
+    """Returns a GPU of the catalogue with a bandwidth. Raises UnknownName or BadValue."""
+    entries = catalogue.gpus()
+    gpu = entries[vocabulary.checked_name("gpu", name, entries)]
+    if gpu.bandwidth_gbs.value is None:
+        known = ", ".join(key for key, each in entries.items() if each.bandwidth_gbs.value is not None)
+        raise BadValue(
+            f"gpu={name} has no bandwidth in the catalogue ({gpu.bandwidth_gbs.note}): add it to gpus.yaml with its "
+            f"source, or choose one of {known}"
+        )
+    return gpu
+
+
+def known_model(name: str, ctx: int, constants: Constants) -> Model:
+    """Returns a model of the catalogue that the constants cover, with this context.
+
+    Raises UnknownName, BadValue or NotAvailable.
+    """
+    entries = catalogue.models()
+    model = entries[vocabulary.checked_name("model", name, entries)]
+    largest = model.shape.max_positions - PROTOCOL.warmup - PROTOCOL.steps
+    if not 1 <= ctx <= largest:
+        raise BadValue(f"ctx={ctx}: choose a context of 1 to {largest} positions for {name}")
+    size = model.shape.layers * sum(rows * columns for rows, columns in model.shape.linear_shapes)
+    ends = [end for known in constants.architectures for end in known.parameters]
+    if not min(ends) / SIZE_MARGIN <= size <= max(ends) * SIZE_MARGIN:
+        raise NotAvailable(
+            f"model={name} has {size / 1e9:.2g} billion parameters in its layers, and the constants were fitted on "
+            f"{min(ends) / 1e9:.2g} to {max(ends) / 1e9:.2g} billion: choose a model within a factor of {SIZE_MARGIN:g}"
+        )
+    return model
+
+
+def _needed_bytes(gpu: Gpu, model: Model, ctx: int, configuration: Configuration) -> float:
+    """Returns the memory of a session, as predicted before one loads anything."""
+    cell = configuration.cell(gpu.key, model.key, ctx)
+    l2_bytes = None if gpu.l2_mib.value is None else int(gpu.l2_mib.value * 2**20)
+    probe = floors.read_probe_bytes(CUDA, l2_bytes, int((gpu.memory_gb.value or 0) * 1e9))
+    return fit.predicted_bytes(cell, model.shape, configuration.scheme, PROTOCOL, CUDA, probe)

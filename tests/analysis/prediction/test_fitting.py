@@ -1,0 +1,79 @@
+"""The fit gives back the constants that made the rows, and what it cannot tell it does not claim."""
+
+from dataclasses import replace
+
+import pytest
+
+from analysis.prediction import fitting
+from runner.errors import BadRecord
+from tests.support.predictions import EAGER, FUSED, GRAPH, MARLIN, TRUTH, observation, on_hosts, rows
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return fitting.fit(rows())
+
+
+def close(value):
+    return pytest.approx(value, rel=1e-3)
+
+
+@pytest.mark.medium
+def test_the_constants_that_made_the_rows_are_found(fitted):
+    assert (fitted.name, fitted.capability, fitted.gpus) == ("hopper", "9.0", TRUTH.gpus)
+    assert fitted.head_share == close(TRUTH.head_share)
+    for configuration in (GRAPH, MARLIN, FUSED):
+        found, made = fitted.products_of(configuration), TRUTH.products_of(configuration)
+        assert (found.share, found.us_per_mb, found.fixed_us) == close((made.share, made.us_per_mb, made.fixed_us))
+    for configuration in (GRAPH, EAGER):
+        found, made = fitted.path_of(configuration), TRUTH.path_of(configuration)
+        assert found.attention_us == close(made.attention_us)
+        assert found.attention_us_per_million == close(made.attention_us_per_million)
+        assert (found.gap_us, found.readback_ms, found.new_length_ms) == close(
+            (made.gap_us, made.readback_ms, made.new_length_ms)
+        )
+    for configuration in (GRAPH, EAGER, MARLIN):
+        found, made = fitted.remainder(configuration), TRUTH.remainder(configuration)
+        assert (found.kernels, found.others_us, found.issue_us) == close((made.kernels, made.others_us, made.issue_us))
+
+
+@pytest.mark.medium
+def test_the_ranges_of_what_was_measured_are_kept(fitted):
+    own = fitted.remainder(EAGER)
+    assert (own.launch_us, own.ctx, own.gpus, own.least_share) == ((4.5, 4.5), 16384, ("h100", "h200"), 0.4)
+    # the layers of Llama-3.1-8B have 32 * (2 * 4096² + 2 * 4096 * 1024 + 3 * 4096 * 14336) parameters
+    assert fitted.parameters[1] == 32 * (2 * 4096**2 + 2 * 4096 * 1024 + 3 * 4096 * 14336)
+    assert fitted.probe_correlation is None
+
+
+def test_a_single_context_cannot_tell_what_of_attention_is_fixed():
+    path = fitting.fit([observation(GRAPH, model) for model in ("qwen2.5-7b", "llama-3.1-8b")]).path_of(GRAPH)
+    assert (path.attention_us, path.ctx) == (0.0, 2048)
+    # 10 + 5 * 7.57 µs of Qwen, 10 + 5 * 8.65 of Llama, each over its millions: about 6.2
+    assert path.attention_us_per_million == pytest.approx(6.24, abs=0.05)
+
+
+def test_packed_rows_alone_cannot_be_fitted():
+    packed = [observation(MARLIN, "qwen2.5-7b")]
+    assert not fitting.is_possible(packed)
+    with pytest.raises(BadRecord, match="no record of cublas on h200: measure an unquantised cell there"):
+        fitting.fit(packed)
+
+
+def test_the_fit_is_of_relative_errors():
+    """Two hosts, one twice as slow: the geometric mean of both."""
+    row = observation(EAGER, "qwen2.5-7b")
+    plain = observation(GRAPH, "qwen2.5-7b")
+    slow = replace(row, sessions=on_hosts(row, 2.0).sessions, model="mistral-7b")
+    found = fitting.fit([plain, row, slow]).remainder(EAGER)
+    assert found is not None
+    single, double = row.revisit_ms - 0.05, slow.revisit_ms - 0.05
+    assert found.issue_us == pytest.approx((single * double) ** 0.5 / row.kernels * 1e3)
+
+
+def test_the_probe_is_compared_within_a_configuration():
+    row = observation(EAGER, "qwen2.5-7b")
+    (session,) = row.sessions
+    slower = replace(session, session="slower", revisit_ms=session.revisit_ms * 1.5, launch_us=9.0)
+    found = fitting.fit([observation(GRAPH, "qwen2.5-7b"), replace(row, sessions=(session, slower))])
+    assert found.probe_correlation == pytest.approx(1.0)
