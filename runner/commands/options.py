@@ -11,7 +11,7 @@ import click
 
 from runner import registry
 from runner.cell.protocol import NAMED
-from runner.cell.vocabulary import AUTO, plain_token
+from runner.cell.vocabulary import AUTO, ON, plain_token
 from runner.launch import process
 from runner.plan import fieldvalues
 from runner.plan.request import Request, whole_number
@@ -45,8 +45,10 @@ def _options() -> str:
     return "; ".join(f"{name}:{'|'.join(values[name])}" for name in values)
 
 
-LISTED = ("quant", "kernel", "runtime", "cache", "dtype", "attention", "stack")
+LISTED = ("quant", "kernel", "runtime", "cache", "dtype", "attention", "stack", "energy")
 """Fields whose help lists their values."""
+SWITCHES = ("energy",)
+"""Fields whose option means `on` if it has no value."""
 REQUEST_HELP = {
     **fieldvalues.DESCRIPTIONS,
     **{name: f"{fieldvalues.DESCRIPTIONS[name]}: {', '.join(fieldvalues.WORDS[name]())}" for name in LISTED},
@@ -58,7 +60,10 @@ REQUEST_HELP = {
 def request_options(function: Function) -> Function:
     """Adds an option for each field of the request, in order."""
     for field in reversed(fields(Request)):
-        option = click.option(f"--{field.name}", default=AUTO, show_default=True, help=REQUEST_HELP[field.name])
+        switch: dict[str, Any] = {"is_flag": False, "flag_value": ON} if field.name in SWITCHES else {}
+        option = click.option(
+            f"--{field.name}", default=AUTO, show_default=True, help=REQUEST_HELP[field.name], **switch
+        )
         function = option(function)
     return function
 
