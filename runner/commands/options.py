@@ -45,13 +45,12 @@ def _options() -> str:
     return "; ".join(f"{name}:{'|'.join(values[name])}" for name in values)
 
 
-LISTED = ("quant", "kernel", "runtime", "cache", "dtype", "attention", "stack", "energy")
+LISTED = ("quant", "kernel", "runtime", "cache", "dtype", "attention", "stack")
 """Fields whose help lists their values."""
-SWITCHES = ("energy",)
-"""Fields whose option means `on` if it has no value."""
 REQUEST_HELP = {
     **fieldvalues.DESCRIPTIONS,
     **{name: f"{fieldvalues.DESCRIPTIONS[name]}: {', '.join(fieldvalues.WORDS[name]())}" for name in LISTED},
+    **{name: f"{fieldvalues.DESCRIPTIONS[name]}: on (also without a value) or off" for name in fieldvalues.SWITCHES},
     "protocol": ", ".join(f"{name} ({counts.steps} steps)" for name, counts in NAMED.items()),
     "options": f"{fieldvalues.DESCRIPTIONS['options']}: {_options()}",
 }
@@ -60,7 +59,7 @@ REQUEST_HELP = {
 def request_options(function: Function) -> Function:
     """Adds an option for each field of the request, in order."""
     for field in reversed(fields(Request)):
-        switch: dict[str, Any] = {"is_flag": False, "flag_value": ON} if field.name in SWITCHES else {}
+        switch: dict[str, Any] = {"is_flag": False, "flag_value": ON} if field.name in fieldvalues.SWITCHES else {}
         option = click.option(
             f"--{field.name}", default=AUTO, show_default=True, help=REQUEST_HELP[field.name], **switch
         )

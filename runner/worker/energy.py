@@ -147,8 +147,8 @@ def _check_length(grain: Grain) -> None:
     if needed_s > rules.LONGEST_S:
         raise Unavailable(
             f"the energy counter changes every {grain.interval_s * 1e3:.0f} ms: an error of at most "
-            f"{100 * rules.LARGEST_UNCERTAINTY:.0f} % would take {needed_s:.0f} s, and at most {rules.LONGEST_S:.0f} s are "
-            "measured"
+            f"{100 * rules.LARGEST_UNCERTAINTY:.0f} % would take {needed_s:.0f} s, and at most "
+            f"{rules.LONGEST_S:.0f} s are measured"
         )
 
 

@@ -100,7 +100,7 @@ class Log:
         taken_j = rules.joules(found)
         error = f" with an error of {100 * grain.uncertainty(found):.1f} %" if taken_j else ""
         return (
-            f"{rules.LONGEST_S:.0f} s were too short: {taken_j:.3g} J in {grain.updates(found):.0f} updates{error}; "
+            f"{rules.LONGEST_S:.0f} s were too short: {taken_j:.0f} J in {grain.updates(found):.0f} updates{error}; "
             f"needed are {rules.FEWEST_UPDATES} updates while steps run, and an error of at most "
             f"{100 * rules.LARGEST_UNCERTAINTY:.0f} % with a counter"
         )

@@ -98,6 +98,8 @@ def _arm() -> Schema:
 
 def _value(field: str) -> Schema:
     """Returns the schema of one value of a field."""
+    if field in fieldvalues.SWITCHES:
+        return {"enum": [AUTO, *fieldvalues.WORDS[field](), True, False]}
     if field in FIXED:
         return {"enum": [AUTO, *fieldvalues.WORDS[field]()]}
     if field in fieldvalues.WORDS:

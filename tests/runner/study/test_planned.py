@@ -106,5 +106,5 @@ def test_the_same_cell_with_and_without_energy_is_two_entries() -> None:
 
 
 def test_energy_of_a_cpu_is_refused_with_its_place() -> None:
-    with pytest.raises(BadPair, match="^s.yaml:1: matrix: energy=on needs a GPU, whose energy NVML counts"):
+    with pytest.raises(BadPair, match=r"^s\.yaml:1: matrix: energy=on needs a GPU, whose energy NVML counts"):
         planned(entry(energy="on"))

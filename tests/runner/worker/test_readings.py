@@ -71,7 +71,9 @@ def test_work_goes_on_between_readings_until_it_is_enough(logged):
 
 def test_a_stretch_has_its_longest_time(logged):
     meter, log = logged()
-    with pytest.raises(Unavailable, match=r"60 s were too short: .* J in 30\d\d updates with an error of 0\.1 %; needed"):
+    with pytest.raises(
+        Unavailable, match=r"60 s were too short: .* J in 30\d\d updates with an error of 0\.1 %; needed"
+    ):
         log.fill(lambda: meter.idle(0.25), Grain(COUNTER, 0.01, 0.02), lambda _found: False)
 
 

@@ -223,9 +223,8 @@ def test_a_card_without_a_counter_does_not_cost_the_session(measure, metered, ti
 
 
 @pytest.mark.slow
-def test_a_step_that_is_wrong_only_while_energy_is_measured_makes_the_session_invalid(
-    measure, metered, tiny_job, monkeypatch
-):
+@pytest.mark.usefixtures("metered")
+def test_a_step_that_is_wrong_only_while_energy_is_measured_makes_the_session_invalid(measure, tiny_job, monkeypatch):
     """It chooses another token once in all of these steps."""
     repeated = energy.Repeated
     calls = []
