@@ -44,8 +44,7 @@ def lines(record: SessionRecord, width: int = WIDTH) -> Iterator[str]:
 
 
 def _energy(record: MeasuredRecord) -> Iterator[str]:
-    """Yields the joules per token with their uncertainty, or why there are none. Those of a wrong step are not
-    shown."""
+    """Yields the joules per token with their uncertainty, or why there are none; nothing about a wrong step."""
     energy = record.energy
     if isinstance(energy, NoEnergy):
         yield f"not measured: {energy.unavailable}"
