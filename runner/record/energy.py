@@ -2,7 +2,7 @@
 
 The counter changes in steps of its resolution and at intervals. A difference of two readings may therefore be wrong by
 twice the resolution, and its time by twice the interval: error ≤ 2 · resolution / joules + 2 · interval / seconds. This
-does not include the error of the card's sensor, which NVIDIA does not state.
+does not include the error of the card's sensor, which NVML's documentation does not state.
 """
 
 from __future__ import annotations

@@ -13,10 +13,10 @@ from runner.cell import attention, floors
 from runner.cell.cell import Cell
 from runner.cell.fieldtypes import value_or_none
 from runner.record import gaterules, heldbytes
-from runner.record.flags import DISTURBED, PASSES_DISAGREE, SHARED_CARD
+from runner.record.flags import DISTURBED, PASSES_DISAGREE, SAMPLED_POWER, SHARED_CARD
 from runner.record.gaterules import NOT_FINITE, is_explained
 from runner.record.metrics import passes_disagreement
-from runner.record.sections.energy import Energy
+from runner.record.sections.energy import POWER_SAMPLES, Energy
 from runner.record.sections.gate import Gate, Likeness, NotFinite
 from runner.record.sections.passes import Window, timed_passes
 from runner.record.sections.surroundings import Limits, Snapshots
@@ -184,6 +184,7 @@ def flags(record: MeasuredRecord) -> list[str]:
         "host-busy": (record.passes.wall.other_cpu_cores or 0) > BUSY_HOST_CORES,
         "in-cache": fits_in_cache(record),
         PASSES_DISAGREE: value_or_none(record.limits.passes_disagreement) is not None and _passes_disagree(record),
+        SAMPLED_POWER: isinstance(record.energy, Energy) and record.energy.source == POWER_SAMPLES,
         "probe-low": (record.floor.r_floor_achievable or 0) > R_FLOOR_LIMIT,
         SHARED_CARD: is_shared(record.snapshots),
         "throttled": is_throttled(record.snapshots),

@@ -24,7 +24,7 @@ from runner.machine import nvml
 from runner.machine.nvml import OpenCard
 from runner.record import energy as rules
 from runner.record.energy import Grain
-from runner.record.sections.energy import COUNTER, POWER_SAMPLES, Energy, IdleStretch, NoEnergy, Readings, StepsStretch
+from runner.record.sections.energy import COUNTER, Energy, IdleStretch, NoEnergy, Readings, StepsStretch
 from runner.worker import clocks, windows
 from runner.worker.gatekeeper import Gatekeeper
 from runner.worker.progress import Clock
@@ -35,8 +35,8 @@ NAME = "energy"
 CALIBRATION_S = 15.0
 """Longest time in which the counter must have changed often enough."""
 NAP_S = 0.02
-SETTLED_READINGS, SETTLING_S = 10, 15.0
-"""Readings of the clock, 0.1 s apart, that must be equal, and the longest wait for that."""
+SETTLED_READINGS, SETTLE_PAUSE_S, SETTLING_S = 10, 0.1, 15.0
+"""Readings of the clock that must be equal, the pause between two, and the longest wait for that."""
 WARM_UP_S = 2.0
 """Steps before the stretch: NVML's power is a mean over one second on most cards since Ampere."""
 
@@ -170,7 +170,7 @@ def _settled(card: OpenCard) -> bool | None:
     while len(clocks_mhz) < SETTLED_READINGS or len({*clocks_mhz[-SETTLED_READINGS:]}) > 1:
         if time.perf_counter() - began_s > SETTLING_S:
             return False
-        time.sleep(SECONDS_BETWEEN[POWER_SAMPLES])
+        time.sleep(SETTLE_PAUSE_S)
         clocks_mhz.append(card.sm_clock_mhz())
     return None if clocks_mhz[-1] is None else True
 
