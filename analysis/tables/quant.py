@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis import groups, paper
-from analysis.cellcolumns import CELL, FLOOR_MS, PEAK, R_FLOOR, SESSIONS, WALL, WALL_ENDS, cell_columns, tail
+from analysis.cellcolumns import CELL, FLOOR_MS, JOULES, PEAK, R_FLOOR, SESSIONS, WALL, WALL_ENDS, cell_columns, tail
 from analysis.form import Column, distinguishing, sentences_of_invalid
 from analysis.group import Group, shared
 from analysis.reading import Reading
@@ -28,7 +28,10 @@ from runner.counts import counted
 if TYPE_CHECKING:
     from analysis.figures.style import Drawn
 
-METRICS = ("step_wall_ms", "step_wall_p90_ms", "bytes_streamed", "floor_ms", "r_floor", "peak_bytes", "logit_error")
+METRICS = (
+    *("step_wall_ms", "step_wall_p90_ms", "bytes_streamed", "floor_ms", "r_floor", "peak_bytes", "logit_error"),
+    *("joules_per_token", "joules_per_token_above_idle"),
+)
 EAGER = "eager"
 NAMED_FIELDS = (*PLACE, "quant", "kernel", "runtime", "dtype")
 DISTINGUISHING_FIELDS = ("cache", "protocol", "attention", "env_key", "code_key")
@@ -120,6 +123,7 @@ VALUE_COLUMNS = (
     Column("against", "against", help="runtime and dtype of the fastest unquantised cell on the same hosts"),
     Column("over eager", "over_eager_words", unit="1", help="the same ratio for the fastest eager unquantised cell"),
     Column("hosts", "realised_hosts", "d", help="number of hosts that both cells of the saving ran on"),
+    *JOULES,
     PEAK,
     Column(
         "logit error",
