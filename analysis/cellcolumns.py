@@ -85,6 +85,14 @@ JOULES = (
     ),
 )
 PEAK = Column("peak GB", "peak_bytes", ".2f", scale=1e9, unit="GB", help="peak device memory of the worst session")
+USD_PER_MTOK = Column(
+    "$/Mtok",
+    "usd_per_mtok",
+    ".2f",
+    optional=True,
+    unit="$",
+    help="price of a million tokens of one stream (batch 1), at the price per hour of --price or of the catalogue",
+)
 
 
 def cell_columns(names: Iterable[str]) -> list[Column]:

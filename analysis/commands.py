@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from analysis import form, outputs, registry
+from analysis import form, outputs, prices, registry
+from analysis.prices import Prices
 from analysis.reading import Reading
 from analysis.row import Row
 from analysis.sources.selection import Selection
@@ -37,6 +38,13 @@ SELECTION = (
 """Options that select the source and its sessions."""
 FORMAT = click.Option(["--format", "form_"], type=click.Choice(FORMATS), default="md", show_default=True)
 
+PRICE = click.Option(
+    ["--price"],
+    multiple=True,
+    metavar="GPU=DOLLARS",
+    help="price of a GPU per hour instead of the catalogue's, such as l4=0.35; may be repeated",
+)
+
 
 class Commands(Program):
     """A group of commands: those declared in `cli`, and one for each table."""
@@ -50,9 +58,17 @@ class Commands(Program):
 
 
 def _command(table: Table[Row]) -> click.Command:
-    def run(form_: str, figure: Path | None = None, every_code: bool = False, **options: Any) -> None:
+    def run(
+        form_: str,
+        figure: Path | None = None,
+        every_code: bool = False,
+        price: tuple[str, ...] = (),
+        **options: Any,
+    ) -> None:
+        own_prices = prices.parse(price)
         excerpts = [name for name in table.excerpts if options.pop(_variable(name))]
-        make(selection(options), excerpts[0] if excerpts else table.name, form_, every_code, figure)
+        name = excerpts[0] if excerpts else table.name
+        make(selection(options), name, form_, every_code, figure, own_prices=own_prices)
 
     help_ = table.help or f"{table.title}."
     return version_option(click.Command(table.name, callback=run, params=_options(table), help=help_))
@@ -69,6 +85,7 @@ def _options(table: Table[Row]) -> list[click.Parameter]:
         FORMAT,
         *([codes] if table.has_codes else []),
         *([figure] if table.figures else []),
+        *([PRICE] if table.priced else []),
         *excerpts,
     ]
 
@@ -111,10 +128,10 @@ class Result:
     left_out: tuple[str, ...]
 
 
-def read(table: Table[Row], selection: Selection, every_code: bool = False) -> Result:
+def read(table: Table[Row], selection: Selection, every_code: bool = False, own_prices: Prices = prices.NONE) -> Result:
     """Returns the rows of a table. Raises BadRecord if there are none and the table requires one."""
     frame = selection.compared(table.metrics) if table.only_compared else selection.frame(table.metrics)
-    reading = Reading(frame, selection.source, every_code)
+    reading = Reading(frame, selection.source, every_code, own_prices)
     rows = table.rows(reading)
     left_out = (*frame.left_out, *(reading.unusable if table.only_compared else ()))
     if table.missing and not (rows or left_out):
@@ -129,6 +146,7 @@ def make(
     every_code: bool = False,
     figure: Path | None = None,
     run_id: str | None = None,
+    own_prices: Prices = prices.NONE,
 ) -> None:
     """Prints a table or an excerpt, draws it into `figure`, and logs it in the run that MLflow created.
 
@@ -137,7 +155,7 @@ def make(
     table = registry.table(name)
     if figure is not None:
         _check_figure(figure)
-    result = read(table, selection, every_code)
+    result = read(table, selection, every_code, own_prices)
     rows, markdown = _excerpt(table, name, result.rows)
     content = text(rows, markdown, form_)
     click.echo(content, nl=False)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from analysis import ab
 from analysis.ab import Measured
+from analysis.prices import Prices
 from analysis.sources.frame import Frame, Source
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A frame of a source. With `every_code`, tables show sessions of older code in separate rows."""
+    """A frame of a source. With `every_code`, tables show sessions of older code in separate rows.
+    `prices` are used instead of the catalogue's."""
 
     frame: Frame
     source: Source
     every_code: bool = False
+    prices: Prices = field(default_factory=dict)
 
     @cached_property
     def _comparisons(self) -> tuple[list[Measured], list[str]]:

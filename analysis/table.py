@@ -104,6 +104,8 @@ class Table(Generic[R]):
     """whether its rows are A/Bs, so that only their sessions are read"""
     has_codes: bool = True
     """whether the command can also show sessions of older code"""
+    priced: bool = False
+    """whether it has costs, so that the command takes prices"""
     missing: str = ""
     """error message if there are no rows; empty if that is no error"""
 

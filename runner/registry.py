@@ -87,6 +87,21 @@ def weight_bytes(quant: str, scheme: Scheme | None, shape: ModelShape, dtype_byt
     return floors.weight_bytes(shape, dtype_bytes, linear_bytes)
 
 
+def default_scheme(quant: str) -> Scheme | None:
+    """Returns the packing that a format uses without options, None for a format without packing."""
+    declared = weight_format(quant).DECLARATION
+    if not declared.packed:
+        return None
+    return packed_format(quant).scheme({name: words[0] for name, words in declared.options.items()})
+
+
+def streamed_bytes(quant: str, shape: ModelShape, ctx: int, dtype_bytes: int) -> float:
+    """Returns `W - E + K`, the bytes that a step at ctx must read, of weights with the format's default packing."""
+    weights = weight_bytes(quant, default_scheme(quant), shape, dtype_bytes)
+    kv = floors.kv_bytes_per_token(shape, dtype_bytes) * ctx
+    return floors.bytes_streamed(weights, floors.embedding_bytes(shape, dtype_bytes), kv)
+
+
 def kernel(name: str) -> Kernel:
     """Returns the module of a kernel; `name` must be one of `kernel_names()`."""
     return cast(Kernel, _load(kernels, name))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from runner import registry
-from runner.cell.scheme import Scheme
 
 
 def runtime_options(quant: str, options: str) -> list[str]:
@@ -14,15 +13,7 @@ def runtime_options(quant: str, options: str) -> list[str]:
 
 def other_packing(quant: str, scheme: str) -> list[str]:
     """Returns the parts of a scheme that differ from the format's first choice."""
-    usual = first_scheme(quant)
+    usual = registry.default_scheme(quant)
     words = {} if usual is None else {name: str(value) for name, value in usual.to_json().items()}
     pairs = [pair.partition(":") for pair in scheme.split(",") if pair]
     return [f"{name}:{value}" for name, _, value in pairs if words.get(name) != value]
-
-
-def first_scheme(quant: str) -> Scheme | None:
-    """Returns the format's default scheme, None for a format without packing."""
-    declared = registry.weight_format(quant).DECLARATION
-    if not declared.packed:
-        return None
-    return registry.packed_format(quant).scheme({name: words[0] for name, words in declared.options.items()})

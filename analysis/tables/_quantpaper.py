@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis import paper
 from analysis.paper import QuantFigure
-from analysis.tables import _packing
+from analysis.prices import NONE, Prices, usd_per_mtok
 from analysis.tables._baselines import UNQUANTISED
 from analysis.tables._quantrows import PaperRow
 from runner import registry
@@ -13,14 +13,14 @@ from runner.cell import floors
 DTYPE_BYTES = 2
 
 
-def paper_rows() -> list[PaperRow]:
+def paper_rows(prices: Prices = NONE) -> list[PaperRow]:
     """Returns the paper's steps with bytes and floors by our accounting. The first row is the baseline of the
     others."""
     baseline, *_ = figures = paper.quantised_rows()
-    return [_paper_row(figure, baseline) for figure in figures]
+    return [_paper_row(figure, baseline, prices) for figure in figures]
 
 
-def _paper_row(figure: QuantFigure, baseline: QuantFigure) -> PaperRow:
+def _paper_row(figure: QuantFigure, baseline: QuantFigure, prices: Prices) -> PaperRow:
     streamed = _streamed_bytes(figure)
     floor_ms = floors.floor_ms(streamed, figure.bandwidth_gbs)
     # the paper has an R_floor for another step of this cell, which the paper check shows
@@ -35,6 +35,7 @@ def _paper_row(figure: QuantFigure, baseline: QuantFigure) -> PaperRow:
         bytes_streamed=streamed,
         floor_ms=floor_ms,
         r_floor=None if has_r_floor else floor_ms / figure.step_ms,
+        usd_per_mtok=usd_per_mtok(figure.gpu, figure.step_ms, prices),
         against=UNQUANTISED,
         flags=[],
         valid=True,
@@ -45,7 +46,4 @@ def _paper_row(figure: QuantFigure, baseline: QuantFigure) -> PaperRow:
 
 
 def _streamed_bytes(figure: QuantFigure) -> float:
-    shape = paper.shape(figure.model)
-    weights = registry.weight_bytes(figure.quant, _packing.first_scheme(figure.quant), shape, DTYPE_BYTES)
-    kv = floors.kv_bytes_per_token(shape, DTYPE_BYTES) * figure.ctx
-    return floors.bytes_streamed(weights, floors.embedding_bytes(shape, DTYPE_BYTES), kv)
+    return registry.streamed_bytes(figure.quant, paper.shape(figure.model), figure.ctx, DTYPE_BYTES)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from analysis.row import CellRow, Row
 from analysis.statistics import intervals
 from analysis.tables import _packing
+from analysis.tables._baselines import UNQUANTISED
+from runner import registry
 from runner.cell.vocabulary import SYNTHETIC_ID
 
 CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtype", "options")
@@ -108,6 +111,8 @@ class QuantRow(GroupRow, SavingRow):
     """the same without the energy of the idle card"""
     joules_per_token_above_idle_low: float | None
     joules_per_token_above_idle_high: float | None
+    usd_per_mtok: float | None
+    """US dollars per million tokens of one stream, None without a price"""
     logit_error: float | None
     """logit error of the worst session, relative to the reference"""
     against: str | None
@@ -184,6 +189,8 @@ class PaperRow(SavingRow):
     """ms to read the streamed bytes at the datasheet bandwidth; None without a datasheet"""
     r_floor: float | None
     """floor divided by step"""
+    usd_per_mtok: float | None
+    """US dollars per million tokens of one stream, None without a price"""
     against: str
     flags: list[str]
     """flags: results that are valid but suspect"""
@@ -210,6 +217,18 @@ class PaperRow(SavingRow):
 
 
 AnyRow = GroupRow | PaperRow
+
+
+def order(row: QuantRow) -> tuple[Any, ...]:
+    """Returns the sort key of a row: unquantised rows come first within a runtime."""
+    place = (row.gpu, row.model, row.ctx, *_runtime_order(row.runtime))
+    return (*place, row.quant != UNQUANTISED, row.quant, row.kernel, row.dtype, row.options)
+
+
+def _runtime_order(name: str) -> tuple[bool, bool, bool, str]:
+    """Returns the sort key of a runtime: the plain step, then runtimes made of it, compilers, and engines."""
+    declared = registry.runtime(name).DECLARATION
+    return declared.owns_model, declared.compiles, declared.made_of_eager, name
 
 
 def _saving_words(

@@ -14,6 +14,7 @@ from analysis.cellcolumns import (
     PEAK,
     R_FLOOR,
     SESSIONS,
+    USD_PER_MTOK,
     WALL,
     WALL_ENDS,
     cell_columns,
@@ -21,13 +22,13 @@ from analysis.cellcolumns import (
 )
 from analysis.form import Column, distinguishing, sentences_of_invalid
 from analysis.group import Group, shared
+from analysis.prices import NONE, Prices, usd_per_mtok
 from analysis.reading import Reading
 from analysis.sources.frame import Frame
 from analysis.table import Figure, Part, Table
 from analysis.tables import _fastest
 from analysis.tables._floorrow import FloorRow
 from analysis.tables._ranges import RANGE_VALUES, gpu_ranges, range_columns
-from runner.cell import catalogue
 
 if TYPE_CHECKING:
     from analysis.figures.style import Drawn
@@ -57,36 +58,28 @@ FIRST = (
 )
 # Shown, in this order, only if rows would otherwise look alike.
 DISTINGUISHING_FIELDS = ("kernel", *MORE_FIELDS)
-HOUR_MS = 3.6e6
 NO_RANGE = "No range: no valid unquantised cell has an `r_floor`."
 
 
-def rows(frame: Frame, every_code: bool = False) -> list[FloorRow]:
+def rows(frame: Frame, every_code: bool = False, prices: Prices = NONE) -> list[FloorRow]:
     """Returns one row per group of valid sessions, then one per group of invalid or unmeasured ones.
 
     `every_code` also shows sessions of older code, each code in separate rows.
     """
-    all_rows = [_row(group) for group in groups.rows(frame, METRICS, every_code)]
+    all_rows = [_row(group, prices) for group in groups.rows(frame, METRICS, every_code)]
     return [row for row in all_rows if row.valid] + [row for row in all_rows if not row.valid]
 
 
-def _row(group: Group) -> FloorRow:
+def _row(group: Group, prices: Prices) -> FloorRow:
     step_ms = group.step_wall_ms
     values = {
         **shared(group, FloorRow),
         "disturbed": group.disturbed or None,
         "hosts": len(group.hosts),
         "tokens_per_s": 1000 / step_ms if step_ms else None,
-        "usd_per_mtok": usd_per_mtok(group.gpu, step_ms),
+        "usd_per_mtok": usd_per_mtok(group.gpu, step_ms, prices),
     }
     return FloorRow(**values)
-
-
-def usd_per_mtok(gpu: str, step_ms: float | None) -> float | None:
-    """Returns US dollars per million tokens of one stream: price per hour · step · 10⁶ / hour."""
-    entry = catalogue.gpus().get(gpu)
-    price = entry.price_usd_per_hour.value if entry else None
-    return None if price is None or step_ms is None else price * step_ms * 1e6 / HOUR_MS
 
 
 VALUE_COLUMNS = (
@@ -118,14 +111,7 @@ VALUE_COLUMNS = (
         "prefill ms", "prefill_ms", ".0f", unit="ms", help="time to process the prompt up to ctx, before the first step"
     ),
     PEAK,
-    Column(
-        "$/Mtok",
-        "usd_per_mtok",
-        ".2f",
-        optional=True,
-        unit="$",
-        help="price of a million tokens of one stream at the catalogue's price per hour",
-    ),
+    USD_PER_MTOK,
     *JOULES,
     FLOOR_MS,
     R_FLOOR,
@@ -204,7 +190,8 @@ TABLE = Table(
     intro=INTRO,
     metrics=METRICS,
     columns=(*CELL.values(), *VALUE_COLUMNS, *RANGE_VALUES),
-    rows=lambda reading: rows(reading.frame, reading.every_code),
+    rows=lambda reading: rows(reading.frame, reading.every_code, reading.prices),
+    priced=True,
     parts=_parts,
     excerpts={"ranges": "print only range and median over each GPU's unquantised cells"},
     lines=_lines,

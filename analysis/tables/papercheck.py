@@ -119,8 +119,7 @@ def _streamed_share(figure: FloorFigure) -> float:
     shape = paper.shape(figure.model)
     weights = registry.weight_bytes(UNQUANTISED, None, shape, DTYPE_BYTES)
     kv = floors.kv_bytes_per_token(shape, DTYPE_BYTES) * figure.ctx
-    streamed = floors.bytes_streamed(weights, floors.embedding_bytes(shape, DTYPE_BYTES), kv)
-    return streamed / floors.bytes_paper(weights, kv)
+    return registry.streamed_bytes(UNQUANTISED, shape, figure.ctx, DTYPE_BYTES) / floors.bytes_paper(weights, kv)
 
 
 def _range_checks(plain: Sequence[Group], versions: Torch) -> Iterator[CheckRow]:

@@ -10,9 +10,22 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis import groups, paper
-from analysis.cellcolumns import CELL, FLOOR_MS, JOULES, PEAK, R_FLOOR, SESSIONS, WALL, WALL_ENDS, cell_columns, tail
+from analysis.cellcolumns import (
+    CELL,
+    FLOOR_MS,
+    JOULES,
+    PEAK,
+    R_FLOOR,
+    SESSIONS,
+    USD_PER_MTOK,
+    WALL,
+    WALL_ENDS,
+    cell_columns,
+    tail,
+)
 from analysis.form import Column, distinguishing, sentences_of_invalid
 from analysis.group import Group, shared
+from analysis.prices import NONE, Prices, usd_per_mtok
 from analysis.reading import Reading
 from analysis.sources.frame import Frame
 from analysis.statistics import intervals
@@ -20,8 +33,7 @@ from analysis.table import Figure, Part, Table
 from analysis.tables import _baselines, _payoff
 from analysis.tables._baselines import PLACE, UNQUANTISED, Baseline, Walls
 from analysis.tables._quantpaper import paper_rows
-from analysis.tables._quantrows import CELL_FIELDS, AnyRow, GroupRow, PaperRow, QuantRow
-from runner import registry
+from analysis.tables._quantrows import CELL_FIELDS, AnyRow, GroupRow, PaperRow, QuantRow, order
 from runner.ab.manifest import FEWEST_FOR_AN_INTERVAL
 from runner.counts import counted
 
@@ -36,12 +48,10 @@ EAGER = "eager"
 NAMED_FIELDS = (*PLACE, "quant", "kernel", "runtime", "dtype")
 DISTINGUISHING_FIELDS = ("cache", "protocol", "attention", "env_key", "code_key")
 MEASURED = "measured"
-
-
 Savings = Sequence[QuantRow | PaperRow]
 
 
-def rows(frame: Frame, every_code: bool = False) -> list[AnyRow]:
+def rows(frame: Frame, every_code: bool = False, prices: Prices = NONE) -> list[AnyRow]:
     """Returns one row per group of valid sessions of quantised cells and their baselines, then invalid groups, then the
     paper's rows.
 
@@ -53,35 +63,24 @@ def rows(frame: Frame, every_code: bool = False) -> list[AnyRow]:
     plain = [group for group in valid if _baselines.is_plain(group)]
     packed = [group for group in valid if not _baselines.is_plain(group)]
     baselines = [candidate for candidate in plain if any(_baselines.fits(candidate, group) for group in packed)]
-    table = [_row(frame, group, plain, walls) for group in (*baselines, *packed)]
+    table = [_row(frame, group, plain, walls, prices) for group in (*baselines, *packed)]
     invalid = [
         GroupRow(**_named(group, GroupRow))
         for group in all_groups
         if not group.valid and not _baselines.is_plain(group)
     ]
-    return [*sorted(table, key=_order), *invalid, *paper_rows()]
-
-
-def _order(row: QuantRow) -> tuple[Any, ...]:
-    """Returns the sort key of a row: unquantised rows come first within a runtime."""
-    place = (row.gpu, row.model, row.ctx, *_runtime_order(row.runtime))
-    return (*place, row.quant != UNQUANTISED, row.quant, row.kernel, row.dtype, row.options)
-
-
-def _runtime_order(name: str) -> tuple[bool, bool, bool, str]:
-    """Returns the sort key of a runtime: the plain step, then runtimes made of it, compilers, and engines."""
-    declared = registry.runtime(name).DECLARATION
-    return declared.owns_model, declared.compiles, declared.made_of_eager, name
+    return [*sorted(table, key=order), *invalid, *paper_rows(prices)]
 
 
 def _named(group: Group, kind: type[GroupRow]) -> dict[str, Any]:
     return {**shared(group, kind), "hosts": len(group.hosts), "source": MEASURED}
 
 
-def _row(frame: Frame, group: Group, plain: Sequence[Group], walls: Walls) -> QuantRow:
+def _row(frame: Frame, group: Group, plain: Sequence[Group], walls: Walls, prices: Prices) -> QuantRow:
     best, eager = (_baselines.fastest(group, plain, walls, runtime) for runtime in (None, EAGER))
     values = {
         **_named(group, QuantRow),
+        "usd_per_mtok": usd_per_mtok(group.gpu, group.step_wall_ms, prices),
         "flags": _baselines.flags(frame, group, plain, best),
         "against": None if best is None else best.words,
         "ideal": _baselines.ideal(group, best),
@@ -125,6 +124,7 @@ VALUE_COLUMNS = (
     Column("hosts", "realised_hosts", "d", help="number of hosts that both cells of the saving ran on"),
     *JOULES,
     PEAK,
+    USD_PER_MTOK,
     Column(
         "logit error",
         "logit_error",
@@ -243,7 +243,8 @@ TABLE = Table(
     intro=INTRO,
     metrics=METRICS,
     columns=(*CELL.values(), *VALUE_COLUMNS),
-    rows=lambda reading: rows(reading.frame, reading.every_code),
+    rows=lambda reading: rows(reading.frame, reading.every_code, reading.prices),
+    priced=True,
     parts=_parts,
     sentences=sentences,
     summary="Savings",

@@ -41,8 +41,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU of the catalogue. `nvml` is a regular expression for NVML's whole name, None for the CPU. Bandwidth is the
-    datasheet peak in decimal GB/s, memory is in decimal GB, L2 in MiB."""
+    """A GPU of the catalogue. `nvml` is a regular expression for NVML's whole name, None for the CPU and for a board
+    whose name NVML does not tell apart. Bandwidth is the datasheet peak in decimal GB/s, memory is in decimal GB (with
+    `shared_memory` the CPU uses it, too), L2 in MiB. `power_w` is the largest power of the card, board or module."""
 
     key: str
     name: str
@@ -53,7 +54,9 @@ class Gpu:
     image_reason: str | None
     bandwidth_gbs: Figure
     memory_gb: Figure
+    shared_memory: bool
     l2_mib: Figure
+    power_w: Figure
     price_usd_per_hour: Figure
 
 
@@ -127,6 +130,7 @@ def entry_to_add(key: str, nvml_name: str, compute_capability: str | None) -> st
         "compute_capability_source": compute_capability and "the device itself",
         "image": None,
         "image_reason": "not assigned yet",
+        "shared_memory": False,
         **{name: dict(blank) for name in FIGURES},
     }
     return yaml.safe_dump({key: entry}, sort_keys=False, width=200)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterator, Sequence
+
 import click
 
 from runner import layout
@@ -14,36 +17,45 @@ from runner.commands.options import json_option
 from runner.commands.start import Start
 from runner.errors import GpuNotFound, MissingPackage
 from runner.machine import nvml
-from runner.plan import cards
+from runner.plan import cards, gpufloors
+from runner.plan.gpufloors import Step
 
 MARK, NO_MARK = "* ", "  "
-GPU_HEADER = (f"{NO_MARK}gpu", "bandwidth", "memory", "image", "name")
-GPU_NUMERIC = ("bandwidth", "memory")
+GPU_HEADER = (f"{NO_MARK}gpu", "bandwidth", "memory", "power", "image", "name")
+FLOOR_HEADER = (f"{NO_MARK}gpu", "bandwidth", *(f"{quant} ms" for quant in gpufloors.QUANTS), "memory", "name")
+GPU_NUMERIC = {*GPU_HEADER[1:4], *FLOOR_HEADER[1:5]}
+FLOOR_MEANING = (
+    "bytes that it must read / bandwidth; gptq = 4 bits in groups of 128; this does not say whether the model fits "
+    "into the memory"
+)
 MODEL_HEADER = (f"{NO_MARK}model", "layers", "hidden", "heads/kv", "max ctx", "hub checkpoints")
 MODEL_NUMERIC = MODEL_HEADER[1:-1]
-UNKNOWN = "?"
+UNKNOWN, NO_IMAGE = "?", "none"
 
 
 @click.command("gpus")
+@click.option("--model", default=None, help="also show the memory floor of this model's step on each GPU")
+@click.option("--ctx", default=None, help=f"context length of that step in tokens [default: {gpufloors.DEFAULT_CTX}]")
 @json_option
 @click.pass_obj
-def list_gpus(start: Start, as_json: bool) -> None:
+def list_gpus(start: Start, model: str | None, ctx: str | None, as_json: bool) -> None:
     """Lists the catalogue's GPUs. `*` marks those in this machine, `!` an installed card that cannot be measured."""
+    step = gpufloors.step(model, ctx)
     here = _gpus_here() or ()
     installed = {cards.gpu_key(card): card.name for card in here if card.obstacle is None}
     obstacles = [card.obstacle for card in here if card.obstacle is not None]
     if as_json:
-        start.result.update(to_json(objects.gpus(installed, obstacles)))
+        start.result.update(to_json(objects.gpus(installed, obstacles, step)))
         return
     known = catalogue.gpus()
-    listed = [_gpu_row(entry, entry.key in installed or entry.key == CPU) for entry in known.values()]
-    others = [
-        (f"{MARK}{key}", *(UNKNOWN,) * 2, "none", f"{name} (not in the catalogue: no r_floor)")
-        for key, name in installed.items()
-        if key not in known
-    ]
-    for line in layout.aligned([GPU_HEADER, *listed, *others], GPU_NUMERIC, layout.width()):
+    header = GPU_HEADER if step is None else FLOOR_HEADER
+    listed = [_gpu_row(entry, entry.key in installed or entry.key == CPU, step) for entry in known.values()]
+    others = [_other_row(key, name, header) for key, name in installed.items() if key not in known]
+    for line in layout.aligned([header, *listed, *others], GPU_NUMERIC, layout.width()):
         click.echo(line)
+    for remark in _remarks(step):
+        for line in textwrap.wrap(f"({remark})", layout.width(), break_long_words=False, break_on_hyphens=False):
+            click.echo(line)
     click.echo(f"({MARK}= in this machine)")
     for obstacle in obstacles:
         click.echo(f"! {obstacle}")
@@ -59,13 +71,36 @@ def _gpus_here() -> nvml.Gpus | None:
         return None
 
 
-def _gpu_row(entry: Gpu, is_here: bool) -> tuple[str, ...]:
-    figures = _figure(entry.bandwidth_gbs, "GB/s"), _figure(entry.memory_gb, "GB")
-    return f"{MARK if is_here else NO_MARK}{entry.key}", *figures, entry.image or "none", entry.name
+def _gpu_row(entry: Gpu, is_here: bool, step: Step | None) -> tuple[str, ...]:
+    key = f"{MARK if is_here else NO_MARK}{entry.key}"
+    bandwidth = _amount(entry.bandwidth_gbs.value, "GB/s")
+    memory = _amount(entry.memory_gb.value, "GB")
+    if step is None:
+        return key, bandwidth, memory, _amount(entry.power_w.value, "W"), entry.image or NO_IMAGE, entry.name
+    floors = (UNKNOWN if floor_ms is None else f"{floor_ms:.1f}" for floor_ms in step.floors_ms(entry).values())
+    return key, bandwidth, *floors, memory, entry.name
 
 
-def _figure(figure: catalogue.Figure, unit: str) -> str:
-    return UNKNOWN if figure.value is None else f"{figure.value:g} {unit}"
+def _other_row(key: str, name: str, header: Sequence[str]) -> tuple[str, ...]:
+    """Returns the row of an installed card that the catalogue lacks."""
+    figures = (NO_IMAGE if title == "image" else UNKNOWN for title in header[1:-1])
+    return f"{MARK}{key}", *figures, f"{name} (not in the catalogue: no r_floor)"
+
+
+def _amount(value: float | None, unit: str) -> str:
+    return UNKNOWN if value is None else f"{value:g} {unit}"
+
+
+def _remarks(step: Step | None) -> Iterator[str]:
+    """Yields which GPUs share their memory, and with a step, what its floor means and where nothing was run."""
+    known = catalogue.gpus().values()
+    if shared := [entry.key for entry in known if entry.shared_memory]:
+        yield f"memory shared with the CPU: {', '.join(shared)}"
+    if step is None:
+        return
+    yield f"ms: memory floor of a step of {step.model.key} at ctx {step.ctx}: {FLOOR_MEANING}"
+    if untried := [entry.key for entry in known if entry.image is None]:
+        yield f"untried, since no image runs there: {', '.join(untried)}"
 
 
 @click.command("models")

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from runner.cell import catalogue, jsonform
-from runner.cell.catalogue import Model
+from runner.cell.catalogue import Gpu, Model
 from runner.cell.vocabulary import CPU
 from runner.doctor.finding import Examination, Finding
 from runner.jsonoutput import ErrorInfo
 from runner.launch.session import Finished
+from runner.plan.gpufloors import Step
 from runner.record.metrics import of_energy
 from runner.record.sections.energy import NoEnergy
 from runner.record.sessionrecord import MeasuredRecord
@@ -99,12 +100,18 @@ class ListedGpu:
     """memory bandwidth by the datasheet in GB/s"""
     memory_gb: float | None
     """memory in GB"""
+    shared_memory: bool | None
+    """whether the CPU uses that memory, too"""
+    power_w: float | None
+    """the most that card, board or module takes, in W"""
     image: str | None
     """architecture of its container image"""
     installed: bool
     """whether this machine has it and it can be measured"""
     catalogued: bool
     """whether the catalogue has it"""
+    floors_ms: Mapping[str, float | None] | None = None
+    """with `--model`: memory floor of the model's step in ms, by weight format; null without a bandwidth"""
 
 
 @dataclass(frozen=True)
@@ -181,22 +188,33 @@ def session_result(finished: Finished) -> SessionResult:
     )
 
 
-def gpus(installed: Mapping[str, str], obstacles: Sequence[str]) -> Gpus:
-    """Returns the object of the GPUs. `installed` maps the key of each card that can be measured to its name."""
-    listed = [
-        ListedGpu(
-            *(entry.key, entry.name, entry.bandwidth_gbs.value, entry.memory_gb.value, entry.image),
-            installed=entry.key in installed or entry.key == CPU,
-            catalogued=True,
-        )
-        for entry in catalogue.gpus().values()
-    ]
+def gpus(installed: Mapping[str, str], obstacles: Sequence[str], step: Step | None) -> Gpus:
+    """Returns the object of the GPUs. `installed` maps the key of each card that can be measured to its name; `step` is
+    the one that floors are asked for."""
+    known = catalogue.gpus()
+    listed = [_listed_gpu(entry, entry.key in installed or entry.key == CPU, step) for entry in known.values()]
+    unknown = dict.fromkeys(("bandwidth_gbs", "memory_gb", "shared_memory", "power_w", "image"))
     others = [
-        ListedGpu(key, name, None, None, None, installed=True, catalogued=False)
+        ListedGpu(key, name, **unknown, installed=True, catalogued=False)
         for key, name in installed.items()
-        if key not in catalogue.gpus()
+        if key not in known
     ]
     return Gpus([*listed, *others], obstacles)
+
+
+def _listed_gpu(entry: Gpu, installed: bool, step: Step | None) -> ListedGpu:
+    return ListedGpu(
+        key=entry.key,
+        name=entry.name,
+        bandwidth_gbs=entry.bandwidth_gbs.value,
+        memory_gb=entry.memory_gb.value,
+        shared_memory=entry.shared_memory,
+        power_w=entry.power_w.value,
+        image=entry.image,
+        installed=installed,
+        catalogued=True,
+        floors_ms=None if step is None else step.floors_ms(entry),
+    )
 
 
 def models(default: str | None) -> Models:

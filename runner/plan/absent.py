@@ -12,7 +12,7 @@ from runner.machine.installedgpu import InstalledGpu
 def card(entry: Gpu) -> InstalledGpu | None:
     """Returns the card of a catalogue entry, with the catalogue's memory.
 
-    Returns None if the entry has no memory, or if its pattern matches several of NVML's names.
+    Returns None if the entry has no memory or no pattern, or if its pattern matches several of NVML's names.
     """
     if entry.nvml is None or entry.memory_gb.value is None:
         return None

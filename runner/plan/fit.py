@@ -79,8 +79,14 @@ def check(
         contents, remedy = PROBE_NEED if probe > model_bytes(cell, shape, scheme, protocol) else MODEL_NEED
         raise Infeasible(
             f"{cell.title} needs about {needed / 1e9:.1f} GB ({contents}); "
-            f"this device has {available_bytes / 1e9:.1f} GB: {remedy}"
+            f"this device has {available_bytes / 1e9:.1f} GB{_sharing(cell.gpu)}: {remedy}"
         )
+
+
+def _sharing(gpu: str) -> str:
+    """Returns a remark on memory that the CPU uses, too."""
+    entry = catalogue.gpus().get(gpu)
+    return " (shared with the CPU; all of it is assumed to be free)" if entry and entry.shared_memory else ""
 
 
 def _cache_bytes(gpu: str) -> int | None:

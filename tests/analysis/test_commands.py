@@ -77,6 +77,18 @@ def test_filters_choose_and_one_that_leaves_nothing_says_what_there_is():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("command", ["floor", "quant"])
+def test_a_price_of_ones_own_is_taken_and_a_wrong_one_refused(command):
+    def dollars(*prices):
+        printed = run(command, "--records", RECORDS, "--gpu", "h200", "--format", "json", *prices).stdout
+        return [row["usd_per_mtok"] for row in json.loads(printed) if row.get("gpu") == "h200" and row["valid"]]
+
+    listed, own = dollars(), dollars("--price", "h200=7", "--price", "l4=0.35")
+    assert own == pytest.approx([2 * price for price in listed])  # the catalogue's price is 3.50 $ an hour
+    assert "unknown GPU 'h20'; did you mean h200?" in refused(command, "--records", RECORDS, "--price", "h20=1")
+
+
+@pytest.mark.slow
 def test_auto_is_no_filter():
     every = run("quant", "--records", RECORDS, "--format", "json").stdout
     auto = ("--gpu", "auto", "--model", "auto", "--study", "auto")

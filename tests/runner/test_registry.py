@@ -8,11 +8,29 @@ from types import SimpleNamespace
 import pytest
 
 from runner import registry
+from runner.cell import catalogue
 from runner.cell.cell import Cell
+from runner.cell.scheme import Scheme
 from runner.registry import Conflict
 
 RIGHT = Cell("h200", "tiny", 64, "gptq", "exllamav2", "graph", "sdpa", "static", "fp16", "synthetic-v1")
 ENGINE = replace(RIGHT, runtime="exllamav2", attention="engine", cache="engine")
+
+
+def test_a_step_streams_everything_but_the_input_embedding() -> None:
+    shape = catalogue.models()["tiny"].shape
+    # a layer's linears: q, o 2·128·128 + k, v 2·64·128 + gate, up, down 3·256·128 = 147456 weights; two layers
+    # beside them, 2 bytes each: biases 128 + 2·64 and norms 2·128 a layer, a norm 128, the head 512·128
+    others, kv = (2 * (256 + 256) + 128 + 512 * 128) * 2, 64 * 2 * 2 * 64 * 2
+    assert registry.streamed_bytes("bf16", shape, 64, 2) == 2 * 147456 * 2 + others + kv
+    # packed: half a byte each, and for each 128 of them a scale of 2 bytes and a zero point of half a byte
+    packed = 2 * (147456 // 2 + 147456 // 128 * 5 // 2)
+    assert registry.streamed_bytes("gptq", shape, 64, 2) == packed + others + kv
+
+
+def test_a_format_that_packs_nothing_has_no_scheme() -> None:
+    assert registry.default_scheme("bf16") is None
+    assert registry.default_scheme("gptq") == Scheme(128, sym=True)
 
 
 def test_a_right_cell_breaks_no_rule() -> None:

@@ -43,6 +43,7 @@ def gpu_entry(**changes: Any) -> dict[str, Any]:
         "compute_capability_source": "a page",
         "image": "ada",
         "image_reason": None,
+        "shared_memory": False,
         **{name: figure() for name in catalogue.FIGURES},
         "price_usd_per_hour": {**figure(), "date": "2026-11"},
     }

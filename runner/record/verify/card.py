@@ -54,8 +54,7 @@ def _catalogue_differences(gpu: GpuInfo, entry: Gpu) -> Iterator[str]:
         yield from unequal(
             "gpu.compute_capability", gpu.compute_capability, "the catalogue's", entry.compute_capability
         )
-    if entry.bandwidth_gbs.value is not None:  # an entry without a bandwidth may cover several modules
-        yield from _size_differences(gpu, entry)
+    yield from _size_differences(gpu, entry)
 
 
 def _size_differences(gpu: GpuInfo, entry: Gpu) -> Iterator[str]:

@@ -35,6 +35,12 @@ def command(*arguments):
 
 
 @pytest.mark.medium
+def test_a_price_of_ones_own_replaces_the_catalogues():
+    frame = frame_of([example_record()])
+    (listed,), (own,) = floor.rows(frame), floor.rows(frame, prices={"h200": 7.0})
+    assert listed.usd_per_mtok / own.usd_per_mtok == pytest.approx(3.5 / 7)  # the catalogue's 3.50 $ an hour
+
+
 def test_three_sessions_show_their_range():
     (row,) = rows_of([example_record(step_ms=ms) for ms in (30.0, 36.0, 33.0)])
     steps = sorted(example_record(step_ms=ms)["latency"]["step_wall_ms"] for ms in (30.0, 33.0, 36.0))

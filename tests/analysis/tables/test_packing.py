@@ -3,6 +3,7 @@
 import pytest
 
 from analysis.tables import _packing
+from runner import registry
 from tests.support.quants import by_quant, fp16_baseline, rows_of
 from tests.support.records import packed_record
 
@@ -23,13 +24,8 @@ def test_options_that_a_format_packs_by_are_no_options_of_the_runtime():
 
 
 def test_the_first_scheme_of_a_format_is_no_deviation_and_every_other_part_is():
-    usual = _packing.first_scheme("gptq").to_json()
+    usual = registry.default_scheme("gptq").to_json()
     first = ",".join(f"{name}:{value}" for name, value in usual.items())
     assert _packing.other_packing("gptq", first) == []
     assert _packing.other_packing("gptq", first.replace("group_size:128", "group_size:32")) == ["group_size:32"]
     assert _packing.other_packing("gptq", "") == []
-
-
-def test_a_format_that_packs_nothing_has_no_scheme():
-    assert _packing.first_scheme("bf16") is None
-    assert _packing.first_scheme("gptq").group_size == 128

@@ -1,5 +1,7 @@
 """Every figure of the paper beside ours."""
 
+from dataclasses import replace
+
 import pytest
 
 from analysis import ab, paper
@@ -111,7 +113,7 @@ def test_the_engine_of_exllamav2_has_a_row_of_its_own():
 
 @pytest.mark.medium
 def test_a_catalogue_of_the_users_own_need_not_have_the_papers_models_and_gpus(monkeypatch, tmp_path):
-    expected = (papercheck.rows(frame_of([])), paper_rows())
+    expected = (papercheck.rows(frame_of([])), [replace(row, usd_per_mtok=None) for row in paper_rows()])
     shipped = catalogue.SHIPPED
     (tmp_path / "models.yaml").write_text("tiny:" + (shipped / "models.yaml").read_text().partition("\ntiny:")[2])
     (tmp_path / "gpus.yaml").write_text("cpu:" + (shipped / "gpus.yaml").read_text().partition("\ncpu:")[2])

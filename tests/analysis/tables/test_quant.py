@@ -13,6 +13,7 @@ from analysis.tables import quant
 from runner.record.verify import recompute
 from tests.support.derive import judge
 from tests.support.energies import with_energy
+from tests.support.frames import frame_of
 from tests.support.quants import by_quant, fp16_baseline, rows_by, rows_of
 from tests.support.records import STARTED_MS, as_session, packed_record
 
@@ -73,6 +74,14 @@ def test_below_five_sessions_there_is_no_verdict_and_at_five_the_interval_says_w
 
 
 @pytest.mark.medium
+def test_tokens_cost_the_step_at_the_price_per_hour():
+    frame = frame_of([packed_record(), fp16_baseline()])
+    for row in quant.measured_rows(quant.rows(frame, prices={row.gpu: 3.6 for row in quant.rows(frame)})):
+        assert row.usd_per_mtok == pytest.approx(row.step_wall_ms)  # 10⁶ · 1 ms · 3.60 $/h / 3.6e6 ms = 1 $
+    paper_row = quant.rows(frame, prices={"l4": 0.36})[-1]
+    assert paper_row.usd_per_mtok == pytest.approx(paper_row.step_wall_ms / 10)
+
+
 def test_memory_and_error_are_the_worst_sessions():
     first, second = packed_record(), packed_record()
     second["memory"]["peak_bytes"] = first["memory"]["peak_bytes"] + 1

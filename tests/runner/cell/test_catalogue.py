@@ -15,10 +15,15 @@ from runner.errors import BadValue
 from tests.support.catalogues import LLAMA, LLAMA3, figure, gpu_entry, model_entry, write
 
 NAMED = ("h100", "a100", "l40s", "l4", "h200", "b200", "rtx-4090", "rtx-5090", "rtx-pro-6000", "gb10")
+JETSONS = ("jetson-orin", "jetson-orin-nx", "jetson-thor")
+NVIDIAS = re.compile(
+    r"nvidia\.com|github(\.com/|:)NVIDIA/|github:ai-dynamo/aiconfigurator|^NVIDIA .* (Data Sheet|whitepaper)"
+    r"|NVIDIA's configuration|experiments/records"
+)
 
 
 def test_the_committed_catalogue_has_every_gpu_and_model_of_the_project() -> None:
-    assert set(catalogue.gpus()) == {*NAMED, "jetson-orin", "jetson-thor", "cpu"}
+    assert set(catalogue.gpus()) == {*NAMED, *JETSONS, "cpu"}
     assert set(catalogue.models()) == {"qwen2.5-7b", "mistral-7b", "llama-3.1-8b", "qwen2.5-0.5b", "tiny"}
 
 
@@ -44,6 +49,9 @@ def test_the_hub_has_weights_of_every_model_in_every_quant() -> None:
         ("NVIDIA GeForce RTX 4090", "rtx-4090"),
         ("NVIDIA GeForce RTX 4090 D", None),
         ("NVIDIA GeForce RTX 4090 Laptop GPU", None),
+        ("NVIDIA GB10", "gb10"),
+        ("NVIDIA Thor", "jetson-thor"),
+        ("Orin (nvgpu)", None),
     ],
 )
 def test_a_variant_is_not_taken_for_the_card(nvml_name: str, key: str | None) -> None:
@@ -54,6 +62,37 @@ def test_a_variant_is_not_taken_for_the_card(nvml_name: str, key: str | None) ->
 def test_datasheet_bandwidths_are_the_papers() -> None:
     found = {key: catalogue.gpus()[key].bandwidth_gbs.value for key in ("h100", "a100", "l40s", "l4", "h200")}
     assert found == {"h100": 3350, "a100": 2039, "l40s": 864, "l4": 300, "h200": 4800}
+
+
+@pytest.mark.parametrize(
+    ("key", "gbs", "gigabytes", "watts"),
+    [
+        ("jetson-orin", 204.8, 64, 60),
+        ("jetson-orin-nx", 102.4, 16, 40),
+        ("jetson-thor", 273, 128, 130),
+        ("gb10", 273, 128, 140),
+    ],
+)
+def test_a_board_shares_its_memory_with_the_cpu(key: str, gbs: float, gigabytes: float, watts: float) -> None:
+    board = catalogue.gpus()[key]
+    assert (board.bandwidth_gbs.value, board.memory_gb.value, board.power_w.value) == (gbs, gigabytes, watts)
+    assert board.shared_memory
+    assert board.image is None
+
+
+def test_every_gpu_has_bandwidth_memory_and_power_and_only_boards_share_memory() -> None:
+    for key in (*NAMED, *JETSONS):
+        gpu = catalogue.gpus()[key]
+        assert None not in (gpu.bandwidth_gbs.value, gpu.memory_gb.value, gpu.power_w.value)
+        assert gpu.shared_memory == (key in ("gb10", *JETSONS))
+
+
+def test_a_figure_that_is_not_nvidias_own_says_so() -> None:
+    for gpu in catalogue.gpus().values():
+        for name in ("bandwidth_gbs", "memory_gb", "l2_mib", "power_w"):
+            found = getattr(gpu, name)
+            if found.value is not None and not NVIDIAS.search(found.source):
+                assert "NVIDIA" in (found.note or ""), f"{gpu.key}.{name}"
 
 
 def test_two_entries_for_one_card_are_refused(folder: Path) -> None:
@@ -79,6 +118,8 @@ def test_two_entries_for_one_card_are_refused(folder: Path) -> None:
         ({"bandwidth_gbs": {"value": 1.0}}, r"l4.bandwidth_gbs.source: missing"),
         ({"bandwidth_gbs": 300}, r"l4.bandwidth_gbs: 300 is not a mapping with value and source"),
         ({"bandwidth_gbs": figure(float("nan"))}, r"l4.bandwidth_gbs: nan is not a positive number"),
+        ({"power_w": figure(0)}, r"l4.power_w: 0 is not a positive number"),
+        ({"shared_memory": "no"}, r"l4.shared_memory: 'no' is not true or false"),
         ({"memory_gb": {"value": True, "source": "x"}}, r"l4.memory_gb.value: true is not a number or null"),
     ],
 )

@@ -27,19 +27,33 @@ def test_gpus_marks_what_is_here(
     code, out, _ = main("gpus")
     marked = [line.split()[1] for line in out.splitlines() if line.startswith("*")]
     assert (code, marked) == (0, ["l4", "cpu", "nvidia-x1"])
-    assert re.search(r"l4 +300 GB/s +24 GB +ada +NVIDIA L4$", out, re.MULTILINE)
-    assert re.search(r"nvidia-x1 +\? +\? +none +NVIDIA X1 \(not in the catalogue: no r_floor\)$", out, re.MULTILINE)
+    assert re.search(r"l4 +300 GB/s +24 GB +72 W +ada +NVIDIA L4$", out, re.MULTILINE)
+    assert re.search(r"nvidia-x1 +\? +\? +\? +none +NVIDIA X1 \(not in the catalogue: no r_floor\)$", out, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
     ("command", "legend"), [("gpus", "in this machine"), ("models", "selected by auto on this machine")]
 )
 def test_lists_have_titles_aligned_columns_and_a_legend(main: Main, command: str, legend: str) -> None:
-    header, *rows, last = main(command)[1].splitlines()
+    header, *lines, last = main(command)[1].splitlines()
+    rows = [line for line in lines if not line.startswith("(")]
     starts = [match.start() for match in re.finditer(r"(?<=  )\S", header)]
     words = starts[-1]  # the last column begins where its title does
     assert all(row[words - 1] == " " and row[words] != " " for row in rows)
     assert last == f"(* = {legend})"
+
+
+def test_gpus_shows_the_floors_of_a_model_and_where_nothing_was_run(
+    main: Main, monkeypatch: pytest.MonkeyPatch, card: Callable[..., InstalledGpu]
+) -> None:
+    monkeypatch.setattr(nvml, "list_gpus", lambda: (card("NVIDIA X1", 1),))
+    code, out, _ = main("gpus", "--model", "qwen2.5-7b", "--ctx", "2048")
+    assert code == 0
+    assert re.search(r"jetson-thor +273 GB/s +52\.2 +16\.8 +128 GB +NVIDIA Jetson", out)
+    assert re.search(r"nvidia-x1 +\? +\? +\? +\? +NVIDIA X1 \(not in the catalogue: no r_floor\)$", out, re.MULTILINE)
+    assert "(memory shared with the CPU: gb10, jetson-orin, jetson-orin-nx, jetson-thor)" in out
+    assert "(ms: memory floor of a step of qwen2.5-7b at ctx 2048: bytes that it must read / bandwidth;" in out
+    assert "(untried, since no image runs there: gb10, jetson-orin, jetson-orin-nx, jetson-thor)" in out
 
 
 FIRST, SECOND = (f"GPU-{index:08x}-aaaa-bbbb-cccc-dddddddddddd" for index in range(2))

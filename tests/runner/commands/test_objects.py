@@ -139,6 +139,16 @@ def test_gpus_prints_the_catalogue_and_the_cards_of_this_machine(
     assert [key for key, each in by_key.items() if each["installed"]] == ["l4", "cpu", "nvidia-x1"]
     assert (by_key["l4"]["bandwidth_gbs"], by_key["nvidia-x1"]["catalogued"]) == (300, False)
     assert found["obstacles"] == [lost.obstacle]
+    assert (by_key["jetson-thor"]["shared_memory"], by_key["l4"]["shared_memory"]) == (True, False)
+    assert (by_key["l4"]["power_w"], by_key["l4"]["floors_ms"]) == (72, None)
+
+
+def test_gpus_prints_the_floors_of_a_model(main: Main) -> None:
+    found = json.loads(main("gpus", "--json", "--model", "qwen2.5-7b")[1])
+    by_key = {each["key"]: each["floors_ms"] for each in found["gpus"]}
+    # 14 258 678 784 and 4 598 193 152 bytes at 300 GB/s
+    assert by_key["l4"] == {"bf16": pytest.approx(47.53, abs=0.01), "gptq": pytest.approx(15.33, abs=0.01)}
+    assert by_key["cpu"] == {"bf16": None, "gptq": None}
 
 
 def test_models_prints_the_catalogue_and_the_default(main: Main) -> None:

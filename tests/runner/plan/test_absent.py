@@ -28,3 +28,4 @@ def test_there_is_no_card_without_a_memory_or_with_a_pattern_of_several_names() 
     assert absent.card(replace(l4, memory_gb=Figure(None, None, "unknown"))) is None
     assert absent.card(replace(l4, nvml="NVIDIA L4( .*)?")) is None
     assert absent.card(catalogue.gpus()["cpu"]) is None
+    assert absent.card(catalogue.gpus()["jetson-orin-nx"]) is None  # NVML does not tell the Orin modules apart

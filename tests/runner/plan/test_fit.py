@@ -61,6 +61,15 @@ def test_a_probe_that_does_not_fit_is_said_to_be_the_reason(monkeypatch: pytest.
         fit.check(small, catalogue.models()["tiny"].shape, None, PAPER, "cpu", 4 * 10**9)
 
 
+def test_memory_that_the_cpu_uses_too_is_said_to_be_assumed_free() -> None:
+    shape = catalogue.models()["qwen2.5-7b"].shape
+    small = replace(cell("qwen2.5-7b", 2048), gpu="jetson-orin-nx")
+    with pytest.raises(
+        Infeasible, match=r"has 16\.0 GB \(shared with the CPU; all of it is assumed to be free\): choose"
+    ):
+        fit.check(small, shape, None, PAPER, "cuda", 16 * 10**9)
+
+
 def test_a_cell_that_is_not_bf16_is_not_called_so() -> None:
     shape = catalogue.models()["llama-3.1-8b"].shape
     with pytest.raises(Infeasible, match=r"^llama-3.1-8b 16384 fp32 eager dynamic l4 needs"):
