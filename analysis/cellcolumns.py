@@ -57,6 +57,33 @@ FLOOR_MS = Column(
 R_FLOOR = Column(
     "r_floor", "r_floor", ".3f", unit="1", help="floor divided by step: the achieved fraction of the memory-bound limit"
 )
+JOULES = (
+    Column(
+        "J/token",
+        "joules_per_token",
+        ".3f",
+        optional=True,
+        unit="J",
+        help="energy of the whole card per step of one stream: the median of the sessions that measured it",
+    ),
+    Column(
+        "J low",
+        "joules_per_token_low",
+        ".3f",
+        optional=True,
+        unit="J",
+        help="smallest J/token of these sessions, if they are at least three",
+    ),
+    Column("J high", "joules_per_token_high", ".3f", optional=True, unit="J", help="largest J/token of these sessions"),
+    Column(
+        "J/token above idle",
+        "joules_per_token_above_idle",
+        ".3f",
+        optional=True,
+        unit="J",
+        help="the same without the energy that the idle card takes in that time",
+    ),
+)
 PEAK = Column("peak GB", "peak_bytes", ".2f", scale=1e9, unit="GB", help="peak device memory of the worst session")
 USD_PER_MTOK = Column(
     "$/Mtok",

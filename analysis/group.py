@@ -118,6 +118,19 @@ class Group:
     """the same ratio with the paper's count of bytes"""
     r_floor_achievable: float | None = None
     """the same ratio with the measured read bandwidth of the device"""
+    joules_per_token: float | None = None
+    """energy of a step in J; None if no session measured it"""
+    joules_per_token_low: float | None = None
+    """ends of its range over sessions; None below three"""
+    joules_per_token_high: float | None = None
+    joules_per_token_above_idle: float | None = None
+    """the same without the energy of the idle card"""
+    joules_per_token_above_idle_low: float | None = None
+    joules_per_token_above_idle_high: float | None = None
+    sm_clock_mhz: float | None = None
+    """clock of the multiprocessors in MHz while energy was measured"""
+    memory_clock_mhz: float | None = None
+    """clock of the memory in MHz, likewise"""
     bytes_streamed: float | None = None
     """bytes that a step must read"""
     peak_bytes: float | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,9 @@ CELL_ORDER = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dty
 WALL = "step_wall_ms"
 WORST = frozenset({"peak_bytes", "logit_error", "step_wall_p90_ms", "step_wall_p95_ms", "step_wall_p99_ms"})
 """Metrics that a group takes from its worst session; all others are the median over sessions."""
+RANGED = frozenset({"joules_per_token", "joules_per_token_above_idle"})
+"""Metrics with a range over the sessions that have them, if these are at least `FEWEST_FOR_A_RANGE`."""
+FEWEST_FOR_A_RANGE = 3
 WIDE = 3
 """Ratio of the slowest to the fastest session from which a row is flagged `wide-range`."""
 
@@ -76,6 +79,7 @@ def _aggregated(frame: Frame, metrics: Sequence[str]) -> polars.DataFrame:
     column = polars.col
     counted = _is_counted()
     centres = [_centre(name, counted) for name in metrics]
+    ends = [end for name in metrics if name in RANGED for end in _ends(name, counted)]
     return frame.sessions.group_by(*GROUP).agg(
         counted.sum().alias("sessions"),
         (~counted).sum().alias("disturbed"),
@@ -86,12 +90,20 @@ def _aggregated(frame: Frame, metrics: Sequence[str]) -> polars.DataFrame:
         column("reasons").unique().sort().alias("reasons"),
         column(WALL).filter(counted).sort().alias("walls"),
         *centres,
+        *ends,
     )
 
 
 def _centre(name: str, counted: polars.Expr) -> polars.Expr:
     values = polars.col(name).filter(counted)
     return (values.max() if name in WORST else values.median()).alias(name)
+
+
+def _ends(name: str, counted: polars.Expr) -> Iterator[polars.Expr]:
+    values = polars.col(name).filter(counted).drop_nulls()
+    enough = polars.when(values.len() >= FEWEST_FOR_A_RANGE)
+    yield enough.then(values.min()).alias(f"{name}_low")
+    yield enough.then(values.max()).alias(f"{name}_high")
 
 
 def _group(frame: Frame, values: Mapping[str, Any], walls: Sequence[float], ends: Mapping[str, Any]) -> Group:

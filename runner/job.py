@@ -61,6 +61,8 @@ class Job:
     """None if the worker is a process of the host itself"""
     explain: bool = False
     """compare layer by layer with the reference, after all timed passes"""
+    energy: bool = False
+    """measure the energy of a step, after all timed passes"""
 
 
 def read(kind: type[Order], path: Path) -> Order:

@@ -11,13 +11,14 @@ from runner.counts import counted
 from runner.layout import WIDTH, line
 from runner.record import derive
 from runner.record.flags import FLAG_MEANINGS
+from runner.record.sections.energy import COUNTER, POWER_SAMPLES, Energy, NoEnergy
 from runner.record.sections.gate import GateVersion1, GateVersion2
 from runner.record.sections.quantities import Floor
 from runner.record.sections.surroundings import Cost
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
 FIXED_PHASES = ("start", "import", "probe", "build", "reference", "verify")
-MEASURED_PHASES = ("prefill", "steps", "compile")
+MEASURED_PHASES = ("prefill", "steps", "compile", "energy")
 """Phases whose time depends on the cell's ctx, protocol and runtime (`derive.fixed_cost`)."""
 
 
@@ -35,9 +36,26 @@ def lines(record: SessionRecord, width: int = WIDTH) -> Iterator[str]:
     for place, share in enumerate(_shares(record.floor)):
         yield from line("" if place else "floor", share, width)
     yield from line("achieved", f"{achieved_gbs(record):.4g} GB/s", width)
+    for place, text in enumerate(_energy(record)):
+        yield from line("" if place else "energy", text, width)
     yield from line("valid", f"yes: {_gate(record.gate)}" if record.valid else "NO", width)
     for place, flag in enumerate(record.flags):
         yield from line("" if place else "flags", f"{flag}: {FLAG_MEANINGS.get(flag, 'see docs/flags.md')}", width)
+
+
+def _energy(record: MeasuredRecord) -> Iterator[str]:
+    """Yields the joules per token with their uncertainty, or why there are none; nothing about a wrong step."""
+    energy = record.energy
+    if isinstance(energy, NoEnergy):
+        yield f"not measured: {energy.unavailable}"
+    elif isinstance(energy, Energy) and record.valid:
+        yield f"{energy.joules_per_token:.3f} J/token (± {100 * energy.uncertainty:.1f} %{_SOURCES[energy.source]})"
+        share = energy.uncertainty_above_idle
+        error = "" if share is None else f" (± {100 * share:.1f} %)"
+        yield f"{energy.joules_per_token_above_idle:.3f} J/token above the idle card{error}"
+
+
+_SOURCES = {COUNTER: "", POWER_SAMPLES: ", from samples of power: the card has no energy counter"}
 
 
 def achieved_gbs(record: MeasuredRecord) -> float:

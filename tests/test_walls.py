@@ -163,6 +163,7 @@ SAME_PART = {
     "gate": "the gate: driven, verified, and its section of a record",
     "head": "what a record begins with: verified, and its sections",
     "passes": "the timed passes: verified, and their section of a record",
+    "energy": "the energy of a step: measured, derived, verified, and its section of a record",
     "actual": "what really ran: read off, and verified",
     "card": "the card: checked before, and verified",
     "cache": "what is kept for the next command",

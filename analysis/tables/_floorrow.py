@@ -74,6 +74,15 @@ class FloorRow(CellRow):
     """tokens of one stream per second"""
     usd_per_mtok: float | None
     """US dollars per million tokens of one stream, None without a price in the catalogue"""
+    joules_per_token: float | None
+    """energy of a step in J: median over the sessions that measured it; None if none did"""
+    joules_per_token_low: float | None
+    """ends of its range over these sessions; None below three"""
+    joules_per_token_high: float | None
+    joules_per_token_above_idle: float | None
+    """the same without the energy of the idle card"""
+    joules_per_token_above_idle_low: float | None
+    joules_per_token_above_idle_high: float | None
     flags: list[str]
     """flags: results that are valid but suspect"""
     reasons: list[str]

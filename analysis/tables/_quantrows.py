@@ -102,6 +102,15 @@ class QuantRow(GroupRow, SavingRow):
     """floor divided by step"""
     peak_bytes: float | None
     """peak device memory of the worst session, in bytes"""
+    joules_per_token: float | None
+    """energy of a step in J: median over the sessions that measured it; None if none did"""
+    joules_per_token_low: float | None
+    """ends of its range over these sessions; None below three"""
+    joules_per_token_high: float | None
+    joules_per_token_above_idle: float | None
+    """the same without the energy of the idle card"""
+    joules_per_token_above_idle_low: float | None
+    joules_per_token_above_idle_high: float | None
     usd_per_mtok: float | None
     """US dollars per million tokens of one stream, None without a price"""
     logit_error: float | None

@@ -10,6 +10,7 @@ from analysis.cellcolumns import (
     CELL,
     FLAGS,
     FLOOR_MS,
+    JOULES,
     PEAK,
     R_FLOOR,
     SESSIONS,
@@ -45,6 +46,8 @@ METRICS = (
     "r_floor",
     "r_floor_paper",
     "r_floor_achievable",
+    "joules_per_token",
+    "joules_per_token_above_idle",
 )
 CELL_FIELDS = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache")
 MORE_FIELDS = ("dtype", "attention", "weights_id", "options", "protocol", "env_key", "code_key")
@@ -109,6 +112,7 @@ VALUE_COLUMNS = (
     ),
     PEAK,
     USD_PER_MTOK,
+    *JOULES,
     FLOOR_MS,
     R_FLOOR,
     Column(

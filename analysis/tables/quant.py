@@ -13,6 +13,7 @@ from analysis import groups, paper
 from analysis.cellcolumns import (
     CELL,
     FLOOR_MS,
+    JOULES,
     PEAK,
     R_FLOOR,
     SESSIONS,
@@ -39,7 +40,10 @@ from runner.counts import counted
 if TYPE_CHECKING:
     from analysis.figures.style import Drawn
 
-METRICS = ("step_wall_ms", "step_wall_p90_ms", "bytes_streamed", "floor_ms", "r_floor", "peak_bytes", "logit_error")
+METRICS = (
+    *("step_wall_ms", "step_wall_p90_ms", "bytes_streamed", "floor_ms", "r_floor", "peak_bytes", "logit_error"),
+    *("joules_per_token", "joules_per_token_above_idle"),
+)
 EAGER = "eager"
 NAMED_FIELDS = (*PLACE, "quant", "kernel", "runtime", "dtype")
 DISTINGUISHING_FIELDS = ("cache", "protocol", "attention", "env_key", "code_key")
@@ -118,6 +122,7 @@ VALUE_COLUMNS = (
     Column("against", "against", help="runtime and dtype of the fastest unquantised cell on the same hosts"),
     Column("over eager", "over_eager_words", unit="1", help="the same ratio for the fastest eager unquantised cell"),
     Column("hosts", "realised_hosts", "d", help="number of hosts that both cells of the saving ran on"),
+    *JOULES,
     PEAK,
     USD_PER_MTOK,
     Column(

@@ -12,6 +12,8 @@ from runner.doctor.finding import Examination, Finding
 from runner.jsonoutput import ErrorInfo
 from runner.launch.session import Finished
 from runner.plan.gpufloors import Step
+from runner.record.metrics import of_energy
+from runner.record.sections.energy import NoEnergy
 from runner.record.sessionrecord import MeasuredRecord
 from runner.summary import achieved_gbs
 
@@ -54,6 +56,12 @@ class SessionResult:
     """that floor divided by the step"""
     r_floor_achievable: float | None = None
     """the floor at the bandwidth measured on the device, divided by the step"""
+    joules_per_token: float | None = None
+    """energy of a step in J; null unless it was requested and measured, and for a session that is not valid"""
+    joules_per_token_above_idle: float | None = None
+    """the same without the energy of the idle card"""
+    energy_unavailable: str | None = None
+    """why the energy that was requested was not measured"""
 
 
 @dataclass(frozen=True)
@@ -174,6 +182,9 @@ def session_result(finished: Finished) -> SessionResult:
         floor_ms=record.floor.floor_ms,
         r_floor=record.floor.r_floor,
         r_floor_achievable=record.floor.r_floor_achievable,
+        joules_per_token=of_energy("joules_per_token", record),
+        joules_per_token_above_idle=of_energy("joules_per_token_above_idle", record),
+        energy_unavailable=record.energy.unavailable if isinstance(record.energy, NoEnergy) else None,
     )
 
 

@@ -11,7 +11,7 @@ import click
 
 from runner import registry
 from runner.cell.protocol import NAMED
-from runner.cell.vocabulary import AUTO, plain_token
+from runner.cell.vocabulary import AUTO, ON, plain_token
 from runner.launch import process
 from runner.plan import fieldvalues
 from runner.plan.request import Request, whole_number
@@ -50,6 +50,7 @@ LISTED = ("quant", "kernel", "runtime", "cache", "dtype", "attention", "stack")
 REQUEST_HELP = {
     **fieldvalues.DESCRIPTIONS,
     **{name: f"{fieldvalues.DESCRIPTIONS[name]}: {', '.join(fieldvalues.WORDS[name]())}" for name in LISTED},
+    **{name: f"{fieldvalues.DESCRIPTIONS[name]}: on (also without a value) or off" for name in fieldvalues.SWITCHES},
     "protocol": ", ".join(f"{name} ({counts.steps} steps)" for name, counts in NAMED.items()),
     "options": f"{fieldvalues.DESCRIPTIONS['options']}: {_options()}",
 }
@@ -58,7 +59,10 @@ REQUEST_HELP = {
 def request_options(function: Function) -> Function:
     """Adds an option for each field of the request, in order."""
     for field in reversed(fields(Request)):
-        option = click.option(f"--{field.name}", default=AUTO, show_default=True, help=REQUEST_HELP[field.name])
+        switch: dict[str, Any] = {"is_flag": False, "flag_value": ON} if field.name in fieldvalues.SWITCHES else {}
+        option = click.option(
+            f"--{field.name}", default=AUTO, show_default=True, help=REQUEST_HELP[field.name], **switch
+        )
         function = option(function)
     return function
 

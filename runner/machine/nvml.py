@@ -1,7 +1,7 @@
 """GPUs as NVML reports them: the installed ones, and a snapshot of one before and after a session.
 
 NVML is NVIDIA's management library, which nvidia-smi uses. It is opened and shut down in each call, so that it is not
-active inside a timed window.
+active inside a timed window. Only the pass that measures energy keeps it open (`opened`), and no step is timed there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ NO_GPU = "no NVIDIA GPU"
 ASK_DRIVER = "nvidia-smi should say the same (after a driver update a reboot, or a restart of the container, is needed)"
 ASK_CARD = "nvidia-smi should say the same (a reset of the card or a reboot may help; gpu=cpu measures on the CPU)"
 # NVML's error codes (nvml.h). Older bindings have the codes of newer errors, but not their classes.
-NOT_SUPPORTED, DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, FUNCTION_NOT_FOUND, GPU_IS_LOST, NO_CARD = 3, 9, 12, 13, 15, 28
+NOT_SUPPORTED, NO_PERMISSION, DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, FUNCTION_NOT_FOUND = 3, 4, 9, 12, 13
+GPU_IS_LOST, NO_CARD = 15, 28
 ABSENT = (DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, NO_CARD)
 UNSUPPORTED = (NOT_SUPPORTED, FUNCTION_NOT_FOUND)
 # Functions with several names, depending on the driver; the usual one first. The bindings' unversioned
@@ -405,3 +406,52 @@ def _is_family(pid: int) -> bool:
     """Returns whether `pid` is this process, an ancestor or a descendant."""
     this_pid = os.getpid()
     return pid in (this_pid, *proc.ancestors(this_pid)) or this_pid in proc.ancestors(pid)
+
+
+@dataclass(frozen=True)
+class OpenCard:
+    """A card while NVML is open. A value is None if the card does not report it. A lost card raises NVMLError."""
+
+    nvml: Any
+    handle: Any
+
+    def energy_mj(self) -> int | None:
+        """Returns the energy counter: mJ since the driver was loaded.
+
+        Raises PermissionError if this user may not read it.
+        """
+        try:
+            counted: int | None = _supported(self.nvml, "nvmlDeviceGetTotalEnergyConsumption", self.handle)
+        except self.nvml.NVMLError as error:
+            if _code(error) == NO_PERMISSION:
+                raise PermissionError(_quoted(error)) from error
+            raise
+        return counted
+
+    def power_w(self) -> float | None:
+        power_mw = _query(self.nvml, "nvmlDeviceGetPowerUsage", self.handle)
+        return None if power_mw is None else power_mw / 1000
+
+    def sm_clock_mhz(self) -> float | None:
+        clock_mhz: float | None = _query(self.nvml, "nvmlDeviceGetClockInfo", self.handle, self.nvml.NVML_CLOCK_SM)
+        return clock_mhz
+
+    def memory_clock_mhz(self) -> float | None:
+        clock_mhz: float | None = _query(self.nvml, "nvmlDeviceGetClockInfo", self.handle, self.nvml.NVML_CLOCK_MEM)
+        return clock_mhz
+
+    def throttle_reasons(self) -> tuple[str, ...] | None:
+        return _throttle_reasons(self.nvml, self.handle)
+
+
+@contextmanager
+def opened(uuid: str) -> Iterator[OpenCard]:
+    """Yields a card with NVML open. Raises GpuNotFound if it does not answer, or stops to, and MissingPackage."""
+    try:
+        with _session() as nvml:
+            try:
+                yield OpenCard(nvml, _handle(nvml, uuid))
+            except nvml.NVMLError as error:
+                raise GpuNotFound(f"the GPU does not answer: {_quoted(error)}") from error
+    except _NoGpu as error:
+        raise GpuNotFound(NO_GPU) from error

@@ -29,6 +29,7 @@ DESCRIPTIONS = {
     "study": "name of the session's study",
     "options": "name:value,name:value, options of the runtime and of synthetic weights",
     "stack": "pinned package versions",
+    "energy": "measure the energy of a step after all timed passes",
 }
 """Field of a request → its description."""
 LEAST = {"ctx": 1, "steps": 1, "warmup": 1, "seed": 0}
@@ -55,8 +56,11 @@ WORDS: Mapping[str, Callable[[], tuple[str, ...]]] = {
     "protocol": lambda: vocabulary.PROTOCOLS,
     "where": lambda: vocabulary.PLACES,
     "stack": lambda: vocabulary.STACKS,
+    "energy": lambda: vocabulary.SWITCH,
 }
 """Fields whose values are names, each with those that this version has."""
+SWITCHES = ("energy",)
+"""Fields that are on or off."""
 PLANNED = {"cache": vocabulary.CACHES, "attention": vocabulary.ATTENTIONS}
 """Fields with names that no runtime may have yet."""
 

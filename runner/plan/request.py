@@ -45,6 +45,7 @@ class Request:
     study: str = AUTO
     options: str = AUTO
     stack: str = AUTO
+    energy: str = AUTO
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -38,7 +38,7 @@ class Plan:
 
     `scheme` describes packed weights and is None for unpacked ones. `checkpoint` is None for synthetic weights.
     `memory_bytes` is the card's total memory, None for the CPU. `flags` go into the record whatever the measurement
-    finds.
+    finds. `energy` is whether the energy of a step is measured, too.
     """
 
     cell: Cell
@@ -51,6 +51,7 @@ class Plan:
     seed: int
     study: str
     flags: tuple[str, ...]
+    energy: bool = False
 
     def job(self, session_id: str, requested: dict[str, str], index: int, started_ms: int) -> Job:
         """Returns the job of one session, which has no checkpoint, container and record's path yet.
@@ -69,6 +70,7 @@ class Plan:
             device=self.device,
             given_flags=self.flags,
             record_path="",
+            energy=self.energy,
         )
 
 
@@ -110,6 +112,7 @@ def resolve(request: Request, installed: Installed) -> Plan:
         seed=_seed(request.seed),
         study=DEFAULT_STUDY if request.study == AUTO else request.study,
         flags=(*(() if weights is None else weights.flags(cell.dtype)), *pairs.flags(cell.kernel, pair.card)),
+        energy=_measures_energy(request.energy, pair.device),
     )
 
 
@@ -188,6 +191,14 @@ def _ctx(text: str, kind: str, model: Model, counts: Protocol) -> int:
 
 def _seed(text: str) -> int:
     return 0 if text == AUTO else fieldvalues.number("seed", text)
+
+
+def _measures_energy(text: str, device: Device) -> bool:
+    """Returns whether energy is measured. Raises BadPair on a CPU, which has no counter that this project reads."""
+    is_on = _chosen("energy", text, vocabulary.OFF) == vocabulary.ON
+    if is_on and device.kind != CUDA:
+        raise BadPair("energy=on needs a GPU, whose energy NVML counts, and this cell is on the CPU: leave out energy")
+    return is_on
 
 
 def _runtime(name: str) -> RuntimeDeclaration:

@@ -15,7 +15,8 @@ from runner.cell.cell import Cell
 from runner.cell.fieldtypes import Absent, value_or_none
 from runner.cell.protocol import Protocol
 from runner.cell.shape import ModelShape
-from runner.record import gaterules, quantiles
+from runner.record import energy, gaterules, quantiles
+from runner.record.sections.energy import Energy
 from runner.record.sections.passes import BusyPass, Passes, SpanPass, WallPass
 from runner.record.sections.quantities import Bytes, Floor, Latency
 from runner.record.sections.surroundings import Cost, Probes
@@ -36,6 +37,7 @@ def rederived(record: MeasuredRecord) -> MeasuredRecord:
         floor=floor(sizes, record.gpu.bandwidth_gbs, speeds.read_gbs, times.step_wall_ms),
         gate=gaterules.gate(record.gate),
         cost_s=replace(record.cost_s, fixed=fixed_cost(record.cost_s)),
+        energy=energy.derived(record.energy) if isinstance(record.energy, Energy) else record.energy,
     )
 
 
@@ -141,6 +143,7 @@ def cost(seconds: Mapping[str, float]) -> Cost:
 
 
 def fixed_cost(phases: Cost) -> float:
-    """Returns the seconds from the command to the record, minus prefill, the timed passes and torch.compile. The gate
-    is included."""
-    return phases.total - phases.prefill - phases.steps - (value_or_none(phases.compile) or 0.0)
+    """Returns the seconds from the command to the record, minus prefill, the timed passes, torch.compile and the pass
+    that measures energy. The gate is included."""
+    measured = phases.prefill + phases.steps + (value_or_none(phases.energy) or 0.0)
+    return phases.total - measured - (value_or_none(phases.compile) or 0.0)

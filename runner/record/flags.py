@@ -13,6 +13,7 @@ CONVERTED, UNPINNED, OTHER_TREE = "converted", "unpinned", "other-tree"
 UNTRIED_KERNEL = "untried-kernel"
 SHARED_HOST, SHARED_CARD = "shared-host", "shared-card"
 DISTURBED, PASSES_DISAGREE = "disturbed", "passes-disagree"
+SAMPLED_POWER = "power-samples"
 GATE_1 = "gate-1"
 MIXED_HOST, WIDE_RANGE = "mixed-host", "wide-range"
 OTHER_HOST, OTHER_ENV = "other-host", "other-env"
@@ -61,6 +62,7 @@ FLAGS = (
         "passes over the same context lengths differ by more than 10 %: they do not show which cause limits the step",
         MEASURED,
     ),
+    Flag(SAMPLED_POWER, "its joules are from samples of power, because the card has no energy counter", MEASURED),
     Flag("probe-low", "the step is faster than the bandwidth probe allows: the probe's result is too low", MEASURED),
     Flag(SHARED_CARD, "another process was on the card", MEASURED, given=True),
     Flag(SHARED_HOST, "another session was measured on this host at the same time", BEFORE, given=True),

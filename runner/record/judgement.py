@@ -13,9 +13,10 @@ from runner.cell import attention, floors
 from runner.cell.cell import Cell
 from runner.cell.fieldtypes import value_or_none
 from runner.record import gaterules, heldbytes
-from runner.record.flags import DISTURBED, PASSES_DISAGREE, SHARED_CARD
+from runner.record.flags import DISTURBED, PASSES_DISAGREE, SAMPLED_POWER, SHARED_CARD
 from runner.record.gaterules import NOT_FINITE, is_explained
 from runner.record.metrics import passes_disagreement
+from runner.record.sections.energy import POWER_SAMPLES, Energy
 from runner.record.sections.gate import Gate, Likeness, NotFinite
 from runner.record.sections.passes import Window, timed_passes
 from runner.record.sections.surroundings import Limits, Snapshots
@@ -111,6 +112,12 @@ def window_reasons(windows: Mapping[str, Window], cache: str) -> Iterator[str]:
             yield f"{window.segments} driver allocations inside the {name} window"
 
 
+def _windows(record: MeasuredRecord) -> dict[str, Window]:
+    """Returns the windows of the timed passes, and that of the steps whose energy was measured, by name."""
+    of_energy = {"energy": record.energy.steps} if isinstance(record.energy, Energy) else {}
+    return {**timed_passes(record.passes), **of_energy}
+
+
 def fits_in_cache(record: MeasuredRecord) -> bool:
     """Returns whether all weights fit into the last-level cache. A step then need not read them from memory."""
     cache = value_or_none(record.gpu.last_level_cache_bytes)
@@ -130,7 +137,7 @@ def reasons(record: MeasuredRecord) -> list[str]:
     cell = record.cell
     lines = [*gate_reasons(record.gate, cell.dtype)]
     lines += likeness_reasons(record.gate, cell, record.actual.attention_backend)
-    lines += window_reasons(timed_passes(record.passes), cell.cache)
+    lines += window_reasons(_windows(record), cell.cache)
     lines += heldbytes.reasons(record)
     r_floor, sizes = record.floor.r_floor, record.bytes
     if r_floor is not None and r_floor > R_FLOOR_LIMIT and not fits_in_cache(record):
@@ -170,13 +177,14 @@ def flags(record: MeasuredRecord) -> list[str]:
     """Returns the flags of a measured session, with its `given_flags`, in alphabetical order."""
     conditions = {
         "driver-allocations": record.cell.cache == "dynamic"
-        and any(window.segments for window in timed_passes(record.passes).values()),
+        and any(window.segments for window in _windows(record).values()),
         "drifting": abs(record.latency.drift) > DRIFT_LIMIT,
         "imprecise": gaterules.is_imprecise(record.gate),
         DISTURBED: _is_disturbed(record),
         "host-busy": (record.passes.wall.other_cpu_cores or 0) > BUSY_HOST_CORES,
         "in-cache": fits_in_cache(record),
         PASSES_DISAGREE: value_or_none(record.limits.passes_disagreement) is not None and _passes_disagree(record),
+        SAMPLED_POWER: isinstance(record.energy, Energy) and record.energy.source == POWER_SAMPLES,
         "probe-low": (record.floor.r_floor_achievable or 0) > R_FLOOR_LIMIT,
         SHARED_CARD: is_shared(record.snapshots),
         "throttled": is_throttled(record.snapshots),

@@ -13,6 +13,7 @@ from statistics import median
 
 from runner.cell.fieldtypes import Absent, value_or_none
 from runner.record import derive, phases
+from runner.record.sections.energy import Energy
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
 CTX = "cell/ctx"
@@ -57,6 +58,22 @@ def phase_beyond_ms(name: str, record: MeasuredRecord) -> float | None:
     return phases.beyond_ms(record).get(name)
 
 
+def of_energy(name: str, record: MeasuredRecord) -> float | None:
+    """Returns a number of the section `energy`; None without one, and for a session with wrong answers: the energy of
+    a wrong step means nothing."""
+    if not isinstance(record.energy, Energy) or not record.valid:
+        return None
+    value: float | None = getattr(record.energy, name)
+    return value
+
+
+ENERGY = {
+    "joules_per_token": "J",
+    "joules_per_token_above_idle": "J",
+    "uncertainty": "1",
+    "sm_clock_mhz": "MHz",
+    "memory_clock_mhz": "MHz",
+}
 METRICS: tuple[Metric, ...] = (
     Metric(CTX, "tokens", lambda r: r.cell.ctx),
     Metric("bytes/weights", "B", lambda r: r.bytes.weights),
@@ -96,12 +113,14 @@ METRICS: tuple[Metric, ...] = (
     Metric("gate/ratio", "1", lambda r: value_or_none(r.gate.ratio)),
     Metric("gate/regret", "1", lambda r: value_or_none(r.gate.regret)),
     Metric("gate/repeatable", "1", lambda r: value_or_none(r.gate.repeatable)),
+    *(Metric(f"energy/{name}", unit, partial(of_energy, name)) for name, unit in ENERGY.items()),
     Metric("memory/peak", "B", lambda r: r.memory.peak_bytes),
     Metric("memory/verify_extra", "B", lambda r: r.memory.verify_extra_bytes),
     Metric("cost/fixed_s", "s", lambda r: value_or_none(r.cost_s.fixed)),
     Metric("cost/compile_s", "s", lambda r: value_or_none(r.cost_s.compile)),
     Metric("cost/prefill_s", "s", lambda r: r.cost_s.prefill),
     Metric("cost/steps_s", "s", lambda r: r.cost_s.steps),
+    Metric("cost/energy_s", "s", lambda r: value_or_none(r.cost_s.energy)),
     Metric("gpu/temperature_before_c", "C", lambda r: r.snapshots.before.temperature_c),
     Metric("gpu/temperature_after_c", "C", lambda r: r.snapshots.after.temperature_c),
     Metric("gpu/power_before_w", "W", lambda r: r.snapshots.before.power_w),

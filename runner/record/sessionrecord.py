@@ -8,6 +8,7 @@ from typing import Annotated
 from runner.cell.cell import Cell
 from runner.cell.fieldtypes import ABSENT, NOT_EMPTY, Marks, OneOf, OrAbsent, Stated, WithOrWithout
 from runner.cell.protocol import Protocol
+from runner.record.sections.energy import Energy, EnergyPass, NoEnergy
 from runner.record.sections.gate import Gate, GateVersion1, GateVersion2
 from runner.record.sections.head import (
     ContainerInfo,
@@ -77,6 +78,9 @@ class MeasuredRecord(SessionRecord):
     latency: Latency
     floor: Floor
     phases: OrAbsent[Phases] = ABSENT
+    energy: OrAbsent[
+        Annotated[Energy | NoEnergy, WithOrWithout("unavailable", EnergyPass, with_it=NoEnergy, without=Energy)]
+    ] = ABSENT
 
 
 @dataclass(frozen=True, kw_only=True)

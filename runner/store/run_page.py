@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from runner.cell.jsonform import to_json
 from runner.record import judgement, metrics
 from runner.record.flags import FLAG_MEANINGS
+from runner.record.sections.energy import NoEnergy
 from runner.record.sections.surroundings import Cost
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
@@ -19,12 +20,14 @@ HEADLINES = {
     "floor/r_floor_paper": "… as the paper counts bytes (`r_floor_paper`)",
     "latency/step_busy_ms": "time of a step with kernels running (`step_busy_ms`)",
     "latency/prefill_ms": "prefill to ctx",
+    "energy/joules_per_token": "energy of a step (`joules_per_token`)",
+    "energy/joules_per_token_above_idle": "… above that of the idle card (`joules_per_token_above_idle`)",
     "gate/error": "logit error against the reference",
     "gate/bound": "… and its upper limit",
     "memory/peak": "peak memory",
 }
 """Metric → its label on the page."""
-PHASES = ("start", "import", "probe", "build", "reference", "compile", "verify", "prefill", "steps")
+PHASES = ("start", "import", "probe", "build", "reference", "compile", "verify", "prefill", "steps", "energy")
 """Phases of a session, in their order of time."""
 CELL_FIELDS = ("quant", "kernel", "runtime", "cache", "attention", "dtype", "weights_id")
 
@@ -38,6 +41,8 @@ def run_description(record: SessionRecord) -> str:
     parts = [_result(record, marks), _conditions(record), _verdict(record)]
     if isinstance(record, MeasuredRecord):
         parts.append(_table(("", "value", "unit"), _headlines(record)))
+        if isinstance(record.energy, NoEnergy):
+            parts.append(f"No energy was measured: {record.energy.unavailable}")
     parts.append(_flags(marks))
     if isinstance(record, MeasuredRecord):
         parts.append(_costs(record.cost_s))

@@ -20,7 +20,7 @@ STEP_MS, R_FLOOR, P90_MS = "latency/step_wall_ms", "floor/r_floor", "latency/ste
 SHORT_TAGS: Mapping[str, str] = {"ms/step": STEP_MS, "r_floor": R_FLOOR, "p90": P90_MS}
 """Tag → the metric that it repeats, with three decimals. The column of a metric shows its full name and all digits, so
 that the first columns would not fit into a window of 1280 pixels."""
-SECTIONS = ("latency", "floor", "gate", "probe", "bytes", "memory", "gpu", "cost", "cell")
+SECTIONS = ("latency", "floor", "energy", "gate", "probe", "bytes", "memory", "gpu", "cost", "cell")
 """Prefixes of the metrics, in the order of their sections in the charts."""
 HEADLINE = "step time, r_floor"
 """The first section of the charts, which is the only open one."""

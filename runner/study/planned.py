@@ -141,5 +141,5 @@ def _check_distinct(entries: tuple[Planned, ...]) -> None:
 
 def _measured_as(request: Request, plans: tuple[Plan, ...]) -> Iterator[object]:
     """Yields what distinguishes measurements of the same cell."""
-    yield from ((plan.protocol, plan.seed) for plan in plans)
+    yield from ((plan.protocol, plan.seed, plan.energy) for plan in plans)
     yield from (request.where, request.stack, request.device)

@@ -12,6 +12,7 @@ from runner.cell.fieldtypes import ABSENT, Absent
 from runner.job import Device, Job, head
 from runner.machine import host
 from runner.record import codekey, derive, gaterules, judgement, record
+from runner.record.sections.energy import Energy, NoEnergy
 from runner.record.sections.head import GpuInfo, MeasuredKeys, MeasuredSession, Outcome
 from runner.record.sections.passes import Phases, Prefill
 from runner.record.sections.quantities import Bytes, Memory
@@ -35,6 +36,7 @@ class Findings:
     prefill: Prefill
     timed: Timed
     phases: Phases | Absent
+    energy: Energy | NoEnergy | Absent
     memory: Memory
     environment: Environment
 
@@ -65,6 +67,7 @@ def measured(findings: Findings, clock: Clock) -> MeasuredRecord:
             gate=gaterules.gate(timed.evidence),
             memory=findings.memory,
             phases=findings.phases,
+            energy=findings.energy,
             limits=judgement.LIMITS,
             environment=findings.environment,
             host=environment.host_facts(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
@@ -50,6 +51,20 @@ class Gatekeeper:
         if self._first_rows is None:
             self._first_rows = rows
         self.rows.append(gate.compare_rows(name, rows, self._first_rows, len(self._timed)))
+
+    def check_repeated(self, name: str, tokens: Sequence[int], before: int) -> None:
+        """Checks a pass that ran over the timed positions several times: at each position the token, among all that
+        were chosen there, with the largest regret."""
+        places = range(len(self._timed))
+        chosen = ({*tokens[place :: len(places)]} for place in places)
+        worst = (
+            max(sorted(found), key=partial(self._regret, position))
+            for found, position in zip(chosen, self._timed, strict=True)
+        )
+        self.check_pass(name, tuple(worst), before)
+
+    def _regret(self, position: int, token: int) -> float:
+        return self._expectation.regret(token, position)
 
     def evidence(self, cell: Cell, hidden: int, synthetic: bool) -> EvidenceVersion2:
         """Returns all comparisons, and the bounds of the cell.

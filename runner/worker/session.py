@@ -17,6 +17,7 @@ from runner.declarations import Step
 from runner.job import Job
 from runner.machine import nvml
 from runner.record import derive, record
+from runner.record.sections.energy import Energy, NoEnergy
 from runner.record.sections.gate import NotFinite
 from runner.record.sections.passes import Phases
 from runner.record.sections.quantities import Memory
@@ -96,6 +97,9 @@ def _run_phases(job: Job, cached_files: int, clock: Clock) -> Findings:
             prefill = timing.prefill(step, job.cell.ctx, device, clock)
         timed = timing.passes(step, keeper, loaded.job, clock, peaks)
         memory = Memory(peaks.whole_bytes(), verify_extra, ledger.held_bytes(), peaks.steps_bytes())
+        consumed = _energy(step, keeper, loaded.job, clock)
+        if consumed:  # the gate has checked its steps, too
+            timed = replace(timed, evidence=timing.evidence(keeper, loaded.job))
         phases = _phases(step, loaded.job, clock)
         for line in explain.lines(step, loaded.model, layers, job.cell.ctx) if layers else ():
             clock.print_progress(line)
@@ -106,6 +110,7 @@ def _run_phases(job: Job, cached_files: int, clock: Clock) -> Findings:
         prefill=prefill,
         timed=timed,
         phases=phases,
+        energy=consumed,
         memory=memory,
         environment=environment.environment(loaded.job, cached_files),
         snapshots=Snapshots(before=before, after=_snapshot(job, clock)),
@@ -122,6 +127,19 @@ def _gatekeeper(
         step.prefill(floors.GATE_SHORT_CTX)
         keeper.drive("short", floors.GATE_SHORT_CTX)
     return keeper
+
+
+def _energy(step: Step, keeper: Gatekeeper, job: Job, clock: Clock) -> Energy | NoEnergy | Absent:
+    """Returns the energy of a step, or why it was not measured; absent if the job does not ask for it.
+
+    The pass runs after all timed passes and after memory is counted, so that it changes neither. It runs before the
+    phases of a kernel, whose instrumented build is another step than the one that was timed.
+    """
+    if not job.energy:
+        return ABSENT
+    from runner.worker import energy  # other sessions do not load it, and their code_key does not cover it
+
+    return energy.measure(step, keeper, job, clock)
 
 
 def _phases(step: Step, job: Job, clock: Clock) -> Phases | Absent:

@@ -76,5 +76,9 @@ def passes(step: Step, keeper: Gatekeeper, job: Job, clock: Clock, peaks: Peaks)
         observed, kernels = profiled.observed, profiled.profile.summary()
         timed = replace(timed, span=span, rate=rate, busy=profiled.section)
     step.restart(ctx)
-    evidence = keeper.evidence(job.cell, job.shape.hidden, synthetic=job.checkpoint is None)
-    return Timed(timed, kernels, actual.describe(job, observed, step), evidence)
+    return Timed(timed, kernels, actual.describe(job, observed, step), evidence(keeper, job))
+
+
+def evidence(keeper: Gatekeeper, job: Job) -> EvidenceVersion2:
+    """Returns all that the gatekeeper of a job's step has found so far."""
+    return keeper.evidence(job.cell, job.shape.hidden, synthetic=job.checkpoint is None)

@@ -5,6 +5,7 @@ import pytest
 from analysis import groups
 from runner.record.flags import MIXED_HOST, WIDE_RANGE
 from tests.support.derive import derive, judge
+from tests.support.energies import energy_record
 from tests.support.frames import frame_of
 from tests.support.records import STARTED_MS, example_record, of_gate_version_1
 
@@ -164,3 +165,32 @@ def test_a_session_whose_steps_were_not_checked_is_older_whenever_it_was_measure
     unchecked = coded(of_gate_version_1(at(9)), "a")
     (row,) = rows_of([unchecked, coded(at(0), "b")])
     assert (row.code_key, row.superseded) == ("b" * 12, 1)
+
+
+def metered(joules):
+    """A session whose step takes so many joules."""
+    found = energy_record()
+    found["energy"]["joules_per_token"] = joules
+    return found
+
+
+JOULES = "joules_per_token"
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(("values", "low", "high"), [((3.0, 1.0), None, None), ((3.0, 1.0, 2.5), 1.0, 3.0)])
+def test_joules_are_the_median_with_their_range_from_three_sessions_on(values, low, high):
+    (row,) = rows_of([metered(joules) for joules in values], (groups.WALL, JOULES))
+    assert row.joules_per_token == sorted(values)[1] if len(values) == 3 else 2.0
+    assert (row.joules_per_token_low, row.joules_per_token_high) == (low, high)
+
+
+@pytest.mark.medium
+def test_sessions_without_energy_are_not_in_its_range():
+    (row,) = rows_of([example_record(), metered(2.0), metered(1.0)], (groups.WALL, JOULES))
+    assert (row.sessions, row.joules_per_token, row.joules_per_token_low) == (3, 1.5, None)
+
+
+def test_without_energy_there_are_no_joules():
+    (row,) = rows_of([example_record()], (groups.WALL, JOULES))
+    assert (row.joules_per_token, row.joules_per_token_low, row.joules_per_token_high) == (None, None, None)

@@ -41,6 +41,7 @@ class Card:
     clocks_max: tuple[int, int] = (1980, 2619)
     temperature_c: int = 31
     power_mw: int = 71_250
+    energy_mj: Callable[[], int] = lambda: 0  # what the counter shows
     power_limit_mw: int = 700_000
     utilisation: tuple[int, int] = (3, 1)  # GPU, memory
     performance_state: int = 0
@@ -127,6 +128,7 @@ QUESTIONS: dict[str, Callable[..., Any]] = {
     "nvmlDeviceGetTemperature": _temperature,
     "nvmlDeviceGetTemperatureV": _temperature,
     "nvmlDeviceGetPowerUsage": lambda card: card.power_mw,
+    "nvmlDeviceGetTotalEnergyConsumption": lambda card: card.energy_mj(),
     "nvmlDeviceGetEnforcedPowerLimit": lambda card: card.power_limit_mw,
     "nvmlDeviceGetClockInfo": lambda card, clock: card.clocks[clock == real.NVML_CLOCK_MEM],
     "nvmlDeviceGetMaxClockInfo": lambda card, clock: card.clocks_max[clock == real.NVML_CLOCK_MEM],

@@ -27,6 +27,7 @@ def whole(tiny_job):
         given_flags=("unpinned", "shared-host"),
         container=ContainerInfo("docker", "an-image", "sha256:1", "tree"),
         explain=True,
+        energy=True,
     )
 
 
@@ -76,3 +77,10 @@ def test_what_a_job_lacks_its_record_lacks_too(tiny_job: Job):
     head = to_json(jobs.failed_record(tiny_job, FAILED))
     assert "container" not in head
     assert head["model"].keys() == {"name", "shape"}
+
+
+def test_a_job_of_an_older_version_measures_no_energy(tiny_job, tmp_path):
+    older = to_json(tiny_job)
+    del older["energy"]
+    (tmp_path / "job.json").write_text(json.dumps(older))
+    assert jobs.read(Job, tmp_path / "job.json") == tiny_job

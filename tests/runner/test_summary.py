@@ -10,7 +10,9 @@ import pytest
 from runner import summary
 from runner.record import derive
 from runner.record.flags import FLAG_MEANINGS
+from runner.record.sections.energy import NoEnergy
 from tests.support.derive import typed
+from tests.support.energies import energy_record, power_record
 from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1
 
 
@@ -106,3 +108,31 @@ def test_the_costs_of_an_older_session_have_its_phases_alone() -> None:
     )
     assert [*summary.cost_lines([cost])] == [*summary.cost_lines([typed(example_record()).cost_s])]
     assert max(map(len, summary.cost_lines([cost], 60))) <= 60
+
+
+def energy_lines(record: Any) -> list[str]:
+    """Returns the lines about energy, without their label."""
+    found = [" ".join(line.split()) for line in summary.lines(record, 200)]
+    return [line.removeprefix("energy ") for line in found if "J/token" in line or line.startswith("energy")]
+
+
+def test_the_energy_of_a_step_is_shown_with_its_uncertainty() -> None:
+    # 569 steps of 36 ms at 480 W, 120 W of them idle: 0.036 s · 480 W = 17.28 J, 0.036 s · 360 W = 12.96 J
+    assert energy_lines(typed(energy_record())) == [
+        "17.280 J/token (± 1.0 %)",
+        "12.960 J/token above the idle card (± 1.6 %)",
+    ]
+
+
+def test_energy_from_samples_of_power_is_marked() -> None:
+    assert "(± 7.8 %, from samples of power: the card has no energy counter)" in energy_lines(typed(power_record()))[0]
+
+
+def test_energy_that_could_not_be_measured_says_why() -> None:
+    record = replace(typed(example_record()), energy=NoEnergy("only root may read it"))
+    assert energy_lines(record) == ["not measured: only root may read it"]
+
+
+def test_the_energy_of_a_wrong_step_is_not_shown() -> None:
+    assert energy_lines(replace(typed(energy_record()), valid=False)) == []
+    assert energy_lines(typed(example_record())) == []

@@ -38,6 +38,8 @@ def derive(data: dict[str, Any]) -> None:
     for name in DERIVED:
         data[name] = to_json(getattr(derived, name))
     data["gate"] = to_json(gaterules.gate(derived.gate))
+    if "energy" in data:
+        data["energy"] = to_json(derived.energy)
 
 
 def judge(data: dict[str, Any]) -> None:

@@ -53,6 +53,7 @@ def known(of: Planned, started_ms: int = 0, folder: Path = Path("spool"), **chan
         "env_key": ENVIRONMENT,
         "versions": {},
         "host_id": "h",
+        "energy": False,
         "cost_s": {"total": 20.0},
     }
     return Known(**{**facts, **changes})

@@ -160,8 +160,10 @@ class Cost:
     """s for the gate's steps"""
     compile: OrAbsent[NotNegative] = ABSENT
     """s of torch.compile, its first calls included"""
+    energy: OrAbsent[NotNegative] = ABSENT
+    """s in the pass that measures energy"""
     fixed: OrAbsent[Number | None] = ABSENT
-    """s: total - prefill - steps - compile"""
+    """s: total - prefill - steps - compile - energy"""
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 from runner import registry
 from runner.cell import floors
-from runner.cell.cell import Cell
 from runner.cell.jsonform import present_fields, to_json
 from runner.cell.protocol import Protocol
 from runner.cell.vocabulary import SYNTHETIC_ID
 from runner.record import bounds, gaterules
 from runner.record.line import short_repr, unequal
+from runner.record.sections.energy import Energy
 from runner.record.sections.gate import Check, Gate, GateVersion1, GateVersion2, Likeness, Tokens
 from runner.record.sessionrecord import MeasuredRecord
 from runner.record.verify import older
@@ -34,7 +34,7 @@ def differences(record: MeasuredRecord) -> Iterator[str]:
         yield f"gate.checks: {name} is missing"
     yield from _trusted_differences(record)
     if isinstance(record.gate, GateVersion2):
-        yield from _timed_differences(record.gate, record.cell, record.protocol)
+        yield from _timed_differences(record.gate, _checked_passes(record), record.protocol)
         yield from _token_differences(record.gate, record.model.shape.vocab)
     yield from _not_finite_differences(record.gate)
     yield from _likeness_differences(record)
@@ -75,9 +75,9 @@ def _version_differences(record: MeasuredRecord) -> Iterator[str]:
         yield f"gate.gate_version: {1 if is_first else gaterules.VERSION}, but the code {code} {support} version 1"
 
 
-def _timed_differences(gate: GateVersion2, cell: Cell, protocol: Protocol) -> Iterator[str]:
+def _timed_differences(gate: GateVersion2, names: tuple[str, ...], protocol: Protocol) -> Iterator[str]:
     """Yields a line for each timed step whose cache row, or whose token if the pass read one back, was not checked."""
-    names, steps = pass_names(cell), protocol.steps
+    steps = protocol.steps
     for series, passes, expected in (
         ("tokens", [tokens.name for tokens in gate.tokens], [name for name in names if name != "rate"]),
         ("rows", [rows.name for rows in gate.rows], [*names]),
@@ -175,7 +175,12 @@ def _checked_positions(record: MeasuredRecord) -> dict[str, list[int]]:
     """Returns name → positions of every comparison that cell and protocol require."""
     counts = record.protocol
     last = floors.last_position(record.cell.ctx, counts.warmup, counts.steps)
-    return _driven_positions(record) | {name: [last] for name in pass_names(record.cell)}
+    return _driven_positions(record) | {name: [last] for name in _checked_passes(record)}
+
+
+def _checked_passes(record: MeasuredRecord) -> tuple[str, ...]:
+    """Returns the names of the passes whose steps the gate checks: the timed ones, and the one that measures energy."""
+    return (*pass_names(record.cell), *(("energy",) if isinstance(record.energy, Energy) else ()))
 
 
 def _check_differences(check: Check, positions: list[int]) -> Iterator[str]:

@@ -19,7 +19,7 @@ from runner.record import record as recordfile
 from runner.record.line import place_of, short_repr
 from runner.record.sections.gate import GateVersion2
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
-from runner.record.verify import actual, gate, head, passes, plausible
+from runner.record.verify import actual, energy, gate, head, passes, plausible
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -101,6 +101,7 @@ def _content_differences(record: MeasuredRecord) -> Iterator[str]:
     yield from gate.differences(record)
     yield from actual.differences(record)
     yield from plausible.differences(record)
+    yield from energy.differences(record)
     yield from _limit_differences(record)
     if record.keys.env_key != recordfile.env_key(record.environment):
         yield "keys.env_key: does not match the section environment"
@@ -141,9 +142,13 @@ def _derived_differences(record: MeasuredRecord) -> Iterator[str]:
 
 def _number_differences(section: str, stored: DataclassInstance, derived: DataclassInstance) -> Iterator[str]:
     for field in fields(stored):
-        pair = value_or_none(getattr(stored, field.name)), value_or_none(getattr(derived, field.name))
-        if not _are_equal(*pair):
-            yield f"{place_of(name_of(field.name), section)}: {pair[0]} stored, {pair[1]} derived"
+        value: Any = value_or_none(getattr(stored, field.name))
+        expected: Any = value_or_none(getattr(derived, field.name))
+        place = place_of(name_of(field.name), section)
+        if is_dataclass(value) and not isinstance(value, type) and type(value) is type(expected):
+            yield from _number_differences(place, value, expected)
+        elif not _are_equal(value, expected):
+            yield f"{place}: {value} stored, {expected} derived"
 
 
 def _weight_bytes(record: MeasuredRecord) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from runner.cell.vocabulary import suggestion
+from runner.cell.vocabulary import OFF, ON, suggestion
 from runner.counts import listed
 from runner.errors import DecodeFloorError, UnknownName
 from runner.files.yamlnode import Node
@@ -89,7 +89,10 @@ def _values(field: str, node: Node) -> dict[str, Node]:
 
 
 def checked_value(field: str, node: Node) -> str:
-    """Returns the value as a request has it: the text, or the digits of a whole number."""
+    """Returns the value as a request has it: the text, or the digits of a whole number. YAML reads `on` and `off` as
+    truth values, which stand for themselves in fields that are on or off."""
+    if type(node.value) is bool and field in fieldvalues.SWITCHES:
+        return ON if node.value else OFF
     if type(node.value) not in (str, int):
         raise node.error(f"{node.text} is not a value of {field}: {_remedy(node)}")
     text = str(node.value)

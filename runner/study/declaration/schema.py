@@ -17,7 +17,7 @@ from runner.study.declaration.choices import FIELDS
 from runner.study.declaration.keys import KEYS, LONGEST_NAME, MOST_SESSIONS, SESSIONS, SESSIONS_OF_AN_ARM
 
 Schema = dict[str, Any]
-FIXED = ("dtype", "protocol", "stack", "where")
+FIXED = ("dtype", "protocol", "stack", "where", *fieldvalues.SWITCHES)
 """Fields whose names no file of the catalogue or the registries adds to."""
 TOKEN = {"type": "string", "pattern": f"^{PLAIN_TOKEN.pattern.removesuffix('*')}+$"}
 OPTIONS = "^(auto|none|[^:,]+:[^:,]+(,[^:,]+:[^:,]+)*)$"
@@ -99,7 +99,9 @@ def _arm() -> Schema:
 def _value(field: str) -> Schema:
     """Returns the schema of one value of a field."""
     if field in FIXED:
-        return {"enum": [AUTO, *fieldvalues.WORDS[field]()]}
+        # YAML reads `on` and `off` as truth values
+        truth = (True, False) if field in fieldvalues.SWITCHES else ()
+        return {"enum": [AUTO, *fieldvalues.WORDS[field](), *truth]}
     if field in fieldvalues.WORDS:
         return {**TOKEN, "examples": [*fieldvalues.WORDS[field]()]}
     if field in fieldvalues.LEAST:

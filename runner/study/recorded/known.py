@@ -16,6 +16,7 @@ from runner import failures
 from runner.cell.fieldtypes import value_or_none
 from runner.cell.jsonform import to_json
 from runner.cell.protocol import Protocol
+from runner.cell.vocabulary import ON
 from runner.errors import BadRecord
 from runner.record import record, spool, written
 from runner.record.record import ENV_KEY_VERSIONS
@@ -59,6 +60,8 @@ class Known:
     versions: Mapping[str, str | None]
     """versions that env_key is a hash of, by name"""
     host_id: str | None
+    energy: bool
+    """whether the energy of a step was to be measured, too"""
     cost_s: Mapping[str, float | None]
     """seconds of each phase, by the names of the record"""
 
@@ -195,6 +198,7 @@ def _known(path: Path, head: SessionRecord, measurement: _Measurement | None) ->
         env_key=keys.env_key if keys else None,
         versions={name: versions.get(name) for name in ENV_KEY_VERSIONS} if versions else {},
         host_id=keys.host_id if keys else None,
+        energy=head.request.get("energy") == ON,
         cost_s=to_json(measurement.cost_s) if measurement else {},
     )
 

@@ -12,6 +12,7 @@ from runner.record import record
 from runner.record.flags import FLAG_MEANINGS
 from tests.support import damaged
 from tests.support.derive import judge
+from tests.support.energies import with_energy
 from tests.support.frames import frame_of
 from tests.support.older import of_code
 from tests.support.records import as_session, example_record, of_gate_version_1, packed_record
@@ -277,3 +278,17 @@ def test_all_shows_older_code(tmp_path):
     assert (row["code_key"][0], row["superseded"]) == ("b", 1)
     rows = json.loads(command("--records", str(tmp_path), "--format", "json", "--all").stdout)
     assert [row["code_key"][0] for row in rows] == ["a", "b"]
+
+
+@pytest.mark.medium
+def test_joules_have_columns_only_where_they_were_measured():
+    (row,) = rows_of([with_energy(example_record(step_ms=ms)) for ms in (30.0, 36.0, 33.0)])
+    # 480 W · 33 ms = 15.84 J; the idle card 120 W
+    assert row.joules_per_token == pytest.approx(15.84, rel=0.001)
+    assert row.joules_per_token_above_idle == pytest.approx(11.88, rel=0.001)
+    assert (row.joules_per_token_low, row.joules_per_token_high) == pytest.approx((14.4, 17.28), rel=0.001)
+    titles = ("| J/token | J low | J high | J/token above idle |",)
+    assert all(title in floor.TABLE.markdown([row]) for title in titles)
+    (plain,) = rows_of([example_record()])
+    assert "J/token" not in floor.TABLE.markdown([plain])
+    assert plain.to_json()["joules_per_token"] is None

@@ -12,6 +12,7 @@ import pytest
 from analysis.tables import quant
 from runner.record.verify import recompute
 from tests.support.derive import judge
+from tests.support.energies import with_energy
 from tests.support.frames import frame_of
 from tests.support.quants import by_quant, fp16_baseline, rows_by, rows_of
 from tests.support.records import STARTED_MS, as_session, packed_record
@@ -138,3 +139,14 @@ def test_the_summary_counts_savings_above_below_and_around_1():
     assert said.endswith("; 2 faster, 1 slower, 1 undecided, 1 with fewer than 5 sessions")
     assert quant.summary([row]).startswith("1 quantised cell against ")
     assert quant.summary([]) is None
+
+
+@pytest.mark.medium
+def test_joules_have_columns_only_where_they_were_measured():
+    found = [with_energy(packed_record(step_ms=18.0 + number / 10)) for number in range(3)]
+    (row,) = (row for row in rows_of(found) if row.source == "measured")
+    # 480 W · 18.1 ms = 8.69 J
+    assert row.joules_per_token == pytest.approx(8.688, rel=0.001)
+    assert row.joules_per_token_low < row.joules_per_token < row.joules_per_token_high
+    assert "| J/token | J low | J high | J/token above idle |" in quant.TABLE.markdown([row])
+    assert "J/token" not in quant.TABLE.markdown(rows_of([packed_record()]))

@@ -28,6 +28,13 @@ def test_eager_against_graph_is_static_against_static(card: MakeCard) -> None:
     assert pair.implied == {}
 
 
+def test_energy_is_measured_in_both_arms_or_in_none(card: MakeCard) -> None:
+    for text, is_on in (("on", True), ("auto", False)):
+        pair = arms.pair(Request(energy=text), "runtime", "eager", "graph", (card("NVIDIA H200"),))
+        assert [arm.plan.energy for arm in pair.arms] == [is_on, is_on]
+        assert [arm.request.energy for arm in pair.arms] == [text, text]
+
+
 def test_a_dynamic_cache_against_a_graph_is_refused_with_the_field_to_fix(card: MakeCard) -> None:
     with pytest.raises(BadPair, match="cache=dynamic does not go with runtime=graph"):
         arms.pair(Request(cache="dynamic"), "runtime", "eager", "graph", (card("NVIDIA H200"),))

@@ -29,6 +29,18 @@ def test_without_mlflow_the_spool_is_offered_before_anything_is_measured(
     assert "use --spool DIR" in err
 
 
+@pytest.mark.parametrize("command", [("cell",), ("ab", "--field", "cache", "--a", "dynamic", "--b", "static")])
+def test_energy_of_a_cpu_is_refused_before_anything_is_launched(
+    main: Main, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(session, "_measured", lambda *_: pytest.fail("launched"))
+    code, out, err = main(*command, "--gpu", "cpu", "--model", "tiny", "--energy", "--spool", str(tmp_path))
+    assert (code, out) == (13, "")
+    assert err.startswith("error: energy=on needs a GPU, whose energy NVML counts, and this cell is on the CPU: leave")
+    assert err.count("\n") == 1
+    assert not [*tmp_path.rglob("*.json")]
+
+
 def test_the_summary_says_what_was_found(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_session(monkeypatch, measured())
     code, out, _ = main("cell", "--spool", "s")

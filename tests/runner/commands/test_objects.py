@@ -15,7 +15,9 @@ from runner.commands import objects
 from runner.machine import nvml
 from runner.machine.nvml import InstalledGpu
 from runner.record import record
+from runner.record.sections.energy import NoEnergy
 from tests.support.derive import typed
+from tests.support.energies import energy_record
 from tests.support.fakesession import fake_session, measured
 from tests.support.processes import ROOT, Main
 from tests.support.records import example_record, failed_record
@@ -156,3 +158,15 @@ def test_models_prints_the_catalogue_and_the_default(main: Main) -> None:
     assert all(list(each) == keys(objects.ListedModel) for each in found["models"])
     assert [each["key"] for each in found["models"] if each["default"]] == ["qwen2.5-0.5b"]
     assert next(each for each in found["models"] if each["key"] == "llama-3.1-8b")["layers"] == 32
+
+
+def test_cell_prints_joules_or_why_there_are_none(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, plain = typed(energy_record()), typed(example_record())
+    fake_session(monkeypatch, found, replace(plain, energy=NoEnergy("why")), plain)
+    _, out, _ = main("cell", "--spool", "s", "--sessions", "3", "--json")
+    fields = ("joules_per_token", "joules_per_token_above_idle", "energy_unavailable")
+    assert [[each[name] for name in fields] for each in json.loads(out)["sessions"]] == [
+        [found.energy.joules_per_token, found.energy.joules_per_token_above_idle, None],
+        [None, None, "why"],
+        [None, None, None],
+    ]

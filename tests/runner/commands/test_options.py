@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -44,3 +45,25 @@ def test_the_help_lists_the_values_that_a_field_takes() -> None:
     words = {"quant": registry.format_names(), "kernel": registry.kernel_names(), "dtype": DTYPES, "stack": STACKS}
     for field, allowed in {**words, "protocol": PROTOCOLS, "where": (*PLACES, AUTO)}.items():
         assert all(word in options.REQUEST_HELP[field] for word in allowed), field
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [
+        (("--energy",), "on"),
+        (("--energy", "--gpu", "cpu"), "on"),
+        (("--energy", "off"), "off"),
+        (("--energy=auto",), "auto"),
+        ((), "auto"),
+    ],
+)
+def test_energy_without_a_value_is_on(arguments: tuple[str, ...], value: str) -> None:
+    found: list[str] = []
+
+    @click.command()
+    @options.request_options
+    def command(**request: str) -> None:
+        found.append(request["energy"])
+
+    result = CliRunner().invoke(command, [*arguments])
+    assert (result.exit_code, found) == (0, [value])

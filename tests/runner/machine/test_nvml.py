@@ -485,3 +485,55 @@ def test_a_lost_card_has_no_users(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, Driver(cards=[Card(FIRST, gone=nvml.GPU_IS_LOST)]))
     with pytest.raises(GpuNotFound, match="does not answer"):
         nvml.users(FIRST)
+
+
+def test_an_open_card_is_read_without_opening_nvml_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = Card(FIRST, energy_mj=lambda: 12_345, power_mw=71_250, clocks=(1755, 2619), throttle_mask=0x4)
+    driver = use(monkeypatch, Driver(cards=[card]))
+    with nvml.opened(FIRST) as found:
+        assert (found.energy_mj(), found.power_w()) == (12_345, 71.25)
+        assert (found.sm_clock_mhz(), found.memory_clock_mhz()) == (1755, 2619)
+        assert found.throttle_reasons() == ("sw_power_cap",)
+        assert (driver.inits, driver.open_sessions) == (1, 1)
+    assert driver.open_sessions == 0
+
+
+COUNTER = "nvmlDeviceGetTotalEnergyConsumption"
+
+
+@pytest.mark.parametrize("code", [real.NVML_ERROR_NOT_SUPPORTED, real.NVML_ERROR_FUNCTION_NOT_FOUND])
+def test_a_card_without_an_energy_counter_has_none(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    use(monkeypatch, Driver(cards=[Card(FIRST, faults={COUNTER: code})]))
+    with nvml.opened(FIRST) as found:
+        assert found.energy_mj() is None
+
+
+def test_bindings_without_the_energy_counter_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, Driver(cards=[Card(FIRST)]), without=(COUNTER,))
+    with nvml.opened(FIRST) as found:
+        assert found.energy_mj() is None
+
+
+def test_a_counter_that_only_root_reads_is_a_permission(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, Driver(cards=[Card(FIRST, faults={COUNTER: real.NVML_ERROR_NO_PERMISSION})]))
+    with nvml.opened(FIRST) as found, pytest.raises(PermissionError, match="NVML said 'Insufficient Permissions'"):
+        found.energy_mj()
+
+
+def test_a_card_that_is_lost_while_it_is_open_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = use(monkeypatch, Driver(cards=[Card(FIRST)]))
+
+    def lose() -> None:
+        with nvml.opened(FIRST) as found:
+            driver.cards[0].gone = real.NVML_ERROR_GPU_IS_LOST
+            found.sm_clock_mhz()
+
+    with pytest.raises(GpuNotFound, match="the GPU does not answer: NVML said 'GPU is lost'"):
+        lose()
+    assert driver.open_sessions == 0
+
+
+def test_a_machine_without_a_gpu_opens_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, Driver(init_error=real.NVML_ERROR_DRIVER_NOT_LOADED))
+    with pytest.raises(GpuNotFound, match=r"^no NVIDIA GPU$"), nvml.opened(FIRST):
+        pass

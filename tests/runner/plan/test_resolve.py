@@ -287,3 +287,25 @@ def test_a_varied_ctx_is_checked(card: MakeCard) -> None:
         varied(plan, Request(ctx="9999999"))
     with pytest.raises(BadValue, match="seed=-1"):
         varied(plan, Request(seed="-1"))
+
+
+@pytest.mark.parametrize(("text", "is_on"), [("auto", False), ("off", False), ("on", True)])
+def test_energy_is_no_part_of_the_cell_and_goes_into_the_job(card: MakeCard, text: str, is_on: bool) -> None:
+    plan = resolve(Request(energy=text), (card("NVIDIA L4"),))
+    assert (plan.energy, plan.job("id", {}, 0, 0).energy) == (is_on, is_on)
+    assert plan.cell.key == resolve(Request(), (card("NVIDIA L4"),)).cell.key
+
+
+@pytest.mark.parametrize("gpu", ["cpu", "auto"])
+def test_energy_of_a_cpu_is_one_line(gpu: str) -> None:
+    with pytest.raises(BadPair) as caught:
+        resolve(Request(gpu=gpu, energy="on"), ())
+    assert str(caught.value) == (
+        "energy=on needs a GPU, whose energy NVML counts, and this cell is on the CPU: leave out energy"
+    )
+    assert not resolve(Request(gpu=gpu, energy="off"), ()).energy
+
+
+def test_a_word_for_energy_that_nobody_has_is_unknown() -> None:
+    with pytest.raises(UnknownName, match=r"^unknown energy 'yes' \(allowed: auto, on, off\)$"):
+        resolve(Request(energy="yes"), ())

@@ -10,6 +10,7 @@ from runner.machine import nvml
 from runner.record import bounds, gaterules, judgement
 from runner.record.flags import FLAG_MEANINGS
 from tests.support.derive import derive, judge, typed
+from tests.support.energies import energy_record, power_record
 from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1, packed_record
 
 
@@ -321,6 +322,20 @@ def test_nothing_may_happen_inside_any_window(name, count, said):
     assert judged(found)["reasons"] == [said.format(name)]
     found["passes"][name][count] = 1
     assert not judged(found)["valid"]
+
+
+def test_joules_from_samples_of_power_are_flagged():
+    assert power_record()["flags"] == ["power-samples"]
+    assert energy_record()["flags"] == []
+
+
+def test_nothing_may_happen_while_energy_is_measured():
+    found = energy_record()
+    found["energy"]["steps"]["captured"] = 2
+    assert judged(found)["reasons"] == ["2 captures of CUDA graphs inside the energy window"]
+    growing = energy_record(cell={"cache": "dynamic"})
+    growing["energy"]["steps"]["segments"] = 1
+    assert (judged(growing)["valid"], growing["flags"]) == (True, ["driver-allocations"])
 
 
 @pytest.mark.parametrize("name", ["span", "rate", "busy", "revisit"])

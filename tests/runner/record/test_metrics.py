@@ -3,7 +3,8 @@
 import pytest
 
 from runner.record import metrics
-from tests.support.derive import typed
+from tests.support.derive import judge, typed
+from tests.support.energies import energy_record
 from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1
 
 UNITS = {"_ms": "ms", "_us": "us", "_gbs": "GB/s", "_per_s": "1/s", "_c": "C", "_w": "W", "_mhz": "MHz", "_s": "s"}
@@ -12,7 +13,9 @@ UNITS = {"_ms": "ms", "_us": "us", "_gbs": "GB/s", "_per_s": "1/s", "_c": "C", "
 def test_a_name_says_the_unit_of_its_value():
     for metric in metrics.METRICS:
         ends = [ending for ending in UNITS if metric.name.endswith(ending)]
-        if ends:
+        if "joules" in metric.name:
+            assert metric.unit == "J", metric.name
+        elif ends:
             assert metric.unit == UNITS[max(ends, key=len)], metric.name
         else:
             assert metric.unit in ("1", "B", "tokens", "%"), metric.name
@@ -95,3 +98,20 @@ def test_passes_disagree_only_where_span_and_rate_were_timed(absent, share):
     found = timed(wall=50.0)
     del found["passes"][absent]
     assert disagreement(found) == share
+
+
+def test_the_energy_of_a_step_has_metrics():
+    found = energy_record()
+    values = metrics.values(typed(found))
+    for name in ("joules_per_token", "joules_per_token_above_idle", "sm_clock_mhz", "memory_clock_mhz", "uncertainty"):
+        assert values[f"energy/{name}"] == found["energy"][name]
+    assert values["cost/energy_s"] == found["cost_s"]["energy"]
+    assert not [name for name in metrics.values(typed(example_record())) if "energy" in name]
+
+
+def test_the_energy_of_a_wrong_step_has_none():
+    found = energy_record()
+    found["energy"]["steps"]["compiled"] = 1
+    judge(found)
+    assert not found["valid"]
+    assert not [name for name in metrics.values(typed(found)) if name.startswith("energy/")]

@@ -9,9 +9,11 @@ from mlflow import MlflowClient
 
 from runner import store
 from runner.cell.jsonform import hints, name_of
+from runner.record.sections.energy import NoEnergy
 from runner.record.sections.surroundings import Cost
 from runner.store import run_page
 from tests.support.derive import typed
+from tests.support.energies import energy_record
 from tests.support.records import example_record, failed_record
 
 
@@ -72,3 +74,11 @@ def test_bytes_are_shown_as_gigabytes() -> None:
     record = typed(example_record())
     text = run_page.run_description(replace(record, memory=replace(record.memory, peak_bytes=17_250_000_000)))
     assert "| peak memory | 17.25 | GB |" in text
+
+
+def test_the_page_has_the_energy_of_a_step_or_why_there_is_none() -> None:
+    text = run_page.run_description(typed(energy_record()))
+    assert "| energy of a step (`joules_per_token`) | 17.28 | J |" in text
+    assert "| energy |" in text  # among the phases
+    without = replace(typed(example_record()), energy=NoEnergy("only root may read it"))
+    assert "No energy was measured: only root may read it\n" in run_page.run_description(without)

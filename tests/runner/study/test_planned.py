@@ -96,3 +96,15 @@ def test_ten_thousand_cells_are_planned_quickly() -> None:
 def test_a_device_or_weights_of_an_absent_gpus_machine_are_no_error_here(fields: dict[str, str]) -> None:
     away = planned(entry(gpu="l4", model="qwen2.5-7b", **fields))
     assert (away.plans, away.waits_for) == ((), "l4")
+
+
+def test_the_same_cell_with_and_without_energy_is_two_entries() -> None:
+    fields = {"gpu": "h100", "model": "qwen2.5-7b"}
+    with_energy, plain = plan_study(study(entry(**fields, energy="on"), entry(**fields)), ())
+    assert with_energy.keys == plain.keys
+    assert (with_energy.plans[0].energy, plain.plans[0].energy) == (True, False)
+
+
+def test_energy_of_a_cpu_is_refused_with_its_place() -> None:
+    with pytest.raises(BadPair, match=r"^s\.yaml:1: matrix: energy=on needs a GPU, whose energy NVML counts"):
+        planned(entry(energy="on"))

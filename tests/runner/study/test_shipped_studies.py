@@ -23,7 +23,7 @@ from tests.support.processes import ROOT
 FOLDER = ROOT / "experiments"
 DATA = {"gpus", "models", "paper"}
 """Files of the folder that are no studies."""
-ENTRIES = {"floor": 48, "cuda-graphs": 2, "quantisation": 19, "runtimes": 24, "smoke": 4}
+ENTRIES = {"floor": 48, "cuda-graphs": 2, "quantisation": 19, "runtimes": 24, "energy": 10, "smoke": 4}
 SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "docs" / "study.schema.json").read_text(encoding="utf-8")))
 PAPER: dict[str, Any] = yaml.safe_load((FOLDER / "paper.yaml").read_text(encoding="utf-8"))
 PAPERS_KERNELS = {"": "auto", "bitsandbytes": "auto", "AutoAWQ+Marlin": "marlin", "ExLlamaV2": "exllamav2"}
@@ -125,3 +125,16 @@ def test_runtimes_are_those_of_this_machines_gpu_and_share_a_cache() -> None:
 
 def test_smoke_needs_no_gpu() -> None:
     assert {(entry.request.gpu, entry.request.model) for entry in study("smoke").entries} == {("cpu", "tiny")}
+
+
+def test_energy_is_measured_for_the_plain_runtimes_and_the_quantised_ones_on_two_cards() -> None:
+    requests = [entry.request for entry in study("energy").entries]
+    assert {(request.energy, request.model, request.ctx, request.cache) for request in requests} == {
+        ("on", "qwen2.5-7b", "2048", "static")
+    }
+    ways = {(request.quant, request.runtime) for request in requests}
+    assert ways == {("bf16", "fused"), *((quant, "graph") for quant in ("bf16", "gptq", "awq", "bnb-nf4"))}
+    assert {(request.gpu, request.quant, request.runtime) for request in requests} == {
+        (gpu, *way) for gpu in ("h100", "h200") for way in ways
+    }
+    assert study("energy").sessions == 3

@@ -23,9 +23,8 @@ EXAMPLE = typed(cpu_record())
 def findings(job, **changes):
     """The findings of a session whose sections are those of an example."""
     timed = timing.Timed(EXAMPLE.passes, (), EXAMPLE.actual, EXAMPLE.gate)
-    sections = {
-        name: getattr(EXAMPLE, name) for name in ("snapshots", "probes", "prefill", "phases", "memory", "environment")
-    }
+    names = ("snapshots", "probes", "prefill", "phases", "energy", "memory", "environment")
+    sections = {name: getattr(EXAMPLE, name) for name in names}
     return Findings(**{"job": job, "weight_bytes": 222, "timed": timed, **sections, **changes})
 
 

@@ -99,3 +99,17 @@ def test_a_step_made_of_eager_is_likened_wherever_it_is_driven():
     found = keeper(Pair(RIGHT, RIGHT, RIGHT))
     found.drive("short", START)
     assert [each.name for each in found.evidence(CELL, 128, synthetic=True).eager] == ["short"]
+
+
+def test_of_repeated_steps_the_worst_token_of_each_position_is_checked():
+    found = keeper(left_at(24))
+    # three positions twice; the regrets decide which of two tokens is the worse
+    found.check_repeated("energy", [1, 2, 3, 4, 2, 5], 0)
+    (each,) = found.tokens
+    worst = [
+        max(pair, key=lambda token, at=at: EXPECTED.regret(token, at))
+        for pair, at in (((1, 4), 22), ((2, 2), 23), ((3, 5), 24))
+    ]
+    assert each.chosen == tuple(worst)
+    assert each.regrets == tuple(EXPECTED.regret(token, at) for token, at in zip(worst, TIMED, strict=True))
+    assert [check.name for check in found.checks] == [rows.name for rows in found.rows] == ["energy"]

@@ -1,6 +1,8 @@
 """What only a GPU can show, on the tiny model: the four passes, the counters, the settings."""
 
 import json
+import subprocess
+import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -203,3 +205,22 @@ def test_the_option_sdpa_is_obeyed_or_refused(gpu_job, backend):
     else:
         assert found["actual"]["attention_backend"] == backend
         assert found["valid"], found["reasons"]
+
+
+@pytest.mark.slow
+def test_the_energy_of_a_step_is_measured_by_the_cards_counter(tmp_path):
+    """Through the command, as a user would: the counter of a data-centre card since Volta."""
+    cell = ("--model", "tiny", "--ctx", "2048", "--runtime", "graph", "--cache", "static", "--where", "here")
+    command = [sys.executable, "-m", "runner", "cell", "--energy", *cell, "--spool", str(tmp_path), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (printed,) = json.loads(done.stdout)["sessions"]
+    assert printed["energy_unavailable"] is None
+    assert printed["joules_per_token"] > 0
+    found = json.loads(Path(printed["record"]).read_text())
+    assert recompute.differences(found) == []
+    energy = found["energy"]
+    assert energy["source"] == "counter"
+    assert energy["updates"] >= 100
+    assert energy["uncertainty"] <= 0.01
+    assert energy["steps"]["gaps_s"] < 0.2 * energy["steps"]["seconds"]
+    assert energy["idle"]["joules"] / energy["idle"]["seconds"] < found["snapshots"]["before"]["power_limit_w"]

@@ -1,5 +1,7 @@
 """The parts of a session one by one, and the order in which they run."""
 
+import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +12,12 @@ import torch
 
 from runner.cell import floors
 from runner.cell.fieldtypes import ABSENT
+from runner.record.sections.energy import NoEnergy
 from runner.record.sections.surroundings import Probes, Snapshots
-from runner.worker import session, tokens
+from runner.study.recorded import imports
+from runner.worker import energy, session, tokens
 from runner.worker.progress import Clock
+from runner.worker.timing import Timed
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 MIB = 2**20
@@ -204,3 +209,35 @@ def test_the_phases_of_a_step_that_is_one_kernel_are_measured_from_ctx(tiny_job,
     job = replace(tiny_job, cell=replace(tiny_job.cell, runtime=runtime))
     assert session._phases(step, job, Clock(1_000)) == ("clocks" if expected else ABSENT)
     assert log == expected
+
+
+def test_energy_is_measured_only_if_the_job_asks(monkeypatch, tiny_job, log):
+    measured = "its section"
+    monkeypatch.setattr(energy, "measure", lambda *arguments: log.append(arguments) or measured)
+    clock = Clock(1_000)
+    assert session._energy("step", "keeper", tiny_job, clock) is ABSENT
+    asked = replace(tiny_job, energy=True)
+    assert session._energy("step", "keeper", asked, clock) == measured
+    assert log == [("step", "keeper", asked, clock)]
+
+
+def test_energy_is_measured_after_all_timed_passes_and_its_steps_are_evidence(pretended, log, monkeypatch):
+    def measure(*_):
+        log.append("energy")
+        return NoEnergy("why")
+
+    monkeypatch.setattr(energy, "measure", measure)
+    monkeypatch.setattr(session.timing, "evidence", lambda *_: log.append("evidence") or "later")
+    monkeypatch.setattr(session.timing, "passes", lambda *_: log.append("passes") or Timed("", (), "", "earlier"))
+    session._load().job = asked = replace(pretended, energy=True)
+    found = session.run(asked, Clock(1_000))
+    assert log[log.index("passes") :] == ["passes", "energy", "evidence", "environment", "snapshot GPU-1"]
+    assert (found.energy, found.timed.evidence) == (NoEnergy("why"), "later")
+
+
+def test_a_session_without_energy_does_not_load_the_module():
+    """Its code_key does not cover it."""
+    code = "import sys; from runner.worker import session; print('runner.worker.energy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+    assert "worker/energy.py" not in imports.imported("worker/session.py")

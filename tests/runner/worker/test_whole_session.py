@@ -13,11 +13,14 @@ from runner import registry
 from runner.cell import floors
 from runner.cell.jsonform import to_json
 from runner.errors import Mismatch, WorkerFailed
+from runner.record import metrics
 from runner.record.verify import recompute
 from runner.runtimes import eager
-from runner.worker import model, session
+from runner.worker import energy, model, readings, session
 from runner.worker.progress import Clock
-from tests.support.derive import judge
+from tests.fakes.energy import STEP_W, Meter
+from tests.fakes.pynvml_fake import FIRST
+from tests.support.derive import judge, typed
 from tests.support.mutants import MUTANTS
 
 pytestmark = pytest.mark.usefixtures("quick_probe")
@@ -160,3 +163,80 @@ def test_a_hung_step_ends_the_session_with_the_place_and_without_a_record(measur
     with pytest.raises(WorkerFailed, match=r"^the fused step waited too long for activations \(layer 1, block 0\)$"):
         measure(hung)
     assert not Path(tiny_job.record_path).exists()
+
+
+class Ticks:
+    """A clock of which each look takes 50 ms at the power of a step, and each nap what it says at that of an idle card:
+    a step of the tiny model takes no time of its own."""
+
+    LOOK_S = 0.05
+
+    def __init__(self):
+        self.meter = Meter()
+
+    def perf_counter(self):
+        self.meter.spend(self.LOOK_S, STEP_W)
+        return self.meter.now_s
+
+    def sleep(self, seconds):
+        self.meter.idle(seconds)
+
+
+@pytest.fixture
+def metered(monkeypatch):
+    """A pretended card with an energy counter for a session on the CPU."""
+    ticks = Ticks()
+    ticks.meter.install(monkeypatch)
+    for module in (energy, readings):
+        monkeypatch.setattr(module, "time", ticks)
+    monkeypatch.setattr(session.card, "check", lambda _device: None)
+    return ticks.meter
+
+
+def of_card(job):
+    return {"energy": True, "device": replace(job.device, uuid=FIRST), "request": {**job.request, "energy": "on"}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cache", ["static", "dynamic"])
+def test_the_energy_of_a_step_is_measured_and_its_steps_are_checked(measure, metered, tiny_job, cache):
+    found = measure(changes=of_card(tiny_job), cache=cache)
+    assert found["valid"], found["reasons"]
+    assert found["energy"]["joules_per_token"] > 0
+    assert found["energy"]["uncertainty"] <= 0.01
+    assert {each["name"] for each in found["gate"]["tokens"]} >= {"wall", "energy"}
+    assert {each["name"] for each in found["gate"]["rows"]} >= {"wall", "energy"}
+    assert "worker/energy.py" in found["keys"]["code_files"]
+    # the card is pretended, and what NVML says of it before and after the session is that of a GPU
+    lines = [line for line in recompute.differences(found) if line.startswith(("energy", "gate", "passes", "cost_s"))]
+    assert [line for line in lines if not line.startswith(("energy: present, but the cell", "cost_s.energy"))] == []
+    assert metered.now_s > 7_000
+
+
+@pytest.mark.slow
+def test_a_card_without_a_counter_does_not_cost_the_session(measure, metered, tiny_job):
+    metered.card.unsupported = ("nvmlDeviceGetTotalEnergyConsumption", "nvmlDeviceGetPowerUsage")
+    found = measure(changes=of_card(tiny_job))
+    assert found["valid"], found["reasons"]
+    assert found["energy"] == {"unavailable": "NVML reports neither an energy counter nor the power of this card"}
+    assert [each["name"] for each in found["gate"]["tokens"]] == ["wall", "revisit"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("metered")
+def test_a_step_that_is_wrong_only_while_energy_is_measured_makes_the_session_invalid(measure, tiny_job, monkeypatch):
+    """It chooses another token once in all of these steps."""
+    repeated = energy.Repeated
+    calls = []
+
+    class Wrong(repeated):
+        def run(self):
+            super().run()
+            calls.append(1)
+            if len(calls) == 100:  # the counter's interval took 22
+                self.tokens[-1] = (self.tokens[-1] + 1) % tiny_job.shape.vocab
+
+    monkeypatch.setattr(energy, "Repeated", Wrong)
+    found = measure(changes=of_card(tiny_job), cache="static")
+    assert any("energy" in reason for reason in found["reasons"]), found["reasons"]
+    assert "energy/joules_per_token" not in metrics.values(typed(found))

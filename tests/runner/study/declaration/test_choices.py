@@ -26,6 +26,8 @@ from tests.support.studyfiles import read
         ("weights: [synthetic, hub, env:W]", "weights", ["synthetic", "hub", "env:W"]),
         ("seed: [0, 1]", "seed", ["0", "1"]),
         ("steps: 300", "steps", ["300"]),
+        ("gpu: h100\nenergy: on", "energy", ["on"]),  # which YAML reads as true
+        ("energy: [off, auto]", "energy", ["off", "auto"]),
     ],
 )
 def test_a_value_becomes_the_text_of_a_request(tmp_path: Path, text: str, field: str, values: list[str]) -> None:
@@ -55,6 +57,8 @@ def test_a_value_becomes_the_text_of_a_request(tmp_path: Path, text: str, field:
         ("attention: flash-attn", NotAvailable, "3: matrix.attention: attention=flash-attn is not available in this"),
         ("where: there", UnknownName, "3: matrix.where: unknown where 'there'; did you mean here?"),
         ("stack: old", UnknownName, "3: matrix.stack: unknown stack 'old' (allowed: auto, modern, paper)"),
+        ("energy: yess", UnknownName, "3: matrix.energy: unknown energy 'yess' (allowed: auto, on, off)"),
+        ("seed: on", BadValue, "3: matrix.seed: true is not a value of seed: write text in quotes, or a whole number"),
         ("ctx: 0", BadValue, "3: matrix.ctx: ctx=0: must be at least 1"),
         ("ctx: -5", BadValue, "3: matrix.ctx: ctx=-5: must be at least 1"),
         ("ctx: 2k", BadValue, "3: matrix.ctx: ctx=2k: must be a whole number of at least 1"),

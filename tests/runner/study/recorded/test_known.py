@@ -18,6 +18,7 @@ from runner.record.sessionrecord import SessionRecord
 from runner.study.recorded import cache, known
 from runner.study.recorded.known import Known
 from tests.support.derive import typed
+from tests.support.energies import energy_record
 from tests.support.records import cpu_record, example_record, failed_record
 
 ROOT = Path(__file__).parents[4]
@@ -74,6 +75,7 @@ def test_a_measured_session_is_known_by_what_decides_whether_it_counts(tmp_path:
         env_key=found["keys"]["env_key"],
         versions={name: found["environment"].get(name) for name in record.ENV_KEY_VERSIONS},
         host_id=found["keys"]["host_id"],
+        energy=False,
         cost_s=found["cost_s"],
     )
     assert session.is_measured
@@ -297,3 +299,9 @@ def test_committed_sessions_are_known(tmp_path: Path) -> None:
     assert found.unreadable == ()
     assert {each.path.name for each in found.sessions} == {file.name for file in files}
     assert known.read(tmp_path) == found
+
+
+def test_a_session_that_measured_energy_is_known_by_its_request(tmp_path: Path) -> None:
+    put(tmp_path, energy_record(), "a")
+    for _ in range(2):  # from the record, then from the cache
+        assert [session.energy for session in known.read(tmp_path).sessions] == [True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,10 @@ def test_the_newest_group_has_one_code_and_environment(cell: Planned) -> None:
     invalid = known(cell, 4, valid=False, code_key="newer")
     assert spooled.newest_group([old, first, second, invalid]) == (first, second)
     assert spooled.newest_group([]) == ()
+
+
+def test_a_session_with_energy_counts_where_energy_is_measured_and_nowhere_else(cell: Planned) -> None:
+    plain, with_energy = known(cell, 1), known(cell, 2, energy=True)
+    sessions, plan = SpooledSessions([plain, with_energy]), cell.plans[0]
+    assert sessions.of_cell(plan, cell.keys[0], None) == [plain]
+    assert sessions.of_cell(replace(plan, energy=True), cell.keys[0], None) == [with_energy]
