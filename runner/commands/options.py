@@ -50,7 +50,7 @@ LISTED = ("quant", "kernel", "runtime", "cache", "dtype", "attention", "stack")
 REQUEST_HELP = {
     **fieldvalues.DESCRIPTIONS,
     **{name: f"{fieldvalues.DESCRIPTIONS[name]}: {', '.join(fieldvalues.WORDS[name]())}" for name in LISTED},
-    "protocol": ", ".join(f"{name} ({counts.steps} steps)" for name, counts in NAMED.items()),
+    "protocol": ", ".join(f"{name} ({counts.timed})" for name, counts in NAMED.items()),
     "options": f"{fieldvalues.DESCRIPTIONS['options']}: {_options()}",
 }
 

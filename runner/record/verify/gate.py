@@ -77,19 +77,28 @@ def _version_differences(record: MeasuredRecord) -> Iterator[str]:
 
 def _timed_differences(gate: GateVersion2, cell: Cell, protocol: Protocol) -> Iterator[str]:
     """Yields a line for each timed step whose cache row, or whose token if the pass read one back, was not checked."""
-    names, steps = pass_names(cell), protocol.steps
+    names = _checked_passes(cell, protocol)
     for series, passes, expected in (
-        ("tokens", [tokens.name for tokens in gate.tokens], [name for name in names if name != "rate"]),
+        ("tokens", [name for each in gate.tokens for name in each.passes], [name for name in names if name != "rate"]),
         ("rows", [rows.name for rows in gate.rows], [*names]),
     ):
         if sorted(passes) != sorted(expected):
             yield f"gate.{series}: of the passes {', '.join(passes)}, expected {', '.join(expected)}"
     for tokens in gate.tokens:
+        steps = names.get(tokens.name, protocol.steps)
         for series, values in (("chosen", tokens.chosen), ("regrets", tokens.regrets), ("repeats", tokens.repeats)):
             if len(values) != steps:
                 yield f"gate.tokens {tokens.name}: {len(values)} {series}, the protocol says {steps}"
-    if len(gate.timed_trusted) != steps:
-        yield f"gate.timed_trusted: {len(gate.timed_trusted)} errors, the protocol says {steps} steps"
+        if not set(tokens.also or ()) <= set(protocol.wall_windows):
+            yield f"gate.tokens {tokens.name}.also: {', '.join(tokens.also or ())}, which are not all windows"
+    if len(gate.timed_trusted) != protocol.steps:
+        yield f"gate.timed_trusted: {len(gate.timed_trusted)} errors, the protocol says {protocol.steps} steps"
+
+
+def _checked_passes(cell: Cell, protocol: Protocol) -> dict[str, int]:
+    """Returns name → steps of each pass whose state the gate checks; of the wall pass, each window."""
+    others = {name: protocol.other_steps for name in pass_names(cell) if name != "wall"}
+    return dict.fromkeys(protocol.wall_windows, protocol.steps) | others
 
 
 def _token_differences(gate: GateVersion2, vocab: int) -> Iterator[str]:
@@ -173,9 +182,11 @@ def _driven_positions(record: MeasuredRecord) -> dict[str, list[int]]:
 
 def _checked_positions(record: MeasuredRecord) -> dict[str, list[int]]:
     """Returns name → positions of every comparison that cell and protocol require."""
-    counts = record.protocol
-    last = floors.last_position(record.cell.ctx, counts.warmup, counts.steps)
-    return _driven_positions(record) | {name: [last] for name in pass_names(record.cell)}
+    ctx, warmup = record.cell.ctx, record.protocol.warmup
+    passes = _checked_passes(record.cell, record.protocol)
+    return _driven_positions(record) | {
+        name: [floors.last_position(ctx, warmup, steps)] for name, steps in passes.items()
+    }
 
 
 def _check_differences(check: Check, positions: list[int]) -> Iterator[str]:
