@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
+from runner import tailsummary
 from runner.cell import catalogue, jsonform
 from runner.cell.catalogue import Model
 from runner.cell.vocabulary import CPU
@@ -13,6 +14,7 @@ from runner.jsonoutput import ErrorInfo
 from runner.launch.session import Finished
 from runner.record.sessionrecord import MeasuredRecord
 from runner.summary import achieved_gbs
+from runner.tailsummary import Tail
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class SessionResult:
     """that floor divided by the step"""
     r_floor_achievable: float | None = None
     """the floor at the bandwidth measured on the device, divided by the step"""
+    tail: Tail | None = None
+    """percentiles, largest step and jitter, and what else the host did meanwhile"""
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,7 @@ def session_result(finished: Finished) -> SessionResult:
         floor_ms=record.floor.floor_ms,
         r_floor=record.floor.r_floor,
         r_floor_achievable=record.floor.r_floor_achievable,
+        tail=tailsummary.tail(record),
     )
 
 
@@ -200,7 +205,7 @@ def _listed_model(model: Model, default: bool) -> ListedModel:
 
 
 OUTPUTS: Mapping[str, tuple[type, ...]] = {
-    "cell": (Cells, SessionResult),
+    "cell": (Cells, SessionResult, Tail),
     "verify": (Verification,),
     "gpus": (Gpus, ListedGpu),
     "models": (Models, ListedModel),
