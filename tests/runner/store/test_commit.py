@@ -101,12 +101,13 @@ def test_another_record_of_a_committed_session_is_refused(sqlite_uri: str) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("steps", [300, 1000])
-def test_a_long_series_arrives_whole(any_uri: str, steps: int) -> None:
-    # MLflow takes at most 1000 metrics, params and tags in one call: 1000 steps need two
-    run_id = store.commit(typed(example_record(protocol={"name": "custom", "steps": steps})), None)
+@pytest.mark.parametrize(("steps", "windows"), [(300, 1), (1000, 1), (300, 10)])
+def test_a_long_series_arrives_whole(any_uri: str, steps: int, windows: int) -> None:
+    # MLflow takes at most 1000 metrics, params and tags in one call: 1000 steps need two, ten windows of 300 need four
+    counts = {"name": "custom", "steps": steps, "windows": windows}
+    run_id = store.commit(typed(example_record(protocol=counts)), None)
     rows = contents.everything(any_uri, run_id)["rows"]["latency/step_wall_series_ms"]
-    assert [step for step, _, _ in rows] == list(range(steps))
+    assert [step for step, _, _ in rows] == list(range(steps * windows))
 
 
 @pytest.mark.medium
