@@ -22,7 +22,7 @@ venv := PATH="$$PWD/.venv/bin:$$PATH"
 # of test-fast.
 keep_bytecode := PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-whole test-stores test-nvrtc test-real lint types check ui bench-decode bench-overhead bench-study bench-tables floor graphs quant budget figures report demo results screenshots coverage verify unchanged mutants lock clean
+.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-whole test-stores test-nvrtc test-real lint types check ui bench-decode bench-overhead bench-study bench-tables floor graphs quant budget figures report demo results screenshots coverage tail-coverage verify unchanged mutants lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -121,6 +121,9 @@ bench-tables: env ## Time the tables on stores of up to 100 000 runs, made in bu
 
 coverage: env ## Simulate how often interval and verdict of an A/B are right
 	@$(venv) python -m analysis coverage $(ARGS)
+
+tail-coverage: env ## Simulate how often the bound on missed deadlines holds (two minutes)
+	@$(venv) python -m analysis tail-coverage $(ARGS)
 
 mutants: build/mutants/env/.ready ## Plant 300 bugs in the modules that judge and list those that the tests miss (half an hour; goes on)
 	@$(venv) python -m tests.planted build/mutants build/mutants/env $(ARGS)

@@ -201,3 +201,13 @@ def coverage(records: Path, form_: str) -> None:
     report = simulated.report(noise.session_groups(frame))
     click.echo(form.json_text(report) if form_ == "json" else simulated.markdown(report), nl=False)
     commands.print_omissions(frame.notes, frame.left_out)
+
+
+@main.command()
+@click.option("--format", "form_", type=click.Choice(["md", "json"]), default="md", show_default=True)
+def tail_coverage(form_: str) -> None:
+    """Simulates sessions with known tails; prints coverage of the bound on the probability of a missed deadline."""
+    from analysis.statistics import tailcoverage
+
+    report = tailcoverage.report()
+    click.echo(form.json_text(report) if form_ == "json" else tailcoverage.markdown(report), nl=False)

@@ -1,23 +1,27 @@
 """The tail of a session's steps: how often they miss a deadline, and percentiles, with upper 95 % confidence bounds.
 
-Steps within a session are autocorrelated, so n of them say as much as n / τ independent ones. τ is the integrated
-autocorrelation time of 1[t > p90], estimated by the initial positive sequence (Geyer 1992, Practical Markov chain Monte
-Carlo, Statistical Science 7). The bound is Clopper-Pearson's at the effective sample size, as for survey data (Korn and
-Graubard 1998, Survey Methodology 24): counts and sizes need not be whole, because the beta distribution is continuous.
+Steps within a session are autocorrelated, so n of them are worth n / τ independent ones. τ is the integrated
+autocorrelation time of 1[t > p90], or that of 1[t > deadline] if it is longer: rare slow steps that come in bursts
+hardly show in the former. The bound is Clopper-Pearson's at the effective sample size, as for survey data (Korn and
+Graubard 1998, Survey Methodology 24): missed / τ of n / τ, in the beta distribution, which needs no whole numbers.
+`python -m analysis tail-coverage` simulates how often it holds.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from runner.record.autocorrelation import Indicators, autocovariances, indicators, initial_positive
 from runner.record.quantiles import CONFIDENCE
 
 Windows = Sequence[Sequence[float]]
-"""Steps, one sequence per window; the windows are independent restarts."""
+"""Times of steps, one sequence per window; the windows are independent restarts."""
+
+SLOWEST = 0.1
+"""The share of steps whose autocorrelation counts: those above p90."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Effective:
 
 @dataclass(frozen=True)
 class Miss:
-    """Chunks that took longer than a deadline, their share, and the upper 95 % bound on its expectation."""
+    """Chunks of steps that took longer than a deadline, their share, and the upper 95 % bound on the probability."""
 
     missed: int
     chunks: int
@@ -42,132 +46,101 @@ class Miss:
 
 
 def effective(windows: Windows) -> Effective:
-    """Returns the effective size of a sample of steps. If nothing can be told from it (a constant one), τ is 1."""
+    """Returns what a sample of steps is worth. Without any difference between steps, or without steps, τ is 1."""
     n = sum(map(len, windows))
-    tau = autocorrelation_time(_slowest_tenth(windows)) if n else 1.0
+    tau = initial_positive(autocovariances(slowest(windows))) if n else 1.0
     return Effective(n, tau, n / tau)
 
 
 def miss(windows: Windows, deadline_ms: float, tokens: int = 1) -> Miss | None:
-    """Returns how often `tokens` consecutive steps of a window take longer than the deadline; None without a chunk.
+    """Returns how often `tokens` consecutive steps together take longer than the deadline; None without a chunk.
 
-    Chunks are disjoint. The steps that remain at the end of a window are not used.
+    Chunks are disjoint and lie within a window. The steps that remain at its end are not used.
     """
-    chunks = [_chunks(window, tokens) for window in windows]
+    chunks = chunked(windows, tokens)
     size = effective(chunks)
     if not size.n:
         return None
-    missed = sum(time > deadline_ms for time in chain(*chunks))
-    upper = upper_bound(missed / size.tau, size.n_eff)
-    return Miss(missed, size.n, missed / size.n, upper, size.tau, size.n_eff)
+    late = longer(chunks, deadline_ms)
+    missed = late.yes.bit_count()
+    tau = max(size.tau, initial_positive(autocovariances(late)))
+    n_eff = size.n / tau
+    return Miss(missed, size.n, missed / size.n, upper_bound(missed / tau, n_eff), tau, n_eff)
 
 
 def percentile_bound(windows: Windows, percent: float) -> float | None:
-    """Returns an upper 95 % confidence bound on a percentile: the smallest observed step that the probability of a
-    longer one, at its own bound, permits. None if the sample is too small."""
+    """Returns an upper 95 % confidence bound on a percentile: the smallest observed step that, as a deadline, is missed
+    with a probability of at most 1 - percent / 100 by its bound, and so is every longer one. None if the sample cannot
+    support it."""
     size = effective(windows)
-    steps = sorted(chain(*windows), reverse=True)
-    supported = bisect_right(
-        range(size.n), 1 - percent / 100, key=lambda longer: upper_bound(longer / size.tau, size.n_eff)
-    )
-    return steps[supported - 1] if supported else None
+    found = None
+    for step in sorted({*chain(*windows)}, reverse=True):
+        late = longer(windows, step)
+        tau = max(size.tau, initial_positive(autocovariances(late)))
+        if not _is_bound(1 - percent / 100, late.yes.bit_count() / tau, size.n / tau):
+            break
+        found = step
+    return found
 
 
 def upper_bound(missed: float, n_eff: float) -> float:
-    """Returns the one-sided 95 % Clopper-Pearson bound on a probability: the p with I_p(missed + 1, n_eff - missed) =
-    0.95, by bisection. All missed, or no sample, bounds nothing: 1."""
-    if missed >= n_eff:
-        return 1.0
+    """Returns the one-sided 95 % Clopper-Pearson bound on a probability, by bisection; 1 if all are missed or
+    there are none."""
     low, high = 0.0, 1.0
     while low < (middle := (low + high) / 2) < high:
-        if _incomplete_beta(middle, missed + 1, n_eff - missed) < CONFIDENCE:
-            low = middle
-        else:
+        if _is_bound(middle, missed, n_eff):
             high = middle
+        else:
+            low = middle
     return high
 
 
-def _chunks(window: Sequence[float], tokens: int) -> list[float]:
-    return [sum(window[start : start + tokens]) for start in range(0, len(window) - tokens + 1, tokens)]
+def _is_bound(probability: float, missed: float, n_eff: float) -> bool:
+    """Tells if a larger probability would let as few be missed in 5 % of the samples, or in fewer."""
+    return missed < n_eff and _incomplete_beta(probability, missed + 1, n_eff - missed) >= CONFIDENCE
 
 
-@dataclass(frozen=True)
-class Indicators:
-    """A yes or no per step, as the bits of an integer: step i is bit i."""
+def chunked(windows: Windows, tokens: int) -> Windows:
+    """Returns the times of disjoint chunks of consecutive steps, by window."""
+    return [
+        [sum(window[start : start + tokens]) for start in range(0, len(window) - tokens + 1, tokens)]
+        for window in windows
+    ]
 
-    bits: int
-    length: int
+
+def longer(windows: Windows, time: float) -> Indicators:
+    """Returns 1[t > time]."""
+    return indicators([[step > time for step in window] for window in windows])
 
 
-def _slowest_tenth(windows: Windows) -> list[Indicators]:
-    """Returns 1[t > p90], or 1[t >= p90] if so many steps are equally slow that none is slower than p90."""
+def slowest(windows: Windows) -> Indicators:
+    """Returns 1[t > p90], or 1[t >= p90] if p90 is the largest step. `windows` has a step."""
     steps = sorted(chain(*windows))
-    p90 = steps[math.ceil(0.9 * len(steps)) - 1]
-    if steps[-1] > p90:
-        return [_indicators([step > p90 for step in window]) for window in windows]
-    return [_indicators([step >= p90 for step in window]) for window in windows]
-
-
-def _indicators(values: Sequence[bool]) -> Indicators:
-    return Indicators(int("0" + "".join("01"[value] for value in reversed(values)), 2), len(values))
-
-
-def autocorrelation_time(series: Sequence[Indicators]) -> float:
-    """Returns the integrated autocorrelation time 1 + 2 Σ ρ(k), at least 1: Geyer's initial positive sequence.
-
-    The sum ends before the first pair of lags 2m and 2m + 1 whose autocovariances are not positive in sum.
-    """
-    covariances = autocovariances(series)
-    variance = next(covariances, 0.0)
-    if not variance:
-        return 1.0
-    total = variance + next(covariances, 0.0)
-    for even in covariances:
-        pair = even + next(covariances, 0.0)
-        if pair <= 0:
-            break
-        total += pair
-    return max(1.0, 2 * total / variance - 1)
-
-
-def autocovariances(series: Sequence[Indicators]) -> Iterator[float]:
-    """Yields the autocovariance at lags 0, 1, 2, …: pairs within windows, around the mean of all, divided by n."""
-    n = sum(each.length for each in series)
-    mean = sum(each.bits.bit_count() for each in series) / n if n else 0.0
-    for lag in range(max((each.length for each in series), default=0)):
-        yield sum(_products(each, lag, mean) for each in series) / n
-
-
-def _products(one: Indicators, lag: int, mean: float) -> float:
-    """Returns Σ (x(i) - mean) (x(i + lag) - mean)."""
-    pairs = max(0, one.length - lag)
-    later = one.bits >> lag
-    earlier = one.bits & ((1 << pairs) - 1)
-    both = (earlier & later).bit_count()
-    return both - mean * (earlier.bit_count() + later.bit_count()) + pairs * mean**2
+    p90 = steps[math.ceil((1 - SLOWEST) * len(steps)) - 1]
+    if p90 < steps[-1]:
+        return longer(windows, p90)
+    return indicators([[step >= p90 for step in window] for window in windows])
 
 
 def _incomplete_beta(x: float, a: float, b: float) -> float:
-    """Returns the regularised incomplete beta function I_x(a, b), by its continued fraction (Lentz's method; Numerical
-    Recipes, 3rd ed., section 6.4)."""
+    """Returns the regularised incomplete beta function I_x(a, b) for 0 < x < 1, by its continued fraction (Lentz's
+    method; Numerical Recipes, 3rd ed., section 6.4)."""
     if x > (a + 1) / (a + b + 2):
         return 1 - _incomplete_beta(1 - x, b, a)
-    if not x:
-        return 0.0
     front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
     return math.exp(front) / a / _continued_fraction(x, a, b)
 
 
 def _continued_fraction(x: float, a: float, b: float) -> float:
-    """Returns 1 + d(1) / (1 + d(2) / (1 + …)))."""
-    f, c, d = 1.0, 1.0, 0.0
+    """Returns 1 + d1 / (1 + d2 / (1 + …)), the reciprocal of the fraction in that section's equation 6.4.5."""
+    fraction, c, d = 1.0, 1.0, 0.0
     for index in range(1, 10_000):
         m = index // 2
-        numerator = m * (b - m) if index % 2 == 0 else -(a + m) * (a + b + m)
+        numerator = -(a + m) * (a + b + m) if index % 2 else m * (b - m)
         term = numerator * x / ((a + index - 1) * (a + index))
         d = 1 / (1 + term * d)
         c = 1 + term / c
-        f *= c * d
+        fraction *= c * d
         if abs(c * d - 1) < 1e-15:
             break
-    return f
+    return fraction

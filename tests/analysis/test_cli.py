@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from analysis import cli
-from analysis.statistics import coverage
+from analysis.statistics import coverage, tailcoverage
 from runner.errors import BadRecord, Usage
 from runner.record import record
 from tests.support.noises import COMMITTED
@@ -37,7 +37,19 @@ def test_a_usage_error_quotes_no_password() -> None:
 def test_help_lists_every_command_and_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["--help"]) == 0
     names = {line.split()[0] for line in capsys.readouterr().out.partition("Commands:")[2].splitlines() if line.strip()}
-    assert {"ab", "compare", "coverage", "report", "tables", "floor", "graphs", "quant", "budget", "paper"} <= names
+    assert {
+        "ab",
+        "compare",
+        "coverage",
+        "tail-coverage",
+        "report",
+        "tables",
+        "floor",
+        "graphs",
+        "quant",
+        "budget",
+        "paper",
+    } <= names
 
 
 @pytest.mark.medium
@@ -55,6 +67,14 @@ def test_coverage_is_that_of_the_records_sessions(tmp_path: Path, monkeypatch: p
     done = CliRunner().invoke(cli.main, arguments, catch_exceptions=False)
     assert groups == [[]]  # a single session has no scatter
     assert done.stdout == coverage.markdown(COMMITTED) if form == "md" else json.loads(done.stdout) == COMMITTED
+
+
+@pytest.mark.parametrize("form", ["md", "json"])
+def test_tail_coverage_is_printed_as_a_page_or_as_its_figures(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    committed = json.loads((Path(__file__).parents[2] / "docs" / "evidence" / "tail-coverage.json").read_text())
+    monkeypatch.setattr(tailcoverage, "report", lambda: committed)  # a simulation takes minutes
+    done = CliRunner().invoke(cli.main, ["tail-coverage", "--format", form], catch_exceptions=False)
+    assert done.stdout == tailcoverage.markdown(committed) if form == "md" else json.loads(done.stdout) == committed
 
 
 @pytest.mark.medium
