@@ -175,7 +175,7 @@ def _windows(place: str, timed: StepwisePass) -> Iterator[tuple[str, tuple[float
 
 
 def _twin_differences(passes: Passes) -> Iterator[str]:
-    """Yields a line for each pair of passes, or windows, with copied steps. Of a longer one, its beginning counts."""
+    """Yields a line for each pair of passes, or windows, with copied steps, compared over the shorter length."""
     for (first, ours), (second, theirs) in combinations(_step_series(passes).items(), 2):
         if kind_of_copy := copies.likeness(ours[: len(theirs)], theirs[: len(ours)]):
             yield f"{second}: {kind_of_copy} as {first}"
