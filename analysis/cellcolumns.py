@@ -94,6 +94,16 @@ USD_PER_MTOK = Column(
     help="price of a million tokens of one stream (batch 1), at the price per hour of --price or of the catalogue",
 )
 
+P99 = Column(
+    "p99 ≤",
+    "p99_ms",
+    ".2f",
+    optional=True,
+    unit="ms",
+    help="upper 95 % bound on the 99th percentile of the steps of the worst session, at its number of independent "
+    "steps; empty if the steps of a session are too few",
+)
+
 
 def cell_columns(names: Iterable[str]) -> list[Column]:
     """Returns the columns of these fields."""
@@ -108,5 +118,6 @@ def tail(percent: int) -> Column:
         ".2f",
         optional=True,
         unit="ms",
-        help=f"{percent}th percentile of the steps of the worst session, if it has enough steps",
+        help=f"{percent}th percentile of the steps of the worst session, if it has enough steps; as if they were "
+        "independent",
     )

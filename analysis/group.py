@@ -93,8 +93,8 @@ class Group:
     """90th percentile of the step in the worst session, in ms"""
     step_wall_p95_ms: float | None = None
     """95th percentile, likewise"""
-    step_wall_p99_ms: float | None = None
-    """99th percentile, likewise"""
+    p99_ms: float | None = None
+    """upper 95 % bound on the 99th percentile in the worst session; None if the steps of a session are too few"""
     kernels_per_step: float | None = None
     """kernels launched per step"""
     kernel_sum_ms: float | None = None

@@ -20,8 +20,10 @@ from runner.record.record import MEASURED
 KEYS = ("cell_key", "protocol", "code_key", "env_key")
 CELL_ORDER = ("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "dtype", "weights_id", "options")
 WALL = "step_wall_ms"
-WORST = frozenset({"peak_bytes", "logit_error", "step_wall_p90_ms", "step_wall_p95_ms", "step_wall_p99_ms"})
-"""Metrics that a group takes from its worst session; all others are the median over sessions."""
+WORST = frozenset({"peak_bytes", "logit_error", "step_wall_p90_ms", "step_wall_p95_ms"})
+"""Metrics that a group takes from its worst session; all others, without bounds, are the median over sessions."""
+BOUNDS = frozenset({"p99_ms"})
+"""Bounds that the steps of a session may be too few for. A group has the largest, and none if a session has none."""
 RANGED = frozenset({"joules_per_token", "joules_per_token_above_idle"})
 """Metrics with a range over the sessions that have them, if these are at least `FEWEST_FOR_A_RANGE`."""
 FEWEST_FOR_A_RANGE = 3
@@ -96,6 +98,8 @@ def _aggregated(frame: Frame, metrics: Sequence[str]) -> polars.DataFrame:
 
 def _centre(name: str, counted: polars.Expr) -> polars.Expr:
     values = polars.col(name).filter(counted)
+    if name in BOUNDS:
+        return polars.when(~values.has_nulls()).then(values.max()).alias(name)
     return (values.max() if name in WORST else values.median()).alias(name)
 
 

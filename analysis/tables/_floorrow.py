@@ -45,8 +45,8 @@ class FloorRow(CellRow):
     """90th percentile of the step in the worst session, in ms"""
     step_wall_p95_ms: float | None
     """95th percentile, likewise"""
-    step_wall_p99_ms: float | None
-    """99th percentile, likewise"""
+    p99_ms: float | None
+    """upper 95 % bound on the 99th percentile in the worst session; None if the steps of a session are too few"""
     step_wall_revisit_ms: float | None
     """ms by the same clock at context lengths that the process has processed before; None without a growing cache"""
     step_busy_ms: float | None

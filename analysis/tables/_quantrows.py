@@ -94,6 +94,8 @@ class QuantRow(GroupRow, SavingRow):
     """coverage of the interval as text"""
     step_wall_p90_ms: float | None
     """90th percentile of the step in the worst session, in ms"""
+    p99_ms: float | None
+    """upper 95 % bound on the 99th percentile in the worst session; None if the steps of a session are too few"""
     bytes_streamed: float | None
     """bytes that a step must read"""
     floor_ms: float | None

@@ -14,6 +14,7 @@ from analysis.cellcolumns import (
     CELL,
     FLOOR_MS,
     JOULES,
+    P99,
     PEAK,
     R_FLOOR,
     SESSIONS,
@@ -41,7 +42,16 @@ if TYPE_CHECKING:
     from analysis.figures.style import Drawn
 
 METRICS = (
-    *("step_wall_ms", "step_wall_p90_ms", "bytes_streamed", "floor_ms", "r_floor", "peak_bytes", "logit_error"),
+    *(
+        "step_wall_ms",
+        "step_wall_p90_ms",
+        "p99_ms",
+        "bytes_streamed",
+        "floor_ms",
+        "r_floor",
+        "peak_bytes",
+        "logit_error",
+    ),
     *("joules_per_token", "joules_per_token_above_idle"),
 )
 EAGER = "eager"
@@ -107,6 +117,7 @@ VALUE_COLUMNS = (
     WALL,
     *WALL_ENDS,
     tail(90),
+    P99,
     FLOOR_MS,
     R_FLOOR,
     Column(

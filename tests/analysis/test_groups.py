@@ -9,7 +9,7 @@ from tests.support.energies import energy_record
 from tests.support.frames import frame_of
 from tests.support.records import STARTED_MS, example_record, of_gate_version_1
 
-TAILS = ("step_wall_p90_ms", "step_wall_p95_ms", "step_wall_p99_ms")
+TAILS = ("step_wall_p90_ms", "step_wall_p95_ms", "p99_ms")
 
 
 def rows_of(records, metrics=(groups.WALL,), every_code=False):
@@ -36,9 +36,13 @@ def coded(found, code):
 
 
 def tail_record(slowest_ms):
-    """300 steps of 36 ms, of which 31 take longer: p90, p95 and p99 are among those."""
-    found = example_record(protocol={"name": "tail", "steps": 300})
-    found["passes"]["wall"]["steps_ms"] = [36.0] * 260 + [slowest_ms] * 40
+    """300 steps of 36 ms, of which every eighth takes longer: p90, p95 and p99 are among those."""
+    return tail_of(([36.0] * 7 + [slowest_ms]) * 37 + [36.0] * 4)
+
+
+def tail_of(steps_ms):
+    found = example_record(protocol={"name": "tail", "steps": len(steps_ms)})
+    found["passes"]["wall"]["steps_ms"] = steps_ms
     return judged(found)
 
 
@@ -48,6 +52,16 @@ def test_a_tail_is_the_worst_sessions(name):
     (row,) = rows_of([tail_record(ms) for ms in (40.0, 60.0, 50.0)], (groups.WALL, *TAILS))
     assert getattr(row, name) == 60.0
     assert row.step_wall_ms == 36.0
+
+
+@pytest.mark.medium
+def test_slow_steps_in_a_row_are_too_few_for_p99_and_one_such_session_is_enough():
+    """Ten bursts of four are worth fewer independent steps than p99 needs, although 300 steps are enough of them."""
+    bursts = tail_of(([36.0] * 26 + [40.0] * 4) * 10)
+    assert bursts["latency"]["step_wall_p99_ms"] == 40.0
+    for records in ([bursts], [tail_record(40.0), tail_record(50.0), bursts]):
+        (row,) = rows_of(records, (groups.WALL, *TAILS))
+        assert row.p99_ms is None
 
 
 @pytest.mark.parametrize(

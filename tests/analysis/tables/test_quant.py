@@ -142,6 +142,15 @@ def test_the_summary_counts_savings_above_below_and_around_1():
 
 
 @pytest.mark.medium
+def test_p99_has_a_column_only_where_the_steps_are_enough():
+    found = packed_record(protocol={"name": "tail-long", "steps": 300, "windows": 10})
+    (tail,) = (row for row in rows_of([found]) if row.source == "measured")
+    assert "| p99 ≤ |" in quant.TABLE.markdown([tail])
+    assert tail.p99_ms > tail.step_wall_ms
+    assert "p99" not in quant.TABLE.markdown(rows_of([packed_record()]))
+
+
+@pytest.mark.medium
 def test_joules_have_columns_only_where_they_were_measured():
     found = [with_energy(packed_record(step_ms=18.0 + number / 10)) for number in range(3)]
     (row,) = (row for row in rows_of(found) if row.source == "measured")
