@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from analysis import cli, registry, tables
 from analysis.abrow import Summary
+from analysis.choose.chooserow import ChooseRow
 from analysis.form import Column
 from analysis.reading import Reading
 from analysis.report import contents, files, grid, page
@@ -36,6 +37,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis import groups
+from analysis.choose.chooserow import ChooseRow
 from analysis.form import Column
 from analysis.reading import Reading
 from analysis.row import Row
@@ -186,6 +188,7 @@ def test_every_column_of_a_table_says_what_it_means(name: str) -> None:
 KINDS = {
     "floor": FloorRow,
     "ranges": RangeRow,
+    "choose": ChooseRow,
     "graphs": GraphsRow,
     "quant": _quantrows.QuantRow,
     "quant, without a saving": _quantrows.GroupRow,
@@ -204,5 +207,5 @@ def test_the_keys_of_json_and_csv_are_those_that_readers_know() -> None:
 
 
 def test_the_tables_stand_in_the_order_of_reports_with_their_excerpts() -> None:
-    assert list(registry.choices()) == ["floor", "ranges", "graphs", "quant", "budget", "paper"]
-    assert {table.name for table in registry.tables()} == {"floor", "graphs", "quant", "budget", "paper"}
+    assert list(registry.choices()) == ["floor", "ranges", "choose", "graphs", "quant", "budget", "paper"]
+    assert {table.name for table in registry.tables()} == {"floor", "choose", "graphs", "quant", "budget", "paper"}

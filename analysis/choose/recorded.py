@@ -1,0 +1,65 @@
+"""Candidates that were measured: the groups of a frame, with the tail of their sessions' steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from analysis import groups
+from analysis import prices as pricing
+from analysis.choose import memory
+from analysis.choose.candidate import MEASURED, Candidate, Configuration
+from analysis.choose.scope import Scope
+from analysis.choose.worstsession import Tail, tail
+from analysis.group import Group
+from analysis.prices import Prices
+from analysis.reading import Reading
+from analysis.sources.frame import Details
+from runner.record.tails import Windows
+
+METRICS = ("step_wall_ms", "prefill_ms", "peak_bytes", "joules_per_token")
+NEWEST = 100
+"""Most sessions of a group whose steps are read, the newest."""
+
+
+def candidates(reading: Reading, scope: Scope, tokens: int, prices: Prices) -> list[Candidate]:
+    """Returns the valid groups in the scope."""
+    found = [group for group in groups.rows(reading.frame, METRICS, reading.every_code) if group.valid]
+    inside = [group for group in found if scope.has(group.gpu, group.model, group.ctx)]
+    sessions = groups.counted_sessions(reading.frame)
+    chosen = {group.key: sessions[group.key][-NEWEST:] for group in inside}
+    details = reading.source.details([session for ids in chosen.values() for session in ids])
+    return [_candidate(group, _tail(group, chosen[group.key], details, tokens), tokens, prices) for group in inside]
+
+
+def _tail(group: Group, sessions: Sequence[str], details: Mapping[str, Details], tokens: int) -> Tail | None:
+    steps = window_steps(group.protocol)
+    return tail([windows(details[session].steps_ms, steps) for session in sessions], tokens)
+
+
+def window_steps(protocol: str) -> int:
+    """Returns the steps of a window, which end the name of a protocol such as `paper-5-30`."""
+    return int(protocol.rpartition("-")[2])
+
+
+def windows(steps_ms: Sequence[float], length: int) -> Windows:
+    """Returns the steps of a session by window: each window restarts at the same position."""
+    return [steps_ms[start : start + length] for start in range(0, len(steps_ms), length)]
+
+
+def _candidate(group: Group, tail_: Tail | None, tokens: int, prices: Prices) -> Candidate:
+    return Candidate(
+        configuration=Configuration(
+            group.gpu, group.model, group.ctx, group.quant, group.kernel, group.runtime, group.cache
+        ),
+        basis=MEASURED,
+        source="",
+        step_ms=group.wall_ms,
+        chunk_ms=tokens * group.wall_ms if tail_ is None else tail_.chunk_ms,
+        group=group,
+        tail=tail_,
+        joules_per_token=group.joules_per_token,
+        joules_low=group.joules_per_token_low,
+        joules_high=group.joules_per_token_high,
+        usd_per_mtok=pricing.usd_per_mtok(group.gpu, group.wall_ms, prices),
+        memory_left_bytes=memory.left_bytes(group.gpu, group.peak_bytes),
+    )
