@@ -156,9 +156,16 @@ class ChooseRow(Row):
     @property
     def range_words(self) -> str | None:
         """Returns the range of a predicted step."""
-        if self.step_low_ms is None:
-            return None
-        return f"{self.step_low_ms:.2f}–{'' if self.step_high_ms is None else f'{self.step_high_ms:.2f}'}"
+        return self._range(".2f")
+
+    @property
+    def short_range(self) -> str | None:
+        """Returns this range in three digits."""
+        return self._range(".3g")
+
+    def _range(self, form: str) -> str | None:
+        low, high = self.step_low_ms, self.step_high_ms
+        return None if low is None else f"{low:{form}}–{'' if high is None else format(high, form)}"
 
     @property
     def joules_words(self) -> str | None:

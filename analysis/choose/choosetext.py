@@ -9,13 +9,14 @@ from analysis.choose.candidate import MEASURED, PREDICTED, PUBLISHED
 from analysis.choose.choosecolumns import names
 from analysis.choose.chooserow import ChooseRow
 from analysis.form import NOTHING
-from runner.layout import WIDTH, aligned
+from runner.layout import GAP, WIDTH, aligned
 
 SHORT: Mapping[str, str] = {MEASURED: "measured", PUBLISHED: "paper", PREDICTED: "predicted"}
+UNTESTED = "untested"
 FLAGGED, QUANTISED = "!", "*"
 TITLES = ("meets", "gpu", "configuration", "ms/step", "p99 ≤", "miss ≤", "J/token", "$/Mtok", "GB left", "evidence")
 NUMERIC = TITLES[3:9]
-EXPENDABLE = ("GB left", "J/token", "miss ≤", "p99 ≤")
+EXPENDABLE = ("GB left", "J/token", "miss ≤", "p99 ≤", "$/Mtok")
 """Columns that a narrow terminal does without, the first to go first."""
 MORE = "--format md shows every column, with flags and notes"
 
@@ -31,14 +32,15 @@ def text(rows: Sequence[ChooseRow], sentences: Sequence[str], width: int = WIDTH
 
 def _cells(row: ChooseRow, name: str) -> Iterator[str]:
     yield from (row.meets, row.gpu, f"{name}{QUANTISED if row.accuracy else ''}")
-    yield row.range_words or f"{row.step_wall_ms:.2f}"
+    yield row.short_range or f"{row.step_wall_ms:.2f}"
     yield _number(row.p99_ms, ".2f")
     yield NOTHING if row.miss_upper is None else f"{100 * row.miss_upper:.3g} %"
     yield row.joules_words or NOTHING
     yield _number(row.usd_per_mtok, ".2f")
     yield _number(None if row.memory_left_bytes is None else row.memory_left_bytes / 1e9, ".1f")
     sessions = f" ({row.sessions})" if row.sessions else ""
-    yield f"{SHORT[row.basis]}{', untested' if row.untested else ''}{sessions}{f' {FLAGGED}' if row.flags else ''}"
+    basis = UNTESTED if row.untested else SHORT[row.basis]
+    yield f"{basis}{sessions}{f' {FLAGGED}' if row.flags else ''}"
 
 
 def _number(value: float | None, form_: str) -> str:
@@ -50,7 +52,7 @@ def _fitting(lines: Sequence[Sequence[str]], width: int) -> list[int]:
     head, *body = lines
     shown = [place for place, title in enumerate(head) if any(line[place] != NOTHING for line in body)]
     for title in EXPENDABLE:
-        if sum(max(len(line[place]) for line in lines) + 2 for place in shown) - 2 <= width:
+        if sum(max(len(line[place]) for line in lines) + len(GAP) for place in shown) - len(GAP) <= width:
             break
         shown = [place for place in shown if head[place] != title]
     return shown
@@ -59,6 +61,8 @@ def _fitting(lines: Sequence[Sequence[str]], width: int) -> list[int]:
 def _legend(rows: Sequence[ChooseRow]) -> Iterator[str]:
     if any(row.sessions for row in rows):
         yield "measured (n): here, in n sessions"
+    if any(row.untested for row in rows):
+        yield f"{UNTESTED}: predicted for an architecture without a record"
     if flags := sorted({flag for row in rows for flag in row.flags}):
         yield f"{FLAGGED} suspect: {', '.join(flags)} (docs/flags.md)"
     if caveats := dict.fromkeys(row.accuracy for row in rows if row.accuracy):

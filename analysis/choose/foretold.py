@@ -26,9 +26,9 @@ def candidates(scope: Scope, tokens: int, measured: Collection[Configuration], p
 
 
 def has_bandwidth(name: str) -> bool:
-    """Returns whether a GPU is in the catalogue with its bandwidth; the CPU is no GPU."""
+    """Returns whether a GPU is in the catalogue with its bandwidth."""
     entry = catalogue.gpus().get(name)
-    return entry is not None and entry.nvml is not None and entry.bandwidth_gbs.value is not None
+    return entry is not None and entry.bandwidth_gbs.value is not None
 
 
 def _candidate(found: Prediction, tokens: int, prices: Prices) -> Candidate:
