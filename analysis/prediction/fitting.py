@@ -16,7 +16,7 @@ from analysis.prediction import stepmodel
 from analysis.prediction.constants import Architecture, Products, Remainder, StepPath
 from analysis.prediction.kernelgroups import PLAIN
 from analysis.prediction.observations import Observation
-from analysis.prediction.workload import DYNAMIC, Configuration
+from analysis.prediction.workload import DYNAMIC, Configuration, layer_parameters
 from runner.cell import catalogue
 from runner.errors import BadRecord
 
@@ -49,9 +49,7 @@ def fit(observed: Sequence[Observation]) -> Architecture:
         )
     products = _all_products(observed, _plain_products(plain))
     whole = [row for row in observed if not row.configuration.is_one_kernel]
-    parameters = [
-        row.shape.layers * sum(rows * columns for rows, columns in row.shape.linear_shapes) for row in observed
-    ]
+    parameters = [layer_parameters(row.shape) for row in observed]
     return Architecture(
         name=_name(first.gpu, first.capability),
         capability=first.capability,
@@ -134,8 +132,10 @@ def _outside(observed: Sequence[Observation]) -> Outside:
 
 def _own_outside(rows: Sequence[Observation]) -> Outside:
     """Returns gap and read-back of rows that the device paces."""
-    gap_us = statistics.median((row.rate_ms - row.busy_ms) / row.kernels * 1e3 for row in rows)
-    return Outside(max(gap_us, 0.0), max(statistics.median(row.wall_ms - row.rate_ms for row in rows), 0.0))
+    return Outside(
+        gap_us=_middle((row.rate_ms - row.busy_ms) / row.kernels * 1e3 for row in rows),
+        readback_ms=_middle(row.wall_ms - row.rate_ms for row in rows),
+    )
 
 
 def _is_host_paced(rows: Sequence[Observation]) -> bool:
@@ -153,7 +153,7 @@ def _path(runtime: str, cache: str, rows: Sequence[Observation], hidden: Outside
         ctx=max(row.ctx for row in rows),
         gap_us=outside.gap_us,
         readback_ms=outside.readback_ms,
-        new_length_ms=_mean(row.wall_ms - row.revisit_ms for row in rows) if cache == DYNAMIC else 0.0,
+        new_length_ms=_middle(row.wall_ms - row.revisit_ms for row in rows) if cache == DYNAMIC else 0.0,
     )
 
 
@@ -216,6 +216,11 @@ def _by(rows: Iterable[Observation], key: Callable[[Observation], Key]) -> Mappi
     for row in rows:
         found[key(row)].append(row)
     return found
+
+
+def _middle(differences: Iterable[float]) -> float:
+    """Returns the median of differences of clocks, at least 0: clocks of different passes may cross."""
+    return max(statistics.median(differences), 0.0)
 
 
 def _mean(values: Iterable[float]) -> float:

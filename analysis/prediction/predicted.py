@@ -9,7 +9,7 @@ from analysis.prediction import constants as data
 from analysis.prediction import estimates
 from analysis.prediction.constants import Constants
 from analysis.prediction.estimates import Card
-from analysis.prediction.workload import PROTOCOL, Configuration, streamed_bytes
+from analysis.prediction.workload import PROTOCOL, Configuration, layer_parameters, streamed_bytes
 from analysis.row import Row
 from runner import registry
 from runner.cell import catalogue, floors, vocabulary
@@ -141,7 +141,7 @@ def known_model(name: str, ctx: int, constants: Constants) -> Model:
     largest = model.shape.max_positions - PROTOCOL.warmup - PROTOCOL.steps
     if not 1 <= ctx <= largest:
         raise BadValue(f"ctx={ctx}: choose a context of 1 to {largest} positions for {name}")
-    size = model.shape.layers * sum(rows * columns for rows, columns in model.shape.linear_shapes)
+    size = layer_parameters(model.shape)
     ends = [end for known in constants.architectures for end in known.parameters]
     if not min(ends) / SIZE_MARGIN <= size <= max(ends) * SIZE_MARGIN:
         raise NotAvailable(

@@ -58,7 +58,7 @@ TITLES = {
 
 
 def predictions_text(rows: Sequence[Prediction]) -> str:
-    """Returns predictions of one GPU, model and ctx as Markdown, the fastest first."""
+    """Returns predictions of one GPU, model and ctx as Markdown."""
     first = rows[0]
     lines = [f"Predicted, not measured: {first.model} at ctx {first.ctx} on {first.gpu}.", ""]
     lines += [*markdown_table(rows, COLUMNS), ""]

@@ -89,6 +89,11 @@ def workload(configuration: Configuration, shape: ModelShape, ctx: int) -> Workl
     )
 
 
+def layer_parameters(shape: ModelShape) -> int:
+    """Returns the number of parameters of the layers' matrices."""
+    return shape.layers * sum(rows * columns for rows, columns in shape.linear_shapes)
+
+
 def streamed_bytes(configuration: Configuration, shape: ModelShape, ctx: int) -> float:
     """Returns the bytes that a step must read."""
     dtype_bytes = floors.DTYPE_BYTES[configuration.dtype]

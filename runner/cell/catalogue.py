@@ -54,10 +54,10 @@ class Gpu:
     image_reason: str | None
     bandwidth_gbs: Figure
     memory_gb: Figure
-    shared_memory: bool
     l2_mib: Figure
-    power_w: Figure
     price_usd_per_hour: Figure
+    power_w: Figure = Figure(None, None, "not stated")
+    shared_memory: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def _gpu(key: str, entry: Any, place: Place) -> Gpu:
     data = checked(Gpu, entry, place)
-    gpu = Gpu(**{**data, **{name: _figure(data[name], place.at(name)) for name in FIGURES}, KEY: key})
+    figures = {name: _figure(data[name], place.at(name)) for name in FIGURES if name in data}
+    gpu = Gpu(**{**data, **figures, KEY: key})
     if gpu.price_usd_per_hour.value is not None and not gpu.price_usd_per_hour.date:
         raise place.at("price_usd_per_hour").error('a price needs its date: add date, such as "2026-11"')
     _check_pattern(gpu.nvml, place.at("nvml"))

@@ -77,3 +77,13 @@ def test_the_probe_is_compared_within_a_configuration():
     slower = replace(session, session="slower", revisit_ms=session.revisit_ms * 1.5, launch_us=9.0)
     found = fitting.fit([observation(GRAPH, "qwen2.5-7b"), replace(row, sessions=(session, slower))])
     assert found.probe_correlation == pytest.approx(1.0)
+
+
+def test_clocks_that_cross_leave_no_time_between_them():
+    """A pass without read-back that was slower than the one with it, a first visit that was faster than a revisit."""
+    eager, graph = observation(EAGER, "qwen2.5-7b"), observation(GRAPH, "qwen2.5-7b")
+    (first,) = eager.sessions
+    crossed = replace(eager, sessions=(replace(first, wall_ms=first.revisit_ms - 0.1),))
+    fitted = fitting.fit([crossed, replace(graph, rate_ms=graph.wall_ms + 0.1)])
+    assert fitted.path_of(EAGER).new_length_ms == 0.0
+    assert fitted.path_of(GRAPH).readback_ms == 0.0

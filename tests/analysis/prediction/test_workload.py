@@ -41,3 +41,8 @@ def test_a_cell_has_the_default_dtype_attention_and_options():
     engine = Configuration("gptq", "exllamav2", "exllamav2", "engine").cell("h100", "qwen2.5-7b", 2048)
     assert (engine.dtype, engine.attention) == ("fp16", "engine")
     assert engine.options == {"sdpa": "flash", "sym": "true"}
+
+
+def test_the_parameters_of_the_layers_are_those_of_their_matrices():
+    # 28 * (2 * 3584² + 2 * 512 * 3584 + 3 * 18944 * 3584): embedding, head, norms and biases are no part of it
+    assert workload.layer_parameters(QWEN) == 28 * (2 * 3584**2 + 2 * 512 * 3584 + 3 * 18944 * 3584)

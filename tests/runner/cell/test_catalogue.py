@@ -129,6 +129,15 @@ def test_a_wrong_gpu_entry_is_named(folder: Path, changes: dict[str, Any], messa
         catalogue.gpus()
 
 
+def test_an_entry_without_power_and_shared_memory_is_read(folder: Path) -> None:
+    """Catalogues that people wrote before these two fields stay readable."""
+    entry = gpu_entry()
+    del entry["power_w"], entry["shared_memory"]
+    write(folder, "gpus.yaml", {"l4": entry})
+    gpu = catalogue.gpus()["l4"]
+    assert (gpu.power_w.value, gpu.power_w.note, gpu.shared_memory) == (None, "not stated", False)
+
+
 def test_a_missing_field_is_named(folder: Path) -> None:
     entry = gpu_entry()
     del entry["l2_mib"]

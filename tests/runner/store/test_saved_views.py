@@ -18,6 +18,7 @@ from runner.store.session_run import TAG_LENGTH
 from tests.pages.screenshots import CLOSE_ASSISTANT
 from tests.support import browser
 from tests.support.derive import typed
+from tests.support.energies import energy_record
 from tests.support.processes import ROOT
 from tests.support.records import example_record
 from tests.support.stores import served
@@ -27,7 +28,7 @@ from tests.support.stores import served
 
 @pytest.mark.medium
 def test_the_views_name_only_metrics_and_tags_that_runs_have(sqlite_uri: str) -> None:
-    run = MlflowClient(tracking_uri=sqlite_uri).get_run(store.commit(typed(example_record()), None))
+    run = MlflowClient(tracking_uri=sqlite_uri).get_run(store.commit(typed(energy_record()), None))
     known = {f"metrics.`{name}`" for name in run.data.metrics} | {f"tags.`{name}`" for name in run.data.tags}
     assert {*saved_views.SESSION_COLUMNS, *saved_views.CELL_COLUMNS, f"tags.`{saved_views.GROUP_TAG}`"} <= known
     assert {*saved_views.FAILURE_COLUMNS} <= known

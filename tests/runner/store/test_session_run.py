@@ -12,6 +12,7 @@ from runner.store import saved_views, session_run
 from runner.store.session_run import view
 from tests.runner.launch.container.fake import DIGEST
 from tests.support.derive import typed
+from tests.support.energies import energy_record
 from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1, packed_record
 
 SCHEME = ("cell", "protocol", "session", "environment", "actual", "host", "container")
@@ -68,7 +69,7 @@ def test_texts_are_cut_to_what_mlflow_takes():
 
 
 def test_its_metrics_are_all_that_the_record_has_in_the_order_of_the_sections():
-    found = example_record()
+    found = energy_record()
     shown = view(typed(found)).metrics
     assert shown == metrics.values(typed(found))
     sections = [name.partition("/")[0] for name in shown]
