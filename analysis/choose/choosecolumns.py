@@ -39,8 +39,8 @@ PREFILL = Column(
 )
 CHUNK = Column("chunk ms", "chunk_ms", ".2f", unit="ms", help="median time of the tokens that the deadline is for")
 VALUES = (
-    MEETS,
     EVIDENCE,
+    MEETS,
     Column("ms/step", "step_wall_ms", ".2f", unit="ms", help="one step: median, published or predicted"),
     Column("range", "range_words", optional=True, unit="ms", help="range of a predicted step"),
     CHUNK,

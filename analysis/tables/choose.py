@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from analysis.figures.style import Drawn
 
 FIRST = (
-    *("gpu", "quant", "runtime"),
-    *("meets", "step_wall_ms", "p99_ms", "miss_words", "usd_per_mtok", "evidence", "flags"),
+    *("evidence", "gpu", "quant", "runtime"),
+    *("meets", "step_wall_ms", "p99_ms", "miss_words", "usd_per_mtok", "flags"),
 )
 INTRO = (
     "Each row is a configuration that was measured here, published in the paper, or predicted. Rows that meet the "

@@ -433,12 +433,12 @@ def test_the_page_is_no_wider_than_its_window(browser, committed_page, width):
     assert found["inner"] == width
     assert found["scroll"] <= width
     assert all(right <= width for right in found["boxes"])
-    assert len(found["hidden"]) == 6
+    assert len(found["hidden"]) == 7
     assert max(found["hidden"]) <= 0  # the columns that are shown at first fit, with the flags
     assert found["cut"] == []
     assert max(found["rest"]) <= 0
     assert min(found["sizes"]) >= 12
-    assert len(found["pictures"]) == 7
+    assert len(found["pictures"]) == 8
     assert all(found["pictures"])
 
 
@@ -453,7 +453,7 @@ TABLES = "Array.from(document.querySelectorAll('.grid table'), (table) => table.
 def test_no_table_shows_more_than_ten_columns_until_all_are_asked_for(browser, committed_page, width):
     browser.show(committed_page, width)
     tables = browser.value(TABLES)
-    assert len(tables) == 6
+    assert len(tables) == 7
     for table in tables:
         at_first = browser.value(SHOWN % f"#{table}")
         assert 3 < len(at_first) <= 10
