@@ -37,21 +37,18 @@ PREFILL = Column(
     unit="ms",
     help="recorded time to process the prompt; the deadline does not include it",
 )
-CHUNK = Column("chunk ms", "chunk_ms", ".2f", unit="ms", help="median time of the tokens that the deadline is for")
+CHUNK = Column("chunk ms (p99 ≤)", "chunk_words", unit="ms", help="the same for the tokens that the deadline is for")
 VALUES = (
     EVIDENCE,
     MEETS,
-    Column("ms/step", "step_wall_ms", ".2f", unit="ms", help="one step: median, published or predicted"),
-    Column("range", "range_words", optional=True, unit="ms", help="range of a predicted step"),
-    CHUNK,
     Column(
-        "p99 ≤",
-        "p99_ms",
-        ".2f",
-        optional=True,
+        "ms/step (p99 ≤)",
+        "step_words",
         unit="ms",
-        help="upper 95 % confidence bound on the 99th percentile in the worst session, from 3 sessions of enough steps",
+        help="one step: median, published, or predicted with its range; from 3 sessions of enough steps on with the "
+        "upper 95 % confidence bound on the 99th percentile in the worst session",
     ),
+    CHUNK,
     MISS,
     Column(
         "n / τ = n_eff",

@@ -154,18 +154,26 @@ class ChooseRow(Row):
         return f"{self.basis}, untested" if self.untested else self.basis
 
     @property
-    def range_words(self) -> str | None:
-        """Returns the range of a predicted step."""
-        return self._range(".2f")
+    def step_words(self) -> str:
+        """Returns the step with the range of a prediction, or the bound on its p99."""
+        if self.step_low_ms is not None:
+            return f"{self.step_wall_ms:.2f} [{_range(self.step_low_ms, self.step_high_ms)}]"
+        return f"{self.step_wall_ms:.2f}{self._p99_words if self.tokens == 1 else ''}"
 
     @property
-    def short_range(self) -> str | None:
-        """Returns this range in three digits."""
-        return self._range(".3g")
+    def chunk_words(self) -> str:
+        """Returns the median time of the tokens with the bound on its p99."""
+        return f"{self.chunk_ms:.2f}{self._p99_words}"
 
-    def _range(self, form: str) -> str | None:
+    @property
+    def _p99_words(self) -> str:
+        return "" if self.p99_ms is None else f" (≤ {self.p99_ms:.2f})"
+
+    @property
+    def short_step_words(self) -> str:
+        """Returns the step, or the range of a prediction in three digits."""
         low, high = self.step_low_ms, self.step_high_ms
-        return None if low is None else f"{low:{form}}–{'' if high is None else format(high, form)}"
+        return f"{self.step_wall_ms:.2f}" if low is None else _range(low, high)
 
     @property
     def joules_words(self) -> str | None:
@@ -179,6 +187,10 @@ class ChooseRow(Row):
     def notes(self) -> list[str]:
         """Returns the reason of the ruling, the source of a number that was not measured here, and the caveat."""
         return [note for note in (self.reason, self.source, self.accuracy) if note]
+
+
+def _range(low: float, high: float | None) -> str:
+    return f"{low:.3g}–{'' if high is None else format(high, '.3g')}"
 
 
 def row(candidate: Candidate, limits: Limits) -> ChooseRow:

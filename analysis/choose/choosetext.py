@@ -32,7 +32,7 @@ def text(rows: Sequence[ChooseRow], sentences: Sequence[str], width: int = WIDTH
 
 def _cells(row: ChooseRow, name: str) -> Iterator[str]:
     yield from (row.meets, row.gpu, f"{name}{QUANTISED if row.accuracy else ''}")
-    yield row.short_range or f"{row.step_wall_ms:.2f}"
+    yield row.short_step_words
     yield _number(row.p99_ms, ".2f")
     yield NOTHING if row.miss_upper is None else f"{100 * row.miss_upper:.3g} %"
     yield row.joules_words or NOTHING

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FIRST = (
     *("evidence", "gpu", "quant", "runtime"),
-    *("meets", "step_wall_ms", "p99_ms", "miss_words", "usd_per_mtok", "flags"),
+    *("meets", "step_words", "miss_words", "usd_per_mtok", "flags"),
 )
 INTRO = (
     "Each row is a configuration that was measured here, published in the paper, or predicted. Rows that meet the "
@@ -72,7 +72,8 @@ def part(table: Sequence[ChooseRow], prefill: bool = True) -> Part:
         choosecolumns.columns(table, prefill),
         count="meets",
         first=FIRST,
-        by_number=("miss_words",),
+        linked=("sessions", "step_words"),
+        by_number=("miss_words", "step_words", *(("chunk_words",) if any(row.tokens > 1 for row in table) else ())),
         nothing="No configuration is known.",
         typed=_typed(table),
     )

@@ -38,10 +38,10 @@ def test_a_quantised_row_says_that_its_accuracy_was_not_measured() -> None:
 
 
 def test_a_range_may_have_no_upper_end() -> None:
-    assert row_of(predicted(10.0, 20.0)).range_words == "10.00–20.00"
-    endless = row_of(predicted(10.0, None))
-    assert (endless.range_words, endless.meets_from_ms, endless.meets) == ("10.00–", None, "uncertain")
-    assert row_of(published(1.0)).range_words is None
+    found, endless = row_of(predicted(10.0, 20.0)), row_of(predicted(10.0, None))
+    assert (found.step_words, found.short_step_words) == ("11.00 [10–20]", "10–20")
+    assert (endless.step_words, endless.meets_from_ms, endless.meets) == ("11.00 [10–]", None, "uncertain")
+    assert (row_of(published(1.0)).step_words, row_of(published(1.0)).short_step_words) == ("1.00", "1.00")
 
 
 def test_an_untested_prediction_says_so() -> None:
@@ -76,3 +76,11 @@ def test_every_row_is_json() -> None:
     first, *_ = json.loads(form.json_text(rows), parse_constant=refused)
     assert first["miss_bounds"][-1].keys() == {"from_ms", "share", "upper"}
     assert form.csv_text(rows).count("\n") == 4
+
+
+def test_the_bound_on_p99_is_beside_what_the_deadline_is_for() -> None:
+    step = row_of(measured(tail_of()))
+    assert step.step_words == f"{step.step_wall_ms:.2f} (≤ {step.p99_ms:.2f})"
+    chunk = row_of(measured(tail_of(count=3000, tokens=8), step_ms=8.0), tokens=8, deadline_ms=400.0)
+    assert chunk.p99_ms is not None
+    assert (chunk.step_words, chunk.chunk_words) == ("8.00", f"{chunk.chunk_ms:.2f} (≤ {chunk.p99_ms:.2f})")
