@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 from runner import registry
 from runner.cell import catalogue, floors, jsonform, protocol
 from runner.cell.shape import ModelShape
+from runner.cell.vocabulary import DEFAULT_PROTOCOL
 
 UNQUANTISED, DTYPE_BYTES = "bf16", 2
-PROTOCOL = "{0.name}-{0.warmup}-{0.steps}".format(protocol.NAMED["paper"])
+PROTOCOL = protocol.NAMED[DEFAULT_PROTOCOL].title
 """The paper's protocol, as rows name it."""
 Spot = tuple[str, str, int]
 """(gpu, model, ctx)"""

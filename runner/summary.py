@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
+from runner import tailsummary
 from runner.cell.fieldtypes import value_or_none
 from runner.cell.jsonform import present_fields
+from runner.cell.vocabulary import DEFAULT_PROTOCOL
 from runner.counts import counted
 from runner.layout import WIDTH, line
 from runner.record import derive
@@ -31,7 +33,9 @@ def lines(record: SessionRecord, width: int = WIDTH) -> Iterator[str]:
         return
     p90_ms = record.latency.step_wall_p90_ms
     yield from line("step", f"{record.latency.step_wall_ms:.3f} ms, {record.latency.tokens_per_s:.1f} tokens/s", width)
-    if p90_ms is not None:
+    if record.protocol.name != DEFAULT_PROTOCOL:
+        yield from tailsummary.lines(tailsummary.tail(record), width)
+    elif p90_ms is not None:
         yield from line("p90", f"{p90_ms:.3f} ms", width)
     for place, share in enumerate(_shares(record.floor)):
         yield from line("" if place else "floor", share, width)
@@ -67,7 +71,7 @@ def _gate(gate: GateVersion1 | GateVersion2) -> str:
     ratio = value_or_none(gate.ratio)
     if isinstance(gate, GateVersion1) or ratio is None:
         return f"logit error {gate.error:.2e}, bound {gate.bound:.2e}"
-    steps = sum(len(each.chosen) for each in gate.tokens)
+    steps = sum(len(each.chosen) * len(each.passes) for each in gate.tokens)
     return f"logit error {gate.error:.2e}, {ratio:.2f} times that of trusted eager; {steps} timed tokens checked"
 
 

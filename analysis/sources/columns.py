@@ -15,6 +15,8 @@ from runner.record import metrics, phases
 from runner.store.session_run import COMMITTED_TAG, GATE_TAG, SCHEMA_TAG, SESSION_TAG
 
 TAG, PARAM = "tag", "param"
+WINDOWS_PARAM = "protocol.windows"
+"""Parameter of a session with several windows."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,11 @@ OPTIONAL = (STUDY, IMAGE)
 
 SCHEMA = Text("schema_version", TAG, SCHEMA_TAG, "1")
 """Schema of the record. Runs without this tag have the first schema."""
-COUNT_COLUMNS = (Text("warmup", PARAM, "protocol.warmup"), Text("steps", PARAM, "protocol.steps"))
+COUNT_COLUMNS = (
+    Text("warmup", PARAM, "protocol.warmup"),
+    Text("steps", PARAM, "protocol.steps"),
+    Text("windows", PARAM, WINDOWS_PARAM, "1"),
+)
 """Steps of custom protocols; a named protocol has the counts of its name."""
 
 CELL_COLUMNS = (
@@ -98,6 +104,9 @@ METRIC_NAMES = {
     "step_wall_p90_ms": "latency/step_wall_p90_ms",
     "step_wall_p95_ms": "latency/step_wall_p95_ms",
     "step_wall_p99_ms": "latency/step_wall_p99_ms",
+    "p99_ms": "latency/p99",
+    "max_ms": "latency/max_ms",
+    "jitter_ms": "latency/jitter_ms",
     "kernels_per_step": "latency/kernels_per_step",
     "kernel_sum_ms": "latency/kernel_sum_ms",
     **{f"kernels_{name}_ms": f"kernels/{name}_ms" for name in phases.NAMES},

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import polars
 
+from analysis.sources.columns import WINDOWS_PARAM
 from runner.ab.beside import OtherSessions
 from runner.ab.facts import Facts
 from runner.ab.manifest import Manifest
@@ -73,6 +74,12 @@ class Details:
 
     params: Params
     steps_ms: tuple[float, ...]
+
+    @property
+    def windows_ms(self) -> tuple[tuple[float, ...], ...]:
+        """Returns the steps of each window of the wall pass, which all have the same number of steps."""
+        size = len(self.steps_ms) // int(self.params.get(WINDOWS_PARAM, "1")) or 1
+        return tuple(self.steps_ms[start : start + size] for start in range(0, len(self.steps_ms), size))
 
 
 def in_order(manifests: Iterable[Manifest]) -> tuple[Manifest, ...]:

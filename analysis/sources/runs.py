@@ -119,9 +119,11 @@ def with_derived_columns(rows: polars.DataFrame) -> polars.DataFrame:
 
     The counts of `columns.COUNT_COLUMNS` are needed for custom protocols only.
     """
-    named = {name: f"{name}-{counts.warmup}-{counts.steps}" for name, counts in protocol.NAMED.items()}
+    named = {name: counts.title for name, counts in protocol.NAMED.items()}
     title = polars.col("protocol_name").replace_strict(named, default=None, return_dtype=polars.String)
-    custom = polars.concat_str("protocol_name", "warmup", "steps", separator="-")
+    windows = polars.when(polars.col("windows") != "1").then(polars.concat_str("windows", polars.lit("x")))
+    steps = polars.concat_str(windows.fill_null(""), "steps")
+    custom = polars.concat_str("protocol_name", "warmup", steps, separator="-")
     derived = rows.with_columns(
         title.fill_null(custom).alias("protocol"), polars.col("valid") == "true", _flags().alias("flags")
     )
@@ -132,7 +134,7 @@ def with_derived_columns(rows: polars.DataFrame) -> polars.DataFrame:
     ]
     derived = derived.with_columns(quotients)
     order = [name for name in ORDER if name in derived.columns]
-    return derived.drop("protocol_name", "warmup", "steps").sort(order, maintain_order=True)
+    return derived.drop("protocol_name", *(column.name for column in COUNT_COLUMNS)).sort(order, maintain_order=True)
 
 
 def _flags() -> polars.Expr:

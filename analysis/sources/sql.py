@@ -80,10 +80,10 @@ def _with_text(rows: polars.DataFrame, column: Text, values: polars.DataFrame) -
 
 
 def _with_counts(database: Database, rows: polars.DataFrame) -> polars.DataFrame:
-    """Returns the rows with warm-up and timed steps of custom protocols, which no tag contains."""
+    """Returns the rows with the counts of custom protocols, which no tag contains."""
     custom = rows.filter(~polars.col("protocol_name").is_in(list(protocol.NAMED)))["run_id"].to_list()
     words = lookups.words(database, custom, COUNT_COLUMNS)
-    columns = {name: [words[run_id][name] for run_id in custom] for name in ("warmup", "steps")}
+    columns = {column.name: [words[run_id][column.name] for run_id in custom] for column in COUNT_COLUMNS}
     counts = polars.DataFrame({"run_id": custom, **columns}, schema=dict.fromkeys(("run_id", *columns), TEXT))
     return rows.join(counts, on="run_id", how="left")
 

@@ -66,6 +66,10 @@ class OneOf:
         return {"type": "chain", "steps": [handler(source), {"type": "literal", "expected": list(self.values)}]}
 
 
+LEFT_OUT_AT_DEFAULT: Final = {"left out of JSON at": "its default"}
+"""Metadata of a dataclass field that JSON leaves out at its default, since records are older than the field."""
+
+
 class Distinct:
     """Mark of a series without duplicates."""
 

@@ -55,12 +55,12 @@ def teacher_forced_steps(ctx: int, warmup: int, steps: int) -> int:
 
 
 def last_position(ctx: int, warmup: int, steps: int) -> int:
-    """Returns the position of the last timed step of every pass."""
+    """Returns the position of the last of `steps` timed steps."""
     return ctx + warmup + steps - 1
 
 
 def timed_positions(ctx: int, warmup: int, steps: int) -> range:
-    """Returns the positions of the tokens that the timed steps of every pass consume."""
+    """Returns the positions of the tokens that `steps` timed steps consume."""
     return range(ctx + warmup, last_position(ctx, warmup, steps) + 1)
 
 

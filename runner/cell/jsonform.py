@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from runner.cell.fieldtypes import ABSENT, Absent, WithOrWithout
+from runner.cell.fieldtypes import ABSENT, LEFT_OUT_AT_DEFAULT, Absent, WithOrWithout
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -37,10 +37,17 @@ def hints(kind: type) -> Mapping[str, Any]:
 
 
 def present_fields(section: DataclassInstance) -> Iterator[tuple[str, Any]]:
-    """Yields JSON name and value of each field that is not absent."""
+    """Yields JSON name and value of each field that is not absent, without those that JSON leaves out at their
+    default."""
     for field in fields(section):
-        if (value := getattr(section, field.name)) is not ABSENT:
+        value = getattr(section, field.name)
+        if value is not ABSENT and not (is_left_out_at_default(field) and value == field.default):
             yield name_of(field.name), value
+
+
+def is_left_out_at_default(field: Field[Any]) -> bool:
+    """Returns whether JSON leaves out a field at its default."""
+    return field.metadata.keys() >= LEFT_OUT_AT_DEFAULT.keys()
 
 
 def to_json(value: Any) -> Any:

@@ -9,10 +9,13 @@ from collections.abc import Collection, Iterable
 from runner.errors import BadValue, NotAvailable, UnknownName
 
 AUTO = "auto"
-CACHES = ("dynamic", "static", "engine")
+DYNAMIC = "dynamic"
+CACHES = (DYNAMIC, "static", "engine")
 ATTENTIONS = ("sdpa", "flash-attn", "engine")
 DTYPES = ("bf16", "fp16", "fp32")
-PROTOCOLS = ("paper", "tail")
+DEFAULT_PROTOCOL = "paper"
+TAILS = ("tail", "tail-long")
+PROTOCOLS = (DEFAULT_PROTOCOL, *TAILS)
 MODERN, PAPER = "modern", "paper"
 STACKS = (MODERN, PAPER)
 ON, OFF = "on", "off"

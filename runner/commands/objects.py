@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
+from runner import tailsummary
 from runner.cell import catalogue, jsonform
 from runner.cell.catalogue import Gpu, Model
 from runner.cell.vocabulary import CPU
@@ -16,6 +17,7 @@ from runner.record.metrics import of_energy
 from runner.record.sections.energy import NoEnergy
 from runner.record.sessionrecord import MeasuredRecord
 from runner.summary import achieved_gbs
+from runner.tailsummary import Tail
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class SessionResult:
     """the same without the energy of the idle card"""
     energy_unavailable: str | None = None
     """why the energy that was requested was not measured"""
+    tail: Tail | None = None
+    """percentiles, largest step and jitter, and what else the host did meanwhile"""
 
 
 @dataclass(frozen=True)
@@ -185,6 +189,7 @@ def session_result(finished: Finished) -> SessionResult:
         joules_per_token=of_energy("joules_per_token", record),
         joules_per_token_above_idle=of_energy("joules_per_token_above_idle", record),
         energy_unavailable=record.energy.unavailable if isinstance(record.energy, NoEnergy) else None,
+        tail=tailsummary.tail(record),
     )
 
 
@@ -229,7 +234,7 @@ def _listed_model(model: Model, default: bool) -> ListedModel:
 
 
 OUTPUTS: Mapping[str, tuple[type, ...]] = {
-    "cell": (Cells, SessionResult),
+    "cell": (Cells, SessionResult, Tail),
     "verify": (Verification,),
     "gpus": (Gpus, ListedGpu),
     "models": (Models, ListedModel),

@@ -51,7 +51,7 @@ REQUEST_HELP = {
     **fieldvalues.DESCRIPTIONS,
     **{name: f"{fieldvalues.DESCRIPTIONS[name]}: {', '.join(fieldvalues.WORDS[name]())}" for name in LISTED},
     **{name: f"{fieldvalues.DESCRIPTIONS[name]}: on (also without a value) or off" for name in fieldvalues.SWITCHES},
-    "protocol": ", ".join(f"{name} ({counts.steps} steps)" for name, counts in NAMED.items()),
+    "protocol": ", ".join(f"{name} ({counts.timed})" for name, counts in NAMED.items()),
     "options": f"{fieldvalues.DESCRIPTIONS['options']}: {_options()}",
 }
 

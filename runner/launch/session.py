@@ -140,7 +140,7 @@ def _skipped_cards(request: Request, installed: nvml.Gpus) -> Iterator[str]:
 
 def _reserve_bytes(counts: protocol.Protocol) -> int:
     """Returns more bytes than a record has: sections of at most 64 KiB, and one time per step and pass."""
-    return RECORD_BYTES + counts.steps * RECORD_BYTES_PER_STEP
+    return RECORD_BYTES + counts.steps * counts.windows * RECORD_BYTES_PER_STEP
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import hashlib
 import os
 import platform
 import re
+import resource
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ SYS = Path("/sys")
 MACHINE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 OS_RELEASE_FILES = (Path("/etc/os-release"), Path("/usr/lib/os-release"))
 HOST_ID_LENGTH = 12
+PROCESSOR_FIELD = 36  # of /proc/thread-self/stat after the name: the core, field 39 of proc(5)
 UNIT_BYTES = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 # (limit, usage, line of memory.stat with the reclaimable bytes) of cgroup v2 and v1
 CGROUP_FILES = (
@@ -131,6 +133,22 @@ def operating_system() -> str:
     match = re.search(r"^PRETTY_NAME=(.*)$", text, re.MULTILINE)
     name = match.group(1).strip("\"'") if match else "unknown distribution"
     return f"{name}, {platform.system()} {platform.release()}"
+
+
+def switches() -> tuple[int, int]:
+    """Returns how often this thread gave up its core so far, and how often it was taken off it."""
+    used = resource.getrusage(resource.RUSAGE_THREAD)
+    return used.ru_nvcsw, used.ru_nivcsw
+
+
+def core_mhz() -> float | None:
+    """Returns the present frequency of the core that runs this thread in MHz; None if the kernel does not report it, as
+    in most virtual machines."""
+    # the name in brackets, which comes before them, may have spaces
+    fields = _read(PROC / "thread-self/stat").rpartition(")")[2].split()
+    core = fields[PROCESSOR_FIELD] if len(fields) > PROCESSOR_FIELD else ""
+    khz = _read(SYS / f"devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq")
+    return int(khz) / 1e3 if khz.isdecimal() and int(khz) else None
 
 
 def busy_seconds() -> tuple[float, float] | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from runner import registry
 from runner.cell.cell import Cell
+from runner.cell.protocol import Protocol
 from runner.cell.scheme import Scheme
 from runner.cell.vocabulary import AUTO, CUDA
 from runner.declarations import KernelDeclaration
@@ -19,7 +20,7 @@ from runner.registry import DEVICE, KERNEL, RUNTIME, Conflict
 if TYPE_CHECKING:
     from runner.machine.installedgpu import InstalledGpu
 
-QUANT, STACK = "quant", "stack"
+QUANT, STACK, PROTOCOL, CACHE = "quant", "stack", "protocol", "cache"
 
 
 def check(cell: Cell) -> None:
@@ -104,6 +105,13 @@ def check_home(name: str, stack: str, card: InstalledGpu | None) -> None:
         needed = ".".join(map(str, kernel.capability))
         has = f"gpu {card.index} ({card.name}) has {card.compute_capability}"
         raise Unpaired(f"kernel={name} needs compute capability {needed} or more, and {has}", *_other_kernels())
+
+
+def check_protocol(name: str, protocol: Protocol, cache: str) -> None:
+    """Raises Unpaired if the protocol, requested by this name, cannot measure a cell with this cache."""
+    if reason := protocol.refuses(cache):
+        text = f"protocol={name} does not go with cache={cache}: {reason}"
+        raise Unpaired(text, [{PROTOCOL: "tail"}, {CACHE: "static"}])
 
 
 def flags(kernel: str, card: InstalledGpu | None) -> tuple[str, ...]:

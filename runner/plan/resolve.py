@@ -12,7 +12,7 @@ from runner.cell.cell import Cell
 from runner.cell.floors import GATE_STEPS, sequence_tokens
 from runner.cell.protocol import Protocol
 from runner.cell.scheme import Scheme
-from runner.cell.vocabulary import AUTO, CPU, CUDA, SYNTHETIC_ID
+from runner.cell.vocabulary import AUTO, CPU, CUDA, DEFAULT_PROTOCOL, SYNTHETIC_ID
 from runner.checkpoints.checkpoint import Checkpoint
 from runner.declarations import KernelDeclaration, RuntimeDeclaration
 from runner.errors import BadPair, BadValue
@@ -139,6 +139,7 @@ def paired(request: Request, installed: Installed) -> Paired:
     chosen = _protocol(request)
     cell = _cell(request, device, model, _ctx(request.ctx, device.kind, model, chosen))
     pairs.check(cell)
+    pairs.check_protocol(request.protocol, chosen, cell.cache)
     pairs.check_home(cell.kernel, request.stack, card)
     return Paired(card, device, model, chosen, cell)
 
@@ -170,7 +171,7 @@ def _model(name: str, kind: str) -> Model:
 
 
 def _protocol(request: Request) -> Protocol:
-    name = _chosen("protocol", request.protocol, "paper")
+    name = _chosen("protocol", request.protocol, DEFAULT_PROTOCOL)
     warmup = None if request.warmup == AUTO else fieldvalues.number("warmup", request.warmup)
     steps = None if request.steps == AUTO else fieldvalues.number("steps", request.steps)
     return protocol.choose(name, warmup, steps)
@@ -183,10 +184,7 @@ def _ctx(text: str, kind: str, model: Model, counts: Protocol) -> int:
         return ctx
     largest = limit - max(counts.warmup + counts.steps, GATE_STEPS)
     hint = f"the largest ctx is {largest}" if largest > 0 else "choose fewer steps"
-    raise BadValue(
-        f"ctx={ctx} with {counts.warmup} warm-up and {counts.steps} timed steps goes beyond the {limit} "
-        f"positions of {model.key}: {hint}"
-    )
+    raise BadValue(f"ctx={ctx} with {counts.counts} goes beyond the {limit} positions of {model.key}: {hint}")
 
 
 def _seed(text: str) -> int:

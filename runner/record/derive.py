@@ -17,7 +17,7 @@ from runner.cell.protocol import Protocol
 from runner.cell.shape import ModelShape
 from runner.record import energy, gaterules, quantiles
 from runner.record.sections.energy import Energy
-from runner.record.sections.passes import BusyPass, Passes, SpanPass, WallPass
+from runner.record.sections.passes import Passes, StepwisePass
 from runner.record.sections.quantities import Bytes, Floor, Latency
 from runner.record.sections.surroundings import Cost, Probes
 from runner.record.sessionrecord import MeasuredRecord
@@ -99,14 +99,14 @@ def latency(passes: Passes, protocol: Protocol) -> Latency:
     )
 
 
-def median_ms(timed: WallPass | SpanPass | BusyPass | Absent) -> float | None:
+def median_ms(timed: StepwisePass | Absent) -> float | None:
     """Returns the median step of a pass in ms; None if the pass is absent."""
     return None if isinstance(timed, Absent) else median(timed.steps_ms)
 
 
 def rate_ms(passes: Passes, protocol: Protocol) -> float | None:
     """Returns the ms of a step in the pass without read-back; None if the pass is absent."""
-    return None if isinstance(passes.rate, Absent) else passes.rate.total_ms / protocol.steps
+    return None if isinstance(passes.rate, Absent) else passes.rate.total_ms / protocol.other_steps
 
 
 def floor(sizes: Bytes, peak_gbs: float | None, read_gbs: float, step_ms: float) -> Floor:

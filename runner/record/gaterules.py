@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 
 from runner.cell.fieldtypes import value_or_none
+from runner.counts import counted
 from runner.record.sections.gate import (
     Check,
     Evidence,
@@ -140,7 +141,10 @@ def repeatable(evidence: Evidence) -> float | None:
         return None
     limits = allowed_regrets(evidence)
     passing = [
-        regret <= most for tokens in evidence.tokens for regret, most in zip(tokens.repeats, limits, strict=False)
+        regret <= most
+        for tokens in evidence.tokens
+        for _ in tokens.passes
+        for regret, most in zip(tokens.repeats, limits, strict=False)
     ]
     return mean(passing) if passing else 1.0
 
@@ -275,8 +279,9 @@ def _token_reasons(evidence: EvidenceVersion2) -> Iterator[str]:
     for tokens in evidence.tokens:
         wrong = [regret for regret, most in _pairs(tokens, limits) if not regret <= most]
         if wrong:
+            others = f" and {counted(len(tokens.also), 'more window')}" if tokens.also else ""
             yield (
-                f"gate {tokens.name}: {len(wrong)} of {len(tokens.regrets)} timed steps chose a token that the "
+                f"gate {tokens.name}{others}: {len(wrong)} of {len(tokens.regrets)} timed steps chose a token that the "
                 f"reference does not (the worst by {max(wrong):.3g} root mean squares of its logits)"
             )
     share = repeatable(evidence)

@@ -12,7 +12,7 @@ from functools import partial
 from statistics import median
 
 from runner.cell.fieldtypes import Absent, value_or_none
-from runner.record import derive, phases
+from runner.record import derive, phases, quantiles, tails
 from runner.record.sections.energy import Energy
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
@@ -37,10 +37,10 @@ def passes_disagreement(record: MeasuredRecord) -> float | None:
     With a dynamic cache, the host's pass is `revisit`, because `wall` meets each length for the first time. The
     profiled pass counts only as the fastest: a profiler makes no step faster.
     """
-    passes = record.passes
-    host_ms = derive.median_ms(passes.revisit or passes.wall)
+    passes, steps = record.passes, record.protocol.other_steps
+    host_ms = median(ms for window in (passes.revisit or passes.wall).windows_ms for ms in window[:steps])
     span_ms, rate_ms = derive.median_ms(passes.span), derive.rate_ms(passes, record.protocol)
-    if host_ms is None or span_ms is None or rate_ms is None:
+    if span_ms is None or rate_ms is None:
         return None
     profiled_ms = host_ms if isinstance(passes.busy, Absent) else median(passes.busy.span_ms)
     shortest = min(host_ms, span_ms, rate_ms, profiled_ms)
@@ -94,6 +94,9 @@ METRICS: tuple[Metric, ...] = (
     Metric("latency/step_wall_p90_ms", "ms", lambda r: r.latency.step_wall_p90_ms),
     Metric("latency/step_wall_p95_ms", "ms", lambda r: r.latency.step_wall_p95_ms),
     Metric("latency/step_wall_p99_ms", "ms", lambda r: r.latency.step_wall_p99_ms),
+    Metric("latency/p99", "ms", lambda r: tails.percentile_bound(r.passes.wall.windows_ms, 99)),
+    Metric("latency/max_ms", "ms", lambda r: max(r.passes.wall.steps_ms)),
+    Metric("latency/jitter_ms", "ms", lambda r: quantiles.jitter(r.passes.wall.windows_ms)),
     Metric("latency/drift", "1", lambda r: r.latency.drift),
     Metric("latency/tokens_per_s", "1/s", lambda r: r.latency.tokens_per_s),
     Metric("latency/kernels_per_step", "1", lambda r: r.latency.kernels_per_step),

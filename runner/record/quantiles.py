@@ -1,10 +1,12 @@
-"""Statistics of a sample of steps: its drift, and bounds on tail percentiles if the sample is large enough."""
+"""Statistics of a sample of steps: its drift, and jitter, and bounds on tail percentiles if the sample is large
+enough."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import median
+from itertools import pairwise
+from statistics import fmean, median
 
 from runner.cell.protocol import TAIL_STEPS
 
@@ -29,6 +31,13 @@ def tail_bound(values: Sequence[float], percent: int) -> float | None:
         if below >= CONFIDENCE:
             return sorted(values)[k]
     return None
+
+
+def jitter(windows: Sequence[Sequence[float]]) -> float:
+    """Returns the mean absolute difference between the times of consecutive steps of a window: the interarrival jitter
+    of RFC 3550 (section 6.4.1), without its smoothing. A window of one step has none; 0 without a pair."""
+    differences = [abs(later - earlier) for window in windows for earlier, later in pairwise(window)]
+    return fmean(differences) if differences else 0.0
 
 
 def drift(values: Sequence[float]) -> float:

@@ -27,8 +27,8 @@ MEASURED: TypeAdapter[MeasuredRecord] = TypeAdapter(MeasuredRecord)
 FAILED: TypeAdapter[FailedRecord] = TypeAdapter(FailedRecord)
 Location: TypeAlias = tuple[int | str, ...]
 
-UNION_SECTIONS = ("gate",)
-"""Sections that pydantic reads as a union."""
+UNIONS: tuple[Location, ...] = (("gate",), ("passes", "wall"))
+"""Places of the sections that pydantic reads as a union."""
 MISSING, UNKNOWN = "missing", "unexpected_keyword_argument"
 MEASURED_PLACES = {
     *record.MEASURED_ONLY,
@@ -39,6 +39,7 @@ MEASURED_PLACES = {
 OWNERS = {
     **{f"gate.{name}": "version 1 of the gate" for name in hints(GateVersion1)},
     **{f"gate.{name}": "version 2 of the gate" for name in hints(GateVersion2).keys() - hints(GateVersion1).keys()},
+    "passes.wall.steps_ms": "a pass with a single window",
 }
 """Place of a field → the only kind of section that has it."""
 TYPE_ERRORS = {
@@ -110,8 +111,9 @@ def _first_of_arrays(error: ValidationError) -> Iterator[ErrorDetails]:
 
 def _with_record_place(error: ErrorDetails) -> ErrorDetails:
     """Returns an error with its place in the record, without the kind that pydantic adds for a union."""
-    section, *inner = error["loc"] or ("",)
-    return {**error, "loc": (section, *inner[1:])} if section in UNION_SECTIONS else error
+    place = error["loc"]
+    depth = next((len(union) for union in UNIONS if place[: len(union)] == union), None)
+    return error if depth is None else {**error, "loc": (*place[:depth], *place[depth + 1 :])}
 
 
 def _is_independent(error: ErrorDetails) -> bool:

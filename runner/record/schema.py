@@ -11,13 +11,13 @@ import inspect
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from runner.cell.fieldtypes import WithOrWithout, without_absent
-from runner.cell.jsonform import hints, name_of
+from runner.cell.jsonform import hints, is_left_out_at_default, name_of
 from runner.record.sections.head import MEASURED
 from runner.record.sessionrecord import FailedRecord, MeasuredRecord, SessionRecord
 
@@ -64,7 +64,7 @@ def _object(kind: type) -> Schema:
         "type": "object",
         "description": _description(inspect.getdoc(kind) or ""),
         "properties": properties,
-        "required": [name_of(field.name) for field in fields(kind) if not _may_be_absent(hints(kind)[field.name])],
+        "required": [name_of(field.name) for field in fields(kind) if _is_required(field, kind)],
         "additionalProperties": False,
     }
 
@@ -77,6 +77,10 @@ def _described(schema: Schema, description: str | None) -> Schema:
 
 def _without_keys(schema: Schema, *names: str) -> Schema:
     return {name: value for name, value in schema.items() if name not in names}
+
+
+def _is_required(field: Field[Any], kind: type) -> bool:
+    return not (_may_be_absent(hints(kind)[field.name]) or is_left_out_at_default(field))
 
 
 def _may_be_absent(hint: Any) -> bool:

@@ -64,7 +64,7 @@ def _conditions(record: SessionRecord) -> str:
     return (
         f"**{record.model.name}** at ctx **{cell.ctx}** on **{record.gpu.name}**\n\n"
         f"{' · '.join(f'{field} `{getattr(cell, field)}`' for field in CELL_FIELDS)}\n\n"
-        f"protocol `{protocol.name}`: {protocol.warmup} warm-up and {protocol.steps} timed steps · "
+        f"protocol `{protocol.name}`: {protocol.counts} · "
         f"study `{session.study}`, session {session.index}, seed {session.seed}"
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 from runner import errors
 from runner.cell.cell import Cell, short_hash
 from runner.cell.jsonform import to_json
+from runner.cell.vocabulary import DEFAULT_PROTOCOL
 from runner.record import judgement, metrics
 from runner.record import record as records
 from runner.record.sections.gate import GateVersion2
@@ -29,7 +30,6 @@ GATE_TAG = "gate_version"
 NAME_TAG = "decode_floor.name"
 """Tag with the run's name as this program chose it. A user may have chosen another (`mlflow run --run-name`)."""
 COMMITTED_TAG = "decode_floor.committed"
-DEFAULT_PROTOCOL = "paper"
 GROUP_HASH_LENGTH = 6
 PARAM_LENGTH, TAG_LENGTH = 6000, 5000  # MLflow's limits: params since 2.8 (truncated silently), tags of 2.9
 

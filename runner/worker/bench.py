@@ -138,9 +138,9 @@ def _pass(entrant: Entrant, name: str, clock: Clock) -> None:
     job = entrant.job
     with clock.phase("steps", f"{name}: {job.cell.runtime}"):
         before = clocks.warm_up(entrant.step, job.cell.ctx, job.protocol.warmup)
-        timed = clocks.wall(entrant.step, job.protocol)
+        timed = clocks.wall(entrant.step, job.protocol.steps)
     with clock.phase("verify"):
-        entrant.keeper.check_pass(name, timed.tokens, before)
+        entrant.keeper.check_pass(name, timed.tokens, before, job.protocol.steps)
     entrant.rounds.append(timed.section)
 
 

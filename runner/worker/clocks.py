@@ -8,15 +8,16 @@ before the first timed step. Times are in milliseconds, rounded to a nanosecond.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from operator import sub
 from typing import Generic, TypeVar
 
 import torch
 
-from runner.cell.protocol import Protocol
 from runner.declarations import Step
 from runner.machine import host
-from runner.record.sections.passes import BusyPass, RatePass, SpanPass, WallPass
+from runner.record.sections.passes import BusyPass, RatePass, SpanPass, WallPass, WindowedPass
 from runner.worker import profiling, windows
 
 Pass = TypeVar("Pass", WallPass, SpanPass, RatePass, BusyPass)
@@ -78,22 +79,58 @@ def timed_step(step: Step) -> tuple[int, int]:
     return time.perf_counter_ns() - started, int(token)
 
 
-def wall(step: Step, protocol: Protocol) -> Timed[WallPass]:
-    """Measures `step_wall_ms`: each step timed by `timed_step`."""
+def wall(step: Step, steps: int) -> Timed[WallPass]:
+    """Measures `step_wall_ms` in one window: each step timed by `timed_step`."""
     busy, began = host.busy_seconds(), time.perf_counter()
     with windows.watch() as window:
-        steps = [timed_step(step) for _ in range(protocol.steps)]
+        before = host.switches()
+        timed = [timed_step(step) for _ in range(steps)]
+        voluntary, involuntary = map(sub, host.switches(), before)
+    mhz = host.core_mhz()
     other_cores = _cores_used_by_others(busy, time.perf_counter() - began)
-    stamps, tokens = zip(*steps, strict=True)
-    series = tuple(_rounded(stamp / 1e6) for stamp in stamps)
-    return Timed(WallPass(steps_ms=series, other_cpu_cores=other_cores, **asdict(window)), tokens)
+    stamps, tokens = zip(*timed, strict=True)
+    section = WallPass(
+        steps_ms=tuple(_rounded(stamp / 1e6) for stamp in stamps),
+        other_cpu_cores=other_cores,
+        voluntary_switches=voluntary,
+        involuntary_switches=involuntary,
+        cpu_mhz=None if mhz is None else (mhz,),
+        **asdict(window),
+    )
+    return Timed(section, tokens)
 
 
-def span(step: Step, protocol: Protocol, device: torch.device) -> Timed[SpanPass]:
+def joined(passes: Sequence[WallPass]) -> WallPass | WindowedPass:
+    """Returns the wall pass of one or more windows, each measured by `wall`. Several have their steps in whole µs."""
+    if len(passes) == 1:
+        return passes[0]
+    counts = ("segments", "compiled", "captured", "collected", "voluntary_switches", "involuntary_switches")
+    return WindowedPass(
+        windows_us=tuple(tuple(max(1, round(ms * 1e3)) for ms in each.steps_ms) for each in passes),
+        other_cpu_cores=_mean_cores(passes),
+        cpu_mhz=_all_mhz(passes),
+        **{name: sum(getattr(each, name) for each in passes) for name in counts},
+    )
+
+
+def _mean_cores(passes: Sequence[WallPass]) -> float | None:
+    """Returns the cores that others used in all windows, each weighted by the time of its steps."""
+    cores = [each.other_cpu_cores for each in passes]
+    times = [sum(each.steps_ms) for each in passes]
+    if None in cores:
+        return None
+    return round(sum(used * ms for used, ms in zip(cores, times, strict=True) if used) / sum(times), 2)
+
+
+def _all_mhz(passes: Sequence[WallPass]) -> tuple[float, ...] | None:
+    """Returns the core's frequency at the end of each window; None if one of them is unknown."""
+    read = [mhz for each in passes for mhz in each.cpu_mhz or ()]
+    return tuple(read) if len(read) == len(passes) else None
+
+
+def span(step: Step, steps: int, device: torch.device) -> Timed[SpanPass]:
     """Measures `step_span_ms`: device time between two events around one step, without the read-back."""
-    events = [
-        (torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(protocol.steps)
-    ]
+    events = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(steps)]
     tokens = []
     with windows.watch() as window:
         for before, after in events:
@@ -106,22 +143,22 @@ def span(step: Step, protocol: Protocol, device: torch.device) -> Timed[SpanPass
     return Timed(SpanPass(steps_ms=series, **asdict(window)), tuple(tokens))
 
 
-def rate(step: Step, protocol: Protocol, device: torch.device) -> Timed[RatePass]:
+def rate(step: Step, steps: int, device: torch.device) -> Timed[RatePass]:
     """Measures `step_rate_ms`: all steps back to back, one synchronise at the end, no read-back."""
     with windows.watch() as window:
         started = time.perf_counter_ns()
-        for _ in range(protocol.steps):
+        for _ in range(steps):
             step()
         wait(device)
         elapsed = time.perf_counter_ns() - started
     return Timed(RatePass(total_ms=_rounded(elapsed / 1e6), **asdict(window)))
 
 
-def busy(step: Step, protocol: Protocol, device: torch.device) -> Profiled:
+def busy(step: Step, steps: int, device: torch.device) -> Profiled:
     """Measures `step_busy_ms`: union of kernel intervals per step in a profiled pass, and the span of that pass."""
     tokens = []
     with windows.watch() as window, profiling.recorder() as recorder:
-        for _ in range(protocol.steps):
+        for _ in range(steps):
             profiling.mark_step()
             tokens.append(int(step().item()))
         profiling.mark_step()

@@ -1,4 +1,4 @@
-"""The energy of a step: a pass of its own after all timed passes. Only a session that is to measure it imports this.
+"""The energy of a step: a pass of its own after all timed passes, where a job asks for it.
 
 1. Steps run, and the card's counter is read after each, until it has changed often enough to know its resolution and
    interval. A card without a counter has no such part.

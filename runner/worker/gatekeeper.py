@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -38,19 +39,22 @@ class Gatekeeper:
         if likeness := gate.compare_with_eager(name, self._step, start, self._expectation):
             self.likenesses.append(likeness)
 
-    def check_pass(self, name: str, chosen: Sequence[int], before: int) -> None:
-        """Checks the last logits, cache rows and tokens of a timed pass.
+    def check_pass(self, name: str, chosen: Sequence[int], before: int, steps: int, is_window: bool = False) -> None:
+        """Checks the last logits, cache rows and tokens of a timed pass of `steps` steps.
 
-        `chosen` are the tokens that the pass read back, empty for a pass without read-back. `before` is the last token
-        of the warm-up.
+        `chosen` are the tokens that it read back, empty for a pass without read-back. `before` is the last token of the
+        warm-up. `is_window` is whether it is a window of a pass with several. The tokens of these are nearly always the
+        same, and are then kept once.
         """
-        self.checks.append(gate.last_logits(name, self._step, self._timed[-1], self._expectation))
+        timed = self._timed[:steps]
+        self.checks.append(gate.last_logits(name, self._step, timed[-1], self._expectation))
         if chosen:
-            self.tokens.append(gate.compare_tokens(name, self._timed, chosen, before, self._expectation))
-        rows = self._step.rows(self._timed.start, self._timed.stop).cpu()
+            found = gate.compare_tokens(name, timed, chosen, before, self._expectation)
+            self.tokens = _with_window(self.tokens, found) if is_window else [*self.tokens, found]
+        rows = self._step.rows(timed.start, timed.stop).cpu()
         if self._first_rows is None:
             self._first_rows = rows
-        self.rows.append(gate.compare_rows(name, rows, self._first_rows, len(self._timed)))
+        self.rows.append(gate.compare_rows(name, rows, self._first_rows, steps))
 
     def check_repeated(self, name: str, tokens: Sequence[int], before: int) -> None:
         """Checks a pass that ran over the timed positions several times: at each position the token, among all that
@@ -61,7 +65,7 @@ class Gatekeeper:
             max(sorted(found), key=partial(self._regret, position))
             for found, position in zip(chosen, self._timed, strict=True)
         )
-        self.check_pass(name, tuple(worst), before)
+        self.check_pass(name, tuple(worst), before, len(self._timed))
 
     def _regret(self, position: int, token: int) -> float:
         return self._expectation.regret(token, position)
@@ -81,6 +85,16 @@ class Gatekeeper:
             not_finite=(self._fault or ALL_FINITE) if is_not_finite else ABSENT,
             eager=tuple(self.likenesses) or ABSENT,
         )
+
+
+def _with_window(windows: Sequence[Tokens], found: Tokens) -> list[Tokens]:
+    """Returns the tokens of the windows and of one more. A window with the tokens of an earlier one adds its name
+    there."""
+    for place, earlier in enumerate(windows):
+        if replace(found, name=earlier.name, also=earlier.also) == earlier:
+            joined = replace(earlier, also=(*(earlier.also or ()), found.name))
+            return [*windows[:place], joined, *windows[place + 1 :]]
+    return [*windows, found]
 
 
 def _step_alone_not_finite(check: Check) -> bool:

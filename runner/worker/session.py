@@ -30,6 +30,7 @@ from runner.worker import (
     caches,
     card,
     clocks,
+    energy,
     environment,
     explain,
     gate,
@@ -137,8 +138,6 @@ def _energy(step: Step, keeper: Gatekeeper, job: Job, clock: Clock) -> Energy | 
     """
     if not job.energy:
         return ABSENT
-    from runner.worker import energy  # other sessions do not load it, and their code_key does not cover it
-
     return energy.measure(step, keeper, job, clock)
 
 

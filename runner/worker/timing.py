@@ -12,7 +12,7 @@ import torch
 from runner.declarations import Step
 from runner.job import Job
 from runner.record.sections.gate import EvidenceVersion2
-from runner.record.sections.passes import Actual, KernelTime, Passes, Prefill
+from runner.record.sections.passes import Actual, KernelTime, Passes, Prefill, WallPass
 from runner.worker import actual, clocks, profiling
 from runner.worker.gatekeeper import Gatekeeper
 from runner.worker.peaks import Peaks
@@ -51,28 +51,36 @@ def passes(step: Step, keeper: Gatekeeper, job: Job, clock: Clock, peaks: Peaks)
     """
     device, ctx, protocol = torch.device(job.device.kind), job.cell.ctx, job.protocol
 
-    def run_pass(name: str, measure: Callable[[], TimedPass]) -> TimedPass:
+    def run_pass(
+        name: str, measure: Callable[[int], TimedPass], steps: int = protocol.other_steps, is_window: bool = False
+    ) -> TimedPass:
         with peaks.of_steps():
             with clock.phase("steps", "warm up"):
                 before = clocks.warm_up(step, ctx, protocol.warmup)
             with clock.phase("steps", f"measure: {name}"):
-                timed_pass = measure()
+                timed_pass = measure(steps)
         with clock.phase("verify", f"verify: {name}"):
-            keeper.check_pass(name, timed_pass.tokens, before)
+            keeper.check_pass(name, timed_pass.tokens, before, steps, is_window)
         return timed_pass
 
+    def measure_wall(steps: int) -> clocks.Timed[WallPass]:
+        return clocks.wall(step, steps)
+
     kernels: tuple[KernelTime, ...] = ()
-    timed = Passes(run_pass("wall", lambda: clocks.wall(step, protocol)).section)
+    windows = [
+        run_pass(name, measure_wall, protocol.steps, is_window=protocol.windows > 1) for name in protocol.wall_windows
+    ]
+    timed = Passes(clocks.joined([window.section for window in windows]))
     with clock.phase("verify", "verify"):
         keeper.drive("ctx", ctx)
     if job.cell.cache == "dynamic":
-        timed = replace(timed, revisit=run_pass("revisit", lambda: clocks.wall(step, protocol)).section)
+        timed = replace(timed, revisit=run_pass("revisit", measure_wall).section)
     if device.type == "cpu":
         observed = profiling.operators_of(step, ctx)
     else:
-        span = run_pass("span", lambda: clocks.span(step, protocol, device)).section
-        rate = run_pass("rate", lambda: clocks.rate(step, protocol, device)).section
-        profiled = run_pass("busy", lambda: clocks.busy(step, protocol, device))
+        span = run_pass("span", lambda steps: clocks.span(step, steps, device)).section
+        rate = run_pass("rate", lambda steps: clocks.rate(step, steps, device)).section
+        profiled = run_pass("busy", lambda steps: clocks.busy(step, steps, device))
         observed, kernels = profiled.observed, profiled.profile.summary()
         timed = replace(timed, span=span, rate=rate, busy=profiled.section)
     step.restart(ctx)

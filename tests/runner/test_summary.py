@@ -136,3 +136,16 @@ def test_energy_that_could_not_be_measured_says_why() -> None:
 def test_the_energy_of_a_wrong_step_is_not_shown() -> None:
     assert energy_lines(replace(typed(energy_record()), valid=False)) == []
     assert energy_lines(typed(example_record())) == []
+
+
+def test_a_session_for_a_tail_has_its_tail_and_what_the_host_did() -> None:
+    said = lines(typed(cpu_record(protocol={"name": "tail", "steps": 300})))
+    assert said["tail"].startswith("p50 ")
+    assert "other processes: 0.03 cores" in said["host"]
+    assert "tail" not in lines(typed(example_record()))
+
+
+def test_the_tokens_of_windows_that_are_stated_once_count_for_each() -> None:
+    record = typed(cpu_record(protocol={"name": "tail-long", "steps": 300, "windows": 10}))
+    assert len(record.gate.tokens) == 1
+    assert lines(record)["valid"].endswith("; 3000 timed tokens checked")

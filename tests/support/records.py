@@ -14,6 +14,7 @@ from runner import registry
 from runner.cell import floors
 from runner.cell.cell import LOCAL_PREFIXES, Cell, short_hash
 from runner.cell.jsonform import from_json, to_json
+from runner.cell.protocol import Protocol
 from runner.cell.scheme import Scheme
 from runner.cell.shape import ModelShape
 from runner.cell.vocabulary import SYNTHETIC_ID
@@ -116,14 +117,14 @@ def packed_record(
         model={"scheme": scheme.to_json()},
         actual=actual,
         kernels=rows,
-        gate=precise_errors() if dtype == "fp16" else {},
+        gate=precise_errors(changes.get("protocol", {})) if dtype == "fp16" else {},
         **changes,
     )
 
 
-def precise_errors() -> dict[str, Any]:
+def precise_errors(protocol: dict[str, Any] | None = None) -> dict[str, Any]:
     """A tenth of the example's errors, as float16 has them: of the gate's checks, and trusted eager's at each step."""
-    gate: dict[str, Any] = example_record()["gate"]
+    gate: dict[str, Any] = example_record(protocol=protocol or {})["gate"]
     for check in gate["checks"]:
         for series in ("errors", "trusted"):
             check[series] = [error / 10 for error in check[series]]
@@ -250,7 +251,8 @@ def _head() -> dict[str, Any]:
 def _measured(record: dict[str, Any], step_ms: float, busy_ms: float = BUSY_MS) -> dict[str, Any]:
     cell, protocol, longer = record["cell"], record["protocol"], busy_ms / BUSY_MS
     weights = _weights(record)
-    passes = _passes(cell, protocol["steps"], step_ms, busy_ms)
+    counts = from_json(Protocol, protocol)
+    passes = _passes(cell, counts, step_ms, busy_ms)
     if record["session"]["id"] != FIRST_ID:
         _give_own_steps(passes, record["session"]["id"])
     seconds = _seconds(passes)
@@ -283,8 +285,8 @@ def _measured(record: dict[str, Any], step_ms: float, busy_ms: float = BUSY_MS) 
         ],
         "gate": {
             **_held_to(cell, record["model"]["shape"]["hidden"]),
-            "checks": _checks(cell["ctx"], protocol, passes),
-            **_timed(protocol["steps"], passes),
+            "checks": _checks(cell["ctx"], counts, passes),
+            **_timed(counts, passes),
             **_beside_eager(cell, protocol),
         },
         "memory": {
@@ -354,7 +356,7 @@ def _on_cpu(measured: dict[str, Any]) -> dict[str, Any]:
     """What is left of a GPU's session where there is no GPU."""
     passes = {name: window for name, window in measured["passes"].items() if name in ("wall", "revisit")}
     gate = {
-        series: [each for each in measured["gate"][series] if each["name"] in ("short", "ctx", *passes)]
+        series: [each for each in measured["gate"][series] if each["name"] not in ("span", "rate", "busy")]
         for series in ("checks", "tokens", "rows")
     }
     probes = {"read_bytes": 536_870_912, "read_samples_gbs": [40.1, 40.9, 41.2, 41.4, 41.5], "launch_samples_us": []}
@@ -375,10 +377,13 @@ def _outcome(status: str, **changes: Any) -> dict[str, Any]:
 
 
 def _seconds(passes: dict[str, Any]) -> float:
-    timed_ms = (
-        sum(window.get("span_ms") or window.get("steps_ms") or [window["total_ms"]]) for window in passes.values()
-    )
+    timed_ms = (sum(window.get("span_ms") or _steps_ms(window) or [window["total_ms"]]) for window in passes.values())
     return max(SHORTEST_S, round(sum(timed_ms) / 1e3 + 1.5, 3))
+
+
+def _steps_ms(window: dict[str, Any]) -> list[float]:
+    in_us = [us / 1e3 for series in window.get("windows_us", ()) for us in series]
+    return in_us or window.get("steps_ms", [])
 
 
 def _series(steps: int, middle: float, spread: float = 0.002) -> list[float]:
@@ -410,13 +415,31 @@ def _give_own_steps(passes: dict[str, Any], session: str) -> None:
             for place in sorted(range(len(own)), key=own.__getitem__)[-5:]:
                 own[place] *= 1 + 1e-3 * noise.random()
             window["steps_ms"] = [round(step, 9) for step in own]
+        if "windows_us" in window:
+            window["windows_us"] = [[us + noise.randrange(40) for us in series] for series in window["windows_us"]]
 
 
-def _passes(cell: dict[str, Any], steps: int, step_ms: float, busy_ms: float) -> dict[str, Any]:
+def _wall(counts: Protocol, step_ms: float) -> dict[str, Any]:
+    """The wall pass. Several windows have their steps in whole microseconds, and differ by up to 0.1 %."""
+    if counts.windows == 1:
+        return {"steps_ms": _series(counts.steps, step_ms)}
+    noise = random.Random(counts.windows)
+    steps = [_series(counts.steps, step_ms) for _ in range(counts.windows)]
+    return {"windows_us": [[round(ms * 1e3 * (1 + 1e-3 * noise.random())) for ms in window] for window in steps]}
+
+
+def _observed(counts: Protocol) -> dict[str, Any]:
+    """What the host did in the windows of a pass that has several. Older records do not have it."""
+    if counts.windows == 1:
+        return {}
+    return {"voluntary_switches": 3001, "involuntary_switches": 12, "cpu_mhz": [2100.0] * counts.windows}
+
+
+def _passes(cell: dict[str, Any], counts: Protocol, step_ms: float, busy_ms: float) -> dict[str, Any]:
     """Only a growing cache has lengths to visit again."""
-    quiet = {"segments": 0, "compiled": 0, "collected": 0}
+    quiet, steps = {"segments": 0, "compiled": 0, "collected": 0}, counts.other_steps
     passes = {
-        "wall": {"steps_ms": _series(steps, step_ms), "other_cpu_cores": 0.03, **quiet},
+        "wall": {**_wall(counts, step_ms), "other_cpu_cores": 0.03, **quiet, **_observed(counts)},
         "revisit": {"steps_ms": _series(steps, step_ms + 0.01, 0.0021), "other_cpu_cores": 0.02, **quiet},
         "span": {"steps_ms": _series(steps, step_ms - 0.02, 0.0022), **quiet},
         "rate": {"total_ms": round(steps * (step_ms - 0.05), 6), **quiet},
@@ -430,12 +453,17 @@ def _passes(cell: dict[str, Any], steps: int, step_ms: float, busy_ms: float) ->
     return {name: window for name, window in passes.items() if name != "revisit" or cell["cache"] == "dynamic"}
 
 
-def _checks(ctx: int, protocol: dict[str, Any], passes: Iterable[str]) -> list[dict[str, Any]]:
-    """The steps from 17, those from ctx, and the position where every timed pass ends."""
-    last = ctx + protocol["warmup"] + protocol["steps"] - 1
-    count = floors.teacher_forced_steps(ctx, protocol["warmup"], protocol["steps"])
+def _steps_by_pass(counts: Protocol, passes: Iterable[str]) -> dict[str, int]:
+    """Name → steps of each pass, and of each window of the wall pass."""
+    others = {name: counts.other_steps for name in passes if name != "wall"}
+    return dict.fromkeys(counts.wall_windows, counts.steps) | others
+
+
+def _checks(ctx: int, counts: Protocol, passes: Iterable[str]) -> list[dict[str, Any]]:
+    """The steps from 17, those from ctx, and the position where every timed pass or window ends."""
+    count = floors.teacher_forced_steps(ctx, counts.warmup, counts.steps)
     positions = {"short": list(range(17, 17 + count)), "ctx": list(range(ctx, ctx + count))}
-    positions |= {name: [last] for name in passes}
+    positions |= {name: [ctx + counts.warmup + steps - 1] for name, steps in _steps_by_pass(counts, passes).items()}
     return [
         {"name": name, "positions": where, "errors": [0.0121] * len(where), "trusted": [0.0118] * len(where)}
         for name, where in positions.items()
@@ -458,14 +486,23 @@ def _beside_eager(cell: dict[str, Any], protocol: dict[str, Any]) -> dict[str, A
     return {"eager": [{"name": name, "positions": [*range(at, at + count)], **series} for name, at in starts.items()]}
 
 
-def _timed(steps: int, passes: Iterable[str]) -> dict[str, Any]:
-    """Each timed step chose the reference's best token, which that of the step before is not."""
-    tokens = {"chosen": [7, 8] * (steps // 2) + [7] * (steps % 2), "regrets": [0.0] * steps, "repeats": [4.5] * steps}
+def _timed(counts: Protocol, passes: Iterable[str]) -> dict[str, Any]:
+    """Each timed step chose the reference's best token, which that of the step before is not. All windows have the same
+    tokens."""
+    by_pass = _steps_by_pass(counts, passes)
+    _, *also = counts.wall_windows
+    tokens = [{"name": name, **_tokens(steps)} for name, steps in by_pass.items() if name not in ("rate", *also)]
+    tokens[0] |= {"also": also} if also else {}
     return {
-        "timed_trusted": [0.0118] * steps,
-        "tokens": [{"name": name, **copy.deepcopy(tokens)} for name in passes if name != "rate"],
-        "rows": [{"name": name, "unwritten": 0, "difference": 0.0, "of_tensor": 0.0} for name in passes],
+        "timed_trusted": [0.0118] * counts.steps,
+        "tokens": tokens,
+        "rows": [{"name": name, "unwritten": 0, "difference": 0.0, "of_tensor": 0.0} for name in by_pass],
     }
+
+
+def _tokens(steps: int) -> dict[str, Any]:
+    chosen = [7, 8] * (steps // 2) + [7] * (steps % 2)
+    return {"chosen": chosen, "regrets": [0.0] * steps, "repeats": [4.5] * steps}
 
 
 def _snapshot(record: dict[str, Any], moment: str, temperature_c: int) -> dict[str, Any]:

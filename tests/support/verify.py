@@ -127,3 +127,13 @@ def assert_side(make: Make, edit: Edit, line: str | None) -> None:
     said = lines_about(make(), edit)
     is_right = said == [] if line is None else any(one.startswith(line) for one in said)
     assert is_right, said
+
+
+def tail() -> Record:
+    """Returns a record of the protocol `tail`."""
+    return example_record(protocol={"name": "tail", "steps": 300})
+
+
+def tail_long() -> Record:
+    """Returns a record of the protocol `tail-long`, whose wall pass has ten windows."""
+    return example_record(protocol={"name": "tail-long", "steps": 300, "windows": 10})

@@ -13,7 +13,7 @@ class Check:
     """A comparison with the reference."""
 
     name: str
-    """short (from position 17), ctx, or the timed pass whose last logits are compared"""
+    """short (from position 17), ctx, or the timed pass, or window of the wall pass, whose last logits are compared"""
     positions: Series[Count]
     """positions in the sequence"""
     errors: Series[NotNegative]
@@ -27,7 +27,7 @@ class Tokens:
     """The tokens that a timed pass read back."""
 
     name: str
-    """the timed pass"""
+    """the timed pass, or the window of the wall pass"""
     chosen: Series[Integer]
     """the token of each timed step"""
     regrets: Series[NotNegative]
@@ -35,6 +35,14 @@ class Tokens:
     finite or no token"""
     repeats: Series[NotNegative]
     """the regret of the previous step's token; a step that does nothing leaves that token"""
+    also: OrAbsent[Series[str]] = ABSENT
+    """further windows of the wall pass with the same tokens and regrets, which are not repeated; absent if there are
+    none"""
+
+    @property
+    def passes(self) -> tuple[str, ...]:
+        """Returns the passes and windows that read back these tokens."""
+        return (self.name, *(self.also or ()))
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Rows:
     """The rows of the KV cache that a timed pass wrote."""
 
     name: str
-    """the timed pass"""
+    """the timed pass, or the window of the wall pass"""
     unwritten: Count
     """number of timed steps that wrote no row"""
     difference: NotNegative

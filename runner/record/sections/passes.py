@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
-from runner.cell.fieldtypes import ABSENT, Count, Integer, NotNegative, Number, OrAbsent, Positive, Series
+from runner.cell.fieldtypes import (
+    ABSENT,
+    Count,
+    Integer,
+    NotNegative,
+    Number,
+    OrAbsent,
+    Positive,
+    Series,
+    Size,
+    WithOrWithout,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +35,49 @@ class Window:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WallPass(Window):
-    """A pass timed by the host's clock, around each step and the read-back of its token."""
+class HostPass(Window):
+    """A pass timed by the host's clock, around each step and the read-back of its token, and what else the host did
+    meanwhile."""
+
+    other_cpu_cores: NotNegative | None
+    """CPU cores that other processes used in the windows; null if the host does not report it"""
+    voluntary_switches: OrAbsent[Count] = ABSENT
+    """number of times in the windows that the timing thread waited for something and gave up its core"""
+    involuntary_switches: OrAbsent[Count] = ABSENT
+    """number of times in the windows that the timing thread was taken off its core for another one"""
+    cpu_mhz: OrAbsent[Series[Positive] | None] = ABSENT
+    """MHz of the core that ran the timing thread, at the end of each window; null if the host does not report it"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WallPass(HostPass):
+    """A pass by the host's clock with a single window."""
 
     steps_ms: Series[Positive]
     """ms, one per step"""
-    other_cpu_cores: NotNegative | None
-    """CPU cores that other processes used in the window; null if the host does not report it"""
+
+    @property
+    def windows_ms(self) -> tuple[tuple[float, ...], ...]:
+        """Returns the steps of each window in ms."""
+        return (self.steps_ms,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowedPass(HostPass):
+    """A pass by the host's clock with several windows, each restarted at ctx after warm-up steps."""
+
+    windows_us: Series[Series[Size]]
+    """µs, one series per window with one integer per step"""
+
+    @property
+    def windows_ms(self) -> tuple[tuple[float, ...], ...]:
+        """Returns the steps of each window in ms."""
+        return tuple(tuple(us / 1e3 for us in window) for window in self.windows_us)
+
+    @property
+    def steps_ms(self) -> tuple[float, ...]:
+        """Returns the steps of all windows in ms."""
+        return tuple(us / 1e3 for window in self.windows_us for us in window)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +113,7 @@ class Passes:
     """The timed passes with their raw values. Each restarts at ctx after the same warm-up. Span, rate and busy need a
     GPU."""
 
-    wall: WallPass
+    wall: Annotated[WallPass | WindowedPass, WithOrWithout("windows_us", HostPass, WindowedPass, WallPass)]
     revisit: OrAbsent[WallPass] = ABSENT
     """a second wall pass; absent unless the cache is dynamic"""
     span: OrAbsent[SpanPass] = ABSENT
@@ -74,7 +121,9 @@ class Passes:
     busy: OrAbsent[BusyPass] = ABSENT
 
 
-TimedPass: TypeAlias = WallPass | SpanPass | RatePass | BusyPass
+StepwisePass: TypeAlias = WallPass | WindowedPass | SpanPass | BusyPass
+"""A pass with a time for each step."""
+TimedPass: TypeAlias = StepwisePass | RatePass
 
 
 def timed_passes(passes: Passes) -> dict[str, TimedPass]:

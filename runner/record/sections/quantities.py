@@ -35,8 +35,8 @@ class Latency:
     """The times of a step, derived from the passes."""
 
     step_wall_ms: NotNegative
-    """ms: median of passes.wall.steps_ms, by the host's clock around step and read-back; the headline. With a dynamic
-    cache, each context length is met for the first time"""
+    """ms: median of the steps of passes.wall, by the host's clock around step and read-back; the headline. With a
+    dynamic cache, each context length is met for the first time"""
     step_wall_revisit_ms: NotNegative | None
     """ms: median of passes.revisit.steps_ms, by the host's clock over context lengths met before; null unless the cache
     is dynamic"""
@@ -44,17 +44,21 @@ class Latency:
     """ms: median of passes.span.steps_ms; with a dynamic cache over context lengths met before, so compare it with
     step_wall_revisit_ms; null on a CPU"""
     step_rate_ms: NotNegative | None
-    """ms: passes.rate.total_ms / protocol.steps; with a dynamic cache over context lengths met before; null on a CPU"""
+    """ms: passes.rate.total_ms / the number of its steps; with a dynamic cache over context lengths met before; null on
+    a CPU"""
     step_busy_ms: NotNegative | None
     """ms: median of passes.busy.steps_ms; with a dynamic cache over context lengths met before; null on a CPU"""
     profiled_span_ms: NotNegative | None
     """ms: median of passes.busy.span_ms, the profiled pass's own span"""
     step_wall_p90_ms: NotNegative | None
-    """ms: upper 95 % confidence bound on the 90th percentile of the wall steps; null below 29 steps"""
+    """ms: upper 95 % confidence bound on the 90th percentile of the wall steps, as if they were independent;
+    null below 29 steps"""
     step_wall_p95_ms: NotNegative | None
-    """ms: upper 95 % confidence bound on the 95th percentile of the wall steps; null below 59 steps"""
+    """ms: upper 95 % confidence bound on the 95th percentile of the wall steps, as if they were independent;
+    null below 59 steps"""
     step_wall_p99_ms: NotNegative | None
-    """ms: upper 95 % confidence bound on the 99th percentile of the wall steps; null below 299 steps"""
+    """ms: upper 95 % confidence bound on the 99th percentile of the wall steps, as if they were independent;
+    null below 299 steps"""
     drift: Number
     """1: median of the last third of the wall steps / median of the first third, minus 1"""
     tokens_per_s: NotNegative | None

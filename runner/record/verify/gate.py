@@ -4,7 +4,7 @@ require."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from runner import registry
 from runner.cell import floors
@@ -75,21 +75,32 @@ def _version_differences(record: MeasuredRecord) -> Iterator[str]:
         yield f"gate.gate_version: {1 if is_first else gaterules.VERSION}, but the code {code} {support} version 1"
 
 
-def _timed_differences(gate: GateVersion2, names: tuple[str, ...], protocol: Protocol) -> Iterator[str]:
+def _timed_differences(gate: GateVersion2, names: Mapping[str, int], protocol: Protocol) -> Iterator[str]:
     """Yields a line for each timed step whose cache row, or whose token if the pass read one back, was not checked."""
-    steps = protocol.steps
     for series, passes, expected in (
-        ("tokens", [tokens.name for tokens in gate.tokens], [name for name in names if name != "rate"]),
+        ("tokens", [name for each in gate.tokens for name in each.passes], [name for name in names if name != "rate"]),
         ("rows", [rows.name for rows in gate.rows], [*names]),
     ):
         if sorted(passes) != sorted(expected):
             yield f"gate.{series}: of the passes {', '.join(passes)}, expected {', '.join(expected)}"
     for tokens in gate.tokens:
+        steps = names.get(tokens.name, protocol.steps)
         for series, values in (("chosen", tokens.chosen), ("regrets", tokens.regrets), ("repeats", tokens.repeats)):
             if len(values) != steps:
                 yield f"gate.tokens {tokens.name}: {len(values)} {series}, the protocol says {steps}"
-    if len(gate.timed_trusted) != steps:
-        yield f"gate.timed_trusted: {len(gate.timed_trusted)} errors, the protocol says {steps} steps"
+        if not set(tokens.also or ()) <= set(protocol.wall_windows):
+            yield f"gate.tokens {tokens.name}.also: {', '.join(tokens.also or ())}, which are not all windows"
+    if len(gate.timed_trusted) != protocol.steps:
+        yield f"gate.timed_trusted: {len(gate.timed_trusted)} errors, the protocol says {protocol.steps} steps"
+
+
+def _checked_passes(record: MeasuredRecord) -> dict[str, int]:
+    """Returns name → positions of each pass whose state the gate checks: each window of the wall pass, the other timed
+    passes, and the one that measures energy."""
+    protocol = record.protocol
+    others = {name: protocol.other_steps for name in pass_names(record.cell) if name != "wall"}
+    energy = {"energy": protocol.steps} if isinstance(record.energy, Energy) else {}
+    return dict.fromkeys(protocol.wall_windows, protocol.steps) | others | energy
 
 
 def _token_differences(gate: GateVersion2, vocab: int) -> Iterator[str]:
@@ -173,14 +184,9 @@ def _driven_positions(record: MeasuredRecord) -> dict[str, list[int]]:
 
 def _checked_positions(record: MeasuredRecord) -> dict[str, list[int]]:
     """Returns name → positions of every comparison that cell and protocol require."""
-    counts = record.protocol
-    last = floors.last_position(record.cell.ctx, counts.warmup, counts.steps)
-    return _driven_positions(record) | {name: [last] for name in _checked_passes(record)}
-
-
-def _checked_passes(record: MeasuredRecord) -> tuple[str, ...]:
-    """Returns the names of the passes whose steps the gate checks: the timed ones, and the one that measures energy."""
-    return (*pass_names(record.cell), *(("energy",) if isinstance(record.energy, Energy) else ()))
+    ctx, warmup = record.cell.ctx, record.protocol.warmup
+    last = {name: [floors.last_position(ctx, warmup, steps)] for name, steps in _checked_passes(record).items()}
+    return _driven_positions(record) | last
 
 
 def _check_differences(check: Check, positions: list[int]) -> Iterator[str]:

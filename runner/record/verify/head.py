@@ -29,7 +29,7 @@ def differences(record: SessionRecord) -> Iterator[str]:
         yield "keys.cell_key: not this cell's"
     yield from unequal("gpu.key", record.gpu.key, "cell.gpu", cell.gpu)
     yield from unequal("model.name", record.model.name, "cell.model", cell.model)
-    yield from _protocol_differences(record.protocol)
+    yield from _protocol_differences(record.protocol, cell)
     yield from _pair_differences(cell)
     yield from _scheme_differences(record)
     yield from request.differences(record)
@@ -40,14 +40,13 @@ def differences(record: SessionRecord) -> Iterator[str]:
         yield f"model.shape: not that of {cell.model}"
 
 
-def _protocol_differences(counts: Protocol) -> Iterator[str]:
-    """Yields a line if a named protocol has other counts than its name says."""
+def _protocol_differences(counts: Protocol, cell: Cell) -> Iterator[str]:
+    """Yields a line if a named protocol has other counts than its name says, and if it does not go with the cache."""
     named = protocol.NAMED.get(counts.name)
     if named is not None and named != counts:
-        yield (
-            f"protocol: {counts.warmup} warm-up and {counts.steps} timed steps, but {named.name} has {named.warmup} "
-            f"and {named.steps}"
-        )
+        yield f"protocol: {counts.counts}, but {named.name} has {named.counts}"
+    if refusal := counts.refuses(cell.cache):
+        yield f"protocol: {refusal}"
 
 
 def _loaded_shapes(shape: ModelShape, cell: Cell) -> tuple[ModelShape, ...]:

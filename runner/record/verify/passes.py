@@ -14,17 +14,22 @@ from runner import registry
 from runner.cell.cell import Cell
 from runner.cell.fieldtypes import Absent
 from runner.cell.jsonform import present_fields
+from runner.cell.protocol import Protocol
 from runner.cell.vocabulary import CPU, CUDA
+from runner.counts import counted
 from runner.record import judgement
 from runner.record.line import too_small
 from runner.record.sections.passes import (
     OTHERS,
     SUMMARY_ROWS,
     BusyPass,
+    HostPass,
     KernelTime,
     Passes,
     RatePass,
+    StepwisePass,
     TimedPass,
+    WindowedPass,
     timed_passes,
 )
 from runner.record.sessionrecord import MeasuredRecord
@@ -36,6 +41,12 @@ US_ROUNDING = 0.005
 LEAST_MHZ, MOST_MHZ = 100, 5000
 """Clock rates of a multiprocessor that exist. An instrumented step is a little slower than a timed one."""
 SAME_TIME = 1e-6  # relative rounding error of a time
+
+
+OBSERVED = ("voluntary_switches", "involuntary_switches", "cpu_mhz")
+"""What the host did, which a record has as a whole or, if it is older, not at all."""
+PER_WINDOW = ("cpu_mhz", "windows_us")
+"""Series with one value per window, and not per step."""
 
 
 def device_kind(cell: Cell) -> str:
@@ -62,18 +73,38 @@ def differences(record: MeasuredRecord) -> Iterator[str]:
 
 
 def _series_differences(record: MeasuredRecord) -> Iterator[str]:
-    expected, steps, passes = pass_names(record.cell), record.protocol.steps, timed_passes(record.passes)
+    expected, passes = pass_names(record.cell), timed_passes(record.passes)
     for name in expected:
         if name not in passes:
             yield f"passes.{name}: missing"
     for name, window in passes.items():
         if name not in expected:
             yield f"passes.{name}: a session of this cell has no such pass"
-        for series, values in present_fields(window):
-            if isinstance(values, tuple) and len(values) != steps:
-                yield f"passes.{name}.{series}: {len(values)} steps, the protocol says {steps}"
+        yield from _length_differences(name, window, record.protocol)
+        if isinstance(window, HostPass):
+            present = [series for series, _ in present_fields(window) if series in OBSERVED]
+            if len(present) not in ((len(OBSERVED),) if isinstance(window, WindowedPass) else (0, len(OBSERVED))):
+                yield f"passes.{name}: without {', '.join(series for series in OBSERVED if series not in present)}"
     if bool(record.kernels) != ("busy" in expected):
         yield f"kernels: {len(record.kernels)} rows, expected {'some' if 'busy' in expected else 'none'}"
+
+
+def _length_differences(name: str, timed: TimedPass, protocol: Protocol) -> Iterator[str]:
+    """Yields a line for each series of a pass that has another number of windows or steps than the protocol."""
+    windows = protocol.windows if name == "wall" else 1
+    steps = protocol.steps if name == "wall" else protocol.other_steps
+    if isinstance(timed, HostPass) and isinstance(timed, WindowedPass) != (windows > 1):
+        form = "windows_us" if windows == 1 else "steps_ms"
+        yield f"passes.{name}.{form}: the protocol says {counted(windows, 'window')}"
+    for series, values in present_fields(timed):
+        if series in PER_WINDOW and values is not None and len(values) != windows:
+            yield f"passes.{name}.{series}: {len(values)} windows, the protocol says {windows}"
+        if isinstance(values, tuple) and series not in PER_WINDOW and len(values) != steps:
+            yield f"passes.{name}.{series}: {len(values)} steps, the protocol says {steps}"
+    if isinstance(timed, WindowedPass):
+        for number, window in enumerate(timed.windows_us):
+            if len(window) != steps:
+                yield f"passes.{name}.windows_us[{number}]: {len(window)} steps, the protocol says {steps}"
 
 
 def _phase_differences(record: MeasuredRecord) -> Iterator[str]:
@@ -123,17 +154,30 @@ def _profile_differences(busy: BusyPass) -> Iterator[str]:
 
 
 def _step_series(passes: Passes) -> dict[str, tuple[float, ...]]:
-    windows = ((f"passes.{name}", window) for name, window in timed_passes(passes).items())
-    series = {place: window.steps_ms for place, window in windows if not isinstance(window, RatePass)}
+    series = {
+        place: steps
+        for name, timed in timed_passes(passes).items()
+        if not isinstance(timed, RatePass)
+        for place, steps in _windows(f"passes.{name}", timed)
+    }
     # a step of one kernel is busy for its whole span
     spans = passes.busy if passes.busy and set(passes.busy.kernels) != {1} else None
     return series | ({"passes.busy.span_ms": spans.span_ms} if spans else {})
 
 
+def _windows(place: str, timed: StepwisePass) -> Iterator[tuple[str, tuple[float, ...]]]:
+    """Yields place and steps in ms of each window of a pass."""
+    if not isinstance(timed, WindowedPass):
+        yield place, timed.steps_ms
+        return
+    for number, steps in enumerate(timed.windows_ms):
+        yield f"{place}.windows_us[{number}]", steps
+
+
 def _twin_differences(passes: Passes) -> Iterator[str]:
-    """Yields a line for each pair of passes with copied steps."""
+    """Yields a line for each pair of passes, or windows, with copied steps, compared over the shorter length."""
     for (first, ours), (second, theirs) in combinations(_step_series(passes).items(), 2):
-        if kind_of_copy := copies.likeness(ours, theirs):
+        if kind_of_copy := copies.likeness(ours[: len(theirs)], theirs[: len(ours)]):
             yield f"{second}: {kind_of_copy} as {first}"
 
 
@@ -147,10 +191,10 @@ def _repeat_differences(passes: Passes) -> Iterator[str]:
 def _speed_differences(record: MeasuredRecord) -> Iterator[str]:
     """Yields a line for each pass that is faster than reading the step's bytes at the datasheet's peak. `wall` is not
     included: its r_floor makes a session invalid."""
-    least = judgement.least_ms(record, record.bytes.streamed)
+    least, steps = judgement.least_ms(record, record.bytes.streamed), record.protocol.other_steps
     for name, window in timed_passes(record.passes).items():
         if name != "wall":
-            yield from too_small(f"passes.{name}", _step_ms(window, record.protocol.steps), least, "the floor in ms")
+            yield from too_small(f"passes.{name}", _step_ms(window, steps), least, "the floor in ms")
 
 
 def _step_ms(window: TimedPass, steps: int) -> float:

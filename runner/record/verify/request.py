@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from runner import registry
 from runner.cell import protocol
 from runner.cell.cell import LOCAL_PREFIXES
-from runner.cell.vocabulary import AUTO, SYNTHETIC_ID, checked_name
+from runner.cell.vocabulary import AUTO, DEFAULT_PROTOCOL, SYNTHETIC_ID, checked_name
 from runner.errors import DecodeFloorError
 from runner.plan.request import HUB, SYNTHETIC, option_map, whole_number
 from runner.plan.resolve import DEFAULT_STUDY
@@ -52,7 +52,7 @@ def _number_differences(record: SessionRecord) -> Iterator[str]:
         yield from unequal("session.study", session.study, "request.study", study)
     if "protocol" in request:
         chosen = _protocol(request)
-        for name in ("name", "warmup", "steps"):
+        for name in ("name", "warmup", "steps", "windows"):
             yield from unequal(f"protocol.{name}", getattr(counts, name), "the requested one", getattr(chosen, name))
 
 
@@ -62,7 +62,7 @@ def _number(field: str, value: str, default: int) -> int:
 
 def _protocol(request: Mapping[str, str]) -> protocol.Protocol:
     name = request["protocol"]
-    named = protocol.NAMED["paper" if name == AUTO else checked_name("protocol", name, protocol.NAMED)]
+    named = protocol.NAMED[DEFAULT_PROTOCOL if name == AUTO else checked_name("protocol", name, protocol.NAMED)]
     warmup = _number("warmup", request.get("warmup", AUTO), named.warmup)
     return protocol.choose(named.name, warmup, _number("steps", request.get("steps", AUTO), named.steps))
 

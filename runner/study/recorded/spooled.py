@@ -70,12 +70,14 @@ class SpooledSessions:
 
     def of_cell(self, plan: Plan, key: str, study: str | None) -> Sequence[Known]:
         """Returns the sessions of a plan's cell with its protocol and seed, the oldest first; those of one study, or of
-        all if it is None. They measured energy if the plan does: otherwise another code_key would keep them apart."""
-        asked = (plan.protocol, plan.seed, plan.energy)
+        all if it is None. They measured energy if the plan does. One with energy also counts for a plan without."""
+        asked = (plan.protocol, plan.seed)
         return [
             known
             for known in self._by_cell.get(key, ())
-            if (known.protocol, known.seed, known.energy) == asked and study in (None, known.study)
+            if (known.protocol, known.seed) == asked
+            and (known.energy or not plan.energy)
+            and study in (None, known.study)
         ]
 
     def in_folder(self, folder: Path) -> Sequence[Known]:

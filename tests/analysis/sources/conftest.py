@@ -45,6 +45,9 @@ def examples() -> Iterator[dict]:
     yield wrong
     yield failed_record("oom", cell={"ctx": 8192})
     yield failed_record("infeasible", cell={"ctx": 16384})
+    for name, steps in (("tail-long", 300), ("custom", 40)):
+        counts = {"name": name, "steps": steps, "windows": 10}
+        yield example_record(step_ms=9.5, cell={"runtime": "graph"}, protocol=counts)
 
 
 @pytest.fixture(scope="session")

@@ -78,3 +78,18 @@ def test_abs_are_in_the_order_of_title_and_id(compared: Manifest) -> None:
 def test_the_sessions_of_abs_are_those_of_all_blocks_and_runs_go_by_session(whole: Frame, compared: Manifest) -> None:
     assert frame.sessions_of([compared]) == {entry.session for block in compared.blocks for entry in block.sessions}
     assert frame.run_ids(whole) == {"1": "r1", "2": "r2", "3": "r3"}
+
+
+@pytest.mark.parametrize(
+    ("params", "steps", "windows"),
+    [
+        ({}, (1.0, 2.0, 3.0), ((1.0, 2.0, 3.0),)),
+        ({"protocol.windows": "2"}, (1.0, 2.0, 3.0, 4.0), ((1.0, 2.0), (3.0, 4.0))),
+        ({}, (), ()),  # a session that was not measured
+        ({"protocol.windows": "2"}, (), ()),
+    ],
+)
+def test_a_series_is_cut_into_its_windows(
+    params: dict[str, str], steps: tuple[float, ...], windows: tuple[tuple[float, ...], ...]
+) -> None:
+    assert frame.Details(params, steps).windows_ms == windows

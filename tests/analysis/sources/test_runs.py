@@ -43,6 +43,7 @@ def derived(**columns):
         "protocol_name": ["paper"] * 3,
         "warmup": [None, None, "2"],
         "steps": [None, None, "60"],
+        "windows": [None, None, "1"],
         "valid": ["true"] * 3,
         "flags": [""] * 3,
         "gate_version": ["2"] * 3,
@@ -56,6 +57,8 @@ def test_rows_are_in_the_order_of_time_and_a_custom_protocol_has_its_own_counts(
     found = derived(protocol_name=["paper", "tail", "custom"], valid=["true", "false", "true"])
     assert found["protocol"].to_list() == ["custom-2-60", "paper-5-30", "tail-5-300"]
     assert found["valid"].to_list() == [True, True, False]
+    windows = derived(protocol_name=["paper", "tail-long", "custom"], windows=[None, None, "4"])
+    assert windows["protocol"].to_list() == ["custom-2-4x60", "paper-5-30", "tail-long-5-10x300"]
 
 
 def test_a_quotient_is_derived_where_both_parts_were_read():

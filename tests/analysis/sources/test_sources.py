@@ -1,5 +1,6 @@
 """The same sessions come from records, from a store's tables and through MLflow's client: kinds, details and errors."""
 
+import polars
 import pytest
 
 from analysis.sources.client import ClientStore
@@ -51,3 +52,20 @@ def test_a_server_that_is_away_is_one_line_without_the_password(scheme):
         Store(uri).frame(floor.METRICS)
     assert "\n" not in str(caught.value)
     assert "cret" not in str(caught.value)
+
+
+@pytest.mark.medium
+def test_the_windows_of_a_session_are_the_same_by_every_way(folder, filled):
+    """The last two examples have ten windows, of 300 and of 40 steps."""
+    sources = [Folder(folder), Store(filled), ClientStore(filled)]
+    frames = [source.frame(("step_wall_ms", "p99_ms", "max_ms", "jitter_ms", "session")).sessions for source in sources]
+    (long,) = frames[0].filter(polars.col("protocol") == "tail-long-5-10x300").to_dicts()
+    (custom,) = frames[0].filter(polars.col("protocol") == "custom-5-10x40").to_dicts()
+    assert 0 < long["jitter_ms"] < long["p99_ms"] <= long["max_ms"]
+    for other in frames[1:]:
+        assert other.drop("run_id").equals(frames[0].drop("run_id"))
+    first, *others = [source.details([long["session"], custom["session"], f"{0:016x}"]) for source in sources]
+    assert [len(window) for window in first[long["session"]].windows_ms] == [300] * 10
+    assert [len(window) for window in first[custom["session"]].windows_ms] == [40] * 10
+    assert first[f"{0:016x}"].windows_ms == (first[f"{0:016x}"].steps_ms,)
+    assert all(other == first for other in others)

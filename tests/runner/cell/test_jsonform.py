@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 import pytest
 
-from runner.cell.fieldtypes import ABSENT, Count, OrAbsent, Positive, Series, WithOrWithout
+from runner.cell.fieldtypes import ABSENT, LEFT_OUT_AT_DEFAULT, Count, OrAbsent, Positive, Series, WithOrWithout
 from runner.cell.jsonform import Misfit, from_json, hints, present_fields, to_json
 
 
@@ -37,6 +37,7 @@ class Bicycle:
     options: dict[str, bool]
     extra: Any = None
     bell: OrAbsent[str | None] = ABSENT
+    saddles: Count = field(default=1, metadata=LEFT_OUT_AT_DEFAULT)
 
 
 DATA: dict[str, Any] = {
@@ -106,3 +107,11 @@ def test_what_is_no_object_at_all_has_no_place() -> None:
 def test_a_field_keeps_its_limits_in_the_hints() -> None:
     assert hints(Wheel)["inches"] == Positive
     assert hints(Motor)["watts"] == Count
+
+
+def test_a_field_that_records_are_older_than_is_left_out_at_its_default() -> None:
+    assert "saddles" not in to_json(BICYCLE)
+    assert from_json(Bicycle, DATA).saddles == 1
+    tandem = replace(BICYCLE, saddles=2)
+    assert to_json(tandem)["saddles"] == 2
+    assert from_json(Bicycle, to_json(tandem)) == tandem

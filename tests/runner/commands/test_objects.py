@@ -61,7 +61,9 @@ def test_every_command_prints_the_documented_fields(
         code, out, _ = main(*arguments)
         printed, (fields, *nested) = json.loads(out), documented()[name]
         assert (code, list(printed)) == (0, [*fields, "error"])
-        assert [list(each) for each in printed.get(inside, ())] == [*nested] * len(printed.get(inside, ()))
+        assert [list(each) for each in printed.get(inside, ())] == nested[:1] * len(printed.get(inside, ()))
+        tails = [each["tail"] for each in printed.get("sessions", ())]
+        assert [list(tail) for tail in tails] == nested[1:] * len(tails)
         code, out, err = main(*arguments, "--nonsense")
         failed = json.loads(out)
         assert (code, list(failed), list(failed["error"])) == (2, ["error"], error)

@@ -176,3 +176,30 @@ def test_the_real_host_answers_everything() -> None:
     assert host.cpu_name()
     assert platform.release() in host.operating_system()
     assert len(host.host_id(None)) == 12
+
+
+def test_the_frequency_is_that_of_the_core_that_runs_the_thread(root: Path) -> None:
+    """Field 39 of proc(5) is the core; the name, field 2, may have spaces and brackets."""
+    fields = [str(number) for number in range(3, 53)]
+    fields[39 - 3] = "7"
+    put(root / "proc/thread-self/stat", f"42 (a ) b) {' '.join(fields)}\n")
+    assert host.core_mhz() is None
+    put(root / "sys/devices/system/cpu/cpu7/cpufreq/scaling_cur_freq", "2100500\n")
+    assert host.core_mhz() == 2100.5
+    put(root / "sys/devices/system/cpu/cpu7/cpufreq/scaling_cur_freq", "0\n")
+    assert host.core_mhz() is None
+
+
+@pytest.mark.usefixtures("root")
+def test_without_proc_there_is_no_frequency() -> None:
+    assert host.core_mhz() is None
+
+
+@pytest.mark.medium
+def test_a_thread_that_sleeps_gives_up_its_core() -> None:
+    voluntary, involuntary = host.switches()
+    for _ in range(5):
+        time.sleep(0.002)
+    later = host.switches()
+    assert later[0] - voluntary >= 5
+    assert later[1] >= involuntary

@@ -10,6 +10,7 @@ import pytest
 
 from runner import registry
 from runner.cell import catalogue
+from runner.cell.protocol import NAMED
 from runner.cell.scheme import Scheme
 from runner.declarations import RuntimeDeclaration
 from runner.errors import BadPair, BadValue, GpuNotFound, NotAvailable, UnknownName
@@ -197,6 +198,26 @@ def test_numbers_out_of_range(field: str, value: str) -> None:
 def test_too_few_steps_for_a_tail() -> None:
     with pytest.raises(BadValue, match="p90 needs 29"):
         resolve(Request(protocol="tail", steps="28"), ())
+
+
+def test_several_windows_do_not_go_with_a_cache_that_grows() -> None:
+    said = "^protocol=tail-long does not go with cache=dynamic: .*: choose protocol=tail or cache=static$"
+    with pytest.raises(BadPair, match=said) as caught:
+        resolve(Request(gpu="cpu", protocol="tail-long"), ())
+    assert "\n" not in str(caught.value)
+    with pytest.raises(BadPair, match=r"^protocol=tail-long does not go with cache=dynamic"):
+        resolve(Request(gpu="cpu", protocol="tail-long", steps="30"), ())
+    plan = resolve(Request(gpu="cpu", protocol="tail-long", cache="static"), ())
+    assert plan.protocol == NAMED["tail-long"]
+    assert resolve(Request(gpu="cpu", protocol="tail", cache="dynamic"), ()).protocol == NAMED["tail"]
+
+
+def test_each_window_of_a_tail_must_fit_into_the_model() -> None:
+    # 3791 + 5 + 300 = 4096 positions of the tiny model
+    asked = Request(gpu="cpu", model="tiny", ctx="3791", protocol="tail-long", cache="static")
+    assert resolve(asked, ()).cell.ctx == 3791
+    with pytest.raises(BadValue, match=r"300 timed steps in each of 10 windows goes beyond .* the largest ctx is 3791"):
+        resolve(replace(asked, ctx="3792"), ())
 
 
 L4 = "NVIDIA L4"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runner.record import metrics
+from runner.record import metrics, quantiles, tails
 from tests.support.derive import judge, typed
 from tests.support.energies import energy_record
 from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1
@@ -17,7 +17,7 @@ def test_a_name_says_the_unit_of_its_value():
             assert metric.unit == "J", metric.name
         elif ends:
             assert metric.unit == UNITS[max(ends, key=len)], metric.name
-        else:
+        elif metric.name != "latency/p99":  # a percentile is named without its unit
             assert metric.unit in ("1", "B", "tokens", "%"), metric.name
     assert len({metric.name for metric in metrics.METRICS}) == len(metrics.METRICS)
 
@@ -115,3 +115,32 @@ def test_the_energy_of_a_wrong_step_has_none():
     judge(found)
     assert not found["valid"]
     assert not [name for name in metrics.values(typed(found)) if name.startswith("energy/")]
+
+
+LONG = {"name": "tail-long", "steps": 300, "windows": 10}
+
+
+def test_the_tail_is_bounded_where_the_steps_support_it():
+    found = typed(example_record(protocol=LONG))
+    values = metrics.values(found)
+    windows = found.passes.wall.windows_ms
+    assert values["latency/p99"] == tails.percentile_bound(windows, 99)
+    assert values["latency/max_ms"] == max(map(max, windows)) >= values["latency/p99"]
+    assert values["latency/jitter_ms"] == quantiles.jitter(windows)
+    assert "latency/p99" not in metrics.values(typed(example_record()))  # of 30 steps
+
+
+def test_the_series_of_all_windows_is_one_in_ms():
+    found = example_record(protocol=LONG)
+    series = metrics.step_series_ms(typed(found))
+    assert len(series) == 3000
+    assert series[300] == found["passes"]["wall"]["windows_us"][1][0] / 1e3
+
+
+def test_passes_are_compared_over_the_context_lengths_that_both_have():
+    """The 270 later steps of the wall pass, at lengths that the others have not, are slower."""
+    found = example_record(protocol={"name": "tail", "steps": 300})
+    found["passes"]["wall"]["steps_ms"] = [40.0] * 30 + [80.0] * 270
+    found["passes"]["span"]["steps_ms"], found["passes"]["busy"]["span_ms"] = [40.0] * 30, [40.0] * 30
+    found["passes"]["rate"]["total_ms"] = 40.0 * 30
+    assert disagreement(found) == 0.0

@@ -54,3 +54,9 @@ def test_a_bound_is_an_observed_value_not_below_the_median(values):
 )
 def test_drift_of_few_steps(values, drift):
     assert quantiles.drift(values) == pytest.approx(drift)
+
+
+def test_jitter_is_the_mean_difference_of_neighbours_in_a_window():
+    # |2 - 1|, |5 - 2| and |4 - 4|: 4 / 3; from window to window there is no pair
+    assert quantiles.jitter([[1.0, 2.0, 5.0], [4.0, 4.0]]) == pytest.approx(4 / 3)
+    assert quantiles.jitter([[1.0], [9.0]]) == 0.0

@@ -23,6 +23,7 @@ from runner.record import read, record, spool
 from runner.record.sections.gate import GateVersion1, GateVersion2
 from runner.record.sessionrecord import FailedRecord, MeasuredRecord
 from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1, packed_record
+from tests.support.verify import tail_long
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = Draft202012Validator(json.loads((ROOT / "docs" / "record.schema.json").read_text(encoding="utf-8")))
@@ -131,6 +132,7 @@ DAMAGES = [
     ("passes.wall.steps_ms.3", "5", "passes.wall.steps_ms[3]: '5' is not of type number"),
     ("passes.wall.steps_ms", [], "passes.wall.steps_ms: 0 items, expected at least 1"),
     ("passes.wall.steps_ms", {}, "passes.wall.steps_ms: {} is not of type array"),
+    ("passes.wall.windows_us", [[1]], "passes.wall.steps_ms: only a pass with a single window has it"),
     ("prefill.ms", math.nan, "prefill.ms: nan is not of type number"),
     ("prefill.ms", math.inf, "prefill.ms: inf is not of type number"),
     ("prefill.ms", 10**400, "prefill.ms: "),
@@ -297,3 +299,23 @@ def test_what_the_schema_refuses_the_reader_refuses(data: st.DataObject) -> None
         assert faults
     else:
         assert all(IS_OF_ANOTHER_KIND.search(fault) for fault in faults), faults
+
+
+WINDOWS: list[tuple[Any, str]] = [
+    ([], "passes.wall.windows_us: 0 items, expected at least 1"),
+    ([[1, 2], []], "passes.wall.windows_us[1]: 0 items, expected at least 1"),
+    ([[1, 2], [3, 0]], "passes.wall.windows_us[1][1]: 0 is below 1"),
+    ([[1, 2.5]], "passes.wall.windows_us[0][1]: 2.5 is not of type integer"),
+    ([1, 2], "passes.wall.windows_us[0]: 1 is not of type array"),
+    (None, "passes.wall.windows_us: None is not of type array"),
+]
+
+
+@pytest.mark.parametrize(("value", "line"), WINDOWS, ids=[line for _, line in WINDOWS])
+def test_the_windows_of_a_pass_are_series_of_whole_microseconds(value: Any, line: str) -> None:
+    found = tail_long()
+    assert read.faults(found) == []
+    assert SCHEMA.is_valid(found)
+    assert canonical(to_json(read.from_json(found, "x"))) == canonical(found)
+    put("passes.wall.windows_us", value)(found)
+    assert read.faults(found) == [line]

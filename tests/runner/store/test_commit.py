@@ -101,12 +101,13 @@ def test_another_record_of_a_committed_session_is_refused(sqlite_uri: str) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("steps", [300, 1000])
-def test_a_long_series_arrives_whole(any_uri: str, steps: int) -> None:
-    # MLflow takes at most 1000 metrics, params and tags in one call: 1000 steps need two
-    run_id = store.commit(typed(example_record(protocol={"name": "custom", "steps": steps})), None)
+@pytest.mark.parametrize(("steps", "windows"), [(300, 1), (1000, 1), (300, 10)])
+def test_a_long_series_arrives_whole(any_uri: str, steps: int, windows: int) -> None:
+    # MLflow takes at most 1000 metrics, params and tags in one call: 1000 steps need two, ten windows of 300 need four
+    counts = {"name": "custom", "steps": steps, "windows": windows}
+    run_id = store.commit(typed(example_record(protocol=counts)), None)
     rows = contents.everything(any_uri, run_id)["rows"]["latency/step_wall_series_ms"]
-    assert [step for step, _, _ in rows] == list(range(steps))
+    assert [step for step, _, _ in rows] == list(range(steps * windows))
 
 
 @pytest.mark.medium
@@ -172,15 +173,14 @@ def test_eight_processes_make_one_store_and_none_fails(tmp_path: Path) -> None:
 
 @pytest.mark.medium
 def test_the_store_calls_of_one_session_take_at_most_300_ms(sqlite_uri: str) -> None:
+    """Time of the CPU, since a busy machine makes every call slow. `make bench-study` measures the clock's."""
     seconds: list[float] = []
-    while len(seconds) < 6 or (min(seconds) > 0.3 and len(seconds) < 40):
-        index = len(seconds)
+    for index in range(6):
         measured = example_record(session={"id": f"session-{index}", "index": index})
-        started = time.perf_counter()
+        started = time.process_time()
         store.commit(typed(measured), None)
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.process_time() - started)
     print(f"store calls of one session on {sqlite_uri}: {', '.join(f'{1e3 * each:.0f}' for each in seconds)} ms")
-    # the best of six, on a busy machine of up to forty: it makes many of them slow, and none of them fast
     assert min(seconds) <= 0.3
 
 

@@ -4,10 +4,11 @@ import csv
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 
-from runner.record import metrics, record
+from runner.record import metrics, read, record
 from runner.store import saved_views, session_run
 from runner.store.session_run import view
 from tests.runner.launch.container.fake import DIGEST
@@ -15,6 +16,7 @@ from tests.support.derive import typed
 from tests.support.energies import energy_record
 from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1, packed_record
 
+ROOT = Path(__file__).parents[3]
 SCHEME = ("cell", "protocol", "session", "environment", "actual", "host", "container")
 CONTAINER = {
     "engine": "podman",
@@ -202,6 +204,27 @@ def test_only_sessions_that_may_be_averaged_are_in_one_group() -> None:
     tail = session_run.group(typed(example_record(protocol={"name": "tail", "steps": 300})))
     assert len({session_run.group(plain), tail, *others}) == 5
     assert " tail " in tail
+
+
+COMMITTED = "h100/llama-3.1-8b-2048-awq-fp16-marlin-graph-static-0-3c1169db6ac745ab.json"
+
+
+def test_a_committed_session_keeps_its_group_and_its_digest() -> None:
+    """A store that has it must not take it for another one."""
+    found = read.from_file(ROOT / "experiments" / "records" / COMMITTED)
+    shown = view(found)
+    assert session_run.group(found) == "h100 graph awq 2048 llama-3.1-8b fp16 marlin static bf8049"
+    assert shown.digest == "12080623a38b517e"
+    assert "protocol.windows" not in shown.params
+
+
+def test_a_session_with_several_windows_has_their_number_and_the_series_of_all() -> None:
+    counts = {"name": "tail-long", "steps": 300, "windows": 10}
+    shown = view(typed(example_record(protocol=counts)))
+    assert shown.params["protocol.windows"] == "10"
+    assert len(shown.series) == 3000
+    custom = [typed(example_record(protocol={"name": "custom", "steps": 30, "windows": each})) for each in (1, 2)]
+    assert len({session_run.group(record) for record in custom}) == 2
 
 
 @pytest.mark.medium

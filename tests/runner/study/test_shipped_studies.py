@@ -6,14 +6,17 @@ import json
 from collections import Counter
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from runner.ab import arms
 from runner.cell import catalogue
+from runner.cli import program
 from runner.machine.installedgpu import InstalledGpu
 from runner.plan.resolve import resolve
 from runner.study.declaration import studyfile
@@ -23,7 +26,8 @@ from tests.support.processes import ROOT
 FOLDER = ROOT / "experiments"
 DATA = {"gpus", "models", "paper"}
 """Files of the folder that are no studies."""
-ENTRIES = {"floor": 48, "cuda-graphs": 2, "quantisation": 19, "runtimes": 24, "energy": 10, "smoke": 4}
+TAILS = {"tails": 9, "tails-dynamic": 4}
+ENTRIES = {"floor": 48, "cuda-graphs": 2, "quantisation": 19, "runtimes": 24, "energy": 10, "smoke": 4, **TAILS}
 SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "docs" / "study.schema.json").read_text(encoding="utf-8")))
 PAPER: dict[str, Any] = yaml.safe_load((FOLDER / "paper.yaml").read_text(encoding="utf-8"))
 PAPERS_KERNELS = {"": "auto", "bitsandbytes": "auto", "AutoAWQ+Marlin": "marlin", "ExLlamaV2": "exllamav2"}
@@ -121,6 +125,32 @@ def test_runtimes_are_those_of_this_machines_gpu_and_share_a_cache() -> None:
     requests = [entry.request for entry in study("runtimes").entries]
     assert {request.runtime for request in requests} == {"eager", "graph", "compile", "fused"}
     assert {(request.gpu, request.cache) for request in requests} == {("auto", "static")}
+
+
+def test_tails_have_ten_windows_and_those_of_growing_caches_one() -> None:
+    kinds = {name: study(name) for name in TAILS}
+    requests = {name: [entry.request for entry in found.entries] for name, found in kinds.items()}
+    assert {(name, request.protocol) for name, of_study in requests.items() for request in of_study} == {
+        ("tails", "tail-long"),
+        ("tails-dynamic", "tail"),
+    }
+    assert {request.cache for request in requests["tails-dynamic"]} == {"dynamic"}
+    assert {request.cache for request in requests["tails"]} == {"static", "engine"}
+    assert {found.sessions for found in kinds.values()} == {3}
+    everything = [*requests["tails"], *requests["tails-dynamic"]]
+    assert {request.runtime for request in everything} == {"eager", "graph", "compile", "fused", "exllamav2"}
+    assert {request.quant for request in everything} == {"bf16", "gptq", "awq", "bnb-nf4"}
+    assert {(request.gpu, request.model, request.ctx) for request in everything} == {("h200", "qwen2.5-7b", "2048")}
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("name", TAILS)
+def test_a_dry_run_of_tails_lists_its_cells(name: str, tmp_path: Path) -> None:
+    spool = str(tmp_path / "spool")
+    result = CliRunner().invoke(program, ["study", "--dry-run", str(FOLDER / f"{name}.yaml"), "--spool", spool])
+    assert result.exit_code == 0, result.output
+    assert f"{name}: {ENTRIES[name]} cells: {ENTRIES[name]} waiting" in result.output
+    assert "reason: no h200 here" in result.output
 
 
 def test_smoke_needs_no_gpu() -> None:

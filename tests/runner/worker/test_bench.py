@@ -136,11 +136,11 @@ def test_runtimes_that_compile_are_built_first(tiny_job, runtimes, monkeypatch, 
 def test_each_pass_is_warmed_up_timed_and_checked(tiny_job, monkeypatch, log):
     timed = SimpleNamespace(tokens=(4, 5), section="a pass")
     monkeypatch.setattr(bench.clocks, "warm_up", lambda step, ctx, warmup: log.append((step, ctx, warmup)) or 3)
-    monkeypatch.setattr(bench.clocks, "wall", lambda step, protocol: log.append((step, protocol.steps)) or timed)
+    monkeypatch.setattr(bench.clocks, "wall", lambda step, steps: log.append((step, steps)) or timed)
     keeper = SimpleNamespace(check_pass=lambda *given: log.append(given))
     entrant = bench.Entrant(replace(tiny_job, protocol=PROTOCOL), "step", keeper)
     bench._pass(entrant, "round 1", Clock(1_000))
-    assert log == [("step", 64, 5), ("step", 30), ("round 1", (4, 5), 3)]
+    assert log == [("step", 64, 5), ("step", 30), ("round 1", (4, 5), 3, 30)]
     assert entrant.rounds == ["a pass"]
 
 

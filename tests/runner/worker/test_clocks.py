@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from runner.cell.jsonform import to_json
-from runner.cell.protocol import Protocol
 from runner.machine import host
+from runner.record.sections.passes import WallPass
 from runner.worker import clocks, windows
 from tests.fakes.cuda import Cuda
 
 STEP_S, READ_BACK_S = 0.002, 0.004
-PROTOCOL = Protocol("custom", 3, 7)
+STEPS = 7
 
 
 class Token:
@@ -68,7 +68,7 @@ def test_a_busy_neighbour_is_seen_by_the_wall_clock():
     with subprocess.Popen(spinning, stdout=subprocess.PIPE) as neighbour:
         neighbour.stdout.readline()
         try:
-            found = to_json(clocks.wall(CountingStep(), Protocol("custom", 1, 150)).section)
+            found = to_json(clocks.wall(CountingStep(), 150).section)
         finally:
             neighbour.kill()
     if host.busy_seconds() is None:
@@ -91,7 +91,7 @@ def test_warm_up_goes_back_to_ctx_reads_every_token_and_spoils_what_is_to_be_wri
 @pytest.mark.medium
 def test_wall_times_each_step_together_with_its_read_back(step):
     began = time.perf_counter()
-    timed = clocks.wall(step, PROTOCOL)
+    timed = clocks.wall(step, STEPS)
     most = (time.perf_counter() - began) * 1e3
     found = to_json(timed.section)
     assert step.calls == ["step", "read back"] * 7
@@ -105,7 +105,7 @@ def test_wall_times_each_step_together_with_its_read_back(step):
 @pytest.mark.medium
 def test_rate_reads_nothing_back_and_has_one_total(step):
     began = time.perf_counter()
-    timed = clocks.rate(step, PROTOCOL, torch.device("cpu"))
+    timed = clocks.rate(step, STEPS, torch.device("cpu"))
     most = (time.perf_counter() - began) * 1e3
     found = to_json(timed.section)
     assert step.calls == ["step"] * 7
@@ -152,7 +152,7 @@ def cuda(monkeypatch):
     return found
 
 
-THREE = Protocol("custom", 5, 3)
+THREE = 3
 
 
 @pytest.mark.medium
@@ -288,10 +288,67 @@ def test_a_gpu_is_waited_for_and_a_cpu_is_not(cuda, device, waits):
 def test_times_are_kept_to_the_nanosecond(cuda):
     cuda.launch_ns = 10_001
     # 10 001 + 50 000 + 100 000 + 30 000 ns
-    assert clocks.wall(DeviceStep(cuda), Protocol("custom", 5, 1)).section.steps_ms == (0.190001,)
+    assert clocks.wall(DeviceStep(cuda), 1).section.steps_ms == (0.190001,)
 
 
 def test_a_time_finer_than_a_nanosecond_is_rounded_to_one():
     """Events and profilers measure in fractions of one."""
     assert clocks._rounded(0.1234564) == 0.123456
     assert clocks._rounded(0.1234566) == 0.123457
+
+
+@pytest.mark.medium
+def test_wall_says_how_often_its_thread_was_switched_in_its_own_window(step, monkeypatch):
+    """Each step sleeps, and so does its read-back: 14 waits for 7 steps, and none by force that is not the host's."""
+    monkeypatch.setattr(clocks.host, "core_mhz", lambda: 2100.5)
+    found = clocks.wall(step, STEPS).section
+    assert found.voluntary_switches >= 14
+    assert found.involuntary_switches >= 0
+    assert found.cpu_mhz == (2100.5,)
+    monkeypatch.setattr(clocks.host, "core_mhz", lambda: None)
+    counted = iter([(100, 50), (107, 52)])
+    monkeypatch.setattr(clocks.host, "switches", lambda: next(counted))
+    found = clocks.wall(step, STEPS).section
+    assert (found.voluntary_switches, found.involuntary_switches, found.cpu_mhz) == (7, 2, None)
+
+
+def window(*steps_ms, cores=0.0, mhz=2000.0, **counts):
+    """A window in which nothing happened, but for the counts given."""
+    quiet = dict.fromkeys(
+        ("segments", "compiled", "captured", "collected", "voluntary_switches", "involuntary_switches"), 0
+    )
+    return WallPass(
+        steps_ms=steps_ms, other_cpu_cores=cores, cpu_mhz=None if mhz is None else (mhz,), **{**quiet, **counts}
+    )
+
+
+def test_one_window_is_its_pass():
+    only = window(1.0, 2.0)
+    assert clocks.joined([only]) is only
+
+
+def test_several_windows_are_one_pass_in_whole_microseconds_with_all_that_happened():
+    found = clocks.joined(
+        [
+            window(1.0004, 1.9996, cores=0.5, compiled=1, collected=2, involuntary_switches=3),
+            window(3.0, 6.0, cores=0.1, segments=4, captured=5, voluntary_switches=6, involuntary_switches=1),
+        ]
+    )
+    assert found.windows_us == ((1000, 2000), (3000, 6000))
+    assert found.windows_ms == ((1.0, 2.0), (3.0, 6.0))
+    assert found.steps_ms == (1.0, 2.0, 3.0, 6.0)
+    # (3 ms · 0.5 + 9 ms · 0.1) / 12 ms
+    assert found.other_cpu_cores == 0.2
+    assert (found.segments, found.compiled, found.captured, found.collected) == (4, 1, 5, 2)
+    assert (found.voluntary_switches, found.involuntary_switches) == (6, 4)
+    assert found.cpu_mhz == (2000.0, 2000.0)
+
+
+def test_what_one_window_does_not_know_the_pass_does_not_know():
+    found = clocks.joined([window(1.0), window(1.0, cores=None, mhz=None)])
+    assert found.other_cpu_cores is None
+    assert found.cpu_mhz is None
+
+
+def test_no_step_is_rounded_to_nothing():
+    assert clocks.joined([window(0.0004), window(0.0015)]).windows_us == ((1,), (2,))

@@ -28,7 +28,7 @@ def test_what_a_pass_leaves_is_held_against_the_last_timed_position():
     own = slightly(2)
     step = left_at(24, own)
     found = keeper(step)
-    found.check_pass("wall", (1, 2, 3), 0)
+    found.check_pass("wall", (1, 2, 3), 0, 3)
     (check,) = found.checks
     assert check.positions == (24,)
     assert check.errors == (by_hand(own[7], RIGHT[7]),)
@@ -38,7 +38,7 @@ def test_what_a_pass_leaves_is_held_against_the_last_timed_position():
 
 def test_each_token_is_held_against_its_own_position_and_each_repeat_is_the_token_before():
     found = keeper(left_at(24))
-    found.check_pass("wall", (1, 2, 3), 4)
+    found.check_pass("wall", (1, 2, 3), 4, 3)
     (each,) = found.tokens
     assert (each.name, each.chosen) == ("wall", (1, 2, 3))
     assert each.regrets == tuple(EXPECTED.regret(token, at) for token, at in ((1, 22), (2, 23), (3, 24)))
@@ -48,7 +48,7 @@ def test_each_token_is_held_against_its_own_position_and_each_repeat_is_the_toke
 
 def test_a_pass_without_read_back_has_no_tokens():
     found = keeper(left_at(24))
-    found.check_pass("rate", (), 4)
+    found.check_pass("rate", (), 4, 3)
     assert found.tokens == []
     assert [check.name for check in found.checks] == ["rate"]
 
@@ -58,7 +58,7 @@ def test_rows_of_later_passes_are_held_against_those_of_the_first():
     found = keeper(step)
     for left in ((1.0, 2.0, 3.0), (1.0, 2.0, 3.3), (1.0, 2.0, 3.3)):
         step.left = rows(*left)
-        found.check_pass("pass", (), 0)
+        found.check_pass("pass", (), 0, 3)
     assert [each.difference for each in found.rows] == [0.0, 0.1, 0.1]  # 0.3 of 3
 
 
@@ -113,3 +113,40 @@ def test_of_repeated_steps_the_worst_token_of_each_position_is_checked():
     assert each.chosen == tuple(worst)
     assert each.regrets == tuple(EXPECTED.regret(token, at) for token, at in zip(worst, TIMED, strict=True))
     assert [check.name for check in found.checks] == [rows.name for rows in found.rows] == ["energy"]
+
+
+def test_a_shorter_pass_is_held_against_its_own_last_position():
+    step = left_at(23)
+    found = keeper(step)
+    found.check_pass("span", (1, 2), 0, 2)
+    (check,) = found.checks
+    assert (check.positions, check.trusted) == ((23,), (0.07,))
+    assert step.calls == ["rows 22 24"]
+    assert found.tokens[0].chosen == (1, 2)
+
+
+def test_windows_with_the_same_tokens_keep_them_once():
+    found = keeper(left_at(24))
+    for name, chosen in (("one", (1, 2, 3)), ("two", (1, 2, 4)), ("three", (1, 2, 3)), ("four", (1, 2, 3))):
+        found.check_pass(name, chosen, 4, 3, is_window=True)
+    assert [(each.name, each.chosen, each.also) for each in found.tokens] == [
+        ("one", (1, 2, 3), ("three", "four")),
+        ("two", (1, 2, 4), ABSENT),
+    ]
+    assert [each.passes for each in found.tokens] == [("one", "three", "four"), ("two",)]
+    assert [check.name for check in found.checks] == [each.name for each in found.rows]
+    assert [check.name for check in found.checks] == ["one", "two", "three", "four"]
+
+
+def test_a_window_after_another_last_token_of_the_warm_up_is_another_one():
+    found = keeper(left_at(24))
+    found.check_pass("one", (1, 2, 3), 4, 3, is_window=True)
+    found.check_pass("two", (1, 2, 3), 5, 3, is_window=True)
+    assert [each.also for each in found.tokens] == [ABSENT, ABSENT]
+
+
+def test_passes_that_are_no_windows_each_have_their_tokens():
+    found = keeper(left_at(24))
+    for name in ("wall", "span"):
+        found.check_pass(name, (1, 2, 3), 4, 3)
+    assert [(each.name, each.also) for each in found.tokens] == [("wall", ABSENT), ("span", ABSENT)]

@@ -1,7 +1,5 @@
 """The parts of a session one by one, and the order in which they run."""
 
-import subprocess
-import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -235,9 +233,6 @@ def test_energy_is_measured_after_all_timed_passes_and_its_steps_are_evidence(pr
     assert (found.energy, found.timed.evidence) == (NoEnergy("why"), "later")
 
 
-def test_a_session_without_energy_does_not_load_the_module():
-    """Its code_key does not cover it."""
-    code = "import sys; from runner.worker import session; print('runner.worker.energy' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
-    assert "worker/energy.py" not in imports.imported("worker/session.py")
+def test_sessions_with_and_without_energy_have_the_same_code():
+    """Otherwise they would have different code keys, and share no row of a table."""
+    assert "worker/energy.py" in imports.imported("worker/session.py")

@@ -82,18 +82,18 @@ def judged(step, expectation, passes):
     keeper = Gatekeeper(step, expectation, TIMED)
     for name, measure in passes.items():
         before = clocks.warm_up(step, CTX, PROTOCOL.warmup)
-        keeper.check_pass(name, measure(step).tokens, before)
+        keeper.check_pass(name, measure(step).tokens, before, PROTOCOL.steps)
     found = gaterules.gate(keeper.evidence(CELL, 128, synthetic=True))
     assert found.error == max(check.errors[0] for check in keeper.checks)
     return found, list(gaterules.reasons(replace(found, trusted_error=max(expectation.trusted))))
 
 
 def wall(step):
-    return clocks.wall(step, PROTOCOL)
+    return clocks.wall(step, PROTOCOL.steps)
 
 
 def rate(step):
-    return clocks.rate(step, PROTOCOL, DEVICE)
+    return clocks.rate(step, PROTOCOL.steps, DEVICE)
 
 
 @pytest.mark.slow

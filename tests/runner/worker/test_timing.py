@@ -1,11 +1,13 @@
 """Which clock runs when in a session, what each pass leaves for the gate, and what two prefills are."""
 
 from dataclasses import replace
+from itertools import chain
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from runner.cell.protocol import NAMED
 from runner.record.sections.passes import Passes, Prefill
 from runner.worker import clocks, timing
 from runner.worker.peaks import Peaks
@@ -54,8 +56,8 @@ class Keeper:
     def drive(self, name, start):
         self.log.append(f"drive {name} {start}")
 
-    def check_pass(self, name, chosen, before):
-        self.log.append(("after", name, chosen, before))
+    def check_pass(self, name, chosen, before, steps, is_window):
+        self.log.append(("after", name, chosen, before, steps, is_window))
 
     def evidence(self, cell, hidden, synthetic):
         self.log.append(("evidence", cell.quant, hidden, synthetic))
@@ -72,10 +74,10 @@ def passes(monkeypatch, log):
     profile = SimpleNamespace(summary=lambda: ("gemm",))
 
     def clock(name):
-        def measure(_step, protocol, *_device):
+        def measure(_step, steps, *_device):
             log.append(name)
             chosen = () if name == "rate" else (7, 8)
-            section = (name, protocol.steps)
+            section = (name, steps)
             return SimpleNamespace(section=section, tokens=chosen, profile=profile, observed=f"observed by {name}")
 
         return measure
@@ -92,8 +94,8 @@ def measured(job, device, log):
     return timing.passes(step, Keeper(log), on_device, Clock(1_000), Peaks(torch.device("cpu")))
 
 
-def of_pass(name, clock, before, chosen=(7, 8)):
-    return ["warm up 64 5", clock, ("after", name, chosen, before)]
+def of_pass(name, clock, before, chosen=(7, 8), steps=30, is_window=False):
+    return ["warm up 64 5", clock, ("after", name, chosen, before, steps, is_window)]
 
 
 def end(synthetic=True):
@@ -124,3 +126,22 @@ def test_a_growing_cache_is_visited_a_second_time_and_a_cpu_has_no_other_clock(t
     assert log == [*of_pass("wall", "wall", 100), "drive ctx 64", *of_pass("revisit", "wall", 101), *end(False)]
     assert found.passes == Passes(wall=("wall", 30), revisit=("wall", 30))
     assert (found.kernels, found.actual) == ((), "operators at 64")
+
+
+@pytest.mark.usefixtures("passes")
+def test_the_wall_pass_alone_is_long_in_a_protocol_for_tails(tiny_job, log):
+    job = replace(tiny_job, cell=replace(tiny_job.cell, cache="static"), protocol=NAMED["tail"])
+    found = measured(job, GPU, log)
+    assert log[:4] == [*of_pass("wall", "wall", 100, steps=300), "drive ctx 64"]
+    assert [each[4] for each in log if each[0] == "after"] == [300, 30, 30, 30]
+    assert found.passes.wall == ("wall", 300)
+
+
+@pytest.mark.usefixtures("passes")
+def test_each_window_is_warmed_up_and_checked_before_the_next(tiny_job, log, monkeypatch):
+    monkeypatch.setattr(clocks, "joined", tuple)
+    job = replace(tiny_job, cell=replace(tiny_job.cell, cache="static"), protocol=replace(NAMED["tail"], windows=3))
+    found = measured(job, CPU, log)
+    windows = [of_pass(f"wall window {at}", "wall", 99 + at, steps=300, is_window=True) for at in (1, 2, 3)]
+    assert log == [*chain(*windows), "drive ctx 64", *end()]
+    assert found.passes.wall == (("wall", 300),) * 3

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from runner import registry
 from runner.cell import floors
 from runner.cell.jsonform import to_json
+from runner.cell.protocol import Protocol
 from runner.errors import Mismatch, WorkerFailed
 from runner.record import metrics
 from runner.record.verify import recompute
@@ -70,6 +71,47 @@ def test_the_right_path_is_valid_and_its_record_follows_from_its_raw_values(meas
     found = measure(cache=cache)
     assert found["valid"], found["reasons"]
     assert recompute.differences(json.loads(Path(tiny_job.record_path).read_text())) == []
+
+
+WINDOWS = Protocol("custom", 2, 34, windows=3)
+
+
+@pytest.mark.slow
+def test_a_session_with_several_windows_is_valid_and_its_record_follows_from_its_raw_values(measure, tiny_job):
+    found = measure(changes={"protocol": WINDOWS}, cache="static")
+    assert found["valid"], found["reasons"]
+    assert [len(window) for window in found["passes"]["wall"]["windows_us"]] == [34] * 3
+    assert found["passes"]["wall"]["voluntary_switches"] >= 0
+    # a CPU chooses the same tokens in every window
+    (tokens,) = found["gate"]["tokens"]
+    assert (tokens["name"], tokens["also"]) == ("wall window 1", ["wall window 2", "wall window 3"])
+    assert [rows["name"] for rows in found["gate"]["rows"]] == [*WINDOWS.wall_windows]
+    assert recompute.differences(json.loads(Path(tiny_job.record_path).read_text())) == []
+
+
+@contextmanager
+def wrong_in_second_window(step):
+    """Right until it has been restarted at ctx for the second time, and again from the third time on."""
+    restart, forward, restarts = step.restart, step.forward, []
+
+    def counting(position):
+        restarts.append(position)
+        restart(position)
+
+    def wrong_then(tokens, positions):
+        is_wrong = restarts.count(CTX) == 2 and len(positions) == 1
+        return forward(tokens, positions + (1 if is_wrong else 0))
+
+    step.restart, step.forward = counting, wrong_then
+    yield
+
+
+@pytest.mark.slow
+def test_a_single_wrong_window_makes_the_session_invalid(measure):
+    found = measure(wrong_in_second_window, {"protocol": WINDOWS}, cache="static")
+    assert not found["valid"]
+    assert any("gate wall window 2" in reason for reason in found["reasons"]), found["reasons"]
+    assert not any("window 1" in reason or "window 3" in reason for reason in found["reasons"])
 
 
 @pytest.mark.slow

@@ -148,6 +148,35 @@ def test_honest_sessions_of_few_steps_many_short_ones_or_a_coarse_clock_are_no_c
         assert differences(seen, str(number), found) == []
 
 
+def in_us(draw, count, sigma_us):
+    """Steps around 0.9 ms in whole microseconds."""
+    return [round(draw.gauss(900, sigma_us)) / 1e3 for _ in range(count)]
+
+
+@pytest.mark.parametrize("sigma_us", [0.2, 0.4, 0.6, 1.0, 5.0])
+def test_even_steps_in_whole_microseconds_are_no_copies_though_many_are_equal(sigma_us):
+    draw = random.Random(0)
+    for _ in range(20):
+        ours, theirs = in_us(draw, 300, sigma_us), in_us(draw, 300, sigma_us)
+        ours[7] += 0.05  # one slow step, without which they would be too even to say
+        assert copies.likeness(ours, theirs) is None
+        assert copies.period(ours) is None
+        if sigma_us >= 0.6:  # more even ones have hardly a step to tell them by
+            assert copies.likeness(ours, [*ours[:200], *theirs[200:]]) == "the same steps"
+            assert copies.period([*ours[:100]] * 3) == 100
+
+
+def test_equal_steps_at_one_place_count_beyond_those_at_different_places():
+    # two of four are equal at their place; of the 12 pairs of other places 6 are: (1/2 - 1/2) / (1 - 1/2)
+    assert copies.agreement([1, 1, 2, 2], [1, 2, 2, 1]) == 0.0
+    # all but one; of the 12 pairs of other places 2 are: (3/4 - 1/6) / (1 - 1/6)
+    assert copies.agreement([1, 1, 2, 3], [1, 1, 2, 4]) == pytest.approx(0.7)
+    assert copies.agreement([1, 2, 3], [1, 2, 3]) == 1.0
+    assert copies.agreement([1, 1, 1], [1, 1, 1]) == 1.0
+    assert copies.agreement([1, 2, 3, 4], [1, 2, 5, 6]) == 0.5
+    assert copies.agreement([1, 2, 3, 4], [1, 2]) == 0.5
+
+
 def test_verify_names_a_copy_and_a_name_that_is_another_sessions(tmp_path):
     found = copy_of(record.read(FIRST))
     shutil.copy(FIRST, tmp_path / FIRST.name)

@@ -19,6 +19,8 @@ from tests.support.verify import (
     older,
     on_cpu,
     right,
+    tail,
+    tail_long,
 )
 
 NOT_FINITE = {"tensor": "lm_head.weight", "value": "NaN", "how": "stored"}
@@ -61,6 +63,14 @@ def not_finite(found):
 
 def likeness(series, step, value):
     return put(f"gate.eager.0.{series}.{step}", value)
+
+
+def without_also(tokens):
+    return {name: value for name, value in tokens.items() if name != "also"}
+
+
+def without(name):
+    return lambda each: [one for one in each if one["name"] != name]
 
 
 # what is falsified in which record, and how the line begins that names it
@@ -124,6 +134,26 @@ LIES = [
     (example_record, put("gate.tokens.0.chosen", shorten), "gate.tokens wall: 29 chosen"),
     (example_record, put("gate.tokens", shorten), "gate.tokens: of "),
     (example_record, put("gate.rows", shorten), "gate.rows: of "),
+    (tail, put("gate.timed_trusted", shorten), "gate.timed_trusted: 299 errors, the protocol says 300 steps"),
+    (tail, put("gate.tokens.0.chosen", shorten), "gate.tokens wall: 299 chosen, the protocol says 300"),
+    (tail, put("gate.tokens.1.chosen", shorten), "gate.tokens span: 29 chosen, the protocol says 30"),
+    # the last of 5 warm-up and 300 timed steps is at 2048 + 5 + 300 - 1 = 2352, of 30 steps at 2082
+    (tail, change_check("wall", positions=lambda _: [2082]), "gate.checks wall: positions [2082], expected [2352]"),
+    (tail, change_check("span", positions=lambda _: [2352]), "gate.checks span: positions [2352], expected [2082]"),
+    (tail_long, put("gate.checks", without("wall window 4")), "gate.checks: wall window 4 is missing"),
+    (tail_long, put("gate.rows", without("wall window 4")), "gate.rows: of the passes wall window 1, wall window 2,"),
+    (tail_long, put("gate.tokens.0.also", shorten), "gate.tokens: of the passes wall window 1, wall window 2,"),
+    (tail_long, put("gate.tokens.0", without_also), "gate.tokens: of the passes wall window 1, span, busy, expected"),
+    (
+        tail_long,
+        put("gate.tokens", lambda each: [{**each[0], "also": [*each[0]["also"], "span"]}, each[2]]),
+        "gate.tokens wall window 1.also: ",
+    ),
+    (
+        tail_long,
+        change_check("wall window 10", positions=lambda _: [2351]),
+        "gate.checks wall window 10: positions [2351], expected [2352]",
+    ),
     (committed, put("gate.cap", 0.101), "gate.cap: 0.101 stored, 0.1 is committed"),
     (lambda: of_gate_version_1(gptq()), put("gate.noise", 0.029), "gate.noise: 0.029 stored, 0.03 is committed"),
     (lambda: of_gate_version_1(awq()), put("gate.noise", 0.03), "gate.noise: 0.03 stored, 0.002 is committed"),

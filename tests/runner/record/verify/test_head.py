@@ -20,11 +20,16 @@ from tests.support.verify import (
     nf4,
     of_checkpoint,
     right,
+    tail_long,
 )
 
 # what is falsified in which record, and how the line begins that names it
 LIES = [
-    (example_record, put("protocol.steps", 31), "protocol: 5 warm-up and 31 timed steps, but paper has 5 and 30"),
+    (
+        example_record,
+        put("protocol.steps", 31),
+        "protocol: 5 warm-up and 31 timed steps, but paper has 5 warm-up and 30 timed steps",
+    ),
     (example_record, put("model.shape", lambda shape: {**shape, "layers": 27}), "model.shape: not that of qwen2.5-7b"),
     (example_record, put("keys.cell_key", "0" * 12), "keys.cell_key: not this cell's"),
     (committed, put("cell.ctx", 4096), "keys.cell_key: not this cell's"),
@@ -59,6 +64,16 @@ def test_a_falsified_record_is_named_even_when_all_that_follows_was_derived_agai
 
 
 BROKEN = {
+    "a named protocol with another number of windows": (
+        tail_long,
+        put("protocol.windows", 9),
+        "protocol: 5 warm-up and 300 timed steps in each of 9 windows, but tail-long has 5 warm-up and 300 timed steps",
+    ),
+    "several windows of a growing cache": (
+        lambda: example_record(protocol={"name": "custom", "steps": 9, "windows": 4}),
+        put("cell.cache", "dynamic"),
+        "protocol: only the first of 4 windows meets each length of a dynamic cache for the first time",
+    ),
     "a kernel of another format": (
         example_record,
         put("cell.quant", "awq"),

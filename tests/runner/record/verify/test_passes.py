@@ -6,7 +6,7 @@ import pytest
 
 from runner.record.sections.passes import OTHERS, BusyPass, KernelTime
 from runner.record.verify import passes, recompute
-from tests.support.edits import MANY_ROWS, all_of, derived_again, products, put, rows, shorten, times
+from tests.support.edits import MANY_ROWS, all_of, derived_again, drop, products, put, rows, shorten, times
 from tests.support.fusedrecords import fused_record
 from tests.support.records import example_record
 from tests.support.verify import (
@@ -18,6 +18,8 @@ from tests.support.verify import (
     on_cpu,
     right,
     sides,
+    tail,
+    tail_long,
 )
 
 
@@ -75,6 +77,27 @@ def span_of_floor(share):
     return edit
 
 
+def copy_window(source, target):
+    def falsify(found):
+        windows = found["passes"]["wall"]["windows_us"]
+        windows[target] = list(windows[source])
+
+    return falsify
+
+
+def as_windows(found):
+    """One window is stated in the form of several."""
+    wall = found["passes"]["wall"]
+    wall["windows_us"] = [[round(ms * 1e3) for ms in wall.pop("steps_ms")]]
+    wall |= {"voluntary_switches": 1, "involuntary_switches": 1, "cpu_mhz": None}
+
+
+def as_one_window(found):
+    """Several windows are stated in the form of a single one."""
+    wall = found["passes"]["wall"]
+    wall["steps_ms"] = [us / 1e3 for us in wall.pop("windows_us")[0]]
+
+
 # what is falsified in which record, and how the line begins that names it
 LIES = [
     *((dynamic, without_pass(name), f"passes.{name}: missing") for name in ("revisit", "span", "rate", "busy")),
@@ -91,6 +114,39 @@ LIES = [
     ),
     (on_cpu, put("passes.wall.steps_ms", lambda steps: [*steps, 1.0]), "passes.wall.steps_ms: 31 steps"),
     (example_record, put("kernels", []), "kernels: 0 rows"),
+    (tail, put("passes.wall.steps_ms", shorten), "passes.wall.steps_ms: 299 steps, the protocol says 300"),
+    (tail, put("passes.span.steps_ms", shorten), "passes.span.steps_ms: 29 steps, the protocol says 30"),
+    (tail_long, put("passes.wall.windows_us", shorten), "passes.wall.windows_us: 9 windows, the protocol says 10"),
+    (
+        tail_long,
+        put("passes.wall.windows_us.3", shorten),
+        "passes.wall.windows_us[3]: 299 steps, the protocol says 300",
+    ),
+    (tail_long, put("passes.wall.cpu_mhz", shorten), "passes.wall.cpu_mhz: 9 windows, the protocol says 10"),
+    (tail_long, put("passes.busy.kernels", shorten), "passes.busy.kernels: 29 steps, the protocol says 30"),
+    (tail_long, drop("passes.wall.cpu_mhz"), "passes.wall: without cpu_mhz"),
+    (
+        tail_long,
+        all_of(drop("passes.wall.voluntary_switches"), drop("passes.wall.involuntary_switches")),
+        "passes.wall: without voluntary_switches, involuntary_switches",
+    ),
+    (
+        example_record,
+        put("passes.wall.voluntary_switches", 3),
+        "passes.wall: without involuntary_switches, cpu_mhz",
+    ),
+    (example_record, as_windows, "passes.wall.windows_us: the protocol says 1 window"),
+    (tail_long, as_one_window, "passes.wall.steps_ms: the protocol says 10 windows"),
+    (
+        tail_long,
+        copy_window(0, 7),
+        "passes.wall.windows_us[7]: the same steps as passes.wall.windows_us[0]",
+    ),
+    (
+        tail_long,
+        put("passes.span.steps_ms", lambda _: [us / 1e3 for us in tail_long()["passes"]["wall"]["windows_us"][2][:30]]),
+        "passes.span: the same steps as passes.wall.windows_us[2]",
+    ),
     (
         example_record,
         put("kernels", lambda rows: [*rows[:-1], {"name": "invented", "count": 1.0, "us": 1.0}, rows[-1]]),

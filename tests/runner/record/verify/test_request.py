@@ -43,6 +43,11 @@ BROKEN = {
         put("request.protocol", "tail"),
         "protocol.name: 'paper', but the requested one is 'tail'",
     ),
+    "another number of windows than asked": (
+        example_record,
+        all_of(put("request.protocol", "tail-long"), put("request.steps", "30")),
+        "protocol.windows: 1, but the requested one is 10",
+    ),
     "a protocol that nobody has": (
         example_record,
         put("request.protocol", "short"),

@@ -81,8 +81,8 @@ def test_the_newest_group_has_one_code_and_environment(cell: Planned) -> None:
     assert spooled.newest_group([]) == ()
 
 
-def test_a_session_with_energy_counts_where_energy_is_measured_and_nowhere_else(cell: Planned) -> None:
+def test_a_session_with_energy_also_counts_where_energy_is_not_asked_for(cell: Planned) -> None:
     plain, with_energy = known(cell, 1), known(cell, 2, energy=True)
     sessions, plan = SpooledSessions([plain, with_energy]), cell.plans[0]
-    assert sessions.of_cell(plan, cell.keys[0], None) == [plain]
+    assert sessions.of_cell(plan, cell.keys[0], None) == [plain, with_energy]
     assert sessions.of_cell(replace(plan, energy=True), cell.keys[0], None) == [with_energy]
