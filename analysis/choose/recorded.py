@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from analysis import groups
 from analysis import prices as pricing
 from analysis.choose import memory
@@ -13,8 +11,6 @@ from analysis.choose.worstsession import Tail, tail
 from analysis.group import Group
 from analysis.prices import Prices
 from analysis.reading import Reading
-from analysis.sources.frame import Details
-from runner.record.tails import Windows
 
 METRICS = ("step_wall_ms", "prefill_ms", "peak_bytes", "joules_per_token")
 NEWEST = 100
@@ -28,22 +24,8 @@ def candidates(reading: Reading, scope: Scope, tokens: int, prices: Prices) -> l
     sessions = groups.counted_sessions(reading.frame)
     chosen = {group.key: sessions[group.key][-NEWEST:] for group in inside}
     details = reading.source.details([session for ids in chosen.values() for session in ids])
-    return [_candidate(group, _tail(group, chosen[group.key], details, tokens), tokens, prices) for group in inside]
-
-
-def _tail(group: Group, sessions: Sequence[str], details: Mapping[str, Details], tokens: int) -> Tail | None:
-    steps = window_steps(group.protocol)
-    return tail([windows(details[session].steps_ms, steps) for session in sessions], tokens)
-
-
-def window_steps(protocol: str) -> int:
-    """Returns the steps of a window, which end the name of a protocol such as `paper-5-30`."""
-    return int(protocol.rpartition("-")[2])
-
-
-def windows(steps_ms: Sequence[float], length: int) -> Windows:
-    """Returns the steps of a session by window: each window restarts at the same position."""
-    return [steps_ms[start : start + length] for start in range(0, len(steps_ms), length)]
+    windows = {key: [details[session].windows_ms for session in ids] for key, ids in chosen.items()}
+    return [_candidate(group, tail(windows[group.key], tokens), tokens, prices) for group in inside]
 
 
 def _candidate(group: Group, tail_: Tail | None, tokens: int, prices: Prices) -> Candidate:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from analysis.choose import choosecolumns, recorded
+from analysis.choose import choosecolumns
 from analysis.choose.candidate import MEASURED
 from analysis.choose.chooserow import ChooseRow
 from analysis.figures import latency, style
 from analysis.figures.latency import Steps
 from analysis.figures.style import Drawn
 from analysis.reading import Reading
+from analysis.sources.frame import Details
 from runner.record import tails
 
 if TYPE_CHECKING:
@@ -28,18 +29,13 @@ def read(reading: Reading, table: Sequence[ChooseRow]) -> tuple[list[Steps], int
     measured = [row for row in table if row.basis == MEASURED]
     rows = measured[: latency.CELLS]
     titles = [f"{row.gpu} {name}" for row, name in zip(rows, choosecolumns.names(rows), strict=True)]
-    cells = latency.steps_of(reading.source, reading.frame, rows, titles)
-    return [_chunked(cell, row) for cell, row in zip(cells, rows, strict=True)], len(measured)
+    tokens = table[0].tokens if table else 1
+    cells = latency.steps_of(reading.source, reading.frame, rows, titles, partial(_chunks, tokens))
+    return cells, len(measured)
 
 
-def _chunked(cell: Steps, row: ChooseRow) -> Steps:
-    length = recorded.window_steps(str(row.protocol))
-    return replace(cell, steps_ms=tuple(_times(steps, length, row.tokens) for steps in cell.steps_ms))
-
-
-def _times(steps_ms: Sequence[float], length: int, tokens: int) -> tuple[float, ...]:
-    chunks = tails.chunked(recorded.windows(steps_ms, length), tokens)
-    return tuple(time for window in chunks for time in window)
+def _chunks(tokens: int, details: Details) -> tuple[float, ...]:
+    return tuple(time for window in tails.chunked(details.windows_ms, tokens) for time in window)
 
 
 def draw(cells: Sequence[Steps], total: int, deadline_ms: float, tokens: int) -> Drawn | None:

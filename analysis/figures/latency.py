@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, cast
 
 import polars
@@ -11,7 +12,7 @@ import polars
 from analysis.figures import labels, style
 from analysis.figures.style import Drawn
 from analysis.row import GROUP, Row
-from analysis.sources.frame import Frame, Source
+from analysis.sources.frame import Details, Frame, Source
 from analysis.tables._floorrow import FloorRow
 from runner.counts import counted
 
@@ -41,12 +42,19 @@ def read(source: Source, frame: Frame, table: Sequence[FloorRow]) -> tuple[list[
     return steps_of(source, frame, rows, names), len(valid)
 
 
-def steps_of(source: Source, frame: Frame, rows: Sequence[Row], names: Sequence[str]) -> list[Steps]:
-    """Returns the steps of rows of sessions, which have a value for `sessions` and each key of `GROUP`."""
+def steps_of(
+    source: Source,
+    frame: Frame,
+    rows: Sequence[Row],
+    names: Sequence[str],
+    times: Callable[[Details], tuple[float, ...]] = attrgetter("steps_ms"),
+) -> list[Steps]:
+    """Returns the steps, or other `times`, of rows of sessions. The rows have a value for `sessions` and each key of
+    `GROUP`."""
     sessions_by_row = [_newest(frame, row) for row in rows]
     details = source.details([session for session_ids in sessions_by_row for session in session_ids])
     return [
-        Steps(name, cast(int, row.value("sessions")), tuple(details[session].steps_ms for session in session_ids))
+        Steps(name, cast(int, row.value("sessions")), tuple(times(details[session]) for session in session_ids))
         for name, row, session_ids in zip(names, rows, sessions_by_row, strict=True)
     ]
 

@@ -9,14 +9,16 @@ from analysis.choose.scope import Scope
 from runner.record import tails
 from tests.support.records import example_record
 from tests.support.reports import too_fast
-from tests.support.tailrecords import three_sessions
+from tests.support.tailrecords import tail_record, three_sessions
 
 SCOPE = Scope("qwen2.5-7b", 2048, ("h200",))
 
 
-def test_windows_are_as_long_as_the_protocol_says() -> None:
-    assert recorded.window_steps("tail-long-5-300") == 300
-    assert recorded.windows([1.0, 2.0, 3.0, 4.0], 2) == [[1.0, 2.0], [3.0, 4.0]]
+@pytest.mark.medium
+def test_a_chunk_never_spans_two_windows(reading_of) -> None:
+    long = {"name": "tail-long", "warmup": 5, "steps": 300, "windows": 10}
+    (found,) = recorded.candidates(reading_of([tail_record(protocol=long)]), SCOPE, 8, {})
+    assert len(found.tail.samples[0].times) == 10 * 37  # 300 steps are 37 chunks of 8
 
 
 @pytest.mark.medium
