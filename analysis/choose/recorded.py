@@ -13,7 +13,7 @@ from analysis.prices import Prices
 from analysis.reading import Reading
 
 METRICS = ("step_wall_ms", "prefill_ms", "peak_bytes", "joules_per_token")
-NEWEST = 100
+NEWEST = 20
 """Most sessions of a group whose steps are read, the newest."""
 
 

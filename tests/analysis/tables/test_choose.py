@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -35,6 +36,8 @@ def test_the_texts_say_how_many_rows_meet_the_limits() -> None:
     assert "first token ms" in choose.markdown(ROWS, Limits(), prefill=True)
     assert "(batch 1)" not in choose.markdown(ROWS[1:], Limits(), prefill=False)
     assert choose.sentences([]) == []
+    assert "newest" not in text
+    assert "newest 20" in choose.markdown([replace(ROWS[0], sessions=21)], Limits(), prefill=False)
 
 
 def test_the_page_gets_what_it_needs_to_judge_a_row_again() -> None:
