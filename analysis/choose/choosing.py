@@ -14,7 +14,7 @@ from analysis.prices import Prices
 from analysis.reading import Reading
 from runner.errors import BadValue, NotAvailable, UnknownName
 
-SHORTENED = "Of the predictions for a GPU that --gpu does not name, only the first of each weight format is shown."
+SHORTENED = "for GPUs that --gpu does not name, only the first prediction of each weight format is shown"
 
 
 @dataclass(frozen=True)

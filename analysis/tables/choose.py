@@ -52,7 +52,9 @@ def sentences(table: Sequence[ChooseRow]) -> list[str]:
         "The deadline is for steps: it does not include the time to the first token.",
     ]
     if any((row.sessions or 0) > recorded.NEWEST for row in table):
-        lines.insert(1, f"Of a row with more sessions, the tail is that of the newest {recorded.NEWEST}.")
+        lines.insert(
+            1, f"If a row has more than {recorded.NEWEST} sessions, its tail is that of the newest {recorded.NEWEST}."
+        )
     if any(row.usd_per_mtok is not None for row in table):
         lines.append("$/Mtok is the price of a card that serves one stream (batch 1).")
     return lines
