@@ -103,13 +103,14 @@ report: env ## Make report/report.html from the committed records
 demo: env ## Import the committed records into the embedded store, and make (and open) their report: no GPU needed
 	@$(venv) python -m runner import experiments/records
 	@$(venv) python -m analysis ab experiments/records --commit >/dev/null
+	@$(venv) python -m analysis choose --gpu h100 --deadline-ms 10
 	@$(venv) python -m analysis report $(ARGS)
 	@test -z "$$DISPLAY$$WAYLAND_DISPLAY" || $(venv) python -c 'import pathlib, webbrowser; webbrowser.open(pathlib.Path("report/report.html").resolve().as_uri())'
 	@echo "make ui shows the same sessions in MLflow"
 
-results: env ## Write the tables of README.md, docs/results.md and docs/prediction.md, from the committed records
+results: env ## Write the tables of README.md, docs/results.md, docs/prediction.md and docs/choose.md, from the committed records
 	@$(venv) python -m analysis predict --fit >/dev/null
-	@$(venv) python -m tests.pages.fill README.md docs/results.md docs/prediction.md
+	@$(venv) python -m tests.pages.fill README.md docs/results.md docs/prediction.md docs/choose.md
 
 screenshots: env ## Take the screenshots in docs/figures, of what make demo shows (needs Chromium)
 	@$(venv) python -m tests.pages.screenshots docs/figures

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from analysis import commands, form
+from analysis.choose.choosecommand import choose
 from analysis.commands import FORMAT, FORMATS, SELECTION, Commands, folder
 from analysis.prediction.predicting import predict
 from analysis.sources.selection import Selection
@@ -39,6 +40,7 @@ def main() -> None:
 
 
 main.add_command(predict)
+main.add_command(choose)
 
 
 def run(arguments: Sequence[str]) -> int:

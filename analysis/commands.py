@@ -26,16 +26,21 @@ FORMATS = ("md", "csv", "json")
 FIGURE = "file with --figure"
 folder = click.Path(path_type=Path, readable=False)
 file = click.Path(path_type=Path, dir_okay=False, readable=False)
-SELECTION = (
+SOURCE = (
     click.Option(
         ["--store"], default=None, help="MLflow tracking URI [default: MLFLOW_TRACKING_URI or sqlite:///mlflow.db]"
     ),
     click.Option(["--records"], type=folder, default=None, help="read this folder of record files instead of a store"),
+)
+"""Options that select the source."""
+SELECTION = (
+    *SOURCE,
     click.Option(["--gpu"], default=None, help="only this GPU"),
     click.Option(["--model"], default=None, help="only this model"),
     click.Option(["--study"], default=None, help="only this study"),
 )
 """Options that select the source and its sessions."""
+FIGURE_FILE = click.Option(["--figure"], type=file, help="also draw the table's first figure as an SVG file")
 FORMAT = click.Option(["--format", "form_"], type=click.Choice(FORMATS), default="md", show_default=True)
 
 PRICE = click.Option(
@@ -78,13 +83,12 @@ def _options(table: Table[Row]) -> list[click.Parameter]:
     codes = click.Option(
         ["--all", "every_code"], is_flag=True, help="also show sessions of older code, in separate rows"
     )
-    figure = click.Option(["--figure"], type=file, help="also draw the table's first figure as an SVG file")
     excerpts = (click.Option([f"--{name}"], is_flag=True, help=text) for name, text in table.excerpts.items())
     return [
         *SELECTION,
         FORMAT,
         *([codes] if table.has_codes else []),
-        *([figure] if table.figures else []),
+        *([FIGURE_FILE] if table.figures else []),
         *([PRICE] if table.priced else []),
         *excerpts,
     ]
@@ -154,13 +158,13 @@ def make(
     """
     table = registry.table(name)
     if figure is not None:
-        _check_figure(figure)
+        check_figure(figure)
     result = read(table, selection, every_code, own_prices)
     rows, markdown = _excerpt(table, name, result.rows)
     content = text(rows, markdown, form_)
     click.echo(content, nl=False)
     if figure is not None:
-        _draw(table, result, figure)
+        draw(table, result.rows, result.reading, figure)
     if run_id is not None:
         from analysis import publish
 
@@ -176,7 +180,7 @@ def _excerpt(table: Table[Row], name: str, rows: Rows) -> tuple[Rows, Callable[[
     return part.rows, part.markdown
 
 
-def _check_figure(path: Path) -> None:
+def check_figure(path: Path) -> None:
     """Raises BadValue if the name ends as that of another kind of picture, or if there is no folder for the file."""
     if path.suffix not in ("", ".svg"):
         raise BadValue(f"{path} would be an SVG file: give --figure a name that ends with .svg")
@@ -186,11 +190,14 @@ def _check_figure(path: Path) -> None:
         raise outputs.write_error(error, path, FIGURE) from error
 
 
-def _draw(table: Table[Row], result: Result, path: Path) -> None:
-    """Draws the table's first figure, or prints a note if there is nothing to draw. Raises as `outputs.write_error`."""
+def draw(table: Table[Any], rows: Rows, reading: Reading | None, path: Path) -> None:
+    """Draws the table's first figure, or prints a note if there is nothing to draw. Raises as `outputs.write_error`.
+
+    Without a reading there is nothing to draw.
+    """
     from analysis.figures.svg import svg
 
-    drawn = table.figures[0].draw(result.rows, result.reading)
+    drawn = None if reading is None else table.figures[0].draw(rows, reading)
     if drawn is None:
         click.echo(f"note: nothing to draw in {path}: no row of the table has the figure's values", err=True)
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from analysis.form import Column, markdown_table
 from analysis.question import Question
@@ -22,6 +22,21 @@ FILTERS: Mapping[str, tuple[str, ...]] = {name: (name,) for name in ("gpu", "mod
 
 
 @dataclass(frozen=True)
+class Typed:
+    """A number that the reader of a page may type above a grid, whose rows the page's script then marks and sorts.
+
+    `value` is the number that the rows are made for, in `unit`, and `said` the text beside it. `data` makes the data of
+    a row that the script needs, as JSON.
+    """
+
+    label: str
+    unit: str
+    value: float
+    said: str
+    data: Callable[[Any], str]
+
+
+@dataclass(frozen=True)
 class Part:
     """One grid of a table: rows and the columns that show them.
 
@@ -29,7 +44,7 @@ class Part:
     a row. A page shows the columns with the keys `first` at first and the others on demand; without `first`, these are
     the first ten. The columns with the keys `linked` link to the row's origin. Columns with the keys `by_number`
     contain text that is sorted by its leading number. `filters` maps each filter of a page to the keys of its values in
-    a row. The page shows `nothing` if there are no rows.
+    a row. The page shows `nothing` if there are no rows. A number may be `typed` above the grid.
     """
 
     name: str
@@ -42,6 +57,7 @@ class Part:
     by_number: tuple[str, ...] = ()
     filters: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: FILTERS)
     nothing: str = ""
+    typed: Typed | None = None
 
     def markdown(self) -> str:
         """Returns the rows as a Markdown table, or the sentence `nothing` without rows."""

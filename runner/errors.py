@@ -164,6 +164,20 @@ class NoContainer(DecodeFloorError):
     reason = "no-container"
 
 
+class DeadlineMissed(DecodeFloorError):
+    """No configuration meets the deadline and the other limits. The message names the nearest."""
+
+    exit_code = 28
+    reason = "deadline-missed"
+
+
+class NoEvidence(DecodeFloorError):
+    """No configuration is known to meet the limits, and some only lack data: more steps, energy, or a measurement."""
+
+    exit_code = 29
+    reason = "no-evidence"
+
+
 class StudyIncomplete(DecodeFloorError):
     """Sessions of a study are missing: some failed, or its time limit ended it. The same command continues it."""
 

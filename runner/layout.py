@@ -28,11 +28,12 @@ def line(label: str, text: str, width: int = WIDTH) -> Iterator[str]:
 def aligned(rows: Sequence[Sequence[str]], numeric: Collection[str], width: int = WIDTH, indent: str = "") -> list[str]:
     """Returns the rows as lines. The first row has the titles; the columns with `numeric` titles end at the right.
 
-    The last column is wrapped at `width`. If less than NARROW is left for it, its texts are below their rows.
+    The last column is wrapped at `width`. If less than NARROW is left for it, and it needs more than that, its texts
+    are below their rows.
     """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    *widths, needed = (max(map(len, column)) for column in zip(*rows, strict=True))
     title = rows[0][-1]
-    is_narrow = width - len(indent) - sum(columns + len(GAP) for columns in widths) < NARROW
+    is_narrow = width - len(indent) - sum(columns + len(GAP) for columns in widths) < min(NARROW, needed)
     lines: list[str] = []
     for row in rows:
         *first, last = row

@@ -173,6 +173,7 @@ SAME_PART = {
     "database": "the database of a store: looked at before measuring, and read for tables",
     "request": "the request: parsed, and verified",
     "budget": TABLE_AND_FIGURE,
+    "choose": TABLE_AND_FIGURE,
     "graphs": TABLE_AND_FIGURE,
     "quant": TABLE_AND_FIGURE,
     "exllamav2": "a kernel and a runtime of one package",

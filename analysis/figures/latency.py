@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, cast
 
 import polars
 
 from analysis.figures import labels, style
 from analysis.figures.style import Drawn
-from analysis.row import GROUP
-from analysis.sources.frame import Frame, Source
+from analysis.row import GROUP, Row
+from analysis.sources.frame import Details, Frame, Source
 from analysis.tables._floorrow import FloorRow
 from runner.counts import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 CELLS, SESSIONS = 8, 20
 NAME_WIDTH = 56
@@ -36,14 +38,25 @@ def read(source: Source, frame: Frame, table: Sequence[FloorRow]) -> tuple[list[
     """Returns the steps of at most `CELLS` valid cells, those with the most sessions, and the number of valid cells."""
     valid = [row for row in table if row.valid]
     rows = _chosen(valid)
+    names = labels.names(rows, lambda row: f"{row.gpu} {row.model} {row.ctx} {labels.configuration(row)}")
+    return steps_of(source, frame, rows, names), len(valid)
+
+
+def steps_of(
+    source: Source,
+    frame: Frame,
+    rows: Sequence[Row],
+    names: Sequence[str],
+    times: Callable[[Details], tuple[float, ...]] = attrgetter("steps_ms"),
+) -> list[Steps]:
+    """Returns the steps, or other `times`, of rows of sessions. The rows have a value for `sessions` and each key of
+    `GROUP`."""
     sessions_by_row = [_newest(frame, row) for row in rows]
     details = source.details([session for session_ids in sessions_by_row for session in session_ids])
-    names = labels.names(rows, lambda row: f"{row.gpu} {row.model} {row.ctx} {labels.configuration(row)}")
-    cells = [
-        Steps(name, row.sessions, tuple(details[session].steps_ms for session in session_ids))
+    return [
+        Steps(name, cast(int, row.value("sessions")), tuple(times(details[session]) for session in session_ids))
         for name, row, session_ids in zip(names, rows, sessions_by_row, strict=True)
     ]
-    return cells, len(valid)
 
 
 def _chosen(valid: Sequence[FloorRow]) -> list[FloorRow]:
@@ -58,12 +71,11 @@ def _chosen(valid: Sequence[FloorRow]) -> list[FloorRow]:
     return style.spread([row for row in valid if row.sessions >= fewest], CELLS)
 
 
-def _newest(frame: Frame, row: FloorRow) -> list[str]:
+def _newest(frame: Frame, row: Row) -> list[str]:
     same = [polars.col(name).eq_missing(polars.lit(row.value(name))) for name in GROUP]
     return [str(session) for session in frame.sessions.filter(*same)["session"].to_list()[-SESSIONS:]]
 
 
-@style.applied()
 def draw(cells: Sequence[Steps], total: int) -> Drawn | None:
     """Returns the cumulative distribution of steps: bold for all sessions of a cell, pale for each session.
 
@@ -72,17 +84,25 @@ def draw(cells: Sequence[Steps], total: int) -> Drawn | None:
     visible = [cell for cell in cells if any(cell.steps_ms)]
     if not visible:
         return None
-    figure = style.canvas(2.8 + 0.17 * len(visible))
+    left_out = style.left_out(len(visible), total, "cells", "those with the most sessions")
+    return Drawn("latency", TITLE, f"{caption(visible)}{left_out}", distributions(visible, "step", "steps", ()))
+
+
+@style.applied()
+def distributions(cells: Sequence[Steps], timed: str, counted_: str, also: Sequence[float]) -> Figure:
+    """Returns the figure of the cells' distributions. `timed` and `counted_` name the times on the axes; the horizontal
+    one also has the times `also`."""
+    figure = style.canvas(2.8 + 0.17 * len(cells))
     axes = figure.subplots()
-    for place, cell in enumerate(visible):
+    for place, cell in enumerate(cells):
         _draw_cell(axes, place, cell)
-    style.logarithmic(axes, "x", [step for cell in visible for steps in cell.steps_ms for step in steps])
+    style.logarithmic(axes, "x", [*also, *(step for cell in cells for steps in cell.steps_ms for step in steps)])
     axes.set_ylim(0, 1.02)
-    axes.set_xlabel("step, host clock (ms)")
-    axes.set_ylabel("share of steps up to this time")
+    axes.set_xlabel(f"{timed}, host clock (ms)")
+    axes.set_ylabel(f"share of {counted_} up to this time")
     axes.grid(axis="both")
     figure.legend(loc="outside upper left")
-    return Drawn("latency", TITLE, _caption(visible, total), figure)
+    return figure
 
 
 def ecdf(values: Sequence[float]) -> tuple[list[float], list[float]]:
@@ -109,11 +129,12 @@ def _draw_cell(axes: Axes, place: int, cell: Steps) -> None:
     )
 
 
-def _caption(cells: Sequence[Steps], total: int) -> str:
+def caption(cells: Sequence[Steps]) -> str:
+    """Returns the explanation of the lines of these cells."""
     some = (
         " For a cell with more, only the newest 20 sessions." if any(cell.sessions > SESSIONS for cell in cells) else ""
     )
     return (
         "Every timed step. Bold: all sessions of a cell together; pale: each session. The horizontal axis is "
-        "logarithmic." + some + style.left_out(len(cells), total, "cells", "those with the most sessions")
+        f"logarithmic.{some}"
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from analysis.form import NOTHING, WORDS, Column, shown_columns
 from analysis.row import Row
-from analysis.table import Part
+from analysis.table import Part, Typed
 
 NAME = "what"
 WIDE, SMALL = "wide", "small"
@@ -21,13 +21,14 @@ SHOWN = 10
 class Head:
     """A column head. With `is_number` the column is sorted by value. `screen` limits it to one screen class, None to
     none. The page shows a column with `on_demand` only among all columns. The text of a column that `wraps` may take
-    several lines."""
+    several lines. `key` names the column for the page's script."""
 
     title: str
     is_number: bool
     screen: str | None = None
     on_demand: bool = False
     wraps: bool = False
+    key: str = ""
 
     @property
     def classes(self) -> str:
@@ -48,23 +49,26 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the grid. `anchor` is its id on the page, `filters` has its values for each filter of the page."""
+    """A row of the grid. `anchor` is its id on the page, `filters` has its values for each filter of the page, `typed`
+    its data for a typed number."""
 
     anchor: str | None
     filters: Mapping[str, tuple[str, ...]]
     cells: tuple[Cell, ...]
+    typed: str = ""
 
 
 @dataclass(frozen=True)
 class Grid:
     """A table of the page. `name` is unique on the page, `title` describes the rows, `nothing` is shown without
-    rows."""
+    rows. A number may be `typed` above it."""
 
     name: str
     title: str
     heads: tuple[Head, ...]
     rows: tuple[Line, ...]
     nothing: str
+    typed: Typed | None = None
 
     @property
     def column_count(self) -> int:
@@ -122,7 +126,7 @@ def grid(part: Part, origins: Sequence[str | None]) -> Grid:
     layout = _layout(part)
     heads = (Head(NAME, False, SMALL), *_heads(part, layout))
     rows = (_line(part, layout, row, to) for row, to in zip(part.rows, origins, strict=True))
-    return Grid(f"table-{part.name}", part.caption, heads, tuple(rows), part.nothing)
+    return Grid(f"table-{part.name}", part.caption, heads, tuple(rows), part.nothing, part.typed)
 
 
 def _layout(part: Part) -> Layout:
@@ -140,11 +144,11 @@ def _by_weight(columns: Sequence[Column], first: Sequence[str]) -> tuple[Column,
 
 def _heads(part: Part, layout: Layout) -> Iterator[Head]:
     for column in layout.naming:
-        yield Head(column.title, column.form != WORDS, WIDE, column.key not in layout.first)
+        yield Head(column.title, column.form != WORDS, WIDE, column.key not in layout.first, key=column.key)
     for column in layout.others:
         is_text = column.form == WORDS
         is_number = not is_text or column.key in part.by_number
-        yield Head(column.title, is_number, None, column.key not in layout.first, is_text)
+        yield Head(column.title, is_number, None, column.key not in layout.first, is_text, column.key)
 
 
 def _line(part: Part, layout: Layout, row: Row, to: str | None) -> Line:
@@ -154,7 +158,8 @@ def _line(part: Part, layout: Layout, row: Row, to: str | None) -> Line:
         Cell(column.text(row), to if column.key in part.linked else None, detail if column is layout.detailed else "")
         for column in (*layout.naming, *layout.others)
     )
-    return Line(row_anchor(part.name, row), filters(row, part.filters), (name, *cells))
+    typed = "" if part.typed is None else part.typed.data(row)
+    return Line(row_anchor(part.name, row), filters(row, part.filters), (name, *cells), typed)
 
 
 def _words(row: Row, columns: Sequence[Column]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars
 
-from runner.errors import BadRecord
+from analysis.sources.stored import NoSession
 from runner.store import address, connection
 from runner.store.look import sqlitefile
 
@@ -30,7 +30,7 @@ def kind_of(uri: str) -> str | None:
 def state(uri: str) -> str:
     """Returns a token that changes with every transaction that writes to the store.
 
-    Raises StoreUnreachable, or BadRecord if the file does not exist.
+    Raises StoreUnreachable, or NoSession if the file does not exist.
     """
     with connection.one_line_read_errors(uri):
         return _sqlite_state(_file(uri)) if kind_of(uri) == SQLITE else _postgres_state(uri)
@@ -39,7 +39,7 @@ def state(uri: str) -> str:
 def _file(uri: str) -> Path:
     file = address.sqlite_file(uri)
     if file is None or not sqlitefile.is_there(file, uri):
-        raise BadRecord(
+        raise NoSession(
             f"there is no MLflow store {address.masked_uri(uri)} yet: measure a cell, `python -m runner import` "
             "records, or "
             "name another with --store"
@@ -146,7 +146,7 @@ class Database:
 
 @contextmanager
 def opened(uri: str) -> Iterator[Database]:
-    """Yields the database of a store. Raises BadRecord if its file does not exist, StoreUnreachable if it cannot be
+    """Yields the database of a store. Raises NoSession if its file does not exist, StoreUnreachable if it cannot be
     opened or read."""
     with connection.one_line_read_errors(uri):
         database = Database(uri)

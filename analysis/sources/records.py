@@ -11,7 +11,7 @@ from analysis.sources.frame import Details, Frame, in_order, sessions_of
 from runner.ab import check, facts, manifest
 from runner.ab.beside import OtherSessions, read_beside
 from runner.ab.manifest import Manifest
-from runner.errors import BadRecord
+from runner.errors import BadRecord, BadValue
 from runner.files import plainfile
 from runner.record import spool
 from runner.record.record import RESTORE
@@ -23,11 +23,15 @@ from runner.store.session_run import View, view
 ManifestBeside = tuple[Manifest, OtherSessions]
 
 
+class NoRecords(BadValue):
+    """A folder without any record."""
+
+
 class Folder:
     """A `frame.Source` of record files. Damaged files are left out and named, so that the others can be used."""
 
     def __init__(self, folder: Path) -> None:
-        """Reads the folder. Raises BadValue if it has no record."""
+        """Reads the folder. Raises NoRecords if it has no record, BadValue if it is no folder."""
         self.label = plainfile.path_text(folder)
         self._records, self._files, rejected = read_folder(folder)
         by_id, unusable = _manifests(folder, self._records)
@@ -66,13 +70,13 @@ def read_folder(folder: Path) -> tuple[dict[str, SessionRecord], dict[str, str],
     """Returns the records below the folder by session id, their relative paths by session id, and a line for each
     rejected record.
 
-    Raises BadValue for a folder without any record.
+    Raises NoRecords for a folder without any record, BadValue for something else than a folder.
     """
 
     spool.check_folder(folder)
     paths = spool.record_files(folder)
     if not paths:
-        raise spool.without_records(folder)
+        raise NoRecords(str(spool.without_records(folder)))
     records: dict[str, SessionRecord] = {}
     files: dict[str, str] = {}
     rejected: list[str] = []

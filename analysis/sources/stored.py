@@ -9,22 +9,26 @@ from runner.errors import BadRecord
 from runner.store.experiment import Deleted
 
 
+class NoSession(BadRecord):
+    """A store without a session of this project, or no store at all: nothing was measured."""
+
+
 def check_sessions(
     store: str, sessions: int, foreign: int, failed: int, deleted: Callable[[], Sequence[Deleted]]
 ) -> None:
-    """Raises BadRecord if the store has no session of this project.
+    """Raises NoSession if the store has no session of this project.
 
     `failed` is the number of runs of requests without a result, `foreign` that of other programs' runs.
     """
     if sessions:
         return
     if deleted_experiments := deleted():
-        raise BadRecord(
+        raise NoSession(
             f"the MLflow store {store} has no runs of this project: {'; '.join(map(str, deleted_experiments))}"
         )
     runs = foreign + failed
     content = f"{counted(runs, 'run')}, none of them a session of this project" if runs else "no runs"
-    raise BadRecord(
+    raise NoSession(
         f"the MLflow store {store} has {content}: measure with `python -m runner cell`, or bring records in with "
         "`python -m runner import FOLDER` (`make demo` shows an example)"
     )

@@ -39,6 +39,7 @@ def test_help_lists_every_command_and_ends_well(capsys: pytest.CaptureFixture[st
     names = {line.split()[0] for line in capsys.readouterr().out.partition("Commands:")[2].splitlines() if line.strip()}
     assert {
         "ab",
+        "choose",
         "compare",
         "coverage",
         "tail-coverage",
@@ -95,6 +96,6 @@ def test_figures_writes_an_svg_for_each_figure_that_has_something_to_show(tmp_pa
     done = CliRunner().invoke(cli.main, ["figures", "--records", str(tmp_path / "records"), "--out", str(out)])
     assert done.exit_code == 0, done.output
     made = sorted(out.iterdir())
-    assert [path.name for path in made] == ["budget.svg", "floor-bandwidth.svg", "latency.svg"]
+    assert [path.name for path in made] == ["budget.svg", "choose.svg", "floor-bandwidth.svg", "latency.svg"]
     assert sorted(done.stdout.splitlines()) == [str(path) for path in made]
     assert all(path.read_bytes().startswith(b"<svg ") for path in made)

@@ -7,13 +7,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from analysis import ab, form
+from analysis.choose import recorded
+from analysis.reading import Reading
 from analysis.row import Row
 from analysis.sources.frame import Source
 from analysis.sources.store import Store
-from analysis.tables import budget, floor, graphs, papercheck, quant
+from analysis.tables import budget, choose, floor, graphs, papercheck, quant
 
 TABLES: dict[str, Callable[[Source], Sequence[Row]]] = {
     "floor": lambda source: floor.rows(source.frame(floor.METRICS), every_code=True),
+    "choose": lambda source: choose.rows(Reading(source.frame(recorded.METRICS), source)),
     "graphs": lambda source: graphs.rows(ab.from_frame(source.compared(ab.NEEDED))[0]),
     "quant": lambda source: quant.rows(source.frame(quant.METRICS)),
     "budget": lambda source: budget.rows(source.frame(budget.METRICS)),

@@ -30,6 +30,55 @@ function sortBy(head) {
 for (const button of document.querySelectorAll("th button")) {
   button.addEventListener("click", () => sortBy(button.closest("th")));
 }
+// A deadline typed above a table marks and sorts its rows as the table's command would. The data of a row: it is too slow
+// below the deadline `slow`, and meets it from `meets` on (null: nobody knows), in the words `word`, unless it `fails` or `lacks` something
+// else. `place` is its place among rows of the same mark. `bounds` has steps of [deadline, missed share, upper bound].
+const MEETS = 0, LACKS = 1, FAILS = 2;
+
+function judged(row, deadline) {
+  const { slow, meets, word, fails, lacks } = row;
+  if (deadline < slow) return [FAILS, "too slow"];
+  if (fails) return [FAILS, fails];
+  if (lacks) return [LACKS, lacks];
+  return meets === null || deadline < meets ? [LACKS, "uncertain"] : [MEETS, word];
+}
+
+function significant(share) {
+  return Number((100 * share).toPrecision(3)) + "\u00a0%";
+}
+
+function missed(bounds, deadline) {
+  if (bounds.length === 0) return NOTHING;
+  const [, share, upper] = bounds.findLast(([from]) => from <= deadline) ?? [0, 1, 1];
+  return `${significant(share)} (≤ ${significant(upper)})`;
+}
+
+function judge(grid, deadline) {
+  const table = grid.querySelector("table");
+  const place = (key) => table.querySelector(`th[data-key="${key}"]`).cellIndex;
+  const rows = Array.from(table.tBodies[0].rows, (row) => {
+    const data = JSON.parse(row.dataset.typed);
+    const [standing, word] = judged(data, deadline);
+    row.cells[place("meets")].textContent = word;
+    row.cells[place("miss_words")].textContent = missed(data.bounds, deadline);
+    return { row, standing, place: data.place };
+  });
+  rows.sort((one, other) => one.standing - other.standing || one.place - other.place);
+  for (const head of table.tHead.rows[0].cells) head.removeAttribute("aria-sort");
+  table.tBodies[0].replaceChildren(...rows.map((each) => each.row));
+  const met = rows.filter((each) => each.standing === MEETS).length;
+  return `${met} of ${rows.length} rows meet it`;
+}
+
+for (const typed of document.querySelectorAll(".typed")) {
+  const [input, output] = [typed.querySelector("input"), typed.querySelector("output")];
+  input.disabled = false;
+  input.addEventListener("input", () => {
+    const deadline = input.valueAsNumber;
+    output.textContent = deadline > 0 ? judge(typed.closest(".grid"), deadline) : "type a number above 0";
+  });
+  if (input.value !== input.defaultValue) input.dispatchEvent(new Event("input")); // kept from an earlier visit
+}
 // The filters hide rows of all tables. A row without a value for a filter is not hidden by it.
 const filters = document.getElementById("filters");
 

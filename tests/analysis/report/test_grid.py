@@ -9,7 +9,7 @@ from analysis.form import Column
 from analysis.report import grid
 from analysis.report.grid import Cell, Head
 from analysis.row import Row
-from analysis.table import Part
+from analysis.table import Part, Typed
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ def test_a_small_screen_has_one_column_for_all_that_name_a_row() -> None:
     made = grid.grid(part(), [None, None])
     assert made.heads[:3] == (
         Head("what", False, "small"),
-        Head("gpu", False, "wide"),
-        Head("ctx", True, "wide"),
+        Head("gpu", False, "wide", key="gpu"),
+        Head("ctx", True, "wide", key="ctx"),
     )
     assert [row.cells[0].text for row in made.rows] == ["l4 2048", "h200"]  # what is missing is no name
     assert {head.screen for head in made.heads[3:]} == {None}
@@ -112,3 +112,11 @@ def test_text_that_begins_with_a_number_is_sorted_as_one_where_the_part_says_so(
     assert Head("gpu", False, "wide").classes == "wide"
     assert Head("ctx", True, "wide").classes == "wide number"
     assert Head("95 %", True, None, True, True).classes == "number more words"
+
+
+def test_a_number_to_type_comes_with_the_data_of_each_row() -> None:
+    typed = Typed("Deadline", "ms", 50.0, "all", lambda row: f"{row.gpu}!")
+    made = grid.grid(part(typed=typed), [None, None])
+    assert made.typed == typed
+    assert [line.typed for line in made.rows] == ["l4!", "h200!"]
+    assert [line.typed for line in grid.grid(part(), [None, None]).rows] == ["", ""]

@@ -8,7 +8,11 @@ from html import unescape
 import pytest
 
 from analysis import registry
+from analysis.choose import choosing
+from analysis.choose.limits import Limits
+from analysis.choose.scope import Scope
 from analysis.report import files, page, section
+from runner.cell import catalogue
 from tests.support.browser import tab
 from tests.support.pages import Page, html_of, with_rows
 from tests.support.records import H100, example_record
@@ -54,7 +58,7 @@ def test_each_row_of_each_table_is_there_as_the_tables_word_it(committed, commit
     tables = Page(committed_html).tables
     grids = [made for each in section.sections(committed.rows) for made in each.grids]
     assert [made.name for made in grids] == [
-        f"table-{name}" for name in ("floor", "ranges", "graphs", "quant", "budget", "paper")
+        f"table-{name}" for name in ("floor", "ranges", "choose", "graphs", "quant", "budget", "paper")
     ]
     for made in grids:
         titles, *rows = tables[made.name]
@@ -195,6 +199,75 @@ def clicked(browser, table, title):
 
 def sorting(browser, table, title):
     return browser.value(f"(() => {{ {COLUMN} return column('{table}', '{title}').head.ariaSort; }})()")
+
+
+TYPED = """(() => {
+  const input = document.querySelector("#choose .typed input");
+  input.value = "%s";
+  input.dispatchEvent(new Event("input", { bubbles: true }));
+  const place = (key) => document.querySelector(`#table-choose th[data-key="${key}"]`).cellIndex;
+  return {
+    disabled: input.disabled,
+    said: document.querySelector("#choose .typed output").textContent,
+    rows: Array.from(document.querySelectorAll("#table-choose tbody tr"), (row) =>
+      [...["gpu", "quant", "kernel", "runtime", "cache", "dtype", "evidence", "meets", "miss_words"]].map((key) => {
+        const cell = row.cells[place(key)];
+        return (cell.firstChild?.textContent ?? "").trim();
+      })),
+  };
+})()"""
+
+
+def judged_by_python(committed, deadline_ms):
+    """The rows of the page for another deadline, in the order of the command."""
+    first = committed.rows["choose"]
+    scope = Scope(first[0].model, first[0].ctx, tuple(catalogue.gpus()), named=True)
+    again = choosing.chosen(committed.reading, scope, Limits(deadline_ms), {}).rows
+    shown = {identity(row) for row in first}
+    return [row for row in again if identity(row) in shown]
+
+
+def identity(row):
+    return (row.basis, row.gpu, row.quant, row.kernel, row.runtime, row.cache, row.dtype, row.options)
+
+
+def upper(words):
+    return float(words.partition("≤")[2].rstrip("\xa0 %)"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [PHONE, LAPTOP])
+@pytest.mark.parametrize("deadline", [3.2, 7, 8.2, 25, 50, 75])
+def test_a_typed_deadline_marks_and_sorts_as_the_command_does(browser, committed, committed_page, width, deadline):
+    browser.show(committed_page, width)
+    found = browser.value(TYPED % deadline)
+    expected = judged_by_python(committed, deadline)
+    assert not found["disabled"]
+    assert found["said"] == f"{sum(row.is_met for row in expected)} of {len(expected)} rows meet it"
+    keys = ("gpu", "quant", "kernel", "runtime", "cache", "dtype", "evidence", "meets")
+    words = [[str(row.value(key) or "–") for key in keys] for row in expected]
+    assert [row[:-1] for row in found["rows"]] == words
+    for row, shown in zip(expected, found["rows"], strict=True):
+        if row.miss_upper is None:
+            assert shown[-1] == "–"
+        else:
+            assert upper(shown[-1]) >= 100 * row.miss_upper * 0.995  # rounded to three digits
+
+
+@pytest.mark.slow
+def test_a_deadline_that_is_none_leaves_the_marks(browser, committed_page):
+    browser.show(committed_page, LAPTOP)
+    before = browser.value(TYPED % 50)
+    for text in ("", "0", "-1", "abc"):
+        found = browser.value(TYPED % text)
+        assert found["said"] == "type a number above 0"
+        assert found["rows"] == before["rows"]
+
+
+@pytest.mark.medium
+def test_without_its_script_the_page_shows_the_default_deadline(parsed):
+    inputs = [found for tag, found in parsed.tags if tag == "input" and found.get("type") == "number"]
+    assert [(found["value"], "disabled" in found) for found in inputs] == [("50", True)]
 
 
 @pytest.mark.slow
@@ -360,12 +433,12 @@ def test_the_page_is_no_wider_than_its_window(browser, committed_page, width):
     assert found["inner"] == width
     assert found["scroll"] <= width
     assert all(right <= width for right in found["boxes"])
-    assert len(found["hidden"]) == 6
+    assert len(found["hidden"]) == 7
     assert max(found["hidden"]) <= 0  # the columns that are shown at first fit, with the flags
     assert found["cut"] == []
     assert max(found["rest"]) <= 0
     assert min(found["sizes"]) >= 12
-    assert len(found["pictures"]) == 7
+    assert len(found["pictures"]) == 8
     assert all(found["pictures"])
 
 
@@ -380,7 +453,7 @@ TABLES = "Array.from(document.querySelectorAll('.grid table'), (table) => table.
 def test_no_table_shows_more_than_ten_columns_until_all_are_asked_for(browser, committed_page, width):
     browser.show(committed_page, width)
     tables = browser.value(TABLES)
-    assert len(tables) == 6
+    assert len(tables) == 7
     for table in tables:
         at_first = browser.value(SHOWN % f"#{table}")
         assert 3 < len(at_first) <= 10

@@ -16,7 +16,7 @@ from tests.support.records import example_record
 from tests.support.reports import every_kind, write_records
 
 ROOT = Path(__file__).parents[3]
-DRAWN = ["budget.svg", "floor-bandwidth.svg", "latency.svg", "quant.svg"]
+DRAWN = ["budget.svg", "choose.svg", "floor-bandwidth.svg", "latency.svg", "quant.svg"]
 
 FILES = [*DRAWN, "report.html", "sessions.csv", "tables.md"]
 
@@ -206,8 +206,31 @@ def test_mlflow_run_makes_the_report_prints_a_table_and_fails_with_the_reason(pr
 
 @pytest.mark.whole
 @pytest.mark.slow
+def test_mlflow_run_chooses_and_fails_with_a_code_of_its_own_if_nothing_meets_the_deadline(project, client):
+    done = mlflow_run(project, "model=qwen2.5-7b", "deadline_ms=50", "ctx=2048", "format=json", entry="choose")
+    assert done.returncode == 0, done.stdout
+    given = {"gpu": "h200,l4", "price": "h200=3.6,l4=0.35", "deadline_ms": "1.5", "prefill": "on", "format": "csv"}
+    late = mlflow_run(project, *(f"{name}={value}" for name, value in given.items()), entry="choose")
+    unknown = mlflow_run(project, "gpu=h200", "miss=0.001", entry="choose")
+    assert "error: no row meets 1.5 ms: the nearest, h200 " in late.stdout
+    assert "error: no row is known to meet 50 ms, missed with a probability" in unknown.stdout
+    runs = reports(client)
+    assert [run.info.status for run in runs] == ["FINISHED", "FAILED", "FAILED"]
+    codes = [(run.data.tags.get("reason"), run.data.tags.get("exit_code")) for run in runs[1:]]
+    assert codes == [("deadline-missed", "28"), ("no-evidence", "29")]
+    assert [files_of(client, run) for run in runs] == [["choose.json"], ["choose.csv"], ["choose.md"]]
+    kept = Path(client.download_artifacts(runs[0].info.run_id, "choose.json", str(project)))
+    rows = json.loads(kept.read_text())
+    assert {row["basis"] for row in rows} == {"measured here", "published (paper)", "predicted"}
+    assert {(row["model"], row["ctx"], row["deadline_ms"]) for row in rows} == {("qwen2.5-7b", 2048, 50.0)}
+    assert "| h200 | " in runs[0].data.tags["mlflow.note.content"]
+
+
+@pytest.mark.whole
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("entry", "parameter", "option"), [("ab", "sesions=2", "--sesions"), ("tables", "gpus=h200", "--gpus")]
+    ("entry", "parameter", "option"),
+    [("choose", "deadline=50", "--deadline"), ("ab", "sesions=2", "--sesions"), ("tables", "gpus=h200", "--gpus")],
 )
 def test_a_parameter_that_no_entry_has_ends_it_before_anything_is_done(project, client, entry, parameter, option):
     """MLflow puts it behind the command, wherever that ends."""

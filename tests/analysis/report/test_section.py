@@ -36,7 +36,7 @@ def test_the_glossary_has_each_meaning_once_with_its_unit() -> None:
 
 def test_a_filter_offers_the_values_of_all_tables_unless_there_is_only_one(kinds: Contents) -> None:
     found = section.filter_boxes(section.sections(kinds.rows))
-    assert list(found) == ["gpu", "model", "quant"]  # every runtime is eager
+    assert list(found) == ["gpu", "model", "quant", "runtime"]
     assert {"awq", "bf16", "bnb-nf4", "gptq"} == {*found["quant"]}  # awq is the paper's
     assert found["gpu"] == sorted(found["gpu"])
     alone = {name: [row for row in rows if getattr(row, "gpu", "") == "cpu"] for name, rows in kinds.rows.items()}

@@ -1,0 +1,47 @@
+"""Candidates that were measured: the groups of a frame, with the tail of their sessions' steps."""
+
+from __future__ import annotations
+
+from analysis import groups
+from analysis import prices as pricing
+from analysis.choose import memory
+from analysis.choose.candidate import MEASURED, Candidate, Configuration
+from analysis.choose.scope import Scope
+from analysis.choose.worstsession import Tail, tail
+from analysis.group import Group
+from analysis.prices import Prices
+from analysis.reading import Reading
+
+METRICS = ("step_wall_ms", "prefill_ms", "peak_bytes", "joules_per_token")
+NEWEST = 20
+"""Most sessions of a group whose steps are read, the newest."""
+
+
+def candidates(reading: Reading, scope: Scope, tokens: int, prices: Prices) -> list[Candidate]:
+    """Returns the valid groups in the scope."""
+    found = [group for group in groups.rows(reading.frame, METRICS, reading.every_code) if group.valid]
+    inside = [group for group in found if scope.has(group.gpu, group.model, group.ctx)]
+    sessions = groups.counted_sessions(reading.frame)
+    chosen = {group.key: sessions[group.key][-NEWEST:] for group in inside}
+    details = reading.source.details([session for ids in chosen.values() for session in ids])
+    windows = {key: [details[session].windows_ms for session in ids] for key, ids in chosen.items()}
+    return [_candidate(group, tail(windows[group.key], tokens), tokens, prices) for group in inside]
+
+
+def _candidate(group: Group, tail_: Tail | None, tokens: int, prices: Prices) -> Candidate:
+    return Candidate(
+        configuration=Configuration(
+            group.gpu, group.model, group.ctx, group.quant, group.kernel, group.runtime, group.cache
+        ),
+        basis=MEASURED,
+        source="",
+        step_ms=group.wall_ms,
+        chunk_ms=tokens * group.wall_ms if tail_ is None else tail_.chunk_ms,
+        group=group,
+        tail=tail_,
+        joules_per_token=group.joules_per_token,
+        joules_low=group.joules_per_token_low,
+        joules_high=group.joules_per_token_high,
+        usd_per_mtok=pricing.usd_per_mtok(group.gpu, group.wall_ms, prices),
+        memory_left_bytes=memory.left_bytes(group.gpu, group.peak_bytes),
+    )

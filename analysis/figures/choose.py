@@ -1,0 +1,64 @@
+"""The distribution of the steps of each configuration, with the deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from analysis.choose import choosecolumns
+from analysis.choose.candidate import MEASURED
+from analysis.choose.chooserow import ChooseRow
+from analysis.figures import latency, style
+from analysis.figures.latency import Steps
+from analysis.figures.style import Drawn
+from analysis.reading import Reading
+from analysis.sources.frame import Details
+from runner.record import tails
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TITLE = "Distribution of steps, and the deadline"
+DASHED = (0, (5, 2))
+
+
+def read(reading: Reading, table: Sequence[ChooseRow]) -> tuple[list[Steps], int]:
+    """Returns the times of the first measured rows, at most as many as a figure of steps has, and the number of all
+    measured rows. They are times of chunks if the deadline is for several tokens."""
+    measured = [row for row in table if row.basis == MEASURED]
+    rows = measured[: latency.CELLS]
+    titles = [f"{row.gpu} {name}" for row, name in zip(rows, choosecolumns.names(rows), strict=True)]
+    tokens = table[0].tokens if table else 1
+    cells = latency.steps_of(reading.source, reading.frame, rows, titles, partial(_chunks, tokens))
+    return cells, len(measured)
+
+
+def _chunks(tokens: int, details: Details) -> tuple[float, ...]:
+    return tuple(time for window in tails.chunked(details.windows_ms, tokens) for time in window)
+
+
+def draw(cells: Sequence[Steps], total: int, deadline_ms: float, tokens: int) -> Drawn | None:
+    """Returns the cumulative distribution of each configuration's times, with the deadline as a line; None without
+    times. `total` is the number of measured configurations."""
+    visible = [cell for cell in cells if any(cell.steps_ms)]
+    if not visible:
+        return None
+    words = ("step", "steps") if tokens == 1 else (f"{tokens} steps", "chunks")
+    figure = latency.distributions(visible, *words, (deadline_ms,))
+    _draw_deadline(figure.axes[0], deadline_ms)
+    left_out = style.left_out(len(visible), total, "measured configurations", "the first of the table")
+    return Drawn("choose", TITLE, f"{latency.caption(visible)} Dashed: the deadline.{left_out}", figure)
+
+
+@style.applied()
+def _draw_deadline(axes: Axes, deadline_ms: float) -> None:
+    axes.axvline(deadline_ms, color=style.VERMILION, linewidth=1.2, linestyle=DASHED)
+    axes.annotate(
+        f"{deadline_ms:g} ms",
+        (deadline_ms, 0.03),
+        xytext=(3, 0),
+        textcoords="offset points",
+        fontsize=style.SMALL,
+        color=style.VERMILION,
+    )

@@ -1,0 +1,60 @@
+"""The choose table in a report: its place, its texts, and the data of its page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from analysis.choose.limits import Limits
+from analysis.reading import Reading
+from analysis.sources.records import Folder
+from analysis.tables import choose
+from tests.support.candidates import measured, predicted, published, row_of, tail_of
+from tests.support.records import example_record
+from tests.support.reports import write_records
+
+ROWS = [row_of(measured(tail_of(), usd_per_mtok=3.0)), row_of(predicted(10.0, None)), row_of(published(62.32))]
+
+
+@pytest.mark.medium
+def test_the_report_answers_for_the_place_with_the_most_sessions(tmp_path) -> None:
+    records = [example_record(cell={"ctx": 4096}), example_record(cell={"ctx": 4096}), example_record()]
+    source = Folder(write_records(tmp_path / "records", records))
+    rows = choose.rows(Reading(source.frame(choose.TABLE.metrics), source))
+    assert {(row.model, row.ctx, row.deadline_ms) for row in rows} == {("qwen2.5-7b", 4096, 50.0)}
+    assert [row.sessions for row in rows if row.sessions] == [2]
+
+
+def test_the_texts_say_how_many_rows_meet_the_limits() -> None:
+    text = choose.markdown(ROWS, Limits(), prefill=False)
+    assert "- qwen2.5-7b at ctx 2048: 1 of 3 rows meet 50 ms.\n" in text
+    assert "worst session, on its host" in text
+    assert "(batch 1)" in text
+    assert "first token ms" not in text
+    assert "first token ms" in choose.markdown(ROWS, Limits(), prefill=True)
+    assert "(batch 1)" not in choose.markdown(ROWS[1:], Limits(), prefill=False)
+    assert choose.sentences([]) == []
+    assert "newest" not in text
+    assert "newest 20" in choose.markdown([replace(ROWS[0], sessions=21)], Limits(), prefill=False)
+
+
+def test_the_page_gets_what_it_needs_to_judge_a_row_again() -> None:
+    typed = choose.part(ROWS).typed
+    assert typed is not None
+    assert (typed.value, typed.said) == (50.0, "1 of 3 rows meet it")
+    first, second, third = (json.loads(typed.data(row)) for row in ROWS)
+    assert (first["word"], first["slow"], first["meets"]) == ("yes", ROWS[0].p99_ms, ROWS[0].p99_ms)
+    assert first["bounds"][-1] == [ROWS[0].miss_bounds[-1].from_ms, 0, round(ROWS[0].miss_bounds[-1].upper, 6)]
+    assert (second["slow"], second["meets"], second["bounds"]) == (10.0, None, [])
+    assert [first["place"], third["place"], second["place"]] == [0, 1, 2]  # measured, published, predicted
+    assert choose.part([]).typed is None
+
+
+def test_a_bar_is_in_the_data_whatever_the_deadline() -> None:
+    row = row_of(predicted(10.0, 20.0, memory_left_bytes=-1.0), deadline_ms=5.0)
+    typed = choose.part([row]).typed
+    assert typed is not None
+    data = json.loads(typed.data(row))
+    assert (data["fails"], data["lacks"]) == ("does not fit", "")
