@@ -17,6 +17,7 @@ from pydantic_core import ErrorDetails
 from runner.cell.jsonform import hints, name_of
 from runner.record import record, schema
 from runner.record.line import place_of, short_repr
+from runner.record.sections.energy import Energy
 from runner.record.sections.gate import GateVersion1, GateVersion2
 from runner.record.sections.head import MeasuredKeys, MeasuredSession
 from runner.record.sessionrecord import FailedRecord, MeasuredRecord, SessionRecord
@@ -27,7 +28,7 @@ MEASURED: TypeAdapter[MeasuredRecord] = TypeAdapter(MeasuredRecord)
 FAILED: TypeAdapter[FailedRecord] = TypeAdapter(FailedRecord)
 Location: TypeAlias = tuple[int | str, ...]
 
-UNIONS: tuple[Location, ...] = (("gate",), ("passes", "wall"))
+UNIONS: tuple[Location, ...] = (("gate",), ("passes", "wall"), ("energy",))
 """Places of the sections that pydantic reads as a union."""
 MISSING, UNKNOWN = "missing", "unexpected_keyword_argument"
 MEASURED_PLACES = {
@@ -40,6 +41,7 @@ OWNERS = {
     **{f"gate.{name}": "version 1 of the gate" for name in hints(GateVersion1)},
     **{f"gate.{name}": "version 2 of the gate" for name in hints(GateVersion2).keys() - hints(GateVersion1).keys()},
     "passes.wall.steps_ms": "a pass with a single window",
+    **{f"energy.{name}": "energy that was measured" for name in hints(Energy)},
 }
 """Place of a field → the only kind of section that has it."""
 TYPE_ERRORS = {

@@ -7,7 +7,7 @@ import functools
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from jsonschema import Draft202012Validator
 from runner.cell.fieldtypes import ABSENT
 from runner.cell.jsonform import to_json
 from runner.errors import BadRecord
-from runner.record import read, record, spool
+from runner.record import read, record, schema, spool
 from runner.record.sections.gate import GateVersion1, GateVersion2
 from runner.record.sessionrecord import FailedRecord, MeasuredRecord
+from tests.support.energies import energy_record
 from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1, packed_record
 from tests.support.verify import tail_long
 
@@ -319,3 +320,32 @@ def test_the_windows_of_a_pass_are_series_of_whole_microseconds(value: Any, line
     assert canonical(to_json(read.from_json(found, "x"))) == canonical(found)
     put("passes.wall.windows_us", value)(found)
     assert read.faults(found) == [line]
+
+
+ENERGIES: list[tuple[str, Any, str]] = [
+    ("energy", None, "energy: None is not of type object"),
+    ("energy.steps.counter_mj.1", 0.5, "energy.steps.counter_mj[1]: 0.5 is not of type integer"),
+    ("energy.steps.count", 0, "energy.steps.count: 0 is below 1"),
+    ("energy.throttled", 1, "energy.throttled: a record has no such field"),
+    ("energy", {"unavailable": "no counter", "idle": {}}, "energy.idle: only energy that was measured has it"),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "line"), ENERGIES, ids=[line for _, _, line in ENERGIES])
+def test_a_damaged_energy_is_named_with_its_place(place: str, value: Any, line: str) -> None:
+    found = energy_record()
+    assert read.faults(found) == []
+    put(place, value)(found)
+    assert read.faults(found) == [line]
+
+
+def conditional_places(field: Mapping[str, Any], place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yields the place of each section in the schema that has two kinds."""
+    if place and "if" in field:
+        yield place
+    for name, inner in field.get("properties", {}).items():
+        yield from conditional_places(inner, (*place, name))
+
+
+def test_every_section_of_two_kinds_is_known_as_such() -> None:
+    assert sorted(read.UNIONS) == sorted(conditional_places(schema.schema()))
