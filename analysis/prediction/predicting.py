@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from analysis import commands
 from analysis.commands import FORMAT, folder
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     from analysis.prediction.predicted import Prediction
 
 RECORDS = Path("experiments/records")
+OPTIONS = {
+    "gpu": {"model", "ctx", "quant", "kernel", "runtime", "form_"},
+    "constants": {"form_"},
+    "check": {"records", "form_"},
+    "fit": {"records"},
+}
+"""Option that says what to do → the options that go with it."""
 
 
 @click.command(params=[FORMAT])
@@ -32,7 +40,9 @@ RECORDS = Path("experiments/records")
 @click.option("--check", is_flag=True, help="predict each record from the others, and print the errors")
 @click.option("--fit", is_flag=True, help="fit the constants on the records and write their file")
 @click.option("--records", type=folder, default=RECORDS, show_default=True, help="the records of --check and --fit")
+@click.pass_context
 def predict(
+    context: click.Context,
     gpu: str | None,
     model: str,
     ctx: int,
@@ -48,6 +58,7 @@ def predict(
     """Predicts the steps of a model on a GPU that need not be at hand, by constants fitted on committed records."""
     if constants + check + fit + (gpu is not None) != 1:
         raise BadValue("give exactly one of --gpu, --constants, --check and --fit")
+    _check_options(context)
     if gpu is not None:
         from analysis.prediction import predicttext
 
@@ -59,6 +70,18 @@ def predict(
         _check(records, form_)
     else:
         _fit(records)
+
+
+def _check_options(context: click.Context) -> None:
+    """Raises BadValue for an option that does not go with the one that says what to do."""
+    given = {
+        option.name: option.opts[0]
+        for option in context.command.params
+        if context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+    }
+    (aim,) = given.keys() & OPTIONS.keys()
+    if others := [words for name, words in given.items() if name != aim and name not in OPTIONS[aim]]:
+        raise BadValue(f"{others[0]} does not go with {given[aim]}: leave it out")
 
 
 def _predictions(gpu: str, model: str, ctx: int, wanted: dict[str, str | None]) -> list[Prediction]:

@@ -66,6 +66,10 @@ def test_rows_that_fit_come_first():
         ),
         (("--gpu", "l4", "--ctx", "-3"), BadValue, "ctx=-3: choose a context"),
         (("--constants", "--format", "csv"), BadValue, "several tables"),
+        (("--check", "--quant", "gptq"), BadValue, "--quant does not go with --check: leave it out"),
+        (("--constants", "--model", "tiny"), BadValue, "--model does not go with --constants"),
+        (("--fit", "--format", "json"), BadValue, "--format does not go with --fit"),
+        (("--gpu", "l4", "--records", "."), BadValue, "--records does not go with --gpu"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(arguments, error, text):
