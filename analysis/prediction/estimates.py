@@ -112,7 +112,8 @@ def _untested(constants: Constants, card: Card, work: Workload, ctx: int, config
     high_ms = max(device_ms, host_ms) + max(each.added_ms for each in seen)
     limit = HOST_BOUND if host_ms > device_ms else MEMORY
     gpus = sorted({gpu for each in seen for gpu in each.gpus})
-    caveats = [f"no record on its architecture; shares as seen on {', '.join(gpus)}"]
+    missing = "no record" if constants.of(card.capability) is None else "no record of this configuration"
+    caveats = [f"{missing} on its architecture; shares as seen on {', '.join(gpus)}"]
     if (tried := registry.kernel(configuration.kernel).DECLARATION.tried) and card.capability not in tried:
         caveats.append(f"kernel tried on compute capability {', '.join(tried)} alone")
     return Estimate(math.sqrt(floor_ms * high_ms), floor_ms, high_ms, limit, UNTESTED, floor_ms, tuple(caveats))

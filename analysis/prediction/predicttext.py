@@ -64,9 +64,9 @@ def predictions_text(rows: Sequence[Prediction]) -> str:
     lines += [*markdown_table(rows, COLUMNS), ""]
     if any(row.basis == UNTESTED for row in rows):
         lines.append(
-            f"- `{UNTESTED}`: no card of this architecture has a record. The range is [floor, floor / smallest share "
-            "seen], or up to the step of a measured card if that is longer; ms/step is its geometric middle, not an "
-            "expectation."
+            f"- `{UNTESTED}`: no card of this architecture has a record of it. The range is [floor, floor / smallest "
+            "share seen], or up to the step of a measured card if that is longer; ms/step is its geometric middle, not "
+            "an expectation."
         )
     if any(row.limit == HOST_BOUND for row in rows):
         lines.append(f"- `{HOST_BOUND}`: the host launches more slowly than the GPU works; another host differs.")

@@ -30,6 +30,14 @@ def test_a_tested_card_has_the_models_step_and_the_range_of_held_out_rows():
     assert not found.contains(found.step_ms * 1.11)
 
 
+def test_a_card_of_a_measured_architecture_without_this_configuration_is_untested_and_says_which_is_missing():
+    others = tuple(each for each in TRUTH.remainders if each.runtime != "graph")
+    ada = replace(TRUTH, name="ada", capability="8.9", gpus={"l4": 300.0}, remainders=others)
+    found = of(L4, GRAPH, known=Constants((TRUTH, ada)))
+    assert found.basis == "untested"
+    assert found.caveats == ("no record of this configuration on its architecture; shares as seen on h100, h200",)
+
+
 def test_a_step_that_the_host_limits_is_valid_for_such_hosts():
     found = of(H100, EAGER)
     assert found.limit == "host-bound"
