@@ -4,7 +4,8 @@
   fitted contexts, the range begins where attention does not grow any further.
 - *Untested*: no card has. The range is [floor, floor / smallest share seen], the step its geometric middle. If the
   host sets the pace, the share is that of the time in which kernels run. The range reaches at least to the steps of the
-  measured cards and to the time of their hosts: a faster memory shortens neither.
+  measured cards and to the time of their hosts: a faster memory shortens neither. A kernel that was tried on other
+  architectures alone may be far slower on this one: the share is the smallest of any configuration of its format.
 """
 
 from __future__ import annotations
@@ -107,6 +108,10 @@ def _of_the_host(own: Remainder) -> str:
 def _untested(constants: Constants, card: Card, work: Workload, ctx: int, configuration: Configuration) -> Estimate:
     floor_ms = _floor_ms(work, card.bandwidth_gbs)
     seen = list(_seen(constants, work, ctx, configuration))
+    tried = registry.kernel(configuration.kernel).DECLARATION.tried or ()
+    is_new = bool(tried) and card.capability not in tried
+    if is_new:
+        seen = [replace(each, share=min(each.share, _least_share(constants, configuration.quant))) for each in seen]
     device_ms = max(floor_ms / min(each.share for each in seen), *(each.device_ms for each in seen))
     host_ms = max(each.host_ms for each in seen)
     high_ms = max(device_ms, host_ms) + max(each.added_ms for each in seen)
@@ -114,9 +119,14 @@ def _untested(constants: Constants, card: Card, work: Workload, ctx: int, config
     gpus = sorted({gpu for each in seen for gpu in each.gpus})
     missing = "no record" if constants.of(card.capability) is None else "no record of this configuration"
     caveats = [f"{missing} on its architecture; shares as seen on {', '.join(gpus)}"]
-    if (tried := registry.kernel(configuration.kernel).DECLARATION.tried) and card.capability not in tried:
+    if is_new:
         caveats.append(f"kernel tried on compute capability {', '.join(tried)} alone")
     return Estimate(math.sqrt(floor_ms * high_ms), floor_ms, high_ms, limit, UNTESTED, floor_ms, tuple(caveats))
+
+
+def _least_share(constants: Constants, quant: str) -> float:
+    remainders = (each for known in constants.architectures for each in known.remainders)
+    return min(each.least_share for each in remainders if each.quant == quant)
 
 
 @dataclass(frozen=True)

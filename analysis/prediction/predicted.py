@@ -72,6 +72,9 @@ class Prediction(Row):
         return None if self.memory_bytes is None else self.needed_bytes <= self.memory_bytes
 
 
+SHARED_MEMORY = "memory shared with the CPU, all of it assumed to be free"
+
+
 def predictions(gpus: Sequence[str], model: str, ctx: int) -> list[Prediction]:
     """Returns the prediction of every configuration that the committed constants cover, GPU by GPU.
 
@@ -100,6 +103,7 @@ def prediction(constants: Constants, gpu: Gpu, model: Model, ctx: int, configura
     card = Card(gpu.key, gpu.compute_capability, gpu.bandwidth_gbs.value)
     estimate = estimates.estimate(constants, card, model.shape, ctx, configuration)
     memory_gb = gpu.memory_gb.value
+    shared = [SHARED_MEMORY] if gpu.shared_memory else []
     return Prediction(
         gpu=gpu.key,
         model=model.key,
@@ -114,7 +118,7 @@ def prediction(constants: Constants, gpu: Gpu, model: Model, ctx: int, configura
         needed_bytes=_needed_bytes(gpu, model, ctx, configuration),
         memory_bytes=None if memory_gb is None else memory_gb * 1e9,
         floor_ms=estimate.floor_ms,
-        caveats=list(estimate.caveats),
+        caveats=[*estimate.caveats, *shared],
     )
 
 

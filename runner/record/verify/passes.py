@@ -98,7 +98,7 @@ def _length_differences(name: str, timed: TimedPass, protocol: Protocol) -> Iter
         yield f"passes.{name}.{form}: the protocol says {counted(windows, 'window')}"
     for series, values in present_fields(timed):
         if series in PER_WINDOW and values is not None and len(values) != windows:
-            yield f"passes.{name}.{series}: {len(values)} windows, the protocol says {windows}"
+            yield f"passes.{name}.{series}: {counted(len(values), 'window')}, the protocol says {windows}"
         if isinstance(values, tuple) and series not in PER_WINDOW and len(values) != steps:
             yield f"passes.{name}.{series}: {len(values)} steps, the protocol says {steps}"
     if isinstance(timed, WindowedPass):

@@ -103,8 +103,13 @@ def test_beyond_the_measured_contexts_a_smaller_share_of_the_model_counts():
     assert longer.high_ms == pytest.approx(longer.floor_ms / min(shares))
 
 
-def test_a_kernel_that_was_tried_elsewhere_alone_says_so():
-    assert of(L4, FUSED).caveats[1:] == ("kernel tried on compute capability 9.0 alone",)
+def test_a_kernel_that_was_tried_elsewhere_alone_has_the_smallest_share_of_its_format_and_says_so():
+    """Its own share is that of code which does not run on this card."""
+    found, own = of(L4, FUSED), TRUTH.remainder(FUSED)
+    assert own is not None
+    assert own.least_share > 0.2 == min(each.least_share for each in TRUTH.remainders if each.quant == "bf16")
+    assert found.high_ms == pytest.approx(FLOOR_L4 / 0.2, rel=1e-3)
+    assert found.caveats[1:] == ("kernel tried on compute capability 9.0 alone",)
 
 
 def test_without_held_out_rows_the_range_is_that_of_an_untested_card():

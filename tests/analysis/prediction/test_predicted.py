@@ -48,6 +48,15 @@ def test_a_session_that_does_not_fit_says_so():
     assert all(row.notes == row.caveats for row in small)
 
 
+def test_a_board_shares_its_memory_and_says_so():
+    assert {
+        predicted.SHARED_MEMORY in each.notes for each in predicted.predictions(["jetson-orin"], "qwen2.5-7b", 2048)
+    } == {True}
+    assert {predicted.SHARED_MEMORY in each.notes for each in predicted.predictions(["l4"], "qwen2.5-7b", 2048)} == {
+        False
+    }
+
+
 def test_a_card_of_unknown_memory_fits_as_far_as_is_known(monkeypatch: pytest.MonkeyPatch):
     gpu = catalogue.gpus()["l4"]
     unknown = catalogue.Gpu(**{**vars(gpu), "memory_gb": catalogue.Figure(None, None, "not read")})
