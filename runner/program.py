@@ -14,6 +14,7 @@ from runner.errors import Interrupted, Usage
 
 NAME = "decode-floor"
 WIDTH = 110
+HELP_OPTIONS = ["-h", "--help"]
 WHOLE = 1000
 """Limit of a command's line in the help, in characters: no sentence is cut."""
 
@@ -27,11 +28,13 @@ class Program(click.Group):
     nearest name."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
-        settings["context_settings"] = {"help_option_names": ["-h", "--help"], "max_content_width": WIDTH}
+        settings["context_settings"] = {"help_option_names": HELP_OPTIONS, "max_content_width": WIDTH}
         super().__init__(*arguments, **settings)
         version_option(self)
 
     def add_command(self, command: click.Command, name: str | None = None) -> None:
+        # a command's own setting: Click keeps the help option of its first call, which may be one without this group
+        command.context_settings["help_option_names"] = HELP_OPTIONS
         super().add_command(version_option(command), name)
 
     def resolve_command(

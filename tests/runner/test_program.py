@@ -53,11 +53,20 @@ def test_every_command_has_a_short_and_a_long_help_option(name: str, command: st
 
 
 @pytest.mark.parametrize(("name", "command"), COMMANDS)
+def test_a_command_that_was_called_alone_keeps_its_short_help_option(name: str, command: str) -> None:
+    """Click keeps the help option of the first call, and `-h` of `mlflow ui` is another option."""
+    alone = PROGRAMS[name].get_command(click.Context(PROGRAMS[name]), command)
+    assert alone is not None
+    assert CliRunner().invoke(alone, ["--help"]).exit_code == 0
+    assert "-h, --help" in output(PROGRAMS[name], command, "-h")
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS)
 def test_the_line_of_a_command_is_its_whole_first_sentence(name: str, command: str) -> None:
     """Click would cut it at the width, and at a dot inside a sentence."""
     listed = " ".join(output(PROGRAMS[name], "-h").partition("Commands:")[2].split())
     whole = " ".join(output(PROGRAMS[name], command, "-h").partition("\n\n")[2].partition("Options:")[0].split())
-    line = re.search(rf"(?:^|\. ){command} (.*?\.)(?= [a-z]+ [A-Z]|$)", listed)
+    line = re.search(rf"(?:^|\. ){command} (.*?\.)(?= [a-z-]+ [A-Z]|$)", listed)
     assert line is not None, listed
     assert whole.startswith(line[1])
     assert line[1].count("`") % 2 == line[1].count("(") - line[1].count(")") == 0
