@@ -150,7 +150,7 @@ def test_a_dry_run_of_tails_lists_its_cells(name: str, tmp_path: Path) -> None:
     result = CliRunner().invoke(program, ["study", "--dry-run", str(FOLDER / f"{name}.yaml"), "--spool", spool])
     assert result.exit_code == 0, result.output
     assert f"{name}: {ENTRIES[name]} cells: {ENTRIES[name]} waiting" in result.output
-    assert "reason: no h200 here" in result.output
+    assert "no h200 here" in result.output  # in a column where the width allows one
 
 
 def test_smoke_needs_no_gpu() -> None:
