@@ -28,6 +28,14 @@ SUFFIX = ".safetensors"
 OLD_NAME = re.compile(r"gptq|awq|\d-?bit", re.IGNORECASE)
 SHARD = re.compile(r"-\d{5}-of-(?P<total>\d{5})(?=\.safetensors$)")
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+METADATA = "__metadata__"
+DTYPES = frozenset(
+    (
+        *("BOOL", "F4", "F6_E2M3", "F6_E3M2", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ"),
+        *("F8_E5M2FNUZ", "I16", "U16", "F16", "BF16", "I32", "U32", "F32", "C64", "F64", "I64", "U64"),
+    )
+)
+"""The names of the safetensors library."""
 HEADER_LIMIT_BYTES = 100_000_000  # the limit of the safetensors library
 FLOATS = ("BF16", "F16", "F32", "F64")
 DTYPES = {"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F64": "fp64"}
@@ -248,22 +256,37 @@ def listed(names: list[str]) -> str:
 
 def _tensors_of(file: Path) -> dict[str, Tensor]:
     header = read_header(file)
-    tensors, ends = {}, [0]
+    tensors, spans = {}, list[tuple[int, int]]()
     try:
-        entries = {name: entry for name, entry in jsontext.loads(header).items() if name != "__metadata__"}
+        entries = dict(jsontext.loads(header).items())
+        _check_metadata(entries.pop(METADATA, {}))
         for name, entry in entries.items():
-            tensors[name] = Tensor(file, str(entry["dtype"]), _whole_numbers(entry, "shape"))
+            tensors[name] = Tensor(file, _dtype(name, entry), _whole_numbers(entry, "shape"))
             begin, end = _whole_numbers(entry, "data_offsets")
-            ends.append(end)
+            spans.append((begin, end))
             _check_span(name, tensors[name], end - begin)
+        _check_places(spans)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         damaged = f"{file.name}: its header is damaged ({error}): fetch it again"
         raise BadCheckpoint(impostors.description(file) or damaged) from error
-    size, expected = file.stat().st_size, 8 + len(header) + max(ends)
+    size, expected = file.stat().st_size, 8 + len(header) + max((end for _, end in spans), default=0)
     if size != expected:
         fault = "truncated" if size < expected else "longer than its tensors"
         raise BadCheckpoint(f"{file.name} is {fault}: {size} bytes, its header says {expected}: fetch it again")
     return tensors
+
+
+def _check_metadata(metadata: Any) -> None:
+    """Raises ValueError unless these are texts by name, or null."""
+    if metadata is not None and not all(isinstance(value, str) for value in dict(metadata.items()).values()):
+        raise ValueError(f"{METADATA} has a value that is no text")
+
+
+def _dtype(name: str, entry: Mapping[str, Any]) -> str:
+    """Returns the dtype of a header's entry. Raises ValueError if it is no dtype of the safetensors library."""
+    if entry["dtype"] not in DTYPES:
+        raise ValueError(f"{name} has the unknown dtype {entry['dtype']!r}")
+    return str(entry["dtype"])
 
 
 def _whole_numbers(entry: Mapping[str, Any], field: str) -> tuple[int, ...]:
@@ -278,6 +301,15 @@ def _check_span(name: str, tensor: Tensor, span: int) -> None:
     needed = math.prod(tensor.shape) * DTYPE_BYTES.get(tensor.dtype, 0)
     if needed and span != needed:
         raise ValueError(f"{name} has {span} bytes for {[*tensor.shape]} of {tensor.dtype}")
+
+
+def _check_places(spans: Iterable[tuple[int, int]]) -> None:
+    """Raises ValueError unless each tensor begins where another ends, as the safetensors library demands."""
+    last = 0
+    for begin, end in sorted(spans):
+        if begin != last:
+            raise ValueError(f"a tensor begins at byte {begin}, but the one before it ends at {last}")
+        last = end
 
 
 def _shard_names(folder: Path, name: str) -> tuple[str, ...]:
