@@ -99,8 +99,8 @@ def _whole_numbers(entry: Mapping[str, Any], field: str) -> tuple[int, ...]:
 
 
 def _check_span(name: str, tensor: Tensor, span: int) -> None:
-    needed = math.prod(tensor.shape) * DTYPE_BYTES.get(tensor.dtype, 0)
-    if needed and span != needed:
+    value_bytes = DTYPE_BYTES.get(tensor.dtype)  # of those that checkpoints of this project have
+    if value_bytes is not None and span != math.prod(tensor.shape) * value_bytes:
         raise ValueError(f"{name} has {span} bytes for {[*tensor.shape]} of {tensor.dtype}")
 
 

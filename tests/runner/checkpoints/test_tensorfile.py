@@ -41,6 +41,7 @@ def test_a_file_with_a_tail(folder: Path) -> None:
         b'{"w": {"dtype": "F32", "shape": [' + b"9" * 5000 + b'], "data_offsets": [0, 4]}}',
         b'{"w": {"dtype": "F32", "shape": [NaN], "data_offsets": [0, 4]}}',
         b'{"w": {"dtype": "I32", "shape": {}, "data_offsets": [0, 4]}}',
+        b'{"w": {"dtype": "F32", "shape": [0], "data_offsets": [0, 4]}}',
         b'{"w": {"dtype": "F31", "shape": [1], "data_offsets": [0, 4]}}',
         b'{"w": {"dtype": ["F32"], "shape": [1], "data_offsets": [0, 4]}}',
         b'{"w": {"dtype": "I8", "shape": [3], "data_offsets": [1, 4]}}',
