@@ -21,7 +21,7 @@ from runner.cell.shape import ModelShape
 from runner.checkpoints import contentid, modelconfig, quantisation, tensornames, weightfiles
 from runner.checkpoints.modelconfig import differences
 from runner.checkpoints.quantisation import Packing
-from runner.checkpoints.weightfiles import Tensor
+from runner.checkpoints.tensorfile import Tensor
 from runner.errors import BadCheckpoint, DecodeFloorError, DiskFull, MissingPackage
 from runner.record.flags import CONVERTED, UNPINNED
 

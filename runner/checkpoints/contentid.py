@@ -13,7 +13,7 @@ from pathlib import Path
 
 from runner.cell.cell import short_hash
 from runner.cell.scheme import Scheme
-from runner.checkpoints import readable, weightfiles
+from runner.checkpoints import readable, tensorfile
 from runner.files import jsontext
 
 PREFIX = "content-"
@@ -33,7 +33,7 @@ def weights_id(files: tuple[Path, ...], name: str, scheme: Scheme | None) -> str
 
 
 def _content(file: Path) -> list[str | int]:
-    header = weightfiles.read_header(file)
+    header = tensorfile.read_header(file)
     start = 8 + len(header)
     pieces = hashlib.sha256()
     with open(file, "rb") as opened:

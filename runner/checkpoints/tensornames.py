@@ -11,7 +11,7 @@ from runner.cell.scheme import Part
 from runner.errors import BadCheckpoint
 
 if TYPE_CHECKING:
-    from runner.checkpoints.weightfiles import Tensor
+    from runner.checkpoints.tensorfile import Tensor
 
 BASE = "model."
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"

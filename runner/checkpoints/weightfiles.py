@@ -6,18 +6,16 @@ milliseconds, without torch.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from runner import registry
-from runner.cell.scheme import DTYPE_BYTES, Part, Scheme
+from runner.cell.scheme import Part, Scheme
 from runner.cell.shape import ModelShape
-from runner.checkpoints import impostors, instead, quantisation, tensornames
+from runner.checkpoints import impostors, instead, quantisation, tensorfile, tensornames
 from runner.checkpoints.quantisation import NOWHERE
+from runner.checkpoints.tensorfile import Tensor
 from runner.checkpoints.tensornames import EMBEDDING, HEAD
 from runner.errors import BadCheckpoint
 from runner.files import jsontext, plainfile
@@ -28,7 +26,6 @@ SUFFIX = ".safetensors"
 OLD_NAME = re.compile(r"gptq|awq|\d-?bit", re.IGNORECASE)
 SHARD = re.compile(r"-\d{5}-of-(?P<total>\d{5})(?=\.safetensors$)")
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-HEADER_LIMIT_BYTES = 100_000_000  # the limit of the safetensors library
 FLOATS = ("BF16", "F16", "F32", "F64")
 DTYPES = {"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F64": "fp64"}
 NO_CODES = (*FLOATS, "BOOL")
@@ -51,19 +48,6 @@ LINEARS = (
 BIASED = LINEARS[:3]
 OF_A_LINEAR = re.compile(rf"\.({'|'.join(map(re.escape, LINEARS))})\.")
 NORMS = ("input_layernorm", "post_attention_layernorm")
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor of a checkpoint: its file, its safetensors dtype and its shape.
-
-    `name` is its name in the file, None if the model uses the same name.
-    """
-
-    file: Path
-    dtype: str
-    shape: tuple[int, ...]
-    name: str | None = None
 
 
 def weight_files(folder: Path, name: str) -> tuple[Path, ...]:
@@ -89,20 +73,6 @@ def _check_links(folder: Path, name: str, files: Iterable[str]) -> None:
             raise BadCheckpoint(f"{name}: {fault}")
 
 
-def read_header(file: Path) -> bytes:
-    """Returns the JSON header of a safetensors file: after 8 bytes of little-endian length, that many bytes.
-
-    Raises BadCheckpoint if the file is shorter than its header.
-    """
-    size = file.stat().st_size
-    with open(file, "rb") as opened:
-        length = int.from_bytes(opened.read(8), "little")
-        if size < 8 or length > min(HEADER_LIMIT_BYTES, size - 8):
-            damaged = f"{file.name} is truncated or not safetensors ({size} bytes): fetch it again"
-            raise BadCheckpoint(impostors.description(file) or damaged)
-        return opened.read(length)
-
-
 def tensors(files: Iterable[Path]) -> dict[str, Tensor]:
     """Returns the tensors of the files by name.
 
@@ -111,7 +81,7 @@ def tensors(files: Iterable[Path]) -> dict[str, Tensor]:
     """
     by_name: dict[str, Tensor] = {}
     for file in files:
-        for name, tensor in _tensors_of(file).items():
+        for name, tensor in tensorfile.tensors_of(file).items():
             if name in by_name and not tensornames.BUFFERS.search(name):
                 raise BadCheckpoint(f"tensor {name} is in {by_name[name].file.name} and in {file.name}: remove one")
             by_name[name] = tensor
@@ -244,40 +214,6 @@ def _tensors(names: list[str]) -> str:
 def listed(names: list[str]) -> str:
     """Returns the first names, for one line."""
     return ", ".join(names[:NAMED_IN_A_LINE]) + (", …" if len(names) > NAMED_IN_A_LINE else "")
-
-
-def _tensors_of(file: Path) -> dict[str, Tensor]:
-    header = read_header(file)
-    tensors, ends = {}, [0]
-    try:
-        entries = {name: entry for name, entry in jsontext.loads(header).items() if name != "__metadata__"}
-        for name, entry in entries.items():
-            tensors[name] = Tensor(file, str(entry["dtype"]), _whole_numbers(entry, "shape"))
-            begin, end = _whole_numbers(entry, "data_offsets")
-            ends.append(end)
-            _check_span(name, tensors[name], end - begin)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        damaged = f"{file.name}: its header is damaged ({error}): fetch it again"
-        raise BadCheckpoint(impostors.description(file) or damaged) from error
-    size, expected = file.stat().st_size, 8 + len(header) + max(ends)
-    if size != expected:
-        fault = "truncated" if size < expected else "longer than its tensors"
-        raise BadCheckpoint(f"{file.name} is {fault}: {size} bytes, its header says {expected}: fetch it again")
-    return tensors
-
-
-def _whole_numbers(entry: Mapping[str, Any], field: str) -> tuple[int, ...]:
-    """Returns a list of a header's entry. Raises ValueError unless all are sizes: JSON reads 1e999 as infinity."""
-    numbers = tuple(entry[field])
-    if not all(type(number) is int and number >= 0 for number in numbers):
-        raise ValueError(f"{field} is no list of sizes")
-    return numbers
-
-
-def _check_span(name: str, tensor: Tensor, span: int) -> None:
-    needed = math.prod(tensor.shape) * DTYPE_BYTES.get(tensor.dtype, 0)
-    if needed and span != needed:
-        raise ValueError(f"{name} has {span} bytes for {[*tensor.shape]} of {tensor.dtype}")
 
 
 def _shard_names(folder: Path, name: str) -> tuple[str, ...]:

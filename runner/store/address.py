@@ -7,7 +7,7 @@ import re
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from runner.cell.cell import short_hash
 from runner.errors import BadValue
@@ -78,15 +78,18 @@ def without_secrets(text: str, uri: str) -> str:
 def sqlite_file(uri: str) -> Path | None:
     """Returns the file that SQLAlchemy opens for an SQLite URI, percent-decoded and without the query.
 
-    Returns None for any other kind of store and for a database in memory.
+    Returns None for any other kind of store and for a database in memory. Raises BadValue for a name that no file can
+    have.
     """
     match = _DATABASE.fullmatch(uri)
     if match is None or match["kind"] != "sqlite" or match["host"]:
         return None
     path = unquote(match["database"] or "", errors=NOT_UTF8)
     options = dict(parse_qsl(match["query"] or ""))
+    if "\0" in path:
+        raise BadValue(f"{masked_uri(uri)}: the name of a file cannot contain %00: remove it")
     if options.get("uri", "").lower() in _YES and path.startswith("file:"):
-        parts = urlsplit(path)
+        parts = _split(path, uri)
         path = "" if options.get("mode") == "memory" else unquote(parts.path, errors=NOT_UTF8)
     return None if path in ("", ":memory:") else Path(path)
 
@@ -149,8 +152,16 @@ def check_password(uri: str) -> None:
 
 def _has_no_port(uri: str) -> bool:
     """Returns whether a web client would parse something other than a number as the port."""
-    authority = urlsplit(uri).netloc.rpartition("@")[2]
+    authority = _split(uri, uri).netloc.rpartition("@")[2]
     return bool(re.search(r":(?!\d*$)", authority.rpartition("]")[2]))
+
+
+def _split(text: str, uri: str) -> SplitResult:
+    """Returns the parts of a URI, or of a part of it. Raises BadValue for brackets that hold no IPv6 address."""
+    try:
+        return urlsplit(text)
+    except ValueError as error:
+        raise BadValue(f"{masked_uri(uri)} is not a URI ({error}): correct its brackets") from error
 
 
 def identity(uri: str) -> str:

@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from runner import failures, registry
 from runner.cell.scheme import Scheme
 from runner.cell.shape import ModelShape
-from runner.checkpoints import weightfiles
+from runner.checkpoints import tensorfile, weightfiles
 from runner.checkpoints.tensornames import EMBEDDING, HEAD
 from runner.errors import BadCheckpoint
 from runner.worker import plainlinear, synthetic, torcherrors, transformers4
@@ -126,7 +126,7 @@ def shape_of(model: Any, shape: ModelShape) -> ModelShape:
     return replace(shape, tied_embedding=model.lm_head.weight is model.model.embed_tokens.weight)
 
 
-def _has_other_head(tensors: Mapping[str, weightfiles.Tensor], build: Build) -> bool:
+def _has_other_head(tensors: Mapping[str, tensorfile.Tensor], build: Build) -> bool:
     """Returns whether a tied model's head is stored and differs from the embedding in the cell's dtype."""
     if not build.shape.tied_embedding or HEAD not in tensors:
         return False
@@ -173,7 +173,7 @@ def _scheme(build: Build) -> Scheme:
 
 
 def _read_packed(
-    name: str, linear: nn.Linear, tensors: Mapping[str, weightfiles.Tensor], build: Build
+    name: str, linear: nn.Linear, tensors: Mapping[str, tensorfile.Tensor], build: Build
 ) -> plainlinear.PlainLinear:
     """Returns a packed linear layer of the checkpoint. Its bias is still uninitialised."""
     scheme, size = _scheme(build), (linear.out_features, linear.in_features)
@@ -189,7 +189,7 @@ def _read_packed(
     return plainlinear.PlainLinear(build.quant, scheme, size, packed, bias, build.dtype)
 
 
-def _read(tensor: weightfiles.Tensor, name: str) -> torch.Tensor:
+def _read(tensor: tensorfile.Tensor, name: str) -> torch.Tensor:
     # Opened for each tensor: while a file is open, all pages read from it count as memory of this process.
     with safe_open(tensor.file, framework="pt") as file:
         stored: torch.Tensor = file.get_tensor(tensor.name or name)
@@ -202,14 +202,14 @@ def read_stored(folder: Path, build: Build, name: str) -> torch.Tensor:
     return _read(weightfiles.check(folder, "the checkpoint", expected)[name], name)
 
 
-def _check_zero(names: Iterable[str], tensors: Mapping[str, weightfiles.Tensor]) -> None:
+def _check_zero(names: Iterable[str], tensors: Mapping[str, tensorfile.Tensor]) -> None:
     for name in names:
         if _read(tensors[name], name).any():
             raise BadCheckpoint(f"{name} is not zero, and the model has no such bias: take a checkpoint of this model")
 
 
 @torch.no_grad()
-def _copy_weights(model: nn.Module, tensors: Mapping[str, weightfiles.Tensor]) -> None:
+def _copy_weights(model: nn.Module, tensors: Mapping[str, tensorfile.Tensor]) -> None:
     """Copies each parameter from its file. The device never stores a weight twice."""
     for name, parameter in model.named_parameters():
         parameter.copy_(_read(tensors[name], name))

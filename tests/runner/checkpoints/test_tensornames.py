@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from runner.cell.scheme import Part
+from runner.checkpoints.tensorfile import Tensor
 from runner.checkpoints.tensornames import BUFFERS, EMBEDDING, HEAD, NO_WEIGHTS, PACKED, renamed
-from runner.checkpoints.weightfiles import Tensor
 from runner.errors import BadCheckpoint
 
 NORM, QUERY = "model.norm.weight", "model.layers.0.self_attn.q_proj.weight"

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from runner import registry
 from runner.cell import catalogue
 from runner.cell.scheme import Scheme
-from runner.checkpoints import checkpoint, weightfiles
+from runner.checkpoints import checkpoint, tensorfile
 from runner.errors import BadCheckpoint
 from runner.worker import model, plainlinear
 from tests.written import make
@@ -74,7 +74,7 @@ def test_a_folder_says_how_it_is_packed(name):
 
 
 def test_folders_that_only_their_config_tells_apart_have_ids_of_their_own():
-    headers = {weightfiles.read_header(WRITTEN / name / "model.safetensors") for name in SCHEMES if "gptq" in name}
+    headers = {tensorfile.read_header(WRITTEN / name / "model.safetensors") for name in SCHEMES if "gptq" in name}
     assert len(headers) == 1
     ids = {checkpoint.local(str(WRITTEN / name), TINY, quant).weights_id for name, (quant, _) in SCHEMES.items()}
     assert len(ids) == len(SCHEMES)

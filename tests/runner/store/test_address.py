@@ -148,6 +148,19 @@ def test_a_password_that_would_be_cut_is_refused_before_anybody_complains_of_its
     assert "second" not in str(caught.value)
 
 
+@pytest.mark.parametrize("uri", ["http://@[", "https://me:first@[::1:5000", "http://me:first@[x]:1"])
+def test_brackets_without_an_address_are_refused_in_one_line(uri: str) -> None:
+    with pytest.raises(BadValue, match=r"is not a URI|percent-encoded") as caught:
+        address.check_password(uri)
+    assert "first" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///%00", "sqlite:///file:a%00b?uri=true", "sqlite:///file://[?uri=true"])
+def test_a_name_that_no_file_can_have_is_refused_in_one_line(uri: str) -> None:
+    with pytest.raises(BadValue, match="sqlite:///"):
+        address.sqlite_file(uri)
+
+
 @pytest.mark.parametrize(
     "uri",
     [
