@@ -22,7 +22,7 @@ REMEDIES = {
     ruling.NO_ENERGY: "measure it with --energy",
     ruling.NO_PRICE: "name one with --price",
 }
-"""What brings the data that a ruling lacks."""
+"""Ways to measure the data that a ruling lacks."""
 
 
 def check(rows: Sequence[ChooseRow], limits: Limits) -> None:

@@ -21,7 +21,7 @@ from runner.cell import catalogue
 from runner.errors import BadRecord
 
 START = (0.8, 5.0)
-"""Where the fit of the plain products starts: share of the bandwidth, and µs of the shortest product."""
+"""Start of the fit of the plain products: share of the bandwidth, and µs of the shortest product."""
 HOST_PACED = 1.1
 """Time of a step without read-back over the time of its kernels, above which the host sets the pace."""
 Key = TypeVar("Key", bound=Hashable)

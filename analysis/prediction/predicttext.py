@@ -101,8 +101,8 @@ def summary(check: Check) -> Iterator[str]:
     goals = f"a median of {percent(MEDIAN_GOAL)}, a worst of {percent(WORST_GOAL)} and {percent(INSIDE_GOAL)} inside"
     yield f"The goals are {goals}: {_met(tested)}."
     host_bound = [row for row in tested if row.limit == HOST_BOUND]
-    yield _result("Of these, limited by the GPU", [row for row in tested if row not in host_bound])
-    yield _result("Of these, host-bound", host_bound)
+    yield _result("Rows limited by the GPU", [row for row in tested if row not in host_bound])
+    yield _result("Host-bound rows", host_bound)
     for row in tested:
         if abs(row.error) > WORST_GOAL or not row.inside:
             sessions = f"sessions of {row.fastest_ms:.2f} to {row.slowest_ms:.2f} ms"

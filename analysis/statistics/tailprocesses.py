@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 Shape = tuple[int, ...]
 
 SLOWER = 10.0
-"""What a slow step takes more than a usual one."""
+"""Additional time of a slow step over a usual one."""
 
 
 class Process(Protocol):

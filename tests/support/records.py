@@ -429,7 +429,7 @@ def _wall(counts: Protocol, step_ms: float) -> dict[str, Any]:
 
 
 def _observed(counts: Protocol) -> dict[str, Any]:
-    """What the host did in the windows of a pass that has several. Older records do not have it."""
+    """Facts about the host in the windows of a pass. Older records do not have them."""
     if counts.windows == 1:
         return {}
     return {"voluntary_switches": 3001, "involuntary_switches": 12, "cpu_mhz": [2100.0] * counts.windows}

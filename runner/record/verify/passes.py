@@ -44,7 +44,7 @@ SAME_TIME = 1e-6  # relative rounding error of a time
 
 
 OBSERVED = ("voluntary_switches", "involuntary_switches", "cpu_mhz")
-"""What the host did, which a record has as a whole or, if it is older, not at all."""
+"""Facts about the host: a record has all of them or, if it is older, none."""
 PER_WINDOW = ("cpu_mhz", "windows_us")
 """Series with one value per window, and not per step."""
 

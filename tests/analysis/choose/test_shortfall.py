@@ -1,4 +1,4 @@
-"""What a question that no row meets says: exit codes 28 and 29."""
+"""The errors of a question that no row meets: exit codes 28 and 29."""
 
 from __future__ import annotations
 

@@ -51,8 +51,8 @@ def test_a_check_that_misses_a_goal_says_by_how_much_and_where():
         "the median misses by 4.0 points, the worst (h100 qwen2.5-7b 2048 bf16 cublas graph static bf16) misses by 5.0 "
         "points and the share inside misses by 23.3 points."
     )
-    assert lines[2].startswith("Of these, limited by the GPU: 2 rows, median error 13.0 %")
-    assert lines[3].startswith("Of these, host-bound: 1 row, median error 30.0 %, worst 30.0 %, 0 inside")
+    assert lines[2].startswith("Rows limited by the GPU: 2 rows, median error 13.0 %")
+    assert lines[3].startswith("Host-bound rows: 1 row, median error 30.0 %, worst 30.0 %, 0 inside")
     assert lines[4] == (
         "Outside, +30.0 %: h100 qwen2.5-7b 2048 bf16 cublas graph static bf16, without h100; "
         "sessions of 9.90 to 10.10 ms."
