@@ -14,9 +14,9 @@ FILLERS = 2
 MOST_WARPS, LEAST_WARPS = 8 - FILLERS, 4  # of more than eight in all, a thread would have 168 registers instead of 255
 MOST_GROUP = 8
 MOST_SLOTS = 64
-FLIGHT_BYTES = 65536
+FLIGHT_BYTES = 73728
 """Bytes that a block keeps under way at once: enough for the memory's latency. More would delay other loads."""
-BROUGHT = 12
+BROUGHT = 20
 STREAM_BYTES_PER_CLOCK = 19
 """Rate of the memory for one multiprocessor: 4.5 TB/s over 132 of them at 1.8 GHz (H200). A faster rate would queue."""
 REMAINDER_BYTES = 8192
@@ -170,7 +170,7 @@ def _layout(shape: ModelShape, card: Card, blocks: int, warps: int, pieces: int)
         slot_bytes=slot_bytes,
         fillers=FILLERS,
         flights=flights,
-        early_flights=(flights + 1) // 2,
+        early_flights=max(flights // 2, 1),
         brought=BROUGHT,
         bring_clocks=FILLERS * slot_bytes // STREAM_BYTES_PER_CLOCK,
         pieces=pieces,

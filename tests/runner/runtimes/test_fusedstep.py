@@ -271,7 +271,9 @@ def test_a_sanitizer_finds_nothing(tool: str) -> None:
     program = shutil.which("compute-sanitizer", path=os.pathsep.join((os.environ["PATH"], "/usr/local/cuda/bin")))
     if program is None:
         pytest.skip("hardware: needs a GPU host with compute-sanitizer")
-    command = [program, "--tool", tool, "--error-exitcode", "9", sys.executable, "-m", "tests.support.sanitized"]
+    # cuda-bindings looks for functions that a driver may not have, which memcheck would report
+    calls = ["--report-api-errors", "no"] if tool == "memcheck" else []
+    command = [program, "--tool", tool, *calls, "--error-exitcode", "9", sys.executable, "-m", "tests.support.sanitized"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
