@@ -111,9 +111,9 @@ demo: env ## Import the committed records into the embedded store, and make (and
 	@test -z "$$DISPLAY$$WAYLAND_DISPLAY" || $(venv) python -c 'import pathlib, webbrowser; webbrowser.open(pathlib.Path("report/report.html").resolve().as_uri())'
 	@echo "make ui shows the same sessions in MLflow"
 
-results: env ## Write the tables of README.md, docs/results.md, docs/prediction.md and docs/choose.md, from the committed records
+results: env ## Write the tables of README.md, docs/results.md, docs/prediction.md, docs/choose.md and docs/fused.md, from the committed records
 	@$(venv) python -m analysis predict --fit >/dev/null
-	@$(venv) python -m tests.pages.fill README.md docs/results.md docs/prediction.md docs/choose.md
+	@$(venv) python -m tests.pages.fill README.md docs/results.md docs/prediction.md docs/choose.md docs/fused.md
 
 screenshots: env ## Take the screenshots in docs/figures, of what make demo shows (needs Chromium)
 	@$(venv) python -m tests.pages.screenshots docs/figures

@@ -159,7 +159,7 @@ def _by_phase(row: BudgetRow) -> str:
     """Returns how the time of `kernels` is divided among the phases of a step that is one kernel; else nothing."""
     if not row.phases or _clocks.KERNELS not in {term.name for term in row.terms}:
         return ""
-    parts = (f"{term.name} {term.ms:.2f}" for term in row.phases)
+    parts = (f"{term.name} {term.ms:z.2f}" for term in row.phases)
     return f"; `{_clocks.KERNELS}` by phase, beyond reading its bytes: {', '.join(parts)} ms"
 
 

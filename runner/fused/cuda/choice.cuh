@@ -5,10 +5,13 @@
 namespace choice {
 using namespace shape;
 
+// Chosen if any logit is NaN: no token that could be taken for one.
+constexpr long long no_token = -1;
+
 struct Best {
   float logit = __int_as_float(0xff800000);  // minus infinity
   unsigned token = ~0u;
-  // NaN counts as the largest, as in torch.
+  // NaN counts as the largest, so that it is seen.
   __device__ __forceinline__ void offer(float other, unsigned its) {
     bool more = other > logit || (other != other && logit == logit);
     bool equal = other == logit || (other != other && logit != logit);
@@ -65,8 +68,9 @@ __device__ __forceinline__ void choose(const Block& block) {
   for (int k = 0; k < loads; ++k) best.offer(number(v[k].a), value(v[k].b));
   best.over_lanes();
   if (block.lane) return;
-  *block.step.chosen = best.token;
-  block.step.log[block.position] = best.token;
+  long long token = best.logit == best.logit ? (long long)best.token : no_token;
+  *block.step.chosen = token;
+  block.step.log[block.position] = token;
   *block.step.position = block.position + 1;
   *block.step.launches += 1;
 }

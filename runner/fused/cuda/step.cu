@@ -39,7 +39,8 @@ extern "C" __global__ void __launch_bounds__(all_threads, 1) decode_step(const _
   instruments::outside(instruments::STARTS);
   int thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
   int position = *step.position;
-  long long token = *step.forced ? step.sequence[position] : *step.chosen;
+  long long chosen = *step.chosen;  // may be choice::no_token, which has no row
+  long long token = *step.forced ? step.sequence[position] : (chosen < 0 ? 0 : chosen);
   unsigned epoch = *step.launches * (2 * layers);
 
   plan::Share& share = *(plan::Share*)(shared + memory::share);

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,9 @@ def test_the_kernels_of_a_step_that_is_one_kernel_are_divided_among_its_phases()
     assert sentence.endswith(f"; `kernels` by phase, beyond reading its bytes: {parts} ms.")
     (text,) = (line for line in budget.TABLE.markdown([row]).splitlines() if "by phase" in line)
     assert sentence in text
+    less = [replace(term, ms=-0.001) for term in row.phases]
+    (sentence,) = budget.remedies([replace(row, phases=less)])
+    assert "exchanges 0.00" in sentence
 
 
 @pytest.mark.medium

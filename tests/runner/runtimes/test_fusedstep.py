@@ -33,6 +33,7 @@ from tests.support.fusedsteps import (
 )
 from tests.support.processes import ROOT
 
+NO_TOKEN = -1
 SHAPES = odd() | {"tiny": of_catalogue()["tiny"]}
 CONTEXTS, OF_CONTEXT = (16384, 4097, 2048, 2047, 17, 16, 15, 2, 1), 8
 START, STEPS, MANY = 20, 100, 2000
@@ -218,21 +219,35 @@ def test_of_equal_logits_the_lowest_token_is_chosen(head: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("spoiled", [[7], [300, 7], [511, 0]])
-def test_a_logit_that_is_no_number_is_chosen_as_by_torch(spoiled: list[int], head: torch.Tensor) -> None:
-    """torch counts NaN as the largest, and takes the first."""
+def test_a_logit_that_is_no_number_chooses_no_token(spoiled: list[int], head: torch.Tensor) -> None:
     step = prefilled("tiny")
     head[spoiled, 0] = math.nan
     (logits,), (token,) = drive(step, START, 1)
     assert logits.isnan().nonzero().flatten().tolist() == sorted(spoiled)
-    assert int(token) == int(logits.argmax()) == min(spoiled)
+    assert int(token) == NO_TOKEN
 
 
-def test_logits_of_which_none_is_a_number_choose_as_torch_does(head: torch.Tensor) -> None:
-    step = prefilled("tiny")
+def test_the_step_after_one_that_chose_no_token_consumes_the_first(head: torch.Tensor) -> None:
+    step, fused = prepared("tiny")
+    sequence, forced, kept = step.tokens.sequence, step.tokens.forced, head.clone()
+    before = sequence.clone()
+    step.prefill(START)
     head.fill_(math.nan)
-    (logits,), (token,) = drive(step, START, 1)
+    (logits,), (token,) = drive(fused, START, 1)
     assert logits.isnan().all()
-    assert int(token) == int(logits.argmax()) == 0
+    assert int(token) == NO_TOKEN
+    head.copy_(kept)
+    try:
+        forced.fill_(False)
+        fused()
+        unforced = fused.logits.clone()
+        forced.fill_(True)
+        sequence[START + 1] = 0
+        (logits,), _ = drive(fused, START + 1, 1)
+    finally:
+        forced.fill_(True)
+        sequence.copy_(before)
+    assert torch.equal(logits, unforced)
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -273,7 +288,8 @@ def test_a_sanitizer_finds_nothing(tool: str) -> None:
         pytest.skip("hardware: needs a GPU host with compute-sanitizer")
     # cuda-bindings looks for functions that a driver may not have, which memcheck would report
     calls = ["--report-api-errors", "no"] if tool == "memcheck" else []
-    command = [program, "--tool", tool, *calls, "--error-exitcode", "9", sys.executable, "-m", "tests.support.sanitized"]
+    options = ["--tool", tool, *calls, "--error-exitcode", "9"]
+    command = [program, *options, sys.executable, "-m", "tests.support.sanitized"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
