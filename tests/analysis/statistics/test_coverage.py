@@ -49,8 +49,10 @@ def test_the_verdict_has_its_power(name):
 
 
 def test_what_the_committed_power_promises():
-    """An effect of 3 % is found in 99 of 100 A/Bs under normal noise, and no effect is taken for one in none. What is
-    found under noise fitted to sessions depends on these: tests/test_sentences.py holds the page to it."""
+    """An effect of 3 % is found in 99 of 100 A/Bs under normal noise, and no effect is taken for one in none.
+
+    The power under noise fitted to sessions depends on the sessions: tests/test_sentences.py holds the page to it.
+    """
     for row in COMMITTED["power"]:
         found = {1.0: row["same"], 1.03: row["faster"]}.get(row["ratio"], row["slower"])
         assert row["noise"] != "normal" or found >= (0.8 if row["ratio"] == 1.0 else 0.99)
