@@ -106,7 +106,7 @@ def study(
     if dry_run:
         with fleet.site(address) as site:
             for each in studies:
-                _print_plan(prepared.prepare(each, spool or DEFAULT_SPOOL, site.machines, redo, retry_failed))
+                _print_plan(prepared.prepare(each, spool or DEFAULT_SPOOL, site.machines, redo, retry_failed), site)
         return
     # the run that MLflow made is the study's; each session has one of its own
     settings = replace(session_settings(start.run, spool, share_host, timeout, display.choose()), run=None)
@@ -160,18 +160,20 @@ def _continuation(redo: bool) -> Iterator[None]:
         raise Interrupted(f"{error}; the same command{' without --redo' if redo else ''} continues") from error
 
 
-def _print_plan(found: Prepared) -> None:
-    _print_notes(found)
+def _print_plan(found: Prepared, site: Site) -> None:
+    _print_notes(found, site)
     _print_outline(found)
     for row in outline.table(found.standings, layout.width()):
         click.echo(row)
 
 
-def _print_notes(found: Prepared) -> None:
+def _print_notes(found: Prepared, site: Site) -> None:
     for text in found.changes:
         click.echo(f"note: {found.state.name} has changed since it was measured: {text}", err=True)
     for file in found.unreadable:
         click.echo(f"note: {file.path} is no record ({file.reason}): its session does not count", err=True)
+    for text in site.notes(found):
+        click.echo(f"note: {text}", err=True)
 
 
 def _print_outline(found: Prepared) -> None:
@@ -187,7 +189,7 @@ def _print_failures(found: Prepared) -> None:
 def _measured(study: Study, order: _Order, settings: Settings) -> _Measured:
     """Measures the missing sessions of a study. Prints how far it is before and after."""
     before = prepared.prepare(study, settings.spool, order.site.machines, order.redo, order.retry)
-    _print_notes(before)
+    _print_notes(before, order.site)
     _print_outline(before)
     studystate.write(settings.spool, before.state)
     planned = list(order.site.missing_series(before, settings))

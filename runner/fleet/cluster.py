@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from runner.errors import BadValue, MissingPackage, NoFleet, WorkerFailed
+from runner import failures
+from runner.errors import BadValue, MissingPackage, NoFleet, Terminated, WorkerFailed
 from runner.fleet import onnode, shipment
 from runner.fleet.order import BlockOrder, Delivery, SessionOrder, Terms
 from runner.processes import signals
 
-AUTO = "auto"
+AUTO, CLIENT = "auto", "ray://"
 ADDRESS = re.compile(r"auto|(ray://)?[^\s/:@]+:\d{1,5}")
+CONNECT_S = 10.0
 RESOURCE = "decode_floor"
 """Custom resource of which a node that takes sessions has 1, and every session takes all."""
 ASKED = f"""ray start … --resources='{{"{RESOURCE}": 1}}'"""
@@ -113,21 +117,33 @@ def connected(address: str) -> Iterator[Cluster]:
     with shipment.packed() as code:
         environment: Mapping[str, Any] = {"working_dir": str(code), "env_vars": shipment.ENVIRONMENT}
         try:
-            ray.init(address, runtime_env=dict(environment), log_to_driver=False, logging_level=logging.ERROR)
+            _check_answers(address)
+            with warnings.catch_warnings(action="ignore"):
+                ray.init(address, runtime_env=dict(environment), log_to_driver=False, logging_level=logging.ERROR)
+        except SystemExit as error:
+            raise Terminated("stopped by SIGTERM") from error
         except Exception as error:  # Ray's and gRPC's own
             raise NoFleet(
                 f"no Ray cluster at {address} ({_said(error)}): start one with {ASKED}, or name its address"
             ) from error
         finally:
-            signals.install()  # Ray handles SIGTERM in its own way
+            signals.install()  # Ray handles SIGTERM by SystemExit
         try:
             yield Cluster(ray)
         finally:
             ray.shutdown()
 
 
+def _check_answers(address: str) -> None:
+    """Raises OSError if nothing answers at the address. Ray would try for minutes."""
+    if address != AUTO:
+        host, _, port = address.removeprefix(CLIENT).rpartition(":")
+        socket.create_connection((host, int(port)), CONNECT_S).close()
+
+
 def _said(error: Exception) -> str:
     """Returns the first sentence of an error of Ray's, which may have many lines."""
     cause = getattr(error, "cause", None) or error
-    first = next(filter(None, str(cause).splitlines()), type(cause).__name__)
+    text = failures.reason(cause) if isinstance(cause, OSError) else str(cause)
+    first = next(filter(None, text.splitlines()), type(cause).__name__)
     return first.split(". ")[0].rstrip(". ")

@@ -16,7 +16,7 @@ from runner.launch.session import Settings
 from runner.record import codekey
 from runner.study.prepared import Prepared
 from runner.study.site import Here, Site
-from runner.study.standing import Standing
+from runner.study.standing import WAITING, Standing
 
 NONE = "none"
 
@@ -27,6 +27,10 @@ class Fleet:
     def __init__(self, found: Cluster) -> None:
         self._cluster = found
         self.machines = Nodes(found.offered())
+
+    def notes(self, found: Prepared) -> Iterator[str]:
+        reasons = (each.reason for each in found.standings if each.status == WAITING)
+        yield from (reason for reason in dict.fromkeys(reasons) if reason is not None)
 
     def missing_series(self, found: Prepared, settings: Settings) -> Iterator[tuple[FleetSeries, Standing]]:
         return fleetseries.missing_series(found, settings)

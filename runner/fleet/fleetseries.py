@@ -87,7 +87,12 @@ class FleetPair(PairSeries):
         self._host_id = ""
         self._request, self._declared_arms, self._extension = entry.request, entry.arms, extension
         self._is_ordered = False
+        self._arriving = 0
         self.gpu = standing.planned.gpu
+
+    def remaining(self) -> int:
+        """Returns the number of sessions still to measure, and of those that have arrived and were not yielded yet."""
+        return super().remaining() + self._arriving
 
     def next_order(self) -> BlockOrder | None:
         if self._is_ordered or not self.remaining():
@@ -108,8 +113,9 @@ class FleetPair(PairSeries):
             if grown.id != self._manifest.id or grown.sessions[:known] != self._manifest.sessions:
                 raise BadPair(f"node {delivery.node} returned another A/B: its sessions are left out")
             arrived = arrivals.arrival(self.folder.name, delivery.records, grown.text)
-            self._manifest = grown
+            self._manifest, self._arriving = grown, len(arrived.records)
             for finished in arrivals.taken(arrived, self._of_spool):
+                self._arriving -= 1
                 arm = self.measured_arm = self._arm_of(finished.record)
                 if isinstance(finished.record, MeasuredRecord):
                     self._records[arm.name].append(finished.record)

@@ -36,10 +36,11 @@ class Nodes:
         return None if card is None else (card,)
 
     def lack(self, gpu: str) -> str:
-        if gpu not in self._gpus:
-            has_name = accelerators.types().get(gpu) is not None
-            return f"no node of the fleet has {gpu}" if has_name else f"Ray has no name for {gpu}: measure it there"
-        return f"the catalogue has no memory of {gpu}, so that no cell can be planned for a node"
+        if accelerators.types().get(gpu) is None:
+            return f"Ray has no name for {gpu}: measure it without --fleet"
+        if gpu in self._gpus:
+            return f"the catalogue has no memory of {gpu}, without which no cell can be planned here"
+        return f"no node of the fleet has {gpu}"
 
     def memory_bytes(self) -> None:
         return None

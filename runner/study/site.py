@@ -22,6 +22,10 @@ class Site(Protocol):
         """Returns the machines of the place."""
         ...
 
+    def notes(self, found: Prepared) -> Iterator[str]:
+        """Yields why entries wait, as far as it does not follow from the names of their GPUs."""
+        ...
+
     def missing_series(self, found: Prepared, settings: Settings) -> Iterator[tuple[Any, Standing]]:
         """Yields the series of each entry that is measured now, in the form that `measure_all` takes, with its
         standing."""
@@ -37,6 +41,9 @@ class Here:
 
     def __init__(self) -> None:
         self.machines = ThisMachine()
+
+    def notes(self, _found: Prepared) -> Iterator[str]:
+        yield from ()
 
     def missing_series(self, found: Prepared, settings: Settings) -> Iterator[tuple[SeriesHere, Standing]]:
         return prepared.missing_series(found, settings)
