@@ -94,6 +94,10 @@ class FleetPair(PairSeries):
         """Returns the number of sessions still to measure, and of those that have arrived and were not yielded yet."""
         return super().remaining() + self._arriving
 
+    def expected_s(self) -> float | None:
+        """Returns the seconds of the next session on a node; None if there is none."""
+        return super().expected_s() if super().remaining() else None
+
     def next_order(self) -> BlockOrder | None:
         if self._is_ordered or not self.remaining():
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from tests.support.processes import ROOT
 
 STORE_BYTES = 80 * 2**20  # the least that Ray accepts
 SMALL = {"num_cpus": 0, "object_store_memory": STORE_BYTES}
+LIGHT = str(ROOT / "tests" / "ray_nodes")
+"""Folder for the PYTHONPATH of every process that imports Ray."""
 
 
 @dataclass
@@ -34,13 +37,17 @@ class RayCluster:
         resources = {"decode_floor": 1, **{f"accelerator_type:{name}": 1 for name in accelerators}}
         variables = {
             # the project is not here: it travels from the driver
-            "PYTHONPATH": str(ROOT / "tests" / "small_cache"),
+            "PYTHONPATH": os.pathsep.join((str(ROOT / "tests" / "small_cache"), LIGHT)),
             "DECODE_FLOOR_LOCK_DIR": str(self.folder / f"lock{len(self.nodes)}"),
             "DECODE_FLOOR_ENGINE": "none",
             "OMP_NUM_THREADS": "1",
         }
         settings = {"num_gpus": len(accelerators), "resources": resources, "env_vars": variables, **SMALL, **changes}
-        self.nodes.append(self.cluster.add_node(**settings))
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            self.nodes.append(self.cluster.add_node(**settings))
+        finally:
+            signal.signal(signal.SIGTERM, before)  # Ray handles it in the process that starts a node
 
     def kill_node(self, number: int) -> None:
         """Kills the processes of a node, as a power failure would."""
@@ -56,9 +63,8 @@ def started(nodes: Sequence[Sequence[str]], **head: Any) -> Iterator[RayCluster]
     folder = Path(tempfile.mkdtemp(prefix="df-ray-", dir="/tmp"))
     before = dict(os.environ)
     try:
-        cluster = Cluster(
-            initialize_head=True, head_node_args={**SMALL, "include_dashboard": False, "temp_dir": str(folder), **head}
-        )
+        settings = {"include_dashboard": False, "temp_dir": str(folder), "env_vars": {"PYTHONPATH": LIGHT}}
+        cluster = Cluster(initialize_head=True, head_node_args={**SMALL, **settings, **head})
         found = RayCluster(cluster, folder)
         try:
             for accelerators in nodes:

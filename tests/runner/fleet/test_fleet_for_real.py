@@ -1,4 +1,4 @@
-"""Whole studies on a real Ray cluster on this machine: a node is lost, the driver killed, and nothing lost or doubled."""
+"""Whole studies on a real Ray cluster on this machine: a node is lost, the driver killed, nothing lost or doubled."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ def study(folder: Path, text: str) -> Path:
 
 def begun(folder: Path, address: str, *arguments: str) -> subprocess.Popen[str]:
     """Starts the command, with the store in the folder's mlflow.db."""
-    variables = {"PYTHONPATH": SMALL_CACHE, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    variables = {
+        "PYTHONPATH": f"{SMALL_CACHE}{os.pathsep}{rayclusters.LIGHT}",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+    }
     return subprocess.Popen(
         [sys.executable, "-m", "runner", "study", "study.yaml", "--fleet", address, *arguments],
         cwd=folder,
