@@ -130,7 +130,7 @@ def _store_left(settings: Settings) -> None:
     """Stores the sessions that a command with a fleet had received when it was killed."""
     count = sum(1 for _ in arrivals.left(settings))
     if count:
-        click.echo(f"note: {counted(count, 'session')} that an earlier command had received is stored now", err=True)
+        click.echo(f"note: stored {counted(count, 'session')} that an earlier command had received", err=True)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import Any
 from runner import failures
 from runner.errors import BadValue, MissingPackage, NoFleet, Terminated, WorkerFailed
 from runner.fleet import onnode, shipment
-from runner.fleet.order import BlockOrder, Delivery, SessionOrder, Terms
+from runner.fleet.orders import BlockOrder, Delivery, SessionOrder, Terms
 from runner.processes import signals
 
 AUTO, CLIENT = "auto", "ray://"
@@ -93,7 +93,7 @@ class Cluster:
 
 
 def measure(order: SessionOrder | BlockOrder, terms: Terms) -> Delivery:
-    """The task: measures the sessions of an order on the node of this process."""
+    """Measures the sessions of an order on the node of this process. The function is Ray's task."""
     import ray
 
     return onnode.measure(order, terms, ray.get_runtime_context().get_node_id()[:8])

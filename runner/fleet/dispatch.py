@@ -13,7 +13,7 @@ from runner.errors import DecodeFloorError, DiskFull, Failure, GpuNotFound, NoFl
 from runner.fleet import accelerators
 from runner.fleet.cluster import Cluster, Task
 from runner.fleet.fleetseries import FleetSeries
-from runner.fleet.order import Delivery, Terms
+from runner.fleet.orders import Delivery, Terms
 from runner.launch.series import Ended, OnSession, TimeLimit
 from runner.launch.session import Display
 from runner.processes import signals

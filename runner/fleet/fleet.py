@@ -10,7 +10,7 @@ from runner.fleet.cluster import Cluster
 from runner.fleet.dispatch import Dispatch
 from runner.fleet.fleetseries import FleetSeries
 from runner.fleet.nodes import Nodes
-from runner.fleet.order import Terms
+from runner.fleet.orders import Terms
 from runner.launch.series import Ended, OnSession, TimeLimit
 from runner.launch.session import Settings
 from runner.record import codekey

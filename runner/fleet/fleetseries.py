@@ -11,7 +11,7 @@ from runner.ab.arms import Arm
 from runner.ab.pairseries import PairSeries
 from runner.errors import BadPair, Failure, InvalidSession
 from runner.fleet import arrivals
-from runner.fleet.order import BlockOrder, Delivery, SessionOrder
+from runner.fleet.orders import BlockOrder, Delivery, SessionOrder
 from runner.launch.series import Series
 from runner.launch.session import Finished, Settings
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord

@@ -18,7 +18,7 @@ from runner.ab.pairseries import PairSeries
 from runner.cell.vocabulary import CPU
 from runner.errors import BadPair, DecodeFloorError, Mismatch
 from runner.files import scratch
-from runner.fleet.order import BlockOrder, Delivery, Fault, SessionOrder, Terms
+from runner.fleet.orders import BlockOrder, Delivery, Fault, SessionOrder, Terms
 from runner.launch.session import Settings, run_session
 from runner.machine import nvml
 from runner.record import codekey

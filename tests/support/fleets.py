@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from runner.errors import NoFleet
 from runner.fleet import onnode
-from runner.fleet.order import BlockOrder, Delivery, SessionOrder, Terms
+from runner.fleet.orders import BlockOrder, Delivery, SessionOrder, Terms
 
 Order = SessionOrder | BlockOrder
 

@@ -11,7 +11,7 @@ import pytest
 from runner.errors import BadRecord, StoreUnreachable
 from runner.fleet import arrivals
 from runner.fleet.onnode import measure
-from runner.fleet.order import SessionOrder, Terms
+from runner.fleet.orders import SessionOrder, Terms
 from runner.launch.session import Finished, Settings
 from runner.plan.request import Request
 from runner.record import codekey

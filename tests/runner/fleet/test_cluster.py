@@ -10,7 +10,7 @@ import pytest
 
 from runner.errors import BadValue, MissingPackage, NoFleet, Terminated, WorkerFailed
 from runner.fleet.cluster import Cluster, connected
-from runner.fleet.order import Delivery, SessionOrder, Terms
+from runner.fleet.orders import Delivery, SessionOrder, Terms
 from runner.plan.request import Request
 from runner.processes import signals
 from tests.support.stores import free_port

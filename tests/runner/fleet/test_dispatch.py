@@ -14,7 +14,7 @@ from runner.fleet import dispatch, fleetseries
 from runner.fleet.dispatch import Dispatch
 from runner.fleet.nodes import Nodes
 from runner.fleet.onnode import measure
-from runner.fleet.order import Delivery, Fault, Terms
+from runner.fleet.orders import Delivery, Fault, Terms
 from runner.launch.series import Ended, TimeLimit
 from runner.launch.session import Finished, Settings
 from runner.record import codekey, spool

@@ -156,7 +156,7 @@ def test_a_driver_that_is_killed_with_a_record_in_hand_stores_it_at_the_next_sta
     assert (code, out.splitlines()[0]) == (0, "s: 2 cells: 2 missing")
     code, out, err = main("study", str(file), "--fleet", "auto", "--spool", "spool")
     assert (code, worker.count, len(found.tasks)) == (0, 4, 4 + 3)
-    assert "note: 1 session that an earlier command had received is stored now" in err
+    assert "note: stored 1 session that an earlier command had received" in err
 
 
 def test_without_a_cluster_one_line_says_what_to_do(

@@ -13,7 +13,7 @@ from runner.fleet import fleetseries
 from runner.fleet.fleetseries import FleetCell, FleetPair
 from runner.fleet.nodes import Nodes
 from runner.fleet.onnode import measure
-from runner.fleet.order import BlockOrder, Delivery, Terms
+from runner.fleet.orders import BlockOrder, Delivery, Terms
 from runner.launch.session import Settings
 from runner.record import codekey
 from runner.study import prepared

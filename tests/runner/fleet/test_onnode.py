@@ -13,7 +13,7 @@ from runner.ab import arms, manifest
 from runner.errors import GpuNotFound
 from runner.fleet import onnode
 from runner.fleet.onnode import measure
-from runner.fleet.order import BlockOrder, SessionOrder, Terms
+from runner.fleet.orders import BlockOrder, SessionOrder, Terms
 from runner.plan.request import Request
 from runner.record import codekey
 from runner.study.declared import Arms

@@ -1,4 +1,4 @@
-"""What travels between the driver and a node: an order of sessions, and the delivery of their records."""
+"""Orders of sessions, which travel from the driver to a node, and the deliveries of their records, which come back."""
 
 from __future__ import annotations
 
