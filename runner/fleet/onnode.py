@@ -16,7 +16,7 @@ from pathlib import Path
 from runner.ab import arms, manifest
 from runner.ab.pairseries import PairSeries
 from runner.cell.vocabulary import CPU
-from runner.errors import BadPair, DecodeFloorError, Mismatch
+from runner.errors import BadPair, DecodeFloorError, Mismatch, NotAvailable
 from runner.files import scratch
 from runner.fleet.orders import BlockOrder, Delivery, Fault, SessionOrder, Terms
 from runner.launch.session import Settings, run_session
@@ -66,6 +66,7 @@ def measure(order: SessionOrder | BlockOrder, terms: Terms, node: str = "") -> D
     with _environment_of_node(), scratch.folder() as spool:
         settings = Settings(spool, None, None, terms.share_host, terms.timeout_s, notes)
         try:
+            _take_back_priority()
             delivery = _cell(order, settings) if isinstance(order, SessionOrder) else _block(order, settings)
         except DecodeFloorError as error:
             delivery = Delivery("", fault=_fault(error))
@@ -81,6 +82,22 @@ def _environment_of_node() -> Iterator[None]:
         yield
     finally:
         os.environ.update(set_by_ray)
+
+
+def _take_back_priority() -> None:
+    """Gives this process the niceness of Ray on this node, which starts its workers with a lower priority.
+
+    A session inherits it. Raises NotAvailable if this user may not change it.
+    """
+    of_ray = os.getpriority(os.PRIO_PROCESS, os.getppid())
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, of_ray)
+    except PermissionError as error:
+        raise NotAvailable(
+            f"Ray starts its workers there with niceness {own}, which would slow a session down: set "
+            "RAY_worker_niceness=0 for ray start"
+        ) from error
 
 
 def _fault(error: DecodeFloorError) -> Fault:

@@ -32,6 +32,10 @@ class RayCluster:
     def address(self) -> str:
         return str(self.cluster.address)
 
+    def name(self, number: int) -> str:
+        """Returns what distinguishes a node in messages."""
+        return str(self.nodes[number].node_id)[:8]
+
     def add_node(self, *accelerators: str, **changes: Any) -> None:
         """Starts a node that takes sessions, with a made-up GPU for each accelerator type."""
         resources = {"decode_floor": 1, **{f"accelerator_type:{name}": 1 for name in accelerators}}

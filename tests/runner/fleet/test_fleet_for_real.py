@@ -20,9 +20,11 @@ from runner.study import studystate
 from tests.support import rayclusters
 from tests.support.processes import SMALL_CACHE
 from tests.support.rayclusters import RayCluster
+from tests.support.stores import free_port
 
 pytestmark = [pytest.mark.whole, pytest.mark.slow]
 
+CLIENT_PORT = free_port()
 CELLS = """
     name: cells
     sessions: 2
@@ -38,7 +40,7 @@ PAIRS = """
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RayCluster]:
-    with rayclusters.started([["H100"], ["L4"]]) as found:
+    with rayclusters.started([["H100"], ["L4"]], ray_client_server_port=CLIENT_PORT) as found:
         yield found
 
 
@@ -132,6 +134,26 @@ def test_a_killed_driver_is_started_again_and_continues(cluster: RayCluster, tmp
     manifests = [json.loads(path.read_text()) for path in spool.manifest_files(tmp_path / "spool")]
     assert [[len(block["sessions"]) for block in each["blocks"]] for each in manifests] == [[4, 2]]
     assert whole(tmp_path, cluster.address).startswith("pairs: 1 A/B: 1 done\n")
+
+
+def test_each_gpu_is_sought_on_the_node_that_has_it(cluster: RayCluster, tmp_path: Path) -> None:
+    """The accelerators are made up, so the node that was chosen says that it has no such card."""
+    study(tmp_path, "sessions: 1\nmatrix: {gpu: [h100, l4, l40s], model: qwen2.5-7b, ctx: 2048}\n")
+    process = begun(tmp_path, cluster.address, "--spool", "spool")
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 30, out + err
+    failed = [line for line in out.splitlines() if line.startswith("failed:")]
+    for line, gpu, number in zip(failed, ("h100", "l4"), (0, 1), strict=True):
+        assert f"eager dynamic {gpu}: gpu-not-found: node " in line
+        assert f" {cluster.name(number)}: " in line
+    assert "note: no node of the fleet has l40s" in err
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_study_goes_through_rays_client_server(tmp_path: Path) -> None:
+    study(tmp_path, CELLS.replace("[64, 96]", "64").replace("sessions: 2", "sessions: 1"))
+    assert "cells: 1 cell: 1 done" in whole(tmp_path, f"ray://127.0.0.1:{CLIENT_PORT}")
+    check_each_once(tmp_path, 1)
 
 
 def test_ctrl_c_stops_the_sessions_of_the_nodes(cluster: RayCluster, tmp_path: Path) -> None:

@@ -97,6 +97,26 @@ def test_an_ab_of_other_weights_is_refused(worker: standins.Worker) -> None:
     assert (delivery.fault.reason, worker.count) == ("bad-pair", 0)
 
 
+def test_a_session_does_not_inherit_the_low_priority_of_rays_workers(
+    worker: standins.Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    niceness = {0: 15, os.getppid(): 3}
+    monkeypatch.setattr(os, "getpriority", lambda _kind, pid: niceness[pid])
+    monkeypatch.setattr(os, "setpriority", lambda _kind, pid, value: niceness.update({pid: value}))
+    assert measure(SessionOrder(REQUEST, 0), TERMS).fault is None
+    assert niceness[0] == 3
+
+    def refused(*_: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", refused)
+    niceness[0] = 15
+    fault = measure(SessionOrder(REQUEST, 0), TERMS).fault
+    assert fault is not None
+    assert "with niceness 15, which would slow a session down: set RAY_worker_niceness=0" in fault.message
+    assert (fault.reason, worker.count) == ("not-available", 1)
+
+
 def test_what_ray_set_does_not_reach_a_session(
     worker: standins.Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
