@@ -10,7 +10,7 @@ import re
 import socket
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,18 +58,20 @@ class Cluster:
     def begin(self, order: SessionOrder | BlockOrder, terms: Terms, accelerator: str | None) -> Task:
         """Gives an order to a node with this type of accelerator, or to any node. Ray runs it again elsewhere if the
         node is lost."""
-        placed = {} if accelerator is None else {"num_gpus": 1, "accelerator_type": accelerator}
+        placed: dict[str, Any] = {} if accelerator is None else {"num_gpus": 1, "accelerator_type": accelerator}
         task = self.ray.remote(measure).options(
             num_cpus=0, resources={RESOURCE: 1}, max_retries=RETRIES, retry_exceptions=False, **placed
         )
-        return task.remote(order, terms)
+        with _answering():
+            return task.remote(order, terms)
 
     def ended(self, tasks: Sequence[Task], seconds: float) -> list[Task]:
         """Returns the tasks that have ended, after at most so many seconds."""
-        found, _ = self.ray.wait(list(tasks), num_returns=len(tasks), timeout=0)
-        if not found:
-            found, _ = self.ray.wait(list(tasks), num_returns=1, timeout=seconds)
-        return list(found)
+        with _answering():
+            found, _ = self.ray.wait(list(tasks), num_returns=len(tasks), timeout=0)
+            if not found:
+                found, _ = self.ray.wait(list(tasks), num_returns=1, timeout=seconds)
+            return list(found)
 
     def delivery(self, task: Task) -> Delivery | None:
         """Returns what a task that has ended has delivered; None if it was stopped.
@@ -77,7 +79,8 @@ class Cluster:
         Raises WorkerFailed if it ended without a delivery.
         """
         try:
-            delivery: Delivery = self.ray.get(task)
+            with _answering():
+                delivery: Delivery = self.ray.get(task)
         except self.ray.exceptions.TaskCancelledError:
             return None
         except self.ray.exceptions.RayError as error:
@@ -86,10 +89,11 @@ class Cluster:
 
     def stop(self, tasks: Sequence[Task]) -> None:
         """Ends the tasks, and returns when their sessions have ended, or after STOP_S seconds."""
-        for task in tasks:
-            self.ray.cancel(task)
-        if tasks:
-            self.ray.wait(list(tasks), num_returns=len(tasks), timeout=STOP_S)
+        with suppress(ConnectionError):  # without a connection Ray ends them itself
+            for task in tasks:
+                self.ray.cancel(task)
+            if tasks:
+                self.ray.wait(list(tasks), num_returns=len(tasks), timeout=STOP_S)
 
 
 def measure(order: SessionOrder | BlockOrder, terms: Terms) -> Delivery:
@@ -97,6 +101,15 @@ def measure(order: SessionOrder | BlockOrder, terms: Terms) -> Delivery:
     import ray
 
     return onnode.measure(order, terms, ray.get_runtime_context().get_node_id()[:8])
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Raises NoFleet if the client server no longer answers."""
+    try:
+        yield
+    except ConnectionError as error:
+        raise NoFleet(f"the connection to the fleet was lost ({_said(error)}): run the same command again") from error
 
 
 @contextmanager

@@ -43,6 +43,16 @@ def test_a_cluster_whose_nodes_take_no_sessions_is_none() -> None:
         found(node(GPU=1, accelerator_type__A100=1)).offered()
 
 
+def test_a_lost_connection_is_told_and_stopping_goes_on_without_it() -> None:
+    def lost(*_: Any, **__: Any) -> None:
+        raise ConnectionError("Client is shutting down. Bye")
+
+    gone = Cluster(SimpleNamespace(wait=lost, cancel=lost))
+    with pytest.raises(NoFleet, match=r"was lost \(Client is shutting down\): run the same command again"):
+        gone.ended(["task"], 1.0)
+    gone.stop(["task"])
+
+
 @pytest.mark.parametrize("address", ["", "local", "ray://host", "http://host:1", "host", "host:x", "u@host:1", "a b:1"])
 def test_an_address_of_another_form_is_refused(address: str) -> None:
     with (
