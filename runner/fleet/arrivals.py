@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from runner.ab import manifest
 from runner.cell.jsonform import from_json, to_json
 from runner.errors import BadRecord
 from runner.files import jsontext, plainfile
@@ -61,7 +62,7 @@ def _stored(file: Path, arrived: Arrival, settings: Settings) -> Iterator[Finish
     folder = settings.spool / arrived.folder
     for name, text in arrived.records.items():
         write_text_durably(folder / name, text)
-    if arrived.manifest is not None:
+    if arrived.manifest is not None and _grows(folder / MANIFEST_NAME, arrived.manifest):
         write_text_durably(folder / MANIFEST_NAME, arrived.manifest)
     is_stored = True
     for name in arrived.records:
@@ -70,6 +71,14 @@ def _stored(file: Path, arrived: Arrival, settings: Settings) -> Iterator[Finish
         yield finished
     if is_stored:
         file.unlink()
+
+
+def _grows(file: Path, text: str) -> bool:
+    """Returns whether a manifest continues that of the file. A later command may have continued that one already."""
+    if not file.exists():
+        return True
+    present, arrived = manifest.read(file).sessions, manifest.parse(text, str(file)).sessions
+    return len(arrived) > len(present) and arrived[: len(present)] == present
 
 
 def left(settings: Settings) -> Iterator[Finished]:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from runner.ab import manifest
-from runner.errors import BadPair, InvalidSession, OutOfMemory
-from runner.fleet import fleetseries
+from runner.errors import BadPair, InvalidSession, OutOfMemory, StoreUnreachable
+from runner.fleet import arrivals, fleetseries
 from runner.fleet.fleetseries import FleetCell, FleetPair
 from runner.fleet.nodes import Nodes
 from runner.fleet.onnode import measure
@@ -91,6 +91,27 @@ def test_an_ab_that_another_command_has_changed_takes_nothing(worker: standins.W
         with pytest.raises(BadPair, match="returned another A/B"):
             list(pair.take(other))
     assert worker.count == 4
+
+
+def test_an_older_delivery_that_is_stored_again_leaves_the_manifest(
+    worker: standins.Worker, settings: Settings
+) -> None:
+    """The store was away for the first block alone."""
+    outages = [StoreUnreachable("away")]
+
+    def commit(*_: Any) -> str:
+        if outages:
+            raise outages.pop()
+        return "run"
+
+    stored = replace(settings, commit=commit)
+    (pair,) = series(stored, entry(DIFFERING))
+    with pair.opened():
+        while (order := pair.next_order()) is not None:
+            list(pair.take(measure(order, TERMS)))
+    assert len(list(arrivals.left(stored))) == 4
+    assert [len(block.sessions) for block in manifest.read(pair.folder / "ab.json").blocks] == [4, 2]
+    assert (worker.count, list(arrivals.left(stored))) == (6, [])
 
 
 def pair_of(series: FleetPair) -> Any:
