@@ -47,6 +47,7 @@ lock_stack() { # STACK [OPTION…]: its environment, of which what comes as sour
 (cd .. && "$(dirname "$uv")/python" -m images.declared)
 lock modern "$@"
 lock cpu --excludes cpu.excludes "$@"
+lock fleet "$@"
 lock dev "$@"
 lock mutants "$@"
 lock_image cpu cpu --excludes cpu.excludes --no-emit-package torch "$@"

@@ -185,6 +185,13 @@ class StudyIncomplete(DecodeFloorError):
     reason = "study-incomplete"
 
 
+class NoFleet(DecodeFloorError):
+    """No Ray cluster answers at the address of `--fleet`, or none of its nodes takes sessions."""
+
+    exit_code = 31
+    reason = "no-fleet"
+
+
 class Interrupted(Stopped):
     """Ctrl-C."""
 

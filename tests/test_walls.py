@@ -89,6 +89,15 @@ def test_no_module_of_the_runner_needs_the_reader_when_it_is_imported():
     assert [name for name in MODULES if "runner.record.read" in _top(name)] == []
 
 
+@pytest.mark.medium
+def test_ray_is_needed_where_a_fleet_is_asked_for_alone():
+    """No module imports it when it is imported itself: a machine without Ray measures as before."""
+    assert [name for name in MODULES if any(within(each, "ray") for each in imports(name))] == ["runner.fleet.cluster"]
+    assert [name for name in MODULES if any(within(each, "ray") for each in _top(name))] == []
+    outside = {name for name in MODULES for each in imports(name) if within(each, "runner.fleet")}
+    assert {name for name in outside if not within(name, "runner.fleet")} == {"runner.commands.studying"}
+
+
 DOORS = {
     "cell": ("runner.registry",),
     "files": (),

@@ -64,6 +64,11 @@ class PairSeries:
         """Returns whether the A/B has all its sessions; False before it was opened."""
         return self._manifest.done >= self.planned
 
+    @property
+    def is_at_block_end(self) -> bool:
+        """Returns whether the last block is complete, so that the next session would begin one."""
+        return self._manifest.blocks[-1].is_complete
+
     def remaining(self) -> int:
         """Returns the number of sessions still to measure in both arms, provided that each is valid."""
         return sum(self.remaining_by_arm().values())

@@ -19,7 +19,8 @@ from runner.commands.sessionsettings import session_settings
 from runner.commands.start import Start
 from runner.counts import counted
 from runner.errors import GpuNotFound, Interrupted, StudyIncomplete, Terminated
-from runner.launch.series import Ended, OnSession, Series, TimeLimit, measure_all
+from runner.fleet import arrivals, fleet
+from runner.launch.series import Ended, OnSession, Series, TimeLimit
 from runner.launch.session import Finished, Settings
 from runner.machine import hostlock
 from runner.processes import signals
@@ -31,6 +32,7 @@ from runner.study import outline, prepared, studystate
 from runner.study.declaration import studyfile
 from runner.study.declared import Study
 from runner.study.prepared import Prepared
+from runner.study.site import Site
 from runner.study.standing import DONE, FAILED, MISSING, WAITING
 from runner.study.tally import Tally
 
@@ -45,6 +47,7 @@ class _Order:
     redo: bool
     retry: bool
     limit: TimeLimit
+    site: Site
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,14 @@ def _minutes(_context: click.Context, _option: click.Parameter, minutes: float) 
     callback=_minutes,
     help="end before this many minutes have passed; the same command continues",
 )
+@click.option(
+    "--fleet",
+    "address",
+    metavar="ADDRESS",
+    default=fleet.NONE,
+    show_default=True,
+    help="measure on the nodes of a Ray cluster (docs/fleet.md): auto, ray://host:port, or host:port of its head node",
+)
 @session_options
 @click.pass_obj
 def study(
@@ -85,6 +96,7 @@ def study(
     redo: bool,
     retry_failed: bool,
     minutes: float,
+    address: str,
     spool: Path | None,
     share_host: bool,
     timeout: float,
@@ -92,22 +104,33 @@ def study(
     """Measures the missing sessions of the studies in these files. The same command continues an interrupted study."""
     studies = studyfile.read_all(files)
     if dry_run:
-        for each in studies:
-            _print_plan(prepared.prepare(each, spool or DEFAULT_SPOOL, redo, retry_failed))
+        with fleet.site(address) as site:
+            for each in studies:
+                _print_plan(prepared.prepare(each, spool or DEFAULT_SPOOL, site.machines, redo, retry_failed), site)
         return
     # the run that MLflow made is the study's; each session has one of its own
     settings = replace(session_settings(start.run, spool, share_host, timeout, display.choose()), run=None)
     with (
         _time_limit(minutes) as limit,
-        hostlock.hold(share_host, settings.display.wait, hostlock.STUDY),
+        # on a fleet, each node holds itself
+        hostlock.hold(share_host or address != fleet.NONE, settings.display.wait, hostlock.STUDY),
         studystate.exclusive(settings.spool),
         _continuation(redo),
+        fleet.site(address) as site,
     ):
-        order = _Order(redo, retry_failed, limit)
+        _store_left(settings)
+        order = _Order(redo, retry_failed, limit, site)
         measured = [_measured(each, order, settings) for each in studies]
     _raise_incomplete(measured, redo)
     if start.run is not None:
         _commit(start.run, [each.after for each in measured])
+
+
+def _store_left(settings: Settings) -> None:
+    """Stores the sessions that a command with a fleet had received when it was killed."""
+    count = sum(1 for _ in arrivals.left(settings))
+    if count:
+        click.echo(f"note: stored {counted(count, 'session')} that an earlier command had received", err=True)
 
 
 @contextmanager
@@ -137,18 +160,20 @@ def _continuation(redo: bool) -> Iterator[None]:
         raise Interrupted(f"{error}; the same command{' without --redo' if redo else ''} continues") from error
 
 
-def _print_plan(found: Prepared) -> None:
-    _print_notes(found)
+def _print_plan(found: Prepared, site: Site) -> None:
+    _print_notes(found, site)
     _print_outline(found)
     for row in outline.table(found.standings, layout.width()):
         click.echo(row)
 
 
-def _print_notes(found: Prepared) -> None:
+def _print_notes(found: Prepared, site: Site) -> None:
     for text in found.changes:
         click.echo(f"note: {found.state.name} has changed since it was measured: {text}", err=True)
     for file in found.unreadable:
         click.echo(f"note: {file.path} is no record ({file.reason}): its session does not count", err=True)
+    for text in site.notes(found):
+        click.echo(f"note: {text}", err=True)
 
 
 def _print_outline(found: Prepared) -> None:
@@ -163,11 +188,11 @@ def _print_failures(found: Prepared) -> None:
 
 def _measured(study: Study, order: _Order, settings: Settings) -> _Measured:
     """Measures the missing sessions of a study. Prints how far it is before and after."""
-    before = prepared.prepare(study, settings.spool, order.redo, order.retry)
-    _print_notes(before)
+    before = prepared.prepare(study, settings.spool, order.site.machines, order.redo, order.retry)
+    _print_notes(before, order.site)
     _print_outline(before)
     studystate.write(settings.spool, before.state)
-    planned = list(prepared.missing_series(before, settings))
+    planned = list(order.site.missing_series(before, settings))
     if not planned or order.limit.is_over:
         _print_failures(before)
         return _Measured(before, Ended(at_limit=bool(planned)))
@@ -184,7 +209,7 @@ def _measured(study: Study, order: _Order, settings: Settings) -> _Measured:
         settings.display.position(tally.position)
 
     settings.display.position(tally.position)
-    ended = _ended([series for series, _ in planned], order.limit, show)
+    ended = _ended([series for series, _ in planned], order, show, settings)
     for series, _ in planned:
         if isinstance(series, PairSeries):
             _compare(series, settings)
@@ -196,12 +221,12 @@ def _measured(study: Study, order: _Order, settings: Settings) -> _Measured:
     return _Measured(after, ended)
 
 
-def _ended(series: Sequence[Series], limit: TimeLimit, show: OnSession) -> Ended:
+def _ended(series: Sequence[Series], order: _Order, show: OnSession, settings: Settings) -> Ended:
     """Measures the series. A session that the time limit stopped ends them like the limit itself."""
     try:
-        return measure_all(series, limit, show)
+        return order.site.measure_all(series, order.limit, show, settings)
     except Terminated:
-        if not limit.is_over:
+        if not order.limit.is_over:
             raise
         return Ended(at_limit=True)
 

@@ -28,12 +28,16 @@ class Series(Protocol):
         """Returns the seconds that the next session may take; None if that is not known."""
         ...
 
-    def measure(self) -> Finished:
-        """Measures the next session. Raises DecodeFloorError if the series cannot continue."""
-        ...
-
     def ends_with(self, error: Failure) -> bool:
         """Returns whether no session follows one with this error."""
+        ...
+
+
+class SeriesHere(Series, Protocol):
+    """Sessions that this machine measures."""
+
+    def measure(self) -> Finished:
+        """Measures the next session. Raises DecodeFloorError if the series cannot continue."""
         ...
 
 
@@ -73,7 +77,7 @@ class Ended:
 OnSession = Callable[[Series, Finished], None]
 
 
-def measure_all(series: Iterable[Series], limit: TimeLimit, on_session: OnSession) -> Ended:
+def measure_all(series: Iterable[SeriesHere], limit: TimeLimit, on_session: OnSession) -> Ended:
     """Measures each series until none of its sessions is missing. Calls `on_session` after each session.
 
     A series ends with its first error, and the next one begins. A store that does not take a session ends nothing: its
@@ -95,7 +99,7 @@ def measure_all(series: Iterable[Series], limit: TimeLimit, on_session: OnSessio
     return ended
 
 
-def _measure(series: Series, limit: TimeLimit, on_session: OnSession, ended: Ended) -> None:
+def _measure(series: SeriesHere, limit: TimeLimit, on_session: OnSession, ended: Ended) -> None:
     while series.remaining():
         if not limit.allows(series.expected_s() or ended.longest_s):
             ended.at_limit = True

@@ -127,9 +127,9 @@ def run_session(request: Request, index: int, started_ms: int, settings: Setting
             sidecar.remember_run(path, settings.run.id)
         # a cell that can never fit does not wait for the host
         if refused := _refused(job, plan, plan.memory_bytes or host.memory_bytes()):
-            return _committed(refused, path, settings)
+            return committed(refused, path, settings)
         with _host(job, settings) as ready:
-            return _committed(_measured(ready, plan, place, settings), path, settings)
+            return committed(_measured(ready, plan, place, settings), path, settings)
 
 
 def _skipped_cards(request: Request, installed: nvml.Gpus) -> Iterator[str]:
@@ -211,18 +211,19 @@ def _worker(job: Job, place: Place) -> Worker:
     return ContainedWorker(chosen.engine, chosen.image, chosen.user, job)
 
 
-def _committed(measured: SessionRecord, path: Path, settings: Settings) -> Finished:
+def committed(measured: SessionRecord, path: Path, settings: Settings) -> Finished:
+    """Commits a record, if there is a store. The error of a store that does not take it is in the result."""
     if settings.commit is None:
         return Finished(measured, path)
     try:
-        committed = settings.commit(measured, settings.run.id if settings.run else None, path)
+        run = settings.commit(measured, settings.run.id if settings.run else None, path)
     except DecodeFloorError as error:
         return Finished(measured, path, store_error=_with_record_path(error, path))
     except Stopped as error:
         raise _with_record_path(error, path) from error
     if settings.run is not None:
         settings.run.mark_closed()
-    return Finished(measured, path, run=committed)
+    return Finished(measured, path, run=run)
 
 
 def _with_record_path(error: Kind, path: Path) -> Kind:

@@ -8,24 +8,24 @@ from dataclasses import dataclass, replace
 from runner.ab import arms
 from runner.ab.arms import Pair
 from runner.cell import catalogue
-from runner.cell.vocabulary import AUTO, CPU
+from runner.cell.vocabulary import AUTO
 from runner.errors import BadCheckpoint, BadValue, DecodeFloorError, Infeasible
-from runner.machine import host
 from runner.plan import absent, fit
-from runner.plan.cards import Installed, gpu_key
+from runner.plan.cards import Installed
 from runner.plan.request import NONE, Request
 from runner.plan.resolve import VARIED, Plan, resolve, varied
 from runner.study.declared import Entry, Study
+from runner.study.machines import Machines
 
 
 @dataclass(frozen=True)
 class Planned:
     """A resolved entry: the plan of its cell, or those of arms a and b.
 
-    `waits_for` names a GPU that this machine lacks. `obstacle` says why a cell does not fit into its device's memory.
-    `failure` says why the weights of a cell of this machine cannot be read. Such a cell has no plans. Neither has one
-    of an absent GPU whose memory the catalogue does not know, or with a device or weights that only its own machine
-    may have.
+    `waits_for` names a GPU that no machine of the study has. `obstacle` says why a cell does not fit into its device's
+    memory. `failure` says why the weights of a cell that could be measured cannot be read. Such a cell has no plans.
+    Neither has one of an absent GPU whose memory the catalogue does not know, or with a device or weights that only its
+    own machine may have.
     """
 
     entry: Entry
@@ -51,25 +51,23 @@ class Planned:
         return f"A/A {shared}" if field == NONE else f"A/B {self.pair.a.value}/{self.pair.b.value} {shared}"
 
 
-def plan_study(study: Study, installed: Installed) -> tuple[Planned, ...]:
-    """Returns the entries of a study, resolved on a machine with these GPUs.
+def plan_study(study: Study, machines: Machines) -> tuple[Planned, ...]:
+    """Returns the entries of a study, resolved for the machines that measure it.
 
     Raises the errors of `resolve` and of `arms.pair` with the entry's place in its file, and BadValue for two entries
     of the same cell.
     """
-    planner = _Planner(installed)
+    planner = _Planner(machines)
     entries = tuple(map(planner.planned, study.entries))
     _check_distinct(entries)
     return entries
 
 
 class _Planner:
-    """Devices of this machine, and the cards of the catalogue that stand for absent ones."""
+    """Devices of the machines, and the cards of the catalogue that stand for absent ones."""
 
-    def __init__(self, installed: Installed) -> None:
-        self._installed = installed
-        self._present = {AUTO, CPU, *(gpu_key(card) for card in installed if card.name)}
-        self._memory_bytes = host.memory_bytes()
+    def __init__(self, machines: Machines) -> None:
+        self._machines = machines
         self._absent: dict[str, Installed] = {}
         self._plans: dict[tuple[str, ...], Plan] = {}
         """other fields of a request than VARIED → plan"""
@@ -82,9 +80,9 @@ class _Planner:
 
     def _planned(self, entry: Entry) -> Planned:
         request = entry.request
-        # a GPU that is unknown, too, is refused by `resolve`
-        is_here = request.gpu in self._present or request.gpu not in catalogue.gpus()
-        cards = self._installed if is_here else self._absent_cards(request.gpu)
+        present = self._machines.cards(entry)
+        is_here = present is not None
+        cards = self._absent_cards(request.gpu) if present is None else present
         waits_for = None if is_here else request.gpu
         unresolved = Planned(entry, request.gpu, (), (), waits_for=waits_for)
         if not is_here and not (cards and request.device == AUTO):
@@ -115,7 +113,9 @@ class _Planner:
 
     def _obstacle(self, plan: Plan) -> str | None:
         """Returns why the plan does not fit into the memory of its device, None if it does."""
-        available_bytes = plan.memory_bytes or self._memory_bytes
+        available_bytes = plan.memory_bytes or self._machines.memory_bytes()
+        if available_bytes is None:
+            return None
         try:
             fit.check(plan.cell, plan.model.shape, plan.scheme, plan.protocol, plan.device.kind, available_bytes)
         except Infeasible as error:

@@ -7,19 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.ab.pairseries import PairSeries
-from runner.cell.vocabulary import CPU
 from runner.errors import Failure
-from runner.launch.series import Series
+from runner.launch.series import SeriesHere
 from runner.launch.session import Settings
-from runner.machine import nvml
-from runner.plan.cards import Installed
 from runner.study import studystate
 from runner.study.cellseries import CellSeries
 from runner.study.declared import Study
+from runner.study.machines import Machines
 from runner.study.planned import Planned, plan_study
 from runner.study.recorded import known
 from runner.study.recorded.spooled import SpooledSessions
-from runner.study.recorded.today import Today
 from runner.study.standing import FAILED, MISSING, UNFIT, Situation, Standing, standings
 from runner.study.studystate import StudyState
 
@@ -31,6 +28,7 @@ class Prepared:
     `changes` say what the file has changed since the study was measured last.
     """
 
+    machines: Machines
     study: Study
     state: StudyState
     changes: tuple[str, ...]
@@ -39,8 +37,8 @@ class Prepared:
     unreadable: tuple[known.Unreadable, ...]
 
 
-def prepare(study: Study, spool: Path, redo: bool, retry: bool) -> Prepared:
-    """Returns the study as it stands by the records of the spool.
+def prepare(study: Study, spool: Path, machines: Machines, redo: bool, retry: bool) -> Prepared:
+    """Returns the study as it stands by the records of the spool, for the machines that measure it.
 
     `redo` begins a new round, in which no session of an earlier one counts. `retry` measures failed entries again.
     Raises the errors of `plan_study`, and BadRecord if the study's state is damaged.
@@ -49,9 +47,9 @@ def prepare(study: Study, spool: Path, redo: bool, retry: bool) -> Prepared:
     found = known.read(spool)
     state = studystate.continued(study, earlier, (session.study for session in found.sessions), redo)
     current = _tagged(study, state.tag)
-    entries = plan_study(current, _installed(study))
+    entries = plan_study(current, machines)
     changes = () if earlier is None else tuple(studystate.changes(earlier, state))
-    return _standing(Prepared(current, state, changes, entries, (), ()), found, spool, retry)
+    return _standing(Prepared(machines, current, state, changes, entries, (), ()), found, spool, retry)
 
 
 def again(prepared: Prepared, spool: Path, errors: Sequence[tuple[Planned, Failure]]) -> Prepared:
@@ -68,7 +66,8 @@ def _with_error(standing: Standing, reasons: Mapping[int, str]) -> Standing:
 
 def _standing(prepared: Prepared, found: known.Found, spool: Path, retry: bool) -> Prepared:
     round_tag = None if prepared.state.rounds == 1 else prepared.state.tag
-    situation = Situation(spool, SpooledSessions(found.sessions), Today(spool), round_tag, retry)
+    machines = prepared.machines
+    situation = Situation(spool, SpooledSessions(found.sessions), machines.today(spool), machines, round_tag, retry)
     standing = standings(prepared.study, prepared.entries, situation)
     return replace(prepared, standings=standing, unreadable=found.unreadable)
 
@@ -81,23 +80,26 @@ def _tagged(study: Study, tag: str) -> Study:
     return replace(study, name=tag, entries=entries)
 
 
-def _installed(study: Study) -> Installed:
-    """Returns the GPUs of this machine, which a study of CPU cells does not need."""
-    return () if all(entry.request.gpu == CPU for entry in study.entries) else nvml.list_gpus()
-
-
-def missing_series(prepared: Prepared, settings: Settings) -> Iterator[tuple[Series, Standing]]:
-    """Yields the series of each entry that is measured here, with its standing.
+def missing(prepared: Prepared) -> Iterator[tuple[Standing, int]]:
+    """Yields the entries that are measured now, each with the number of its missing sessions.
 
     A cell that does not fit has one session, whose record says so, if the spool does not have it yet.
     """
-    study = prepared.study
     for standing in prepared.standings:
+        if standing.status == MISSING:
+            yield standing, standing.missing
+        elif _is_to_be_recorded(standing):
+            yield standing, 1
+
+
+def missing_series(prepared: Prepared, settings: Settings) -> Iterator[tuple[SeriesHere, Standing]]:
+    """Yields the series of each entry that is measured on this machine now, with its standing."""
+    study = prepared.study
+    for standing, count in missing(prepared):
         pair, request = standing.planned.pair, standing.planned.entry.request
-        if standing.status == MISSING and pair is not None:
+        if pair is not None:
             yield PairSeries(pair, study.sessions, study.extension, settings), standing
-        elif standing.status == MISSING or _is_to_be_recorded(standing):
-            count = standing.missing if standing.status == MISSING else 1
+        else:
             yield CellSeries(request, count, standing.next_index, standing.session_s, settings), standing
 
 

@@ -10,13 +10,12 @@ from runner.ab import blocks, manifest
 from runner.ab.arms import Pair
 from runner.counts import counted
 from runner.errors import BadRecord, Infeasible
-from runner.machine import host
 from runner.study.declared import Study
+from runner.study.machines import Machines, OfToday
 from runner.study.planned import Planned
 from runner.study.recorded import spooled
 from runner.study.recorded.known import Known
 from runner.study.recorded.spooled import Attempts, SpooledSessions
-from runner.study.recorded.today import Today
 
 DONE, MISSING, FAILED, UNFIT, WAITING = "done", "missing", "failed", "too large", "waiting"
 STATUSES = (DONE, MISSING, FAILED, UNFIT, WAITING)
@@ -54,7 +53,8 @@ class Situation:
 
     spool: Path
     sessions: SpooledSessions
-    today: Today
+    today: OfToday
+    machines: Machines
     round_tag: str | None = None
     retry: bool = False
 
@@ -65,7 +65,7 @@ def standings(study: Study, entries: Sequence[Planned], situation: Situation) ->
 
 
 def _standing(study: Study, planned: Planned, situation: Situation) -> Standing:
-    waits = None if planned.waits_for is None else f"no {planned.waits_for} here"
+    waits = None if planned.waits_for is None else situation.machines.lack(planned.waits_for)
     if not planned.plans:
         count = study.sessions if planned.entry.arms is None else 2 * study.sessions
         status, reason = (WAITING, waits) if planned.failure is None else (FAILED, planned.failure)
@@ -140,7 +140,9 @@ def _pair(study: Study, planned: Planned, pair: Pair, situation: Situation) -> S
         current = manifest.current(declared, folder)
     except BadRecord as error:
         return Standing(planned, FAILED, 0, 2 * study.sessions, str(error), is_recorded=True)
-    missing = sum(blocks.remaining(current, host.host_id(pair.a.plan.device.uuid), study.sessions).values())
+    missing = sum(
+        blocks.remaining(current, situation.machines.host_id(pair.a.plan.device.uuid), study.sessions).values()
+    )
     sessions = situation.sessions.in_folder(folder)
     reason = None if situation.retry or not missing else next(_pair_failures(current, sessions, pair), None)
     return Standing(

@@ -18,6 +18,7 @@ from runner.plan.request import Request
 from runner.plan.resolve import Plan
 from runner.record import record
 from runner.study.declaration import studyfile
+from runner.study.machines import ThisMachine
 from runner.study.planned import Planned, plan_study
 from tests.support.edits import Edit, derived_again, put, times, without_measurement
 from tests.support.jobrecords import job_record
@@ -75,9 +76,11 @@ def measurements(runs: int, comparisons: int, seed: int) -> Measurements:
     Raises ValueError for more A/Bs than the study has or the sessions make up.
     """
     chance = Random(seed)
-    pairs = chance.sample(plan_study(ARMS, ()), comparisons)
+    pairs = chance.sample(plan_study(ARMS, ThisMachine(())), comparisons)
     arms = {key for pair in pairs for key in pair.keys}
-    cells = sorted(chance.sample(plan_study(CELLS, ()), len(CELLS.entries)), key=lambda cell: cell.keys[0] not in arms)
+    cells = sorted(
+        chance.sample(plan_study(CELLS, ThisMachine(())), len(CELLS.entries)), key=lambda cell: cell.keys[0] not in arms
+    )
     fates = _fates(runs, runs - 2 * ARMS.sessions * comparisons, chance)
     compared = tuple(_compared(pair, number, seed, len(fates)) for number, pair in enumerate(pairs))
     of_cells = _of_cells(cells[: max(1, runs // CELLS.sessions)], fates, seed)

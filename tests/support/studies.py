@@ -9,6 +9,7 @@ from typing import Any
 from runner.cell.protocol import NAMED
 from runner.plan.request import Request
 from runner.study.declared import Arms, Entry, Study
+from runner.study.machines import ThisMachine
 from runner.study.planned import Planned, plan_study
 from runner.study.recorded.known import Known
 
@@ -25,7 +26,7 @@ def study(*entries: Entry, sessions: int = 3) -> Study:
 
 
 def planned(one: Entry) -> Planned:
-    (found,) = plan_study(study(one), ())
+    (found,) = plan_study(study(one), ThisMachine(()))
     return found
 
 

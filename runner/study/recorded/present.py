@@ -43,11 +43,12 @@ class Present:
         if not session.is_measured:
             return NOT_MEASURED
         if session.container is None and container is None:
-            return self._code_difference(session) or self._environment_difference(session, cell, driver)
+            return self.code_difference(session) or self._environment_difference(session, cell, driver)
         # the image has both code and packages, but not the driver
         return _image_difference(session.container, container) or _driver_difference(session, driver)
 
-    def _code_difference(self, session: Known) -> str | None:
+    def code_difference(self, session: Known) -> str | None:
+        """Returns why a session outside a container was not of today's code; None if it was."""
         if (files := session.code_files) is None:
             return OLDER_VERSION
         is_same = self._code_key(files) == session.code_key and self._has_imports(files)

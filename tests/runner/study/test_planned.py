@@ -8,6 +8,7 @@ from runner.cell import catalogue
 from runner.errors import BadPair, BadValue, UnknownName
 from runner.plan import absent
 from runner.study.declared import Arms
+from runner.study.machines import ThisMachine
 from runner.study.planned import plan_study
 from tests.support import cputime
 from tests.support.studies import entry, planned, study
@@ -36,7 +37,7 @@ def test_a_cell_that_does_not_fit_says_why() -> None:
 def test_a_present_card_is_not_taken_from_the_catalogue() -> None:
     card = absent.card(catalogue.gpus()["h100"])
     assert card is not None
-    (found,) = plan_study(study(entry(gpu="auto", model="qwen2.5-7b")), (card,))
+    (found,) = plan_study(study(entry(gpu="auto", model="qwen2.5-7b")), ThisMachine((card,)))
     assert (found.gpu, found.waits_for) == ("h100", None)
 
 
@@ -72,8 +73,8 @@ def test_an_error_names_the_place_in_the_file(fields: dict[str, str], error: typ
 def test_two_entries_of_one_cell_are_refused() -> None:
     twice = study(entry(dtype="auto"), entry(place="s.yaml:9: include", dtype="bf16"))
     with pytest.raises(BadValue, match=r"s.yaml:9: include: gives tiny 64 bf16 eager dynamic cpu again, like s.yaml:1"):
-        plan_study(twice, ())
-    assert len(plan_study(study(entry(seed="0"), entry(seed="1")), ())) == 2
+        plan_study(twice, ThisMachine(()))
+    assert len(plan_study(study(entry(seed="0"), entry(seed="1")), ThisMachine(()))) == 2
 
 
 @pytest.mark.slow
@@ -86,7 +87,7 @@ def test_ten_thousand_cells_are_planned_quickly() -> None:
         for runtime in runtimes
         for ctx in range(209)
     ]
-    planned, took_s = cputime.timed(lambda: plan_study(study(*entries), ()))
+    planned, took_s = cputime.timed(lambda: plan_study(study(*entries), ThisMachine(())))
     assert len(planned) == 10032
     assert took_s < 3.0  # 0.9 s on an idle machine
 
@@ -99,7 +100,7 @@ def test_a_device_or_weights_of_an_absent_gpus_machine_are_no_error_here(fields:
 
 def test_the_same_cell_with_and_without_energy_is_two_entries() -> None:
     fields = {"gpu": "h100", "model": "qwen2.5-7b"}
-    with_energy, plain = plan_study(study(entry(**fields, energy="on"), entry(**fields)), ())
+    with_energy, plain = plan_study(study(entry(**fields, energy="on"), entry(**fields)), ThisMachine(()))
     assert with_energy.keys == plain.keys
     assert (with_energy.plans[0].energy, plain.plans[0].energy) == (True, False)
 

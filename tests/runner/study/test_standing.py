@@ -14,6 +14,7 @@ from runner.machine import host
 from runner.plan.request import Request
 from runner.plan.resolve import Plan
 from runner.study.declared import Arms
+from runner.study.machines import ThisMachine
 from runner.study.planned import Planned
 from runner.study.recorded.known import Known
 from runner.study.recorded.spooled import SpooledSessions
@@ -31,7 +32,7 @@ class Today:
 
 
 def standing(of: Planned, *sessions: Known, spool: Path = Path("spool"), count: int = 3, **changes: Any) -> Standing:
-    situation = Situation(spool, SpooledSessions(sessions), Today(), **changes)  # type: ignore[arg-type]
+    situation = Situation(spool, SpooledSessions(sessions), Today(), ThisMachine(()), **changes)
     (found,) = standings(study(of.entry, sessions=count), [of], situation)
     return found
 
