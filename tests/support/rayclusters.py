@@ -45,6 +45,7 @@ class RayCluster:
             "DECODE_FLOOR_LOCK_DIR": str(self.folder / f"lock{len(self.nodes)}"),
             "DECODE_FLOOR_ENGINE": "none",
             "OMP_NUM_THREADS": "1",
+            **({} if os.geteuid() == 0 else {"RAY_worker_niceness": "0"}),  # only root can take Ray's priority back
         }
         settings = {"num_gpus": len(accelerators), "resources": resources, "env_vars": variables, **SMALL, **changes}
         before = signal.getsignal(signal.SIGTERM)
