@@ -58,7 +58,8 @@ class Duration(click.ParamType[timedelta]):
         match = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", value, re.ASCII)
         if match is None:
             raise BadValue(
-                f"--older-than {value!r} is not a duration: write a whole number of at most 5 digits and m, h or d, as in 7d"
+                f"--older-than {value!r} is not a duration: "
+                "write a whole number from 1 to 99999 and m, h or d, as in 7d"
             )
         return timedelta(**{UNITS[match[2]]: int(match[1])})
 

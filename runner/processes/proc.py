@@ -80,16 +80,17 @@ def state(process: Process) -> str:
 def _is_in_inner_namespace(process: Process) -> bool:
     """Returns whether a process that is seen here has this pid in a pid namespace inside ours, as in a container."""
     pids = (int(name) for name in os.listdir(host.PROC) if name.isdecimal())
-    return any(_innermost_pid(pid) == process.pid and _start_time(pid) == process.started for pid in pids)
+    return any(_inner_pid(pid) == process.pid and _start_time(pid) == process.started for pid in pids)
 
 
-def _innermost_pid(pid: int) -> int | None:
-    """Returns the process's pid in its own namespace."""
+def _inner_pid(pid: int) -> int | None:
+    """Returns the process's pid in its own namespace; None if that is ours."""
     try:
         lines = (host.PROC / str(pid) / "status").read_text(errors="replace").splitlines()
     except OSError:
         return None
-    return next((int(line.split()[-1]) for line in lines if line.startswith("NSpid:")), None)
+    pids = next((line.split()[1:] for line in lines if line.startswith("NSpid:")), [])
+    return int(pids[-1]) if len(pids) > 1 else None
 
 
 def _is_hidden(pid: int) -> bool:
