@@ -25,6 +25,8 @@ CRASH = ROOT / "tests" / "faults" / "crash"
 CELL = ("cell", "--gpu", "cpu", "--model", "tiny", "--ctx", "17")
 LONGEST_S = 240.0
 GONE_WITHIN_S = 15.0
+KEPT = ("ab.json", ".known-sessions", ".known-code")
+"""Files of a spool that are no records: manifests, and what is kept for the next command."""
 TOKEN = "FAULT_SCENE"
 """Variable that every process of a scene has."""
 
@@ -174,7 +176,7 @@ class Scene:
         """Returns the files of the spool that are neither a record nor kept for one."""
         kept = {*records, *(path.with_name(f"{path.name}.run-id") for path in records)}
         files = [path for path in self.spool.rglob("*") if path.is_file() and path not in kept]
-        return [str(path) for path in files if path.name != "ab.json" and ".studies" not in path.parts]
+        return [str(path) for path in files if path.name not in KEPT and ".studies" not in path.parts]
 
     def _held_locks(self) -> list[str]:
         return [str(path) for path in self.folder.rglob("*.lock") if not _is_free(path)]

@@ -9,15 +9,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.faults.points import CHEAP, POINTS, SEED, Point
-from tests.faults.scene import Scene
+from tests.faults.scene import ROOT, Scene
 
 LOG = os.environ.get("FAULTS_LOG")
+COMMIT = subprocess.run(
+    ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
+).stdout.strip()
 
 
 def _case(point: Point) -> object:
@@ -32,7 +36,7 @@ def test_every_finished_session_is_stored_once_and_nothing_is_left(
     scene = Scene(tmp_path)
     if not point.kind.makes_store:
         shutil.copy(empty_sqlite, tmp_path / "mlflow.db")
-    line = {"kind": point.kind.name, "point": point.number, "seed": SEED, "held": False}
+    line = {"kind": point.kind.name, "point": point.number, "seed": SEED, "commit": COMMIT, "held": False}
     began_s = time.monotonic()
     try:
         line["moment"], sessions = point.run(scene, *values)

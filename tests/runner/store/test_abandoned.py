@@ -246,9 +246,8 @@ def test_a_session_that_was_taken_for_abandoned_is_stored_all_the_same(sqlite_ur
 def test_the_run_of_a_killed_import_is_closed_by_another_folders_import(sqlite_uri: str, tmp_path: Path) -> None:
     """A run that this program makes has an owner from its first moment."""
     code = "import os, signal, sys, runner.store; from pathlib import Path; from runner.record import written; "
-    code += (
-        "commit = sys.modules['runner.store.commit']; commit._fill = lambda *_: os.kill(os.getpid(), signal.SIGKILL); "
-    )
+    code += "commit = sys.modules['runner.store.commit']; "
+    code += "commit._fill = lambda *_: os.kill(os.getpid(), signal.SIGKILL); "
     code += "commit.commit(written.read(Path(sys.argv[1])), None)"
     record.write(example_record(), tmp_path / "spool" / "session.json")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
