@@ -19,9 +19,7 @@ from tests.faults.points import CHEAP, POINTS, SEED, Point
 from tests.faults.scene import ROOT, Scene
 
 LOG = os.environ.get("FAULTS_LOG")
-COMMIT = subprocess.run(
-    ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
-).stdout.strip()
+COMMIT = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True).strip()
 
 
 def _case(point: Point) -> object:
