@@ -15,12 +15,12 @@ JUMPS_S = {"a day ahead": 86400, "an hour back": -3600, "ten years ahead": 31536
 SESSIONS = 2
 
 
-def clock_set(scene: Scene, rng: random.Random) -> tuple[str, int]:
+def clock_set(scene: Scene, rng: random.Random, library: Path) -> tuple[str, int]:
     """The clock is set during a study: no session takes longer than it did, and none is lost or stored twice."""
     clock = scene.folder / "clock"
     _set(clock, 0)
     scene.variables |= {
-        "LD_PRELOAD": str(LIBRARIES[-1]),
+        "LD_PRELOAD": str(library),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",

@@ -94,7 +94,8 @@ def mount() -> Iterator[filling.Mount]:
 
 
 @pytest.fixture
-def clock() -> None:
-    """libfaketime."""
+def faketime() -> Path:
+    """The library that shows a process another time."""
     if not clocksetting.LIBRARIES:
         pytest.skip("debian: libfaketime is not installed")
+    return clocksetting.LIBRARIES[-1]

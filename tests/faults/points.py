@@ -67,14 +67,14 @@ KINDS = (
     Kind("spool fills up", filling.spool_fills_up, 2, ("mount",)),
     Kind("store's disk full", filling.store_full, 2, ("mount",)),
     Kind("record truncated", damaging.truncated, 2, ("record",)),
-    Kind("clock set", clocksetting.clock_set, 4, ("clock",)),
+    Kind("clock set", clocksetting.clock_set, 4, ("faketime",)),
 )
 POINTS = tuple(Point(kind, number) for kind in KINDS for number in range(1, kind.points + 1))
 CHEAP = {
     "import-killed-at-a-write-1",
+    "import-killed-at-a-write-2",
     "first-import-killed-at-a-write-1",
-    "command-killed-1",
+    "first-import-killed-at-a-write-2",
     "worker-killed-1",
-    "record-truncated-1",
 }
 """Points that `make test` has, too."""

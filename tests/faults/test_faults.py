@@ -18,12 +18,13 @@ import pytest
 from tests.faults.points import CHEAP, POINTS, SEED, Point
 from tests.faults.scene import ROOT, Scene
 
+SLOW = [pytest.mark.slow]
 LOG = os.environ.get("FAULTS_LOG")
 COMMIT = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, text=True).strip()
 
 
 def _case(point: Point) -> object:
-    return pytest.param(point, id=str(point), marks=pytest.mark.slow if str(point) in CHEAP else pytest.mark.faults)
+    return pytest.param(point, id=str(point), marks=SLOW if str(point) in CHEAP else [*SLOW, pytest.mark.faults])
 
 
 @pytest.mark.parametrize("point", [_case(point) for point in POINTS])
