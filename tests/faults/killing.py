@@ -21,6 +21,8 @@ sessions: {sessions}
 matrix: {{gpu: cpu, model: tiny, ctx: 17}}
 """
 PROJECT = ("runner", "analysis", "experiments", "MLproject", "python_env.yaml")
+RECORD_WRITES = 3
+"""Writes of a worker in the spool: it renames the reserved file, opens it, and renames it to the record's name."""
 STORING = "storing"
 STORING_S = 5.0
 
@@ -144,10 +146,24 @@ def crashing(scene: Scene, at: int, *arguments: str) -> int:
     """Runs a command that is killed at its n-th write. Returns how many it has made; 0 if it was killed."""
     count = scene.folder / "count"
     count.unlink(missing_ok=True)
-    command = scene.start(*arguments, FAULT_FOLDER=str(scene.folder), FAULT_AT=str(at), FAULT_COUNT=str(count))
+    command = scene.start(*arguments, **_at_write(scene, "runner", at), FAULT_COUNT=str(count))
     code = command.end()
     assert at or code == 0, command.text
     return int(count.read_text()) if count.exists() else 0
+
+
+def _at_write(scene: Scene, module: str, at: int) -> dict[str, str]:
+    """Returns the variables that kill a program of this module at its n-th write."""
+    return {"FAULT_MODULE": module, "FAULT_FOLDER": str(scene.folder), "FAULT_AT": str(at)}
+
+
+def worker_at_write(scene: Scene, rng: random.Random) -> tuple[str, int]:
+    """The worker is killed at one of its last writes, with which the record comes into the spool."""
+    at = rng.randint(1, RECORD_WRITES)
+    spool = {**_at_write(scene, "runner.worker", at), "FAULT_FOLDER": str(scene.spool)}
+    code = scene.start(*CELL, **spool).end()
+    scene.run(*CELL)
+    return f"write {at}", 2 if code == 0 else 1
 
 
 def import_at_write(scene: Scene, rng: random.Random, records: Path, writes: int) -> tuple[str, int]:

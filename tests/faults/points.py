@@ -44,6 +44,7 @@ class Point:
 
 KINDS = (
     Kind("worker killed", killing.worker, 5),
+    Kind("worker killed at a write", killing.worker_at_write, 3),
     Kind("command killed", killing.parent, 7),
     Kind("command killed at a write", killing.command_at_write, 5, ("command_writes",)),
     Kind("import killed at a write", killing.import_at_write, 6, ("records", "import_writes")),

@@ -1,4 +1,4 @@
-"""Every `python -m runner` that finds this folder on its path counts what it writes, and is killed at its n-th write.
+"""Every `python -m FAULT_MODULE` that finds this folder on its path counts its writes, and is killed at the n-th.
 
 A write is a file opened for writing, renamed, removed or made in FAULT_FOLDER, or an SQL statement that changes a
 database. FAULT_AT is n; with 0 the process ends as usual. At its end the count is written into the file FAULT_COUNT.
@@ -16,7 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-FOLDER, AT, COUNT_FILE = (os.environ.get(name, "") for name in ("FAULT_FOLDER", "FAULT_AT", "FAULT_COUNT"))
+VARIABLES = ("FAULT_MODULE", "FAULT_FOLDER", "FAULT_AT", "FAULT_COUNT")
+MODULE, FOLDER, AT, COUNT_FILE = (os.environ.get(name, "") for name in VARIABLES)
 FILE_EVENTS = ("os.rename", "os.remove", "os.mkdir")
 CHANGES = ("BEGIN", "COMMIT", "INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP")
 CONNECT = sqlite3.connect
@@ -51,7 +52,7 @@ def _note() -> None:
     Path(COUNT_FILE).write_text(str(_count))
 
 
-if sys.orig_argv[1:3] == ["-m", "runner"] and FOLDER:
+if sys.orig_argv[1:3] == ["-m", MODULE]:
     sys.addaudithook(_hook)
     sqlite3.connect = sqlite3.dbapi2.connect = _connect
     if COUNT_FILE:
