@@ -24,7 +24,7 @@ from runner.store.look import running
 from runner.store.look.seen import RunningRun
 from runner.store.made_run import find_run
 from runner.store.owner import ABANDONED, owner_of
-from runner.store.session_run import OWNER_TAG, PROJECT, SOURCE_TAG
+from runner.store.session_run import OWNER_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -54,9 +54,8 @@ def running_of(uri: str) -> Running:
     """Returns the runs of this program in a store that are RUNNING. Raises as `look.running.read`."""
     by_state: dict[str, list[RunningRun]] = {LIVES: [], ENDED: [], UNKNOWN: []}
     for run in running.read(uri):
-        if OWNER_TAG in run.tags or run.tags.get(SOURCE_TAG) == PROJECT:
-            owner = owner_of(run.tags)
-            by_state[UNKNOWN if owner is None else proc.state(owner)].append(run)
+        owner = owner_of(run.tags)
+        by_state[UNKNOWN if owner is None else proc.state(owner)].append(run)
     return Running(*(tuple(by_state[state]) for state in (LIVES, ENDED, UNKNOWN)))
 
 
@@ -72,20 +71,15 @@ def close_abandoned(folder: Path, older_than: timedelta | None) -> Closed:
     markers = list(open_runs.abandoned_markers(folder))
     with connection.one_line_read_errors(uri):
         found = running_of(uri)
-    old, left = _split(found.unknown, older_than)
+    old = [] if older_than is None else [run for run in found.unknown if _age(run) > older_than]
+    unknown = tuple(run.id for run in found.unknown)
     if not (markers or found.ended or old):
-        return Closed((), tuple(run.id for run in left))
+        return Closed((), unknown)
     with connection.opened() as client:
         closed = [marker.name for marker in markers if _close_marked(client, marker)]
         closed += [run.id for run in found.ended if _close(client, run, _ended_text(owner_of(run.tags)))]
-        closed += [run.id for run in old if _close(client, run, _old_text(run, older_than))]
-    return Closed(tuple(closed), tuple(run.id for run in left if run.id not in closed))
-
-
-def _split(unknown: tuple[RunningRun, ...], older_than: timedelta | None) -> tuple[list[RunningRun], list[RunningRun]]:
-    """Returns the runs that are older, and the others."""
-    old = [run for run in unknown if older_than is not None and _age(run) > older_than]
-    return old, [run for run in unknown if run not in old]
+        closed += [run.id for run in old if _close(client, run, _old_text(run))]
+    return Closed(tuple(closed), tuple(run_id for run_id in unknown if run_id not in closed))
 
 
 def _age(run: RunningRun) -> timedelta:
@@ -96,11 +90,11 @@ def _ended_text(owner: Process | None) -> str:
     return KILLED if owner is None else f"{KILLED}: pid {owner.pid} of this host"
 
 
-def _old_text(run: RunningRun, older_than: timedelta | None) -> str:
+def _old_text(run: RunningRun) -> str:
     where = "of another host or container" if owner_of(run.tags) else "that the run does not name"
     return (
-        f"RUNNING for {_age(run).days} days, and the process {where} cannot be asked: closed by an import with "
-        f"--older-than {older_than}"
+        f"RUNNING for {_age(run) / timedelta(hours=1):.0f} h, and the process {where} cannot be asked: closed by an "
+        "import with --older-than"
     )
 
 
