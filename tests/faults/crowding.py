@@ -38,7 +38,8 @@ def importers(scene: Scene, rng: random.Random, records: Path) -> tuple[str, int
     scene.spool.mkdir()
     for path in merged.values():
         shutil.copy(path, scene.spool)
-    return f"two killed after {' and '.join(f'{delay:.1f}' for delay in delays)} s", len(merged)
+    valid = sum(record.valid for record in scene.records().values())  # some of the committed records are not
+    return f"two killed after {' and '.join(f'{delay:.1f}' for delay in delays)} s", valid
 
 
 def cells(scene: Scene, rng: random.Random) -> tuple[str, int]:

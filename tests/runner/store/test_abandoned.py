@@ -103,7 +103,7 @@ def _entry_process(run_id: str, folder: Path) -> subprocess.Popen[str]:
         text=True,
     )
     assert entry.stderr is not None
-    assert "waiting for another session" in entry.stderr.readline()
+    assert any("waiting for another session" in line for line in entry.stderr)
     holder.kill()
     return entry
 
@@ -155,7 +155,8 @@ def test_the_run_of_a_process_of_this_host_that_has_ended_is_closed_from_any_fol
     monkeypatch.setattr(proc.host, "installation_id", lambda: "a machine id")
     run_id = _owned_run(any_uri, **changes)
     report = store.import_folder(tmp_path)
-    assert (report.closed, report.left) == ((run_id,), ())
+    assert run_id in report.closed  # a server that all tests share may have others
+    assert run_id not in report.left
     run = MlflowClient(any_uri).get_run(run_id)
     assert (run.info.status, run.data.tags["reason"], run.data.tags["valid"]) == ("FAILED", "abandoned", "false")
     assert run.data.tags["message"] == (
