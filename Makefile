@@ -45,7 +45,7 @@ test-fast: env ## Run the tests that take no time, while you work: neither slow 
 test-whole: env ## Run the tests that go through MLflow's command line or many sessions (minutes)
 	@$(venv) $(keep_bytecode) python -m pytest -q -n $(JOBS) --dist loadfile -m whole $(ARGS)
 
-test-faults: env ## Kill processes, stop servers, fill disks and set the clock in 60 real sessions (an hour; SEED=23; log: build/faults.jsonl)
+test-faults: env ## Kill processes, stop servers, fill disks and set the clock at 70 points of real sessions (an hour; SEED=23)
 	@mkdir -p build && rm -f build/faults.jsonl
 	@$(venv) $(keep_bytecode) FAULTS_SEED="$(SEED)" FAULTS_LOG="$$PWD/build/faults.jsonl" python -m pytest -q -n $(JOBS) --dist worksteal -m "faults or slow" tests/faults $(ARGS)
 	@$(venv) python -m tests.faults.summary build/faults.jsonl

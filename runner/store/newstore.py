@@ -1,6 +1,6 @@
 """Makes the SQLite file of a store as a whole: a process that is killed meanwhile leaves no store.
 
-MLflow makes its tables in many transactions, and opens no file that has only some of them.
+MLflow makes its tables in many steps. A file that has only some of them looks like the store of an older MLflow.
 """
 
 from __future__ import annotations
