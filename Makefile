@@ -11,6 +11,7 @@ PYTHON ?=
 ARGS ?=
 PORT ?= 5000
 JOBS ?= 2
+SEED ?= 23
 # Since this commit, records are only added, never changed (docs/verify.md).
 RECORDS_SINCE := 3b5735f012afa9f600c0d45b9a0adb96206a72e2
 
@@ -22,7 +23,7 @@ venv := PATH="$$PWD/.venv/bin:$$PATH"
 # of test-fast.
 keep_bytecode := PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-whole test-stores test-nvrtc test-real fuzz lint types check ui bench-decode bench-overhead bench-study bench-tables floor graphs quant budget figures report demo results screenshots coverage tail-coverage verify unchanged mutants lock clean
+.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-whole test-faults test-stores test-nvrtc test-real fuzz lint types check ui bench-decode bench-overhead bench-study bench-tables floor graphs quant budget figures report demo results screenshots coverage tail-coverage verify unchanged mutants lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +44,11 @@ test-fast: env ## Run the tests that take no time, while you work: neither slow 
 
 test-whole: env ## Run the tests that go through MLflow's command line or many sessions (minutes)
 	@$(venv) $(keep_bytecode) python -m pytest -q -n $(JOBS) --dist loadfile -m whole $(ARGS)
+
+test-faults: env ## Kill processes, stop servers, fill disks and set the clock at 70 points of real sessions (an hour; SEED=23)
+	@mkdir -p build && rm -f build/faults.jsonl
+	@$(venv) $(keep_bytecode) FAULTS_SEED="$(SEED)" FAULTS_LOG="$$PWD/build/faults.jsonl" python -m pytest -q -n $(JOBS) --dist worksteal -m "faults or slow" tests/faults $(ARGS)
+	@$(venv) python -m tests.faults.summary build/faults.jsonl
 
 fuzz: env ## Damage records, checkpoints, studies, requests and URIs at random, 15 000 times (ten minutes; ARGS="--hypothesis-seed=1" repeats a run)
 	@$(venv) $(keep_bytecode) python -m pytest -q -n $(JOBS) --dist worksteal -m fuzz tests/fuzz $(ARGS)
@@ -111,9 +117,9 @@ demo: env ## Import the committed records into the embedded store, and make (and
 	@test -z "$$DISPLAY$$WAYLAND_DISPLAY" || $(venv) python -c 'import pathlib, webbrowser; webbrowser.open(pathlib.Path("report/report.html").resolve().as_uri())'
 	@echo "make ui shows the same sessions in MLflow"
 
-results: env ## Write the tables of README.md, docs/results.md, docs/prediction.md, docs/choose.md and docs/fused.md, from the committed records
+results: env ## Write the tables of README.md and docs/, from the committed records and the log of faults
 	@$(venv) python -m analysis predict --fit >/dev/null
-	@$(venv) python -m tests.pages.fill README.md docs/results.md docs/prediction.md docs/choose.md docs/fused.md
+	@$(venv) python -m tests.pages.fill README.md docs/results.md docs/prediction.md docs/choose.md docs/fused.md docs/faults.md
 
 screenshots: env ## Take the screenshots in docs/figures, of what make demo shows (needs Chromium)
 	@$(venv) python -m tests.pages.screenshots docs/figures

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command line and returns the exit code. Under `mlflow run`, a failure also closes MLflow's run."""
-    started_ms = int(time.time() * 1000)
+    started_s = time.monotonic()
     run = None
     result: dict[str, Any] = {}
     signals.install()
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
         # closing the run needs these modules, so no signal may interrupt their import
         with signals.held():
             run = _entry_run(arguments)
-        code = _command_line(arguments, started_ms, run, result)
+        code = _command_line(arguments, started_s, run, result)
         if result:
             print(jsonoutput.text(result, None), flush=True)
     except BaseException as error:
@@ -56,7 +56,7 @@ def _entry_run(arguments: Sequence[str]) -> EntryRun | None:
     return run
 
 
-def _command_line(arguments: Sequence[str], started_ms: int, run: EntryRun | None, result: dict[str, Any]) -> int:
+def _command_line(arguments: Sequence[str], started_s: float, run: EntryRun | None, result: dict[str, Any]) -> int:
     """Runs the command, which puts the fields of its JSON object into `result`."""
     with signals.held():
         try:
@@ -64,7 +64,7 @@ def _command_line(arguments: Sequence[str], started_ms: int, run: EntryRun | Non
             from runner.commands.start import Start
         except ImportError as error:
             raise failures.missing_package(str(error.name)) from error
-    return cli.run(arguments, Start(started_ms, run, result))
+    return cli.run(arguments, Start(started_s, run, result))
 
 
 def _fail(error: Failure, run: EntryRun | None, arguments: Sequence[str], result: Mapping[str, Any]) -> int:

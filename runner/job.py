@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, TypeVar
@@ -57,12 +58,22 @@ class Job:
     given_flags: tuple[str, ...]
     """flags that the parent sets: `converted`, `unpinned`, `shared-host`, `other-tree`"""
     record_path: str
+    started_s: float
+    """start of the session on the host's monotonic clock, which nobody sets"""
     container: ContainerInfo | None = None
     """None if the worker is a process of the host itself"""
     explain: bool = False
     """compare layer by layer with the reference, after all timed passes"""
     energy: bool = False
     """measure the energy of a step, after all timed passes"""
+
+
+def monotonic_s(started_ms: int) -> float:
+    """Returns a moment of the host's clock, in milliseconds since the epoch, on the monotonic clock.
+
+    It is right if the host's clock was not set since that moment.
+    """
+    return time.monotonic() - max(0.0, time.time() - started_ms / 1e3)
 
 
 def read(kind: type[Order], path: Path) -> Order:

@@ -141,4 +141,5 @@ def tiny_job(tmp_path: Path) -> Job:
         device=Device("cpu", None, "cpu", "a CPU", None, True, None),
         given_flags=(),
         record_path=str(tmp_path / "spool" / "record.json"),
+        started_s=0.0,
     )

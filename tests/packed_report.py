@@ -180,4 +180,5 @@ def _job(case: Case) -> Job:
         device=Device("cuda", None, "gpu", "gpu", None, False, None),
         given_flags=(),
         record_path="",
+        started_s=0.0,
     )

@@ -14,7 +14,6 @@ WITHOUT_FILE = {
     "analysis/choose/candidate.py": "dataclasses without behaviour",
     "analysis/tables/_floorrow.py": "the fields of a row; test_registry checks their keys",
     "images/bundle/errors.py": "an exception without behaviour",
-    "runner/commands/start.py": "one dataclass without behaviour",
     "runner/fleet/orders.py": "dataclasses without behaviour",
     "runner/formats/bf16.py": "a declaration alone",
     "runner/installation.py": "one dataclass without behaviour",

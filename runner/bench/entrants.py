@@ -10,7 +10,7 @@ from runner import registry
 from runner.bench.assignment import Assignment, Refusal
 from runner.cell import floors, vocabulary
 from runner.errors import BadPair, BadValue
-from runner.job import Job
+from runner.job import Job, monotonic_s
 from runner.machine import host
 from runner.plan import fit
 from runner.plan.cards import Installed
@@ -37,6 +37,7 @@ def assign(request: Request, runtimes: Sequence[str], rounds: int, installed: In
     A runtime that does not go with the device is refused; if all are, the first one's BadPair is raised. Raises the
     errors of `resolve`, and Infeasible if a runtime does not fit beside the others' caches.
     """
+    started_s = monotonic_s(started_ms)
     same = replace(request, cache=CACHE, dtype=DTYPE, weights=WEIGHTS, quant=QUANT)
     plans: list[Plan] = []
     refused: dict[str, BadPair] = {}
@@ -49,7 +50,7 @@ def assign(request: Request, runtimes: Sequence[str], rounds: int, installed: In
         raise next(iter(refused.values()))
     _check_fit(plans)
     refusals = tuple(Refusal(runtime, str(error)) for runtime, error in refused.items())
-    return Assignment(tuple(_jobs(same, plans, started_ms)), refusals, rounds)
+    return Assignment(tuple(_jobs(same, plans, started_ms, started_s)), refusals, rounds)
 
 
 def _plan(request: Request, installed: Installed) -> Plan:
@@ -76,8 +77,8 @@ def _check_fit(plans: Sequence[Plan]) -> None:
         fit.check(plan.cell, shape, plan.scheme, protocol, plan.device.kind, available)
 
 
-def _jobs(request: Request, plans: Sequence[Plan], started_ms: int) -> Iterator[Job]:
+def _jobs(request: Request, plans: Sequence[Plan], started_ms: int, started_s: float) -> Iterator[Job]:
     bench_id = uuid.uuid4().hex[:16]
     for index, plan in enumerate(plans):
         published = replace(request, runtime=plan.cell.runtime).published()
-        yield plan.job(bench_id, published, index, started_ms)
+        yield plan.job(bench_id, published, index, started_ms, started_s)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -22,6 +24,7 @@ from runner.record import spool as spools
 from runner.record.verify import history, recompute
 from runner.record.verify.copies import Copies
 
+UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 VERIFY_LINES = 20  # printed per file
 
 
@@ -43,11 +46,40 @@ class Port(click.ParamType[int]):
         return port
 
 
+class Duration(click.ParamType[timedelta]):
+    """A duration such as `90m`, `12h` or `7d`."""
+
+    name = "duration"
+
+    def convert(self, value: str | timedelta, _param: click.Parameter | None, _ctx: click.Context | None) -> timedelta:
+        """Returns the duration. Raises BadValue if the text is not one."""
+        if isinstance(value, timedelta):
+            return value
+        match = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", value, re.ASCII)
+        if match is None:
+            raise BadValue(
+                f"--older-than {value!r} is not a duration: "
+                "write a whole number from 1 to 99999 and m, h or d, as in 7d"
+            )
+        return timedelta(**{UNITS[match[2]]: int(match[1])})
+
+
 @click.command("import")
+@click.option(
+    "--older-than",
+    type=Duration(),
+    metavar="DURATION",
+    help="also close runs that began so long ago (90m, 12h, 7d) and whose process cannot be asked from here",
+)
 @click.argument("folder", type=ANY_PATH)
-def import_command(folder: Path) -> None:
+def import_command(folder: Path, older_than: timedelta | None) -> None:
     """Imports the records below FOLDER into MLflow, each once, and closes runs that killed commands left open."""
-    report = store.import_folder(folder)
+    report = store.import_folder(folder, older_than)
+    if report.left:
+        terminal.say(
+            f"note: {counted(len(report.left), 'run is', 'runs are')} RUNNING whose process cannot be asked from here: "
+            f"{', '.join(report.left)}; `--older-than 7d` closes those that began more than 7 days ago"
+        )
     if report.is_empty:
         raise spools.without_records(folder)
     manifests = f"; {_manifests(report.manifests)}" if report.manifests else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from runner import store
-from runner.errors import MissingPackage
+from runner.errors import MissingPackage, StoreUnreachable
 from runner.launch.session import Commit, Display, Settings
 from runner.record.spool import DEFAULT_SPOOL
 
@@ -37,7 +37,18 @@ def _commit(run: store.EntryRun | None) -> Commit:
             f"{sys.executable} has no MLflow to store the session in: use --spool DIR, and where MLflow is, "
             "python -m runner import DIR"
         )
-    obstacle = store.before_measuring(run.id if run else None)
+    obstacle = store.before_measuring(run.id if run else None) or _unclaimed(run)
     if obstacle is not None:
         click.echo(f"warning: {obstacle}; records are kept in the spool meanwhile", err=True)
     return store.commit
+
+
+def _unclaimed(run: store.EntryRun | None) -> str | None:
+    """Makes this process the owner of the run that MLflow made. Returns why the store does not take that, or None."""
+    if run is None:
+        return None
+    try:
+        run.claim()
+    except StoreUnreachable as error:
+        return str(error)
+    return None

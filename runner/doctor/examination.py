@@ -6,7 +6,7 @@ from runner.doctor import hardware, interpreter
 from runner.doctor.finding import Finding, Report, note
 from runner.doctor.hardware import Look
 
-INSIDE = ("host", "kernels", "container", "store", "spool", "cell")
+INSIDE = ("host", "kernels", "container", "store", "spool", "runs", "cell")
 """Names of the checks that need packages of the environment."""
 
 

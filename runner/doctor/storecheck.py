@@ -22,7 +22,6 @@ STORE, SPOOL = "store", "spool"
 PATIENCE_S = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "3", "PGCONNECT_TIMEOUT": "3"}
 """Shorter waits than a command's, since nothing is lost if the doctor gives up."""
 IMPORT = f"python -m runner import {DEFAULT_SPOOL}"
-NAMED = 2  # runs that a finding names
 
 
 def findings() -> Iterator[Finding]:
@@ -64,11 +63,7 @@ def _store(held: Holdings | None) -> Finding:
     here = schema.installed()
     version = f" of MLflow {here.version}" if here and here.newest == held.revision else ""
     text = f"{name}: schema {held.revision}{version}, {counted(len(held.sessions), 'session')}"
-    if not held.running:
-        return ok(STORE, text)
-    named = ", ".join(held.running[:NAMED]) + (" …" if len(held.running) > NAMED else "")
-    running = f"{counted(len(held.running), 'run')} RUNNING ({named})"
-    return note(STORE, f"{text}, {running}", f"{IMPORT} closes those of killed commands")
+    return ok(STORE, text)
 
 
 def _spool(held: Holdings | None) -> Finding:

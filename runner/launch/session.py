@@ -16,7 +16,7 @@ from runner.cell import protocol
 from runner.cell.vocabulary import AUTO, CPU
 from runner.checkpoints import checkpoint, readable
 from runner.errors import DecodeFloorError, Failure, Infeasible, InvalidSession, Stopped
-from runner.job import Job
+from runner.job import Job, monotonic_s
 from runner.launch import process
 from runner.launch.container import place as places
 from runner.launch.container.place import Place
@@ -111,6 +111,7 @@ def run_session(request: Request, index: int, started_ms: int, settings: Setting
     A failed session is returned as a record, too. Errors without a record are raised: a request that cannot be
     resolved, DiskFull, and Interrupted or Terminated outside the measurement.
     """
+    started_s = monotonic_s(started_ms)
     installed = () if request.gpu == CPU else nvml.list_gpus()
     plan = resolve(request, installed)
     for text in _skipped_cards(request, installed):
@@ -118,7 +119,8 @@ def run_session(request: Request, index: int, started_ms: int, settings: Setting
     place = places.choose(request.where, request.stack, plan, settings.spool)
     if place.notice is not None:
         settings.display.note(place.notice)
-    job = _job(request, plan, place, index, started_ms, settings)
+    began = plan.job(uuid.uuid4().hex[:SESSION_ID_LENGTH], request.published(), index, started_ms, started_s)
+    job = _placed(began, plan, place, settings)
     path = Path(job.record_path)
     sidecar.forget_runs(spool.clear_abandoned(path.parent))
     expected_s = expected.expected_s(path.parent, plan.cell, plan.protocol)
@@ -152,8 +154,9 @@ def _host(job: Job, settings: Settings) -> Iterator[Job]:
     requested_s = time.monotonic()
     with hostlock.hold(settings.share_host, settings.display.wait):
         # the wait for other sessions is no cost of this one
-        waited_ms = int((time.monotonic() - requested_s) * 1000)
-        yield replace(job, session=replace(job.session, started_ms=job.session.started_ms + waited_ms))
+        waited_s = time.monotonic() - requested_s
+        session = replace(job.session, started_ms=job.session.started_ms + int(waited_s * 1000))
+        yield replace(job, session=session, started_s=job.started_s + waited_s)
 
 
 def failure(measured: SessionRecord) -> Failure | None:
@@ -165,9 +168,10 @@ def failure(measured: SessionRecord) -> Failure | None:
     return errors.of_reason(measured.outcome.reason)(measured.outcome.message)
 
 
-def _job(request: Request, plan: Plan, place: Place, index: int, started_ms: int, settings: Settings) -> Job:
+def _placed(began: Job, plan: Plan, place: Place, settings: Settings) -> Job:
+    """Returns the job with the container and the record's path."""
     job = replace(
-        plan.job(uuid.uuid4().hex[:SESSION_ID_LENGTH], request.published(), index, started_ms),
+        began,
         given_flags=(*plan.flags, *place.flags, *([SHARED_HOST] if settings.share_host else [])),
         container=place.info,
         explain=settings.explain,

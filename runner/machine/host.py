@@ -36,14 +36,19 @@ def _read(path: Path) -> str:
         return ""
 
 
+def installation_id() -> str:
+    """Returns the identity of this installation, from systemd or D-Bus; "" without one, as in many containers."""
+    texts = (_read(path) for path in MACHINE_ID_FILES)
+    # images that have not booted yet contain "uninitialized", which would be the same for every copy
+    return next((text for text in texts if text and text != "uninitialized"), "")
+
+
 def machine_id() -> str:
-    """Returns the identity of this installation, from systemd or D-Bus, or else the host's name.
+    """Returns the identity of this installation, or else the host's name.
 
     It is private: only hashes of it may be published.
     """
-    texts = (_read(path) for path in MACHINE_ID_FILES)
-    # images that have not booted yet contain "uninitialized", which would be the same for every copy
-    return next((text for text in texts if text and text != "uninitialized"), "") or platform.node()
+    return installation_id() or platform.node()
 
 
 def host_id(gpu_uuid: str | None) -> str:

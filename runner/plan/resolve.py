@@ -53,10 +53,11 @@ class Plan:
     flags: tuple[str, ...]
     energy: bool = False
 
-    def job(self, session_id: str, requested: dict[str, str], index: int, started_ms: int) -> Job:
+    def job(self, session_id: str, requested: dict[str, str], index: int, started_ms: int, started_s: float) -> Job:
         """Returns the job of one session, which has no checkpoint, container and record's path yet.
 
-        `requested` is the request as records publish it; `started_ms` is in milliseconds since the epoch.
+        `requested` is the request as records publish it; `started_ms` is in milliseconds since the epoch,
+        and `started_s` the same moment on the monotonic clock.
         """
         return Job(
             session=SessionInfo(session_id, self.study, index, self.seed, started_ms),
@@ -70,6 +71,7 @@ class Plan:
             device=self.device,
             given_flags=self.flags,
             record_path="",
+            started_s=started_s,
             energy=self.energy,
         )
 

@@ -1,18 +1,23 @@
-"""Processes in /proc: their ancestors, and a unique identity."""
+"""Processes in /proc: their ancestors, a unique identity, and whether the process with an identity lives."""
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from runner.cell.cell import short_hash
+from runner.files import jsontext
 from runner.machine import host
 
 # fields of /proc/<pid>/stat after the command
 STATE, PARENT, START_TIME = 0, 1, 19  # START_TIME is in ticks since boot
-ENDED = ("Z", "X")
+LARGEST_PID = 2**31
+ENDED_STATES = ("Z", "X")
+LIVES, ENDED, UNKNOWN = "lives", "ended", "unknown"
+"""States of a process: UNKNOWN if it is of another host, or cannot be seen from here."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,11 @@ class Process:
     namespace: str
     pid: int
     started: str
+
+    @property
+    def text(self) -> str:
+        """Returns the identity as JSON."""
+        return json.dumps(asdict(self))
 
 
 def ancestors(pid: int) -> Iterator[int]:
@@ -38,13 +48,62 @@ def this_process() -> Process:
     return Process(_host(), _boot(), _namespace(), pid, _start_time(pid) or "")
 
 
-def has_ended(process: Process) -> bool:
-    """Returns whether the process has certainly ended; False if that is unknown here."""
-    if process.host != _host():
-        return False
+def parsed(text: str) -> Process | None:
+    """Returns the process of an identity's JSON, which anybody may have written; None if it is not one."""
+    try:
+        process = Process(**jsontext.loads(text))
+    except (ValueError, TypeError):
+        return None
+    words = (process.host, process.boot, process.namespace, process.started)
+    is_one = type(process.pid) is int and 0 < process.pid < LARGEST_PID and all(isinstance(word, str) for word in words)
+    return process if is_one else None
+
+
+def state(process: Process) -> str:
+    """Returns LIVES or ENDED if that is certain, otherwise UNKNOWN.
+
+    A pid that another process has got since is told by its start time. Without an installation's id, another host with
+    this host's name cannot be told from this host before a reboot.
+    """
+    if process.host != _host() or not (process.namespace and process.started and _namespace()):
+        return UNKNOWN
     if process.boot != _boot():
-        return True
-    return process.namespace == _namespace() and _start_time(process.pid) != process.started
+        return ENDED if host.installation_id() else UNKNOWN
+    if process.namespace != _namespace():
+        return LIVES if _is_in_inner_namespace(process) else UNKNOWN
+    started = _start_time(process.pid)
+    if started is None and _is_hidden(process.pid):
+        return UNKNOWN
+    return LIVES if started == process.started else ENDED
+
+
+def _is_in_inner_namespace(process: Process) -> bool:
+    """Returns whether a process that is seen here has this pid in a pid namespace inside ours, as in a container."""
+    pids = (int(name) for name in os.listdir(host.PROC) if name.isdecimal())
+    return any(_inner_pid(pid) == process.pid and _start_time(pid) == process.started for pid in pids)
+
+
+def _inner_pid(pid: int) -> int | None:
+    """Returns the process's pid in its own namespace; None if that is ours."""
+    try:
+        lines = (host.PROC / str(pid) / "status").read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    pids = next((line.split()[1:] for line in lines if line.startswith("NSpid:")), [])
+    return int(pids[-1]) if len(pids) > 1 else None
+
+
+def _is_hidden(pid: int) -> bool:
+    """Returns whether there is such a process though /proc does not show it, as for other users with `hidepid`."""
+    if _stat(pid):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def program(pid: int) -> str:
@@ -68,7 +127,7 @@ def _stat(pid: int) -> list[str]:
 def _start_time(pid: int) -> str | None:
     """Returns the process's start time, or None if there is no such process or it is a zombie."""
     fields = _stat(pid)
-    return fields[START_TIME] if fields and fields[STATE] not in ENDED else None
+    return fields[START_TIME] if fields and fields[STATE] not in ENDED_STATES else None
 
 
 def _host() -> str:

@@ -5,16 +5,14 @@ A killed process closes no run. Its marker stays, so `import` closes the run.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 from runner.errors import DiskFull
-from runner.files import jsontext, plainfile
-from runner.processes import signals
-from runner.processes.proc import Process, has_ended, this_process
+from runner.files import plainfile
+from runner.processes import proc, signals
+from runner.processes.proc import Process
 from runner.record import spool
 from runner.record.record import write_text_durably
 from runner.record.sidecar import RUN_ID
@@ -29,7 +27,7 @@ def write_marker(folder: Path, run_id: str) -> Path | None:
     if not RUN_ID.fullmatch(run_id):
         return None
     with suppress(OSError, DiskFull), signals.held():
-        write_text_durably(path, json.dumps(asdict(this_process())) + "\n")
+        write_text_durably(path, proc.this_process().text + "\n")
         return path
     return None
 
@@ -38,12 +36,12 @@ def abandoned_markers(folder: Path) -> Iterator[Path]:
     """Yields the markers in `folder` and below whose process has ended. The name of a marker is the id of its run."""
     for path in spool.matching_files(folder, f"{FOLDER}/*"):
         owner = _owner(path)
-        if RUN_ID.fullmatch(path.name) and owner is not None and has_ended(owner):
+        if RUN_ID.fullmatch(path.name) and owner is not None and proc.state(owner) == proc.ENDED:
             yield path
 
 
 def _owner(path: Path) -> Process | None:
     try:
-        return Process(**jsontext.loads(plainfile.read_text(path)))
-    except (OSError, ValueError, TypeError):
+        return proc.parsed(plainfile.read_text(path))
+    except (OSError, UnicodeDecodeError):
         return None

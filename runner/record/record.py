@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import reprlib
@@ -23,7 +24,7 @@ from runner.record.sections import head
 from runner.record.sections.head import SessionInfo
 from runner.record.sections.surroundings import Environment
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
-from runner.record.spool import reserve_path
+from runner.record.spool import reserve_path, temporary_path
 
 SCHEMA_VERSION = sessionrecord.SCHEMA_VERSION
 # Five series of 131072 steps, the longest context of the catalogue, take 9 MB.
@@ -45,13 +46,15 @@ def write_text_durably(path: Path, text: str) -> None:
 
     Uses the space reserved for `path`, if any. Raises DiskFull if no space is left. A failure leaves no partial file.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             os.replace(reserve_path(path), temporary)
         # without O_TRUNC, which would free the reserved blocks
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o666), "w", encoding="utf-8") as file:
+            with suppress(OSError):  # the process that reserved the space holds it already, or no lock is possible
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file.write(text)
             file.truncate()
             file.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,12 +17,21 @@ from runner.errors import BadValue, DiskFull
 DEFAULT_SPOOL = Path("spool")
 MANIFEST_NAME = "ab.json"
 NAME_FOLDER = f"name the folder that a command wrote records to (--spool, by default {DEFAULT_SPOOL})"
-RESERVE_SUFFIX = ".reserve"
+RESERVE_SUFFIX, TEMPORARY_SUFFIX = ".reserve", ".tmp"
+UNFINISHED = re.compile(r"\.(?P<name>.+)(?:\.reserve|\.(?P<pid>[1-9][0-9]{0,9})\.tmp)", re.DOTALL)
+"""Names of files that reserve space, and of temporary files, with the process that writes them."""
+HIDDEN_FOLDERS = (".runs", ".studies")
+"""Folders of a spool in which files are written, too."""
 
 
 def reserve_path(record_path: Path) -> Path:
     """Returns the path of the file that reserves space for a record. The record is later written into that file."""
     return record_path.with_name(f".{record_path.name}{RESERVE_SUFFIX}")
+
+
+def temporary_path(path: Path) -> Path:
+    """Returns the path of the file that this process writes before it becomes `path`."""
+    return path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
 
 
 def kept(record_path: Path) -> str:
@@ -130,13 +140,31 @@ def _remove(reserve: Path) -> None:
 
 
 def clear_abandoned(folder: Path) -> list[Path]:
-    """Deletes the reserved space of killed processes in a folder and below it. Returns the paths of the records that
-    were never written."""
-    reserves = [path for path in matching_files(folder, f".*{RESERVE_SUFFIX}") if _is_abandoned(path)]
-    for path in reserves:
+    """Deletes the reserved space of killed processes in a folder and below it, and the files that they were writing.
+
+    Returns the paths of the files that were never written.
+    """
+    left = [(path, written) for path, written in _unfinished(folder) if _is_abandoned(path)]
+    for path, _ in left:
         _remove(path)
-    records = [path.with_name(path.name[1 : -len(RESERVE_SUFFIX)]) for path in reserves]
-    return [path for path in records if not os.path.lexists(path)]
+    return [written for _, written in left if not os.path.lexists(written)]
+
+
+def _unfinished(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """Yields each file that reserves space, or that a process which has ended was writing, and the path that it would
+    have become."""
+    for path in _hidden_files(folder):
+        match = UNFINISHED.fullmatch(path.name)
+        if match is not None and not (match["pid"] and os.path.exists(f"/proc/{match['pid']}")):
+            yield path, path.with_name(match["name"])
+
+
+def _hidden_files(folder: Path) -> Iterator[Path]:
+    for path in matching_files(folder, ".*"):
+        if path.name in HIDDEN_FOLDERS:
+            yield from path.glob(".*")
+        else:
+            yield path
 
 
 def _is_abandoned(reserve: Path) -> bool:

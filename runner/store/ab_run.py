@@ -10,7 +10,7 @@ from runner.ab.manifest import Manifest
 from runner.cell.cell import short_hash
 from runner.cell.jsonform import to_json
 from runner.record.spool import MANIFEST_NAME
-from runner.store import connection, experiment
+from runner.store import connection, experiment, owner
 from runner.store.commit import closed_on_failure, log_files, terminate
 from runner.store.made_run import mlflow_run, name_run
 from runner.store.manifesttags import manifest_tags
@@ -43,6 +43,8 @@ def commit_comparison(
     with connection.opened() as client:
         run = _run(client, manifest, run_id, began_ms)
         with closed_on_failure(client, run):
+            if run.info.status != FINISHED:
+                owner.claim(client, run)
             _fill(client, run, manifest, summary, ended_ms)
         if run.info.status != FINISHED:
             terminate(client, run.info.run_id, FINISHED, ended_ms)
@@ -54,7 +56,8 @@ def _run(client: MlflowClient, manifest: Manifest, run_id: str | None, began_ms:
         return run
     experiments = experiment.Experiments(client)
     runs = client.search_runs(experiments.candidate_ids(), f"tags.{AB_TAG} = '{manifest.id}'")
-    return runs[0] if runs else client.create_run(experiments.home, began_ms, {AB_TAG: manifest.id})
+    tags = {AB_TAG: manifest.id, **owner.tag()}
+    return runs[0] if runs else client.create_run(experiments.home, began_ms, tags)
 
 
 def _fill(client: MlflowClient, run: Run, manifest: Manifest, summary: Summary | None, at_ms: int) -> None:

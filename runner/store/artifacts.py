@@ -63,17 +63,24 @@ class Move:
     lost: list[str] = field(default_factory=list)
 
 
+def default_root(uri: str) -> str | None:
+    """Returns the default root for artifacts of a store: the environment's, or the folder beside an SQLite file."""
+    file = _file(uri)
+    beside = None if file is None else (file.parent / ROOT).as_uri()
+    return os.environ.get(ROOT_VARIABLE, beside)
+
+
 @contextmanager
 def default_root_beside(uri: str) -> Iterator[None]:
     """Sets MLflow's default root for artifacts to the folder of an SQLite file, in place of the working folder.
 
     MLflow uses it if its client creates the store. It cannot create one if the root's path contains a quotation mark.
     """
-    file = _file(uri)
-    if file is None or ROOT_VARIABLE in os.environ:
+    root = default_root(uri)
+    if root is None or ROOT_VARIABLE in os.environ:
         yield
         return
-    os.environ[ROOT_VARIABLE] = (file.parent / ROOT).as_uri()
+    os.environ[ROOT_VARIABLE] = root
     try:
         yield
     finally:

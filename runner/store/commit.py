@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from runner.errors import BadRecord, StoreUnreachable
 from runner.files import scratch
 from runner.record.sessionrecord import SessionRecord
-from runner.store import artifacts, connection
+from runner.store import artifacts, connection, owner
 from runner.store.experiment import Experiments
 from runner.store.look import holdings
 from runner.store.made_run import mlflow_run, name_run
@@ -83,7 +83,7 @@ def store_view(client: MlflowClient, session_view: View, run_id: str | None, kno
     run = _session_run(client, session_view.session, known)
     run = run or _unused_mlflow_run(client, run_id, session_view.session)
     if run is None:
-        tags = {SESSION_TAG: session_view.session}
+        tags = {SESSION_TAG: session_view.session, **owner.tag()}
         run = client.create_run(known.experiments.home, session_view.started_ms, tags, session_view.name)
     if known.runs is not None:
         known.runs[session_view.session] = [run.info.run_id]
@@ -184,7 +184,7 @@ def _log_numbers(client: MlflowClient, run_id: str, session_view: View) -> None:
     from mlflow.entities import Param, RunTag
 
     params = [Param(name, value) for name, value in session_view.params.items()]
-    tags = [RunTag(name, value) for name, value in session_view.tags.items()]
+    tags = [RunTag(name, value) for name, value in {**session_view.tags, **owner.tag()}.items()]
     points = list(_points(session_view))
     first = BATCH_ENTITIES - len(params) - len(tags)
     client.log_batch(run_id, points[:first], params, tags, synchronous=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import BadRecord, DecodeFloorError, DiskFull, MissingPackage, StoreUnreachable
 from runner.processes import signals
-from runner.store import address, artifacts, lock
+from runner.store import address, artifacts, lock, newstore
 from runner.store.look import before, database, refusals, schema, spelling
 from runner.store.look.seen import Away
 
@@ -52,6 +52,7 @@ def opened(spooled: Path | None = None, uri: str | None = None) -> Iterator[Mlfl
         make = _client_class()  # before the lock, since the import takes seconds
         with lock.held(uri):
             _check_database(uri, only_read=False)
+            newstore.make(uri)
             client = _client(make, uri)
             artifacts.correct_places(uri)
             yield client

@@ -5,28 +5,19 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runner import terminal
 from runner.errors import DecodeFloorError, Failure, Stopped
 from runner.processes import signals
 from runner.record import open_runs
 from runner.redaction.redact import redact
-from runner.store import connection, experiment
-from runner.store.commit import OPEN, log_tags, terminate
+from runner.store import connection, experiment, owner
+from runner.store.commit import log_tags, terminate
 from runner.store.failed_run import describe_failure
-from runner.store.made_run import find_run, mlflow_run
+from runner.store.made_run import mlflow_run
 from runner.store.session_run import TAG_LENGTH
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
 RUN_VARIABLE = "MLFLOW_RUN_ID"
-ABANDONED = {
-    "reason": "abandoned",
-    "message": "the process ended without closing the run (it was killed, or the power failed)",
-    "valid": "false",
-}
 
 
 class EntryRun:
@@ -41,6 +32,16 @@ class EntryRun:
         """Leaves a marker, so that an import from the spool closes the run if this process is killed. Never raises."""
         with signals.held():  # one that arrives before the marker's path is known would leave the marker behind
             self._marker = open_runs.write_marker(spool, self.id)
+
+    def claim(self) -> None:
+        """Makes this process the owner of the run, so that any import closes the run if this process is killed.
+
+        Raises StoreUnreachable, DiskFull, MissingPackage.
+        """
+        # `mlflow run` has just imported MLflow on this host, too
+        with connection.opened() as client:
+            if (run := mlflow_run(client, self.id)) is not None:
+                owner.claim(client, run)
 
     def mark_closed(self) -> None:
         """Records that the run is filled and closed, and removes its marker."""
@@ -83,31 +84,3 @@ def _close(run_id: str, error: Failure) -> None:
             experiment.describe(client, run.info.experiment_id)
             describe_failure(client, run, tags)
         terminate(client, run_id, "KILLED" if isinstance(error, Stopped) else "FAILED")
-
-
-def close_abandoned(folder: Path) -> list[str]:
-    """Closes as FAILED the runs with a marker in `folder` whose process was killed. Returns their ids.
-
-    A run that is not in this store keeps its marker. Raises StoreUnreachable.
-    """
-    markers = list(open_runs.abandoned_markers(folder))
-    if not markers:
-        return []
-    with connection.opened() as client:
-        return [path.name for path in markers if _close_abandoned(client, path)]
-
-
-def _close_abandoned(client: MlflowClient, marker: Path) -> bool:
-    run = find_run(client, marker.name)
-    if run is None:
-        return False
-    is_open = run.info.lifecycle_stage == "active" and run.info.status in OPEN
-    # if MLflow outlived this process, it has closed the run without a reason
-    unexplained = run.info.status == "FAILED" and "reason" not in run.data.tags
-    if is_open or unexplained:
-        describe_failure(client, run, ABANDONED)
-    if is_open:
-        terminate(client, marker.name, "FAILED")
-    with suppress(OSError):  # if another user owns it, the next import finds the run closed
-        marker.unlink()
-    return is_open or unexplained

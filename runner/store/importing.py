@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from runner.record.sidecar import forget_runs, remembered_run
 from runner.record.verify import recompute
 from runner.store import address, connection, lock
 from runner.store.ab_run import commit_comparison
+from runner.store.abandoned import close_abandoned
 from runner.store.commit import Committed, Known, store_view
-from runner.store.entry import close_abandoned
 from runner.store.look.seen import Away
 from runner.store.session_run import View, view
 
@@ -41,7 +42,8 @@ class Refused:
 class ImportReport:
     """Result of an import, as run ids.
 
-    `imported` and `present` (in the store before) are runs of sessions, `closed` abandoned runs, which are FAILED now.
+    `imported` and `present` (in the store before) are runs of sessions, `closed` abandoned runs, which are FAILED now,
+    `left` runs that are RUNNING and whose process cannot be asked from here.
     `manifests` counts the manifests of A/Bs in the folder. `comparisons` are the runs of those with a complete block.
     """
 
@@ -51,6 +53,7 @@ class ImportReport:
     comparisons: tuple[str, ...]
     refused: tuple[Refused, ...]
     closed: tuple[str, ...]
+    left: tuple[str, ...]
 
     @property
     def is_empty(self) -> bool:
@@ -58,8 +61,9 @@ class ImportReport:
         return not (self.imported or self.present or self.manifests or self.refused or self.closed)
 
 
-def import_folder(folder: Path) -> ImportReport:
-    """Commits every record below `folder`, then the manifests of A/Bs, and closes the runs of killed processes.
+def import_folder(folder: Path, older_than: timedelta | None = None) -> ImportReport:
+    """Commits every record below `folder`, then the manifests of A/Bs, and closes the runs of killed processes, as
+    `abandoned.close_abandoned` does.
 
     A record with an error that `runner verify` reports is not imported, since its run would look correct. The report
     names such a file, and any file that the store refuses while it takes others; the import continues. Raises BadValue
@@ -82,10 +86,10 @@ def import_folder(folder: Path) -> ImportReport:
     for path in manifests:
         with _refusals(path, refused):
             comparisons += _import_manifest(path)
-    closed = close_abandoned(folder)
+    ends = close_abandoned(folder, older_than)
     forget_runs(spool.clear_abandoned(folder))
     return ImportReport(
-        tuple(imported), tuple(present), len(manifests), tuple(comparisons), tuple(refused), tuple(closed)
+        tuple(imported), tuple(present), len(manifests), tuple(comparisons), tuple(refused), ends.closed, ends.left
     )
 
 

@@ -11,14 +11,13 @@ from runner import terminal
 from runner.redaction.redact import redact
 from runner.store import address
 from runner.store.look.seen import DEFAULT_ID
-from runner.store.session_run import NAME_TAG
+from runner.store.session_run import NAME_TAG, PROJECT, SOURCE_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-PROJECT = "decode-floor"
-SOURCE_TAGS = ("mlflow.source.name", "mlflow.source.git.repoURL", "mlflow.gitRepoURL")
+SOURCE_TAGS = (SOURCE_TAG, "mlflow.source.git.repoURL", "mlflow.gitRepoURL")
 PATH_PREFIXES = ("/", ".", "~", "file:")
 _GENERATED_NAME = re.compile(r"[a-z]+-([a-z]+)-\d{1,4}")
 

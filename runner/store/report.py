@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from runner.store import connection, experiment
+from runner.store import connection, experiment, owner
 from runner.store.commit import closed_on_failure, terminate
 from runner.store.made_run import find_run, mlflow_run, name_run
 from runner.store.summary_run import FINISHED, Summary, log_summary
@@ -20,6 +20,7 @@ def claim_report(run_id: str, name: str) -> None:
     """
     with connection.opened() as client:
         if (run := mlflow_run(client, run_id)) is not None:
+            owner.claim(client, run)
             client.set_tag(run_id, REPORT_TAG, name)
             name_run(client, run, name)
 
@@ -31,8 +32,11 @@ def commit_report(name: str, summary: Summary, run_id: str | None, uri: str | No
     """
     with connection.opened(uri=uri) as client:
         existing = None if run_id is None else find_run(client, run_id)
-        run = existing or client.create_run(experiment.Experiments(client).home, tags={REPORT_TAG: name}, run_name=name)
+        tags = {REPORT_TAG: name, **owner.tag()}
+        run = existing or client.create_run(experiment.Experiments(client).home, tags=tags, run_name=name)
         with closed_on_failure(client, run):
+            if existing is not None:
+                owner.claim(client, existing)
             experiment.describe(client, run.info.experiment_id)
             log_summary(client, run, 0, int(time.time() * 1000), summary)
         terminate(client, run.info.run_id, FINISHED)

@@ -30,6 +30,12 @@ GATE_TAG = "gate_version"
 NAME_TAG = "decode_floor.name"
 """Tag with the run's name as this program chose it. A user may have chosen another (`mlflow run --run-name`)."""
 COMMITTED_TAG = "decode_floor.committed"
+OWNER_TAG = "decode_floor.owner"
+"""Tag with the identity of the process that will close the run (`processes.proc.Process`)."""
+PROJECT = "decode-floor"
+"""This project's name, which replaces a checkout's private folder in SOURCE_TAG."""
+SOURCE_TAG = "mlflow.source.name"
+"""MLflow's tag with the place of the project whose command made the run."""
 GROUP_HASH_LENGTH = 6
 PARAM_LENGTH, TAG_LENGTH = 6000, 5000  # MLflow's limits: params since 2.8 (truncated silently), tags of 2.9
 

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _session(path: Path) -> None:
     job = jobs.read(Job, path)
-    clock = Clock(job.session.started_ms)
+    clock = Clock(job.session.started_ms, job.started_s)
     packages.check_stack()
     packages.check_cell(job.cell)
     with clock.phase("import", "import"):
@@ -56,7 +56,7 @@ def _session(path: Path) -> None:
 def _bench(path: Path) -> None:
     """Measures several runtimes. A runtime whose package is missing is one of the results, not an error."""
     order = jobs.read(Assignment, path)
-    clock = Clock(order.jobs[0].session.started_ms)
+    clock = Clock(order.jobs[0].session.started_ms, order.jobs[0].started_s)
     packages.check_stack()
     with clock.phase("import", "import"):
         _prepare_import()

@@ -16,13 +16,13 @@ from runner.job import ERROR_MARK, PHASE_MARK
 class Clock:
     """Announces phases, and measures the seconds of each and of the whole session.
 
-    `started_ms` is the start of the command, in milliseconds since the epoch. From then on a monotonic clock is used,
-    so that setting the host's clock does not change the record's times.
+    `started_ms` is the start of the command, in milliseconds since the epoch, and `started_s` the same moment on the
+    monotonic clock of the host, so that setting the host's clock does not change the record's times.
     """
 
-    def __init__(self, started_ms: int) -> None:
+    def __init__(self, started_ms: int, started_s: float) -> None:
         self._started_ms = started_ms
-        self._before_s = max(0.0, time.time() - started_ms / 1e3)
+        self._before_s = max(0.0, time.monotonic() - started_s)
         self._began = time.monotonic()
         self.seconds: dict[str, float] = {"start": self._before_s}
 

@@ -1,4 +1,4 @@
-"""The tables of README, docs/results.md, docs/prediction.md and docs/choose.md are what their commands print."""
+"""The tables of the front page and of four pages in docs/ are what their commands print."""
 
 import sys
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.pages import fill
 
-PAGES = ("README.md", "docs/results.md", "docs/prediction.md", "docs/choose.md")
+PAGES = ("README.md", "docs/results.md", "docs/prediction.md", "docs/choose.md", "docs/faults.md")
 COMMANDS = [(page, command) for page in PAGES for command in fill.blocks((fill.ROOT / page).read_text("utf-8"))]
 PAGE = """before
 

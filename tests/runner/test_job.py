@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,6 +37,14 @@ def test_a_job_is_the_same_after_its_file(whole, tiny_job, tmp_path):
         path = tmp_path / "job.json"
         path.write_text(json.dumps(to_json(job)))
         assert jobs.read(Job, path) == job
+
+
+@pytest.mark.parametrize(("ago_s", "expected_s"), [(3.0, 47.0), (-3.0, 50.0)])
+def test_a_moment_of_the_hosts_clock_is_found_on_the_monotonic_one(monkeypatch, ago_s, expected_s):
+    """A moment of the future is taken to be now."""
+    fake = SimpleNamespace(time=lambda: 1_700_000_000.0, monotonic=lambda: 50.0)
+    monkeypatch.setattr(jobs, "time", fake)
+    assert jobs.monotonic_s(int((1_700_000_000.0 - ago_s) * 1000)) == expected_s
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"session": 1}'])

@@ -119,7 +119,7 @@ def _compared(planned: Planned, place: int, seed: int, before: int) -> tuple[Man
 
 def _job(plan: Plan, request: Request, index: int, seed: int, number: int) -> Job:
     session_id = short_hash([seed, number], SESSION_ID_LENGTH)
-    return plan.job(session_id, request.published(), index, STARTED_MS + SLOT_MS * number)
+    return plan.job(session_id, request.published(), index, STARTED_MS + SLOT_MS * number, 0.0)
 
 
 def _host_id(plan: Plan, number: int) -> str:

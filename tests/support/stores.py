@@ -95,12 +95,19 @@ def postgresql_uri() -> Iterator[str]:
     """A private PostgreSQL cluster on a loopback port."""
     if not PG_BINARIES:
         pytest.skip("debian: postgresql is not installed")
+    with private_cluster() as (_, uri):
+        yield uri
+
+
+@contextmanager
+def private_cluster() -> Iterator[tuple[Path, str]]:
+    """Yields the folder of a PostgreSQL cluster that runs, and the URI of its database."""
     # PostgreSQL's user must be able to reach it: pytest's own folders are closed to others
     folder = Path(tempfile.mkdtemp(prefix="decode-floor-pg-"))
     port = free_port()
     try:
         _make_cluster(folder, port)
-        yield f"postgresql://tester:se%40cret@127.0.0.1:{port}/postgres"
+        yield folder, f"postgresql://tester:se%40cret@127.0.0.1:{port}/postgres"
     finally:
         _postgres(folder, "pg_ctl", "-D", str(folder / "data"), "-m", "immediate", "stop")
         shutil.rmtree(folder)
@@ -115,6 +122,11 @@ def _make_cluster(folder: Path, port: int) -> None:
     _postgres(folder, "initdb", "-D", str(folder / "data"), *account, "-E", "UTF8", "--no-sync")
     options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
     _postgres(folder, "pg_ctl", "-D", str(folder / "data"), "-l", str(folder / "log"), "-w", "-o", options, "start")
+
+
+def restart_cluster(folder: Path, mode: str) -> None:
+    """Restarts the server of a private cluster: `fast` in order, `immediate` as after a crash."""
+    _postgres(folder, "pg_ctl", "-D", str(folder / "data"), "-l", str(folder / "log"), "-w", "-m", mode, "restart")
 
 
 def _postgres(folder: Path, program: str, *arguments: str) -> None:

@@ -9,9 +9,9 @@ from typing import Any, NoReturn, cast
 
 from runner.errors import StoreUnreachable
 from runner.store import address, holders
-from runner.store.look import artifactroot, refusals, schema, sqlitefile
-from runner.store.look.seen import Away, Experiment, StoredRun
-from runner.store.session_run import COMMITTED_TAG, SESSION_TAG
+from runner.store.look import artifactroot, refusals, schema, seen, sqlitefile
+from runner.store.look.seen import Away, Experiment, RunningRun, StoredRun
+from runner.store.session_run import COMMITTED_TAG, OWNER_TAG, PROJECT, SESSION_TAG, SOURCE_TAG
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql")
 LOCK_WAIT_S = 10.0
@@ -41,7 +41,11 @@ _SESSIONS = (
     f" WHERE named.key = '{SESSION_TAG}' AND filled.key = '{COMMITTED_TAG}'"
 )
 _NAMED = f"SELECT value, run_uuid FROM tags WHERE key = '{SESSION_TAG}' AND value IN ({{}})"
-_RUNNING = "SELECT run_uuid FROM runs WHERE status = 'RUNNING' AND lifecycle_stage = 'active'"
+_RUNNING = (
+    "SELECT runs.run_uuid, runs.start_time, tags.key, tags.value FROM runs JOIN tags ON tags.run_uuid = runs.run_uuid"
+    " WHERE runs.status = 'RUNNING' AND runs.lifecycle_stage = 'active'"
+    f" AND (tags.key = '{OWNER_TAG}' OR (tags.key = '{SOURCE_TAG}' AND tags.value = '{PROJECT}'))"
+)
 _RUNS = "SELECT run_uuid, lifecycle_stage, artifact_uri FROM runs WHERE run_uuid = '{}'"
 
 
@@ -117,9 +121,12 @@ class Database:
             runs.setdefault(str(session), []).append(str(run_id))
         return runs
 
-    def running(self) -> tuple[str, ...]:
-        """Returns the ids of the runs that are RUNNING."""
-        return tuple(str(run_id) for (run_id,) in self._rows(_RUNNING))
+    def running(self) -> list[RunningRun]:
+        """Returns the runs that are RUNNING and name an owner or this project, the oldest first."""
+        return seen.running_runs(
+            (str(run_id), int(started_ms or 0), str(key), str(value))
+            for run_id, started_ms, key, value in self._rows(_RUNNING)
+        )
 
     def check_writable(self) -> None:
         """Raises the driver's error if the database is read-only or another program keeps it locked."""

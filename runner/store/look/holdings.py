@@ -1,4 +1,4 @@
-"""Holdings of a store that is a database: its schema's revision, its sessions and its open runs, without MLflow."""
+"""Holdings of a store that is a database: its schema's revision and its sessions, without MLflow."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from runner.store.look import database
 
 @dataclass(frozen=True)
 class Holdings:
-    """The revision of the schema (None without tables), the ids of complete sessions, and those of RUNNING runs."""
+    """The revision of the schema (None without tables), and the ids of complete sessions."""
 
     revision: str | None
     sessions: frozenset[str]
-    running: tuple[str, ...]
 
 
 def read(uri: str) -> Holdings | None:
@@ -26,8 +25,8 @@ def read(uri: str) -> Holdings | None:
         return None
     with database.opened(uri) as tables:
         if tables is None or not tables.check_schema(only_read=False):
-            return Holdings(None, frozenset(), ())
-        return Holdings(tables.revision(), tables.sessions(), tables.running())
+            return Holdings(None, frozenset())
+        return Holdings(tables.revision(), tables.sessions())
 
 
 def runs_of(uri: str, sessions: Collection[str]) -> dict[str, list[str]] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from runner.errors import StoreUnreachable
@@ -25,6 +25,16 @@ CHANGES_METHOD = (301, 302, 303)
 
 
 def get(base: str, path: str, query: Mapping[str, str]) -> Response:
+    """Returns the response to a GET, see `_response`."""
+    return _response(base, "GET", path, {"params": dict(query)})
+
+
+def post(base: str, path: str, content: Mapping[str, Any]) -> Response:
+    """Returns the response to a POST of a JSON object, see `_response`."""
+    return _response(base, "POST", path, {"json": dict(content)})
+
+
+def _response(base: str, method: str, path: str, content: Mapping[str, Any]) -> Response:
     """Returns the response, of any status.
 
     Raises Away without a response, StoreUnreachable for a redirect to another place, a TLS error or a response that is
@@ -34,7 +44,7 @@ def get(base: str, path: str, query: Mapping[str, str]) -> Response:
 
     public_uri = address.masked_uri(base)
     try:
-        answer = _request(f"{base.rstrip('/')}{path}", query)
+        answer = _request(method, f"{base.rstrip('/')}{path}", content)
     except requests.exceptions.SSLError as error:
         raise StoreUnreachable(
             f"the MLflow server {public_uri} is not trusted or has no TLS ({_root(error)}): use http://, or name its "
@@ -53,14 +63,15 @@ def get(base: str, path: str, query: Mapping[str, str]) -> Response:
     return answer
 
 
-def _request(url: str, query: Mapping[str, str]) -> Response:
+def _request(method: str, url: str, content: Mapping[str, Any]) -> Response:
     import requests
 
     deadline = time.monotonic() + TIMEOUT_S
     with requests.Session() as session:
-        answer = session.get(
+        answer = session.request(
+            method,
             url,
-            params=dict(query),
+            **content,
             headers=_login(),
             timeout=_timeout_s(),
             verify=_verification(),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from runner.errors import StoreUnreachable
 from runner.store.look import artifactroot
+from runner.store.session_run import OWNER_TAG, SOURCE_TAG
 
 DEFAULT_ID = "0"
 """Id of MLflow's default experiment, which every store has. A plain `mlflow run .` uses it."""
+OWNER_TAGS = (OWNER_TAG, SOURCE_TAG)
+"""Tags that say whose a run is."""
 RESTORE = "restore it with `mlflow experiments restore --experiment-id {}`"
 
 
@@ -34,6 +38,15 @@ class StoredRun:
     id: str
     is_deleted: bool
     root: str
+
+
+@dataclass(frozen=True)
+class RunningRun:
+    """A run that is RUNNING, with its start in ms since the epoch, and those of its tags that say whose it is."""
+
+    id: str
+    started_ms: int
+    tags: Mapping[str, str]
 
 
 class Backend(Protocol):
@@ -81,3 +94,13 @@ class NewStore:
 
     def check_root(self, root: str) -> None:
         artifactroot.check(self._uri, root)
+
+
+def running_runs(rows: Iterable[tuple[str, int, str, str]]) -> list[RunningRun]:
+    """Returns the runs of rows of id, start, and one tag's name and value, the oldest first."""
+    starts: dict[str, int] = {}
+    tags: dict[str, dict[str, str]] = {}
+    for run_id, started_ms, name, value in rows:
+        starts[run_id] = started_ms
+        tags.setdefault(run_id, {})[name] = value
+    return sorted((RunningRun(run_id, starts[run_id], tags[run_id]) for run_id in tags), key=lambda run: run.started_ms)

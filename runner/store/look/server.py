@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 from runner.errors import StoreUnreachable
 from runner.files import jsontext
 from runner.store import address
-from runner.store.look import artifactroot, httplook
-from runner.store.look.seen import DEFAULT_ID, Away, Experiment, StoredRun
+from runner.store.look import artifactroot, httplook, seen
+from runner.store.look.seen import DEFAULT_ID, OWNER_TAGS, Away, Experiment, RunningRun, StoredRun
+from runner.store.session_run import OWNER_TAG, PROJECT, SOURCE_TAG
 
 if TYPE_CHECKING:
     from requests import Response
@@ -24,6 +25,8 @@ ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 TRANSIENT = (408, 425, 429, 502, 503, 504)
 MESSAGE_LENGTH = 100
+ANSWERED = 20
+"""Experiments or runs of one answer, which must be smaller than `httplook.LARGEST_ANSWER`."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 OTHER_LOGIN = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4")
 """Variables of login methods that require MLflow. Such a server is not checked."""
@@ -51,6 +54,19 @@ class Server:
         if run is None:
             return None
         return StoredRun(run_id, run["info"]["lifecycle_stage"] != "active", run["info"]["artifact_uri"])
+
+    def running(self) -> list[RunningRun]:
+        """Returns the runs that are RUNNING and name an owner or this project, the oldest first."""
+        experiments = self._found("experiments", {"view_type": "ACTIVE_ONLY"})
+        ids = [str(each["experiment_id"]) for each in experiments]
+        rows = []
+        for clause in (f"tags.`{OWNER_TAG}` LIKE '%'", f"tags.`{SOURCE_TAG}` = '{PROJECT}'"):
+            query = f"attributes.status = 'RUNNING' AND {clause}"
+            for run in self._found("runs", {"experiment_ids": ids, "filter": query}):
+                info, tags = run["info"], run["data"].get("tags", ())
+                start = int(info.get("start_time", 0))
+                rows += [(info["run_id"], start, tag["key"], tag["value"]) for tag in tags if tag["key"] in OWNER_TAGS]
+        return seen.running_runs(rows)
 
     def default_root(self) -> str | None:
         default = self.by_id(DEFAULT_ID)  # the server's options determine its root, too
@@ -92,6 +108,20 @@ class Server:
             "--default-artifact-root, and set MLFLOW_EXPERIMENT_NAME to a new name (an experiment keeps its "
             "first artifact root)"
         )
+
+    def _found(self, kind: str, query: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Returns all that a search of experiments or runs finds."""
+        found: list[dict[str, Any]] = []
+        page: dict[str, str] = {}
+        while True:
+            answer = httplook.post(self._uri, f"{API}/{kind}/search", {**query, **page, "max_results": ANSWERED})
+            content = _object(answer)
+            if answer.status_code != 200:
+                raise self._refusal(answer.status_code, content.get("error_code"), _message(answer, content))
+            found += content.get(kind, ())
+            if not (token := content.get("next_page_token")):
+                return found
+            page = {"page_token": token}
 
     def _answer(self, path: str, key: str, query: Mapping[str, str]) -> dict[str, Any] | None:
         """Returns the object `key` of the response, None if the server does not have it."""

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from runner.doctor import examination
 from runner.machine import nvml
 from tests.support.processes import Main
 
@@ -35,7 +36,8 @@ def test_json_is_one_object(main: Main) -> None:
     code, out, _ = main("doctor", "--gpu", "cpu", "--json")
     report = json.loads(out)
     assert (code, report["exit_code"], report["valid"], report["gpu"]) == (0, 0, True, "cpu")
-    assert [set(check) for check in report["checks"]] == [{"name", "state", "finding", "remedy", "exit_code"}] * 13
+    assert {check["name"] for check in report["checks"]} >= {*examination.INSIDE}
+    assert all(set(check) == {"name", "state", "finding", "remedy", "exit_code"} for check in report["checks"])
 
 
 def test_a_card_that_is_here_is_examined(main: Main, monkeypatch: pytest.MonkeyPatch, card: nvml.Any) -> None:

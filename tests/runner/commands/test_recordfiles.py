@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -90,12 +91,32 @@ def test_a_copy_of_a_record_is_told(main: Main, tmp_path: Path) -> None:
 def test_import_and_verify_count_the_same_files(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
     committed = next((ROOT / "experiments" / "records").rglob("ab.json")).parent
     records = len(list(committed.glob("*.json"))) - 1
-    report = store.ImportReport(("r",) * records, (), 1, ("ab",), (), ("x",))
-    monkeypatch.setattr(store, "import_folder", lambda _folder: report)
+    report = store.ImportReport(("r",) * records, (), 1, ("ab",), (), ("x",), ("y",))
+    monkeypatch.setattr(store, "import_folder", lambda _folder, _older_than: report)
     assert main("verify", str(committed))[1] == f"ok {records} records and 1 A/B manifest\n"
     assert main("import", str(committed))[1] == (
         f"{records} records imported, 0 already there; 1 A/B manifest\n1 A/B: ab\n1 abandoned run closed: x\n"
     )
+
+
+@pytest.mark.parametrize(("text", "duration"), [("90m", timedelta(minutes=90)), ("7d", timedelta(days=7))])
+def test_an_age_reaches_the_import_and_what_stays_open_is_said(
+    main: Main, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, duration: timedelta
+) -> None:
+    ages: list[timedelta | None] = []
+    report = store.ImportReport((), ("r",), 0, (), (), (), ("y", "z"))
+    monkeypatch.setattr(store, "import_folder", lambda _folder, older_than: ages.append(older_than) or report)
+    code, out, err = main("import", "--older-than", text, str(tmp_path))
+    assert (code, out) == (0, "0 records imported, 1 already there\n")
+    assert err.startswith("note: 2 runs are RUNNING whose process cannot be asked from here: y, z; `--older-than 7d`")
+    assert ages == [duration]
+
+
+@pytest.mark.parametrize("text", ["", "7", "0d", "-1d", "1.5h", "7 d", "7w", "100000d", "1e3h", "٣d"])
+def test_what_is_no_duration_is_refused_in_a_line(main: Main, tmp_path: Path, text: str) -> None:
+    code, out, err = main("import", "--older-than", text, str(tmp_path))
+    assert (code, out) == (11, "")
+    assert err.startswith(f"error: --older-than {text!r} is not a duration: write a whole number")
 
 
 @pytest.mark.parametrize("command", [("verify",), ("import",)])

@@ -9,7 +9,7 @@ import pytest
 
 from runner import store
 from runner.commands.sessionsettings import session_settings
-from runner.errors import MissingPackage
+from runner.errors import MissingPackage, StoreUnreachable
 from runner.launch.session import Settings
 from runner.record.spool import DEFAULT_SPOOL
 from runner.store import EntryRun
@@ -36,7 +36,10 @@ def test_a_named_folder_keeps_the_records_out_of_the_store(tmp_path: Path) -> No
     )
 
 
-def test_without_a_folder_or_under_mlflow_sessions_are_committed(tmp_path: Path) -> None:
+def test_without_a_folder_or_under_mlflow_sessions_are_committed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(EntryRun, "claim", lambda _self: None)
     assert (settings(None).spool, settings(None).commit) == (DEFAULT_SPOOL, store.commit)
     assert settings(tmp_path, EntryRun("0" * 32)).commit == store.commit
 
@@ -54,3 +57,21 @@ def test_a_store_that_does_not_answer_is_a_warning(
     monkeypatch.setattr(store, "before_measuring", lambda _run: "no answer from http://store")
     assert settings(None).commit == store.commit
     assert capsys.readouterr().err.startswith("warning: no answer from http://store; records are kept in the spool")
+
+
+@pytest.mark.parametrize("fault", [None, StoreUnreachable("the store is read-only: make it writable")])
+def test_the_run_that_mlflow_made_gets_its_owner_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fault: StoreUnreachable | None
+) -> None:
+    claimed: list[str] = []
+
+    def claim(run: EntryRun) -> None:
+        claimed.append(run.id)
+        if fault is not None:
+            raise fault
+
+    monkeypatch.setattr(EntryRun, "claim", claim)
+    assert settings(None, EntryRun("a" * 32)).commit == store.commit
+    assert claimed == ["a" * 32]
+    said = capsys.readouterr().err
+    assert said == ("" if fault is None else f"warning: {fault}; records are kept in the spool meanwhile\n")

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.medium
 
 NAMES = (
     *("gpu", "driver", "processes", "python", "environment", "disk", "mlflow run"),
-    *("host", "kernels", "container", "store", "spool", "cell"),
+    *("host", "kernels", "container", "store", "spool", "runs", "cell"),
 )
 
 

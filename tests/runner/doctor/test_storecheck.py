@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from runner import store
 from runner.doctor import storecheck
@@ -66,15 +65,6 @@ def test_records_that_were_not_imported_are_counted() -> None:
     assert found()["spool"] == Finding(
         "spool", NOTE, "2 of 3 records in spool/ not imported", "python -m runner import spool"
     )
-
-
-@pytest.mark.slow
-def test_runs_that_were_left_open_are_named(embedded: Path) -> None:
-    run = MlflowClient(f"sqlite:///{embedded}").create_run("0").info.run_id
-    finding = found()["store"]
-    assert finding.state == NOTE
-    assert finding.finding.endswith(f", 0 sessions, 1 run RUNNING ({run})")
-    assert finding.remedy == "python -m runner import spool closes those of killed commands"
 
 
 @pytest.mark.parametrize("content", [b"nonsense", b"SQLite format 3\0 and nothing else"])

@@ -184,11 +184,13 @@ def test_what_cannot_fit_is_refused_before_it_is_downloaded(
 def test_waiting_for_the_host_is_no_cost_of_the_session(
     settings: MakeSettings, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    times = iter((10.0, 12.5))
+    times = iter((9.0, 10.0, 12.5))
     monkeypatch.setattr("runner.launch.session.time.monotonic", lambda: next(times))
+    monkeypatch.setattr("runner.job.time.time", lambda: 1_700_000_000.0)
     run(settings())
-    # asked at 10.0 s, held at 12.5 s: the session began 2500 ms later
+    # asked at 10.0 s, held at 12.5 s: the session began 2500 ms later, on both clocks
     assert jobs[0].session.started_ms == 1_000 + 2_500
+    assert jobs[0].started_s == pytest.approx(9.0 - (1_700_000_000.0 - 1.0) + 2.5)
 
 
 def test_the_host_is_held_while_measuring_and_storing_and_not_when_shared(

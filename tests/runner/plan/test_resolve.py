@@ -268,7 +268,7 @@ def test_the_engine_runs_gptq_on_its_own_kernel_cache_and_attention(card: MakeCa
 
 def test_the_job_of_a_plan_is_the_plan_with_a_session(card: MakeCard) -> None:
     plan = resolve(Request(ctx="64", seed="7", study="floor"), (card("NVIDIA L4"),))
-    job = plan.job("0123456789abcdef", {"ctx": "64"}, 2, 1_000)
+    job = plan.job("0123456789abcdef", {"ctx": "64"}, 2, 1_000, 0.5)
     assert asdict(job.session) == {
         "id": "0123456789abcdef",
         "study": "floor",
@@ -313,7 +313,7 @@ def test_a_varied_ctx_is_checked(card: MakeCard) -> None:
 @pytest.mark.parametrize(("text", "is_on"), [("auto", False), ("off", False), ("on", True)])
 def test_energy_is_no_part_of_the_cell_and_goes_into_the_job(card: MakeCard, text: str, is_on: bool) -> None:
     plan = resolve(Request(energy=text), (card("NVIDIA L4"),))
-    assert (plan.energy, plan.job("id", {}, 0, 0).energy) == (is_on, is_on)
+    assert (plan.energy, plan.job("id", {}, 0, 0, 0.0).energy) == (is_on, is_on)
     assert plan.cell.key == resolve(Request(), (card("NVIDIA L4"),)).cell.key
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -27,24 +28,76 @@ def test_a_name_with_brackets_does_not_hide_the_parent(monkeypatch: pytest.Monke
     assert list(proc.ancestors(77)) == [42]
 
 
-@pytest.mark.parametrize("change", [{"boot": "an earlier one"}, {"started": "1"}])
-def test_a_reboot_or_a_reused_pid_means_that_the_process_has_ended(change: dict[str, str]) -> None:
+@pytest.mark.parametrize("change", [{"boot": "an earlier one"}, {"started": "1"}, {"pid": 2**22 + 1}])
+def test_a_reboot_or_a_reused_pid_means_that_the_process_has_ended(
+    change: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "installation_id", lambda: "a machine id")
     here = proc.this_process()
-    assert not proc.has_ended(here)
-    assert proc.has_ended(replace(here, **change))  # type: ignore[arg-type]  # one str field at a time
+    assert proc.state(here) == proc.LIVES
+    assert proc.state(replace(here, **change)) == proc.ENDED  # type: ignore[arg-type]  # one field at a time
 
 
-@pytest.mark.parametrize("change", [{"host": "another", "started": "1"}, {"namespace": "pid:[1]", "started": "1"}])
+def test_without_an_installations_id_a_reboot_cannot_be_told_from_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "installation_id", lambda: "")
+    assert proc.state(replace(proc.this_process(), boot="another")) == proc.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"host": "another", "started": "1"}, {"namespace": "pid:[1]"}, {"namespace": ""}, {"started": ""}],
+)
 def test_of_a_process_elsewhere_nothing_is_known(change: dict[str, str]) -> None:
     elsewhere = replace(proc.this_process(), **change)  # type: ignore[arg-type]  # str fields only
-    assert not proc.has_ended(elsewhere)
+    assert proc.state(elsewhere) == proc.UNKNOWN
 
 
 def test_a_zombie_has_ended() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    assert proc.has_ended(replace(proc.this_process(), pid=child.pid, started="1"))
+    assert proc.state(replace(proc.this_process(), pid=child.pid, started="1")) == proc.ENDED
     child.wait()
+
+
+@pytest.mark.medium
+def test_a_process_in_a_pid_namespace_inside_ours_is_seen() -> None:
+    """As in a container that has this host's name: its pid is another one there."""
+    code = "from runner.processes import proc; print(proc.this_process().text, flush=True); input()"
+    command = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-c", code]
+    if os.getuid() != 0:
+        command[1:1] = ["--user", "--map-root-user"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as inside:
+        assert inside.stdout is not None
+        process = proc.parsed(inside.stdout.readline())
+        assert process is not None
+        assert (process.pid, process.namespace == proc.this_process().namespace) == (1, False)
+        assert proc.state(process) == proc.LIVES
+        inside.kill()
+    assert proc.state(process) == proc.UNKNOWN
+
+
+def test_a_process_that_proc_hides_may_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for other users, where /proc is mounted with hidepid."""
+    here = proc.this_process()
+    monkeypatch.setattr(proc, "_stat", lambda _pid: [])
+    assert proc.state(here) == proc.UNKNOWN
+    assert proc.state(replace(here, pid=2**22 + 1)) == proc.ENDED
+
+
+def test_an_identity_is_read_back() -> None:
+    here = proc.this_process()
+    assert proc.parsed(here.text) == here
+
+
+@pytest.mark.parametrize("change", [{"pid": "1"}, {"pid": True}, {"pid": 0}, {"pid": 2**40}, {"host": 1}, {"more": ""}])
+def test_what_is_no_identity_is_refused(change: dict[str, object]) -> None:
+    here = json.loads(proc.this_process().text)
+    assert proc.parsed(json.dumps({**here, **change})) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "3", "{}", "[" * 100_000])
+def test_what_is_no_identity_at_all_is_refused(text: str) -> None:
+    assert proc.parsed(text) is None
 
 
 def test_a_program_has_a_name_until_it_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

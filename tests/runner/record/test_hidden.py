@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tests.support.records import example_record
 
 LITTER = (
     "._one.json",
-    ".one.json.1234.tmp",
+    f".one.json.{os.getpid()}.tmp",
     ".ipynb_checkpoints/one-checkpoint.json",
     ".DS_Store",
     ".git/x.json",

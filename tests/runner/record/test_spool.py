@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,42 @@ def test_space_that_a_killed_process_kept_is_given_back(tmp_path: Path) -> None:
         path.touch()
     assert spool.clear_abandoned(tmp_path) == [tmp_path / "inner" / "a.json"]
     assert (kept.exists(), thrown_away.exists()) == (False, True)
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("place", ["record.json", ".runs/0123", ".studies/floor.json"])
+def test_what_a_killed_process_was_writing_is_deleted(tmp_path: Path, place: str) -> None:
+    code = "import os, signal, sys; from pathlib import Path; from runner.record import record; "
+    code += "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL); "
+    code += "record.write_text_durably(Path(sys.argv[1]), 'half')"
+    path = tmp_path / place
+    assert subprocess.run([sys.executable, "-c", code, path], check=False).returncode == -signal.SIGKILL
+    (left,) = path.parent.iterdir()
+    assert left.name.startswith(f".{path.name}.")
+    assert spool.clear_abandoned(tmp_path) == [path]
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.medium
+def test_what_a_worker_that_was_killed_was_writing_is_deleted_when_its_command_has_ended(tmp_path: Path) -> None:
+    """The command holds the space that it has reserved for the record."""
+    code = "import os, signal, sys; from pathlib import Path; from runner.record import record; "
+    code += "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL); "
+    code += "record.write_text_durably(Path(sys.argv[1]), 'half')"
+    path = tmp_path / "record.json"
+    with spool.reserved(path, SIZE):
+        subprocess.run([sys.executable, "-c", code, path], check=False)
+        assert spool.clear_abandoned(tmp_path) == []
+    assert spool.clear_abandoned(tmp_path) == [path]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_living_process_is_writing_stays(tmp_path: Path) -> None:
+    own = spool.temporary_path(tmp_path / "record.json")
+    own.touch()
+    (tmp_path / ".notes.tmp").touch()  # somebody else's
+    assert spool.clear_abandoned(tmp_path) == []
+    assert {path.name for path in tmp_path.iterdir()} == {own.name, ".notes.tmp"}
 
 
 def test_a_spool_is_made_with_its_parents_and_used_again(tmp_path: Path) -> None:

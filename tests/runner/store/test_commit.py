@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from runner import store
 from runner.errors import BadRecord
 from runner.record import metrics, record
+from runner.store import owner
 from runner.store.commit import BATCH_ENTITIES, Committed, _log_numbers, closed_on_failure, log_files, store_view
 from runner.store.session_run import COMMITTED_TAG, view
 from tests.runner.store import contents
@@ -341,5 +342,5 @@ def test_a_call_has_at_most_as_many_entities_as_mlflow_takes() -> None:
     _log_numbers(cast("MlflowClient", Client()), "run", session_view)
     assert max(map(sum, calls)) == BATCH_ENTITIES
     assert sum(map(sum, calls)) == sum(
-        map(len, (session_view.params, session_view.tags, session_view.metrics, session_view.series))
+        map(len, (session_view.params, session_view.tags, owner.tag(), session_view.metrics, session_view.series))
     )

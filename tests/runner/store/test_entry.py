@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +14,8 @@ from mlflow import MlflowClient
 from runner import store
 from runner.errors import GpuNotFound, Interrupted, OutOfMemory, Terminated
 from runner.processes import proc, signals
-from runner.record import open_runs, record, sidecar
-from runner.store import EntryRun, address
+from runner.record import open_runs
+from runner.store import EntryRun, owner
 from tests.runner.store import contents
 from tests.support.derive import typed
 from tests.support.records import example_record
@@ -122,39 +119,6 @@ def test_a_name_that_is_no_run_id_is_no_file_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.medium
-def test_the_run_of_a_killed_entry_is_closed_by_the_import_in_whatever_experiment(
-    sqlite_uri: str, tmp_path: Path
-) -> None:
-    elsewhere = MlflowClient(tracking_uri=sqlite_uri).create_experiment("chosen with mlflow run --experiment-name")
-    run_id = _made_run(sqlite_uri, elsewhere)
-    killed = _entry_process(run_id, tmp_path)
-    try:
-        # while it lives its run is its own
-        assert store.import_folder(tmp_path).closed == ()
-        assert _status(sqlite_uri, run_id) == "RUNNING"
-    finally:
-        killed.send_signal(signal.SIGKILL)
-        killed.wait()
-    assert store.import_folder(tmp_path).closed == (run_id,)
-    run = MlflowClient(tracking_uri=sqlite_uri).get_run(run_id)
-    assert (run.info.status, run.data.tags["reason"]) == ("FAILED", "abandoned")
-    assert store.import_folder(tmp_path).closed == ()
-    assert list((tmp_path / "spool" / ".runs").iterdir()) == []
-
-
-@pytest.mark.medium
-def test_a_run_that_mlflow_closed_after_a_kill_is_told_why_by_the_import(sqlite_uri: str, tmp_path: Path) -> None:
-    run_id = _made_run(sqlite_uri)
-    killed = _entry_process(run_id, tmp_path)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    client = MlflowClient(tracking_uri=sqlite_uri)
-    client.set_terminated(run_id, "FAILED")  # as `mlflow run` does, which does not know why
-    assert store.import_folder(tmp_path).closed == (run_id,)
-    assert client.get_run(run_id).data.tags["reason"] == "abandoned"
-
-
-@pytest.mark.medium
 def test_the_marker_is_left_before_the_command_line_is_imported(sqlite_uri: str, tmp_path: Path) -> None:
     code = "import sys; from runner import __main__ as m; m._command_line = lambda *_: sys.exit(len(sys.modules)); "
     code += "m._entry_run(['cell', '--spool', 'there']); print('runner.cli' in sys.modules, 'mlflow' in sys.modules)"
@@ -171,77 +135,14 @@ def test_the_marker_is_left_before_the_command_line_is_imported(sqlite_uri: str,
     assert (tmp_path / "there" / ".runs" / run_id).exists()
 
 
-def _entry_process(run_id: str, folder: Path) -> subprocess.Popen[str]:
-    """A real command that waits for the host, held by another session: long before it needs MLflow."""
-    lock = folder / "lock"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DECODE_FLOOR_LOCK_DIR": str(lock)}
-    held = (
-        "from runner.machine import hostlock; h = hostlock.hold(False, print); h.__enter__(); print('held', flush=True)"
-    )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", f"{held}; print('held', flush=True); input()"],
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    command = ["-m", "runner", "cell", "--gpu", "cpu", "--model", "tiny", "--ctx", "64"]
-    entry = subprocess.Popen(
-        [sys.executable, *command],
-        env={**environment, "MLFLOW_RUN_ID": run_id},
-        cwd=folder,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert entry.stderr is not None
-    assert "waiting for another session" in entry.stderr.readline()
-    holder.kill()
-    return entry
+@pytest.mark.medium
+def test_a_claimed_run_names_this_process_as_its_owner(any_uri: str) -> None:
+    run_id = _made_run(any_uri)
+    EntryRun(run_id).claim()
+    assert owner.owner_of(MlflowClient(tracking_uri=any_uri).get_run(run_id).data.tags) == proc.this_process()
 
 
 @pytest.mark.medium
-def test_a_killed_entry_whose_record_is_there_has_it_imported(sqlite_uri: str, tmp_path: Path) -> None:
-    run_id = _made_run(sqlite_uri)
-    _leave_marker(tmp_path, run_id)
-    record.write(example_record(), tmp_path / "session.json")
-    sidecar.remember_run(tmp_path / "session.json", run_id)
-    report = store.import_folder(tmp_path)
-    assert (report.imported, report.closed, report.refused) == ((run_id,), (), ())
-    assert _status(sqlite_uri, run_id) == "FINISHED"
-    assert list((tmp_path / ".runs").iterdir()) == []
-
-
-def _leave_marker(spool: Path, run_id: str, **changes: str | int) -> None:
-    """The marker of a process that has ended, unless `changes` say otherwise."""
-    owner = replace(proc.this_process(), **{"started": "1", **changes})  # type: ignore[arg-type]  # mixed fields
-    (spool / ".runs").mkdir(exist_ok=True)
-    (spool / ".runs" / run_id).write_text(json.dumps(asdict(owner)))
-
-
-@pytest.mark.medium
-def test_runs_of_others_that_are_running_are_left_alone(sqlite_uri: str, tmp_path: Path) -> None:
-    unmarked = _made_run(sqlite_uri)
-    _leave_marker(tmp_path, _made_run(sqlite_uri), host="another")
-    _leave_marker(tmp_path, _made_run(sqlite_uri), namespace="pid:[1]", pid=1)
-    EntryRun(_made_run(sqlite_uri)).mark(tmp_path)
-    (tmp_path / ".runs" / _made_run(sqlite_uri)).write_text("not JSON")
-    assert store.import_folder(tmp_path).closed == ()
-    assert {run.info.status for run in contents.runs(sqlite_uri)} == {"RUNNING"}
-    assert _status(sqlite_uri, unmarked) == "RUNNING"
-
-
-@pytest.mark.medium
-def test_a_marker_of_a_run_in_another_store_is_kept_for_that_one(sqlite_uri: str, tmp_path: Path) -> None:
-    assert address.tracking_uri() == sqlite_uri
-    _leave_marker(tmp_path, "0" * 32)
-    assert store.import_folder(tmp_path).closed == ()
-    assert [file.name for file in (tmp_path / ".runs").iterdir()] == ["0" * 32]
-
-
-def test_an_import_without_markers_and_records_needs_no_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
-    started = time.monotonic()
-    assert store.import_folder(tmp_path).closed == ()
-    assert time.monotonic() - started < 1
+def test_a_run_of_another_store_cannot_be_claimed(sqlite_uri: str) -> None:
+    EntryRun("0" * 32).claim()
+    assert contents.runs(sqlite_uri) == []

@@ -31,7 +31,7 @@ def findings(job, **changes):
 @pytest.mark.medium
 def test_accounted_and_measured_bytes_go_where_they_belong(monkeypatch, tiny_job):
     monkeypatch.setattr(assemble.registry, "weight_bytes", lambda *_: 111)
-    clock = Clock(1_000)
+    clock = Clock(1_000, 0.0)
     clock.seconds |= {"prefill": 1.0, "steps": 2.0}
     made = assemble.measured(findings(tiny_job), clock)
     assert (made.bytes.weights, made.bytes.weights_measured) == (111, 222)
@@ -62,7 +62,7 @@ def test_the_cost_is_by_phase_and_in_all_from_the_commands_start(monkeypatch, ti
         session=replace(tiny_job.session, started_ms=started_ms),
         device=replace(tiny_job.device, uuid="GPU-1"),
     )
-    clock = Clock(started_ms)
+    clock = Clock(started_ms, time.monotonic() - 5)
     clock.seconds = {"build": 1.23456, "prefill": 1.0, "steps": 2.0}
     made = assemble.measured(findings(job), clock)
     env_key = record.env_key(EXAMPLE.environment)
@@ -79,6 +79,6 @@ def test_the_cost_is_by_phase_and_in_all_from_the_commands_start(monkeypatch, ti
 @pytest.mark.medium
 def test_files_outside_the_package_are_not_named(monkeypatch, tiny_job):
     monkeypatch.setattr(assemble.codekey, "code_files", lambda: None)
-    clock = Clock(1_000)
+    clock = Clock(1_000, 0.0)
     clock.seconds |= {"prefill": 1.0, "steps": 2.0}
     assert "code_files" not in to_json(assemble.measured(findings(tiny_job), clock).keys)

@@ -47,7 +47,7 @@ def run(tiny_job, tmp_path):
             replace(tiny_job, cell=replace(tiny_job.cell, runtime=name, cache="static"), protocol=PROTOCOL)
             for name in names
         )
-        found = bench.run(Assignment(jobs, refusals, rounds, str(tmp_path / "found.json")), Clock(1_000))
+        found = bench.run(Assignment(jobs, refusals, rounds, str(tmp_path / "found.json")), Clock(1_000, 0.0))
         assert from_json(Bench, json.loads((tmp_path / "found.json").read_text())) == found
         return found, {entry.runtime: entry for entry in found.entries}
 
@@ -130,7 +130,7 @@ def test_runtimes_that_compile_are_built_first(tiny_job, runtimes, monkeypatch, 
     runtimes["compiler"] = (None, {"compiles": True})
     monkeypatch.setattr(bench, "_entrant", lambda job, *_: log.append(job.cell.runtime) or job)
     jobs = [replace(tiny_job, cell=replace(tiny_job.cell, runtime=name)) for name in ("eager", "graph", "compiler")]
-    assert [*bench._built(jobs, None, Clock(1_000))] == log == ["compiler", "eager", "graph"]
+    assert [*bench._built(jobs, None, Clock(1_000, 0.0))] == log == ["compiler", "eager", "graph"]
 
 
 def test_each_pass_is_warmed_up_timed_and_checked(tiny_job, monkeypatch, log):
@@ -139,7 +139,7 @@ def test_each_pass_is_warmed_up_timed_and_checked(tiny_job, monkeypatch, log):
     monkeypatch.setattr(bench.clocks, "wall", lambda step, steps: log.append((step, steps)) or timed)
     keeper = SimpleNamespace(check_pass=lambda *given: log.append(given))
     entrant = bench.Entrant(replace(tiny_job, protocol=PROTOCOL), "step", keeper)
-    bench._pass(entrant, "round 1", Clock(1_000))
+    bench._pass(entrant, "round 1", Clock(1_000, 0.0))
     assert log == [("step", 64, 5), ("step", 30), ("round 1", (4, 5), 3, 30)]
     assert entrant.rounds == ["a pass"]
 
@@ -150,7 +150,7 @@ def test_memory_that_ends_in_a_round_ends_the_bench(tiny_job, monkeypatch):
 
     monkeypatch.setattr(bench, "_shared", exhaust)
     with pytest.raises(OutOfMemory):
-        bench.run(Assignment((tiny_job,), (), 1, "unused"), Clock(1_000))
+        bench.run(Assignment((tiny_job,), (), 1, "unused"), Clock(1_000, 0.0))
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_the_passes_of_a_bench_are_in_turns_over_what_the_first_job_says(three, 
     monkeypatch.setattr(bench, "_bench", lambda order, found: (order, found))
     monkeypatch.setattr(bench.result, "dump", lambda _: "the file")
     order = replace(three, result_path=str(tmp_path / "found.json"))
-    _, found = bench.run(order, Clock(1_000))
+    _, found = bench.run(order, Clock(1_000, 0.0))
     passes = [("round 1", "a"), ("round 1", "c"), ("round 2", "c"), ("round 2", "a")]
     assert log == ["card of a", "card of a", "model of a", *passes, "card of a"]
     assert (found.built, found.turns, found.weight_bytes) == (built, (("a", "c"), ("c", "a")), 7)
@@ -203,7 +203,7 @@ def test_a_step_is_driven_over_the_short_context_and_from_ctx(tiny_job, monkeypa
     monkeypatch.setattr(registry, "runtime", lambda _: runtime)
     monkeypatch.setattr(bench.packages, "check_cell", lambda _: None)
     monkeypatch.setattr(bench, "Gatekeeper", lambda *_: keeper)
-    entrant = bench._entrant(replace(tiny_job, protocol=PROTOCOL), bench.Shared(None, None, None, 0), Clock(1_000))
+    entrant = bench._entrant(replace(tiny_job, protocol=PROTOCOL), bench.Shared(None, None, None, 0), Clock(1_000, 0.0))
     assert (entrant.step, entrant.keeper) == (step, keeper)
     assert log == [17, ("short", 17), 64, ("ctx", 64)]
 
@@ -227,5 +227,5 @@ def test_a_cards_memory_is_given_back_behind_the_reference(tiny_job, monkeypatch
     monkeypatch.setattr(bench.model, "weight_bytes", lambda _: 7)
     monkeypatch.setattr(bench.torch.cuda, "empty_cache", lambda: log.append("emptied"))
     job = replace(tiny_job, device=replace(tiny_job.device, kind=kind))
-    assert bench._shared(job, Clock(1_000)).weight_bytes == 7
+    assert bench._shared(job, Clock(1_000, 0.0)).weight_bytes == 7
     assert log == emptied

@@ -87,7 +87,7 @@ def test_a_session_is_refused_before_anything_is_measured(sees, tiny_job, monkey
     sees(OTHER)
     monkeypatch.setattr("runner.worker.probes.read_bytes", lambda _: pytest.fail("measured"))
     with pytest.raises(Mismatch):
-        session.run(replace(tiny_job, device=H200), Clock(1_000))
+        session.run(replace(tiny_job, device=H200), Clock(1_000, 0.0))
 
 
 @pytest.mark.parametrize("uuid", ["", UUID[:8], UUID[:-1], f"{UUID}0", f"{UUID}/1/0"])

@@ -41,7 +41,7 @@ class Session:
         self.job = replace(job, protocol=PROTOCOL, device=replace(job.device, uuid=FIRST), energy=True)
 
     def measure(self):
-        return energy.measure(self.step, self.keeper, self.job, Clock(1_000))
+        return energy.measure(self.step, self.keeper, self.job, Clock(1_000, 0.0))
 
 
 @pytest.fixture
@@ -227,6 +227,6 @@ def test_nvml_is_open_during_the_pass_and_shut_after_it(session):
 
 
 def test_phases_of_the_pass_are_its_own_cost(session):
-    one, clock = session(Meter()), Clock(1_000)
+    one, clock = session(Meter()), Clock(1_000, 0.0)
     energy.measure(one.step, one.keeper, one.job, clock)
     assert {"energy", "verify"} <= set(clock.seconds)

@@ -130,7 +130,7 @@ def test_the_model_is_left_without_hooks(prepared):
 @pytest.mark.slow
 def test_a_session_prints_it_after_all_that_is_timed(tiny_job, capfd):
     with torch.inference_mode():
-        found = to_json(session.run(replace(tiny_job, explain=True), Clock(1_000)))
+        found = to_json(session.run(replace(tiny_job, explain=True), Clock(1_000, 0.0)))
     said = capfd.readouterr().out.splitlines()
     assert [line for line in said if "explain-gate" in line] == said[-4:]
     assert found["valid"], found["reasons"]
@@ -138,5 +138,5 @@ def test_a_session_prints_it_after_all_that_is_timed(tiny_job, capfd):
 
 @pytest.mark.slow
 def test_a_session_says_nothing_of_it_unless_asked(tiny_job, capfd):
-    session.run(tiny_job, Clock(1_000))
+    session.run(tiny_job, Clock(1_000, 0.0))
     assert "explain-gate" not in capfd.readouterr().out

@@ -48,7 +48,7 @@ def measure(gpu_job: Job, monkeypatch: pytest.MonkeyPatch) -> Measure:
         words = {"kernel": "fused", "runtime": "fused", "attention": "engine", "cache": "static", "ctx": ctx}
         cell = replace(gpu_job.cell, model=name, **words)
         job = replace(gpu_job, cell=cell, model_name=name, shape=shape)
-        found: dict[str, Any] = to_json(session.run(job, Clock(1_000)))
+        found: dict[str, Any] = to_json(session.run(job, Clock(1_000, 0.0)))
         print(json.dumps({"model": name, "ctx": ctx, **summary(found)}))
         return found
 

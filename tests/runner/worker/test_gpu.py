@@ -34,7 +34,7 @@ def test_the_card_that_torch_sees_is_the_one_that_nvml_named(gpu_job):
 
 @pytest.mark.parametrize("cache", ["dynamic", "static"])
 def test_a_session_has_every_pass_and_they_agree(gpu_job, cache):
-    found = to_json(session.run(replace(gpu_job, cell=replace(gpu_job.cell, cache=cache)), Clock(1_000)))
+    found = to_json(session.run(replace(gpu_job, cell=replace(gpu_job.cell, cache=cache)), Clock(1_000, 0.0)))
     assert found["valid"], found["reasons"]
     assert recompute.differences(json.loads(Path(gpu_job.record_path).read_text())) == []
     assert {"wall", "span", "rate", "busy"} <= found["passes"].keys()
@@ -53,7 +53,7 @@ def graph_cell(job, **changes):
 
 @pytest.mark.parametrize("options", [{}, {"sdpa": "math"}])
 def test_a_graph_is_one_launch_that_says_what_eager_says(gpu_job, options):
-    found = to_json(session.run(graph_cell(gpu_job, options=options), Clock(1_000)))
+    found = to_json(session.run(graph_cell(gpu_job, options=options), Clock(1_000, 0.0)))
     assert found["valid"], found["reasons"]
     assert recompute.differences(json.loads(Path(gpu_job.record_path).read_text())) == []
     assert found["actual"]["graph_mode"] == "whole-step"
@@ -62,7 +62,7 @@ def test_a_graph_is_one_launch_that_says_what_eager_says(gpu_job, options):
 
 
 def test_what_is_declared_deterministic_repeats_itself_and_is_repeated_by_the_graph_bit_by_bit(gpu_job):
-    found = to_json(session.run(graph_cell(gpu_job, options={"sdpa": "math"}), Clock(1_000)))
+    found = to_json(session.run(graph_cell(gpu_job, options={"sdpa": "math"}), Clock(1_000, 0.0)))
     assert "math" in attention.DETERMINISTIC
     assert registry.kernel(found["cell"]["kernel"]).DECLARATION.deterministic
     for likeness in found["gate"]["eager"]:
@@ -73,7 +73,7 @@ def test_what_is_declared_deterministic_repeats_itself_and_is_repeated_by_the_gr
 @pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
 def test_a_compiled_session_is_valid_in_each_mode(gpu_job, mode):
     cell = replace(gpu_job.cell, cache="static", runtime="compile", options={"mode": mode})
-    found = to_json(session.run(replace(gpu_job, cell=cell), Clock(1_000)))
+    found = to_json(session.run(replace(gpu_job, cell=cell), Clock(1_000, 0.0)))
     assert found["valid"], found["reasons"]
     assert recompute.differences(json.loads(Path(gpu_job.record_path).read_text())) == []
     assert found["cost_s"]["compile"] > 0
@@ -89,7 +89,7 @@ def test_a_kernel_that_the_graph_did_not_capture_makes_the_session_invalid(gpu_j
             return build(model, tokens, job)
 
         monkeypatch.setattr(graph, "build", build_broken)
-        found = to_json(session.run(graph_cell(gpu_job), Clock(1_000)))
+        found = to_json(session.run(graph_cell(gpu_job), Clock(1_000, 0.0)))
     # the logits are still those that the gate has spoilt
     assert any("the step that is timed is at fault (" in reason for reason in found["reasons"]), found["reasons"]
 
@@ -105,7 +105,7 @@ def test_an_empty_graph_ends_the_session(gpu_job, monkeypatch):
 
         monkeypatch.setattr(graph, "build", build_broken)
         with pytest.raises(Mismatch, match="the profile shows 0 of its matrix products"):
-            session.run(graph_cell(gpu_job), Clock(1_000))
+            session.run(graph_cell(gpu_job), Clock(1_000, 0.0))
 
 
 # a replayed step that does nothing is short of launches, which the profile shows before the gate judges
@@ -133,9 +133,9 @@ def test_a_timed_step_that_cheats_makes_the_session_invalid(request, monkeypatch
     )
     if name in DO_NOTHING and runtime in SEEN_BY_THE_PROFILE:
         with pytest.raises(Mismatch, match=SEEN_BY_THE_PROFILE[runtime]):
-            session.run(job, Clock(1_000))
+            session.run(job, Clock(1_000, 0.0))
         return
-    found = to_json(session.run(job, Clock(1_000)))
+    found = to_json(session.run(job, Clock(1_000, 0.0)))
     assert recompute.differences(json.loads(Path(job.record_path).read_text())) == []
     seen = {reason.split(":")[0] for reason in found["reasons"]}
     assert {"gate wall", "gate span", "gate rate", "gate busy"} <= seen, found["reasons"]
@@ -196,7 +196,7 @@ def test_the_option_sdpa_is_obeyed_or_refused(gpu_job, backend):
     """Never another backend in its place; which ones take grouped queries depends on the card and on torch."""
     job, refusal = replace(gpu_job, cell=replace(gpu_job.cell, options={"sdpa": backend})), None
     try:
-        found = to_json(session.run(job, Clock(1_000)))
+        found = to_json(session.run(job, Clock(1_000, 0.0)))
     except Mismatch as error:
         refusal = str(error)
     if refusal is not None:

@@ -47,7 +47,7 @@ def needs(kernel):
 def test_a_session_on_each_kernel_is_valid(packed_job, quant, kernel, scheme, options, runtime):
     needs(kernel)
     asked = packed_job(quant, kernel, scheme, runtime, options=options)
-    found = to_json(session.run(asked, Clock(1_000)))
+    found = to_json(session.run(asked, Clock(1_000, 0.0)))
     assert found["valid"], found["reasons"]
     assert recompute.differences(json.loads(Path(asked.record_path).read_text())) == []
     assert found["actual"]["products_per_step"] >= 7 * asked.shape.layers
@@ -68,7 +68,7 @@ def test_a_session_on_each_kernel_is_valid(packed_job, quant, kernel, scheme, op
 def test_a_session_over_a_written_checkpoint_is_valid(packed_job, name, quant, kernel, scheme):
     needs(kernel)
     asked = of_checkpoint(packed_job(quant, kernel, scheme, "graph"), name)
-    found = to_json(session.run(asked, Clock(1_000)))
+    found = to_json(session.run(asked, Clock(1_000, 0.0)))
     assert found["valid"], found["reasons"]
     assert recompute.differences(json.loads(Path(asked.record_path).read_text())) == []
 
@@ -156,7 +156,7 @@ def test_inputs_in_the_order_of_their_activations_are_honoured(kernel):
 
 
 def test_the_engine_says_what_the_reference_says(engine_job):
-    found = to_json(session.run(engine_job, Clock(1_000)))
+    found = to_json(session.run(engine_job, Clock(1_000, 0.0)))
     assert found["valid"], found["reasons"]
     assert recompute.differences(json.loads(Path(engine_job.record_path).read_text())) == []
     assert found["actual"]["settings"]["embedding"] == "cpu"
@@ -169,7 +169,7 @@ def test_the_engine_says_what_the_reference_says(engine_job):
 )
 def test_the_engine_runs_a_written_checkpoint(engine_job, name, scheme):
     cell = replace(engine_job.cell, options={"sdpa": "flash"})
-    found = to_json(session.run(of_checkpoint(replace(engine_job, cell=cell, scheme=scheme), name), Clock(1_000)))
+    found = to_json(session.run(of_checkpoint(replace(engine_job, cell=cell, scheme=scheme), name), Clock(1_000, 0.0)))
     assert found["valid"], found["reasons"]
 
 
@@ -188,6 +188,6 @@ def test_an_engine_whose_prompt_sees_what_comes_after_is_rejected(engine_job, mo
         step._chosen.copy_(step.logits.argmax(dim=-1, keepdim=True))
 
     monkeypatch.setattr(engine.EngineStep, "_forward", left_alone)
-    found = to_json(session.run(engine_job, Clock(1_000)))
+    found = to_json(session.run(engine_job, Clock(1_000, 0.0)))
     assert not found["valid"]
     assert any(reason.startswith("gate short") for reason in found["reasons"])

@@ -59,7 +59,7 @@ def measure(tiny_job, monkeypatch):
     def run(made, **cell) -> dict:
         job: Job = replace(tiny_job, cell=replace(tiny_job.cell, cache="static", **cell))
         monkeypatch.setattr(eager, "build", lambda *arguments: made(build(*arguments)))
-        return to_json(session.run(job, Clock(1_000)))
+        return to_json(session.run(job, Clock(1_000, 0.0)))
 
     return run
 

@@ -53,10 +53,9 @@ def written(tiny_job, tmp_path):
     """A function that writes the job, its command begun so many seconds ago; returns its path."""
 
     def write(ago=0.0, **cell):
-        started_ms = int((time.time() - ago) * 1e3)
         job = replace(
             tiny_job,
-            session=replace(tiny_job.session, started_ms=started_ms),
+            started_s=time.monotonic() - ago,
             cell=replace(tiny_job.cell, **cell),
         )
         (tmp_path / "job.json").write_text(json.dumps(to_json(job)))

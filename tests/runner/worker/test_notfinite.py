@@ -119,7 +119,7 @@ def measure(tiny_job, monkeypatch):
         if folder is not None:
             cell = replace(cell, weights_id="content-0123456789abcdef")
         request = {**tiny_job.request, "weights": "synthetic" if folder is None else "local"}
-        to_json(session.run(replace(tiny_job, cell=cell, request=request, checkpoint=checkpoint), Clock(1_000)))
+        to_json(session.run(replace(tiny_job, cell=cell, request=request, checkpoint=checkpoint), Clock(1_000, 0.0)))
         found = json.loads(Path(tiny_job.record_path).read_text())
         assert recompute.differences(found) == []
         jsonschema.validate(found, SCHEMA)

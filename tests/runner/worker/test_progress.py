@@ -12,6 +12,9 @@ from runner.worker.progress import Clock, report_error
 BEGAN_S = 1_700_000_000.0
 
 
+STARTED_S = 48.0
+
+
 @pytest.fixture
 def clocks(monkeypatch):
     """The host's clock and a monotonic one, both of which a test sets."""
@@ -23,7 +26,8 @@ def clocks(monkeypatch):
 
 @pytest.mark.parametrize("set_s", [-3600.0, 0.0, 3600.0])
 def test_a_host_clock_that_is_set_meanwhile_moves_no_time_of_the_session(clocks, set_s):
-    clock = Clock(int(BEGAN_S * 1e3))
+    clocks.host += set_s
+    clock = Clock(int(BEGAN_S * 1e3), STARTED_S)
     clocks.host += set_s
     clocks.monotonic += 30.0
     assert clock.total_s() == pytest.approx(32.0)
@@ -31,17 +35,18 @@ def test_a_host_clock_that_is_set_meanwhile_moves_no_time_of_the_session(clocks,
     assert clock.seconds == {"start": 2.0}
 
 
-def test_a_host_clock_that_was_set_back_before_makes_no_negative_time(clocks):
-    clock = Clock(int((BEGAN_S + 3600) * 1e3))
+def test_a_monotonic_clock_that_began_later_makes_no_negative_time(clocks):
+    """As in a time namespace of a container."""
+    clock = Clock(int(BEGAN_S * 1e3), clocks.monotonic + 3600)
     clocks.monotonic += 30.0
     assert clock.seconds == {"start": 0.0}
     assert clock.total_s() == pytest.approx(30.0)
-    assert clock.now_ms() == int((BEGAN_S + 3630) * 1e3)
+    assert clock.now_ms() == int((BEGAN_S + 30) * 1e3)
 
 
 def test_a_phase_that_comes_again_adds_up_under_its_name(monkeypatch, capsys):
     moments = iter([1.0, 3.0, 10.0, 14.0])
-    clock = Clock(1_000)
+    clock = Clock(1_000, 0.0)
     monkeypatch.setattr("runner.worker.progress.time", SimpleNamespace(perf_counter=lambda: next(moments)))
     for announce in ("measure: wall", None):
         with clock.phase("steps", announce):
@@ -57,7 +62,7 @@ def test_a_phase_that_fails_is_timed_too(monkeypatch):
             yield
 
     moments = iter([1.0, 3.0])
-    clock = Clock(1_000)
+    clock = Clock(1_000, 0.0)
     monkeypatch.setattr("runner.worker.progress.time", SimpleNamespace(perf_counter=lambda: next(moments)))
     with failing(), clock.phase("load"):
         raise ValueError("now")
@@ -75,7 +80,7 @@ def test_what_is_said_reaches_the_parent_at_once(monkeypatch):
 
     pipe = Pipe()
     monkeypatch.setattr("sys.stdout", pipe)
-    Clock(1_000).print_progress("load")
+    Clock(1_000, 0.0).print_progress("load")
     assert pipe.flushed == "@phase load\n"
     report_error("a-reason", 3, "what was wrong")
     assert pipe.flushed.splitlines()[1].startswith("@error {")

@@ -55,7 +55,7 @@ def pretended(monkeypatch, log, tiny_job):
 
 
 def test_snapshots_of_the_card_stand_before_and_after_all_that_is_measured(pretended, log):
-    found = session.run(pretended, Clock(1_000))
+    found = session.run(pretended, Clock(1_000, 0.0))
     assert log == [
         "card",
         "snapshot GPU-1",
@@ -150,7 +150,7 @@ def test_what_is_held_is_noted_after_the_kernel_and_after_the_step(monkeypatch, 
     runtime = SimpleNamespace(DECLARATION=declared, build=lambda *_: log.append("step built") or "step")
     monkeypatch.setattr(session.registry, "runtime", lambda _name: runtime)
     monkeypatch.setattr(session.model, "use_kernel", lambda _model, kernel: log.append(kernel))
-    clock = Clock(1_000)
+    clock = Clock(1_000, 0.0)
     ledger = SimpleNamespace(note=lambda stage: log.append(f"note {stage}"))
     loaded = SimpleNamespace(job=tiny_job, model=None, tokens=None)
     assert session._build(loaded, ledger, clock) == "step"
@@ -163,7 +163,7 @@ def test_a_runtime_that_owns_its_model_has_no_kernels_layers(monkeypatch, tiny_j
     monkeypatch.setattr(session.registry, "runtime", lambda _name: runtime)
     monkeypatch.setattr(session.model, "use_kernel", lambda *_: log.append("kernel"))
     loaded = SimpleNamespace(job=tiny_job, model=None, tokens=None)
-    session._build(loaded, SimpleNamespace(note=lambda _: None), Clock(1_000))
+    session._build(loaded, SimpleNamespace(note=lambda _: None), Clock(1_000, 0.0))
     assert log == []
 
 
@@ -205,14 +205,14 @@ def test_the_phases_of_a_step_that_is_one_kernel_are_measured_from_ctx(tiny_job,
         restart=lambda position: log.append(f"restart {position}"), phases=lambda: log.append("phases") or "clocks"
     )
     job = replace(tiny_job, cell=replace(tiny_job.cell, runtime=runtime))
-    assert session._phases(step, job, Clock(1_000)) == ("clocks" if expected else ABSENT)
+    assert session._phases(step, job, Clock(1_000, 0.0)) == ("clocks" if expected else ABSENT)
     assert log == expected
 
 
 def test_energy_is_measured_only_if_the_job_asks(monkeypatch, tiny_job, log):
     measured = "its section"
     monkeypatch.setattr(energy, "measure", lambda *arguments: log.append(arguments) or measured)
-    clock = Clock(1_000)
+    clock = Clock(1_000, 0.0)
     assert session._energy("step", "keeper", tiny_job, clock) is ABSENT
     asked = replace(tiny_job, energy=True)
     assert session._energy("step", "keeper", asked, clock) == measured
@@ -228,7 +228,7 @@ def test_energy_is_measured_after_all_timed_passes_and_its_steps_are_evidence(pr
     monkeypatch.setattr(session.timing, "evidence", lambda *_: log.append("evidence") or "later")
     monkeypatch.setattr(session.timing, "passes", lambda *_: log.append("passes") or Timed("", (), "", "earlier"))
     session._load().job = asked = replace(pretended, energy=True)
-    found = session.run(asked, Clock(1_000))
+    found = session.run(asked, Clock(1_000, 0.0))
     assert log[log.index("passes") :] == ["passes", "energy", "evidence", "environment", "snapshot GPU-1"]
     assert (found.energy, found.timed.evidence) == (NoEnergy("why"), "later")
 

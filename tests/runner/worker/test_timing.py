@@ -44,7 +44,7 @@ class Prompt:
 @pytest.mark.parametrize(("cold", "warm"), [(300, 100), (100, 300), (100, 60_000)])
 def test_the_first_prefill_is_the_cold_one_and_each_ends_with_its_token_on_the_host(cuda, tiny_job, cold, warm):
     cuda.launch("what came before", 50 * 10**6)  # waited for before the clock starts
-    timed = timing.prefill(Prompt(cuda, cold, warm), tiny_job.cell.ctx, GPU, Clock(1_000))
+    timed = timing.prefill(Prompt(cuda, cold, warm), tiny_job.cell.ctx, GPU, Clock(1_000, 0.0))
     assert timed == Prefill(cold_ms=cold + 1.0, ms=warm + 1.0)
     assert cuda.calls == ["synchronise", "prefill 64", "read back"] * 2
 
@@ -91,7 +91,7 @@ def passes(monkeypatch, log):
 def measured(job, device, log):
     step = SimpleNamespace(restart=lambda position: log.append(f"restart {position}"))
     on_device = replace(job, device=replace(job.device, kind=device.type))
-    return timing.passes(step, Keeper(log), on_device, Clock(1_000), Peaks(torch.device("cpu")))
+    return timing.passes(step, Keeper(log), on_device, Clock(1_000, 0.0), Peaks(torch.device("cpu")))
 
 
 def of_pass(name, clock, before, chosen=(7, 8), steps=30, is_window=False):

@@ -47,7 +47,7 @@ def measure(tiny_job, monkeypatch):
 
             monkeypatch.setattr(eager, "build", build_broken)
             planted.enter_context(torch.inference_mode())  # where a mutant is taken out again
-            return to_json(session.run(job, Clock(1_000)))
+            return to_json(session.run(job, Clock(1_000, 0.0)))
 
     return run
 
