@@ -10,6 +10,7 @@ STACK ?=
 PYTHON ?=
 ARGS ?=
 PORT ?= 5000
+DATA ?= server
 JOBS ?= 2
 # Since this commit, records are only added, never changed (docs/verify.md).
 RECORDS_SINCE := 3b5735f012afa9f600c0d45b9a0adb96206a72e2
@@ -22,7 +23,7 @@ venv := PATH="$$PWD/.venv/bin:$$PATH"
 # of test-fast.
 keep_bytecode := PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-whole test-stores test-nvrtc test-real fuzz lint types check ui bench-decode bench-overhead bench-study bench-tables floor graphs quant budget figures report demo results screenshots coverage tail-coverage verify unchanged mutants lock clean
+.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-whole test-stores test-nvrtc test-real fuzz lint types check ui server bench-decode bench-overhead bench-study bench-tables floor graphs quant budget figures report demo results screenshots coverage tail-coverage verify unchanged mutants lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -75,6 +76,9 @@ check: lint types test ## lint, types and test
 
 ui: env ## Print the address for comparing cells, and open MLflow's UI there (PORT=5000)
 	@$(venv) python -m runner ui --port "$(PORT)" $(ARGS)
+
+server: env ## Run a tracking server for a team on 127.0.0.1: MLflow with PostgreSQL (PORT=5000 DATA=server; docs/server.md)
+	@$(venv) python -m runner server --port "$(PORT)" --data "$(DATA)" $(ARGS)
 
 bench-decode: env ## Compare eager, graph, compile and fused in one process, in turns (ARGS="--model mistral-7b --ctx 16384 …")
 	@$(venv) python -m runner bench $(ARGS)

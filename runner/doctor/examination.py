@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.doctor import hardware, interpreter
+from runner.doctor import exposure, hardware, interpreter
 from runner.doctor.finding import Finding, Report, note
 from runner.doctor.hardware import Look
 
@@ -14,7 +14,7 @@ def examine(gpu: str) -> Report:
     """Returns the report for a GPU of the catalogue, `cpu` or `auto`. Changes nothing on this machine."""
     look = hardware.look(gpu)
     own = interpreter.findings(has_gpu=look.card is not None)
-    return Report(gpu, (*look.findings, *own, *_inside(gpu, look)))
+    return Report(gpu, (*look.findings, *own, *exposure.findings(), *_inside(gpu, look)))
 
 
 def _inside(gpu: str, look: Look) -> tuple[Finding, ...]:
