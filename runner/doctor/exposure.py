@@ -35,8 +35,8 @@ def findings() -> Iterator[Finding]:
         if base is not None:
             yield _finding(base, _status_without_login(base))
     except (OSError, ValueError, http.client.HTTPException) as error:
-        cause = error.reason if isinstance(error, urllib.error.URLError) else error
-        reason = credentials.masked(failures.reason(cause) if isinstance(cause, Exception) else cause, uri)
+        cause = getattr(error, "reason", error)
+        reason = credentials.masked(failures.reason(cause) if isinstance(cause, Exception) else str(cause), uri)
         name = credentials.masked_uri(uri).rstrip("/")
         yield note(SERVER, f"{name} does not answer ({reason}): whether it asks for a login is unknown")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import select
 import signal
 import subprocess
 import time
@@ -12,14 +13,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from runner.errors import StoreUnreachable
 from runner.processes import signals
-from runner.processes.parentwatch import PR_SET_PDEATHSIG
+from runner.processes.parentwatch import PR_SET_PDEATHSIG, process_descriptor
 
 START_S = 120.0
 STOP_S = 30.0
 POLL_S = 0.1
+ASK_S = 1.0
 _FAULT = re.compile(r"(?:FATAL|ERROR|\w*Error)\b.*")
 
 
@@ -37,27 +40,43 @@ class Service:
     account: str | None = None
 
 
+@dataclass(frozen=True)
+class Running:
+    """A server that runs."""
+
+    service: Service
+    process: subprocess.Popen[bytes]
+
+
 @contextmanager
-def running(service: Service, answers: Callable[[], bool]) -> Iterator[None]:
+def running(service: Service, answers: Callable[[], bool]) -> Iterator[Running]:
     """Runs the server for the duration of the context, which begins when `answers` says so.
 
     The caller holds the signals (`signals.held`). They are let through only while this waits for the start, so none
     can arrive between a start and the stop that belongs to it. Raises StoreUnreachable if the server does not start.
     """
-    process = _started(service)
+    started = Running(service, _started(service))
     try:
         with signals.let_through():
-            _await_answer(service, process, answers)
-        yield
+            _await_answer(started, answers)
+        yield started
     finally:
-        _stop(process, service.stop)
+        _stop(started)
 
 
-def await_end(services: Sequence[Service]) -> None:
-    """Waits until a child process ends. Raises StoreUnreachable, since none should."""
-    os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
-    logs = " and ".join(str(service.log) for service in services)
-    raise StoreUnreachable(f"the server has ended by itself: see the cause in {logs}, then start it again")
+def await_end(servers: Sequence[Running]) -> NoReturn:
+    """Waits until a server ends by itself. Raises StoreUnreachable then, or the error of a signal before."""
+    ended = [descriptor for each in servers if (descriptor := process_descriptor(each.process.pid)) is not None]
+    try:
+        with signals.wakeup() as wake:
+            while not any(_has_ended(each.process) for each in servers):
+                # a kernel without descriptors of processes is asked again and again
+                select.select([wake, *ended], [], [], None if len(ended) == len(servers) else ASK_S)
+    finally:
+        for descriptor in ended:
+            os.close(descriptor)
+    service = next(each.service for each in servers if _has_ended(each.process))
+    raise StoreUnreachable(f"{service.name} has ended by itself ({_fault(service.log)}): {service.log} has more")
 
 
 def _started(service: Service) -> subprocess.Popen[bytes]:
@@ -83,10 +102,10 @@ def _started(service: Service) -> subprocess.Popen[bytes]:
         raise StoreUnreachable(f"{service.name} cannot be started ({error}): correct that, then try again") from error
 
 
-def _await_answer(service: Service, process: subprocess.Popen[bytes], answers: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + START_S
+def _await_answer(started: Running, answers: Callable[[], bool]) -> None:
+    service, deadline = started.service, time.monotonic() + START_S
     while not answers():
-        if _has_ended(process):
+        if _has_ended(started.process):
             raise StoreUnreachable(f"{service.name} does not start ({_fault(service.log)}): {service.log} has more")
         if time.monotonic() > deadline:
             raise StoreUnreachable(f"{service.name} does not answer within {START_S:.0f} s: see {service.log}")
@@ -105,9 +124,10 @@ def _has_ended(process: subprocess.Popen[bytes]) -> bool:
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def _stop(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _stop(server: Running) -> None:
     """Stops the server, and kills what is left of its group after that or after STOP_S."""
-    os.kill(process.pid, number)  # `send_signal` would reap a process that has ended
+    process = server.process
+    os.kill(process.pid, server.service.stop)  # `send_signal` would reap a process that has ended
     deadline = time.monotonic() + STOP_S
     while not _has_ended(process) and time.monotonic() < deadline:
         time.sleep(POLL_S)

@@ -32,11 +32,11 @@ def run(address: str, folder: Path, options: Sequence[str], announce: Callable[[
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / "postgresql"
     with signals.held(), _claimed(folder):
-        databases = postgresql.service(data, folder / "postgresql.log")
-        with service.running(databases, lambda: postgresql.answers(data)):
+        stored = postgresql.service(data, folder / "postgresql.log")
+        with service.running(stored, lambda: postgresql.answers(data)) as databases:
             _check_schema(postgresql.uri(data))
-            tracking = _mlflow(address, folder, postgresql.uri(data), options)
-            with service.running(tracking, lambda: _answers(address)), signals.let_through():
+            served = _mlflow(address, folder, postgresql.uri(data), options)
+            with service.running(served, lambda: _answers(address)) as tracking, signals.let_through():
                 announce()
                 service.await_end((tracking, databases))
 

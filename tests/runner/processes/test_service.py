@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -99,23 +100,68 @@ def test_a_server_that_does_not_start_is_named_with_its_last_error(tmp_path: Pat
 def test_a_server_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "START_S", 0.3)
     silent = python(tmp_path, "import time; time.sleep(60)")
-    with pytest.raises(StoreUnreachable, match="does not answer within"), signals.held():
-        with service.running(silent, lambda: False):
-            pass
+    with (
+        pytest.raises(StoreUnreachable, match="does not answer within"),
+        signals.held(),
+        service.running(silent, lambda: False),
+    ):
+        pass
 
 
 def test_a_program_that_is_missing_is_said(tmp_path: Path) -> None:
     missing = Service("the server", ["/nowhere"], os.environ, tmp_path, tmp_path / "log", signal.SIGTERM)
-    with pytest.raises(StoreUnreachable, match="the server cannot be started"), signals.held():
-        with service.running(missing, lambda: True):
-            pass
+    with (
+        pytest.raises(StoreUnreachable, match="the server cannot be started"),
+        signals.held(),
+        service.running(missing, lambda: True),
+    ):
+        pass
 
 
 def test_a_server_that_ends_by_itself_ends_the_command(tmp_path: Path) -> None:
-    short = python(tmp_path, "import pathlib; pathlib.Path('answers').touch()")
-    with pytest.raises(StoreUnreachable, match=rf"has ended by itself: see the cause in {tmp_path}/log, then"):
-        with signals.held(), service.running(short, answers(tmp_path)):
-            service.await_end([short])
+    short = python(tmp_path, "import pathlib, time; pathlib.Path('answers').touch(); time.sleep(0.2); print('bye')")
+    with (
+        pytest.raises(StoreUnreachable) as caught,
+        signals.held(),
+        service.running(short, answers(tmp_path)) as server,
+    ):
+        service.await_end([server])
+    assert str(caught.value) == f"the server has ended by itself (bye): {tmp_path}/log has more"
+
+
+WAITING = """
+    import sys, threading, time
+    from pathlib import Path
+    from runner.errors import Stopped
+    from runner.processes import service, signals
+    from tests.runner.processes.test_service import ANSWERING, answers, python
+    here = Path(sys.argv[1])
+    signals.install()
+    def deaf_to_signals():  # the kernel may give a signal to this thread, which does not wake the one that waits
+        (here / "waiting").touch()
+        time.sleep(60)
+    try:
+        with signals.held(), service.running(python(here, ANSWERING), answers(here)) as server, signals.let_through():
+            threading.Thread(target=deaf_to_signals, daemon=True).start()
+            service.await_end([server])
+    except Stopped as stopped:
+        print(stopped)
+"""
+
+
+@pytest.mark.parametrize("thread", ["first", "second"])
+def test_a_signal_ends_the_wait_whichever_thread_gets_it(tmp_path: Path, thread: str) -> None:
+    (tmp_path / "waiting.py").write_text(textwrap.dedent(WAITING))
+    command = [sys.executable, str(tmp_path / "waiting.py"), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as waiting:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "waiting").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        first, second = sorted(int(name) for name in os.listdir(f"/proc/{waiting.pid}/task"))[:2]
+        ctypes.CDLL(None).tgkill(waiting.pid, first if thread == "first" else second, signal.SIGINT)
+        said, _ = waiting.communicate(timeout=30)
+    assert said == "stopped by Ctrl-C\n"
 
 
 KILLED = """
