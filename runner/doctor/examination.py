@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.doctor import exposure, hardware, interpreter
+from runner.doctor import hardware, interpreter
 from runner.doctor.finding import Finding, Report, note
 from runner.doctor.hardware import Look
 
@@ -12,6 +12,8 @@ INSIDE = ("host", "kernels", "container", "store", "spool", "cell")
 
 def examine(gpu: str) -> Report:
     """Returns the report for a GPU of the catalogue, `cpu` or `auto`. Changes nothing on this machine."""
+    from runner.doctor import exposure  # needs HTTP, whose import would slow down every command
+
     look = hardware.look(gpu)
     own = interpreter.findings(has_gpu=look.card is not None)
     return Report(gpu, (*look.findings, *own, *exposure.findings(), *_inside(gpu, look)))

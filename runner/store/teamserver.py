@@ -6,8 +6,6 @@ import fcntl
 import os
 import signal
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,6 +68,9 @@ def _mlflow(address: str, folder: Path, uri: str, options: Sequence[str]) -> Ser
 
 def _answers(address: str) -> bool:
     """Returns whether the server answers, with any status: it may demand a login or have a prefix."""
+    import urllib.error  # slow to import, and every command imports this module
+    import urllib.request
+
     try:
         urllib.request.urlopen(f"{address}/health", timeout=ANSWER_S).close()
     except urllib.error.HTTPError:
