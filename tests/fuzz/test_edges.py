@@ -37,7 +37,7 @@ from tests.support.records import cpu_record, example_record, failed_record, pac
 
 pytestmark = pytest.mark.fuzz
 
-EXAMPLES = 400
+EXAMPLES = 2000
 FUZZED = settings(
     max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=[*HealthCheck], print_blob=True
 )
