@@ -45,7 +45,7 @@ test-fast: env ## Run the tests that take no time, while you work: neither slow 
 test-whole: env ## Run the tests that go through MLflow's command line or many sessions (minutes)
 	@$(venv) $(keep_bytecode) python -m pytest -q -n $(JOBS) --dist loadfile -m whole $(ARGS)
 
-fuzz: env ## Damage records, checkpoints, studies, requests and URIs at random, 15 000 times (ten minutes; ARGS="--hypothesis-seed=1" repeats a run)
+fuzz: env ## Damage records, checkpoints, studies, requests and URIs at random, 28 000 times (minutes; ARGS="--hypothesis-seed=1" repeats a run)
 	@$(venv) $(keep_bytecode) python -m pytest -q -n $(JOBS) --dist worksteal -m fuzz tests/fuzz $(ARGS)
 
 test-images: env ## Run the tests that need a container engine and the cpu image (make image-cpu), or a package index; takes minutes

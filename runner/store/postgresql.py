@@ -28,7 +28,7 @@ READ_S = 5.0
 
 def uri(data: Path) -> str:
     """Returns the address of the database of a running server with this data."""
-    return f"postgresql://{USER}@/{DATABASE}?host={quote(str(data), safe='')}&port={NUMBER}"
+    return f"postgresql://{USER}@/{DATABASE}?host={quote(os.fsencode(data), safe='')}&port={NUMBER}"
 
 
 def service(data: Path, log: Path) -> Service:

@@ -14,7 +14,7 @@ from runner.errors import BadValue
 from runner.files import plainfile
 from runner.processes import service, signals
 from runner.processes.service import Service
-from runner.store import postgresql, ui
+from runner.store import connection, postgresql, ui
 from runner.store.look import database
 
 ANSWER_S = 5.0
@@ -52,7 +52,7 @@ def _claimed(folder: Path) -> Iterator[None]:
 
 def _check_schema(uri: str) -> None:
     """Raises StoreUnreachable for tables of another version of MLflow, which its server would refuse by a traceback."""
-    with database.opened(uri) as tables:
+    with connection.one_line_read_errors(uri), database.opened(uri) as tables:
         if tables is not None:
             tables.check_schema(only_read=False)
 
