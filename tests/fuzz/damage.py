@@ -15,8 +15,6 @@ Place = tuple[str | int, ...]
 WEIRD_NUMBERS = st.sampled_from([0, -1, 2**63, -(2**64), 10**400, 1e308, 5e-324, float("inf"), float("nan"), -0.0])
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | WEIRD_NUMBERS | st.text(max_size=20)
 NO_JSON = (
-    "NaN",
-    "-Infinity",
     "+1",
     "01",
     ".5",
@@ -30,7 +28,19 @@ NO_JSON = (
     '"\x01"',
 )
 """Values that are none, or that no file can have."""
-TOKENS = ("-0", "1e999", "-1e999", "1e-9999", "9" * 4000, "9" * 5000, "1" + "0" * 308, "0." + "1" * 5000, '"\\u0000"')
+TOKENS = (
+    "NaN",
+    "-Infinity",
+    "-0",
+    "1e999",
+    "-1e999",
+    "1e-9999",
+    "9" * 4000,
+    "9" * 5000,
+    "1" + "0" * 308,
+    "0." + "1" * 5000,
+    '"\\u0000"',
+)
 DEPTHS = (50, 900, 5_000, 100_000)
 VALUES = st.recursive(
     SCALARS,
