@@ -10,6 +10,7 @@ STACK ?=
 PYTHON ?=
 ARGS ?=
 PORT ?= 5000
+DATA ?= server
 JOBS ?= 2
 SEED ?= 23
 # Since this commit, records are only added, never changed (docs/verify.md).
@@ -23,7 +24,7 @@ venv := PATH="$$PWD/.venv/bin:$$PATH"
 # of test-fast.
 keep_bytecode := PYTHONDONTWRITEBYTECODE=
 
-.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-whole test-faults test-stores test-nvrtc test-real fuzz lint types check ui bench-decode bench-overhead bench-study bench-tables floor graphs quant budget figures report demo results screenshots coverage tail-coverage verify unchanged mutants lock clean
+.PHONY: help images check-images test-images bundle sbom any env cell test test-fast test-whole test-faults test-stores test-nvrtc test-real fuzz lint types check ui server bench-decode bench-overhead bench-study bench-tables floor graphs quant budget figures report demo results screenshots coverage tail-coverage verify unchanged mutants lock clean
 
 help: ## List the targets
 	@awk -F ':[^#]*## ' '/^[a-z-]+:[^#]*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -50,7 +51,7 @@ test-faults: env ## Kill processes, stop servers, fill disks and set the clock a
 	@$(venv) $(keep_bytecode) FAULTS_SEED="$(SEED)" FAULTS_LOG="$$PWD/build/faults.jsonl" python -m pytest -q -n $(JOBS) --dist worksteal -m "faults or slow" tests/faults $(ARGS)
 	@$(venv) python -m tests.faults.summary build/faults.jsonl
 
-fuzz: env ## Damage records, checkpoints, studies, requests and URIs at random, 15 000 times (ten minutes; ARGS="--hypothesis-seed=1" repeats a run)
+fuzz: env ## Damage records, checkpoints, studies, requests and URIs at random, 28 000 times (minutes; ARGS="--hypothesis-seed=1" repeats a run)
 	@$(venv) $(keep_bytecode) python -m pytest -q -n $(JOBS) --dist worksteal -m fuzz tests/fuzz $(ARGS)
 
 test-images: env ## Run the tests that need a container engine and the cpu image (make image-cpu), or a package index; takes minutes
@@ -81,6 +82,9 @@ check: lint types test ## lint, types and test
 
 ui: env ## Print the address for comparing cells, and open MLflow's UI there (PORT=5000)
 	@$(venv) python -m runner ui --port "$(PORT)" $(ARGS)
+
+server: env ## Run a tracking server for a team on 127.0.0.1: MLflow with PostgreSQL (PORT=5000 DATA=server; docs/server.md)
+	@$(venv) python -m runner server --port "$(PORT)" --data "$(DATA)" $(ARGS)
 
 bench-decode: env ## Compare eager, graph, compile and fused in one process, in turns (ARGS="--model mistral-7b --ctx 16384 …")
 	@$(venv) python -m runner bench $(ARGS)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from runner import program as programs
-from runner.commands import benching, diagnosing, listings, measuring, recordfiles, studying
+from runner.commands import benching, diagnosing, listings, measuring, recordfiles, serving, studying
 from runner.commands.start import Start
 from runner.program import Program
 
@@ -24,7 +24,7 @@ def program() -> None:
 
 for command in (
     *(measuring.cell, measuring.ab, studying.study, benching.bench),
-    *(recordfiles.import_command, recordfiles.ui, recordfiles.verify),
+    *(recordfiles.import_command, recordfiles.verify, serving.ui, serving.server),
     *(listings.list_gpus, listings.list_models, diagnosing.doctor),
 ):
     program.add_command(command)

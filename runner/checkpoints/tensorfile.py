@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import math
+import itertools
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.cell.scheme import DTYPE_BYTES
 from runner.checkpoints import impostors
 from runner.errors import BadCheckpoint
 from runner.files import jsontext
 
 METADATA = "__metadata__"
-DTYPES = frozenset(
-    (
-        *("BOOL", "F4", "F6_E2M3", "F6_E3M2", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ"),
-        *("F8_E5M2FNUZ", "I16", "U16", "F16", "BF16", "I32", "U32", "F32", "C64", "F64", "I64", "U64"),
-    )
-)
-"""The names of the safetensors library."""
+_DTYPES_OF = {
+    4: ("F4",),
+    6: ("F6_E2M3", "F6_E3M2"),
+    8: ("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"),
+    16: ("I16", "U16", "F16", "BF16"),
+    32: ("I32", "U32", "F32"),
+    64: ("C64", "F64", "I64", "U64"),
+}
+DTYPE_BITS = {name: bits for bits, names in _DTYPES_OF.items() for name in names}
+"""The names of the safetensors library, and how many bits a value has."""
+TOO_LARGE = 2**64
+"""Sizes, and the products of a shape, are below this in the safetensors library."""
 HEADER_LIMIT_BYTES = 100_000_000  # the limit of the safetensors library
 
 
@@ -59,7 +64,7 @@ def tensors_of(file: Path) -> dict[str, Tensor]:
     header = read_header(file)
     tensors, spans = {}, list[tuple[int, int]]()
     try:
-        entries = dict(jsontext.loads(header).items())
+        entries = dict(jsontext.loads(header, parse_int=_whole_number).items())
         _check_metadata(entries.pop(METADATA, {}))
         for name, entry in entries.items():
             tensors[name] = Tensor(file, _dtype(name, entry), _whole_numbers(entry, "shape"))
@@ -85,22 +90,31 @@ def _check_metadata(metadata: Any) -> None:
 
 def _dtype(name: str, entry: Mapping[str, Any]) -> str:
     """Returns the dtype of a header's entry. Raises ValueError if it is no dtype of the safetensors library."""
-    if entry["dtype"] not in DTYPES:
+    if entry["dtype"] not in DTYPE_BITS:
         raise ValueError(f"{name} has the unknown dtype {entry['dtype']!r}")
     return str(entry["dtype"])
+
+
+def _whole_number(text: str) -> int:
+    """Returns a whole number of a header. Raises ValueError for -0, which is a fraction to the safetensors library."""
+    if text == "-0":
+        raise ValueError("-0 is no size")
+    return int(text)
 
 
 def _whole_numbers(entry: Mapping[str, Any], field: str) -> tuple[int, ...]:
     """Returns a list of a header's entry. Raises ValueError unless all are sizes: JSON reads 1e999 as infinity."""
     numbers = entry[field]
-    if not isinstance(numbers, list) or not all(type(number) is int and number >= 0 for number in numbers):
+    if not isinstance(numbers, list) or not all(type(number) is int and 0 <= number < TOO_LARGE for number in numbers):
         raise ValueError(f"{field} is no list of sizes")
     return tuple(numbers)
 
 
 def _check_span(name: str, tensor: Tensor, span: int) -> None:
-    value_bytes = DTYPE_BYTES.get(tensor.dtype)  # of those that checkpoints of this project have
-    if value_bytes is not None and span != math.prod(tensor.shape) * value_bytes:
+    """Raises ValueError unless the tensor's place has the size of its values."""
+    *products, count = itertools.accumulate((1, *tensor.shape), operator.mul)
+    bits = count * DTYPE_BITS[tensor.dtype]
+    if max(*products, count, bits) >= TOO_LARGE or span * 8 != bits:
         raise ValueError(f"{name} has {span} bytes for {[*tensor.shape]} of {tensor.dtype}")
 
 

@@ -1,4 +1,4 @@
-"""Commands on records that exist: `import`, `verify` and `ui`."""
+"""Commands on records that exist: `import` and `verify`."""
 
 from __future__ import annotations
 
@@ -26,24 +26,6 @@ from runner.record.verify.copies import Copies
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 VERIFY_LINES = 20  # printed per file
-
-
-class Port(click.ParamType[int]):
-    """A TCP port."""
-
-    name = "port"
-
-    def convert(self, value: str | int, _param: click.Parameter | None, _ctx: click.Context | None) -> int:
-        """Returns the port's number. Raises BadValue if it is not one."""
-        try:
-            port = int(value)
-        except ValueError:
-            port = 0
-        if not 0 < port <= store.LAST_PORT:
-            raise BadValue(
-                f"port {value!r} is not a number from 1 to {store.LAST_PORT}: choose one with --port (make ui PORT=…)"
-            )
-        return port
 
 
 class Duration(click.ParamType[timedelta]):
@@ -104,24 +86,6 @@ def import_command(folder: Path, older_than: timedelta | None) -> None:
 
 def _manifests(count: int) -> str:
     return counted(count, "A/B manifest")
-
-
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.option("--port", type=Port(), default=5000, show_default=True)
-@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF mlflow ui]")
-def ui(port: int, options: tuple[str, ...]) -> None:
-    """Opens the measurements in MLflow's UI on 127.0.0.1, or prints the address of the server that has them."""
-    served = store.served_at()
-    server = served or store.local_address(port)
-    if served is None:
-        store.check_ui_options(options)
-    addresses = store.view_addresses(server)
-    for name, address in addresses or [("no measurements yet", server)]:
-        click.echo(f"{name}: {address}")
-    if served is None:
-        terminal.say("MLflow's UI takes some seconds to start; Ctrl-C stops it")
-        terminal.say("MLflow opens its Assistant on the first visit: close the panel to see every column")
-        store.serve(port, options)
 
 
 @click.command()

@@ -12,9 +12,11 @@ INSIDE = ("host", "kernels", "container", "store", "spool", "runs", "cell")
 
 def examine(gpu: str) -> Report:
     """Returns the report for a GPU of the catalogue, `cpu` or `auto`. Changes nothing on this machine."""
+    from runner.doctor import exposure  # needs HTTP, whose import would slow down every command
+
     look = hardware.look(gpu)
     own = interpreter.findings(has_gpu=look.card is not None)
-    return Report(gpu, (*look.findings, *own, *_inside(gpu, look)))
+    return Report(gpu, (*look.findings, *own, *exposure.findings(), *_inside(gpu, look)))
 
 
 def _inside(gpu: str, look: Look) -> tuple[Finding, ...]:

@@ -24,6 +24,8 @@ NUMBERS = {
     "tag:yaml.org,2002:float": r"[-+]?(([0-9][0-9_]*)?\.[0-9]+|[0-9][0-9_]*\.?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)"
     r"|\.(nan|NaN|NAN)",
 }
+LONGEST_NUMBER = 1000
+"""Digits of a whole number. Python writes a number of more than 4300 digits in no message."""
 # raised by PyYAML's constructors for a value that does not match its tag or form
 NO_SUCH_VALUE = (ValueError, LookupError, AttributeError, ArithmeticError)
 _SHORT = reprlib.Repr()
@@ -96,6 +98,8 @@ def _identity(key: yaml.Node) -> tuple[str, str] | int:
 
 def _whole_number(_loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     text = node.value.replace("_", "")
+    if len(text) > LONGEST_NUMBER:
+        raise ValueError(f"more than {LONGEST_NUMBER} digits")
     return int(text, 16 if "0x" in text else 10)
 
 

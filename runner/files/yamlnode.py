@@ -49,7 +49,7 @@ class _WithLines(yamlfile.Loader):
     yaml_constructors: ClassVar = {
         **yamlfile.Loader.yaml_constructors,
         "tag:yaml.org,2002:map": construct_lined_map,
-        "tag:yaml.org,2002:seq": construct_lined_list,
+        **dict.fromkeys((f"tag:yaml.org,2002:{kind}" for kind in ("seq", "omap", "pairs")), construct_lined_list),
     }
 
 

@@ -1,4 +1,4 @@
-"""Processes and signals: parents and children, processes that end together, and Ctrl-C as an error of the family.
+"""Processes and signals: parents and children, servers of a command, and Ctrl-C as an error of the family.
 
 Both command lines and the worker use it. Besides errors, this package imports only the hash of `cell` and the host's
 facts.

@@ -71,7 +71,13 @@ def ratio(errors: Sequence[float], trusted: Sequence[float]) -> float:
 
 def _logarithms(errors: Sequence[float], trusted: Sequence[float]) -> Iterator[float]:
     pairs = zip(errors, trusted, strict=False)
-    return (math.log(error / trusted_error) for error, trusted_error in pairs if error and trusted_error)
+    return (_logarithm(error, trusted_error) for error, trusted_error in pairs if error and trusted_error)
+
+
+def _logarithm(error: float, trusted_error: float) -> float:
+    """Returns the logarithm of the quotient of two positive numbers, also of one that no float can be."""
+    quotient = error / trusted_error
+    return math.log(quotient) if 0 < quotient < math.inf else math.log(error) - math.log(trusted_error)
 
 
 def findings(evidence: Evidence) -> Findings:

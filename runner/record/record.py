@@ -18,7 +18,7 @@ from runner.cell.cell import Cell, short_hash
 from runner.cell.fieldtypes import value_or_none
 from runner.cell.jsonform import to_json
 from runner.errors import BadRecord, DiskFull
-from runner.files import plainfile
+from runner.files import jsontext, plainfile
 from runner.record import sessionrecord
 from runner.record.sections import head
 from runner.record.sections.head import SessionInfo
@@ -94,8 +94,8 @@ def parse(text: str, name: str) -> dict[str, Any]:
     """Returns the JSON object of a record's text. Raises BadRecord that names `name` if the text is truncated, of
     another schema, or lacks a section. `recompute.differences` checks the sections themselves."""
     try:
-        data = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        data = jsontext.loads(text, parse_constant=_refuse_constant)
+    except ValueError as error:
         raise damaged(name, f"not a complete JSON file ({error})") from error
     if isinstance(data, dict) and "schema" in data:
         raise BadRecord(

@@ -26,6 +26,8 @@ TOKEN_LENGTH = 8
 """The minimum length of an unknown parameter's value that is also masked in other texts."""
 LONGEST_USER = 20
 """The length above which the user name of a web address counts as a token."""
+NOT_UTF8 = "surrogateescape"
+"""Error handler for bytes of a variable or an argument that are not UTF-8."""
 TOKEN_PASSWORDS = ("", "x-oauth-basic")
 """Passwords that mean that the user name is the token."""
 
@@ -263,8 +265,8 @@ def _query_secrets(query: str) -> Iterator[str]:
 def _spellings(secret: str) -> frozenset[str]:
     """Returns the spellings of a secret in programs' output: plain, decoded, percent-encoded, or quoted."""
     plain = {secret, unquote(secret), unquote_plus(secret)}
-    coded = {quote(text, safe=safe) for text in plain for safe in ("", "/", " +")} | {
-        quote_plus(text) for text in plain
+    coded = {quote(text, safe=safe, errors=NOT_UTF8) for text in plain for safe in ("", "/", " +")} | {
+        quote_plus(text, errors=NOT_UTF8) for text in plain
     }
     coded |= {re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), text) for text in coded}
     quoted = {form(text)[1:-1] for text in plain for form in (json.dumps, repr)}

@@ -12,7 +12,8 @@ from runner.store.entry import EntryRun, entry_run
 from runner.store.importing import ImportReport, Refused, import_folder
 from runner.store.report import claim_report, commit_report
 from runner.store.summary_run import Summary
-from runner.store.ui import LAST_PORT, check_ui_options, local_address, serve, served_at, view_addresses
+from runner.store.teamserver import run as run_server
+from runner.store.ui import LAST_PORT, check_options, local_address, serve, served_at, view_addresses
 
 __all__ = [
     "LAST_PORT",
@@ -21,7 +22,7 @@ __all__ = [
     "Refused",
     "Summary",
     "before_measuring",
-    "check_ui_options",
+    "check_options",
     "claim_report",
     "commit",
     "commit_comparison",
@@ -29,6 +30,7 @@ __all__ = [
     "entry_run",
     "import_folder",
     "local_address",
+    "run_server",
     "serve",
     "served_at",
     "view_addresses",

@@ -117,7 +117,7 @@ def libpq_uri(uri: str) -> str:
 
 
 def _encoded(text: str) -> str:
-    return quote(text, safe="")
+    return quote(text, safe="", errors=NOT_UTF8)
 
 
 def is_server(uri: str) -> bool:

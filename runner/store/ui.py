@@ -41,7 +41,7 @@ def local_address(port: int) -> str:
         example = "" if free is None else f", such as {free}"
         raise BadValue(
             f"port {port} cannot be used ({failures.reason(obstacle)}): choose another{example}, with --port "
-            "(make ui PORT=…)"
+            "(PORT=… of make)"
         ) from obstacle
     return f"http://{LOOPBACK}:{port}"
 
@@ -69,16 +69,16 @@ def view_addresses(server: str) -> list[tuple[str, str]]:
     return [(each.name, saved_views.address(server, each.experiment_id)) for each in experiments]
 
 
-def check_ui_options(options: Sequence[str]) -> None:
-    """Raises click's errors of wrong options of `serve`, and MissingPackage. MLflow is imported only for an option."""
+def check_options(name: str, options: Sequence[str]) -> None:
+    """Raises click's errors of wrong options of `mlflow NAME`. MLflow is imported only for an option."""
     if not options:
         return
     import click  # a machine without click is told so, by a program that imports this module first
     from mlflow.cli import cli
 
     with click.Context(cli, info_name="mlflow") as context:
-        command = cli.get_command(context, "ui")
-        command.make_context("ui", list(options), parent=context)
+        command = cli.get_command(context, name)
+        command.make_context(name, list(options), parent=context)
 
 
 def serve(port: int, options: Sequence[str]) -> None:

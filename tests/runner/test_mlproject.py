@@ -155,6 +155,11 @@ def test_make_cell_compares_what_it_has_measured() -> None:
     assert second.endswith(" python -m analysis compare --after-cell -- --ctx 64")
 
 
+def test_make_server_passes_port_and_data_as_one_word_each() -> None:
+    words = shlex.split(recipe("server", "PORT=50 00", "DATA=a folder", "ARGS=--workers 1")[-1])
+    assert words[-7:] == ["server", "--port", "50 00", "--data", "a folder", "--workers", "1"]
+
+
 @pytest.mark.parametrize("port", ["", "50 00"])
 def test_make_ui_passes_any_port_as_one_word(port: str) -> None:
     assert shlex.split(recipe("ui", f"PORT={port}")[-1])[-2:] == ["--port", port]

@@ -47,8 +47,8 @@ def http_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """An `mlflow server` over the folder's mlflow.db, with its artifacts and its log beside it."""
+def served(folder: Path, *options: str) -> Iterator[str]:
+    """An `mlflow server` over the folder's mlflow.db, with its artifacts and its log beside it, and with options."""
     port = free_port()
     command = [
         sys.executable,
@@ -68,7 +68,7 @@ def served(folder: Path) -> Iterator[str]:
     ]
     with open(folder / "log", "w") as log:
         environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # four processes that poll
-        arguments = [*command, "--workers", "1"]
+        arguments = [*command, "--workers", "1", *options]
         server = subprocess.Popen(arguments, stdout=log, stderr=log, cwd=folder, env=environment)
     try:
         wait_until_healthy(f"http://127.0.0.1:{port}", folder / "log")

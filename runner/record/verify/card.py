@@ -17,6 +17,8 @@ from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 CACHE_TOLERANCE = 0.1
 ALWAYS_REPORTED = ("driver", "memory_bytes", "last_level_cache_bytes", "compute_capability")
 """Fields that every measured session of a GPU has."""
+ALWAYS_SET = ("available", "why", "taken_ms")
+"""Fields of a snapshot that no card reports."""
 LEAST_MEMORY = 0.9  # the driver reserves a part of the datasheet's memory
 GB, GIB = 10**9, 2**30
 RESERVED = 0.1  # largest share of the memory that NVML includes and CUDA does not
@@ -79,6 +81,11 @@ def _measured_differences(record: MeasuredRecord) -> Iterator[str]:
 
 
 def _snapshot_differences(gpu: GpuInfo, snapshot: Snapshot, place: str) -> Iterator[str]:
+    if not snapshot.available:
+        reported = {name: value for name, value in vars(snapshot).items() if name not in ALWAYS_SET}
+        for name, value in reported.items():
+            if value is not None:
+                yield f"{place}.{name}: {short_repr(value)}, but the card could not be queried"
     for name, now, most in (
         ("sm_clock", snapshot.sm_clock_mhz, snapshot.sm_clock_max_mhz),
         ("memory_clock", snapshot.memory_clock_mhz, snapshot.memory_clock_max_mhz),

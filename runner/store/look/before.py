@@ -32,9 +32,15 @@ def check(uri: str, run_id: str | None) -> None:
 
 
 def check_usable(uri: str) -> None:
-    """Raises BadValue for a URI that MLflow does not support, or for a folder, to which it writes no runs."""
+    """Raises BadValue for a URI that MLflow does not support, for a database in memory, which ends with the command,
+    and for a folder, to which MLflow writes no runs."""
     spelling.check(uri)
     scheme, separator, _ = uri.partition(":")
+    if scheme.partition("+")[0] == "sqlite" and address.sqlite_file(uri) is None:
+        raise BadValue(
+            f"{address.masked_uri(uri)} is a database in memory, which ends with the command: set MLFLOW_TRACKING_URI "
+            f"to {address.SQLITE}FILE"
+        )
     is_folder = scheme == "file" if separator else Path(uri).is_dir()
     if is_folder and os.environ.get(FOLDERS_VARIABLE, "").lower() not in ("true", "1"):
         raise BadValue(

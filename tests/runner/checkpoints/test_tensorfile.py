@@ -48,6 +48,15 @@ def test_a_file_with_a_tail(folder: Path) -> None:
         b'{"w": {"dtype": "I8", "shape": [1], "data_offsets": [0, 1]},'
         b' "x": {"dtype": "I8", "shape": [2], "data_offsets": [2, 4]}}',
         b'{"__metadata__": [], "w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}',
+        b'{"w": {"dtype": "F64", "dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}',
+        b'{"w": {"dtype": "F4", "shape": [7], "data_offsets": [0, 4]}}',
+        b'{"w": {"dtype": "C64", "shape": [1], "data_offsets": [0, 4]}}',
+        b'{"w": {"dtype": "F4", "shape": [1], "data_offsets": [0, ' + b"9" * 4300 + b"]}}",
+        b'{"w": {"dtype": "F32", "shape": [1], "data_offsets": [-0, 4]}}',
+        b'{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},'
+        b' "x": {"dtype": "F32", "shape": [9223372036854775807, 3, 0], "data_offsets": [4, 4]}}',
+        b'{"\\ud800": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}',
+        '{"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}'.encode("utf-16-le"),
         b'{"__metadata__": {"format": 1}, "w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}',
     ],
 )

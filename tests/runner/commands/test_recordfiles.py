@@ -1,4 +1,4 @@
-"""Commands on records that exist: `verify` and `ui`."""
+"""The command `verify`."""
 
 from __future__ import annotations
 
@@ -25,40 +25,6 @@ def test_without_pydantic_nothing_is_verified_and_the_way_to_it_is_said(tmp_path
     assert (found.returncode, found.stdout) == (25, "")
     assert found.stderr.startswith(f"error: {sys.executable} lacks the package pydantic: use `make cell`")
     assert len(found.stderr.splitlines()) == 1
-
-
-def test_ui_names_the_prepared_view_and_runs_mlflows_ui_there(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
-    served: list[tuple[int, tuple[str, ...]]] = []
-    monkeypatch.setattr(store, "view_addresses", lambda server: [("decode-floor", f"{server}/#/experiments/1")])
-    monkeypatch.setattr(store, "serve", lambda port, options: served.append((port, options)))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@db/mlflow")
-    code, out, _ = main("ui", "--port", "5001", "--workers", "1")
-    assert (code, out) == (0, "decode-floor: http://127.0.0.1:5001/#/experiments/1\n")
-    assert served == [(5001, ("--workers", "1"))]
-
-
-def test_ui_of_a_store_without_measurements_has_an_address_all_the_same(
-    main: Main, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store, "view_addresses", lambda _: [])
-    monkeypatch.setattr(store, "serve", lambda *_: None)
-    assert main("ui", "--port", "5001")[:2] == (0, "no measurements yet: http://127.0.0.1:5001\n")
-
-
-@pytest.mark.parametrize("port", ["abc", "0", "65536", "1.5"])
-def test_ui_refuses_what_is_no_port_in_a_line(main: Main, port: str) -> None:
-    assert main("ui", "--port", port) == (
-        11,
-        "",
-        f"error: port '{port}' is not a number from 1 to 65535: choose one with --port (make ui PORT=…)\n",
-    )
-
-
-def test_ui_of_a_server_starts_no_second_one(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "view_addresses", lambda server: [("decode-floor", f"{server}/#/experiments/1")])
-    monkeypatch.setattr(store, "serve", lambda *_: pytest.fail("started a server"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@tracking:5000/")
-    assert main("ui")[:2] == (0, "decode-floor: http://me:***@tracking:5000/#/experiments/1\n")
 
 
 @pytest.mark.medium

@@ -98,6 +98,13 @@ def test_an_alias_shares_its_value(tmp_path: Path) -> None:
     assert [item.place for item in members["b"].items()] == ["file.yaml:1: b[0]", "file.yaml:1: b[1]"]
 
 
+@pytest.mark.parametrize("kind", ["omap", "pairs"])
+def test_a_list_of_pairs_is_a_list(tmp_path: Path, kind: str) -> None:
+    (item,) = read(tmp_path, f"a: !!{kind} [b: 1]\n").members()["a"].items()
+    assert item.place == "file.yaml:1: a[0]"
+    assert item.members()["b"].value == 1
+
+
 ALIASES = "l0: &l0 [x]\n" + "".join(f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]\n" for i in range(1, 30))
 """Each list has nine times the one before it: written out, the last would fill any memory."""
 

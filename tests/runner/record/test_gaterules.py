@@ -54,6 +54,8 @@ def test_a_spread_is_the_sample_deviation_of_the_logarithms():
     assert gaterules.spread([0.02, 0.02 * math.e], [0.02, 0.02]) == pytest.approx(math.sqrt(0.5))
     assert gaterules.spread([0.05], [0.02]) == 0.0
     assert gaterules.spread([0.05, 0.0], [0.02, 0.02]) == 0.0  # a zero has no logarithm
+    # quotients that no float can be: log 1e308 - log 1e-308 and its opposite, twice 308 log 10 from their mean 0
+    assert gaterules.spread([1e308, 1e-308], [1e-308, 1e308]) == pytest.approx(2 * 308 * math.log(10) * math.sqrt(2))
 
 
 def test_a_sessions_ratio_is_the_larger_of_the_driven_places():

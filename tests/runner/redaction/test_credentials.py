@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import sys
 from urllib.parse import quote, quote_plus
 
@@ -81,6 +82,17 @@ def test_pieces_of_a_password_go_too() -> None:
 def test_basic_authentication_as_it_is_sent_goes_too() -> None:
     sent = base64.b64encode(b"me:p@ss/word").decode()
     assert credentials.masked(f"sent {sent}", "http://me:p%40ss%2Fword@host") == "sent ***"
+
+
+def test_a_secret_that_is_not_utf8_breaks_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable may hold any byte, and every error masks the secrets of the environment."""
+    secret = os.fsdecode(b"sesame-\xff-open")
+    monkeypatch.setenv("PGPASSWORD", secret)
+    assert str(BadValue(f"wrong: {secret}")) == "wrong: ***"
+    assert str(BadValue("wrong: sesame-%FF-open")) == "wrong: ***"
+    assert credentials.masked(f"to postgresql://me:x{secret}@db/y", f"postgresql://me:x{secret}@db/y").endswith(
+        "***@db/y"
+    )
 
 
 def test_a_password_that_is_the_databases_name_leaves_that_readable() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from urllib.parse import quote
@@ -128,6 +129,11 @@ def test_postgresqls_own_library_reads_what_sqlalchemy_does(uri: str, expected: 
     url, read = sqlalchemy.make_url(uri), psycopg.conninfo.conninfo_to_dict(found)
     names = {"user": url.username, "password": url.password, "host": url.host, "dbname": url.database, **url.query}
     assert read | {"port": None} == {name: value for name, value in names.items() if value} | {"port": None}
+
+
+def test_a_byte_that_is_not_utf8_stays_that_byte() -> None:
+    """A variable may hold any."""
+    assert address.libpq_uri(os.fsdecode(b"postgresql://me@host/d\xff")) == "postgresql://me@host/d%FF"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from runner import store
-from runner.commands import recordfiles
+from runner.commands import serving
 from runner.errors import BadValue
 from runner.store import saved_views, ui
 from tests.support.derive import typed
@@ -38,7 +38,7 @@ def test_a_port_that_another_program_listens_at_is_refused_with_what_to_do() -> 
             store.local_address(port)
     other_port = re.fullmatch(
         rf"port {port} cannot be used \(Address already in use\): choose another, such as (\d+), with --port "
-        r"\(make ui PORT=…\)",
+        r"\(PORT=… of make\)",
         str(caught.value),
     )
     assert other_port is not None
@@ -102,11 +102,11 @@ def test_the_ui_tells_of_a_deleted_experiment(sqlite_uri: str, capsys: pytest.Ca
 @pytest.mark.usefixtures("sqlite_uri")
 def test_a_wrong_option_is_found_before_anything_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(click.UsageError, match="No such option"):
-        recordfiles.ui.main(["--prot", "5"], standalone_mode=False)
+        serving.ui.main(["--prot", "5"], standalone_mode=False)
     assert capfd.readouterr().out == ""
-    store.check_ui_options(["--workers", "1"])
+    store.check_options("ui", ["--workers", "1"])
 
 
 def test_without_options_there_is_nothing_to_import_mlflow_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mlflow.cli", None)
-    store.check_ui_options([])
+    store.check_options("ui", [])

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.edits import all_of, put, times
-from tests.support.records import example_record
+from tests.support.records import cpu_record, example_record
 from tests.support.verify import assert_named, assert_side, lines_about, sides
 
 GB10 = {
@@ -40,6 +40,11 @@ BROKEN = {
         example_record,
         all_of(stranger(), put("gpu.catalogued", True)),
         "gpu.catalogued: true, but 'x1' is not in the catalogue",
+    ),
+    "a reading of a card that could not be queried": (
+        cpu_record,
+        put("snapshots.before.temperature_c", 0),
+        "snapshots.before.temperature_c: 0, but the card could not be queried",
     ),
     "a stranger with a datasheet": (
         example_record,

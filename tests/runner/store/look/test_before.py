@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from runner import store
-from runner.errors import StoreUnreachable
+from runner.errors import BadValue, StoreUnreachable
 from runner.record import record
 from runner.store import address
 from tests.runner.store import contents
@@ -39,6 +39,16 @@ def test_the_look_makes_no_store_and_imports_no_mlflow(tmp_path: Path) -> None:
     found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert found.stdout == "None False\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "uri", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"]
+)
+def test_a_database_in_memory_keeps_nothing(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert refusal(kind=BadValue) == (
+        f"{uri} is a database in memory, which ends with the command: set MLFLOW_TRACKING_URI to sqlite:///FILE"
+    )
 
 
 @pytest.mark.medium
