@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy
-from scipy import optimize
 
 from analysis.prediction import stepmodel
 from analysis.prediction.constants import Architecture, Products, Remainder, StepPath
@@ -79,12 +78,13 @@ def _name(gpu: str, capability: str) -> str:
 
 def _plain_products(plain: Sequence[Observation]) -> Products:
     """Returns share and least time of the unquantised products."""
+    from scipy.optimize import least_squares  # half a second, which commands that predict nothing do not need
 
     def errors(values: Sequence[float]) -> list[float]:
         products = Products("", "", values[0], 0.0, values[1])
         return [_product_error(row, products) for row in plain]
 
-    share, fixed_us = optimize.least_squares(errors, START, bounds=([0.05, 0.0], [1.0, 100.0])).x
+    share, fixed_us = least_squares(errors, START, bounds=([0.05, 0.0], [1.0, 100.0])).x
     return Products(plain[0].configuration.quant, PLAIN, float(share), 0.0, float(fixed_us))
 
 
@@ -96,6 +96,8 @@ def _all_products(observed: Sequence[Observation], plain: Products) -> tuple[Pro
 
 def _products(quant: str, kernel: str, rows: Sequence[Observation], plain: Products) -> Products:
     """Returns the products of packed weights, or of a step that is one kernel."""
+    from scipy.optimize import least_squares
+
     if rows[0].configuration.is_one_kernel:
         share = _mean(row.work.streamed_bytes / row.bandwidth_gbs / 1e3 / row.times.products for row in rows)
         return Products(quant, kernel, share, 0.0, 0.0)
@@ -104,7 +106,7 @@ def _products(quant: str, kernel: str, rows: Sequence[Observation], plain: Produ
         return [_product_error(row, replace(plain, us_per_mb=values[0])) for row in rows]
 
     start = _mean(row.times.products / row.work.layers / sum(row.work.matrices) * 1e6 for row in rows)
-    (us_per_mb,) = optimize.least_squares(errors, [start], bounds=([0.0], [numpy.inf])).x
+    (us_per_mb,) = least_squares(errors, [start], bounds=([0.0], [numpy.inf])).x
     return Products(quant, kernel, plain.share, float(us_per_mb), plain.fixed_us)
 
 
@@ -162,13 +164,15 @@ def _attention(rows: Sequence[Observation]) -> tuple[float, float]:
 
     From one context alone, all of it is taken to grow with the context.
     """
+    from scipy.optimize import nnls
+
     if rows[0].configuration.is_one_kernel:
         return 0.0, 0.0
     us = numpy.array([row.times.attention / row.work.layers for row in rows])
     attended = numpy.array([row.work.attended for row in rows])
     if len({row.ctx for row in rows}) == 1:
         return 0.0, _mean(us / attended)
-    (fixed, slope), _ = optimize.nnls(numpy.column_stack([1 / us, attended / us]), numpy.ones(len(us)))
+    (fixed, slope), _ = nnls(numpy.column_stack([1 / us, attended / us]), numpy.ones(len(us)))
     return float(fixed), float(slope)
 
 

@@ -14,8 +14,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from scipy import stats
-
 from analysis.prediction import fitting, folds, stepmodel
 from analysis.prediction.constants import Architecture, Constants, FittedRow, Spread
 from analysis.prediction.observations import Observation
@@ -89,10 +87,12 @@ def limit_of(limit: str) -> str:
 
 def spread(limit: str, errors: Sequence[Sequence[float]]) -> Spread:
     """Returns the spread of errors by fold."""
+    from scipy.special import stdtrit  # Student's quantile, as scipy.stats.t.ppf has it
+
     rows = [error for fold in errors for error in fold]
     rms = math.sqrt(sum(error**2 for error in rows) / len(rows))
     freedom = degrees_of_freedom(errors)
-    factor = float(stats.t.ppf((1 + COVERAGE) / 2, freedom))
+    factor = float(stdtrit(freedom, (1 + COVERAGE) / 2))
     return Spread(limit, len(rows), len(errors), rms, freedom, factor * rms)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,19 @@ def test_a_usage_error_quotes_no_password() -> None:
     assert "unexpected extra argument" in said
     assert "db.example" in said
     assert "s3cret" not in said
+
+
+@pytest.mark.medium
+def test_a_command_starts_without_packages_that_only_some_need(tmp_path: Path) -> None:
+    slow = ("scipy", "matplotlib", "mlflow", "pandas")
+    (tmp_path / "record.json").write_text(json.dumps(example_record()), encoding="utf-8")
+    code = (
+        "import sys; from analysis import cli; cli.run(sys.argv[1:]);"
+        f"print([name for name in {slow} if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, "floor", "--records", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_help_lists_every_command_and_ends_well(capsys: pytest.CaptureFixture[str]) -> None:
