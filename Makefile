@@ -41,7 +41,7 @@ test: env ## Run the tests, two files at a time (JOBS=0: one after another)
 	@$(venv) $(keep_bytecode) python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: env ## Run the tests that take no time, while you work: neither slow nor medium (pyproject.toml says what these mean)
-	@$(venv) $(keep_bytecode) python -m pytest -q -n $(JOBS) --dist loadfile -m "not slow and not medium and not images and not stores and not real" $(ARGS)
+	@$(venv) $(keep_bytecode) python -m pytest -q -n $(JOBS) --dist loadfile -m "not slow and not medium and not images and not stores and not real and not fuzz" $(ARGS)
 
 test-whole: env ## Run the tests that go through MLflow's command line or many sessions (minutes)
 	@$(venv) $(keep_bytecode) python -m pytest -q -n $(JOBS) --dist loadfile -m whole $(ARGS)
