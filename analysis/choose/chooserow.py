@@ -70,13 +70,14 @@ class ChooseRow(Row):
     miss_probability: float | None
     """their ratio"""
     miss_upper: float | None
-    """upper 95 % confidence bound on the probability of missing the deadline, in the worst session"""
+    """upper 95 % confidence bound on the probability of missing the deadline, in the worst session; None below three
+    sessions"""
     tau: float | None
     """integrated autocorrelation time of that session's chunks"""
     n_eff: float | None
     """independent chunks that its chunks are worth"""
     miss_bounds: tuple[Point, ...]
-    """the bound for other deadlines, in steps"""
+    """the bound for other deadlines, in steps; empty below three sessions"""
     tokens_per_s: float
     """tokens of one stream per second"""
     joules_per_token: float | None

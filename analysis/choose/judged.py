@@ -66,13 +66,14 @@ def _ruled(found: Ruling) -> dict[str, Any]:
 def _tail(candidate: Candidate, limits: Limits) -> dict[str, Any]:
     tail = candidate.tail
     found = None if tail is None else tail.miss(limits.deadline_ms)
+    promised = None if tail is None or not tail.is_promise else tail
     return {
-        "p99_ms": None if tail is None else tail.p99_ms,
-        "miss_bounds": () if tail is None else tail.points,
+        "p99_ms": None if promised is None else promised.p99_ms,
+        "miss_bounds": () if promised is None else promised.points,
         "missed": None if found is None else found.missed,
         "chunks": None if found is None else found.chunks,
         "miss_probability": None if found is None else found.probability,
-        "miss_upper": None if found is None else found.upper,
+        "miss_upper": None if found is None or promised is None else found.upper,
         "tau": None if found is None else found.tau,
         "n_eff": None if found is None else found.n_eff,
     }

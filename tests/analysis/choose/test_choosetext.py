@@ -25,7 +25,17 @@ def test_each_row_is_one_line_with_its_marks_explained() -> None:
     assert head.split("  ")[0] == "meets"
     assert first.split() == [
         *("yes", "h200", "bf16", "cublas", "graph", f"{ROWS[0].step_wall_ms:.2f}", f"{ROWS[0].p99_ms:.2f}"),
-        *(f"{100 * ROWS[0].miss_upper:.3g}", "%", f"{ROWS[0].tokens_per_s:.1f}", "2", "5.50", "70.0", "measured", "(3)", "!"),
+        *(
+            f"{100 * ROWS[0].miss_upper:.3g}",
+            "%",
+            f"{ROWS[0].tokens_per_s:.1f}",
+            "2",
+            "5.50",
+            "70.0",
+            "measured",
+            "(3)",
+            "!",
+        ),
     ]
     assert "gptq cublas graph*" in second
     assert third.endswith("  untested")
