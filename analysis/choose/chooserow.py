@@ -40,7 +40,7 @@ class ChooseRow(Row):
     untested: bool
     """whether it is predicted for an architecture without a record"""
     source: str
-    """what a published or predicted number comes from"""
+    """what a published or predicted number comes from, or an energy that was measured with another protocol"""
     deadline_ms: float
     """the deadline for `tokens` tokens"""
     tokens: int
