@@ -35,7 +35,7 @@ def candidates(reading: Reading, scope: Scope, tokens: int, prices: Prices) -> l
 
 def _with_energy(group: Group, others: Iterable[Group]) -> Group:
     """Returns the group whose energy is the group's: itself if it has some, else the one with most sessions of another
-    protocol, as energy has a pass of its own that is the same in every protocol. Itself if there is none."""
+    protocol, as energy has a pass of its own. Itself if there is none."""
     alike = [
         other
         for other in others

@@ -5,24 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from analysis.choose import ruling
+from analysis.choose import remedies, ruling
+from analysis.choose.candidate import PREDICTED
 from analysis.choose.chooserow import ChooseRow
 from analysis.choose.limits import Limits
 from analysis.percent import percent
-from runner.counts import listed
+from runner.counts import counted, listed
 from runner.errors import DeadlineMissed, NoEvidence
-
-MEASURE = "measure such cells with `python -m runner cell`"
-TAIL = "measure at least 3 sessions of a cell with `python -m runner cell --protocol tail`"
-REMEDIES = {
-    ruling.FEW_STEPS: TAIL,
-    ruling.FEW_SESSIONS: TAIL,
-    ruling.NO_STEPS: TAIL,
-    ruling.UNCERTAIN: MEASURE,
-    ruling.NO_ENERGY: "measure it with --energy",
-    ruling.NO_PRICE: "name one with --price",
-}
-"""Ways to measure the data that a ruling lacks."""
 
 
 def check(rows: Sequence[ChooseRow], limits: Limits) -> None:
@@ -32,9 +21,10 @@ def check(rows: Sequence[ChooseRow], limits: Limits) -> None:
     lacking = [row for row in rows if row.standing == ruling.LACKS]
     if lacking:
         words = Counter(row.meets for row in lacking)
-        kinds = listed([f"{word} ({count})" for word, count in words.most_common()], "and")
-        remedies = listed([*dict.fromkeys(REMEDIES[word] for word, _ in words.most_common())], "and")
-        raise NoEvidence(f"no row is known to meet {limits.words}: {kinds}: {remedies}, or relax the limits")
+        kinds = listed([f"`{word}` in {counted(count, 'row')}" for word, count in words.most_common()], "and")
+        found = (remedies.remedy(word, limits, rows[0].model, rows[0].ctx) for word, _ in words.most_common())
+        ways = listed([*dict.fromkeys(found)], "and")
+        raise NoEvidence(f"no row is known to meet {limits.words}: {kinds}; {ways}, or relax the limits")
     raise DeadlineMissed(f"no row meets {limits.words}: {_nearest(rows)}")
 
 
@@ -43,7 +33,9 @@ def _nearest(rows: Sequence[ChooseRow]) -> str:
     if not known:
         return "none fits into its card's memory: choose another GPU or a smaller model"
     excess, row = min(known, key=lambda pair: pair[0])
-    return f"the nearest, {row.title}, is {_far(excess - 1)} over ({row.meets}: {row.reason})"
+    # a prediction is too slow by the nearer end of its range
+    at_least = "at least " if row.basis == PREDICTED and row.meets == ruling.TOO_SLOW else ""
+    return f"the nearest, {row.title}, is {at_least}{_far(excess - 1)} over ({row.meets}: {row.reason})"
 
 
 def _far(share: float) -> str:
