@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from analysis.choose import remedies, ruling
+from analysis.choose import missingdata, ruling
 from analysis.choose.candidate import PREDICTED
 from analysis.choose.chooserow import ChooseRow
 from analysis.choose.limits import Limits
@@ -20,12 +20,17 @@ def check(rows: Sequence[ChooseRow], limits: Limits) -> None:
         return
     lacking = [row for row in rows if row.standing == ruling.LACKS]
     if lacking:
-        words = Counter(row.meets for row in lacking)
-        kinds = listed([f"`{word}` in {counted(count, 'row')}" for word, count in words.most_common()], "and")
-        found = (remedies.remedy(word, limits, rows[0].model, rows[0].ctx) for word, _ in words.most_common())
-        ways = listed([*dict.fromkeys(found)], "and")
-        raise NoEvidence(f"no row is known to meet {limits.words}: {kinds}; {ways}, or relax the limits")
+        raise NoEvidence(f"no row is known to meet {limits.words}: {_missing(lacking, limits)}, or relax the limits")
     raise DeadlineMissed(f"no row meets {limits.words}: {_nearest(rows)}")
+
+
+def _missing(lacking: Sequence[ChooseRow], limits: Limits) -> str:
+    """Returns what the rows lack, the most frequent first, each with what to do about it."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for word, count in Counter(row.meets for row in lacking).most_common():
+        way = missingdata.remedy(word, limits, lacking[0].model, lacking[0].ctx)
+        kinds[way].append(f"`{word}` in {counted(count, 'row')}")
+    return listed([f"{listed(found, 'and')} ({way})" for way, found in kinds.items()], "and")
 
 
 def _nearest(rows: Sequence[ChooseRow]) -> str:

@@ -46,7 +46,7 @@ def test_where_some_only_lack_data_it_says_which() -> None:
     said = message(NoEvidence, rows, limits)
     assert said.startswith(
         "no row is known to meet 50 ms, missed with a probability of at most 0.001: `no steps` in 2 rows and "
-        "`not enough steps` in 1 row; measure at least 3 sessions of a cell with `python -m runner cell --protocol "
+        "`not enough steps` in 1 row (measure at least 3 sessions of a cell with `python -m runner cell --protocol "
         "tail-long --steps"
     )
     assert NoEvidence.exit_code == 29
