@@ -15,7 +15,9 @@ from analysis.prices import Prices
 from analysis.reading import Reading
 from runner.errors import BadValue, NotAvailable, UnknownName
 
-SHORTENED = "for GPUs that --gpu does not name, only the first prediction of each weight format is shown"
+SHORTENED = (
+    "only the first prediction of each GPU and weight format is shown: name GPUs with --gpu to see all of theirs"
+)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from analysis.choose import choosing
 from analysis.choose.limits import Limits
 from analysis.choose.scope import Scope
 from analysis.report import files, page, section
+from analysis.tables import choose
 from runner.cell import catalogue
 from tests.support.browser import tab
 from tests.support.pages import Page, html_of, with_rows
@@ -243,7 +244,7 @@ def test_a_typed_deadline_marks_and_sorts_as_the_command_does(browser, committed
     found = browser.value(TYPED % deadline)
     expected = judged_by_python(committed, deadline)
     assert not found["disabled"]
-    assert found["said"] == f"{sum(row.is_met for row in expected)} of {len(expected)} rows meet it"
+    assert found["said"] == choose.said(expected, "it")
     keys = ("gpu", "quant", "kernel", "runtime", "cache", "dtype", "evidence", "meets")
     words = [[str(row.value(key) or "–") for key in keys] for row in expected]
     assert [row[:-1] for row in found["rows"]] == words
