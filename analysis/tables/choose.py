@@ -98,7 +98,12 @@ def part(table: Sequence[ChooseRow], prefill: bool = True) -> Part:
         count="meets",
         first=(*FIRST, *(key for key in COSTS if any(row.value(key) for row in table)), "flags"),
         linked=("sessions", "step_words"),
-        by_number=("miss_words", "step_words", *(("chunk_words",) if any(row.tokens > 1 for row in table) else ())),
+        by_number=(
+            "miss_words",
+            "step_words",
+            "joules_words",
+            *(("chunk_words",) if any(row.tokens > 1 for row in table) else ()),
+        ),
         nothing="No configuration is known.",
         typed=_typed(table),
     )
