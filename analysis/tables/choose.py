@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from analysis import prices as pricing
 from analysis.choose import choosecolumns, choosing, missingdata, order, recorded, scope
 from analysis.choose.chooserow import ChooseRow
 from analysis.choose.limits import Limits
@@ -69,10 +70,23 @@ def _sentences(table: Sequence[ChooseRow]) -> Iterator[str]:
     yield "The deadline is for steps: it does not include the time to the first token."
     if all(row.joules_per_token is None for row in table):
         yield "No session measured J/token: `python -m runner cell --energy` does."
-    if any(row.usd_per_mtok is not None for row in table):
-        yield "$/Mtok is the price of a card that serves one stream (batch 1)."
+    if hourly := _hourly(table):
+        at = ", ".join(f"{gpu} {price:.3g}" for gpu, price in hourly.items())
+        yield (
+            "$/Mtok is the price of a card that serves one stream (batch 1), in $ per hour: "
+            f"{at} (`--price` changes it)."
+        )
     if unpriced := list(dict.fromkeys(row.gpu for row in table if row.usd_per_mtok is None)):
         yield f"No price is known of {listed(unpriced, 'and')}: `choose --price {unpriced[0]}=DOLLARS` states one."
+
+
+def _hourly(table: Sequence[ChooseRow]) -> dict[str, float]:
+    """Returns the price per hour of each GPU, as the rows have it."""
+    return {
+        row.gpu: row.usd_per_mtok / 1e6 * pricing.HOUR_MS / row.step_wall_ms
+        for row in table
+        if row.usd_per_mtok is not None
+    }
 
 
 def result(table: Sequence[ChooseRow], limits: Limits) -> str:

@@ -57,9 +57,13 @@ def test_only_what_the_rows_need_is_explained() -> None:
 @pytest.mark.parametrize(("tokens", "protocol"), [(1, "tail-long"), (8, "tail-long --steps 480")])
 def test_the_protocol_that_bounds_p99_depends_on_the_tokens(tokens: int, protocol: str) -> None:
     text = " ".join(choose.sentences([row_of(published(90.0), tokens=tokens)]))
-    assert (
-        f"To bound it, measure at least 3 sessions of a cell with `python -m runner cell --protocol {protocol}`" in text
-    )
+    cell = f"`python -m runner cell --protocol {protocol}`"
+    assert f"To bound it, measure at least 3 sessions of a cell with {cell}" in text
+
+
+def test_the_price_per_hour_is_named() -> None:
+    row = row_of(measured(tail_of(), usd_per_mtok=8.0, step_ms=8.0))  # 10⁶ steps of 8 ms are 2.22 h: 8 $ / 2.22 h
+    assert "(batch 1), in $ per hour: h200 3.6 (`--price` changes it)" in " ".join(choose.sentences([row]))
 
 
 def test_a_number_that_nobody_has_is_said_with_its_remedy() -> None:
