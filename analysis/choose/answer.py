@@ -91,7 +91,14 @@ def _values(cells: Mapping[str, Cell], name: str) -> set[str]:
 
 def _nothing(place: Scope, cells: Mapping[str, Cell]) -> str:
     """Returns the error for a scope without rows, with what is there."""
-    there = "; ".join(f"{name} {', '.join(sorted(_values(cells, name)))}" for name in ("gpu", "model", "ctx"))
+    there = "; ".join(
+        f"{name} {', '.join(sorted(_values(cells, name), key=_by_size))}" for name in ("gpu", "model", "ctx")
+    )
     recorded_ = f"recorded are {there}" if cells else "nothing is recorded"
-    unknown = f"{place.words} was neither measured nor published on {', '.join(place.gpus)}, and nothing predicts it"
+    unknown = f"{place.words} was neither measured nor published on {place.gpu_words}, and nothing predicts it"
     return f"{unknown}: {recorded_}"
+
+
+def _by_size(text: str) -> tuple[int, str]:
+    """Returns a sort key: numbers by size, names by letters."""
+    return int(text) if text.isdecimal() else 0, text

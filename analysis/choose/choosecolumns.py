@@ -28,7 +28,7 @@ MISS = Column(
     "missed (≤)",
     "miss_words",
     help="share of the steps, or chunks of steps, of the worst session that missed the deadline, and the upper 95 % "
-    "confidence bound on the probability of a miss on that session's host",
+    "confidence bound on the probability of a miss on that session's host; from 3 sessions on",
 )
 PREFILL = Column(
     "first token ms",

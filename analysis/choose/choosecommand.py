@@ -97,5 +97,5 @@ def _choice(rows: Sequence[ChooseRow], limits: Limits, prefill: bool, form_: str
     from analysis.tables import choose as table
 
     if form_ == TEXT:
-        return choosetext.text(rows, (table.result(rows, limits), *table.sentences(rows)), layout.width())
+        return choosetext.text(rows, (table.result(rows, limits), *table.sentences(rows)), prefill, layout.width())
     return commands.text(rows, lambda: table.markdown(rows, limits, prefill), form_)

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-from analysis.choose.candidate import Candidate
-from analysis.choose.limits import Limits
-from analysis.choose.ruling import MEETS, Ruling, ruling, span
+from analysis.choose.ruling import MEETS
 from analysis.choose.worstsession import Point
-from analysis.group import Group
-from analysis.paper import UNQUANTISED
 from analysis.row import GROUP, Row, group_anchor
-
-SPEED_ONLY = "speed only: accuracy not measured"
-OF_GROUP = (*("dtype", "attention", "weights_id", "options", "scheme"), *GROUP, "sessions", "prefill_ms")
-"""Fields that a measured row has from its group; others have None."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +40,7 @@ class ChooseRow(Row):
     untested: bool
     """whether it is predicted for an architecture without a record"""
     source: str
-    """what a published or predicted number comes from"""
+    """what a published or predicted number comes from, or an energy that was measured with another protocol"""
     deadline_ms: float
     """the deadline for `tokens` tokens"""
     tokens: int
@@ -80,13 +70,14 @@ class ChooseRow(Row):
     miss_probability: float | None
     """their ratio"""
     miss_upper: float | None
-    """upper 95 % confidence bound on the probability of missing the deadline, in the worst session"""
+    """upper 95 % confidence bound on the probability of missing the deadline, in the worst session; None below three
+    sessions"""
     tau: float | None
     """integrated autocorrelation time of that session's chunks"""
     n_eff: float | None
     """independent chunks that its chunks are worth"""
     miss_bounds: tuple[Point, ...]
-    """the bound for other deadlines, in steps"""
+    """the bound for other deadlines, in steps; empty below three sessions"""
     tokens_per_s: float
     """tokens of one stream per second"""
     joules_per_token: float | None
@@ -156,14 +147,23 @@ class ChooseRow(Row):
     @property
     def step_words(self) -> str:
         """Returns the step with the range of a prediction, or the bound on its p99."""
-        if self.step_low_ms is not None:
-            return f"{self.step_wall_ms:.2f} [{_range(self.step_low_ms, self.step_high_ms)}]"
-        return f"{self.step_wall_ms:.2f}{self._p99_words if self.tokens == 1 else ''}"
+        return f"{self.step_wall_ms:.2f}{self._range_words(1)}{self._p99_words if self.tokens == 1 else ''}"
 
     @property
     def chunk_words(self) -> str:
-        """Returns the median time of the tokens with the bound on its p99."""
-        return f"{self.chunk_ms:.2f}{self._p99_words}"
+        """Returns the time of the tokens with the range of a prediction, or the bound on its p99."""
+        return f"{self.chunk_ms:.2f}{self._range_words(self.tokens)}{self._p99_words}"
+
+    def _range_words(self, tokens: int) -> str:
+        """Returns the range of a prediction for that many tokens, in brackets."""
+        found = self._range(tokens)
+        return "" if found is None else f" [{found}]"
+
+    def _range(self, tokens: int) -> str | None:
+        low, high = self.step_low_ms, self.step_high_ms
+        if low is None:
+            return None
+        return f"{tokens * low:.3g}–{'' if high is None else format(tokens * high, '.3g')}"
 
     @property
     def _p99_words(self) -> str:
@@ -172,8 +172,12 @@ class ChooseRow(Row):
     @property
     def short_step_words(self) -> str:
         """Returns the step, or the range of a prediction in three digits."""
-        low, high = self.step_low_ms, self.step_high_ms
-        return f"{self.step_wall_ms:.2f}" if low is None else _range(low, high)
+        return self._range(1) or f"{self.step_wall_ms:.2f}"
+
+    @property
+    def short_chunk_words(self) -> str:
+        """Returns the time of the tokens, or the range of a prediction in three digits."""
+        return self._range(self.tokens) or f"{self.chunk_ms:.2f}"
 
     @property
     def joules_words(self) -> str | None:
@@ -187,66 +191,3 @@ class ChooseRow(Row):
     def notes(self) -> list[str]:
         """Returns the reason of the ruling, the source of a number that was not measured here, and the caveat."""
         return [note for note in (self.reason, self.source, self.accuracy) if note]
-
-
-def _range(low: float, high: float | None) -> str:
-    return f"{low:.3g}–{'' if high is None else format(high, '.3g')}"
-
-
-def row(candidate: Candidate, limits: Limits) -> ChooseRow:
-    """Returns the row of a candidate."""
-    found, times = ruling(candidate, limits), span(candidate, limits.tokens)
-    unhurried = ruling(candidate, replace(limits, deadline_ms=math.inf))
-    group = candidate.group
-    return ChooseRow(
-        **_ruled(found),
-        **vars(candidate.configuration),
-        basis=candidate.basis,
-        untested=candidate.untested,
-        source=candidate.source,
-        deadline_ms=limits.deadline_ms,
-        tokens=limits.tokens,
-        step_wall_ms=candidate.step_ms,
-        step_low_ms=candidate.low_ms,
-        step_high_ms=candidate.high_ms,
-        chunk_ms=candidate.chunk_ms,
-        slow_below_ms=times.slow_ms,
-        meets_from_ms=times.meets_ms if math.isfinite(times.meets_ms) else None,
-        meets_as=times.word,
-        barred="" if unhurried.standing == MEETS else unhurried.word,
-        barred_standing=unhurried.standing,
-        **_tail(candidate, limits),
-        tokens_per_s=1000 / candidate.step_ms,
-        joules_per_token=candidate.joules_per_token,
-        joules_per_token_low=candidate.joules_low,
-        joules_per_token_high=candidate.joules_high,
-        usd_per_mtok=candidate.usd_per_mtok,
-        memory_left_bytes=candidate.memory_left_bytes,
-        accuracy="" if candidate.configuration.quant == UNQUANTISED else SPEED_ONLY,
-        hosts=None if group is None else len(group.hosts),
-        flags=candidate.flags,
-        **_grouped(group),
-    )
-
-
-def _grouped(group: Group | None) -> dict[str, Any]:
-    return {name: None if group is None else getattr(group, name) for name in OF_GROUP}
-
-
-def _ruled(found: Ruling) -> dict[str, Any]:
-    return {"meets": found.word, "standing": found.standing, "reason": found.reason, "excess": found.excess}
-
-
-def _tail(candidate: Candidate, limits: Limits) -> dict[str, Any]:
-    tail = candidate.tail
-    found = None if tail is None else tail.miss(limits.deadline_ms)
-    return {
-        "p99_ms": None if tail is None else tail.p99_ms,
-        "miss_bounds": () if tail is None else tail.points,
-        "missed": None if found is None else found.missed,
-        "chunks": None if found is None else found.chunks,
-        "miss_probability": None if found is None else found.probability,
-        "miss_upper": None if found is None else found.upper,
-        "tau": None if found is None else found.tau,
-        "n_eff": None if found is None else found.n_eff,
-    }

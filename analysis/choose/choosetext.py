@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from analysis.choose.candidate import MEASURED, PREDICTED, PUBLISHED
 from analysis.choose.choosecolumns import names
@@ -14,37 +15,58 @@ from runner.layout import GAP, WIDTH, aligned
 SHORT: Mapping[str, str] = {MEASURED: "measured", PUBLISHED: "paper", PREDICTED: "predicted"}
 UNTESTED = "untested"
 FLAGGED, QUANTISED = "!", "*"
-TITLES = ("meets", "gpu", "configuration", "ms/step", "p99 ≤", "miss ≤", "J/token", "$/Mtok", "GB left", "evidence")
-NUMERIC = TITLES[3:9]
-EXPENDABLE = ("GB left", "J/token", "miss ≤", "p99 ≤", "$/Mtok")
+NAMING = ("meets", "gpu", "configuration")
+EVIDENCE = "evidence"
+FIRST_TOKEN = "first token ms"
+EXPENDABLE = ("GB left", "tokens/s", "miss ≤", "J/token", "p99 ≤", "$/Mtok")
 """Columns that a narrow terminal does without, the first to go first."""
 MORE = "--format md shows every column, with flags and notes"
 
 
-def text(rows: Sequence[ChooseRow], sentences: Sequence[str], width: int = WIDTH) -> str:
-    """Returns the rows as aligned columns, the meaning of their marks, and the sentences."""
-    lines = [TITLES, *(tuple(_cells(row, name)) for row, name in zip(rows, names(rows), strict=True))]
+@dataclass(frozen=True)
+class Value:
+    """A column of values: its title, and its text in a row, None if the row has none."""
+
+    title: str
+    text: Callable[[ChooseRow], str | None]
+
+
+VALUES = (
+    Value("ms/step", lambda row: row.short_step_words),
+    Value("chunk ms", lambda row: row.short_chunk_words if row.tokens > 1 else None),
+    Value("p99 ≤", lambda row: _number(row.p99_ms, ".2f")),
+    Value("miss ≤", lambda row: None if row.miss_upper is None else f"{100 * row.miss_upper:.3g} %"),
+    Value("tokens/s", lambda row: _number(row.tokens_per_s, ".1f")),
+    Value("J/token", lambda row: _number(row.joules_per_token, ".3g")),
+    Value("$/Mtok", lambda row: _number(row.usd_per_mtok, ".2f")),
+    Value("GB left", lambda row: _number(row.memory_left_bytes, ".1f", 1e9)),
+    Value(FIRST_TOKEN, lambda row: _number(row.prefill_ms, ".0f")),
+)
+NUMERIC = tuple(value.title for value in VALUES)
+
+
+def text(rows: Sequence[ChooseRow], sentences: Sequence[str], prefill: bool, width: int = WIDTH) -> str:
+    """Returns the rows as aligned columns, the meaning of their marks, and the sentences; the time to the first token
+    only with `prefill`."""
+    values = [value for value in VALUES if prefill or value.title != FIRST_TOKEN]
+    head = (*NAMING, *(value.title for value in values), EVIDENCE)
+    lines = [head, *(tuple(_cells(row, name, values)) for row, name in zip(rows, names(rows), strict=True))]
     shown = _fitting(lines, width)
     table = aligned([tuple(line[place] for place in shown) for line in lines], NUMERIC, width)
     below = [line for each in (*_legend(rows), *sentences, MORE) for line in textwrap.wrap(each, width)]
     return "\n".join([*table, "", *below]) + "\n"
 
 
-def _cells(row: ChooseRow, name: str) -> Iterator[str]:
+def _cells(row: ChooseRow, name: str, values: Sequence[Value]) -> Iterator[str]:
     yield from (row.meets, row.gpu, f"{name}{QUANTISED if row.accuracy else ''}")
-    yield row.short_step_words
-    yield _number(row.p99_ms, ".2f")
-    yield NOTHING if row.miss_upper is None else f"{100 * row.miss_upper:.3g} %"
-    yield row.joules_words or NOTHING
-    yield _number(row.usd_per_mtok, ".2f")
-    yield _number(None if row.memory_left_bytes is None else row.memory_left_bytes / 1e9, ".1f")
+    yield from (value.text(row) or NOTHING for value in values)
     sessions = f" ({row.sessions})" if row.sessions else ""
     basis = UNTESTED if row.untested else SHORT[row.basis]
     yield f"{basis}{sessions}{f' {FLAGGED}' if row.flags else ''}"
 
 
-def _number(value: float | None, form_: str) -> str:
-    return NOTHING if value is None else format(value, form_)
+def _number(value: float | None, form_: str, scale: float = 1.0) -> str | None:
+    return None if value is None else format(value / scale, form_)
 
 
 def _fitting(lines: Sequence[Sequence[str]], width: int) -> list[int]:

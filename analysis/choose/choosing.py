@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 from analysis.choose import foretold, order, recorded, reported
 from analysis.choose.candidate import PREDICTED, Candidate
-from analysis.choose.chooserow import ChooseRow, row
+from analysis.choose.chooserow import ChooseRow
+from analysis.choose.judged import judged
 from analysis.choose.limits import Limits
 from analysis.choose.scope import Scope
 from analysis.prices import Prices
 from analysis.reading import Reading
 from runner.errors import BadValue, NotAvailable, UnknownName
 
-SHORTENED = "for GPUs that --gpu does not name, only the first prediction of each weight format is shown"
+SHORTENED = (
+    "only the first prediction of each GPU and weight format is shown: name GPUs with --gpu to see all of theirs"
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ def chosen(reading: Reading | None, scope: Scope, limits: Limits, prices: Prices
     measured = [] if reading is None else recorded.candidates(reading, scope, limits.tokens, prices)
     predictions, notes = _predictions(scope, limits.tokens, measured, prices)
     found = [*measured, *reported.candidates(scope, limits.tokens, prices), *predictions]
-    rows = sorted((row(candidate, limits) for candidate in found), key=order.order)
+    rows = sorted((judged(candidate, limits) for candidate in found), key=order.order)
     if scope.named:
         return Chosen(tuple(rows), notes)
     shown = tuple(_without_repeated_predictions(rows))

@@ -43,13 +43,10 @@ def limits(deadline_ms: str, tokens: str, miss: str, usd_per_mtok: str, joules_p
 
     Raises BadValue for a text that is no number or is out of range.
     """
-    probability = _number_or_none("miss", miss)
-    if probability is not None and probability >= 1:
-        raise BadValue(f"--miss {miss}: a probability below 1 is needed, such as 0.001")
     return Limits(
         _number("deadline-ms", deadline_ms),
         _count("tokens", tokens),
-        probability,
+        _probability("miss", miss),
         _number_or_none("usd-per-mtok", usd_per_mtok),
         _number_or_none("joules-per-token", joules_per_token),
     )
@@ -59,14 +56,27 @@ def _number_or_none(name: str, text: str) -> float | None:
     return None if text == AUTO else _number(name, text)
 
 
+def _probability(name: str, text: str) -> float | None:
+    if text == AUTO:
+        return None
+    value = _parsed(name, text)
+    if not 0 < value < 1:  # false for NaN, too
+        raise BadValue(f"--{name} {text}: a number above 0 and below 1 is needed, such as 0.001")
+    return value
+
+
 def _number(name: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise BadValue(f"--{name} {text!r} is not a number: write it in digits, such as 50 or 0.5") from None
+    value = _parsed(name, text)
     if not (math.isfinite(value) and value > 0):
         raise BadValue(f"--{name} {text}: a finite number above 0 is needed")
     return value
+
+
+def _parsed(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise BadValue(f"--{name} {text!r} is not a number: write it in digits, such as 50 or 0.5") from None
 
 
 def _count(name: str, text: str) -> int:

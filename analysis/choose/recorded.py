@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from analysis import groups
 from analysis import prices as pricing
 from analysis.choose import memory
@@ -25,23 +27,38 @@ def candidates(reading: Reading, scope: Scope, tokens: int, prices: Prices) -> l
     chosen = {group.key: sessions[group.key][-NEWEST:] for group in inside}
     details = reading.source.details([session for ids in chosen.values() for session in ids])
     windows = {key: [details[session].windows_ms for session in ids] for key, ids in chosen.items()}
-    return [_candidate(group, tail(windows[group.key], tokens), tokens, prices) for group in inside]
+    return [
+        _candidate(group, _with_energy(group, inside), tail(windows[group.key], tokens), tokens, prices)
+        for group in inside
+    ]
 
 
-def _candidate(group: Group, tail_: Tail | None, tokens: int, prices: Prices) -> Candidate:
+def _with_energy(group: Group, others: Iterable[Group]) -> Group:
+    """Returns the group whose energy is the group's: itself if it has some, else the one with most sessions of another
+    protocol, as energy has a pass of its own. Itself if there is none."""
+    alike = [
+        other
+        for other in others
+        if other.joules_per_token is not None
+        and (other.cell_key, other.code_key, other.env_key) == (group.cell_key, group.code_key, group.env_key)
+    ]
+    return group if group in alike else max(alike, key=lambda other: other.sessions, default=group)
+
+
+def _candidate(group: Group, energy: Group, tail_: Tail | None, tokens: int, prices: Prices) -> Candidate:
     return Candidate(
         configuration=Configuration(
             group.gpu, group.model, group.ctx, group.quant, group.kernel, group.runtime, group.cache
         ),
         basis=MEASURED,
-        source="",
+        source="" if energy is group else f"J/token as measured with {energy.protocol}",
         step_ms=group.wall_ms,
         chunk_ms=tokens * group.wall_ms if tail_ is None else tail_.chunk_ms,
         group=group,
         tail=tail_,
-        joules_per_token=group.joules_per_token,
-        joules_low=group.joules_per_token_low,
-        joules_high=group.joules_per_token_high,
+        joules_per_token=energy.joules_per_token,
+        joules_low=energy.joules_per_token_low,
+        joules_high=energy.joules_per_token_high,
         usd_per_mtok=pricing.usd_per_mtok(group.gpu, group.wall_ms, prices),
         memory_left_bytes=memory.left_bytes(group.gpu, group.peak_bytes),
     )

@@ -59,7 +59,8 @@ def span(candidate: Candidate, tokens: int) -> Span:
     if candidate.basis == PREDICTED:
         low, high = tokens * (candidate.low_ms or 0.0), tokens * (candidate.high_ms or math.inf)
         return Span(low, high, IN_RANGE, f"predicted {low:.2f}–{high:.2f} ms")
-    return Span(candidate.chunk_ms, candidate.chunk_ms, MEDIAN_ONLY, f"median {candidate.chunk_ms:.2f} ms")
+    estimate = f"{tokens} × {candidate.step_ms:.2f} = " if tokens > 1 else ""
+    return Span(candidate.chunk_ms, candidate.chunk_ms, MEDIAN_ONLY, f"median {estimate}{candidate.chunk_ms:.2f} ms")
 
 
 def _no_p99(tail: Tail) -> str:

@@ -27,6 +27,11 @@ class Scope:
         return gpu in self.gpus and (model, ctx) == (self.model, self.ctx)
 
     @property
+    def gpu_words(self) -> str:
+        """Returns the GPUs as text."""
+        return ", ".join(self.gpus) if self.named else "any GPU"
+
+    @property
     def words(self) -> str:
         """Returns model and ctx as text."""
         return f"{self.model} at ctx {self.ctx}"
@@ -36,13 +41,21 @@ def scope(model: str, ctx: str, gpu: str, recorded_gpus: Collection[str], record
     """Returns the scope that the texts of options or parameters name; `auto` is the default model and ctx, and every
     GPU.
 
-    Raises UnknownName for a GPU or model that neither the catalogue nor a record has, BadValue for a ctx out of range.
+    Raises UnknownName for a GPU or model that neither the catalogue nor a record has, BadValue for a ctx out of range
+    or a GPU without a name.
     """
     gpus = [*dict.fromkeys((*catalogue.gpus(), *sorted(recorded_gpus)))]
     models = [*dict.fromkeys((*catalogue.models(), *sorted(recorded_models)))]
     named = checked_name("model", MODEL if model == AUTO else model, models)
-    chosen = gpus if gpu == AUTO else [checked_name("gpu", name.strip(), gpus) for name in gpu.split(",")]
+    chosen = gpus if gpu == AUTO else [checked_name("gpu", name, gpus) for name in _listed(gpu)]
     return Scope(named, _ctx(CTX if ctx == AUTO else ctx, named), tuple(dict.fromkeys(chosen)), gpu != AUTO)
+
+
+def _listed(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if "" in names:
+        raise BadValue(f"--gpu {text!r}: a name is missing: write names with single commas between them: l4,h100")
+    return names
 
 
 def _ctx(text: str, model: str) -> int:

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from analysis.choose import ruling
+from analysis.choose import missingdata, ruling
+from analysis.choose.candidate import PREDICTED
 from analysis.choose.chooserow import ChooseRow
 from analysis.choose.limits import Limits
 from analysis.percent import percent
-from runner.counts import listed
+from runner.counts import counted, listed
 from runner.errors import DeadlineMissed, NoEvidence
-
-MEASURE = "measure such cells with `python -m runner cell`"
-TAIL = "measure at least 3 sessions of a cell with `python -m runner cell --protocol tail`"
-REMEDIES = {
-    ruling.FEW_STEPS: TAIL,
-    ruling.FEW_SESSIONS: TAIL,
-    ruling.NO_STEPS: TAIL,
-    ruling.UNCERTAIN: MEASURE,
-    ruling.NO_ENERGY: "measure it with --energy",
-    ruling.NO_PRICE: "name one with --price",
-}
-"""Ways to measure the data that a ruling lacks."""
 
 
 def check(rows: Sequence[ChooseRow], limits: Limits) -> None:
@@ -31,11 +20,17 @@ def check(rows: Sequence[ChooseRow], limits: Limits) -> None:
         return
     lacking = [row for row in rows if row.standing == ruling.LACKS]
     if lacking:
-        words = Counter(row.meets for row in lacking)
-        kinds = listed([f"{word} ({count})" for word, count in words.most_common()], "and")
-        remedies = listed([*dict.fromkeys(REMEDIES[word] for word, _ in words.most_common())], "and")
-        raise NoEvidence(f"no row is known to meet {limits.words}: {kinds}: {remedies}, or relax the limits")
+        raise NoEvidence(f"no row is known to meet {limits.words}: {_missing(lacking, limits)}, or relax the limits")
     raise DeadlineMissed(f"no row meets {limits.words}: {_nearest(rows)}")
+
+
+def _missing(lacking: Sequence[ChooseRow], limits: Limits) -> str:
+    """Returns what the rows lack, the most frequent first, each with what to do about it."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for word, count in Counter(row.meets for row in lacking).most_common():
+        way = missingdata.remedy(word, limits, lacking[0].model, lacking[0].ctx)
+        kinds[way].append(f"`{word}` in {counted(count, 'row')}")
+    return listed([f"{listed(found, 'and')} ({way})" for way, found in kinds.items()], "and")
 
 
 def _nearest(rows: Sequence[ChooseRow]) -> str:
@@ -43,7 +38,9 @@ def _nearest(rows: Sequence[ChooseRow]) -> str:
     if not known:
         return "none fits into its card's memory: choose another GPU or a smaller model"
     excess, row = min(known, key=lambda pair: pair[0])
-    return f"the nearest, {row.title}, is {_far(excess - 1)} over ({row.meets}: {row.reason})"
+    # a prediction is too slow by the nearer end of its range
+    at_least = "at least " if row.basis == PREDICTED and row.meets == ruling.TOO_SLOW else ""
+    return f"the nearest, {row.title}, is {at_least}{_far(excess - 1)} over ({row.meets}: {row.reason})"
 
 
 def _far(share: float) -> str:

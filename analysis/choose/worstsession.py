@@ -16,6 +16,8 @@ from runner.record.tails import Miss, Windows
 FEWEST_SESSIONS = 3
 """Sessions from which a tail is stated."""
 P99 = 99
+MISS_OF_P99 = 0.01
+"""Probability with which a deadline of p99 is missed."""
 EXACT, GROWTH = 4, 1.5
 """Up to this number of missed chunks, `Sample.steps_down` has every number; beyond it, each is this much larger."""
 

@@ -48,7 +48,7 @@ def draw(cells: Sequence[Steps], total: int, deadline_ms: float, tokens: int) ->
     figure = latency.distributions(visible, *words, (deadline_ms,))
     _draw_deadline(figure.axes[0], deadline_ms)
     left_out = style.left_out(len(visible), total, "measured configurations", "the first of the table")
-    return Drawn("choose", TITLE, f"{latency.caption(visible)} Dashed: the deadline.{left_out}", figure)
+    return Drawn("choose", TITLE, f"{latency.caption(visible)} Dashed: {deadline_ms:g} ms.{left_out}", figure)
 
 
 @style.applied()

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from analysis.choose.candidate import MEASURED, PREDICTED, PUBLISHED, Candidate, Configuration
-from analysis.choose.chooserow import ChooseRow, row
+from analysis.choose.chooserow import ChooseRow
+from analysis.choose.judged import judged
 from analysis.choose.limits import Limits
 from analysis.choose.worstsession import Tail, tail
 from tests.support.frames import GROUP
@@ -48,4 +49,4 @@ def predicted(low_ms: float, high_ms: float | None, **changes: Any) -> Candidate
 
 
 def row_of(candidate: Candidate, **limits: Any) -> ChooseRow:
-    return row(candidate, Limits(**limits))
+    return judged(candidate, Limits(**limits))

@@ -34,6 +34,14 @@ for (const button of document.querySelectorAll("th button")) {
 // below the deadline `slow`, and meets it from `meets` on (null: nobody knows), in the words `word`, unless it `fails` or `lacks` something
 // else. `place` is its place among rows of the same mark. `bounds` has steps of [deadline, missed share, upper bound].
 const MEETS = 0, LACKS = 1, FAILS = 2;
+const BOUNDED = "with a bounded tail";
+const HOW = { yes: BOUNDED, "median only": "by their medians only", predicted: "as predicted" };
+
+function ways(met) {
+  const counts = Object.entries(HOW).map(([word, how]) => [met.filter((each) => each === word).length, how]);
+  const shown = counts.filter(([count, how]) => count > 0 || how === BOUNDED);
+  return `: ${shown.map(([count, how]) => `${count || "none"} ${how}`).join(", ")}`;
+}
 
 function judged(row, deadline) {
   const { slow, meets, word, fails, lacks } = row;
@@ -61,13 +69,13 @@ function judge(grid, deadline) {
     const [standing, word] = judged(data, deadline);
     row.cells[place("meets")].textContent = word;
     row.cells[place("miss_words")].textContent = missed(data.bounds, deadline);
-    return { row, standing, place: data.place };
+    return { row, standing, word, place: data.place };
   });
   rows.sort((one, other) => one.standing - other.standing || one.place - other.place);
   for (const head of table.tHead.rows[0].cells) head.removeAttribute("aria-sort");
   table.tBodies[0].replaceChildren(...rows.map((each) => each.row));
-  const met = rows.filter((each) => each.standing === MEETS).length;
-  return `${met} of ${rows.length} rows meet it`;
+  const met = rows.filter((each) => each.standing === MEETS).map((each) => each.word);
+  return `${met.length} of ${rows.length} rows meet it${met.length > 0 ? ways(met) : ""}`;
 }
 
 for (const typed of document.querySelectorAll(".typed")) {

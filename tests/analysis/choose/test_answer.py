@@ -10,6 +10,7 @@ from analysis.choose import answer
 from analysis.choose.candidate import MEASURED
 from analysis.choose.limits import Limits
 from runner.errors import BadValue, UnknownName
+from tests.support.records import example_record
 from tests.support.reports import write_records
 from tests.support.tailrecords import three_sessions
 
@@ -75,6 +76,9 @@ def test_a_filter_that_leaves_nothing_says_what_there_is(tmp_path: Path) -> None
     )
     with pytest.raises(BadValue, match="nothing is recorded"):
         answered(empty, gpu="cpu")
+    more = [example_record(cell={"ctx": ctx}) for ctx in (16384, 512)]
+    with pytest.raises(BadValue, match=r"published on any GPU, .*; ctx 512, 2048, 16384$"):
+        answered(write_records(tmp_path / "more", [*more, *three_sessions()]), model="tiny")
 
 
 @pytest.mark.medium

@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from analysis import form
-from analysis.choose.chooserow import SPEED_ONLY
 from tests.support.candidates import CONFIGURATION, measured, predicted, published, row_of, tail_of
 
 
@@ -21,20 +20,6 @@ def test_a_measured_row_has_its_group_its_tail_and_its_link() -> None:
     assert row.miss_words == f"1 % (≤ {100 * row.miss_upper:.3g} %)"
     assert row.sample_words == f"300 / {row.tau:.1f} = {row.n_eff:.0f}"
     assert row.tokens_per_s == pytest.approx(1000 / row.step_wall_ms)
-
-
-def test_a_row_without_steps_says_nothing_of_a_tail() -> None:
-    for row in (row_of(published(17.36)), row_of(predicted(10.0, 20.0))):
-        assert row.anchor is None
-        assert (row.miss_words, row.sample_words, row.p99_ms, row.miss_upper, row.sessions) == (None,) * 5
-        assert row.miss_bounds == ()
-
-
-def test_a_quantised_row_says_that_its_accuracy_was_not_measured() -> None:
-    packed = replace(published(17.36), configuration=replace(CONFIGURATION, quant="gptq"))
-    assert row_of(packed).accuracy == SPEED_ONLY
-    assert row_of(packed).notes == ["median 17.36 ms", "the paper", SPEED_ONLY]
-    assert row_of(published(17.36)).accuracy == ""
 
 
 def test_a_range_may_have_no_upper_end() -> None:
@@ -54,12 +39,6 @@ def test_energy_has_its_range_from_three_sessions_on() -> None:
     three = row_of(measured(tail_of(), joules_per_token=1.0, joules_low=0.95, joules_high=1.05))
     assert (one.joules_words, three.joules_words) == ("1", "1 [0.95–1.05]")
     assert row_of(published(1.0)).joules_words is None
-
-
-def test_a_bar_that_no_deadline_lifts_is_told_apart() -> None:
-    row = row_of(predicted(10.0, 20.0, memory_left_bytes=-1.0), deadline_ms=5.0)
-    assert (row.meets, row.barred, row.barred_standing) == ("too slow", "does not fit", "fails")
-    assert row_of(predicted(10.0, 20.0), deadline_ms=5.0).barred == ""
 
 
 def test_a_name_has_each_word_once() -> None:
@@ -84,3 +63,9 @@ def test_the_bound_on_p99_is_beside_what_the_deadline_is_for() -> None:
     chunk = row_of(measured(tail_of(count=3000, tokens=8), step_ms=8.0), tokens=8, deadline_ms=400.0)
     assert chunk.p99_ms is not None
     assert (chunk.step_words, chunk.chunk_words) == ("8.00", f"{chunk.chunk_ms:.2f} (≤ {chunk.p99_ms:.2f})")
+
+
+def test_several_tokens_have_the_range_of_a_prediction() -> None:
+    chunk = row_of(predicted(10.0, 20.0, chunk_ms=88.0), tokens=8, deadline_ms=400.0)
+    assert (chunk.chunk_words, chunk.short_chunk_words) == ("88.00 [80–160]", "80–160")
+    assert row_of(published(10.0, chunk_ms=80.0), tokens=8).short_chunk_words == "80.00"

@@ -17,7 +17,7 @@ ROWS = [
 
 
 def lines(width: int = 120) -> list[str]:
-    return choosetext.text(ROWS, ["A sentence."], width).splitlines()
+    return choosetext.text(ROWS, ["A sentence."], False, width).splitlines()
 
 
 def test_each_row_is_one_line_with_its_marks_explained() -> None:
@@ -25,7 +25,17 @@ def test_each_row_is_one_line_with_its_marks_explained() -> None:
     assert head.split("  ")[0] == "meets"
     assert first.split() == [
         *("yes", "h200", "bf16", "cublas", "graph", f"{ROWS[0].step_wall_ms:.2f}", f"{ROWS[0].p99_ms:.2f}"),
-        *(f"{100 * ROWS[0].miss_upper:.3g}", "%", "2", "5.50", "70.0", "measured", "(3)", "!"),
+        *(
+            f"{100 * ROWS[0].miss_upper:.3g}",
+            "%",
+            f"{ROWS[0].tokens_per_s:.1f}",
+            "2",
+            "5.50",
+            "70.0",
+            "measured",
+            "(3)",
+            "!",
+        ),
     ]
     assert "gptq cublas graph*" in second
     assert third.endswith("  untested")
@@ -50,5 +60,26 @@ def test_a_narrow_terminal_has_fewer_columns(width: int) -> None:
 
 
 def test_a_column_without_a_value_is_left_out() -> None:
-    head = choosetext.text(ROWS[2:], [], 120).splitlines()[0]
-    assert head.split() == ["meets", "gpu", "configuration", "ms/step", "evidence"]
+    head = choosetext.text(ROWS[2:], [], False, 120).splitlines()[0]
+    assert head.split() == ["meets", "gpu", "configuration", "ms/step", "tokens/s", "evidence"]
+
+
+def test_a_deadline_for_several_tokens_shows_their_time_beside_its_bound() -> None:
+    rows = [
+        row_of(measured(tail_of(count=3000, tokens=8), step_ms=8.0), tokens=8, deadline_ms=400.0),
+        row_of(predicted(10.0, 20.0), tokens=8, deadline_ms=400.0),
+    ]
+    head, first, second, *_ = choosetext.text(rows, [], False).splitlines()
+    assert head.split()[3:8] == ["ms/step", "chunk", "ms", "p99", "≤"]
+    assert first.split()[5:8] == ["8.00", f"{rows[0].chunk_ms:.2f}", f"{rows[0].p99_ms:.2f}"]
+    assert "80–160" in second
+    assert "chunk ms" not in lines()[0]
+
+
+def test_the_first_token_is_shown_on_request() -> None:
+    row = replace(ROWS[0], prefill_ms=61.4)
+    for width in (60, 120):
+        head, first, *_ = choosetext.text([row], [], True, width).splitlines()
+        assert "first token ms" in head
+        assert "61" in first.split()
+    assert "first token ms" not in choosetext.text([row], [], False)

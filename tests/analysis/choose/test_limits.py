@@ -37,9 +37,10 @@ def test_tokens_are_counted(text: str) -> None:
         of(tokens=text)
 
 
-def test_a_probability_is_below_1() -> None:
-    with pytest.raises(BadValue, match="--miss 1: a probability below 1"):
-        of(miss="1")
+@pytest.mark.parametrize("text", ["0", "1", "5", "nan"])
+def test_a_probability_is_between_0_and_1(text: str) -> None:
+    with pytest.raises(BadValue, match=f"--miss {text}: a number above 0 and below 1 is needed, such as 0.001"):
+        of(miss=text)
 
 
 def test_the_words_of_limits_name_each() -> None:

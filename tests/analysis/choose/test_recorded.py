@@ -7,6 +7,7 @@ import pytest
 from analysis.choose import recorded
 from analysis.choose.scope import Scope
 from runner.record import tails
+from tests.support.energies import energy_record
 from tests.support.records import example_record
 from tests.support.reports import too_fast
 from tests.support.tailrecords import tail_record, three_sessions
@@ -62,3 +63,16 @@ def test_of_many_sessions_the_newest_are_read(reading_of, monkeypatch) -> None:
     monkeypatch.setattr(recorded, "NEWEST", 2)
     found = max(recorded.candidates(reading_of(three_sessions()), SCOPE, 1, {}), key=lambda each: each.group.sessions)
     assert (found.group.sessions, len(found.tail.samples)) == (3, 2)
+
+
+@pytest.mark.medium
+def test_energy_of_another_protocol_is_the_same_cells(reading_of) -> None:
+    records = [*(tail_record() for _ in range(3)), *(energy_record(step_ms=8.0) for _ in range(3))]
+    other = energy_record(step_ms=8.0, cell={"cache": "dynamic"})
+    found = recorded.candidates(reading_of([*records, other]), SCOPE, 1, {})
+    plain, tail = sorted((each for each in found if each.group.cache == "static"), key=lambda each: each.group.protocol)
+    assert (tail.group.protocol, plain.group.protocol) == ("tail-5-300", "paper-5-30")
+    assert tail.source == "J/token as measured with paper-5-30"
+    assert tail.joules_per_token == plain.joules_per_token == plain.group.joules_per_token
+    assert (tail.joules_low, tail.joules_high) == (plain.joules_low, plain.joules_high)
+    assert plain.source == ""

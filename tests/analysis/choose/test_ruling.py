@@ -124,3 +124,10 @@ def test_the_excess_is_the_largest_multiple_of_a_failed_limit() -> None:
     assert ruling.ruling(found, Limits(10.0, usd_per_mtok=3.0)).excess == 3.0
     assert ruling.ruling(found, Limits(20.0)).excess is None
     assert ruling.ruling(replace(found, memory_left_bytes=-1.0), Limits(10.0)).excess is None
+
+
+def test_a_time_of_several_tokens_that_follows_from_one_step_says_so() -> None:
+    few = measured(None, step_ms=8.0, chunk_ms=512.0)
+    assert ruling.ruling(few, Limits(400.0, 64)).reason == "median 64 × 8.00 = 512.00 ms"
+    assert ruling.ruling(published(8.0, chunk_ms=64.0), Limits(tokens=8)).reason == "median 8 × 8.00 = 64.00 ms"
+    assert ruling.ruling(published(8.0), Limits()).reason == "median 8.00 ms"

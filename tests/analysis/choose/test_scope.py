@@ -36,6 +36,12 @@ def test_an_unknown_name_gets_the_nearest(model: str, gpu: str, near: str) -> No
         scope(model, "auto", gpu, [], [])
 
 
+@pytest.mark.parametrize("gpu", ["", ",", "l4,", "l4,,h100", " "])
+def test_a_list_of_gpus_has_no_gap(gpu: str) -> None:
+    with pytest.raises(BadValue, match=r"--gpu .*: a name is missing"):
+        scope("auto", "auto", gpu, [], [])
+
+
 @pytest.mark.parametrize("ctx", ["0", "-1", "2k", "", "32769"])
 def test_a_ctx_is_a_position_of_the_model(ctx: str) -> None:
     with pytest.raises(BadValue, match="--ctx"):

@@ -34,13 +34,20 @@ def test_a_small_distance_is_not_rounded_to_nothing() -> None:
     assert "is 0.2 % over" in message(DeadlineMissed, [row_of(published(50.1))], Limits())
 
 
+def test_a_prediction_misses_by_the_nearer_end_of_its_range() -> None:
+    assert "is at least 10 % over" in message(DeadlineMissed, [row_of(predicted(55.0, 90.0))], Limits())
+    dear = row_of(predicted(1.0, 2.0, usd_per_mtok=2.0), usd_per_mtok=1.0)
+    assert "is 100 % over (too expensive" in message(DeadlineMissed, [dear], Limits(usd_per_mtok=1.0))
+
+
 def test_where_some_only_lack_data_it_says_which() -> None:
     limits = Limits(miss=0.001)
     rows = [row_of(each, miss=0.001) for each in (measured(tail_of()), published(10.0), published(10.0))]
     said = message(NoEvidence, rows, limits)
     assert said.startswith(
-        "no row is known to meet 50 ms, missed with a probability of at most 0.001: no steps (2) and "
-        "not enough steps (1): measure at least 3 sessions of a cell with `python -m runner cell --protocol tail"
+        "no row is known to meet 50 ms, missed with a probability of at most 0.001: `no steps` in 2 rows and "
+        "`not enough steps` in 1 row (measure at least 3 sessions of a cell with `python -m runner cell --protocol "
+        "tail-long --steps"
     )
     assert NoEvidence.exit_code == 29
 

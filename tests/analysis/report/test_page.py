@@ -12,11 +12,13 @@ from analysis.choose import choosing
 from analysis.choose.limits import Limits
 from analysis.choose.scope import Scope
 from analysis.report import files, page, section
+from analysis.tables import choose
 from runner.cell import catalogue
 from tests.support.browser import tab
 from tests.support.pages import Page, html_of, with_rows
 from tests.support.records import H100, example_record
 from tests.support.reports import COMMITTED, contents_of, every_kind, too_fast, write_records
+from tests.support.tailrecords import tail_record, three_sessions
 
 PHONE, LAPTOP, DESKTOP = 390, 1280, 1400
 PAPER = 1032  # A4 across less its margins: 273 mm at 96 / 25.4 px a mm
@@ -205,14 +207,14 @@ TYPED = """(() => {
   const input = document.querySelector("#choose .typed input");
   input.value = "%s";
   input.dispatchEvent(new Event("input", { bubbles: true }));
-  const place = (key) => document.querySelector(`#table-choose th[data-key="${key}"]`).cellIndex;
+  const place = (key) => document.querySelector(`#table-choose th[data-key="${key}"]`)?.cellIndex;
   return {
     disabled: input.disabled,
     said: document.querySelector("#choose .typed output").textContent,
     rows: Array.from(document.querySelectorAll("#table-choose tbody tr"), (row) =>
       [...["gpu", "quant", "kernel", "runtime", "cache", "dtype", "evidence", "meets", "miss_words"]].map((key) => {
         const cell = row.cells[place(key)];
-        return (cell.firstChild?.textContent ?? "").trim();
+        return (cell?.firstChild?.textContent ?? "").trim();
       })),
   };
 })()"""
@@ -243,7 +245,7 @@ def test_a_typed_deadline_marks_and_sorts_as_the_command_does(browser, committed
     found = browser.value(TYPED % deadline)
     expected = judged_by_python(committed, deadline)
     assert not found["disabled"]
-    assert found["said"] == f"{sum(row.is_met for row in expected)} of {len(expected)} rows meet it"
+    assert found["said"] == choose.said(expected, "it")
     keys = ("gpu", "quant", "kernel", "runtime", "cache", "dtype", "evidence", "meets")
     words = [[str(row.value(key) or "–") for key in keys] for row in expected]
     assert [row[:-1] for row in found["rows"]] == words
@@ -252,6 +254,24 @@ def test_a_typed_deadline_marks_and_sorts_as_the_command_does(browser, committed
             assert shown[-1] == "–"
         else:
             assert upper(shown[-1]) >= 100 * row.miss_upper * 0.995  # rounded to three digits
+
+
+@pytest.mark.slow
+def test_a_typed_deadline_judges_tails_as_the_command_does(browser, tmp_path):
+    of_two = [tail_record(step_ms=20.0, cell={"attention": "flash-attn"}) for _ in range(2)]
+    made = contents_of(write_records(tmp_path / "records", [*three_sessions(), *of_two]))
+    files.write(files.files(made), tmp_path)
+    browser.show(tmp_path / files.PAGE, LAPTOP)
+    (bounded,) = {row.p99_ms for row in made.rows["choose"] if row.p99_ms is not None}
+    words = set()
+    for deadline in (bounded - 0.001, bounded + 0.001, 19.0, 21.0):
+        found, expected = browser.value(TYPED % deadline), judged_by_python(made, deadline)
+        assert found["said"] == choose.said(expected, "it")
+        for row, shown in zip(expected, found["rows"], strict=True):
+            assert [shown[0], *shown[6:8]] == [row.gpu, row.evidence, row.meets]
+            assert shown[-1] == "–" if row.miss_upper is None else upper(shown[-1]) >= 100 * row.miss_upper * 0.995
+            words |= {row.meets}
+    assert {"yes", "median only", "too slow"} <= words
 
 
 @pytest.mark.slow

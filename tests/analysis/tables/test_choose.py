@@ -29,7 +29,7 @@ def test_the_report_answers_for_the_place_with_the_most_sessions(tmp_path) -> No
 
 def test_the_texts_say_how_many_rows_meet_the_limits() -> None:
     text = choose.markdown(ROWS, Limits(), prefill=False)
-    assert "- qwen2.5-7b at ctx 2048: 1 of 3 rows meet 50 ms.\n" in text
+    assert "- qwen2.5-7b at ctx 2048: 1 of 3 rows meet 50 ms: 1 with a bounded tail.\n" in text
     assert "worst session, on its host" in text
     assert "(batch 1)" in text
     assert "first token ms" not in text
@@ -40,10 +40,47 @@ def test_the_texts_say_how_many_rows_meet_the_limits() -> None:
     assert "newest 20" in choose.markdown([replace(ROWS[0], sessions=21)], Limits(), prefill=False)
 
 
+def test_the_ways_to_meet_a_deadline_are_counted_apart() -> None:
+    rows = [row_of(published(10.0)), row_of(published(11.0)), row_of(predicted(1.0, 2.0)), row_of(published(60.0))]
+    said = "3 of 4 rows meet it: none with a bounded tail, 2 by their medians only, 1 as predicted"
+    assert choose.said(rows, "it") == said
+    assert choose.said(rows[3:], "it") == "0 of 1 rows meet it"
+
+
+def test_only_what_the_rows_need_is_explained() -> None:
+    text = " ".join(choose.sentences([row_of(predicted(1.0, 2.0))]))
+    assert "worst session" not in text
+    assert "`median only`" not in text
+    assert "`median only`" in " ".join(choose.sentences([row_of(published(90.0))]))
+
+
+@pytest.mark.parametrize(("tokens", "protocol"), [(1, "tail-long"), (8, "tail-long --steps 480")])
+def test_the_protocol_that_bounds_p99_depends_on_the_tokens(tokens: int, protocol: str) -> None:
+    text = " ".join(choose.sentences([row_of(published(90.0), tokens=tokens)]))
+    cell = f"`python -m runner cell --protocol {protocol}`"
+    assert f"To bound it, measure at least 3 sessions of a cell with {cell}" in text
+
+
+def test_the_price_per_hour_is_named() -> None:
+    row = row_of(measured(tail_of(), usd_per_mtok=8.0, step_ms=8.0))  # 10⁶ steps of 8 ms are 2.22 h: 8 $ / 2.22 h
+    assert "(batch 1), in $ per hour: h200 3.6 (`--price` changes it)" in " ".join(choose.sentences([row]))
+
+
+def test_a_number_that_nobody_has_is_said_with_its_remedy() -> None:
+    text = " ".join(choose.sentences([row_of(predicted(1.0, 2.0))]))
+    assert "No session measured J/token: `python -m runner cell --energy`" in text
+    assert "No price is known of h200: `choose --price h200=DOLLARS`" in text
+    known = [row_of(measured(tail_of(), usd_per_mtok=1.0, joules_per_token=2.0))]
+    assert "No " not in " ".join(choose.sentences(known))
+    assert choose.part(known).first[-3:] == ("joules_words", "usd_per_mtok", "flags")
+    assert "joules_words" in choose.part(known).by_number  # sorted by value, not as text
+    assert choose.part(ROWS).first[-2:] == ("usd_per_mtok", "flags")
+
+
 def test_the_page_gets_what_it_needs_to_judge_a_row_again() -> None:
     typed = choose.part(ROWS).typed
     assert typed is not None
-    assert (typed.value, typed.said) == (50.0, "1 of 3 rows meet it")
+    assert (typed.value, typed.said) == (50.0, "1 of 3 rows meet it: 1 with a bounded tail")
     first, second, third = (json.loads(typed.data(row)) for row in ROWS)
     assert (first["word"], first["slow"], first["meets"]) == ("yes", ROWS[0].p99_ms, ROWS[0].p99_ms)
     assert first["bounds"][-1] == [ROWS[0].miss_bounds[-1].from_ms, 0, round(ROWS[0].miss_bounds[-1].upper, 6)]
