@@ -15,7 +15,7 @@ from runner.plan.request import Request
 from runner.processes import signals
 from tests.support.stores import free_port
 
-ORDER, TERMS = SessionOrder(Request(gpu="cpu"), 0), Terms("0" * 12, False, 60.0)
+ORDER, TERMS = SessionOrder(Request(gpu="cpu"), 0, "0" * 12), Terms("0" * 12, False, 60.0)
 
 
 def node(alive: bool = True, **resources: float) -> dict[str, Any]:
