@@ -21,7 +21,8 @@ from runner.fleet.orders import BlockOrder, Delivery, SessionOrder, Terms
 from runner.processes import signals
 
 AUTO, CLIENT = "auto", "ray://"
-ADDRESS = re.compile(r"auto|(ray://)?[^\s/:@]+:\d{1,5}")
+ADDRESS = re.compile(r"auto|(ray://)?[^\s/:@]+:(?P<port>\d{1,5})")
+LAST_PORT = 65_535
 CONNECT_S = 10.0
 RESOURCE = "decode_floor"
 """Custom resource of which a node that takes sessions has 1, and every session takes all."""
@@ -118,7 +119,8 @@ def connected(address: str) -> Iterator[Cluster]:
 
     Raises BadValue for an address of another form, MissingPackage without Ray, NoFleet if no cluster answers.
     """
-    if not ADDRESS.fullmatch(address):
+    form = ADDRESS.fullmatch(address)
+    if form is None or (form["port"] is not None and not 0 < int(form["port"]) <= LAST_PORT):
         raise BadValue(f"fleet={address}: must be auto, ray://host:port, or the host:port of a head node")
     try:
         import ray

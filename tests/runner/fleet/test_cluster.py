@@ -53,7 +53,22 @@ def test_a_lost_connection_is_told_and_stopping_goes_on_without_it() -> None:
     gone.stop(["task"])
 
 
-@pytest.mark.parametrize("address", ["", "local", "ray://host", "http://host:1", "host", "host:x", "u@host:1", "a b:1"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "local",
+        "ray://host",
+        "http://host:1",
+        "host",
+        "host:x",
+        "u@host:1",
+        "a b:1",
+        "host:0",
+        "host:65536",
+        "ray://host:65536",
+    ],
+)
 def test_an_address_of_another_form_is_refused(address: str) -> None:
     with (
         pytest.raises(BadValue, match="must be auto, ray://host:port, or the host:port of a head node"),
