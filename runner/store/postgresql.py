@@ -53,7 +53,9 @@ def service(data: Path, log: Path) -> Service:
 
 def answers(data: Path) -> bool:
     """Returns whether the server of this folder takes connections."""
-    command = [str(_programs(data) / "pg_isready"), "-q", "-h", str(data), "-p", str(NUMBER)]
+    # without a user, the server's log would have an error for the account of this process
+    whom = ["-h", str(data), "-p", str(NUMBER), "-U", USER, "-d", DATABASE]
+    command = [str(_programs(data) / "pg_isready"), "-q", *whom]
     return subprocess.run(command, check=False).returncode == 0
 
 
