@@ -139,7 +139,8 @@ def connected(address: str) -> Iterator[Cluster]:
             raise Terminated("stopped by SIGTERM") from error
         except Exception as error:  # Ray's and gRPC's own
             raise NoFleet(
-                f"no Ray cluster at {address} ({_said(error)}): start one with {ASKED}, or name its address"
+                f"no Ray cluster at {address} ({_said(error)}): start one with {ASKED}, name its address, or use its "
+                "versions of Ray and Python, and its token"
             ) from error
         finally:
             signals.install()  # Ray handles SIGTERM by SystemExit
@@ -157,8 +158,10 @@ def _check_answers(address: str) -> None:
 
 
 def _said(error: Exception) -> str:
-    """Returns the first sentence of an error of Ray's, which may have many lines."""
+    """Returns the first sentence of an error of Ray's, which may have many lines. One that ends with a colon has what
+    follows it."""
     cause = getattr(error, "cause", None) or error
     text = failures.reason(cause) if isinstance(cause, OSError) else str(cause)
-    first = next(filter(None, text.splitlines()), type(cause).__name__)
-    return first.split(". ")[0].rstrip(". ")
+    first, *more = list(filter(None, text.splitlines())) or [type(cause).__name__]
+    whole = " ".join((first, *more)) if first.endswith(":") else first  # versions follow in lines of their own
+    return whole.split(". ")[0].rstrip(". ")

@@ -114,6 +114,21 @@ def test_what_ray_says_becomes_one_line(ray: Any, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.medium
+def test_other_versions_are_named(ray: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError(
+            "Version mismatch: The cluster was started with:\n    Ray: 2.60.0\n    Python: 3.11.2\n"
+            "This process on Ray Client was started with:\n    Ray: 2.59.0\n    Python: 3.11.2\n"
+        )
+
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(NoFleet) as caught, connected("auto"):
+        pass
+    assert "started with: Ray: 2.60.0 Python: 3.11.2 This process" in str(caught.value)
+    assert str(caught.value).endswith("or use its versions of Ray and Python, and its token")
+
+
+@pytest.mark.medium
 def test_a_sigterm_while_ray_connects_stops_the_command(ray: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise SystemExit(15)
