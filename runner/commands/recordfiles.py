@@ -62,7 +62,7 @@ def import_command(folder: Path, older_than: timedelta | None) -> None:
             f"note: {counted(len(report.left), 'run is', 'runs are')} RUNNING whose process cannot be asked from here: "
             f"{', '.join(report.left)}; `--older-than 7d` closes those that began more than 7 days ago"
         )
-    if report.is_empty:
+    if report.is_empty and older_than is None:  # with an age, it may be all about runs
         raise spools.without_records(folder)
     manifests = f"; {_manifests(report.manifests)}" if report.manifests else ""
     click.echo(f"{counted(len(report.imported), 'record')} imported, {len(report.present)} already there{manifests}")

@@ -18,7 +18,7 @@ from runner.commands.options import ANY_PATH, LONGEST_TIMEOUT_S, session_options
 from runner.commands.sessionsettings import session_settings
 from runner.commands.start import Start
 from runner.counts import counted
-from runner.errors import GpuNotFound, Interrupted, StudyIncomplete, Terminated
+from runner.errors import GpuNotFound, Interrupted, StoreUnreachable, StudyIncomplete, Terminated
 from runner.fleet import arrivals, fleet
 from runner.launch.series import Ended, OnSession, Series, TimeLimit
 from runner.launch.session import Finished, Settings
@@ -118,19 +118,25 @@ def study(
         _continuation(redo),
         fleet.site(address) as site,
     ):
-        _store_left(settings)
+        left_error = _store_left(settings)
         order = _Order(redo, retry_failed, limit, site)
         measured = [_measured(each, order, settings) for each in studies]
-    _raise_incomplete(measured, redo)
+    _raise_incomplete(measured, redo, left_error)
     if start.run is not None:
         _commit(start.run, [each.after for each in measured])
 
 
-def _store_left(settings: Settings) -> None:
-    """Stores the sessions that a command with a fleet had received when it was killed."""
-    count = sum(1 for _ in arrivals.left(settings))
-    if count:
-        click.echo(f"note: stored {counted(count, 'session')} that an earlier command had received", err=True)
+def _store_left(settings: Settings) -> StoreUnreachable | None:
+    """Stores the sessions that an earlier command with a fleet had received and not stored. Returns the error of a
+    store that does not answer."""
+    errors = [finished.store_error for finished in arrivals.left(settings)]
+    refused = [error for error in errors if error is not None]
+    if stored := len(errors) - len(refused):
+        click.echo(f"note: stored {counted(stored, 'session')} that an earlier command had received", err=True)
+    if refused:
+        count = counted(len(refused), "session")
+        click.echo(f"note: {count} that an earlier command had received cannot be stored: {refused[0]}", err=True)
+    return next((error for error in refused if isinstance(error, StoreUnreachable)), None)
 
 
 @contextmanager
@@ -264,17 +270,17 @@ def _commit(run: EntryRun, found: Sequence[Prepared]) -> None:
     run.mark_closed()
 
 
-def _raise_incomplete(measured: Sequence[_Measured], redo: bool) -> None:
+def _raise_incomplete(measured: Sequence[_Measured], redo: bool, left_error: StoreUnreachable | None) -> None:
     """Raises StudyIncomplete if sessions are missing that could be measured here, GpuNotFound if none could be, and the
-    store's error if it did not take one."""
+    store's error if it did not take one, also one that an earlier command had left."""
     standings = [standing for each in measured for standing in each.after.standings]
     missing = sum(each.missing for each in standings if each.status == MISSING)
     failed = [each for each in standings if each.status == FAILED]
     if missing or failed:
         raise StudyIncomplete(_incomplete(missing, len(failed), any(each.ended.at_limit for each in measured), redo))
-    store_errors = [each.ended.store_error for each in measured if each.ended.store_error is not None]
-    if store_errors:
-        raise store_errors[0]
+    errors = (left_error, *(each.ended.store_error for each in measured))
+    if (store_error := next(filter(None, errors), None)) is not None:
+        raise store_error
     waiting = dict.fromkeys(each.planned.gpu for each in standings if each.status == WAITING)
     if waiting and all(each.status == WAITING for each in standings):
         raise GpuNotFound(f"nothing to measure here: the study's cells wait for {', '.join(waiting)}")

@@ -46,7 +46,8 @@ def _finding(base: str, status: int) -> Finding:
     if status == http.client.OK:
         faults.append("other hosts can read it without a login")
     elif status not in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
-        faults.append(f"whether it asks for a login is unknown (status {status})")
+        answer = f"status {status}" if status else "it answers with a page, not as MLflow"
+        faults.append(f"whether it asks for a login is unknown ({answer})")
     if base.startswith("http://"):
         faults.append("it has no TLS, so that logins and results can be read on their way")
     elif _is_unverified():

@@ -21,7 +21,8 @@ from runner.fleet.orders import BlockOrder, Delivery, SessionOrder, Terms
 from runner.processes import signals
 
 AUTO, CLIENT = "auto", "ray://"
-ADDRESS = re.compile(r"auto|(ray://)?[^\s/:@]+:\d{1,5}")
+ADDRESS = re.compile(r"auto|(ray://)?[^\s/:@]+:(?P<port>\d{1,5})")
+LAST_PORT = 65_535
 CONNECT_S = 10.0
 RESOURCE = "decode_floor"
 """Custom resource of which a node that takes sessions has 1, and every session takes all."""
@@ -118,7 +119,8 @@ def connected(address: str) -> Iterator[Cluster]:
 
     Raises BadValue for an address of another form, MissingPackage without Ray, NoFleet if no cluster answers.
     """
-    if not ADDRESS.fullmatch(address):
+    form = ADDRESS.fullmatch(address)
+    if form is None or (form["port"] is not None and not 0 < int(form["port"]) <= LAST_PORT):
         raise BadValue(f"fleet={address}: must be auto, ray://host:port, or the host:port of a head node")
     try:
         import ray
@@ -137,7 +139,8 @@ def connected(address: str) -> Iterator[Cluster]:
             raise Terminated("stopped by SIGTERM") from error
         except Exception as error:  # Ray's and gRPC's own
             raise NoFleet(
-                f"no Ray cluster at {address} ({_said(error)}): start one with {ASKED}, or name its address"
+                f"no Ray cluster at {address} ({_said(error)}): start one with {ASKED}, name its address, or use its "
+                "versions of Ray and Python, and its token"
             ) from error
         finally:
             signals.install()  # Ray handles SIGTERM by SystemExit
@@ -155,8 +158,10 @@ def _check_answers(address: str) -> None:
 
 
 def _said(error: Exception) -> str:
-    """Returns the first sentence of an error of Ray's, which may have many lines."""
+    """Returns the first sentence of an error of Ray's, which may have many lines. One that ends with a colon has what
+    follows it."""
     cause = getattr(error, "cause", None) or error
     text = failures.reason(cause) if isinstance(cause, OSError) else str(cause)
-    first = next(filter(None, text.splitlines()), type(cause).__name__)
-    return first.split(". ")[0].rstrip(". ")
+    first, *more = list(filter(None, text.splitlines())) or [type(cause).__name__]
+    whole = " ".join((first, *more)) if first.endswith(":") else first  # versions follow in lines of their own
+    return whole.split(". ")[0].rstrip(". ")

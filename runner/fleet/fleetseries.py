@@ -43,6 +43,7 @@ class FleetCell:
 
     def __init__(self, standing: Standing, missing: int, settings: Settings) -> None:
         self._request, self._settings = standing.planned.entry.request, settings
+        (self._cell_key,) = standing.planned.keys
         self._index, self._unordered, self._missing = standing.next_index, missing, missing
         self._session_s = standing.session_s
         self.gpu = standing.planned.gpu
@@ -65,7 +66,7 @@ class FleetCell:
         if not self._unordered:
             return None
         self._unordered, self._index = self._unordered - 1, self._index + 1
-        return SessionOrder(self._request, self._index - 1)
+        return SessionOrder(self._request, self._index - 1, self._cell_key)
 
     def take(self, delivery: Delivery) -> Iterator[Finished]:
         for finished in arrivals.taken(arrivals.arrival("", delivery.records, None), self._settings):

@@ -21,6 +21,8 @@ from runner.files import scratch
 from runner.fleet.orders import BlockOrder, Delivery, Fault, SessionOrder, Terms
 from runner.launch.session import Settings, run_session
 from runner.machine import nvml
+from runner.plan.request import Request
+from runner.plan.resolve import resolve
 from runner.record import codekey
 from runner.record.record import write_text_durably
 from runner.record.spool import MANIFEST_NAME
@@ -76,7 +78,7 @@ def measure(order: SessionOrder | BlockOrder, terms: Terms, node: str = "") -> D
 @contextmanager
 def _environment_of_node() -> Iterator[None]:
     """Takes back what Ray has set in this process since it began, so that a session has the node's own environment."""
-    began = {line.partition(b"=")[0].decode() for line in ENVIRONMENT_FILE.read_bytes().split(b"\0")}
+    began = {os.fsdecode(line.partition(b"=")[0]) for line in ENVIRONMENT_FILE.read_bytes().split(b"\0")}
     set_by_ray = {name: os.environ.pop(name) for name in OF_RAY if name in os.environ and name not in began}
     try:
         yield
@@ -104,19 +106,25 @@ def _fault(error: DecodeFloorError) -> Fault:
     return Fault(error.reason, str(error))
 
 
+def _installed(request: Request) -> nvml.Gpus:
+    return () if request.gpu == CPU else nvml.list_gpus()
+
+
 def _cell(order: SessionOrder, settings: Settings) -> Delivery:
+    if resolve(order.request, _installed(order.request)).cell.key != order.cell_key:
+        raise Mismatch("its cell is another one: the files of the weights there differ from the driver's")
     finished = run_session(order.request, order.index, int(time.time() * 1000), settings)
     return Delivery("", (finished.path.read_text(encoding="utf-8"),))
 
 
 def _block(order: BlockOrder, settings: Settings) -> Delivery:
     """Continues the A/B in a folder of its own, until its block is complete or a session fails."""
-    installed = () if order.request.gpu == CPU else nvml.list_gpus()
+    installed = _installed(order.request)
     pair = arms.pair(order.request, order.arms.field, order.arms.a, order.arms.b, installed)
     series = PairSeries(pair, order.sessions, order.extension, settings)
     before = manifest.parse(order.manifest, MANIFEST_NAME)
     if manifest.folder_of(settings.spool, before) != series.folder:
-        raise BadPair("its A/B is another one: the weights or the catalogue differ from the driver's")
+        raise BadPair("its A/B is another one: the files of the weights there differ from the driver's")
     for name, text in order.records.items():
         write_text_durably(series.folder / name, text)
     manifest.write(before, series.folder)

@@ -11,10 +11,11 @@ from runner.study.declared import Arms
 
 @dataclass(frozen=True)
 class SessionOrder:
-    """One session of a cell."""
+    """One session of a cell. `cell_key` is that of the driver's plan: a node with other weights measures nothing."""
 
     request: Request
     index: int
+    cell_key: str
     count = 1
     """sessions of the order"""
 

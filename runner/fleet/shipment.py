@@ -11,6 +11,7 @@ from runner.cell import catalogue
 from runner.files import scratch
 from runner.record import codekey
 
+CATALOGUE = ("gpus.yaml", "models.yaml")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*")
 ENVIRONMENT = {catalogue.FOLDER_VARIABLE: ""}
 """Variables of the tasks: a node uses the driver's catalogue, which travels with the code."""
@@ -23,6 +24,7 @@ def packed() -> Iterator[Path]:
         shutil.copytree(codekey.PACKAGE, folder / codekey.PACKAGE.name, ignore=LEFT_OUT)
         beside = folder / catalogue.SHIPPED.name
         beside.mkdir()
-        for file in sorted(catalogue.folder().glob("*.yaml")):
-            shutil.copyfile(file, beside / file.name)
+        for file in (catalogue.folder() / name for name in CATALOGUE):
+            if file.exists():  # the driver itself says which one is missing
+                shutil.copyfile(file, beside / file.name)
         yield folder

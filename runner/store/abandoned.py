@@ -92,10 +92,9 @@ def _ended_text(owner: Process | None) -> str:
 
 def _old_text(run: RunningRun) -> str:
     where = "of another host or container" if owner_of(run.tags) else "that the run does not name"
-    return (
-        f"RUNNING for {_age(run) / timedelta(hours=1):.0f} h, and the process {where} cannot be asked: closed by an "
-        "import with --older-than"
-    )
+    minutes = _age(run) // timedelta(minutes=1)
+    age = f"{minutes // 60} h" if minutes >= 60 else f"{minutes} min"
+    return f"RUNNING for {age}, and the process {where} cannot be asked: closed by an import with --older-than"
 
 
 def _close(client: MlflowClient, found: RunningRun, message: str) -> bool:

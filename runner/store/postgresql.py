@@ -53,7 +53,9 @@ def service(data: Path, log: Path) -> Service:
 
 def answers(data: Path) -> bool:
     """Returns whether the server of this folder takes connections."""
-    command = [str(_programs(data) / "pg_isready"), "-q", "-h", str(data), "-p", str(NUMBER)]
+    # without a user, the server's log would have an error for the account of this process
+    whom = ["-h", str(data), "-p", str(NUMBER), "-U", USER, "-d", DATABASE]
+    command = [str(_programs(data) / "pg_isready"), "-q", *whom]
     return subprocess.run(command, check=False).returncode == 0
 
 
@@ -77,8 +79,7 @@ def _programs(data: Path) -> Path:
             "PostgreSQL is not installed: `apt-get install postgresql` on Debian and Ubuntu, `dnf install "
             "postgresql-server` on Fedora, or put the folder of its programs into PATH"
         )
-    made_by = data / "PG_VERSION"
-    version = max(installed) if not data.exists() else _major(made_by.read_text())
+    version = _made_by(data) if data.exists() else max(installed)
     if version not in installed:
         others = " and ".join(map(str, sorted(installed)))
         raise BadValue(
@@ -86,6 +87,17 @@ def _programs(data: Path) -> Path:
             "the data with pg_upgrade"
         )
     return installed[version]
+
+
+def _made_by(data: Path) -> int:
+    """Returns the version that made the data. Raises BadValue for a folder without data, and OSError."""
+    try:
+        return _major((data / "PG_VERSION").read_text(errors="replace"))
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise BadValue(
+            f"{data} has no data of PostgreSQL, whose file PG_VERSION names their version: move it away, or choose "
+            "another folder with --data"
+        ) from error
 
 
 def _installed() -> Iterator[tuple[int, Path]]:

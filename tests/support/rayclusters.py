@@ -67,6 +67,9 @@ def started(nodes: Sequence[Sequence[str]], **head: Any) -> Iterator[RayCluster]
     # Ray's sockets have paths of at most 107 characters
     folder = Path(tempfile.mkdtemp(prefix="df-ray-", dir="/tmp"))
     before = dict(os.environ)
+    # Ray notes the newest cluster's address there, for `auto`: in a folder that it expects to exist
+    os.environ["RAY_TMPDIR"] = str(folder)
+    (folder / "ray").mkdir()
     try:
         settings = {"include_dashboard": False, "temp_dir": str(folder), "env_vars": {"PYTHONPATH": LIGHT}}
         cluster = Cluster(initialize_head=True, head_node_args={**SMALL, **settings, **head})
@@ -78,6 +81,6 @@ def started(nodes: Sequence[Sequence[str]], **head: Any) -> Iterator[RayCluster]
         finally:
             cluster.shutdown()
     finally:
-        for name in {*os.environ} - {*before}:
-            del os.environ[name]
+        os.environ.clear()
+        os.environ.update(before)
         shutil.rmtree(folder, ignore_errors=True)

@@ -78,6 +78,15 @@ def test_an_age_reaches_the_import_and_what_stays_open_is_said(
     assert ages == [duration]
 
 
+def test_an_import_for_old_runs_alone_needs_no_records(
+    main: Main, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    report = store.ImportReport((), (), 0, (), (), (), ())
+    monkeypatch.setattr(store, "import_folder", lambda _folder, _older_than: report)
+    assert main("import", "--older-than", "7d", str(tmp_path))[:2] == (0, "0 records imported, 0 already there\n")
+    assert main("import", str(tmp_path))[0] == 11
+
+
 @pytest.mark.parametrize("text", ["", "7", "0d", "-1d", "1.5h", "7 d", "7w", "100000d", "1e3h", "٣d"])
 def test_what_is_no_duration_is_refused_in_a_line(main: Main, tmp_path: Path, text: str) -> None:
     code, out, err = main("import", "--older-than", text, str(tmp_path))

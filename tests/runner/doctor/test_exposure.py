@@ -74,7 +74,12 @@ def test_a_store_of_this_host_alone_is_not_exposed(monkeypatch: pytest.MonkeyPat
         (403, "text/plain", "Invalid Host header - possible …", "other hosts can read it without a login; "),
         (401, "text/html", "Who are you?", ""),
         (403, "application/json", '{"error_code": "PERMISSION_DENIED"}', ""),
-        (200, "text/html", "<form>log in</form>", "whether it asks for a login is unknown (status 0); "),
+        (
+            200,
+            "text/html",
+            "<form>log in</form>",
+            "whether it asks for a login is unknown (it answers with a page, not as MLflow); ",
+        ),
         (500, "text/html", "broken", "whether it asks for a login is unknown (status 500); "),
     ],
 )

@@ -14,6 +14,7 @@ from runner.fleet.onnode import measure
 from runner.fleet.orders import SessionOrder, Terms
 from runner.launch.session import Finished, Settings
 from runner.plan.request import Request
+from runner.plan.resolve import resolve
 from runner.record import codekey
 from runner.study import studystate
 from tests.support import standins
@@ -25,7 +26,8 @@ pytestmark = pytest.mark.medium
 def records(worker: standins.Worker) -> tuple[str, ...]:
     assert worker.count == 0
     terms, request = Terms(codekey.tree_key(), False, 60.0), Request(gpu="cpu", model="tiny", ctx="64")
-    return tuple(text for index in (1, 0) for text in measure(SessionOrder(request, index), terms).records)
+    key = resolve(request, ()).cell.key
+    return tuple(text for index in (1, 0) for text in measure(SessionOrder(request, index, key), terms).records)
 
 
 class Store:

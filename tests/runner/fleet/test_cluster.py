@@ -15,7 +15,7 @@ from runner.plan.request import Request
 from runner.processes import signals
 from tests.support.stores import free_port
 
-ORDER, TERMS = SessionOrder(Request(gpu="cpu"), 0), Terms("0" * 12, False, 60.0)
+ORDER, TERMS = SessionOrder(Request(gpu="cpu"), 0, "0" * 12), Terms("0" * 12, False, 60.0)
 
 
 def node(alive: bool = True, **resources: float) -> dict[str, Any]:
@@ -53,7 +53,22 @@ def test_a_lost_connection_is_told_and_stopping_goes_on_without_it() -> None:
     gone.stop(["task"])
 
 
-@pytest.mark.parametrize("address", ["", "local", "ray://host", "http://host:1", "host", "host:x", "u@host:1", "a b:1"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "local",
+        "ray://host",
+        "http://host:1",
+        "host",
+        "host:x",
+        "u@host:1",
+        "a b:1",
+        "host:0",
+        "host:65536",
+        "ray://host:65536",
+    ],
+)
 def test_an_address_of_another_form_is_refused(address: str) -> None:
     with (
         pytest.raises(BadValue, match="must be auto, ray://host:port, or the host:port of a head node"),
@@ -96,6 +111,21 @@ def test_what_ray_says_becomes_one_line(ray: Any, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(ray, "init", fail)
     with pytest.raises(NoFleet, match=r"at auto \(Could not find any running Ray instance\): start"), connected("auto"):
         pass
+
+
+@pytest.mark.medium
+def test_other_versions_are_named(ray: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError(
+            "Version mismatch: The cluster was started with:\n    Ray: 2.60.0\n    Python: 3.11.2\n"
+            "This process on Ray Client was started with:\n    Ray: 2.59.0\n    Python: 3.11.2\n"
+        )
+
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(NoFleet) as caught, connected("auto"):
+        pass
+    assert "started with: Ray: 2.60.0 Python: 3.11.2 This process" in str(caught.value)
+    assert str(caught.value).endswith("or use its versions of Ray and Python, and its token")
 
 
 @pytest.mark.medium

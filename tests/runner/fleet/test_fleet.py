@@ -159,6 +159,22 @@ def test_a_driver_that_is_killed_with_a_record_in_hand_stores_it_at_the_next_sta
     assert "note: stored 1 session that an earlier command had received" in err
 
 
+@pytest.mark.usefixtures("found")
+def test_sessions_that_an_earlier_command_left_are_not_called_stored_while_the_store_is_away(
+    main: Main, worker: standins.Worker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path, CELLS)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert main("study", str(file), "--fleet", "auto")[0] == 21
+    for _ in range(2):
+        code, _, err = main("study", str(file), "--fleet", "auto")
+        assert (code, worker.count) == (21, 4)
+        assert "note: 4 sessions that an earlier command had received cannot be stored: the MLflow store" in err
+        assert "note: stored" not in err
+        assert err.splitlines()[-1].startswith("error: the MLflow store http://127.0.0.1:9 failed")
+
+
 def test_without_a_cluster_one_line_says_what_to_do(
     main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

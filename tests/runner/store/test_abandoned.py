@@ -184,6 +184,14 @@ def test_another_hosts_run_is_closed_only_if_it_is_older(sqlite_uri: str, tmp_pa
 
 
 @pytest.mark.medium
+def test_the_message_of_a_younger_run_counts_minutes(sqlite_uri: str, tmp_path: Path) -> None:
+    young = _owned_run(sqlite_uri, 10 / (24 * 60), host="another")
+    assert store.import_folder(tmp_path, timedelta(minutes=1)).closed == (young,)
+    message = MlflowClient(sqlite_uri).get_run(young).data.tags["message"]
+    assert message.startswith("RUNNING for 10 min, and the process")
+
+
+@pytest.mark.medium
 def test_a_run_whose_process_lives_here_is_never_closed(sqlite_uri: str, tmp_path: Path) -> None:
     run_id = _owned_run(sqlite_uri, 1000)
     _leave_marker(tmp_path, run_id)  # of an earlier process that had the run

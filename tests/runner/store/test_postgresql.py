@@ -71,6 +71,17 @@ def test_data_of_a_version_that_is_not_installed_are_refused_with_what_to_do(ins
     )
 
 
+@pytest.mark.parametrize("text", [None, "", "garbage", "\xff"])
+def test_a_folder_without_data_is_refused_with_what_to_do(installed: Path, tmp_path: Path, text: str | None) -> None:
+    assert installed.exists()
+    data = tmp_path / "data"
+    data.mkdir()
+    if text is not None:
+        (data / "PG_VERSION").write_bytes(text.encode("latin-1"))
+    with pytest.raises(BadValue, match=r"has no data of PostgreSQL, .*: move it away, or choose another folder"):
+        postgresql.service(data, tmp_path / "log")
+
+
 def test_without_postgresql_its_package_is_named(installed: Path, tmp_path: Path) -> None:
     shutil.rmtree(installed)
     with pytest.raises(MissingPackage, match="PostgreSQL is not installed: `apt-get install postgresql`"):
