@@ -34,7 +34,7 @@ from runner.ab.manifest import Manifest
 from runner.cell.cell import short_hash
 from runner.cell.jsonform import to_json
 from runner.errors import BadValue
-from runner.store import address, connection, experiment
+from runner.store import address, connection, experiment, owner
 from runner.store.ab_run import AB_TAG, FINISHED, MANIFEST_TAG, NOT_COMPARED
 from runner.store.manifesttags import manifest_tags
 from runner.store.session_run import COMMITTED_TAG, NOTE_TAG, SESSION_TAG, View, view
@@ -105,6 +105,7 @@ def stored_runs(made: Measurements) -> Iterator[StoredRun]:
 def session_run(shown: View) -> StoredRun:
     """What `runner.store.commit.store_view` leaves of a view."""
     steps = [(shown.series_name, value, step) for step, value in enumerate(shown.series)]
+    own = {SESSION_TAG: shown.session, MLFLOW_RUN_NAME: shown.name, COMMITTED_TAG: shown.digest}
     return StoredRun(
         id=run_id(SESSION_TAG, shown.session),
         name=shown.name,
@@ -112,7 +113,7 @@ def session_run(shown: View) -> StoredRun:
         started_ms=shown.started_ms,
         finished_ms=shown.finished_ms,
         params=shown.params,
-        tags={SESSION_TAG: shown.session, MLFLOW_RUN_NAME: shown.name, **shown.tags, COMMITTED_TAG: shown.digest},
+        tags={**shown.tags, **own, **owner.tag()},
         points=[*((name, value, 0) for name, value in shown.metrics.items()), *steps],
     )
 
@@ -134,7 +135,7 @@ def comparison_run(manifest: Manifest, sessions: Iterable[Session]) -> StoredRun
         params={"ab.field": manifest.field, "ab.a": a.value, "ab.b": b.value}
         | {f"cell.{name}": _word(value) for name, value in shared.items()},
         tags={AB_TAG: manifest.id, MLFLOW_RUN_NAME: manifest.title, "study": manifest.study, "cell": manifest.title}
-        | {**words, **own, MANIFEST_TAG: short_hash(own, 16), NOTE_TAG: NOT_COMPARED},
+        | {**words, **own, **owner.tag(), MANIFEST_TAG: short_hash(own, 16), NOTE_TAG: NOT_COMPARED},
         points=(),
     )
 

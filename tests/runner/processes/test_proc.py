@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,6 +74,9 @@ def test_a_process_in_a_pid_namespace_inside_ours_is_seen() -> None:
         assert (process.pid, process.namespace == proc.this_process().namespace) == (1, False)
         assert proc.state(process) == proc.LIVES
         inside.kill()
+    until = time.monotonic() + 10  # the kernel ends what is inside after `unshare` itself
+    while proc.state(process) == proc.LIVES and time.monotonic() < until:
+        time.sleep(0.01)
     assert proc.state(process) == proc.UNKNOWN
 
 
