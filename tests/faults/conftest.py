@@ -1,4 +1,4 @@
-"""What the trials share: real sessions, the number of writes of the commands that are killed, servers and disks."""
+"""Shared by the trials: real sessions, the number of writes of the commands that are killed, servers and disks."""
 
 from __future__ import annotations
 

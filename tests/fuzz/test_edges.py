@@ -164,7 +164,7 @@ def test_the_header_of_a_safetensors_file(folder: Path, data: st.DataObject) -> 
 @FUZZED
 @given(data=st.data())
 def test_the_places_of_a_safetensors_file(folder: Path, data: st.DataObject) -> None:
-    """What is accepted is so by the safetensors library, too, with any dtype, and sizes near the limits of 64 bits."""
+    """The safetensors library accepts what is accepted here, with any dtype, and sizes near the limits of 64 bits."""
     sizes = st.sampled_from([0, 1, 2, 3, 7, 8, 2**31, 2**32, 2**62, 2**63, 2**64 - 1, 2**64]) | st.integers(0, 9)
     shapes = st.lists(sizes, max_size=4)
     entries = {}

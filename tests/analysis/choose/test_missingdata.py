@@ -1,4 +1,4 @@
-"""What to do about a lack of data: each way, once followed, gives enough of it."""
+"""Remedies for a lack of data: each way, once followed, gives enough of it."""
 
 from __future__ import annotations
 

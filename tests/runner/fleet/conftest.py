@@ -1,4 +1,4 @@
-"""What the tests of the fleet share: sessions without a worker, and settings of a driver."""
+"""Shared by the tests of the fleet: sessions without a worker, and settings of a driver."""
 
 from __future__ import annotations
 

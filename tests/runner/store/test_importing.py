@@ -229,7 +229,7 @@ def test_killed_before_any_write_of_a_commit_the_import_leaves_one_complete_run(
 
 
 def _but_owner(uri: str, run_id: str) -> dict[str, Any]:
-    """What the store has of a run, but for the process that wrote it first."""
+    """The contents of a run, but for the process that wrote it first."""
     found = contents.everything(uri, run_id)
     return {**found, "tags": {name: value for name, value in found["tags"].items() if name != OWNER_TAG}}
 

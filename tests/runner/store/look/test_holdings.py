@@ -1,4 +1,4 @@
-"""What real databases hold: nothing yet, and imported sessions."""
+"""Contents of real databases: nothing yet, and imported sessions."""
 
 from __future__ import annotations
 
