@@ -28,7 +28,7 @@ def _missing(lacking: Sequence[ChooseRow], limits: Limits) -> str:
     """Returns what the rows lack, the most frequent first, each with what to do about it."""
     kinds: dict[str, list[str]] = defaultdict(list)
     for word, count in Counter(row.meets for row in lacking).most_common():
-        way = missingdata.remedy(word, limits, lacking[0].model, lacking[0].ctx)
+        way = missingdata.remedy(word, limits, lacking)
         kinds[way].append(f"`{word}` in {counted(count, 'row')}")
     return listed([f"{listed(found, 'and')} ({way})" for way, found in kinds.items()], "and")
 

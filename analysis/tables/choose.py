@@ -60,9 +60,8 @@ def _sentences(table: Sequence[ChooseRow]) -> Iterator[str]:
         )
     if any((row.sessions or 0) > recorded.NEWEST for row in table):
         yield f"If a row has more than {recorded.NEWEST} sessions, its tail is that of the newest {recorded.NEWEST}."
-    if any(row.meets_as == MEDIAN_ONLY for row in table):
-        first = table[0]
-        enough = missingdata.remedy(FEW_STEPS, Limits(miss=MISS_OF_P99, tokens=first.tokens), first.model, first.ctx)
+    if unbounded := [row for row in table if row.meets_as == MEDIAN_ONLY]:
+        enough = missingdata.remedy(FEW_STEPS, Limits(miss=MISS_OF_P99, tokens=table[0].tokens), unbounded)
         yield (
             f"`{MEDIAN_ONLY}`: nothing is promised about the tail of a published row, or of one with fewer than "
             f"{FEWEST_SESSIONS} sessions or too few steps for p99. To bound it, {enough}."
