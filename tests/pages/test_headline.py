@@ -14,8 +14,13 @@ from tests.support.records import as_session, example_record, packed_record
 ROOT = Path(__file__).parents[2]
 
 
-def chosen(*records):
-    return list(headline.chosen(floor.rows(frame_of(records))))
+def rows_of(*records, sessions=3):
+    """The rows of these records, as if each were one of several sessions."""
+    return [replace(row, sessions=sessions) for row in floor.rows(frame_of(records))]
+
+
+def chosen(*records, sessions=3):
+    return list(headline.chosen(rows_of(*records, sessions=sessions)))
 
 
 def graph(step_ms, **changes):
@@ -34,10 +39,20 @@ def test_a_gpu_has_plain_pytorch_and_the_fastest_row_of_each_format():
 
 def test_a_row_whose_passes_disagree_is_not_the_fastest():
     fast, steady = graph(4, dtype="fp16"), graph(8)
-    rows = floor.rows(frame_of([as_session(fast, 1), as_session(steady, 2)]))
+    rows = rows_of(as_session(fast, 1), as_session(steady, 2))
     unsteady = [replace(row, flags=["passes-disagree"]) if row.dtype == "fp16" else row for row in rows]
     assert [row.dtype for row in headline.chosen(rows)] == ["fp16"]
     assert [row.dtype for row in headline.chosen(unsteady)] == ["bf16"]
+
+
+def test_two_sessions_are_no_row():
+    assert chosen(graph(8), sessions=2) == []
+    assert len(chosen(graph(8), sessions=3)) == 1
+
+
+def test_a_tail_with_longer_windows_is_no_row():
+    tail = [replace(row, protocol="tail-long-5-10x300") for row in rows_of(graph(7))]
+    assert [row.step_wall_ms for row in headline.chosen([*tail, *rows_of(graph(8))])] == [8]
 
 
 @pytest.mark.slow
