@@ -39,8 +39,9 @@ def frame():
 
 
 def steps_of(frame, **fields):
-    """Returns the row of the H100's Qwen2.5-7B at 2048 with these fields."""
-    fields = {"gpu": "h100", "model": "qwen2.5-7b", "ctx": 2048, "dtype": "bf16", **fields}
+    """Returns the row of the H100's Qwen2.5-7B at 2048 with these fields, of the default protocol."""
+    here = {"gpu": "h100", "model": "qwen2.5-7b", "ctx": 2048, "dtype": "bf16", "protocol": "paper-5-30"}
+    fields = {**here, **fields}
     (row,) = [row for row in floor.rows(frame) if all(getattr(row, name) == value for name, value in fields.items())]
     return row
 
@@ -179,11 +180,13 @@ def test_what_the_intervals_reach_in_simulations():
     still = [row for row in rows if row["hosts"] == 1 and not row["drift"]]
     assert said(f"On one host without drift the interval contains the true ratio in {percents(still)} %", STATISTICS)
     for told, chosen in (
-        ("95 to 99", [row for row in rows if row["hosts"] > 1]),
+        ("94 to 99", [row for row in rows if row["hosts"] > 1]),
         ("95 to 99", [row for row in rows if row["drift"]]),
     ):
         assert said(f"({told} %)", STATISTICS)
         assert told == " to ".join(f"{100 * end(row['covered'] for row in chosen):.0f}" for end in (min, max))
+    of_four = min(row["covered"] for row in rows if row["hosts"] == 4 and row["noise"] == "long tail")
+    assert said(f"Four hosts of five sessions each reach {100 * of_four:.1f} % with the long tail", STATISTICS)
     same = {row["noise"]: row["same"] for row in report["power"] if row["ratio"] == 1}
     told = (
         f"{100 * same['long tail']:.0f} % end as SAME with the long tail and {100 * same['two speeds']:.0f} % with two"
