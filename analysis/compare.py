@@ -17,6 +17,7 @@ from analysis.sources.records import frame_of_records
 from runner import layout
 from runner.counts import counted
 from runner.errors import BadRecord, BadValue
+from runner.hostcondition import condition
 from runner.record import spool
 from runner.record.record import MEASURED
 from runner.record.sessionrecord import SessionRecord
@@ -100,6 +101,8 @@ def check_records(folder: Path) -> None:
 
 def subject(frame: Frame, name: str) -> Subject:
     """Returns the newest session of the frame. Raises BadRecord if it was not measured or is not valid."""
+    if frame.sessions.is_empty():
+        raise BadRecord(f"{name}: it has no session on the host as it is: {'; '.join(frame.notes)}")
     newest = frame.sessions.row(-1, named=True)
     if newest["status"] != MEASURED or not newest["valid"]:
         raise BadRecord(f"{name}: the newest session, {newest['session']}, is not a valid measurement: measure again")
@@ -119,7 +122,10 @@ def compare(frame: Frame, name: str, folders: Iterable[Path]) -> Comparison:
 
 def of_record(path: Path, folders: Iterable[Path]) -> Comparison:
     """Returns the comparison of a record with those of the folders, as `compare` does."""
-    return compare(frame_of_records([recompute.read_verified(path)], [WALL]), str(path), folders)
+    record = recompute.read_verified(path)
+    if (declared := condition.requested(record.request)) is not None:
+        raise BadRecord(f"{path}: it had host_condition={declared}: only sessions on the host as it is are compared")
+    return compare(frame_of_records([record], [WALL]), str(path), folders)
 
 
 def _records_like(cell: Mapping[str, object], folders: Iterable[Path]) -> tuple[list[SessionRecord], int]:

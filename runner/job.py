@@ -15,6 +15,7 @@ from runner.cell.protocol import Protocol
 from runner.cell.scheme import Scheme
 from runner.cell.shape import ModelShape
 from runner.errors import BadValue
+from runner.hostcondition.condition import HostCondition
 from runner.record.sections.head import ContainerInfo, GpuInfo, Keys, ModelInfo, Outcome, SessionInfo
 from runner.record.sessionrecord import SCHEMA_VERSION, FailedRecord
 
@@ -66,6 +67,8 @@ class Job:
     """compare layer by layer with the reference, after all timed passes"""
     energy: bool = False
     """measure the energy of a step, after all timed passes"""
+    host_condition: HostCondition | None = None
+    """condition of the host that the worker brings about; None for the host as it is"""
 
 
 def monotonic_s(started_ms: int) -> float:

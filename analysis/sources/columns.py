@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from runner import registry
 from runner.cell import floors
+from runner.hostcondition.condition import FIELD
 from runner.record import metrics, phases
 from runner.store.session_run import COMMITTED_TAG, GATE_TAG, SCHEMA_TAG, SESSION_TAG
 
@@ -40,7 +41,7 @@ class Text:
         return self.known or (() if self.usual is None else (self.usual,))
 
 
-SESSION, STUDY, IMAGE = "session", "study", "image_digest"
+SESSION, STUDY, IMAGE, CONDITION = "session", "study", "image_digest", "host_condition"
 SESSION_COLUMNS = (
     Text(SESSION, TAG, SESSION_TAG),
     Text(STUDY, TAG, "study", "adhoc"),
@@ -55,6 +56,7 @@ SESSION_COLUMNS = (
     Text("gate_version", TAG, GATE_TAG, "1"),
     Text("protocol_name", TAG, "protocol", "paper"),
     Text(IMAGE, TAG, "digest", ""),
+    Text(CONDITION, TAG, FIELD, ""),
 )
 """Columns that differ from session to session."""
 OPTIONAL = (STUDY, IMAGE)

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars
 
-from analysis.sources import repeated, usable
+from analysis.sources import repeated, unconditioned, usable
 from analysis.sources.columns import (
     CELL_COLUMNS,
     COUNT_COLUMNS,
@@ -75,12 +75,13 @@ def frame_of_rows(
     notes: Iterable[str] = (),
     **fields: Any,
 ) -> Frame:
-    """Returns the frame of rows with all requested columns, without sessions that cannot be used. Each session has one
-    row.
+    """Returns the frame of rows with all requested columns, without sessions that cannot be used and those under a
+    declared condition of the host. Each session has one row.
 
     `words_of` returns further columns of rows, given by their column `row`.
     """
-    usable_rows, rejected = usable.split(with_derived_columns(rows))
+    usual_rows, condition_notes = unconditioned.split(with_derived_columns(rows))
+    usable_rows, rejected = usable.split(usual_rows)
     cells, incomplete = usable.cells(usable_rows, lambda row_numbers: words_of(CELL_COLUMNS, row_numbers))
     complete = usable_rows.join(incomplete, on="row", how="anti", maintain_order="left")
     sessions, unlike, repeat_notes = repeated.unrepeated(complete, lambda row_numbers: words_of((DIGEST,), row_numbers))
@@ -93,7 +94,7 @@ def frame_of_rows(
         {key: cell(words) for key, words in cells.items()},
         environments,
         left_out=(*sorted(left_out), *faults),
-        notes=(*notes, *repeat_notes),
+        notes=(*notes, *condition_notes, *repeat_notes),
         **fields,
     )
 

@@ -11,6 +11,7 @@ from runner.cell import vocabulary
 from runner.cell.cell import Cell
 from runner.cell.vocabulary import AUTO
 from runner.errors import BadPair, BadValue
+from runner.plan import fieldvalues
 from runner.plan.cards import Installed
 from runner.plan.remedies import Unpaired, advised
 from runner.plan.request import NONE, Request, are_local, option_map
@@ -77,6 +78,11 @@ def pair(request: Request, field: str, a: str, b: str, installed: Installed) -> 
     imply, and every error of `resolve`.
     """
     _check_values(request, field, a, b)
+    if (declared := fieldvalues.host_condition(request.host_condition)) is not None:
+        raise BadPair(
+            f"host_condition={declared.text}: an A/B compares cells on the host as it is: leave it out, or measure "
+            "both as cells"
+        )
     requests = _arm_requests(request, field, a, b)
     _check_pairs(field, requests, installed)
     plans = [resolve(arm_request, installed) for arm_request in requests]

@@ -194,6 +194,8 @@ def _unused_reasons(
 def _unused_reason(session: Facts, cell_key: str, same_arm: list[Facts], other_arm: list[Facts]) -> str | None:
     if not session.is_measured:
         return f"it ended without a measurement: {session.reasons}"
+    if session.host_condition is not None:
+        return f"it had host_condition={session.host_condition}, and an A/B compares sessions on the host as it is"
     if text := comparable.obstacle(session, cell_key, same_arm, other_arm):
         return text
     return None if session.is_valid else f"it is not valid: {session.reasons}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from runner.cell.fieldtypes import value_or_none
 from runner.cell.jsonform import to_json
+from runner.hostcondition import condition
 from runner.record.record import ENV_KEY_VERSIONS
 from runner.record.sections.head import ContainerInfo
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
@@ -20,7 +21,8 @@ class Facts:
     """Facts of one session. Times are milliseconds since the epoch.
 
     `stated` has the session's values of fields that the manifest states, too. `versions` are the environment's, by
-    name. `reasons` say why the session is not valid, or how it ended without a measurement.
+    name. `reasons` say why the session is not valid, or how it ended without a measurement. `host_condition` is None on
+    the host as it is.
     """
 
     stated: Mapping[str, Any]
@@ -35,6 +37,7 @@ class Facts:
     reasons: str
     started_ms: int
     finished_ms: int
+    host_condition: str | None = None
 
 
 def record_facts(record: SessionRecord) -> Facts:
@@ -55,6 +58,7 @@ def record_facts(record: SessionRecord) -> Facts:
         reasons="; ".join(record.reasons),
         started_ms=session.started_ms,
         finished_ms=measured.session.finished_ms if measured else session.started_ms,
+        host_condition=condition.requested(record.request),
     )
 
 

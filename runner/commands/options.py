@@ -61,7 +61,11 @@ def request_options(function: Function) -> Function:
     for field in reversed(fields(Request)):
         switch: dict[str, Any] = {"is_flag": False, "flag_value": ON} if field.name in fieldvalues.SWITCHES else {}
         option = click.option(
-            f"--{field.name}", default=AUTO, show_default=True, help=REQUEST_HELP[field.name], **switch
+            f"--{field.name.replace('_', '-')}",
+            default=AUTO,
+            show_default=True,
+            help=REQUEST_HELP[field.name],
+            **switch,
         )
         function = option(function)
     return function

@@ -215,7 +215,7 @@ def _measured(study: Study, order: _Order, settings: Settings) -> _Measured:
         settings.display.position(tally.position)
 
     settings.display.position(tally.position)
-    ended = _ended([series for series, _ in planned], order, show, settings)
+    ended = _ended([series for series, _ in planned], order, show, settings, study.interleaved)
     for series, _ in planned:
         if isinstance(series, PairSeries):
             _compare(series, settings)
@@ -227,10 +227,10 @@ def _measured(study: Study, order: _Order, settings: Settings) -> _Measured:
     return _Measured(after, ended)
 
 
-def _ended(series: Sequence[Series], order: _Order, show: OnSession, settings: Settings) -> Ended:
+def _ended(series: Sequence[Series], order: _Order, show: OnSession, settings: Settings, interleaved: bool) -> Ended:
     """Measures the series. A session that the time limit stopped ends them like the limit itself."""
     try:
-        return order.site.measure_all(series, order.limit, show, settings)
+        return order.site.measure_all(series, order.limit, show, settings, interleaved)
     except Terminated:
         if not order.limit.is_over:
             raise

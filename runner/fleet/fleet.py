@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from runner.errors import BadPair
 from runner.fleet import cluster, fleetseries
 from runner.fleet.cluster import Cluster
 from runner.fleet.dispatch import Dispatch
@@ -36,8 +37,16 @@ class Fleet:
         return fleetseries.missing_series(found, settings)
 
     def measure_all(
-        self, series: Sequence[FleetSeries], limit: TimeLimit, on_session: OnSession, settings: Settings
+        self,
+        series: Sequence[FleetSeries],
+        limit: TimeLimit,
+        on_session: OnSession,
+        settings: Settings,
+        interleaved: bool,
     ) -> Ended:
+        """Measures the series. Raises BadPair if they must take turns: several nodes measure at the same time."""
+        if interleaved:
+            raise BadPair("order: interleaved needs one machine: measure this study there, without --fleet")
         terms = Terms(codekey.tree_key(), settings.share_host, settings.timeout_s)
         return Dispatch(self._cluster, terms, limit, on_session, settings.display).run(series)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -77,17 +77,20 @@ class Ended:
 OnSession = Callable[[Series, Finished], None]
 
 
-def measure_all(series: Iterable[SeriesHere], limit: TimeLimit, on_session: OnSession) -> Ended:
+def measure_all(
+    series: Iterable[SeriesHere], limit: TimeLimit, on_session: OnSession, interleaved: bool = False
+) -> Ended:
     """Measures each series until none of its sessions is missing. Calls `on_session` after each session.
 
+    If `interleaved`, the series take turns of one session each, beginning with those that miss most.
     A series ends with its first error, and the next one begins. A store that does not take a session ends nothing: its
     record is safe. Raises DiskFull, since no record can be written then, and the errors of a request to stop.
     """
     ended = Ended()
-    for each in series:
+    for each in _turns([*series], ended) if interleaved else series:
         try:
             with each.opened():
-                _measure(each, limit, on_session, ended)
+                _measure(each, limit, on_session, ended, until=each.remaining() - 1 if interleaved else 0)
         except DiskFull:
             raise
         except StoreUnreachable as error:
@@ -99,8 +102,17 @@ def measure_all(series: Iterable[SeriesHere], limit: TimeLimit, on_session: OnSe
     return ended
 
 
-def _measure(series: SeriesHere, limit: TimeLimit, on_session: OnSession, ended: Ended) -> None:
-    while series.remaining():
+def _turns(series: Sequence[SeriesHere], ended: Ended) -> Iterator[SeriesHere]:
+    """Yields the series of the next session again and again, in rounds. A series that has ended gets no turn."""
+    for missing in range(max((each.remaining() for each in series), default=0), 0, -1):
+        for each in series:
+            if each.remaining() >= missing and not any(each is failed for failed, _ in ended.errors):
+                yield each
+
+
+def _measure(series: SeriesHere, limit: TimeLimit, on_session: OnSession, ended: Ended, until: int) -> None:
+    """Measures a series until `until` of its sessions are missing."""
+    while series.remaining() > until:
         if not limit.allows(series.expected_s() or ended.longest_s):
             ended.at_limit = True
             return

@@ -16,6 +16,7 @@ from runner.cell import protocol
 from runner.cell.vocabulary import AUTO, CPU
 from runner.checkpoints import checkpoint, readable
 from runner.errors import DecodeFloorError, Failure, Infeasible, InvalidSession, Stopped
+from runner.hostcondition import condition
 from runner.job import Job, monotonic_s
 from runner.launch import process
 from runner.launch.container import place as places
@@ -114,6 +115,8 @@ def run_session(request: Request, index: int, started_ms: int, settings: Setting
     started_s = monotonic_s(started_ms)
     installed = () if request.gpu == CPU else nvml.list_gpus()
     plan = resolve(request, installed)
+    if plan.host_condition is not None:
+        condition.check(plan.host_condition)
     for text in _skipped_cards(request, installed):
         settings.display.note(f"warning: {text}; another card is measured (device= chooses one)")
     place = places.choose(request.where, request.stack, plan, settings.spool)

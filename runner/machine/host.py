@@ -79,6 +79,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def cpu_quota() -> float | None:
+    """Returns the cores that the control groups of this process let it use on average; None without a limit."""
+    quotas = [quota for folder in _groups("cpu") if (quota := _quota(folder)) is not None]
+    return min(quotas, default=None)
+
+
+def _quota(folder: Path) -> float | None:
+    """Returns the cores of one control group (v2, else v1), None without a limit."""
+    words = _read(folder / "cpu.max").split() or [_read(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period")]
+    return int(words[0]) / int(words[1]) if len(words) == 2 and all(word.isdecimal() for word in words) else None
+
+
 def _meminfo_bytes(field: str) -> int | None:
     match = re.search(rf"^{field}:\s*(\d+) kB$", _read(PROC / "meminfo"), re.MULTILINE)
     return int(match.group(1)) * 1024 if match else None
@@ -102,7 +114,7 @@ def available_memory_bytes() -> int:
 
 def _group_allowances() -> Iterator[int]:
     """Yields the remaining bytes of each memory limit on this process."""
-    for folder in _memory_groups():
+    for folder in _groups("memory"):
         for limit_name, usage_name, reclaimable in CGROUP_FILES:
             limit, usage = _read(folder / limit_name), _read(folder / usage_name)
             if limit.isdigit() and usage.isdigit():
@@ -110,12 +122,12 @@ def _group_allowances() -> Iterator[int]:
                 yield int(limit) - int(usage) + (int(match.group(1)) if match else 0)
 
 
-def _memory_groups() -> Iterator[Path]:
+def _groups(controller: str) -> Iterator[Path]:
     """Yields the folders of this process's control groups in /sys/fs/cgroup (v1 or v2), innermost first."""
     for line in _read(PROC / "self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
-        if controllers == "" or "memory" in controllers.split(","):
-            root = SYS / "fs/cgroup" / ("memory" if controllers else "")
+        if controllers == "" or controller in controllers.split(","):
+            root = SYS / "fs/cgroup" / (controller if controllers else "")
             inner = root / path.lstrip("/")
             yield inner
             yield from (folder for folder in inner.parents if folder.is_relative_to(root))

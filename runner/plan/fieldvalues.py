@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 
 from runner import registry
 from runner.cell import catalogue, vocabulary
 from runner.cell.vocabulary import AUTO
+from runner.errors import BadValue
+from runner.hostcondition.condition import AS_IT_IS, BUSY, FIELD, FORM, MOST, PINNED, HostCondition
 from runner.plan.request import option_map, whole_number
 
 DESCRIPTIONS = {
@@ -30,6 +33,8 @@ DESCRIPTIONS = {
     "options": "name:value,name:value, options of the runtime and of synthetic weights",
     "stack": "pinned package versions",
     "energy": "measure the energy of a step after all timed passes",
+    "host_condition": "pinned:K (the worker runs on K processors) or busy:N (N processes compute beside it); such a "
+    "session is in no table",
 }
 """Field of a request → its description."""
 LEAST = {"ctx": 1, "steps": 1, "warmup": 1, "seed": 0}
@@ -76,6 +81,8 @@ def checked(field: str, value: str) -> str:
         number(field, value)
     elif field == "options":
         option_map(value)
+    elif field == FIELD:
+        host_condition(value)
     elif field in PLANNED:
         vocabulary.checked_available(field, value, PLANNED[field], WORDS[field]())
     elif field in WORDS:
@@ -86,3 +93,15 @@ def checked(field: str, value: str) -> str:
 def number(field: str, value: str) -> int:
     """Returns the value of a field of LEAST as an integer. Raises BadValue if it is none, or too small or large."""
     return whole_number(field, value, LEAST[field])
+
+
+def host_condition(text: str) -> HostCondition | None:
+    """Returns the condition of the host, None for `auto` and `none`. Raises BadValue for anything else."""
+    if text in AS_IT_IS:
+        return None
+    match = re.fullmatch(FORM, text)
+    if match is None or int(match[2]) > MOST:
+        raise BadValue(
+            f"host_condition={text}: must be {PINNED}:K or {BUSY}:N, with a whole number from 1 to {MOST}, or none"
+        )
+    return HostCondition(match[1], int(match[2]))

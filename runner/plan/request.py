@@ -46,6 +46,7 @@ class Request:
     options: str = AUTO
     stack: str = AUTO
     energy: str = AUTO
+    host_condition: str = AUTO
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

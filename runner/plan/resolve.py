@@ -16,6 +16,7 @@ from runner.cell.vocabulary import AUTO, CPU, CUDA, DEFAULT_PROTOCOL, SYNTHETIC_
 from runner.checkpoints.checkpoint import Checkpoint
 from runner.declarations import KernelDeclaration, RuntimeDeclaration
 from runner.errors import BadPair, BadValue
+from runner.hostcondition.condition import HostCondition
 from runner.job import Device, Job
 from runner.plan import cards, fieldvalues, pairs
 from runner.plan.cards import DEFAULT_MODEL, Installed
@@ -38,7 +39,7 @@ class Plan:
 
     `scheme` describes packed weights and is None for unpacked ones. `checkpoint` is None for synthetic weights.
     `memory_bytes` is the card's total memory, None for the CPU. `flags` go into the record whatever the measurement
-    finds. `energy` is whether the energy of a step is measured, too.
+    finds. `energy` is whether the energy of a step is measured, too. `host_condition` is None on the host as it is.
     """
 
     cell: Cell
@@ -52,6 +53,7 @@ class Plan:
     study: str
     flags: tuple[str, ...]
     energy: bool = False
+    host_condition: HostCondition | None = None
 
     def job(self, session_id: str, requested: dict[str, str], index: int, started_ms: int, started_s: float) -> Job:
         """Returns the job of one session, which has no checkpoint, container and record's path yet.
@@ -73,6 +75,7 @@ class Plan:
             record_path="",
             started_s=started_s,
             energy=self.energy,
+            host_condition=self.host_condition,
         )
 
 
@@ -115,6 +118,7 @@ def resolve(request: Request, installed: Installed) -> Plan:
         study=DEFAULT_STUDY if request.study == AUTO else request.study,
         flags=(*(() if weights is None else weights.flags(cell.dtype)), *pairs.flags(cell.kernel, pair.card)),
         energy=_measures_energy(request.energy, pair.device),
+        host_condition=fieldvalues.host_condition(request.host_condition),
     )
 
 

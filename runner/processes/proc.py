@@ -13,7 +13,7 @@ from runner.files import jsontext
 from runner.machine import host
 
 # fields of /proc/<pid>/stat after the command
-STATE, PARENT, START_TIME = 0, 1, 19  # START_TIME is in ticks since boot
+STATE, PARENT, USER_TIME, SYSTEM_TIME, START_TIME = 0, 1, 11, 12, 19  # times are in ticks, START_TIME since boot
 LARGEST_PID = 2**31
 ENDED_STATES = ("Z", "X")
 LIVES, ENDED, UNKNOWN = "lives", "ended", "unknown"
@@ -112,6 +112,13 @@ def program(pid: int) -> str:
         return (host.PROC / str(pid) / "comm").read_text(errors="replace").strip()
     except OSError:
         return "ended"
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """Returns the seconds of processor time that the process has used; None if there is no such process."""
+    fields = _stat(pid)
+    ticks = int(fields[USER_TIME]) + int(fields[SYSTEM_TIME]) if fields else None
+    return None if ticks is None else ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _stat(pid: int) -> list[str]:

@@ -13,6 +13,7 @@ CONVERTED, UNPINNED, OTHER_TREE = "converted", "unpinned", "other-tree"
 UNTRIED_KERNEL = "untried-kernel"
 SHARED_HOST, SHARED_CARD = "shared-host", "shared-card"
 DISTURBED, PASSES_DISAGREE = "disturbed", "passes-disagree"
+HOST_CONDITION = "host-condition"
 SAMPLED_POWER = "power-samples"
 GATE_1 = "gate-1"
 MIXED_HOST, WIDE_RANGE = "mixed-host", "wide-range"
@@ -51,6 +52,12 @@ FLAGS = (
         READING,
     ),
     Flag("host-busy", "other processes used more than half a core while steps were timed", MEASURED),
+    Flag(
+        HOST_CONDITION,
+        "measured under a declared condition of the host (`host_condition`: pinned, or beside busy processes): it is "
+        "in no table",
+        MEASURED,
+    ),
     Flag("imprecise", "an error exceeds its dtype's bound, but not the bound of this kernel or engine", MEASURED),
     Flag("in-cache", "the weights fit in the last-level cache, so memory bandwidth is not the limit", MEASURED),
     Flag(MIXED_HOST, "the sessions of the row come from several hosts", ROW),

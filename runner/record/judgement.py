@@ -13,7 +13,7 @@ from runner.cell import attention, floors
 from runner.cell.cell import Cell
 from runner.cell.fieldtypes import value_or_none
 from runner.record import gaterules, heldbytes
-from runner.record.flags import DISTURBED, PASSES_DISAGREE, SAMPLED_POWER, SHARED_CARD
+from runner.record.flags import DISTURBED, HOST_CONDITION, PASSES_DISAGREE, SAMPLED_POWER, SHARED_CARD
 from runner.record.gaterules import NOT_FINITE, is_explained
 from runner.record.metrics import passes_disagreement
 from runner.record.sections.energy import POWER_SAMPLES, Energy
@@ -165,7 +165,9 @@ def _is_disturbed(record: MeasuredRecord) -> bool:
     """Returns whether other processes used at least `disturbed_share` of the host's cores while steps were timed; false
     for older records, which lack that limit."""
     other_cores, limit = record.passes.wall.other_cpu_cores, value_or_none(record.limits.disturbed_share)
-    return limit is not None and other_cores is not None and other_cores / record.host.cores >= limit
+    # a pinned worker may use few of the host's cores
+    cores = record.host_condition.allowed_cores if record.host_condition else record.host.cores
+    return limit is not None and other_cores is not None and other_cores / cores >= limit
 
 
 def _passes_disagree(record: MeasuredRecord) -> bool:
@@ -182,6 +184,7 @@ def flags(record: MeasuredRecord) -> list[str]:
         "imprecise": gaterules.is_imprecise(record.gate),
         DISTURBED: _is_disturbed(record),
         "host-busy": (record.passes.wall.other_cpu_cores or 0) > BUSY_HOST_CORES,
+        HOST_CONDITION: bool(record.host_condition),
         "in-cache": fits_in_cache(record),
         PASSES_DISAGREE: value_or_none(record.limits.passes_disagreement) is not None and _passes_disagree(record),
         SAMPLED_POWER: isinstance(record.energy, Energy) and record.energy.source == POWER_SAMPLES,

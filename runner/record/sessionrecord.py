@@ -22,7 +22,7 @@ from runner.record.sections.head import (
 )
 from runner.record.sections.passes import Actual, KernelTime, Passes, Phases, Prefill
 from runner.record.sections.quantities import Bytes, Floor, Latency, Memory
-from runner.record.sections.surroundings import Cost, Environment, Host, Limits, Probes, Snapshots
+from runner.record.sections.surroundings import Cost, Environment, Host, HostConditions, Limits, Probes, Snapshots
 
 SCHEMA_VERSION = 1
 
@@ -77,6 +77,7 @@ class MeasuredRecord(SessionRecord):
     cost_s: Cost
     latency: Latency
     floor: Floor
+    host_condition: OrAbsent[HostConditions] = ABSENT
     phases: OrAbsent[Phases] = ABSENT
     energy: OrAbsent[
         Annotated[Energy | NoEnergy, WithOrWithout("unavailable", EnergyPass, with_it=NoEnergy, without=Energy)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from runner.cell.jsonform import to_json
+from runner.hostcondition import condition
 from runner.record import judgement, metrics
 from runner.record.flags import FLAG_MEANINGS
 from runner.record.sections.energy import NoEnergy
@@ -61,11 +62,13 @@ def _result(record: SessionRecord, marks: Iterable[str]) -> str:
 def _conditions(record: SessionRecord) -> str:
     """Returns model and card, the cell's other fields, and the protocol."""
     cell, protocol, session = record.cell, record.protocol, record.session
+    declared = condition.requested(record.request)
     return (
         f"**{record.model.name}** at ctx **{cell.ctx}** on **{record.gpu.name}**\n\n"
         f"{' · '.join(f'{field} `{getattr(cell, field)}`' for field in CELL_FIELDS)}\n\n"
         f"protocol `{protocol.name}`: {protocol.counts} · "
         f"study `{session.study}`, session {session.index}, seed {session.seed}"
+        f"{'' if declared is None else f' · host condition `{declared}`'}"
     )
 
 

@@ -13,6 +13,7 @@ from runner import errors
 from runner.cell.cell import Cell, short_hash
 from runner.cell.jsonform import to_json
 from runner.cell.vocabulary import DEFAULT_PROTOCOL
+from runner.hostcondition import condition
 from runner.record import judgement, metrics
 from runner.record import record as records
 from runner.record.sections.gate import GateVersion2
@@ -110,6 +111,9 @@ def group(record: SessionRecord) -> str:
     keys = to_json(record.keys)
     shared = [to_json(record.protocol), *(keys.get(name) for name in ("cell_key", "code_key", "env_key"))]
     words = [_cell_name(record.cell)]
+    if (declared := condition.requested(record.request)) is not None:
+        words.append(declared)
+        shared.append(declared)
     if record.protocol.name != DEFAULT_PROTOCOL:
         words.append(record.protocol.name)
     return " ".join((*words, short_hash(shared, GROUP_HASH_LENGTH)))
@@ -141,6 +145,7 @@ def _params(record: SessionRecord) -> dict[str, str]:
     }
     if isinstance(record, MeasuredRecord):
         sections |= {"environment": record.environment, "actual": record.actual, "host": record.host}
+        sections["host_condition"] = record.host_condition
     return {param: text for name, section in sections.items() if section for param, text in _flat(name, section)}
 
 
@@ -188,6 +193,7 @@ def _tags(record: SessionRecord) -> dict[str, str]:
         "exit_code": _exit_code(record),
         **_short_tags(record),
         **_gate_tag(record),
+        **_condition_tag(record),
         **({"image": record.container.image, "digest": record.container.digest} if record.container else {}),
         NAME_TAG: run_name(record),
         NOTE_TAG: run_description(record),
@@ -203,6 +209,11 @@ def _gate_tag(record: SessionRecord) -> dict[str, str]:
     if isinstance(record, MeasuredRecord) and isinstance(record.gate, GateVersion2):
         return {GATE_TAG: str(record.gate.gate_version)}
     return {}
+
+
+def _condition_tag(record: SessionRecord) -> dict[str, str]:
+    declared = condition.requested(record.request)
+    return {} if declared is None else {condition.FIELD: declared}
 
 
 def _dataset(record: SessionRecord) -> Dataset:

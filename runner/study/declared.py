@@ -32,9 +32,10 @@ class Entry:
 @dataclass(frozen=True)
 class Study:
     """A study: its entries, and the sessions of each cell or arm. `extension` counts the additional sessions of each
-    arm if an interval is wide."""
+    arm if an interval is wide. If it is `interleaved`, its cells are measured in turns of one session each."""
 
     name: str
     sessions: int
     extension: int
     entries: tuple[Entry, ...]
+    interleaved: bool = False

@@ -44,7 +44,8 @@ class Planned:
         if not self.plans:
             return " ".join(text for text in vars(self.entry.request).values() if text != AUTO)
         if self.pair is None:
-            return self.plans[0].cell.title
+            condition = self.plans[0].host_condition
+            return " ".join((self.plans[0].cell.title, *([condition.text] if condition else [])))
         a, b = (plan.cell for plan in self.plans)
         shared = " ".join((*(word for word in a.words if word in b.words), a.gpu))
         field = self.pair.field
@@ -141,5 +142,5 @@ def _check_distinct(entries: tuple[Planned, ...]) -> None:
 
 def _measured_as(request: Request, plans: tuple[Plan, ...]) -> Iterator[object]:
     """Yields what distinguishes measurements of the same cell."""
-    yield from ((plan.protocol, plan.seed, plan.energy) for plan in plans)
+    yield from ((plan.protocol, plan.seed, plan.energy, plan.host_condition) for plan in plans)
     yield from (request.where, request.stack, request.device)

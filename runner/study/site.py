@@ -31,7 +31,9 @@ class Site(Protocol):
         standing."""
         ...
 
-    def measure_all(self, each: Sequence[Any], limit: TimeLimit, on_session: OnSession, settings: Settings) -> Ended:
+    def measure_all(
+        self, each: Sequence[Any], limit: TimeLimit, on_session: OnSession, settings: Settings, interleaved: bool
+    ) -> Ended:
         """Measures the series, as `series.measure_all` does."""
         ...
 
@@ -49,6 +51,11 @@ class Here:
         return prepared.missing_series(found, settings)
 
     def measure_all(
-        self, each: Sequence[SeriesHere], limit: TimeLimit, on_session: OnSession, _settings: Settings
+        self,
+        each: Sequence[SeriesHere],
+        limit: TimeLimit,
+        on_session: OnSession,
+        _settings: Settings,
+        interleaved: bool,
     ) -> Ended:
-        return series.measure_all(each, limit, on_session)
+        return series.measure_all(each, limit, on_session, interleaved)

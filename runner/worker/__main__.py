@@ -8,18 +8,23 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from runner import job as jobs
 from runner.bench.assignment import Assignment
+from runner.cell.fieldtypes import ABSENT, Absent
 from runner.errors import DecodeFloorError
 from runner.job import BENCH, Job
 from runner.processes.parentwatch import die_with_input, die_with_parent
+from runner.record.sections.surroundings import HostConditions
 from runner.runtimes import _compilecache
 from runner.worker import packages
 from runner.worker.progress import Clock, report_error
 
+Observe = Callable[[], HostConditions | Absent]
+"""Returns the condition of the host that a session really had; absent without one."""
 UNWANTED = (
     "sklearn",  # transformers imports it (2 s) for a sampling method that no step uses
     "kernels",  # with it bitsandbytes downloads a compiled kernel from the hub at import, and would run it
@@ -46,11 +51,22 @@ def _session(path: Path) -> None:
     clock = Clock(job.session.started_ms, job.started_s)
     packages.check_stack()
     packages.check_cell(job.cell)
-    with clock.phase("import", "import"):
-        _prepare_import()
-        _compilecache.use(job, path.resolve().parent)
-        from runner.worker import session
-    session.run(job, clock)
+    with _host_condition(job) as observe:
+        with clock.phase("import", "import"):
+            _prepare_import()
+            _compilecache.use(job, path.resolve().parent)
+            from runner.worker import session
+        session.run(job, clock, observe)
+
+
+def _host_condition(job: Job) -> AbstractContextManager[Observe]:
+    """Returns a context in which the host has the job's condition. A session on the host as it is loads no code of
+    conditions, so that its `code_key` does not depend on it."""
+    if job.host_condition is None:
+        return nullcontext(lambda: ABSENT)
+    from runner.hostcondition import applying
+
+    return applying.applied(job.host_condition)
 
 
 def _bench(path: Path) -> None:

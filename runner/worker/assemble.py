@@ -16,7 +16,7 @@ from runner.record.sections.energy import Energy, NoEnergy
 from runner.record.sections.head import GpuInfo, MeasuredKeys, MeasuredSession, Outcome
 from runner.record.sections.passes import Phases, Prefill
 from runner.record.sections.quantities import Bytes, Memory
-from runner.record.sections.surroundings import Environment, Probes, Snapshots
+from runner.record.sections.surroundings import Environment, HostConditions, Probes, Snapshots
 from runner.record.sessionrecord import MeasuredRecord
 from runner.worker import environment, probes
 from runner.worker.progress import Clock
@@ -39,6 +39,7 @@ class Findings:
     energy: Energy | NoEnergy | Absent
     memory: Memory
     environment: Environment
+    host_condition: HostConditions | Absent = ABSENT
 
 
 def measured(findings: Findings, clock: Clock) -> MeasuredRecord:
@@ -71,6 +72,7 @@ def measured(findings: Findings, clock: Clock) -> MeasuredRecord:
             limits=judgement.LIMITS,
             environment=findings.environment,
             host=environment.host_facts(),
+            host_condition=findings.host_condition,
             cost_s=derive.cost(clock.seconds | {"total": total_s}),
             latency=times,
             floor=derive.floor(sizes, device.bandwidth_gbs, findings.probes.read_gbs, times.step_wall_ms),

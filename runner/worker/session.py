@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +22,7 @@ from runner.record.sections.energy import Energy, NoEnergy
 from runner.record.sections.gate import NotFinite
 from runner.record.sections.passes import Phases
 from runner.record.sections.quantities import Memory
-from runner.record.sections.surroundings import Probes, Snapshot, Snapshots
+from runner.record.sections.surroundings import HostConditions, Probes, Snapshot, Snapshots
 from runner.record.sessionrecord import MeasuredRecord
 from runner.runtimes import _compilecache
 from runner.runtimes.eager import EagerStep
@@ -62,8 +63,8 @@ class Loaded:
     weight_bytes: int
 
 
-def run(job: Job, clock: Clock) -> MeasuredRecord:
-    """Measures the job's cell, writes its record, and returns it.
+def run(job: Job, clock: Clock, observe: Callable[[], HostConditions | Absent] = lambda: ABSENT) -> MeasuredRecord:
+    """Measures the job's cell, writes its record, and returns it. `observe` returns the condition of the host.
 
     Raises OutOfMemory if memory runs out, Mismatch if the code that ran contradicts the cell, WorkerFailed if a
     kernel of the step hung, and the errors of `card.check`.
@@ -72,7 +73,7 @@ def run(job: Job, clock: Clock) -> MeasuredRecord:
     cached_files = _compilecache.count_files()
     with torcherrors.translated(), torch.inference_mode():
         findings = _run_phases(job, cached_files, clock)
-    measured = assemble.measured(findings, clock)
+    measured = assemble.measured(replace(findings, host_condition=observe()), clock)
     record.write(measured, Path(job.record_path))
     return measured
 

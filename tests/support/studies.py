@@ -55,6 +55,7 @@ def known(of: Planned, started_ms: int = 0, folder: Path = Path("spool"), **chan
         "versions": {},
         "host_id": "h",
         "energy": False,
+        "host_condition": None,
         "cost_s": {"total": 20.0},
     }
     return Known(**{**facts, **changes})

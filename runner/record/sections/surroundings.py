@@ -137,6 +137,24 @@ class Host:
 
 
 @dataclass(frozen=True)
+class HostConditions:
+    """The declared condition of the host, as the worker observed it after the last pass; absent on the host as it
+    is."""
+
+    declared: str
+    """the condition as requested: pinned:K or busy:N"""
+    allowed_cores: Size
+    """number of logical processors that the worker might use before"""
+    cores: Size
+    """number of logical processors that it and all of its threads could use"""
+    neighbours: Count
+    """number of processes that computed beside it, from before torch was imported"""
+    neighbour_cores: NotNegative | None
+    """CPU cores that these processes used together on average; null without neighbours, or if the host does not report
+    it"""
+
+
+@dataclass(frozen=True)
 class Cost:
     """The seconds of each phase, from the command to the record."""
 

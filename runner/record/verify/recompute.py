@@ -19,7 +19,7 @@ from runner.record import record as recordfile
 from runner.record.line import place_of, short_repr
 from runner.record.sections.gate import GateVersion2
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
-from runner.record.verify import actual, energy, gate, head, passes, plausible
+from runner.record.verify import actual, energy, gate, head, hostcondition, passes, plausible
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -102,6 +102,7 @@ def _content_differences(record: MeasuredRecord) -> Iterator[str]:
     yield from actual.differences(record)
     yield from plausible.differences(record)
     yield from energy.differences(record)
+    yield from hostcondition.differences(record)
     yield from _limit_differences(record)
     if record.keys.env_key != recordfile.env_key(record.environment):
         yield "keys.env_key: does not match the section environment"

@@ -9,6 +9,8 @@ from runner.cell import protocol
 from runner.cell.cell import LOCAL_PREFIXES
 from runner.cell.vocabulary import AUTO, DEFAULT_PROTOCOL, SYNTHETIC_ID, checked_name
 from runner.errors import DecodeFloorError
+from runner.hostcondition.condition import FIELD
+from runner.plan import fieldvalues
 from runner.plan.request import HUB, SYNTHETIC, option_map, whole_number
 from runner.plan.resolve import DEFAULT_STUDY
 from runner.record.flags import CONVERTED, UNPINNED
@@ -33,6 +35,7 @@ def differences(record: SessionRecord) -> Iterator[str]:
     try:
         yield from _number_differences(record)
         yield from _option_differences(record)
+        fieldvalues.host_condition(request.get(FIELD, AUTO))
     except DecodeFloorError as error:
         yield f"request: {error}"
     yield from _weights_differences(record)

@@ -11,10 +11,19 @@ from typing import Any
 from runner.ab import arms
 from runner.cell.catalogue import NAME
 from runner.cell.vocabulary import AUTO, PLAIN_TOKEN
+from runner.hostcondition import condition
 from runner.plan import fieldvalues
 from runner.record.schema import laid_out
 from runner.study.declaration.choices import FIELDS
-from runner.study.declaration.keys import KEYS, LONGEST_NAME, MOST_SESSIONS, SESSIONS, SESSIONS_OF_AN_ARM
+from runner.study.declaration.keys import (
+    BY_CELL,
+    KEYS,
+    LONGEST_NAME,
+    MOST_SESSIONS,
+    ORDERS,
+    SESSIONS,
+    SESSIONS_OF_AN_ARM,
+)
 
 Schema = dict[str, Any]
 FIXED = ("dtype", "protocol", "stack", "where", *fieldvalues.SWITCHES)
@@ -57,6 +66,7 @@ def _values_of_keys() -> dict[str, Schema]:
         "description": {"type": "string"},
         "sessions": {**sessions, "examples": [SESSIONS, SESSIONS_OF_AN_ARM]},
         "extension": {**sessions, "minimum": 0, "default": 0},
+        "order": {"enum": [*ORDERS], "default": BY_CELL},
         "protocol": _value("protocol"),
         "matrix": {"$ref": "#/$defs/fields"},
         "include": items,
@@ -109,6 +119,8 @@ def _value(field: str) -> Schema:
         return {"anyOf": [number, {"type": "string", "pattern": f"^({AUTO}|[0-9]+)$"}]}
     if field == "device":
         return {"anyOf": [{"type": "integer", "minimum": 0}, TOKEN]}
+    if field == condition.FIELD:
+        return {"type": "string", "pattern": f"^({'|'.join(condition.AS_IT_IS)}|{condition.FORM})$"}
     return {"type": "string", "pattern": OPTIONS} if field == "options" else {"type": "string", "minLength": 1}
 
 

@@ -15,7 +15,15 @@ from runner.files.yamlnode import Node
 from runner.plan.request import Request
 from runner.study.declaration import armsfield, choices, expansion
 from runner.study.declaration.expansion import Part
-from runner.study.declaration.keys import KEYS, LONGEST_NAME, MOST_SESSIONS, SESSIONS, SESSIONS_OF_AN_ARM
+from runner.study.declaration.keys import (
+    INTERLEAVED,
+    KEYS,
+    LONGEST_NAME,
+    MOST_SESSIONS,
+    ORDERS,
+    SESSIONS,
+    SESSIONS_OF_AN_ARM,
+)
 from runner.study.declared import Arms, Entry, Study
 
 MOST_BYTES = 2**20
@@ -56,6 +64,7 @@ def read(path: Path) -> Study:
         sessions=_sessions(keys.get("sessions"), arms),
         extension=_extension(keys.get("extension"), arms),
         entries=tuple(_entries(expansion.expanded(matrix, include, exclude), shared, arms)),
+        interleaved=_is_interleaved(keys.get("order"), arms),
     )
 
 
@@ -116,6 +125,16 @@ def _extension(node: Node | None, arms: Arms | None) -> int:
     if arms is None:
         raise node.error("without arms there is no interval to make narrower: add arms, or remove extension", BadPair)
     return _count(node, 0)
+
+
+def _is_interleaved(node: Node | None, arms: Arms | None) -> bool:
+    if node is None:
+        return False
+    if node.value not in ORDERS:
+        raise node.error(f"{node.text} is no order of sessions: write {' or '.join(ORDERS)}")
+    if arms is not None:
+        raise node.error("the sessions of arms always alternate: remove order", BadPair)
+    return bool(node.value == INTERLEAVED)
 
 
 def _count(node: Node, least: int) -> int:

@@ -18,6 +18,7 @@ from runner.cell.jsonform import to_json
 from runner.cell.protocol import Protocol
 from runner.cell.vocabulary import ON
 from runner.errors import BadRecord
+from runner.hostcondition import condition
 from runner.record import record, spool, written
 from runner.record.record import ENV_KEY_VERSIONS
 from runner.record.sections.head import MEASURED, MeasuredKeys
@@ -62,6 +63,8 @@ class Known:
     host_id: str | None
     energy: bool
     """whether the energy of a step was to be measured, too"""
+    host_condition: str | None
+    """condition of the host as requested; None on the host as it is"""
     cost_s: Mapping[str, float | None]
     """seconds of each phase, by the names of the record"""
 
@@ -199,6 +202,7 @@ def _known(path: Path, head: SessionRecord, measurement: _Measurement | None) ->
         versions={name: versions.get(name) for name in ENV_KEY_VERSIONS} if versions else {},
         host_id=keys.host_id if keys else None,
         energy=head.request.get("energy") == ON,
+        host_condition=condition.requested(head.request),
         cost_s=to_json(measurement.cost_s) if measurement else {},
     )
 

@@ -70,12 +70,14 @@ class SpooledSessions:
 
     def of_cell(self, plan: Plan, key: str, study: str | None) -> Sequence[Known]:
         """Returns the sessions of a plan's cell with its protocol and seed, the oldest first; those of one study, or of
-        all if it is None. They measured energy if the plan does. One with energy also counts for a plan without."""
-        asked = (plan.protocol, plan.seed)
+        all if it is None. They had the plan's condition of the host. They measured energy if the plan does; one with
+        energy also counts for a plan without."""
+        condition = None if plan.host_condition is None else plan.host_condition.text
+        asked = (plan.protocol, plan.seed, condition)
         return [
             known
             for known in self._by_cell.get(key, ())
-            if (known.protocol, known.seed) == asked
+            if (known.protocol, known.seed, known.host_condition) == asked
             and (known.energy or not plan.energy)
             and study in (None, known.study)
         ]

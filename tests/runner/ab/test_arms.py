@@ -162,3 +162,9 @@ def test_an_engine_has_a_cache_of_its_own(card: MakeCard, monkeypatch: pytest.Mo
     monkeypatch.setattr(registry, "runtime", lambda name: Module if name == "exllamav2" else found(name))
     pair = arms.pair(Request(), "runtime", "eager", "exllamav2", (card("NVIDIA H200"),))
     assert pair.implied == {"cache": ("dynamic", "engine"), "attention": ("sdpa", "engine")}
+
+
+def test_a_condition_of_the_host_is_refused(card: MakeCard) -> None:
+    with pytest.raises(BadPair, match="host_condition=busy:2: an A/B compares cells on the host as it is"):
+        arms.pair(Request(host_condition="busy:2"), "runtime", "eager", "graph", (card("NVIDIA H200"),))
+    arms.pair(Request(host_condition="none"), "runtime", "eager", "graph", (card("NVIDIA H200"),))

@@ -159,6 +159,10 @@ BROKEN: dict[str, tuple[Edit, str]] = {
         lambda m, told: with_entry(unused(m, told, 1, 3, is_measured=False, reasons="full"), 1, 3, valid=True),
         "of arm b: it ended without a measurement: full",
     ),
+    "a session under a condition of the host": (
+        lambda m, told: with_entry(unused(m, told, 1, 3, host_condition="busy:8"), 1, 3, valid=True),
+        "of arm b: it had host_condition=busy:8, and an A/B compares sessions on the host as it is",
+    ),
     "the first of the other arm in another environment": (
         lambda m, told: with_entry(unused(m, told, 0, 1, place="elsewhere"), 0, 1, valid=True),
         "it was measured in elsewhere, the earlier sessions in the runner's own interpreter",

@@ -31,7 +31,7 @@ def test_a_count_is_checked_like_the_numbers_of_a_request(main: Main, arguments:
 def test_every_field_of_the_request_is_an_option_that_is_auto() -> None:
     text = " ".join(CliRunner().invoke(program, ["cell", "--help"]).output.split())
     for name in options.REQUEST_HELP:
-        assert re.search(rf"--{name} TEXT", text), name
+        assert re.search(rf"--{name.replace('_', '-')} TEXT", text), name
     assert text.count("[default: auto]") == len(options.REQUEST_HELP)
 
 

@@ -143,3 +143,34 @@ def test_a_session_of_unknown_length_may_begin_until_the_limit() -> None:
     assert TimeLimit(time.monotonic() + 60).allows(None)
     assert not TimeLimit(time.monotonic() - 1).allows(None)
     assert TimeLimit().allows(1e9)
+
+
+def test_interleaved_series_take_turns_beginning_with_those_that_miss_most() -> None:
+    order: list[str] = []
+
+    @dataclass
+    class Named(Planned):
+        name: str = ""
+
+        def measure(self) -> Finished:
+            order.append(self.name)
+            return super().measure()
+
+    a, b, c = (Named([None] * count, name=name) for count, name in ((2, "a"), (3, "b"), (3, "c")))
+    ended = measure_all([a, b, c], TimeLimit(), lambda *_: None, interleaved=True)
+    assert "".join(order) == "bc" + "abc" + "abc"
+    assert (ended.errors, [each.remaining() for each in (a, b, c)]) == ([], [0, 0, 0])
+
+
+def test_an_interleaved_series_that_failed_gets_no_further_turn() -> None:
+    failing, other = Planned([OutOfMemory("no space"), None, None]), Planned([None, None, None])
+    refused = Planned([None, None, None], refusal=BadPair("no such processor"))
+    ended = measure_all([failing, refused, other], TimeLimit(), lambda *_: None, interleaved=True)
+    assert [each for each, _ in ended.errors] == [failing, refused]
+    assert (failing.count, refused.count, other.count) == (1, 0, 3)
+
+
+def test_interleaved_series_end_at_the_time_limit() -> None:
+    series = Planned([None, None], expected=1000.0)
+    ended = measure_all([series], TimeLimit(time.monotonic() + 10), lambda *_: None, interleaved=True)
+    assert (ended.at_limit, series.count) == (True, 0)

@@ -24,5 +24,5 @@ def test_this_machine_measures_its_series_one_after_another(tmp_path: Path, monk
     ((series, standing),) = here.missing_series(found, settings)
     assert isinstance(series, CellSeries)
     assert (standing.missing, list(here.notes(found))) == (3, [])
-    here.measure_all([series], TimeLimit(), print, settings)
-    assert calls == [([series], TimeLimit(), print)]
+    here.measure_all([series], TimeLimit(), print, settings, interleaved=True)
+    assert calls == [([series], TimeLimit(), print, True)]

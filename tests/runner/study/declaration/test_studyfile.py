@@ -51,7 +51,11 @@ def test_arms_have_ten_sessions_each_unless_the_file_says_otherwise(tmp_path: Pa
             ":2: session: unknown key; did you mean sessions? (allowed: name, descrip",
         ),
         (f"{MATRIX}excludes: []", UnknownName, ":2: excludes: unknown key; did you mean exclude?"),
-        ("gpu: l4", UnknownName, ":1: gpu: unknown key (allowed: name, description, sessions, extension, protocol"),
+        (
+            "gpu: l4",
+            UnknownName,
+            ":1: gpu: unknown key (allowed: name, description, sessions, extension, order, protocol",
+        ),
         ("1: l4", BadValue, ":1: the name 1 is not text to YAML: write it in quotes"),
         ("name: x", BadValue, ":1: measures nothing: add a matrix, a mapping such as `matrix: {gpu: auto, ctx: [2048"),
         ("{}", BadValue, ":1: measures nothing: add a matrix"),

@@ -76,6 +76,7 @@ def test_a_measured_session_is_known_by_what_decides_whether_it_counts(tmp_path:
         versions={name: found["environment"].get(name) for name in record.ENV_KEY_VERSIONS},
         host_id=found["keys"]["host_id"],
         energy=False,
+        host_condition=None,
         cost_s=found["cost_s"],
     )
     assert session.is_measured

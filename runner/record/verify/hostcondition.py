@@ -1,0 +1,43 @@
+"""Checks the declared condition of the host: the one requested, and really so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from runner.cell.vocabulary import AUTO
+from runner.errors import BadValue
+from runner.hostcondition.condition import FIELD, PINNED, HostCondition
+from runner.plan import fieldvalues
+from runner.record.line import too_large, unequal
+from runner.record.sections.surroundings import HostConditions
+from runner.record.sessionrecord import MeasuredRecord
+
+SLACK = 1.05
+"""A neighbour's processor time is counted in ticks, at other moments than the clock."""
+
+
+def differences(record: MeasuredRecord) -> Iterator[str]:
+    """Yields a line for each figure of the host's condition that contradicts the request or the rest of the record."""
+    try:
+        requested = fieldvalues.host_condition(record.request.get(FIELD, AUTO))
+    except BadValue:
+        return  # `verify.request` names it, also in a record without a measurement
+    found = record.host_condition
+    if bool(found) != (requested is not None):
+        yield f"host_condition: {'present, but not' if found else 'missing, but'} requested"
+    elif found and requested is not None:
+        yield from _section_differences(record, found, requested)
+
+
+def _section_differences(record: MeasuredRecord, found: HostConditions, requested: HostCondition) -> Iterator[str]:
+    of_request = f"that of {requested.text}"
+    cores = requested.count if requested.kind == PINNED else found.allowed_cores
+    yield from unequal("host_condition.declared", found.declared, "request.host_condition", requested.text)
+    yield from unequal("host_condition.cores", found.cores, of_request, cores)
+    yield from unequal("host_condition.cores", found.cores, "host.cores", record.host.cores)
+    yield from too_large("host_condition.cores", found.cores, found.allowed_cores, "allowed_cores")
+    yield from unequal("host_condition.neighbours", found.neighbours, of_request, requested.neighbours)
+    used = found.neighbour_cores
+    if used is not None and not found.neighbours:
+        yield "host_condition.neighbour_cores: present, but there were no neighbours"
+    yield from too_large("host_condition.neighbour_cores", used, SLACK * found.neighbours, "of the neighbours")
