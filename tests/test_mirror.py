@@ -53,6 +53,7 @@ OF_NO_MODULE = {
     "tests/runner/fleet/test_fleet_for_real.py",
     "tests/runner/formats/test_golden.py",
     "tests/runner/fused/test_kernel_faults.py",
+    "tests/runner/hostcondition/test_conditions_for_real.py",
     "tests/runner/launch/container/test_for_real.py",
     "tests/runner/machine/test_nvml_library.py",
     "tests/runner/record/test_disagreement.py",

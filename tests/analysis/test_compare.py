@@ -14,6 +14,7 @@ from analysis import cli
 from runner import store
 from runner.errors import BadRecord, BadValue, DecodeFloorError
 from runner.record import record
+from tests.support.hostconditions import busy
 from tests.support.records import as_session, example_record
 
 COMMITTED = Path(__file__).parents[2] / "experiments" / "records" / "h200"
@@ -151,7 +152,8 @@ def test_the_newest_session_of_a_store_is_compared_with_its_others(
 
 
 @pytest.mark.parametrize(
-    ("place", "kind"), [("missing", BadValue), ("empty", BadValue), ("invalid", BadRecord), ("file", BadRecord)]
+    ("place", "kind"),
+    [("missing", BadValue), ("empty", BadValue), ("invalid", BadRecord), ("file", BadRecord), ("busy", BadRecord)],
 )
 def test_what_cannot_be_compared_is_an_error_and_after_a_cell_a_note(
     tmp_path: Path, place: str, kind: type[DecodeFloorError]
@@ -164,6 +166,9 @@ def test_what_cannot_be_compared_is_an_error_and_after_a_cell_a_note(
     if place == "invalid":
         made = as_session(example_record(), 1)
         record.write(made | broken, tmp_path / "invalid" / "qwen2.5-7b-2048-x.json")
+    if place == "busy":
+        (tmp_path / "busy").mkdir()
+        record.write(as_session(busy(), 1), tmp_path / "busy" / "qwen2.5-7b-2048-x.json")
     arguments = ("--spool", tmp_path / place)
     done = compare(*arguments, "--records", tmp_path / "records")
     assert isinstance(done.exception, kind)

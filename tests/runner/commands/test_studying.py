@@ -386,3 +386,26 @@ def test_a_killed_study_continues_with_its_records(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[1].startswith("  missing   1 cell on cpu: 1 session, about ")
     assert len(list((tmp_path / "spool").glob("*.json"))) == 2
     assert record.exists()
+
+
+TURNS = """
+    sessions: 2
+    order: interleaved
+    matrix: {gpu: cpu, model: tiny, ctx: [64, 128], cache: static}
+"""
+
+
+@pytest.mark.medium
+def test_an_interleaved_study_measures_its_cells_in_turns_also_after_an_interruption(
+    main: Main, worker: standins.Worker, tmp_path: Path
+) -> None:
+    file = write(tmp_path, TURNS)
+    worker.fates = {3: Interrupted("stopped by Ctrl-C")}
+    code, out, _ = main("study", str(file), "--spool", "spool")
+    assert (code, _measured_ctx(out)) == (130, ["64", "128", "64"])
+    code, out, _ = main("study", str(file), "--spool", "spool")
+    assert (code, _measured_ctx(out)) == (0, ["128"])
+
+
+def _measured_ctx(out: str) -> list[str]:
+    return re.findall(r"^\d+  tiny (\d+) ", out, re.MULTILINE)

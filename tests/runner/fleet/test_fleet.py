@@ -187,3 +187,14 @@ def test_without_a_cluster_one_line_says_what_to_do(
     code, _, err = main("study", str(write(tmp_path, CELLS)), "--fleet", "auto", "--spool", "spool")
     assert (code, err.splitlines()) == (31, ["error: no Ray cluster at auto: start one"])
     assert issubclass(NoFleet, DecodeFloorError)
+
+
+def test_cells_that_take_turns_are_measured_on_one_machine(
+    main: Main, found: fleets.Fleet, worker: standins.Worker, tmp_path: Path
+) -> None:
+    file = write(tmp_path, f"{CELLS}    order: interleaved\n")
+    code, _, err = main("study", str(file), "--fleet", "auto", "--spool", "spool")
+    assert (code, worker.count, found.tasks) == (13, 0, [])
+    assert (
+        err.splitlines()[-1] == "error: order: interleaved needs one machine: measure this study there, without --fleet"
+    )

@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from runner.errors import WorkerFailed
 from runner.hostcondition import neighbours
+from tests.support.livingprocesses import children, have_ended, lives
 from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.medium
@@ -21,26 +21,6 @@ pytestmark = pytest.mark.medium
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def lives(pid: int) -> bool:
-    """Returns whether a process is there and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def ended(pids: list[int]) -> bool:
-    """Waits up to 5 s until none of the processes lives."""
-    until = time.monotonic() + 5
-    while any(map(lives, pids)) and time.monotonic() < until:
-        time.sleep(0.02)
-    return not any(map(lives, pids))
 
 
 def test_they_compute_in_groups_of_their_own_and_end_with_the_context() -> None:
@@ -66,7 +46,6 @@ def test_without_any_nothing_is_started() -> None:
 def test_one_that_ended_early_is_an_error() -> None:
     with neighbours.running(2) as beside:
         os.kill(children(os.getpid())[0], signal.SIGKILL)
-        assert not lives(0)
         time.sleep(0.2)
         with pytest.raises(WorkerFailed, match="1 of 2 busy neighbours ended early"):
             beside.check()
@@ -97,4 +76,4 @@ def test_they_end_with_a_worker_that_is_killed(number: signal.Signals) -> None:
         assert len(pids) == 2
         assert all(map(lives, pids))
         holder.send_signal(number)
-        assert ended(pids)
+        assert have_ended(pids)

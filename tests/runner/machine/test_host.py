@@ -105,6 +105,26 @@ def test_a_limit_of_the_older_control_groups_counts_too(root: Path) -> None:
     assert host.available_memory_bytes() == 3_000_000_000
 
 
+def test_a_quota_of_processor_time_is_in_cores(root: Path) -> None:
+    put(root / "proc/self/cgroup", "0::/user/job\n")
+    assert host.cpu_quota() is None
+    put(root / "sys/fs/cgroup/user/cpu.max", "max 100000\n")
+    assert host.cpu_quota() is None
+    put(root / "sys/fs/cgroup/user/cpu.max", "150000 100000\n")
+    assert host.cpu_quota() == 1.5
+    put(root / "sys/fs/cgroup/user/job/cpu.max", "50000 100000\n")
+    assert host.cpu_quota() == 0.5
+
+
+def test_a_quota_of_the_older_control_groups_counts_too(root: Path) -> None:
+    put(root / "proc/self/cgroup", "5:cpu,cpuacct:/docker/1\n4:memory:/docker/1\n")
+    put(root / "sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n")
+    put(root / "sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n")
+    assert host.cpu_quota() is None
+    put(root / "sys/fs/cgroup/cpu/cpu.cfs_quota_us", "200000\n")
+    assert host.cpu_quota() == 2.0
+
+
 def cache(root: Path, index: int, level: int, kind: str, size: str) -> None:
     folder = root / f"sys/devices/system/cpu/cpu0/cache/index{index}"
     for name, text in (("level", str(level)), ("type", kind), ("size", size)):

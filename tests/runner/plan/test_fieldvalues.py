@@ -42,6 +42,8 @@ def test_each_name_that_is_there_is_accepted_and_a_wrong_one_is_not(field: str) 
         ("ctx", "0", BadValue, "ctx=0: must be at least 1"),
         ("warmup", "x", BadValue, "warmup=x: must be a whole number of at least 1"),
         ("seed", "-1", BadValue, "seed=-1: must be at least 0"),
+        ("host_condition", "busy:257", BadValue, "host_condition=busy:257: must be pinned:K or busy:N, with a whole"),
+        ("host_condition", "pinned:01", BadValue, "number from 1 to 256, or none"),
         ("options", "mode", BadValue, "options=mode: must be name:value,name:value"),
     ],
 )

@@ -14,6 +14,7 @@ from runner.cell.protocol import NAMED
 from runner.cell.scheme import Scheme
 from runner.declarations import RuntimeDeclaration
 from runner.errors import BadPair, BadValue, GpuNotFound, NotAvailable, UnknownName
+from runner.hostcondition.condition import HostCondition
 from runner.machine.nvml import InstalledGpu
 from runner.plan.request import Request
 from runner.plan.resolve import resolve, varied
@@ -330,3 +331,15 @@ def test_energy_of_a_cpu_is_one_line(gpu: str) -> None:
 def test_a_word_for_energy_that_nobody_has_is_unknown() -> None:
     with pytest.raises(UnknownName, match=r"^unknown energy 'yes' \(allowed: auto, on, off\)$"):
         resolve(Request(energy="yes"), ())
+
+
+@pytest.mark.parametrize(
+    ("text", "condition"),
+    [("auto", None), ("none", None), ("pinned:1", HostCondition("pinned", 1)), ("busy:8", HostCondition("busy", 8))],
+)
+def test_a_condition_of_the_host_is_no_part_of_the_cell_and_goes_into_the_job(
+    text: str, condition: HostCondition | None
+) -> None:
+    plan = resolve(Request(gpu="cpu", host_condition=text), ())
+    assert (plan.host_condition, plan.job("id", {}, 0, 0, 0.0).host_condition) == (condition, condition)
+    assert plan.cell.key == resolve(Request(gpu="cpu"), ()).cell.key

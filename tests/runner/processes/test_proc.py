@@ -108,3 +108,13 @@ def test_a_program_has_a_name_until_it_ends(monkeypatch: pytest.MonkeyPatch, tmp
     assert proc.program(os.getpid()) == Path("/proc/self/comm").read_text().strip()
     monkeypatch.setattr(host, "PROC", tmp_path)
     assert proc.program(77) == "ended"
+
+
+def test_the_processor_time_of_a_process_grows_while_it_computes() -> None:
+    before = proc.cpu_seconds(os.getpid())
+    assert before is not None
+    began = time.process_time()
+    while time.process_time() - began < 0.05:
+        pass
+    assert (proc.cpu_seconds(os.getpid()) or 0.0) >= before + 0.03
+    assert proc.cpu_seconds(proc.LARGEST_PID) is None

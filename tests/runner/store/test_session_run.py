@@ -14,6 +14,7 @@ from runner.store.session_run import view
 from tests.runner.launch.container.fake import DIGEST
 from tests.support.derive import typed
 from tests.support.energies import energy_record
+from tests.support.hostconditions import busy
 from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1, packed_record
 
 ROOT = Path(__file__).parents[3]
@@ -246,3 +247,14 @@ def test_image_and_digest_are_tags_of_the_run_and_the_record_follows_its_schema(
     shown = view(typed(found))
     assert (shown.tags["image"], shown.tags["digest"]) == ("decode-floor:cpu", DIGEST)
     assert shown.params["container.engine"] == "podman"
+
+
+def test_a_session_under_a_condition_of_the_host_says_so_in_tags_and_params_and_has_a_group_of_its_own():
+    shown, plain = view(typed(busy())), view(typed(example_record()))
+    assert (shown.tags["host_condition"], shown.params["host_condition.neighbours"]) == ("busy:8", "8")
+    assert "host-condition" in shown.tags["flags"].split(",")
+    assert " · host condition `busy:8`" in shown.tags["mlflow.note.content"]
+    assert shown.tags["group"] != plain.tags["group"]
+    assert "host_condition" not in plain.tags
+    failed = view(typed(failed_record(request={"host_condition": "pinned:1"})))
+    assert failed.tags["host_condition"] == "pinned:1"

@@ -108,3 +108,12 @@ def test_the_same_cell_with_and_without_energy_is_two_entries() -> None:
 def test_energy_of_a_cpu_is_refused_with_its_place() -> None:
     with pytest.raises(BadPair, match=r"^s\.yaml:1: matrix: energy=on needs a GPU, whose energy NVML counts"):
         planned(entry(energy="on"))
+
+
+def test_the_same_cell_under_another_condition_of_the_host_is_another_entry() -> None:
+    entries = [entry(host_condition=text) for text in ("none", "pinned:1", "busy:8")]
+    plain, pinned, busy = plan_study(study(*entries), ThisMachine(()))
+    assert plain.keys == pinned.keys == busy.keys
+    assert [each.title for each in (pinned, busy)] == [f"{plain.title} pinned:1", f"{plain.title} busy:8"]
+    with pytest.raises(BadValue, match="again"):
+        plan_study(study(*entries, entry()), ThisMachine(()))

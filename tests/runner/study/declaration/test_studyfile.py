@@ -106,6 +106,16 @@ def test_arms_have_ten_sessions_each_unless_the_file_says_otherwise(tmp_path: Pa
         (f"{MATRIX}name: auto", BadValue, ":2: name: 'auto' is no name of a study: use letters, digits and"),
         (f"{MATRIX}name: floor.2", BadValue, ":2: name: 'floor.2' is no name of a study: do not end it with a point"),
         (f"{MATRIX}name: {'x' * 101}", BadValue, ":2: name: 'xxxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxx"),
+        (
+            f"{MATRIX}order: random",
+            BadValue,
+            ":2: order: 'random' is no order of sessions: write by-cell or interleaved",
+        ),
+        (
+            f"{MATRIX}arms: {{a: {{}}, b: {{}}}}\norder: interleaved",
+            BadPair,
+            ":3: order: the sessions of arms always alternate: remove order",
+        ),
         (f"{MATRIX}name:", BadValue, ":2: name: null is no name of a study: write text, in quotes"),
         ("matrix: {gpu: l4}\nmatrix: {gpu: h100}", BadValue, ": 'matrix' occurs twice, in lines 1 and 2: keep one of"),
         ("- gpu: l4", BadValue, ":1: a list is not a mapping of names to values: write one"),

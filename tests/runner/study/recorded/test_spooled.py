@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner.cell.protocol import NAMED
+from runner.hostcondition.condition import HostCondition
 from runner.study.planned import Planned
 from runner.study.recorded import spooled
 from runner.study.recorded.known import Known
@@ -86,3 +87,10 @@ def test_a_session_with_energy_also_counts_where_energy_is_not_asked_for(cell: P
     sessions, plan = SpooledSessions([plain, with_energy]), cell.plans[0]
     assert sessions.of_cell(plan, cell.keys[0], None) == [plain, with_energy]
     assert sessions.of_cell(replace(plan, energy=True), cell.keys[0], None) == [with_energy]
+
+
+def test_a_session_under_a_condition_of_the_host_counts_for_that_condition_alone(cell: Planned) -> None:
+    plain, pinned, busy = (known(cell, at, host_condition=text) for at, text in enumerate((None, "pinned:1", "busy:8")))
+    sessions, plan = SpooledSessions([plain, pinned, busy]), cell.plans[0]
+    for condition, expected in ((None, plain), (HostCondition("pinned", 1), pinned), (HostCondition("busy", 8), busy)):
+        assert sessions.of_cell(replace(plan, host_condition=condition), cell.keys[0], None) == [expected]
