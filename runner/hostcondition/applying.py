@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from runner.errors import Mismatch
 from runner.hostcondition import neighbours
@@ -49,9 +49,14 @@ def pin(count: int) -> None:
     interrupts."""
     chosen = sorted(os.sched_getaffinity(0))[-count:]
     for thread in map(int, os.listdir(THREADS)):
-        os.sched_setaffinity(thread, chosen)
+        with suppress(ProcessLookupError):  # it has ended since
+            os.sched_setaffinity(thread, chosen)
 
 
 def cores_of_threads() -> int:
     """Returns the number of processors that any thread of this process may use."""
-    return len({core for thread in map(int, os.listdir(THREADS)) for core in os.sched_getaffinity(thread)})
+    cores: set[int] = set()
+    for thread in map(int, os.listdir(THREADS)):
+        with suppress(ProcessLookupError):  # it has ended since
+            cores |= os.sched_getaffinity(thread)
+    return len(cores)

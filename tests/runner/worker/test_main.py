@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from runner.bench.assignment import Assignment
+from runner.cell.fieldtypes import ABSENT
 from runner.cell.jsonform import to_json
 from runner.errors import BadValue, MissingPackage
 from runner.runtimes import _compilecache
@@ -66,7 +67,7 @@ def written(tiny_job, tmp_path):
 
 def test_a_session_is_run_with_its_job_and_the_seconds_until_here(written, monkeypatch, tmp_path):
     seen = {}
-    monkeypatch.setattr(session, "run", lambda job, clock: seen.update(job=job, seconds=dict(clock.seconds)))
+    monkeypatch.setattr(session, "run", lambda job, clock, _: seen.update(job=job, seconds=dict(clock.seconds)))
     assert program.main([written(ago=3)]) == 0
     assert seen["job"].cell.model == "tiny"
     assert 3 <= seen["seconds"]["start"] < 60
@@ -76,7 +77,7 @@ def test_a_session_is_run_with_its_job_and_the_seconds_until_here(written, monke
 
 def test_a_clock_that_was_set_back_meanwhile_makes_no_negative_time(written, monkeypatch):
     seen = {}
-    monkeypatch.setattr(session, "run", lambda _job, clock: seen.update(clock.seconds))
+    monkeypatch.setattr(session, "run", lambda _job, clock, _: seen.update(clock.seconds))
     program.main([written(ago=-100)])
     assert seen["start"] == 0.0
 
@@ -125,3 +126,10 @@ def test_a_bench_is_run_with_its_assignment(bench_file, monkeypatch, tmp_path):
 def test_a_bench_is_no_job(bench_file, capsys):
     assert program.main([bench_file[1]]) == BadValue.exit_code
     assert "is not a job of this version" in told(capsys)["message"]
+
+
+def test_a_session_without_a_condition_of_the_host_observes_none(written, monkeypatch):
+    seen = []
+    monkeypatch.setattr(session, "run", lambda _job, _clock, observe: seen.append(observe()))
+    assert program.main([written(ago=1)]) == 0
+    assert seen == [ABSENT]
