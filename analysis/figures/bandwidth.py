@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from analysis import paper
-from analysis.figures import labels, style
+from analysis.figures import labels, protocols, style
 from analysis.figures.style import Drawn
 from analysis.tables._floorrow import FloorRow
 from runner.cell import catalogue
@@ -44,7 +44,7 @@ def draw(table: Sequence[FloorRow]) -> Drawn | None:
     A GPU has a column, in the order of the bandwidths, and each series a slot in it. Returns None if no row has a
     datasheet bandwidth.
     """
-    rows = [row for row in table if _is_shown(row)]
+    rows = protocols.comparable([row for row in table if _is_shown(row)])
     if not rows:
         return None
     series = _series(rows)

@@ -1,0 +1,20 @@
+"""The protocols whose rows a figure of median steps shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from analysis.tables._floorrow import FloorRow
+from runner.cell import protocol
+from runner.cell.vocabulary import DEFAULT_PROTOCOL
+
+USUAL = protocol.NAMED[DEFAULT_PROTOCOL].title
+
+
+def comparable(rows: Sequence[FloorRow]) -> list[FloorRow]:
+    """Returns the rows of the default protocol, and those of others only for cells that have none of it.
+
+    Other protocols, such as that of tails, time more steps of the same cell, and would show it twice.
+    """
+    usual = {row.cell_key for row in rows if row.protocol == USUAL}
+    return [row for row in rows if row.protocol == USUAL or row.cell_key not in usual]
