@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from analysis import paper
-from analysis.figures import labels, protocols, style
+from analysis import paper, protocoltitles
+from analysis.figures import labels, style
 from analysis.figures.style import Drawn
 from analysis.tables._floorrow import FloorRow
 from runner.cell import catalogue
@@ -44,7 +44,7 @@ def draw(table: Sequence[FloorRow]) -> Drawn | None:
     A GPU has a column, in the order of the bandwidths, and each series a slot in it. Returns None if no row has a
     datasheet bandwidth.
     """
-    rows = protocols.comparable([row for row in table if _is_shown(row)])
+    rows = protocoltitles.comparable([row for row in table if _is_shown(row)])
     if not rows:
         return None
     series = _series(rows)

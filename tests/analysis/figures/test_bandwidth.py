@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from analysis import paper
-from analysis.figures import bandwidth, budget, protocols, style
+from analysis import paper, protocoltitles
+from analysis.figures import bandwidth, budget, style
 from analysis.tables import budget as budget_table
 from analysis.tables import floor
 from tests.support.frames import frame_of
@@ -37,7 +37,7 @@ def test_one_panel_has_the_rows_beside_the_papers_points(floor_rows):
     ]
     ours = points(axes, style.SERIES)
     assert sorted(y for _, y in ours) == sorted(
-        row.r_floor_paper for row in protocols.comparable([row for row in floor_rows if row.valid])
+        row.r_floor_paper for row in protocoltitles.comparable([row for row in floor_rows if row.valid])
     )
     assert all(round(x) == 4 for x, _ in ours)  # the column of the h200
     papers = points(axes, [style.PAPER])

@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.figures import protocols, steps
+from analysis import protocoltitles
+from analysis.figures import steps
 from tests.support import drawings
 
 
 def shown(floor_rows):
     """Returns the rows of the panel with the most bars."""
     of_panel = [row for row in floor_rows if steps.is_shown(row) and (row.model, row.ctx) == ("qwen2.5-7b", 2048)]
-    return protocols.comparable(of_panel)
+    return protocoltitles.comparable(of_panel)
 
 
 def bars_of(axes):

@@ -1,4 +1,4 @@
-"""The protocols whose rows a figure of median steps shows."""
+"""Protocols by their titles, such as `paper-5-30` or `tail-long-5-10x300`, as rows have them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from collections.abc import Sequence
 
 from analysis.tables._floorrow import FloorRow
 from runner.cell import protocol
-from runner.cell.vocabulary import DEFAULT_PROTOCOL
+from runner.cell.vocabulary import DEFAULT_PROTOCOL, TAILS
 
 USUAL = protocol.NAMED[DEFAULT_PROTOCOL].title
+
+
+def is_tail(title: str) -> bool:
+    """Returns whether the wall pass of the protocol has more steps than the other passes."""
+    name, _, steps = title.rsplit("-", 2)
+    return name in TAILS or "x" in steps
 
 
 def comparable(rows: Sequence[FloorRow]) -> list[FloorRow]:
