@@ -8,6 +8,8 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from runner.errors import WorkerFailed
@@ -98,48 +100,45 @@ def _mlflow_run(scene: Scene) -> Command:
     return Command(command, scene.folder, scene.environment(PYTHONPATH=str(CRASH)))
 
 
-def mlflow(scene: Scene, rng: random.Random) -> tuple[str, int]:
-    """MLflow's process is killed: the entry stops its worker and closes the run."""
+def _killed_run(scene: Scene, rng: random.Random, kill: Callable[[Command], None]) -> tuple[str, int]:
+    """`mlflow run` has processes killed: the import stores what is measured, and a cell measures."""
     command = _mlflow_run(scene)
     moment = await_moment(command, scene, rng)
-    command.kill()
+    kill(command)
     scene.await_no_process()
     finished = sum(record.valid for record in scene.records().values())
     scene.import_spool()
     scene.run(*CELL)
     return moment, finished + 1
+
+
+def mlflow(scene: Scene, rng: random.Random) -> tuple[str, int]:
+    """MLflow's process is killed: the entry stops its worker and closes the run."""
+    return _killed_run(scene, rng, Command.kill)
 
 
 def whole_run(scene: Scene, rng: random.Random) -> tuple[str, int]:
     """MLflow, the entry and the worker are killed together, as by a power failure: the import closes the run."""
-    command = _mlflow_run(scene)
-    moment = await_moment(command, scene, rng)
-    for line in scene.processes():
-        try:
-            os.kill(int(line.split()[0]), signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    command.kill()
-    scene.await_no_process()
-    finished = sum(record.valid for record in scene.records().values())
-    scene.import_spool()
-    scene.run(*CELL)
-    return moment, finished + 1
+
+    def kill(command: Command) -> None:
+        for line in scene.processes():
+            with suppress(ProcessLookupError):
+                os.kill(int(line.split()[0]), signal.SIGKILL)
+        command.kill()
+
+    return _killed_run(scene, rng, kill)
 
 
 def entry(scene: Scene, rng: random.Random) -> tuple[str, int]:
     """The entry of `mlflow run` is killed: its worker ends with it, and the import explains the run."""
-    command = _mlflow_run(scene)
-    moment = await_moment(command, scene, rng)
-    for line in scene.processes():
-        if " -m runner cell " in line and "bash" not in line:
-            os.kill(int(line.split()[0]), signal.SIGKILL)
-    command.end()
-    scene.await_no_process()
-    finished = sum(record.valid for record in scene.records().values())
-    scene.import_spool()
-    scene.run(*CELL)
-    return moment, finished + 1
+
+    def kill(command: Command) -> None:
+        for line in scene.processes():
+            if " -m runner cell " in line and "bash" not in line:
+                os.kill(int(line.split()[0]), signal.SIGKILL)
+        command.end()
+
+    return _killed_run(scene, rng, kill)
 
 
 def crashing(scene: Scene, at: int, *arguments: str) -> int:
