@@ -6,14 +6,14 @@ import os
 import random
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from runner.errors import WorkerFailed
-from tests.faults.scene import CELL, CRASH, ROOT, Command, Scene, worker_of
+from tests.faults.scene import CELL, CRASH, Command, Scene, worker_of
+from tests.support import mlflowruns
 
 PHASES = {"import": 4.0, "load": 0.3, "prefill": 0.1, "measure: wall": 0.2, "verify: revisit": 0.3}
 """Phase of a session → the longest delay after its start, in seconds."""
@@ -22,7 +22,6 @@ name: faults
 sessions: {sessions}
 matrix: {{gpu: cpu, model: tiny, ctx: 17}}
 """
-PROJECT = ("runner", "analysis", "experiments", "MLproject", "python_env.yaml")
 RECORD_WRITES = 3
 """Writes of a worker in the spool: it renames the reserved file, opens it, and renames it to the record's name."""
 STORING = "storing"
@@ -92,11 +91,8 @@ def study(scene: Scene, rng: random.Random) -> tuple[str, int]:
 
 
 def _mlflow_run(scene: Scene) -> Command:
-    for name in PROJECT:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, scene.folder / name)
-    fields = [part for field in ("gpu=cpu", "model=tiny", "ctx=17") for part in ("-P", field)]
-    command = [sys.executable, "-m", "mlflow", "run", ".", "-e", "cell", "--env-manager", "local", *fields]
+    mlflowruns.copied(scene.folder)
+    command = mlflowruns.command("cell", "gpu=cpu", "model=tiny", "ctx=17")
     return Command(command, scene.folder, scene.environment(PYTHONPATH=str(CRASH)))
 
 

@@ -20,6 +20,7 @@ from runner.errors import BadValue, StoreUnreachable
 from runner.processes import service, signals
 from runner.record import record
 from runner.store import postgresql, teamserver
+from tests.support import mlflowruns
 from tests.support.processes import ROOT, runner
 from tests.support.records import example_record
 from tests.support.stores import PG_BINARIES, free_port
@@ -115,15 +116,11 @@ def test_what_a_team_stores_is_there_after_the_server_was_stopped_and_started_ag
 def test_mlflow_run_measures_into_it(data: Path, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
-    for name in ("runner", "analysis", "experiments", "MLproject", "python_env.yaml"):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, tmp_path / name)
-    parameters = [word for each in ("gpu=cpu", "model=tiny", "ctx=64") for word in ("-P", each)]
-    command = [sys.executable, "-m", "mlflow", "run", ".", "-e", "cell", "--env-manager", "local", *parameters]
+    mlflowruns.copied(tmp_path)
+    command = mlflowruns.command("cell", "gpu=cpu", "model=tiny", "ctx=64")
     with started(data) as (uri, _):
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         lock = {"DECODE_FLOOR_LOCK_DIR": str(tmp_path)}
-        environment = {**os.environ, **lock, "PATH": path, "MLFLOW_TRACKING_URI": uri}
+        environment = {**os.environ, **lock, "PATH": mlflowruns.PATH, "MLFLOW_TRACKING_URI": uri}
         measured = subprocess.run(
             [*command, "--experiment-name", "decode-floor"],
             cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
