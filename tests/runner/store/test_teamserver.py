@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -138,10 +139,19 @@ def test_mlflow_run_measures_into_it(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.whole
+def test_a_server_at_another_address_is_asked_there(data: Path) -> None:
+    """It does not answer at 127.0.0.1."""
+    with started(data, "--host", "127.0.0.2") as (uri, _):
+        assert uri.startswith("http://127.0.0.2:")
+        urllib.request.urlopen(f"{uri}/health", timeout=10).close()
+
+
+@pytest.mark.slow
 def test_a_server_that_cannot_start_stops_its_postgresql_and_says_why(data: Path) -> None:
     def run(*options: str) -> str:
         with pytest.raises(StoreUnreachable) as caught:
-            teamserver.run("http://127.0.0.1:9", data, options, lambda: pytest.fail("answers"))
+            teamserver.run("http://127.0.0.1:9", "127.0.0.1", data, options, lambda: pytest.fail("answers"))
         assert servants(data) == []
         return str(caught.value)
 
@@ -162,4 +172,4 @@ def test_a_server_that_cannot_start_stops_its_postgresql_and_says_why(data: Path
 
 def test_a_folder_that_is_in_use_is_refused(tmp_path: Path) -> None:
     with teamserver._claimed(tmp_path), pytest.raises(BadValue, match=f"a server uses {tmp_path}: stop it"):
-        teamserver.run("http://127.0.0.1:9", tmp_path, [], lambda: pytest.fail("answers"))
+        teamserver.run("http://127.0.0.1:9", "127.0.0.1", tmp_path, [], lambda: pytest.fail("answers"))
