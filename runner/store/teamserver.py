@@ -32,7 +32,7 @@ def run(address: str, host: str, folder: Path, options: Sequence[str], announce:
     with signals.held(), _claimed(folder):
         stored = postgresql.service(data, folder / "postgresql.log")
         with service.running(stored, lambda: postgresql.answers(data)) as databases:
-            _check_schema(postgresql.uri(data))
+            _check_tables(postgresql.uri(data))
             served = _mlflow(address, host, folder, postgresql.uri(data), options)
             with service.running(served, lambda: _answers(address)) as tracking, signals.let_through():
                 announce()
@@ -50,10 +50,14 @@ def _claimed(folder: Path) -> Iterator[None]:
         yield
 
 
-def _check_schema(uri: str) -> None:
-    """Raises StoreUnreachable for tables of another version of MLflow, which its server would refuse by a traceback."""
+def _check_tables(uri: str) -> None:
+    """Raises StoreUnreachable for tables of another version of MLflow, which its server would refuse by a traceback.
+
+    Removes the tables of a server that was killed while MLflow made them.
+    """
     with connection.one_line_read_errors(uri), database.opened(uri) as tables:
         if tables is not None:
+            tables.remove_unfinished()
             tables.check_schema(only_read=False)
 
 

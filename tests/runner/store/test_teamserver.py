@@ -16,6 +16,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import sqlalchemy
+from mlflow.store.tracking.dbmodels.initial_models import Base
 
 from runner.errors import BadValue, StoreUnreachable
 from runner.processes import service, signals
@@ -168,6 +170,27 @@ def test_a_server_that_cannot_start_stops_its_postgresql_and_says_why(data: Path
             link.execute(f"CREATE TABLE {table}")
         link.execute("INSERT INTO alembic_version VALUES ('ffffffffffff')")  # of a later MLflow
     assert "ffffffffffff" in run()
+
+
+@pytest.mark.slow
+def test_a_creation_of_mlflows_tables_that_was_killed_is_begun_anew(data: Path) -> None:
+    """MLflow commits its first tables before it migrates them: a server that is killed in between leaves them."""
+    data.mkdir(parents=True)
+    folder = data / "postgresql"
+    served = postgresql.service(folder, data / "postgresql.log")
+    uri = postgresql.uri(folder)
+    with signals.held(), service.running(served, lambda: postgresql.answers(folder)):
+        engine = sqlalchemy.create_engine(uri)
+        Base.metadata.create_all(engine)
+        teamserver._check_tables(uri)
+        assert sqlalchemy.inspect(engine).get_table_names() == []
+        Base.metadata.create_all(engine)
+        with engine.begin() as link:
+            link.execute(sqlalchemy.text("INSERT INTO experiments (name) VALUES ('of an older MLflow')"))
+        with pytest.raises(StoreUnreachable, match="has the schema unknown of an older MLflow"):
+            teamserver._check_tables(uri)
+        assert len(sqlalchemy.inspect(engine).get_table_names()) == len(Base.metadata.tables)
+        engine.dispose()
 
 
 def test_a_folder_that_is_in_use_is_refused(tmp_path: Path) -> None:
