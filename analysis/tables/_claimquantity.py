@@ -14,6 +14,7 @@ from analysis.statistics import intervals
 from analysis.tables import _baselines
 from analysis.tables._baselines import Baseline
 from analysis.tables._claimrow import Quantity
+from analysis.tables._graphsgain import Gain
 
 Values = Mapping[Key, Sequence[float]]
 """A quotient of two metrics for each session of a group that has both."""
@@ -53,6 +54,35 @@ def over(dividend: Quantity | None, divisor: Quantity | None) -> Quantity | None
         min(dividend.sessions, divisor.sessions),
         dividend.hosts + divisor.hosts,
         sorted({*dividend.flags, *divisor.flags}),
+    )
+
+
+def of_step(group: Group) -> Quantity:
+    """Returns a group's step in ms."""
+    low, high = (group.wall_ms if end is None else end for end in (group.step_wall_ms_low, group.step_wall_ms_high))
+    kind = group.interval or intervals.NONE
+    return Quantity(group.wall_ms, low, high, kind, group.sessions, len(group.hosts), group.flags)
+
+
+def of_gain(gain: Gain | None) -> Quantity | None:
+    """Returns the ratio of an A/B, None without one."""
+    if gain is None:
+        return None
+    low, high = (gain.ratio if end is None else end for end in (gain.low, gain.high))
+    row = gain.row
+    return Quantity(gain.ratio, low, high, row.interval, row.sessions, row.hosts, row.flags)
+
+
+def times(first: Quantity, second: Quantity) -> Quantity:
+    """Returns the product of two ratios. Its ends are the products of theirs."""
+    return Quantity(
+        first.value * second.value,
+        first.low * second.low,
+        first.high * second.high,
+        min(first.interval, second.interval, key=STRENGTH.index),
+        min(first.sessions, second.sessions),
+        max(first.hosts, second.hosts),
+        sorted({*first.flags, *second.flags}),
     )
 
 

@@ -13,8 +13,8 @@ from analysis.group import Group
 from analysis.sources.frame import Frame
 from analysis.tables import _baselines, _graphsgain, _ours
 from analysis.tables._baselines import Walls
-from analysis.tables._claimquantity import Values, of_group, of_savings, over, session_values
-from analysis.tables._claimrow import EvidenceRow, Limit, Need, Place, Quantity, evidence
+from analysis.tables._claimquantity import Values, of_gain, of_group, of_savings, over, session_values
+from analysis.tables._claimrow import EvidenceRow, Limit, Need, Place, evidence
 from analysis.tables._graphsgain import EAGER, GRAPH, Gain
 from analysis.tables._quantpaper import paper_rows
 from analysis.tables._quantrows import PaperRow
@@ -55,13 +55,14 @@ def material(frame: Frame, table: Sequence[GraphsRow], metrics: Sequence[str]) -
         reading_of_step=session_values(frame, "floor_achievable_ms", "step_wall_ms"),
         reading_of_kernels=session_values(frame, "floor_achievable_ms", "step_busy_ms"),
         r_floor=session_values(frame, "floor_ms", "step_wall_ms"),
-        gains={(row.gpu, row.model, row.ctx): gain for row in table if (gain := _usual_gain(row)) is not None},
+        gains=graph_gains(table),
     )
 
 
-def _usual_gain(row: GraphsRow) -> Gain | None:
-    is_usual = (row.quant, row.dtype, row.attention, row.protocol) == ("bf16", "bf16", "sdpa", paper.PROTOCOL)
-    return _graphsgain.gain(row) if is_usual else None
+def graph_gains(table: Sequence[GraphsRow]) -> dict[paper.Spot, Gain]:
+    """Returns the A/Bs of eager against graph in the paper's kind of cell, by place."""
+    gains = [_graphsgain.gain(row) for row in table if _graphsgain.is_usual(row)]
+    return {(gain.row.gpu, gain.row.model, gain.row.ctx): gain for gain in gains if gain is not None}
 
 
 Rule = Callable[[str, Material], Iterator[EvidenceRow]]
@@ -138,9 +139,9 @@ def graphs(claim: str, found: Material) -> Iterator[EvidenceRow]:
         said = f"{figures[spot].ratio:.3f}×" if spot in figures else None
         missing = [] if spot in found.gains else [Need(*spot, AB_SETTING)]
         place = Place("eager / graph", *spot, AB_SETTING, said)
-        yield evidence(claim, place, Limit(1.0, True), _gain(found, spot), missing)
+        yield evidence(claim, place, Limit(1.0, True), of_gain(found.gains.get(spot)), missing)
     slow = (SLOW_CARD, *first[1:])
-    quantity = over(_gain(found, first), _gain(found, slow))
+    quantity = over(*(of_gain(found.gains.get(spot)) for spot in (first, slow)))
     place = Place(
         f"gain of {first[0]} / gain of {SLOW_CARD}",
         *first,
@@ -149,15 +150,6 @@ def graphs(claim: str, found: Material) -> Iterator[EvidenceRow]:
     )
     missing = [Need(*spot, AB_SETTING) for spot in (first, slow) if spot not in found.gains]
     yield evidence(claim, place, Limit(1.0, True), quantity, missing)
-
-
-def _gain(found: Material, spot: paper.Spot) -> Quantity | None:
-    gain = found.gains.get(spot)
-    if gain is None:
-        return None
-    low, high = (gain.ratio if end is None else end for end in (gain.low, gain.high))
-    row = gain.row
-    return Quantity(gain.ratio, low, high, row.interval, row.sessions, row.hosts, row.flags)
 
 
 def quantisation(claim: str, found: Material) -> Iterator[EvidenceRow]:

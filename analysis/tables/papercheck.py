@@ -19,7 +19,7 @@ from analysis.group import Group
 from analysis.paper import Place, RangeFigure
 from analysis.sources.frame import Frame
 from analysis.table import Part, Table
-from analysis.tables import _figureorigin, _ours, graphs
+from analysis.tables import _figureorigin, _graphsgain, _ours, graphs
 from analysis.tables._ours import Torch
 from analysis.tables._verdict import (
     FITS_HERE,
@@ -163,10 +163,7 @@ def _graph_checks(compared: Sequence[Measured], versions: Torch) -> Iterator[Che
 
 
 def _is_graph_ab(row: GraphsRow) -> bool:
-    return (row.quant, row.dtype, row.attention, row.protocol, row.arm_a, row.arm_b) == (
-        *(UNQUANTISED, "bf16", "sdpa", paper.PROTOCOL),
-        *("eager", "graph"),
-    )
+    return _graphsgain.is_usual(row) and (row.arm_a, row.arm_b) == (_graphsgain.EAGER, _graphsgain.GRAPH)
 
 
 def _quantised_checks(usual: Sequence[Group], versions: Torch) -> Iterator[CheckRow]:
