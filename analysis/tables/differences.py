@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from analysis import ab, paper
 from analysis.ab import Measured
-from analysis.cellcolumns import CELL, FLAGS, SESSIONS, WALL, WALL_ENDS
+from analysis.cellcolumns import CELL, FLAGS, WALL, WALL_ENDS
 from analysis.form import Column
 from analysis.group import Group
 from analysis.sources.frame import Frame
@@ -53,7 +53,7 @@ PLACE = tuple(CELL[name] for name in ("gpu", "model", "ctx"))
 SPLIT_COLUMNS = (
     *PLACE,
     *(CELL[name] for name in ("runtime", "cache", "options")),
-    SESSIONS,
+    Column("n", "sessions", "d", help="number of sessions"),
     Column("hosts", "hosts", "d", help="number of hosts (machine and card) that the sessions ran on"),
     WALL,
     *WALL_ENDS[:2],
