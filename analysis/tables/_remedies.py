@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from analysis.group import Group
 from analysis.percent import percent
+from analysis.protocoltitles import is_tail
 from analysis.tables._clocks import (
     ACHIEVED,
     FLOOR,
@@ -95,7 +96,10 @@ def _share(group: Group, term: Term) -> str:
 
 
 def why_not(group: Group) -> str:
-    """Returns why a step is not attributed: passes that disagree, or a clock that was cut by more than the limit."""
+    """Returns why a step is not attributed: passes over other lengths, passes that disagree, or a clock that was cut by
+    more than the limit."""
+    if is_tail(group.protocol):
+        return "with a protocol for tails the wall pass has more steps than the other passes"
     if (apart := uncertainty(group) or 0.0) > LIMIT:
         return f"passes over the same lengths differ by {percent(apart)} of a step (more than {percent(LIMIT)})"
     if PASSES_DISAGREE in group.flags:
