@@ -75,7 +75,7 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
         "Claims of the paper's abstract, and whether they hold in the records",
         verdicts(table),
         VERDICT_COLUMNS,
-        count="passed",
+        count="verdict",
         linked=("verdict",),
     )
     yield Part(
@@ -83,6 +83,7 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
         "Tests of the claims that were measured",
         measured(table),
         EVIDENCE_COLUMNS,
+        count="paper",
         first=("claim", "test", "gpu", "model", "ctx", "setting", "paper", "condition", "ours", "outcome"),
         linked=("ours",),
     )

@@ -141,6 +141,7 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
         "Pairs of steps that differ in one field: second minus first",
         of_kind(ContrastRow, table),
         CONTRAST_COLUMNS,
+        count="part",
         first=("gpu", "model", "ctx", "field", "first", "second", "part", "step_ms", "kernels_ms", "outside_ms"),
         linked=("step_ms",),
     )
@@ -149,6 +150,7 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
         "Eager with a growing cache over graph, derived from two ratios",
         of_kind(DerivedRow, table),
         DERIVED_COLUMNS,
+        count="source",
         linked=("product",),
     )
     yield Part(
@@ -156,6 +158,7 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
         "A line through eager sessions: step against launches",
         of_kind(LaunchRow, table),
         LAUNCH_COLUMNS,
+        count="hosts",
         linked=("launch_us",),
     )
 
