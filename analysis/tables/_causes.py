@@ -1,4 +1,4 @@
-"""Where an unquantised step differs from the paper's: card, host or software, as far as the records show it."""
+"""Causes of the difference between an unquantised step and the paper's, as far as the records show them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOST, SOFTWARE, KERNELS, HOST_OR_SOFTWARE, NOT_TOLD = (
     "cannot be told",
 )
 PARTS = {"gpu": "card, and its host", "cache": "software", "options": "software", "runtime": "launches"}
-"""What a contrast in one field changes."""
+"""The part of a step that a contrast in one field changes."""
 FIELDS = ("gpu", "model", "ctx", "runtime", "cache", "options")
 
 

@@ -124,7 +124,7 @@ class VerdictRow(Row):
 
 @dataclass(frozen=True)
 class Place:
-    """What a test is about, without its outcome. Its fields are those of `EvidenceRow`."""
+    """The subject of a test, without its outcome. Its fields are those of `EvidenceRow`."""
 
     test: str
     gpu: str

@@ -76,6 +76,7 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
         verdicts(table),
         VERDICT_COLUMNS,
         count="verdict",
+        first=("text", "verdict", "passed", "failed", "undecided", "unmeasured"),
         linked=("verdict",),
     )
     yield Part(
@@ -84,7 +85,7 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
         measured(table),
         EVIDENCE_COLUMNS,
         count="paper",
-        first=("claim", "test", "gpu", "model", "ctx", "setting", "paper", "condition", "ours", "outcome"),
+        first=("claim", "test", "gpu", "model", "ctx", "setting", "condition", "ours", "outcome"),
         linked=("ours",),
     )
 
