@@ -32,7 +32,7 @@ OF_ONE_HOST = " beside the unquantised cell on one host"
 
 @dataclass(frozen=True)
 class Material:
-    """The input of the rules: usual groups (see `_ours.is_usual`), sessions of each host, A/Bs of eager against graph."""
+    """The input of the rules: usual groups (see `_ours.is_usual`), sessions by host, A/Bs of eager against graph."""
 
     plain: Sequence[Group]
     packed: Sequence[Group]
