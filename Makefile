@@ -123,7 +123,7 @@ demo: env ## Import the committed records into the embedded store, and make (and
 
 results: env ## Write the tables of README.md and docs/, from the committed records and the log of faults
 	@$(venv) python -m analysis predict --fit >/dev/null
-	@$(venv) python -m tests.pages.fill README.md docs/results.md docs/prediction.md docs/choose.md docs/fused.md docs/faults.md
+	@$(venv) python -m tests.pages.fill README.md docs/results.md docs/paper.md docs/prediction.md docs/choose.md docs/fused.md docs/faults.md
 
 screenshots: env ## Take the screenshots in docs/figures, of what make demo shows (needs Chromium)
 	@$(venv) python -m tests.pages.screenshots docs/figures

@@ -16,6 +16,8 @@ from runner.cell.vocabulary import DEFAULT_PROTOCOL
 UNQUANTISED, DTYPE_BYTES = "bf16", 2
 PROTOCOL = protocol.NAMED[DEFAULT_PROTOCOL].title
 """The paper's protocol, as rows name it."""
+KERNELS = {"AutoAWQ+Marlin": "marlin", "ExLlamaV2": "exllamav2", "bitsandbytes": "bitsandbytes", "": "cublas"}
+"""Names of kernels in the catalogue by the paper's names."""
 Spot = tuple[str, str, int]
 """(gpu, model, ctx)"""
 
@@ -73,6 +75,14 @@ class RangeFigure:
     low: float
     high: float
     median: float
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the paper's abstract. `name` is also the name of the rule that tests it."""
+
+    name: str
+    text: str
 
 
 Figure = TypeVar("Figure", FloorFigure, GraphsFigure, QuantFigure)
@@ -134,10 +144,24 @@ def quantised_rows() -> list[QuantFigure]:
     return [_figure(QuantFigure, row) for row in _paper()["quantised"]]
 
 
+def claims() -> list[Claim]:
+    """Returns the claims of the paper's abstract."""
+    return [Claim(**row) for row in _paper()["claims"]]
+
+
 def implied_ms(figure: FloorFigure) -> float:
     """Returns the step in ms that follows from an R_floor of the paper: bytes (W + K) over datasheet bandwidth and
     R_floor."""
     return floors.floor_ms(_bytes(figure), figure.bandwidth_gbs) / figure.r_floor_paper
+
+
+def streamed_share(figure: FloorFigure) -> float:
+    """Returns streamed bytes over the paper's count of bytes."""
+    return _streamed_bytes(figure) / _bytes(figure)
+
+
+def _streamed_bytes(figure: FloorFigure) -> float:
+    return registry.streamed_bytes(UNQUANTISED, shape(figure.model), figure.ctx, DTYPE_BYTES)
 
 
 def _bytes(figure: FloorFigure) -> float:
@@ -150,19 +174,37 @@ def two_steps(gpu: str, model: str, ctx: int, quant: str = UNQUANTISED) -> str |
     """Returns a sentence if the R_floor of a cell implies another step than the paper states elsewhere, else None."""
     spot = (gpu, model, ctx)
     row = next((row for row in floor_rows() if row.spot == spot), None)
-    elsewhere = [
-        *(("the eager arm of its A/B takes", figure.a_ms) for figure in graphs_rows() if figure.spot == spot),
-        *(
-            ("the unquantised step beside its quantised ones takes", figure.step_ms)
-            for figure in quantised_rows()
-            if figure.spot == spot and figure.quant == UNQUANTISED
-        ),
-    ]
-    stated = " and ".join(f"{source} {ms:g} ms" for source, ms in elsewhere if ms is not None)
+    stated = " and ".join(f"{source} takes {ms:g} ms" for source, ms in _steps_elsewhere(spot))
     if row is None or quant != UNQUANTISED or not stated:
         return None
     step = f"{row.r_floor_paper:.3f} for {_bytes(row) / 1e9:.2f} GB, implies a step of {implied_ms(row):.2f} ms"
     return f"The paper's R_floor of {gpu} {model} {ctx}, {step}; {stated}"
+
+
+def byte_accounting(figure: FloorFigure) -> str:
+    """Returns a sentence on the input embedding in an R_floor of the paper, of which a step reads one row."""
+    embedding_gb = (_bytes(figure) - _streamed_bytes(figure)) / 1e9
+    share = streamed_share(figure) * figure.r_floor_paper
+    counted = (
+        f"{figure.gpu} {figure.model} {figure.ctx}: {embedding_gb:.2f} of the {_bytes(figure) / 1e9:.2f} GB that the "
+        f"paper counts are the input embedding, of which a step reads one row. Its {figure.r_floor_paper:.3f} is "
+        f"{share:.3f} in streamed bytes at the {implied_ms(figure):.2f} ms that it implies"
+    )
+    floor_ms = floors.floor_ms(_streamed_bytes(figure), figure.bandwidth_gbs)
+    others = [f"{floor_ms / ms:.3f} at the {ms:g} ms of {source}" for source, ms in _steps_elsewhere(figure.spot)]
+    return ", and ".join([counted, *others])
+
+
+def _steps_elsewhere(spot: Spot) -> list[tuple[str, float]]:
+    """Returns the unquantised eager steps of a cell in ms that the paper states outside its R_floor, with their
+    place."""
+    arms = [("the eager arm of its A/B", figure.a_ms) for figure in graphs_rows() if figure.spot == spot]
+    beside = [
+        ("the unquantised step beside its quantised ones", figure.step_ms)
+        for figure in quantised_rows()
+        if figure.spot == spot and figure.quant == UNQUANTISED
+    ]
+    return [(source, ms) for source, ms in (*arms, *beside) if ms is not None]
 
 
 def two_steps_of(spots: Collection[Spot]) -> list[str]:

@@ -24,8 +24,9 @@ SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "docs" / "record.sch
 def test_records_recompute_and_fit_the_schema():
     assert len(PATHS) >= 36
     for path in PATHS:
-        assert path.stat().st_size <= 32 * 1024
         found = record.read(path)
+        more = found["protocol"]["steps"] * found["protocol"].get("windows", 1) - 30
+        assert path.stat().st_size <= 32 * 1024 + 40 * more  # each step has its time, its token and the token's regret
         assert recompute.differences(found) == [], path.name
         SCHEMA.validate(found)
 

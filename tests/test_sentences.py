@@ -9,16 +9,17 @@ import pytest
 
 from analysis import ab, paper
 from analysis.sources.records import Folder
-from analysis.tables import budget, floor, graphs
+from analysis.tables import _claimrow, _launchfit, budget, claims, differences, floor, graphs
+from analysis.tables._differencerow import LaunchRow
 from runner.record import record, spool
 from tests.support.derive import is_measured
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "experiments" / "records"
 README = (ROOT / "README.md").read_text()
-METHODOLOGY, MUTANTS, QUANTISATION, RESULTS, RUNTIMES, STATISTICS = (
+METHODOLOGY, MUTANTS, PAPER, QUANTISATION, RESULTS, RUNTIMES, STATISTICS = (
     (ROOT / "docs" / f"{name}.md").read_text()
-    for name in ("methodology", "mutants", "quantisation", "results", "runtimes", "statistics")
+    for name in ("methodology", "mutants", "paper", "quantisation", "results", "runtimes", "statistics")
 )
 
 
@@ -35,7 +36,7 @@ def records():
 
 @pytest.fixture(scope="module")
 def frame():
-    return Folder(RECORDS).frame([*{*floor.METRICS, *budget.METRICS, *ab.NEEDED}])
+    return Folder(RECORDS).frame([*{*floor.METRICS, *budget.METRICS, *claims.METRICS, *ab.NEEDED}])
 
 
 def steps_of(frame, **fields):
@@ -79,6 +80,30 @@ def test_how_much_eager_sessions_scatter(frame):
     factor = max(row.step_wall_ms_high / row.step_wall_ms_low for row in rows)
     assert said(f"the slowest eager session of a row takes up to {factor:.1f} times as long as the fastest", README)
     assert all(row.flags for row in rows)
+
+
+@pytest.mark.medium
+def test_the_verdicts_on_the_papers_claims(frame):
+    comparisons, _ = ab.from_frame(frame, bootstrapped=False)
+    for row in claims.verdicts(claims.rows(frame, comparisons)):
+        counts = " | ".join(map(str, (row.passed, row.failed, row.undecided, row.unmeasured)))
+        assert said(f"| {row.text} | {row.verdict} | {counts} |", PAPER)
+
+
+def test_the_rules_of_the_page_on_the_paper_are_those_of_the_code():
+    verdicts = (_claimrow.HOLDS, _claimrow.IN_PART, _claimrow.FAILS, _claimrow.CANNOT_BE_TOLD, _claimrow.NOT_MEASURED)
+    assert all(f"\n| {verdict} | " in PAPER for verdict in verdicts)
+    assert _claimrow.FEWEST == 3
+    assert said("Fewer than three sessions decide nothing", PAPER)
+    assert _launchfit.TELLING == 0.5
+    assert said("the line explains at least half of the variance", PAPER)
+
+
+@pytest.mark.medium
+def test_what_the_launch_probe_tells_of_the_papers_eager_step(frame):
+    (row,) = differences.of_kind(LaunchRow, differences.rows(frame, []))
+    assert said(f"Launch overhead that makes the paper's {row.paper_ms:g} ms: {row.told}", PAPER)
+    assert row.launch_us is None
 
 
 def first_visits(found):

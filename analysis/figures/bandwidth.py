@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from analysis import paper
+from analysis import paper, protocoltitles
 from analysis.figures import labels, style
 from analysis.figures.style import Drawn
 from analysis.tables._floorrow import FloorRow
@@ -44,7 +44,7 @@ def draw(table: Sequence[FloorRow]) -> Drawn | None:
     A GPU has a column, in the order of the bandwidths, and each series a slot in it. Returns None if no row has a
     datasheet bandwidth.
     """
-    rows = [row for row in table if _is_shown(row)]
+    rows = protocoltitles.comparable([row for row in table if _is_shown(row)])
     if not rows:
         return None
     series = _series(rows)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from analysis import protocoltitles
 from analysis.figures import labels, style
 from analysis.figures.style import Drawn
 from analysis.tables._floorrow import FloorRow
@@ -28,7 +29,7 @@ def draw(table: Sequence[FloorRow]) -> Drawn | None:
 
     All panels share their axes. A line needs two context lengths; returns None if no cell has them.
     """
-    rows = [row for row in table if row.valid and row.step_wall_ms]
+    rows = protocoltitles.comparable([row for row in table if row.valid and row.step_wall_ms])
     panels = lines_of(rows)
     if not panels:
         return None

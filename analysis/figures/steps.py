@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.lines import Line2D
 
+from analysis import protocoltitles
 from analysis.figures import labels, style
 from analysis.figures.style import Drawn
 from analysis.percent import percent
@@ -40,7 +41,7 @@ def draw(table: Sequence[FloorRow]) -> Drawn | None:
 
     Returns None if no GPU has two bars.
     """
-    rows = [row for row in table if is_shown(row)]
+    rows = protocoltitles.comparable([row for row in table if is_shown(row)])
     panels = _panels(rows)
     if not panels:
         return None

@@ -14,7 +14,6 @@ from analysis.prediction.folds import Fold
 from analysis.prediction.observations import Observation
 from analysis.prediction.workload import DYNAMIC, Configuration
 from analysis.row import Row
-from analysis.tables.papercheck import KERNELS
 
 PAPER = "paper"
 UNQUANTISED = "bf16"
@@ -107,7 +106,7 @@ def _held_out(fold: Fold, row: Observation, known: Constants) -> HeldOut:
 def _published(known: Constants) -> Iterator[HeldOut]:
     """Yields the paper's steps, for each configuration that may be the paper's."""
     for figure in paper.quantised_rows():
-        yield from _paper_rows(known, figure, figure.quant, KERNELS[figure.kernel], figure.step_ms)
+        yield from _paper_rows(known, figure, figure.quant, paper.KERNELS[figure.kernel], figure.step_ms)
     for floor_figure in paper.floor_rows():
         yield from _paper_rows(known, floor_figure, UNQUANTISED, "cublas", paper.implied_ms(floor_figure))
     for pair in paper.graphs_rows():

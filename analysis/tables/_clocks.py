@@ -21,6 +21,7 @@ from itertools import accumulate
 import polars
 
 from analysis.group import Group
+from analysis.protocoltitles import is_tail
 from runner.record import judgement, phases
 from runner.record.flags import PASSES_DISAGREE
 
@@ -82,7 +83,11 @@ class Term:
 
 def sessions_apart() -> polars.Expr:
     """Returns an expression for each session's difference between passes
-    (`runner.record.metrics.passes_disagreement`)."""
+    (`runner.record.metrics.passes_disagreement`).
+
+    Those of a protocol for tails differ a little from it: it compares the first steps of each window, and their medians
+    here are over all steps.
+    """
     base = polars.coalesce("step_wall_revisit_ms", "step_wall_ms")
     timed = (base, polars.col("step_span_ms"), polars.col("step_rate_ms"))
     low, high = polars.min_horizontal(*timed, "profiled_span_ms"), polars.max_horizontal(*timed)
@@ -104,10 +109,10 @@ def uncertainty(group: Group) -> float | None:
 
 
 def is_attributed(group: Group) -> bool:
-    """Returns whether the passes of every session agree well enough to attribute the time."""
+    """Returns whether the passes of every session agree well enough to attribute the time, over the same lengths."""
     cut_ms = max((clock.cut_ms for clock in cuts_of(group)), default=0.0)
     apart = max(uncertainty(group) or 0.0, cut_ms / group.wall_ms)
-    return PASSES_DISAGREE not in group.flags and apart <= LIMIT
+    return not is_tail(group.protocol) and PASSES_DISAGREE not in group.flags and apart <= LIMIT
 
 
 def cuts_of(group: Group) -> list[Clock]:

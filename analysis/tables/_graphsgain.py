@@ -24,14 +24,15 @@ TURNED = {"FASTER": "SLOWER", "SLOWER": "FASTER"}
 
 @dataclass(frozen=True)
 class Gain:
-    """An A/B as eager over graph: above 1, the graph is faster. Steps are in ms."""
+    """An A/B as one value of its field over another, such as eager over graph: above 1, the second is faster. Steps are
+    in ms."""
 
     row: ABRow
     ratio: float
     low: float | None
     high: float | None
-    eager_ms: float
-    graph_ms: float
+    first_ms: float
+    second_ms: float
     verdict: str
 
     @property
@@ -48,15 +49,20 @@ class Gain:
         return f"{self.row.model}, ctx {self.row.ctx}"
 
 
-def gain(row: ABRow) -> Gain | None:
-    """Returns the A/B as eager over graph, None for other arms."""
+def gain(row: ABRow, first: str = EAGER, second: str = GRAPH) -> Gain | None:
+    """Returns the A/B as `first` over `second`, in either order of arms; None for other arms."""
     verdict, low, high = row.verdict or "no verdict", row.ratio_low, row.ratio_high
-    if (row.arm_a, row.arm_b) == (EAGER, GRAPH):
+    if (row.arm_a, row.arm_b) == (first, second):
         return Gain(row, row.ratio, low, high, row.a_ms, row.b_ms, verdict)
-    if (row.arm_a, row.arm_b) != (GRAPH, EAGER):
+    if (row.arm_a, row.arm_b) != (second, first):
         return None
     turned_ends = (None if high is None else 1 / high, None if low is None else 1 / low)
     return Gain(row, 1 / row.ratio, *turned_ends, row.b_ms, row.a_ms, TURNED.get(verdict, verdict))
+
+
+def is_usual(row: ABRow) -> bool:
+    """Returns whether an A/B is of unquantised weights in the paper's protocol, 16-bit dtype and attention."""
+    return (row.quant, row.dtype, row.attention, row.protocol) == (UNQUANTISED, "bf16", "sdpa", paper.PROTOCOL)
 
 
 def graphs_line(table: Sequence[ABRow], gpu: str) -> Line:
@@ -65,7 +71,7 @@ def graphs_line(table: Sequence[ABRow], gpu: str) -> Line:
     if not gains:
         return Line(f"No A/B of eager against graph was measured on this GPU{_of_the_paper(gpu)}")
     chosen, *others = sorted(gains, key=lambda each: -each.row.sessions)
-    steps = f"eager {chosen.eager_ms:.2f} ms, graph {chosen.graph_ms:.2f} ms"
+    steps = f"eager {chosen.first_ms:.2f} ms, graph {chosen.second_ms:.2f} ms"
     text = f"{chosen.verdict}{chosen.span}: {steps} ({chosen.place}, n = {chosen.row.sessions}){_also(others)}"
     return Line(text, f"{chosen.ratio:.2f}×", chosen.row, flagged(chosen.row.flags))
 

@@ -12,6 +12,7 @@ from analysis.statistics import intervals
 from analysis.tables._reasons import Evidence
 from analysis.tables._verdict import Ours
 from analysis.tables.graphs import GraphsRow
+from runner import registry
 
 Torch = Mapping[str, Mapping[str, str | None]]
 """Versions of each environment by env_key."""
@@ -31,6 +32,20 @@ def _evidence(group: Group, versions: Torch) -> Evidence:
         step_busy_ms=group.step_busy_ms,
         read_gbs=group.read_gbs,
         torch=_torch(versions, group.env_key),
+    )
+
+
+def is_usual(group: Group) -> bool:
+    """Returns whether the sessions have the paper's protocol and only default options."""
+    kernel = registry.kernel(group.kernel).DECLARATION
+    packing = registry.weight_format(group.quant).DECLARATION.options
+    usual = ",".join(f"{name}:{values[0]}" for name, values in sorted(packing.items()))
+    is_engine = registry.runtime(group.runtime).DECLARATION.owns_model
+    return (
+        group.protocol == paper.PROTOCOL
+        and group.dtype == kernel.dtypes[0]
+        and group.attention == ("engine" if is_engine else "sdpa")
+        and (is_engine or group.options == usual)
     )
 
 

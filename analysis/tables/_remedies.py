@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from analysis.group import Group
 from analysis.percent import percent
+from analysis.protocoltitles import is_tail
 from analysis.tables._clocks import (
     ACHIEVED,
     FLOOR,
@@ -80,7 +81,7 @@ def by_size(terms: Sequence[Term]) -> list[Term]:
 def sentence(group: Group, terms: Sequence[Term], named: Term | None) -> str:
     """Returns the largest term with its remedy, or why no term is named."""
     if not is_attributed(group):
-        return f"attribution is not possible: {_why_not(group)}"
+        return f"attribution is not possible: {why_not(group)}"
     if named is None:
         return _undecided(group, by_size(terms))
     is_unmeasured = named.name == KERNELS_AND_GAPS and group.step_busy_ms is None
@@ -94,8 +95,11 @@ def _share(group: Group, term: Term) -> str:
     return f"{term.ms:.2f} of {group.wall_ms:.2f} ms ({percent(term.ms / group.wall_ms)})"
 
 
-def _why_not(group: Group) -> str:
-    """Returns why a step is not attributed: passes that disagree, or a clock that was cut by more than the limit."""
+def why_not(group: Group) -> str:
+    """Returns why a step is not attributed: passes over other lengths, passes that disagree, or a clock that was cut by
+    more than the limit."""
+    if is_tail(group.protocol):
+        return "with a protocol for tails the wall pass has more steps than the other passes"
     if (apart := uncertainty(group) or 0.0) > LIMIT:
         return f"passes over the same lengths differ by {percent(apart)} of a step (more than {percent(LIMIT)})"
     if PASSES_DISAGREE in group.flags:

@@ -49,10 +49,15 @@ DISTINGUISHING_FIELDS = ("kernel", "dtype", "options", "attention", "weights_id"
 
 def rows(frame: Frame, every_code: bool = False) -> list[GroupRow]:
     """Returns one `BudgetRow` per group of valid sessions, then the other groups."""
-    extended = replace(frame, sessions=frame.sessions.with_columns(_clocks.sessions_apart().alias(APART)))
-    all_groups = groups.rows(extended, (*METRICS, APART), every_code)
+    all_groups = groups_of(frame, every_code)
     invalid = [GroupRow(**shared(group, GroupRow)) for group in all_groups if not group.valid]
     return [*(budget_row(group) for group in all_groups if group.valid), *invalid]
+
+
+def groups_of(frame: Frame, every_code: bool = False) -> list[Group]:
+    """Returns the groups of a frame with the clocks of their steps."""
+    extended = replace(frame, sessions=frame.sessions.with_columns(_clocks.sessions_apart().alias(APART)))
+    return groups.rows(extended, (*METRICS, APART), every_code)
 
 
 def budget_row(group: Group) -> BudgetRow:

@@ -16,10 +16,10 @@ from analysis.ab import Measured
 from analysis.cellcolumns import CELL
 from analysis.form import Column
 from analysis.group import Group
-from analysis.paper import FloorFigure, Place, RangeFigure
+from analysis.paper import Place, RangeFigure
 from analysis.sources.frame import Frame
 from analysis.table import Part, Table
-from analysis.tables import _figureorigin, _ours, graphs
+from analysis.tables import _figureorigin, _graphsgain, _ours, graphs
 from analysis.tables._ours import Torch
 from analysis.tables._verdict import (
     FITS_HERE,
@@ -33,14 +33,12 @@ from analysis.tables._verdict import (
     unjudged,
 )
 from analysis.tables.graphs import GraphsRow
-from runner import registry
 from runner.ab.manifest import Manifest
 from runner.cell import floors, protocol
 from runner.cell.cell import Cell
 from runner.counts import counted
 from runner.plan import fit
 
-KERNELS = {"AutoAWQ+Marlin": "marlin", "ExLlamaV2": "exllamav2", "bitsandbytes": "bitsandbytes", "": "cublas"}
 METRICS = (
     "step_wall_ms",
     "step_busy_ms",
@@ -52,12 +50,12 @@ METRICS = (
 )
 NEEDED = tuple(dict.fromkeys((*METRICS, *ab.NEEDED)))
 HEADLINE = (("h100", "qwen2.5-7b", 2048), ("l4", "qwen2.5-7b", 2048))
-UNQUANTISED, DTYPE_BYTES = "bf16", 2
+UNQUANTISED = "bf16"
 
 
 def rows(frame: Frame) -> list[CheckRow]:
     """Returns one row per figure: our value, a verdict, and the likely reason for a difference."""
-    usual = [group for group in groups.rows(frame, METRICS) if group.valid and _is_usual(group)]
+    usual = [group for group in groups.rows(frame, METRICS) if group.valid and _ours.is_usual(group)]
     plain = [group for group in usual if group.quant == UNQUANTISED and group.runtime == "eager"]
     comparisons, _ = ab.from_frame(
         replace(frame, manifests=tuple(filter(_has_figure, frame.manifests))), bootstrapped=False
@@ -79,20 +77,6 @@ def _has_figure(manifest: Manifest) -> bool:
     return any((cell.gpu, cell.model, cell.ctx) in spots for cell in cells)
 
 
-def _is_usual(group: Group) -> bool:
-    """Returns whether the sessions have the paper's protocol and only default options."""
-    kernel = registry.kernel(group.kernel).DECLARATION
-    packing = registry.weight_format(group.quant).DECLARATION.options
-    usual = ",".join(f"{name}:{values[0]}" for name, values in sorted(packing.items()))
-    is_engine = registry.runtime(group.runtime).DECLARATION.owns_model
-    return (
-        group.protocol == paper.PROTOCOL
-        and group.dtype == kernel.dtypes[0]
-        and group.attention == ("engine" if is_engine else "sdpa")
-        and (is_engine or group.options == usual)
-    )
-
-
 def _spot(place: Place) -> Spot:
     return Spot(*place.spot)
 
@@ -108,18 +92,10 @@ def _streamed_checks(plain: Sequence[Group], versions: Torch) -> Iterator[CheckR
     counts."""
     for figure in paper.floor_rows():
         if figure.spot in HEADLINE:
-            share = _streamed_share(figure)
+            share = paper.streamed_share(figure)
             ours = _ours.ratio(_ours.plain_cell(plain, figure.spot), share, versions)
             quantity = "r_floor (the paper's, in streamed bytes)"
             yield check(quantity, _spot(figure), share * figure.r_floor_paper, ours)
-
-
-def _streamed_share(figure: FloorFigure) -> float:
-    """Returns streamed bytes over the paper's count of bytes."""
-    shape = paper.shape(figure.model)
-    weights = registry.weight_bytes(UNQUANTISED, None, shape, DTYPE_BYTES)
-    kv = floors.kv_bytes_per_token(shape, DTYPE_BYTES) * figure.ctx
-    return registry.streamed_bytes(UNQUANTISED, shape, figure.ctx, DTYPE_BYTES) / floors.bytes_paper(weights, kv)
 
 
 def _range_checks(plain: Sequence[Group], versions: Torch) -> Iterator[CheckRow]:
@@ -187,10 +163,7 @@ def _graph_checks(compared: Sequence[Measured], versions: Torch) -> Iterator[Che
 
 
 def _is_graph_ab(row: GraphsRow) -> bool:
-    return (row.quant, row.dtype, row.attention, row.protocol, row.arm_a, row.arm_b) == (
-        *(UNQUANTISED, "bf16", "sdpa", paper.PROTOCOL),
-        *("eager", "graph"),
-    )
+    return _graphsgain.is_usual(row) and (row.arm_a, row.arm_b) == (_graphsgain.EAGER, _graphsgain.GRAPH)
 
 
 def _quantised_checks(usual: Sequence[Group], versions: Torch) -> Iterator[CheckRow]:
@@ -200,7 +173,7 @@ def _quantised_checks(usual: Sequence[Group], versions: Torch) -> Iterator[Check
     so each has a row.
     """
     for figure in paper.quantised_rows():
-        kernel = KERNELS[figure.kernel]
+        kernel = paper.KERNELS[figure.kernel]
         fitting = [group for group in usual if (group.quant, group.kernel) == (figure.quant, kernel)]
         name = " ".join(filter(None, (figure.quant, figure.kernel)))
         for runtime, suffix in (("eager", ""), *([("exllamav2", ", its own engine")] if kernel == "exllamav2" else ())):

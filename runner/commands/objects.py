@@ -1,16 +1,14 @@
-"""The objects that commands print with `--json`. Run as a program, it prints the lists of docs/json.md."""
+"""The objects that commands print with `--json`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from runner import tailsummary
 from runner.cell import catalogue, jsonform
 from runner.cell.catalogue import Gpu, Model
 from runner.cell.vocabulary import CPU
-from runner.doctor.finding import Examination, Finding
-from runner.jsonoutput import ErrorInfo
 from runner.launch.session import Finished
 from runner.plan.gpufloors import Step
 from runner.record.metrics import of_energy
@@ -231,34 +229,3 @@ def _listed_model(model: Model, default: bool) -> ListedModel:
     shape = model.shape
     sizes = (shape.layers, shape.hidden, shape.heads, shape.kv_heads, shape.max_positions)
     return ListedModel(model.key, model.name, *sizes, tuple(model.checkpoints), default)
-
-
-OUTPUTS: Mapping[str, tuple[type, ...]] = {
-    "cell": (Cells, SessionResult, Tail),
-    "verify": (Verification,),
-    "gpus": (Gpus, ListedGpu),
-    "models": (Models, ListedModel),
-    "doctor": (Examination, Finding),
-}
-"""Command → the object that it prints, and the objects inside it."""
-
-
-def markdown() -> str:
-    """Returns the list of all fields in docs/json.md as Markdown."""
-    sections = {"Errors": (ErrorInfo,), **{f"`{command} --json`": kinds for command, kinds in OUTPUTS.items()}}
-    return "\n".join(line for heading, kinds in sections.items() for line in _section(heading, kinds))
-
-
-def _section(heading: str, kinds: Sequence[type]) -> Iterator[str]:
-    from runner.record.schema import docstrings  # no command needs it
-
-    yield f"## {heading}\n"
-    for kind in kinds:
-        meanings = docstrings(kind)
-        yield from (f"{' '.join((kind.__doc__ or '').split())}\n", "| field | meaning |", "|---|---|")
-        yield from (f"| `{field.name}` | {meanings[field.name]} |" for field in fields(kind))
-        yield ""
-
-
-if __name__ == "__main__":
-    print(markdown(), end="")

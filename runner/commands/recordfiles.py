@@ -18,7 +18,7 @@ from runner.commands import objects
 from runner.commands.options import ANY_PATH, json_option
 from runner.commands.start import Start
 from runner.counts import counted
-from runner.errors import BadRecord, BadValue, StoreUnreachable
+from runner.errors import BadRecord, BadValue, DecodeFloorError, StoreUnreachable
 from runner.record import record
 from runner.record import spool as spools
 from runner.record.verify import history, recompute
@@ -76,12 +76,17 @@ def import_command(folder: Path, older_than: timedelta | None) -> None:
         reason = refused.reason if is_first else f"for the same reason as {first_paths[refused.reason]}"
         click.echo(terminal.one_line(f"refused {refused.path}: {reason}"), err=True)
     if report.refused:
-        if all(refused.by_store for refused in report.refused):
-            raise StoreUnreachable(
-                f"the store refused {counted(len(report.refused), 'file')}: mend it, then import again"
-            )
-        refused_files = counted(len(report.refused), "file was", "files were")
-        raise BadRecord(f"{refused_files} not imported: restore or remove each, then import again")
+        raise _refusal(report.refused)
+
+
+def _refusal(refused: Sequence[store.Refused]) -> DecodeFloorError:
+    """Returns the error of an import that refused files, with the reason of the first."""
+    wrong = next((each for each in refused if not each.by_store), None)
+    if wrong is None:
+        return StoreUnreachable(f"the store refused {counted(len(refused), 'file')}: {refused[0].reason}")
+    count = counted(len(refused), "file was", "files were")
+    first = terminal.one_line(f"{wrong.path}: {wrong.reason}")
+    return BadRecord(f"{count} not imported ({first}): restore or remove each, then import again")
 
 
 def _manifests(count: int) -> str:

@@ -52,12 +52,18 @@ def ui(port: int, options: tuple[str, ...]) -> None:
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @PORT_OPTION
+@click.option(
+    "--host",
+    default=store.LOOPBACK,
+    show_default=True,
+    help="address to listen at; read docs/server.md before you name one that others reach",
+)
 @click.option("--data", type=ANY_PATH, default=Path("server"), show_default=True, help="folder of its data")
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF mlflow server]")
-def server(port: int, data: Path, options: tuple[str, ...]) -> None:
-    """Runs a tracking server for a team on 127.0.0.1: MLflow with a PostgreSQL of its own, both with their data in one
-    folder. The same command starts it again. docs/server.md says what to read before others reach it."""
-    address = store.local_address(port)
+def server(port: int, host: str, data: Path, options: tuple[str, ...]) -> None:
+    """Runs a tracking server for a team: MLflow with a PostgreSQL of its own, both with their data in one folder. The
+    same command starts it again."""
+    address = store.local_address(port, host)
     store.check_options("server", options)
 
     def announce() -> None:
@@ -65,6 +71,6 @@ def server(port: int, data: Path, options: tuple[str, ...]) -> None:
         terminal.say(f"its data are in {data.absolute()}; Ctrl-C stops it")
 
     try:
-        store.run_server(address, data, options, announce)
+        store.run_server(address, host, data, options, announce)
     except Stopped as stopped:
         terminal.say(str(stopped))

@@ -6,56 +6,33 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from runner import display, layout, store, summary
-from runner.ab.pairseries import PairSeries
-from runner.commands import comparing
+from runner import display, layout, store
+from runner.commands import onestudy
+from runner.commands.onestudy import Measured, Order
 from runner.commands.options import ANY_PATH, LONGEST_TIMEOUT_S, session_options
 from runner.commands.sessionsettings import session_settings
 from runner.commands.start import Start
 from runner.counts import counted
 from runner.errors import GpuNotFound, Interrupted, StoreUnreachable, StudyIncomplete, Terminated
 from runner.fleet import arrivals, fleet
-from runner.launch.series import Ended, OnSession, Series, TimeLimit
-from runner.launch.session import Finished, Settings
+from runner.launch.series import TimeLimit
+from runner.launch.session import Settings
 from runner.machine import hostlock
 from runner.processes import signals
-from runner.record.sections.surroundings import Cost
-from runner.record.sessionrecord import MeasuredRecord
 from runner.record.spool import DEFAULT_SPOOL
 from runner.store import EntryRun, Summary
 from runner.study import outline, prepared, studystate
 from runner.study.declaration import studyfile
-from runner.study.declared import Study
 from runner.study.prepared import Prepared
-from runner.study.site import Site
 from runner.study.standing import DONE, FAILED, MISSING, WAITING
-from runner.study.tally import Tally
 
 STOPPING_S = 10.0
 """Seconds before the end of `--minutes` in which a session that still runs is stopped."""
-
-
-@dataclass(frozen=True)
-class _Order:
-    """The request of the options."""
-
-    redo: bool
-    retry: bool
-    limit: TimeLimit
-    site: Site
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """A study after its sessions, and how they ended."""
-
-    after: Prepared
-    ended: Ended
 
 
 def _minutes(_context: click.Context, _option: click.Parameter, minutes: float) -> float:
@@ -106,7 +83,9 @@ def study(
     if dry_run:
         with fleet.site(address) as site:
             for each in studies:
-                _print_plan(prepared.prepare(each, spool or DEFAULT_SPOOL, site.machines, redo, retry_failed), site)
+                onestudy.print_plan(
+                    prepared.prepare(each, spool or DEFAULT_SPOOL, site.machines, redo, retry_failed), site
+                )
         return
     # the run that MLflow made is the study's; each session has one of its own
     settings = replace(session_settings(start.run, spool, share_host, timeout, display.choose()), run=None)
@@ -119,8 +98,8 @@ def study(
         fleet.site(address) as site,
     ):
         left_error = _store_left(settings)
-        order = _Order(redo, retry_failed, limit, site)
-        measured = [_measured(each, order, settings) for each in studies]
+        order = Order(redo, retry_failed, limit, site)
+        measured = [onestudy.measure(each, order, settings) for each in studies]
     _raise_incomplete(measured, redo, left_error)
     if start.run is not None:
         _commit(start.run, [each.after for each in measured])
@@ -166,94 +145,6 @@ def _continuation(redo: bool) -> Iterator[None]:
         raise Interrupted(f"{error}; the same command{' without --redo' if redo else ''} continues") from error
 
 
-def _print_plan(found: Prepared, site: Site) -> None:
-    _print_notes(found, site)
-    _print_outline(found)
-    for row in outline.table(found.standings, layout.width()):
-        click.echo(row)
-
-
-def _print_notes(found: Prepared, site: Site) -> None:
-    for text in found.changes:
-        click.echo(f"note: {found.state.name} has changed since it was measured: {text}", err=True)
-    for file in found.unreadable:
-        click.echo(f"note: {file.path} is no record ({file.reason}): its session does not count", err=True)
-    for text in site.notes(found):
-        click.echo(f"note: {text}", err=True)
-
-
-def _print_outline(found: Prepared) -> None:
-    for text in outline.lines(found.study.name, found.standings, layout.width()):
-        click.echo(text)
-
-
-def _print_failures(found: Prepared) -> None:
-    for text in outline.failures(found.standings):
-        click.echo(text)
-
-
-def _measured(study: Study, order: _Order, settings: Settings) -> _Measured:
-    """Measures the missing sessions of a study. Prints how far it is before and after."""
-    before = prepared.prepare(study, settings.spool, order.site.machines, order.redo, order.retry)
-    _print_notes(before, order.site)
-    _print_outline(before)
-    studystate.write(settings.spool, before.state)
-    planned = list(order.site.missing_series(before, settings))
-    if not planned or order.limit.is_over:
-        _print_failures(before)
-        return _Measured(before, Ended(at_limit=bool(planned)))
-    tally = Tally(planned)
-    entries = {id(series): standing.planned for series, standing in planned}
-    costs: list[Cost] = []
-
-    def show(series: Series, finished: Finished) -> None:
-        tally.add(series, finished)
-        if isinstance(finished.record, MeasuredRecord):
-            costs.append(finished.record.cost_s)
-        arm = f", {series.measured_arm.value}" if isinstance(series, PairSeries) else ""
-        click.echo(_line(f"{entries[id(series)].title}{arm}", finished, tally))
-        settings.display.position(tally.position)
-
-    settings.display.position(tally.position)
-    ended = _ended([series for series, _ in planned], order, show, settings, study.interleaved)
-    for series, _ in planned:
-        if isinstance(series, PairSeries):
-            _compare(series, settings)
-    after = prepared.again(before, settings.spool, [(entries[id(series)], error) for series, error in ended.errors])
-    _print_outline(after)
-    _print_failures(after)
-    for text in summary.cost_lines(costs, layout.width()) if costs else ():
-        click.echo(text)
-    return _Measured(after, ended)
-
-
-def _ended(series: Sequence[Series], order: _Order, show: OnSession, settings: Settings, interleaved: bool) -> Ended:
-    """Measures the series. A session that the time limit stopped ends them like the limit itself."""
-    try:
-        return order.site.measure_all(series, order.limit, show, settings, interleaved)
-    except Terminated:
-        if not order.limit.is_over:
-            raise
-        return Ended(at_limit=True)
-
-
-def _line(title: str, finished: Finished, tally: Tally) -> str:
-    record = finished.record
-    result = f"{record.latency.step_wall_ms:.3f} ms" if isinstance(record, MeasuredRecord) else record.outcome.status
-    marks = ", ".join(record.flags) if record.valid else "NOT VALID"
-    return "  ".join(filter(None, (f"{tally.done + tally.failed}", title, result, tally.text, marks)))
-
-
-def _compare(series: PairSeries, settings: Settings) -> None:
-    """Prints the comparison of a complete A/B, and logs it where there is a store."""
-    if not series.is_complete:
-        return
-    if settings.commit is None:
-        click.echo(f"compare the arms with: {comparing.command(series.folder)}")
-    else:
-        comparing.log_comparison(series.folder)
-
-
 def _commit(run: EntryRun, found: Sequence[Prepared]) -> None:
     """Closes the run that MLflow made for this command with what the studies have."""
     names = " ".join(each.study.name for each in found)
@@ -270,7 +161,7 @@ def _commit(run: EntryRun, found: Sequence[Prepared]) -> None:
     run.mark_closed()
 
 
-def _raise_incomplete(measured: Sequence[_Measured], redo: bool, left_error: StoreUnreachable | None) -> None:
+def _raise_incomplete(measured: Sequence[Measured], redo: bool, left_error: StoreUnreachable | None) -> None:
     """Raises StudyIncomplete if sessions are missing that could be measured here, GpuNotFound if none could be, and the
     store's error if it did not take one, also one that an earlier command had left."""
     standings = [standing for each in measured for standing in each.after.standings]

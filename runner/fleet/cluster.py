@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import socket
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -127,7 +128,8 @@ def connected(address: str) -> Iterator[Cluster]:
         import ray.exceptions
     except ImportError as error:
         raise MissingPackage(
-            "--fleet needs Ray, which this interpreter lacks: python -m pip install -r requirements/fleet.txt"
+            f"--fleet needs Ray, which {sys.executable} lacks: `{sys.executable} -m pip install -r "
+            "requirements/fleet.txt`, or use an interpreter that has it (`mlflow run --env-manager local`)"
         ) from error
     with shipment.packed() as code:
         environment: Mapping[str, Any] = {"working_dir": str(code), "env_vars": shipment.ENVIRONMENT}

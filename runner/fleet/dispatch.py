@@ -37,6 +37,7 @@ class Dispatch:
         self._ended = Ended()
         self._running: dict[Task, FleetSeries] = {}
         self._held: dict[int, ExitStack] = {}
+        self._waited: set[str] = set()
         self._looked_s = time.monotonic()
         self._absent_since_s: dict[str, float] = {}
 
@@ -107,8 +108,7 @@ class Dispatch:
 
     def _sessions(self, series: FleetSeries, delivery: Delivery) -> Failure | None:
         """Takes the sessions of a delivery. Returns the error of one that ends the series."""
-        for text in delivery.notes:
-            self._shown.note(f"node {delivery.node}: {text}")
+        self._show_notes(delivery)
         last: Failure | None = None
         for finished in series.take(delivery):
             self._on_session(series, finished)
@@ -120,6 +120,15 @@ class Dispatch:
             if error is not None and not isinstance(error, StoreUnreachable) and series.ends_with(error):
                 last = error
         return last
+
+    def _show_notes(self, delivery: Delivery) -> None:
+        """Shows the notes of a node, and that it waited for another process only the first time."""
+        texts = delivery.notes
+        if delivery.waited is not None and delivery.node not in self._waited:
+            self._waited.add(delivery.node)
+            texts = (delivery.waited, *texts)
+        for text in texts:
+            self._shown.note(f"node {delivery.node}: {text}")
 
     def _end(self, series: FleetSeries, error: Failure) -> None:
         """Ends a series with its first error. Its other sessions are stopped; one that ends all the same counts."""

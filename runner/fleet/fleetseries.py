@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Protocol
 
 from runner.ab import manifest
 from runner.ab.arms import Arm
 from runner.ab.pairseries import PairSeries
-from runner.errors import BadPair, Failure, InvalidSession
+from runner.errors import BadPair
 from runner.fleet import arrivals
 from runner.fleet.orders import BlockOrder, Delivery, SessionOrder
 from runner.launch.series import Series
@@ -17,6 +16,7 @@ from runner.launch.session import Finished, Settings
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 from runner.record.spool import MANIFEST_NAME
 from runner.study import prepared
+from runner.study.cellseries import CellSessions
 from runner.study.prepared import Prepared
 from runner.study.standing import Standing
 
@@ -38,29 +38,15 @@ class FleetSeries(Series, Protocol):
         ...
 
 
-class FleetCell:
+class FleetCell(CellSessions):
     """The missing sessions of a cell. Several nodes may measure them at the same time."""
 
     def __init__(self, standing: Standing, missing: int, settings: Settings) -> None:
-        self._request, self._settings = standing.planned.entry.request, settings
+        request = standing.planned.entry.request
+        super().__init__(request, missing, standing.next_index, standing.session_s, settings)
         (self._cell_key,) = standing.planned.keys
-        self._index, self._unordered, self._missing = standing.next_index, missing, missing
-        self._session_s = standing.session_s
+        self._unordered = missing
         self.gpu = standing.planned.gpu
-
-    @contextmanager
-    def opened(self) -> Iterator[None]:
-        """Holds nothing: a study holds its spool."""
-        yield
-
-    def remaining(self) -> int:
-        return self._missing
-
-    def expected_s(self) -> float | None:
-        return self._session_s
-
-    def ends_with(self, error: Failure) -> bool:
-        return not isinstance(error, InvalidSession)
 
     def next_order(self) -> SessionOrder | None:
         if not self._unordered:
@@ -70,9 +56,7 @@ class FleetCell:
 
     def take(self, delivery: Delivery) -> Iterator[Finished]:
         for finished in arrivals.taken(arrivals.arrival("", delivery.records, None), self._settings):
-            self._missing -= 1
-            if isinstance(finished.record, MeasuredRecord):
-                self._session_s = finished.record.cost_s.total
+            self._count(finished)
             yield finished
 
 

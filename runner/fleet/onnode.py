@@ -11,6 +11,7 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from runner.ab import arms, manifest
@@ -38,6 +39,7 @@ class Notes:
 
     def __init__(self) -> None:
         self.texts: dict[str, None] = {}
+        self.waited: str | None = None
 
     @contextmanager
     def session(self, _title: str, _expected_s: float | None) -> Iterator[None]:
@@ -50,7 +52,7 @@ class Notes:
         self.texts[text] = None
 
     def wait(self, text: str) -> None:
-        self.note(text)
+        self.waited = self.waited or text
 
     def phase(self, _name: str, _elapsed_s: float) -> None:
         pass
@@ -72,7 +74,7 @@ def measure(order: SessionOrder | BlockOrder, terms: Terms, node: str = "") -> D
             delivery = _cell(order, settings) if isinstance(order, SessionOrder) else _block(order, settings)
         except DecodeFloorError as error:
             delivery = Delivery("", fault=_fault(error))
-    return Delivery(name, delivery.records, delivery.manifest, tuple(notes.texts), delivery.fault)
+    return replace(delivery, node=name, notes=tuple(notes.texts), waited=notes.waited)
 
 
 @contextmanager

@@ -60,11 +60,13 @@ class Fault:
 @dataclass(frozen=True)
 class Delivery:
     """The result of an order. `records` are texts in the order of their sessions, `manifest` is that of an A/B with
-    them. `is_late` says that the node did not begin, because of the time limit."""
+    them. `waited` says for what the node waited first. `is_late` says that the node did not begin, because of the time
+    limit."""
 
     node: str
     records: tuple[str, ...] = ()
     manifest: str | None = None
     notes: tuple[str, ...] = ()
+    waited: str | None = None
     fault: Fault | None = None
     is_late: bool = False

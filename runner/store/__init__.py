@@ -13,10 +13,11 @@ from runner.store.importing import ImportReport, Refused, import_folder
 from runner.store.report import claim_report, commit_report
 from runner.store.summary_run import Summary
 from runner.store.teamserver import run as run_server
-from runner.store.ui import LAST_PORT, check_options, local_address, serve, served_at, view_addresses
+from runner.store.ui import LAST_PORT, LOOPBACK, check_options, local_address, serve, served_at, view_addresses
 
 __all__ = [
     "LAST_PORT",
+    "LOOPBACK",
     "EntryRun",
     "ImportReport",
     "Refused",

@@ -10,7 +10,7 @@ from runner.ab.manifest import Manifest
 from runner.cell.cell import short_hash
 from runner.cell.jsonform import to_json
 from runner.record.spool import MANIFEST_NAME
-from runner.store import connection, experiment, owner
+from runner.store import connection, creation, experiment, owner
 from runner.store.commit import closed_on_failure, log_files, terminate
 from runner.store.made_run import mlflow_run, name_run
 from runner.store.manifesttags import manifest_tags
@@ -56,8 +56,7 @@ def _run(client: MlflowClient, manifest: Manifest, run_id: str | None, began_ms:
         return run
     experiments = experiment.Experiments(client)
     runs = client.search_runs(experiments.candidate_ids(), f"tags.{AB_TAG} = '{manifest.id}'")
-    tags = {AB_TAG: manifest.id, **owner.tag()}
-    return runs[0] if runs else client.create_run(experiments.home, began_ms, tags)
+    return runs[0] if runs else creation.run(client, experiments.home, {AB_TAG: manifest.id}, began_ms)
 
 
 def _fill(client: MlflowClient, run: Run, manifest: Manifest, summary: Summary | None, at_ms: int) -> None:

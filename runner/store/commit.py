@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from runner.errors import BadRecord, StoreUnreachable
 from runner.files import scratch
 from runner.record.sessionrecord import SessionRecord
-from runner.store import artifacts, connection, owner
+from runner.store import artifacts, connection, creation, owner
 from runner.store.experiment import Experiments
 from runner.store.look import holdings
 from runner.store.made_run import mlflow_run, name_run
@@ -83,8 +83,8 @@ def store_view(client: MlflowClient, session_view: View, run_id: str | None, kno
     run = _session_run(client, session_view.session, known)
     run = run or _unused_mlflow_run(client, run_id, session_view.session)
     if run is None:
-        tags = {SESSION_TAG: session_view.session, **owner.tag()}
-        run = client.create_run(known.experiments.home, session_view.started_ms, tags, session_view.name)
+        tags = {SESSION_TAG: session_view.session}
+        run = creation.run(client, known.experiments.home, tags, session_view.started_ms, session_view.name)
     if known.runs is not None:
         known.runs[session_view.session] = [run.info.run_id]
     is_filled = COMMITTED_TAG in run.data.tags

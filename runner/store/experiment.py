@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from runner.store import address, artifacts
+from runner.store import address, artifacts, creation
 from runner.store.look.seen import DEFAULT_ID, RESTORE
 from runner.store.saved_views import CELLS, TAG_PREFIX, view_tags
 from runner.store.session_run import NOTE_TAG
@@ -68,7 +68,7 @@ class Experiments:
     def home(self) -> str:
         """Returns the id of the experiment for new runs. Creates the experiment if it does not exist."""
         if self._existing is None:
-            self._made = str(self._client.create_experiment(address.experiment_name()))
+            self._made = creation.experiment(self._client, address.experiment_name())
         experiment_id = self._existing or self._made
         assert experiment_id is not None
         if experiment_id not in self._with_views:  # their places were corrected when the store was opened

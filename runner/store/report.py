@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from runner.store import connection, experiment, owner
+from runner.store import connection, creation, experiment, owner
 from runner.store.commit import closed_on_failure, terminate
 from runner.store.made_run import find_run, mlflow_run, name_run
 from runner.store.summary_run import FINISHED, Summary, log_summary
@@ -32,8 +32,7 @@ def commit_report(name: str, summary: Summary, run_id: str | None, uri: str | No
     """
     with connection.opened(uri=uri) as client:
         existing = None if run_id is None else find_run(client, run_id)
-        tags = {REPORT_TAG: name, **owner.tag()}
-        run = existing or client.create_run(experiment.Experiments(client).home, tags=tags, run_name=name)
+        run = existing or creation.run(client, experiment.Experiments(client).home, {REPORT_TAG: name}, name=name)
         with closed_on_failure(client, run):
             if existing is not None:
                 owner.claim(client, existing)

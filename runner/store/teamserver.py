@@ -1,4 +1,4 @@
-"""MLflow's tracking server for a team: with a PostgreSQL of its own, both in one folder, on the loopback interface."""
+"""MLflow's tracking server for a team, with a PostgreSQL of its own: the data of both are in one folder."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from runner.store.look import database
 ANSWER_S = 5.0
 
 
-def run(address: str, folder: Path, options: Sequence[str], announce: Callable[[], None]) -> None:
-    """Runs the server at the address with the data in the folder, until a signal stops it. Both are stopped then.
+def run(address: str, host: str, folder: Path, options: Sequence[str], announce: Callable[[], None]) -> None:
+    """Runs the server with the data in the folder, until a signal stops it. Both are stopped then.
 
-    `announce` is called when it answers. `options` are those of `mlflow server`. Raises BadValue, MissingPackage, and
-    StoreUnreachable if a server does not start or ends.
+    `address` is where the server that listens at `host` is reached. `announce` is called when it answers. `options` are
+    those of `mlflow server`. Raises BadValue, MissingPackage, and StoreUnreachable if a server does not start or ends.
     """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,8 +32,8 @@ def run(address: str, folder: Path, options: Sequence[str], announce: Callable[[
     with signals.held(), _claimed(folder):
         stored = postgresql.service(data, folder / "postgresql.log")
         with service.running(stored, lambda: postgresql.answers(data)) as databases:
-            _check_schema(postgresql.uri(data))
-            served = _mlflow(address, folder, postgresql.uri(data), options)
+            _check_tables(postgresql.uri(data))
+            served = _mlflow(address, host, folder, postgresql.uri(data), options)
             with service.running(served, lambda: _answers(address)) as tracking, signals.let_through():
                 announce()
                 service.await_end((tracking, databases))
@@ -50,18 +50,22 @@ def _claimed(folder: Path) -> Iterator[None]:
         yield
 
 
-def _check_schema(uri: str) -> None:
-    """Raises StoreUnreachable for tables of another version of MLflow, which its server would refuse by a traceback."""
+def _check_tables(uri: str) -> None:
+    """Raises StoreUnreachable for tables of another version of MLflow, which its server would refuse by a traceback.
+
+    Removes the tables of a server that was killed while MLflow made them.
+    """
     with connection.one_line_read_errors(uri), database.opened(uri) as tables:
         if tables is not None:
+            tables.remove_unfinished()
             tables.check_schema(only_read=False)
 
 
-def _mlflow(address: str, folder: Path, uri: str, options: Sequence[str]) -> Service:
+def _mlflow(address: str, host: str, folder: Path, uri: str, options: Sequence[str]) -> Service:
     port = address.rpartition(":")[2]
     # clients send artifacts to the server, so that they need no access to its disk
     artifacts = ["--serve-artifacts", "--artifacts-destination", str(folder / "artifacts")]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", ui.LOOPBACK, "--port", port, *artifacts, *options]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", port, *artifacts, *options]
     environment = {**ui.SERVER, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
     return Service("MLflow's server", command, environment, folder, folder / "mlflow.log", signal.SIGTERM)
 

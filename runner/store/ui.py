@@ -13,6 +13,9 @@ from runner.errors import BadValue
 from runner.store import address, connection, experiment, saved_views
 
 LOOPBACK = "127.0.0.1"
+OF_ALL = {"0.0.0.0": LOOPBACK, "::": "::1"}
+"""Host of a server that listens at every address → an address at which it is reached."""
+ANY_PORT = 0
 SERVER = {
     "MLFLOW_UVICORN_OPTS": "--log-level warning",
     "PYTHONWARNINGS": "ignore:starlette.middleware.wsgi is deprecated",
@@ -33,27 +36,37 @@ def served_at() -> str | None:
     return address.masked_uri(uri).rstrip("/") if uri.startswith(("http://", "https://")) else None
 
 
-def local_address(port: int) -> str:
-    """Returns the address at which `serve` shows the store. Raises BadValue if the port cannot be used."""
-    if (obstacle := _obstacle(port)) is not None:
+def local_address(port: int, host: str = LOOPBACK) -> str:
+    """Returns the address at which a server that listens at a host and a port is reached from this machine.
+
+    Raises BadValue if the port cannot be used, or if the host is no address of this machine.
+    """
+    if (obstacle := _obstacle(host, ANY_PORT)) is not None:
+        raise BadValue(
+            f"--host {host} is no address of this machine ({failures.reason(obstacle)}): name one of its own, or "
+            "0.0.0.0 for all"
+        ) from obstacle
+    if (obstacle := _obstacle(host, port)) is not None:
         others = range(port + 1, min(port + OTHER_PORTS, LAST_PORT) + 1)
-        free = next((other for other in others if _obstacle(other) is None), None)
+        free = next((other for other in others if _obstacle(host, other) is None), None)
         example = "" if free is None else f", such as {free}"
         raise BadValue(
             f"port {port} cannot be used ({failures.reason(obstacle)}): choose another{example}, with --port "
             "(PORT=… of make)"
         ) from obstacle
-    return f"http://{LOOPBACK}:{port}"
+    reached = OF_ALL.get(host, host)
+    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
 
 
-def _obstacle(port: int) -> OSError | None:
+def _obstacle(host: str, port: int) -> OSError | None:
     """Returns the error of listening at the port, None if it can be used."""
-    with socket.socket() as attempt:
-        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as MLflow's own server
-        try:
-            attempt.bind((LOOPBACK, port))
-        except OSError as error:
-            return error
+    try:
+        family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as attempt:
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as MLflow's own server
+            attempt.bind(place)
+    except OSError as error:
+        return error
     return None
 
 

@@ -12,8 +12,9 @@ from runner.plan.request import Request
 from runner.record.sessionrecord import MeasuredRecord
 
 
-class CellSeries:
-    """The missing sessions of a cell. `first_index` is the index of the next one, `session_s` how long it may take."""
+class CellSessions:
+    """The missing sessions of a cell, wherever they are measured. `first_index` is the index of the next one,
+    `session_s` how long it may take."""
 
     def __init__(
         self, request: Request, missing: int, first_index: int, session_s: float | None, settings: Settings
@@ -23,7 +24,7 @@ class CellSeries:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """Holds nothing: a study holds the host."""
+        """Holds nothing: a study holds what its sessions need."""
         yield
 
     def remaining(self) -> int:
@@ -34,14 +35,23 @@ class CellSeries:
         """Returns the seconds that the last session of this cell took; None if there was none."""
         return self._session_s
 
-    def measure(self) -> Finished:
-        """Measures the next session."""
-        finished = run_session(self._request, self._index, int(time.time() * 1000), self._settings)
-        self._missing, self._index = self._missing - 1, self._index + 1
-        if isinstance(finished.record, MeasuredRecord):
-            self._session_s = finished.record.cost_s.total
-        return finished
-
     def ends_with(self, error: Failure) -> bool:
         """Returns whether the cell itself fails. A session that is not valid may be one of several."""
         return not isinstance(error, InvalidSession)
+
+    def _count(self, finished: Finished) -> None:
+        """Counts a session that is no longer missing."""
+        self._missing -= 1
+        if isinstance(finished.record, MeasuredRecord):
+            self._session_s = finished.record.cost_s.total
+
+
+class CellSeries(CellSessions):
+    """The missing sessions of a cell, measured on this machine one after another."""
+
+    def measure(self) -> Finished:
+        """Measures the next session."""
+        finished = run_session(self._request, self._index, int(time.time() * 1000), self._settings)
+        self._index += 1
+        self._count(finished)
+        return finished

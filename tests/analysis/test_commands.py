@@ -16,7 +16,7 @@ from tests.support.stores import free_port
 
 ROOT = Path(__file__).parents[2]
 RECORDS = "experiments/records"
-COMMANDS = ("floor", "graphs", "quant", "budget", "paper")
+COMMANDS = ("floor", "graphs", "quant", "budget", "paper", "claims", "differences")
 
 
 def run(*arguments, **environment):

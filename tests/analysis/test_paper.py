@@ -75,3 +75,20 @@ def test_the_papers_own_figures_agree_with_each_other():
 
 def _place(row):
     return row.gpu, row.model, row.ctx
+
+
+def test_the_claims_of_the_abstract_have_names_of_their_own():
+    names = [claim.name for claim in paper.claims()]
+    assert len(names) == len({*names}) == 4
+
+
+def test_a_fraction_of_the_floor_is_told_without_the_input_embedding():
+    # 152064 · 3584 · 2 bytes are 1.09 GB of 15.35: .270 is .251, and 4.256 ms of 14.828 are .287
+    headline = next(row for row in paper.floor_rows() if (row.gpu, row.model, row.ctx) == ("h100", "qwen2.5-7b", 2048))
+    assert paper.streamed_share(headline) == pytest.approx(1 - 152064 * 3584 * 2 / 1e9 / WEIGHTS_AND_KV_GB, abs=1e-4)
+    said = paper.byte_accounting(headline)
+    assert "1.09 of the 15.35 GB" in said
+    assert "0.251 in streamed bytes at the 16.97 ms that it implies, and" in said
+    assert said.endswith("and 0.287 at the 14.828 ms of the eager arm of its A/B")
+    other = next(row for row in paper.floor_rows() if row.ctx == 4096)
+    assert paper.byte_accounting(other).endswith("ms that it implies")

@@ -21,7 +21,8 @@ from analysis.form import Column
 from analysis.reading import Reading
 from analysis.report import contents, files, grid, page
 from analysis.sources.selection import Selection
-from analysis.tables import _budgetrow, _quantrows
+from analysis.tables import _budgetrow, _differencerow, _quantrows
+from analysis.tables._claimrow import EvidenceRow, VerdictRow
 from analysis.tables._floorrow import FloorRow
 from analysis.tables._ranges import RangeRow
 from analysis.tables._verdict import CheckRow
@@ -127,7 +128,7 @@ def test_a_table_that_is_one_file_has_a_command_in_every_form(records: Path) -> 
 def test_mlflows_entry_knows_it_too(records: Path) -> None:
     assert printed("tables", "--table", "toy-years", "--records", str(records)).startswith("| gpu | runtime | dog ms |")
     done = CliRunner().invoke(cli.main, ["tables", "--table", "nonsense", "--records", str(records)])
-    assert "paper, toy-years, report)" in str(done.exception)
+    assert "launches, toy-years, report)" in str(done.exception)
 
 
 @pytest.mark.medium
@@ -197,6 +198,12 @@ KINDS = {
     "budget": _budgetrow.BudgetRow,
     "budget, without terms": _budgetrow.GroupRow,
     "paper": CheckRow,
+    "claims": VerdictRow,
+    "claims, their tests": EvidenceRow,
+    "differences": _differencerow.SplitRow,
+    "differences, contrasts": _differencerow.ContrastRow,
+    "differences, derived": _differencerow.DerivedRow,
+    "differences, launches": _differencerow.LaunchRow,
     "ab": Summary,
 }
 
@@ -208,5 +215,6 @@ def test_the_keys_of_json_and_csv_are_those_that_readers_know() -> None:
 
 
 def test_the_tables_stand_in_the_order_of_reports_with_their_excerpts() -> None:
-    assert list(registry.choices()) == ["floor", "ranges", "choose", "graphs", "quant", "budget", "paper"]
-    assert {table.name for table in registry.tables()} == {"floor", "choose", "graphs", "quant", "budget", "paper"}
+    tables = ["floor", "choose", "graphs", "quant", "budget", "paper", "claims", "differences"]
+    assert [table.name for table in registry.tables()] == tables
+    assert {*registry.choices()} - {*tables} == {"ranges", "evidence", "contrasts", "derived", "launches"}

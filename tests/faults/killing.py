@@ -6,12 +6,14 @@ import os
 import random
 import shutil
 import signal
-import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from runner.errors import WorkerFailed
-from tests.faults.scene import CELL, CRASH, ROOT, Command, Scene, worker_of
+from tests.faults.scene import CELL, CRASH, Command, Scene, worker_of
+from tests.support import mlflowruns
 
 PHASES = {"import": 4.0, "load": 0.3, "prefill": 0.1, "measure: wall": 0.2, "verify: revisit": 0.3}
 """Phase of a session → the longest delay after its start, in seconds."""
@@ -20,7 +22,6 @@ name: faults
 sessions: {sessions}
 matrix: {{gpu: cpu, model: tiny, ctx: 17}}
 """
-PROJECT = ("runner", "analysis", "experiments", "MLproject", "python_env.yaml")
 RECORD_WRITES = 3
 """Writes of a worker in the spool: it renames the reserved file, opens it, and renames it to the record's name."""
 STORING = "storing"
@@ -90,56 +91,50 @@ def study(scene: Scene, rng: random.Random) -> tuple[str, int]:
 
 
 def _mlflow_run(scene: Scene) -> Command:
-    for name in PROJECT:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, scene.folder / name)
-    fields = [part for field in ("gpu=cpu", "model=tiny", "ctx=17") for part in ("-P", field)]
-    command = [sys.executable, "-m", "mlflow", "run", ".", "-e", "cell", "--env-manager", "local", *fields]
+    mlflowruns.copied(scene.folder)
+    command = mlflowruns.command("cell", "gpu=cpu", "model=tiny", "ctx=17")
     return Command(command, scene.folder, scene.environment(PYTHONPATH=str(CRASH)))
+
+
+def _killed_run(scene: Scene, rng: random.Random, kill: Callable[[Command], None]) -> tuple[str, int]:
+    """`mlflow run` has processes killed: the import stores what is measured, and a cell measures."""
+    command = _mlflow_run(scene)
+    moment = await_moment(command, scene, rng)
+    kill(command)
+    scene.await_no_process()
+    finished = sum(record.valid for record in scene.records().values())
+    scene.import_spool()
+    scene.run(*CELL)
+    return moment, finished + 1
 
 
 def mlflow(scene: Scene, rng: random.Random) -> tuple[str, int]:
     """MLflow's process is killed: the entry stops its worker and closes the run."""
-    command = _mlflow_run(scene)
-    moment = await_moment(command, scene, rng)
-    command.kill()
-    scene.await_no_process()
-    finished = sum(record.valid for record in scene.records().values())
-    scene.import_spool()
-    scene.run(*CELL)
-    return moment, finished + 1
+    return _killed_run(scene, rng, Command.kill)
 
 
 def whole_run(scene: Scene, rng: random.Random) -> tuple[str, int]:
     """MLflow, the entry and the worker are killed together, as by a power failure: the import closes the run."""
-    command = _mlflow_run(scene)
-    moment = await_moment(command, scene, rng)
-    for line in scene.processes():
-        try:
-            os.kill(int(line.split()[0]), signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    command.kill()
-    scene.await_no_process()
-    finished = sum(record.valid for record in scene.records().values())
-    scene.import_spool()
-    scene.run(*CELL)
-    return moment, finished + 1
+
+    def kill(command: Command) -> None:
+        for line in scene.processes():
+            with suppress(ProcessLookupError):
+                os.kill(int(line.split()[0]), signal.SIGKILL)
+        command.kill()
+
+    return _killed_run(scene, rng, kill)
 
 
 def entry(scene: Scene, rng: random.Random) -> tuple[str, int]:
     """The entry of `mlflow run` is killed: its worker ends with it, and the import explains the run."""
-    command = _mlflow_run(scene)
-    moment = await_moment(command, scene, rng)
-    for line in scene.processes():
-        if " -m runner cell " in line and "bash" not in line:
-            os.kill(int(line.split()[0]), signal.SIGKILL)
-    command.end()
-    scene.await_no_process()
-    finished = sum(record.valid for record in scene.records().values())
-    scene.import_spool()
-    scene.run(*CELL)
-    return moment, finished + 1
+
+    def kill(command: Command) -> None:
+        for line in scene.processes():
+            if " -m runner cell " in line and "bash" not in line:
+                os.kill(int(line.split()[0]), signal.SIGKILL)
+        command.end()
+
+    return _killed_run(scene, rng, kill)
 
 
 def crashing(scene: Scene, at: int, *arguments: str) -> int:

@@ -7,9 +7,10 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from runner.errors import StoreUnreachable
 from tests.faults.killing import await_moment, write_study
@@ -17,6 +18,9 @@ from tests.faults.scene import Scene
 from tests.support import stores
 
 SESSIONS = 2
+ENDS = (signal.SIGTERM, signal.SIGKILL)
+
+Way = TypeVar("Way")
 
 
 class TrackingServer:
@@ -58,42 +62,43 @@ def tracking_server(folder: Path) -> Iterator[TrackingServer]:
         server.stop(signal.SIGKILL)
 
 
-def server_away(scene: Scene, rng: random.Random, server: TrackingServer) -> tuple[str, int]:
-    """The tracking server ends during a session and starts again after the study: the import stores what it missed."""
-    scene.uri = server.uri
-    file = write_study(scene, SESSIONS)
-    command = scene.start("study", file)
-    session, number = rng.randint(1, SESSIONS), rng.choice([signal.SIGTERM, signal.SIGKILL])
+@contextmanager
+def _study(scene: Scene, rng: random.Random, ways: Sequence[Way]) -> Iterator[tuple[Way, str]]:
+    """Yields one of the ways to end a server, and the random moment of a study at which it is to end, in words.
+
+    Waits for the end of the study after that. The import stores what the store has missed.
+    """
+    command = scene.start("study", write_study(scene, SESSIONS))
+    session, way = rng.randint(1, SESSIONS), rng.choice(ways)
     moment = await_moment(command, scene, rng, session)
-    server.stop(number)
+    yield way, f"session {session}, {moment}"
     assert command.end() in (0, StoreUnreachable.exit_code), command.text
+
+
+def server_away(scene: Scene, rng: random.Random, server: TrackingServer) -> tuple[str, int]:
+    """The tracking server ends during a session and starts again after the study."""
+    scene.uri = server.uri
+    with _study(scene, rng, ENDS) as (number, moment):
+        server.stop(number)
     server.start()
     scene.import_spool()
-    return f"{number.name} in session {session}, {moment}", SESSIONS
+    return f"{number.name} in {moment}", SESSIONS
 
 
 def server_restarted(scene: Scene, rng: random.Random, server: TrackingServer) -> tuple[str, int]:
     """The tracking server ends and starts again at once, during a session."""
     scene.uri = server.uri
-    file = write_study(scene, SESSIONS)
-    command = scene.start("study", file)
-    session, number = rng.randint(1, SESSIONS), rng.choice([signal.SIGTERM, signal.SIGKILL])
-    moment = await_moment(command, scene, rng, session)
-    server.stop(number)
-    server.start()
-    assert command.end() in (0, StoreUnreachable.exit_code), command.text
+    with _study(scene, rng, ENDS) as (number, moment):
+        server.stop(number)
+        server.start()
     scene.import_spool()
-    return f"{number.name} in session {session}, {moment}", SESSIONS
+    return f"{number.name} in {moment}", SESSIONS
 
 
 def postgresql_restarted(scene: Scene, rng: random.Random, cluster: tuple[Path, str]) -> tuple[str, int]:
     """PostgreSQL restarts during a session, at once (`immediate`, as after a crash) or in order (`fast`)."""
     folder, scene.uri = cluster
-    file = write_study(scene, SESSIONS)
-    command = scene.start("study", file)
-    session, mode = rng.randint(1, SESSIONS), rng.choice(["fast", "immediate"])
-    moment = await_moment(command, scene, rng, session)
-    stores.restart_cluster(folder, mode)
-    assert command.end() in (0, StoreUnreachable.exit_code), command.text
+    with _study(scene, rng, ("fast", "immediate")) as (mode, moment):
+        stores.restart_cluster(folder, mode)
     scene.import_spool()
-    return f"{mode} in session {session}, {moment}", SESSIONS
+    return f"{mode} in {moment}", SESSIONS

@@ -1,4 +1,4 @@
-"""The tables of the front page and of four pages in docs/ are what their commands print."""
+"""The tables of the front page and of five pages in docs/ are what their commands print."""
 
 import sys
 
@@ -6,7 +6,10 @@ import pytest
 
 from tests.pages import fill
 
-PAGES = ("README.md", "docs/results.md", "docs/prediction.md", "docs/choose.md", "docs/faults.md")
+PAGES = (
+    *("README.md", "docs/results.md", "docs/paper.md"),
+    *("docs/prediction.md", "docs/choose.md", "docs/faults.md"),
+)
 COMMANDS = [(page, command) for page in PAGES for command in fill.blocks((fill.ROOT / page).read_text("utf-8"))]
 PAGE = """before
 
@@ -28,6 +31,7 @@ def test_a_block_is_what_its_command_prints(page, command):
 def test_the_pages_have_a_block_for_every_table():
     tables = {command.split()[3] for page, command in COMMANDS if page == "docs/results.md"}
     assert tables == {"floor", "graphs", "quant", "budget", "paper"}
+    assert {command.split()[3] for page, command in COMMANDS if page == "docs/paper.md"} == {"claims", "differences"}
     assert [command for page, command in COMMANDS if page == "README.md"] == ["python -m tests.pages.headline"]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,26 +13,20 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-NEEDED = ("runner", "experiments", "MLproject", "python_env.yaml")
+from tests.support import mlflowruns
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the project, so that spool and store lie in the test's folder."""
-    for name in NEEDED:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, tmp_path / name)
+    mlflowruns.copied(tmp_path)
     return tmp_path
 
 
 def start(project: Path, *parameters: str) -> subprocess.Popen[str]:
-    arguments = [part for parameter in parameters for part in ("-P", parameter)]
-    command = [sys.executable, "-m", "mlflow", "run", ".", "-e", "cell", "--env-manager", "local", *arguments]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": f"sqlite:///{project}/mlflow.db"}
+    environment = {**os.environ, "PATH": mlflowruns.PATH, "MLFLOW_TRACKING_URI": f"sqlite:///{project}/mlflow.db"}
     return subprocess.Popen(
-        command,
+        mlflowruns.command("cell", *parameters),
         cwd=project,
         env=environment,
         stdout=subprocess.PIPE,

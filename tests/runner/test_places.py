@@ -258,7 +258,8 @@ def test_a_files_name_forges_no_line_of_ours(tmp_path: Path) -> None:
     first, second, last = done.stderr.splitlines()
     assert first.startswith(f"refused spool/{written}: ")
     assert second == f"refused spool/z.json: for the same reason as spool/{written}"
-    assert last == "error: 2 files were not imported: restore or remove each, then import again"
+    assert last.startswith(f"error: 2 files were not imported (spool/{written}: ")
+    assert last.endswith("): restore or remove each, then import again")
     done = command("runner", tmp_path, "verify", "spool")
     assert (len(done.stdout.splitlines()), "\x1b" in done.stdout) == (2, False)
     done = command("runner", tmp_path, "verify", FORGED)

@@ -5,6 +5,7 @@ A process of its own, because the CUDA context is lost afterwards.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import sys
 import tempfile
@@ -21,6 +22,8 @@ from tests.support.kernelpatches import HANGS, patched
 SHAPE = "group-7"  # a block has more copies than slots
 LIMIT_NS = 200_000_000  # processes share the GPU in turns
 START = 20
+STUCK_S = 90
+"""Time after which the process ends with the place where Python waits: the kernel itself ends in less than a second."""
 
 
 def run(name: str) -> dict[str, str | None]:
@@ -39,4 +42,5 @@ def run(name: str) -> dict[str, str | None]:
 
 
 if __name__ == "__main__":
+    faulthandler.dump_traceback_later(STUCK_S, exit=True)
     print(json.dumps(run(sys.argv[1])), flush=True)

@@ -35,14 +35,15 @@ def make(folder: Path, patch: Patch) -> Path:
     return folder
 
 
-def measure(tree: Path, *options: str) -> subprocess.Popen[str]:
-    """Starts `runner cell` in the tree. The record goes to its folder `spool`, and nothing to a store."""
+def measure(tree: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Runs `runner cell` in the tree. The record goes to its folder `spool`, and nothing to a store."""
     command = [sys.executable, "-m", "runner", "cell", "--spool", "spool", *options]
-    return subprocess.Popen(
+    return subprocess.run(
         command,
         cwd=tree,
         env=environment(PYTHONPATH=f"{tree}:{ROOT / 'tests' / 'small_cache'}"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        timeout=300,
     )

@@ -10,7 +10,7 @@ from runner.plan.request import Request
 from runner.plan.resolve import resolve
 from runner.record import record
 from tests.support.derive import file_name, typed
-from tests.support.records import cpu_record
+from tests.support.records import cpu_record, failed_record
 
 
 class Worker:
@@ -49,3 +49,11 @@ class Worker:
         )
         found["keys"] |= {"host_id": host.host_id(None), "code_key": plan.cell.key}
         return found
+
+
+def fail(found: dict[str, Any]) -> None:
+    """Turns a record into that of a session that ran out of memory on a GPU's worker."""
+    session = {name: value for name, value in found["session"].items() if name != "finished_ms"}
+    crash = failed_record("failed", session=session, cell=found["cell"])
+    found.clear()
+    found.update(crash)

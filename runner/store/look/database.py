@@ -104,6 +104,19 @@ class Database:
         schema.check(address.masked_uri(self._uri), tables, revision, only_read)
         return bool(tables)
 
+    def remove_unfinished(self) -> None:
+        """Removes MLflow's tables if their creation was interrupted: they have no revision yet, and all are empty.
+
+        MLflow makes its first tables and their migrations in two transactions in PostgreSQL. No other process may be
+        creating tables meanwhile.
+        """
+        tables = self._tables()
+        if tables >= schema.MLFLOW_TABLES and ("alembic_version" not in tables or self.revision() is None):
+            names = [f'"{name}"' for name in sorted(tables)]
+            if not any(self._rows(f"SELECT 1 FROM {name} LIMIT 1") for name in names):
+                self._rows(f"DROP TABLE {', '.join(names)}", fetch=False)
+                self._link.commit()
+
     def revision(self) -> str | None:
         """Returns the revision of the schema that MLflow has noted, None without one."""
         rows = self._rows("SELECT version_num FROM alembic_version")

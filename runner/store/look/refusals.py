@@ -1,11 +1,16 @@
-"""Remedies for the errors of database servers and drivers, whose messages have none."""
+"""Remedies for the errors of servers and drivers, whose messages have none."""
 
 from __future__ import annotations
 
 import re
 
 URI = "MLFLOW_TRACKING_URI (or --store)"
+INVALID_HOST = "Invalid Host header"
+"""Answer of an MLflow server to a request that names another host than it expects."""
 REMEDIES = {
+    INVALID_HOST: (
+        f"start that server with --allowed-hosts and the host:port of {URI}, or name it by an address that it accepts"
+    ),
     r"authentication failed|no password supplied|role \".*\" (does not exist|is not permitted)": (
         f"correct the user and the password in {URI}"
     ),
@@ -25,7 +30,7 @@ REMEDIES = {
     r"readonly database|unable to open database": "make it and its folder writable for this user",
     r"invalid (connection option|URI|sslmode|port|percent)|Could not parse|Invalid SQLite URL": f"correct {URI}",
 }
-"""Pattern of a message of PostgreSQL, libpq or SQLite → remedy."""
+"""Pattern of a message of MLflow's server, PostgreSQL, libpq or SQLite → remedy."""
 
 
 def remedy(text: str) -> str | None:

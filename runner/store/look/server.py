@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from runner.errors import StoreUnreachable
 from runner.files import jsontext
 from runner.store import address
-from runner.store.look import artifactroot, httplook, seen
+from runner.store.look import artifactroot, httplook, refusals, seen
 from runner.store.look.seen import DEFAULT_ID, OWNER_TAGS, Away, Experiment, RunningRun, StoredRun
 from runner.store.session_run import OWNER_TAG, PROJECT, SOURCE_TAG
 
@@ -140,6 +140,9 @@ class Server:
                 f"the MLflow server {self._public_uri} refused the login ({refusal}): set MLFLOW_TRACKING_USERNAME and "
                 "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
             )
+        if refusals.INVALID_HOST in message:
+            advice = refusals.REMEDIES[refusals.INVALID_HOST]
+            return StoreUnreachable(f"the MLflow server {self._public_uri} refuses this address ({refusal}): {advice}")
         if code in TRANSIENT:
             return Away(
                 f"the MLflow server {self._public_uri} does not answer ({refusal}): start it or set MLFLOW_TRACKING_URI"

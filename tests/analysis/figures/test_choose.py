@@ -27,7 +27,7 @@ def test_the_first_measured_rows_are_drawn_with_the_deadline(source, frame, monk
     cells, total = choose.read(reading, table)
     measured = [row for row in table if row.basis == MEASURED]
     assert (len(cells), total) == (latency.CELLS, len(measured))
-    assert cells[0].name == "h200 bf16 fused"
+    assert cells[0].name.startswith("h200 bf16 fused")
     assert [cell.sessions for cell in cells] == [row.sessions for row in measured[: latency.CELLS]]
     drawn = choose.draw(cells, total, 8.0, 1)
     (axes,) = drawn.figure.axes
@@ -44,7 +44,7 @@ def test_for_several_tokens_chunks_are_drawn(source, frame) -> None:
     reading = Reading(frame, source)
     table = rows_of(reading, Limits(80.0, 8))
     cells, total = choose.read(reading, table)
-    assert {len(steps) for cell in cells for steps in cell.steps_ms} == {30 // 8}
+    assert {len(steps) for cell in cells for steps in cell.steps_ms} == {30 // 8, 10 * (300 // 8)}
     (axes,) = choose.draw(cells, total, 80.0, 8).figure.axes
     assert axes.get_xlabel() == "8 steps, host clock (ms)"
     assert axes.get_ylabel() == "share of chunks up to this time"

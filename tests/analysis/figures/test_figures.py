@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import paper, registry
+from analysis import paper, protocoltitles, registry
 from analysis.figures import bandwidth, budget, context, graphs, latency, quant, steps
 from analysis.figures.svg import svg
 from analysis.reading import Reading
@@ -128,7 +128,7 @@ def test_nothing_to_show_is_no_figure():
 
 @pytest.mark.slow
 def test_with_a_thousand_cells_each_figure_says_what_it_left_out_and_is_quick(frame, floor_rows, measured):
-    floors, budgets = many(floor_rows, 1000), many(budget_table.rows(frame), 1000)
+    floors, budgets = many(protocoltitles.comparable(floor_rows), 1000), many(budget_table.rows(frame), 1000)
     alone = [replace(row, model="one") for row in floors]
     packed = quant_table.rows(frame_of([packed_record(), fp16_baseline()]))
     quants = many([row for row in packed if row.source == "measured"], 1000)
@@ -173,3 +173,11 @@ def test_the_figures_in_docs_are_those_that_make_figures_draws(tmp_path):
         committed_elements, committed_numbers = drawings.content((COMMITTED_FIGURES / path.name).read_bytes())
         assert elements == committed_elements, f"{path.name}: run make figures"
         assert numbers == pytest.approx(committed_numbers, abs=3), f"{path.name}: run make figures"
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize("figure", [bandwidth, context, steps], ids=lambda figure: figure.__name__.rpartition(".")[2])
+def test_no_figure_of_medians_shows_the_tail_of_a_cell_beside_it(figure, floor_rows):
+    usual = [row for row in floor_rows if row.protocol == protocoltitles.USUAL and row.step_wall_ms]
+    more = [*(replace(row, protocol="tail-long-5-10x300", step_wall_ms=1.0) for row in usual), *usual]
+    assert svg(figure.draw(more)) == svg(figure.draw(usual))

@@ -60,7 +60,11 @@ def test_each_row_of_each_table_is_there_as_the_tables_word_it(committed, commit
     tables = Page(committed_html).tables
     grids = [made for each in section.sections(committed.rows) for made in each.grids]
     assert [made.name for made in grids] == [
-        f"table-{name}" for name in ("floor", "ranges", "choose", "graphs", "quant", "budget", "paper")
+        f"table-{name}"
+        for name in (
+            *("floor", "ranges", "choose", "graphs", "quant", "budget", "paper"),
+            *("claims", "evidence", "differences", "contrasts", "derived", "launches"),
+        )
     ]
     for made in grids:
         titles, *rows = tables[made.name]

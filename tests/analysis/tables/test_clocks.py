@@ -105,4 +105,5 @@ def test_a_sessions_own_passes_lie_as_far_apart_as_its_record_says():
     found = dict(zip(sessions["session"], sessions["apart"], strict=True))
     for path in spool.record_files(RECORDS):
         one = typed(record.read(path))
-        assert found[one.session.id] == pytest.approx(metrics.passes_disagreement(one), rel=1e-12)
+        if not one.protocol.is_tail:
+            assert found[one.session.id] == pytest.approx(metrics.passes_disagreement(one), rel=1e-12)

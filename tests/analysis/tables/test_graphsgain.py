@@ -41,6 +41,23 @@ def test_the_order_of_the_arms_does_not_matter() -> None:
     assert words(ab_row(1.0, "SAME", ("graph", "eager"))).startswith("1.00×: SAME")
 
 
+def test_arms_of_another_field_are_named() -> None:
+    row = ab_row(0.5, "SLOWER", ("static", "dynamic"))
+    assert _graphsgain.gain(row) is None
+    turned = _graphsgain.gain(row, "dynamic", "static")
+    assert turned is not None
+    assert (turned.ratio, turned.first_ms, turned.second_ms, turned.verdict) == (2.0, row.b_ms, row.a_ms, "FASTER")
+
+
+@pytest.mark.parametrize(
+    "change", [{"quant": "awq"}, {"dtype": "fp16"}, {"attention": "x"}, {"protocol": "custom-1-3"}]
+)
+def test_an_ab_is_usual_if_its_cell_is_like_the_papers(change: dict[str, Any]) -> None:
+    row = ab_row(2.0, "FASTER")
+    assert _graphsgain.is_usual(row)
+    assert not _graphsgain.is_usual(replace(row, **change))
+
+
 def test_an_interval_below_95_percent_is_labelled_and_a_missing_one_is_absent() -> None:
     assert "[1.80–2.20] (93.75 %): eager" in words(ab_row(2.0, "FASTER", sessions=5))
     assert "[1.80–2.20] (range): eager" in words(ab_row(2.0, None, sessions=3, interval="range"))

@@ -11,6 +11,7 @@ import pytest
 
 from runner import store
 from runner.commands import recordfiles
+from runner.errors import BadRecord, StoreUnreachable
 from runner.record import record
 from tests.support import damaged
 from tests.support.processes import ROOT, Main, runner
@@ -85,6 +86,33 @@ def test_an_import_for_old_runs_alone_needs_no_records(
     monkeypatch.setattr(store, "import_folder", lambda _folder, _older_than: report)
     assert main("import", "--older-than", "7d", str(tmp_path))[:2] == (0, "0 records imported, 0 already there\n")
     assert main("import", str(tmp_path))[0] == 11
+
+
+def test_the_last_line_of_an_import_keeps_the_reason_of_a_refusal(
+    main: Main, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last line is what a script, or a log that was cut, has of the command."""
+    refused = [
+        store.Refused(tmp_path / "a.json", "the store failed (busy): wait", by_store=True),
+        store.Refused(tmp_path / "b.json", "the store failed (busy): wait", by_store=True),
+    ]
+
+    def report(*_: object) -> store.ImportReport:
+        return store.ImportReport(("1",), (), 0, (), tuple(refused), (), ())
+
+    monkeypatch.setattr(store, "import_folder", report)
+    code, _, err = main("import", str(tmp_path))
+    assert (code, err.splitlines()[-1]) == (
+        StoreUnreachable.exit_code,
+        "error: the store refused 2 files: the store failed (busy): wait",
+    )
+    refused.append(store.Refused(tmp_path / "c.json", "not a record"))
+    code, _, err = main("import", str(tmp_path))
+    assert (code, err.splitlines()[-1]) == (
+        BadRecord.exit_code,
+        f"error: 3 files were not imported ({tmp_path}/c.json: not a record): restore or remove each, then import "
+        "again",
+    )
 
 
 @pytest.mark.parametrize("text", ["", "7", "0d", "-1d", "1.5h", "7 d", "7w", "100000d", "1e3h", "٣d"])

@@ -51,17 +51,17 @@ def test_ui_of_a_server_starts_no_second_one(main: Main, monkeypatch: pytest.Mon
 def test_server_says_its_address_when_it_answers_and_stops_without_an_error(
     main: Main, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    ran: list[tuple[str, Path, tuple[str, ...]]] = []
+    ran: list[tuple[str, str, Path, tuple[str, ...]]] = []
 
-    def run(address: str, folder: Path, options: tuple[str, ...], announce: Callable[[], None]) -> None:
-        ran.append((address, folder, options))
+    def run(address: str, host: str, folder: Path, options: tuple[str, ...], announce: Callable[[], None]) -> None:
+        ran.append((address, host, folder, options))
         announce()
         raise Interrupted("stopped by Ctrl-C")
 
     monkeypatch.setattr(store, "run_server", run)
-    monkeypatch.setattr(store, "local_address", lambda port: f"http://127.0.0.1:{port}")
+    monkeypatch.setattr(store, "local_address", lambda port, host: f"http://{host}:{port}")
     code, out, err = main("server", "--port", "5001", "--data", str(tmp_path), "--workers", "1")
-    assert ran == [("http://127.0.0.1:5001", tmp_path, ("--workers", "1"))]
+    assert ran == [("http://127.0.0.1:5001", "127.0.0.1", tmp_path, ("--workers", "1"))]
     assert (code, out) == (0, "export MLFLOW_TRACKING_URI=http://127.0.0.1:5001\n")
     assert err == f"its data are in {tmp_path}; Ctrl-C stops it\nstopped by Ctrl-C\n"
 
@@ -73,7 +73,7 @@ def test_server_refuses_a_used_port_and_an_unknown_option_before_it_starts(
     with socket.create_server(("127.0.0.1", 0)) as other:
         code, _, err = main("server", "--port", str(other.getsockname()[1]))
     assert (code, "cannot be used (Address already in use): choose another" in err) == (11, True)
-    monkeypatch.setattr(store, "local_address", lambda port: f"http://127.0.0.1:{port}")
+    monkeypatch.setattr(store, "local_address", lambda port, host: f"http://{host}:{port}")
     code, _, err = main("server", "--prot", "5")
     assert code == 2
     assert "prot" in err

@@ -16,16 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runner.ab import pairseries
-from runner.commands import comparing
 from runner.errors import Interrupted, StoreUnreachable, Terminated
 from runner.launch.session import Finished, Settings
 from runner.processes import parentwatch
 from runner.study import cellseries, studystate
-from runner.study.recorded.today import Today
 from tests.support import standins
 from tests.support.processes import Main
-from tests.support.records import failed_record
 from tests.support.studies import write
 
 if TYPE_CHECKING:
@@ -36,55 +32,6 @@ CELLS = """
     sessions: 2
     matrix: {gpu: cpu, model: tiny, ctx: [64, 128], cache: static}
 """
-PAIRS = """
-    sessions: 1
-    matrix: {gpu: cpu, model: tiny, ctx: 64}
-    arms: {a: {cache: dynamic}, b: {cache: static}}
-"""
-
-
-@pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> standins.Worker:
-    """Sessions without a worker. Each is of today's code."""
-    stand_in = standins.Worker()
-    for module in (cellseries, pairseries):
-        monkeypatch.setattr(module, "run_session", stand_in)
-    monkeypatch.setattr(Today, "difference", lambda *_: None)
-    return stand_in
-
-
-def fail(found: dict[str, Any]) -> None:
-    """Turns a record into that of a session that ran out of memory on a GPU's worker."""
-    session = {name: value for name, value in found["session"].items() if name != "finished_ms"}
-    crash = failed_record("failed", session=session, cell=found["cell"])
-    found.clear()
-    found.update(crash)
-
-
-@pytest.mark.medium
-def test_a_dry_run_prints_the_cells_and_measures_nothing(main: Main, worker: standins.Worker, tmp_path: Path) -> None:
-    file = write(tmp_path, CELLS)
-    code, out, _ = main("study", "--dry-run", str(file), "--spool", "spool")
-    assert code == 0
-    assert out.splitlines()[:2] == ["s: 2 cells: 2 missing", "  missing   2 cells on cpu: 4 sessions, time unknown"]
-    assert "missing       0/2  unknown  tiny 128 bf16 eager static cpu" in out
-    assert (worker.count, Path("spool").exists()) == (0, False)
-
-
-@pytest.mark.medium
-def test_a_study_is_measured_once(main: Main, worker: standins.Worker, tmp_path: Path) -> None:
-    file = write(tmp_path, CELLS)
-    code, out, _ = main("study", str(file), "--spool", "spool")
-    assert (code, worker.count) == (0, 4)
-    shown = out.splitlines()
-    assert shown[2].startswith("1  tiny 64 bf16 eager static cpu  ")
-    assert "1 done, 0 failed, 3 left, about " in shown[2]
-    assert "4 done, 0 failed, 0 left" in shown[5]
-    assert shown[6:8] == ["s: 2 cells: 2 done", "  done      2 cells, 4 sessions"]
-    assert re.match(r"  cost      \d+\.\d s per session \(mean of 4 sessions\): \d+\.\d s fixed", shown[8])
-    code, out, _ = main("study", str(file), "--spool", "spool")
-    assert (code, worker.count) == (0, 4)
-    assert out.splitlines()[0] == "s: 2 cells: 2 done"
 
 
 @pytest.mark.medium
@@ -115,48 +62,6 @@ def test_a_redo_measures_anew_and_may_be_continued(main: Main, worker: standins.
     assert out.splitlines()[0] == "s.2: 2 cells: 1 done, 1 missing"
     studies = [json.loads(path.read_text())["session"]["study"] for path in Path("spool").glob("*.json")]
     assert sorted(studies) == ["s"] * 4 + ["s.2"] * 4
-
-
-@pytest.mark.medium
-def test_a_failed_cell_is_remembered_and_only_tried_again_when_asked(
-    main: Main, worker: standins.Worker, tmp_path: Path
-) -> None:
-    file = write(tmp_path, CELLS)
-    worker.fates = {0: fail}
-    code, out, err = main("study", str(file), "--spool", "spool")
-    assert (code, worker.count) == (30, 3)
-    assert "failed: tiny 64 bf16 eager static cpu: " in out
-    assert err.splitlines()[-1] == "error: 1 cell failed: see the lines above; --retry-failed measures again"
-    code, again, _ = main("study", str(file), "--spool", "spool")
-    assert (code, worker.count) == (30, 3)
-    assert "failed: tiny 64 bf16 eager static cpu: worker-failed: the worker was killed by SIGSEGV" in again
-    assert main("study", str(file), "--spool", "spool", "--retry-failed")[0] == 0
-    assert worker.count == 5
-
-
-@pytest.mark.medium
-def test_a_changed_file_is_told_and_its_new_cells_are_measured(
-    main: Main, worker: standins.Worker, tmp_path: Path
-) -> None:
-    main("study", str(write(tmp_path, CELLS)), "--spool", "spool")
-    code, _, err = main("study", str(write(tmp_path, CELLS.replace("128", "128, 256"))), "--spool", "spool")
-    assert (code, worker.count) == (0, 6)
-    assert "note: s has changed since it was measured: added: gpu=cpu model=tiny ctx=256 cache=static" in err
-
-
-@pytest.mark.medium
-def test_arms_are_measured_in_turns_and_their_comparison_is_named(
-    main: Main, worker: standins.Worker, tmp_path: Path
-) -> None:
-    code, out, _ = main("study", str(write(tmp_path, PAIRS)), "--spool", "spool")
-    assert (code, worker.count) == (0, 2)
-    assert "s: 1 A/B: 1 missing" in out
-    assert "1  A/B dynamic/static tiny 64 bf16 eager cpu, dynamic  " in out
-    assert "2  A/B dynamic/static tiny 64 bf16 eager cpu, static  " in out
-    (folder,) = Path("spool").glob("ab-*")
-    assert f"compare the arms with: {comparing.command(folder)}" in out
-    assert main("study", str(write(tmp_path, PAIRS)), "--spool", "spool")[0] == 0
-    assert worker.count == 2
 
 
 @pytest.mark.medium
@@ -308,7 +213,7 @@ def test_the_run_of_mlflow_is_the_studys_and_each_session_has_its_own(
 def test_an_incomplete_study_closes_the_run_of_mlflow_with_its_reason(
     main: Main, worker: standins.Worker, tmp_path: Path, mlflow_run: Callable[[], Run]
 ) -> None:
-    worker.fates = {0: fail}
+    worker.fates = {0: standins.fail}
     code, _, err = main("study", str(write(tmp_path, CELLS)))
     assert code == 30, err
     run = mlflow_run()

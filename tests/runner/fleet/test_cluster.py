@@ -79,7 +79,10 @@ def test_an_address_of_another_form_is_refused(address: str) -> None:
 
 def test_without_ray_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingPackage, match=r"pip install -r requirements/fleet\.txt"), connected("auto"):
+    with (
+        pytest.raises(MissingPackage, match=rf"`{sys.executable} -m pip install -r requirements/fleet\.txt`"),
+        connected("auto"),
+    ):
         pass
 
 

@@ -140,9 +140,18 @@ def test_a_node_that_comes_too_late_ends_at_the_limit(worker: standins.Worker, s
 
 
 def test_the_notes_of_a_node_name_it(worker: standins.Worker, settings: Settings) -> None:
-    noted = Delivery("n1", notes=("waiting for another session on this host",))
+    noted = Delivery("n1", notes=("the card is shared",))
     Run(Fleet(carry_out=lambda *_: noted), settings, entry()).run()
-    assert settings.display.notes == ["node n1: waiting for another session on this host"] * 3  # type: ignore[attr-defined]
+    assert settings.display.notes == ["node n1: the card is shared"] * 3  # type: ignore[attr-defined]
+    assert worker.count == 0
+
+
+def test_the_wait_of_a_node_is_told_once(worker: standins.Worker, settings: Settings) -> None:
+    """As a command on that node does, though each session may wait for another process."""
+    waits = (Delivery(f"n{number % 2}", waited=f"waiting for pid {number}") for number in range(6))
+    Run(Fleet(carry_out=lambda *_: next(waits)), settings, entry(), entry(ctx="65")).run()
+    told = settings.display.notes  # type: ignore[attr-defined]
+    assert told == ["node n0: waiting for pid 0", "node n1: waiting for pid 1"]
     assert worker.count == 0
 
 

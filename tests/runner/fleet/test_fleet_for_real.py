@@ -9,18 +9,21 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from runner.record import spool
 from runner.study import studystate
-from tests.support import rayclusters
+from tests.support import mlflowruns, rayclusters
 from tests.support.processes import SMALL_CACHE
 from tests.support.rayclusters import RayCluster
 from tests.support.stores import free_port
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 pytestmark = [pytest.mark.whole, pytest.mark.slow]
 
@@ -52,12 +55,17 @@ def study(folder: Path, text: str) -> Path:
 
 def begun(folder: Path, address: str, *arguments: str) -> subprocess.Popen[str]:
     """Starts the command, with the store in the folder's mlflow.db."""
+    return started(folder, [sys.executable, "-m", "runner", "study", "study.yaml", "--fleet", address, *arguments])
+
+
+def started(folder: Path, command: Sequence[str]) -> subprocess.Popen[str]:
     variables = {
+        "PATH": mlflowruns.PATH,
         "PYTHONPATH": f"{SMALL_CACHE}{os.pathsep}{rayclusters.LIGHT}",
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "runner", "study", "study.yaml", "--fleet", address, *arguments],
+        command,
         cwd=folder,
         env={**os.environ, **variables},
         stdout=subprocess.PIPE,
@@ -85,13 +93,17 @@ def whole(folder: Path, address: str) -> str:
     return out
 
 
-def committed(folder: Path) -> Counter[str]:
-    """Returns how many runs of the store name each session."""
+def runs(folder: Path) -> list[Run]:
+    """Returns the runs of the store."""
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
-    runs = client.search_runs([each.experiment_id for each in client.search_experiments()])
-    sessions = [run for run in runs if "session" in run.data.tags and run.info.status == "FINISHED"]
+    return list(client.search_runs([each.experiment_id for each in client.search_experiments()]))
+
+
+def committed(folder: Path) -> Counter[str]:
+    """Returns how many runs of the store name each session."""
+    sessions = [run for run in runs(folder) if "session" in run.data.tags and run.info.status == "FINISHED"]
     return Counter(run.data.tags["session"] for run in sessions)
 
 
@@ -154,6 +166,22 @@ def test_a_study_goes_through_rays_client_server(tmp_path: Path) -> None:
     study(tmp_path, CELLS.replace("[64, 96]", "64").replace("sessions: 2", "sessions: 1"))
     assert "cells: 1 cell: 1 done" in whole(tmp_path, f"ray://127.0.0.1:{CLIENT_PORT}")
     check_each_once(tmp_path, 1)
+
+
+def test_the_run_of_mlflow_is_the_studys_over_a_fleet(cluster: RayCluster, tmp_path: Path) -> None:
+    study(tmp_path, CELLS)
+    mlflowruns.copied(tmp_path)
+    process = started(tmp_path, mlflowruns.command("study", "file=study.yaml", f"fleet={cluster.address}"))
+    out, err = process.communicate(timeout=400)
+    assert process.returncode == 0, out + err
+    assert "4 done, 0 failed, 0 left" in out
+    check_each_once(tmp_path, 4)
+    (run,) = [each for each in runs(tmp_path) if "session" not in each.data.tags]
+    assert (run.info.status, run.data.tags["study"], run.data.metrics["study/sessions_done"]) == (
+        "FINISHED",
+        "cells",
+        4,
+    )
 
 
 def test_ctrl_c_stops_the_sessions_of_the_nodes(cluster: RayCluster, tmp_path: Path) -> None:

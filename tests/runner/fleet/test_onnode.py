@@ -14,6 +14,7 @@ from runner.errors import GpuNotFound
 from runner.fleet import onnode
 from runner.fleet.onnode import measure
 from runner.fleet.orders import BlockOrder, SessionOrder, Terms
+from runner.launch.session import Finished, Settings
 from runner.plan.request import Request
 from runner.plan.resolve import resolve
 from runner.record import codekey
@@ -42,6 +43,20 @@ def test_a_session_returns_its_record_and_leaves_nothing(worker: standins.Worker
     assert (worker.count, delivery.fault, delivery.manifest) == (1, None, None)
     assert delivery.node.endswith(" n1")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_node_waited_for_first_is_apart_from_its_notes(
+    worker: standins.Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waits(request: Request, index: int, started_ms: int, settings: Settings) -> Finished:
+        settings.display.note("the card is shared")
+        for number in (1, 2):
+            settings.display.wait(f"waiting for pid {number}")
+        return worker(request, index, started_ms, settings)
+
+    monkeypatch.setattr(onnode, "run_session", waits)
+    delivery = measure(SessionOrder(REQUEST, 0, KEY), TERMS)
+    assert (delivery.notes, delivery.waited) == (("the card is shared",), "waiting for pid 1")
 
 
 def test_other_code_is_refused_by_the_name_of_the_node(worker: standins.Worker) -> None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -40,45 +35,9 @@ def too_long(body: Any, key: str = "") -> str | None:
     return next(filter(None, (too_long(each, inner) for inner, each in body.items())), None)
 
 
-@contextmanager
-def limited(server: str) -> Iterator[str]:
-    """The URI of a proxy that refuses what 2.9 refuses."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def _pass_on(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            path = self.path.partition("?")[0]
-            wrong = None if KNOWN.fullmatch(path) else f"no endpoint {path}"
-            if self.headers.get("Content-Type", "").startswith("application/json") and body:
-                wrong = wrong or too_long(json.loads(body))
-            if wrong:
-                text = json.dumps({"error_code": "INVALID_PARAMETER_VALUE", "message": wrong})
-                self._answer(400, "application/json", text.encode())
-                return
-            headers = {name: value for name, value in self.headers.items() if name != "Host"}
-            asked = urllib.request.Request(f"{server}{self.path}", body or None, headers, method=self.command)
-            try:
-                with urllib.request.urlopen(asked) as found:
-                    self._answer(found.status, found.headers.get("Content-Type", ""), found.read())
-            except urllib.error.HTTPError as error:
-                self._answer(error.code, error.headers.get("Content-Type", ""), error.read())
-
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass_on
-
-        def _answer(self, status: int, kind: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
-        threading.Thread(target=made.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{made.server_port}"
-        made.shutdown()
+def refusal(path: str, body: Any) -> str | None:
+    """What 2.9 refuses of a request to a path, with a body of JSON or None."""
+    return (None if KNOWN.fullmatch(path) else f"no endpoint {path}") or too_long(body)
 
 
 @contextmanager

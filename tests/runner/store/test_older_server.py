@@ -18,6 +18,7 @@ from runner.record import record
 from runner.store import manifesttags
 from tests.runner.store import olderserver
 from tests.support.derive import typed
+from tests.support.proxies import proxied
 from tests.support.records import example_record
 
 RECORDS = Path(__file__).resolve().parents[3] / "experiments" / "records"
@@ -30,7 +31,7 @@ def older_uri(
 ) -> Iterator[str]:
     """The real server of today that refuses what 2.9 refuses, or 2.9 itself."""
     if request.param == "limits":
-        made = olderserver.limited(request.getfixturevalue("http_uri"))
+        made = proxied(request.getfixturevalue("http_uri"), olderserver.refusal)
     else:
         made = olderserver.of_2_9(tmp_path_factory.mktemp("older"))
     with made as uri:

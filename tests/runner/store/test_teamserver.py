@@ -9,17 +9,21 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
+import sqlalchemy
+from mlflow.store.tracking.dbmodels.initial_models import Base
 
 from runner.errors import BadValue, StoreUnreachable
 from runner.processes import service, signals
 from runner.record import record
 from runner.store import postgresql, teamserver
+from tests.support import mlflowruns
 from tests.support.processes import ROOT, runner
 from tests.support.records import example_record
 from tests.support.stores import PG_BINARIES, free_port
@@ -115,15 +119,11 @@ def test_what_a_team_stores_is_there_after_the_server_was_stopped_and_started_ag
 def test_mlflow_run_measures_into_it(data: Path, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
-    for name in ("runner", "analysis", "experiments", "MLproject", "python_env.yaml"):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, tmp_path / name)
-    parameters = [word for each in ("gpu=cpu", "model=tiny", "ctx=64") for word in ("-P", each)]
-    command = [sys.executable, "-m", "mlflow", "run", ".", "-e", "cell", "--env-manager", "local", *parameters]
+    mlflowruns.copied(tmp_path)
+    command = mlflowruns.command("cell", "gpu=cpu", "model=tiny", "ctx=64")
     with started(data) as (uri, _):
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         lock = {"DECODE_FLOOR_LOCK_DIR": str(tmp_path)}
-        environment = {**os.environ, **lock, "PATH": path, "MLFLOW_TRACKING_URI": uri}
+        environment = {**os.environ, **lock, "PATH": mlflowruns.PATH, "MLFLOW_TRACKING_URI": uri}
         measured = subprocess.run(
             [*command, "--experiment-name", "decode-floor"],
             cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
@@ -141,10 +141,19 @@ def test_mlflow_run_measures_into_it(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.whole
+def test_a_server_at_another_address_is_asked_there(data: Path) -> None:
+    """It does not answer at 127.0.0.1."""
+    with started(data, "--host", "127.0.0.2") as (uri, _):
+        assert uri.startswith("http://127.0.0.2:")
+        urllib.request.urlopen(f"{uri}/health", timeout=10).close()
+
+
+@pytest.mark.slow
 def test_a_server_that_cannot_start_stops_its_postgresql_and_says_why(data: Path) -> None:
     def run(*options: str) -> str:
         with pytest.raises(StoreUnreachable) as caught:
-            teamserver.run("http://127.0.0.1:9", data, options, lambda: pytest.fail("answers"))
+            teamserver.run("http://127.0.0.1:9", "127.0.0.1", data, options, lambda: pytest.fail("answers"))
         assert servants(data) == []
         return str(caught.value)
 
@@ -163,6 +172,27 @@ def test_a_server_that_cannot_start_stops_its_postgresql_and_says_why(data: Path
     assert "ffffffffffff" in run()
 
 
+@pytest.mark.slow
+def test_a_creation_of_mlflows_tables_that_was_killed_is_begun_anew(data: Path) -> None:
+    """MLflow commits its first tables before it migrates them: a server that is killed in between leaves them."""
+    data.mkdir(parents=True)
+    folder = data / "postgresql"
+    served = postgresql.service(folder, data / "postgresql.log")
+    uri = postgresql.uri(folder)
+    with signals.held(), service.running(served, lambda: postgresql.answers(folder)):
+        engine = sqlalchemy.create_engine(uri)
+        Base.metadata.create_all(engine)
+        teamserver._check_tables(uri)
+        assert sqlalchemy.inspect(engine).get_table_names() == []
+        Base.metadata.create_all(engine)
+        with engine.begin() as link:
+            link.execute(sqlalchemy.text("INSERT INTO experiments (name) VALUES ('of an older MLflow')"))
+        with pytest.raises(StoreUnreachable, match="has the schema unknown of an older MLflow"):
+            teamserver._check_tables(uri)
+        assert len(sqlalchemy.inspect(engine).get_table_names()) == len(Base.metadata.tables)
+        engine.dispose()
+
+
 def test_a_folder_that_is_in_use_is_refused(tmp_path: Path) -> None:
     with teamserver._claimed(tmp_path), pytest.raises(BadValue, match=f"a server uses {tmp_path}: stop it"):
-        teamserver.run("http://127.0.0.1:9", tmp_path, [], lambda: pytest.fail("answers"))
+        teamserver.run("http://127.0.0.1:9", "127.0.0.1", tmp_path, [], lambda: pytest.fail("answers"))

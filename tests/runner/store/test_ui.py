@@ -45,6 +45,21 @@ def test_a_port_that_another_program_listens_at_is_refused_with_what_to_do() -> 
     assert store.local_address(int(other_port[1])).endswith(other_port[1])
 
 
+def test_an_address_names_the_host_at_which_the_server_is_reached() -> None:
+    port = free_port()
+    assert store.local_address(port, "127.0.0.2") == f"http://127.0.0.2:{port}"
+    assert store.local_address(port, "0.0.0.0") == f"http://127.0.0.1:{port}"
+    for host in ("203.0.113.7", "no-such-host.invalid"):
+        with pytest.raises(BadValue, match=rf"--host {host} is no address of this machine \(.*\): name one of its own"):
+            store.local_address(port, host)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_an_ipv6_address_is_in_brackets() -> None:
+    port = free_port()
+    assert [store.local_address(port, host) for host in ("::", "::1")] == [f"http://[::1]:{port}"] * 2
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("sqlite_uri")
 def test_the_ui_starts_quietly_and_a_second_one_on_its_port_is_refused(tmp_path: Path) -> None:

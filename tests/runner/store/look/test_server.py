@@ -9,6 +9,8 @@ import pytest
 from mlflow import MlflowClient
 
 from runner import store
+from runner.errors import StoreUnreachable
+from runner.store import connection
 from runner.store.look import httplook, seen
 from tests.support.looks import answering, refusal
 
@@ -37,6 +39,19 @@ def test_what_is_no_mlflow_server_or_lets_nobody_in_is_told(
         found = refusal()
     assert said in found
     assert "secret" not in found
+
+
+@pytest.mark.slow
+def test_a_server_that_does_not_expect_its_own_name_is_told(http_uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's server takes localhost and private addresses, and no others without --allowed-hosts."""
+    uri = http_uri.replace("127.0.0.1", "127.1")  # the same address by a name that it does not expect
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    advice = "start that server with --allowed-hosts and the host:port of MLFLOW_TRACKING_URI"
+    found = refusal()
+    assert found.startswith(f"the MLflow server {uri} refuses this address (403 Invalid Host header")
+    assert advice in found
+    with pytest.raises(StoreUnreachable, match=advice), connection.reading(uri) as client:
+        client.search_experiments()
 
 
 @pytest.mark.slow

@@ -1,0 +1,26 @@
+"""Protocols by their titles, such as `paper-5-30` or `tail-long-5-10x300`, as rows have them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from analysis.tables._floorrow import FloorRow
+from runner.cell import protocol
+from runner.cell.vocabulary import DEFAULT_PROTOCOL, TAILS
+
+USUAL = protocol.NAMED[DEFAULT_PROTOCOL].title
+
+
+def is_tail(title: str) -> bool:
+    """Returns whether the wall pass of the protocol has more steps than the other passes."""
+    name, _, steps = title.rsplit("-", 2)
+    return name in TAILS or "x" in steps
+
+
+def comparable(rows: Sequence[FloorRow]) -> list[FloorRow]:
+    """Returns the rows of the default protocol, and those of others only for cells that have none of it.
+
+    Other protocols, such as that of tails, time more steps of the same cell, and would show it twice.
+    """
+    usual = {row.cell_key for row in rows if row.protocol == USUAL}
+    return [row for row in rows if row.protocol == USUAL or row.cell_key not in usual]

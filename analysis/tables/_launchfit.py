@@ -1,0 +1,132 @@
+"""A line through eager sessions, step against launches, and the launch overhead at which it reaches the paper's step.
+
+The launches of a step are its kernels times the launch overhead of an empty kernel that the session's probe measured.
+The answer is given only if the line explains the sessions (`TELLING`), its slope is positive with its whole interval,
+and the answer lies among the launches that were observed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars
+
+from analysis import paper
+from analysis.group import Group
+from analysis.prediction.fitting import HOST_PACED
+from analysis.sources.frame import Frame
+from analysis.statistics.linefit import FEWEST, Line, fitted
+from analysis.tables._claimtests import CARDS
+from analysis.tables._differencerow import LaunchRow
+from analysis.tables._graphsgain import EAGER
+
+TELLING = 0.5
+"""Least share of the variance of the steps that the line must explain."""
+CONDITION = "host_condition"
+"""Column of a session's declared condition of the host, which a frame may lack."""
+AS_IT_IS = "as it is"
+YES = "yes"
+
+
+@dataclass(frozen=True)
+class Point:
+    """An eager session that the host sets the pace of. Times are in ms."""
+
+    step_ms: float
+    kernels: float
+    launch_us: float
+    host_id: str | None
+    condition: str
+
+    @property
+    def launches_ms(self) -> float:
+        """Returns the launches of a step at the overhead of the session's probe."""
+        return self.kernels * self.launch_us / 1e3
+
+
+def points(frame: Frame) -> list[Point]:
+    """Returns the valid unquantised eager sessions of the cards whose step is paced by the host."""
+    eager = [
+        key
+        for key, cell in frame.cells.items()
+        if cell["gpu"] in CARDS and cell["runtime"] == EAGER and cell["quant"] == paper.UNQUANTISED
+    ]
+    column = polars.col
+    sessions = frame.sessions.filter(
+        column("valid") & column("cell_key").is_in(eager) & (column("protocol") == paper.PROTOCOL)
+    ).drop_nulls(("step_busy_ms", "kernels_per_step", "launch_us"))
+    return [_point(row) for row in sessions.iter_rows(named=True) if _is_paced_by_host(row)]
+
+
+def _step_ms(row: Mapping[str, Any]) -> float:
+    """Returns a session's step at context lengths that it has met before, which a static cache always has."""
+    revisit_ms: float | None = row["step_wall_revisit_ms"]
+    return float(row["step_wall_ms"]) if revisit_ms is None else revisit_ms
+
+
+def _is_paced_by_host(row: Mapping[str, Any]) -> bool:
+    return _step_ms(row) > HOST_PACED * float(row["step_busy_ms"])
+
+
+def _point(row: Mapping[str, Any]) -> Point:
+    return Point(
+        step_ms=_step_ms(row),
+        kernels=row["kernels_per_step"],
+        launch_us=row["launch_us"],
+        host_id=row["host_id"],
+        condition=row.get(CONDITION) or AS_IT_IS,
+    )
+
+
+def launch_row(found: Sequence[Point], cell: Group | None) -> LaunchRow:
+    """Returns the line through these sessions. `cell` is our eager cell in the place of the paper's A/B."""
+    line = fitted([point.launches_ms for point in found], [point.step_ms for point in found])
+    paper_ms = next(figure.a_ms for figure in paper.graphs_rows() if figure.a_ms is not None)
+    kernels = None if cell is None else cell.kernels_per_step
+    launches = [point.launches_ms for point in found]
+    told = _told(line, paper_ms, kernels, launches)
+    reached = None if line is None or told != YES else line.reaches(paper_ms)
+    in_us = [None] * 3 if reached is None or kernels is None else [1e3 * ms / kernels for ms in reached]
+    conditions = Counter(point.condition for point in found)
+    return LaunchRow(
+        sessions=len(found),
+        hosts=len({point.host_id for point in found}),
+        conditions=", ".join(f"{name}: {count}" for name, count in sorted(conditions.items())),
+        launches_low_ms=min(launches, default=None),
+        launches_high_ms=max(launches, default=None),
+        slope=None if line is None else line.slope,
+        slope_low=None if line is None else line.low,
+        slope_high=None if line is None else line.high,
+        intercept_ms=None if line is None else line.intercept,
+        residual_ms=None if line is None else line.residual,
+        r2=None if line is None else line.r2,
+        paper_ms=paper_ms,
+        kernels_per_step=kernels,
+        launch_us=in_us[0],
+        launch_us_low=in_us[1],
+        launch_us_high=in_us[2],
+        told=told,
+    )
+
+
+def _told(line: Line | None, paper_ms: float, kernels: float | None, launches: Sequence[float]) -> str:
+    """Returns `yes`, or why the launch overhead of the paper's step cannot be told."""
+    if line is None:
+        return f"cannot be told: fewer than {FEWEST} sessions, or all with the same launches"
+    if kernels is None:
+        return "cannot be told: no eager cell of ours in the place of the paper's A/B has its kernels counted"
+    if line.low <= 0:
+        return f"cannot be told: the slope's interval, {line.low:.2f} to {line.high:.2f}, includes 0"
+    if line.r2 < TELLING:
+        return f"cannot be told: the line explains {line.r2:.2f} of the steps' variance, less than {TELLING:g}"
+    reached = line.reaches(paper_ms)
+    assert reached is not None  # the slope's interval excludes 0
+    if not min(launches) <= reached[0] <= max(launches):
+        return (
+            f"cannot be told: the line reaches {paper_ms:g} ms at launches of {reached[0]:.2f} ms, outside of the "
+            f"observed {min(launches):.2f} to {max(launches):.2f} ms"
+        )
+    return YES
