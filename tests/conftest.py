@@ -52,7 +52,7 @@ _unexcused: list[str] = []
 
 
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector what is there before the first test: torch, transformers, MLflow and thousands of
+    """Spares the garbage collector what is there before the first test: torch, transformers, MLflow and thousands of
     tests, which it would search again and again."""
     gc.collect()
     gc.freeze()

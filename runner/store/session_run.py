@@ -75,13 +75,13 @@ class View:
 
     @cached_property
     def files(self) -> dict[str, str]:
-        """Artifact path → text. Computed on demand, as `digest` is: a table needs neither, and both take longer than
-        the rest."""
+        """Returns artifact path → text. Computed on demand, as `digest` is: a table needs neither, and both take
+        longer than the rest."""
         return {"record.json": self.text or records.dump(self.record), **_files(self.record)}
 
     @cached_property
     def digest(self) -> str:
-        """Short hash of the whole record."""
+        """Returns a short hash of the whole record."""
         return short_hash(to_json(self.record), 16)
 
 
