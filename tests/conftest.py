@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -48,6 +49,13 @@ HARDWARE = "hardware:"
 OURS = ("DECODE_FLOOR_", "MLFLOW_")
 HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _unexcused: list[str] = []
+
+
+def pytest_collection_finish() -> None:
+    """Spares the garbage collector what is there before the first test: torch, transformers, MLflow and thousands of
+    tests, which it would search again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

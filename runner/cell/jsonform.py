@@ -39,10 +39,20 @@ def hints(kind: type) -> Mapping[str, Any]:
 def present_fields(section: DataclassInstance) -> Iterator[tuple[str, Any]]:
     """Yields JSON name and value of each field that is not absent, without those that JSON leaves out at their
     default."""
-    for field in fields(section):
-        value = getattr(section, field.name)
-        if value is not ABSENT and not (is_left_out_at_default(field) and value == field.default):
-            yield name_of(field.name), value
+    for attribute, name, left_out in _members_of(type(section)):
+        value = getattr(section, attribute)
+        if value is not ABSENT and not (left_out is not MISSING and value == left_out):
+            yield name, value
+
+
+@cache
+def _members_of(kind: type[DataclassInstance]) -> tuple[tuple[str, str, Any], ...]:
+    """Returns attribute, JSON name, and the default at which JSON leaves it out (MISSING if it never does) of each
+    field. Cached, since a record has thousands of sections."""
+    return tuple(
+        (field.name, name_of(field.name), field.default if is_left_out_at_default(field) else MISSING)
+        for field in fields(kind)
+    )
 
 
 def is_left_out_at_default(field: Field[Any]) -> bool:
@@ -58,7 +68,9 @@ def to_json(value: Any) -> Any:
         return {name: to_json(item) for name, item in present_fields(value)}
     if isinstance(value, Mapping):
         return {name: to_json(item) for name, item in value.items()}
-    return [to_json(item) for item in value] if isinstance(value, tuple | list) else value
+    if isinstance(value, tuple | list):
+        return [item if type(item) is float else to_json(item) for item in value]  # times of thousands of steps
+    return value
 
 
 class Misfit(ValueError):

@@ -6,8 +6,9 @@ A plan is right if no line is returned. It needs no GPU.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
+from typing import TypeAlias
 
 from runner.fused import exchangecheck, exchanges, plan, sharedmemory, turns
 from runner.fused.geometry import Geometry
@@ -23,12 +24,15 @@ PHASE_OF = {
     "down": exchanges.DOWN,
 }
 """Tensor on the tape → the phase that reads it."""
+Spans: TypeAlias = dict[str, list[tuple[int, int]]]
+"""Tensor → the bytes [first, last) of it that all blocks read, sorted."""
 
 
 def problems(step: StepPlan) -> list[str]:
     """Returns a line for each fault that is found."""
-    checks: tuple[Callable[[StepPlan], Iterator[str]], ...] = (_bytes, _tokens, _slots, _rounds, _memory)
-    return [line for check in checks for line in check(step)] + exchangecheck.problems(step)
+    spans = _spans(step)
+    of_spans = (*_bytes(step, spans), *_tokens(step, spans))
+    return [*of_spans, *_slots(step), *_rounds(step), *_memory(step), *exchangecheck.problems(step)]
 
 
 def _sizes(step: StepPlan) -> dict[str, int]:
@@ -38,8 +42,8 @@ def _sizes(step: StepPlan) -> dict[str, int]:
     return {name: 2 * rows * columns for name, (rows, columns) in shapes.items()}
 
 
-def _spans(step: StepPlan) -> dict[str, list[tuple[int, int]]]:
-    """Returns the bytes [first, last) of each tensor of a layer, and of the head, that all blocks read, sorted."""
+def _spans(step: StepPlan) -> Spans:
+    """Returns the spans of each tensor of a layer, and of the head."""
     found = defaultdict(list)
     for share in step.shares:
         for copy in (*share.layer, *share.head):
@@ -48,9 +52,8 @@ def _spans(step: StepPlan) -> dict[str, list[tuple[int, int]]]:
     return {tensor: sorted(read) for tensor, read in found.items()}
 
 
-def _bytes(step: StepPlan) -> Iterator[str]:
+def _bytes(step: StepPlan, found: Spans) -> Iterator[str]:
     """Yields a line for each matrix of which a byte is not read once."""
-    found = _spans(step)
     for matrix, size in _sizes(step).items():
         read = found.get(matrix, [])
         edges = [(0, 0), *read, (size, size)]
@@ -62,9 +65,9 @@ def _bytes(step: StepPlan) -> Iterator[str]:
                 yield f"block {share.block}: {copy} is not made of granules of 16 bytes"
 
 
-def _tokens(step: StepPlan) -> Iterator[str]:
+def _tokens(step: StepPlan, found: Spans) -> Iterator[str]:
     """Yields a line for each key head of which an older token is not read once."""
-    row, found = 2 * step.geometry.shape.head_dim, _spans(step)
+    row = 2 * step.geometry.shape.head_dim
     for tensor in ("keys", "values"):
         rows = [at // row for first, last in found.get(tensor, []) for at in range(first, last, row)]
         for head in range(step.geometry.shape.kv_heads):

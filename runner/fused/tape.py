@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from runner.fused import plan
 from runner.fused.geometry import GRANULE, Geometry
@@ -16,8 +17,7 @@ BESIDE = {"keys": "values"}
 """The tensor that is read together with another one, from the same offset."""
 
 
-@dataclass(frozen=True)
-class Copy:
+class Copy(NamedTuple):
     """Bytes of one tensor, `size` from an offset on, that fill a slot, and the warp that uses them."""
 
     tensor: str

@@ -7,7 +7,7 @@ mlp.cuh). So tape and turns have to fit each other.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from runner.fused import exchanges, plan
 from runner.fused.geometry import Geometry
@@ -16,8 +16,7 @@ from runner.fused.stepplan import Share
 from runner.fused.tape import Copy, piece_start, qkv_row
 
 
-@dataclass(frozen=True)
-class Take:
+class Take(NamedTuple):
     """A slot as the warp that reads it sees it."""
 
     slot: int

@@ -22,6 +22,8 @@ Windows = Sequence[Sequence[float]]
 
 SLOWEST = 0.1
 """The share of steps whose autocorrelation counts: those above p90."""
+PRECISION = 1e-14
+"""Relative precision of a bound: ten times that of the beta function below."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +86,21 @@ def percentile_bound(windows: Windows, percent: float) -> float | None:
 
 
 def upper_bound(missed: float, n_eff: float) -> float:
-    """Returns the one-sided 95 % Clopper-Pearson bound on a probability, by bisection; 1 if all are missed or
-    there are none."""
-    low, high = 0.0, 1.0
-    while low < (middle := (low + high) / 2) < high:
-        if _is_bound(middle, missed, n_eff):
-            high = middle
-        else:
-            low = middle
+    """Returns the one-sided 95 % Clopper-Pearson bound on a probability; 1 if all are missed or there are none.
+
+    Newton's method, with a bisection for each step out of the bracket. Bisection alone takes some three times as long.
+    """
+    if missed >= n_eff:
+        return 1.0
+    a, b = missed + 1, n_eff - missed
+    low, high, bound = 0.0, 1.0, a / (a + b)
+    while high - low > PRECISION * high:
+        excess = _incomplete_beta(bound, a, b) - CONFIDENCE
+        low, high = (low, bound) if excess >= 0 else (bound, high)
+        density = math.exp(_log_front(bound, a, b)) / (bound * (1 - bound))
+        beyond = math.copysign(PRECISION / 4 * bound, excess)  # so that the next step closes the bracket's other end
+        newton = bound - excess / density - beyond if density else low
+        bound = newton if low < newton < high else (low + high) / 2
     return high
 
 
@@ -127,8 +136,12 @@ def _incomplete_beta(x: float, a: float, b: float) -> float:
     method; Numerical Recipes, 3rd ed., section 6.4)."""
     if x > (a + 1) / (a + b + 2):
         return 1 - _incomplete_beta(1 - x, b, a)
-    front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
-    return math.exp(front) / a / _continued_fraction(x, a, b)
+    return math.exp(_log_front(x, a, b)) / a / _continued_fraction(x, a, b)
+
+
+def _log_front(x: float, a: float, b: float) -> float:
+    """Returns the logarithm of x^a (1 - x)^b / B(a, b)."""
+    return math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
 
 
 def _continued_fraction(x: float, a: float, b: float) -> float:

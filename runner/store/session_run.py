@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from runner import errors
@@ -55,8 +56,11 @@ class View:
     """Content of one run: `metrics` at step 0, the series of step times, and `files` (artifact path → text).
 
     Times are in milliseconds since the epoch. All points have the time `finished_ms`, so that a repeated commit adds
-    none.
+    none. `text` is the content of the record's file, None if there is none.
     """
+
+    record: SessionRecord
+    text: str | None
 
     session: str
     name: str
@@ -69,15 +73,26 @@ class View:
     series: tuple[float, ...]
     tags: dict[str, str]
     dataset: Dataset
-    files: dict[str, str]
-    digest: str
+
+    @cached_property
+    def files(self) -> dict[str, str]:
+        """Returns artifact path → text. Computed on demand, as `digest` is: a table needs neither, and both take
+        longer than the rest."""
+        return {"record.json": self.text or records.dump(self.record), **_files(self.record)}
+
+    @cached_property
+    def digest(self) -> str:
+        """Returns a short hash of the whole record."""
+        return short_hash(to_json(self.record), 16)
 
 
 def view(record: SessionRecord, text: str | None = None) -> View:
     """Returns the run of a record. `text` is the content of the record's file, whose order of fields may differ from
     the type's."""
-    started_ms, data = record.session.started_ms, to_json(record)
+    started_ms = record.session.started_ms
     return View(
+        record=record,
+        text=text,
         session=record.session.id,
         name=run_name(record),
         status=run_status(record),
@@ -89,8 +104,6 @@ def view(record: SessionRecord, text: str | None = None) -> View:
         series=metrics.step_series_ms(record),
         tags={name: value[:TAG_LENGTH] for name, value in _tags(record).items()},
         dataset=_dataset(record),
-        files={"record.json": text or records.dump(record), **_files(record)},
-        digest=short_hash(data, 16),
     )
 
 

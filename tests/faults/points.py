@@ -72,10 +72,10 @@ KINDS = (
 )
 POINTS = tuple(Point(kind, number) for kind in KINDS for number in range(1, kind.points + 1))
 CHEAP = {
-    "import-killed-at-a-write-1",
-    "import-killed-at-a-write-2",
     "first-import-killed-at-a-write-1",
     "first-import-killed-at-a-write-2",
+    "first-import-killed-at-a-write-3",
+    "first-import-killed-at-a-write-4",
     "worker-killed-1",
 }
 """Points that `make test` has, too."""

@@ -39,7 +39,7 @@ class KeyHeadSwapped(Block):
         self.share = replace(
             self.share,
             layer=tuple(
-                replace(copy, offset=copy.offset % head_bytes + moved) if copy.tensor == "keys" else copy
+                copy._replace(offset=copy.offset % head_bytes + moved) if copy.tensor == "keys" else copy
                 for copy in self.share.layer
             ),
         )

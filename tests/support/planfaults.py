@@ -56,7 +56,7 @@ def piece_read_twice(step: StepPlan) -> StepPlan:
     """The second piece comes in the place of the first one."""
     layer = list(step.shares[BLOCK].layer)
     first, second = _of(layer, "down")[:2]
-    layer[first] = replace(layer[second], warp=layer[first].warp)
+    layer[first] = layer[second]._replace(warp=layer[first].warp)
     return _with_layer(step, BLOCK, layer)
 
 

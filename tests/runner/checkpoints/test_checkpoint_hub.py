@@ -27,17 +27,20 @@ from tests.support.processes import SMALL_CACHE
 
 ROOT = Path(__file__).parents[3]
 LARGE = [f"{CDN}model.safetensors"]
+OTHERS = {"README.md": b"# hi", "consolidated.safetensors": b"twice", "pytorch_model.bin": b"\x80", "x.py": b"1/0"}
+"""Files of a repository that are not to be downloaded."""
 Finished = subprocess.CompletedProcess[str]
 Cell = Callable[..., Finished]
 
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
-    folder = checkpoints.write(tmp_path / "repository")
-    files = {file.name: file.read_bytes() for file in folder.iterdir()}
-    others = {"README.md": b"# hi", "consolidated.safetensors": b"twice", "pytorch_model.bin": b"\x80", "x.py": b"1/0"}
-    with serving(Hub({**files, **others})) as served:
+    with serving(Hub({**contents(checkpoints.write(tmp_path / "repository")), **OTHERS})) as served:
         yield served
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
 @pytest.fixture
@@ -94,28 +97,20 @@ def refusal(finished: Finished) -> str:
 
 
 @pytest.mark.slow
-def test_a_pinned_revision_is_downloaded_once_and_then_measured_offline(hub: Hub, cell: Cell, tmp_path: Path) -> None:
-    record = measured(cell(), tmp_path / "spool")
-    assert record["cell"]["weights_id"] == COMMIT
-    assert "unpinned" not in record["flags"]
-    fetched = [path for path in hub.paths() if "/resolve/" in path or path.startswith(CDN)]
-    assert {path.rpartition("/")[2] for path in fetched} == {"config.json", "model.safetensors"}
-    assert all(f"/resolve/{COMMIT}/" in path for path in fetched if "/resolve/" in path)
-    assert hub.paths().count(LARGE[0]) == 1
-    hub.asked.clear()
-    shutil.rmtree(tmp_path / "spool")
-    # programs that fetch single files leave no list of the repository's files in the cache
-    shutil.rmtree(tmp_path / "cache" / "hub" / "models--org--tiny" / "trees")
-    measured(cell(HF_HUB_OFFLINE="1"), tmp_path / "spool")
-    assert hub.asked == []
-
-
-@pytest.mark.slow
-def test_an_unpinned_one_is_resolved_to_its_commit_and_flagged(hub: Hub, cell: Cell, tmp_path: Path) -> None:
+def test_an_unpinned_one_is_resolved_to_its_commit_and_flagged_and_then_measured_offline_by_its_commit(
+    hub: Hub, cell: Cell, tmp_path: Path
+) -> None:
     hub.files["config.json"] = json.dumps({**checkpoints.CONFIG, "torch_dtype": "float32"}).encode()
     record = measured(cell(revision=None), tmp_path / "spool")
     assert record["cell"]["weights_id"] == COMMIT
     assert record["given_flags"] == ["converted", "unpinned"]
+    hub.asked.clear()
+    shutil.rmtree(tmp_path / "spool")
+    # programs that fetch single files leave no list of the repository's files in the cache
+    shutil.rmtree(tmp_path / "cache" / "hub" / "models--org--tiny" / "trees")
+    record = measured(cell(HF_HUB_OFFLINE="1"), tmp_path / "spool")
+    assert record["given_flags"] == ["converted"]
+    assert hub.asked == []
 
 
 @pytest.mark.medium
@@ -186,15 +181,21 @@ def test_offline_with_half_a_cache(hub: Hub, cell: Cell) -> None:
 
 
 @pytest.mark.slow
-def test_quantised_weights_come_from_the_hub_as_they_are(hub: Hub, cell: Cell, tmp_path: Path) -> None:
-    written = ROOT / "tests" / "written" / "bnb-nf4"
-    hub.files = {file.name: file.read_bytes() for file in written.iterdir()}
+def test_quantised_weights_of_a_pinned_revision_are_downloaded_once_as_they_are(
+    hub: Hub, cell: Cell, tmp_path: Path
+) -> None:
+    hub.files = {**contents(ROOT / "tests" / "written" / "bnb-nf4"), **OTHERS}
     finished = cell(quant="bnb-nf4")
     assert finished.returncode == 0, finished.stderr
     found = measured(finished, tmp_path / "spool")
     assert found["valid"]
     assert found["model"]["scheme"] == {"group_size": 64, "sym": False, "desc_act": False, "double_quant": True}
     assert (found["cell"]["weights_id"], found["cell"]["options"]) == (COMMIT, {})
+    assert "unpinned" not in found["flags"]
+    fetched = [path for path in hub.paths() if "/resolve/" in path or path.startswith(CDN)]
+    assert {path.rpartition("/")[2] for path in fetched} == {"config.json", "model.safetensors"}
+    assert all(f"/resolve/{COMMIT}/" in path for path in fetched if "/resolve/" in path)
+    assert hub.paths().count(LARGE[0]) == 1
 
 
 @pytest.mark.medium

@@ -99,8 +99,8 @@ def test_any_change_of_a_tape_is_found(block: int, places: set[int], data: st.Da
                 tape[:first] + tape[first + 1 :],
                 [*tape[:first], before, *tape[first:]],
                 [*tape[:first], behind, *tape[first + 1 : second], before, *tape[second + 1 :]],
-                [*tape[:first], replace(before, offset=before.offset + 16), *tape[first + 1 :]],
-                [*tape[:first], replace(before, warp=before.warp ^ 1), *tape[first + 1 :]],
+                [*tape[:first], before._replace(offset=before.offset + 16), *tape[first + 1 :]],
+                [*tape[:first], before._replace(warp=before.warp ^ 1), *tape[first + 1 :]],
             ]
         )
     )
@@ -111,7 +111,7 @@ def test_any_change_of_a_tape_is_found(block: int, places: set[int], data: st.Da
 
 def with_other_warp(step: StepPlan) -> StepPlan:
     share = step.shares[3]
-    moved = replace(share.layer[0], warp=share.layer[0].warp + 1)
+    moved = share.layer[0]._replace(warp=share.layer[0].warp + 1)
     shares = (*step.shares[:3], replace(share, layer=(moved, *share.layer[1:])), *step.shares[4:])
     return replace(step, shares=shares)
 

@@ -193,6 +193,7 @@ def test_a_compiled_step_says_what_eager_says_and_compiles_once(measure):
     assert found["passes"]["wall"]["compiled"] == 0
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_a_compiled_step_shows_its_last_logits(measure):
     with torch.inference_mode():
