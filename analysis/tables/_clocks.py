@@ -85,8 +85,8 @@ def sessions_apart() -> polars.Expr:
     """Returns an expression for each session's difference between passes
     (`runner.record.metrics.passes_disagreement`).
 
-    Those of a protocol for tails differ a little from it: it compares the first steps of each window, and their medians
-    here are over all steps.
+    A record of a protocol for tails states a slightly different one: it compares the first steps of each window, and
+    the medians here are over all steps.
     """
     base = polars.coalesce("step_wall_revisit_ms", "step_wall_ms")
     timed = (base, polars.col("step_span_ms"), polars.col("step_rate_ms"))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from analysis.figures.style import Drawn
 
 FIRST = ("evidence", "gpu", "quant", "runtime", "meets", "step_words", "miss_words")
-COSTS = ("joules_words", "usd_per_mtok")
+PRICE = "usd_per_mtok"
 HOW = {YES: "with a bounded tail", MEDIAN_ONLY: "by their medians only", IN_RANGE: "as predicted"}
 """Ways to meet the deadline, by their words. The page's script has them, too."""
 INTRO = (
@@ -109,7 +109,7 @@ def part(table: Sequence[ChooseRow], prefill: bool = True) -> Part:
         table,
         choosecolumns.columns(table, prefill),
         count="meets",
-        first=(*FIRST, *(key for key in COSTS if any(row.value(key) for row in table)), "flags"),
+        first=(*FIRST, *((PRICE,) if any(row.value(PRICE) for row in table) else ()), "flags"),
         linked=("sessions", "step_words"),
         by_number=(
             "miss_words",

@@ -159,6 +159,7 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
         of_kind(LaunchRow, table),
         LAUNCH_COLUMNS,
         count="hosts",
+        first=("hosts", "slope", "slope_low", "slope_high", "residual_ms", "r2", "launch_us", "told"),
         linked=("launch_us",),
     )
 

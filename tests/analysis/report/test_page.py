@@ -72,7 +72,7 @@ def test_each_row_of_each_table_is_there_as_the_tables_word_it(committed, commit
         assert rows == [[cell.text + cell.detail for cell in row.cells] for row in made.rows]
         is_ours = made.name in ("table-floor", "table-ranges", "table-graphs", "table-budget")
         assert all(any(cell.to for cell in row.cells) for row in made.rows) == is_ours
-    assert len(tables["table-floor"]) - 1 == len(committed.valid) == 50
+    assert len(tables["table-floor"]) - 1 == len(committed.valid) == 56
     assert len(tables["table-graphs"]) - 1 == len(committed.rows["graphs"]) == 2
     first = dict(zip(tables["table-floor"][0], tables["table-floor"][1], strict=True))
     row = committed.valid[0]
@@ -101,7 +101,7 @@ def linked(html, table):
 @pytest.mark.slow
 def test_a_range_leads_to_the_rows_that_it_is_made_of(committed, committed_html):
     found = {what: (text, to) for what, text, to in linked(committed_html, "table-ranges")}
-    count, to = found["h200 eager dynamic bf16"]
+    count, to = found["h200 eager dynamic bf16 paper-5-30"]
     (members,) = re.findall(rf'<li id="{to}">.*?: (.*)</li>', committed_html)
     assert members.count("<a ") == int(count) == 12
     of_range = ("eager", "dynamic", "")
@@ -138,7 +138,7 @@ def test_what_takes_most_is_told_of_every_cell_in_an_open_list_however_many(comm
     html = html_of(with_rows(committed, budget=many))
     lists = re.findall(r"<details class=.lines.( open)?>\n<summary>(.*?)</summary>(.*?)</details>", html, re.DOTALL)
     assert [summary for opened, summary, _ in lists if not opened] == ["Invalid or not measured (2)"]
-    items = {summary: text for _, summary, text in lists}["Largest terms and their remedies (250)"]
+    items = {summary: text for _, summary, text in lists}["Largest terms and their remedies (280)"]
     valid = [row for row in committed.rows["budget"] if row.valid]
     named = [row for row in valid if row.largest]
     assert items.count("; remedy:") == 5 * len(named)
@@ -457,7 +457,7 @@ def test_the_page_is_no_wider_than_its_window(browser, committed_page, width):
     assert found["inner"] == width
     assert found["scroll"] <= width
     assert all(right <= width for right in found["boxes"])
-    assert len(found["hidden"]) == 7
+    assert len(found["hidden"]) == 13
     assert max(found["hidden"]) <= 0  # the columns that are shown at first fit, with the flags
     assert found["cut"] == []
     assert max(found["rest"]) <= 0
@@ -477,7 +477,7 @@ TABLES = "Array.from(document.querySelectorAll('.grid table'), (table) => table.
 def test_no_table_shows_more_than_ten_columns_until_all_are_asked_for(browser, committed_page, width):
     browser.show(committed_page, width)
     tables = browser.value(TABLES)
-    assert len(tables) == 7
+    assert len(tables) == 13
     for table in tables:
         at_first = browser.value(SHOWN % f"#{table}")
         assert 3 < len(at_first) <= 10
@@ -506,7 +506,7 @@ def test_what_names_a_row_on_demand_stands_below_its_name_until_all_columns_are_
     browser.show(committed_page, LAPTOP)
     details = """Array.from(document.querySelectorAll("#table-floor tbody tr:first-child small"), (each) =>
       each.getBoundingClientRect().width > 0 ? each.textContent : "")"""
-    assert browser.value(details) == ["static marlin fp16"]
+    assert browser.value(details) == ["static marlin fp16 paper-5-30"]
     browser.value("document.querySelector('#table-floor-all').click()")
     assert browser.value(details) == [""]
 
