@@ -25,7 +25,7 @@ from runner.store import address
 
 AT_MOST = 12  # entries per store: a few tables of its newest states
 SUFFIXES = (".py", ".yaml")
-SESSIONS, REST = "sessions.arrow", "rest.json"
+SESSIONS, CONDITIONED, REST = "sessions.arrow", "conditioned.arrow", "rest.json"
 
 
 def entry(uri: str, state: str, kind: str, needed: Sequence[str]) -> Path:
@@ -50,11 +50,20 @@ def load(place: Path) -> Frame | None:
     """Returns the cached frame, None if there is none."""
     rest = cache.load_json(place / REST)
     try:
-        sessions = polars.read_ipc(place / SESSIONS)
+        sessions, conditioned = (polars.read_ipc(place / name) for name in (SESSIONS, CONDITIONED))
         manifests = tuple(manifest.parse(text, str(place)) for text in rest["manifests"])
         left_out, notes = (tuple(rest[name]) for name in ("left_out", "notes"))
         os.utime(place)
-        return Frame(sessions, rest["cells"], rest["environments"], manifests, rest["ab_runs"], left_out, notes)
+        return Frame(
+            sessions,
+            rest["cells"],
+            rest["environments"],
+            manifests,
+            rest["ab_runs"],
+            left_out,
+            notes,
+            conditioned=conditioned,
+        )
     except Exception:  # any damaged entry: the store is read again
         return None
 
@@ -72,8 +81,9 @@ def keep(place: Path, frame: Frame) -> None:
 
     def make(folder: Path) -> None:
         folder.mkdir()
-        with open(folder / SESSIONS, "wb") as file:  # polars raises its own errors if it opens the file itself
-            frame.sessions.write_ipc(file)
+        for name, table in ((SESSIONS, frame.sessions), (CONDITIONED, frame.conditioned)):
+            with open(folder / name, "wb") as file:  # polars raises its own errors if it opens the file itself
+                table.write_ipc(file)
         (folder / REST).write_text(json.dumps(rest), encoding="utf-8")
 
     cache.keep(place, make, AT_MOST)

@@ -33,6 +33,8 @@ class Frame:
     `facts` maps a session of an A/B to the facts of its record, and `record_files` maps a session to its record's file,
     relative to the folder.
 
+    `conditioned` has the sessions under a declared condition of the host, with the same columns and `host_condition`.
+
     `left_out` has a line for each thing that could not be used, `notes` a line for each thing that a reader should know
     about the source.
     """
@@ -47,6 +49,7 @@ class Frame:
     record_files: Mapping[str, str] = field(default_factory=dict)
     beside: Mapping[str, OtherSessions] = field(default_factory=dict)
     facts: Mapping[str, Facts] = field(default_factory=dict)
+    conditioned: polars.DataFrame = field(default_factory=polars.DataFrame)
 
     def where(self, **criteria: str | None) -> Frame:
         """Returns the part of the frame with these values of gpu, model and study; None matches any value. An A/B is
@@ -58,14 +61,20 @@ class Frame:
             return all(str(cell[name]) == value for name, value in cell_values.items())
 
         cells = {key: cell for key, cell in self.cells.items() if fits(cell)}
-        sessions = self.sessions.filter(polars.col("cell_key").is_in(list(cells)))
+        sessions, conditioned = (
+            table if table.is_empty() else table.filter(polars.col("cell_key").is_in(list(cells)))
+            for table in (self.sessions, self.conditioned)
+        )
         manifests = [
             manifest for manifest in self.manifests if all(fits(to_json(arm.cell)) for arm in manifest.arms.values())
         ]
         if "study" in chosen:
-            sessions = sessions.filter(polars.col("study") == chosen["study"])
+            sessions, conditioned = (
+                table if table.is_empty() else table.filter(polars.col("study") == chosen["study"])
+                for table in (sessions, conditioned)
+            )
             manifests = [manifest for manifest in manifests if manifest.study == chosen["study"]]
-        return replace(self, sessions=sessions, cells=cells, manifests=tuple(manifests))
+        return replace(self, sessions=sessions, conditioned=conditioned, cells=cells, manifests=tuple(manifests))
 
 
 @dataclass(frozen=True)

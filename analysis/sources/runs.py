@@ -75,24 +75,25 @@ def frame_of_rows(
     notes: Iterable[str] = (),
     **fields: Any,
 ) -> Frame:
-    """Returns the frame of rows with all requested columns, without sessions that cannot be used and those under a
-    declared condition of the host. Each session has one row.
+    """Returns the frame of rows with all requested columns, without sessions that cannot be used. Each session has one
+    row. Those under a declared condition of the host stand apart.
 
     `words_of` returns further columns of rows, given by their column `row`.
     """
-    usual_rows, condition_notes = unconditioned.split(with_derived_columns(rows))
-    usable_rows, rejected = usable.split(usual_rows)
+    usable_rows, rejected = usable.split(with_derived_columns(rows))
     cells, incomplete = usable.cells(usable_rows, lambda row_numbers: words_of(CELL_COLUMNS, row_numbers))
     complete = usable_rows.join(incomplete, on="row", how="anti", maintain_order="left")
-    sessions, unlike, repeat_notes = repeated.unrepeated(complete, lambda row_numbers: words_of((DIGEST,), row_numbers))
+    every, unlike, repeat_notes = repeated.unrepeated(complete, lambda row_numbers: words_of((DIGEST,), row_numbers))
+    sessions, conditioned, condition_notes = unconditioned.split(every)
     environments = usable.words_by_key(
         sessions, "env_key", lambda row_numbers: words_of(ENVIRONMENT_COLUMNS, row_numbers)
     )
     faults = usable.lines(polars.concat([rejected, incomplete.select("run_id", "fault"), unlike]))
     return Frame(
         sessions.drop("row"),
-        {key: cell(words) for key, words in cells.items()},
+        {key: cell(words) for key, words in cells.items() if key in set(sessions["cell_key"])},
         environments,
+        conditioned=conditioned.drop("row"),
         left_out=(*sorted(left_out), *faults),
         notes=(*notes, *condition_notes, *repeat_notes),
         **fields,

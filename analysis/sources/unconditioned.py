@@ -1,6 +1,7 @@
-"""Sessions on the host as it is: those under a declared condition of the host are in no frame, and so in no table.
+"""Sessions on the host as it is: those under a declared condition of it stand apart in a frame, and so in no table.
 
-Every source passes here: tables, figures, A/Bs, the fits of predictions and of noise, and `choose`.
+Every source passes here: tables, figures, A/Bs, the fits of predictions and of noise, and `choose`. Only the line
+through launches of `differences` takes both.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ from analysis.sources.columns import CONDITION, SESSION
 from runner.counts import counted
 
 
-def split(rows: polars.DataFrame) -> tuple[polars.DataFrame, tuple[str, ...]]:
-    """Returns the sessions on the host as it is, without the column of conditions, and a note on the others."""
+def split(rows: polars.DataFrame) -> tuple[polars.DataFrame, polars.DataFrame, tuple[str, ...]]:
+    """Returns the sessions on the host as it is, without the column of conditions, the others with it, and a note on
+    these."""
     is_usual = polars.col(CONDITION) == ""
-    count = rows.filter(~is_usual)[SESSION].n_unique()
-    return rows.filter(is_usual).drop(CONDITION), _notes(count)
+    others = rows.filter(~is_usual)
+    return rows.filter(is_usual).drop(CONDITION), others, _notes(others[SESSION].n_unique())
 
 
 def _notes(count: int) -> tuple[str, ...]:
     if not count:
         return ()
     sessions = counted(count, "session was", "sessions were")
-    return (f"{sessions} measured under a declared condition of the host (`{CONDITION}`): no table counts them",)
+    return (f"{sessions} measured under a declared condition of the host (`{CONDITION}`): no table of steps has them",)

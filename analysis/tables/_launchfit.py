@@ -17,6 +17,7 @@ import polars
 from analysis import paper
 from analysis.group import Group
 from analysis.prediction.fitting import HOST_PACED
+from analysis.sources.columns import CONDITION
 from analysis.sources.frame import Frame
 from analysis.statistics.linefit import FEWEST, Line, fitted
 from analysis.tables._claimtests import CARDS
@@ -25,8 +26,6 @@ from analysis.tables._graphsgain import EAGER
 
 TELLING = 0.5
 """Least share of the variance of the steps that the line must explain."""
-CONDITION = "host_condition"
-"""Column of a session's declared condition of the host, which a frame may lack."""
 AS_IT_IS = "as it is"
 YES = "yes"
 
@@ -48,16 +47,19 @@ class Point:
 
 
 def points(frame: Frame) -> list[Point]:
-    """Returns the valid unquantised eager sessions of the cards whose step is paced by the host."""
+    """Returns the valid unquantised eager sessions of the cards whose step is paced by the host, on the host as it is
+    and under a declared condition."""
     eager = [
         key
         for key, cell in frame.cells.items()
         if cell["gpu"] in CARDS and cell["runtime"] == EAGER and cell["quant"] == paper.UNQUANTISED
     ]
     column = polars.col
-    sessions = frame.sessions.filter(
-        column("valid") & column("cell_key").is_in(eager) & (column("protocol") == paper.PROTOCOL)
-    ).drop_nulls(("step_busy_ms", "kernels_per_step", "launch_us"))
+    sessions = (
+        polars.concat([frame.sessions, frame.conditioned], how="diagonal")
+        .filter(column("valid") & column("cell_key").is_in(eager) & (column("protocol") == paper.PROTOCOL))
+        .drop_nulls(("step_busy_ms", "kernels_per_step", "launch_us"))
+    )
     return [_point(row) for row in sessions.iter_rows(named=True) if _is_paced_by_host(row)]
 
 

@@ -34,7 +34,7 @@ DESCRIPTIONS = {
     "stack": "pinned package versions",
     "energy": "measure the energy of a step after all timed passes",
     "host_condition": "pinned:K (the worker runs on K processors) or busy:N (N processes compute beside it); such a "
-    "session is in no table",
+    "session is in no table of steps",
 }
 """Field of a request → its description."""
 LEAST = {"ctx": 1, "steps": 1, "warmup": 1, "seed": 0}

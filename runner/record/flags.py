@@ -55,7 +55,7 @@ FLAGS = (
     Flag(
         HOST_CONDITION,
         "measured under a declared condition of the host (`host_condition`: pinned, or beside busy processes): it is "
-        "in no table",
+        "in no table of steps",
         MEASURED,
     ),
     Flag("imprecise", "an error exceeds its dtype's bound, but not the bound of this kernel or engine", MEASURED),

@@ -23,7 +23,7 @@ from tests.support.hostconditions import conditioned
 from tests.support.records import as_session, example_record, failed_record
 from tests.support.sources import texts
 
-NOTE = "5 sessions were measured under a declared condition of the host (`host_condition`): no table counts them"
+NOTE = "5 sessions were measured under a declared condition of the host (`host_condition`): no table of steps has them"
 FIRST = 100
 
 

@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-import polars
 import pytest
 
 from analysis.tables import _launchfit
 from analysis.tables._launchfit import Point
 from tests.support.claimcells import packed, sessions
 from tests.support.frames import GROUP, frame_of
+from tests.support.hostconditions import conditioned
 from tests.support.records import example_record
 
 CELL = replace(GROUP, gpu="h100", kernels_per_step=1500.0)
@@ -76,8 +76,13 @@ def test_the_points_are_eager_unquantised_sessions_that_the_host_paces():
 
 
 @pytest.mark.medium
-def test_a_session_names_its_condition_if_the_frame_has_it():
-    frame = frame_of(sessions("h200", [36.0]))
-    stated = frame.sessions.with_columns(polars.lit("busy:2").alias(_launchfit.CONDITION))
-    (point,) = _launchfit.points(replace(frame, sessions=stated))
-    assert point.condition == "busy:2"
+def test_sessions_under_a_condition_of_the_host_are_points_too():
+    usual, busy = sessions("h200", [36.0, 40.0])
+    frame = frame_of([usual, conditioned("busy:8", busy)])
+    assert (len(frame.sessions), len(frame.conditioned)) == (1, 1)
+    found = _launchfit.points(frame)
+    assert [(point.condition, point.step_ms) for point in found] == [("as it is", 36.0), ("busy:8", 40.0)]
+    assert _launchfit.launch_row(found, None).conditions == "as it is: 1, busy:8: 1"
+    assert _launchfit.points(frame.where(gpu="h200")) == found
+    assert _launchfit.points(frame.where(gpu="h100")) == []
+    assert _launchfit.points(frame.where(study="none")) == []
