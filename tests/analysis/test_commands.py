@@ -134,7 +134,8 @@ def test_a_store_of_another_revision_is_one_line(store, tmp_path):
 def test_an_unknown_table_is_told_all_that_it_can_be():
     said = refused("tables", "--table", "nonsense")
     assert "(allowed: floor, " in said
-    assert said.endswith(", paper, report)")
+    assert ", paper, claims, " in said
+    assert said.endswith(", report)")
 
 
 @pytest.mark.medium

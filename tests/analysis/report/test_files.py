@@ -39,6 +39,8 @@ def test_the_folder_has_page_tables_and_the_figures_of_this_report_only(tmp_path
         "## Quant: savings of quantised weights",
         "## Budget: gap budget of a step",
         "## Paper: figures of arXiv 2605.30571 beside ours",
+        "## Claims: claims of arXiv 2605.30571 in the records",
+        "## Differences: why our steps differ from those of arXiv 2605.30571",
     ]
 
 

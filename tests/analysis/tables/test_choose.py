@@ -72,7 +72,7 @@ def test_a_number_that_nobody_has_is_said_with_its_remedy() -> None:
     assert "No price is known of h200: `choose --price h200=DOLLARS`" in text
     known = [row_of(measured(tail_of(), usd_per_mtok=1.0, joules_per_token=2.0))]
     assert "No " not in " ".join(choose.sentences(known))
-    assert choose.part(known).first[-3:] == ("joules_words", "usd_per_mtok", "flags")
+    assert choose.part(known).first[-3:] == ("miss_words", "usd_per_mtok", "flags")
     assert "joules_words" in choose.part(known).by_number  # sorted by value, not as text
     assert choose.part(ROWS).first[-2:] == ("usd_per_mtok", "flags")
 
