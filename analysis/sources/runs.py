@@ -76,7 +76,7 @@ def frame_of_rows(
     **fields: Any,
 ) -> Frame:
     """Returns the frame of rows with all requested columns, without sessions that cannot be used. Each session has one
-    row. Those under a declared condition of the host stand apart.
+    row. Sessions under a declared condition of the host stand apart.
 
     `words_of` returns further columns of rows, given by their column `row`.
     """
