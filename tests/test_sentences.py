@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from itertools import chain
 from pathlib import Path
 from statistics import median
 
@@ -11,7 +12,7 @@ from analysis import ab, paper
 from analysis.sources.records import Folder
 from analysis.tables import _claimrow, _launchfit, budget, claims, differences, floor, graphs
 from analysis.tables._differencerow import LaunchRow
-from runner.record import record, spool
+from runner.record import record, spool, tails
 from tests.support.derive import is_measured
 
 ROOT = Path(__file__).parents[1]
@@ -193,6 +194,54 @@ def test_eager_repeats_itself_at_17_and_not_at_the_cells_ctx(records):
     repeats, differences = ([max(each["ctx"][name]) for each in checks] for name in ("repeats", "differences"))
     assert sum(value > 0 for value in repeats) > 0.8 * len(repeats)
     assert max(differences) <= max(repeats)
+
+
+def ends(values, form="{:.0f}"):
+    """Returns the least and the largest value as the pages write them."""
+    found = [*values]
+    return f"{form.format(min(found))} to {form.format(max(found))}"
+
+
+def of_two_windows(windows):
+    """Returns the share of the slowest tenth of the steps that lies in the two windows with the most of it."""
+    steps = sorted(chain(*windows))
+    p90 = steps[len(steps) * 9 // 10 - 1]
+    slow = sorted(sum(step > p90 for step in window) for window in windows)
+    return sum(slow[-2:]) / sum(slow)
+
+
+def test_the_tails_of_the_first_sessions_on_a_gpu(records):
+    tails_ = [one for one in records if one["request"]["study"] == "tails" and one["cell"]["runtime"] != "compile"]
+    assert sorted(one["cell"]["runtime"] for one in tails_) == ["fused"] * 3 + ["graph"] * 3
+    windows = [one["passes"]["wall"]["windows_us"] for one in tails_]
+    worth = [tails.effective(each) for each in windows]
+    assert {one.n for one in worth} == {3000}
+    told = f"3000 steps in ten windows were worth {ends(one.n_eff for one in worth)} independent ones"
+    assert said(f"{told} (τ of {ends(one.tau for one in worth)} steps)", METHODOLOGY)
+    longest = ends(100 * (max(chain(*each)) / median(chain(*each)) - 1) for each in windows)
+    assert said(f"only {longest} % longer than the median", METHODOLOGY)
+    shares = ends(100 * of_two_windows(each) for each in windows)
+    assert said(f"{shares} % of the slowest tenth lie in two of the ten windows", METHODOLOGY)
+
+
+def test_the_steps_while_energy_was_measured(records):
+    found = [one for one in records if "steps" in one.get("energy", {})]
+    by_runtime = defaultdict(list)
+    for one in sorted(found, key=lambda one: one["latency"]["step_wall_ms"]):
+        steps = one["energy"]["steps"]
+        mean_ms = 1e3 * (steps["seconds"] - steps["gaps_s"]) / steps["count"]
+        by_runtime[one["cell"]["runtime"]].append((mean_ms, one["latency"]["step_wall_ms"]))
+    assert {runtime: len(pairs) for runtime, pairs in by_runtime.items()} == {"fused": 3, "graph": 2}
+    apart = max(abs(mean / wall - 1) for mean, wall in by_runtime["fused"])
+    assert said(f"it differs by at most {100 * apart:.1f} % from the wall pass", METHODOLOGY)
+    (first, first_wall), (second, second_wall) = by_runtime["graph"]
+    told = f"({first:.2f} and {second:.2f} instead of {first_wall:.2f} and {second_wall:.2f} ms)"
+    assert said(
+        f"it is {max(first / first_wall, second / second_wall) * 100 - 100:.0f} % longer at most {told}", METHODOLOGY
+    )
+    assert {one["energy"]["resolution_mj"] for one in found} == {1}
+    assert {round(one["energy"]["update_interval_ms"], -1) for one in found} == {100}
+    assert {round(one["cost_s"]["energy"]) for one in found} == {46}
 
 
 def percents(rows, name="covered"):
