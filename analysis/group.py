@@ -66,6 +66,8 @@ class Group:
     """flags: results that are valid but suspect"""
     reasons: list[str]
     """why the sessions are invalid, or how they ended"""
+    attention_backend: str | None = None
+    """the backend of attention that the sessions used, by the names of their kernels"""
     superseded: int = 0
     """sessions of older code that the group replaces"""
     older_code: bool = False

@@ -18,6 +18,7 @@ from analysis.tables._claimrow import EvidenceRow, Limit, Need, Place, evidence
 from analysis.tables._graphsgain import EAGER, GRAPH, Gain
 from analysis.tables._quantpaper import paper_rows
 from analysis.tables._quantrows import PaperRow
+from analysis.tables._trace import Traces
 from analysis.tables.graphs import GraphsRow
 
 CARDS = ("h100", "h200")
@@ -43,9 +44,10 @@ class Material:
     """the same time over the busy time of kernels"""
     r_floor: Values
     gains: Mapping[paper.Spot, Gain]
+    traces: Traces
 
 
-def material(frame: Frame, table: Sequence[GraphsRow], metrics: Sequence[str]) -> Material:
+def material(frame: Frame, table: Sequence[GraphsRow], metrics: Sequence[str], traces: Traces) -> Material:
     """Returns what the rules read, from the sessions of a frame and its A/Bs between runtimes."""
     usual = [group for group in groups.rows(frame, metrics) if group.valid and _ours.is_usual(group)]
     return Material(
@@ -56,12 +58,14 @@ def material(frame: Frame, table: Sequence[GraphsRow], metrics: Sequence[str]) -
         reading_of_kernels=session_values(frame, "floor_achievable_ms", "step_busy_ms"),
         r_floor=session_values(frame, "floor_ms", "step_wall_ms"),
         gains=graph_gains(table),
+        traces=traces,
     )
 
 
 def graph_gains(table: Sequence[GraphsRow]) -> dict[paper.Spot, Gain]:
-    """Returns the A/Bs of eager against graph in the paper's kind of cell, by place."""
-    gains = [_graphsgain.gain(row) for row in table if _graphsgain.is_usual(row)]
+    """Returns the A/Bs of eager against graph in the paper's kind of cell, by place; the newest of each."""
+    newest = sorted(table, key=lambda row: row.last_start_ms)
+    gains = [_graphsgain.gain(row) for row in newest if _graphsgain.is_usual(row)]
     return {(gain.row.gpu, gain.row.model, gain.row.ctx): gain for gain in gains if gain is not None}
 
 
@@ -95,7 +99,7 @@ def memory(claim: str, found: Material) -> Iterator[EvidenceRow]:
                 ("reading / kernels", found.reading_of_kernels, None),
             ):
                 place = Place(test, gpu, model, ctx, setting, value)
-                yield evidence(claim, place, Limit(HALF, True), of_group(cell, values), missing)
+                yield evidence(claim, place, Limit(HALF, True), of_group(cell, values, found.traces), missing)
 
 
 def _setting(cell: Group) -> str:
@@ -111,11 +115,12 @@ def bandwidth(claim: str, found: Material) -> Iterator[EvidenceRow]:
         for model, ctx in _places():
             slower, faster = (_cells(found.plain, gpu, model, ctx, runtime) for gpu in (slow, fast))
             cache = next((name for name in slower if name in faster), None)
-            quantity = cache and over(of_group(faster[cache], found.r_floor), of_group(slower[cache], found.r_floor))
+            pair = () if cache is None else (faster[cache], slower[cache])
+            quantity = over(*(of_group(cell, found.r_floor, found.traces) for cell in pair)) if pair else None
             setting = runtime if cache is None else _setting(faster[cache])
             place = Place(f"r_floor of {fast} / {slow}", fast, model, ctx, setting, said if runtime == EAGER else None)
             needs = [] if cache else list(_cell_needs({slow: slower, fast: faster}, model, ctx, runtime))
-            yield evidence(claim, place, Limit(1.0, False), quantity or None, needs)
+            yield evidence(claim, place, Limit(1.0, False), quantity, needs)
 
 
 def _cell_needs(cells: Mapping[str, Mapping[str, Group]], model: str, ctx: int, runtime: str) -> Iterator[Need]:
@@ -139,9 +144,9 @@ def graphs(claim: str, found: Material) -> Iterator[EvidenceRow]:
         said = f"{figures[spot].ratio:.3f}×" if spot in figures else None
         missing = [] if spot in found.gains else [Need(*spot, AB_SETTING)]
         place = Place("eager / graph", *spot, AB_SETTING, said)
-        yield evidence(claim, place, Limit(1.0, True), of_gain(found.gains.get(spot)), missing)
+        yield evidence(claim, place, Limit(1.0, True), of_gain(found.gains.get(spot), found.traces), missing)
     slow = (SLOW_CARD, *first[1:])
-    quantity = over(*(of_gain(found.gains.get(spot)) for spot in (first, slow)))
+    quantity = over(*(of_gain(found.gains.get(spot), found.traces) for spot in (first, slow)))
     place = Place(
         f"gain of {first[0]} / gain of {SLOW_CARD}",
         *first,
@@ -182,7 +187,7 @@ def _saving_row(claim: str, found: Material, row: PaperRow, gpu: str, runtime: s
         setting,
         f"{share:.2f} ({row.realised:.2f}× of {row.ideal:.2f}×, {row.gpu})",
     )
-    quantity = of_savings(cell, baseline)
+    quantity = of_savings(cell, baseline, found.traces)
     missing = [] if quantity else [Need(gpu, row.model, row.ctx, setting + ("" if cell is None else OF_ONE_HOST))]
     return evidence(claim, place, Limit(HALF, share > HALF), quantity, missing)
 
