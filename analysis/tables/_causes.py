@@ -102,7 +102,7 @@ def _faster(row: SplitRow, paper_ms: float) -> str:
 def _software(row: SplitRow) -> str:
     """Returns the software of a step as records show it: the number of its kernels, and the backend of attention."""
     kernels = None if row.kernels_per_step is None else f"{row.kernels_per_step:.0f} kernels a step"
-    attention = None if row.attention_backend is None else f"{row.attention_backend} attention"
+    attention = None if row.attention_backend is None else f"attention by {row.attention_backend}"
     return "".join(f", {text}" for text in (kernels, attention) if text)
 
 

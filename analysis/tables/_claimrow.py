@@ -149,8 +149,16 @@ class Place:
     paper: str | None = None
 
 
-def evidence(claim: str, place: Place, limit: Limit, quantity: Quantity | None, missing: Sequence[Need]) -> EvidenceRow:
-    """Returns the row of a test. Without a quantity it was not measured, and `missing` says what is needed."""
+def evidence(
+    claim: str,
+    place: Place,
+    limit: Limit,
+    quantity: Quantity | None,
+    missing: Sequence[Need],
+    is_telling: bool = True,
+) -> EvidenceRow:
+    """Returns the row of a test. Without a quantity it was not measured, and `missing` says what is needed. A quantity
+    that is not telling leaves it undecided."""
     return EvidenceRow(
         claim=claim,
         **vars(place),
@@ -162,7 +170,7 @@ def evidence(claim: str, place: Place, limit: Limit, quantity: Quantity | None, 
         sessions=None if quantity is None else quantity.sessions,
         hosts=None if quantity is None else quantity.hosts,
         flags=[] if quantity is None else quantity.flags,
-        outcome=MISSING if quantity is None else limit.outcome(quantity),
+        outcome=MISSING if quantity is None else limit.outcome(quantity) if is_telling else UNDECIDED,
         missing=list(missing),
         origins={} if quantity is None else quantity.origins,
     )

@@ -75,7 +75,7 @@ def session_lines(rows: Iterable[TracedRow]) -> list[str]:
     """Returns a line with the sessions of each origin of the rows, each origin once. The name of a record's file ends
     with the id of its session."""
     every = joined(*(row.origins for row in rows))
-    return [f"{anchor}: {_named(sessions)}" for anchor, sessions in every.items() if sessions]
+    return [f"Sessions of {anchor}: {_named(sessions)}" for anchor, sessions in every.items() if sessions]
 
 
 def _named(sessions: Sequence[str]) -> str:

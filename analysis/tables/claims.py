@@ -37,7 +37,7 @@ VERDICT_COLUMNS = (
     Column("verdict", "verdict", help="what the records say about the figure or the claim"),
     Column("yes", "passed", "d", help="number of the claim's tests that are passed"),
     Column("no", "failed", "d", help="number of tests that are failed"),
-    Column("undecided", "undecided", "d", help="number of tests whose interval has values on both sides of the limit"),
+    Column("undecided", "undecided", "d", help="number of tests that their sessions do not decide"),
     Column("not measured", "unmeasured", "d", help="number of tests without the sessions that they need"),
     Column("test", "rule", help="what the tests of the claim ask; `test` of a single one is the tested quantity"),
 )
@@ -124,6 +124,7 @@ TABLE = Table(
     intro=_intro,
     metrics=tuple(dict.fromkeys((*METRICS, *ab.NEEDED))),
     columns=(*VERDICT_COLUMNS, *EVIDENCE_COLUMNS),
+    tells_missing=True,
     rows=lambda reading: rows(reading.frame, reading.compared),
     parts=_parts,
     excerpts={EVIDENCE: "only the tests that were measured"},

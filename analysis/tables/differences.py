@@ -184,6 +184,7 @@ TABLE = Table(
     intro=INTRO,
     metrics=tuple(dict.fromkeys((*budget.METRICS, *ab.NEEDED))),
     columns=(*SPLIT_COLUMNS, *CONTRAST_COLUMNS, *DERIVED_COLUMNS, *CONDITION_COLUMNS, *LAUNCH_COLUMNS),
+    tells_missing=True,
     rows=lambda reading: rows(reading.frame, reading.compared),
     parts=_parts,
     excerpts={

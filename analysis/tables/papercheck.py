@@ -237,6 +237,7 @@ TABLE = Table(
     intro=_intro,
     metrics=NEEDED,
     columns=COLUMNS,
+    tells_missing=True,
     rows=lambda reading: rows(reading.frame),
     parts=_parts,
     sentences=sentences,

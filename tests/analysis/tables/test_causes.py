@@ -80,7 +80,7 @@ def test_passes_that_disagree_leave_host_and_software_open():
     assert (row.cause, row.host_ms) == ("host or software, not the card", None)
     assert row.open_ms == pytest.approx(17.0)
     assert "passes of a session over the same lengths differ by more than 10 %" in row.reason
-    assert row.reason.endswith("; ours has 1486 kernels a step, cudnn attention, which the paper does not state")
+    assert row.reason.endswith("; ours has 1486 kernels a step, attention by cudnn, which the paper does not state")
 
 
 def test_kernels_that_take_the_papers_whole_step_are_the_cause():
@@ -94,7 +94,7 @@ def test_kernels_that_take_the_papers_whole_step_are_the_cause():
         (
             graph(9.7, step_busy_ms=9.1),
             "ours is 2.08 ms faster: kernels run for 9.10 ms, no kernel for 0.60 ms, 1486 kernels a step, "
-            "cudnn attention; the paper states none of these, nor its versions",
+            "attention by cudnn; the paper states none of these, nor its versions",
         ),
         (replace(EAGER, sessions=2), "2 of at least 3 sessions"),
         (replace(EAGER, step_wall_ms_low=14.0), "the sessions, 14.00 to 27.00 ms, include the paper's 14.83 ms"),

@@ -65,6 +65,6 @@ def test_a_line_names_the_sessions_of_each_origin_once_or_the_first_of_many():
     many = [f"{number:x}" for number in range(NAMED + 1)]
     lines = _trace.session_lines([row_of({"g": ["a", "b"]}), row_of({"g": ["a", "b"], "h": many}), row_of({"i": []})])
     assert lines == [
-        "g: a, b",
-        f"h: {', '.join(many[:FIRST])} and {NAMED + 1 - FIRST} more (`--format json` has all)",
+        "Sessions of g: a, b",
+        f"Sessions of h: {', '.join(many[:FIRST])} and {NAMED + 1 - FIRST} more (`--format json` has all)",
     ]

@@ -53,7 +53,8 @@ PLANTED: dict[str, tuple[Make, Edit, str]] = {
     ),
     "neighbours on more processors than there are": (
         lambda: conditioned("busy:64", example_record(host={"cores": 4})),
-        put("host_condition.neighbour_cores", 5.0), "host_condition.neighbour_cores: 5, more than neighbours and processors allow"
+        put("host_condition.neighbour_cores", 5.0),
+        "host_condition.neighbour_cores: 5, more than neighbours and processors allow"
     ),
     "neighbours on more processors than they are": (
         busy, put("host_condition.neighbour_cores", 8.5), "host_condition.neighbour_cores: 8.5, more than"
