@@ -77,6 +77,9 @@ class Group:
     step_wall_ms_low: float | None = None
     """ends of the interval of `step_wall_ms` over sessions (see `intervals.session_interval`)"""
     step_wall_ms_high: float | None = None
+    step_wall_ms_least: float | None = None
+    """least and largest step of a session"""
+    step_wall_ms_most: float | None = None
     interval: str | None = None
     """`ci95`, `range` or `none`"""
     interval_label: str | None = None

@@ -138,6 +138,8 @@ def _intervals(walls: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
             fields[place] = {
                 f"{WALL}_low": low,
                 f"{WALL}_high": high,
+                f"{WALL}_least": min(walls[place]),
+                f"{WALL}_most": max(walls[place]),
                 "interval": kind,
                 "interval_label": intervals.label(kind, size),
             }

@@ -11,7 +11,7 @@ from runner.cell.cell import short_hash
 
 GROUP = ("cell_key", "protocol", "code_key", "env_key", "status", "valid")
 """Fields that the sessions of one row have in common."""
-ROWS, SESSIONS = "rows-", "sessions-"
+ROWS, SESSIONS = "rows-", "set-"
 """Beginnings of the anchors of rows with several origins, and of sessions that are no group."""
 
 

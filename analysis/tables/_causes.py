@@ -40,6 +40,8 @@ def split(group: Group, traces: Traces) -> SplitRow:
         step_wall_ms=group.wall_ms,
         step_wall_ms_low=group.step_wall_ms_low,
         step_wall_ms_high=group.step_wall_ms_high,
+        step_wall_ms_least=group.step_wall_ms_least,
+        step_wall_ms_most=group.step_wall_ms_most,
         paper_ms=paper_ms,
         paper_source=source,
         reading_ms=group.floor_achievable_ms,

@@ -88,15 +88,14 @@ def _place(frame: Frame) -> Any:
 
 
 def _usual_row(group: Group, traces: Traces) -> ConditionRow:
-    low, high = (group.wall_ms if end is None else end for end in (group.step_wall_ms_low, group.step_wall_ms_high))
     return ConditionRow(
         **{name: getattr(group, name) for name in ("gpu", "model", "ctx", "runtime", "cache", "options")},
         condition=AS_IT_IS,
         sessions=group.sessions,
         hosts=len(group.hosts),
         step_wall_ms=group.wall_ms,
-        step_wall_ms_low=low,
-        step_wall_ms_high=high,
+        step_wall_ms_least=group.step_wall_ms_least,
+        step_wall_ms_most=group.step_wall_ms_most,
         ratio=None,
         ratio_low=None,
         ratio_high=None,
@@ -122,8 +121,8 @@ def _row(cell: Mapping[str, Any], under: _Under, usual: Group | None, walls: Wal
         sessions=len(steps),
         hosts=len(under.walls),
         step_wall_ms=median(steps),
-        step_wall_ms_low=min(steps),
-        step_wall_ms_high=max(steps),
+        step_wall_ms_least=min(steps),
+        step_wall_ms_most=max(steps),
         ratio=None if ratio is None else ratio.ratio,
         ratio_low=None if ratio is None else ratio.low,
         ratio_high=None if ratio is None else ratio.high,

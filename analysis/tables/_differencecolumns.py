@@ -6,6 +6,8 @@ from analysis.cellcolumns import CELL, FLAGS, ORIGIN, WALL, WALL_ENDS
 from analysis.form import Column
 
 PLACE = tuple(CELL[name] for name in ("gpu", "model", "ctx"))
+LEAST = Column("least", "step_wall_ms_least", ".2f", unit="ms", help="least step of a session")
+MOST = Column("most", "step_wall_ms_most", ".2f", unit="ms", help="largest step of a session")
 SPLIT_COLUMNS = (
     *PLACE,
     *(CELL[name] for name in ("runtime", "cache", "options")),
@@ -14,6 +16,8 @@ SPLIT_COLUMNS = (
     Column("hosts", "hosts", "d", help="number of hosts (machine and card) that the sessions ran on"),
     WALL,
     *WALL_ENDS[:2],
+    LEAST,
+    MOST,
     Column("paper ms", "paper_ms", ".2f", unit="ms", help="the paper's step of the same runtime on this card"),
     Column("paper's source", "paper_source", help="`A/B`, or `R_floor` for a step that follows from an R_floor"),
     Column("reading", "reading_ms", ".2f", unit="ms", help="card: time to read the bytes at its measured bandwidth"),
@@ -69,8 +73,8 @@ CONDITION_COLUMNS = (
     Column("n", "sessions", "d", help="number of sessions"),
     Column("hosts", "hosts", "d", help="number of hosts (machine and card) that the sessions ran on"),
     WALL,
-    Column("least", "step_wall_ms_low", ".2f", unit="ms", help="lower end of the step; under a condition its range"),
-    Column("most", "step_wall_ms_high", ".2f", unit="ms", help="upper end of the step"),
+    LEAST,
+    MOST,
     Column("× as it is", "ratio", ".3f", unit="1", help="step over that on the same hosts as they are"),
     Column("× low", "ratio_low", ".3f", unit="1", help="lower end of that ratio: range; interval from five sessions"),
     Column("× high", "ratio_high", ".3f", unit="1", help="upper end of that ratio"),

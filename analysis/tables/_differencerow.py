@@ -44,6 +44,9 @@ class SplitRow(PlaceRow):
     step_wall_ms_low: float | None
     """ends of the interval of `step_wall_ms`"""
     step_wall_ms_high: float | None
+    step_wall_ms_least: float | None
+    """least and largest step of a session"""
+    step_wall_ms_most: float | None
     paper_ms: float | None
     """the paper's step of the same runtime, None if it has none on this card"""
     paper_source: str | None
@@ -161,9 +164,9 @@ class ConditionRow(PlaceRow):
     hosts: int
     step_wall_ms: float
     """median over sessions"""
-    step_wall_ms_low: float
+    step_wall_ms_least: float | None
     """least and largest step of a session"""
-    step_wall_ms_high: float
+    step_wall_ms_most: float | None
     ratio: float | None
     """step over that on the same host as it is; None for that one, and without a common host"""
     ratio_low: float | None

@@ -67,7 +67,7 @@ def test_a_file_beside_the_page_names_every_session_of_every_row_with_its_record
         for anchor, sessions in row.origins.items()
         if anchor not in counted
     }
-    assert all(anchor.startswith(("sessions-", "ab-")) for anchor in others)
+    assert all(anchor.startswith(("set-", "ab-")) for anchor in others)
     assert of_rows == counted | others
     ids = {found["id"] for _, found in Page(committed_html).tags if "id" in found}
     assert of_rows.keys() <= ids

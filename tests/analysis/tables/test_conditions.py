@@ -33,10 +33,11 @@ def test_each_condition_stands_beside_the_same_cell_on_the_same_host_as_it_is():
     as_it_is, beside, on_one = rows([*usual, *pinned, *busy])
     assert [row.condition for row in (as_it_is, beside, on_one)] == ["as it is", "busy:8", "pinned:1"]
     assert (as_it_is.step_wall_ms, as_it_is.ratio, as_it_is.cores) == (25.0, None, None)
+    assert (as_it_is.step_wall_ms_least, as_it_is.step_wall_ms_most) == (20.0, 30.0)
     # 50 / 25; the ends are the extreme pairs, 40 / 30 and 60 / 20
     assert (on_one.sessions, on_one.step_wall_ms, on_one.ratio) == (3, 50.0, pytest.approx(2.0))
     assert (on_one.ratio_low, on_one.ratio_high) == (pytest.approx(40 / 30), pytest.approx(3.0))
-    assert (on_one.step_wall_ms_low, on_one.step_wall_ms_high) == (40.0, 60.0)
+    assert (on_one.step_wall_ms_least, on_one.step_wall_ms_most) == (40.0, 60.0)
     cores = usual[0]["host"]["cores"]
     assert (on_one.cores, on_one.allowed_cores, on_one.neighbours, on_one.neighbour_cores) == (1, cores, 0, None)
     assert (beside.cores, beside.neighbours, beside.neighbour_cores) == (cores, 8, 8)

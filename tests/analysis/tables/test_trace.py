@@ -47,7 +47,7 @@ def test_joined_origins_have_each_session_once():
 
 def test_sessions_that_are_no_group_have_an_anchor_of_their_own():
     (anchor,) = of_sessions(["a", "b"])
-    assert anchor.startswith("sessions-")
+    assert anchor.startswith("set-")
     assert of_sessions(["a"]).keys() != {anchor}
     assert of_sessions([]) == {}
 
