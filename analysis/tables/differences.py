@@ -131,7 +131,7 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
         LAUNCH_COLUMNS,
         count="hosts",
         first=("hosts", "slope", "slope_low", "slope_high", "residual_ms", "r2", "launch_us", "told"),
-        linked=("launch_us",),
+        linked=("hosts",),
     )
 
 
@@ -173,7 +173,8 @@ def _launch_sentence(row: LaunchRow) -> str:
 
 INTRO = (
     "A cause is named only where a recorded value shows it: what no kernel runs in is not the card's, and passes that "
-    "disagree do not separate host from software. Contrasts compare two rows that differ in one field."
+    "disagree do not separate host from software. Contrasts compare two rows that differ in one field, and name what "
+    "else differs."
 )
 TABLE = Table(
     name="differences",
