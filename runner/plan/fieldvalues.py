@@ -32,7 +32,7 @@ DESCRIPTIONS = {
     "study": "name of the session's study",
     "options": "name:value,name:value, options of the runtime and of synthetic weights",
     "stack": "pinned package versions",
-    "energy": "measure the energy of a step after all timed passes",
+    "energy": "measure the energy of a step in a pass of its own",
     "host_condition": "pinned:K (the worker runs on K processors) or busy:N (N processes compute beside it); such a "
     "session is in no table of steps",
 }
