@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,6 +42,9 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 # displaced (five to ten times the CPU time). Torch reads this when it is first imported, and sessions inherit it
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# jsonschema would compile a grammar of IRIs, which no schema here has, in each worker: that takes 2 s
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # as a package that is not installed
+
 # the workers of a parallel run have 80 columns, a run without workers as many as the terminal
 os.environ["COLUMNS"] = "120"
 
@@ -51,9 +55,16 @@ HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _unexcused: list[str] = []
 
 
+def pytest_collection() -> None:
+    """Switches the garbage collector off while modules are imported and tests collected: hardly any of that is garbage,
+    and the collector would search it again and again."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Spares the garbage collector what is there before the first test: torch, transformers, MLflow and thousands of
     tests, which it would search again and again."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 
