@@ -15,11 +15,11 @@ from runner.processes import signals
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def command(*arguments: str, **variables: str) -> CompletedProcess[str]:
-    """`python -m analysis …` in the root of the repository, with these variables of the environment."""
+def command(*arguments: str, folder: Path = ROOT, **variables: str) -> CompletedProcess[str]:
+    """`python -m analysis …` in that folder, with these variables of the environment."""
     out, err = StringIO(), StringIO()
     with (
-        chdir(ROOT),
+        chdir(folder),
         mock.patch.dict(os.environ, variables),
         mock.patch.object(signals, "install"),
         redirect_stdout(out),
