@@ -18,6 +18,7 @@ from runner.errors import DecodeFloorError
 from runner.job import Device, Job, SessionInfo
 from runner.machine import nvml
 from runner.machine.nvml import InstalledGpu
+from tests.support import committed
 from tests.support.stores import empty_sqlite, http_uri, postgresql_uri
 
 __all__ = ["empty_sqlite", "http_uri", "postgresql_uri"]  # fixtures
@@ -120,6 +121,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if os.environ.get(STRICT_VARIABLE) == "1" and _unexcused:
         terminalreporter.section("skips that no missing hardware excuses")
         terminalreporter.line("\n".join(_unexcused))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _committed_records_are_read_once() -> Iterator[None]:
+    with committed.read_once():
+        yield
 
 
 @pytest.fixture(autouse=True)

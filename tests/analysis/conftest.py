@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support import committed
-
 RECORDS = Path(__file__).parents[2] / "experiments" / "records"
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _committed_records_are_read_once() -> Iterator[None]:
-    with committed.read_once():
-        yield
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The committed records, read and verified once in a process that has many tests of them: they do not change."""
+"""The committed records, read and verified once in a process, which has many tests of them: they do not change."""
 
 from __future__ import annotations
 
