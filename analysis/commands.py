@@ -169,7 +169,10 @@ def make(
         from analysis import publish
 
         publish.commit_table(name, markdown(), {f"{name}.{form_}": content}, run_id)
-    print_omissions(result.reading.frame.notes, result.left_out)
+    notes = result.reading.frame.notes
+    if table.tells_missing and selection.description:
+        notes = (*notes, f"only sessions of {selection.description} were read: others may be recorded, too")
+    print_omissions(notes, result.left_out)
 
 
 def _excerpt(table: Table[Row], name: str, rows: Rows) -> tuple[Rows, Callable[[], str]]:

@@ -17,16 +17,17 @@ import polars
 from analysis import paper
 from analysis.group import Group
 from analysis.prediction.fitting import HOST_PACED
-from analysis.sources.columns import CONDITION
+from analysis.sources.columns import CONDITION, SESSION
 from analysis.sources.frame import Frame
 from analysis.statistics.linefit import FEWEST, Line, fitted
 from analysis.tables._claimtests import CARDS
+from analysis.tables._conditions import AS_IT_IS
 from analysis.tables._differencerow import LaunchRow
 from analysis.tables._graphsgain import EAGER
+from analysis.tables._trace import of_sessions
 
 TELLING = 0.5
 """Least share of the variance of the steps that the line must explain."""
-AS_IT_IS = "as it is"
 YES = "yes"
 
 
@@ -39,6 +40,7 @@ class Point:
     launch_us: float
     host_id: str | None
     condition: str
+    session: str
 
     @property
     def launches_ms(self) -> float:
@@ -55,11 +57,9 @@ def points(frame: Frame) -> list[Point]:
         if cell["gpu"] in CARDS and cell["runtime"] == EAGER and cell["quant"] == paper.UNQUANTISED
     ]
     column = polars.col
-    sessions = (
-        polars.concat([frame.sessions, frame.conditioned], how="diagonal")
-        .filter(column("valid") & column("cell_key").is_in(eager) & (column("protocol") == paper.PROTOCOL))
-        .drop_nulls(("step_busy_ms", "kernels_per_step", "launch_us"))
-    )
+    sessions = frame.every.filter(
+        column("valid") & column("cell_key").is_in(eager) & (column("protocol") == paper.PROTOCOL)
+    ).drop_nulls(("step_busy_ms", "kernels_per_step", "launch_us"))
     return [_point(row) for row in sessions.iter_rows(named=True) if _is_paced_by_host(row)]
 
 
@@ -80,6 +80,7 @@ def _point(row: Mapping[str, Any]) -> Point:
         launch_us=row["launch_us"],
         host_id=row["host_id"],
         condition=row.get(CONDITION) or AS_IT_IS,
+        session=row[SESSION],
     )
 
 
@@ -111,6 +112,7 @@ def launch_row(found: Sequence[Point], cell: Group | None) -> LaunchRow:
         launch_us_low=in_us[1],
         launch_us_high=in_us[2],
         told=told,
+        origins=of_sessions(point.session for point in found),
     )
 
 

@@ -127,7 +127,7 @@ def run_session(request: Request, index: int, started_ms: int, settings: Setting
     path = Path(job.record_path)
     sidecar.forget_runs(spool.clear_abandoned(path.parent))
     expected_s = expected.expected_s(path.parent, plan.cell, plan.protocol)
-    with spool.reserved(path, _reserve_bytes(plan.protocol)), settings.display.session(plan.cell.title, expected_s):
+    with spool.reserved(path, _reserve_bytes(plan.protocol)), settings.display.session(plan.title, expected_s):
         if settings.run is not None:
             sidecar.remember_run(path, settings.run.id)
         # a cell that can never fit does not wait for the host

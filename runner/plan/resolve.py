@@ -55,6 +55,11 @@ class Plan:
     energy: bool = False
     host_condition: HostCondition | None = None
 
+    @property
+    def title(self) -> str:
+        """Returns the cell, and the condition of the host if there is one, in a few words."""
+        return " ".join((self.cell.title, *([self.host_condition.text] if self.host_condition else [])))
+
     def job(self, session_id: str, requested: dict[str, str], index: int, started_ms: int, started_s: float) -> Job:
         """Returns the job of one session, which has no checkpoint, container and record's path yet.
 

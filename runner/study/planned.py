@@ -44,8 +44,7 @@ class Planned:
         if not self.plans:
             return " ".join(text for text in vars(self.entry.request).values() if text != AUTO)
         if self.pair is None:
-            condition = self.plans[0].host_condition
-            return " ".join((self.plans[0].cell.title, *([condition.text] if condition else [])))
+            return self.plans[0].title
         a, b = (plan.cell for plan in self.plans)
         shared = " ".join((*(word for word in a.words if word in b.words), a.gpu))
         field = self.pair.field

@@ -102,6 +102,14 @@ def test_a_price_of_ones_own_is_taken_and_a_wrong_one_refused(table):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("command", ["paper", "claims", "differences"])
+def test_a_filtered_table_of_what_is_missing_says_that_it_was_filtered(command):
+    note = "note: only sessions of gpu h200 were read: others may be recorded, too"
+    assert note in run(command, "--records", RECORDS, "--gpu", "h200").stderr.splitlines()
+    assert "were read" not in run(command, "--records", RECORDS).stderr
+
+
+@pytest.mark.slow
 def test_auto_is_no_filter():
     every = command("quant", "--records", RECORDS, "--format", "json").stdout
     auto = ("--gpu", "auto", "--model", "auto", "--study", "auto")

@@ -16,7 +16,10 @@ CELL = replace(GROUP, gpu="h100", kernels_per_step=1500.0)
 
 def points(*steps_of_launches):
     """Sessions of 1000 kernels with this launch overhead in µs (so many ms of launches) and step in ms."""
-    return [Point(step_ms, 1000.0, launch_us, "host", "as it is") for launch_us, step_ms in steps_of_launches]
+    return [
+        Point(step_ms, 1000.0, launch_us, "host", "as it is", f"{launch_us}")
+        for launch_us, step_ms in steps_of_launches
+    ]
 
 
 def test_a_line_that_explains_the_steps_tells_the_launch_overhead():
@@ -27,6 +30,7 @@ def test_a_line_that_explains_the_steps_tells_the_launch_overhead():
     assert row.launch_us == pytest.approx(1e3 * (14.828 - 4.11) / 1.98 / 1500)
     assert row.launch_us_low < row.launch_us < row.launch_us_high
     assert (row.sessions, row.hosts, row.conditions) == (4, 1, "as it is: 4")
+    assert [*row.origins.values()] == [["4", "5", "6", "7"]]
     assert (row.launches_low_ms, row.launches_high_ms, row.paper_ms) == (4.0, 7.0, 14.828)
 
 

@@ -1,0 +1,108 @@
+"""Columns of the table of differences from the paper, by kind of row."""
+
+from __future__ import annotations
+
+from analysis.cellcolumns import CELL, FLAGS, ORIGIN, WALL, WALL_ENDS
+from analysis.form import Column
+
+PLACE = tuple(CELL[name] for name in ("gpu", "model", "ctx"))
+LEAST = Column("least", "step_wall_ms_least", ".2f", unit="ms", help="least step of a session")
+MOST = Column("most", "step_wall_ms_most", ".2f", unit="ms", help="largest step of a session")
+SPLIT_COLUMNS = (
+    *PLACE,
+    *(CELL[name] for name in ("runtime", "cache", "options")),
+    Column("attention", "attention_backend", help="software: backend of attention, by the names of its kernels"),
+    Column("n", "sessions", "d", help="number of sessions"),
+    Column("hosts", "hosts", "d", help="number of hosts (machine and card) that the sessions ran on"),
+    WALL,
+    *WALL_ENDS[:2],
+    LEAST,
+    MOST,
+    Column("paper ms", "paper_ms", ".2f", unit="ms", help="the paper's step of the same runtime on this card"),
+    Column("paper's source", "paper_source", help="`A/B`, or `R_floor` for a step that follows from an R_floor"),
+    Column("reading", "reading_ms", ".2f", unit="ms", help="card: time to read the bytes at its measured bandwidth"),
+    Column("kernels", "kernels_ms", ".2f", unit="ms", help="card: time in which kernels run, reading included"),
+    Column("outside", "outside_ms", ".2f", unit="ms", help="time of the step in which no kernel runs"),
+    Column("by host", "host_ms", ".2f", unit="ms", help="host: part of it for launches (eager) and the read-back"),
+    Column("by length", "new_length_ms", ".2f", unit="ms", help="software: part of it for a new context length"),
+    Column("open", "open_ms", ".2f", unit="ms", help="part of it that passes which disagree do not attribute"),
+    Column("kernels a step", "kernels_per_step", ".0f", help="software: number of kernels that a step launches"),
+    Column("launch µs", "launch_us", ".2f", unit="µs", help="host: launch overhead of an empty kernel"),
+    Column("read share", "read_share", ".2f", unit="1", help="card: measured read bandwidth over the datasheet's"),
+    FLAGS,
+    Column("cause", "cause", optional=True, help="what the records show about the difference from the paper's step"),
+    ORIGIN,
+)
+CONTRAST_COLUMNS = (
+    *PLACE,
+    *(CELL[name] for name in ("runtime", "cache")),
+    Column("field", "field", help="the field in which two rows differ; the other fields are those of the first row"),
+    Column("first", "first", help="value of that field in the first row"),
+    Column("second", "second", help="value of that field in the second row"),
+    Column("part", "part", help="what the field changes: card and host, software, or launches; and what else differs"),
+    Column("attention", "attention", help="software: backend of attention of both rows"),
+    Column("n", "sessions", "d", help="number of sessions of the row with fewer"),
+    Column("first ms", "step_first_ms", ".2f", unit="ms", help="step of the first row"),
+    Column("second ms", "step_second_ms", ".2f", unit="ms", help="step of the second row"),
+    Column("Δ step", "step_ms", "+.2f", unit="ms", help="second step minus first"),
+    Column("Δ kernels", "kernels_ms", "+.2f", unit="ms", help="change of the time in which kernels run"),
+    Column("Δ reading", "reading_ms", "+.2f", unit="ms", help="change of the time to read the bytes"),
+    Column("Δ outside", "outside_ms", "+.2f", unit="ms", help="change of the time in which no kernel runs"),
+    Column("Δ kernels a step", "kernels_per_step", "+.0f", help="change of the number of kernels per step"),
+    Column("steps apart", "decided", help="whether the intervals or ranges of both steps are disjoint"),
+    FLAGS,
+    ORIGIN,
+)
+DERIVED_COLUMNS = (
+    *PLACE,
+    Column("from", "source", help="A/Bs, or rows that were not measured in alternation"),
+    Column("dynamic / static", "cache_ratio", ".3f", unit="1", help="eager step with a growing cache over static"),
+    Column("eager / graph", "graph_ratio", ".3f", unit="1", help="eager step over graph step, both static"),
+    Column("product (derived)", "product", ".3f", unit="1", help="derived, not measured: product of both ratios"),
+    Column("product low", "product_low", ".3f", unit="1", help="lower end of the product, from the ends of the ratios"),
+    Column("product high", "product_high", ".3f", unit="1", help="upper end of the product"),
+    Column("n", "sessions", "d", help="number of sessions of the arm or row with the fewest"),
+    Column("missing", "missing", help="A/Bs (or rows) that are missing"),
+    FLAGS,
+    ORIGIN,
+)
+CONDITION_COLUMNS = (
+    *PLACE,
+    *(CELL[name] for name in ("runtime", "cache", "options")),
+    Column("condition of the host", "condition", help="the declared condition of the sessions, or the host as it is"),
+    Column("n", "sessions", "d", help="number of sessions"),
+    Column("hosts", "hosts", "d", help="number of hosts (machine and card) that the sessions ran on"),
+    WALL,
+    LEAST,
+    MOST,
+    Column("× as it is", "ratio", ".3f", unit="1", help="step over that on the same hosts as they are"),
+    Column("× low", "ratio_low", ".3f", unit="1", help="lower end of that ratio: range; interval from five sessions"),
+    Column("× high", "ratio_high", ".3f", unit="1", help="upper end of that ratio"),
+    Column("kernels", "kernels_ms", ".2f", unit="ms", help="card: time in which kernels run, reading included"),
+    Column("kernels a step", "kernels_per_step", ".0f", help="software: number of kernels that a step launches"),
+    Column("launch µs", "launch_us", ".2f", unit="µs", help="host: launch overhead of an empty kernel"),
+    Column("processors", "cores", ".0f", help="processors that the worker ran on"),
+    Column("of", "allowed_cores", ".0f", help="processors that the worker could have used"),
+    Column("neighbours", "neighbours", ".0f", help="processes that computed beside it"),
+    Column("their use", "neighbour_cores", ".2f", help="processors that these used on average"),
+    FLAGS,
+    ORIGIN,
+)
+LAUNCH_COLUMNS = (
+    Column("sessions", "sessions", "d", help="number of eager sessions that the line is fitted to"),
+    Column("hosts", "hosts", "d", help="number of hosts that they ran on"),
+    Column("condition of the host", "conditions", help="number of sessions by declared condition of the host"),
+    Column("launches from", "launches_low_ms", ".2f", unit="ms", help="least kernels per step times launch overhead"),
+    Column("launches to", "launches_high_ms", ".2f", unit="ms", help="most kernels per step times launch overhead"),
+    Column("slope", "slope", ".2f", unit="1", help="ms of a step per ms of launches"),
+    Column("slope low", "slope_low", ".2f", unit="1", help="lower end of the slope's 95 % confidence interval"),
+    Column("slope high", "slope_high", ".2f", unit="1", help="upper end of the slope's interval"),
+    Column("intercept", "intercept_ms", ".2f", unit="ms", help="the line at launches of 0"),
+    Column("residual", "residual_ms", ".2f", unit="ms", help="standard deviation of the sessions about the line"),
+    Column("R²", "r2", ".3f", unit="1", help="share of the variance of the steps that the line explains"),
+    Column("µs for the paper's step", "launch_us", ".2f", unit="µs", help="launch overhead at which it is reached"),
+    Column("µs low", "launch_us_low", ".2f", unit="µs", help="lower end of its 95 % interval (Fieller)"),
+    Column("µs high", "launch_us_high", ".2f", unit="µs", help="upper end of its interval"),
+    Column("told", "told", help="whether the launch overhead of the paper's step can be told, or why not"),
+    ORIGIN,
+)
