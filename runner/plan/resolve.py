@@ -145,7 +145,7 @@ def paired(request: Request, installed: Installed) -> Paired:
     chosen = _protocol(request)
     cell = _cell(request, device, model, _ctx(request.ctx, device.kind, model, chosen))
     pairs.check(cell)
-    pairs.check_protocol(request.protocol, chosen, cell.cache)
+    pairs.check_protocol(request, chosen, cell.cache)
     pairs.check_home(cell.kernel, request.stack, card)
     return Paired(card, device, model, chosen, cell)
 
@@ -180,7 +180,8 @@ def _protocol(request: Request) -> Protocol:
     name = _chosen("protocol", request.protocol, DEFAULT_PROTOCOL)
     warmup = None if request.warmup == AUTO else fieldvalues.number("warmup", request.warmup)
     steps = None if request.steps == AUTO else fieldvalues.number("steps", request.steps)
-    return protocol.choose(name, warmup, steps)
+    windows = None if request.windows == AUTO else fieldvalues.number("windows", request.windows)
+    return protocol.choose(name, warmup, steps, windows)
 
 
 def _ctx(text: str, kind: str, model: Model, counts: Protocol) -> int:
