@@ -15,6 +15,7 @@ from runner.declarations import KernelDeclaration
 from runner.errors import BadPair
 from runner.plan.remedies import Changes, Unpaired
 from runner.plan.request import Request
+from runner.record import recordsize
 from runner.record.flags import UNTRIED_KERNEL
 from runner.registry import DEVICE, KERNEL, RUNTIME, Conflict
 
@@ -109,7 +110,9 @@ def check_home(name: str, stack: str, card: InstalledGpu | None) -> None:
 
 
 def check_protocol(request: Request, protocol: Protocol, cache: str) -> None:
-    """Raises Unpaired if the requested protocol cannot measure a cell with this cache."""
+    """Raises Unpaired if the requested protocol cannot measure a cell with this cache, BadValue if its record might be
+    too large to be read."""
+    recordsize.check(protocol)
     if reason := protocol.refuses(cache):
         field, one_window = (PROTOCOL, "tail") if request.windows == AUTO else (WINDOWS, "1")
         text = f"{field}={getattr(request, field)} does not go with cache={cache}: {reason}"

@@ -178,10 +178,9 @@ def _model(name: str, kind: str) -> Model:
 
 def _protocol(request: Request) -> Protocol:
     name = _chosen("protocol", request.protocol, DEFAULT_PROTOCOL)
-    warmup = None if request.warmup == AUTO else fieldvalues.number("warmup", request.warmup)
-    steps = None if request.steps == AUTO else fieldvalues.number("steps", request.steps)
-    windows = None if request.windows == AUTO else fieldvalues.number("windows", request.windows)
-    return protocol.choose(name, warmup, steps, windows)
+    counts = {"warmup": request.warmup, "steps": request.steps, "windows": request.windows}
+    numbers = (None if text == AUTO else fieldvalues.number(field, text) for field, text in counts.items())
+    return protocol.choose(name, *numbers)
 
 
 def _ctx(text: str, kind: str, model: Model, counts: Protocol) -> int:
