@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from runner.ab import arms
 from runner.ab.arms import Pair
 from runner.cell import catalogue
+from runner.cell.protocol import CUSTOM
 from runner.cell.vocabulary import AUTO
 from runner.errors import BadCheckpoint, BadValue, DecodeFloorError, Infeasible
 from runner.plan import absent, fit
@@ -40,14 +41,16 @@ class Planned:
 
     @property
     def title(self) -> str:
-        """Returns the cell in a few words; for an A/B its arms and what they share."""
+        """Returns the cell in a few words; for an A/B its arms and what they share. A protocol with counts of its own
+        is named, as a study may measure a cell with several."""
         if not self.plans:
             return " ".join(text for text in vars(self.entry.request).values() if text != AUTO)
+        condition, protocol = self.plans[0].host_condition, self.plans[0].protocol
+        measured_as = (*([condition.text] if condition else []), *([protocol.title] if protocol.name == CUSTOM else []))
         if self.pair is None:
-            condition = self.plans[0].host_condition
-            return " ".join((self.plans[0].cell.title, *([condition.text] if condition else [])))
+            return " ".join((self.plans[0].cell.title, *measured_as))
         a, b = (plan.cell for plan in self.plans)
-        shared = " ".join((*(word for word in a.words if word in b.words), a.gpu))
+        shared = " ".join((*(word for word in a.words if word in b.words), a.gpu, *measured_as))
         field = self.pair.field
         return f"A/A {shared}" if field == NONE else f"A/B {self.pair.a.value}/{self.pair.b.value} {shared}"
 

@@ -110,6 +110,8 @@ def test_the_same_cell_in_another_number_of_windows_is_another_entry() -> None:
     found = plan_study(study(*entries), ThisMachine(()))
     assert len({each.keys for each in found}) == 1
     assert [each.plans[0].protocol.windows for each in found] == [10, 20, 40]
+    cell = found[0].title
+    assert [each.title for each in found[1:]] == [f"{cell} custom-5-20x300", f"{cell} custom-5-40x300"]
     with pytest.raises(BadValue, match="again"):
         plan_study(study(*entries, entry(cache="static", protocol="tail-long", windows="10")), ThisMachine(()))
 
