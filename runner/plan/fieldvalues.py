@@ -26,6 +26,7 @@ DESCRIPTIONS = {
     "protocol": "number of warm-up and timed steps",
     "steps": "timed steps instead of the protocol's",
     "warmup": "warm-up steps instead of the protocol's",
+    "windows": "windows of the wall pass instead of the protocol's, each restarted at ctx",
     "seed": "seed of the random prompt",
     "where": "here (this interpreter), container (required), or auto (a container if its image is present)",
     "device": "index or UUID of the GPU, if there are several",
@@ -37,7 +38,7 @@ DESCRIPTIONS = {
     "session is in no table of steps",
 }
 """Field of a request → its description."""
-LEAST = {"ctx": 1, "steps": 1, "warmup": 1, "seed": 0}
+LEAST = {"ctx": 1, "steps": 1, "warmup": 1, "windows": 1, "seed": 0}
 """Fields that are whole numbers, each with its least value."""
 
 
