@@ -66,7 +66,7 @@ class Job:
     explain: bool = False
     """compare layer by layer with the reference, after all timed passes"""
     energy: bool = False
-    """measure the energy of a step, after all timed passes"""
+    """measure the energy of a step in a pass of its own"""
     host_condition: HostCondition | None = None
     """condition of the host that the worker brings about; None for the host as it is"""
 

@@ -13,8 +13,9 @@ from runner.counts import counted
 from runner.hostcondition import condition
 from runner.layout import WIDTH, line
 from runner.record import derive
+from runner.record import energy as rules
 from runner.record.flags import FLAG_MEANINGS
-from runner.record.sections.energy import COUNTER, POWER_SAMPLES, Energy, NoEnergy, StepsStretch
+from runner.record.sections.energy import COUNTER, POWER_SAMPLES, Energy, NoEnergy
 from runner.record.sections.gate import GateVersion1, GateVersion2
 from runner.record.sections.quantities import Floor
 from runner.record.sections.surroundings import Cost
@@ -59,12 +60,7 @@ def _energy(record: MeasuredRecord) -> Iterator[str]:
         share = energy.uncertainty_above_idle
         error = "" if share is None else f" (± {100 * share:.1f} %)"
         yield f"{energy.joules_per_token_above_idle:.3f} J/token above the idle card{error}"
-        yield f"steps of {_step_ms(energy.steps):.3f} ms while it was measured"
-
-
-def _step_ms(steps: StepsStretch) -> float:
-    """Returns the mean time of a step in a stretch, in ms."""
-    return 1e3 * (steps.seconds - steps.gaps_s) / steps.count
+        yield f"steps of {rules.step_ms(energy.steps):.3f} ms while it was measured"
 
 
 _SOURCES = {COUNTER: "", POWER_SAMPLES: ", from samples of power: the card has no energy counter"}

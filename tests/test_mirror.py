@@ -60,6 +60,7 @@ OF_NO_MODULE = {
     "tests/runner/machine/test_nvml_library.py",
     "tests/runner/record/test_disagreement.py",
     "tests/runner/record/test_hidden.py",
+    "tests/runner/commands/test_windows_for_real.py",
     "tests/runner/record/test_record_schema.py",
     "tests/runner/record/verify/test_tampered.py",
     "tests/runner/redaction/test_published.py",

@@ -82,20 +82,22 @@ NAMED = {
 }
 
 
-def choose(name: str, warmup: int | None, steps: int | None) -> Protocol:
+def choose(name: str, warmup: int | None, steps: int | None, windows: int | None = None) -> Protocol:
     """Returns the named protocol with overrides. Raises BadValue for too few steps."""
     base = NAMED[name]
     chosen_warmup = base.warmup if warmup is None else warmup
     chosen_steps = base.steps if steps is None else steps
+    chosen_windows = base.windows if windows is None else windows
     if chosen_warmup < 1:
         raise BadValue(f"warmup={chosen_warmup}: at least 1 warm-up step is needed")
     if chosen_steps < MINIMUM_STEPS:
         raise BadValue(f"steps={chosen_steps} is too few: the stationarity check needs at least {MINIMUM_STEPS}")
-    if name in TAILS and chosen_steps * base.windows < TAIL_STEPS[90]:
+    if chosen_windows < 1:
+        raise BadValue(f"windows={chosen_windows}: at least 1 window is needed")
+    if name in TAILS and chosen_steps * chosen_windows < TAIL_STEPS[90]:
         raise BadValue(
             f"steps={chosen_steps} is too few for a tail: p90 needs {TAIL_STEPS[90]}, p95 {TAIL_STEPS[95]}, "
             f"p99 {TAIL_STEPS[99]} steps at 95 % confidence"
         )
-    if (chosen_warmup, chosen_steps) == (base.warmup, base.steps):
-        return base
-    return replace(base, name=CUSTOM, warmup=chosen_warmup, steps=chosen_steps)
+    chosen = replace(base, warmup=chosen_warmup, steps=chosen_steps, windows=chosen_windows)
+    return base if chosen == base else replace(chosen, name=CUSTOM)

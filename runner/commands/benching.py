@@ -14,6 +14,7 @@ from runner.cell.vocabulary import AUTO, CPU
 from runner.commands.options import ANY_PATH, REQUEST_HELP, timeout_option
 from runner.commands.start import Start
 from runner.errors import InvalidSession
+from runner.launch.process import DEFAULT_TIMEOUT_S
 from runner.machine import nvml
 from runner.plan.request import Request
 
@@ -30,7 +31,7 @@ RUNTIMES = "eager,graph,compile,fused"
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="passes of each runtime")
 @click.option("--steps", default="64", show_default=True, help="timed steps of a pass")
 @click.option("--out", type=ANY_PATH, help=f"write the result here [default: {FOLDER}/GPU-MODEL-CTX-TIME.json]")
-@timeout_option
+@timeout_option(DEFAULT_TIMEOUT_S, True)
 @click.pass_obj
 def bench(
     start: Start,

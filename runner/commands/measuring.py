@@ -50,7 +50,7 @@ def cell(
     sessions: int,
     explain_gate: bool,
     share_host: bool,
-    timeout: float,
+    timeout: float | None,
     as_json: bool,
     **request: str,
 ) -> None:
@@ -94,7 +94,7 @@ def ab(
     extension: int,
     spool: Path | None,
     share_host: bool,
-    timeout: float,
+    timeout: float | None,
     **request: str,
 ) -> None:
     """Measures two cells that differ in one field, alternately. The same command continues an interrupted

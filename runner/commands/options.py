@@ -20,6 +20,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 ANY_PATH = click.Path(path_type=Path, readable=False)  # checked later, for a message that names its purpose
 LONGEST_TIMEOUT_S = 7 * 24 * 3600
+SESSION_TIMEOUT = (
+    f"{process.DEFAULT_TIMEOUT_S:g}, or {process.STEP_TIMEOUT_S:g} for each step of the wall pass if that is more"
+)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="print one JSON object (docs/json.md) and nothing else"
 )
@@ -71,21 +74,23 @@ def request_options(function: Function) -> Function:
     return function
 
 
-def _timeout(_context: click.Context, _option: click.Parameter, seconds: float) -> float:
-    """Returns the timeout if the operating system can wait that long. Rejects NaN."""
-    if not 0 < seconds <= LONGEST_TIMEOUT_S:
+def _timeout(_context: click.Context, _option: click.Parameter, seconds: float | None) -> float | None:
+    """Returns the timeout, if one is given and the operating system can wait that long. Rejects NaN."""
+    if seconds is not None and not 0 < seconds <= LONGEST_TIMEOUT_S:
         raise click.BadParameter(f"{seconds:g} must be more than 0 and at most {LONGEST_TIMEOUT_S} seconds (7 days)")
     return seconds
 
 
-timeout_option = click.option(
-    "--timeout",
-    type=float,
-    callback=_timeout,
-    default=process.DEFAULT_TIMEOUT_S,
-    show_default=True,
-    help="seconds after which a worker is stopped",
-)
+def timeout_option(default: float | None, shown: bool | str) -> Callable[[Function], Function]:
+    """Returns the option `--timeout`, whose help shows its default, as it is or in these words."""
+    return click.option(
+        "--timeout",
+        type=float,
+        callback=_timeout,
+        default=default,
+        show_default=shown,
+        help="seconds after which a worker is stopped",
+    )
 
 
 def session_options(function: Function) -> Function:
@@ -95,7 +100,7 @@ def session_options(function: Function) -> Function:
         click.option(
             "--share-host", is_flag=True, help="do not wait for other sessions on this host; the record is flagged"
         ),
-        timeout_option,
+        timeout_option(None, SESSION_TIMEOUT),
     )
     for option in reversed(options):
         function = option(function)

@@ -15,7 +15,7 @@ from runner.record.spool import DEFAULT_SPOOL
 
 
 def session_settings(
-    run: store.EntryRun | None, spool: Path | None, share_host: bool, timeout_s: float, shown: Display
+    run: store.EntryRun | None, spool: Path | None, share_host: bool, timeout_s: float | None, shown: Display
 ) -> Settings:
     """Returns the settings of a command's sessions: without `spool` they are committed to the store.
 

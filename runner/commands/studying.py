@@ -76,7 +76,7 @@ def study(
     address: str,
     spool: Path | None,
     share_host: bool,
-    timeout: float,
+    timeout: float | None,
 ) -> None:
     """Measures the missing sessions of the studies in these files. The same command continues an interrupted study."""
     studies = studyfile.read_all(files)

@@ -39,12 +39,13 @@ class Terms:
     """The conditions of an order.
 
     `tree_key` is that of the driver's code. A node does not begin a session that would end after `end_ms` (milliseconds
-    since the epoch) if it takes `expected_s` for each of the order's sessions.
+    since the epoch) if it takes `expected_s` for each of the order's sessions. `timeout_s` None is the time that the
+    protocol needs.
     """
 
     tree_key: str
     share_host: bool
-    timeout_s: float
+    timeout_s: float | None
     end_ms: int | None = None
     expected_s: float | None = None
 

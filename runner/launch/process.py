@@ -21,6 +21,7 @@ from typing import Any
 
 from runner import failures
 from runner.cell.jsonform import to_json
+from runner.cell.protocol import Protocol
 from runner.errors import (
     DecodeFloorError,
     Failure,
@@ -45,7 +46,8 @@ from runner.redaction import privatepaths
 from runner.redaction.privatepaths import Hidden
 from runner.redaction.redact import redact
 
-DEFAULT_TIMEOUT_S = 1800.0
+DEFAULT_TIMEOUT_S, STEP_TIMEOUT_S = 1800.0, 0.6
+"""Seconds after which a worker is stopped, and those of each step of the wall pass if they are more."""
 GRACE_S = 5.0
 LAST_LINES = 40
 LINE_LIMIT = 400  # characters kept of one line, so that a record stays small
@@ -123,6 +125,11 @@ def _parsed_error(text: str) -> Cause | None:
         return Cause(str(error["reason"]), str(error["message"]))
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def default_timeout_s(counts: Protocol) -> float:
+    """Returns the seconds after which the worker of a session with this protocol is stopped."""
+    return max(DEFAULT_TIMEOUT_S, STEP_TIMEOUT_S * counts.steps * counts.windows)
 
 
 def run_worker(job: Job, timeout_s: float, on_phase: OnPhase, worker: Worker) -> SessionRecord:

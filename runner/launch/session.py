@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from runner import errors
-from runner.cell import protocol
 from runner.cell.vocabulary import AUTO, CPU
 from runner.checkpoints import checkpoint, readable
 from runner.errors import DecodeFloorError, Failure, Infeasible, InvalidSession, Stopped
@@ -27,12 +26,11 @@ from runner.machine import host, hostlock, nvml
 from runner.plan import fit
 from runner.plan.request import Request
 from runner.plan.resolve import Plan, resolve
-from runner.record import expected, record, sidecar, spool
+from runner.record import expected, record, recordsize, sidecar, spool
 from runner.record.flags import SHARED_CARD, SHARED_HOST
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
 SESSION_ID_LENGTH = 16
-RECORD_BYTES, RECORD_BYTES_PER_STEP = 1 << 16, 128
 
 Commit = Callable[[SessionRecord, str | None, Path], str]
 """(record, id of the run that `mlflow run` made or None, the record's file) → id of the run in the store."""
@@ -78,15 +76,15 @@ class Display(Protocol):
 class Settings:
     """The settings of sessions.
 
-    `commit` None leaves records in the spool. `run` is the run that MLflow made. `explain` makes the worker compare its
-    step with the reference layer by layer.
+    `commit` None leaves records in the spool. `run` is the run that MLflow made. `timeout_s` None is the time that the
+    protocol needs. `explain` makes the worker compare its step with the reference layer by layer.
     """
 
     spool: Path
     commit: Commit | None
     run: OpenRun | None
     share_host: bool
-    timeout_s: float
+    timeout_s: float | None
     display: Display
     explain: bool = False
 
@@ -127,7 +125,10 @@ def run_session(request: Request, index: int, started_ms: int, settings: Setting
     path = Path(job.record_path)
     sidecar.forget_runs(spool.clear_abandoned(path.parent))
     expected_s = expected.expected_s(path.parent, plan.cell, plan.protocol)
-    with spool.reserved(path, _reserve_bytes(plan.protocol)), settings.display.session(plan.title, expected_s):
+    with (
+        spool.reserved(path, recordsize.most_bytes(plan.protocol)),
+        settings.display.session(plan.title, expected_s),
+    ):
         if settings.run is not None:
             sidecar.remember_run(path, settings.run.id)
         # a cell that can never fit does not wait for the host
@@ -141,11 +142,6 @@ def _skipped_cards(request: Request, installed: nvml.Gpus) -> Iterator[str]:
     """Yields why `auto` could not use a card: the selected card may not be the intended one."""
     if request.device == AUTO:
         yield from (card.obstacle for card in installed if card.obstacle is not None)
-
-
-def _reserve_bytes(counts: protocol.Protocol) -> int:
-    """Returns more bytes than a record has: sections of at most 64 KiB, and one time per step and pass."""
-    return RECORD_BYTES + counts.steps * counts.windows * RECORD_BYTES_PER_STEP
 
 
 @contextmanager
@@ -200,7 +196,8 @@ def _measured(job: Job, plan: Plan, place: Place, settings: Settings) -> Session
     with readable.checked(f"weights={job.request['weights']}"):
         folder = None if plan.checkpoint is None else os.path.realpath(checkpoint.fetch(plan.checkpoint))
     ready = replace(job, checkpoint=folder, given_flags=(*job.given_flags, *_flags_before_start(job, place)))
-    return process.run_worker(ready, settings.timeout_s, settings.display.phase, _worker(ready, place))
+    timeout_s = process.default_timeout_s(plan.protocol) if settings.timeout_s is None else settings.timeout_s
+    return process.run_worker(ready, timeout_s, settings.display.phase, _worker(ready, place))
 
 
 def _flags_before_start(job: Job, place: Place) -> tuple[str, ...]:

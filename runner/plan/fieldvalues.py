@@ -26,18 +26,19 @@ DESCRIPTIONS = {
     "protocol": "number of warm-up and timed steps",
     "steps": "timed steps instead of the protocol's",
     "warmup": "warm-up steps instead of the protocol's",
+    "windows": "windows of the wall pass instead of the protocol's, each restarted at ctx",
     "seed": "seed of the random prompt",
     "where": "here (this interpreter), container (required), or auto (a container if its image is present)",
     "device": "index or UUID of the GPU, if there are several",
     "study": "name of the session's study",
     "options": "name:value,name:value, options of the runtime and of synthetic weights",
     "stack": "pinned package versions",
-    "energy": "measure the energy of a step after all timed passes",
+    "energy": "measure the energy of a step in a pass of its own",
     "host_condition": "pinned:K (the worker runs on K processors) or busy:N (N processes compute beside it); such a "
     "session is in no table of steps",
 }
 """Field of a request → its description."""
-LEAST = {"ctx": 1, "steps": 1, "warmup": 1, "seed": 0}
+LEAST = {"ctx": 1, "steps": 1, "warmup": 1, "windows": 1, "seed": 0}
 """Fields that are whole numbers, each with its least value."""
 
 

@@ -14,13 +14,15 @@ from runner.cell.vocabulary import AUTO, CUDA
 from runner.declarations import KernelDeclaration
 from runner.errors import BadPair
 from runner.plan.remedies import Changes, Unpaired
+from runner.plan.request import Request
+from runner.record import recordsize
 from runner.record.flags import UNTRIED_KERNEL
 from runner.registry import DEVICE, KERNEL, RUNTIME, Conflict
 
 if TYPE_CHECKING:
     from runner.machine.installedgpu import InstalledGpu
 
-QUANT, STACK, PROTOCOL, CACHE = "quant", "stack", "protocol", "cache"
+QUANT, STACK, PROTOCOL, WINDOWS, CACHE = "quant", "stack", "protocol", "windows", "cache"
 
 
 def check(cell: Cell) -> None:
@@ -107,11 +109,14 @@ def check_home(name: str, stack: str, card: InstalledGpu | None) -> None:
         raise Unpaired(f"kernel={name} needs compute capability {needed} or more, and {has}", *_other_kernels())
 
 
-def check_protocol(name: str, protocol: Protocol, cache: str) -> None:
-    """Raises Unpaired if the protocol, requested by this name, cannot measure a cell with this cache."""
+def check_protocol(request: Request, protocol: Protocol, cache: str) -> None:
+    """Raises Unpaired if the requested protocol cannot measure a cell with this cache, BadValue if its record might be
+    too large to be read."""
+    recordsize.check(protocol)
     if reason := protocol.refuses(cache):
-        text = f"protocol={name} does not go with cache={cache}: {reason}"
-        raise Unpaired(text, [{PROTOCOL: "tail"}, {CACHE: "static"}])
+        field, one_window = (PROTOCOL, "tail") if request.windows == AUTO else (WINDOWS, "1")
+        text = f"{field}={getattr(request, field)} does not go with cache={cache}: {reason}"
+        raise Unpaired(text, [{field: one_window}, {CACHE: "static"}])
 
 
 def flags(kernel: str, card: InstalledGpu | None) -> tuple[str, ...]:

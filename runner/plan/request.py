@@ -39,6 +39,7 @@ class Request:
     protocol: str = AUTO
     steps: str = AUTO
     warmup: str = AUTO
+    windows: str = AUTO
     seed: str = AUTO
     where: str = AUTO
     device: str = AUTO

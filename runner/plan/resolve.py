@@ -57,8 +57,14 @@ class Plan:
 
     @property
     def title(self) -> str:
-        """Returns the cell, and the condition of the host if there is one, in a few words."""
-        return " ".join((self.cell.title, *([self.host_condition.text] if self.host_condition else [])))
+        """Returns the cell, and how it is measured, in a few words."""
+        return " ".join((self.cell.title, *self.measured_as))
+
+    @property
+    def measured_as(self) -> tuple[str, ...]:
+        """Returns the condition of the host if there is one, and a protocol with counts of its own."""
+        condition = () if self.host_condition is None else (self.host_condition.text,)
+        return (*condition, self.protocol.title) if self.protocol.name == protocol.CUSTOM else condition
 
     def job(self, session_id: str, requested: dict[str, str], index: int, started_ms: int, started_s: float) -> Job:
         """Returns the job of one session, which has no checkpoint, container and record's path yet.
@@ -150,7 +156,7 @@ def paired(request: Request, installed: Installed) -> Paired:
     chosen = _protocol(request)
     cell = _cell(request, device, model, _ctx(request.ctx, device.kind, model, chosen))
     pairs.check(cell)
-    pairs.check_protocol(request.protocol, chosen, cell.cache)
+    pairs.check_protocol(request, chosen, cell.cache)
     pairs.check_home(cell.kernel, request.stack, card)
     return Paired(card, device, model, chosen, cell)
 
@@ -183,9 +189,9 @@ def _model(name: str, kind: str) -> Model:
 
 def _protocol(request: Request) -> Protocol:
     name = _chosen("protocol", request.protocol, DEFAULT_PROTOCOL)
-    warmup = None if request.warmup == AUTO else fieldvalues.number("warmup", request.warmup)
-    steps = None if request.steps == AUTO else fieldvalues.number("steps", request.steps)
-    return protocol.choose(name, warmup, steps)
+    counts = {"warmup": request.warmup, "steps": request.steps, "windows": request.windows}
+    numbers = (None if text == AUTO else fieldvalues.number(field, text) for field, text in counts.items())
+    return protocol.choose(name, *numbers)
 
 
 def _ctx(text: str, kind: str, model: Model, counts: Protocol) -> int:

@@ -70,6 +70,11 @@ def joules(readings: Readings) -> float:
     return math.fsum(gap_s * sum(ends) / 2 for gap_s, ends in zip(gaps_s, pairwise(power_w), strict=False))
 
 
+def step_ms(steps: StepsStretch) -> float:
+    """Returns the mean time of a step in ms, without restarts and readings."""
+    return 1e3 * (steps.seconds - steps.gaps_s) / steps.count
+
+
 def watts(readings: Readings) -> float:
     """Returns the mean power in W."""
     return joules(readings) / seconds(readings)

@@ -14,7 +14,7 @@ UNTRIED_KERNEL = "untried-kernel"
 SHARED_HOST, SHARED_CARD = "shared-host", "shared-card"
 DISTURBED, PASSES_DISAGREE = "disturbed", "passes-disagree"
 HOST_CONDITION = "host-condition"
-SAMPLED_POWER = "power-samples"
+SAMPLED_POWER, ENERGY_DISAGREES = "power-samples", "energy-disagrees"
 GATE_1 = "gate-1"
 MIXED_HOST, WIDE_RANGE = "mixed-host", "wide-range"
 OTHER_HOST, OTHER_ENV = "other-host", "other-env"
@@ -46,6 +46,12 @@ FLAGS = (
     ),
     Flag("drifting", "the last third of the steps differs from the first by more than 5 %", MEASURED),
     Flag("driver-allocations", "memory was allocated from the driver inside a timed window", MEASURED),
+    Flag(
+        ENERGY_DISAGREES,
+        "its steps took over 5 % more or less time while energy was measured than in the timed pass: its joules are of "
+        "another step",
+        MEASURED,
+    ),
     Flag(
         GATE_1,
         "judged by the first version of the gate, which did not check every timed step: measure it again",

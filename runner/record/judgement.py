@@ -5,17 +5,24 @@ Reasons make a session invalid: it is kept, but never enters a table. Flags mark
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from runner import registry
 from runner.cell import attention, floors
 from runner.cell.cell import Cell
 from runner.cell.fieldtypes import value_or_none
 from runner.record import gaterules, heldbytes
-from runner.record.flags import DISTURBED, HOST_CONDITION, PASSES_DISAGREE, SAMPLED_POWER, SHARED_CARD
+from runner.record.flags import (
+    DISTURBED,
+    ENERGY_DISAGREES,
+    HOST_CONDITION,
+    PASSES_DISAGREE,
+    SAMPLED_POWER,
+    SHARED_CARD,
+)
 from runner.record.gaterules import NOT_FINITE, is_explained
-from runner.record.metrics import passes_disagreement
+from runner.record.metrics import energy_disagreement, passes_disagreement
 from runner.record.sections.energy import POWER_SAMPLES, Energy
 from runner.record.sections.gate import Gate, Likeness, NotFinite
 from runner.record.sections.passes import Window, timed_passes
@@ -23,7 +30,7 @@ from runner.record.sections.surroundings import Limits, Snapshots
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
 R_FLOOR_LIMIT = 1.02
-DISAGREEMENT_LIMIT = 0.1
+DISAGREEMENT_LIMIT, ENERGY_DISAGREEMENT_LIMIT = 0.1, 0.05
 DRIFT_LIMIT = 0.05
 BUSY_HOST_CORES = 0.5
 DISTURBED_SHARE = 0.25
@@ -34,6 +41,7 @@ LIMITS = Limits(
     other_cpu_cores=BUSY_HOST_CORES,
     disturbed_share=DISTURBED_SHARE,
     passes_disagreement=DISAGREEMENT_LIMIT,
+    energy_disagreement=ENERGY_DISAGREEMENT_LIMIT,
     verify_extra_bytes=VERIFY_LIMIT_BYTES,
 )
 """Limits of this version, as a record states them."""
@@ -170,9 +178,33 @@ def _is_disturbed(record: MeasuredRecord) -> bool:
     return limit is not None and other_cores is not None and other_cores / cores >= limit
 
 
-def _passes_disagree(record: MeasuredRecord) -> bool:
-    """Returns whether passes over the same context lengths differ by more than `DISAGREEMENT_LIMIT`."""
-    return (passes_disagreement(record) or 0) > DISAGREEMENT_LIMIT
+@dataclass(frozen=True)
+class Agreement:
+    """Passes that should agree. Older records lack the limit, and thus the flag: it is only displayed."""
+
+    limit: str
+    """name of the limit in a record"""
+    difference: Callable[[MeasuredRecord], float | None]
+
+    def is_judged(self, record: MeasuredRecord) -> bool:
+        """Returns whether the session was judged by this limit."""
+        return value_or_none(getattr(record.limits, self.limit)) is not None
+
+    def is_broken(self, record: MeasuredRecord) -> bool:
+        """Returns whether the difference exceeds the limit of this version."""
+        limit: float = getattr(LIMITS, self.limit)
+        return (self.difference(record) or 0) > limit
+
+
+AGREEMENTS = {
+    ENERGY_DISAGREES: Agreement("energy_disagreement", energy_disagreement),
+    PASSES_DISAGREE: Agreement("passes_disagreement", passes_disagreement),
+}
+"""By the flag of a session whose passes do not agree."""
+
+
+def _disagrees(flag: str, record: MeasuredRecord) -> bool:
+    return AGREEMENTS[flag].is_judged(record) and AGREEMENTS[flag].is_broken(record)
 
 
 def flags(record: MeasuredRecord) -> list[str]:
@@ -181,12 +213,13 @@ def flags(record: MeasuredRecord) -> list[str]:
         "driver-allocations": record.cell.cache == "dynamic"
         and any(window.segments for window in _windows(record).values()),
         "drifting": abs(record.latency.drift) > DRIFT_LIMIT,
+        ENERGY_DISAGREES: _disagrees(ENERGY_DISAGREES, record),
         "imprecise": gaterules.is_imprecise(record.gate),
         DISTURBED: _is_disturbed(record),
         "host-busy": (record.passes.wall.other_cpu_cores or 0) > BUSY_HOST_CORES,
         HOST_CONDITION: bool(record.host_condition),
         "in-cache": fits_in_cache(record),
-        PASSES_DISAGREE: value_or_none(record.limits.passes_disagreement) is not None and _passes_disagree(record),
+        PASSES_DISAGREE: _disagrees(PASSES_DISAGREE, record),
         SAMPLED_POWER: isinstance(record.energy, Energy) and record.energy.source == POWER_SAMPLES,
         "probe-low": (record.floor.r_floor_achievable or 0) > R_FLOOR_LIMIT,
         SHARED_CARD: is_shared(record.snapshots),
@@ -196,11 +229,11 @@ def flags(record: MeasuredRecord) -> list[str]:
 
 
 def displayed_flags(record: SessionRecord) -> list[str]:
-    """Returns the flags to display. A record older than the flag `passes-disagree` gets it here if its passes
-    disagree."""
-    if not isinstance(record, MeasuredRecord) or value_or_none(record.limits.passes_disagreement) is not None:
+    """Returns the flags to display: a record that is older than a flag of `AGREEMENTS` gets it here."""
+    if not isinstance(record, MeasuredRecord):
         return sorted(record.flags)
-    return sorted({*record.flags, *([PASSES_DISAGREE] if _passes_disagree(record) else [])})
+    older = {flag for flag, each in AGREEMENTS.items() if not each.is_judged(record) and each.is_broken(record)}
+    return sorted({*record.flags, *older})
 
 
 def with_judgement(record: MeasuredRecord) -> MeasuredRecord:

@@ -12,7 +12,7 @@ from functools import partial
 from statistics import median
 
 from runner.cell.fieldtypes import Absent, value_or_none
-from runner.record import derive, phases, quantiles, tails
+from runner.record import derive, energy, phases, quantiles, tails
 from runner.record.sections.energy import Energy
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord
 
@@ -45,6 +45,15 @@ def passes_disagreement(record: MeasuredRecord) -> float | None:
     profiled_ms = host_ms if isinstance(passes.busy, Absent) else median(passes.busy.span_ms)
     shortest = min(host_ms, span_ms, rate_ms, profiled_ms)
     return (max(host_ms, span_ms, rate_ms) - shortest) / host_ms
+
+
+def energy_disagreement(record: MeasuredRecord) -> float | None:
+    """Returns the difference between the mean step while energy was measured and the step by the host's clock, as a
+    share of the latter; None without energy."""
+    if not isinstance(record.energy, Energy):
+        return None
+    host_ms = median((record.passes.revisit or record.passes.wall).steps_ms)
+    return abs(energy.step_ms(record.energy.steps) - host_ms) / host_ms
 
 
 def kernel_sum_ms(record: MeasuredRecord) -> float | None:
@@ -117,6 +126,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("gate/regret", "1", lambda r: value_or_none(r.gate.regret)),
     Metric("gate/repeatable", "1", lambda r: value_or_none(r.gate.repeatable)),
     *(Metric(f"energy/{name}", unit, partial(of_energy, name)) for name, unit in ENERGY.items()),
+    Metric("energy/disagreement", "1", lambda r: energy_disagreement(r) if r.valid else None),
     Metric("memory/peak", "B", lambda r: r.memory.peak_bytes),
     Metric("memory/verify_extra", "B", lambda r: r.memory.verify_extra_bytes),
     Metric("cost/fixed_s", "s", lambda r: value_or_none(r.cost_s.fixed)),

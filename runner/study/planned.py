@@ -40,13 +40,14 @@ class Planned:
 
     @property
     def title(self) -> str:
-        """Returns the cell in a few words; for an A/B its arms and what they share."""
+        """Returns the cell in a few words; for an A/B its arms and what they share. A protocol with counts of its own
+        is named, as a study may measure a cell with several."""
         if not self.plans:
             return " ".join(text for text in vars(self.entry.request).values() if text != AUTO)
         if self.pair is None:
             return self.plans[0].title
         a, b = (plan.cell for plan in self.plans)
-        shared = " ".join((*(word for word in a.words if word in b.words), a.gpu))
+        shared = " ".join((*(word for word in a.words if word in b.words), a.gpu, *self.plans[0].measured_as))
         field = self.pair.field
         return f"A/A {shared}" if field == NONE else f"A/B {self.pair.a.value}/{self.pair.b.value} {shared}"
 

@@ -1,4 +1,4 @@
-"""The energy of a step: a pass of its own after all timed passes, where a job asks for it.
+"""The energy of a step: a pass of its own, between the passes with a clock and the profiled one, if a job asks for it.
 
 1. Steps run, and the card's counter is read after each, until it has changed often enough to know its resolution and
    interval. A card without a counter has no such part.

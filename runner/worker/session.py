@@ -97,11 +97,11 @@ def _run_phases(job: Job, cached_files: int, clock: Clock) -> Findings:
         keeper = _gatekeeper(step, expectation, fault, loaded.job, clock)
         with peaks.of_steps():
             prefill = timing.prefill(step, job.cell.ctx, device, clock)
-        timed = timing.passes(step, keeper, loaded.job, clock, peaks)
-        memory = Memory(peaks.whole_bytes(), verify_extra, ledger.held_bytes(), peaks.steps_bytes())
+        passes = timing.Timing(step, keeper, loaded.job, clock, peaks)
+        clocked = passes.clocked()
         consumed = _energy(step, keeper, loaded.job, clock)
-        if consumed:  # the gate has checked its steps, too
-            timed = replace(timed, evidence=timing.evidence(keeper, loaded.job))
+        timed = passes.profiled(clocked)
+        memory = Memory(peaks.whole_bytes(), verify_extra, ledger.held_bytes(), peaks.steps_bytes())
         phases = _phases(step, loaded.job, clock)
         for line in explain.lines(step, loaded.model, layers, job.cell.ctx) if layers else ():
             clock.print_progress(line)
@@ -134,8 +134,8 @@ def _gatekeeper(
 def _energy(step: Step, keeper: Gatekeeper, job: Job, clock: Clock) -> Energy | NoEnergy | Absent:
     """Returns the energy of a step, or why it was not measured; absent if the job does not ask for it.
 
-    The pass runs after all timed passes and after memory is counted, so that it changes neither. It runs before the
-    phases of a kernel, whose instrumented build is another step than the one that was timed.
+    The pass runs after all passes that a clock times, so that it changes none of them, and before the profiled one,
+    which would change it (`timing.Timing.profiled`).
     """
     if not job.energy:
         return ABSENT

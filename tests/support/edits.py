@@ -122,7 +122,7 @@ def of_gate_version_1(found: Record) -> None:
         for series in [name for name in check if name != "name"]:
             check[series] = check[series][:8]
     del found["memory"]["held_bytes"]
-    for name in ("disturbed_share", "passes_disagreement"):
+    for name in ("disturbed_share", "passes_disagreement", "energy_disagreement"):
         found["limits"].pop(name, None)
 
 

@@ -76,7 +76,7 @@ class NoEnergy(EnergyPass):
 
 @dataclass(frozen=True, kw_only=True)
 class Energy(EnergyPass):
-    """The energy of a step, from a pass of its own after all timed passes."""
+    """The energy of a step, from a pass of its own between the passes with a clock and the profiled one."""
 
     source: Annotated[str, OneOf(SOURCES)]
     """counter: NVML's energy counter; power-samples: power readings, because the card has no such counter"""

@@ -202,3 +202,6 @@ class Limits:
     passes_disagreement: OrAbsent[Positive] = ABSENT
     """largest difference without a flag between passes over the same context lengths, as a share of the step by the
     host's clock"""
+    energy_disagreement: OrAbsent[Positive] = ABSENT
+    """largest difference without a flag between the mean step while energy was measured and the step by the host's
+    clock, as a share of the latter"""

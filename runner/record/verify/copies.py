@@ -99,16 +99,65 @@ def _usual_distance(steps: Sequence[float], width: int) -> int | None:
     return distances.most_common(1)[0][0] if distances else None
 
 
-class Copies:
-    """The records read so far, indexed by session id, steps and shape."""
+class KnownSeries:
+    """The series read so far, indexed by steps and shape."""
 
     def __init__(self) -> None:
-        self._ids: dict[str, str] = {}
         self._names: list[str] = []
         self._steps: list[Sequence[float]] = []
         self._by_step: dict[tuple[int, float], list[int]] = defaultdict(list)
         self._by_steps: dict[tuple[float, ...], int] = {}
         self._shapes: list[tuple[float, int, list[float]]] = []
+
+    def add(self, name: str, steps: Sequence[float]) -> tuple[str, str] | None:
+        """Adds a series. Returns the name of the earlier one that it copies, and the kind of copy; None if there is
+        none."""
+        number, in_order, shape = len(self._names), tuple(sorted(steps)), _shape(steps)
+        original = self._original(steps, in_order, shape)
+        self._names.append(name)
+        self._steps.append(steps)
+        self._by_steps[in_order] = number
+        for place in enumerate(steps):
+            self._by_step[place].append(number)
+        if shape:
+            insort(self._shapes, (shape[-1], number, shape))
+        return None if original is None else (self._names[original[0]], original[1])
+
+    def _original(
+        self, steps: Sequence[float], in_order: tuple[float, ...], shape: list[float]
+    ) -> tuple[int, str] | None:
+        """Returns the number of the earlier series that has these steps, and the kind of copy; None if there is none.
+        `in_order` are the sorted steps."""
+        shared = Counter(other for place in enumerate(steps) for other in self._by_step[place]).most_common(1)
+        for other, count in shared:
+            if count >= SHARED * len(steps) and agreement(self._steps[other], steps) >= SHARED:
+                return other, SAME
+        if not _differ_within(steps):
+            return None
+        if in_order in self._by_steps:
+            return self._by_steps[in_order], REORDERED
+        scaled = self._scaled_copy(shape)
+        return None if scaled is None else (scaled, SCALED)
+
+    def _scaled_copy(self, shape: list[float]) -> int | None:
+        """Returns the number of the earlier series that has this shape; None if there is none."""
+        if not shape:
+            return None
+        key = shape[-1]
+        for other_key, other, theirs in self._shapes[bisect_left(self._shapes, (key - SAME_SHAPE,)) :]:
+            if other_key > key + SAME_SHAPE:
+                break
+            if _have_one_shape(shape, theirs):
+                return other
+        return None
+
+
+class Copies:
+    """The records read so far, by session id and by their steps."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, str] = {}
+        self._series = KnownSeries()
 
     def differences(self, name: str, record: SessionRecord) -> Iterator[str]:
         """Yields a line for each earlier record that this record copies, then adds it under `name`. The record must
@@ -119,44 +168,6 @@ class Copies:
                 yield f"session {session} is also in {self._ids[session]}"
             return
         self._ids[session] = name
-        if isinstance(record, MeasuredRecord):
-            yield from self._step_differences(name, record.passes.wall.steps_ms)
-
-    def _step_differences(self, name: str, steps: Sequence[float]) -> Iterator[str]:
-        number, in_order = len(self._names), tuple(sorted(steps))
-        if original := self._original(steps, in_order):
+        if isinstance(record, MeasuredRecord) and (original := self._series.add(name, record.passes.wall.steps_ms)):
             other, kind_of_copy = original
-            yield f"passes.wall: {kind_of_copy} as {self._names[other]}, which is another session"
-        self._names.append(name)
-        self._steps.append(steps)
-        self._by_steps[in_order] = number
-        for place in enumerate(steps):
-            self._by_step[place].append(number)
-        if shape := _shape(steps):
-            insort(self._shapes, (shape[-1], number, shape))
-
-    def _original(self, steps: Sequence[float], in_order: tuple[float, ...]) -> tuple[int, str] | None:
-        """Returns the number of the earlier record that has these steps, and the kind of copy; None if there is none.
-        `in_order` are the sorted steps."""
-        shared = Counter(other for place in enumerate(steps) for other in self._by_step[place]).most_common(1)
-        for other, count in shared:
-            if count >= SHARED * len(steps) and agreement(self._steps[other], steps) >= SHARED:
-                return other, SAME
-        if not _differ_within(steps):
-            return None
-        if in_order in self._by_steps:
-            return self._by_steps[in_order], REORDERED
-        scaled = self._scaled_copy(_shape(steps))
-        return None if scaled is None else (scaled, SCALED)
-
-    def _scaled_copy(self, shape: list[float]) -> int | None:
-        """Returns the number of the earlier record whose steps have this shape; None if there is none."""
-        if not shape:
-            return None
-        key = shape[-1]
-        for other_key, other, theirs in self._shapes[bisect_left(self._shapes, (key - SAME_SHAPE,)) :]:
-            if other_key > key + SAME_SHAPE:
-                break
-            if _have_one_shape(shape, theirs):
-                return other
-        return None
+            yield f"passes.wall: {kind_of_copy} as {other}, which is another session"

@@ -40,9 +40,8 @@ def _section_differences(record: MeasuredRecord, energy: Energy) -> Iterator[str
     yield from _stretch_differences(record, "steps", energy.steps)
     yield from _length_differences(energy)
     steps = energy.steps
-    step_ms = 1e3 * (steps.seconds - steps.gaps_s) / steps.count
     least_ms = judgement.least_ms(record, record.bytes.streamed)
-    yield from too_small("energy.steps", step_ms, least_ms, "the floor in ms, the time of a step")
+    yield from too_small("energy.steps", rules.step_ms(steps), least_ms, "the floor in ms, the time of a step")
     yield from too_large("energy.steps.gaps_s", steps.gaps_s, steps.seconds, "the stretch has")
     # the stretch may begin and end between two restarts
     if abs(steps.restarts - steps.count / record.protocol.steps) > 1:

@@ -7,7 +7,7 @@ ones.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from statistics import mean, median
 
 from runner import registry
@@ -175,10 +175,22 @@ def _windows(place: str, timed: StepwisePass) -> Iterator[tuple[str, tuple[float
 
 
 def _twin_differences(passes: Passes) -> Iterator[str]:
-    """Yields a line for each pair of passes, or windows, with copied steps, compared over the shorter length."""
-    for (first, ours), (second, theirs) in combinations(_step_series(passes).items(), 2):
+    """Yields a line for each pass with the steps of another one, compared over the shorter length, and for each window
+    with the steps of an earlier one."""
+    series = _step_series(passes)
+    windows = dict(_windows("passes.wall", passes.wall)) if isinstance(passes.wall, WindowedPass) else {}
+    others = {name: steps for name, steps in series.items() if name not in windows}
+    for (first, ours), (second, theirs) in (
+        *product(windows.items(), others.items()),
+        *combinations(others.items(), 2),
+    ):
         if kind_of_copy := copies.likeness(ours[: len(theirs)], theirs[: len(ours)]):
             yield f"{second}: {kind_of_copy} as {first}"
+    seen = copies.KnownSeries()
+    for name, steps in windows.items():
+        # a few steps in whole microseconds are equal by chance in two of many windows
+        if len(steps) >= copies.MINIMUM_STEPS and (original := seen.add(name, steps)):
+            yield f"{name}: {original[1]} as {original[0]}"
 
 
 def _repeat_differences(passes: Passes) -> Iterator[str]:

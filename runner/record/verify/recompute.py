@@ -122,8 +122,8 @@ def _limit_differences(record: MeasuredRecord) -> Iterator[str]:
     if share is not None and share < judgement.DISTURBED_SHARE:  # a lower one removes sessions from medians
         yield f"limits.disturbed_share: {share} stated, {judgement.DISTURBED_SHARE} is committed"
     if isinstance(record.gate, GateVersion2):
-        # `judgement.displayed_flags` derives passes-disagree for a session without that limit
-        for name in committed.keys() - limits.keys() - {"passes_disagreement"}:
+        # `judgement.displayed_flags` derives the flags of these for a session without them
+        for name in committed.keys() - limits.keys() - {each.limit for each in judgement.AGREEMENTS.values()}:
             yield f"limits.{name}: missing"
 
 

@@ -19,6 +19,8 @@ from runner.record.sessionrecord import SessionRecord
 
 REQUESTED = ("gpu", "model", "ctx", "quant", "weights")
 CELL_FIELDS = ("gpu", "model", "quant", "kernel", "runtime", "cache", "dtype", "attention")
+COUNTS = ("protocol", "warmup", "steps", "windows")
+"""Fields that determine the protocol. The request of an older record has only some of them."""
 LOCAL = "local"  # replaces the path of a folder in a record
 FLAGGED_ORIGINS = {CONVERTED: (LOCAL, HUB), UNPINNED: (HUB,)}
 PLACES = {"here": False, "container": True}
@@ -53,7 +55,7 @@ def _number_differences(record: SessionRecord) -> Iterator[str]:
     if "study" in request:
         study = DEFAULT_STUDY if request["study"] == AUTO else request["study"]
         yield from unequal("session.study", session.study, "request.study", study)
-    if "protocol" in request:
+    if not request.keys().isdisjoint(COUNTS):
         chosen = _protocol(request)
         for name in ("name", "warmup", "steps", "windows"):
             yield from unequal(f"protocol.{name}", getattr(counts, name), "the requested one", getattr(chosen, name))
@@ -64,10 +66,12 @@ def _number(field: str, value: str, default: int) -> int:
 
 
 def _protocol(request: Mapping[str, str]) -> protocol.Protocol:
-    name = request["protocol"]
+    name = request.get("protocol", AUTO)
     named = protocol.NAMED[DEFAULT_PROTOCOL if name == AUTO else checked_name("protocol", name, protocol.NAMED)]
     warmup = _number("warmup", request.get("warmup", AUTO), named.warmup)
-    return protocol.choose(named.name, warmup, _number("steps", request.get("steps", AUTO), named.steps))
+    steps = _number("steps", request.get("steps", AUTO), named.steps)
+    windows = _number("windows", request.get("windows", AUTO), named.windows)
+    return protocol.choose(named.name, warmup, steps, windows)
 
 
 def _option_differences(record: SessionRecord) -> Iterator[str]:

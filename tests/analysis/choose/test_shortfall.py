@@ -47,7 +47,7 @@ def test_where_some_only_lack_data_it_says_which() -> None:
     assert said.startswith(
         "no row is known to meet 50 ms, missed with a probability of at most 0.001: `no steps` in 2 rows and "
         "`not enough steps` in 1 row (measure at least 3 sessions of a cell with `python -m runner cell --protocol "
-        "tail-long --steps"
+        "tail-long --windows 20`, enough for τ ≤ 2, about 1 to 2 min of steps each), or relax the limits"
     )
     assert NoEvidence.exit_code == 29
 

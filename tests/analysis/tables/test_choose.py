@@ -54,7 +54,7 @@ def test_only_what_the_rows_need_is_explained() -> None:
     assert "`median only`" in " ".join(choose.sentences([row_of(published(90.0))]))
 
 
-@pytest.mark.parametrize(("tokens", "protocol"), [(1, "tail-long"), (8, "tail-long --steps 480")])
+@pytest.mark.parametrize(("tokens", "protocol"), [(1, "tail-long"), (8, "tail-long --windows 17")])
 def test_the_protocol_that_bounds_p99_depends_on_the_tokens(tokens: int, protocol: str) -> None:
     text = " ".join(choose.sentences([row_of(published(90.0), tokens=tokens)]))
     cell = f"`python -m runner cell --protocol {protocol}`"

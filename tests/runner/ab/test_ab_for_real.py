@@ -108,7 +108,7 @@ def test_an_a_a_under_mlflow_run_ends_in_its_summary_run(tmp_path: Path) -> None
 
     for name in (*NEEDED, "analysis", "docs"):
         (tmp_path / name).symlink_to(ROOT / name)
-    parameters = ("gpu=cpu", "model=tiny", "ctx=64", "sessions=2", "cache=static")
+    parameters = ("gpu=cpu", "model=tiny", "ctx=64", "sessions=2", "cache=static", "steps=20", "windows=2")
     chosen = [part for parameter in parameters for part in ("-P", parameter)]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     finished = subprocess.run(
@@ -129,7 +129,9 @@ def test_an_a_a_under_mlflow_run_ends_in_its_summary_run(tmp_path: Path) -> None
     assert summary.data.tags["verdict"] == "none"  # below five sessions
     assert summary.data.tags["verdict_reason"]
     assert summary.data.metrics["ab/sessions"] == 2
-    sessions = [each.data.metrics["latency/step_wall_ms"] for each in stored if "ab" not in each.data.tags]
+    measured = [each.data for each in stored if "ab" not in each.data.tags]
+    assert {(each.params["protocol.steps"], each.params["protocol.windows"]) for each in measured} == {("20", "2")}
+    sessions = [each.metrics["latency/step_wall_ms"] for each in measured]
     assert min(sessions) / max(sessions) <= summary.data.metrics["ab/ratio"] <= max(sessions) / min(sessions)
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     names = {each.path for each in client.list_artifacts(summary.info.run_id)}

@@ -339,8 +339,8 @@ def test_space_is_kept_for_the_record_while_it_is_measured(
 
     monkeypatch.setattr(process, "run_worker", run_worker)
     finished = run(settings(), Request(gpu="cpu", model="tiny", ctx="64", steps="300"))
-    # 64 KiB and 128 bytes for each of 300 steps
-    assert (sizes, len(jobs)) == ([65536 + 38400], 1)
+    # 64 KiB and 224 bytes for each of 300 steps
+    assert (sizes, len(jobs)) == ([65536 + 67200], 1)
     assert {entry.name for entry in finished.path.parent.iterdir()} == {finished.path.name}
 
 
@@ -372,6 +372,32 @@ def test_a_session_that_failed_goes_before_a_store_that_was_away(tmp_path: Path)
     assert isinstance(Finished(failed, tmp_path, store_error=away).error, OutOfMemory)
     assert Finished(valid, tmp_path, store_error=away).error is away
     assert Finished(valid, tmp_path).error is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "timeout_s"),
+    [({}, 1800.0), ({"protocol": "tail-long"}, 1800.0), ({"protocol": "tail-long", "windows": "20"}, 3600.0)],
+)
+def test_a_worker_has_the_time_that_its_protocol_needs(
+    settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, counts: dict[str, str], timeout_s: float
+) -> None:
+    given: list[float] = []
+
+    def run_worker(job: Job, seconds: float, *_: object) -> SessionRecord:
+        given.append(seconds)
+        return failed_record(job, FAILED)
+
+    monkeypatch.setattr(process, "run_worker", run_worker)
+    request = replace(TINY, cache="static", **counts)
+    session.run_session(request, 0, 0, settings(timeout_s=None))
+    session.run_session(request, 0, 0, settings(timeout_s=60.0))
+    assert given == [timeout_s, 60.0]
+
+
+def test_more_steps_than_a_record_can_have_are_refused_before_anything_starts(settings: MakeSettings) -> None:
+    request = replace(TINY, cache="static", windows="99999999999")
+    with pytest.raises(BadValue, match="too many for a record of at most 32 MiB: choose windows="):
+        session.run_session(request, 0, 0, settings())
 
 
 def test_the_worker_is_given_the_time_the_listener_and_the_place_that_were_chosen(

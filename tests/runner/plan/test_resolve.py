@@ -189,7 +189,16 @@ def test_too_many_steps_for_any_ctx() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("ctx", "0"), ("ctx", "-5"), ("ctx", "2k"), ("steps", "0"), ("steps", "2"), ("warmup", "0"), ("seed", "-1")],
+    [
+        ("ctx", "0"),
+        ("ctx", "-5"),
+        ("ctx", "2k"),
+        ("steps", "0"),
+        ("steps", "2"),
+        ("warmup", "0"),
+        ("windows", "0"),
+        ("seed", "-1"),
+    ],
 )
 def test_numbers_out_of_range(field: str, value: str) -> None:
     with pytest.raises(BadValue, match=f"^{field}="):
@@ -211,6 +220,34 @@ def test_several_windows_do_not_go_with_a_cache_that_grows() -> None:
     plan = resolve(Request(gpu="cpu", protocol="tail-long", cache="static"), ())
     assert plan.protocol == NAMED["tail-long"]
     assert resolve(Request(gpu="cpu", protocol="tail", cache="dynamic"), ()).protocol == NAMED["tail"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "title"),
+    [
+        ({"protocol": "tail-long", "windows": "100"}, "custom-5-100x300"),
+        ({"protocol": "tail-long", "windows": "10"}, "tail-long-5-10x300"),
+        ({"protocol": "tail-long", "windows": "1"}, "custom-5-300"),
+        ({"windows": "4"}, "custom-5-4x30"),
+        ({"protocol": "tail", "steps": "20", "warmup": "2", "windows": "2"}, "custom-2-2x20"),
+        ({"protocol": "tail-long"}, "tail-long-5-10x300"),
+    ],
+)
+def test_the_number_of_windows_replaces_that_of_the_protocol(counts: dict[str, str], title: str) -> None:
+    assert resolve(Request(gpu="cpu", cache="static", **counts), ()).protocol.title == title
+
+
+@pytest.mark.parametrize("counts", [{"protocol": "tail-long"}, {"protocol": "tail"}, {}])
+def test_windows_of_ones_own_do_not_go_with_a_cache_that_grows(counts: dict[str, str]) -> None:
+    said = "^windows=4 does not go with cache=dynamic: only the first of 4 .*: choose windows=1 or cache=static$"
+    with pytest.raises(BadPair, match=said):
+        resolve(Request(gpu="cpu", windows="4", **counts), ())
+    assert resolve(Request(gpu="cpu", windows="1", **counts), ()).protocol.windows == 1
+
+
+def test_the_number_of_windows_is_no_part_of_the_cell() -> None:
+    asked = Request(gpu="cpu", protocol="tail-long", cache="static")
+    assert resolve(replace(asked, windows="20"), ()).cell.key == resolve(asked, ()).cell.key
 
 
 def test_each_window_of_a_tail_must_fit_into_the_model() -> None:

@@ -1,13 +1,15 @@
-"""Passes over the same context lengths that lie more than a tenth of a step apart: metric, flag, `verify`, run page."""
+"""Passes that disagree: over the same context lengths by more than a tenth of a step, and by more than a twentieth
+while energy was measured. Metric, flag, `verify`, run page."""
 
 import pytest
 
 from runner.record import judgement, metrics
-from runner.record.flags import PASSES_DISAGREE
+from runner.record.flags import ENERGY_DISAGREES, PASSES_DISAGREE
 from runner.record.verify import recompute
 from runner.store import run_page
 from runner.store.session_run import view
 from tests.support.derive import derive, judge, typed
+from tests.support.energies import energy_record, energy_section, with_energy
 from tests.support.records import cpu_record, example_record, of_gate_version_1
 
 
@@ -67,6 +69,35 @@ def test_sessions_of_before_the_flag_are_shown_with_it_and_stay_as_they_are():
     assert judgement.displayed_flags(typed(found)) == ["passes-disagree"]
     assert view(typed(found)).tags["flags"] == "passes-disagree"
     assert "`passes-disagree`: passes over the same context lengths" in run_page.run_description(typed(found))
+
+
+# the example's steps take 36 ms by the host's clock; readings and restarts are not part of a step
+@pytest.mark.parametrize(("step_ms", "flagged"), [(36.0, False), (37.7, False), (38.2, True), (33.9, True)])
+def test_steps_of_another_length_while_energy_was_measured_are_flagged(step_ms, flagged):
+    found = with_energy(example_record(), energy_section(step_ms))
+    assert metrics.energy_disagreement(typed(found)) == pytest.approx(abs(step_ms / 36 - 1), abs=0.002)
+    assert (ENERGY_DISAGREES in found["flags"]) is flagged
+    assert recompute.differences(found) == []
+    assert found["valid"]
+
+
+def test_energy_is_compared_with_lengths_that_a_growing_cache_has_met():
+    found = energy_record(cell={"cache": "dynamic"})
+    found["passes"]["wall"]["steps_ms"] = [80.0] * 30
+    assert metrics.energy_disagreement(typed(found)) < 0.01
+
+
+def test_sessions_of_before_the_flag_of_energy_are_shown_with_it():
+    found = with_energy(example_record(), energy_section(40.0))
+    del found["limits"]["energy_disagreement"]
+    judge(found)
+    assert ENERGY_DISAGREES not in found["flags"]
+    assert recompute.differences(found) == []
+    assert judgement.displayed_flags(typed(found)) == sorted([*found["flags"], ENERGY_DISAGREES])
+
+
+def test_without_energy_there_is_nothing_to_compare():
+    assert metrics.energy_disagreement(typed(example_record())) is None
 
 
 def test_marks_are_shown_in_alphabetical_order():

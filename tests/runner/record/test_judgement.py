@@ -371,6 +371,7 @@ def test_the_limits_are_those_that_the_methodology_states():
         "other_cpu_cores": 0.5,
         "disturbed_share": 0.25,
         "passes_disagreement": 0.1,
+        "energy_disagreement": 0.05,
         "verify_extra_bytes": 10**9,
     }
 

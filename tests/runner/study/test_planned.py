@@ -105,6 +105,17 @@ def test_the_same_cell_with_and_without_energy_is_two_entries() -> None:
     assert (with_energy.plans[0].energy, plain.plans[0].energy) == (True, False)
 
 
+def test_the_same_cell_in_another_number_of_windows_is_another_entry() -> None:
+    entries = [entry(cache="static", protocol="tail-long", windows=text) for text in ("auto", "20", "40")]
+    found = plan_study(study(*entries), ThisMachine(()))
+    assert len({each.keys for each in found}) == 1
+    assert [each.plans[0].protocol.windows for each in found] == [10, 20, 40]
+    cell = found[0].title
+    assert [each.title for each in found[1:]] == [f"{cell} custom-5-20x300", f"{cell} custom-5-40x300"]
+    with pytest.raises(BadValue, match="again"):
+        plan_study(study(*entries, entry(cache="static", protocol="tail-long", windows="10")), ThisMachine(()))
+
+
 def test_energy_of_a_cpu_is_refused_with_its_place() -> None:
     with pytest.raises(BadPair, match=r"^s\.yaml:1: matrix: energy=on needs a GPU, whose energy NVML counts"):
         planned(entry(energy="on"))

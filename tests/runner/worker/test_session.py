@@ -15,7 +15,6 @@ from runner.record.sections.surroundings import Probes, Snapshots
 from runner.study.recorded import imports
 from runner.worker import energy, session, tokens
 from runner.worker.progress import Clock
-from runner.worker.timing import Timed
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 MIB = 2**20
@@ -45,8 +44,9 @@ def pretended(monkeypatch, log, tiny_job):
     monkeypatch.setattr(session.assemble, "measured", lambda found, _clock: found)
     monkeypatch.setattr(session.record, "write", lambda *_: None)
     monkeypatch.setattr(session.environment, "environment", says("environment", None))
-    for name in ("prefill", "passes"):
-        monkeypatch.setattr(session.timing, name, says(name, None))
+    monkeypatch.setattr(session.timing, "prefill", says("prefill", None))
+    passes = SimpleNamespace(clocked=says("clocked", "passes"), profiled=says("profiled", None))
+    monkeypatch.setattr(session.timing, "Timing", lambda *_: passes)
     monkeypatch.setattr(session.card, "check", says("card", None))
     monkeypatch.setattr(session.nvml, "snapshot", snapshot)
     keeper = SimpleNamespace(drive=lambda name, start: log.append(f"drive {name} {start}"))
@@ -66,11 +66,12 @@ def test_snapshots_of_the_card_stand_before_and_after_all_that_is_measured(prete
         "prefill 17",
         "drive short 17",
         "prefill",
-        "passes",
+        "clocked",
+        "profiled",
         "environment",
         "snapshot GPU-1",
     ]
-    assert found.snapshots == Snapshots(before=2, after=12)
+    assert found.snapshots == Snapshots(before=2, after=13)
     assert found.probes == "speeds"
 
 
@@ -219,18 +220,18 @@ def test_energy_is_measured_only_if_the_job_asks(monkeypatch, tiny_job, log):
     assert log == [("step", "keeper", asked, clock)]
 
 
-def test_energy_is_measured_after_all_timed_passes_and_its_steps_are_evidence(pretended, log, monkeypatch):
+def test_energy_is_measured_after_the_clocks_and_before_the_profiler(pretended, log, monkeypatch):
+    """A profiler slows down all later steps of its process. The evidence, taken at the end, has the steps of both."""
+
     def measure(*_):
         log.append("energy")
         return NoEnergy("why")
 
     monkeypatch.setattr(energy, "measure", measure)
-    monkeypatch.setattr(session.timing, "evidence", lambda *_: log.append("evidence") or "later")
-    monkeypatch.setattr(session.timing, "passes", lambda *_: log.append("passes") or Timed("", (), "", "earlier"))
     session._load().job = asked = replace(pretended, energy=True)
     found = session.run(asked, Clock(1_000, 0.0))
-    assert log[log.index("passes") :] == ["passes", "energy", "evidence", "environment", "snapshot GPU-1"]
-    assert (found.energy, found.timed.evidence) == (NoEnergy("why"), "later")
+    assert log[log.index("clocked") :] == ["clocked", "energy", "profiled", "environment", "snapshot GPU-1"]
+    assert found.energy == NoEnergy("why")
 
 
 def test_sessions_with_and_without_energy_have_the_same_code():

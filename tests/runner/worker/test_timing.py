@@ -74,7 +74,7 @@ def passes(monkeypatch, log):
     profile = SimpleNamespace(summary=lambda: ("gemm",))
 
     def clock(name):
-        def measure(_step, steps, *_device):
+        def measure(_step, steps, **_device):
             log.append(name)
             chosen = () if name == "rate" else (7, 8)
             section = (name, steps)
@@ -91,7 +91,10 @@ def passes(monkeypatch, log):
 def measured(job, device, log):
     step = SimpleNamespace(restart=lambda position: log.append(f"restart {position}"))
     on_device = replace(job, device=replace(job.device, kind=device.type))
-    return timing.passes(step, Keeper(log), on_device, Clock(1_000, 0.0), Peaks(torch.device("cpu")))
+    passes = timing.Timing(step, Keeper(log), on_device, Clock(1_000, 0.0), Peaks(torch.device("cpu")))
+    clocked = passes.clocked()
+    log.append("clocked")
+    return passes.profiled(clocked)
 
 
 def of_pass(name, clock, before, chosen=(7, 8), steps=30, is_window=False):
@@ -111,6 +114,7 @@ def test_a_gpus_passes_each_have_their_own_clock_and_warm_up(tiny_job, log):
         "drive ctx 64",
         *of_pass("span", "span", 101),
         *of_pass("rate", "rate", 102, ()),
+        "clocked",
         *of_pass("busy", "busy", 103),
         *end(),
     ]
@@ -123,7 +127,13 @@ def test_a_gpus_passes_each_have_their_own_clock_and_warm_up(tiny_job, log):
 @pytest.mark.usefixtures("passes")
 def test_a_growing_cache_is_visited_a_second_time_and_a_cpu_has_no_other_clock(tiny_job, log):
     found = measured(replace(tiny_job, checkpoint="/somewhere"), CPU, log)
-    assert log == [*of_pass("wall", "wall", 100), "drive ctx 64", *of_pass("revisit", "wall", 101), *end(False)]
+    assert log == [
+        *of_pass("wall", "wall", 100),
+        "drive ctx 64",
+        *of_pass("revisit", "wall", 101),
+        "clocked",
+        *end(False),
+    ]
     assert found.passes == Passes(wall=("wall", 30), revisit=("wall", 30))
     assert (found.kernels, found.actual) == ((), "operators at 64")
 
@@ -143,5 +153,5 @@ def test_each_window_is_warmed_up_and_checked_before_the_next(tiny_job, log, mon
     job = replace(tiny_job, cell=replace(tiny_job.cell, cache="static"), protocol=replace(NAMED["tail"], windows=3))
     found = measured(job, CPU, log)
     windows = [of_pass(f"wall window {at}", "wall", 99 + at, steps=300, is_window=True) for at in (1, 2, 3)]
-    assert log == [*chain(*windows), "drive ctx 64", *end()]
+    assert log == [*chain(*windows), "drive ctx 64", "clocked", *end()]
     assert found.passes.wall == (("wall", 300),) * 3

@@ -1,14 +1,17 @@
 """The timed passes of a record and its table of kernels."""
 
+import random
 import re
 
 import pytest
 
 from runner.record.sections.passes import OTHERS, BusyPass, KernelTime
 from runner.record.verify import passes, recompute
+from tests.support import cputime
+from tests.support.derive import typed
 from tests.support.edits import MANY_ROWS, all_of, derived_again, drop, products, put, rows, shorten, times
 from tests.support.fusedrecords import fused_record
-from tests.support.records import example_record
+from tests.support.records import cpu_record, example_record
 from tests.support.verify import (
     assert_named,
     assert_side,
@@ -144,6 +147,11 @@ LIES = [
     ),
     (
         tail_long,
+        put("passes.wall.windows_us.7", lambda _: sorted(tail_long()["passes"]["wall"]["windows_us"][0])),
+        "passes.wall.windows_us[7]: the same steps in another order as passes.wall.windows_us[0]",
+    ),
+    (
+        tail_long,
         put("passes.span.steps_ms", lambda _: [us / 1e3 for us in tail_long()["passes"]["wall"]["windows_us"][2][:30]]),
         "passes.span: the same steps as passes.wall.windows_us[2]",
     ),
@@ -218,6 +226,30 @@ SIDES = sides(TOLERANCES)
 @pytest.mark.parametrize("side", SIDES)
 def test_a_tolerance_has_two_sides(side):
     assert_side(*SIDES[side])
+
+
+def many_windows(windows, steps, sigma_us):
+    """Even steps around 36 ms in whole microseconds, as a CUDA graph has them."""
+    draw = random.Random(0)
+    found = cpu_record(protocol={"name": "custom", "steps": steps, "windows": windows})
+    found["passes"]["wall"]["windows_us"] = [
+        [round(draw.gauss(36_000, sigma_us)) for _ in range(steps)] for _ in range(windows)
+    ]
+    return found
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(("steps", "sigma_us"), [(3, 5.0), (10, 5.0), (20, 5.0), (30, 5.0), (300, 1.0)])
+def test_honest_windows_are_no_copies_however_many_there_are(steps, sigma_us):
+    assert lines_about(many_windows(200, steps, sigma_us), lambda _: None) == []
+
+
+@pytest.mark.medium
+def test_the_windows_of_a_long_session_are_compared_quickly():
+    timed = typed(many_windows(400, 300, 5.0)).passes
+    said, took_s = cputime.timed(lambda: list(passes._twin_differences(timed)))
+    assert said == []
+    assert took_s < 5.0  # 0.4 s on an idle machine, where comparing each with each took 16 s
 
 
 @pytest.mark.medium

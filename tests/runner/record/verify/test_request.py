@@ -6,6 +6,7 @@ from tests.support.edits import all_of, derived_again, put
 from tests.support.records import example_record
 from tests.support.verify import assert_named, engine, lines_about, lines_with_given_keys, of_checkpoint, right
 
+TAIL_LONG = {"name": "tail-long", "steps": 300, "windows": 10}
 CONTAINER = {"engine": "docker", "image": "decode-floor", "digest": "sha256:" + "0" * 64, "tree_key": ""}
 
 
@@ -48,6 +49,26 @@ BROKEN = {
         all_of(put("request.protocol", "tail-long"), put("request.steps", "30")),
         "protocol.windows: 1, but the requested one is 10",
     ),
+    "another number of windows than those asked instead of the protocol's": (
+        lambda: example_record(protocol={"name": "custom", "steps": 300, "windows": 20}),
+        all_of(put("request.protocol", "tail-long"), put("request.windows", "12")),
+        "protocol.windows: 20, but the requested one is 12",
+    ),
+    "the protocol's number of windows after another was asked": (
+        lambda: example_record(protocol=TAIL_LONG),
+        all_of(put("request.protocol", "tail-long"), put("request.windows", "20")),
+        "protocol.name: 'tail-long', but the requested one is 'custom'",
+    ),
+    "windows that none can have": (
+        example_record,
+        put("request.windows", "0"),
+        "request: windows=0: at least 1 window is needed",
+    ),
+    "a number of windows that is none": (
+        example_record,
+        put("request.windows", "many"),
+        "request: windows=many: must be a whole number",
+    ),
     "a protocol that nobody has": (
         example_record,
         put("request.protocol", "short"),
@@ -83,6 +104,18 @@ HONEST = {
     "counts of one's own": (
         lambda: example_record(protocol={"name": "custom", "warmup": 7, "steps": 29}),
         all_of(put("request.protocol", "auto"), put("request.warmup", "7"), put("request.steps", "29")),
+    ),
+    "windows of one's own": (
+        lambda: example_record(protocol={"name": "custom", "steps": 300, "windows": 20}),
+        all_of(put("request.protocol", "tail-long"), put("request.windows", "20")),
+    ),
+    "windows as the protocol has them": (
+        lambda: example_record(protocol=TAIL_LONG),
+        all_of(put("request.protocol", "tail-long"), put("request.windows", "auto")),
+    ),
+    "a request from before windows could be asked for": (
+        lambda: example_record(protocol=TAIL_LONG),
+        put("request.protocol", "tail-long"),
     ),
     "here": (example_record, put("request.where", "here")),
     "in a container": (lambda: example_record(container=CONTAINER), put("request.where", "container")),

@@ -26,6 +26,7 @@ from tests.support.studyfiles import read
         ("weights: [synthetic, hub, env:W]", "weights", ["synthetic", "hub", "env:W"]),
         ("seed: [0, 1]", "seed", ["0", "1"]),
         ("steps: 300", "steps", ["300"]),
+        ("windows: [10, '190', auto]", "windows", ["10", "190", "auto"]),
         ("gpu: h100\nenergy: on", "energy", ["on"]),  # which YAML reads as true
         ("energy: [off, auto]", "energy", ["off", "auto"]),
     ],

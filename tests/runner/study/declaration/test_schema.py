@@ -61,7 +61,7 @@ GOOD = (
     "name: qwen2.5-7b\ndescription: text\nsessions: 1\nprotocol: tail\nmatrix: {device: 0, stack: modern}",
     "matrix: {gpu: [h100, l4]}\nexclude: [{gpu: l4}]\ninclude: [{gpu: cpu, where: here}]",
     "include: [{quant: awq, dtype: fp16}]\narms: {a: {ctx: 64}, b: {ctx: 128}}\nextension: 5",
-    "matrix: {seed: 0, warmup: 1, steps: 3}\narms: {a: {}, b: {}}",
+    "matrix: {seed: 0, warmup: 1, steps: 3, windows: [1, 20]}\narms: {a: {}, b: {}}",
 )
 BAD = (
     "{}",
@@ -80,6 +80,7 @@ BAD = (
     "matrix: {ctx: 2.5}",
     "matrix: {ctx: -1}",
     "matrix: {seed: -1}",
+    "matrix: {windows: 0}",
     "matrix: {dtype: fp8}",
     "matrix: {options: mode}",
     "matrix: {options: 'a:b,'}",

@@ -33,6 +33,15 @@ def test_sessions_count_by_cell_protocol_and_seed(cell: Planned) -> None:
     assert found.of_cell(cell.plans[0], cell.keys[0], "another") == counted[:1]
 
 
+def test_a_session_of_another_number_of_windows_counts_for_neither_cell_nor_time() -> None:
+    asked = planned(entry(cache="static", protocol="tail-long", windows="20"))
+    (plan,), (key,) = asked.plans, asked.keys
+    short, long = known(asked, 1, protocol=NAMED["tail-long"]), known(asked, 2, protocol=plan.protocol)
+    found = SpooledSessions([short, long])
+    assert found.of_cell(plan, key, None) == [long]
+    assert spooled.session_s(SpooledSessions([short]).of_cell(plan, key, None)) is None
+
+
 def test_sessions_of_a_folder_are_those_of_its_records(cell: Planned) -> None:
     inside, outside = known(cell, folder=Path("spool/ab-x")), known(cell)
     assert SpooledSessions([inside, outside]).in_folder(Path("spool/ab-x")) == [inside]
