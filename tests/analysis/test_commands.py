@@ -102,11 +102,11 @@ def test_a_price_of_ones_own_is_taken_and_a_wrong_one_refused(table):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["paper", "claims", "differences"])
-def test_a_filtered_table_of_what_is_missing_says_that_it_was_filtered(command):
+@pytest.mark.parametrize("table", ["paper", "claims", "differences"])
+def test_a_filtered_table_of_what_is_missing_says_that_it_was_filtered(table):
     note = "note: only sessions of gpu h200 were read: others may be recorded, too"
-    assert note in run(command, "--records", RECORDS, "--gpu", "h200").stderr.splitlines()
-    assert "were read" not in run(command, "--records", RECORDS).stderr
+    assert note in command(table, "--records", RECORDS, "--gpu", "h200").stderr.splitlines()
+    assert "were read" not in command(table, "--records", RECORDS).stderr
 
 
 @pytest.mark.slow

@@ -109,7 +109,7 @@ def test_a_small_store_has_the_figures_that_have_something_to_compare(tmp_path, 
 @pytest.mark.slow
 def test_each_figure_is_the_same_each_time():
     first, second = ([svg(figure) for figure in drawn(reading_of(COMMITTED / "h200"))] for _ in range(2))
-    assert len(first) == 6  # the h200 has no quantised cell
+    assert len(first) == 7
     assert first == second
 
 

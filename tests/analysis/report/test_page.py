@@ -140,8 +140,8 @@ def test_what_takes_most_is_told_of_every_cell_in_an_open_list_however_many(comm
     html = html_of(with_rows(committed, budget=many))
     lists = re.findall(r"<details class=.lines.( open)?>\n<summary>(.*?)</summary>(.*?)</details>", html, re.DOTALL)
     assert [summary for opened, summary, _ in lists if not opened] == ["Invalid or not measured (2)"]
-    items = {summary: text for _, summary, text in lists}["Largest terms and their remedies (280)"]
     valid = [row for row in committed.rows["budget"] if row.valid]
+    items = {summary: text for _, summary, text in lists}[f"Largest terms and their remedies ({5 * len(valid)})"]
     named = [row for row in valid if row.largest]
     assert items.count("; remedy:") == 5 * len(named)
     unnamed = items.count("attribution is not possible:") + items.count("cannot rank them")
