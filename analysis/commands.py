@@ -17,6 +17,7 @@ from analysis.row import Row
 from analysis.sources.selection import Selection
 from analysis.table import Table
 from runner import terminal
+from runner.counts import listed
 from runner.errors import BadRecord, BadValue
 from runner.program import Program, version_option
 
@@ -72,6 +73,9 @@ def _command(table: Table[Row]) -> click.Command:
     ) -> None:
         own_prices = prices.parse(price)
         excerpts = [name for name in table.excerpts if options.pop(_variable(name))]
+        if len(excerpts) > 1:
+            chosen = listed([f"--{excerpt}" for excerpt in excerpts], "and")
+            raise BadValue(f"{chosen} are parts of one table: name one of them, or none for all")
         name = excerpts[0] if excerpts else table.name
         make(selection(options), name, form_, every_code, figure, own_prices=own_prices)
 

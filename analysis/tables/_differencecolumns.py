@@ -89,6 +89,7 @@ CONDITION_COLUMNS = (
     ORIGIN,
 )
 LAUNCH_COLUMNS = (
+    Column("cells", "scope", help="the cell of the sessions, or all cells"),
     Column("sessions", "sessions", "d", help="number of eager sessions that the line is fitted to"),
     Column("hosts", "hosts", "d", help="number of hosts that they ran on"),
     Column("condition of the host", "conditions", help="number of sessions by declared condition of the host"),

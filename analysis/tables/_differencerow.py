@@ -198,6 +198,8 @@ class ConditionRow(PlaceRow):
 class LaunchRow(TracedRow):
     """A line through eager sessions: ms of a step against kernels per step times the launch overhead (ms)."""
 
+    scope: str
+    """the cell of the sessions, or `all cells`"""
     sessions: int
     hosts: int
     conditions: str
@@ -231,4 +233,4 @@ class LaunchRow(TracedRow):
 
     @property
     def label(self) -> str:
-        return "line of steps against launches"
+        return f"line of steps against launches, {self.scope}"

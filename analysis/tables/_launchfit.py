@@ -1,4 +1,7 @@
-"""A line through eager sessions, step against launches, and the launch overhead at which it reaches the paper's step.
+"""Lines through eager sessions, step against launches, and the launch overhead at which each reaches the paper's step.
+
+One line has the sessions of our cell in the place of the paper's A/B alone, under any condition of the host; the other
+has those of all cells.
 
 The launches of a step are its kernels times the launch overhead of an empty kernel that the session's probe measured.
 The answer is given only if the line explains the sessions (`TELLING`), its slope is positive with its whole interval,
@@ -41,6 +44,7 @@ class Point:
     host_id: str | None
     condition: str
     session: str
+    cell_key: str
 
     @property
     def launches_ms(self) -> float:
@@ -81,11 +85,22 @@ def _point(row: Mapping[str, Any]) -> Point:
         host_id=row["host_id"],
         condition=row.get(CONDITION) or AS_IT_IS,
         session=row[SESSION],
+        cell_key=row["cell_key"],
     )
 
 
-def launch_row(found: Sequence[Point], cell: Group | None) -> LaunchRow:
-    """Returns the line through these sessions. `cell` is our eager cell in the place of the paper's A/B."""
+def launch_rows(found: Sequence[Point], cell: Group | None) -> list[LaunchRow]:
+    """Returns the line through the sessions of `cell`, our eager cell in the place of the paper's A/B, and the line
+    through all sessions."""
+    every = launch_row("all cells", found, cell)
+    if cell is None:
+        return [every]
+    own = [point for point in found if point.cell_key == cell.cell_key]
+    return [launch_row(f"{cell.gpu} {cell.model} {cell.ctx}, {cell.cache} cache", own, cell), every]
+
+
+def launch_row(scope: str, found: Sequence[Point], cell: Group | None) -> LaunchRow:
+    """Returns the line through these sessions."""
     line = fitted([point.launches_ms for point in found], [point.step_ms for point in found])
     paper_ms = next(figure.a_ms for figure in paper.graphs_rows() if figure.a_ms is not None)
     kernels = None if cell is None else cell.kernels_per_step
@@ -95,6 +110,7 @@ def launch_row(found: Sequence[Point], cell: Group | None) -> LaunchRow:
     in_us = [None] * 3 if reached is None or kernels is None else [1e3 * ms / kernels for ms in reached]
     conditions = Counter(point.condition for point in found)
     return LaunchRow(
+        scope=scope,
         sessions=len(found),
         hosts=len({point.host_id for point in found}),
         conditions=", ".join(f"{name}: {count}" for name, count in sorted(conditions.items())),

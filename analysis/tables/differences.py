@@ -26,6 +26,7 @@ from analysis.tables._claimrow import FEWEST
 from analysis.tables._claimtests import CARDS, graph_gains
 from analysis.tables._conditions import AS_IT_IS
 from analysis.tables._contrasts import Step
+from analysis.tables._derivedratio import STATIC
 from analysis.tables._differencecolumns import (
     CONDITION_COLUMNS,
     CONTRAST_COLUMNS,
@@ -51,12 +52,13 @@ def rows(frame: Frame, compared: Sequence[Measured]) -> list[AnyRow]:
     asked = [(gpu, *headline[1:]) for gpu in CARDS]
     cache, graph = _derivedratio.cache_gains(compared), graph_gains(graphs.rows(compared))
     eager = [group for group in usual if group.runtime == EAGER]
+    as_in_an_ab = [group for group in eager if group.cache == STATIC] or eager  # a graph has a static cache
     return [
         *(step.row for step in steps),
         *_contrasts.contrasts(steps),
         *_derivedratio.derived_rows(asked, usual, cache, graph, traces),
         *_conditions.condition_rows(frame, [group for group in every if group.valid], traces),
-        _launchfit.launch_row(_launchfit.points(frame), _ours.plain_cell(eager, headline)),
+        *_launchfit.launch_rows(_launchfit.points(frame), _ours.plain_cell(as_in_an_ab, headline)),
     ]
 
 
@@ -126,11 +128,11 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
     )
     yield Part(
         LAUNCHES,
-        "A line through eager sessions: step against launches",
+        "Lines through eager sessions: step against launches",
         of_kind(LaunchRow, table),
         LAUNCH_COLUMNS,
-        count="hosts",
-        first=("hosts", "slope", "slope_low", "slope_high", "residual_ms", "r2", "launch_us", "told"),
+        count="sessions",
+        first=("scope", "hosts", "slope", "slope_low", "slope_high", "residual_ms", "r2", "launch_us", "told"),
         linked=("hosts",),
     )
 
@@ -162,12 +164,12 @@ def _condition_sentence(row: ConditionRow) -> str:
 
 
 def _launch_sentence(row: LaunchRow) -> str:
-    asked = f"Launch overhead that makes the paper's {row.paper_ms:g} ms"
+    asked = f"Launch overhead that makes the paper's {row.paper_ms:g} ms, by the line of {row.scope}"
     if row.launch_us is None:
         return f"{asked}: {row.told}"
     return (
-        f"{asked}: {row.launch_us:.2f} µs [{row.launch_us_low:.2f}–{row.launch_us_high:.2f}] by the line through "
-        f"{row.sessions} sessions, which scatter about it by {row.residual_ms:.2f} ms"
+        f"{asked}: {row.launch_us:.2f} µs [{row.launch_us_low:.2f}–{row.launch_us_high:.2f}]; its "
+        f"{row.sessions} sessions scatter about it by {row.residual_ms:.2f} ms"
     )
 
 
@@ -192,7 +194,7 @@ TABLE = Table(
         CONTRASTS: "only pairs of steps that differ in one field",
         DERIVED: "only the ratios of a growing cache and of a graph, and their product",
         CONDITIONS: "only the steps under a declared condition of the host",
-        LAUNCHES: "only the line of steps against launches",
+        LAUNCHES: "only the lines of steps against launches",
     },
     sentences=sentences,
     lines=lines,

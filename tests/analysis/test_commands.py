@@ -101,7 +101,12 @@ def test_a_price_of_ones_own_is_taken_and_a_wrong_one_refused(table):
     assert "unknown GPU 'h20'; did you mean h200?" in refused(table, "--records", RECORDS, "--price", "h20=1")
 
 
-@pytest.mark.slow
+def test_two_parts_of_a_table_are_one_too_many():
+    said = refused("differences", "--launches", "--contrasts", "--records", RECORDS, prints="")
+    assert said == "error: --contrasts and --launches are parts of one table: name one of them, or none for all"
+
+
+@pytest.mark.medium
 @pytest.mark.parametrize("table", ["paper", "claims", "differences"])
 def test_a_filtered_table_of_what_is_missing_says_that_it_was_filtered(table):
     note = "note: only sessions of gpu h200 were read: others may be recorded, too"

@@ -64,7 +64,7 @@ def test_each_row_of_each_table_is_there_as_the_tables_word_it(committed, commit
         f"table-{name}"
         for name in (
             *("floor", "ranges", "choose", "graphs", "quant", "budget", "paper"),
-            *("claims", "evidence", "differences", "contrasts", "derived", "launches"),
+            *("claims", "evidence", "differences", "contrasts", "derived", "conditions", "launches"),
         )
     ]
     for made in grids:
@@ -481,7 +481,7 @@ def test_the_page_is_no_wider_than_its_window(browser, committed_page, width):
     assert found["inner"] == width
     assert found["scroll"] <= width
     assert all(right <= width for right in found["boxes"])
-    assert len(found["hidden"]) == 13
+    assert len(found["hidden"]) == 14
     assert max(found["hidden"]) <= 0  # the columns that are shown at first fit, with the flags
     assert found["cut"] == []
     assert max(found["rest"]) <= 0
@@ -501,7 +501,7 @@ TABLES = "Array.from(document.querySelectorAll('.grid table'), (table) => table.
 def test_no_table_shows_more_than_ten_columns_until_all_are_asked_for(browser, committed_page, width):
     browser.show(committed_page, width)
     tables = browser.value(TABLES)
-    assert len(tables) == 13
+    assert len(tables) == 14
     for table in tables:
         at_first = browser.value(SHOWN % f"#{table}")
         assert 3 < len(at_first) <= 10

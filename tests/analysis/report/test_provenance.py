@@ -22,7 +22,7 @@ from tests.support.reports import COMMITTED
 def test_each_group_names_all_its_sessions_keys_and_environment(kinds, parsed):
     title, *rows = parsed.tables["table-origins"]
     assert title[:2] == ["row", "n"]
-    line = next(row for row in rows if row[0] == "line of steps against launches")
+    line = next(row for row in rows if row[0] == "line of steps against launches, all cells")
     assert len(rows) == len(kinds.rows["floor"]) + len(kinds.rows["graphs"]) + 1
     assert int(line[1]) == kinds.rows["differences"][-1].sessions
     bf16 = next(row for row in rows if row[1] == "6")
