@@ -36,7 +36,8 @@ def printed(line):
     if (program, module) != ("python", "analysis"):
         return fill.output(line)
     done = command(*arguments)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert all(note.startswith("note: ") for note in done.stderr.splitlines())
     return done.stdout
 
 

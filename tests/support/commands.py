@@ -1,4 +1,4 @@
-"""Commands of `python -m analysis` without a process of their own, whose packages take a second to import."""
+"""Commands of the project without a process of their own, whose packages take a second to import."""
 
 from __future__ import annotations
 
@@ -9,21 +9,29 @@ from pathlib import Path
 from subprocess import CompletedProcess
 from unittest import mock
 
-from analysis import __main__
+import analysis.__main__
+import runner.__main__
 from runner.processes import signals
 
 ROOT = Path(__file__).resolve().parents[2]
+MAIN = {"analysis": analysis.__main__.main, "runner": runner.__main__.main}
 
 
-def command(*arguments: str, folder: Path = ROOT, **variables: str) -> CompletedProcess[str]:
-    """`python -m analysis …` in that folder, with these variables of the environment."""
+def called(program: str, *arguments: str, folder: Path, **variables: str) -> CompletedProcess[str]:
+    """`python -m PROGRAM …` in that folder, with these variables of the environment."""
     out, err = StringIO(), StringIO()
     with (
         chdir(folder),
         mock.patch.dict(os.environ, variables),
         mock.patch.object(signals, "install"),
+        mock.patch.object(signals, "ignore"),
         redirect_stdout(out),
         redirect_stderr(err),
     ):
-        code = __main__.main(arguments)
-    return CompletedProcess(("analysis", *arguments), code, out.getvalue(), err.getvalue())
+        code = MAIN[program](arguments)
+    return CompletedProcess((program, *arguments), code, out.getvalue(), err.getvalue())
+
+
+def command(*arguments: str, folder: Path = ROOT, **variables: str) -> CompletedProcess[str]:
+    """`python -m analysis …` in that folder, with these variables of the environment."""
+    return called("analysis", *arguments, folder=folder, **variables)
