@@ -29,7 +29,7 @@ SLOW_CARD = "l4"
 HALF = 0.5
 """Part of a step, of its kernels' time, or of the saving that the bytes allow, above which it counts as most."""
 AB_SETTING = "A/B of eager against graph, static cache"
-PACED = ", baseline paced by the host"
+PACED = ", host-paced"
 OF_ONE_HOST = " beside the unquantised cell on one host"
 
 
