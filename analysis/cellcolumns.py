@@ -94,6 +94,13 @@ USD_PER_MTOK = Column(
     help="price of a million tokens of one stream (batch 1), at the price per hour of --price or of the catalogue",
 )
 
+ORIGIN = Column(
+    "origin",
+    "origin_names",
+    help="groups of sessions and A/Bs behind the row, whose sessions are listed below; the same names are links in "
+    "the report",
+)
+
 P99 = Column(
     "p99 ≤",
     "p99_ms",

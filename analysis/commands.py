@@ -17,6 +17,7 @@ from analysis.row import Row
 from analysis.sources.selection import Selection
 from analysis.table import Table
 from runner import terminal
+from runner.counts import listed
 from runner.errors import BadRecord, BadValue
 from runner.program import Program, version_option
 
@@ -72,6 +73,9 @@ def _command(table: Table[Row]) -> click.Command:
     ) -> None:
         own_prices = prices.parse(price)
         excerpts = [name for name in table.excerpts if options.pop(_variable(name))]
+        if len(excerpts) > 1:
+            chosen = listed([f"--{excerpt}" for excerpt in excerpts], "and")
+            raise BadValue(f"{chosen} are parts of one table: name one of them, or none for all")
         name = excerpts[0] if excerpts else table.name
         make(selection(options), name, form_, every_code, figure, own_prices=own_prices)
 
@@ -169,7 +173,10 @@ def make(
         from analysis import publish
 
         publish.commit_table(name, markdown(), {f"{name}.{form_}": content}, run_id)
-    print_omissions(result.reading.frame.notes, result.left_out)
+    notes = result.reading.frame.notes
+    if table.tells_missing and selection.description:
+        notes = (*notes, f"only sessions of {selection.description} were read: others may be recorded, too")
+    print_omissions(notes, result.left_out)
 
 
 def _excerpt(table: Table[Row], name: str, rows: Rows) -> tuple[Rows, Callable[[], str]]:

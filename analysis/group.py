@@ -66,6 +66,8 @@ class Group:
     """flags: results that are valid but suspect"""
     reasons: list[str]
     """why the sessions are invalid, or how they ended"""
+    attention_backend: str | None = None
+    """the backend of attention that the sessions used, by the names of their kernels"""
     superseded: int = 0
     """sessions of older code that the group replaces"""
     older_code: bool = False
@@ -75,6 +77,9 @@ class Group:
     step_wall_ms_low: float | None = None
     """ends of the interval of `step_wall_ms` over sessions (see `intervals.session_interval`)"""
     step_wall_ms_high: float | None = None
+    step_wall_ms_least: float | None = None
+    """least and largest step of a session"""
+    step_wall_ms_most: float | None = None
     interval: str | None = None
     """`ci95`, `range` or `none`"""
     interval_label: str | None = None

@@ -11,7 +11,7 @@ import polars
 
 from analysis.group import Group, Key
 from analysis.row import GROUP
-from analysis.sources.columns import SESSION
+from analysis.sources.columns import BACKEND, SESSION
 from analysis.sources.frame import Frame
 from analysis.statistics import intervals
 from runner.record.flags import DISTURBED, MIXED_HOST, WIDE_RANGE
@@ -87,6 +87,7 @@ def _aggregated(frame: Frame, metrics: Sequence[str]) -> polars.DataFrame:
         (~counted).sum().alias("disturbed"),
         column("started_ms").max().alias("last_start_ms"),
         column("gate_version").min(),
+        column(BACKEND).drop_nulls().first(),
         column("host_id").drop_nulls().unique().sort().alias("hosts"),
         column("flags").unique().alias("flag_words"),
         column("reasons").unique().sort().alias("reasons"),
@@ -137,6 +138,8 @@ def _intervals(walls: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
             fields[place] = {
                 f"{WALL}_low": low,
                 f"{WALL}_high": high,
+                f"{WALL}_least": min(walls[place]),
+                f"{WALL}_most": max(walls[place]),
                 "interval": kind,
                 "interval_label": intervals.label(kind, size),
             }

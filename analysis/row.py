@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,6 +11,8 @@ from runner.cell.cell import short_hash
 
 GROUP = ("cell_key", "protocol", "code_key", "env_key", "status", "valid")
 """Fields that the sessions of one row have in common."""
+ROWS, SESSIONS = "rows-", "set-"
+"""Beginnings of the anchors of rows with several origins, and of sessions that are no group."""
 
 
 class Row:
@@ -56,9 +58,37 @@ class CellRow(Row):
         return group_anchor(self.value(key) for key in GROUP)
 
 
+class TracedRow(Row):
+    """A row that is derived from groups of sessions, from A/Bs, or from sessions of its own. Subclasses are frozen
+    dataclasses with the field `origins`: ids of sessions by the anchor of their origin in a report."""
+
+    origins: Mapping[str, Sequence[str]]
+
+    @property
+    def label(self) -> str:
+        """Returns the row's name among the derived rows of a report."""
+        raise NotImplementedError
+
+    @property
+    def origin_names(self) -> list[str]:
+        """Returns the anchors of the origins."""
+        return [*self.origins]
+
+    @property
+    def anchor(self) -> str | None:
+        """Returns the only origin, or an anchor of the row itself that leads to all of them."""
+        names = self.origin_names
+        return names[0] if len(names) == 1 else f"{ROWS}{short_hash(names, 10)}" if names else None
+
+
 def group_anchor(values: Iterable[object]) -> str:
     """Returns the anchor of the group with these values of `GROUP`."""
     return f"group-{short_hash(list(values), 10)}"
+
+
+def sessions_anchor(sessions: Sequence[str]) -> str:
+    """Returns the anchor of these sessions, which are neither a group nor an A/B."""
+    return f"{SESSIONS}{short_hash(list(sessions), 10)}"
 
 
 def ab_anchor(name: str) -> str:

@@ -122,6 +122,8 @@ class Table(Generic[R]):
     """whether the command can also show sessions of older code"""
     priced: bool = False
     """whether it has costs, so that the command takes prices"""
+    tells_missing: bool = False
+    """whether its rows say what was not measured, which a filter may merely have left out"""
     missing: str = ""
     """error message if there are no rows; empty if that is no error"""
 

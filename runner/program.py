@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
-from runner import __version__
+from runner import __version__, failures
 from runner.cell.vocabulary import nearest, suggestion
 from runner.counts import listed
 from runner.errors import Interrupted, Usage
+from runner.processes import signals
 
 NAME = "decode-floor"
 WIDTH = 110
@@ -25,17 +27,30 @@ version_option = click.version_option(__version__, prog_name=NAME)
 
 class Program(click.Group):
     """A group of commands. It and each of its commands have `-h`, `--help` and `--version`. An unknown command gets the
-    nearest name."""
+    nearest name.
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
+    `places` has the modules of further commands, as `module:function` by name. A module is imported when its command is
+    first asked for, since the modules of all commands take longer than most commands need.
+    """
+
+    def __init__(self, *arguments: Any, places: Mapping[str, str] | None = None, **settings: Any) -> None:
         settings["context_settings"] = {"help_option_names": HELP_OPTIONS, "max_content_width": WIDTH}
         super().__init__(*arguments, **settings)
         version_option(self)
+        self.places = places or {}
 
     def add_command(self, command: click.Command, name: str | None = None) -> None:
         # a command's own setting: Click keeps the help option of its first call, which may be one without this group
         command.context_settings["help_option_names"] = HELP_OPTIONS
         super().add_command(version_option(command), name)
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted({*super().list_commands(context), *self.places})
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name in self.places and name not in self.commands:
+            self.add_command(_imported(self.places[name]), name)
+        return super().get_command(context, name)
 
     def resolve_command(
         self, context: click.Context, arguments: list[str]
@@ -52,6 +67,17 @@ class Program(click.Group):
         commands = {name: self.get_command(context, name) for name in self.list_commands(context)}
         with formatter.section("Commands"):
             formatter.write_dl([(name, each.get_short_help_str(WHOLE)) for name, each in commands.items() if each])
+
+
+def _imported(place: str) -> click.Command:
+    """Returns the command at `module:function`. Raises MissingPackage. No signal interrupts the import."""
+    module, _, function = place.partition(":")
+    with signals.held():
+        try:
+            command: click.Command = getattr(importlib.import_module(module), function)
+        except ImportError as error:
+            raise failures.missing_package(str(error.name)) from error
+    return command
 
 
 def run(program: Program, name: str, arguments: Sequence[str], start: object = None) -> int:

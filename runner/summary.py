@@ -10,6 +10,7 @@ from runner.cell.fieldtypes import value_or_none
 from runner.cell.jsonform import present_fields
 from runner.cell.vocabulary import DEFAULT_PROTOCOL
 from runner.counts import counted
+from runner.hostcondition import condition
 from runner.layout import WIDTH, line
 from runner.record import derive
 from runner.record import energy as rules
@@ -28,7 +29,8 @@ MEASURED_PHASES = ("prefill", "steps", "compile", "energy")
 def lines(record: SessionRecord, width: int = WIDTH) -> Iterator[str]:
     """Yields the lines of the summary, of at most `width` columns. For a session that was not measured they name its
     status; the command's error says why."""
-    yield f"{record.cell.title} (session {record.session.id})"
+    under = condition.requested(record.request)
+    yield " ".join(filter(None, (record.cell.title, under, f"(session {record.session.id})")))
     if not isinstance(record, MeasuredRecord):
         yield from line("status", record.outcome.status, width)
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from runner.errors import DecodeFloorError
 from runner.job import Device, Job, SessionInfo
 from runner.machine import nvml
 from runner.machine.nvml import InstalledGpu
+from tests.support import committed
 from tests.support.stores import empty_sqlite, http_uri, postgresql_uri
 
 __all__ = ["empty_sqlite", "http_uri", "postgresql_uri"]  # fixtures
@@ -41,6 +43,9 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 # displaced (five to ten times the CPU time). Torch reads this when it is first imported, and sessions inherit it
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# jsonschema would compile a grammar of IRIs, which no schema here has, in each worker: that takes 2 s
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # as a package that is not installed
+
 # the workers of a parallel run have 80 columns, a run without workers as many as the terminal
 os.environ["COLUMNS"] = "120"
 
@@ -51,9 +56,16 @@ HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _unexcused: list[str] = []
 
 
+def pytest_collection() -> None:
+    """Switches the garbage collector off while modules are imported and tests collected: hardly any of that is garbage,
+    and the collector would search it again and again."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Spares the garbage collector what is there before the first test: torch, transformers, MLflow and thousands of
     tests, which it would search again and again."""
+    gc.enable()
     gc.collect()
     gc.freeze()
 
@@ -109,6 +121,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if os.environ.get(STRICT_VARIABLE) == "1" and _unexcused:
         terminalreporter.section("skips that no missing hardware excuses")
         terminalreporter.line("\n".join(_unexcused))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _committed_records_are_read_once() -> Iterator[None]:
+    with committed.read_once():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ HOUSE = ("runner", "analysis", "images")
 WITHOUT_FILE = {
     "analysis/cellcolumns.py": "declarations of columns; test_registry and the tables' tests check each",
     "analysis/choose/candidate.py": "dataclasses without behaviour",
+    "analysis/tables/_differencecolumns.py": "declarations of columns; test_registry checks each",
     "analysis/tables/_differencerow.py": "the fields of rows; test_registry checks their keys",
     "analysis/tables/_floorrow.py": "the fields of a row; test_registry checks their keys",
     "images/bundle/errors.py": "an exception without behaviour",

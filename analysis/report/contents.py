@@ -13,7 +13,7 @@ import polars
 from analysis import registry
 from analysis.figures.style import Drawn
 from analysis.reading import Reading
-from analysis.report import answers, provenance
+from analysis.report import answers, derived, provenance
 from analysis.report.answers import Answer
 from analysis.row import Row
 from analysis.sources.frame import Frame
@@ -62,8 +62,9 @@ class Contents:
     @cached_property
     def sessions(self) -> polars.DataFrame:
         """Returns the sessions of every row, see `provenance.sessions`."""
-        compared = self.rows_of(graphs.TABLE)
-        return provenance.sessions(self.frame, self.rows_of(floor.TABLE), self.reading.compared, compared)
+        floors, compared = self.rows_of(floor.TABLE), self.rows_of(graphs.TABLE)
+        traced = derived.traced_rows(self.rows)
+        return provenance.sessions(self.frame, floors, self.reading.compared, compared, traced)
 
     @property
     def valid(self) -> list[FloorRow]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from analysis.form import NOTHING, WORDS, Column, shown_columns
 from analysis.row import Row
@@ -126,7 +126,15 @@ def grid(part: Part, origins: Sequence[str | None]) -> Grid:
     layout = _layout(part)
     heads = (Head(NAME, False, SMALL), *_heads(part, layout))
     rows = (_line(part, layout, row, to) for row, to in zip(part.rows, origins, strict=True))
-    return Grid(f"table-{part.name}", part.caption, heads, tuple(rows), part.nothing, part.typed)
+    return Grid(f"table-{part.name}", part.caption, heads, tuple(_distinct(rows)), part.nothing, part.typed)
+
+
+def _distinct(rows: Iterable[Line]) -> Iterator[Line]:
+    """Yields the rows. Of several with one origin only the first keeps its anchor, since an id is unique on a page."""
+    seen: set[str | None] = set()
+    for row in rows:
+        yield replace(row, anchor=None) if row.anchor in seen else row
+        seen.add(row.anchor)
 
 
 def _layout(part: Part) -> Layout:

@@ -80,7 +80,7 @@ def _digest(script: str) -> str:
 
 
 def _head(report: Contents) -> dict[str, Any]:
-    sessions = report.frame.sessions
+    sessions, every = report.frame.sessions, report.frame.every
     superseded = sum(row.superseded for row in report.rows_of(floor.TABLE))
     return {
         "source": report.source,
@@ -89,8 +89,8 @@ def _head(report: Contents) -> dict[str, Any]:
         "sessions": counted(sessions.height, "session"),
         "cells": counted(sessions["cell_key"].n_unique(), "cell"),
         "gpus": report.gpus,
-        "began": provenance.day(min(sessions["started_ms"])),
-        "ended": provenance.day(max(sessions["finished_ms"])),
+        "began": provenance.day(min(every["started_ms"])),
+        "ended": provenance.day(max(every["finished_ms"])),
         "superseded": counted(superseded, "session of older code is", "sessions of older code are")
         if superseded
         else "",
@@ -119,11 +119,13 @@ def _invalid(report: Contents) -> list[dict[str, Any]]:
 
 
 def _origins(report: Contents) -> dict[str, Any]:
-    environment_counts = report.frame.sessions["env_key"].drop_nulls().value_counts()
+    environment_counts = report.frame.every["env_key"].drop_nulls().value_counts()
     counts = dict(environment_counts.iter_rows())
+    origins = list(provenance.origins(report.sessions, report.frame.ab_runs))
+    names = {origin.anchor: origin.name for origin in origins}
     return {
-        "origins": list(provenance.origins(report.sessions, report.frame.ab_runs)),
-        "derived": derived.ranges(report.rows_of(floor.TABLE)),
+        "origins": origins,
+        "derived": [*derived.ranges(report.rows_of(floor.TABLE)), *derived.derived(report.rows, names)],
         "from_files": bool(report.frame.record_files),
         "sessions_file": SESSIONS,
         "first": provenance.FIRST,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ import polars
 from analysis.ab import Measured
 from analysis.abrow import ABRow
 from analysis.form import titles
-from analysis.row import GROUP, ab_anchor
+from analysis.row import GROUP, TracedRow, ab_anchor
 from analysis.sources.frame import Frame
 from analysis.tables import floor
 from analysis.tables._floorrow import FloorRow
@@ -20,6 +20,10 @@ from analysis.tables._floorrow import FloorRow
 SESSION_COLUMNS = (*("session", "run_id", "record"), *GROUP, *("host_id", "started_ms", "finished_ms"))
 NAMED, FIRST = 2000, 5
 """Number of sessions up to which the page lists all of them, and else the number listed per row."""
+
+
+Entry = tuple[str, str, Iterable[str]]
+"""Anchor and name of an origin, and its sessions."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +63,28 @@ class Origin:
 
 
 def sessions(
-    frame: Frame, floors: Sequence[FloorRow], compared: Iterable[Measured], graphs: Iterable[ABRow]
+    frame: Frame,
+    floors: Sequence[FloorRow],
+    compared: Iterable[Measured],
+    graphs: Iterable[ABRow],
+    traced: Iterable[TracedRow],
 ) -> polars.DataFrame:
     """Returns one line per session and row: `row` (its anchor), `name`, and `SESSION_COLUMNS`.
 
-    The rows are the groups of the floor table, which contains those of all other tables, and the A/Bs of the graphs
-    table.
+    The rows are the groups of the floor table, the A/Bs of the graphs table, and each other origin that a traced row
+    names: another A/B, or sessions that are no group.
     """
     files = polars.DataFrame(
         list(frame.record_files.items()), schema={"session": polars.String, "record": polars.String}, orient="row"
     )
-    known = frame.sessions.join(files, on="session", how="left", maintain_order="left").select(SESSION_COLUMNS)
-    return polars.concat([_group_sessions(known, floors), _ab_sessions(known, compared, graphs)])
+    usual, every = (
+        table.join(files, on="session", how="left", maintain_order="left").select(SESSION_COLUMNS)
+        for table in (frame.sessions, frame.every)
+    )
+    titled = {each.manifest.id: each for each in compared}
+    by_row = [_group_sessions(usual, floors), _listed_sessions(usual, _ab_entries(titled, graphs))]
+    shown = {anchor for lines in by_row for anchor in lines["row"].unique()}
+    return polars.concat([*by_row, _listed_sessions(every, _other_entries(titled, traced, shown))])
 
 
 def _group_sessions(known: polars.DataFrame, floors: Sequence[FloorRow]) -> polars.DataFrame:
@@ -88,17 +102,30 @@ def _group_sessions(known: polars.DataFrame, floors: Sequence[FloorRow]) -> pola
     return joined.select("row", "name", *SESSION_COLUMNS)
 
 
-def _ab_sessions(known: polars.DataFrame, compared: Iterable[Measured], graphs: Iterable[ABRow]) -> polars.DataFrame:
-    by_id = {measured.manifest.id: measured for measured in compared}
-    entries = [
-        (row.anchor, f"A/B {row.ab}: {by_id[row.ab].manifest.title}", session)
-        for row in graphs
-        for session in by_id[row.ab].sessions
-    ]
-    ab_entries = polars.DataFrame(
-        entries, schema=dict.fromkeys(("row", "name", "session"), polars.String), orient="row"
-    )
-    return ab_entries.join(known, on="session", maintain_order="left").select("row", "name", *SESSION_COLUMNS)
+def _ab_entries(compared: Mapping[str, Measured], graphs: Iterable[ABRow]) -> Iterator[Entry]:
+    for row in graphs:
+        yield row.anchor, _ab_name(compared[row.ab]), compared[row.ab].sessions
+
+
+def _ab_name(measured: Measured) -> str:
+    return f"A/B {measured.manifest.id}: {measured.manifest.title}"
+
+
+def _other_entries(
+    compared: Mapping[str, Measured], traced: Iterable[TracedRow], shown: Collection[str]
+) -> Iterator[Entry]:
+    """Yields the origins of rows that are not `shown` yet, each once."""
+    names = {ab_anchor(name): _ab_name(measured) for name, measured in compared.items()}
+    found = {anchor: (row.label, sessions) for row in traced for anchor, sessions in row.origins.items()}
+    for anchor, (label, sessions) in found.items():
+        if anchor not in shown:
+            yield anchor, names.get(anchor, label), sessions
+
+
+def _listed_sessions(known: polars.DataFrame, entries: Iterable[Entry]) -> polars.DataFrame:
+    lines = [(anchor, name, session) for anchor, name, sessions in entries for session in sessions]
+    listed = polars.DataFrame(lines, schema=dict.fromkeys(("row", "name", "session"), polars.String), orient="row")
+    return listed.join(known, on="session", maintain_order="left").select("row", "name", *SESSION_COLUMNS)
 
 
 def csv(lines: polars.DataFrame) -> str:

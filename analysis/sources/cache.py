@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache as once
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,16 @@ SESSIONS, CONDITIONED, REST = "sessions.arrow", "conditioned.arrow", "rest.json"
 
 def entry(uri: str, state: str, kind: str, needed: Sequence[str]) -> Path:
     """Returns the folder of a frame for that state of the store."""
-    versions = [cache.code(sources()), polars.__version__]
+    versions = [code(), polars.__version__]
     return cache.entry_path(
         "frames", short_hash(address.identity(uri), 16), short_hash([state, kind, sorted(needed), versions], 24)
     )
+
+
+@once
+def code() -> str:
+    """Returns a hash of the code that makes frames. Once per process, which keeps the modules that it has loaded."""
+    return cache.code(sources())
 
 
 def sources() -> Iterator[Path]:

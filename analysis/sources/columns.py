@@ -42,6 +42,7 @@ class Text:
 
 
 SESSION, STUDY, IMAGE, CONDITION = "session", "study", "image_digest", "host_condition"
+BACKEND = "attention_backend"
 SESSION_COLUMNS = (
     Text(SESSION, TAG, SESSION_TAG),
     Text(STUDY, TAG, "study", "adhoc"),
@@ -95,6 +96,14 @@ ENVIRONMENT_COLUMNS = tuple(
     for name in ("python", "torch", "cuda", "transformers", "triton", "kernel_package", "driver")
 )
 """Columns that the env_key determines (the driver by its major version)."""
+SOFTWARE = ("cell_key", "code_key", "env_key")
+"""Keys that determine the software of a step."""
+BACKEND_COLUMN = Text(BACKEND, PARAM, f"actual.{BACKEND}")
+"""The backend of attention that a session really used. The keys of `SOFTWARE` determine it: read once for each."""
+CONDITION_COLUMNS = tuple(
+    Text(name, PARAM, f"{FIELD}.{name}") for name in ("allowed_cores", "cores", "neighbours", "neighbour_cores")
+)
+"""What a session under a declared condition of the host observed of it."""
 
 METRIC_NAMES = {
     "step_wall_ms": "latency/step_wall_ms",

@@ -24,7 +24,7 @@ class Frame:
 
     `sessions` has one row per session in order of time. Its columns are the text columns of `columns.SESSION_COLUMNS`
     (optional ones on request), `valid` as a boolean, `protocol` (such as `paper-5-30`), `started_ms`, `finished_ms`,
-    `run_id` (None from records) and the requested metrics.
+    `run_id` (None from records), `attention_backend` and the requested metrics.
 
     `cells` maps a cell_key to the cell's fields, `environments` an env_key to its versions. `manifests` are those of
     the A/Bs. `ab_runs` maps the id of an A/B to its run in MLflow (empty from records).
@@ -33,7 +33,8 @@ class Frame:
     `facts` maps a session of an A/B to the facts of its record, and `record_files` maps a session to its record's file,
     relative to the folder.
 
-    `conditioned` has the sessions under a declared condition of the host, with the same columns and `host_condition`.
+    `conditioned` has the sessions under a declared condition of the host, with the same columns, `host_condition` and
+    those of `columns.CONDITION_COLUMNS`.
 
     `left_out` has a line for each thing that could not be used, `notes` a line for each thing that a reader should know
     about the source.
@@ -50,6 +51,12 @@ class Frame:
     beside: Mapping[str, OtherSessions] = field(default_factory=dict)
     facts: Mapping[str, Facts] = field(default_factory=dict)
     conditioned: polars.DataFrame = field(default_factory=polars.DataFrame)
+
+    @property
+    def every(self) -> polars.DataFrame:
+        """Returns all sessions, those under a declared condition of the host last. A column that only these have is
+        null for the others."""
+        return polars.concat([self.sessions, self.conditioned], how="diagonal")
 
     def where(self, **criteria: str | None) -> Frame:
         """Returns the part of the frame with these values of gpu, model and study; None matches any value. An A/B is

@@ -9,8 +9,10 @@ import polars
 
 from analysis.sources import runs
 from analysis.sources.columns import (
+    BACKEND_COLUMN,
     CELL_COLUMNS,
     COMMITTED,
+    CONDITION_COLUMNS,
     COUNT_COLUMNS,
     ENVIRONMENT_COLUMNS,
     PARAM,
@@ -101,7 +103,8 @@ def _runs(database: Database, runs_table: polars.DataFrame, needed: Sequence[str
     """Yields these runs (run_id, started_ms, finished_ms) with all values that a frame needs."""
     run_ids = runs_table["run_id"].to_list()
     keys: dict[str, list[str]] = {TAG: [], PARAM: []}
-    for column in (*SESSION_COLUMNS, SCHEMA, *COUNT_COLUMNS, *CELL_COLUMNS, *ENVIRONMENT_COLUMNS):
+    session_columns = (*SESSION_COLUMNS, SCHEMA, BACKEND_COLUMN, *CONDITION_COLUMNS)
+    for column in (*session_columns, *COUNT_COLUMNS, *CELL_COLUMNS, *ENVIRONMENT_COLUMNS):
         keys[column.kind].append(column.key)
     tags, params = (_values(database, TABLES[kind], run_ids, keys[kind], TEXT) for kind in (TAG, PARAM))
     metrics = _values(database, "latest_metrics", run_ids, list(metric_names(needed)), NUMBER)

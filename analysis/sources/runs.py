@@ -10,12 +10,16 @@ import polars
 
 from analysis.sources import repeated, unconditioned, usable
 from analysis.sources.columns import (
+    BACKEND,
+    BACKEND_COLUMN,
     CELL_COLUMNS,
+    CONDITION_COLUMNS,
     COUNT_COLUMNS,
     DIGEST,
     ENVIRONMENT_COLUMNS,
     QUOTIENTS,
     SESSION,
+    SOFTWARE,
     TAG,
     Text,
     metric_names,
@@ -68,36 +72,54 @@ def frame(runs: Iterable[Run], needed: Sequence[str], left_out: Iterable[str] = 
     return frame_of_rows(_sessions(sessions, needed), words_of, left_out, **fields)
 
 
+WordsOf = Callable[[Sequence[Text], Sequence[int]], Mapping[int, Words]]
+"""Returns further columns of rows, given by their column `row`."""
+
+
 def frame_of_rows(
     rows: polars.DataFrame,
-    words_of: Callable[[Sequence[Text], Sequence[int]], Mapping[int, Words]],
+    words_of: WordsOf,
     left_out: Iterable[str],
     notes: Iterable[str] = (),
     **fields: Any,
 ) -> Frame:
     """Returns the frame of rows with all requested columns, without sessions that cannot be used. Each session has one
-    row. Sessions under a declared condition of the host stand apart.
-
-    `words_of` returns further columns of rows, given by their column `row`.
-    """
+    row. Sessions under a declared condition of the host stand apart."""
     usable_rows, rejected = usable.split(with_derived_columns(rows))
     cells, incomplete = usable.cells(usable_rows, lambda row_numbers: words_of(CELL_COLUMNS, row_numbers))
     complete = usable_rows.join(incomplete, on="row", how="anti", maintain_order="left")
     every, unlike, repeat_notes = repeated.unrepeated(complete, lambda row_numbers: words_of((DIGEST,), row_numbers))
-    sessions, conditioned, condition_notes = unconditioned.split(every)
-    environments = usable.words_by_key(
-        sessions, "env_key", lambda row_numbers: words_of(ENVIRONMENT_COLUMNS, row_numbers)
-    )
+    sessions, conditioned, condition_notes = unconditioned.split(_with_backend(every, words_of))
+    environments = usable.words_by_key(every, "env_key", lambda row_numbers: words_of(ENVIRONMENT_COLUMNS, row_numbers))
     faults = usable.lines(polars.concat([rejected, incomplete.select("run_id", "fault"), unlike]))
     return Frame(
         sessions.drop("row"),
-        {key: cell(words) for key, words in cells.items() if key in set(sessions["cell_key"])},
+        {key: cell(words) for key, words in cells.items() if key in set(every["cell_key"])},
         environments,
-        conditioned=conditioned.drop("row"),
+        conditioned=_with_observations(conditioned, words_of).drop("row"),
         left_out=(*sorted(left_out), *faults),
         notes=(*notes, *condition_notes, *repeat_notes),
         **fields,
     )
+
+
+def _with_backend(rows: polars.DataFrame, words_of: WordsOf) -> polars.DataFrame:
+    """Returns the rows with the backend of attention that sessions of the same software used."""
+    keyed = rows.with_columns(polars.concat_str(SOFTWARE, separator=" ").alias("software"))
+    words = usable.words_by_key(keyed, "software", lambda row_numbers: words_of((BACKEND_COLUMN,), row_numbers))
+    backends = {key: word[BACKEND] for key, word in words.items()}
+    backend = polars.col("software").replace_strict(backends, default=None, return_dtype=polars.String)
+    return keyed.with_columns(backend.alias(BACKEND)).drop("software")
+
+
+def _with_observations(rows: polars.DataFrame, words_of: WordsOf) -> polars.DataFrame:
+    """Returns sessions under a condition of the host with what they observed of it, as numbers."""
+    words = words_of(CONDITION_COLUMNS, rows["row"].to_list())
+    columns = {
+        column.name: polars.Series([words[row][column.name] for row in rows["row"]], dtype=polars.String)
+        for column in CONDITION_COLUMNS
+    }
+    return rows.with_columns(**{name: values.cast(polars.Float64, strict=False) for name, values in columns.items()})
 
 
 def _sessions(runs: Sequence[Run], needed: Sequence[str]) -> polars.DataFrame:

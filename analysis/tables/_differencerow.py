@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analysis.row import Row
+from analysis.row import TracedRow
+from analysis.tables._trace import Origins
 
 
 @dataclass(frozen=True)
-class PlaceRow(Row):
+class PlaceRow(TracedRow):
     """A row about one place. Subclasses say what they have of it."""
 
     gpu: str
@@ -17,6 +18,11 @@ class PlaceRow(Row):
     """the model's name in the catalogue"""
     ctx: int
     """tokens"""
+
+    @property
+    def place(self) -> str:
+        """Returns GPU, model and ctx as text."""
+        return f"{self.gpu} {self.model} {self.ctx}"
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,8 @@ class SplitRow(PlaceRow):
     """kind of KV cache"""
     options: str
     """options of runtime and kernel, such as `sdpa:flash`"""
+    attention_backend: str | None
+    """software: the backend of attention that the sessions used, by the names of their kernels"""
     sessions: int
     hosts: int
     step_wall_ms: float
@@ -36,6 +44,9 @@ class SplitRow(PlaceRow):
     step_wall_ms_low: float | None
     """ends of the interval of `step_wall_ms`"""
     step_wall_ms_high: float | None
+    step_wall_ms_least: float | None
+    """least and largest step of a session"""
+    step_wall_ms_most: float | None
     paper_ms: float | None
     """the paper's step of the same runtime, None if it has none on this card"""
     paper_source: str | None
@@ -63,6 +74,12 @@ class SplitRow(PlaceRow):
     """what the records show about the difference, None without a step of the paper"""
     reason: str | None
     """the numbers that show it"""
+    origins: Origins
+    """ids of the sessions by origin"""
+
+    @property
+    def label(self) -> str:
+        return f"step of {self.place} {self.runtime}, {self.cache} cache"
 
 
 @dataclass(frozen=True)
@@ -77,7 +94,10 @@ class ContrastRow(PlaceRow):
     """value of the field in the first row"""
     second: str
     part: str
-    """what the field changes: card (and host, since cards are on different machines), software, or launches"""
+    """what the field changes, and what else differs: card (and host, since cards are on different machines), software,
+    or launches"""
+    attention: str
+    """backend of attention in both rows"""
     sessions: int
     """sessions of the row with fewer"""
     flags: list[str]
@@ -95,6 +115,12 @@ class ContrastRow(PlaceRow):
     """change of the number of kernels per step"""
     decided: str
     """`yes` if the ranges or intervals of the steps do not overlap and both have enough sessions, else `undecided`"""
+    origins: Origins
+    """ids of the sessions of both rows by origin"""
+
+    @property
+    def label(self) -> str:
+        return f"{self.field} {self.first} against {self.second}: {self.place} {self.runtime}, {self.cache} cache"
 
 
 @dataclass(frozen=True)
@@ -117,12 +143,63 @@ class DerivedRow(PlaceRow):
     flags: list[str]
     missing: str
     """A/Bs and rows that are missing"""
+    origins: Origins
+    """ids of the sessions by origin: A/Bs, or the groups of the rows"""
+
+    @property
+    def label(self) -> str:
+        return f"product of ratios of {self.place}"
 
 
 @dataclass(frozen=True)
-class LaunchRow(Row):
+class ConditionRow(PlaceRow):
+    """Steps of a cell under a declared condition of the host, beside those on the host as it is. Times are in ms."""
+
+    runtime: str
+    cache: str
+    options: str
+    condition: str
+    """`as it is`, or the declared condition, such as `pinned:1`"""
+    sessions: int
+    hosts: int
+    step_wall_ms: float
+    """median over sessions"""
+    step_wall_ms_least: float | None
+    """least and largest step of a session"""
+    step_wall_ms_most: float | None
+    ratio: float | None
+    """step over that on the same host as it is; None for that one, and without a common host"""
+    ratio_low: float | None
+    """ends of its range or interval"""
+    ratio_high: float | None
+    kernels_ms: float | None
+    """time in which kernels run"""
+    kernels_per_step: float | None
+    launch_us: float | None
+    """launch overhead of an empty kernel in µs"""
+    allowed_cores: float | None
+    """processors that the session could have used, None on the host as it is"""
+    cores: float | None
+    """processors that it did use"""
+    neighbours: float | None
+    """processes that computed beside it"""
+    neighbour_cores: float | None
+    """processors that they used on average"""
+    flags: list[str]
+    origins: Origins
+    """ids of the sessions by origin"""
+
+    @property
+    def label(self) -> str:
+        return f"{self.place} {self.runtime}, {self.cache} cache, {self.condition}"
+
+
+@dataclass(frozen=True)
+class LaunchRow(TracedRow):
     """A line through eager sessions: ms of a step against kernels per step times the launch overhead (ms)."""
 
+    scope: str
+    """the cell of the sessions, or `all cells`"""
     sessions: int
     hosts: int
     conditions: str
@@ -151,3 +228,9 @@ class LaunchRow(Row):
     launch_us_high: float | None
     told: str
     """`yes`, or why it cannot be told"""
+    origins: Origins
+    """ids of the sessions, whose origin is no group"""
+
+    @property
+    def label(self) -> str:
+        return f"line of steps against launches, {self.scope}"

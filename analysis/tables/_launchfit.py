@@ -1,4 +1,7 @@
-"""A line through eager sessions, step against launches, and the launch overhead at which it reaches the paper's step.
+"""Lines through eager sessions, step against launches, and the launch overhead at which each reaches the paper's step.
+
+One line has the sessions of our cell in the place of the paper's A/B alone, under any condition of the host; the other
+has those of all cells.
 
 The launches of a step are its kernels times the launch overhead of an empty kernel that the session's probe measured.
 The answer is given only if the line explains the sessions (`TELLING`), its slope is positive with its whole interval,
@@ -17,16 +20,17 @@ import polars
 from analysis import paper
 from analysis.group import Group
 from analysis.prediction.fitting import HOST_PACED
-from analysis.sources.columns import CONDITION
+from analysis.sources.columns import CONDITION, SESSION
 from analysis.sources.frame import Frame
 from analysis.statistics.linefit import FEWEST, Line, fitted
 from analysis.tables._claimtests import CARDS
+from analysis.tables._conditions import AS_IT_IS
 from analysis.tables._differencerow import LaunchRow
 from analysis.tables._graphsgain import EAGER
+from analysis.tables._trace import of_sessions
 
 TELLING = 0.5
 """Least share of the variance of the steps that the line must explain."""
-AS_IT_IS = "as it is"
 YES = "yes"
 
 
@@ -39,6 +43,8 @@ class Point:
     launch_us: float
     host_id: str | None
     condition: str
+    session: str
+    cell_key: str
 
     @property
     def launches_ms(self) -> float:
@@ -55,11 +61,9 @@ def points(frame: Frame) -> list[Point]:
         if cell["gpu"] in CARDS and cell["runtime"] == EAGER and cell["quant"] == paper.UNQUANTISED
     ]
     column = polars.col
-    sessions = (
-        polars.concat([frame.sessions, frame.conditioned], how="diagonal")
-        .filter(column("valid") & column("cell_key").is_in(eager) & (column("protocol") == paper.PROTOCOL))
-        .drop_nulls(("step_busy_ms", "kernels_per_step", "launch_us"))
-    )
+    sessions = frame.every.filter(
+        column("valid") & column("cell_key").is_in(eager) & (column("protocol") == paper.PROTOCOL)
+    ).drop_nulls(("step_busy_ms", "kernels_per_step", "launch_us"))
     return [_point(row) for row in sessions.iter_rows(named=True) if _is_paced_by_host(row)]
 
 
@@ -80,11 +84,23 @@ def _point(row: Mapping[str, Any]) -> Point:
         launch_us=row["launch_us"],
         host_id=row["host_id"],
         condition=row.get(CONDITION) or AS_IT_IS,
+        session=row[SESSION],
+        cell_key=row["cell_key"],
     )
 
 
-def launch_row(found: Sequence[Point], cell: Group | None) -> LaunchRow:
-    """Returns the line through these sessions. `cell` is our eager cell in the place of the paper's A/B."""
+def launch_rows(found: Sequence[Point], cell: Group | None) -> list[LaunchRow]:
+    """Returns the line through the sessions of `cell`, our eager cell in the place of the paper's A/B, and the line
+    through all sessions."""
+    every = launch_row("all cells", found, cell)
+    if cell is None:
+        return [every]
+    own = [point for point in found if point.cell_key == cell.cell_key]
+    return [launch_row(f"{cell.gpu} {cell.model} {cell.ctx}, {cell.cache} cache", own, cell), every]
+
+
+def launch_row(scope: str, found: Sequence[Point], cell: Group | None) -> LaunchRow:
+    """Returns the line through these sessions."""
     line = fitted([point.launches_ms for point in found], [point.step_ms for point in found])
     paper_ms = next(figure.a_ms for figure in paper.graphs_rows() if figure.a_ms is not None)
     kernels = None if cell is None else cell.kernels_per_step
@@ -94,6 +110,7 @@ def launch_row(found: Sequence[Point], cell: Group | None) -> LaunchRow:
     in_us = [None] * 3 if reached is None or kernels is None else [1e3 * ms / kernels for ms in reached]
     conditions = Counter(point.condition for point in found)
     return LaunchRow(
+        scope=scope,
         sessions=len(found),
         hosts=len({point.host_id for point in found}),
         conditions=", ".join(f"{name}: {count}" for name, count in sorted(conditions.items())),
@@ -111,6 +128,7 @@ def launch_row(found: Sequence[Point], cell: Group | None) -> LaunchRow:
         launch_us_low=in_us[1],
         launch_us_high=in_us[2],
         told=told,
+        origins=of_sessions(point.session for point in found),
     )
 
 

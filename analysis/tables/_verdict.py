@@ -8,7 +8,7 @@ sessions, or a very wide interval, reproduces nothing. Otherwise the row has the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from analysis.row import Row
@@ -81,9 +81,19 @@ class Ours:
 
 
 def counted_verdicts(table: Iterable[CheckRow]) -> str:
-    """Returns the number of figures with each verdict as text, such as `2 differ, 1 fits here`."""
+    """Returns the number of figures with each verdict as text, such as `0 are reproduced, 2 differ, 1 fits here`."""
     counts = Counter(row.verdict for row in table)
-    return ", ".join(counted(counts[verdict], *words) for verdict, words in COUNTED.items() if counts[verdict])
+    shown = [verdict for verdict in COUNTED if counts[verdict] or verdict == REPRODUCES]
+    return ", ".join(counted(counts[verdict], *COUNTED[verdict]) for verdict in shown)
+
+
+def with_absence(row: CheckRow, gpus: Collection[str]) -> CheckRow:
+    """Returns the row with the reason why nothing was measured, if it has neither value nor reason yet. `gpus` are
+    those of all sessions."""
+    if row.verdict != NOT_MEASURED or row.reason is not None or row.gpu is None:
+        return row
+    absent = "no valid session or A/B like it" if row.gpu in gpus else "no session"
+    return replace(row, reason=f"{absent} on the {row.gpu}")
 
 
 def check(quantity: str, spot: Spot, value: float, ours: Ours | None) -> CheckRow:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from analysis import ab, paper
 from analysis.ab import Measured
-from analysis.cellcolumns import CELL, FLAGS
+from analysis.cellcolumns import CELL, FLAGS, ORIGIN
 from analysis.form import Column
 from analysis.sources.frame import Frame
 from analysis.table import Part, Table
-from analysis.tables import _claimtests, graphs, papercheck
+from analysis.tables import _claimtests, _trace, graphs, papercheck
 from analysis.tables._claimrow import FEWEST, MISSING, EvidenceRow, VerdictRow, verdict_row
 from runner.counts import counted
 
@@ -19,9 +19,9 @@ EVIDENCE = "evidence"
 AnyRow = VerdictRow | EvidenceRow
 
 
-def rows(frame: Frame, compared: Iterable[Measured]) -> list[AnyRow]:
+def rows(frame: Frame, compared: Sequence[Measured]) -> list[AnyRow]:
     """Returns one row per claim, then the rows of all tests."""
-    found = _claimtests.material(frame, graphs.rows(compared), METRICS)
+    found = _claimtests.material(frame, graphs.rows(compared), METRICS, _trace.traces(frame, compared))
     verdicts: list[VerdictRow] = []
     evidence: list[EvidenceRow] = []
     for claim in paper.claims():
@@ -37,7 +37,7 @@ VERDICT_COLUMNS = (
     Column("verdict", "verdict", help="what the records say about the figure or the claim"),
     Column("yes", "passed", "d", help="number of the claim's tests that are passed"),
     Column("no", "failed", "d", help="number of tests that are failed"),
-    Column("undecided", "undecided", "d", help="number of tests whose interval has values on both sides of the limit"),
+    Column("undecided", "undecided", "d", help="number of tests that their sessions do not decide"),
     Column("not measured", "unmeasured", "d", help="number of tests without the sessions that they need"),
     Column("test", "rule", help="what the tests of the claim ask; `test` of a single one is the tested quantity"),
 )
@@ -56,6 +56,7 @@ EVIDENCE_COLUMNS = (
     Column("hosts", "hosts", "d", help="number of hosts"),
     Column("passed", "outcome", help="outcome of the test: yes, no, or undecided"),
     FLAGS,
+    ORIGIN,
 )
 
 
@@ -101,6 +102,11 @@ def sentences(table: Sequence[AnyRow]) -> list[str]:
     return [*missing, *map(paper.byte_accounting, figures)]
 
 
+def lines(table: Sequence[AnyRow]) -> list[str]:
+    """Returns the lines below the Markdown tables: the sentences, and the sessions of each origin."""
+    return [f"- {text}" for text in (*sentences(table), *_trace.session_lines(measured(table)))]
+
+
 def _intro(_table: Sequence[AnyRow]) -> str:
     return (
         "A claim holds if all its tests were measured and passed, and in part if some were. A test is passed if its "
@@ -118,10 +124,12 @@ TABLE = Table(
     intro=_intro,
     metrics=tuple(dict.fromkeys((*METRICS, *ab.NEEDED))),
     columns=(*VERDICT_COLUMNS, *EVIDENCE_COLUMNS),
+    tells_missing=True,
     rows=lambda reading: rows(reading.frame, reading.compared),
     parts=_parts,
     excerpts={EVIDENCE: "only the tests that were measured"},
     sentences=sentences,
+    lines=lines,
     summary="Missing sessions, and the accounting of bytes",
     has_codes=False,
 )

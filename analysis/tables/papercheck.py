@@ -31,6 +31,7 @@ from analysis.tables._verdict import (
     check,
     counted_verdicts,
     unjudged,
+    with_absence,
 )
 from analysis.tables.graphs import GraphsRow
 from runner.ab.manifest import Manifest
@@ -40,13 +41,8 @@ from runner.counts import counted
 from runner.plan import fit
 
 METRICS = (
-    "step_wall_ms",
-    "step_busy_ms",
-    "kernels_per_step",
-    "launch_us",
-    "read_gbs",
-    "peak_bytes",
-    "r_floor_paper",
+    *("step_wall_ms", "step_busy_ms", "kernels_per_step", "launch_us", "read_gbs"),
+    *("peak_bytes", "r_floor_paper"),
 )
 NEEDED = tuple(dict.fromkeys((*METRICS, *ab.NEEDED)))
 HEADLINE = (("h100", "qwen2.5-7b", 2048), ("l4", "qwen2.5-7b", 2048))
@@ -57,10 +53,9 @@ def rows(frame: Frame) -> list[CheckRow]:
     """Returns one row per figure: our value, a verdict, and the likely reason for a difference."""
     usual = [group for group in groups.rows(frame, METRICS) if group.valid and _ours.is_usual(group)]
     plain = [group for group in usual if group.quant == UNQUANTISED and group.runtime == "eager"]
-    comparisons, _ = ab.from_frame(
-        replace(frame, manifests=tuple(filter(_has_figure, frame.manifests))), bootstrapped=False
-    )
-    return [
+    with_figure = replace(frame, manifests=tuple(filter(_has_figure, frame.manifests)))
+    comparisons, _ = ab.from_frame(with_figure, bootstrapped=False)
+    checks = [
         *_floor_checks(plain, frame.environments),
         *_streamed_checks(plain, frame.environments),
         *_range_checks(plain, frame.environments),
@@ -68,6 +63,8 @@ def rows(frame: Frame) -> list[CheckRow]:
         *_graph_checks(comparisons, frame.environments),
         *_quantised_checks(usual, frame.environments),
     ]
+    gpus = {str(frame.cells[key]["gpu"]) for key in frame.sessions["cell_key"].unique()}
+    return [with_absence(row, gpus) for row in checks]
 
 
 def _has_figure(manifest: Manifest) -> bool:
@@ -132,9 +129,8 @@ def _memory_checks(plain: Sequence[Group]) -> Iterator[CheckRow]:
         cell = _ours.plain_cell(plain, place.spot)
         peak_gb = None if cell is None or cell.peak_bytes is None else cell.peak_bytes / 1e9
         row = unjudged("peak memory (GB); the paper: out of memory", _spot(place), None, peak_gb)
-        prediction = (
-            "fits by our accounting, with logits of the last token only" if _fits(place.spot) else "does not fit"
-        )
+        fits = "fits by our accounting, with logits of the last token only"
+        prediction = fits if _fits(place.spot) else "does not fit"
         yield replace(row, verdict=NOT_MEASURED if cell is None else FITS_HERE, reason=prediction)
 
 
@@ -198,7 +194,7 @@ COLUMNS = (
         help="relative difference of our value from the paper's",
     ),
     Column("verdict", "verdict", help="whether our value reproduces the figure"),
-    Column("reason", "reason", optional=True, help="likely reason for a difference, from recorded values"),
+    Column("reason", "reason", optional=True, help="likely reason for a difference, or why there is no value"),
 )
 
 
@@ -206,6 +202,12 @@ def sentences(table: Sequence[CheckRow]) -> list[str]:
     """Returns a sentence for each cell for which the paper has two steps."""
     spots = {(row.gpu, row.model, row.ctx) for row in table}
     return paper.two_steps_of({(gpu, model, ctx) for gpu, model, ctx in spots if gpu and model and ctx})
+
+
+def lines(table: Sequence[CheckRow]) -> list[str]:
+    """Returns the number of figures with each verdict, which a report has in its first paragraph, and the sentences."""
+    counts = f"{counted(len(table), 'figure')}: {counted_verdicts(table)}"
+    return [f"- {text}" for text in (counts, *sentences(table))]
 
 
 def _intro(table: Sequence[CheckRow]) -> str:
@@ -237,9 +239,11 @@ TABLE = Table(
     intro=_intro,
     metrics=NEEDED,
     columns=COLUMNS,
+    tells_missing=True,
     rows=lambda reading: rows(reading.frame),
     parts=_parts,
     sentences=sentences,
+    lines=lines,
     summary="Cells for which the paper has two steps",
     origin=_figureorigin.anchor,
     has_codes=False,

@@ -127,7 +127,7 @@ def run_session(request: Request, index: int, started_ms: int, settings: Setting
     expected_s = expected.expected_s(path.parent, plan.cell, plan.protocol)
     with (
         spool.reserved(path, recordsize.most_bytes(plan.protocol)),
-        settings.display.session(plan.cell.title, expected_s),
+        settings.display.session(plan.title, expected_s),
     ):
         if settings.run is not None:
             sidecar.remember_run(path, settings.run.id)

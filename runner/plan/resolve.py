@@ -55,6 +55,17 @@ class Plan:
     energy: bool = False
     host_condition: HostCondition | None = None
 
+    @property
+    def title(self) -> str:
+        """Returns the cell, and how it is measured, in a few words."""
+        return " ".join((self.cell.title, *self.measured_as))
+
+    @property
+    def measured_as(self) -> tuple[str, ...]:
+        """Returns the condition of the host if there is one, and a protocol with counts of its own."""
+        condition = () if self.host_condition is None else (self.host_condition.text,)
+        return (*condition, self.protocol.title) if self.protocol.name == protocol.CUSTOM else condition
+
     def job(self, session_id: str, requested: dict[str, str], index: int, started_ms: int, started_s: float) -> Job:
         """Returns the job of one session, which has no checkpoint, container and record's path yet.
 

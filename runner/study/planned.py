@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from runner.ab import arms
 from runner.ab.arms import Pair
 from runner.cell import catalogue
-from runner.cell.protocol import CUSTOM
 from runner.cell.vocabulary import AUTO
 from runner.errors import BadCheckpoint, BadValue, DecodeFloorError, Infeasible
 from runner.plan import absent, fit
@@ -45,12 +44,10 @@ class Planned:
         is named, as a study may measure a cell with several."""
         if not self.plans:
             return " ".join(text for text in vars(self.entry.request).values() if text != AUTO)
-        condition, protocol = self.plans[0].host_condition, self.plans[0].protocol
-        measured_as = (*([condition.text] if condition else []), *([protocol.title] if protocol.name == CUSTOM else []))
         if self.pair is None:
-            return " ".join((self.plans[0].cell.title, *measured_as))
+            return self.plans[0].title
         a, b = (plan.cell for plan in self.plans)
-        shared = " ".join((*(word for word in a.words if word in b.words), a.gpu, *measured_as))
+        shared = " ".join((*(word for word in a.words if word in b.words), a.gpu, *self.plans[0].measured_as))
         field = self.pair.field
         return f"A/A {shared}" if field == NONE else f"A/B {self.pair.a.value}/{self.pair.b.value} {shared}"
 

@@ -10,7 +10,7 @@ import pytest
 
 from runner.record import record
 from tests.support.records import example_record
-from tests.support.rights import close, command, one_line, strangers
+from tests.support.rights import by_process, close, command, one_line, strangers
 
 REPORT = ("report", "--records", "records", "--out", "out")
 
@@ -88,5 +88,5 @@ def _missing(_: Path) -> dict[str, str]:
 def test_without_a_home_to_write_to_there_is_no_cache_and_all_else_is_as_ever(
     tmp_path: Path, setting: Callable[[Path], dict[str, str]]
 ) -> None:
-    done = command("analysis", tmp_path, "report", "--records", "records", **setting(tmp_path))
+    done = by_process("analysis", tmp_path, "report", "--records", "records", **setting(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")

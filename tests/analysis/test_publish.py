@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 
 from analysis import publish
 from runner.record.sidecar import remember_run
+from tests.support.commands import command
 from tests.support.makefile import recipe
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +40,8 @@ The artifact `summary.md` has the whole row, `sessions.png` a figure of the sess
 
 
 @pytest.fixture
-def client(tmp_path, monkeypatch):
+def client(empty_sqlite, tmp_path, monkeypatch):
+    shutil.copy(empty_sqlite, tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     return MlflowClient(uri)
@@ -59,15 +61,14 @@ def spool(tmp_path, run_id):
     return folder
 
 
-def started(spool, run_id, **options):
-    command = [sys.executable, "-m", "analysis", "ab", str(spool), "--run", run_id, "--commit"]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+def started(spool, run_id):
+    arguments = [sys.executable, "-m", "analysis", "ab", str(spool), "--run", run_id, "--commit"]
+    return subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finished(spool, run_id):
-    process = started(spool, run_id)
-    _, errors = process.communicate(timeout=300)
-    return process.returncode, errors
+    done = command("ab", str(spool), "--run", run_id, "--commit")
+    return done.returncode, done.stderr
 
 
 def damage(folder):
@@ -98,8 +99,8 @@ def test_the_demo_logs_ratio_interval_and_verdict_of_its_abs(spool, client):
     steps = [line.partition("python -m ")[2] for line in recipe("demo") if "experiments/records" in line]
     assert [step.split()[:2] for step in steps] == [["runner", "import"], ["analysis", "ab"]]
     for step in steps:
-        command = f"{sys.executable} -m {step.replace('experiments/records', str(spool))}"
-        done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=300)
+        line = f"{sys.executable} -m {step.replace('experiments/records', str(spool))}"
+        done = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
     (run,) = client.search_runs(["0", "1"], "tags.ab LIKE '%'")
     assert run.data.metrics["ab/ratio_low"] < run.data.metrics["ab/ratio"] < run.data.metrics["ab/ratio_high"]
@@ -149,8 +150,8 @@ def test_a_killed_summary_leaves_a_closed_run_or_a_marker_for_the_import(spool, 
     assert client.get_run(run_id).info.status == status
     assert bool(list(spool.glob(".runs/*"))) == (status == "RUNNING")
     if status == "RUNNING":
-        command = [sys.executable, "-m", "runner", "import", str(spool)]
-        imported = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=300)
+        importing = [sys.executable, "-m", "runner", "import", str(spool)]
+        imported = subprocess.run(importing, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=300)
         assert imported.returncode == 0, imported.stderr
         assert client.get_run(run_id).info.status == "FINISHED"
         assert client.get_run(run_id).data.tags["ab"]

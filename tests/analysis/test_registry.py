@@ -203,6 +203,7 @@ KINDS = {
     "differences": _differencerow.SplitRow,
     "differences, contrasts": _differencerow.ContrastRow,
     "differences, derived": _differencerow.DerivedRow,
+    "differences, conditions": _differencerow.ConditionRow,
     "differences, launches": _differencerow.LaunchRow,
     "ab": Summary,
 }
@@ -217,4 +218,6 @@ def test_the_keys_of_json_and_csv_are_those_that_readers_know() -> None:
 def test_the_tables_stand_in_the_order_of_reports_with_their_excerpts() -> None:
     tables = ["floor", "choose", "graphs", "quant", "budget", "paper", "claims", "differences"]
     assert [table.name for table in registry.tables()] == tables
-    assert {*registry.choices()} - {*tables} == {"ranges", "evidence", "contrasts", "derived", "launches"}
+    assert {*registry.choices()} - {*tables} == {
+        *("ranges", "evidence", "contrasts", "derived", "conditions", "launches")
+    }

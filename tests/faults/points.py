@@ -74,8 +74,6 @@ POINTS = tuple(Point(kind, number) for kind in KINDS for number in range(1, kind
 CHEAP = {
     "first-import-killed-at-a-write-1",
     "first-import-killed-at-a-write-2",
-    "first-import-killed-at-a-write-3",
-    "first-import-killed-at-a-write-4",
     "worker-killed-1",
 }
 """Points that `make test` has, too."""

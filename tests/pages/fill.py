@@ -25,9 +25,9 @@ def output(command: str) -> str:
     return subprocess.run([python, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-def content(command: str) -> str:
+def content(command: str, printed: str) -> str:
     """Returns the block of a command: the command, for the reader, and its output."""
-    return f"\n`{command}` prints:\n\n{output(command)}\n"
+    return f"\n`{command}` prints:\n\n{printed}\n"
 
 
 def blocks(page: str) -> dict[str, str]:
@@ -37,7 +37,11 @@ def blocks(page: str) -> dict[str, str]:
 
 def filled(page: str) -> str:
     """Returns the page with the content of each block made again."""
-    return BLOCK.sub(lambda block: f"<!-- $ {block['command']} -->\n{content(block['command'])}<!-- end -->", page)
+    return BLOCK.sub(lambda block: _block(block["command"]), page)
+
+
+def _block(command: str) -> str:
+    return f"<!-- $ {command} -->\n{content(command, output(command))}<!-- end -->"
 
 
 if __name__ == "__main__":

@@ -10,11 +10,15 @@ from functools import cache
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from analysis import cli as analysis
+from runner import cli as runner
 from tests.pages import markdown
 from tests.pages.markdown import PAGES, ROOT
 
-PROGRAMS = ("runner", "runner.doctor", "analysis")
+IN_PROCESS = {"runner": runner.program, "analysis": analysis.main}
+PROGRAMS = (*IN_PROCESS, "runner.doctor")
 TARGET = re.compile(r"[a-z][a-z-]*")
 PYTHON = re.compile(r"python3? -m ([a-z_.]+)([^\n`|]*)")
 MLFLOW = re.compile(r"mlflow run \. -e (\w+)([^\n`&]*)")
@@ -56,7 +60,10 @@ def make_targets() -> set[str]:
 
 @cache
 def help_of(module: str, subcommand: str) -> str:
-    command = [sys.executable, "-m", module, *filter(None, [subcommand]), "--help"]
+    arguments = [*filter(None, [subcommand]), "--help"]
+    if module in IN_PROCESS:
+        return CliRunner().invoke(IN_PROCESS[module], arguments, catch_exceptions=False).stdout
+    command = [sys.executable, "-m", module, *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 

@@ -18,7 +18,7 @@ from runner.errors import BadValue
 from runner.record import record
 from tests.support.processes import run_module
 from tests.support.records import example_record
-from tests.support.rights import close, command, one_line, strangers
+from tests.support.rights import by_process, close, command, one_line, strangers
 
 Setting = Callable[[Path], None]
 CELL = ("cell", "--gpu", "cpu", "--model", "tiny", "--ctx", "64")
@@ -230,7 +230,7 @@ def test_without_any_folder_for_temporary_files(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/proc']\n"
     )
-    done = command(
+    done = by_process(
         "runner", tmp_path, *SPOOL, PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}:{os.getcwd()}"
     )
     assert "set TMPDIR to a writable folder" in one_line(done, 11)
@@ -239,7 +239,7 @@ def test_without_any_folder_for_temporary_files(tmp_path: Path) -> None:
 @pytest.mark.medium
 def test_a_working_folder_that_is_gone(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
-    done = command("runner", tmp_path / "gone", *SPOOL, before=lambda: os.rmdir(tmp_path / "gone"))
+    done = by_process("runner", tmp_path / "gone", *SPOOL, before=lambda: os.rmdir(tmp_path / "gone"))
     one_line(done, 11)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -11,8 +14,9 @@ from click.testing import CliRunner
 from analysis import cli as analysis
 from runner import __version__, program
 from runner.cli import program as runner_program
-from runner.errors import Usage
+from runner.errors import MissingPackage, Usage
 from runner.program import Program
+from tests.support.processes import environment
 
 PROGRAMS = {"runner": runner_program, "analysis": analysis.main}
 COMMANDS = [(name, command) for name, each in PROGRAMS.items() for command in each.list_commands(click.Context(each))]
@@ -105,3 +109,47 @@ def test_a_command_line_that_cannot_be_parsed_is_one_error_with_its_help(
         program.run(PROGRAMS[name], f"python -m {name}", arguments)
     assert said in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+MODULE = """
+import click
+
+@click.command()
+def hello():
+    "Says hello."
+    click.echo("hello")
+"""
+
+
+@pytest.fixture
+def greeter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """A program with a command in a module of its own, and another that lacks a package."""
+    (tmp_path / "greeting.py").write_text(MODULE)
+    (tmp_path / "lacking.py").write_text("import a_package_that_is_not_there")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "greeting", raising=False)
+    return Program("greeter", places={"hello": "greeting:hello", "lost": "lacking:lost"})
+
+
+def test_a_command_is_imported_when_it_is_asked_for(greeter: Program) -> None:
+    assert greeter.list_commands(click.Context(greeter)) == ["hello", "lost"]
+    assert "greeting" not in sys.modules
+    assert output(greeter, "hello") == "hello\n"
+    assert output(greeter, "hello", "--version") == f"decode-floor, version {__version__}\n"
+    assert "lacking" not in sys.modules
+
+
+def test_a_command_that_lacks_a_package_says_so(greeter: Program) -> None:
+    with pytest.raises(MissingPackage, match="lacks the package a_package_that_is_not_there"):
+        program.run(greeter, "greeter", ["lost"])
+
+
+@pytest.mark.medium
+def test_a_command_of_the_runner_imports_no_other_commands_module(tmp_path: Path) -> None:
+    code = "import sys; from runner import cli; cli.run(['gpus', '--help'], None); print(*sys.modules, file=sys.stderr)"
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    modules = {name for name in found.stderr.split() if name.startswith("runner.commands.")}
+    assert "runner.commands.listings" in modules
+    assert not modules & {f"runner.commands.{name}" for name in ("measuring", "studying", "benching", "recordfiles")}

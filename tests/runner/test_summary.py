@@ -14,6 +14,7 @@ from runner.record.flags import FLAG_MEANINGS
 from runner.record.sections.energy import NoEnergy
 from tests.support.derive import typed
 from tests.support.energies import energy_record, power_record
+from tests.support.hostconditions import pinned
 from tests.support.records import cpu_record, example_record, failed_record, of_gate_version_1
 
 
@@ -36,6 +37,11 @@ def test_a_measured_session_is_summed_up() -> None:
     assert said["flags"] == f"drifting: {FLAG_MEANINGS['drifting']}"
     assert said["throttled:"] == FLAG_MEANINGS["throttled"]
     assert len([*summary.lines(record)]) <= 10
+
+
+def test_a_condition_of_the_host_is_named_beside_the_cell() -> None:
+    (first, *_) = summary.lines(typed(pinned()))
+    assert re.search(r" pinned:1 \(session [0-9a-f]{16}\)$", first)
 
 
 def test_long_texts_are_wrapped_below_their_label() -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from runner.errors import BadValue, PipeClosed
 from runner.terminal import one_line, print_failure
+from tests.support import commands
 from tests.support.processes import ROOT, run_module
 
-RECORDS = "experiments/records"
 OF_EVERY_TABLE = "experiments/records/h100"
 """A third of the records, with rows in every table that is printed here."""
 PLAIN_C = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -41,19 +41,22 @@ def check(done: subprocess.CompletedProcess[bytes], usual: subprocess.CompletedP
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_prints_in_every_encoding(command: tuple[str | bytes, ...]) -> None:
+@pytest.mark.parametrize("number", range(len(COMMANDS)))
+def test_every_command_prints_in_two_encodings_and_every_encoding_is_that_of_two_commands(number: int) -> None:
+    command = COMMANDS[number]
     usual = run_module(*command, PYTHONIOENCODING="utf-8")
     assert usual.stdout or usual.stderr
-    for terminal in TERMINALS:
+    for terminal in (TERMINALS[number], TERMINALS[number - 1]):
         check(run_module(*command, **terminal), usual, encoding(terminal))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("command", "terminal"), list(zip(TABLES, TERMINALS, strict=True)))
 def test_every_table_prints_in_every_encoding(command: tuple[str, ...], terminal: dict[str, str]) -> None:
-    arguments = ("analysis", *command, "--records", OF_EVERY_TABLE)
-    check(run_module(*arguments, **terminal), run_module(*arguments, PYTHONIOENCODING="utf-8"), encoding(terminal))
+    arguments = (*command, "--records", OF_EVERY_TABLE)
+    usual = commands.command(*arguments)
+    as_bytes = subprocess.CompletedProcess(usual.args, usual.returncode, usual.stdout.encode(), usual.stderr.encode())
+    check(run_module("analysis", *arguments, **terminal), as_bytes, encoding(terminal))
 
 
 @pytest.mark.medium
@@ -91,11 +94,11 @@ def test_what_a_worker_says_comes_through_every_encoding(tmp_path: Path) -> None
         ("{python} -m runner gpus >&-", 0, ""),
         ("{python} -m runner nothing 2>&-", 2, ""),
         ("{python} -m runner gpus <&- >/dev/null", 0, ""),
-        ("{python} -m runner verify {records}/h200 <&- >&- 2>&-", 0, ""),
+        ("{python} -m runner verify {records} <&- >&- 2>&-", 0, ""),
     ],
 )
 def test_output_that_nobody_takes_is_no_bug(line: str, code: int, said: str) -> None:
-    command = line.format(python=f"'{sys.executable}'", records=RECORDS)
+    command = line.format(python=f"'{sys.executable}'", records=OF_EVERY_TABLE)
     done = subprocess.run(
         ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"],
         cwd=ROOT,

@@ -7,6 +7,7 @@ from typing import Any
 
 from analysis.tables import _claimtests, claims
 from analysis.tables._claimrow import EvidenceRow
+from analysis.tables._trace import traces
 from analysis.tables.graphs import GraphsRow
 from tests.support.frames import AB_ROW, frame_of
 from tests.support.papers import with_cell
@@ -37,6 +38,7 @@ def ab_row(gpu: str, ratio: float, low: float, high: float, **changes: Any) -> G
 
 def evidence(claim: str, records: Sequence[Record], abs_: Sequence[GraphsRow] = ()) -> list[EvidenceRow]:
     """The tests of a claim for these records and A/Bs."""
-    found = _claimtests.material(frame_of(records), abs_, claims.METRICS)
+    frame = frame_of(records)
+    found = _claimtests.material(frame, abs_, claims.METRICS, traces(frame, []))
     rule, _ = _claimtests.RULES[claim]
     return list(rule(claim, found))

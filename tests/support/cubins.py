@@ -1,9 +1,13 @@
-"""Sections and symbols of a cubin, which is an ELF file of 64 bits."""
+"""The cubin of the fused kernel, and the sections and symbols of one, which is an ELF file of 64 bits."""
 
 from __future__ import annotations
 
 import struct
+from functools import cache
 from typing import NamedTuple
+
+from runner.fused import compiled, geometry
+from tests.support.fusedshapes import H200, of_catalogue
 
 SYMBOL_BYTES, OBJECT = 24, 1
 
@@ -11,6 +15,12 @@ SYMBOL_BYTES, OBJECT = 24, 1
 class Section(NamedTuple):
     name: str
     content: bytes
+
+
+@cache
+def product() -> bytes:
+    """Returns the cubin of the smallest shape on Hopper, compiled once in a process."""
+    return compiled.compile_step(geometry.choose(of_catalogue()["tiny"], H200), "sm_90a").code
 
 
 def machine_code(cubin: bytes) -> bytes:

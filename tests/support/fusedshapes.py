@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from runner.cell import catalogue
 from runner.cell.shape import ModelShape
@@ -45,3 +49,12 @@ def odd() -> dict[str, ModelShape]:
 
 def everything() -> dict[str, ModelShape]:
     return of_catalogue() | odd()
+
+
+def on_two_cards() -> Iterator[Any]:
+    """Yields each shape with a large and a small card. A run of all tests leaves out those that are marked `nvrtc`: it
+    has one of the catalogue's large shapes on the small card."""
+    for card_name, card in (("h200", H200), ("l4", L4)):
+        for name in everything():
+            always = card is H200 or name in ("qwen2.5-7b", "tiny", *odd())
+            yield pytest.param(name, card, marks=() if always else pytest.mark.nvrtc, id=f"{name}-{card_name}")

@@ -19,7 +19,7 @@ def conditioned(declared: str, found: dict[str, Any] | None = None) -> dict[str,
     assert condition is not None
     cores = record["host"]["cores"]
     used = condition.count if condition.kind == PINNED else cores
-    neighbour_cores = float(condition.neighbours) if condition.neighbours else None
+    neighbour_cores = float(min(condition.neighbours, cores)) if condition.neighbours else None
     section = HostConditions(declared, cores, used, condition.neighbours, neighbour_cores)
     record["request"]["host_condition"], record["host_condition"] = declared, to_json(section)
     record["host"]["cores"] = used

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from runner.cell.fieldtypes import value_or_none
 from runner.cell.vocabulary import AUTO
 from runner.errors import BadValue
 from runner.hostcondition.condition import FIELD, PINNED, HostCondition
@@ -12,6 +13,8 @@ from runner.record.line import too_large, unequal
 from runner.record.sections.surroundings import HostConditions
 from runner.record.sessionrecord import MeasuredRecord
 
+APPLYING = "hostcondition/applying.py"
+"""The module that brings a condition about. A session on the host as it is does not load it."""
 SLACK = 1.05
 """A neighbour's processor time is counted in ticks, at other moments than the clock."""
 
@@ -23,10 +26,19 @@ def differences(record: MeasuredRecord) -> Iterator[str]:
     except BadValue:
         return  # `verify.request` names it, also in a record without a measurement
     found = record.host_condition
+    yield from _code_differences(record)
     if bool(found) != (requested is not None):
         yield f"host_condition: {'present, but not' if found else 'missing, but'} requested"
     elif found and requested is not None:
         yield from _section_differences(record, found, requested)
+
+
+def _code_differences(record: MeasuredRecord) -> Iterator[str]:
+    """Yields a line if the session's code contradicts its condition; nothing of an older record without its files."""
+    files = value_or_none(record.keys.code_files)
+    if files is not None and (APPLYING in files) != bool(record.host_condition):
+        brought, section = ("with", "without") if APPLYING in files else ("without", "with")
+        yield f"keys.code_files: {brought} {APPLYING}, which brings a condition about, {section} host_condition"
 
 
 def _section_differences(record: MeasuredRecord, found: HostConditions, requested: HostCondition) -> Iterator[str]:
@@ -40,4 +52,7 @@ def _section_differences(record: MeasuredRecord, found: HostConditions, requeste
     used = found.neighbour_cores
     if used is not None and not found.neighbours:
         yield "host_condition.neighbour_cores: present, but there were no neighbours"
-    yield from too_large("host_condition.neighbour_cores", used, SLACK * found.neighbours, "of the neighbours")
+    if used == 0 and found.neighbours:
+        yield "host_condition.neighbour_cores: 0, but neighbours that compute take processor time"
+    most = min(found.neighbours, found.allowed_cores)
+    yield from too_large("host_condition.neighbour_cores", used, SLACK * most, "neighbours and processors allow")

@@ -1,8 +1,7 @@
 """All figures together: legible with few and many cells, the same each time, and in docs/figures as they are drawn."""
 
 import re
-import subprocess
-import sys
+import shlex
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from analysis.tables import quant as quant_table
 from analysis.tables._quantpaper import paper_rows
 from runner.cell import catalogue
 from tests.support import drawings
+from tests.support.commands import command
 from tests.support.frames import frame_of
 from tests.support.quants import fp16_baseline
 from tests.support.records import cpu_record, example_record, failed_record, packed_record
@@ -109,7 +109,7 @@ def test_a_small_store_has_the_figures_that_have_something_to_compare(tmp_path, 
 @pytest.mark.slow
 def test_each_figure_is_the_same_each_time():
     first, second = ([svg(figure) for figure in drawn(reading_of(COMMITTED / "h200"))] for _ in range(2))
-    assert len(first) == 6  # the h200 has no quantised cell
+    assert len(first) == 7
     assert first == second
 
 
@@ -128,7 +128,8 @@ def test_nothing_to_show_is_no_figure():
 
 @pytest.mark.slow
 def test_with_a_thousand_cells_each_figure_says_what_it_left_out_and_is_quick(frame, floor_rows, measured):
-    floors, budgets = many(protocoltitles.comparable(floor_rows), 1000), many(budget_table.rows(frame), 1000)
+    unquantised = [row for row in protocoltitles.comparable(floor_rows) if row.quant == "bf16"]
+    floors, budgets = many(unquantised, 1000), many(budget_table.rows(frame), 1000)
     alone = [replace(row, model="one") for row in floors]
     packed = quant_table.rows(frame_of([packed_record(), fp16_baseline()]))
     quants = many([row for row in packed if row.source == "measured"], 1000)
@@ -141,9 +142,9 @@ def test_with_a_thousand_cells_each_figure_says_what_it_left_out_and_is_quick(fr
         (lambda: quant.draw(quants), "Drawn: 36 of 500 cells"),
         (lambda: graphs.draw(measured, comparisons, paper.graphs_rows()), "Drawn: 30 of 100 A/Bs"),
     ):
-        check_legible(draw())
         began = time.process_time()
         figure = draw()
+        check_legible(figure)
         content = svg(figure)
         assert time.process_time() - began < SLOWEST_CPU_S
         assert said in figure.caption
@@ -162,10 +163,10 @@ def recipe(target):
 def test_the_figures_in_docs_are_those_that_make_figures_draws(tmp_path):
     """Shapes may be a few points elsewhere with another version of matplotlib; texts and their order may not differ."""
     for line in recipe("figures"):
-        command = line.replace("@$(venv) python", sys.executable).replace("$(ARGS)", "")
-        command = command.replace("docs/figures", str(tmp_path))
-        if "analysis" in command:
-            subprocess.run(command, shell=True, cwd=ROOT, check=True, capture_output=True)
+        _, program, arguments = line.replace("$(ARGS)", "").partition("python -m analysis ")
+        if program:
+            words = shlex.split(arguments.partition(">")[0].replace("docs/figures", str(tmp_path)))
+            assert command(*words).returncode == 0
     of_tables = {path.name for path in COMMITTED_FIGURES.glob("*.svg")} - {"fused.svg"}  # tests.pages.drawing draws it
     assert {path.name for path in tmp_path.iterdir()} == of_tables
     for path in tmp_path.iterdir():

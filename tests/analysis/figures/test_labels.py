@@ -9,7 +9,7 @@ from analysis.figures import labels
 
 @pytest.fixture
 def row(floor_rows):
-    return next(row for row in floor_rows if row.runtime == "graph" and row.model == "qwen2.5-7b")
+    return next(row for row in floor_rows if (row.quant, row.runtime) == ("bf16", "graph"))
 
 
 def test_unquantised_weights_are_named_by_their_dtype_and_packed_ones_by_format_and_kernel(row):

@@ -33,7 +33,7 @@ def test_a_line_with_a_number_links_to_the_row_that_has_it(committed: Contents, 
     ids = {attributes["id"] for _, attributes in Page(committed_html).tags if "id" in attributes}
     lines = {(answer.question, each.gpu): each for answer in committed.answers for each in answer.lines}
     assert all((each.to in ids) if each.line.number else each.to is None for each in lines.values())
-    assert sum(bool(each.line.number) for each in lines.values()) == 7  # h200 has no quantised cell
+    assert sum(bool(each.line.number) for each in lines.values()) == 8
     graphs = lines[QUESTIONS[2], "h200"]
     assert graphs.to is not None
     assert graphs.to.startswith("graphs-ab-")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from analysis.form import Column
@@ -94,6 +94,11 @@ def test_a_row_has_an_id_on_the_page_and_a_value_for_each_filter() -> None:
     assert second.filters == {"gpu": ("h200",), "ctx": ("5",)}
     assert grid.row_anchor("other", ROWS[0]) == "other-row-l4"
     assert grid.row_anchor("other", Plain()) is None
+
+
+def test_of_rows_with_one_origin_the_first_has_the_id_since_ids_are_unique() -> None:
+    twice = replace(part(), rows=[ROWS[0], ROWS[0]])
+    assert [row.anchor for row in grid.grid(twice, [None, None]).rows] == ["toys-row-l4", None]
 
 
 def test_the_name_and_the_linked_column_lead_to_the_rows_origin() -> None:

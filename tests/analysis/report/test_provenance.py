@@ -9,8 +9,10 @@ from dataclasses import replace
 import polars
 import pytest
 
-from analysis.report import files, page, provenance
+from analysis.report import derived, files, page, provenance
 from analysis.report.provenance import Session
+from tests.support.claimcells import sessions
+from tests.support.hostconditions import conditioned
 from tests.support.pages import Page, html_of, with_frame, with_rows
 from tests.support.records import example_record
 from tests.support.reports import COMMITTED
@@ -20,7 +22,9 @@ from tests.support.reports import COMMITTED
 def test_each_group_names_all_its_sessions_keys_and_environment(kinds, parsed):
     title, *rows = parsed.tables["table-origins"]
     assert title[:2] == ["row", "n"]
-    assert len(rows) == len(kinds.rows["floor"]) + len(kinds.rows["graphs"])
+    line = next(row for row in rows if row[0] == "line of steps against launches, all cells")
+    assert len(rows) == len(kinds.rows["floor"]) + len(kinds.rows["graphs"]) + 1
+    assert int(line[1]) == kinds.rows["differences"][-1].sessions
     bf16 = next(row for row in rows if row[1] == "6")
     assert bf16[3] == "2025-10-09 to 2025-10-14"  # six sessions on six days
     assert bf16[2] == "6 sessions" + "".join(f"{number:016x} {number}.json" for number in range(6))
@@ -57,7 +61,14 @@ def test_a_file_beside_the_page_names_every_session_of_every_row_with_its_record
     of_rows = Counter(line["row"] for line in lines)
     counted = {row.anchor: row.sessions for row in committed.rows["floor"]}
     counted |= {row.anchor: 2 * row.sessions for row in committed.rows["graphs"]}  # of each arm so many
-    assert of_rows == counted
+    others = {
+        anchor: len(sessions)
+        for row in derived.traced_rows(committed.rows)
+        for anchor, sessions in row.origins.items()
+        if anchor not in counted
+    }
+    assert all(anchor.startswith(("set-", "ab-")) for anchor in others)
+    assert of_rows == counted | others
     ids = {found["id"] for _, found in Page(committed_html).tags if "id" in found}
     assert of_rows.keys() <= ids
     for line in lines:
@@ -68,6 +79,16 @@ def test_a_file_beside_the_page_names_every_session_of_every_row_with_its_record
         ].items()
         assert (line["status"], line["valid"]) == (record["outcome"]["status"], str(record["valid"]).lower())
         assert int(line["started_ms"]) == record["session"]["started_ms"]
+
+
+@pytest.mark.medium
+def test_sessions_under_a_condition_of_the_host_are_named_by_the_rows_that_have_them(made_of):
+    usual, pinned = sessions("h100", [20.0, 40.0])
+    lines = lines_of(found := made_of([usual, conditioned("pinned:1", pinned)]))
+    row = next(row for row in found.rows["differences"] if getattr(row, "condition", None) == "pinned:1")
+    ids = next(iter(row.origins.values()))
+    assert [line["session"] for line in lines if line["row"] == row.anchor] == ids == ["0" * 15 + "1"]
+    assert [line["record"] for line in lines if line["row"] == row.anchor] == ["1.json"]
 
 
 @pytest.mark.slow
@@ -93,7 +114,7 @@ def test_the_page_of_a_hundred_thousand_sessions_names_the_first_of_each_row_and
         name: [replace(row, cell_key=key, model=f"model-{key}") for row in found.rows[name] for key in keys]
         for name in ("floor", "budget")
     }
-    large = with_rows(with_frame(found, sessions=sessions), **tables)
+    large = with_rows(with_frame(found, sessions=sessions), **tables, claims=[], differences=[])
     shown = page.html(large, {one.name: b"" for one in large.figures})
     assert len(shown) < 4_000_000
     assert shown.count("and 95 more, in sessions.csv") == 1000

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 
 from runner import store
 from runner.store.report import REPORT_TAG
+from tests.support import commands
 from tests.support.records import example_record
 from tests.support.reports import every_kind, write_records
 
@@ -45,11 +46,17 @@ def client(folder):
 
 
 def command(folder, *arguments, **environment):
-    """From another working directory than the project's."""
+    """From another working directory than the project's. MLflow keeps a store open by its URI, so that is whole."""
+    own = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "XDG_CACHE_HOME": str(folder / "cache")}
+    return commands.command(*arguments, folder=folder, **own, **environment)
+
+
+def by_process(folder, *arguments):
+    """The same in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "analysis", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache"), **environment},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")},
         capture_output=True,
         text=True,
         check=False,
@@ -72,8 +79,8 @@ def files_of(client, run):
 
 @pytest.mark.slow
 def test_each_report_is_a_run_with_the_files_of_the_folder_and_names_the_sessions_runs(folder, client):
-    for count in (1, 2):
-        done = command(folder, "report")
+    for count, call in enumerate((command, by_process), 1):
+        done = call(folder, "report")
         assert done.returncode == 0, done.stderr
         assert done.stdout == f"{folder}/report/report.html\n"
         assert "not sessions of this project" not in done.stderr
@@ -102,7 +109,7 @@ def test_each_report_is_a_run_with_the_files_of_the_folder_and_names_the_session
 @pytest.mark.slow
 def test_of_records_it_makes_no_run_and_needs_no_store(tmp_path):
     records = write_records(tmp_path / "records", [example_record()])
-    done = command(tmp_path, "report", "--records", str(records))
+    done = by_process(tmp_path, "report", "--records", str(records))
     assert (done.returncode, done.stderr) == (0, "")
     assert not (tmp_path / "mlflow.db").exists()
     assert (tmp_path / "report" / "report.html").exists()

@@ -1,5 +1,6 @@
 """Frames that were kept: taken for the same state and code only, and never when damaged."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,16 +26,29 @@ def test_an_unchanged_store_is_not_read_again(filled, monkeypatch):
         Store(filled).frame(budget.METRICS)  # other columns were not kept
 
 
+@pytest.fixture
+def of_a_new_process() -> Iterator[Callable[[], str]]:
+    """The hash of the code as a process that starts now has it."""
+
+    def code() -> str:
+        sources_cache.code.cache_clear()
+        return sources_cache.code()
+
+    yield code
+    sources_cache.code.cache_clear()
+
+
 @pytest.mark.medium
-def test_a_frame_that_other_code_made_is_not_taken(filled, tmp_path, monkeypatch):
+def test_a_frame_that_other_code_made_is_not_taken(filled, tmp_path, monkeypatch, of_a_new_process):
     changed = tmp_path / "runs.py"
-    changed.write_text("one")
     known = list(sources_cache.sources())
     monkeypatch.setattr(sources_cache, "sources", lambda: [*known, changed])
-    before = sources_cache.entry(filled, "state", "sessions", floor.METRICS)
-    assert sources_cache.entry(filled, "state", "sessions", floor.METRICS) == before
-    changed.write_text("another")
-    assert sources_cache.entry(filled, "state", "sessions", floor.METRICS) != before
+    entries = []
+    for text in ("one", "one", "another"):
+        changed.write_text(text)
+        of_a_new_process()
+        entries.append(sources_cache.entry(filled, "state", "sessions", floor.METRICS))
+    assert entries[0] == entries[1] != entries[2]
 
 
 def test_the_code_of_a_frame_is_all_of_its_own_and_what_it_takes_of_the_runner():

@@ -5,9 +5,12 @@ import pytest
 
 from analysis.sources import runs
 from analysis.sources.client import ClientStore
-from analysis.sources.columns import PARAM, TAG, Text
+from analysis.sources.columns import BACKEND, PARAM, TAG, Text
 from analysis.sources.runs import Run
 from analysis.sources.store import Store
+from tests.support.frames import frame_of
+from tests.support.hostconditions import conditioned
+from tests.support.records import example_record, failed_record
 from tests.support.sources import left_out_of_all_tables, texts
 
 
@@ -35,6 +38,25 @@ def test_a_cell_has_a_number_of_tokens_and_its_packing_in_one_word():
     assert runs.cell(words) == {"gpu": "h200", "ctx": 2048, "options": "", "scheme": "group_size:128,sym:True"}
     assert runs.cell({**words, "options": "sdpa:flash"})["options"] == "sdpa:flash"
     assert runs.cell({**words, "options": None})["options"] == ""
+
+
+@pytest.mark.medium
+def test_each_session_has_the_backend_of_attention_of_its_software():
+    usual, flash = example_record(), example_record(cell={"ctx": 4096})
+    flash["actual"]["attention_backend"] = "flash"
+    frame = frame_of([usual, flash, failed_record("oom"), conditioned("busy:8")])
+    by_ctx = {frame.cells[key]["ctx"]: word for key, word in frame.sessions.select("cell_key", BACKEND).iter_rows()}
+    assert by_ctx[4096] == "flash"
+    assert {*frame.conditioned[BACKEND]} == {usual["actual"]["attention_backend"]}
+
+
+@pytest.mark.medium
+def test_sessions_under_a_condition_have_what_they_observed_and_their_cell_even_if_no_other_session_has_it():
+    frame = frame_of([conditioned("busy:8", example_record(cell={"ctx": 4096})), example_record()])
+    (row,) = frame.conditioned.iter_rows(named=True)
+    assert (row["neighbours"], row["neighbour_cores"], row["cores"]) == (8.0, 8.0, row["allowed_cores"])
+    assert frame.cells[row["cell_key"]]["ctx"] == 4096
+    assert len(frame.every) == 2
 
 
 def derived(**columns):

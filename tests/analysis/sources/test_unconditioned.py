@@ -23,7 +23,10 @@ from tests.support.hostconditions import conditioned
 from tests.support.records import as_session, example_record, failed_record
 from tests.support.sources import texts
 
-NOTE = "5 sessions were measured under a declared condition of the host (`host_condition`): no table of steps has them"
+NOTE = (
+    "5 sessions were measured under a declared condition of the host (`host_condition`): `differences` shows them "
+    "apart, and no other table has them"
+)
 FIRST = 100
 
 

@@ -7,6 +7,7 @@ from analysis import ab
 from analysis.sources import usable
 from analysis.sources.client import ClientStore
 from analysis.sources.store import Store
+from analysis.tables import floor
 from runner import registry
 from tests.support.sources import OF_FIRST, OF_GPTQ, WALL_KEY, left_out_of_all_tables, texts, valid_sessions
 
@@ -62,21 +63,50 @@ CONTENTS = {
 }
 
 
-@pytest.mark.slow
+def damage(connection, changes):
+    """Makes the changes and returns the run that they concern."""
+    which = OF_GPTQ if OF_GPTQ in changes[0] else OF_FIRST
+    (run_id,) = connection.execute(which.removeprefix("run_uuid IN (").removesuffix(")")).fetchone()
+    for change in changes:
+        assert connection.execute(change).rowcount == 1
+    connection.commit()
+    return run_id
+
+
+@pytest.mark.medium
 @pytest.mark.parametrize(("changes", "fault"), CONTENTS.values(), ids=CONTENTS)
-def test_a_session_that_no_row_can_be_made_of_is_named_and_left_out(changeable, changeable_postgresql, changes, fault):
+def test_a_session_that_no_row_can_be_made_of_is_named_and_left_out(changeable, changes, fault):
+    uri, connection = changeable
+    before = valid_sessions(uri)
+    run_id = damage(connection, changes)
+    assert left_out_of_all_tables(Store(uri)) == (f"run {run_id}: {fault}",)
+    assert valid_sessions(uri) == before - 1
+    through_mlflow = ClientStore(uri).frame(floor.METRICS)
+    assert through_mlflow.left_out == (f"run {run_id}: {fault}",)
+    expected = floor.rows(Store(uri).frame(floor.METRICS), every_code=True)
+    assert floor.rows(through_mlflow, every_code=True) == expected
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(("changes", "fault"), CONTENTS.values(), ids=CONTENTS)
+def test_postgresql_names_it_as_well(changeable_postgresql, changes, fault):
+    uri, connection = changeable_postgresql
+    run_id = damage(connection, changes)
+    assert Store(uri).frame(floor.METRICS).left_out == (f"run {run_id}: {fault}",)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["an unknown kernel", "no attention and a ctx that is no number"])
+def test_it_is_left_out_of_all_tables_by_every_reader(changeable, changeable_postgresql, name):
+    changes, fault = CONTENTS[name]
     for uri, connection in (changeable, changeable_postgresql):
-        which = OF_GPTQ if OF_GPTQ in changes[0] else OF_FIRST
-        (run_id,) = connection.execute(which.removeprefix("run_uuid IN (").removesuffix(")")).fetchone()
         before = valid_sessions(uri)
-        for change in changes:
-            assert connection.execute(change).rowcount == 1
-        connection.commit()
-        assert left_out_of_all_tables(Store(uri)) == (f"run {run_id}: {fault}",)
+        run_id = damage(connection, changes)
+        for source in (Store(uri), ClientStore(uri)):
+            assert left_out_of_all_tables(source) == (f"run {run_id}: {fault}",)
         assert valid_sessions(uri) == before - 1
-        if uri.startswith("sqlite"):  # MLflow's client reads both by the same code
-            assert left_out_of_all_tables(ClientStore(uri)) == (f"run {run_id}: {fault}",)
-            assert texts(ClientStore(uri)) == texts(Store(uri))
+    uri, _ = changeable
+    assert texts(ClientStore(uri)) == texts(Store(uri))
 
 
 @pytest.mark.medium

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import norm, t
 
 from analysis.statistics import coverage, noise
 from analysis.statistics.noise import NORMAL, SPEEDS, TAILS, SkewedT, TwoSpeeds
@@ -123,3 +124,16 @@ def test_skew_widens_the_right_and_narrows_the_left():
     assert np.median(drawn[drawn > 0]) == pytest.approx(0.6745 * 2, rel=0.01)
     assert np.median(-drawn[drawn < 0]) == pytest.approx(0.6745 / 2, rel=0.02)
     assert np.mean(drawn > 0) == pytest.approx(4 / 5, abs=4e-3)  # skew² / (1 + skew²)
+
+
+@pytest.mark.parametrize("freedom", [1.5, 4.0, 10.0, math.inf])
+def test_the_density_of_a_tail_that_is_not_skewed_is_students(freedom):
+    values = np.linspace(-30, 30, 301)
+    expected = norm.logpdf(values) if math.isinf(freedom) else t.logpdf(values, freedom)
+    assert SkewedT(1.0, freedom).log_density(values) == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_density_of_two_speeds_is_that_of_two_normal_distributions():
+    values = np.linspace(-5, 12, 171)
+    expected = 0.8 * norm.pdf(values) + 0.2 * norm.pdf(values, 7.0)
+    assert np.exp(TwoSpeeds(0.2, 7.0).log_density(values)) == pytest.approx(expected, rel=1e-12)

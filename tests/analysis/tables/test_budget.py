@@ -1,20 +1,16 @@
 """The gap budget: terms that add up to the step, in the order of the clocks."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from analysis.tables import budget
+from tests.support.commands import command
 from tests.support.derive import derive
 from tests.support.frames import frame_of
 from tests.support.fusedrecords import fused_record
 from tests.support.records import cpu_record, example_record, failed_record
-
-ROOT = Path(__file__).parents[3]
 
 
 def cells(text):
@@ -157,8 +153,7 @@ def test_what_tells_two_rows_apart_is_a_column(field, change):
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["md", "csv", "json"])
 def test_the_command_prints_each_form(form):
-    command = [sys.executable, "-m", "analysis", "budget", "--records", "experiments/records", "--format", form]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = command("budget", "--records", "experiments/records", "--format", form)
     assert (done.returncode, done.stderr) == (0, "")
     if form == "json":
         assert all(row["terms"] for row in json.loads(done.stdout) if row["valid"])

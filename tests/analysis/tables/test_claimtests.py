@@ -6,6 +6,7 @@ from analysis import paper
 from analysis.tables import _claimtests
 from analysis.tables._claimrow import Need, verdict
 from tests.support.claimcells import ab_row, evidence, packed, sessions
+from tests.support.papers import with_cell
 
 HERE = ("qwen2.5-7b", 2048)
 
@@ -104,13 +105,36 @@ def test_an_ab_in_the_other_order_counts_and_one_of_another_cell_does_not():
 @pytest.mark.parametrize(("step_ms", "outcome"), [(10.0, "yes"), (30.0, "no")])
 def test_a_format_must_realise_what_the_papers_does(step_ms, outcome):
     # the bytes allow 3.1, of which half are 1.55: 36 / 10 = 3.6 is above, 36 / 30 = 1.2 below
-    found = evidence("quantisation", [*sessions("h200", [36.0] * 3), *packed([step_ms] * 3)])
+    found = evidence("quantisation", [*sessions("h200", [36.0] * 3, busy_ms=35.0), *packed([step_ms] * 3)])
     row = next(row for row in found if row.gpu == "h200" and row.setting == "gptq exllamav2, eager")
     assert (row.outcome, row.condition, row.sessions) == (outcome, "> 0.5", 3)
     assert row.ours == pytest.approx(36 / step_ms / 3.1, rel=0.02)
     assert row.paper == "1.16 (3.59× of 3.10×, l4)"
     assert {row.condition for row in found if "gptq" not in row.setting} == {"< 0.5"}
     assert len(found) == 2 * 2 * 3  # cards, runtimes, formats
+
+
+@pytest.mark.medium
+def test_a_format_tells_nothing_beside_a_step_that_the_host_paces():
+    # kernels run for 4.87 of 36 ms: no kernel could realise the saving
+    found = evidence("quantisation", [*sessions("h200", [36.0] * 3), *packed([30.0] * 3)])
+    row = next(row for row in found if row.gpu == "h200" and row.setting.startswith("gptq exllamav2, eager"))
+    assert (row.outcome, row.setting) == ("undecided", "gptq exllamav2, eager, baseline paced by the host")
+    assert row.ours == pytest.approx(36 / 30 / 3.1, rel=0.02)
+
+
+@pytest.mark.medium
+def test_a_format_is_also_tested_at_other_contexts_that_were_measured():
+    longer = [{**found, "cell": {**found["cell"], "ctx": 16384}} for found in packed([30.0] * 3)]
+    found = evidence("quantisation", list(map(with_cell, longer)))
+    rows = [row for row in found if row.gpu == "h200" and row.setting == "gptq exllamav2, eager"]
+    assert [(row.ctx, row.outcome, row.paper is None) for row in rows] == [
+        (2048, "not measured", False),
+        (16384, "not measured", True),
+    ]
+    assert rows[1].missing == [
+        Need("h200", HERE[0], 16384, "gptq exllamav2, eager beside the unquantised cell on one host")
+    ]
 
 
 @pytest.mark.medium

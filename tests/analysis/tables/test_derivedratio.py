@@ -6,6 +6,7 @@ import pytest
 
 from analysis.tables import _derivedratio
 from analysis.tables._graphsgain import gain
+from analysis.tables._trace import Traces
 from tests.support.frames import AB_ROW, GROUP
 
 SPOT = ("h200", "qwen2.5-7b", 2048)
@@ -29,7 +30,7 @@ CELLS = [cell("eager", "dynamic", 40.0), cell("eager", "static", 20.0), cell("gr
 
 def derived(cells=(), cache=None, graph=None, asked=(SPOT,)):
     gains = [{} if each is None else {SPOT: each} for each in (cache, graph)]
-    return _derivedratio.derived_rows(asked, cells, *gains)
+    return _derivedratio.derived_rows(asked, cells, *gains, Traces({}, {"0" * 12: ["s"]}))
 
 
 def test_both_abs_have_a_product_even_beside_rows():
@@ -39,6 +40,7 @@ def test_both_abs_have_a_product_even_beside_rows():
     assert (row.cache_ratio, row.graph_ratio, row.product) == (1.25, 2.0, 2.5)
     assert (row.product_low, row.product_high) == (pytest.approx(2.0), pytest.approx(2.9333, abs=1e-4))
     assert row.sessions == 5
+    assert row.origins == {"ab-000000000000": ["s"]}
 
 
 def test_without_both_abs_all_three_rows_have_a_product_and_the_missing_ab_is_named():
@@ -49,6 +51,13 @@ def test_without_both_abs_all_three_rows_have_a_product_and_the_missing_ab_is_na
     assert (row.product_low, row.product_high) == (pytest.approx(39 / 11), pytest.approx(41 / 9))
     assert (row.sessions, row.flags) == (2, ["drifting"])
     assert row.missing == "A/B of the cache (eager, dynamic against static)"
+
+
+def test_rows_without_a_common_host_differ_in_their_hosts_too():
+    (row,) = derived([*CELLS[:2], replace(CELLS[2], hosts=["1" * 12])])
+    assert (row.product, row.flags) == (4.0, ["mixed-host"])
+    both = [replace(cell, hosts=["0" * 12, "1" * 12]) for cell in CELLS]
+    assert [row.flags for row in derived(both)] == [[]]
 
 
 def test_without_either_it_says_what_is_missing():

@@ -1,23 +1,19 @@
 """The floor table from record files."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from analysis.tables import floor
 from runner.record import record
 from runner.record.flags import FLAG_MEANINGS
-from tests.support import damaged
+from tests.support import commands, damaged
 from tests.support.derive import judge
 from tests.support.energies import with_energy
 from tests.support.frames import frame_of
 from tests.support.older import of_code
 from tests.support.records import as_session, example_record, of_gate_version_1, packed_record
 
-ROOT = Path(__file__).parents[3]
 ROW_FIELDS = {
     *("gpu", "model", "ctx", "quant", "kernel", "runtime", "cache", "sessions", "valid", "flags"),
     *("step_wall_ms", "step_wall_ms_low", "step_wall_ms_high"),
@@ -30,8 +26,7 @@ def rows_of(records, every_code=False):
 
 
 def command(*arguments):
-    whole = [sys.executable, "-m", "analysis", "floor", *arguments]
-    return subprocess.run(whole, cwd=ROOT, capture_output=True, text=True)
+    return commands.command("floor", *arguments)
 
 
 @pytest.mark.medium

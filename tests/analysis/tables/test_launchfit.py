@@ -16,17 +16,21 @@ CELL = replace(GROUP, gpu="h100", kernels_per_step=1500.0)
 
 def points(*steps_of_launches):
     """Sessions of 1000 kernels with this launch overhead in µs (so many ms of launches) and step in ms."""
-    return [Point(step_ms, 1000.0, launch_us, "host", "as it is") for launch_us, step_ms in steps_of_launches]
+    return [
+        Point(step_ms, 1000.0, launch_us, "host", "as it is", f"{launch_us}", "0" * 12)
+        for launch_us, step_ms in steps_of_launches
+    ]
 
 
 def test_a_line_that_explains_the_steps_tells_the_launch_overhead():
-    row = _launchfit.launch_row(points((4, 12.0), (5, 14.1), (6, 15.9), (7, 18.0)), CELL)
+    row = _launchfit.launch_row("all cells", points((4, 12.0), (5, 14.1), (6, 15.9), (7, 18.0)), CELL)
     assert row.told == "yes"
     assert (row.slope, row.intercept_ms) == (pytest.approx(1.98), pytest.approx(4.11))
     # the line reaches 14.828 at 5.413 ms of launches, of 1500 kernels
     assert row.launch_us == pytest.approx(1e3 * (14.828 - 4.11) / 1.98 / 1500)
     assert row.launch_us_low < row.launch_us < row.launch_us_high
     assert (row.sessions, row.hosts, row.conditions) == (4, 1, "as it is: 4")
+    assert [*row.origins.values()] == [["4", "5", "6", "7"]]
     assert (row.launches_low_ms, row.launches_high_ms, row.paper_ms) == (4.0, 7.0, 14.828)
 
 
@@ -41,14 +45,14 @@ def test_a_line_that_explains_the_steps_tells_the_launch_overhead():
     ],
 )
 def test_it_cannot_be_told_otherwise_and_the_row_says_why(found, cell, why):
-    row = _launchfit.launch_row(found, cell)
+    row = _launchfit.launch_row("all cells", found, cell)
     assert row.told.startswith(f"cannot be told: {why}")
     assert (row.launch_us, row.launch_us_low, row.launch_us_high) == (None, None, None)
 
 
 def test_a_line_that_explains_little_of_many_sessions_tells_nothing():
     found = points(*((4 + number % 40 / 10, 12 + number % 40 / 20 + 3 * (number % 2)) for number in range(400)))
-    row = _launchfit.launch_row(found, CELL)
+    row = _launchfit.launch_row("all cells", found, CELL)
     assert row.slope_low > 0
     assert row.r2 < 0.5
     assert row.told.startswith("cannot be told: the line explains 0.")
@@ -56,7 +60,7 @@ def test_a_line_that_explains_little_of_many_sessions_tells_nothing():
 
 def test_a_condition_of_the_host_is_counted_apart():
     found = [*points((4, 12.0), (5, 14.1)), replace(points((6, 15.9))[0], condition="pinned:1", host_id=None)]
-    row = _launchfit.launch_row(found, CELL)
+    row = _launchfit.launch_row("all cells", found, CELL)
     assert (row.conditions, row.hosts) == ("as it is: 2, pinned:1: 1", 2)
 
 
@@ -82,7 +86,20 @@ def test_sessions_under_a_condition_of_the_host_are_points_too():
     assert (len(frame.sessions), len(frame.conditioned)) == (1, 1)
     found = _launchfit.points(frame)
     assert [(point.condition, point.step_ms) for point in found] == [("as it is", 36.0), ("busy:8", 40.0)]
-    assert _launchfit.launch_row(found, None).conditions == "as it is: 1, busy:8: 1"
+    assert _launchfit.launch_row("all cells", found, None).conditions == "as it is: 1, busy:8: 1"
     assert _launchfit.points(frame.where(gpu="h200")) == found
     assert _launchfit.points(frame.where(gpu="h100")) == []
     assert _launchfit.points(frame.where(study="none")) == []
+
+
+def test_the_cell_in_the_papers_place_has_a_line_of_its_own():
+    found = [*points((4, 12.0), (5, 14.1), (6, 15.9)), replace(points((9, 70.0))[0], cell_key="1" * 12)]
+    own, every = _launchfit.launch_rows(found, CELL)
+    assert (own.scope, own.sessions, every.scope, every.sessions) == (
+        "h100 qwen2.5-7b 2048, static cache",
+        3,
+        "all cells",
+        4,
+    )
+    assert own.r2 > 0.99 > every.r2
+    assert [row.scope for row in _launchfit.launch_rows(found, None)] == ["all cells"]

@@ -2,29 +2,24 @@
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from analysis.tables import quant
 from runner.record.verify import recompute
+from tests.support.commands import command
 from tests.support.derive import judge
 from tests.support.energies import with_energy
 from tests.support.frames import frame_of
 from tests.support.quants import by_quant, fp16_baseline, rows_by, rows_of
 from tests.support.records import STARTED_MS, as_session, packed_record
 
-ROOT = Path(__file__).parents[3]
-
 
 @pytest.mark.slow
 def test_every_declared_cell_of_the_quantisation_study_has_three_sessions_of_one_card():
     """Seven ways to store and multiply Qwen2.5-7B, eager and in a graph, the engine, and four in two other models."""
-    command = [sys.executable, "-m", "analysis", "quant", "--records", "experiments/records", "--format", "json"]
-    rows = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    rows = json.loads(command("quant", "--records", "experiments/records", "--format", "json").stdout)
     ours = [row for row in rows if row["source"] == "measured" and row["valid"]]
     assert {(row["gpu"], row["sessions"]) for row in ours} == {("h100", 3)}
     cells = [(row["model"], row["quant"], row["kernel"], row["dtype"], row["runtime"]) for row in ours]
@@ -111,8 +106,7 @@ def test_a_saving_beyond_the_ideal_says_what_that_means():
 def test_the_command_prints_json_and_draws(tmp_path):
     for number, found in enumerate((packed_record(), fp16_baseline())):
         (tmp_path / f"{number}.json").write_text(json.dumps(as_session(found, number)))
-    whole = [sys.executable, "-m", "analysis", "quant", "--records", str(tmp_path), "--format", "json"]
-    done = subprocess.run([*whole, "--figure", str(tmp_path / "q.svg")], cwd=ROOT, capture_output=True, text=True)
+    done = command("quant", "--records", str(tmp_path), "--format", "json", "--figure", str(tmp_path / "q.svg"))
     assert done.returncode == 0, done.stderr
     assert [row["quant"] for row in json.loads(done.stdout)] == ["bf16", "gptq", "bf16", "bnb-nf4", "awq", "gptq"]
     assert (tmp_path / "q.svg").read_bytes().startswith(b"<svg ")

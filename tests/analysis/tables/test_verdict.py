@@ -10,6 +10,18 @@ from tests.support.papers import FLOOR_PAPER_MS, h100_check, on
 from tests.support.records import H100
 
 
+@pytest.mark.parametrize(
+    ("gpus", "said"),
+    [({"h200"}, "no session on the h100"), ({"h100"}, "no valid session or A/B like it on the h100")],
+)
+def test_a_figure_without_a_value_says_why(gpus, said):
+    row = _verdict.check("r_floor_paper", Spot("h100", "qwen2.5-7b", 4096), 0.271, None)
+    assert _verdict.with_absence(row, gpus).reason == said
+    assert _verdict.with_absence(replace(row, reason="1 of 12"), gpus).reason == "1 of 12"
+    assert _verdict.with_absence(replace(row, verdict="differs"), gpus).reason is None
+    assert _verdict.with_absence(replace(row, gpu=None), gpus).reason is None
+
+
 @pytest.mark.medium
 def test_within_the_tolerance_it_reproduces():
     row = h100_check([on(H100, FLOOR_PAPER_MS / 0.27)] * 3)
@@ -75,5 +87,7 @@ def test_counts_of_verdicts_agree_with_their_verbs():
     rows = [unjudged("r_floor_paper", Spot(), 0.27, None)] * 3
     verdicts = ("differs", "differs", "fits here")
     judged = [replace(row, verdict=verdict) for row, verdict in zip(rows, verdicts, strict=True)]
-    assert _verdict.counted_verdicts([*judged, *rows]) == "2 differ, 1 fits here, 3 were not measured"
-    assert _verdict.counted_verdicts(judged[:1]) == "1 differs"
+    assert _verdict.counted_verdicts([*judged, *rows]) == (
+        "0 are reproduced, 2 differ, 1 fits here, 3 were not measured"
+    )
+    assert _verdict.counted_verdicts(judged[:1]) == "0 are reproduced, 1 differs"

@@ -12,7 +12,7 @@ from runner.fused.geometry import Card
 from runner.fused.stepplan import StepPlan
 from tests.support import fusedcases, planfaults
 from tests.support.fusedmemory import Stuck
-from tests.support.fusedshapes import A100, H200, L4, everything, odd
+from tests.support.fusedshapes import A100, H200, everything, odd, on_two_cards
 
 CACHE_ROWS = 3000
 FOUND = {
@@ -36,8 +36,7 @@ def tiny_plan(tokens: int = 12, cache_rows: int = CACHE_ROWS) -> StepPlan:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("card", [H200, L4], ids=["h200", "l4"])
-@pytest.mark.parametrize("name", everything())
+@pytest.mark.parametrize(("name", "card"), list(on_two_cards()))
 def test_the_plan_of_every_shape_has_no_fault(name: str, card: Card) -> None:
     assert plancheck.problems(stepplan.make(geometry.choose(everything()[name], card), 2048, CACHE_ROWS)) == []
 

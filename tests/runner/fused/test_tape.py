@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from runner.fused import compiled, geometry, plan, tape
-from tests.support.fusedshapes import H200, L4, everything
+from tests.support.fusedshapes import everything, on_two_cards
 
 CACHE_ROWS = 3000
 TENSORS = ("query", "key", "value", "keys", "values", "out", "gate", "up", "down")
@@ -30,8 +30,7 @@ int main() {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("card", [H200, L4], ids=["h200", "l4"])
-@pytest.mark.parametrize("name", everything())
+@pytest.mark.parametrize(("name", "card"), list(on_two_cards()))
 def test_the_kernels_own_copies_are_the_same(name: str, card: geometry.Card, tmp_path: Path) -> None:
     layout = geometry.choose(everything()[name], card)
     table = ",".join(f"{{{first},{stop}}}" for ranges in plan.table(layout) for first, stop in ranges)

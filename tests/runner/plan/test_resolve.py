@@ -380,3 +380,4 @@ def test_a_condition_of_the_host_is_no_part_of_the_cell_and_goes_into_the_job(
     plan = resolve(Request(gpu="cpu", host_condition=text), ())
     assert (plan.host_condition, plan.job("id", {}, 0, 0, 0.0).host_condition) == (condition, condition)
     assert plan.cell.key == resolve(Request(gpu="cpu"), ()).cell.key
+    assert plan.title == " ".join((plan.cell.title, *([text] if condition else [])))

@@ -27,7 +27,7 @@ FOLDER = ROOT / "experiments"
 DATA = {"gpus", "models", "paper"}
 """Files of the folder that are no studies."""
 TAILS = {"tails": 9, "tails-dynamic": 4}
-OTHERS = {"energy": 10, "host": 6, "smoke": 4, **TAILS}
+OTHERS = {"energy": 10, "host": 8, "smoke": 4, **TAILS}
 ENTRIES = {"floor": 48, "cuda-graphs": 2, "quantisation": 19, "runtimes": 24, **OTHERS}
 SCHEMA = jsonschema.Draft202012Validator(json.loads((ROOT / "docs" / "study.schema.json").read_text(encoding="utf-8")))
 PAPER: dict[str, Any] = yaml.safe_load((FOLDER / "paper.yaml").read_text(encoding="utf-8"))
@@ -172,9 +172,9 @@ def test_energy_is_measured_for_the_plain_runtimes_and_the_quantised_ones_on_two
     assert study("energy").sessions == 3
 
 
-def test_host_has_the_same_cell_under_three_conditions_in_turns() -> None:
+def test_host_has_the_same_cell_under_four_conditions_in_turns() -> None:
     found = study("host")
     assert (found.sessions, found.interleaved) == (3, True)
     conditions = [entry.request.host_condition for entry in found.entries if entry.request.gpu == "h100"]
-    assert conditions == ["none", "pinned:1", "busy:8"]
+    assert conditions == ["none", "pinned:1", "busy:8", "busy:16"]
     assert len({key for entry in found.entries for key in resolved(entry)}) == 2

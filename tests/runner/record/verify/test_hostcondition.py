@@ -48,6 +48,14 @@ PLANTED: dict[str, tuple[Make, Edit, str]] = {
     "no neighbours that compute": (
         pinned, put("host_condition.neighbour_cores", 1.0), "host_condition.neighbour_cores: present"
     ),
+    "neighbours that take no time": (
+        busy, put("host_condition.neighbour_cores", 0.0), "host_condition.neighbour_cores: 0, but neighbours"
+    ),
+    "neighbours on more processors than there are": (
+        lambda: conditioned("busy:64", example_record(host={"cores": 4})),
+        put("host_condition.neighbour_cores", 5.0),
+        "host_condition.neighbour_cores: 5, more than neighbours and processors allow"
+    ),
     "neighbours on more processors than they are": (
         busy, put("host_condition.neighbour_cores", 8.5), "host_condition.neighbour_cores: 8.5, more than"
     ),
@@ -63,6 +71,27 @@ def test_a_flag_that_is_gone_is_named() -> None:
     found = busy()
     found["flags"].remove("host-condition")
     assert any(line.startswith("flags: ") for line in recompute.differences(found))
+
+
+USUAL = ["__init__.py", "hostcondition/__init__.py", "hostcondition/condition.py"]
+
+
+def with_files(found: dict[str, Any], *more: str) -> dict[str, Any]:
+    """The record of a session that loaded these modules, too."""
+    found["keys"]["code_files"] = sorted([*USUAL, *more])
+    return found
+
+
+def test_the_code_of_a_session_shows_whether_a_condition_was_brought_about() -> None:
+    assert recompute.differences(with_files(busy(), "hostcondition/applying.py")) == []
+    assert recompute.differences(with_files(example_record())) == []
+    stripped = with_files(example_record(), "hostcondition/applying.py")
+    assert recompute.differences(stripped) == [
+        "keys.code_files: with hostcondition/applying.py, which brings a condition about, without host_condition"
+    ]
+    assert recompute.differences(with_files(pinned())) == [
+        "keys.code_files: without hostcondition/applying.py, which brings a condition about, with host_condition"
+    ]
 
 
 def test_a_session_without_a_measurement_keeps_its_request() -> None:
