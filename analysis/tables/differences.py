@@ -157,10 +157,12 @@ def _cause_sentence(row: SplitRow) -> str:
 
 def _condition_sentence(row: ConditionRow) -> str:
     place = f"{row.place} {row.runtime}, {row.cache} cache, under {row.condition}"
-    if row.ratio is None:
+    if row.ratio is None or row.ratio_low is None or row.ratio_high is None:
         return f"{place}: no session of the cell ran on the same host as it is, so nothing is compared"
+    alike = "; the sessions do not tell both apart" if row.ratio_low <= 1 <= row.ratio_high else ""
     few = "" if row.sessions >= FEWEST else f"; {row.sessions} of at least {FEWEST} sessions"
-    return f"{place}: {row.ratio:.2f}× [{row.ratio_low:.2f}–{row.ratio_high:.2f}] the step on the host as it is{few}"
+    ends = f"[{row.ratio_low:.2f}–{row.ratio_high:.2f}]"
+    return f"{place}: {row.ratio:.2f}× {ends} the step on the host as it is{alike}{few}"
 
 
 def _launch_sentence(row: LaunchRow) -> str:

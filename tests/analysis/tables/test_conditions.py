@@ -84,6 +84,9 @@ def test_the_table_says_what_a_condition_does_and_where_few_sessions_say_it():
         "h100 qwen2.5-7b 2048 eager, static cache, under pinned:1: 2.25× [2.00–2.50] the step on the host as it is; 2 "
     )
     assert f"{said}of at least 3 sessions" in differences.sentences(table)
+    near = differences.rows(frame_of([*sessions("h100", [20.0] * 3), *under("pinned:1", [19.0, 20.5, 22.0])]), [])
+    (said,) = [text for text in differences.sentences(near) if "pinned" in text]
+    assert said.endswith("1.02× [0.95–1.10] the step on the host as it is; the sessions do not tell both apart")
     (part,) = [part for part in differences.TABLE.grids(table) if part.name == "conditions"]
     assert "| pinned:1 | 2 | 1 | 45.00 | 40.00 | 50.00 | 2.250 |" in part.markdown()
 
