@@ -130,7 +130,7 @@ def grid(part: Part, origins: Sequence[str | None]) -> Grid:
 
 
 def _distinct(rows: Iterable[Line]) -> Iterator[Line]:
-    """Yields the rows. Of several with one origin only the first keeps its anchor, since an id is unique on a page."""
+    """Yields the rows. Only the first of several with one origin keeps its anchor, since an id is unique on a page."""
     seen: set[str | None] = set()
     for row in rows:
         yield replace(row, anchor=None) if row.anchor in seen else row

@@ -102,6 +102,8 @@ class EvidenceRow(TracedRow):
     """flags of the sessions"""
     outcome: str
     """`yes`, `no`, `undecided` or `not measured`"""
+    void: str
+    """why a measured value decides nothing; empty if it may"""
     missing: list[Need]
     """sessions that the test needs and the source lacks"""
     origins: Origins
@@ -155,10 +157,10 @@ def evidence(
     limit: Limit,
     quantity: Quantity | None,
     missing: Sequence[Need],
-    is_telling: bool = True,
+    void: str = "",
 ) -> EvidenceRow:
-    """Returns the row of a test. Without a quantity it was not measured, and `missing` says what is needed. A quantity
-    that is not telling leaves it undecided."""
+    """Returns the row of a test. Without a quantity it was not measured, and `missing` says what is needed. `void` is
+    the reason why the quantity leaves it undecided."""
     return EvidenceRow(
         claim=claim,
         **vars(place),
@@ -170,7 +172,8 @@ def evidence(
         sessions=None if quantity is None else quantity.sessions,
         hosts=None if quantity is None else quantity.hosts,
         flags=[] if quantity is None else quantity.flags,
-        outcome=MISSING if quantity is None else limit.outcome(quantity) if is_telling else UNDECIDED,
+        outcome=MISSING if quantity is None else UNDECIDED if void else limit.outcome(quantity),
+        void=void,
         missing=list(missing),
         origins={} if quantity is None else quantity.origins,
     )

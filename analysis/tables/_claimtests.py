@@ -29,7 +29,7 @@ SLOW_CARD = "l4"
 HALF = 0.5
 """Part of a step, of its kernels' time, or of the saving that the bytes allow, above which it counts as most."""
 AB_SETTING = "A/B of eager against graph, static cache"
-PACED = ", host-paced"
+PACED = "the host paces the unquantised step"
 OF_ONE_HOST = " beside the unquantised cell on one host"
 
 
@@ -188,10 +188,10 @@ def _saving_row(claim: str, found: Material, row: PaperRow, gpu: str, runtime: s
     is_paced = baseline is not None and _is_paced_by_host(baseline.group)
     share = row.realised / row.ideal
     said = f"{share:.2f} ({row.realised:.2f}× of {row.ideal:.2f}×, {row.gpu})" if ctx == row.ctx else None
-    place = Place("saving / saving in bytes", gpu, row.model, ctx, setting + (PACED if is_paced else ""), said)
+    place = Place("saving / saving in bytes", gpu, row.model, ctx, setting, said)
     quantity = of_savings(cell, baseline, found.traces)
     missing = [] if quantity else [Need(gpu, row.model, ctx, setting + ("" if cell is None else OF_ONE_HOST))]
-    return evidence(claim, place, Limit(HALF, share > HALF), quantity, missing, is_telling=not is_paced)
+    return evidence(claim, place, Limit(HALF, share > HALF), quantity, missing, PACED if is_paced else "")
 
 
 def _is_paced_by_host(group: Group) -> bool:

@@ -43,7 +43,7 @@ def quant_line(table: Sequence[AnyRow], gpu: str) -> Line:
     faster = sum(_saving(row) > 1 for row in rows)
     count = f"faster by the median in {faster} of {counted(len(rows), 'row')}"
     text = f"{slower}{name}{_span(best)} over {best.against}: {step}; {count}"
-    return Line(text, f"{_saving(best):.2f}×", best, _caveat(best))
+    return Line(text, f"{_saving(best):.2f}×", best, _caveat(best, _quicker_elsewhere(table, best)))
 
 
 def _span(row: QuantRow) -> str:
@@ -51,9 +51,25 @@ def _span(row: QuantRow) -> str:
     return f" [{row.realised_low:.2f}–{row.realised_high:.2f}]" if known else ""
 
 
-def _caveat(row: QuantRow) -> str:
+def _quicker_elsewhere(table: Sequence[AnyRow], best: QuantRow) -> QuantRow | None:
+    """Returns the fastest unquantised row of the same model, ctx and protocol that is faster than the best quantised
+    one, None if no row is. Its sessions ran on other hosts, or it would be the baseline."""
+    place = (best.gpu, best.model, best.ctx, best.protocol)
+    rows = [row for row in table if isinstance(row, QuantRow) and row.quant == UNQUANTISED]
+    quicker = [row for row in rows if (row.gpu, row.model, row.ctx, row.protocol) == place]
+    fastest = min(quicker, key=lambda row: row.step_wall_ms, default=None)
+    return fastest if fastest is not None and fastest.step_wall_ms < best.step_wall_ms else None
+
+
+def _caveat(row: QuantRow, quicker: QuantRow | None) -> str:
     few = "" if row.realised_interval == intervals.CI95 else f"No verdict with n = {row.sessions}"
-    return ". ".join(filter(None, (few, flagged(row.flags))))
+    elsewhere = (
+        ""
+        if quicker is None
+        else f"On other hosts unquantised {quicker.runtime} {quicker.dtype} takes {quicker.step_wall_ms:.2f} ms, less "
+        "than this step"
+    )
+    return ". ".join(filter(None, (elsewhere, few, flagged(row.flags))))
 
 
 def _of_the_paper(gpu: str) -> str:

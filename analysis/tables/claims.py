@@ -55,6 +55,7 @@ EVIDENCE_COLUMNS = (
     Column("n", "sessions", "d", help="number of sessions"),
     Column("hosts", "hosts", "d", help="number of hosts"),
     Column("passed", "outcome", help="outcome of the test: yes, no, or undecided"),
+    Column("void because", "void", help="why the value decides nothing, whatever it is"),
     FLAGS,
     ORIGIN,
 )

@@ -15,7 +15,8 @@ from runner.plan import fieldvalues
 from runner.plan.cards import Installed
 from runner.plan.remedies import Unpaired, advised
 from runner.plan.request import NONE, Request, are_local, option_map
-from runner.plan.resolve import Plan, paired, resolve
+from runner.plan.resolve import paired, resolve
+from runner.plan.sessionplan import Plan
 
 FIELDS = {
     "model": "model",

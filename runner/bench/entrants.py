@@ -15,7 +15,8 @@ from runner.machine import host
 from runner.plan import fit
 from runner.plan.cards import Installed
 from runner.plan.request import Request
-from runner.plan.resolve import Plan, resolve
+from runner.plan.resolve import resolve
+from runner.plan.sessionplan import Plan
 
 CACHE, DTYPE, WEIGHTS, QUANT = "static", "bf16", "synthetic", "bf16"
 """Values that every runtime of a bench has."""

@@ -10,7 +10,8 @@ from runner.launch.container import place
 from runner.machine import host
 from runner.plan import fit
 from runner.plan.request import Request
-from runner.plan.resolve import Plan, resolve
+from runner.plan.resolve import resolve
+from runner.plan.sessionplan import Plan
 from runner.record.spool import DEFAULT_SPOOL
 
 CELL = "cell"

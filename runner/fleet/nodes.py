@@ -13,7 +13,7 @@ from runner.fleet import accelerators
 from runner.plan import absent
 from runner.plan.cards import Installed
 from runner.plan.request import FROM_ENVIRONMENT, Request, are_local
-from runner.plan.resolve import Plan
+from runner.plan.sessionplan import Plan
 from runner.study.declared import Entry
 from runner.study.recorded.known import Known
 from runner.study.recorded.present import NOT_MEASURED, Present

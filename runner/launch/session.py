@@ -25,7 +25,8 @@ from runner.launch.local import LocalWorker, Worker
 from runner.machine import host, hostlock, nvml
 from runner.plan import fit
 from runner.plan.request import Request
-from runner.plan.resolve import Plan, resolve
+from runner.plan.resolve import resolve
+from runner.plan.sessionplan import Plan
 from runner.record import expected, record, recordsize, sidecar, spool
 from runner.record.flags import SHARED_CARD, SHARED_HOST
 from runner.record.sessionrecord import MeasuredRecord, SessionRecord

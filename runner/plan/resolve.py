@@ -13,17 +13,15 @@ from runner.cell.floors import GATE_STEPS, sequence_tokens
 from runner.cell.protocol import Protocol
 from runner.cell.scheme import Scheme
 from runner.cell.vocabulary import AUTO, CPU, CUDA, DEFAULT_PROTOCOL, SYNTHETIC_ID
-from runner.checkpoints.checkpoint import Checkpoint
 from runner.declarations import KernelDeclaration, RuntimeDeclaration
 from runner.errors import BadPair, BadValue
-from runner.hostcondition.condition import HostCondition
-from runner.job import Device, Job
+from runner.job import Device
 from runner.plan import cards, fieldvalues, pairs
 from runner.plan.cards import DEFAULT_MODEL, Installed
 from runner.plan.remedies import Unpaired, advised
 from runner.plan.request import Request, option_map
+from runner.plan.sessionplan import Plan
 from runner.plan.weights import checkpoint_of
-from runner.record.sections.head import SessionInfo
 
 if TYPE_CHECKING:
     from runner.machine.installedgpu import InstalledGpu
@@ -31,63 +29,6 @@ if TYPE_CHECKING:
 DEFAULT_STUDY = "adhoc"
 DEFAULT_CTX = {CPU: "256", CUDA: "2048"}
 DEFAULT_QUANT, DEFAULT_RUNTIME = "bf16", "eager"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A resolved request.
-
-    `scheme` describes packed weights and is None for unpacked ones. `checkpoint` is None for synthetic weights.
-    `memory_bytes` is the card's total memory, None for the CPU. `flags` go into the record whatever the measurement
-    finds. `energy` is whether the energy of a step is measured, too. `host_condition` is None on the host as it is.
-    """
-
-    cell: Cell
-    protocol: Protocol
-    device: Device
-    memory_bytes: int | None
-    model: Model
-    scheme: Scheme | None
-    checkpoint: Checkpoint | None
-    seed: int
-    study: str
-    flags: tuple[str, ...]
-    energy: bool = False
-    host_condition: HostCondition | None = None
-
-    @property
-    def title(self) -> str:
-        """Returns the cell, and how it is measured, in a few words."""
-        return " ".join((self.cell.title, *self.measured_as))
-
-    @property
-    def measured_as(self) -> tuple[str, ...]:
-        """Returns the condition of the host if there is one, and a protocol with counts of its own."""
-        condition = () if self.host_condition is None else (self.host_condition.text,)
-        return (*condition, self.protocol.title) if self.protocol.name == protocol.CUSTOM else condition
-
-    def job(self, session_id: str, requested: dict[str, str], index: int, started_ms: int, started_s: float) -> Job:
-        """Returns the job of one session, which has no checkpoint, container and record's path yet.
-
-        `requested` is the request as records publish it; `started_ms` is in milliseconds since the epoch,
-        and `started_s` the same moment on the monotonic clock.
-        """
-        return Job(
-            session=SessionInfo(session_id, self.study, index, self.seed, started_ms),
-            request=requested,
-            cell=self.cell,
-            protocol=self.protocol,
-            model_name=self.model.key,
-            shape=self.model.shape,
-            scheme=self.scheme,
-            checkpoint=None,
-            device=self.device,
-            given_flags=self.flags,
-            record_path="",
-            started_s=started_s,
-            energy=self.energy,
-            host_condition=self.host_condition,
-        )
 
 
 @dataclass(frozen=True)

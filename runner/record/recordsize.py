@@ -26,9 +26,14 @@ def most_windows(steps: int) -> int:
     return max(0, 1 + (MAXIMUM_BYTES - SECTIONS_BYTES - steps * STEP_BYTES) // further)
 
 
+def is_readable(counts: Protocol) -> bool:
+    """Returns whether every record of this protocol is small enough to be read."""
+    return most_bytes(counts) <= MAXIMUM_BYTES
+
+
 def check(counts: Protocol) -> None:
     """Raises BadValue if a record of this protocol might be too large to be read."""
-    if most_bytes(counts) <= MAXIMUM_BYTES:
+    if is_readable(counts):
         return
     most = most_windows(counts.steps)
     advice = f"choose windows={most} or fewer" if most else "choose fewer steps"

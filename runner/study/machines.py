@@ -11,7 +11,7 @@ from runner.cell.vocabulary import AUTO, CPU
 from runner.machine import host, nvml
 from runner.plan.cards import Installed, gpu_key
 from runner.plan.request import Request
-from runner.plan.resolve import Plan
+from runner.plan.sessionplan import Plan
 from runner.study.declared import Entry
 from runner.study.recorded.known import Known
 from runner.study.recorded.today import Today

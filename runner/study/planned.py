@@ -13,7 +13,8 @@ from runner.errors import BadCheckpoint, BadValue, DecodeFloorError, Infeasible
 from runner.plan import absent, fit
 from runner.plan.cards import Installed
 from runner.plan.request import NONE, Request
-from runner.plan.resolve import VARIED, Plan, resolve, varied
+from runner.plan.resolve import VARIED, resolve, varied
+from runner.plan.sessionplan import Plan
 from runner.study.declared import Entry, Study
 from runner.study.machines import Machines
 

@@ -15,7 +15,7 @@ from runner.cell.cell import short_hash
 from runner.job import Job
 from runner.launch.session import SESSION_ID_LENGTH
 from runner.plan.request import Request
-from runner.plan.resolve import Plan
+from runner.plan.sessionplan import Plan
 from runner.record import record
 from runner.study.declaration import studyfile
 from runner.study.machines import ThisMachine

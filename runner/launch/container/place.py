@@ -12,7 +12,7 @@ from runner.errors import NoContainer
 from runner.launch.container import engine, image, user
 from runner.launch.container.engine import Engine, Image, NoAnswer
 from runner.launch.container.user import User
-from runner.plan.resolve import Plan
+from runner.plan.sessionplan import Plan
 from runner.record import codekey
 from runner.record.flags import OTHER_TREE
 from runner.record.sections.head import ContainerInfo

@@ -14,7 +14,8 @@ from runner.cell import floors
 from runner.cell.cell import Cell
 from runner.cell.fieldtypes import value_or_none
 from runner.cell.jsonform import name_of, present_fields, to_json
-from runner.record import derive, judgement
+from runner.cell.protocol import Protocol
+from runner.record import derive, judgement, recordsize
 from runner.record import record as recordfile
 from runner.record.line import place_of, short_repr
 from runner.record.sections.gate import GateVersion2
@@ -65,8 +66,8 @@ def checked(data: Mapping[str, Any]) -> tuple[SessionRecord | None, list[str]]:
 
 def contradictions(record: SessionRecord) -> list[str]:
     """Returns one line for each field that a record lacks, or that does not follow from its raw values."""
-    if unknown := list(_unknown_words(record.cell)):
-        return unknown
+    if impossible := [*_unknown_words(record.cell), *_too_many_steps(record.protocol)]:
+        return impossible
     lines = list(head.differences(record))
     if isinstance(record, MeasuredRecord):
         try:
@@ -92,6 +93,12 @@ def _unknown_words(cell: Cell) -> Iterator[str]:
     ):
         if word not in names:
             yield f"cell.{field}: {short_repr(word)} is unknown to this version (it has {', '.join(names)})"
+
+
+def _too_many_steps(counts: Protocol) -> Iterator[str]:
+    """Yields a line if no record can have these steps. To look for each of them would take hours."""
+    if not recordsize.is_readable(counts):
+        yield f"protocol: {counts.counts}, more than a record can have"
 
 
 def _content_differences(record: MeasuredRecord) -> Iterator[str]:

@@ -19,7 +19,7 @@ from runner.errors import (
     StoreUnreachable,
     Terminated,
 )
-from runner.plan.resolve import Plan
+from runner.plan.sessionplan import Plan
 from runner.study.recorded.known import Known
 
 TRANSIENT = tuple(

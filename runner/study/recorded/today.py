@@ -7,7 +7,7 @@ from pathlib import Path
 from runner.errors import NoContainer
 from runner.launch.container import place as places
 from runner.plan.request import Request
-from runner.plan.resolve import Plan
+from runner.plan.sessionplan import Plan
 from runner.record.sections.head import ContainerInfo
 from runner.study.recorded.known import Known
 from runner.study.recorded.present import Present

@@ -59,7 +59,7 @@ def test_a_row_has_the_interval_hosts_and_flags_of_its_sessions_or_says_what_is_
     assert (row.outcome, row.ours_low, row.ours_high, row.sessions, row.hosts) == ("yes", 0.6, 0.7, 3, 1)
     assert (row.flags, row.condition, row.missing) == (["drifting"], "> 0.5", [])
     limit = Limit(0.5, is_above=True)
-    assert evidence("memory", PLACE, limit, quantity(0.6, 0.7), [], is_telling=False).outcome == "undecided"
+    assert evidence("memory", PLACE, limit, quantity(0.6, 0.7), [], void="a reason").outcome == "undecided"
     need = Need("h100", "qwen2.5-7b", 2048, "eager")
     row = evidence("memory", PLACE, Limit(0.5, is_above=False), None, [need])
     assert (row.outcome, row.ours, row.sessions, row.flags) == ("not measured", None, None, [])

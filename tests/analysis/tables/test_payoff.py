@@ -11,7 +11,7 @@ from analysis.question import Line
 from analysis.tables import _payoff, quant
 from analysis.tables._quantrows import AnyRow
 from tests.support.frames import frame_of
-from tests.support.quants import fp16_baseline, graph_of, rows_of
+from tests.support.quants import fp16_baseline, graph_of, on_host, rows_of
 from tests.support.records import example_record, fp16_gate, packed_record
 
 Make = Callable[..., dict[str, Any]]
@@ -51,6 +51,18 @@ def test_the_baseline_is_the_fastest_unquantised_runtime_and_the_p90_is_given() 
     assert found.number == "1.50×"  # 27 / 18 against the graph; 36 / 18 = 2 against eager
     step = f"step {row.step_wall_ms:.2f} ms, p90 {row.step_wall_p90_ms:.2f} ms (qwen2.5-7b, ctx 2048)"
     assert found.text == f"gptq exllamav2 eager over graph fp16: {step}; faster by the median in 1 of 1 row"
+
+
+@pytest.mark.medium
+@pytest.mark.parametrize(("elsewhere_ms", "told"), [(12.0, True), (24.0, False)])
+def test_an_unquantised_step_on_other_hosts_that_is_faster_than_the_answer_is_told(
+    elsewhere_ms: float, told: bool
+) -> None:
+    elsewhere = on_host(graph_of(fp16_baseline(elsewhere_ms)), "b")
+    found = _payoff.quant_line(rows_of([packed_record(step_ms=18.0), fp16_baseline(36.0), elsewhere]), "h200")
+    assert found.number == "2.00×"  # 36 / 18, on one host
+    said = f"On other hosts unquantised graph fp16 takes {elsewhere_ms:.2f} ms, less than this step"
+    assert (said in found.caveat) is told
 
 
 @pytest.mark.medium

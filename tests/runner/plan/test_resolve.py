@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -302,22 +302,6 @@ def test_the_engine_runs_gptq_on_its_own_kernel_cache_and_attention(card: MakeCa
         resolve(Request(gpu="l4", quant="awq", runtime="exllamav2"), (card(L4),))
     with pytest.raises(BadPair, match="kernel=marlin does not go with runtime=exllamav2: choose kernel=exllamav2"):
         resolve(Request(gpu="l4", quant="gptq", kernel="marlin", runtime="exllamav2"), (card(L4),))
-
-
-def test_the_job_of_a_plan_is_the_plan_with_a_session(card: MakeCard) -> None:
-    plan = resolve(Request(ctx="64", seed="7", study="floor"), (card("NVIDIA L4"),))
-    job = plan.job("0123456789abcdef", {"ctx": "64"}, 2, 1_000, 0.5)
-    assert asdict(job.session) == {
-        "id": "0123456789abcdef",
-        "study": "floor",
-        "index": 2,
-        "seed": 7,
-        "started_ms": 1_000,
-    }
-    same = ("cell", "protocol", "scheme", "device")
-    assert [getattr(job, name) for name in same] == [getattr(plan, name) for name in same]
-    assert (job.model_name, job.shape, job.given_flags) == (plan.model.key, plan.model.shape, plan.flags)
-    assert (job.request, job.checkpoint, job.container, job.record_path) == ({"ctx": "64"}, None, None, "")
 
 
 @pytest.mark.parametrize(

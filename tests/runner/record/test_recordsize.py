@@ -46,7 +46,9 @@ def test_no_record_takes_more_than_what_is_reserved(counts: Protocol) -> None:
 def test_the_most_windows_are_those_whose_record_can_be_read(steps: int) -> None:
     most = Protocol("custom", 5, steps, recordsize.most_windows(steps))
     recordsize.check(most)
+    assert recordsize.is_readable(most)
     assert recordsize.most_bytes(most) <= MAXIMUM_BYTES
+    assert not recordsize.is_readable(replace(most, windows=most.windows + 1))
     with pytest.raises(
         BadValue, match=f"are too many for a record of at most 32 MiB: choose windows={most.windows} or"
     ):

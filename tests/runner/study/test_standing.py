@@ -12,7 +12,7 @@ from runner.ab import manifest
 from runner.ab.manifest import Block, SessionEntry
 from runner.machine import host
 from runner.plan.request import Request
-from runner.plan.resolve import Plan
+from runner.plan.sessionplan import Plan
 from runner.study.declared import Arms
 from runner.study.machines import ThisMachine
 from runner.study.planned import Planned

@@ -35,7 +35,13 @@ WAYS = {
 }
 
 
-@pytest.fixture(scope="module", params=WAYS)
+OTHERS = ("static", "checkpoint")
+"""Ways that other tests of whole sessions have, too."""
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(way, marks=pytest.mark.whole if way in OTHERS else ()) for way in WAYS]
+)
 def measured(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("spool")
     options = ["--gpu", "cpu", "--model", "tiny", "--ctx", "64", *WAYS[request.param], "--spool", str(folder)]

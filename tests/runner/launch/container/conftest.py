@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from runner.plan.request import Request
-from runner.plan.resolve import Plan, resolve
+from runner.plan.resolve import resolve
+from runner.plan.sessionplan import Plan
 from tests.runner.launch.container.fake import FakeEngine, path_of
 
 

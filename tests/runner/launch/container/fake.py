@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.launch.container import place
-from runner.plan.resolve import Plan
+from runner.plan.sessionplan import Plan
 from runner.record import codekey
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4

@@ -9,7 +9,7 @@ import pytest
 
 from runner.errors import BadValue, NoContainer
 from runner.launch.container import engine
-from runner.plan.resolve import Plan
+from runner.plan.sessionplan import Plan
 from tests.runner.launch.container.fake import AWAY, FakeEngine, choose, present
 
 

@@ -10,7 +10,7 @@ import pytest
 from runner.cell import catalogue
 from runner.errors import NoContainer
 from runner.launch.container import engine, image
-from runner.plan.resolve import Plan
+from runner.plan.sessionplan import Plan
 from tests.runner.launch.container.fake import FakeEngine, choose, present
 
 

@@ -10,7 +10,8 @@ import pytest
 from runner.errors import NoContainer
 from runner.launch.container import place
 from runner.plan.request import Request
-from runner.plan.resolve import Plan, resolve
+from runner.plan.resolve import resolve
+from runner.plan.sessionplan import Plan
 from tests.runner.launch.container.fake import ABSENT, AWAY, FakeEngine, choose, present
 
 

@@ -15,6 +15,7 @@ from runner.record import judgement, read, record
 from runner.record.sections.gate import Findings
 from runner.record.sections.quantities import Bytes, Floor, Latency
 from runner.record.verify import recompute
+from tests.support import cputime
 from tests.support.derive import file_name
 from tests.support.edits import all_of, drop, put, rename_cell, times
 from tests.support.records import example_record, failed_record
@@ -30,6 +31,7 @@ from tests.support.verify import (
     older,
     on_cpu,
     right,
+    tail_long,
 )
 
 
@@ -260,6 +262,16 @@ def test_numbers_too_large_to_derive_from_are_named():
     found["model"]["shape"]["layers"] = 10**300
     found["cell"]["ctx"] = 10**300
     assert any("its numbers cannot be derived (OverflowError" in line for line in recompute.differences(found))
+
+
+@pytest.mark.parametrize("counts", [{"windows": 10**12}, {"steps": 10**12}, {"steps": 10**9, "windows": 10**9}])
+@pytest.mark.parametrize("make", [tail_long, example_record])
+def test_more_steps_than_a_record_can_have_are_named_and_not_looked_for(make, counts):
+    found = make()
+    found["protocol"] |= {"name": "custom", **counts}
+    said, took_s = cputime.timed(lambda: recompute.differences(found))
+    assert [line.rpartition(", ")[2] for line in said] == ["more than a record can have"]
+    assert took_s < 1.0
 
 
 def test_reading_for_others_names_the_first_difference_and_how_to_see_the_rest(tmp_path):
