@@ -58,7 +58,7 @@ class Selection:
         session."""
         whole = self.source.frame(self._columns(needed))
         filtered = whole.where(**self.filters)
-        if self.description and filtered.sessions.is_empty() and not whole.sessions.is_empty():
+        if self.description and filtered.every.is_empty() and not whole.every.is_empty():
             raise BadValue(f"no session in {self.source.label} has {self.description}: it has {_values(whole)}")
         return filtered
 
@@ -66,7 +66,7 @@ class Selection:
         """Returns the A/Bs with at least their sessions. Raises BadValue if the filters exclude every session of the
         source."""
         filtered = self.source.compared(self._columns(needed)).where(**self.filters)
-        if self.description and filtered.sessions.is_empty():
+        if self.description and filtered.every.is_empty():
             self.frame(())  # raises if no session matches, in an A/B or not
         return filtered
 
@@ -77,6 +77,7 @@ class Selection:
 
 def _values(frame: Frame) -> str:
     cell_values = {name: sorted({str(cell[name]) for cell in frame.cells.values()}) for name in ("gpu", "model")}
-    studies = sorted(frame.sessions[STUDY].unique().drop_nulls().to_list()) if STUDY in frame.sessions.columns else []
+    every = frame.every
+    studies = sorted(every[STUDY].unique().drop_nulls().to_list()) if STUDY in every.columns else []
     by_name = {**cell_values, **({STUDY: studies} if studies else {})}
     return "; ".join(f"{name} {', '.join(values)}" for name, values in by_name.items())

@@ -132,8 +132,8 @@ def _parts(table: Sequence[AnyRow]) -> Iterator[Part]:
         of_kind(LaunchRow, table),
         LAUNCH_COLUMNS,
         count="sessions",
-        first=("scope", "hosts", "slope", "slope_low", "slope_high", "r2", "launch_us", "told"),
-        linked=("hosts",),
+        first=("scope", "slope", "slope_low", "slope_high", "residual_ms", "r2", "launch_us", "told"),
+        linked=("scope",),
     )
 
 

@@ -9,6 +9,8 @@ from analysis.sources.selection import Selection
 from analysis.sources.store import Store
 from analysis.tables import graphs
 from runner.errors import BadRecord, BadValue
+from tests.support.hostconditions import conditioned
+from tests.support.reports import write_records
 from tests.support.sources import NO_FILTERS
 
 FILTERS = {
@@ -60,3 +62,12 @@ def test_filters_are_told_in_words_and_one_of_a_study_reads_the_studies(folder):
     assert asked.description == "gpu h200 and study cuda-graphs"
     assert set(asked.frame(("step_wall_ms",)).sessions["study"]) == {"cuda-graphs"}
     assert "study" not in Selection(source, None, NO_FILTERS).frame(("step_wall_ms",)).sessions.columns
+
+
+@pytest.mark.medium
+def test_sessions_under_a_condition_of_the_host_are_something_to_filter(tmp_path):
+    folder = Folder(write_records(tmp_path / "made", [conditioned("pinned:1")]))
+    chosen = Selection(folder, None, NO_FILTERS | {"gpu": "h200"}).frame([])
+    assert (len(chosen.sessions), len(chosen.conditioned)) == (0, 1)
+    with pytest.raises(BadValue, match="has gpu l4: it has gpu h200"):
+        Selection(folder, None, NO_FILTERS | {"gpu": "l4"}).frame([])

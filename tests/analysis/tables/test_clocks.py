@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import polars
 import pytest
 from hypothesis import given
 
@@ -102,9 +101,7 @@ def test_the_uncertainty_is_how_far_passes_over_the_same_lengths_lie_apart(chang
 @pytest.mark.medium
 def test_a_sessions_own_passes_lie_as_far_apart_as_its_record_says():
     folder = Folder(RECORDS)
-    frame = folder.frame(budget.METRICS)
-    both = polars.concat([frame.sessions, frame.conditioned], how="diagonal")
-    sessions = both.with_columns(_clocks.sessions_apart().alias("apart"))
+    sessions = folder.frame(budget.METRICS).every.with_columns(_clocks.sessions_apart().alias("apart"))
     found = dict(zip(sessions["session"], sessions["apart"], strict=True))
     for path in spool.record_files(RECORDS):
         one = typed(record.read(path))
