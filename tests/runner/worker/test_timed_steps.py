@@ -64,7 +64,13 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module", params=KINDS)
+OF_A_GPU = ("compile",)
+"""Kinds of which no session on a CPU has a step; compiling one here takes half a minute."""
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(kind, marks=pytest.mark.whole if kind in OF_A_GPU else ()) for kind in KINDS]
+)
 def step(request, prepared):
     """A right step of each kind that a CPU can have, its cache filled to ctx."""
     built, drawn, _ = prepared
