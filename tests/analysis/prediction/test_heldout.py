@@ -1,11 +1,15 @@
 """The check: what is held out, what the rest cannot cover, and the paper's figures."""
 
+from pathlib import Path
+
 import pytest
 
 from analysis import paper
 from analysis.prediction import heldout
 from runner.errors import BadRecord
 from tests.support.predictions import MARLIN, committed, observation, rows
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +81,22 @@ def test_the_check_of_the_committed_records_holds_out_what_it_must(honest):
 
 @pytest.mark.slow
 def test_what_the_page_says_of_the_rows_that_are_not_checked(honest):
-    """docs/prediction.md: quantised weights were measured on the H100 alone, and both rows outside their ranges are
-    predicted from layers of one shape."""
-    packed = {row.configuration for row in committed().rows if row.configuration.quant != "bf16"}
+    """docs/prediction.md: which quantised rows of the H200 are predicted from the H100, how well, and that all rows
+    outside their ranges are predicted from layers of one shape."""
+    page = " ".join((ROOT / "docs" / "prediction.md").read_text(encoding="utf-8").split())
+    packed = {
+        gpu: {row.configuration for row in committed().rows if row.gpu == gpu and row.configuration.quant != "bf16"}
+        for gpu in ("h100", "h200")
+    }
     (missing,) = [rows_ for fold, rows_ in honest.uncovered if (fold.kind, fold.name) == ("gpu", "h100")]
-    assert packed
-    assert {row.configuration for row in missing} == packed
-    outside = [row.without for row in honest.rows if row.is_tested and not row.inside]
-    assert outside == ["qwen2.5-7b"] * 2
+    assert {row.configuration for row in missing} == packed["h100"] - packed["h200"]
+    assert {each.runtime for each in packed["h200"]} == {"graph"}
+    checked = [row for row in honest.rows if row.without == row.gpu == "h200" and row.quant != "bf16"]
+    errors = sorted(100 * abs(row.error) for row in checked)
+    assert len(checked) == len(packed["h200"]) == 3
+    assert f"are predicted with errors of {errors[0]:.1f} to {errors[-1]:.1f} %" in page
+    outside = {row.without for row in honest.rows if row.is_tested and not row.inside}
+    assert outside == {"qwen2.5-7b"}
 
 
 @pytest.mark.slow
