@@ -14,7 +14,7 @@ from analysis.row import GROUP
 from analysis.sources.columns import BACKEND, SESSION
 from analysis.sources.frame import Frame
 from analysis.statistics import intervals
-from runner.record.flags import DISTURBED, MIXED_HOST, WIDE_RANGE
+from runner.record.flags import DISTURBED, ENERGY_DISAGREES, MIXED_HOST, WIDE_RANGE
 from runner.record.record import MEASURED
 
 KEYS = ("cell_key", "protocol", "code_key", "env_key")
@@ -24,8 +24,9 @@ WORST = frozenset({"peak_bytes", "logit_error", "step_wall_p90_ms", "step_wall_p
 """Metrics that a group takes from its worst session; all others, without bounds, are the median over sessions."""
 BOUNDS = frozenset({"p99_ms"})
 """Bounds that the steps of a session may be too few for. A group has the largest, and none if a session has none."""
-RANGED = frozenset({"joules_per_token", "joules_per_token_above_idle"})
-"""Metrics with a range over the sessions that have them, if these are at least `FEWEST_FOR_A_RANGE`."""
+JOULES = frozenset({"joules_per_token", "joules_per_token_above_idle"})
+"""Metrics of the sessions that measured the energy of the step that they timed. They have a range over these sessions,
+if these are at least `FEWEST_FOR_A_RANGE`."""
 FEWEST_FOR_A_RANGE = 3
 WIDE = 3
 """Ratio of the slowest to the fastest session from which a row is flagged `wide-range`."""
@@ -65,8 +66,13 @@ def counted_sessions(frame: Frame) -> dict[Key, list[str]]:
 def _is_counted(over: Sequence[str] = ()) -> polars.Expr:
     """Returns an expression that is true for undisturbed sessions, and for all sessions of a group where every session
     was disturbed."""
-    quiet = ~polars.col("flags").str.split(",").list.contains(DISTURBED)
+    quiet = ~_has(DISTURBED)
     return quiet | ~(quiet.any().over(*over) if over else quiet.any())
+
+
+def _has(flag: str) -> polars.Expr:
+    """Returns an expression that is true for sessions with this flag."""
+    return polars.col("flags").str.split(",").list.contains(flag)
 
 
 def _groups(frame: Frame, metrics: Sequence[str]) -> list[Group]:
@@ -81,7 +87,7 @@ def _aggregated(frame: Frame, metrics: Sequence[str]) -> polars.DataFrame:
     column = polars.col
     counted = _is_counted()
     centres = [_centre(name, counted) for name in metrics]
-    ends = [end for name in metrics if name in RANGED for end in _ends(name, counted)]
+    ends = [end for name in metrics if name in JOULES for end in _ends(name, counted)]
     return frame.sessions.group_by(*GROUP).agg(
         counted.sum().alias("sessions"),
         (~counted).sum().alias("disturbed"),
@@ -98,14 +104,19 @@ def _aggregated(frame: Frame, metrics: Sequence[str]) -> polars.DataFrame:
 
 
 def _centre(name: str, counted: polars.Expr) -> polars.Expr:
-    values = polars.col(name).filter(counted)
+    values = _values(name, counted)
     if name in BOUNDS:
         return polars.when(~values.has_nulls()).then(values.max()).alias(name)
     return (values.max() if name in WORST else values.median()).alias(name)
 
 
+def _values(name: str, counted: polars.Expr) -> polars.Expr:
+    """Returns a metric's values in the counted sessions. Joules of other steps than the timed ones are left out."""
+    return polars.col(name).filter(counted & ~_has(ENERGY_DISAGREES) if name in JOULES else counted)
+
+
 def _ends(name: str, counted: polars.Expr) -> Iterator[polars.Expr]:
-    values = polars.col(name).filter(counted).drop_nulls()
+    values = _values(name, counted).drop_nulls()
     enough = polars.when(values.len() >= FEWEST_FOR_A_RANGE)
     yield enough.then(values.min()).alias(f"{name}_low")
     yield enough.then(values.max()).alias(f"{name}_high")

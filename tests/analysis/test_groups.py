@@ -205,6 +205,19 @@ def test_sessions_without_energy_are_not_in_its_range():
     assert (row.sessions, row.joules_per_token, row.joules_per_token_low) == (3, 1.5, None)
 
 
+@pytest.mark.medium
+def test_joules_of_another_step_are_not_the_rows():
+    apart = metered(9.0)
+    apart["flags"] = sorted([*apart["flags"], "energy-disagrees"])
+    metrics = (groups.WALL, JOULES, "joules_per_token_above_idle")
+    (row,) = rows_of([metered(1.0), metered(2.0), metered(3.0), apart], metrics)
+    assert (row.sessions, row.joules_per_token) == (4, 2.0)
+    assert (row.joules_per_token_low, row.joules_per_token_high) == (1.0, 3.0)
+    (row,) = rows_of([apart], metrics)
+    assert (row.sessions, row.joules_per_token, row.joules_per_token_above_idle) == (1, None, None)
+    assert "energy-disagrees" in row.flags
+
+
 def test_without_energy_there_are_no_joules():
     (row,) = rows_of([example_record()], (groups.WALL, JOULES))
     assert (row.joules_per_token, row.joules_per_token_low, row.joules_per_token_high) == (None, None, None)
